@@ -1,0 +1,98 @@
+#!/bin/sh
+# Stock distribution kernels for virtual machines: e2e/kernels.sh [SERIES…]   (default: 6.1 6.12 newest)
+#
+# In:  a series ("6.12": the newest packaged patch level of it) or "newest" (the newest the distribution packages
+#      at all, backports included). apt's own package lists and mirror are used.
+# Out: target/e2e/kernels/SERIES/{vmlinuz,release,modules/lib/modules/RELEASE/…}; each directory's path is printed.
+# Nothing is installed into the system. A series that is there already costs nothing; delete its directory to get a newer one.
+set -eu
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+out=${CARGO_TARGET_DIR:-$root/target}/e2e/kernels
+backports_suite=${BACKPORTS_SUITE:-trixie-backports}
+
+say() { echo "kernels.sh: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# A second, private apt state that knows the backports suite of the same Debian mirror.
+backports_options() {
+    state=$out/.apt
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null |
+        awk '$1 !~ /security/ {print $1; exit}')
+    [ -n "$mirror" ] || return 1
+    mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $backports_suite main" >"$state/sources.list"
+    printf '%s\n' -o "Dir::Etc::sourcelist=$state/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+        -o "Dir::State::lists=$state/lists" -o "Dir::Cache=$state/cache" -o Acquire::Languages=none \
+        -o APT::Sandbox::User=root
+}
+
+# The system's package lists, fetched when there are none and we may.
+require_lists() {
+    [ -n "$(apt-get indextargets --format x 'Created-By: Packages')" ] || die "apt has no package sources"
+    [ -z "$(apt-cache pkgnames linux-image)" ] || return 0
+    [ "$(id -u)" = 0 ] || die "apt has no package lists: run 'sudo apt-get update' and try again"
+    say "apt has no package lists: apt-get update"
+    apt-get -q update >/dev/null
+}
+
+# find SERIES [APT OPTIONS]: the newest image package of that series; Debian's cloud flavour, else Ubuntu's generic one.
+find_image() {
+    series=$1; shift
+    case $series in newest) version='[0-9]' ;; *) version=$(echo "$series" | sed 's/\./\\./g')'[.-]' ;; esac
+    names=$(apt-cache "$@" pkgnames linux-image-)
+    for flavour in cloud-amd64 generic; do
+        found=$(echo "$names" | grep -E "^linux-image-${version}.*-$flavour\$" | sort -V | tail -n 1)
+        [ -z "$found" ] || { echo "$found"; return 0; }
+    done
+    return 1
+}
+
+# unpack SERIES PACKAGE [APT OPTIONS]: Ubuntu keeps the modules in packages of their own.
+unpack() {
+    series=$1 package=$2; shift 2
+    release=${package#linux-image-}
+    work=$out/.$series.partial
+    rm -rf "$work"; mkdir -p "$work/debs" "$work/root" "$work/modules/lib"
+    say "$series: downloading $package"
+    (cd "$work/debs" && apt-get -q "$@" download "$package" >/dev/null) || die "apt-get download $package failed"
+    case $release in *-generic)
+        (cd "$work/debs" && apt-get -q "$@" download "linux-modules-$release" >/dev/null) ;;
+    esac
+    for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
+    mv "$work/root/boot/vmlinuz-$release" "$work/vmlinuz"
+    for lib in "$work/root/lib" "$work/root/usr/lib"; do
+        [ ! -d "$lib/modules" ] || mv "$lib/modules" "$work/modules/lib/"
+    done
+    depmod=$(PATH=$PATH:/sbin:/usr/sbin command -v depmod || true)
+    if [ -n "$depmod" ]; then "$depmod" -b "$work/modules" "$release"; else say "no depmod (package kmod): no modules.dep"; fi
+    echo "$release" >"$work/release"
+    rm -rf "$work/debs" "$work/root" "${out:?}/$series"
+    mv "$work" "$out/$series"
+}
+
+get() {
+    series=$1
+    [ -e "$out/$series/release" ] && return 0
+    require_lists
+    if [ "$series" = newest ] && options=$(backports_options); then
+        # shellcheck disable=SC2086 # one word a line, none with a blank in it
+        IFS='
+'; set -- $options; unset IFS
+        if apt-get -q "$@" update >/dev/null && package=$(find_image newest "$@"); then
+            unpack newest "$package" "$@"
+            return 0
+        fi
+        say "newest: no $backports_suite here; taking the newest of the usual suites"
+    fi
+    package=$(find_image "$series") || die "no packaged kernel of series $series here (apt-cache pkgnames linux-image)"
+    unpack "$series" "$package"
+}
+
+mkdir -p "$out"
+exec 9>"$out/.lock"; flock 9
+[ $# -gt 0 ] || set -- 6.1 6.12 newest
+for wanted in "$@"; do
+    get "$wanted"
+    echo "$out/$wanted"
+done
