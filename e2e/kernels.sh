@@ -13,6 +13,7 @@ backports_suite=${BACKPORTS_SUITE:-trixie-backports}
 
 say() { echo "kernels.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
+escape() { printf %s "$1" | sed 's/[.+]/\\&/g'; }
 
 # A second, private apt state that knows the backports suite of the same Debian mirror.
 backports_options() {
@@ -39,7 +40,7 @@ require_lists() {
 # find SERIES [APT OPTIONS]: the newest image package of that series; Debian's cloud flavour, else Ubuntu's generic one.
 find_image() {
     series=$1; shift
-    case $series in newest) version='[0-9]' ;; *) version=$(echo "$series" | sed 's/\./\\./g')'[.-]' ;; esac
+    case $series in newest) version='[0-9]' ;; *) version=$(escape "$series")'[.-]' ;; esac
     names=$(apt-cache "$@" pkgnames linux-image-)
     for flavour in cloud-amd64 generic; do
         found=$(echo "$names" | grep -E "^linux-image-${version}.*-$flavour\$" | sort -V | tail -n 1)
@@ -48,22 +49,20 @@ find_image() {
     return 1
 }
 
-# unpack SERIES PACKAGE [APT OPTIONS]: Ubuntu keeps the modules in packages of their own.
+# unpack SERIES PACKAGE [APT OPTIONS]. Ubuntu keeps the modules in a package of their own, newer Debian the kernel too.
 unpack() {
     series=$1 package=$2; shift 2
     release=${package#linux-image-}
     work=$out/.$series.partial
     rm -rf "$work"; mkdir -p "$work/debs" "$work/root" "$work/modules/lib"
     say "$series: downloading $package"
-    (cd "$work/debs" && apt-get -q "$@" download "$package" >/dev/null) || die "apt-get download $package failed"
-    case $release in *-generic)
-        (cd "$work/debs" && apt-get -q "$@" download "linux-modules-$release" >/dev/null) ;;
-    esac
+    parts=$(apt-cache "$@" depends "$package" | grep -oE "linux-(binary|modules)-$(escape "$release")\$" | sort -u || true)
+    # shellcheck disable=SC2086 # package names, one word each
+    (cd "$work/debs" && apt-get -q "$@" download "$package" $parts >/dev/null 2>"$work/apt.log") ||
+        die "apt-get download $package $parts failed: $(cat "$work/apt.log")"
     for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
-    mv "$work/root/boot/vmlinuz-$release" "$work/vmlinuz"
-    for lib in "$work/root/lib" "$work/root/usr/lib"; do
-        [ ! -d "$lib/modules" ] || mv "$lib/modules" "$work/modules/lib/"
-    done
+    mv "$(find "$work/root" -name "vmlinuz*" -type f | head -n 1)" "$work/vmlinuz"
+    mv "$(find "$work/root" -type d -path '*/lib/modules' | head -n 1)" "$work/modules/lib/modules"
     depmod=$(PATH=$PATH:/sbin:/usr/sbin command -v depmod || true)
     if [ -n "$depmod" ]; then "$depmod" -b "$work/modules" "$release"; else say "no depmod (package kmod): no modules.dep"; fi
     echo "$release" >"$work/release"
