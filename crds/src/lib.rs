@@ -1,0 +1,24 @@
+//! The API of `lsmready.io/v1alpha1`: what people write (`LsmPolicy`), what nodes report (`LsmNode`,
+//! `LsmHookProfile`), and what the two mean together.
+//!
+//! In: the objects as the API server stores them. Out: their types, their `CustomResourceDefinition`s and pure
+//! functions over them. Everything that decides whether a node is ready calls [`verdict::verdict`]; nothing in this
+//! crate has a client, a clock or an environment.
+
+pub mod conditions;
+pub mod evidence;
+pub mod manifest;
+pub mod names;
+pub mod node;
+pub mod policy;
+pub mod profile;
+pub mod reason;
+pub mod schema;
+pub mod verdict;
+
+pub use evidence::{Evidence, RequiredEvidence};
+pub use node::{LsmNode, LsmNodeStatus};
+pub use policy::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus};
+pub use profile::LsmHookProfile;
+pub use reason::Reason;
+pub use verdict::{Verdict, verdict};

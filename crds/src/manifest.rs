@@ -1,0 +1,29 @@
+//! The `CustomResourceDefinition`s as YAML, for `config/crd` and whoever installs them.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+use crate::{LsmHookProfile, LsmNode, LsmPolicy};
+
+/// First line of each generated file.
+const HEADER: &str = "# Generated from crds/src by `make crds`. Do not edit.\n";
+
+/// The three definitions.
+#[must_use]
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    vec![LsmPolicy::crd(), LsmNode::crd(), LsmHookProfile::crd()]
+}
+
+/// File name and content for each definition, as `make crds` writes them.
+///
+/// # Errors
+/// When a definition does not serialize, which would be a defect of this crate.
+pub fn files() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
+    definitions()
+        .into_iter()
+        .map(|crd| {
+            let name = format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
+            Ok((name, format!("{HEADER}{}", serde_saphyr::to_string(&crd)?)))
+        })
+        .collect()
+}

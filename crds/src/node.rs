@@ -1,0 +1,164 @@
+//! `LsmNode`: what one node's probe has found out about this boot. Named as the Node, owned by it, status only.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Evidence;
+
+/// An `LsmNode` has nothing to be asked for: its content is its status.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[kube(
+    group = "lsmready.io",
+    version = "v1alpha1",
+    kind = "LsmNode",
+    plural = "lsmnodes",
+    shortname = "ln",
+    category = "lsm-ready",
+    no_spec,
+    status = "LsmNodeStatus",
+    derive = "PartialEq",
+    doc = "What the probe on the Node of the same name has proved about LSM BPF in the node's present boot. Written by that probe alone.",
+    printcolumn(name = "Evidence", type_ = "string", json_path = ".status.evidence"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
+    printcolumn(name = "Kernel", type_ = "string", json_path = ".status.kernel.release"),
+    printcolumn(name = "LSMs", type_ = "string", json_path = ".status.lsms.active", priority = "1"),
+    printcolumn(name = "Observed", type_ = "date", json_path = ".status.observedTime")
+)]
+pub struct LsmNodeContent {}
+
+/// The probe's report.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LsmNodeStatus {
+    /// `/proc/sys/kernel/random/boot_id` at the time of the report. Evidence belongs to a boot: where the Node's own
+    /// `status.nodeInfo.bootID` differs, this report says nothing about it.
+    #[serde(rename = "bootID", default)]
+    #[schemars(length(max = 64))]
+    pub boot_id: String,
+    /// When the probe last looked (its own clock). Renewed slowly, so that silence can be told from health.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_time: Option<Time>,
+    /// Version of the probe that wrote this.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub probe_version: String,
+    /// The running kernel.
+    #[serde(default)]
+    pub kernel: Kernel,
+    /// The Linux Security Modules that the kernel lists as active. A hint that explains a failure; never evidence.
+    #[serde(default)]
+    pub lsms: Lsms,
+    /// Kernel lockdown: `none`, `integrity`, `confidentiality`, or absent where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub lockdown: Option<String>,
+    /// The highest rung that the canary climbed.
+    #[serde(default)]
+    pub evidence: Evidence,
+    /// Why it is no higher, or `CanaryDenied` at the top: one of the codes in docs/reasons.md.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// The reason in a sentence, with the raw error.
+    #[serde(default)]
+    #[schemars(length(max = 4096))]
+    pub message: String,
+    /// What to change on this very node; empty where nothing has to be or can be.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 4096))]
+    pub fix: String,
+    /// Each thing that was looked at, with its outcome.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub checks: Vec<Check>,
+    /// Name of the `LsmHookProfile` that holds for this kernel, where the trial was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub hook_profile: Option<String>,
+}
+
+/// The running kernel, as `uname(2)` tells it.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Kernel {
+    /// `uname -r`.
+    #[serde(default)]
+    #[schemars(length(max = 128))]
+    pub release: String,
+    /// `uname -m`.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub machine: String,
+}
+
+/// The active Linux Security Modules, in the kernel's order.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Lsms {
+    /// Their names; empty where they could not be read.
+    #[serde(default)]
+    #[schemars(length(max = 64), inner(length(max = 64)))]
+    pub active: Vec<String>,
+    /// Where they were read from.
+    #[serde(default)]
+    pub source: LsmSource,
+}
+
+/// Where the list of active LSMs came from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum LsmSource {
+    /// `lsm_list_modules(2)`, from Linux 6.8.
+    Syscall,
+    /// `/sys/kernel/security/lsm`.
+    Securityfs,
+    /// It could not be read.
+    #[default]
+    Unknown,
+}
+
+/// One thing that the probe looked at.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Check {
+    /// What: one of the rungs (`Loaded`, `Attached`, `Fired`, `Denied`) or a fact that explains them.
+    #[schemars(length(max = 64))]
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// A code for the outcome; empty where it passed without remark.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// The raw evidence: a value read, an errno, the verifier's log.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub detail: String,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Outcome {
+    /// It holds.
+    Pass,
+    /// It was tried and does not hold.
+    Fail,
+    /// It could not be tried or read: nothing follows from it.
+    Unknown,
+}
+
+/// Name of the check that says whether programs may use `bpf_probe_read_kernel`.
+pub const KERNEL_READS_CHECK: &str = "KernelReads";
+
+impl LsmNodeStatus {
+    /// The check of that name.
+    #[must_use]
+    pub fn check(&self, name: &str) -> Option<&Check> {
+        self.checks.iter().find(|check| check.name == name)
+    }
+
+    /// The two reports say the same, whenever they were made.
+    #[must_use]
+    pub fn equal_but_for_time(&self, other: &Self) -> bool {
+        let timeless = |status: &Self| Self { observed_time: None, ..status.clone() };
+        timeless(self) == timeless(other)
+    }
+}

@@ -1,0 +1,187 @@
+//! The verdict: what a node's report means for a requirement. Used by everything that says ready or not.
+//!
+//! In: a requirement, the Node's present boot, its report and its hook profile. Out: ready, not ready or unknown, with
+//! a reason, a sentence and a fix. Ready is said only where every part of the requirement was shown in this boot.
+
+use crate::evidence::Evidence;
+use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Outcome};
+use crate::policy::Require;
+use crate::profile::LsmHookProfileSpec;
+use crate::reason::Reason;
+
+/// Ready, not ready, or not known.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum State {
+    /// Everything required was shown in this boot.
+    Ready,
+    /// Something required was shown to be missing in this boot.
+    NotReady,
+    /// Neither was shown.
+    Unknown,
+}
+
+/// What a report means for a requirement.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Verdict {
+    /// Ready, not ready, or not known.
+    pub state: State,
+    /// A code of docs/reasons.md; the report's own code where that says it best (also one of another version).
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// What to change; empty where nothing has to be or can be.
+    pub fix: String,
+}
+
+/// What is known about one node.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts<'a> {
+    /// The Node's `status.nodeInfo.bootID`.
+    pub boot_id: &'a str,
+    /// The status of its `LsmNode`.
+    pub report: Option<&'a LsmNodeStatus>,
+    /// The genuine hook profile that the report names.
+    pub profile: Option<&'a LsmHookProfileSpec>,
+}
+
+/// What the facts mean for the requirement.
+#[must_use]
+pub fn verdict(require: &Require, facts: Facts<'_>) -> Verdict {
+    let report = match current_report(facts) {
+        Ok(report) => report,
+        Err(unknown) => return unknown,
+    };
+    let failings = [
+        evidence(require, report),
+        lsms(require, report),
+        kernel_reads(require, report),
+        hooks(require, facts.profile),
+    ];
+    // The worst is told: a shown failing before an unknown one, and of equals the first.
+    failings
+        .into_iter()
+        .flatten()
+        .min_by_key(|failing| failing.state == State::Unknown)
+        .unwrap_or_else(|| ready(report))
+}
+
+/// The report, if it is about the Node's present boot.
+fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
+    let Some(report) = facts.report else {
+        return Err(unknown(
+            Reason::NoReport,
+            "the probe has not reported from this node yet",
+            "check that the lsm-ready probe's pod runs on this node",
+        ));
+    };
+    if report.boot_id.is_empty() || report.boot_id != facts.boot_id {
+        let message =
+            format!("the newest report is about boot {:?}, the node is in boot {:?}", report.boot_id, facts.boot_id);
+        return Err(unknown(
+            Reason::ReportFromEarlierBoot,
+            message,
+            "wait for the probe's pod on this node to start; it reports at once",
+        ));
+    }
+    Ok(report)
+}
+
+fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
+    let wanted = Evidence::from(require.evidence);
+    if report.evidence >= wanted {
+        return None;
+    }
+    // The first rung not climbed decides: was it tried and failed, or could it not be tried?
+    let first_missing = Evidence::RUNGS.into_iter().find(|rung| *rung > report.evidence)?;
+    let tried = report.check(first_missing.as_str()).is_none_or(|check| check.outcome != Outcome::Unknown);
+    let reason =
+        if report.reason.is_empty() { Reason::EvidenceTooLow.code().to_owned() } else { report.reason.clone() };
+    let message = if report.message.is_empty() {
+        format!("evidence is {}, required is {}", report.evidence.as_str(), wanted.as_str())
+    } else {
+        report.message.clone()
+    };
+    let state = if tried { State::NotReady } else { State::Unknown };
+    Some(Verdict { state, reason, message, fix: report.fix.clone() })
+}
+
+fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
+    let missing: Vec<&str> =
+        require.lsms.iter().filter(|lsm| !report.lsms.active.contains(lsm)).map(String::as_str).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    if report.lsms.active.is_empty() {
+        let message = format!("the list of active LSMs could not be read, so {} cannot be judged", missing.join(", "));
+        return Some(unknown(
+            Reason::LsmListUnknown,
+            message,
+            "give the probe /sys/kernel/security as a read-only directory",
+        ));
+    }
+    let message = format!("{} not among the active LSMs {}", missing.join(", "), report.lsms.active.join(","));
+    Some(not_ready(
+        Reason::RequiredLsmInactive,
+        message,
+        format!("add {} to the node's lsm= boot parameter and reboot it", missing.join(",")),
+    ))
+}
+
+fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
+    if !require.kernel_reads {
+        return None;
+    }
+    match report.check(KERNEL_READS_CHECK) {
+        Some(check) if check.outcome == Outcome::Pass => None,
+        Some(check) if check.outcome == Outcome::Fail => Some(not_ready(
+            Reason::KernelReadsForbidden,
+            format!("programs may not read kernel memory: {}", check.detail),
+            "boot the node without lockdown=confidentiality (lockdown=integrity is enough for most)",
+        )),
+        _ => Some(unknown(
+            Reason::KernelReadsUnknown,
+            "whether programs may read kernel memory could not be found out",
+            "give the probe /sys/kernel/security as a read-only directory",
+        )),
+    }
+}
+
+fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<Verdict> {
+    if require.hooks.is_empty() && require.sleepable_hooks.is_empty() {
+        return None;
+    }
+    let Some(profile) = profile else {
+        return Some(unknown(
+            Reason::HookProfileMissing,
+            "the node has published no hook profile, so the required hooks cannot be judged",
+            "",
+        ));
+    };
+    let missing = |wanted: &[String], has: &std::collections::BTreeSet<String>| {
+        wanted.iter().filter(|hook| !has.contains(*hook)).map(String::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let plain = missing(&require.hooks, &profile.hooks);
+    if !plain.is_empty() {
+        let message = format!("kernel {} takes no program on {plain}", profile.kernel);
+        return Some(not_ready(Reason::HookNotAttachable, message, "use another hook or a kernel that has it"));
+    }
+    let sleepable = missing(&require.sleepable_hooks, &profile.sleepable_hooks);
+    if !sleepable.is_empty() {
+        let message = format!("kernel {} takes no sleepable program on {sleepable}", profile.kernel);
+        return Some(not_ready(Reason::HookNotSleepable, message, "use another hook or a kernel that has it"));
+    }
+    None
+}
+
+fn ready(report: &LsmNodeStatus) -> Verdict {
+    let message = format!("{}: shown in boot {}", report.evidence.as_str(), report.boot_id);
+    Verdict { state: State::Ready, reason: report.reason.clone(), message, fix: String::new() }
+}
+
+fn not_ready(reason: Reason, message: impl Into<String>, fix: impl Into<String>) -> Verdict {
+    Verdict { state: State::NotReady, reason: reason.code().to_owned(), message: message.into(), fix: fix.into() }
+}
+
+fn unknown(reason: Reason, message: impl Into<String>, fix: impl Into<String>) -> Verdict {
+    Verdict { state: State::Unknown, ..not_ready(reason, message, fix) }
+}
