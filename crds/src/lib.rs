@@ -5,6 +5,9 @@
 //! functions over them. Everything that decides whether a node is ready calls [`verdict::verdict`]; nothing in this
 //! crate has a client, a clock or an environment.
 
+// `printcolumn(...)` repeats its keys in one attribute, as kube's derive wants it.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod conditions;
 pub mod evidence;
 pub mod manifest;
@@ -14,6 +17,7 @@ pub mod policy;
 pub mod profile;
 pub mod reason;
 pub mod schema;
+pub mod selection;
 pub mod verdict;
 
 pub use evidence::{Evidence, RequiredEvidence};

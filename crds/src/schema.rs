@@ -12,6 +12,13 @@ pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "description": "A label selector over Node labels: matchLabels and matchExpressions are ANDed. An empty selector matches every node.",
+        "x-kubernetes-validations": [{
+            "rule": "!has(self.matchLabels) || self.matchLabels.all(k, !k.startsWith('lsmready.node-restriction.kubernetes.io/policy.'))",
+            "message": "labels that lsm-ready sets from policies cannot select nodes for one",
+        }, {
+            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, !e.key.startsWith('lsmready.node-restriction.kubernetes.io/policy.'))",
+            "message": "labels that lsm-ready sets from policies cannot select nodes for one",
+        }],
         "properties": {
             "matchLabels": {
                 "type": "object",
