@@ -6,11 +6,18 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+/// A label's key. CEL's own `format.qualifiedName()` would do, but needs Kubernetes 1.32 to be used in a new CRD.
+const LABEL_KEY: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+
+/// A label's value; it may be empty.
+const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$";
+
 /// A `metav1.LabelSelector` whose expressions the API server checks as it checks those of a `Deployment`.
 #[must_use]
 pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
+        "nullable": true,
         "description": "A label selector over Node labels: matchLabels and matchExpressions are ANDed. An empty selector matches every node.",
         "x-kubernetes-validations": [{
             "rule": "!has(self.matchLabels) || self.matchLabels.all(k, !k.startsWith('lsmready.node-restriction.kubernetes.io/policy.'))",
@@ -26,10 +33,10 @@ pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
                 "maxProperties": 32,
                 "additionalProperties": {"type": "string", "maxLength": 63},
                 "x-kubernetes-validations": [{
-                    "rule": "self.all(k, k.size() > 0 && k.size() <= 317 && !format.qualifiedName().validate(k).hasValue())",
+                    "rule": format!("self.all(k, k.size() <= 317 && k.matches('{LABEL_KEY}'))"),
                     "message": "every key must be a label key: an optional DNS prefix and a slash, then a name of at most 63 letters, digits, '-', '_' or '.'",
                 }, {
-                    "rule": "self.all(k, !format.labelValue().validate(self[k]).hasValue())",
+                    "rule": format!("self.all(k, self[k].matches('{LABEL_VALUE}'))"),
                     "message": "every value must be a label value: at most 63 letters, digits, '-', '_' or '.', starting and ending with a letter or digit",
                 }],
             },
@@ -49,7 +56,7 @@ pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
                         "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
                         "message": "In and NotIn need at least one value; Exists and DoesNotExist take none",
                     }, {
-                        "rule": "!format.qualifiedName().validate(self.key).hasValue()",
+                        "rule": format!("self.key.matches('{LABEL_KEY}')"),
                         "message": "the key must be a label key: an optional DNS prefix and a slash, then a name of at most 63 letters, digits, '-', '_' or '.'",
                     }],
                 },
@@ -63,6 +70,8 @@ pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
 pub fn min_ready(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,
+        // An explicit null then becomes the default, instead of reaching the operator as no number at all.
+        "nullable": false,
         "maxLength": 4,
         "description": "How many of the selected nodes must be ready for the policy's Ready condition: a number of nodes (3) or a share of them (\"90%\", rounded up). Default \"100%\". With no node selected the policy is not ready.",
         "default": "100%",
