@@ -42,3 +42,9 @@ pub const SECURITYFS_PATH: &str = "/sys/kernel/security";
 pub fn policy_label(policy: &str) -> String {
     format!("{POLICY_LABEL_PREFIX}{policy}")
 }
+
+/// How often a probe renews an unchanged report, before jitter.
+pub const RENEW_SECONDS: i64 = 30 * 60;
+
+/// After so long without a renewal a probe counts as silent: three periods.
+pub const STALE_AFTER_SECONDS: i64 = 3 * RENEW_SECONDS;

@@ -15,7 +15,7 @@ use crate::policy::LsmPolicySpec;
 pub type Labels = BTreeMap<String, String>;
 
 /// A spec that means nothing.
-#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidSpec {
     /// The selector is no label selector.
     #[error("spec.nodeSelector: {0}; see `kubectl explain lsmpolicy.spec.nodeSelector`")]

@@ -1,1 +1,22 @@
+//! The operator: turns evidence into facts of the cluster.
+//!
+//! In: Nodes, LsmNodes, LsmHookProfiles, LsmPolicies and DaemonSets, by watches. Out: node labels, taints and a
+//! NodeCondition ([`node`]), the status of each LsmPolicy ([`policy`]), and the securityfs volume of Tetragon's
+//! DaemonSet ([`tetragon`]). Each controller observes, plans with a pure function, and writes only what differs.
 
+pub mod backoff;
+pub mod cli;
+pub mod context;
+pub mod election;
+pub mod key;
+pub mod metrics;
+pub mod node;
+pub mod policy;
+pub mod queues;
+pub mod routes;
+pub mod run;
+pub mod server;
+pub mod stores;
+pub mod telemetry;
+pub mod tetragon;
+pub mod watches;

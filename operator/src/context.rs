@@ -1,0 +1,34 @@
+//! What every reconcile is given.
+
+use jiff::Timestamp;
+use kube::Client;
+use kube_runtime::events::Recorder;
+
+use crate::backoff::Backoff;
+use crate::metrics::Metrics;
+use crate::policy::pace::Pace;
+use crate::queues::Queues;
+use crate::stores::Stores;
+use crate::tetragon::memory::Memory;
+
+/// The client, what is known of the cluster, and what has to be remembered between reconciles.
+pub struct Context {
+    /// For writes; reads come from the stores.
+    pub client: Client,
+    /// What is known of the cluster.
+    pub stores: Stores,
+    /// To have other objects looked at again.
+    pub queues: Queues,
+    /// What the Tetragon controller remembers of each DaemonSet.
+    pub tetragon: Memory,
+    /// When each policy was last evaluated.
+    pub pace: Pace,
+    /// Failures in a row.
+    pub backoff: Backoff,
+    /// The operator's metrics.
+    pub metrics: Metrics,
+    /// Publishes Kubernetes Events.
+    pub events: Recorder,
+    /// The clock, fixed in tests.
+    pub now: fn() -> Timestamp,
+}

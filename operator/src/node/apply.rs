@@ -1,0 +1,77 @@
+//! Writes a node plan: the only place that changes Nodes.
+
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use lsm_ready_crds::names::FIELD_MANAGER;
+use serde_json::{Value, json};
+use tracing::info;
+
+use crate::context::Context;
+use crate::node::plan::Plan;
+
+/// Why a Node could not be brought to what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Labels or taints were not written.
+    #[error("patching labels and taints of node {0}: {1}")]
+    Patch(String, #[source] Box<kube::Error>),
+    /// The condition was not written.
+    #[error("patching the condition of node {0}: {1}")]
+    Status(String, #[source] Box<kube::Error>),
+}
+
+impl Error {
+    /// A short word for metrics.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Patch(..) => "patch",
+            Self::Status(..) => "status",
+        }
+    }
+}
+
+/// Sends what the plan says, and nothing where it says nothing.
+pub(super) async fn apply(node: &Node, plan: &Plan, ctx: &Context) -> Result<(), Error> {
+    let api = Api::<Node>::all(ctx.client.clone());
+    let name = node.name_any();
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    if let Some(patch) = metadata_patch(node, plan) {
+        api.patch(&name, &params, &Patch::Merge(patch))
+            .await
+            .map_err(|error| Error::Patch(name.clone(), Box::new(error)))?;
+        ctx.metrics.wrote("Node");
+        info!(node = name, labels = ?plan.labels, taints = plan.taints.is_some(), "node changed");
+    }
+    if let Some(patch) = status_patch(node, plan) {
+        api.patch_status(&name, &params, &Patch::Strategic(patch))
+            .await
+            .map_err(|error| Error::Status(name.clone(), Box::new(error)))?;
+        ctx.metrics.wrote("Node/status");
+    }
+    Ok(())
+}
+
+/// Labels and taints as one merge patch. The list of taints is replaced as a whole, so there the resourceVersion has to
+/// be the one that we saw; labels merge by key and need only the UID.
+fn metadata_patch(node: &Node, plan: &Plan) -> Option<Value> {
+    if plan.labels.is_empty() && plan.taints.is_none() {
+        return None;
+    }
+    let mut patch = json!({"metadata": {"uid": node.metadata.uid}});
+    if !plan.labels.is_empty() {
+        patch["metadata"]["labels"] = json!(plan.labels);
+    }
+    if let Some(taints) = &plan.taints {
+        patch["metadata"]["resourceVersion"] = json!(node.metadata.resource_version);
+        patch["spec"] = json!({ "taints": taints });
+    }
+    Some(patch)
+}
+
+/// The condition as a strategic merge patch, which merges conditions by type.
+fn status_patch(node: &Node, plan: &Plan) -> Option<Value> {
+    let condition = plan.condition.as_ref()?;
+    Some(json!({"metadata": {"uid": node.metadata.uid}, "status": {"conditions": [condition]}}))
+}

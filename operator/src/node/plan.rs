@@ -1,0 +1,196 @@
+//! What has to change at a Node: a pure function of the Node, its evidence and the policies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use lsm_ready_crds::names::{BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, TAINT_KEY, policy_label};
+use lsm_ready_crds::policy::{Require, TaintEffect};
+use lsm_ready_crds::selection::{Labels, Selection};
+use lsm_ready_crds::verdict::{Facts, State, Verdict};
+use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, names, verdict};
+
+use crate::stores::boot_id;
+
+/// Reason of the condition when the probe has been silent for too long.
+pub const PROBE_SILENT: &str = "ProbeSilent";
+
+/// What has to change. Nothing where everything is as wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Labels to set, or with no value to remove.
+    pub labels: BTreeMap<String, Option<String>>,
+    /// The whole new list of taints, where ours differs.
+    pub taints: Option<Vec<Taint>>,
+    /// Our condition, where it differs in more than time.
+    pub condition: Option<NodeCondition>,
+    /// After how long the report will be stale, if nothing is heard.
+    pub stale_in: Option<Duration>,
+}
+
+/// What has to change at this Node.
+#[must_use]
+pub fn plan(node: &Node, facts: Facts<'_>, policies: &[Arc<LsmPolicy>], now: Timestamp) -> Plan {
+    if is_foreign(node.labels()) && facts.report.is_none() {
+        return give_back(node);
+    }
+    let bpf = verdict(&Require::default(), facts);
+    let policies = verdicts(node.labels(), facts, policies);
+    let silence = Silence::of(facts.report, boot_id(node), now);
+    Plan {
+        labels: label_changes(node.labels(), &wanted_labels(&bpf, &policies)),
+        taints: taint_change(node, wanted_effect(&policies)),
+        condition: condition_change(node, &bpf, &silence, now),
+        stale_in: silence.stale_in,
+    }
+}
+
+/// A Node that runs another operating system: LSM BPF is no question there.
+fn is_foreign(labels: &Labels) -> bool {
+    labels.get("kubernetes.io/os").is_some_and(|os| os != "linux")
+}
+
+fn give_back(node: &Node) -> Plan {
+    Plan { labels: label_changes(node.labels(), &Labels::new()), taints: taint_change(node, None), ..Plan::default() }
+}
+
+/// The policies that select the Node, each with its verdict. One whose spec means nothing selects nothing.
+fn verdicts<'a>(labels: &Labels, facts: Facts<'_>, policies: &'a [Arc<LsmPolicy>]) -> Vec<(&'a LsmPolicy, Verdict)> {
+    policies
+        .iter()
+        .filter(|policy| policy.metadata.deletion_timestamp.is_none())
+        .filter(|policy| Selection::of(&policy.spec).is_ok_and(|selection| selection.selects(labels)))
+        .map(|policy| (policy.as_ref(), verdict(&policy.spec.require, facts)))
+        .collect()
+}
+
+fn wanted_labels(bpf: &Verdict, policies: &[(&LsmPolicy, Verdict)]) -> Labels {
+    let value = match bpf.state {
+        State::Ready => "true",
+        State::NotReady => "false",
+        State::Unknown => "unknown",
+    };
+    let mut wanted = Labels::from([(BPF_LABEL.to_owned(), value.to_owned())]);
+    for (policy, verdict) in policies {
+        let value = match verdict.state {
+            State::Ready => "ready",
+            State::NotReady => "not-ready",
+            State::Unknown => "unknown",
+        };
+        wanted.insert(policy_label(&policy.name_any()), value.to_owned());
+    }
+    wanted
+}
+
+/// The labels under our prefix that differ from the wanted ones.
+fn label_changes(labels: &Labels, wanted: &Labels) -> BTreeMap<String, Option<String>> {
+    let set = wanted
+        .iter()
+        .filter(|(key, value)| labels.get(*key) != Some(value))
+        .map(|(key, value)| (key.clone(), Some(value.clone())));
+    let remove = labels
+        .keys()
+        .filter(|key| key.starts_with(NODE_LABEL_PREFIX) && !wanted.contains_key(*key))
+        .map(|key| (key.clone(), None));
+    set.chain(remove).collect()
+}
+
+/// The strongest effect that a policy asks for whose verdict is not ready.
+fn wanted_effect(policies: &[(&LsmPolicy, Verdict)]) -> Option<TaintEffect> {
+    policies
+        .iter()
+        .filter(|(_, verdict)| verdict.state != State::Ready)
+        .filter_map(|(policy, _)| policy.spec.taint.as_ref().map(|taint| taint.effect))
+        .max()
+}
+
+/// The new list of taints, if our taint has to come, go or change; those of others keep their place.
+fn taint_change(node: &Node, wanted: Option<TaintEffect>) -> Option<Vec<Taint>> {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+    let ours: Vec<&str> =
+        taints.iter().filter(|taint| taint.key == TAINT_KEY).map(|taint| taint.effect.as_str()).collect();
+    let wanted: Vec<&str> = wanted.iter().map(|effect| effect.as_str()).collect();
+    if ours == wanted {
+        return None;
+    }
+    let ours = wanted.into_iter().map(|effect| Taint {
+        key: TAINT_KEY.to_owned(),
+        effect: effect.to_owned(),
+        ..Taint::default()
+    });
+    Some(taints.iter().filter(|taint| taint.key != TAINT_KEY).cloned().chain(ours).collect())
+}
+
+/// Whether the probe is silent, and if not, when it would be.
+#[derive(Debug, Default)]
+struct Silence {
+    since: Option<Timestamp>,
+    stale_in: Option<Duration>,
+}
+
+impl Silence {
+    /// Silence is only measured for reports of the present boot: others say nothing anyway.
+    fn of(report: Option<&LsmNodeStatus>, boot_id: &str, now: Timestamp) -> Self {
+        let Some(heard) = report.filter(|report| report.boot_id == boot_id).and_then(|r| r.observed_time.as_ref())
+        else {
+            return Self::default();
+        };
+        let age = now.as_second().saturating_sub(heard.0.as_second());
+        let left = names::STALE_AFTER_SECONDS.saturating_sub(age);
+        match u64::try_from(left) {
+            Ok(seconds) if seconds > 0 => Self { since: None, stale_in: Some(Duration::from_secs(seconds)) },
+            _ => Self { since: Some(heard.0), stale_in: None },
+        }
+    }
+}
+
+/// Our NodeCondition, if it differs from the present one in more than time.
+fn condition_change(node: &Node, bpf: &Verdict, silence: &Silence, now: Timestamp) -> Option<NodeCondition> {
+    let (status, reason, message) = match silence.since {
+        Some(since) => (
+            "Unknown",
+            PROBE_SILENT.to_owned(),
+            format!(
+                "the probe was last heard at {since}; labels stay as they are, since evidence holds for the whole boot; \
+                 look at the lsm-ready probe's pod on this node. Last word: {}",
+                sentence(bpf)
+            ),
+        ),
+        None => (condition_status(bpf.state), bpf.reason.clone(), sentence(bpf)),
+    };
+    let present = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let present = present.into_iter().find(|condition| condition.type_ == NODE_CONDITION);
+    let since = match present {
+        Some(present) if present.status == status => {
+            if present.reason.as_ref() == Some(&reason) && present.message.as_ref() == Some(&message) {
+                return None;
+            }
+            present.last_transition_time.clone()
+        }
+        _ => Some(Time(now)),
+    };
+    Some(NodeCondition {
+        type_: NODE_CONDITION.to_owned(),
+        status: status.to_owned(),
+        reason: Some(reason),
+        message: Some(message),
+        last_transition_time: since,
+        last_heartbeat_time: Some(Time(now)),
+    })
+}
+
+fn condition_status(state: State) -> &'static str {
+    match state {
+        State::Ready => "True",
+        State::NotReady => "False",
+        State::Unknown => "Unknown",
+    }
+}
+
+fn sentence(verdict: &Verdict) -> String {
+    if verdict.fix.is_empty() { verdict.message.clone() } else { format!("{}. Fix: {}", verdict.message, verdict.fix) }
+}

@@ -1,0 +1,53 @@
+//! At most one evaluation a second of each policy: a rollout of a thousand nodes is then a few writes, not a thousand.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Shortest time between two evaluations of a policy.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// When each policy was last evaluated, by UID.
+#[derive(Debug, Default)]
+pub struct Pace(Mutex<HashMap<String, Timestamp>>);
+
+impl Pace {
+    /// Whether the policy may be evaluated now, which is noted, or how long it has to wait.
+    ///
+    /// # Errors
+    /// The wait, where it was evaluated less than a second ago.
+    pub fn step(&self, uid: &str, now: Timestamp) -> Result<(), Duration> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Entries of policies long gone are dropped here, so the map stays as small as what is evaluated.
+        last.retain(|_, then| wait(*then, now).is_some());
+        if let Some(wait) = last.get(uid).and_then(|then| wait(*then, now)) {
+            return Err(wait);
+        }
+        last.insert(uid.to_owned(), now);
+        Ok(())
+    }
+}
+
+/// What is left of the second since `then`; a clock that was set back counts as elapsed.
+fn wait(then: Timestamp, now: Timestamp) -> Option<Duration> {
+    let elapsed = Duration::try_from(now - then).ok()?;
+    SHORTEST.checked_sub(elapsed).filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_a_second_for_each() {
+        let pace = Pace::default();
+        let at = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
+        assert_eq!(pace.step("a", at(0)), Ok(()));
+        assert_eq!(pace.step("b", at(100)), Ok(()));
+        assert_eq!(pace.step("a", at(300)), Err(Duration::from_millis(700)));
+        assert_eq!(pace.step("a", at(1000)), Ok(()));
+        assert_eq!(pace.step("a", at(500)), Ok(()), "the clock was set back");
+    }
+}

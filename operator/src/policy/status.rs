@@ -1,0 +1,206 @@
+//! The status of an `LsmPolicy`: a pure function of the policy, the nodes it selects and what is known of Tetragon.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use lsm_ready_crds::conditions::{
+    self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_ROLLED_OUT,
+};
+use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
+use lsm_ready_crds::selection::{InvalidSpec, MinReady};
+use lsm_ready_crds::verdict::{State, Verdict};
+use lsm_ready_crds::{LsmPolicy, LsmPolicyStatus};
+
+use crate::tetragon::findings::{Findings, reason as tetragon_reason};
+
+/// Reasons of the conditions that this module finds; those about Tetragon are in [`crate::tetragon::findings`].
+pub mod reason {
+    /// Ready: everything the policy asks for holds.
+    pub const ENFORCEMENT_READY: &str = "EnforcementReady";
+    /// NodesReady: every selected node is ready.
+    pub const ALL_NODES_READY: &str = "AllNodesReady";
+    /// NodesReady: not all, but as many as `minReady` asks for.
+    pub const ENOUGH_NODES_READY: &str = "EnoughNodesReady";
+    /// NodesReady: too many nodes were shown to be not ready.
+    pub const TOO_FEW_NODES_READY: &str = "TooFewNodesReady";
+    /// NodesReady: it depends on nodes that are not known yet.
+    pub const NODES_UNKNOWN: &str = "NodesUnknown";
+    /// NodesReady: the selector matches no node.
+    pub const NO_NODES_SELECTED: &str = "NoNodesSelected";
+    /// Ready and Stalled: the spec means nothing.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// All of them, for the documentation's test.
+    pub const ALL: [&str; 7] = [
+        ENFORCEMENT_READY,
+        ALL_NODES_READY,
+        ENOUGH_NODES_READY,
+        TOO_FEW_NODES_READY,
+        NODES_UNKNOWN,
+        NO_NODES_SELECTED,
+        INVALID_SPEC,
+    ];
+}
+
+/// Longest histogram of reasons.
+const MAX_REASONS: usize = 20;
+/// Node names a reason shows.
+const MAX_SAMPLE: usize = 3;
+
+/// Verdicts of the selected nodes, counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    ready: usize,
+    not_ready: usize,
+    unknown: usize,
+    reasons: BTreeMap<String, ReasonCount>,
+}
+
+impl Tally {
+    /// Counts one selected node.
+    pub fn add(&mut self, node: &str, verdict: Verdict) {
+        match verdict.state {
+            State::Ready => {
+                self.ready += 1;
+                return;
+            }
+            State::NotReady => self.not_ready += 1,
+            State::Unknown => self.unknown += 1,
+        }
+        let entry = self
+            .reasons
+            .entry(verdict.reason)
+            .or_insert_with_key(|reason| ReasonCount { reason: reason.clone(), ..ReasonCount::default() });
+        entry.count += 1;
+        // The first names in order, whatever the order in which nodes are counted: equal clusters, equal status.
+        let place = entry.sample.partition_point(|name| name.as_str() < node);
+        if place == 0 {
+            entry.fix = verdict.fix;
+        }
+        entry.sample.insert(place, node.to_owned());
+        entry.sample.truncate(MAX_SAMPLE);
+    }
+
+    fn selected(&self) -> usize {
+        self.ready + self.not_ready + self.unknown
+    }
+
+    fn counts(&self) -> NodeCounts {
+        NodeCounts {
+            summary: format!("{}/{}", self.ready, self.selected()),
+            selected: count(self.selected()),
+            ready: count(self.ready),
+            not_ready: count(self.not_ready),
+            unknown: count(self.unknown),
+        }
+    }
+
+    fn histogram(&self) -> Vec<ReasonCount> {
+        let mut reasons: Vec<ReasonCount> = self.reasons.values().cloned().collect();
+        reasons.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+        reasons.truncate(MAX_REASONS);
+        reasons
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What was found out about a policy.
+#[derive(Clone, Debug)]
+pub enum Observation {
+    /// Its spec means nothing.
+    Invalid(InvalidSpec),
+    /// Its nodes, and its Tetragon where it names one.
+    Evaluated {
+        /// The verdicts of the selected nodes.
+        tally: Tally,
+        /// What `minReady` asks for.
+        min_ready: MinReady,
+        /// Conditions about the named DaemonSet.
+        tetragon: Option<Box<Findings>>,
+    },
+}
+
+/// The status that this policy should have.
+#[must_use]
+pub fn status(policy: &LsmPolicy, observation: &Observation, now: &Time) -> LsmPolicyStatus {
+    let (found, nodes, reasons) = match observation {
+        Observation::Invalid(error) => (invalid(error), NodeCounts::default(), Vec::new()),
+        Observation::Evaluated { tally, min_ready, tetragon } => {
+            (evaluated(tally, *min_ready, tetragon.as_deref()), tally.counts(), tally.histogram())
+        }
+    };
+    let old = policy.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let generation = policy.metadata.generation;
+    LsmPolicyStatus {
+        observed_generation: generation,
+        conditions: conditions::merge(old, &found, generation, now),
+        nodes,
+        reasons,
+    }
+}
+
+fn invalid(error: &InvalidSpec) -> Vec<Finding> {
+    let message = error.to_string();
+    vec![
+        Finding::new(READY, Status::False, reason::INVALID_SPEC, &message),
+        Finding::new(STALLED, Status::True, reason::INVALID_SPEC, &message),
+    ]
+}
+
+fn evaluated(tally: &Tally, min_ready: MinReady, tetragon: Option<&Findings>) -> Vec<Finding> {
+    let nodes = nodes_ready(tally, min_ready);
+    let mut found = vec![ready(&nodes, tetragon), nodes.clone()];
+    if let Some(tetragon) = tetragon {
+        found.push(tetragon.securityfs.clone());
+        found.push(tetragon.rolled_out.clone());
+        found.extend(tetragon.stalled.clone());
+    }
+    found.extend(reconciling(&nodes, tetragon));
+    found
+}
+
+fn nodes_ready(tally: &Tally, min_ready: MinReady) -> Finding {
+    let selected = tally.selected();
+    let needed = min_ready.of(selected);
+    let counts = format!("{} of {selected} selected nodes are ready, {needed} required", tally.ready);
+    let (status, reason, message) = if selected == 0 {
+        let message = "spec.nodeSelector matches no node; compare it with `kubectl get nodes --show-labels`";
+        (Status::False, reason::NO_NODES_SELECTED, message.to_owned())
+    } else if tally.ready >= needed {
+        let reason = if tally.ready == selected { reason::ALL_NODES_READY } else { reason::ENOUGH_NODES_READY };
+        (Status::True, reason, counts)
+    } else if tally.ready + tally.unknown >= needed {
+        (Status::Unknown, reason::NODES_UNKNOWN, format!("{counts}; {} not known yet", tally.unknown))
+    } else {
+        (Status::False, reason::TOO_FEW_NODES_READY, format!("{counts}; status.reasons says why the others are not"))
+    };
+    Finding::new(NODES_READY, status, reason, message)
+}
+
+/// Ready says the first thing that does not hold.
+fn ready(nodes: &Finding, tetragon: Option<&Findings>) -> Finding {
+    let securityfs = tetragon.map(|tetragon| &tetragon.securityfs);
+    // Who says `mount: Never` has taken the mount into their own hands.
+    let securityfs = securityfs.filter(|finding| finding.reason != tetragon_reason::NOT_WANTED);
+    let rolled_out = tetragon.map(|tetragon| &tetragon.rolled_out);
+    let lacking = [Some(nodes), securityfs, rolled_out].into_iter().flatten().filter(|f| f.status != Status::True);
+    // Something that is shown not to hold comes before something that is not known.
+    lacking.min_by_key(|finding| finding.status == Status::Unknown).map_or_else(
+        || Finding::new(READY, Status::True, reason::ENFORCEMENT_READY, nodes.message.clone()),
+        |finding| Finding { type_: READY, ..finding.clone() },
+    )
+}
+
+/// kstatus: present only while something is under way that ends by itself.
+fn reconciling(nodes: &Finding, tetragon: Option<&Findings>) -> Option<Finding> {
+    let rolling = tetragon.map(|tetragon| &tetragon.rolled_out).filter(|finding| finding.status == Status::Unknown);
+    let waiting = Some(nodes).filter(|finding| finding.status == Status::Unknown);
+    let stalled = tetragon.is_some_and(|tetragon| tetragon.stalled.is_some());
+    let under_way = rolling.or(waiting).filter(|_| !stalled)?;
+    Some(Finding { type_: RECONCILING, status: Status::True, ..under_way.clone() })
+}
+
+/// The order of conditions in a status, for the documentation's test.
+pub const TYPES: [&str; 6] = [READY, NODES_READY, SECURITYFS_MOUNTED, TETRAGON_ROLLED_OUT, STALLED, RECONCILING];

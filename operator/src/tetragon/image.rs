@@ -1,0 +1,138 @@
+//! Which release of the agent an image reference names.
+//!
+//! In: the container's image and the labels of the chart. Out: a version, or nothing where none is named. Nothing is
+//! ever asked of a registry.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The chart puts its appVersion here (<https://helm.sh/docs/chart_best_practices/labels/>).
+const VERSION_LABEL: &str = "app.kubernetes.io/version";
+
+/// First release that mounts securityfs itself (cilium/tetragon#3512).
+pub const MOUNTS_ITSELF_SINCE: Version = Version { major: 1, minor: 4, patch: 0, final_: true };
+
+/// A date such as `2026.11.24` is no version of the agent.
+const HIGHEST_MAJOR: u32 = 99;
+
+/// A release; a pre-release (1.4.0-rc.1) comes before its final one.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Version {
+    major: u32,
+    minor: u32,
+    patch: u32,
+    final_: bool,
+}
+
+impl Version {
+    /// The version in a tag: `v1.3.0`, `1.4.0-rc.1`, `v1.7`. Anything else (`latest`, a commit, a date) is none.
+    #[must_use]
+    pub fn parse(tag: &str) -> Option<Self> {
+        let bare = tag.strip_prefix('v').unwrap_or(tag);
+        let (numbers, suffix) = bare.split_once(['-', '+']).map_or((bare, None), |(numbers, rest)| (numbers, Some(rest)));
+        let numbers: Vec<u32> = numbers.split('.').map(number).collect::<Option<_>>()?;
+        let (major, minor, patch) = match numbers[..] {
+            [major, minor] => (major, minor, 0),
+            [major, minor, patch] => (major, minor, patch),
+            _ => return None,
+        };
+        (major <= HIGHEST_MAJOR).then_some(Self { major, minor, patch, final_: suffix.is_none() })
+    }
+}
+
+fn number(digits: &str) -> Option<u32> {
+    // `parse` alone would also take "+1".
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let suffix = if self.final_ { "" } else { "-pre" };
+        write!(f, "v{}.{}.{}{suffix}", self.major, self.minor, self.patch)
+    }
+}
+
+/// The parts of `registry:5000/path/name:tag@sha256:…`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Image<'a> {
+    /// Registry, path and name.
+    pub repository: &'a str,
+    /// What stands behind the last colon of the name.
+    pub tag: Option<&'a str>,
+    /// What stands behind the `@`.
+    pub digest: Option<&'a str>,
+}
+
+impl<'a> Image<'a> {
+    /// Takes a reference apart. Every text gives an image: whether it can be pulled is not asked here.
+    #[must_use]
+    pub fn parse(reference: &'a str) -> Self {
+        let (named, digest) = match reference.split_once('@') {
+            Some((named, digest)) => (named, Some(digest)),
+            None => (reference, None),
+        };
+        // A colon before the last slash belongs to the registry's port.
+        let name = named.rfind('/').map_or(0, |slash| slash + 1);
+        match named[name..].split_once(':') {
+            Some((before, tag)) => Self { repository: &named[..name + before.len()], tag: Some(tag), digest },
+            None => Self { repository: named, tag: None, digest },
+        }
+    }
+
+    /// The release that the image is of. The tag decides. The chart's label is asked only where the image is given by
+    /// digest alone: beside a tag that names no release (`latest`, a build of one's own) the label still tells the
+    /// chart's version, which says nothing about that image.
+    #[must_use]
+    pub fn version(&self, labels: &BTreeMap<String, String>) -> Option<Version> {
+        match (self.tag, self.digest) {
+            (Some(tag), _) => Version::parse(tag),
+            (None, Some(_)) => labels.get(VERSION_LABEL).and_then(|version| Version::parse(version)),
+            (None, None) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_taken_apart() {
+        let table = [
+            ("tetragon", ("tetragon", None, None)),
+            ("quay.io/cilium/tetragon:v1.3.0", ("quay.io/cilium/tetragon", Some("v1.3.0"), None)),
+            ("registry:5000/cilium/tetragon", ("registry:5000/cilium/tetragon", None, None)),
+            ("registry:5000/tetragon:v1.4.0@sha256:aa", ("registry:5000/tetragon", Some("v1.4.0"), Some("sha256:aa"))),
+            ("quay.io/cilium/tetragon@sha256:bb", ("quay.io/cilium/tetragon", None, Some("sha256:bb"))),
+            ("", ("", None, None)),
+        ];
+        for (reference, (repository, tag, digest)) in table {
+            assert_eq!(Image::parse(reference), Image { repository, tag, digest }, "{reference}");
+        }
+    }
+
+    #[test]
+    fn versions_are_ordered_and_others_are_none() {
+        let itself = |tag: &str| Version::parse(tag).map(|version| version >= MOUNTS_ITSELF_SINCE);
+        for old in ["v1.0.0", "1.3.0", "v1.3.1", "1.3.0-rc.1", "v1.4.0-rc.1", "v1.4.0-pre.0", "v0.11.0", "1.3"] {
+            assert_eq!(itself(old), Some(false), "{old}");
+        }
+        for new in ["v1.4.0", "1.4", "v1.4.1-rc.1", "v1.7.0", "1.10.0", "v1.8.0-pre.0", "v1.7.0-ubi9", "2.0.0"] {
+            assert_eq!(itself(new), Some(true), "{new}");
+        }
+        for other in ["latest", "main", "v1", "1", "2026.11.24", "1.x", "v", "", "1..0", "+1.7.0", "1.7.0.1", "8f3ac1e"] {
+            assert_eq!(itself(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_label_speaks_only_for_a_digest() {
+        let labels = BTreeMap::from([(VERSION_LABEL.to_owned(), "1.7.0".to_owned())]);
+        let version = |image: &str| Image::parse(image).version(&labels).map(|version| version.to_string());
+        assert_eq!(version("tetragon@sha256:aa").as_deref(), Some("v1.7.0"));
+        assert_eq!(version("tetragon:v1.3.0@sha256:aa").as_deref(), Some("v1.3.0"));
+        assert_eq!(version("tetragon:latest"), None);
+        assert_eq!(version("tetragon"), None);
+        assert_eq!(Image::parse("tetragon@sha256:aa").version(&BTreeMap::new()), None);
+    }
+}
