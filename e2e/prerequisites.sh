@@ -1,0 +1,50 @@
+#!/bin/sh
+# Checks for everything the end-to-end harness needs and installs the Debian or Ubuntu packages that are missing.
+#
+# As root it says what it is going to install and installs it; otherwise it prints the command and exits with 1.
+# Rust and Go are not installed, only looked for. Silent and under a second when nothing is missing.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+
+# Containers and their network; virtual machines and what builds their disks; compiling what cargo builds in C.
+packages='containerd runc containernetworking-plugins iproute2 iptables nftables kmod util-linux mount
+qemu-system-x86 e2fsprogs busybox-static cpio xz-utils
+gcc libc6-dev'
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+missing=
+have cargo || missing="$missing
+  cargo: Rust, from https://rustup.rs (the toolchain's version is in rust-toolchain.toml)"
+have go || missing="$missing
+  go: Go 1.25 or newer, from https://go.dev/dl"
+[ -z "$missing" ] || { echo "prerequisites.sh: missing:$missing" >&2; exit 1; }
+
+have dpkg-query || {
+    echo "prerequisites.sh: this is not Debian or Ubuntu; install what these packages hold:" $packages >&2
+    exit 1
+}
+# Docker's own containerd.io holds containerd and runc as well.
+installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' $packages containerd.io 2>/dev/null | sed -n 's/^ii *//p')
+case $installed in *containerd.io*) packages=$(echo "$packages" | sed 's/containerd runc //') ;; esac
+wanted=
+for package in $packages; do
+    echo "$installed" | grep -qx "$package" || wanted="$wanted $package"
+done
+[ -n "$wanted" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+    echo "prerequisites.sh: these packages are missing; install them with:" >&2
+    echo "sudo apt-get install --no-install-recommends$wanted"
+    exit 1
+fi
+echo "prerequisites.sh: installing$wanted" >&2
+# Installing a package must not start its services here.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod +x $policy
+    trap 'rm -f $policy' EXIT
+fi
+[ -n "$(apt-cache pkgnames containerd 2>/dev/null)" ] || apt-get -q update >&2
+apt-get -q install -y --no-install-recommends $wanted >&2

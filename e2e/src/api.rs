@@ -1,0 +1,256 @@
+//! etcd and kube-apiserver alone, on loopback and free ports; no root needed.
+//!
+//! In: a folder. Out: a real API server in a few seconds, either one that ends with the test that holds it
+//! ([`ApiServer`]) or one that stays ([`up`], [`down`]).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+
+use crate::control_plane::{self, ControlPlane};
+use crate::paths;
+use crate::pki::{self, Authority, Subject};
+use crate::process::{self, Ended, Processes};
+use crate::wait::{self, TimedOut};
+
+/// How long an API server may take to be ready; 4 s is usual.
+const READY: Duration = Duration::from_mins(1);
+
+/// What can go wrong with an API server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its files.
+    #[error(transparent)]
+    Prepare(#[from] control_plane::Error),
+    /// A client's certificate.
+    #[error(transparent)]
+    Pki(#[from] pki::Error),
+    /// Its processes.
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    /// A file or a port.
+    #[error("could not {doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The binary could not be built.
+    #[error("e2e/cluster/build.sh failed ({0}); its output above says why")]
+    Build(std::process::ExitStatus),
+    /// The client's configuration.
+    #[error("could not use the kubeconfig {}: {source}", path.display())]
+    Kubeconfig {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It did not come up.
+    #[error(transparent)]
+    NotReady(#[from] TimedOut),
+    /// A program ended.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+/// An API server that ends when it is dropped, and also when the process that holds it dies in any other way.
+#[derive(Debug)]
+pub struct ApiServer {
+    plane: ControlPlane,
+    children: Vec<Child>,
+}
+
+impl ApiServer {
+    /// Starts etcd and kube-apiserver with their state in `dir` and waits until requests are served.
+    ///
+    /// # Errors
+    /// When the binary cannot be built, a program not be started, or it is not ready within a minute.
+    pub async fn start(dir: impl AsRef<Path>) -> Result<Self, Error> {
+        ensure_binary().await?;
+        let plane = place(dir.as_ref())?;
+        plane.prepare()?;
+        let processes = Processes::new(plane.dir.join("processes"));
+        let mut server = Self { plane, children: Vec::new() };
+        for (name, mut command) in [("etcd", server.plane.etcd()), ("kube-apiserver", server.plane.api_server())] {
+            // This process holds the other end of their standard input, so they end when it does, however it ends.
+            let child = processes.start(name, command.env("EXIT_WITH_STDIN", "1").stdin(Stdio::piped()))?;
+            server.children.push(child);
+        }
+        ready(&server.kubeconfig(), &processes).await?;
+        Ok(server)
+    }
+
+    /// The administrator's kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.plane.kubeconfig()
+    }
+
+    /// The audit log: one JSON line for each request that was to write something.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.plane.audit_log()
+    }
+
+    /// A client that may do everything.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub async fn client(&self) -> Result<Client, Error> {
+        client(&self.kubeconfig()).await
+    }
+
+    /// A kubeconfig, written beside the others, of any user: `system:node:NAME` in `system:nodes` is a kubelet.
+    ///
+    /// # Errors
+    /// When the certificate cannot be made or the file not be written.
+    pub fn kubeconfig_for(&self, user: &str, group: Option<&str>) -> Result<PathBuf, Error> {
+        let path = self.plane.kubeconfig_of(&user.replace(['/', ':'], "-"));
+        let authority = Authority::load(&self.plane.pki())?;
+        authority.write_kubeconfig(&path, &self.plane.url(), &Subject::client(user, group))?;
+        Ok(path)
+    }
+
+    /// A client of any user; see [`Self::kubeconfig_for`].
+    ///
+    /// # Errors
+    /// As [`Self::kubeconfig_for`].
+    pub async fn client_for(&self, user: &str, group: Option<&str>) -> Result<Client, Error> {
+        client(&self.kubeconfig_for(user, group)?).await
+    }
+
+    /// A client that presents a bearer token, such as one of a service account.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub async fn client_with_token(&self, token: &str) -> Result<Client, Error> {
+        let mut config = config(&self.kubeconfig()).await?;
+        config.auth_info = kube::config::AuthInfo { token: Some(token.to_owned().into()), ..Default::default() };
+        new_client(config, &self.kubeconfig())
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            // It may have ended by itself; waiting takes its zombie away in either case.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Starts an API server that stays, unless it already runs, and returns its kubeconfig's path.
+///
+/// # Errors
+/// As [`ApiServer::start`].
+pub async fn up(dir: &Path) -> Result<PathBuf, Error> {
+    ensure_binary().await?;
+    let processes = Processes::new(dir.join("processes"));
+    let kubeconfig = dir.join("kubeconfig");
+    let runs = processes.all().len() == 2 && processes.ended().is_empty();
+    if runs && ready_client(&kubeconfig).await.is_ok() {
+        return Ok(kubeconfig);
+    }
+    down(dir).await?;
+    let plane = place(dir)?;
+    plane.prepare()?;
+    processes.spawn("etcd", &mut plane.etcd())?;
+    processes.spawn("kube-apiserver", &mut plane.api_server())?;
+    ready(&kubeconfig, &processes).await?;
+    Ok(kubeconfig)
+}
+
+/// Ends what [`up`] started and removes its state; nothing happens when nothing runs.
+///
+/// # Errors
+/// When a process stays or the folder cannot be removed.
+pub async fn down(dir: &Path) -> Result<(), Error> {
+    Processes::new(dir.join("processes")).kill_all().await?;
+    match std::fs::remove_dir_all(dir) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Io { doing: format!("remove {}", dir.display()), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Builds the multi-call binary unless it is up to date.
+///
+/// # Errors
+/// When the build fails.
+pub async fn ensure_binary() -> Result<(), Error> {
+    let script = paths::sources().join("cluster/build.sh");
+    let status = tokio::process::Command::new(&script).stdout(Stdio::null()).kill_on_drop(true).status().await;
+    let status = status.map_err(|source| Error::Io { doing: format!("run {}", script.display()), source })?;
+    if status.success() { Ok(()) } else { Err(Error::Build(status)) }
+}
+
+/// A client with the administrator's kubeconfig at `path`.
+///
+/// # Errors
+/// When the kubeconfig cannot be used.
+pub async fn client(path: &Path) -> Result<Client, Error> {
+    new_client(config(path).await?, path)
+}
+
+fn new_client(config: Config, path: &Path) -> Result<Client, Error> {
+    Client::try_from(config).map_err(|source| unusable(path, source))
+}
+
+async fn config(path: &Path) -> Result<Config, Error> {
+    let kubeconfig = Kubeconfig::read_from(path).map_err(|source| unusable(path, source))?;
+    let options = KubeConfigOptions::default();
+    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|source| unusable(path, source))
+}
+
+fn unusable(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Kubeconfig { path: path.to_owned(), source: source.into() }
+}
+
+/// A fresh folder and three free ports.
+fn place(dir: &Path) -> Result<ControlPlane, Error> {
+    let make = || {
+        std::fs::create_dir_all(dir)?;
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        // All three are held at once, so that they differ.
+        let held = [(); 3].map(|()| TcpListener::bind((address, 0)));
+        let [port, clients, peers] = held.map(|listener| Ok::<_, io::Error>(listener?.local_addr()?.port()));
+        Ok(ControlPlane { dir: std::path::absolute(dir)?, address, port: port?, etcd: (clients?, peers?) })
+    };
+    make().map_err(|source| Error::Io { doing: format!("prepare {}", dir.display()), source })
+}
+
+/// Waits until the API server serves requests.
+///
+/// # Errors
+/// When it does not within a minute, or one of `processes` ends.
+pub async fn ready(kubeconfig: &Path, processes: &Processes) -> Result<(), Error> {
+    tokio::select! {
+        ready = wait::until(READY, "the API server to be ready", async || ready_client(kubeconfig).await) => Ok(ready?),
+        ended = processes.an_end() => Err(ended.into()),
+    }
+}
+
+/// Whether the API server is ready and has made the namespaces that everybody uses; otherwise what is missing.
+///
+/// # Errors
+/// In words, what is missing.
+pub async fn ready_client(kubeconfig: &Path) -> Result<(), String> {
+    let client = client(kubeconfig).await.map_err(|error| error.to_string())?;
+    let request = http::Request::get("/readyz").body(Vec::new()).map_err(|error| error.to_string())?;
+    client.request_text(request).await.map_err(|error| error.to_string())?;
+    let namespaces = Api::<Namespace>::all(client);
+    for name in ["default", "kube-system"] {
+        namespaces.get(name).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Real machinery for tests and the demo, on one machine.
+//!
+//! In: programs from Debian or Ubuntu packages, and one multi-call binary of Kubernetes and etcd built from
+//! `e2e/cluster/`. Out: an API server of its own ([`api`]), a whole cluster with nodes on stock kernels
+//! ([`cluster`]) and container images made without Docker ([`image`]).
+#![cfg(feature = "harness")]
+
+pub mod api;
+
+pub mod control_plane;
+
+pub mod paths;
+pub mod pki;
+pub mod process;
+pub mod wait;
