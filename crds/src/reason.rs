@@ -43,6 +43,14 @@ reasons! {
     ListedButRefused,
     /// The kernel lists `bpf` as active and the canary attaches, yet it never runs.
     ListedButNotFired,
+    /// The kernel refuses LSM programs to a process that holds the capabilities, and does not list `bpf` as active or
+    /// its list cannot be read.
+    LsmProgramsRefused,
+    /// The canary loads and attaches but never runs; the list of active LSMs cannot be read, so `bpf` is most likely
+    /// not among them.
+    NeverFired,
+    /// Something answers the canary's prctl before anything is loaded, so nothing could be tried.
+    CallIntercepted,
     /// The probe lacks CAP_BPF or CAP_PERFMON, so nothing could be tried.
     MissingCapability,
     /// A seccomp filter refuses bpf(2) to the probe, so nothing could be tried.
@@ -65,6 +73,8 @@ reasons! {
     CanaryTimedOut,
     /// The process of the canary crashed.
     CanaryCrashed,
+    /// The process of the canary could not be started, so nothing could be tried.
+    CanaryNotStarted,
     /// There is no report from this node's probe yet.
     NoReport,
     /// The newest report is about an earlier boot of the node.

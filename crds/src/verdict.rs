@@ -185,3 +185,6 @@ fn not_ready(reason: Reason, message: impl Into<String>, fix: impl Into<String>)
 fn unknown(reason: Reason, message: impl Into<String>, fix: impl Into<String>) -> Verdict {
     Verdict { state: State::Unknown, ..not_ready(reason, message, fix) }
 }
+
+#[cfg(test)]
+mod tests;

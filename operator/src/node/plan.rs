@@ -194,3 +194,6 @@ fn condition_status(state: State) -> &'static str {
 fn sentence(verdict: &Verdict) -> String {
     if verdict.fix.is_empty() { verdict.message.clone() } else { format!("{}. Fix: {}", verdict.message, verdict.fix) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,3 +204,6 @@ fn reconciling(nodes: &Finding, tetragon: Option<&Findings>) -> Option<Finding> 
 
 /// The order of conditions in a status, for the documentation's test.
 pub const TYPES: [&str; 6] = [READY, NODES_READY, SECURITYFS_MOUNTED, TETRAGON_ROLLED_OUT, STALLED, RECONCILING];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Tables and properties of the verdict.
+
+use super::*;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const BOOT: &str = "b00t";
+
+fn report(value: Value) -> LsmNodeStatus {
+    let mut report = json!({"bootID": BOOT, "evidence": "Denied", "reason": "CanaryDenied",
+        "lsms": {"active": ["lockdown", "bpf"], "source": "Syscall"}});
+    report.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+    serde_json::from_value(report).unwrap()
+}
+
+fn require(value: Value) -> Require {
+    serde_json::from_value(value).unwrap()
+}
+
+fn profile() -> LsmHookProfileSpec {
+    serde_json::from_value(json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "task_alloc"],
+        "sleepableHooks": ["file_open"]}))
+    .unwrap()
+}
+
+fn judge(require: &Require, report: &LsmNodeStatus, profile: Option<&LsmHookProfileSpec>) -> (State, String) {
+    let verdict = verdict(require, Facts { boot_id: BOOT, report: Some(report), profile });
+    (verdict.state, verdict.reason)
+}
+
+#[test]
+fn table() {
+    use State::{NotReady, Ready, Unknown};
+    let confidential = json!({"checks": [{"name": "KernelReads", "outcome": "Fail", "detail": "lockdown"}]});
+    let readable = json!({"checks": [{"name": "KernelReads", "outcome": "Pass"}]});
+    let untried = json!({"evidence": "None", "reason": "MissingCapability",
+        "checks": [{"name": "Loaded", "outcome": "Unknown"}]});
+    let refused = json!({"evidence": "None", "reason": "ListedButRefused",
+        "checks": [{"name": "Loaded", "outcome": "Fail"}]});
+    let cases = [
+        ("the default", json!({}), json!({}), Ready, "CanaryDenied"),
+        ("another boot", json!({}), json!({"bootID": "x"}), Unknown, "ReportFromEarlierBoot"),
+        ("a report without a boot", json!({}), json!({"bootID": ""}), Unknown, "ReportFromEarlierBoot"),
+        ("refused", json!({}), refused, NotReady, "ListedButRefused"),
+        ("not tried", json!({}), untried, Unknown, "MissingCapability"),
+        ("a reason is missing", json!({}), json!({"evidence": "Fired", "reason": ""}), NotReady, "EvidenceTooLow"),
+        (
+            "a lower rung is enough",
+            json!({"evidence": "Attached"}),
+            json!({"evidence": "Attached", "reason": "BpfNotInLsmList"}),
+            Ready,
+            "BpfNotInLsmList",
+        ),
+        ("an LSM is missing", json!({"lsms": ["apparmor"]}), json!({}), NotReady, "RequiredLsmInactive"),
+        ("LSMs unknown", json!({"lsms": ["apparmor"]}), json!({"lsms": {"active": []}}), Unknown, "LsmListUnknown"),
+        ("an LSM is there", json!({"lsms": ["lockdown"]}), json!({}), Ready, "CanaryDenied"),
+        ("reads forbidden", json!({"kernelReads": true}), confidential, NotReady, "KernelReadsForbidden"),
+        ("reads unknown", json!({"kernelReads": true}), json!({}), Unknown, "KernelReadsUnknown"),
+        ("reads allowed", json!({"kernelReads": true}), readable, Ready, "CanaryDenied"),
+        ("a hook", json!({"hooks": ["file_open"]}), json!({}), Ready, "CanaryDenied"),
+        ("no such hook", json!({"hooks": ["file_opn"]}), json!({}), NotReady, "HookNotAttachable"),
+        ("not sleepable", json!({"sleepableHooks": ["task_alloc"]}), json!({}), NotReady, "HookNotSleepable"),
+        (
+            "what is shown comes before what is unknown",
+            json!({"kernelReads": true, "lsms": ["apparmor"]}),
+            json!({}),
+            NotReady,
+            "RequiredLsmInactive",
+        ),
+    ];
+    for (what, required, reported, state, reason) in cases {
+        let found = judge(&require(required), &report(reported), Some(&profile()));
+        assert_eq!(found, (state, reason.to_owned()), "{what}");
+    }
+}
+
+#[test]
+fn hooks_are_unknown_without_a_profile() {
+    let found = judge(&require(json!({"hooks": ["file_open"]})), &report(json!({})), None);
+    assert_eq!(found, (State::Unknown, "HookProfileMissing".to_owned()));
+}
+
+#[test]
+fn without_a_report_nothing_is_known() {
+    let verdict = verdict(&Require::default(), Facts { boot_id: BOOT, ..Facts::default() });
+    assert_eq!((verdict.state, verdict.reason.as_str()), (State::Unknown, "NoReport"));
+}
+
+proptest! {
+    /// Ready is only ever said of a report about this boot that reaches the required rung.
+    #[test]
+    fn never_a_false_ready(
+        evidence in "None|Loaded|Attached|Fired|Denied",
+        required in "Loaded|Attached|Fired|Denied",
+        boot in "b00t|other|",
+        lsm in "bpf|apparmor",
+        outcome in "Pass|Fail|Unknown",
+        reads: bool,
+    ) {
+        let report = report(json!({"bootID": boot, "evidence": evidence,
+            "checks": [{"name": "KernelReads", "outcome": outcome}]}));
+        let require = require(json!({"evidence": required, "lsms": [lsm], "kernelReads": reads}));
+        let (state, _) = judge(&require, &report, None);
+        let holds = boot == BOOT && report.evidence >= Evidence::from(require.evidence) && lsm == "bpf"
+            && (!reads || outcome == "Pass");
+        prop_assert_eq!(state == State::Ready, holds);
+    }
+}

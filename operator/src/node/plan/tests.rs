@@ -1,0 +1,222 @@
+//! Tables and properties of the node plan.
+
+use super::*;
+use lsm_ready_crds::LsmPolicySpec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const BOOT: &str = "b00t";
+
+fn node(labels: &Value, taints: &Value, conditions: &Value) -> Node {
+    serde_json::from_value(json!({
+        "metadata": {"name": "n1", "uid": "u1", "resourceVersion": "7", "labels": labels},
+        "spec": {"taints": taints},
+        "status": {"conditions": conditions, "nodeInfo": {
+            "architecture": "", "bootID": BOOT, "containerRuntimeVersion": "", "kernelVersion": "", "kubeProxyVersion": "",
+            "kubeletVersion": "", "machineID": "", "operatingSystem": "linux", "osImage": "", "systemUUID": ""}},
+    }))
+    .unwrap()
+}
+
+fn linux() -> Node {
+    node(&json!({"kubernetes.io/os": "linux"}), &json!([]), &json!([]))
+}
+
+fn report(evidence: &str, reason: &str) -> LsmNodeStatus {
+    serde_json::from_value(json!({
+        "bootID": BOOT, "evidence": evidence, "reason": reason, "message": "because", "fix": "do",
+        "observedTime": "2026-01-01T00:00:00Z", "lsms": {"active": ["bpf"], "source": "Securityfs"},
+    }))
+    .unwrap()
+}
+
+fn policy(name: &str, spec: Value) -> Arc<LsmPolicy> {
+    let spec: LsmPolicySpec = serde_json::from_value(spec).unwrap();
+    Arc::new(LsmPolicy::new(name, spec))
+}
+
+fn now() -> Timestamp {
+    "2026-01-01T00:10:00Z".parse().unwrap()
+}
+
+fn facts(report: Option<&LsmNodeStatus>) -> Facts<'_> {
+    Facts { boot_id: BOOT, report, profile: None }
+}
+
+/// The Node after the plan was written.
+fn applied(node: &Node, plan: &Plan) -> Node {
+    let mut node = node.clone();
+    let labels = node.metadata.labels.get_or_insert_default();
+    for (key, value) in &plan.labels {
+        match value {
+            Some(value) => drop(labels.insert(key.clone(), value.clone())),
+            None => drop(labels.remove(key)),
+        }
+    }
+    if let Some(taints) = &plan.taints {
+        node.spec.get_or_insert_default().taints = Some(taints.clone());
+    }
+    if let Some(condition) = &plan.condition {
+        let conditions = node.status.get_or_insert_default().conditions.get_or_insert_default();
+        conditions.retain(|present| present.type_ != condition.type_);
+        conditions.push(condition.clone());
+    }
+    node
+}
+
+fn label<'a>(plan: &'a Plan, key: &str) -> Option<&'a str> {
+    plan.labels.get(key).and_then(|value| value.as_deref())
+}
+
+#[test]
+fn the_bpf_label_says_what_this_boot_proved() {
+    let denied = report("Denied", "CanaryDenied");
+    let attached = report("Attached", "BpfNotInLsmList");
+    let mut earlier = denied.clone();
+    earlier.boot_id = "another".into();
+    let mut untried = report("None", "MissingCapability");
+    untried.checks = serde_json::from_value(json!([{"name": "Loaded", "outcome": "Unknown"}])).unwrap();
+    let table = [
+        ("denied", Some(&denied), "true", "True", "CanaryDenied"),
+        ("never fired", Some(&attached), "false", "False", "BpfNotInLsmList"),
+        ("could not be tried", Some(&untried), "unknown", "Unknown", "MissingCapability"),
+        ("of an earlier boot", Some(&earlier), "unknown", "Unknown", "ReportFromEarlierBoot"),
+        ("no report", None, "unknown", "Unknown", "NoReport"),
+    ];
+    for (what, report, value, status, reason) in table {
+        let plan = plan(&linux(), facts(report), &[], now());
+        assert_eq!(label(&plan, BPF_LABEL), Some(value), "{what}");
+        let condition = plan.condition.unwrap();
+        assert_eq!((condition.status.as_str(), condition.reason.as_deref()), (status, Some(reason)), "{what}");
+    }
+}
+
+#[test]
+fn a_policy_labels_the_nodes_it_selects_and_no_others() {
+    let policies = [
+        policy("enforce", json!({})),
+        policy("apparmor", json!({"require": {"lsms": ["apparmor"]}})),
+        policy("elsewhere", json!({"nodeSelector": {"matchLabels": {"zone": "b"}}})),
+        policy("nonsense", json!({"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}})),
+    ];
+    let report = report("Denied", "CanaryDenied");
+    let plan = plan(&linux(), facts(Some(&report)), &policies, now());
+    assert_eq!(label(&plan, &policy_label("enforce")), Some("ready"));
+    assert_eq!(label(&plan, &policy_label("apparmor")), Some("not-ready"));
+    assert_eq!(plan.labels.len(), 3, "bpf and two policies: {:?}", plan.labels);
+}
+
+#[test]
+fn labels_of_deleted_policies_go_and_foreign_ones_stay() {
+    let old = policy_label("deleted");
+    let node = node(&json!({"kubernetes.io/os": "linux", "team": "a", old.as_str(): "ready"}), &json!([]), &json!([]));
+    let plan = plan(&node, facts(None), &[], now());
+    assert_eq!(plan.labels.get(&old), Some(&None));
+    assert!(!plan.labels.contains_key("team"));
+}
+
+#[test]
+fn the_taint_is_there_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
+    let no_schedule = policy("a", json!({"taint": {"effect": "NoSchedule"}}));
+    let prefer = policy("b", json!({"taint": {"effect": "PreferNoSchedule"}}));
+    let foreign = json!({"key": "dedicated", "effect": "NoExecute", "value": "x"});
+    let ours = |effect: &str| json!({"key": TAINT_KEY, "effect": effect});
+    let (ready, not) = (report("Denied", "CanaryDenied"), report("Attached", "BpfNotInLsmList"));
+    let table = [
+        ("comes", &not, vec![&no_schedule], json!([foreign]), Some(json!([foreign, ours("NoSchedule")]))),
+        ("strongest", &not, vec![&prefer, &no_schedule], json!([]), Some(json!([ours("NoSchedule")]))),
+        ("stays", &not, vec![&no_schedule], json!([ours("NoSchedule"), foreign]), None),
+        (
+            "weakens",
+            &not,
+            vec![&prefer],
+            json!([ours("NoSchedule"), foreign]),
+            Some(json!([foreign, ours("PreferNoSchedule")])),
+        ),
+        ("goes", &ready, vec![&no_schedule], json!([ours("NoSchedule"), foreign]), Some(json!([foreign]))),
+        ("startup taint without a policy", &ready, vec![], json!([ours("NoSchedule")]), Some(json!([]))),
+        ("both effects", &ready, vec![], json!([ours("NoSchedule"), ours("PreferNoSchedule")]), Some(json!([]))),
+        ("nothing to do", &ready, vec![&prefer], json!([foreign]), None),
+    ];
+    for (what, report, policies, taints, wanted) in table {
+        let policies: Vec<_> = policies.into_iter().cloned().collect();
+        let node = node(&json!({"kubernetes.io/os": "linux"}), &taints, &json!([]));
+        let plan = plan(&node, facts(Some(report)), &policies, now());
+        let wanted: Option<Vec<Taint>> = wanted.map(|taints| serde_json::from_value(taints).unwrap());
+        assert_eq!(plan.taints, wanted, "{what}");
+    }
+}
+
+#[test]
+fn silence_turns_the_condition_and_no_label() {
+    let report = report("Denied", "CanaryDenied");
+    let before = plan(&linux(), facts(Some(&report)), &[], now());
+    assert_eq!(before.stale_in, Some(Duration::from_secs(90 * 60 - 600)));
+    let node = applied(&linux(), &before);
+    let late = "2026-01-01T01:30:00Z".parse().unwrap();
+    let after = plan(&node, facts(Some(&report)), &[], late);
+    assert!(after.labels.is_empty() && after.taints.is_none());
+    let condition = after.condition.unwrap();
+    assert_eq!((condition.status.as_str(), condition.reason.as_deref()), ("Unknown", Some(PROBE_SILENT)));
+}
+
+#[test]
+fn a_windows_node_is_left_alone_and_cleaned() {
+    let old = node(&json!({"kubernetes.io/os": "windows", BPF_LABEL: "unknown"}), &json!([]), &json!([]));
+    let plan = plan(&old, facts(None), &[policy("a", json!({"nodeSelector": {}}))], now());
+    assert_eq!(plan.labels, BTreeMap::from([(BPF_LABEL.to_owned(), None)]));
+    assert!(plan.condition.is_none());
+}
+
+#[test]
+fn a_condition_that_only_rewords_keeps_its_time() {
+    let first = plan(&linux(), facts(Some(&report("None", "LoadFailed"))), &[], now());
+    let since = first.condition.clone().unwrap().last_transition_time;
+    let later = "2026-01-01T00:20:00Z".parse().unwrap();
+    let other = report("None", "ListedButRefused");
+    let second = plan(&applied(&linux(), &first), facts(Some(&other)), &[], later).condition.unwrap();
+    assert_eq!(second.last_transition_time, since);
+    assert_eq!(second.reason.as_deref(), Some("ListedButRefused"));
+}
+
+prop_compose! {
+    fn any_policy()(name in "[a-c]", lsm in prop::option::of("bpf|yama"), taint in 0usize..3, everywhere: bool) -> Arc<LsmPolicy> {
+        let taint = ["", "NoSchedule", "PreferNoSchedule"][taint];
+        let mut spec = json!({"require": {"lsms": lsm.into_iter().collect::<Vec<_>>()}});
+        if !taint.is_empty() { spec["taint"] = json!({"effect": taint}); }
+        if everywhere { spec["nodeSelector"] = json!({}); }
+        policy(&name, spec)
+    }
+}
+
+prop_compose! {
+    fn any_report()(evidence in "None|Loaded|Attached|Fired|Denied", boot in "b00t|other", there: bool) -> Option<LsmNodeStatus> {
+        let mut report = report(&evidence, "R");
+        report.boot_id = boot;
+        there.then_some(report)
+    }
+}
+
+proptest! {
+    /// Once written, the same facts ask for no further write.
+    #[test]
+    fn settles_in_one_step(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4), tainted: bool) {
+        let taints = if tainted { json!([{"key": TAINT_KEY, "effect": "NoSchedule"}]) } else { json!([]) };
+        let node = node(&json!({"kubernetes.io/os": "linux", policy_label("z"): "ready"}), &taints, &json!([]));
+        let first = plan(&node, facts(report.as_ref()), &policies, now());
+        let second = plan(&applied(&node, &first), facts(report.as_ref()), &policies, now());
+        prop_assert!(second.labels.is_empty() && second.taints.is_none() && second.condition.is_none(), "{:?}", second);
+    }
+
+    /// Never a false ready, and never a name that is not ours.
+    #[test]
+    fn ready_needs_denied_in_this_boot(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4)) {
+        let plan = plan(&linux(), facts(report.as_ref()), &policies, now());
+        let proved = report.is_some_and(|r| r.boot_id == BOOT && r.evidence == lsm_ready_crds::Evidence::Denied);
+        for (key, value) in &plan.labels {
+            prop_assert!(key.starts_with(NODE_LABEL_PREFIX));
+            let claims = matches!(value.as_deref(), Some("true" | "ready"));
+            prop_assert!(!claims || proved, "{} without proof", key);
+        }
+    }
+}

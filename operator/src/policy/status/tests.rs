@@ -1,0 +1,142 @@
+//! Tables and properties of the policy status.
+
+use super::*;
+use jiff::Timestamp;
+use lsm_ready_crds::LsmPolicySpec;
+use lsm_ready_crds::conditions::find;
+use proptest::prelude::*;
+
+fn verdict(state: State, reason: &str) -> Verdict {
+    Verdict { state, reason: reason.into(), message: String::new(), fix: format!("fix {reason}") }
+}
+
+fn tally(ready: usize, not_ready: usize, unknown: usize) -> Tally {
+    let mut tally = Tally::default();
+    let states = [(State::Ready, ready), (State::NotReady, not_ready), (State::Unknown, unknown)];
+    for (state, count) in states {
+        for number in 0..count {
+            tally.add(&format!("{state:?}-{number}"), verdict(state, &format!("{state:?}")));
+        }
+    }
+    tally
+}
+
+fn at(second: i64) -> Time {
+    Time(Timestamp::from_second(second).unwrap())
+}
+
+fn evaluate(tally: Tally, min_ready: MinReady, tetragon: Option<Findings>) -> LsmPolicyStatus {
+    let policy = LsmPolicy::new("p", LsmPolicySpec::default());
+    let tetragon = tetragon.map(Box::new);
+    status(&policy, &Observation::Evaluated { tally, min_ready, tetragon }, &at(0))
+}
+
+fn condition(status: &LsmPolicyStatus, type_: &str) -> Option<(String, String)> {
+    find(&status.conditions, type_).map(|condition| (condition.status.clone(), condition.reason.clone()))
+}
+
+fn is(status: &str, reason: &str) -> Option<(String, String)> {
+    Some((status.into(), reason.into()))
+}
+
+fn tetragon(securityfs: (Status, &str), rolled_out: (Status, &str)) -> Findings {
+    Findings {
+        securityfs: Finding::new(SECURITYFS_MOUNTED, securityfs.0, securityfs.1, "s"),
+        rolled_out: Finding::new(TETRAGON_ROLLED_OUT, rolled_out.0, rolled_out.1, "r"),
+        stalled: None,
+    }
+}
+
+#[test]
+fn nodes_ready_table() {
+    let table = [
+        (tally(0, 0, 0), MinReady::Percent(100), "False", reason::NO_NODES_SELECTED),
+        (tally(0, 0, 0), MinReady::Percent(0), "False", reason::NO_NODES_SELECTED),
+        (tally(3, 0, 0), MinReady::Percent(100), "True", reason::ALL_NODES_READY),
+        (tally(2, 1, 0), MinReady::Percent(60), "True", reason::ENOUGH_NODES_READY),
+        (tally(2, 1, 0), MinReady::Percent(67), "False", reason::TOO_FEW_NODES_READY),
+        (tally(2, 0, 1), MinReady::Percent(100), "Unknown", reason::NODES_UNKNOWN),
+        (tally(2, 1, 1), MinReady::Percent(100), "False", reason::TOO_FEW_NODES_READY),
+        (tally(3, 0, 0), MinReady::Nodes(4), "False", reason::TOO_FEW_NODES_READY),
+        (tally(0, 3, 0), MinReady::Nodes(0), "True", reason::ENOUGH_NODES_READY),
+    ];
+    for (tally, min_ready, status, reason) in table {
+        let found = evaluate(tally.clone(), min_ready, None);
+        assert_eq!(condition(&found, NODES_READY), is(status, reason), "{tally:?} {min_ready:?}");
+        assert_eq!(condition(&found, RECONCILING).is_some(), status == "Unknown");
+    }
+}
+
+#[test]
+fn ready_says_the_first_thing_that_does_not_hold() {
+    let rolled = (Status::True, "RolledOut");
+    let mounted = (Status::True, "Mounted");
+    let table = [
+        (tally(1, 0, 0), mounted, rolled, "True", reason::ENFORCEMENT_READY),
+        (tally(0, 1, 0), mounted, rolled, "False", reason::TOO_FEW_NODES_READY),
+        (tally(1, 0, 0), (Status::False, "Suggested"), rolled, "False", "Suggested"),
+        (tally(1, 0, 0), (Status::False, tetragon_reason::NOT_WANTED), rolled, "True", reason::ENFORCEMENT_READY),
+        (tally(0, 0, 1), (Status::False, "Suggested"), rolled, "False", "Suggested"),
+        (tally(1, 0, 0), mounted, (Status::Unknown, "RollingOut"), "Unknown", "RollingOut"),
+    ];
+    for (tally, securityfs, rolled_out, status, reason) in table {
+        let found = evaluate(tally, MinReady::Percent(100), Some(tetragon(securityfs, rolled_out)));
+        assert_eq!(condition(&found, READY), is(status, reason), "{securityfs:?} {rolled_out:?}");
+    }
+}
+
+#[test]
+fn a_spec_that_means_nothing_still_gets_a_status() {
+    let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
+    policy.metadata.generation = Some(4);
+    let found = status(&policy, &Observation::Invalid(InvalidSpec::MinReady("101%".into())), &at(0));
+    assert_eq!(found.observed_generation, Some(4));
+    assert_eq!(condition(&found, READY), is("False", reason::INVALID_SPEC));
+    assert_eq!(condition(&found, STALLED), is("True", reason::INVALID_SPEC));
+    assert!(find(&found.conditions, READY).unwrap().message.contains("101%"));
+}
+
+#[test]
+fn a_second_look_changes_nothing() {
+    let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
+    let observation =
+        Observation::Evaluated { tally: tally(1, 2, 3), min_ready: MinReady::Percent(50), tetragon: None };
+    let first = status(&policy, &observation, &at(0));
+    policy.status = Some(first.clone());
+    assert_eq!(status(&policy, &observation, &at(99)), first);
+}
+
+#[test]
+fn the_histogram_is_bounded_and_its_samples_are_in_order() {
+    let mut tally = Tally::default();
+    for number in (0..500).rev() {
+        tally.add(&format!("n{number:03}"), verdict(State::NotReady, &format!("R{:02}", number % 30)));
+    }
+    let found = evaluate(tally, MinReady::Percent(100), None);
+    assert_eq!(found.reasons.len(), MAX_REASONS);
+    assert_eq!(found.reasons[0].sample, ["n000", "n030", "n060"]);
+    assert!(found.reasons.is_sorted_by(|a, b| a.count >= b.count));
+}
+
+proptest! {
+    /// The status does not depend on the order in which nodes are seen, and its counts add up.
+    #[test]
+    fn order_does_not_matter(states in prop::collection::vec((0u8..3, "[a-d]"), 0..40), seed: u64) {
+        let nodes: Vec<_> = states.iter().enumerate().map(|(number, (state, reason))| {
+            let state = [State::Ready, State::NotReady, State::Unknown][usize::from(*state)];
+            (format!("n{number:02}"), Verdict { fix: format!("fix of n{number:02}"), ..verdict(state, reason) })
+        }).collect();
+        let mut shuffled = nodes.clone();
+        fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
+        let count = |nodes: Vec<(String, Verdict)>| {
+            let mut tally = Tally::default();
+            for (name, verdict) in nodes { tally.add(&name, verdict); }
+            evaluate(tally, MinReady::Percent(50), None)
+        };
+        let total = i64::try_from(nodes.len()).unwrap();
+        let found = count(nodes);
+        prop_assert_eq!(&found, &count(shuffled));
+        prop_assert_eq!(found.nodes.selected, total);
+        prop_assert_eq!(found.nodes.ready + found.nodes.not_ready + found.nodes.unknown, total);
+    }
+}
