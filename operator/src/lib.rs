@@ -8,6 +8,8 @@ pub mod backoff;
 pub mod cli;
 pub mod context;
 pub mod election;
+#[cfg(test)]
+mod fixture;
 pub mod key;
 pub mod metrics;
 pub mod node;

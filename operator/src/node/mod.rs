@@ -15,6 +15,8 @@
 
 mod apply;
 pub mod plan;
+#[cfg(test)]
+mod scenarios;
 
 use std::sync::Arc;
 use std::time::Duration;

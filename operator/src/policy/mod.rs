@@ -10,6 +10,8 @@
 
 mod apply;
 pub mod pace;
+#[cfg(test)]
+mod scenarios;
 pub mod status;
 
 use std::sync::Arc;

@@ -122,7 +122,9 @@ fn the_taint_is_there_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
     let foreign = json!({"key": "dedicated", "effect": "NoExecute", "value": "x"});
     let ours = |effect: &str| json!({"key": TAINT_KEY, "effect": effect});
     let (ready, not) = (report("Denied", "CanaryDenied"), report("Attached", "BpfNotInLsmList"));
+    let unknown = LsmNodeStatus { boot_id: "another".into(), ..ready.clone() };
     let table = [
+        ("not known", &unknown, vec![&no_schedule], json!([]), Some(json!([ours("NoSchedule")]))),
         ("comes", &not, vec![&no_schedule], json!([foreign]), Some(json!([foreign, ours("NoSchedule")]))),
         ("strongest", &not, vec![&prefer, &no_schedule], json!([]), Some(json!([ours("NoSchedule")]))),
         ("stays", &not, vec![&no_schedule], json!([ours("NoSchedule"), foreign]), None),
@@ -158,6 +160,9 @@ fn silence_turns_the_condition_and_no_label() {
     assert!(after.labels.is_empty() && after.taints.is_none());
     let condition = after.condition.unwrap();
     assert_eq!((condition.status.as_str(), condition.reason.as_deref()), ("Unknown", Some(PROBE_SILENT)));
+    let earlier = LsmNodeStatus { boot_id: "another".into(), ..report };
+    let condition = plan(&node, facts(Some(&earlier)), &[], late).condition.unwrap();
+    assert_eq!(condition.reason.as_deref(), Some("ReportFromEarlierBoot"), "silence is only of the present boot");
 }
 
 #[test]

@@ -1,0 +1,88 @@
+//! What the node controller sends, request by request.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Node;
+use lsm_ready_crds::{LsmNode, LsmPolicy};
+use serde_json::{Value, json};
+
+use super::reconcile;
+use crate::fixture::{Exchange, Fixture, node, policy, report};
+
+const PATCH: &str = "PATCH /api/v1/nodes/n1?&fieldManager=lsm-ready";
+const PATCH_STATUS: &str = "PATCH /api/v1/nodes/n1/status?&fieldManager=lsm-ready";
+const BPF: &str = "lsmready.node-restriction.kubernetes.io/bpf";
+const ENFORCE: &str = "lsmready.node-restriction.kubernetes.io/policy.enforce";
+
+fn condition(status: &str, reason: &str) -> Value {
+    json!({"metadata": {"uid": "uid-n1"}, "status": {"conditions": [{
+        "type": "LsmBpfReady", "status": status, "reason": reason,
+        "message": if status == "True" { "Denied: shown in boot b00t" } else { "because" },
+        "lastTransitionTime": "2026-01-01T00:10:00Z", "lastHeartbeatTime": "2026-01-01T00:10:00Z"}]}})
+}
+
+fn parsed(node: &Value) -> Arc<Node> {
+    Arc::new(serde_json::from_value(node.clone()).unwrap())
+}
+
+#[tokio::test]
+async fn a_proved_node_is_labelled_and_gets_its_condition() {
+    let (ctx, played) = Fixture::new()
+        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+        .with::<LsmPolicy>(policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
+        .plays(vec![
+            Exchange::new(
+                PATCH,
+                json!({"metadata": {"uid": "uid-n1", "labels": {BPF: "true", ENFORCE: "ready"}}}),
+                node("n1"),
+            ),
+            Exchange::new(PATCH_STATUS, condition("True", "CanaryDenied"), node("n1")),
+        ]);
+    reconcile(parsed(&node("n1")), ctx).await.unwrap();
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_taint_is_written_with_the_resource_version_that_was_seen() {
+    let (ctx, played) = Fixture::new()
+        .with::<LsmNode>(report("n1", "Attached", "BpfNotInLsmList"))
+        .with::<LsmPolicy>(policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
+        .plays(vec![
+            Exchange::new(
+                PATCH,
+                json!({
+                    "metadata": {"uid": "uid-n1", "resourceVersion": "7", "labels": {BPF: "false", ENFORCE: "not-ready"}},
+                    "spec": {"taints": [{"key": "lsmready.io/not-ready", "effect": "NoSchedule"}]},
+                }),
+                node("n1"),
+            ),
+            Exchange::new(PATCH_STATUS, condition("False", "BpfNotInLsmList"), node("n1")),
+        ]);
+    reconcile(parsed(&node("n1")), ctx).await.unwrap();
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn radio_silence_where_everything_is_as_wanted() {
+    let mut settled = node("n1");
+    settled["metadata"]["labels"][BPF] = json!("true");
+    settled["status"]["conditions"] = condition("True", "CanaryDenied")["status"]["conditions"].clone();
+    let (ctx, played) = Fixture::new().with::<LsmNode>(report("n1", "Denied", "CanaryDenied")).plays(Vec::new());
+    reconcile(parsed(&settled), ctx).await.unwrap();
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_made_anew_is_reported_and_not_written_further() {
+    let (ctx, played) =
+        Fixture::new().with::<LsmNode>(report("n1", "Denied", "CanaryDenied")).plays(vec![Exchange::refused(
+            PATCH,
+            json!({"metadata": {"uid": "uid-n1", "labels": {BPF: "true"}}}),
+            409,
+            "Conflict",
+        )]);
+    let error = reconcile(parsed(&node("n1")), ctx).await.unwrap_err();
+    assert_eq!(error.reason(), "patch");
+    assert!(error.to_string().contains("node n1"), "{error}");
+    played.await.unwrap();
+}

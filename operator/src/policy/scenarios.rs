@@ -1,0 +1,87 @@
+//! What the policy controller sends, request by request.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Node;
+use lsm_ready_crds::{LsmNode, LsmPolicy};
+use serde_json::{Value, json};
+
+use super::reconcile;
+use crate::fixture::{Exchange, Fixture, node, policy, report};
+
+const PATCH: &str = "PATCH /apis/lsmready.io/v1alpha1/lsmpolicies/enforce/status?&force=true&fieldManager=lsm-ready";
+
+fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Value {
+    json!({"type": type_, "status": status, "reason": reason, "message": message, "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:10:00Z"})
+}
+
+fn status() -> Value {
+    let message = "1 of 2 selected nodes are ready, 1 required";
+    json!({
+        "observedGeneration": 1,
+        "conditions": [condition("Ready", "True", "EnforcementReady", message),
+            condition("NodesReady", "True", "EnoughNodesReady", message)],
+        "nodes": {"summary": "1/2", "selected": 2, "ready": 1, "notReady": 1, "unknown": 0},
+        "reasons": [{"reason": "BpfNotInLsmList", "count": 1, "sample": ["n2"]}],
+    })
+}
+
+fn body(status: &Value) -> Value {
+    json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
+        "metadata": {"name": "enforce", "uid": "uid-enforce"}, "status": status})
+}
+
+fn two_nodes() -> Fixture {
+    Fixture::new()
+        .with::<Node>(node("n1"))
+        .with::<Node>(node("n2"))
+        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+        .with::<LsmNode>(report("n2", "Attached", "BpfNotInLsmList"))
+}
+
+fn half() -> Value {
+    policy("enforce", &json!({"minReady": "50%"}))
+}
+
+fn parsed(policy: Value) -> Arc<LsmPolicy> {
+    Arc::new(serde_json::from_value(policy).unwrap())
+}
+
+#[tokio::test]
+async fn the_status_is_applied_and_a_flip_announced_once() {
+    let mut unready = half();
+    unready["status"] = status();
+    unready["status"]["conditions"][0]["status"] = json!("False");
+    let (ctx, played) = two_nodes().plays(vec![Exchange::new(PATCH, body(&status()), half()), Exchange::event()]);
+    reconcile(parsed(unready), ctx).await.unwrap();
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn radio_silence_where_the_status_is_right() {
+    let mut settled = half();
+    settled["status"] = status();
+    let (ctx, played) = two_nodes().plays(Vec::new());
+    reconcile(parsed(settled), ctx).await.unwrap();
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_look_within_a_second_waits() {
+    let mut settled = half();
+    settled["status"] = status();
+    let (ctx, played) = two_nodes().plays(Vec::new());
+    reconcile(parsed(settled.clone()), ctx.clone()).await.unwrap();
+    let action = reconcile(parsed(settled), ctx).await.unwrap();
+    assert_eq!(action, kube_runtime::controller::Action::requeue(std::time::Duration::from_secs(1)));
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_status_that_is_refused_is_an_error_that_names_the_policy() {
+    let (ctx, played) = two_nodes().plays(vec![Exchange::refused(PATCH, body(&status()), 422, "Invalid")]);
+    let error = reconcile(parsed(half()), ctx).await.unwrap_err();
+    assert!(error.to_string().contains("LsmPolicy enforce"), "{error}");
+    played.await.unwrap();
+}
