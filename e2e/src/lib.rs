@@ -9,6 +9,7 @@ pub mod api;
 
 pub mod control_plane;
 
+pub mod image;
 pub mod paths;
 pub mod pki;
 pub mod process;
