@@ -1,0 +1,96 @@
+# Everything one does with lsm-ready, one line each: `make help`.
+SHELL   := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+TARGET  := $(shell uname -m)-unknown-linux-gnu
+STATIC  := target/$(TARGET)/release
+IMAGES  := target/images
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+NODES   ?= host vm:lsm vm:nolsm
+CLUSTER := target/debug/cluster
+
+##@ See it
+.PHONY: demo
+demo: images cluster-tool ## Three-node cluster that finds out which nodes can deny through LSM BPF (KEEP=1 leaves it up)
+	e2e/demo.sh
+
+##@ Test
+.PHONY: test test-unit test-fake-api test-api test-kernel test-cluster e2e lint bench
+test: ## All tiers; SKIP="kernel cluster" leaves some out and says so
+	@e2e/test.sh
+
+test-lint lint: prerequisites ## Formatting and clippy, with warnings as errors
+	cargo fmt --all --check
+	cargo clippy -q --workspace --all-targets -- -D warnings
+
+test-unit: prerequisites ## Tables and properties of every plan, verdict and parser
+	cargo test -q --workspace --lib --bins -- --skip scenarios::
+	cargo test -q -p lsm-ready-crds --test '*'
+
+test-fake-api: prerequisites ## Controllers against a played API server, request by request
+	cargo test -q --workspace --lib -- scenarios::
+
+test-api: prerequisites e2e/cluster ## CEL, admission, RBAC and field ownership on a real API server
+	cargo test -q -p e2e --test api_server
+	cargo test -q -p lsm-ready-operator --test '*_api'
+
+test-kernel: prerequisites static ## The probe on stock kernels in virtual machines
+	cargo test -q -p e2e --test kernels
+
+test-cluster: images cluster-tool ## The scenarios on the whole cluster
+	$(CLUSTER) run --nodes "$(NODES)" -- cargo test -q -p e2e --test cluster
+
+e2e: ## The scenarios; KUBECONFIG=… runs them on that cluster instead of on one of our own
+	@if [ -n "$${KUBECONFIG:-}" ]; then cargo test -q -p e2e --test cluster; else $(MAKE) --no-print-directory test-cluster; fi
+
+bench: images cluster-tool ## Latencies, writes at rest and memory, measured on the cluster
+	e2e/bench.sh
+
+##@ Build
+.PHONY: prerequisites build static images crds
+prerequisites: ## Debian or Ubuntu packages that are missing (says so first)
+	@e2e/prerequisites.sh
+
+build: prerequisites ## Everything, for development
+	cargo build --workspace
+
+static: prerequisites ## Static release binaries for the images: operator, node-probe, agent
+	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build -q --release --target $(TARGET) -p lsm-ready-operator -p node-probe
+	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build -q --release --target $(TARGET) -p e2e --no-default-features --bin agent
+
+images: static ## OCI archives in target/images; ENGINE=docker|podman|buildah builds them with that instead
+	e2e/images.sh
+
+crds: ## config/crd/bases from the types in crds/
+	cargo run -q -p lsm-ready-crds --bin crdgen -- config/crd/bases
+
+##@ A cluster on this machine
+.PHONY: cluster-up cluster-down api-up api-down cluster-tool
+cluster-tool: prerequisites e2e/cluster
+	@cargo build -q -p e2e --bins
+
+.PHONY: e2e/cluster
+e2e/cluster: prerequisites
+	@e2e/cluster/build.sh
+
+cluster-up: cluster-tool ## A real cluster in a network namespace (NODES="host vm:lsm vm:nolsm")
+	$(CLUSTER) up --nodes "$(NODES)"
+
+cluster-down: ## Ends the cluster and what a crash left of it
+	@cargo run -q -p e2e --bin cluster -- down
+
+api-up: prerequisites e2e/cluster ## etcd and API server only; prints the kubeconfig's path last
+	@cargo run -q -p e2e --bin api -- up
+
+api-down: ## Ends what api-up started
+	@cargo run -q -p e2e --bin api -- down
+
+##@ Other
+.PHONY: help clean
+help: ## This list
+	@awk 'BEGIN{FS=":.*## "} /^##@/{printf "\n%s\n", substr($$0,5)} /^[a-z0-9-]+( [a-z0-9-]+)*:.*## /{split($$1,n," "); printf "  %-14s %s\n", n[1], $$2}' $(MAKEFILE_LIST)
+
+clean: cluster-down api-down ## Ends what runs and removes what was built
+	cargo clean
