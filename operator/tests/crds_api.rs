@@ -21,7 +21,6 @@ async fn apply(client: &Client, kind: &str, plural: &str, name: &str, rest: &Val
     let mut object = rest.clone();
     object["apiVersion"] = json!("lsmready.io/v1alpha1");
     object["kind"] = json!(kind);
-    object["metadata"] = json!({"name": name});
     call(client, "APPLY", &format!("/apis/lsmready.io/v1alpha1/{plural}/{name}"), &object).await
 }
 
@@ -190,7 +189,7 @@ async fn a_hook_profile_is_named_by_a_digest_and_never_changes() {
 async fn a_report_is_status_only_and_bounded() {
     let client = admin().await;
     let path = "/apis/lsmready.io/v1alpha1/lsmnodes/node-a";
-    let node = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": "node-a"}});
+    let node = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
     let mut with_status = node.clone();
     with_status["status"] = json!({"evidence": "Denied"});
     let created = done(&client, "APPLY", path, &with_status).await;

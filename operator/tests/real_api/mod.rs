@@ -87,7 +87,13 @@ pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Answ
         other => (other, "application/json"),
     };
     let query = if verb == "APPLY" { "?fieldManager=test&force=true&fieldValidation=Strict" } else { "" };
-    let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).unwrap() };
+    let mut body = body.clone();
+    if verb == "APPLY" {
+        // Server-side apply wants the name in the object too.
+        let name = path.trim_end_matches("/status").rsplit('/').next().unwrap_or_default();
+        body["metadata"]["name"] = json!(name);
+    }
+    let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
     let request = Request::builder().method(method).uri(format!("{path}{query}")).header("Content-Type", content);
     let response = client.send(request.body(Body::from(bytes)).unwrap()).await.unwrap();
     let code = response.status().as_u16();
