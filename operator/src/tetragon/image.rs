@@ -29,7 +29,8 @@ impl Version {
     #[must_use]
     pub fn parse(tag: &str) -> Option<Self> {
         let bare = tag.strip_prefix('v').unwrap_or(tag);
-        let (numbers, suffix) = bare.split_once(['-', '+']).map_or((bare, None), |(numbers, rest)| (numbers, Some(rest)));
+        let (numbers, suffix) =
+            bare.split_once(['-', '+']).map_or((bare, None), |(numbers, rest)| (numbers, Some(rest)));
         let numbers: Vec<u32> = numbers.split('.').map(number).collect::<Option<_>>()?;
         let (major, minor, patch) = match numbers[..] {
             [major, minor] => (major, minor, 0),
@@ -120,7 +121,8 @@ mod tests {
         for new in ["v1.4.0", "1.4", "v1.4.1-rc.1", "v1.7.0", "1.10.0", "v1.8.0-pre.0", "v1.7.0-ubi9", "2.0.0"] {
             assert_eq!(itself(new), Some(true), "{new}");
         }
-        for other in ["latest", "main", "v1", "1", "2026.11.24", "1.x", "v", "", "1..0", "+1.7.0", "1.7.0.1", "8f3ac1e"] {
+        for other in ["latest", "main", "v1", "1", "2026.11.24", "1.x", "v", "", "1..0", "+1.7.0", "1.7.0.1", "8f3ac1e"]
+        {
             assert_eq!(itself(other), None, "{other}");
         }
     }

@@ -1,39 +1,134 @@
-//! stub
-pub mod memory {
-    #[derive(Default)]
-    pub struct Memory;
-}
-pub mod findings {
-    use lsm_ready_crds::conditions::Finding;
-    #[derive(Clone, Debug)]
-    pub struct Findings {
-        pub securityfs: Finding,
-        pub rolled_out: Finding,
-        pub stalled: Option<Finding>,
+//! The Tetragon controller: gives the agent of a DaemonSet that a policy names the securityfs mount it lacks.
+//!
+//! ## Flow
+//! DaemonSet and policies from the stores → the merged [`wishes`] → the [`plan`] → whether to do it now ([`step`], with
+//! the [`contest`]) → at most one server-side apply → the [`memory`] of what came of it, which the policies' status tells
+//! ([`findings`]).
+//!
+//! ## Guarantees
+//! Nothing is written where nothing differs. Ours are the label, one volume and one mount, found by the label, so they are
+//! given back when no policy wants them, also after a restart. No other field is touched and no DaemonSet created.
+//!
+//! ## Assumptions
+//! Every store has listed before the first reconcile: with no policies known, everything would be given back.
+//!
+//! ## Errors
+//! What needs somebody to act is told in the policies' status and tried once a minute, or at once when the DaemonSet or
+//! the wish changes; everything else is tried again with backoff.
+
+mod announce;
+pub mod apply;
+pub mod contest;
+pub mod findings;
+pub mod image;
+pub mod memory;
+pub mod patch;
+mod path;
+pub mod plan;
+pub mod reason;
+pub mod refusal;
+pub mod rollout;
+#[cfg(test)]
+mod scenarios;
+pub mod step;
+pub mod suggest;
+pub mod view;
+pub mod wishes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::ResourceExt;
+use kube_runtime::controller::Action;
+use lsm_ready_crds::LsmPolicy;
+use tracing::debug;
+
+use crate::context::Context;
+use crate::key::DaemonSetKey;
+use apply::Outcome;
+use findings::Findings;
+use memory::Remembered;
+use step::{RETRY, Step};
+use wishes::Wishes;
+
+pub use apply::Error;
+
+/// One look at a DaemonSet.
+///
+/// # Errors
+/// When a write failed that may succeed when it is tried again.
+pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<Action, Error> {
+    if daemon_set.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
     }
-    pub mod reason {
-        pub const NOT_WANTED: &str = "NotWanted";
+    let (key, now) = (DaemonSetKey::of(&daemon_set), (ctx.now)());
+    let before = ctx.tetragon.recall(&daemon_set.uid().unwrap_or_default());
+    // 1. What is wished.
+    let wish = wishes(&key, &ctx).merged();
+    // 2. What has to be done.
+    let plan = plan::plan(&daemon_set, &wish);
+    // 3. Whether it has to be done now.
+    let (remembered, step) = step::step(&daemon_set, &plan, before.clone(), now);
+    debug!(daemon_set = %key, ?plan, ?step, "planned");
+    // 4. Do it.
+    let (remembered, outcome) = match step.clone() {
+        Step::Write(write) => {
+            let outcome = apply::apply(&daemon_set, &write, &ctx).await;
+            (step::after((&daemon_set, &wish), &write, &outcome, remembered, now), outcome.map(Some))
+        }
+        Step::Rest | Step::Wait(_) => (remembered, Ok(None)),
+    };
+    // 5. Remember what came of it, and tell it.
+    remember(&daemon_set, &remembered, &ctx);
+    let outcome = outcome?;
+    announce(&daemon_set, (&before, &remembered), (&step, outcome.as_ref()), &ctx).await;
+    // 6. Look again when it may be tried again.
+    Ok(again(&step, outcome.as_ref(), now))
+}
+
+/// Remembers; where that is new, has the policies looked at again that name the DaemonSet.
+fn remember(daemon_set: &DaemonSet, remembered: &Remembered, ctx: &Context) {
+    let uid = daemon_set.uid().unwrap_or_default();
+    if ctx.tetragon.remember(&uid, remembered.clone()) {
+        ctx.queues.policies_of(&DaemonSetKey::of(daemon_set), &ctx.stores.policies);
+    }
+    ctx.tetragon.forget_all_but(|| ctx.stores.daemon_sets.state().iter().filter_map(|living| living.uid()).collect());
+}
+
+async fn announce(
+    daemon_set: &DaemonSet,
+    (before, after): (&Remembered, &Remembered),
+    (step, outcome): (&Step, Option<&Outcome>),
+    ctx: &Context,
+) {
+    if let (Step::Write(write), Some(Outcome::Written(_))) = (step, outcome) {
+        announce::publish(&announce::written(write), daemon_set, ctx).await;
+    }
+    if let Some(event) = announce::contested(before, after) {
+        announce::publish(&event, daemon_set, ctx).await;
     }
 }
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct Error;
-impl Error {
-    pub const fn reason(&self) -> &'static str {
-        "x"
-    }
+
+fn again(step: &Step, outcome: Option<&Outcome>, now: Timestamp) -> Action {
+    let wait = match (step, outcome) {
+        (Step::Wait(until), _) => until.duration_since(now),
+        (Step::Write(_), Some(Outcome::Refused(..))) => RETRY,
+        _ => return Action::await_change(),
+    };
+    Action::requeue(Duration::try_from(wait).unwrap_or_default())
 }
-pub async fn reconcile(
-    _: std::sync::Arc<k8s_openapi::api::apps::v1::DaemonSet>,
-    _: std::sync::Arc<crate::context::Context>,
-) -> Result<kube_runtime::controller::Action, Error> {
-    Err(Error)
+
+/// The conditions that a policy's status has about the DaemonSet that it names.
+#[must_use]
+pub fn findings(policy: &LsmPolicy, key: &DaemonSetKey, daemon_set: Option<&DaemonSet>, ctx: &Context) -> Findings {
+    let remembered = daemon_set.and_then(ResourceExt::uid).map(|uid| ctx.tetragon.recall(&uid)).unwrap_or_default();
+    findings::findings(policy, key, daemon_set, &wishes(key, ctx), &remembered)
 }
-pub fn findings(
-    _: &lsm_ready_crds::LsmPolicy,
-    _: &crate::key::DaemonSetKey,
-    _: Option<&k8s_openapi::api::apps::v1::DaemonSet>,
-    _: &crate::context::Context,
-) -> findings::Findings {
-    unreachable!()
+
+/// What all policies together want of that DaemonSet.
+fn wishes(key: &DaemonSetKey, ctx: &Context) -> Wishes {
+    let policies = ctx.stores.policies.state();
+    Wishes::of(key, policies.iter().map(AsRef::as_ref))
 }

@@ -20,8 +20,11 @@ pub fn normal(path: &str) -> String {
 /// below. Both normal.
 #[must_use]
 pub fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
+    if path == above {
+        return Some("");
+    }
     let rest = path.strip_prefix(above.trim_end_matches('/'))?;
-    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    rest.starts_with('/').then_some(rest)
 }
 
 #[cfg(test)]
@@ -47,7 +50,7 @@ mod tests {
         assert_eq!(below("/sys/kernel/security", "/sys"), Some("/kernel/security"));
         assert_eq!(below("/sys/kernel/security", "/"), Some("/sys/kernel/security"));
         assert_eq!(below("/sys", "/sys"), Some(""));
-        assert_eq!(below("/", "/"), Some("/"));
+        assert_eq!(below("/", "/"), Some(""));
         assert_eq!(below("/sys/kernel/security", "/sys/kernel/sec"), None);
         assert_eq!(below("/sys", "/sys/kernel"), None);
     }

@@ -1,0 +1,43 @@
+//! Events on the DaemonSet itself, for those who look there and not at the policies: what was changed, and that it is
+//! contested. The policies' status says the same, so an Event that is lost is only logged.
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::Resource;
+use kube_runtime::events::{Event, EventType};
+use tracing::warn;
+
+use super::memory::Remembered;
+use super::reason;
+use super::step::Write;
+use crate::context::Context;
+use crate::key::DaemonSetKey;
+
+/// An Event about what was written.
+pub(super) fn written(write: &Write) -> Event {
+    let (reason, note) = match write {
+        Write::Mount { container } => {
+            ("SecurityfsMounted", format!("added the host's securityfs, read-only, to container {container}"))
+        }
+        Write::GiveBack => ("SecurityfsGivenBack", "took out the mount of securityfs that lsm-ready had added".into()),
+    };
+    event(EventType::Normal, reason, note)
+}
+
+/// An Event where a contest has just begun.
+pub(super) fn contested(before: &Remembered, after: &Remembered) -> Option<Event> {
+    let until = after.contest.paused_until().filter(|_| before.contest.paused_until().is_none())?;
+    let note = format!("the mount of securityfs is taken out again and again; lsm-ready pauses until {until:.0}");
+    Some(event(EventType::Warning, reason::CONTESTED, note))
+}
+
+fn event(type_: EventType, reason: &str, note: String) -> Event {
+    Event { type_, reason: reason.to_owned(), note: Some(note), action: "Apply".to_owned(), secondary: None }
+}
+
+/// Publishes it.
+pub(super) async fn publish(event: &Event, daemon_set: &DaemonSet, ctx: &Context) {
+    match ctx.events.publish(event, &daemon_set.object_ref(&())).await {
+        Ok(()) => ctx.metrics.wrote("Event"),
+        Err(error) => warn!(daemon_set = %DaemonSetKey::of(daemon_set), %error, "event not published"),
+    }
+}

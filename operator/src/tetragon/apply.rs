@@ -1,0 +1,110 @@
+//! Writes a step: the only place that changes DaemonSets.
+//!
+//! ## Guarantees
+//! Server-side apply without force, with the UID: nobody else's field is touched, a DaemonSet made anew under the same
+//! name is not changed, and none is ever created.
+//!
+//! ## Errors
+//! What stays so until somebody acts (no right, a conflict, an invalid result) is an outcome, remembered and told in the
+//! policies' status. What may pass (no connection, 429, 5xx) is an error and tried again with backoff.
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::core::Status;
+use lsm_ready_crds::names::FIELD_MANAGER;
+use tracing::info;
+
+use super::patch;
+use super::reason;
+use super::step::Write;
+use crate::context::Context;
+use crate::key::DaemonSetKey;
+
+/// A write that may succeed when it is tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("applying to DaemonSet {key}: {source}")]
+pub struct Error {
+    key: DaemonSetKey,
+    source: Box<kube::Error>,
+}
+
+impl Error {
+    /// A short word for metrics.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        "apply"
+    }
+}
+
+/// What came of a write.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was taken: the DaemonSet as it is now.
+    Written(Box<DaemonSet>),
+    /// The DaemonSet is gone, or another one has its name. The watch will tell.
+    Gone,
+    /// It was refused, with the reason and message for the condition.
+    Refused(&'static str, String),
+}
+
+/// Sends it.
+pub(super) async fn apply(daemon_set: &DaemonSet, write: &Write, ctx: &Context) -> Result<Outcome, Error> {
+    let key = DaemonSetKey::of(daemon_set);
+    let object = match write {
+        Write::Mount { container } => patch::mount(daemon_set, container),
+        Write::GiveBack => patch::nothing(daemon_set),
+    };
+    let api = Api::<DaemonSet>::namespaced(ctx.client.clone(), &key.namespace);
+    match api.patch(&key.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(object)).await {
+        Ok(written) => {
+            ctx.metrics.wrote("DaemonSet");
+            info!(daemon_set = %key, ?write, generation = written.metadata.generation, "daemon set changed");
+            Ok(Outcome::Written(Box::new(written)))
+        }
+        Err(kube::Error::Api(status)) => match refusal(&status, &key) {
+            Some(outcome) => Ok(outcome),
+            None => Err(Error { key, source: Box::new(kube::Error::Api(status)) }),
+        },
+        Err(error) => Err(Error { key, source: Box::new(error) }),
+    }
+}
+
+/// What the API server's refusal means; nothing where the next try may succeed.
+fn refusal(status: &Status, key: &DaemonSetKey) -> Option<Outcome> {
+    let conflicts = conflicts(status);
+    let (reason, message) = match status.code {
+        404 => return Some(Outcome::Gone),
+        // The UID in the object is a precondition.
+        409 if status.message.to_ascii_lowercase().contains("uid") => return Some(Outcome::Gone),
+        409 if !conflicts.is_empty() => (
+            reason::FIELD_CONFLICT,
+            format!(
+                "another field manager set what lsm-ready would add to DaemonSet {key}: {}; take it out there, or keep \
+                 it there and say apply: Suggest",
+                conflicts.join("; ")
+            ),
+        ),
+        403 => (
+            reason::FORBIDDEN,
+            format!(
+                "the operator was not allowed to patch DaemonSet {key}: install the ClusterRole lsm-ready-patching \
+                 (config/rbac/patching), or say apply: Suggest; the API server says: {}",
+                status.message
+            ),
+        ),
+        400 | 405 | 413 | 415 | 422 => (
+            reason::APPLY_FAILED,
+            format!("the API server did not take the mount for DaemonSet {key}: {}", status.message),
+        ),
+        _ => return None,
+    };
+    Some(Outcome::Refused(reason, message))
+}
+
+/// The managers and fields that a server-side apply runs against.
+fn conflicts(status: &Status) -> Vec<String> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let conflicts = causes.filter(|cause| cause.reason == "FieldManagerConflict");
+    conflicts.map(|cause| format!("{} at {}", cause.message, cause.field)).collect()
+}

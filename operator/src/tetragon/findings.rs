@@ -1,0 +1,203 @@
+//! What an `LsmPolicy`'s status says about Tetragon: the conditions `SecurityfsMounted` and `TetragonRolledOut`, and
+//! `Stalled` where somebody has to act.
+//!
+//! In: the policy, the DaemonSet that it names, the wishes of all policies and what is remembered. Out: the conditions; a
+//! pure function, so the status is the same whichever controller looked first.
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use lsm_ready_crds::LsmPolicy;
+use lsm_ready_crds::conditions::{Finding, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_ROLLED_OUT};
+use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
+
+use super::memory::Remembered;
+use super::plan::{Plan, Unneeded, plan};
+use super::rollout::rollout;
+use super::suggest;
+use super::wishes::{Standing, Wishes};
+use crate::key::DaemonSetKey;
+
+pub use super::reason;
+
+/// The conditions.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Findings {
+    /// Whether the agent sees securityfs.
+    pub securityfs: Finding,
+    /// Whether every agent runs the present pod template; Unknown while they are being replaced.
+    pub rolled_out: Finding,
+    /// Nothing goes on until somebody acts.
+    pub stalled: Option<Finding>,
+}
+
+/// `SecurityfsMounted`, and whether somebody has to act.
+struct Judged {
+    status: Status,
+    reason: &'static str,
+    message: String,
+    stalled: bool,
+}
+
+impl Judged {
+    fn new(status: impl Into<Status>, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { status: status.into(), reason, message: message.into(), stalled: false }
+    }
+
+    fn stalled(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { stalled: true, ..Self::new(false, reason, message) }
+    }
+}
+
+/// The conditions of that policy.
+#[must_use]
+pub fn findings(
+    policy: &LsmPolicy,
+    key: &DaemonSetKey,
+    daemon_set: Option<&DaemonSet>,
+    wishes: &Wishes,
+    remembered: &Remembered,
+) -> Findings {
+    let own = policy.spec.tetragon.clone().unwrap_or_default();
+    let Some(daemon_set) = daemon_set else { return not_found(key, &own) };
+    let plan = plan(daemon_set, &wishes.merged());
+    let judged = judge(&plan, key, remembered);
+    let pending = judged.reason == reason::PENDING;
+    let name = policy.metadata.name.as_deref().unwrap_or_default();
+    let judged = against_others(judged, &plan, key, &own, wishes.standing(name));
+    let rolled_out = if pending {
+        let message = format!("the mount is about to be added to DaemonSet {key}, which replaces its agents");
+        Finding::new(TETRAGON_ROLLED_OUT, Status::Unknown, reason::PENDING, message)
+    } else {
+        rollout(daemon_set)
+    };
+    Findings::of(judged, rolled_out)
+}
+
+impl Findings {
+    fn of(judged: Judged, rolled_out: Finding) -> Self {
+        let Judged { status, reason, message, stalled } = judged;
+        let securityfs = Finding::new(SECURITYFS_MOUNTED, status, reason, message);
+        let stalled = stalled.then(|| Finding { type_: STALLED, status: Status::True, ..securityfs.clone() });
+        Self { securityfs, rolled_out, stalled }
+    }
+}
+
+fn not_found(key: &DaemonSetKey, own: &Tetragon) -> Findings {
+    let message = format!(
+        "there is no DaemonSet {key}: set spec.tetragon.daemonSet to Tetragon's namespace and name (kubectl get daemonsets \
+         -A), or install it"
+    );
+    let rolled_out = Finding::new(TETRAGON_ROLLED_OUT, false, reason::DAEMON_SET_NOT_FOUND, &message);
+    let judged = match own.securityfs.mount {
+        Mount::Never => not_wanted(),
+        Mount::Auto | Mount::Always => Judged::new(false, reason::DAEMON_SET_NOT_FOUND, message),
+    };
+    Findings::of(judged, rolled_out)
+}
+
+fn not_wanted() -> Judged {
+    let message = "the policy says mount: Never, so the DaemonSet is left as it is and its mounts are not looked at";
+    Judged::new(Status::Unknown, reason::NOT_WANTED, message)
+}
+
+/// What the plan and its history mean, whoever wished it.
+fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered) -> Judged {
+    match plan {
+        Plan::NotWanted => not_wanted(),
+        Plan::NotNeeded(why) => unneeded(why),
+        Plan::Keep { mounted, still_needed: Some(need) } => {
+            Judged::new(true, reason::MOUNTED, format!("volume {} is {mounted}: {need}", mounted.volume))
+        }
+        Plan::Keep { mounted, still_needed: None } => {
+            let message = format!(
+                "volume {} is {mounted}; this agent would mount securityfs itself by now, but taking ours out would \
+                 restart every agent: say mount: Never when that suits",
+                mounted.volume
+            );
+            Judged::new(true, reason::MOUNTED, message)
+        }
+        Plan::Patch { container, need } => blocked(key, remembered).unwrap_or_else(|| {
+            Judged::new(
+                false,
+                reason::PENDING,
+                format!("the mount is about to be added to container {container}: {need}"),
+            )
+        }),
+        Plan::Suggest { container, need } => {
+            let message = format!(
+                "container {container} of DaemonSet {key} has no mount of securityfs, and apply: Suggest leaves that to \
+                 you: {need}. Values for Tetragon's chart, to be added to yours:\n{}",
+                suggest::helm_values()
+            );
+            Judged::stalled(reason::SUGGESTED, message)
+        }
+        Plan::GiveBack { superseded } => giving_back(superseded.as_ref(), remembered),
+        Plan::Refused(refusal) => Judged::stalled(refusal.reason(), format!("DaemonSet {key}: {refusal}")),
+    }
+}
+
+fn unneeded(why: &Unneeded) -> Judged {
+    let reason = match why {
+        Unneeded::AlreadyMounted(_) => reason::ALREADY_MOUNTED,
+        Unneeded::MountsItself(_) => reason::MOUNTS_ITSELF,
+    };
+    Judged::new(true, reason, why.to_string())
+}
+
+/// Why the mount that should be added is not.
+fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
+    if let Some(failure) = &remembered.failure {
+        let judged = Judged::new(false, failure.reason, failure.message.clone());
+        return Some(Judged { stalled: failure.lasting, ..judged });
+    }
+    let until = remembered.contest.paused_until()?;
+    let message = format!(
+        "somebody keeps taking the mount out of DaemonSet {key} again, so lsm-ready pauses until {until:.0} and then tries \
+         once more. Find out who with `kubectl -n {} get daemonset {} --show-managed-fields -o yaml`, and either make them \
+         leave our fields alone, in Argo CD with:\n{}or say apply: Suggest and give Tetragon's chart the values:\n{}",
+        key.namespace,
+        key.name,
+        suggest::argo_cd(key),
+        suggest::helm_values()
+    );
+    Some(Judged::stalled(reason::CONTESTED, message))
+}
+
+fn giving_back(superseded: Option<&Unneeded>, remembered: &Remembered) -> Judged {
+    let mut judged = superseded.map_or_else(not_wanted, unneeded);
+    let leftovers = match &remembered.failure {
+        Some(failure) => format!("; what lsm-ready had added could not be taken out: {}", failure.message),
+        None if remembered.label_is_theirs => "; our label on it was set by somebody else and stays".to_owned(),
+        None => "; what lsm-ready had added is being taken out".to_owned(),
+    };
+    judged.message.push_str(&leftovers);
+    judged
+}
+
+/// What it means for a policy that is not alone.
+fn against_others(judged: Judged, plan: &Plan, key: &DaemonSetKey, own: &Tetragon, standing: Standing) -> Judged {
+    let (by, wish) = match standing {
+        Standing::Followed => return judged,
+        Standing::OtherContainer { by, container } => {
+            let message = format!(
+                "this policy names container {} of DaemonSet {key}, but the older LsmPolicy {by} names {container}, and \
+                 only one can be the agent's: name the same container in both",
+                own.daemon_set.container
+            );
+            return Judged::stalled(reason::CONTAINER_CONFLICT, message);
+        }
+        Standing::Overruled { by, wish } => (by, wish),
+    };
+    let patched = matches!(plan, Plan::Keep { .. } | Plan::Patch { .. });
+    let against_will = own.securityfs.mount == Mount::Never || own.securityfs.apply == Apply::Suggest && patched;
+    let judged = match (own.securityfs.mount, judged.status) {
+        // Whether another policy gets its wish is no concern of one that wants nothing.
+        (Mount::Never, Status::False | Status::Unknown) => not_wanted(),
+        (_, Status::True) if against_will => Judged { reason: reason::OVERRULED, ..judged },
+        _ => judged,
+    };
+    let message = format!(
+        "{}; this policy says mount: {:?}, apply: {:?}, but LsmPolicy {by} is followed, which says {wish}",
+        judged.message, own.securityfs.mount, own.securityfs.apply
+    );
+    Judged { message, ..judged }
+}

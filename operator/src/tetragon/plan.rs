@@ -1,0 +1,220 @@
+//! The mount plan: what has to be done about a DaemonSet, as a pure function of it and of what is wished.
+//!
+//! ## Flow
+//! the named container → what it sees at /sys/kernel/security ([`super::view`]) → what the agent needs → the plan.
+//!
+//! ## Guarantees
+//! Only ever one mount of securityfs: an existing one by any name satisfies every wish. What we added is found by our
+//! label on the DaemonSet and is left out when the need for it is judged, so a plan that was applied plans nothing more.
+//! A mount of ours that the agent has come to need no longer (an upgrade to v1.4.0) stays, as taking it away would
+//! restart every agent: docs/adr/0003-one-mount-kept.md.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use kube::ResourceExt;
+use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
+use lsm_ready_crds::policy::Mount;
+
+use super::image::{Image, MOUNTS_ITSELF_SINCE, Version};
+use super::refusal::Refusal;
+use super::view::{Mounted, View, is_securityfs, source, view, volume};
+
+/// What all policies together want of one DaemonSet. `Never` in both: nobody wants anything.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Wish {
+    /// The agent's container.
+    pub container: String,
+    /// The strongest wish of those who let the operator patch.
+    pub patch: Mount,
+    /// The strongest wish of those who only want to be told.
+    pub suggest: Mount,
+}
+
+impl Wish {
+    /// Nobody wants anything.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { container: String::new(), patch: Mount::Never, suggest: Mount::Never }
+    }
+
+    /// Somebody wants something.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.patch.max(self.suggest) > Mount::Never
+    }
+}
+
+/// What has to be done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Plan {
+    /// Nothing: no policy wants the mount, and there is nothing of ours.
+    NotWanted,
+    /// Nothing: the agent sees securityfs without us.
+    NotNeeded(Unneeded),
+    /// Nothing: our mount is there. `still_needed` is none where the agent could do without it by now.
+    Keep {
+        /// The mount as it is now.
+        mounted: Mounted,
+        /// Why the agent needs it.
+        still_needed: Option<Need>,
+    },
+    /// Our volume, mount and label have to be added.
+    Patch {
+        /// Name of the container.
+        container: String,
+        /// Why.
+        need: Need,
+    },
+    /// The DaemonSet's owner has to add a mount.
+    Suggest {
+        /// Name of the container.
+        container: String,
+        /// Why.
+        need: Need,
+    },
+    /// What is ours has to go. `superseded` says by what, where a policy does want the agent to see securityfs.
+    GiveBack {
+        /// What took our mount's place.
+        superseded: Option<Unneeded>,
+    },
+    /// Nothing can be done before somebody changes the DaemonSet or the policy.
+    Refused(Refusal),
+}
+
+/// Why no mount of ours is needed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Unneeded {
+    /// There is one.
+    AlreadyMounted(Mounted),
+    /// The agent of that release mounts securityfs itself, being privileged.
+    MountsItself(Version),
+}
+
+/// Why a mount is needed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Need {
+    /// The policy says `Always`.
+    Always,
+    /// The release does not mount securityfs itself.
+    Release(Version),
+    /// The release would, but not without being privileged.
+    Unprivileged(Version),
+    /// The image names no release.
+    UnknownRelease(String),
+}
+
+/// What has to be done about that DaemonSet.
+#[must_use]
+pub fn plan(daemon_set: &DaemonSet, wish: &Wish) -> Plan {
+    let owned = owned(daemon_set);
+    if !wish.any() {
+        return if owned { Plan::GiveBack { superseded: None } } else { Plan::NotWanted };
+    }
+    let empty = PodSpec::default();
+    let pod = daemon_set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).unwrap_or(&empty);
+    let Some(container) = pod.containers.iter().find(|container| container.name == wish.container) else {
+        return Plan::Refused(container_not_found(pod, &wish.container));
+    };
+    let agent = agent(container, version_labels(daemon_set));
+    match view(pod, container, owned) {
+        View::Ours(mounted) => {
+            Plan::Keep { mounted, still_needed: need(wish.patch, &agent).or_else(|| need(wish.suggest, &agent)) }
+        }
+        View::Theirs(mounted) => unneeded(owned, Unneeded::AlreadyMounted(mounted)),
+        View::Inside(mount) => Plan::Refused(Refusal::FileMount(mount)),
+        View::Hidden(mount) if mount.volume == SECURITYFS_VOLUME => {
+            Plan::Refused(Refusal::VolumeNameTaken(mount.source))
+        }
+        View::Hidden(mount) => Plan::Refused(Refusal::MountPathTaken(mount)),
+        View::Nothing => missing(pod, wish, owned, &agent),
+    }
+}
+
+/// Nothing shows the container securityfs.
+fn missing(pod: &PodSpec, wish: &Wish, owned: bool, agent: &Result<Version, Need>) -> Plan {
+    let container = wish.container.clone();
+    match (need(wish.patch, agent), need(wish.suggest, agent), agent) {
+        (Some(need), ..) => match volume(pod, SECURITYFS_VOLUME).filter(|volume| !is_securityfs(volume)) {
+            Some(other) => Plan::Refused(Refusal::VolumeNameTaken(source(other))),
+            None => Plan::Patch { container, need },
+        },
+        (None, Some(need), _) => Plan::Suggest { container, need },
+        (None, None, Ok(version)) => unneeded(owned, Unneeded::MountsItself(*version)),
+        // Not reached: somebody wishes something, and an agent in need makes every wish a need.
+        (None, None, Err(_)) => Plan::NotWanted,
+    }
+}
+
+fn unneeded(owned: bool, reason: Unneeded) -> Plan {
+    if owned { Plan::GiveBack { superseded: Some(reason) } } else { Plan::NotNeeded(reason) }
+}
+
+/// What that wish comes down to for that agent.
+fn need(wish: Mount, agent: &Result<Version, Need>) -> Option<Need> {
+    match wish {
+        Mount::Never => None,
+        Mount::Auto => agent.clone().err(),
+        Mount::Always => Some(Need::Always),
+    }
+}
+
+/// The release that mounts securityfs itself, or why this agent needs the mount. Unknown means that it does: a mount
+/// too many is a restart, one too few is an agent that cannot enforce.
+fn agent(container: &Container, labels: &BTreeMap<String, String>) -> Result<Version, Need> {
+    let image = container.image.as_deref().unwrap_or_default();
+    let version = Image::parse(image).version(labels).ok_or_else(|| Need::UnknownRelease(image.to_owned()))?;
+    if version < MOUNTS_ITSELF_SINCE {
+        return Err(Need::Release(version));
+    }
+    let privileged = container.security_context.as_ref().and_then(|context| context.privileged);
+    if privileged == Some(true) { Ok(version) } else { Err(Need::Unprivileged(version)) }
+}
+
+/// The pod template's labels, where the chart writes its version; the DaemonSet's own where it has none.
+fn version_labels(daemon_set: &DaemonSet) -> &BTreeMap<String, String> {
+    let template = daemon_set.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
+    template.and_then(|metadata| metadata.labels.as_ref()).unwrap_or_else(|| daemon_set.labels())
+}
+
+/// Whether the DaemonSet carries our label: by it we find what is ours, also after a restart.
+#[must_use]
+pub fn owned(daemon_set: &DaemonSet) -> bool {
+    daemon_set.labels().contains_key(DAEMON_SET_LABEL)
+}
+
+fn container_not_found(pod: &PodSpec, wanted: &str) -> Refusal {
+    let names = |containers: &[Container]| containers.iter().map(|container| container.name.clone()).collect();
+    let init: Vec<String> = names(pod.init_containers.as_deref().unwrap_or_default());
+    Refusal::ContainerNotFound {
+        wanted: wanted.to_owned(),
+        is_init: init.iter().any(|name| name == wanted),
+        there: names(&pod.containers),
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always => write!(f, "the policy says mount: Always"),
+            Self::Release(version) => {
+                write!(f, "Tetragon {version} does not mount securityfs itself ({MOUNTS_ITSELF_SINCE} and later do)")
+            }
+            Self::Unprivileged(version) => {
+                write!(f, "Tetragon {version} mounts securityfs itself only when its container is privileged")
+            }
+            Self::UnknownRelease(image) => write!(f, "image {image:?} does not tell which release of Tetragon it is"),
+        }
+    }
+}
+
+impl fmt::Display for Unneeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyMounted(mounted) => write!(f, "volume {} shows it to the agent: {mounted}", mounted.volume),
+            Self::MountsItself(version) => write!(f, "Tetragon {version} is privileged and mounts securityfs itself"),
+        }
+    }
+}

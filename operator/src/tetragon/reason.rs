@@ -1,0 +1,73 @@
+//! The reasons of the conditions `SecurityfsMounted` and `TetragonRolledOut`, and of `Stalled` where Tetragon is the
+//! cause. They are part of the API: people alert on them.
+
+/// SecurityfsMounted: the mount that lsm-ready added is in the pod template.
+pub const MOUNTED: &str = "Mounted";
+/// SecurityfsMounted: a mount that is not ours shows the agent the host's securityfs.
+pub const ALREADY_MOUNTED: &str = "AlreadyMounted";
+/// SecurityfsMounted: this agent (privileged, v1.4.0 or later) mounts securityfs itself.
+pub const MOUNTS_ITSELF: &str = "MountsItself";
+/// SecurityfsMounted: the policy says `mount: Never`, so nothing was looked at.
+pub const NOT_WANTED: &str = "NotWanted";
+/// SecurityfsMounted: the mount is lacking and `apply: Suggest` leaves it to the DaemonSet's owner.
+pub const SUGGESTED: &str = "Suggested";
+/// SecurityfsMounted, TetragonRolledOut: the mount is lacking and about to be added.
+pub const PENDING: &str = "Pending";
+/// SecurityfsMounted: another policy's stronger wish was followed.
+pub const OVERRULED: &str = "Overruled";
+/// SecurityfsMounted: an older policy names another container of the same DaemonSet.
+pub const CONTAINER_CONFLICT: &str = "ContainerConflict";
+/// SecurityfsMounted, TetragonRolledOut: there is no such DaemonSet.
+pub const DAEMON_SET_NOT_FOUND: &str = "DaemonSetNotFound";
+/// SecurityfsMounted: the DaemonSet has no such container.
+pub const CONTAINER_NOT_FOUND: &str = "ContainerNotFound";
+/// SecurityfsMounted: a single file of securityfs is mounted, with which the container cannot start.
+pub const FILE_MOUNT: &str = "FileMount";
+/// SecurityfsMounted: another volume has the name that ours has.
+pub const VOLUME_NAME_TAKEN: &str = "VolumeNameTaken";
+/// SecurityfsMounted: something else than the host's securityfs is mounted there.
+pub const MOUNT_PATH_TAKEN: &str = "MountPathTaken";
+/// SecurityfsMounted: another manager keeps taking the mount out again, so lsm-ready has stopped for a while.
+pub const CONTESTED: &str = "Contested";
+/// SecurityfsMounted: the operator may not patch DaemonSets.
+pub const FORBIDDEN: &str = "Forbidden";
+/// SecurityfsMounted: another field manager owns one of the fields and has another value in it.
+pub const FIELD_CONFLICT: &str = "FieldConflict";
+/// SecurityfsMounted: the API server did not take the patch.
+pub const APPLY_FAILED: &str = "ApplyFailed";
+/// TetragonRolledOut: every agent runs the present pod template and is available.
+pub const ROLLED_OUT: &str = "RolledOut";
+/// TetragonRolledOut: agents are being replaced.
+pub const ROLLING_OUT: &str = "RollingOut";
+/// TetragonRolledOut: every agent runs the present pod template, but not all are available.
+pub const NOT_AVAILABLE: &str = "NotAvailable";
+/// TetragonRolledOut: the update strategy is OnDelete, and agents of an older template run.
+pub const ON_DELETE: &str = "OnDelete";
+/// TetragonRolledOut: the DaemonSet selects no node.
+pub const NO_AGENTS: &str = "NoAgents";
+
+/// All of them, for the documentation's test.
+pub const ALL: [&str; 22] = [
+    MOUNTED,
+    ALREADY_MOUNTED,
+    MOUNTS_ITSELF,
+    NOT_WANTED,
+    SUGGESTED,
+    PENDING,
+    OVERRULED,
+    CONTAINER_CONFLICT,
+    DAEMON_SET_NOT_FOUND,
+    CONTAINER_NOT_FOUND,
+    FILE_MOUNT,
+    VOLUME_NAME_TAKEN,
+    MOUNT_PATH_TAKEN,
+    CONTESTED,
+    FORBIDDEN,
+    FIELD_CONFLICT,
+    APPLY_FAILED,
+    ROLLED_OUT,
+    ROLLING_OUT,
+    NOT_AVAILABLE,
+    ON_DELETE,
+    NO_AGENTS,
+];

@@ -1,0 +1,60 @@
+//! Why nothing can be done about a DaemonSet before somebody changes something, and what that is.
+
+use lsm_ready_crds::names::SECURITYFS_PATH;
+
+use super::reason;
+use super::view::Other;
+
+/// Why the mount cannot be added. Its text says what to do.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The policy names a container that is not there.
+    #[error("{}", container_not_found(wanted, *is_init, there))]
+    ContainerNotFound {
+        /// The name in the policy.
+        wanted: String,
+        /// There is an init container of that name.
+        is_init: bool,
+        /// The containers that are there.
+        there: Vec<String>,
+    },
+    /// A single file is mounted inside the directory.
+    #[error(
+        "{0}: the container cannot start with a single file mounted there, as its own sysfs has no such file to mount \
+         on; remove that mount and mount the directory {SECURITYFS_PATH} instead, or leave that to lsm-ready"
+    )]
+    FileMount(Other),
+    /// A volume has our name and is something else.
+    #[error(
+        "the pod template has a volume named {volume} that is {0} and not hostPath {SECURITYFS_PATH}: rename or remove \
+         it", volume = lsm_ready_crds::names::SECURITYFS_VOLUME
+    )]
+    VolumeNameTaken(String),
+    /// Something else is mounted there, or above it.
+    #[error(
+        "{0} hides the host's {SECURITYFS_PATH} from the agent: remove that mount, or mount hostPath {SECURITYFS_PATH} \
+         there"
+    )]
+    MountPathTaken(Other),
+}
+
+impl Refusal {
+    /// The condition's reason.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::ContainerNotFound { .. } => reason::CONTAINER_NOT_FOUND,
+            Self::FileMount(_) => reason::FILE_MOUNT,
+            Self::VolumeNameTaken(_) => reason::VOLUME_NAME_TAKEN,
+            Self::MountPathTaken(_) => reason::MOUNT_PATH_TAKEN,
+        }
+    }
+}
+
+fn container_not_found(wanted: &str, is_init: bool, there: &[String]) -> String {
+    let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+    let what = if is_init { "is an init container" } else { "is not there" };
+    format!(
+        "container {wanted} {what}: set spec.tetragon.daemonSet.container to the agent's container (containers: {there})"
+    )
+}

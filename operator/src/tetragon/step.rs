@@ -1,0 +1,138 @@
+//! What to do now about a plan: a pure function of the plan, what is remembered, and the time.
+//!
+//! A plan says what should be; this says whether to write it now, later, or to wait for what was written already to
+//! come back through the watch.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::DaemonSet;
+
+use super::apply::{Error, Outcome};
+use super::contest::{Contest, Turn};
+use super::memory::{Failure, Remembered};
+use super::plan::{Plan, Wish, owned, plan};
+use super::reason;
+use crate::key::DaemonSetKey;
+
+/// How long a write that failed for a lasting reason is not tried again, unless the DaemonSet or the wish changes.
+pub const RETRY: SignedDuration = SignedDuration::from_mins(1);
+
+/// What to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Nothing until something changes.
+    Rest,
+    /// Nothing before then.
+    Wait(Timestamp),
+    /// Write.
+    Write(Write),
+}
+
+/// The two things that are ever written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Write {
+    /// Our label, volume and mount.
+    Mount {
+        /// Name of the container.
+        container: String,
+    },
+    /// Nothing, so that what is ours goes.
+    GiveBack,
+}
+
+/// What to do, and the memory with this moment in it.
+#[must_use]
+pub fn step(daemon_set: &DaemonSet, plan: &Plan, mut remembered: Remembered, now: Timestamp) -> (Remembered, Step) {
+    if is_older(daemon_set, remembered.written.as_deref()) {
+        return (remembered, Step::Rest);
+    }
+    let write = match plan {
+        Plan::Patch { container, .. } => Write::Mount { container: container.clone() },
+        Plan::GiveBack { .. } => Write::GiveBack,
+        Plan::NotWanted => return (Remembered { written: remembered.written, ..Remembered::default() }, Step::Rest),
+        _ => {
+            remembered.failure = None;
+            return (remembered, Step::Rest);
+        }
+    };
+    if let Some(retry) = remembered.failure.as_ref().and_then(|failure| retry(failure, &write, daemon_set, now)) {
+        return (remembered, Step::Wait(retry));
+    }
+    match write {
+        Write::GiveBack if remembered.label_is_theirs => (remembered, Step::Rest),
+        Write::GiveBack => {
+            // Who gives back has nothing to fight for.
+            remembered.contest = Contest::default();
+            (remembered, Step::Write(write))
+        }
+        Write::Mount { .. } => {
+            let (contest, turn) = remembered.contest.missing(now);
+            remembered.contest = contest;
+            match turn {
+                Turn::Apply => (remembered, Step::Write(write)),
+                Turn::Wait(until) => (remembered, Step::Wait(until)),
+            }
+        }
+    }
+}
+
+/// The memory with what came of a write in it.
+#[must_use]
+pub fn after(
+    (daemon_set, wish): (&DaemonSet, &Wish),
+    write: &Write,
+    outcome: &Result<Outcome, Error>,
+    mut remembered: Remembered,
+    now: Timestamp,
+) -> Remembered {
+    let failure = |reason, message, lasting, on: &DaemonSet| {
+        Some(Failure { reason, message, lasting, write: write.clone(), generation: on.metadata.generation, tried: now })
+    };
+    match outcome {
+        Ok(Outcome::Gone) => return Remembered::default(),
+        Ok(Outcome::Refused(reason, message)) => {
+            remembered.failure = failure(reason, message.clone(), true, daemon_set);
+        }
+        Err(error) => {
+            let message = format!("{error}; it is tried again");
+            remembered.failure = failure(reason::APPLY_FAILED, message, false, daemon_set);
+        }
+        Ok(Outcome::Written(written)) => {
+            remembered.written.clone_from(&written.metadata.resource_version);
+            remembered.failure = None;
+            match (write, plan(written, wish)) {
+                (Write::GiveBack, _) => remembered.label_is_theirs = owned(written),
+                (Write::Mount { .. }, Plan::Keep { .. }) => remembered.contest = remembered.contest.applied(now),
+                (Write::Mount { .. }, _) => {
+                    remembered.failure = failure(reason::APPLY_FAILED, taken_out(written), true, written);
+                }
+            }
+        }
+    }
+    remembered
+}
+
+/// The API server took the mount, and yet its answer does not hold it.
+fn taken_out(written: &DaemonSet) -> String {
+    format!(
+        "the API server took the mount for DaemonSet {}, but its answer does not hold it: a mutating admission webhook \
+         takes it out; exempt the DaemonSet from it, or say apply: Suggest",
+        DaemonSetKey::of(written)
+    )
+}
+
+/// When the write may be tried again, where it is not yet.
+fn retry(failure: &Failure, write: &Write, daemon_set: &DaemonSet, now: Timestamp) -> Option<Timestamp> {
+    let same = failure.write == *write && failure.generation == daemon_set.metadata.generation;
+    let retry = failure.tried.checked_add(RETRY).ok()?;
+    (failure.lasting && same && now < retry).then_some(retry)
+}
+
+/// Whether the object is from before that resourceVersion. They are decimal numbers that grow (KEP-5504); where one is
+/// not, nothing is known, and what is written twice by server-side apply changes nothing.
+fn is_older(daemon_set: &DaemonSet, written: Option<&str>) -> bool {
+    let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
+    match (number(daemon_set.metadata.resource_version.as_deref()), number(written)) {
+        (Some(seen), Some(written)) => seen < written,
+        _ => false,
+    }
+}
