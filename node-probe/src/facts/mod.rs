@@ -1,0 +1,206 @@
+//! What this machine says about itself. Hints that explain an outcome and choose the advice; never evidence.
+//!
+//! In: [`Raw`], the texts as the kernel gives them (`read` gets them, and they can be recorded and replayed).
+//! Out: [`Facts`], what they mean. Everything but `read` is a pure function that takes any bytes.
+
+pub mod cmdline;
+pub mod lockdown;
+pub mod lsm_list;
+pub mod os_release;
+pub mod process;
+pub mod read;
+pub mod securityfs;
+
+use lsm_ready_crds::node::{Kernel, LsmSource, Lsms};
+use serde::{Deserialize, Serialize};
+
+pub use cmdline::Cmdline;
+pub use os_release::OsRelease;
+pub use process::Process;
+pub use securityfs::Securityfs;
+
+use crate::sys::Answer;
+
+/// A text that was read, or why it was not.
+pub type Text = Result<String, Unread>;
+
+/// Why a file could not be read.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Unread {
+    /// There is no such file.
+    pub missing: bool,
+    /// The error in words, with the path.
+    pub message: String,
+}
+
+/// The texts, as they were read.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Raw {
+    /// `uname -r` and `uname -m`.
+    pub kernel: Kernel,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: Text,
+    /// `/proc/cmdline`.
+    pub cmdline: Text,
+    /// `lsm_list_modules(2)`: the ids.
+    pub lsm_ids: Result<Vec<u64>, Answer>,
+    /// `/sys/kernel/security/lsm`.
+    pub lsm_file: Text,
+    /// The names in `/sys/kernel/security`, a line each.
+    pub securityfs: Text,
+    /// `/sys/kernel/security/lockdown`.
+    pub lockdown: Text,
+    /// `/proc/self/mountinfo`.
+    pub mountinfo: Text,
+    /// `/proc/self/status`.
+    pub status: Text,
+    /// `/proc/self/ns/user`.
+    pub user_namespace: Text,
+    /// `/etc/os-release`; in a container without one, what Kubernetes says about the node.
+    pub os_release: Text,
+    /// `/sys/kernel/btf/vmlinux`: its size in bytes, in decimal.
+    pub btf: Text,
+}
+
+/// What the texts mean.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Facts {
+    /// The running kernel.
+    pub kernel: Kernel,
+    /// This boot; empty where it could not be read.
+    pub boot_id: String,
+    /// The active LSMs.
+    pub lsms: Lsms,
+    /// Where they were looked for, and what was found there.
+    pub lsms_detail: String,
+    /// What is at `/sys/kernel/security`.
+    pub securityfs: Securityfs,
+    /// The lockdown level, where it could be read.
+    pub lockdown: Option<String>,
+    /// The kernel's command line.
+    pub cmdline: Cmdline,
+    /// The operating system.
+    pub os: OsRelease,
+    /// This process's capabilities and seccomp mode.
+    pub process: Process,
+    /// BTF is there: yes with its size, no with the error, or not known.
+    pub btf: Option<Result<u64, Unread>>,
+}
+
+impl Facts {
+    /// Reads meaning into the texts.
+    #[must_use]
+    pub fn of(raw: &Raw) -> Self {
+        let (lsms, lsms_detail) = active_lsms(raw);
+        let or_empty = |text: &Text| text.clone().unwrap_or_default();
+        Self {
+            kernel: raw.kernel.clone(),
+            boot_id: or_empty(&raw.boot_id).trim().to_owned(),
+            lsms,
+            lsms_detail,
+            securityfs: securityfs::find(&raw.securityfs, &or_empty(&raw.mountinfo)),
+            lockdown: raw.lockdown.as_ref().ok().and_then(|text| lockdown::level(text)),
+            cmdline: Cmdline::parse(&or_empty(&raw.cmdline)),
+            os: OsRelease::parse(&or_empty(&raw.os_release)),
+            process: Process::parse(&or_empty(&raw.status), &or_empty(&raw.user_namespace)),
+            btf: Some(raw.btf.clone().map(|size| size.trim().parse().unwrap_or(0))),
+        }
+    }
+
+    /// The kernel says that BPF LSM is active (`Some`), where it says anything.
+    #[must_use]
+    pub fn lists_bpf(&self) -> Option<bool> {
+        (self.lsms.source != LsmSource::Unknown).then(|| self.lsms.active.iter().any(|name| name == "bpf"))
+    }
+}
+
+/// The list by system call, else by securityfs; and a line that says which it was and why not the other.
+fn active_lsms(raw: &Raw) -> (Lsms, String) {
+    let by_call = match &raw.lsm_ids {
+        Ok(ids) if !ids.is_empty() => {
+            let active = lsm_list::from_ids(ids);
+            let detail = format!("{} (by lsm_list_modules(2))", active.join(","));
+            return (Lsms { active, source: LsmSource::Syscall }, detail);
+        }
+        Ok(_) => "lsm_list_modules(2) lists none".to_owned(),
+        Err(errno) => format!("lsm_list_modules(2) ended with {}", errno.describe()),
+    };
+    match &raw.lsm_file {
+        Ok(text) if !lsm_list::parse(text).is_empty() => {
+            let active = lsm_list::parse(text);
+            let detail = format!("{} (by /sys/kernel/security/lsm; {by_call})", active.join(","));
+            (Lsms { active, source: LsmSource::Securityfs }, detail)
+        }
+        Ok(_) => (Lsms::default(), format!("/sys/kernel/security/lsm is empty; {by_call}")),
+        Err(unread) => (Lsms::default(), format!("{}; {by_call}", unread.message)),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The texts of a machine where all is well.
+    pub fn raw() -> Raw {
+        Raw {
+            kernel: Kernel { release: "6.12.1".to_owned(), machine: "x86_64".to_owned() },
+            boot_id: Ok("b0\n".to_owned()),
+            cmdline: Ok("root=/dev/vda lsm=landlock,lockdown,bpf\n".to_owned()),
+            lsm_ids: Ok(vec![100, 110, 108, 109]),
+            lsm_file: Ok("capability,landlock,lockdown,bpf".to_owned()),
+            securityfs: Ok("lsm\nlockdown".to_owned()),
+            lockdown: Ok("[none] integrity confidentiality\n".to_owned()),
+            mountinfo: Ok("28 22 0:6 / /sys/kernel/security rw - securityfs securityfs rw".to_owned()),
+            status: Ok("CapEff:\t000000c000000000\nSeccomp:\t0\n".to_owned()),
+            user_namespace: Ok("user:[4026531837]".to_owned()),
+            os_release: Ok("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n".to_owned()),
+            btf: Ok("5000000".to_owned()),
+        }
+    }
+
+    fn unread() -> Unread {
+        Unread { missing: true, message: "/sys/kernel/security/lsm: no such file".to_owned() }
+    }
+
+    #[test]
+    fn the_call_is_asked_before_the_file() {
+        let mut raw = raw();
+        assert_eq!(Facts::of(&raw).lsms.source, LsmSource::Syscall);
+        raw.lsm_ids = Err(Answer(libc::ENOSYS));
+        let facts = Facts::of(&raw);
+        assert_eq!((facts.lsms.source, facts.lists_bpf()), (LsmSource::Securityfs, Some(true)));
+        assert!(facts.lsms_detail.contains("ENOSYS"), "{}", facts.lsms_detail);
+        raw.lsm_file = Err(unread());
+        let facts = Facts::of(&raw);
+        assert_eq!((facts.lsms.source, facts.lists_bpf()), (LsmSource::Unknown, None));
+        assert!(facts.lsms_detail.contains("no such file"), "{}", facts.lsms_detail);
+    }
+
+    #[test]
+    fn an_empty_list_is_not_a_list_without_bpf() {
+        let raw = Raw { lsm_ids: Ok(vec![]), lsm_file: Ok("\n".to_owned()), ..raw() };
+        assert_eq!(Facts::of(&raw).lists_bpf(), None);
+    }
+
+    #[test]
+    fn raw_texts_can_be_recorded() {
+        let recorded = serde_json::to_string(&raw()).unwrap();
+        assert_eq!(serde_json::from_str::<Raw>(&recorded).unwrap(), raw());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(texts in proptest::collection::vec(".*", 9), ids in proptest::collection::vec(any::<u64>(), 0..80)) {
+            let text = |index: usize| Ok(texts[index].clone());
+            let facts = Facts::of(&Raw {
+                boot_id: text(0), cmdline: text(1), lsm_ids: Ok(ids), lsm_file: text(2), lockdown: text(3),
+                mountinfo: text(4), status: text(5), user_namespace: text(6), os_release: text(7), btf: text(8),
+                ..raw()
+            });
+            prop_assert_eq!(facts.lists_bpf().is_some(), !facts.lsms.active.is_empty());
+        }
+    }
+}

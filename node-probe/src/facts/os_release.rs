@@ -1,0 +1,115 @@
+//! The operating system. In: the text of `/etc/os-release`, or the name that Kubernetes reports for a node.
+//! Out: the few fields that choose the advice (<https://www.freedesktop.org/software/systemd/man/os-release.html>).
+
+/// Which operating system it is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct OsRelease {
+    /// `ID`, in lower case.
+    pub id: String,
+    /// `ID_LIKE`, in lower case.
+    pub id_like: Vec<String>,
+    /// `PRETTY_NAME`.
+    pub pretty_name: String,
+}
+
+/// Words of a pretty name and the `ID` that goes with them, the more special first.
+const PRETTY_NAMES: [(&str, &str); 16] = [
+    ("Container-Optimized OS", "cos"),
+    ("Bottlerocket", "bottlerocket"),
+    ("Talos", "talos"),
+    ("Flatcar", "flatcar"),
+    ("Fedora CoreOS", "fedora-coreos"),
+    ("Red Hat Enterprise Linux CoreOS", "rhcos"),
+    ("Ubuntu", "ubuntu"),
+    ("Raspbian", "raspbian"),
+    ("Debian", "debian"),
+    ("Amazon Linux", "amzn"),
+    ("Red Hat", "rhel"),
+    ("Rocky", "rocky"),
+    ("AlmaLinux", "almalinux"),
+    ("Fedora", "fedora"),
+    ("Azure Linux", "azurelinux"),
+    ("SUSE", "sles"),
+];
+
+impl OsRelease {
+    /// Reads an os-release file. Unknown and malformed lines are passed over, as the format asks for.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut os = Self::default();
+        for line in text.lines() {
+            let Some((key, value)) = line.trim().split_once('=') else { continue };
+            let value = unquote(value.trim());
+            match key {
+                "ID" => os.id = value.to_ascii_lowercase(),
+                "ID_LIKE" => os.id_like = value.to_ascii_lowercase().split_whitespace().map(str::to_owned).collect(),
+                "PRETTY_NAME" => os.pretty_name = value,
+                _ => {}
+            }
+        }
+        os
+    }
+
+    /// What a Node's `status.nodeInfo.osImage` says, which is the node's `PRETTY_NAME`.
+    #[must_use]
+    pub fn from_pretty_name(name: &str) -> Self {
+        let id = PRETTY_NAMES.iter().find(|(word, _)| name.contains(word)).map_or("", |(_, id)| *id);
+        Self { id: id.to_owned(), id_like: Vec::new(), pretty_name: name.to_owned() }
+    }
+
+    /// It is that system or says that it is like it.
+    #[must_use]
+    pub fn is(&self, id: &str) -> bool {
+        self.id == id || self.id_like.iter().any(|like| like == id)
+    }
+}
+
+/// Takes the shell's quotes and backslashes off a value.
+fn unquote(value: &str) -> String {
+    let inner = [('"', '"'), ('\'', '\'')]
+        .iter()
+        .find_map(|(open, close)| value.strip_prefix(*open)?.strip_suffix(*close))
+        .unwrap_or(value);
+    let mut plain = String::with_capacity(inner.len());
+    let mut letters = inner.chars();
+    while let Some(letter) = letters.next() {
+        plain.extend(if letter == '\\' { letters.next() } else { Some(letter) });
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn fields_are_read_with_and_without_quotes() {
+        let os =
+            OsRelease::parse("# c\nNAME=x\nID=Ubuntu\nID_LIKE='debian linux'\nPRETTY_NAME=\"A \\\"B\\\"\"\nbroken\n");
+        assert_eq!((os.id.as_str(), os.pretty_name.as_str()), ("ubuntu", "A \"B\""));
+        assert!(os.is("debian") && os.is("ubuntu") && !os.is("rhel"));
+    }
+
+    #[test]
+    fn a_pretty_name_is_enough_to_know_the_system() {
+        for (name, id) in [
+            ("Debian GNU/Linux 12 (bookworm)", "debian"),
+            ("Container-Optimized OS from Google", "cos"),
+            ("Bottlerocket OS 1.20 (aws-k8s-1.29)", "bottlerocket"),
+            ("Red Hat Enterprise Linux CoreOS 417", "rhcos"),
+            ("Red Hat Enterprise Linux 9.4 (Plow)", "rhel"),
+            ("lab guest", ""),
+        ] {
+            assert_eq!(OsRelease::from_pretty_name(name).id, id, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(\\PC|\n|\")*") {
+            prop_assert!(OsRelease::parse(&text).pretty_name.len() <= text.len());
+        }
+    }
+}

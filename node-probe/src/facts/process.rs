@@ -1,0 +1,99 @@
+//! What this process may do. In: the texts of `/proc/self/status` and `/proc/self/ns/user`.
+//! Out: its capabilities, whether they count, and whether a seccomp filter is in force.
+
+/// Numbers of include/uapi/linux/capability.h.
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+/// The inode of the initial user namespace (PROC_USER_INIT_INO in include/linux/proc_ns.h). bpf(2) asks for
+/// capabilities in that one.
+const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
+
+/// Capabilities and seccomp mode; `None` where the text does not say.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Process {
+    /// The effective capabilities, as a bit set.
+    pub capabilities: Option<u64>,
+    /// 0 no seccomp, 1 strict, 2 a filter.
+    pub seccomp: Option<u8>,
+    /// The process is in the host's user namespace.
+    pub in_initial_user_namespace: Option<bool>,
+}
+
+impl Process {
+    /// Reads both texts.
+    #[must_use]
+    pub fn parse(status: &str, user_namespace: &str) -> Self {
+        let field =
+            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim));
+        let user_namespace = user_namespace.trim();
+        Self {
+            capabilities: field("CapEff").and_then(|bits| u64::from_str_radix(bits, 16).ok()),
+            seccomp: field("Seccomp").and_then(|mode| mode.parse().ok()),
+            in_initial_user_namespace: user_namespace
+                .starts_with("user:[")
+                .then(|| user_namespace == INITIAL_USER_NAMESPACE),
+        }
+    }
+
+    fn holds(self, capability: u32) -> Option<bool> {
+        self.capabilities.map(|bits| bits >> capability & 1 == 1)
+    }
+
+    /// The capabilities that loading an LSM program takes and this process lacks. CAP_SYS_ADMIN stands for both.
+    #[must_use]
+    pub fn missing_capabilities(self) -> Vec<&'static str> {
+        if self.holds(CAP_SYS_ADMIN) == Some(true) {
+            return Vec::new();
+        }
+        [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
+            .into_iter()
+            .filter(|(capability, _)| self.holds(*capability) == Some(false))
+            .map(|(_, name)| name)
+            .collect()
+    }
+
+    /// A seccomp filter is in force.
+    #[must_use]
+    pub fn is_filtered(self) -> bool {
+        self.seccomp.is_some_and(|mode| mode != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn missing(bits: &str) -> Vec<&'static str> {
+        Process::parse(&format!("Name:\tx\nCapEff:\t{bits}\nSeccomp:\t2\n"), "").missing_capabilities()
+    }
+
+    #[test]
+    fn capabilities_are_read() {
+        assert_eq!(missing("000000c000000000"), [""; 0]);
+        assert_eq!(missing("0000008000000000"), ["CAP_PERFMON"]);
+        assert_eq!(missing("0000004000000000"), ["CAP_BPF"]);
+        assert_eq!(missing("0000000000000000"), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(missing("0000000000200000"), [""; 0], "CAP_SYS_ADMIN");
+        assert_eq!(missing("nonsense"), [""; 0], "not known to be missing");
+    }
+
+    #[test]
+    fn seccomp_and_the_namespace_are_read() {
+        let process = Process::parse("Seccomp:\t2\nSeccomp_filters:\t1\n", "user:[4026531837]\n");
+        assert!(process.is_filtered());
+        assert_eq!(process.in_initial_user_namespace, Some(true));
+        assert_eq!(Process::parse("", "user:[4026532000]").in_initial_user_namespace, Some(false));
+        assert_eq!(Process::parse("", "").in_initial_user_namespace, None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(status in "(\\PC|\n|CapEff:|Seccomp:|[0-9a-f])*", namespace in "\\PC*") {
+            prop_assert!(Process::parse(&status, &namespace).missing_capabilities().len() <= 2);
+        }
+    }
+}

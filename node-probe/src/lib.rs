@@ -1,0 +1,51 @@
+//! The node probe: finds out, by doing it, whether the kernel of this node can deny something through LSM BPF.
+//!
+//! In: the machine it runs on. Out: a report, as text or JSON on standard output (`check`) or as this node's LsmNode
+//! in the cluster (`agent`).
+//!
+//! `canary` makes the proof in a child process, `facts` reads what the machine says about itself, `diagnose` and `fix`
+//! say what both mean (pure functions), `report` and `text` are the forms of the result, and `agent` repeats it all on
+//! a schedule and writes it.
+
+pub mod agent;
+pub mod canary;
+pub mod check;
+pub mod cli;
+pub mod diagnose;
+pub mod facts;
+pub mod fix;
+pub mod report;
+pub mod sys;
+pub mod text;
+
+use std::process::ExitCode;
+
+use cli::Command;
+
+/// Exit codes that are part of the interface.
+pub mod exit {
+    /// The requirement holds.
+    pub const HOLDS: u8 = 0;
+    /// It was tried and does not hold.
+    pub const FAILS: u8 = 1;
+    /// It could not be tried.
+    pub const UNTRIED: u8 = 2;
+    /// Wrong use (EX_USAGE of sysexits.h).
+    pub const USAGE: u8 = 64;
+}
+
+/// Runs a parsed command line to its end.
+#[must_use]
+pub fn run(cli: cli::Cli) -> ExitCode {
+    match cli.command {
+        Command::Check(args) => check::main(&args),
+        Command::Agent(args) => agent::main(args),
+        Command::CanaryChild { parent } => match canary::watch::child(parent) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("node-probe: the canary's process cannot report: {error}");
+                ExitCode::from(exit::UNTRIED)
+            }
+        },
+    }
+}
