@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use lsm_ready_crds::names::FIELD_MANAGER;
+use lsm_ready_crds::names::{FIELD_MANAGER, NODE_LABEL_PREFIX};
 use serde_json::{Value, json};
 use tracing::info;
 
@@ -42,7 +42,7 @@ pub(super) async fn apply(node: &Node, plan: &Plan, ctx: &Context) -> Result<(),
             .await
             .map_err(|error| Error::Patch(name.clone(), Box::new(error)))?;
         ctx.metrics.wrote("Node");
-        info!(node = name, labels = ?plan.labels, taints = plan.taints.is_some(), "node changed");
+        info!(node = name, changes = summary(plan), "node changed");
     }
     if let Some(patch) = status_patch(node, plan) {
         api.patch_status(&name, &params, &Patch::Strategic(patch))
@@ -51,6 +51,16 @@ pub(super) async fn apply(node: &Node, plan: &Plan, ctx: &Context) -> Result<(),
         ctx.metrics.wrote("Node/status");
     }
     Ok(())
+}
+
+/// The changes in a line: `bpf=true policy.old- taints`.
+fn summary(plan: &Plan) -> String {
+    let short = |key: &str| key.strip_prefix(NODE_LABEL_PREFIX).unwrap_or(key).to_owned();
+    let labels = plan.labels.iter().map(|(key, value)| match value {
+        Some(value) => format!("{}={value}", short(key)),
+        None => format!("{}-", short(key)),
+    });
+    labels.chain(plan.taints.iter().map(|_| "taints".to_owned())).collect::<Vec<_>>().join(" ")
 }
 
 /// Labels and taints as one merge patch. The list of taints is replaced as a whole, so there the resourceVersion has to

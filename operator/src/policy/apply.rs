@@ -46,11 +46,12 @@ pub(super) async fn apply(policy: &LsmPolicy, status: LsmPolicyStatus, ctx: &Con
     Ok(())
 }
 
-/// An Event where Ready flipped. One that is lost is only logged: the status says the same.
+/// An Event where Ready flipped; a policy's first look, which mostly knows nothing yet, is none. One that is lost is only
+/// logged: the status says the same.
 async fn announce(policy: &LsmPolicy, status: &LsmPolicyStatus, ctx: &Context) {
-    let ready = |status: &LsmPolicyStatus| find(&status.conditions, READY).cloned();
-    let (before, Some(after)) = (policy.status.as_ref().and_then(ready), ready(status)) else { return };
-    if before.is_some_and(|before| before.status == after.status) {
+    let before = policy.status.as_ref().and_then(|status| find(&status.conditions, READY));
+    let Some(after) = find(&status.conditions, READY).cloned() else { return };
+    if before.map_or("Unknown", |before| before.status.as_str()) == after.status {
         return;
     }
     let event = Event {
