@@ -1,5 +1,6 @@
 //! The admission policies on a real API server: a probe writes its own LsmNode only, and the operator changes nothing of
 //! Nodes and DaemonSets but what is ours.
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod real_api;
 

@@ -1,5 +1,6 @@
 //! The CRDs on a real API server: bad input is refused with a message that says what to do, good input gets its
 //! defaults.
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod real_api;
 

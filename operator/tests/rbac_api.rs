@@ -1,5 +1,6 @@
 //! RBAC on a real API server: with each component's own token, every call that it makes works, and a table of others is
 //! refused.
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod real_api;
 
