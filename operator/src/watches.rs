@@ -97,3 +97,34 @@ fn open<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>, metrics: &Me
         })
         .ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lsm_ready_crds::LsmNode;
+    use serde_json::json;
+
+    fn guarded(evidence: &str) -> DeserializeGuard<LsmNode> {
+        let object = json!({"metadata": {"name": "n1"}, "status": {"evidence": evidence}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_does_not_parse_is_left_out_and_counted() {
+        let metrics = Metrics::default();
+        let events = futures::stream::iter([
+            Ok(Event::Init),
+            Ok(Event::InitApply(guarded("Divined"))),
+            Ok(Event::InitApply(guarded("Denied"))),
+            Ok(Event::InitDone),
+            Err(watcher::Error::NoResourceVersion),
+            Ok(Event::Apply(guarded("Divined"))),
+        ]);
+        let seen: Vec<_> = parsed(events, metrics.clone()).collect().await;
+        let seen: Vec<_> = seen.into_iter().map(|event| event.unwrap().to_string()).collect();
+        assert_eq!(seen, ["Init", "InitApply(n1)", "InitDone"]);
+        let text = metrics.encode().unwrap();
+        assert!(text.contains(r#"lsm_ready_skipped_objects_total{kind="LsmNode"} 2"#), "{text}");
+        assert!(text.contains(r#"lsm_ready_watch_errors_total{kind="LsmNode"} 1"#), "{text}");
+    }
+}

@@ -95,7 +95,7 @@ async fn holder(client: &Client, wanted: &str) {
 
 async fn create_pod(client: &Client, name: &str) -> String {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-        "spec": {"containers": [{"name": "operator", "image": "none"}]}});
+        "spec": {"serviceAccountName": OPERATOR, "containers": [{"name": "operator", "image": "none"}]}});
     let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
     done(client, "POST", &pods, &pod).await["metadata"]["uid"].as_str().unwrap().to_owned()
 }
