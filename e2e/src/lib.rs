@@ -13,4 +13,5 @@ pub mod image;
 pub mod paths;
 pub mod pki;
 pub mod process;
+pub mod vm;
 pub mod wait;
