@@ -82,6 +82,9 @@ fn main() -> ExitCode {
 
 fn failed(why: &str, console: &str, code: u8) -> ExitCode {
     let lines: Vec<&str> = console.lines().collect();
+    // What led to a panic stands above it; below are registers.
+    let end = lines.iter().position(|line| line.contains("Kernel panic")).map_or(lines.len(), |line| line + 1);
+    let lines = &lines[..end];
     eprintln!("vm: {why}; the kernel's last lines:");
     for line in &lines[lines.len().saturating_sub(20)..] {
         eprintln!("  {line}");

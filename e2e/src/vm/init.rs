@@ -16,7 +16,7 @@ pub enum Securityfs {
 
 const BEGIN: &str = r"#!/bin/busybox sh
 export PATH=/bin HOME=/ TERM=dumb
-busybox --install -s /bin
+/bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev 2>/dev/null
