@@ -108,3 +108,49 @@ fn conflicts(status: &Status) -> Vec<String> {
     let conflicts = causes.filter(|cause| cause.reason == "FieldManagerConflict");
     conflicts.map(|cause| format!("{} at {}", cause.message, cause.field)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What a refusal with that code and those details comes to, in a word and the message.
+    fn outcome(code: u16, message: &str, details: &Value) -> (String, String) {
+        let status = json!({"status": "Failure", "code": code, "message": message, "details": details});
+        let key = DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() };
+        match refusal(&serde_json::from_value(status).unwrap(), &key) {
+            Some(Outcome::Refused(reason, message)) => (reason.to_owned(), message),
+            Some(other) => (format!("{other:?}"), String::new()),
+            None => ("again".to_owned(), String::new()),
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_its_meaning() {
+        let uid = "Operation cannot be fulfilled on daemonsets.apps \"tetragon\": uid mismatch: the provided object \
+                   specified uid 1, and no existing object was found";
+        for (code, message, meaning) in [
+            (404, "not found", "Gone"),
+            (409, uid, "Gone"),
+            (409, "Precondition failed: UID in precondition: 1, UID in object meta: 2", "Gone"),
+            (409, "the object has been modified; please apply your changes to the latest version", "again"),
+            (403, "daemonsets.apps is forbidden", reason::FORBIDDEN),
+            (422, "DaemonSet is invalid", reason::APPLY_FAILED),
+            (429, "too many requests", "again"),
+            (500, "etcd is away", "again"),
+            (503, "not yet", "again"),
+        ] {
+            assert_eq!(outcome(code, message, &Value::Null).0, meaning, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_names_manager_and_field() {
+        let cause = json!({"reason": "FieldManagerConflict", "message": "conflict with \"helm\" using apps/v1",
+            "field": ".spec.template.spec.volumes[name=\"lsm-ready-securityfs\"].hostPath.type"});
+        let (reason, message) = outcome(409, "Apply failed with 1 conflict", &json!({"causes": [cause]}));
+        assert_eq!(reason, reason::FIELD_CONFLICT);
+        assert!(message.contains("conflict with \"helm\" using apps/v1 at .spec.template.spec.volumes"), "{message}");
+    }
+}

@@ -201,3 +201,6 @@ fn against_others(judged: Judged, plan: &Plan, key: &DaemonSetKey, own: &Tetrago
     );
     Judged { message, ..judged }
 }
+
+#[cfg(test)]
+mod tests;

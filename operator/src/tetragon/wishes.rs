@@ -119,3 +119,86 @@ fn asker(policy: &LsmPolicy) -> Option<Asker> {
         apply: tetragon.securityfs.apply,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A policy made at that second that wants this of kube-system/tetragon.
+    fn policy(name: &str, second: u32, tetragon: &Value) -> LsmPolicy {
+        serde_json::from_value(json!({
+            "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
+            "metadata": {"name": name, "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z")},
+            "spec": {"tetragon": tetragon},
+        }))
+        .unwrap()
+    }
+
+    fn wishing(name: &str, mount: &str, apply: &str) -> LsmPolicy {
+        policy(name, 0, &json!({"securityfs": {"mount": mount, "apply": apply}}))
+    }
+
+    fn wishes(policies: &[LsmPolicy]) -> Wishes {
+        Wishes::of(&DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() }, policies)
+    }
+
+    fn overruled(by: &str, wish: &str) -> Standing {
+        Standing::Overruled { by: by.into(), wish: wish.into() }
+    }
+
+    #[test]
+    fn the_strongest_wish_wins() {
+        use Mount::{Always, Auto, Never};
+        for (policies, patch, suggest) in [
+            (vec![], Never, Never),
+            (vec![("Never", "Patch")], Never, Never),
+            (vec![("Auto", "Patch"), ("Always", "Patch"), ("Never", "Patch")], Always, Never),
+            // Never and its default, Patch, do not turn another's suggestion into a patch.
+            (vec![("Never", "Patch"), ("Auto", "Suggest")], Never, Auto),
+            // Nobody asked for a patch in any case.
+            (vec![("Auto", "Patch"), ("Always", "Suggest")], Auto, Always),
+        ] {
+            let asking: Vec<LsmPolicy> = policies
+                .iter()
+                .enumerate()
+                .map(|(n, (mount, apply))| wishing(&format!("p{n}"), mount, apply))
+                .collect();
+            let merged = wishes(&asking).merged();
+            assert_eq!((merged.patch, merged.suggest), (patch, suggest), "{policies:?}");
+        }
+    }
+
+    #[test]
+    fn the_weaker_learn_who_overruled_them() {
+        let all =
+            wishes(&[wishing("a", "Never", "Patch"), wishing("b", "Auto", "Suggest"), wishing("c", "Auto", "Patch")]);
+        let winner = overruled("c", "mount: Auto, apply: Patch");
+        assert_eq!(all.standing("a"), winner);
+        assert_eq!(all.standing("b"), winner);
+        assert_eq!(all.standing("c"), Standing::Followed);
+        assert_eq!(all.standing("stranger"), Standing::Followed);
+    }
+
+    #[test]
+    fn of_two_containers_the_oldest_policys_counts() {
+        let agent = json!({"daemonSet": {"container": "agent"}});
+        let all = wishes(&[policy("a", 2, &agent), policy("z", 1, &json!({}))]);
+        assert_eq!(all.merged().container, "tetragon");
+        assert_eq!(all.standing("a"), Standing::OtherContainer { by: "z".into(), container: "tetragon".into() });
+        assert_eq!(all.standing("z"), Standing::Followed);
+        // The name decides between equals, and who wants nothing has no container to insist on.
+        let nothing = json!({"daemonSet": {"container": "other"}, "securityfs": {"mount": "Never"}});
+        let all = wishes(&[policy("b", 1, &json!({})), policy("a", 1, &agent), policy("n", 0, &nothing)]);
+        assert_eq!(all.merged().container, "agent");
+    }
+
+    #[test]
+    fn others_and_the_dying_are_not_asked() {
+        let elsewhere = policy("a", 0, &json!({"daemonSet": {"namespace": "tetragon"}}));
+        let mut dying = wishing("b", "Always", "Patch");
+        dying.metadata.deletion_timestamp = dying.metadata.creation_timestamp.clone();
+        assert_eq!(wishes(&[elsewhere, dying]).merged(), Wish::none());
+    }
+}

@@ -1,0 +1,174 @@
+//! What each state of affairs comes to in a policy's status.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::super::contest::Contest;
+use super::super::memory::Failure;
+use super::super::step::Write;
+use super::*;
+
+fn daemon_set(image: &str, ours: bool) -> DaemonSet {
+    let mut container = json!({"name": "tetragon", "image": image, "securityContext": {"privileged": true}});
+    let mut object = json!({
+        "metadata": {"namespace": "kube-system", "name": "tetragon", "generation": 1},
+        "spec": {"selector": {}, "template": {"spec": {"volumes": []}}},
+        "status": {"currentNumberScheduled": 3, "numberMisscheduled": 0, "numberReady": 3, "numberAvailable": 3,
+            "desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "observedGeneration": 1},
+    });
+    if ours {
+        object["metadata"]["labels"] = json!({"lsmready.io/securityfs": "mounted"});
+        object["spec"]["template"]["spec"]["volumes"] =
+            json!([{"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}]);
+        container["volumeMounts"] =
+            json!([{"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}]);
+    }
+    object["spec"]["template"]["spec"]["containers"] = json!([container]);
+    serde_json::from_value(object).unwrap()
+}
+
+fn old() -> DaemonSet {
+    daemon_set("tetragon:v1.3.0", false)
+}
+
+fn new() -> DaemonSet {
+    daemon_set("tetragon:v1.7.0", false)
+}
+
+fn ours() -> DaemonSet {
+    daemon_set("tetragon:v1.3.0", true)
+}
+
+fn policy(name: &str, tetragon: &Value) -> LsmPolicy {
+    let spec = serde_json::from_value(json!({ "tetragon": tetragon })).unwrap();
+    LsmPolicy::new(name, spec)
+}
+
+fn key() -> DaemonSetKey {
+    DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() }
+}
+
+/// What the first of those policies is told.
+fn told(policies: &[Value], daemon_set: Option<&DaemonSet>, remembered: &Remembered) -> Findings {
+    let policies: Vec<LsmPolicy> =
+        policies.iter().enumerate().map(|(n, tetragon)| policy(&format!("p{n}"), tetragon)).collect();
+    let wishes = Wishes::of(&key(), &policies);
+    findings(&policies[0], &key(), daemon_set, &wishes, remembered)
+}
+
+fn wish(mount: &str, apply: &str) -> Value {
+    json!({"securityfs": {"mount": mount, "apply": apply}})
+}
+
+fn failed(reason: &'static str, lasting: bool) -> Remembered {
+    let write = Write::Mount { container: "tetragon".into() };
+    let failure = Failure {
+        reason,
+        message: "what to do".into(),
+        lasting,
+        write,
+        generation: Some(1),
+        tried: Timestamp::UNIX_EPOCH,
+    };
+    Remembered { failure: Some(failure), ..Remembered::default() }
+}
+
+fn contested() -> Remembered {
+    let mut contest = Contest::default();
+    for _ in 0..4 {
+        contest = contest.missing(Timestamp::UNIX_EPOCH).0.applied(Timestamp::UNIX_EPOCH);
+    }
+    Remembered { contest, ..Remembered::default() }
+}
+
+#[test]
+fn each_state_has_its_reason() {
+    use Status::{False, True, Unknown};
+    let (none, auto, suggest, never) =
+        (Remembered::default(), wish("Auto", "Patch"), wish("Auto", "Suggest"), wish("Never", "Patch"));
+    let elsewhere = json!({"daemonSet": {"container": "agent"}});
+    for (policy, object, remembered, expected) in [
+        (&auto, Some(ours()), &none, (True, reason::MOUNTED, True, false)),
+        (&auto, Some(new()), &none, (True, reason::MOUNTS_ITSELF, True, false)),
+        (&auto, Some(old()), &none, (False, reason::PENDING, Unknown, false)),
+        (&auto, None, &none, (False, reason::DAEMON_SET_NOT_FOUND, False, false)),
+        (&never, None, &none, (Unknown, reason::NOT_WANTED, False, false)),
+        (&never, Some(old()), &none, (Unknown, reason::NOT_WANTED, True, false)),
+        (&never, Some(ours()), &none, (Unknown, reason::NOT_WANTED, True, false)),
+        (&suggest, Some(old()), &none, (False, reason::SUGGESTED, True, true)),
+        (&suggest, Some(ours()), &none, (True, reason::MOUNTED, True, false)),
+        (&elsewhere, Some(old()), &none, (False, reason::CONTAINER_NOT_FOUND, True, true)),
+        (&auto, Some(old()), &contested(), (False, reason::CONTESTED, True, true)),
+        (&auto, Some(old()), &failed(reason::FORBIDDEN, true), (False, reason::FORBIDDEN, True, true)),
+        (&auto, Some(old()), &failed(reason::APPLY_FAILED, false), (False, reason::APPLY_FAILED, True, false)),
+        // What is in order stays so, whatever was once remembered.
+        (&auto, Some(ours()), &contested(), (True, reason::MOUNTED, True, false)),
+    ] {
+        let found = told(std::slice::from_ref(policy), object.as_ref(), remembered);
+        let word = (
+            found.securityfs.status,
+            found.securityfs.reason.as_str(),
+            found.rolled_out.status,
+            found.stalled.is_some(),
+        );
+        assert_eq!(word, expected, "{policy} {:?}", found.securityfs);
+    }
+}
+
+#[test]
+fn stalled_repeats_what_to_do() {
+    let found = told(&[wish("Auto", "Patch")], Some(&old()), &failed(reason::FORBIDDEN, true));
+    let stalled = found.stalled.unwrap();
+    assert_eq!((stalled.type_, stalled.status), (STALLED, Status::True));
+    assert_eq!((stalled.reason, stalled.message), (found.securityfs.reason, found.securityfs.message));
+}
+
+#[test]
+fn a_contest_tells_both_ways_out() {
+    let message = told(&[wish("Auto", "Patch")], Some(&old()), &contested()).securityfs.message;
+    for part in ["ignoreDifferences:", "managedFieldsManagers: [lsm-ready]", "apply: Suggest", "extraVolumes:"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    assert!(message.contains("pauses until 1970-01-01T00:10:00Z"), "{message}");
+}
+
+#[test]
+fn the_overruled_say_by_whom() {
+    let none = Remembered::default();
+    let never = told(&[wish("Never", "Patch"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
+    assert_eq!((never.status, never.reason.as_str()), (Status::True, reason::OVERRULED));
+    assert!(never.message.contains("LsmPolicy p1 is followed, which says mount: Auto, apply: Patch"), "{never:?}");
+    let suggest = told(&[wish("Auto", "Suggest"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
+    assert_eq!((suggest.status, suggest.reason.as_str()), (Status::True, reason::OVERRULED));
+    // One that wants nothing is not held up by what another fails to get.
+    let unconcerned = told(&[wish("Never", "Patch"), wish("Auto", "Suggest")], Some(&old()), &none);
+    assert_eq!(unconcerned.securityfs.reason, reason::NOT_WANTED);
+    assert_eq!(unconcerned.stalled, None);
+}
+
+#[test]
+fn another_container_is_a_conflict() {
+    let found = told(&[json!({"daemonSet": {"container": "z"}}), json!({})], Some(&old()), &Remembered::default());
+    // Both are as old, so the first by name, which is the one that is told, decides.
+    assert_eq!(found.securityfs.reason, reason::CONTAINER_NOT_FOUND);
+    let policies = [policy("a", &json!({})), policy("b", &json!({"daemonSet": {"container": "z"}}))];
+    let wishes = Wishes::of(&key(), &policies);
+    let found = findings(&policies[1], &key(), Some(&old()), &wishes, &Remembered::default());
+    assert_eq!(found.securityfs.reason, reason::CONTAINER_CONFLICT);
+    assert!(found.stalled.is_some());
+}
+
+#[test]
+fn leftovers_that_cannot_go_are_told() {
+    let mut object = daemon_set("tetragon:v1.7.0", false);
+    object.metadata.labels = Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
+    let found = told(&[wish("Auto", "Patch")], Some(&object), &failed(reason::FORBIDDEN, true));
+    assert_eq!(found.securityfs.reason, reason::MOUNTS_ITSELF);
+    assert!(found.securityfs.message.contains("could not be taken out: what to do"), "{:?}", found.securityfs);
+}
+
+#[test]
+fn every_reason_is_listed_once() {
+    let unique: std::collections::HashSet<&str> = reason::ALL.into_iter().collect();
+    assert_eq!(unique.len(), reason::ALL.len());
+}
