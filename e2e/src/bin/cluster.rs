@@ -1,0 +1,132 @@
+//! `cluster`: a real Kubernetes cluster on this machine, with nodes on stock kernels in virtual machines.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use e2e::cluster::{Cluster, Error, Node, Place, Wanted, node};
+use k8s_openapi::api::core::v1 as core;
+use kube::Api;
+use kube::api::ListParams;
+
+/// A real Kubernetes cluster on this machine, inside a network namespace of its own. Needs root.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Start it and return when every node is Ready.
+    Up {
+        /// The nodes: host, vm:lsm, vm:nolsm, vm:NAME=LSM,LSM (vm:NAME=default: the kernel's own list).
+        #[arg(long, default_value = "host vm:lsm vm:nolsm")]
+        nodes: String,
+        /// Image archives that every node is to have.
+        #[arg(long, value_delimiter = ',')]
+        images: Vec<PathBuf>,
+    },
+    /// End it; logs stay in target/e2e/cluster.
+    Down,
+    /// Say what runs.
+    Status,
+    /// Put image archives into every node.
+    Load {
+        /// The archives.
+        #[arg(required = true)]
+        images: Vec<PathBuf>,
+    },
+    /// Turn a virtual machine off and on again with another list of LSMs.
+    Reboot {
+        /// The node.
+        node: String,
+        /// The kernel's `lsm=` list; "default" for the kernel's own.
+        #[arg(long)]
+        lsm: String,
+    },
+    /// Run a command that can reach the cluster, with KUBECONFIG set and kubectl on its PATH.
+    Exec {
+        /// The command and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+}
+
+// One thread, as the network namespace belongs to a thread.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(&Cluster::here(), Cli::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cluster: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cluster: &Cluster, action: Action) -> Result<(), Error> {
+    match action {
+        Action::Up { nodes, images } => {
+            let nodes = node::parse(nodes.split_whitespace())?;
+            cluster.up(&Wanted { nodes, images }).await?;
+            println!("{}", cluster.kubeconfig().display());
+            Ok(())
+        }
+        Action::Down => cluster.down().await,
+        Action::Status => status(cluster).await,
+        Action::Load { images } => {
+            cluster.enter()?;
+            cluster.load(&images).await
+        }
+        Action::Reboot { node, lsm } => {
+            cluster.enter()?;
+            println!("{}", cluster.reboot(&node, &lsm).await?);
+            Ok(())
+        }
+        Action::Exec { command } => {
+            cluster.enter()?;
+            let (program, arguments) = command.split_first().ok_or(Error::NotUp)?;
+            let source = cluster.exec(program).args(arguments).exec();
+            Err(Error::Io { doing: format!("run {program}"), source })
+        }
+    }
+}
+
+async fn status(cluster: &Cluster) -> Result<(), Error> {
+    let nodes = cluster.nodes()?;
+    for (name, process) in cluster.processes().all() {
+        let memory = resident(process.pid).map_or_else(|| "ended".to_owned(), |mib| format!("{mib} MiB"));
+        println!("process {name}: pid {}, {memory}", process.pid);
+    }
+    cluster.enter()?;
+    let api = Api::<core::Node>::all(cluster.client().await?);
+    let registered = api.list(&ListParams::default()).await?;
+    for node in nodes {
+        let found = registered.iter().find(|found| found.metadata.name.as_deref() == Some(&node.name));
+        println!("node {}: {}, {}", node.name, place(&node), found.map_or("not registered", ready));
+    }
+    Ok(())
+}
+
+fn place(node: &Node) -> String {
+    match &node.place {
+        Place::Host => "this machine".to_owned(),
+        Place::Vm { lsm: Some(list) } => format!("virtual machine, lsm={list}"),
+        Place::Vm { lsm: None } => "virtual machine, the kernel's own list".to_owned(),
+    }
+}
+
+fn ready(node: &core::Node) -> &'static str {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    if ready { "Ready" } else { "not ready" }
+}
+
+/// Resident memory of a process.
+fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? / 1024)
+}

@@ -1,0 +1,72 @@
+//! Running a program to its end, with an error that says which, why, and what it printed.
+
+use std::ffi::OsStr;
+use std::io;
+use std::process::{Command, Output, Stdio};
+
+/// A program that could not be run or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not there, or may not be run.
+    #[error("could not run `{line}`: {source}; e2e/prerequisites.sh installs what is needed")]
+    Start {
+        /// The program and its arguments.
+        line: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It failed.
+    #[error("`{line}` failed ({status}): {output}")]
+    Failed {
+        /// The program and its arguments.
+        line: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it printed.
+        output: String,
+    },
+}
+
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+fn checked(command: &Command, output: io::Result<Output>) -> Result<String, Error> {
+    let output = output.map_err(|source| Error::Start { line: line(command), source })?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    let output_text = format!("{} {}", text(&output.stdout), text(&output.stderr)).trim().to_owned();
+    Err(Error::Failed { line: line(command), status: output.status, output: output_text })
+}
+
+/// Runs a program that takes milliseconds and returns what it printed.
+///
+/// # Errors
+/// When it cannot be run or fails.
+pub fn run(command: &mut Command) -> Result<String, Error> {
+    let output = command.stdin(Stdio::null()).output();
+    checked(command, output)
+}
+
+/// Runs `PROGRAM ARGUMENT…`, blanks in between; for fixed commands.
+///
+/// # Errors
+/// When it cannot be run or fails.
+pub fn run_line(line: &str) -> Result<String, Error> {
+    let mut words = line.split_whitespace();
+    run(Command::new(words.next().unwrap_or_default()).args(words))
+}
+
+/// Runs a program that may take long; it is killed when this is given up.
+///
+/// # Errors
+/// When it cannot be run or fails.
+pub async fn run_long(command: Command, input: Option<std::fs::File>) -> Result<String, Error> {
+    let mut command = tokio::process::Command::from(command);
+    command.stdin(input.map_or_else(Stdio::null, Stdio::from)).kill_on_drop(true);
+    let output = command.output().await;
+    checked(command.as_std(), output)
+}

@@ -1,0 +1,90 @@
+//! The control port of a virtual machine: a line asks, a line answers.
+//!
+//! In: the socket at which the emulator offers the port; see `e2e/guest/init` for the requests. It works from the
+//! moment the emulator runs: what is sent waits until the guest reads it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// How long an answer may take: the machine may still be starting, and large images are unpacked under emulation.
+const ANSWER: Duration = Duration::from_mins(4);
+
+/// A request that was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The port does not work.
+    #[error("could not ask the virtual machine to {request}: {source}")]
+    Port {
+        /// What was asked.
+        request: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The guest said no.
+    #[error("the virtual machine could not {request}: {answer}")]
+    Refused {
+        /// What was asked.
+        request: String,
+        /// What it said.
+        answer: String,
+    },
+}
+
+/// Asks the guest to import an image archive.
+///
+/// # Errors
+/// When the archive cannot be read or the guest not import it.
+pub async fn import(socket: &Path, archive: &Path) -> Result<(), Error> {
+    let what = format!("import {}", archive.display());
+    ask(socket, &what, Some(archive)).await
+}
+
+/// Asks the guest to write everything to its disk and turn itself off.
+///
+/// # Errors
+/// When the guest cannot be asked.
+pub async fn power_off(socket: &Path) -> Result<(), Error> {
+    ask(socket, "poweroff", None).await
+}
+
+async fn ask(socket: &Path, request: &str, archive: Option<&Path>) -> Result<(), Error> {
+    let asked = async {
+        let mut port = BufReader::new(connect(socket).await?);
+        match archive {
+            None => port.write_all(format!("{request}\n").as_bytes()).await?,
+            Some(archive) => {
+                let mut file = tokio::fs::File::open(archive).await?;
+                let size = file.metadata().await?.len();
+                port.write_all(format!("import {size}\n").as_bytes()).await?;
+                tokio::io::copy(&mut file, &mut port).await?;
+            }
+        }
+        port.flush().await?;
+        let mut answer = String::new();
+        port.read_line(&mut answer).await?;
+        Ok(answer)
+    };
+    let answer = timeout(ANSWER, asked).await.unwrap_or_else(|late| Err(late.into()));
+    let answer = answer.map_err(|source| Error::Port { request: request.to_owned(), source })?;
+    match answer.trim() {
+        "ok" => Ok(()),
+        other => Err(Error::Refused { request: request.to_owned(), answer: other.to_owned() }),
+    }
+}
+
+/// Connects by way of the folder's descriptor: a socket's path may have only 107 bytes.
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let folder = File::open(folder)?;
+    let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    UnixStream::connect(path).await
+}

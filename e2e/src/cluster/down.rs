@@ -1,0 +1,80 @@
+//! Taking the cluster away, whatever state it is in.
+//!
+//! What is ended: the recorded processes, and all that live in our network namespace or our cgroup, which nobody
+//! else's do. Then the cgroup, the namespace and the files go; logs stay.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::guest::Guest;
+use super::{Cluster, Error, cgroup, namespace, remove_file, require_root};
+use crate::process::Record;
+use crate::wait;
+
+/// How long a start that is under way may take to give up and clean up behind itself.
+const GIVE_UP: Duration = Duration::from_mins(1);
+/// How long all processes may take to be gone.
+const GONE: Duration = Duration::from_secs(30);
+
+impl Cluster {
+    /// Ends everything and leaves nothing but logs. Nothing happens when there is nothing.
+    ///
+    /// # Errors
+    /// What could not be ended or removed.
+    pub async fn down(&self) -> Result<(), Error> {
+        if !self.dir.exists() && !namespace::file().exists() {
+            return Ok(());
+        }
+        require_root()?;
+        self.stop_starter().await?;
+        wait::until(GONE, "all processes of the cluster to be gone", async || {
+            let left = self.survivors();
+            left.iter().for_each(|process| process.signal(Signal::KILL));
+            if left.is_empty() { Ok(()) } else { Err(format!("{} are left", left.len())) }
+        })
+        .await?;
+        self.processes().kill_all().await?;
+        cgroup::remove().await?;
+        namespace::remove(self.made_netns_folder().exists())?;
+        self.remove_files().map_err(Error::io(format!("remove the cluster's files in {}", self.dir.display())))
+    }
+
+    /// Another process that is starting the cluster is asked to stop, which takes away what it has started.
+    async fn stop_starter(&self) -> Result<(), Error> {
+        let me = Record::of(std::process::id());
+        let Some(starter) = self.starter().get("up").filter(|starter| Some(*starter) != me) else { return Ok(()) };
+        starter.signal(Signal::TERM);
+        let gone = async || if starter.lives() { Err("it still runs") } else { Ok(()) };
+        if wait::until(GIVE_UP, "the start of the cluster to give up", gone).await.is_err() {
+            starter.signal(Signal::KILL);
+        }
+        Ok(())
+    }
+
+    fn survivors(&self) -> Vec<Record> {
+        let recorded = self.processes().all().into_iter().map(|(_, record)| record).filter(|record| record.lives());
+        recorded.chain(cgroup::members()).chain(namespace::members()).collect()
+    }
+
+    fn remove_files(&self) -> io::Result<()> {
+        self.host().remove()?;
+        for vm in fs::read_dir(self.guests_dir()).into_iter().flatten().flatten() {
+            Guest::remove(&vm.path())?;
+        }
+        for name in ["etcd", "pki", "starting"] {
+            match fs::remove_dir_all(self.dir.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        [self.kubeconfig(), self.nodes_file(), self.made_netns_folder()].iter().try_for_each(|path| remove_file(path))
+    }
+
+    /// Notes that the folder of network namespaces was made by us.
+    pub(super) fn made_netns_folder(&self) -> std::path::PathBuf {
+        self.dir.join("made-netns-folder")
+    }
+}

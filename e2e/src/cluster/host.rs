@@ -1,0 +1,144 @@
+//! The node on this machine's kernel.
+//!
+//! In: the cluster's folder and the node's certificate. Out: containerd and a kubelet in a mount namespace of their
+//! own, in which securityfs is mounted; the machine's mounts and kernel settings stay as they are.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::command::{self, run_long};
+use super::config::{self, Places};
+use super::node::Node;
+use super::{Error, cgroup};
+use crate::control_plane::program;
+use crate::process::{Processes, Record};
+use crate::wait;
+
+const MOUNTS: &str = include_str!("host.sh");
+/// What the node mounts its own things over. Those that are not there are made, and removed in the end.
+const MOUNT_POINTS: [&str; 2] = ["/var/lib/cni", "/var/lib/kubelet"];
+const CONTAINERD: &str = "containerd";
+const SOCKET: Duration = Duration::from_secs(30);
+
+/// The node on this machine.
+#[derive(Clone, Debug)]
+pub struct Host {
+    dir: PathBuf,
+    processes: Processes,
+}
+
+impl Host {
+    /// The one whose state is in `dir`.
+    #[must_use]
+    pub fn new(dir: PathBuf, processes: Processes) -> Self {
+        Self { dir, processes }
+    }
+
+    /// Where its certificates go.
+    #[must_use]
+    pub fn node_dir(&self) -> PathBuf {
+        self.dir.join("node")
+    }
+
+    /// Starts containerd, which holds the mount namespace.
+    ///
+    /// # Errors
+    /// When a file cannot be written or containerd not be started.
+    pub fn start_containerd(&self, node: &Node) -> Result<(), Error> {
+        let (config, state) = (self.dir.join("containerd.toml"), self.dir.join("containerd"));
+        let places = Places { node: &self.node_dir(), containerd: &state };
+        let write = || {
+            let made: Vec<&str> = MOUNT_POINTS.into_iter().filter(|path| !Path::new(path).exists()).collect();
+            fs::create_dir_all(&self.dir)?;
+            fs::write(self.made(), made.join("\n"))?;
+            for folder in MOUNT_POINTS.map(Path::new).into_iter().chain([&*self.dir.join("kubelet")]) {
+                fs::create_dir_all(folder)?;
+            }
+            fs::create_dir_all(self.node_dir().join("cni"))?;
+            fs::write(self.node_dir().join("cni/10-pods.conflist"), config::network(node).to_string())?;
+            fs::write(self.dir.join("kubelet.json"), config::kubelet(&places, cgroup::ROOT).to_string())?;
+            fs::write(&config, config::containerd(&places))?;
+            cgroup::create()
+        };
+        write().map_err(Error::io("prepare the node on this machine"))?;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation=private", "--", "sh", "-c", MOUNTS, "host.sh"]);
+        command.arg(&self.dir).args(["containerd", "--config"]).arg(&config);
+        self.processes.spawn(CONTAINERD, &mut command)?;
+        Ok(())
+    }
+
+    /// Starts the kubelet once containerd answers.
+    ///
+    /// # Errors
+    /// When containerd does not, or the kubelet cannot be started.
+    pub async fn start_kubelet(&self, node: &Node) -> Result<(), Error> {
+        let containerd = self.containerd()?;
+        let socket = PathBuf::from(format!("/proc/{}/root/run/containerd/containerd.sock", containerd.pid));
+        wait::until(SOCKET, "containerd to listen", async || if socket.exists() { Ok(()) } else { Err("no socket") })
+            .await?;
+        let kubelet = program(
+            "kubelet",
+            [
+                format!("--config={}", self.dir.join("kubelet.json").display()),
+                format!("--kubeconfig={}", self.node_dir().join("kubeconfig").display()),
+                format!("--hostname-override={}", node.name),
+                format!("--node-ip={}", node.address()),
+            ],
+        );
+        self.processes.spawn("kubelet", &mut inside(containerd, &kubelet))?;
+        Ok(())
+    }
+
+    /// Puts an image archive into containerd.
+    ///
+    /// # Errors
+    /// When it cannot be read or is none.
+    pub async fn import(&self, archive: &Path) -> Result<(), Error> {
+        let file = File::open(archive).map_err(Error::io(format!("open {}", archive.display())))?;
+        let mut import = Command::new("ctr");
+        import.args(["--namespace=k8s.io", "images", "import", "-"]);
+        run_long(inside(self.containerd()?, &import), Some(file)).await?;
+        Ok(())
+    }
+
+    /// Removes what was made outside the cluster's folder, and the folder of this node.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove(&self) -> io::Result<()> {
+        for path in fs::read_to_string(self.made()).unwrap_or_default().lines() {
+            // Somebody else's if it holds anything: ours only ever had something mounted over it.
+            let _ = fs::remove_dir(path);
+        }
+        match fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn made(&self) -> PathBuf {
+        self.dir.join("made-folders")
+    }
+
+    fn containerd(&self) -> Result<Record, Error> {
+        self.processes.get(CONTAINERD).ok_or(Error::NotUp)
+    }
+}
+
+/// The same command in the mount namespace of a process.
+fn inside(process: Record, command: &Command) -> Command {
+    let mut entering = Command::new("nsenter");
+    entering.arg(format!("--mount=/proc/{}/ns/mnt", process.pid)).arg("--");
+    entering.arg(command.get_program()).args(command.get_args());
+    entering
+}
+
+impl From<command::Error> for Error {
+    fn from(error: command::Error) -> Self {
+        Self::Command(error)
+    }
+}

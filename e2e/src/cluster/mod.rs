@@ -1,0 +1,254 @@
+//! A whole cluster on one machine: control plane, a node on this kernel, and nodes in virtual machines.
+//!
+//! In: the nodes that are wanted and image archives. Out: a [`Cluster`] in which every node is Ready, all of it inside
+//! one network namespace, with state and logs in `target/e2e/cluster/`. [`Cluster::down`] takes all of it away
+//! again, however it came to be there.
+
+pub mod cgroup;
+pub mod command;
+pub mod config;
+pub mod control;
+mod down;
+pub mod guest;
+pub mod host;
+pub mod namespace;
+pub mod node;
+mod progress;
+mod reboot;
+mod up;
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use k8s_openapi::api::core::v1 as core;
+use kube::{Api, Client};
+
+pub use self::node::{Node, Place};
+pub use self::up::Wanted;
+use crate::control_plane::{self, ControlPlane};
+use crate::process::{self, Ended, Processes};
+use crate::wait::TimedOut;
+use crate::{api, paths, pki};
+
+/// What can go wrong with a cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Network namespaces, mounts and taps need it.
+    #[error("the cluster needs root for its network namespace, mounts and containers: run it with sudo")]
+    NotRoot,
+    /// There is none.
+    #[error("the cluster is not up: start it with `cargo run -p e2e --bin cluster -- up`")]
+    NotUp,
+    /// Not a node of it.
+    #[error("there is no virtual machine {name} in the cluster; there are: {existing}")]
+    NoVm {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        existing: String,
+    },
+    /// Words that mean no nodes.
+    #[error(transparent)]
+    Node(#[from] node::Error),
+    /// The API server.
+    #[error(transparent)]
+    Api(#[from] api::Error),
+    /// Its files.
+    #[error(transparent)]
+    ControlPlane(#[from] control_plane::Error),
+    /// Certificates.
+    #[error(transparent)]
+    Pki(#[from] pki::Error),
+    /// A program that was run.
+    #[error(transparent)]
+    Command(command::Error),
+    /// The namespace.
+    #[error(transparent)]
+    Namespace(#[from] namespace::NotEntered),
+    /// A virtual machine's control port.
+    #[error(transparent)]
+    Control(#[from] control::Error),
+    /// An image.
+    #[error(transparent)]
+    Image(#[from] crate::image::Error),
+    /// A process.
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    /// A program that should not have ended.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    /// Something did not happen in time.
+    #[error(transparent)]
+    TimedOut(#[from] TimedOut),
+    /// A request to the API server.
+    #[error("the API server: {0}")]
+    Kube(#[from] kube::Error),
+    /// A signal came.
+    #[error("interrupted")]
+    Interrupted,
+    /// A file.
+    #[error("could not {doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        |source| Self::Io { doing, source }
+    }
+}
+
+/// The cluster of this checkout, up or not.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    dir: PathBuf,
+}
+
+impl Cluster {
+    /// The cluster of this checkout.
+    #[must_use]
+    pub fn here() -> Self {
+        Self { dir: paths::state().join("cluster") }
+    }
+
+    /// The administrator's kubeconfig; its server can be reached inside the namespace only.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.plane().kubeconfig()
+    }
+
+    /// The API server's audit log: one JSON line for each request that was to write something.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.plane().audit_log()
+    }
+
+    /// Moves this thread, and all that it starts, into the cluster's network namespace.
+    ///
+    /// # Errors
+    /// When there is no cluster or we are not root.
+    pub fn enter(&self) -> Result<(), Error> {
+        require_root()?;
+        if !namespace::file().exists() {
+            return Err(Error::NotUp);
+        }
+        Ok(namespace::enter()?)
+    }
+
+    /// A client that may do everything, for a process inside the namespace.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub async fn client(&self) -> Result<Client, Error> {
+        Ok(api::client(&self.kubeconfig()).await?)
+    }
+
+    /// A command that finds the cluster: KUBECONFIG is set, and kubectl is on its PATH.
+    #[must_use]
+    pub fn exec(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+        command.env("PATH", format!("{}:{path}", paths::programs().display()));
+        command.env("KUBECONFIG", self.kubeconfig());
+        command
+    }
+
+    /// The nodes it was started with, with the `lsm=` lists that they run now.
+    ///
+    /// # Errors
+    /// When no cluster is up.
+    pub fn nodes(&self) -> Result<Vec<Node>, Error> {
+        let text = fs::read(self.nodes_file()).map_err(|_| Error::NotUp)?;
+        serde_json::from_slice(&text).map_err(|_| Error::NotUp)
+    }
+
+    /// Puts image archives into every node.
+    ///
+    /// # Errors
+    /// When one of the nodes cannot take one.
+    pub async fn load(&self, archives: &[PathBuf]) -> Result<(), Error> {
+        let nodes = self.nodes()?;
+        futures::future::try_join_all(nodes.iter().map(|node| self.load_into(node, archives))).await?;
+        Ok(())
+    }
+
+    async fn load_into(&self, node: &Node, archives: &[PathBuf]) -> Result<(), Error> {
+        for archive in archives {
+            match node.place {
+                Place::Host => self.host().import(archive).await?,
+                Place::Vm { .. } => self.guest(node).import(archive).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The processes of the cluster on this machine, by name.
+    #[must_use]
+    pub fn processes(&self) -> Processes {
+        Processes::new(self.dir.join("processes"))
+    }
+
+    fn write_nodes(&self, nodes: &[Node]) -> Result<(), Error> {
+        let text = serde_json::to_vec_pretty(nodes).map_err(io::Error::from);
+        text.and_then(|text| fs::write(self.nodes_file(), text)).map_err(Error::io("write the list of nodes"))
+    }
+
+    fn nodes_file(&self) -> PathBuf {
+        self.dir.join("nodes.json")
+    }
+
+    fn guests_dir(&self) -> PathBuf {
+        self.dir.join("vms")
+    }
+
+    fn guest(&self, node: &Node) -> guest::Guest {
+        guest::Guest::new(node, &self.guests_dir(), self.processes())
+    }
+
+    fn host(&self) -> host::Host {
+        host::Host::new(self.dir.join("host"), self.processes())
+    }
+
+    fn plane(&self) -> ControlPlane {
+        ControlPlane { dir: self.dir.clone(), address: IpAddr::V4(node::GATEWAY), port: 6443, etcd: (2379, 2380) }
+    }
+}
+
+/// What stands between a node and being Ready, in words.
+fn not_ready(node: &core::Node) -> Option<String> {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    match conditions.iter().find(|condition| condition.type_ == "Ready") {
+        Some(ready) if ready.status == "True" => None,
+        Some(ready) => Some(ready.message.clone().unwrap_or_else(|| "not ready".to_owned())),
+        None => Some("no report from its kubelet".to_owned()),
+    }
+}
+
+/// The boot that a node reports.
+fn boot_id(node: &core::Node) -> Option<&str> {
+    Some(node.status.as_ref()?.node_info.as_ref()?.boot_id.as_str())
+}
+
+async fn get_node(client: &Client, name: &str) -> Result<core::Node, String> {
+    let node = Api::<core::Node>::all(client.clone()).get_opt(name).await.map_err(|error| error.to_string())?;
+    node.ok_or_else(|| "it has not registered".to_owned())
+}
+
+fn require_root() -> Result<(), Error> {
+    if rustix::process::geteuid().is_root() { Ok(()) } else { Err(Error::NotRoot) }
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

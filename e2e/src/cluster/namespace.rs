@@ -1,0 +1,99 @@
+//! The network namespace that the whole cluster lives in: nothing of it can be reached from outside, or reach outside.
+//!
+//! In: the nodes. Out: a bridge with an interface for each virtual machine, and routes to the pods of each.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::command::{self, run_line};
+use super::node::{GATEWAY, Node};
+use crate::process::Record;
+
+/// The namespace's name, as in `ip netns`.
+pub const NAME: &str = "lsm-ready";
+const FOLDER: &str = "/run/netns";
+
+/// The namespace could not be entered.
+#[derive(Debug, thiserror::Error)]
+#[error("could not enter the network namespace {NAME} (is the cluster up?): {0}")]
+pub struct NotEntered(#[from] io::Error);
+
+/// Where the namespace can be entered: `nsenter --net=FILE`.
+#[must_use]
+pub fn file() -> PathBuf {
+    Path::new(FOLDER).join(NAME)
+}
+
+/// Makes the namespace with a bridge, and an interface and a route for each virtual machine.
+///
+/// # Errors
+/// When one of the commands fails.
+pub fn create(nodes: &[Node]) -> Result<(), command::Error> {
+    run_line(&format!("ip netns add {NAME}"))?;
+    let ip = |rest: &str| run_line(&format!("ip -n {NAME} {rest}"));
+    ip("link set lo up")?;
+    ip("link add br0 type bridge")?;
+    ip(&format!("addr add {GATEWAY}/24 dev br0"))?;
+    ip("link set br0 up")?;
+    for node in nodes.iter().filter(|node| node.is_vm()) {
+        let tap = node.tap();
+        ip(&format!("tuntap add dev {tap} mode tap"))?;
+        ip(&format!("link set {tap} master br0 up"))?;
+        ip(&format!("route add {} via {} dev br0", node.pods(), node.address()))?;
+    }
+    run_line(&format!("nsenter --net={} sysctl -qw net.ipv4.ip_forward=1", file().display()))?;
+    Ok(())
+}
+
+/// Moves this thread, and with it all processes and threads that it starts, into the namespace.
+///
+/// The sysfs that is mounted stays the machine's own, which `ip netns exec` would replace: a kubelet would then find
+/// no cgroups.
+///
+/// # Errors
+/// When there is no such namespace, or we are not root.
+pub fn enter() -> Result<(), NotEntered> {
+    let namespace = File::open(file())?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(io::Error::from)?;
+    Ok(())
+}
+
+/// The processes that live in the namespace, other than this one.
+#[must_use]
+pub fn members() -> Vec<Record> {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let Some(ours) = identity(&file()) else { return Vec::new() };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let inside = pids.filter(|pid| *pid != std::process::id());
+    let inside = inside.filter(|pid| identity(&PathBuf::from(format!("/proc/{pid}/ns/net"))) == Some(ours));
+    inside.filter_map(Record::of).collect()
+}
+
+/// Whether `ip netns` has its folder; it mounts something there when it makes the first namespace.
+#[must_use]
+pub fn folder_exists() -> bool {
+    Path::new(FOLDER).exists()
+}
+
+/// Removes the namespace; with `folder`, also the folder of namespaces where no other is left.
+///
+/// # Errors
+/// When `ip` cannot remove it.
+pub fn remove(folder: bool) -> Result<(), command::Error> {
+    if file().exists() {
+        run_line(&format!("ip netns del {NAME}"))?;
+    }
+    let empty = fs::read_dir(FOLDER).is_ok_and(|mut entries| entries.next().is_none());
+    if folder && empty {
+        // It is a mount of its own only where the kernel or `ip` made it so.
+        let _ = run_line(&format!("umount {FOLDER}"));
+        let _ = fs::remove_dir(FOLDER);
+    }
+    Ok(())
+}

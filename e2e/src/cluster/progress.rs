@@ -1,0 +1,22 @@
+//! Progress, with the seconds since the start, on standard error.
+
+use std::time::Instant;
+
+/// Says what has been reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    start: Instant,
+}
+
+impl Progress {
+    /// Counts from now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// One line.
+    pub fn say(&self, what: &str) {
+        eprintln!("[{:5.1} s] {what}", self.start.elapsed().as_secs_f64());
+    }
+}

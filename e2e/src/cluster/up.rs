@@ -1,0 +1,215 @@
+//! Starting the cluster.
+//!
+//! Everything that does not wait for something else is started at once: the virtual machines boot while the control
+//! plane comes up, and kubelets try until it answers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use kube::Client;
+
+use super::guest::Boot;
+use super::node::Node;
+use super::progress::Progress;
+use super::{Cluster, Error, Place, config, get_node, namespace, not_ready, require_root};
+use crate::image::Image;
+use crate::pki::{Authority, Subject};
+use crate::process::Record;
+use crate::wait;
+use crate::{api, paths};
+
+/// How long nodes may take to be Ready. Virtual machines take 20 to 40 seconds on two cores.
+const NODES_READY: Duration = Duration::from_mins(4);
+
+/// The cluster that is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+    /// Image archives that every node is to have.
+    pub images: Vec<PathBuf>,
+}
+
+impl Cluster {
+    /// Starts the cluster and returns when every node is Ready and has the images. One that is up with the same nodes
+    /// only gets the images. When this fails, nothing is left but logs.
+    ///
+    /// # Errors
+    /// What could not be done, with the end of the log that says why.
+    pub async fn up(&self, wanted: &Wanted) -> Result<(), Error> {
+        require_root()?;
+        let progress = Progress::start();
+        if self.is_up_with(&wanted.nodes).await {
+            progress.say("the cluster is up already; loading images");
+            return self.load(&wanted.images).await;
+        }
+        self.down().await?;
+        let outcome = tokio::select! {
+            outcome = self.start(wanted, progress) => outcome,
+            () = interruption() => Err(Error::Interrupted),
+        };
+        if let Err(error) = outcome {
+            progress.say("failed; taking everything down again");
+            self.down().await?;
+            return Err(error);
+        }
+        self.starter().forget("up");
+        Ok(())
+    }
+
+    /// The record of the process that is starting the cluster.
+    pub(super) fn starter(&self) -> crate::process::Processes {
+        crate::process::Processes::new(self.dir.join("starting"))
+    }
+
+    async fn start(&self, wanted: &Wanted, progress: Progress) -> Result<(), Error> {
+        if let Some(me) = Record::of(std::process::id()) {
+            self.starter().record("up", me)?;
+        }
+        let boot = self.build(&wanted.nodes, progress).await?;
+        self.write_nodes(&wanted.nodes)?;
+        if !namespace::folder_exists() {
+            fs::write(self.made_netns_folder(), "").map_err(Error::io("note that a folder was made"))?;
+        }
+        namespace::create(&wanted.nodes)?;
+        namespace::enter()?;
+        let processes = self.processes();
+        tokio::select! {
+            outcome = self.run(wanted, &boot, progress) => outcome,
+            ended = processes.an_end() => Err(ended.into()),
+        }
+    }
+
+    /// Builds what nodes boot from, where it is not there yet.
+    async fn build(&self, nodes: &[Node], progress: Progress) -> Result<Boot, Error> {
+        let boot = Boot::new();
+        api::ensure_binary().await?;
+        write_pause(&pause())?;
+        if nodes.iter().any(Node::is_vm) {
+            boot.build(&pause()).await?;
+        }
+        progress.say("programs, kernel and disks are there");
+        Ok(boot)
+    }
+
+    async fn run(&self, wanted: &Wanted, boot: &Boot, progress: Progress) -> Result<(), Error> {
+        let (plane, processes) = (self.plane(), self.processes());
+        let authority = plane.prepare()?;
+        processes.spawn("etcd", &mut plane.etcd())?;
+        processes.spawn("kube-apiserver", &mut plane.api_server())?;
+        for node in &wanted.nodes {
+            self.start_node(node, &authority, boot)?;
+        }
+        progress.say("control plane and nodes are starting");
+        let nodes = try_join_all(wanted.nodes.iter().map(|node| self.fill(node, &wanted.images, progress)));
+        tokio::try_join!(self.finish(&wanted.nodes, progress), nodes)?;
+        Ok(())
+    }
+
+    /// Starts a node as far as it needs no API server.
+    fn start_node(&self, node: &Node, authority: &Authority, boot: &Boot) -> Result<(), Error> {
+        match &node.place {
+            Place::Host => {
+                self.write_identity(node, authority, &self.host().node_dir())?;
+                self.host().start_containerd(node)
+            }
+            Place::Vm { lsm } => {
+                let guest = self.guest(node);
+                self.write_identity(node, authority, &guest.node_dir())?;
+                guest.make_disk(node)?;
+                guest.power_on(boot, node, lsm.as_deref())
+            }
+        }
+    }
+
+    /// A kubelet's certificate, which serves as well, and its kubeconfig.
+    fn write_identity(&self, node: &Node, authority: &Authority, dir: &Path) -> Result<(), Error> {
+        let user = format!("system:node:{}", node.name);
+        let (hosts, addresses) = ([node.name.as_str()], [node.address().into()]);
+        let subject = Subject { name: &user, group: Some("system:nodes"), hosts: &hosts, addresses: &addresses };
+        authority.issue(&subject)?.write(dir, "kubelet")?;
+        let client = Subject::client(&user, Some("system:nodes"));
+        authority.write_kubeconfig(&dir.join("kubeconfig"), &self.plane().url(), &client)?;
+        let certificate = self.plane().pki().join("ca.crt");
+        fs::copy(certificate, dir.join("ca.crt")).map_err(Error::io("copy the authority's certificate"))?;
+        Ok(())
+    }
+
+    /// Starts what is left of a node and puts the images into it.
+    async fn fill(&self, node: &Node, images: &[PathBuf], progress: Progress) -> Result<(), Error> {
+        if node.place == Place::Host {
+            self.host().start_kubelet(node).await?;
+            self.host().import(&pause()).await?;
+        }
+        self.load_into(node, images).await?;
+        if !images.is_empty() {
+            progress.say(&format!("node {} has the images", node.name));
+        }
+        Ok(())
+    }
+
+    /// Starts the rest of the control plane and waits for the nodes.
+    async fn finish(&self, nodes: &[Node], progress: Progress) -> Result<(), Error> {
+        let (plane, processes) = (self.plane(), self.processes());
+        api::ready(&self.kubeconfig(), &processes).await?;
+        progress.say("the API server is ready");
+        processes.spawn("kube-controller-manager", &mut plane.controller_manager())?;
+        processes.spawn("kube-scheduler", &mut plane.scheduler())?;
+        let first = nodes.first().map_or("host", |node| node.name.as_str());
+        processes.spawn("kube-proxy", &mut plane.proxy(first))?;
+        let client = self.client().await?;
+        try_join_all(nodes.iter().map(|node| self.node_ready(&client, node, progress))).await?;
+        Ok(())
+    }
+
+    async fn node_ready(&self, client: &Client, node: &Node, progress: Progress) -> Result<(), Error> {
+        let what = format!("node {} to be Ready (its logs are below {})", node.name, self.dir.display());
+        wait::until(NODES_READY, &what, async || not_ready(&get_node(client, &node.name).await?).map_or(Ok(()), Err))
+            .await?;
+        progress.say(&format!("node {} is Ready", node.name));
+        Ok(())
+    }
+
+    /// Whether it is up with exactly these nodes. The `lsm=` lists may have been changed by reboots.
+    async fn is_up_with(&self, nodes: &[Node]) -> bool {
+        let names = |nodes: &[Node]| nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>();
+        let same = self.nodes().is_ok_and(|existing| names(&existing) == names(nodes));
+        let runs = !self.processes().all().is_empty() && self.processes().ended().is_empty();
+        same && runs
+            && self.starter().all().is_empty()
+            && self.enter().is_ok()
+            && api::ready_client(&self.kubeconfig()).await.is_ok()
+    }
+}
+
+fn pause() -> PathBuf {
+    paths::state().join("pause.tar")
+}
+
+/// The image that holds a pod's namespaces open: busybox, asleep.
+fn write_pause(path: &Path) -> Result<(), Error> {
+    let which = super::command::run_line("which busybox")?;
+    let image = Image {
+        name: config::PAUSE.to_owned(),
+        entrypoint: ["/bin/busybox", "sleep", "infinity"].map(str::to_owned).to_vec(),
+        user: None,
+        architecture: "amd64".to_owned(),
+        files: BTreeMap::from([("/bin/busybox".to_owned(), PathBuf::from(which))]),
+    };
+    let file = File::create(path).map_err(Error::io(format!("create {}", path.display())))?;
+    image.write(file)?;
+    Ok(())
+}
+
+/// The first signal that asks us to stop.
+async fn interruption() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let signals = kinds.into_iter().filter_map(|kind| signal(kind).ok());
+    let waiting = signals.map(|mut signal| Box::pin(async move { signal.recv().await }));
+    futures::future::select_all(waiting).await;
+}
