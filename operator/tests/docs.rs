@@ -1,0 +1,32 @@
+//! The documentation lists every condition and reason that there is, and none that there is not.
+#![allow(clippy::unwrap_used, reason = "a page that is missing fails the test")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use lsm_ready_crds::Reason;
+use lsm_ready_operator::node::plan::PROBE_SILENT;
+use lsm_ready_operator::policy::status;
+use lsm_ready_operator::tetragon::reason as tetragon;
+
+/// The codes in the first column of a page's tables.
+fn documented(page: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(code, _)| code.to_owned()).collect()
+}
+
+fn set<'a>(codes: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    codes.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_condition_and_its_reasons_are_documented() {
+    let known = status::TYPES.into_iter().chain(status::reason::ALL).chain(tetragon::ALL).chain([PROBE_SILENT]);
+    assert_eq!(documented("conditions.md"), set(known));
+}
+
+#[test]
+fn every_reason_of_a_node_is_documented() {
+    assert_eq!(documented("reasons.md"), set(Reason::ALL.iter().map(|reason| reason.code())));
+}
