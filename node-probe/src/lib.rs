@@ -39,7 +39,7 @@ pub mod exit {
 pub fn run(cli: cli::Cli) -> ExitCode {
     match cli.command {
         Command::Check(args) => check::main(&args),
-        Command::Agent(args) => agent::main(args),
+        Command::Agent(args) => agent::main(&args),
         Command::CanaryChild { parent } => match canary::watch::child(parent) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -8,7 +8,7 @@ use std::io;
 use aya::maps::{Array, MapError};
 use aya::programs::lsm::LsmLinkId;
 use aya::programs::{Lsm, ProgramError};
-use aya::{Btf, BtfError, Ebpf, EbpfError, EbpfLoader};
+use aya::{Btf, BtfError, Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 
 use super::trial::{Failure, FailureKind};
 use crate::sys::describe_errno;
@@ -37,7 +37,12 @@ pub fn read_btf() -> Result<Btf, Failure> {
 /// # Errors
 /// Where the kernel refuses a map.
 pub fn make_maps(btf: &Btf, nonce: [u64; 2]) -> Result<Loaded, Failure> {
-    let loaded = EbpfLoader::new().btf(Some(btf)).override_global(NONCE, &nonce[..], true).load(OBJECT);
+    let loaded = EbpfLoader::new()
+        .btf(Some(btf))
+        .override_global(NONCE, &nonce[..], true)
+        // Without statistics, which differ from one try to the next and would make each look like news.
+        .verifier_log_level(VerifierLogLevel::DEBUG)
+        .load(OBJECT);
     loaded.map(Loaded).map_err(|error| match &error {
         EbpfError::BtfError(error) => btf_failure(error),
         EbpfError::MapError(_) => failure(FailureKind::Map, &error),

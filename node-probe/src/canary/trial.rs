@@ -79,7 +79,7 @@ pub struct Trial {
 pub enum End {
     /// By itself, with everything said.
     Finished,
-    /// It was killed at its deadline, after that many milliseconds.
+    /// It was killed at its deadline, of that many milliseconds.
     TimedOut(u64),
     /// A signal ended it.
     Signal(i32),

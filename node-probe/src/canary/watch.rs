@@ -69,11 +69,10 @@ fn watch(mut child: Child, lines: &Receiver<Trial>, started: Instant, deadline: 
         match lines.recv_timeout(deadline.saturating_sub(started.elapsed())) {
             Ok(newer) => trial = newer,
             Err(RecvTimeoutError::Timeout) => {
-                let waited = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 // It fails only where the child is gone already.
                 child.kill().ok();
                 reap(&mut child, REAP);
-                return Observed { trial, end: End::TimedOut(waited) };
+                return Observed { trial, end: timed_out(deadline) };
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -83,11 +82,16 @@ fn watch(mut child: Child, lines: &Receiver<Trial>, started: Instant, deadline: 
         || {
             child.kill().ok();
             reap(&mut child, REAP);
-            End::TimedOut(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))
+            timed_out(deadline)
         },
         |status| ended(status, trial.finished),
     );
     Observed { trial, end }
+}
+
+/// With the deadline and not the time that passed, which would make each time look like another finding.
+fn timed_out(deadline: Duration) -> End {
+    End::TimedOut(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Waits for the child to go, at most so long.

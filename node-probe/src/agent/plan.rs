@@ -1,0 +1,162 @@
+//! What to write: a pure function of the Node, the LsmNode that is there, and what was found.
+//!
+//! In: those, the time and the renewal period. Out: a [`Plan`], empty where nothing but time differs.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use kube::{Resource, ResourceExt};
+use lsm_ready_crds::node::LsmNodeContent;
+use lsm_ready_crds::{LsmNode, LsmNodeStatus};
+
+/// The Node that the LsmNode belongs to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Identity {
+    /// Its name.
+    pub name: String,
+    /// Its uid: a Node that was made anew under the old name is another one.
+    pub uid: String,
+}
+
+/// Writes, in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Create this object.
+    pub create: Option<LsmNode>,
+    /// Set these owners on the object with this resourceVersion.
+    pub own: Option<(OwnerReference, Option<String>)>,
+    /// Apply this status.
+    pub status: Option<LsmNodeStatus>,
+}
+
+impl Plan {
+    /// There is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+
+    /// What is written, in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let parts =
+            [(self.create.is_some(), "object"), (self.own.is_some(), "owner"), (self.status.is_some(), "status")];
+        parts.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| *name).collect::<Vec<_>>().join("+")
+    }
+}
+
+/// What has to be written so that the LsmNode says `found`.
+#[must_use]
+pub fn plan(
+    node: &Identity,
+    present: Option<&LsmNode>,
+    found: &LsmNodeStatus,
+    now: Timestamp,
+    renew: Duration,
+) -> Plan {
+    let status = LsmNodeStatus { observed_time: Some(Time(now)), ..found.clone() };
+    let owner = owner(node);
+    let Some(present) = present else {
+        let mut create = LsmNode::new(&node.name, LsmNodeContent::default());
+        create.meta_mut().owner_references = Some(vec![owner]);
+        return Plan { create: Some(create), own: None, status: Some(status) };
+    };
+    let is_ours = present.owner_references() == std::slice::from_ref(&owner);
+    Plan {
+        create: None,
+        own: (!is_ours).then(|| (owner, present.resource_version())),
+        status: is_due(present.status.as_ref(), found, now, renew).then_some(status),
+    }
+}
+
+/// It differs in more than time, or was last written a renewal period ago (or in the future, by a clock since set back).
+fn is_due(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus, now: Timestamp, renew: Duration) -> bool {
+    let Some(written) = written.filter(|written| written.equal_but_for_time(found)) else { return true };
+    let Some(Time(then)) = &written.observed_time else { return true };
+    Duration::try_from(now.duration_since(*then)).map_or(true, |age| age >= renew)
+}
+
+/// The Node as owner. Without blockOwnerDeletion, which would take the right to set finalizers on Nodes.
+fn owner(node: &Identity) -> OwnerReference {
+    OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Node".to_owned(),
+        name: node.name.clone(),
+        uid: node.uid.clone(),
+        controller: None,
+        block_owner_deletion: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lsm_ready_crds::Evidence;
+
+    use super::*;
+
+    const RENEW: Duration = Duration::from_mins(30);
+
+    fn node(uid: &str) -> Identity {
+        Identity { name: "n1".to_owned(), uid: uid.to_owned() }
+    }
+
+    fn found(evidence: Evidence) -> LsmNodeStatus {
+        LsmNodeStatus { evidence, boot_id: "b".to_owned(), ..LsmNodeStatus::default() }
+    }
+
+    fn minute(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + 60 * minute).unwrap()
+    }
+
+    /// The LsmNode after the plan was carried out.
+    fn after(plan: Plan) -> LsmNode {
+        LsmNode { status: plan.status, ..plan.create.unwrap() }
+    }
+
+    fn written() -> LsmNode {
+        after(plan(&node("u"), None, &found(Evidence::Denied), minute(0), RENEW))
+    }
+
+    #[test]
+    fn a_missing_object_is_created_with_its_owner_and_status() {
+        let plan = plan(&node("u"), None, &found(Evidence::Denied), minute(0), RENEW);
+        assert_eq!(plan.describe(), "object+status");
+        let owners = plan.create.unwrap().metadata.owner_references.unwrap();
+        assert_eq!((owners[0].uid.as_str(), owners[0].block_owner_deletion), ("u", None));
+        assert_eq!(plan.status.unwrap().observed_time, Some(Time(minute(0))));
+    }
+
+    #[test]
+    fn nothing_is_written_while_only_time_passes() {
+        let plan = plan(&node("u"), Some(&written()), &found(Evidence::Denied), minute(29), RENEW);
+        assert!(plan.is_empty(), "{plan:?}");
+    }
+
+    #[test]
+    fn it_is_renewed_after_the_period_and_when_the_clock_was_set_back() {
+        for at in [30, 31, -1] {
+            let plan = plan(&node("u"), Some(&written()), &found(Evidence::Denied), minute(at), RENEW);
+            assert_eq!(plan.describe(), "status", "minute {at}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_written_at_once() {
+        let plan = plan(&node("u"), Some(&written()), &found(Evidence::Attached), minute(1), RENEW);
+        assert_eq!(plan.status.unwrap().evidence, Evidence::Attached);
+    }
+
+    #[test]
+    fn an_object_of_an_earlier_node_gets_its_owner_set_right() {
+        let plan = plan(&node("new"), Some(&written()), &found(Evidence::Denied), minute(1), RENEW);
+        assert_eq!(plan.describe(), "owner");
+        assert_eq!(plan.own.unwrap().0.uid, "new");
+    }
+
+    #[test]
+    fn an_object_without_status_gets_one() {
+        let bare = LsmNode { status: None, ..written() };
+        assert_eq!(plan(&node("u"), Some(&bare), &found(Evidence::None), minute(0), RENEW).describe(), "status");
+    }
+}
