@@ -15,14 +15,23 @@ programs='containerd containerd-shim-runc-v2 runc ctr mount umount'
 plugins='/usr/lib/cni/bridge /usr/lib/cni/host-local /usr/lib/cni/loopback'
 PATH=$PATH:/sbin:/usr/sbin
 
+# where PROGRAM…: their paths. The shell's own command -v takes only one.
+where() {
+    for name; do
+        command -v "$name" || { echo "build.sh: no $name here; run e2e/prerequisites.sh" >&2; return 1; }
+    done
+}
+# shellcheck disable=SC2086 # lists of names without blanks
+files="$(where busybox $programs) $plugins"
+
 mkdir -p "$out"
 exec 9>"$out/.lock"
 flock 9
 release=$(cat "$kernel/release")
-# shellcheck disable=SC2046,SC2086 # lists of names without blanks
+# shellcheck disable=SC2086
 key=$({
     cat "$here/build.sh" "$here/init" "$here/initrd-init" "$pause"
-    stat -L -c '%n %s %Y' "$kernel/vmlinuz" "$kubelet" $plugins $(command -v busybox $programs)
+    stat -L -c '%n %s %Y' "$kernel/vmlinuz" "$kubelet" $files
 } | sha256sum)
 [ "$(cat "$out/.key" 2>/dev/null)" = "$key" ] && exit 0
 echo "build.sh: building the disk of the virtual machines" >&2
@@ -70,8 +79,8 @@ add() {
         done
     done
 }
-# shellcheck disable=SC2046,SC2086
-add $(command -v $programs) $plugins
+# shellcheck disable=SC2086
+add $files
 cp "$kubelet" "$root/usr/bin/kubelet"
 cp "$pause" "$root/pause.tar"
 install -m 755 "$here/init" "$root/init"
