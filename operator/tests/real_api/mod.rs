@@ -25,7 +25,7 @@ pub const OPERATOR: &str = "lsm-ready-operator";
 /// The probe's ServiceAccount.
 pub const PROBE: &str = "lsm-ready-probe";
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A server named as the test binary's part of it, with `config/<folder>` applied.
 pub async fn start(name: &str, folder: &str) -> ApiServer {
