@@ -1,7 +1,7 @@
 //! Writes a step: the only place that changes DaemonSets.
 //!
 //! ## Guarantees
-//! Server-side apply without force, with the UID: nobody else's field is touched, a DaemonSet made anew under the same
+//! Server-side apply without force, with the UID (and one guarded merge patch, [`patch::release`]): nobody else's field is touched, a DaemonSet made anew under the same
 //! name is not changed, and none is ever created.
 //!
 //! ## Errors
@@ -13,7 +13,8 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::Status;
 use lsm_ready_crds::names::FIELD_MANAGER;
-use tracing::info;
+use serde_json::Value;
+use tracing::{info, warn};
 
 use super::patch;
 use super::reason;
@@ -51,23 +52,40 @@ pub enum Outcome {
 /// Sends it.
 pub(super) async fn apply(daemon_set: &DaemonSet, write: &Write, ctx: &Context) -> Result<Outcome, Error> {
     let key = DaemonSetKey::of(daemon_set);
-    let object = match write {
-        Write::Mount { container } => patch::mount(daemon_set, container),
-        Write::GiveBack => patch::nothing(daemon_set),
-    };
     let api = Api::<DaemonSet>::namespaced(ctx.client.clone(), &key.namespace);
-    match api.patch(&key.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(object)).await {
-        Ok(written) => {
+    let sent = match write {
+        Write::Mount { container } => server_side(&api, &key, patch::mount(daemon_set, container)).await,
+        Write::GiveBack if patch::is_handed_over(daemon_set) => release(&api, &key, daemon_set).await,
+        Write::GiveBack => server_side(&api, &key, patch::nothing(daemon_set)).await,
+    };
+    match sent {
+        Ok(Some(written)) => {
             ctx.metrics.wrote("DaemonSet");
             info!(daemon_set = %key, ?write, generation = written.metadata.generation, "daemon set changed");
             Ok(Outcome::Written(Box::new(written)))
         }
+        Ok(None) => Ok(Outcome::Gone),
         Err(kube::Error::Api(status)) => match refusal(&status, &key) {
-            Some(outcome) => Ok(outcome),
+            Some(outcome) => {
+                warn!(daemon_set = %key, ?write, ?outcome, "daemon set not changed");
+                Ok(outcome)
+            }
             None => Err(Error { key, source: Box::new(kube::Error::Api(status)) }),
         },
         Err(error) => Err(Error { key, source: Box::new(error) }),
     }
+}
+
+async fn server_side(api: &Api<DaemonSet>, key: &DaemonSetKey, object: Value) -> kube::Result<Option<DaemonSet>> {
+    api.patch(&key.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(object)).await.map(Some)
+}
+
+/// Takes ours out of a DaemonSet whose owner has taken the mount over. The managed fields are not in our store.
+async fn release(api: &Api<DaemonSet>, key: &DaemonSetKey, seen: &DaemonSet) -> kube::Result<Option<DaemonSet>> {
+    let live = api.get_opt(&key.name).await?.filter(|live| live.metadata.uid == seen.metadata.uid);
+    let Some(live) = live else { return Ok(None) };
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    api.patch(&key.name, &params, &Patch::Strategic(patch::release(&live))).await.map(Some)
 }
 
 /// What the API server's refusal means; nothing where the next try may succeed.
@@ -95,7 +113,7 @@ fn refusal(status: &Status, key: &DaemonSetKey) -> Option<Outcome> {
         ),
         400 | 405 | 413 | 415 | 422 => (
             reason::APPLY_FAILED,
-            format!("the API server did not take the mount for DaemonSet {key}: {}", status.message),
+            format!("the API server did not take what lsm-ready would change in DaemonSet {key}: {}", status.message),
         ),
         _ => return None,
     };
@@ -111,7 +129,7 @@ fn conflicts(status: &Status) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

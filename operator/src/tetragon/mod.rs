@@ -50,7 +50,7 @@ use crate::key::DaemonSetKey;
 use apply::Outcome;
 use findings::Findings;
 use memory::Remembered;
-use step::{RETRY, Step};
+use step::Step;
 use wishes::Wishes;
 
 pub use apply::Error;
@@ -114,7 +114,7 @@ async fn announce(
 fn again(step: &Step, outcome: Option<&Outcome>, now: Timestamp) -> Action {
     let wait = match (step, outcome) {
         (Step::Wait(until), _) => until.duration_since(now),
-        (Step::Write(_), Some(Outcome::Refused(..))) => RETRY,
+        (Step::Write(write), Some(Outcome::Refused(..))) => write.retry(),
         _ => return Action::await_change(),
     };
     Action::requeue(Duration::try_from(wait).unwrap_or_default())

@@ -13,8 +13,11 @@ use super::plan::{Plan, Wish, owned, plan};
 use super::reason;
 use crate::key::DaemonSetKey;
 
-/// How long a write that failed for a lasting reason is not tried again, unless the DaemonSet or the wish changes.
-pub const RETRY: SignedDuration = SignedDuration::from_mins(1);
+/// How long a mount that was refused is not tried again, unless the DaemonSet or the wish changes.
+const MOUNT_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// The same for giving back, which nobody waits for.
+const GIVE_BACK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// What to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,6 +40,17 @@ pub enum Write {
     },
     /// Nothing, so that what is ours goes.
     GiveBack,
+}
+
+impl Write {
+    /// How long it is not tried again after it was refused.
+    #[must_use]
+    pub const fn retry(&self) -> SignedDuration {
+        match self {
+            Self::Mount { .. } => MOUNT_AGAIN,
+            Self::GiveBack => GIVE_BACK_AGAIN,
+        }
+    }
 }
 
 /// What to do, and the memory with this moment in it.
@@ -123,7 +137,7 @@ fn taken_out(written: &DaemonSet) -> String {
 /// When the write may be tried again, where it is not yet.
 fn retry(failure: &Failure, write: &Write, daemon_set: &DaemonSet, now: Timestamp) -> Option<Timestamp> {
     let same = failure.write == *write && failure.generation == daemon_set.metadata.generation;
-    let retry = failure.tried.checked_add(RETRY).ok()?;
+    let retry = failure.tried.checked_add(write.retry()).ok()?;
     (failure.lasting && same && now < retry).then_some(retry)
 }
 

@@ -1,5 +1,6 @@
 //! DaemonSets in the shape that Tetragon's charts render, and what happens to them: for the tests of the Tetragon
 //! controller.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
