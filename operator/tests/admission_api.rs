@@ -117,7 +117,7 @@ async fn a_probes_token_that_names_no_node_is_worth_nothing() {
 #[tokio::test]
 async fn a_report_cannot_be_kept_from_being_deleted() {
     let probe = on_node(server().await, PROBE, "node-c").await;
-    let part = "an LsmNode may be owned by the Node of its own name only";
+    let part = "the probe may make the Node of the same name an LsmNode's owner and nothing else";
     let owner = |kind: &str, name: &str| json!([{"apiVersion": "v1", "kind": kind, "name": name, "uid": "1"}]);
     for metadata in [
         json!({"ownerReferences": owner("Node", "node-b")}),
@@ -129,6 +129,20 @@ async fn a_report_cannot_be_kept_from_being_deleted() {
         report["metadata"]["finalizers"] = metadata["finalizers"].clone();
         refused(&probe, "APPLY", &format!("{LSM_NODES}/node-c"), &report, part).await;
     }
+}
+
+#[tokio::test]
+async fn what_others_put_on_a_report_does_not_silence_the_probe() {
+    let server = server().await;
+    let admin = server.client().await.unwrap();
+    let mut report = lsm_node("node-d");
+    report["metadata"]["finalizers"] = json!(["example.com/theirs"]);
+    report["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Namespace", "name": "default", "uid": "1"}]);
+    done(&admin, "POST", LSM_NODES, &report).await;
+    let probe = on_node(server, PROBE, "node-d").await;
+    let status = json!({"status": {"evidence": "Denied"}});
+    done(&probe, "MERGE", &format!("{LSM_NODES}/node-d/status"), &status).await;
 }
 
 #[tokio::test]
