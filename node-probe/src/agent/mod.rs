@@ -14,6 +14,7 @@ pub mod plan;
 pub mod schedule;
 mod write;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -67,7 +68,10 @@ fn signals() -> std::io::Result<(Signal, Signal)> {
 }
 
 fn log_to_stderr(format: LogFormat) {
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO);
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(tracing::Level::INFO);
     match format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().flatten_event(true).with_target(false).init(),
