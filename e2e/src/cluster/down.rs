@@ -25,14 +25,18 @@ impl Cluster {
     /// # Errors
     /// What could not be ended or removed.
     pub async fn down(&self) -> Result<(), Error> {
-        if !self.dir.exists() && !namespace::file().exists() {
+        // The list of nodes is written before anything is started, and removed last.
+        let starts = self.starter().get("up").is_some();
+        if !starts && !self.nodes_file().exists() && !namespace::file().exists() {
             return Ok(());
         }
         require_root()?;
         self.stop_starter().await?;
         wait::until(GONE, "all processes of the cluster to be gone", async || {
             let left = self.survivors();
-            left.iter().for_each(|process| process.signal(Signal::KILL));
+            for process in &left {
+                process.signal(Signal::KILL);
+            }
             if left.is_empty() { Ok(()) } else { Err(format!("{} are left", left.len())) }
         })
         .await?;
@@ -70,7 +74,7 @@ impl Cluster {
                 _ => {}
             }
         }
-        [self.kubeconfig(), self.nodes_file(), self.made_netns_folder()].iter().try_for_each(|path| remove_file(path))
+        [self.kubeconfig(), self.made_netns_folder(), self.nodes_file()].iter().try_for_each(|path| remove_file(path))
     }
 
     /// Notes that the folder of network namespaces was made by us.
