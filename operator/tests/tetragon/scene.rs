@@ -1,0 +1,173 @@
+//! One namespace with a Tetragon in it, a policy, and the controller, on a real API server.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use e2e::api::ApiServer;
+use e2e::wait;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::{Client, ResourceExt};
+use kube_runtime::events::{Recorder, Reporter};
+use kube_runtime::reflector::ObjectRef;
+use lsm_ready_operator::context::Context;
+use lsm_ready_operator::metrics::Metrics;
+use lsm_ready_operator::queues::queues;
+use lsm_ready_operator::routes::Routes;
+use lsm_ready_operator::stores::stores;
+use lsm_ready_operator::tetragon::memory::Remembered;
+use lsm_ready_operator::tetragon::reconcile;
+use lsm_ready_operator::watches;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::real_api::{self, Answer, NAMESPACE, OPERATOR, call, done};
+use crate::tetragon::release;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const POLICIES: &str = "/apis/lsmready.io/v1alpha1/lsmpolicies";
+
+static SERVER: OnceCell<ApiServer> = OnceCell::const_new();
+
+/// The server of this binary.
+pub async fn server() -> &'static ApiServer {
+    SERVER.get_or_init(|| real_api::start("tetragon_api", "default")).await
+}
+
+/// Written once, as the tests run side by side.
+static OPERATOR_CONFIG: OnceCell<PathBuf> = OnceCell::const_new();
+
+async fn operator_config() -> PathBuf {
+    let user = format!("system:serviceaccount:{NAMESPACE}:{OPERATOR}");
+    server().await.kubeconfig_for(&user, Some("system:serviceaccounts")).unwrap()
+}
+
+/// One namespace with a Tetragon 1.3 in it, a policy of the same name, and the controller.
+pub struct Scene {
+    pub name: &'static str,
+    pub admin: Client,
+    pub ctx: Arc<Context>,
+    pub created: Value,
+}
+
+impl Scene {
+    /// The DaemonSet is created by a plain POST of a manager `helm`, as Helm 3 and `kubectl create` do it.
+    pub async fn new(name: &'static str) -> Self {
+        Self::with(name, release("v1.3")).await
+    }
+
+    pub async fn with(name: &'static str, object: Value) -> Self {
+        server().await;
+        let operator = OPERATOR_CONFIG.get_or_init(operator_config).await;
+        Self::as_user(name, object, e2e::api::client(operator).await.unwrap()).await
+    }
+
+    /// The controller writes as that user.
+    pub async fn as_user(name: &'static str, object: Value, operator: Client) -> Self {
+        let admin = server().await.client().await.unwrap();
+        done(&admin, "POST", "/api/v1/namespaces", &json!({"metadata": {"name": name}})).await;
+        let ctx = context(&admin, operator).await;
+        let mut scene = Self { name, admin, ctx, created: Value::Null };
+        scene.created = scene.create(object).await;
+        scene.wish(&json!({})).await;
+        scene
+    }
+
+    pub async fn create(&self, mut object: Value) -> Value {
+        object["metadata"]["namespace"] = json!(self.name);
+        for set_by_the_server in ["uid", "resourceVersion", "generation"] {
+            object["metadata"].as_object_mut().unwrap().remove(set_by_the_server);
+        }
+        let path = format!("/apis/apps/v1/namespaces/{}/daemonsets?fieldManager=helm", self.name);
+        done(&self.admin, "POST", &path, &object).await
+    }
+
+    /// The policy says that; returns when the controller knows it.
+    pub async fn wish(&self, securityfs: &Value) {
+        let tetragon = json!({"daemonSet": {"namespace": self.name}, "securityfs": securityfs});
+        let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": {"tetragon": tetragon}});
+        let stored = done(&self.admin, "APPLY", &format!("{POLICIES}/{}", self.name), &policy).await;
+        let version = stored["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+        self.known("the policy", |policy| policy == Some(version.as_str())).await;
+    }
+
+    pub async fn withdraw(&self) {
+        done(&self.admin, "DELETE", &format!("{POLICIES}/{}", self.name), &Value::Null).await;
+        self.known("the policy to go", |policy| policy.is_none()).await;
+    }
+
+    /// Waits until the controller's store has the policy at the right resourceVersion.
+    async fn known(&self, what: &str, right: impl Fn(Option<&str>) -> bool) {
+        wait::until(DEADLINE, what, async || {
+            let policy = self.ctx.stores.policies.get(&ObjectRef::new(self.name));
+            let version = policy.and_then(|policy| policy.resource_version());
+            if right(version.as_deref()) { Ok(()) } else { Err(format!("{version:?}")) }
+        })
+        .await
+        .unwrap();
+    }
+
+    pub fn path(&self) -> String {
+        format!("/apis/apps/v1/namespaces/{}/daemonsets/tetragon", self.name)
+    }
+
+    pub async fn get(&self) -> Value {
+        done(&self.admin, "GET", &self.path(), &Value::Null).await
+    }
+
+    /// The controller looks at that object; returns what is there then.
+    pub async fn look_at(&self, object: &Value) -> Value {
+        let daemon_set: DaemonSet = serde_json::from_value(object.clone()).unwrap();
+        reconcile(Arc::new(daemon_set), self.ctx.clone()).await.unwrap();
+        call(&self.admin, "GET", &self.path(), &Value::Null).await.body
+    }
+
+    /// The controller looks at what is there.
+    pub async fn look(&self) -> Value {
+        self.look_at(&self.get().await).await
+    }
+
+    pub fn remembered(&self, object: &Value) -> Remembered {
+        self.ctx.tetragon.recall(object["metadata"]["uid"].as_str().unwrap())
+    }
+
+    /// Somebody changes it: `verb` as of [`call`], as field manager `helm`.
+    pub async fn helm(&self, verb: &str, body: &Value) -> Answer {
+        if verb != "APPLY" {
+            return call(&self.admin, verb, &format!("{}?fieldManager=helm", self.path()), body).await;
+        }
+        let request = http::Request::patch(format!("{}?fieldManager=helm", self.path()))
+            .header("Content-Type", "application/apply-patch+yaml")
+            .body(kube::client::Body::from(serde_json::to_vec(body).unwrap()));
+        let response = self.admin.send(request.unwrap()).await.unwrap();
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect_bytes().await.unwrap();
+        let body: Value = serde_json::from_slice(&bytes).unwrap();
+        Answer { code, message: body["message"].as_str().unwrap_or_default().to_owned(), body }
+    }
+}
+
+/// A controller whose stores are filled by `admin` and that writes as `operator`.
+async fn context(admin: &Client, operator: Client) -> Arc<Context> {
+    let (stores, writers) = stores();
+    let (queues, _) = queues();
+    let metrics = Metrics::default();
+    let routes = Routes::new(stores.clone(), queues.clone(), metrics.clone());
+    tokio::spawn(watches::run(admin.clone(), writers, routes, metrics.clone()));
+    stores.policies.wait_until_ready().await.unwrap();
+    stores.daemon_sets.wait_until_ready().await.unwrap();
+    let reporter = Reporter { controller: "lsmready.io/operator".into(), instance: None };
+    Arc::new(Context {
+        events: Recorder::new(operator.clone(), reporter),
+        client: operator,
+        stores,
+        queues,
+        tetragon: lsm_ready_operator::tetragon::memory::Memory::default(),
+        pace: lsm_ready_operator::policy::pace::Pace::default(),
+        backoff: lsm_ready_operator::backoff::Backoff::default(),
+        metrics,
+        now: Timestamp::now,
+    })
+}
