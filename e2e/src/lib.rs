@@ -6,10 +6,8 @@
 #![cfg(feature = "harness")]
 
 pub mod api;
-
 pub mod cluster;
 pub mod control_plane;
-
 pub mod image;
 pub mod paths;
 pub mod pki;

@@ -13,8 +13,12 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use crate::wait;
+
 /// How long an answer may take: the machine may still be starting, and large images are unpacked under emulation.
 const ANSWER: Duration = Duration::from_mins(4);
+/// The emulator listens within milliseconds of its start.
+const LISTENS: Duration = Duration::from_secs(10);
 
 /// A request that was not done.
 #[derive(Debug, thiserror::Error)]
@@ -79,12 +83,14 @@ async fn ask(socket: &Path, request: &str, archive: Option<&Path>) -> Result<(),
     }
 }
 
-/// Connects by way of the folder's descriptor: a socket's path may have only 107 bytes.
+/// Connects once the emulator listens, by way of the folder's descriptor: a socket's path may have only 107 bytes.
 async fn connect(socket: &Path) -> io::Result<UnixStream> {
     let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let folder = File::open(folder)?;
     let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
-    UnixStream::connect(path).await
+    wait::until(LISTENS, "the emulator to listen", async || UnixStream::connect(&path).await)
+        .await
+        .map_err(io::Error::other)
 }

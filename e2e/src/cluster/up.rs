@@ -42,6 +42,7 @@ impl Cluster {
     /// What could not be done, with the end of the log that says why.
     pub async fn up(&self, wanted: &Wanted) -> Result<(), Error> {
         require_root()?;
+        readable(&wanted.images)?;
         let progress = Progress::start();
         if self.is_up_with(&wanted.nodes).await {
             progress.say("the cluster is up already; loading images");
@@ -184,6 +185,14 @@ impl Cluster {
             && self.enter().is_ok()
             && api::ready_client(&self.kubeconfig()).await.is_ok()
     }
+}
+
+/// Says at once that an archive is missing, and not when a node is to import it.
+fn readable(archives: &[PathBuf]) -> Result<(), Error> {
+    archives.iter().try_for_each(|archive| match File::open(archive) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::Io { doing: format!("open the image archive {}", archive.display()), source }),
+    })
 }
 
 fn pause() -> PathBuf {
