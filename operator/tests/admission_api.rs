@@ -319,3 +319,22 @@ async fn the_operator_changes_nothing_else_of_daemon_sets() {
         refused(&operator, "APPLY", &path, &patch, part).await;
     }
 }
+
+/// Even with every right that RBAC can give, the operator creates nothing and writes no DaemonSet's status.
+#[tokio::test]
+async fn more_rights_do_not_help_the_operator() {
+    let server = server().await;
+    let binding = json!({"metadata": {"name": "operator-is-admin"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": real_api::NAMESPACE}]});
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    done(&server.client().await.unwrap(), "POST", bindings, &binding).await;
+    let operator = unbound(server, OPERATOR).await;
+    // The new right takes a moment to be known.
+    enforced(&operator, "POST", DAEMON_SETS, &named(daemon_set(), "new")).await;
+    let part = "may neither create DaemonSets nor write their status";
+    refused(&operator, "POST", DAEMON_SETS, &named(daemon_set(), "new"), part).await;
+    refused(&operator, "MERGE", &format!("{DAEMON_SETS}/tetragon/status"), &json!({"status": {}}), part).await;
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "ghost"}});
+    refused(&operator, "POST", NODES, &node, "may not create Nodes").await;
+}
