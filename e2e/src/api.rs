@@ -6,13 +6,14 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
+use crate::command::{self, run_visibly};
 use crate::control_plane::{self, ControlPlane};
 use crate::paths;
 use crate::pki::{self, Authority, Subject};
@@ -43,8 +44,8 @@ pub enum Error {
         source: io::Error,
     },
     /// The binary could not be built.
-    #[error("e2e/cluster/build.sh failed ({0}); its output above says why")]
-    Build(std::process::ExitStatus),
+    #[error(transparent)]
+    Build(#[from] command::Error),
     /// The client's configuration.
     #[error("could not use the kubeconfig {}: {source}", path.display())]
     Kubeconfig {
@@ -188,10 +189,7 @@ pub async fn down(dir: &Path) -> Result<(), Error> {
 /// # Errors
 /// When the build fails.
 pub async fn ensure_binary() -> Result<(), Error> {
-    let script = paths::sources().join("cluster/build.sh");
-    let status = tokio::process::Command::new(&script).stdout(Stdio::null()).kill_on_drop(true).status().await;
-    let status = status.map_err(|source| Error::Io { doing: format!("run {}", script.display()), source })?;
-    if status.success() { Ok(()) } else { Err(Error::Build(status)) }
+    Ok(run_visibly(Command::new(paths::sources().join("cluster/build.sh"))).await?)
 }
 
 /// A client with the administrator's kubeconfig at `path`.

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod cluster;
+pub mod command;
 pub mod control_plane;
 pub mod image;
 pub mod paths;

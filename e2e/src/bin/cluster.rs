@@ -76,10 +76,7 @@ async fn run(cluster: &Cluster, action: Action) -> Result<(), Error> {
         }
         Action::Down => cluster.down().await,
         Action::Status => status(cluster).await,
-        Action::Load { images } => {
-            cluster.enter()?;
-            cluster.load(&images).await
-        }
+        Action::Load { images } => cluster.load(&images).await,
         Action::Reboot { node, lsm } => {
             cluster.enter()?;
             println!("{}", cluster.reboot(&node, &lsm).await?);

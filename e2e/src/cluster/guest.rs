@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::command::{run, run_long};
 use super::config::{self, Places};
 use super::node::{GATEWAY, Node};
 use super::{Error, control};
+use crate::command::{run, run_visibly};
 use crate::paths;
 use crate::process::{self, Processes};
 use crate::wait;
@@ -45,10 +45,10 @@ impl Boot {
     pub async fn build(&self, pause: &Path) -> Result<(), Error> {
         let mut fetch = Command::new(paths::sources().join("kernels.sh"));
         fetch.arg(KERNEL);
-        run_long(fetch, None).await?;
+        run_visibly(fetch).await?;
         let mut build = Command::new(paths::sources().join("guest/build.sh"));
         build.arg(&self.kernel).arg(paths::programs().join("cluster")).arg(pause);
-        run_long(build, None).await?;
+        run_visibly(build).await?;
         Ok(())
     }
 }
@@ -88,6 +88,9 @@ impl Guest {
         let (var, dir) = (self.dir.join("var"), self.node_dir());
         let places = Places { node: Path::new("/var/node"), containerd: Path::new("/var/lib/containerd") };
         let write = || {
+            for log in ["console.log", "containerd.log", "kubelet.log"] {
+                fs::File::create(self.dir.join(log))?;
+            }
             for folder in ["lib/containerd", "lib/kubelet", "lib/cni", "log", "tmp", "node/cni"] {
                 fs::create_dir_all(var.join(folder))?;
             }
@@ -186,7 +189,7 @@ fn emulator_arguments(boot: &Boot, node: &Node, lsm: Option<&str>) -> Vec<String
         "-nodefaults -no-user-config -display none -no-reboot -cpu max -smp 2".to_owned(),
         "-accel tcg,thread=multi".to_owned(),
         format!("-m {MEMORY}"),
-        "-serial file:console.log".to_owned(),
+        "-chardev file,id=console,path=console.log,append=on -serial chardev:console".to_owned(),
         format!("-netdev tap,id=net,ifname={},script=no,downscript=no", node.tap()),
         format!("-device virtio-net-pci,netdev=net,romfile=,mac=52:54:00:00:00:{:02x}", node.index),
         "-device virtio-blk-pci,drive=root -device virtio-blk-pci,drive=var".to_owned(),

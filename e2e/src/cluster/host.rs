@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::command::{self, run_long};
 use super::config::{self, Places};
 use super::node::Node;
 use super::{Error, cgroup};
+use crate::command::run_long;
 use crate::control_plane::program;
 use crate::process::{Processes, Record};
 use crate::wait;
@@ -135,10 +135,4 @@ fn inside(process: Record, command: &Command) -> Command {
     entering.arg(format!("--mount=/proc/{}/ns/mnt", process.pid)).arg("--");
     entering.arg(command.get_program()).args(command.get_args());
     entering
-}
-
-impl From<command::Error> for Error {
-    fn from(error: command::Error) -> Self {
-        Self::Command(error)
-    }
 }

@@ -5,7 +5,6 @@
 //! again, however it came to be there.
 
 pub mod cgroup;
-pub mod command;
 pub mod config;
 pub mod control;
 mod down;
@@ -31,7 +30,7 @@ pub use self::up::Wanted;
 use crate::control_plane::{self, ControlPlane};
 use crate::process::{self, Ended, Processes};
 use crate::wait::TimedOut;
-use crate::{api, paths, pki};
+use crate::{api, command, paths, pki};
 
 /// What can go wrong with a cluster.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +63,7 @@ pub enum Error {
     Pki(#[from] pki::Error),
     /// A program that was run.
     #[error(transparent)]
-    Command(command::Error),
+    Command(#[from] command::Error),
     /// The namespace.
     #[error(transparent)]
     Namespace(#[from] namespace::NotEntered),

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::command::{self, run_line};
 use super::node::{GATEWAY, Node};
+use crate::command::{self, run_line};
 use crate::process::Record;
 
 /// The namespace's name, as in `ip netns`.

@@ -42,6 +42,18 @@ fn checked(command: &Command, output: io::Result<Output>) -> Result<String, Erro
     Err(Error::Failed { line: line(command), status: output.status, output: output_text })
 }
 
+/// Runs a program whose messages people are to see while it works; it is killed when this is given up.
+///
+/// # Errors
+/// When it cannot be run or fails; its own words were seen.
+pub async fn run_visibly(command: Command) -> Result<(), Error> {
+    let mut command = tokio::process::Command::from(command);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    let status = command.status().await;
+    let output = status.map(|status| Output { status, stdout: Vec::new(), stderr: b"see above".to_vec() });
+    checked(command.as_std(), output).map(drop)
+}
+
 /// Runs a program that takes milliseconds and returns what it printed.
 ///
 /// # Errors
@@ -60,7 +72,7 @@ pub fn run_line(line: &str) -> Result<String, Error> {
     run(Command::new(words.next().unwrap_or_default()).args(words))
 }
 
-/// Runs a program that may take long; it is killed when this is given up.
+/// Runs a program that may take long, and returns what it printed; it is killed when this is given up.
 ///
 /// # Errors
 /// When it cannot be run or fails.
