@@ -6,7 +6,7 @@
 use lsm_ready_crds::node::{Check, Outcome};
 use lsm_ready_crds::{Evidence, Reason};
 
-use crate::canary::{End, Failure, FailureKind, Observed, Step, Trial};
+use crate::canary::{End, Failure, FailureKind, Observed, Trial};
 use crate::facts::{Facts, Securityfs};
 use crate::sys::{Answer, describe_errno};
 
@@ -192,12 +192,16 @@ fn attached(Observed { trial, end }: &Observed, _: &Facts) -> Option<Stop> {
 }
 
 fn fired(Observed { trial, end }: &Observed, facts: &Facts) -> Option<Stop> {
-    if let Some(answer) = trial.before.filter(|answer| *answer != UNKNOWN_OPTION) {
-        let detail = format!(
-            "the canary's prctl is answered with {} before anything is loaded, where the kernel's own answer is EINVAL",
-            answer.describe()
-        );
-        return Some(Stop::untried(Reason::CallIntercepted, detail));
+    match trial.before {
+        Some(UNKNOWN_OPTION) => {}
+        Some(answer) => {
+            let detail = format!(
+                "the canary's prctl is answered with {} before anything is loaded, where the kernel's own answer is EINVAL",
+                answer.describe()
+            );
+            return Some(Stop::untried(Reason::CallIntercepted, detail));
+        }
+        None => return Some(broken_off(end, "calling before anything was attached")),
     }
     match trial.fired {
         None => Some(broken_off(end, "calling the attached program")),
@@ -307,12 +311,5 @@ fn tail(text: &str, most: usize) -> &str {
     &text[start..]
 }
 
-/// The outcome of a step as a check's outcome.
-#[must_use]
-pub fn outcome(step: Option<&Step>) -> Outcome {
-    match step {
-        Some(Ok(())) => Outcome::Pass,
-        Some(Err(_)) => Outcome::Fail,
-        None => Outcome::Unknown,
-    }
-}
+#[cfg(test)]
+mod tests;

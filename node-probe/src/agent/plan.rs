@@ -25,7 +25,7 @@ pub struct Plan {
     /// Create this object.
     pub create: Option<LsmNode>,
     /// Set these owners on the object with this resourceVersion.
-    pub own: Option<(OwnerReference, Option<String>)>,
+    pub own: Option<(Vec<OwnerReference>, Option<String>)>,
     /// Apply this status.
     pub status: Option<LsmNodeStatus>,
 }
@@ -62,10 +62,11 @@ pub fn plan(
         create.meta_mut().owner_references = Some(vec![owner]);
         return Plan { create: Some(create), own: None, status: Some(status) };
     };
-    let is_ours = present.owner_references() == std::slice::from_ref(&owner);
+    let owners = owners(present.owner_references(), owner);
+    let is_right = present.owner_references() == owners;
     Plan {
         create: None,
-        own: (!is_ours).then(|| (owner, present.resource_version())),
+        own: (!is_right).then(|| (owners, present.resource_version())),
         status: is_due(present.status.as_ref(), found, now, renew).then_some(status),
     }
 }
@@ -75,6 +76,18 @@ fn is_due(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus, now: Timestamp
     let Some(written) = written.filter(|written| written.equal_but_for_time(found)) else { return true };
     let Some(Time(then)) = &written.observed_time else { return true };
     Duration::try_from(now.duration_since(*then)).map_or(true, |age| age >= renew)
+}
+
+/// The owners there should be: those that somebody else has set stay, of Nodes there is only ours.
+fn owners(present: &[OwnerReference], ours: OwnerReference) -> Vec<OwnerReference> {
+    if present.contains(&ours) && present.iter().filter(|owner| is_node(owner)).count() == 1 {
+        return present.to_vec();
+    }
+    present.iter().filter(|owner| !is_node(owner)).cloned().chain([ours]).collect()
+}
+
+fn is_node(owner: &OwnerReference) -> bool {
+    owner.api_version == "v1" && owner.kind == "Node"
 }
 
 /// The Node as owner. Without blockOwnerDeletion, which would take the right to set finalizers on Nodes.
@@ -151,7 +164,18 @@ mod tests {
     fn an_object_of_an_earlier_node_gets_its_owner_set_right() {
         let plan = plan(&node("new"), Some(&written()), &found(Evidence::Denied), minute(1), RENEW);
         assert_eq!(plan.describe(), "owner");
-        assert_eq!(plan.own.unwrap().0.uid, "new");
+        assert_eq!(plan.own.unwrap().0, [owner(&node("new"))]);
+    }
+
+    #[test]
+    fn owners_that_others_have_set_stay() {
+        let theirs = OwnerReference { kind: "ConfigMap".to_owned(), ..owner(&node("x")) };
+        let mut object = written();
+        object.metadata.owner_references = Some(vec![theirs.clone(), owner(&node("u"))]);
+        let found = found(Evidence::Denied);
+        assert!(plan(&node("u"), Some(&object), &found, minute(1), RENEW).is_empty());
+        let plan = plan(&node("new"), Some(&object), &found, minute(1), RENEW);
+        assert_eq!(plan.own.unwrap().0, [theirs, owner(&node("new"))]);
     }
 
     #[test]

@@ -87,10 +87,10 @@ pub async fn carry_out(client: &Client, name: &str, plan: &Plan) -> Result<(), E
         let params = PostParams { field_manager: Some(PROBE_FIELD_MANAGER.to_owned()), ..PostParams::default() };
         api.create(&params, object).await.map_err(failed("create the LsmNode", name))?;
     }
-    if let Some((owner, resource_version)) = &plan.own {
-        let patch = json!({"metadata": {"ownerReferences": [owner], "resourceVersion": resource_version}});
+    if let Some((owners, resource_version)) = &plan.own {
+        let patch = json!({"metadata": {"ownerReferences": owners, "resourceVersion": resource_version}});
         let params = PatchParams { field_manager: Some(PROBE_FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        api.patch(name, &params, &Patch::Merge(patch)).await.map_err(failed("set the owner of the LsmNode", name))?;
+        api.patch(name, &params, &Patch::Merge(patch)).await.map_err(failed("set the owners of the LsmNode", name))?;
     }
     if let Some(status) = &plan.status {
         let (api_version, kind) = (LsmNode::api_version(&()), LsmNode::kind(&()));
