@@ -46,5 +46,6 @@ if [ ! -e $policy ]; then
     chmod +x $policy
     trap 'rm -f $policy' EXIT
 fi
-[ -n "$(apt-cache pkgnames containerd 2>/dev/null)" ] || apt-get -q update >&2
-apt-get -q install -y --no-install-recommends $wanted >&2
+install() { apt-get -q install -y --no-install-recommends $wanted >&2; }
+# Package lists may be missing, or so old that they name what is no longer there.
+install || { apt-get -q update >&2; install; }
