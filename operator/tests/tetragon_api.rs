@@ -1,5 +1,6 @@
 //! The Tetragon controller on a real API server, with the operator's own rights and under its admission policies: who
 //! owns what after each kind of change, and what happens when the DaemonSet is not what it was.
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod real_api;
 #[path = "tetragon/scene.rs"]

@@ -36,6 +36,9 @@ fn event(type_: EventType, reason: &str, note: String) -> Event {
 
 /// Publishes it.
 pub(super) async fn publish(event: &Event, daemon_set: &DaemonSet, ctx: &Context) {
+    if event.type_ == EventType::Warning {
+        warn!(daemon_set = %DaemonSetKey::of(daemon_set), reason = event.reason, note = event.note, "told in an event");
+    }
     match ctx.events.publish(event, &daemon_set.object_ref(&())).await {
         Ok(()) => ctx.metrics.wrote("Event"),
         Err(error) => warn!(daemon_set = %DaemonSetKey::of(daemon_set), %error, "event not published"),

@@ -95,6 +95,8 @@ fn pause(others: u32) -> SignedDuration {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn minute(minutes: i64) -> Timestamp {
@@ -150,5 +152,33 @@ mod tests {
         let (contest, turn) = Contest::default().missing(minute(0));
         assert_eq!(turn, Turn::Apply);
         assert_eq!(contest.missing(minute(1)).1, Turn::Apply, "an apply that failed was never reverted");
+    }
+
+    proptest! {
+        #[test]
+        fn never_four_applies_within_ten_minutes(gaps in prop::collection::vec(0i64..30, 1..200)) {
+            let minutes = gaps.iter().scan(0, |now, gap| {
+                *now += gap;
+                Some(*now)
+            });
+            let applied = applies(&mut Contest::default(), minutes);
+            for four in applied.windows(4) {
+                prop_assert!(four[3] - four[0] >= 10, "{applied:?}");
+            }
+        }
+
+        #[test]
+        fn after_the_pause_there_is_always_a_trial(gaps in prop::collection::vec(0i64..30, 1..50)) {
+            let mut contest = Contest::default();
+            let mut now = 0;
+            for gap in gaps {
+                now += gap;
+                applies(&mut contest, [now]);
+                if let Some(until) = contest.paused_until() {
+                    prop_assert!(until > minute(now) && until <= minute(now + 160));
+                    prop_assert_eq!(contest.clone().missing(until).1, Turn::Apply);
+                }
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
 use super::memory::Remembered;
 use super::plan::{Plan, Unneeded, plan};
 use super::rollout::rollout;
+use super::step::Write;
 use super::suggest;
 use super::wishes::{Standing, Wishes};
 use crate::key::DaemonSetKey;
@@ -145,7 +146,7 @@ fn unneeded(why: &Unneeded) -> Judged {
 
 /// Why the mount that should be added is not.
 fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
-    if let Some(failure) = &remembered.failure {
+    if let Some(failure) = remembered.failure.as_ref().filter(|failure| failure.write != Write::GiveBack) {
         let judged = Judged::new(false, failure.reason, failure.message.clone());
         return Some(Judged { stalled: failure.lasting, ..judged });
     }
@@ -164,7 +165,7 @@ fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
 
 fn giving_back(superseded: Option<&Unneeded>, remembered: &Remembered) -> Judged {
     let mut judged = superseded.map_or_else(not_wanted, unneeded);
-    let leftovers = match &remembered.failure {
+    let leftovers = match remembered.failure.as_ref().filter(|failure| failure.write == Write::GiveBack) {
         Some(failure) => format!("; what lsm-ready had added could not be taken out: {}", failure.message),
         None if remembered.label_is_theirs => "; our label on it was set by somebody else and stays".to_owned(),
         None => "; what lsm-ready had added is being taken out".to_owned(),

@@ -103,7 +103,8 @@ async fn announce(
     (step, outcome): (&Step, Option<&Outcome>),
     ctx: &Context,
 ) {
-    if let (Step::Write(write), Some(Outcome::Written(_))) = (step, outcome) {
+    let came_true = after.failure.is_none() && !after.label_is_theirs;
+    if let (Step::Write(write), Some(Outcome::Written(_)), true) = (step, outcome, came_true) {
         announce::publish(&announce::written(write), daemon_set, ctx).await;
     }
     if let Some(event) = announce::contested(before, after) {

@@ -138,7 +138,7 @@ async fn what_nobody_wants_is_given_back_once() {
 async fn a_label_of_somebody_else_is_tried_once() {
     let mut labelled = reverted(100);
     labelled["metadata"]["labels"]["lsmready.io/securityfs"] = json!("by hand");
-    let script = vec![Exchange::new(PATCH, nothing(), labelled.clone()), Exchange::event()];
+    let script = vec![Exchange::new(PATCH, nothing(), labelled.clone())];
     let (ctx, played) = scenario(vec![], script);
     look(&labelled, &ctx).await.unwrap();
     assert!(remembered(&ctx).label_is_theirs);
@@ -201,7 +201,7 @@ async fn a_daemon_set_that_is_gone_is_left_to_the_watch() {
 
 #[tokio::test]
 async fn a_webhook_that_takes_it_out_is_told() {
-    let script = vec![Exchange::new(PATCH, mount(), reverted(101)), Exchange::event()];
+    let script = vec![Exchange::new(PATCH, mount(), reverted(101))];
     let (ctx, played) = scenario(vec![asking(&json!({}))], script);
     look(&tetragon(), &ctx).await.unwrap();
     look(&reverted(101), &ctx).await.unwrap();

@@ -65,6 +65,7 @@ pub fn step(daemon_set: &DaemonSet, plan: &Plan, mut remembered: Remembered, now
         Plan::NotWanted => return (Remembered { written: remembered.written, ..Remembered::default() }, Step::Rest),
         _ => {
             remembered.failure = None;
+            remembered.label_is_theirs = false;
             return (remembered, Step::Rest);
         }
     };
@@ -79,6 +80,7 @@ pub fn step(daemon_set: &DaemonSet, plan: &Plan, mut remembered: Remembered, now
             (remembered, Step::Write(write))
         }
         Write::Mount { .. } => {
+            remembered.label_is_theirs = false;
             let (contest, turn) = remembered.contest.missing(now);
             remembered.contest = contest;
             match turn {
@@ -148,5 +150,79 @@ fn is_older(daemon_set: &DaemonSet, written: Option<&str>) -> bool {
     match (number(daemon_set.metadata.resource_version.as_deref()), number(written)) {
         (Some(seen), Some(written)) => seen < written,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(version: &str) -> DaemonSet {
+        serde_json::from_value(json!({"metadata": {"resourceVersion": version, "generation": 1}})).unwrap()
+    }
+
+    fn mount() -> Write {
+        Write::Mount { container: "tetragon".into() }
+    }
+
+    fn wanted() -> Plan {
+        Plan::Patch { container: "tetragon".into(), need: super::super::plan::Need::Always }
+    }
+
+    fn minute(minutes: i64) -> Timestamp {
+        Timestamp::from_second(minutes * 60).unwrap()
+    }
+
+    #[test]
+    fn what_is_older_than_our_write_is_left_alone() {
+        let written = |version: &str| Remembered { written: Some(version.into()), ..Remembered::default() };
+        for (seen, last, expected) in [
+            ("99", "100", Step::Rest),
+            ("100", "100", Step::Write(mount())),
+            ("1000", "999", Step::Write(mount())),
+            // Where versions are no numbers, nothing is known and the write changes nothing.
+            ("a", "100", Step::Write(mount())),
+        ] {
+            assert_eq!(step(&at(seen), &wanted(), written(last), minute(0)).1, expected, "{seen} {last}");
+        }
+    }
+
+    #[test]
+    fn a_lasting_failure_waits_unless_something_changed() {
+        let failed = |lasting, generation, write| {
+            let failure = Failure {
+                reason: reason::FORBIDDEN,
+                message: String::new(),
+                lasting,
+                write,
+                generation: Some(generation),
+                tried: minute(0),
+            };
+            Remembered { failure: Some(failure), ..Remembered::default() }
+        };
+        let other = Write::Mount { container: "agent".into() };
+        for (remembered, now, expected) in [
+            (failed(true, 1, mount()), minute(0), Step::Wait(minute(1))),
+            (failed(true, 1, mount()), minute(1), Step::Write(mount())),
+            (failed(true, 0, mount()), minute(0), Step::Write(mount())),
+            (failed(true, 1, other), minute(0), Step::Write(mount())),
+            (failed(false, 1, mount()), minute(0), Step::Write(mount())),
+        ] {
+            assert_eq!(step(&at("1"), &wanted(), remembered.clone(), now).1, expected, "{remembered:?}");
+        }
+        let give_back = Plan::GiveBack { superseded: None };
+        let refused = failed(true, 1, Write::GiveBack);
+        assert_eq!(step(&at("1"), &give_back, refused, minute(59)).1, Step::Wait(minute(60)));
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten() {
+        let remembered = Remembered { label_is_theirs: true, written: Some("1".into()), ..Remembered::default() };
+        let (kept, _) = step(&at("2"), &Plan::NotWanted, remembered.clone(), minute(0));
+        assert_eq!(kept, Remembered { written: Some("1".into()), ..Remembered::default() });
+        let (kept, _) = step(&at("2"), &wanted(), remembered, minute(0));
+        assert!(!kept.label_is_theirs, "what we add now is ours to give back");
     }
 }

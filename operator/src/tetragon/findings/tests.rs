@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::super::contest::Contest;
 use super::super::memory::Failure;
-use super::super::step::Write;
 use super::*;
 
 fn daemon_set(image: &str, ours: bool) -> DaemonSet {
@@ -87,24 +86,25 @@ fn each_state_has_its_reason() {
     let (none, auto, suggest, never) =
         (Remembered::default(), wish("Auto", "Patch"), wish("Auto", "Suggest"), wish("Never", "Patch"));
     let elsewhere = json!({"daemonSet": {"container": "agent"}});
+    let (old, new, ours) = (old(), new(), ours());
     for (policy, object, remembered, expected) in [
-        (&auto, Some(ours()), &none, (True, reason::MOUNTED, True, false)),
-        (&auto, Some(new()), &none, (True, reason::MOUNTS_ITSELF, True, false)),
-        (&auto, Some(old()), &none, (False, reason::PENDING, Unknown, false)),
+        (&auto, Some(&ours), &none, (True, reason::MOUNTED, True, false)),
+        (&auto, Some(&new), &none, (True, reason::MOUNTS_ITSELF, True, false)),
+        (&auto, Some(&old), &none, (False, reason::PENDING, Unknown, false)),
         (&auto, None, &none, (False, reason::DAEMON_SET_NOT_FOUND, False, false)),
         (&never, None, &none, (Unknown, reason::NOT_WANTED, False, false)),
-        (&never, Some(old()), &none, (Unknown, reason::NOT_WANTED, True, false)),
-        (&never, Some(ours()), &none, (Unknown, reason::NOT_WANTED, True, false)),
-        (&suggest, Some(old()), &none, (False, reason::SUGGESTED, True, true)),
-        (&suggest, Some(ours()), &none, (True, reason::MOUNTED, True, false)),
-        (&elsewhere, Some(old()), &none, (False, reason::CONTAINER_NOT_FOUND, True, true)),
-        (&auto, Some(old()), &contested(), (False, reason::CONTESTED, True, true)),
-        (&auto, Some(old()), &failed(reason::FORBIDDEN, true), (False, reason::FORBIDDEN, True, true)),
-        (&auto, Some(old()), &failed(reason::APPLY_FAILED, false), (False, reason::APPLY_FAILED, True, false)),
+        (&never, Some(&old), &none, (Unknown, reason::NOT_WANTED, True, false)),
+        (&never, Some(&ours), &none, (Unknown, reason::NOT_WANTED, True, false)),
+        (&suggest, Some(&old), &none, (False, reason::SUGGESTED, True, true)),
+        (&suggest, Some(&ours), &none, (True, reason::MOUNTED, True, false)),
+        (&elsewhere, Some(&old), &none, (False, reason::CONTAINER_NOT_FOUND, True, true)),
+        (&auto, Some(&old), &contested(), (False, reason::CONTESTED, True, true)),
+        (&auto, Some(&old), &failed(reason::FORBIDDEN, true), (False, reason::FORBIDDEN, True, true)),
+        (&auto, Some(&old), &failed(reason::APPLY_FAILED, false), (False, reason::APPLY_FAILED, True, false)),
         // What is in order stays so, whatever was once remembered.
-        (&auto, Some(ours()), &contested(), (True, reason::MOUNTED, True, false)),
+        (&auto, Some(&ours), &contested(), (True, reason::MOUNTED, True, false)),
     ] {
-        let found = told(std::slice::from_ref(policy), object.as_ref(), remembered);
+        let found = told(std::slice::from_ref(policy), object, remembered);
         let word = (
             found.securityfs.status,
             found.securityfs.reason.as_str(),
@@ -162,7 +162,9 @@ fn another_container_is_a_conflict() {
 fn leftovers_that_cannot_go_are_told() {
     let mut object = daemon_set("tetragon:v1.7.0", false);
     object.metadata.labels = Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
-    let found = told(&[wish("Auto", "Patch")], Some(&object), &failed(reason::FORBIDDEN, true));
+    let mut refused = failed(reason::FORBIDDEN, true);
+    refused.failure.as_mut().unwrap().write = Write::GiveBack;
+    let found = told(&[wish("Auto", "Patch")], Some(&object), &refused);
     assert_eq!(found.securityfs.reason, reason::MOUNTS_ITSELF);
     assert!(found.securityfs.message.contains("could not be taken out: what to do"), "{:?}", found.securityfs);
 }
