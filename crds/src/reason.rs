@@ -67,6 +67,8 @@ reasons! {
     LoadFailed,
     /// The canary could not be attached, for another reason than the ones above.
     AttachFailed,
+    /// The canary's process or the kernel had not enough memory, so nothing could be tried.
+    NoMemory,
     /// The canary ran but the call was not denied as it should have been.
     FiredNotDenied,
     /// The canary did not end within its deadline and was killed.

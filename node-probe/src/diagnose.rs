@@ -94,6 +94,9 @@ fn loaded(Observed { trial, end }: &Observed, facts: &Facts) -> Option<Stop> {
 
 fn not_loaded(failure: &Failure, trial: &Trial, facts: &Facts) -> Stop {
     let detail = describe(failure);
+    if failure.errno == Some(libc::ENOMEM) {
+        return Stop::untried(Reason::NoMemory, detail);
+    }
     match failure.kind {
         FailureKind::BtfUnreadable => return btf_unreadable(&detail, facts),
         FailureKind::HookNotInBtf => {
@@ -110,7 +113,7 @@ fn not_loaded(failure: &Failure, trial: &Trial, facts: &Facts) -> Stop {
         Some(libc::EPERM | libc::EACCES) if silent && failure.kind == FailureKind::Program => {
             refused(&detail, trial, facts)
         }
-        Some(libc::ENOMEM | libc::EAGAIN | libc::EMFILE | libc::ENFILE) => Stop::untried(Reason::LoadFailed, detail),
+        Some(libc::EAGAIN | libc::EMFILE | libc::ENFILE) => Stop::untried(Reason::LoadFailed, detail),
         Some(libc::EINVAL) if silent && failure.kind == FailureKind::Program => {
             Stop::failed(Reason::ProgramTypeUnsupported, format!("the kernel knows no programs of type LSM: {detail}"))
         }
@@ -187,6 +190,7 @@ fn attached(Observed { trial, end }: &Observed, _: &Facts) -> Option<Stop> {
         Some(ENOTSUPP | libc::EOPNOTSUPP) => {
             Stop::failed(Reason::TrampolineUnsupported, format!("no BPF trampolines on this kernel: {detail}"))
         }
+        Some(libc::ENOMEM) => Stop::untried(Reason::NoMemory, detail),
         _ => Stop::failed(Reason::AttachFailed, detail),
     })
 }

@@ -56,7 +56,7 @@ fn elsewhere(reason: Reason) -> &'static str {
             "The raw error says what the kernel objects to. If it is not shortage of memory or of file descriptors, \
              report it with the output of `node-probe check --output json`."
         }
-        Reason::CanaryTimedOut | Reason::CanaryCrashed | Reason::CanaryNotStarted => {
+        Reason::NoMemory | Reason::CanaryTimedOut | Reason::CanaryCrashed | Reason::CanaryNotStarted => {
             "Look at the kernel's log (dmesg) and at the memory limit of this process (the canary takes 40 MB for a \
              moment), then try again, on a slow machine with a longer --deadline."
         }

@@ -124,13 +124,18 @@ pub fn program_failure(error: &ProgramError) -> Failure {
     }
 }
 
+/// The errno of an error; std itself makes one without, where a file does not fit into memory.
+fn errno_of(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or((error.kind() == io::ErrorKind::OutOfMemory).then_some(libc::ENOMEM))
+}
+
 /// Any error, with its causes in one line and the errno at the bottom of them.
 fn failure(kind: FailureKind, error: &(dyn Error + 'static)) -> Failure {
     let mut lines = Vec::new();
     let mut errno = None;
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let refusal = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        let refusal = error.downcast_ref::<io::Error>().and_then(errno_of);
         lines.push(refusal.map_or_else(|| error.to_string(), describe_errno));
         errno = refusal.or(errno);
         cause = error.source();

@@ -104,7 +104,7 @@ fn all_rungs_are_climbed() {
 
 #[test]
 fn refused_programs() {
-    use FailureKind::{BtfInvalid, HookNotInBtf, Map, Other, Program};
+    use FailureKind::{BtfInvalid, BtfUnreadable, HookNotInBtf, Map, Other, Program};
     let listed = facts();
     let unlisted = listing(Some("capability,yama"));
     for (kind, errno, log, facts, reason, outcome) in [
@@ -115,8 +115,10 @@ fn refused_programs() {
         (Program, libc::EACCES, "invalid access", &listed, Reason::LoadFailed, Outcome::Fail),
         (Program, libc::EINVAL, "", &listed, Reason::ProgramTypeUnsupported, Outcome::Fail),
         (Program, libc::EINVAL, "bad insn", &listed, Reason::LoadFailed, Outcome::Fail),
-        (Program, libc::ENOMEM, "", &listed, Reason::LoadFailed, Outcome::Unknown),
-        (Map, libc::ENOMEM, "", &listed, Reason::LoadFailed, Outcome::Unknown),
+        (Program, libc::ENOMEM, "", &listed, Reason::NoMemory, Outcome::Unknown),
+        (Map, libc::ENOMEM, "", &listed, Reason::NoMemory, Outcome::Unknown),
+        (BtfUnreadable, libc::ENOMEM, "", &listed, Reason::NoMemory, Outcome::Unknown),
+        (Program, libc::EAGAIN, "", &listed, Reason::LoadFailed, Outcome::Unknown),
         (Map, libc::EPERM, "", &listed, Reason::LoadFailed, Outcome::Fail),
         (HookNotInBtf, 0, "", &listed, Reason::HookNotInBtf, Outcome::Fail),
         (BtfInvalid, 0, "", &listed, Reason::LoadFailed, Outcome::Fail),

@@ -1,0 +1,118 @@
+//! `node-probe check` as it is called: exit codes, the JSON form, and what becomes of the canary's process.
+//!
+//! In: the built program, on the kernel that runs the tests, whatever that kernel allows. Out: what holds on all of them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn node_probe() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_node-probe"))
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+fn report(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[test]
+fn the_json_form_has_its_documented_fields() {
+    let output = run(node_probe().args(["check", "--output", "json"]));
+    let report = report(&output);
+    let fields: Vec<&String> = report.as_object().unwrap().keys().collect();
+    let mut documented = [
+        "schema",
+        "evidence",
+        "reason",
+        "message",
+        "fix",
+        "checks",
+        "kernel",
+        "lsms",
+        "lockdown",
+        "bootID",
+        "duration_ms",
+    ];
+    documented.sort_unstable();
+    assert_eq!(fields, documented);
+    assert_eq!(report["schema"], "lsmready.io/check/v1");
+    let rungs: Vec<&str> =
+        report["checks"].as_array().unwrap()[..4].iter().filter_map(|check| check["name"].as_str()).collect();
+    assert_eq!(rungs, ["Loaded", "Attached", "Fired", "Denied"]);
+    let code = output.status.code().unwrap();
+    assert_eq!(code == 0, report["evidence"] == "Denied", "{report:#}");
+    assert!((0..=2).contains(&code));
+}
+
+#[test]
+fn every_documented_check_is_made() {
+    let page = include_str!("../../docs/check-output.md");
+    let report = report(&run(node_probe().args(["check", "--output", "json"])));
+    for check in report["checks"].as_array().unwrap() {
+        let name = check["name"].as_str().unwrap();
+        assert!(page.contains(&format!("`{name}`")), "docs/check-output.md does not have the check {name}");
+    }
+    for field in report.as_object().unwrap().keys() {
+        assert!(page.contains(&format!("`{field}`")), "docs/check-output.md does not have the field {field}");
+    }
+}
+
+#[test]
+fn text_is_the_default_and_says_what_to_do() {
+    let output = run(node_probe().arg("check"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("Can this machine deny something through LSM BPF? "), "{text}");
+    assert_eq!(output.status.code() == Some(0), !text.contains("What to do"), "{text}");
+}
+
+#[test]
+fn wrong_use_is_64() {
+    for args in [
+        &["check", "--require", "hope"][..],
+        &["check", "--output", "xml"],
+        &["frob"],
+        &[],
+        &["check", "--deadline", "0s"],
+    ] {
+        assert_eq!(run(node_probe().args(args)).status.code(), Some(64), "{args:?}");
+    }
+    assert_eq!(run(node_probe().arg("--help")).status.code(), Some(0));
+    // Without a node's name, which an empty one is not.
+    assert_eq!(run(node_probe().arg("agent").env_remove("NODE_NAME")).status.code(), Some(64));
+    assert_eq!(run(node_probe().arg("agent").env("NODE_NAME", "")).status.code(), Some(64));
+}
+
+#[test]
+fn a_canary_that_does_not_end_in_time_is_a_finding() {
+    let output = run(node_probe().args(["check", "--output", "json", "--deadline", "1ms"]));
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(report(&output)["reason"], "CanaryTimedOut");
+}
+
+#[test]
+fn a_canary_that_crashes_is_a_finding() {
+    // Ever more memory, from too little for the program itself up to where it is enough. In between Rust aborts where
+    // memory ends while BTF is parsed, and std says so where it ends while the file is read.
+    let reason_with = |kilobytes: u32| {
+        let script =
+            format!("ulimit -c 0; ulimit -v {kilobytes}; exec {} check -o json", env!("CARGO_BIN_EXE_node-probe"));
+        let output = run(Command::new("sh").args(["-c", &script]));
+        (!output.stdout.is_empty()).then(|| report(&output)["reason"].as_str().unwrap().to_owned())
+    };
+    let reasons = (3..100).filter_map(|step| reason_with(step * 4000));
+    let short: Vec<String> =
+        reasons.take_while(|reason| ["CanaryCrashed", "NoMemory"].contains(&reason.as_str())).collect();
+    assert!(short.iter().any(|reason| reason == "CanaryCrashed"), "{short:?}");
+}
+
+#[test]
+fn the_canarys_process_is_not_for_people() {
+    let output = run(node_probe().args(["canary-child", "--parent", "1"]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+}
