@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::guest::Guest;
-use super::{Cluster, Error, cgroup, namespace, remove_file, require_root};
+use super::{Cluster, Error, cgroup, namespace, remove_dir, remove_file, require_root};
 use crate::process::Record;
 use crate::wait;
 
@@ -69,10 +69,7 @@ impl Cluster {
             Guest::remove(&vm.path())?;
         }
         for name in ["etcd", "pki", "starting"] {
-            match fs::remove_dir_all(self.dir.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            remove_dir(&self.dir.join(name))?;
         }
         [self.kubeconfig(), self.made_netns_folder(), self.nodes_file()].iter().try_for_each(|path| remove_file(path))
     }

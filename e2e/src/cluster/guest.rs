@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::config::{self, Places};
 use super::node::{GATEWAY, Node};
-use super::{Error, control};
+use super::{Error, control, remove_dir, remove_file};
 use crate::command::{run, run_visibly};
 use crate::paths;
 use crate::process::{self, Processes};
@@ -88,9 +88,6 @@ impl Guest {
         let (var, dir) = (self.dir.join("var"), self.node_dir());
         let places = Places { node: Path::new("/var/node"), containerd: Path::new("/var/lib/containerd") };
         let write = || {
-            for log in ["console.log", "containerd.log", "kubelet.log"] {
-                fs::File::create(self.dir.join(log))?;
-            }
             for folder in ["lib/containerd", "lib/kubelet", "lib/cni", "log", "tmp", "node/cni"] {
                 fs::create_dir_all(var.join(folder))?;
             }
@@ -161,13 +158,9 @@ impl Guest {
     /// # Errors
     /// When a file cannot be removed.
     pub fn remove(dir: &Path) -> io::Result<()> {
-        let gone = |result: io::Result<()>| match result {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-        gone(fs::remove_file(dir.join("disk.img")))?;
-        gone(fs::remove_file(dir.join("control.sock")))?;
-        gone(fs::remove_dir_all(dir.join("var")))
+        remove_file(&dir.join("disk.img"))?;
+        remove_file(&dir.join("control.sock"))?;
+        remove_dir(&dir.join("var"))
     }
 
     /// The log that says most about a node that does not come up.

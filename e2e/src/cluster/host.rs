@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::config::{self, Places};
 use super::node::Node;
-use super::{Error, cgroup};
+use super::{Error, cgroup, remove_dir};
 use crate::command::run_long;
 use crate::control_plane::program;
 use crate::process::{Processes, Record};
@@ -114,10 +114,7 @@ impl Host {
             // Somebody else's if it holds anything: ours only ever had something mounted over it.
             let _ = fs::remove_dir(path);
         }
-        match fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_dir(&self.dir)
     }
 
     fn made(&self) -> PathBuf {

@@ -16,7 +16,7 @@ use kube::Client;
 use super::guest::Boot;
 use super::node::Node;
 use super::progress::Progress;
-use super::{Cluster, Error, Place, config, get_node, namespace, not_ready, require_root};
+use super::{Cluster, Error, Place, config, get_node, namespace, not_ready, remove_dir, require_root};
 use crate::command::{run, run_line};
 use crate::image::Image;
 use crate::pki::{Authority, Subject};
@@ -70,6 +70,8 @@ impl Cluster {
     }
 
     async fn start(&self, wanted: &Wanted, progress: Progress) -> Result<(), Error> {
+        // What the one before left to be read.
+        remove_dir(&self.dir).map_err(Error::io("remove the logs of an earlier cluster"))?;
         if let Some(me) = Record::of(std::process::id()) {
             self.starter().record("up", me)?;
         }
