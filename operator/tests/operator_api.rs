@@ -1,5 +1,7 @@
 //! The operator's own process against a real API server, with the rights and admission policies that it will have.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+
 mod real_api;
 
 use std::net::TcpListener;

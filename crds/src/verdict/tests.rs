@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const BOOT: &str = "b00t";
 
-fn report(value: Value) -> LsmNodeStatus {
+fn report(value: &Value) -> LsmNodeStatus {
     let mut report = json!({"bootID": BOOT, "evidence": "Denied", "reason": "CanaryDenied",
         "lsms": {"active": ["lockdown", "bpf"], "source": "Syscall"}});
     report.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
@@ -69,14 +69,14 @@ fn table() {
         ),
     ];
     for (what, required, reported, state, reason) in cases {
-        let found = judge(&require(required), &report(reported), Some(&profile()));
+        let found = judge(&require(required), &report(&reported), Some(&profile()));
         assert_eq!(found, (state, reason.to_owned()), "{what}");
     }
 }
 
 #[test]
 fn hooks_are_unknown_without_a_profile() {
-    let found = judge(&require(json!({"hooks": ["file_open"]})), &report(json!({})), None);
+    let found = judge(&require(json!({"hooks": ["file_open"]})), &report(&json!({})), None);
     assert_eq!(found, (State::Unknown, "HookProfileMissing".to_owned()));
 }
 
@@ -97,7 +97,7 @@ proptest! {
         outcome in "Pass|Fail|Unknown",
         reads: bool,
     ) {
-        let report = report(json!({"bootID": boot, "evidence": evidence,
+        let report = report(&json!({"bootID": boot, "evidence": evidence,
             "checks": [{"name": "KernelReads", "outcome": outcome}]}));
         let require = require(json!({"evidence": required, "lsms": [lsm], "kernelReads": reads}));
         let (state, _) = judge(&require, &report, None);
