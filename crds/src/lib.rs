@@ -10,6 +10,7 @@
 
 pub mod conditions;
 pub mod evidence;
+pub mod hooks;
 pub mod manifest;
 pub mod names;
 pub mod node;

@@ -87,6 +87,8 @@ reasons! {
     RequiredLsmInactive,
     /// The list of active LSMs could not be read, so a required one cannot be judged.
     LsmListUnknown,
+    /// A hook that the policy requires is none of this kernel's: its name is mistyped, or the kernel is too old for it.
+    HookNotInKernel,
     /// A hook that the policy requires does not accept a program on this kernel.
     HookNotAttachable,
     /// A hook that the policy requires to be sleepable does not accept a sleepable program on this kernel.

@@ -4,10 +4,14 @@
 //! a reason, a sentence and a fix. Ready is said only where every part of the requirement was shown in this boot.
 
 use crate::evidence::Evidence;
+use crate::hooks::refusal;
 use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Outcome};
 use crate::policy::Require;
 use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
+
+/// Of so many hooks is told why they do not do: a message has to stay readable.
+const MOST_HOOKS_TOLD: usize = 5;
 
 /// Ready, not ready, or not known.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -157,20 +161,21 @@ fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<Verd
             "",
         ));
     };
-    let missing = |wanted: &[String], has: &std::collections::BTreeSet<String>| {
-        wanted.iter().filter(|hook| !has.contains(*hook)).map(String::as_str).collect::<Vec<_>>().join(", ")
+    let plain = require.hooks.iter().filter_map(|hook| refusal(profile, hook, false));
+    let sleepable = require.sleepable_hooks.iter().filter_map(|hook| refusal(profile, hook, true));
+    let refusals: Vec<_> = plain.chain(sleepable).collect();
+    // The gravest is told: a hook that is not there at all before one that refuses, and that before a lesser wish.
+    let gravest = [Reason::HookNotInKernel, Reason::HookNotAttachable, Reason::HookNotSleepable]
+        .into_iter()
+        .find(|reason| refusals.iter().any(|refusal| refusal.reason == *reason))?;
+    let details: Vec<_> =
+        refusals.iter().filter(|refusal| refusal.reason == gravest).map(ToString::to_string).collect();
+    let message = format!("kernel {}: {}", profile.kernel, details[..details.len().min(MOST_HOOKS_TOLD)].join("; "));
+    let fix = match gravest {
+        Reason::HookNotInKernel => "correct the hook's name in the policy, or use a kernel that has it",
+        _ => "use another hook or a kernel on which it takes the program",
     };
-    let plain = missing(&require.hooks, &profile.hooks);
-    if !plain.is_empty() {
-        let message = format!("kernel {} takes no program on {plain}", profile.kernel);
-        return Some(not_ready(Reason::HookNotAttachable, message, "use another hook or a kernel that has it"));
-    }
-    let sleepable = missing(&require.sleepable_hooks, &profile.sleepable_hooks);
-    if !sleepable.is_empty() {
-        let message = format!("kernel {} takes no sleepable program on {sleepable}", profile.kernel);
-        return Some(not_ready(Reason::HookNotSleepable, message, "use another hook or a kernel that has it"));
-    }
-    None
+    Some(not_ready(gravest, message, fix))
 }
 
 fn ready(report: &LsmNodeStatus) -> Verdict {

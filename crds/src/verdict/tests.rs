@@ -19,7 +19,7 @@ fn require(value: Value) -> Require {
 
 fn profile() -> LsmHookProfileSpec {
     serde_json::from_value(json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "task_alloc"],
-        "sleepableHooks": ["file_open"]}))
+        "sleepableHooks": ["file_open"], "refusedHooks": ["getprocattr"]}))
     .unwrap()
 }
 
@@ -58,7 +58,15 @@ fn table() {
         ("reads unknown", json!({"kernelReads": true}), json!({}), Unknown, "KernelReadsUnknown"),
         ("reads allowed", json!({"kernelReads": true}), readable, Ready, "CanaryDenied"),
         ("a hook", json!({"hooks": ["file_open"]}), json!({}), Ready, "CanaryDenied"),
-        ("no such hook", json!({"hooks": ["file_opn"]}), json!({}), NotReady, "HookNotAttachable"),
+        ("no such hook", json!({"hooks": ["file_opn"]}), json!({}), NotReady, "HookNotInKernel"),
+        ("a hook that refuses", json!({"hooks": ["getprocattr"]}), json!({}), NotReady, "HookNotAttachable"),
+        (
+            "the gravest of several",
+            json!({"hooks": ["getprocattr"], "sleepableHooks": ["task_alloc", "file_opn"]}),
+            json!({}),
+            NotReady,
+            "HookNotInKernel",
+        ),
         ("not sleepable", json!({"sleepableHooks": ["task_alloc"]}), json!({}), NotReady, "HookNotSleepable"),
         (
             "what is shown comes before what is unknown",
@@ -72,6 +80,14 @@ fn table() {
         let found = judge(&require(required), &report(&reported), Some(&profile()));
         assert_eq!(found, (state, reason.to_owned()), "{what}");
     }
+}
+
+#[test]
+fn a_mistyped_hook_is_told_with_the_one_that_was_meant() {
+    let (require, report, profile) = (require(json!({"hooks": ["file_opn"]})), report(&json!({})), profile());
+    let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
+    let message = verdict(&require, facts).message;
+    assert_eq!(message, "kernel 6.12 x86_64: file_opn is no hook of this kernel; did you mean file_open?");
 }
 
 #[test]

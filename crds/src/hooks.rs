@@ -1,0 +1,156 @@
+//! What a hook profile says to the wish for a hook, in words that help somebody who mistyped its name.
+//!
+//! In: a profile and a hook's name. Out: nothing where the kernel takes a program there, else a [`Refusal`]. The verdict
+//! and `node-probe check` say the same because both ask here.
+
+use std::fmt;
+
+use crate::profile::LsmHookProfileSpec;
+use crate::reason::Reason;
+
+/// What people write in front of a hook's name: the kernel's functions, and the section names of libbpf.
+const PREFIXES: [&str; 4] = ["bpf_lsm_", "security_", "lsm/", "lsm.s/"];
+
+/// At most so many names are offered in place of one that does not exist.
+const OFFERED: usize = 3;
+
+/// Why a required hook does not do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// `HookNotInKernel`, `HookNotAttachable` or `HookNotSleepable`.
+    pub reason: Reason,
+    /// The hook as it was asked for, and what to write instead where that can be guessed.
+    pub detail: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+/// Why this kernel takes no (sleepable) program on that hook; `None` where it does.
+#[must_use]
+pub fn refusal(profile: &LsmHookProfileSpec, hook: &str, sleepable: bool) -> Option<Refusal> {
+    let takes = if sleepable { &profile.sleepable_hooks } else { &profile.hooks };
+    if takes.contains(hook) {
+        return None;
+    }
+    let (reason, detail) = if profile.hooks.contains(hook) {
+        (Reason::HookNotSleepable, format!("{hook} takes no sleepable program, though it takes others"))
+    } else if profile.refused_hooks.contains(hook) {
+        (Reason::HookNotAttachable, format!("{hook} is a hook of this kernel on which it takes no program"))
+    } else {
+        (Reason::HookNotInKernel, unheard_of(profile, hook))
+    };
+    Some(Refusal { reason, detail })
+}
+
+/// The sentence about a name that is no hook of this kernel.
+fn unheard_of(profile: &LsmHookProfileSpec, hook: &str) -> String {
+    let bare = PREFIXES.iter().find_map(|prefix| hook.strip_prefix(prefix)).unwrap_or(hook);
+    let known = || profile.hooks.iter().chain(&profile.refused_hooks).map(String::as_str);
+    if bare != hook && known().any(|name| name == bare) {
+        return format!("{hook} is no hook's name: write {bare}, without what stands in front");
+    }
+    match nearest(bare, known()).as_slice() {
+        [] => format!("{hook} is no hook of this kernel, and none has a name like it"),
+        names => format!("{hook} is no hook of this kernel; did you mean {}?", names.join(" or ")),
+    }
+}
+
+/// The names that are most like the wanted one, the nearest first: a few letters away, or with it as a part.
+#[must_use]
+pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let letters = wanted.chars().count();
+    let far = (letters / 3).clamp(1, 4);
+    let mut near: Vec<(usize, &str)> = known
+        .map(|name| {
+            let is_part = letters >= 4 && name.contains(wanted);
+            (if is_part { 1 } else { distance(wanted, name) }, name)
+        })
+        .filter(|(distance, _)| *distance <= far)
+        .collect();
+    near.sort_unstable();
+    near.truncate(OFFERED);
+    near.into_iter().map(|(_, name)| name).collect()
+}
+
+/// Levenshtein's distance: the fewest letters to put in, take out or exchange.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, other) in b.iter().enumerate() {
+            let exchanged = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = exchanged.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn profile() -> LsmHookProfileSpec {
+        let set = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        LsmHookProfileSpec {
+            kernel: "6.12 x86_64".into(),
+            hooks: set(&["file_open", "file_lock", "task_alloc", "bprm_check_security"]),
+            sleepable_hooks: set(&["file_open", "bprm_check_security"]),
+            refused_hooks: set(&["getprocattr"]),
+        }
+    }
+
+    #[test]
+    fn table() {
+        use Reason::{HookNotAttachable, HookNotInKernel, HookNotSleepable};
+        let cases = [
+            ("file_open", false, None),
+            ("file_open", true, None),
+            ("task_alloc", false, None),
+            ("task_alloc", true, Some((HookNotSleepable, "no sleepable program"))),
+            ("getprocattr", false, Some((HookNotAttachable, "takes no program"))),
+            ("getprocattr", true, Some((HookNotAttachable, "takes no program"))),
+            ("file_opn", false, Some((HookNotInKernel, "did you mean file_open?"))),
+            ("file_opn", true, Some((HookNotInKernel, "did you mean file_open?"))),
+            ("bprm_check", false, Some((HookNotInKernel, "did you mean bprm_check_security?"))),
+            ("bpf_lsm_file_open", false, Some((HookNotInKernel, "write file_open, without"))),
+            ("lsm.s/file_open", true, Some((HookNotInKernel, "write file_open, without"))),
+            ("security_getprocattr", false, Some((HookNotInKernel, "write getprocattr, without"))),
+            ("bpf_lsm_file_opne", false, Some((HookNotInKernel, "did you mean file_open?"))),
+            ("file_oock", false, Some((HookNotInKernel, "did you mean file_lock or file_open?"))),
+            ("quite_another", false, Some((HookNotInKernel, "none has a name like it"))),
+            ("", false, Some((HookNotInKernel, "none has a name like it"))),
+        ];
+        for (hook, sleepable, expected) in cases {
+            let found = refusal(&profile(), hook, sleepable);
+            let reason = found.as_ref().map(|refusal| refusal.reason);
+            assert_eq!(reason, expected.map(|(reason, _)| reason), "{hook} {sleepable}");
+            let said = found.map(|refusal| refusal.to_string()).unwrap_or_default();
+            assert!(said.contains(expected.map_or("", |(_, said)| said)), "{hook} {sleepable}: {said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_distance_is_a_metric(a in "[a-c_]{0,8}", b in "[a-c_]{0,8}", c in "[a-c_]{0,8}") {
+            prop_assert_eq!(distance(&a, &b), distance(&b, &a));
+            prop_assert_eq!(distance(&a, &b) == 0, a == b);
+            prop_assert!(distance(&a, &c) <= distance(&a, &b) + distance(&b, &c));
+        }
+
+        /// Taken exactly where the profile says so, and no text makes it panic.
+        #[test]
+        fn only_what_the_profile_names_is_taken(hook in "(bpf_lsm_)?(file_open|task_alloc|getprocattr|\\PC{0,12})", sleepable: bool) {
+            let profile = profile();
+            let takes = if sleepable { &profile.sleepable_hooks } else { &profile.hooks };
+            prop_assert_eq!(refusal(&profile, &hook, sleepable).is_none(), takes.contains(&hook));
+        }
+    }
+}
