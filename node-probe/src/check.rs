@@ -10,19 +10,24 @@ use lsm_ready_crds::Evidence;
 
 use crate::cli::{CheckArgs, Output};
 use crate::facts::{Facts, OsRelease, read};
+use crate::hooks::required::Hooks;
 use crate::report::{Holds, Report};
-use crate::{canary, exit, text};
+use crate::{canary, exit, hooks, text};
 
 /// Checks once, prints, and says by the exit code whether the requirement holds.
 #[must_use]
 pub fn main(args: &CheckArgs) -> ExitCode {
-    let report = check(args.deadline, None);
+    let mut report = check(args.deadline, None);
+    if !(args.hooks.is_empty() && args.sleepable_hooks.is_empty()) {
+        report.hooks = Some(Hooks::of(&args.hooks, &args.sleepable_hooks, &hooks::run(args.deadline)));
+    }
     let required = Evidence::from(args.require);
     if let Err(error) = print(&report, args.output, required) {
         eprintln!("node-probe: cannot write the report: {error}");
         return ExitCode::from(exit::UNTRIED);
     }
-    ExitCode::from(match report.holds(required) {
+    let hooks = report.hooks.as_ref().map_or(Holds::Yes, Hooks::holds);
+    ExitCode::from(match report.holds(required).and(hooks) {
         Holds::Yes => exit::HOLDS,
         Holds::No => exit::FAILS,
         Holds::Untried => exit::UNTRIED,

@@ -23,6 +23,17 @@ pub enum Command {
     Check(CheckArgs),
     /// Check this node again and again, and write what is found to its LsmNode.
     Agent(AgentArgs),
+    /// List the kernel's LSM hooks: which take a BPF program, and which a sleepable one.
+    ///
+    /// Exit code: 0 they were tried, 2 they could not be tried, 64 wrong use.
+    Hooks(HooksArgs),
+    /// The hook trial's own process.
+    #[command(name = "hooks-child", hide = true)]
+    HooksChild {
+        /// The process that started it.
+        #[arg(long)]
+        parent: u32,
+    },
     /// The canary's own process.
     #[command(name = "canary-child", hide = true)]
     CanaryChild {
@@ -41,8 +52,25 @@ pub struct CheckArgs {
     /// The evidence that has to be reached: loaded, attached, fired or denied.
     #[arg(long, value_name = "EVIDENCE", default_value = "denied")]
     pub require: RequiredEvidence,
-    /// How long the canary may take before it is killed (for instance 30s, 500ms, 1m).
+    /// A hook on which the kernel has to take a program (file_open). May be repeated.
+    #[arg(long = "require-hook", value_name = "HOOK", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub hooks: Vec<String>,
+    /// A hook on which the kernel has to take a sleepable program. May be repeated.
+    #[arg(long = "require-sleepable-hook", value_name = "HOOK", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub sleepable_hooks: Vec<String>,
+    /// How long the canary, and the hook trial, may take before it is killed (for instance 30s, 500ms, 1m).
     #[arg(long, value_parser = duration, default_value = "30s")]
+    pub deadline: Duration,
+}
+
+/// Arguments of `hooks`.
+#[derive(Args, Debug)]
+pub struct HooksArgs {
+    /// How to print what was found.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// How long the trial may take before it is killed.
+    #[arg(long, value_parser = duration, default_value = "2m")]
     pub deadline: Duration,
 }
 

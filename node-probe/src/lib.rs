@@ -3,17 +3,19 @@
 //! In: the machine it runs on. Out: a report, as text or JSON on standard output (`check`) or as this node's LsmNode
 //! in the cluster (`agent`).
 //!
-//! `canary` makes the proof in a child process, `facts` reads what the machine says about itself, `diagnose` and `fix`
+//! `canary` makes the proof in a child process, `hooks` finds out in another which hooks take a program, `facts` reads what the machine says about itself, `diagnose` and `fix`
 //! say what both mean (pure functions), `report` and `text` are the forms of the result, and `agent` repeats it all on
 //! a schedule and writes it.
 
 pub mod agent;
 pub mod canary;
 pub mod check;
+pub mod child;
 pub mod cli;
 pub mod diagnose;
 pub mod facts;
 pub mod fix;
+pub mod hooks;
 pub mod report;
 pub mod sys;
 pub mod text;
@@ -40,12 +42,18 @@ pub fn run(cli: cli::Cli) -> ExitCode {
     match cli.command {
         Command::Check(args) => check::main(&args),
         Command::Agent(args) => agent::main(&args),
-        Command::CanaryChild { parent } => match canary::watch::child(parent) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("node-probe: the canary's process cannot report: {error}");
-                ExitCode::from(exit::UNTRIED)
-            }
-        },
+        Command::Hooks(args) => hooks::command::main(&args),
+        Command::CanaryChild { parent } => child_ended(canary::watch::child(parent)),
+        Command::HooksChild { parent } => child_ended(hooks::child(parent)),
+    }
+}
+
+fn child_ended(outcome: std::io::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("node-probe: this child process cannot report: {error}");
+            ExitCode::from(exit::UNTRIED)
+        }
     }
 }

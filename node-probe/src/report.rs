@@ -11,6 +11,7 @@ use crate::canary::{Observed, Trial};
 use crate::diagnose::{describe, diagnose};
 use crate::facts::{Facts, Securityfs};
 use crate::fix::fix;
+use crate::hooks::required::Hooks;
 use crate::sys::Answer;
 
 /// Version of the JSON form. It changes when a field changes its meaning or goes; new fields may come without.
@@ -44,6 +45,9 @@ pub struct Report {
     /// This boot's id; empty where it could not be read.
     #[serde(rename = "bootID")]
     pub boot_id: String,
+    /// What the hook trial says to the hooks that are required; left out where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<Hooks>,
     /// How long the check took, in milliseconds.
     pub duration_ms: u64,
 }
@@ -57,6 +61,18 @@ pub enum Holds {
     No,
     /// The first rung that is missing could not be tried.
     Untried,
+}
+
+impl Holds {
+    /// Both hold; what was shown to fail counts for more than what could not be tried.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, Self::Yes) => Self::Yes,
+            (Self::No, _) | (_, Self::No) => Self::No,
+            _ => Self::Untried,
+        }
+    }
 }
 
 impl Report {
@@ -80,6 +96,7 @@ impl Report {
             lsms: facts.lsms.clone(),
             lockdown: facts.lockdown.clone(),
             boot_id: facts.boot_id.clone(),
+            hooks: None,
             duration_ms,
         }
     }

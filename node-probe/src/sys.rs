@@ -6,6 +6,7 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,70 @@ pub fn bpf_without_command() -> Answer {
     Answer::of(unsafe { libc::syscall(libc::SYS_bpf, NO_SUCH_COMMAND, 0usize, 0usize) })
 }
 
+/// Gives this process the lowest priority. A refusal is of no consequence.
+pub fn be_nice() {
+    // SAFETY: no pointers; 0 is this process.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+}
+
+/// Lets this process map at most so many bytes. A refusal is of no consequence.
+pub fn limit_memory(bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: the kernel reads `limit`, which lives on.
+    unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+}
+
+/// The attribute of `BPF_PROG_LOAD` as far as `attach_btf_id` (include/uapi/linux/bpf.h); the kernel takes what is
+/// left out as zero.
+#[repr(C)]
+#[derive(Default)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log: [u64; 2],
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+    prog_btf: [u64; 4],
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+}
+
+/// Loads an LSM program of two instructions (return 0) for the kernel's function with that BTF id, and closes it again
+/// without having attached it.
+#[must_use]
+pub fn load_lsm_program(btf_id: u32, sleepable: bool) -> Answer {
+    const BPF_PROG_LOAD: libc::c_long = 5;
+    const BPF_PROG_TYPE_LSM: u32 = 29;
+    const BPF_LSM_MAC: u32 = 27;
+    const BPF_F_SLEEPABLE: u32 = 1 << 4;
+    /// `r0 = 0` and `exit`: opcode, registers, offset, immediate; zeros but for the opcodes, in any byte order.
+    const PROGRAM: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+    let attribute = ProgLoad {
+        prog_type: BPF_PROG_TYPE_LSM,
+        insn_cnt: 2,
+        insns: PROGRAM.as_ptr().expose_provenance() as u64,
+        license: c"GPL".as_ptr().expose_provenance() as u64,
+        prog_flags: if sleepable { BPF_F_SLEEPABLE } else { 0 },
+        prog_name: *b"lsm_ready_trial\0",
+        expected_attach_type: BPF_LSM_MAC,
+        attach_btf_id: btf_id,
+        ..ProgLoad::default()
+    };
+    // SAFETY: the kernel reads `attribute` and what it points to, a constant program and licence, and writes nothing.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attribute, size_of_val(&attribute)) };
+    let answer = Answer::of(result);
+    if let Ok(fd @ 0..) = i32::try_from(result) {
+        // SAFETY: the kernel has just opened it for us and nobody else knows of it.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    }
+    answer
+}
+
 /// The ids of the active LSMs by `lsm_list_modules(2)`, from Linux 6.8.
 ///
 /// # Errors
@@ -122,6 +187,19 @@ mod tests {
         assert_eq!(describe_errno(1), "EPERM (Operation not permitted)");
         assert_eq!(describe_errno(129), "EKEYREJECTED (Key was rejected by service)");
         assert!(describe_errno(524).contains("ENOTSUPP"));
+    }
+
+    #[test]
+    fn the_attribute_has_the_kernels_layout() {
+        assert_eq!(std::mem::offset_of!(ProgLoad, prog_flags), 44);
+        assert_eq!(std::mem::offset_of!(ProgLoad, expected_attach_type), 68);
+        assert_eq!(std::mem::offset_of!(ProgLoad, attach_btf_id), 108);
+        assert_eq!(size_of::<ProgLoad>(), 112);
+    }
+
+    #[test]
+    fn a_program_for_no_function_is_refused() {
+        assert_ne!(load_lsm_program(0, false), Answer(0));
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub fn render(report: &Report, required: Evidence) -> String {
         String::new(),
     ];
     lines.extend(report.checks.iter().map(line));
+    if let Some(hooks) = &report.hooks {
+        lines.push(String::new());
+        lines.extend(hooks.render().lines().map(str::to_owned));
+    }
     if !report.fix.is_empty() {
         lines.extend([String::new(), "What to do".to_owned()]);
         lines.extend(wrapped(&report.fix));

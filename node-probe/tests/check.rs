@@ -78,6 +78,8 @@ fn wrong_use_is_64() {
         &["frob"],
         &[],
         &["check", "--deadline", "0s"],
+        &["check", "--require-hook", ""],
+        &["hooks", "--output", "xml"],
     ] {
         assert_eq!(run(node_probe().args(args)).status.code(), Some(64), "{args:?}");
     }
@@ -112,7 +114,42 @@ fn a_canary_that_crashes_is_a_finding() {
 
 #[test]
 fn the_canarys_process_is_not_for_people() {
-    let output = run(node_probe().args(["canary-child", "--parent", "1"]));
-    assert_eq!(output.status.code(), Some(2));
-    assert!(output.stdout.is_empty());
+    for child in ["canary-child", "hooks-child"] {
+        let output = run(node_probe().args([child, "--parent", "1"]));
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn the_hooks_are_listed_or_their_absence_is_explained() {
+    let output = run(node_probe().args(["hooks", "-o", "json"]));
+    let list = report(&output);
+    assert_eq!(list["schema"], "lsmready.io/hooks/v1");
+    match output.status.code() {
+        Some(0) => assert!(list["attachable"].as_u64().unwrap() > 0, "{list:#}"),
+        Some(2) => assert!(!list["absence"].as_str().unwrap().is_empty(), "{list:#}"),
+        code => panic!("{code:?}: {list:#}"),
+    }
+}
+
+#[test]
+fn a_hook_trial_that_does_not_end_in_time_leads_to_no_list() {
+    let output = run(node_probe().args(["hooks", "-o", "json", "--deadline", "1ms"]));
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(report(&output)["absence"].as_str().unwrap().contains("did not end within 1 ms"), "{output:?}");
+}
+
+#[test]
+fn a_required_hook_that_no_kernel_has_never_holds() {
+    let output = run(node_probe().args(["check", "-o", "json", "--require-hook", "file_opn"]));
+    assert_ne!(output.status.code(), Some(0));
+    let hooks = &report(&output)["hooks"];
+    let page = include_str!("../../docs/check-output.md");
+    for field in hooks.as_object().unwrap().keys() {
+        assert!(page.contains(&format!("`{field}`")), "docs/check-output.md does not have the field {field}");
+    }
+    let (required, tried) = (&hooks["required"][0], hooks["absence"] == "");
+    assert_eq!(required["reason"], if tried { "HookNotInKernel" } else { "HookProfileMissing" }, "{hooks:#}");
+    assert_eq!(required["outcome"], if tried { "Fail" } else { "Unknown" }, "{hooks:#}");
 }

@@ -73,18 +73,3 @@ pub struct Trial {
     /// The child got to its end.
     pub finished: bool,
 }
-
-/// How the canary's process ended.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum End {
-    /// By itself, with everything said.
-    Finished,
-    /// It was killed at its deadline, of that many milliseconds.
-    TimedOut(u64),
-    /// A signal ended it.
-    Signal(i32),
-    /// It ended by itself before it had finished, with that code.
-    Exit(i32),
-    /// It could not be started.
-    NotStarted(String),
-}
