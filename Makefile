@@ -37,7 +37,7 @@ test-api: prerequisites e2e/cluster ## CEL, admission, RBAC and field ownership 
 	cargo test -q -p lsm-ready-operator --test '*_api'
 
 test-kernel: prerequisites static ## The probe on stock kernels in virtual machines
-	cargo test -q -p e2e --test kernels
+	cargo test -q -p e2e --test kernels --test hooks
 
 test-cluster: images cluster-tool ## The scenarios on the whole cluster
 	$(CLUSTER) run --nodes "$(NODES)" -- cargo test -q -p e2e --test cluster
