@@ -4,13 +4,19 @@
 //!
 //! # Flow
 //! Each round looks at the Node and its LsmNode, checks this machine in a child process, and writes what [`plan`]
-//! says: nothing at all while nothing but time has changed and the renewal is not due.
+//! says: nothing at all while nothing but time has changed and the renewal is not due. Once a boot, after the first
+//! check that shows that LSM programs load, it tries the kernel's hooks in another child process, publishes what it
+//! found as an LsmHookProfile and names that in the LsmNode.
 //!
 //! # Guarantees
 //! Trouble with the API never ends it: it says what it waits for and tries again, ever more slowly. SIGTERM ends it at
 //! once, and the canary's process with it. This process itself never reads BTF, so it stays small.
 
+pub mod hooks;
 pub mod plan;
+mod publish;
+#[cfg(test)]
+mod scenarios;
 pub mod schedule;
 mod write;
 
@@ -20,12 +26,15 @@ use std::time::Duration;
 
 use kube::Client;
 use lsm_ready_crds::LsmNodeStatus;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::check::check;
 use crate::cli::{AgentArgs, LogFormat};
 use crate::facts::OsRelease;
+use crate::hooks::{Absence, DEADLINE, run as try_hooks};
+use hooks::Hooks;
 use write::{Error, Node};
 
 /// Where the agent cannot even begin.
@@ -81,21 +90,51 @@ fn log_to_stderr(format: LogFormat) {
 /// Checks and writes, for ever.
 async fn rounds(args: &AgentArgs) {
     let client = until_it_works("the API server's address and this pod's token", async || write::connect().await).await;
-    let mut told = None;
+    let (mut told, mut hooks) = (None, Hooks::default());
     loop {
         let node = until_it_works("the Node", async || write::node(&client, &args.node_name).await).await;
         let Some(status) = looked_at(args.deadline, OsRelease::from_pretty_name(&node.os_image)).await else {
             continue;
         };
         tell(&status, &mut told);
-        let write = async || round(&client, args, &node, &status).await;
-        // What a check says is old after an interval: then the next one is made rather than this one written.
-        if tokio::time::timeout(args.check_interval, until_it_works("the LsmNode", write)).await.is_err() {
-            warn!("the LsmNode could not be written for a whole interval; checking again");
+        if !written(&client, args, &node, &status, &mut hooks).await {
             continue;
+        }
+        // The evidence does not wait for the hooks, which take longer.
+        if hooks.is_due(status.evidence) {
+            hooks.learn(hooks_tried().await);
+            if !written(&client, args, &node, &status, &mut hooks).await {
+                continue;
+            }
         }
         tokio::time::sleep(schedule::spread(args.check_interval, schedule::chance())).await;
     }
+}
+
+/// Writes what was found, for as long as it is news: after an interval the next check is made rather than this written.
+async fn written(client: &Client, args: &AgentArgs, node: &Node, status: &LsmNodeStatus, hooks: &mut Hooks) -> bool {
+    let write = async || round(client, args, node, status, hooks).await;
+    let written = tokio::time::timeout(args.check_interval, until_it_works("the LsmNode", write)).await.is_ok();
+    if !written {
+        warn!("the LsmNode could not be written for a whole interval; checking again");
+    }
+    written
+}
+
+/// One hook trial, on a thread of its own, which its process dies with.
+async fn hooks_tried() -> Result<LsmHookProfileSpec, Absence> {
+    let tried = tokio::task::spawn_blocking(|| try_hooks(DEADLINE)).await;
+    let trial = tried.unwrap_or_else(|error| Err(Absence(format!("the hook trial itself failed: {error}"))));
+    match &trial {
+        Ok(profile) => info!(
+            attachable = profile.hooks.len(),
+            sleepable = profile.sleepable_hooks.len(),
+            refused = profile.refused_hooks.len(),
+            "the hooks were tried"
+        ),
+        Err(absence) => warn!(%absence, "the hooks could not be tried"),
+    }
+    trial
 }
 
 /// One check, on a thread of its own, which the canary's process dies with.
@@ -119,10 +158,31 @@ fn tell(status: &LsmNodeStatus, told: &mut Option<String>) {
     }
 }
 
-async fn round(client: &Client, args: &AgentArgs, node: &Node, status: &LsmNodeStatus) -> Result<(), Error> {
+async fn round(
+    client: &Client,
+    args: &AgentArgs,
+    node: &Node,
+    found: &LsmNodeStatus,
+    hooks: &mut Hooks,
+) -> Result<(), Error> {
+    // 1. What is there.
     let present = write::lsm_node(client, &args.node_name).await?;
-    let renew = schedule::renewal(args.renew_interval, &args.node_name);
-    let plan = plan::plan(&node.identity, present.as_ref(), status, jiff::Timestamp::now(), renew);
+    if let Some(digest) = hooks.adoptable(present.as_ref(), &found.boot_id)
+        && publish::is_there(client, digest).await?
+    {
+        hooks.adopt(digest);
+    }
+    // 2. What it should say. A profile is looked for only when the report that names it is to be written.
+    let (now, renew) = (jiff::Timestamp::now(), schedule::renewal(args.renew_interval, &args.node_name));
+    let planned = |profile: Option<String>| {
+        let status = LsmNodeStatus { hook_profile: profile, ..found.clone() };
+        plan::plan(&node.identity, present.as_ref(), &status, now, renew)
+    };
+    let mut plan = planned(hooks.digest());
+    if plan.status.is_some() && hooks.known().is_some() && !publish::stands(client, hooks).await? {
+        plan = planned(None);
+    }
+    // 3. Write what differs.
     write::carry_out(client, &args.node_name, &plan).await?;
     if !plan.is_empty() {
         info!(writes = plan.describe(), "the LsmNode is written");

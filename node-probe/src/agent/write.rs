@@ -1,4 +1,4 @@
-//! The only place that talks to the API server. In: names and a [`Plan`]. Out: what is there, and the plan carried out.
+//! Where the agent talks to the API server about the Node and its LsmNode. In: names and a [`Plan`]. Out: what is there, and the plan carried out.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub enum Error {
     NoUid(String),
 }
 
-fn failed(doing: &'static str, name: &str) -> impl FnOnce(kube::Error) -> Error {
+pub(super) fn failed(doing: &'static str, name: &str) -> impl FnOnce(kube::Error) -> Error {
     move |source| Error::Api { doing, name: name.to_owned(), source: Box::new(source) }
 }
 
