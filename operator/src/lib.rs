@@ -2,7 +2,7 @@
 //!
 //! In: Nodes, LsmNodes, LsmHookProfiles, LsmPolicies and DaemonSets, by watches. Out: node labels, taints and a
 //! NodeCondition ([`node`]), the status of each LsmPolicy ([`policy`]), and the securityfs volume of Tetragon's
-//! DaemonSet ([`tetragon`]). Each controller observes, plans with a pure function, and writes only what differs.
+//! DaemonSet ([`tetragon`]); hook profiles that nobody names go ([`profile`]). Each controller observes, plans with a pure function, and writes only what differs.
 
 pub mod backoff;
 pub mod cli;
@@ -14,6 +14,7 @@ pub mod key;
 pub mod metrics;
 pub mod node;
 pub mod policy;
+pub mod profile;
 pub mod queues;
 pub mod routes;
 pub mod run;

@@ -34,7 +34,7 @@ use crate::queues::{Receivers, queues};
 use crate::routes::Routes;
 use crate::server::{self, Readiness};
 use crate::stores::{Stores, stores};
-use crate::{node, policy, tetragon, watches};
+use crate::{node, policy, profile, tetragon, watches};
 
 /// Reconciles of one controller that may run at once.
 const CONCURRENCY: u16 = 16;
@@ -190,7 +190,7 @@ where
     }
 }
 
-/// The three controllers, until `stop`.
+/// The three controllers and the sweep of hook profiles, until `stop`.
 async fn controllers(ctx: &Arc<Context>, queues: Receivers, stop: Shared<impl Future<Output = ()> + Send + 'static>) {
     tokio::join!(
         drive("node", &ctx.stores.nodes, queues.nodes, ctx, stop.clone(), node::reconcile, node::Error::reason),
@@ -208,10 +208,11 @@ async fn controllers(ctx: &Arc<Context>, queues: Receivers, stop: Shared<impl Fu
             &ctx.stores.daemon_sets,
             queues.daemon_sets,
             ctx,
-            stop,
+            stop.clone(),
             tetragon::reconcile,
             tetragon::Error::reason
         ),
+        profile::sweeps(ctx, stop),
     );
 }
 

@@ -1,0 +1,83 @@
+//! What the sweep of hook profiles sends, request by request.
+
+use jiff::Timestamp;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::{LsmHookProfile, LsmNode};
+use serde_json::{Value, json};
+
+use super::plan::Unnamed;
+use super::sweep;
+use crate::fixture::{Exchange, Fixture, report};
+
+fn spec(kernel: &str) -> LsmHookProfileSpec {
+    LsmHookProfileSpec { kernel: kernel.to_owned(), ..Default::default() }
+}
+
+fn profile(kernel: &str) -> Value {
+    let mut object = serde_json::to_value(LsmHookProfile::new(&spec(kernel).digest(), spec(kernel))).unwrap();
+    object["metadata"]["uid"] = json!(format!("uid-{kernel}"));
+    object["metadata"]["resourceVersion"] = json!("7");
+    object
+}
+
+fn minute(minute: i64) -> Timestamp {
+    Timestamp::from_second(1_767_226_200 + 60 * minute).unwrap()
+}
+
+fn naming(kernel: &str) -> Value {
+    let mut report = report("n1", "Denied", "CanaryDenied");
+    report["status"]["hookProfile"] = json!(spec(kernel).digest());
+    report
+}
+
+fn delete(kernel: &str) -> (String, Value) {
+    let request = format!("DELETE /apis/lsmready.io/v1alpha1/lsmhookprofiles/{}?", spec(kernel).digest());
+    (request, json!({"preconditions": {"uid": format!("uid-{kernel}"), "resourceVersion": "7"}}))
+}
+
+/// Two profiles of which the first is named.
+fn two() -> Fixture {
+    Fixture::new()
+        .with::<LsmNode>(naming("new"))
+        .with::<LsmHookProfile>(profile("new"))
+        .with::<LsmHookProfile>(profile("old"))
+}
+
+#[tokio::test]
+async fn the_unnamed_profile_is_deleted_as_it_was_seen() {
+    let (request, body) = delete("old");
+    let (ctx, played) = two().plays(vec![Exchange::new(&request, body, profile("old"))]);
+    let mut unnamed = Unnamed::default();
+    sweep(&ctx, &mut unnamed, minute(0)).await.unwrap();
+    sweep(&ctx, &mut unnamed, minute(60)).await.unwrap();
+    drop(ctx);
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn radio_silence_within_the_hour_and_where_all_are_named() {
+    let (ctx, played) = two().plays(Vec::new());
+    let mut unnamed = Unnamed::default();
+    for at in [0, 10, 59] {
+        sweep(&ctx, &mut unnamed, minute(at)).await.unwrap();
+    }
+    drop(ctx);
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn one_that_changed_meanwhile_is_left_and_a_refusal_is_reported() {
+    let (request, body) = delete("old");
+    let (ctx, played) = two().plays(vec![
+        Exchange::refused(&request, body.clone(), 409, "Conflict"),
+        Exchange::refused(&request, body, 403, "Forbidden"),
+    ]);
+    let mut unnamed = Unnamed::default();
+    sweep(&ctx, &mut unnamed, minute(0)).await.unwrap();
+    sweep(&ctx, &mut unnamed, minute(60)).await.unwrap();
+    let error = sweep(&ctx, &mut unnamed, minute(70)).await.unwrap_err();
+    assert_eq!(error.reason(), "delete");
+    assert!(error.to_string().contains(&spec("old").digest()), "{error}");
+    drop(ctx);
+    played.await.unwrap();
+}
