@@ -1,0 +1,99 @@
+//! The sweep of hook profiles on a real API server, with the operator's own token and stores filled by real watches.
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+
+mod real_api;
+
+use std::time::Duration;
+
+use e2e::wait;
+use jiff::Timestamp;
+use kube::Client;
+use kube_runtime::events::{Recorder, Reporter};
+use lsm_ready_crds::LsmHookProfile;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_operator::backoff::Backoff;
+use lsm_ready_operator::context::Context;
+use lsm_ready_operator::metrics::Metrics;
+use lsm_ready_operator::policy::pace::Pace;
+use lsm_ready_operator::profile::{plan, sweep};
+use lsm_ready_operator::routes::Routes;
+use lsm_ready_operator::stores::{Stores, stores};
+use lsm_ready_operator::tetragon::memory::Memory;
+use lsm_ready_operator::{queues, watches};
+use real_api::{OPERATOR, PROBE, call, create_node, done, on_node, unbound};
+use serde_json::{Value, json};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const PROFILES: &str = "/apis/lsmready.io/v1alpha1/lsmhookprofiles";
+const REPORT: &str = "/apis/lsmready.io/v1alpha1/lsmnodes/n1";
+
+/// The operator's context over running watches; the watches end with the test's runtime.
+fn context(client: Client) -> Context {
+    let (stores, writers) = stores();
+    let (queues, _) = queues::queues();
+    let routes = Routes::new(stores.clone(), queues.clone(), Metrics::default());
+    tokio::spawn(watches::run(client.clone(), writers, routes, Metrics::default()));
+    Context {
+        events: Recorder::new(client.clone(), Reporter { controller: "test".into(), instance: None }),
+        client,
+        stores,
+        queues,
+        tetragon: Memory::default(),
+        pace: Pace::default(),
+        backoff: Backoff::default(),
+        metrics: Metrics::default(),
+        now: Timestamp::now,
+    }
+}
+
+/// A profile of that kernel, as a probe publishes it; its name.
+async fn published(probe: &Client, kernel: &str) -> String {
+    let spec = LsmHookProfileSpec { kernel: kernel.to_owned(), ..LsmHookProfileSpec::default() };
+    let digest = spec.digest();
+    done(probe, "POST", PROFILES, &serde_json::to_value(LsmHookProfile::new(&digest, spec)).unwrap()).await;
+    digest
+}
+
+/// Until the watches have seen so many profiles, and the report.
+async fn seen(stores: &Stores, profiles: usize) {
+    wait::until(DEADLINE, "the stores to be filled", async || {
+        let found = (stores.profiles.state().len(), stores.reports.state().len());
+        if found == (profiles, 1) { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await
+    .unwrap();
+}
+
+async fn codes(client: &Client, names: [&str; 3]) -> [u16; 3] {
+    let mut codes = [0; 3];
+    for (code, name) in codes.iter_mut().zip(names) {
+        *code = call(client, "GET", &format!("{PROFILES}/{name}"), &Value::Null).await.code;
+    }
+    codes
+}
+
+#[tokio::test]
+async fn what_nobody_names_goes_and_so_does_what_is_false() {
+    let server = real_api::start("profile_api", "default").await;
+    let admin = server.client().await.unwrap();
+    create_node(&server, "n1").await;
+    let probe = on_node(&server, PROBE, "n1").await;
+    let (present, past) = (published(&probe, "new").await, published(&probe, "old").await);
+    let lie = LsmHookProfile::new(&"0".repeat(64), LsmHookProfileSpec { kernel: "lie".into(), ..Default::default() });
+    done(&probe, "POST", PROFILES, &serde_json::to_value(&lie).unwrap()).await;
+    done(&admin, "APPLY", REPORT, &json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"})).await;
+    let status = json!({"status": {"bootID": "1", "hookProfile": present}});
+    done(&admin, "MERGE", &format!("{REPORT}/status"), &status).await;
+
+    let ctx = context(unbound(&server, OPERATOR).await);
+    seen(&ctx.stores, 3).await;
+    let (mut memory, now) = (plan::Unnamed::default(), Timestamp::now());
+    let names = [present.as_str(), past.as_str(), &"0".repeat(64)];
+    sweep(&ctx, &mut memory, now).await.unwrap();
+    assert_eq!(codes(&admin, names).await, [200, 200, 200], "nothing goes at first sight");
+    sweep(&ctx, &mut memory, now + plan::PATIENCE).await.unwrap();
+    assert_eq!(codes(&admin, names).await, [200, 404, 404]);
+    seen(&ctx.stores, 1).await;
+    sweep(&ctx, &mut memory, now + 2 * plan::PATIENCE).await.unwrap();
+    assert_eq!(memory, plan::Unnamed::default(), "what is gone is forgotten");
+}
