@@ -2,7 +2,8 @@
 //! finds out with nothing but bpf(2).
 //!
 //! In: kernels of `e2e/kernels.sh` and a static `node-probe` (`NODE_PROBE`, or the release build for
-//! x86_64-unknown-linux-gnu). Out: the lists are the same, hook by hook; the trial loaded what it says and left nothing.
+//! x86_64-unknown-linux-gnu). Out: the lists are the same, hook by hook; the trial loaded what it says and left nothing; and
+//! the agent makes it once a boot, whatever becomes of the agent.
 #![cfg(feature = "harness")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -12,6 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use e2e::paths;
+use e2e::pki::{Authority, Subject};
 use e2e::vm::{How, Machine, Securityfs, run};
 use serde_json::Value;
 
@@ -28,16 +30,59 @@ const EVERYWHERE: [&str; 5] = ["file_open", "bprm_check_security", "task_prctl",
 
 /// One kernel after the other, so that there is never more than one machine.
 #[test]
-fn the_hooks_of_each_kernel_are_the_true_ones() {
+fn on_stock_kernels() {
     let folder = tempfile::tempdir().unwrap();
     let truth = compiled(folder.path());
     for series in ["6.1", "6.12", "newest"] {
-        let text = output(series, &truth);
-        let values: Vec<Value> = serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
-        let [list, truth, codes @ ..] = values.as_slice() else { panic!("{series}: {text}") };
-        compare(series, list, truth);
-        leaves_nothing(series, list, truth);
-        assert_eq!(codes, [0, 1, 2], "{series}: there, mistyped, without capabilities");
+        the_hooks_are_the_true_ones(series, &truth);
+    }
+    an_agent_publishes_once_a_boot(folder.path());
+}
+
+fn the_hooks_are_the_true_ones(series: &str, truth: &Path) {
+    let text = output(series, vec![(truth.to_owned(), "/bin/truth".to_owned())], SCRIPT);
+    let values: Vec<Value> = serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
+    let [list, truth, codes @ ..] = values.as_slice() else { panic!("{series}: {text}") };
+    compare(series, list, truth);
+    leaves_nothing(series, list, truth);
+    assert_eq!(codes, [0, 1, 2], "{series}: there, mistyped, without capabilities");
+}
+
+/// Request by request, against a shell script that is all of the cluster that the machine has.
+fn an_agent_publishes_once_a_boot(folder: &Path) {
+    let kubeconfig = folder.join("kubeconfig");
+    let authority = Authority::new().unwrap();
+    authority.write_kubeconfig(&kubeconfig, "http://127.0.0.1:8080", &Subject::client("probe", None)).unwrap();
+    let script = |name: &str| (paths::sources().join("tests/hooks").join(name), format!("/bin/{name}"));
+    let files = vec![script("api.sh"), script("agents.sh"), (kubeconfig, "/bin/kubeconfig".to_owned())];
+    let text = output("newest", files, "sh /bin/agents.sh");
+    let mut agents = text.split("agent\n").skip(1).map(|agent| agent.lines().collect::<Vec<_>>());
+    let (first, second) = (agents.next().unwrap(), agents.next().unwrap());
+    let named = first.iter().find_map(|line| line.strip_prefix("PATCH /apis/lsmready.io/v1alpha1/lsmnodes/n1/status "));
+    let digest = named.unwrap_or_else(|| panic!("no profile is named: {text}"));
+    let (node, report) = ("GET /api/v1/nodes/n1", "GET /apis/lsmready.io/v1alpha1/lsmnodes/n1");
+    let asked = format!("GET /apis/lsmready.io/v1alpha1/lsmhookprofiles/{digest}");
+    let expected = [
+        // The evidence first, and then the hooks.
+        node,
+        report,
+        "POST /apis/lsmready.io/v1alpha1/lsmnodes",
+        "PATCH /apis/lsmready.io/v1alpha1/lsmnodes/n1/status",
+        report,
+        &asked,
+        "POST /apis/lsmready.io/v1alpha1/lsmhookprofiles",
+        &format!("PATCH /apis/lsmready.io/v1alpha1/lsmnodes/n1/status {digest}"),
+        // At rest.
+        node,
+        report,
+        node,
+    ];
+    assert!(first.starts_with(&expected), "{first:#?}");
+    // The next agent takes over what the first has left, and writes nothing.
+    assert!(second.starts_with(&[node, report, &asked, node, report, node]), "{second:#?}");
+    for agent in [first, second] {
+        let kilobytes = agent.last().and_then(|line| line.strip_prefix("kilobytes ")?.parse().ok());
+        assert!(kilobytes.is_some_and(|kilobytes: u32| kilobytes < 12_000), "an agent stays small: {agent:#?}");
     }
 }
 
@@ -104,18 +149,19 @@ fn node_probe() -> PathBuf {
     path
 }
 
-/// Boots, runs the script and returns its standard output.
-fn output(series: &str, truth: &Path) -> String {
+/// Boots, runs the script with these files beside the probe and returns its standard output.
+fn output(series: &str, mut files: Vec<(PathBuf, String)>, script: &str) -> String {
+    files.push((node_probe(), "/bin/node-probe".to_owned()));
     let machine = Machine {
         kernel: kernel(series),
         append: "lsm=landlock,bpf".to_owned(),
         memory: 512,
-        files: vec![(node_probe(), "/bin/node-probe".to_owned()), (truth.to_owned(), "/bin/truth".to_owned())],
+        files,
         securityfs: Securityfs::Mounted,
         timeout: Duration::from_mins(3),
     };
     let mut stdout = Vec::new();
-    let ended = run(&machine, &["sh", "-c", SCRIPT].map(str::to_owned), &mut stdout).unwrap();
+    let ended = run(&machine, &["sh", "-c", script].map(str::to_owned), &mut stdout).unwrap();
     let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8_lossy(&ended.stderr));
     assert_eq!(ended.how, How::Exited(0), "{series}\n{stdout}\n{stderr}\n{}", ended.console);
     stdout
