@@ -3,6 +3,8 @@
 //! In: the kernel. Out: a [`Line`] for each hook as soon as it is answered, and one at the end.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,13 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The most memory that the child may map: four times what it takes, nearly all of which is the file of BTF.
 const MEMORY: u64 = 64 << 20;
+
+/// How often an answer is asked for again that is not about the hook.
+const RETRIES: u32 = 2;
+
+/// Before that, time for the kernel to give back what closed programs took: it does so after an RCU grace period, and
+/// before Linux 5.11 it counts that memory against RLIMIT_MEMLOCK.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the child says.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -64,17 +73,20 @@ fn attempt(name: String, id: u32) -> Result<Line, String> {
     Ok(Line::Hook { name, plain, sleepable })
 }
 
-/// The kernel's answer about the hook. One that is not about the hook is asked for a second time.
+/// The kernel's answer about the hook. One that is not about the hook is asked for again, after a pause.
 fn ask(name: &str, id: u32, sleepable: bool) -> Result<Answer, String> {
-    let answers = std::iter::repeat_with(|| sys::load_lsm_program(id, sleepable)).take(2);
-    let mut last = Answer(0);
-    for answer in answers {
+    let mut answer = sys::load_lsm_program(id, sleepable);
+    for _ in 0..RETRIES {
         if is_about_the_hook(answer) {
-            return Ok(answer);
+            break;
         }
-        last = answer;
+        thread::sleep(PAUSE);
+        answer = sys::load_lsm_program(id, sleepable);
     }
-    Err(format!("BPF_PROG_LOAD for {name} was refused with {}, which says nothing about the hook", last.describe()))
+    if is_about_the_hook(answer) {
+        return Ok(answer);
+    }
+    Err(format!("BPF_PROG_LOAD for {name} was refused with {}, which says nothing about the hook", answer.describe()))
 }
 
 /// The kernel took the program, or gave an errno with which the verifier refuses one for where it wants to go:
