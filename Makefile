@@ -10,11 +10,13 @@ IMAGES  := target/images
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 NODES   ?= host vm:lsm vm:nolsm
 CLUSTER := target/debug/cluster
+ARCHIVES := $(IMAGES)/operator.tar,$(IMAGES)/node-probe.tar,$(IMAGES)/tetragon.tar
+SCENARIOS := cargo test -q -p e2e --test cluster -- --test-threads=1
 
 ##@ See it
 .PHONY: demo
 demo: images cluster-tool ## Three-node cluster that finds out which nodes can deny through LSM BPF (KEEP=1 leaves it up)
-	e2e/demo.sh
+	ARCHIVES=$(ARCHIVES) e2e/demo.sh
 
 ##@ Test
 .PHONY: test test-unit test-fake-api test-api test-kernel test-cluster e2e lint bench
@@ -25,9 +27,10 @@ test-lint lint: prerequisites ## Formatting and clippy, with warnings as errors
 	cargo fmt --all --check
 	cargo clippy -q --workspace --all-targets -- -D warnings
 
-test-unit: prerequisites ## Tables and properties of every plan, verdict and parser
+test-unit: prerequisites ## Tables and properties of every plan, verdict and parser; the programs as they are called
 	cargo test -q --workspace --lib --bins -- --skip scenarios::
-	cargo test -q -p lsm-ready-crds --test '*'
+	cargo test -q -p lsm-ready-crds -p node-probe --test '*'
+	cargo test -q -p lsm-ready-operator --test docs --test tetragon_plan
 
 test-fake-api: prerequisites ## Controllers against a played API server, request by request
 	cargo test -q --workspace --lib -- scenarios::
@@ -40,13 +43,14 @@ test-kernel: prerequisites static ## The probe on stock kernels in virtual machi
 	cargo test -q -p e2e --test kernels
 
 test-cluster: images cluster-tool ## The scenarios on the whole cluster
-	$(CLUSTER) run --nodes "$(NODES)" -- cargo test -q -p e2e --test cluster
+	cargo test -q -p e2e --test cluster --no-run
+	$(CLUSTER) run --nodes "host vm:lsm vm:nolsm" --images $(ARCHIVES) -- $(SCENARIOS)
 
 e2e: ## The scenarios; KUBECONFIG=… runs them on that cluster instead of on one of our own
-	@if [ -n "$${KUBECONFIG:-}" ]; then cargo test -q -p e2e --test cluster; else $(MAKE) --no-print-directory test-cluster; fi
+	@if [ -n "$${KUBECONFIG:-}" ]; then e2e/cluster/build.sh >/dev/null && $(SCENARIOS); else $(MAKE) --no-print-directory test-cluster; fi
 
-bench: images cluster-tool ## Latencies, writes at rest and memory, measured on the cluster
-	e2e/bench.sh
+bench: images cluster-tool ## Latencies, writes at rest and memory, measured on the cluster; target/bench/cluster.json
+	ARCHIVES=$(ARCHIVES) e2e/bench.sh
 
 ##@ Build
 .PHONY: prerequisites build static images crds

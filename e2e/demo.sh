@@ -1,10 +1,9 @@
 #!/bin/bash
 # The demonstration: a real three-node cluster finds out which of its nodes can deny through LSM BPF.
-# KEEP=1 leaves the cluster up. Expects target/images and target/debug/cluster (`make demo` sees to it).
+# KEEP=1 leaves the cluster up. Expects ARCHIVES and target/debug/cluster (`make demo` sees to both).
 set -eu
 cd "$(dirname "$0")/.."
 cluster=target/debug/cluster
-images=target/images/operator.tar,target/images/node-probe.tar,target/images/tetragon.tar
 prefix=lsmready.node-restriction.kubernetes.io
 lsm_with_bpf=landlock,lockdown,yama,bpf
 
@@ -34,7 +33,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 step "A cluster of three nodes: this machine's kernel, a VM with bpf in lsm=, a VM without"
-$cluster up --nodes "host vm:lsm vm:nolsm" --images $images
+$cluster up --nodes "host vm:lsm vm:nolsm" --images "$ARCHIVES"
 
 step "Install lsm-ready: kubectl apply -k config/default"
 quiet apply -k config/default
