@@ -43,7 +43,7 @@ async fn a_pod_lands_only_where_enforcement_works() {
     let refused = |pod: &Value| condition(pod, "PodScheduled")["status"] == "False";
     let pod = scene.until_object(&on_other, "not scheduled", refused).await;
     let message = condition(&pod, "PodScheduled")["message"].as_str().unwrap_or_default();
-    assert!(message.contains("lsmready.io/not-ready"), "{message}");
+    assert!(message.contains("untolerated taint"), "{message}");
 
     scene.delete(&format!("{POLICIES}/guard")).await;
     for node in scene.linux_nodes().await {
