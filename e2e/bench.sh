@@ -20,8 +20,10 @@ $cluster run --images "$ARCHIVES" -- bash -eu -c '
     kubectl cordon vm-lsm vm-nolsm >/dev/null
     kubectl apply -k config/default >/dev/null
     kubectl -n lsm-ready-system rollout status deployment/lsm-ready-operator daemonset/lsm-ready-probe --timeout=120s >/dev/null
-    kubectl wait --for=create lsmnode/host lsmnode/vm-lsm lsmnode/vm-nolsm --timeout=60s >/dev/null
-    kubectl wait --for=jsonpath="{.status.evidence}" lsmnode/host lsmnode/vm-lsm lsmnode/vm-nolsm --timeout=60s >/dev/null
+    for node in host vm-lsm vm-nolsm; do
+        kubectl wait --for=create lsmnode/$node --timeout=60s >/dev/null
+        kubectl wait --for=jsonpath="{.status.evidence}" lsmnode/$node --timeout=60s >/dev/null
+    done
     kubectl uncordon vm-lsm vm-nolsm >/dev/null
     target/debug/bench "$1"
 ' bench.sh $out/cluster.json

@@ -21,6 +21,11 @@ show() {
     "$cluster" exec -- "$@"
 }
 
+# The agent's pod on a node.
+agent_on() {
+    kubectl -n kube-system get pods -l app.kubernetes.io/name=tetragon --field-selector "spec.nodeName=$1" -o name
+}
+
 finish() {
     status=$?
     trap - EXIT INT TERM
@@ -41,9 +46,11 @@ $cluster up --nodes "host vm:lsm vm:nolsm" --images "$ARCHIVES" >/dev/null
 step "Install lsm-ready: kubectl apply -k config/default"
 quiet apply -k config/default
 quiet -n lsm-ready-system rollout status deployment/lsm-ready-operator daemonset/lsm-ready-probe --timeout=120s
-# Waiting for a field of what is not there yet would be an error.
-quiet wait --for=create lsmnode/host lsmnode/vm-lsm lsmnode/vm-nolsm --timeout=60s
-quiet wait --for=jsonpath='{.status.evidence}' lsmnode/host lsmnode/vm-lsm lsmnode/vm-nolsm --timeout=60s
+for node in host vm-lsm vm-nolsm; do
+    # Waiting for a field of what is not there yet would be an error.
+    quiet wait --for=create lsmnode/$node --timeout=60s
+    quiet wait --for=jsonpath='{.status.evidence}' lsmnode/$node --timeout=60s
+done
 say "Each node's probe loaded, attached and fired a program that denies one call of its own:"
 show kubectl get lsmnodes
 show kubectl get nodes -L $prefix/bpf
@@ -52,7 +59,7 @@ step "Tetragon, as release 1.3 deploys it: privileged, and without securityfs"
 quiet apply -f e2e/demo/tetragon.yaml
 quiet -n kube-system rollout status daemonset/tetragon --timeout=120s
 say "Its agents read the list of LSMs, do not find it, and will refuse every LSM policy, on ready nodes too:"
-show kubectl -n kube-system logs daemonset/tetragon
+show kubectl -n kube-system logs "$(agent_on vm-lsm)"
 before=$(kubectl -n kube-system get daemonset tetragon -o yaml)
 
 step "Apply an LsmPolicy"
@@ -64,7 +71,7 @@ diff <(grep -v -e resourceVersion -e generation <<<"$before" | sed '/^status:/,$
     <(kubectl -n kube-system get daemonset tetragon -o yaml | grep -v -e resourceVersion -e generation | sed '/^status:/,$d') || true
 say "It rolls out by its own update strategy, and the agents see the list now:"
 show kubectl -n kube-system rollout status daemonset/tetragon --timeout=120s
-show kubectl -n kube-system logs daemonset/tetragon
+show kubectl -n kube-system logs "$(agent_on vm-lsm)"
 quiet wait --for=condition=Ready lsmpolicy/enforce --timeout=60s
 show kubectl get lsmpolicies
 show kubectl get lsmpolicy enforce -o 'jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}'
@@ -76,7 +83,8 @@ show kubectl get pod guarded -o wide
 
 step "The other two: why, and what to change"
 show kubectl get lsmpolicy enforce -o 'jsonpath={range .status.reasons[*]}{.reason} on {.sample}{"\n"}  {.fix}{"\n"}{end}'
-say "The kernel of host lists bpf, as its text sources say, and refuses LSM programs all the same:"
+say "The kernel of host lists bpf, which is all that an agent looks at, and refuses LSM programs all the same:"
+show kubectl -n kube-system logs "$(agent_on host)"
 show kubectl get lsmnode host -o 'jsonpath={.status.lsms.active}{"\n"}{.status.reason}: {.status.message}{"\n"}'
 
 say "Kubernetes' own view of a node says the same:"
@@ -86,6 +94,7 @@ lsm=$(kubectl get lsmnode vm-nolsm -o 'jsonpath={.status.fix}' | sed -n 's/^Boot
 step "Do what it says: reboot vm-nolsm with lsm=$lsm"
 $cluster reboot vm-nolsm --lsm "$lsm" >/dev/null
 quiet wait --for=jsonpath="{.metadata.labels.${prefix//./\\.}/policy\.enforce}"=ready node/vm-nolsm --timeout=120s
+quiet wait --for=jsonpath='{.status.nodes.ready}'=2 lsmpolicy/enforce --timeout=60s
 show kubectl get nodes -L $prefix/bpf -L $prefix/policy.enforce
 show kubectl get lsmpolicies
 
