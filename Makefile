@@ -16,7 +16,7 @@ SCENARIOS := cargo test -q -p e2e --test cluster -- --test-threads=1
 ##@ See it
 .PHONY: demo
 demo: images cluster-tool ## Three-node cluster that finds out which nodes can deny through LSM BPF (KEEP=1 leaves it up)
-	ARCHIVES=$(ARCHIVES) e2e/demo.sh
+	@ARCHIVES=$(ARCHIVES) e2e/demo.sh
 
 ##@ Test
 .PHONY: test test-unit test-fake-api test-api test-kernel test-cluster e2e lint bench
@@ -50,7 +50,7 @@ e2e: ## The scenarios; KUBECONFIG=… runs them on that cluster instead of on on
 	@if [ -n "$${KUBECONFIG:-}" ]; then e2e/cluster/build.sh >/dev/null && $(SCENARIOS); else $(MAKE) --no-print-directory test-cluster; fi
 
 bench: images cluster-tool ## Latencies, writes at rest and memory, measured on the cluster; target/bench/cluster.json
-	ARCHIVES=$(ARCHIVES) e2e/bench.sh
+	@ARCHIVES=$(ARCHIVES) e2e/bench.sh
 
 ##@ Build
 .PHONY: prerequisites build static images crds
@@ -61,11 +61,11 @@ build: prerequisites ## Everything, for development
 	cargo build --workspace
 
 static: prerequisites ## Static release binaries for the images: operator, node-probe, agent
-	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build -q --release --target $(TARGET) -p lsm-ready-operator -p node-probe
-	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build -q --release --target $(TARGET) -p e2e --no-default-features --bin agent
+	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p lsm-ready-operator -p node-probe
+	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p e2e --no-default-features --bin agent
 
 images: static ## OCI archives in target/images; ENGINE=docker|podman|buildah builds them with that instead
-	e2e/images.sh
+	@e2e/images.sh
 
 crds: ## config/crd/bases from the types in crds/
 	cargo run -q -p lsm-ready-crds --bin crdgen -- config/crd/bases
@@ -73,11 +73,11 @@ crds: ## config/crd/bases from the types in crds/
 ##@ A cluster on this machine
 .PHONY: cluster-up cluster-down api-up api-down cluster-tool
 cluster-tool: prerequisites e2e/cluster
-	@cargo build -q -p e2e --bins
+	@cargo build -p e2e --bins
 
 .PHONY: e2e/cluster
 e2e/cluster: prerequisites
-	@e2e/cluster/build.sh
+	@e2e/cluster/build.sh >/dev/null
 
 cluster-up: cluster-tool ## A real cluster in a network namespace (NODES="host vm:lsm vm:nolsm")
 	$(CLUSTER) up --nodes "$(NODES)"
