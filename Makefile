@@ -49,7 +49,9 @@ test-cluster: images cluster-tool ## The scenarios on the whole cluster
 e2e: ## The scenarios; KUBECONFIG=… runs them on that cluster instead of on one of our own
 	@if [ -n "$${KUBECONFIG:-}" ]; then e2e/cluster/build.sh >/dev/null && $(SCENARIOS); else $(MAKE) --no-print-directory test-cluster; fi
 
-bench: images cluster-tool ## Latencies, writes at rest and memory, measured on the cluster; target/bench/cluster.json
+bench: images cluster-tool ## Latencies, writes at rest, memory, and what a check costs: target/bench/*.json
+	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p node-probe --example bare
+	@e2e/bench-check.sh
 	@ARCHIVES=$(ARCHIVES) e2e/bench.sh
 
 ##@ Build
