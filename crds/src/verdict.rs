@@ -157,20 +157,26 @@ fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<Verd
             "",
         ));
     };
-    let missing = |wanted: &[String], has: &std::collections::BTreeSet<String>| {
-        wanted.iter().filter(|hook| !has.contains(*hook)).map(String::as_str).collect::<Vec<_>>().join(", ")
+    let lacking = |wanted: &[String], lacks: &dyn Fn(&String) -> bool| {
+        wanted.iter().filter(|hook| lacks(hook)).map(String::as_str).collect::<Vec<_>>().join(", ")
     };
-    let plain = missing(&require.hooks, &profile.hooks);
-    if !plain.is_empty() {
-        let message = format!("kernel {} takes no program on {plain}", profile.kernel);
-        return Some(not_ready(Reason::HookNotAttachable, message, "use another hook or a kernel that has it"));
-    }
-    let sleepable = missing(&require.sleepable_hooks, &profile.sleepable_hooks);
-    if !sleepable.is_empty() {
-        let message = format!("kernel {} takes no sleepable program on {sleepable}", profile.kernel);
-        return Some(not_ready(Reason::HookNotSleepable, message, "use another hook or a kernel that has it"));
-    }
-    None
+    let wanted = [require.hooks.as_slice(), require.sleepable_hooks.as_slice()].concat();
+    let takes_none = |hook: &String| !profile.hooks.contains(hook);
+    let findings = [
+        (
+            Reason::HookNotInKernel,
+            "has no hook",
+            lacking(&wanted, &|hook| takes_none(hook) && !profile.refused_hooks.contains(hook)),
+        ),
+        (Reason::HookNotAttachable, "takes no program on", lacking(&wanted, &takes_none)),
+        (
+            Reason::HookNotSleepable,
+            "takes no sleepable program on",
+            lacking(&require.sleepable_hooks, &|hook| !profile.sleepable_hooks.contains(hook)),
+        ),
+    ];
+    let (reason, what, hooks) = findings.into_iter().find(|(_, _, hooks)| !hooks.is_empty())?;
+    Some(not_ready(reason, format!("kernel {} {what} {hooks}", profile.kernel), reason.way_out()))
 }
 
 fn ready(report: &LsmNodeStatus) -> Verdict {

@@ -19,7 +19,7 @@ fn require(value: Value) -> Require {
 
 fn profile() -> LsmHookProfileSpec {
     serde_json::from_value(json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "task_alloc"],
-        "sleepableHooks": ["file_open"]}))
+        "sleepableHooks": ["file_open"], "refusedHooks": ["getprocattr"]}))
     .unwrap()
 }
 
@@ -58,7 +58,10 @@ fn table() {
         ("reads unknown", json!({"kernelReads": true}), json!({}), Unknown, "KernelReadsUnknown"),
         ("reads allowed", json!({"kernelReads": true}), readable, Ready, "CanaryDenied"),
         ("a hook", json!({"hooks": ["file_open"]}), json!({}), Ready, "CanaryDenied"),
-        ("no such hook", json!({"hooks": ["file_opn"]}), json!({}), NotReady, "HookNotAttachable"),
+        ("no such hook", json!({"hooks": ["file_opn"]}), json!({}), NotReady, "HookNotInKernel"),
+        ("no such sleepable hook", json!({"sleepableHooks": ["file_opn"]}), json!({}), NotReady, "HookNotInKernel"),
+        ("a hook that refuses", json!({"hooks": ["getprocattr"]}), json!({}), NotReady, "HookNotAttachable"),
+        ("one for sleepers", json!({"sleepableHooks": ["getprocattr"]}), json!({}), NotReady, "HookNotAttachable"),
         ("not sleepable", json!({"sleepableHooks": ["task_alloc"]}), json!({}), NotReady, "HookNotSleepable"),
         (
             "what is shown comes before what is unknown",

@@ -55,6 +55,8 @@ pub struct Raw {
     pub mountinfo: Text,
     /// `/proc/self/status`.
     pub status: Text,
+    /// `/proc/self/limits`.
+    pub limits: Text,
     /// `/proc/self/ns/user`.
     pub user_namespace: Text,
     /// `/etc/os-release`; in a container without one, what Kubernetes says about the node.
@@ -103,9 +105,17 @@ impl Facts {
             lockdown: raw.lockdown.as_ref().ok().and_then(|text| lockdown::level(text)),
             cmdline: Cmdline::parse(&or_empty(&raw.cmdline)),
             os: OsRelease::parse(&or_empty(&raw.os_release)),
-            process: Process::parse(&or_empty(&raw.status), &or_empty(&raw.user_namespace)),
+            process: Process::parse(&or_empty(&raw.status), &or_empty(&raw.limits), &or_empty(&raw.user_namespace)),
             btf: Some(raw.btf.clone().map(|size| size.trim().parse().unwrap_or(0))),
         }
+    }
+
+    /// The kernel is older than that version; not known where its release does not begin with numbers.
+    #[must_use]
+    pub fn kernel_is_before(&self, version: (u32, u32)) -> Option<bool> {
+        let mut numbers = self.kernel.release.split(|letter: char| !letter.is_ascii_digit());
+        let mut number = || numbers.next()?.parse().ok();
+        Some((number()?, number()?) < version)
     }
 
     /// The kernel says that BPF LSM is active (`Some`), where it says anything.
@@ -155,6 +165,7 @@ pub(crate) mod tests {
             lockdown: Ok("[none] integrity confidentiality\n".to_owned()),
             mountinfo: Ok("28 22 0:6 / /sys/kernel/security rw - securityfs securityfs rw".to_owned()),
             status: Ok("CapEff:\t000000c000000000\nSeccomp:\t0\n".to_owned()),
+            limits: Ok("Max locked memory   8388608   8388608   bytes\n".to_owned()),
             user_namespace: Ok("user:[4026531837]".to_owned()),
             os_release: Ok("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n".to_owned()),
             btf: Ok("5000000".to_owned()),
@@ -183,6 +194,24 @@ pub(crate) mod tests {
     fn an_empty_list_is_not_a_list_without_bpf() {
         let raw = Raw { lsm_ids: Ok(vec![]), lsm_file: Ok("\n".to_owned()), ..raw() };
         assert_eq!(Facts::of(&raw).lists_bpf(), None);
+    }
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        for (release, before) in [
+            ("5.10.0-28-amd64", Some(true)),
+            ("5.11.0", Some(false)),
+            ("5.9", Some(true)),
+            ("6.1.0-9-arm64", Some(false)),
+            ("4.18.0-553.el8", Some(true)),
+            ("next-2026", None),
+            ("99999999999.1", None),
+            ("6", None),
+            ("", None),
+        ] {
+            let kernel = Kernel { release: release.to_owned(), machine: String::new() };
+            assert_eq!(Facts { kernel, ..Facts::default() }.kernel_is_before((5, 11)), before, "{release}");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub fn raw() -> Raw {
         lockdown: text("/sys/kernel/security/lockdown"),
         mountinfo: text("/proc/self/mountinfo"),
         status: text("/proc/self/status"),
+        limits: text("/proc/self/limits"),
         user_namespace: link("/proc/self/ns/user"),
         os_release: text("/etc/os-release").or_else(|_| text("/usr/lib/os-release")),
         btf: size("/sys/kernel/btf/vmlinux"),
