@@ -163,7 +163,7 @@ fn securityfs(facts: &Facts) -> Check {
 
 fn btf(facts: &Facts) -> Check {
     match &facts.btf {
-        Some(Ok(bytes)) => check("Btf", Outcome::Pass, None, format!("/sys/kernel/btf/vmlinux, {bytes} bytes")),
+        Some(Ok(btf)) => check("Btf", Outcome::Pass, None, format!("/sys/kernel/btf/vmlinux, {} bytes", btf.bytes)),
         Some(Err(unread)) if unread.missing => {
             check("Btf", Outcome::Fail, Some(Reason::BtfMissing), unread.message.clone())
         }

@@ -208,10 +208,11 @@ fn a_seccomp_filter_is_told_from_a_kernel_that_refuses() {
 #[test]
 fn missing_btf_is_told_from_missing_sysfs() {
     let observed = finished(refused_load(FailureKind::BtfUnreadable, libc::ENOENT, ""));
-    let missing = || Err(Unread { missing: true, message: "/sys/kernel/btf/vmlinux: no such file".to_owned() });
-    let without_btf = Facts::of(&Raw { btf: missing(), ..raw() });
+    let missing = || Unread { missing: true, message: "/sys/kernel/btf/vmlinux: no such file".to_owned() };
+    let without_btf = Facts::of(&Raw { btf: Err(missing()), ..raw() });
     assert_eq!(judged(&observed, &without_btf), (Evidence::None, Reason::BtfMissing, Some(Outcome::Fail)));
-    let without_sysfs = Facts::of(&Raw { btf: missing(), securityfs: missing(), mountinfo: missing(), ..raw() });
+    let without_sysfs =
+        Facts::of(&Raw { btf: Err(missing()), securityfs: Err(missing()), mountinfo: Err(missing()), ..raw() });
     assert_eq!(judged(&observed, &without_sysfs), (Evidence::None, Reason::BtfMissing, Some(Outcome::Unknown)));
 }
 

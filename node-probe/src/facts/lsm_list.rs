@@ -62,6 +62,12 @@ pub fn with_bpf(list: &[String]) -> Vec<String> {
     wanted
 }
 
+/// It is the name of an LSM of mainline Linux, or one that lists had earlier (`integrity`).
+#[must_use]
+pub fn is_known(name: &str) -> bool {
+    name == "integrity" || IDS.iter().any(|(_, known)| *known == name)
+}
+
 /// The name is no LSM's, and made of the letters of `bpf` with at most one of them twice or other letters around it.
 #[must_use]
 pub fn is_misspelt_bpf(name: &str) -> bool {

@@ -3,7 +3,9 @@
 //! In: [`Raw`], the texts as the kernel gives them (`read` gets them, and they can be recorded and replayed).
 //! Out: [`Facts`], what they mean. Everything but `read` is a pure function that takes any bytes.
 
+pub mod btf;
 pub mod cmdline;
+pub mod kernel_config;
 pub mod lockdown;
 pub mod lsm_list;
 pub mod os_release;
@@ -14,7 +16,9 @@ pub mod securityfs;
 use lsm_ready_crds::node::{Kernel, LsmSource, Lsms};
 use serde::{Deserialize, Serialize};
 
+pub use btf::BtfNames;
 pub use cmdline::Cmdline;
+pub use kernel_config::{Built, ConfigText, KernelConfig};
 pub use os_release::OsRelease;
 pub use process::Process;
 pub use securityfs::Securityfs;
@@ -61,8 +65,16 @@ pub struct Raw {
     pub user_namespace: Text,
     /// `/etc/os-release`; in a container without one, what Kubernetes says about the node.
     pub os_release: Text,
-    /// `/sys/kernel/btf/vmlinux`: its size in bytes, in decimal.
-    pub btf: Text,
+    /// `/sys/kernel/btf/vmlinux`: what its table of strings has.
+    pub btf: Result<BtfNames, Unread>,
+    /// How the kernel was built, from the first of the files that say so.
+    pub kernel_config: Result<ConfigText, Unread>,
+    /// `/proc/sys/kernel/unprivileged_bpf_disabled`.
+    pub unprivileged_bpf: Text,
+    /// `/sys/class/dmi/id/sys_vendor`.
+    pub sys_vendor: Text,
+    /// The EFI variable `SecureBoot`: four bytes of attributes and the value.
+    pub secure_boot: Text,
 }
 
 /// What the texts mean.
@@ -86,8 +98,18 @@ pub struct Facts {
     pub os: OsRelease,
     /// This process's capabilities and seccomp mode.
     pub process: Process,
-    /// BTF is there: yes with its size, no with the error, or not known.
-    pub btf: Option<Result<u64, Unread>>,
+    /// BTF is there: yes with what was found in it, no with the error, or not known.
+    pub btf: Option<Result<BtfNames, Unread>>,
+    /// How the kernel was built, where that could be read.
+    pub kernel_config: Option<KernelConfig>,
+    /// Why that could not be read.
+    pub kernel_config_error: String,
+    /// `kernel.unprivileged_bpf_disabled`: 0 everyone may use bpf(2), 1 and 2 only who has the capabilities.
+    pub unprivileged_bpf: Option<u8>,
+    /// Who made the machine, as its firmware says; empty where it does not.
+    pub sys_vendor: String,
+    /// It was started with Secure Boot; not known where there is no EFI or its variables cannot be seen.
+    pub secure_boot: Option<bool>,
 }
 
 impl Facts {
@@ -106,7 +128,17 @@ impl Facts {
             cmdline: Cmdline::parse(&or_empty(&raw.cmdline)),
             os: OsRelease::parse(&or_empty(&raw.os_release)),
             process: Process::parse(&or_empty(&raw.status), &or_empty(&raw.limits), &or_empty(&raw.user_namespace)),
-            btf: Some(raw.btf.clone().map(|size| size.trim().parse().unwrap_or(0))),
+            btf: Some(raw.btf.clone()),
+            kernel_config: raw.kernel_config.as_ref().ok().and_then(KernelConfig::parse),
+            kernel_config_error: raw
+                .kernel_config
+                .as_ref()
+                .err()
+                .map(|unread| unread.message.clone())
+                .unwrap_or_default(),
+            unprivileged_bpf: or_empty(&raw.unprivileged_bpf).trim().parse().ok(),
+            sys_vendor: or_empty(&raw.sys_vendor).trim().to_owned(),
+            secure_boot: raw.secure_boot.as_ref().ok().and_then(|text| secure_boot(text)),
         }
     }
 
@@ -122,6 +154,15 @@ impl Facts {
     #[must_use]
     pub fn lists_bpf(&self) -> Option<bool> {
         (self.lsms.source != LsmSource::Unknown).then(|| self.lsms.active.iter().any(|name| name == "bpf"))
+    }
+}
+
+/// The value of the variable, which stands behind four bytes of attributes (Documentation/filesystems/efivarfs.rst).
+fn secure_boot(variable: &str) -> Option<bool> {
+    match variable.chars().nth(4)? {
+        '\0' => Some(false),
+        '\u{1}' => Some(true),
+        _ => None,
     }
 }
 
@@ -168,7 +209,14 @@ pub(crate) mod tests {
             limits: Ok("Max locked memory   8388608   8388608   bytes\n".to_owned()),
             user_namespace: Ok("user:[4026531837]".to_owned()),
             os_release: Ok("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n".to_owned()),
-            btf: Ok("5000000".to_owned()),
+            btf: Ok(BtfNames { bytes: 5_000_000, bpf_lsm: 280, canary_hook: true }),
+            kernel_config: Ok(ConfigText {
+                path: "/proc/config.gz".to_owned(),
+                text: "CONFIG_BPF_LSM=y\nCONFIG_LSM=\"landlock,lockdown,yama\"\n".to_owned(),
+            }),
+            unprivileged_bpf: Ok("2\n".to_owned()),
+            sys_vendor: Ok("QEMU\n".to_owned()),
+            secure_boot: Ok("\u{6}\0\0\0\0".to_owned()),
         }
     }
 
@@ -197,6 +245,15 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn secure_boot_is_the_fifth_byte() {
+        for (text, expected) in
+            [("\u{6}\0\0\0\u{1}", Some(true)), ("\u{6}\0\0\0\0", Some(false)), ("", None), ("1", None)]
+        {
+            assert_eq!(secure_boot(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn releases_are_compared_by_number() {
         for (release, before) in [
             ("5.10.0-28-amd64", Some(true)),
@@ -222,11 +279,12 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(texts in proptest::collection::vec(".*", 9), ids in proptest::collection::vec(any::<u64>(), 0..80)) {
+        fn no_text_makes_it_panic(texts in proptest::collection::vec(".*", 12), ids in proptest::collection::vec(any::<u64>(), 0..80)) {
             let text = |index: usize| Ok(texts[index].clone());
             let facts = Facts::of(&Raw {
                 boot_id: text(0), cmdline: text(1), lsm_ids: Ok(ids), lsm_file: text(2), lockdown: text(3),
-                mountinfo: text(4), status: text(5), user_namespace: text(6), os_release: text(7), btf: text(8),
+                mountinfo: text(4), status: text(5), user_namespace: text(6), os_release: text(7), limits: text(8),
+                unprivileged_bpf: text(9), sys_vendor: text(10), secure_boot: text(11),
                 ..raw()
             });
             prop_assert_eq!(facts.lists_bpf().is_some(), !facts.lsms.active.is_empty());
