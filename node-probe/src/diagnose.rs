@@ -350,4 +350,4 @@ fn tail(text: &str, most: usize) -> &str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

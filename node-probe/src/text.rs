@@ -26,20 +26,20 @@ pub fn render(report: &Report, required: Evidence) -> String {
         LsmSource::Securityfs => "securityfs",
         LsmSource::Unknown => "unreadable",
     };
-    let mut lines = vec![
-        format!("Can this machine {question}? {verdict}: {}", report.reason),
-        format!("  {}", report.message),
+    let mut lines = vec![format!("Can this machine {question}? {verdict}: {}", report.reason)];
+    lines.extend(wrapped(&report.message));
+    if !report.fix.is_empty() {
+        lines.extend([String::new(), "What to do".to_owned()]);
+        lines.extend(wrapped(&report.fix));
+    }
+    lines.extend([
         String::new(),
         format!("  kernel    {} {}", report.kernel.release, report.kernel.machine),
         format!("  LSMs      {} ({source})", report.lsms.active.join(",")),
         format!("  lockdown  {}", report.lockdown.as_deref().unwrap_or("unknown")),
         String::new(),
-    ];
+    ]);
     lines.extend(report.checks.iter().map(line));
-    if !report.fix.is_empty() {
-        lines.extend([String::new(), "What to do".to_owned()]);
-        lines.extend(wrapped(&report.fix));
-    }
     lines.iter().fold(String::new(), |mut text, line| {
         // Writing to a String cannot fail.
         writeln!(text, "{}", line.trim_end()).ok();
@@ -56,11 +56,12 @@ fn line(check: &lsm_ready_crds::node::Check) -> String {
     };
     let is_rung = Evidence::RUNGS.iter().any(|rung| rung.as_str() == check.name);
     let detail = if is_rung { &check.reason } else { &check.detail };
-    format!("  {outcome:<4}  {:<13} {detail}", check.name)
+    format!("  {outcome:<4}  {:<18} {detail}", check.name)
 }
 
 /// The text's lines, indented and broken between words after about 110 characters.
-fn wrapped(text: &str) -> Vec<String> {
+#[must_use]
+pub fn wrapped(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = "  ".to_owned();

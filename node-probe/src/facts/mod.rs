@@ -11,6 +11,7 @@ pub mod lsm_list;
 pub mod os_release;
 pub mod process;
 pub mod read;
+pub mod record;
 pub mod securityfs;
 
 use lsm_ready_crds::node::{Kernel, LsmSource, Lsms};
@@ -21,6 +22,7 @@ pub use cmdline::Cmdline;
 pub use kernel_config::{Built, ConfigText, KernelConfig};
 pub use os_release::OsRelease;
 pub use process::Process;
+pub use record::Schema;
 pub use securityfs::Securityfs;
 
 use crate::sys::Answer;
@@ -30,6 +32,7 @@ pub type Text = Result<String, Unread>;
 
 /// Why a file could not be read.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Unread {
     /// There is no such file.
     pub missing: bool,
@@ -39,11 +42,14 @@ pub struct Unread {
 
 /// The texts, as they were read.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Raw {
+    /// The form of this record.
+    pub schema: Schema,
     /// `uname -r` and `uname -m`.
     pub kernel: Kernel,
     /// `/proc/sys/kernel/random/boot_id`.
+    #[serde(rename = "bootID")]
     pub boot_id: Text,
     /// `/proc/cmdline`.
     pub cmdline: Text,
@@ -92,6 +98,8 @@ pub struct Facts {
     pub securityfs: Securityfs,
     /// The lockdown level, where it could be read.
     pub lockdown: Option<String>,
+    /// Why it could not.
+    pub lockdown_detail: String,
     /// The kernel's command line.
     pub cmdline: Cmdline,
     /// The operating system.
@@ -125,6 +133,10 @@ impl Facts {
             lsms_detail,
             securityfs: securityfs::find(&raw.securityfs, &or_empty(&raw.mountinfo)),
             lockdown: raw.lockdown.as_ref().ok().and_then(|text| lockdown::level(text)),
+            lockdown_detail: match &raw.lockdown {
+                Ok(_) => "/sys/kernel/security/lockdown marks no level".to_owned(),
+                Err(unread) => unread.message.clone(),
+            },
             cmdline: Cmdline::parse(&or_empty(&raw.cmdline)),
             os: OsRelease::parse(&or_empty(&raw.os_release)),
             process: Process::parse(&or_empty(&raw.status), &or_empty(&raw.limits), &or_empty(&raw.user_namespace)),
@@ -148,6 +160,18 @@ impl Facts {
         let mut numbers = self.kernel.release.split(|letter: char| !letter.is_ascii_digit());
         let mut number = || numbers.next()?.parse().ok();
         Some((number()?, number()?) < version)
+    }
+
+    /// The architecture has BPF trampolines to attach an LSM program with: arm64 since Linux 6.0, x86_64 as long as there
+    /// have been LSM programs. Not known of others, nor of the kernels of Red Hat, which take much from newer ones.
+    #[must_use]
+    pub fn has_trampolines(&self) -> Option<bool> {
+        match self.kernel.machine.as_str() {
+            "x86_64" => Some(true),
+            "aarch64" if self.kernel.release.contains(".el") => None,
+            "aarch64" => self.kernel_is_before((6, 0)).map(|before| !before),
+            _ => None,
+        }
     }
 
     /// The kernel says that BPF LSM is active (`Some`), where it says anything.
@@ -197,6 +221,7 @@ pub(crate) mod tests {
     /// The texts of a machine where all is well.
     pub fn raw() -> Raw {
         Raw {
+            schema: Schema,
             kernel: Kernel { release: "6.12.1".to_owned(), machine: "x86_64".to_owned() },
             boot_id: Ok("b0\n".to_owned()),
             cmdline: Ok("root=/dev/vda lsm=landlock,lockdown,bpf\n".to_owned()),
@@ -212,7 +237,8 @@ pub(crate) mod tests {
             btf: Ok(BtfNames { bytes: 5_000_000, bpf_lsm: 280, canary_hook: true }),
             kernel_config: Ok(ConfigText {
                 path: "/proc/config.gz".to_owned(),
-                text: "CONFIG_BPF_LSM=y\nCONFIG_LSM=\"landlock,lockdown,yama\"\n".to_owned(),
+                text: "CONFIG_BPF_LSM=y\nCONFIG_SECURITY_APPARMOR=y\nCONFIG_LSM=\"landlock,lockdown,yama\"\n"
+                    .to_owned(),
             }),
             unprivileged_bpf: Ok("2\n".to_owned()),
             sys_vendor: Ok("QEMU\n".to_owned()),

@@ -7,7 +7,7 @@ use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::node::Kernel;
 
 use super::kernel_config::{gunzip, relevant};
-use super::{BtfNames, ConfigText, Raw, Text, Unread, btf};
+use super::{BtfNames, ConfigText, Raw, Schema, Text, Unread, btf};
 use crate::sys;
 
 /// No text that is read here is longer; what is, is cut.
@@ -19,6 +19,7 @@ pub fn raw() -> Raw {
     let (release, machine) = sys::uname();
     let kernel_config = kernel_config(&release);
     Raw {
+        schema: Schema,
         kernel: Kernel { release, machine },
         boot_id: text("/proc/sys/kernel/random/boot_id"),
         cmdline: text("/proc/cmdline"),

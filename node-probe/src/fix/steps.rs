@@ -82,6 +82,14 @@ fn set(machine: Machine, parameter: &str, instead: Option<&str>) -> String {
             "systemd-boot: add {parameter} to the end of /etc/kernel/cmdline and run `kernel-install add-all`, or, where \
              the entries are written by hand, to the options line of /boot/loader/entries/*.conf; then reboot."
         ),
+        Machine::DebianGrub | Machine::Grubby | Machine::Grub => set_in_grub(machine, parameter, instead),
+        _ => format!("Add {parameter} to the kernel's command line in the boot loader's configuration, then reboot."),
+    }
+}
+
+fn set_in_grub(machine: Machine, parameter: &str, instead: Option<&str>) -> String {
+    let name = parameter.split('=').next().unwrap_or_default();
+    match machine {
         Machine::DebianGrub => format!(
             "GRUB: as root run `echo 'GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' > \
              /etc/default/grub.d/99-lsm.cfg`, then `update-grub`, then reboot. (The last {name}= on the command line counts.)"
@@ -90,12 +98,11 @@ fn set(machine: Machine, parameter: &str, instead: Option<&str>) -> String {
             let old = instead.map_or_else(String::new, |_| format!("--remove-args={name} "));
             format!("GRUB: as root run `grubby --update-kernel=ALL {old}--args='{parameter}'`, then reboot.")
         }
-        Machine::Grub => format!(
+        _ => format!(
             "GRUB: add {parameter} to the end of GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub (GRUB_CMDLINE_LINUX where \
              there is no such line), run `grub2-mkconfig -o /boot/grub2/grub.cfg` (`grub-mkconfig -o /boot/grub/grub.cfg` \
              where the folder is called so), then reboot."
         ),
-        _ => format!("Add {parameter} to the kernel's command line in the boot loader's configuration, then reboot."),
     }
 }
 
