@@ -120,11 +120,27 @@ fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         ));
     }
     let message = format!("{} not among the active LSMs {}", missing.join(", "), report.lsms.active.join(","));
-    Some(not_ready(
-        Reason::RequiredLsmInactive,
-        message,
-        format!("add {} to the node's lsm= boot parameter and reboot it", missing.join(",")),
-    ))
+    Some(not_ready(Reason::RequiredLsmInactive, message, boot_with(&missing, &report.lsms.active)))
+}
+
+/// Of these the first in the list is active and no other (LSM_FLAG_EXCLUSIVE), so adding one is not enough.
+const EXCLUSIVE: [&str; 3] = ["selinux", "apparmor", "smack"];
+
+/// The list in force and what is missing from it; the steps depend on the boot loader, which the node knows.
+fn boot_with(missing: &[&str], active: &[String]) -> String {
+    if missing.iter().any(|name| EXCLUSIVE.contains(name))
+        && active.iter().any(|name| EXCLUSIVE.contains(&name.as_str()))
+    {
+        return Reason::RequiredLsmInactive.way_out().to_owned();
+    }
+    // `capability` is always on and first.
+    let present = active.iter().map(String::as_str).filter(|name| *name != "capability");
+    let list: Vec<&str> = present.chain(missing.iter().copied()).collect();
+    format!(
+        "boot the node with lsm={}; `node-probe check --require-lsm {}` on it prints the steps",
+        list.join(","),
+        missing.join(" --require-lsm ")
+    )
 }
 
 fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
@@ -136,7 +152,8 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         Some(check) if check.outcome == Outcome::Fail => Some(not_ready(
             Reason::KernelReadsForbidden,
             format!("programs may not read kernel memory: {}", check.detail),
-            "boot the node without lockdown=confidentiality (lockdown=integrity is enough for most)",
+            // A probe of an earlier version gives none.
+            if check.fix.is_empty() { Reason::KernelReadsForbidden.way_out() } else { check.fix.as_str() },
         )),
         _ => Some(unknown(
             Reason::KernelReadsUnknown,
@@ -157,26 +174,20 @@ fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<Verd
             "",
         ));
     };
-    let lacking = |wanted: &[String], lacks: &dyn Fn(&String) -> bool| {
-        wanted.iter().filter(|hook| lacks(hook)).map(String::as_str).collect::<Vec<_>>().join(", ")
+    let missing = |wanted: &[String], has: &std::collections::BTreeSet<String>| {
+        wanted.iter().filter(|hook| !has.contains(*hook)).map(String::as_str).collect::<Vec<_>>().join(", ")
     };
-    let wanted = [require.hooks.as_slice(), require.sleepable_hooks.as_slice()].concat();
-    let takes_none = |hook: &String| !profile.hooks.contains(hook);
-    let findings = [
-        (
-            Reason::HookNotInKernel,
-            "has no hook",
-            lacking(&wanted, &|hook| takes_none(hook) && !profile.refused_hooks.contains(hook)),
-        ),
-        (Reason::HookNotAttachable, "takes no program on", lacking(&wanted, &takes_none)),
-        (
-            Reason::HookNotSleepable,
-            "takes no sleepable program on",
-            lacking(&require.sleepable_hooks, &|hook| !profile.sleepable_hooks.contains(hook)),
-        ),
-    ];
-    let (reason, what, hooks) = findings.into_iter().find(|(_, _, hooks)| !hooks.is_empty())?;
-    Some(not_ready(reason, format!("kernel {} {what} {hooks}", profile.kernel), reason.way_out()))
+    let plain = missing(&require.hooks, &profile.hooks);
+    if !plain.is_empty() {
+        let message = format!("kernel {} takes no program on {plain}", profile.kernel);
+        return Some(not_ready(Reason::HookNotAttachable, message, "use another hook or a kernel that has it"));
+    }
+    let sleepable = missing(&require.sleepable_hooks, &profile.sleepable_hooks);
+    if !sleepable.is_empty() {
+        let message = format!("kernel {} takes no sleepable program on {sleepable}", profile.kernel);
+        return Some(not_ready(Reason::HookNotSleepable, message, "use another hook or a kernel that has it"));
+    }
+    None
 }
 
 fn ready(report: &LsmNodeStatus) -> Verdict {

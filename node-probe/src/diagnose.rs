@@ -78,7 +78,7 @@ fn checks(evidence: Evidence, stopped: Option<&Stop>) -> Vec<Check> {
             Some(stop) => (stop.outcome, stop.reason.code().to_owned(), stop.detail.clone()),
             None => (Outcome::Unknown, String::new(), "not reached".to_owned()),
         };
-        Check { name: rung.as_str().to_owned(), outcome, reason, detail }
+        Check { name: rung.as_str().to_owned(), outcome, reason, detail, fix: String::new() }
     };
     Evidence::RUNGS.into_iter().map(check).collect()
 }

@@ -35,7 +35,7 @@ pub fn diagnose(facts: &Facts) -> Diagnosis {
             Some((at, reason, detail)) if *at == rung => (Outcome::Fail, reason.code().to_owned(), detail.clone()),
             _ => (Outcome::Unknown, String::new(), "only texts were looked at".to_owned()),
         };
-        Check { name: rung.as_str().to_owned(), outcome, reason, detail }
+        Check { name: rung.as_str().to_owned(), outcome, reason, detail, fix: String::new() }
     };
     let rungs = Evidence::RUNGS.into_iter().map(check).collect();
     Diagnosis { evidence: Evidence::None, reason, message, rungs }

@@ -78,6 +78,7 @@ impl Report {
         checks.extend(explaining);
         for check in &mut checks {
             check.detail = cut(&check.detail, DETAIL_MAX);
+            check.fix = cut(&check.fix, MESSAGE_MAX);
         }
         Self {
             schema: SCHEMA.to_owned(),

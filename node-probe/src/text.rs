@@ -59,22 +59,71 @@ fn line(check: &lsm_ready_crds::node::Check) -> String {
     format!("  {outcome:<4}  {:<18} {detail}", check.name)
 }
 
-/// The text's lines, indented and broken between words after about 110 characters.
+/// The text's lines, indented and broken between words after about 110 characters. What stands in backquotes is not
+/// broken, as people copy it.
 #[must_use]
 pub fn wrapped(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = "  ".to_owned();
-        for word in paragraph.split(' ') {
+        for word in words(paragraph) {
             if line.len() > 2 && line.chars().count() + word.chars().count() > 110 {
                 lines.push(std::mem::replace(&mut line, "  ".to_owned()));
             }
             if line.len() > 2 {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
         lines.push(line);
     }
     lines
+}
+
+/// The words of a line; what stands in backquotes is one of them.
+fn words(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut quoted = false;
+    for word in line.split(' ') {
+        match words.last_mut().filter(|_| quoted) {
+            Some(last) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            None => words.push(word.to_owned()),
+        }
+        quoted ^= word.matches('`').count() % 2 == 1;
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn commands_are_not_broken() {
+        let command = format!("`echo {}`", "a ".repeat(80));
+        let lines = wrapped(&format!("Run {command}, then reboot.\n[settings]"));
+        assert_eq!(
+            lines,
+            ["  Run".to_owned(), format!("  {command},"), "  then reboot.".to_owned(), "  [settings]".to_owned()]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost(text in "([a-z`]{1,9} ){0,60}") {
+            let again = wrapped(&text).iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+            prop_assert_eq!(again.trim(), text.trim());
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(bytes in any::<Vec<u8>>()) {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            prop_assert!(wrapped(&text).len() <= text.len());
+        }
+    }
 }

@@ -19,7 +19,7 @@ fn require(value: Value) -> Require {
 
 fn profile() -> LsmHookProfileSpec {
     serde_json::from_value(json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "task_alloc"],
-        "sleepableHooks": ["file_open"], "refusedHooks": ["getprocattr"]}))
+        "sleepableHooks": ["file_open"]}))
     .unwrap()
 }
 
@@ -58,10 +58,7 @@ fn table() {
         ("reads unknown", json!({"kernelReads": true}), json!({}), Unknown, "KernelReadsUnknown"),
         ("reads allowed", json!({"kernelReads": true}), readable, Ready, "CanaryDenied"),
         ("a hook", json!({"hooks": ["file_open"]}), json!({}), Ready, "CanaryDenied"),
-        ("no such hook", json!({"hooks": ["file_opn"]}), json!({}), NotReady, "HookNotInKernel"),
-        ("no such sleepable hook", json!({"sleepableHooks": ["file_opn"]}), json!({}), NotReady, "HookNotInKernel"),
-        ("a hook that refuses", json!({"hooks": ["getprocattr"]}), json!({}), NotReady, "HookNotAttachable"),
-        ("one for sleepers", json!({"sleepableHooks": ["getprocattr"]}), json!({}), NotReady, "HookNotAttachable"),
+        ("no such hook", json!({"hooks": ["file_opn"]}), json!({}), NotReady, "HookNotAttachable"),
         ("not sleepable", json!({"sleepableHooks": ["task_alloc"]}), json!({}), NotReady, "HookNotSleepable"),
         (
             "what is shown comes before what is unknown",
@@ -75,6 +72,28 @@ fn table() {
         let found = judge(&require(required), &report(&reported), Some(&profile()));
         assert_eq!(found, (state, reason.to_owned()), "{what}");
     }
+}
+
+/// The fix that the verdict gives.
+fn fix(require: &Require, reported: &Value) -> String {
+    let report = report(reported);
+    verdict(require, Facts { boot_id: BOOT, report: Some(&report), profile: None }).fix
+}
+
+#[test]
+fn fixes_are_the_nodes_own() {
+    let lsms = fix(&require(json!({"lsms": ["apparmor"]})), &json!({}));
+    assert!(lsms.starts_with("boot the node with lsm=lockdown,bpf,apparmor;"), "{lsms}");
+    let rival = fix(&require(json!({"lsms": ["apparmor"]})), &json!({"lsms": {"active": ["selinux", "bpf"]}}));
+    assert_eq!(rival, Reason::RequiredLsmInactive.way_out());
+    let check = |more: Value| {
+        let mut check = json!({"name": "KernelReads", "outcome": "Fail", "detail": "lockdown"});
+        check.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"checks": [check]})
+    };
+    let reads = require(json!({"kernelReads": true}));
+    assert_eq!(fix(&reads, &check(json!({"fix": "grubby"}))), "grubby");
+    assert_eq!(fix(&reads, &check(json!({}))), Reason::KernelReadsForbidden.way_out());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, Outcome};
 use crate::canary::Trial;
 use crate::diagnose::describe;
 use crate::facts::{Built, Facts, Securityfs};
+use crate::fix::fix;
 use crate::sys::Answer;
 
 /// Name of the check that says whether the LSMs of `--require-lsm` are active.
@@ -31,7 +32,7 @@ pub(crate) fn of(trial: &Trial, facts: &Facts) -> Vec<Check> {
 
 fn check(name: &str, outcome: Outcome, reason: Option<Reason>, detail: impl Into<String>) -> Check {
     let reason = reason.map_or_else(String::new, |reason| reason.code().to_owned());
-    Check { name: name.to_owned(), outcome, reason, detail: detail.into() }
+    Check { name: name.to_owned(), outcome, reason, detail: detail.into(), fix: String::new() }
 }
 
 fn active_lsms(facts: &Facts) -> Check {
@@ -196,7 +197,8 @@ fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
         Some(Ok(true)) => check(KERNEL_READS_CHECK, Outcome::Pass, None, format!("lockdown={lockdown}")),
         Some(Ok(false)) => {
             let detail = format!("the verifier refuses bpf_probe_read_kernel; lockdown={lockdown}");
-            check(KERNEL_READS_CHECK, Outcome::Fail, Some(Reason::KernelReadsForbidden), detail)
+            let reason = Reason::KernelReadsForbidden;
+            Check { fix: fix(reason, facts), ..check(KERNEL_READS_CHECK, Outcome::Fail, Some(reason), detail) }
         }
         Some(Err(failure)) => {
             check(KERNEL_READS_CHECK, Outcome::Unknown, Some(Reason::KernelReadsUnknown), describe(failure))

@@ -103,3 +103,12 @@ fn checks_say_what_the_texts_and_the_trial_showed() {
         assert_eq!(outcome(trial, &raw, name), (outcome_wanted, reason.to_owned()), "{name} {raw:?}");
     }
 }
+
+#[test]
+fn forbidden_reads_have_the_machines_own_fix() {
+    let facts = Facts::of(&Raw { cmdline: Ok("lockdown=confidentiality".to_owned()), ..raw() });
+    let report = report(Trial { kernel_reads: Some(Ok(false)), ..proved() }, &facts);
+    let check = report.checks.iter().find(|check| check.name == "KernelReads").unwrap();
+    assert!(check.fix.contains("update-grub"), "{}", check.fix);
+    assert_eq!(report.reason, "CanaryDenied");
+}
