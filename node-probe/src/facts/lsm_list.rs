@@ -87,6 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::facts::tests::bytes_with;
 
     fn fixed(list: &str) -> String {
         with_bpf(&parse(list)).join(",")
@@ -117,6 +118,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(text in bytes_with(&[",", "bpf", "bfp", "capability", "\n", "\0", " "])) {
+            let list = parse(&text);
+            prop_assert!(list.iter().all(|name| !name.is_empty() && !name.contains(',')));
+            prop_assert_eq!(with_bpf(&list).iter().filter(|name| *name == "bpf").count(), 1);
+        }
+
         #[test]
         fn any_list_is_fixed_once_and_in_order(list in proptest::collection::vec("[a-z,]{0,6}|bpf|bfp|capability|yama|\\PC{0,4}", 0..10)) {
             let list = parse(&list.join(","));

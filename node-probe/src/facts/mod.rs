@@ -246,6 +246,14 @@ pub(crate) mod tests {
         }
     }
 
+    /// Any bytes, as `read` makes a text of them, with these words among them.
+    pub fn bytes_with(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+        let piece =
+            prop_oneof![any::<Vec<u8>>(), prop::sample::select(words).prop_map(|word| word.as_bytes().to_vec())];
+        proptest::collection::vec(piece, 0..12)
+            .prop_map(|pieces| String::from_utf8_lossy(&pieces.concat()).into_owned())
+    }
+
     fn unread() -> Unread {
         Unread { missing: true, message: "/sys/kernel/security/lsm: no such file".to_owned() }
     }
@@ -305,12 +313,16 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(texts in proptest::collection::vec(".*", 12), ids in proptest::collection::vec(any::<u64>(), 0..80)) {
+        fn no_bytes_make_it_panic(
+            texts in proptest::collection::vec(bytes_with(&["bpf", ",", "lsm=", " - securityfs ", "\n", "[", "]"]), 14),
+            ids in proptest::collection::vec(any::<u64>(), 0..80),
+        ) {
             let text = |index: usize| Ok(texts[index].clone());
+            let kernel_config = Ok(ConfigText { path: texts[12].clone(), text: texts[13].clone() });
             let facts = Facts::of(&Raw {
                 boot_id: text(0), cmdline: text(1), lsm_ids: Ok(ids), lsm_file: text(2), lockdown: text(3),
                 mountinfo: text(4), status: text(5), user_namespace: text(6), os_release: text(7), limits: text(8),
-                unprivileged_bpf: text(9), sys_vendor: text(10), secure_boot: text(11),
+                unprivileged_bpf: text(9), sys_vendor: text(10), secure_boot: text(11), kernel_config,
                 ..raw()
             });
             prop_assert_eq!(facts.lists_bpf().is_some(), !facts.lsms.active.is_empty());

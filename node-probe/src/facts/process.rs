@@ -98,6 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::facts::tests::bytes_with;
 
     fn missing(bits: &str) -> Vec<&'static str> {
         Process::parse(&format!("Name:\tx\nCapEff:\t{bits}\nSeccomp:\t2\n"), "", "").missing_capabilities()
@@ -137,11 +138,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(
-            status in "(\\PC|\n|CapEff:|Seccomp:|[0-9a-f])*", limits in "(\\PC|\n|Max locked memory| |[0-9])*",
-            namespace in "\\PC*",
+        fn no_bytes_make_it_panic(
+            status in bytes_with(&["CapEff:", "Seccomp:", "\n", "\t", "0000", "ffffffffffffffff", "2"]),
+            limits in bytes_with(&["Max locked memory", " ", "65536", "unlimited", "\n"]),
+            namespace in bytes_with(&["user:[", "4026531837", "]"]),
         ) {
-            prop_assert!(Process::parse(&status, &limits, &namespace).missing_capabilities().len() <= 2);
+            let process = Process::parse(&status, &limits, &namespace);
+            prop_assert!(process.missing_capabilities().len() <= 2);
+            prop_assert!(process.fixed_memlock().is_none() || process.memlock.is_some());
         }
     }
 }
