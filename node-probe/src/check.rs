@@ -20,7 +20,7 @@ pub fn main(args: &CheckArgs) -> ExitCode {
         None => tried(args.deadline, None),
         Some(Ok(replayed)) => replayed,
         Some(Err(wrong)) => {
-            eprintln!("node-probe: {wrong}");
+            eprintln!("node-probe: {}", text::printable(&wrong.to_string()));
             return ExitCode::from(exit::USAGE);
         }
     };

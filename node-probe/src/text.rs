@@ -42,9 +42,15 @@ pub fn render(report: &Report, required: Evidence) -> String {
     lines.extend(report.checks.iter().map(line));
     lines.iter().fold(String::new(), |mut text, line| {
         // Writing to a String cannot fail.
-        writeln!(text, "{}", line.trim_end()).ok();
+        writeln!(text, "{}", printable(line.trim_end())).ok();
         text
     })
+}
+
+/// The text without control characters, which could move a terminal's cursor: recorded facts may be anybody's.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter }).collect()
 }
 
 /// One check. Its detail is left out where the message above says the same.
@@ -111,6 +117,11 @@ mod tests {
             lines,
             ["  Run".to_owned(), format!("  {command},"), "  then reboot.".to_owned(), "  [settings]".to_owned()]
         );
+    }
+
+    #[test]
+    fn a_terminal_is_not_spoken_to() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\tc"), "a\u{fffd}[2Jb\u{fffd}\tc");
     }
 
     proptest! {

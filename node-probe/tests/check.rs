@@ -127,7 +127,7 @@ fn recorded_facts_are_replayed_without_evidence() {
     };
     let mut facts: Value = serde_json::from_slice(&recorded.stdout).unwrap();
     facts["kernel"] = serde_json::json!({"release": "6.12.1", "machine": "x86_64"});
-    facts["btf"] = serde_json::json!({"Ok": {"bytes": 9, "bpf_lsm": 280, "canary_hook": true}});
+    facts["btf"] = serde_json::json!({"Ok": {"bytes": 9, "bpfLsm": 280, "canaryHook": true}});
     facts["lsmIds"] = serde_json::json!({"Ok": [100, 109]});
     let (code, found) = check(&facts, &[]);
     assert_eq!((code, found["evidence"].as_str(), found["reason"].as_str()), (2, Some("None"), Some("NotTried")));

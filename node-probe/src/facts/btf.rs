@@ -19,7 +19,7 @@ const MAGIC: u16 = 0xeb9f;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BtfNames {
     /// The length in bytes.
     pub bytes: u64,

@@ -19,6 +19,8 @@ pub struct Cmdline {
     pub boot_image: Option<String>,
     /// An `initrd=` with a backslash in it, as systemd-boot and other EFI stubs pass it.
     pub efi_initrd: bool,
+    /// The root is a deployment of OSTree (`ostree=`), whose parameters rpm-ostree edits.
+    pub ostree: bool,
     /// Who wrote it, where that shows.
     pub written_by: Option<Writer>,
 }
@@ -52,6 +54,7 @@ impl Cmdline {
                 Some(("lockdown", "confidentiality")) => cmdline.lockdown_confidentiality = true,
                 Some(("BOOT_IMAGE", image)) => cmdline.boot_image = Some(image.to_owned()),
                 Some(("initrd", path)) if path.contains('\\') => cmdline.efi_initrd = true,
+                Some(("ostree", _)) => cmdline.ostree = true,
                 Some((name, _)) if name.starts_with("vc_mem.") => cmdline.written_by = Some(Writer::RaspberryPi),
                 // What follows is for init, not for the kernel.
                 None if word == "--" => break,
@@ -111,6 +114,7 @@ mod tests {
         assert_eq!(Cmdline::parse("BOOT_IMAGE=/vmlinuz ro").boot_image.as_deref(), Some("/vmlinuz"));
         assert!(Cmdline::parse("initrd=\\EFI\\initrd.img ro").efi_initrd);
         assert!(!Cmdline::parse("initrd=/initrd.img ro").efi_initrd);
+        assert!(Cmdline::parse("BOOT_IMAGE=(hd0,gpt3)/ostree/x/vmlinuz ostree=/ostree/boot.1/x/0").ostree);
         for (text, writer) in [
             ("coherent_pool=1M vc_mem.mem_base=0x3ec00000 ro", Some(Writer::RaspberryPi)),
             ("reboot=k panic=1 pci=off ro", Some(Writer::MicroVm)),

@@ -28,7 +28,7 @@ pub enum Machine {
     },
     /// Flatcar Container Linux.
     Flatcar,
-    /// Fedora CoreOS and Red Hat Enterprise Linux CoreOS.
+    /// Fedora CoreOS, Red Hat Enterprise Linux CoreOS and other systems of rpm-ostree.
     CoreOs,
     /// SUSE's systems with a read-only root and transactional-update.
     Transactional,
@@ -97,7 +97,9 @@ fn sandbox(facts: &Facts) -> Option<Machine> {
 fn immutable(facts: &Facts) -> Option<Machine> {
     let os = &facts.os;
     let one_of = |ids: &[&str]| ids.contains(&os.id.as_str());
-    if one_of(&["rhcos", "fedora-coreos"]) || (one_of(&["fedora", "rhel", "scos"]) && os.variant_id == "coreos") {
+    if one_of(&["rhcos", "fedora-coreos"])
+        || (one_of(&["fedora", "rhel", "centos", "scos"]) && os.variant_id == "coreos")
+    {
         return Some(Machine::CoreOs);
     }
     if one_of(&["opensuse-microos", "sle-micro", "sl-micro", "suse-microos"]) {
@@ -109,6 +111,7 @@ fn immutable(facts: &Facts) -> Option<Machine> {
         "talos" => Some(Machine::Talos { grub: facts.cmdline.boot_image.is_some() }),
         "flatcar" => Some(Machine::Flatcar),
         "raspbian" => Some(Machine::RaspberryPi),
+        _ if facts.cmdline.ostree => Some(Machine::CoreOs),
         _ => (facts.cmdline.written_by == Some(Writer::RaspberryPi)).then_some(Machine::RaspberryPi),
     }
 }
@@ -143,13 +146,13 @@ impl Cloud {
     /// Recognises it by the kernel's flavour, the system, and the maker that the firmware names.
     #[must_use]
     pub fn of(facts: &Facts) -> Option<Self> {
-        let flavour = facts.kernel.release.rsplit('-').next().unwrap_or_default();
+        let flavour = |name: &str| facts.kernel.release.split('-').any(|part| part == name);
         let OsRelease { id, .. } = &facts.os;
-        if flavour == "aws" || id == "amzn" || facts.sys_vendor == "Amazon EC2" {
+        if flavour("aws") || id == "amzn" || facts.sys_vendor == "Amazon EC2" {
             Some(Self::Aws)
-        } else if flavour == "azure" || flavour == "azurelinux" || id == "azurelinux" {
+        } else if flavour("azure") || id == "azurelinux" {
             Some(Self::Azure)
-        } else if ["gke", "gcp"].contains(&flavour) || facts.sys_vendor == "Google" {
+        } else if flavour("gke") || flavour("gcp") || facts.sys_vendor == "Google" {
             Some(Self::Google)
         } else {
             None

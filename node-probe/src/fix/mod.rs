@@ -11,7 +11,7 @@ mod steps;
 
 use lsm_ready_crds::Reason;
 
-use crate::facts::{Built, Facts};
+use crate::facts::{Built, Facts, Securityfs};
 use machine::Machine;
 
 pub use lsm::required_lsms;
@@ -26,8 +26,29 @@ pub fn fix(reason: Reason, facts: &Facts) -> String {
         Reason::ListedButRefused | Reason::LsmProgramsRefused => on_a_sandbox(reason, facts),
         Reason::HookNotInBtf | Reason::ProgramTypeUnsupported => as_built(reason, "CONFIG_BPF_LSM", facts),
         Reason::BtfMissing => as_built(reason, "CONFIG_DEBUG_INFO_BTF", facts),
+        Reason::LsmListUnknown => readable_list(facts),
         other => other.way_out().to_owned(),
     }
+}
+
+/// By what is at `/sys/kernel/security`, since each needs another remedy.
+fn readable_list(facts: &Facts) -> String {
+    let remedy = match facts.securityfs {
+        Securityfs::Empty => {
+            "Mount it on the host (mount -t securityfs none /sys/kernel/security; systemd does so at boot) and start \
+             this container anew, if it is one."
+        }
+        Securityfs::FileMount => {
+            "Give the container the directory /sys/kernel/security, read-only, and not single files of it."
+        }
+        Securityfs::Missing => {
+            "Mount sysfs at /sys and securityfs at /sys/kernel/security (mount -t securityfs none /sys/kernel/security)."
+        }
+        Securityfs::Mounted | Securityfs::Unknown => return Reason::LsmListUnknown.way_out().to_owned(),
+    };
+    let mut place = facts.securityfs.describe().to_owned();
+    place[..1].make_ascii_uppercase();
+    format!("{place}. {remedy}")
 }
 
 /// A sandbox's kernel cannot be changed from inside, so that is said first.

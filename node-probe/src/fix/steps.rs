@@ -79,8 +79,8 @@ fn set(machine: Machine, parameter: &str, instead: Option<&str>) -> String {
              kernelCommandLine = {parameter}"
         ),
         Machine::SystemdBoot => format!(
-            "systemd-boot: add {parameter} to the end of /etc/kernel/cmdline and run `kernel-install add-all`, or, where \
-             the entries are written by hand, to the options line of /boot/loader/entries/*.conf; then reboot."
+            "systemd-boot: add {parameter} to the end of /etc/kernel/cmdline and run `kernel-install add-all` (before systemd \
+             255 `kernel-install add $(uname -r) /boot/vmlinuz-$(uname -r)`), or, where the entries are written by hand, to the options line of /boot/loader/entries/*.conf; then reboot."
         ),
         Machine::DebianGrub | Machine::Grubby | Machine::Grub => set_in_grub(machine, parameter, instead),
         _ => format!("Add {parameter} to the kernel's command line in the boot loader's configuration, then reboot."),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::facts::kernel_config::tests::config;
-use crate::facts::{Cmdline, OsRelease, lsm_list};
+use crate::facts::{Cmdline, OsRelease, Securityfs, lsm_list};
 
 fn facts(active: &str, cmdline: &str, os: &str) -> Facts {
     let mut facts = Facts { cmdline: Cmdline::parse(cmdline), os: OsRelease::parse(os), ..Facts::default() };
@@ -67,6 +67,7 @@ fn systems_have_their_own_ways() {
         ("ID=rhcos\nID_LIKE=\"rhel fedora\"", "", "rpm-ostree kargs --append='lsm=yama,bpf'"),
         ("ID=fedora\nVARIANT_ID=coreos", "lsm=yama", "--delete='lsm=yama' --append='lsm=yama,bpf'"),
         ("ID=rhel\nVARIANT_ID=coreos", "", "MachineConfig"),
+        ("ID=fedora\nVARIANT_ID=iot", "BOOT_IMAGE=/v ostree=/ostree/boot.1/x/0", "rpm-ostree kargs"),
         ("ID=fedora", "", "grubby --update-kernel=ALL --args='lsm=yama,bpf'"),
         ("ID=fedora", "lsm=yama", "grubby --update-kernel=ALL --remove-args=lsm --args='lsm=yama,bpf'"),
         ("ID=amzn\nID_LIKE=fedora", "BOOT_IMAGE=(hd0,gpt1)/boot/vmlinuz", "grubby"),
@@ -94,6 +95,7 @@ fn kernels_tell_where_they_run() {
         ("6.10.14-linuxkit", "Docker Desktop"),
         ("5.15.153.1-microsoft-standard-WSL2", ".wslconfig"),
         ("6.8.0-1021-aws", "launch template"),
+        ("5.15.0-1073-aws-fips", "launch template"),
         ("5.15.0-1073-azure", "AKS has no setting"),
         ("6.8.0-1020-gke", "GKE has no setting"),
         ("6.8.0-48-generic", "update-grub"),
@@ -149,6 +151,14 @@ fn lockdown_is_traced_to_who_set_it() {
     assert!(reads(&Facts { secure_boot: Some(true), ..locked("", "ID=debian") }).contains("started with Secure Boot"));
     let forced = config("CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY=y\n");
     assert!(reads(&Facts { kernel_config: forced, ..locked("", "ID=debian") }).contains("boot another kernel"));
+}
+
+#[test]
+fn a_list_that_cannot_be_read_is_traced_to_the_mount() {
+    let list = |securityfs| fix(Reason::LsmListUnknown, &Facts { securityfs, ..Facts::default() });
+    assert!(list(Securityfs::Empty).starts_with("/sys/kernel/security is empty"));
+    assert!(list(Securityfs::FileMount).contains("not single files"));
+    assert_eq!(list(Securityfs::Unknown), Reason::LsmListUnknown.way_out());
 }
 
 #[test]
