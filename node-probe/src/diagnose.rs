@@ -113,6 +113,10 @@ fn not_loaded(failure: &Failure, trial: &Trial, facts: &Facts) -> Stop {
         Some(libc::EPERM | libc::EACCES) if silent && failure.kind == FailureKind::Program => {
             refused(&detail, trial, facts)
         }
+        Some(libc::EPERM | libc::EACCES) if failure.kind == FailureKind::Map => {
+            let detail = format!("even a map was refused, so no program could be tried: {detail}");
+            Stop::untried(Reason::BpfRefused, detail)
+        }
         Some(libc::EAGAIN) => Stop::untried(Reason::LoadFailed, detail),
         Some(libc::EINVAL) if silent && failure.kind == FailureKind::Program => {
             Stop::failed(Reason::ProgramTypeUnsupported, format!("the kernel knows no programs of type LSM: {detail}"))

@@ -177,6 +177,13 @@ reasons! {
     out "Use a seccomp profile that allows bpf(2): RuntimeDefault does for a container with the capability BPF; under \
         systemd, take bpf off SystemCallFilter=."
 
+    /// The kernel refuses to this process even the maps that every BPF program needs, so nothing could be tried.
+    BpfRefused [Probe: Unknown]
+    told "BPF_MAP_CREATE ended with EPERM or EACCES though the capabilities are held, no seccomp filter answers and memory \
+        may be locked; where maps are taken and LSM programs are not it is `ListedButRefused` or `LsmProgramsRefused`."
+    out "Look for what confines this process: an SELinux domain without bpf, such as container_t (ausearch -m avc; the \
+        probe's DaemonSet runs as spc_t), or a sandbox that offers no BPF. Run the probe outside of it."
+
     /// Something answers the canary's prctl before anything is loaded, so nothing could be tried.
     CallIntercepted [Probe: Unknown]
     told "The call was made before anything was attached, and the answer was not the kernel's EINVAL, so no answer \

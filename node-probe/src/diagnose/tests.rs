@@ -135,7 +135,9 @@ fn refused_programs() {
         (BtfUnreadable, libc::ENFILE, "", &listed, Reason::TooManyFiles, Outcome::Unknown),
         (Map, libc::ENOSPC, "", &listed, Reason::NoSpace, Outcome::Unknown),
         (Program, libc::ENOSPC, "", &listed, Reason::NoSpace, Outcome::Unknown),
-        (Map, libc::EPERM, "", &listed, Reason::LoadFailed, Outcome::Fail),
+        (Map, libc::EPERM, "", &listed, Reason::BpfRefused, Outcome::Unknown),
+        (Map, libc::EACCES, "", &unlisted, Reason::BpfRefused, Outcome::Unknown),
+        (Map, libc::EINVAL, "", &listed, Reason::LoadFailed, Outcome::Fail),
         (HookNotInBtf, 0, "", &listed, Reason::HookNotInBtf, Outcome::Fail),
         (BtfInvalid, 0, "", &listed, Reason::LoadFailed, Outcome::Fail),
         (Other, 0, "", &listed, Reason::LoadFailed, Outcome::Fail),
@@ -175,10 +177,10 @@ fn memory_that_may_be_locked_is_told_from_a_refusal() {
     }));
     for (trial, facts, reason) in [
         (map(), machine("5.10.205-eks", few, "65536"), Reason::MemlockTooLow),
-        (map(), machine("5.10.205-eks", few, "unlimited"), Reason::LoadFailed),
-        (map(), machine("5.10.205-eks", all, "65536"), Reason::LoadFailed),
-        (map(), machine("5.11.0", few, "65536"), Reason::LoadFailed),
-        (map(), machine("unknown", few, "65536"), Reason::LoadFailed),
+        (map(), machine("5.10.205-eks", few, "unlimited"), Reason::BpfRefused),
+        (map(), machine("5.10.205-eks", all, "65536"), Reason::BpfRefused),
+        (map(), machine("5.11.0", few, "65536"), Reason::BpfRefused),
+        (map(), machine("unknown", few, "65536"), Reason::BpfRefused),
         (program(), machine("5.10.205-eks", few, "65536"), Reason::ListedButRefused),
         (Trial { plain_load: plain_too, ..program() }, machine("5.10.0", few, "65536"), Reason::MemlockTooLow),
     ] {
