@@ -55,7 +55,7 @@ bench: images cluster-tool ## Latencies, writes at rest, memory, and what a chec
 	@ARCHIVES=$(ARCHIVES) e2e/bench.sh
 
 ##@ Build
-.PHONY: prerequisites build static images crds
+.PHONY: prerequisites build static images crds docs
 prerequisites: ## Debian or Ubuntu packages that are missing (says so first)
 	@e2e/prerequisites.sh
 
@@ -71,6 +71,9 @@ images: static ## OCI archives in target/images; ENGINE=docker|podman|buildah bu
 
 crds: ## config/crd/bases from the types in crds/
 	cargo run -q -p lsm-ready-crds --bin crdgen -- config/crd/bases
+
+docs: ## docs/reasons.md from the table of reasons in crds/
+	cargo run -q -p lsm-ready-crds --bin docgen -- docs
 
 ##@ A cluster on this machine
 .PHONY: cluster-up cluster-down api-up api-down cluster-tool
