@@ -13,5 +13,6 @@ pub mod image;
 pub mod paths;
 pub mod pki;
 pub mod process;
+pub mod request;
 pub mod vm;
 pub mod wait;

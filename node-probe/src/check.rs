@@ -1,4 +1,4 @@
-//! `node-probe check`: one check of this machine.
+//! `node-probe check`: one check of this machine, or of recorded facts; and `node-probe facts`, which records them.
 //!
 //! In: the arguments and the machine. Out: the report on standard output and the exit code.
 
@@ -9,29 +9,61 @@ use std::time::{Duration, Instant};
 use lsm_ready_crds::Evidence;
 
 use crate::cli::{CheckArgs, Output};
-use crate::facts::{Facts, OsRelease, read};
-use crate::hooks::required::Hooks;
+use crate::facts::{Facts, OsRelease, read, record};
+use crate::hooks::{Absence, required::Hooks};
 use crate::report::{Holds, Report};
-use crate::{canary, exit, hooks, text};
+use crate::{canary, exit, hooks, replay, text};
 
 /// Checks once, prints, and says by the exit code whether the requirement holds.
 #[must_use]
 pub fn main(args: &CheckArgs) -> ExitCode {
-    let mut report = check(args.deadline, None);
-    if !(args.hooks.is_empty() && args.sleepable_hooks.is_empty()) {
-        report.hooks = Some(Hooks::of(&args.hooks, &args.sleepable_hooks, &hooks::run(args.deadline)));
-    }
+    let (mut report, facts) = match args.from.as_deref().map(replayed) {
+        None => tried(args.deadline, None),
+        Some(Ok(replayed)) => replayed,
+        Some(Err(wrong)) => {
+            eprintln!("node-probe: {}", text::printable(&wrong.to_string()));
+            return ExitCode::from(exit::USAGE);
+        }
+    };
     let required = Evidence::from(args.require);
+    report.require_lsms(&args.require_lsm, required, &facts);
+    if let Some(hooks) = required_hooks(args) {
+        report.require_hooks(hooks, required, &facts);
+    }
     if let Err(error) = print(&report, args.output, required) {
         eprintln!("node-probe: cannot write the report: {error}");
         return ExitCode::from(exit::UNTRIED);
     }
-    let hooks = report.hooks.as_ref().map_or(Holds::Yes, Hooks::holds);
-    ExitCode::from(match report.holds(required).and(hooks) {
+    ExitCode::from(match report.holds(required) {
         Holds::Yes => exit::HOLDS,
         Holds::No => exit::FAILS,
         Holds::Untried => exit::UNTRIED,
     })
+}
+
+/// Makes the hook trial where hooks are required; recorded texts do not say which hooks take a program.
+fn required_hooks(args: &CheckArgs) -> Option<Hooks> {
+    if args.hooks.is_empty() && args.sleepable_hooks.is_empty() {
+        return None;
+    }
+    let trial = match args.from {
+        None => hooks::run(args.deadline),
+        Some(_) => Err(Absence("only recorded texts were looked at".to_owned())),
+    };
+    Some(Hooks::of(&args.hooks, &args.sleepable_hooks, &trial))
+}
+
+/// Prints this machine's facts as `check --from` reads them.
+#[must_use]
+pub fn facts() -> ExitCode {
+    let written = serde_json::to_string_pretty(&read::raw())
+        .map_err(io::Error::other)
+        .and_then(|json| writeln!(io::stdout().lock(), "{json}"));
+    if let Err(error) = written {
+        eprintln!("node-probe: cannot write the facts: {error}");
+        return ExitCode::from(exit::UNTRIED);
+    }
+    ExitCode::SUCCESS
 }
 
 /// Reads the facts, lets the canary climb in a child process, and puts the report together.
@@ -40,13 +72,27 @@ pub fn main(args: &CheckArgs) -> ExitCode {
 /// as in the probe's own image.
 #[must_use]
 pub fn check(deadline: Duration, os: Option<&OsRelease>) -> Report {
+    tried(deadline, os).0
+}
+
+fn tried(deadline: Duration, os: Option<&OsRelease>) -> (Report, Facts) {
     let started = Instant::now();
     let mut facts = Facts::of(&read::raw());
     if let Some(os) = os.filter(|_| facts.os == OsRelease::default()) {
         facts.os = os.clone();
     }
     let observed = canary::watch::run(deadline);
-    Report::of(&observed, &facts, u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    (Report::of(&observed, &facts, milliseconds(started)), facts)
+}
+
+fn replayed(path: &str) -> Result<(Report, Facts), record::Wrong> {
+    let started = Instant::now();
+    let facts = Facts::of(&record::load(path)?);
+    Ok((replay::report(&facts, milliseconds(started)), facts))
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn print(report: &Report, output: Output, required: Evidence) -> io::Result<()> {

@@ -17,5 +17,6 @@ pub mod trial;
 pub mod watch;
 
 pub use crate::child::End;
+pub use climb::CANARY_OPTION;
 pub use trial::{Failure, FailureKind, Step, Trial};
 pub use watch::Observed;

@@ -71,6 +71,15 @@ impl Hooks {
         }
     }
 
+    /// The gravest reason for which they do not hold, with a sentence.
+    #[must_use]
+    pub fn failing(&self) -> Option<(Reason, String)> {
+        let worst = self.required.iter().filter(|required| required.outcome != Outcome::Pass);
+        let worst = worst.min_by_key(|required| required.outcome == Outcome::Unknown)?;
+        let sentence = if worst.detail.is_empty() { &self.absence } else { &worst.detail };
+        Some((Reason::from_code(&worst.reason)?, sentence.clone()))
+    }
+
     /// The part of the text that is about hooks.
     #[must_use]
     pub fn render(&self) -> String {
@@ -146,6 +155,8 @@ mod tests {
             assert_eq!(hooks.holds(), holds, "{hooks:?}");
             let found: Vec<&str> = hooks.required.iter().map(|required| required.reason.as_str()).collect();
             assert_eq!(found, reasons, "{hooks:?}");
+            let failing = hooks.failing().map(|(reason, _)| reason.code());
+            assert_eq!(failing, reasons.iter().copied().find(|reason| !reason.is_empty()), "{hooks:?}");
             assert_eq!((hooks.attachable, hooks.sleepable, hooks.refused), (Some(2), Some(1), Some(1)));
         }
     }
@@ -154,7 +165,7 @@ mod tests {
     fn without_a_trial_nothing_is_known() {
         let hooks = judged(&["file_open"], &[], &Err(Absence("no memory".into())));
         assert_eq!(hooks.holds(), Holds::Untried);
-        assert_eq!(hooks.required[0].reason, "HookProfileMissing");
+        assert_eq!(hooks.failing(), Some((Reason::HookProfileMissing, "no memory".to_owned())));
         assert_eq!(serde_json::to_value(&hooks).unwrap()["attachable"], serde_json::Value::Null);
         assert!(hooks.render().contains("NOT KNOWN\n  no memory\n"), "{}", hooks.render());
     }
