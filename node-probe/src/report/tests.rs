@@ -1,10 +1,13 @@
 //! Tables of what is required and what the report says then.
 
+use lsm_ready_crds::profile::LsmHookProfileSpec;
+
 use super::*;
 use crate::canary::{End, Trial};
 use crate::diagnose::tests::proved;
 use crate::facts::tests::raw;
 use crate::facts::{BtfNames, Raw, Unread};
+use crate::hooks::Absence;
 use crate::sys::Answer;
 
 fn unread(message: &str) -> Unread {
@@ -51,6 +54,27 @@ fn further_lsms_are_judged_by_the_list() {
         let (found, report) = requiring(trial, facts, lsms);
         assert_eq!((found, report.reason.as_str()), (holds, reason), "{lsms:?}: {}", report.message);
         assert_eq!(report.checks.iter().any(|check| check.name == REQUIRED_LSMS), !lsms.is_empty());
+    }
+}
+
+#[test]
+fn a_required_hook_is_told_where_nothing_before_it_fails() {
+    let listed = Facts::of(&raw());
+    let untried = || Trial { finished: true, ..Trial::default() };
+    let takes_file_open = || Ok(LsmHookProfileSpec { hooks: ["file_open".to_owned()].into(), ..Default::default() });
+    let no_trial = || Err(Absence("no memory".to_owned()));
+    for (trial, facts, hook, hooks, holds, reason) in [
+        (proved(), &listed, "file_open", takes_file_open(), Holds::Yes, "CanaryDenied"),
+        (proved(), &listed, "file_opn", takes_file_open(), Holds::No, "HookNotInKernel"),
+        (proved(), &listed, "file_open", no_trial(), Holds::Untried, "HookProfileMissing"),
+        (silent(), &unlisted(), "file_opn", takes_file_open(), Holds::No, "BpfNotInLsmList"),
+        (untried(), &listed, "file_opn", takes_file_open(), Holds::No, "HookNotInKernel"),
+        (untried(), &listed, "file_open", no_trial(), Holds::Untried, "CanaryCrashed"),
+    ] {
+        let mut report = report(trial, facts);
+        report.require_hooks(Hooks::of(&[hook.to_owned()], &[], &hooks), Evidence::Denied, facts);
+        let found = (report.holds(Evidence::Denied), report.reason.as_str());
+        assert_eq!(found, (holds, reason), "{hook}: {}", report.message);
     }
 }
 
