@@ -3,7 +3,7 @@
 #
 # In:  a series ("6.12": the newest packaged patch level of it) or "newest" (the newest the distribution packages
 #      at all, backports included). apt's own package lists and mirror are used.
-# Out: target/e2e/kernels/SERIES/{vmlinuz,release,modules/lib/modules/RELEASE/…}; each directory's path is printed.
+# Out: target/e2e/kernels/SERIES/{vmlinuz,config,release,modules/lib/modules/RELEASE/…}; each directory's path is printed.
 # Nothing is installed into the system. A series that is there already costs nothing; delete its directory to get a newer one.
 set -eu
 
@@ -49,19 +49,21 @@ find_image() {
     return 1
 }
 
-# unpack SERIES PACKAGE [APT OPTIONS]. Ubuntu keeps the modules in a package of their own, newer Debian the kernel too.
+# unpack SERIES PACKAGE [APT OPTIONS]. Ubuntu keeps modules and configuration in a package of their own, newer Debian has
+# one for each of its parts.
 unpack() {
     series=$1 package=$2; shift 2
     release=${package#linux-image-}
     work=$out/.$series.partial
     rm -rf "$work"; mkdir -p "$work/debs" "$work/root" "$work/modules/lib"
     say "$series: downloading $package"
-    parts=$(apt-cache "$@" depends "$package" | grep -oE "linux-(binary|modules)-$(escape "$release")\$" | sort -u || true)
+    parts=$(apt-cache "$@" depends "$package" | grep -oE "linux-(base|binary|modules)-$(escape "$release")\$" | sort -u || true)
     # shellcheck disable=SC2086 # package names, one word each
     (cd "$work/debs" && apt-get -q "$@" download "$package" $parts >/dev/null 2>"$work/apt.log") ||
         die "apt-get download $package $parts failed: $(cat "$work/apt.log")"
     for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
     mv "$(find "$work/root" -name "vmlinuz*" -type f | head -n 1)" "$work/vmlinuz"
+    mv "$(find "$work/root" \( -path '*/boot/config-*' -o -path "*/modules/$release/config" \) -type f | head -n 1)" "$work/config"
     mv "$(find "$work/root" -type d -path '*/lib/modules' | head -n 1)" "$work/modules/lib/modules"
     depmod=$(PATH=$PATH:/sbin:/usr/sbin command -v depmod || true)
     if [ -n "$depmod" ]; then "$depmod" -b "$work/modules" "$release"; else say "no depmod (package kmod): no modules.dep"; fi
@@ -72,7 +74,7 @@ unpack() {
 
 get() {
     series=$1
-    [ -e "$out/$series/release" ] && return 0
+    [ -e "$out/$series/release" ] && [ -e "$out/$series/config" ] && return 0
     require_lists
     if [ "$series" = newest ] && options=$(backports_options); then
         # shellcheck disable=SC2086 # one word a line, none with a blank in it
