@@ -17,7 +17,7 @@ demo: images cluster-tool ## Three-node cluster that finds out which nodes can d
 	e2e/demo.sh
 
 ##@ Test
-.PHONY: test test-unit test-fake-api test-api test-kernel test-cluster e2e lint bench
+.PHONY: test test-unit test-fake-api test-api test-kernel test-kernels test-cluster e2e lint bench
 test: ## All tiers; SKIP="kernel cluster" leaves some out and says so
 	@e2e/test.sh
 
@@ -36,8 +36,8 @@ test-api: prerequisites e2e/cluster ## CEL, admission, RBAC and field ownership 
 	cargo test -q -p e2e --test api_server
 	cargo test -q -p lsm-ready-operator --test '*_api'
 
-test-kernel: prerequisites static ## The probe on stock kernels in virtual machines
-	cargo test -q -p e2e --test kernels
+test-kernels test-kernel: prerequisites static ## node-probe's verdict against the truth on stock kernels, in virtual machines
+	cargo run -q -p e2e --bin kernels
 
 test-cluster: images cluster-tool ## The scenarios on the whole cluster
 	$(CLUSTER) run --nodes "$(NODES)" -- cargo test -q -p e2e --test cluster

@@ -74,7 +74,9 @@ fn boot_parameter(facts: &Facts) -> String {
             list.join(",")
         );
     }
-    let Some(list) = present.or(Some(&facts.lsms.active)).filter(|list| !list.is_empty()) else {
+    let active = Some(&facts.lsms.active).filter(|list| !list.is_empty());
+    // An empty list on the command line is a list too, and the one to add to.
+    let Some(list) = present.or(active) else {
         return "Boot with bpf among the LSMs: add lsm=LIST,bpf to the kernel's command line, where LIST is what \
                 `cat /sys/kernel/security/lsm` prints on the host (after mount -t securityfs none /sys/kernel/security, \
                 if it is empty), and reboot."
@@ -161,6 +163,8 @@ mod tests {
         assert!(fix.starts_with("Boot with lsm=landlock,bpf,yama in place of lsm=landlock,bfp,yama. GRUB:"), "{fix}");
         let fix = text("capability,landlock,yama", "quiet", "ID=x\nID_LIKE=\"rhel fedora\"");
         assert!(fix.starts_with("Boot with lsm=landlock,yama,bpf. GRUB: grubby"), "{fix}");
+        let fix = text("capability,lockdown,ima", "lsm=", "");
+        assert!(fix.starts_with("Boot with lsm=bpf in place of lsm=. "), "{fix}");
     }
 
     #[test]
