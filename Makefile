@@ -8,6 +8,7 @@ TARGET  := $(shell uname -m)-unknown-linux-gnu
 STATIC  := target/$(TARGET)/release
 IMAGES  := target/images
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+ARCH    := amd64
 NODES   ?= host vm:lsm vm:nolsm
 CLUSTER := target/debug/cluster
 
@@ -36,8 +37,8 @@ test-api: prerequisites e2e/cluster ## CEL, admission, RBAC and field ownership 
 	cargo test -q -p e2e --test api_server
 	cargo test -q -p lsm-ready-operator --test '*_api'
 
-test-kernels test-kernel: prerequisites static ## node-probe's verdict against the truth on stock kernels, in virtual machines
-	cargo run -q -p e2e --bin kernels
+test-kernels test-kernel: prerequisites $(if $(filter arm64,$(ARCH)),static-arm64,static) ## Verdicts against the truth on stock kernels in virtual machines (ARCH=arm64)
+	cargo run -q -p e2e --bin kernels -- --arch $(ARCH)
 
 test-cluster: images cluster-tool ## The scenarios on the whole cluster
 	$(CLUSTER) run --nodes "$(NODES)" -- cargo test -q -p e2e --test cluster
@@ -59,6 +60,10 @@ build: prerequisites ## Everything, for development
 static: prerequisites ## Static release binaries for the images: operator, node-probe, agent
 	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build -q --release --target $(TARGET) -p lsm-ready-operator -p node-probe
 	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build -q --release --target $(TARGET) -p e2e --no-default-features --bin agent
+
+.PHONY: static-arm64
+static-arm64: prerequisites
+	@e2e/arm64.sh
 
 images: static ## OCI archives in target/images; ENGINE=docker|podman|buildah builds them with that instead
 	e2e/images.sh

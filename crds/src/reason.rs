@@ -61,7 +61,7 @@ reasons! {
     HookNotInBtf,
     /// The kernel does not know BPF programs of type LSM.
     ProgramTypeUnsupported,
-    /// The program loads but the architecture has no BPF trampolines to attach it with (arm64 before Linux 6.0).
+    /// The program loads but the architecture has no BPF trampolines to attach it with (arm64 before Linux 6.4).
     TrampolineUnsupported,
     /// The kernel did not take the canary, for another reason than the ones above.
     LoadFailed,

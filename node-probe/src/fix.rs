@@ -48,8 +48,10 @@ fn elsewhere(reason: Reason) -> &'static str {
             "Boot a kernel of at least Linux 5.7 built with CONFIG_BPF_LSM=y and CONFIG_DEBUG_INFO_BTF=y (check: grep \
              CONFIG_BPF_LSM /boot/config-$(uname -r)). No boot parameter can add it."
         }
+        // arm64 has the trampolines since 6.0, and what attaches them to a kernel built with ftrace, as all are, since 6.4
+        // (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS).
         Reason::TrampolineUnsupported => {
-            "Boot a kernel with BPF trampolines for this architecture: on arm64 at least Linux 6.0, on x86_64 any built \
+            "Boot a kernel with BPF trampolines for this architecture: on arm64 at least Linux 6.4, on x86_64 any built \
              with CONFIG_BPF_JIT=y."
         }
         Reason::LoadFailed | Reason::AttachFailed | Reason::FiredNotDenied => {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use e2e::kernels::{self, Comparison, Options, table};
+use e2e::kernels::{self, Arch, Comparison, Options, table};
 use e2e::paths;
 
 /// Compares what `node-probe check` says on stock kernels with the truth.
@@ -18,6 +18,9 @@ struct Cli {
     /// Series of kernels (e2e/kernels.sh says which there are).
     #[arg(default_values = ["6.1", "6.12", "newest"])]
     series: Vec<String>,
+    /// The guests' architecture.
+    #[arg(long, value_enum, default_value = "amd64")]
+    arch: Arch,
     /// How many machines run at a time; as many as there are processors, if not said.
     #[arg(long)]
     jobs: Option<usize>,
@@ -27,7 +30,7 @@ struct Cli {
     /// What these moments are drawn with, to repeat a run; the clock, if not said.
     #[arg(long)]
     seed: Option<u64>,
-    /// Where the comparison is written as JSON; target/kernels.json, if not said.
+    /// Where the comparison is written as JSON; target/kernels.json (target/kernels-arm64.json), if not said.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -35,6 +38,7 @@ struct Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let options = Options {
+        arch: cli.arch,
         series: cli.series,
         jobs: cli.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into)).max(1),
         kills: cli.kills,
@@ -47,7 +51,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let output = cli.output.unwrap_or_else(|| paths::state().with_file_name("kernels.json"));
+    let name = if cli.arch == Arch::Amd64 { "kernels.json" } else { "kernels-arm64.json" };
+    let output = cli.output.unwrap_or_else(|| paths::state().with_file_name(name));
     if let Err(error) = write(&output, &comparison) {
         eprintln!("kernels: cannot write {}: {error}", output.display());
         return ExitCode::FAILURE;

@@ -60,17 +60,23 @@ pub struct Expected {
 const PROFILE: &str = "seccomp profile that allows bpf(2)";
 const CAPABILITIES: &str = "capabilities BPF and PERFMON";
 const OPTIONS: &str = "Find what answers prctl(2)";
+const TRAMPOLINES: &str = "on arm64 at least Linux 6.4";
 const BTF: &str = "CONFIG_DEBUG_INFO_BTF=y";
 
 /// What has to be said of a case with that truth.
 #[must_use]
 pub fn expect(kernel: &Kernel, boot: &Boot, place: Place, truth: &Truth) -> Expected {
-    if let Some(hindrance) = place.hindrance() {
+    // The canary calls prctl(2) once it is attached.
+    let comes_first = |hindrance: &Hindrance| *hindrance != Hindrance::Prctl || truth.attached;
+    if let Some(hindrance) = place.hindrance().filter(comes_first) {
         return untried(hindrance);
     }
     let not_ready = |evidence, reason, fix| Expected { answer: Answer::NotReady, evidence, reason, fix };
     if place == Place::BtfMissing {
         return not_ready("None", "BtfMissing", Fix::Says(BTF));
+    }
+    if truth.loaded && !truth.attached {
+        return not_ready("Loaded", "TrampolineUnsupported", Fix::Says(TRAMPOLINES));
     }
     if truth.denied {
         return Expected { answer: Answer::Ready, evidence: "Denied", reason: "CanaryDenied", fix: Fix::Nothing };
@@ -104,11 +110,11 @@ fn boot_fix(boot: &Boot) -> String {
 }
 
 /// What the boot parameters promise about the truth: BPF LSM is active where the list that counts names it, and of use
-/// where there is BTF.
+/// where there are BTF and trampolines.
 #[must_use]
 pub fn promised(kernel: &Kernel, boot: &Boot, place: Place) -> bool {
     let list = boot.lsm_parameter().unwrap_or_else(|| kernel.default_lsms());
-    list.split(',').any(|name| name == "bpf") && place != Place::BtfMissing
+    list.split(',').any(|name| name == "bpf") && place != Place::BtfMissing && kernel.has_trampolines()
 }
 
 #[cfg(test)]
@@ -119,7 +125,8 @@ mod tests {
     const WITHOUT: Boot = Boot { parameters: "lsm=yama,bfp", places: &Place::ALL };
 
     fn reason(release: &str, place: Place, denied: bool) -> (Answer, &'static str) {
-        let expected = expect(&kernel(release), &WITHOUT, place, &Truth { denied, ..Truth::default() });
+        let truth = Truth { loaded: true, attached: true, denied, ..Truth::default() };
+        let expected = expect(&kernel(release), &WITHOUT, place, &truth);
         (expected.answer, expected.reason)
     }
 
@@ -137,6 +144,16 @@ mod tests {
         assert_eq!(reason("6.1.0", Place::SecurityfsEmpty, false), (Answer::NotReady, "NeverFired"));
         assert_eq!(reason("6.12.0", Place::SecurityfsEmpty, false), (Answer::NotReady, "BpfNotInLsmList"));
         assert_eq!(reason("6.1.0", Place::SecurityfsEmpty, true), (Answer::Ready, "CanaryDenied"));
+    }
+
+    #[test]
+    fn what_cannot_be_attached_wants_another_kernel() {
+        let truth = Truth { loaded: true, ..Truth::default() };
+        for place in [Place::Host, Place::SeccompPrctl] {
+            let expected = expect(&kernel("6.1.0"), &WITHOUT, place, &truth);
+            assert_eq!((expected.evidence, expected.reason), ("Loaded", "TrampolineUnsupported"));
+        }
+        assert_eq!(expect(&kernel("6.1.0"), &WITHOUT, Place::Nobody, &truth).reason, "MissingCapability");
     }
 
     #[test]

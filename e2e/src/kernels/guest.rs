@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::{Boot, Error, Kernel, Place};
+use super::{Arch, Boot, Error, Kernel, Place};
 use crate::vm::{self, How, Machine, Securityfs};
 use crate::{command, paths};
 
@@ -124,16 +124,14 @@ impl Guest {
     ///
     /// # Errors
     /// Where there is no compiler or no node-probe.
-    pub fn build() -> Result<Self, Error> {
+    pub fn build(arch: Arch) -> Result<Self, Error> {
         let folder = TempDir::with_prefix("kernels-").map_err(Error::Folder)?;
         let sources = paths::sources().join("tests/kernels");
-        let mut files = vec![
-            (node_probe()?, "/bin/node-probe".to_owned()),
-            (sources.join("measure.sh"), "/bin/measure.sh".to_owned()),
-        ];
+        let mut files = arch.files()?;
+        files.push((sources.join("measure.sh"), "/bin/measure.sh".to_owned()));
         for name in ["truth", "confine", "kill_while_attached", "kill_at_random"] {
             let program = folder.path().join(name);
-            compile(&sources.join(format!("{name}.c")), &program)?;
+            compile(arch.cc(), &sources.join(format!("{name}.c")), &program)?;
             files.push((program, format!("/bin/{name}")));
         }
         Ok(Self { files, _folder: folder })
@@ -185,14 +183,8 @@ impl Guest {
     }
 }
 
-fn node_probe() -> Result<PathBuf, Error> {
-    let built = paths::workspace().join("target/x86_64-unknown-linux-gnu/release/node-probe");
-    let path = std::env::var_os("NODE_PROBE").map_or(built, PathBuf::from);
-    if path.is_file() { Ok(path) } else { Err(Error::NoProbe(path)) }
-}
-
-fn compile(source: &Path, program: &Path) -> Result<(), Error> {
-    let mut cc = Command::new("cc");
+fn compile(cc: &str, source: &Path, program: &Path) -> Result<(), Error> {
+    let mut cc = Command::new(cc);
     cc.args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(program).arg(source);
     command::run(&mut cc)?;
     Ok(())

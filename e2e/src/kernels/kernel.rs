@@ -4,12 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::Error;
+use super::{Arch, Error};
 use crate::{command, paths};
 
 /// A kernel to boot.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Kernel {
+    /// What it was built for.
+    pub arch: Arch,
     /// Where it was unpacked.
     pub folder: PathBuf,
     /// `uname -r`.
@@ -18,17 +20,18 @@ pub struct Kernel {
     pub config: String,
 }
 
-/// The newest kernel of that series, fetched if it is not there.
+/// The newest kernel of that series for that architecture, fetched if it is not there.
 ///
 /// # Errors
 /// Where it cannot be had.
-pub fn fetch(series: &str) -> Result<Kernel, Error> {
-    let folder = PathBuf::from(command::run(Command::new(paths::sources().join("kernels.sh")).arg(series))?);
+pub fn fetch(arch: Arch, series: &str) -> Result<Kernel, Error> {
+    let mut script = Command::new(paths::sources().join("kernels.sh"));
+    let folder = PathBuf::from(command::run(script.arg(series).env("KERNEL_ARCH", arch.name()))?);
     let read = |name: &str| {
         let path = folder.join(name);
         fs::read_to_string(&path).map_err(|source| Error::Read { path, source })
     };
-    Ok(Kernel { release: read("release")?.trim().to_owned(), config: read("config")?, folder })
+    Ok(Kernel { arch, release: read("release")?.trim().to_owned(), config: read("config")?, folder })
 }
 
 impl Kernel {
@@ -42,8 +45,18 @@ impl Kernel {
     /// It has `lsm_list_modules(2)`, as from Linux 6.8.
     #[must_use]
     pub fn lists_lsms_by_call(&self) -> bool {
-        let mut numbers = self.release.split(['.', '-', '+']).map_while(|number| number.parse::<u32>().ok());
-        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 8)
+        self.version() >= (6, 8)
+    }
+
+    /// BPF programs can be attached to its functions: on arm64 as from Linux 6.4, where ftrace got direct calls.
+    #[must_use]
+    pub fn has_trampolines(&self) -> bool {
+        self.arch == Arch::Amd64 || self.version() >= (6, 4)
+    }
+
+    fn version(&self) -> (u32, u32) {
+        let mut numbers = self.release.split(['.', '-', '+']).map_while(|number| number.parse().ok());
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
     }
 }
 
@@ -53,6 +66,7 @@ pub(super) mod tests {
 
     pub fn kernel(release: &str) -> Kernel {
         Kernel {
+            arch: Arch::Amd64,
             folder: PathBuf::new(),
             release: release.to_owned(),
             config: "# CONFIG_X is not set\nCONFIG_LSM=\"landlock,yama,bpf\"\n".to_owned(),
@@ -66,6 +80,9 @@ pub(super) mod tests {
         {
             assert_eq!(kernel(release).lists_lsms_by_call(), by_call, "{release}");
         }
+        assert!(kernel("6.1.0").has_trampolines());
+        assert!(!Kernel { arch: Arch::Arm64, ..kernel("6.1.0") }.has_trampolines());
+        assert!(Kernel { arch: Arch::Arm64, ..kernel("6.12.0") }.has_trampolines());
         assert_eq!(kernel("6.1").default_lsms(), "landlock,yama,bpf");
     }
 }

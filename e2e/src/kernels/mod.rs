@@ -20,6 +20,7 @@
 //!
 //! Three common ways to answer the question are asked in the same places: see [`judge::Ways`].
 
+pub mod arch;
 pub mod boot;
 pub mod expect;
 pub mod guest;
@@ -37,6 +38,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+pub use arch::Arch;
 pub use boot::Boot;
 pub use place::Place;
 
@@ -60,7 +62,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// There is no node-probe to try.
-    #[error("there is no static node-probe at {}: build it with `make static`, or set NODE_PROBE", _0.display())]
+    #[error("there is no static node-probe at {}: `make static` or e2e/arm64.sh builds it; or set NODE_PROBE", _0.display())]
     NoProbe(PathBuf),
     /// A folder for the compiled programs cannot be made.
     #[error("cannot make a folder: {0}")]
@@ -70,6 +72,8 @@ pub enum Error {
 /// What to compare.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The guests' architecture.
+    pub arch: Arch,
     /// Series of kernels, as `e2e/kernels.sh` takes them.
     pub series: Vec<String>,
     /// How many machines run at a time; each has one processor.
@@ -130,8 +134,9 @@ enum Done {
 /// Where there is nothing to boot or to try. Whatever goes wrong in a machine is in the comparison.
 pub fn compare(options: &Options) -> Result<Comparison, Error> {
     let begun = Instant::now();
-    let guest = Guest::build()?;
-    let kernels = options.series.iter().map(|series| kernel::fetch(series)).collect::<Result<Vec<_>, _>>()?;
+    let guest = Guest::build(options.arch)?;
+    let fetched = options.series.iter().map(|series| kernel::fetch(options.arch, series));
+    let kernels = fetched.collect::<Result<Vec<_>, _>>()?;
     let jobs = kernels.iter().flat_map(|kernel| {
         let boots = boot::BOOTS.iter().map(move |boot| Job::Compare(kernel, boot));
         boots.chain([Job::Kill(kernel)])
