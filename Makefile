@@ -11,11 +11,13 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 ARCH    := amd64
 NODES   ?= host vm:lsm vm:nolsm
 CLUSTER := target/debug/cluster
+ARCHIVES := $(IMAGES)/operator.tar,$(IMAGES)/node-probe.tar,$(IMAGES)/tetragon.tar
+SCENARIOS := cargo test -q -p e2e --test cluster -- --test-threads=1
 
 ##@ See it
 .PHONY: demo
 demo: images cluster-tool ## Three-node cluster that finds out which nodes can deny through LSM BPF (KEEP=1 leaves it up)
-	e2e/demo.sh
+	@ARCHIVES=$(ARCHIVES) e2e/demo.sh
 
 ##@ Test
 .PHONY: test test-unit test-fake-api test-api test-kernel test-kernels test-cluster e2e lint bench
@@ -26,9 +28,10 @@ test-lint lint: prerequisites ## Formatting and clippy, with warnings as errors
 	cargo fmt --all --check
 	cargo clippy -q --workspace --all-targets -- -D warnings
 
-test-unit: prerequisites ## Tables and properties of every plan, verdict and parser
+test-unit: prerequisites ## Tables and properties of every plan, verdict and parser; the programs as they are called
 	cargo test -q --workspace --lib --bins -- --skip scenarios::
-	cargo test -q -p lsm-ready-crds --test '*'
+	cargo test -q -p lsm-ready-crds -p node-probe --test '*'
+	cargo test -q -p lsm-ready-operator --test docs --test tetragon_plan
 
 test-fake-api: prerequisites ## Controllers against a played API server, request by request
 	cargo test -q --workspace --lib -- scenarios::
@@ -41,16 +44,19 @@ test-kernels test-kernel: prerequisites $(if $(filter arm64,$(ARCH)),static-arm6
 	cargo run -q -p e2e --bin kernels -- --arch $(ARCH)
 
 test-cluster: images cluster-tool ## The scenarios on the whole cluster
-	$(CLUSTER) run --nodes "$(NODES)" -- cargo test -q -p e2e --test cluster
+	cargo test -q -p e2e --test cluster --no-run
+	$(CLUSTER) run --nodes "host vm:lsm vm:nolsm" --images $(ARCHIVES) -- $(SCENARIOS)
 
 e2e: ## The scenarios; KUBECONFIG=… runs them on that cluster instead of on one of our own
-	@if [ -n "$${KUBECONFIG:-}" ]; then cargo test -q -p e2e --test cluster; else $(MAKE) --no-print-directory test-cluster; fi
+	@if [ -n "$${KUBECONFIG:-}" ]; then e2e/cluster/build.sh >/dev/null && $(SCENARIOS); else $(MAKE) --no-print-directory test-cluster; fi
 
-bench: images cluster-tool ## Latencies, writes at rest and memory, measured on the cluster
-	e2e/bench.sh
+bench: images cluster-tool ## Latencies, writes at rest, memory, and what a check costs: target/bench/*.json
+	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p node-probe --example bare
+	@e2e/bench-check.sh
+	@ARCHIVES=$(ARCHIVES) e2e/bench.sh
 
 ##@ Build
-.PHONY: prerequisites build static images crds
+.PHONY: prerequisites build static images crds docs
 prerequisites: ## Debian or Ubuntu packages that are missing (says so first)
 	@e2e/prerequisites.sh
 
@@ -58,27 +64,30 @@ build: prerequisites ## Everything, for development
 	cargo build --workspace
 
 static: prerequisites ## Static release binaries for the images: operator, node-probe, agent
-	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build -q --release --target $(TARGET) -p lsm-ready-operator -p node-probe
-	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build -q --release --target $(TARGET) -p e2e --no-default-features --bin agent
+	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p lsm-ready-operator -p node-probe
+	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p e2e --no-default-features --bin agent
 
 .PHONY: static-arm64
 static-arm64: prerequisites
 	@e2e/arm64.sh
 
 images: static ## OCI archives in target/images; ENGINE=docker|podman|buildah builds them with that instead
-	e2e/images.sh
+	@e2e/images.sh
 
 crds: ## config/crd/bases from the types in crds/
 	cargo run -q -p lsm-ready-crds --bin crdgen -- config/crd/bases
 
+docs: ## docs/reasons.md from the table of reasons in crds/
+	cargo run -q -p lsm-ready-crds --bin docgen -- docs
+
 ##@ A cluster on this machine
 .PHONY: cluster-up cluster-down api-up api-down cluster-tool
 cluster-tool: prerequisites e2e/cluster
-	@cargo build -q -p e2e --bins
+	@cargo build -p e2e --bins
 
 .PHONY: e2e/cluster
 e2e/cluster: prerequisites
-	@e2e/cluster/build.sh
+	@e2e/cluster/build.sh >/dev/null
 
 cluster-up: cluster-tool ## A real cluster in a network namespace (NODES="host vm:lsm vm:nolsm")
 	$(CLUSTER) up --nodes "$(NODES)"

@@ -1,22 +1,29 @@
 #!/bin/bash
 # The demonstration: a real three-node cluster finds out which of its nodes can deny through LSM BPF.
-# KEEP=1 leaves the cluster up. Expects target/images and target/debug/cluster (`make demo` sees to it).
+# KEEP=1 leaves the cluster up. Expects ARCHIVES and target/debug/cluster (`make demo` sees to both).
 set -eu
 cd "$(dirname "$0")/.."
 cluster=target/debug/cluster
-images=target/images/operator.tar,target/images/node-probe.tar,target/images/tetragon.tar
 prefix=lsmready.node-restriction.kubernetes.io
-lsm_with_bpf=landlock,lockdown,yama,bpf
 
 bold=$([ -t 1 ] && printf '\033[1m' || true) plain=$([ -t 1 ] && printf '\033[0m' || true)
 step() { printf '\n%s== %s%s  [%ds]\n' "$bold" "$*" "$plain" $SECONDS; }
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$@"; }
 quiet() { "$cluster" exec -- kubectl "$@" >/dev/null; }
 kubectl() { "$cluster" exec -- kubectl "$@"; }
 # Prints a command as one would type it, and its output.
 show() {
-    printf '%s$ %s%s\n' "$bold" "$*" "$plain"
+    local word line=
+    for word; do
+        case $word in *[\ \{]*) line+=" '$word'" ;; *) line+=" $word" ;; esac
+    done
+    printf '%s$%s%s\n' "$bold" "$line" "$plain"
     "$cluster" exec -- "$@"
+}
+
+# The agent's pod on a node.
+agent_on() {
+    kubectl -n kube-system get pods -l app.kubernetes.io/name=tetragon --field-selector "spec.nodeName=$1" -o name
 }
 
 finish() {
@@ -34,12 +41,16 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 step "A cluster of three nodes: this machine's kernel, a VM with bpf in lsm=, a VM without"
-$cluster up --nodes "host vm:lsm vm:nolsm" --images $images
+$cluster up --nodes "host vm:lsm vm:nolsm" --images "$ARCHIVES" >/dev/null
 
 step "Install lsm-ready: kubectl apply -k config/default"
 quiet apply -k config/default
 quiet -n lsm-ready-system rollout status deployment/lsm-ready-operator daemonset/lsm-ready-probe --timeout=120s
-quiet wait --for=jsonpath='{.status.evidence}' lsmnode/host lsmnode/vm-lsm lsmnode/vm-nolsm --timeout=60s
+for node in host vm-lsm vm-nolsm; do
+    # Waiting for a field of what is not there yet would be an error.
+    quiet wait --for=create lsmnode/$node --timeout=60s
+    quiet wait --for=jsonpath='{.status.evidence}' lsmnode/$node --timeout=60s
+done
 say "Each node's probe loaded, attached and fired a program that denies one call of its own:"
 show kubectl get lsmnodes
 show kubectl get nodes -L $prefix/bpf
@@ -48,19 +59,21 @@ step "Tetragon, as release 1.3 deploys it: privileged, and without securityfs"
 quiet apply -f e2e/demo/tetragon.yaml
 quiet -n kube-system rollout status daemonset/tetragon --timeout=120s
 say "Its agents read the list of LSMs, do not find it, and will refuse every LSM policy, on ready nodes too:"
-show kubectl -n kube-system logs daemonset/tetragon
+show kubectl -n kube-system logs "$(agent_on vm-lsm)"
 before=$(kubectl -n kube-system get daemonset tetragon -o yaml)
 
 step "Apply an LsmPolicy"
 say "$(sed 1d e2e/demo/policy.yaml)"
 quiet apply -f e2e/demo/policy.yaml
-quiet wait --for=condition=Ready lsmpolicy/enforce --timeout=120s
-show kubectl get lsmpolicies
-say "What changed at Tetragon's DaemonSet:"
+quiet wait --for=jsonpath='{.metadata.labels.lsmready\.io/securityfs}'=mounted -n kube-system daemonset/tetragon --timeout=60s
+say "What has changed at Tetragon's DaemonSet:"
 diff <(grep -v -e resourceVersion -e generation <<<"$before" | sed '/^status:/,$d') \
     <(kubectl -n kube-system get daemonset tetragon -o yaml | grep -v -e resourceVersion -e generation | sed '/^status:/,$d') || true
-say "It rolled out, and the agents see the list now:"
-show kubectl -n kube-system logs daemonset/tetragon
+say "It rolls out by its own update strategy, and the agents see the list now:"
+show kubectl -n kube-system rollout status daemonset/tetragon --timeout=120s
+show kubectl -n kube-system logs "$(agent_on vm-lsm)"
+quiet wait --for=condition=Ready lsmpolicy/enforce --timeout=60s
+show kubectl get lsmpolicies
 show kubectl get lsmpolicy enforce -o 'jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}'
 
 step "A pod that selects ready nodes lands on the one that is"
@@ -70,12 +83,18 @@ show kubectl get pod guarded -o wide
 
 step "The other two: why, and what to change"
 show kubectl get lsmpolicy enforce -o 'jsonpath={range .status.reasons[*]}{.reason} on {.sample}{"\n"}  {.fix}{"\n"}{end}'
-say "The kernel of host lists bpf, as its text sources say, and refuses LSM programs all the same:"
+say "The kernel of host lists bpf, which is all that an agent looks at, and refuses LSM programs all the same:"
+show kubectl -n kube-system logs "$(agent_on host)"
 show kubectl get lsmnode host -o 'jsonpath={.status.lsms.active}{"\n"}{.status.reason}: {.status.message}{"\n"}'
 
-step "Do what it says: reboot vm-nolsm with lsm=$lsm_with_bpf"
-$cluster reboot vm-nolsm --lsm $lsm_with_bpf
+say "Kubernetes' own view of a node says the same:"
+show kubectl get node vm-nolsm -o 'jsonpath={.spec.taints[*].key}{"\n"}{.status.conditions[?(@.type=="LsmBpfReady")].reason}{"\n"}'
+
+lsm=$(kubectl get lsmnode vm-nolsm -o 'jsonpath={.status.fix}' | sed -n 's/^Boot with lsm=\([^ ]*\).*/\1/p')
+step "Do what it says: reboot vm-nolsm with lsm=$lsm"
+$cluster reboot vm-nolsm --lsm "$lsm" >/dev/null
 quiet wait --for=jsonpath="{.metadata.labels.${prefix//./\\.}/policy\.enforce}"=ready node/vm-nolsm --timeout=120s
+quiet wait --for=jsonpath='{.status.nodes.ready}'=2 lsmpolicy/enforce --timeout=60s
 show kubectl get nodes -L $prefix/bpf -L $prefix/policy.enforce
 show kubectl get lsmpolicies
 

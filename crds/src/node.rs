@@ -132,6 +132,10 @@ pub struct Check {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 2048))]
     pub detail: String,
+    /// What to change on this very node so that it passes, where a policy can ask for that by itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 4096))]
+    pub fix: String,
 }
 
 /// How a check ended.

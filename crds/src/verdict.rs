@@ -120,11 +120,27 @@ fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         ));
     }
     let message = format!("{} not among the active LSMs {}", missing.join(", "), report.lsms.active.join(","));
-    Some(not_ready(
-        Reason::RequiredLsmInactive,
-        message,
-        format!("add {} to the node's lsm= boot parameter and reboot it", missing.join(",")),
-    ))
+    Some(not_ready(Reason::RequiredLsmInactive, message, boot_with(&missing, &report.lsms.active)))
+}
+
+/// Of these the first in the list is active and no other (LSM_FLAG_EXCLUSIVE), so adding one is not enough.
+const EXCLUSIVE: [&str; 3] = ["selinux", "apparmor", "smack"];
+
+/// The list in force and what is missing from it; the steps depend on the boot loader, which the node knows.
+fn boot_with(missing: &[&str], active: &[String]) -> String {
+    if missing.iter().any(|name| EXCLUSIVE.contains(name))
+        && active.iter().any(|name| EXCLUSIVE.contains(&name.as_str()))
+    {
+        return Reason::RequiredLsmInactive.way_out().to_owned();
+    }
+    // `capability` is always on and first.
+    let present = active.iter().map(String::as_str).filter(|name| *name != "capability");
+    let list: Vec<&str> = present.chain(missing.iter().copied()).collect();
+    format!(
+        "boot the node with lsm={}; `node-probe check --require-lsm {}` on it prints the steps",
+        list.join(","),
+        missing.join(" --require-lsm ")
+    )
 }
 
 fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
@@ -136,7 +152,8 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         Some(check) if check.outcome == Outcome::Fail => Some(not_ready(
             Reason::KernelReadsForbidden,
             format!("programs may not read kernel memory: {}", check.detail),
-            "boot the node without lockdown=confidentiality (lockdown=integrity is enough for most)",
+            // A probe of an earlier version gives none.
+            if check.fix.is_empty() { Reason::KernelReadsForbidden.way_out() } else { check.fix.as_str() },
         )),
         _ => Some(unknown(
             Reason::KernelReadsUnknown,

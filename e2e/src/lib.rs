@@ -14,5 +14,6 @@ pub mod kernels;
 pub mod paths;
 pub mod pki;
 pub mod process;
+pub mod request;
 pub mod vm;
 pub mod wait;

@@ -1,4 +1,4 @@
-//! `node-probe check`: one check of this machine.
+//! `node-probe check`: one check of this machine, or of recorded facts; and `node-probe facts`, which records them.
 //!
 //! In: the arguments and the machine. Out: the report on standard output and the exit code.
 
@@ -9,15 +9,23 @@ use std::time::{Duration, Instant};
 use lsm_ready_crds::Evidence;
 
 use crate::cli::{CheckArgs, Output};
-use crate::facts::{Facts, OsRelease, read};
+use crate::facts::{Facts, OsRelease, read, record};
 use crate::report::{Holds, Report};
-use crate::{canary, exit, text};
+use crate::{canary, exit, replay, text};
 
 /// Checks once, prints, and says by the exit code whether the requirement holds.
 #[must_use]
 pub fn main(args: &CheckArgs) -> ExitCode {
-    let report = check(args.deadline, None);
+    let (mut report, facts) = match args.from.as_deref().map(replayed) {
+        None => tried(args.deadline, None),
+        Some(Ok(replayed)) => replayed,
+        Some(Err(wrong)) => {
+            eprintln!("node-probe: {}", text::printable(&wrong.to_string()));
+            return ExitCode::from(exit::USAGE);
+        }
+    };
     let required = Evidence::from(args.require);
+    report.require_lsms(&args.require_lsm, required, &facts);
     if let Err(error) = print(&report, args.output, required) {
         eprintln!("node-probe: cannot write the report: {error}");
         return ExitCode::from(exit::UNTRIED);
@@ -29,19 +37,46 @@ pub fn main(args: &CheckArgs) -> ExitCode {
     })
 }
 
+/// Prints this machine's facts as `check --from` reads them.
+#[must_use]
+pub fn facts() -> ExitCode {
+    let written = serde_json::to_string_pretty(&read::raw())
+        .map_err(io::Error::other)
+        .and_then(|json| writeln!(io::stdout().lock(), "{json}"));
+    if let Err(error) = written {
+        eprintln!("node-probe: cannot write the facts: {error}");
+        return ExitCode::from(exit::UNTRIED);
+    }
+    ExitCode::SUCCESS
+}
+
 /// Reads the facts, lets the canary climb in a child process, and puts the report together.
 ///
 /// `os` is what somebody else knows about the operating system; it counts where there is no os-release file,
 /// as in the probe's own image.
 #[must_use]
 pub fn check(deadline: Duration, os: Option<&OsRelease>) -> Report {
+    tried(deadline, os).0
+}
+
+fn tried(deadline: Duration, os: Option<&OsRelease>) -> (Report, Facts) {
     let started = Instant::now();
     let mut facts = Facts::of(&read::raw());
     if let Some(os) = os.filter(|_| facts.os == OsRelease::default()) {
         facts.os = os.clone();
     }
     let observed = canary::watch::run(deadline);
-    Report::of(&observed, &facts, u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    (Report::of(&observed, &facts, milliseconds(started)), facts)
+}
+
+fn replayed(path: &str) -> Result<(Report, Facts), record::Wrong> {
+    let started = Instant::now();
+    let facts = Facts::of(&record::load(path)?);
+    Ok((replay::report(&facts, milliseconds(started)), facts))
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn print(report: &Report, output: Output, required: Evidence) -> io::Result<()> {

@@ -21,6 +21,13 @@ pub enum Command {
     ///
     /// Exit code: 0 the requirement holds, 1 it does not, 2 it could not be tried, 64 wrong use.
     Check(CheckArgs),
+    /// Say what a reason means, how it is told from its neighbours, and the way out; without a code list them all.
+    Explain {
+        /// The code, as it stands in a report or a condition.
+        code: Option<String>,
+    },
+    /// Print what this machine says about itself, as JSON that `check --from` reads elsewhere.
+    Facts,
     /// Check this node again and again, and write what is found to its LsmNode.
     Agent(AgentArgs),
     /// The canary's own process.
@@ -41,6 +48,12 @@ pub struct CheckArgs {
     /// The evidence that has to be reached: loaded, attached, fired or denied.
     #[arg(long, value_name = "EVIDENCE", default_value = "denied")]
     pub require: RequiredEvidence,
+    /// A further LSM that has to be active; may be given more than once.
+    #[arg(long, value_name = "LSM", value_parser = lsm_name)]
+    pub require_lsm: Vec<String>,
+    /// Look at the facts in this file, recorded by `node-probe facts`, and try nothing on this machine.
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<String>,
     /// How long the canary may take before it is killed (for instance 30s, 500ms, 1m).
     #[arg(long, value_parser = duration, default_value = "30s")]
     pub deadline: Duration,
@@ -84,6 +97,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// The name of an LSM, as `lsm=` has it.
+fn lsm_name(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    if !text.is_empty() && text.len() <= 64 && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{text:?} is no LSM's name: write one as the kernel does, for instance apparmor (more: repeat the option)"
+    ))
+}
+
 /// A whole number with a unit: ms, s, m or h.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration: write a number and ms, s, m or h, for instance 30s");
@@ -112,6 +136,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn names_of_lsms_are_plain() {
+        assert_eq!(lsm_name("apparmor"), Ok("apparmor".to_owned()));
+        for wrong in ["", "apparmor,bpf", "AppArmor", "a b"] {
+            assert!(lsm_name(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn checks(evidence: Evidence, stopped: Option<&Stop>) -> Vec<Check> {
             Some(stop) => (stop.outcome, stop.reason.code().to_owned(), stop.detail.clone()),
             None => (Outcome::Unknown, String::new(), "not reached".to_owned()),
         };
-        Check { name: rung.as_str().to_owned(), outcome, reason, detail }
+        Check { name: rung.as_str().to_owned(), outcome, reason, detail, fix: String::new() }
     };
     Evidence::RUNGS.into_iter().map(check).collect()
 }
@@ -94,8 +94,8 @@ fn loaded(Observed { trial, end }: &Observed, facts: &Facts) -> Option<Stop> {
 
 fn not_loaded(failure: &Failure, trial: &Trial, facts: &Facts) -> Stop {
     let detail = describe(failure);
-    if failure.errno == Some(libc::ENOMEM) {
-        return Stop::untried(Reason::NoMemory, detail);
+    if let Some(stop) = shortage(failure) {
+        return stop;
     }
     match failure.kind {
         FailureKind::BtfUnreadable => return btf_unreadable(&detail, facts),
@@ -105,7 +105,7 @@ fn not_loaded(failure: &Failure, trial: &Trial, facts: &Facts) -> Stop {
         }
         _ => {}
     }
-    if let Some(stop) = not_let(failure, trial, facts) {
+    if let Some(stop) = not_let(failure, trial, facts).or_else(|| memlock_used_up(failure, trial, facts)) {
         return stop;
     }
     let silent = failure.verifier_log.is_empty();
@@ -113,12 +113,48 @@ fn not_loaded(failure: &Failure, trial: &Trial, facts: &Facts) -> Stop {
         Some(libc::EPERM | libc::EACCES) if silent && failure.kind == FailureKind::Program => {
             refused(&detail, trial, facts)
         }
-        Some(libc::EAGAIN | libc::EMFILE | libc::ENFILE) => Stop::untried(Reason::LoadFailed, detail),
+        Some(libc::EPERM | libc::EACCES) if failure.kind == FailureKind::Map => {
+            let detail = format!("even a map was refused, so no program could be tried: {detail}");
+            Stop::untried(Reason::BpfRefused, detail)
+        }
+        Some(libc::EAGAIN) => Stop::untried(Reason::LoadFailed, detail),
         Some(libc::EINVAL) if silent && failure.kind == FailureKind::Program => {
             Stop::failed(Reason::ProgramTypeUnsupported, format!("the kernel knows no programs of type LSM: {detail}"))
         }
         _ => Stop::failed(Reason::LoadFailed, detail),
     }
+}
+
+/// Something ran out, which says nothing about LSM programs.
+fn shortage(failure: &Failure) -> Option<Stop> {
+    let reason = match failure.errno? {
+        libc::ENOMEM => Reason::NoMemory,
+        libc::ENOSPC => Reason::NoSpace,
+        libc::EMFILE | libc::ENFILE => Reason::TooManyFiles,
+        _ => return None,
+    };
+    Some(Stop::untried(reason, describe(failure)))
+}
+
+/// Before Linux 5.11 the kernel charges maps and programs to RLIMIT_MEMLOCK and answers EPERM when it is used up
+/// (`bpf_charge_memlock` in kernel/bpf/syscall.c). aya raises the limit where it may and tries again, so what is seen
+/// here is a limit that it could not raise. Where another program was taken it is not memory that is short.
+fn memlock_used_up(failure: &Failure, trial: &Trial, facts: &Facts) -> Option<Stop> {
+    let charged = matches!(failure.kind, FailureKind::Map | FailureKind::Program) && failure.verifier_log.is_empty();
+    if !charged || failure.errno != Some(libc::EPERM) || facts.kernel_is_before((5, 11)) != Some(true) {
+        return None;
+    }
+    if failure.kind == FailureKind::Program && trial.plain_load == Some(Ok(())) {
+        return None;
+    }
+    let bytes = facts.process.fixed_memlock()?;
+    let detail = format!(
+        "this process may lock {bytes} bytes of memory (RLIMIT_MEMLOCK), which kernel {} charges BPF to, and cannot raise \
+         that: {}",
+        facts.kernel.release,
+        describe(failure)
+    );
+    Some(Stop::untried(Reason::MemlockTooLow, detail))
 }
 
 fn btf_unreadable(detail: &str, facts: &Facts) -> Stop {
@@ -185,12 +221,14 @@ fn attached(Observed { trial, end }: &Observed, _: &Facts) -> Option<Stop> {
         Some(Err(failure)) => failure,
         None => return Some(broken_off(end, "attaching the program")),
     };
+    if let Some(stop) = shortage(failure) {
+        return Some(stop);
+    }
     let detail = describe(failure);
     Some(match failure.errno {
         Some(ENOTSUPP | libc::EOPNOTSUPP) => {
             Stop::failed(Reason::TrampolineUnsupported, format!("no BPF trampolines on this kernel: {detail}"))
         }
-        Some(libc::ENOMEM) => Stop::untried(Reason::NoMemory, detail),
         _ => Stop::failed(Reason::AttachFailed, detail),
     })
 }
@@ -316,4 +354,4 @@ fn tail(text: &str, most: usize) -> &str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,8 @@
 //! The node probe: finds out, by doing it, whether the kernel of this node can deny something through LSM BPF.
 //!
 //! In: the machine it runs on. Out: a report, as text or JSON on standard output (`check`) or as this node's LsmNode
-//! in the cluster (`agent`).
+//! in the cluster (`agent`). `facts` records what the machine says about itself, `check --from` replays such a record,
+//! and `explain` says what a reason means.
 //!
 //! `canary` makes the proof in a child process, `facts` reads what the machine says about itself, `diagnose` and `fix`
 //! say what both mean (pure functions), `report` and `text` are the forms of the result, and `agent` repeats it all on
@@ -12,8 +13,10 @@ pub mod canary;
 pub mod check;
 pub mod cli;
 pub mod diagnose;
+pub mod explain;
 pub mod facts;
 pub mod fix;
+pub mod replay;
 pub mod report;
 pub mod sys;
 pub mod text;
@@ -40,6 +43,8 @@ pub fn run(cli: cli::Cli) -> ExitCode {
     match cli.command {
         Command::Check(args) => check::main(&args),
         Command::Agent(args) => agent::main(&args),
+        Command::Explain { code } => explain::main(code.as_deref()),
+        Command::Facts => check::facts(),
         Command::CanaryChild { parent } => match canary::watch::child(parent) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -3,15 +3,20 @@
 //! In: the diagnosis, the facts, the canary's trial and the time it took. Out: [`Report`], which serialises as the JSON
 //! of `node-probe check` and becomes the status of an `LsmNode`.
 
-use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, Kernel, LsmNodeStatus, Lsms, Outcome};
+use lsm_ready_crds::node::{Check, Kernel, LsmNodeStatus, Lsms, Outcome};
 use lsm_ready_crds::{Evidence, Reason};
 use serde::{Deserialize, Serialize};
 
-use crate::canary::{Observed, Trial};
-use crate::diagnose::{describe, diagnose};
-use crate::facts::{Facts, Securityfs};
-use crate::fix::fix;
-use crate::sys::Answer;
+use crate::canary::Observed;
+use crate::diagnose::{Diagnosis, diagnose};
+use crate::facts::Facts;
+use crate::fix::{fix, required_lsms};
+
+pub(crate) mod checks;
+#[cfg(test)]
+mod tests;
+
+use checks::REQUIRED_LSMS;
 
 /// Version of the JSON form. It changes when a field changes its meaning or goes; new fields may come without.
 pub const SCHEMA: &str = "lsmready.io/check/v1";
@@ -51,11 +56,11 @@ pub struct Report {
 /// How the report answers a requirement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Holds {
-    /// The evidence reaches it.
+    /// All of it was shown to hold.
     Yes,
-    /// It was tried and does not.
+    /// Some of it was shown not to.
     No,
-    /// The first rung that is missing could not be tried.
+    /// Some of it could not be tried.
     Untried,
 }
 
@@ -63,11 +68,17 @@ impl Report {
     /// Puts it together.
     #[must_use]
     pub fn of(observed: &Observed, facts: &Facts, duration_ms: u64) -> Self {
-        let diagnosis = diagnose(observed, facts);
+        Self::from_diagnosis(diagnose(observed, facts), checks::of(&observed.trial, facts), facts, duration_ms)
+    }
+
+    /// The same from a diagnosis that was made otherwise.
+    #[must_use]
+    pub fn from_diagnosis(diagnosis: Diagnosis, explaining: Vec<Check>, facts: &Facts, duration_ms: u64) -> Self {
         let mut checks = diagnosis.rungs;
-        checks.extend(fact_checks(&observed.trial, facts));
+        checks.extend(explaining);
         for check in &mut checks {
             check.detail = cut(&check.detail, DETAIL_MAX);
+            check.fix = cut(&check.fix, MESSAGE_MAX);
         }
         Self {
             schema: SCHEMA.to_owned(),
@@ -84,17 +95,54 @@ impl Report {
         }
     }
 
-    /// Whether the evidence reaches what is required, or could not be tried.
+    /// Judges further LSMs by the list of active ones. Where the evidence holds, or the LSMs are shown to be missing
+    /// and the evidence was only not tried, they become the report's reason.
+    pub fn require_lsms(&mut self, names: &[String], required: Evidence, facts: &Facts) {
+        if names.is_empty() {
+            return;
+        }
+        let before = self.holds(required);
+        let (check, missing) = checks::required_lsms(names, facts);
+        let reason = Reason::from_code(&check.reason);
+        let fix_of_lsms = match reason {
+            Some(Reason::RequiredLsmInactive) => required_lsms(&missing, facts),
+            Some(other) => fix(other, facts),
+            None => String::new(),
+        };
+        let shown = check.outcome == Outcome::Fail;
+        let untold = match before {
+            Holds::Yes => check.outcome != Outcome::Pass,
+            Holds::Untried => shown,
+            Holds::No => false,
+        };
+        if untold {
+            self.reason.clone_from(&check.reason);
+            self.message = cut(&check.detail, MESSAGE_MAX);
+            self.fix = cut(&fix_of_lsms, MESSAGE_MAX);
+        } else if shown
+            && [Reason::BpfNotInLsmList, Reason::NeverFired].map(Reason::code).contains(&self.reason.as_str())
+        {
+            // One lsm= for both.
+            self.fix = cut(&fix_of_lsms, MESSAGE_MAX);
+        } else if shown {
+            self.fix = cut(&format!("{}\n{fix_of_lsms}", self.fix), MESSAGE_MAX);
+        }
+        self.checks.push(check);
+    }
+
+    /// Whether what is required holds: the evidence, and the LSMs if [`Self::require_lsms`] was called.
     #[must_use]
     pub fn holds(&self, required: Evidence) -> Holds {
-        if self.evidence >= required {
-            return Holds::Yes;
-        }
-        let missing = Evidence::RUNGS.into_iter().find(|rung| *rung > self.evidence);
-        let check = missing.and_then(|rung| self.checks.iter().find(|check| check.name == rung.as_str()));
-        match check.map(|check| check.outcome) {
-            Some(Outcome::Fail) => Holds::No,
-            _ => Holds::Untried,
+        let rungs = Evidence::RUNGS.into_iter().filter(|rung| *rung > self.evidence && *rung <= required);
+        let names: Vec<&str> = rungs.map(Evidence::as_str).chain([REQUIRED_LSMS]).collect();
+        let open = self.checks.iter().filter(|check| names.contains(&check.name.as_str()));
+        let outcomes: Vec<Outcome> = open.map(|check| check.outcome).collect();
+        if outcomes.contains(&Outcome::Fail) {
+            Holds::No
+        } else if self.evidence < required || outcomes.contains(&Outcome::Unknown) {
+            Holds::Untried
+        } else {
+            Holds::Yes
         }
     }
 
@@ -124,92 +172,4 @@ fn cut(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(most - 1).chain(['…']).collect()
-}
-
-fn check(name: &str, outcome: Outcome, reason: Option<Reason>, detail: impl Into<String>) -> Check {
-    let reason = reason.map_or_else(String::new, |reason| reason.code().to_owned());
-    Check { name: name.to_owned(), outcome, reason, detail: detail.into() }
-}
-
-/// What explains the rungs, each with the raw value.
-fn fact_checks(trial: &Trial, facts: &Facts) -> [Check; 6] {
-    [
-        active_lsms(facts),
-        securityfs(facts),
-        btf(facts),
-        capabilities(facts),
-        bpf_call(trial),
-        kernel_reads(trial, facts),
-    ]
-}
-
-fn active_lsms(facts: &Facts) -> Check {
-    let (outcome, reason) = match facts.lists_bpf() {
-        Some(true) => (Outcome::Pass, None),
-        Some(false) => (Outcome::Fail, Some(Reason::BpfNotInLsmList)),
-        None => (Outcome::Unknown, Some(Reason::LsmListUnknown)),
-    };
-    check("BpfInLsmList", outcome, reason, facts.lsms_detail.clone())
-}
-
-fn securityfs(facts: &Facts) -> Check {
-    let outcome = match facts.securityfs {
-        Securityfs::Mounted => Outcome::Pass,
-        Securityfs::Unknown => Outcome::Unknown,
-        _ => Outcome::Fail,
-    };
-    check("Securityfs", outcome, None, facts.securityfs.describe())
-}
-
-fn btf(facts: &Facts) -> Check {
-    match &facts.btf {
-        Some(Ok(bytes)) => check("Btf", Outcome::Pass, None, format!("/sys/kernel/btf/vmlinux, {bytes} bytes")),
-        Some(Err(unread)) if unread.missing => {
-            check("Btf", Outcome::Fail, Some(Reason::BtfMissing), unread.message.clone())
-        }
-        Some(Err(unread)) => check("Btf", Outcome::Unknown, None, unread.message.clone()),
-        None => check("Btf", Outcome::Unknown, None, "not looked for"),
-    }
-}
-
-fn capabilities(facts: &Facts) -> Check {
-    let Some(bits) = facts.process.capabilities else {
-        return check("Capabilities", Outcome::Unknown, None, "/proc/self/status does not say");
-    };
-    let missing = facts.process.missing_capabilities();
-    let held = format!("effective {bits:016x}");
-    if facts.process.in_initial_user_namespace == Some(false) {
-        let detail = format!("{held}, in a user namespace of its own, where they do not count");
-        return check("Capabilities", Outcome::Fail, Some(Reason::MissingCapability), detail);
-    }
-    if missing.is_empty() {
-        return check("Capabilities", Outcome::Pass, None, held);
-    }
-    let detail = format!("{held}, without {}", missing.join(" and "));
-    check("Capabilities", Outcome::Fail, Some(Reason::MissingCapability), detail)
-}
-
-fn bpf_call(trial: &Trial) -> Check {
-    match trial.bpf_call {
-        Some(Answer(libc::EINVAL)) => check("BpfSyscall", Outcome::Pass, None, ""),
-        Some(answer) => {
-            check("BpfSyscall", Outcome::Fail, None, format!("bpf(2) is answered with {}", answer.describe()))
-        }
-        None => check("BpfSyscall", Outcome::Unknown, None, "not reached"),
-    }
-}
-
-fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
-    let lockdown = facts.lockdown.as_deref().unwrap_or("unknown");
-    match &trial.kernel_reads {
-        Some(Ok(true)) => check(KERNEL_READS_CHECK, Outcome::Pass, None, format!("lockdown={lockdown}")),
-        Some(Ok(false)) => {
-            let detail = format!("the verifier refuses bpf_probe_read_kernel; lockdown={lockdown}");
-            check(KERNEL_READS_CHECK, Outcome::Fail, Some(Reason::KernelReadsForbidden), detail)
-        }
-        Some(Err(failure)) => {
-            check(KERNEL_READS_CHECK, Outcome::Unknown, Some(Reason::KernelReadsUnknown), describe(failure))
-        }
-        None => check(KERNEL_READS_CHECK, Outcome::Unknown, Some(Reason::KernelReadsUnknown), "not reached"),
-    }
 }

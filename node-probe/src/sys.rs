@@ -42,6 +42,8 @@ pub fn describe_errno(errno: i32) -> String {
         libc::EFAULT => "EFAULT",
         libc::EBUSY => "EBUSY",
         libc::EINVAL => "EINVAL",
+        libc::ENFILE => "ENFILE",
+        libc::EMFILE => "EMFILE",
         libc::ENOSPC => "ENOSPC",
         libc::ENOSYS => "ENOSYS",
         libc::EOPNOTSUPP => "EOPNOTSUPP",

@@ -52,12 +52,13 @@ fn the_json_form_has_its_documented_fields() {
 #[test]
 fn every_documented_check_is_made() {
     let page = include_str!("../../docs/check-output.md");
-    let report = report(&run(node_probe().args(["check", "--output", "json"])));
+    let report = report(&run(node_probe().args(["check", "--output", "json", "--require-lsm", "yama"])));
     for check in report["checks"].as_array().unwrap() {
         let name = check["name"].as_str().unwrap();
         assert!(page.contains(&format!("`{name}`")), "docs/check-output.md does not have the check {name}");
     }
-    for field in report.as_object().unwrap().keys() {
+    let facts: Value = serde_json::from_slice(&run(node_probe().arg("facts")).stdout).unwrap();
+    for field in report.as_object().unwrap().keys().chain(facts.as_object().unwrap().keys()) {
         assert!(page.contains(&format!("`{field}`")), "docs/check-output.md does not have the field {field}");
     }
 }
@@ -78,6 +79,9 @@ fn wrong_use_is_64() {
         &["frob"],
         &[],
         &["check", "--deadline", "0s"],
+        &["check", "--require-lsm", "Not An LSM"],
+        &["check", "--from", "/no/such/file"],
+        &["explain", "NoSuchReason"],
     ] {
         assert_eq!(run(node_probe().args(args)).status.code(), Some(64), "{args:?}");
     }
@@ -108,6 +112,64 @@ fn a_canary_that_crashes_is_a_finding() {
     let short: Vec<String> =
         reasons.take_while(|reason| ["CanaryCrashed", "NoMemory"].contains(&reason.as_str())).collect();
     assert!(short.iter().any(|reason| reason == "CanaryCrashed"), "{short:?}");
+}
+
+#[test]
+fn recorded_facts_are_replayed_without_evidence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("facts.json");
+    let recorded = run(node_probe().arg("facts"));
+    assert_eq!(recorded.status.code(), Some(0));
+    let check = |facts: &Value, more: &[&str]| {
+        std::fs::write(&path, facts.to_string()).unwrap();
+        let output = run(node_probe().args(["check", "-o", "json", "--from"]).arg(&path).args(more));
+        (output.status.code().unwrap(), report(&output))
+    };
+    let mut facts: Value = serde_json::from_slice(&recorded.stdout).unwrap();
+    facts["kernel"] = serde_json::json!({"release": "6.12.1", "machine": "x86_64"});
+    facts["btf"] = serde_json::json!({"Ok": {"bytes": 9, "bpfLsm": 280, "canaryHook": true}});
+    facts["lsmIds"] = serde_json::json!({"Ok": [100, 109]});
+    let (code, found) = check(&facts, &[]);
+    assert_eq!((code, found["evidence"].as_str(), found["reason"].as_str()), (2, Some("None"), Some("NotTried")));
+    let (code, found) = check(&facts, &["--require-lsm", "yama"]);
+    assert_eq!((code, found["reason"].as_str()), (1, Some("RequiredLsmInactive")));
+    facts["lsmIds"] = serde_json::json!({"Ok": [100, 105]});
+    let (code, found) = check(&facts, &[]);
+    assert_eq!(
+        (code, found["evidence"].as_str(), found["reason"].as_str()),
+        (1, Some("None"), Some("BpfNotInLsmList"))
+    );
+}
+
+#[test]
+fn a_wrong_file_of_facts_is_pointed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("facts.json");
+    std::fs::write(&path, "{\n  \"schema\": \"lsmready.io/facts/v0\"").unwrap();
+    let output = run(node_probe().args(["check", "--from"]).arg(&path));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.contains("facts.json:2:") && said.contains("node-probe facts"), "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn further_lsms_are_judged_by_the_list_of_this_machine() {
+    let output = run(node_probe().args(["check", "-o", "json", "--require-lsm", "nosuchlsm"]));
+    let found = report(&output);
+    let check = found["checks"].as_array().unwrap().iter().find(|check| check["name"] == "RequiredLsms").unwrap();
+    let unreadable = found["lsms"]["source"] == "Unknown";
+    assert_eq!(check["outcome"], if unreadable { "Unknown" } else { "Fail" }, "{found:#}");
+    assert_ne!(output.status.code(), Some(0), "{found:#}");
+}
+
+#[test]
+fn reasons_are_explained() {
+    let said = |args: &[&str]| String::from_utf8(run(node_probe().arg("explain").args(args)).stdout).unwrap();
+    assert!(said(&[]).contains("\nBpfNotInLsmList "));
+    assert!(said(&["BpfNotInLsmList"]).starts_with("BpfNotInLsmList: the node is not ready\n"));
+    let unknown = run(node_probe().args(["explain", "BpfNotInList"]));
+    assert!(String::from_utf8(unknown.stderr).unwrap().contains("Did you mean BpfNotInLsmList"));
 }
 
 #[test]

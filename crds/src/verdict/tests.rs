@@ -74,6 +74,28 @@ fn table() {
     }
 }
 
+/// The fix that the verdict gives.
+fn fix(require: &Require, reported: &Value) -> String {
+    let report = report(reported);
+    verdict(require, Facts { boot_id: BOOT, report: Some(&report), profile: None }).fix
+}
+
+#[test]
+fn fixes_are_the_nodes_own() {
+    let lsms = fix(&require(json!({"lsms": ["apparmor"]})), &json!({}));
+    assert!(lsms.starts_with("boot the node with lsm=lockdown,bpf,apparmor;"), "{lsms}");
+    let rival = fix(&require(json!({"lsms": ["apparmor"]})), &json!({"lsms": {"active": ["selinux", "bpf"]}}));
+    assert_eq!(rival, Reason::RequiredLsmInactive.way_out());
+    let check = |more: Value| {
+        let mut check = json!({"name": "KernelReads", "outcome": "Fail", "detail": "lockdown"});
+        check.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"checks": [check]})
+    };
+    let reads = require(json!({"kernelReads": true}));
+    assert_eq!(fix(&reads, &check(json!({"fix": "grubby"}))), "grubby");
+    assert_eq!(fix(&reads, &check(json!({}))), Reason::KernelReadsForbidden.way_out());
+}
+
 #[test]
 fn hooks_are_unknown_without_a_profile() {
     let found = judge(&require(json!({"hooks": ["file_open"]})), &report(&json!({})), None);

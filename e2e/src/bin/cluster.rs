@@ -1,8 +1,8 @@
 //! `cluster`: a real Kubernetes cluster on this machine, with nodes on stock kernels in virtual machines.
 
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use clap::{Parser, Subcommand};
 use e2e::cluster::{Cluster, Error, Node, Place, Wanted, node};
@@ -27,6 +27,18 @@ enum Action {
         /// Image archives that every node is to have.
         #[arg(long, value_delimiter = ',')]
         images: Vec<PathBuf>,
+    },
+    /// Start it, run a command as `exec` does, and end it again; a cluster that was up before stays. KEEP=1 keeps it too.
+    Run {
+        /// The nodes, as for `up`.
+        #[arg(long, default_value = "host vm:lsm vm:nolsm")]
+        nodes: String,
+        /// Image archives that every node is to have.
+        #[arg(long, value_delimiter = ',')]
+        images: Vec<PathBuf>,
+        /// The command and its arguments; its exit code is passed on.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
     },
     /// End it; logs stay in target/e2e/cluster.
     Down,
@@ -58,7 +70,7 @@ enum Action {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run(&Cluster::here(), Cli::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("cluster: {error}");
             ExitCode::FAILURE
@@ -66,29 +78,40 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cluster: &Cluster, action: Action) -> Result<(), Error> {
+async fn run(cluster: &Cluster, action: Action) -> Result<ExitCode, Error> {
     match action {
         Action::Up { nodes, images } => {
             let nodes = node::parse(nodes.split_whitespace())?;
             cluster.up(&Wanted { nodes, images }).await?;
             println!("{}", cluster.kubeconfig().display());
-            Ok(())
         }
-        Action::Down => cluster.down().await,
-        Action::Status => status(cluster).await,
-        Action::Load { images } => cluster.load(&images).await,
+        Action::Run { nodes, images, command } => {
+            let nodes = node::parse(nodes.split_whitespace())?;
+            let keep = std::env::var_os("KEEP").is_some_and(|keep| !keep.is_empty());
+            let status = cluster.run_in(&Wanted { nodes, images }, &command, keep).await?;
+            return Ok(code(status));
+        }
+        Action::Down => cluster.down().await?,
+        Action::Status => status(cluster).await?,
+        Action::Load { images } => cluster.load(&images).await?,
         Action::Reboot { node, lsm } => {
             cluster.enter()?;
             println!("{}", cluster.reboot(&node, &lsm).await?);
-            Ok(())
         }
         Action::Exec { command } => {
             cluster.enter()?;
             let (program, arguments) = command.split_first().ok_or(Error::NotUp)?;
             let source = cluster.exec(program).args(arguments).exec();
-            Err(Error::Io { doing: format!("run {program}"), source })
+            return Err(Error::Io { doing: format!("run {program}"), source });
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A command's exit code as our own; 128 and the signal's number where one ended it, as in a shell.
+fn code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 async fn status(cluster: &Cluster) -> Result<(), Error> {

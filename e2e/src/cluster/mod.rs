@@ -14,6 +14,7 @@ pub mod namespace;
 pub mod node;
 mod progress;
 mod reboot;
+mod run;
 mod up;
 
 use std::fs;

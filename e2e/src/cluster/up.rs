@@ -180,7 +180,7 @@ impl Cluster {
     }
 
     /// Whether it is up with exactly these nodes. The `lsm=` lists may have been changed by reboots.
-    fn is_up_with(&self, nodes: &[Node]) -> bool {
+    pub(super) fn is_up_with(&self, nodes: &[Node]) -> bool {
         let names = |nodes: &[Node]| nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>();
         let same = self.nodes().is_ok_and(|existing| names(&existing) == names(nodes));
         let runs = !self.processes().all().is_empty() && self.processes().ended().is_empty();
@@ -225,7 +225,7 @@ fn write_pause(path: &Path) -> Result<(), Error> {
 }
 
 /// The first signal that asks us to stop.
-async fn interruption() {
+pub(super) async fn interruption() {
     use tokio::signal::unix::{SignalKind, signal};
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     let signals = kinds.into_iter().filter_map(|kind| signal(kind).ok());

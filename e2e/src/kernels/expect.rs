@@ -97,11 +97,14 @@ fn untried(hindrance: Hindrance) -> Expected {
     Expected { answer: Answer::Unknown, evidence, reason, fix: Fix::Says(words) }
 }
 
-/// How the fix begins: with the list that the machine was booted with, all names kept, `bpf` among them.
+/// How the fix begins: with the list that the machine was booted with, all names kept, `bpf` among them. Where that is
+/// empty, any list to begin with will do.
 fn boot_fix(boot: &Boot) -> String {
-    let Some(present) = boot.lsm_parameter() else { return "Boot with lsm=".to_owned() };
+    let present = boot.lsm_parameter().unwrap_or_default();
     let mut names: Vec<&str> = present.split(',').filter(|name| !name.is_empty()).collect();
-    let present = names.join(",");
+    if names.is_empty() {
+        return "Boot with lsm=".to_owned();
+    }
     match names.iter_mut().find(|name| **name == "bfp") {
         Some(misspelt) => *misspelt = "bpf",
         None => names.push("bpf"),
@@ -161,8 +164,8 @@ mod tests {
         let fix = |parameters| boot_fix(&Boot { parameters, places: &[] });
         assert_eq!(fix("lsm=yama,bfp"), "Boot with lsm=yama,bpf in place of lsm=yama,bfp.");
         assert_eq!(fix("lsm=bpf lsm=yama"), "Boot with lsm=yama,bpf in place of lsm=yama.");
-        assert_eq!(fix("lsm=yama, bpf"), "Boot with lsm=yama,bpf in place of lsm=yama.");
-        assert_eq!(fix("lsm="), "Boot with lsm=bpf in place of lsm=.");
+        assert_eq!(fix("lsm=yama, bpf"), "Boot with lsm=yama,bpf in place of lsm=yama,.");
+        assert_eq!(fix("lsm="), "Boot with lsm=");
         assert_eq!(fix("quiet"), "Boot with lsm=");
     }
 

@@ -13,7 +13,7 @@ use super::trial::{Failure, FailureKind, Step, Trial};
 use crate::sys::{self, Answer};
 
 /// "LSMB": far from every PR_* that Linux defines. `probe-ebpf/src/canary.rs` denies calls with this option.
-const CANARY_OPTION: i32 = 0x4c53_4d42;
+pub const CANARY_OPTION: i32 = 0x4c53_4d42;
 
 /// Climbs, and calls `report` with the trial so far after each step.
 pub fn run(report: &mut dyn FnMut(&Trial)) {

@@ -16,5 +16,6 @@ pub mod loader;
 pub mod trial;
 pub mod watch;
 
+pub use climb::CANARY_OPTION;
 pub use trial::{End, Failure, FailureKind, Step, Trial};
 pub use watch::Observed;

@@ -1,4 +1,5 @@
-use lsm_ready_crds::node::LsmSource;
+use lsm_ready_crds::node::{Kernel, LsmSource};
+use lsm_ready_crds::verdict::State;
 use proptest::prelude::*;
 
 use super::*;
@@ -6,7 +7,7 @@ use crate::canary::Step;
 use crate::facts::{Raw, Unread, tests::raw};
 
 /// A run in which the canary got to the top.
-fn proved() -> Trial {
+pub fn proved() -> Trial {
     Trial {
         bpf_call: Some(Answer(libc::EINVAL)),
         before: Some(Answer(libc::EINVAL)),
@@ -91,7 +92,18 @@ fn stopped(diagnosis: &Diagnosis) -> Option<Outcome> {
 fn judged(observed: &Observed, facts: &Facts) -> (Evidence, Reason, Option<Outcome>) {
     let diagnosis = diagnose(observed, facts);
     assert!(!diagnosis.message.is_empty());
+    assert!(as_documented(&diagnosis), "{diagnosis:?}");
     (diagnosis.evidence, diagnosis.reason, stopped(&diagnosis))
+}
+
+/// The node is what docs/reasons.md says it is with that reason.
+fn as_documented(diagnosis: &Diagnosis) -> bool {
+    let state = match stopped(diagnosis) {
+        None => State::Ready,
+        Some(Outcome::Unknown) => State::Unknown,
+        Some(_) => State::NotReady,
+    };
+    diagnosis.reason.states().contains(&state)
 }
 
 #[test]
@@ -119,7 +131,13 @@ fn refused_programs() {
         (Map, libc::ENOMEM, "", &listed, Reason::NoMemory, Outcome::Unknown),
         (BtfUnreadable, libc::ENOMEM, "", &listed, Reason::NoMemory, Outcome::Unknown),
         (Program, libc::EAGAIN, "", &listed, Reason::LoadFailed, Outcome::Unknown),
-        (Map, libc::EPERM, "", &listed, Reason::LoadFailed, Outcome::Fail),
+        (Map, libc::EMFILE, "", &listed, Reason::TooManyFiles, Outcome::Unknown),
+        (BtfUnreadable, libc::ENFILE, "", &listed, Reason::TooManyFiles, Outcome::Unknown),
+        (Map, libc::ENOSPC, "", &listed, Reason::NoSpace, Outcome::Unknown),
+        (Program, libc::ENOSPC, "", &listed, Reason::NoSpace, Outcome::Unknown),
+        (Map, libc::EPERM, "", &listed, Reason::BpfRefused, Outcome::Unknown),
+        (Map, libc::EACCES, "", &unlisted, Reason::BpfRefused, Outcome::Unknown),
+        (Map, libc::EINVAL, "", &listed, Reason::LoadFailed, Outcome::Fail),
         (HookNotInBtf, 0, "", &listed, Reason::HookNotInBtf, Outcome::Fail),
         (BtfInvalid, 0, "", &listed, Reason::LoadFailed, Outcome::Fail),
         (Other, 0, "", &listed, Reason::LoadFailed, Outcome::Fail),
@@ -138,6 +156,36 @@ fn what_this_process_may_not_do_says_nothing_about_the_kernel() {
         (Facts::of(&Raw { user_namespace: Ok("user:[4026532222]".to_owned()), ..raw() }), Reason::MissingCapability),
     ] {
         assert_eq!(judged(&refused, &facts), (Evidence::None, reason, Some(Outcome::Unknown)));
+    }
+}
+
+#[test]
+fn memory_that_may_be_locked_is_told_from_a_refusal() {
+    let machine = |release: &str, capabilities: &str, hard: &str| {
+        let kernel = Kernel { release: release.to_owned(), machine: "x86_64".to_owned() };
+        let limits = Ok(format!("Max locked memory  65536  {hard}  bytes\n"));
+        Facts::of(&Raw { kernel, status: Ok(format!("CapEff:\t{capabilities}\n")), limits, ..raw() })
+    };
+    let (few, all) = ("000000c000000000", "000001ffffffffff");
+    let map = || refused_load(FailureKind::Map, libc::EPERM, "");
+    let program = || refused_load(FailureKind::Program, libc::EPERM, "");
+    let plain_too = Some(Err(Failure {
+        kind: FailureKind::Program,
+        errno: Some(libc::EPERM),
+        message: "refused".to_owned(),
+        verifier_log: String::new(),
+    }));
+    for (trial, facts, reason) in [
+        (map(), machine("5.10.205-eks", few, "65536"), Reason::MemlockTooLow),
+        (map(), machine("5.10.205-eks", few, "unlimited"), Reason::BpfRefused),
+        (map(), machine("5.10.205-eks", all, "65536"), Reason::BpfRefused),
+        (map(), machine("5.11.0", few, "65536"), Reason::BpfRefused),
+        (map(), machine("unknown", few, "65536"), Reason::BpfRefused),
+        (program(), machine("5.10.205-eks", few, "65536"), Reason::ListedButRefused),
+        (Trial { plain_load: plain_too, ..program() }, machine("5.10.0", few, "65536"), Reason::MemlockTooLow),
+    ] {
+        let what = format!("{:?} {:?}", facts.kernel, facts.process);
+        assert_eq!(judged(&finished(trial), &facts).1, reason, "{what}");
     }
 }
 
@@ -162,10 +210,11 @@ fn a_seccomp_filter_is_told_from_a_kernel_that_refuses() {
 #[test]
 fn missing_btf_is_told_from_missing_sysfs() {
     let observed = finished(refused_load(FailureKind::BtfUnreadable, libc::ENOENT, ""));
-    let missing = || Err(Unread { missing: true, message: "/sys/kernel/btf/vmlinux: no such file".to_owned() });
-    let without_btf = Facts::of(&Raw { btf: missing(), ..raw() });
+    let missing = || Unread { missing: true, message: "/sys/kernel/btf/vmlinux: no such file".to_owned() };
+    let without_btf = Facts::of(&Raw { btf: Err(missing()), ..raw() });
     assert_eq!(judged(&observed, &without_btf), (Evidence::None, Reason::BtfMissing, Some(Outcome::Fail)));
-    let without_sysfs = Facts::of(&Raw { btf: missing(), securityfs: missing(), mountinfo: missing(), ..raw() });
+    let without_sysfs =
+        Facts::of(&Raw { btf: Err(missing()), securityfs: Err(missing()), mountinfo: Err(missing()), ..raw() });
     assert_eq!(judged(&observed, &without_sysfs), (Evidence::None, Reason::BtfMissing, Some(Outcome::Unknown)));
 }
 
@@ -178,6 +227,10 @@ fn attaching_fails() {
     ] {
         let judged = judged(&finished(not_attached(errno)), &facts());
         assert_eq!(judged, (Evidence::Loaded, reason, Some(Outcome::Fail)), "{errno}");
+    }
+    for (errno, reason) in [(libc::ENOMEM, Reason::NoMemory), (libc::EMFILE, Reason::TooManyFiles)] {
+        let judged = judged(&finished(not_attached(errno)), &facts());
+        assert_eq!(judged, (Evidence::Loaded, reason, Some(Outcome::Unknown)), "{errno}");
     }
 }
 
@@ -286,5 +339,6 @@ proptest! {
         prop_assert!(diagnosis.evidence < Evidence::Denied || perfect);
         prop_assert_eq!(diagnosis.reason == Reason::CanaryDenied, diagnosis.evidence == Evidence::Denied);
         prop_assert_eq!(stopped(&diagnosis).is_none(), diagnosis.evidence == Evidence::Denied);
+        prop_assert!(as_documented(&diagnosis));
     }
 }

@@ -62,6 +62,12 @@ pub fn with_bpf(list: &[String]) -> Vec<String> {
     wanted
 }
 
+/// It is the name of an LSM of mainline Linux, or one that lists had earlier (`integrity`).
+#[must_use]
+pub fn is_known(name: &str) -> bool {
+    name == "integrity" || IDS.iter().any(|(_, known)| *known == name)
+}
+
 /// The name is no LSM's, and made of the letters of `bpf` with at most one of them twice or other letters around it.
 #[must_use]
 pub fn is_misspelt_bpf(name: &str) -> bool {
@@ -81,6 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::facts::tests::bytes_with;
 
     fn fixed(list: &str) -> String {
         with_bpf(&parse(list)).join(",")
@@ -111,6 +118,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(text in bytes_with(&[",", "bpf", "bfp", "capability", "\n", "\0", " "])) {
+            let list = parse(&text);
+            prop_assert!(list.iter().all(|name| !name.is_empty() && !name.contains(',')));
+            prop_assert_eq!(with_bpf(&list).iter().filter(|name| *name == "bpf").count(), 1);
+        }
+
         #[test]
         fn any_list_is_fixed_once_and_in_order(list in proptest::collection::vec("[a-z,]{0,6}|bpf|bfp|capability|yama|\\PC{0,4}", 0..10)) {
             let list = parse(&list.join(","));

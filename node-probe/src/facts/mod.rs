@@ -3,20 +3,26 @@
 //! In: [`Raw`], the texts as the kernel gives them (`read` gets them, and they can be recorded and replayed).
 //! Out: [`Facts`], what they mean. Everything but `read` is a pure function that takes any bytes.
 
+pub mod btf;
 pub mod cmdline;
+pub mod kernel_config;
 pub mod lockdown;
 pub mod lsm_list;
 pub mod os_release;
 pub mod process;
 pub mod read;
+pub mod record;
 pub mod securityfs;
 
 use lsm_ready_crds::node::{Kernel, LsmSource, Lsms};
 use serde::{Deserialize, Serialize};
 
+pub use btf::BtfNames;
 pub use cmdline::Cmdline;
+pub use kernel_config::{Built, ConfigText, KernelConfig};
 pub use os_release::OsRelease;
 pub use process::Process;
+pub use record::Schema;
 pub use securityfs::Securityfs;
 
 use crate::sys::Answer;
@@ -26,6 +32,7 @@ pub type Text = Result<String, Unread>;
 
 /// Why a file could not be read.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Unread {
     /// There is no such file.
     pub missing: bool,
@@ -35,11 +42,14 @@ pub struct Unread {
 
 /// The texts, as they were read.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Raw {
+    /// The form of this record.
+    pub schema: Schema,
     /// `uname -r` and `uname -m`.
     pub kernel: Kernel,
     /// `/proc/sys/kernel/random/boot_id`.
+    #[serde(rename = "bootID")]
     pub boot_id: Text,
     /// `/proc/cmdline`.
     pub cmdline: Text,
@@ -55,12 +65,22 @@ pub struct Raw {
     pub mountinfo: Text,
     /// `/proc/self/status`.
     pub status: Text,
+    /// `/proc/self/limits`.
+    pub limits: Text,
     /// `/proc/self/ns/user`.
     pub user_namespace: Text,
     /// `/etc/os-release`; in a container without one, what Kubernetes says about the node.
     pub os_release: Text,
-    /// `/sys/kernel/btf/vmlinux`: its size in bytes, in decimal.
-    pub btf: Text,
+    /// `/sys/kernel/btf/vmlinux`: what its table of strings has.
+    pub btf: Result<BtfNames, Unread>,
+    /// How the kernel was built, from the first of the files that say so.
+    pub kernel_config: Result<ConfigText, Unread>,
+    /// `/proc/sys/kernel/unprivileged_bpf_disabled`.
+    pub unprivileged_bpf: Text,
+    /// `/sys/class/dmi/id/sys_vendor`.
+    pub sys_vendor: Text,
+    /// The EFI variable `SecureBoot`: four bytes of attributes and the value.
+    pub secure_boot: Text,
 }
 
 /// What the texts mean.
@@ -78,14 +98,26 @@ pub struct Facts {
     pub securityfs: Securityfs,
     /// The lockdown level, where it could be read.
     pub lockdown: Option<String>,
+    /// Why it could not.
+    pub lockdown_detail: String,
     /// The kernel's command line.
     pub cmdline: Cmdline,
     /// The operating system.
     pub os: OsRelease,
     /// This process's capabilities and seccomp mode.
     pub process: Process,
-    /// BTF is there: yes with its size, no with the error, or not known.
-    pub btf: Option<Result<u64, Unread>>,
+    /// BTF is there: yes with what was found in it, no with the error, or not known.
+    pub btf: Option<Result<BtfNames, Unread>>,
+    /// How the kernel was built, where that could be read.
+    pub kernel_config: Option<KernelConfig>,
+    /// Why that could not be read.
+    pub kernel_config_error: String,
+    /// `kernel.unprivileged_bpf_disabled`: 0 everyone may use bpf(2), 1 and 2 only who has the capabilities.
+    pub unprivileged_bpf: Option<u8>,
+    /// Who made the machine, as its firmware says; empty where it does not.
+    pub sys_vendor: String,
+    /// It was started with Secure Boot; not known where there is no EFI or its variables cannot be seen.
+    pub secure_boot: Option<bool>,
 }
 
 impl Facts {
@@ -101,10 +133,47 @@ impl Facts {
             lsms_detail,
             securityfs: securityfs::find(&raw.securityfs, &or_empty(&raw.mountinfo)),
             lockdown: raw.lockdown.as_ref().ok().and_then(|text| lockdown::level(text)),
+            lockdown_detail: match &raw.lockdown {
+                Ok(_) => "/sys/kernel/security/lockdown marks no level".to_owned(),
+                Err(unread) => unread.message.clone(),
+            },
             cmdline: Cmdline::parse(&or_empty(&raw.cmdline)),
             os: OsRelease::parse(&or_empty(&raw.os_release)),
-            process: Process::parse(&or_empty(&raw.status), &or_empty(&raw.user_namespace)),
-            btf: Some(raw.btf.clone().map(|size| size.trim().parse().unwrap_or(0))),
+            process: Process::parse(&or_empty(&raw.status), &or_empty(&raw.limits), &or_empty(&raw.user_namespace)),
+            btf: Some(raw.btf.clone()),
+            kernel_config: raw.kernel_config.as_ref().ok().and_then(KernelConfig::parse),
+            kernel_config_error: raw
+                .kernel_config
+                .as_ref()
+                .err()
+                .map(|unread| unread.message.clone())
+                .unwrap_or_default(),
+            unprivileged_bpf: or_empty(&raw.unprivileged_bpf).trim().parse().ok(),
+            sys_vendor: or_empty(&raw.sys_vendor).trim().to_owned(),
+            secure_boot: raw.secure_boot.as_ref().ok().and_then(|text| secure_boot(text)),
+        }
+    }
+
+    /// The kernel is older than that version; not known where its release does not begin with numbers.
+    #[must_use]
+    pub fn kernel_is_before(&self, version: (u32, u32)) -> Option<bool> {
+        let mut numbers = self.kernel.release.split(|letter: char| !letter.is_ascii_digit());
+        let mut number = || numbers.next()?.parse().ok();
+        Some((number()?, number()?) < version)
+    }
+
+    /// The architecture has BPF trampolines to attach an LSM program with: arm64 since Linux 6.4, x86_64 as long as there
+    /// have been LSM programs. arm64 got them in 6.0, and in 6.4 the direct calls without which a kernel with ftrace lets
+    /// nothing attach (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS): in between it is not known. Nor is it of other
+    /// architectures, or of the kernels of Red Hat, which take much from newer ones.
+    #[must_use]
+    pub fn has_trampolines(&self) -> Option<bool> {
+        match self.kernel.machine.as_str() {
+            "x86_64" => Some(true),
+            "aarch64" if self.kernel.release.contains(".el") => None,
+            "aarch64" if self.kernel_is_before((6, 0))? => Some(false),
+            "aarch64" => (!self.kernel_is_before((6, 4))?).then_some(true),
+            _ => None,
         }
     }
 
@@ -112,6 +181,15 @@ impl Facts {
     #[must_use]
     pub fn lists_bpf(&self) -> Option<bool> {
         (self.lsms.source != LsmSource::Unknown).then(|| self.lsms.active.iter().any(|name| name == "bpf"))
+    }
+}
+
+/// The value of the variable, which stands behind four bytes of attributes (Documentation/filesystems/efivarfs.rst).
+fn secure_boot(variable: &str) -> Option<bool> {
+    match variable.chars().nth(4)? {
+        '\0' => Some(false),
+        '\u{1}' => Some(true),
+        _ => None,
     }
 }
 
@@ -146,6 +224,7 @@ pub(crate) mod tests {
     /// The texts of a machine where all is well.
     pub fn raw() -> Raw {
         Raw {
+            schema: Schema,
             kernel: Kernel { release: "6.12.1".to_owned(), machine: "x86_64".to_owned() },
             boot_id: Ok("b0\n".to_owned()),
             cmdline: Ok("root=/dev/vda lsm=landlock,lockdown,bpf\n".to_owned()),
@@ -155,10 +234,27 @@ pub(crate) mod tests {
             lockdown: Ok("[none] integrity confidentiality\n".to_owned()),
             mountinfo: Ok("28 22 0:6 / /sys/kernel/security rw - securityfs securityfs rw".to_owned()),
             status: Ok("CapEff:\t000000c000000000\nSeccomp:\t0\n".to_owned()),
+            limits: Ok("Max locked memory   8388608   8388608   bytes\n".to_owned()),
             user_namespace: Ok("user:[4026531837]".to_owned()),
             os_release: Ok("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n".to_owned()),
-            btf: Ok("5000000".to_owned()),
+            btf: Ok(BtfNames { bytes: 5_000_000, bpf_lsm: 280, canary_hook: true }),
+            kernel_config: Ok(ConfigText {
+                path: "/proc/config.gz".to_owned(),
+                text: "CONFIG_BPF_LSM=y\nCONFIG_SECURITY_APPARMOR=y\nCONFIG_LSM=\"landlock,lockdown,yama\"\n"
+                    .to_owned(),
+            }),
+            unprivileged_bpf: Ok("2\n".to_owned()),
+            sys_vendor: Ok("QEMU\n".to_owned()),
+            secure_boot: Ok("\u{6}\0\0\0\0".to_owned()),
         }
+    }
+
+    /// Any bytes, as `read` makes a text of them, with these words among them.
+    pub fn bytes_with(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+        let piece =
+            prop_oneof![any::<Vec<u8>>(), prop::sample::select(words).prop_map(|word| word.as_bytes().to_vec())];
+        proptest::collection::vec(piece, 0..12)
+            .prop_map(|pieces| String::from_utf8_lossy(&pieces.concat()).into_owned())
     }
 
     fn unread() -> Unread {
@@ -186,6 +282,33 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn secure_boot_is_the_fifth_byte() {
+        for (text, expected) in
+            [("\u{6}\0\0\0\u{1}", Some(true)), ("\u{6}\0\0\0\0", Some(false)), ("", None), ("1", None)]
+        {
+            assert_eq!(secure_boot(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        for (release, before) in [
+            ("5.10.0-28-amd64", Some(true)),
+            ("5.11.0", Some(false)),
+            ("5.9", Some(true)),
+            ("6.1.0-9-arm64", Some(false)),
+            ("4.18.0-553.el8", Some(true)),
+            ("next-2026", None),
+            ("99999999999.1", None),
+            ("6", None),
+            ("", None),
+        ] {
+            let kernel = Kernel { release: release.to_owned(), machine: String::new() };
+            assert_eq!(Facts { kernel, ..Facts::default() }.kernel_is_before((5, 11)), before, "{release}");
+        }
+    }
+
+    #[test]
     fn raw_texts_can_be_recorded() {
         let recorded = serde_json::to_string(&raw()).unwrap();
         assert_eq!(serde_json::from_str::<Raw>(&recorded).unwrap(), raw());
@@ -193,11 +316,16 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(texts in proptest::collection::vec(".*", 9), ids in proptest::collection::vec(any::<u64>(), 0..80)) {
+        fn no_bytes_make_it_panic(
+            texts in proptest::collection::vec(bytes_with(&["bpf", ",", "lsm=", " - securityfs ", "\n", "[", "]"]), 14),
+            ids in proptest::collection::vec(any::<u64>(), 0..80),
+        ) {
             let text = |index: usize| Ok(texts[index].clone());
+            let kernel_config = Ok(ConfigText { path: texts[12].clone(), text: texts[13].clone() });
             let facts = Facts::of(&Raw {
                 boot_id: text(0), cmdline: text(1), lsm_ids: Ok(ids), lsm_file: text(2), lockdown: text(3),
-                mountinfo: text(4), status: text(5), user_namespace: text(6), os_release: text(7), btf: text(8),
+                mountinfo: text(4), status: text(5), user_namespace: text(6), os_release: text(7), limits: text(8),
+                unprivileged_bpf: text(9), sys_vendor: text(10), secure_boot: text(11), kernel_config,
                 ..raw()
             });
             prop_assert_eq!(facts.lists_bpf().is_some(), !facts.lsms.active.is_empty());

@@ -8,12 +8,14 @@ pub struct OsRelease {
     pub id: String,
     /// `ID_LIKE`, in lower case.
     pub id_like: Vec<String>,
+    /// `VARIANT_ID`, in lower case.
+    pub variant_id: String,
     /// `PRETTY_NAME`.
     pub pretty_name: String,
 }
 
 /// Words of a pretty name and the `ID` that goes with them, the more special first.
-const PRETTY_NAMES: [(&str, &str); 16] = [
+const PRETTY_NAMES: [(&str, &str); 23] = [
     ("Container-Optimized OS", "cos"),
     ("Bottlerocket", "bottlerocket"),
     ("Talos", "talos"),
@@ -28,7 +30,14 @@ const PRETTY_NAMES: [(&str, &str); 16] = [
     ("Rocky", "rocky"),
     ("AlmaLinux", "almalinux"),
     ("Fedora", "fedora"),
+    ("CentOS", "centos"),
+    ("Oracle Linux", "ol"),
     ("Azure Linux", "azurelinux"),
+    ("SLE Micro", "sle-micro"),
+    ("SL Micro", "sl-micro"),
+    ("SUSE Linux Micro", "sl-micro"),
+    ("MicroOS", "opensuse-microos"),
+    ("openSUSE", "opensuse"),
     ("SUSE", "sles"),
 ];
 
@@ -43,6 +52,7 @@ impl OsRelease {
             match key {
                 "ID" => os.id = value.to_ascii_lowercase(),
                 "ID_LIKE" => os.id_like = value.to_ascii_lowercase().split_whitespace().map(str::to_owned).collect(),
+                "VARIANT_ID" => os.variant_id = value.to_ascii_lowercase(),
                 "PRETTY_NAME" => os.pretty_name = value,
                 _ => {}
             }
@@ -54,7 +64,7 @@ impl OsRelease {
     #[must_use]
     pub fn from_pretty_name(name: &str) -> Self {
         let id = PRETTY_NAMES.iter().find(|(word, _)| name.contains(word)).map_or("", |(_, id)| *id);
-        Self { id: id.to_owned(), id_like: Vec::new(), pretty_name: name.to_owned() }
+        Self { id: id.to_owned(), pretty_name: name.to_owned(), ..Self::default() }
     }
 
     /// It is that system or says that it is like it.
@@ -83,6 +93,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::facts::tests::bytes_with;
 
     #[test]
     fn fields_are_read_with_and_without_quotes() {
@@ -100,6 +111,8 @@ mod tests {
             ("Bottlerocket OS 1.20 (aws-k8s-1.29)", "bottlerocket"),
             ("Red Hat Enterprise Linux CoreOS 417", "rhcos"),
             ("Red Hat Enterprise Linux 9.4 (Plow)", "rhel"),
+            ("openSUSE Leap 15.6", "opensuse"),
+            ("SUSE Linux Micro 6.0", "sl-micro"),
             ("lab guest", ""),
         ] {
             assert_eq!(OsRelease::from_pretty_name(name).id, id, "{name}");
@@ -108,8 +121,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "(\\PC|\n|\")*") {
+        fn no_bytes_make_it_panic(text in bytes_with(&["ID=", "PRETTY_NAME=", "VARIANT_ID=", "\"", "'", "\\", "\n", "#"])) {
             prop_assert!(OsRelease::parse(&text).pretty_name.len() <= text.len());
+            prop_assert_eq!(OsRelease::from_pretty_name(&text).pretty_name, text);
         }
     }
 }

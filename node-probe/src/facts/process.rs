@@ -1,8 +1,9 @@
-//! What this process may do. In: the texts of `/proc/self/status` and `/proc/self/ns/user`.
-//! Out: its capabilities, whether they count, and whether a seccomp filter is in force.
+//! What this process may do. In: the texts of `/proc/self/status`, `/proc/self/limits` and `/proc/self/ns/user`.
+//! Out: its capabilities, whether they count, whether a seccomp filter is in force, and how much memory it may lock.
 
 /// Numbers of include/uapi/linux/capability.h.
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYS_RESOURCE: u32 = 24;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
@@ -19,12 +20,23 @@ pub struct Process {
     pub seccomp: Option<u8>,
     /// The process is in the host's user namespace.
     pub in_initial_user_namespace: Option<bool>,
+    /// The hard limit on the memory that it may lock.
+    pub memlock: Option<Memlock>,
+}
+
+/// A limit on locked memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Memlock {
+    /// There is none.
+    Unlimited,
+    /// That many bytes.
+    Bytes(u64),
 }
 
 impl Process {
-    /// Reads both texts.
+    /// Reads the texts.
     #[must_use]
-    pub fn parse(status: &str, user_namespace: &str) -> Self {
+    pub fn parse(status: &str, limits: &str, user_namespace: &str) -> Self {
         let field =
             |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim));
         let user_namespace = user_namespace.trim();
@@ -34,6 +46,7 @@ impl Process {
             in_initial_user_namespace: user_namespace
                 .starts_with("user:[")
                 .then(|| user_namespace == INITIAL_USER_NAMESPACE),
+            memlock: hard_memlock(limits),
         }
     }
 
@@ -54,10 +67,29 @@ impl Process {
             .collect()
     }
 
+    /// The bytes of memory that it may lock, where there is a limit that it cannot raise by itself.
+    #[must_use]
+    pub fn fixed_memlock(self) -> Option<u64> {
+        match self.memlock {
+            Some(Memlock::Bytes(bytes)) if self.holds(CAP_SYS_RESOURCE) == Some(false) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// A seccomp filter is in force.
     #[must_use]
     pub fn is_filtered(self) -> bool {
         self.seccomp.is_some_and(|mode| mode != 0)
+    }
+}
+
+/// The hard limit in a line `Max locked memory  SOFT  HARD  bytes` (fs/proc/base.c). Whoever may lock more than the soft
+/// one raises it, as the canary does.
+fn hard_memlock(limits: &str) -> Option<Memlock> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
+    match line.split_whitespace().nth(1)? {
+        "unlimited" => Some(Memlock::Unlimited),
+        bytes => bytes.parse().ok().map(Memlock::Bytes),
     }
 }
 
@@ -66,9 +98,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::facts::tests::bytes_with;
 
     fn missing(bits: &str) -> Vec<&'static str> {
-        Process::parse(&format!("Name:\tx\nCapEff:\t{bits}\nSeccomp:\t2\n"), "").missing_capabilities()
+        Process::parse(&format!("Name:\tx\nCapEff:\t{bits}\nSeccomp:\t2\n"), "", "").missing_capabilities()
     }
 
     #[test]
@@ -83,17 +116,36 @@ mod tests {
 
     #[test]
     fn seccomp_and_the_namespace_are_read() {
-        let process = Process::parse("Seccomp:\t2\nSeccomp_filters:\t1\n", "user:[4026531837]\n");
+        let process = Process::parse("Seccomp:\t2\nSeccomp_filters:\t1\n", "", "user:[4026531837]\n");
         assert!(process.is_filtered());
         assert_eq!(process.in_initial_user_namespace, Some(true));
-        assert_eq!(Process::parse("", "user:[4026532000]").in_initial_user_namespace, Some(false));
-        assert_eq!(Process::parse("", "").in_initial_user_namespace, None);
+        assert_eq!(Process::parse("", "", "user:[4026532000]").in_initial_user_namespace, Some(false));
+        assert_eq!(Process::parse("", "", "").in_initial_user_namespace, None);
+    }
+
+    #[test]
+    fn a_limit_counts_where_it_cannot_be_raised() {
+        let fixed = |capabilities: &str, hard: &str| {
+            let limits = format!("Limit  Soft Limit  Hard Limit  Units\nMax locked memory   8192   {hard}   bytes\n");
+            Process::parse(&format!("CapEff:\t{capabilities}\n"), &limits, "").fixed_memlock()
+        };
+        assert_eq!(fixed("000000c000000000", "65536"), Some(65536));
+        assert_eq!(fixed("000000c001000000", "65536"), None, "CAP_SYS_RESOURCE");
+        assert_eq!(fixed("000000c000000000", "unlimited"), None);
+        assert_eq!(fixed("000000c000000000", "nonsense"), None);
+        assert_eq!(fixed("nonsense", "65536"), None, "not known to be fixed");
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(status in "(\\PC|\n|CapEff:|Seccomp:|[0-9a-f])*", namespace in "\\PC*") {
-            prop_assert!(Process::parse(&status, &namespace).missing_capabilities().len() <= 2);
+        fn no_bytes_make_it_panic(
+            status in bytes_with(&["CapEff:", "Seccomp:", "\n", "\t", "0000", "ffffffffffffffff", "2"]),
+            limits in bytes_with(&["Max locked memory", " ", "65536", "unlimited", "\n"]),
+            namespace in bytes_with(&["user:[", "4026531837", "]"]),
+        ) {
+            let process = Process::parse(&status, &limits, &namespace);
+            prop_assert!(process.missing_capabilities().len() <= 2);
+            prop_assert!(process.fixed_memlock().is_none() || process.memlock.is_some());
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::node::Kernel;
 
-use super::{Raw, Text, Unread};
+use super::kernel_config::{gunzip, relevant};
+use super::{BtfNames, ConfigText, Raw, Schema, Text, Unread, btf};
 use crate::sys;
 
 /// No text that is read here is longer; what is, is cut.
@@ -17,7 +17,9 @@ const LONGEST: u64 = 1 << 20;
 #[must_use]
 pub fn raw() -> Raw {
     let (release, machine) = sys::uname();
+    let kernel_config = kernel_config(&release);
     Raw {
+        schema: Schema,
         kernel: Kernel { release, machine },
         boot_id: text("/proc/sys/kernel/random/boot_id"),
         cmdline: text("/proc/cmdline"),
@@ -27,9 +29,14 @@ pub fn raw() -> Raw {
         lockdown: text("/sys/kernel/security/lockdown"),
         mountinfo: text("/proc/self/mountinfo"),
         status: text("/proc/self/status"),
+        limits: text("/proc/self/limits"),
         user_namespace: link("/proc/self/ns/user"),
         os_release: text("/etc/os-release").or_else(|_| text("/usr/lib/os-release")),
-        btf: size("/sys/kernel/btf/vmlinux"),
+        btf: btf_names("/sys/kernel/btf/vmlinux"),
+        kernel_config,
+        unprivileged_bpf: text("/proc/sys/kernel/unprivileged_bpf_disabled"),
+        sys_vendor: text("/sys/class/dmi/id/sys_vendor"),
+        secure_boot: text("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"),
     }
 }
 
@@ -40,12 +47,16 @@ fn unread(path: &str, error: &io::Error) -> Unread {
     Unread { missing, message: format!("{path}: {text}") }
 }
 
-fn text(path: &str) -> Text {
+fn bytes(path: &str) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
     fs::File::open(path)
         .and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
-        .map(|_| String::from_utf8_lossy(&bytes).into_owned())
+        .map(|_| bytes)
         .map_err(|error| unread(path, &error))
+}
+
+fn text(path: &str) -> Text {
+    bytes(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn entries(path: &str) -> Text {
@@ -62,10 +73,27 @@ fn link(path: &str) -> Text {
     fs::read_link(path).map(|target| target.to_string_lossy().into_owned()).map_err(|error| unread(path, &error))
 }
 
-fn size(path: &str) -> Text {
-    // Opened, and not only looked at, so that a file that may not be read is told from one that may.
-    fs::File::open(Path::new(path))
-        .and_then(|file| file.metadata())
-        .map(|metadata| metadata.len().to_string())
-        .map_err(|error| unread(path, &error))
+fn btf_names(path: &str) -> Result<BtfNames, Unread> {
+    fs::File::open(path).and_then(btf::scan).map_err(|error| unread(path, &error))
+}
+
+/// The first of the places where a kernel's configuration can be. In a container there is only the first.
+fn kernel_config(release: &str) -> Result<ConfigText, Unread> {
+    let running = "/proc/config.gz";
+    let packed = bytes(running).and_then(|packed| gunzip(&packed).map_err(|error| unread(running, &error)));
+    let found = |path: &str, text: &str| ConfigText { path: path.to_owned(), text: relevant(text) };
+    let mut missing = match packed {
+        Ok(text) => return Ok(found(running, &text)),
+        Err(unread) => unread,
+    };
+    for path in [format!("/boot/config-{release}"), format!("/lib/modules/{release}/config")] {
+        match text(&path) {
+            Ok(text) => return Ok(found(&path, &text)),
+            Err(unread) => {
+                missing.missing &= unread.missing;
+                missing.message = format!("{}; {}", missing.message, unread.message);
+            }
+        }
+    }
+    Err(missing)
 }

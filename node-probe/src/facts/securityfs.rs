@@ -67,6 +67,7 @@ mod tests {
 
     use super::super::Unread;
     use super::*;
+    use crate::facts::tests::bytes_with;
 
     const DIRECTORY: &str =
         "1 2 0:7 / /sys rw - sysfs s rw\n3 1 0:6 / /sys/kernel/security ro,x shared:1 - securityfs none rw";
@@ -90,7 +91,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(names in "\\PC*", mounts in "(\\PC| - |securityfs|\n)*") {
+        fn no_bytes_make_it_panic(
+            names in bytes_with(&["lsm", "\n"]),
+            mounts in bytes_with(&[" - ", "securityfs", "/sys/kernel/security", "/lsm", "\n", " "]),
+        ) {
             prop_assert!(!matches!(find(&Ok(names), &mounts), Securityfs::Missing | Securityfs::Unknown));
         }
     }

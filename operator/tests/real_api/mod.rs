@@ -4,17 +4,14 @@
 //! server of its own, which ends with the binary's process.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use e2e::api::ApiServer;
-use e2e::{paths, wait};
-use http::Request;
+pub use e2e::request::{Answer, kubectl};
+use e2e::{paths, request, wait};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::api::PostParams;
-use kube::client::Body;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -46,68 +43,14 @@ pub fn config(folder: &str) -> String {
     paths::workspace().join("config").join(folder).display().to_string()
 }
 
-/// kubectl's output, or what it complained about.
-pub fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String, String> {
-    let output =
-        Command::new(paths::programs().join("kubectl")).arg("--kubeconfig").arg(kubeconfig).args(arguments).output();
-    let output = output.map_err(|error| error.to_string())?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
-}
-
-/// The API server's answer to one request.
-#[derive(Debug)]
-pub struct Answer {
-    /// HTTP status.
-    pub code: u16,
-    /// The Status' message, where it was refused.
-    pub message: String,
-    /// The object.
-    pub body: Value,
-}
-
-impl Answer {
-    /// It was done.
-    pub fn is_ok(&self) -> bool {
-        (200..300).contains(&self.code)
-    }
-
-    /// It was refused because RBAC grants nobody of that name this.
-    pub fn is_forbidden_by_rbac(&self) -> bool {
-        self.code == 403 && self.message.contains("cannot") && !self.message.contains("ValidatingAdmissionPolicy")
-    }
-}
-
-/// One request: `verb` is `GET`, `POST`, `PUT`, `DELETE`, or a kind of patch: `MERGE`, `STRATEGIC`, `APPLY`.
+/// One request, which has to be answered; see [`request::call`].
 pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Answer {
-    let (method, content) = match verb {
-        "MERGE" => ("PATCH", "application/merge-patch+json"),
-        "STRATEGIC" => ("PATCH", "application/strategic-merge-patch+json"),
-        "APPLY" => ("PATCH", "application/apply-patch+yaml"),
-        other => (other, "application/json"),
-    };
-    let query = if verb == "APPLY" { "?fieldManager=test&force=true&fieldValidation=Strict" } else { "" };
-    let mut body = body.clone();
-    if verb == "APPLY" {
-        // Server-side apply wants the name in the object too.
-        let name = path.trim_end_matches("/status").rsplit('/').next().unwrap_or_default();
-        body["metadata"]["name"] = json!(name);
-    }
-    let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
-    let request = Request::builder().method(method).uri(format!("{path}{query}")).header("Content-Type", content);
-    let response = client.send(request.body(Body::from(bytes)).unwrap()).await.unwrap();
-    let code = response.status().as_u16();
-    let bytes = response.into_body().collect_bytes().await.unwrap();
-    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let message = if code < 300 { "" } else { body["message"].as_str().unwrap_or("no message") };
-    Answer { code, message: message.to_owned(), body }
+    request::call(client, verb, path, body).await.unwrap()
 }
 
 /// A call that has to work, as preparation.
 pub async fn done(client: &Client, verb: &str, path: &str, body: &Value) -> Value {
-    let answer = call(client, verb, path, body).await;
-    assert!(answer.is_ok(), "{verb} {path}: {} {}", answer.code, answer.message);
-    answer.body
+    request::done(client, verb, path, body).await.unwrap()
 }
 
 /// A client with a token of one of our ServiceAccounts that is bound to nothing.

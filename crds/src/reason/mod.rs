@@ -1,0 +1,135 @@
+//! The reasons for which a node is not ready, and the one for which it is: a closed list with a code each.
+//!
+//! In: a code. Out: what it means, how it is told from its neighbours, what the node is, and the way out. The probe
+//! puts a code into `LsmNode.status.reason`; the verdict adds those that only follow from a policy. Codes are part of
+//! the API: people alert on them. `table` has the texts, `page` makes docs/reasons.md of them.
+
+pub mod page;
+mod table;
+
+pub use table::Reason;
+
+use crate::verdict::State;
+
+/// Who finds a reason.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// The probe, by trying.
+    Probe,
+    /// The verdict, from what a policy requires.
+    Policy,
+    /// `node-probe check --from`, from recorded texts.
+    Texts,
+}
+
+impl Reason {
+    /// The reason with that code; a code of another version gives none.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.code() == code)
+    }
+
+    /// What the node is, in words.
+    #[must_use]
+    pub fn node_is(self) -> String {
+        let words: Vec<&str> = self.states().iter().map(|state| state.words()).collect();
+        words.join(" or ")
+    }
+
+    /// The codes that are most like a text, the nearest first: for people who mistype one.
+    #[must_use]
+    pub fn nearest(text: &str) -> Vec<Self> {
+        let text: String = text.chars().take(64).collect::<String>().to_lowercase();
+        let rank = |reason: &Self| {
+            let code = reason.code().to_lowercase();
+            // A part of a code is as good as the code itself.
+            if text.len() > 3 && code.contains(&text) { 0 } else { distance(&text, &code) }
+        };
+        let mut near: Vec<(usize, Self)> = Self::ALL.iter().map(|reason| (rank(reason), *reason)).collect();
+        // A third of the letters may be wrong.
+        near.retain(|(rank, _)| *rank <= text.len() / 3);
+        near.sort();
+        near.into_iter().take(3).map(|(_, reason)| reason).collect()
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl State {
+    /// In a word or two.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NotReady => "not ready",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How many letters have to be added, taken away or changed to make one text of the other (Levenshtein's distance).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, letter) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
+        for (column, wanted) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *wanted);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_found_again_and_explained() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_code(reason.code()), Some(*reason));
+            for text in [reason.meaning(), reason.told_apart(), reason.way_out()] {
+                assert!(text.ends_with('.') && !text.contains('\n') && !text.contains("  "), "{reason}: {text}");
+            }
+            assert!(!reason.states().is_empty(), "{reason}");
+        }
+        let ready: Vec<_> = Reason::ALL.iter().filter(|reason| reason.states().contains(&State::Ready)).collect();
+        assert_eq!(ready, [&Reason::CanaryDenied]);
+    }
+
+    #[test]
+    fn a_mistyped_code_is_recognised() {
+        for (text, nearest) in [
+            ("BpfNotInLsmLst", Some(Reason::BpfNotInLsmList)),
+            ("bpfnotinlsmlist", Some(Reason::BpfNotInLsmList)),
+            ("NoMemroy", Some(Reason::NoMemory)),
+            ("memlock", Some(Reason::MemlockTooLow)),
+            ("", None),
+            ("an altogether different thing", None),
+        ] {
+            assert_eq!(Reason::nearest(text).first().copied(), nearest, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn distance_is_a_metric(one in "[a-c]{0,6}", other in "[a-c]{0,6}", third in "[a-c]{0,6}") {
+            prop_assert_eq!(distance(&one, &other) == 0, one == other);
+            prop_assert_eq!(distance(&one, &other), distance(&other, &one));
+            prop_assert!(distance(&one, &third) <= distance(&one, &other) + distance(&other, &third));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC*") {
+            prop_assert!(Reason::nearest(&text).len() <= 3);
+        }
+    }
+}

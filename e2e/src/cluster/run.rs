@@ -1,0 +1,35 @@
+//! A command on a cluster that is there for it alone.
+
+use std::process::ExitStatus;
+
+use super::up::interruption;
+use super::{Cluster, Error, Wanted};
+
+impl Cluster {
+    /// Starts the cluster, runs a command in it, and ends it again, however the command ended. A cluster that was up
+    /// before with the same nodes stays, and so does one that is to be kept.
+    ///
+    /// # Errors
+    /// When the cluster cannot be started or ended, the command cannot be run, or a signal interrupts it.
+    pub async fn run_in(&self, wanted: &Wanted, command: &[String], keep: bool) -> Result<ExitStatus, Error> {
+        let stays = keep || self.is_up_with(&wanted.nodes);
+        self.up(wanted).await?;
+        self.enter()?;
+        let outcome = self.run_here(command).await;
+        if !stays {
+            self.down().await?;
+        }
+        outcome
+    }
+
+    async fn run_here(&self, command: &[String]) -> Result<ExitStatus, Error> {
+        let (program, arguments) = command.split_first().ok_or(Error::NotUp)?;
+        let mut running = tokio::process::Command::from(self.exec(program));
+        running.args(arguments).kill_on_drop(true);
+        let mut running = running.spawn().map_err(Error::io(format!("run {program}")))?;
+        tokio::select! {
+            status = running.wait() => status.map_err(Error::io(format!("wait for {program}"))),
+            () = interruption() => Err(Error::Interrupted),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Requests to an API server as plain JSON, for tests that are to see what it answers to the letter.
+//!
+//! In: a client, a verb, a path, a body. Out: the answer's code, message and object. [`kubectl`] is for what only it
+//! does: kustomize, waiting, and what a person would type.
+
+use std::path::Path;
+use std::process::Command;
+
+use http::Request;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use crate::command::{self, run};
+use crate::paths;
+
+/// A request that got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be made or sent, or its answer not be read.
+    #[error("{verb} {path}: {source}")]
+    Unanswered {
+        /// What was to be done.
+        verb: String,
+        /// To what.
+        path: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It was refused.
+    #[error("{verb} {path}: {code} {message}")]
+    Refused {
+        /// What was to be done.
+        verb: String,
+        /// To what.
+        path: String,
+        /// HTTP status.
+        code: u16,
+        /// Why not.
+        message: String,
+    },
+}
+
+/// The API server's answer to one request.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub code: u16,
+    /// The Status' message, where it was refused.
+    pub message: String,
+    /// The object.
+    pub body: Value,
+}
+
+impl Answer {
+    /// It was done.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
+
+    /// It was refused because RBAC grants nobody of that name this.
+    #[must_use]
+    pub fn is_forbidden_by_rbac(&self) -> bool {
+        self.code == 403 && self.message.contains("cannot") && !self.message.contains("ValidatingAdmissionPolicy")
+    }
+}
+
+/// One request: `verb` is `GET`, `POST`, `PUT`, `DELETE`, or a kind of patch: `MERGE`, `STRATEGIC`, `APPLY`.
+///
+/// # Errors
+/// When there is no answer. A refusal is an answer.
+pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Result<Answer, Error> {
+    let (method, content) = match verb {
+        "MERGE" => ("PATCH", "application/merge-patch+json"),
+        "STRATEGIC" => ("PATCH", "application/strategic-merge-patch+json"),
+        "APPLY" => ("PATCH", "application/apply-patch+yaml"),
+        other => (other, "application/json"),
+    };
+    let query = if verb == "APPLY" { "?fieldManager=test&force=true&fieldValidation=Strict" } else { "" };
+    let mut body = body.clone();
+    if verb == "APPLY" {
+        // Server-side apply wants the name in the object too.
+        let name = path.trim_end_matches("/status").rsplit('/').next().unwrap_or_default();
+        body["metadata"]["name"] = json!(name);
+    }
+    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    let request = Request::builder().method(method).uri(format!("{path}{query}")).header("Content-Type", content);
+    let answered = async {
+        let response = client.send(request.body(Body::from(bytes))?).await?;
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect_bytes().await?;
+        Ok((code, bytes))
+    };
+    let (code, bytes) = answered.await.map_err(|source: Box<dyn std::error::Error + Send + Sync>| {
+        Error::Unanswered { verb: verb.to_owned(), path: path.to_owned(), source }
+    })?;
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let message = if code < 300 { "" } else { body["message"].as_str().unwrap_or("no message") };
+    Ok(Answer { code, message: message.to_owned(), body })
+}
+
+/// A call that has to work: the object that came back.
+///
+/// # Errors
+/// When there is no answer, or a refusal.
+pub async fn done(client: &Client, verb: &str, path: &str, body: &Value) -> Result<Value, Error> {
+    let answer = call(client, verb, path, body).await?;
+    if answer.is_ok() {
+        return Ok(answer.body);
+    }
+    let (code, message) = (answer.code, answer.message);
+    Err(Error::Refused { verb: verb.to_owned(), path: path.to_owned(), code, message })
+}
+
+/// What kubectl prints.
+///
+/// # Errors
+/// When it fails, with what it complained about.
+pub fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String, command::Error> {
+    run(Command::new(paths::programs().join("kubectl")).arg("--kubeconfig").arg(kubeconfig).args(arguments))
+}

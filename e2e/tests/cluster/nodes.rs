@@ -1,0 +1,126 @@
+//! Nodes: each is judged by what its own kernel did in its present boot.
+
+use std::process::Command;
+
+use e2e::paths;
+use serde_json::{Value, json};
+
+use crate::scene::{LSM_NODES, NAMESPACE, NODES, POLICIES, Scene, condition, is_tainted, label, name};
+
+#[tokio::test]
+async fn labels_and_conditions_say_what_each_nodes_own_probe_has_shown() {
+    let scene = Scene::enter().await;
+    for node in scene.linux_nodes().await {
+        let boot = &node["status"]["nodeInfo"]["bootID"];
+        let path = format!("{LSM_NODES}/{}", name(&node));
+        let report =
+            scene.until_object(&path, "a report of this boot", |report| &report["status"]["bootID"] == boot).await;
+        assert_eq!(report["metadata"]["ownerReferences"][0]["uid"], node["metadata"]["uid"], "{report:#}");
+        let (value, status) = expected(&report["status"]);
+        let node = scene
+            .until_object(&format!("{NODES}/{}", name(&node)), "the label that follows", |node| {
+                label(node, "bpf") == value
+            })
+            .await;
+        let told = condition(&node, "LsmBpfReady");
+        assert_eq!((&told["status"], &told["reason"]), (&json!(status), &report["status"]["reason"]), "{told:#}");
+    }
+    scene.nothing_has_crashed().await;
+}
+
+/// The label and the condition's status that follow from a report.
+fn expected(status: &Value) -> (&'static str, &'static str) {
+    let rung = |name: &str| status["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap();
+    if status["evidence"] == "Denied" {
+        return ("true", "True");
+    }
+    let untried =
+        ["Loaded", "Attached", "Fired", "Denied"].map(rung).into_iter().find(|rung| rung["outcome"] != "Pass");
+    match untried.unwrap()["outcome"].as_str() {
+        Some("Fail") => ("false", "False"),
+        _ => ("unknown", "Unknown"),
+    }
+}
+
+#[tokio::test]
+async fn the_probe_in_its_container_finds_what_is_found_outside() {
+    let scene = Scene::enter().await;
+    let Some(_) = scene.own("comparing with node-probe check on the host itself") else { return };
+    let program = paths::workspace().join("target/x86_64-unknown-linux-gnu/release/node-probe");
+    let output = Command::new(&program).args(["check", "--output", "json"]).output().unwrap();
+    let outside: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let inside = reported(&scene, "host").await;
+    for field in ["evidence", "reason", "bootID", "kernel"] {
+        assert_eq!(inside[field], outside[field], "{field}: {inside:#}");
+    }
+}
+
+#[tokio::test]
+async fn boot_parameters_decide_and_the_fix_is_for_that_very_node() {
+    let scene = Scene::enter().await;
+    let Some(_) = scene.own("nodes with chosen boot parameters") else { return };
+    let ready = reported(&scene, "vm-lsm").await;
+    assert_eq!((&ready["evidence"], &ready["reason"]), (&json!("Denied"), &json!("CanaryDenied")));
+    let silent = reported(&scene, "vm-nolsm").await;
+    assert_eq!((&silent["evidence"], &silent["reason"]), (&json!("Attached"), &json!("BpfNotInLsmList")));
+    let fix = silent["fix"].as_str().unwrap();
+    assert!(fix.contains("lsm=landlock,lockdown,yama,integrity,bpf"), "{fix}");
+    assert!(fix.contains("update-grub"), "the node says that it is a Debian: {fix}");
+}
+
+async fn reported(scene: &Scene, node: &str) -> Value {
+    let path = format!("{LSM_NODES}/{node}");
+    let report = scene.until_object(&path, "a report", |report| report["status"]["evidence"].is_string()).await;
+    report["status"].clone()
+}
+
+#[tokio::test]
+async fn a_reboot_is_unknown_at_first_and_then_judged_anew() {
+    let scene = Scene::enter().await;
+    let Some(cluster) = scene.own("rebooting a node") else { return };
+    scene.policy("reboots", &json!({"taint": {"effect": "NoSchedule"}})).await;
+    let path = format!("{NODES}/vm-nolsm");
+    scene
+        .until_object(&path, "not ready and tainted", |node| {
+            label(node, "policy.reboots") == "not-ready" && is_tainted(node)
+        })
+        .await;
+
+    cluster.reboot("vm-nolsm", "landlock,bpf").await.unwrap();
+    let ready =
+        |node: &Value| label(node, "policy.reboots") == "ready" && label(node, "bpf") == "true" && !is_tainted(node);
+    scene.until_object(&path, "ready in its new boot", ready).await;
+
+    cluster.reboot("vm-nolsm", "landlock,lockdown,yama,integrity").await.unwrap();
+    scene
+        .until_object(&path, "not ready again", |node| label(node, "policy.reboots") == "not-ready" && is_tainted(node))
+        .await;
+    scene.delete(&format!("{POLICIES}/reboots")).await;
+    scene
+        .until_object(&path, "neither label nor taint of the policy", |node| {
+            label(node, "policy.reboots").is_empty() && !is_tainted(node)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_probe_that_was_replaced_finds_the_same_and_writes_nothing() {
+    let scene = Scene::enter().await;
+    let old = scene.pods(NAMESPACE, "lsm-ready-probe").await.remove(0);
+    let node = old["spec"]["nodeName"].as_str().unwrap();
+    let path = format!("{LSM_NODES}/{node}");
+    let before = scene.until_object(&path, "a report", |report| report["status"]["evidence"].is_string()).await;
+    scene.delete(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", name(&old))).await;
+    scene
+        .until("the new probe to have checked", async || {
+            let pods = scene.pods(NAMESPACE, "lsm-ready-probe").await;
+            let new =
+                pods.iter().find(|pod| pod["spec"]["nodeName"] == node && name(pod) != name(&old)).ok_or("no pod")?;
+            let log = scene.log(NAMESPACE, name(new)).await;
+            if log.contains("checked") { Ok(()) } else { Err(format!("its log: {log}")).map_err(|_| "not checked yet") }
+        })
+        .await;
+    let after = scene.get(&path).await;
+    assert_eq!(after["status"], before["status"]);
+    assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
+}

@@ -1,0 +1,151 @@
+//! Tetragon's DaemonSet: the mount that it lacks comes, helps, and goes again; and what stands in the way is told.
+
+use std::path::Path;
+
+use e2e::{paths, request};
+use serde_json::{Value, json};
+
+use crate::scene::{NAMESPACE, POLICIES, Scene, TETRAGON, condition, name};
+
+/// The demonstration's DaemonSet, in the shape of release 1.3.
+async fn deploy(scene: &Scene) -> Value {
+    let file = paths::workspace().join("e2e/demo/tetragon.yaml");
+    apply_file(scene, &file);
+    scene.get(TETRAGON).await
+}
+
+fn apply_file(scene: &Scene, file: &Path) {
+    scene.kubectl(&["apply", "-f", &file.display().to_string()]);
+}
+
+fn mounts(daemon_set: &Value) -> Vec<&Value> {
+    let containers = daemon_set["spec"]["template"]["spec"]["containers"].as_array().unwrap();
+    let mounts = containers.iter().filter_map(|container| container["volumeMounts"].as_array()).flatten();
+    mounts.filter(|mount| mount["mountPath"] == "/sys/kernel/security").collect()
+}
+
+#[tokio::test]
+async fn the_mount_comes_the_agents_see_the_list_and_all_is_given_back() {
+    let scene = Scene::enter().await;
+    let Some(_) = scene.own("the stand-in for Tetragon's agent") else { return };
+    let before = deploy(&scene).await;
+    until_every_agent_says(&scene, "lsm: false").await;
+
+    scene.policy("mounting", &json!({"minReady": 1, "tetragon": {}})).await;
+    let policy = format!("{POLICIES}/mounting");
+    let ready =
+        |policy: &Value| condition(policy, "Ready")["status"] == "True" && condition(policy, "Reconciling").is_null();
+    let policy_then = scene.until_object(&policy, "ready", ready).await;
+    assert_eq!(condition(&policy_then, "SecurityfsMounted")["reason"], "Mounted");
+    assert_eq!(condition(&policy_then, "TetragonRolledOut")["reason"], "RolledOut");
+    let patched = scene.get(TETRAGON).await;
+    assert_eq!(mounts(&patched).len(), 1, "{patched:#}");
+    assert_eq!(mounts(&patched)[0]["readOnly"], true);
+    assert_eq!(owned(&patched), our_fields());
+    // On every node, also where bpf is not in the list: there the agent reads the list and finds none.
+    until_every_agent_says(&scene, "lsms=").await;
+
+    scene.delete(&policy).await;
+    let as_before =
+        |now: &Value| now["spec"] == before["spec"] && now["metadata"]["labels"] == before["metadata"]["labels"];
+    scene.until_object(TETRAGON, "as it was before", as_before).await;
+    scene.delete(TETRAGON).await;
+    scene.nothing_has_crashed().await;
+}
+
+/// What server-side apply has noted as ours.
+fn owned(daemon_set: &Value) -> Value {
+    let managers = daemon_set["metadata"]["managedFields"].as_array().unwrap();
+    managers.iter().find(|entry| entry["manager"] == "lsm-ready").unwrap()["fieldsV1"].clone()
+}
+
+fn our_fields() -> Value {
+    json!({
+        "f:metadata": {"f:labels": {"f:lsmready.io/securityfs": {}}},
+        "f:spec": {"f:template": {"f:spec": {
+            "f:containers": {r#"k:{"name":"tetragon"}"#: {
+                ".": {}, "f:name": {},
+                "f:volumeMounts": {r#"k:{"mountPath":"/sys/kernel/security"}"#: {
+                    ".": {}, "f:mountPath": {}, "f:name": {}, "f:readOnly": {}}},
+            }},
+            "f:volumes": {r#"k:{"name":"lsm-ready-securityfs"}"#: {
+                ".": {}, "f:name": {}, "f:hostPath": {"f:path": {}, "f:type": {}}}},
+        }}},
+    })
+}
+
+async fn until_every_agent_says(scene: &Scene, word: &str) {
+    let nodes = scene.linux_nodes().await.len();
+    scene
+        .until(&format!("every agent to say {word:?}"), async || {
+            let mut logs = Vec::new();
+            for pod in scene.pods("kube-system", "tetragon").await {
+                logs.push(scene.log("kube-system", name(&pod)).await);
+            }
+            let said = logs.iter().filter(|log| log.contains(word)).count();
+            if said == nodes && logs.len() == nodes { Ok(()) } else { Err(format!("{logs:?}")) }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_is_told_with_a_way_out() {
+    let scene = Scene::enter().await;
+    let file = json!([{"name": "list", "hostPath": {"path": "/sys/kernel/security/lsm", "type": "File"}}]);
+    let taken = json!([{"name": "lsm-ready-securityfs", "emptyDir": {}}]);
+    let at = |volume: &str, path: &str| json!([{"name": volume, "mountPath": path}]);
+    let nothing = json!([]);
+    for (name, container, volumes, mounts, reason, way_out) in [
+        ("no-container", "other", &nothing, nothing.clone(), "ContainerNotFound", "daemonSet.container"),
+        ("file-mount", "tetragon", &file, at("list", "/sys/kernel/security/lsm"), "FileMount", "mount the directory"),
+        ("name-taken", "tetragon", &taken, at("lsm-ready-securityfs", "/x"), "VolumeNameTaken", "rename or remove"),
+    ] {
+        let path = format!("/apis/apps/v1/namespaces/default/daemonsets/{name}");
+        scene.apply(&path, &daemon_set(name, container, volumes, &mounts)).await;
+        told(&scene, name, reason, way_out).await;
+        scene.delete(&path).await;
+    }
+    told(&scene, "none", "DaemonSetNotFound", "kubectl get daemonsets").await;
+    let operator = scene.pods(NAMESPACE, "lsm-ready-operator").await;
+    assert!(operator.iter().all(|pod| pod["status"]["phase"] == "Running"), "{operator:#?}");
+    scene.nothing_has_crashed().await;
+}
+
+/// Until a policy that names the DaemonSet says that reason, with that way out; the policy goes again.
+async fn told(scene: &Scene, daemon_set: &str, reason: &str, way_out: &str) {
+    let named = json!({"tetragon": {"daemonSet": {"namespace": "default", "name": daemon_set}}});
+    let policy = format!("{POLICIES}/in-the-way");
+    scene.policy("in-the-way", &named).await;
+    let is_told = |policy: &Value| condition(policy, "SecurityfsMounted")["reason"] == reason;
+    let found = scene.until_object(&policy, reason, is_told).await;
+    let message = condition(&found, "SecurityfsMounted")["message"].as_str().unwrap();
+    assert!(message.contains(way_out), "{message}");
+    assert_eq!(condition(&found, "Ready")["status"], "False", "{found:#}");
+    scene.delete(&policy).await;
+}
+
+/// A DaemonSet that runs nowhere.
+fn daemon_set(name: &str, container: &str, volumes: &Value, mounts: &Value) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "spec": {
+        "selector": {"matchLabels": {"app": name}},
+        "template": {"metadata": {"labels": {"app": name}}, "spec": {
+            "nodeSelector": {"example.com/no": "such-node"}, "volumes": volumes,
+            "containers": [{"name": container, "image": "quay.io/cilium/tetragon:v1.3.0", "volumeMounts": mounts}],
+        }},
+    }})
+}
+
+#[tokio::test]
+async fn what_the_api_server_can_know_it_refuses() {
+    let scene = Scene::enter().await;
+    for (spec, word) in [
+        (json!({"minReady": "101%"}), "percentage"),
+        (json!({"minRedy": 1}), "minRedy"),
+        (json!({"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}), "at least one value"),
+        (json!({"require": {"evidence": "None"}}), "supported values"),
+    ] {
+        let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
+        let answer = request::call(&scene.client, "APPLY", &format!("{POLICIES}/refused"), &object).await.unwrap();
+        assert!(!answer.is_ok() && answer.message.contains(word), "{spec}: {answer:?}");
+    }
+}

@@ -1,0 +1,170 @@
+//! How the kernel was built. In: `/proc/config.gz` or one of the files beside the kernel. Out: the few options that
+//! explain what it can do, each with where it was read.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
+
+/// Longer than any kernel's configuration, which has some 300 KB.
+const LONGEST: u64 = 4 << 20;
+
+/// The options that are kept, besides all that begin with one of [`FAMILIES`].
+const OPTIONS: [&str; 9] = [
+    "CONFIG_BPF_JIT",
+    "CONFIG_BPF_LSM",
+    "CONFIG_BPF_SYSCALL",
+    "CONFIG_DEBUG_INFO_BTF",
+    "CONFIG_DYNAMIC_FTRACE",
+    "CONFIG_IMA",
+    "CONFIG_EVM",
+    "CONFIG_LSM",
+    "CONFIG_SECURITYFS",
+];
+const FAMILIES: [&str; 2] = ["CONFIG_LOCK_DOWN_", "CONFIG_SECURITY_"];
+
+/// The lines that matter of a configuration, and where they are from.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigText {
+    /// The file.
+    pub path: String,
+    /// Its lines about [`OPTIONS`] and [`FAMILIES`].
+    pub text: String,
+}
+
+/// What it says.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct KernelConfig {
+    /// The file it was read from.
+    pub path: String,
+    options: BTreeMap<String, String>,
+}
+
+/// One option.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Built {
+    /// It is set: `y`, `m` or a text without its quotes.
+    Set(String),
+    /// The configuration says that it is not set, or has other lines but none about it.
+    NotSet,
+}
+
+impl KernelConfig {
+    /// Reads the lines. `None` where they are no kernel's configuration.
+    #[must_use]
+    pub fn parse(config: &ConfigText) -> Option<Self> {
+        let options: BTreeMap<String, String> = config.text.lines().filter_map(option).collect();
+        (!options.is_empty()).then(|| Self { path: config.path.clone(), options })
+    }
+
+    /// What it says about an option.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Built {
+        match self.options.get(name).map(String::as_str) {
+            None | Some("n") => Built::NotSet,
+            Some(value) => Built::Set(value.to_owned()),
+        }
+    }
+
+    /// The option is built in.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name) == Built::Set("y".to_owned())
+    }
+}
+
+/// Unpacks `/proc/config.gz`.
+///
+/// # Errors
+/// Where the bytes are not gzip's.
+pub fn gunzip(packed: &[u8]) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    MultiGzDecoder::new(packed).take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The lines that are worth to be kept.
+#[must_use]
+pub fn relevant(text: &str) -> String {
+    let wanted = |line: &&str| {
+        option(line).is_some_and(|(name, _)| {
+            OPTIONS.contains(&name.as_str()) || FAMILIES.iter().any(|family| name.starts_with(family))
+        })
+    };
+    text.lines().filter(wanted).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// `CONFIG_X=value`, or `# CONFIG_X is not set`, which is the value `n`.
+fn option(line: &str) -> Option<(String, String)> {
+    let line = line.trim();
+    let (name, value) = match line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set")) {
+        Some(name) => (name, "n"),
+        None => line.split_once('=')?,
+    };
+    let plausible = name.starts_with("CONFIG_")
+        && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    plausible.then(|| (name.to_owned(), value.trim_matches('"').to_owned()))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a configuration with these lines says.
+    pub fn config(text: &str) -> Option<KernelConfig> {
+        KernelConfig::parse(&ConfigText { path: "/proc/config.gz".to_owned(), text: text.to_owned() })
+    }
+
+    #[test]
+    fn options_are_read() {
+        let config = config("# Linux\nCONFIG_BPF_LSM=y\n# CONFIG_SECURITY_SMACK is not set\nCONFIG_LSM=\"yama,bpf\"\n");
+        let config = config.unwrap();
+        assert!(config.has("CONFIG_BPF_LSM"));
+        assert_eq!(config.get("CONFIG_LSM"), Built::Set("yama,bpf".to_owned()));
+        assert_eq!(config.get("CONFIG_SECURITY_SMACK"), Built::NotSet);
+        assert_eq!(config.get("CONFIG_ELSE"), Built::NotSet);
+    }
+
+    #[test]
+    fn what_is_no_configuration_says_nothing() {
+        for text in ["", "root=/dev/vda", "config_bpf_lsm=y", "# CONFIG is not set", "CONFIG_LSM"] {
+            assert_eq!(config(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_about_other_things_are_left_out() {
+        let text = "# CONFIG_BPF_LSM is not set\nCONFIG_64BIT=y\nCONFIG_SECURITY_YAMA=y\n";
+        assert_eq!(relevant(text), "# CONFIG_BPF_LSM is not set\nCONFIG_SECURITY_YAMA=y\n");
+    }
+
+    proptest! {
+        #[test]
+        fn packed_texts_come_back(text in "\\PC{0,50}", garbage in any::<Vec<u8>>()) {
+            let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+            packer.write_all(text.as_bytes()).unwrap();
+            let packed = packer.finish().unwrap();
+            prop_assert_eq!(gunzip(&packed).unwrap(), text);
+            prop_assert!(gunzip(&packed[..packed.len() - 1]).is_err());
+            // Garbage, and garbage behind a true head.
+            gunzip(&garbage).ok();
+            gunzip(&[&packed[..10], &garbage].concat()).ok();
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), lines in "(CONFIG_[A-Z_]{0,9}|=|y|\"|# | is not set|\n)*") {
+            for text in [String::from_utf8_lossy(&bytes).into_owned(), lines] {
+                let kept = relevant(&text);
+                prop_assert_eq!(&relevant(&kept), &kept);
+                prop_assert_eq!(config(&kept).is_none(), kept.is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The fix: what to change on this very machine, in words that need no search engine.
+//!
+//! In: the reason and the facts. Out: a text; empty where nothing has to be changed. `machine` recognises the system
+//! and what boots it, `steps` has the way to a changed command line on each, `lsm` says what `lsm=` has to become, and
+//! `lockdown` where a lockdown level came from.
+
+mod lockdown;
+mod lsm;
+pub mod machine;
+mod steps;
+
+use lsm_ready_crds::Reason;
+
+use crate::facts::{Built, Facts, Securityfs};
+use machine::Machine;
+
+pub use lsm::required_lsms;
+
+/// What to do about a reason on the machine with these facts.
+#[must_use]
+pub fn fix(reason: Reason, facts: &Facts) -> String {
+    match reason {
+        Reason::CanaryDenied => String::new(),
+        Reason::BpfNotInLsmList | Reason::NeverFired => lsm::with_bpf(facts),
+        Reason::KernelReadsForbidden => lockdown::allow_reads(facts),
+        Reason::ListedButRefused | Reason::LsmProgramsRefused => on_a_sandbox(reason, facts),
+        Reason::HookNotInBtf | Reason::ProgramTypeUnsupported => as_built(reason, "CONFIG_BPF_LSM", facts),
+        Reason::BtfMissing => as_built(reason, "CONFIG_DEBUG_INFO_BTF", facts),
+        Reason::LsmListUnknown => readable_list(facts),
+        other => other.way_out().to_owned(),
+    }
+}
+
+/// By what is at `/sys/kernel/security`, since each needs another remedy.
+fn readable_list(facts: &Facts) -> String {
+    let remedy = match facts.securityfs {
+        Securityfs::Empty => {
+            "Mount it on the host (mount -t securityfs none /sys/kernel/security; systemd does so at boot) and start \
+             this container anew, if it is one."
+        }
+        Securityfs::FileMount => {
+            "Give the container the directory /sys/kernel/security, read-only, and not single files of it."
+        }
+        Securityfs::Missing => {
+            "Mount sysfs at /sys and securityfs at /sys/kernel/security (mount -t securityfs none /sys/kernel/security)."
+        }
+        Securityfs::Mounted | Securityfs::Unknown => return Reason::LsmListUnknown.way_out().to_owned(),
+    };
+    let mut place = facts.securityfs.describe().to_owned();
+    place[..1].make_ascii_uppercase();
+    format!("{place}. {remedy}")
+}
+
+/// A sandbox's kernel cannot be changed from inside, so that is said first.
+fn on_a_sandbox(reason: Reason, facts: &Facts) -> String {
+    Machine::of(facts)
+        .locked()
+        .map_or_else(|| reason.way_out().to_owned(), |locked| format!("{locked} {}", reason.way_out()))
+}
+
+/// With what the kernel's own configuration says about the option that is missing.
+fn as_built(reason: Reason, option: &str, facts: &Facts) -> String {
+    match &facts.kernel_config {
+        Some(config) if config.get(option) == Built::NotSet => {
+            format!("This kernel was built without {option} ({} says so). {}", config.path, reason.way_out())
+        }
+        _ => reason.way_out().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

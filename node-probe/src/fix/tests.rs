@@ -1,0 +1,197 @@
+//! Tables and properties of the fixes.
+
+use lsm_ready_crds::node::{Kernel, LsmSource};
+use proptest::prelude::*;
+
+use super::*;
+use crate::facts::kernel_config::tests::config;
+use crate::facts::{Cmdline, OsRelease, Securityfs, lsm_list};
+
+fn facts(active: &str, cmdline: &str, os: &str) -> Facts {
+    let mut facts = Facts { cmdline: Cmdline::parse(cmdline), os: OsRelease::parse(os), ..Facts::default() };
+    facts.lsms.active = lsm_list::parse(active);
+    facts.lsms.source = LsmSource::Securityfs;
+    facts
+}
+
+fn text(active: &str, cmdline: &str, os: &str) -> String {
+    fix(Reason::BpfNotInLsmList, &facts(active, cmdline, os))
+}
+
+fn on_kernel(release: &str, facts: Facts) -> Facts {
+    Facts { kernel: Kernel { release: release.to_owned(), machine: "x86_64".to_owned() }, ..facts }
+}
+
+#[test]
+fn the_present_list_is_kept() {
+    let fix = text("capability,landlock,yama", "quiet lsm=landlock,bfp,yama", "ID=debian");
+    assert!(fix.starts_with("Boot with lsm=landlock,bpf,yama in place of lsm=landlock,bfp,yama. GRUB:"), "{fix}");
+    let fix = text("capability,landlock,yama", "quiet", "ID=x\nID_LIKE=\"rhel fedora\"");
+    assert!(fix.starts_with("Boot with lsm=landlock,yama,bpf. GRUB: as root run `grubby"), "{fix}");
+}
+
+#[test]
+fn security_and_unknown_names_are_remarked_upon() {
+    let fix = text("capability,yama,apparmor", "security=apparmor", "ID=debian");
+    assert!(
+        fix.contains("lsm=yama,apparmor,bpf") && fix.contains("security=apparmor on the command line has no"),
+        "{fix}"
+    );
+    let fix = text("capability,yama", "security=apparmor lsm=yama,apparmour", "ID=debian");
+    assert!(fix.contains("ignored apparmour") && !fix.contains("security="), "{fix}");
+}
+
+#[test]
+fn the_kernels_default_is_spelled_out_where_the_list_cannot_be_read() {
+    let unreadable = facts("", "quiet", "ID=debian");
+    let built = Facts { kernel_config: config("CONFIG_LSM=\"landlock,yama\"\n"), ..unreadable };
+    let fix = fix(Reason::NeverFired, &built);
+    assert!(fix.starts_with("Boot with lsm=landlock,yama,bpf."), "{fix}");
+}
+
+#[test]
+fn nothing_is_invented_where_nothing_is_known() {
+    assert!(text("", "quiet", "").contains("lsm=LIST,bpf"));
+    assert!(text("capability,lsm-id-200", "quiet", "").contains("lsm=LIST,bpf"));
+    assert!(text("yama", "lsm=yama,bpf", "").contains("dmesg"));
+}
+
+#[test]
+fn systems_have_their_own_ways() {
+    for (os, cmdline, word) in [
+        ("ID=bottlerocket", "BOOT_IMAGE=/vmlinuz", "\"lsm\" = [\"yama,bpf\"]"),
+        ("ID=talos", "", "extraKernelArgs of the Image Factory schematic"),
+        ("ID=talos", "BOOT_IMAGE=/A/vmlinuz", "machine.install.extraKernelArgs"),
+        ("ID=flatcar\nID_LIKE=coreos", "", "/oem/grub.cfg"),
+        ("ID=cos", "", "another node image"),
+        ("ID=rhcos\nID_LIKE=\"rhel fedora\"", "", "rpm-ostree kargs --append='lsm=yama,bpf'"),
+        ("ID=fedora\nVARIANT_ID=coreos", "lsm=yama", "--delete='lsm=yama' --append='lsm=yama,bpf'"),
+        ("ID=rhel\nVARIANT_ID=coreos", "", "MachineConfig"),
+        ("ID=fedora\nVARIANT_ID=iot", "BOOT_IMAGE=/v ostree=/ostree/boot.1/x/0", "rpm-ostree kargs"),
+        ("ID=fedora", "", "grubby --update-kernel=ALL --args='lsm=yama,bpf'"),
+        ("ID=fedora", "lsm=yama", "grubby --update-kernel=ALL --remove-args=lsm --args='lsm=yama,bpf'"),
+        ("ID=amzn\nID_LIKE=fedora", "BOOT_IMAGE=(hd0,gpt1)/boot/vmlinuz", "grubby"),
+        ("ID=amzn\nID_LIKE=fedora", "", "launch template"),
+        ("ID=azurelinux", "", "AKS has no setting"),
+        ("ID=sles\nID_LIKE=suse", "", "grub2-mkconfig"),
+        ("ID=sl-micro\nID_LIKE=suse", "", "transactional-update"),
+        ("ID=raspbian\nID_LIKE=debian", "", "cmdline.txt"),
+        ("ID=ubuntu", "vc_mem.mem_size=0x4000", "cmdline.txt"),
+        ("ID=ubuntu", "initrd=\\x", "/etc/kernel/cmdline"),
+        ("ID=ubuntu", "", "update-grub"),
+        ("ID=debian", "reboot=k panic=1 pci=off", "boot_args"),
+        ("ID=y", "BOOT_IMAGE=/vmlinuz", "GRUB"),
+        ("ID=y", "", "boot loader's configuration"),
+    ] {
+        let fix = text("yama", cmdline, os);
+        assert!(fix.contains(word) && fix.contains("yama,bpf"), "{os}: {fix}");
+    }
+}
+
+#[test]
+fn kernels_tell_where_they_run() {
+    for (release, word) in [
+        ("4.4.0", "gVisor"),
+        ("6.10.14-linuxkit", "Docker Desktop"),
+        ("5.15.153.1-microsoft-standard-WSL2", ".wslconfig"),
+        ("6.8.0-1021-aws", "launch template"),
+        ("5.15.0-1073-aws-fips", "launch template"),
+        ("5.15.0-1073-azure", "AKS has no setting"),
+        ("6.8.0-1020-gke", "GKE has no setting"),
+        ("6.8.0-48-generic", "update-grub"),
+    ] {
+        let fix = fix(Reason::BpfNotInLsmList, &on_kernel(release, facts("yama", "BOOT_IMAGE=/v", "ID=ubuntu")));
+        assert!(fix.contains(word), "{release}: {fix}");
+    }
+    let on_site = text("yama", "BOOT_IMAGE=/v", "ID=ubuntu");
+    assert!(!["EKS", "AKS", "GKE"].iter().any(|cloud| on_site.contains(cloud)), "{on_site}");
+}
+
+#[test]
+fn a_machine_that_cannot_be_changed_says_so_first() {
+    let refused = fix(Reason::ListedButRefused, &facts("bpf", "reboot=k panic=1 nomodule", "ID=debian"));
+    assert!(refused.starts_with("This looks like a micro-VM"), "{refused}");
+    assert!(text("yama", "", "ID=cos").starts_with("Container-Optimized OS"));
+}
+
+#[test]
+fn further_lsms_are_added() {
+    let needs = |names: &[&str], facts: &Facts| {
+        required_lsms(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), facts)
+    };
+    let debian = facts("capability,landlock,yama,bpf", "", "ID=debian");
+    assert!(needs(&["apparmor"], &debian).starts_with("Boot with lsm=landlock,yama,bpf,apparmor. GRUB:"));
+    assert!(needs(&["bpf", "ipe"], &facts("yama", "", "")).starts_with("Boot with lsm=yama,ipe,bpf."));
+    let rhel = facts("capability,yama,selinux,bpf", "", "ID=rhel");
+    let fix = needs(&["apparmor"], &rhel);
+    assert!(fix.starts_with("Boot with lsm=yama,apparmor,bpf. (apparmor and selinux exclude each other"), "{fix}");
+    // In the list already, behind the one that excludes it.
+    let behind = facts("capability,selinux,bpf", "lsm=selinux,apparmor,bpf", "ID=rhel");
+    assert!(needs(&["apparmor"], &behind).starts_with("Boot with lsm=apparmor,bpf in place of"));
+    let without = Facts { kernel_config: config("# CONFIG_SECURITY_APPARMOR is not set\n"), ..debian };
+    assert!(needs(&["apparmor"], &without).contains("built without apparmor (/proc/config.gz says so)"));
+    assert_eq!(needs(&[], &without), "");
+    // It has been tried.
+    assert!(needs(&["ipe"], &facts("capability,bpf", "lsm=ipe,bpf", "ID=debian")).contains("dmesg"));
+}
+
+#[test]
+fn lockdown_is_traced_to_who_set_it() {
+    let locked = |cmdline: &str, os: &str| Facts {
+        lockdown: Some("confidentiality".to_owned()),
+        ..facts("lockdown", cmdline, os)
+    };
+    let reads = |facts: &Facts| fix(Reason::KernelReadsForbidden, facts);
+    let debian = reads(&locked("lockdown=confidentiality", "ID=debian"));
+    assert!(debian.starts_with("Take lockdown=confidentiality off") && debian.contains("update-grub"), "{debian}");
+    let rhel = reads(&locked("lockdown=confidentiality", "ID=rhel"));
+    assert!(rhel.contains("grubby --update-kernel=ALL --remove-args='lockdown=confidentiality'"), "{rhel}");
+    assert!(reads(&locked("", "ID=bottlerocket")).contains("lockdown = \"integrity\""));
+    assert!(reads(&locked("", "ID=debian")).contains("something set it later"));
+    assert!(reads(&Facts { secure_boot: Some(true), ..locked("", "ID=debian") }).contains("started with Secure Boot"));
+    let forced = config("CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY=y\n");
+    assert!(reads(&Facts { kernel_config: forced, ..locked("", "ID=debian") }).contains("boot another kernel"));
+}
+
+#[test]
+fn a_list_that_cannot_be_read_is_traced_to_the_mount() {
+    let list = |securityfs| fix(Reason::LsmListUnknown, &Facts { securityfs, ..Facts::default() });
+    assert!(list(Securityfs::Empty).starts_with("/sys/kernel/security is empty"));
+    assert!(list(Securityfs::FileMount).contains("not single files"));
+    assert_eq!(list(Securityfs::Unknown), Reason::LsmListUnknown.way_out());
+}
+
+#[test]
+fn the_kernels_own_configuration_is_quoted() {
+    let without = Facts { kernel_config: config("# CONFIG_BPF_LSM is not set\n"), ..Facts::default() };
+    let fix_of = |facts: &Facts| fix(Reason::HookNotInBtf, facts);
+    assert!(fix_of(&without).starts_with("This kernel was built without CONFIG_BPF_LSM (/proc/config.gz says so)."));
+    assert_eq!(fix_of(&Facts::default()), Reason::HookNotInBtf.way_out());
+}
+
+#[test]
+fn every_reason_has_a_fix() {
+    for reason in Reason::ALL {
+        let empty = fix(*reason, &Facts::default()).is_empty();
+        assert_eq!(empty, *reason == Reason::CanaryDenied, "{reason}");
+    }
+}
+
+proptest! {
+    /// Whatever the machine: one lsm= is proposed, with bpf in it once, or none where none can be known.
+    #[test]
+    fn bpf_is_proposed_once(
+        active in "(capability|yama|selinux|apparmor|,){0,9}", cmdline in "(lsm=|security=|yama|bfp|,| |quiet|initrd=\\\\){0,9}",
+        os in "(ID=|debian|rhel|talos|bottlerocket|flatcar|cos|\n){0,6}",
+        missing in proptest::collection::vec("apparmor|selinux|bpf|ipe|yama", 0..4),
+    ) {
+        let facts = facts(&active, &cmdline, &os);
+        let fix = if missing.is_empty() { fix(Reason::NeverFired, &facts) } else { required_lsms(&missing, &facts) };
+        let wanted = fix.split_once("lsm=").map_or("", |(_, rest)| rest.split([' ', '.', '"']).next().unwrap_or_default());
+        let names = lsm_list::parse(wanted);
+        prop_assert_eq!(names.iter().filter(|name| *name == "bpf").count(), 1, "{}", fix);
+        for name in missing.iter().filter(|name| *name == "ipe" || *name == "yama") {
+            prop_assert!(names.contains(name), "{}", fix);
+        }
+    }
+}

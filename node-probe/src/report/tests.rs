@@ -1,0 +1,114 @@
+//! Tables of what is required and what the report says then.
+
+use super::*;
+use crate::canary::{End, Trial};
+use crate::diagnose::tests::proved;
+use crate::facts::tests::raw;
+use crate::facts::{BtfNames, Raw, Unread};
+use crate::sys::Answer;
+
+fn unread(message: &str) -> Unread {
+    Unread { missing: true, message: message.to_owned() }
+}
+
+fn report(trial: Trial, facts: &Facts) -> Report {
+    Report::of(&Observed { trial, end: End::Finished }, facts, 0)
+}
+
+fn silent() -> Trial {
+    Trial { fired: Some(0), ours: Some(Answer(libc::EINVAL)), ..proved() }
+}
+
+fn unlisted() -> Facts {
+    Facts::of(&Raw { lsm_ids: Ok(vec![100, 110]), cmdline: Ok("quiet".to_owned()), ..raw() })
+}
+
+fn requiring(trial: Trial, facts: &Facts, lsms: &[&str]) -> (Holds, Report) {
+    let mut report = report(trial, facts);
+    let lsms: Vec<String> = lsms.iter().map(|name| (*name).to_owned()).collect();
+    report.require_lsms(&lsms, Evidence::Denied, facts);
+    (report.holds(Evidence::Denied), report)
+}
+
+#[test]
+fn further_lsms_are_judged_by_the_list() {
+    let listed = Facts::of(&raw());
+    let unreadable = Facts::of(&Raw {
+        lsm_ids: Err(Answer(libc::ENOSYS)),
+        lsm_file: Err(unread("/sys/kernel/security/lsm: no such file")),
+        ..raw()
+    });
+    let untried = || Trial { finished: true, ..Trial::default() };
+    for (trial, facts, lsms, holds, reason) in [
+        (proved(), &listed, &[][..], Holds::Yes, "CanaryDenied"),
+        (proved(), &listed, &["landlock", "bpf"], Holds::Yes, "CanaryDenied"),
+        (proved(), &listed, &["landlock", "apparmor"], Holds::No, "RequiredLsmInactive"),
+        (proved(), &unreadable, &["apparmor"], Holds::Untried, "LsmListUnknown"),
+        (silent(), &unlisted(), &["apparmor"], Holds::No, "BpfNotInLsmList"),
+        (untried(), &listed, &["apparmor"], Holds::No, "RequiredLsmInactive"),
+        (untried(), &unreadable, &["apparmor"], Holds::Untried, "CanaryCrashed"),
+    ] {
+        let (found, report) = requiring(trial, facts, lsms);
+        assert_eq!((found, report.reason.as_str()), (holds, reason), "{lsms:?}: {}", report.message);
+        assert_eq!(report.checks.iter().any(|check| check.name == REQUIRED_LSMS), !lsms.is_empty());
+    }
+}
+
+#[test]
+fn one_boot_parameter_has_all_that_is_missing() {
+    let (_, report) = requiring(silent(), &unlisted(), &["apparmor"]);
+    assert!(report.fix.starts_with("Boot with lsm=landlock,apparmor,bpf."), "{}", report.fix);
+    let (_, report) = requiring(proved(), &Facts::of(&raw()), &["apparmor"]);
+    assert!(report.fix.starts_with("Boot with lsm=landlock,lockdown,bpf,apparmor in place of"), "{}", report.fix);
+}
+
+/// The outcome and the reason of a check.
+fn outcome(trial: &Trial, raw: &Raw, name: &str) -> (Outcome, String) {
+    let checks = checks::of(trial, &Facts::of(raw));
+    let check = checks.iter().find(|check| check.name == name).unwrap();
+    (check.outcome, check.reason.clone())
+}
+
+#[test]
+fn checks_say_what_the_texts_and_the_trial_showed() {
+    use Outcome::{Fail, Pass, Unknown};
+    let nothing = Trial::default();
+    let no_hook = Ok(BtfNames { bytes: 9, bpf_lsm: 0, canary_hook: false });
+    let arm = lsm_ready_crds::node::Kernel { release: "5.15.1".to_owned(), machine: "aarch64".to_owned() };
+    let confidential = Ok("none integrity [confidentiality]".to_owned());
+    let filtered = Ok("CapEff:\t000000c000000000\nSeccomp:\t2\n".to_owned());
+    let no_btf = || Err(unread("/sys/kernel/btf/vmlinux: no such file"));
+    let no_config = || Err(unread("/proc/config.gz: no such file"));
+    let eperm = || Trial { bpf_call: Some(Answer(libc::EPERM)), ..Trial::default() };
+    for (trial, raw, name, outcome_wanted, reason) in [
+        (&nothing, raw(), "BpfLsmBuiltIn", Pass, ""),
+        (&nothing, Raw { btf: no_hook, ..raw() }, "BpfLsmBuiltIn", Fail, "HookNotInBtf"),
+        (&nothing, Raw { btf: no_btf(), ..raw() }, "BpfLsmBuiltIn", Pass, ""),
+        (&nothing, Raw { btf: no_btf(), kernel_config: no_config(), ..raw() }, "BpfLsmBuiltIn", Unknown, ""),
+        (&nothing, Raw { btf: no_btf(), ..raw() }, "Btf", Fail, "BtfMissing"),
+        (&nothing, raw(), "Architecture", Pass, ""),
+        (&nothing, Raw { kernel: arm.clone(), ..raw() }, "Architecture", Fail, "TrampolineUnsupported"),
+        (&proved(), Raw { kernel: arm, ..raw() }, "Architecture", Pass, ""),
+        (&nothing, raw(), "Lockdown", Pass, ""),
+        (&nothing, Raw { lockdown: confidential, ..raw() }, "Lockdown", Fail, "KernelReadsForbidden"),
+        (&nothing, Raw { lockdown: Err(unread("x")), ..raw() }, "Lockdown", Unknown, ""),
+        (&proved(), raw(), "LsmProgramsAllowed", Pass, ""),
+        (&nothing, raw(), "LsmProgramsAllowed", Unknown, ""),
+        (&proved(), raw(), "BpfSyscall", Pass, ""),
+        (&eperm(), Raw { status: filtered, ..raw() }, "BpfSyscall", Fail, "SeccompRefusesBpf"),
+        (&eperm(), raw(), "BpfSyscall", Fail, ""),
+        (&nothing, raw(), "UnprivilegedBpf", Pass, ""),
+        (&nothing, Raw { unprivileged_bpf: Err(unread("x")), ..raw() }, "UnprivilegedBpf", Unknown, ""),
+    ] {
+        assert_eq!(outcome(trial, &raw, name), (outcome_wanted, reason.to_owned()), "{name} {raw:?}");
+    }
+}
+
+#[test]
+fn forbidden_reads_have_the_machines_own_fix() {
+    let facts = Facts::of(&Raw { cmdline: Ok("lockdown=confidentiality".to_owned()), ..raw() });
+    let report = report(Trial { kernel_reads: Some(Ok(false)), ..proved() }, &facts);
+    let check = report.checks.iter().find(|check| check.name == "KernelReads").unwrap();
+    assert!(check.fix.contains("update-grub"), "{}", check.fix);
+    assert_eq!(report.reason, "CanaryDenied");
+}
