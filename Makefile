@@ -8,6 +8,7 @@ TARGET  := $(shell uname -m)-unknown-linux-gnu
 STATIC  := target/$(TARGET)/release
 IMAGES  := target/images
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+ARCH    := amd64
 NODES   ?= host vm:lsm vm:nolsm
 CLUSTER := target/debug/cluster
 ARCHIVES := $(IMAGES)/operator.tar,$(IMAGES)/node-probe.tar,$(IMAGES)/tetragon.tar
@@ -19,7 +20,7 @@ demo: images cluster-tool ## Three-node cluster that finds out which nodes can d
 	@ARCHIVES=$(ARCHIVES) e2e/demo.sh
 
 ##@ Test
-.PHONY: test test-unit test-fake-api test-api test-kernel test-cluster e2e lint bench
+.PHONY: test test-unit test-fake-api test-api test-kernel test-kernels test-cluster e2e lint bench
 test: ## All tiers; SKIP="kernel cluster" leaves some out and says so
 	@e2e/test.sh
 
@@ -39,8 +40,9 @@ test-api: prerequisites e2e/cluster ## CEL, admission, RBAC and field ownership 
 	cargo test -q -p e2e --test api_server
 	cargo test -q -p lsm-ready-operator --test '*_api'
 
-test-kernel: prerequisites static ## The probe on stock kernels in virtual machines
-	cargo test -q -p e2e --test kernels --test hooks
+test-kernels test-kernel: prerequisites $(if $(filter arm64,$(ARCH)),static-arm64,static) ## Verdicts against the truth on stock kernels in virtual machines (ARCH=arm64)
+	cargo run -q -p e2e --bin kernels -- --arch $(ARCH)
+	$(if $(filter arm64,$(ARCH)),,cargo test -q -p e2e --test hooks)
 
 test-cluster: images cluster-tool ## The scenarios on the whole cluster
 	cargo test -q -p e2e --test cluster --no-run
@@ -65,6 +67,10 @@ build: prerequisites ## Everything, for development
 static: prerequisites ## Static release binaries for the images: operator, node-probe, agent
 	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p lsm-ready-operator -p node-probe
 	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p e2e --no-default-features --bin agent
+
+.PHONY: static-arm64
+static-arm64: prerequisites
+	@e2e/arm64.sh
 
 images: static ## OCI archives in target/images; ENGINE=docker|podman|buildah builds them with that instead
 	@e2e/images.sh

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Checks for everything the end-to-end harness needs and installs the Debian or Ubuntu packages that are missing.
+# `e2e/prerequisites.sh arm64` does so for what arm64 guests need besides.
 #
 # As root it says what it is going to install and installs it; otherwise it prints the command and exits with 1.
 # Rust and Go are not installed, only looked for. Silent and under a second when nothing is missing.
@@ -10,6 +11,8 @@ export DEBIAN_FRONTEND=noninteractive
 packages='containerd runc containernetworking-plugins iproute2 iptables nftables kmod util-linux mount
 qemu-system-x86 e2fsprogs busybox-static cpio xz-utils
 gcc libc6-dev'
+# A machine of another architecture, and compiling for it.
+case ${1:-} in arm64) packages='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross' ;; esac
 
 have() { command -v "$1" >/dev/null 2>&1; }
 

@@ -14,7 +14,7 @@ pub enum Evidence {
     None,
     /// The verifier took an LSM program: BTF, program type, capability and platform policy allow it.
     Loaded,
-    /// The trampoline attached (arm64 before Linux 6.0 fails here).
+    /// The trampoline attached (arm64 before Linux 6.4 fails here).
     Attached,
     /// The program ran when its hook was called (without `bpf` among the active LSMs it never does).
     Fired,

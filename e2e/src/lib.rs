@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod command;
 pub mod control_plane;
 pub mod image;
+pub mod kernels;
 pub mod paths;
 pub mod pki;
 pub mod process;

@@ -136,9 +136,9 @@ reasons! {
 
     /// The program loads but the kernel has no BPF trampolines to attach it with.
     TrampolineUnsupported [Probe: NotReady]
-    told "Loading passed and attaching ended with ENOTSUPP, which is how arm64 before Linux 6.0 answers, and kernels \
+    told "Loading passed and attaching ended with ENOTSUPP, which is how arm64 before Linux 6.4 answers, and kernels \
         without CONFIG_BPF_JIT or CONFIG_DYNAMIC_FTRACE; other errors are `AttachFailed`."
-    out "Boot a kernel with BPF trampolines for this architecture: on arm64 at least Linux 6.0, on x86_64 any built \
+    out "Boot a kernel with BPF trampolines for this architecture: on arm64 at least Linux 6.4, on x86_64 any built \
         with CONFIG_BPF_JIT=y and CONFIG_DYNAMIC_FTRACE=y."
 
     /// The canary ran but the call was not denied as it should have been.

@@ -13,14 +13,16 @@ use super::{Error, Machine, init, while_doing};
 const DIRECTORY: u32 = 0o040_755;
 const FILE: u32 = 0o100_000;
 const MOUNT_POINTS: [&str; 7] = ["bin", "dev", "etc", "proc", "run", "sys", "tmp"];
+const BUSYBOX: &str = "/bin/busybox";
 const PASSWD: &str = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
 
 /// Writes the archive.
 pub fn write(path: &Path, machine: &Machine, command: &[String]) -> Result<(), Error> {
     let (program, command) = resolve(command);
-    let mut files = vec![(busybox()?, "/bin/busybox".to_owned())];
-    files.extend(program);
-    files.extend(machine.files.iter().cloned());
+    let mut files: Vec<_> = program.into_iter().chain(machine.files.iter().cloned()).collect();
+    if !files.iter().any(|(_, target)| target == BUSYBOX) {
+        files.push((busybox()?, BUSYBOX.to_owned()));
+    }
     let archive = File::create(path).map_err(while_doing("making the initramfs"))?;
     let mut archive = Archive { out: BufWriter::new(archive), inode: 0, directories: BTreeSet::new() };
     let writing = while_doing("writing the initramfs");

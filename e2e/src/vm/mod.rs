@@ -6,8 +6,10 @@
 //! # Flow
 //! The initramfs is written by [`initramfs`] and holds busybox, the files and a generated [`init`] script, no more.
 //! The guest has four serial ports: the kernel's console, the command's output, its errors, and its exit code.
-//! The processor is emulated unless `VM_ACCEL=kvm` asks for more: a /dev/kvm that is there need not work.
+//! The processor is emulated unless `VM_ACCEL=kvm` asks for more: a /dev/kvm that is there need not work. A kernel for
+//! another processor than this machine's always runs on an emulated one.
 
+mod architecture;
 mod init;
 mod initramfs;
 
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use architecture::Architecture;
 pub use init::Securityfs;
 
 /// A machine to boot.
@@ -32,7 +35,8 @@ pub struct Machine {
     pub append: String,
     /// Memory in MiB.
     pub memory: u32,
-    /// Files of this machine and where they go in the guest; they keep their mode.
+    /// Files of this machine and where they go in the guest; they keep their mode. One that goes to `/bin/busybox` is the
+    /// guest's shell, in place of this machine's busybox.
     pub files: Vec<(PathBuf, String)>,
     /// What the guest has at `/sys/kernel/security`.
     pub securityfs: Securityfs,
@@ -77,10 +81,12 @@ pub enum Error {
     #[error("the guest's shell is missing: install busybox-static (no static busybox on the PATH)")]
     Busybox,
     /// QEMU cannot be started.
-    #[error("cannot start {program}: {source} (package qemu-system-x86)")]
+    #[error("cannot start {program}: {source} (package {package})")]
     Qemu {
         /// The program.
-        program: String,
+        program: &'static str,
+        /// What has it.
+        package: &'static str,
         /// Why.
         source: io::Error,
     },
@@ -136,24 +142,29 @@ pub fn run(machine: &Machine, command: &[String], stdout: &mut dyn Write) -> Res
 }
 
 fn start(machine: &Machine, initrd: &Path, work: &Path) -> Result<Child, Error> {
-    let program = "qemu-system-x86_64";
-    let port = |name: &str| format!("file:{}", work.join(name).display());
+    let unreadable = |source| Error::File { path: machine.kernel.clone(), source };
+    let architecture = Architecture::of(&fs::read(&machine.kernel).map_err(unreadable)?);
+    let file = |name: &str| work.join(name).display().to_string();
+    let port = |id: &str, name: &str| format!("file,id={id},path={}", file(name));
     let log = File::create(work.join("qemu")).map_err(while_doing("making QEMU's log"))?;
-    let accelerator = std::env::var("VM_ACCEL").unwrap_or_else(|_| "tcg".to_owned());
-    let mut qemu = bound_to_us(program);
+    let wanted = std::env::var("VM_ACCEL").ok().filter(|_| architecture.is_native());
+    let accelerator = wanted.unwrap_or_else(|| "tcg".to_owned());
+    let mut qemu = bound_to_us(architecture.qemu());
     qemu.args(["-accel", &accelerator, "-cpu", "max", "-smp", "1", "-m", &machine.memory.to_string()])
         .args(["-nodefaults", "-display", "none", "-no-reboot"])
-        .args(["-serial", &port("console"), "-chardev", "stdio,id=out,signal=off", "-serial", "chardev:out"])
-        .args(["-serial", &port("stderr"), "-serial", &port("code")])
+        .args(["-chardev", "stdio,id=out,signal=off", "-chardev", &port("err", "stderr")])
+        .args(["-chardev", &port("code", "code")])
+        .args(architecture.serial_ports(&format!("file:{}", file("console"))))
         .arg("-kernel")
         .arg(&machine.kernel)
         .arg("-initrd")
         .arg(initrd)
-        .args(["-append", &format!("console=ttyS0 quiet panic=-1 {}", machine.append)])
+        .args(["-append", &format!("console={} quiet panic=-1 {}", architecture.console(), machine.append)])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log);
-    qemu.spawn().map_err(|source| Error::Qemu { program: program.to_owned(), source })
+    let (program, package) = (architecture.qemu(), architecture.package());
+    qemu.spawn().map_err(|source| Error::Qemu { program, package, source })
 }
 
 /// The program, to be killed when this process goes without a chance to do it itself (setpriv is util-linux's).

@@ -162,14 +162,17 @@ impl Facts {
         Some((number()?, number()?) < version)
     }
 
-    /// The architecture has BPF trampolines to attach an LSM program with: arm64 since Linux 6.0, x86_64 as long as there
-    /// have been LSM programs. Not known of others, nor of the kernels of Red Hat, which take much from newer ones.
+    /// The architecture has BPF trampolines to attach an LSM program with: arm64 since Linux 6.4, x86_64 as long as there
+    /// have been LSM programs. arm64 got them in 6.0, and in 6.4 the direct calls without which a kernel with ftrace lets
+    /// nothing attach (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS): in between it is not known. Nor is it of other
+    /// architectures, or of the kernels of Red Hat, which take much from newer ones.
     #[must_use]
     pub fn has_trampolines(&self) -> Option<bool> {
         match self.kernel.machine.as_str() {
             "x86_64" => Some(true),
             "aarch64" if self.kernel.release.contains(".el") => None,
-            "aarch64" => self.kernel_is_before((6, 0)).map(|before| !before),
+            "aarch64" if self.kernel_is_before((6, 0))? => Some(false),
+            "aarch64" => (!self.kernel_is_before((6, 4))?).then_some(true),
             _ => None,
         }
     }

@@ -1,0 +1,78 @@
+//! The boots: parameters, and the places to ask from in each. Checks share a boot, which costs more than they do.
+
+use super::Place;
+
+/// One way to boot a kernel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Boot {
+    /// The boot parameters.
+    pub parameters: &'static str,
+    /// Where to ask from. The host is always among them.
+    pub places: &'static [Place],
+}
+
+const EVERYWHERE: &[Place] = &Place::ALL;
+const SHORT: &[Place] = &[Place::Host, Place::Nobody];
+const LOCKED_DOWN: &[Place] = &[Place::Host, Place::SecurityfsEmpty, Place::OnlyBpfAndPerfmon, Place::Nobody];
+
+/// All boots.
+pub const BOOTS: [Boot; 14] = [
+    Boot { parameters: "lsm=landlock,lockdown,yama,bpf", places: EVERYWHERE },
+    Boot { parameters: "lsm=landlock,lockdown,yama", places: EVERYWHERE },
+    Boot { parameters: "lsm=bpf,landlock,lockdown,yama", places: SHORT },
+    Boot { parameters: "lsm=landlock,bpf,bpf", places: SHORT },
+    // Debian's kernels have bpf in their default list, which counts without lsm= and with security=.
+    Boot { parameters: "", places: SHORT },
+    Boot { parameters: "security=apparmor", places: SHORT },
+    Boot { parameters: "lsm=landlock,bfp", places: SHORT },
+    // A list without anything in it is a list.
+    Boot { parameters: "lsm=", places: SHORT },
+    // A blank ends the parameter, and the rest is one of its own.
+    Boot { parameters: "lsm=landlock,yama, bpf", places: SHORT },
+    // The last of several counts.
+    Boot { parameters: "lsm=landlock,bpf lsm=yama", places: SHORT },
+    Boot { parameters: "lsm=yama lsm=landlock,bpf", places: SHORT },
+    Boot { parameters: "lsm=lockdown,bpf lockdown=integrity", places: LOCKED_DOWN },
+    Boot { parameters: "lsm=lockdown,bpf lockdown=confidentiality", places: LOCKED_DOWN },
+    Boot { parameters: "lsm=lockdown,yama lockdown=confidentiality", places: LOCKED_DOWN },
+];
+
+impl Boot {
+    /// The parameters, or a word for their absence.
+    #[must_use]
+    pub const fn title(&self) -> &'static str {
+        if self.parameters.is_empty() { "(none)" } else { self.parameters }
+    }
+
+    /// The list of the `lsm=` parameter that counts, if there is one.
+    #[must_use]
+    pub fn lsm_parameter(&self) -> Option<&'static str> {
+        self.parameters.split(' ').filter_map(|word| word.strip_prefix("lsm=")).next_back()
+    }
+
+    /// Programs may not read kernel memory (Documentation of lockdown: kernel_lockdown(7)).
+    #[must_use]
+    pub fn forbids_kernel_reads(&self) -> bool {
+        self.parameters.split(' ').any(|word| word == "lockdown=confidentiality")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_boot_asks_from_the_host_first() {
+        for boot in BOOTS {
+            assert_eq!(boot.places.first(), Some(&Place::Host), "{}", boot.parameters);
+        }
+    }
+
+    #[test]
+    fn the_last_list_counts() {
+        let boot = |parameters| Boot { parameters, places: SHORT };
+        assert_eq!(boot("quiet lsm=a,bpf x=1 lsm=b").lsm_parameter(), Some("b"));
+        assert_eq!(boot("lsm=").lsm_parameter(), Some(""));
+        assert_eq!(boot("security=apparmor").lsm_parameter(), None);
+    }
+}

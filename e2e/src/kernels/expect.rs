@@ -1,0 +1,181 @@
+//! What a case has to be answered with: derived by rule from its boot parameters, its place and the truth.
+//!
+//! In: kernel, boot, place, truth. Out: answer, evidence, reason and the [`Fix`] of the case's cause. No verdict is
+//! written down by hand for any kernel.
+
+use serde::Serialize;
+
+use super::guest::Truth;
+use super::kernel::Kernel;
+use super::place::Hindrance;
+use super::{Boot, Place};
+
+/// An answer to "can this machine deny something?".
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub enum Answer {
+    /// It can.
+    Ready,
+    /// It cannot.
+    NotReady,
+    /// Not known.
+    Unknown,
+}
+
+/// What to change, by how the text says it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fix {
+    /// Nothing.
+    Nothing,
+    /// The boot parameters: the text begins with these words.
+    Boot(String),
+    /// Something else: the text has these words.
+    Says(&'static str),
+}
+
+impl Fix {
+    /// The text is one of this kind.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        match self {
+            Self::Nothing => text.is_empty(),
+            Self::Boot(words) => text.starts_with(words),
+            Self::Says(words) => text.contains(words),
+        }
+    }
+}
+
+/// What has to be said.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Expected {
+    /// The answer.
+    pub answer: Answer,
+    /// The highest rung proved.
+    pub evidence: &'static str,
+    /// The reason's code.
+    pub reason: &'static str,
+    /// The fix.
+    pub fix: Fix,
+}
+
+const PROFILE: &str = "seccomp profile that allows bpf(2)";
+const CAPABILITIES: &str = "capabilities BPF and PERFMON";
+const OPTIONS: &str = "Find what answers prctl(2)";
+const TRAMPOLINES: &str = "on arm64 at least Linux 6.4";
+const BTF: &str = "CONFIG_DEBUG_INFO_BTF=y";
+
+/// What has to be said of a case with that truth.
+#[must_use]
+pub fn expect(kernel: &Kernel, boot: &Boot, place: Place, truth: &Truth) -> Expected {
+    // The canary calls prctl(2) once it is attached.
+    let comes_first = |hindrance: &Hindrance| *hindrance != Hindrance::Prctl || truth.attached;
+    if let Some(hindrance) = place.hindrance().filter(comes_first) {
+        return untried(hindrance);
+    }
+    let not_ready = |evidence, reason, fix| Expected { answer: Answer::NotReady, evidence, reason, fix };
+    if place == Place::BtfMissing {
+        return not_ready("None", "BtfMissing", Fix::Says(BTF));
+    }
+    if truth.loaded && !truth.attached {
+        return not_ready("Loaded", "TrampolineUnsupported", Fix::Says(TRAMPOLINES));
+    }
+    if truth.denied {
+        return Expected { answer: Answer::Ready, evidence: "Denied", reason: "CanaryDenied", fix: Fix::Nothing };
+    }
+    let can_be_read = place.has_securityfs() || kernel.lists_lsms_by_call();
+    let reason = if can_be_read { "BpfNotInLsmList" } else { "NeverFired" };
+    not_ready("Attached", reason, Fix::Boot(boot_fix(boot)))
+}
+
+/// Something kept the probe from trying: whatever the kernel can do, it is not known.
+fn untried(hindrance: Hindrance) -> Expected {
+    let (evidence, reason, words) = match hindrance {
+        Hindrance::Capability => ("None", "MissingCapability", CAPABILITIES),
+        Hindrance::Seccomp => ("None", "SeccompRefusesBpf", PROFILE),
+        Hindrance::Prctl => ("Attached", "CallIntercepted", OPTIONS),
+        Hindrance::Sysfs => ("None", "BtfMissing", BTF),
+    };
+    Expected { answer: Answer::Unknown, evidence, reason, fix: Fix::Says(words) }
+}
+
+/// How the fix begins: with the list that the machine was booted with, all names kept, `bpf` among them. Where that is
+/// empty, any list to begin with will do.
+fn boot_fix(boot: &Boot) -> String {
+    let present = boot.lsm_parameter().unwrap_or_default();
+    let mut names: Vec<&str> = present.split(',').filter(|name| !name.is_empty()).collect();
+    if names.is_empty() {
+        return "Boot with lsm=".to_owned();
+    }
+    match names.iter_mut().find(|name| **name == "bfp") {
+        Some(misspelt) => *misspelt = "bpf",
+        None => names.push("bpf"),
+    }
+    format!("Boot with lsm={} in place of lsm={present}.", names.join(","))
+}
+
+/// What the boot parameters promise about the truth: BPF LSM is active where the list that counts names it, and of use
+/// where there are BTF and trampolines.
+#[must_use]
+pub fn promised(kernel: &Kernel, boot: &Boot, place: Place) -> bool {
+    let list = boot.lsm_parameter().unwrap_or_else(|| kernel.default_lsms());
+    list.split(',').any(|name| name == "bpf") && place != Place::BtfMissing && kernel.has_trampolines()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kernel::tests::kernel;
+    use super::*;
+
+    const WITHOUT: Boot = Boot { parameters: "lsm=yama,bfp", places: &Place::ALL };
+
+    fn reason(release: &str, place: Place, denied: bool) -> (Answer, &'static str) {
+        let truth = Truth { loaded: true, attached: true, denied, ..Truth::default() };
+        let expected = expect(&kernel(release), &WITHOUT, place, &truth);
+        (expected.answer, expected.reason)
+    }
+
+    #[test]
+    fn a_hindrance_comes_before_the_truth() {
+        for denied in [true, false] {
+            assert_eq!(reason("6.1.0", Place::Nobody, denied), (Answer::Unknown, "MissingCapability"));
+            assert_eq!(reason("6.1.0", Place::SeccompKill, denied), (Answer::Unknown, "SeccompRefusesBpf"));
+        }
+    }
+
+    #[test]
+    fn a_silent_program_is_explained_by_the_list_where_it_can_be_read() {
+        assert_eq!(reason("6.1.0", Place::Host, false), (Answer::NotReady, "BpfNotInLsmList"));
+        assert_eq!(reason("6.1.0", Place::SecurityfsEmpty, false), (Answer::NotReady, "NeverFired"));
+        assert_eq!(reason("6.12.0", Place::SecurityfsEmpty, false), (Answer::NotReady, "BpfNotInLsmList"));
+        assert_eq!(reason("6.1.0", Place::SecurityfsEmpty, true), (Answer::Ready, "CanaryDenied"));
+    }
+
+    #[test]
+    fn what_cannot_be_attached_wants_another_kernel() {
+        let truth = Truth { loaded: true, ..Truth::default() };
+        for place in [Place::Host, Place::SeccompPrctl] {
+            let expected = expect(&kernel("6.1.0"), &WITHOUT, place, &truth);
+            assert_eq!((expected.evidence, expected.reason), ("Loaded", "TrampolineUnsupported"));
+        }
+        assert_eq!(expect(&kernel("6.1.0"), &WITHOUT, Place::Nobody, &truth).reason, "MissingCapability");
+    }
+
+    #[test]
+    fn the_fix_keeps_the_list() {
+        let fix = |parameters| boot_fix(&Boot { parameters, places: &[] });
+        assert_eq!(fix("lsm=yama,bfp"), "Boot with lsm=yama,bpf in place of lsm=yama,bfp.");
+        assert_eq!(fix("lsm=bpf lsm=yama"), "Boot with lsm=yama,bpf in place of lsm=yama.");
+        assert_eq!(fix("lsm=yama, bpf"), "Boot with lsm=yama,bpf in place of lsm=yama,.");
+        assert_eq!(fix("lsm="), "Boot with lsm=");
+        assert_eq!(fix("quiet"), "Boot with lsm=");
+    }
+
+    #[test]
+    fn parameters_promise_what_the_last_list_says() {
+        let promised = |parameters, place| promised(&kernel("6.1"), &Boot { parameters, places: &[] }, place);
+        assert!(promised("", Place::Host), "the kernel's default list");
+        assert!(promised("lsm=yama lsm=bpf", Place::SecurityfsEmpty));
+        assert!(!promised("lsm=bpf lsm=yama", Place::Host));
+        assert!(!promised("lsm=yama, bpf", Place::Host));
+        assert!(!promised("lsm=bpf", Place::BtfMissing));
+    }
+}

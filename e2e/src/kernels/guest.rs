@@ -1,0 +1,200 @@
+//! The guest's side: what goes into the machines, and what comes out of them as data.
+//!
+//! In: `node-probe` and the programs of `e2e/tests/kernels/`, compiled here. Out: what was [`Measured`] in each place of
+//! a boot, and what was left of [`Killed`] checks.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::{Arch, Boot, Error, Kernel, Place};
+use crate::vm::{self, How, Machine, Securityfs};
+use crate::{command, paths};
+
+/// What was measured in one place.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Measured {
+    /// Where.
+    pub place: Place,
+    /// `node-probe check`'s exit code.
+    pub exit: u8,
+    /// Its exit code with `--require attached`; asked on the host only.
+    pub exit_attached: Option<u8>,
+    /// Its report; none where it printed none.
+    pub report: Option<Report>,
+    /// What the truth program found; none where it was killed.
+    pub truth: Option<Truth>,
+    /// The file of active LSMs has `bpf` in it.
+    pub lsm_list: bool,
+    /// BTF is there, and the kernel's configuration has CONFIG_BPF_LSM=y.
+    pub btf_and_config: bool,
+}
+
+/// The documented form of a check (docs/check-output.md), as far as it is judged.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Report {
+    /// The form's version.
+    pub schema: String,
+    /// The highest rung proved.
+    pub evidence: String,
+    /// Why it is no higher.
+    pub reason: String,
+    /// What to change.
+    pub fix: String,
+    /// The rungs and the facts.
+    pub checks: Vec<Check>,
+}
+
+/// One line of a report.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Check {
+    /// Which.
+    pub name: String,
+    /// Pass, Fail or Unknown.
+    pub outcome: String,
+}
+
+/// What the truth program prints.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Truth {
+    /// The verifier took its program.
+    pub loaded: bool,
+    /// The program was attached.
+    pub attached: bool,
+    /// It denied what it was to deny, and nothing else.
+    pub denied: bool,
+    /// Where it ended.
+    pub stage: String,
+    /// What with; 0 where nothing failed.
+    pub errno: i32,
+}
+
+/// The ids of what the kernel has loaded.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Loaded {
+    /// Programs.
+    pub programs: Vec<u32>,
+    /// Maps.
+    pub maps: Vec<u32>,
+    /// Links.
+    pub links: Vec<u32>,
+}
+
+/// A check that was killed with its canary attached.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WhileAttached {
+    /// What was loaded before.
+    pub before: Loaded,
+    /// And at the kill.
+    pub attached: Loaded,
+    /// And once all was gone.
+    pub after: Loaded,
+}
+
+/// Checks that were killed at random moments.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AtRandom {
+    /// What the moments were drawn with.
+    pub seed: u64,
+    /// How many kills there were.
+    pub kills: u32,
+    /// How many of them met a check that still ran.
+    pub running: u32,
+    /// How many of them met one that had something loaded.
+    pub with_loaded: u32,
+    /// What was loaded before.
+    pub before: Loaded,
+    /// And after all of them.
+    pub after: Loaded,
+}
+
+/// What goes into every machine.
+pub struct Guest {
+    files: Vec<(PathBuf, String)>,
+    /// Where the compiled programs are.
+    _folder: TempDir,
+}
+
+impl Guest {
+    /// Compiles the programs.
+    ///
+    /// # Errors
+    /// Where there is no compiler or no node-probe.
+    pub fn build(arch: Arch) -> Result<Self, Error> {
+        let folder = TempDir::with_prefix("kernels-").map_err(Error::Folder)?;
+        let sources = paths::sources().join("tests/kernels");
+        let mut files = arch.files()?;
+        files.push((sources.join("measure.sh"), "/bin/measure.sh".to_owned()));
+        for name in ["truth", "confine", "kill_while_attached", "kill_at_random"] {
+            let program = folder.path().join(name);
+            compile(arch.cc(), &sources.join(format!("{name}.c")), &program)?;
+            files.push((program, format!("/bin/{name}")));
+        }
+        Ok(Self { files, _folder: folder })
+    }
+
+    /// Boots once, and measures in every place of the boot.
+    ///
+    /// # Errors
+    /// In words, with the kernel's last ones, where the machine does not run to its end.
+    pub fn measure(&self, kernel: &Kernel, boot: &Boot) -> Result<Vec<Measured>, String> {
+        let places = boot.places.iter().map(|place| place.name().to_owned());
+        let command: Vec<String> = ["sh", "/bin/measure.sh"].map(str::to_owned).into_iter().chain(places).collect();
+        let measured: Vec<Measured> = objects(&self.run(kernel, boot.parameters, &command)?)?;
+        let asked: Vec<Place> = measured.iter().map(|measured| measured.place).collect();
+        if asked == boot.places { Ok(measured) } else { Err(format!("measured in {asked:?} only")) }
+    }
+
+    /// Boots once, and kills checks.
+    ///
+    /// # Errors
+    /// In words, where the machine does not run to its end.
+    pub fn kill(&self, kernel: &Kernel, kills: u32, seed: u64) -> Result<super::Kills, String> {
+        let script =
+            format!("kill_while_attached /bin/node-probe check && kill_at_random {kills} {seed} /bin/node-probe check");
+        let command = ["sh", "-c", &script].map(str::to_owned);
+        let output = self.run(kernel, "lsm=landlock,bpf", &command)?;
+        let lines: Vec<&str> = output.lines().collect();
+        let [attached, random] = lines.as_slice() else { return Err(format!("not two lines: {output}")) };
+        Ok(super::kills::judge(kernel, &object(attached)?, &object(random)?))
+    }
+
+    fn run(&self, kernel: &Kernel, parameters: &str, command: &[String]) -> Result<String, String> {
+        let config = (kernel.folder.join("config"), format!("/boot/config-{}", kernel.release));
+        let machine = Machine {
+            kernel: kernel.folder.join("vmlinuz"),
+            append: parameters.to_owned(),
+            memory: 512,
+            files: self.files.iter().cloned().chain([config]).collect(),
+            securityfs: Securityfs::Mounted,
+            timeout: Duration::from_mins(5),
+        };
+        let mut stdout = Vec::new();
+        let ended = vm::run(&machine, command, &mut stdout).map_err(|error| error.to_string())?;
+        if ended.how == How::Exited(0) {
+            return String::from_utf8(stdout).map_err(|error| error.to_string());
+        }
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        Err(format!("{:?}: {}\n{stderr}\n{}", ended.how, String::from_utf8_lossy(&stdout), ended.console))
+    }
+}
+
+fn compile(cc: &str, source: &Path, program: &Path) -> Result<(), Error> {
+    let mut cc = Command::new(cc);
+    cc.args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(program).arg(source);
+    command::run(&mut cc)?;
+    Ok(())
+}
+
+fn objects<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, String> {
+    let all: Result<Vec<T>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
+    all.map_err(|error| format!("{error}: {text}"))
+}
+
+fn object<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| format!("{error}: {text}"))
+}
