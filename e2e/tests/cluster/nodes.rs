@@ -124,3 +124,24 @@ async fn a_probe_that_was_replaced_finds_the_same_and_writes_nothing() {
     assert_eq!(after["status"], before["status"]);
     assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
 }
+
+#[tokio::test]
+async fn required_hooks_are_judged_by_what_the_nodes_kernel_takes() {
+    let scene = Scene::enter().await;
+    let Some(_) = scene.own("nodes with a known kernel") else { return };
+    scene
+        .policy("hooks", &json!({"require": {"hooks": ["file_open"], "sleepableHooks": ["bprm_check_security"]}}))
+        .await;
+    scene.policy("no-such-hook", &json!({"require": {"hooks": ["file_opne"]}})).await;
+    let node = format!("{NODES}/vm-lsm");
+    scene.until_object(&node, "ready for hooks that there are", |node| label(node, "policy.hooks") == "ready").await;
+    let profile = reported(&scene, "vm-lsm").await["hookProfile"].as_str().unwrap().to_owned();
+    assert!(scene.find(&format!("/apis/lsmready.io/v1alpha1/lsmhookprofiles/{profile}")).await.is_some());
+    assert_eq!(reported(&scene, "vm-nolsm").await["hookProfile"], json!(profile), "the same kernel, the same profile");
+    let told = |policy: &Value| policy["status"]["reasons"].to_string().contains("HookNotInKernel");
+    let policy = scene.until_object(&format!("{POLICIES}/no-such-hook"), "the reason", told).await;
+    assert_eq!(policy["status"]["nodes"]["ready"], 0, "{policy:#}");
+    for name in ["hooks", "no-such-hook"] {
+        scene.delete(&format!("{POLICIES}/{name}")).await;
+    }
+}
