@@ -8,16 +8,16 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::conditions::{Finding, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_ROLLED_OUT};
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
+use lsm_ready_tetragon::plan::{Plan, Unneeded, plan};
+use lsm_ready_tetragon::suggest;
 
 use super::memory::Remembered;
-use super::plan::{Plan, Unneeded, plan};
 use super::rollout::rollout;
 use super::step::Write;
-use super::suggest;
 use super::wishes::{Standing, Wishes};
 use crate::key::DaemonSetKey;
 
-pub use super::reason;
+pub use lsm_ready_tetragon::reason;
 
 /// The conditions.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -157,7 +157,7 @@ fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
          leave our fields alone, in Argo CD with:\n{}or say apply: Suggest and give Tetragon's chart the values:\n{}",
         key.namespace,
         key.name,
-        suggest::argo_cd(key),
+        suggest::argo_cd(&key.namespace, &key.name),
         suggest::helm_values()
     );
     Some(Judged::stalled(reason::CONTESTED, message))

@@ -2,8 +2,6 @@
 
 use lsm_ready_crds::names::{FIELD_MANAGER, SECURITYFS_PATH};
 
-use crate::key::DaemonSetKey;
-
 /// Name of the suggested volume. Not ours: a volume of our name says that lsm-ready put it there and may take it away.
 const VOLUME: &str = "host-securityfs";
 
@@ -27,17 +25,16 @@ pub fn helm_values() -> String {
 
 /// Lines for the `spec` of an Argo CD Application that make it leave our fields alone.
 #[must_use]
-pub fn argo_cd(key: &DaemonSetKey) -> String {
+pub fn argo_cd(namespace: &str, name: &str) -> String {
     format!(
         "ignoreDifferences:\n\
          - group: apps\n\
          \x20 kind: DaemonSet\n\
-         \x20 namespace: {}\n\
-         \x20 name: {}\n\
+         \x20 namespace: {namespace}\n\
+         \x20 name: {name}\n\
          \x20 managedFieldsManagers: [{FIELD_MANAGER}]\n\
          syncPolicy:\n\
-         \x20 syncOptions: [RespectIgnoreDifferences=true]\n",
-        key.namespace, key.name
+         \x20 syncOptions: [RespectIgnoreDifferences=true]\n"
     )
 }
 
@@ -63,8 +60,7 @@ mod tests {
 
     #[test]
     fn the_lines_for_argo_cd_are_yaml() {
-        let key = DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() };
-        let spec: Value = serde_saphyr::from_str(&argo_cd(&key)).unwrap();
+        let spec: Value = serde_saphyr::from_str(&argo_cd("kube-system", "tetragon")).unwrap();
         assert_eq!(spec["ignoreDifferences"][0]["managedFieldsManagers"], json!(["lsm-ready"]));
         assert_eq!(spec["syncPolicy"]["syncOptions"], json!(["RespectIgnoreDifferences=true"]));
     }

@@ -2,8 +2,8 @@
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
 
-use super::reason;
-use super::view::Other;
+use crate::reason;
+use crate::view::Other;
 
 /// Why the mount cannot be added. Its text says what to do.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -8,7 +8,7 @@ use std::fmt;
 use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, PodSpec, Volume, VolumeMount};
 use lsm_ready_crds::names::{SECURITYFS_PATH, SECURITYFS_VOLUME};
 
-use super::path::{below, normal};
+use crate::path::{below, normal};
 
 /// What the container sees there.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,7 +1,7 @@
 //! The mount plan: what has to be done about a DaemonSet, as a pure function of it and of what is wished.
 //!
 //! ## Flow
-//! the named container → what it sees at /sys/kernel/security ([`super::view`]) → what the agent needs → the plan.
+//! the named container → what it sees at /sys/kernel/security ([`crate::view`]) → what the agent needs → the plan.
 //!
 //! ## Guarantees
 //! Only ever one mount of securityfs: an existing one by any name satisfies every wish. What we added is found by our
@@ -18,9 +18,9 @@ use kube::ResourceExt;
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
 use lsm_ready_crds::policy::Mount;
 
-use super::image::{Image, MOUNTS_ITSELF_SINCE, Version};
-use super::refusal::Refusal;
-use super::view::{Mounted, View, is_securityfs, source, view, volume};
+use crate::image::{Image, MOUNTS_ITSELF_SINCE, Version};
+use crate::refusal::Refusal;
+use crate::view::{Mounted, View, is_securityfs, source, view, volume};
 
 /// What all policies together want of one DaemonSet. `Never` in both: nobody wants anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
