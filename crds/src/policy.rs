@@ -122,7 +122,8 @@ pub struct DaemonSetRef {
     #[serde(default = "tetragon")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Name of the agent's container. Default: tetragon.
+    /// Name of the agent's container. Default: tetragon; where no container has that name, the only one with Tetragon's
+    /// image or else the only one that mounts /sys/fs/bpf.
     #[serde(default = "tetragon")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub container: String,

@@ -6,7 +6,9 @@
 //! clock, no environment. The operator does by them what it does in a cluster, and `kubectl lsm` says by them what would
 //! be done (docs/adr/0008-the-plan-is-a-crate.md).
 
+pub mod agent;
 pub mod image;
+mod invalid;
 pub mod patch;
 mod path;
 pub mod plan;

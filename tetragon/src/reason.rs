@@ -21,6 +21,12 @@ pub const CONTAINER_CONFLICT: &str = "ContainerConflict";
 pub const DAEMON_SET_NOT_FOUND: &str = "DaemonSetNotFound";
 /// SecurityfsMounted: the DaemonSet has no such container.
 pub const CONTAINER_NOT_FOUND: &str = "ContainerNotFound";
+/// SecurityfsMounted: the DaemonSet is for Windows nodes.
+pub const NOT_LINUX: &str = "NotLinux";
+/// SecurityfsMounted: two volumes of the pod template have one name.
+pub const DUPLICATE_VOLUME: &str = "DuplicateVolume";
+/// SecurityfsMounted: two mounts of one container are at one path.
+pub const DUPLICATE_MOUNT: &str = "DuplicateMount";
 /// SecurityfsMounted: a single file of securityfs is mounted, with which the container cannot start.
 pub const FILE_MOUNT: &str = "FileMount";
 /// SecurityfsMounted: another volume has the name that ours has.
@@ -47,7 +53,7 @@ pub const ON_DELETE: &str = "OnDelete";
 pub const NO_AGENTS: &str = "NoAgents";
 
 /// All of them, for the documentation's test.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 25] = [
     MOUNTED,
     ALREADY_MOUNTED,
     MOUNTS_ITSELF,
@@ -58,6 +64,9 @@ pub const ALL: [&str; 22] = [
     CONTAINER_CONFLICT,
     DAEMON_SET_NOT_FOUND,
     CONTAINER_NOT_FOUND,
+    NOT_LINUX,
+    DUPLICATE_VOLUME,
+    DUPLICATE_MOUNT,
     FILE_MOUNT,
     VOLUME_NAME_TAKEN,
     MOUNT_PATH_TAKEN,

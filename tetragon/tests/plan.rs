@@ -39,6 +39,7 @@ fn with_image(image: &str, privileged: bool, label: Option<&str>) -> Value {
     let mut object = release("v1.7");
     agent(&mut object)["image"] = json!(image);
     agent(&mut object)["securityContext"] = json!({ "privileged": privileged });
+    object["metadata"]["labels"].as_object_mut().unwrap().remove("app.kubernetes.io/version");
     let labels = object["spec"]["template"]["metadata"]["labels"].as_object_mut().unwrap();
     labels.remove("app.kubernetes.io/version");
     if let Some(label) = label {
