@@ -20,6 +20,7 @@ use lsm_ready_crds::policy::Mount;
 use crate::agent::agent;
 use crate::image::{Image, MOUNTS_ITSELF_SINCE, VERSION_LABEL, Version};
 use crate::invalid;
+use crate::reason;
 use crate::refusal::Refusal;
 use crate::view::{Mounted, View, is_securityfs, source, view, volume};
 
@@ -218,6 +219,17 @@ impl fmt::Display for Need {
                 write!(f, "Tetragon {version} mounts securityfs itself only when its container is privileged")
             }
             Self::UnknownRelease(image) => write!(f, "image {image:?} does not tell which release of Tetragon it is"),
+        }
+    }
+}
+
+impl Unneeded {
+    /// The condition's reason.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::AlreadyMounted(_) => reason::ALREADY_MOUNTED,
+            Self::MountsItself(_) => reason::MOUNTS_ITSELF,
         }
     }
 }

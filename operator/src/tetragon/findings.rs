@@ -137,11 +137,7 @@ fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered) -> Judged {
 }
 
 fn unneeded(why: &Unneeded) -> Judged {
-    let reason = match why {
-        Unneeded::AlreadyMounted(_) => reason::ALREADY_MOUNTED,
-        Unneeded::MountsItself(_) => reason::MOUNTS_ITSELF,
-    };
-    Judged::new(true, reason, why.to_string())
+    Judged::new(true, why.reason(), why.to_string())
 }
 
 /// Why the mount that should be added is not.
@@ -157,7 +153,7 @@ fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
          leave our fields alone, in Argo CD with:\n{}or say apply: Suggest and give Tetragon's chart the values:\n{}",
         key.namespace,
         key.name,
-        suggest::argo_cd(&key.namespace, &key.name),
+        suggest::argo_cd(Some(&key.namespace), &key.name),
         suggest::helm_values()
     );
     Some(Judged::stalled(reason::CONTESTED, message))
