@@ -219,8 +219,8 @@ pub struct LsmPolicyStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, NodesReady, SecurityfsMounted, TetragonRolledOut, Reconciling and Stalled; docs/conditions.md lists their
-    /// reasons.
+    /// Ready, NodesReady, SecurityfsMounted, TetragonRolledOut, TetragonHardened, Reconciling and Stalled;
+    /// docs/conditions.md lists their reasons.
     #[serde(default)]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

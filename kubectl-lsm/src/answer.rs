@@ -4,6 +4,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
 use lsm_ready_crds::policy::Mount;
 use lsm_ready_tetragon::agent::default_name;
+use lsm_ready_tetragon::audit::{Excess, audit};
 use lsm_ready_tetragon::plan::{Plan, Wish, plan};
 use lsm_ready_tetragon::{patch, reason};
 use serde::Serialize;
@@ -39,6 +40,17 @@ pub struct Answer {
     pub container: Option<String>,
     /// The object for `kubectl apply --server-side`, where the mount has to be added.
     pub patch: Option<Value>,
+    /// What the agent may do and need not, as the condition `TetragonHardened` tells it.
+    pub hardening: Vec<Advice>,
+}
+
+/// Something that the agent may do and need not.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Advice {
+    /// A code of the condition `TetragonHardened`.
+    pub reason: &'static str,
+    /// What it is, and what to change.
+    pub message: String,
 }
 
 /// Namespace and name.
@@ -71,12 +83,27 @@ pub fn answer(daemon_set: &DaemonSet, container: Option<&str>, always: bool) -> 
         patch: if always { Mount::Always } else { Mount::Auto },
         suggest: Mount::Never,
     };
-    let (decision, reason, message) = match plan(daemon_set, &wish) {
+    let plan = plan(daemon_set, &wish);
+    let (decision, reason, message) = judge(&plan);
+    let container = match plan {
+        Plan::Patch { container, .. } => Some(container),
+        _ => None,
+    };
+    Answer {
+        decision,
+        reason,
+        message,
+        daemon_set: Name { namespace: daemon_set.namespace(), name: daemon_set.name_any() },
+        patch: container.as_deref().map(|container| patch::mount(daemon_set, container)),
+        container,
+        hardening: hardening(daemon_set, &wish.container),
+    }
+}
+
+fn judge(plan: &Plan) -> (Decision, &'static str, String) {
+    match plan {
         Plan::Patch { container, need } => {
-            let (reason, message) = (need.reason(), format!("container {container} needs the mount: {need}"));
-            let patch = Some(patch::mount(daemon_set, &container));
-            let answer = told(daemon_set, Decision::Patch, reason, message);
-            return Answer { container: Some(container), patch, ..answer };
+            (Decision::Patch, need.reason(), format!("container {container} needs the mount: {need}"))
         }
         Plan::Refused(refusal) => (Decision::Refused, refusal.reason(), refusal.to_string()),
         Plan::NotNeeded(why) | Plan::GiveBack { superseded: Some(why) } => {
@@ -89,13 +116,13 @@ pub fn answer(daemon_set: &DaemonSet, container: Option<&str>, always: bool) -> 
         Plan::NotWanted | Plan::Suggest { .. } | Plan::GiveBack { superseded: None } => {
             (Decision::NotNeeded, reason::NOT_WANTED, "no mount is wanted".to_owned())
         }
-    };
-    told(daemon_set, decision, reason, message)
+    }
 }
 
-fn told(daemon_set: &DaemonSet, decision: Decision, reason: &'static str, message: String) -> Answer {
-    let daemon_set = Name { namespace: daemon_set.namespace(), name: daemon_set.name_any() };
-    Answer { decision, reason, message, daemon_set, container: None, patch: None }
+/// Nothing where the agent cannot be looked at, which the decision tells already.
+fn hardening(daemon_set: &DaemonSet, container: &str) -> Vec<Advice> {
+    let found = audit(daemon_set, container).unwrap_or_default();
+    found.into_iter().map(|Excess { reason, message }| Advice { reason, message }).collect()
 }
 
 impl std::fmt::Display for Name {

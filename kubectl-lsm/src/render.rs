@@ -3,7 +3,7 @@
 use lsm_ready_tetragon::suggest;
 use serde::Serialize;
 
-use crate::answer::{Answer, Decision};
+use crate::answer::{Advice, Answer, Decision};
 use crate::cli::{MountOutput, Output};
 use crate::helm::Completed;
 
@@ -40,7 +40,14 @@ fn text(answer: &Answer) -> String {
         Decision::Refused => "somebody has to change something first",
     };
     let told = format!("DaemonSet {daemon_set}: {decision} ({reason})\n{message}\n");
-    if answer.decision == Decision::Patch { told + &advice() } else { told }
+    let values = if answer.decision == Decision::Patch { advice() } else { String::new() };
+    told + &values + &hardening(answer)
+}
+
+fn hardening(answer: &Answer) -> String {
+    let lines = answer.hardening.iter().flat_map(|Advice { reason, message }| ["- ", reason, ": ", message, "\n"]);
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("\nThe agent may do more than its work needs (advice):\n{lines}") }
 }
 
 fn advice() -> String {

@@ -152,6 +152,7 @@ fn what_is_printed_is_enough() {
     assert!(text.starts_with("# no patch: volume host-securityfs shows it to the agent"), "{text}");
     let (_, text, _) = lsm(&["mount", "-"], &yaml(&[&object]));
     assert!(text.contains("DaemonSet kube-system/tetragon: the mount is needed (Release)"), "{text}");
+    assert!(text.contains("\n- Privileged: container tetragon is privileged"), "{text}");
     let (_, text, _) = lsm(&["mount", "-", "-o", "argo-cd"], &yaml(&[&object]));
     assert!(text.contains("  namespace: kube-system\n  name: tetragon\n"), "{text}");
 }

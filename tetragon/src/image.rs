@@ -95,6 +95,17 @@ impl<'a> Image<'a> {
         }
     }
 
+    /// Whether the reference means one image for good: by its digest, or by the tag of a full release (`v1.7.0`). Such a tag
+    /// can be moved too, but Tetragon's releases are not, and its chart names them so; `latest`, `v1.7`, a branch and no tag
+    /// at all are meant to move.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let full = |tag: &str| {
+            Version::parse(tag).is_some() && tag.split(['-', '+']).next().unwrap_or(tag).matches('.').count() == 2
+        };
+        self.digest.is_some() || self.tag.is_some_and(full)
+    }
+
     /// The release that the image is of. The tag decides. The chart's label is asked only where the image is given by
     /// digest alone: beside a tag that names no release (`latest`, a build of one's own) the label still tells the
     /// chart's version, which says nothing about that image.
