@@ -8,6 +8,8 @@
 use k8s_openapi::api::core::v1::PodSpec;
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_tetragon::image::{MOUNTS_ITSELF_SINCE, Version};
+use lsm_ready_tetragon::invalid;
+use lsm_ready_tetragon::refusal::Refusal;
 use lsm_ready_tetragon::suggest::{SUGGESTED_VOLUME, suggested_mount, suggested_volume};
 use lsm_ready_tetragon::view::{self, View};
 use serde::Deserialize;
@@ -32,7 +34,10 @@ pub enum Error {
     Values(String),
     /// Something is in the way.
     #[error("the values have {0} where securityfs has to be mounted: remove that first")]
-    Refused(String),
+    Taken(String),
+    /// What the chart makes of the values cannot be installed.
+    #[error("with these values {0}")]
+    Refused(#[from] Refusal),
 }
 
 /// Values and what there is to say about them.
@@ -52,6 +57,9 @@ pub fn values(given: &[Value], chart_version: Option<&str>) -> Result<Completed,
     let mut remarks = Vec::from_iter(chart(chart_version)?);
     let lists = Lists::of(given)?;
     let pod = lists.pod()?;
+    if let Some(refusal) = invalid::refusal(&pod) {
+        return Err(refusal.into());
+    }
     let container = pod.containers.first().cloned().unwrap_or_default();
     let values = match view::view(&pod, &container, false) {
         View::Nothing => lists.completed(&pod)?,
@@ -59,7 +67,7 @@ pub fn values(given: &[Value], chart_version: Option<&str>) -> Result<Completed,
             remarks.push(format!("these values have it already: volume {} is {mounted}", mounted.volume));
             json!({})
         }
-        View::Inside(other) | View::Hidden(other) => return Err(Error::Refused(other.to_string())),
+        View::Inside(other) | View::Hidden(other) => return Err(Error::Taken(other.to_string())),
     };
     Ok(Completed { remarks, values })
 }
@@ -126,7 +134,7 @@ impl Lists {
             Some(volume) => {
                 let taken =
                     format!("volume {SUGGESTED_VOLUME} ({}), not hostPath {SECURITYFS_PATH},", view::source(volume));
-                return Err(Error::Refused(taken));
+                return Err(Error::Taken(taken));
             }
         }
         self.mounts.push(suggested_mount());

@@ -51,7 +51,7 @@ impl Error {
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
-            Self::Helm(helm::Error::Refused(..)) => exit::REFUSED,
+            Self::Helm(helm::Error::Taken(_) | helm::Error::Refused(_)) => exit::REFUSED,
             _ => exit::USAGE,
         }
     }

@@ -199,6 +199,11 @@ fn values_are_completed() {
     let taken = json!({"extraVolumes": [scratch], "tetragon": {"extraVolumeMounts": [{"name": "scratch", "mountPath": "/sys"}]}});
     assert_eq!(lsm(&["helm-values", "-f", &file("taken", &taken)], "").0, 2);
     assert_eq!(lsm(&["helm-values", "-f", "-"], "extraVolumes: 1").0, 64);
+    let twice = json!({"extraVolumes": [{"name": "s", "hostPath": {"path": "/sys/kernel/security"}}],
+        "extraHostPathMounts": [{"name": "s", "mountPath": "/sys/kernel/security", "readOnly": true}]});
+    let (code, _, said) = lsm(&["helm-values", "-f", &file("twice", &twice)], "");
+    assert_eq!(code, 2);
+    assert!(said.contains("with these values the pod template has two volumes named s"), "{said}");
 }
 
 #[test]

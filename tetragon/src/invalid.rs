@@ -11,7 +11,8 @@ use crate::refusal::Refusal;
 const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
 
 /// Why nothing can be added to that pod template.
-pub(crate) fn refusal(pod: &PodSpec) -> Option<Refusal> {
+#[must_use]
+pub fn refusal(pod: &PodSpec) -> Option<Refusal> {
     if is_for_windows(pod) {
         return Some(Refusal::NotLinux);
     }

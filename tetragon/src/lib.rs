@@ -10,7 +10,7 @@
 pub mod agent;
 pub mod audit;
 pub mod image;
-mod invalid;
+pub mod invalid;
 pub mod patch;
 mod path;
 pub mod plan;
