@@ -12,6 +12,8 @@ pub const NODES_READY: &str = "NodesReady";
 pub const SECURITYFS_MOUNTED: &str = "SecurityfsMounted";
 /// Every agent runs the DaemonSet's present pod template.
 pub const TETRAGON_ROLLED_OUT: &str = "TetragonRolledOut";
+/// The agent's container may do nothing that its work does not need. Advice: it holds up nothing.
+pub const TETRAGON_HARDENED: &str = "TetragonHardened";
 /// kstatus: work is under way.
 pub const RECONCILING: &str = "Reconciling";
 /// kstatus: work cannot go on until somebody changes something.

@@ -122,7 +122,8 @@ pub struct DaemonSetRef {
     #[serde(default = "tetragon")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Name of the agent's container. Default: tetragon.
+    /// Name of the agent's container. Default: tetragon; where no container has that name, the only one with Tetragon's
+    /// image or else the only one that mounts /sys/fs/bpf.
     #[serde(default = "tetragon")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub container: String,
@@ -218,8 +219,8 @@ pub struct LsmPolicyStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, NodesReady, SecurityfsMounted, TetragonRolledOut, Reconciling and Stalled; docs/conditions.md lists their
-    /// reasons.
+    /// Ready, NodesReady, SecurityfsMounted, TetragonRolledOut, TetragonHardened, Reconciling and Stalled;
+    /// docs/conditions.md lists their reasons.
     #[serde(default)]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -7,7 +7,7 @@ use std::path::Path;
 use lsm_ready_crds::Reason;
 use lsm_ready_operator::node::plan::PROBE_SILENT;
 use lsm_ready_operator::policy::status;
-use lsm_ready_operator::tetragon::reason as tetragon;
+use lsm_ready_tetragon::reason as tetragon;
 
 /// The codes in the first column of a page's tables.
 fn documented(page: &str) -> BTreeSet<String> {

@@ -5,10 +5,11 @@
 mod real_api;
 #[path = "tetragon/scene.rs"]
 mod scene;
+#[path = "../../tetragon/tests/releases/mod.rs"]
 mod tetragon;
 
 use lsm_ready_operator::tetragon::memory::Remembered;
-use lsm_ready_operator::tetragon::reason;
+use lsm_ready_tetragon::reason;
 use real_api::done;
 use scene::{Scene, server};
 use serde_json::{Value, json};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod real_api;
+#[path = "../../tetragon/tests/releases/mod.rs"]
 mod tetragon;
 
 use std::net::TcpListener;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lsm_ready_crds::conditions::{
-    self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_ROLLED_OUT,
+    self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_HARDENED,
+    TETRAGON_ROLLED_OUT,
 };
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
 use lsm_ready_crds::selection::{InvalidSpec, MinReady};
@@ -155,6 +156,7 @@ fn evaluated(tally: &Tally, min_ready: MinReady, tetragon: Option<&Findings>) ->
     if let Some(tetragon) = tetragon {
         found.push(tetragon.securityfs.clone());
         found.push(tetragon.rolled_out.clone());
+        found.push(tetragon.hardened.clone());
         found.extend(tetragon.stalled.clone());
     }
     found.extend(reconciling(&nodes, tetragon));
@@ -203,7 +205,8 @@ fn reconciling(nodes: &Finding, tetragon: Option<&Findings>) -> Option<Finding> 
 }
 
 /// The order of conditions in a status, for the documentation's test.
-pub const TYPES: [&str; 6] = [READY, NODES_READY, SECURITYFS_MOUNTED, TETRAGON_ROLLED_OUT, STALLED, RECONCILING];
+pub const TYPES: [&str; 7] =
+    [READY, NODES_READY, SECURITYFS_MOUNTED, TETRAGON_ROLLED_OUT, TETRAGON_HARDENED, STALLED, RECONCILING];
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,10 @@
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::Resource;
 use kube_runtime::events::{Event, EventType};
+use lsm_ready_tetragon::reason;
 use tracing::warn;
 
 use super::memory::Remembered;
-use super::reason;
 use super::step::Write;
 use crate::context::Context;
 use crate::key::DaemonSetKey;

@@ -13,11 +13,11 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::Status;
 use lsm_ready_crds::names::FIELD_MANAGER;
+use lsm_ready_tetragon::patch;
+use lsm_ready_tetragon::reason;
 use serde_json::Value;
 use tracing::{info, warn};
 
-use super::patch;
-use super::reason;
 use super::step::Write;
 use crate::context::Context;
 use crate::key::DaemonSetKey;

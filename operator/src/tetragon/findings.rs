@@ -1,23 +1,26 @@
-//! What an `LsmPolicy`'s status says about Tetragon: the conditions `SecurityfsMounted` and `TetragonRolledOut`, and
-//! `Stalled` where somebody has to act.
+//! What an `LsmPolicy`'s status says about Tetragon: the conditions `SecurityfsMounted`, `TetragonRolledOut` and
+//! `TetragonHardened`, and `Stalled` where somebody has to act.
 //!
 //! In: the policy, the DaemonSet that it names, the wishes of all policies and what is remembered. Out: the conditions; a
 //! pure function, so the status is the same whichever controller looked first.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::LsmPolicy;
-use lsm_ready_crds::conditions::{Finding, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_ROLLED_OUT};
+use lsm_ready_crds::conditions::{
+    Finding, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_HARDENED, TETRAGON_ROLLED_OUT,
+};
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
+use lsm_ready_tetragon::audit::{Excess, audit};
+use lsm_ready_tetragon::plan::{Plan, Unneeded, plan};
+use lsm_ready_tetragon::suggest;
 
 use super::memory::Remembered;
-use super::plan::{Plan, Unneeded, plan};
 use super::rollout::rollout;
 use super::step::Write;
-use super::suggest;
 use super::wishes::{Standing, Wishes};
 use crate::key::DaemonSetKey;
 
-pub use super::reason;
+pub use lsm_ready_tetragon::reason;
 
 /// The conditions.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -26,6 +29,8 @@ pub struct Findings {
     pub securityfs: Finding,
     /// Whether every agent runs the present pod template; Unknown while they are being replaced.
     pub rolled_out: Finding,
+    /// Whether the agent's container may do more than its work needs. Advice that holds up nothing.
+    pub hardened: Finding,
     /// Nothing goes on until somebody acts.
     pub stalled: Option<Finding>,
 }
@@ -70,15 +75,15 @@ pub fn findings(
     } else {
         rollout(daemon_set)
     };
-    Findings::of(judged, rolled_out)
+    Findings::of(judged, rolled_out, hardened(daemon_set, &own))
 }
 
 impl Findings {
-    fn of(judged: Judged, rolled_out: Finding) -> Self {
+    fn of(judged: Judged, rolled_out: Finding, hardened: Finding) -> Self {
         let Judged { status, reason, message, stalled } = judged;
         let securityfs = Finding::new(SECURITYFS_MOUNTED, status, reason, message);
         let stalled = stalled.then(|| Finding { type_: STALLED, status: Status::True, ..securityfs.clone() });
-        Self { securityfs, rolled_out, stalled }
+        Self { securityfs, rolled_out, hardened, stalled }
     }
 }
 
@@ -88,11 +93,28 @@ fn not_found(key: &DaemonSetKey, own: &Tetragon) -> Findings {
          -A), or install it"
     );
     let rolled_out = Finding::new(TETRAGON_ROLLED_OUT, false, reason::DAEMON_SET_NOT_FOUND, &message);
+    let hardened = Finding::new(TETRAGON_HARDENED, Status::Unknown, reason::DAEMON_SET_NOT_FOUND, &message);
     let judged = match own.securityfs.mount {
         Mount::Never => not_wanted(),
         Mount::Auto | Mount::Always => Judged::new(false, reason::DAEMON_SET_NOT_FOUND, message),
     };
-    Findings::of(judged, rolled_out)
+    Findings::of(judged, rolled_out, hardened)
+}
+
+/// The reason is that of the first excess, the message tells of all.
+fn hardened(daemon_set: &DaemonSet, own: &Tetragon) -> Finding {
+    let found = |status, reason, message| Finding::new(TETRAGON_HARDENED, status, reason, message);
+    match audit(daemon_set, &own.daemon_set.container).as_deref() {
+        Ok([]) => {
+            let message = "the agent's container may do nothing that its work does not need";
+            found(Status::True, reason::NOTHING_FOUND, message.to_owned())
+        }
+        Ok(all @ [first, ..]) => {
+            let messages: Vec<&str> = all.iter().map(|Excess { message, .. }| message.as_str()).collect();
+            found(Status::False, first.reason, messages.join(". "))
+        }
+        Err(refusal) => found(Status::Unknown, refusal.reason(), refusal.to_string()),
+    }
 }
 
 fn not_wanted() -> Judged {
@@ -137,11 +159,7 @@ fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered) -> Judged {
 }
 
 fn unneeded(why: &Unneeded) -> Judged {
-    let reason = match why {
-        Unneeded::AlreadyMounted(_) => reason::ALREADY_MOUNTED,
-        Unneeded::MountsItself(_) => reason::MOUNTS_ITSELF,
-    };
-    Judged::new(true, reason, why.to_string())
+    Judged::new(true, why.reason(), why.to_string())
 }
 
 /// Why the mount that should be added is not.
@@ -157,7 +175,7 @@ fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
          leave our fields alone, in Argo CD with:\n{}or say apply: Suggest and give Tetragon's chart the values:\n{}",
         key.namespace,
         key.name,
-        suggest::argo_cd(key),
+        suggest::argo_cd(Some(&key.namespace), &key.name),
         suggest::helm_values()
     );
     Some(Judged::stalled(reason::CONTESTED, message))

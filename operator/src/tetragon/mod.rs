@@ -1,7 +1,7 @@
 //! The Tetragon controller: gives the agent of a DaemonSet that a policy names the securityfs mount it lacks.
 //!
 //! ## Flow
-//! DaemonSet and policies from the stores → the merged [`wishes`] → the [`plan`] → whether to do it now ([`step`], with
+//! DaemonSet and policies from the stores → the merged [`wishes`] → the [`plan()`] → whether to do it now ([`step`], with
 //! the [`contest`]) → at most one server-side apply → the [`memory`] of what came of it, which the policies' status tells
 //! ([`findings`]).
 //!
@@ -20,19 +20,11 @@ mod announce;
 pub mod apply;
 pub mod contest;
 pub mod findings;
-pub mod image;
 pub mod memory;
-pub mod patch;
-mod path;
-pub mod plan;
-pub mod reason;
-pub mod refusal;
 pub mod rollout;
 #[cfg(test)]
 mod scenarios;
 pub mod step;
-pub mod suggest;
-pub mod view;
 pub mod wishes;
 
 use std::sync::Arc;
@@ -43,6 +35,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use lsm_ready_crds::LsmPolicy;
+use lsm_ready_tetragon::plan::plan;
 use tracing::debug;
 
 use crate::context::Context;
@@ -68,7 +61,7 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     // 1. What is wished.
     let wish = wishes(&key, &ctx).merged();
     // 2. What has to be done.
-    let plan = plan::plan(&daemon_set, &wish);
+    let plan = plan(&daemon_set, &wish);
     // 3. Whether it has to be done now.
     let (remembered, step) = step::step(&daemon_set, &plan, before.clone(), now);
     debug!(daemon_set = %key, ?plan, ?step, "planned");

@@ -6,8 +6,8 @@
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use kube::ResourceExt;
 use lsm_ready_crds::conditions::{Finding, Status, TETRAGON_ROLLED_OUT};
+use lsm_ready_tetragon::reason;
 
-use super::reason;
 use crate::key::DaemonSetKey;
 
 /// The condition.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube_runtime::controller::Action;
 use lsm_ready_crds::LsmPolicy;
+use lsm_ready_tetragon::reason;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::contest::Contest;
 use super::memory::Remembered;
-use super::{Error, reason, reconcile};
+use super::{Error, reconcile};
 use crate::context::Context;
 use crate::fixture::{Exchange, Fixture, policy};
 
@@ -18,7 +19,7 @@ const PATCH: &str = "PATCH /apis/apps/v1/namespaces/default/daemonsets/tetragon?
 
 /// Tetragon 1.3, which needs the mount.
 fn tetragon() -> Value {
-    let mut object: Value = serde_saphyr::from_str(include_str!("../../tests/tetragon/v1.3.yaml")).unwrap();
+    let mut object: Value = serde_saphyr::from_str(include_str!("../../../tetragon/tests/releases/v1.3.yaml")).unwrap();
     object["metadata"]["namespace"] = json!("default");
     object["metadata"]["uid"] = json!("uid-1");
     object

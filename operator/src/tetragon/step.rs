@@ -5,12 +5,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
+use lsm_ready_tetragon::plan::{Plan, Wish, owned, plan};
+use lsm_ready_tetragon::reason;
 
 use super::apply::{Error, Outcome};
 use super::contest::{Contest, Turn};
 use super::memory::{Failure, Remembered};
-use super::plan::{Plan, Wish, owned, plan};
-use super::reason;
 use crate::key::DaemonSetKey;
 
 /// How long a mount that was refused is not tried again, unless the DaemonSet or the wish changes.
@@ -168,7 +168,7 @@ mod tests {
     }
 
     fn wanted() -> Plan {
-        Plan::Patch { container: "tetragon".into(), need: super::super::plan::Need::Always }
+        Plan::Patch { container: "tetragon".into(), need: lsm_ready_tetragon::plan::Need::Always }
     }
 
     fn minute(minutes: i64) -> Timestamp {

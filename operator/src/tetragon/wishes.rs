@@ -7,8 +7,8 @@
 use kube::ResourceExt;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::policy::{Apply, Mount};
+use lsm_ready_tetragon::plan::Wish;
 
-use super::plan::Wish;
 use crate::key::DaemonSetKey;
 
 /// What each policy wants of one DaemonSet, oldest policy first.

@@ -39,10 +39,12 @@ fn is(status: &str, reason: &str) -> (String, String) {
     (status.into(), reason.into())
 }
 
+/// `TetragonHardened` is False in all of these tables: it is advice, which no other condition may take notice of.
 fn tetragon(securityfs: (Status, &str), rolled_out: (Status, &str)) -> Findings {
     Findings {
         securityfs: Finding::new(SECURITYFS_MOUNTED, securityfs.0, securityfs.1, "s"),
         rolled_out: Finding::new(TETRAGON_ROLLED_OUT, rolled_out.0, rolled_out.1, "r"),
+        hardened: Finding::new(TETRAGON_HARDENED, Status::False, "Privileged", "h"),
         stalled: None,
     }
 }

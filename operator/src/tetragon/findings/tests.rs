@@ -116,6 +116,28 @@ fn each_state_has_its_reason() {
 }
 
 #[test]
+fn what_the_agent_need_not_do_is_advice() {
+    let none = Remembered::default();
+    let excess = |object: Option<&DaemonSet>| {
+        let found = told(&[wish("Auto", "Patch")], object, &none);
+        (found.hardened.status, found.hardened.reason, found.stalled)
+    };
+    assert_eq!(excess(Some(&ours())), (Status::False, reason::PRIVILEGED.into(), None));
+    assert_eq!(excess(None), (Status::Unknown, reason::DAEMON_SET_NOT_FOUND.into(), None));
+    let mut tidy = serde_json::to_value(ours()).unwrap();
+    let seccomp = json!({"seccompProfile": {"type": "RuntimeDefault"}});
+    tidy["spec"]["template"]["spec"]["containers"][0]["securityContext"] = seccomp;
+    let mut tidy: DaemonSet = serde_json::from_value(tidy).unwrap();
+    assert_eq!(excess(Some(&tidy)), (Status::True, reason::NOTHING_FOUND.into(), None));
+    let pod = tidy.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
+    pod.host_pid = Some(true);
+    pod.containers[0].image = Some("tetragon:latest".into());
+    let found = told(&[wish("Auto", "Patch")], Some(&tidy), &none).hardened;
+    assert_eq!(found.reason, reason::HOST_PID);
+    assert!(found.message.contains("hostPID") && found.message.contains("tetragon:latest"), "each is told: {found:?}");
+}
+
+#[test]
 fn stalled_repeats_what_to_do() {
     let found = told(&[wish("Auto", "Patch")], Some(&old()), &failed(reason::FORBIDDEN, true));
     let stalled = found.stalled.unwrap();

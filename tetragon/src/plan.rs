@@ -1,7 +1,7 @@
 //! The mount plan: what has to be done about a DaemonSet, as a pure function of it and of what is wished.
 //!
 //! ## Flow
-//! the named container → what it sees at /sys/kernel/security ([`super::view`]) → what the agent needs → the plan.
+//! the agent's container ([`crate::agent`]) → what it sees at /sys/kernel/security ([`crate::view`]) → what the agent needs → the plan.
 //!
 //! ## Guarantees
 //! Only ever one mount of securityfs: an existing one by any name satisfies every wish. What we added is found by our
@@ -9,7 +9,6 @@
 //! A mount of ours that the agent has come to need no longer (an upgrade to v1.4.0) stays, as taking it away would
 //! restart every agent: docs/adr/0003-one-mount-kept.md.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -18,9 +17,12 @@ use kube::ResourceExt;
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
 use lsm_ready_crds::policy::Mount;
 
-use super::image::{Image, MOUNTS_ITSELF_SINCE, Version};
-use super::refusal::Refusal;
-use super::view::{Mounted, View, is_securityfs, source, view, volume};
+use crate::agent::agent;
+use crate::image::{Image, MOUNTS_ITSELF_SINCE, VERSION_LABEL, Version};
+use crate::invalid;
+use crate::reason;
+use crate::refusal::Refusal;
+use crate::view::{Mounted, View, is_securityfs, source, view, volume};
 
 /// What all policies together want of one DaemonSet. `Never` in both: nobody wants anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -114,14 +116,15 @@ pub fn plan(daemon_set: &DaemonSet, wish: &Wish) -> Plan {
         return if owned { Plan::GiveBack { superseded: None } } else { Plan::NotWanted };
     }
     let empty = PodSpec::default();
-    let pod = daemon_set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).unwrap_or(&empty);
-    let Some(container) = pod.containers.iter().find(|container| container.name == wish.container) else {
-        return Plan::Refused(container_not_found(pod, &wish.container));
+    let pod = pod(daemon_set).unwrap_or(&empty);
+    let container = match invalid::refusal(pod).map_or_else(|| agent(pod, &wish.container), Err) {
+        Ok(container) => container,
+        Err(refusal) => return Plan::Refused(refusal),
     };
-    let agent = agent(container, version_labels(daemon_set));
+    let needs = needs(container, version_label(daemon_set));
     match view(pod, container, owned) {
         View::Ours(mounted) => {
-            Plan::Keep { mounted, still_needed: need(wish.patch, &agent).or_else(|| need(wish.suggest, &agent)) }
+            Plan::Keep { mounted, still_needed: need(wish.patch, &needs).or_else(|| need(wish.suggest, &needs)) }
         }
         View::Theirs(mounted) => unneeded(owned, Unneeded::AlreadyMounted(mounted)),
         View::Inside(mount) => Plan::Refused(Refusal::FileMount(mount)),
@@ -129,14 +132,14 @@ pub fn plan(daemon_set: &DaemonSet, wish: &Wish) -> Plan {
             Plan::Refused(Refusal::VolumeNameTaken(mount.source))
         }
         View::Hidden(mount) => Plan::Refused(Refusal::MountPathTaken(mount)),
-        View::Nothing => missing(pod, wish, owned, &agent),
+        View::Nothing => missing(pod, container, wish, owned, &needs),
     }
 }
 
 /// Nothing shows the container securityfs.
-fn missing(pod: &PodSpec, wish: &Wish, owned: bool, agent: &Result<Version, Need>) -> Plan {
-    let container = wish.container.clone();
-    match (need(wish.patch, agent), need(wish.suggest, agent), agent) {
+fn missing(pod: &PodSpec, container: &Container, wish: &Wish, owned: bool, needs: &Result<Version, Need>) -> Plan {
+    let container = container.name.clone();
+    match (need(wish.patch, needs), need(wish.suggest, needs), needs) {
         (Some(need), ..) => match volume(pod, SECURITYFS_VOLUME).filter(|volume| !is_securityfs(volume)) {
             Some(other) => Plan::Refused(Refusal::VolumeNameTaken(source(other))),
             None => Plan::Patch { container, need },
@@ -153,19 +156,19 @@ fn unneeded(owned: bool, reason: Unneeded) -> Plan {
 }
 
 /// What that wish comes down to for that agent.
-fn need(wish: Mount, agent: &Result<Version, Need>) -> Option<Need> {
+fn need(wish: Mount, needs: &Result<Version, Need>) -> Option<Need> {
     match wish {
         Mount::Never => None,
-        Mount::Auto => agent.clone().err(),
+        Mount::Auto => needs.clone().err(),
         Mount::Always => Some(Need::Always),
     }
 }
 
 /// The release that mounts securityfs itself, or why this agent needs the mount. Unknown means that it does: a mount
 /// too many is a restart, one too few is an agent that cannot enforce.
-fn agent(container: &Container, labels: &BTreeMap<String, String>) -> Result<Version, Need> {
+fn needs(container: &Container, label: Option<&str>) -> Result<Version, Need> {
     let image = container.image.as_deref().unwrap_or_default();
-    let version = Image::parse(image).version(labels).ok_or_else(|| Need::UnknownRelease(image.to_owned()))?;
+    let version = Image::parse(image).version(label).ok_or_else(|| Need::UnknownRelease(image.to_owned()))?;
     if version < MOUNTS_ITSELF_SINCE {
         return Err(Need::Release(version));
     }
@@ -173,10 +176,17 @@ fn agent(container: &Container, labels: &BTreeMap<String, String>) -> Result<Ver
     if privileged == Some(true) { Ok(version) } else { Err(Need::Unprivileged(version)) }
 }
 
-/// The pod template's labels, where the chart writes its version; the DaemonSet's own where it has none.
-fn version_labels(daemon_set: &DaemonSet) -> &BTreeMap<String, String> {
+/// What the chart says its version is, in the pod template or, where its labels are overridden, in the DaemonSet.
+fn version_label(daemon_set: &DaemonSet) -> Option<&str> {
     let template = daemon_set.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
-    template.and_then(|metadata| metadata.labels.as_ref()).unwrap_or_else(|| daemon_set.labels())
+    let label = template.and_then(|metadata| metadata.labels.as_ref()?.get(VERSION_LABEL));
+    label.or_else(|| daemon_set.labels().get(VERSION_LABEL)).map(String::as_str)
+}
+
+/// The pod that the DaemonSet makes.
+#[must_use]
+pub fn pod(daemon_set: &DaemonSet) -> Option<&PodSpec> {
+    daemon_set.spec.as_ref()?.template.spec.as_ref()
 }
 
 /// Whether the DaemonSet carries our label: by it we find what is ours, also after a restart.
@@ -185,20 +195,23 @@ pub fn owned(daemon_set: &DaemonSet) -> bool {
     daemon_set.labels().contains_key(DAEMON_SET_LABEL)
 }
 
-fn container_not_found(pod: &PodSpec, wanted: &str) -> Refusal {
-    let names = |containers: &[Container]| containers.iter().map(|container| container.name.clone()).collect();
-    let init: Vec<String> = names(pod.init_containers.as_deref().unwrap_or_default());
-    Refusal::ContainerNotFound {
-        wanted: wanted.to_owned(),
-        is_init: init.iter().any(|name| name == wanted),
-        there: names(&pod.containers),
+impl Need {
+    /// A code for programs.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::Release(_) => "Release",
+            Self::Unprivileged(_) => "Unprivileged",
+            Self::UnknownRelease(_) => "UnknownRelease",
+        }
     }
 }
 
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Always => write!(f, "the policy says mount: Always"),
+            Self::Always => write!(f, "it is wished in any case (mount: Always)"),
             Self::Release(version) => {
                 write!(f, "Tetragon {version} does not mount securityfs itself ({MOUNTS_ITSELF_SINCE} and later do)")
             }
@@ -206,6 +219,17 @@ impl fmt::Display for Need {
                 write!(f, "Tetragon {version} mounts securityfs itself only when its container is privileged")
             }
             Self::UnknownRelease(image) => write!(f, "image {image:?} does not tell which release of Tetragon it is"),
+        }
+    }
+}
+
+impl Unneeded {
+    /// The condition's reason.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::AlreadyMounted(_) => reason::ALREADY_MOUNTED,
+            Self::MountsItself(_) => reason::MOUNTS_ITSELF,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The reasons of the conditions `SecurityfsMounted` and `TetragonRolledOut`, and of `Stalled` where Tetragon is the
-//! cause. They are part of the API: people alert on them.
+//! The reasons of the conditions `SecurityfsMounted`, `TetragonRolledOut` and `TetragonHardened`, and of `Stalled` where
+//! Tetragon is the cause. They are part of the API: people alert on them.
 
 /// SecurityfsMounted: the mount that lsm-ready added is in the pod template.
 pub const MOUNTED: &str = "Mounted";
@@ -17,10 +17,16 @@ pub const PENDING: &str = "Pending";
 pub const OVERRULED: &str = "Overruled";
 /// SecurityfsMounted: an older policy names another container of the same DaemonSet.
 pub const CONTAINER_CONFLICT: &str = "ContainerConflict";
-/// SecurityfsMounted, TetragonRolledOut: there is no such DaemonSet.
+/// SecurityfsMounted, TetragonRolledOut, TetragonHardened: there is no such DaemonSet.
 pub const DAEMON_SET_NOT_FOUND: &str = "DaemonSetNotFound";
-/// SecurityfsMounted: the DaemonSet has no such container.
+/// SecurityfsMounted, TetragonHardened: the DaemonSet has no such container.
 pub const CONTAINER_NOT_FOUND: &str = "ContainerNotFound";
+/// SecurityfsMounted: the DaemonSet is for Windows nodes.
+pub const NOT_LINUX: &str = "NotLinux";
+/// SecurityfsMounted: two volumes of the pod template have one name.
+pub const DUPLICATE_VOLUME: &str = "DuplicateVolume";
+/// SecurityfsMounted: two mounts of one container are at one path.
+pub const DUPLICATE_MOUNT: &str = "DuplicateMount";
 /// SecurityfsMounted: a single file of securityfs is mounted, with which the container cannot start.
 pub const FILE_MOUNT: &str = "FileMount";
 /// SecurityfsMounted: another volume has the name that ours has.
@@ -45,9 +51,25 @@ pub const NOT_AVAILABLE: &str = "NotAvailable";
 pub const ON_DELETE: &str = "OnDelete";
 /// TetragonRolledOut: the DaemonSet selects no node.
 pub const NO_AGENTS: &str = "NoAgents";
+/// TetragonHardened: the agent may do nothing that its work does not need.
+pub const NOTHING_FOUND: &str = "NothingFound";
+/// TetragonHardened: the container is privileged.
+pub const PRIVILEGED: &str = "Privileged";
+/// TetragonHardened: the pod shares the host's process IDs.
+pub const HOST_PID: &str = "HostPid";
+/// TetragonHardened: the container is given capabilities that an agent does not need.
+pub const CAPABILITIES: &str = "Capabilities";
+/// TetragonHardened: a mount leaves securityfs writable.
+pub const SECURITYFS_WRITABLE: &str = "SecurityfsWritable";
+/// TetragonHardened: a mount of securityfs is Bidirectional.
+pub const SECURITYFS_PROPAGATED: &str = "SecurityfsPropagated";
+/// TetragonHardened: the container runs without a seccomp profile.
+pub const NO_SECCOMP: &str = "NoSeccomp";
+/// TetragonHardened: the image is named by nothing that stays.
+pub const MUTABLE_TAG: &str = "MutableTag";
 
 /// All of them, for the documentation's test.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 33] = [
     MOUNTED,
     ALREADY_MOUNTED,
     MOUNTS_ITSELF,
@@ -58,6 +80,9 @@ pub const ALL: [&str; 22] = [
     CONTAINER_CONFLICT,
     DAEMON_SET_NOT_FOUND,
     CONTAINER_NOT_FOUND,
+    NOT_LINUX,
+    DUPLICATE_VOLUME,
+    DUPLICATE_MOUNT,
     FILE_MOUNT,
     VOLUME_NAME_TAKEN,
     MOUNT_PATH_TAKEN,
@@ -70,4 +95,12 @@ pub const ALL: [&str; 22] = [
     NOT_AVAILABLE,
     ON_DELETE,
     NO_AGENTS,
+    NOTHING_FOUND,
+    PRIVILEGED,
+    HOST_PID,
+    CAPABILITIES,
+    SECURITYFS_WRITABLE,
+    SECURITYFS_PROPAGATED,
+    NO_SECCOMP,
+    MUTABLE_TAG,
 ];

@@ -1,17 +1,17 @@
 //! The mount plan on DaemonSets in the shape of Tetragon's charts: tables, and properties over arbitrary ones.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
-mod tetragon;
+mod releases;
 
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_PATH, SECURITYFS_VOLUME};
 use lsm_ready_crds::policy::Mount::{self, Always, Auto, Never};
-use lsm_ready_operator::tetragon::patch;
-use lsm_ready_operator::tetragon::plan::{Need, Plan, Unneeded, Wish, plan};
-use lsm_ready_operator::tetragon::refusal::Refusal;
+use lsm_ready_tetragon::patch;
+use lsm_ready_tetragon::plan::{Need, Plan, Unneeded, Wish, plan};
+use lsm_ready_tetragon::refusal::Refusal;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use tetragon::{add_mount, add_volume, agent, applied, host_path, parsed, release, without_ours};
+use releases::{add_mount, add_volume, agent, applied, host_path, parsed, release, without_ours};
 
 fn wish(patch: Mount, suggest: Mount) -> Wish {
     Wish { container: "tetragon".into(), patch, suggest }
@@ -39,6 +39,7 @@ fn with_image(image: &str, privileged: bool, label: Option<&str>) -> Value {
     let mut object = release("v1.7");
     agent(&mut object)["image"] = json!(image);
     agent(&mut object)["securityContext"] = json!({ "privileged": privileged });
+    object["metadata"]["labels"].as_object_mut().unwrap().remove("app.kubernetes.io/version");
     let labels = object["spec"]["template"]["metadata"]["labels"].as_object_mut().unwrap();
     labels.remove("app.kubernetes.io/version");
     if let Some(label) = label {

@@ -1,7 +1,8 @@
 //! The objects that are sent: the whole of what lsm-ready owns of a DaemonSet, or nothing, for server-side apply; and a
 //! merge patch for the one case that server-side apply cannot express.
 //!
-//! In: which DaemonSet and which container. Out: JSON. The UID is part of each, so none can create a DaemonSet nor change
+//! In: which DaemonSet and which container. Out: JSON. The UID is part of each (but for a manifest
+//! that has none yet), so none can create a DaemonSet nor change
 //! one that was made anew under the same name: the API server answers 409.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -34,15 +35,18 @@ pub fn mount(daemon_set: &DaemonSet, container: &str) -> Value {
 /// No field at all: what we owned goes, unless another manager owns it too.
 #[must_use]
 pub fn nothing(daemon_set: &DaemonSet) -> Value {
-    json!({
+    let mut object = json!({
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
-        "metadata": {
-            "name": daemon_set.name_any(),
-            "namespace": daemon_set.namespace(),
-            "uid": daemon_set.metadata.uid,
-        },
-    })
+        "metadata": {"name": daemon_set.name_any()},
+    });
+    // A manifest that is in no cluster yet has no UID, and often no namespace.
+    for (field, value) in [("namespace", daemon_set.namespace()), ("uid", daemon_set.metadata.uid.clone())] {
+        if let Some(value) = value {
+            object["metadata"][field] = json!(value);
+        }
+    }
+    object
 }
 
 /// Whether a container mounts another volume where ours was. Mounts are merged by their path, so the owner who writes

@@ -2,13 +2,18 @@
 //!
 //! In: the pod template, the container and whether the DaemonSet carries our label. Out: nothing, our mount, another's
 //! mount of the same thing, or what stands in the way. What the agent itself mounts later is no part of it.
+//!
+//! A mount of a directory above shows securityfs too, whatever its propagation: container runtimes bind hostPath volumes
+//! recursively (rbind), so what was mounted on the host below it when the container started is there. Its `readOnly`
+//! covers only the directory itself and not what is mounted below it, unless `recursiveReadOnly` says so
+//! (<https://kubernetes.io/docs/concepts/storage/volumes/#read-only-mounts>).
 
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, PodSpec, Volume, VolumeMount};
 use lsm_ready_crds::names::{SECURITYFS_PATH, SECURITYFS_VOLUME};
 
-use super::path::{below, normal};
+use crate::path::{below, normal};
 
 /// What the container sees there.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,10 +38,21 @@ pub struct Mounted {
     pub volume: String,
     /// Where it is mounted in the container.
     pub path: String,
-    /// The container cannot write through it.
-    pub read_only: bool,
+    /// Whether the container can write to securityfs through it.
+    pub access: Access,
     /// What the container mounts below it appears on the host.
     pub bidirectional: bool,
+}
+
+/// Whether a container can write through a mount.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// It cannot.
+    ReadOnly,
+    /// It can.
+    Writable,
+    /// It can: only the directory above is read-only.
+    WritableBelow,
 }
 
 /// A mount of something else.
@@ -134,8 +150,17 @@ fn mounted(mount: &VolumeMount) -> Mounted {
     Mounted {
         volume: mount.name.clone(),
         path: normal(&mount.mount_path),
-        read_only: mount.read_only == Some(true),
+        access: access(mount),
         bidirectional: mount.mount_propagation.as_deref() == Some("Bidirectional"),
+    }
+}
+
+fn access(mount: &VolumeMount) -> Access {
+    let recursive = mount.recursive_read_only.as_deref() == Some("Enabled");
+    match mount.read_only {
+        Some(true) if recursive || normal(&mount.mount_path) == SECURITYFS_PATH => Access::ReadOnly,
+        Some(true) => Access::WritableBelow,
+        _ => Access::Writable,
     }
 }
 
@@ -151,12 +176,19 @@ fn other(pod: &PodSpec, mount: &VolumeMount) -> Other {
 impl fmt::Display for Mounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "mounted at {}", self.path)?;
-        match (self.read_only, self.bidirectional) {
-            (true, false) => write!(f, " read-only"),
-            (false, false) => write!(f, " writable, which is more than the agent needs: set readOnly: true"),
+        match (self.access, self.bidirectional) {
             (_, true) => {
                 write!(f, " with mountPropagation Bidirectional, which is more than the agent needs: leave it out")
             }
+            (Access::ReadOnly, false) => write!(f, " read-only"),
+            (Access::Writable, false) => {
+                write!(f, " writable, which is more than the agent needs: set readOnly: true")
+            }
+            (Access::WritableBelow, false) => write!(
+                f,
+                " read-only, which leaves securityfs below it writable: mount {SECURITYFS_PATH} itself, or set \
+                 recursiveReadOnly: Enabled"
+            ),
         }
     }
 }

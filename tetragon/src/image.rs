@@ -3,14 +3,17 @@
 //! In: the container's image and the labels of the chart. Out: a version, or nothing where none is named. Nothing is
 //! ever asked of a registry.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// The chart puts its appVersion here (<https://helm.sh/docs/chart_best_practices/labels/>).
-const VERSION_LABEL: &str = "app.kubernetes.io/version";
+pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
 
 /// First release that mounts securityfs itself (cilium/tetragon#3512).
 pub const MOUNTS_ITSELF_SINCE: Version = Version { major: 1, minor: 4, patch: 0, final_: true };
+
+/// What may stand behind `tetragon-` in the name of the agent's image: builds of other origin or make. Its
+/// `tetragon-operator` and `tetragon-rthooks` are not among them.
+const BUILDS: [&str; 6] = ["ci", "dev", "debug", "enterprise", "fips", "race"];
 
 /// A date such as `2026.11.24` is no version of the agent.
 const HIGHEST_MAJOR: u32 = 99;
@@ -80,14 +83,37 @@ impl<'a> Image<'a> {
         }
     }
 
+    /// Whether it is an image of Tetragon's agent, from whichever registry: the last part of the repository says so
+    /// (`quay.io/cilium/tetragon`, `registry:5000/mirror/tetragon-ci`).
+    #[must_use]
+    pub fn is_agent(&self) -> bool {
+        let name = self.repository.rsplit('/').next().unwrap_or_default();
+        match name.strip_prefix("tetragon") {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix('-').is_some_and(|build| BUILDS.contains(&build)),
+            None => false,
+        }
+    }
+
+    /// Whether the reference means one image for good: by its digest, or by the tag of a full release (`v1.7.0`). Such a tag
+    /// can be moved too, but Tetragon's releases are not, and its chart names them so; `latest`, `v1.7`, a branch and no tag
+    /// at all are meant to move.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let full = |tag: &str| {
+            Version::parse(tag).is_some() && tag.split(['-', '+']).next().unwrap_or(tag).matches('.').count() == 2
+        };
+        self.digest.is_some() || self.tag.is_some_and(full)
+    }
+
     /// The release that the image is of. The tag decides. The chart's label is asked only where the image is given by
     /// digest alone: beside a tag that names no release (`latest`, a build of one's own) the label still tells the
     /// chart's version, which says nothing about that image.
     #[must_use]
-    pub fn version(&self, labels: &BTreeMap<String, String>) -> Option<Version> {
+    pub fn version(&self, label: Option<&str>) -> Option<Version> {
         match (self.tag, self.digest) {
             (Some(tag), _) => Version::parse(tag),
-            (None, Some(_)) => labels.get(VERSION_LABEL).and_then(|version| Version::parse(version)),
+            (None, Some(_)) => label.and_then(Version::parse),
             (None, None) => None,
         }
     }
@@ -113,6 +139,30 @@ mod tests {
     }
 
     #[test]
+    fn the_agents_image_goes_by_the_repositorys_last_part() {
+        for agent in [
+            "tetragon",
+            "quay.io/cilium/tetragon:v1.3.0",
+            "registry:5000/mirror/quay.io/cilium/tetragon@sha256:aa",
+            "quay.io/cilium/tetragon-ci:8f3ac1e",
+            "quay.io/isovalent/tetragon-enterprise:v1.16.0",
+        ] {
+            assert!(Image::parse(agent).is_agent(), "{agent}");
+        }
+        for other in [
+            "quay.io/cilium/tetragon-operator:v1.3.0",
+            "quay.io/cilium/tetragon-operator-ci:8f3ac1e",
+            "quay.io/cilium/tetragon-rthooks:v0.5",
+            "quay.io/cilium/hubble-export-stdout:v1.0.4",
+            "tetragon/busybox",
+            "registry/mytetragon:v1.3.0",
+            "",
+        ] {
+            assert!(!Image::parse(other).is_agent(), "{other}");
+        }
+    }
+
+    #[test]
     fn versions_are_ordered_and_others_are_none() {
         let itself = |tag: &str| Version::parse(tag).map(|version| version >= MOUNTS_ITSELF_SINCE);
         for old in ["v1.0.0", "1.3.0", "v1.3.1", "1.3.0-rc.1", "v1.4.0-rc.1", "v1.4.0-pre.0", "v0.11.0", "1.3"] {
@@ -129,12 +179,11 @@ mod tests {
 
     #[test]
     fn the_label_speaks_only_for_a_digest() {
-        let labels = BTreeMap::from([(VERSION_LABEL.to_owned(), "1.7.0".to_owned())]);
-        let version = |image: &str| Image::parse(image).version(&labels).map(|version| version.to_string());
+        let version = |image: &str| Image::parse(image).version(Some("1.7.0")).map(|version| version.to_string());
         assert_eq!(version("tetragon@sha256:aa").as_deref(), Some("v1.7.0"));
         assert_eq!(version("tetragon:v1.3.0@sha256:aa").as_deref(), Some("v1.3.0"));
         assert_eq!(version("tetragon:latest"), None);
         assert_eq!(version("tetragon"), None);
-        assert_eq!(Image::parse("tetragon@sha256:aa").version(&BTreeMap::new()), None);
+        assert_eq!(Image::parse("tetragon@sha256:aa").version(None), None);
     }
 }

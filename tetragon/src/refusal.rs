@@ -2,8 +2,8 @@
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
 
-use super::reason;
-use super::view::Other;
+use crate::reason;
+use crate::view::Other;
 
 /// Why the mount cannot be added. Its text says what to do.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -17,6 +17,23 @@ pub enum Refusal {
         is_init: bool,
         /// The containers that are there.
         there: Vec<String>,
+    },
+    /// The pod template selects Windows nodes.
+    #[error("the DaemonSet is for Windows nodes, which have no securityfs: name the one for Linux nodes")]
+    NotLinux,
+    /// Two volumes have one name.
+    #[error(
+        "the pod template has two volumes named {0}, which the API server does not take: remove one of them (a volume \
+         that the chart renders already must not be given as a value too)"
+    )]
+    DuplicateVolume(String),
+    /// Two mounts of a container are at one path.
+    #[error("container {container} has two mounts at {path}, which the API server does not take: remove one of them")]
+    DuplicateMount {
+        /// Name of the container.
+        container: String,
+        /// The path of both.
+        path: String,
     },
     /// A single file is mounted inside the directory.
     #[error(
@@ -44,6 +61,9 @@ impl Refusal {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::ContainerNotFound { .. } => reason::CONTAINER_NOT_FOUND,
+            Self::NotLinux => reason::NOT_LINUX,
+            Self::DuplicateVolume(_) => reason::DUPLICATE_VOLUME,
+            Self::DuplicateMount { .. } => reason::DUPLICATE_MOUNT,
             Self::FileMount(_) => reason::FILE_MOUNT,
             Self::VolumeNameTaken(_) => reason::VOLUME_NAME_TAKEN,
             Self::MountPathTaken(_) => reason::MOUNT_PATH_TAKEN,
@@ -55,6 +75,7 @@ fn container_not_found(wanted: &str, is_init: bool, there: &[String]) -> String 
     let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
     let what = if is_init { "is an init container" } else { "is not there" };
     format!(
-        "container {wanted} {what}: set spec.tetragon.daemonSet.container to the agent's container (containers: {there})"
+        "container {wanted} {what}: name the agent's container in spec.tetragon.daemonSet.container, or in --container \
+         offline (containers: {there})"
     )
 }

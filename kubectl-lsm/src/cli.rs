@@ -1,0 +1,97 @@
+//! The command line. In: arguments. Out: a [`Cli`].
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Says what Tetragon's manifests need to enforce through LSM BPF, without a cluster.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-lsm", bin_name = "kubectl lsm", version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say whether Tetragon's agent in a manifest needs the securityfs mount, and what to change.
+    ///
+    /// FILE is one manifest or a stream of them, YAML or JSON, also with List objects: what `helm template`, `kustomize
+    /// build` and `kubectl get -o yaml` print. The agent's DaemonSet is found in it; everything else is passed over.
+    ///
+    /// Exit code: 0 no mount is needed, 1 the mount is needed, 2 something stands in the way, 64 wrong use or
+    /// unreadable input.
+    ///
+    /// Example: helm template tetragon cilium/tetragon -n kube-system | kubectl lsm mount -
+    #[command(verbatim_doc_comment)]
+    Mount(MountArgs),
+    /// Print values for Tetragon's Helm chart that mount securityfs, read-only, into the agent.
+    ///
+    /// Helm replaces a list by the list of the next values file. So give your own files with -f, in the order in which
+    /// Helm gets them: the lists that are printed hold your entries too. Pass the printed file to Helm last.
+    ///
+    /// Exit code: 0 printed, 2 your values have something else in its place, 64 wrong use or unreadable input.
+    ///
+    /// Example: kubectl lsm helm-values -f values.yaml > securityfs.yaml
+    #[command(verbatim_doc_comment)]
+    HelmValues(HelmArgs),
+}
+
+/// Arguments of `mount`.
+#[derive(Args, Debug)]
+pub struct MountArgs {
+    /// The manifest, or - for standard input.
+    #[arg(value_name = "FILE|-")]
+    pub file: String,
+    /// How to print the answer.
+    #[arg(long, short, value_enum, default_value_t = MountOutput::Text)]
+    pub output: MountOutput,
+    /// Name of the agent's container. Default: tetragon, else the container with Tetragon's image, else the only one that
+    /// mounts /sys/fs/bpf.
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// The DaemonSet to look at, where the manifest holds several that could be Tetragon's agent.
+    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    pub daemon_set: Option<String>,
+    /// Ask for the mount also where the agent mounts securityfs itself, as a policy with `mount: Always` does.
+    #[arg(long)]
+    pub always: bool,
+}
+
+/// Forms of the answer about a manifest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum MountOutput {
+    /// For people, with the values for Tetragon's chart.
+    Text,
+    /// For programs: decision, reason, message, and the object for server-side apply.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// The `patches` of a kustomization that add the mount.
+    Kustomize,
+    /// Lines for an Argo CD Application that make it leave lsm-ready's mount alone.
+    ArgoCd,
+}
+
+/// Arguments of `helm-values`.
+#[derive(Args, Debug)]
+pub struct HelmArgs {
+    /// A values file that Helm gets too, or - for standard input; may be repeated.
+    #[arg(long, short = 'f', value_name = "FILE|-")]
+    pub values: Vec<String>,
+    /// Version of the chart. The printed values are the same for every chart from 0.8.0 on; older ones are refused.
+    #[arg(long, value_name = "VERSION")]
+    pub chart_version: Option<String>,
+    /// How to print the values.
+    #[arg(long, short, value_enum, default_value_t = Output::Yaml)]
+    pub output: Output,
+}
+
+/// Forms of values.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Output {
+    /// As Helm's users write them.
+    Yaml,
+    /// Helm takes it as well.
+    Json,
+}

@@ -1,0 +1,195 @@
+//! A stream of manifests, taken apart into objects that know where they stand.
+//!
+//! In: text, YAML or JSON. Out: the objects of it, also those within List objects, each with its document and line.
+//! What is read is what the API server would get: of two equal keys the last counts, numbers with a leading zero are octal
+//! (`defaultMode: 0400`), as in the YAML 1.1 that Kubernetes' tools speak.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_saphyr::{DuplicateKeyPolicy, Options};
+
+/// An object and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// Which document of the stream it is in, from 1; those that hold only comments are not counted.
+    pub number: usize,
+    /// The line of the stream on which that document begins, from 1.
+    pub line: usize,
+    /// The object.
+    pub value: Value,
+}
+
+/// A document that cannot be read.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{file}:{line}: document {number} cannot be read: {message}")]
+pub struct Error {
+    /// Name of the file.
+    pub file: String,
+    /// Which document, from 1.
+    pub number: usize,
+    /// The line of the file, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// The objects of that text.
+///
+/// # Errors
+/// At the first document that is neither YAML nor JSON.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Error> {
+    let documents = match json(text) {
+        Some(documents) => documents,
+        None => split(text).iter().map(|chunk| yaml(file, chunk)).collect::<Result<_, _>>()?,
+    };
+    Ok(documents.into_iter().flat_map(flat).collect())
+}
+
+/// JSON objects, one after another as `jq` prints them; none where it is something else.
+fn json(text: &str) -> Option<Vec<Document>> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let mut documents = Vec::new();
+    loop {
+        let before = &text[..stream.byte_offset()];
+        let blank = text[before.len()..].chars().take_while(|char| char.is_whitespace()).filter(|char| *char == '\n');
+        let line = 1 + before.matches('\n').count() + blank.count();
+        match stream.next() {
+            Some(Ok(value)) => documents.push(Document { number: documents.len() + 1, line, value }),
+            // YAML's flow style begins like JSON.
+            Some(Err(_)) => return None,
+            None => return Some(documents),
+        }
+    }
+}
+
+/// The text of one document.
+struct Chunk<'a> {
+    number: usize,
+    line: usize,
+    text: &'a str,
+}
+
+/// A line that begins with three dashes begins a document: within one they are not allowed at a line's beginning
+/// (YAML 1.2.2, rule `c-forbidden`). So a mistake in one document is told by its own number and line.
+fn split(text: &str) -> Vec<Chunk<'_>> {
+    let mut chunks: Vec<Chunk<'_>> = Vec::new();
+    let (mut start, mut first_line, mut offset) = (0, 1, 0);
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        if is_marker(line) {
+            push(&mut chunks, first_line, &text[start..offset]);
+            (start, first_line) = (offset, index + 1);
+        }
+        offset += line.len();
+    }
+    push(&mut chunks, first_line, &text[start..]);
+    chunks
+}
+
+fn push<'a>(chunks: &mut Vec<Chunk<'a>>, line: usize, text: &'a str) {
+    let holds = |line: &str| {
+        let line = line.trim_start_matches('\u{feff}').strip_prefix("---").unwrap_or(line).trim();
+        !(line.is_empty() || line.starts_with(['#', '%']) || line == "...")
+    };
+    if text.lines().any(holds) {
+        chunks.push(Chunk { number: chunks.len() + 1, line, text });
+    }
+}
+
+fn is_marker(line: &str) -> bool {
+    line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+}
+
+fn yaml(file: &str, chunk: &Chunk<'_>) -> Result<Document, Error> {
+    let Chunk { number, line, text } = *chunk;
+    let read = serde_saphyr::from_str_with_options::<Value>(text, options());
+    read.map(|value| Document { number, line, value }).map_err(|error| {
+        // Read again where it stands, so that the lines which the message names are the file's.
+        let in_place = "\n".repeat(line - 1) + text;
+        let error = serde_saphyr::from_str_with_options::<Value>(&in_place, options()).err().unwrap_or(error);
+        let place = error.location().and_then(|location| usize::try_from(location.line()).ok());
+        let message = error.without_snippet().to_string();
+        Error { file: file.to_owned(), number, line: place.unwrap_or(line), message }
+    })
+}
+
+fn options() -> Options {
+    serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        legacy_octal_numbers: true,
+    }
+}
+
+/// The objects of a List, or the object.
+fn flat(document: Document) -> Vec<Document> {
+    #[derive(Deserialize)]
+    struct List {
+        kind: String,
+        items: Vec<Value>,
+    }
+    match List::deserialize(&document.value) {
+        Ok(list) if list.kind.ends_with("List") => {
+            list.items.into_iter().flat_map(|value| flat(Document { value, ..document })).collect()
+        }
+        _ => vec![document],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(text: &str) -> Vec<(usize, usize, Value)> {
+        let documents = parse("f", text).unwrap();
+        documents.into_iter().map(|Document { number, line, value }| (number, line, value)).collect()
+    }
+
+    #[test]
+    fn documents_know_where_they_stand() {
+        let text = "# a comment\n---\n# Source: a\na: 1\n---\n# nothing\n---\nb: |\n  text\n  ---\n--- {c: 3}\n";
+        let expected = vec![(1, 2, json!({"a": 1})), (2, 7, json!({"b": "text\n---\n"})), (3, 11, json!({"c": 3}))];
+        assert_eq!(read(text), expected);
+        assert_eq!(read("a: 1"), [(1, 1, json!({"a": 1}))]);
+        assert_eq!(read("\u{feff}a: 1\r\n---\r\nb: 2\r\n...\r\n")[1], (2, 2, json!({"b": 2})));
+        assert_eq!(read(""), []);
+        assert_eq!(read("---\n---\n"), []);
+    }
+
+    #[test]
+    fn json_comes_alone_or_one_after_another() {
+        assert_eq!(read("{\"a\": \"\\ud83d\\ude00\"}"), [(1, 1, json!({"a": "😀"}))]);
+        assert_eq!(read("\n{\"a\": 1}\n\n{\"b\": 2}\n"), [(1, 2, json!({"a": 1})), (2, 4, json!({"b": 2}))]);
+        assert_eq!(read("{a: 1}\n---\n{b: 2}\n"), [(1, 1, json!({"a": 1})), (2, 2, json!({"b": 2}))]);
+    }
+
+    #[test]
+    fn lists_are_flat() {
+        let text = "kind: List\nitems:\n- a: 1\n- kind: DaemonSetList\n  items: [{b: 2}]\n---\nkind: List\n";
+        let expected = [(1, 1, json!({"a": 1})), (1, 1, json!({"b": 2})), (2, 6, json!({"kind": "List"}))];
+        assert_eq!(read(text), expected);
+    }
+
+    #[test]
+    fn values_are_as_kubernetes_reads_them() {
+        let text = "mode: 0400\non: yes\nversion: \"1.3.0\"\na: 1\na: 2\nnone:\n";
+        assert_eq!(read(text)[0].2, json!({"mode": 256, "on": true, "version": "1.3.0", "a": 2, "none": null}));
+    }
+
+    #[test]
+    fn a_mistake_is_told_by_file_line_and_document() {
+        for (text, number, line) in [
+            ("a: 1\n---\nb: 2\n  c: 3\n", 2, 4),
+            ("a: 1\n---\n# comment\nb: [1, 2\n---\nc: 3\n", 2, 4),
+            ("a: 1\n---\nb: *unknown\n", 2, 3),
+            ("a: }\n", 1, 1),
+        ] {
+            let error = parse("chart.yaml", text).unwrap_err();
+            assert_eq!((error.number, error.line), (number, line), "{text:?} {error}");
+            assert!(error.to_string().starts_with(&format!("chart.yaml:{line}: document {number} cannot be read: ")));
+        }
+    }
+}

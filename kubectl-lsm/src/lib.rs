@@ -1,0 +1,97 @@
+//! `kubectl lsm`: what the operator would do about Tetragon's DaemonSet, said about a manifest.
+//!
+//! In: the command line and files. Out: text on standard output and an exit code. No cluster is asked and nothing is
+//! changed, so it runs in a repository's checks as well as by hand. The answers are those of [`lsm_ready_tetragon`],
+//! which the operator gives too. Only [`run`] and [`read`] touch the world.
+
+pub mod answer;
+pub mod cli;
+pub mod documents;
+pub mod find;
+pub mod helm;
+pub mod read;
+pub mod render;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+
+/// Exit codes.
+pub mod exit {
+    /// The agent needs no mount; or what was asked for was printed.
+    pub const NOT_NEEDED: u8 = 0;
+    /// The agent needs the mount.
+    pub const NEEDS_MOUNT: u8 = 1;
+    /// Something stands in the way that somebody has to change first.
+    pub const REFUSED: u8 = 2;
+    /// Wrong use or unreadable input (`EX_USAGE` of sysexits.h).
+    pub const USAGE: u8 = 64;
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The input cannot be read.
+    #[error(transparent)]
+    Read(#[from] read::Error),
+    /// The input is no YAML or JSON.
+    #[error(transparent)]
+    Document(#[from] documents::Error),
+    /// The agent is not among it, or cannot be told from others.
+    #[error(transparent)]
+    Find(#[from] find::Error),
+    /// The values cannot be completed.
+    #[error(transparent)]
+    Helm(#[from] helm::Error),
+}
+
+impl Error {
+    /// The exit code.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Helm(helm::Error::Taken(_) | helm::Error::Refused(_)) => exit::REFUSED,
+            _ => exit::USAGE,
+        }
+    }
+}
+
+/// Runs the command and says by the exit code what came of it.
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    let answered = match &cli.command {
+        Command::Mount(args) => mount(args),
+        Command::HelmValues(args) => helm_values(args),
+    };
+    match answered {
+        Ok((text, code)) => match std::io::stdout().lock().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::from(code),
+            Err(error) => failed(&format!("cannot write the answer: {error}"), exit::USAGE),
+        },
+        Err(error) => failed(&error.to_string(), error.code()),
+    }
+}
+
+fn failed(message: &str, code: u8) -> ExitCode {
+    eprintln!("kubectl-lsm: {message}");
+    ExitCode::from(code)
+}
+
+fn mount(args: &cli::MountArgs) -> Result<(String, u8), Error> {
+    let text = read::text(&args.file)?;
+    let documents = documents::parse(&args.file, &text)?;
+    let found = find::agent(&args.file, &documents, args.container.as_deref(), args.daemon_set.as_deref())?;
+    let answer = answer::answer(&found, args.container.as_deref(), args.always);
+    Ok((render::answer(&answer, args.output), answer.code()))
+}
+
+fn helm_values(args: &cli::HelmArgs) -> Result<(String, u8), Error> {
+    let mut values = Vec::new();
+    for file in &args.values {
+        let documents = documents::parse(file, &read::text(file)?)?;
+        values.extend(documents.into_iter().map(|document| document.value));
+    }
+    let completed = helm::values(&values, args.chart_version.as_deref())?;
+    Ok((render::values(&completed, args.output), exit::NOT_NEEDED))
+}

@@ -1,0 +1,124 @@
+//! Which container of a pod template is Tetragon's agent.
+//!
+//! In: the pod template and the name that is wanted. Out: the container, or a refusal that lists what is there. Init
+//! containers are never the agent, also those that stay as sidecars (`restartPolicy: Always`), and neither is the chart's
+//! exporter.
+
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use lsm_ready_crds::policy::DaemonSetRef;
+
+use crate::image::Image;
+use crate::path::normal;
+use crate::refusal::Refusal;
+
+/// Where the agent pins its programs and maps. Every chart since 0.8 mounts the host's there.
+const BPF_MAPS: &str = "/sys/fs/bpf";
+
+/// By what a container is taken for the agent, the surest sign last.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Sign {
+    /// It is the only one that mounts BPF maps, as other programs' containers do too.
+    BpfMaps,
+    /// It has the name.
+    Name,
+    /// It has Tetragon's image.
+    Image,
+}
+
+/// The name that a policy means when it gives none. The API server fills it in, so it cannot be told from one that was
+/// written out.
+#[must_use]
+pub fn default_name() -> String {
+    DaemonSetRef::default().container
+}
+
+/// The container of that name. Where there is none and the name is the default one, the only container of Tetragon's
+/// image, and else the only one that mounts BPF maps: charts and mirrors rename containers.
+///
+/// # Errors
+/// Where there is no such container, or more than one that it could be.
+pub fn agent<'a>(pod: &'a PodSpec, wanted: &str) -> Result<&'a Container, Refusal> {
+    let containers = || pod.containers.iter();
+    if let Some(named) = containers().find(|container| container.name == wanted) {
+        return Ok(named);
+    }
+    if wanted == default_name() {
+        let by_image = only(containers().filter(|container| has_agent_image(container)));
+        let by_maps = || only(containers().filter(|container| mounts_bpf_maps(container)));
+        if let Some(found) = by_image.or_else(by_maps) {
+            return Ok(found);
+        }
+    }
+    Err(not_found(pod, wanted))
+}
+
+/// How sure it is that this container, which [`agent`] gave, is Tetragon's.
+#[must_use]
+pub fn sign(container: &Container, wanted: &str) -> Sign {
+    match () {
+        () if has_agent_image(container) => Sign::Image,
+        () if container.name == wanted => Sign::Name,
+        () => Sign::BpfMaps,
+    }
+}
+
+fn only<'a>(mut found: impl Iterator<Item = &'a Container>) -> Option<&'a Container> {
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+fn has_agent_image(container: &Container) -> bool {
+    container.image.as_deref().is_some_and(|image| Image::parse(image).is_agent())
+}
+
+fn mounts_bpf_maps(container: &Container) -> bool {
+    container.volume_mounts.iter().flatten().any(|mount| normal(&mount.mount_path) == BPF_MAPS)
+}
+
+fn not_found(pod: &PodSpec, wanted: &str) -> Refusal {
+    let names = |containers: &[Container]| containers.iter().map(|container| container.name.clone()).collect();
+    let init: Vec<String> = names(pod.init_containers.as_deref().unwrap_or_default());
+    Refusal::ContainerNotFound {
+        wanted: wanted.to_owned(),
+        is_init: init.iter().any(|name| name == wanted),
+        there: names(&pod.containers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn container(name: &str, image: &str, mount_path: &str) -> Value {
+        json!({"name": name, "image": image, "volumeMounts": [{"name": "v", "mountPath": mount_path}]})
+    }
+
+    /// The container that is found, and by which sign.
+    fn found(containers: &[Value], init: &[Value], wanted: &str) -> Option<(String, Sign)> {
+        let pod = json!({"containers": containers, "initContainers": init});
+        let pod: PodSpec = serde_json::from_value(pod).unwrap();
+        agent(&pod, wanted).ok().map(|container| (container.name.clone(), sign(container, wanted)))
+    }
+
+    #[test]
+    fn the_name_comes_first_and_the_default_one_has_substitutes() {
+        let export =
+            container("export-stdout", "quay.io/cilium/hubble-export-stdout:v1.1.0", "/var/run/cilium/tetragon");
+        let named = container("tetragon", "registry:5000/mirror/agent:v1", "/sys/fs/bpf");
+        let by_image = container("enforcer", "registry:5000/cilium/tetragon:v1.3.0", "/elsewhere");
+        let by_maps = container("enforcer", "registry:5000/mirror/agent:v1", "/sys/fs/bpf/");
+        let all = |last: &Value| vec![export.clone(), last.clone()];
+        let name = |name: &str, sign| Some((name.to_owned(), sign));
+        assert_eq!(found(&all(&named), &[], "tetragon"), name("tetragon", Sign::Name));
+        assert_eq!(found(&all(&by_image), &[], "tetragon"), name("enforcer", Sign::Image));
+        assert_eq!(found(&all(&by_maps), &[], "tetragon"), name("enforcer", Sign::BpfMaps));
+        assert_eq!(found(&all(&by_image), &[], "export-stdout"), name("export-stdout", Sign::Name));
+        // Who names another container means that one.
+        assert_eq!(found(&all(&by_image), &[], "agent"), None);
+        // Nothing is guessed between two, and sidecars are none.
+        assert_eq!(found(&[by_image.clone(), container("b", "tetragon:v1.3.0", "/")], &[], "tetragon"), None);
+        assert_eq!(found(std::slice::from_ref(&export), std::slice::from_ref(&by_image), "tetragon"), None);
+    }
+}
