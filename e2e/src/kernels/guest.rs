@@ -154,8 +154,8 @@ impl Guest {
     /// # Errors
     /// In words, where the machine does not run to its end.
     pub fn kill(&self, kernel: &Kernel, kills: u32, seed: u64) -> Result<super::Kills, String> {
-        let script =
-            format!("kill_while_attached /bin/node-probe check && kill_at_random {kills} {seed} /bin/node-probe check");
+        let check = "/bin/node-probe check --deadline 4m";
+        let script = format!("kill_while_attached {check} && kill_at_random {kills} {seed} {check}");
         let command = ["sh", "-c", &script].map(str::to_owned);
         let output = self.run(kernel, "lsm=landlock,bpf", &command)?;
         let lines: Vec<&str> = output.lines().collect();
