@@ -154,8 +154,8 @@ impl Guest {
     /// # Errors
     /// In words, where the machine does not run to its end.
     pub fn kill(&self, kernel: &Kernel, kills: u32, seed: u64) -> Result<super::Kills, String> {
-        let script =
-            format!("kill_while_attached /bin/node-probe check && kill_at_random {kills} {seed} /bin/node-probe check");
+        let check = "/bin/node-probe check --deadline 4m";
+        let script = format!("kill_while_attached {check} && kill_at_random {kills} {seed} {check}");
         let command = ["sh", "-c", &script].map(str::to_owned);
         let output = self.run(kernel, "lsm=landlock,bpf", &command)?;
         let lines: Vec<&str> = output.lines().collect();
@@ -171,7 +171,7 @@ impl Guest {
             memory: 512,
             files: self.files.iter().cloned().chain([config]).collect(),
             securityfs: Securityfs::Mounted,
-            timeout: Duration::from_mins(5),
+            timeout: Duration::from_mins(10),
         };
         let mut stdout = Vec::new();
         let ended = vm::run(&machine, command, &mut stdout).map_err(|error| error.to_string())?;

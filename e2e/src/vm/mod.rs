@@ -159,7 +159,7 @@ fn start(machine: &Machine, initrd: &Path, work: &Path) -> Result<Child, Error> 
         .arg(&machine.kernel)
         .arg("-initrd")
         .arg(initrd)
-        .args(["-append", &format!("console={} quiet panic=-1 {}", architecture.console(), machine.append)])
+        .args(["-append", &format!("{} quiet panic=-1 {}", architecture.parameters(), machine.append)])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log);
