@@ -2,7 +2,6 @@
 //!
 //! In: kernels of `e2e/kernels.sh` and a static `node-probe` (`NODE_PROBE`, or the release build for
 //! x86_64-unknown-linux-gnu). Out: the evidence, reason, fix and exit code of every case are what that kernel is known to do.
-#![cfg(feature = "harness")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
