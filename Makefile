@@ -11,8 +11,12 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 ARCH    := amd64
 NODES   ?= host vm:lsm vm:nolsm
 CLUSTER := target/debug/cluster
-ARCHIVES := $(IMAGES)/operator.tar,$(IMAGES)/node-probe.tar,$(IMAGES)/tetragon.tar
+ARCHIVES := $(IMAGES)/operator.tar,$(IMAGES)/node-probe.tar,$(IMAGES)/tetragon-v1.3.0.tar
 SCENARIOS := cargo test -q -p e2e --test cluster -- --test-threads=1
+comma := ,
+# Archives of Tetragon's own images, for AGENT=real.
+REAL := $(if $(filter real,$(AGENT)),$(wildcard $(TETRAGON_IMAGES)/*.tar $(TETRAGON_IMAGES)/*.tar.zst))
+AGENTS := $(ARCHIVES),$(IMAGES)/tetragon-v1.7.0.tar$(addprefix $(comma),$(REAL))
 
 ##@ See it
 .PHONY: demo
@@ -20,7 +24,7 @@ demo: images cluster-tool ## Three-node cluster that finds out which nodes can d
 	@ARCHIVES=$(ARCHIVES) e2e/demo.sh
 
 ##@ Test
-.PHONY: test test-unit test-fake-api test-api test-kernel test-kernels test-cluster e2e lint bench
+.PHONY: test test-unit test-fake-api test-api test-kernel test-kernels test-cluster test-tetragon e2e lint bench
 test: ## All tiers; SKIP="kernel cluster" leaves some out and says so
 	@e2e/test.sh
 
@@ -48,6 +52,11 @@ test-cluster: images cluster-tool ## The scenarios on the whole cluster
 	cargo test -q -p e2e --test cluster --no-run
 	$(CLUSTER) run --nodes "host vm:lsm vm:nolsm" --images $(ARCHIVES) -- $(SCENARIOS)
 
+test-tetragon: images cluster-tool ## Tetragon's failure and its repair; AGENT=real TETRAGON_IMAGES=… with its own images
+	cargo test -q -p e2e --test tetragon --no-run
+	$(CLUSTER) run --nodes "host vm:lsm vm:nolsm" --images $(subst $() ,,$(AGENTS)) -- \
+		cargo test -q -p e2e --test tetragon -- --test-threads=1
+
 e2e: ## The scenarios; KUBECONFIG=… runs them on that cluster instead of on one of our own
 	@if [ -n "$${KUBECONFIG:-}" ]; then e2e/cluster/build.sh >/dev/null && $(SCENARIOS); else $(MAKE) --no-print-directory test-cluster; fi
 
@@ -66,7 +75,7 @@ build: prerequisites ## Everything, for development
 
 static: prerequisites ## Static release binaries for the images: operator, node-probe, agent
 	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p lsm-ready-operator -p node-probe
-	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p e2e --no-default-features --bin agent
+	@RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET) -p e2e-agent
 
 .PHONY: static-arm64
 static-arm64: prerequisites

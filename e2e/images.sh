@@ -33,7 +33,10 @@ build() { # FILE NAME USER FOLDER
 
 build operator "docker.io/lsm-ready/operator:$version" 65532 operator
 build node-probe "docker.io/lsm-ready/node-probe:$version" 0 node-probe
-# The stand-in for Tetragon's agent, for trying and testing: never made with another engine.
-ours agent lsm-ready.test/tetragon:v1.3.0 0
-cp $out/agent.tar $out/tetragon.tar && rm $out/agent.tar
-echo "$out/tetragon.tar  lsm-ready.test/tetragon:v1.3.0"
+# The agent in Tetragon's place, for trying and testing: never made with another engine. A link named tetra is its client.
+for release in v1.3.0 v1.7.0; do
+    cargo run -q -p e2e --bin image -- --name lsm-ready.test/tetragon:$release --arch $arch --user 0 \
+        --entrypoint /usr/bin/tetragon --entrypoint --release=$release --output $out/tetragon-$release.tar \
+        $static/tetragon=/usr/bin/tetragon $static/tetragon=/usr/bin/tetra >/dev/null
+    echo "$out/tetragon-$release.tar  lsm-ready.test/tetragon:$release"
+done

@@ -3,7 +3,7 @@
 # one that SKIP names is printed as skipped, and so is the end result.
 set -u
 cd "$(dirname "$0")/.."
-tiers='lint unit fake-api api kernel cluster'
+tiers='lint unit fake-api api kernel cluster tetragon'
 for name in ${SKIP:-}; do
     [[ " $tiers " == *" $name "* ]] || { echo "test.sh: SKIP names no tier: $name (tiers: $tiers)" >&2; exit 64; }
 done

@@ -1,13 +1,15 @@
 #!/bin/sh
-# Compiles the BPF programs: probe-ebpf/build.sh OUT
+# Compiles BPF programs: probe-ebpf/build.sh OUT [CRATE BINARY]
 #
 # Uses nightly Rust where it has rust-src and bpf-linker is on the PATH, and otherwise the compiler that toolchain.sh
 # unpacks below target/bpf. BPF_TOOLCHAIN=nightly or =packages chooses by hand.
-# In: this directory. Out: the file OUT, an ELF object for bpfel-unknown-none.
+# In: this directory, or another crate of such programs and the name of its binary. Out: the file OUT, an ELF object for
+# bpfel-unknown-none.
 set -eu
 
-[ $# = 1 ] || { echo "usage: $0 OUT" >&2; exit 64; }
+[ $# = 1 ] || [ $# = 3 ] || { echo "usage: $0 OUT [CRATE BINARY]" >&2; exit 64; }
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+crate=${2:-$here} binary=${3:-probe}
 dir=${BPF_TARGET_DIR:-$here/../target/bpf}
 target=bpfel-unknown-none
 
@@ -22,7 +24,7 @@ has_nightly() {
         [ -d "$sysroot/lib/rustlib/src/rust/library/core" ]
 }
 
-compile() { (cd "$here" && "$@" --release --locked --target $target --quiet); }
+compile() { (cd "$crate" && "$@" --release --locked --target $target --quiet); }
 
 with_nightly() {
     export CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS="-Clinker=bpf-linker"
@@ -43,4 +45,4 @@ packages) with_packages ;;
 '') if has_nightly; then with_nightly; else with_packages; fi ;;
 *) echo "$0: BPF_TOOLCHAIN is nightly or packages, not '$BPF_TOOLCHAIN'" >&2; exit 64 ;;
 esac
-cp "$CARGO_TARGET_DIR/$target/release/probe" "$1"
+cp "$CARGO_TARGET_DIR/$target/release/$binary" "$1"

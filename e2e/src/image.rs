@@ -94,6 +94,7 @@ impl Image {
     fn layer(&self) -> Result<Vec<u8>, Error> {
         let mut layer = tar::Builder::new(Vec::new());
         let mut folders = std::collections::BTreeSet::new();
+        let mut stored = BTreeMap::new();
         for (destination, source) in &self.files {
             let place = place(destination)?;
             let above: Vec<_> = place.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
@@ -101,6 +102,11 @@ impl Image {
                 if folders.insert(folder.to_owned()) {
                     append_folder(&mut layer, folder)?;
                 }
+            }
+            // One program under several names is stored once.
+            if let Some(first) = stored.insert(source, place) {
+                append_link(&mut layer, place, first)?;
+                continue;
             }
             let read = || Ok((fs::metadata(source)?, fs::read(source)?));
             let (metadata, bytes) = read().map_err(|error| Error::Read { path: source.clone(), source: error })?;
@@ -206,6 +212,11 @@ fn append_folder<W: Write>(archive: &mut tar::Builder<W>, path: &Path) -> io::Re
     archive.append_data(&mut header(0, 0o755, tar::EntryType::Directory), path, io::empty())
 }
 
+/// The file at `path` is the one at `first`.
+fn append_link<W: Write>(archive: &mut tar::Builder<W>, path: &Path, first: &Path) -> io::Result<()> {
+    archive.append_link(&mut header(0, 0o755, tar::EntryType::Link), path, first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,6 +274,19 @@ mod tests {
         assert_eq!(config["config"]["User"], "65532");
         let layer = blob(&manifest["layers"][0]["digest"]);
         assert_eq!(self::entries(&entries[&layer]).keys().collect::<Vec<_>>(), ["bin", "bin/program"]);
+    }
+
+    #[test]
+    fn one_program_under_two_names_is_stored_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut image = image(dir.path());
+        image.files.insert("/bin/second".to_owned(), dir.path().join("program"));
+        let layer = image.layer().unwrap();
+        let mut archive = tar::Archive::new(layer.as_slice());
+        let second = archive.entries().unwrap().last().unwrap().unwrap();
+        assert_eq!(second.path().unwrap(), Path::new("bin/second"));
+        assert_eq!((second.header().entry_type(), second.size()), (tar::EntryType::Link, 0));
+        assert_eq!(second.link_name().unwrap().unwrap(), Path::new("bin/program"));
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! In: programs from Debian or Ubuntu packages, and one multi-call binary of Kubernetes and etcd built from
 //! `e2e/cluster/`. Out: an API server of its own ([`api`]), a whole cluster with nodes on stock kernels
 //! ([`cluster`]) and container images made without Docker ([`image`]).
-#![cfg(feature = "harness")]
 
 pub mod api;
 pub mod cluster;

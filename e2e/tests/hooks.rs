@@ -4,7 +4,6 @@
 //! In: kernels of `e2e/kernels.sh` and a static `node-probe` (`NODE_PROBE`, or the release build for
 //! x86_64-unknown-linux-gnu). Out: the lists are the same, hook by hook; the trial loaded what it says and left nothing; and
 //! the agent makes it once a boot, whatever becomes of the agent.
-#![cfg(feature = "harness")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;

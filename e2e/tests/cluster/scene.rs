@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use e2e::cluster::Cluster;
-use e2e::{api, paths, request, wait};
+use e2e::{api, command, paths, request, wait};
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -56,7 +56,12 @@ impl Scene {
     }
 
     pub fn kubectl(&self, arguments: &[&str]) -> String {
-        request::kubectl(&self.kubeconfig, arguments).unwrap()
+        self.try_kubectl(arguments).unwrap()
+    }
+
+    /// What may fail for a while, as a program in a container that is about to start.
+    pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, command::Error> {
+        request::kubectl(&self.kubeconfig, arguments)
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -116,7 +121,11 @@ impl Scene {
 
     /// What a pod has logged.
     pub async fn log(&self, namespace: &str, pod: &str) -> String {
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log");
+        self.text(&format!("/api/v1/namespaces/{namespace}/pods/{pod}/log")).await
+    }
+
+    /// What is at a path that has no JSON, or why there is nothing.
+    pub async fn text(&self, path: &str) -> String {
         let request = http::Request::get(path).body(Vec::new()).unwrap();
         self.client.request_text(request).await.unwrap_or_else(|error| error.to_string())
     }

@@ -27,7 +27,7 @@ fn mounts(daemon_set: &Value) -> Vec<&Value> {
 #[tokio::test]
 async fn the_mount_comes_the_agents_see_the_list_and_all_is_given_back() {
     let scene = Scene::enter().await;
-    let Some(_) = scene.own("the stand-in for Tetragon's agent") else { return };
+    let Some(_) = scene.own("our own agent in Tetragon's place") else { return };
     let before = deploy(&scene).await;
     until_every_agent_says(&scene, "lsm: false").await;
 

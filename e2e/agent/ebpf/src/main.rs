@@ -1,0 +1,81 @@
+//! What the agent enforces: an LSM program on `file_open` that refuses one path.
+//!
+//! In: `RULE_PATH` and its length, the answer `RULE_VERDICT`, and where `struct file` has its `f_path` on the running
+//! kernel, all written by the agent into the object's read-only data before it loads the program. Out: the verdict for
+//! every opening of that path, for reading and for writing, in any container, and 0 for every other one.
+#![no_std]
+#![no_main]
+
+use core::ffi::c_char;
+use core::ptr::read_volatile;
+
+use aya_ebpf::{helpers::generated::bpf_d_path, macros::lsm, programs::LsmContext};
+
+/// The longest path with its final zero; the stack of a program holds 512 bytes.
+const LONGEST: usize = 256;
+
+/// The path, as the process that opens it sees it, and zeros.
+#[unsafe(no_mangle)]
+static RULE_PATH: [u8; LONGEST] = [0; LONGEST];
+
+/// The path's length without the zeros; 0 matches nothing.
+#[unsafe(no_mangle)]
+static RULE_LENGTH: u32 = 0;
+
+/// What an opening of it comes to: a negative errno, or 0 where the policy only watches.
+#[unsafe(no_mangle)]
+static RULE_VERDICT: i32 = 0;
+
+/// The offset of `f_path` in `struct file`, in bytes.
+#[unsafe(no_mangle)]
+static FILE_PATH_OFFSET: u64 = 0;
+
+// LSM_HOOK(int, 0, file_open, struct file *file)                      include/linux/lsm_hook_defs.h
+/// The program on `file_open`.
+#[lsm(hook = "file_open")]
+pub fn file_open(ctx: LsmContext) -> i32 {
+    // SAFETY: reads of live statics. Volatile, as the compiler would otherwise fold in the zeros that it sees here.
+    let (offset, length, verdict) = unsafe {
+        (
+            read_volatile(&raw const FILE_PATH_OFFSET),
+            read_volatile(&raw const RULE_LENGTH),
+            read_volatile(&raw const RULE_VERDICT),
+        )
+    };
+    let file: *const u8 = ctx.arg(0);
+    let mut seen = [0_u8; LONGEST];
+    // The helper is allowed on this hook, whose programs may sleep (bpf_d_path_allowed in kernel/trace/bpf_trace.c).
+    // SAFETY: the offset is a constant to the verifier, which checks that a `struct path` lies there.
+    let size = unsafe {
+        bpf_d_path(file.wrapping_add(offset as usize) as *mut _, seen.as_mut_ptr().cast::<c_char>(), LONGEST as u32)
+    };
+    // The size counts the final zero; a path that does not fit is an error, and then none of ours.
+    if length == 0 || size != i64::from(length) + 1 || !is_rule_path(&seen, length) {
+        return 0;
+    }
+    verdict
+}
+
+#[inline(always)]
+fn is_rule_path(seen: &[u8; LONGEST], length: u32) -> bool {
+    for at in 0..LONGEST {
+        if at >= length as usize {
+            return true;
+        }
+        // SAFETY: reads of a live static, within its bounds.
+        if seen[at] != unsafe { read_volatile((&raw const RULE_PATH).cast::<u8>().wrapping_add(at)) } {
+            return false;
+        }
+    }
+    true
+}
+
+/// The kernel's helpers are open to GPL-compatible programs only, and BPF LSM refuses a program of another licence.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}

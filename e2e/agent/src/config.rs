@@ -1,0 +1,150 @@
+//! What the agent is told: a release, and the addresses at which it answers.
+//!
+//! In: flags, and the folder that Tetragon's chart mounts, which has a file for each flag. Out: [`Settings`].
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use clap::Args;
+
+/// The file of the mounted ConfigMap that says where gRPC is answered.
+pub const SERVER_ADDRESS: &str = "server-address";
+
+/// A release, as far as the behaviour differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release(u32, u32);
+
+impl Release {
+    /// From this one on the agent mounts securityfs itself.
+    pub const MOUNTS_SECURITYFS: Self = Self(1, 4);
+    /// From this one on it answers on a socket in the file system; before on a local port.
+    const ANSWERS_ON_SOCKET: Self = Self(1, 7);
+
+    /// Where gRPC is answered when nothing is said.
+    #[must_use]
+    pub fn server_address(self) -> &'static str {
+        if self >= Self::ANSWERS_ON_SOCKET { "unix:///var/run/tetragon/tetragon.sock" } else { "localhost:54321" }
+    }
+}
+
+impl FromStr for Release {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers =
+            text.strip_prefix('v').unwrap_or(text).split('.').map(str::parse).collect::<Result<Vec<u32>, _>>();
+        match numbers.as_deref() {
+            Ok([major, minor, _patch]) => Ok(Self(*major, *minor)),
+            _ => Err(format!("{text:?} is no release: use one like v1.3.0")),
+        }
+    }
+}
+
+/// The flags that matter here, by their names in Tetragon.
+#[derive(Args)]
+pub struct Flags {
+    /// The release whose behaviour is wanted; the image says it.
+    #[arg(long, default_value = "v1.3.0")]
+    release: Release,
+    /// A folder with a file for each flag, named as the flag is.
+    #[arg(long)]
+    config_dir: Option<PathBuf>,
+    /// Where gRPC is answered: HOST:PORT, or unix://PATH.
+    #[arg(long)]
+    server_address: Option<String>,
+    /// Where metrics are served.
+    #[arg(long)]
+    metrics_server: Option<String>,
+    /// Where the health service answers, which the kubelet asks.
+    #[arg(long)]
+    health_server_address: Option<String>,
+}
+
+/// What holds for this run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub release: Release,
+    pub server_address: String,
+    /// None serves no metrics, as Tetragon without its chart.
+    pub metrics_server: Option<String>,
+    pub health_server_address: Option<String>,
+}
+
+impl Settings {
+    /// A flag counts before its file, and its file before the release's own value.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be read.
+    pub fn read(flags: Flags) -> anyhow::Result<Self> {
+        let dir = flags.config_dir.as_deref();
+        let value = |flag: Option<String>, name: &str| flag.map_or_else(|| from_file(dir, name), |flag| Ok(Some(flag)));
+        Ok(Self {
+            release: flags.release,
+            server_address: value(flags.server_address, SERVER_ADDRESS)?
+                .unwrap_or_else(|| flags.release.server_address().to_owned()),
+            metrics_server: value(flags.metrics_server, "metrics-server")?,
+            health_server_address: value(flags.health_server_address, "health-server-address")?,
+        })
+    }
+}
+
+/// The value of a flag's file; none where there is no such file or it is empty.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn from_file(dir: Option<&Path>, name: &str) -> anyhow::Result<Option<String>> {
+    let Some(dir) = dir else { return Ok(None) };
+    match fs::read_to_string(dir.join(name)) {
+        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {}", dir.join(name).display())),
+    }
+}
+
+/// An address that can be bound: Go takes ":2112" for port 2112 of every address.
+#[must_use]
+pub fn bindable(address: &str) -> String {
+    if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn read(arguments: &[&str]) -> Settings {
+        let arguments = std::iter::once("tetragon").chain(arguments.iter().copied());
+        Settings::read(Cli::parse_from(arguments).flags).unwrap()
+    }
+
+    #[test]
+    fn each_release_answers_where_it_does_by_default() {
+        assert_eq!(read(&["--release=v1.3.0"]).server_address, "localhost:54321");
+        assert_eq!(read(&["--release=v1.7.0"]).server_address, "unix:///var/run/tetragon/tetragon.sock");
+        assert!("1.3".parse::<Release>().is_err());
+    }
+
+    #[test]
+    fn a_flag_counts_before_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("server-address"), "localhost:1\n").unwrap();
+        fs::write(dir.path().join("metrics-server"), ":2112").unwrap();
+        fs::write(dir.path().join("health-server-address"), "").unwrap();
+        let folder = format!("--config-dir={}", dir.path().display());
+        let settings = read(&[&folder]);
+        assert_eq!(settings.server_address, "localhost:1");
+        assert_eq!(settings.metrics_server.as_deref().map(bindable).as_deref(), Some("0.0.0.0:2112"));
+        assert_eq!(settings.health_server_address, None);
+        assert_eq!(read(&[&folder, "--server-address=localhost:2"]).server_address, "localhost:2");
+    }
+}

@@ -1,0 +1,84 @@
+//! An agent that does for real what decides about Tetragon's LSM policies, for clusters where its image cannot be had.
+//!
+//! In: the release whose behaviour is wanted, its configuration, TracingPolicies. Out: LSM programs that really deny, or
+//! the error that the release ends in; told by gRPC, by a metric and in the log, where Tetragon tells it. `README.md`
+//! beside this crate has a row for each behaviour with its source. Called as `tetra` it is the client that asks an agent.
+
+mod api;
+mod btf;
+mod config;
+mod detect;
+mod enforce;
+mod policy;
+mod serve;
+mod table;
+mod tetra;
+mod try_open;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use config::{Flags, Settings};
+
+/// An agent with the behaviour of a release of Tetragon, as far as its LSM policies go.
+#[derive(Parser)]
+#[command(name = "tetragon")]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Open a file for writing and for reading, and say what came of it. A refusal is an answer, and no failure.
+    Open {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Do nothing until a signal comes.
+    Wait,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let outcome = if Path::new(&name).file_name().is_some_and(|name| name == "tetra") {
+        tetra::run(tetra::Cli::parse()).await
+    } else {
+        run(Cli::parse()).await
+    };
+    outcome.unwrap_or_else(|error| {
+        println!("level=error msg=\"{error:#}\"");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.action {
+        Some(Action::Open { path }) => {
+            println!("{}", try_open::report(&path));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Action::Wait) => serve::ended()?.await.map(|()| ExitCode::SUCCESS),
+        None => agent(&Settings::read(cli.flags)?).await.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Finds out once whether LSM policies can be loaded, then serves and watches until a signal comes.
+async fn agent(settings: &Settings) -> anyhow::Result<()> {
+    // First of all, as the first process of a container ignores a signal that it does not handle.
+    let ended = serve::ended()?;
+    let detected = detect::detect(settings.release);
+    println!("{}", detected.log);
+    let policies = table::Policies::new(detected.lsm);
+    tokio::select! {
+        ended = ended => ended,
+        served = serve::serve(settings, &policies) => served,
+        watched = watch::watch(&policies) => watched,
+    }
+}

@@ -1,0 +1,180 @@
+//! The policies that the agent knows, each with its state.
+//!
+//! In: TracingPolicies as they come and go, and the answer that was found at the start. Out: what gRPC and the metric
+//! tell. A policy that could not be loaded is tried again only when its spec changes, or by the next process: so does
+//! Tetragon, and so a mount that comes later helps only after a restart.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use crate::api::{State, TracingPolicyStatus};
+use crate::enforce::{Enforced, enforce};
+use crate::policy;
+
+const NO_LSM: &str = "LSM BPF seems to be off in this kernel; it can be turned on with lsm=...,bpf in GRUB_CMDLINE_LINUX \
+    of /etc/default/grub";
+
+/// Which policy, and which edition of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edition {
+    pub name: String,
+    pub uid: String,
+    pub generation: i64,
+}
+
+struct Entry {
+    id: u64,
+    edition: Edition,
+    state: State,
+    error: String,
+    enforced: Option<Enforced>,
+}
+
+#[derive(Default)]
+struct Table {
+    last_id: u64,
+    entries: BTreeMap<String, Entry>,
+}
+
+/// Shared between who watches and who answers.
+#[derive(Clone)]
+pub struct Policies {
+    lsm: bool,
+    table: Arc<Mutex<Table>>,
+}
+
+impl Policies {
+    /// With the answer to whether LSM policies can be loaded, for good.
+    #[must_use]
+    pub fn new(lsm: bool) -> Self {
+        Self { lsm, table: Arc::default() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // A table is whole between any two statements that change it.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A policy is there. Nothing happens where this very edition is known. Loading blocks for as long as it takes.
+    pub fn apply(&self, edition: &Edition, spec: &Value) {
+        if !self.begin(edition) {
+            return;
+        }
+        let outcome = self.load(spec);
+        let mut table = self.table();
+        let Some(entry) = table.entries.get_mut(&edition.name) else { return };
+        (entry.state, entry.enforced) = match outcome {
+            Ok(enforced) => (State::Enabled, enforced),
+            Err(error) => {
+                println!("level=warning msg=\"adding tracing policy failed\" name={} error=\"{error}\"", edition.name);
+                entry.error = format!("loading policy '{}' failed: {error}", edition.name);
+                (State::LoadError, None)
+            }
+        };
+    }
+
+    /// Notes that it is being loaded; whether it has to be. What an earlier edition enforced ends here.
+    fn begin(&self, edition: &Edition) -> bool {
+        let mut table = self.table();
+        if table.entries.get(&edition.name).is_some_and(|entry| entry.edition == *edition) {
+            return false;
+        }
+        println!("level=info msg=\"adding tracing policy\" name={}", edition.name);
+        table.last_id += 1;
+        let id = table.last_id;
+        let entry = Entry { id, edition: edition.clone(), state: State::Loading, error: String::new(), enforced: None };
+        table.entries.insert(edition.name.clone(), entry);
+        true
+    }
+
+    fn load(&self, spec: &Value) -> Result<Option<Enforced>, String> {
+        let has_hooks = spec["lsmhooks"].as_array().is_some_and(|hooks| !hooks.is_empty());
+        if has_hooks && !self.lsm {
+            return Err(NO_LSM.to_owned());
+        }
+        let rules = policy::rules(spec)?;
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        enforce(&rules).map(Some).map_err(|error| format!("{error:#}"))
+    }
+
+    /// A policy is gone.
+    pub fn remove(&self, name: &str) {
+        if self.table().entries.remove(name).is_some() {
+            println!("level=info msg=\"deleting tracing policy\" name={name}");
+        }
+    }
+
+    /// All but these are gone.
+    pub fn retain(&self, names: &[String]) {
+        let gone: Vec<String> = self.table().entries.keys().filter(|name| !names.contains(name)).cloned().collect();
+        for name in gone {
+            self.remove(&name);
+        }
+    }
+
+    /// What gRPC tells.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<TracingPolicyStatus> {
+        self.table().entries.values().map(status).collect()
+    }
+
+    /// How many are in a state.
+    #[must_use]
+    pub fn count(&self, state: State) -> usize {
+        self.table().entries.values().filter(|entry| entry.state == state).count()
+    }
+}
+
+fn status(entry: &Entry) -> TracingPolicyStatus {
+    let enabled = entry.state == State::Enabled;
+    let programs = entry.enforced.as_ref().map_or(0, Enforced::programs);
+    TracingPolicyStatus {
+        id: entry.id,
+        name: entry.edition.name.clone(),
+        enabled,
+        sensors: (0..programs).map(|_| "generic_lsm".to_owned()).collect(),
+        error: entry.error.clone(),
+        state: entry.state.into(),
+        ..TracingPolicyStatus::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn edition(generation: i64) -> Edition {
+        Edition { name: "deny".to_owned(), uid: "1".to_owned(), generation }
+    }
+
+    fn states(policies: &Policies) -> Vec<(u64, State)> {
+        policies.statuses().iter().map(|status| (status.id, status.state())).collect()
+    }
+
+    #[test]
+    fn an_lsm_policy_without_lsm_is_an_error_and_is_not_tried_again() {
+        let (policies, spec) = (Policies::new(false), json!({"lsmhooks": [{"hook": "file_open"}]}));
+        policies.apply(&edition(1), &spec);
+        policies.apply(&edition(1), &spec);
+        assert_eq!(states(&policies), [(1, State::LoadError)]);
+        assert!(policies.statuses()[0].error.contains("lsm=...,bpf"));
+        policies.apply(&edition(2), &spec);
+        assert_eq!(states(&policies), [(2, State::LoadError)]);
+        assert_eq!(policies.count(State::LoadError), 1);
+    }
+
+    #[test]
+    fn a_policy_of_another_section_is_none_of_its_business() {
+        let policies = Policies::new(false);
+        policies.apply(&edition(1), &json!({"kprobes": []}));
+        assert_eq!(states(&policies), [(1, State::Enabled)]);
+        policies.retain(&["other".to_owned()]);
+        assert_eq!(states(&policies), []);
+    }
+}

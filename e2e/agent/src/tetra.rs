@@ -1,0 +1,127 @@
+//! The client: what `tetra tracingpolicy list` prints about the agent beside it.
+//!
+//! In: an address. Out: the policies, as a table or as JSON in the protocol's own names.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Endpoint;
+use tonic_prost::ProstCodec;
+
+use crate::api::{LIST_TRACING_POLICIES, ListTracingPoliciesRequest, ListTracingPoliciesResponse, TracingPolicyStatus};
+use crate::config::{SERVER_ADDRESS, from_file};
+
+/// Where the chart's configuration is mounted in the agent's container.
+const CONFIG_DIR: &str = "/etc/tetragon/tetragon.conf.d";
+
+/// Asks an agent.
+#[derive(Parser)]
+#[command(name = "tetra")]
+pub struct Cli {
+    /// HOST:PORT or unix://PATH; without it, what the agent of this container was told.
+    #[arg(long, global = true)]
+    server_address: Option<String>,
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Subcommand)]
+enum Subject {
+    /// The policies.
+    #[command(subcommand, name = "tracingpolicy", alias = "tp")]
+    TracingPolicy(Verb),
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Each with its state.
+    List(List),
+}
+
+#[derive(Args)]
+struct List {
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Json,
+    Text,
+}
+
+/// # Errors
+/// When nobody answers.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let Subject::TracingPolicy(Verb::List(List { output })) = cli.subject;
+    let told = match cli.server_address {
+        Some(address) => Some(address),
+        None => from_file(Some(Path::new(CONFIG_DIR)), SERVER_ADDRESS)?,
+    };
+    let policies = list(told.as_deref().unwrap_or("localhost:54321")).await?;
+    println!("{}", if output == Output::Json { as_json(&policies).to_string() } else { as_text(&policies) });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The policies of the agent at an address.
+///
+/// # Errors
+/// When nobody answers there.
+pub async fn list(address: &str) -> anyhow::Result<Vec<TracingPolicyStatus>> {
+    let uri = if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") };
+    let channel = Endpoint::from_shared(uri)?.connect().await.with_context(|| format!("connect to {address}"))?;
+    let mut client = Grpc::new(channel);
+    client.ready().await?;
+    let (request, path) = (ListTracingPoliciesRequest {}, PathAndQuery::from_static(LIST_TRACING_POLICIES));
+    let codec = ProstCodec::<ListTracingPoliciesRequest, ListTracingPoliciesResponse>::default();
+    let response = client.unary(tonic::Request::new(request), path, codec).await;
+    Ok(response.with_context(|| format!("list the policies at {address}"))?.into_inner().policies)
+}
+
+/// In the mapping of Protocol Buffers to JSON: 64-bit numbers are strings, and what has its default is left out.
+fn as_json(policies: &[TracingPolicyStatus]) -> Value {
+    let one = |policy: &TracingPolicyStatus| {
+        let mut object = json!({"id": policy.id.to_string(), "name": policy.name, "state": policy.state().name()});
+        if policy.enabled {
+            object["enabled"] = json!(true);
+        }
+        if !policy.sensors.is_empty() {
+            object["sensors"] = json!(policy.sensors);
+        }
+        if !policy.error.is_empty() {
+            object["error"] = json!(policy.error);
+        }
+        object
+    };
+    json!({"policies": policies.iter().map(one).collect::<Vec<_>>()})
+}
+
+fn as_text(policies: &[TracingPolicyStatus]) -> String {
+    let mut lines = vec![format!("{:<4} {:<24} {:<20} {}", "ID", "NAME", "STATE", "ERROR")];
+    lines.extend(
+        policies.iter().map(|policy| {
+            format!("{:<4} {:<24} {:<20} {}", policy.id, policy.name, policy.state().name(), policy.error)
+        }),
+    );
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_protocols_names() {
+        let refused =
+            TracingPolicyStatus { id: 3, name: "p".into(), state: 3, error: "no".into(), ..Default::default() };
+        let told = json!({"policies": [{"id": "3", "name": "p", "state": "TP_STATE_LOAD_ERROR", "error": "no"}]});
+        assert_eq!(as_json(std::slice::from_ref(&refused)), told);
+        assert!(as_text(&[refused]).ends_with("TP_STATE_LOAD_ERROR  no"));
+    }
+}

@@ -1,0 +1,149 @@
+//! The agents of a release: deployed, asked by gRPC, and taken away again.
+
+use std::path::{Path, PathBuf};
+
+use e2e::paths;
+use serde_json::{Value, json};
+
+use crate::scene::{Scene, TETRAGON, name};
+
+pub const TRACING_POLICY: &str = "/apis/cilium.io/v1alpha1/tracingpolicies/deny-secret";
+const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tracingpolicies.cilium.io";
+const METRICS: &str = "2112";
+
+/// A DaemonSet that is rolled out, and the policy that nobody opens /tmp/secret.
+pub struct Agents<'a> {
+    scene: &'a Scene,
+}
+
+/// Whether the images are the releases' own.
+pub fn are_real() -> bool {
+    std::env::var("AGENT").is_ok_and(|agent| agent == "real")
+}
+
+/// Our manifests, unless there is a folder of the releases' own that has this one.
+fn files(release: &str) -> Vec<PathBuf> {
+    let folder = std::env::var_os("TETRAGON_MANIFESTS").filter(|folder| !folder.is_empty());
+    let theirs = folder.map(|folder| paths::workspace().join(folder).join(format!("{release}.0")));
+    if let Some(folder) = theirs.filter(|folder| folder.is_dir()) {
+        return vec![folder.join("cilium.io_tracingpolicies.yaml"), folder.join("agent.yaml")];
+    }
+    assert!(!are_real(), "AGENT=real needs TETRAGON_MANIFESTS=FOLDER with {release}.0/agent.yaml");
+    let ours = paths::workspace().join("e2e/agent/manifests");
+    ["crd.yaml", "rbac.yaml", &format!("{release}.yaml")].map(|file| ours.join(file)).to_vec()
+}
+
+/// The objects of a file, as kubectl reads them.
+fn objects(scene: &Scene, file: &Path) -> Vec<Value> {
+    let file = file.display().to_string();
+    let text = scene.kubectl(&["create", "--dry-run=client", "--validate=false", "-o", "json", "-f", &file]);
+    let read = serde_json::Deserializer::from_str(&text).into_iter::<Value>().collect::<Result<Vec<_>, _>>().unwrap();
+    let items = |object: Value| object["items"].as_array().cloned().unwrap_or_else(|| vec![object]);
+    read.into_iter().flat_map(items).collect()
+}
+
+/// Of Tetragon's own operator nothing can run here, and nothing is needed.
+fn is_wanted(object: &Value) -> bool {
+    object["kind"] != "Deployment"
+}
+
+/// The agent's image, and no agent on this machine's own kernel, where the real one cannot start.
+fn adapt(mut object: Value) -> Value {
+    if object["kind"] != "DaemonSet" {
+        return object;
+    }
+    let pod = &mut object["spec"]["template"]["spec"];
+    let elsewhere = json!([{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["host"]}]);
+    pod["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": elsewhere}]}}});
+    if !are_real() {
+        for container in pod["containers"].as_array_mut().unwrap() {
+            let image = container["image"].as_str().unwrap().replace("quay.io/cilium/", "lsm-ready.test/");
+            container["image"] = json!(image);
+        }
+    }
+    object
+}
+
+impl<'a> Agents<'a> {
+    /// Deploys a release, `v1.3` say, and the policy.
+    pub async fn deploy(scene: &'a Scene, release: &str) -> Self {
+        let objects: Vec<Value> = files(release).iter().flat_map(|file| objects(scene, file)).collect();
+        let list = json!({"apiVersion": "v1", "kind": "List",
+            "items": objects.into_iter().filter(is_wanted).map(adapt).collect::<Vec<_>>()});
+        let dir = paths::state().join("tests");
+        std::fs::create_dir_all(&dir).unwrap();
+        let file = dir.join(format!("{release}.json"));
+        std::fs::write(&file, list.to_string()).unwrap();
+        // By the server, as the releases' definitions are too long for the annotation of the other way.
+        scene.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file.display().to_string()]);
+        let established = |crd: &Value| crate::scene::condition(crd, "Established")["status"] == "True";
+        scene.until_object(CRD, "established", established).await;
+        let policy = paths::workspace().join("e2e/agent/manifests/policy.yaml");
+        scene.kubectl(&["apply", "-f", &policy.display().to_string()]);
+        let agents = Self { scene };
+        agents.rolled_out();
+        agents
+    }
+
+    fn rolled_out(&self) {
+        self.scene.kubectl(&["-n", "kube-system", "rollout", "status", "daemonset/tetragon", "--timeout=180s"]);
+    }
+
+    pub async fn daemon_set(&self) -> Value {
+        self.scene.get(TETRAGON).await
+    }
+
+    /// The agent of a node.
+    async fn pod(&self, node: &str) -> Result<String, String> {
+        let pods = self.scene.pods("kube-system", "tetragon").await;
+        let here = |pod: &&Value| pod["spec"]["nodeName"] == node && pod["metadata"]["deletionTimestamp"].is_null();
+        pods.iter().find(here).map(|pod| name(pod).to_owned()).ok_or_else(|| format!("no agent on {node}"))
+    }
+
+    /// What its `tetra` says of the policy: that asks the agent by gRPC.
+    async fn ask(&self, node: &str) -> Result<Value, String> {
+        let pod = self.pod(node).await?;
+        let command = ["-n", "kube-system", "exec", &pod, "-c", "tetragon", "--"];
+        let tetra = ["tetra", "tracingpolicy", "list", "-o", "json"];
+        let text = self.scene.try_kubectl(&[&command[..], &tetra].concat()).map_err(|error| error.to_string())?;
+        let told: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        let policies = told["policies"].as_array().cloned().unwrap_or_default();
+        policies.into_iter().find(|policy| policy["name"] == "deny-secret").ok_or_else(|| told.to_string())
+    }
+
+    /// Waits until the agent of a node has the policy in a state, `ENABLED` say, and returns what it says of it.
+    pub async fn until(&self, node: &str, state: &str) -> Value {
+        let state = format!("TP_STATE_{state}");
+        let asked = async || {
+            let policy = self.ask(node).await?;
+            if policy["state"] == state { Ok(policy) } else { Err(policy.to_string()) }
+        };
+        self.scene.until(&format!("{state} on {node}"), asked).await
+    }
+
+    /// How many policies the agent's gauge counts in a state.
+    pub async fn counted(&self, node: &str, state: &str) -> String {
+        let pod = self.pod(node).await.unwrap();
+        let path = format!("/api/v1/namespaces/kube-system/pods/{pod}:{METRICS}/proxy/metrics");
+        let text = self.scene.text(&path).await;
+        let wanted = format!("tetragon_tracingpolicy_loaded{{state=\"{state}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&wanted)).unwrap_or(&text).to_owned()
+    }
+
+    pub async fn log(&self, node: &str) -> String {
+        let pod = self.pod(node).await.unwrap();
+        self.scene.kubectl(&["-n", "kube-system", "logs", &pod, "-c", "tetragon"])
+    }
+
+    /// Takes everything away and waits until no agent is left: two on one node would want the same ports.
+    pub async fn remove(self) {
+        self.scene.delete(TRACING_POLICY).await;
+        self.scene.delete(TETRAGON).await;
+        let left = async || {
+            let pods = self.scene.pods("kube-system", "tetragon").await;
+            if pods.is_empty() { Ok(()) } else { Err(format!("{} agents", pods.len())) }
+        };
+        self.scene.until("the agents to end", left).await;
+    }
+}

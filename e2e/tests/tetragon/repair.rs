@@ -1,0 +1,102 @@
+//! Each release, with and without what its agent needs: what it says of the policy, and whether it is enforced.
+
+use serde_json::{Value, json};
+
+use crate::agents::{Agents, TRACING_POLICY, are_real};
+use crate::opener::{DENIED, OPENED, Opener};
+use crate::scene::{POLICIES, Scene, condition, name};
+
+const POLICY: &str = "enforcing";
+const SECRET: &str = "/tmp/secret";
+
+/// Applies a policy that looks after Tetragon and waits for its word on securityfs, and for the agents to be replaced.
+async fn look_after(scene: &Scene, reason: &str) -> Value {
+    scene.policy(POLICY, &json!({"minReady": 1, "tetragon": {}})).await;
+    let settled = |policy: &Value| {
+        let is = |type_: &str, reason: &str| condition(policy, type_)["reason"] == reason;
+        is("SecurityfsMounted", reason) && is("TetragonRolledOut", "RolledOut") && is("Ready", "EnforcementReady")
+    };
+    scene.until_object(&format!("{POLICIES}/{POLICY}"), reason, settled).await
+}
+
+async fn clean(scene: &Scene, agents: Agents<'_>, openers: impl IntoIterator<Item = Opener<'_>>) {
+    scene.delete(&format!("{POLICIES}/{POLICY}")).await;
+    agents.remove().await;
+    for opener in openers {
+        opener.end().await;
+    }
+}
+
+/// The failure: the policy is refused for want of a mount, on a node that can deny.
+async fn is_refused(agents: &Agents<'_>, opener: &Opener<'_>) {
+    let refused = agents.until("vm-lsm", "LOAD_ERROR").await;
+    let error = refused["error"].as_str().unwrap();
+    assert!(error.to_lowercase().contains("lsm"), "{error}");
+    opener.until(SECRET, OPENED).await;
+}
+
+/// The repair: it is loaded, and denies what it says, and nothing else.
+async fn is_enforced(agents: &Agents<'_>, opener: &Opener<'_>) {
+    let enabled = agents.until("vm-lsm", "ENABLED").await;
+    assert!(enabled["error"].as_str().is_none_or(str::is_empty), "{enabled}");
+    opener.until(SECRET, DENIED).await;
+    opener.until("/tmp/secrets", OPENED).await;
+}
+
+#[tokio::test]
+async fn release_1_3_refuses_the_policy_until_the_mount_is_there() {
+    let scene = Scene::enter().await;
+    let agents = Agents::deploy(&scene, "v1.3").await;
+    let (able, unable) = (Opener::start(&scene, "vm-lsm").await, Opener::start(&scene, "vm-nolsm").await);
+    is_refused(&agents, &able).await;
+    assert!(agents.log("vm-lsm").await.contains("failed to read /sys/kernel/security/lsm"));
+    assert_eq!(agents.counted("vm-lsm", "load_error").await, "1");
+
+    look_after(&scene, "Mounted").await;
+    is_enforced(&agents, &able).await;
+    assert_eq!(agents.counted("vm-lsm", "enabled").await, "1");
+    // The mount makes no kernel able to deny that is not.
+    agents.until("vm-nolsm", "LOAD_ERROR").await;
+    unable.until(SECRET, OPENED).await;
+
+    scene.delete(TRACING_POLICY).await;
+    able.until(SECRET, OPENED).await;
+    clean(&scene, agents, [able, unable]).await;
+}
+
+#[tokio::test]
+async fn release_1_7_needs_nothing_and_is_left_alone() {
+    let scene = Scene::enter().await;
+    let agents = Agents::deploy(&scene, "v1.7").await;
+    let opener = Opener::start(&scene, "vm-lsm").await;
+    is_enforced(&agents, &opener).await;
+    let before = agents.daemon_set().await;
+    let pods = pods(&scene).await;
+
+    look_after(&scene, "MountsItself").await;
+    let after = agents.daemon_set().await;
+    assert!(!after["metadata"]["managedFields"].to_string().contains("lsm-ready"), "{after:#}");
+    assert_eq!((&after["spec"], &after["metadata"]["labels"]), (&before["spec"], &before["metadata"]["labels"]));
+    assert_eq!(self::pods(&scene).await, pods, "no agent was restarted");
+    clean(&scene, agents, [opener]).await;
+}
+
+async fn pods(scene: &Scene) -> Vec<String> {
+    scene.pods("kube-system", "tetragon").await.iter().map(|pod| name(pod).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn release_1_7_without_privileges_cannot_mount_and_is_given_the_mount() {
+    if are_real() {
+        return println!("left out with AGENT=real: the release's chart has no such form");
+    }
+    let scene = Scene::enter().await;
+    let agents = Agents::deploy(&scene, "v1.7-unprivileged").await;
+    let opener = Opener::start(&scene, "vm-lsm").await;
+    is_refused(&agents, &opener).await;
+    assert!(agents.log("vm-lsm").await.contains("failed to mount securityfs"));
+
+    look_after(&scene, "Mounted").await;
+    is_enforced(&agents, &opener).await;
+    clean(&scene, agents, [opener]).await;
+}
