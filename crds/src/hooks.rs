@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use strsim::levenshtein;
+
 use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
 
@@ -67,28 +69,13 @@ pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'
     let mut near: Vec<(usize, &str)> = known
         .map(|name| {
             let is_part = letters >= 4 && name.contains(wanted);
-            (if is_part { 1 } else { distance(wanted, name) }, name)
+            (if is_part { 1 } else { levenshtein(wanted, name) }, name)
         })
         .filter(|(distance, _)| *distance <= far)
         .collect();
     near.sort_unstable();
     near.truncate(OFFERED);
     near.into_iter().map(|(_, name)| name).collect()
-}
-
-/// Levenshtein's distance: the fewest letters to put in, take out or exchange.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, other) in b.iter().enumerate() {
-            let exchanged = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -138,13 +125,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn the_distance_is_a_metric(a in "[a-c_]{0,8}", b in "[a-c_]{0,8}", c in "[a-c_]{0,8}") {
-            prop_assert_eq!(distance(&a, &b), distance(&b, &a));
-            prop_assert_eq!(distance(&a, &b) == 0, a == b);
-            prop_assert!(distance(&a, &c) <= distance(&a, &b) + distance(&b, &c));
-        }
-
         /// Taken exactly where the profile says so, and no text makes it panic.
         #[test]
         fn only_what_the_profile_names_is_taken(hook in "(bpf_lsm_)?(file_open|task_alloc|getprocattr|\\PC{0,12})", sleepable: bool) {

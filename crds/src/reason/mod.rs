@@ -43,7 +43,7 @@ impl Reason {
         let rank = |reason: &Self| {
             let code = reason.code().to_lowercase();
             // A part of a code is as good as the code itself.
-            if text.len() > 3 && code.contains(&text) { 0 } else { distance(&text, &code) }
+            if text.len() > 3 && code.contains(&text) { 0 } else { strsim::levenshtein(&text, &code) }
         };
         let mut near: Vec<(usize, Self)> = Self::ALL.iter().map(|reason| (rank(reason), *reason)).collect();
         // A third of the letters may be wrong.
@@ -69,21 +69,6 @@ impl State {
             Self::Unknown => "unknown",
         }
     }
-}
-
-/// How many letters have to be added, taken away or changed to make one text of the other (Levenshtein's distance).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, wanted) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(letter != *wanted);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
@@ -120,13 +105,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn distance_is_a_metric(one in "[a-c]{0,6}", other in "[a-c]{0,6}", third in "[a-c]{0,6}") {
-            prop_assert_eq!(distance(&one, &other) == 0, one == other);
-            prop_assert_eq!(distance(&one, &other), distance(&other, &one));
-            prop_assert!(distance(&one, &third) <= distance(&one, &other) + distance(&other, &third));
-        }
-
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*") {
             prop_assert!(Reason::nearest(&text).len() <= 3);
