@@ -2,12 +2,13 @@
  *
  * kill_at_random KILLS SEED PROGRAM [ARG...]
  *
- * Runs PROGRAM once to its end, for the time that it takes, and the time for which something of it is loaded. The first
- * is cut into as many equal parts as there are kills, and each run is killed at a random moment of its part, so that no
- * part is left out. Every other run is killed at a random moment of the second time instead, counted from when something
- * is loaded: a moment that few kills would meet otherwise. It is PROGRAM alone that is killed (its children are left to
- * their own) or, in turns, its whole process group. After each kill everything that descends from it must go by itself,
- * and then the ids in use must be those from before.
+ * Moments are of two kinds, by turns. The time that PROGRAM takes is cut into as many equal parts as there are kills, and
+ * a run is killed at a random moment of its part, so that no part is left out. Of the time for which something is loaded,
+ * which is short, and which few of these meet, the moment is drawn by progress and not by the clock: at a random one of
+ * the beginnings and ends of system calls that PROGRAM and its children go through from then on, counted under ptrace.
+ *
+ * It is PROGRAM alone that is killed (its children are left to their own) or, by turns, its whole process group. After
+ * each kill everything that descends from it must go by itself, and then the ids in use must be those from before.
  *
  * Prints a line of JSON: the seed, the kills, how many of them met a program that still ran, and how many one of which
  * something was loaded; the ids before and after all. Ends at the first kill after which something is left. */
@@ -16,10 +17,14 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 
-struct times { double all, loaded; };
 struct result { int running, with_loaded; };
+/* How many stops a run makes, and how many before something is loaded. */
+struct stops { int all, unloaded; };
+/* What an undisturbed run takes, by the clock and by progress. */
+struct extent { double seconds; struct stops stops; };
 
 static uint64_t state;
 
@@ -45,12 +50,13 @@ static void pass(double seconds)
     while (nanosleep(&time, &time) < 0 && errno == EINTR) {}
 }
 
-static pid_t start(char **command)
+static pid_t start(char **command, int traced)
 {
     pid_t pid = fork();
     if (pid < 0) { perror("fork"); exit(2); }
     if (pid == 0) {
         setpgid(0, 0);
+        if (traced) ptrace(PTRACE_TRACEME, 0, 0, 0);
         if (!freopen("/dev/null", "w", stdout)) _exit(126);
         execv(command[0], command);
         perror(command[0]);
@@ -58,19 +64,6 @@ static pid_t start(char **command)
     }
     setpgid(pid, pid); /* whoever of both comes first */
     return pid;
-}
-
-/* It has ended; it is still to be reaped. */
-static int ended(pid_t pid)
-{
-    siginfo_t info = { 0 };
-    return waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
-}
-
-/* Waits until something of the process is loaded, or it has ended. */
-static void await_loaded(pid_t pid, struct loaded before)
-{
-    while (same(loaded(), before) && !ended(pid)) pass(0.001);
 }
 
 /* Waits for the process and all that it leaves behind, which come to us. 1: it was still running when killed. */
@@ -82,30 +75,58 @@ static int reap(pid_t program)
     return killed;
 }
 
-/* Kills the run with that number and waits for its end. */
-static void kill_one(struct result *result, struct times times, int number, int kills, struct loaded before, char **command)
+/* A run under ptrace, children included. With the stop numbered `at`, if it comes to that, the run is killed. */
+static struct stops trace(char **command, int at, int group, struct loaded before, struct result *result)
 {
-    pid_t program = start(command);
-    if (number % 2) {
-        await_loaded(program, before);
-        pass(times.loaded * random_part());
-    } else {
-        pass(times.all * (number + random_part()) / kills);
+    struct stops stops = { 0, -1 };
+    pid_t program = start(command, 1);
+    int status;
+    waitpid(program, &status, 0);
+    long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
+    ptrace(PTRACE_SETOPTIONS, program, 0, options);
+    ptrace(PTRACE_SYSCALL, program, 0, 0);
+    for (pid_t pid; (pid = waitpid(-1, &status, __WALL)) > 0;) {
+        if (!WIFSTOPPED(status)) continue;
+        int signal = WSTOPSIG(status);
+        if (signal == (SIGTRAP | 0x80)) {
+            if (stops.unloaded < 0 && !same(loaded(), before)) stops.unloaded = stops.all;
+            if (stops.all++ == at) {
+                result->running++;
+                result->with_loaded += !same(loaded(), before);
+                kill(group ? -program : program, SIGKILL);
+            }
+        }
+        if (signal == (SIGTRAP | 0x80) || signal == SIGTRAP || signal == SIGSTOP) signal = 0;
+        ptrace(PTRACE_SYSCALL, pid, 0, signal);
     }
+    return stops;
+}
+
+/* Kills the run with that number and waits for its end. */
+static void kill_one(struct result *result, struct extent extent, int number, int kills, struct loaded before, char **command)
+{
+    int group = number / 2 % 2;
+    struct stops stops = extent.stops;
+    if (number % 2 && stops.unloaded >= 0) {
+        int at = stops.unloaded + (int)((stops.all - stops.unloaded) * random_part());
+        trace(command, at, group, before, result);
+        return;
+    }
+    pid_t program = start(command, 0);
+    pass(extent.seconds * (number + random_part()) / kills);
     result->with_loaded += !same(loaded(), before);
-    kill(number / 2 % 2 ? -program : program, SIGKILL);
+    kill(group ? -program : program, SIGKILL);
     result->running += reap(program);
 }
 
-/* An undisturbed run. */
-static struct times measure(struct loaded before, char **command)
+static struct extent measure(struct loaded before, char **command)
 {
+    struct result none;
+    struct extent extent = { .stops = trace(command, -1, 0, before, &none) };
     double begun = now();
-    pid_t program = start(command);
-    await_loaded(program, before);
-    double loaded = now();
-    reap(program);
-    return (struct times){ now() - begun, now() - loaded };
+    reap(start(command, 0));
+    extent.seconds = now() - begun;
+    return extent;
 }
 
 int main(int argc, char **argv)
@@ -116,10 +137,10 @@ int main(int argc, char **argv)
     state = seed * 2 + 1; /* zero would stay zero */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     struct loaded before = loaded(), after = before;
-    struct times times = measure(before, argv + 3);
+    struct extent extent = measure(before, argv + 3);
     struct result result = { 0, 0 };
     while (done < kills && same(after, before)) {
-        kill_one(&result, times, done++, kills, before, argv + 3);
+        kill_one(&result, extent, done++, kills, before, argv + 3);
         after = settled(before);
     }
     printf("{\"seed\": %llu, \"kills\": %d, \"running\": %d, \"with_loaded\": %d, ", (unsigned long long)seed, done,
