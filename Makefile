@@ -15,7 +15,7 @@ ARCHIVES := $(IMAGES)/operator.tar,$(IMAGES)/node-probe.tar,$(IMAGES)/tetragon-v
 SCENARIOS := cargo test -q -p e2e --test cluster -- --test-threads=1
 comma := ,
 # Archives of Tetragon's own images, for AGENT=real.
-REAL := $(if $(filter real,$(AGENT)),$(wildcard $(TETRAGON_IMAGES)/*.tar $(TETRAGON_IMAGES)/*.tar.zst))
+REAL := $(if $(filter real,$(AGENT)),$(wildcard $(TETRAGON_IMAGES)/*.tar))
 AGENTS := $(ARCHIVES),$(IMAGES)/tetragon-v1.7.0.tar$(addprefix $(comma),$(REAL))
 
 ##@ See it

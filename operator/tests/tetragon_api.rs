@@ -8,6 +8,10 @@ mod scene;
 #[path = "../../tetragon/tests/releases/mod.rs"]
 mod tetragon;
 
+use std::process::Command;
+
+use e2e::command::run;
+use e2e::paths;
 use lsm_ready_operator::tetragon::memory::Remembered;
 use lsm_ready_tetragon::reason;
 use real_api::done;
@@ -245,4 +249,20 @@ async fn an_upgrade_by_kubectl_apply_keeps_ours() {
     }
     let now = scene.get().await;
     assert!(now["spec"].to_string().contains("tetragon:v1.3.1"));
+}
+
+#[tokio::test]
+async fn an_edit_by_hand_keeps_ours() {
+    let scene = Scene::new("edited").await;
+    let patched = scene.look().await;
+    let mut edit = Command::new(paths::programs().join("kubectl"));
+    edit.env("KUBE_EDITOR", "sed -i s/tetragon:v1.3.0/tetragon:v1.3.1/")
+        .arg("--kubeconfig")
+        .arg(server().await.kubeconfig());
+    let said = run(edit.args(["edit", "daemonset/tetragon", "-n", scene.name])).unwrap();
+    assert!(said.contains("edited"), "{said}");
+    let edited = scene.look().await;
+    assert!(edited["spec"].to_string().contains("tetragon:v1.3.1"));
+    assert!(is_mounted(&edited));
+    assert_eq!(owned(&edited), owned(&patched));
 }
