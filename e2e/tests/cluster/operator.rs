@@ -4,9 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::scene::{NAMESPACE, Scene, name};
-
-const USERS: &str = "system:serviceaccount:lsm-ready-system:";
+use crate::scene::{LSM_NODES, NAMESPACE, NODES, Scene, name};
 
 async fn page(scene: &Scene, pod: &str, path: &str) -> String {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/{path}");
@@ -24,16 +22,33 @@ async fn health_readiness_and_metrics_are_served() {
     assert!(metrics.contains("lsm_ready_leader 1") && metrics.ends_with("# EOF\n"), "{metrics}");
 }
 
+/// What other tests have caused is over: a node that has just booted reports twice (what its canary did, and then which
+/// hooks there are), and the labels of a policy go after it.
+async fn everything_is_said(scene: &Scene) {
+    for node in scene.linux_nodes().await {
+        let boot = &node["status"]["nodeInfo"]["bootID"];
+        let said_all = |report: &Value| {
+            let status = &report["status"];
+            &status["bootID"] == boot && (status["evidence"] == "None" || status["hookProfile"].is_string())
+        };
+        let path = format!("{LSM_NODES}/{}", name(&node));
+        scene.until_object(&path, "all that there is to say of this boot", said_all).await;
+        let no_policy = |node: &Value| !node["metadata"]["labels"].to_string().contains("kubernetes.io/policy.");
+        scene.until_object(&format!("{NODES}/{}", name(&node)), "no label of a policy", no_policy).await;
+    }
+}
+
 #[tokio::test]
 async fn a_new_operator_finds_nothing_to_write_but_its_lease() {
     let scene = Scene::enter().await;
     let Some(cluster) = scene.own("reading the API server's audit log") else { return };
+    everything_is_said(&scene).await;
     let old = scene.pods(NAMESPACE, "lsm-ready-operator").await.remove(0);
     let seen = fs::read_to_string(cluster.audit_log()).unwrap().len();
     scene.delete(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", name(&old))).await;
     // It has looked at every node once that many reconciles are counted.
     let nodes = scene.linux_nodes().await.len();
-    scene
+    let new = scene
         .until("the new operator to have looked at every node", async || {
             let pods = scene.pods(NAMESPACE, "lsm-ready-operator").await;
             let new = pods.iter().find(|pod| name(pod) != name(&old)).ok_or("no pod")?;
@@ -41,15 +56,16 @@ async fn a_new_operator_finds_nothing_to_write_but_its_lease() {
             let looks = metrics.lines().find_map(|line| {
                 line.strip_prefix(r#"lsm_ready_reconciles_total{controller="node",outcome="ok"} "#)?.parse().ok()
             });
-            if looks.unwrap_or(0) >= nodes { Ok(()) } else { Err("it has not") }
+            if looks.unwrap_or(0) >= nodes { Ok(name(new).to_owned()) } else { Err("it has not") }
         })
         .await;
     let audit = fs::read_to_string(cluster.audit_log()).unwrap();
     let events = audit[seen..].lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let written: Vec<String> = events
-        .filter(|event| event["user"]["username"].as_str().is_some_and(|user| user.starts_with(USERS)))
+        .filter(|event| event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0] == new.as_str())
         .map(|event| format!("{} {}", event["verb"].as_str().unwrap_or_default(), event["requestURI"]))
         .filter(|written| !written.contains("/leases/lsm-ready-operator"))
         .collect();
+    assert!(audit[seen..].contains(&new), "the audit log knows the new operator's pod");
     assert!(written.is_empty(), "{written:#?}");
 }
