@@ -106,6 +106,7 @@ async fn a_reboot_is_unknown_at_first_and_then_judged_anew() {
 #[tokio::test]
 async fn a_probe_that_was_replaced_finds_the_same_and_writes_nothing() {
     let scene = Scene::enter().await;
+    scene.settled().await;
     let old = scene.pods(NAMESPACE, "lsm-ready-probe").await.remove(0);
     let node = old["spec"]["nodeName"].as_str().unwrap();
     let path = format!("{LSM_NODES}/{node}");

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::scene::{LSM_NODES, NAMESPACE, NODES, Scene, name};
+use crate::scene::{NAMESPACE, Scene, name};
 
 async fn page(scene: &Scene, pod: &str, path: &str) -> String {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/{path}");
@@ -22,27 +22,11 @@ async fn health_readiness_and_metrics_are_served() {
     assert!(metrics.contains("lsm_ready_leader 1") && metrics.ends_with("# EOF\n"), "{metrics}");
 }
 
-/// What other tests have caused is over: a node that has just booted reports twice (what its canary did, and then which
-/// hooks there are), and the labels of a policy go after it.
-async fn everything_is_said(scene: &Scene) {
-    for node in scene.linux_nodes().await {
-        let boot = &node["status"]["nodeInfo"]["bootID"];
-        let said_all = |report: &Value| {
-            let status = &report["status"];
-            &status["bootID"] == boot && (status["evidence"] == "None" || status["hookProfile"].is_string())
-        };
-        let path = format!("{LSM_NODES}/{}", name(&node));
-        scene.until_object(&path, "all that there is to say of this boot", said_all).await;
-        let no_policy = |node: &Value| !node["metadata"]["labels"].to_string().contains("kubernetes.io/policy.");
-        scene.until_object(&format!("{NODES}/{}", name(&node)), "no label of a policy", no_policy).await;
-    }
-}
-
 #[tokio::test]
 async fn a_new_operator_finds_nothing_to_write_but_its_lease() {
     let scene = Scene::enter().await;
     let Some(cluster) = scene.own("reading the API server's audit log") else { return };
-    everything_is_said(&scene).await;
+    scene.settled().await;
     let old = scene.pods(NAMESPACE, "lsm-ready-operator").await.remove(0);
     let seen = fs::read_to_string(cluster.audit_log()).unwrap().len();
     scene.delete(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", name(&old))).await;

@@ -113,6 +113,22 @@ impl Scene {
         self.get(&path).await["items"].as_array().unwrap().clone()
     }
 
+    /// What was installed, rebooted or deleted before has no consequence left: a node that has just booted reports twice
+    /// (what its canary did, and then which hooks there are), and the labels of a policy go after it.
+    pub async fn settled(&self) {
+        for node in self.linux_nodes().await {
+            let boot = &node["status"]["nodeInfo"]["bootID"];
+            let said_all = |report: &Value| {
+                let status = &report["status"];
+                &status["bootID"] == boot && (status["evidence"] == "None" || status["hookProfile"].is_string())
+            };
+            let path = format!("{LSM_NODES}/{}", name(&node));
+            self.until_object(&path, "all that there is to say of this boot", said_all).await;
+            let no_policy = |node: &Value| !node["metadata"]["labels"].to_string().contains("kubernetes.io/policy.");
+            self.until_object(&format!("{NODES}/{}", name(&node)), "no label of a policy", no_policy).await;
+        }
+    }
+
     /// The pods of one of our workloads, or of another one in a namespace.
     pub async fn pods(&self, namespace: &str, app: &str) -> Vec<Value> {
         let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector=app.kubernetes.io/name%3D{app}");
