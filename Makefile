@@ -7,7 +7,6 @@ SHELL   := /bin/bash
 TARGET  := $(shell uname -m)-unknown-linux-gnu
 STATIC  := target/$(TARGET)/release
 IMAGES  := target/images
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 ARCH    := amd64
 NODES   ?= host vm:lsm vm:nolsm
 CLUSTER := target/debug/cluster

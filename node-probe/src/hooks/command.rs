@@ -110,16 +110,7 @@ fn render(profile: &LsmHookProfileSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn profile() -> LsmHookProfileSpec {
-        let set = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        LsmHookProfileSpec {
-            kernel: "6.12 x86_64".into(),
-            hooks: set(&["file_open", "task_alloc"]),
-            sleepable_hooks: set(&["file_open"]),
-            refused_hooks: set(&["getprocattr"]),
-        }
-    }
+    use crate::hooks::required::tests::profile;
 
     #[test]
     fn the_text_has_a_line_a_hook() {

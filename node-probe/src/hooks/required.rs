@@ -124,10 +124,11 @@ fn required(hook: &str, sleepable: bool, trial: &Result<LsmHookProfileSpec, Abse
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn profile() -> LsmHookProfileSpec {
+    /// Two hooks that take programs, one of them sleepable ones, and one that takes none.
+    pub fn profile() -> LsmHookProfileSpec {
         let set = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         LsmHookProfileSpec {
             kernel: "6.12 x86_64".into(),
