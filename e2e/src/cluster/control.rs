@@ -4,7 +4,7 @@
 //! moment the emulator runs: what is sent waits until the guest reads it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::time::Duration;
@@ -31,6 +31,9 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The emulator is gone, and with it the guest.
+    #[error("the virtual machine ended before it answered the request to {0}")]
+    Closed(String),
     /// The guest said no.
     #[error("the virtual machine could not {request}: {answer}")]
     Refused {
@@ -75,22 +78,56 @@ async fn ask(socket: &Path, request: &str, archive: Option<&Path>) -> Result<(),
         port.read_line(&mut answer).await?;
         Ok(answer)
     };
-    let answer = timeout(ANSWER, asked).await.unwrap_or_else(|late| Err(late.into()));
-    let answer = answer.map_err(|source| Error::Port { request: request.to_owned(), source })?;
-    match answer.trim() {
-        "ok" => Ok(()),
-        other => Err(Error::Refused { request: request.to_owned(), answer: other.to_owned() }),
+    let answer: io::Result<String> = timeout(ANSWER, asked).await.unwrap_or_else(|late| Err(late.into()));
+    let request = request.to_owned();
+    match answer {
+        Ok(answer) if answer.is_empty() => Err(Error::Closed(request)),
+        Ok(answer) if answer.trim_end() == "ok" => Ok(()),
+        Ok(answer) => Err(Error::Refused { request, answer: answer.trim_end().to_owned() }),
+        Err(source) if matches!(source.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+            Err(Error::Closed(request))
+        }
+        Err(source) => Err(Error::Port { request, source }),
     }
 }
 
 /// Connects once the emulator listens, by way of the folder's descriptor: a socket's path may have only 107 bytes.
 async fn connect(socket: &Path) -> io::Result<UnixStream> {
     let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
+        return Err(ErrorKind::InvalidInput.into());
     };
     let folder = File::open(folder)?;
     let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
     wait::until(LISTENS, "the emulator to listen", async || UnixStream::connect(&path).await)
         .await
         .map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// What comes of a request that is answered like this, before the port is closed.
+    async fn answered(answer: &'static str) -> Result<(), Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let guest = async {
+            let (mut port, _) = listener.accept().await.unwrap();
+            port.read_exact(&mut [0; "poweroff\n".len()]).await.unwrap();
+            port.write_all(answer.as_bytes()).await.unwrap();
+        };
+        tokio::join!(power_off(&socket), guest).0
+    }
+
+    #[tokio::test]
+    async fn an_end_is_no_answer() {
+        assert!(answered("ok\n").await.is_ok());
+        assert!(matches!(answered("").await, Err(Error::Closed(_))));
+        let refused = answered("failed: no space\n").await.unwrap_err().to_string();
+        assert_eq!(refused, "the virtual machine could not poweroff: failed: no space");
+    }
 }

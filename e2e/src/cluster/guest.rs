@@ -163,15 +163,15 @@ impl Guest {
         remove_dir(&dir.join("var"))
     }
 
-    /// The log that says most about a node that does not come up.
-    #[must_use]
-    pub fn console(&self) -> PathBuf {
-        self.dir.join("console.log")
-    }
-
     fn socket(&self) -> PathBuf {
         self.dir.join("control.sock")
     }
+}
+
+/// What a node's kernel had to say, which is the most about one that does not come up.
+#[must_use]
+pub fn console(dir: &Path, name: &str) -> PathBuf {
+    dir.join(name).join("console.log")
 }
 
 /// The emulator's arguments; its working folder is the node's.

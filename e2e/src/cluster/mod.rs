@@ -80,6 +80,14 @@ pub enum Error {
     /// A program that should not have ended.
     #[error(transparent)]
     Ended(#[from] Ended),
+    /// A virtual machine that should not have ended.
+    #[error("the virtual machine {name} ended by itself; the end of its console:\n{text}")]
+    Fell {
+        /// The node.
+        name: String,
+        /// The kernel's last words.
+        text: String,
+    },
     /// Something did not happen in time.
     #[error(transparent)]
     TimedOut(#[from] TimedOut),
@@ -184,10 +192,24 @@ impl Cluster {
         for archive in archives {
             match node.place {
                 Place::Host => self.host().import(archive).await?,
-                Place::Vm { .. } => self.guest(node).import(archive).await?,
+                Place::Vm { .. } => self.guest(node).import(archive).await.map_err(|error| match error {
+                    Error::Control(control::Error::Closed(_)) => self.fell(&node.name),
+                    error => error,
+                })?,
             }
         }
         Ok(())
+    }
+
+    /// What a program's end means: of an emulator, its own log says nothing.
+    fn ended(&self, ended: Ended) -> Error {
+        let is_guest = self.nodes().is_ok_and(|nodes| nodes.iter().any(|node| node.is_vm() && node.name == ended.name));
+        if is_guest { self.fell(&ended.name) } else { ended.into() }
+    }
+
+    fn fell(&self, name: &str) -> Error {
+        let text = process::tail(&guest::console(&self.guests_dir(), name), 30);
+        Error::Fell { name: name.to_owned(), text }
     }
 
     /// The processes of the cluster on this machine, by name.

@@ -42,7 +42,7 @@ impl Cluster {
         let processes = self.processes();
         tokio::select! {
             boot = back => Ok(boot?),
-            ended = processes.an_end() => Err(ended.into()),
+            ended = processes.an_end() => Err(self.ended(ended)),
         }
     }
 }

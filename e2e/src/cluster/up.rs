@@ -27,6 +27,10 @@ use crate::{api, paths};
 /// How long nodes may take to be Ready. Virtual machines take 20 to 40 seconds on two cores.
 const NODES_READY: Duration = Duration::from_mins(4);
 
+/// How often a start is tried in which a virtual machine ends by itself. An emulator that is starved of the machine's time
+/// can let a kernel miss what it waits for, and a kernel that panics ends its machine.
+const STARTS: u32 = 3;
+
 /// The cluster that is wanted.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -51,14 +55,18 @@ impl Cluster {
             return self.load(&wanted.images).await;
         }
         self.down().await?;
-        let outcome = tokio::select! {
-            outcome = self.start(wanted, progress) => outcome,
-            () = interruption() => Err(Error::Interrupted),
-        };
-        if let Err(error) = outcome {
+        for more in (0..STARTS).rev() {
+            let outcome = tokio::select! {
+                outcome = self.start(wanted, progress) => outcome,
+                () = interruption() => Err(Error::Interrupted),
+            };
+            let Err(error) = outcome else { break };
             progress.say("failed; taking everything down again");
             self.down().await?;
-            return Err(error);
+            match error {
+                Error::Fell { .. } if more > 0 => progress.say(&format!("{error}\nstarting again")),
+                error => return Err(error),
+            }
         }
         self.starter().forget("up");
         Ok(())
@@ -85,7 +93,7 @@ impl Cluster {
         let processes = self.processes();
         tokio::select! {
             outcome = self.run(wanted, &boot, progress) => outcome,
-            ended = processes.an_end() => Err(ended.into()),
+            ended = processes.an_end() => Err(self.ended(ended)),
         }
     }
 

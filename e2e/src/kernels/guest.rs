@@ -95,14 +95,14 @@ pub struct WhileAttached {
     pub after: Loaded,
 }
 
-/// Checks that were killed at random moments.
+/// Processes that were killed at random moments.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AtRandom {
     /// What the moments were drawn with.
     pub seed: u64,
     /// How many kills there were.
     pub kills: u32,
-    /// How many of them met a check that still ran.
+    /// How many of them met one that still ran.
     pub running: u32,
     /// How many of them met one that had something loaded.
     pub with_loaded: u32,
@@ -110,6 +110,17 @@ pub struct AtRandom {
     pub before: Loaded,
     /// And after all of them.
     pub after: Loaded,
+}
+
+/// All that was killed in one machine.
+#[derive(Clone, Debug)]
+pub struct Killed {
+    /// A check, with its canary attached.
+    pub attached: WhileAttached,
+    /// Checks.
+    pub checks: AtRandom,
+    /// Agents.
+    pub agents: AtRandom,
 }
 
 /// What goes into every machine.
@@ -126,9 +137,11 @@ impl Guest {
     /// Where there is no compiler or no node-probe.
     pub fn build(arch: Arch) -> Result<Self, Error> {
         let folder = TempDir::with_prefix("kernels-").map_err(Error::Folder)?;
-        let sources = paths::sources().join("tests/kernels");
+        let tests = paths::sources().join("tests");
+        let sources = tests.join("kernels");
         let mut files = arch.files()?;
-        files.push((sources.join("measure.sh"), "/bin/measure.sh".to_owned()));
+        let scripts = [("kernels", "measure.sh"), ("kernels", "kill.sh"), ("hooks", "api.sh")];
+        files.extend(scripts.map(|(folder, name)| (tests.join(folder).join(name), format!("/bin/{name}"))));
         for name in ["truth", "confine", "kill_while_attached", "kill_at_random"] {
             let program = folder.path().join(name);
             compile(arch.cc(), &sources.join(format!("{name}.c")), &program)?;
@@ -149,18 +162,16 @@ impl Guest {
         if asked == boot.places { Ok(measured) } else { Err(format!("measured in {asked:?} only")) }
     }
 
-    /// Boots once, and kills checks.
+    /// Boots once, and kills checks and agents.
     ///
     /// # Errors
     /// In words, where the machine does not run to its end.
-    pub fn kill(&self, kernel: &Kernel, kills: u32, seed: u64) -> Result<super::Kills, String> {
-        let check = "/bin/node-probe check --deadline 4m";
-        let script = format!("kill_while_attached {check} && kill_at_random {kills} {seed} {check}");
-        let command = ["sh", "-c", &script].map(str::to_owned);
+    pub fn kill(&self, kernel: &Kernel, kills: u32, seed: u64) -> Result<Killed, String> {
+        let command = ["sh".to_owned(), "/bin/kill.sh".to_owned(), kills.to_string(), seed.to_string()];
         let output = self.run(kernel, "lsm=landlock,bpf", &command)?;
         let lines: Vec<&str> = output.lines().collect();
-        let [attached, random] = lines.as_slice() else { return Err(format!("not two lines: {output}")) };
-        Ok(super::kills::judge(kernel, &object(attached)?, &object(random)?))
+        let [attached, checks, agents] = lines.as_slice() else { return Err(format!("not three lines: {output}")) };
+        Ok(Killed { attached: object(attached)?, checks: object(checks)?, agents: object(agents)? })
     }
 
     fn run(&self, kernel: &Kernel, parameters: &str, command: &[String]) -> Result<String, String> {

@@ -1,75 +1,98 @@
-//! Killed checks: in, what was loaded before and after; out, whether anything was left behind.
+//! Killed checks and agents: in, what was loaded before and after; out, whether anything was left behind.
 
 use serde::Serialize;
 
-use super::guest::{AtRandom, WhileAttached};
+use super::guest::{AtRandom, Killed};
 use super::kernel::Kernel;
 
-/// What became of the killed checks on one kernel.
+/// What became of the killed processes on one kernel.
 #[derive(Clone, Debug, Serialize)]
 pub struct Kills {
     /// `uname -r`.
     pub kernel: String,
     /// What the moments were drawn with.
     pub seed: u64,
-    /// How many checks were killed at random moments.
-    pub kills: u32,
-    /// How many of them were still running.
-    pub running: u32,
-    /// How many of them had something loaded.
-    pub with_loaded: u32,
+    /// The checks killed at random moments.
+    pub checks: Met,
+    /// The agents killed at random moments.
+    pub agents: Met,
     /// What is not as it has to be.
     pub faults: Vec<String>,
 }
 
+/// What the kills met.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Met {
+    /// How many there were.
+    pub kills: u32,
+    /// How many met a process that was still running.
+    pub running: u32,
+    /// How many met one that had something loaded.
+    pub with_loaded: u32,
+}
+
+impl Met {
+    const fn of(random: &AtRandom) -> Self {
+        Self { kills: random.kills, running: random.running, with_loaded: random.with_loaded }
+    }
+}
+
 /// The kernel has loaded after the kills what it had before them, and the kills met what they were to meet.
 #[must_use]
-pub fn judge(kernel: &Kernel, attached: &WhileAttached, random: &AtRandom) -> Kills {
-    let checks = [
+pub fn judge(kernel: &Kernel, killed: &Killed) -> Kills {
+    let Killed { attached, checks, agents } = killed;
+    let one = [
         (attached.attached.links.len() == attached.before.links.len() + 1, "the canary was not attached when killed"),
         (attached.after == attached.before, "something is left of a check that was killed while attached"),
-        (random.after == random.before, "something is left of a check that was killed at random"),
-        (random.running > 0, "no kill met a running check"),
-        (random.with_loaded > 0, "no kill met a check that had something loaded"),
     ];
-    let faults = checks.into_iter().filter(|(holds, _)| !holds);
+    let one = one.into_iter().filter(|(holds, _)| !holds).map(|(_, fault)| format!("{fault}: {attached:?}"));
     Kills {
         kernel: kernel.release.clone(),
-        seed: random.seed,
-        kills: random.kills,
-        running: random.running,
-        with_loaded: random.with_loaded,
-        faults: faults.map(|(_, fault)| format!("{fault}: {attached:?} {random:?}")).collect(),
+        seed: checks.seed,
+        checks: Met::of(checks),
+        agents: Met::of(agents),
+        faults: one.chain(at_random("check", checks)).chain(at_random("agent", agents)).collect(),
     }
+}
+
+fn at_random(what: &str, random: &AtRandom) -> Vec<String> {
+    let conditions = [
+        (random.after == random.before, "something is left of one"),
+        (random.running > 0, "no kill met a running one"),
+        (random.with_loaded > 0, "no kill met one that had something loaded"),
+    ];
+    let faults = conditions.into_iter().filter(|(holds, _)| !holds);
+    faults.map(|(_, fault)| format!("{what}s killed at random: {fault}: {random:?}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::guest::Loaded;
+    use super::super::guest::{Loaded, WhileAttached};
     use super::super::kernel::tests::kernel;
     use super::*;
 
-    fn clean() -> (WhileAttached, AtRandom) {
+    fn clean() -> Killed {
         let before = Loaded { programs: vec![3], ..Loaded::default() };
         let attached = Loaded { programs: vec![3, 9], maps: vec![7], links: vec![1] };
-        (
-            WhileAttached { before: before.clone(), attached, after: before.clone() },
-            AtRandom { seed: 1, kills: 9, running: 8, with_loaded: 2, before: before.clone(), after: before },
-        )
+        let random =
+            AtRandom { seed: 1, kills: 9, running: 8, with_loaded: 2, before: before.clone(), after: before.clone() };
+        let attached = WhileAttached { before: before.clone(), attached, after: before };
+        Killed { attached, checks: random.clone(), agents: random }
     }
 
     #[test]
     fn what_is_left_is_found() {
-        let faults = |change: fn(&mut WhileAttached, &mut AtRandom)| {
-            let (mut attached, mut random) = clean();
-            change(&mut attached, &mut random);
-            judge(&kernel("6.1"), &attached, &random).faults.len()
+        let faults = |change: fn(&mut Killed)| {
+            let mut killed = clean();
+            change(&mut killed);
+            judge(&kernel("6.1"), &killed).faults.len()
         };
-        assert_eq!(faults(|_, _| {}), 0);
-        assert_eq!(faults(|attached, _| attached.after.maps.push(7)), 1);
-        assert_eq!(faults(|attached, _| attached.attached.links.clear()), 1);
-        assert_eq!(faults(|_, random| random.after.programs[0] = 4), 1);
-        assert_eq!(faults(|_, random| random.with_loaded = 0), 1);
-        assert_eq!(faults(|_, random| random.running = 0), 1);
+        assert_eq!(faults(|_| {}), 0);
+        assert_eq!(faults(|killed| killed.attached.after.maps.push(7)), 1);
+        assert_eq!(faults(|killed| killed.attached.attached.links.clear()), 1);
+        assert_eq!(faults(|killed| killed.checks.after.programs[0] = 4), 1);
+        assert_eq!(faults(|killed| killed.agents.after.maps.push(7)), 1);
+        assert_eq!(faults(|killed| killed.checks.with_loaded = 0), 1);
+        assert_eq!(faults(|killed| killed.agents.running = 0), 1);
     }
 }

@@ -78,7 +78,7 @@ pub struct Options {
     pub series: Vec<String>,
     /// How many machines run at a time; each has one processor.
     pub jobs: usize,
-    /// How often a check is killed on each kernel.
+    /// How often a check is killed on each kernel, and then an agent.
     pub kills: u32,
     /// What the moments of these kills are drawn with.
     pub seed: u64,
@@ -89,7 +89,7 @@ pub struct Options {
 pub struct Comparison {
     /// The cases, in the order of kernels, boots and places.
     pub cases: Vec<Row>,
-    /// The checks that were killed.
+    /// The checks and agents that were killed.
     pub kills: Vec<Kills>,
     /// Boots that gave no cases.
     pub failures: Vec<String>,
@@ -100,7 +100,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// How many of the cases and killed checks are as they must be.
+    /// How many of the cases and kills are as they must be.
     #[must_use]
     pub fn passed(&self) -> usize {
         let cases = self.cases.iter().filter(|case| case.is_right()).count();
@@ -191,8 +191,9 @@ fn run(job: Job<'_>, options: &Options, guest: &Guest) -> Done {
             (format!("{} {}", kernel.release, boot.title()), done)
         }
         Job::Kill(kernel) => {
-            let kills = guest.kill(kernel, options.kills, options.seed).map(Done::Kills);
-            (format!("{} killed checks", kernel.release), kills)
+            let killed = guest.kill(kernel, options.kills, options.seed);
+            let kills = killed.map(|killed| Done::Kills(kills::judge(kernel, &killed)));
+            (format!("{} killed checks and agents", kernel.release), kills)
         }
     };
     eprintln!("kernels: {what}: {} s", begun.elapsed().as_secs());

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::Comparison;
 use super::expect::Answer;
 use super::judge::{Count, Row};
+use super::kills::{Kills, Met};
 
 /// The whole text, its last line the one to remember.
 #[must_use]
@@ -12,15 +13,7 @@ pub fn render(comparison: &Comparison) -> String {
     let mut text = cases(&comparison.cases);
     text.push('\n');
     for kills in &comparison.kills {
-        let left = if kills.faults.is_empty() { "nothing was left loaded" } else { "NOT CLEAN" };
-        line(
-            &mut text,
-            &format!(
-                "{}: one check killed while attached and {} at random moments (seed {}; {} still running, {} with something \
-             loaded): {left}",
-                kills.kernel, kills.kills, kills.seed, kills.running, kills.with_loaded
-            ),
-        );
+        line(&mut text, &killed(kills));
     }
     text.push('\n');
     text.push_str(&counts(comparison));
@@ -40,6 +33,20 @@ pub fn render(comparison: &Comparison) -> String {
         ),
     );
     text
+}
+
+fn killed(kills: &Kills) -> String {
+    let met = |Met { kills, running, with_loaded }: Met, what: &str| {
+        format!("{kills} {what} at random moments ({running} still running, {with_loaded} with something loaded)")
+    };
+    let left = if kills.faults.is_empty() { "nothing was left loaded" } else { "NOT CLEAN" };
+    format!(
+        "{}: killed one check while attached, {} and {}, seed {}: {left}",
+        kills.kernel,
+        met(kills.checks, "checks"),
+        met(kills.agents, "agents"),
+        kills.seed
+    )
 }
 
 fn line(text: &mut String, content: &str) {
