@@ -39,7 +39,7 @@ if [ ! -e "$out/root/.complete" ]; then
     rm -rf "$out/debs"
     touch "$out/root/.complete"
 fi
-cp "$(find "$out/root" -name busybox -type f | head -n 1)" "$out/busybox"
+install -m 755 "$(find "$out/root" -path '*/bin/busybox' -type f)" "$out/busybox"
 
 # The compiler finds its libraries by LD_LIBRARY_PATH, which is nobody else's business.
 printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$(cat "$bpf/library-path")" "$bpf/root/usr/bin/rustc" >"$out/rustc"

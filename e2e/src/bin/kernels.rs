@@ -24,7 +24,7 @@ struct Cli {
     /// How many machines run at a time; as many as there are processors, if not said.
     #[arg(long)]
     jobs: Option<usize>,
-    /// How many checks, and how many agents, are killed at random moments on each kernel.
+    /// How many checks are killed at random moments on each kernel, and then half as many agents.
     #[arg(long, default_value_t = 30)]
     kills: u32,
     /// What these moments are drawn with, to repeat a run; the clock, if not said.

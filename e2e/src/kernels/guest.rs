@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::{Arch, Boot, Error, Kernel, Place};
+use crate::pki::{Authority, Subject};
 use crate::vm::{self, How, Machine, Securityfs};
 use crate::{command, paths};
 
@@ -142,6 +143,10 @@ impl Guest {
         let mut files = arch.files()?;
         let scripts = [("kernels", "measure.sh"), ("kernels", "kill.sh"), ("hooks", "api.sh")];
         files.extend(scripts.map(|(folder, name)| (tests.join(folder).join(name), format!("/bin/{name}"))));
+        let kubeconfig = folder.path().join("kubeconfig");
+        let authority = Authority::new()?;
+        authority.write_kubeconfig(&kubeconfig, "http://127.0.0.1:8080", &Subject::client("probe", None))?;
+        files.push((kubeconfig, "/bin/kubeconfig".to_owned()));
         for name in ["truth", "confine", "kill_while_attached", "kill_at_random"] {
             let program = folder.path().join(name);
             compile(arch.cc(), &sources.join(format!("{name}.c")), &program)?;

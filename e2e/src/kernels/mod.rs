@@ -64,6 +64,9 @@ pub enum Error {
     /// There is no node-probe to try.
     #[error("there is no static node-probe at {}: `make static` or e2e/arm64.sh builds it; or set NODE_PROBE", _0.display())]
     NoProbe(PathBuf),
+    /// There is no kubeconfig for the agents.
+    #[error(transparent)]
+    Pki(#[from] crate::pki::Error),
     /// A folder for the compiled programs cannot be made.
     #[error("cannot make a folder: {0}")]
     Folder(std::io::Error),

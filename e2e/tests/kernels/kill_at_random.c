@@ -5,7 +5,7 @@
  * Moments are of two kinds, by turns. The time that PROGRAM takes is cut into as many equal parts as there are kills, and
  * a run is killed at a random moment of its part, so that no part is left out. Of the time for which something is loaded,
  * which is short, and which few of these meet, the moment is drawn by progress and not by the clock: at a random one of
- * the beginnings and ends of system calls that PROGRAM and its children go through from then on, counted under ptrace.
+ * the beginnings and ends of system calls that PROGRAM and its children go through meanwhile, counted under ptrace.
  *
  * It is PROGRAM alone that is killed (its children are left to their own) or, by turns, its whole process group. After
  * each kill everything that descends from it must go by itself, and then the ids in use must be those from before.
@@ -21,10 +21,8 @@
 #include <sys/wait.h>
 
 struct result { int running, with_loaded; };
-/* How many stops a run makes, and how many before something is loaded. */
-struct stops { int all, unloaded; };
-/* What an undisturbed run takes, by the clock and by progress. */
-struct extent { double seconds; struct stops stops; };
+/* What an undisturbed run takes: by the clock, and the stops that it makes while something is loaded. */
+struct extent { double seconds; int stops; };
 
 static uint64_t state;
 
@@ -75,10 +73,11 @@ static int reap(pid_t program)
     return killed;
 }
 
-/* A run under ptrace, children included. With the stop numbered `at`, if it comes to that, the run is killed. */
-static struct stops trace(char **command, int at, int group, struct loaded before, struct result *result)
+/* A run under ptrace, children included; returns its stops while something is loaded. With the one numbered `at`, if it
+ * comes to that, the run is killed. */
+static int trace(char **command, int at, int group, struct loaded before, struct result *result)
 {
-    struct stops stops = { 0, -1 };
+    int stops = 0;
     pid_t program = start(command, 1);
     int status;
     waitpid(program, &status, 0);
@@ -89,10 +88,9 @@ static struct stops trace(char **command, int at, int group, struct loaded befor
         if (!WIFSTOPPED(status)) continue;
         int signal = WSTOPSIG(status);
         if (signal == (SIGTRAP | 0x80)) {
-            if (stops.unloaded < 0 && !same(loaded(), before)) stops.unloaded = stops.all;
-            if (stops.all++ == at) {
+            if (!same(loaded(), before) && stops++ == at) {
                 result->running++;
-                result->with_loaded += !same(loaded(), before);
+                result->with_loaded++;
                 kill(group ? -program : program, SIGKILL);
             }
         }
@@ -106,10 +104,8 @@ static struct stops trace(char **command, int at, int group, struct loaded befor
 static void kill_one(struct result *result, struct extent extent, int number, int kills, struct loaded before, char **command)
 {
     int group = number / 2 % 2;
-    struct stops stops = extent.stops;
-    if (number % 2 && stops.unloaded >= 0) {
-        int at = stops.unloaded + (int)((stops.all - stops.unloaded) * random_part());
-        trace(command, at, group, before, result);
+    if (number % 2 && extent.stops > 0) {
+        trace(command, (int)(extent.stops * random_part()), group, before, result);
         return;
     }
     pid_t program = start(command, 0);
