@@ -39,7 +39,7 @@ test-unit: prerequisites ## Tables and properties of every plan, verdict and par
 test-fake-api: prerequisites ## Controllers against a played API server, request by request
 	cargo test -q --workspace --lib -- scenarios::
 
-test-api: prerequisites e2e/cluster ## CEL, admission, RBAC and field ownership on a real API server
+test-api: prerequisites e2e/cluster e2e/helm ## CEL, admission, RBAC and field ownership on a real API server
 	cargo test -q -p e2e --test api_server
 	cargo test -q -p lsm-ready-operator --test '*_api'
 
@@ -94,9 +94,9 @@ docs: ## docs/reasons.md from the table of reasons in crds/
 cluster-tool: prerequisites e2e/cluster
 	@cargo build -p e2e --bins
 
-.PHONY: e2e/cluster
-e2e/cluster: prerequisites
-	@e2e/cluster/build.sh >/dev/null
+.PHONY: e2e/cluster e2e/helm
+e2e/cluster e2e/helm: prerequisites
+	@$@/build.sh >/dev/null
 
 cluster-up: cluster-tool ## A real cluster in a network namespace (NODES="host vm:lsm vm:nolsm")
 	$(CLUSTER) up --nodes "$(NODES)"

@@ -12,6 +12,8 @@ pub struct Kills {
     pub kernel: String,
     /// What the moments were drawn with.
     pub seed: u64,
+    /// A check was killed with its canary attached; not where nothing can be attached.
+    pub while_attached: bool,
     /// The checks killed at random moments.
     pub checks: Met,
     /// The agents killed at random moments.
@@ -41,14 +43,16 @@ impl Met {
 #[must_use]
 pub fn judge(kernel: &Kernel, killed: &Killed) -> Kills {
     let Killed { attached, checks, agents } = killed;
+    let links = attached.before.links.len() + usize::from(kernel.has_trampolines());
     let one = [
-        (attached.attached.links.len() == attached.before.links.len() + 1, "the canary was not attached when killed"),
+        (attached.attached.links.len() == links, "the canary was not attached when killed, where it can be"),
         (attached.after == attached.before, "something is left of a check that was killed while attached"),
     ];
     let one = one.into_iter().filter(|(holds, _)| !holds).map(|(_, fault)| format!("{fault}: {attached:?}"));
     Kills {
         kernel: kernel.release.clone(),
         seed: checks.seed,
+        while_attached: kernel.has_trampolines(),
         checks: Met::of(checks),
         agents: Met::of(agents),
         faults: one.chain(at_random("check", checks)).chain(at_random("agent", agents)).collect(),
@@ -67,6 +71,7 @@ fn at_random(what: &str, random: &AtRandom) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Arch;
     use super::super::guest::{Loaded, WhileAttached};
     use super::super::kernel::tests::kernel;
     use super::*;
@@ -90,6 +95,8 @@ mod tests {
         assert_eq!(faults(|_| {}), 0);
         assert_eq!(faults(|killed| killed.attached.after.maps.push(7)), 1);
         assert_eq!(faults(|killed| killed.attached.attached.links.clear()), 1);
+        let arm64 = Kernel { arch: Arch::Arm64, ..kernel("6.1") };
+        assert_eq!(judge(&arm64, &clean()).faults.len(), 1, "nothing is attached to this kernel");
         assert_eq!(faults(|killed| killed.checks.after.programs[0] = 4), 1);
         assert_eq!(faults(|killed| killed.agents.after.maps.push(7)), 1);
         assert_eq!(faults(|killed| killed.checks.with_loaded = 0), 1);

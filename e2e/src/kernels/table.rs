@@ -40,8 +40,9 @@ fn killed(kills: &Kills) -> String {
         format!("{kills} {what} at random moments ({running} still running, {with_loaded} with something loaded)")
     };
     let left = if kills.faults.is_empty() { "nothing was left loaded" } else { "NOT CLEAN" };
+    let attached = if kills.while_attached { "one check while attached, " } else { "" };
     format!(
-        "{}: killed one check while attached, {} and {}, seed {}: {left}",
+        "{}: killed {attached}{} and {}, seed {}: {left}",
         kills.kernel,
         met(kills.checks, "checks"),
         met(kills.agents, "agents"),

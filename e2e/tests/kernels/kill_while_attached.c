@@ -5,7 +5,7 @@
  * Runs PROGRAM under ptrace, children included. When BPF_RAW_TRACEPOINT_OPEN or BPF_LINK_CREATE (how an LSM program is
  * attached) has succeeded in any of them, all are held, what is loaded is noted, and PROGRAM itself gets SIGKILL; the
  * child is left to its own. Prints a line of JSON: the ids in use before, while attached, and after all is gone. Exit
- * code 0 when something was attached, 1 when nothing ever was. */
+ * code 0 when something was attached, 1 when nothing ever was; a line is printed then as well. */
 #define _GNU_SOURCE
 #include "loaded.h"
 #include <signal.h>
@@ -36,6 +36,7 @@ int main(int argc, char **argv)
     pid_t program = fork();
     if (program == 0) {
         ptrace(PTRACE_TRACEME, 0, 0, 0);
+        if (!freopen("/dev/null", "w", stdout)) _exit(126);
         execv(argv[1], argv + 1);
         perror(argv[1]);
         _exit(127);

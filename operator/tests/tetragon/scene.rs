@@ -33,7 +33,7 @@ static SERVER: OnceCell<ApiServer> = OnceCell::const_new();
 
 /// The server of this binary.
 pub async fn server() -> &'static ApiServer {
-    SERVER.get_or_init(|| real_api::start("tetragon_api", "default")).await
+    SERVER.get_or_init(|| real_api::start(env!("CARGO_CRATE_NAME"), "default")).await
 }
 
 /// Written once, as the tests run side by side.
@@ -66,11 +66,23 @@ impl Scene {
 
     /// The controller writes as that user.
     pub async fn as_user(name: &'static str, object: Value, operator: Client) -> Self {
+        let mut scene = Self::without_daemon_set(name, operator).await;
+        scene.created = scene.create(object).await;
+        scene
+    }
+
+    /// Somebody else is to install Tetragon.
+    pub async fn empty(name: &'static str) -> Self {
+        server().await;
+        let operator = OPERATOR_CONFIG.get_or_init(operator_config).await;
+        Self::without_daemon_set(name, e2e::api::client(operator).await.unwrap()).await
+    }
+
+    async fn without_daemon_set(name: &'static str, operator: Client) -> Self {
         let admin = server().await.client().await.unwrap();
         done(&admin, "POST", "/api/v1/namespaces", &json!({"metadata": {"name": name}})).await;
         let ctx = context(&admin, operator).await;
-        let mut scene = Self { name, admin, ctx, created: Value::Null };
-        scene.created = scene.create(object).await;
+        let scene = Self { name, admin, ctx, created: Value::Null };
         scene.wish(&json!({})).await;
         scene
     }
