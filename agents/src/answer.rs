@@ -201,6 +201,7 @@ mod tests {
             (old(false, "no"), "load_error"),
             // Who has a state is not believed to be enabled beside it.
             (TracingPolicyStatus { enabled: true, ..policy("p", 3) }, "load_error"),
+            (TracingPolicyStatus { enabled: true, ..policy("p", 77) }, "skipped"),
         ];
         for (policy, name) in table {
             assert_eq!(State::of(&policy), State::named(name), "{policy:?}");

@@ -1,17 +1,11 @@
 //! `ListTracingPolicies`, over HTTP/2 without TLS, as Tetragon serves it.
 //!
-//! ## Guarantees
-//! Whatever tonic and hyper start for the connection ends with the question, also where the other end neither answers
-//! nor closes: they start it in a set of tasks of our own, which is aborted.
+//! A question has a connection of its own, which ends with it: when the client is dropped, hyper resets the stream and
+//! closes the connection, also where the other end neither answers nor closes.
 
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use http::uri::PathAndQuery;
-use hyper::rt::Executor;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::client::Grpc;
 use tonic::transport::Endpoint;
@@ -30,15 +24,12 @@ const HEADERS: u32 = 16 << 10;
 
 /// What the agent at that address lists.
 pub async fn list(address: SocketAddr, limits: &Limits) -> Result<Answer, Why> {
-    let tasks = Tasks::default();
-    let _ended_with_this = Ended(tasks.clone());
-    timeout(limits.deadline, call(address, limits.grpc_bytes, tasks)).await.unwrap_or(Err(Why::TimedOut))
+    timeout(limits.deadline, call(address, limits.grpc_bytes)).await.unwrap_or(Err(Why::TimedOut))
 }
 
-async fn call(address: SocketAddr, most: usize, tasks: Tasks) -> Result<Answer, Why> {
+async fn call(address: SocketAddr, most: usize) -> Result<Answer, Why> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| Why::NoAddress)?;
     let channel = endpoint
-        .executor(tasks)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .http2_max_header_list_size(HEADERS)
@@ -60,24 +51,5 @@ fn refused(status: &Status) -> Why {
         // tonic's word for a message longer than it was told to decode.
         None if status.code() == Code::OutOfRange && status.message().contains("too large") => Why::TooLarge,
         None => Why::Status(status.code().into()),
-    }
-}
-
-/// Where the connection's tasks run.
-#[derive(Clone, Default)]
-struct Tasks(Arc<Mutex<JoinSet<()>>>);
-
-impl Executor<Pin<Box<dyn Future<Output = ()> + Send>>> for Tasks {
-    fn execute(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
-    }
-}
-
-/// Aborts them when dropped. They hold the set themselves, so dropping the set alone would not.
-struct Ended(Tasks);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
 }
