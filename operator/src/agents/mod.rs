@@ -91,7 +91,9 @@ async fn look(ctx: &Context, ask: impl AsyncFn(Endpoints) -> Outcome) {
         }
         let Wanted { occasion, policies } = &wanted[&target];
         if ctx.agents.hear(&target, occasion.clone(), outcome, (ctx.now)()) {
-            policies.iter().for_each(|policy| ctx.queues.policy(policy));
+            for policy in policies {
+                ctx.queues.policy(policy);
+            }
         }
     }
 }
@@ -110,7 +112,7 @@ fn wanted(ctx: &Context) -> BTreeMap<Target, Wanted> {
         let Some(Hearing { way: Ok(way), daemon_set: Some(daemon_set), .. }) = hearing(&policy, ctx) else { continue };
         let Ok(selection) = Selection::of(&policy.spec) else { continue };
         for node in ctx.stores.nodes.state().iter().filter(|node| selection.selects(node.labels())) {
-            let Some(target) = target(way, &daemon_set, node).flatten() else { continue };
+            let Some(target) = target(way, &daemon_set, node).and_then(Result::ok) else { continue };
             let occasion = || occasion(&daemon_set, node, ctx);
             let entry = wanted.entry(target).or_insert_with(|| Wanted { occasion: occasion(), policies: Vec::new() });
             entry.policies.push(policy.name_any());
@@ -119,12 +121,11 @@ fn wanted(ctx: &Context) -> BTreeMap<Target, Wanted> {
     wanted
 }
 
-/// The agent of that Node: none where the DaemonSet has none there, and none within where the Node has no address for it.
-#[expect(clippy::option_option, reason = "the two say different things")]
-fn target(way: Way, daemon_set: &DaemonSet, node: &Node) -> Option<Option<Target>> {
-    let node_name = node.name_any();
-    let has_agent = pod(daemon_set).is_some_and(|pod| place::takes(pod, &node_name, node.labels()));
-    has_agent.then(|| way.to(node).map(|at| Target { node: node_name, at }))
+/// The agent of that Node, if the DaemonSet has one there, or why it cannot be asked.
+fn target(way: Way, daemon_set: &DaemonSet, node: &Node) -> Option<Result<Target, Why>> {
+    let name = node.name_any();
+    let has_agent = pod(daemon_set).is_some_and(|pod| place::takes(pod, &name, node.labels()));
+    has_agent.then(|| way.to(node).map(|at| Target { node: name, at }).ok_or(Why::NoAddress))
 }
 
 fn occasion(daemon_set: &DaemonSet, node: &Node, ctx: &Context) -> Occasion {
@@ -163,25 +164,18 @@ impl Hearing {
     pub fn add(&mut self, node: &Node, verdict: State, ctx: &Context) {
         let (Ok(way), Some(daemon_set)) = (&self.way, &self.daemon_set) else { return };
         let Some(target) = target(*way, daemon_set, node) else { return };
-        let name = node.name_any();
-        match target {
-            Some(target) => {
-                let outcome = ctx.agents.recall(&target, boot_id(node));
-                self.judgement.add(&name, verdict, outcome.as_deref());
-            }
-            None => {
-                let nowhere = NoAnswer { grpc: None, metrics: Some(Why::NoAddress) };
-                self.judgement.add(&name, verdict, Some(&Outcome::NoAnswer(nowhere)));
-            }
-        }
+        let outcome = match target {
+            Ok(target) => ctx.agents.recall(&target, boot_id(node)),
+            Err(why) => Some(Arc::new(Outcome::NoAnswer(NoAnswer { grpc: None, metrics: Some(why) }))),
+        };
+        self.judgement.add(&node.name_any(), verdict, outcome.as_deref());
     }
 
     /// The condition.
     #[must_use]
     pub fn finding(&self, policy: &LsmPolicy) -> Finding {
-        let why = match &self.way {
-            Ok(_) => return self.judgement.finding(&self.key, &self.container, said_before(policy)),
-            Err(why) => why,
+        let Err(why) = &self.way else {
+            return self.judgement.finding(&self.key, &self.container, said_before(policy));
         };
         let reason = match why {
             NotAskable::Never => reason::NOT_ASKED,

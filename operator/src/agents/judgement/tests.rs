@@ -8,28 +8,29 @@ fn key() -> DaemonSetKey {
     DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() }
 }
 
-fn answer(answer: Answer) -> Option<Outcome> {
-    Some(Outcome::Answered { answer, without_grpc: None })
+fn answer(answer: Answer) -> Outcome {
+    Outcome::Answered { answer, without_grpc: None }
 }
 
-fn enabled() -> Option<Outcome> {
+fn enabled() -> Outcome {
     answer(Answer { enabled: 1, ..Answer::none(How::Grpc) })
 }
 
-fn refusing(policy: &str, error: &str) -> Option<Outcome> {
+fn refusing(policy: &str, error: &str) -> Outcome {
     let failure = Failure { policy: policy.into(), state: PolicyState::LoadError, error: error.into() };
     answer(Answer { failed: 1, failures: vec![failure], ..Answer::none(How::Grpc) })
 }
 
-fn counting_failures() -> Option<Outcome> {
+fn counting_failures() -> Outcome {
     let answer = Answer { failed: 2, ..Answer::none(How::Metrics) };
-    Some(Outcome::Answered { answer, without_grpc: Some(Why::Refused) })
+    Outcome::Answered { answer, without_grpc: Some(Why::Refused) }
 }
 
-fn silent(why: Why) -> Option<Outcome> {
-    Some(Outcome::NoAnswer(NoAnswer { grpc: None, metrics: Some(why) }))
+fn silent(why: Why) -> Outcome {
+    Outcome::NoAnswer(NoAnswer { grpc: None, metrics: Some(why) })
 }
 
+/// A node's verdict, and what its agent has said, if it was asked.
 type Node = (State, Option<Outcome>);
 
 fn judged(nodes: &[Node], before: Option<Finding>) -> Finding {
@@ -53,21 +54,21 @@ fn table() {
     let table: Vec<(Vec<Node>, Status, &str)> = vec![
         (vec![], Status::Unknown, reason::NOT_ASKED),
         (vec![(Ready, None)], Status::Unknown, reason::ASKING),
-        (vec![(Ready, enabled())], True, reason::ALL_LOADED),
-        (vec![(NotReady, enabled())], True, reason::ALL_LOADED),
-        (vec![(Ready, enabled()), (Ready, empty())], True, reason::ALL_LOADED),
-        (vec![(Ready, empty())], Status::Unknown, reason::NO_POLICIES),
-        (vec![(Ready, enabled()), (Ready, no())], False, reason::AGENT_DISAGREES),
-        (vec![(Ready, counting_failures())], False, reason::AGENT_DISAGREES),
-        (vec![(NotReady, no()), (Ready, no())], False, reason::AGENT_DISAGREES),
-        (vec![(NotReady, no()), (Ready, enabled())], False, reason::LOAD_ERRORS),
-        (vec![(Unknown, no())], False, reason::LOAD_ERRORS),
-        (vec![(Ready, off()), (Ready, silent(Why::Refused))], False, reason::DISABLED),
-        (vec![(Ready, enabled()), (Ready, silent(Why::Refused))], Status::Unknown, reason::NO_ANSWER),
-        (vec![(Ready, no()), (Ready, silent(Why::Refused))], False, reason::AGENT_DISAGREES),
-        (vec![(Ready, loading()), (Ready, enabled())], Status::Unknown, reason::LOADING),
-        (vec![(Ready, unclear()), (Ready, enabled())], Status::Unknown, reason::UNCLEAR),
-        (vec![(Ready, loading()), (Ready, silent(Why::Refused))], Status::Unknown, reason::NO_ANSWER),
+        (vec![(Ready, Some(enabled()))], True, reason::ALL_LOADED),
+        (vec![(NotReady, Some(enabled()))], True, reason::ALL_LOADED),
+        (vec![(Ready, Some(enabled())), (Ready, Some(empty()))], True, reason::ALL_LOADED),
+        (vec![(Ready, Some(empty()))], Status::Unknown, reason::NO_POLICIES),
+        (vec![(Ready, Some(enabled())), (Ready, Some(no()))], False, reason::AGENT_DISAGREES),
+        (vec![(Ready, Some(counting_failures()))], False, reason::AGENT_DISAGREES),
+        (vec![(NotReady, Some(no())), (Ready, Some(no()))], False, reason::AGENT_DISAGREES),
+        (vec![(NotReady, Some(no())), (Ready, Some(enabled()))], False, reason::LOAD_ERRORS),
+        (vec![(Unknown, Some(no()))], False, reason::LOAD_ERRORS),
+        (vec![(Ready, Some(off())), (Ready, Some(silent(Why::Refused)))], False, reason::DISABLED),
+        (vec![(Ready, Some(enabled())), (Ready, Some(silent(Why::Refused)))], Status::Unknown, reason::NO_ANSWER),
+        (vec![(Ready, Some(no())), (Ready, Some(silent(Why::Refused)))], False, reason::AGENT_DISAGREES),
+        (vec![(Ready, Some(loading())), (Ready, Some(enabled()))], Status::Unknown, reason::LOADING),
+        (vec![(Ready, Some(unclear())), (Ready, Some(enabled()))], Status::Unknown, reason::UNCLEAR),
+        (vec![(Ready, Some(loading())), (Ready, Some(silent(Why::Refused)))], Status::Unknown, reason::NO_ANSWER),
     ];
     for (nodes, status, reason) in table {
         let finding = judged(&nodes, None);
@@ -77,7 +78,8 @@ fn table() {
 
 #[test]
 fn a_contradiction_is_told_with_nodes_and_the_agents_words() {
-    let nodes: Vec<Node> = (0..5).map(|_| (State::Ready, refusing("deny", "does your kernel support LSM?"))).collect();
+    let nodes: Vec<Node> =
+        (0..5).map(|_| (State::Ready, Some(refusing("deny", "does your kernel support LSM?")))).collect();
     let message = judged(&nodes, None).message;
     let told = r#"deny is load_error on 5 nodes (n0, n1, n2, …): "does your kernel support LSM?""#;
     assert!(message.contains(told), "{message}");
@@ -85,12 +87,12 @@ fn a_contradiction_is_told_with_nodes_and_the_agents_words() {
     assert!(message.contains("restartStaleAgents"), "{message}");
 
     // Another cause is not cured by a restart, and neither is an error where it was to be expected.
-    assert!(!judged(&[(State::Ready, refusing("deny", "no such hook"))], None).message.contains("restart"));
-    let expected = judged(&[(State::NotReady, refusing("deny", "no LSM"))], None).message;
+    assert!(!judged(&[(State::Ready, Some(refusing("deny", "no such hook")))], None).message.contains("restart"));
+    let expected = judged(&[(State::NotReady, Some(refusing("deny", "no LSM")))], None).message;
     assert!(!expected.contains("restart") && expected.contains("not proved ready"), "{expected}");
 
     // Metrics name no policy, and gRPC was tried.
-    let message = judged(&[(State::Ready, counting_failures())], None).message;
+    let message = judged(&[(State::Ready, Some(counting_failures()))], None).message;
     assert!(message.contains("on n0, which metrics do not name (gRPC: nothing listens there)"), "{message}");
     assert!(message.contains("tetra tracingpolicy list"), "{message}");
 }
@@ -98,7 +100,7 @@ fn a_contradiction_is_told_with_nodes_and_the_agents_words() {
 #[test]
 fn silence_is_told_by_its_most_frequent_cause_with_a_way_out() {
     let nodes = [silent(Why::TimedOut), silent(Why::TimedOut), silent(Why::Refused), enabled()];
-    let message = judged(&nodes.map(|outcome| (State::Ready, outcome)), None).message;
+    let message = judged(&nodes.map(|outcome| (State::Ready, Some(outcome))), None).message;
     let told = "3 of 4 agents gave no answer: on 2 nodes (n0, n1) metrics: no whole answer in time; 1 others";
     assert!(message.starts_with(told) && message.contains("NetworkPolicy"), "{message}");
 }
@@ -107,14 +109,14 @@ fn silence_is_told_by_its_most_frequent_cause_with_a_way_out() {
 fn an_earlier_word_stands_until_nearly_all_were_asked() {
     let before = Finding::new(TRACING_POLICIES_LOADED, Status::True, reason::ALL_LOADED, "as it was");
     let nodes = |asked: usize| -> Vec<Node> {
-        (0..20).map(|number| (State::Ready, if number < asked { refusing("deny", "no") } else { None })).collect()
+        (0..20).map(|number| (State::Ready, (number < asked).then(|| refusing("deny", "no")))).collect()
     };
     assert_eq!(judged(&nodes(17), Some(before.clone())), before);
     assert_eq!(judged(&nodes(18), Some(before)).reason, reason::AGENT_DISAGREES);
     assert_eq!(judged(&nodes(17), None).reason, reason::ASKING);
 }
 
-fn any_outcome() -> impl Strategy<Value = Option<Outcome>> {
+fn any_outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         Just(enabled()),
         Just(counting_failures()),
@@ -128,12 +130,14 @@ proptest! {
     /// Whatever the agents say: True only where all are enabled, the order does not matter, the message stays short.
     #[test]
     fn whatever_they_say(answers in prop::collection::vec((0u8..3, any_outcome()), 1..60), seed: u64) {
-        let mut nodes: Vec<(String, State, Option<Outcome>)> = answers.into_iter().enumerate().map(|(n, (state, said))| {
+        let mut nodes: Vec<(String, State, Outcome)> = answers.into_iter().enumerate().map(|(n, (state, said))| {
             (format!("n{n:02}"), [State::Ready, State::NotReady, State::Unknown][usize::from(state)], said)
         }).collect();
-        let judge = |nodes: &[(String, State, Option<Outcome>)]| {
+        let judge = |nodes: &[(String, State, Outcome)]| {
             let mut judgement = Judgement::default();
-            nodes.iter().for_each(|(node, state, said)| judgement.add(node, *state, said.as_ref()));
+            for (node, state, said) in nodes {
+                judgement.add(node, *state, Some(said));
+            }
             judgement.finding(&key(), "tetragon", None)
         };
         let finding = judge(&nodes);
@@ -141,8 +145,8 @@ proptest! {
         prop_assert_eq!(&judge(&nodes), &finding);
         prop_assert_eq!(finding.status == Status::True, nodes.iter().all(|(.., said)| *said == enabled()));
         prop_assert!(finding.message.len() < 8000, "{}", finding.message);
-        let contradicts = |(_, state, said): &(String, State, Option<Outcome>)| {
-            let failed = matches!(said, Some(Outcome::Answered { answer, .. }) if answer.failed > 0);
+        let contradicts = |(_, state, said): &(String, State, Outcome)| {
+            let failed = matches!(said, Outcome::Answered { answer, .. } if answer.failed > 0);
             *state == State::Ready && failed
         };
         prop_assert_eq!(finding.reason == reason::AGENT_DISAGREES, nodes.iter().any(contradicts));
