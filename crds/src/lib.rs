@@ -8,6 +8,7 @@
 // `printcolumn(...)` repeats its keys in one attribute, as kube's derive wants it.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod agents;
 pub mod conditions;
 pub mod evidence;
 pub mod hooks;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::RequiredEvidence;
+use crate::agents::Agents;
 use crate::schema;
 
 // `kubectl explain lsmpolicy.spec` prints the comments of these types: they are documentation for those who apply one.
@@ -109,6 +110,11 @@ pub struct Tetragon {
     /// there and refuse LSM policies when it is not mounted in their container.
     #[serde(default)]
     pub securityfs: Securityfs,
+
+    /// Ask the agents themselves which TracingPolicies they have loaded; the condition TracingPoliciesLoaded tells their
+    /// answers. The operator then opens TCP connections to the nodes' internal addresses. Absent: nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<Agents>,
 }
 
 /// A DaemonSet and the agent's container in it.
@@ -219,8 +225,8 @@ pub struct LsmPolicyStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, NodesReady, SecurityfsMounted, TetragonRolledOut, TetragonHardened, Reconciling and Stalled;
-    /// docs/conditions.md lists their reasons.
+    /// Ready, NodesReady, SecurityfsMounted, TetragonRolledOut, TetragonHardened, TracingPoliciesLoaded, Reconciling and
+    /// Stalled; docs/conditions.md lists their reasons.
     #[serde(default)]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

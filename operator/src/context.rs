@@ -21,6 +21,8 @@ pub struct Context {
     pub queues: Queues,
     /// What the Tetragon controller remembers of each DaemonSet.
     pub tetragon: Memory,
+    /// What Tetragon's agents have answered.
+    pub agents: crate::agents::memory::Memory,
     /// When each policy was last evaluated.
     pub pace: Pace,
     /// Failures in a row.

@@ -47,6 +47,7 @@ impl Fixture {
             stores,
             queues,
             tetragon: crate::tetragon::memory::Memory::default(),
+            agents: crate::agents::memory::Memory::default(),
             pace: crate::policy::pace::Pace::default(),
             backoff: crate::backoff::Backoff::default(),
             metrics: crate::metrics::Metrics::default(),

@@ -2,8 +2,10 @@
 //!
 //! In: Nodes, LsmNodes, LsmHookProfiles, LsmPolicies and DaemonSets, by watches. Out: node labels, taints and a
 //! NodeCondition ([`node`]), the status of each LsmPolicy ([`policy`]), and the securityfs volume of Tetragon's
-//! DaemonSet ([`tetragon`]); hook profiles that nobody names go ([`profile`]). Each controller observes, plans with a pure function, and writes only what differs.
+//! DaemonSet ([`tetragon`]); hook profiles that nobody names go ([`profile`]).
+//! Tetragon's agents are asked what they have loaded where a policy says so ([`agents`]). Each controller observes, plans with a pure function, and writes only what differs.
 
+pub mod agents;
 pub mod backoff;
 pub mod cli;
 pub mod context;

@@ -16,6 +16,12 @@ struct Reconcile {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Question {
+    how: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Kind {
     kind: String,
 }
@@ -34,6 +40,7 @@ pub struct Metrics {
     skipped: Family<Kind, Counter>,
     watch_errors: Family<Kind, Counter>,
     nodes: Family<PolicyState, Gauge>,
+    agents: Family<Question, Counter>,
     leader: Gauge,
 }
 
@@ -72,6 +79,11 @@ impl Metrics {
         }
     }
 
+    /// A question to one of Tetragon's agents; `outcome` is `answered` or a short reason why not.
+    pub fn agent_asked(&self, how: &'static str, outcome: &'static str) {
+        self.agents.get_or_create(&Question { how, outcome }).inc();
+    }
+
     /// Whether this replica leads.
     pub fn leading(&self, leads: bool) {
         self.leader.set(i64::from(leads));
@@ -88,6 +100,7 @@ impl Metrics {
         registry.register("skipped_objects", "Objects that could not be parsed", self.skipped.clone());
         registry.register("watch_errors", "Watches that broke and were begun again", self.watch_errors.clone());
         registry.register("policy_nodes", "Selected nodes of a policy by verdict", self.nodes.clone());
+        registry.register("agents_asked", "Questions to Tetragon's agents by outcome", self.agents.clone());
         registry.register("leader", "1 where this replica leads", self.leader.clone());
         let mut text = String::new();
         text::encode(&mut text, &registry)?;

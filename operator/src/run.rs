@@ -34,7 +34,7 @@ use crate::queues::{Receivers, queues};
 use crate::routes::Routes;
 use crate::server::{self, Readiness};
 use crate::stores::{Stores, stores};
-use crate::{node, policy, profile, tetragon, watches};
+use crate::{agents, node, policy, profile, tetragon, watches};
 
 /// Reconciles of one controller that may run at once.
 const CONCURRENCY: u16 = 16;
@@ -134,6 +134,7 @@ async fn work(
         stores: stores.clone(),
         queues,
         tetragon: tetragon::memory::Memory::default(),
+        agents: agents::memory::Memory::default(),
         pace: policy::pace::Pace::default(),
         backoff: crate::backoff::Backoff::default(),
         metrics,
@@ -190,7 +191,7 @@ where
     }
 }
 
-/// The three controllers and the sweep of hook profiles, until `stop`.
+/// The three controllers, the sweep of hook profiles and the questions to agents, until `stop`.
 async fn controllers(ctx: &Arc<Context>, queues: Receivers, stop: Shared<impl Future<Output = ()> + Send + 'static>) {
     tokio::join!(
         drive("node", &ctx.stores.nodes, queues.nodes, ctx, stop.clone(), node::reconcile, node::Error::reason),
@@ -212,7 +213,8 @@ async fn controllers(ctx: &Arc<Context>, queues: Receivers, stop: Shared<impl Fu
             tetragon::reconcile,
             tetragon::Error::reason
         ),
-        profile::sweeps(ctx, stop),
+        profile::sweeps(ctx, stop.clone()),
+        agents::rounds(ctx, stop),
     );
 }
 

@@ -12,7 +12,7 @@ use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
 /// The read sides.
 #[derive(Clone)]
 pub struct Stores {
-    /// Nodes: labels, taints, boot ID and our condition.
+    /// Nodes: labels, taints, addresses, boot ID and our condition.
     pub nodes: Store<Node>,
     /// What the probes report.
     pub reports: Store<LsmNode>,
@@ -101,6 +101,7 @@ pub(crate) fn trim_node(node: &mut Node) {
     let conditions = status.conditions.into_iter().flatten().filter(|c| c.type_ == names::NODE_CONDITION).collect();
     let boot_id = status.node_info.map(|info| info.boot_id).unwrap_or_default();
     node.status = Some(NodeStatus {
+        addresses: status.addresses,
         conditions: Some(conditions),
         node_info: Some(NodeSystemInfo { boot_id, ..Default::default() }),
         ..Default::default()

@@ -61,6 +61,11 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         (json!({"tetragon": {"securityfs": {"apply": "Force"}}}), r#"supported values: "Suggest", "Patch""#),
         (json!({"tetragon": {"daemonSet": {"name": "Tetragon"}}}), "should match"),
         (json!({"tetragon": {"daemonSet": {"namespace": ""}}}), "should be at least 1 chars long"),
+        (json!({"tetragon": {"agents": {"ask": "Nicely"}}}), r#"supported values: "Never", "Auto", "Grpc", "Metrics""#),
+        (json!({"tetragon": {"agents": {"port": 0}}}), "should be greater than or equal to 1"),
+        (json!({"tetragon": {"agents": {"metricsPort": 65536}}}), "should be less than or equal to 65535"),
+        (json!({"tetragon": {"agents": {"ask": "Metrics", "port": 1}}}), "remove it, or say metricsPort"),
+        (json!({"tetragon": {"agents": {"ask": "Grpc", "metricsPort": 1}}}), "remove it, or say ask: Auto"),
         (expression(json!({"key": "zone", "operator": "Contains", "values": ["a"]})), "supported values"),
         (expression(json!({"key": "zone", "operator": "In"})), values),
         (expression(json!({"key": "zone", "operator": "NotIn", "values": []})), values),
@@ -121,6 +126,8 @@ async fn what_is_left_out_gets_its_default() {
     );
     let answer = apply_policy(&client, "partly", &json!({"tetragon": {"daemonSet": {"name": "agent"}}})).await;
     assert_eq!(answer.body["spec"]["tetragon"]["daemonSet"]["container"], "tetragon");
+    let answer = apply_policy(&client, "asking", &json!({"tetragon": {"agents": {}}})).await;
+    assert_eq!(answer.body["spec"]["tetragon"]["agents"], json!({"ask": "Auto"}), "{}", answer.message);
     let answer = apply_policy(&client, "null", &json!({"minReady": null, "taint": null, "nodeSelector": null})).await;
     assert_eq!(answer.body["spec"]["minReady"], "100%", "{}", answer.message);
 }
@@ -141,6 +148,10 @@ async fn what_is_accepted_can_be_read() {
             "sleepableHooks": ["bprm_check_security"], "kernelReads": true}, "taint": {"effect": "NoSchedule"}}),
         json!({"tetragon": {"daemonSet": {"namespace": "security"},
             "securityfs": {"mount": "Always", "apply": "Suggest"}}}),
+        json!({"tetragon": {"agents": null}}),
+        json!({"tetragon": {"agents": {"ask": "Auto", "port": 1, "metricsPort": 65535}}}),
+        json!({"tetragon": {"agents": {"ask": null, "port": null, "metricsPort": null}}}),
+        json!({"tetragon": {"agents": {"ask": "Never", "port": 54321}}}),
     ];
     for spec in specs {
         let answer = apply_policy(&client, "good", &spec).await;

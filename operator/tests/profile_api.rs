@@ -39,6 +39,7 @@ fn context(client: Client) -> Context {
         stores,
         queues,
         tetragon: Memory::default(),
+        agents: lsm_ready_operator::agents::memory::Memory::default(),
         pace: Pace::default(),
         backoff: Backoff::default(),
         metrics: Metrics::default(),

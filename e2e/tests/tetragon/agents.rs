@@ -90,6 +90,16 @@ impl<'a> Agents<'a> {
         self.scene.kubectl(&["-n", "kube-system", "rollout", "status", "daemonset/tetragon", "--timeout=180s"]);
     }
 
+    /// Lets the agents answer gRPC at their nodes' addresses, which no release's chart does by itself.
+    pub fn answer_outside(&self) {
+        let data = json!({"data": {"server-address": "0.0.0.0:54321"}}).to_string();
+        let in_namespace = ["-n", "kube-system"];
+        let patch = ["patch", "configmap", "tetragon-config", "--type=merge", "-p", &data];
+        self.scene.kubectl(&[&in_namespace[..], &patch].concat());
+        self.scene.kubectl(&[&in_namespace[..], &["rollout", "restart", "daemonset/tetragon"]].concat());
+        self.rolled_out();
+    }
+
     pub async fn daemon_set(&self) -> Value {
         self.scene.get(TETRAGON).await
     }

@@ -11,3 +11,4 @@ mod repair;
 #[allow(dead_code, reason = "this binary uses a part of it")]
 #[path = "../cluster/scene.rs"]
 mod scene;
+mod told;

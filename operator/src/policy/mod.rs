@@ -25,7 +25,7 @@ use lsm_ready_crds::{LsmPolicy, verdict};
 use crate::context::Context;
 use crate::key::DaemonSetKey;
 use crate::policy::status::{Observation, Tally};
-use crate::tetragon;
+use crate::{agents, tetragon};
 
 pub use apply::Error;
 
@@ -52,20 +52,25 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     Ok(Action::await_change())
 }
 
-/// Counts the verdicts of the selected nodes and looks at the named DaemonSet.
-fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, InvalidSpec> {
+/// Counts the verdicts of the selected nodes and what their agents say, and looks at the named DaemonSet.
+pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, InvalidSpec> {
     let selection = Selection::of(&policy.spec)?;
     let min_ready = MinReady::parse(&policy.spec.min_ready)?;
-    let mut tally = Tally::default();
+    let (mut tally, mut hearing) = (Tally::default(), agents::hearing(policy, ctx));
     for node in ctx.stores.nodes.state().iter().filter(|node| selection.selects(node.labels())) {
         let record = ctx.stores.record(node);
-        tally.add(&node.name_any(), verdict(&policy.spec.require, record.facts()));
+        let verdict = verdict(&policy.spec.require, record.facts());
+        if let Some(hearing) = &mut hearing {
+            hearing.add(node, verdict.state, ctx);
+        }
+        tally.add(&node.name_any(), verdict);
     }
+    let agents = hearing.map(|hearing| hearing.finding(policy));
     let tetragon = DaemonSetKey::named_by(&policy.spec).map(|key| {
         let daemon_set = ctx.stores.daemon_sets.get(&key.object_ref());
         Box::new(tetragon::findings(policy, &key, daemon_set.as_deref(), ctx))
     });
-    Ok(Observation::Evaluated { tally, min_ready, tetragon })
+    Ok(Observation::Evaluated { tally, min_ready, tetragon, agents })
 }
 
 fn publish(name: &str, status: &lsm_ready_crds::LsmPolicyStatus, ctx: &Context) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lsm_ready_crds::conditions::{
     self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_HARDENED,
-    TETRAGON_ROLLED_OUT,
+    TETRAGON_ROLLED_OUT, TRACING_POLICIES_LOADED,
 };
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
 use lsm_ready_crds::selection::{InvalidSpec, MinReady};
@@ -120,6 +120,8 @@ pub enum Observation {
         min_ready: MinReady,
         /// Conditions about the named DaemonSet.
         tetragon: Option<Box<Findings>>,
+        /// What its agents say, where they are asked. It makes no other condition.
+        agents: Option<Finding>,
     },
 }
 
@@ -128,8 +130,9 @@ pub enum Observation {
 pub fn status(policy: &LsmPolicy, observation: &Observation, now: &Time) -> LsmPolicyStatus {
     let (found, nodes, reasons) = match observation {
         Observation::Invalid(error) => (invalid(error), NodeCounts::default(), Vec::new()),
-        Observation::Evaluated { tally, min_ready, tetragon } => {
-            (evaluated(tally, *min_ready, tetragon.as_deref()), tally.counts(), tally.histogram())
+        Observation::Evaluated { tally, min_ready, tetragon, agents } => {
+            let found = evaluated(tally, *min_ready, tetragon.as_deref(), agents.clone());
+            (found, tally.counts(), tally.histogram())
         }
     };
     let old = policy.status.as_ref().map_or(&[][..], |status| &status.conditions);
@@ -150,15 +153,16 @@ fn invalid(error: &InvalidSpec) -> Vec<Finding> {
     ]
 }
 
-fn evaluated(tally: &Tally, min_ready: MinReady, tetragon: Option<&Findings>) -> Vec<Finding> {
+fn evaluated(tally: &Tally, min_ready: MinReady, tetragon: Option<&Findings>, agents: Option<Finding>) -> Vec<Finding> {
     let nodes = nodes_ready(tally, min_ready);
     let mut found = vec![ready(&nodes, tetragon), nodes.clone()];
     if let Some(tetragon) = tetragon {
         found.push(tetragon.securityfs.clone());
         found.push(tetragon.rolled_out.clone());
         found.push(tetragon.hardened.clone());
-        found.extend(tetragon.stalled.clone());
     }
+    found.extend(agents);
+    found.extend(tetragon.and_then(|tetragon| tetragon.stalled.clone()));
     found.extend(reconciling(&nodes, tetragon));
     found
 }
@@ -205,8 +209,16 @@ fn reconciling(nodes: &Finding, tetragon: Option<&Findings>) -> Option<Finding> 
 }
 
 /// The order of conditions in a status, for the documentation's test.
-pub const TYPES: [&str; 7] =
-    [READY, NODES_READY, SECURITYFS_MOUNTED, TETRAGON_ROLLED_OUT, TETRAGON_HARDENED, STALLED, RECONCILING];
+pub const TYPES: [&str; 8] = [
+    READY,
+    NODES_READY,
+    SECURITYFS_MOUNTED,
+    TETRAGON_ROLLED_OUT,
+    TETRAGON_HARDENED,
+    TRACING_POLICIES_LOADED,
+    STALLED,
+    RECONCILING,
+];
 
 #[cfg(test)]
 mod tests;

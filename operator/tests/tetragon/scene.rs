@@ -177,6 +177,7 @@ async fn context(admin: &Client, operator: Client) -> Arc<Context> {
         stores,
         queues,
         tetragon: lsm_ready_operator::tetragon::memory::Memory::default(),
+        agents: lsm_ready_operator::agents::memory::Memory::default(),
         pace: lsm_ready_operator::policy::pace::Pace::default(),
         backoff: lsm_ready_operator::backoff::Backoff::default(),
         metrics,

@@ -28,7 +28,7 @@ fn at(second: i64) -> Time {
 fn evaluate(tally: Tally, min_ready: MinReady, tetragon: Option<Findings>) -> LsmPolicyStatus {
     let policy = LsmPolicy::new("p", LsmPolicySpec::default());
     let tetragon = tetragon.map(Box::new);
-    status(&policy, &Observation::Evaluated { tally, min_ready, tetragon }, &at(0))
+    status(&policy, &Observation::Evaluated { tally, min_ready, tetragon, agents: None }, &at(0))
 }
 
 fn condition(status: &LsmPolicyStatus, type_: &str) -> Option<(String, String)> {
@@ -101,8 +101,12 @@ fn a_spec_that_means_nothing_still_gets_a_status() {
 #[test]
 fn a_second_look_changes_nothing() {
     let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
-    let observation =
-        Observation::Evaluated { tally: tally(1, 2, 3), min_ready: MinReady::Percent(50), tetragon: None };
+    let observation = Observation::Evaluated {
+        tally: tally(1, 2, 3),
+        min_ready: MinReady::Percent(50),
+        tetragon: None,
+        agents: None,
+    };
     let first = status(&policy, &observation, &at(0));
     policy.status = Some(first.clone());
     assert_eq!(status(&policy, &observation, &at(99)), first);

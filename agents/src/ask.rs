@@ -1,0 +1,104 @@
+//! One agent, asked by what it can be asked by.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::answer::{Answer, How};
+use crate::why::Why;
+use crate::{grpc, metrics};
+
+/// Where an agent is asked: by gRPC where that is set, and by its metrics where it is not or has no answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Endpoints {
+    /// Of gRPC.
+    pub grpc: Option<SocketAddr>,
+    /// Of the metrics, at `/metrics`.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// How much is put up with.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For each of the two ways, from connecting to the last byte.
+    pub deadline: Duration,
+    /// Longest answer of gRPC, in bytes, which is held as a whole.
+    pub grpc_bytes: usize,
+    /// Longest metrics, in bytes, of which one line is held: a busy agent has some megabytes.
+    pub metrics_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(2), grpc_bytes: 1 << 20, metrics_bytes: 8 << 20 }
+    }
+}
+
+/// What came of asking.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The agent's word.
+    Answered {
+        /// What it says.
+        answer: Answer,
+        /// Why gRPC was not answered, where the metrics were read in its stead.
+        without_grpc: Option<Why>,
+    },
+    /// None.
+    NoAnswer(NoAnswer),
+}
+
+/// Why there is no answer, by each way that was tried.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NoAnswer {
+    /// By gRPC.
+    pub grpc: Option<Why>,
+    /// By the metrics.
+    pub metrics: Option<Why>,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.grpc, self.metrics) {
+            (Some(grpc), Some(metrics)) if grpc == metrics => write!(f, "gRPC and metrics: {grpc}"),
+            (Some(grpc), Some(metrics)) => write!(f, "gRPC: {grpc}; metrics: {metrics}"),
+            (Some(grpc), None) => write!(f, "gRPC: {grpc}"),
+            (None, Some(metrics)) => write!(f, "metrics: {metrics}"),
+            (None, None) => write!(f, "not tried"),
+        }
+    }
+}
+
+impl Outcome {
+    /// Each way that was tried, with `answered` or the short reason why not.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<(How, &'static str)> {
+        let failed = |how, why: Option<Why>| why.map(|why| (how, why.reason()));
+        match self {
+            Self::Answered { answer, without_grpc } => {
+                failed(How::Grpc, *without_grpc).into_iter().chain([(answer.how, "answered")]).collect()
+            }
+            Self::NoAnswer(NoAnswer { grpc, metrics }) => {
+                failed(How::Grpc, *grpc).into_iter().chain(failed(How::Metrics, *metrics)).collect()
+            }
+        }
+    }
+}
+
+/// Asks one agent; takes at most two deadlines.
+pub async fn ask(at: &Endpoints, limits: &Limits) -> Outcome {
+    let mut failed = NoAnswer::default();
+    if let Some(address) = at.grpc {
+        match grpc::list(address, limits).await {
+            Ok(answer) => return Outcome::Answered { answer, without_grpc: None },
+            Err(why) => failed.grpc = Some(why),
+        }
+    }
+    if let Some(address) = at.metrics {
+        match metrics::read(address, limits).await {
+            Ok(answer) => return Outcome::Answered { answer, without_grpc: failed.grpc },
+            Err(why) => failed.metrics = Some(why),
+        }
+    }
+    Outcome::NoAnswer(failed)
+}

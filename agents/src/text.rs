@@ -1,0 +1,61 @@
+//! Text that an agent gave, made fit for a status that people and terminals read.
+
+/// The text in one line of at most `longest` characters, without control characters and without those that reorder
+/// or hide what is shown beside them. What was cut off shows as `…`.
+#[must_use]
+pub fn clean(text: &str, longest: usize) -> String {
+    let mut clean = String::new();
+    let mut left = longest;
+    for word in text.split(|c: char| c.is_whitespace() || is_invisible(c)).filter(|word| !word.is_empty()) {
+        for c in (!clean.is_empty()).then_some(' ').into_iter().chain(word.chars()) {
+            if left == 0 {
+                clean.pop();
+                clean.push('…');
+                return clean;
+            }
+            clean.push(c);
+            left -= 1;
+        }
+    }
+    clean
+}
+
+/// Control characters, and Unicode's marks for the direction and the joining of text (UAX #9; U+200B to U+200F, U+2028
+/// to U+202E, U+2060 to U+206F, U+FEFF).
+fn is_invisible(c: char) -> bool {
+    let marks = ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{206f}'];
+    c.is_control() || c == '\u{feff}' || marks.iter().any(|range| range.contains(&c))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn table() {
+        for (text, longest, expected) in [
+            ("", 5, ""),
+            ("two  words\n", 20, "two words"),
+            ("\u{1b}[31mred\u{7}", 20, "[31mred"),
+            ("a\u{202e}b\u{200b}c", 20, "a b c"),
+            ("12345", 5, "12345"),
+            ("123456", 5, "1234…"),
+            ("1234 6", 5, "1234…"),
+            ("äöüß€", 4, "äöü…"),
+        ] {
+            assert_eq!(clean(text, longest), expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_bounded_and_visible(text in ".{0,80}", longest in 1usize..40) {
+            let clean = clean(&text, longest);
+            prop_assert!(clean.chars().count() <= longest, "{clean:?}");
+            prop_assert!(!clean.chars().any(is_invisible), "{clean:?}");
+            prop_assert_eq!(super::clean(&clean, longest), clean);
+        }
+    }
+}
