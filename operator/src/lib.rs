@@ -2,7 +2,8 @@
 //!
 //! In: Nodes, LsmNodes, LsmHookProfiles, LsmPolicies and DaemonSets, by watches. Out: node labels, taints and a
 //! NodeCondition ([`node`]), the status of each LsmPolicy ([`policy`]), and the securityfs volume of Tetragon's
-//! DaemonSet ([`tetragon`]); hook profiles that nobody names go ([`profile`]). Each controller observes, plans with a pure function, and writes only what differs.
+//! DaemonSet ([`tetragon`]); hook profiles that nobody names go ([`profile`]). What Tetragon's own policies ask of
+//! nodes comes from [`tracing_policies`]. Each controller observes, plans with a pure function, and writes only what differs.
 
 pub mod backoff;
 pub mod cli;
@@ -22,4 +23,5 @@ pub mod server;
 pub mod stores;
 pub mod telemetry;
 pub mod tetragon;
+pub mod tracing_policies;
 pub mod watches;

@@ -9,6 +9,8 @@ use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
 
+use crate::tracing_policies::known::{self, Known};
+
 /// The read sides.
 #[derive(Clone)]
 pub struct Stores {
@@ -22,6 +24,8 @@ pub struct Stores {
     pub policies: Store<LsmPolicy>,
     /// Every DaemonSet, as any may be named by a policy.
     pub daemon_sets: Store<DaemonSet>,
+    /// Tetragon's own policies, where they are installed.
+    pub tracing_policies: Known,
 }
 
 /// The write sides.
@@ -31,6 +35,7 @@ pub struct Writers {
     pub(crate) profiles: Writer<LsmHookProfile>,
     pub(crate) policies: Writer<LsmPolicy>,
     pub(crate) daemon_sets: Writer<DaemonSet>,
+    pub(crate) tracing_policies: known::Writer,
 }
 
 /// Empty stores.
@@ -41,14 +46,16 @@ pub fn stores() -> (Stores, Writers) {
     let (profiles, profile_writer) = reflector::store();
     let (policies, policy_writer) = reflector::store();
     let (daemon_sets, daemon_set_writer) = reflector::store();
+    let (tracing_policies, tracing_writer) = known::known();
     let writers = Writers {
         nodes: node_writer,
         reports: report_writer,
         profiles: profile_writer,
         policies: policy_writer,
         daemon_sets: daemon_set_writer,
+        tracing_policies: tracing_writer,
     };
-    (Stores { nodes, reports, profiles, policies, daemon_sets }, writers)
+    (Stores { nodes, reports, profiles, policies, daemon_sets, tracing_policies }, writers)
 }
 
 /// What is known about one node, held for as long as a verdict needs it.

@@ -28,7 +28,7 @@ fn at(second: i64) -> Time {
 fn evaluate(tally: Tally, min_ready: MinReady, tetragon: Option<Findings>) -> LsmPolicyStatus {
     let policy = LsmPolicy::new("p", LsmPolicySpec::default());
     let tetragon = tetragon.map(Box::new);
-    status(&policy, &Observation::Evaluated { tally, min_ready, tetragon }, &at(0))
+    status(&policy, &Observation::Evaluated { tally, min_ready, loadable: loadable(), tetragon }, &at(0))
 }
 
 fn condition(status: &LsmPolicyStatus, type_: &str) -> Option<(String, String)> {
@@ -37,6 +37,11 @@ fn condition(status: &LsmPolicyStatus, type_: &str) -> Option<(String, String)> 
 
 fn is(status: &str, reason: &str) -> (String, String) {
     (status.into(), reason.into())
+}
+
+/// False in all of these tables, and so is `TracingPoliciesLoadable`: a forecast, of which no other condition takes notice.
+fn loadable() -> Option<Finding> {
+    Some(Finding::new(TRACING_POLICIES_LOADABLE, Status::False, "NotLoadable", "l"))
 }
 
 /// `TetragonHardened` is False in all of these tables: it is advice, which no other condition may take notice of.
@@ -101,8 +106,12 @@ fn a_spec_that_means_nothing_still_gets_a_status() {
 #[test]
 fn a_second_look_changes_nothing() {
     let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
-    let observation =
-        Observation::Evaluated { tally: tally(1, 2, 3), min_ready: MinReady::Percent(50), tetragon: None };
+    let observation = Observation::Evaluated {
+        tally: tally(1, 2, 3),
+        min_ready: MinReady::Percent(50),
+        loadable: loadable(),
+        tetragon: None,
+    };
     let first = status(&policy, &observation, &at(0));
     policy.status = Some(first.clone());
     assert_eq!(status(&policy, &observation, &at(99)), first);
