@@ -66,7 +66,8 @@ fn judged(policies: &[Value], nodes: &str) -> (i32, Value) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nodes.yaml");
     std::fs::write(&file, nodes).unwrap();
-    let input: String = policies.iter().map(|policy| format!("---\n{policy}\n")).collect();
+    let input: String =
+        policies.iter().flat_map(|policy| ["---\n".to_owned(), policy.to_string(), "\n".to_owned()]).collect();
     let (code, stdout, stderr) = run(&["-", "-o", "json", "--nodes", file.to_str().unwrap()], &input, nowhere());
     assert_eq!(stderr, "");
     let answer: Value = serde_json::from_str(&stdout).unwrap();

@@ -11,6 +11,7 @@ pub mod context;
 pub mod election;
 #[cfg(test)]
 mod fixture;
+pub mod genuine;
 pub mod key;
 pub mod metrics;
 pub mod node;

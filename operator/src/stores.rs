@@ -9,6 +9,7 @@ use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
 
+use crate::genuine::Genuine;
 use crate::tracing_policies::known::{self, Known};
 
 /// The read sides.
@@ -24,6 +25,8 @@ pub struct Stores {
     pub policies: Store<LsmPolicy>,
     /// Every DaemonSet, as any may be named by a policy.
     pub daemon_sets: Store<DaemonSet>,
+    /// Which profiles are what their names say.
+    pub genuine: Genuine,
     /// Tetragon's own policies, where they are installed.
     pub tracing_policies: Known,
 }
@@ -55,7 +58,7 @@ pub fn stores() -> (Stores, Writers) {
         daemon_sets: daemon_set_writer,
         tracing_policies: tracing_writer,
     };
-    (Stores { nodes, reports, profiles, policies, daemon_sets, tracing_policies }, writers)
+    (Stores { nodes, reports, profiles, policies, daemon_sets, genuine: Genuine::default(), tracing_policies }, writers)
 }
 
 /// What is known about one node, held for as long as a verdict needs it.
@@ -86,7 +89,7 @@ impl Stores {
             .as_ref()
             .and_then(|report| report.status.as_ref()?.hook_profile.as_deref())
             .and_then(|digest| self.profiles.get(&ObjectRef::new(digest)))
-            .filter(|profile| profile.is_genuine());
+            .filter(|profile| self.genuine.is(profile));
         NodeRecord { boot_id: boot_id(node).to_owned(), report, profile }
     }
 }

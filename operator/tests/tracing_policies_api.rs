@@ -105,7 +105,10 @@ async fn a_crd_that_comes_late_and_goes_again() {
     };
     done(&admin, "POST", TRACING_POLICIES, &object("good", json!([{"hook": "file_open"}]))).await;
     let message = said(&ctx, &admin, "ready", "AllLoadable").await;
-    assert_eq!(message, "1 TracingPolicies with LSM hooks load on all of 1 selected nodes");
+    assert_eq!(
+        message,
+        "1 of 1 TracingPolicies with LSM hooks load on those of the 1 selected nodes that they are for"
+    );
 
     done(&admin, "POST", TRACING_POLICIES, &object("odd", json!("file_open"))).await;
     let message = said(&ctx, &admin, "unknown", "InvalidTracingPolicy").await;

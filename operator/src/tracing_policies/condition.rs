@@ -9,7 +9,7 @@
 
 use std::cmp::Reverse;
 
-use kube::core::SelectorExt;
+use kube::core::{Selector, SelectorExt};
 use lsm_ready_crds::LsmPolicySpec;
 use lsm_ready_crds::conditions::{Finding, Status, TRACING_POLICIES_LOADABLE};
 use lsm_ready_crds::selection::{InvalidSpec, tracing_policies};
@@ -68,80 +68,105 @@ pub fn finding<'a>(
     if !required && (spec.tetragon.is_none() || known.is_absent()) {
         return Ok(None);
     }
-    let meant = |entry: &Entry| selector.as_ref().is_none_or(|selector| selector.matches(entry.labels()));
-    let (mut read, mut unreadable) = (Vec::new(), Vec::new());
-    for (name, entry) in known.objects().filter(|(_, entry)| meant(entry)) {
-        match entry {
-            Entry::Read(policy) if !policy.asks.is_empty() => read.push(policy.as_ref()),
-            Entry::Read(_) => {}
-            Entry::Unreadable { error, .. } => unreadable.push((name, error.as_str())),
-        }
+    let meant = Meant::by(selector.as_ref(), known);
+    let asks_nothing = meant.asking.is_empty() && meant.unreadable.is_empty();
+    if asks_nothing && !required && known.unread().is_none() && known.trouble().is_none() {
+        return Ok(None);
     }
-    let selected = known.objects().any(|(_, entry)| meant(entry));
-    let nothing = read.is_empty() && unreadable.is_empty() && known.unread().is_none() && known.trouble().is_none();
-    if nothing && !(required && !selected) {
-        let message = "the TracingPolicies ask for no LSM hook";
-        let found = Finding::new(TRACING_POLICIES_LOADABLE, true, reason::ALL_LOADABLE, message);
-        return Ok(required.then_some(found));
-    }
-    let (status, reason, message) = judge(&read, &unreadable, known, nodes);
+    let (status, reason, message) = judge(&meant, known, &nodes());
     Ok(Some(Finding::new(TRACING_POLICIES_LOADABLE, status, reason, message)))
 }
 
+/// The TracingPolicies that a policy is about.
+struct Meant<'a> {
+    /// How many there are, also without hooks.
+    count: usize,
+    /// Those with LSM hooks.
+    asking: Vec<&'a TracingPolicy>,
+    /// Those that cannot be read, with why.
+    unreadable: Vec<(&'a Name, &'a str)>,
+}
+
+impl<'a> Meant<'a> {
+    /// Those that the selector fits; all, where there is none.
+    fn by(selector: Option<&Selector>, known: &'a Snapshot) -> Self {
+        let mut meant = Self { count: 0, asking: Vec::new(), unreadable: Vec::new() };
+        let fits = |entry: &Entry| selector.is_none_or(|selector| selector.matches(entry.labels()));
+        for (name, entry) in known.objects().filter(|(_, entry)| fits(entry)) {
+            meant.count += 1;
+            match entry {
+                Entry::Read(policy) if policy.asks.is_empty() => {}
+                Entry::Read(policy) => meant.asking.push(policy),
+                Entry::Unreadable { error, .. } => meant.unreadable.push((name, error)),
+            }
+        }
+        meant
+    }
+}
+
 /// What is shown not to load comes before what is not known.
-fn judge<'a>(
-    read: &[&TracingPolicy],
-    unreadable: &[(&Name, &str)],
-    known: &Snapshot,
-    nodes: impl FnOnce() -> Nodes<'a>,
-) -> (Status, &'static str, String) {
-    let nodes = nodes();
-    let mut all: Vec<(&Name, Forecast)> = read.iter().map(|policy| (&policy.name, forecast(policy, &nodes))).collect();
+fn judge(meant: &Meant<'_>, known: &Snapshot, nodes: &Nodes<'_>) -> (Status, &'static str, String) {
+    let forecasts = meant.asking.iter().map(|policy| (&policy.name, forecast(policy, nodes)));
+    let mut all: Vec<(&Name, Forecast)> = forecasts.collect();
     all.sort_by_key(|(name, forecast)| (Reverse(forecast.not_loadable), Reverse(forecast.unknown), *name));
-    let failing = all.iter().filter(|(_, forecast)| forecast.state() == State::NotReady).count();
+    let failing = all.iter().filter(|(_, forecast)| forecast.not_loadable > 0).count();
     let unknown = all.iter().filter(|(_, forecast)| forecast.unknown > 0).count();
     let of = all.len();
     if failing > 0 {
         let message = format!("{failing} of {of} TracingPolicies do not load on every node: {}", worst(&all, failing));
         return (Status::False, reason::NOT_LOADABLE, message);
     }
+    if let Some((reason, message)) = not_known(meant, known) {
+        return (Status::Unknown, reason, message);
+    }
+    if unknown > 0 || nodes.is_empty() {
+        let message = if nodes.is_empty() {
+            "no node is selected".to_owned()
+        } else {
+            let worst = worst(&all, unknown);
+            format!("whether {unknown} of {of} TracingPolicies load is not known on some nodes: {worst}")
+        };
+        return (Status::Unknown, reason::LOADABILITY_UNKNOWN, message);
+    }
+    let message = if of == 0 {
+        "the TracingPolicies ask for no LSM hook".to_owned()
+    } else {
+        format!(
+            "{of} of {of} TracingPolicies with LSM hooks load on those of the {} selected nodes that they are for",
+            nodes.len()
+        )
+    };
+    (Status::True, reason::ALL_LOADABLE, message)
+}
+
+/// Why it is not known what is asked for, or whether that is what was meant.
+fn not_known(meant: &Meant<'_>, known: &Snapshot) -> Option<(&'static str, String)> {
     if let Some(trouble) = known.trouble() {
         let reason = match trouble {
             Trouble::Forbidden(_) => reason::TRACING_POLICIES_FORBIDDEN,
             Trouble::Unread(..) => reason::TRACING_POLICIES_UNREAD,
         };
-        return (Status::Unknown, reason, cut(&trouble.to_string(), 2 * LONGEST));
+        return Some((reason, cut(&trouble.to_string(), 2 * LONGEST)));
     }
     if let Some(pending) = known.unread() {
-        return (Status::Unknown, reason::TRACING_POLICIES_UNREAD, pending);
+        return Some((reason::TRACING_POLICIES_UNREAD, pending));
     }
-    if !unreadable.is_empty() {
-        return (Status::Unknown, reason::INVALID_TRACING_POLICY, cannot_be_read(unreadable));
+    if !meant.unreadable.is_empty() {
+        return Some((reason::INVALID_TRACING_POLICY, cannot_be_read(&meant.unreadable)));
     }
-    if of == 0 {
+    if meant.count > 0 {
+        return None;
+    }
+    let message = if known.is_absent() {
+        "Tetragon's CRDs are not installed, so there is no TracingPolicy and nothing is asked for".to_owned()
+    } else {
         let there = known.objects().count();
-        let message = if known.is_absent() {
-            "Tetragon's CRDs are not installed, so there is no TracingPolicy and nothing is asked for".to_owned()
-        } else {
-            format!(
-                "spec.require.tracingPolicies selects none of the {there} TracingPolicies, so nothing is asked for; compare \
-                 it with `kubectl get tracingpolicies,tracingpoliciesnamespaced -A --show-labels`"
-            )
-        };
-        return (Status::Unknown, reason::NONE_SELECTED, message);
-    }
-    if unknown > 0 {
-        let message = format!(
-            "whether {unknown} of {of} TracingPolicies load is not known on some nodes: {}",
-            worst(&all, unknown)
-        );
-        return (Status::Unknown, reason::LOADABILITY_UNKNOWN, message);
-    }
-    let message = format!("{of} TracingPolicies with LSM hooks load on all of {} selected nodes", nodes.len());
-    if nodes.is_empty() {
-        return (Status::Unknown, reason::LOADABILITY_UNKNOWN, "no node is selected".to_owned());
-    }
-    (Status::True, reason::ALL_LOADABLE, message)
+        format!(
+            "spec.require.tracingPolicies selects none of the {there} TracingPolicies, so nothing is asked for; compare it \
+             with `kubectl get tracingpolicies,tracingpoliciesnamespaced -A --show-labels`"
+        )
+    };
+    Some((reason::NONE_SELECTED, message))
 }
 
 /// The worst policies, of so many; each with its worst hooks.

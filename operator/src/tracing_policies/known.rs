@@ -148,27 +148,27 @@ impl Known {
 /// Each says whether that changed anything. `kind` is an index into [`KINDS`].
 impl Writer {
     /// There is no such CRD.
-    pub fn absent(&self, kind: usize) -> bool {
+    pub(crate) fn absent(&self, kind: usize) -> bool {
         self.change(kind, |kind| *kind = Kind { state: State::Absent, ..Kind::default() })
     }
 
     /// These are all.
-    pub fn listed(&self, kind: usize, objects: BTreeMap<Name, Entry>) -> bool {
+    pub(crate) fn listed(&self, kind: usize, objects: BTreeMap<Name, Entry>) -> bool {
         self.change(kind, |kind| *kind = Kind { state: State::Listed, trouble: None, objects })
     }
 
     /// One was added or changed.
-    pub fn set(&self, kind: usize, name: Name, entry: Entry) -> bool {
+    pub(crate) fn set(&self, kind: usize, name: Name, entry: Entry) -> bool {
         self.change(kind, |kind| drop(kind.objects.insert(name, entry)))
     }
 
     /// One is gone.
-    pub fn remove(&self, kind: usize, name: &Name) -> bool {
+    pub(crate) fn remove(&self, kind: usize, name: &Name) -> bool {
         self.change(kind, |kind| drop(kind.objects.remove(name)))
     }
 
     /// It could not be read; what was known stays.
-    pub fn troubled(&self, kind: usize, trouble: Trouble) -> bool {
+    pub(crate) fn troubled(&self, kind: usize, trouble: Trouble) -> bool {
         self.change(kind, |kind| kind.trouble = Some(trouble))
     }
 

@@ -28,7 +28,7 @@ fn at(second: i64) -> Time {
 fn evaluate(tally: Tally, min_ready: MinReady, tetragon: Option<Findings>) -> LsmPolicyStatus {
     let policy = LsmPolicy::new("p", LsmPolicySpec::default());
     let tetragon = tetragon.map(Box::new);
-    status(&policy, &Observation::Evaluated { tally, min_ready, loadable: loadable(), tetragon }, &at(0))
+    status(&policy, &Observation::Evaluated { tally, min_ready, loadable: Some(not_loadable()), tetragon }, &at(0))
 }
 
 fn condition(status: &LsmPolicyStatus, type_: &str) -> Option<(String, String)> {
@@ -40,8 +40,8 @@ fn is(status: &str, reason: &str) -> (String, String) {
 }
 
 /// False in all of these tables, and so is `TracingPoliciesLoadable`: a forecast, of which no other condition takes notice.
-fn loadable() -> Option<Finding> {
-    Some(Finding::new(TRACING_POLICIES_LOADABLE, Status::False, "NotLoadable", "l"))
+fn not_loadable() -> Finding {
+    Finding::new(TRACING_POLICIES_LOADABLE, Status::False, "NotLoadable", "l")
 }
 
 /// `TetragonHardened` is False in all of these tables: it is advice, which no other condition may take notice of.
@@ -109,7 +109,7 @@ fn a_second_look_changes_nothing() {
     let observation = Observation::Evaluated {
         tally: tally(1, 2, 3),
         min_ready: MinReady::Percent(50),
-        loadable: loadable(),
+        loadable: Some(not_loadable()),
         tetragon: None,
     };
     let first = status(&policy, &observation, &at(0));

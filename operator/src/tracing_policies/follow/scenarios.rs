@@ -12,7 +12,6 @@ use lsm_ready_crds::LsmPolicy;
 
 const GROUPS: &str = "GET /apis";
 const LIST: &str = "GET /apis/cilium.io/v1alpha1/tracingpolicies?&limit=500";
-    "GET /apis/cilium.io/v1alpha1/tracingpolicies?&limit=500&resourceVersion=0&resourceVersionMatch=NotOlderThan";
 
 fn groups(versions: &[&str]) -> Value {
     let versions: Vec<Value> = versions
