@@ -55,7 +55,7 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         (json!({"require": {"hooks": ["file_open", "file_open"]}}), "duplicate"),
         (json!({"require": {"tracingPolicies": {"matchLabels": {"no blanks": "x"}}}}), label_key),
         (json!({"require": {"tracingPolicies": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}), values),
-        (json!({"require": {"tracingPolicies": "all"}}), "must be of type object"),
+        (json!({"require": {"tracingPolicies": "all"}}), "expected map"),
         (json!({"require": {"lsms": ["AppArmor"]}}), "should match"),
         (json!({"require": {"lsms": "apparmor"}}), "expected list"),
         (json!({"taint": {}}), "Required value"),
