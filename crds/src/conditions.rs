@@ -8,6 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub const READY: &str = "Ready";
 /// Enough of the selected nodes are ready.
 pub const NODES_READY: &str = "NodesReady";
+/// The kernels of the selected nodes take what Tetragon's policies hook: a forecast from the hook profiles.
+pub const TRACING_POLICIES_LOADABLE: &str = "TracingPoliciesLoadable";
 /// The agent sees the host's securityfs, or does not need it mounted.
 pub const SECURITYFS_MOUNTED: &str = "SecurityfsMounted";
 /// Every agent runs the DaemonSet's present pod template.

@@ -65,7 +65,7 @@ fn all_nodes() -> IntOrString {
 }
 
 /// What a node must be able to do.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Require {
     /// How far the node's canary program must have come. Loaded: the kernel takes an LSM program. Attached: it can be
@@ -95,6 +95,13 @@ pub struct Require {
     /// Tetragon's programs do.
     #[serde(default)]
     pub kernel_reads: bool,
+
+    /// Tetragon's own policies, as a metav1.LabelSelector over the labels of TracingPolicies and
+    /// TracingPoliciesNamespaced: the lsmhooks of those that it selects become part of what a node must be able to do
+    /// (hooks, sleepableHooks where imaHash is asked for, kernelReads). Absent: none. An empty selector {} means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::tracing_policies")]
+    pub tracing_policies: Option<LabelSelector>,
 }
 
 /// Tetragon's installation, and what may be done about its securityfs mount.
@@ -225,8 +232,8 @@ pub struct LsmPolicyStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, NodesReady, SecurityfsMounted, TetragonRolledOut, TetragonHardened, TracingPoliciesLoaded, Reconciling and
-    /// Stalled; docs/conditions.md lists their reasons.
+    /// Ready, NodesReady, TracingPoliciesLoadable, SecurityfsMounted, TetragonRolledOut, TetragonHardened,
+    /// TracingPoliciesLoaded, Reconciling and Stalled; docs/conditions.md lists their reasons.
     #[serde(default)]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -5,6 +5,7 @@
 //! a rule walks has one.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::json;
 
 /// A label's key. CEL's own `format.qualifiedName()` would do, but needs Kubernetes 1.32 to be used in a new CRD.
 const LABEL_KEY: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
@@ -12,20 +13,37 @@ const LABEL_KEY: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[
 /// A label's value; it may be empty.
 const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$";
 
-/// A `metav1.LabelSelector` whose expressions the API server checks as it checks those of a `Deployment`.
+/// A selector of Nodes, which may not look at what lsm-ready makes of policies.
 #[must_use]
 pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = selector(
+        "A label selector over Node labels: matchLabels and matchExpressions are ANDed. An empty selector matches every node.",
+    );
+    let rules = json!([{
+        "rule": "!has(self.matchLabels) || self.matchLabels.all(k, !k.startsWith('lsmready.node-restriction.kubernetes.io/policy.'))",
+        "message": "labels that lsm-ready sets from policies cannot select nodes for one",
+    }, {
+        "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, !e.key.startsWith('lsmready.node-restriction.kubernetes.io/policy.'))",
+        "message": "labels that lsm-ready sets from policies cannot select nodes for one",
+    }]);
+    schema.insert("x-kubernetes-validations".to_owned(), rules);
+    schema
+}
+
+/// A selector of Tetragon's policies.
+#[must_use]
+pub fn tracing_policies(_: &mut SchemaGenerator) -> Schema {
+    selector(
+        "A label selector over the labels of TracingPolicies and TracingPoliciesNamespaced: the lsmhooks of those that it selects become part of what a node must be able to do (hooks, sleepableHooks where imaHash is asked for, kernelReads). Absent: none. An empty selector {} means all.",
+    )
+}
+
+/// A `metav1.LabelSelector` whose expressions the API server checks as it checks those of a `Deployment`.
+fn selector(description: &str) -> Schema {
     json_schema!({
         "type": "object",
         "nullable": true,
-        "description": "A label selector over Node labels: matchLabels and matchExpressions are ANDed. An empty selector matches every node.",
-        "x-kubernetes-validations": [{
-            "rule": "!has(self.matchLabels) || self.matchLabels.all(k, !k.startsWith('lsmready.node-restriction.kubernetes.io/policy.'))",
-            "message": "labels that lsm-ready sets from policies cannot select nodes for one",
-        }, {
-            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, !e.key.startsWith('lsmready.node-restriction.kubernetes.io/policy.'))",
-            "message": "labels that lsm-ready sets from policies cannot select nodes for one",
-        }],
+        "description": description,
         "properties": {
             "matchLabels": {
                 "type": "object",

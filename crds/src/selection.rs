@@ -26,6 +26,9 @@ pub enum InvalidSpec {
          or let workloads select by this one"
     )]
     SelectsByVerdict(String),
+    /// The selector of Tetragon's policies is no label selector.
+    #[error("spec.require.tracingPolicies: {0}; see `kubectl explain lsmpolicy.spec.require.tracingPolicies`")]
+    TracingPolicies(String),
     /// Neither a number nor a percentage.
     #[error("spec.minReady: {0:?} is neither a number of nodes (0 or more) nor a percentage from 0% to 100%")]
     MinReady(String),
@@ -59,6 +62,15 @@ impl Selection {
     pub fn selects(&self, labels: &Labels) -> bool {
         self.0.matches(labels)
     }
+}
+
+/// The selector of Tetragon's policies, where the spec has one.
+///
+/// # Errors
+/// When it is none.
+pub fn tracing_policies(spec: &LsmPolicySpec) -> Result<Option<Selector>, InvalidSpec> {
+    let selector = spec.require.tracing_policies.clone().map(Selector::try_from).transpose();
+    selector.map_err(|error| InvalidSpec::TracingPolicies(error.to_string()))
 }
 
 fn key(expression: &Expression) -> &str {
@@ -159,6 +171,21 @@ mod tests {
     fn an_unknown_operator_is_refused() {
         let selector = serde_json::json!({"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]});
         assert!(matches!(Selection::of(&spec(&selector)), Err(InvalidSpec::Selector(_))));
+    }
+
+    #[test]
+    fn tetragons_policies_are_selected_by_their_labels() {
+        let parsed = |selector: serde_json::Value| {
+            let spec = serde_json::json!({"require": {"tracingPolicies": selector}});
+            tracing_policies(&serde_json::from_value(spec).unwrap())
+        };
+        let enforce = parsed(serde_json::json!({"matchLabels": {"tier": "enforce"}})).unwrap().unwrap();
+        assert!(enforce.matches(&labels(&[("tier", "enforce")])));
+        assert!(!enforce.matches(&labels(&[])));
+        assert!(parsed(serde_json::json!({})).unwrap().unwrap().matches(&labels(&[])));
+        assert_eq!(parsed(serde_json::Value::Null), Ok(None));
+        let near = serde_json::json!({"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]});
+        assert!(matches!(parsed(near), Err(InvalidSpec::TracingPolicies(_))));
     }
 
     #[test]

@@ -48,19 +48,21 @@ pub struct Facts<'a> {
     pub profile: Option<&'a LsmHookProfileSpec>,
 }
 
-/// What the facts mean for the requirement.
+/// What the facts mean for the requirement. `tracingPolicies` is not looked at: who knows them adds what they ask for.
 #[must_use]
 pub fn verdict(require: &Require, facts: Facts<'_>) -> Verdict {
+    verdict_given(require, facts, || hooks(require, facts.profile))
+}
+
+/// The same, where the verdict on the hooks is known already: thousands of nodes share a profile, and to say what is
+/// wrong with a misspelt hook takes a comparison with each of the kernel's.
+#[must_use]
+pub fn verdict_given(require: &Require, facts: Facts<'_>, hooks: impl FnOnce() -> Option<Verdict>) -> Verdict {
     let report = match current_report(facts) {
         Ok(report) => report,
         Err(unknown) => return unknown,
     };
-    let failings = [
-        evidence(require, report),
-        lsms(require, report),
-        kernel_reads(require, report),
-        hooks(require, facts.profile),
-    ];
+    let failings = [evidence(require, report), lsms(require, report), kernel_reads(require, report), hooks()];
     // The worst is told: a shown failing before an unknown one, and of equals the first.
     failings
         .into_iter()
@@ -167,7 +169,9 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     }
 }
 
-fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<Verdict> {
+/// What is wrong with the required hooks on a kernel of that profile; nothing where all of them take a program.
+#[must_use]
+pub fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<Verdict> {
     if require.hooks.is_empty() && require.sleepable_hooks.is_empty() {
         return None;
     }
@@ -193,6 +197,18 @@ fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<Verd
         _ => "use another hook or a kernel on which it takes the program",
     };
     Some(not_ready(gravest, message, fix))
+}
+
+/// The verdict where it is not known what else is asked for, with why: ready becomes unknown, and what is shown to be
+/// missing stays so.
+#[must_use]
+pub fn if_that_were_all(verdict: Verdict, unread: Option<&str>) -> Verdict {
+    match unread {
+        Some(why) if verdict.state == State::Ready => {
+            unknown(Reason::TracingPoliciesUnknown, why, Reason::TracingPoliciesUnknown.way_out())
+        }
+        _ => verdict,
+    }
 }
 
 fn ready(report: &LsmNodeStatus) -> Verdict {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Says what Tetragon's manifests need to enforce through LSM BPF, without a cluster.
+/// Says what Tetragon's manifests need to enforce through LSM BPF, before they are applied.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-lsm", bin_name = "kubectl lsm", version, about, propagate_version = true)]
 pub struct Cli {
@@ -35,6 +35,18 @@ pub enum Command {
     /// Example: kubectl lsm helm-values -f values.yaml > securityfs.yaml
     #[command(verbatim_doc_comment)]
     HelmValues(HelmArgs),
+    /// Say whether Tetragon's policies will load on the nodes, and why not where they will not.
+    ///
+    /// FILE holds TracingPolicies and TracingPoliciesNamespaced, YAML or JSON; other objects are passed over. Each of their
+    /// lsmhooks is judged by what lsm-ready's probes found on the nodes: those of the cluster at hand, asked with kubectl, or
+    /// those of --nodes.
+    ///
+    /// Exit code: 0 all load on every node that they are for, 1 some do not, 2 it could not be judged (no node is known,
+    /// or too little of one), 64 wrong use, unreadable input, or a policy that cannot be read.
+    ///
+    /// Example: kubectl get lsmnodes,lsmhookprofiles,nodes -o yaml > nodes.yaml; kubectl lsm preflight policy.yaml --nodes nodes.yaml
+    #[command(verbatim_doc_comment)]
+    Preflight(PreflightArgs),
 }
 
 /// Arguments of `mount`.
@@ -93,5 +105,32 @@ pub enum Output {
     /// As Helm's users write them.
     Yaml,
     /// Helm takes it as well.
+    Json,
+}
+
+/// Arguments of `preflight`.
+#[derive(Args, Debug)]
+pub struct PreflightArgs {
+    /// Files with Tetragon's policies, or - for standard input.
+    #[arg(value_name = "FILE|-", required = true)]
+    pub files: Vec<String>,
+    /// A file with LsmNodes, LsmHookProfiles and best also Nodes, as `kubectl get lsmnodes,lsmhookprofiles,nodes -o yaml`
+    /// prints them, or - for standard input; may be repeated. No cluster is asked then.
+    #[arg(long, value_name = "FILE|-", conflicts_with = "context")]
+    pub nodes: Vec<String>,
+    /// The kubeconfig's context to ask, where it is not the current one.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// How to print the answer.
+    #[arg(long, short, value_enum, default_value_t = PreflightOutput::Text)]
+    pub output: PreflightOutput,
+}
+
+/// Forms of the answer about policies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum PreflightOutput {
+    /// For people.
+    Text,
+    /// For programs; the field `schema` names its form.
     Json,
 }

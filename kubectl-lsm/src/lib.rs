@@ -1,14 +1,18 @@
-//! `kubectl lsm`: what the operator would do about Tetragon's DaemonSet, said about a manifest.
+//! `kubectl lsm`: what the operator would do about Tetragon's DaemonSet, and whether Tetragon's policies will load, said
+//! about a manifest.
 //!
-//! In: the command line and files. Out: text on standard output and an exit code. No cluster is asked and nothing is
-//! changed, so it runs in a repository's checks as well as by hand. The answers are those of [`lsm_ready_tetragon`],
-//! which the operator gives too. Only [`run`] and [`read`] touch the world.
+//! In: the command line and files. Out: text on standard output and an exit code. Nothing is changed, and no cluster is
+//! asked but by `preflight` where it is given no file with nodes, so it runs in a repository's checks as well as by hand. The
+//! answers are those of [`lsm_ready_tetragon`], which the operator gives too. Only [`run`], [`read`] and [`cluster`] touch
+//! the world.
 
 pub mod answer;
 pub mod cli;
+pub mod cluster;
 pub mod documents;
 pub mod find;
 pub mod helm;
+pub mod preflight;
 pub mod read;
 pub mod render;
 
@@ -25,6 +29,12 @@ pub mod exit {
     pub const NEEDS_MOUNT: u8 = 1;
     /// Something stands in the way that somebody has to change first.
     pub const REFUSED: u8 = 2;
+    /// Every policy loads on every node that it is for.
+    pub const LOADABLE: u8 = 0;
+    /// Some policy was shown not to load on some node.
+    pub const NOT_LOADABLE: u8 = 1;
+    /// It could not be judged: no node is known, or not enough of one.
+    pub const NOT_JUDGED: u8 = 2;
     /// Wrong use or unreadable input (`EX_USAGE` of sysexits.h).
     pub const USAGE: u8 = 64;
 }
@@ -44,6 +54,18 @@ pub enum Error {
     /// The values cannot be completed.
     #[error(transparent)]
     Helm(#[from] helm::Error),
+    /// There are no policies, or some that cannot be read.
+    #[error(transparent)]
+    Preflight(#[from] preflight::Error),
+    /// A node that cannot be read.
+    #[error(transparent)]
+    Nodes(#[from] preflight::nodes::Error),
+    /// The cluster cannot be asked.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// Standard input is named twice.
+    #[error("policies and nodes cannot both come from standard input; name a file for one of them")]
+    Twice,
 }
 
 impl Error {
@@ -52,6 +74,7 @@ impl Error {
     pub const fn code(&self) -> u8 {
         match self {
             Self::Helm(helm::Error::Taken(_) | helm::Error::Refused(_)) => exit::REFUSED,
+            Self::Cluster(_) => exit::NOT_JUDGED,
             _ => exit::USAGE,
         }
     }
@@ -63,6 +86,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let answered = match &cli.command {
         Command::Mount(args) => mount(args),
         Command::HelmValues(args) => helm_values(args),
+        Command::Preflight(args) => preflight(args),
     };
     match answered {
         Ok((text, code)) => match std::io::stdout().lock().write_all(text.as_bytes()) {
@@ -94,4 +118,36 @@ fn helm_values(args: &cli::HelmArgs) -> Result<(String, u8), Error> {
     }
     let completed = helm::values(&values, args.chart_version.as_deref())?;
     Ok((render::values(&completed, args.output), exit::NOT_NEEDED))
+}
+
+fn preflight(args: &cli::PreflightArgs) -> Result<(String, u8), Error> {
+    if args.files.iter().chain(&args.nodes).filter(|file| *file == "-").count() > 1 {
+        return Err(Error::Twice);
+    }
+    let policies = policies(&args.files)?;
+    let mut known = preflight::nodes::Cluster::default();
+    for file in &args.nodes {
+        known.add(file, &documents::parse(file, &read::text(file)?)?)?;
+    }
+    if args.nodes.is_empty() {
+        let (objects, missing) = cluster::objects(args.context.as_deref())?;
+        known.add(cluster::SOURCE, &objects)?;
+        known.remarks.extend(missing);
+    }
+    known.remark();
+    let answer = preflight::preflight(&policies, &known);
+    let text = match args.output {
+        cli::PreflightOutput::Text => preflight::render::text(&answer),
+        cli::PreflightOutput::Json => render::json(&answer),
+    };
+    Ok((text, answer.code()))
+}
+
+/// The policies of all files; each file's mistakes are told together.
+fn policies(files: &[String]) -> Result<Vec<preflight::Placed>, Error> {
+    let mut policies = Vec::new();
+    for file in files {
+        policies.extend(preflight::policies(file, &documents::parse(file, &read::text(file)?)?)?);
+    }
+    if policies.is_empty() { Err(preflight::Error::NoPolicy(files.join(", ")).into()) } else { Ok(policies) }
 }

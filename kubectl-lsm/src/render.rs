@@ -63,7 +63,7 @@ fn comment(text: &str) -> String {
 }
 
 /// Neither form can fail: what is printed has only text for keys.
-fn json(value: &impl Serialize) -> String {
+pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).map_or_else(|error| comment(&error.to_string()), |text| text + "\n")
 }
 

@@ -67,25 +67,44 @@ impl Fixture {
     pub(crate) fn plays(self, script: Vec<Exchange>) -> (Arc<Context>, tokio::task::JoinHandle<()>) {
         let mut handle = self.handle;
         let played = tokio::spawn(async move {
-            for exchange in script {
-                let (request, respond) =
-                    handle.next_request().await.unwrap_or_else(|| panic!("{exchange:?} never came"));
-                let found = format!("{} {}", request.method(), request.uri());
-                assert_eq!(found, exchange.request, "another request than the script's");
-                let body = request.into_body().collect_bytes().await.unwrap();
-                let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-                if let Some(wanted) = exchange.body {
-                    assert_eq!(body, wanted, "another body in {found}");
-                }
-                let answer = serde_json::to_vec(&exchange.answer).unwrap();
-                let response = http::Response::builder().status(exchange.status);
-                respond.send_response(response.body(Body::from(answer)).unwrap());
-            }
+            answer_all(&mut handle, script).await;
             if let Some((request, _)) = handle.next_request().await {
                 panic!("not in the script: {} {}", request.method(), request.uri());
             }
         });
         (self.ctx, played)
+    }
+
+    /// As [`Fixture::plays`], for what goes on asking: what comes after the script is never answered. The write sides of
+    /// the stores come with it.
+    pub(crate) fn plays_for_a_watch(
+        self,
+        script: Vec<Exchange>,
+    ) -> (Arc<Context>, Writers, tokio::task::JoinHandle<()>) {
+        let mut handle = self.handle;
+        let played = tokio::spawn(async move {
+            answer_all(&mut handle, script).await;
+            let unanswered = handle.next_request().await;
+            std::future::pending::<()>().await;
+            drop(unanswered);
+        });
+        (self.ctx, self.writers, played)
+    }
+}
+
+async fn answer_all(handle: &mut Handle, script: Vec<Exchange>) {
+    for exchange in script {
+        let (request, respond) = handle.next_request().await.unwrap_or_else(|| panic!("{exchange:?} never came"));
+        let found = format!("{} {}", request.method(), request.uri());
+        assert_eq!(found, exchange.request, "another request than the script's");
+        let body = request.into_body().collect_bytes().await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if let Some(wanted) = exchange.body {
+            assert_eq!(body, wanted, "another body in {found}");
+        }
+        let answer = serde_json::to_vec(&exchange.answer).unwrap();
+        let response = http::Response::builder().status(exchange.status);
+        respond.send_response(response.body(Body::from(answer)).unwrap());
     }
 }
 

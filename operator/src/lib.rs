@@ -2,8 +2,9 @@
 //!
 //! In: Nodes, LsmNodes, LsmHookProfiles, LsmPolicies and DaemonSets, by watches. Out: node labels, taints and a
 //! NodeCondition ([`node`]), the status of each LsmPolicy ([`policy`]), and the securityfs volume of Tetragon's
-//! DaemonSet ([`tetragon`]); hook profiles that nobody names go ([`profile`]).
-//! Tetragon's agents are asked what they have loaded where a policy says so ([`agents`]). Each controller observes, plans with a pure function, and writes only what differs.
+//! DaemonSet ([`tetragon`]); hook profiles that nobody names go ([`profile`]). What Tetragon's own policies ask of nodes
+//! comes from [`tracing_policies`]; where a policy says so, its agents are asked what they have loaded ([`agents`]). Each
+//! controller observes, plans with a pure function, and writes only what differs.
 
 pub mod agents;
 pub mod backoff;
@@ -12,6 +13,7 @@ pub mod context;
 pub mod election;
 #[cfg(test)]
 mod fixture;
+pub mod genuine;
 pub mod key;
 pub mod metrics;
 pub mod node;
@@ -24,4 +26,5 @@ pub mod server;
 pub mod stores;
 pub mod telemetry;
 pub mod tetragon;
+pub mod tracing_policies;
 pub mod watches;

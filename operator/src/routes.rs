@@ -7,6 +7,7 @@
 //! | LsmHookProfile | all | all | |
 //! | LsmPolicy (spec, or gone) | all | all | those named, and those that carry our label |
 //! | LsmPolicy (status) | | itself | |
+//! | TracingPolicy (what it asks for, or whether it can be read) | all, where a policy requires TracingPolicies | all | |
 //! | DaemonSet (spec, labels, rollout) | | those that name it | itself, where named or carrying our label |
 //!
 //! "All policies" is cheap: they are evaluated at most once a second.
@@ -119,6 +120,14 @@ impl Routes {
             }
             Event::Init | Event::InitApply(_) => {}
         }
+    }
+
+    /// Tetragon's policies, or what is known of them, changed.
+    pub(crate) fn tracing_policies(&self) {
+        if self.stores.policies.find(|policy| policy.spec.require.tracing_policies.is_some()).is_some() {
+            self.queues.all_nodes(&self.stores.nodes);
+        }
+        self.queues.all_policies(&self.stores.policies);
     }
 
     fn one_daemon_set(&self, daemon_set: &DaemonSet) {

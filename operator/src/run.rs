@@ -48,7 +48,8 @@ const REPORTS: &str = "the list of LsmNodes";
 const PROFILES: &str = "the list of LsmHookProfiles";
 const POLICIES: &str = "the list of LsmPolicies";
 const DAEMON_SETS: &str = "the list of DaemonSets";
-const ALL: [&str; 6] = [ELECTION, NODES, REPORTS, PROFILES, POLICIES, DAEMON_SETS];
+const TRACING: &str = "a first look for TracingPolicies";
+const ALL: [&str; 7] = [ELECTION, NODES, REPORTS, PROFILES, POLICIES, DAEMON_SETS, TRACING];
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -179,6 +180,8 @@ async fn listed(stores: &Stores, readiness: &Readiness) {
         one_listed(&stores.profiles, PROFILES, readiness),
         one_listed(&stores.policies, POLICIES, readiness),
         one_listed(&stores.daemon_sets, DAEMON_SETS, readiness),
+        // However it ends: neither a CRD that is not there nor one that may not be read holds anything up.
+        stores.tracing_policies.settled().map(|()| readiness.done(TRACING)),
     );
 }
 

@@ -9,6 +9,9 @@ use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
 
+use crate::genuine::Genuine;
+use crate::tracing_policies::known::{self, Known};
+
 /// The read sides.
 #[derive(Clone)]
 pub struct Stores {
@@ -22,6 +25,10 @@ pub struct Stores {
     pub policies: Store<LsmPolicy>,
     /// Every DaemonSet, as any may be named by a policy.
     pub daemon_sets: Store<DaemonSet>,
+    /// Which profiles are what their names say.
+    pub genuine: Genuine,
+    /// Tetragon's own policies, where they are installed.
+    pub tracing_policies: Known,
 }
 
 /// The write sides.
@@ -31,6 +38,7 @@ pub struct Writers {
     pub(crate) profiles: Writer<LsmHookProfile>,
     pub(crate) policies: Writer<LsmPolicy>,
     pub(crate) daemon_sets: Writer<DaemonSet>,
+    pub(crate) tracing_policies: known::Writer,
 }
 
 /// Empty stores.
@@ -41,14 +49,16 @@ pub fn stores() -> (Stores, Writers) {
     let (profiles, profile_writer) = reflector::store();
     let (policies, policy_writer) = reflector::store();
     let (daemon_sets, daemon_set_writer) = reflector::store();
+    let (tracing_policies, tracing_writer) = known::known();
     let writers = Writers {
         nodes: node_writer,
         reports: report_writer,
         profiles: profile_writer,
         policies: policy_writer,
         daemon_sets: daemon_set_writer,
+        tracing_policies: tracing_writer,
     };
-    (Stores { nodes, reports, profiles, policies, daemon_sets }, writers)
+    (Stores { nodes, reports, profiles, policies, daemon_sets, genuine: Genuine::default(), tracing_policies }, writers)
 }
 
 /// What is known about one node, held for as long as a verdict needs it.
@@ -79,7 +89,7 @@ impl Stores {
             .as_ref()
             .and_then(|report| report.status.as_ref()?.hook_profile.as_deref())
             .and_then(|digest| self.profiles.get(&ObjectRef::new(digest)))
-            .filter(|profile| profile.is_genuine());
+            .filter(|profile| self.genuine.is(profile));
         NodeRecord { boot_id: boot_id(node).to_owned(), report, profile }
     }
 }

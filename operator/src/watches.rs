@@ -1,4 +1,4 @@
-//! The five watches that fill the stores and tell the controllers what changed.
+//! The watches that fill the stores and tell the controllers what changed.
 //!
 //! ## Flow
 //! list and watch → objects that do not parse are skipped with a warning and counted → trimmed → stored → routed: the
@@ -27,6 +27,7 @@ use tracing::warn;
 use crate::metrics::Metrics;
 use crate::routes::Routes;
 use crate::stores::{Writers, trim, trim_node};
+use crate::tracing_policies::follow;
 
 /// Runs the watches; ends only when dropped.
 pub async fn run(client: Client, writers: Writers, routes: Routes, metrics: Metrics) {
@@ -35,7 +36,8 @@ pub async fn run(client: Client, writers: Writers, routes: Routes, metrics: Metr
     let profiles = fill(&client, writers.profiles, trim, &metrics, |event| routes.profile(event));
     let policies = fill(&client, writers.policies, trim, &metrics, |event| routes.policy(event));
     let daemon_sets = fill(&client, writers.daemon_sets, trim, &metrics, |event| routes.daemon_set(event));
-    Box::pin(future::join5(nodes, reports, profiles, policies, daemon_sets)).await;
+    let tracing = follow::run(client.clone(), writers.tracing_policies, &routes, &metrics);
+    Box::pin(future::join(future::join5(nodes, reports, profiles, policies, daemon_sets), tracing)).await;
 }
 
 /// One watch, from the API server to the queues.

@@ -8,6 +8,7 @@ use lsm_ready_crds::Reason;
 use lsm_ready_operator::agents;
 use lsm_ready_operator::node::plan::PROBE_SILENT;
 use lsm_ready_operator::policy::status;
+use lsm_ready_operator::tracing_policies::condition::reason as loadable;
 use lsm_ready_tetragon::reason as tetragon;
 
 /// The codes in the first column of a page's tables.
@@ -28,6 +29,7 @@ fn every_condition_and_its_reasons_are_documented() {
         .chain(status::reason::ALL)
         .chain(tetragon::ALL)
         .chain(agents::reason::ALL)
+        .chain(loadable::ALL)
         .chain([PROBE_SILENT]);
     assert_eq!(documented("conditions.md"), set(known));
 }

@@ -14,6 +14,7 @@ const NODES: &str = "/api/v1/nodes";
 const CRDS: &str = "/apis/lsmready.io/v1alpha1";
 const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/lsm-ready-system/leases";
+const TRACING_POLICIES: &str = "/apis/cilium.io/v1alpha1/tracingpolicies";
 const BPF: &str = "lsmready.node-restriction.kubernetes.io/bpf";
 const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -47,6 +48,7 @@ async fn prepare(server: &ApiServer) {
         done(&admin, "APPLY", &format!("{CRDS}/{path}"), &object).await;
     }
     done(&admin, "POST", DAEMON_SETS, &daemon_set()).await;
+    real_api::tracing_policy_crd(server);
     done(&admin, "POST", LEASES, &json!({"metadata": {"name": "somebody-else"}})).await;
 }
 
@@ -106,6 +108,8 @@ fn calls_of_the_operator() -> Vec<Call> {
         ("DELETE", &format!("{CRDS}/lsmhookprofiles/{DIGEST}"), Value::Null),
         ("POST", "/apis/events.k8s.io/v1/namespaces/default/events", event),
         ("POST", LEASES, json!({"metadata": {"name": "lsm-ready-operator"}})),
+        ("GET", TRACING_POLICIES, Value::Null),
+        ("GET", &format!("{TRACING_POLICIES}?watch=1&timeoutSeconds=1"), Value::Null),
         ("GET", &format!("{LEASES}/lsm-ready-operator"), Value::Null),
         ("MERGE", &format!("{LEASES}/lsm-ready-operator"), json!({"spec": {"holderIdentity": "a"}})),
     ])
@@ -139,6 +143,10 @@ fn forbidden_to_the_operator() -> Vec<Call> {
         ("POST", &format!("{CRDS}/lsmhookprofiles"), json!({})),
         ("MERGE", &format!("{CRDS}/lsmpolicies/present"), json!({})),
         ("DELETE", &format!("{CRDS}/lsmpolicies/present"), Value::Null),
+        // Tetragon's policies are read, and are people's.
+        ("POST", TRACING_POLICIES, json!({})),
+        ("DELETE", &format!("{TRACING_POLICIES}/p"), Value::Null),
+        ("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", Value::Null),
         // Leases of others.
         ("GET", LEASES, Value::Null),
         ("MERGE", &format!("{LEASES}/somebody-else"), json!({})),

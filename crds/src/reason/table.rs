@@ -300,6 +300,13 @@ reasons! {
     told "The trial did not get as far as that, or failed for a reason that says nothing about it."
     out "Read the check KernelReads of the LsmNode, and see to the node's own reason first."
 
+    /// What the selected TracingPolicies ask of a node is not known, so it cannot be said to be ready for them.
+    TracingPoliciesUnknown [Policy: Unknown]
+    told "Everything else that the policy requires was shown in this boot; what was shown to be missing has its own \
+        reason. A cluster without the TracingPolicy CRDs has no such policies, which is known and asks for nothing."
+    out "Read the condition TracingPoliciesLoadable of the LsmPolicy: it names the rule that the operator lacks, the \
+        error of the API server, or the TracingPolicy that cannot be read and the field in it."
+
     /// Only recorded texts were looked at, and nothing in them says that it cannot work.
     NotTried [Texts: Unknown]
     told "Texts that do say that it cannot work give the reason that they point at; a trial gives one of the others."

@@ -124,6 +124,16 @@ fn without_a_report_nothing_is_known() {
     assert_eq!((verdict.state, verdict.reason.as_str()), (State::Unknown, "NoReport"));
 }
 
+#[test]
+fn ready_is_not_said_where_it_is_not_known_what_is_asked() {
+    let ready = verdict(&Require::default(), Facts { boot_id: BOOT, report: Some(&report(&json!({}))), profile: None });
+    assert_eq!(if_that_were_all(ready.clone(), None), ready);
+    let unread = if_that_were_all(ready.clone(), Some("forbidden"));
+    assert_eq!((unread.state, unread.reason.as_str()), (State::Unknown, "TracingPoliciesUnknown"));
+    let lacking = Verdict { state: State::NotReady, ..ready };
+    assert_eq!(if_that_were_all(lacking.clone(), Some("forbidden")), lacking);
+}
+
 proptest! {
     /// Ready is only ever said of a report about this boot that reaches the required rung.
     #[test]

@@ -1,7 +1,7 @@
 //! The node controller: makes a Node's labels, taint and condition say what its probe has proved.
 //!
 //! ## Flow
-//! Node, its report and hook profile, and all policies from the stores → [`plan`](plan::plan), a pure function → at most
+//! Node, its report and hook profile, all policies and Tetragon's own from the stores → [`plan`](plan::plan), pure → at most
 //! one patch of the Node and one of its status, each only where something differs.
 //!
 //! ## Guarantees
@@ -39,7 +39,7 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
     let policies = ctx.stores.policies.state();
     let record = ctx.stores.record(&node);
     // 2. What it means.
-    let plan = plan::plan(&node, record.facts(), &policies, (ctx.now)());
+    let plan = plan::plan(&node, record.facts(), &policies, &ctx.stores.tracing_policies.snapshot(), (ctx.now)());
     debug!(node = node.name_any(), ?plan, "planned");
     // 3. Write what differs.
     apply::apply(&node, &plan, &ctx).await?;

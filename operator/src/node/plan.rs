@@ -1,4 +1,4 @@
-//! What has to change at a Node: a pure function of the Node, its evidence and the policies.
+//! What has to change at a Node: a pure function of the Node, its evidence and the policies, ours and Tetragon's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use lsm_ready_crds::verdict::{Facts, State, Verdict};
 use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, names, verdict};
 
 use crate::stores::boot_id;
+use crate::tracing_policies::demand::Demand;
+use crate::tracing_policies::known::Snapshot;
 
 /// Reason of the condition when the probe has been silent for too long.
 pub const PROBE_SILENT: &str = "ProbeSilent";
@@ -34,12 +36,12 @@ pub struct Plan {
 
 /// What has to change at this Node.
 #[must_use]
-pub fn plan(node: &Node, facts: Facts<'_>, policies: &[Arc<LsmPolicy>], now: Timestamp) -> Plan {
+pub fn plan(node: &Node, facts: Facts<'_>, policies: &[Arc<LsmPolicy>], tetragons: &Snapshot, now: Timestamp) -> Plan {
     if is_foreign(node.labels()) && facts.report.is_none() {
         return give_back(node);
     }
     let bpf = verdict(&Require::default(), facts);
-    let policies = verdicts(node.labels(), facts, policies);
+    let policies = verdicts(node.labels(), facts, policies, tetragons);
     let silence = Silence::of(facts.report, boot_id(node), now);
     Plan {
         labels: label_changes(node.labels(), &wanted_labels(&bpf, &policies)),
@@ -59,12 +61,17 @@ fn give_back(node: &Node) -> Plan {
 }
 
 /// The policies that select the Node, each with its verdict. One whose spec means nothing selects nothing.
-fn verdicts<'a>(labels: &Labels, facts: Facts<'_>, policies: &'a [Arc<LsmPolicy>]) -> Vec<(&'a LsmPolicy, Verdict)> {
+fn verdicts<'a>(
+    labels: &Labels,
+    facts: Facts<'_>,
+    policies: &'a [Arc<LsmPolicy>],
+    tetragons: &Snapshot,
+) -> Vec<(&'a LsmPolicy, Verdict)> {
     policies
         .iter()
         .filter(|policy| policy.metadata.deletion_timestamp.is_none())
         .filter(|policy| Selection::of(&policy.spec).is_ok_and(|selection| selection.selects(labels)))
-        .map(|policy| (policy.as_ref(), verdict(&policy.spec.require, facts)))
+        .filter_map(|policy| Some((policy.as_ref(), Demand::of(&policy.spec, tetragons).ok()?.verdict(labels, facts))))
         .collect()
 }
 

@@ -1,7 +1,7 @@
 //! The policy controller: makes an `LsmPolicy`'s status say how its nodes and its Tetragon stand.
 //!
 //! ## Flow
-//! policy, Nodes, reports, profiles and what is known of the named DaemonSet from the stores → [`status::status`], a pure
+//! policy, Nodes, reports, profiles, Tetragon's own policies and what is known of the named DaemonSet from the stores → [`status::status`], a pure
 //! function → one server-side apply of the status where something but time differs → an Event where Ready flipped.
 //!
 //! ## Guarantees
@@ -16,15 +16,20 @@ pub mod status;
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube_runtime::controller::Action;
+use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
-use lsm_ready_crds::{LsmPolicy, verdict};
+use lsm_ready_tetragon::loadable::{Known, Nodes};
 
 use crate::context::Context;
 use crate::key::DaemonSetKey;
 use crate::policy::status::{Observation, Tally};
+use crate::stores::NodeRecord;
+use crate::tracing_policies::condition;
+use crate::tracing_policies::demand::{Demand, Verdicts};
 use crate::{agents, tetragon};
 
 pub use apply::Error;
@@ -56,21 +61,32 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
 pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, InvalidSpec> {
     let selection = Selection::of(&policy.spec)?;
     let min_ready = MinReady::parse(&policy.spec.min_ready)?;
-    let (mut tally, mut hearing) = (Tally::default(), agents::hearing(policy, ctx));
-    for node in ctx.stores.nodes.state().iter().filter(|node| selection.selects(node.labels())) {
-        let record = ctx.stores.record(node);
-        let verdict = verdict(&policy.spec.require, record.facts());
+    let tetragons = ctx.stores.tracing_policies.snapshot();
+    let demand = Demand::of(&policy.spec, &tetragons)?;
+    let nodes = ctx.stores.nodes.state().into_iter().filter(|node| selection.selects(node.labels()));
+    let nodes: Vec<(Arc<Node>, NodeRecord)> = nodes.map(|node| (node.clone(), ctx.stores.record(&node))).collect();
+    let (mut tally, mut verdicts, mut hearing) =
+        (Tally::default(), Verdicts::by(&demand), agents::hearing(policy, ctx));
+    for (node, record) in &nodes {
+        let verdict = verdicts.verdict(node.labels(), record.facts());
         if let Some(hearing) = &mut hearing {
             hearing.add(node, verdict.state, ctx);
         }
         tally.add(&node.name_any(), verdict);
     }
+    let loadable = condition::finding(&policy.spec, &tetragons, || Nodes::of(nodes.iter().map(known)))?;
     let agents = hearing.map(|hearing| hearing.finding(policy));
     let tetragon = DaemonSetKey::named_by(&policy.spec).map(|key| {
         let daemon_set = ctx.stores.daemon_sets.get(&key.object_ref());
         Box::new(tetragon::findings(policy, &key, daemon_set.as_deref(), ctx))
     });
-    Ok(Observation::Evaluated { tally, min_ready, tetragon, agents })
+    Ok(Observation::Evaluated { tally, min_ready, loadable, tetragon, agents })
+}
+
+/// A node as the forecast takes it.
+fn known((node, record): &(Arc<Node>, NodeRecord)) -> Known<'_> {
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    Known { name, labels: Some(node.labels()), facts: record.facts() }
 }
 
 fn publish(name: &str, status: &lsm_ready_crds::LsmPolicyStatus, ctx: &Context) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lsm_ready_crds::conditions::{
     self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_HARDENED,
-    TETRAGON_ROLLED_OUT, TRACING_POLICIES_LOADED,
+    TETRAGON_ROLLED_OUT, TRACING_POLICIES_LOADABLE, TRACING_POLICIES_LOADED,
 };
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
 use lsm_ready_crds::selection::{InvalidSpec, MinReady};
@@ -118,6 +118,8 @@ pub enum Observation {
         tally: Tally,
         /// What `minReady` asks for.
         min_ready: MinReady,
+        /// The condition about Tetragon's own policies.
+        loadable: Option<Finding>,
         /// Conditions about the named DaemonSet.
         tetragon: Option<Box<Findings>>,
         /// What its agents say, where they are asked. It makes no other condition.
@@ -130,8 +132,8 @@ pub enum Observation {
 pub fn status(policy: &LsmPolicy, observation: &Observation, now: &Time) -> LsmPolicyStatus {
     let (found, nodes, reasons) = match observation {
         Observation::Invalid(error) => (invalid(error), NodeCounts::default(), Vec::new()),
-        Observation::Evaluated { tally, min_ready, tetragon, agents } => {
-            let found = evaluated(tally, *min_ready, tetragon.as_deref(), agents.clone());
+        Observation::Evaluated { tally, min_ready, loadable, tetragon, agents } => {
+            let found = evaluated(tally, *min_ready, loadable.as_ref(), tetragon.as_deref(), agents.as_ref());
             (found, tally.counts(), tally.histogram())
         }
     };
@@ -153,15 +155,23 @@ fn invalid(error: &InvalidSpec) -> Vec<Finding> {
     ]
 }
 
-fn evaluated(tally: &Tally, min_ready: MinReady, tetragon: Option<&Findings>, agents: Option<Finding>) -> Vec<Finding> {
+/// `TracingPoliciesLoadable` is a forecast: what is required of it is in the nodes' verdicts already.
+fn evaluated(
+    tally: &Tally,
+    min_ready: MinReady,
+    loadable: Option<&Finding>,
+    tetragon: Option<&Findings>,
+    agents: Option<&Finding>,
+) -> Vec<Finding> {
     let nodes = nodes_ready(tally, min_ready);
     let mut found = vec![ready(&nodes, tetragon), nodes.clone()];
+    found.extend(loadable.cloned());
     if let Some(tetragon) = tetragon {
         found.push(tetragon.securityfs.clone());
         found.push(tetragon.rolled_out.clone());
         found.push(tetragon.hardened.clone());
     }
-    found.extend(agents);
+    found.extend(agents.cloned());
     found.extend(tetragon.and_then(|tetragon| tetragon.stalled.clone()));
     found.extend(reconciling(&nodes, tetragon));
     found
@@ -209,9 +219,10 @@ fn reconciling(nodes: &Finding, tetragon: Option<&Findings>) -> Option<Finding> 
 }
 
 /// The order of conditions in a status, for the documentation's test.
-pub const TYPES: [&str; 8] = [
+pub const TYPES: [&str; 9] = [
     READY,
     NODES_READY,
+    TRACING_POLICIES_LOADABLE,
     SECURITYFS_MOUNTED,
     TETRAGON_ROLLED_OUT,
     TETRAGON_HARDENED,

@@ -108,6 +108,15 @@ async fn only_daemon_sets_that_concern_us_are_queued() {
 }
 
 #[tokio::test]
+async fn tetragons_policies_queue_the_nodes_only_where_a_policy_requires_them() {
+    assert_eq!(queued(Routes::tracing_policies), keys("policy/a policy/b"));
+    let requires = policy("c", &json!({"require": {"tracingPolicies": {}}}));
+    let Fixture { ctx, mut receivers, .. } = cluster().with::<LsmPolicy>(requires);
+    Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone()).tracing_policies();
+    assert_eq!(receivers.nodes.try_recv().map(|_| ()), Ok(()));
+}
+
+#[tokio::test]
 async fn after_a_new_list_everything_is_looked_at_again() {
     assert_eq!(queued(|routes| routes.node(&Event::InitDone)), keys("node/n1 node/n2 policy/a policy/b"));
     assert_eq!(queued(|routes| routes.daemon_set(&Event::InitDone)), keys("ds/tetragon ds/left policy/a policy/b"));

@@ -43,6 +43,14 @@ pub fn config(folder: &str) -> String {
     paths::workspace().join("config").join(folder).display().to_string()
 }
 
+/// Installs Tetragon's kind by its published names, as the agent in Tetragon's place brings it.
+pub fn tracing_policy_crd(server: &ApiServer) {
+    let file = paths::workspace().join("e2e/agent/manifests/crd.yaml").display().to_string();
+    kubectl(&server.kubeconfig(), &["apply", "-f", &file]).unwrap();
+    let wait = ["wait", "--for=condition=Established", "--timeout=30s", "crd/tracingpolicies.cilium.io"];
+    kubectl(&server.kubeconfig(), &wait).unwrap();
+}
+
 /// One request, which has to be answered; see [`request::call`].
 pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Answer {
     request::call(client, verb, path, body).await.unwrap()

@@ -1,6 +1,8 @@
 //! Tables and properties of the node plan.
 
 use super::*;
+use crate::tracing_policies::known;
+use crate::tracing_policies::known::tests::{entry, listed};
 use lsm_ready_crds::LsmPolicySpec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -84,7 +86,7 @@ fn the_bpf_label_says_what_this_boot_proved() {
         ("no report", None, "unknown", "Unknown", "NoReport"),
     ];
     for (what, report, value, status, reason) in table {
-        let plan = plan(&linux(), facts(report), &[], now());
+        let plan = plan(&linux(), facts(report), &[], &Snapshot::default(), now());
         assert_eq!(label(&plan, BPF_LABEL), Some(value), "{what}");
         let condition = plan.condition.unwrap();
         assert_eq!((condition.status.as_str(), condition.reason.as_deref()), (status, Some(reason)), "{what}");
@@ -100,7 +102,7 @@ fn a_policy_labels_the_nodes_it_selects_and_no_others() {
         policy("nonsense", json!({"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}})),
     ];
     let report = report("Denied", "CanaryDenied");
-    let plan = plan(&linux(), facts(Some(&report)), &policies, now());
+    let plan = plan(&linux(), facts(Some(&report)), &policies, &Snapshot::default(), now());
     assert_eq!(label(&plan, &policy_label("enforce")), Some("ready"));
     assert_eq!(label(&plan, &policy_label("apparmor")), Some("not-ready"));
     assert_eq!(plan.labels.len(), 3, "bpf and two policies: {:?}", plan.labels);
@@ -110,7 +112,7 @@ fn a_policy_labels_the_nodes_it_selects_and_no_others() {
 fn labels_of_deleted_policies_go_and_foreign_ones_stay() {
     let old = policy_label("deleted");
     let node = node(&json!({"kubernetes.io/os": "linux", "team": "a", old.as_str(): "ready"}), &json!([]), &json!([]));
-    let plan = plan(&node, facts(None), &[], now());
+    let plan = plan(&node, facts(None), &[], &Snapshot::default(), now());
     assert_eq!(plan.labels.get(&old), Some(&None));
     assert!(!plan.labels.contains_key("team"));
 }
@@ -143,7 +145,7 @@ fn the_taint_is_there_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
     for (what, report, policies, taints, wanted) in table {
         let policies: Vec<_> = policies.into_iter().cloned().collect();
         let node = node(&json!({"kubernetes.io/os": "linux"}), &taints, &json!([]));
-        let plan = plan(&node, facts(Some(report)), &policies, now());
+        let plan = plan(&node, facts(Some(report)), &policies, &Snapshot::default(), now());
         let wanted: Option<Vec<Taint>> = wanted.map(|taints| serde_json::from_value(taints).unwrap());
         assert_eq!(plan.taints, wanted, "{what}");
     }
@@ -152,34 +154,35 @@ fn the_taint_is_there_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
 #[test]
 fn silence_turns_the_condition_and_no_label() {
     let report = report("Denied", "CanaryDenied");
-    let before = plan(&linux(), facts(Some(&report)), &[], now());
+    let before = plan(&linux(), facts(Some(&report)), &[], &Snapshot::default(), now());
     assert_eq!(before.stale_in, Some(Duration::from_mins(80)));
     let node = applied(&linux(), &before);
     let late = "2026-01-01T01:30:00Z".parse().unwrap();
-    let after = plan(&node, facts(Some(&report)), &[], late);
+    let after = plan(&node, facts(Some(&report)), &[], &Snapshot::default(), late);
     assert!(after.labels.is_empty() && after.taints.is_none());
     let condition = after.condition.unwrap();
     assert_eq!((condition.status.as_str(), condition.reason.as_deref()), ("Unknown", Some(PROBE_SILENT)));
     let earlier = LsmNodeStatus { boot_id: "another".into(), ..report };
-    let condition = plan(&node, facts(Some(&earlier)), &[], late).condition.unwrap();
+    let condition = plan(&node, facts(Some(&earlier)), &[], &Snapshot::default(), late).condition.unwrap();
     assert_eq!(condition.reason.as_deref(), Some("ReportFromEarlierBoot"), "silence is only of the present boot");
 }
 
 #[test]
 fn a_windows_node_is_left_alone_and_cleaned() {
     let old = node(&json!({"kubernetes.io/os": "windows", BPF_LABEL: "unknown"}), &json!([]), &json!([]));
-    let plan = plan(&old, facts(None), &[policy("a", json!({"nodeSelector": {}}))], now());
+    let plan = plan(&old, facts(None), &[policy("a", json!({"nodeSelector": {}}))], &Snapshot::default(), now());
     assert_eq!(plan.labels, BTreeMap::from([(BPF_LABEL.to_owned(), None)]));
     assert!(plan.condition.is_none());
 }
 
 #[test]
 fn a_condition_that_only_rewords_keeps_its_time() {
-    let first = plan(&linux(), facts(Some(&report("None", "LoadFailed"))), &[], now());
+    let first = plan(&linux(), facts(Some(&report("None", "LoadFailed"))), &[], &Snapshot::default(), now());
     let since = first.condition.clone().unwrap().last_transition_time;
     let later = "2026-01-01T00:20:00Z".parse().unwrap();
     let other = report("None", "ListedButRefused");
-    let second = plan(&applied(&linux(), &first), facts(Some(&other)), &[], later).condition.unwrap();
+    let second =
+        plan(&applied(&linux(), &first), facts(Some(&other)), &[], &Snapshot::default(), later).condition.unwrap();
     assert_eq!(second.last_transition_time, since);
     assert_eq!(second.reason.as_deref(), Some("ListedButRefused"));
 }
@@ -202,21 +205,52 @@ prop_compose! {
     }
 }
 
+/// The label of a policy that requires the TracingPolicies of tier `enforce`, by what is known of those.
+fn required(tetragons: &Snapshot, present: &str) -> Option<String> {
+    let selector = json!({"matchLabels": {"tier": "enforce"}});
+    let policies = [policy("enforce", json!({"nodeSelector": {}, "require": {"tracingPolicies": selector}}))];
+    let key = policy_label("enforce");
+    let node = node(&json!({"kubernetes.io/os": "linux", &key: present}), &json!([]), &json!([]));
+    let mut report = report("Denied", "CanaryDenied");
+    report.hook_profile = Some("d".into());
+    report.checks = serde_json::from_value(json!([{"name": "KernelReads", "outcome": "Pass"}])).unwrap();
+    let profile = serde_json::from_value(json!({"kernel": "k", "hooks": ["file_open"], "sleepableHooks": []})).unwrap();
+    let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
+    let plan = plan(&node, facts, &policies, tetragons, now());
+    plan.labels.get(&key).map(|value| value.clone().unwrap_or_default())
+}
+
+#[test]
+fn tetragons_policies_move_a_label_only_by_what_they_ask_for() {
+    let asking = |hook: &str| listed([entry("p", "enforce", &[hook], &serde_json::Value::Null)]);
+    assert_eq!(required(&asking("file_open"), "ready"), None);
+    assert_eq!(required(&asking("file_opn"), "ready"), Some("not-ready".into()));
+    assert_eq!(required(&listed([]), "ready"), None, "who selects none asks for nothing");
+    assert_eq!(required(&Snapshot::default(), "ready"), Some("unknown".into()), "never ready by not knowing");
+    // A right that is taken away after the list moves nothing.
+    let (known, writer) = known::known();
+    let (name, object) = entry("p", "enforce", &["file_open"], &serde_json::Value::Null);
+    writer.listed(0, std::collections::BTreeMap::from([(name, object)]));
+    writer.absent(1);
+    writer.troubled(0, known::Trouble::Forbidden("tracingpolicies"));
+    assert_eq!(required(&known.snapshot(), "ready"), None);
+}
+
 proptest! {
     /// Once written, the same facts ask for no further write.
     #[test]
     fn settles_in_one_step(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4), tainted: bool) {
         let taints = if tainted { json!([{"key": TAINT_KEY, "effect": "NoSchedule"}]) } else { json!([]) };
         let node = node(&json!({"kubernetes.io/os": "linux", policy_label("z"): "ready"}), &taints, &json!([]));
-        let first = plan(&node, facts(report.as_ref()), &policies, now());
-        let second = plan(&applied(&node, &first), facts(report.as_ref()), &policies, now());
+        let first = plan(&node, facts(report.as_ref()), &policies, &Snapshot::default(), now());
+        let second = plan(&applied(&node, &first), facts(report.as_ref()), &policies, &Snapshot::default(), now());
         prop_assert!(second.labels.is_empty() && second.taints.is_none() && second.condition.is_none(), "{:?}", second);
     }
 
     /// Never a false ready, and never a name that is not ours.
     #[test]
     fn ready_needs_denied_in_this_boot(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4)) {
-        let plan = plan(&linux(), facts(report.as_ref()), &policies, now());
+        let plan = plan(&linux(), facts(report.as_ref()), &policies, &Snapshot::default(), now());
         let proved = report.is_some_and(|r| r.boot_id == BOOT && r.evidence == lsm_ready_crds::Evidence::Denied);
         for (key, value) in &plan.labels {
             prop_assert!(key.starts_with(NODE_LABEL_PREFIX));

@@ -28,7 +28,8 @@ fn at(second: i64) -> Time {
 fn evaluate(tally: Tally, min_ready: MinReady, tetragon: Option<Findings>) -> LsmPolicyStatus {
     let policy = LsmPolicy::new("p", LsmPolicySpec::default());
     let tetragon = tetragon.map(Box::new);
-    status(&policy, &Observation::Evaluated { tally, min_ready, tetragon, agents: None }, &at(0))
+    let loadable = Some(not_loadable());
+    status(&policy, &Observation::Evaluated { tally, min_ready, loadable, tetragon, agents: None }, &at(0))
 }
 
 fn condition(status: &LsmPolicyStatus, type_: &str) -> Option<(String, String)> {
@@ -37,6 +38,11 @@ fn condition(status: &LsmPolicyStatus, type_: &str) -> Option<(String, String)> 
 
 fn is(status: &str, reason: &str) -> (String, String) {
     (status.into(), reason.into())
+}
+
+/// False in all of these tables, and so is `TracingPoliciesLoadable`: a forecast, of which no other condition takes notice.
+fn not_loadable() -> Finding {
+    Finding::new(TRACING_POLICIES_LOADABLE, Status::False, "NotLoadable", "l")
 }
 
 /// `TetragonHardened` is False in all of these tables: it is advice, which no other condition may take notice of.
@@ -104,6 +110,7 @@ fn a_second_look_changes_nothing() {
     let observation = Observation::Evaluated {
         tally: tally(1, 2, 3),
         min_ready: MinReady::Percent(50),
+        loadable: Some(not_loadable()),
         tetragon: None,
         agents: None,
     };

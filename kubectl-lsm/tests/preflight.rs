@@ -1,0 +1,211 @@
+//! `kubectl lsm preflight` as people call it: what it prints and with which exit code.
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use lsm_ready_crds::LsmHookProfile;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Exit code, standard output and standard error of `kubectl lsm preflight ARGS`, with `kubectl` found in `path` alone.
+fn run(args: &[&str], input: &str, path: &Path) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm"));
+    command.arg("preflight").args(args).env("PATH", path);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Who is refused for its arguments reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn nowhere() -> &'static Path {
+    Path::new("/nowhere")
+}
+
+fn policy(name: &str, hooks: &[&str]) -> Value {
+    let hooks: Vec<Value> = hooks.iter().map(|hook| json!({ "hook": hook })).collect();
+    json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": name},
+        "spec": {"lsmhooks": hooks}})
+}
+
+fn profile() -> LsmHookProfile {
+    let spec = json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "task_alloc"], "sleepableHooks": ["file_open"],
+        "refusedHooks": ["getprocattr"]});
+    let spec: LsmHookProfileSpec = serde_json::from_value(spec).unwrap();
+    LsmHookProfile::new(&spec.digest(), spec)
+}
+
+fn lsm_node(name: &str, evidence: &str, profile: Option<&str>) -> Value {
+    json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
+        "status": {"bootID": "1", "evidence": evidence, "reason": "R", "message": "because", "hookProfile": profile,
+            "checks": [{"name": "KernelReads", "outcome": "Pass"}]}})
+}
+
+fn node(name: &str, boot: &str, zone: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"zone": zone}},
+        "status": {"nodeInfo": {"bootID": boot, "architecture": "", "containerRuntimeVersion": "", "kernelVersion": "",
+            "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "", "osImage": "", "systemUUID": ""}}})
+}
+
+/// Two nodes with the profile, `a` and `b`, and those.
+fn nodes(more: &[Value]) -> String {
+    let profile = profile();
+    let digest = profile.metadata.name.clone();
+    let mut items = vec![serde_json::to_value(&profile).unwrap()];
+    items.extend(["b", "a"].map(|name| lsm_node(name, "Denied", digest.as_deref())));
+    items.extend(more.iter().cloned());
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+}
+
+/// The answer about these policies on the nodes of that text.
+fn judged(policies: &[Value], nodes: &str) -> (i32, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nodes.yaml");
+    std::fs::write(&file, nodes).unwrap();
+    let input: String =
+        policies.iter().flat_map(|policy| ["---\n".to_owned(), policy.to_string(), "\n".to_owned()]).collect();
+    let (code, stdout, stderr) = run(&["-", "-o", "json", "--nodes", file.to_str().unwrap()], &input, nowhere());
+    assert_eq!(stderr, "");
+    let answer: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(answer["schema"], "lsmready.io/preflight/v1");
+    (code, answer)
+}
+
+#[test]
+fn each_result_has_its_exit_code() {
+    let table = [
+        (vec![policy("p", &["file_open"])], nodes(&[]), 0, "Loadable"),
+        (vec![policy("p", &[])], nodes(&[]), 0, "Loadable"),
+        (vec![policy("p", &["file_open"]), policy("q", &["file_opn"])], nodes(&[]), 1, "NotLoadable"),
+        (vec![policy("p", &["getprocattr"])], nodes(&[]), 1, "NotLoadable"),
+        (vec![policy("p", &["file_open"])], nodes(&[lsm_node("c", "Attached", None)]), 1, "NotLoadable"),
+        (vec![policy("p", &["file_open"])], nodes(&[lsm_node("c", "Denied", None)]), 2, "Unknown"),
+        (vec![policy("p", &["file_open"])], nodes(&[lsm_node("c", "Denied", Some(&"0".repeat(64)))]), 2, "Unknown"),
+        (vec![policy("p", &["file_open"])], String::new(), 2, "Unknown"),
+        (vec![policy("p", &[])], String::new(), 0, "Loadable"),
+    ];
+    for (policies, nodes, code, result) in table {
+        let (found, answer) = judged(&policies, &nodes);
+        assert_eq!((found, answer["result"].as_str().unwrap()), (code, result), "{answer}");
+    }
+}
+
+#[test]
+fn a_hook_is_told_with_nodes_reason_and_fix() {
+    let mut ima = policy("hash", &["task_alloc"]);
+    ima["spec"]["lsmhooks"][0]["selectors"] = json!([{"matchActions": [{"action": "Post", "imaHash": true}]}]);
+    let (_, answer) = judged(&[policy("typo", &["file_opn"]), ima], &nodes(&[]));
+    let others = &answer["policies"][0]["hooks"][0]["others"][0];
+    assert_eq!(
+        (&others["reason"], &others["nodes"], &others["sample"]),
+        (&json!("HookNotInKernel"), &json!(2), &json!(["a", "b"]))
+    );
+    assert!(others["message"].as_str().unwrap().contains("did you mean file_open?"), "{others}");
+    assert!(others["fix"].as_str().unwrap().starts_with("correct the hook's name"), "{others}");
+    let hash = &answer["policies"][1]["hooks"][0];
+    assert_eq!((&hash["sleepable"], &hash["others"][0]["reason"]), (&json!(true), &json!("HookNotSleepable")));
+    assert_eq!(hash["field"], "spec.lsmhooks[0].selectors[0].matchActions[0].imaHash");
+}
+
+#[test]
+fn nodes_bring_their_boot_and_their_labels() {
+    let known = nodes(&[node("a", "1", "left"), node("b", "2", "right")]);
+    let (code, answer) = judged(&[policy("p", &["file_open"])], &known);
+    assert_eq!((code, &answer["policies"][0]["loadable"], &answer["remarks"]), (2, &json!(1), &json!([])));
+    assert_eq!(answer["policies"][0]["hooks"][0]["others"][0]["reason"], "ReportFromEarlierBoot");
+    let mut left = policy("p", &["file_open"]);
+    left["spec"]["nodeSelector"] = json!({"matchLabels": {"zone": "left"}});
+    let (code, answer) = judged(&[left], &known);
+    assert_eq!((code, &answer["policies"][0]["nodes"]), (0, &json!(1)));
+    let (_, answer) = judged(&[policy("p", &["file_open"])], &nodes(&[]));
+    assert!(answer["remarks"][0].as_str().unwrap().starts_with("no Nodes are known"), "{answer}");
+}
+
+#[test]
+fn what_cannot_be_read_is_wrong_use_and_told_with_its_place() {
+    let mut nameless = policy("", &["file_open"]);
+    nameless["metadata"] = json!({});
+    let input =
+        format!("{}\n---\n{}\n---\n{}\n", policy("p", &["file_open"]), policy("q", &["file_open", ""]), nameless);
+    let (code, stdout, stderr) = run(&["-"], &input, nowhere());
+    assert_eq!((code, stdout.as_str()), (64, ""), "{stderr}");
+    assert!(stderr.contains("-:2: TracingPolicy q: spec.lsmhooks[1].hook: \"\" can be no hook's name"), "{stderr}");
+    assert!(stderr.contains("-:4: TracingPolicy : metadata.name: is missing"), "{stderr}");
+    let (code, _, stderr) = run(&["-"], "kind: Pod", nowhere());
+    assert_eq!(code, 64);
+    assert!(stderr.contains("-: it has no TracingPolicy"), "{stderr}");
+    let (code, _, stderr) = run(&["-", "--nodes", "-"], "", nowhere());
+    assert_eq!(code, 64);
+    assert!(stderr.contains("cannot both come from standard input"), "{stderr}");
+    assert_eq!(run(&[], "", nowhere()).0, 64);
+}
+
+#[test]
+fn text_is_for_people() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nodes.json");
+    std::fs::write(&file, nodes(&[lsm_node("c", "Attached", None)])).unwrap();
+    let input = policy("typo", &["file_opn"]).to_string();
+    let (code, text, _) = run(&["-", "--nodes", file.to_str().unwrap()], &input, nowhere());
+    assert_eq!(code, 1);
+    for part in [
+        "NO      TracingPolicy typo loads on 0 of 3 nodes  (-:1)\n",
+        "    file_opn: 0 of 3\n",
+        "      - 2 HookNotInKernel (a, b): kernel 6.12 x86_64: file_opn is no hook of this kernel; did you mean file_open?\n",
+        "        Fix: correct the hook's name in the policy, or use a kernel that has it\n",
+        "      - 1 R (c): because\n",
+        "0 of 1 policies load on every node they are for; 3 nodes are known.\n",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+}
+
+/// A kubectl that answers `get lsmnodes,…` with `first` and `get nodes` with `second`, each a shell command.
+fn kubectl(first: &str, second: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubectl");
+    let script = format!("#!/bin/sh\ncase \"$*\" in\n*lsmnodes*) {first} ;;\n*) {second} ;;\nesac\n");
+    // Written by another process: a file that this one writes may not be run while a child of another test holds it open.
+    let write = format!("printf '%s' \"$0\" > {0} && chmod +x {0}", file.display());
+    assert!(Command::new("sh").args(["-c", &write, &script]).status().unwrap().success());
+    folder
+}
+
+#[test]
+fn the_cluster_is_asked_where_no_file_is_named() {
+    let input = policy("p", &["file_open"]).to_string();
+    let first = format!("echo '{}'", nodes(&[]));
+    let second = r#"printf 'a\t1\t{"kubernetes.io/os":"linux"}\nb\t1\t\nw\t1\t{"kubernetes.io/os":"windows"}\n'"#;
+    let (code, stdout, stderr) = run(&["-", "-o", "json"], &input, kubectl(&first, second).path());
+    let answer: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+    assert_eq!((code, &answer["nodes"], &answer["remarks"]), (0, &json!(2), &json!([])), "{answer}");
+
+    let forbidden = "echo 'Error from server (Forbidden): nodes is forbidden' >&2; exit 1";
+    let (code, stdout, _) = run(&["-", "-o", "json"], &input, kubectl(&first, forbidden).path());
+    let answer: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &answer["nodes"]), (0, &json!(2)));
+    assert!(answer["remarks"][0].as_str().unwrap().contains("nodes is forbidden"), "{answer}");
+
+    let none = "echo \"error: the server doesn't have a resource type \\\"lsmnodes\\\"\" >&2; exit 1";
+    let (code, _, stderr) = run(&["-"], &input, kubectl(none, none).path());
+    assert_eq!(code, 2);
+    assert!(stderr.contains("doesn't have a resource type") && stderr.contains("--nodes FILE"), "{stderr}");
+    let (code, _, stderr) = run(&["-"], &input, nowhere());
+    assert_eq!(code, 2);
+    assert!(stderr.contains("kubectl cannot be run"), "{stderr}");
+}
+
+proptest! {
+    /// The same text as policies and as nodes: an answer or an error, never a panic.
+    #[test]
+    fn no_text_makes_it_panic(text in "(apiVersion: (cilium.io/v1|lsmready.io/v1|v1)\nkind: (TracingPolicy|LsmNode|LsmHookProfile|Node)\n)?\\PC{0,40}") {
+        if let Ok(documents) = kubectl_lsm::documents::parse("-", &text) {
+            let _ = kubectl_lsm::preflight::policies("-", &documents);
+            let _ = kubectl_lsm::preflight::nodes::Cluster::default().add("-", &documents);
+        }
+    }
+}

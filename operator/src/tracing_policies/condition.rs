@@ -1,0 +1,207 @@
+//! The condition `TracingPoliciesLoadable`: whether the selected nodes will take Tetragon's policies. Pure.
+//!
+//! In: the spec, what is known of Tetragon's policies, and the selected nodes. Out: a finding, or none where the policy has
+//! nothing to do with Tetragon. It looks at the policies that `spec.require.tracingPolicies` selects; without that, and
+//! with `spec.tetragon`, at all that have LSM hooks.
+//!
+//! It is a forecast, and holds up nothing by itself: where a policy requires TracingPolicies, what they ask for is part
+//! of each node's verdict, and so of NodesReady.
+
+use std::cmp::Reverse;
+
+use kube::core::{Selector, SelectorExt};
+use lsm_ready_crds::LsmPolicySpec;
+use lsm_ready_crds::conditions::{Finding, Status, TRACING_POLICIES_LOADABLE};
+use lsm_ready_crds::selection::{InvalidSpec, tracing_policies};
+use lsm_ready_crds::verdict::State;
+use lsm_ready_tetragon::loadable::{Forecast, HookForecast, Nodes, Others, forecast};
+use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
+
+use crate::tracing_policies::known::{Entry, Snapshot, Trouble};
+
+/// Reasons of `TracingPoliciesLoadable`.
+pub mod reason {
+    /// Every policy loads on every selected node that it is for.
+    pub const ALL_LOADABLE: &str = "AllLoadable";
+    /// Some policy was shown not to load on some node.
+    pub const NOT_LOADABLE: &str = "NotLoadable";
+    /// Too little is known of some nodes.
+    pub const LOADABILITY_UNKNOWN: &str = "LoadabilityUnknown";
+    /// The policy selects no TracingPolicy, so nothing is asked for.
+    pub const NONE_SELECTED: &str = "NoneSelected";
+    /// A TracingPolicy cannot be read.
+    pub const INVALID_TRACING_POLICY: &str = "InvalidTracingPolicy";
+    /// The operator may not read TracingPolicies.
+    pub const TRACING_POLICIES_FORBIDDEN: &str = "TracingPoliciesForbidden";
+    /// The API server does not give TracingPolicies, or has not yet.
+    pub const TRACING_POLICIES_UNREAD: &str = "TracingPoliciesUnread";
+    /// All of them, for the documentation's test.
+    pub const ALL: [&str; 7] = [
+        ALL_LOADABLE,
+        NOT_LOADABLE,
+        LOADABILITY_UNKNOWN,
+        NONE_SELECTED,
+        INVALID_TRACING_POLICY,
+        TRACING_POLICIES_FORBIDDEN,
+        TRACING_POLICIES_UNREAD,
+    ];
+}
+
+/// So many policies are told of.
+const MOST_POLICIES: usize = 3;
+/// So many hooks of each.
+const MOST_HOOKS: usize = 3;
+/// Longest sentence that is repeated, in characters.
+const LONGEST: usize = 240;
+
+/// The condition, where there is one.
+///
+/// # Errors
+/// When the selector of TracingPolicies is none.
+pub fn finding<'a>(
+    spec: &LsmPolicySpec,
+    known: &Snapshot,
+    nodes: impl FnOnce() -> Nodes<'a>,
+) -> Result<Option<Finding>, InvalidSpec> {
+    let selector = tracing_policies(spec)?;
+    let required = selector.is_some();
+    if !required && (spec.tetragon.is_none() || known.is_absent()) {
+        return Ok(None);
+    }
+    let meant = Meant::by(selector.as_ref(), known);
+    let asks_nothing = meant.asking.is_empty() && meant.unreadable.is_empty();
+    if asks_nothing && !required && known.unread().is_none() && known.trouble().is_none() {
+        return Ok(None);
+    }
+    let (status, reason, message) = judge(&meant, known, &nodes());
+    Ok(Some(Finding::new(TRACING_POLICIES_LOADABLE, status, reason, message)))
+}
+
+/// The TracingPolicies that a policy is about.
+struct Meant<'a> {
+    /// How many there are, also without hooks.
+    count: usize,
+    /// Those with LSM hooks.
+    asking: Vec<&'a TracingPolicy>,
+    /// Those that cannot be read, with why.
+    unreadable: Vec<(&'a Name, &'a str)>,
+}
+
+impl<'a> Meant<'a> {
+    /// Those that the selector fits; all, where there is none.
+    fn by(selector: Option<&Selector>, known: &'a Snapshot) -> Self {
+        let mut meant = Self { count: 0, asking: Vec::new(), unreadable: Vec::new() };
+        let fits = |entry: &Entry| selector.is_none_or(|selector| selector.matches(entry.labels()));
+        for (name, entry) in known.objects().filter(|(_, entry)| fits(entry)) {
+            meant.count += 1;
+            match entry {
+                Entry::Read(policy) if policy.asks.is_empty() => {}
+                Entry::Read(policy) => meant.asking.push(policy),
+                Entry::Unreadable { error, .. } => meant.unreadable.push((name, error)),
+            }
+        }
+        meant
+    }
+}
+
+/// What is shown not to load comes before what is not known.
+fn judge(meant: &Meant<'_>, known: &Snapshot, nodes: &Nodes<'_>) -> (Status, &'static str, String) {
+    let forecasts = meant.asking.iter().map(|policy| (&policy.name, forecast(policy, nodes)));
+    let mut all: Vec<(&Name, Forecast)> = forecasts.collect();
+    all.sort_by_key(|(name, forecast)| (Reverse(forecast.not_loadable), Reverse(forecast.unknown), *name));
+    let failing = all.iter().filter(|(_, forecast)| forecast.not_loadable > 0).count();
+    let unknown = all.iter().filter(|(_, forecast)| forecast.unknown > 0).count();
+    let of = all.len();
+    if failing > 0 {
+        let message = format!("{failing} of {of} TracingPolicies do not load on every node: {}", worst(&all, failing));
+        return (Status::False, reason::NOT_LOADABLE, message);
+    }
+    if let Some((reason, message)) = not_known(meant, known) {
+        return (Status::Unknown, reason, message);
+    }
+    if unknown > 0 || nodes.is_empty() {
+        let message = if nodes.is_empty() {
+            "no node is selected".to_owned()
+        } else {
+            let worst = worst(&all, unknown);
+            format!("whether {unknown} of {of} TracingPolicies load is not known on some nodes: {worst}")
+        };
+        return (Status::Unknown, reason::LOADABILITY_UNKNOWN, message);
+    }
+    let message = if of == 0 {
+        "the TracingPolicies ask for no LSM hook".to_owned()
+    } else {
+        format!(
+            "{of} of {of} TracingPolicies with LSM hooks load on those of the {} selected nodes that they are for",
+            nodes.len()
+        )
+    };
+    (Status::True, reason::ALL_LOADABLE, message)
+}
+
+/// Why it is not known what is asked for, or whether that is what was meant.
+fn not_known(meant: &Meant<'_>, known: &Snapshot) -> Option<(&'static str, String)> {
+    if let Some(trouble) = known.trouble() {
+        let reason = match trouble {
+            Trouble::Forbidden(_) => reason::TRACING_POLICIES_FORBIDDEN,
+            Trouble::Unread(..) => reason::TRACING_POLICIES_UNREAD,
+        };
+        return Some((reason, cut(&trouble.to_string(), 2 * LONGEST)));
+    }
+    if let Some(pending) = known.unread() {
+        return Some((reason::TRACING_POLICIES_UNREAD, pending));
+    }
+    if !meant.unreadable.is_empty() {
+        return Some((reason::INVALID_TRACING_POLICY, cannot_be_read(&meant.unreadable)));
+    }
+    if meant.count > 0 {
+        return None;
+    }
+    let message = if known.is_absent() {
+        "Tetragon's CRDs are not installed, so there is no TracingPolicy and nothing is asked for".to_owned()
+    } else {
+        let there = known.objects().count();
+        format!(
+            "spec.require.tracingPolicies selects none of the {there} TracingPolicies, so nothing is asked for; compare it \
+             with `kubectl get tracingpolicies,tracingpoliciesnamespaced -A --show-labels`"
+        )
+    };
+    Some((reason::NONE_SELECTED, message))
+}
+
+/// The worst policies, of so many; each with its worst hooks.
+fn worst(all: &[(&Name, Forecast)], of: usize) -> String {
+    let told: Vec<String> = all.iter().take(of.min(MOST_POLICIES)).map(|(name, found)| policy(name, found)).collect();
+    let more = of.saturating_sub(MOST_POLICIES);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!("{}{more}; `kubectl lsm preflight` tells of each", told.join("; "))
+}
+
+fn policy(name: &Name, found: &Forecast) -> String {
+    let mut hooks: Vec<&HookForecast> = found.hooks.iter().filter(|hook| !hook.others.is_empty()).collect();
+    hooks.sort_by_key(|hook| (hook.others[0].state == State::Unknown, hook.loadable, hook.ask.hook.as_str()));
+    let told: Vec<String> = hooks.iter().take(MOST_HOOKS).map(|found| hook(found)).collect();
+    let more =
+        if hooks.len() > MOST_HOOKS { format!(", and {} more hooks", hooks.len() - MOST_HOOKS) } else { String::new() };
+    format!("{name} loads on {} of {} nodes ({}{more})", found.loadable, found.nodes, told.join(", "))
+}
+
+fn hook(found: &HookForecast) -> String {
+    let Others { reason, count, sample, message, .. } = &found.others[0];
+    format!("{} {reason} on {count}, as {}: {}", found.ask.hook, sample.join(" "), cut(message, LONGEST))
+}
+
+fn cannot_be_read(unreadable: &[(&Name, &str)]) -> String {
+    let told = unreadable.iter().take(MOST_POLICIES).map(|(name, error)| format!("{name}: {}", cut(error, LONGEST)));
+    format!("{} TracingPolicies cannot be read: {}", unreadable.len(), told.collect::<Vec<_>>().join("; "))
+}
+
+fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Tables and properties of the condition.
+
+use lsm_ready_crds::LsmNodeStatus;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::verdict::Facts;
+use lsm_ready_tetragon::loadable::Known;
+use lsm_ready_tetragon::tracing_policy::KINDS;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::tracing_policies::known::tests::{entry, listed, troubled, unreadable};
+
+const BOOT: &str = "b00t";
+
+fn requires() -> LsmPolicySpec {
+    let selector = json!({"matchLabels": {"tier": "enforce"}});
+    serde_json::from_value(json!({"require": {"tracingPolicies": selector}})).unwrap()
+}
+
+fn names_tetragon() -> LsmPolicySpec {
+    serde_json::from_value(json!({"tetragon": {}})).unwrap()
+}
+
+fn profile() -> LsmHookProfileSpec {
+    serde_json::from_value(json!({"kernel": "6.12 x86_64", "hooks": ["file_open"], "sleepableHooks": []})).unwrap()
+}
+
+fn report() -> LsmNodeStatus {
+    serde_json::from_value(json!({"bootID": BOOT, "evidence": "Denied", "hookProfile": "d",
+        "checks": [{"name": "KernelReads", "outcome": "Pass"}]}))
+    .unwrap()
+}
+
+/// The condition with `with` nodes that have the profile and `without` that have none.
+fn found(spec: &LsmPolicySpec, known: &Snapshot, with: usize, without: usize) -> Option<Finding> {
+    let (report, profile) = (report(), profile());
+    let names: Vec<String> = (0..with + without).map(|number| format!("n{number:04}")).collect();
+    let nodes = || {
+        Nodes::of(names.iter().enumerate().map(|(number, name)| Known {
+            name,
+            labels: None,
+            facts: Facts { boot_id: BOOT, report: Some(&report), profile: (number < with).then_some(&profile) },
+        }))
+    };
+    finding(spec, known, nodes).unwrap()
+}
+
+fn open(name: &str, tier: &str) -> (Name, Entry) {
+    entry(name, tier, &["file_open"], &Value::Null)
+}
+
+fn typo(name: &str, tier: &str) -> (Name, Entry) {
+    entry(name, tier, &["file_open", "file_opn"], &Value::Null)
+}
+
+#[test]
+fn table() {
+    use Status::{False, True, Unknown};
+    let hookless = entry("k", "enforce", &[], &Value::Null);
+    let forbidden = troubled(Trouble::Forbidden(KINDS[0].1));
+    let unread = troubled(Trouble::Unread(KINDS[0].1, "500".into()));
+    let absent = {
+        let (known, writer) = crate::tracing_policies::known::known();
+        writer.absent(0);
+        writer.absent(1);
+        Snapshot::clone(&known.snapshot())
+    };
+    let table = [
+        ("all", requires(), listed([open("a", "enforce")]), (2, 0), Some((True, reason::ALL_LOADABLE))),
+        (
+            "one does not",
+            requires(),
+            listed([open("a", "enforce"), typo("b", "enforce")]),
+            (2, 1),
+            Some((False, reason::NOT_LOADABLE)),
+        ),
+        (
+            "that one is not selected",
+            requires(),
+            listed([open("a", "enforce"), typo("b", "x")]),
+            (2, 0),
+            Some((True, reason::ALL_LOADABLE)),
+        ),
+        (
+            "no profile",
+            requires(),
+            listed([open("a", "enforce")]),
+            (2, 1),
+            Some((Unknown, reason::LOADABILITY_UNKNOWN)),
+        ),
+        ("no nodes", requires(), listed([open("a", "enforce")]), (0, 0), Some((Unknown, reason::LOADABILITY_UNKNOWN))),
+        ("none selected", requires(), listed([open("a", "x")]), (2, 0), Some((Unknown, reason::NONE_SELECTED))),
+        ("no CRD", requires(), absent.clone(), (2, 0), Some((Unknown, reason::NONE_SELECTED))),
+        ("no hooks", requires(), listed([hookless.clone()]), (2, 0), Some((True, reason::ALL_LOADABLE))),
+        (
+            "unreadable",
+            requires(),
+            listed([open("a", "enforce"), unreadable("u", "enforce")]),
+            (2, 0),
+            Some((Unknown, reason::INVALID_TRACING_POLICY)),
+        ),
+        (
+            "shown comes first",
+            requires(),
+            listed([typo("a", "enforce"), unreadable("u", "enforce")]),
+            (2, 0),
+            Some((False, reason::NOT_LOADABLE)),
+        ),
+        ("forbidden", requires(), forbidden.clone(), (2, 0), Some((Unknown, reason::TRACING_POLICIES_FORBIDDEN))),
+        ("an error", requires(), unread, (2, 0), Some((Unknown, reason::TRACING_POLICIES_UNREAD))),
+        ("not yet", requires(), Snapshot::default(), (2, 0), Some((Unknown, reason::TRACING_POLICIES_UNREAD))),
+        (
+            "Tetragon, all of them",
+            names_tetragon(),
+            listed([typo("a", "x")]),
+            (2, 0),
+            Some((False, reason::NOT_LOADABLE)),
+        ),
+        ("Tetragon, no hooks", names_tetragon(), listed([hookless]), (2, 0), None),
+        ("Tetragon, no CRD", names_tetragon(), absent, (2, 0), None),
+        (
+            "Tetragon, forbidden",
+            names_tetragon(),
+            forbidden,
+            (2, 0),
+            Some((Unknown, reason::TRACING_POLICIES_FORBIDDEN)),
+        ),
+        ("neither", LsmPolicySpec::default(), listed([typo("a", "x")]), (2, 0), None),
+    ];
+    for (what, spec, known, (with, without), wanted) in table {
+        let found = found(&spec, &known, with, without);
+        let wanted = wanted.map(|(status, reason)| (status, reason.to_owned()));
+        assert_eq!(found.as_ref().map(|found| (found.status, found.reason.clone())), wanted, "{what}: {found:?}");
+    }
+}
+
+#[test]
+fn the_message_has_policies_hooks_and_counts() {
+    let message = found(&requires(), &listed([open("a", "enforce"), typo("b", "enforce")]), 3, 1).unwrap().message;
+    assert_eq!(
+        message,
+        "1 of 2 TracingPolicies do not load on every node: b loads on 0 of 4 nodes (file_opn HookNotInKernel on 3, as n0000 \
+         n0001 n0002: kernel 6.12 x86_64: file_opn is no hook of this kernel; did you mean file_open?, file_open \
+         HookProfileMissing on 1, as n0003: the node has published no hook profile, so the required hooks cannot be judged); \
+         `kubectl lsm preflight` tells of each"
+    );
+}
+
+proptest! {
+    /// Its size does not grow with the cluster, nor with the policies.
+    #[test]
+    fn the_message_is_bounded(policies in 1usize..60, with in 0usize..300, hook in "[a-z_]{1,64}") {
+        let known = listed((0..policies).map(|number| {
+            let hooks: Vec<String> = (0..8).map(|more| format!("{hook:.60}{more}")).collect();
+            let hooks: Vec<&str> = hooks.iter().map(String::as_str).collect();
+            entry(&format!("{}{number:02}", "p".repeat(250)), "enforce", &hooks, &Value::Null)
+        }));
+        let found = found(&requires(), &known, with, 1).unwrap();
+        prop_assert!(found.message.len() < 8 * 1024, "{}", found.message.len());
+    }
+}

@@ -1,0 +1,98 @@
+//! What a policy requires of a node, with what the TracingPolicies that it selects ask for. Pure.
+//!
+//! In: the spec, and what is known of Tetragon's policies. Out: the requirement for a node with given labels, and verdicts
+//! by it. Where it is not known what is asked for, ready becomes unknown ([`if_that_were_all`]).
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::core::SelectorExt;
+use lsm_ready_crds::LsmPolicySpec;
+use lsm_ready_crds::policy::Require;
+use lsm_ready_crds::selection::{InvalidSpec, Labels, tracing_policies};
+use lsm_ready_crds::verdict::{Facts, Verdict, hooks, if_that_were_all, verdict, verdict_given};
+use lsm_ready_tetragon::tracing_policy::TracingPolicy;
+
+use crate::tracing_policies::known::{Entry, Snapshot};
+
+/// What a policy requires of nodes.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    /// Its own, and that of the policies that are for every node.
+    everywhere: Require,
+    /// Those that are for some nodes.
+    somewhere: Vec<Arc<TracingPolicy>>,
+    /// Why that may not be all.
+    unread: Option<String>,
+}
+
+impl Demand {
+    /// What that spec requires.
+    ///
+    /// # Errors
+    /// When its selector of TracingPolicies is none.
+    pub fn of(spec: &LsmPolicySpec, known: &Snapshot) -> Result<Self, InvalidSpec> {
+        let mut demand = Self { everywhere: spec.require.clone(), somewhere: Vec::new(), unread: None };
+        let Some(selector) = tracing_policies(spec)? else { return Ok(demand) };
+        demand.unread = known.unread();
+        for (name, entry) in known.objects().filter(|(_, entry)| selector.matches(entry.labels())) {
+            match entry {
+                Entry::Read(policy) if policy.has_node_selector() => demand.somewhere.push(policy.clone()),
+                Entry::Read(policy) => policy.asks.add_to(&mut demand.everywhere),
+                Entry::Unreadable { error, .. } => {
+                    demand.unread.get_or_insert_with(|| format!("TracingPolicy {name} cannot be read: {error}"));
+                }
+            }
+        }
+        Ok(demand)
+    }
+
+    /// Which of those that are for some nodes are for one with these labels.
+    fn narrowed(&self, labels: &Labels) -> Vec<usize> {
+        (0..self.somewhere.len()).filter(|index| self.somewhere[*index].concerns(labels)).collect()
+    }
+
+    fn with(&self, narrowed: &[usize]) -> Cow<'_, Require> {
+        let mut require = Cow::Borrowed(&self.everywhere);
+        for index in narrowed {
+            self.somewhere[*index].asks.add_to(require.to_mut());
+        }
+        require
+    }
+
+    /// What the facts of one node mean for it.
+    #[must_use]
+    pub fn verdict(&self, labels: &Labels, facts: Facts<'_>) -> Verdict {
+        let require = self.with(&self.narrowed(labels));
+        if_that_were_all(verdict(&require, facts), self.unread.as_deref())
+    }
+}
+
+/// The verdicts of many nodes: what is wrong with the hooks is found once for each profile.
+#[derive(Debug)]
+pub struct Verdicts<'a> {
+    demand: &'a Demand,
+    requires: HashMap<Vec<usize>, Cow<'a, Require>>,
+    hooks: HashMap<(Vec<usize>, Option<String>), Option<Verdict>>,
+}
+
+impl<'a> Verdicts<'a> {
+    /// By that demand.
+    #[must_use]
+    pub fn by(demand: &'a Demand) -> Self {
+        Self { demand, requires: HashMap::new(), hooks: HashMap::new() }
+    }
+
+    /// As [`Demand::verdict`].
+    pub fn verdict(&mut self, labels: &Labels, facts: Facts<'_>) -> Verdict {
+        let narrowed = self.demand.narrowed(labels);
+        let require = self.requires.entry(narrowed.clone()).or_insert_with_key(|narrowed| self.demand.with(narrowed));
+        let digest = facts.profile.and(facts.report).and_then(|report| report.hook_profile.clone());
+        let wrong = self.hooks.entry((narrowed, digest)).or_insert_with(|| hooks(require, facts.profile));
+        if_that_were_all(verdict_given(require, facts, || wrong.clone()), self.demand.unread.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! What is known of Tetragon's policies, of both kinds.
+//!
+//! In: what [`crate::tracing_policies::follow`] lists and sees. Out: a [`Snapshot`], shared and never changed under its reader.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use lsm_ready_crds::selection::Labels;
+use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name, TracingPolicy};
+use tokio::sync::watch;
+
+/// Both kinds, in the order of [`KINDS`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    kinds: [Kind; KINDS.len()],
+}
+
+/// One kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Kind {
+    state: State,
+    trouble: Option<Trouble>,
+    objects: BTreeMap<Name, Entry>,
+}
+
+/// How far one kind is known.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum State {
+    /// Not at all.
+    #[default]
+    Pending,
+    /// There is no such CRD, so there are no objects.
+    Absent,
+    /// The objects were listed.
+    Listed,
+}
+
+/// Why the newest is not known.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Trouble {
+    /// The operator may not list or watch it.
+    Forbidden(&'static str),
+    /// The API server's error.
+    Unread(&'static str, String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forbidden(plural) => write!(
+                f,
+                "the operator may not read {plural}: its ClusterRole lsm-ready-operator lacks the rule {{apiGroups: \
+                 [{GROUP}], resources: [{plural}], verbs: [get, list, watch]}}"
+            ),
+            Self::Unread(plural, error) => write!(f, "{plural}.{GROUP} cannot be read: {error}"),
+        }
+    }
+}
+
+/// One object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// It was understood.
+    Read(Arc<TracingPolicy>),
+    /// It was not.
+    Unreadable {
+        /// Its labels.
+        labels: Labels,
+        /// The field, and what is wrong with it.
+        error: String,
+    },
+}
+
+impl Entry {
+    /// Its labels.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        match self {
+            Self::Read(policy) => &policy.labels,
+            Self::Unreadable { labels, .. } => labels,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Every object, with its name.
+    pub fn objects(&self) -> impl Iterator<Item = (&Name, &Entry)> {
+        self.kinds.iter().flat_map(|kind| &kind.objects)
+    }
+
+    /// Why it is not known what there is, for those kinds that were never listed.
+    #[must_use]
+    pub fn unread(&self) -> Option<String> {
+        let pending = self.kinds.iter().zip(KINDS).find(|(kind, _)| kind.state == State::Pending);
+        pending.map(|(kind, (_, plural))| {
+            kind.trouble.as_ref().map_or_else(|| format!("{plural} are not listed yet"), Trouble::to_string)
+        })
+    }
+
+    /// Why the newest is not known.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.kinds.iter().find_map(|kind| kind.trouble.as_ref())
+    }
+
+    /// Neither CRD is installed.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.kinds.iter().all(|kind| kind.state == State::Absent)
+    }
+
+    /// Each kind was listed, is absent, or cannot be read, which is said.
+    fn is_settled(&self) -> bool {
+        self.kinds.iter().all(|kind| kind.state != State::Pending || kind.trouble.is_some())
+    }
+}
+
+/// The reading side.
+#[derive(Clone, Debug)]
+pub struct Known(watch::Receiver<Arc<Snapshot>>);
+
+/// The writing side.
+#[derive(Clone, Debug)]
+pub struct Writer(watch::Sender<Arc<Snapshot>>);
+
+/// Nothing is known yet.
+#[must_use]
+pub fn known() -> (Known, Writer) {
+    let (writer, reader) = watch::channel(Arc::default());
+    (Known(reader), Writer(writer))
+}
+
+impl Known {
+    /// What is known now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.borrow().clone()
+    }
+
+    /// Until each kind was looked at once, however that ended; also where nobody writes any more.
+    pub async fn settled(&self) {
+        let mut reader = self.0.clone();
+        let _ = reader.wait_for(|snapshot| snapshot.is_settled()).await;
+    }
+}
+
+/// Each says whether that changed anything. `kind` is an index into [`KINDS`].
+impl Writer {
+    /// There is no such CRD.
+    pub(crate) fn absent(&self, kind: usize) -> bool {
+        self.change(kind, |kind| *kind = Kind { state: State::Absent, ..Kind::default() })
+    }
+
+    /// These are all.
+    pub(crate) fn listed(&self, kind: usize, objects: BTreeMap<Name, Entry>) -> bool {
+        self.change(kind, |kind| *kind = Kind { state: State::Listed, trouble: None, objects })
+    }
+
+    /// One was added or changed.
+    pub(crate) fn set(&self, kind: usize, name: Name, entry: Entry) -> bool {
+        self.change(kind, |kind| drop(kind.objects.insert(name, entry)))
+    }
+
+    /// One is gone.
+    pub(crate) fn remove(&self, kind: usize, name: &Name) -> bool {
+        self.change(kind, |kind| drop(kind.objects.remove(name)))
+    }
+
+    /// It could not be read; what was known stays.
+    pub(crate) fn troubled(&self, kind: usize, trouble: Trouble) -> bool {
+        self.change(kind, |kind| kind.trouble = Some(trouble))
+    }
+
+    fn change(&self, kind: usize, change: impl FnOnce(&mut Kind)) -> bool {
+        self.0.send_if_modified(|snapshot| {
+            let mut changed = Snapshot::clone(snapshot);
+            if let Some(kind) = changed.kinds.get_mut(kind) {
+                change(kind);
+            }
+            let differs = changed != **snapshot;
+            if differs {
+                *snapshot = Arc::new(changed);
+            }
+            differs
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A policy with that tier that asks for these hooks; its name and entry.
+    pub(crate) fn entry(name: &str, tier: &str, hooks: &[&str], node_selector: &Value) -> (Name, Entry) {
+        let hooks: Vec<Value> = hooks.iter().map(|hook| json!({ "hook": hook })).collect();
+        let object = json!({"metadata": {"name": name, "labels": {"tier": tier}},
+            "spec": {"lsmhooks": hooks, "nodeSelector": node_selector}});
+        let policy = TracingPolicy::parse(&object).unwrap();
+        (policy.name.clone(), Entry::Read(Arc::new(policy)))
+    }
+
+    /// One that was not understood.
+    pub(crate) fn unreadable(name: &str, tier: &str) -> (Name, Entry) {
+        let labels = Labels::from([("tier".to_owned(), tier.to_owned())]);
+        let error = "spec.lsmhooks: is no list".to_owned();
+        (Name { namespace: None, name: name.to_owned() }, Entry::Unreadable { labels, error })
+    }
+
+    /// TracingPolicies alone, as after a list.
+    pub(crate) fn listed(objects: impl IntoIterator<Item = (Name, Entry)>) -> Snapshot {
+        let (known, writer) = known();
+        writer.listed(0, objects.into_iter().collect());
+        writer.absent(1);
+        Snapshot::clone(&known.snapshot())
+    }
+
+    /// As before anything is known but that trouble.
+    pub(crate) fn troubled(trouble: Trouble) -> Snapshot {
+        let (known, writer) = known();
+        writer.troubled(0, trouble);
+        writer.absent(1);
+        Snapshot::clone(&known.snapshot())
+    }
+
+    #[test]
+    fn what_was_listed_stays_while_it_cannot_be_read() {
+        let (known, writer) = known();
+        assert_eq!(known.snapshot().unread().unwrap(), "tracingpolicies are not listed yet");
+        assert!(writer.listed(0, BTreeMap::from([entry("p", "enforce", &["file_open"], &Value::Null)])));
+        assert!(writer.absent(1));
+        assert!(writer.troubled(0, Trouble::Forbidden(KINDS[0].1)));
+        let snapshot = known.snapshot();
+        assert_eq!((snapshot.objects().count(), snapshot.unread()), (1, None));
+        assert!(
+            snapshot.trouble().unwrap().to_string().contains("resources: [tracingpolicies], verbs: [get, list, watch]")
+        );
+        assert!(writer.listed(0, BTreeMap::new()));
+        assert_eq!(known.snapshot().trouble(), None);
+    }
+
+    #[tokio::test]
+    async fn what_changes_nothing_is_told_to_nobody() {
+        let (known, writer) = known();
+        assert!(writer.absent(0) && writer.listed(1, BTreeMap::new()));
+        known.settled().await;
+        let (name, object) = entry("p", "enforce", &["file_open"], &Value::Null);
+        assert!(writer.set(1, name.clone(), object.clone()));
+        assert!(!writer.set(1, name.clone(), object));
+        assert!(!writer.absent(0));
+        assert!(writer.remove(1, &name) && !writer.remove(1, &name));
+        assert!(!known.snapshot().is_absent());
+    }
+}

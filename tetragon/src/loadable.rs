@@ -1,0 +1,239 @@
+//! Which nodes will take which of Tetragon's policies: a forecast from what the probes found, before an agent tries.
+//!
+//! In: policies, and what is known of each node. Out: for each hook that a policy asks for, on how many nodes its program
+//! will be taken, and for the others why not ([`Forecast`]).
+//!
+//! ## Guarantees
+//! Loadable is only said of a node on which this boot's canary was denied, whose kernel lets programs read its memory, and
+//! whose hook profile has the hook. Everything goes by [`verdict`], as the node's labels do. Nodes that the verdict cannot tell
+//! apart are judged once, so that thousands of them cost as much as their kernels. The order in which nodes come does not
+//! matter.
+//!
+//! ## Limits
+//! A forecast is about hooks. An agent may refuse a policy for its arguments or selectors, or because it knows no
+//! `lsmhooks` (before v1.2.0); what agents say themselves comes after this.
+
+use std::collections::{BTreeMap, HashMap};
+
+use lsm_ready_crds::policy::Require;
+use lsm_ready_crds::selection::Labels;
+use lsm_ready_crds::verdict::{Facts, State, Verdict, verdict};
+
+use crate::tracing_policy::{Ask, TracingPolicy};
+
+/// So many nodes are named for each reason.
+pub const SAMPLE: usize = 3;
+
+/// What is known of one node.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its labels. Where they are not known, every policy is taken to be for it.
+    pub labels: Option<&'a Labels>,
+    /// Its boot, report and profile.
+    pub facts: Facts<'a>,
+}
+
+/// Nodes, sorted by what the verdict can tell apart.
+#[derive(Debug, Default)]
+pub struct Nodes<'a> {
+    /// In the order of their names, each with its class.
+    nodes: Vec<(Known<'a>, usize)>,
+    /// The first node of each class.
+    classes: Vec<Facts<'a>>,
+}
+
+/// Two nodes with the same are the same to every hook: evidence, reading of kernel memory, and profile.
+#[derive(Eq, Hash, PartialEq)]
+struct Kind<'a> {
+    evidence: (State, String),
+    reads: (State, String),
+    profile: Option<&'a str>,
+}
+
+impl<'a> Nodes<'a> {
+    /// These nodes.
+    #[must_use]
+    pub fn of(nodes: impl IntoIterator<Item = Known<'a>>) -> Self {
+        let mut all: Vec<Known<'a>> = nodes.into_iter().collect();
+        all.sort_unstable_by_key(|node| node.name);
+        let mut kinds = HashMap::new();
+        let mut found = Self::default();
+        for node in all {
+            let class = *kinds.entry(kind(node.facts)).or_insert_with(|| {
+                found.classes.push(node.facts);
+                found.classes.len() - 1
+            });
+            found.nodes.push((node, class));
+        }
+        found
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// There is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The nodes of each class that the policy is for.
+    fn concerned(&self, policy: &TracingPolicy) -> Vec<Group> {
+        let mut groups = vec![Group::default(); self.classes.len()];
+        for (node, class) in &self.nodes {
+            if node.labels.is_none_or(|labels| policy.concerns(labels)) {
+                groups[*class].count += 1;
+                if groups[*class].sample.len() < SAMPLE {
+                    groups[*class].sample.push(node.name.to_owned());
+                }
+            }
+        }
+        groups
+    }
+}
+
+fn kind(facts: Facts<'_>) -> Kind<'_> {
+    let word = |require: &Require| {
+        let verdict = verdict(require, facts);
+        (verdict.state, verdict.reason)
+    };
+    let digest = facts.report.and_then(|report| report.hook_profile.as_deref());
+    Kind {
+        evidence: word(&Require::default()),
+        reads: word(&Require { kernel_reads: true, ..Require::default() }),
+        profile: facts.profile.and(digest),
+    }
+}
+
+/// Some nodes, the first of them by name.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    count: usize,
+    sample: Vec<String>,
+}
+
+/// What becomes of one policy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Forecast {
+    /// Nodes that it is for.
+    pub nodes: usize,
+    /// Those on which all of its hooks take their programs.
+    pub loadable: usize,
+    /// Those on which one was shown not to.
+    pub not_loadable: usize,
+    /// The rest.
+    pub unknown: usize,
+    /// Each hook.
+    pub hooks: Vec<HookForecast>,
+}
+
+/// What becomes of one hook's programs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookForecast {
+    /// What is asked.
+    pub ask: Ask,
+    /// Nodes that take them.
+    pub loadable: usize,
+    /// The others by reason, those that were shown not to before those that are not known, the most first.
+    pub others: Vec<Others>,
+}
+
+/// Nodes that will not take a program, or are not known to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Others {
+    /// `NotReady` or `Unknown`.
+    pub state: State,
+    /// A code of docs/reasons.md.
+    pub reason: String,
+    /// How many.
+    pub count: usize,
+    /// The first three by name.
+    pub sample: Vec<String>,
+    /// The reason in a sentence, as it is on one of them.
+    pub message: String,
+    /// What to change there.
+    pub fix: String,
+}
+
+impl Forecast {
+    /// What can be said of all of its nodes; nothing is known where there are none.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        match self {
+            Self { not_loadable: 1.., .. } => State::NotReady,
+            Self { unknown: 1.., .. } | Self { nodes: 0, .. } => State::Unknown,
+            _ => State::Ready,
+        }
+    }
+}
+
+/// What becomes of that policy on these nodes.
+#[must_use]
+pub fn forecast(policy: &TracingPolicy, nodes: &Nodes<'_>) -> Forecast {
+    let groups = nodes.concerned(policy);
+    let mut worst = vec![State::Ready; groups.len()];
+    let hooks = policy.asks.iter().map(|ask| hook(ask, nodes, &groups, &mut worst)).collect();
+    let of =
+        |state| groups.iter().zip(&worst).filter(|(_, worst)| **worst == state).map(|(group, _)| group.count).sum();
+    Forecast {
+        nodes: groups.iter().map(|group| group.count).sum(),
+        loadable: of(State::Ready),
+        not_loadable: of(State::NotReady),
+        unknown: of(State::Unknown),
+        hooks,
+    }
+}
+
+fn hook(ask: &Ask, nodes: &Nodes<'_>, groups: &[Group], worst: &mut [State]) -> HookForecast {
+    let require = ask.require();
+    let mut loadable = 0;
+    let mut others: BTreeMap<String, Others> = BTreeMap::new();
+    for ((facts, group), worst) in nodes.classes.iter().zip(groups).zip(worst) {
+        if group.count == 0 {
+            continue;
+        }
+        let verdict = verdict(&require, *facts);
+        *worst = graver(*worst, verdict.state);
+        if verdict.state == State::Ready {
+            loadable += group.count;
+        } else {
+            add(&mut others, verdict, group);
+        }
+    }
+    let mut others: Vec<Others> = others.into_values().collect();
+    others.sort_by_key(|others| (others.state == State::Unknown, std::cmp::Reverse(others.count)));
+    HookForecast { ask: ask.clone(), loadable, others }
+}
+
+fn add(others: &mut BTreeMap<String, Others>, verdict: Verdict, group: &Group) {
+    let Verdict { state, reason, message, fix } = verdict;
+    let entry = others.entry(reason.clone()).or_insert_with(|| Others {
+        state,
+        reason,
+        count: 0,
+        sample: Vec::new(),
+        message,
+        fix,
+    });
+    entry.count += group.count;
+    entry.sample.extend(group.sample.iter().cloned());
+    entry.sample.sort_unstable();
+    entry.sample.truncate(SAMPLE);
+}
+
+/// What is shown not to hold before what is not known, and that before what holds.
+const fn graver(one: State, other: State) -> State {
+    match (one, other) {
+        (State::NotReady, _) | (_, State::NotReady) => State::NotReady,
+        (State::Unknown, _) | (_, State::Unknown) => State::Unknown,
+        _ => State::Ready,
+    }
+}
+
+#[cfg(test)]
+mod tests;
