@@ -49,6 +49,14 @@ pub const ROLLING_OUT: &str = "RollingOut";
 pub const NOT_AVAILABLE: &str = "NotAvailable";
 /// TetragonRolledOut: the update strategy is OnDelete, and agents of an older template run.
 pub const ON_DELETE: &str = "OnDelete";
+/// TetragonRolledOut: agents of the present template cannot get their image.
+pub const IMAGE_PULL: &str = "ImagePull";
+/// TetragonRolledOut: agents of the present template do not stay up.
+pub const CRASH_LOOPING: &str = "CrashLooping";
+/// TetragonRolledOut: the scheduler has no place for agents of the present template.
+pub const UNSCHEDULABLE: &str = "Unschedulable";
+/// TetragonRolledOut: as many agents as the DaemonSet's budget allows are not available, so no more are replaced.
+pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
 /// TetragonRolledOut: the DaemonSet selects no node.
 pub const NO_AGENTS: &str = "NoAgents";
 /// TetragonHardened: the agent may do nothing that its work does not need.
@@ -69,7 +77,7 @@ pub const NO_SECCOMP: &str = "NoSeccomp";
 pub const MUTABLE_TAG: &str = "MutableTag";
 
 /// All of them, for the documentation's test.
-pub const ALL: [&str; 33] = [
+pub const ALL: [&str; 37] = [
     MOUNTED,
     ALREADY_MOUNTED,
     MOUNTS_ITSELF,
@@ -94,6 +102,10 @@ pub const ALL: [&str; 33] = [
     ROLLING_OUT,
     NOT_AVAILABLE,
     ON_DELETE,
+    IMAGE_PULL,
+    CRASH_LOOPING,
+    UNSCHEDULABLE,
+    BUDGET_EXHAUSTED,
     NO_AGENTS,
     NOTHING_FOUND,
     PRIVILEGED,

@@ -73,7 +73,7 @@ pub fn findings(
         let message = format!("the mount is about to be added to DaemonSet {key}, which replaces its agents");
         Finding::new(TETRAGON_ROLLED_OUT, Status::Unknown, reason::PENDING, message)
     } else {
-        rollout(daemon_set)
+        rollout(daemon_set, remembered.look.as_ref().and_then(|look| look.seen(daemon_set)))
     };
     Findings::of(judged, rolled_out, hardened(daemon_set, &own))
 }

@@ -7,6 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::contest::Contest;
+use super::rollout::look::Look;
+use super::rollout::unready::Caused;
 use super::step::Write;
 
 /// What is remembered, by a DaemonSet's UID.
@@ -24,6 +26,10 @@ pub struct Remembered {
     pub written: Option<String>,
     /// The label stayed when everything of ours was given back: somebody else has set it.
     pub label_is_theirs: bool,
+    /// The newest look at the agents' pods, while a rollout goes on.
+    pub look: Option<Look>,
+    /// The restart that we caused, until it is over.
+    pub caused: Option<Caused>,
 }
 
 /// A write that failed.

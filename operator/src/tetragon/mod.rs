@@ -2,8 +2,8 @@
 //!
 //! ## Flow
 //! DaemonSet and policies from the stores → the merged [`wishes`] → the [`plan()`] → whether to do it now ([`step`], with
-//! the [`contest`]) → at most one server-side apply → the [`memory`] of what came of it, which the policies' status tells
-//! ([`findings`]).
+//! the [`contest`]) → at most one server-side apply → a look at how agents are being replaced ([`rollout`]) → the
+//! [`memory`] of what came of it, which the policies' status tells ([`findings`]).
 //!
 //! ## Guarantees
 //! Nothing is written where nothing differs. Ours are the label, one volume and one mount, found by the label, so they are
@@ -43,6 +43,7 @@ use crate::key::DaemonSetKey;
 use apply::Outcome;
 use findings::Findings;
 use memory::Remembered;
+use rollout::look;
 use step::Step;
 use wishes::Wishes;
 
@@ -73,12 +74,39 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
         }
         Step::Rest | Step::Wait(_) => (remembered, Ok(None)),
     };
-    // 5. Remember what came of it, and tell it.
+    // 5. Follow what a change before has caused.
+    let (remembered, look) = follow(&daemon_set, remembered, &step, &ctx).await;
+    // 6. Remember what came of it, and tell it.
     remember(&daemon_set, &remembered, &ctx);
     let outcome = outcome?;
     announce(&daemon_set, (&before, &remembered), (&step, outcome.as_ref()), &ctx).await;
-    // 6. Look again when it may be tried again.
-    Ok(again(&step, outcome.as_ref(), now))
+    // 7. Look again when it may be tried again, or when the rollout may have gone on.
+    let next = [again(&step, outcome.as_ref(), now), look].into_iter().flatten().min();
+    Ok(next.map_or_else(Action::await_change, |next| requeue(next, now)))
+}
+
+/// Counts the time that nodes had no agent because of us, and looks at the agents' pods where a policy's status wants to
+/// tell of them. Says when to look again. What was just written is not taken up yet.
+async fn follow(
+    daemon_set: &DaemonSet,
+    mut remembered: Remembered,
+    step: &Step,
+    ctx: &Context,
+) -> (Remembered, Option<Timestamp>) {
+    if matches!(step, Step::Write(_)) {
+        return (remembered, None);
+    }
+    let now = (ctx.now)();
+    if let Some(caused) = remembered.caused.take() {
+        let (going_on, seconds) = caused.observe(daemon_set, now);
+        ctx.metrics.agents_unready(seconds);
+        remembered.caused = going_on;
+    }
+    if wishes(&DaemonSetKey::of(daemon_set), ctx).policies().next().is_none() {
+        return (Remembered { look: None, ..remembered }, None);
+    }
+    let (look, due) = look::look(daemon_set, remembered.look.take(), &ctx.client, now).await;
+    (Remembered { look, ..remembered }, due)
 }
 
 /// Remembers; where that is new, has the policies looked at again that name the DaemonSet.
@@ -105,13 +133,17 @@ async fn announce(
     }
 }
 
-fn again(step: &Step, outcome: Option<&Outcome>, now: Timestamp) -> Action {
-    let wait = match (step, outcome) {
-        (Step::Wait(until), _) => until.duration_since(now),
-        (Step::Write(write), Some(Outcome::Refused(..))) => write.retry(),
-        _ => return Action::await_change(),
-    };
-    Action::requeue(Duration::try_from(wait).unwrap_or_default())
+/// When a write may be tried again.
+fn again(step: &Step, outcome: Option<&Outcome>, now: Timestamp) -> Option<Timestamp> {
+    match (step, outcome) {
+        (Step::Wait(until), _) => Some(*until),
+        (Step::Write(write), Some(Outcome::Refused(..))) => now.checked_add(write.retry()).ok(),
+        _ => None,
+    }
+}
+
+fn requeue(next: Timestamp, now: Timestamp) -> Action {
+    Action::requeue(Duration::try_from(next.duration_since(now)).unwrap_or_default())
 }
 
 /// The conditions that a policy's status has about the DaemonSet that it names.

@@ -11,6 +11,8 @@ use lsm_ready_tetragon::reason;
 use super::apply::{Error, Outcome};
 use super::contest::{Contest, Turn};
 use super::memory::{Failure, Remembered};
+use super::rollout::held::template;
+use super::rollout::unready::Caused;
 use crate::key::DaemonSetKey;
 
 /// How long a mount that was refused is not tried again, unless the DaemonSet or the wish changes.
@@ -62,7 +64,10 @@ pub fn step(daemon_set: &DaemonSet, plan: &Plan, mut remembered: Remembered, now
     let write = match plan {
         Plan::Patch { container, .. } => Write::Mount { container: container.clone() },
         Plan::GiveBack { .. } => Write::GiveBack,
-        Plan::NotWanted => return (Remembered { written: remembered.written, ..Remembered::default() }, Step::Rest),
+        Plan::NotWanted => {
+            let Remembered { written, look, caused, .. } = remembered;
+            return (Remembered { written, look, caused, ..Remembered::default() }, Step::Rest);
+        }
         _ => {
             remembered.failure = None;
             remembered.label_is_theirs = false;
@@ -114,6 +119,9 @@ pub fn after(
         }
         Ok(Outcome::Written(written)) => {
             remembered.written.clone_from(&written.metadata.resource_version);
+            if template(written) != template(daemon_set) {
+                remembered.caused = Some(Caused::by(daemon_set, written, now));
+            }
             remembered.failure = None;
             match (write, plan(written, wish)) {
                 (Write::GiveBack, _) => remembered.label_is_theirs = owned(written),
