@@ -7,7 +7,7 @@
 //! | LsmHookProfile | all | all | |
 //! | LsmPolicy (spec, or gone) | all | all | those named, and those that carry our label |
 //! | LsmPolicy (status) | | itself | |
-//! | DaemonSet (spec, labels, rollout) | | those that name it | itself, where named or carrying our label |
+//! | DaemonSet (spec, labels, our annotation, rollout) | | those that name it | itself, where named or carrying our label |
 //!
 //! "All policies" is cheap: they are evaluated at most once a second.
 
@@ -159,7 +159,8 @@ fn relevant_in_node(node: &Node) -> impl Hash {
 
 fn relevant_in_daemon_set(daemon_set: &DaemonSet) -> impl Hash {
     let status = daemon_set.status.as_ref().map(|status| format!("{status:?}"));
-    (daemon_set.metadata.generation, daemon_set.labels().clone(), status)
+    let owner = daemon_set.annotations().get(names::APPLY_ANNOTATION).cloned();
+    (daemon_set.metadata.generation, daemon_set.labels().clone(), owner, status)
 }
 
 /// What each object looked like when it was last routed, as a hash.

@@ -35,6 +35,12 @@ pub const VOLUME_NAME_TAKEN: &str = "VolumeNameTaken";
 pub const MOUNT_PATH_TAKEN: &str = "MountPathTaken";
 /// SecurityfsMounted: another manager keeps taking the mount out again, so lsm-ready has stopped for a while.
 pub const CONTESTED: &str = "Contested";
+/// SecurityfsMounted: the mount is lacking, and agents are not restarted outside of the window.
+pub const OUTSIDE_WINDOW: &str = "OutsideWindow";
+/// SecurityfsMounted: the mount is lacking, and the DaemonSet's owner holds it by annotation.
+pub const HELD: &str = "Held";
+/// SecurityfsMounted: the mount is lacking, and the DaemonSet would restart more agents at once than a policy allows.
+pub const BUDGET_TOO_LARGE: &str = "BudgetTooLarge";
 /// SecurityfsMounted: the operator may not patch DaemonSets.
 pub const FORBIDDEN: &str = "Forbidden";
 /// SecurityfsMounted: another field manager owns one of the fields and has another value in it.
@@ -77,7 +83,7 @@ pub const NO_SECCOMP: &str = "NoSeccomp";
 pub const MUTABLE_TAG: &str = "MutableTag";
 
 /// All of them, for the documentation's test.
-pub const ALL: [&str; 37] = [
+pub const ALL: [&str; 40] = [
     MOUNTED,
     ALREADY_MOUNTED,
     MOUNTS_ITSELF,
@@ -95,6 +101,9 @@ pub const ALL: [&str; 37] = [
     VOLUME_NAME_TAKEN,
     MOUNT_PATH_TAKEN,
     CONTESTED,
+    OUTSIDE_WINDOW,
+    HELD,
+    BUDGET_TOO_LARGE,
     FORBIDDEN,
     FIELD_CONFLICT,
     APPLY_FAILED,

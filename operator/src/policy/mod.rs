@@ -56,6 +56,9 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
 fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, InvalidSpec> {
     let selection = Selection::of(&policy.spec)?;
     let min_ready = MinReady::parse(&policy.spec.min_ready)?;
+    if let Some(window) = policy.spec.tetragon.as_ref().and_then(|tetragon| tetragon.window.as_ref()) {
+        window.schedule()?;
+    }
     let mut tally = Tally::default();
     for node in ctx.stores.nodes.state().iter().filter(|node| selection.selects(node.labels())) {
         let record = ctx.stores.record(node);

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::contest::Contest;
+use super::gate::Gate;
 use super::rollout::look::Look;
 use super::rollout::unready::Caused;
 use super::step::Write;
@@ -26,6 +27,8 @@ pub struct Remembered {
     pub written: Option<String>,
     /// The label stayed when everything of ours was given back: somebody else has set it.
     pub label_is_theirs: bool,
+    /// The gate, where it closed before something that should be written.
+    pub gate: Gate,
     /// The newest look at the agents' pods, while a rollout goes on.
     pub look: Option<Look>,
     /// The restart that we caused, until it is over.

@@ -2,7 +2,7 @@
 //!
 //! ## Flow
 //! DaemonSet and policies from the stores → the merged [`wishes`] → the [`plan()`] → whether to do it now ([`step`], with
-//! the [`contest`]) → at most one server-side apply → a look at how agents are being replaced ([`rollout`]) → the
+//! the [`mod@gate`] and the [`contest`]) → at most one server-side apply → a look at how agents are being replaced ([`rollout`]) → the
 //! [`memory`] of what came of it, which the policies' status tells ([`findings`]).
 //!
 //! ## Guarantees
@@ -20,6 +20,7 @@ mod announce;
 pub mod apply;
 pub mod contest;
 pub mod findings;
+pub mod gate;
 pub mod memory;
 pub mod rollout;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use crate::context::Context;
 use crate::key::DaemonSetKey;
 use apply::Outcome;
 use findings::Findings;
+use gate::gate;
 use memory::Remembered;
 use rollout::look;
 use step::Step;
@@ -60,12 +62,14 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     let (key, now) = (DaemonSetKey::of(&daemon_set), (ctx.now)());
     let before = ctx.tetragon.recall(&daemon_set.uid().unwrap_or_default());
     // 1. What is wished.
-    let wish = wishes(&key, &ctx).merged();
+    let wishes = wishes(&key, &ctx);
+    let wish = wishes.merged();
     // 2. What has to be done.
     let plan = plan(&daemon_set, &wish);
     // 3. Whether it has to be done now.
-    let (remembered, step) = step::step(&daemon_set, &plan, before.clone(), now);
-    debug!(daemon_set = %key, ?plan, ?step, "planned");
+    let gate = gate(&wishes.limits(), &daemon_set, now).before(&plan);
+    let (remembered, step) = step::step((&daemon_set, &plan), &gate, before.clone(), now);
+    debug!(daemon_set = %key, ?plan, ?gate, ?step, "planned");
     // 4. Do it.
     let (remembered, outcome) = match step.clone() {
         Step::Write(write) => {
@@ -150,7 +154,9 @@ fn requeue(next: Timestamp, now: Timestamp) -> Action {
 #[must_use]
 pub fn findings(policy: &LsmPolicy, key: &DaemonSetKey, daemon_set: Option<&DaemonSet>, ctx: &Context) -> Findings {
     let remembered = daemon_set.and_then(ResourceExt::uid).map(|uid| ctx.tetragon.recall(&uid)).unwrap_or_default();
-    findings::findings(policy, key, daemon_set, &wishes(key, ctx), &remembered)
+    let wishes = wishes(key, ctx);
+    let gate = daemon_set.map(|daemon_set| gate(&wishes.limits(), daemon_set, (ctx.now)())).unwrap_or_default();
+    findings::findings(policy, (key, daemon_set), &wishes, (&remembered, &gate))
 }
 
 /// What all policies together want of that DaemonSet.

@@ -1,5 +1,6 @@
 //! The Tetragon controller against a scripted API server: exact requests, and silence where nothing differs.
 
+mod gate;
 mod rollout;
 
 use std::sync::Arc;
