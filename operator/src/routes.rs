@@ -3,7 +3,7 @@
 //! | changed | Nodes | policies | DaemonSets |
 //! |---|---|---|---|
 //! | Node (labels, taints, boot, our condition) | itself | all | |
-//! | LsmNode | its Node | all | |
+//! | LsmNode | its Node | all | where the node was repaired: those named, and those that carry our label |
 //! | LsmHookProfile | all | all | |
 //! | LsmPolicy (spec, or gone) | all | all | those named, and those that carry our label |
 //! | LsmPolicy (status) | | itself | |
@@ -68,7 +68,13 @@ impl Routes {
 
     pub(crate) fn report(&self, event: &Event<LsmNode>) {
         match event {
-            Event::Apply(report) | Event::Delete(report) => self.queues.node(&report.name_any()),
+            Event::Apply(report) | Event::Delete(report) => {
+                self.queues.node(&report.name_any());
+                // A repaired node may have a stale agent.
+                if report.status.as_ref().is_some_and(|status| status.denied_since.is_some()) {
+                    self.our_daemon_sets();
+                }
+            }
             Event::InitDone => self.queues.all_nodes(&self.stores.nodes),
             Event::Init | Event::InitApply(_) => return,
         }

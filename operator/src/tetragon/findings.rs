@@ -77,7 +77,11 @@ pub fn findings(
         };
         Finding::new(TETRAGON_ROLLED_OUT, Status::Unknown, reason::PENDING, message)
     } else {
-        rollout(daemon_set, remembered.look.as_ref().and_then(|look| look.seen(daemon_set)))
+        let found = rollout(daemon_set, remembered.look.as_ref().and_then(|look| look.seen(daemon_set)));
+        match &remembered.stale.refused {
+            Some(refused) => Finding { message: format!("{}; {refused}", found.message), ..found },
+            None => found,
+        }
     };
     Findings::of(judged, rolled_out, hardened(daemon_set, &own))
 }

@@ -123,6 +123,12 @@ impl Gate {
         if is_superseded && !matches!(self, Self::Held { .. }) { Self::Open } else { self }
     }
 
+    /// Whether a single agent may be restarted: a budget that is too large is used by whole rollouts only.
+    #[must_use]
+    pub const fn lets_one(&self) -> bool {
+        matches!(self, Self::Open | Self::TooLarge { .. })
+    }
+
     /// What a closed gate means.
     #[must_use]
     pub fn closed(&self, key: &DaemonSetKey) -> Option<Closed> {

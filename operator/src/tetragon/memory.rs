@@ -10,6 +10,7 @@ use super::contest::Contest;
 use super::gate::Gate;
 use super::rollout::look::Look;
 use super::rollout::unready::Caused;
+use super::stale::Stale;
 use super::step::Write;
 
 /// What is remembered, by a DaemonSet's UID.
@@ -31,6 +32,8 @@ pub struct Remembered {
     pub gate: Gate,
     /// The newest look at the agents' pods, while a rollout goes on.
     pub look: Option<Look>,
+    /// What was done about stale agents.
+    pub stale: Stale,
     /// The restart that we caused, until it is over.
     pub caused: Option<Caused>,
 }

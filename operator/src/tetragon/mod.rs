@@ -22,9 +22,11 @@ pub mod contest;
 pub mod findings;
 pub mod gate;
 pub mod memory;
+mod restart;
 pub mod rollout;
 #[cfg(test)]
 mod scenarios;
+pub mod stale;
 pub mod step;
 pub mod wishes;
 
@@ -36,16 +38,17 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use lsm_ready_crds::LsmPolicy;
-use lsm_ready_tetragon::plan::plan;
+use lsm_ready_tetragon::plan::{Plan, plan};
 use tracing::debug;
 
 use crate::context::Context;
 use crate::key::DaemonSetKey;
 use apply::Outcome;
 use findings::Findings;
-use gate::gate;
+use gate::{Gate, gate};
 use memory::Remembered;
 use rollout::look;
+use stale::Stale;
 use step::Step;
 use wishes::Wishes;
 
@@ -79,7 +82,7 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
         Step::Rest | Step::Wait(_) => (remembered, Ok(None)),
     };
     // 5. Follow what a change before has caused.
-    let (remembered, look) = follow(&daemon_set, remembered, &step, &ctx).await;
+    let (remembered, look) = follow(&daemon_set, (&plan, &wishes, &gate), remembered, &step, &ctx).await;
     // 6. Remember what came of it, and tell it.
     remember(&daemon_set, &remembered, &ctx);
     let outcome = outcome?;
@@ -89,10 +92,11 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     Ok(next.map_or_else(Action::await_change, |next| requeue(next, now)))
 }
 
-/// Counts the time that nodes had no agent because of us, and looks at the agents' pods where a policy's status wants to
-/// tell of them. Says when to look again. What was just written is not taken up yet.
+/// Counts the time that nodes had no agent because of us, looks at the agents' pods where a policy's status wants to tell
+/// of them, and restarts a stale one where all is well. Says when to look again. What was just written is not taken up yet.
 async fn follow(
     daemon_set: &DaemonSet,
+    (plan, wishes, gate): (&Plan, &Wishes, &Gate),
     mut remembered: Remembered,
     step: &Step,
     ctx: &Context,
@@ -106,11 +110,18 @@ async fn follow(
         ctx.metrics.agents_unready(seconds);
         remembered.caused = going_on;
     }
-    if wishes(&DaemonSetKey::of(daemon_set), ctx).policies().next().is_none() {
+    if wishes.policies().next().is_none() {
         return (Remembered { look: None, ..remembered }, None);
     }
     let (look, due) = look::look(daemon_set, remembered.look.take(), &ctx.client, now).await;
-    (Remembered { look, ..remembered }, due)
+    remembered.look = look;
+    if due.is_some() {
+        return (remembered, due);
+    }
+    if !wishes.limits().restart_stale {
+        return (Remembered { stale: Stale::default(), ..remembered }, None);
+    }
+    restart::stale_agents(daemon_set, (plan, &wishes.merged(), gate), remembered, ctx).await
 }
 
 /// Remembers; where that is new, has the policies looked at again that name the DaemonSet.

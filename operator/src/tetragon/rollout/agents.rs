@@ -135,6 +135,12 @@ impl Agent {
         }
     }
 
+    /// When that container of it was started, while it runs. A pod outlives a boot of its node, a container does not.
+    #[must_use]
+    pub fn started(&self, container: &str) -> Option<Timestamp> {
+        self.containers.iter().find(|other| other.name == container)?.started
+    }
+
     /// What holds it up, where that does not end by itself.
     #[must_use]
     pub fn trouble(&self, now: Timestamp) -> Option<Trouble> {

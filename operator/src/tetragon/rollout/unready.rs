@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 
 use super::Counts;
+use super::agents::PATIENCE;
 use super::held::template;
 
 /// A restart of agents that we caused and that is not over.
@@ -25,14 +26,22 @@ pub struct Caused {
     unavailable: i32,
     /// When that was seen.
     at: Timestamp,
+    /// An agent was evicted then, and the counts have not shown it yet.
+    awaited: Option<Timestamp>,
 }
 
 impl Caused {
-    /// Our write, or our eviction of a pod, has just made `after` of `before`.
+    /// Our write has just made `after` of `before`.
     #[must_use]
     pub fn by(before: &DaemonSet, after: &DaemonSet, now: Timestamp) -> Self {
         let unavailable = unavailable(before);
-        Self { template: generation(after), before: unavailable, unavailable, at: now }
+        Self { template: generation(after), before: unavailable, unavailable, at: now, awaited: None }
+    }
+
+    /// We have just evicted an agent of that DaemonSet.
+    #[must_use]
+    pub fn by_eviction(daemon_set: &DaemonSet, now: Timestamp) -> Self {
+        Self { awaited: Some(now), ..Self::by(daemon_set, daemon_set, now) }
     }
 
     /// What is left of it after one more observation, and the node-seconds since the one before.
@@ -45,12 +54,16 @@ impl Caused {
             return (None, seconds);
         }
         let unavailable = unavailable(daemon_set);
-        let is_seen = generation == self.template;
+        let awaited = self.awaited.filter(|_| unavailable <= self.before);
+        if awaited.is_some_and(|evicted| now.duration_since(evicted) >= PATIENCE) {
+            return (None, seconds);
+        }
+        let is_seen = generation == self.template && awaited.is_none();
         let over = |counts: Counts| counts.updated >= counts.desired && unavailable <= self.before;
         if is_seen && Counts::present(daemon_set).is_some_and(over) {
             return (None, seconds);
         }
-        (Some(Self { unavailable, at: now, ..self }), seconds)
+        (Some(Self { unavailable, at: now, awaited, ..self }), seconds)
     }
 }
 
@@ -132,6 +145,19 @@ mod tests {
     fn an_observation_of_before_our_write_does_not_end_it() {
         let (seconds, over) = counted(5, &[(1, five(1, 1, 5, 5)), (2, five(2, 2, 0, 4)), (3, five(2, 2, 0, 4))]);
         assert!((seconds - 1.0).abs() < 1e-9 && !over, "{seconds} {over}");
+    }
+
+    #[test]
+    fn an_eviction_is_over_when_it_was_seen_and_the_agent_is_back() {
+        let (whole, down) = (five(2, 2, 5, 5), five(2, 2, 4, 4));
+        let evicted = || Caused::by_eviction(&whole, second(0));
+        // Counts of before, then without the agent for 7 s, then whole again.
+        let (caused, first) = evicted().observe(&whole, second(1));
+        let (caused, second_) = caused.unwrap().observe(&down, second(2));
+        let (caused, third) = caused.unwrap().observe(&whole, second(9));
+        assert!(caused.is_none() && (first + second_ + third - 7.0).abs() < 1e-9, "{first} {second_} {third}");
+        // What is never seen is not waited for, so that a later outage is not ours.
+        assert_eq!(evicted().observe(&whole, second(300)).0, None);
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use super::*;
 use crate::key::DaemonSetKey;
 use crate::tetragon::findings;
 
-const PODS: &str = "GET /api/v1/namespaces/default/pods?\
+pub(super) const PODS: &str = "GET /api/v1/namespaces/default/pods?\
     &labelSelector=app.kubernetes.io%2Finstance%3Dtetragon%2Capp.kubernetes.io%2Fname%3Dtetragon&limit=500";
 
 /// With our mount, of which the DaemonSet controller says `[desired, updated, available]`.
