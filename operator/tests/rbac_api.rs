@@ -48,7 +48,11 @@ async fn prepare(server: &ApiServer) {
         object["kind"] = json!(kind);
         done(&admin, "APPLY", &format!("{CRDS}/{path}"), &object).await;
     }
-    let agent = json!({"metadata": {"name": "agent"}, "spec": {"containers": [{"name": "tetragon", "image": "none"}]}});
+    // The controller that makes them does not run here, and a pod has to have one.
+    let account = json!({"metadata": {"name": "agent"}});
+    done(&admin, "POST", "/api/v1/namespaces/kube-system/serviceaccounts", &account).await;
+    let agent = json!({"metadata": {"name": "agent"}, "spec": {"serviceAccountName": "agent",
+        "containers": [{"name": "tetragon", "image": "none"}]}});
     done(&admin, "POST", "/api/v1/namespaces/kube-system/pods", &agent).await;
     done(&admin, "POST", DAEMON_SETS, &daemon_set()).await;
     done(&admin, "POST", LEASES, &json!({"metadata": {"name": "somebody-else"}})).await;

@@ -195,6 +195,7 @@ mod tests {
 
     #[test]
     fn a_repair_is_dated_once_and_only_within_a_boot() {
+        use Evidence::{Denied, Fired, Loaded};
         let booted = |boot_id: &str, evidence| LsmNodeStatus { boot_id: boot_id.to_owned(), ..found(evidence) };
         // Successive reports, and the minute of the repair that is told after them.
         let since = |reports: &[(&str, Evidence)]| {
@@ -208,7 +209,6 @@ mod tests {
             }
             object.unwrap().status.unwrap().denied_since
         };
-        use Evidence::{Denied, Fired, Loaded};
         for (reports, expected) in [
             (vec![("b", Denied)], None),
             (vec![("b", Denied), ("b", Denied)], None),

@@ -71,8 +71,8 @@ pub fn step(
         Plan::Patch { container, .. } => Write::Mount { container: container.clone() },
         Plan::GiveBack { .. } => Write::GiveBack,
         Plan::NotWanted => {
-            let Remembered { written, look, caused, stale, .. } = remembered;
-            return (Remembered { written, look, caused, stale, ..Remembered::default() }, Step::Rest);
+            let Remembered { written, look, stale, caused, .. } = remembered;
+            return (Remembered { written, look, stale, caused, ..Remembered::default() }, Step::Rest);
         }
         _ => {
             remembered.failure = None;

@@ -50,7 +50,7 @@ fn each_limit_has_its_reason_and_a_way_out() {
     let (noon, night) = (windows(&[("12:00", "UTC")]), windows(&[("22:00", "UTC")]));
     let allow = "annotate --overwrite daemonset tetragon lsmready.io/apply=allow";
     let both = Limits { max_concurrent: at_most(1).max_concurrent, ..night.clone() };
-    for (limits, daemon_set, reason, stalled, parts) in [
+    for (limits, daemon_set, reason, stalled, parts) in vec![
         (&Limits::default(), ds(None), "", false, vec![]),
         (&noon, ds(None), "", false, vec![]),
         (&night, ds(None), reason::OUTSIDE_WINDOW, false, vec!["opens at 2026-01-01T22:00:00Z", "LsmPolicy p0", allow]),

@@ -28,13 +28,13 @@ pub fn budget(daemon_set: &DaemonSet) -> Option<Budget> {
     let rolling = strategy.and_then(|strategy| strategy.rolling_update.clone()).unwrap_or_default();
     // The API server takes only one of the two that is not zero.
     let surge = rolling.max_surge.map(|surge| (resolved(&surge, desired), surge)).filter(|(agents, _)| *agents > 0);
-    let (field, (agents, says)) = match surge {
-        Some(surge) => ("maxSurge", surge),
-        None => {
+    let (field, (agents, says)) = surge.map_or_else(
+        || {
             let unavailable = rolling.max_unavailable.unwrap_or(IntOrString::Int(1));
             ("maxUnavailable", (resolved(&unavailable, desired), unavailable))
-        }
-    };
+        },
+        |surge| ("maxSurge", surge),
+    );
     let says = match says {
         IntOrString::Int(number) => number.to_string(),
         IntOrString::String(share) => share,

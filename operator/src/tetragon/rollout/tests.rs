@@ -95,7 +95,7 @@ fn each_way_to_stick_has_its_reason() {
             .cloned()
             .collect::<Vec<_>>()
     };
-    let table: [(&str, [i32; 3], Vec<Value>, Status, &str); 13] = [
+    let table = [
         ("no pod is held up", going_on, vec![], Status::Unknown, reason::ROLLING_OUT),
         ("pull", going_on, vec![pod("n2", "2", &waiting("ImagePullBackOff"))], Status::False, reason::IMAGE_PULL),
         ("name", all_new, vec![pod("n2", "2", &waiting("InvalidImageName"))], Status::False, reason::IMAGE_PULL),

@@ -38,11 +38,12 @@ fn eviction(uid: &str) -> Value {
 fn repaired(restart: bool, script: Vec<Exchange>) -> (Arc<Context>, JoinHandle<()>) {
     let mut report = report("n1", "Denied", "CanaryDenied");
     report["status"]["deniedSince"] = json!("2026-01-01T00:05:00Z");
-    let tetragon = json!({"daemonSet": {"namespace": "default"}, "restartStaleAgents": restart});
+    let asked = json!({"daemonSet": {"namespace": "default"}, "restartStaleAgents": restart});
     Fixture::new()
+        .with::<DaemonSet>(tetragon())
         .with::<Node>(node("n1"))
         .with::<LsmNode>(report)
-        .with::<LsmPolicy>(policy("enforce", &json!({"tetragon": tetragon})))
+        .with::<LsmPolicy>(policy("enforce", &json!({"tetragon": asked})))
         .plays(script)
 }
 
