@@ -109,5 +109,8 @@ async fn what_we_cause_is_counted_until_it_is_over() {
     complete["metadata"]["resourceVersion"] = json!("102");
     look(&complete, &ctx).await.unwrap();
     assert_eq!(remembered(&ctx).caused, None);
+    // The clock of scenarios stands still.
+    let metrics = ctx.metrics.encode().unwrap();
+    assert!(metrics.contains("lsm_ready_agent_unready_node_seconds_total 0.0"), "{metrics}");
     end(ctx, played).await;
 }
