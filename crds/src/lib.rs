@@ -21,6 +21,7 @@ pub mod reason;
 pub mod schema;
 pub mod selection;
 pub mod verdict;
+pub mod window;
 
 pub use evidence::{Evidence, RequiredEvidence};
 pub use node::{LsmNode, LsmNodeStatus};

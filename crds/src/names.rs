@@ -31,6 +31,10 @@ pub const PROBE_FIELD_MANAGER: &str = "lsm-ready-probe";
 /// Label on a `DaemonSet` whose pod template carries our securityfs volume: by it we find what to give back.
 pub const DAEMON_SET_LABEL: &str = "lsmready.io/securityfs";
 
+/// Annotation by which the owner of a `DaemonSet` says whether lsm-ready may change it now: `allow`, whatever the policies'
+/// windows say, or `hold`.
+pub const APPLY_ANNOTATION: &str = "lsmready.io/apply";
+
 /// Name of the volume that gives Tetragon's container the host's securityfs.
 pub const SECURITYFS_VOLUME: &str = "lsm-ready-securityfs";
 

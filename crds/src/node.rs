@@ -57,6 +57,10 @@ pub struct LsmNodeStatus {
     /// The highest rung that the canary climbed.
     #[serde(default)]
     pub evidence: Evidence,
+    /// Since when the evidence is Denied, by the node's clock, where an earlier report of the same boot had shown that it was
+    /// not: what was started before has met a kernel that could not. Absent where the boot's first report said Denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied_since: Option<Time>,
     /// Why it is no higher, or `CanaryDenied` at the top: one of the codes in docs/reasons.md.
     #[serde(default)]
     #[schemars(length(max = 64))]
@@ -159,10 +163,10 @@ impl LsmNodeStatus {
         self.checks.iter().find(|check| check.name == name)
     }
 
-    /// The two reports say the same, whenever they were made.
+    /// The two reports say the same, whenever they were made and whatever was said before them.
     #[must_use]
     pub fn equal_but_for_time(&self, other: &Self) -> bool {
-        let timeless = |status: &Self| Self { observed_time: None, ..status.clone() };
+        let timeless = |status: &Self| Self { observed_time: None, denied_since: None, ..status.clone() };
         timeless(self) == timeless(other)
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::RequiredEvidence;
 use crate::agents::Agents;
 use crate::schema;
+use crate::window::Window;
 
 // `kubectl explain lsmpolicy.spec` prints the comments of these types: they are documentation for those who apply one.
 
@@ -122,6 +123,25 @@ pub struct Tetragon {
     /// answers. The operator then opens TCP connections to the nodes' internal addresses. Absent: nobody is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<Agents>,
+
+    /// When agents may be restarted for what the operator changes in the DaemonSet, or takes out of it again. Absent: at
+    /// any time. Of several policies that name one DaemonSet, every window has to be open. The DaemonSet's owner decides
+    /// otherwise by an annotation on it: lsmready.io/apply=allow for now, lsmready.io/apply=hold for not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+
+    /// How many agents may be restarted at once for what the operator changes. The operator never changes the update
+    /// strategy: where the DaemonSet's own maxUnavailable or maxSurge allows more, it changes nothing and says so. Absent:
+    /// as many as the DaemonSet allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_concurrent: Option<i32>,
+
+    /// Restart agents that found no LSM BPF when they started, on nodes that were repaired since, in the same boot:
+    /// agents before v1.4.0 and of unknown release, which look once. One at a time, by eviction, within window and
+    /// maxConcurrent. Default: false.
+    #[serde(default)]
+    pub restart_stale_agents: bool,
 }
 
 /// A DaemonSet and the agent's container in it.

@@ -10,6 +10,7 @@ use kube::core::{Expression, Selector, SelectorExt};
 
 use crate::names::POLICY_LABEL_PREFIX;
 use crate::policy::LsmPolicySpec;
+use crate::window::InvalidWindow;
 
 /// Labels of a Node, as the API has them.
 pub type Labels = BTreeMap<String, String>;
@@ -32,6 +33,9 @@ pub enum InvalidSpec {
     /// Neither a number nor a percentage.
     #[error("spec.minReady: {0:?} is neither a number of nodes (0 or more) nor a percentage from 0% to 100%")]
     MinReady(String),
+    /// When agents may be restarted means nothing.
+    #[error(transparent)]
+    Window(#[from] InvalidWindow),
 }
 
 /// Which nodes a policy is about.

@@ -188,6 +188,7 @@ impl Report {
         LsmNodeStatus {
             boot_id: self.boot_id,
             observed_time: None,
+            denied_since: None,
             probe_version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: self.kernel,
             lsms: self.lsms,

@@ -2,6 +2,7 @@
 //! the number of series does not grow with the cluster.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -41,6 +42,7 @@ pub struct Metrics {
     watch_errors: Family<Kind, Counter>,
     nodes: Family<PolicyState, Gauge>,
     agents: Family<Question, Counter>,
+    agents_unready: Counter<f64, AtomicU64>,
     leader: Gauge,
 }
 
@@ -84,6 +86,11 @@ impl Metrics {
         self.agents.get_or_create(&Question { how, outcome }).inc();
     }
 
+    /// So many seconds, summed over nodes, in which a node had no ready agent because of a restart that we caused.
+    pub fn agents_unready(&self, seconds: f64) {
+        self.agents_unready.inc_by(seconds);
+    }
+
     /// Whether this replica leads.
     pub fn leading(&self, leads: bool) {
         self.leader.set(i64::from(leads));
@@ -101,6 +108,11 @@ impl Metrics {
         registry.register("watch_errors", "Watches that broke and were begun again", self.watch_errors.clone());
         registry.register("policy_nodes", "Selected nodes of a policy by verdict", self.nodes.clone());
         registry.register("agents_asked", "Questions to Tetragon's agents by outcome", self.agents.clone());
+        registry.register(
+            "agent_unready_node_seconds",
+            "Seconds in which nodes had no ready agent because of a restart that lsm-ready caused, summed over nodes",
+            self.agents_unready.clone(),
+        );
         registry.register("leader", "1 where this replica leads", self.leader.clone());
         let mut text = String::new();
         text::encode(&mut text, &registry)?;

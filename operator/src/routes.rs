@@ -3,12 +3,12 @@
 //! | changed | Nodes | policies | DaemonSets |
 //! |---|---|---|---|
 //! | Node (labels, taints, boot, our condition) | itself | all | |
-//! | LsmNode | its Node | all | |
+//! | LsmNode | its Node | all | where the node was repaired: those named, and those that carry our label |
 //! | LsmHookProfile | all | all | |
 //! | LsmPolicy (spec, or gone) | all | all | those named, and those that carry our label |
 //! | LsmPolicy (status) | | itself | |
 //! | TracingPolicy (what it asks for, or whether it can be read) | all, where a policy requires TracingPolicies | all | |
-//! | DaemonSet (spec, labels, rollout) | | those that name it | itself, where named or carrying our label |
+//! | DaemonSet (spec, labels, our annotation, rollout) | | those that name it | itself, where named or carrying our label |
 //!
 //! "All policies" is cheap: they are evaluated at most once a second.
 
@@ -69,7 +69,13 @@ impl Routes {
 
     pub(crate) fn report(&self, event: &Event<LsmNode>) {
         match event {
-            Event::Apply(report) | Event::Delete(report) => self.queues.node(&report.name_any()),
+            Event::Apply(report) | Event::Delete(report) => {
+                self.queues.node(&report.name_any());
+                // A repaired node may have a stale agent.
+                if report.status.as_ref().is_some_and(|status| status.denied_since.is_some()) {
+                    self.our_daemon_sets();
+                }
+            }
             Event::InitDone => self.queues.all_nodes(&self.stores.nodes),
             Event::Init | Event::InitApply(_) => return,
         }
@@ -168,7 +174,8 @@ fn relevant_in_node(node: &Node) -> impl Hash {
 
 fn relevant_in_daemon_set(daemon_set: &DaemonSet) -> impl Hash {
     let status = daemon_set.status.as_ref().map(|status| format!("{status:?}"));
-    (daemon_set.metadata.generation, daemon_set.labels().clone(), status)
+    let owner = daemon_set.annotations().get(names::APPLY_ANNOTATION).cloned();
+    (daemon_set.metadata.generation, daemon_set.labels().clone(), owner, status)
 }
 
 /// What each object looked like when it was last routed, as a hash.

@@ -29,6 +29,16 @@ async fn apply_policy(client: &Client, name: &str, spec: &Value) -> Answer {
     apply(client, "LsmPolicy", "lsmpolicies", name, &json!({"spec": spec})).await
 }
 
+/// With a window that is right but for these fields; null takes one away.
+fn window(fields: &Value) -> Value {
+    let mut window = json!({"start": "22:00", "duration": "4h"});
+    for (field, value) in fields.as_object().unwrap() {
+        window[field] = value.clone();
+    }
+    window.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    json!({"tetragon": {"window": window}})
+}
+
 /// What is wrong with a policy's spec, and a part of what the API server has to say about it.
 fn bad_specs() -> Vec<(Value, &'static str)> {
     let min_ready = r#"must be a number of nodes (0 or more) or a percentage from "0%" to "100%""#;
@@ -36,6 +46,8 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
     let values = "In and NotIn need at least one value; Exists and DoesNotExist take none";
     let expression = |expression: Value| json!({"nodeSelector": {"matchExpressions": [expression]}});
     let labels = |labels: Value| json!({"nodeSelector": {"matchLabels": labels}});
+    let duration = "must be a duration in hours and minutes from 1m to 168h";
+    let time_zone = "must be the name of a time zone in the IANA database";
     vec![
         (json!({"minReady": "101%"}), min_ready),
         (json!({"minReady": "-5%"}), min_ready),
@@ -62,6 +74,22 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         (json!({"taint": {"effect": "NoExecute"}}), r#"supported values: "PreferNoSchedule", "NoSchedule""#),
         (json!({"tetragon": {"securityfs": {"mount": "Sometimes"}}}), r#"supported values: "Never", "Auto", "Always""#),
         (json!({"tetragon": {"securityfs": {"apply": "Force"}}}), r#"supported values: "Suggest", "Patch""#),
+        (json!({"tetragon": {"maxConcurrent": 0}}), "should be greater than or equal to 1"),
+        (json!({"tetragon": {"restartStaleAgents": "yes"}}), "expected boolean"),
+        (window(&json!({"start": null})), "Required value"),
+        (window(&json!({"start": "24:00"})), "should match"),
+        (window(&json!({"start": "9:00"})), "should match"),
+        (window(&json!({"duration": "0m"})), duration),
+        (window(&json!({"duration": "169h"})), duration),
+        (window(&json!({"duration": "4"})), duration),
+        (window(&json!({"duration": "1.5h"})), duration),
+        (window(&json!({"duration": ""})), duration),
+        (window(&json!({"days": ["Monday"]})), r#"supported values: "Mon", "Tue""#),
+        (window(&json!({"days": ["Mon", "Mon"]})), "duplicate"),
+        (window(&json!({"timeZone": ""})), time_zone),
+        (window(&json!({"timeZone": "+01:00"})), time_zone),
+        (window(&json!({"timeZone": "Local"})), time_zone),
+        (window(&json!({"timeZone": "Mars/Olympus"})), "unknown time zone Mars/Olympus"),
         (json!({"tetragon": {"daemonSet": {"name": "Tetragon"}}}), "should match"),
         (json!({"tetragon": {"daemonSet": {"namespace": ""}}}), "should be at least 1 chars long"),
         (json!({"tetragon": {"agents": {"ask": "Nicely"}}}), r#"supported values: "Never", "Auto", "Grpc", "Metrics""#),
@@ -125,6 +153,7 @@ async fn what_is_left_out_gets_its_default() {
         json!({
             "daemonSet": {"namespace": "kube-system", "name": "tetragon", "container": "tetragon"},
             "securityfs": {"mount": "Auto", "apply": "Patch"},
+            "restartStaleAgents": false,
         })
     );
     let answer = apply_policy(&client, "partly", &json!({"tetragon": {"daemonSet": {"name": "agent"}}})).await;
@@ -155,11 +184,21 @@ async fn what_is_accepted_can_be_read() {
         json!({"tetragon": {"agents": {"ask": "Auto", "port": 1, "metricsPort": 65535}}}),
         json!({"tetragon": {"agents": {"ask": null, "port": null, "metricsPort": null}}}),
         json!({"tetragon": {"agents": {"ask": "Never", "port": 54321}}}),
+        json!({"tetragon": {"maxConcurrent": 1, "restartStaleAgents": true, "window": {
+            "days": ["Sat", "Sun"], "start": "00:30", "duration": "1h30m", "timeZone": "America/Argentina/Buenos_Aires"}}}),
+        json!({"tetragon": {"window": {"start": "23:59", "duration": "168h"}}}),
+        // Each spec is applied over the one before: a window goes as a whole, its default time zone with it.
+        json!({"tetragon": {}}),
+        json!({"tetragon": {"window": {"start": "00:00", "duration": "1m"}}}),
+        json!({"tetragon": {"window": null, "maxConcurrent": null}}),
     ];
     for spec in specs {
         let answer = apply_policy(&client, "good", &spec).await;
         assert!(answer.is_ok(), "{spec}: {}", answer.message);
-        serde_json::from_value::<LsmPolicySpec>(answer.body["spec"].clone()).unwrap();
+        let spec: LsmPolicySpec = serde_json::from_value(answer.body["spec"].clone()).unwrap();
+        if let Some(window) = spec.tetragon.and_then(|tetragon| tetragon.window) {
+            window.schedule().unwrap();
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod real_api;
 
+use std::collections::BTreeSet;
+
 use e2e::api::ApiServer;
 use kube::Client;
 use real_api::{NAMESPACE, OPERATOR, PROBE, call, create_node, done, on_node};
@@ -47,9 +49,19 @@ async fn prepare(server: &ApiServer) {
         object["kind"] = json!(kind);
         done(&admin, "APPLY", &format!("{CRDS}/{path}"), &object).await;
     }
+    // The controller that makes them does not run here, and a pod has to have one.
+    let account = json!({"metadata": {"name": "agent"}});
+    done(&admin, "POST", "/api/v1/namespaces/kube-system/serviceaccounts", &account).await;
+    let agent = json!({"metadata": {"name": "agent"}, "spec": {"serviceAccountName": "agent",
+        "containers": [{"name": "tetragon", "image": "none"}]}});
+    done(&admin, "POST", "/api/v1/namespaces/kube-system/pods", &agent).await;
     done(&admin, "POST", DAEMON_SETS, &daemon_set()).await;
     real_api::tracing_policy_crd(server);
     done(&admin, "POST", LEASES, &json!({"metadata": {"name": "somebody-else"}})).await;
+}
+
+fn eviction() -> Value {
+    json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "agent"}})
 }
 
 fn profile() -> Value {
@@ -100,6 +112,8 @@ fn calls_of_the_operator() -> Vec<Call> {
         ("GET", "/apis/apps/v1/daemonsets", Value::Null),
         ("GET", "/apis/apps/v1/daemonsets?watch=1&timeoutSeconds=1", Value::Null),
         ("APPLY", &format!("{DAEMON_SETS}/tetragon"), patched),
+        ("GET", "/api/v1/namespaces/kube-system/pods?labelSelector=app%3Dtetragon&limit=500", Value::Null),
+        ("POST", "/api/v1/namespaces/kube-system/pods/agent/eviction", eviction()),
         ("GET", &format!("{CRDS}/lsmpolicies"), Value::Null),
         ("GET", &format!("{CRDS}/lsmpolicies?watch=1&timeoutSeconds=1"), Value::Null),
         ("APPLY", &format!("{CRDS}/lsmpolicies/present/status"), status),
@@ -123,8 +137,13 @@ fn forbidden_to_the_operator() -> Vec<Call> {
         ("GET", &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), Value::Null),
         ("GET", "/api/v1/configmaps", Value::Null),
         ("GET", "/api/v1/pods", Value::Null),
+        ("GET", &pods, Value::Null),
+        ("GET", "/api/v1/namespaces/kube-system/pods?watch=1&timeoutSeconds=1", Value::Null),
+        ("GET", "/api/v1/namespaces/kube-system/pods/p", Value::Null),
         ("POST", &pods, json!({"metadata": {"name": "p"}})),
         ("DELETE", &format!("{pods}/p"), Value::Null),
+        ("POST", &format!("{pods}/p/eviction"), eviction()),
+        ("DELETE", "/api/v1/namespaces/kube-system/pods/agent", Value::Null),
         ("MERGE", "/apis/apps/v1/namespaces/default/deployments/d", json!({})),
         ("POST", DAEMON_SETS, daemon_set()),
         ("PUT", &format!("{DAEMON_SETS}/tetragon"), daemon_set()),
@@ -255,7 +274,12 @@ async fn suggest_only_lacks_the_right_to_patch_and_nothing_else() {
     assert!(suggest_only.iter().all(|object| all.contains(object)));
     let names: Vec<String> =
         left_out.iter().map(|object| format!("{} {}", object["kind"], object["metadata"]["name"])).collect();
-    assert_eq!(names, [r#""ClusterRole" "lsm-ready-patching""#, r#""ClusterRoleBinding" "lsm-ready-patching""#]);
+    let patching = [r#""ClusterRole" "lsm-ready-patching""#, r#""ClusterRoleBinding" "lsm-ready-patching""#];
+    let restarting = [r#""ClusterRole" "lsm-ready-restarting""#, r#""RoleBinding" "lsm-ready-restarting""#];
+    assert_eq!(
+        names.into_iter().collect::<BTreeSet<_>>(),
+        patching.into_iter().chain(restarting).map(str::to_owned).collect()
+    );
     let patches = all.iter().filter(|object| object["kind"] == "ClusterRole").filter(|role| {
         role["rules"].as_array().unwrap().iter().any(|rule| {
             let has = |field: &str, word: &str| rule[field].as_array().unwrap().contains(&json!(word));

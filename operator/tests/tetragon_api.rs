@@ -218,6 +218,33 @@ async fn the_owners_own_mount_takes_our_mounts_place() {
     assert_eq!(scene.look().await["metadata"]["resourceVersion"], handed_over["metadata"]["resourceVersion"]);
 }
 
+/// With the RoleBindings that a namespace other than kube-system needs.
+#[tokio::test]
+async fn a_stale_agent_is_evicted() {
+    let scene = Scene::new("stale").await;
+    scene.bind(&["lsm-ready-agents", "lsm-ready-restarting"]).await;
+    let patched = scene.look().await;
+    scene.repaired_node("stale-node", "2026-01-01T00:05:00Z").await;
+    let pod = scene.agent(&patched, "stale-node", "2026-01-01T00:00:00Z").await;
+    scene.look().await;
+    assert!(done(&scene.admin, "GET", &pod, &Value::Null).await["metadata"]["deletionTimestamp"].is_null(), "unasked");
+    scene.ask(&json!({"restartStaleAgents": true})).await;
+    scene.look().await;
+    let evicted = done(&scene.admin, "GET", &pod, &Value::Null).await;
+    assert!(evicted["metadata"]["deletionTimestamp"].is_string(), "{:?}", scene.remembered(&patched));
+}
+
+#[tokio::test]
+async fn another_pod_of_that_name_is_not_evicted() {
+    let scene = Scene::new("another-pod").await;
+    let patched = scene.look().await;
+    let pod = scene.agent(&patched, "another-node", "2026-01-01T00:00:00Z").await;
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "agent"},
+        "deleteOptions": {"preconditions": {"uid": "another"}}});
+    let answer = real_api::call(&scene.admin, "POST", &format!("{pod}/eviction"), &eviction).await;
+    assert_eq!(answer.code, 409, "{answer:?}");
+}
+
 /// A limit of sharing a container by server-side apply: docs/adr/0003 tells of it.
 #[tokio::test]
 async fn a_container_renamed_by_server_side_apply_needs_the_mount_given_back_first() {

@@ -35,6 +35,12 @@ pub const VOLUME_NAME_TAKEN: &str = "VolumeNameTaken";
 pub const MOUNT_PATH_TAKEN: &str = "MountPathTaken";
 /// SecurityfsMounted: another manager keeps taking the mount out again, so lsm-ready has stopped for a while.
 pub const CONTESTED: &str = "Contested";
+/// SecurityfsMounted: the mount is lacking, and agents are not restarted outside of the window.
+pub const OUTSIDE_WINDOW: &str = "OutsideWindow";
+/// SecurityfsMounted: the mount is lacking, and the DaemonSet's owner holds it by annotation.
+pub const HELD: &str = "Held";
+/// SecurityfsMounted: the mount is lacking, and the DaemonSet would restart more agents at once than a policy allows.
+pub const BUDGET_TOO_LARGE: &str = "BudgetTooLarge";
 /// SecurityfsMounted: the operator may not patch DaemonSets.
 pub const FORBIDDEN: &str = "Forbidden";
 /// SecurityfsMounted: another field manager owns one of the fields and has another value in it.
@@ -49,6 +55,14 @@ pub const ROLLING_OUT: &str = "RollingOut";
 pub const NOT_AVAILABLE: &str = "NotAvailable";
 /// TetragonRolledOut: the update strategy is OnDelete, and agents of an older template run.
 pub const ON_DELETE: &str = "OnDelete";
+/// TetragonRolledOut: agents of the present template cannot get their image.
+pub const IMAGE_PULL: &str = "ImagePull";
+/// TetragonRolledOut: agents of the present template do not stay up.
+pub const CRASH_LOOPING: &str = "CrashLooping";
+/// TetragonRolledOut: the scheduler has no place for agents of the present template.
+pub const UNSCHEDULABLE: &str = "Unschedulable";
+/// TetragonRolledOut: as many agents as the DaemonSet's budget allows are not available, so no more are replaced.
+pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
 /// TetragonRolledOut: the DaemonSet selects no node.
 pub const NO_AGENTS: &str = "NoAgents";
 /// TetragonHardened: the agent may do nothing that its work does not need.
@@ -69,7 +83,7 @@ pub const NO_SECCOMP: &str = "NoSeccomp";
 pub const MUTABLE_TAG: &str = "MutableTag";
 
 /// All of them, for the documentation's test.
-pub const ALL: [&str; 33] = [
+pub const ALL: [&str; 40] = [
     MOUNTED,
     ALREADY_MOUNTED,
     MOUNTS_ITSELF,
@@ -87,6 +101,9 @@ pub const ALL: [&str; 33] = [
     VOLUME_NAME_TAKEN,
     MOUNT_PATH_TAKEN,
     CONTESTED,
+    OUTSIDE_WINDOW,
+    HELD,
+    BUDGET_TOO_LARGE,
     FORBIDDEN,
     FIELD_CONFLICT,
     APPLY_FAILED,
@@ -94,6 +111,10 @@ pub const ALL: [&str; 33] = [
     ROLLING_OUT,
     NOT_AVAILABLE,
     ON_DELETE,
+    IMAGE_PULL,
+    CRASH_LOOPING,
+    UNSCHEDULABLE,
+    BUDGET_EXHAUSTED,
     NO_AGENTS,
     NOTHING_FOUND,
     PRIVILEGED,

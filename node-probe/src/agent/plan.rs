@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{Resource, ResourceExt};
 use lsm_ready_crds::node::LsmNodeContent;
-use lsm_ready_crds::{LsmNode, LsmNodeStatus};
+use lsm_ready_crds::policy::Require;
+use lsm_ready_crds::verdict::{Facts, State};
+use lsm_ready_crds::{Evidence, LsmNode, LsmNodeStatus, verdict};
 
 /// The Node that the LsmNode belongs to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,7 +57,12 @@ pub fn plan(
     now: Timestamp,
     renew: Duration,
 ) -> Plan {
-    let status = LsmNodeStatus { observed_time: Some(Time(now)), ..found.clone() };
+    let written = present.and_then(|present| present.status.as_ref());
+    let status = LsmNodeStatus {
+        observed_time: Some(Time(now)),
+        denied_since: denied_since(written, found, now),
+        ..found.clone()
+    };
     let owner = owner(node);
     let Some(present) = present else {
         let mut create = LsmNode::new(&node.name, LsmNodeContent::default());
@@ -69,6 +76,16 @@ pub fn plan(
         own: (!is_right).then(|| (owners, present.resource_version())),
         status: is_due(present.status.as_ref(), found, now, renew).then_some(status),
     }
+}
+
+/// Since when this boot can deny, where its reports had shown before that it could not. Later reports keep it, also one that
+/// for once says less.
+fn denied_since(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus, now: Timestamp) -> Option<Time> {
+    let written = written.filter(|written| written.boot_id == found.boot_id)?;
+    let facts = Facts { boot_id: &found.boot_id, report: Some(written), profile: None };
+    let was_shown = || verdict(&Require::default(), facts).state == State::NotReady;
+    let rises = || found.evidence == Evidence::Denied && was_shown();
+    written.denied_since.clone().or_else(|| rises().then_some(Time(now)))
 }
 
 /// It differs in more than time, or was last written a renewal period ago (or in the future, by a clock since set back).
@@ -104,8 +121,6 @@ fn owner(node: &Identity) -> OwnerReference {
 
 #[cfg(test)]
 mod tests {
-    use lsm_ready_crds::Evidence;
-
     use super::*;
 
     const RENEW: Duration = Duration::from_mins(30);
@@ -176,6 +191,36 @@ mod tests {
         assert!(plan(&node("u"), Some(&object), &found, minute(1), RENEW).is_empty());
         let plan = plan(&node("new"), Some(&object), &found, minute(1), RENEW);
         assert_eq!(plan.own.unwrap().0, [theirs, owner(&node("new"))]);
+    }
+
+    #[test]
+    fn a_repair_is_dated_once_and_only_within_a_boot() {
+        use Evidence::{Denied, Fired, Loaded};
+        let booted = |boot_id: &str, evidence| LsmNodeStatus { boot_id: boot_id.to_owned(), ..found(evidence) };
+        // Successive reports, and the minute of the repair that is told after them.
+        let since = |reports: &[(&str, Evidence)]| {
+            let mut object: Option<LsmNode> = None;
+            for (minute_, (boot_id, evidence)) in (0..).zip(reports) {
+                let plan = plan(&node("u"), object.as_ref(), &booted(boot_id, *evidence), minute(minute_), RENEW);
+                object = Some(match object {
+                    None => after(plan),
+                    Some(present) => LsmNode { status: plan.status.or(present.status.clone()), ..present },
+                });
+            }
+            object.unwrap().status.unwrap().denied_since
+        };
+        for (reports, expected) in [
+            (vec![("b", Denied)], None),
+            (vec![("b", Denied), ("b", Denied)], None),
+            (vec![("b", Loaded), ("b", Denied)], Some(1)),
+            (vec![("b", Loaded), ("b", Fired), ("b", Denied)], Some(2)),
+            (vec![("a", Loaded), ("b", Denied)], None),
+            (vec![("b", Loaded), ("b", Denied), ("b", Denied)], Some(1)),
+            (vec![("b", Loaded), ("b", Denied), ("b", Fired), ("b", Denied)], Some(1)),
+            (vec![("b", Loaded), ("b", Denied), ("c", Denied)], None),
+        ] {
+            assert_eq!(since(&reports), expected.map(|at| Time(minute(at))), "{reports:?}");
+        }
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
 pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, InvalidSpec> {
     let selection = Selection::of(&policy.spec)?;
     let min_ready = MinReady::parse(&policy.spec.min_ready)?;
+    if let Some(window) = policy.spec.tetragon.as_ref().and_then(|tetragon| tetragon.window.as_ref()) {
+        window.schedule()?;
+    }
     let tetragons = ctx.stores.tracing_policies.snapshot();
     let demand = Demand::of(&policy.spec, &tetragons)?;
     let nodes = ctx.stores.nodes.state().into_iter().filter(|node| selection.selects(node.labels()));

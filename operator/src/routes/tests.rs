@@ -76,6 +76,15 @@ async fn a_report_queues_its_node_also_when_it_goes() {
 }
 
 #[tokio::test]
+async fn a_repaired_node_queues_the_daemon_sets_that_may_have_a_stale_agent() {
+    let mut repaired = report("n2", "Denied", "CanaryDenied");
+    repaired["status"]["deniedSince"] = json!("2026-01-01T00:00:00Z");
+    let repaired = serde_json::from_value(repaired).unwrap();
+    let wanted = keys("node/n2 policy/a policy/b ds/tetragon ds/left");
+    assert_eq!(queued(|routes| routes.report(&Event::Apply(repaired))), wanted);
+}
+
+#[tokio::test]
 async fn a_policy_that_goes_queues_everything_it_may_have_touched() {
     let gone = serde_json::from_value(policy("b", &json!({"tetragon": {}}))).unwrap();
     let wanted = keys("node/n1 node/n2 policy/a policy/b ds/tetragon ds/left");

@@ -1,6 +1,7 @@
 //! Events on the DaemonSet itself, for those who look there and not at the policies: what was changed, and that it is
 //! contested. The policies' status says the same, so an Event that is lost is only logged.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::Resource;
 use kube_runtime::events::{Event, EventType};
@@ -8,6 +9,7 @@ use lsm_ready_tetragon::reason;
 use tracing::warn;
 
 use super::memory::Remembered;
+use super::rollout::agents::Agent;
 use super::step::Write;
 use crate::context::Context;
 use crate::key::DaemonSetKey;
@@ -21,6 +23,15 @@ pub(super) fn written(write: &Write) -> Event {
         Write::GiveBack => ("SecurityfsGivenBack", "took out the mount of securityfs that lsm-ready had added".into()),
     };
     event(EventType::Normal, reason, note)
+}
+
+/// An Event about an agent that was restarted.
+pub(super) fn restarted(agent: &Agent, since: Timestamp) -> Event {
+    let note = format!(
+        "evicted pod {} on {}, which was started before its node could deny through LSM BPF (since {since:.0})",
+        agent.pod, agent.node
+    );
+    event(EventType::Normal, "StaleAgentRestarted", note)
 }
 
 /// An Event where a contest has just begun.

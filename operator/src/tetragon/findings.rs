@@ -11,9 +11,10 @@ use lsm_ready_crds::conditions::{
 };
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
 use lsm_ready_tetragon::audit::{Excess, audit};
-use lsm_ready_tetragon::plan::{Plan, Unneeded, plan};
+use lsm_ready_tetragon::plan::{Need, Plan, Unneeded, plan};
 use lsm_ready_tetragon::suggest;
 
+use super::gate::{Closed, Gate};
 use super::memory::Remembered;
 use super::rollout::rollout;
 use super::step::Write;
@@ -57,23 +58,30 @@ impl Judged {
 #[must_use]
 pub fn findings(
     policy: &LsmPolicy,
-    key: &DaemonSetKey,
-    daemon_set: Option<&DaemonSet>,
+    (key, daemon_set): (&DaemonSetKey, Option<&DaemonSet>),
     wishes: &Wishes,
-    remembered: &Remembered,
+    (remembered, gate): (&Remembered, &Gate),
 ) -> Findings {
     let own = policy.spec.tetragon.clone().unwrap_or_default();
     let Some(daemon_set) = daemon_set else { return not_found(key, &own) };
     let plan = plan(daemon_set, &wishes.merged());
-    let judged = judge(&plan, key, remembered);
-    let pending = judged.reason == reason::PENDING;
+    let closed = gate.clone().before(&plan).closed(key);
+    let judged = judge(&plan, key, remembered, closed.as_ref());
+    let pending = [reason::PENDING, reason::OUTSIDE_WINDOW].contains(&judged.reason) && !judged.stalled;
     let name = policy.metadata.name.as_deref().unwrap_or_default();
     let judged = against_others(judged, &plan, key, &own, wishes.standing(name));
     let rolled_out = if pending {
-        let message = format!("the mount is about to be added to DaemonSet {key}, which replaces its agents");
+        let message = match &closed {
+            Some(closed) => format!("adding the mount to DaemonSet {key} replaces its agents: {}", closed.message),
+            None => format!("the mount is about to be added to DaemonSet {key}, which replaces its agents"),
+        };
         Finding::new(TETRAGON_ROLLED_OUT, Status::Unknown, reason::PENDING, message)
     } else {
-        rollout(daemon_set)
+        let found = rollout(daemon_set, remembered.look.as_ref().and_then(|look| look.seen(daemon_set)));
+        match &remembered.stale.refused {
+            Some(refused) => Finding { message: format!("{}; {refused}", found.message), ..found },
+            None => found,
+        }
     };
     Findings::of(judged, rolled_out, hardened(daemon_set, &own))
 }
@@ -123,7 +131,7 @@ fn not_wanted() -> Judged {
 }
 
 /// What the plan and its history mean, whoever wished it.
-fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered) -> Judged {
+fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered, closed: Option<&Closed>) -> Judged {
     match plan {
         Plan::NotWanted => not_wanted(),
         Plan::NotNeeded(why) => unneeded(why),
@@ -138,7 +146,7 @@ fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered) -> Judged {
             );
             Judged::new(true, reason::MOUNTED, message)
         }
-        Plan::Patch { container, need } => blocked(key, remembered).unwrap_or_else(|| {
+        Plan::Patch { container, need } => held_back(need, key, remembered, closed).unwrap_or_else(|| {
             Judged::new(
                 false,
                 reason::PENDING,
@@ -153,7 +161,7 @@ fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered) -> Judged {
             );
             Judged::stalled(reason::SUGGESTED, message)
         }
-        Plan::GiveBack { superseded } => giving_back(superseded.as_ref(), remembered),
+        Plan::GiveBack { superseded } => giving_back(superseded.as_ref(), remembered, closed),
         Plan::Refused(refusal) => Judged::stalled(refusal.reason(), format!("DaemonSet {key}: {refusal}")),
     }
 }
@@ -162,7 +170,18 @@ fn unneeded(why: &Unneeded) -> Judged {
     Judged::new(true, why.reason(), why.to_string())
 }
 
-/// Why the mount that should be added is not.
+/// Why the mount that should be added is not, or not yet.
+fn held_back(need: &Need, key: &DaemonSetKey, remembered: &Remembered, closed: Option<&Closed>) -> Option<Judged> {
+    closed.map(|closed| not_now(need, closed)).or_else(|| blocked(key, remembered))
+}
+
+/// The mount is lacking, and the gate before it is closed.
+fn not_now(need: &Need, closed: &Closed) -> Judged {
+    let judged = Judged::new(false, closed.reason, format!("the mount is lacking ({need}), and {}", closed.message));
+    Judged { stalled: closed.stalled, ..judged }
+}
+
+/// Why adding the mount fails.
 fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
     if let Some(failure) = remembered.failure.as_ref().filter(|failure| failure.write != Write::GiveBack) {
         let judged = Judged::new(false, failure.reason, failure.message.clone());
@@ -181,8 +200,13 @@ fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
     Some(Judged::stalled(reason::CONTESTED, message))
 }
 
-fn giving_back(superseded: Option<&Unneeded>, remembered: &Remembered) -> Judged {
+fn giving_back(superseded: Option<&Unneeded>, remembered: &Remembered, closed: Option<&Closed>) -> Judged {
     let mut judged = superseded.map_or_else(not_wanted, unneeded);
+    if let Some(closed) = closed {
+        let later = format!("; what lsm-ready had added is taken out later: {}", closed.message);
+        judged.message.push_str(&later);
+        return judged;
+    }
     let leftovers = match remembered.failure.as_ref().filter(|failure| failure.write == Write::GiveBack) {
         Some(failure) => format!("; what lsm-ready had added could not be taken out: {}", failure.message),
         None if remembered.label_is_theirs => "; our label on it was set by somebody else and stays".to_owned(),

@@ -7,6 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::contest::Contest;
+use super::gate::Gate;
+use super::rollout::look::Look;
+use super::rollout::unready::Caused;
+use super::stale::Stale;
 use super::step::Write;
 
 /// What is remembered, by a DaemonSet's UID.
@@ -24,6 +28,14 @@ pub struct Remembered {
     pub written: Option<String>,
     /// The label stayed when everything of ours was given back: somebody else has set it.
     pub label_is_theirs: bool,
+    /// The gate, where it closed before something that should be written.
+    pub gate: Gate,
+    /// The newest look at the agents' pods, while a rollout goes on.
+    pub look: Option<Look>,
+    /// What was done about stale agents.
+    pub stale: Stale,
+    /// The restart that we caused, until it is over.
+    pub caused: Option<Caused>,
 }
 
 /// A write that failed.

@@ -2,8 +2,8 @@
 //!
 //! ## Flow
 //! DaemonSet and policies from the stores → the merged [`wishes`] → the [`plan()`] → whether to do it now ([`step`], with
-//! the [`contest`]) → at most one server-side apply → the [`memory`] of what came of it, which the policies' status tells
-//! ([`findings`]).
+//! the [`mod@gate`] and the [`contest`]) → at most one server-side apply → a look at how agents are being replaced ([`rollout`]) → the
+//! [`memory`] of what came of it, which the policies' status tells ([`findings`]).
 //!
 //! ## Guarantees
 //! Nothing is written where nothing differs. Ours are the label, one volume and one mount, found by the label, so they are
@@ -20,10 +20,13 @@ mod announce;
 pub mod apply;
 pub mod contest;
 pub mod findings;
+pub mod gate;
 pub mod memory;
+mod restart;
 pub mod rollout;
 #[cfg(test)]
 mod scenarios;
+pub mod stale;
 pub mod step;
 pub mod wishes;
 
@@ -35,14 +38,17 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use lsm_ready_crds::LsmPolicy;
-use lsm_ready_tetragon::plan::plan;
+use lsm_ready_tetragon::plan::{Plan, plan};
 use tracing::debug;
 
 use crate::context::Context;
 use crate::key::DaemonSetKey;
 use apply::Outcome;
 use findings::Findings;
+use gate::{Gate, gate};
 use memory::Remembered;
+use rollout::look;
+use stale::Stale;
 use step::Step;
 use wishes::Wishes;
 
@@ -59,12 +65,14 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     let (key, now) = (DaemonSetKey::of(&daemon_set), (ctx.now)());
     let before = ctx.tetragon.recall(&daemon_set.uid().unwrap_or_default());
     // 1. What is wished.
-    let wish = wishes(&key, &ctx).merged();
+    let wishes = wishes(&key, &ctx);
+    let wish = wishes.merged();
     // 2. What has to be done.
     let plan = plan(&daemon_set, &wish);
     // 3. Whether it has to be done now.
-    let (remembered, step) = step::step(&daemon_set, &plan, before.clone(), now);
-    debug!(daemon_set = %key, ?plan, ?step, "planned");
+    let gate = gate(&wishes.limits(), &daemon_set, now).before(&plan);
+    let (remembered, step) = step::step((&daemon_set, &plan), &gate, before.clone(), now);
+    debug!(daemon_set = %key, ?plan, ?gate, ?step, "planned");
     // 4. Do it.
     let (remembered, outcome) = match step.clone() {
         Step::Write(write) => {
@@ -73,12 +81,47 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
         }
         Step::Rest | Step::Wait(_) => (remembered, Ok(None)),
     };
-    // 5. Remember what came of it, and tell it.
+    // 5. Follow what a change before has caused.
+    let (remembered, look) = follow(&daemon_set, (&plan, &wishes, &gate), remembered, &step, &ctx).await;
+    // 6. Remember what came of it, and tell it.
     remember(&daemon_set, &remembered, &ctx);
     let outcome = outcome?;
     announce(&daemon_set, (&before, &remembered), (&step, outcome.as_ref()), &ctx).await;
-    // 6. Look again when it may be tried again.
-    Ok(again(&step, outcome.as_ref(), now))
+    // 7. Look again when it may be tried again, or when the rollout may have gone on.
+    let next = [again(&step, outcome.as_ref(), now), look].into_iter().flatten().min();
+    Ok(next.map_or_else(Action::await_change, |next| requeue(next, now)))
+}
+
+/// Counts the time that nodes had no agent because of us, looks at the agents' pods where a policy's status wants to tell
+/// of them, and restarts a stale one where all is well. Says when to look again. What was just written is not taken up yet.
+async fn follow(
+    daemon_set: &DaemonSet,
+    (plan, wishes, gate): (&Plan, &Wishes, &Gate),
+    mut remembered: Remembered,
+    step: &Step,
+    ctx: &Context,
+) -> (Remembered, Option<Timestamp>) {
+    if matches!(step, Step::Write(_)) {
+        return (remembered, None);
+    }
+    let now = (ctx.now)();
+    if let Some(caused) = remembered.caused.take() {
+        let (going_on, seconds) = caused.observe(daemon_set, now);
+        ctx.metrics.agents_unready(seconds);
+        remembered.caused = going_on;
+    }
+    if wishes.policies().next().is_none() {
+        return (Remembered { look: None, ..remembered }, None);
+    }
+    let (look, due) = look::look(daemon_set, remembered.look.take(), &ctx.client, now).await;
+    remembered.look = look;
+    if due.is_some() {
+        return (remembered, due);
+    }
+    if !wishes.limits().restart_stale {
+        return (Remembered { stale: Stale::default(), ..remembered }, None);
+    }
+    restart::stale_agents(daemon_set, (plan, &wishes.merged(), gate), remembered, ctx).await
 }
 
 /// Remembers; where that is new, has the policies looked at again that name the DaemonSet.
@@ -105,20 +148,26 @@ async fn announce(
     }
 }
 
-fn again(step: &Step, outcome: Option<&Outcome>, now: Timestamp) -> Action {
-    let wait = match (step, outcome) {
-        (Step::Wait(until), _) => until.duration_since(now),
-        (Step::Write(write), Some(Outcome::Refused(..))) => write.retry(),
-        _ => return Action::await_change(),
-    };
-    Action::requeue(Duration::try_from(wait).unwrap_or_default())
+/// When a write may be tried again.
+fn again(step: &Step, outcome: Option<&Outcome>, now: Timestamp) -> Option<Timestamp> {
+    match (step, outcome) {
+        (Step::Wait(until), _) => Some(*until),
+        (Step::Write(write), Some(Outcome::Refused(..))) => now.checked_add(write.retry()).ok(),
+        _ => None,
+    }
+}
+
+fn requeue(next: Timestamp, now: Timestamp) -> Action {
+    Action::requeue(Duration::try_from(next.duration_since(now)).unwrap_or_default())
 }
 
 /// The conditions that a policy's status has about the DaemonSet that it names.
 #[must_use]
 pub fn findings(policy: &LsmPolicy, key: &DaemonSetKey, daemon_set: Option<&DaemonSet>, ctx: &Context) -> Findings {
     let remembered = daemon_set.and_then(ResourceExt::uid).map(|uid| ctx.tetragon.recall(&uid)).unwrap_or_default();
-    findings::findings(policy, key, daemon_set, &wishes(key, ctx), &remembered)
+    let wishes = wishes(key, ctx);
+    let gate = daemon_set.map(|daemon_set| gate(&wishes.limits(), daemon_set, (ctx.now)())).unwrap_or_default();
+    findings::findings(policy, (key, daemon_set), &wishes, (&remembered, &gate))
 }
 
 /// What all policies together want of that DaemonSet.

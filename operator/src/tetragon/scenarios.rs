@@ -1,5 +1,9 @@
 //! The Tetragon controller against a scripted API server: exact requests, and silence where nothing differs.
 
+mod gate;
+mod rollout;
+mod stale;
+
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::DaemonSet;

@@ -10,7 +10,10 @@ use lsm_ready_tetragon::reason;
 
 use super::apply::{Error, Outcome};
 use super::contest::{Contest, Turn};
+use super::gate::Gate;
 use super::memory::{Failure, Remembered};
+use super::rollout::held::template;
+use super::rollout::unready::Caused;
 use crate::key::DaemonSetKey;
 
 /// How long a mount that was refused is not tried again, unless the DaemonSet or the wish changes.
@@ -55,20 +58,37 @@ impl Write {
 
 /// What to do, and the memory with this moment in it.
 #[must_use]
-pub fn step(daemon_set: &DaemonSet, plan: &Plan, mut remembered: Remembered, now: Timestamp) -> (Remembered, Step) {
+pub fn step(
+    (daemon_set, plan): (&DaemonSet, &Plan),
+    gate: &Gate,
+    mut remembered: Remembered,
+    now: Timestamp,
+) -> (Remembered, Step) {
     if is_older(daemon_set, remembered.written.as_deref()) {
         return (remembered, Step::Rest);
     }
     let write = match plan {
         Plan::Patch { container, .. } => Write::Mount { container: container.clone() },
         Plan::GiveBack { .. } => Write::GiveBack,
-        Plan::NotWanted => return (Remembered { written: remembered.written, ..Remembered::default() }, Step::Rest),
+        Plan::NotWanted => {
+            let Remembered { written, look, stale, caused, .. } = remembered;
+            return (Remembered { written, look, stale, caused, ..Remembered::default() }, Step::Rest);
+        }
         _ => {
             remembered.failure = None;
             remembered.label_is_theirs = false;
+            remembered.gate = Gate::Open;
             return (remembered, Step::Rest);
         }
     };
+    remembered.gate = gate.clone();
+    match gate {
+        Gate::Open => {}
+        Gate::Until { opens, .. } => return (remembered, Step::Wait(*opens)),
+        Gate::Never { .. } | Gate::Invalid { .. } | Gate::Held { .. } | Gate::TooLarge { .. } => {
+            return (remembered, Step::Rest);
+        }
+    }
     if let Some(retry) = remembered.failure.as_ref().and_then(|failure| retry(failure, &write, daemon_set, now)) {
         return (remembered, Step::Wait(retry));
     }
@@ -114,6 +134,9 @@ pub fn after(
         }
         Ok(Outcome::Written(written)) => {
             remembered.written.clone_from(&written.metadata.resource_version);
+            if template(written) != template(daemon_set) {
+                remembered.caused = Some(Caused::by(daemon_set, written, now));
+            }
             remembered.failure = None;
             match (write, plan(written, wish)) {
                 (Write::GiveBack, _) => remembered.label_is_theirs = owned(written),
@@ -185,7 +208,11 @@ mod tests {
             // Where versions are no numbers, nothing is known and the write changes nothing.
             ("a", "100", Step::Write(mount())),
         ] {
-            assert_eq!(step(&at(seen), &wanted(), written(last), minute(0)).1, expected, "{seen} {last}");
+            assert_eq!(
+                step((&at(seen), &wanted()), &Gate::Open, written(last), minute(0)).1,
+                expected,
+                "{seen} {last}"
+            );
         }
     }
 
@@ -210,19 +237,35 @@ mod tests {
             (failed(true, 1, other), minute(0), Step::Write(mount())),
             (failed(false, 1, mount()), minute(0), Step::Write(mount())),
         ] {
-            assert_eq!(step(&at("1"), &wanted(), remembered.clone(), now).1, expected, "{remembered:?}");
+            assert_eq!(step((&at("1"), &wanted()), &Gate::Open, remembered.clone(), now).1, expected, "{remembered:?}");
         }
         let give_back = Plan::GiveBack { superseded: None };
         let refused = failed(true, 1, Write::GiveBack);
-        assert_eq!(step(&at("1"), &give_back, refused, minute(59)).1, Step::Wait(minute(60)));
+        assert_eq!(step((&at("1"), &give_back), &Gate::Open, refused, minute(59)).1, Step::Wait(minute(60)));
+    }
+
+    #[test]
+    fn a_closed_gate_writes_nothing_and_counts_no_revert() {
+        let reverted = Remembered { contest: Contest::default().applied(minute(0)), ..Remembered::default() };
+        let until = Gate::Until { opens: minute(9), policies: "p".into() };
+        let held = Gate::Held { word: "hold".into() };
+        for plan in [wanted(), Plan::GiveBack { superseded: None }] {
+            for (gate, expected) in [(&until, Step::Wait(minute(9))), (&held, Step::Rest)] {
+                let (kept, found) = step((&at("1"), &plan), gate, reverted.clone(), minute(1));
+                assert_eq!(found, expected, "{plan:?}");
+                assert_eq!(kept, Remembered { gate: gate.clone(), ..reverted.clone() });
+            }
+        }
+        let (kept, _) = step((&at("1"), &Plan::NotWanted), &held, reverted, minute(1));
+        assert_eq!(kept, Remembered::default(), "nothing is to be written, so nothing is held");
     }
 
     #[test]
     fn what_is_over_is_forgotten() {
         let remembered = Remembered { label_is_theirs: true, written: Some("1".into()), ..Remembered::default() };
-        let (kept, _) = step(&at("2"), &Plan::NotWanted, remembered.clone(), minute(0));
+        let (kept, _) = step((&at("2"), &Plan::NotWanted), &Gate::Open, remembered.clone(), minute(0));
         assert_eq!(kept, Remembered { written: Some("1".into()), ..Remembered::default() });
-        let (kept, _) = step(&at("2"), &wanted(), remembered, minute(0));
+        let (kept, _) = step((&at("2"), &wanted()), &Gate::Open, remembered, minute(0));
         assert!(!kept.label_is_theirs, "what we add now is ours to give back");
     }
 }

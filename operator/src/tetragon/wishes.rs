@@ -6,9 +6,10 @@
 
 use kube::ResourceExt;
 use lsm_ready_crds::LsmPolicy;
-use lsm_ready_crds::policy::{Apply, Mount};
+use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
 use lsm_ready_tetragon::plan::Wish;
 
+use super::gate::Limits;
 use crate::key::DaemonSetKey;
 
 /// What each policy wants of one DaemonSet, oldest policy first.
@@ -22,6 +23,7 @@ struct Asker {
     container: String,
     mount: Mount,
     apply: Apply,
+    limits: Limits,
 }
 
 /// How a policy's wish fared against the others'.
@@ -71,6 +73,17 @@ impl Wishes {
         Wish { container: first.container.clone(), patch: strongest(Apply::Patch), suggest: strongest(Apply::Suggest) }
     }
 
+    /// What all of them say about when and how agents may be restarted: a limit of any holds, whatever else it wishes.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let all = || self.0.iter().map(|asker| &asker.limits);
+        Limits {
+            windows: all().flat_map(|limits| limits.windows.clone()).collect(),
+            max_concurrent: all().filter_map(|limits| limits.max_concurrent.clone()).min(),
+            restart_stale: all().any(|limits| limits.restart_stale),
+        }
+    }
+
     /// Names of the policies, oldest first.
     pub fn policies(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|asker| asker.policy.as_str())
@@ -110,6 +123,14 @@ impl Asker {
     }
 }
 
+fn limits(policy: String, tetragon: &Tetragon) -> Limits {
+    Limits {
+        windows: tetragon.window.iter().map(|window| (policy.clone(), window.schedule())).collect(),
+        max_concurrent: tetragon.max_concurrent.map(|max| (max, policy)),
+        restart_stale: tetragon.restart_stale_agents,
+    }
+}
+
 fn asker(policy: &LsmPolicy) -> Option<Asker> {
     let tetragon = policy.spec.tetragon.as_ref()?;
     Some(Asker {
@@ -117,6 +138,7 @@ fn asker(policy: &LsmPolicy) -> Option<Asker> {
         container: tetragon.daemon_set.container.clone(),
         mount: tetragon.securityfs.mount,
         apply: tetragon.securityfs.apply,
+        limits: limits(policy.name_any(), tetragon),
     })
 }
 
@@ -192,6 +214,22 @@ mod tests {
         let nothing = json!({"daemonSet": {"container": "other"}, "securityfs": {"mount": "Never"}});
         let all = wishes(&[policy("b", 1, &json!({})), policy("a", 1, &agent), policy("n", 0, &nothing)]);
         assert_eq!(all.merged().container, "agent");
+    }
+
+    #[test]
+    fn the_limits_of_all_hold() {
+        let window = json!({"start": "22:00", "duration": "4h"});
+        let all = wishes(&[
+            policy("a", 1, &json!({"window": window, "maxConcurrent": 3, "securityfs": {"mount": "Never"}})),
+            policy("b", 2, &json!({"maxConcurrent": 2, "restartStaleAgents": true})),
+            policy("c", 3, &json!({"window": window})),
+        ]);
+        let limits = all.limits();
+        let with_window: Vec<&str> = limits.windows.iter().map(|(policy, _)| policy.as_str()).collect();
+        assert_eq!(with_window, ["a", "c"]);
+        assert_eq!(limits.max_concurrent, Some((2, "b".into())));
+        assert!(limits.restart_stale);
+        assert_eq!(wishes(&[policy("a", 1, &json!({}))]).limits(), Limits::default());
     }
 
     #[test]

@@ -98,11 +98,75 @@ impl Scene {
 
     /// The policy says that; returns when the controller knows it.
     pub async fn wish(&self, securityfs: &Value) {
-        let tetragon = json!({"daemonSet": {"namespace": self.name}, "securityfs": securityfs});
+        self.ask(&json!({ "securityfs": securityfs })).await;
+    }
+
+    /// The policy says that about Tetragon; returns when the controller knows it.
+    pub async fn ask(&self, tetragon: &Value) {
+        let mut tetragon = tetragon.clone();
+        tetragon["daemonSet"] = json!({"namespace": self.name});
         let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": {"tetragon": tetragon}});
         let stored = done(&self.admin, "APPLY", &format!("{POLICIES}/{}", self.name), &policy).await;
         let version = stored["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
         self.known("the policy", |policy| policy == Some(version.as_str())).await;
+    }
+
+    /// Gives the operator these ClusterRoles in this namespace.
+    pub async fn bind(&self, roles: &[&str]) {
+        for role in roles {
+            let binding = json!({"metadata": {"name": role},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": NAMESPACE}]});
+            let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings", self.name);
+            done(&self.admin, "POST", &path, &binding).await;
+        }
+    }
+
+    /// A node that could not deny before that time of its present boot; returns when the controller knows it.
+    pub async fn repaired_node(&self, name: &str, since: &str) {
+        real_api::create_node(server().await, name).await;
+        let path = format!("/apis/lsmready.io/v1alpha1/lsmnodes/{name}");
+        let report = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
+        done(&self.admin, "APPLY", &path, &report).await;
+        let status = json!({"status": {"bootID": "1", "evidence": "Denied", "deniedSince": since}});
+        done(&self.admin, "MERGE", &format!("{path}/status"), &status).await;
+        wait::until(DEADLINE, "the repaired node", async || {
+            let report = self.ctx.stores.reports.get(&ObjectRef::new(name));
+            let known =
+                report.and_then(|report| report.status.clone()).is_some_and(|status| status.denied_since.is_some());
+            let booted = self.ctx.stores.nodes.get(&ObjectRef::new(name));
+            let booted = booted.is_some_and(|node| lsm_ready_operator::stores::boot_id(&node) == "1");
+            if known && booted { Ok(()) } else { Err(format!("report {known}, node {booted}")) }
+        })
+        .await
+        .unwrap();
+    }
+
+    /// The DaemonSet's only agent, which the DaemonSet controller and a kubelet would have made; returns its path.
+    pub async fn agent(&self, daemon_set: &Value, node: &str, started: &str) -> String {
+        let namespace = format!("/api/v1/namespaces/{}", self.name);
+        let account = json!({"metadata": {"name": "tetragon"}});
+        done(&self.admin, "POST", &format!("{namespace}/serviceaccounts"), &account).await;
+        let owner = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "controller": true,
+            "uid": daemon_set["metadata"]["uid"]});
+        let labels = &daemon_set["spec"]["template"]["metadata"]["labels"];
+        let pod = json!({
+            "metadata": {"name": "agent", "labels": labels, "ownerReferences": [owner]},
+            "spec": {"nodeName": node, "serviceAccountName": "tetragon",
+                "containers": [{"name": "tetragon", "image": "none"}]},
+        });
+        done(&self.admin, "POST", &format!("{namespace}/pods"), &pod).await;
+        let path = format!("{namespace}/pods/agent");
+        let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "", "ready": true, "restartCount": 0,
+                "state": {"running": {"startedAt": started}}}]}});
+        done(&self.admin, "STRATEGIC", &format!("{path}/status"), &status).await;
+        let counts = json!({"status": {
+            "observedGeneration": daemon_set["metadata"]["generation"], "desiredNumberScheduled": 1,
+            "currentNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1, "numberReady": 1,
+            "numberMisscheduled": 0}});
+        done(&self.admin, "MERGE", &format!("{}/status", self.path()), &counts).await;
+        path
     }
 
     pub async fn withdraw(&self) {

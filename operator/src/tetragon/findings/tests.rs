@@ -52,7 +52,7 @@ fn told(policies: &[Value], daemon_set: Option<&DaemonSet>, remembered: &Remembe
     let policies: Vec<LsmPolicy> =
         policies.iter().enumerate().map(|(n, tetragon)| policy(&format!("p{n}"), tetragon)).collect();
     let wishes = Wishes::of(&key(), &policies);
-    findings(&policies[0], &key(), daemon_set, &wishes, remembered)
+    findings(&policies[0], (&key(), daemon_set), &wishes, (remembered, &Gate::Open))
 }
 
 fn wish(mount: &str, apply: &str) -> Value {
@@ -169,13 +169,37 @@ fn the_overruled_say_by_whom() {
 }
 
 #[test]
+fn a_closed_gate_is_told_before_what_failed_earlier() {
+    let until = Gate::Until { opens: Timestamp::UNIX_EPOCH, policies: "p0".into() };
+    let held = Gate::Held { word: "hold".into() };
+    let policies = [policy("p0", &wish("Auto", "Patch"))];
+    let wishes = Wishes::of(&key(), &policies);
+    let failed = failed(reason::FORBIDDEN, true);
+    let told =
+        |object: &DaemonSet, gate: &Gate| findings(&policies[0], (&key(), Some(object)), &wishes, (&failed, gate));
+    let waits = told(&old(), &until);
+    assert_eq!((waits.securityfs.status, waits.securityfs.reason.as_str()), (Status::False, reason::OUTSIDE_WINDOW));
+    assert_eq!((waits.rolled_out.status, waits.rolled_out.reason.as_str()), (Status::Unknown, reason::PENDING));
+    assert_eq!(waits.stalled, None, "it ends by itself");
+    let held_back = told(&old(), &held);
+    assert_eq!((held_back.securityfs.reason.as_str(), held_back.stalled.is_some()), (reason::HELD, true));
+    assert_eq!(held_back.rolled_out.status, Status::True, "nothing is under way");
+    // Where nothing is to be written there is nothing to hold.
+    assert_eq!(told(&ours(), &held).securityfs.reason, reason::MOUNTED);
+    let mut left = daemon_set("tetragon:v1.7.0", false);
+    left.metadata.labels = Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
+    let later = told(&left, &until).securityfs;
+    assert!(later.message.contains("is taken out later: agents are restarted in the window only"), "{later:?}");
+}
+
+#[test]
 fn another_container_is_a_conflict() {
     let found = told(&[json!({"daemonSet": {"container": "z"}}), json!({})], Some(&old()), &Remembered::default());
     // Both are as old, so the first by name, which is the one that is told, decides.
     assert_eq!(found.securityfs.reason, reason::CONTAINER_NOT_FOUND);
     let policies = [policy("a", &json!({})), policy("b", &json!({"daemonSet": {"container": "z"}}))];
     let wishes = Wishes::of(&key(), &policies);
-    let found = findings(&policies[1], &key(), Some(&old()), &wishes, &Remembered::default());
+    let found = findings(&policies[1], (&key(), Some(&old())), &wishes, (&Remembered::default(), &Gate::Open));
     assert_eq!(found.securityfs.reason, reason::CONTAINER_CONFLICT);
     assert!(found.stalled.is_some());
 }

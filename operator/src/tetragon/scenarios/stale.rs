@@ -1,0 +1,109 @@
+//! Stale agents: one eviction, with the pod's UID, and silence where no node was repaired.
+
+use k8s_openapi::api::core::v1::Node;
+use lsm_ready_crds::LsmNode;
+
+use super::rollout::PODS;
+use super::*;
+use crate::fixture::{node, report};
+
+const EVICT: &str = "POST /api/v1/namespaces/default/pods/tetragon-n1/eviction?";
+
+/// With our mount, one agent on one node, which is there and new.
+fn whole() -> Value {
+    let mut object = mounted(100);
+    object["status"] = json!({"currentNumberScheduled": 1, "numberMisscheduled": 0, "numberReady": 1,
+        "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1, "observedGeneration": 1});
+    object
+}
+
+/// The agent on n1, started at that minute before now.
+fn agent(uid: &str, minute: u32) -> Value {
+    json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [{
+        "metadata": {"name": "tetragon-n1", "namespace": "default", "uid": uid, "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1", "controller": true}]},
+        "spec": {"nodeName": "n1", "containers": []},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [
+            {"name": "tetragon", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                "state": {"running": {"startedAt": format!("2026-01-01T00:{minute:02}:00Z")}}}]},
+    }]})
+}
+
+fn eviction(uid: &str) -> Value {
+    json!({"apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"name": "tetragon-n1", "namespace": "default"}, "deleteOptions": {"preconditions": {"uid": uid}}})
+}
+
+/// A node that was repaired at five past midnight, and the policy.
+fn repaired(restart: bool, script: Vec<Exchange>) -> (Arc<Context>, JoinHandle<()>) {
+    let mut report = report("n1", "Denied", "CanaryDenied");
+    report["status"]["deniedSince"] = json!("2026-01-01T00:05:00Z");
+    let asked = json!({"daemonSet": {"namespace": "default"}, "restartStaleAgents": restart});
+    Fixture::new()
+        .with::<DaemonSet>(tetragon())
+        .with::<Node>(node("n1"))
+        .with::<LsmNode>(report)
+        .with::<LsmPolicy>(policy("enforce", &json!({"tetragon": asked})))
+        .plays(script)
+}
+
+fn minute() -> Action {
+    Action::requeue(std::time::Duration::from_mins(1))
+}
+
+fn success() -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Success"})
+}
+
+#[tokio::test]
+async fn a_stale_agent_is_evicted_once_and_then_there_is_silence() {
+    let script = vec![
+        Exchange::new(PODS, Value::Null, agent("old", 1)),
+        Exchange::new(EVICT, eviction("old"), success()),
+        Exchange::event(),
+        Exchange::new(PODS, Value::Null, agent("new", 6)),
+    ];
+    let (ctx, played) = repaired(true, script);
+    assert_eq!(look(&whole(), &ctx).await.unwrap(), minute());
+    assert_eq!(look(&whole(), &ctx).await.unwrap(), Action::await_change());
+    assert_eq!(look(&whole(), &ctx).await.unwrap(), Action::await_change());
+    end(ctx, played).await;
+}
+
+#[tokio::test]
+async fn nobody_is_restarted_who_need_not_be() {
+    // Not asked for.
+    let (ctx, played) = repaired(false, vec![]);
+    assert_eq!(look(&whole(), &ctx).await.unwrap(), Action::await_change());
+    end(ctx, played).await;
+    // A release that mounts securityfs itself.
+    let mut newer = whole();
+    newer["spec"]["template"]["spec"]["containers"][1]["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
+    let (ctx, played) = repaired(true, vec![]);
+    assert_eq!(look(&newer, &ctx).await.unwrap(), Action::await_change());
+    end(ctx, played).await;
+    // Held by the owner.
+    let mut held = whole();
+    held["metadata"]["annotations"]["lsmready.io/apply"] = json!("hold");
+    let (ctx, played) = repaired(true, vec![]);
+    assert_eq!(look(&held, &ctx).await.unwrap(), Action::await_change());
+    end(ctx, played).await;
+}
+
+#[tokio::test]
+async fn a_disruption_budget_is_waited_for_and_a_lacking_right_is_told() {
+    let refused = |code| {
+        vec![
+            Exchange::new(PODS, Value::Null, agent("old", 1)),
+            Exchange::refused(EVICT, eviction("old"), code, "Refused"),
+        ]
+    };
+    let script = [refused(429), refused(403)].into_iter().flatten().collect();
+    let (ctx, played) = repaired(true, script);
+    assert_eq!(look(&whole(), &ctx).await.unwrap(), minute());
+    assert_eq!(remembered(&ctx).stale.refused, None);
+    assert_eq!(look(&whole(), &ctx).await.unwrap(), minute());
+    let told = remembered(&ctx).stale.refused.unwrap();
+    assert!(told.contains("ClusterRole lsm-ready-restarting") && told.contains("the server says Refused"), "{told}");
+    end(ctx, played).await;
+}
