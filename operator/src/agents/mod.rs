@@ -7,7 +7,7 @@
 //!
 //! ## Guarantees
 //! Nothing is asked unless a policy says so, never in a reconcile, and no agent more often than [`schedule`] says. An answer
-//! is data for one condition: no label, taint, NodeCondition or `Ready` depends on it (docs/adr/0014-what-agents-say.md).
+//! is data for one condition: no label, taint, NodeCondition or `Ready` depends on it (docs/adr/0011-what-agents-say.md).
 //! Answers that say nothing new cause no request to the API server.
 //!
 //! ## Errors

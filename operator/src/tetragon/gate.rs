@@ -2,7 +2,7 @@
 //!
 //! In: the limits that all policies set ([`Limits`]), the DaemonSet with its owner's annotation and its own budget, and the
 //! time. Out: open, closed until a moment, or closed until somebody acts. A wish is strong or weak, and the strongest
-//! wins; a limit limits, so that all of them hold (docs/adr/0016-when-agents-may-be-restarted.md).
+//! wins; a limit limits, so that all of them hold (docs/adr/0013-when-agents-may-be-restarted.md).
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;

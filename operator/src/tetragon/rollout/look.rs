@@ -7,7 +7,7 @@
 //! ## Guarantees
 //! Nothing is read once every agent is there and new, nor where no policy names the DaemonSet. Otherwise at most once in
 //! ten seconds for each 500 agents, and ever more rarely, down to once in five minutes, while nothing moves. No list of
-//! pods is kept (docs/adr/0015-agents-pods-are-listed.md).
+//! pods is kept (docs/adr/0012-agents-pods-are-listed.md).
 //!
 //! ## Errors
 //! Without the right to list pods, or without an answer, the rollout is judged by its counts, and the condition says so.
