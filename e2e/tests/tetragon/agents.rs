@@ -100,6 +100,24 @@ impl<'a> Agents<'a> {
         self.rolled_out();
     }
 
+    /// Changes the agent's container, as its owner may.
+    pub fn change(&self, container: &Value) {
+        let mut container = container.clone();
+        container["name"] = json!("tetragon");
+        let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}}).to_string();
+        self.scene.kubectl(&["-n", "kube-system", "patch", "daemonset", "tetragon", "-p", &patch]);
+    }
+
+    /// Takes the last change of the pod template back.
+    pub fn undo(&self) {
+        self.scene.kubectl(&["-n", "kube-system", "rollout", "undo", "daemonset/tetragon"]);
+    }
+
+    /// Annotates the DaemonSet.
+    pub fn annotate(&self, annotation: &str) {
+        self.scene.kubectl(&["-n", "kube-system", "annotate", "--overwrite", "daemonset", "tetragon", annotation]);
+    }
+
     pub async fn daemon_set(&self) -> Value {
         self.scene.get(TETRAGON).await
     }

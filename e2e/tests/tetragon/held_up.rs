@@ -1,0 +1,89 @@
+//! What holds up the repair: a rollout that sticks, an owner who says not yet, and somebody who takes the mount out again.
+
+use e2e::request;
+use serde_json::{Value, json};
+
+use crate::agents::Agents;
+use crate::scene::{POLICIES, Scene, TETRAGON, condition};
+
+const POLICY: &str = "held-up";
+
+async fn until(scene: &Scene, type_: &str, reason: &str) -> Value {
+    let is = |policy: &Value| condition(policy, type_)["reason"] == reason;
+    let policy = scene.until_object(&format!("{POLICIES}/{POLICY}"), reason, is).await;
+    condition(&policy, type_).clone()
+}
+
+fn message(condition: &Value) -> &str {
+    condition["message"].as_str().unwrap()
+}
+
+async fn clean(scene: &Scene, agents: Agents<'_>) {
+    scene.delete(&format!("{POLICIES}/{POLICY}")).await;
+    agents.remove().await;
+}
+
+/// In the kubelet's and the scheduler's own words.
+#[tokio::test]
+async fn a_rollout_that_sticks_says_how() {
+    let scene = Scene::enter().await;
+    let agents = Agents::deploy(&scene, "v1.7").await;
+    scene.policy(POLICY, &json!({"minReady": 1, "tetragon": {}})).await;
+    until(&scene, "TetragonRolledOut", "RolledOut").await;
+    for (change, reason, words) in [
+        (json!({"image": "lsm-ready.test/tetragon:v1.7.9"}), "ImagePull", "v1.7.9"),
+        (json!({"command": ["/no/such/program"]}), "CrashLooping", "/no/such/program"),
+        (json!({"resources": {"requests": {"cpu": "1000"}}}), "Unschedulable", "Insufficient cpu"),
+    ] {
+        agents.change(&change);
+        let stuck = until(&scene, "TetragonRolledOut", reason).await;
+        assert_eq!(stuck["status"], "False", "{stuck:#}");
+        assert!(message(&stuck).contains(words) && message(&stuck).contains("vm-"), "{stuck:#}");
+        agents.undo();
+        until(&scene, "TetragonRolledOut", "RolledOut").await;
+    }
+    clean(&scene, agents).await;
+}
+
+#[tokio::test]
+async fn the_owners_word_is_heard_and_who_keeps_reverting_is_let_be() {
+    let scene = Scene::enter().await;
+    let agents = Agents::deploy(&scene, "v1.3").await;
+    agents.annotate("lsmready.io/apply=hold");
+    let theirs = agents.daemon_set().await;
+    scene.policy(POLICY, &json!({"minReady": 1, "tetragon": {}})).await;
+    let held = until(&scene, "SecurityfsMounted", "Held").await;
+    assert!(message(&held).contains("annotate --overwrite daemonset tetragon lsmready.io/apply=allow"), "{held:#}");
+    assert_eq!(agents.daemon_set().await["metadata"]["resourceVersion"], theirs["metadata"]["resourceVersion"]);
+
+    agents.annotate("lsmready.io/apply=allow");
+    let mut applied = 0;
+    let contested = async || {
+        let policy = scene.get(&format!("{POLICIES}/{POLICY}")).await;
+        let told = condition(&policy, "SecurityfsMounted");
+        if told["reason"] == "Contested" {
+            return Ok(told.clone());
+        }
+        if agents.daemon_set().await["spec"] != theirs["spec"] {
+            applied += 1;
+            revert(&scene, &theirs).await;
+        }
+        Err(told.to_string())
+    };
+    let told = scene.until("the reverts to be noticed", contested).await;
+    assert_eq!(applied, 3, "{told:#}");
+    for way_out in ["ignoreDifferences", "apply: Suggest", "extraVolumes"] {
+        assert!(message(&told).contains(way_out), "{told:#}");
+    }
+    assert_eq!(agents.daemon_set().await["spec"], theirs["spec"], "who reverts is let be");
+    clean(&scene, agents).await;
+}
+
+/// Puts the owner's DaemonSet in place of what is there, as a tool that enforces its manifests does.
+async fn revert(scene: &Scene, theirs: &Value) {
+    let mut object = theirs.clone();
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    metadata.retain(|field, _| !["resourceVersion", "managedFields"].contains(&field.as_str()));
+    metadata["annotations"]["lsmready.io/apply"] = json!("allow");
+    request::done(&scene.client, "PUT", TETRAGON, &object).await.unwrap();
+}
