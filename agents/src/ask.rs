@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::answer::{Answer, How};
+use crate::limits::Limits;
 use crate::why::Why;
 use crate::{grpc, metrics};
 
@@ -15,23 +15,6 @@ pub struct Endpoints {
     pub grpc: Option<SocketAddr>,
     /// Of the metrics, at `/metrics`.
     pub metrics: Option<SocketAddr>,
-}
-
-/// How much is put up with.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// For each of the two ways, from connecting to the last byte.
-    pub deadline: Duration,
-    /// Longest answer of gRPC, in bytes, which is held as a whole.
-    pub grpc_bytes: usize,
-    /// Longest metrics, in bytes, of which one line is held: a busy agent has some megabytes.
-    pub metrics_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { deadline: Duration::from_secs(2), grpc_bytes: 1 << 20, metrics_bytes: 8 << 20 }
-    }
 }
 
 /// What came of asking.

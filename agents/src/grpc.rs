@@ -14,7 +14,7 @@ use tonic_prost::ProstCodec;
 
 use crate::answer::Answer;
 use crate::api::{LIST_TRACING_POLICIES, ListTracingPoliciesRequest, ListTracingPoliciesResponse};
-use crate::ask::Limits;
+use crate::limits::Limits;
 use crate::why::Why;
 
 /// What the other end may send ahead of being read, in bytes.

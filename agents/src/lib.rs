@@ -19,10 +19,12 @@ pub mod answer;
 pub mod api;
 mod ask;
 mod grpc;
+mod limits;
 mod metrics;
 pub mod text;
 mod why;
 
 pub use answer::{Answer, Failure, How, State};
-pub use ask::{Endpoints, Limits, NoAnswer, Outcome, ask};
+pub use ask::{Endpoints, NoAnswer, Outcome, ask};
+pub use limits::Limits;
 pub use why::Why;

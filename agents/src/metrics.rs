@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::answer::{Answer, How, State};
-use crate::ask::Limits;
+use crate::limits::Limits;
 use crate::why::Why;
 
 const GAUGE: &[u8] = b"tetragon_tracingpolicy_loaded{";

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kube::Client;
-use kube_runtime::events::Recorder;
+use kube_runtime::events::{Recorder, Reporter};
 
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
@@ -33,4 +33,23 @@ pub struct Context {
     pub events: Recorder,
     /// The clock, fixed in tests.
     pub now: fn() -> Timestamp,
+}
+
+impl Context {
+    /// One that remembers nothing yet, by the machine's clock.
+    #[must_use]
+    pub fn new(client: Client, reporter: Reporter, stores: Stores, queues: Queues, metrics: Metrics) -> Self {
+        Self {
+            events: Recorder::new(client.clone(), reporter),
+            client,
+            stores,
+            queues,
+            tetragon: Memory::default(),
+            agents: crate::agents::memory::Memory::default(),
+            pace: Pace::default(),
+            backoff: Backoff::default(),
+            metrics,
+            now: Timestamp::now,
+        }
+    }
 }

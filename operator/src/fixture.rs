@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::client::Body;
 use kube::{Client, Resource};
-use kube_runtime::events::{Recorder, Reporter};
+use kube_runtime::events::Reporter;
 use kube_runtime::reflector::{Lookup, store::Writer};
 use kube_runtime::watcher::Event;
 use serde_json::{Value, json};
@@ -42,16 +42,8 @@ impl Fixture {
         let (queues, receivers) = queues();
         let reporter = Reporter { controller: "test".into(), instance: None };
         let ctx = Arc::new(Context {
-            events: Recorder::new(client.clone(), reporter),
-            client,
-            stores,
-            queues,
-            tetragon: crate::tetragon::memory::Memory::default(),
-            agents: crate::agents::memory::Memory::default(),
-            pace: crate::policy::pace::Pace::default(),
-            backoff: crate::backoff::Backoff::default(),
-            metrics: crate::metrics::Metrics::default(),
             now,
+            ..Context::new(client, reporter, stores, queues, crate::metrics::Metrics::default())
         });
         Self { ctx, receivers, writers, handle }
     }

@@ -16,10 +16,9 @@ use std::time::Duration;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::{Either, Shared, select};
 use futures::{FutureExt, StreamExt, pin_mut, stream};
-use jiff::Timestamp;
 use kube::{Client, Resource, ResourceExt};
 use kube_runtime::controller::{self, Action, Controller};
-use kube_runtime::events::{Recorder, Reporter};
+use kube_runtime::events::Reporter;
 use kube_runtime::reflector::{Lookup, ObjectRef, Store};
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -129,18 +128,7 @@ async fn work(
     let (queues, receivers) = queues();
     let routes = Routes::new(stores.clone(), queues.clone(), metrics.clone());
     let watches = tokio::spawn(watches::run(client.clone(), writers, routes, metrics.clone()));
-    let ctx = Arc::new(Context {
-        events: Recorder::new(client.clone(), reporter()),
-        client,
-        stores: stores.clone(),
-        queues,
-        tetragon: tetragon::memory::Memory::default(),
-        agents: agents::memory::Memory::default(),
-        pace: policy::pace::Pace::default(),
-        backoff: crate::backoff::Backoff::default(),
-        metrics,
-        now: Timestamp::now,
-    });
+    let ctx = Arc::new(Context::new(client, reporter(), stores.clone(), queues, metrics));
     tokio::select! {
         () = listed(&stores, &readiness) => info!("every list is here"),
         () = signals.next() => return Ok(()),

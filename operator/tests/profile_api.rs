@@ -8,17 +8,14 @@ use std::time::Duration;
 use e2e::wait;
 use jiff::Timestamp;
 use kube::Client;
-use kube_runtime::events::{Recorder, Reporter};
+use kube_runtime::events::Reporter;
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_operator::backoff::Backoff;
 use lsm_ready_operator::context::Context;
 use lsm_ready_operator::metrics::Metrics;
-use lsm_ready_operator::policy::pace::Pace;
 use lsm_ready_operator::profile::{plan, sweep};
 use lsm_ready_operator::routes::Routes;
 use lsm_ready_operator::stores::{Stores, stores};
-use lsm_ready_operator::tetragon::memory::Memory;
 use lsm_ready_operator::{queues, watches};
 use real_api::{OPERATOR, PROBE, call, create_node, done, on_node, unbound};
 use serde_json::{Value, json};
@@ -33,18 +30,8 @@ fn context(client: Client) -> Context {
     let (queues, _) = queues::queues();
     let routes = Routes::new(stores.clone(), queues.clone(), Metrics::default());
     tokio::spawn(watches::run(client.clone(), writers, routes, Metrics::default()));
-    Context {
-        events: Recorder::new(client.clone(), Reporter { controller: "test".into(), instance: None }),
-        client,
-        stores,
-        queues,
-        tetragon: Memory::default(),
-        agents: lsm_ready_operator::agents::memory::Memory::default(),
-        pace: Pace::default(),
-        backoff: Backoff::default(),
-        metrics: Metrics::default(),
-        now: Timestamp::now,
-    }
+    let reporter = Reporter { controller: "test".into(), instance: None };
+    Context::new(client, reporter, stores, queues, Metrics::default())
 }
 
 /// A profile of that kernel, as a probe publishes it; its name.

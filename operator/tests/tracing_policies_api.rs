@@ -9,18 +9,14 @@ use std::time::Duration;
 
 use e2e::api::ApiServer;
 use e2e::wait;
-use jiff::Timestamp;
 use kube::{Api, Client};
-use kube_runtime::events::{Recorder, Reporter};
+use kube_runtime::events::Reporter;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{LsmHookProfile, LsmPolicy};
-use lsm_ready_operator::backoff::Backoff;
 use lsm_ready_operator::context::Context;
 use lsm_ready_operator::metrics::Metrics;
-use lsm_ready_operator::policy::pace::Pace;
 use lsm_ready_operator::routes::Routes;
 use lsm_ready_operator::stores::stores;
-use lsm_ready_operator::tetragon::memory::Memory;
 use lsm_ready_operator::tracing_policies::follow::LOOK_AGAIN;
 use lsm_ready_operator::{node, policy, queues, watches};
 use real_api::{OPERATOR, create_node, done, kubectl, unbound};
@@ -36,18 +32,8 @@ fn context(client: Client) -> Arc<Context> {
     let (queues, _) = queues::queues();
     let routes = Routes::new(stores.clone(), queues.clone(), Metrics::default());
     tokio::spawn(watches::run(client.clone(), writers, routes, Metrics::default()));
-    Arc::new(Context {
-        events: Recorder::new(client.clone(), Reporter { controller: "test".into(), instance: None }),
-        client,
-        stores,
-        queues,
-        agents: lsm_ready_operator::agents::memory::Memory::default(),
-        tetragon: Memory::default(),
-        pace: Pace::default(),
-        backoff: Backoff::default(),
-        metrics: Metrics::default(),
-        now: Timestamp::now,
-    })
+    let reporter = Reporter { controller: "test".into(), instance: None };
+    Arc::new(Context::new(client, reporter, stores, queues, Metrics::default()))
 }
 
 /// A node that denied, with a profile, and a policy that requires Tetragon's policies of tier `enforce`.

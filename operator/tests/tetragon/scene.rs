@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use e2e::api::ApiServer;
 use e2e::wait;
-use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::{Client, ResourceExt};
-use kube_runtime::events::{Recorder, Reporter};
+use kube_runtime::events::Reporter;
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_operator::context::Context;
 use lsm_ready_operator::metrics::Metrics;
@@ -235,16 +234,5 @@ async fn context(admin: &Client, operator: Client) -> Arc<Context> {
     stores.policies.wait_until_ready().await.unwrap();
     stores.daemon_sets.wait_until_ready().await.unwrap();
     let reporter = Reporter { controller: "lsmready.io/operator".into(), instance: None };
-    Arc::new(Context {
-        events: Recorder::new(operator.clone(), reporter),
-        client: operator,
-        stores,
-        queues,
-        tetragon: lsm_ready_operator::tetragon::memory::Memory::default(),
-        agents: lsm_ready_operator::agents::memory::Memory::default(),
-        pace: lsm_ready_operator::policy::pace::Pace::default(),
-        backoff: lsm_ready_operator::backoff::Backoff::default(),
-        metrics,
-        now: Timestamp::now,
-    })
+    Arc::new(Context::new(operator, reporter, stores, queues, metrics))
 }
