@@ -10,7 +10,8 @@ impl Cluster {
     /// before with the same nodes stays, and so does one that is to be kept.
     ///
     /// # Errors
-    /// When the cluster cannot be started or ended, the command cannot be run, or a signal interrupts it.
+    /// When the cluster cannot be started or ended, a part of it ends by itself, the command cannot be run, or a signal
+    /// interrupts it.
     pub async fn run_in(&self, wanted: &Wanted, command: &[String], keep: bool) -> Result<ExitStatus, Error> {
         let stays = keep || self.is_up_with(&wanted.nodes);
         self.up(wanted).await?;
@@ -27,8 +28,11 @@ impl Cluster {
         let mut running = tokio::process::Command::from(self.exec(program));
         running.args(arguments).kill_on_drop(true);
         let mut running = running.spawn().map_err(Error::io(format!("run {program}")))?;
+        let processes = self.processes();
         tokio::select! {
             status = running.wait() => status.map_err(Error::io(format!("wait for {program}"))),
+            // Without it the command would only see that it waits in vain.
+            ended = processes.an_end() => Err(self.ended(ended)),
             () = interruption() => Err(Error::Interrupted),
         }
     }
