@@ -187,7 +187,7 @@ impl Guest {
             memory: 512,
             files: self.files.iter().cloned().chain([config]).collect(),
             securityfs: Securityfs::Mounted,
-            timeout: Duration::from_mins(10),
+            timeout: Duration::from_mins(20),
         };
         let mut stdout = Vec::new();
         let ended = vm::run(&machine, command, &mut stdout).map_err(|error| error.to_string())?;
