@@ -18,6 +18,7 @@ pub mod node;
 pub mod policy;
 pub mod profile;
 pub mod reason;
+pub mod sample;
 pub mod schema;
 pub mod selection;
 pub mod verdict;

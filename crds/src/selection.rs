@@ -77,7 +77,9 @@ pub fn tracing_policies(spec: &LsmPolicySpec) -> Result<Option<Selector>, Invali
     selector.map_err(|error| InvalidSpec::TracingPolicies(error.to_string()))
 }
 
-fn key(expression: &Expression) -> &str {
+/// The label that an expression looks at.
+#[must_use]
+pub fn key(expression: &Expression) -> &str {
     match expression {
         Expression::In(key, _)
         | Expression::NotIn(key, _)

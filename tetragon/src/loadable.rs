@@ -16,13 +16,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use lsm_ready_crds::policy::Require;
+use lsm_ready_crds::sample::{self, SAMPLE};
 use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::verdict::{Facts, State, Verdict, verdict};
 
 use crate::tracing_policy::{Ask, TracingPolicy};
-
-/// So many nodes are named for each reason.
-pub const SAMPLE: usize = 3;
 
 /// What is known of one node.
 #[derive(Clone, Copy, Debug)]
@@ -221,9 +219,9 @@ fn add(others: &mut BTreeMap<String, Others>, verdict: Verdict, group: &Group) {
         fix,
     });
     entry.count += group.count;
-    entry.sample.extend(group.sample.iter().cloned());
-    entry.sample.sort_unstable();
-    entry.sample.truncate(SAMPLE);
+    for node in &group.sample {
+        sample::add(&mut entry.sample, node.clone(), |a, b| a < b);
+    }
 }
 
 /// What is shown not to hold before what is not known, and that before what holds.

@@ -21,10 +21,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
-use kube::core::{Expression, Selector, SelectorExt};
+use kube::core::{Selector, SelectorExt};
 use lsm_ready_crds::names::POLICY_LABEL_PREFIX;
 use lsm_ready_crds::policy::Require;
-use lsm_ready_crds::selection::Labels;
+use lsm_ready_crds::selection::{Labels, key};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -214,17 +214,6 @@ fn node_selector(spec: &Map<String, Value>) -> Result<Option<Selector>, Error> {
     let selector = Selector::try_from(selector).map_err(|error| Error::at(PATH, error.to_string()))?;
     let lasting = selector.into_iter().filter(|expression| !key(expression).starts_with(POLICY_LABEL_PREFIX));
     Ok(Some(lasting.collect()))
-}
-
-fn key(expression: &Expression) -> &str {
-    match expression {
-        Expression::In(key, _)
-        | Expression::NotIn(key, _)
-        | Expression::Equal(key, _)
-        | Expression::NotEqual(key, _)
-        | Expression::Exists(key)
-        | Expression::DoesNotExist(key) => key,
-    }
 }
 
 fn asks(spec: &Map<String, Value>) -> Result<Asks, Error> {

@@ -10,13 +10,11 @@ use std::collections::BTreeMap;
 
 use lsm_ready_agents::{Answer, Failure, How, NoAnswer, Outcome, State as PolicyState, Why};
 use lsm_ready_crds::conditions::{Finding, Status, TRACING_POLICIES_LOADED};
+use lsm_ready_crds::sample::{self, SAMPLE};
 use lsm_ready_crds::verdict::State;
 
 use super::reason;
 use crate::key::DaemonSetKey;
-
-/// Nodes, and policies, that a message names.
-const NAMED: usize = 3;
 
 /// The answers of the agents of one policy's nodes.
 #[derive(Clone, Debug, Default)]
@@ -172,9 +170,10 @@ impl Failures {
     fn message(&self, these_nodes: &str, list: &str) -> String {
         let mut policies: Vec<_> = self.by_policy.values().collect();
         policies.sort_by(|(a, x), (b, y)| b.count.cmp(&a.count).then_with(|| x.policy.cmp(&y.policy)));
-        let mut parts: Vec<String> = policies.iter().take(NAMED).map(|(nodes, failure)| told(nodes, failure)).collect();
-        if policies.len() > NAMED {
-            parts.push(format!("{} further policies", policies.len() - NAMED));
+        let mut parts: Vec<String> =
+            policies.iter().take(SAMPLE).map(|(nodes, failure)| told(nodes, failure)).collect();
+        if policies.len() > SAMPLE {
+            parts.push(format!("{} further policies", policies.len() - SAMPLE));
         }
         if !self.unnamed.is_empty() {
             let grpc = self.without_grpc.map_or_else(String::new, |why| format!(" (gRPC: {why})"));
@@ -219,9 +218,7 @@ struct Names {
 impl Names {
     fn add(&mut self, node: &str) {
         self.count += 1;
-        let place = self.first.partition_point(|name| name.as_str() < node);
-        self.first.insert(place, node.to_owned());
-        self.first.truncate(NAMED);
+        sample::add(&mut self.first, node.to_owned(), |a, b| a < b);
     }
 
     fn is_empty(&self) -> bool {
@@ -234,7 +231,7 @@ impl std::fmt::Display for Names {
         let names = self.first.join(", ");
         match self.count {
             1 => write!(f, "{names}"),
-            count if count <= NAMED => write!(f, "{count} nodes ({names})"),
+            count if count <= SAMPLE => write!(f, "{count} nodes ({names})"),
             count => write!(f, "{count} nodes ({names}, …)"),
         }
     }

@@ -8,6 +8,7 @@ use lsm_ready_crds::conditions::{
     TETRAGON_ROLLED_OUT, TRACING_POLICIES_LOADABLE, TRACING_POLICIES_LOADED,
 };
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
+use lsm_ready_crds::sample;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady};
 use lsm_ready_crds::verdict::{State, Verdict};
 use lsm_ready_crds::{LsmPolicy, LsmPolicyStatus};
@@ -44,8 +45,6 @@ pub mod reason {
 
 /// Longest histogram of reasons.
 const MAX_REASONS: usize = 20;
-/// Node names a reason shows.
-const MAX_SAMPLE: usize = 3;
 
 /// Verdicts of the selected nodes, counted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,12 +72,9 @@ impl Tally {
             .or_insert_with_key(|reason| ReasonCount { reason: reason.clone(), ..ReasonCount::default() });
         entry.count += 1;
         // The first names in order, whatever the order in which nodes are counted: equal clusters, equal status.
-        let place = entry.sample.partition_point(|name| name.as_str() < node);
-        if place == 0 {
+        if sample::add(&mut entry.sample, node.to_owned(), |a, b| a < b) == 0 {
             entry.fix = verdict.fix;
         }
-        entry.sample.insert(place, node.to_owned());
-        entry.sample.truncate(MAX_SAMPLE);
     }
 
     fn selected(&self) -> usize {

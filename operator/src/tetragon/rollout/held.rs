@@ -8,14 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
+use lsm_ready_crds::sample;
 
 use super::agents::{Agent, Kind, Trouble};
 
 /// Where the API server counts the template generations of a DaemonSet.
 pub const TEMPLATE_ANNOTATION: &str = "deprecated.daemonset.template.generation";
-
-/// Agents that are named of each kind.
-const MAX_SAMPLE: usize = 3;
 
 /// What holds agents up.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -61,9 +59,7 @@ impl Held {
 impl Group {
     fn add(&mut self, trouble: Trouble) {
         self.count += 1;
-        let place = self.sample.partition_point(|other| (&other.node, &other.pod) < (&trouble.node, &trouble.pod));
-        self.sample.insert(place, trouble);
-        self.sample.truncate(MAX_SAMPLE);
+        sample::add(&mut self.sample, trouble, |a, b| (&a.node, &a.pod) < (&b.node, &b.pod));
     }
 
     /// `on n1 (pod tetragon-x): …; on n2 …; and 4 more`
