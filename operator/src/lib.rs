@@ -26,5 +26,6 @@ pub mod server;
 pub mod stores;
 pub mod telemetry;
 pub mod tetragon;
+pub mod text;
 pub mod tracing_policies;
 pub mod watches;

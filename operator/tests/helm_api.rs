@@ -137,28 +137,26 @@ fn wrote(object: &Value, manager: &str, operation: &str) -> bool {
     managers(object).contains(&(manager.to_owned(), operation.to_owned()))
 }
 
-#[tokio::test]
-async fn helm_3_upgrades_and_rolls_back_around_ours() {
-    let installed = Installed::by(HELM_3, "helm-3").await;
+/// Ours survive an upgrade and a rollback by a Helm that writes with that operation, and can be given back then.
+async fn upgrades_and_rolls_back(helm: &str, namespace: &'static str, operation: &str) {
+    let installed = Installed::by(helm, namespace).await;
     let patched = installed.scene.look().await;
-    assert!(is_mounted(&patched) && wrote(&patched, "helm", "Update"), "{:?}", managers(&patched));
-    installed.must(HELM_3, &["upgrade"], &["--set", "tag=v1.3.1"]).await;
+    assert!(is_mounted(&patched) && wrote(&patched, "helm", operation), "{:?}", managers(&patched));
+    installed.must(helm, &["upgrade"], &["--set", "tag=v1.3.1"]).await;
     installed.keeps_ours("v1.3.1").await;
-    installed.must(HELM_3, &["rollback"], &[]).await;
+    installed.must(helm, &["rollback"], &[]).await;
     let rolled_back = installed.keeps_ours("v1.3.0").await;
     installed.gives_back(&rolled_back).await;
 }
 
 #[tokio::test]
+async fn helm_3_upgrades_and_rolls_back_around_ours() {
+    upgrades_and_rolls_back(HELM_3, "helm-3", "Update").await;
+}
+
+#[tokio::test]
 async fn helm_4_upgrades_and_rolls_back_around_ours() {
-    let installed = Installed::by(HELM_4, "helm-4").await;
-    let patched = installed.scene.look().await;
-    assert!(is_mounted(&patched) && wrote(&patched, "helm", "Apply"), "{:?}", managers(&patched));
-    installed.must(HELM_4, &["upgrade"], &["--set", "tag=v1.3.1"]).await;
-    installed.keeps_ours("v1.3.1").await;
-    installed.must(HELM_4, &["rollback"], &[]).await;
-    let rolled_back = installed.keeps_ours("v1.3.0").await;
-    installed.gives_back(&rolled_back).await;
+    upgrades_and_rolls_back(HELM_4, "helm-4", "Apply").await;
 }
 
 #[tokio::test]

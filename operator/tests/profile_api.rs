@@ -8,31 +8,16 @@ use std::time::Duration;
 use e2e::wait;
 use jiff::Timestamp;
 use kube::Client;
-use kube_runtime::events::Reporter;
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_operator::context::Context;
-use lsm_ready_operator::metrics::Metrics;
 use lsm_ready_operator::profile::{plan, sweep};
-use lsm_ready_operator::routes::Routes;
-use lsm_ready_operator::stores::{Stores, stores};
-use lsm_ready_operator::{queues, watches};
+use lsm_ready_operator::stores::Stores;
 use real_api::{OPERATOR, PROBE, call, create_node, done, on_node, unbound};
 use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const PROFILES: &str = "/apis/lsmready.io/v1alpha1/lsmhookprofiles";
 const REPORT: &str = "/apis/lsmready.io/v1alpha1/lsmnodes/n1";
-
-/// The operator's context over running watches; the watches end with the test's runtime.
-fn context(client: Client) -> Context {
-    let (stores, writers) = stores();
-    let (queues, _) = queues::queues();
-    let routes = Routes::new(stores.clone(), queues.clone(), Metrics::default());
-    tokio::spawn(watches::run(client.clone(), writers, routes, Metrics::default()));
-    let reporter = Reporter { controller: "test".into(), instance: None };
-    Context::new(client, reporter, stores, queues, Metrics::default())
-}
 
 /// A profile of that kernel, as a probe publishes it; its name.
 async fn published(probe: &Client, kernel: &str) -> String {
@@ -73,7 +58,8 @@ async fn what_nobody_names_goes_and_so_does_what_is_false() {
     let status = json!({"status": {"bootID": "1", "hookProfile": present}});
     done(&admin, "MERGE", &format!("{REPORT}/status"), &status).await;
 
-    let ctx = context(unbound(&server, OPERATOR).await);
+    let operator = unbound(&server, OPERATOR).await;
+    let ctx = real_api::context(&operator, operator.clone());
     seen(&ctx.stores, 3).await;
     let (mut memory, now) = (plan::Unnamed::default(), Timestamp::now());
     let names = [present.as_str(), past.as_str(), &"0".repeat(64)];

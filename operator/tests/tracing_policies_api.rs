@@ -10,15 +10,11 @@ use std::time::Duration;
 use e2e::api::ApiServer;
 use e2e::wait;
 use kube::{Api, Client};
-use kube_runtime::events::Reporter;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{LsmHookProfile, LsmPolicy};
 use lsm_ready_operator::context::Context;
-use lsm_ready_operator::metrics::Metrics;
-use lsm_ready_operator::routes::Routes;
-use lsm_ready_operator::stores::stores;
 use lsm_ready_operator::tracing_policies::follow::LOOK_AGAIN;
-use lsm_ready_operator::{node, policy, queues, watches};
+use lsm_ready_operator::{node, policy};
 use real_api::{OPERATOR, create_node, done, kubectl, unbound};
 use serde_json::{Value, json};
 
@@ -26,15 +22,6 @@ use serde_json::{Value, json};
 const DEADLINE: Duration = LOOK_AGAIN.saturating_mul(3);
 const LABEL: &str = "lsmready.node-restriction.kubernetes.io/policy.enforce";
 const TRACING_POLICIES: &str = "/apis/cilium.io/v1alpha1/tracingpolicies";
-
-fn context(client: Client) -> Arc<Context> {
-    let (stores, writers) = stores();
-    let (queues, _) = queues::queues();
-    let routes = Routes::new(stores.clone(), queues.clone(), Metrics::default());
-    tokio::spawn(watches::run(client.clone(), writers, routes, Metrics::default()));
-    let reporter = Reporter { controller: "test".into(), instance: None };
-    Arc::new(Context::new(client, reporter, stores, queues, Metrics::default()))
-}
 
 /// A node that denied, with a profile, and a policy that requires Tetragon's policies of tier `enforce`.
 async fn prepare(server: &ApiServer, admin: &Client) {
@@ -80,7 +67,8 @@ async fn a_crd_that_comes_late_and_goes_again() {
     let server = real_api::start("tracing_policies_api", "default").await;
     let admin = server.client().await.unwrap();
     prepare(&server, &admin).await;
-    let ctx = context(unbound(&server, OPERATOR).await);
+    let operator = unbound(&server, OPERATOR).await;
+    let ctx = Arc::new(real_api::context(&operator, operator.clone()));
     tokio::time::timeout(DEADLINE, ctx.stores.tracing_policies.settled()).await.unwrap();
     assert!(ctx.stores.tracing_policies.snapshot().is_absent(), "no CRD is fine, and known at once");
     said(&ctx, &admin, "ready", "NoneSelected").await;

@@ -17,6 +17,7 @@ use lsm_ready_crds::verdict::State;
 use lsm_ready_tetragon::loadable::{Forecast, HookForecast, Nodes, Others, forecast};
 use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
 
+use crate::text::cut;
 use crate::tracing_policies::known::{Entry, Snapshot, Trouble};
 
 /// Reasons of `TracingPoliciesLoadable`.
@@ -194,13 +195,6 @@ fn hook(found: &HookForecast) -> String {
 fn cannot_be_read(unreadable: &[(&Name, &str)]) -> String {
     let told = unreadable.iter().take(MOST_POLICIES).map(|(name, error)| format!("{name}: {}", cut(error, LONGEST)));
     format!("{} TracingPolicies cannot be read: {}", unreadable.len(), told.collect::<Vec<_>>().join("; "))
-}
-
-fn cut(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

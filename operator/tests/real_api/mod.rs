@@ -13,6 +13,13 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, T
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::api::PostParams;
 use kube::{Api, Client};
+use kube_runtime::events::Reporter;
+use lsm_ready_operator::context::Context;
+use lsm_ready_operator::metrics::Metrics;
+use lsm_ready_operator::queues::queues;
+use lsm_ready_operator::routes::Routes;
+use lsm_ready_operator::stores::stores;
+use lsm_ready_operator::watches;
 use serde_json::{Value, json};
 
 /// The namespace of the manifests.
@@ -49,6 +56,17 @@ pub fn tracing_policy_crd(server: &ApiServer) {
     kubectl(&server.kubeconfig(), &["apply", "-f", &file]).unwrap();
     let wait = ["wait", "--for=condition=Established", "--timeout=30s", "crd/tracingpolicies.cilium.io"];
     kubectl(&server.kubeconfig(), &wait).unwrap();
+}
+
+/// The operator's context over watches with these rights, which end with the test's runtime; it writes as `operator`.
+pub fn context(watching: &Client, operator: Client) -> Context {
+    let (stores, writers) = stores();
+    let (queues, _) = queues();
+    let metrics = Metrics::default();
+    let routes = Routes::new(stores.clone(), queues.clone(), metrics.clone());
+    tokio::spawn(watches::run(watching.clone(), writers, routes, metrics.clone()));
+    let reporter = Reporter { controller: "lsmready.io/operator".into(), instance: None };
+    Context::new(operator, reporter, stores, queues, metrics)
 }
 
 /// One request, which has to be answered; see [`request::call`].

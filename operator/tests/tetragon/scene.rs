@@ -9,16 +9,10 @@ use e2e::api::ApiServer;
 use e2e::wait;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::{Client, ResourceExt};
-use kube_runtime::events::Reporter;
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_operator::context::Context;
-use lsm_ready_operator::metrics::Metrics;
-use lsm_ready_operator::queues::queues;
-use lsm_ready_operator::routes::Routes;
-use lsm_ready_operator::stores::stores;
 use lsm_ready_operator::tetragon::memory::Remembered;
 use lsm_ready_operator::tetragon::reconcile;
-use lsm_ready_operator::watches;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -226,13 +220,8 @@ impl Scene {
 
 /// A controller whose stores are filled by `admin` and that writes as `operator`.
 async fn context(admin: &Client, operator: Client) -> Arc<Context> {
-    let (stores, writers) = stores();
-    let (queues, _) = queues();
-    let metrics = Metrics::default();
-    let routes = Routes::new(stores.clone(), queues.clone(), metrics.clone());
-    tokio::spawn(watches::run(admin.clone(), writers, routes, metrics.clone()));
-    stores.policies.wait_until_ready().await.unwrap();
-    stores.daemon_sets.wait_until_ready().await.unwrap();
-    let reporter = Reporter { controller: "lsmready.io/operator".into(), instance: None };
-    Arc::new(Context::new(operator, reporter, stores, queues, metrics))
+    let ctx = real_api::context(admin, operator);
+    ctx.stores.policies.wait_until_ready().await.unwrap();
+    ctx.stores.daemon_sets.wait_until_ready().await.unwrap();
+    Arc::new(ctx)
 }

@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use crate::text::cut;
+
 /// How long an agent may end or start before it counts as held up.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
@@ -243,11 +245,7 @@ const LONGEST: usize = 300;
 
 /// On one line, and not longer than anybody reads.
 fn shortened(said: &str) -> String {
-    let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    cut(&said.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
 }
 
 #[cfg(test)]
