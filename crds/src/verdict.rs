@@ -127,12 +127,12 @@ fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         ));
     }
     let message = format!("{} not among the active LSMs {}", missing.join(", "), report.lsms.active.join(","));
-    Some(not_ready(Reason::RequiredLsmInactive, message, boot_with(&missing, &report.lsms.active)))
+    Some(not_ready(Reason::RequiredLsmInactive, message, boot_with(&require.lsms, &missing, &report.lsms.active)))
 }
 
 /// The whole list to boot the node with. The steps depend on the boot loader, which the probe on the node knows.
-fn boot_with(missing: &[&str], active: &[String]) -> String {
-    let Some(list) = boot_list(Present { active, ..Present::default() }, missing) else {
+fn boot_with(required: &[String], missing: &[&str], active: &[String]) -> String {
+    let Some(list) = boot_list(Present { active, ..Present::default() }, required) else {
         return Reason::RequiredLsmInactive.way_out().to_owned();
     };
     let remark =
