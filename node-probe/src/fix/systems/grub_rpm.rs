@@ -31,7 +31,7 @@ pub(super) const ROWS: &[System] = &[
     },
     System {
         name: "openEuler, EulerOS, Huawei Cloud EulerOS, Kylin with GRUB",
-        sign: "their ID, or a kernel release with `.oe`, `.hce`, `.ky` or `eulerosv` and a number; and BOOT_IMAGE with a path",
+        sign: "their ID, or a kernel release with `.oe`, `.hce`, `.ky` or `eulerosv` and a number; and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| (signs.is(&EULER) || signs.kernel == Some(Maker::Euler)) && signs.grub(),
         way: Way::Steps(Steps {
             set: "GRUB: as root run `grubby --update-kernel=ALL --args='{parameter}'`, then reboot. Where there is no grubby, run \
@@ -55,7 +55,7 @@ pub(super) const ROWS: &[System] = &[
     },
     System {
         name: "Azure Linux 3",
-        sign: "ID=azurelinux and BOOT_IMAGE with a path",
+        sign: "ID=azurelinux and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| signs.is(&["azurelinux"]) && signs.grub(),
         way: Way::Steps(Steps {
             set: "GRUB: as root run `echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX {parameter}\"' >> /etc/default/grub`, then \

@@ -142,6 +142,8 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
     ("6.1.99-vyos", GRUB, "ID=vyos\nID_LIKE=debian", ""),
     ("6.6.30", GRUB, "ID=slackware", ""),
     ("6.6.30", "BOOT_IMAGE=pxe/vmlinuz initrd=pxe/initrd", "ID=debian", ""),
+    ("6.1.0-28-amd64", "BOOT_IMAGE=/pxe/vmlinuz initrd=/pxe/initrd ip=dhcp", "ID=debian", ""),
+    ("6.4.0-20-default", "initrd=\\sle\\x", "PRETTY_NAME=\"SUSE Linux Enterprise Micro 5.5\"", ""),
     ("6.6.30", GRUB, "ID=y", ""),
     ("6.6.30", GRUB, "", ""),
     ("6.5.0-28-generic", "BOOT_IMAGE=/boot/ostree/x ostree=/ostree/boot.1", "ID=endless\nID_LIKE=debian", ""),
