@@ -46,7 +46,7 @@ pub(super) const ROWS: &[System] = &[
             GRUB_MANUAL,
             "https://wiki.archlinux.org/title/Kernel_parameters",
             "https://wiki.alpinelinux.org/wiki/Bootloaders",
-            "https://wiki.gentoo.org/wiki/GRUB",
+            "https://wiki.gentoo.org/wiki/Handbook:X86/Blocks/Bootloader",
         ],
     },
     System {

@@ -59,7 +59,9 @@ pub(super) const ROWS: &[System] = &[
             by_hand: true,
         }),
         lasts: "Kernel updates keep it.",
-        sources: &["https://github.com/SUSE/doc-sle/blob/main/xml/grub2.xml"],
+        sources: &[
+            "https://documentation.suse.com/smart/systems-management/html/kernel-boot-parameters-modify/index.html",
+        ],
     },
 ];
 
