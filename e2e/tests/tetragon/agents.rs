@@ -178,6 +178,16 @@ impl<'a> Agents<'a> {
         policies.into_iter().find(|policy| policy["name"] == "deny-secret").ok_or_else(|| told.to_string())
     }
 
+    /// Lets `tetra` in the agent of a node do something with the policy: `["set-mode", "monitor"]`.
+    pub async fn tetra(&self, node: &str, command: &[&str]) {
+        let pod = self.pod(node).await.unwrap();
+        let (verb, more) = command.split_first().unwrap();
+        let exec =
+            ["-n", "kube-system", "exec", &pod, "-c", "tetragon", "--", "tetra", "tracingpolicy", verb, "deny-secret"];
+        // Under emulation tetra may give up before the agent is done. Who calls this waits for what comes of it.
+        let _ = self.scene.try_kubectl(&[&exec[..], more].concat());
+    }
+
     /// Waits until the agent of a node has the policy in a state, `ENABLED` say, and returns what it says of it.
     pub async fn until(&self, node: &str, state: &str) -> Value {
         let state = format!("TP_STATE_{state}");
