@@ -83,7 +83,7 @@ show kubectl get pod guarded -o wide
 
 step "The other two: why, and what to change"
 show kubectl get lsmpolicy enforce -o 'jsonpath={range .status.reasons[*]}{.reason} on {.sample}{"\n"}  {.fix}{"\n"}{end}'
-say "The kernel of host lists bpf, which is all that an agent looks at, and refuses LSM programs all the same:"
+say "The kernel of host lists bpf and refuses LSM programs all the same. The agent there is refused too, and does not say why:"
 show kubectl -n kube-system logs "$(agent_on host)"
 show kubectl get lsmnode host -o 'jsonpath={.status.lsms.active}{"\n"}{.status.reason}: {.status.message}{"\n"}'
 

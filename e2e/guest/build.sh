@@ -1,13 +1,13 @@
 #!/bin/sh
-# Builds what nodes in virtual machines boot from: e2e/guest/build.sh KERNEL_DIR KUBELET PAUSE_TAR
+# Builds what nodes in virtual machines boot from: e2e/guest/build.sh KERNEL_DIR KUBELET
 #
-# In:  a kernel as e2e/kernels.sh leaves it, the multi-call binary, the pause image, and programs of this machine:
-#      busybox, containerd, runc, CNI plugins, mount.
+# In:  a kernel as e2e/kernels.sh leaves it, the multi-call binary, and programs of this machine: busybox, containerd,
+#      runc, CNI plugins, mount.
 # Out: target/e2e/guest/{initrd,root.img}; the root is read-only and the same for every node. A few seconds, nothing
 #      when the inputs are the same.
 set -eu
 
-kernel=$1 kubelet=$2 pause=$3
+kernel=$1 kubelet=$2
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 out=${CARGO_TARGET_DIR:-$here/../../target}/e2e/guest
 modules='virtio_blk virtio_net overlay bridge veth'
@@ -30,7 +30,7 @@ flock 9
 release=$(cat "$kernel/release")
 # shellcheck disable=SC2086
 key=$({
-    cat "$here/build.sh" "$here/init" "$here/initrd-init" "$pause"
+    cat "$here/build.sh" "$here/init" "$here/initrd-init"
     stat -L -c '%n %s %Y' "$kernel/vmlinuz" "$kubelet" $files
 } | sha256sum)
 [ "$(cat "$out/.key" 2>/dev/null)" = "$key" ] && exit 0
@@ -82,7 +82,6 @@ add() {
 # shellcheck disable=SC2086
 add $files
 cp "$kubelet" "$root/usr/bin/kubelet"
-cp "$pause" "$root/pause.tar"
 install -m 755 "$here/init" "$root/init"
 echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
 echo 'root:x:0:' >"$root/etc/group"

@@ -151,6 +151,18 @@ pub fn parse_file(text: &str) -> Result<(String, PathBuf), Error> {
     Ok((destination.to_owned(), PathBuf::from(source)))
 }
 
+/// The digest of these bytes, in hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut digest = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        // Writing to a String cannot fail.
+        let _ = write!(digest, "{byte:02x}");
+    }
+    digest
+}
+
 struct Blob {
     media_type: &'static str,
     bytes: Vec<u8>,
@@ -159,12 +171,7 @@ struct Blob {
 
 impl Blob {
     fn new(media_type: &'static str, bytes: Vec<u8>) -> Self {
-        use std::fmt::Write as _;
-        let mut digest = String::with_capacity(64);
-        for byte in Sha256::digest(&bytes) {
-            // Writing to a String cannot fail.
-            let _ = write!(digest, "{byte:02x}");
-        }
+        let digest = sha256(&bytes);
         Self { media_type, bytes, digest }
     }
 

@@ -1,14 +1,15 @@
-//! Finds out whether LSM BPF can be used, as the release does it: by the kernel's list, once.
+//! Finds out whether LSM BPF can be used, as the release does it: once, by a program and by the kernel's list.
 //!
-//! In: the release and `/sys/kernel/security`. Out: the answer, which holds for as long as the process lives, and the
-//! lines that the log gets. (detectLSM in pkg/bpf/detect_linux.go of Tetragon.)
+//! In: the release, the kernel and `/sys/kernel/security`. Out: the answer, which holds for as long as the process lives,
+//! and the lines that the log gets. (detectLSM in pkg/bpf/detect_linux.go of Tetragon.)
 
 use std::fs;
 use std::io;
 
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::config::Release;
+use crate::enforce::Probe;
 
 const SECURITYFS: &str = "/sys/kernel/security";
 const LSM_LIST: &str = "/sys/kernel/security/lsm";
@@ -22,35 +23,61 @@ pub struct Detected {
     pub log: String,
 }
 
+/// The list of LSMs could not be had.
+#[derive(Debug)]
+enum NoList {
+    Mount(io::Error),
+    Read(io::Error),
+}
+
 /// Asks the kernel, which may take mounting its security file system.
 pub fn detect(release: Release) -> Detected {
-    let mounted = if release >= Release::MOUNTS_SECURITYFS { mount_if_empty() } else { Ok(()) };
-    answer(mounted, fs::read_to_string(LSM_LIST))
+    // A kernel that takes no LSM program is asked nothing more, and the log does not say why.
+    let Ok(mut probe) = Probe::load() else { return detected(false, None) };
+    let list = if release >= Release::MOUNTS_SECURITYFS { list_of_own_mount() } else { read_list() };
+    answer(list, || probe.attach().map_err(|error| format!("{error:#}")))
 }
 
-/// An empty folder is what a container has there that was given nothing.
-fn mount_if_empty() -> io::Result<()> {
-    if fs::read_dir(SECURITYFS)?.next().is_some() {
-        return Ok(());
+fn read_list() -> Result<String, NoList> {
+    fs::read_to_string(LSM_LIST).map_err(NoList::Read)
+}
+
+/// An empty folder is what a container has there that was given nothing. What is mounted here is unmounted again.
+fn list_of_own_mount() -> Result<String, NoList> {
+    if fs::read_dir(SECURITYFS).map_err(NoList::Read)?.next().is_some() {
+        return read_list();
     }
-    Ok(mount("securityfs", SECURITYFS, "securityfs", MountFlags::RDONLY, None)?)
+    mount("securityfs", SECURITYFS, "securityfs", MountFlags::RDONLY, None)
+        .map_err(|error| NoList::Mount(error.into()))?;
+    let list = read_list();
+    if let Err(error) = unmount(SECURITYFS, UnmountFlags::empty()) {
+        println!("level=error msg=\"failed to unmount {SECURITYFS}\" error=\"{}\"", reason(&error.into()));
+    }
+    list
 }
 
-fn answer(mounted: io::Result<()>, list: io::Result<String>) -> Detected {
-    let log = match (mounted, list) {
-        (Err(error), _) => {
-            format!("level=error msg=\"failed to mount securityfs to {SECURITYFS}\" error=\"{}\"", reason(&error))
+/// The list decides first. Where it names `bpf`, a program has to be attached too; nobody fires it.
+fn answer(list: Result<String, NoList>, attach: impl FnOnce() -> Result<(), String>) -> Detected {
+    match list {
+        Err(NoList::Mount(error)) => {
+            detected(false, Some(("failed to mount securityfs to /sys/kernel/security", reason(&error))))
         }
-        (Ok(()), Err(error)) => {
-            let reason = reason(&error);
-            format!("level=warning msg=\"failed to read {LSM_LIST}\" error=\"open {LSM_LIST}: {reason}\"")
+        Err(NoList::Read(error)) => {
+            let error = format!("open {LSM_LIST}: {}", reason(&error));
+            detected(false, Some(("failed to read /sys/kernel/security/lsm", error)))
         }
-        (Ok(()), Ok(list)) => {
-            let (lsm, list) = (list.contains("bpf"), list.trim());
-            return Detected { lsm, log: format!("level=info msg=\"BPF: detected features: lsm: {lsm}\" lsms={list}") };
-        }
-    };
-    Detected { lsm: false, log: format!("{log}\nlevel=info msg=\"BPF: detected features: lsm: false\"") }
+        Ok(list) if !list.contains("bpf") => detected(false, None),
+        Ok(_) => match attach() {
+            Ok(()) => detected(true, None),
+            Err(error) => detected(false, Some(("failed to attach LSM probe", error))),
+        },
+    }
+}
+
+fn detected(lsm: bool, problem: Option<(&str, String)>) -> Detected {
+    let problem = problem.map(|(message, error)| format!("level=error msg=\"{message}\" error=\"{error}\"\n"));
+    let log = format!("{}level=info msg=\"BPF detected features: lsm: {lsm}\"", problem.unwrap_or_default());
+    Detected { lsm, log }
 }
 
 /// Go's os package words its errors in lower case and without the number.
@@ -68,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_missing_list_is_reported_as_such() {
-        let Detected { lsm, log } = answer(Ok(()), Err(errno(libc::ENOENT)));
+        let Detected { lsm, log } = answer(Err(NoList::Read(errno(libc::ENOENT))), || Ok(()));
         assert!(!lsm);
         assert!(log.contains("failed to read /sys/kernel/security/lsm"), "{log}");
         assert!(log.contains("no such file or directory"), "{log}");
@@ -76,15 +103,18 @@ mod tests {
     }
 
     #[test]
-    fn the_list_decides() {
-        assert!(answer(Ok(()), Ok("landlock,bpf\n".to_owned())).lsm);
-        let Detected { lsm, log } = answer(Ok(()), Ok("landlock,yama\n".to_owned()));
-        assert!(!lsm && log.ends_with("lsm: false\" lsms=landlock,yama"), "{log}");
+    fn the_list_and_the_probe_both_have_to_agree() {
+        let listed = |list: &str| Ok(list.to_owned());
+        assert!(answer(listed("landlock,bpf\n"), || Ok(())).lsm);
+        let Detected { lsm, log } = answer(listed("landlock,yama\n"), || Ok(()));
+        assert_eq!((lsm, log.as_str()), (false, "level=info msg=\"BPF detected features: lsm: false\""));
+        let Detected { lsm, log } = answer(listed("landlock,bpf\n"), || Err("refused".to_owned()));
+        assert!(!lsm && log.contains("failed to attach LSM probe") && log.contains("refused"), "{log}");
     }
 
     #[test]
-    fn who_may_not_mount_says_so_and_uses_nothing() {
-        let Detected { lsm, log } = answer(Err(errno(libc::EPERM)), Ok("landlock,bpf\n".to_owned()));
+    fn an_agent_that_may_not_mount_says_so_and_uses_nothing() {
+        let Detected { lsm, log } = answer(Err(NoList::Mount(errno(libc::EPERM))), || Ok(()));
         assert!(!lsm && log.contains("failed to mount securityfs") && log.contains("operation not permitted"), "{log}");
     }
 }

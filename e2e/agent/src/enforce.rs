@@ -16,6 +16,46 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ag
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 const PROGRAM: &str = "file_open";
+const PROBE: &str = "probe";
+/// The hook on which it is tried whether the kernel takes an LSM program at all.
+const FIRST_HOOK: &str = "file_mprotect";
+
+/// A program that lets everything pass. It is loaded and attached only to see whether the kernel allows that.
+pub struct Probe {
+    btf: Btf,
+    ebpf: Ebpf,
+}
+
+impl Probe {
+    /// Loads it once, on another hook than the one that is used later.
+    ///
+    /// # Errors
+    /// Where BTF cannot be read or the kernel refuses the program.
+    pub fn load() -> anyhow::Result<Self> {
+        let btf = Btf::from_sys_fs().context("read the kernel's BTF")?;
+        let ebpf = EbpfLoader::new().btf(Some(&btf)).load(OBJECT).context("make the maps")?;
+        let mut probe = Self { btf, ebpf };
+        probe.program(FIRST_HOOK)?.unload()?;
+        Ok(probe)
+    }
+
+    /// Attaches it to `file_open` and takes it off again.
+    ///
+    /// # Errors
+    /// Where the kernel refuses that.
+    pub fn attach(&mut self) -> anyhow::Result<()> {
+        let program = self.program(PROGRAM)?;
+        program.attach().context("attach the probe")?;
+        Ok(program.unload()?)
+    }
+
+    fn program(&mut self, hook: &str) -> anyhow::Result<&mut Lsm> {
+        let program = self.ebpf.program_mut(PROBE).context("the object has no such program")?;
+        let program: &mut Lsm = program.try_into()?;
+        program.load(hook, &self.btf).context("load the probe")?;
+        Ok(program)
+    }
+}
 
 /// Programs that are attached for as long as this lives.
 pub struct Enforced(Vec<Ebpf>);

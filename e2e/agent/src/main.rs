@@ -18,6 +18,7 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -69,16 +70,28 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// How long Tetragon loads its own programs before it knows a policy; about 7 s under emulation.
+const BASE_PROGRAMS: Duration = Duration::from_secs(3);
+
 /// Finds out once whether LSM policies can be loaded, then serves and watches until a signal comes.
+///
+/// Metrics are served at once. Everything else waits until the kinds of policies exist and the agent's own programs are
+/// loaded; until then the metrics are all zero, whatever policies there are.
 async fn agent(settings: &Settings) -> anyhow::Result<()> {
     // First of all, as the first process of a container ignores a signal that it does not handle.
     let ended = serve::ended()?;
     let detected = detect::detect(settings.release);
     println!("{}", detected.log);
     let policies = table::Policies::new(detected.lsm);
+    let started = async {
+        let client = watch::client().await;
+        watch::wait_for_kinds(client.as_ref()).await;
+        tokio::time::sleep(BASE_PROGRAMS).await;
+        tokio::try_join!(serve::serve(settings, &policies), watch::watch(client, &policies)).map(drop)
+    };
     tokio::select! {
         ended = ended => ended,
-        served = serve::serve(settings, &policies) => served,
-        watched = watch::watch(&policies) => watched,
+        served = serve::serve_metrics_where_set(settings, &policies) => served,
+        started = started => started,
     }
 }

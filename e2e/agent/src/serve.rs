@@ -35,25 +35,30 @@ pub fn ended() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     })
 }
 
-/// Answers at every address that is set.
+/// Answers gRPC and, where an address is set, the kubelet.
 ///
 /// # Errors
-/// When one of them cannot be used.
+/// When one of the addresses cannot be used.
 pub async fn serve(settings: &Settings, policies: &Policies) -> anyhow::Result<()> {
-    let metrics = async {
-        match &settings.metrics_server {
-            Some(address) => serve_metrics(address, policies.clone()).await,
-            None => std::future::pending().await,
-        }
-    };
     let health = async {
         match &settings.health_server_address {
             Some(address) => serve_health(address).await,
             None => std::future::pending().await,
         }
     };
-    tokio::try_join!(serve_api(&settings.server_address, policies.clone()), metrics, health)?;
+    tokio::try_join!(serve_api(&settings.server_address, policies.clone()), health)?;
     Ok(())
+}
+
+/// Serves metrics where an address is set, and else waits for ever.
+///
+/// # Errors
+/// When the address cannot be used.
+pub async fn serve_metrics_where_set(settings: &Settings, policies: &Policies) -> anyhow::Result<()> {
+    match &settings.metrics_server {
+        Some(address) => serve_metrics(address, policies.clone()).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn serve_api(address: &str, policies: Policies) -> anyhow::Result<()> {

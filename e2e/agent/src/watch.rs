@@ -1,10 +1,13 @@
 //! Watches TracingPolicies with the pod's ServiceAccount.
 //!
-//! In: the API server. Out: [`Policies`] kept up to date. Where the kind is not there, or may not be read, it asks again
-//! with a growing interval and says nothing, as an agent without policies has nothing to say.
+//! In: the API server. Out: [`Policies`] kept up to date. Tetragon starts to watch only when both of its kinds exist.
+//! Where policies may not be read, the watch asks again with a growing interval and says nothing.
+
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::TryStreamExt as _;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt as _};
 use kube_runtime::WatchStreamExt as _;
@@ -12,15 +15,39 @@ use kube_runtime::watcher::{Config, Event, watcher};
 
 use crate::table::{Edition, Policies};
 
-/// Follows the policies of the cluster; ends only when there is no cluster to talk to.
+/// The kinds that have to exist before Tetragon goes on, by their definitions' names.
+const KINDS: [&str; 2] = ["tracingpolicies.cilium.io", "tracingpoliciesnamespaced.cilium.io"];
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// A client for the cluster, if the agent runs in one.
+pub async fn client() -> Option<Client> {
+    let client = Client::try_default().await.ok();
+    if client.is_none() {
+        println!("level=info msg=\"not in a cluster: no tracing policies\"");
+    }
+    client
+}
+
+/// Waits until both kinds exist, for as long as it takes.
+pub async fn wait_for_kinds(client: Option<&Client>) {
+    let Some(client) = client else { return };
+    println!("level=info msg=\"Waiting for required CRDs\" crds=\"{}\"", KINDS.join(" "));
+    let definitions = Api::<CustomResourceDefinition>::all(client.clone());
+    for kind in KINDS {
+        // No answer is as good as none of that name: both are asked for again.
+        while definitions.get_opt(kind).await.ok().flatten().is_none() {
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+    println!("level=info msg=\"Found all the required CRDs\"");
+}
+
+/// Follows the policies of the cluster; without one it waits for ever.
 ///
 /// # Errors
 /// When loading a policy panicked.
-pub async fn watch(policies: &Policies) -> anyhow::Result<()> {
-    let Ok(client) = Client::try_default().await else {
-        println!("level=info msg=\"not in a cluster: no tracing policies\"");
-        return std::future::pending().await;
-    };
+pub async fn watch(client: Option<Client>, policies: &Policies) -> anyhow::Result<()> {
+    let Some(client) = client else { return std::future::pending().await };
     let kind = ApiResource::from_gvk_with_plural(
         &GroupVersionKind::gvk("cilium.io", "v1alpha1", "TracingPolicy"),
         "tracingpolicies",

@@ -48,6 +48,21 @@ state = "/run/containerd"
     )
 }
 
+/// The configuration of a containerd that only imports images.
+#[must_use]
+pub fn containerd_without_pods(root: &Path) -> String {
+    format!(
+        r#"version = 2
+root = "{}"
+state = "/run/containerd"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "/run/containerd/containerd.sock"
+"#,
+        root.display(),
+    )
+}
+
 /// The network of the node's pods: a bridge, and routes at the other nodes.
 #[must_use]
 pub fn network(node: &Node) -> Value {

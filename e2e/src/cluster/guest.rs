@@ -1,4 +1,4 @@
-//! A node in a virtual machine: a stock kernel, a shared read-only root and a disk of its own.
+//! A node in a virtual machine: a stock kernel, a shared read-only root, a disk of its own and one with its images.
 //!
 //! In: the kernel, the built root, the node's configuration and its `lsm=` list. Out: an emulator process.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::config::{self, Places};
 use super::node::{GATEWAY, Node};
-use super::{Error, control, remove_dir, remove_file};
+use super::{Error, bake, control, remove_dir, remove_file};
 use crate::command::{run, run_visibly};
 use crate::paths;
 use crate::process::{self, Processes};
@@ -20,8 +20,8 @@ use crate::wait;
 const KERNEL: &str = "6.12";
 /// Memory of a virtual machine; the machine gives it only what it touches.
 const MEMORY: &str = "2048";
-/// The size of the second disk; the file holds only what is written.
-const DISK: &str = "8G";
+/// The size of a node's own disk and of the one with its images; the file holds only what is written.
+pub const DISK: &str = "8G";
 const POWER_OFF: Duration = Duration::from_secs(30);
 
 /// What every virtual machine boots from.
@@ -42,12 +42,12 @@ impl Boot {
     ///
     /// # Errors
     /// When one of the scripts fails.
-    pub async fn build(&self, pause: &Path) -> Result<(), Error> {
+    pub async fn build(&self) -> Result<(), Error> {
         let mut fetch = Command::new(paths::sources().join("kernels.sh"));
         fetch.arg(KERNEL);
         run_visibly(fetch).await?;
         let mut build = Command::new(paths::sources().join("guest/build.sh"));
-        build.arg(&self.kernel).arg(paths::programs().join("cluster")).arg(pause);
+        build.arg(&self.kernel).arg(paths::programs().join("cluster"));
         run_visibly(build).await?;
         Ok(())
     }
@@ -80,11 +80,11 @@ impl Guest {
         self.dir.join("var/node")
     }
 
-    /// Makes the disk with the node's configuration.
+    /// Makes the disk with the node's configuration, and a copy of the one with the images.
     ///
     /// # Errors
-    /// When a file cannot be written or `mke2fs` fails.
-    pub fn make_disk(&self, node: &Node) -> Result<(), Error> {
+    /// When a file cannot be written or copied, or `mke2fs` fails.
+    pub fn make_disks(&self, node: &Node, images: &Path) -> Result<(), Error> {
         let (var, dir) = (self.dir.join("var"), self.node_dir());
         let places = Places { node: Path::new("/var/node"), containerd: Path::new("/var/lib/containerd") };
         let write = || {
@@ -109,7 +109,7 @@ impl Guest {
             .arg(&var)
             .arg(self.dir.join("disk.img"))
             .arg(DISK))?;
-        Ok(())
+        bake::copy(images, &self.dir.join("images.img"))
     }
 
     /// Powers it on with an `lsm=` list.
@@ -159,6 +159,7 @@ impl Guest {
     /// When a file cannot be removed.
     pub fn remove(dir: &Path) -> io::Result<()> {
         remove_file(&dir.join("disk.img"))?;
+        remove_file(&dir.join("images.img"))?;
         remove_file(&dir.join("control.sock"))?;
         remove_dir(&dir.join("var"))
     }
@@ -185,8 +186,10 @@ fn emulator_arguments(boot: &Boot, node: &Node, lsm: Option<&str>) -> Vec<String
         "-chardev file,id=console,path=console.log,append=on -serial chardev:console".to_owned(),
         format!("-netdev tap,id=net,ifname={},script=no,downscript=no", node.tap()),
         format!("-device virtio-net-pci,netdev=net,romfile=,mac=52:54:00:00:00:{:02x}", node.index),
-        "-device virtio-blk-pci,drive=root -device virtio-blk-pci,drive=var".to_owned(),
+        "-device virtio-blk-pci,drive=root -device virtio-blk-pci,drive=var -device virtio-blk-pci,drive=images"
+            .to_owned(),
         "-drive if=none,id=var,format=raw,cache=unsafe,file=disk.img".to_owned(),
+        "-drive if=none,id=images,format=raw,cache=unsafe,file=images.img".to_owned(),
         "-device virtio-serial-pci -chardev socket,id=control,path=control.sock,server=on,wait=off".to_owned(),
         "-chardev file,id=containerd,path=containerd.log,append=on".to_owned(),
         "-chardev file,id=kubelet,path=kubelet.log,append=on".to_owned(),

@@ -4,6 +4,7 @@
 //! one network namespace, with state and logs in `target/e2e/cluster/`. [`Cluster::down`] takes all of it away
 //! again, however it came to be there.
 
+pub mod bake;
 pub mod cgroup;
 pub mod config;
 pub mod control;

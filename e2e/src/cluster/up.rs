@@ -16,7 +16,7 @@ use kube::Client;
 use super::guest::Boot;
 use super::node::Node;
 use super::progress::Progress;
-use super::{Cluster, Error, Place, config, get_node, namespace, not_ready, remove_dir, require_root};
+use super::{Cluster, Error, Place, bake, config, get_node, namespace, not_ready, remove_dir, require_root};
 use crate::command::{run, run_line};
 use crate::image::Image;
 use crate::pki::{Authority, Subject};
@@ -38,6 +38,13 @@ pub struct Wanted {
     pub nodes: Vec<Node>,
     /// Image archives that every node is to have.
     pub images: Vec<PathBuf>,
+}
+
+/// What nodes are started from.
+struct Built {
+    boot: Boot,
+    /// The disk with the images, for virtual machines.
+    images: PathBuf,
 }
 
 impl Cluster {
@@ -83,7 +90,7 @@ impl Cluster {
         if let Some(me) = Record::of(std::process::id()) {
             self.starter().record("up", me)?;
         }
-        let boot = self.build(&wanted.nodes, progress).await?;
+        let built = self.build(wanted, progress).await?;
         self.write_nodes(&wanted.nodes)?;
         if !namespace::folder_exists() {
             fs::write(self.made_netns_folder(), "").map_err(Error::io("note that a folder was made"))?;
@@ -92,30 +99,32 @@ impl Cluster {
         namespace::enter()?;
         let processes = self.processes();
         tokio::select! {
-            outcome = self.run(wanted, &boot, progress) => outcome,
+            outcome = self.run(wanted, &built, progress) => outcome,
             ended = processes.an_end() => Err(self.ended(ended)),
         }
     }
 
     /// Builds what nodes boot from, where it is not there yet.
-    async fn build(&self, nodes: &[Node], progress: Progress) -> Result<Boot, Error> {
+    async fn build(&self, wanted: &Wanted, progress: Progress) -> Result<Built, Error> {
         let boot = Boot::new();
         api::ensure_binary().await?;
         write_pause(&pause())?;
-        if nodes.iter().any(Node::is_vm) {
-            boot.build(&pause()).await?;
+        let mut images = PathBuf::new();
+        if wanted.nodes.iter().any(Node::is_vm) {
+            boot.build().await?;
+            images = bake::bake(&[&[pause()], &wanted.images[..]].concat()).await?;
         }
         progress.say("programs, kernel and disks are there");
-        Ok(boot)
+        Ok(Built { boot, images })
     }
 
-    async fn run(&self, wanted: &Wanted, boot: &Boot, progress: Progress) -> Result<(), Error> {
+    async fn run(&self, wanted: &Wanted, built: &Built, progress: Progress) -> Result<(), Error> {
         let (plane, processes) = (self.plane(), self.processes());
         let authority = plane.prepare()?;
         processes.spawn("etcd", &mut plane.etcd())?;
         processes.spawn("kube-apiserver", &mut plane.api_server())?;
         for node in &wanted.nodes {
-            self.start_node(node, &authority, boot)?;
+            self.start_node(node, &authority, built)?;
         }
         progress.say("control plane and nodes are starting");
         let nodes = try_join_all(wanted.nodes.iter().map(|node| self.fill(node, &wanted.images, progress)));
@@ -124,7 +133,7 @@ impl Cluster {
     }
 
     /// Starts a node as far as it needs no API server.
-    fn start_node(&self, node: &Node, authority: &Authority, boot: &Boot) -> Result<(), Error> {
+    fn start_node(&self, node: &Node, authority: &Authority, built: &Built) -> Result<(), Error> {
         match &node.place {
             Place::Host => {
                 self.write_identity(node, authority, &self.host().node_dir())?;
@@ -133,8 +142,8 @@ impl Cluster {
             Place::Vm { lsm } => {
                 let guest = self.guest(node);
                 self.write_identity(node, authority, &guest.node_dir())?;
-                guest.make_disk(node)?;
-                guest.power_on(boot, node, lsm.as_deref())
+                guest.make_disks(node, &built.images)?;
+                guest.power_on(&built.boot, node, lsm.as_deref())
             }
         }
     }
@@ -152,12 +161,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts what is left of a node and puts the images into it.
+    /// Starts what is left of a node and puts the images into it. A virtual machine has them on its disk.
     async fn fill(&self, node: &Node, images: &[PathBuf], progress: Progress) -> Result<(), Error> {
-        if node.place == Place::Host {
-            self.host().start_kubelet(node).await?;
-            self.host().import(&pause()).await?;
+        if node.is_vm() {
+            return Ok(());
         }
+        self.host().start_kubelet(node).await?;
+        self.host().import(&pause()).await?;
         self.load_into(node, images).await?;
         if !images.is_empty() {
             progress.say(&format!("node {} has the images", node.name));

@@ -17,6 +17,14 @@ pub const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetr
 
 /// Pods start in seconds, and in a few more where the processor is emulated and busy.
 const DEADLINE: Duration = Duration::from_mins(3);
+/// Tetragon's own agents take about half a minute to start under emulation, and the rollout restarts one after the other.
+const DEADLINE_OF_REAL_AGENTS: Duration = Duration::from_mins(10);
+
+/// How long something may take that is waited for.
+pub fn deadline() -> Duration {
+    let real = std::env::var("AGENT").is_ok_and(|agent| agent == "real");
+    if real { DEADLINE_OF_REAL_AGENTS } else { DEADLINE }
+}
 
 /// The cluster of KUBECONFIG, with lsm-ready on it.
 pub struct Scene {
@@ -37,7 +45,7 @@ impl Scene {
                 std::env::var("INSTALL").map_or_else(|_| paths::workspace().join("config/default"), PathBuf::from);
             scene.kubectl(&["apply", "-k", &from.display().to_string()]);
         }
-        let timeout = format!("--timeout={}s", DEADLINE.as_secs());
+        let timeout = format!("--timeout={}s", deadline().as_secs());
         let both = ["deployment/lsm-ready-operator", "daemonset/lsm-ready-probe"];
         for workload in both {
             scene.kubectl(&["-n", NAMESPACE, "rollout", "status", workload, &timeout]);
@@ -94,7 +102,7 @@ impl Scene {
 
     /// Waits for a condition; see [`wait::until`].
     pub async fn until<T, O: ToString>(&self, what: &str, condition: impl AsyncFnMut() -> Result<T, O>) -> T {
-        wait::until(DEADLINE, what, condition).await.unwrap()
+        wait::until(deadline(), what, condition).await.unwrap()
     }
 
     /// Waits until the object at a path is as it should be, and returns it.

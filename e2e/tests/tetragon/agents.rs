@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use e2e::paths;
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, TETRAGON, name};
+use crate::scene::{Scene, TETRAGON, condition, deadline, name};
 
 pub const TRACING_POLICY: &str = "/apis/cilium.io/v1alpha1/tracingpolicies/deny-secret";
-const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tracingpolicies.cilium.io";
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// Agents wait for both when they start.
+const KINDS: [&str; 2] = ["tracingpolicies.cilium.io", "tracingpoliciesnamespaced.cilium.io"];
 const METRICS: &str = "2112";
+/// The smallest set with which real agents of 1.3.0 and 1.7.0 start without a warning, load the policy and deny.
+const NEEDED: [&str; 5] = ["BPF", "PERFMON", "SYS_ADMIN", "SYS_PTRACE", "DAC_OVERRIDE"];
 
 /// A DaemonSet that is rolled out, and the policy that nobody opens /tmp/secret.
 pub struct Agents<'a> {
@@ -21,12 +25,27 @@ pub fn are_real() -> bool {
     std::env::var("AGENT").is_ok_and(|agent| agent == "real")
 }
 
+/// A form in which a release is deployed.
+#[derive(Clone, Copy)]
+pub struct Form {
+    /// `v1.3` or `v1.7`.
+    pub release: &'static str,
+    /// As the chart deploys it; otherwise with the capabilities that it needs and no others.
+    pub privileged: bool,
+}
+
+/// Release 1.3 as its chart deploys it.
+pub const V1_3: Form = Form { release: "v1.3", privileged: true };
+/// Release 1.7 as its chart deploys it.
+pub const V1_7: Form = Form { release: "v1.7", privileged: true };
+
 /// Our manifests, unless there is a folder of the releases' own that has this one.
 fn files(release: &str) -> Vec<PathBuf> {
     let folder = std::env::var_os("TETRAGON_MANIFESTS").filter(|folder| !folder.is_empty());
     let theirs = folder.map(|folder| paths::workspace().join(folder).join(format!("{release}.0")));
     if let Some(folder) = theirs.filter(|folder| folder.is_dir()) {
-        return vec![folder.join("cilium.io_tracingpolicies.yaml"), folder.join("agent.yaml")];
+        let files = ["cilium.io_tracingpolicies.yaml", "cilium.io_tracingpoliciesnamespaced.yaml", "agent.yaml"];
+        return files.map(|file| folder.join(file)).to_vec();
     }
     assert!(!are_real(), "AGENT=real needs TETRAGON_MANIFESTS=FOLDER with {release}.0/agent.yaml");
     let ours = paths::workspace().join("e2e/agent/manifests");
@@ -47,8 +66,8 @@ fn is_wanted(object: &Value) -> bool {
     object["kind"] != "Deployment"
 }
 
-/// The agent's image, and no agent on this machine's own kernel, where the real one cannot start.
-fn adapt(mut object: Value) -> Value {
+/// The agent's image and privileges, and no agent on this machine's own kernel, where the real one cannot start.
+fn adapt(mut object: Value, form: Form) -> Value {
     if object["kind"] != "DaemonSet" {
         return object;
     }
@@ -56,29 +75,47 @@ fn adapt(mut object: Value) -> Value {
     let elsewhere = json!([{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["host"]}]);
     pod["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
         "nodeSelectorTerms": [{"matchExpressions": elsewhere}]}}});
-    if !are_real() {
-        for container in pod["containers"].as_array_mut().unwrap() {
+    for container in pod["containers"].as_array_mut().unwrap() {
+        if !are_real() {
             let image = container["image"].as_str().unwrap().replace("quay.io/cilium/", "lsm-ready.test/");
             container["image"] = json!(image);
+        }
+        if !form.privileged && container["name"] == "tetragon" {
+            confine(container);
         }
     }
     object
 }
 
+/// Takes away what the agent does not need. The API server allows Bidirectional mounts to privileged containers only.
+fn confine(container: &mut Value) {
+    container["securityContext"] = json!({
+        "privileged": false, "capabilities": {"drop": ["ALL"], "add": NEEDED}, "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    for mount in container["volumeMounts"].as_array_mut().unwrap() {
+        if mount["mountPropagation"] == "Bidirectional" {
+            mount["mountPropagation"] = json!("HostToContainer");
+        }
+    }
+}
+
 impl<'a> Agents<'a> {
-    /// Deploys a release, `v1.3` say, and the policy.
-    pub async fn deploy(scene: &'a Scene, release: &str) -> Self {
+    /// Deploys a release and the policy.
+    pub async fn deploy(scene: &'a Scene, form: Form) -> Self {
+        let release = form.release;
         let objects: Vec<Value> = files(release).iter().flat_map(|file| objects(scene, file)).collect();
         let list = json!({"apiVersion": "v1", "kind": "List",
-            "items": objects.into_iter().filter(is_wanted).map(adapt).collect::<Vec<_>>()});
+            "items": objects.into_iter().filter(is_wanted).map(|object| adapt(object, form)).collect::<Vec<_>>()});
         let dir = paths::state().join("tests");
         std::fs::create_dir_all(&dir).unwrap();
         let file = dir.join(format!("{release}.json"));
         std::fs::write(&file, list.to_string()).unwrap();
         // By the server, as the releases' definitions are too long for the annotation of the other way.
         scene.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file.display().to_string()]);
-        let established = |crd: &Value| crate::scene::condition(crd, "Established")["status"] == "True";
-        scene.until_object(CRD, "established", established).await;
+        let established = |crd: &Value| condition(crd, "Established")["status"] == "True";
+        for kind in KINDS {
+            scene.until_object(&format!("{DEFINITIONS}/{kind}"), "established", established).await;
+        }
         let policy = paths::workspace().join("e2e/agent/manifests/policy.yaml");
         scene.kubectl(&["apply", "-f", &policy.display().to_string()]);
         let agents = Self { scene };
@@ -87,7 +124,8 @@ impl<'a> Agents<'a> {
     }
 
     fn rolled_out(&self) {
-        self.scene.kubectl(&["-n", "kube-system", "rollout", "status", "daemonset/tetragon", "--timeout=180s"]);
+        let timeout = format!("--timeout={}s", deadline().as_secs());
+        self.scene.kubectl(&["-n", "kube-system", "rollout", "status", "daemonset/tetragon", &timeout]);
     }
 
     /// Lets the agents answer gRPC at their nodes' addresses, which no release's chart does by itself.
@@ -138,6 +176,16 @@ impl<'a> Agents<'a> {
         let told: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         let policies = told["policies"].as_array().cloned().unwrap_or_default();
         policies.into_iter().find(|policy| policy["name"] == "deny-secret").ok_or_else(|| told.to_string())
+    }
+
+    /// Lets `tetra` in the agent of a node do something with the policy: `["set-mode", "monitor"]`.
+    pub async fn tetra(&self, node: &str, command: &[&str]) {
+        let pod = self.pod(node).await.unwrap();
+        let (verb, more) = command.split_first().unwrap();
+        let exec =
+            ["-n", "kube-system", "exec", &pod, "-c", "tetragon", "--", "tetra", "tracingpolicy", verb, "deny-secret"];
+        // Under emulation tetra may give up before the agent is done. Who calls this waits for what comes of it.
+        let _ = self.scene.try_kubectl(&[&exec[..], more].concat());
     }
 
     /// Waits until the agent of a node has the policy in a state, `ENABLED` say, and returns what it says of it.

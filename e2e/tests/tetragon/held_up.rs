@@ -3,7 +3,7 @@
 use e2e::request;
 use serde_json::{Value, json};
 
-use crate::agents::Agents;
+use crate::agents::{Agents, V1_3, V1_7};
 use crate::scene::{POLICIES, Scene, TETRAGON, condition};
 
 const POLICY: &str = "held-up";
@@ -27,7 +27,7 @@ async fn clean(scene: &Scene, agents: Agents<'_>) {
 #[tokio::test]
 async fn a_rollout_that_sticks_says_how() {
     let scene = Scene::enter().await;
-    let agents = Agents::deploy(&scene, "v1.7").await;
+    let agents = Agents::deploy(&scene, V1_7).await;
     scene.policy(POLICY, &json!({"minReady": 1, "tetragon": {}})).await;
     until(&scene, "TetragonRolledOut", "RolledOut").await;
     for (change, reason, words) in [
@@ -48,7 +48,7 @@ async fn a_rollout_that_sticks_says_how() {
 #[tokio::test]
 async fn the_owners_word_is_heard_and_who_keeps_reverting_is_let_be() {
     let scene = Scene::enter().await;
-    let agents = Agents::deploy(&scene, "v1.3").await;
+    let agents = Agents::deploy(&scene, V1_3).await;
     agents.annotate("lsmready.io/apply=hold");
     let theirs = agents.daemon_set().await;
     scene.policy(POLICY, &json!({"minReady": 1, "tetragon": {}})).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::agents::{Agents, TRACING_POLICY, are_real};
+use crate::agents::{Agents, Form, TRACING_POLICY, V1_3, V1_7};
 use crate::opener::{DENIED, OPENED, Opener};
 use crate::scene::{POLICIES, Scene, condition, name};
 
@@ -46,7 +46,7 @@ async fn is_enforced(agents: &Agents<'_>, opener: &Opener<'_>) {
 #[tokio::test]
 async fn release_1_3_refuses_the_policy_until_the_mount_is_there() {
     let scene = Scene::enter().await;
-    let agents = Agents::deploy(&scene, "v1.3").await;
+    let agents = Agents::deploy(&scene, V1_3).await;
     let (able, unable) = (Opener::start(&scene, "vm-lsm").await, Opener::start(&scene, "vm-nolsm").await);
     is_refused(&agents, &able).await;
     assert!(agents.log("vm-lsm").await.contains("failed to read /sys/kernel/security/lsm"));
@@ -66,8 +66,18 @@ async fn release_1_3_refuses_the_policy_until_the_mount_is_there() {
 
 #[tokio::test]
 async fn release_1_7_needs_nothing_and_is_left_alone() {
+    is_left_alone(V1_7).await;
+}
+
+#[tokio::test]
+async fn release_1_7_with_only_the_capabilities_it_needs_mounts_securityfs_itself_and_is_left_alone() {
+    is_left_alone(Form { privileged: false, ..V1_7 }).await;
+}
+
+/// It enforces from the start, so neither its DaemonSet nor its pods may change.
+async fn is_left_alone(form: Form) {
     let scene = Scene::enter().await;
-    let agents = Agents::deploy(&scene, "v1.7").await;
+    let agents = Agents::deploy(&scene, form).await;
     let opener = Opener::start(&scene, "vm-lsm").await;
     is_enforced(&agents, &opener).await;
     let before = agents.daemon_set().await;
@@ -86,15 +96,11 @@ async fn pods(scene: &Scene) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn release_1_7_without_privileges_cannot_mount_and_is_given_the_mount() {
-    if are_real() {
-        return println!("left out with AGENT=real: the release's chart has no such form");
-    }
+async fn release_1_3_with_only_the_capabilities_it_needs_is_given_the_mount() {
     let scene = Scene::enter().await;
-    let agents = Agents::deploy(&scene, "v1.7-unprivileged").await;
+    let agents = Agents::deploy(&scene, Form { privileged: false, ..V1_3 }).await;
     let opener = Opener::start(&scene, "vm-lsm").await;
     is_refused(&agents, &opener).await;
-    assert!(agents.log("vm-lsm").await.contains("failed to mount securityfs"));
 
     look_after(&scene, "Mounted").await;
     is_enforced(&agents, &opener).await;

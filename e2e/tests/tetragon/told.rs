@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::agents::Agents;
+use crate::agents::{Agents, V1_3};
 use crate::scene::{NODES, POLICIES, Scene, condition, label};
 
 const POLICY: &str = "told";
@@ -28,7 +28,7 @@ async fn told(scene: &Scene, reason: &str, words: &[&str]) -> Value {
 async fn an_agent_that_refuses_on_a_ready_node_is_told_in_its_own_words() {
     let scene = Scene::enter().await;
     scene.settled().await;
-    let agents = Agents::deploy(&scene, "v1.3").await;
+    let agents = Agents::deploy(&scene, V1_3).await;
     let refused = agents.until("vm-lsm", "LOAD_ERROR").await;
 
     // As the chart comes, gRPC is answered on the node alone: the metrics tell that something is wrong, not what.

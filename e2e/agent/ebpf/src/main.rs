@@ -1,4 +1,4 @@
-//! What the agent enforces: an LSM program on `file_open` that refuses one path.
+//! What the agent enforces: an LSM program on `file_open` that refuses one path. And one that only tries the kernel.
 //!
 //! In: `RULE_PATH` and its length, the answer `RULE_VERDICT`, and where `struct file` has its `f_path` on the running
 //! kernel, all written by the agent into the object's read-only data before it loads the program. Out: the verdict for
@@ -54,6 +54,13 @@ pub fn file_open(ctx: LsmContext) -> i32 {
         return 0;
     }
     verdict
+}
+
+// LSM_HOOK(int, 0, file_open, struct file *file)                      include/linux/lsm_hook_defs.h
+/// The program that is loaded, attached and taken off again to see whether the kernel allows it: it lets everything pass.
+#[lsm(hook = "file_open")]
+pub fn probe(_: LsmContext) -> i32 {
+    0
 }
 
 #[inline(always)]
