@@ -9,6 +9,7 @@
 #![allow(clippy::duplicated_attributes)]
 
 pub mod agents;
+pub mod boot_list;
 pub mod conditions;
 pub mod evidence;
 pub mod hooks;

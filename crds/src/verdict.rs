@@ -3,6 +3,7 @@
 //! In: a requirement, the Node's present boot, its report and its hook profile. Out: ready, not ready or unknown, with
 //! a reason, a sentence and a fix. Ready is said only where every part of the requirement was shown in this boot.
 
+use crate::boot_list::{Present, boot_list};
 use crate::evidence::Evidence;
 use crate::hooks::refusal;
 use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Outcome, Securityfs};
@@ -141,22 +142,16 @@ fn list_unknown_fix(report: &LsmNodeStatus) -> &'static str {
     }
 }
 
-/// Of these the first in the list is active and no other (LSM_FLAG_EXCLUSIVE), so adding one is not enough.
-const EXCLUSIVE: [&str; 3] = ["selinux", "apparmor", "smack"];
-
-/// The list in force and what is missing from it; the steps depend on the boot loader, which the node knows.
+/// The whole list to boot the node with. The steps depend on the boot loader, which the probe on the node knows.
 fn boot_with(missing: &[&str], active: &[String]) -> String {
-    if missing.iter().any(|name| EXCLUSIVE.contains(name))
-        && active.iter().any(|name| EXCLUSIVE.contains(&name.as_str()))
-    {
+    let Some(list) = boot_list(Present { active, ..Present::default() }, missing) else {
         return Reason::RequiredLsmInactive.way_out().to_owned();
-    }
-    // `capability` is always on and first.
-    let present = active.iter().map(String::as_str).filter(|name| *name != "capability");
-    let list: Vec<&str> = present.chain(missing.iter().copied()).collect();
+    };
+    let remark =
+        Some(list.remark()).filter(|remark| !remark.is_empty()).map_or_else(String::new, |text| format!(" {text}"));
     format!(
-        "boot the node with lsm={}; `node-probe check --require-lsm {}` on it prints the steps",
-        list.join(","),
+        "boot the node with {}; `node-probe check --require-lsm {}` on it prints the steps{remark}",
+        list.parameter(),
         missing.join(" --require-lsm ")
     )
 }

@@ -82,13 +82,15 @@ reasons! {
     told "The list of active LSMs could be read and lacks `bpf`; where it could not be read it is `NeverFired`, and \
         where it has `bpf` it is `ListedButNotFired`."
     out "Add bpf to the end of the lsm= boot parameter, keeping the other names in their order, and reboot. Without \
-        lsm= on the command line, write out the list that /sys/kernel/security/lsm shows, with bpf added."
+        lsm= on the command line, write out CONFIG_LSM of the kernel's configuration or, where that cannot be read, the \
+        list that /sys/kernel/security/lsm shows, with integrity and bpf added."
 
     /// The canary loads and attaches but never runs; the list of active LSMs cannot be read.
     NeverFired [Probe: NotReady]
     told "As `BpfNotInLsmList`, which is most likely, but neither `lsm_list_modules(2)` nor securityfs gave a list."
     out "Read the list on the host (mount -t securityfs none /sys/kernel/security, then cat \
-        /sys/kernel/security/lsm), boot with that list and bpf added as lsm=, and let the probe see securityfs."
+        /sys/kernel/security/lsm), boot with that list and integrity and bpf added as lsm=, and let the probe see \
+        securityfs."
 
     /// The kernel lists `bpf` as active and the canary attaches, yet it never runs.
     ListedButNotFired [Probe: NotReady]

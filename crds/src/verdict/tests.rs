@@ -91,9 +91,12 @@ fn fix(require: &Require, reported: &Value) -> String {
 #[test]
 fn fixes_are_the_nodes_own() {
     let lsms = fix(&require(json!({"lsms": ["apparmor"]})), &json!({}));
-    assert!(lsms.starts_with("boot the node with lsm=lockdown,bpf,apparmor;"), "{lsms}");
+    assert!(lsms.starts_with("boot the node with lsm=lockdown,integrity,apparmor,bpf;"), "{lsms}");
     let rival = fix(&require(json!({"lsms": ["apparmor"]})), &json!({"lsms": {"active": ["selinux", "bpf"]}}));
-    assert_eq!(rival, Reason::RequiredLsmInactive.way_out());
+    assert!(rival.starts_with("boot the node with lsm=integrity,apparmor,bpf;"), "{rival}");
+    assert!(rival.contains("apparmor takes the place of selinux"), "{rival}");
+    let newer = fix(&require(json!({"lsms": ["apparmor"]})), &json!({"lsms": {"active": ["lsm-id-200", "bpf"]}}));
+    assert_eq!(newer, Reason::RequiredLsmInactive.way_out());
     let check = |more: Value| {
         let mut check = json!({"name": "KernelReads", "outcome": "Fail", "detail": "lockdown"});
         check.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -13,6 +13,8 @@ pub struct Cmdline {
     pub lsm_text: Option<String>,
     /// The value of the last `security=`: one of the large LSMs, which the kernel heeds only where there is no `lsm=`.
     pub security: Option<String>,
+    /// The LSMs that `apparmor=0` or `selinux=0` switches off.
+    pub switched_off: Vec<String>,
     /// `lockdown=confidentiality` is on it.
     pub lockdown_confidentiality: bool,
     /// The value of `BOOT_IMAGE=`, which GRUB and syslinux set.
@@ -51,6 +53,10 @@ impl Cmdline {
                     cmdline.lsm_text = Some(list.to_owned());
                 }
                 Some(("security", name)) => cmdline.security = Some(name.to_owned()),
+                Some((name @ ("apparmor" | "selinux"), value)) => {
+                    cmdline.switched_off.retain(|other| other != name);
+                    cmdline.switched_off.extend((value == "0").then(|| name.to_owned()));
+                }
                 Some(("lockdown", "confidentiality")) => cmdline.lockdown_confidentiality = true,
                 Some(("BOOT_IMAGE", image)) => cmdline.boot_image = Some(image.to_owned()),
                 Some(("initrd", path)) if path.contains('\\') => cmdline.efi_initrd = true,
@@ -105,6 +111,7 @@ mod tests {
         let cmdline = Cmdline::parse("security=selinux security=apparmor lockdown=integrity lockdown=confidentiality");
         assert_eq!(cmdline.security.as_deref(), Some("apparmor"));
         assert!(cmdline.lockdown_confidentiality);
+        assert_eq!(Cmdline::parse("apparmor=0 selinux=0 selinux=1").switched_off, ["apparmor"]);
         assert!(!Cmdline::parse("lockdown=integrity -- lockdown=confidentiality").lockdown_confidentiality);
         assert_eq!(Cmdline::parse("lsm=\"a, b\" ro").lsm_text.as_deref(), Some("a, b"));
     }

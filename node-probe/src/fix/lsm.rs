@@ -1,14 +1,12 @@
-//! What `lsm=` has to become. In: the facts and the LSMs that are wanted. Out: the whole fix, steps and all.
+//! The fix for a missing LSM. In: the facts and the LSMs that are wanted. Out: the whole fix, with the steps.
 //!
-//! The list that is in force is kept in its order: that of the last `lsm=` on the command line or, without one, the
-//! kernel's default, spelled out (security/security.c, `ordered_lsm_parse`).
+//! [`boot_list`] decides what `lsm=` has to become, and `steps` how to set it on this system.
+
+use lsm_ready_crds::boot_list::{BootList, Present, boot_list, is_known, is_misspelt_bpf};
 
 use super::machine::Machine;
 use super::steps::{Change, steps};
-use crate::facts::{Built, Facts, lsm_list};
-
-/// The LSMs that bear LSM_FLAG_EXCLUSIVE: of these the first in the list is active and no other.
-const EXCLUSIVE: [&str; 3] = ["selinux", "apparmor", "smack"];
+use crate::facts::{Built, Facts, Securityfs, lsm_list};
 
 /// How to boot with `bpf` among the LSMs.
 pub(super) fn with_bpf(facts: &Facts) -> String {
@@ -36,7 +34,7 @@ fn is_built_without(name: &str, facts: &Facts) -> bool {
         "bpf" => "CONFIG_BPF_LSM".to_owned(),
         "lockdown" => "CONFIG_SECURITY_LOCKDOWN_LSM".to_owned(),
         "ima" | "evm" => format!("CONFIG_{}", name.to_ascii_uppercase()),
-        name if lsm_list::is_known(name) => format!("CONFIG_SECURITY_{}", name.to_ascii_uppercase()),
+        name if is_known(name) => format!("CONFIG_SECURITY_{}", name.to_ascii_uppercase()),
         _ => return false,
     };
     let always = ["capability", "integrity"].contains(&name);
@@ -45,22 +43,21 @@ fn is_built_without(name: &str, facts: &Facts) -> bool {
 
 /// How to boot with these LSMs and `bpf` added to the list in force.
 fn boot_with(missing: &[String], facts: &Facts) -> String {
-    let Some(list) = in_force(facts) else {
-        let names = lsm_list::with_bpf(missing).join(",");
-        return format!(
-            "Boot with {} among the LSMs: add lsm=LIST,{names} to the kernel's command line, where LIST is what `cat \
-             /sys/kernel/security/lsm` prints on the host (after mount -t securityfs none /sys/kernel/security, if it is \
-             empty), and reboot.",
-            names.replace(',', " and ")
-        );
+    let built = built_list(facts);
+    let present = Present {
+        cmdline: facts.cmdline.lsm.as_deref(),
+        security: facts.cmdline.security.as_deref(),
+        built: built.as_deref(),
+        active: &facts.lsms.active,
     };
-    let (list, replaced) = with(list, missing);
-    let list = lsm_list::with_bpf(&list);
-    let parameter = format!("lsm={}", list.join(","));
-    if facts.cmdline.lsm.as_ref() == Some(&list) {
+    let Some(list) = boot_list(present, missing) else { return unknown_list(missing, facts) };
+    let parameter = list.parameter();
+    if is_tried(&list, facts) {
         return format!(
-            "The kernel was booted with {parameter}, and yet not all of these are active. Look for lines with LSM in the \
-             kernel's log (dmesg | grep -i lsm); they say which names it ignored."
+            "The kernel was booted with lsm={}, and yet not all of these LSMs are active. {}Look for lines with LSM \
+             in the kernel's log (dmesg | grep -i lsm): they name what the kernel ignored.",
+            facts.cmdline.lsm_text.as_deref().unwrap_or_default(),
+            switched_off(missing, facts)
         );
     }
     if let Some(locked) = Machine::of(facts).locked() {
@@ -69,53 +66,72 @@ fn boot_with(missing: &[String], facts: &Facts) -> String {
     let instead = facts.cmdline.lsm_text.as_ref().map(|list| format!("lsm={list}"));
     let change = Change::Set { parameter: &parameter, instead: instead.as_deref() };
     let place = instead.as_ref().map_or_else(String::new, |instead| format!(" in place of {instead}"));
-    let sentences =
-        [format!("Boot with {parameter}{place}."), replaced, ignored(facts), superseded(facts), steps(change, facts)];
-    sentences.iter().filter(|text| !text.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" ")
+    let sentences = [
+        format!("Boot with {parameter}{place}."),
+        list.remark(),
+        ignored(facts),
+        superseded(facts),
+        switched_off(missing, facts),
+        steps(change, facts),
+    ];
+    sentences.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// The list to start from: what the command line asks for, else what is active, else what the kernel was built with.
-fn in_force(facts: &Facts) -> Option<Vec<String>> {
-    if let Some(list) = facts.cmdline.lsm.as_ref().filter(|list| !list.is_empty()) {
-        return Some(list.clone());
-    }
-    let active = &facts.lsms.active;
-    // The id of an LSM newer than this program has no name that could be written into lsm=.
-    if !active.is_empty() && !active.iter().any(|name| name.starts_with("lsm-id-")) {
-        return Some(active.clone());
-    }
+/// The names of CONFIG_LSM, where the kernel's configuration could be read and has any.
+fn built_list(facts: &Facts) -> Option<Vec<String>> {
     match facts.kernel_config.as_ref()?.get("CONFIG_LSM") {
-        Built::Set(list) if !lsm_list::parse(&list).is_empty() => Some(lsm_list::parse(&list)),
-        _ => None,
+        Built::Set(list) => Some(lsm_list::parse(&list)).filter(|list| !list.is_empty()),
+        Built::NotSet => None,
     }
 }
 
-/// The list with those added. One that is excluded by another takes its place, and the sentence says so.
-fn with(mut list: Vec<String>, missing: &[String]) -> (Vec<String>, String) {
-    let mut sentence = String::new();
-    for name in missing.iter().filter(|name| *name != "bpf") {
-        if let Some(rival) = rival(name, &list) {
-            sentence = format!("({name} and {rival} exclude each other: the first in the list wins.)");
-            list.retain(|other| other != name);
-            list.iter_mut().filter(|other| **other == rival).for_each(|other| other.clone_from(name));
-        } else if !list.contains(name) {
-            list.push(name.clone());
+/// The way to the list by hand.
+fn unknown_list(missing: &[String], facts: &Facts) -> String {
+    let others = missing.iter().map(String::as_str).filter(|name| *name != "bpf");
+    let names: Vec<&str> = others.chain(["bpf"]).collect();
+    let elsewhere = match facts.securityfs {
+        Securityfs::NotInKernel => "in the line with `LSM: initializing` of the kernel's log (dmesg | grep LSM:)",
+        _ => {
+            "what `cat /sys/kernel/security/lsm` prints on the host (after mount -t securityfs none /sys/kernel/security, \
+             if it is empty)"
         }
-    }
-    (list, sentence)
+    };
+    format!(
+        "Boot with {} among the LSMs: add lsm=LIST,integrity,{} to the kernel's command line, and reboot. LIST is the value \
+         of CONFIG_LSM (grep CONFIG_LSM= /boot/config-$(uname -r), or zcat /proc/config.gz | grep CONFIG_LSM=). Where no \
+         configuration is to be found, LIST is {elsewhere}. Of selinux, apparmor and smack leave only the one that is \
+         active, and take bpf out of LIST.",
+        names.join(" and "),
+        names.join(",")
+    )
 }
 
-/// The one of the list that keeps it from being active.
-fn rival(name: &str, list: &[String]) -> Option<String> {
-    let exclusive = |name: &str| EXCLUSIVE.contains(&name);
-    list.iter().find(|other| exclusive(name) && exclusive(other) && *other != name).cloned()
+/// The present `lsm=` has these very names, so another order or one more mention will not help.
+fn is_tried(list: &BootList, facts: &Facts) -> bool {
+    let Some(present) = &facts.cmdline.lsm else { return false };
+    list.replaced.is_empty() && list.names.iter().all(|name| present.contains(name))
+}
+
+/// `apparmor=0` and `selinux=0` switch an LSM off that `lsm=` names.
+fn switched_off(missing: &[String], facts: &Facts) -> String {
+    let off: Vec<String> = facts
+        .cmdline
+        .switched_off
+        .iter()
+        .filter(|name| missing.contains(name))
+        .map(|name| format!("{name}=0"))
+        .collect();
+    if off.is_empty() {
+        return String::new();
+    }
+    format!("(Take {} off the kernel's command line too: it switches the LSM off.) ", off.join(" and "))
 }
 
 /// Names in the present `lsm=` that the kernel has silently passed over.
 fn ignored(facts: &Facts) -> String {
     let list = facts.cmdline.lsm.iter().flatten();
     let unknown: Vec<&str> = list
-        .filter(|name| !lsm_list::is_known(name) && !lsm_list::is_misspelt_bpf(name))
+        .filter(|name| !is_known(name) && !is_misspelt_bpf(name))
         .filter(|name| !facts.lsms.active.is_empty() && !facts.lsms.active.contains(name))
         .map(String::as_str)
         .collect();

@@ -27,14 +27,14 @@ fn the_present_list_is_kept() {
     let fix = text("capability,landlock,yama", "quiet lsm=landlock,bfp,yama", "ID=debian");
     assert!(fix.starts_with("Boot with lsm=landlock,bpf,yama in place of lsm=landlock,bfp,yama. GRUB:"), "{fix}");
     let fix = text("capability,landlock,yama", "quiet", "ID=x\nID_LIKE=\"rhel fedora\"");
-    assert!(fix.starts_with("Boot with lsm=landlock,yama,bpf. GRUB: as root run `grubby"), "{fix}");
+    assert!(fix.starts_with("Boot with lsm=landlock,yama,integrity,bpf. GRUB: as root run `grubby"), "{fix}");
 }
 
 #[test]
 fn security_and_unknown_names_are_remarked_upon() {
     let fix = text("capability,yama,apparmor", "security=apparmor", "ID=debian");
     assert!(
-        fix.contains("lsm=yama,apparmor,bpf") && fix.contains("security=apparmor on the command line has no"),
+        fix.contains("lsm=yama,integrity,apparmor,bpf") && fix.contains("security=apparmor on the command line has no"),
         "{fix}"
     );
     let fix = text("capability,yama", "security=apparmor lsm=yama,apparmour", "ID=debian");
@@ -46,29 +46,29 @@ fn the_kernels_default_is_spelled_out_where_the_list_cannot_be_read() {
     let unreadable = facts("", "quiet", "ID=debian");
     let built = Facts { kernel_config: config("CONFIG_LSM=\"landlock,yama\"\n"), ..unreadable };
     let fix = fix(Reason::NeverFired, &built);
-    assert!(fix.starts_with("Boot with lsm=landlock,yama,bpf."), "{fix}");
+    assert!(fix.starts_with("Boot with lsm=landlock,yama,integrity,bpf."), "{fix}");
 }
 
 #[test]
 fn nothing_is_invented_where_nothing_is_known() {
-    assert!(text("", "quiet", "").contains("lsm=LIST,bpf"));
-    assert!(text("capability,lsm-id-200", "quiet", "").contains("lsm=LIST,bpf"));
+    assert!(text("", "quiet", "").contains("lsm=LIST,integrity,bpf"));
+    assert!(text("capability,lsm-id-200", "quiet", "").contains("lsm=LIST,integrity,bpf"));
     assert!(text("yama", "lsm=yama,bpf", "").contains("dmesg"));
 }
 
 #[test]
 fn systems_have_their_own_ways() {
     for (os, cmdline, word) in [
-        ("ID=bottlerocket", "BOOT_IMAGE=/vmlinuz", "\"lsm\" = [\"yama,bpf\"]"),
+        ("ID=bottlerocket", "BOOT_IMAGE=/vmlinuz", "\"lsm\" = [\"yama,integrity,bpf\"]"),
         ("ID=talos", "", "extraKernelArgs of the Image Factory schematic"),
         ("ID=talos", "BOOT_IMAGE=/A/vmlinuz", "machine.install.extraKernelArgs"),
         ("ID=flatcar\nID_LIKE=coreos", "", "/oem/grub.cfg"),
         ("ID=cos", "", "another node image"),
-        ("ID=rhcos\nID_LIKE=\"rhel fedora\"", "", "rpm-ostree kargs --append='lsm=yama,bpf'"),
+        ("ID=rhcos\nID_LIKE=\"rhel fedora\"", "", "rpm-ostree kargs --append='lsm=yama,integrity,bpf'"),
         ("ID=fedora\nVARIANT_ID=coreos", "lsm=yama", "--delete='lsm=yama' --append='lsm=yama,bpf'"),
         ("ID=rhel\nVARIANT_ID=coreos", "", "MachineConfig"),
         ("ID=fedora\nVARIANT_ID=iot", "BOOT_IMAGE=/v ostree=/ostree/boot.1/x/0", "rpm-ostree kargs"),
-        ("ID=fedora", "", "grubby --update-kernel=ALL --args='lsm=yama,bpf'"),
+        ("ID=fedora", "", "grubby --update-kernel=ALL --args='lsm=yama,integrity,bpf'"),
         ("ID=fedora", "lsm=yama", "grubby --update-kernel=ALL --remove-args=lsm --args='lsm=yama,bpf'"),
         ("ID=amzn\nID_LIKE=fedora", "BOOT_IMAGE=(hd0,gpt1)/boot/vmlinuz", "grubby"),
         ("ID=amzn\nID_LIKE=fedora", "", "launch template"),
@@ -84,7 +84,7 @@ fn systems_have_their_own_ways() {
         ("ID=y", "", "boot loader's configuration"),
     ] {
         let fix = text("yama", cmdline, os);
-        assert!(fix.contains(word) && fix.contains("yama,bpf"), "{os}: {fix}");
+        assert!(fix.contains(word) && fix.contains("yama,"), "{os}: {fix}");
     }
 }
 
@@ -120,18 +120,24 @@ fn further_lsms_are_added() {
         required_lsms(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), facts)
     };
     let debian = facts("capability,landlock,yama,bpf", "", "ID=debian");
-    assert!(needs(&["apparmor"], &debian).starts_with("Boot with lsm=landlock,yama,bpf,apparmor. GRUB:"));
-    assert!(needs(&["bpf", "ipe"], &facts("yama", "", "")).starts_with("Boot with lsm=yama,ipe,bpf."));
+    assert!(needs(&["apparmor"], &debian).starts_with("Boot with lsm=landlock,yama,integrity,apparmor,bpf. GRUB:"));
+    assert!(needs(&["bpf", "ipe"], &facts("yama", "", "")).starts_with("Boot with lsm=yama,ipe,integrity,bpf."));
     let rhel = facts("capability,yama,selinux,bpf", "", "ID=rhel");
     let fix = needs(&["apparmor"], &rhel);
-    assert!(fix.starts_with("Boot with lsm=yama,apparmor,bpf. (apparmor and selinux exclude each other"), "{fix}");
+    assert!(
+        fix.starts_with("Boot with lsm=yama,integrity,apparmor,bpf. (apparmor takes the place of selinux"),
+        "{fix}"
+    );
     // In the list already, behind the one that excludes it.
     let behind = facts("capability,selinux,bpf", "lsm=selinux,apparmor,bpf", "ID=rhel");
     assert!(needs(&["apparmor"], &behind).starts_with("Boot with lsm=apparmor,bpf in place of"));
     let without = Facts { kernel_config: config("# CONFIG_SECURITY_APPARMOR is not set\n"), ..debian };
     assert!(needs(&["apparmor"], &without).contains("built without apparmor (/proc/config.gz says so)"));
     assert_eq!(needs(&[], &without), "");
+    let off = needs(&["apparmor"], &facts("capability,yama,bpf", "apparmor=0", "ID=debian"));
+    assert!(off.contains("Take apparmor=0 off"), "{off}");
     // It has been tried.
+    assert!(needs(&["apparmor"], &facts("yama,bpf", "lsm=bpf,yama,apparmor", "")).contains("dmesg"));
     assert!(needs(&["ipe"], &facts("capability,bpf", "lsm=ipe,bpf", "ID=debian")).contains("dmesg"));
 }
 
