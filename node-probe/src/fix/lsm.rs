@@ -90,7 +90,9 @@ fn unknown_list(missing: &[String], facts: &Facts) -> String {
     let others = missing.iter().map(String::as_str).filter(|name| *name != "bpf");
     let names: Vec<&str> = others.chain(["bpf"]).collect();
     let elsewhere = match facts.securityfs {
-        Securityfs::NotInKernel => "in the line with `LSM: initializing` of the kernel's log (dmesg | grep LSM:)",
+        Securityfs::NotInKernel => {
+            "in the line `LSM: initializing lsm=` of the kernel's log (dmesg; from Linux 6.2 on)"
+        }
         _ => {
             "what `cat /sys/kernel/security/lsm` prints on the host (after mount -t securityfs none /sys/kernel/security, \
              if it is empty)"

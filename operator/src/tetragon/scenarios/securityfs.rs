@@ -28,7 +28,7 @@ fn mixed(daemon_set: Value, securityfs: &Value, script: Vec<Exchange>) -> (Arc<C
 }
 
 /// Status, reason and message of `SecurityfsMounted`, and whether the policy is stalled.
-fn told(object: &Value, securityfs: &Value, ctx: &Context) -> (Status, &'static str, String, bool) {
+fn told(object: &Value, securityfs: &Value, ctx: &Context) -> (Status, String, String, bool) {
     let policy: LsmPolicy = serde_json::from_value(asking(securityfs)).unwrap();
     let key = DaemonSetKey { namespace: "default".into(), name: "tetragon".into() };
     let daemon_set: DaemonSet = serde_json::from_value(object.clone()).unwrap();
@@ -43,7 +43,7 @@ async fn the_mount_is_not_added_where_an_agent_could_not_start_with_it() {
         let (ctx, played) = mixed(tetragon(), &securityfs, vec![]);
         look(&tetragon(), &ctx).await.unwrap();
         let (status, found, message, is_stalled) = told(&tetragon(), &securityfs, &ctx);
-        assert_eq!((status, found, is_stalled), (Status::False, reason::NODES_WITHOUT_SECURITYFS, true));
+        assert_eq!((status, found.as_str(), is_stalled), (Status::False, reason::NODES_WITHOUT_SECURITYFS, true));
         assert!(message.contains("on node n2:") && message.contains("CONFIG_SECURITYFS"), "{message}");
         end(ctx, played).await;
     }
@@ -64,7 +64,7 @@ async fn a_node_that_joins_later_does_not_take_the_mount_from_the_others() {
     let (ctx, played) = mixed(mounted(100), &json!({}), vec![]);
     look(&mounted(100), &ctx).await.unwrap();
     let (status, found, message, is_stalled) = told(&mounted(100), &json!({}), &ctx);
-    assert_eq!((status, found, is_stalled), (Status::False, reason::NODES_WITHOUT_SECURITYFS, true));
+    assert_eq!((status, found.as_str(), is_stalled), (Status::False, reason::NODES_WITHOUT_SECURITYFS, true));
     assert!(message.contains("cannot start on node n2:") && message.contains("leaves the mount"), "{message}");
     end(ctx, played).await;
 }
