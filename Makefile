@@ -86,8 +86,9 @@ images: static ## OCI archives in target/images; ENGINE=docker|podman|buildah bu
 crds: ## config/crd/bases from the types in crds/
 	cargo run -q -p lsm-ready-crds --bin crdgen -- config/crd/bases
 
-docs: ## docs/reasons.md from the table of reasons in crds/
+docs: ## docs/reasons.md and docs/boot-parameters.md from the tables in crds/ and node-probe/
 	cargo run -q -p lsm-ready-crds --bin docgen -- docs
+	cargo run -q -p node-probe --example docgen -- docs
 
 ##@ A cluster on this machine
 .PHONY: cluster-up cluster-down api-up api-down cluster-tool

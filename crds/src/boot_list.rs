@@ -122,11 +122,10 @@ fn default_list(present: Present<'_>, wanted: &[&str]) -> Option<Vec<String>> {
             };
             let mut names: Vec<String> = built.iter().filter(stays).cloned().collect();
             // Active for another reason, as by security= or because it starts early.
-            let others = present.active.iter().filter(|name| {
-                !built.contains(name) && !FIXED.contains(&name.as_str()) && !name.starts_with("lsm-id-")
-            });
-            for name in others {
-                insert_before_bpf(&mut names, name);
+            for (at, name) in present.active.iter().enumerate() {
+                if !built.contains(name) && !FIXED.contains(&name.as_str()) && !name.starts_with("lsm-id-") {
+                    insert_before(&mut names, name, &present.active[at..]);
+                }
             }
             Some(names)
         }
@@ -152,6 +151,14 @@ fn correct_bpf(names: &mut Vec<String>) {
     if let Some(at) = names.iter().position(|name| is_misspelt_bpf(name)) {
         BPF.clone_into(&mut names[at]);
         names.retain(|name| !is_misspelt_bpf(name));
+    }
+}
+
+/// Puts the name before the first of those that follow it in the active list.
+fn insert_before(names: &mut Vec<String>, name: &str, following: &[String]) {
+    match names.iter().position(|other| following.contains(other)) {
+        Some(at) => names.insert(at, name.to_owned()),
+        None => insert_before_bpf(names, name),
     }
 }
 

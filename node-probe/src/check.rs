@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lsm_ready_crds::Evidence;
 
 use crate::cli::{CheckArgs, Output};
-use crate::facts::{Facts, OsRelease, read, record};
+use crate::facts::{Facts, NodeInfo, OsRelease, read, record};
 use crate::hooks::{Absence, required::Hooks};
 use crate::report::{Holds, Report};
 use crate::{canary, exit, hooks, replay, text};
@@ -68,18 +68,21 @@ pub fn facts() -> ExitCode {
 
 /// Reads the facts, lets the canary climb in a child process, and puts the report together.
 ///
-/// `os` is what somebody else knows about the operating system; it counts where there is no os-release file,
-/// as in the probe's own image.
+/// `node` is what Kubernetes knows about the node. Its operating system counts where there is no os-release file, as in
+/// the probe's own image.
 #[must_use]
-pub fn check(deadline: Duration, os: Option<&OsRelease>) -> Report {
-    tried(deadline, os).0
+pub fn check(deadline: Duration, node: Option<&NodeInfo>) -> Report {
+    tried(deadline, node).0
 }
 
-fn tried(deadline: Duration, os: Option<&OsRelease>) -> (Report, Facts) {
+fn tried(deadline: Duration, node: Option<&NodeInfo>) -> (Report, Facts) {
     let started = Instant::now();
     let mut facts = Facts::of(&read::raw());
-    if let Some(os) = os.filter(|_| facts.os == OsRelease::default()) {
-        facts.os = os.clone();
+    if let Some(node) = node {
+        facts.provider_id.clone_from(&node.provider_id);
+        if facts.os == OsRelease::default() {
+            facts.os = OsRelease::from_pretty_name(&node.os_image);
+        }
     }
     let observed = canary::watch::run(deadline);
     (Report::of(&observed, &facts, milliseconds(started)), facts)

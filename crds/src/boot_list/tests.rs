@@ -35,7 +35,7 @@ fn integrity_is_added_where_the_active_list_is_spelled_out() {
             "landlock,lockdown,yama,integrity,apparmor,bpf",
         ),
         ("yama,loadpin,safesetid,selinux,smack,apparmor", "capability,yama,apparmor", "yama,integrity,apparmor,bpf"),
-        ("yama,loadpin", "lockdown,capability,yama,tomoyo", "yama,lockdown,tomoyo,integrity,bpf"),
+        ("yama,loadpin", "lockdown,capability,yama,tomoyo", "lockdown,yama,tomoyo,integrity,bpf"),
         ("lockdown,yama,integrity,selinux,bpf", "", "lockdown,yama,integrity,selinux,bpf"),
         ("bpf,yama,apparmor", "", "yama,integrity,apparmor,bpf"),
     ] {

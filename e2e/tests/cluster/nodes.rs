@@ -65,7 +65,8 @@ async fn boot_parameters_decide_and_the_fix_is_for_that_very_node() {
     assert_eq!((&silent["evidence"], &silent["reason"]), (&json!("Attached"), &json!("BpfNotInLsmList")));
     let fix = silent["fix"].as_str().unwrap();
     assert!(fix.contains("lsm=landlock,lockdown,yama,integrity,bpf"), "{fix}");
-    assert!(fix.contains("update-grub"), "the node says that it is a Debian: {fix}");
+    // QEMU starts its kernel without a boot loader, so no boot loader's way is right.
+    assert!(fix.contains("the host of a virtual machine") && !fix.contains("grub"), "{fix}");
 }
 
 async fn reported(scene: &Scene, node: &str) -> Value {

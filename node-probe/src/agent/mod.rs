@@ -32,7 +32,7 @@ use tracing::{info, warn};
 
 use crate::check::check;
 use crate::cli::{AgentArgs, LogFormat};
-use crate::facts::OsRelease;
+use crate::facts::NodeInfo;
 use crate::hooks::{Absence, DEADLINE, run as try_hooks};
 use hooks::Hooks;
 use write::{Error, Node};
@@ -93,7 +93,7 @@ async fn rounds(args: &AgentArgs) {
     let (mut told, mut hooks) = (None, Hooks::default());
     loop {
         let node = until_it_works("the Node", async || write::node(&client, &args.node_name).await).await;
-        let Some(status) = looked_at(args.deadline, OsRelease::from_pretty_name(&node.os_image)).await else {
+        let Some(status) = looked_at(args.deadline, node.info.clone()).await else {
             continue;
         };
         tell(&status, &mut told);
@@ -138,8 +138,8 @@ async fn hooks_tried() -> Result<LsmHookProfileSpec, Absence> {
 }
 
 /// One check, on a thread of its own, which the canary's process dies with.
-async fn looked_at(deadline: Duration, os: OsRelease) -> Option<LsmNodeStatus> {
-    match tokio::task::spawn_blocking(move || check(deadline, Some(&os))).await {
+async fn looked_at(deadline: Duration, node: NodeInfo) -> Option<LsmNodeStatus> {
+    match tokio::task::spawn_blocking(move || check(deadline, Some(&node))).await {
         Ok(report) => Some(report.into_status()),
         Err(error) => {
             warn!(%error, "the check itself failed; trying again");

@@ -15,6 +15,7 @@ use super::plan::Identity;
 use super::round;
 use super::write::Node;
 use crate::cli::{AgentArgs, LogFormat};
+use crate::facts::NodeInfo;
 
 const NODE: &str = "/apis/lsmready.io/v1alpha1/lsmnodes/n1";
 const PROFILES: &str = "/apis/lsmready.io/v1alpha1/lsmhookprofiles";
@@ -83,7 +84,7 @@ async fn one_round(hooks: &mut Hooks, script: Vec<Exchange>) -> Option<Value> {
     let identity = Identity { name: "n1".into(), uid: "u".into() };
     let writes = script.last().is_some_and(|(request, ..)| request.starts_with("PATCH"));
     let (client, played) = plays(script);
-    round(&client, &args, &Node { identity, os_image: String::new() }, &found(), hooks).await.unwrap();
+    round(&client, &args, &Node { identity, info: NodeInfo::default() }, &found(), hooks).await.unwrap();
     drop(client);
     let bodies = played.await.unwrap();
     writes.then(|| bodies.last().unwrap()["status"]["hookProfile"].clone())

@@ -11,6 +11,7 @@ use lsm_ready_crds::names::PROBE_FIELD_MANAGER;
 use serde_json::json;
 
 use super::plan::{Identity, Plan};
+use crate::facts::NodeInfo;
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,8 +49,8 @@ pub(super) fn failed(doing: &'static str, name: &str) -> impl FnOnce(kube::Error
 pub struct Node {
     /// Name and uid.
     pub identity: Identity,
-    /// `status.nodeInfo.osImage`.
-    pub os_image: String,
+    /// Its system and its provider.
+    pub info: NodeInfo,
 }
 
 /// A client for the cluster this runs in, or for the one of `KUBECONFIG` where that is set.
@@ -71,7 +72,8 @@ pub async fn node(client: &Client, name: &str) -> Result<Node, Error> {
     let node = api.get(name).await.map_err(failed("get the Node", name))?;
     let uid = node.metadata.uid.ok_or_else(|| Error::NoUid(name.to_owned()))?;
     let os_image = node.status.and_then(|status| status.node_info).map(|info| info.os_image).unwrap_or_default();
-    Ok(Node { identity: Identity { name: name.to_owned(), uid }, os_image })
+    let provider_id = node.spec.and_then(|spec| spec.provider_id).unwrap_or_default();
+    Ok(Node { identity: Identity { name: name.to_owned(), uid }, info: NodeInfo { os_image, provider_id } })
 }
 
 /// The LsmNode of that name, if there is one.

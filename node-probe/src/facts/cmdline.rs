@@ -19,33 +19,18 @@ pub struct Cmdline {
     pub lockdown_confidentiality: bool,
     /// The value of `BOOT_IMAGE=`, which GRUB and syslinux set.
     pub boot_image: Option<String>,
-    /// An `initrd=` with a backslash in it, as systemd-boot and other EFI stubs pass it.
-    pub efi_initrd: bool,
-    /// The root is a deployment of OSTree (`ostree=`), whose parameters rpm-ostree edits.
-    pub ostree: bool,
-    /// Who wrote it, where that shows.
-    pub written_by: Option<Writer>,
-}
-
-/// Who leaves a mark on the command line.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Writer {
-    /// The firmware of a Raspberry Pi: it adds `vc_mem.…`.
-    RaspberryPi,
-    /// Who starts a micro-VM: reboot=k panic=1, and pci=off or nomodule.
-    MicroVm,
+    /// The words that are meant for the kernel, without their quotes: boot loaders and images leave their marks there.
+    pub words: Vec<String>,
 }
 
 impl Cmdline {
     /// Reads a command line.
     #[must_use]
     pub fn parse(text: &str) -> Self {
+        let mut words = words(text);
+        // What follows `--` is for init, not for the kernel.
+        words.truncate(words.iter().position(|word| word == "--").unwrap_or(words.len()));
         let mut cmdline = Self::default();
-        let words = words(text);
-        let has = |wanted: &str| words.iter().any(|word| word == wanted);
-        if has("reboot=k") && has("panic=1") && (has("pci=off") || has("nomodule")) {
-            cmdline.written_by = Some(Writer::MicroVm);
-        }
         for word in &words {
             match word.split_once('=') {
                 Some(("lsm", list)) => {
@@ -59,15 +44,28 @@ impl Cmdline {
                 }
                 Some(("lockdown", "confidentiality")) => cmdline.lockdown_confidentiality = true,
                 Some(("BOOT_IMAGE", image)) => cmdline.boot_image = Some(image.to_owned()),
-                Some(("initrd", path)) if path.contains('\\') => cmdline.efi_initrd = true,
-                Some(("ostree", _)) => cmdline.ostree = true,
-                Some((name, _)) if name.starts_with("vc_mem.") => cmdline.written_by = Some(Writer::RaspberryPi),
-                // What follows is for init, not for the kernel.
-                None if word == "--" => break,
                 _ => {}
             }
         }
-        cmdline
+        Self { words, ..cmdline }
+    }
+
+    /// The word is on it.
+    #[must_use]
+    pub fn has(&self, wanted: &str) -> bool {
+        self.words.iter().any(|word| word == wanted)
+    }
+
+    /// A word on it begins with that.
+    #[must_use]
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.words.iter().any(|word| word.starts_with(prefix))
+    }
+
+    /// The value of the last parameter of that name.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.words.iter().rev().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
     }
 }
 
@@ -119,16 +117,9 @@ mod tests {
     #[test]
     fn boot_loaders_leave_their_marks() {
         assert_eq!(Cmdline::parse("BOOT_IMAGE=/vmlinuz ro").boot_image.as_deref(), Some("/vmlinuz"));
-        assert!(Cmdline::parse("initrd=\\EFI\\initrd.img ro").efi_initrd);
-        assert!(!Cmdline::parse("initrd=/initrd.img ro").efi_initrd);
-        assert!(Cmdline::parse("BOOT_IMAGE=(hd0,gpt3)/ostree/x/vmlinuz ostree=/ostree/boot.1/x/0").ostree);
-        for (text, writer) in [
-            ("coherent_pool=1M vc_mem.mem_base=0x3ec00000 ro", Some(Writer::RaspberryPi)),
-            ("reboot=k panic=1 pci=off ro", Some(Writer::MicroVm)),
-            ("panic=1 pci=off ro", None),
-        ] {
-            assert_eq!(Cmdline::parse(text).written_by, writer, "{text}");
-        }
+        let cmdline = Cmdline::parse("ro console=a console=b initrd=\\EFI\\i.img ostree=/x -- after");
+        assert_eq!((cmdline.value("console"), cmdline.value("initrd")), (Some("b"), Some("\\EFI\\i.img")));
+        assert!(cmdline.has("ro") && cmdline.has_prefix("ostree=") && !cmdline.has("after"));
     }
 
     proptest! {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use btf::BtfNames;
 pub use cmdline::Cmdline;
 pub use kernel_config::{Built, ConfigText, KernelConfig};
-pub use os_release::OsRelease;
+pub use os_release::{NodeInfo, OsRelease};
 pub use process::Process;
 pub use record::Schema;
 pub use securityfs::Securityfs;
@@ -85,6 +85,13 @@ pub struct Raw {
     pub sys_vendor: Text,
     /// The EFI variable `SecureBoot`: four bytes of attributes and the value.
     pub secure_boot: Text,
+    /// `/run/systemd/container`: what kind of container it is, where systemd runs in one. Records of earlier versions lack it.
+    #[serde(default = "not_recorded")]
+    pub container: Text,
+}
+
+fn not_recorded() -> Text {
+    Err(Unread { missing: true, message: "not recorded".to_owned() })
 }
 
 /// What the texts mean.
@@ -124,6 +131,10 @@ pub struct Facts {
     pub sys_vendor: String,
     /// It was started with Secure Boot; not known where there is no EFI or its variables cannot be seen.
     pub secure_boot: Option<bool>,
+    /// What kind of container this is, as systemd says; empty where it does not.
+    pub container: String,
+    /// The Node's `spec.providerID`; empty where there is no Node.
+    pub provider_id: String,
 }
 
 impl Facts {
@@ -165,6 +176,8 @@ impl Facts {
             unprivileged_bpf: or_empty(&raw.unprivileged_bpf).trim().parse().ok(),
             sys_vendor: or_empty(&raw.sys_vendor).trim().to_owned(),
             secure_boot: raw.secure_boot.as_ref().ok().and_then(|text| secure_boot(text)),
+            container: or_empty(&raw.container).trim().to_owned(),
+            provider_id: String::new(),
         }
     }
 
@@ -246,6 +259,7 @@ pub(crate) mod tests {
             unprivileged_bpf: Ok("2\n".to_owned()),
             sys_vendor: Ok("QEMU\n".to_owned()),
             secure_boot: Ok("\u{6}\0\0\0\0".to_owned()),
+            container: not_recorded(),
         }
     }
 

@@ -14,28 +14,82 @@ pub struct OsRelease {
     pub pretty_name: String,
 }
 
+/// What Kubernetes knows about a node and its system.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NodeInfo {
+    /// `status.nodeInfo.osImage`.
+    pub os_image: String,
+    /// `spec.providerID`.
+    pub provider_id: String,
+}
+
 /// Words of a pretty name and the `ID` that goes with them, the more special first.
-const PRETTY_NAMES: [(&str, &str); 23] = [
+const PRETTY_NAMES: [(&str, &str); 68] = [
+    ("EKS Auto", "bottlerocket"),
     ("Container-Optimized OS", "cos"),
     ("Bottlerocket", "bottlerocket"),
     ("Talos", "talos"),
     ("Flatcar", "flatcar"),
+    ("Container Linux by CoreOS", "coreos"),
     ("Fedora CoreOS", "fedora-coreos"),
     ("Red Hat Enterprise Linux CoreOS", "rhcos"),
+    ("CentOS Stream CoreOS", "scos"),
+    ("Ubuntu Core", "ubuntu-core"),
+    ("RancherOS", "rancheros"),
+    ("BurmillaOS", "burmilla"),
+    ("k3OS", "k3os"),
+    ("Buildroot", "buildroot"),
+    ("NixOS", "nixos"),
+    ("Guix", "guix"),
+    ("Alpine", "alpine"),
+    ("Arch Linux", "arch"),
+    ("Manjaro", "manjaro"),
+    ("EndeavourOS", "endeavouros"),
+    ("CachyOS", "cachyos"),
+    ("Gentoo", "gentoo"),
+    ("Void", "void"),
+    ("Pop!_OS", "pop"),
+    ("Linux Mint", "linuxmint"),
+    ("Zorin", "zorin"),
+    ("elementary OS", "elementary"),
+    ("KDE neon", "neon"),
+    ("Kali", "kali"),
+    ("Devuan", "devuan"),
+    ("Parrot", "parrot"),
+    ("PureOS", "pureos"),
     ("Ubuntu", "ubuntu"),
     ("Raspbian", "raspbian"),
     ("Debian", "debian"),
+    ("Armbian", "debian"),
     ("Amazon Linux", "amzn"),
+    ("Alibaba Cloud Linux", "alinux"),
+    ("Anolis", "anolis"),
+    ("TencentOS", "tencentos"),
+    ("Tencent tlinux", "tlinux"),
+    ("OpenCloudOS", "opencloudos"),
+    ("openEuler", "openeuler"),
+    ("Huawei Cloud EulerOS", "hce"),
+    ("EulerOS", "euleros"),
+    ("Kylin", "kylin"),
     ("Red Hat", "rhel"),
     ("Rocky", "rocky"),
     ("AlmaLinux", "almalinux"),
     ("Fedora", "fedora"),
     ("CentOS", "centos"),
     ("Oracle Linux", "ol"),
+    ("CloudLinux", "cloudlinux"),
+    ("EuroLinux", "eurolinux"),
+    ("Scientific Linux", "scientific"),
+    ("MIRACLE LINUX", "miraclelinux"),
     ("Azure Linux", "azurelinux"),
+    ("CBL-Mariner", "mariner"),
+    ("Photon", "photon"),
+    ("SUSE Linux Enterprise Micro", "sle-micro"),
     ("SLE Micro", "sle-micro"),
     ("SL Micro", "sl-micro"),
     ("SUSE Linux Micro", "sl-micro"),
+    ("openSUSE MicroOS", "opensuse-microos"),
+    ("openSUSE Leap Micro", "opensuse-leap-micro"),
     ("MicroOS", "opensuse-microos"),
     ("openSUSE", "opensuse"),
     ("SUSE", "sles"),
@@ -57,14 +111,14 @@ impl OsRelease {
                 _ => {}
             }
         }
-        os
+        // Some records have the name alone, as Kubernetes reports it.
+        if os.id.is_empty() { Self { id: id_of(&os.pretty_name), ..os } } else { os }
     }
 
     /// What a Node's `status.nodeInfo.osImage` says, which is the node's `PRETTY_NAME`.
     #[must_use]
     pub fn from_pretty_name(name: &str) -> Self {
-        let id = PRETTY_NAMES.iter().find(|(word, _)| name.contains(word)).map_or("", |(_, id)| *id);
-        Self { id: id.to_owned(), pretty_name: name.to_owned(), ..Self::default() }
+        Self { id: id_of(name), pretty_name: name.to_owned(), ..Self::default() }
     }
 
     /// It is that system or says that it is like it.
@@ -72,6 +126,11 @@ impl OsRelease {
     pub fn is(&self, id: &str) -> bool {
         self.id == id || self.id_like.iter().any(|like| like == id)
     }
+}
+
+/// The `ID` of the system with that pretty name; empty where the name is not known.
+fn id_of(pretty_name: &str) -> String {
+    PRETTY_NAMES.iter().find(|(word, _)| pretty_name.contains(word)).map_or("", |(_, id)| *id).to_owned()
 }
 
 /// Takes the shell's quotes and backslashes off a value.
@@ -101,6 +160,7 @@ mod tests {
             OsRelease::parse("# c\nNAME=x\nID=Ubuntu\nID_LIKE='debian linux'\nPRETTY_NAME=\"A \\\"B\\\"\"\nbroken\n");
         assert_eq!((os.id.as_str(), os.pretty_name.as_str()), ("ubuntu", "A \"B\""));
         assert!(os.is("debian") && os.is("ubuntu") && !os.is("rhel"));
+        assert_eq!(OsRelease::parse("PRETTY_NAME=\"openSUSE MicroOS\"").id, "opensuse-microos");
     }
 
     #[test]
@@ -113,6 +173,18 @@ mod tests {
             ("Red Hat Enterprise Linux 9.4 (Plow)", "rhel"),
             ("openSUSE Leap 15.6", "opensuse"),
             ("SUSE Linux Micro 6.0", "sl-micro"),
+            ("SUSE Linux Enterprise Micro 5.5", "sle-micro"),
+            ("openSUSE Leap Micro 6.0", "opensuse-leap-micro"),
+            ("Alibaba Cloud Linux 3 (Soaring Falcon)", "alinux"),
+            ("Anolis OS 8.8", "anolis"),
+            ("TencentOS Server 3.1 (Final)", "tencentos"),
+            ("openEuler 22.03 (LTS-SP4)", "openeuler"),
+            ("Huawei Cloud EulerOS 2.0 (x86_64)", "hce"),
+            ("CBL-Mariner/Linux", "mariner"),
+            ("VMware Photon OS/Linux", "photon"),
+            ("Fedora CoreOS 41.20250215.3.0", "fedora-coreos"),
+            ("Bottlerocket (EKS Auto, Standard) 2025.7.18 (aws-k8s-1.32-standard)", "bottlerocket"),
+            ("K3s v1.31.4+k3s1", ""),
             ("lab guest", ""),
         ] {
             assert_eq!(OsRelease::from_pretty_name(name).id, id, "{name}");

@@ -37,6 +37,7 @@ pub fn raw() -> Raw {
         unprivileged_bpf: text("/proc/sys/kernel/unprivileged_bpf_disabled"),
         sys_vendor: text("/sys/class/dmi/id/sys_vendor"),
         secure_boot: text("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"),
+        container: text("/run/systemd/container"),
     }
 }
 

@@ -3,18 +3,22 @@
 //! The level can be raised while a kernel runs and never lowered (security/lockdown/lockdown.c), so every way out has a
 //! reboot in it.
 
-use super::machine::Machine;
 use super::steps::{Change, steps};
+use super::systems;
 use crate::facts::Facts;
 
 const PARAMETER: &str = "lockdown=confidentiality";
 
+/// Bottlerocket sets the level from a setting of its own, after the kernel has started.
+const BOTTLEROCKET: &str = "Bottlerocket. This node: run in its admin container (`sudo sheltie` first)\napiclient apply \
+                            <<'EOF'\n[settings.kernel]\nlockdown = \"integrity\"\nEOF\nand then `apiclient reboot`. New \
+                            nodes: put the same two lines into the user data, which is read at the first boot only.";
+
 /// How to let programs read kernel memory again.
 pub(super) fn allow_reads(facts: &Facts) -> String {
-    let machine = Machine::of(facts);
     let forced = "CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY";
     if facts.cmdline.lockdown_confidentiality {
-        let way = machine.locked().map_or_else(|| steps(Change::Remove(PARAMETER), facts), str::to_owned);
+        let way = steps(Change::Remove(PARAMETER), facts);
         return format!(
             "Take {PARAMETER} off the kernel's command line (lockdown=integrity is enough for most). {way}"
         );
@@ -25,9 +29,11 @@ pub(super) fn allow_reads(facts: &Facts) -> String {
             config.path
         );
     }
-    if machine == Machine::Bottlerocket {
-        return "Bottlerocket: put this into the user data and restart the node:\n[settings.kernel]\nlockdown = \"integrity\""
-            .to_owned();
+    if let Some(locked) = systems::locked(facts) {
+        return locked.to_owned();
+    }
+    if facts.os.id == "bottlerocket" {
+        return BOTTLEROCKET.to_owned();
     }
     if facts.lockdown.as_deref() == Some("confidentiality") {
         return set_while_it_runs(facts.secure_boot);

@@ -2,10 +2,10 @@
 //!
 //! [`boot_list`] decides what `lsm=` has to become, and `steps` how to set it on this system.
 
-use lsm_ready_crds::boot_list::{BootList, Present, boot_list, is_known, is_misspelt_bpf};
+use lsm_ready_crds::boot_list::{BootList, Present, boot_list, is_known, is_misspelt_bpf, is_plain};
 
-use super::machine::Machine;
 use super::steps::{Change, steps};
+use super::systems;
 use crate::facts::{Built, Facts, Securityfs, lsm_list};
 
 /// How to boot with `bpf` among the LSMs.
@@ -60,7 +60,7 @@ fn boot_with(missing: &[String], facts: &Facts) -> String {
             switched_off(missing, facts)
         );
     }
-    if let Some(locked) = Machine::of(facts).locked() {
+    if let Some(locked) = systems::locked(facts) {
         return format!("{locked} It would have to be booted with {parameter}.");
     }
     let instead = facts.cmdline.lsm_text.as_ref().map(|list| format!("lsm={list}"));
@@ -134,7 +134,7 @@ fn ignored(facts: &Facts) -> String {
     let list = facts.cmdline.lsm.iter().flatten();
     let unknown: Vec<&str> = list
         .filter(|name| !is_known(name) && !is_misspelt_bpf(name))
-        .filter(|name| !facts.lsms.active.is_empty() && !facts.lsms.active.contains(name))
+        .filter(|name| is_plain(name) && !facts.lsms.active.is_empty() && !facts.lsms.active.contains(name))
         .map(String::as_str)
         .collect();
     if unknown.is_empty() {
@@ -146,7 +146,9 @@ fn ignored(facts: &Facts) -> String {
 /// `security=` counts only where there is no `lsm=`; what it chose is in the list already.
 fn superseded(facts: &Facts) -> String {
     match (&facts.cmdline.security, &facts.cmdline.lsm) {
-        (Some(name), None) => format!("(security={name} on the command line has no effect beside lsm=; take it off.)"),
+        (Some(name), None) if is_plain(name) => {
+            format!("(Take security={name} off the command line: beside lsm= it has no effect.)")
+        }
         _ => String::new(),
     }
 }

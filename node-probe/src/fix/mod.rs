@@ -1,19 +1,19 @@
 //! The fix: what to change on this very machine, in words that need no search engine.
 //!
-//! In: the reason and the facts. Out: a text; empty where nothing has to be changed. `machine` recognises the system
-//! and what boots it, `steps` has the way to a changed command line on each, `lsm` says what `lsm=` has to become, and
-//! `lockdown` where a lockdown level came from.
+//! In: the reason and the facts. Out: a text; empty where nothing has to be changed. `systems` is the table of systems with
+//! the way to a changed command line on each, `steps` fills it in, `lsm` says what `lsm=` has to become, `lockdown` where a
+//! lockdown level came from, and `kernel` what another kernel has to have.
 
+mod kernel;
 mod lockdown;
 mod lsm;
-pub mod machine;
 mod steps;
+pub mod systems;
 
 use lsm_ready_crds::Reason;
 
 use crate::facts::securityfs::OPTION;
-use crate::facts::{Built, Facts, Securityfs};
-use machine::Machine;
+use crate::facts::{Facts, Securityfs};
 
 pub use lsm::required_lsms;
 
@@ -25,8 +25,7 @@ pub fn fix(reason: Reason, facts: &Facts) -> String {
         Reason::BpfNotInLsmList | Reason::NeverFired => lsm::with_bpf(facts),
         Reason::KernelReadsForbidden => lockdown::allow_reads(facts),
         Reason::ListedButRefused | Reason::LsmProgramsRefused => on_a_sandbox(reason, facts),
-        Reason::HookNotInBtf | Reason::ProgramTypeUnsupported => as_built(reason, "CONFIG_BPF_LSM", facts),
-        Reason::BtfMissing => as_built(reason, "CONFIG_DEBUG_INFO_BTF", facts),
+        Reason::HookNotInBtf | Reason::ProgramTypeUnsupported | Reason::BtfMissing => kernel::another(reason, facts),
         Reason::LsmListUnknown => readable_list(facts),
         other => other.way_out().to_owned(),
     }
@@ -70,19 +69,8 @@ fn without_securityfs(facts: &Facts) -> String {
 
 /// A sandbox's kernel cannot be changed from inside, so that is said first.
 fn on_a_sandbox(reason: Reason, facts: &Facts) -> String {
-    Machine::of(facts)
-        .locked()
+    systems::locked(facts)
         .map_or_else(|| reason.way_out().to_owned(), |locked| format!("{locked} {}", reason.way_out()))
-}
-
-/// With what the kernel's own configuration says about the option that is missing.
-fn as_built(reason: Reason, option: &str, facts: &Facts) -> String {
-    match &facts.kernel_config {
-        Some(config) if config.get(option) == Built::NotSet => {
-            format!("This kernel was built without {option} ({} says so). {}", config.path, reason.way_out())
-        }
-        _ => reason.way_out().to_owned(),
-    }
 }
 
 #[cfg(test)]

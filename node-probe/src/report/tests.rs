@@ -86,9 +86,9 @@ fn a_required_hook_is_told_where_nothing_before_it_fails() {
 #[test]
 fn one_boot_parameter_has_all_that_is_missing() {
     let (_, report) = requiring(silent(), &unlisted(), &["apparmor"]);
-    assert!(report.fix.starts_with("Boot with lsm=landlock,apparmor,bpf."), "{}", report.fix);
+    assert!(report.fix.starts_with("Boot with lsm=landlock,integrity,apparmor,bpf."), "{}", report.fix);
     let (_, report) = requiring(proved(), &Facts::of(&raw()), &["apparmor"]);
-    assert!(report.fix.starts_with("Boot with lsm=landlock,lockdown,bpf,apparmor in place of"), "{}", report.fix);
+    assert!(report.fix.starts_with("Boot with lsm=landlock,lockdown,apparmor,bpf in place of"), "{}", report.fix);
 }
 
 /// The outcome and the reason of a check.
@@ -135,7 +135,7 @@ fn checks_say_what_the_texts_and_the_trial_showed() {
 
 #[test]
 fn forbidden_reads_have_the_machines_own_fix() {
-    let facts = Facts::of(&Raw { cmdline: Ok("lockdown=confidentiality".to_owned()), ..raw() });
+    let facts = Facts::of(&Raw { cmdline: Ok("BOOT_IMAGE=/v lockdown=confidentiality".to_owned()), ..raw() });
     let report = report(Trial { kernel_reads: Some(Ok(false)), ..proved() }, &facts);
     let check = report.checks.iter().find(|check| check.name == "KernelReads").unwrap();
     assert!(check.fix.contains("update-grub"), "{}", check.fix);

@@ -1,0 +1,78 @@
+//! docs/boot-parameters.md, made from the table. In: nothing. Out: the page, which `make docs` writes.
+
+use std::fmt::Write as _;
+
+use super::super::steps::{Change, NEUTRAL_REMOVE, NEUTRAL_SET, filled};
+use super::cloud::Cloud;
+use super::{Steps, System, Way, all};
+
+const INTRO: &str = "\
+<!-- Generated from node-probe/src/fix/systems/ by `make docs`. Do not edit. -->
+
+# Boot parameters: how each system is given one
+
+`node-probe check` and the LsmNode's `status.fix` print these steps with the node's own list of LSMs. Here they stand with \
+`lsm=landlock,bpf` for a parameter that is set and `lockdown=confidentiality` for one that is removed.
+
+The first section that recognises a system counts. A system that none recognises gets the neutral sentence at the end of this \
+page: a guess could do harm.
+";
+
+const SET: Change<'_> = Change::Set { parameter: "lsm=landlock,bpf", instead: None };
+const REPLACE: Change<'_> = Change::Set { parameter: "lsm=landlock,bpf", instead: Some("lsm=landlock") };
+const REMOVE: Change<'_> = Change::Remove("lockdown=confidentiality");
+
+/// The whole page.
+#[must_use]
+pub fn page() -> String {
+    let mut page = INTRO.to_owned();
+    for system in all() {
+        section(&mut page, system);
+    }
+    push(&mut page, format_args!("\n## Clouds\n\nWhere a machine is changed by hand, this is added:\n\n"));
+    for cloud in Cloud::ALL {
+        push(&mut page, format_args!("- {}. {} Source: <{}>\n", cloud.sign(), cloud.for_good(), cloud.source()));
+    }
+    push(&mut page, format_args!("\n## Any other system\n\n"));
+    item(&mut page, "Set", &filled(NEUTRAL_SET, SET));
+    item(&mut page, "Remove", &filled(NEUTRAL_REMOVE, REMOVE));
+    page
+}
+
+fn section(page: &mut String, system: &System) {
+    push(page, format_args!("\n## {}\n\n- **Recognised by:** {}\n", system.name, system.sign));
+    match &system.way {
+        Way::Locked(why) => item(page, "Cannot be changed from inside", why),
+        Way::Steps(Steps { set, replace, remove, .. }) => {
+            item(page, "Set", &filled(set, SET));
+            if let Some(replace) = replace {
+                item(page, "Replace", &filled(replace, REPLACE));
+            }
+            item(page, "Remove", &filled(remove, REMOVE));
+        }
+    }
+    if !system.lasts.is_empty() {
+        item(page, "How long it lasts", system.lasts);
+    }
+    let sources: Vec<String> = system.sources.iter().map(|source| format!("<{source}>")).collect();
+    item(page, "Source", &sources.join(", "));
+}
+
+/// A text of several lines is indented as a block of code, so that its lines stay what they are.
+fn item(page: &mut String, title: &str, text: &str) {
+    match text.split_once('\n') {
+        None => push(page, format_args!("- **{title}:** {text}\n")),
+        Some(_) => {
+            push(page, format_args!("- **{title}:**\n\n"));
+            for line in text.lines() {
+                push(page, format_args!("      {line}\n"));
+            }
+            push(page, format_args!("\n"));
+        }
+    }
+}
+
+fn push(page: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    page.write_fmt(text).ok();
+}
