@@ -45,7 +45,7 @@ test-api: prerequisites e2e/cluster e2e/helm ## CEL, admission, RBAC and field o
 
 test-kernels test-kernel: prerequisites $(if $(filter arm64,$(ARCH)),static-arm64,static) ## Verdicts against the truth on stock kernels in virtual machines (ARCH=arm64)
 	cargo run -q -p e2e --bin kernels -- --arch $(ARCH)
-	$(if $(filter arm64,$(ARCH)),,cargo test -q -p e2e --test hooks)
+	$(if $(filter arm64,$(ARCH)),,cargo test -q -p e2e --test hooks --test boot_lists --test no_securityfs)
 
 test-cluster: images cluster-tool ## The scenarios on the whole cluster
 	cargo test -q -p e2e --test cluster --no-run

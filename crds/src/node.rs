@@ -54,6 +54,9 @@ pub struct LsmNodeStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub lockdown: Option<String>,
+    /// Whether this kernel has securityfs, and whether it is mounted. The verdict does not need it.
+    #[serde(default)]
+    pub securityfs: Securityfs,
     /// The highest rung that the canary climbed.
     #[serde(default)]
     pub evidence: Evidence,
@@ -115,6 +118,20 @@ pub enum LsmSource {
     Syscall,
     /// `/sys/kernel/security/lsm`.
     Securityfs,
+    /// It could not be read.
+    #[default]
+    Unknown,
+}
+
+/// What the node has at `/sys/kernel/security`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+pub enum Securityfs {
+    /// securityfs is mounted.
+    Mounted,
+    /// The directory is there and empty: the kernel has securityfs, and it is not mounted.
+    NotMounted,
+    /// There is no such directory: the kernel was built without `CONFIG_SECURITYFS`, and securityfs cannot be mounted.
+    NotInKernel,
     /// It could not be read.
     #[default]
     Unknown,

@@ -6,7 +6,7 @@
 use crate::boot_list::{Present, boot_list};
 use crate::evidence::Evidence;
 use crate::hooks::refusal;
-use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Outcome};
+use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Outcome, Securityfs};
 use crate::policy::Require;
 use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
@@ -120,14 +120,26 @@ fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     }
     if report.lsms.active.is_empty() {
         let message = format!("the list of active LSMs could not be read, so {} cannot be judged", missing.join(", "));
-        return Some(unknown(
-            Reason::LsmListUnknown,
-            message,
-            "give the probe /sys/kernel/security as a read-only directory",
-        ));
+        return Some(unknown(Reason::LsmListUnknown, message, list_unknown_fix(report)));
     }
     let message = format!("{} not among the active LSMs {}", missing.join(", "), report.lsms.active.join(","));
     Some(not_ready(Reason::RequiredLsmInactive, message, boot_with(&require.lsms, &missing, &report.lsms.active)))
+}
+
+fn list_unknown_fix(report: &LsmNodeStatus) -> &'static str {
+    match report.securityfs {
+        Securityfs::NotInKernel => {
+            "this kernel was built without CONFIG_SECURITYFS: boot Linux 6.8 or newer, which has lsm_list_modules(2), or a \
+             kernel built with CONFIG_SECURITYFS=y"
+        }
+        Securityfs::NotMounted => {
+            "mount securityfs on the node (mount -t securityfs none /sys/kernel/security) and delete the probe's pod there, so \
+             that it starts anew"
+        }
+        Securityfs::Mounted | Securityfs::Unknown => {
+            "give the probe /sys/kernel/security, as config/probe does with a read-only mount of /sys/kernel"
+        }
+    }
 }
 
 /// The whole list to boot the node with. The steps depend on the boot loader, which the probe on the node knows.
@@ -159,7 +171,7 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         _ => Some(unknown(
             Reason::KernelReadsUnknown,
             "whether programs may read kernel memory could not be found out",
-            "give the probe /sys/kernel/security as a read-only directory",
+            Reason::KernelReadsUnknown.way_out(),
         )),
     }
 }

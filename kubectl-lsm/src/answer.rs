@@ -81,7 +81,7 @@ pub fn answer(daemon_set: &DaemonSet, container: Option<&str>, always: bool) -> 
     let wish = Wish {
         container: container.map_or_else(default_name, str::to_owned),
         patch: if always { Mount::Always } else { Mount::Auto },
-        suggest: Mount::Never,
+        ..Wish::none()
     };
     let plan = plan(daemon_set, &wish);
     let (decision, reason, message) = judge(&plan);

@@ -7,7 +7,7 @@ use lsm_ready_crds::node::{Check, Outcome};
 use lsm_ready_crds::{Evidence, Reason};
 
 use crate::canary::{End, Failure, FailureKind, Observed, Trial};
-use crate::facts::{Facts, Securityfs};
+use crate::facts::{Facts, missing};
 use crate::sys::{Answer, describe_errno};
 
 /// The kernel's own answer to a prctl that it does not know.
@@ -101,7 +101,7 @@ fn not_loaded(failure: &Failure, trial: &Trial, facts: &Facts) -> Stop {
         FailureKind::BtfUnreadable => return btf_unreadable(&detail, facts),
         FailureKind::HookNotInBtf => {
             let detail = format!("the kernel's BTF has no function bpf_lsm_task_prctl ({detail})");
-            return Stop::failed(Reason::HookNotInBtf, detail);
+            return Stop::failed(Reason::HookNotInBtf, with_missing(&detail, facts));
         }
         _ => {}
     }
@@ -119,7 +119,8 @@ fn not_loaded(failure: &Failure, trial: &Trial, facts: &Facts) -> Stop {
         }
         Some(libc::EAGAIN) => Stop::untried(Reason::LoadFailed, detail),
         Some(libc::EINVAL) if silent && failure.kind == FailureKind::Program => {
-            Stop::failed(Reason::ProgramTypeUnsupported, format!("the kernel knows no programs of type LSM: {detail}"))
+            let detail = format!("the kernel knows no programs of type LSM: {detail}");
+            Stop::failed(Reason::ProgramTypeUnsupported, with_missing(&detail, facts))
         }
         _ => Stop::failed(Reason::LoadFailed, detail),
     }
@@ -158,13 +159,17 @@ fn memlock_used_up(failure: &Failure, trial: &Trial, facts: &Facts) -> Option<St
 }
 
 fn btf_unreadable(detail: &str, facts: &Facts) -> Stop {
-    // Without sysfs the absence of a file below it says nothing about the kernel.
-    let has_sysfs = facts.securityfs != Securityfs::Missing;
-    match &facts.btf {
-        Some(Err(unread)) if unread.missing && has_sysfs => {
-            Stop::failed(Reason::BtfMissing, format!("the kernel offers no BTF: {}", unread.message))
-        }
-        _ => Stop::untried(Reason::BtfMissing, format!("the kernel's BTF could not be read: {detail}")),
+    match facts.absent_btf() {
+        Some(absent) => Stop::failed(Reason::BtfMissing, with_missing(&absent, facts)),
+        None => Stop::untried(Reason::BtfMissing, format!("the kernel's BTF could not be read: {detail}")),
+    }
+}
+
+/// With everything else that the kernel lacks.
+pub(crate) fn with_missing(detail: &str, facts: &Facts) -> String {
+    match missing::describe(facts) {
+        missing if missing.is_empty() => detail.to_owned(),
+        missing => format!("{detail}; {missing}"),
     }
 }
 
@@ -190,7 +195,7 @@ fn not_let(failure: &Failure, trial: &Trial, facts: &Facts) -> Option<Stop> {
             Some(Stop::untried(Reason::SeccompRefusesBpf, detail))
         }
         Some(Answer(libc::ENOSYS)) => {
-            Some(Stop::failed(Reason::ProgramTypeUnsupported, "the kernel has no bpf(2)".to_owned()))
+            Some(Stop::failed(Reason::ProgramTypeUnsupported, with_missing("the kernel has no bpf(2)", facts)))
         }
         _ => None,
     }
@@ -215,7 +220,7 @@ fn refused(detail: &str, trial: &Trial, facts: &Facts) -> Stop {
     Stop::failed(Reason::LsmProgramsRefused, detail)
 }
 
-fn attached(Observed { trial, end }: &Observed, _: &Facts) -> Option<Stop> {
+fn attached(Observed { trial, end }: &Observed, facts: &Facts) -> Option<Stop> {
     let failure = match &trial.attach {
         Some(Ok(())) => return None,
         Some(Err(failure)) => failure,
@@ -227,7 +232,8 @@ fn attached(Observed { trial, end }: &Observed, _: &Facts) -> Option<Stop> {
     let detail = describe(failure);
     Some(match failure.errno {
         Some(ENOTSUPP | libc::EOPNOTSUPP) => {
-            Stop::failed(Reason::TrampolineUnsupported, format!("no BPF trampolines on this kernel: {detail}"))
+            let detail = format!("no BPF trampolines on this kernel: {detail}");
+            Stop::failed(Reason::TrampolineUnsupported, with_missing(&detail, facts))
         }
         _ => Stop::failed(Reason::AttachFailed, detail),
     })
@@ -266,13 +272,12 @@ fn never_fired(facts: &Facts) -> Stop {
                 format!("{silent}, though the kernel lists bpf as active: {active}"),
             )
         }
-        None => Stop::failed(
-            Reason::NeverFired,
-            format!(
-                "{silent}; bpf is most likely not among the active LSMs, whose list cannot be read: {}",
-                facts.lsms_detail
-            ),
-        ),
+        None => {
+            let left_out = facts.left_out_by("bpf");
+            let why = left_out.as_deref().unwrap_or("bpf is most likely not among the active LSMs");
+            let detail = format!("{silent}: {why}; the list of active LSMs cannot be read: {}", facts.lsms_detail);
+            Stop::failed(Reason::NeverFired, detail)
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use lsm_ready_crds::node::{Check, Outcome};
 use lsm_ready_crds::{Evidence, Reason};
 
 use crate::canary::Trial;
-use crate::diagnose::Diagnosis;
-use crate::facts::{Facts, Securityfs};
+use crate::diagnose::{Diagnosis, with_missing};
+use crate::facts::Facts;
+use crate::facts::missing::{Missing, describe, missing};
 use crate::report::{Report, checks};
 
 /// The report on texts alone.
@@ -44,23 +45,32 @@ pub fn diagnose(facts: &Facts) -> Diagnosis {
 type Obstacle = (Evidence, Reason, String);
 
 fn not_loadable(facts: &Facts) -> Option<Obstacle> {
+    if let Some(absent) = facts.absent_btf() {
+        return Some((Evidence::Loaded, Reason::BtfMissing, with_missing(&absent, facts)));
+    }
     match facts.btf.as_ref()? {
-        // Without sysfs the absence of a file below it says nothing about the kernel.
-        Err(unread) if unread.missing && facts.securityfs != Securityfs::Missing => {
-            Some((Evidence::Loaded, Reason::BtfMissing, format!("the kernel offers no BTF: {}", unread.message)))
-        }
         Ok(btf) if !btf.canary_hook => {
             let detail = format!("the kernel's BTF has no hook bpf_lsm_task_prctl ({} names bpf_lsm_*)", btf.bpf_lsm);
-            Some((Evidence::Loaded, Reason::HookNotInBtf, detail))
+            Some((Evidence::Loaded, Reason::HookNotInBtf, with_missing(&detail, facts)))
         }
+        // BTF is the running kernel's own, and goes before a configuration that may be another kernel's.
         Ok(_) => None,
-        // A file beside the kernel may be another kernel's, but this much is all that there is.
-        Err(_) => {
-            let config = facts.kernel_config.as_ref().filter(|config| !config.has("CONFIG_BPF_LSM"))?;
-            let detail = format!("{} says that CONFIG_BPF_LSM is not set", config.path);
-            Some((Evidence::Loaded, Reason::HookNotInBtf, detail))
-        }
+        Err(_) => not_built(facts),
     }
+}
+
+/// BTF could not be read, so the configuration and the version are all that there is.
+fn not_built(facts: &Facts) -> Option<Obstacle> {
+    let missing = missing(facts);
+    let needed = |option: &'static str| missing.contains(&Missing::Option(option));
+    let is_too_old =
+        facts.kernel.machine == "x86_64" && missing.iter().any(|one| matches!(one, Missing::Version { .. }));
+    let reason = match () {
+        () if needed("CONFIG_BPF_SYSCALL") => Reason::ProgramTypeUnsupported,
+        () if needed("CONFIG_BPF_LSM") || is_too_old => Reason::HookNotInBtf,
+        () => return None,
+    };
+    Some((Evidence::Loaded, reason, describe(facts)))
 }
 
 fn not_attachable(facts: &Facts) -> Option<Obstacle> {
@@ -71,15 +81,17 @@ fn not_attachable(facts: &Facts) -> Option<Obstacle> {
 }
 
 fn not_active(facts: &Facts) -> Option<Obstacle> {
-    (facts.lists_bpf() == Some(false)).then(|| {
-        let detail = format!("bpf is not among the active LSMs {}", facts.lsms_detail);
-        (Evidence::Fired, Reason::BpfNotInLsmList, detail)
-    })
+    let detail = match facts.lists_bpf() {
+        Some(true) => return None,
+        Some(false) => format!("bpf is not among the active LSMs {}", facts.lsms_detail),
+        None => facts.left_out_by("bpf")?,
+    };
+    Some((Evidence::Fired, Reason::BpfNotInLsmList, detail))
 }
 
 #[cfg(test)]
 mod tests {
-    use lsm_ready_crds::node::Kernel;
+    use lsm_ready_crds::node::{KERNEL_READS_CHECK, Kernel};
     use lsm_ready_crds::verdict::State;
     use proptest::prelude::*;
 
@@ -97,10 +109,61 @@ mod tests {
         Unread { missing, message: "x: no".to_owned() }
     }
 
+    /// The list of active LSMs cannot be read.
+    fn list_unread() -> Raw {
+        Raw { lsm_ids: Ok(vec![]), lsm_file: Err(unread(true)), ..raw() }
+    }
+
+    /// A container to which no sysfs was given.
+    fn without_sysfs() -> Raw {
+        Raw {
+            securityfs: Err(unread(true)),
+            mountinfo: Ok("1 0 0:2 / / rw - overlay o rw\n".to_owned()),
+            ..list_unread()
+        }
+    }
+
+    /// A kernel without CONFIG_SECURITYFS.
+    fn without_securityfs() -> Raw {
+        Raw { mountinfo: Ok("2 1 0:3 / /sys rw - sysfs s rw\n".to_owned()), ..without_sysfs() }
+    }
+
+    #[test]
+    fn everything_that_the_kernel_lacks_is_named_at_once() {
+        let text = "# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n".to_owned();
+        let kernel_config = Ok(ConfigText { path: "/proc/config.gz".to_owned(), text });
+        let found = diagnose(&Facts::of(&Raw { btf: Err(unread(true)), kernel_config, ..raw() }));
+        let said = "built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (/proc/config.gz says so)";
+        assert!(found.reason == Reason::BtfMissing && found.message.contains(said), "{}", found.message);
+    }
+
+    #[test]
+    fn lockdown_alone_decides_whether_programs_may_read_kernel_memory() {
+        let reads = |level: &str| {
+            let facts = Facts::of(&Raw { lockdown: Ok(format!("[{level}]")), ..raw() });
+            let check = report(&facts, 0).checks.into_iter().find(|check| check.name == KERNEL_READS_CHECK).unwrap();
+            (check.outcome, !check.fix.is_empty())
+        };
+        assert_eq!(reads("confidentiality"), (Outcome::Fail, true));
+        assert_eq!(reads("integrity"), (Outcome::Unknown, false));
+    }
+
+    #[test]
+    fn a_kernel_without_securityfs_is_told_what_helps_there() {
+        let facts = Facts::of(&without_securityfs());
+        let mut report = report(&facts, 0);
+        report.require_lsms(&["bpf".to_owned()], Evidence::Denied, &facts);
+        let found = report.checks.iter().find(|check| check.name == "RequiredLsms").unwrap();
+        assert!(found.outcome == Outcome::Unknown && found.fix.contains("The verdict does not need it"), "{found:?}");
+        let text = crate::text::render(&report, Evidence::Denied);
+        assert!(text.contains("What to do about RequiredLsms") && !text.contains("mount -t"), "{text}");
+    }
+
     #[test]
     fn texts_show_what_cannot_work_and_never_that_it_does() {
         let config = |text: &str| Ok(ConfigText { path: "/proc/config.gz".to_owned(), text: text.to_owned() });
-        let arm = |release: &str| Kernel { release: release.to_owned(), machine: "aarch64".to_owned() };
+        let kernel = |release: &str, machine: &str| Kernel { release: release.to_owned(), machine: machine.to_owned() };
+        let (arm, amd) = (|release: &str| kernel(release, "aarch64"), |release: &str| kernel(release, "x86_64"));
         let no_hook = Ok(BtfNames { bytes: 9, bpf_lsm: 1, canary_hook: false });
         let listing = |list: &str| (Err(Answer(libc::ENOSYS)), Ok(list.to_owned()));
         let (no_call, without_bpf) = listing("capability,yama");
@@ -117,9 +180,42 @@ mod tests {
             (Raw { btf: no_hook, ..raw() }, Reason::HookNotInBtf, Holds::No),
             (Raw { kernel: arm("5.15.0-1051-aws"), ..raw() }, Reason::TrampolineUnsupported, Holds::No),
             (Raw { kernel: arm("5.14.0-503.el9.aarch64"), ..raw() }, Reason::NotTried, Holds::Untried),
+            (Raw { kernel: arm("5.10.0-216.oe2203sp4.aarch64"), ..raw() }, Reason::NotTried, Holds::Untried),
             (Raw { kernel: arm("6.1.0-28-arm64"), ..raw() }, Reason::NotTried, Holds::Untried),
             (Raw { lsm_ids: no_call, lsm_file: without_bpf, ..raw() }, Reason::BpfNotInLsmList, Holds::No),
-            (Raw { lsm_ids: Ok(vec![]), lsm_file: Err(unread(true)), ..raw() }, Reason::NotTried, Holds::Untried),
+            (list_unread(), Reason::NotTried, Holds::Untried),
+            (Raw { cmdline: Ok("lsm=yama".to_owned()), ..list_unread() }, Reason::BpfNotInLsmList, Holds::No),
+            (
+                Raw {
+                    cmdline: Ok("quiet".to_owned()),
+                    kernel_config: config("CONFIG_LSM=\"yama\"\n"),
+                    ..list_unread()
+                },
+                Reason::BpfNotInLsmList,
+                Holds::No,
+            ),
+            (
+                Raw { kernel: amd("5.4.0-42-generic"), btf: Err(unread(false)), ..raw() },
+                Reason::HookNotInBtf,
+                Holds::No,
+            ),
+            (
+                Raw { kernel: amd("4.18.0-553.el8_10"), btf: Err(unread(false)), ..raw() },
+                Reason::NotTried,
+                Holds::Untried,
+            ),
+            (
+                Raw {
+                    btf: Err(unread(true)),
+                    kernel_config: config("# CONFIG_DEBUG_INFO_BTF is not set\n"),
+                    ..without_sysfs()
+                },
+                Reason::BtfMissing,
+                Holds::No,
+            ),
+            (Raw { btf: Err(unread(true)), ..without_sysfs() }, Reason::NotTried, Holds::Untried),
+            (Raw { btf: Err(unread(true)), ..without_securityfs() }, Reason::BtfMissing, Holds::No),
+            (without_securityfs(), Reason::NotTried, Holds::Untried),
         ] {
             assert_eq!(judged(&raw), (reason, holds), "{raw:?}");
         }

@@ -3,7 +3,7 @@
 //! In: the diagnosis, the facts, the canary's trial and the time it took. Out: [`Report`], which serialises as the JSON
 //! of `node-probe check` and becomes the status of an `LsmNode`.
 
-use lsm_ready_crds::node::{Check, Kernel, LsmNodeStatus, Lsms, Outcome};
+use lsm_ready_crds::node::{Check, Kernel, LsmNodeStatus, Lsms, Outcome, Securityfs};
 use lsm_ready_crds::{Evidence, Reason};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,9 @@ pub struct Report {
     pub kernel: Kernel,
     /// The active LSMs, and where they were read from.
     pub lsms: Lsms,
+    /// Whether this kernel has securityfs, and whether it is mounted.
+    #[serde(default)]
+    pub securityfs: Securityfs,
     /// The lockdown level; null where it could not be read.
     pub lockdown: Option<String>,
     /// This boot's id; empty where it could not be read.
@@ -105,6 +108,7 @@ impl Report {
             checks,
             kernel: facts.kernel.clone(),
             lsms: facts.lsms.clone(),
+            securityfs: facts.securityfs.into(),
             lockdown: facts.lockdown.clone(),
             boot_id: facts.boot_id.clone(),
             hooks: None,
@@ -119,7 +123,7 @@ impl Report {
             return;
         }
         let before = self.holds(required);
-        let (check, missing) = checks::required_lsms(names, facts);
+        let (mut check, missing) = checks::required_lsms(names, facts);
         let reason = Reason::from_code(&check.reason);
         let fix_of_lsms = match reason {
             Some(Reason::RequiredLsmInactive) => required_lsms(names, &missing, facts),
@@ -143,6 +147,8 @@ impl Report {
             self.fix = cut(&fix_of_lsms, MESSAGE_MAX);
         } else if shown {
             self.fix = cut(&format!("{}\n{fix_of_lsms}", self.fix), MESSAGE_MAX);
+        } else {
+            check.fix = cut(&fix_of_lsms, MESSAGE_MAX);
         }
         self.checks.push(check);
     }
@@ -192,6 +198,7 @@ impl Report {
             probe_version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: self.kernel,
             lsms: self.lsms,
+            securityfs: self.securityfs,
             lockdown: self.lockdown,
             evidence: self.evidence,
             reason: self.reason,

@@ -2,8 +2,8 @@
 //!
 //! | changed | Nodes | policies | DaemonSets |
 //! |---|---|---|---|
-//! | Node (labels, taints, boot, our condition) | itself | all | |
-//! | LsmNode | its Node | all | where the node was repaired: those named, and those that carry our label |
+//! | Node (labels, taints, boot, our condition) | itself | all | where its kernel has no securityfs: those named, and those that carry our label |
+//! | LsmNode | its Node | all | where the node was repaired, or whether its kernel has securityfs has changed: the same |
 //! | LsmHookProfile | all | all | |
 //! | LsmPolicy (spec, or gone) | all | all | those named, and those that carry our label |
 //! | LsmPolicy (status) | | itself | |
@@ -12,14 +12,15 @@
 //!
 //! "All policies" is cheap: they are evaluated at most once a second.
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
+use kube_runtime::reflector::ObjectRef;
 use kube_runtime::watcher::Event;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
 
@@ -27,6 +28,7 @@ use crate::key::DaemonSetKey;
 use crate::metrics::Metrics;
 use crate::queues::Queues;
 use crate::stores::Stores;
+use crate::tetragon::nodes::lacks_securityfs;
 
 /// Routes events to queues.
 pub struct Routes {
@@ -36,6 +38,8 @@ pub struct Routes {
     nodes: Seen,
     policies: Seen,
     daemon_sets: Seen,
+    /// Names of the reports that say that the kernel has no securityfs.
+    without_securityfs: Mutex<BTreeSet<String>>,
 }
 
 impl Routes {
@@ -49,6 +53,7 @@ impl Routes {
             nodes: Seen::default(),
             policies: Seen::default(),
             daemon_sets: Seen::default(),
+            without_securityfs: Mutex::default(),
         }
     }
 
@@ -59,6 +64,10 @@ impl Routes {
                     return;
                 }
                 self.queues.node(&node.name_any());
+                let report = self.stores.reports.get(&ObjectRef::new(&node.name_any()));
+                if report.is_some_and(|report| lacks_securityfs(&report)) {
+                    self.our_daemon_sets();
+                }
             }
             Event::Delete(node) => self.nodes.forget(&uid(node)),
             Event::InitDone => self.queues.all_nodes(&self.stores.nodes),
@@ -71,15 +80,32 @@ impl Routes {
         match event {
             Event::Apply(report) | Event::Delete(report) => {
                 self.queues.node(&report.name_any());
-                // A repaired node may have a stale agent.
-                if report.status.as_ref().is_some_and(|status| status.denied_since.is_some()) {
+                // A repaired node may have a stale agent; one without securityfs keeps an agent with our mount from starting.
+                let is_repaired = report.status.as_ref().is_some_and(|status| status.denied_since.is_some());
+                let has_changed = self.note_securityfs(report, matches!(event, Event::Delete(_)));
+                if is_repaired || has_changed {
                     self.our_daemon_sets();
                 }
             }
-            Event::InitDone => self.queues.all_nodes(&self.stores.nodes),
-            Event::Init | Event::InitApply(_) => return,
+            Event::InitDone => {
+                self.queues.all_nodes(&self.stores.nodes);
+                if !lock(&self.without_securityfs).is_empty() {
+                    self.our_daemon_sets();
+                }
+            }
+            Event::InitApply(report) => {
+                self.note_securityfs(report, false);
+                return;
+            }
+            Event::Init => return,
         }
         self.queues.all_policies(&self.stores.policies);
+    }
+
+    /// Whether a report says something else than before about the kernel's securityfs.
+    fn note_securityfs(&self, report: &LsmNode, is_gone: bool) -> bool {
+        let (name, mut known) = (report.name_any(), lock(&self.without_securityfs));
+        if lacks_securityfs(report) && !is_gone { known.insert(name) } else { known.remove(&name) }
     }
 
     pub(crate) fn profile(&self, event: &Event<LsmHookProfile>) {
@@ -158,6 +184,10 @@ impl Routes {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn is_labelled(daemon_set: &DaemonSet) -> bool {
     daemon_set.labels().contains_key(names::DAEMON_SET_LABEL)
 }
@@ -188,11 +218,11 @@ impl Seen {
         let mut hasher = DefaultHasher::new();
         relevant.hash(&mut hasher);
         let hash = hasher.finish();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, hash) != Some(hash)
+        lock(&self.0).insert(uid, hash) != Some(hash)
     }
 
     fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        lock(&self.0).remove(uid);
     }
 }
 

@@ -33,13 +33,15 @@ pub struct Wish {
     pub patch: Mount,
     /// The strongest wish of those who only want to be told.
     pub suggest: Mount,
+    /// Names of the nodes of the DaemonSet whose kernels have no securityfs. An agent with the mount cannot start there.
+    pub without_securityfs: Vec<String>,
 }
 
 impl Wish {
     /// Nobody wants anything.
     #[must_use]
     pub fn none() -> Self {
-        Self { container: String::new(), patch: Mount::Never, suggest: Mount::Never }
+        Self { container: String::new(), patch: Mount::Never, suggest: Mount::Never, without_securityfs: Vec::new() }
     }
 
     /// Somebody wants something.
@@ -139,6 +141,10 @@ pub fn plan(daemon_set: &DaemonSet, wish: &Wish) -> Plan {
 /// Nothing shows the container securityfs.
 fn missing(pod: &PodSpec, container: &Container, wish: &Wish, owned: bool, needs: &Result<Version, Need>) -> Plan {
     let container = container.name.clone();
+    let is_needed = need(wish.patch, needs).or_else(|| need(wish.suggest, needs)).is_some();
+    if is_needed && !wish.without_securityfs.is_empty() {
+        return Plan::Refused(Refusal::NodesWithoutSecurityfs(wish.without_securityfs.clone()));
+    }
     match (need(wish.patch, needs), need(wish.suggest, needs), needs) {
         (Some(need), ..) => match volume(pod, SECURITYFS_VOLUME).filter(|volume| !is_securityfs(volume)) {
             Some(other) => Plan::Refused(Refusal::VolumeNameTaken(source(other))),

@@ -33,6 +33,8 @@ pub const FILE_MOUNT: &str = "FileMount";
 pub const VOLUME_NAME_TAKEN: &str = "VolumeNameTaken";
 /// SecurityfsMounted: something else than the host's securityfs is mounted there.
 pub const MOUNT_PATH_TAKEN: &str = "MountPathTaken";
+/// SecurityfsMounted: kernels of the DaemonSet's nodes have no securityfs, so an agent with the mount cannot start there.
+pub const NODES_WITHOUT_SECURITYFS: &str = "NodesWithoutSecurityfs";
 /// SecurityfsMounted: another manager keeps taking the mount out again, so lsm-ready has stopped for a while.
 pub const CONTESTED: &str = "Contested";
 /// SecurityfsMounted: the mount is lacking, and agents are not restarted outside of the window.
@@ -83,7 +85,7 @@ pub const NO_SECCOMP: &str = "NoSeccomp";
 pub const MUTABLE_TAG: &str = "MutableTag";
 
 /// All of them, for the documentation's test.
-pub const ALL: [&str; 40] = [
+pub const ALL: [&str; 41] = [
     MOUNTED,
     ALREADY_MOUNTED,
     MOUNTS_ITSELF,
@@ -100,6 +102,7 @@ pub const ALL: [&str; 40] = [
     FILE_MOUNT,
     VOLUME_NAME_TAKEN,
     MOUNT_PATH_TAKEN,
+    NODES_WITHOUT_SECURITYFS,
     CONTESTED,
     OUTSIDE_WINDOW,
     HELD,

@@ -53,6 +53,30 @@ pub enum Refusal {
          there"
     )]
     MountPathTaken(Other),
+    /// Nodes of the DaemonSet cannot mount securityfs.
+    #[error(
+        "the mount is lacking and is not added, because an agent with it could not start on {nodes}: {KERNELS_LACK_IT}. {OTHER_NODES_OR_KERNELS}",
+        nodes = nodes(_0)
+    )]
+    NodesWithoutSecurityfs(Vec<String>),
+}
+
+/// Why an agent with the mount cannot start on a node.
+pub const KERNELS_LACK_IT: &str =
+    "the kernel there was built without CONFIG_SECURITYFS, so there is no /sys/kernel/security to mount";
+
+/// What to do about such nodes.
+pub const OTHER_NODES_OR_KERNELS: &str = "Keep the DaemonSet off such nodes (its nodeSelector or node affinity), or boot a \
+     kernel built with CONFIG_SECURITYFS=y there";
+
+/// The first names, and how many more there are.
+#[must_use]
+pub fn nodes(names: &[String]) -> String {
+    const MOST: usize = 3;
+    let first = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(MOST);
+    let noun = if names.len() == 1 { "node" } else { "nodes" };
+    if more == 0 { format!("{noun} {first}") } else { format!("{noun} {first} and {more} more") }
 }
 
 impl Refusal {
@@ -67,6 +91,7 @@ impl Refusal {
             Self::FileMount(_) => reason::FILE_MOUNT,
             Self::VolumeNameTaken(_) => reason::VOLUME_NAME_TAKEN,
             Self::MountPathTaken(_) => reason::MOUNT_PATH_TAKEN,
+            Self::NodesWithoutSecurityfs(_) => reason::NODES_WITHOUT_SECURITYFS,
         }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use releases::{add_mount, add_volume, agent, applied, host_path, parsed, release, without_ours};
 
 fn wish(patch: Mount, suggest: Mount) -> Wish {
-    Wish { container: "tetragon".into(), patch, suggest }
+    Wish { container: "tetragon".into(), patch, suggest, ..Wish::none() }
 }
 
 fn patching(mount: Mount) -> Wish {
@@ -244,6 +244,36 @@ fn another_container_is_mounted_instead() {
     let ours = patched(&release("v1.3"));
     let wish = Wish { container: "export-stdout".into(), ..patching(Always) };
     assert_eq!(word(&ours, &wish), "patch");
+}
+
+#[test]
+fn kernels_without_securityfs_stop_what_would_add_the_mount_and_nothing_else() {
+    let on = |mut wish: Wish| {
+        wish.without_securityfs = vec!["n1".into()];
+        wish
+    };
+    let (lacking, ours) = (release("v1.3"), patched(&release("v1.3")));
+    for (object, wish, expected) in [
+        (&lacking, patching(Auto), "NodesWithoutSecurityfs"),
+        (&lacking, patching(Always), "NodesWithoutSecurityfs"),
+        (&lacking, wish(Never, Auto), "NodesWithoutSecurityfs"),
+        (&release("v1.7"), patching(Auto), "mounts itself"),
+        (&release("v1.7"), patching(Always), "NodesWithoutSecurityfs"),
+        (&ours, patching(Auto), "keep"),
+        (&ours, patching(Never), "give back"),
+        (&lacking, patching(Never), "not wanted"),
+    ] {
+        assert_eq!(word(object, &on(wish)), expected);
+    }
+}
+
+#[test]
+fn a_refusal_names_three_nodes_and_counts_the_rest() {
+    let message = |names: &[&str]| {
+        Refusal::NodesWithoutSecurityfs(names.iter().map(|name| (*name).to_owned()).collect()).to_string()
+    };
+    assert!(message(&["a"]).contains("could not start on node a: the kernel there"), "{}", message(&["a"]));
+    assert!(message(&["a", "b", "c", "d", "e"]).contains("on nodes a, b, c and 2 more:"));
 }
 
 fn without_label(object: &Value) -> Value {

@@ -17,7 +17,7 @@ use releases::{add_mount, add_volume, agent, applied, host_path, parsed, release
 
 /// What the default policy wants.
 fn auto() -> Wish {
-    Wish { container: "tetragon".into(), patch: Mount::Auto, suggest: Mount::Never }
+    Wish { container: "tetragon".into(), patch: Mount::Auto, ..Wish::none() }
 }
 
 fn planned(object: &Value) -> Plan {

@@ -264,7 +264,8 @@ reasons! {
     LsmListUnknown [Policy: Unknown]
     told "Neither `lsm_list_modules(2)` nor /sys/kernel/security/lsm gave a list, so nothing is known to be missing."
     out "Mount securityfs on the host (mount -t securityfs none /sys/kernel/security), and give the probe \
-        /sys/kernel/security as a read-only directory."
+        /sys/kernel/security as a read-only directory. A kernel built without CONFIG_SECURITYFS has none to mount, and \
+        gives the list from Linux 6.8 on. The verdict on LSM BPF does not need it."
 
     /// A hook that the policy requires does not exist in this kernel.
     HookNotInKernel [Policy: NotReady]
@@ -293,8 +294,8 @@ reasons! {
 
     /// Programs may not read kernel memory on this node (lockdown=confidentiality).
     KernelReadsForbidden [Policy: NotReady]
-    told "A program that calls bpf_probe_read_kernel was tried and refused, while the canary, which reads nothing, may \
-        well have been denied."
+    told "A program that calls bpf_probe_read_kernel was tried and refused, or was not tried and lockdown=confidentiality \
+        is in force. The canary reads nothing, and may well have been denied."
     out "Boot without lockdown=confidentiality; lockdown=integrity is enough for most."
 
     /// Whether programs may read kernel memory on this node is not known.

@@ -68,6 +68,20 @@ impl KernelConfig {
         }
     }
 
+    /// It has the line "# NAME is not set".
+    #[must_use]
+    pub fn says_not_set(&self, name: &str) -> bool {
+        self.options.get(name).is_some_and(|value| value == "n")
+    }
+
+    /// The kernel was built without the option. A whole configuration also says so by having no line about an option whose
+    /// dependencies are not met; an excerpt does not. Each whole one has a line about CONFIG_BPF_SYSCALL.
+    #[must_use]
+    pub fn lacks(&self, name: &str) -> bool {
+        let is_whole = self.options.contains_key("CONFIG_BPF_SYSCALL");
+        self.says_not_set(name) || is_whole && !self.options.contains_key(name)
+    }
+
     /// The option is built in.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
@@ -130,6 +144,20 @@ pub(crate) mod tests {
         assert_eq!(config.get("CONFIG_LSM"), Built::Set("yama,bpf".to_owned()));
         assert_eq!(config.get("CONFIG_SECURITY_SMACK"), Built::NotSet);
         assert_eq!(config.get("CONFIG_ELSE"), Built::NotSet);
+    }
+
+    #[test]
+    fn a_line_that_an_excerpt_does_not_have_says_nothing() {
+        for (text, says_not_set, lacks) in [
+            ("CONFIG_BPF_LSM=y\n", false, false),
+            ("# CONFIG_BPF_LSM is not set\n", true, true),
+            ("CONFIG_BPF_SYSCALL=y\n", false, true),
+            ("CONFIG_IMA=y\n", false, false),
+        ] {
+            let config = config(text).unwrap();
+            assert_eq!(config.says_not_set("CONFIG_BPF_LSM"), says_not_set, "{text}");
+            assert_eq!(config.lacks("CONFIG_BPF_LSM"), lacks, "{text}");
+        }
     }
 
     #[test]

@@ -1,4 +1,24 @@
-//! The lockdown level. In: the text of `/sys/kernel/security/lockdown`. Out: the level in brackets.
+//! The lockdown level. In: the text of `/sys/kernel/security/lockdown`. Out: the level in brackets, and whether it keeps
+//! programs from reading kernel memory.
+
+use lsm_ready_crds::node::LsmSource;
+
+use super::Facts;
+
+const CONFIDENTIALITY: &str = "confidentiality";
+
+impl Facts {
+    /// The level `confidentiality` is in force, in which no program may call `bpf_probe_read_kernel`. Where the level cannot
+    /// be read the boot parameter tells it. The level alone forbids nothing where the LSM `lockdown` is not active.
+    #[must_use]
+    pub fn is_confidential(&self) -> bool {
+        let is_active = self.lsms.active.iter().any(|name| name == "lockdown");
+        match self.lockdown.as_deref() {
+            Some(level) => level == CONFIDENTIALITY && (is_active || self.lsms.source == LsmSource::Unknown),
+            None => self.cmdline.lockdown_confidentiality && is_active,
+        }
+    }
+}
 
 /// `none`, `integrity` or `confidentiality`; `None` where no level is marked.
 #[must_use]
@@ -14,7 +34,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::facts::tests::bytes_with;
+    use crate::facts::tests::{bytes_with, raw};
+    use crate::facts::{Raw, Unread};
 
     #[test]
     fn the_level_in_brackets_counts() {
@@ -28,6 +49,27 @@ mod tests {
         ] {
             assert_eq!(level(text).as_deref(), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_level_forbids_reads_where_lockdown_is_active() {
+        let level = |level: &str| Ok(format!("none integrity [{level}]\n"));
+        let unread = || Err(Unread { missing: true, message: String::new() });
+        let (quiet, parameter) = ("quiet", "lockdown=confidentiality");
+        let (with, without) = (vec![108, 109], vec![109]);
+        for (lockdown, cmdline, lsm_ids, expected) in [
+            (level("confidentiality"), quiet, Ok(with.clone()), true),
+            (level("integrity"), parameter, Ok(with.clone()), false),
+            (level("confidentiality"), parameter, Ok(without.clone()), false),
+            (unread(), parameter, Ok(with.clone()), true),
+            (unread(), quiet, Ok(with), false),
+            (unread(), parameter, Ok(without), false),
+        ] {
+            let facts = Facts::of(&Raw { lockdown, cmdline: Ok(cmdline.to_owned()), lsm_ids, ..raw() });
+            assert_eq!(facts.is_confidential(), expected, "{cmdline} {:?} {:?}", facts.lockdown, facts.lsms);
+        }
+        let list_unread = Raw { lockdown: level("confidentiality"), lsm_ids: Ok(vec![]), lsm_file: unread(), ..raw() };
+        assert!(Facts::of(&list_unread).is_confidential());
     }
 
     proptest! {

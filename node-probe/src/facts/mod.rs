@@ -6,13 +6,16 @@
 pub mod btf;
 pub mod cmdline;
 pub mod kernel_config;
+pub mod listed;
 pub mod lockdown;
 pub mod lsm_list;
+pub mod missing;
 pub mod os_release;
 pub mod process;
 pub mod read;
 pub mod record;
 pub mod securityfs;
+mod version;
 
 use lsm_ready_crds::node::{Kernel, LsmSource, Lsms};
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,7 @@ pub use os_release::{NodeInfo, OsRelease};
 pub use process::Process;
 pub use record::Schema;
 pub use securityfs::Securityfs;
+use securityfs::Sources;
 
 use crate::sys::Answer;
 
@@ -101,6 +105,8 @@ pub struct Facts {
     pub lsms: Lsms,
     /// Where they were looked for, and what was found there.
     pub lsms_detail: String,
+    /// sysfs is there: without it the absence of a file below `/sys` says nothing about the kernel.
+    pub sysfs: bool,
     /// What is at `/sys/kernel/security`.
     pub securityfs: Securityfs,
     /// The lockdown level, where it could be read.
@@ -137,12 +143,20 @@ impl Facts {
     pub fn of(raw: &Raw) -> Self {
         let (lsms, lsms_detail) = active_lsms(raw);
         let or_empty = |text: &Text| text.clone().unwrap_or_default();
+        let kernel_config = raw.kernel_config.as_ref().ok().and_then(KernelConfig::parse);
+        let mountinfo = or_empty(&raw.mountinfo);
         Self {
             kernel: raw.kernel.clone(),
             boot_id: or_empty(&raw.boot_id).trim().to_owned(),
             lsms,
             lsms_detail,
-            securityfs: securityfs::find(&raw.securityfs, &or_empty(&raw.mountinfo)),
+            sysfs: raw.securityfs.is_ok() || securityfs::has_sysfs(&mountinfo),
+            securityfs: securityfs::find(Sources {
+                entries: &raw.securityfs,
+                lsm_file: &raw.lsm_file,
+                mountinfo: &mountinfo,
+                config: kernel_config.as_ref(),
+            }),
             lockdown: raw.lockdown.as_ref().ok().and_then(|text| lockdown::level(text)),
             lockdown_detail: match &raw.lockdown {
                 Ok(_) => "/sys/kernel/security/lockdown marks no level".to_owned(),
@@ -152,7 +166,7 @@ impl Facts {
             os: OsRelease::parse(&or_empty(&raw.os_release)),
             process: Process::parse(&or_empty(&raw.status), &or_empty(&raw.limits), &or_empty(&raw.user_namespace)),
             btf: Some(raw.btf.clone()),
-            kernel_config: raw.kernel_config.as_ref().ok().and_then(KernelConfig::parse),
+            kernel_config,
             kernel_config_error: raw
                 .kernel_config
                 .as_ref()
@@ -167,27 +181,13 @@ impl Facts {
         }
     }
 
-    /// The kernel is older than that version; not known where its release does not begin with numbers.
+    /// The kernel offers no BTF, in words: the file is missing though sysfs is there, or the kernel was built without it.
+    /// `None` where it offers BTF, or where that is not known.
     #[must_use]
-    pub fn kernel_is_before(&self, version: (u32, u32)) -> Option<bool> {
-        let mut numbers = self.kernel.release.split(|letter: char| !letter.is_ascii_digit());
-        let mut number = || numbers.next()?.parse().ok();
-        Some((number()?, number()?) < version)
-    }
-
-    /// The architecture has BPF trampolines to attach an LSM program with: arm64 since Linux 6.4, x86_64 as long as there
-    /// have been LSM programs. arm64 got them in 6.0, and in 6.4 the direct calls without which a kernel with ftrace lets
-    /// nothing attach (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS): in between it is not known. Nor is it of other
-    /// architectures, or of the kernels of Red Hat, which take much from newer ones.
-    #[must_use]
-    pub fn has_trampolines(&self) -> Option<bool> {
-        match self.kernel.machine.as_str() {
-            "x86_64" => Some(true),
-            "aarch64" if self.kernel.release.contains(".el") => None,
-            "aarch64" if self.kernel_is_before((6, 0))? => Some(false),
-            "aarch64" => (!self.kernel_is_before((6, 4))?).then_some(true),
-            _ => None,
-        }
+    pub fn absent_btf(&self) -> Option<String> {
+        let unread = self.btf.as_ref()?.as_ref().err()?;
+        let is_not_built = self.kernel_config.as_ref().is_some_and(|config| config.lacks("CONFIG_DEBUG_INFO_BTF"));
+        (unread.missing && self.sysfs || is_not_built).then(|| format!("the kernel offers no BTF: {}", unread.message))
     }
 
     /// The kernel says that BPF LSM is active (`Some`), where it says anything.
@@ -301,24 +301,6 @@ pub(crate) mod tests {
             [("\u{6}\0\0\0\u{1}", Some(true)), ("\u{6}\0\0\0\0", Some(false)), ("", None), ("1", None)]
         {
             assert_eq!(secure_boot(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn releases_are_compared_by_number() {
-        for (release, before) in [
-            ("5.10.0-28-amd64", Some(true)),
-            ("5.11.0", Some(false)),
-            ("5.9", Some(true)),
-            ("6.1.0-9-arm64", Some(false)),
-            ("4.18.0-553.el8", Some(true)),
-            ("next-2026", None),
-            ("99999999999.1", None),
-            ("6", None),
-            ("", None),
-        ] {
-            let kernel = Kernel { release: release.to_owned(), machine: String::new() };
-            assert_eq!(Facts { kernel, ..Facts::default() }.kernel_is_before((5, 11)), before, "{release}");
         }
     }
 

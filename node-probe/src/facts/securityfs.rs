@@ -1,9 +1,19 @@
-//! What is at `/sys/kernel/security`. In: its entries and `/proc/self/mountinfo`. Out: which of the ways it can be
-//! there or not, as each needs another remedy.
+//! What is at `/sys/kernel/security`.
+//!
+//! In: its entries, `/proc/self/mountinfo`, the file of active LSMs and the kernel's configuration. Out: which of the ways
+//! it can be there or not, because each needs another remedy.
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
+use lsm_ready_crds::node;
 
-use super::Text;
+use super::{KernelConfig, Text};
+
+/// The directory in which sysfs keeps an empty place for securityfs.
+const PARENT: &str = "/sys/kernel";
+/// That directory within sysfs.
+const PARENT_IN_SYSFS: &str = "/kernel";
+/// The option that puts securityfs into a kernel.
+pub const OPTION: &str = "CONFIG_SECURITYFS";
 
 /// How securityfs shows itself to this process.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -14,11 +24,26 @@ pub enum Securityfs {
     FileMount,
     /// The directory is there and empty: nothing is mounted on it, here or on the host it comes from.
     Empty,
-    /// There is no such directory: no sysfs, or a kernel without securityfs.
+    /// The kernel was built without it: sysfs is there and has no such directory, or the configuration says so.
+    NotInKernel,
+    /// There is no such directory, and sysfs is not there to tell why.
     Missing,
     /// It could not be read.
     #[default]
     Unknown,
+}
+
+/// What tells how it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The names in `/sys/kernel/security`, a line each.
+    pub entries: &'a Text,
+    /// `/sys/kernel/security/lsm`.
+    pub lsm_file: &'a Text,
+    /// `/proc/self/mountinfo`; empty where it could not be read.
+    pub mountinfo: &'a str,
+    /// How the kernel was built, where that could be read.
+    pub config: Option<&'a KernelConfig>,
 }
 
 impl Securityfs {
@@ -29,36 +54,87 @@ impl Securityfs {
             Self::Mounted => "mounted at /sys/kernel/security",
             Self::FileMount => "only single files of it are mounted below /sys/kernel/security",
             Self::Empty => "/sys/kernel/security is empty: securityfs is not mounted there",
-            Self::Missing => "there is no /sys/kernel/security",
+            Self::NotInKernel => "there is no /sys/kernel/security: this kernel was built without CONFIG_SECURITYFS",
+            Self::Missing => "there is no /sys/kernel/security, and what is at /sys/kernel is not sysfs",
             Self::Unknown => "/sys/kernel/security could not be read",
         }
     }
 }
 
-/// Finds out from the directory's entries (a line each) and the mounts.
+impl From<Securityfs> for node::Securityfs {
+    fn from(found: Securityfs) -> Self {
+        match found {
+            Securityfs::Mounted | Securityfs::FileMount => Self::Mounted,
+            Securityfs::Empty => Self::NotMounted,
+            Securityfs::NotInKernel => Self::NotInKernel,
+            Securityfs::Missing | Securityfs::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Finds out which it is.
 #[must_use]
-pub fn find(entries: &Text, mountinfo: &str) -> Securityfs {
-    let mounts: Vec<&str> = mountinfo.lines().filter_map(securityfs_mount).collect();
-    if mounts.contains(&SECURITYFS_PATH) {
+pub fn find(sources: Sources<'_>) -> Securityfs {
+    let Sources { entries, lsm_file, mountinfo, config } = sources;
+    let is_empty = entries.as_ref().is_ok_and(|names| names.trim().is_empty());
+    // An empty directory is sysfs' own, and only kernels with securityfs have it. So a configuration that says otherwise
+    // belongs to another kernel.
+    if !is_empty && lsm_file.is_err() && config.is_some_and(|config| config.says_not_set(OPTION)) {
+        return Securityfs::NotInKernel;
+    }
+    if entries.as_ref().is_err_and(|unread| unread.missing) {
+        return if has_sysfs(mountinfo) { Securityfs::NotInKernel } else { Securityfs::Missing };
+    }
+    let mounts = mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.kind == "securityfs");
+    let points: Vec<&str> = mounts.map(|mount| mount.point).collect();
+    if points.contains(&SECURITYFS_PATH) {
         return Securityfs::Mounted;
     }
-    let inside = |point: &&str| point.strip_prefix(SECURITYFS_PATH).is_some_and(|rest| rest.starts_with('/'));
-    if mounts.iter().any(inside) {
-        return Securityfs::FileMount;
-    }
+    let is_inside = |point: &&str| point.strip_prefix(SECURITYFS_PATH).is_some_and(|rest| rest.starts_with('/'));
     match entries {
-        Ok(names) if names.trim().is_empty() => Securityfs::Empty,
+        _ if points.iter().any(is_inside) => Securityfs::FileMount,
+        Ok(_) if is_empty => Securityfs::Empty,
         Ok(_) => Securityfs::Mounted,
-        Err(unread) if unread.missing => Securityfs::Missing,
         Err(_) => Securityfs::Unknown,
     }
 }
 
-/// The mount point of a line of mountinfo, if it is a securityfs: `ID PARENT DEV ROOT POINT OPTIONS… - TYPE SOURCE …`
-/// (Documentation/filesystems/proc.rst).
-fn securityfs_mount(line: &str) -> Option<&str> {
-    let (mount, kind) = line.split_once(" - ")?;
-    (kind.split(' ').next()? == "securityfs").then(|| mount.split(' ').nth(4))?
+/// Whether what this process sees at `/sys/kernel` is sysfs' own directory, by `/proc/self/mountinfo`. Another file system
+/// may be mounted there or above it, and then what is missing there says nothing about the kernel.
+#[must_use]
+pub fn has_sysfs(mountinfo: &str) -> bool {
+    let covering = mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.rest(PARENT).is_some());
+    // The deepest mount is the one that is seen, and of several at one place the last.
+    let seen = covering.max_by_key(|mount| mount.point.trim_end_matches('/').len());
+    seen.is_some_and(|mount| {
+        let within = mount.rest(PARENT).map(|rest| format!("{}{rest}", mount.root.trim_end_matches('/')));
+        mount.kind == "sysfs" && within.as_deref() == Some(PARENT_IN_SYSFS)
+    })
+}
+
+/// One line of mountinfo: `ID PARENT DEV ROOT POINT OPTIONS… - TYPE SOURCE …` (Documentation/filesystems/proc.rst).
+struct Mount<'a> {
+    /// The directory of the file system that is mounted.
+    root: &'a str,
+    /// Where.
+    point: &'a str,
+    /// The file system's type.
+    kind: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        Some(Self { root: fields.next()?, point: fields.next()?, kind: kind.split(' ').next()? })
+    }
+
+    /// What has to be added to the mount point to get to that path: empty, or beginning with a slash. `None` where the
+    /// path is not at or below the mount point.
+    fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let rest = path.strip_prefix(self.point.trim_end_matches('/'))?;
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
 }
 
 #[cfg(test)]
@@ -67,35 +143,90 @@ mod tests {
 
     use super::super::Unread;
     use super::*;
+    use crate::facts::kernel_config::tests::config;
     use crate::facts::tests::bytes_with;
 
+    const SYSFS: &str = "1 2 0:7 / /sys rw - sysfs s rw";
     const DIRECTORY: &str =
         "1 2 0:7 / /sys rw - sysfs s rw\n3 1 0:6 / /sys/kernel/security ro,x shared:1 - securityfs none rw";
     const FILE: &str = "3 1 0:6 /lsm /sys/kernel/security/lsm ro - securityfs none rw";
 
+    fn names(names: &str) -> Text {
+        Ok(names.to_owned())
+    }
+
+    fn unread(missing: bool) -> Text {
+        Err(Unread { missing, message: String::new() })
+    }
+
+    fn found(entries: &Text, lsm_file: &Text, mountinfo: &str, built: &str) -> Securityfs {
+        find(Sources { entries, lsm_file, mountinfo, config: config(built).as_ref() })
+    }
+
     #[test]
     fn the_ways_are_told_apart() {
-        let entries = |names: &str| Ok(names.to_owned());
-        let missing = |missing| Err(Unread { missing, message: String::new() });
         for (entries, mountinfo, expected) in [
-            (entries("lsm"), DIRECTORY, Securityfs::Mounted),
-            (entries("lsm"), "", Securityfs::Mounted),
-            (entries("lsm"), FILE, Securityfs::FileMount),
-            (entries(""), "", Securityfs::Empty),
-            (missing(true), "", Securityfs::Missing),
-            (missing(false), "", Securityfs::Unknown),
+            (names("lsm"), DIRECTORY, Securityfs::Mounted),
+            (names("lsm"), "", Securityfs::Mounted),
+            (names("lsm"), FILE, Securityfs::FileMount),
+            (names(""), "", Securityfs::Empty),
+            (names(""), SYSFS, Securityfs::Empty),
+            (unread(true), SYSFS, Securityfs::NotInKernel),
+            (unread(true), "", Securityfs::Missing),
+            (unread(true), "1 2 0:7 / /sys rw - tmpfs s rw", Securityfs::Missing),
+            (unread(false), "", Securityfs::Unknown),
         ] {
-            assert_eq!(find(&entries, mountinfo), expected, "{entries:?} {mountinfo}");
+            assert_eq!(found(&entries, &entries, mountinfo, ""), expected, "{entries:?} {mountinfo}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_tells_where_the_list_cannot_be_read() {
+        let (without, with) = ("# CONFIG_SECURITYFS is not set\n", "CONFIG_SECURITYFS=y\n");
+        for (entries, lsm_file, built, expected) in [
+            (unread(true), unread(true), without, Securityfs::NotInKernel),
+            (unread(true), unread(true), with, Securityfs::Missing),
+            // An excerpt of a configuration without a line about it.
+            (unread(true), unread(true), "CONFIG_IMA=y\n", Securityfs::Missing),
+            // The file was read, or the directory is there: the configuration is another kernel's.
+            (names("lsm"), names("capability,yama"), without, Securityfs::Mounted),
+            (names(""), unread(true), without, Securityfs::Empty),
+        ] {
+            assert_eq!(found(&entries, &lsm_file, "", built), expected, "{entries:?} {lsm_file:?} {built}");
+        }
+    }
+
+    #[test]
+    fn sysfs_is_told_by_the_mount_that_is_seen() {
+        let mount =
+            |root: &str, point: &str, kind: &str| format!("1 2 0:7 {root} {point} ro,nosuid - {kind} none rw\n");
+        let sysfs = mount("/", "/sys", "sysfs");
+        for (mountinfo, expected) in [
+            (sysfs.clone(), true),
+            (String::new(), false),
+            (mount("/", "/", "overlay"), false),
+            (mount("/", "/", "overlay") + &sysfs, true),
+            (sysfs.clone() + &mount("/", "/sys/kernel", "tmpfs"), false),
+            (sysfs.clone() + &mount("/", "/sys", "tmpfs"), false),
+            (sysfs.clone() + &mount("/", "/sys/kernel/btf", "tmpfs"), true),
+            (sysfs + &mount("/kernel", "/sys/kernel", "sysfs"), true),
+            (mount("/kernel", "/sys/kernel", "sysfs"), true),
+            (mount("/fs", "/sys/kernel", "sysfs"), false),
+            (mount("/", "/sys/kernelx", "sysfs"), false),
+            ("cut off".to_owned(), false),
+        ] {
+            assert_eq!(has_sysfs(&mountinfo), expected, "{mountinfo}");
         }
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(
-            names in bytes_with(&["lsm", "\n"]),
-            mounts in bytes_with(&[" - ", "securityfs", "/sys/kernel/security", "/lsm", "\n", " "]),
+            entries in bytes_with(&["lsm", "\n"]),
+            mounts in bytes_with(&[" - ", "securityfs", "sysfs", "/sys/kernel/security", "/lsm", "\n", " "]),
         ) {
-            prop_assert!(!matches!(find(&Ok(names), &mounts), Securityfs::Missing | Securityfs::Unknown));
+            let found = found(&Ok(entries.clone()), &Ok(entries), &mounts, "");
+            prop_assert!(matches!(found, Securityfs::Mounted | Securityfs::FileMount | Securityfs::Empty));
         }
     }
 }

@@ -6,7 +6,7 @@ use lsm_ready_crds::boot_list::{BootList, Present, boot_list, is_known, is_missp
 
 use super::steps::{Change, steps};
 use super::systems;
-use crate::facts::{Built, Facts, lsm_list};
+use crate::facts::{Built, Facts, Securityfs, lsm_list};
 
 /// How to boot with `bpf` among the LSMs.
 pub(super) fn with_bpf(facts: &Facts) -> String {
@@ -105,11 +105,19 @@ fn unknown_list(missing: &[String], facts: &Facts) -> String {
             "{locked} It would have to be booted with lsm=LIST,integrity,{names}, where LIST is its present list."
         );
     }
+    let elsewhere = match facts.securityfs {
+        Securityfs::NotInKernel => {
+            "in the line `LSM: initializing lsm=` of the kernel's log (dmesg; from Linux 6.2 on)"
+        }
+        _ => {
+            "what `cat /sys/kernel/security/lsm` prints on the host (after mount -t securityfs none /sys/kernel/security, \
+             if it is empty)"
+        }
+    };
     format!(
         "Boot with {} among the LSMs: add lsm=LIST,integrity,{} to the kernel's command line, and reboot. LIST is the value \
          of CONFIG_LSM (grep CONFIG_LSM= /boot/config-$(uname -r), or zcat /proc/config.gz | grep CONFIG_LSM=). Where no \
-         configuration is to be found, LIST is what `cat /sys/kernel/security/lsm` prints on the host (after mount -t \
-         securityfs none /sys/kernel/security, if it is empty). Of selinux, apparmor and smack leave only the one that is \
+         configuration is to be found, LIST is {elsewhere}. Of selinux, apparmor and smack leave only the one that is \
          active, and take bpf out of LIST.",
         names.join(" and "),
         names.join(",")

@@ -12,6 +12,7 @@ pub mod systems;
 
 use lsm_ready_crds::Reason;
 
+use crate::facts::securityfs::OPTION;
 use crate::facts::{Facts, Securityfs};
 
 pub use lsm::required_lsms;
@@ -43,11 +44,27 @@ fn readable_list(facts: &Facts) -> String {
         Securityfs::Missing => {
             "Mount sysfs at /sys and securityfs at /sys/kernel/security (mount -t securityfs none /sys/kernel/security)."
         }
+        Securityfs::NotInKernel => return without_securityfs(facts),
         Securityfs::Mounted | Securityfs::Unknown => return Reason::LsmListUnknown.way_out().to_owned(),
     };
     let mut place = facts.securityfs.describe().to_owned();
     place[..1].make_ascii_uppercase();
     format!("{place}. {remedy}")
+}
+
+/// This kernel can have no securityfs, so nothing that could be mounted would help.
+fn without_securityfs(facts: &Facts) -> String {
+    let built = facts.kernel_config.as_ref().filter(|config| config.says_not_set(OPTION));
+    let source = built.map_or_else(String::new, |config| format!(" ({} says so)", config.path));
+    let by_call = if facts.kernel_is_before((6, 8)) == Some(false) {
+        "Run node-probe where no seccomp filter keeps lsm_list_modules(2) from the kernel, which has that call, or boot a kernel"
+    } else {
+        "To have the list of active LSMs, boot Linux 6.8 or newer, which has lsm_list_modules(2), or a kernel"
+    };
+    format!(
+        "This kernel was built without {OPTION}{source}: it has no /sys/kernel/security, and securityfs cannot be mounted. \
+         The verdict does not need it, because node-probe tries a program. {by_call} built with {OPTION}=y."
+    )
 }
 
 /// A sandbox's kernel cannot be changed from inside, so that is said first.

@@ -164,6 +164,21 @@ fn a_list_that_cannot_be_read_is_traced_to_the_mount() {
 }
 
 #[test]
+fn a_kernel_without_securityfs_is_not_told_to_mount_it() {
+    let text = |release: &str, built: &str| {
+        let facts = Facts { securityfs: Securityfs::NotInKernel, kernel_config: config(built), ..Facts::default() };
+        fix(Reason::LsmListUnknown, &on_kernel(release, facts))
+    };
+    let by_config = text("6.6.95", "# CONFIG_SECURITYFS is not set\n");
+    assert!(by_config.contains("without CONFIG_SECURITYFS (/proc/config.gz says so)"), "{by_config}");
+    assert!(by_config.contains("The verdict does not need it") && by_config.contains("boot Linux 6.8"), "{by_config}");
+    for text in [by_config, text("6.6.95", ""), text("6.12.1", "")] {
+        assert!(!text.contains("mount -t securityfs"), "{text}");
+    }
+    assert!(text("6.12.1", "").contains("seccomp"), "this kernel has the call");
+}
+
+#[test]
 fn all_that_a_kernel_lacks_is_named_at_once() {
     let without =
         Facts { kernel_config: config("# CONFIG_BPF_LSM is not set\nCONFIG_DEBUG_INFO_BTF=y\n"), ..Facts::default() };

@@ -10,6 +10,9 @@ use crate::facts::{Built, Facts, Securityfs};
 use crate::fix::fix;
 use crate::sys::Answer;
 
+/// The option that puts LSM programs into a kernel.
+const BPF_LSM: &str = "CONFIG_BPF_LSM";
+
 /// Name of the check that says whether the LSMs of `--require-lsm` are active.
 pub(super) const REQUIRED_LSMS: &str = "RequiredLsms";
 
@@ -39,7 +42,13 @@ fn active_lsms(facts: &Facts) -> Check {
     let (outcome, reason) = match facts.lists_bpf() {
         Some(true) => (Outcome::Pass, None),
         Some(false) => (Outcome::Fail, Some(Reason::BpfNotInLsmList)),
-        None => (Outcome::Unknown, Some(Reason::LsmListUnknown)),
+        None => match facts.left_out_by("bpf") {
+            Some(left_out) => {
+                let detail = format!("{left_out}; {}", facts.lsms_detail);
+                return check("BpfInLsmList", Outcome::Fail, Some(Reason::BpfNotInLsmList), detail);
+            }
+            None => (Outcome::Unknown, Some(Reason::LsmListUnknown)),
+        },
     };
     check("BpfInLsmList", outcome, reason, facts.lsms_detail.clone())
 }
@@ -47,15 +56,18 @@ fn active_lsms(facts: &Facts) -> Check {
 fn securityfs(facts: &Facts) -> Check {
     let outcome = match facts.securityfs {
         Securityfs::Mounted => Outcome::Pass,
-        Securityfs::Unknown => Outcome::Unknown,
-        _ => Outcome::Fail,
+        Securityfs::Unknown | Securityfs::Missing => Outcome::Unknown,
+        Securityfs::FileMount | Securityfs::Empty | Securityfs::NotInKernel => Outcome::Fail,
     };
     check("Securityfs", outcome, None, facts.securityfs.describe())
 }
 
 /// BTF is always the running kernel's own, a file beside the kernel may be another's: so BTF decides where both speak.
 fn built_in(facts: &Facts) -> Check {
-    let by_config = facts.kernel_config.as_ref().map(|config| config.has("CONFIG_BPF_LSM"));
+    let by_config = facts.kernel_config.as_ref().and_then(|config| match config.has(BPF_LSM) {
+        true => Some(true),
+        false => config.lacks(BPF_LSM).then_some(false),
+    });
     let by_btf = facts.btf.as_ref().and_then(|btf| btf.as_ref().ok()).map(|btf| btf.canary_hook);
     let outcome = match by_btf.or(by_config) {
         Some(true) => Outcome::Pass,
@@ -68,9 +80,10 @@ fn built_in(facts: &Facts) -> Check {
 
 fn config_words(facts: &Facts) -> String {
     match &facts.kernel_config {
-        Some(config) => match config.get("CONFIG_BPF_LSM") {
-            Built::Set(value) => format!("CONFIG_BPF_LSM={value} (by {})", config.path),
-            Built::NotSet => format!("CONFIG_BPF_LSM is not set (by {})", config.path),
+        Some(config) => match config.get(BPF_LSM) {
+            Built::Set(value) => format!("{BPF_LSM}={value} (by {})", config.path),
+            Built::NotSet if config.lacks(BPF_LSM) => format!("{BPF_LSM} is not set (by {})", config.path),
+            Built::NotSet => format!("{} has no line about {BPF_LSM}", config.path),
         },
         None if facts.kernel_config_error.is_empty() => "no kernel configuration was read".to_owned(),
         None => facts.kernel_config_error.clone(),
@@ -91,7 +104,7 @@ fn btf_words(facts: &Facts) -> String {
 fn btf(facts: &Facts) -> Check {
     match &facts.btf {
         Some(Ok(btf)) => check("Btf", Outcome::Pass, None, format!("/sys/kernel/btf/vmlinux, {} bytes", btf.bytes)),
-        Some(Err(unread)) if unread.missing && facts.securityfs != Securityfs::Missing => {
+        Some(Err(unread)) if facts.absent_btf().is_some() => {
             check("Btf", Outcome::Fail, Some(Reason::BtfMissing), unread.message.clone())
         }
         Some(Err(unread)) => check("Btf", Outcome::Unknown, None, unread.message.clone()),
@@ -118,8 +131,11 @@ fn architecture(trial: &Trial, facts: &Facts) -> Check {
 
 fn lockdown(facts: &Facts) -> Check {
     match facts.lockdown.as_deref() {
-        Some("confidentiality") => {
+        _ if facts.is_confidential() => {
             check("Lockdown", Outcome::Fail, Some(Reason::KernelReadsForbidden), "confidentiality")
+        }
+        Some("confidentiality") => {
+            check("Lockdown", Outcome::Pass, None, "confidentiality, without effect: the LSM lockdown is not active")
         }
         Some(level) => check("Lockdown", Outcome::Pass, None, level),
         None => check("Lockdown", Outcome::Unknown, None, facts.lockdown_detail.clone()),
@@ -193,20 +209,20 @@ fn unprivileged(facts: &Facts) -> Check {
 
 fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
     let lockdown = facts.lockdown.as_deref().unwrap_or("unknown");
+    let forbidden = |detail: String| {
+        let reason = Reason::KernelReadsForbidden;
+        Check { fix: fix(reason, facts), ..check(KERNEL_READS_CHECK, Outcome::Fail, Some(reason), detail) }
+    };
+    let unknown =
+        |detail: String| check(KERNEL_READS_CHECK, Outcome::Unknown, Some(Reason::KernelReadsUnknown), detail);
     match &trial.kernel_reads {
         Some(Ok(true)) => check(KERNEL_READS_CHECK, Outcome::Pass, None, format!("lockdown={lockdown}")),
-        Some(Ok(false)) => {
-            let detail = format!("the verifier refuses bpf_probe_read_kernel; lockdown={lockdown}");
-            let reason = Reason::KernelReadsForbidden;
-            Check { fix: fix(reason, facts), ..check(KERNEL_READS_CHECK, Outcome::Fail, Some(reason), detail) }
+        Some(Ok(false)) => forbidden(format!("the verifier refuses bpf_probe_read_kernel; lockdown={lockdown}")),
+        _ if facts.is_confidential() => {
+            forbidden("not tried; lockdown=confidentiality forbids bpf_probe_read_kernel".to_owned())
         }
-        Some(Err(failure)) => {
-            check(KERNEL_READS_CHECK, Outcome::Unknown, Some(Reason::KernelReadsUnknown), describe(failure))
-        }
-        None => {
-            let detail = format!("not reached; lockdown={lockdown}");
-            check(KERNEL_READS_CHECK, Outcome::Unknown, Some(Reason::KernelReadsUnknown), detail)
-        }
+        Some(Err(failure)) => unknown(describe(failure)),
+        None => unknown(format!("not reached; lockdown={lockdown}")),
     }
 }
 
@@ -214,18 +230,21 @@ fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
 pub(super) fn required_lsms(names: &[String], facts: &Facts) -> (Check, Vec<String>) {
     let active = &facts.lsms.active;
     let missing: Vec<String> = names.iter().filter(|name| !active.contains(name)).cloned().collect();
+    let left_out: Vec<String> = missing.iter().filter_map(|name| facts.left_out_by(name)).collect();
     let found = if missing.is_empty() {
         check(REQUIRED_LSMS, Outcome::Pass, None, names.join(","))
-    } else if active.is_empty() {
+    } else if !active.is_empty() {
+        let detail = format!("{} not among the active LSMs {}", missing.join(" and "), facts.lsms_detail);
+        check(REQUIRED_LSMS, Outcome::Fail, Some(Reason::RequiredLsmInactive), detail)
+    } else if !left_out.is_empty() {
+        check(REQUIRED_LSMS, Outcome::Fail, Some(Reason::RequiredLsmInactive), left_out.join("; "))
+    } else {
         let detail = format!(
             "the list of active LSMs could not be read, so {} cannot be judged: {}",
             missing.join(" and "),
             facts.lsms_detail
         );
         check(REQUIRED_LSMS, Outcome::Unknown, Some(Reason::LsmListUnknown), detail)
-    } else {
-        let detail = format!("{} not among the active LSMs {}", missing.join(" and "), facts.lsms_detail);
-        check(REQUIRED_LSMS, Outcome::Fail, Some(Reason::RequiredLsmInactive), detail)
     };
     (found, missing)
 }

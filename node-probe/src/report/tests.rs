@@ -36,17 +36,22 @@ fn requiring(trial: Trial, facts: &Facts, lsms: &[&str]) -> (Holds, Report) {
 #[test]
 fn further_lsms_are_judged_by_the_list() {
     let listed = Facts::of(&raw());
-    let unreadable = Facts::of(&Raw {
-        lsm_ids: Err(Answer(libc::ENOSYS)),
-        lsm_file: Err(unread("/sys/kernel/security/lsm: no such file")),
-        ..raw()
-    });
+    let unreadable_with = |cmdline: &str| {
+        Facts::of(&Raw {
+            lsm_ids: Err(Answer(libc::ENOSYS)),
+            lsm_file: Err(unread("/sys/kernel/security/lsm: no such file")),
+            cmdline: Ok(cmdline.to_owned()),
+            ..raw()
+        })
+    };
+    let (unreadable, left_out) = (unreadable_with("lsm=apparmor,bpf"), unreadable_with("lsm=landlock,bpf"));
     let untried = || Trial { finished: true, ..Trial::default() };
     for (trial, facts, lsms, holds, reason) in [
         (proved(), &listed, &[][..], Holds::Yes, "CanaryDenied"),
         (proved(), &listed, &["landlock", "bpf"], Holds::Yes, "CanaryDenied"),
         (proved(), &listed, &["landlock", "apparmor"], Holds::No, "RequiredLsmInactive"),
         (proved(), &unreadable, &["apparmor"], Holds::Untried, "LsmListUnknown"),
+        (proved(), &left_out, &["apparmor"], Holds::No, "RequiredLsmInactive"),
         (silent(), &unlisted(), &["apparmor"], Holds::No, "BpfNotInLsmList"),
         (untried(), &listed, &["apparmor"], Holds::No, "RequiredLsmInactive"),
         (untried(), &unreadable, &["apparmor"], Holds::Untried, "CanaryCrashed"),

@@ -85,6 +85,34 @@ async fn a_repaired_node_queues_the_daemon_sets_that_may_have_a_stale_agent() {
 }
 
 #[tokio::test]
+async fn a_kernel_without_securityfs_queues_the_daemon_sets_when_that_is_news() {
+    let report = |securityfs: &str| -> LsmNode {
+        let mut report = report("n2", "Denied", "CanaryDenied");
+        report["status"]["securityfs"] = json!(securityfs);
+        serde_json::from_value(report).unwrap()
+    };
+    let (lacks, has) = (|| report("NotInKernel"), || report("Mounted"));
+    let (silent, told) = (keys("node/n2 policy/a policy/b"), keys("node/n2 policy/a policy/b ds/tetragon ds/left"));
+    assert_eq!(queued(|routes| routes.report(&Event::Apply(has()))), silent);
+    assert_eq!(queued(|routes| routes.report(&Event::Apply(lacks()))), told);
+    // What is queued last, after an event that was drained.
+    for (before, event, wanted) in [
+        (Event::Apply(lacks()), Event::Apply(lacks()), &silent),
+        (Event::Apply(lacks()), Event::Apply(has()), &told),
+        (Event::InitApply(lacks()), Event::Apply(has()), &told),
+        (Event::InitApply(lacks()), Event::Delete(lacks()), &told),
+    ] {
+        let Fixture { ctx, mut receivers, .. } = cluster();
+        let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
+        routes.report(&before);
+        while receivers.daemon_sets.try_recv().is_ok() {}
+        routes.report(&event);
+        let queued = receivers.daemon_sets.try_recv().is_ok();
+        assert_eq!(queued, wanted == &told, "{before:?}, then {event:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_policy_that_goes_queues_everything_it_may_have_touched() {
     let gone = serde_json::from_value(policy("b", &json!({"tetragon": {}}))).unwrap();
     let wanted = keys("node/n1 node/n2 policy/a policy/b ds/tetragon ds/left");

@@ -9,9 +9,11 @@ use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::conditions::{
     Finding, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_HARDENED, TETRAGON_ROLLED_OUT,
 };
+use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
 use lsm_ready_tetragon::audit::{Excess, audit};
 use lsm_ready_tetragon::plan::{Need, Plan, Unneeded, plan};
+use lsm_ready_tetragon::refusal::{KERNELS_LACK_IT, OTHER_NODES_OR_KERNELS, nodes};
 use lsm_ready_tetragon::suggest;
 
 use super::gate::{Closed, Gate};
@@ -64,9 +66,11 @@ pub fn findings(
 ) -> Findings {
     let own = policy.spec.tetragon.clone().unwrap_or_default();
     let Some(daemon_set) = daemon_set else { return not_found(key, &own) };
-    let plan = plan(daemon_set, &wishes.merged());
+    let wish = wishes.merged();
+    let plan = plan(daemon_set, &wish);
     let closed = gate.clone().before(&plan).closed(key);
     let judged = judge(&plan, key, remembered, closed.as_ref());
+    let judged = cannot_start(&plan, &wish.without_securityfs).unwrap_or(judged);
     let pending = [reason::PENDING, reason::OUTSIDE_WINDOW].contains(&judged.reason) && !judged.stalled;
     let name = policy.metadata.name.as_deref().unwrap_or_default();
     let judged = against_others(judged, &plan, key, &own, wishes.standing(name));
@@ -164,6 +168,31 @@ fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered, closed: Optio
         Plan::GiveBack { superseded } => giving_back(superseded.as_ref(), remembered, closed),
         Plan::Refused(refusal) => Judged::stalled(refusal.reason(), format!("DaemonSet {key}: {refusal}")),
     }
+}
+
+/// A mount is there, and an agent with it cannot start on some nodes. docs/adr/0016-kernels-without-securityfs.md says why
+/// ours stays.
+fn cannot_start(plan: &Plan, without_securityfs: &[String]) -> Option<Judged> {
+    let (mounted, stays) = match plan {
+        _ if without_securityfs.is_empty() => return None,
+        Plan::Keep { mounted, still_needed: Some(_) } => {
+            (mounted, "lsm-ready leaves the mount, because the other agents need it")
+        }
+        Plan::Keep { mounted, still_needed: None } => {
+            (mounted, "The agents no longer need the mount: mount: Never removes it, which restarts all of them")
+        }
+        // A mount of a directory above does not keep an agent from starting.
+        Plan::NotNeeded(Unneeded::AlreadyMounted(mounted)) if mounted.path == SECURITYFS_PATH => {
+            (mounted, "lsm-ready did not add this mount and does not change it")
+        }
+        _ => return None,
+    };
+    let message = format!(
+        "volume {} is {mounted}, and an agent with it cannot start on {}: {KERNELS_LACK_IT}. {OTHER_NODES_OR_KERNELS}. {stays}",
+        mounted.volume,
+        nodes(without_securityfs)
+    );
+    Some(Judged::stalled(reason::NODES_WITHOUT_SECURITYFS, message))
 }
 
 fn unneeded(why: &Unneeded) -> Judged {

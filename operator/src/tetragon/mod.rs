@@ -22,6 +22,7 @@ pub mod contest;
 pub mod findings;
 pub mod gate;
 pub mod memory;
+pub mod nodes;
 mod restart;
 pub mod rollout;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
 use kube_runtime::controller::Action;
+use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_tetragon::plan::{Plan, plan};
 use tracing::debug;
@@ -173,5 +175,8 @@ pub fn findings(policy: &LsmPolicy, key: &DaemonSetKey, daemon_set: Option<&Daem
 /// What all policies together want of that DaemonSet.
 fn wishes(key: &DaemonSetKey, ctx: &Context) -> Wishes {
     let policies = ctx.stores.policies.state();
-    Wishes::of(key, policies.iter().map(AsRef::as_ref))
+    let reference = ObjectRef::new(&key.name).within(&key.namespace);
+    let daemon_set = ctx.stores.daemon_sets.get(&reference);
+    let nodes = daemon_set.map(|daemon_set| nodes::without_securityfs(&daemon_set, &ctx.stores)).unwrap_or_default();
+    Wishes::of(key, policies.iter().map(AsRef::as_ref)).with_nodes_without_securityfs(nodes)
 }

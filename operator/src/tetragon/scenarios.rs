@@ -2,6 +2,7 @@
 
 mod gate;
 mod rollout;
+mod securityfs;
 mod stale;
 
 use std::sync::Arc;

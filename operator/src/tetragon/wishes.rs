@@ -14,7 +14,11 @@ use crate::key::DaemonSetKey;
 
 /// What each policy wants of one DaemonSet, oldest policy first.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Wishes(Vec<Asker>);
+pub struct Wishes {
+    askers: Vec<Asker>,
+    /// Nodes of the DaemonSet whose kernels have no securityfs.
+    without_securityfs: Vec<String>,
+}
 
 /// What one policy wants.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,7 +63,13 @@ impl Wishes {
             let created = policy.metadata.creation_timestamp.as_ref().map(|time| time.0);
             (created, policy.name_any())
         });
-        Self(asking.into_iter().filter_map(asker).collect())
+        Self { askers: asking.into_iter().filter_map(asker).collect(), without_securityfs: Vec::new() }
+    }
+
+    /// The same wishes, for a DaemonSet with these nodes whose kernels have no securityfs.
+    #[must_use]
+    pub fn with_nodes_without_securityfs(self, nodes: Vec<String>) -> Self {
+        Self { without_securityfs: nodes, ..self }
     }
 
     /// The wish to follow.
@@ -67,16 +77,21 @@ impl Wishes {
     pub fn merged(&self) -> Wish {
         let Some(first) = self.first() else { return Wish::none() };
         let strongest = |apply: Apply| {
-            let heard = self.0.iter().filter(|asker| asker.container == first.container && asker.apply == apply);
+            let heard = self.askers.iter().filter(|asker| asker.container == first.container && asker.apply == apply);
             heard.map(|asker| asker.mount).max().unwrap_or(Mount::Never)
         };
-        Wish { container: first.container.clone(), patch: strongest(Apply::Patch), suggest: strongest(Apply::Suggest) }
+        Wish {
+            container: first.container.clone(),
+            patch: strongest(Apply::Patch),
+            suggest: strongest(Apply::Suggest),
+            without_securityfs: self.without_securityfs.clone(),
+        }
     }
 
     /// What all of them say about when and how agents may be restarted: a limit of any holds, whatever else it wishes.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        let all = || self.0.iter().map(|asker| &asker.limits);
+        let all = || self.askers.iter().map(|asker| &asker.limits);
         Limits {
             windows: all().flat_map(|limits| limits.windows.clone()).collect(),
             max_concurrent: all().filter_map(|limits| limits.max_concurrent.clone()).min(),
@@ -86,19 +101,19 @@ impl Wishes {
 
     /// Names of the policies, oldest first.
     pub fn policies(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|asker| asker.policy.as_str())
+        self.askers.iter().map(|asker| asker.policy.as_str())
     }
 
     /// How that policy's wish fared.
     #[must_use]
     pub fn standing(&self, policy: &str) -> Standing {
-        let (Some(own), Some(first)) = (self.0.iter().find(|asker| asker.policy == policy), self.first()) else {
+        let (Some(own), Some(first)) = (self.askers.iter().find(|asker| asker.policy == policy), self.first()) else {
             return Standing::Followed;
         };
         if own.mount > Mount::Never && own.container != first.container {
             return Standing::OtherContainer { by: first.policy.clone(), container: first.container.clone() };
         }
-        let heard = self.0.iter().filter(|asker| asker.mount > Mount::Never && asker.container == first.container);
+        let heard = self.askers.iter().filter(|asker| asker.mount > Mount::Never && asker.container == first.container);
         match heard.max_by_key(|asker| asker.strength()) {
             Some(strongest) if strongest.strength() > own.strength() => Standing::Overruled {
                 by: strongest.policy.clone(),
@@ -110,7 +125,7 @@ impl Wishes {
 
     /// The oldest policy that wants anything: its container counts.
     fn first(&self) -> Option<&Asker> {
-        self.0.iter().find(|asker| asker.mount > Mount::Never)
+        self.askers.iter().find(|asker| asker.mount > Mount::Never)
     }
 }
 
