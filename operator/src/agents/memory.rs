@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use lsm_ready_agents::Outcome;
 
-use super::schedule::{self, Heard, Occasion, Target};
+use super::schedule::{self, Heard, LoadErrors, Occasion, Target};
+use crate::key::DaemonSetKey;
 
 /// What was heard of each agent. Its size is that of the targets times three shortened texts.
 #[derive(Debug, Default)]
@@ -18,6 +19,15 @@ impl Memory {
     pub fn recall(&self, target: &Target, boot_id: &str) -> Option<Arc<Outcome>> {
         let all = self.lock();
         all.get(target).filter(|heard| heard.occasion.boot_id == boot_id).map(|heard| heard.outcome.clone())
+    }
+
+    /// Since when the agent of that DaemonSet on that node reports policies in an error state, in that boot. None where its
+    /// newest answer reports none, or where it was not asked.
+    #[must_use]
+    pub fn load_errors(&self, daemon_set: &DaemonSetKey, node: &str, boot_id: &str) -> Option<LoadErrors> {
+        let all = self.lock();
+        let mut found = all.iter().filter(|(target, _)| target.node == node && target.daemon_set == *daemon_set);
+        found.find_map(|(_, heard)| heard.load_errors.filter(|_| heard.occasion.boot_id == boot_id))
     }
 
     /// When that agent is due; see [`schedule::due`].

@@ -125,7 +125,7 @@ fn wanted(ctx: &Context) -> BTreeMap<Target, Wanted> {
 fn target(way: Way, daemon_set: &DaemonSet, node: &Node) -> Option<Result<Target, Why>> {
     let name = node.name_any();
     let has_agent = pod(daemon_set).is_some_and(|pod| place::takes(pod, &name, node.labels()));
-    has_agent.then(|| way.to(node).map(|at| Target { node: name, at }).ok_or(Why::NoAddress))
+    has_agent.then(|| way.to(node).map(|at| Target { node: name, daemon_set: DaemonSetKey::of(daemon_set), at }).ok_or(Why::NoAddress))
 }
 
 fn occasion(daemon_set: &DaemonSet, node: &Node, ctx: &Context) -> Occasion {

@@ -14,6 +14,8 @@ use jiff::Timestamp;
 use lsm_ready_agents::{Endpoints, Outcome};
 use lsm_ready_crds::Evidence;
 
+use crate::key::DaemonSetKey;
+
 /// Between two questions to one agent, at the least.
 const USUAL: Duration = Duration::from_mins(5);
 /// The same where the answer will not stay, for the first time.
@@ -28,6 +30,8 @@ const FAILURES: u32 = 3;
 pub struct Target {
     /// Name of its Node.
     pub node: String,
+    /// Its DaemonSet.
+    pub daemon_set: DaemonSetKey,
     /// Where it is asked.
     pub at: Endpoints,
 }
@@ -52,10 +56,34 @@ pub struct Heard {
     pub outcome: Arc<Outcome>,
     /// To what it is the answer.
     pub occasion: Occasion,
+    /// Since when its answers report load errors, if the newest one does.
+    pub load_errors: Option<LoadErrors>,
     asked: Timestamp,
     again: Timestamp,
     /// Questions in a row whose answer will not stay.
     unsettled: u32,
+}
+
+/// Answers in a row that report policies in an error state. Both times are of the operator's clock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LoadErrors {
+    /// When the first of them was given.
+    pub since: Timestamp,
+    /// When the newest of them was given.
+    pub as_of: Timestamp,
+}
+
+impl LoadErrors {
+    /// After an outcome. No answer changes nothing.
+    fn after(before: Option<Self>, outcome: &Outcome, now: Timestamp) -> Option<Self> {
+        match outcome {
+            Outcome::NoAnswer(_) => before,
+            Outcome::Answered { answer, .. } if answer.failed > 0 => {
+                Some(Self { since: before.map_or(now, |before| before.since), as_of: now })
+            }
+            Outcome::Answered { .. } => None,
+        }
+    }
 }
 
 /// Whether it is time to ask; earlier first.
@@ -76,6 +104,7 @@ pub fn hear(before: Option<&Heard>, occasion: Occasion, outcome: Outcome, now: T
     let before = before.filter(|before| before.occasion.boot_id == occasion.boot_id);
     let settled = matches!(&outcome, Outcome::Answered { answer, .. } if answer.is_settled());
     let unsettled = if settled { 0 } else { before.map_or(0, |before| before.unsettled).saturating_add(1) };
+    let load_errors = LoadErrors::after(before.and_then(|before| before.load_errors), &outcome, now);
     let lost = matches!(outcome, Outcome::NoAnswer(_)) && unsettled < FAILURES;
     let outcome = match before {
         Some(before) if lost || *before.outcome == outcome => before.outcome.clone(),
@@ -83,7 +112,7 @@ pub fn hear(before: Option<&Heard>, occasion: Occasion, outcome: Outcome, now: T
     };
     let news = before.is_none_or(|before| before.outcome != outcome);
     let again = later(now, wait(unsettled).mul_f64(dice.mul_add(0.2, 1.0)));
-    (Heard { outcome, occasion, asked: now, again, unsettled }, news)
+    (Heard { outcome, occasion, load_errors, asked: now, again, unsettled }, news)
 }
 
 fn wait(unsettled: u32) -> Duration {
