@@ -7,7 +7,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lsm_ready_agents::{Answer, Endpoints, Failure, How, Limits, NoAnswer, Outcome, State, Why, ask};
+use lsm_ready_agents::{
+    ActionsByPolicy, Answer, Counts, Endpoints, How, Limits, NoAnswer, Outcome, PolicyAnswer, PolicyName, State, Why,
+    ask,
+};
 use server::{Script, endless, listing, on_http2, on_tcp, refusing};
 
 /// Short enough for tests that wait for it, long enough for a busy machine to answer over loopback.
@@ -19,6 +22,10 @@ async fn by_grpc(address: SocketAddr) -> Outcome {
 
 async fn by_metrics(address: SocketAddr) -> Outcome {
     ask(&Endpoints { grpc: None, metrics: Some(address) }, &LIMITS).await
+}
+
+fn answered(answer: Answer, without_grpc: Option<Why>) -> Outcome {
+    Outcome::Answered { answer, actions: ActionsByPolicy::new(), without_grpc }
 }
 
 fn no_grpc(why: Why) -> Outcome {
@@ -87,8 +94,8 @@ async fn messages_that_lie_are_no_answer() {
         ("a length of 4 GiB", vec![framed(u32::MAX, &[])], "0", no_grpc(Why::TooLarge)),
         ("2 MiB", vec![framed(2 << 20, &vec![0; 2 << 20])], "0", no_grpc(Why::TooLarge)),
         ("no message", vec![], "0", no_grpc(Why::Status(13))),
-        ("no protobuf", vec![framed(3, &[0xff; 3])], "0", no_grpc(Why::Status(13))),
-        ("a policy that is longer than the message", vec![framed(2, &[0x0a, 99])], "0", no_grpc(Why::Status(13))),
+        ("no protobuf", vec![framed(3, &[0xff; 3])], "0", no_grpc(Why::OtherProtocol)),
+        ("a policy that is longer than the message", vec![framed(2, &[0x0a, 99])], "0", no_grpc(Why::OtherProtocol)),
         ("Unimplemented", vec![], "12", no_grpc(Why::Status(12))),
         ("Unauthenticated", vec![], "16", no_grpc(Why::Status(16))),
         ("a status that there is not", vec![], "4711", no_grpc(Why::Status(2))),
@@ -103,12 +110,21 @@ async fn messages_that_lie_are_no_answer() {
 
 #[tokio::test]
 async fn an_agent_is_heard() {
-    let refused = Failure { policy: "deny".into(), state: State::LoadError, error: "no LSM".into() };
-    let expected = Answer { enabled: 1, failed: 1, unclear: 1, failures: vec![refused], ..Answer::none(How::Grpc) };
+    let policy = |name: &str, state, error: &str| {
+        let policy = PolicyAnswer { state, mode: None, error: error.into(), failed_hooks: vec![] };
+        (PolicyName::given("", name), policy)
+    };
+    let policies = [
+        policy("allow", State::Enabled, ""),
+        policy("deny", State::LoadError, "no LSM"),
+        policy("new", State::Unclear, ""),
+    ];
+    let counts = policies.iter().map(|(_, policy)| (policy.state, 1)).collect();
+    let expected = Answer { policies: policies.into(), counts, ..Answer::none(How::Grpc) };
     let heard = by_grpc(listing(&[("allow", 1, ""), ("deny", 3, "no\nLSM"), ("new", 99, "")]).await).await;
-    assert_eq!(heard, Outcome::Answered { answer: expected, without_grpc: None });
+    assert_eq!(heard, answered(expected, None));
     let nothing = by_grpc(listing(&[]).await).await;
-    assert_eq!(nothing, Outcome::Answered { answer: Answer::none(How::Grpc), without_grpc: None });
+    assert_eq!(nothing, answered(Answer::none(How::Grpc), None));
 }
 
 #[tokio::test]
@@ -117,8 +133,9 @@ async fn the_metrics_are_read_where_grpc_is_not_answered() {
     let served = on_tcp(http(&format!("200 OK\r\nContent-Length: {}", body.len()), body)).await;
     let at = Endpoints { grpc: Some(refusing()), metrics: Some(served.address) };
     let heard = ask(&at, &LIMITS).await;
-    let answer = Answer { failed: 2, ..Answer::none(How::Metrics) };
-    assert_eq!(heard, Outcome::Answered { answer, without_grpc: Some(Why::Refused) });
+    let counts: Counts = [(State::LoadError, 2)].into_iter().collect();
+    let answer = Answer { counts, named: None, ..Answer::none(How::Metrics) };
+    assert_eq!(heard, answered(answer, Some(Why::Refused)));
     assert_eq!(heard.attempts(), [(How::Grpc, "refused"), (How::Metrics, "answered")]);
 }
 

@@ -5,11 +5,29 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lsm_ready_agents::api::{ListTracingPoliciesResponse, TracingPolicyStatus};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// What an agent lists, as sensors.proto has it.
+#[derive(Clone, PartialEq, Message)]
+pub struct ListTracingPoliciesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub policies: Vec<TracingPolicyStatus>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct TracingPolicyStatus {
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, tag = "8")]
+    pub error: String,
+    #[prost(int32, tag = "9")]
+    pub state: i32,
+    #[prost(int32, tag = "11")]
+    pub mode: i32,
+}
 
 /// What is done with a connection.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use lsm_ready_agents::{Answer, Failure, How, NoAnswer, Outcome, State as PolicyState, Why};
+use lsm_ready_agents::{Answer, How, NoAnswer, Outcome, State as PolicyState, Why};
 use lsm_ready_crds::conditions::{Finding, Status, TRACING_POLICIES_LOADED};
 use lsm_ready_crds::sample::{self, SAMPLE};
 use lsm_ready_crds::verdict::State;
@@ -37,14 +37,19 @@ impl Judgement {
         match outcome {
             None => self.pending += 1,
             Some(Outcome::NoAnswer(why)) => self.no_answer.entry(*why).or_default().add(node),
-            Some(Outcome::Answered { answer, without_grpc }) => self.answered(node, verdict, answer, *without_grpc),
+            Some(Outcome::Answered { answer, without_grpc, .. }) => self.answered(node, verdict, answer, *without_grpc),
         }
     }
 
     fn answered(&mut self, node: &str, verdict: State, answer: &Answer, without_grpc: Option<Why>) {
-        let Answer { enabled, disabled, failed, under_way, unclear, .. } = *answer;
-        self.has_policies |= [enabled, disabled, failed, under_way, unclear].iter().any(|count| *count > 0);
-        let counted = [(disabled, &mut self.disabled), (under_way, &mut self.under_way), (unclear, &mut self.unclear)];
+        let of = |state| answer.counts.of(state);
+        let failed = answer.counts.errors();
+        self.has_policies |= answer.counts.total() > 0;
+        let counted = [
+            (of(PolicyState::Disabled), &mut self.disabled),
+            (answer.counts.in_progress(), &mut self.under_way),
+            (of(PolicyState::Unclear) + of(PolicyState::PartiallyEnabled), &mut self.unclear),
+        ];
         for (count, names) in counted {
             if count > 0 {
                 names.add(node);
@@ -138,6 +143,19 @@ fn way_out(why: NoAnswer) -> &'static str {
     }
 }
 
+/// A policy in an error state.
+#[derive(Clone, Debug)]
+struct Failure {
+    policy: String,
+    state: PolicyState,
+    error: String,
+}
+
+fn failures(answer: &Answer) -> impl Iterator<Item = Failure> {
+    let failed = answer.policies.iter().filter(|(_, policy)| policy.state.is_error()).take(SAMPLE);
+    failed.map(|(name, policy)| Failure { policy: name.to_string(), state: policy.state, error: policy.error.clone() })
+}
+
 /// Policies in an error state.
 #[derive(Clone, Debug, Default)]
 struct Failures {
@@ -155,7 +173,7 @@ impl Failures {
             self.unnamed.add(node);
             self.without_grpc = self.without_grpc.max(without_grpc);
         }
-        for failure in &answer.failures {
+        for failure in &failures(answer).collect::<Vec<_>>() {
             let entry = self.by_policy.entry(failure.policy.clone());
             let (nodes, told) = entry.or_insert_with(|| (Names::default(), failure.clone()));
             // The first node's words, whatever the order in which nodes are counted.

@@ -107,10 +107,10 @@ pub fn hear(before: Option<&Heard>, occasion: Occasion, outcome: Outcome, now: T
     let load_errors = LoadErrors::after(before.and_then(|before| before.load_errors), &outcome, now);
     let lost = matches!(outcome, Outcome::NoAnswer(_)) && unsettled < FAILURES;
     let outcome = match before {
-        Some(before) if lost || *before.outcome == outcome => before.outcome.clone(),
+        Some(before) if lost || before.outcome.says_the_same(&outcome) => before.outcome.clone(),
         _ => Arc::new(outcome),
     };
-    let news = before.is_none_or(|before| before.outcome != outcome);
+    let news = before.is_none_or(|before| !before.outcome.says_the_same(&outcome));
     let again = later(now, wait(unsettled).mul_f64(dice.mul_add(0.2, 1.0)));
     (Heard { outcome, occasion, load_errors, asked: now, again, unsettled }, news)
 }
@@ -128,7 +128,7 @@ fn later(time: Timestamp, wait: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use lsm_ready_agents::{Answer, How, NoAnswer, Why};
+    use lsm_ready_agents::{ActionsByPolicy, Answer, How, NoAnswer, State, Why};
     use proptest::prelude::*;
 
     use super::*;
@@ -137,9 +137,10 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn answered(enabled: u64, under_way: u64) -> Outcome {
-        let answer = Answer { enabled, under_way, ..Answer::none(How::Grpc) };
-        Outcome::Answered { answer, without_grpc: None }
+    fn answered(enabled: u64, loading: u64) -> Outcome {
+        let counts = [(State::Enabled, enabled), (State::Loading, loading)].into_iter().collect();
+        let answer = Answer { counts, ..Answer::none(How::Grpc) };
+        Outcome::Answered { answer, actions: ActionsByPolicy::new(), without_grpc: None }
     }
 
     fn lost() -> Outcome {

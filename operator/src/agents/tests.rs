@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use futures::FutureExt;
-use lsm_ready_agents::{Answer, How};
+use lsm_ready_agents::{ActionsByPolicy, Answer, How, State as PolicyState};
 use lsm_ready_crds::LsmNode;
 use serde_json::{Value, json};
 
@@ -37,7 +37,13 @@ fn three_nodes(policies: &[(&str, Value)]) -> Fixture {
 }
 
 fn enabled() -> Outcome {
-    Outcome::Answered { answer: Answer { enabled: 1, ..Answer::none(How::Metrics) }, without_grpc: None }
+    one(PolicyState::Enabled)
+}
+
+/// The answer of an agent with one policy in that state.
+fn one(state: PolicyState) -> Outcome {
+    let answer = Answer { counts: [(state, 1)].into_iter().collect(), ..Answer::none(How::Metrics) };
+    Outcome::Answered { answer, actions: ActionsByPolicy::new(), without_grpc: None }
 }
 
 /// The endpoints that one look asks, in order, each with that outcome.
@@ -115,8 +121,7 @@ async fn the_condition_tells_the_answers_and_ready_leaves_them_aside() {
     };
     let (first, ready) = condition(&fixture);
     assert_eq!(first, reason::ASKING);
-    let failed = Answer { failed: 1, ..Answer::none(How::Metrics) };
-    asked(&fixture.ctx, &Outcome::Answered { answer: failed, without_grpc: None }).await;
+    asked(&fixture.ctx, &one(PolicyState::LoadError)).await;
     assert_eq!(condition(&fixture), (reason::AGENT_DISAGREES.to_owned(), ready));
 
     // Another boot makes it an answer to an older question.

@@ -1,5 +1,6 @@
 //! Tables and properties of the condition.
 
+use lsm_ready_agents::{ActionsByPolicy, PolicyAnswer, PolicyName};
 use proptest::prelude::*;
 
 use super::*;
@@ -9,21 +10,27 @@ fn key() -> DaemonSetKey {
 }
 
 fn answer(answer: Answer) -> Outcome {
-    Outcome::Answered { answer, without_grpc: None }
+    Outcome::Answered { answer, actions: ActionsByPolicy::new(), without_grpc: None }
+}
+
+fn counting(how: How, states: &[(PolicyState, u64)]) -> Answer {
+    Answer { counts: states.iter().copied().collect(), ..Answer::none(how) }
 }
 
 fn enabled() -> Outcome {
-    answer(Answer { enabled: 1, ..Answer::none(How::Grpc) })
+    answer(counting(How::Grpc, &[(PolicyState::Enabled, 1)]))
 }
 
 fn refusing(policy: &str, error: &str) -> Outcome {
-    let failure = Failure { policy: policy.into(), state: PolicyState::LoadError, error: error.into() };
-    answer(Answer { failed: 1, failures: vec![failure], ..Answer::none(How::Grpc) })
+    let state = PolicyState::LoadError;
+    let refused = PolicyAnswer { state, mode: None, error: error.into(), failed_hooks: vec![] };
+    let policies = [(PolicyName::given("", policy), refused)].into();
+    answer(Answer { policies, ..counting(How::Grpc, &[(state, 1)]) })
 }
 
 fn counting_failures() -> Outcome {
-    let answer = Answer { failed: 2, ..Answer::none(How::Metrics) };
-    Outcome::Answered { answer, without_grpc: Some(Why::Refused) }
+    let answer = counting(How::Metrics, &[(PolicyState::LoadError, 2)]);
+    Outcome::Answered { answer, actions: ActionsByPolicy::new(), without_grpc: Some(Why::Refused) }
 }
 
 fn silent(why: Why) -> Outcome {
@@ -45,10 +52,10 @@ fn judged(nodes: &[Node], before: Option<Finding>) -> Finding {
 fn table() {
     use State::{NotReady, Ready, Unknown};
     use Status::{False, True};
-    let counted = |answer: Answer| super::tests::answer(Answer { enabled: 1, ..answer });
-    let off = || counted(Answer { disabled: 1, ..Answer::none(How::Grpc) });
-    let loading = || counted(Answer { under_way: 1, ..Answer::none(How::Grpc) });
-    let unclear = || counted(Answer { unclear: 1, ..Answer::none(How::Grpc) });
+    let with = |state| answer(counting(How::Grpc, &[(PolicyState::Enabled, 1), (state, 1)]));
+    let off = || with(PolicyState::Disabled);
+    let loading = || with(PolicyState::Loading);
+    let unclear = || with(PolicyState::Unclear);
     let empty = || answer(Answer::none(How::Grpc));
     let no = || refusing("deny", "no");
     let table: Vec<(Vec<Node>, Status, &str)> = vec![
@@ -146,7 +153,7 @@ proptest! {
         prop_assert_eq!(finding.status == Status::True, nodes.iter().all(|(.., said)| *said == enabled()));
         prop_assert!(finding.message.len() < 8000, "{}", finding.message);
         let contradicts = |(_, state, said): &(String, State, Outcome)| {
-            let failed = matches!(said, Outcome::Answered { answer, .. } if answer.failed > 0);
+            let failed = matches!(said, Outcome::Answered { answer, .. } if answer.counts.errors() > 0);
             *state == State::Ready && failed
         };
         prop_assert_eq!(finding.reason == reason::AGENT_DISAGREES, nodes.iter().any(contradicts));
