@@ -78,7 +78,7 @@ pub struct LocalName {
 }
 
 /// One policy as one agent lists it. The greater of two is the worse one.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PolicyAnswer {
     /// Its state.
     pub state: State,
@@ -92,7 +92,7 @@ pub struct PolicyAnswer {
 }
 
 /// A hook that was not attached, or not everywhere.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HookError {
     /// The place in the policy and what is hooked there, for example `kprobes[0] sys_write`.
     pub hook: String,
@@ -101,7 +101,7 @@ pub struct HookError {
 }
 
 /// What one agent says. It holds no numbers that change without a cause, so equal answers mean that nothing happened.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Answer {
     /// How it was asked.
     pub how: How,

@@ -8,12 +8,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Node};
-use lsm_ready_agents::Endpoints;
 use lsm_ready_crds::agents::{Agents, Ask};
 use lsm_ready_crds::policy::Tetragon;
 use lsm_ready_tetragon::agent::agent;
-use lsm_ready_tetragon::plan::pod;
+use lsm_ready_tetragon::image::{Image, MODES_SINCE};
+use lsm_ready_tetragon::plan::{pod, version_label};
 use lsm_ready_tetragon::refusal::Refusal;
+
+use super::wanted::At;
 
 /// Port of gRPC in the ConfigMap of chart 1.3 (`server-address`).
 const GRPC: u16 = 54321;
@@ -21,7 +23,7 @@ const GRPC: u16 = 54321;
 const METRICS: u16 = 2112;
 
 /// The ports at which each agent is asked; at least one is there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Way {
     grpc: Option<u16>,
     metrics: Option<u16>,
@@ -84,6 +86,16 @@ pub fn way(key: &str, daemon_set: Option<&DaemonSet>, own: &Tetragon, agents: &A
     }
 }
 
+/// Whether the release of these agents has modes (enforce, monitor). Releases before 1.4 have none; of a release that is
+/// not known it is assumed.
+#[must_use]
+pub fn has_modes(daemon_set: &DaemonSet, container: &str) -> bool {
+    let container = pod(daemon_set).and_then(|pod| agent(pod, container).ok());
+    let image = container.and_then(|container| container.image.as_deref());
+    let version = image.and_then(|image| Image::parse(image).version(version_label(daemon_set)));
+    version.is_none_or(|version| version >= MODES_SINCE)
+}
+
 /// The port: the policy's, else that of the container's own flag, else the charts'.
 fn listens(container: &Container, flag: &'static str, asked: Option<i32>, chart: u16) -> Result<u16, NotAskable> {
     let asked = asked.and_then(|port| u16::try_from(port).ok());
@@ -123,10 +135,10 @@ fn told(container: &Container, flag: &str) -> Option<String> {
 impl Way {
     /// Where the agent of that Node is asked; none where the Node has no address for it.
     #[must_use]
-    pub fn to(self, node: &Node) -> Option<Endpoints> {
+    pub fn to(&self, node: &Node) -> Option<At> {
         let address = address(node)?;
         let at = |port: Option<u16>| port.map(|port| SocketAddr::new(address, port));
-        Some(Endpoints { grpc: at(self.grpc), metrics: at(self.metrics) })
+        Some(At { grpc: at(self.grpc), metrics: at(self.metrics) })
     }
 }
 
@@ -222,7 +234,7 @@ mod tests {
         }
         let both = node(&[("ExternalIP", "1.2.3.4"), ("Hostname", "n1"), ("InternalIP", "fd00::7")]);
         let way = Way { grpc: Some(1), metrics: None };
-        let expected = Endpoints { grpc: Some("[fd00::7]:1".parse().unwrap()), metrics: None };
+        let expected = At { grpc: Some("[fd00::7]:1".parse().unwrap()), metrics: None };
         assert_eq!(way.to(&both), Some(expected));
         assert_eq!(way.to(&Node::default()), None);
     }
