@@ -57,7 +57,7 @@ const AT_ONCE: usize = 8;
 pub async fn rounds(ctx: &Context, stop: impl Future) {
     let looks = async {
         loop {
-            look(ctx, async |at: Endpoints| ask(&at, &Limits::default()).await).await;
+            look(ctx, async |at: Endpoints| ask(&at, None, &Limits::default()).await).await;
             tokio::time::sleep(EVERY).await;
         }
     };

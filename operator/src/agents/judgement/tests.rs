@@ -108,7 +108,7 @@ fn a_contradiction_is_told_with_nodes_and_the_agents_words() {
 fn silence_is_told_by_its_most_frequent_cause_with_a_way_out() {
     let nodes = [silent(Why::TimedOut), silent(Why::TimedOut), silent(Why::Refused), enabled()];
     let message = judged(&nodes.map(|outcome| (State::Ready, Some(outcome))), None).message;
-    let told = "3 of 4 agents gave no answer: on 2 nodes (n0, n1) metrics: no whole answer in time; 1 others";
+    let told = "3 of 4 agents gave no answer: on 2 nodes (n0, n1) metrics: no complete answer in time; 1 others";
     assert!(message.starts_with(told) && message.contains("NetworkPolicy"), "{message}");
 }
 
