@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use crate::answer::{ActionsByPolicy, Answer, How};
 use crate::limits::Limits;
 use crate::listing::Listed;
+use crate::tls::Tls;
 use crate::why::Why;
 use crate::{grpc, metrics};
 
-/// Where an agent is asked: by gRPC where that is set, and by its metrics where it is not or has no answer.
+/// Where an agent is asked: by gRPC where that is set, and by its metrics where it is not or gives no answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Endpoints {
     /// Of gRPC.
@@ -84,11 +85,12 @@ impl Outcome {
     }
 }
 
-/// Asks one agent; takes at most two deadlines.
-pub async fn ask(at: &Endpoints, limits: &Limits) -> Outcome {
+/// Asks one agent, by gRPC over TLS where that is given. Metrics are always read without TLS, as Tetragon serves them. Takes
+/// at most two deadlines.
+pub async fn ask(at: &Endpoints, tls: Option<&Tls>, limits: &Limits) -> Outcome {
     let mut failed = NoAnswer::default();
     if let Some(address) = at.grpc {
-        match grpc::list(address, limits).await {
+        match grpc::list(address, tls, limits).await {
             Ok(Listed { answer, actions }) => return Outcome::Answered { answer, actions, without_grpc: None },
             Err(why) => failed.grpc = Some(why),
         }

@@ -5,7 +5,7 @@ use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use crate::listing::{self, Listed};
-use crate::wire::Malformed;
+use crate::why::Why;
 
 /// Sends a message without fields, and reads what an agent lists. Bytes that are no listing are a value, and no gRPC
 /// error, so that they are told apart from errors that the agent sends.
@@ -13,7 +13,7 @@ pub struct ListCodec;
 
 impl Codec for ListCodec {
     type Encode = ();
-    type Decode = Result<Listed, Malformed>;
+    type Decode = Result<Listed, Why>;
     type Encoder = Self;
     type Decoder = Self;
 
@@ -36,7 +36,7 @@ impl Encoder for ListCodec {
 }
 
 impl Decoder for ListCodec {
-    type Item = Result<Listed, Malformed>;
+    type Item = Result<Listed, Why>;
     type Error = Status;
 
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {

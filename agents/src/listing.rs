@@ -20,10 +20,13 @@ use crate::answer::{
 };
 use crate::state::{Mode, State};
 use crate::text::{clean, cut};
+use crate::why::Why;
 use crate::wire::{Fields, Malformed, Value};
 
 /// The domain of policies that are objects of the cluster.
 const KUBERNETES: &str = "k8s";
+/// Most policies that are read. A hostile agent can put two million into an answer, which would take a second to read.
+const MAX_LISTED: u64 = 16 << 10;
 /// Longest name of a domain, in characters.
 const MAX_DOMAIN: usize = 63;
 
@@ -39,12 +42,15 @@ pub struct Listed {
 /// Reads a `ListTracingPoliciesResponse`.
 ///
 /// # Errors
-/// Where the bytes are no such message.
-pub fn read(message: &[u8]) -> Result<Listed, Malformed> {
+/// Where the bytes are no such message, or list more than [`MAX_LISTED`] policies.
+pub fn read(message: &[u8]) -> Result<Listed, Why> {
     let mut listed = Listed { answer: Answer::none(How::Grpc), actions: ActionsByPolicy::new() };
     for field in Fields(message) {
         if let (1, policy) = field? {
             listed.add(policy_status(policy)?);
+        }
+        if listed.answer.counts.total() > MAX_LISTED {
+            return Err(Why::TooLarge);
         }
     }
     listed.limit_texts();

@@ -3,9 +3,17 @@
 //! A generated decoder makes a value of some hundred bytes from a message of two, and so a hundred megabytes from the
 //! megabyte that a hostile agent may send. Here each field is a part of the message itself.
 
+use crate::why::Why;
+
 /// Bytes that are no message, or a field of another type than the published one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Malformed;
+
+impl From<Malformed> for Why {
+    fn from(_: Malformed) -> Self {
+        Self::OtherProtocol
+    }
+}
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

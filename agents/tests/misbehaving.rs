@@ -17,11 +17,11 @@ use server::{Script, endless, listing, on_http2, on_tcp, refusing};
 const LIMITS: Limits = Limits { deadline: Duration::from_millis(800), grpc_bytes: 1 << 20, metrics_bytes: 1 << 20 };
 
 async fn by_grpc(address: SocketAddr) -> Outcome {
-    ask(&Endpoints { grpc: Some(address), metrics: None }, &LIMITS).await
+    ask(&Endpoints { grpc: Some(address), metrics: None }, None, &LIMITS).await
 }
 
 async fn by_metrics(address: SocketAddr) -> Outcome {
-    ask(&Endpoints { grpc: None, metrics: Some(address) }, &LIMITS).await
+    ask(&Endpoints { grpc: None, metrics: Some(address) }, None, &LIMITS).await
 }
 
 fn answered(answer: Answer, without_grpc: Option<Why>) -> Outcome {
@@ -49,7 +49,7 @@ async fn without_a_protocol_there_is_no_answer_by_grpc() {
         (Script::Reset, Why::Closed),
         (http("200 OK", ""), Why::OtherProtocol),
         (http("400 Bad Request", "not for you"), Why::OtherProtocol),
-        (Script::Say(vec![0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46, 0, 0, 0]), Why::OtherProtocol),
+        (Script::Say(vec![0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46, 0, 0, 0]), Why::TlsRequired),
         (Script::Say(vec![0xff; 4096]), Why::OtherProtocol),
     ];
     for (script, why) in table {
@@ -132,7 +132,7 @@ async fn the_metrics_are_read_where_grpc_is_not_answered() {
     let body = "tetragon_tracingpolicy_loaded{state=\"load_error\"} 2\n";
     let served = on_tcp(http(&format!("200 OK\r\nContent-Length: {}", body.len()), body)).await;
     let at = Endpoints { grpc: Some(refusing()), metrics: Some(served.address) };
-    let heard = ask(&at, &LIMITS).await;
+    let heard = ask(&at, None, &LIMITS).await;
     let counts: Counts = [(State::LoadError, 2)].into_iter().collect();
     let answer = Answer { counts, named: None, ..Answer::none(How::Metrics) };
     assert_eq!(heard, answered(answer, Some(Why::Refused)));
@@ -146,7 +146,7 @@ async fn asking_ends_in_time_and_leaves_no_connection() {
     let at = Endpoints { grpc: Some(served.address), metrics: Some(served.address) };
     let both = NoAnswer { grpc: Some(Why::TimedOut), metrics: Some(Why::TimedOut) };
     let limits = Limits { deadline: Duration::from_millis(200), ..LIMITS };
-    assert_eq!(ask(&at, &limits).await, Outcome::NoAnswer(both));
+    assert_eq!(ask(&at, None, &limits).await, Outcome::NoAnswer(both));
     assert!(begun.elapsed() < 25 * limits.deadline, "{:?}", begun.elapsed());
     for how in ["gRPC", "metrics"] {
         let ended = tokio::time::timeout(Duration::from_secs(10), served.ended.recv()).await;

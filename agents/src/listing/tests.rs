@@ -173,6 +173,32 @@ fn policies_without_room_are_counted() {
 }
 
 #[test]
+fn millions_of_policies_are_too_many() {
+    let message = bytes(1, []).repeat(2 << 20);
+    assert_eq!(message.len(), crate::Limits::GRPC_BYTES);
+    assert_eq!(read(&message), Err(Why::TooLarge));
+}
+
+#[test]
+fn a_thousand_policies_with_long_names_hooks_and_errors_fit() {
+    let hook =
+        |index| bytes(14, [bytes(1, "kprobes"), number(2, 1), bytes(3, "x".repeat(60)), number(4, index)].concat());
+    let policies: Vec<_> = (0..MAX_POLICIES as u64)
+        .map(|number_of| {
+            let name = format!("{}-{number_of:04}", "n".repeat(248));
+            let hooks: Vec<u8> = (0..20).flat_map(hook).collect();
+            let sensors = bytes(5, "generic_kprobe").repeat(20);
+            let fields = [bytes(3, "m".repeat(63)), number(9, 3), bytes(8, "e".repeat(1000)), sensors, hooks];
+            policy(&name, &fields)
+        })
+        .collect();
+    let message = policies.concat();
+    assert!(message.len() < crate::Limits::GRPC_BYTES, "{}", message.len());
+    let Listed { answer, .. } = read(&message).unwrap();
+    assert_eq!((answer.policies.len(), answer.omitted), (MAX_POLICIES, 0));
+}
+
+#[test]
 fn what_is_no_listing_is_an_error() {
     for message in [
         number(1, 1),
@@ -183,7 +209,7 @@ fn what_is_no_listing_is_an_error() {
         bytes(1, number(12, 1)),
         bytes(1, bytes(14, [0xff; 12])),
     ] {
-        assert_eq!(read(&message), Err(Malformed), "{message:x?}");
+        assert_eq!(read(&message), Err(Why::OtherProtocol), "{message:x?}");
     }
     // Fields of later versions are no error, whatever their type.
     assert!(read(&[number(9, 1), bytes(1, number(99, 1)), bytes(1, bytes(4711, "new"))].concat()).is_ok());
