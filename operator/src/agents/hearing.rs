@@ -60,7 +60,7 @@ impl Hearing<'_> {
             Err(why) => self.judgement.cannot_ask(&name, why),
             Ok(target) => {
                 let places = self.catalogue.places(node.labels());
-                let occasion = occasion(daemon_set, node, self.catalogue.question(&places), ctx);
+                let occasion = occasion(way, daemon_set, node, self.catalogue.question(&places), ctx);
                 let said = ctx.agents.recall(&target, &occasion);
                 self.judgement.add(NodeView { name: &name, verdict, places, said });
             }
@@ -94,6 +94,7 @@ fn reason_of(why: &NotAskable) -> &'static str {
         NotAskable::Never => reason::NOT_ASKED,
         NotAskable::NoDaemonSet(_) => DAEMON_SET_NOT_FOUND,
         NotAskable::NoAgent(refusal) => refusal.reason(),
+        NotAskable::TlsFiles(_) => reason::TLS_FILES,
         NotAskable::NoHostNetwork | NotAskable::OnTheNodeOnly { .. } => reason::NOT_ASKABLE,
     }
 }

@@ -282,6 +282,17 @@ fn way_out(why: NoAnswer) -> &'static str {
         Some(Why::Unreachable | Why::TimedOut) => {
             "Look whether a NetworkPolicy or a firewall keeps the operator from these ports of the nodes"
         }
+        Some(
+            Why::NoTls
+            | Why::TlsRequired
+            | Why::CertificateNotTrusted
+            | Why::CertificateExpired
+            | Why::CertificateName
+            | Why::CertificateInvalid
+            | Why::ClientCertificateRequired
+            | Why::ClientCertificateRefused
+            | Why::TlsFailed,
+        ) => "docs/install.md shows gRPC over TLS from end to end; ask: Metrics does without it",
         _ => "Look whether these ports are Tetragon's, and at the agents' log",
     }
 }

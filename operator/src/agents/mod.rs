@@ -27,6 +27,7 @@ pub mod schedule;
 pub mod summary;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod verdict;
 pub mod wanted;
 pub mod way;

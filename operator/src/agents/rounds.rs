@@ -9,15 +9,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join;
 use futures::{StreamExt, stream};
-use lsm_ready_agents::{Endpoints, Limits, Outcome, ask};
+use lsm_ready_agents::{Limits, Outcome, Tls, ask};
 
 use super::catalogue::Catalogue;
 use super::schedule::{Lane, Reply};
-use super::wanted::{Target, Wanted, agents, is_rolled_out, unavailable, wanted};
+use super::wanted::{At, Target, Wanted, agents, is_rolled_out, server_names, unavailable, wanted};
 use crate::context::Context;
 
 /// Between two looks at who is due. A look begins no more questions after that time.
@@ -30,7 +31,7 @@ pub async fn rounds(ctx: &Context, stop: impl Future) {
     let looks = async {
         loop {
             let next = tokio::time::Instant::now() + EVERY;
-            look(ctx, async |at: Endpoints| ask(&at, &Limits::default()).await).await;
+            look(ctx, async |at: At, tls| ask(&at.endpoints(), tls.as_deref(), &Limits::default()).await).await;
             tokio::time::sleep_until(next).await;
         }
     };
@@ -41,7 +42,10 @@ pub async fn rounds(ctx: &Context, stop: impl Future) {
 }
 
 /// One look: asks who is due, and has the policies looked at again for which there is news.
-pub(super) async fn look(ctx: &Context, ask: impl AsyncFn(Endpoints) -> Outcome) {
+pub(super) async fn look(ctx: &Context, ask: impl AsyncFn(At, Option<Arc<Tls>>) -> Outcome) {
+    if ctx.agent_tls.refresh(&server_names(ctx)) {
+        ctx.queues.all_policies(&ctx.stores.policies);
+    }
     // 1. Who is to be asked what.
     let known = ctx.stores.tracing_policies.snapshot();
     let catalogue = Catalogue::of(&known);
@@ -56,7 +60,8 @@ pub(super) async fn look(ctx: &Context, ask: impl AsyncFn(Endpoints) -> Outcome)
         let targets: Vec<Target> = targets.into_iter().map(|(_, target)| target.clone()).collect();
         let begun = stream::iter(targets).take_until(tokio::time::sleep(EVERY));
         begun.for_each_concurrent(AT_ONCE, async |target| {
-            let outcome = ask(target.at.endpoints()).await;
+            let tls = target.at.tls.as_ref().and_then(|name| ctx.agent_tls.tls(name)?.ok());
+            let outcome = ask(target.at.clone(), tls).await;
             if let Some(wanted) = wanted.get(&target) {
                 hear(&target, wanted, outcome, catalogue, ctx);
             }

@@ -5,7 +5,7 @@
 //! ## When
 //! An agent whose answer is final is asked again within a minute. An occasion makes it due at once, though never sooner
 //! than ten seconds after the last question: the node's boot or evidence changed, the DaemonSet's rollout began or ended,
-//! or the policies for its node changed. While an answer is not final it is asked after 10, 20 and 40 seconds. An agent
+//! the policies for its node or the files for TLS changed. While an answer is not final it is asked after 10, 20 and 40 seconds. An agent
 //! that does not answer is asked ever more rarely, down to once in five minutes.
 //!
 //! ## What counts
@@ -48,6 +48,8 @@ pub struct Occasion {
     pub rolled_out: bool,
     /// The policies for the node: [`super::catalogue::Catalogue::question`].
     pub question: u64,
+    /// The files for TLS: [`super::tls::TlsFiles::revision`].
+    pub tls: u64,
 }
 
 /// What is remembered of one agent.

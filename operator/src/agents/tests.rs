@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_agents::{
-    ActionsByPolicy, Answer, Counts, Endpoints, How, Mode, NoAnswer, Outcome, PolicyAnswer, PolicyName,
+    ActionsByPolicy, Answer, Counts, How, Mode, NoAnswer, Outcome, PolicyAnswer, PolicyName,
     State as PolicyState, Why,
 };
 use lsm_ready_crds::conditions::{TRACING_POLICIES_ENFORCED, find};
@@ -17,6 +17,7 @@ use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
 
 use super::rounds::{AT_ONCE, look};
+use super::wanted::At;
 use super::*;
 use crate::context::Context;
 use crate::fixture::{Fixture, node, policy, report};
@@ -94,7 +95,7 @@ fn lost() -> Outcome {
 /// The endpoints that one look asks, in order, each with that outcome.
 async fn asked(ctx: &Context, outcome: &Outcome) -> Vec<String> {
     let asked = RefCell::new(Vec::new());
-    look(ctx, async |at: Endpoints| {
+    look(ctx, async |at: At, _| {
         asked.borrow_mut().push(format!("{:?} {:?}", at.grpc, at.metrics));
         outcome.clone()
     })
@@ -170,7 +171,7 @@ fn two_hundred() -> Fixture {
 async fn so_many_are_asked_at_once_and_none_twice_at_once() {
     let fixture = two_hundred();
     let (most, open) = (Cell::new(0), RefCell::new(BTreeMap::<Option<SocketAddr>, u32>::new()));
-    look(&fixture.ctx, async |at: Endpoints| {
+    look(&fixture.ctx, async |at: At, _| {
         *open.borrow_mut().entry(at.grpc).or_default() += 1;
         assert_eq!(open.borrow()[&at.grpc], 1, "two connections to one agent");
         most.set(most.get().max(open.borrow().len()));
@@ -186,10 +187,10 @@ async fn so_many_are_asked_at_once_and_none_twice_at_once() {
 #[tokio::test(start_paused = true)]
 async fn agents_that_do_not_answer_hold_up_nobody() {
     let fixture = two_hundred();
-    let is_silent = |at: Endpoints| at.grpc.is_some_and(|at| at.ip().to_string().ends_with(['1', '3', '5', '7', '9']));
+    let is_silent = |at: &At| at.grpc.is_some_and(|at| at.ip().to_string().ends_with(['1', '3', '5', '7', '9']));
     let answered = Cell::new(0);
-    let play = async |at: Endpoints| {
-        if is_silent(at) {
+    let play = async |at: At, _| {
+        if is_silent(&at) {
             tokio::time::sleep(std::time::Duration::from_secs(4)).await;
             return lost();
         }
@@ -306,7 +307,7 @@ async fn equal_answers_are_kept_once_and_old_ones_are_forgotten() {
     assert_eq!(fixture.ctx.agents.different_answers(), 1);
     pass(10);
     let number = Cell::new(0);
-    look(&fixture.ctx, async |_| {
+    look(&fixture.ctx, async |_, _| {
         number.set(number.get() + 1);
         says(&[(&format!("p{}", number.get()), PolicyState::Enabled, None)])
     })
@@ -352,7 +353,7 @@ async fn two_hundred_agents_are_each_asked_within_every_minute() {
     let fixture = two_hundred();
     let asked = RefCell::new(BTreeMap::<Option<SocketAddr>, Vec<i64>>::new());
     for _ in 0..60 {
-        look(&fixture.ctx, async |at: Endpoints| {
+        look(&fixture.ctx, async |at: At, _| {
             asked.borrow_mut().entry(at.grpc).or_default().push(SECOND.get());
             enforcing()
         })

@@ -1,6 +1,6 @@
 //! Who is to be asked: the agents of the selected nodes of each policy that says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -14,6 +14,7 @@ use lsm_ready_tetragon::plan::pod;
 use super::catalogue::Catalogue;
 use super::place;
 use super::schedule::Occasion;
+use super::tls::ServerName;
 use super::way::{self, NotAskable, Way};
 use crate::context::Context;
 use crate::key::DaemonSetKey;
@@ -38,6 +39,8 @@ pub struct At {
     pub grpc: Option<SocketAddr>,
     /// Its metrics.
     pub metrics: Option<SocketAddr>,
+    /// Its gRPC is asked over TLS, by this server name.
+    pub tls: Option<ServerName>,
 }
 
 impl Target {
@@ -86,8 +89,23 @@ pub fn agents(policy: &LsmPolicy, ctx: &Context) -> Option<Agents> {
     let key = DaemonSetKey::named_by(&policy.spec)?;
     let daemon_set = ctx.stores.daemon_sets.get(&key.object_ref());
     let way = way::way(&key.to_string(), daemon_set.as_deref(), own, agents);
-    let way = way.and_then(|way| Ok((way, daemon_set.ok_or_else(|| NotAskable::NoDaemonSet(key.to_string()))?)));
+    let way = way.and_then(|way| {
+        let tls = way.tls().and_then(|name| ctx.agent_tls.tls(name));
+        if let Some(Err(error)) = tls {
+            return Err(NotAskable::TlsFiles(error));
+        }
+        Ok((way, daemon_set.ok_or_else(|| NotAskable::NoDaemonSet(key.to_string()))?))
+    });
     Some(Agents { container: own.daemon_set.container.clone(), key, way })
+}
+
+/// The server names that policies want TLS for.
+#[must_use]
+pub fn server_names(ctx: &Context) -> BTreeSet<ServerName> {
+    let policies = ctx.stores.policies.state();
+    let agents = policies.iter().filter(|policy| policy.metadata.deletion_timestamp.is_none());
+    let agents = agents.filter_map(|policy| policy.spec.tetragon.as_ref()?.agents.as_ref());
+    agents.filter_map(|agents| Some(agents.grpc_tls()?.server_name.clone())).collect()
 }
 
 /// Every agent that is to be asked.
@@ -101,7 +119,7 @@ pub fn wanted(catalogue: &Catalogue<'_>, ctx: &Context) -> BTreeMap<Target, Want
             let Some(Ok(target)) = target(&way, &daemon_set, node) else { continue };
             let entry = wanted.entry(target).or_insert_with(|| {
                 let places = catalogue.places(node.labels());
-                let occasion = occasion(&daemon_set, node, catalogue.question(&places), ctx);
+                let occasion = occasion(&way, &daemon_set, node, catalogue.question(&places), ctx);
                 Wanted { occasion, places, policies: Vec::new() }
             });
             entry.policies.push(policy.name_any());
@@ -119,7 +137,7 @@ pub(super) fn target(way: &Way, daemon_set: &DaemonSet, node: &Node) -> Option<R
 }
 
 /// What is asked of the agent on that Node.
-pub(super) fn occasion(daemon_set: &DaemonSet, node: &Node, question: u64, ctx: &Context) -> Occasion {
+pub(super) fn occasion(way: &Way, daemon_set: &DaemonSet, node: &Node, question: u64, ctx: &Context) -> Occasion {
     let evidence = ctx.stores.record(node).facts().report.map(|report| report.evidence);
     Occasion {
         boot_id: boot_id(node).to_owned(),
@@ -127,6 +145,7 @@ pub(super) fn occasion(daemon_set: &DaemonSet, node: &Node, question: u64, ctx: 
         generation: daemon_set.metadata.generation,
         rolled_out: is_rolled_out(daemon_set),
         question,
+        tls: way.tls().map_or(0, |name| ctx.agent_tls.revision(name)),
     }
 }
 

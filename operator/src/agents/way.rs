@@ -15,6 +15,7 @@ use lsm_ready_tetragon::image::{Image, MODES_SINCE};
 use lsm_ready_tetragon::plan::{pod, version_label};
 use lsm_ready_tetragon::refusal::Refusal;
 
+use super::tls::ServerName;
 use super::wanted::At;
 
 /// Port of gRPC in the ConfigMap of chart 1.3 (`server-address`).
@@ -27,6 +28,7 @@ const METRICS: u16 = 2112;
 pub struct Way {
     grpc: Option<u16>,
     metrics: Option<u16>,
+    tls: Option<ServerName>,
 }
 
 /// Why the agents are not asked.
@@ -35,6 +37,9 @@ pub enum NotAskable {
     /// The policy says so.
     #[error("the policy says agents.ask: Never")]
     Never,
+    /// The files for TLS cannot be used.
+    #[error("{0}")]
+    TlsFiles(String),
     /// There is no DaemonSet.
     #[error("there is no DaemonSet {0}: set spec.tetragon.daemonSet to Tetragon's namespace and name, or install it")]
     NoDaemonSet(String),
@@ -75,13 +80,14 @@ pub fn way(key: &str, daemon_set: Option<&DaemonSet>, own: &Tetragon, agents: &A
     }
     let grpc = || listens(container, "server-address", agents.port, GRPC);
     let metrics = || listens(container, "metrics-server", agents.metrics_port, METRICS);
+    let tls = agents.grpc_tls().map(|tls| tls.server_name.clone());
     match agents.ask {
         Ask::Never => Err(NotAskable::Never),
-        Ask::Grpc => Ok(Way { grpc: Some(grpc()?), metrics: None }),
-        Ask::Metrics => Ok(Way { grpc: None, metrics: Some(metrics()?) }),
+        Ask::Grpc => Ok(Way { grpc: Some(grpc()?), metrics: None, tls }),
+        Ask::Metrics => Ok(Way { grpc: None, metrics: Some(metrics()?), tls: None }),
         Ask::Auto => match (grpc(), metrics()) {
             (Err(why), Err(_)) => Err(why),
-            (grpc, metrics) => Ok(Way { grpc: grpc.ok(), metrics: metrics.ok() }),
+            (grpc, metrics) => Ok(Way { tls: tls.filter(|_| grpc.is_ok()), grpc: grpc.ok(), metrics: metrics.ok() }),
         },
     }
 }
@@ -138,7 +144,13 @@ impl Way {
     pub fn to(&self, node: &Node) -> Option<At> {
         let address = address(node)?;
         let at = |port: Option<u16>| port.map(|port| SocketAddr::new(address, port));
-        Some(At { grpc: at(self.grpc), metrics: at(self.metrics) })
+        Some(At { grpc: at(self.grpc), metrics: at(self.metrics), tls: self.tls.clone() })
+    }
+
+    /// The server name, where gRPC goes over TLS.
+    #[must_use]
+    pub const fn tls(&self) -> Option<&ServerName> {
+        self.tls.as_ref()
     }
 }
 
@@ -233,8 +245,8 @@ mod tests {
             assert_eq!(address(&internal(refused)), None, "{refused}");
         }
         let both = node(&[("ExternalIP", "1.2.3.4"), ("Hostname", "n1"), ("InternalIP", "fd00::7")]);
-        let way = Way { grpc: Some(1), metrics: None };
-        let expected = At { grpc: Some("[fd00::7]:1".parse().unwrap()), metrics: None };
+        let way = Way { grpc: Some(1), metrics: None, tls: None };
+        let expected = At { grpc: Some("[fd00::7]:1".parse().unwrap()), metrics: None, tls: None };
         assert_eq!(way.to(&both), Some(expected));
         assert_eq!(way.to(&Node::default()), None);
     }
