@@ -13,7 +13,7 @@ use super::catalogue::Catalogue;
 use super::judgement::{Judgement, NodeView, Terms};
 use super::reason;
 use super::summary::{Circumstances, condition};
-use super::wanted::{Agents, agents, is_rolled_out, occasion, target};
+use super::wanted::{Agents, agents, is_rolled_out, occasion, target, unavailable};
 use super::way::{NotAskable, has_modes};
 use crate::context::Context;
 use crate::tracing_policies::condition::reason as loadable;
@@ -69,15 +69,15 @@ impl Hearing<'_> {
 
     /// The condition.
     #[must_use]
-    pub fn finding(self, policy: &LsmPolicy, ctx: &Context) -> Finding {
+    pub fn finding(self, policy: &LsmPolicy) -> Finding {
         let Agents { key, container, way } = self.agents;
-        if let Err(why) = way {
-            return Finding::new(TRACING_POLICIES_ENFORCED, Status::Unknown, reason_of(&why), why.to_string());
+        if let Err(why) = &way {
+            return Finding::new(TRACING_POLICIES_ENFORCED, Status::Unknown, reason_of(why), why.to_string());
         }
         let listed = self.catalogue.policies().iter();
         let not_selected = self.selector.map_or(0, |selector| listed.filter(|p| !selector.matches(p.labels)).count());
         let circumstances = Circumstances {
-            rollout: ctx.agents.rollout(&key),
+            unavailable: way.ok().map_or(0, |(_, daemon_set)| unavailable(&daemon_set)),
             key,
             container,
             unread: unread(self.known),

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use lsm_ready_agents::{Answer, NoAnswer, Outcome, Why};
 
 use super::schedule::{self, Due, Heard, LoadErrors, Occasion, PATIENCE, Reply};
-use super::summary::Rollout;
 use super::wanted::Target;
 use crate::key::DaemonSetKey;
 
@@ -64,15 +63,15 @@ pub struct Memory(Mutex<Inner>);
 struct Inner {
     heard: BTreeMap<Target, Heard>,
     answers: HashSet<Arc<Answer>>,
-    rollouts: HashMap<DaemonSetKey, Rolled>,
+    rollouts: HashMap<DaemonSetKey, Counted>,
 }
 
-/// How the rollout of a DaemonSet stands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Rolled {
-    rollout: Rollout,
-    /// Since when every agent is new and available.
-    complete: Option<Timestamp>,
+/// How many agents of a DaemonSet there are, new and available.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Counted {
+    counts: String,
+    /// Since when.
+    since: Timestamp,
 }
 
 impl Memory {
@@ -128,23 +127,18 @@ impl Memory {
         rollouts.retain(|key, _| living.contains(key));
     }
 
-    /// Notes how a rollout stands; says whether agents have only just started, or whether that is over, which is news.
-    pub fn note_rollout(&self, key: &DaemonSetKey, unavailable: usize, is_complete: bool, now: Timestamp) -> bool {
+    /// Notes the counts of a DaemonSet's agents. Where they change, agents start or stop.
+    pub fn note_counts(&self, key: &DaemonSetKey, counts: String, now: Timestamp) {
         let mut inner = self.lock();
-        let before = inner.rollouts.get(key).copied();
-        let complete = is_complete.then(|| before.and_then(|before| before.complete).unwrap_or(now));
-        let patience = jiff::SignedDuration::try_from(PATIENCE).unwrap_or_default();
-        let is_recent = complete.is_none_or(|since| now.duration_since(since) < patience);
-        let rollout = Rollout { unavailable, is_recent };
-        inner.rollouts.insert(key.clone(), Rolled { rollout, complete });
-        before.is_none_or(|before| before.rollout != rollout)
+        if inner.rollouts.get(key).is_none_or(|before| before.counts != counts) {
+            inner.rollouts.insert(key.clone(), Counted { counts, since: now });
+        }
     }
 
-    /// How the rollout of that DaemonSet stands. Where it was not looked at yet, agents may have only just started.
+    /// Whether agents of that DaemonSet may have started within the last minute.
     #[must_use]
-    pub fn rollout(&self, key: &DaemonSetKey) -> Rollout {
-        let unknown = Rollout { unavailable: 0, is_recent: true };
-        self.lock().rollouts.get(key).map_or(unknown, |rolled| rolled.rollout)
+    pub fn may_have_started(&self, key: &DaemonSetKey, now: Timestamp) -> bool {
+        self.lock().rollouts.get(key).is_none_or(|counted| now.duration_since(counted.since) < PATIENCE)
     }
 
     /// How many different answers are kept.

@@ -138,10 +138,14 @@ impl Message<'_> {
             others => format!("; {others} others for other reasons"),
         };
         let what = if only_late { "no answer yet" } else { "no answer" };
-        let advice = if only_late {
-            "Agents answer about 20 seconds after they start; wait a minute".to_owned()
-        } else {
-            way_out(*why).to_owned()
+        let advice = match (only_late, self.circumstances.unavailable) {
+            (true, 0) => "Agents answer about 20 seconds after they start; wait a minute".to_owned(),
+            (true, unavailable) => format!(
+                "DaemonSet {} says that {unavailable} of its agents are not available; TetragonRolledOut says why, and \
+                 agents answer about 20 seconds after they start",
+                self.circumstances.key
+            ),
+            (false, _) => way_out(*why).to_owned(),
         };
         format!("{total} of {nodes} agents gave {what}: on {names} {why}{others}. {advice}{}", self.waits_for_crds())
     }

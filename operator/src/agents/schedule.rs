@@ -4,19 +4,21 @@
 //!
 //! ## When
 //! An agent whose answer is final is asked again within a minute. An occasion makes it due at once, though never sooner
-//! than ten seconds after the last question: the node's boot or evidence changed, the DaemonSet's rollout began or ended,
-//! the policies for its node or the files for TLS changed. While an answer is not final it is asked after 10, 20 and 40 seconds. An agent
-//! that does not answer is asked ever more rarely, down to once in five minutes.
+//! than ten seconds after the last question: the node's boot or evidence, the DaemonSet's spec, the policies for its node
+//! or the files for TLS changed. While an answer is not final it is asked after 10, 20 and 40 seconds. An agent that does
+//! not answer is asked ever more rarely, down to once in five minutes.
 //!
 //! ## What counts
-//! - The first answer after an occasion is not final: an agent that has only just started says that it has no policies,
-//!   and one that has not seen a changed policy yet says what was true before. An answer that lacks a policy becomes
-//!   final a minute after the occasion.
-//! - A lost answer is no news: the last answer of the same boot stands until three in a row are lost.
+//! - The first answer after an occasion is not final: one that has not seen a changed policy yet says what was true before.
+//! - An answer that lacks a policy is not final before it was given again ten seconds later. Where the agent may have only
+//!   just started, or has only just been asked for the policy, it has a minute: an agent that starts says that it has no
+//!   policies.
+//! - A lost answer is no news: the last answer of the same boot stands until three in a row are lost. Silence is final
+//!   after a minute.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lsm_ready_agents::{NoAnswer, Outcome};
 use lsm_ready_crds::Evidence;
 
@@ -24,14 +26,17 @@ use super::memory::Said;
 
 /// Longest time between two questions to an agent that answers.
 pub const PERIOD: Duration = Duration::from_mins(1);
-/// The share of it after which an agent is due, at the least and at the most. The rest is for its turn and its answer.
-const SHARE: [f64; 2] = [0.6, 0.8];
+/// The share of it after which an agent is due, at the least and at the most. The rest is for its turn, and for a second
+/// question where the answer lacks something.
+const SHARE: [f64; 2] = [0.45, 0.65];
 /// Shortest time between two questions to one agent, whatever happens.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// Longest time between two questions to an agent that does not answer.
 const LONGEST: Duration = Duration::from_mins(5);
 /// How long an agent has for what an occasion asks of it.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: SignedDuration = SignedDuration::from_mins(1);
+/// How long an answer has to lack something otherwise.
+const AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// Lost answers in a row after which the answer before them counts no more.
 const LOST: u32 = 3;
 
@@ -44,8 +49,6 @@ pub struct Occasion {
     pub evidence: Option<Evidence>,
     /// The DaemonSet's generation.
     pub generation: Option<i64>,
-    /// Whether every agent is of that generation.
-    pub rolled_out: bool,
     /// The policies for the node: [`super::catalogue::Catalogue::question`].
     pub question: u64,
     /// The files for TLS: [`super::tls::TlsFiles::revision`].
@@ -65,8 +68,12 @@ pub struct Heard {
     pub answers: u8,
     /// Since when its answers report load errors, if the newest one does.
     pub load_errors: Option<LoadErrors>,
-    /// When the occasion was first asked about.
+    /// When the occasion was first asked about, or the first answer came after lost ones.
     since: Timestamp,
+    /// Since when its answers lack something.
+    incomplete: Option<Timestamp>,
+    /// Since when its answers are lost.
+    silent: Option<Timestamp>,
     /// Answers to this occasion, as far as two.
     confirmed: u8,
     asked: Timestamp,
@@ -87,15 +94,10 @@ pub struct LoadErrors {
 }
 
 impl LoadErrors {
-    /// After an outcome. No answer changes nothing.
+    /// After an answer.
     fn after(before: Option<Self>, outcome: &Outcome, now: Timestamp) -> Option<Self> {
-        match outcome {
-            Outcome::NoAnswer(_) => before,
-            Outcome::Answered { answer, .. } if answer.counts.errors() > 0 => {
-                Some(Self { since: before.map_or(now, |before| before.since), as_of: now })
-            }
-            Outcome::Answered { .. } => None,
-        }
+        let has_errors = matches!(outcome, Outcome::Answered { answer, .. } if answer.counts.errors() > 0);
+        has_errors.then(|| Self { since: before.map_or(now, |before| before.since), as_of: now })
     }
 }
 
@@ -136,6 +138,8 @@ pub struct Reply {
     pub outcome: Outcome,
     /// It has every policy that is for the node.
     pub is_complete: bool,
+    /// Agents of its DaemonSet were replaced or restarted within the last minute.
+    pub may_have_started: bool,
     /// When.
     pub now: Timestamp,
     /// In 0..1.
@@ -145,52 +149,75 @@ pub struct Reply {
 /// What is to be remembered of that reply, and whether it is news.
 #[must_use]
 pub fn hear(before: Option<&Heard>, reply: Reply) -> (Heard, bool) {
-    let Reply { occasion, outcome, is_complete, now, dice } = reply;
-    let before = before.filter(|before| before.occasion.boot_id == occasion.boot_id);
-    let same = before.filter(|before| before.occasion == occasion);
-    let since = same.map_or(now, |same| same.since);
-    let patient = now.duration_since(since) < jiff::SignedDuration::try_from(PATIENCE).unwrap_or_default();
-    let load_errors = LoadErrors::after(before.and_then(|before| before.load_errors), &outcome, now);
-    let mut next = Heard {
-        said: Said::NoAnswer(NoAnswer::default()),
-        is_final: same.is_some_and(|same| same.is_final),
-        answers: before.map_or(0, |before| before.answers),
-        confirmed: same.map_or(0, |same| same.confirmed),
-        lost: 0,
-        unsettled: same.map_or(0, |same| same.unsettled),
-        load_errors,
-        since,
-        occasion,
-        asked: now,
-        again: now,
+    let before = before.filter(|before| before.occasion.boot_id == reply.occasion.boot_id);
+    let next = match Said::of(reply.outcome.clone()) {
+        Said::NoAnswer(why) => silent(before, &reply, why),
+        said @ Said::Answered { .. } => answered(before, &reply, said),
     };
-    let wait = match Said::of(outcome) {
-        Said::NoAnswer(why) => {
-            next.lost = before.map_or(0, |before| before.lost).saturating_add(1);
-            let stands = before.filter(|before| before.answers > 0 && next.lost < LOST && before.said.is_answer());
-            next.said = stands.map_or(Said::NoAnswer(why), |before| before.said.clone());
-            if stands.is_none() {
-                next.is_final = !patient;
-                next.confirmed = 0;
-            }
-            backoff(next.lost).min(LONGEST)
-        }
-        said @ Said::Answered { .. } => {
-            next.said = said;
-            next.answers = next.answers.saturating_add(1).min(2);
-            next.confirmed = next.confirmed.saturating_add(1).min(2);
-            next.is_final = next.confirmed == 2 && (is_complete || !patient);
-            next.unsettled = if next.is_final { 0 } else { next.unsettled.saturating_add(1) };
-            let usual = PERIOD.mul_f64(dice.mul_add(SHARE[1] - SHARE[0], SHARE[0]));
-            if next.is_final { usual } else { backoff(next.unsettled).min(usual) }
-        }
-    };
-    next.again = later(now, wait);
     let news = before.is_none_or(|before| {
         (&before.said, before.is_final, &before.occasion, before.answers, before.load_errors.is_some())
             != (&next.said, next.is_final, &next.occasion, next.answers, next.load_errors.is_some())
     });
     (next, news)
+}
+
+/// After an answer.
+fn answered(before: Option<&Heard>, reply: &Reply, said: Said) -> Heard {
+    let now = reply.now;
+    let same = before.filter(|before| before.occasion == reply.occasion);
+    let since = same.filter(|same| same.silent.is_none()).map_or(now, |same| same.since);
+    let incomplete = (!reply.is_complete).then(|| before.and_then(|before| before.incomplete).unwrap_or(now));
+    let confirmed = same.map_or(0, |same| same.confirmed).saturating_add(1).min(2);
+    let is_late = |began: Timestamp| {
+        let may_pass = reply.may_have_started || now.duration_since(since) < PATIENCE;
+        now.duration_since(began) >= if may_pass { PATIENCE } else { AGAIN }
+    };
+    let is_final = confirmed == 2 && incomplete.is_none_or(is_late);
+    let unsettled = if is_final { 0 } else { same.map_or(0, |same| same.unsettled).saturating_add(1) };
+    let usual = PERIOD.mul_f64(reply.dice.mul_add(SHARE[1] - SHARE[0], SHARE[0]));
+    let wait = if is_final { usual } else { backoff(unsettled).min(usual) };
+    Heard {
+        said,
+        occasion: reply.occasion.clone(),
+        is_final,
+        answers: before.map_or(0, |before| before.answers).saturating_add(1).min(2),
+        load_errors: LoadErrors::after(before.and_then(|before| before.load_errors), &reply.outcome, now),
+        since,
+        incomplete,
+        silent: None,
+        confirmed,
+        asked: now,
+        again: later(now, wait),
+        lost: 0,
+        unsettled,
+    }
+}
+
+/// After a question that was not answered.
+fn silent(before: Option<&Heard>, reply: &Reply, why: NoAnswer) -> Heard {
+    let now = reply.now;
+    let same = before.filter(|before| before.occasion == reply.occasion);
+    let lost = before.map_or(0, |before| before.lost).saturating_add(1);
+    let since = before.and_then(|before| before.silent).unwrap_or(now);
+    let stands = before.filter(|before| lost < LOST && before.said.is_answer());
+    Heard {
+        said: stands.map_or(Said::NoAnswer(why), |before| before.said.clone()),
+        occasion: reply.occasion.clone(),
+        is_final: match stands {
+            Some(_) => same.is_some_and(|same| same.is_final),
+            None => now.duration_since(since) >= PATIENCE,
+        },
+        answers: before.map_or(0, |before| before.answers),
+        load_errors: before.and_then(|before| before.load_errors),
+        since: same.map_or(now, |same| same.since),
+        incomplete: before.and_then(|before| before.incomplete),
+        silent: Some(since),
+        confirmed: stands.and(same).map_or(0, |same| same.confirmed),
+        asked: now,
+        again: later(now, backoff(lost).min(LONGEST)),
+        lost,
+        unsettled: same.map_or(0, |same| same.unsettled),
+    }
 }
 
 /// 10, 20, 40 seconds and so on.

@@ -163,8 +163,8 @@ pub struct Circumstances {
     pub key: DaemonSetKey,
     /// The agent's container.
     pub container: String,
-    /// How many of its agents are not available, and whether they are being replaced or were until a minute ago.
-    pub rollout: Rollout,
+    /// How many of its agents are not available.
+    pub unavailable: usize,
     /// Reason and message, where it is not known which policies there are.
     pub unread: Option<(&'static str, String)>,
     /// Plurals of the CRDs that are not installed.
@@ -173,15 +173,6 @@ pub struct Circumstances {
     pub not_selected: usize,
     /// What the status says for the same spec.
     pub before: Option<Condition>,
-}
-
-/// How the agents' DaemonSet stands.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Rollout {
-    /// Agents that are not available.
-    pub unavailable: usize,
-    /// Agents are being replaced, or were until a short while ago.
-    pub is_recent: bool,
 }
 
 /// The condition.
@@ -218,8 +209,7 @@ fn not_known(summary: &Summary, circumstances: &Circumstances, message: &Message
     }
     let unanswered: usize = summary.unanswered().values().map(Names::count).sum();
     if unanswered > 0 {
-        let Rollout { unavailable, is_recent } = circumstances.rollout;
-        let only_late = is_recent || summary.silent.is_empty() || unanswered <= unavailable;
+        let only_late = summary.silent.is_empty() || unanswered <= circumstances.unavailable;
         let reason = if only_late { reason::STARTING } else { reason::NO_ANSWER };
         return Some(told(Status::Unknown, reason, message.unanswered(only_late)));
     }

@@ -143,7 +143,6 @@ pub(super) fn occasion(way: &Way, daemon_set: &DaemonSet, node: &Node, question:
         boot_id: boot_id(node).to_owned(),
         evidence,
         generation: daemon_set.metadata.generation,
-        rolled_out: is_rolled_out(daemon_set),
         question,
         tls: way.tls().map_or(0, |name| ctx.agent_tls.revision(name)),
     }

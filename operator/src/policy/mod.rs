@@ -80,7 +80,7 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
         tally.add(&node.name_any(), verdict);
     }
     let loadable = condition::finding(&policy.spec, &tetragons, || Nodes::of(nodes.iter().map(known)))?;
-    let agents = hearing.map(|hearing| hearing.finding(policy, ctx));
+    let agents = hearing.map(|hearing| hearing.finding(policy));
     let tetragon = DaemonSetKey::named_by(&policy.spec).map(|key| {
         let daemon_set = ctx.stores.daemon_sets.get(&key.object_ref());
         Box::new(tetragon::findings(policy, &key, daemon_set.as_deref(), ctx))

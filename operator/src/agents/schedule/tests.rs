@@ -29,7 +29,7 @@ fn boot(id: &str) -> Occasion {
 
 fn reply(occasion: Occasion, outcome: Outcome, second: i64) -> Reply {
     let is_complete = outcome != answered(0) && outcome != lost();
-    Reply { occasion, outcome, is_complete, now: at(second), dice: 1.0 }
+    Reply { occasion, outcome, is_complete, may_have_started: false, now: at(second), dice: 1.0 }
 }
 
 /// The pauses between questions that are each asked when they are due, and whether each answer is final.
@@ -49,12 +49,12 @@ fn questions(outcome: &Outcome, times: usize) -> Vec<(i64, bool)> {
 
 #[test]
 fn a_complete_answer_is_final_when_it_was_given_twice() {
-    assert_eq!(questions(&answered(1), 4), [(10, false), (48, true), (48, true), (48, true)]);
+    assert_eq!(questions(&answered(1), 4), [(10, false), (39, true), (39, true), (39, true)]);
 }
 
 #[test]
 fn an_answer_that_lacks_something_is_final_after_a_minute() {
-    assert_eq!(questions(&answered(0), 5), [(10, false), (20, false), (40, false), (48, true), (48, true)]);
+    assert_eq!(questions(&answered(0), 5), [(10, false), (20, false), (39, false), (39, true), (39, true)]);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn an_agent_is_due_within_its_period_and_ten_seconds_after_an_occasion() {
     assert_eq!(due(None, &boot("a"), at(0)).map(|due| due.since), Some(Timestamp::MIN));
     let first = hear(None, reply(boot("a"), answered(1), 990)).0;
     let heard = hear(Some(&first), reply(boot("a"), answered(1), 1000)).0;
-    for (second, same, other) in [(1000, false, false), (1009, false, false), (1010, false, true), (1048, true, true)] {
+    for (second, same, other) in [(1000, false, false), (1009, false, false), (1010, false, true), (1039, true, true)] {
         assert_eq!(due(Some(&heard), &boot("a"), at(second)).is_some(), same, "{second}");
         assert_eq!(due(Some(&heard), &boot("b"), at(second)).is_some(), other, "{second}");
     }
@@ -78,7 +78,7 @@ fn an_agent_is_due_within_its_period_and_ten_seconds_after_an_occasion() {
     for dice in [0.0, 0.5, 1.0] {
         let again = hear(Some(&heard), Reply { dice, ..reply(boot("a"), answered(1), 2000) }).0.again;
         let pause = again.duration_since(at(2000)).as_secs();
-        assert!((36..=48).contains(&pause), "{dice}: {pause}");
+        assert!((27..=39).contains(&pause), "{dice}: {pause}");
     }
 }
 
@@ -110,6 +110,30 @@ fn the_last_answer_stands_until_three_in_a_row_are_lost_and_no_longer_than_its_b
         assert_eq!(heard.said, Said::of(counts));
     }
     assert_eq!(hear(Some(&heard), reply(boot("b"), lost(), 0)).0.said, Said::of(lost()));
+}
+
+/// Seconds until an answer that lacks a policy is final, after one that had it.
+fn until_final(heard: &Heard, begun: i64, may_have_started: bool) -> i64 {
+    let (mut heard, mut now) = (heard.clone(), begun);
+    loop {
+        let next = hear(Some(&heard), Reply { may_have_started, ..reply(boot("a"), answered(0), now) }).0;
+        if next.is_final {
+            return now - begun;
+        }
+        now += next.again.duration_since(next.asked).as_secs();
+        heard = next;
+    }
+}
+
+#[test]
+fn what_is_lost_later_is_final_when_it_is_confirmed_unless_the_agent_may_have_started() {
+    let mut heard = hear(None, reply(boot("a"), answered(1), 0)).0;
+    heard = hear(Some(&heard), reply(boot("a"), answered(1), 10)).0;
+    assert_eq!(until_final(&heard, 600, false), 10);
+    assert_eq!(until_final(&heard, 600, true), 69);
+    // It did not answer in between, as while it starts.
+    let lost = hear(Some(&heard), reply(boot("a"), lost(), 590)).0;
+    assert_eq!(until_final(&lost, 600, false), 69);
 }
 
 #[test]
@@ -177,7 +201,7 @@ proptest! {
                 prop_assert!(last.is_none_or(|last| now - last >= 10));
                 last = Some(now);
                 let outcome = [lost(), answered(0), answered(1), failed()][outcome].clone();
-                let longest = if outcome == lost() { 300 } else { 48 };
+                let longest = if outcome == lost() { 300 } else { 39 };
                 let next = hear(heard.as_ref(), Reply { dice, ..reply(occasion.clone(), outcome, now) }).0;
                 prop_assert!(due(Some(&next), &occasion, at(now + longest)).is_some());
                 heard = Some(next);
