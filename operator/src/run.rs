@@ -120,11 +120,7 @@ async fn lead(cli: &Cli, start: Start, signals: &mut Signals) -> Result<(), Erro
 }
 
 /// Runs watches and controllers until a signal, or until the leadership is lost.
-async fn work(
-    start: Start,
-    lost: impl Future<Output = election::Error>,
-    signals: &mut Signals,
-) -> Result<(), Error> {
+async fn work(start: Start, lost: impl Future<Output = election::Error>, signals: &mut Signals) -> Result<(), Error> {
     let Start { client, metrics, readiness, agent_tls } = start;
     readiness.done(ELECTION);
     let (stores, writers) = stores();

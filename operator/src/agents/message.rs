@@ -37,7 +37,8 @@ impl Message<'_> {
         let Some(policies) = self.summary.against.get(&kind) else { return String::new() };
         let mut policies: Vec<_> = policies.iter().collect();
         policies.sort_by_key(|(name, told)| (Reverse(told.nodes.count()), name.as_ref()));
-        let named: Vec<String> = policies.iter().take(SAMPLE).map(|(name, told)| self.policy(kind, name.as_ref(), told)).collect();
+        let named: Vec<String> =
+            policies.iter().take(SAMPLE).map(|(name, told)| self.policy(kind, name.as_ref(), told)).collect();
         let more = match policies.len().saturating_sub(SAMPLE) {
             0 => String::new(),
             more => format!("; and {more} more policies"),
@@ -87,11 +88,15 @@ impl Message<'_> {
                  enforce` where somebody set it by hand",
                 self.exec()
             ),
-            Kind::NoEnforcingAction => "Add an action that denies to their selectors (Override with an argError other than \
+            Kind::NoEnforcingAction => {
+                "Add an action that denies to their selectors (Override with an argError other than \
                  0, or Sigkill). Where they are only to observe, select those that are to deny with \
                  spec.require.tracingPolicies"
-                .to_owned(),
-            Kind::Loading => "Wait: the agents are asked again within a minute. Where it stays, read the agents' log".to_owned(),
+                    .to_owned()
+            }
+            Kind::Loading => {
+                "Wait: the agents are asked again within a minute. Where it stays, read the agents' log".to_owned()
+            }
             Kind::Unclear => format!("{list} shows their state"),
             Kind::ModeUnknown => self.mode_unknown(),
         }
@@ -101,9 +106,8 @@ impl Message<'_> {
     fn after_an_error(&self) -> String {
         let (key, list) = (&self.circumstances.key, self.list());
         let told = self.summary.against.get(&Kind::Disagrees).into_iter().flatten();
-        let speaks_of_lsm = |(name, told): (&Option<PolicyName>, &Told)| {
-            name.is_none() || told.words.to_lowercase().contains("lsm")
-        };
+        let speaks_of_lsm =
+            |(name, told): (&Option<PolicyName>, &Told)| name.is_none() || told.words.to_lowercase().contains("lsm");
         if !told.into_iter().any(speaks_of_lsm) {
             return format!("Correct these policies; {list} shows the whole text");
         }
@@ -132,7 +136,9 @@ impl Message<'_> {
     pub fn unanswered(&self, only_late: bool) -> String {
         let (all, nodes) = (self.summary.unanswered(), self.summary.nodes);
         let total: usize = all.values().map(Names::count).sum();
-        let Some((why, names)) = all.iter().max_by_key(|(why, names)| (names.count(), **why)) else { return String::new() };
+        let Some((why, names)) = all.iter().max_by_key(|(why, names)| (names.count(), **why)) else {
+            return String::new();
+        };
         let others = match total - names.count() {
             0 => String::new(),
             others => format!("; {others} others for other reasons"),
@@ -229,7 +235,10 @@ impl Message<'_> {
         if others.is_empty() {
             return String::new();
         }
-        format!(". In agents and not in the cluster (files on the node, or added with tetra), not judged: {}", some(others.keys()))
+        format!(
+            ". In agents and not in the cluster (files on the node, or added with tetra), not judged: {}",
+            some(others.keys())
+        )
     }
 
     fn exec(&self) -> String {

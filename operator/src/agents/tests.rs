@@ -9,8 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_agents::{
-    ActionsByPolicy, Answer, Counts, How, Mode, NoAnswer, Outcome, PolicyAnswer, PolicyName,
-    State as PolicyState, Why,
+    ActionsByPolicy, Answer, Counts, How, Mode, NoAnswer, Outcome, PolicyAnswer, PolicyName, State as PolicyState, Why,
 };
 use lsm_ready_crds::conditions::{TRACING_POLICIES_ENFORCED, find};
 use lsm_ready_crds::{LsmNode, LsmPolicy};

@@ -66,9 +66,11 @@ impl TlsFiles {
 
     fn load(&self, name: &ServerName) -> Result<Arc<Tls>, String> {
         let Some(directory) = &self.directory else {
-            return Err("spec.tetragon.agents.tls is set, and the operator was started without --agent-tls-dir: add the \
+            return Err(
+                "spec.tetragon.agents.tls is set, and the operator was started without --agent-tls-dir: add the \
                         component config/agent-tls to its installation (docs/install.md)"
-                .to_owned());
+                    .to_owned(),
+            );
         };
         let read = Tls::read(directory, name.as_deref());
         read.map(Arc::new).map_err(|error| format!("gRPC over TLS is not possible: {error}"))

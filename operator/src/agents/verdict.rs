@@ -101,7 +101,9 @@ impl<'a> Scope<'a> {
     /// The policies in question on a node with these places.
     pub fn here(self, places: &'a [Place]) -> impl Iterator<Item = (&'a Listed<'a>, Place)> {
         let policies = self.catalogue.policies().iter().zip(self.judged).zip(places);
-        policies.filter(|((_, judged), place)| **judged && **place != Place::Elsewhere).map(|((p, _), place)| (p, *place))
+        policies
+            .filter(|((_, judged), place)| **judged && **place != Place::Elsewhere)
+            .map(|((p, _), place)| (p, *place))
     }
 
     /// The findings for one node.
@@ -158,7 +160,9 @@ impl<'a> Scope<'a> {
 
     fn counted(self, places: &'a [Place], answer: &'a Answer) -> Vec<Finding<'a>> {
         let unnamed = |found| Finding { found, policy: None, said: None };
-        let Some(named) = &answer.named else { return self.only_counted(places, answer).into_iter().map(unnamed).collect() };
+        let Some(named) = &answer.named else {
+            return self.only_counted(places, answer).into_iter().map(unnamed).collect();
+        };
         let mut findings: Vec<_> = self
             .here(places)
             .filter(|(policy, _)| !named.contains(&policy.name))
@@ -178,8 +182,10 @@ impl<'a> Scope<'a> {
         let states = self.states(elsewhere, answer);
         findings.extend(held_against(&states, others, answer).into_iter().map(unnamed));
         if findings.is_empty() {
-            let enabled = |(policy, _): (&'a Listed<'a>, Place)| {
-                Finding { found: self.enabled(policy.wish, None), policy: Some(&policy.name), said: None }
+            let enabled = |(policy, _): (&'a Listed<'a>, Place)| Finding {
+                found: self.enabled(policy.wish, None),
+                policy: Some(&policy.name),
+                said: None,
             };
             findings.extend(self.here(places).map(enabled));
         }

@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_spec_of_any_form_gives_a_wish() {
-        let deny = json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]});
+        let deny =
+            json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]});
         let found = wish(&deny);
         assert_eq!((found.revision.as_str(), found.has_lsm_hooks, found.denies), ("u/3", true, true));
         assert_eq!(wish(&Value::Null), wish(&json!({"lsmhooks": 7, "options": {}, "nodeSelector": null})));
@@ -126,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_node_selector_is_followed_also_where_it_uses_our_labels() {
-        let labels = Labels::from([("lsmready.node-restriction.kubernetes.io/policy.a".to_owned(), "ready".to_owned())]);
+        let labels =
+            Labels::from([("lsmready.node-restriction.kubernetes.io/policy.a".to_owned(), "ready".to_owned())]);
         let place = |selector: Value| wish(&json!({ "nodeSelector": selector })).place(&labels);
         let ours = |value: &str| json!({"matchLabels": {"lsmready.node-restriction.kubernetes.io/policy.a": value}});
         assert_eq!(place(ours("ready")), Place::Here);

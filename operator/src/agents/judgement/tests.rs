@@ -89,7 +89,8 @@ fn first(said: Said) -> Node {
 }
 
 fn judged(cluster: &Snapshot, nodes: &[Node], circumstances: &Circumstances) -> Finding {
-    let named: Vec<(String, Node)> = nodes.iter().enumerate().map(|(n, node)| (format!("n{n:02}"), node.clone())).collect();
+    let named: Vec<(String, Node)> =
+        nodes.iter().enumerate().map(|(n, node)| (format!("n{n:02}"), node.clone())).collect();
     judge(cluster, &named, circumstances)
 }
 
@@ -218,7 +219,10 @@ fn a_contradiction_is_told_with_nodes_words_and_a_way_out() {
 
     // Metrics do not name the policy, and gRPC was tried.
     let message = judged(&deny(), &[ready(counted(PolicyState::LoadError))], &circumstances()).message;
-    assert!(message.contains("a policy that the metrics do not name (gRPC: nothing listens there) on n00"), "{message}");
+    assert!(
+        message.contains("a policy that the metrics do not name (gRPC: nothing listens there) on n00"),
+        "{message}"
+    );
     assert!(message.contains("tetra tracingpolicy list"), "{message}");
 }
 
@@ -257,7 +261,8 @@ fn after_a_restart_the_earlier_word_stands_until_nearly_all_answered_unless_some
 fn a_million_equal_answers_cost_no_more_than_a_few() {
     let cluster = deny();
     let catalogue = Catalogue::of(&cluster);
-    let mut judgement = Judgement::by(Terms { catalogue: &catalogue, judged: vec![true], chosen: false, has_modes: true });
+    let mut judgement =
+        Judgement::by(Terms { catalogue: &catalogue, judged: vec![true], chosen: false, has_modes: true });
     let shared = enforcing();
     for number in 0..5000 {
         let said = Some(Recalled { said: shared.clone(), is_final: true, is_first: false });
@@ -325,8 +330,7 @@ fn the_message_is_bounded_by_the_longest_names() {
     let policies: Vec<_> = long.iter().map(|name| (name.as_str(), spec("Sigkill"))).collect();
     let error = "e".repeat(300);
     let said: Vec<_> = long.iter().map(|name| (name.as_str(), PolicyState::LoadError, None, error.as_str())).collect();
-    let nodes: Vec<(String, Node)> =
-        (0..9).map(|n| (format!("{n}{}", "n".repeat(252)), ready(says(&said)))).collect();
+    let nodes: Vec<(String, Node)> = (0..9).map(|n| (format!("{n}{}", "n".repeat(252)), ready(says(&said)))).collect();
     let message = judge(&cluster(&policies), &nodes, &circumstances()).message;
     assert!(message.len() < 32 << 10, "{}", message.len());
     let by_name: BTreeMap<_, _> = long.iter().map(|name| (name, message.contains(name.as_str()))).collect();

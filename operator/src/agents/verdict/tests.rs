@@ -10,7 +10,8 @@ use crate::tracing_policies::known::Snapshot;
 use crate::tracing_policies::known::tests::{object, with_wishes};
 use lsm_ready_crds::selection::Labels;
 
-const DENIES: &str = r#"{"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]}"#;
+const DENIES: &str =
+    r#"{"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]}"#;
 
 /// A cluster with these policies.
 fn cluster(policies: &[(&str, Value)]) -> Snapshot {
@@ -96,7 +97,8 @@ fn each_state_by_grpc() {
     for state in State::ALL {
         for mode in [Mode::Enforce, Mode::Monitor, Mode::MonitorOnly] {
             // Only an enabled policy's mode says something.
-            let expected = if state == State::Enabled && mode != Mode::Enforce { Found::MonitorMode } else { table[&state] };
+            let expected =
+                if state == State::Enabled && mode != Mode::Enforce { Found::MonitorMode } else { table[&state] };
             let answer = grpc(&[("p", state, Some(mode))]);
             assert_eq!(found(&cluster, USUAL, &answer), [(Some("p".into()), expected)], "{state:?} {mode:?}");
         }
