@@ -187,3 +187,6 @@ fn failed_hook(status: Value<'_>) -> Result<Option<HookError>, Malformed> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod recorded;
