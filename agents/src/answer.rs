@@ -157,10 +157,8 @@ mod tests {
 
     #[test]
     fn an_answer_without_policies_or_with_one_in_progress_is_not_settled() {
+        let none = || Answer::none(How::Metrics);
         let with = |state| Answer { counts: [(State::Enabled, 1), (state, 1)].into_iter().collect(), ..none() };
-        fn none() -> Answer {
-            Answer::none(How::Metrics)
-        }
         assert!(!none().is_settled());
         for state in State::ALL {
             let expected = !matches!(state, State::Loading | State::Unloading);
