@@ -125,10 +125,22 @@ async fn handshakes_that_never_end_are_ended() {
     ];
     for (script, expected) in table {
         let (what, begun) = (format!("{script:?}"), Instant::now());
-        let why = asked(on_tcp(script).await.address, Some(&trusted), &SHORT).await;
+        let mut served = on_tcp(script).await;
+        let why = asked(served.address, Some(&trusted), &SHORT).await;
         assert!(why.is_some_and(|why| expected.contains(&why)), "{what}: {why:?}");
         assert!(begun.elapsed() < 25 * SHORT.deadline, "{what}: {:?}", begun.elapsed());
+        let ended = tokio::time::timeout(LIMITS.deadline, served.ended.recv()).await;
+        assert_eq!(ended, Ok(Some(())), "{what}: the connection was closed");
     }
+}
+
+#[tokio::test]
+async fn silence_after_the_handshake_is_no_answer() {
+    let authority = Authority::new("ca");
+    let trusted = tls(authority.files(None).path());
+    let silent = on_tls(&authority.agent(), None, vec![]).await;
+    let limits = Limits { deadline: Duration::from_secs(2), ..LIMITS };
+    assert_eq!(asked(silent, Some(&trusted), &limits).await, Some(Why::TimedOut));
 }
 
 #[tokio::test]
