@@ -76,17 +76,17 @@ pub struct Flags {
 #[derive(Args)]
 pub struct TlsFlags {
     /// The certificate; with it gRPC is answered over TLS.
-    #[arg(long)]
-    server_tls_cert_file: Option<String>,
+    #[arg(long = "server-tls-cert-file")]
+    certificate: Option<String>,
     /// Its key.
-    #[arg(long)]
-    server_tls_key_file: Option<String>,
+    #[arg(long = "server-tls-key-file")]
+    key: Option<String>,
     /// The CAs of clients, with commas between the files.
-    #[arg(long)]
-    server_tls_client_ca_files: Option<String>,
+    #[arg(long = "server-tls-client-ca-files")]
+    client_cas: Option<String>,
     /// Whether clients must show a certificate: true or false.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
-    server_tls_require_client_cert: Option<String>,
+    #[arg(long = "server-tls-require-client-cert", num_args = 0..=1, default_missing_value = "true")]
+    requires: Option<String>,
 }
 
 /// Certificate and key, and the CAs of clients where these must show a certificate.
@@ -119,10 +119,10 @@ impl Settings {
         let server_address =
             value(flags.server_address, SERVER_ADDRESS)?.unwrap_or_else(|| flags.release.server_address().to_owned());
         let tls = TlsValues {
-            certificate: value(flags.tls.server_tls_cert_file, "server-tls-cert-file")?,
-            key: value(flags.tls.server_tls_key_file, "server-tls-key-file")?,
-            client_cas: value(flags.tls.server_tls_client_ca_files, "server-tls-client-ca-files")?,
-            requires: value(flags.tls.server_tls_require_client_cert, "server-tls-require-client-cert")?,
+            certificate: value(flags.tls.certificate, "server-tls-cert-file")?,
+            key: value(flags.tls.key, "server-tls-key-file")?,
+            client_cas: value(flags.tls.client_cas, "server-tls-client-ca-files")?,
+            requires: value(flags.tls.requires, "server-tls-require-client-cert")?,
         };
         Ok(Self {
             release: flags.release,

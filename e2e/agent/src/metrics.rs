@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::api::{State, TracingPolicyStatus};
+use crate::api::{ActionCounters, State, TracingPolicyStatus};
 use crate::config::Release;
 use crate::shape::Source;
 
@@ -32,7 +32,9 @@ pub fn text(source: &Source) -> String {
         let _ = writeln!(text, "tetragon_tracingpolicy_loaded{{state=\"{label}\"}} {count}");
     }
     if knows_more {
-        policies.iter().for_each(|policy| selector_actions(&mut text, policy));
+        for policy in &policies {
+            selector_actions(&mut text, policy);
+        }
     }
     text
 }
@@ -45,7 +47,7 @@ fn labels(policy: &TracingPolicyStatus) -> String {
 fn selector_actions(text: &mut String, policy: &TracingPolicyStatus) {
     for selector in policy.stats.iter().flat_map(|stats| &stats.selector_action_counters) {
         let (hook, policy) = (&selector.hook, labels(policy));
-        for (action, count) in selector.action_counters.iter().flat_map(|counters| counters.by_name()) {
+        for (action, count) in selector.action_counters.iter().flat_map(ActionCounters::by_name) {
             if count > 0 {
                 let _ = writeln!(
                     text,

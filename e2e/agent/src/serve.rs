@@ -55,18 +55,17 @@ pub async fn serve(settings: &Settings, policies: &Source) -> anyhow::Result<()>
 
 async fn serve_api(settings: &Settings, policies: Source) -> anyhow::Result<()> {
     let address = &settings.server_address;
-    let mut server = Server::builder();
+    let mut builder = Server::builder();
     if let Some(files) = &settings.tls {
-        server = server.tls_config(tls(files)?).context("use the files for TLS")?;
+        builder = builder.tls_config(tls(files)?).context("use the files for TLS")?;
     }
-    let router = server.add_service(Sensors(policies));
-    let served = match address.strip_prefix("unix://") {
-        Some(path) => router.serve_with_incoming(UnixListenerStream::new(socket(Path::new(path))?)).await,
-        None => {
-            let listener = listen(address).await?;
-            println!("level=info msg=\"Starting gRPC server\" protocol=tcp address={}", listener.local_addr()?);
-            router.serve_with_incoming(TcpListenerStream::new(listener)).await
-        }
+    let router = builder.add_service(Sensors(policies));
+    let served = if let Some(path) = address.strip_prefix("unix://") {
+        router.serve_with_incoming(UnixListenerStream::new(socket(Path::new(path))?)).await
+    } else {
+        let listener = listen(address).await?;
+        println!("level=info msg=\"Starting gRPC server\" protocol=tcp address={}", listener.local_addr()?);
+        router.serve_with_incoming(TcpListenerStream::new(listener)).await
     };
     served.with_context(|| format!("answer gRPC at {address}"))
 }

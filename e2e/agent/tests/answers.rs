@@ -1,6 +1,6 @@
 //! The truth table of what agents say: the test agent plays every state, mode and domain in the shape of each release, and
 //! lsm-ready-agents asks it by gRPC, by gRPC over mTLS and by its metrics, in processes and on sockets of their own.
-#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -190,7 +190,9 @@ async fn by_grpc_every_policy_has_its_state_mode_domain_and_hooks() {
     for release in &RELEASES {
         let agent = Agent::start(release.name, &path, &[]);
         let (answer, actions) = answered(agent.asked(How::Grpc, None).await);
-        rows.iter().for_each(|row| check_grpc(&answer, *row, release));
+        for row in &rows {
+            check_grpc(&answer, *row, release);
+        }
         assert_eq!(answer.counts, rows.iter().map(|row| (row.state.1, 1)).collect(), "{}", release.name);
         let tells = |row: &&Row| release.counters && row.is_enabled() && (!release.domains || row.domain == "k8s");
         assert_eq!(actions, rows.iter().filter(tells).map(|row| row.actions()).collect(), "{}", release.name);
@@ -258,21 +260,20 @@ async fn over_mtls_the_answer_is_the_same() {
     let cas = format!("--server-tls-client-ca-files={}", file("ca.crt"));
     let main = RELEASES.last().unwrap();
     let plain = Agent::start(main.name, &path, &[]);
-    let with_tls = Agent::start(main.name, &path, &[&certificate, &key]);
-    let with_mtls =
-        Agent::start(main.name, &path, &[&certificate, &key, &cas, "--server-tls-require-client-cert=true"]);
+    let one_sided = Agent::start(main.name, &path, &[&certificate, &key]);
+    let mutual = Agent::start(main.name, &path, &[&certificate, &key, &cas, "--server-tls-require-client-cert=true"]);
     let tls = |folder: &str| Tls::read(&certificates.path().join(folder), Some("n1.tetragon-grpc.cilium.io")).unwrap();
     let (with_client, without_client) = (tls("client"), tls("none"));
 
     let expected = answered(plain.asked(How::Grpc, None).await);
-    assert_eq!(answered(with_mtls.asked(How::Grpc, Some(&with_client)).await), expected);
-    assert_eq!(answered(with_tls.asked(How::Grpc, Some(&without_client)).await), expected);
-    assert_eq!(answered(with_tls.asked(How::Grpc, Some(&with_client)).await), expected);
+    assert_eq!(answered(mutual.asked(How::Grpc, Some(&with_client)).await), expected);
+    assert_eq!(answered(one_sided.asked(How::Grpc, Some(&without_client)).await), expected);
+    assert_eq!(answered(one_sided.asked(How::Grpc, Some(&with_client)).await), expected);
 
     let refused = |why| Outcome::NoAnswer(NoAnswer { grpc: Some(why), metrics: None });
-    assert_eq!(with_mtls.asked(How::Grpc, Some(&without_client)).await, refused(Why::ClientCertificateRequired));
-    assert_eq!(with_mtls.asked(How::Grpc, None).await, refused(Why::TlsRequired));
+    assert_eq!(mutual.asked(How::Grpc, Some(&without_client)).await, refused(Why::ClientCertificateRequired));
+    assert_eq!(mutual.asked(How::Grpc, None).await, refused(Why::TlsRequired));
     assert_eq!(plain.asked(How::Grpc, Some(&with_client)).await, refused(Why::NoTls));
-    let (metrics, _) = answered(with_mtls.asked(How::Metrics, Some(&with_client)).await);
+    let (metrics, _) = answered(mutual.asked(How::Metrics, Some(&with_client)).await);
     assert_eq!(metrics.counts.total(), (STATES.len() as u64 - 3) * 12);
 }
