@@ -170,7 +170,7 @@ async fn certificates_of_any_size_and_number_are_bounded() {
     let authority = Authority::new("ca");
     let trusted = tls(authority.files(None).path());
     let large = authority.issue(&[NAME], |params| {
-        let content = [&[0x04, 0x83, 0x01, 0x86, 0xa0][..], &[0; 100_000]].concat();
+        let content = [&[0x04, 0x83, 0x01, 0x86, 0xa0][..], &vec![0; 100_000]].concat();
         params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], content));
     });
     let repeated = |times: usize| {
