@@ -140,12 +140,14 @@ impl Answer {
         Self { how, policies: BTreeMap::new(), local: BTreeMap::new(), named, omitted: 0, counts: Counts::default() }
     }
 
-    /// Whether the answer will stay as it is. An agent that loads or unloads a policy will soon say something else. An
-    /// agent without policies may still be starting: it serves metrics that are all zero for about 15 seconds before it
-    /// loads its policies, and the metrics never show the state `loading`.
+    /// Whether the answer will stay as it is. An agent that loads or unloads a policy will soon say something else; in
+    /// metrics such a policy is named and not counted. An agent without policies may still be starting: it serves metrics
+    /// that are all zero for about 15 seconds before it loads its policies.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.counts.total() > 0 && self.counts.in_progress() == 0
+        let total = self.counts.total();
+        let named = self.named.as_ref().map_or(0, |named| named.len() as u64);
+        total > 0 && self.counts.in_progress() == 0 && named <= total
     }
 }
 
@@ -155,15 +157,16 @@ mod tests {
 
     #[test]
     fn an_answer_without_policies_or_with_one_in_progress_is_not_settled() {
+        let none = || Answer::none(How::Metrics);
         let with = |state| Answer { counts: [(State::Enabled, 1), (state, 1)].into_iter().collect(), ..none() };
-        fn none() -> Answer {
-            Answer::none(How::Metrics)
-        }
         assert!(!none().is_settled());
         for state in State::ALL {
             let expected = !matches!(state, State::Loading | State::Unloading);
             assert_eq!(with(state).is_settled(), expected, "{state:?}");
         }
+        let named = |names: &[&str]| Some(names.iter().map(|name| PolicyName::given("", name)).collect());
+        assert!(Answer { named: named(&["a", "b"]), ..with(State::Enabled) }.is_settled());
+        assert!(!Answer { named: named(&["a", "b", "loading"]), ..with(State::Enabled) }.is_settled());
     }
 
     #[test]

@@ -25,8 +25,8 @@ use crate::why::Why;
 
 /// The method.
 const LIST_TRACING_POLICIES: &str = "/tetragon.FineGuidanceSensors/ListTracingPolicies";
-/// How many bytes the agent may send ahead of being read.
-const WINDOW: u32 = 64 << 10;
+/// How many bytes the agent may send ahead of being read. The longest answer then takes 16 round trips.
+const WINDOW: u32 = 256 << 10;
 /// Longest headers and trailers, in bytes.
 const HEADERS: u32 = 16 << 10;
 

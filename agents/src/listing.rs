@@ -123,7 +123,7 @@ fn policy_status(value: Value<'_>) -> Result<Status<'_>, Malformed> {
             (8, error) => status.policy.error = clean(error.text()?, MAX_TEXT),
             (9, state) => number = state.number()?,
             (11, mode) => status.policy.mode = Mode::numbered(mode.number()?),
-            (12, stats) => add_stats(status.actions.get_or_insert_default(), stats)?,
+            (12, counted) => add_stats(status.actions.get_or_insert_default(), counted)?,
             (13, domain) => status.domain = domain.text()?,
             (14, hook) if status.policy.failed_hooks.len() < MAX_HOOKS => {
                 status.policy.failed_hooks.extend(failed_hook(hook)?);
@@ -187,3 +187,6 @@ fn failed_hook(status: Value<'_>) -> Result<Option<HookError>, Malformed> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod recorded;

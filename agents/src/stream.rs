@@ -70,16 +70,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Recorded<S> {
     /// reason may be waiting to be read.
     fn write_failed(&mut self, cx: &mut Context<'_>, error: &io::Error) {
         let mut buffer = [0; 1024];
-        while let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut buffer)) {
-            match read {
-                Ok(()) => {
-                    // The end, or bytes that nobody will read any more.
-                    break;
-                }
-                Err(reason) => return self.record.failed(&reason),
-            }
+        match Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut buffer)) {
+            Poll::Ready(Err(reason)) => self.record.failed(&reason),
+            // Nothing, the end, or bytes that nobody will read any more.
+            _ => self.record.failed(error),
         }
-        self.record.failed(error);
     }
 }
 

@@ -56,7 +56,7 @@ impl<'a> Value<'a> {
 }
 
 /// The fields of a message with their numbers, as they come. An error ends them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {

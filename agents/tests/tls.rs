@@ -125,10 +125,22 @@ async fn handshakes_that_never_end_are_ended() {
     ];
     for (script, expected) in table {
         let (what, begun) = (format!("{script:?}"), Instant::now());
-        let why = asked(on_tcp(script).await.address, Some(&trusted), &SHORT).await;
+        let mut served = on_tcp(script).await;
+        let why = asked(served.address, Some(&trusted), &SHORT).await;
         assert!(why.is_some_and(|why| expected.contains(&why)), "{what}: {why:?}");
         assert!(begun.elapsed() < 25 * SHORT.deadline, "{what}: {:?}", begun.elapsed());
+        let ended = tokio::time::timeout(LIMITS.deadline, served.ended.recv()).await;
+        assert_eq!(ended, Ok(Some(())), "{what}: the connection was closed");
     }
+}
+
+#[tokio::test]
+async fn silence_after_the_handshake_is_no_answer() {
+    let authority = Authority::new("ca");
+    let trusted = tls(authority.files(None).path());
+    let silent = on_tls(&authority.agent(), None, vec![]).await;
+    let limits = Limits { deadline: Duration::from_secs(2), ..LIMITS };
+    assert_eq!(asked(silent, Some(&trusted), &limits).await, Some(Why::TimedOut));
 }
 
 #[tokio::test]
@@ -158,7 +170,7 @@ async fn certificates_of_any_size_and_number_are_bounded() {
     let authority = Authority::new("ca");
     let trusted = tls(authority.files(None).path());
     let large = authority.issue(&[NAME], |params| {
-        let content = [&[0x04, 0x83, 0x01, 0x86, 0xa0][..], &[0; 100_000]].concat();
+        let content = [&[0x04, 0x83, 0x01, 0x86, 0xa0][..], &vec![0; 100_000]].concat();
         params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], content));
     });
     let repeated = |times: usize| {

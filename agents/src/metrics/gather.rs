@@ -1,9 +1,9 @@
 //! The answer that the lines of metrics add up to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::sample::{Sample, sample};
-use crate::answer::{Actions, ActionsByPolicy, Answer, How, PolicyName};
+use crate::answer::{Actions, ActionsByPolicy, Answer, How, MAX_POLICIES, PolicyName};
 use crate::listing::{Listed, keep};
 use crate::state::Counts;
 use crate::why::Why;
@@ -16,7 +16,7 @@ const LINE: usize = 8 << 10;
 pub struct Gather {
     line: Vec<u8>,
     counts: Option<Counts>,
-    named: BTreeMap<PolicyName, ()>,
+    named: BTreeSet<PolicyName>,
     omitted: u64,
     actions: ActionsByPolicy,
 }
@@ -36,17 +36,25 @@ impl Gather {
     fn end_of_line(&mut self) {
         match sample(&self.line) {
             Some(Sample::Loaded(state, count)) => self.counts.get_or_insert_default().add(state, count),
-            Some(Sample::Known(policy)) => self.omitted += keep(&mut self.named, policy, ()),
+            Some(Sample::Known(policy)) => self.know(policy),
             Some(Sample::Acted(policy, more)) => self.act(policy, more),
             None => {}
         }
         self.line.clear();
     }
 
+    fn know(&mut self, policy: PolicyName) {
+        self.named.insert(policy);
+        if self.named.len() > MAX_POLICIES {
+            self.named.pop_last();
+            self.omitted += 1;
+        }
+    }
+
     fn act(&mut self, policy: PolicyName, more: Actions) {
-        let sum = self.actions.get(&policy).copied().unwrap_or_default();
-        let enforced = sum.enforced.saturating_add(more.enforced);
-        let monitored = sum.monitored.saturating_add(more.monitored);
+        let so_far = self.actions.get(&policy).copied().unwrap_or_default();
+        let enforced = so_far.enforced.saturating_add(more.enforced);
+        let monitored = so_far.monitored.saturating_add(more.monitored);
         keep(&mut self.actions, policy, Actions { enforced, monitored });
     }
 
@@ -57,8 +65,7 @@ impl Gather {
     pub fn gathered(mut self) -> Result<Listed, Why> {
         self.end_of_line();
         let counts = self.counts.ok_or(Why::NoGauge)?;
-        let names: BTreeSet<PolicyName> = self.named.into_keys().collect();
-        let named = Some(names).filter(|names| !names.is_empty() || counts.total() == 0);
+        let named = Some(self.named).filter(|named| !named.is_empty() || counts.total() == 0);
         let answer = Answer { named, omitted: self.omitted, counts, ..Answer::none(How::Metrics) };
         Ok(Listed { answer, actions: self.actions })
     }
@@ -69,7 +76,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::answer::MAX_POLICIES;
     use crate::state::State;
 
     const GAUGE: &str = "# TYPE tetragon_tracingpolicy_loaded gauge\n\

@@ -4,6 +4,9 @@
 use crate::answer::{Actions, PolicyName};
 use crate::state::State;
 
+/// The greatest number up to which every whole number is a double.
+const GREATEST: f64 = 9_007_199_254_740_992.0;
+
 /// A line that says something about policies.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Sample {
@@ -88,8 +91,6 @@ impl Labels<'_> {
     /// The value as a count; none where it is no whole number that could be one. 1 and 1e+00 are both one.
     fn count(&self) -> Option<u64> {
         let value: f64 = self.0.split_whitespace().next()?.parse().ok()?;
-        // The greatest number up to which every whole number is a double.
-        const GREATEST: f64 = 9_007_199_254_740_992.0;
         let exact = value.fract() == 0.0 && (0.0..=GREATEST).contains(&value);
         exact.then(|| format!("{value:.0}").parse().ok())?
     }
@@ -119,8 +120,8 @@ mod tests {
         sample(line.as_bytes())
     }
 
-    fn acted(namespace: &str, name: &str, enforced: u64, monitored: u64) -> Option<Sample> {
-        Some(Sample::Acted(PolicyName::given(namespace, name), Actions { enforced, monitored }))
+    fn acted(enforced: u64, monitored: u64) -> Sample {
+        Sample::Acted(PolicyName::given("", "deny"), Actions { enforced, monitored })
     }
 
     #[test]
@@ -138,7 +139,7 @@ mod tests {
             (r#"state="enabled"} 1e300"#, None),
             (r#"state="enabled"}"#, None),
             (r#"state="enabled 1"#, None),
-            (r#"state=enabled} 1"#, None),
+            (r"state=enabled} 1", None),
             (r#"other="enabled"} 1"#, None),
             (r"} 1", None),
         ] {
@@ -164,8 +165,8 @@ mod tests {
             )
         };
         for action in ["signal", "override", "notify_enforcer", "set"] {
-            assert_eq!(of(&line(action)), acted("", "deny", 7, 0), "{action}");
-            assert_eq!(of(&line(&format!("monitor_{action}"))), acted("", "deny", 0, 7), "{action}");
+            assert_eq!(of(&line(action)), Some(acted(7, 0)), "{action}");
+            assert_eq!(of(&line(&format!("monitor_{action}"))), Some(acted(0, 7)), "{action}");
         }
         for action in ["post", "nopost", "monitor_post", ""] {
             assert_eq!(of(&line(action)), None, "{action}");
@@ -178,7 +179,7 @@ mod tests {
             "",
             "# TYPE tetragon_tracingpolicy_loaded gauge",
             r#"tetragon_tracingpolicy_loaded_total{state="enabled"} 1"#,
-            r#" tetragon_tracingpolicy_loaded{state="enabled"} 1"#,
+            " tetragon_tracingpolicy_loaded{state=\"enabled\"} 1",
             "tetragon_tracingpolicy_loaded 1",
             "go_goroutines 9",
         ] {

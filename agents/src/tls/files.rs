@@ -80,7 +80,7 @@ pub fn server_name(name: &str) -> Result<ServerName<'static>, TlsError> {
 /// # Errors
 /// Where a file cannot be used.
 pub fn config(directory: &Path) -> Result<ClientConfig, TlsError> {
-    let roots = roots(directory.join("ca.crt"))?;
+    let roots = roots(&directory.join("ca.crt"))?;
     let client = client(directory)?;
     let wrong = |source| TlsError::Client { directory: directory.to_owned(), source };
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -97,10 +97,10 @@ pub fn config(directory: &Path) -> Result<ClientConfig, TlsError> {
     Ok(config)
 }
 
-fn roots(path: PathBuf) -> Result<RootCertStore, TlsError> {
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(&path, &read(&path)?)? {
-        roots.add(certificate).map_err(|source| TlsError::Ca { path: path.clone(), source })?;
+    for certificate in certificates(path, &read(path)?)? {
+        roots.add(certificate).map_err(|source| TlsError::Ca { path: path.to_owned(), source })?;
     }
     Ok(roots)
 }

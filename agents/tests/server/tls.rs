@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
@@ -93,7 +94,8 @@ impl Authority {
     }
 }
 
-/// An agent over TLS that answers with these bytes of gRPC; with a CA it requires a client certificate.
+/// An agent over TLS that answers with these bytes of gRPC, or says nothing more after the handshake where there are none;
+/// with a CA it requires a client certificate.
 pub async fn on_tls(identity: &Identity, clients: Option<&Authority>, body: Vec<Bytes>) -> SocketAddr {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13]).unwrap();
@@ -111,6 +113,8 @@ pub async fn on_tls(identity: &Identity, clients: Option<&Authority>, body: Vec<
     let certified = SingleCertAndKey::from(CertifiedKey::new(identity.chain.clone(), key));
     let mut config = builder.with_cert_resolver(Arc::new(certified));
     config.alpn_protocols = vec![b"h2".to_vec()];
+    // Far more tickets than anybody needs.
+    config.send_tls13_tickets = 500;
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -118,7 +122,11 @@ pub async fn on_tls(identity: &Identity, clients: Option<&Authority>, body: Vec<
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, body) = (acceptor.clone(), body.clone());
             tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                if body.is_empty() {
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                    return;
+                }
                 speak_http2(stream, |stream| send(stream, &body, Some("0"))).await;
             });
         }

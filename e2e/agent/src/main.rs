@@ -9,8 +9,11 @@ mod btf;
 mod config;
 mod detect;
 mod enforce;
+mod metrics;
+mod played;
 mod policy;
 mod serve;
+mod shape;
 mod table;
 mod tetra;
 mod try_open;
@@ -40,6 +43,11 @@ enum Action {
         /// The file.
         path: PathBuf,
     },
+    /// Answer what a file lists, and look at no kernel and no cluster.
+    Play {
+        /// The policies, as `tetra tracingpolicy list -o json` prints them.
+        path: PathBuf,
+    },
     /// Do nothing until a signal comes.
     Wait,
 }
@@ -64,6 +72,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             println!("{}", try_open::report(&path));
             Ok(ExitCode::SUCCESS)
         }
+        Some(Action::Play { path }) => play(&Settings::read(cli.flags)?, &path).await.map(|()| ExitCode::SUCCESS),
         Some(Action::Wait) => serve::ended()?.await.map(|()| ExitCode::SUCCESS),
         None => agent(&Settings::read(cli.flags)?).await.map(|()| ExitCode::SUCCESS),
     }
@@ -76,9 +85,22 @@ async fn agent(settings: &Settings) -> anyhow::Result<()> {
     let detected = detect::detect(settings.release);
     println!("{}", detected.log);
     let policies = table::Policies::new(detected.lsm);
+    let told = policies.clone();
+    let source = shape::Source::new(settings.release, move || told.statuses());
     tokio::select! {
         ended = ended => ended,
-        served = serve::serve(settings, &policies) => served,
+        served = serve::serve(settings, &source) => served,
         watched = watch::watch(&policies) => watched,
+    }
+}
+
+/// Serves what a file lists until a signal comes.
+async fn play(settings: &Settings, path: &Path) -> anyhow::Result<()> {
+    let ended = serve::ended()?;
+    let policies = played::read(path)?;
+    let source = shape::Source::new(settings.release, move || policies.clone());
+    tokio::select! {
+        ended = ended => ended,
+        served = serve::serve(settings, &source) => served,
     }
 }

@@ -30,10 +30,12 @@ pub enum Said {
 impl Said {
     /// What counts of an outcome. How often policies have acted is left out: it changes all the time.
     #[must_use]
-    pub fn of(outcome: Outcome) -> Self {
+    pub fn of(outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Answered { answer, without_grpc, .. } => Self::Answered { answer: answer.into(), without_grpc },
-            Outcome::NoAnswer(why) => Self::NoAnswer(why),
+            Outcome::Answered { answer, without_grpc, .. } => {
+                Self::Answered { answer: answer.clone().into(), without_grpc: *without_grpc }
+            }
+            Outcome::NoAnswer(why) => Self::NoAnswer(*why),
         }
     }
 
@@ -101,7 +103,7 @@ impl Memory {
     }
 
     /// Remembers a reply.
-    pub fn hear(&self, target: &Target, reply: Reply) -> News {
+    pub fn hear(&self, target: &Target, reply: &Reply) -> News {
         let mut inner = self.lock();
         let before = inner.heard.get(target);
         let had_load_errors = before.is_some_and(|heard| heard.load_errors.is_some());

@@ -97,7 +97,7 @@ fn hear(target: &Target, wanted: &Wanted, outcome: Outcome, catalogue: &Catalogu
     let (occasion, now) = (wanted.occasion.clone(), (ctx.now)());
     let may_have_started = ctx.agents.may_have_started(&target.daemon_set, now);
     let reply = Reply { occasion, outcome, is_complete, may_have_started, now, dice: fastrand::f64() };
-    let news = ctx.agents.hear(target, reply);
+    let news = ctx.agents.hear(target, &reply);
     if news.is_news {
         wanted.policies.iter().for_each(|policy| ctx.queues.policy(policy));
     }

@@ -148,11 +148,11 @@ pub struct Reply {
 
 /// What is to be remembered of that reply, and whether it is news.
 #[must_use]
-pub fn hear(before: Option<&Heard>, reply: Reply) -> (Heard, bool) {
+pub fn hear(before: Option<&Heard>, reply: &Reply) -> (Heard, bool) {
     let before = before.filter(|before| before.occasion.boot_id == reply.occasion.boot_id);
-    let next = match Said::of(reply.outcome.clone()) {
-        Said::NoAnswer(why) => silent(before, &reply, why),
-        said @ Said::Answered { .. } => answered(before, &reply, said),
+    let next = match Said::of(&reply.outcome) {
+        Said::NoAnswer(why) => silent(before, reply, why),
+        said @ Said::Answered { .. } => answered(before, reply, said),
     };
     let news = before.is_none_or(|before| {
         (&before.said, before.is_final, &before.occasion, before.answers, before.load_errors.is_some())

@@ -332,6 +332,17 @@ async fn who_is_no_longer_wanted_is_forgotten() {
 }
 
 #[tokio::test]
+async fn without_the_files_for_tls_nobody_is_asked_and_the_condition_says_what_to_add() {
+    let tls = json!({"serverName": "agent.example.com"});
+    let mut fixture = three_nodes(&[("a", json!({"securityfs": {"mount": "Never"}, "agents": {"tls": tls}}))]);
+    assert!(asked(&fixture.ctx, &enforcing()).await.is_empty());
+    assert_eq!(reason_now(&fixture.ctx), reason::TLS_FILES);
+    assert_eq!(queued(&mut fixture), ["a"], "the files were read for the first time");
+    asked(&fixture.ctx, &enforcing()).await;
+    assert!(queued(&mut fixture).is_empty());
+}
+
+#[tokio::test]
 async fn load_errors_are_told_to_who_restarts_agents() {
     let mut fixture = one_policy();
     let key = DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() };

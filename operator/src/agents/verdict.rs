@@ -179,7 +179,7 @@ impl<'a> Scope<'a> {
         let again = answer.counts.total().saturating_sub(named.len() as u64);
         let others = named.iter().filter(|name| !here.contains(name)).count() - elsewhere.min(skipped);
         let others = others.saturating_add(usize::try_from(again).unwrap_or(usize::MAX));
-        let states = self.states(elsewhere, answer);
+        let states = Self::states(elsewhere, answer);
         findings.extend(held_against(&states, others, answer).into_iter().map(unnamed));
         if findings.is_empty() {
             let enabled = |(policy, _): (&'a Listed<'a>, Place)| Finding {
@@ -199,7 +199,7 @@ impl<'a> Scope<'a> {
     }
 
     /// How many policies are in which state that is not fine. Skipped is fine for policies that are for other nodes.
-    fn states(self, elsewhere: usize, answer: &Answer) -> [(Found, u64); 5] {
+    fn states(elsewhere: usize, answer: &Answer) -> [(Found, u64); 5] {
         let counts = &answer.counts;
         [
             (Found::Failed, counts.errors()),
@@ -213,7 +213,7 @@ impl<'a> Scope<'a> {
     /// Where the metrics name no policy at all.
     fn only_counted(self, places: &'a [Place], answer: &Answer) -> Vec<Found> {
         let here = places.iter().filter(|place| **place == Place::Here).count() as u64;
-        let mut found = held_against(&self.states(self.elsewhere(places).count(), answer), 0, answer);
+        let mut found = held_against(&Self::states(self.elsewhere(places).count(), answer), 0, answer);
         if answer.counts.total() < here {
             found.push(Found::Missing);
         }

@@ -215,6 +215,42 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_for_grpc_alone() {
+        let tls = json!({"serverName": "agent.example.com"});
+        let name = Some(Some("agent.example.com".to_owned()));
+        let local = json!({"args": ["--server-address=localhost:54321"]});
+        let table = [
+            (json!({}), json!({"tls": tls}), name.clone()),
+            (json!({}), json!({"ask": "Grpc", "tls": tls}), name),
+            (json!({}), json!({"tls": {}}), Some(None)),
+            (json!({}), json!({}), None),
+            (json!({}), json!({"ask": "Metrics", "tls": tls}), None),
+            // gRPC is not reached, and the metrics are never over TLS.
+            (local, json!({"tls": tls}), None),
+        ];
+        for (container, agents, expected) in table {
+            let asked: Agents = serde_json::from_value(agents.clone()).unwrap();
+            let daemon_set = daemon_set(true, &container);
+            let way = way("kube-system/tetragon", Some(&daemon_set), &Tetragon::default(), &asked).unwrap();
+            assert_eq!(way.tls(), expected.as_ref(), "{container} {agents}");
+        }
+    }
+
+    #[test]
+    fn only_releases_before_1_4_have_no_modes() {
+        for (image, expected) in [
+            ("quay.io/cilium/tetragon:v1.3.0", false),
+            ("quay.io/cilium/tetragon:v1.3.99", false),
+            ("quay.io/cilium/tetragon:v1.4.0-pre.0", true),
+            ("quay.io/cilium/tetragon:v1.4.0", true),
+            ("quay.io/cilium/tetragon:v1.7.0", true),
+            ("quay.io/cilium/tetragon:latest", true),
+        ] {
+            assert_eq!(has_modes(&daemon_set(true, &json!({ "image": image })), "tetragon"), expected, "{image}");
+        }
+    }
+
+    #[test]
     fn who_cannot_be_asked_is_told_what_to_do() {
         let local = json!({"args": ["--server-address=[::1]:54321", "--metrics-server=localhost:2112"]});
         for ask in ["Auto", "Grpc"] {

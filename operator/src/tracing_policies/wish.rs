@@ -82,8 +82,8 @@ impl Wish {
 fn monitors(spec: &Value) -> bool {
     let options = spec.get("options").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let text = |option: &Value, field: &str| option.get(field).and_then(Value::as_str).map(str::to_owned);
-    let modes = options.iter().filter(|option| text(option, "name").as_deref() == Some("policy-mode"));
-    modes.last().and_then(|option| text(option, "value")).as_deref() == Some("monitor")
+    let mut modes = options.iter().filter(|option| text(option, "name").as_deref() == Some("policy-mode"));
+    modes.next_back().and_then(|option| text(option, "value")).as_deref() == Some("monitor")
 }
 
 fn nodes(selector: Option<&Value>) -> Nodes {
