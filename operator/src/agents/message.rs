@@ -85,7 +85,8 @@ impl Message<'_> {
             ),
             Kind::MonitorMode => format!(
                 "Remove the option policy-mode: monitor from their spec, or run `{} tetra tracingpolicy set-mode NAME \
-                 enforce` where somebody set it by hand",
+                 enforce` where somebody set it by hand. The mode monitor_only stays until the selectors themselves have an \
+                 action that denies: those of macros do not count for it",
                 self.exec()
             ),
             Kind::NoEnforcingAction => {
@@ -185,8 +186,8 @@ impl Message<'_> {
         let why = match self.circumstances.not_selected {
             0 => "no TracingPolicy in the cluster is for these nodes: apply one".to_owned(),
             more => format!(
-                "spec.require.tracingPolicies selects none of the {more} TracingPolicies that are for these nodes: compare it \
-                 with `kubectl get tracingpolicies,tracingpoliciesnamespaced -A --show-labels`"
+                "spec.require.tracingPolicies selects no TracingPolicy that is for these nodes, and leaves out {more}: \
+                 compare it with `kubectl get tracingpolicies,tracingpoliciesnamespaced -A --show-labels`"
             ),
         };
         format!("there is nothing to enforce: {why}{}{}", self.waits_for_crds(), self.aside_about_others())

@@ -151,6 +151,9 @@ impl Summary {
 /// The agent's words about a policy, on one line.
 fn words(finding: &Finding<'_>) -> String {
     let Some(said) = finding.said else { return String::new() };
+    if finding.found == Found::MonitorMode {
+        return said.mode.map(|mode| format!("mode {}", mode.as_str())).unwrap_or_default();
+    }
     let hooks = said.failed_hooks.iter().map(|hook| format!("{}: {}", hook.hook, hook.error));
     let error = Some(said.error.clone()).filter(|error| !error.is_empty());
     cut(&error.into_iter().chain(hooks).collect::<Vec<_>>().join("; "), WORDS)

@@ -198,11 +198,12 @@ async fn agents_that_do_not_answer_hold_up_nobody() {
     while fixture.ctx.agents.different_answers() == 0 || answered.get() < 100 {
         look(&fixture.ctx, play).await;
     }
-    for _ in 0..20 {
-        pass(5);
+    // Twice more, so that those that do not answer are due before the others.
+    for _ in 0..2 {
+        pass(10);
         look(&fixture.ctx, play).await;
     }
-    pass(60);
+    pass(600);
     answered.set(0);
     let begun = tokio::time::Instant::now();
     look(&fixture.ctx, play).await;
