@@ -230,7 +230,10 @@ fn a_contradiction_is_told_with_nodes_words_and_a_way_out() {
 fn what_else_is_wrong_is_told_in_short() {
     let monitoring = says(&[("deny", PolicyState::Enabled, Some(Mode::Monitor), "")]);
     let message = judged(&deny(), &[ready(monitoring.clone())], &circumstances()).message;
-    assert!(message.contains(r#"deny on n00: "mode monitor""#) && message.contains("set-mode NAME enforce"), "{message}");
+    assert!(
+        message.contains(r#"deny on n00: "mode monitor""#) && message.contains("set-mode NAME enforce"),
+        "{message}"
+    );
     let message = judged(&deny(), &[ready(monitoring), ready(says(&[]))], &circumstances()).message;
     assert!(message.contains("Also: MonitorMode (1 policies, up to 1 nodes)"), "{message}");
 }

@@ -84,9 +84,9 @@ fn an_agent_is_due_within_its_period_and_ten_seconds_after_an_occasion() {
 
 #[test]
 fn what_was_said_before_an_occasion_is_not_final_after_it() {
-    let settled = [0, 10]
-        .into_iter()
-        .fold(None, |heard: Option<Heard>, second| Some(hear(heard.as_ref(), &reply(boot("a"), answered(1), second)).0));
+    let settled = [0, 10].into_iter().fold(None, |heard: Option<Heard>, second| {
+        Some(hear(heard.as_ref(), &reply(boot("a"), answered(1), second)).0)
+    });
     assert!(settled.as_ref().is_some_and(|heard| heard.is_final));
     let changed = Occasion { question: 7, ..boot("a") };
     let first = hear(settled.as_ref(), &reply(changed.clone(), answered(1), 100)).0;
