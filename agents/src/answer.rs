@@ -1,21 +1,30 @@
-//! What one agent says of its policies, counted and cut to a size that does not depend on how many it has.
+//! What one agent says about its policies, with a size that is bounded whatever the agent sends.
 
-use crate::api::TracingPolicyStatus;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::state::{Counts, Mode, State};
 use crate::text::clean;
 
-/// Failed policies that are kept by name, the first in order; a status shows no more.
-pub const FAILURES_KEPT: usize = 3;
-/// Longest text of an error, in characters.
-const ERROR_LENGTH: usize = 300;
-/// Longest name of a policy, in characters: Kubernetes allows 253, and 63 for a namespace and the slash.
-const NAME_LENGTH: usize = 317;
+/// Most policies that an answer names.
+pub const MAX_POLICIES: usize = 1024;
+/// Most failed hooks that are kept of one policy.
+pub const MAX_HOOKS: usize = 3;
+/// Longest text about an error or a hook, in characters.
+pub const MAX_TEXT: usize = 300;
+/// Most bytes of errors and hooks in one answer. The first policies in order keep theirs.
+pub const MAX_TEXTS: usize = 32 << 10;
+/// Longest name in Kubernetes, in characters.
+const MAX_NAME: usize = 253;
+/// Longest name of a namespace, in characters.
+const MAX_NAMESPACE: usize = 63;
 
-/// By what an agent was asked.
+/// How an agent was asked.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum How {
     /// `ListTracingPolicies`.
     Grpc,
-    /// The gauge `tetragon_tracingpolicy_loaded`.
+    /// The agent's metrics.
     Metrics,
 }
 
@@ -30,211 +39,142 @@ impl How {
     }
 }
 
-/// The state of a policy on an agent (TracingPolicyState of sensors.proto).
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum State {
-    /// Loaded and enabled.
-    Enabled,
-    /// Loaded, and switched off by somebody.
-    Disabled,
-    /// It could not be loaded.
-    LoadError,
-    /// It failed after it was loaded.
-    Error,
-    /// Loading or unloading.
-    UnderWay,
-    /// Unknown to the agent, or a state that this program does not know.
-    Unclear,
+/// The namespace, of a TracingPolicyNamespaced, and the name of a policy.
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PolicyName {
+    /// None for a TracingPolicy, which belongs to the whole cluster.
+    pub namespace: Option<String>,
+    /// The name.
+    pub name: String,
 }
 
-impl State {
-    /// The state by its number; `enabled` and `error` are the words of agents that have no state.
-    fn of(policy: &TracingPolicyStatus) -> Self {
-        match policy.state {
-            1 => Self::Enabled,
-            2 => Self::Disabled,
-            3 => Self::LoadError,
-            4 => Self::Error,
-            5 | 6 => Self::UnderWay,
-            0 if policy.enabled => Self::Enabled,
-            0 if !policy.error.is_empty() => Self::LoadError,
-            _ => Self::Unclear,
-        }
-    }
-
-    /// The state by its name in the gauge: the number's name without `TP_STATE_`, in lower case.
+impl PolicyName {
+    /// The name as an agent gives it: with an empty namespace for a TracingPolicy. Text is cleaned and cut to what
+    /// Kubernetes allows.
     #[must_use]
-    pub fn named(name: &str) -> Self {
-        match name {
-            "enabled" => Self::Enabled,
-            "disabled" => Self::Disabled,
-            "load_error" => Self::LoadError,
-            "error" => Self::Error,
-            "loading" | "unloading" => Self::UnderWay,
-            _ => Self::Unclear,
-        }
+    pub fn given(namespace: &str, name: &str) -> Self {
+        let namespace = Some(clean(namespace, MAX_NAMESPACE)).filter(|namespace| !namespace.is_empty());
+        Self { namespace, name: clean(name, MAX_NAME) }
     }
+}
 
-    /// Tetragon's own word for a failed one.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Enabled => "enabled",
-            Self::Disabled => "disabled",
-            Self::LoadError => "load_error",
-            Self::Error => "error",
-            Self::UnderWay => "loading or unloading",
-            Self::Unclear => "unclear",
+impl fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => f.write_str(&self.name),
         }
     }
 }
 
-/// A policy that an agent has in an error state.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Failure {
-    /// Its name, with `NAMESPACE/` in front where it has one.
-    pub policy: String,
-    /// `LoadError` or `Error`.
+/// A policy that the agent did not get from Kubernetes: from a file in `--tracing-policy-dir` (domain `static`), by
+/// `tetra tracingpolicy add` (`grpc`), or from somebody else's domain.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LocalName {
+    /// Where it came from.
+    pub domain: String,
+    /// It may be the name of a policy in the cluster as well: these are two policies.
+    pub policy: PolicyName,
+}
+
+/// One policy as one agent lists it. The greater of two is the worse one.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PolicyAnswer {
+    /// Its state.
     pub state: State,
-    /// The agent's own words, cleaned and shortened.
+    /// Its mode. None where the agent gives none: before Tetragon 1.4, and for a policy that is not enabled or has
+    /// nothing in the kernel.
+    pub mode: Option<Mode>,
+    /// Why it is in an error state, in the agent's words, cleaned and cut to [`MAX_TEXT`].
     pub error: String,
+    /// The first [`MAX_HOOKS`] hooks that were not attached (after Tetragon 1.8.0-pre.0; for kprobes and uprobes only).
+    pub failed_hooks: Vec<HookError>,
 }
 
-/// What one agent says.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Answer {
-    /// By what it was asked.
-    pub how: How,
-    /// Policies that are loaded and enabled.
-    pub enabled: u64,
-    /// Policies that are loaded and switched off.
-    pub disabled: u64,
-    /// Policies in an error state.
-    pub failed: u64,
-    /// Policies that are loading or unloading.
-    pub under_way: u64,
-    /// Policies in a state that means nothing here.
-    pub unclear: u64,
-    /// The first [`FAILURES_KEPT`] of the failed ones by name; none from metrics, which name no policy.
-    pub failures: Vec<Failure>,
+/// A hook that was not attached, or not everywhere.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct HookError {
+    /// The place in the policy and what is hooked there, for example `kprobes[0] sys_write`.
+    pub hook: String,
+    /// Why, in a few words.
+    pub error: &'static str,
 }
+
+/// What one agent says. It holds no numbers that change without a cause, so equal answers mean that nothing happened.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Answer {
+    /// How it was asked.
+    pub how: How,
+    /// From gRPC: each policy from Kubernetes, the first [`MAX_POLICIES`] in order. Agents up to 1.8.0-pre.0 do not say
+    /// where a policy comes from, and all of theirs are here.
+    pub policies: BTreeMap<PolicyName, PolicyAnswer>,
+    /// From gRPC: the others, the first [`MAX_POLICIES`] in order. They say nothing about the policies in the cluster.
+    pub local: BTreeMap<LocalName, PolicyAnswer>,
+    /// From the metrics: the policies that the agent knows, in whatever state and from wherever, the first
+    /// [`MAX_POLICIES`] in order. None where there are policies and the metrics do not name them.
+    pub named: Option<BTreeSet<PolicyName>>,
+    /// Policies that the agent listed and that had no room here.
+    pub omitted: u64,
+    /// How many policies are in which state, with those in `local` and those that had no room.
+    pub counts: Counts,
+}
+
+/// How often the actions of a policy were carried out since it was loaded.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Actions {
+    /// Signals sent, return values overridden, enforcers notified, values in user space set.
+    pub enforced: u64,
+    /// The same actions, left out because the policy is in monitor mode.
+    pub monitored: u64,
+}
+
+/// The counters of each policy from Kubernetes, where the agent serves them: by gRPC since Tetragon 1.6, in the metrics
+/// after 1.8.0-pre.0. From the metrics only counters that are not zero, and those of local policies as well.
+pub type ActionsByPolicy = BTreeMap<PolicyName, Actions>;
 
 impl Answer {
-    /// An agent without policies.
+    /// The answer of an agent without policies.
     #[must_use]
-    pub const fn none(how: How) -> Self {
-        Self { how, enabled: 0, disabled: 0, failed: 0, under_way: 0, unclear: 0, failures: Vec::new() }
+    pub fn none(how: How) -> Self {
+        let named = (how == How::Metrics).then(BTreeSet::new);
+        Self { how, policies: BTreeMap::new(), local: BTreeMap::new(), named, omitted: 0, counts: Counts::default() }
     }
 
-    /// What the agent listed.
+    /// Whether the answer will stay as it is. An agent that loads or unloads a policy will soon say something else; in
+    /// metrics such a policy is named and not counted. An agent without policies may still be starting: it serves metrics
+    /// that are all zero for about 15 seconds before it loads its policies.
     #[must_use]
-    pub fn listed(policies: &[TracingPolicyStatus]) -> Self {
-        let mut answer = Self::none(How::Grpc);
-        for policy in policies {
-            let state = State::of(policy);
-            answer.add(state, 1);
-            if matches!(state, State::LoadError | State::Error) {
-                answer.keep(failure(policy, state));
-            }
-        }
-        answer
+    pub fn is_settled(&self) -> bool {
+        let total = self.counts.total();
+        let named = self.named.as_ref().map_or(0, |named| named.len() as u64);
+        total > 0 && self.counts.in_progress() == 0 && named <= total
     }
-
-    /// Counts that many more policies in a state. A count beyond what fits stays at the greatest.
-    pub fn add(&mut self, state: State, count: u64) {
-        let counted = match state {
-            State::Enabled => &mut self.enabled,
-            State::Disabled => &mut self.disabled,
-            State::LoadError | State::Error => &mut self.failed,
-            State::UnderWay => &mut self.under_way,
-            State::Unclear => &mut self.unclear,
-        };
-        *counted = counted.saturating_add(count);
-    }
-
-    /// Agents list in any order, so the first by name are kept: equal policies, equal answer.
-    fn keep(&mut self, failure: Failure) {
-        let place = self.failures.partition_point(|kept| *kept < failure);
-        self.failures.insert(place, failure);
-        self.failures.truncate(FAILURES_KEPT);
-    }
-
-    /// Whether it will change by itself.
-    #[must_use]
-    pub const fn is_settled(&self) -> bool {
-        self.under_way == 0
-    }
-}
-
-fn failure(policy: &TracingPolicyStatus, state: State) -> Failure {
-    let name = match policy.namespace.as_str() {
-        "" => policy.name.clone(),
-        namespace => format!("{namespace}/{}", policy.name),
-    };
-    Failure { policy: clean(&name, NAME_LENGTH), state, error: clean(&policy.error, ERROR_LENGTH) }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn policy(name: &str, state: i32) -> TracingPolicyStatus {
-        TracingPolicyStatus { name: name.into(), state, ..TracingPolicyStatus::default() }
+    #[test]
+    fn an_answer_without_policies_or_with_one_in_progress_is_not_settled() {
+        let none = || Answer::none(How::Metrics);
+        let with = |state| Answer { counts: [(State::Enabled, 1), (state, 1)].into_iter().collect(), ..none() };
+        assert!(!none().is_settled());
+        for state in State::ALL {
+            let expected = !matches!(state, State::Loading | State::Unloading);
+            assert_eq!(with(state).is_settled(), expected, "{state:?}");
+        }
+        let named = |names: &[&str]| Some(names.iter().map(|name| PolicyName::given("", name)).collect());
+        assert!(Answer { named: named(&["a", "b"]), ..with(State::Enabled) }.is_settled());
+        assert!(!Answer { named: named(&["a", "b", "loading"]), ..with(State::Enabled) }.is_settled());
     }
 
     #[test]
-    fn states_by_number_and_by_name() {
-        let old = |enabled, error: &str| TracingPolicyStatus { enabled, error: error.into(), ..policy("p", 0) };
-        let table = [
-            (policy("p", 1), "enabled"),
-            (policy("p", 2), "disabled"),
-            (policy("p", 3), "load_error"),
-            (policy("p", 4), "error"),
-            (policy("p", 5), "loading"),
-            (policy("p", 6), "unloading"),
-            (policy("p", 0), "unknown"),
-            (policy("p", 77), "skipped"),
-            (policy("p", -1), ""),
-            (old(true, ""), "enabled"),
-            (old(false, "no"), "load_error"),
-            // Who has a state is not believed to be enabled beside it.
-            (TracingPolicyStatus { enabled: true, ..policy("p", 3) }, "load_error"),
-            (TracingPolicyStatus { enabled: true, ..policy("p", 77) }, "skipped"),
-        ];
-        for (policy, name) in table {
-            assert_eq!(State::of(&policy), State::named(name), "{policy:?}");
-        }
-    }
-
-    #[test]
-    fn failures_are_named_cleaned_and_few() {
-        let mut policies: Vec<_> = (0..9).rev().map(|n| policy(&format!("p{n}"), 3)).collect();
-        policies.push(TracingPolicyStatus {
-            namespace: "a".into(),
-            error: format!("no\n\u{1b}[1m{}", "x".repeat(1000)),
-            ..policy("z", 4)
-        });
-        let answer = Answer::listed(&policies);
-        assert_eq!(answer.failed, 10);
-        let names: Vec<_> = answer.failures.iter().map(|failure| failure.policy.as_str()).collect();
-        assert_eq!(names, ["a/z", "p0", "p1"]);
-        let error = &answer.failures[0].error;
-        assert!(error.starts_with("no [1mxxx") && error.ends_with('…'), "{error}");
-        assert_eq!(error.chars().count(), ERROR_LENGTH);
-    }
-
-    proptest! {
-        /// Every policy is counted once, and the order in which an agent lists them does not matter.
-        #[test]
-        fn every_policy_counts_once(listed in prop::collection::vec(("[a-e]", -2i32..9), 0..30)) {
-            let policies: Vec<_> = listed.iter().map(|(name, state)| policy(name, *state)).collect();
-            let answer = Answer::listed(&policies);
-            let counted = answer.enabled + answer.disabled + answer.failed + answer.under_way + answer.unclear;
-            prop_assert_eq!(counted, policies.len() as u64);
-            let reversed: Vec<_> = policies.into_iter().rev().collect();
-            prop_assert_eq!(Answer::listed(&reversed), answer);
-        }
+    fn names_are_cleaned_and_cut() {
+        let name = PolicyName::given("a\u{7}b", &"x".repeat(300));
+        assert_eq!(name.namespace.as_deref(), Some("a b"));
+        assert_eq!(name.name.chars().count(), MAX_NAME);
+        assert_eq!(PolicyName::given("", "p").to_string(), "p");
+        assert_eq!(PolicyName::given("n", "p").to_string(), "n/p");
     }
 }

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::answer::{Answer, How};
+use crate::answer::{ActionsByPolicy, Answer, How};
 use crate::limits::Limits;
+use crate::listing::Listed;
+use crate::tls::Tls;
 use crate::why::Why;
 use crate::{grpc, metrics};
 
-/// Where an agent is asked: by gRPC where that is set, and by its metrics where it is not or has no answer.
+/// Where an agent is asked: by gRPC where that is set, and by its metrics where it is not or gives no answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Endpoints {
     /// Of gRPC.
@@ -20,10 +22,12 @@ pub struct Endpoints {
 /// What came of asking.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// The agent's word.
+    /// The agent answered.
     Answered {
         /// What it says.
         answer: Answer,
+        /// How often its policies have acted. These numbers change all the time, so they are apart from the answer.
+        actions: ActionsByPolicy,
         /// Why gRPC was not answered, where the metrics were read in its stead.
         without_grpc: Option<Why>,
     },
@@ -53,12 +57,25 @@ impl fmt::Display for NoAnswer {
 }
 
 impl Outcome {
+    /// Whether both say the same, but for how often policies have acted.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Answered { answer: a, without_grpc: x, actions: _ },
+                Self::Answered { answer: b, without_grpc: y, actions: _ },
+            ) => a == b && x == y,
+            (Self::NoAnswer(a), Self::NoAnswer(b)) => a == b,
+            _ => false,
+        }
+    }
+
     /// Each way that was tried, with `answered` or the short reason why not.
     #[must_use]
     pub fn attempts(&self) -> Vec<(How, &'static str)> {
         let failed = |how, why: Option<Why>| why.map(|why| (how, why.reason()));
         match self {
-            Self::Answered { answer, without_grpc } => {
+            Self::Answered { answer, without_grpc, .. } => {
                 failed(How::Grpc, *without_grpc).into_iter().chain([(answer.how, "answered")]).collect()
             }
             Self::NoAnswer(NoAnswer { grpc, metrics }) => {
@@ -68,18 +85,21 @@ impl Outcome {
     }
 }
 
-/// Asks one agent; takes at most two deadlines.
-pub async fn ask(at: &Endpoints, limits: &Limits) -> Outcome {
+/// Asks one agent, by gRPC over TLS where that is given. Metrics are always read without TLS, as Tetragon serves them. Takes
+/// at most two deadlines.
+pub async fn ask(at: &Endpoints, tls: Option<&Tls>, limits: &Limits) -> Outcome {
     let mut failed = NoAnswer::default();
     if let Some(address) = at.grpc {
-        match grpc::list(address, limits).await {
-            Ok(answer) => return Outcome::Answered { answer, without_grpc: None },
+        match grpc::list(address, tls, limits).await {
+            Ok(Listed { answer, actions }) => return Outcome::Answered { answer, actions, without_grpc: None },
             Err(why) => failed.grpc = Some(why),
         }
     }
     if let Some(address) = at.metrics {
         match metrics::read(address, limits).await {
-            Ok(answer) => return Outcome::Answered { answer, without_grpc: failed.grpc },
+            Ok(Listed { answer, actions }) => {
+                return Outcome::Answered { answer, actions, without_grpc: failed.grpc };
+            }
             Err(why) => failed.metrics = Some(why),
         }
     }

@@ -1,7 +1,7 @@
-//! Text that an agent gave, made fit for a status that people and terminals read.
+//! Text from an agent, made safe to show in a status and on a terminal.
 
-/// The text in one line of at most `longest` characters, without control characters and without those that reorder
-/// or hide what is shown beside them. What was cut off shows as `…`.
+/// The text in one line of at most `longest` characters, without control characters and without characters that reorder
+/// or hide the text beside them. A text that was cut ends in `…`.
 #[must_use]
 pub fn clean(text: &str, longest: usize) -> String {
     let mut clean = String::new();
@@ -18,6 +18,19 @@ pub fn clean(text: &str, longest: usize) -> String {
         }
     }
     clean
+}
+
+/// Cuts the text to at most that many bytes. A text that was cut ends in `…` where there is room for it.
+pub fn cut(text: &mut String, bytes: usize) {
+    const MARK: &str = "…";
+    if text.len() <= bytes {
+        return;
+    }
+    let room = bytes.checked_sub(MARK.len());
+    text.truncate(text.floor_char_boundary(room.unwrap_or_default()));
+    if room.is_some() {
+        text.push_str(MARK);
+    }
 }
 
 /// Control characters, and Unicode's marks for the direction and the joining of text (UAX #9; U+200B to U+200F, U+2028
@@ -46,6 +59,16 @@ mod tests {
             ("äöüß€", 4, "äöü…"),
         ] {
             assert_eq!(clean(text, longest), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_text_ends_between_characters() {
+        for (bytes, expected) in [(0, ""), (2, ""), (3, "…"), (4, "…"), (5, "ä…"), (6, "ää")] {
+            let text = if bytes == 6 { "ää" } else { "ääää" };
+            let mut text = text.to_owned();
+            cut(&mut text, bytes);
+            assert_eq!(text, expected, "{bytes}");
         }
     }
 

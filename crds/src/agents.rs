@@ -11,13 +11,15 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.port) || self.ask != 'Metrics'").message("port is that of gRPC, which ask: Metrics leaves alone: remove it, or say metricsPort"),
+    validation = Rule::new("!has(self.tls) || self.ask != 'Metrics'").message("tls is about gRPC, which ask: Metrics leaves alone: remove it, or say ask: Auto"),
     validation = Rule::new("!has(self.metricsPort) || self.ask != 'Grpc'").message("metricsPort is that of the metrics, which ask: Grpc leaves alone: remove it, or say ask: Auto")
 )]
 pub struct Agents {
-    /// Auto (default): gRPC, and the metrics where gRPC is not answered. Metrics: only how many policies are in which
-    /// state, which Tetragon's chart serves to the nodes' network as it is. Grpc: also which policy and why; Tetragon
-    /// answers it on the node alone unless its owner lets it listen on the node's address, where whoever reaches the port
-    /// may also delete policies: keep it closed to all but the operator. Never: the agents are not asked for now.
+    /// Auto (default): gRPC, and the metrics where gRPC is not answered. Metrics: which policies there are and how many are
+    /// in which state, which Tetragon's chart serves to the nodes' network as it is; whether they enforce or only monitor is
+    /// not known then. Grpc: each policy's state, mode and error; Tetragon answers it on the node alone unless its owner lets
+    /// it listen on the node's address, where without TLS whoever reaches the port may also delete policies: keep it closed
+    /// to all but the operator. Never: the agents are not asked for now.
     #[serde(default)]
     pub ask: Ask,
 
@@ -32,6 +34,32 @@ pub struct Agents {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub metrics_port: Option<i32>,
+
+    /// Ask by gRPC over TLS, with the certificates that are mounted into the operator's pod (config/agent-tls): the CA of the
+    /// agents' certificates, and a client certificate where the agents require one. For agents with server-tls-cert-file
+    /// (Tetragon after 1.8.0-pre.0). Absent: gRPC without TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<AgentTls>,
+}
+
+/// gRPC over TLS.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentTls {
+    /// The DNS name or IP address that the agents' certificates must have, for example agent.tetragon-grpc.cilium.io with
+    /// the certificates of Tetragon's chart, which are for *.tetragon-grpc.cilium.io. Absent: each agent's certificate must
+    /// have the address of its node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub server_name: Option<String>,
+}
+
+impl Agents {
+    /// TLS, where gRPC is asked over it.
+    #[must_use]
+    pub fn grpc_tls(&self) -> Option<&AgentTls> {
+        self.tls.as_ref().filter(|_| matches!(self.ask, Ask::Auto | Ask::Grpc))
+    }
 }
 
 /// How agents are asked.

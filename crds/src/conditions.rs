@@ -16,8 +16,8 @@ pub const SECURITYFS_MOUNTED: &str = "SecurityfsMounted";
 pub const TETRAGON_ROLLED_OUT: &str = "TetragonRolledOut";
 /// The agent's container may do nothing that its work does not need. Advice: it holds up nothing.
 pub const TETRAGON_HARDENED: &str = "TetragonHardened";
-/// Every agent that was asked has loaded all of its TracingPolicies. What agents say: it holds up nothing.
-pub const TRACING_POLICIES_LOADED: &str = "TracingPoliciesLoaded";
+/// Every TracingPolicy that is for a node is enabled and enforced there, as the agents say. It holds up nothing.
+pub const TRACING_POLICIES_ENFORCED: &str = "TracingPoliciesEnforced";
 /// kstatus: work is under way.
 pub const RECONCILING: &str = "Reconciling";
 /// kstatus: work cannot go on until somebody changes something.

@@ -119,8 +119,9 @@ pub struct Tetragon {
     #[serde(default)]
     pub securityfs: Securityfs,
 
-    /// Ask the agents themselves which TracingPolicies they have loaded; the condition TracingPoliciesLoaded tells their
-    /// answers. The operator then opens TCP connections to the nodes' internal addresses. Absent: nobody is asked.
+    /// Ask the agents themselves which TracingPolicies they have and whether these enforce. The condition
+    /// TracingPoliciesEnforced compares their answers with the TracingPolicies in the cluster. The operator then opens TCP
+    /// connections to the nodes' internal addresses, once a minute to each. Absent: nobody is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<Agents>,
 
@@ -253,7 +254,7 @@ pub struct LsmPolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready, NodesReady, TracingPoliciesLoadable, SecurityfsMounted, TetragonRolledOut, TetragonHardened,
-    /// TracingPoliciesLoaded, Reconciling and Stalled; docs/conditions.md lists their reasons.
+    /// TracingPoliciesEnforced, Reconciling and Stalled; docs/conditions.md lists their reasons.
     #[serde(default)]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -1,6 +1,7 @@
 //! The operator's command line and environment.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
@@ -26,6 +27,11 @@ pub struct Cli {
     /// This pod's UID (downward API).
     #[arg(long, env = "POD_UID")]
     pub pod_uid: Option<String>,
+
+    /// Directory with ca.crt and, for mTLS, tls.crt and tls.key: for gRPC over TLS to Tetragon's agents, where a policy has
+    /// spec.tetragon.agents.tls. The files are read anew when they change.
+    #[arg(long, env = "AGENT_TLS_DIR", value_name = "DIRECTORY")]
+    pub agent_tls_dir: Option<PathBuf>,
 
     /// Form of the log lines.
     #[arg(long, env = "LOG_FORMAT", default_value = "text")]

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use kube::Client;
 use kube_runtime::events::{Recorder, Reporter};
 
+use crate::agents::tls::TlsFiles;
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
 use crate::policy::pace::Pace;
@@ -23,6 +24,8 @@ pub struct Context {
     pub tetragon: Memory,
     /// What Tetragon's agents have answered.
     pub agents: crate::agents::memory::Memory,
+    /// The files for gRPC over TLS to them.
+    pub agent_tls: TlsFiles,
     /// When each policy was last evaluated.
     pub pace: Pace,
     /// Failures in a row.
@@ -46,6 +49,7 @@ impl Context {
             queues,
             tetragon: Memory::default(),
             agents: crate::agents::memory::Memory::default(),
+            agent_tls: TlsFiles::default(),
             pace: Pace::default(),
             backoff: Backoff::default(),
             metrics,

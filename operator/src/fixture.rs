@@ -3,6 +3,7 @@
 //! The script is exact. A request that is not the next one in it fails the scenario, and so does a request that never
 //! comes; a scenario whose script is empty shows radio silence.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -12,12 +13,15 @@ use kube::{Client, Resource};
 use kube_runtime::events::Reporter;
 use kube_runtime::reflector::{Lookup, store::Writer};
 use kube_runtime::watcher::Event;
+use lsm_ready_tetragon::tracing_policy::Name;
 use serde_json::{Value, json};
 use tower_test::mock;
 
 use crate::context::Context;
 use crate::queues::{Receivers, queues};
 use crate::stores::{Writers, stores};
+use crate::tracing_policies::known::Object;
+use crate::tracing_policies::known::tests::object;
 
 type Handle = mock::Handle<http::Request<Body>, http::Response<Body>>;
 
@@ -52,6 +56,19 @@ impl Fixture {
     pub(crate) fn with<K: Stored>(mut self, object: Value) -> Self {
         let object: K = serde_json::from_value(object).unwrap();
         K::writer(&mut self.writers).apply_watcher_event(&Event::Apply(object));
+        self
+    }
+
+    /// These TracingPolicies are all that the cluster has, as after a list.
+    pub(crate) fn with_tracing_policies(self, objects: &[Value]) -> Self {
+        self.writers.tracing_policies.listed(0, objects.iter().map(object).collect());
+        self.writers.tracing_policies.listed(1, BTreeMap::<Name, Object>::new());
+        self
+    }
+
+    /// The clock of this test.
+    pub(crate) fn with_clock(mut self, now: fn() -> Timestamp) -> Self {
+        Arc::get_mut(&mut self.ctx).unwrap().now = now;
         self
     }
 

@@ -6,7 +6,7 @@ use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::LsmPolicySpec;
 
 /// Namespace and name.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct DaemonSetKey {
     /// Namespace.
     pub namespace: String,

@@ -25,6 +25,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use crate::agents::tls::TlsFiles;
 use crate::cli::Cli;
 use crate::context::Context;
 use crate::election::{self, Election};
@@ -79,7 +80,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
     let client = Client::try_default().await.map_err(|error| Error::Client(Box::new(error)))?;
     let (metrics, readiness) = (Metrics::default(), Readiness::waiting_for(ALL));
     let server = server::serve(cli.listen, readiness.clone(), metrics.clone());
-    let work = lead(&cli, client, metrics, readiness, &mut signals);
+    let agent_tls = TlsFiles::of(cli.agent_tls_dir.clone());
+    let work = lead(&cli, Start { client, metrics, readiness, agent_tls }, &mut signals);
     pin_mut!(server, work);
     match select(server, work).await {
         Either::Left((outcome, _)) => outcome.map_err(|error| Error::Serve(cli.listen, error)),
@@ -87,28 +89,30 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
     }
 }
 
-/// Wins the election, works, gives the Lease back.
-async fn lead(
-    cli: &Cli,
+/// What the work begins with.
+struct Start {
     client: Client,
     metrics: Metrics,
     readiness: Readiness,
-    signals: &mut Signals,
-) -> Result<(), Error> {
+    agent_tls: TlsFiles,
+}
+
+/// Wins the election, works, gives the Lease back.
+async fn lead(cli: &Cli, start: Start, signals: &mut Signals) -> Result<(), Error> {
     let Some(identity) = cli.identity() else {
         info!("not in a pod: no leader election");
-        return work(client, metrics, readiness, std::future::pending(), signals).await;
+        return work(start, std::future::pending(), signals).await;
     };
-    let election = Election::new(&client, identity);
+    let election = Election::new(&start.client, identity);
     // A replica that stands by is as ready as it can be: otherwise no rolling update would ever get past it.
-    let standing_by = || ALL.iter().for_each(|what| readiness.done(what));
+    let standing_by = || ALL.iter().for_each(|what| start.readiness.done(what));
     tokio::select! {
         () = election.win(standing_by) => {}
         () = signals.next() => return Ok(()),
     }
-    metrics.leading(true);
+    start.metrics.leading(true);
     info!("leading");
-    let worked = work(client, metrics, readiness, election.lose(), signals).await;
+    let worked = work(start, election.lose(), signals).await;
     if let Err(error) = election.resign().await {
         warn!(%error, "the Lease was not given back");
     }
@@ -116,19 +120,15 @@ async fn lead(
 }
 
 /// Runs watches and controllers until a signal, or until the leadership is lost.
-async fn work(
-    client: Client,
-    metrics: Metrics,
-    readiness: Readiness,
-    lost: impl Future<Output = election::Error>,
-    signals: &mut Signals,
-) -> Result<(), Error> {
+async fn work(start: Start, lost: impl Future<Output = election::Error>, signals: &mut Signals) -> Result<(), Error> {
+    let Start { client, metrics, readiness, agent_tls } = start;
     readiness.done(ELECTION);
     let (stores, writers) = stores();
     let (queues, receivers) = queues();
     let routes = Routes::new(stores.clone(), queues.clone(), metrics.clone());
     let watches = tokio::spawn(watches::run(client.clone(), writers, routes, metrics.clone()));
-    let ctx = Arc::new(Context::new(client, reporter(), stores.clone(), queues, metrics));
+    let ctx = Context::new(client, reporter(), stores.clone(), queues, metrics);
+    let ctx = Arc::new(Context { agent_tls, ..ctx });
     tokio::select! {
         () = listed(&stores, &readiness) => info!("every list is here"),
         () = signals.next() => return Ok(()),

@@ -11,6 +11,10 @@ pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
 /// First release that mounts securityfs itself (cilium/tetragon#3512).
 pub const MOUNTS_ITSELF_SINCE: Version = Version { major: 1, minor: 4, patch: 0, final_: true };
 
+/// First release whose policies have a mode, and whose agents tell it (`TracingPolicyMode` of sensors.proto). Pre-releases of
+/// it may have it too.
+pub const MODES_SINCE: Version = Version { major: 1, minor: 4, patch: 0, final_: false };
+
 /// What may stand behind `tetragon-` in the name of the agent's image: builds of other origin or make. Its
 /// `tetragon-operator` and `tetragon-rthooks` are not among them.
 const BUILDS: [&str; 6] = ["ci", "dev", "debug", "enterprise", "fips", "race"];

@@ -1,15 +1,36 @@
+#![allow(dead_code, reason = "each test uses a part of it")]
 //! Other ends that misbehave. In: a script, or an HTTP/2 answer. Out: the address where it is played on loopback, again
 //! and again until the test's runtime ends.
+
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lsm_ready_agents::api::{ListTracingPoliciesResponse, TracingPolicyStatus};
 use prost::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// What an agent lists, as sensors.proto has it.
+#[derive(Clone, PartialEq, Message)]
+pub struct ListTracingPoliciesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub policies: Vec<TracingPolicyStatus>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct TracingPolicyStatus {
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, tag = "8")]
+    pub error: String,
+    #[prost(int32, tag = "9")]
+    pub state: i32,
+    #[prost(int32, tag = "11")]
+    pub mode: i32,
+}
 
 /// What is done with a connection.
 #[derive(Clone, Debug)]
@@ -26,6 +47,10 @@ pub enum Script {
     Drip,
     /// Metrics without an end.
     Flood,
+    /// These bytes, again and again.
+    Repeat(Vec<u8>),
+    /// As Go's server of TLS: close where no TLS is spoken, and say nothing.
+    SilentWithoutTls,
 }
 
 /// Where it is played.
@@ -67,6 +92,23 @@ async fn play(script: Script, mut stream: TcpStream) {
             stream.read_to_end(&mut Vec::new()).await.map(|_| ())
         }
         Script::Drip => drip(stream).await,
+        Script::Repeat(bytes) => {
+            let bytes = bytes.repeat(100);
+            loop {
+                if let Err(gone) = stream.write_all(&bytes).await {
+                    break Err(gone);
+                }
+            }
+        }
+        Script::SilentWithoutTls => {
+            let length = stream.read(&mut asked).await.unwrap_or_default();
+            if asked[..length].starts_with(&[0x16, 3]) {
+                let _ = stream.write_all(&[0x16, 3, 3, 0, 122, 2]).await;
+            }
+            // What is unread would make the end a RST.
+            let _ = stream.shutdown().await;
+            stream.read_to_end(&mut Vec::new()).await.map(|_| ())
+        }
         Script::Flood => {
             let _ = stream.read(&mut asked).await;
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
@@ -79,13 +121,16 @@ async fn play(script: Script, mut stream: TcpStream) {
     };
 }
 
-/// Empty SETTINGS frames of HTTP/2 for who speaks that (its preface begins so), else a header of HTTP/1 without an end.
+/// To who speaks TLS a ServerHello of 65,000 bytes, to who speaks HTTP/2 (its preface begins so) empty SETTINGS frames, else
+/// a header of HTTP/1 without an end.
 async fn drip(mut stream: TcpStream) -> std::io::Result<()> {
     let mut asked = [0; 512];
     let length = stream.read(&mut asked).await?;
-    let http2 = asked[..length].starts_with(b"PRI * HTTP/2.0");
-    let bytes: &[u8] = if http2 { &[0, 0, 0, 4, 0, 0, 0, 0, 0] } else { b"HTTP/1.1 200 OK\r\nX: " };
-    let rest: &[u8] = if http2 { bytes } else { b"x" };
+    let (bytes, rest): (&[u8], &[u8]) = match &asked[..length] {
+        [0x16, ..] => (&[0x16, 3, 3, 0x40, 0, 2, 0, 0xfd, 0xe8], &[0]),
+        asked if asked.starts_with(b"PRI * HTTP/2.0") => (&[], &[0, 0, 0, 4, 0, 0, 0, 0, 0]),
+        _ => (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+    };
     let mut beat = tokio::time::interval(Duration::from_millis(5));
     for byte in bytes.iter().chain(rest.iter().cycle()) {
         beat.tick().await;
@@ -101,22 +146,24 @@ pub fn refusing() -> SocketAddr {
 
 /// Answers each request over HTTP/2 with these bytes and that gRPC status; without one the answer never ends.
 pub async fn on_http2(body: Vec<Bytes>, status: Option<&'static str>) -> SocketAddr {
-    answering(move |mut stream| {
-        for bytes in body.clone() {
-            // Who has heard enough resets the stream.
-            if stream.send_data(bytes, false).is_err() {
-                return;
-            }
+    answering(move |stream| send(stream, &body, status)).await
+}
+
+/// Sends these bytes and that gRPC status; without one the answer never ends.
+pub fn send(mut stream: h2::SendStream<Bytes>, body: &[Bytes], status: Option<&str>) {
+    for bytes in body {
+        // Who has heard enough resets the stream.
+        if stream.send_data(bytes.clone(), false).is_err() {
+            return;
         }
-        match status {
-            Some(status) => {
-                let trailers = [("grpc-status".parse().unwrap(), status.parse().unwrap())];
-                let _ = stream.send_trailers(trailers.into_iter().collect());
-            }
-            None => std::mem::forget(stream),
+    }
+    match status {
+        Some(status) => {
+            let trailers = [("grpc-status".parse().unwrap(), status.parse().unwrap())];
+            let _ = stream.send_trailers(trailers.into_iter().collect());
         }
-    })
-    .await
+        None => std::mem::forget(stream),
+    }
 }
 
 /// One message, as it should be, and then others without an end.
@@ -126,6 +173,11 @@ pub async fn endless() -> SocketAddr {
 
 /// An agent with these policies: name, state and error.
 pub async fn listing(policies: &[(&str, i32, &str)]) -> SocketAddr {
+    on_http2(vec![listed(policies)], Some("0")).await
+}
+
+/// The frame with these policies.
+pub fn listed(policies: &[(&str, i32, &str)]) -> Bytes {
     let policies = policies.iter().map(|(name, state, error)| TracingPolicyStatus {
         name: (*name).into(),
         state: *state,
@@ -134,7 +186,7 @@ pub async fn listing(policies: &[(&str, i32, &str)]) -> SocketAddr {
     });
     let message = ListTracingPoliciesResponse { policies: policies.collect() }.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap();
-    on_http2(vec![[&[0][..], &length.to_be_bytes(), &message].concat().into()], Some("0")).await
+    [&[0][..], &length.to_be_bytes(), &message].concat().into()
 }
 
 async fn answering(answer: impl Fn(h2::SendStream<Bytes>) + Clone + Send + 'static) -> SocketAddr {
@@ -142,17 +194,19 @@ async fn answering(answer: impl Fn(h2::SendStream<Bytes>) + Clone + Send + 'stat
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let answer = answer.clone();
-            tokio::spawn(async move {
-                let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                while let Some(Ok((_, mut respond))) = connection.accept().await {
-                    let head = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
-                    if let Ok(stream) = respond.send_response(head, false) {
-                        answer(stream);
-                    }
-                }
-            });
+            tokio::spawn(speak_http2(stream, answer.clone()));
         }
     });
     address
+}
+
+/// Answers the requests on one connection.
+pub async fn speak_http2(stream: impl AsyncRead + AsyncWrite + Unpin, answer: impl Fn(h2::SendStream<Bytes>)) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    while let Some(Ok((_, mut respond))) = connection.accept().await {
+        let head = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+        if let Ok(stream) = respond.send_response(head, false) {
+            answer(stream);
+        }
+    }
 }

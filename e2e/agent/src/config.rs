@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 
 /// The file of the mounted ConfigMap that says where gRPC is answered.
@@ -20,6 +20,13 @@ pub struct Release(u32, u32);
 impl Release {
     /// From this one on the agent mounts securityfs itself.
     pub const MOUNTS_SECURITYFS: Self = Self(1, 4);
+    /// From this one on it tells the mode of a policy.
+    pub const TELLS_MODES: Self = Self(1, 4);
+    /// From this one on it tells how often a policy has acted.
+    pub const TELLS_COUNTERS: Self = Self(1, 6);
+    /// From this one on it tells domains and hooks, knows skipped policies, and answers over TLS: main of 2026-11, which
+    /// is 1.8 here.
+    pub const TELLS_DOMAINS: Self = Self(1, 8);
     /// From this one on it answers on a socket in the file system; before on a local port.
     const ANSWERS_ON_SOCKET: Self = Self(1, 7);
 
@@ -61,6 +68,33 @@ pub struct Flags {
     /// Where the health service answers, which the kubelet asks.
     #[arg(long)]
     health_server_address: Option<String>,
+    #[command(flatten)]
+    tls: TlsFlags,
+}
+
+/// The flags for gRPC over TLS of Tetragon's main.
+#[derive(Args)]
+pub struct TlsFlags {
+    /// The certificate; with it gRPC is answered over TLS.
+    #[arg(long = "server-tls-cert-file")]
+    certificate: Option<String>,
+    /// Its key.
+    #[arg(long = "server-tls-key-file")]
+    key: Option<String>,
+    /// The CAs of clients, with commas between the files.
+    #[arg(long = "server-tls-client-ca-files")]
+    client_cas: Option<String>,
+    /// Whether clients must show a certificate: true or false.
+    #[arg(long = "server-tls-require-client-cert", num_args = 0..=1, default_missing_value = "true")]
+    requires: Option<String>,
+}
+
+/// Certificate and key, and the CAs of clients where these must show a certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub client_cas: Option<Vec<PathBuf>>,
 }
 
 /// What holds for this run.
@@ -71,6 +105,7 @@ pub struct Settings {
     /// None serves no metrics, as Tetragon without its chart.
     pub metrics_server: Option<String>,
     pub health_server_address: Option<String>,
+    pub tls: Option<TlsFiles>,
 }
 
 impl Settings {
@@ -81,13 +116,49 @@ impl Settings {
     pub fn read(flags: Flags) -> anyhow::Result<Self> {
         let dir = flags.config_dir.as_deref();
         let value = |flag: Option<String>, name: &str| flag.map_or_else(|| from_file(dir, name), |flag| Ok(Some(flag)));
+        let server_address =
+            value(flags.server_address, SERVER_ADDRESS)?.unwrap_or_else(|| flags.release.server_address().to_owned());
+        let tls = TlsValues {
+            certificate: value(flags.tls.certificate, "server-tls-cert-file")?,
+            key: value(flags.tls.key, "server-tls-key-file")?,
+            client_cas: value(flags.tls.client_cas, "server-tls-client-ca-files")?,
+            requires: value(flags.tls.requires, "server-tls-require-client-cert")?,
+        };
         Ok(Self {
             release: flags.release,
-            server_address: value(flags.server_address, SERVER_ADDRESS)?
-                .unwrap_or_else(|| flags.release.server_address().to_owned()),
+            tls: tls.files(flags.release, &server_address)?,
+            server_address,
             metrics_server: value(flags.metrics_server, "metrics-server")?,
             health_server_address: value(flags.health_server_address, "health-server-address")?,
         })
+    }
+}
+
+#[derive(Default)]
+struct TlsValues {
+    certificate: Option<String>,
+    key: Option<String>,
+    client_cas: Option<String>,
+    requires: Option<String>,
+}
+
+impl TlsValues {
+    /// The files, by the rules of validateServerTLSConfig in pkg/option/flags.go of main.
+    fn files(self, release: Release, address: &str) -> anyhow::Result<Option<TlsFiles>> {
+        let Self { certificate, key, client_cas, requires } = self;
+        let requires = requires.is_some_and(|requires| requires == "true");
+        ensure!(certificate.is_some() == key.is_some(), "server-tls-cert-file and -key-file must be set together");
+        ensure!(!requires || certificate.is_some(), "server-tls-require-client-cert requires server-tls-cert-file");
+        ensure!(
+            requires == client_cas.is_some(),
+            "server-tls-require-client-cert and -client-ca-files must be set together"
+        );
+        let Some((certificate, key)) = certificate.zip(key) else { return Ok(None) };
+        ensure!(release >= Release::TELLS_DOMAINS, "unknown flag: --server-tls-cert-file");
+        ensure!(!address.starts_with("unix://"), "server-tls-cert-file requires a server-address with TCP");
+        let paths = |files: String| files.split(',').map(PathBuf::from).collect();
+        let client_cas = client_cas.map(paths);
+        Ok(Some(TlsFiles { certificate: certificate.into(), key: key.into(), client_cas }))
     }
 }
 
@@ -146,5 +217,24 @@ mod tests {
         assert_eq!(settings.metrics_server.as_deref().map(bindable).as_deref(), Some("0.0.0.0:2112"));
         assert_eq!(settings.health_server_address, None);
         assert_eq!(read(&[&folder, "--server-address=localhost:2"]).server_address, "localhost:2");
+    }
+    #[test]
+    fn tls_needs_its_files_and_a_release_that_knows_it() {
+        let with = |arguments: &[&str]| {
+            let fixed = ["tetragon", "--release=v1.8.0", "--server-address=:1"];
+            Settings::read(Cli::parse_from(fixed.iter().chain(arguments)).flags).map(|settings| settings.tls)
+        };
+        let pair = ["--server-tls-cert-file=c", "--server-tls-key-file=k"];
+        let (requires, cas) = ("--server-tls-require-client-cert=true", "--server-tls-client-ca-files=a,b");
+        let files = |client_cas| Some(TlsFiles { certificate: "c".into(), key: "k".into(), client_cas });
+        assert_eq!(with(&[]).unwrap(), None);
+        assert_eq!(with(&pair).unwrap(), files(None));
+        assert_eq!(with(&[pair[0], pair[1], requires, cas]).unwrap(), files(Some(vec!["a".into(), "b".into()])));
+        let old = ["--release=v1.7.0", "--server-tls-cert-file=c", "--server-tls-key-file=k"];
+        let arguments = ["tetragon", "--server-address=:1"].iter().chain(&old);
+        assert!(Settings::read(Cli::parse_from(arguments).flags).is_err());
+        for wrong in [&pair[..1], &[requires, cas], &[pair[0], pair[1], requires], &[pair[0], pair[1], cas]] {
+            assert!(with(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

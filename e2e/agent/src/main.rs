@@ -9,8 +9,11 @@ mod btf;
 mod config;
 mod detect;
 mod enforce;
+mod metrics;
+mod played;
 mod policy;
 mod serve;
+mod shape;
 mod table;
 mod tetra;
 mod try_open;
@@ -41,6 +44,11 @@ enum Action {
         /// The file.
         path: PathBuf,
     },
+    /// Answer what a file lists, and look at no kernel and no cluster.
+    Play {
+        /// The policies, as `tetra tracingpolicy list -o json` prints them.
+        path: PathBuf,
+    },
     /// Do nothing until a signal comes.
     Wait,
 }
@@ -65,6 +73,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             println!("{}", try_open::report(&path));
             Ok(ExitCode::SUCCESS)
         }
+        Some(Action::Play { path }) => play(&Settings::read(cli.flags)?, &path).await.map(|()| ExitCode::SUCCESS),
         Some(Action::Wait) => serve::ended()?.await.map(|()| ExitCode::SUCCESS),
         None => agent(&Settings::read(cli.flags)?).await.map(|()| ExitCode::SUCCESS),
     }
@@ -83,15 +92,29 @@ async fn agent(settings: &Settings) -> anyhow::Result<()> {
     let detected = detect::detect(settings.release);
     println!("{}", detected.log);
     let policies = table::Policies::new(detected.lsm);
+    let told = policies.clone();
+    let source = shape::Source::new(settings.release, move || told.statuses());
     let started = async {
         let client = watch::client().await;
         watch::wait_for_kinds(client.as_ref()).await;
         tokio::time::sleep(BASE_PROGRAMS).await;
-        tokio::try_join!(serve::serve(settings, &policies), watch::watch(client, &policies)).map(drop)
+        tokio::try_join!(serve::serve(settings, &source), watch::watch(client, &policies)).map(drop)
     };
     tokio::select! {
         ended = ended => ended,
-        served = serve::serve_metrics_where_set(settings, &policies) => served,
+        served = serve::serve_metrics_where_set(settings, &source) => served,
         started = started => started,
+    }
+}
+
+/// Serves what a file lists until a signal comes.
+async fn play(settings: &Settings, path: &Path) -> anyhow::Result<()> {
+    let ended = serve::ended()?;
+    let policies = played::read(path)?;
+    let source = shape::Source::new(settings.release, move || policies.clone());
+    tokio::select! {
+        ended = ended => ended,
+        served = serve::serve(settings, &source) => served,
+        served = serve::serve_metrics_where_set(settings, &source) => served,
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! In: [`Settings`] and [`Policies`]. Out: nothing; it ends only when an address cannot be used.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -13,14 +12,12 @@ use axum::routing::get;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic::transport::Server;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-use crate::api::{Sensors, State};
-use crate::config::{Settings, bindable};
-use crate::table::Policies;
-
-/// The states that the gauge has, whether or not a policy is in them.
-const COUNTED: [State; 4] = [State::Disabled, State::Enabled, State::Error, State::LoadError];
+use crate::api::Sensors;
+use crate::config::{Settings, TlsFiles, bindable};
+use crate::metrics;
+use crate::shape::Source;
 
 /// Until somebody wants this process to end. The signals are caught from the call on.
 ///
@@ -39,14 +36,14 @@ pub fn ended() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
 ///
 /// # Errors
 /// When one of the addresses cannot be used.
-pub async fn serve(settings: &Settings, policies: &Policies) -> anyhow::Result<()> {
+pub async fn serve(settings: &Settings, policies: &Source) -> anyhow::Result<()> {
     let health = async {
         match &settings.health_server_address {
             Some(address) => serve_health(address).await,
             None => std::future::pending().await,
         }
     };
-    tokio::try_join!(serve_api(&settings.server_address, policies.clone()), health)?;
+    tokio::try_join!(serve_api(settings, policies.clone()), health)?;
     Ok(())
 }
 
@@ -54,20 +51,36 @@ pub async fn serve(settings: &Settings, policies: &Policies) -> anyhow::Result<(
 ///
 /// # Errors
 /// When the address cannot be used.
-pub async fn serve_metrics_where_set(settings: &Settings, policies: &Policies) -> anyhow::Result<()> {
+pub async fn serve_metrics_where_set(settings: &Settings, policies: &Source) -> anyhow::Result<()> {
     match &settings.metrics_server {
         Some(address) => serve_metrics(address, policies.clone()).await,
         None => std::future::pending().await,
     }
 }
 
-async fn serve_api(address: &str, policies: Policies) -> anyhow::Result<()> {
-    let router = Server::builder().add_service(Sensors(policies));
-    let served = match address.strip_prefix("unix://") {
-        Some(path) => router.serve_with_incoming(UnixListenerStream::new(socket(Path::new(path))?)).await,
-        None => router.serve_with_incoming(TcpListenerStream::new(listen(address).await?)).await,
+async fn serve_api(settings: &Settings, policies: Source) -> anyhow::Result<()> {
+    let address = &settings.server_address;
+    let mut builder = Server::builder();
+    if let Some(files) = &settings.tls {
+        builder = builder.tls_config(tls(files)?).context("use the files for TLS")?;
+    }
+    let router = builder.add_service(Sensors(policies));
+    let served = if let Some(path) = address.strip_prefix("unix://") {
+        router.serve_with_incoming(UnixListenerStream::new(socket(Path::new(path))?)).await
+    } else {
+        let listener = listen(address).await?;
+        println!("level=info msg=\"Starting gRPC server\" protocol=tcp address={}", listener.local_addr()?);
+        router.serve_with_incoming(TcpListenerStream::new(listener)).await
     };
     served.with_context(|| format!("answer gRPC at {address}"))
+}
+
+fn tls(files: &TlsFiles) -> anyhow::Result<ServerTlsConfig> {
+    let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
+    let config = ServerTlsConfig::new().identity(Identity::from_pem(read(&files.certificate)?, read(&files.key)?));
+    let Some(cas) = &files.client_cas else { return Ok(config) };
+    let cas = cas.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?.join(&b'\n');
+    Ok(config.client_ca_root(Certificate::from_pem(cas)))
 }
 
 /// A socket in the file system outlives the process that made it, so an old one is replaced.
@@ -96,50 +109,34 @@ async fn serve_health(address: &str) -> anyhow::Result<()> {
     served.with_context(|| format!("answer the kubelet at {address}"))
 }
 
-async fn serve_metrics(address: &str, policies: Policies) -> anyhow::Result<()> {
-    let router = Router::new().route("/metrics", get(async move || metrics(&policies)));
-    axum::serve(listen(address).await?, router).await.with_context(|| format!("serve metrics at {address}"))
-}
-
-fn metrics(policies: &Policies) -> String {
-    let mut text = "# HELP tetragon_tracingpolicy_loaded The number of loaded tracing policies by state.\n\
-        # TYPE tetragon_tracingpolicy_loaded gauge\n"
-        .to_owned();
-    for state in COUNTED {
-        let label = state.name().trim_start_matches("TP_STATE_").to_lowercase();
-        let _ = writeln!(text, "tetragon_tracingpolicy_loaded{{state=\"{label}\"}} {}", policies.count(state));
-    }
-    text
+async fn serve_metrics(address: &str, policies: Source) -> anyhow::Result<()> {
+    let listener = listen(address).await?;
+    println!("level=info msg=\"Starting metrics server\" addr={}", listener.local_addr()?);
+    let router = Router::new().route("/metrics", get(async move || metrics::text(&policies)));
+    axum::serve(listener, router).await.with_context(|| format!("serve metrics at {address}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::table::Edition;
+    use crate::api::{State, TracingPolicyStatus};
     use crate::tetra;
-
-    fn refusing() -> Policies {
-        let policies = Policies::new(false);
-        let edition = Edition { name: "deny".into(), uid: "1".into(), generation: 1 };
-        policies.apply(&edition, &json!({"lsmhooks": [{"hook": "file_open"}]}));
-        policies
-    }
-
-    #[test]
-    fn the_gauge_counts_policies_by_state() {
-        let text = metrics(&refusing());
-        assert!(text.contains("tetragon_tracingpolicy_loaded{state=\"load_error\"} 1\n"), "{text}");
-        assert!(text.contains("tetragon_tracingpolicy_loaded{state=\"enabled\"} 0\n"), "{text}");
-    }
 
     #[tokio::test]
     async fn a_client_is_answered_on_a_socket_that_an_earlier_process_left() {
         let dir = tempfile::tempdir().unwrap();
         let address = format!("unix://{}", dir.path().join("run/tetragon.sock").display());
         drop(socket(Path::new(address.trim_start_matches("unix://"))).unwrap());
-        let served = serve_api(&address, refusing());
+        let release = "v1.3.0".parse().unwrap();
+        let refused = TracingPolicyStatus { name: "deny".into(), state: 3, ..TracingPolicyStatus::default() };
+        let settings = Settings {
+            release,
+            server_address: address.clone(),
+            metrics_server: None,
+            health_server_address: None,
+            tls: None,
+        };
+        let served = serve_api(&settings, Source::new(release, move || vec![refused.clone()]));
         let asked = async {
             let listed = tetra::list(&address).await.unwrap();
             assert_eq!((listed[0].name.as_str(), listed[0].state()), ("deny", State::LoadError));

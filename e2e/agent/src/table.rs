@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use crate::api::{State, TracingPolicyStatus};
+use crate::api::{Mode, State, TracingPolicyStatus};
 use crate::enforce::{Enforced, enforce};
 use crate::policy;
 
@@ -121,12 +121,6 @@ impl Policies {
     pub fn statuses(&self) -> Vec<TracingPolicyStatus> {
         self.table().entries.values().map(status).collect()
     }
-
-    /// How many are in a state.
-    #[must_use]
-    pub fn count(&self, state: State) -> usize {
-        self.table().entries.values().filter(|entry| entry.state == state).count()
-    }
 }
 
 fn status(entry: &Entry) -> TracingPolicyStatus {
@@ -139,6 +133,9 @@ fn status(entry: &Entry) -> TracingPolicyStatus {
         sensors: (0..programs).map(|_| "generic_lsm".to_owned()).collect(),
         error: entry.error.clone(),
         state: entry.state.into(),
+        // What is in the kernel denies: this agent has no other mode.
+        mode: if programs > 0 { Mode::Enforce.into() } else { Mode::Unknown.into() },
+        domain: "k8s".to_owned(),
         ..TracingPolicyStatus::default()
     }
 }
@@ -166,7 +163,6 @@ mod tests {
         assert!(policies.statuses()[0].error.contains("lsm=...,bpf"));
         policies.apply(&edition(2), &spec);
         assert_eq!(states(&policies), [(2, State::LoadError)]);
-        assert_eq!(policies.count(State::LoadError), 1);
     }
 
     #[test]

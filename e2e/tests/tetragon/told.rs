@@ -17,7 +17,7 @@ async fn policy(scene: &Scene, apply: &str) {
 /// Waits until the status says that with this reason, and with these words in it.
 async fn told(scene: &Scene, reason: &str, words: &[&str]) -> Value {
     let is_told = |policy: &Value| {
-        let told = condition(policy, "TracingPoliciesLoaded");
+        let told = condition(policy, "TracingPoliciesEnforced");
         let message = told["message"].as_str().unwrap_or_default();
         told["reason"] == reason && words.iter().all(|word| message.contains(word))
     };
@@ -33,11 +33,11 @@ async fn an_agent_that_refuses_on_a_ready_node_is_told_in_its_own_words() {
 
     // As the chart comes, gRPC is answered on the node alone: the metrics tell that something is wrong, not what.
     policy(&scene, "Suggest").await;
-    told(&scene, "AgentDisagrees", &["policies in an error state on vm-lsm, which metrics do not name"]).await;
+    told(&scene, "AgentDisagrees", &["a policy that the metrics do not name", "on vm-lsm"]).await;
     agents.answer_outside();
     let words: String = refused["error"].as_str().unwrap().chars().take_while(|c| !c.is_control()).take(40).collect();
-    let disagrees = told(&scene, "AgentDisagrees", &["deny-secret is load_error on vm-lsm", words.trim()]).await;
-    assert_eq!(condition(&disagrees, "TracingPoliciesLoaded")["status"], "False", "{disagrees:#}");
+    let disagrees = told(&scene, "AgentDisagrees", &["deny-secret on vm-lsm", words.trim()]).await;
+    assert_eq!(condition(&disagrees, "TracingPoliciesEnforced")["status"], "False", "{disagrees:#}");
     assert_eq!(condition(&disagrees, "NodesReady")["status"], "True", "evidence is the kernel's: {disagrees:#}");
     assert_eq!(label(&scene.get(&format!("{NODES}/vm-lsm")).await, "policy.told"), "ready");
 
@@ -45,10 +45,10 @@ async fn an_agent_that_refuses_on_a_ready_node_is_told_in_its_own_words() {
     policy(&scene, "Patch").await;
     agents.until("vm-lsm", "ENABLED").await;
     let agrees = |policy: &Value| {
-        let told = condition(policy, "TracingPoliciesLoaded");
-        told["status"] == "True" && told["reason"] == "AllLoaded" && condition(policy, "Ready")["status"] == "True"
+        let told = condition(policy, "TracingPoliciesEnforced");
+        told["status"] == "True" && told["reason"] == "AllEnforcing" && condition(policy, "Ready")["status"] == "True"
     };
-    scene.until_object(&format!("{POLICIES}/{POLICY}"), "AllLoaded and Ready", agrees).await;
+    scene.until_object(&format!("{POLICIES}/{POLICY}"), "AllEnforcing and Ready", agrees).await;
     scene.delete(&format!("{POLICIES}/{POLICY}")).await;
     agents.remove().await;
 }

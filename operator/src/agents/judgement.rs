@@ -1,240 +1,162 @@
-//! What the agents' answers mean beside the canary's evidence: the condition `TracingPoliciesLoaded`.
+//! The condition `TracingPoliciesEnforced`, from what the agents of one `LsmPolicy`'s nodes say. Pure.
 //!
-//! In: for each node whose agent is asked, whether it is proved ready and what its agent has said. Out: the condition,
-//! of a size that does not depend on the number of nodes, the same in whatever order they come. Pure.
+//! In: for each selected node with an agent, whether it is proved ready, which TracingPolicies are for it, and what its
+//! agent has said. Out: the condition. It does not depend on the order of the nodes, and its size does not depend on
+//! their number. Nodes with equal answers are judged once.
 //!
-//! An agent that has a policy in an error state on a node that is proved ready is a contradiction: the kernel can, and the
-//! agent says that it cannot. On a node that is not ready the error is what was to be expected.
+//! True is said only where each agent was asked after the last change and answered twice, and every policy that is for
+//! its node is enabled and enforces there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use lsm_ready_agents::{Answer, Failure, How, NoAnswer, Outcome, State as PolicyState, Why};
-use lsm_ready_crds::conditions::{Finding, Status, TRACING_POLICIES_LOADED};
-use lsm_ready_crds::sample::{self, SAMPLE};
+use lsm_ready_agents::{Answer, NoAnswer, PolicyName, Why};
 use lsm_ready_crds::verdict::State;
 
-use super::reason;
-use crate::key::DaemonSetKey;
+use super::catalogue::Catalogue;
+use super::memory::{Recalled, Said};
+use super::names::Names;
+use super::summary::{Kind, Summary};
+use super::verdict::{Finding, Found, Scope};
+use crate::tracing_policies::wish::Place;
+
+/// What the answers are judged by.
+#[derive(Debug)]
+pub struct Terms<'a> {
+    /// The policies in the cluster.
+    pub catalogue: &'a Catalogue<'a>,
+    /// Which of them the `LsmPolicy` is about, in the catalogue's order.
+    pub judged: Vec<bool>,
+    /// They were chosen by `spec.require.tracingPolicies`.
+    pub chosen: bool,
+    /// See [`Scope::has_modes`].
+    pub has_modes: bool,
+}
 
 /// The answers of the agents of one policy's nodes.
-#[derive(Clone, Debug, Default)]
-pub struct Judgement {
-    nodes: usize,
-    pending: usize,
-    has_policies: bool,
-    contradicted: Failures,
-    expected: Failures,
-    disabled: Names,
-    under_way: Names,
-    unclear: Names,
-    no_answer: BTreeMap<NoAnswer, Names>,
+#[derive(Debug)]
+pub struct Judgement<'a> {
+    terms: Terms<'a>,
+    groups: HashMap<Key, Group>,
+    summary: Summary,
 }
 
-impl Judgement {
-    /// Counts one node; `None` where its agent has not been asked in this boot.
-    pub fn add(&mut self, node: &str, verdict: State, outcome: Option<&Outcome>) {
-        self.nodes += 1;
-        match outcome {
-            None => self.pending += 1,
-            Some(Outcome::NoAnswer(why)) => self.no_answer.entry(*why).or_default().add(node),
-            Some(Outcome::Answered { answer, without_grpc }) => self.answered(node, verdict, answer, *without_grpc),
-        }
-    }
-
-    fn answered(&mut self, node: &str, verdict: State, answer: &Answer, without_grpc: Option<Why>) {
-        let Answer { enabled, disabled, failed, under_way, unclear, .. } = *answer;
-        self.has_policies |= [enabled, disabled, failed, under_way, unclear].iter().any(|count| *count > 0);
-        let counted = [(disabled, &mut self.disabled), (under_way, &mut self.under_way), (unclear, &mut self.unclear)];
-        for (count, names) in counted {
-            if count > 0 {
-                names.add(node);
-            }
-        }
-        if failed > 0 {
-            let failures = if verdict == State::Ready { &mut self.contradicted } else { &mut self.expected };
-            failures.add(node, answer, without_grpc);
-        }
-    }
-
-    /// The condition. `before` is what the policy's status says of it for the same spec: it stands for as long as more than
-    /// a tenth of the agents have yet to be asked, as after a restart of the operator.
-    #[must_use]
-    pub fn finding(&self, key: &DaemonSetKey, container: &str, before: Option<Finding>) -> Finding {
-        if self.pending * 10 > self.nodes {
-            let message = "the agents are being asked for the first time; this ends by itself";
-            return before.unwrap_or_else(|| found(Status::Unknown, reason::ASKING, message));
-        }
-        self.told(key, container)
-    }
-
-    /// Of several things the first in this order is told.
-    fn told(&self, key: &DaemonSetKey, container: &str) -> Finding {
-        let list = format!("`kubectl -n {} exec POD -c {container} -- tetra tracingpolicy list`", key.namespace);
-        if self.nodes == 0 {
-            let message = format!("no node that this policy selects is one for an agent of DaemonSet {key}");
-            return found(Status::Unknown, reason::NOT_ASKED, message);
-        }
-        if !self.contradicted.nodes.is_empty() {
-            let message = self.contradicted.message("proved ready", &list);
-            let advice = self.contradicted.restart(key);
-            return found(Status::False, reason::AGENT_DISAGREES, message + &advice);
-        }
-        if !self.expected.nodes.is_empty() {
-            let message = self.expected.message("not proved ready, which explains it (status.reasons)", &list);
-            return found(Status::False, reason::LOAD_ERRORS, message);
-        }
-        if !self.disabled.is_empty() {
-            let message = format!("somebody has disabled policies on {}: {list} shows them", self.disabled);
-            return found(Status::False, reason::DISABLED, message);
-        }
-        if let Some((why, nodes)) = self.no_answer.iter().max_by_key(|(why, nodes)| (nodes.count, **why)) {
-            return found(Status::Unknown, reason::NO_ANSWER, self.unanswered(*why, nodes));
-        }
-        if !self.under_way.is_empty() {
-            let message = format!("policies are loading or unloading on {}", self.under_way);
-            return found(Status::Unknown, reason::LOADING, message);
-        }
-        if !self.unclear.is_empty() {
-            let message =
-                format!("states of policies on {} mean nothing to this version: {list} shows them", self.unclear);
-            return found(Status::Unknown, reason::UNCLEAR, message);
-        }
-        if !self.has_policies {
-            let message = "no agent has a TracingPolicy, so there is nothing that it could enforce";
-            return found(Status::Unknown, reason::NO_POLICIES, message);
-        }
-        let agents = self.nodes - self.pending;
-        found(Status::True, reason::ALL_LOADED, format!("all of {agents} agents have all of their policies enabled"))
-    }
-
-    fn unanswered(&self, why: NoAnswer, nodes: &Names) -> String {
-        let all: usize = self.no_answer.values().map(|nodes| nodes.count).sum();
-        let others = match all - nodes.count {
-            0 => String::new(),
-            others => format!("; {others} others for other reasons"),
-        };
-        format!("{all} of {} agents gave no answer: on {nodes} {why}{others}; {}", self.nodes, way_out(why))
-    }
+/// Nodes with equal keys are judged alike.
+#[derive(Debug, Eq, Hash, PartialEq)]
+struct Key {
+    places: Vec<Place>,
+    /// The address of the answer, which agents with equal answers share.
+    answer: usize,
+    is_proved: bool,
+    is_final: bool,
 }
 
-fn found(status: Status, reason: &str, message: impl Into<String>) -> Finding {
-    Finding::new(TRACING_POLICIES_LOADED, status, reason, message)
-}
-
-/// What to do where the metrics, or gRPC alone, are not answered.
-fn way_out(why: NoAnswer) -> &'static str {
-    match why.metrics.or(why.grpc) {
-        Some(Why::NoAddress) => "look at the Node's status.addresses",
-        Some(Why::Refused) if why.metrics.is_none() => {
-            "Tetragon answers gRPC on the node alone unless told otherwise: say ask: Metrics, or see docs/install.md"
-        }
-        Some(Why::Refused) => {
-            "look whether agents run there, and serve metrics (tetragon.prometheus.enabled in Tetragon's chart)"
-        }
-        Some(Why::Unreachable | Why::TimedOut) => {
-            "look whether a NetworkPolicy or firewall keeps the operator from that port of the nodes"
-        }
-        _ => "look whether that port is Tetragon's, and at the agent's log",
-    }
-}
-
-/// Policies in an error state.
-#[derive(Clone, Debug, Default)]
-struct Failures {
+#[derive(Debug)]
+struct Group {
+    answer: Arc<Answer>,
     nodes: Names,
-    by_policy: BTreeMap<String, (Names, Failure)>,
-    /// Nodes whose agent names none, and why gRPC did not.
-    unnamed: Names,
-    without_grpc: Option<Why>,
 }
 
-impl Failures {
-    fn add(&mut self, node: &str, answer: &Answer, without_grpc: Option<Why>) {
-        self.nodes.add(node);
-        if answer.how == How::Metrics {
-            self.unnamed.add(node);
-            self.without_grpc = self.without_grpc.max(without_grpc);
-        }
-        for failure in &answer.failures {
-            let entry = self.by_policy.entry(failure.policy.clone());
-            let (nodes, told) = entry.or_insert_with(|| (Names::default(), failure.clone()));
-            // The first node's words, whatever the order in which nodes are counted.
-            nodes.add(node);
-            if nodes.first[0] == node {
-                told.clone_from(failure);
+/// One selected node with an agent.
+#[derive(Debug)]
+pub struct NodeView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Whether it is proved ready.
+    pub verdict: State,
+    /// Where the catalogue's policies are, as seen from it.
+    pub places: Vec<Place>,
+    /// What its agent has said in this boot.
+    pub said: Option<Recalled>,
+}
+
+impl<'a> Judgement<'a> {
+    /// No node is counted yet.
+    #[must_use]
+    pub fn by(terms: Terms<'a>) -> Self {
+        Self { terms, groups: HashMap::new(), summary: Summary::default() }
+    }
+
+    /// Counts a node whose agent cannot be asked.
+    pub fn cannot_ask(&mut self, node: &str, why: Why) {
+        self.summary.nodes += 1;
+        let why = NoAnswer { grpc: None, metrics: Some(why) };
+        self.summary.silent.entry(why).or_default().add(node);
+    }
+
+    /// Counts one node.
+    pub fn add(&mut self, node: NodeView<'_>) {
+        self.summary.nodes += 1;
+        let Some(said) = node.said else {
+            self.summary.pending += 1;
+            return self.summary.asking.add(node.name);
+        };
+        self.summary.pending += usize::from(said.is_first);
+        let (answer, without_grpc) = match said.said {
+            Said::NoAnswer(why) => {
+                let silent = if said.is_final { &mut self.summary.silent } else { &mut self.summary.starting };
+                return silent.entry(why).or_default().add(node.name);
             }
-        }
+            Said::Answered { answer, without_grpc } => (answer, without_grpc),
+        };
+        self.summary.without_grpc = self.summary.without_grpc.max(without_grpc);
+        let key = Key {
+            places: node.places,
+            answer: Arc::as_ptr(&answer).addr(),
+            is_proved: node.verdict == State::Ready,
+            is_final: said.is_final,
+        };
+        let group = || Group { answer, nodes: Names::default() };
+        self.groups.entry(key).or_insert_with(group).nodes.add(node.name);
     }
 
-    /// Which policies, where, and in the agents' words.
-    fn message(&self, these_nodes: &str, list: &str) -> String {
-        let mut policies: Vec<_> = self.by_policy.values().collect();
-        policies.sort_by(|(a, x), (b, y)| b.count.cmp(&a.count).then_with(|| x.policy.cmp(&y.policy)));
-        let mut parts: Vec<String> =
-            policies.iter().take(SAMPLE).map(|(nodes, failure)| told(nodes, failure)).collect();
-        if policies.len() > SAMPLE {
-            parts.push(format!("{} further policies", policies.len() - SAMPLE));
+    /// What all of that comes to.
+    #[must_use]
+    pub fn summary(self) -> Summary {
+        let Terms { catalogue, judged, chosen, has_modes } = &self.terms;
+        let scope = Scope { catalogue, judged, chosen: *chosen, has_modes: *has_modes };
+        let mut summary = self.summary;
+        for (key, group) in &self.groups {
+            summarise(&mut summary, scope, key, &group.answer, &group.nodes);
         }
-        if !self.unnamed.is_empty() {
-            let grpc = self.without_grpc.map_or_else(String::new, |why| format!(" (gRPC: {why})"));
-            let unnamed = &self.unnamed;
-            parts
-                .push(format!("policies in an error state on {unnamed}, which metrics do not name{grpc}: {list} does"));
-        }
-        let nodes = self.nodes.count;
-        format!("agents have policies in an error state on {nodes} nodes that are {these_nodes}: {}", parts.join("; "))
-    }
-
-    /// The most common contradiction has a known cause.
-    fn restart(&self, key: &DaemonSetKey) -> String {
-        let speaks_of_lsm = |(_, failure): &(Names, Failure)| failure.error.to_lowercase().contains("lsm");
-        if !self.by_policy.values().any(speaks_of_lsm) && self.unnamed.is_empty() {
-            return String::new();
-        }
-        format!(
-            ". An agent looks for LSM support once, when it starts (before v1.4.0 in /sys/kernel/security, which must be \
-             mounted for it), and keeps what it found: when SecurityfsMounted is True, restart it with `kubectl -n {} rollout \
-             restart daemonset/{}`, or let spec.tetragon.restartStaleAgents do it",
-            key.namespace, key.name
-        )
+        summary
     }
 }
 
-fn told(nodes: &Names, Failure { policy, state, error }: &Failure) -> String {
-    let state = PolicyState::as_str(*state);
-    match error.as_str() {
-        "" => format!("{policy} is {state} on {nodes}, without a word why"),
-        error => format!("{policy} is {state} on {nodes}: {error:?}"),
-    }
-}
-
-/// How many nodes, and the first of them by name.
-#[derive(Clone, Debug, Default)]
-struct Names {
-    count: usize,
-    first: Vec<String>,
-}
-
-impl Names {
-    fn add(&mut self, node: &str) {
-        self.count += 1;
-        sample::add(&mut self.first, node.to_owned(), |a, b| a < b);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-}
-
-impl std::fmt::Display for Names {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = self.first.join(", ");
-        match self.count {
-            1 => write!(f, "{names}"),
-            count if count <= SAMPLE => write!(f, "{count} nodes ({names})"),
-            count => write!(f, "{count} nodes ({names}, …)"),
+/// Adds what nodes with that key and answer come to.
+fn summarise(summary: &mut Summary, scope: Scope<'_>, key: &Key, answer: &Answer, nodes: &Names) {
+    let findings = scope.findings(&key.places, answer);
+    let mut is_fine = true;
+    for finding in &findings {
+        match Kind::of(finding.found, key.is_proved, key.is_final) {
+            Some(kind) => {
+                is_fine = false;
+                summary.found(kind, finding, nodes);
+            }
+            None => fine(summary, finding),
         }
     }
+    if is_fine && !key.is_final {
+        summary.asking.merge(nodes);
+    }
+    for name in others(scope, answer) {
+        summary.others.entry(name.clone()).or_default().merge(nodes);
+    }
+}
+
+fn fine(summary: &mut Summary, finding: &Finding<'_>) {
+    let policies = match finding.found {
+        Found::Denying => &mut summary.denying,
+        _ => &mut summary.observing,
+    };
+    policies.extend(finding.policy.cloned());
+}
+
+/// The policies that the agent has and the cluster has not.
+fn others<'a>(scope: Scope<'a>, answer: &'a Answer) -> BTreeSet<&'a PolicyName> {
+    let named = answer.policies.keys().chain(answer.named.iter().flatten());
+    let unknown = named.filter(|name| !scope.catalogue.has(name));
+    unknown.chain(answer.local.keys().map(|local| &local.policy)).collect()
 }
 
 #[cfg(test)]

@@ -8,12 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Node};
-use lsm_ready_agents::Endpoints;
 use lsm_ready_crds::agents::{Agents, Ask};
 use lsm_ready_crds::policy::Tetragon;
 use lsm_ready_tetragon::agent::agent;
-use lsm_ready_tetragon::plan::pod;
+use lsm_ready_tetragon::image::{Image, MODES_SINCE};
+use lsm_ready_tetragon::plan::{pod, version_label};
 use lsm_ready_tetragon::refusal::Refusal;
+
+use super::tls::ServerName;
+use super::wanted::At;
 
 /// Port of gRPC in the ConfigMap of chart 1.3 (`server-address`).
 const GRPC: u16 = 54321;
@@ -21,10 +24,11 @@ const GRPC: u16 = 54321;
 const METRICS: u16 = 2112;
 
 /// The ports at which each agent is asked; at least one is there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Way {
     grpc: Option<u16>,
     metrics: Option<u16>,
+    tls: Option<ServerName>,
 }
 
 /// Why the agents are not asked.
@@ -33,6 +37,9 @@ pub enum NotAskable {
     /// The policy says so.
     #[error("the policy says agents.ask: Never")]
     Never,
+    /// The files for TLS cannot be used.
+    #[error("{0}")]
+    TlsFiles(String),
     /// There is no DaemonSet.
     #[error("there is no DaemonSet {0}: set spec.tetragon.daemonSet to Tetragon's namespace and name, or install it")]
     NoDaemonSet(String),
@@ -73,15 +80,26 @@ pub fn way(key: &str, daemon_set: Option<&DaemonSet>, own: &Tetragon, agents: &A
     }
     let grpc = || listens(container, "server-address", agents.port, GRPC);
     let metrics = || listens(container, "metrics-server", agents.metrics_port, METRICS);
+    let tls = agents.grpc_tls().map(|tls| tls.server_name.clone());
     match agents.ask {
         Ask::Never => Err(NotAskable::Never),
-        Ask::Grpc => Ok(Way { grpc: Some(grpc()?), metrics: None }),
-        Ask::Metrics => Ok(Way { grpc: None, metrics: Some(metrics()?) }),
+        Ask::Grpc => Ok(Way { grpc: Some(grpc()?), metrics: None, tls }),
+        Ask::Metrics => Ok(Way { grpc: None, metrics: Some(metrics()?), tls: None }),
         Ask::Auto => match (grpc(), metrics()) {
             (Err(why), Err(_)) => Err(why),
-            (grpc, metrics) => Ok(Way { grpc: grpc.ok(), metrics: metrics.ok() }),
+            (grpc, metrics) => Ok(Way { tls: tls.filter(|_| grpc.is_ok()), grpc: grpc.ok(), metrics: metrics.ok() }),
         },
     }
+}
+
+/// Whether the release of these agents has modes (enforce, monitor). Releases before 1.4 have none; of a release that is
+/// not known it is assumed.
+#[must_use]
+pub fn has_modes(daemon_set: &DaemonSet, container: &str) -> bool {
+    let container = pod(daemon_set).and_then(|pod| agent(pod, container).ok());
+    let image = container.and_then(|container| container.image.as_deref());
+    let version = image.and_then(|image| Image::parse(image).version(version_label(daemon_set)));
+    version.is_none_or(|version| version >= MODES_SINCE)
 }
 
 /// The port: the policy's, else that of the container's own flag, else the charts'.
@@ -123,10 +141,16 @@ fn told(container: &Container, flag: &str) -> Option<String> {
 impl Way {
     /// Where the agent of that Node is asked; none where the Node has no address for it.
     #[must_use]
-    pub fn to(self, node: &Node) -> Option<Endpoints> {
+    pub fn to(&self, node: &Node) -> Option<At> {
         let address = address(node)?;
         let at = |port: Option<u16>| port.map(|port| SocketAddr::new(address, port));
-        Some(Endpoints { grpc: at(self.grpc), metrics: at(self.metrics) })
+        Some(At { grpc: at(self.grpc), metrics: at(self.metrics), tls: self.tls.clone() })
+    }
+
+    /// The server name, where gRPC goes over TLS.
+    #[must_use]
+    pub const fn tls(&self) -> Option<&ServerName> {
+        self.tls.as_ref()
     }
 }
 
@@ -191,6 +215,42 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_for_grpc_alone() {
+        let tls = json!({"serverName": "agent.example.com"});
+        let name = Some(Some("agent.example.com".to_owned()));
+        let local = json!({"args": ["--server-address=localhost:54321"]});
+        let table = [
+            (json!({}), json!({"tls": tls}), name.clone()),
+            (json!({}), json!({"ask": "Grpc", "tls": tls}), name),
+            (json!({}), json!({"tls": {}}), Some(None)),
+            (json!({}), json!({}), None),
+            (json!({}), json!({"ask": "Metrics", "tls": tls}), None),
+            // gRPC is not reached, and the metrics are never over TLS.
+            (local, json!({"tls": tls}), None),
+        ];
+        for (container, agents, expected) in table {
+            let asked: Agents = serde_json::from_value(agents.clone()).unwrap();
+            let daemon_set = daemon_set(true, &container);
+            let way = way("kube-system/tetragon", Some(&daemon_set), &Tetragon::default(), &asked).unwrap();
+            assert_eq!(way.tls(), expected.as_ref(), "{container} {agents}");
+        }
+    }
+
+    #[test]
+    fn only_releases_before_1_4_have_no_modes() {
+        for (image, expected) in [
+            ("quay.io/cilium/tetragon:v1.3.0", false),
+            ("quay.io/cilium/tetragon:v1.3.99", false),
+            ("quay.io/cilium/tetragon:v1.4.0-pre.0", true),
+            ("quay.io/cilium/tetragon:v1.4.0", true),
+            ("quay.io/cilium/tetragon:v1.7.0", true),
+            ("quay.io/cilium/tetragon:latest", true),
+        ] {
+            assert_eq!(has_modes(&daemon_set(true, &json!({ "image": image })), "tetragon"), expected, "{image}");
+        }
+    }
+
+    #[test]
     fn who_cannot_be_asked_is_told_what_to_do() {
         let local = json!({"args": ["--server-address=[::1]:54321", "--metrics-server=localhost:2112"]});
         for ask in ["Auto", "Grpc"] {
@@ -221,8 +281,8 @@ mod tests {
             assert_eq!(address(&internal(refused)), None, "{refused}");
         }
         let both = node(&[("ExternalIP", "1.2.3.4"), ("Hostname", "n1"), ("InternalIP", "fd00::7")]);
-        let way = Way { grpc: Some(1), metrics: None };
-        let expected = Endpoints { grpc: Some("[fd00::7]:1".parse().unwrap()), metrics: None };
+        let way = Way { grpc: Some(1), metrics: None, tls: None };
+        let expected = At { grpc: Some("[fd00::7]:1".parse().unwrap()), metrics: None, tls: None };
         assert_eq!(way.to(&both), Some(expected));
         assert_eq!(way.to(&Node::default()), None);
     }

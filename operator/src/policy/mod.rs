@@ -24,6 +24,7 @@ use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
 use lsm_ready_tetragon::loadable::{Known, Nodes};
 
+use crate::agents::catalogue::Catalogue;
 use crate::context::Context;
 use crate::key::DaemonSetKey;
 use crate::policy::status::{Observation, Tally};
@@ -68,8 +69,9 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
     let demand = Demand::of(&policy.spec, &tetragons)?;
     let nodes = ctx.stores.nodes.state().into_iter().filter(|node| selection.selects(node.labels()));
     let nodes: Vec<(Arc<Node>, NodeRecord)> = nodes.map(|node| (node.clone(), ctx.stores.record(&node))).collect();
-    let (mut tally, mut verdicts, mut hearing) =
-        (Tally::default(), Verdicts::by(&demand), agents::hearing(policy, ctx));
+    let catalogue = Catalogue::of(&tetragons);
+    let mut hearing = agents::hearing(policy, &tetragons, &catalogue, ctx)?;
+    let (mut tally, mut verdicts) = (Tally::default(), Verdicts::by(&demand));
     for (node, record) in &nodes {
         let verdict = verdicts.verdict(node.labels(), record.facts());
         if let Some(hearing) = &mut hearing {

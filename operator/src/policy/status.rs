@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lsm_ready_crds::conditions::{
     self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_HARDENED,
-    TETRAGON_ROLLED_OUT, TRACING_POLICIES_LOADABLE, TRACING_POLICIES_LOADED,
+    TETRAGON_ROLLED_OUT, TRACING_POLICIES_ENFORCED, TRACING_POLICIES_LOADABLE,
 };
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
 use lsm_ready_crds::sample;
@@ -222,7 +222,7 @@ pub const TYPES: [&str; 9] = [
     SECURITYFS_MOUNTED,
     TETRAGON_ROLLED_OUT,
     TETRAGON_HARDENED,
-    TRACING_POLICIES_LOADED,
+    TRACING_POLICIES_ENFORCED,
     STALLED,
     RECONCILING,
 ];

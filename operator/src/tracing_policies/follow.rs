@@ -30,7 +30,8 @@ use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
 use crate::routes::Routes;
-use crate::tracing_policies::known::{Entry, Trouble, Writer};
+use crate::tracing_policies::known::{Entry, Object, Trouble, Writer};
+use crate::tracing_policies::wish::Wish;
 
 /// How often it is looked which version is installed.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -121,7 +122,7 @@ impl Follower<'_> {
         }
     }
 
-    fn take(&self, event: Event<DynamicObject>, list: &mut BTreeMap<Name, Entry>) {
+    fn take(&self, event: Event<DynamicObject>, list: &mut BTreeMap<Name, Object>) {
         let differs = match event {
             Event::Init => {
                 list.clear();
@@ -138,8 +139,13 @@ impl Follower<'_> {
         self.changed(differs, "Tetragon's policies changed");
     }
 
-    fn read(&self, object: &DynamicObject) -> Entry {
-        match TracingPolicy::of(&object.metadata, object.data.get("spec").unwrap_or(&Value::Null)) {
+    fn read(&self, object: &DynamicObject) -> Object {
+        let spec = object.data.get("spec").unwrap_or(&Value::Null);
+        Object { entry: self.entry(object, spec), wish: Wish::of(&object.metadata, spec) }
+    }
+
+    fn entry(&self, object: &DynamicObject, spec: &Value) -> Entry {
+        match TracingPolicy::of(&object.metadata, spec) {
             Ok(policy) => Entry::Read(policy.into()),
             Err(error) => {
                 let name = Name::of(&object.metadata);

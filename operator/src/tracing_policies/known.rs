@@ -10,6 +10,8 @@ use lsm_ready_crds::selection::Labels;
 use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name, TracingPolicy};
 use tokio::sync::watch;
 
+use super::wish::Wish;
+
 /// Both kinds, in the order of [`KINDS`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
@@ -21,7 +23,7 @@ pub struct Snapshot {
 struct Kind {
     state: State,
     trouble: Option<Trouble>,
-    objects: BTreeMap<Name, Entry>,
+    objects: BTreeMap<Name, Object>,
 }
 
 /// How far one kind is known.
@@ -72,6 +74,23 @@ pub enum Entry {
     },
 }
 
+/// One object, with what it asks agents for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// What the reader made of it.
+    pub entry: Entry,
+    /// What it asks agents for.
+    pub wish: Wish,
+}
+
+impl From<Entry> for Object {
+    /// An object of which no more is known.
+    fn from(entry: Entry) -> Self {
+        let has_lsm_hooks = matches!(&entry, Entry::Read(policy) if !policy.asks.is_empty());
+        Self { entry, wish: Wish::unread(has_lsm_hooks) }
+    }
+}
+
 impl Entry {
     /// Its labels.
     #[must_use]
@@ -86,7 +105,18 @@ impl Entry {
 impl Snapshot {
     /// Every object, with its name.
     pub fn objects(&self) -> impl Iterator<Item = (&Name, &Entry)> {
+        self.with_wishes().map(|(name, object)| (name, &object.entry))
+    }
+
+    /// Every object, with its name and with what it asks agents for.
+    pub fn with_wishes(&self) -> impl Iterator<Item = (&Name, &Object)> {
         self.kinds.iter().flat_map(|kind| &kind.objects)
+    }
+
+    /// The plurals of the kinds whose CRD is not installed.
+    pub fn not_installed(&self) -> impl Iterator<Item = &'static str> {
+        let absent = self.kinds.iter().zip(KINDS).filter(|(kind, _)| kind.state == State::Absent);
+        absent.map(|(_, (_, plural))| plural)
     }
 
     /// Why it is not known what there is, for those kinds that were never listed.
@@ -153,13 +183,14 @@ impl Writer {
     }
 
     /// These are all.
-    pub(crate) fn listed(&self, kind: usize, objects: BTreeMap<Name, Entry>) -> bool {
+    pub(crate) fn listed(&self, kind: usize, objects: BTreeMap<Name, impl Into<Object>>) -> bool {
+        let objects = objects.into_iter().map(|(name, object)| (name, object.into())).collect();
         self.change(kind, |kind| *kind = Kind { state: State::Listed, trouble: None, objects })
     }
 
     /// One was added or changed.
-    pub(crate) fn set(&self, kind: usize, name: Name, entry: Entry) -> bool {
-        self.change(kind, |kind| drop(kind.objects.insert(name, entry)))
+    pub(crate) fn set(&self, kind: usize, name: Name, object: impl Into<Object>) -> bool {
+        self.change(kind, |kind| drop(kind.objects.insert(name, object.into())))
     }
 
     /// One is gone.
@@ -202,6 +233,14 @@ pub(crate) mod tests {
         (policy.name.clone(), Entry::Read(Arc::new(policy)))
     }
 
+    /// The object, as it is kept.
+    pub(crate) fn object(object: &Value) -> (Name, Object) {
+        let policy = TracingPolicy::parse(object).unwrap();
+        let metadata = serde_json::from_value(object["metadata"].clone()).unwrap();
+        let wish = Wish::of(&metadata, &object["spec"]);
+        (policy.name.clone(), Object { entry: Entry::Read(policy.into()), wish })
+    }
+
     /// One that was not understood.
     pub(crate) fn unreadable(name: &str, tier: &str) -> (Name, Entry) {
         let labels = Labels::from([("tier".to_owned(), tier.to_owned())]);
@@ -211,6 +250,11 @@ pub(crate) mod tests {
 
     /// TracingPolicies alone, as after a list.
     pub(crate) fn listed(objects: impl IntoIterator<Item = (Name, Entry)>) -> Snapshot {
+        with_wishes(objects.into_iter().map(|(name, entry)| (name, entry.into())))
+    }
+
+    /// The same of objects whose wishes are known.
+    pub(crate) fn with_wishes(objects: impl IntoIterator<Item = (Name, Object)>) -> Snapshot {
         let (known, writer) = known();
         writer.listed(0, objects.into_iter().collect());
         writer.absent(1);
@@ -237,14 +281,14 @@ pub(crate) mod tests {
         assert!(
             snapshot.trouble().unwrap().to_string().contains("resources: [tracingpolicies], verbs: [get, list, watch]")
         );
-        assert!(writer.listed(0, BTreeMap::new()));
+        assert!(writer.listed(0, BTreeMap::<Name, Entry>::new()));
         assert_eq!(known.snapshot().trouble(), None);
     }
 
     #[tokio::test]
     async fn what_changes_nothing_is_told_to_nobody() {
         let (known, writer) = known();
-        assert!(writer.absent(0) && writer.listed(1, BTreeMap::new()));
+        assert!(writer.absent(0) && writer.listed(1, BTreeMap::<Name, Entry>::new()));
         known.settled().await;
         let (name, object) = entry("p", "enforce", &["file_open"], &Value::Null);
         assert!(writer.set(1, name.clone(), object.clone()));

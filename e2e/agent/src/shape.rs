@@ -1,0 +1,86 @@
+//! What each release tells of its policies, and what it leaves out.
+//!
+//! In: the policies with all that any release tells. Out: the same as one release tells them (api/v1/tetragon/sensors.proto
+//! and pkg/sensors/collection.go of v1.3.0, v1.4.0, v1.7.0 and main of 2026-11, here called 1.8).
+
+use std::sync::Arc;
+
+use crate::api::{Mode, State, TracingPolicyStatus};
+use crate::config::Release;
+
+/// Gives the policies, as a release tells them.
+#[derive(Clone)]
+pub struct Source {
+    release: Release,
+    all: Arc<dyn Fn() -> Vec<TracingPolicyStatus> + Send + Sync>,
+}
+
+impl Source {
+    /// That release's way to tell what `all` gives.
+    #[must_use]
+    pub fn new(release: Release, all: impl Fn() -> Vec<TracingPolicyStatus> + Send + Sync + 'static) -> Self {
+        Self { release, all: Arc::new(all) }
+    }
+
+    /// The policies now.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<TracingPolicyStatus> {
+        (self.all)().into_iter().map(|status| shape(self.release, status)).collect()
+    }
+
+    /// The release.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        self.release
+    }
+}
+
+fn shape(release: Release, mut status: TracingPolicyStatus) -> TracingPolicyStatus {
+    let enabled = matches!(status.state(), State::Enabled | State::PartiallyEnabled);
+    status.enabled = enabled;
+    if release < Release::TELLS_MODES || !enabled {
+        status.mode = Mode::Unknown.into();
+    }
+    if release < Release::TELLS_COUNTERS || !enabled {
+        status.stats = None;
+    }
+    if release < Release::TELLS_DOMAINS {
+        status.domain.clear();
+        status.hook_statuses.clear();
+        if let Some(stats) = &mut status.stats {
+            stats.selector_action_counters.clear();
+        }
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{HookStatus, Stats};
+
+    #[test]
+    fn each_release_leaves_out_what_it_does_not_know() {
+        let full = |state: State| TracingPolicyStatus {
+            state: state.into(),
+            mode: Mode::Monitor.into(),
+            stats: Some(Stats::default()),
+            domain: "k8s".into(),
+            hook_statuses: vec![HookStatus::default()],
+            ..TracingPolicyStatus::default()
+        };
+        for (release, state, told) in [
+            ("v1.3.0", State::Enabled, [false, false, false]),
+            ("v1.4.0", State::Enabled, [true, false, false]),
+            ("v1.6.0", State::Enabled, [true, true, false]),
+            ("v1.7.0", State::Disabled, [false, false, false]),
+            ("v1.8.0", State::PartiallyEnabled, [true, true, true]),
+            ("v1.8.0", State::LoadError, [false, false, true]),
+        ] {
+            let status = shape(release.parse().unwrap(), full(state));
+            let has = [status.mode != 0, status.stats.is_some(), !status.domain.is_empty()];
+            assert_eq!(has, told, "{release} {state:?}");
+            assert_eq!(status.hook_statuses.is_empty(), !told[2], "{release} {state:?}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What an object of Tetragon's asks its agents for, as far as their answers are compared with it. Pure.
+//!
+//! In: metadata and spec as the API server gives them. Out: a [`Wish`], for every object: also one that Tetragon or the
+//! strict reader of [`lsm_ready_tetragon::tracing_policy`] refuses, since agents have something to say about it too.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use kube::core::{Selector, SelectorExt};
+use lsm_ready_crds::selection::Labels;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::denies::denies;
+
+/// What one object asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wish {
+    /// UID and generation. Another revision is another question to the agents.
+    pub revision: String,
+    /// It has LSM hooks.
+    pub has_lsm_hooks: bool,
+    /// It has an action that denies.
+    pub denies: bool,
+    /// Its option `policy-mode` is `monitor`: it does not deny, whatever its actions are.
+    pub monitors: bool,
+    nodes: Nodes,
+}
+
+/// The nodes that it is for.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Nodes {
+    #[default]
+    All,
+    Some(Selector),
+    /// Its `nodeSelector` is not a label selector.
+    Unreadable,
+}
+
+/// Whether a policy is for a node.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Place {
+    /// It is for this node.
+    Here,
+    /// It is for other nodes.
+    Elsewhere,
+    /// Its `nodeSelector` cannot be read.
+    Unclear,
+}
+
+impl Wish {
+    /// What the object with that metadata and spec asks for.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta, spec: &Value) -> Self {
+        let uid = metadata.uid.as_deref().unwrap_or_default();
+        Self {
+            revision: format!("{uid}/{}", metadata.generation.unwrap_or_default()),
+            has_lsm_hooks: spec.get("lsmhooks").and_then(Value::as_array).is_some_and(|hooks| !hooks.is_empty()),
+            denies: denies(spec),
+            monitors: monitors(spec),
+            nodes: nodes(spec.get("nodeSelector")),
+        }
+    }
+
+    /// That of an object of which no more is known.
+    #[must_use]
+    pub fn unread(has_lsm_hooks: bool) -> Self {
+        Self { has_lsm_hooks, ..Self::default() }
+    }
+
+    /// Whether it is for a node with these labels, as an agent decides it.
+    #[must_use]
+    pub fn place(&self, node: &Labels) -> Place {
+        match &self.nodes {
+            Nodes::All => Place::Here,
+            Nodes::Some(selector) if selector.matches(node) => Place::Here,
+            Nodes::Some(_) => Place::Elsewhere,
+            Nodes::Unreadable => Place::Unclear,
+        }
+    }
+}
+
+/// The last of several options of one name counts, as in Tetragon 1.7.0 (`getSpecOptions`).
+fn monitors(spec: &Value) -> bool {
+    let options = spec.get("options").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let text = |option: &Value, field: &str| option.get(field).and_then(Value::as_str).map(str::to_owned);
+    let mut modes = options.iter().filter(|option| text(option, "name").as_deref() == Some("policy-mode"));
+    modes.next_back().and_then(|option| text(option, "value")).as_deref() == Some("monitor")
+}
+
+fn nodes(selector: Option<&Value>) -> Nodes {
+    let Some(selector) = selector.filter(|selector| !selector.is_null()) else { return Nodes::All };
+    let parsed = LabelSelector::deserialize(selector).ok().and_then(|selector| Selector::try_from(selector).ok());
+    parsed.map_or(Nodes::Unreadable, Nodes::Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn wish(spec: &Value) -> Wish {
+        Wish::of(&ObjectMeta { uid: Some("u".into()), generation: Some(3), ..ObjectMeta::default() }, spec)
+    }
+
+    #[test]
+    fn a_spec_of_any_form_gives_a_wish() {
+        let deny =
+            json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]});
+        let found = wish(&deny);
+        assert_eq!((found.revision.as_str(), found.has_lsm_hooks, found.denies), ("u/3", true, true));
+        assert_eq!(wish(&Value::Null), wish(&json!({"lsmhooks": 7, "options": {}, "nodeSelector": null})));
+    }
+
+    #[test]
+    fn the_last_policy_mode_counts() {
+        let option = |value: &str| json!({"name": "policy-mode", "value": value});
+        for (options, expected) in [
+            (json!([option("monitor")]), true),
+            (json!([option("enforce")]), false),
+            (json!([option("monitor"), option("enforce")]), false),
+            (json!([{"name": "other", "value": "monitor"}]), false),
+            (json!("monitor"), false),
+        ] {
+            assert_eq!(wish(&json!({ "options": options })).monitors, expected, "{options}");
+        }
+    }
+
+    #[test]
+    fn a_node_selector_is_followed_also_where_it_uses_our_labels() {
+        let labels =
+            Labels::from([("lsmready.node-restriction.kubernetes.io/policy.a".to_owned(), "ready".to_owned())]);
+        let place = |selector: Value| wish(&json!({ "nodeSelector": selector })).place(&labels);
+        let ours = |value: &str| json!({"matchLabels": {"lsmready.node-restriction.kubernetes.io/policy.a": value}});
+        assert_eq!(place(ours("ready")), Place::Here);
+        assert_eq!(place(ours("not-ready")), Place::Elsewhere);
+        assert_eq!(place(json!({})), Place::Here);
+        assert_eq!(place(json!("ready")), Place::Unclear);
+        assert_eq!(place(json!({"matchExpressions": [{"key": "a", "operator": "Like"}]})), Place::Unclear);
+    }
+}
