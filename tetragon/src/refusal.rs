@@ -65,6 +65,17 @@ pub enum Refusal {
          {SECURITYFS_PATH}, mounted or not: set appArmorProfile to type: Unconfined"
     )]
     AppArmor(String),
+    /// AppArmor is active on every node of the agent, and its container is not exempt.
+    #[error(
+        "container {container} is not privileged, and {nodes}: under the runtime's default profile an agent can neither start \
+         nor read {SECURITYFS_PATH}, mounted or not; set appArmorProfile to type: Unconfined"
+    )]
+    AppArmorActive {
+        /// The agent's container.
+        container: String,
+        /// Where AppArmor is active.
+        nodes: String,
+    },
     /// The mount was taken back, and nothing has changed since.
     #[error("{}", taken_back(container))]
     TakenBack {
@@ -86,7 +97,7 @@ impl Refusal {
             Self::VolumeNameTaken(_) => reason::VOLUME_NAME_TAKEN,
             Self::MountPathTaken(_) => reason::MOUNT_PATH_TAKEN,
             Self::UserNamespace => reason::USER_NAMESPACE,
-            Self::AppArmor(_) => reason::APP_ARMOR,
+            Self::AppArmor(_) | Self::AppArmorActive { .. } => reason::APP_ARMOR,
             Self::TakenBack { .. } => reason::TAKEN_BACK,
         }
     }

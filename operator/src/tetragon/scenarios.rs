@@ -3,6 +3,7 @@
 mod gate;
 mod rollout;
 mod stale;
+mod taken_back;
 
 use std::sync::Arc;
 
