@@ -134,6 +134,9 @@ impl Agent<'_> {
         changes.extend(other.iter().map(|(volume, path)| {
             format!("no Bidirectional at {path} (volume {volume}) either, as {only}, which was not tried")
         }));
+        if seen.with_mount {
+            changes.push(format!("the host's {SECURITYFS_PATH} mounted, as by lsm-ready with mount: Auto"));
+        }
         let declined = app_armor(self.template, self.pod, self.container) == AppArmor::Unconfined;
         match self.nodes {
             AppArmorNodes::NotKnown if !declined => {
@@ -165,10 +168,11 @@ impl Agent<'_> {
             return None;
         }
         let active = self.nodes.words()?;
+        let change = "set appArmorProfile to type: Unconfined";
         let message = format!(
-            "{active}, and the runtime's default profile keeps container {} from starting, from mounting and from reading \
-             {SECURITYFS_PATH} there, as it is not privileged: set appArmorProfile to type: Unconfined",
-            self.container.name
+            "{active}, and the runtime's default profile keeps container {} from starting there, as it is not privileged: {}",
+            self.container.name,
+            seen::advice(self.release, &seen::UNCONFINED, change)
         );
         Some((reason::APP_ARMOR, message))
     }
@@ -211,7 +215,7 @@ impl Agent<'_> {
         if is_privileged(self.container) {
             return None;
         }
-        let seen = seen::with(self.release).unwrap_or(&seen::ALL[0]);
+        let seen = seen::with(self.release).unwrap_or(seen::newest());
         let needed = |name: &String| seen.capabilities.contains(&name.as_str());
         let beyond = match capabilities(self.container) {
             Capabilities::AllBut(_) => "ALL".to_owned(),

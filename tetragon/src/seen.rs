@@ -11,22 +11,40 @@ pub struct Seen {
     pub release: Version,
     /// The kernel of the node.
     pub kernel: &'static str,
-    /// The capabilities that were added, with `drop: [ALL]` and seccomp's RuntimeDefault.
+    /// The capabilities that were added, with `drop: [ALL]`, seccomp's RuntimeDefault, and HostToContainer at /sys/fs/bpf.
     pub capabilities: &'static [&'static str],
     /// Those of them without which it was seen not to start.
     pub vital: &'static [&'static str],
+    /// It needed a mount of the host's securityfs for it.
+    pub with_mount: bool,
 }
 
+/// SYS_RESOURCE is for the memory lock of kernels before 5.11, SYSLOG for the kernel's symbols. On 6.12 both releases also denied
+/// without these two and without DAC_READ_SEARCH, which DAC_OVERRIDE covers.
 const CAPABILITIES: [&str; 8] =
     ["BPF", "PERFMON", "SYS_ADMIN", "SYS_RESOURCE", "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE"];
+const KERNEL: &str = "Debian's 6.12";
 
-/// All that were seen.
-pub const ALL: [Seen; 1] = [Seen {
-    release: Version::release(1, 7, 0),
-    kernel: "Debian's 6.12",
-    capabilities: &CAPABILITIES,
-    vital: &["SYS_ADMIN", "DAC_OVERRIDE"],
-}];
+/// All that were seen, the newest last.
+pub const ALL: [Seen; 2] = [
+    Seen {
+        release: Version::release(1, 3, 0),
+        kernel: KERNEL,
+        capabilities: &CAPABILITIES,
+        vital: &[],
+        with_mount: true,
+    },
+    Seen {
+        release: Version::release(1, 7, 0),
+        kernel: KERNEL,
+        capabilities: &CAPABILITIES,
+        vital: &["SYS_ADMIN", "DAC_OVERRIDE"],
+        with_mount: false,
+    },
+];
+
+/// Releases that were seen not to start under containerd's default AppArmor profile, and to deny with Unconfined.
+pub const UNCONFINED: [Version; 2] = [Version::release(1, 3, 0), Version::release(1, 7, 0)];
 
 /// Releases that were seen to work in a pod without `hostPID`, as their charts make it.
 pub const WITHOUT_HOST_PID: [Version; 2] = [Version::release(1, 3, 0), Version::release(1, 7, 0)];
@@ -49,6 +67,12 @@ pub fn advice(release: Option<Version>, seen_with: &[Version], advice: &str) -> 
     }
     let this = release.map_or_else(|| "this unknown release".to_owned(), |release| release.to_string());
     format!("nothing is advised, as less was tried with {releases} only and not with {this}")
+}
+
+/// The newest release that was tried, for what is said of releases that were not.
+#[must_use]
+pub const fn newest() -> &'static Seen {
+    &ALL[ALL.len() - 1]
 }
 
 /// The releases of [`ALL`].

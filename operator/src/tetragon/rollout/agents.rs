@@ -73,8 +73,8 @@ pub struct Agent {
     pub without_sandbox: Option<Timestamp>,
     /// Its pod has our volume.
     pub has_ours: bool,
-    /// The images of its containers, as its pod template named them.
-    pub images: Vec<String>,
+    /// What its containers run.
+    pub programs: Vec<String>,
 }
 
 /// One container of an agent.
@@ -163,7 +163,7 @@ impl Agent {
                 .filter(|condition| condition.status == "False" && spec.node_name.is_some())
                 .and_then(|condition| condition.last_transition_time.as_ref().map(|time| time.0)),
             has_ours: spec.volumes.iter().flatten().any(|volume| volume.name == SECURITYFS_VOLUME),
-            images: spec.containers.iter().filter_map(|container| container.image.clone()).collect(),
+            programs: programs(&spec),
         }
     }
 
@@ -286,6 +286,13 @@ fn containers(status: &PodStatus) -> Vec<Container> {
 /// The pod's node. The DaemonSet controller names it in an affinity, and the scheduler makes that the node's name.
 fn node(spec: &PodSpec) -> String {
     spec.node_name.clone().filter(|name| !name.is_empty()).or_else(|| wanted_node(spec)).unwrap_or_default()
+}
+
+/// What the containers of such a pod run: each one's image, command and arguments.
+#[must_use]
+pub fn programs(spec: &PodSpec) -> Vec<String> {
+    let containers = spec.containers.iter();
+    containers.map(|one| format!("{:?} {:?} {:?}", one.image, one.command, one.args)).collect()
 }
 
 fn wanted_node(spec: &PodSpec) -> Option<String> {

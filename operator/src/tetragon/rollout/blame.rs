@@ -15,7 +15,7 @@ use lsm_ready_crds::names::{SECURITYFS_PATH, SECURITYFS_VOLUME};
 use lsm_ready_tetragon::plan::{Wish, owned, pod};
 use lsm_ready_tetragon::taken_back;
 
-use super::agents::{Agent, Kind, SANDBOX_PATIENCE, Trouble};
+use super::agents::{Agent, Kind, SANDBOX_PATIENCE, Trouble, programs};
 use super::held::Present;
 
 /// An agent that cannot be created because of our mount.
@@ -65,13 +65,12 @@ fn held_up(agent: &Agent, container: &str, is_ours: bool, now: Timestamp) -> Opt
     (is_ours && can_be_a_mount && is_late).then_some(trouble)
 }
 
-/// There are agents of before our mount, and they have the same images as the present template: so the mount is what this
-/// rollout brings. It is told by the pods, as a restart of the operator forgets what it wrote.
+/// There are agents of before our mount, and they run what the present template says: so the mount is what this rollout
+/// brings. It is told by the pods, as a restart of the operator forgets what it wrote.
 fn brings_only_ours(daemon_set: &DaemonSet, agents: &[Agent]) -> bool {
-    let containers = pod(daemon_set).map(|pod| pod.containers.as_slice()).unwrap_or_default();
-    let images: Vec<String> = containers.iter().filter_map(|container| container.image.clone()).collect();
+    let present = pod(daemon_set).map(programs).unwrap_or_default();
     let mut before = agents.iter().filter(|agent| !agent.has_ours && agent.gone_by.is_none()).peekable();
-    before.peek().is_some() && before.all(|agent| agent.images == images)
+    before.peek().is_some() && before.all(|agent| agent.programs == present)
 }
 
 #[cfg(test)]

@@ -84,11 +84,15 @@ fn what_names_neither_is_ours_only_where_our_mount_is_all_that_changed() {
     let before = pod("n2", "1", false, &json!({}));
     let mut other_image = before.clone();
     other_image["spec"]["containers"][0]["image"] = json!("quay.io/cilium/tetragon:v1.2.0");
+    let mut other_command = before.clone();
+    other_command["spec"]["containers"][0]["command"] = json!(["tetragon", "--debug"]);
     for held in [&failing, &volumes] {
         assert!(blamed(std::slice::from_ref(held), true).is_some(), "we wrote the template: {held}");
         assert!(blamed(&[held.clone(), before.clone()], false).is_some(), "by the pods: {held}");
         assert_eq!(blamed(std::slice::from_ref(held), false), None, "an older rollout: {held}");
-        assert_eq!(blamed(&[held.clone(), other_image.clone()], false), None, "the image changed as well: {held}");
+        for other in [&other_image, &other_command] {
+            assert_eq!(blamed(&[held.clone(), other.clone()], false), None, "more has changed: {held}");
+        }
     }
 }
 
