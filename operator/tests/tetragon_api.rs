@@ -310,7 +310,9 @@ async fn a_mount_that_was_taken_back_stays_away_until_the_pod_template_changes()
     for _ in 0..3 {
         assert_eq!(scene.look().await["metadata"]["resourceVersion"], taken["metadata"]["resourceVersion"]);
     }
-    let changed = scene.helm("APPLY", &upgrade(&scene, "quay.io/cilium/tetragon:v1.3.1")).await;
+    let annotation = json!({"kubectl.kubernetes.io/restartedAt": "now"});
+    let restarted = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
+    let changed = scene.helm("MERGE", &restarted).await;
     assert_eq!(changed.code, 200, "{}", changed.message);
     assert!(is_mounted(&scene.look().await));
 }
