@@ -14,8 +14,8 @@ use crate::plan::Wish;
 
 /// What the label's value begins with.
 const PREFIX: &str = "taken-back-";
-/// Bytes of the digest that are kept: a label's value has 63 characters at most.
-const KEPT: usize = 10;
+/// Characters of the digest that are kept: a label's value has 63 at most.
+const KEPT: usize = 20;
 
 /// The label's value for a mount that is taken back from that DaemonSet.
 #[must_use]
@@ -26,9 +26,8 @@ pub fn mark(daemon_set: &DaemonSet, wish: &Wish) -> String {
         "mount": wish.patch,
         "template": template.map(without_ours),
     });
-    let digest = Sha256::digest(told.to_string());
-    let hex: String = digest.iter().take(KEPT).map(|byte| format!("{byte:02x}")).collect();
-    format!("{PREFIX}{hex}")
+    let digest = format!("{:x}", Sha256::digest(told.to_string()));
+    PREFIX.chars().chain(digest.chars().take(KEPT)).collect()
 }
 
 /// The DaemonSet carries such a mark.

@@ -103,7 +103,7 @@ fn who_may_mount() {
         match expected {
             Ok(()) => assert_eq!(found, Ok(()), "{context} {pod}"),
             Err(part) => {
-                assert!(found.clone().is_err_and(|why| why.to_string().contains(part)), "{context} {pod} {found:?}")
+                assert!(found.clone().is_err_and(|why| why.to_string().contains(part)), "{context} {pod} {found:?}");
             }
         }
     }
