@@ -61,9 +61,18 @@ pub struct LsmNodeStatus {
     #[serde(default)]
     pub evidence: Evidence,
     /// Since when the evidence is Denied, by the node's clock, where an earlier report of the same boot had shown that it was
-    /// not: what was started before has met a kernel that could not. Absent where the boot's first report said Denied.
+    /// not. Renewed at each such repair. Absent where no report of this boot had shown that. What was started before this
+    /// time, and in no span of deniedBefore, has met a kernel that could not deny.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied_since: Option<Time>,
+    /// Since when reports of this boot show that it cannot deny. Kept by reports that show neither, absent while the evidence is
+    /// Denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_since: Option<Time>,
+    /// Earlier spans of this boot in which the evidence was Denied, oldest first; the last eight of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub denied_before: Vec<Span>,
     /// Why it is no higher, or `CanaryDenied` at the top: one of the codes in docs/reasons.md.
     #[serde(default)]
     #[schemars(length(max = 64))]
@@ -173,6 +182,27 @@ pub enum Outcome {
 /// Name of the check that says whether programs may use `bpf_probe_read_kernel`.
 pub const KERNEL_READS_CHECK: &str = "KernelReads";
 
+/// A span of time in which a node could deny, as its reports showed.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Span {
+    /// Its beginning; absent where the boot's first report said Denied already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Time>,
+    /// The last report that said Denied.
+    pub until: Time,
+}
+
+impl Span {
+    /// The moment lies in it.
+    #[must_use]
+    pub fn has(&self, moment: &Time) -> bool {
+        self.from.as_ref().is_none_or(|from| from.0 <= moment.0) && moment.0 <= self.until.0
+    }
+}
+
+/// Most spans that a report keeps.
+pub const SPANS: usize = 8;
+
 impl LsmNodeStatus {
     /// The check of that name.
     #[must_use]
@@ -183,7 +213,13 @@ impl LsmNodeStatus {
     /// The two reports say the same, whenever they were made and whatever was said before them.
     #[must_use]
     pub fn equal_but_for_time(&self, other: &Self) -> bool {
-        let timeless = |status: &Self| Self { observed_time: None, denied_since: None, ..status.clone() };
+        let timeless = |status: &Self| Self {
+            observed_time: None,
+            denied_since: None,
+            refused_since: None,
+            denied_before: Vec::new(),
+            ..status.clone()
+        };
         timeless(self) == timeless(other)
     }
 }

@@ -138,9 +138,10 @@ pub struct Tetragon {
     #[schemars(range(min = 1))]
     pub max_concurrent: Option<i32>,
 
-    /// Restart agents that found no LSM BPF when they started, on nodes that were repaired since, in the same boot:
-    /// agents before v1.4.0 and of unknown release, which look once. One at a time, by eviction, within window and
-    /// maxConcurrent. Default: false.
+    /// Restart agents that found no LSM BPF when they started, whatever their release: those that started while their node was
+    /// shown to be unable to deny, in the same boot, and those that say so of their policies although the node is proved ready
+    /// since. An agent that enforces is left alone. One at a time, by eviction, within window and maxConcurrent. Default:
+    /// false.
     #[serde(default)]
     pub restart_stale_agents: bool,
 }
@@ -186,8 +187,9 @@ impl std::fmt::Display for DaemonSetRef {
 /// Whether and how the agent gets the host's securityfs.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Securityfs {
-    /// Auto (default): mount it where the agent needs it; agents from v1.4.0 on mount securityfs themselves when they
-    /// are privileged. Always: mount it in any case. Never: leave the DaemonSet as it is.
+    /// Auto (default): mount it where the agent needs it. Agents from v1.4.0 on mount securityfs themselves when their
+    /// container may (privileged, or SYS_ADMIN in effect); agents before v1.2.0 know no lsmhooks. Always: mount it in any
+    /// case. Never: leave the DaemonSet as it is.
     #[serde(default)]
     pub mount: Mount,
     /// Patch (default): the operator adds the volume and the mount with server-side apply, which restarts the agents by

@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
 use lsm_ready_crds::policy::Mount;
 use lsm_ready_tetragon::agent::default_name;
-use lsm_ready_tetragon::audit::{Excess, audit};
+use lsm_ready_tetragon::audit::{AppArmorNodes, Excess, audit};
 use lsm_ready_tetragon::plan::{Plan, Wish, plan};
 use lsm_ready_tetragon::{patch, reason};
 use serde::Serialize;
@@ -121,7 +121,7 @@ fn judge(plan: &Plan) -> (Decision, &'static str, String) {
 
 /// Nothing where the agent cannot be looked at, which the decision tells already.
 fn hardening(daemon_set: &DaemonSet, container: &str) -> Vec<Advice> {
-    let found = audit(daemon_set, container).unwrap_or_default();
+    let found = audit(daemon_set, container, &AppArmorNodes::NotKnown).unwrap_or_default();
     found.into_iter().map(|Excess { reason, message }| Advice { reason, message }).collect()
 }
 

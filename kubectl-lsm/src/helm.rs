@@ -7,8 +7,9 @@
 
 use k8s_openapi::api::core::v1::PodSpec;
 use lsm_ready_crds::names::SECURITYFS_PATH;
-use lsm_ready_tetragon::image::{MOUNTS_ITSELF_SINCE, Version};
+use lsm_ready_tetragon::image::{LSM_HOOKS_SINCE, MOUNTS_ITSELF_SINCE, Version};
 use lsm_ready_tetragon::invalid;
+use lsm_ready_tetragon::plan::Unneeded;
 use lsm_ready_tetragon::refusal::Refusal;
 use lsm_ready_tetragon::suggest::{SUGGESTED_VOLUME, suggested_mount, suggested_volume};
 use lsm_ready_tetragon::view::{self, View};
@@ -79,8 +80,13 @@ fn chart(version: Option<&str>) -> Result<Option<String>, Error> {
     if Version::parse(OLDEST_CHART).is_some_and(|oldest| version < oldest) {
         return Err(Error::Chart(given.to_owned()));
     }
-    let remark = format!("Tetragon {version} mounts securityfs itself when it is privileged, as this chart makes it");
-    Ok((version >= MOUNTS_ITSELF_SINCE).then_some(remark))
+    Ok(match version {
+        old if old < LSM_HOOKS_SINCE => Some(Unneeded::NoLsmHooks(old).to_string()),
+        new if new >= MOUNTS_ITSELF_SINCE => Some(format!(
+            "Tetragon {new} mounts securityfs itself where its container may, as this chart makes it (privileged)"
+        )),
+        _ => None,
+    })
 }
 
 /// The three lists of the chart that make volumes and mounts of the agent.

@@ -195,6 +195,8 @@ impl Report {
             boot_id: self.boot_id,
             observed_time: None,
             denied_since: None,
+            refused_since: None,
+            denied_before: Vec::new(),
             probe_version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: self.kernel,
             lsms: self.lsms,

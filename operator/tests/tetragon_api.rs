@@ -293,3 +293,50 @@ async fn an_edit_by_hand_keeps_ours() {
     assert!(is_mounted(&edited));
     assert_eq!(owned(&edited), owned(&patched));
 }
+
+#[tokio::test]
+async fn a_mount_that_was_taken_back_stays_away_until_the_pod_template_changes() {
+    let scene = Scene::new("taken-back").await;
+    scene.bind(&["lsm-ready-agents"]).await;
+    let patched = scene.look().await;
+    assert!(is_mounted(&patched));
+    scene.stuck_agent(&patched, "error mounting \"/sys/kernel/security\" to rootfs").await;
+    // The pods are read, and then the mount is taken back, with the operator's own rights and under its admission policies.
+    scene.look().await;
+    let taken = scene.look().await;
+    assert_eq!(taken["spec"], scene.created["spec"]);
+    let mark = taken["metadata"]["labels"]["lsmready.io/securityfs"].as_str().unwrap().to_owned();
+    assert!(mark.starts_with("taken-back-"), "{mark}");
+    for _ in 0..3 {
+        assert_eq!(scene.look().await["metadata"]["resourceVersion"], taken["metadata"]["resourceVersion"]);
+    }
+    let annotation = json!({"kubectl.kubernetes.io/restartedAt": "now"});
+    let restarted = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
+    let changed = scene.helm("MERGE", &restarted).await;
+    assert_eq!(changed.code, 200, "{}", changed.message);
+    assert!(is_mounted(&scene.look().await));
+}
+
+#[tokio::test]
+async fn what_is_advised_for_the_charts_daemon_set_is_taken_only_as_a_whole() {
+    let scene = Scene::empty("advice").await;
+    let path = format!("/apis/apps/v1/namespaces/{}/daemonsets?dryRun=All", scene.name);
+    let mut object = release("v1.7");
+    object["metadata"] = json!({"name": "tetragon", "namespace": scene.name});
+    let capabilities = lsm_ready_tetragon::seen::newest().capabilities;
+    agent(&mut object)["securityContext"] = json!({"privileged": false,
+        "capabilities": {"drop": ["ALL"], "add": capabilities}, "seccompProfile": {"type": "RuntimeDefault"},
+        "appArmorProfile": {"type": "Unconfined"}});
+    let refused = real_api::call(&scene.admin, "POST", &path, &object).await;
+    assert!(
+        refused.message.contains("Bidirectional mount propagation is available only to privileged"),
+        "{}",
+        refused.message
+    );
+    for mount in agent(&mut object)["volumeMounts"].as_array_mut().unwrap() {
+        if mount["mountPropagation"] == "Bidirectional" {
+            mount["mountPropagation"] = json!("HostToContainer");
+        }
+    }
+    done(&scene.admin, "POST", &path, &object).await;
+}

@@ -1,26 +1,29 @@
-//! What the agent's container may do beyond what its work needs.
+//! What the agent's container may do beyond what its work was seen to need.
 //!
-//! In: the DaemonSet and the container's name. Out: findings, the weightiest first, each once and with its fix. They are
-//! advice: Tetragon's chart makes the agent privileged by default, and no policy is held up by it.
+//! In: the DaemonSet, the container's name, and the agent's nodes on which AppArmor is active. Out: findings, the weightiest
+//! first, each once. They hold up nothing: Tetragon's chart makes the agent privileged by default.
+//!
+//! ## Guarantees
+//! A finding advises a change only where a real agent of exactly that release was seen to work with it ([`crate::seen`]), and
+//! names everything else in the pod template that has to change with it.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use lsm_ready_crds::names::SECURITYFS_PATH;
 
 use crate::agent::agent;
-use crate::image::Image;
-use crate::plan::pod;
+use crate::image::{Image, Version};
+use crate::path::normal;
+use crate::plan::{pod, release};
+use crate::privilege::{
+    AppArmor, Capabilities, app_armor, capabilities, is_confined_by_default, is_privileged, seccomp,
+};
 use crate::reason;
 use crate::refusal::Refusal;
-use crate::view::{Access, Mounted, View, view};
+use crate::seen::{self, Seen};
+use crate::view::{Access, Mounted, View, view, volume};
 
-/// What an agent's work needs of the kernel (capabilities(7)): loading tracing programs (BPF, PERFMON; SYS_ADMIN before
-/// 5.8, and for walking the programs that are loaded), the memory lock of kernels before 5.11 (SYS_RESOURCE), the kernel's
-/// symbols (SYSLOG), and the files of other processes below /proc (SYS_PTRACE, DAC_READ_SEARCH). Tetragon documents no
-/// list of its own.
-const NEEDED: [&str; 7] = ["BPF", "PERFMON", "SYS_ADMIN", "SYS_RESOURCE", "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH"];
-
-/// Something that the container may do and need not.
+/// Something that the container may do and need not, or that keeps the agent from its work.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Excess {
     /// The condition's reason.
@@ -29,25 +32,67 @@ pub struct Excess {
     pub message: String,
 }
 
+/// The agent's nodes on which AppArmor is active.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum AppArmorNodes {
+    /// The nodes are not known, as where only a manifest is looked at.
+    #[default]
+    NotKnown,
+    /// That many.
+    Known {
+        /// How many.
+        count: usize,
+        /// The first of them by name.
+        sample: Vec<String>,
+    },
+}
+
+impl AppArmorNodes {
+    /// AppArmor is active on some node, in words; none where it is on no node or nothing is known.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        let Self::Known { count, sample } = self else { return None };
+        let names = sample.join(", ");
+        match (*count, count.saturating_sub(sample.len())) {
+            (0, _) => None,
+            (count, 0) => Some(format!("AppArmor is active on {count} nodes ({names})")),
+            (count, _) => Some(format!("AppArmor is active on {count} nodes ({names}, …)")),
+        }
+    }
+}
+
+/// The agent in its pod template.
+struct Agent<'a> {
+    template: &'a PodTemplateSpec,
+    pod: &'a PodSpec,
+    container: &'a Container,
+    release: Option<Version>,
+    nodes: &'a AppArmorNodes,
+}
+
 /// What is found about the agent of that DaemonSet.
 ///
 /// # Errors
 /// Where there is no such container.
-pub fn audit(daemon_set: &DaemonSet, container: &str) -> Result<Vec<Excess>, Refusal> {
-    let empty = PodSpec::default();
+pub fn audit(daemon_set: &DaemonSet, container: &str, nodes: &AppArmorNodes) -> Result<Vec<Excess>, Refusal> {
+    let (empty, no_template) = (PodSpec::default(), PodTemplateSpec::default());
     let pod = pod(daemon_set).unwrap_or(&empty);
+    let template = daemon_set.spec.as_ref().map_or(&no_template, |spec| &spec.template);
     let container = agent(pod, container)?;
+    let agent = Agent { template, pod, container, release: release(daemon_set, container), nodes };
     let mounted = match view(pod, container, false) {
         View::Ours(mounted) | View::Theirs(mounted) => Some(mounted),
         View::Nothing | View::Inside(_) | View::Hidden(_) => None,
     };
     let found = [
-        privileged(container),
-        host_pid(pod),
-        capabilities(container),
-        mounted.as_ref().and_then(writable),
-        mounted.as_ref().and_then(propagated),
-        seccomp(pod, container),
+        agent.privileged(),
+        agent.confined(),
+        agent.host_pid(),
+        agent.missing(),
+        agent.beyond(),
+        mounted.as_ref().and_then(|mounted| agent.writable(mounted)),
+        mounted.as_ref().and_then(|mounted| agent.propagated(mounted)),
+        agent.without_seccomp(),
         mutable_tag(container),
     ];
     let excess = |(reason, message)| Excess { reason, message };
@@ -56,85 +101,186 @@ pub fn audit(daemon_set: &DaemonSet, container: &str) -> Result<Vec<Excess>, Ref
 
 type Found = Option<(&'static str, String)>;
 
-fn is_privileged(container: &Container) -> bool {
-    container.security_context.as_ref().and_then(|context| context.privileged) == Some(true)
-}
+impl Agent<'_> {
+    fn privileged(&self) -> Found {
+        is_privileged(self.container).then(|| {
+            let advice = match seen::with(self.release) {
+                Some(seen) => self.less(seen),
+                None => seen::advice(self.release, &seen::releases(), ""),
+            };
+            let message = format!(
+                "container {} is privileged, as Tetragon's chart makes it, and may do everything on its node: {advice}",
+                self.container.name
+            );
+            (reason::PRIVILEGED, message)
+        })
+    }
 
-fn privileged(container: &Container) -> Found {
-    is_privileged(container).then(|| {
+    /// All that has to change so that the agent runs with less, as it was seen to.
+    fn less(&self, seen: &Seen) -> String {
+        let mut changes = vec![format!(
+            "securityContext of the container (tetragon.securityContext in the chart's values) with privileged: false, \
+             capabilities: {{drop: [ALL], add: [{}]}} and seccompProfile: {{type: RuntimeDefault}}",
+            seen.capabilities.join(", ")
+        )];
+        let (bpf, other): (Vec<_>, Vec<_>) = self.bidirectional().into_iter().partition(|(_, path)| path == BPF_MAPS);
+        let only = "the API server takes Bidirectional from privileged containers only";
+        changes.extend(bpf.iter().map(|(volume, path)| {
+            format!(
+                "mountPropagation: HostToContainer in place of Bidirectional at {path} (volume {volume}), as {only} (the chart \
+                 has no value for it: kustomize or a Helm post-renderer)"
+            )
+        }));
+        changes.extend(other.iter().map(|(volume, path)| {
+            format!("no Bidirectional at {path} (volume {volume}) either, as {only}, which was not tried")
+        }));
+        if seen.with_mount {
+            changes.push(format!("the host's {SECURITYFS_PATH} mounted, as by lsm-ready with mount: Auto"));
+        }
+        let declined = app_armor(self.template, self.pod, self.container) == AppArmor::Unconfined;
+        match self.nodes {
+            AppArmorNodes::NotKnown if !declined => {
+                changes.push("where AppArmor is active on a node, appArmorProfile: {type: Unconfined}".to_owned());
+            }
+            nodes => changes.extend(nodes.words().filter(|_| !declined).map(|active| {
+                format!("appArmorProfile: {{type: Unconfined}}, as {active}, whose default profile keeps the agent from starting")
+            })),
+        }
+        format!(
+            "Tetragon {} was seen to load an LSM policy and to deny on {} with less. It takes all of this together: {}. Change \
+             it on one node first",
+            seen.release,
+            seen.kernel,
+            changes.join("; ")
+        )
+    }
+
+    /// Volume and path of the container's mounts that propagate to the host.
+    fn bidirectional(&self) -> Vec<(String, String)> {
+        let mounts = self.container.volume_mounts.iter().flatten();
+        let both = mounts.filter(|mount| mount.mount_propagation.as_deref() == Some("Bidirectional"));
+        both.map(|mount| (mount.name.clone(), normal(&mount.mount_path))).collect()
+    }
+
+    /// Under the runtime's default AppArmor profile an unprivileged agent does not work.
+    fn confined(&self) -> Found {
+        if !is_confined_by_default(self.template, self.pod, self.container) {
+            return None;
+        }
+        let active = self.nodes.words()?;
+        let change = "set appArmorProfile to type: Unconfined";
         let message = format!(
-            "container {} is privileged, as Tetragon's chart makes it, and may do everything on its node: where your \
-             policies work without, set tetragon.securityContext to privileged: false and the capabilities {}, on one node \
-             first; the agent then mounts securityfs no longer itself, and mount: Auto adds it",
-            container.name,
-            NEEDED.join(", ")
+            "{active}, and the runtime's default profile keeps container {} from starting there, as it is not privileged: {}",
+            self.container.name,
+            seen::advice(self.release, &seen::UNCONFINED, change)
         );
-        (reason::PRIVILEGED, message)
-    })
-}
+        Some((reason::APP_ARMOR, message))
+    }
 
-fn host_pid(pod: &PodSpec) -> Found {
-    (pod.host_pid == Some(true)).then(|| {
-        let message = "the pod shares the host's process IDs (hostPID): remove that, as the agent reads the host's \
-                       processes through its mount of /proc";
-        (reason::HOST_PID, message.to_owned())
-    })
-}
+    fn host_pid(&self) -> Found {
+        (self.pod.host_pid == Some(true)).then(|| {
+            let advice = if self.mounts_host_proc() {
+                seen::advice(self.release, &seen::WITHOUT_HOST_PID, "remove that, as Tetragon's charts do without it")
+            } else {
+                "nothing is advised, as the host's /proc is not mounted, by which Tetragon's charts do without it"
+                    .to_owned()
+            };
+            (reason::HOST_PID, format!("the pod shares the host's process IDs (hostPID): {advice}"))
+        })
+    }
 
-/// A privileged container has all of them, whatever is added.
-fn capabilities(container: &Container) -> Found {
-    let added = container.security_context.as_ref()?.capabilities.as_ref()?.add.as_ref()?;
-    let bare = |name: &String| name.strip_prefix("CAP_").unwrap_or(name).to_owned();
-    let beyond: Vec<String> = added.iter().map(bare).filter(|name| !NEEDED.contains(&name.as_str())).collect();
-    (!beyond.is_empty() && !is_privileged(container)).then(|| {
+    fn mounts_host_proc(&self) -> bool {
+        let volumes = self.container.volume_mounts.iter().flatten().filter_map(|mount| volume(self.pod, &mount.name));
+        let mut paths = volumes.filter_map(|volume| Some(normal(&volume.host_path.as_ref()?.path)));
+        paths.any(|path| path == "/proc")
+    }
+
+    /// A capability without which an agent of this release was seen not to start.
+    fn missing(&self) -> Found {
+        let (seen, held) = (seen::with(self.release)?, capabilities(self.container));
+        let missing: Vec<&str> = seen.vital.iter().copied().filter(|name| !held.has(name)).collect();
+        (!missing.is_empty()).then(|| {
+            let message = format!(
+                "container {} lacks capabilities without which Tetragon {} was seen not to start ({}): add them",
+                self.container.name,
+                seen.release,
+                missing.join(", ")
+            );
+            (reason::CAPABILITIES_MISSING, message)
+        })
+    }
+
+    /// Capabilities in effect beyond those with which an agent was seen to work. A privileged container has all of them.
+    fn beyond(&self) -> Found {
+        if is_privileged(self.container) {
+            return None;
+        }
+        let seen = seen::with(self.release).unwrap_or(seen::newest());
+        let needed = |name: &String| seen.capabilities.contains(&name.as_str());
+        let beyond = match capabilities(self.container) {
+            Capabilities::AllBut(_) => "ALL".to_owned(),
+            Capabilities::Only(held) => held.into_iter().filter(|name| !needed(name)).collect::<Vec<_>>().join(", "),
+        };
+        (!beyond.is_empty()).then(|| {
+            let change = format!("set drop: [ALL] and add: [{}]", seen.capabilities.join(", "));
+            let message = format!(
+                "container {} has capabilities in effect that Tetragon {} was seen to do without ({beyond}; what the runtime \
+                 gives by default counts unless it is dropped): {}",
+                self.container.name,
+                seen.release,
+                seen::advice(self.release, &[seen.release], &change)
+            );
+            (reason::CAPABILITIES, message)
+        })
+    }
+
+    fn writable(&self, mounted: &Mounted) -> Found {
+        if mounted.access == Access::ReadOnly {
+            return None;
+        }
         let message = format!(
-            "container {} is given capabilities that an agent does not need ({}): add none but {}",
-            container.name,
-            beyond.join(", "),
-            NEEDED.join(", ")
+            "volume {} at {} leaves {SECURITYFS_PATH} writable, through which security modules are configured: {}",
+            mounted.volume,
+            mounted.path,
+            self.own_mount(mounted, "set readOnly: true")
         );
-        (reason::CAPABILITIES, message)
-    })
+        Some((reason::SECURITYFS_WRITABLE, message))
+    }
+
+    fn propagated(&self, mounted: &Mounted) -> Found {
+        mounted.bidirectional.then(|| {
+            let message = format!(
+                "what the container mounts below volume {} at {} appears on the host: {}",
+                mounted.volume,
+                mounted.path,
+                self.own_mount(mounted, "leave out mountPropagation there")
+            );
+            (reason::SECURITYFS_PROPAGATED, message)
+        })
+    }
+
+    /// A change of a mount of a directory above would change what else the agent sees below it.
+    fn own_mount(&self, mounted: &Mounted, change: &str) -> String {
+        let beside =
+            format!("mount {SECURITYFS_PATH} itself as well, with readOnly: true and without mountPropagation");
+        let advice = if mounted.path == SECURITYFS_PATH { change } else { &beside };
+        seen::advice(self.release, &seen::READ_ONLY_SECURITYFS, advice)
+    }
+
+    /// A privileged container runs without seccomp, whatever is said
+    /// (<https://kubernetes.io/docs/tutorials/security/seccomp/>).
+    fn without_seccomp(&self) -> Found {
+        let confined = seccomp(self.pod, self.container).is_some_and(|profile| profile.type_ != "Unconfined");
+        (!confined && !is_privileged(self.container)).then(|| {
+            let change = "set seccompProfile to type: RuntimeDefault";
+            let advice = seen::advice(self.release, &seen::releases(), change);
+            (reason::NO_SECCOMP, format!("container {} runs without a seccomp profile: {advice}", self.container.name))
+        })
+    }
 }
 
-fn writable(mounted: &Mounted) -> Found {
-    let fix = match mounted.access {
-        Access::ReadOnly => return None,
-        Access::Writable => "set readOnly: true",
-        Access::WritableBelow => "mount that directory itself, or set recursiveReadOnly: Enabled",
-    };
-    let message = format!(
-        "volume {} at {} leaves {SECURITYFS_PATH} writable, through which security modules are configured: {fix}",
-        mounted.volume, mounted.path
-    );
-    Some((reason::SECURITYFS_WRITABLE, message))
-}
-
-fn propagated(mounted: &Mounted) -> Found {
-    mounted.bidirectional.then(|| {
-        let message = format!(
-            "what the container mounts below volume {} at {} appears on the host: leave out mountPropagation there",
-            mounted.volume, mounted.path
-        );
-        (reason::SECURITYFS_PROPAGATED, message)
-    })
-}
-
-/// A privileged container runs without seccomp, whatever is said
-/// (<https://kubernetes.io/docs/tutorials/security/seccomp/>).
-fn seccomp(pod: &PodSpec, container: &Container) -> Found {
-    let own = container.security_context.as_ref().and_then(|context| context.seccomp_profile.as_ref());
-    let pods = || pod.security_context.as_ref().and_then(|context| context.seccomp_profile.as_ref());
-    let confined = own.or_else(pods).is_some_and(|profile| profile.type_ != "Unconfined");
-    (!confined && !is_privileged(container)).then(|| {
-        let message = format!(
-            "container {} runs without a seccomp profile: set seccompProfile to type: RuntimeDefault, which lets BPF \
-             through where CAP_BPF is given",
-            container.name
-        );
-        (reason::NO_SECCOMP, message)
-    })
-}
+/// Where the agent pins its programs and maps.
+const BPF_MAPS: &str = "/sys/fs/bpf";
 
 fn mutable_tag(container: &Container) -> Found {
     let image = container.image.as_deref().unwrap_or_default();
@@ -148,83 +294,4 @@ fn mutable_tag(container: &Container) -> Found {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    const TIDY: &str = "quay.io/cilium/tetragon:v1.7.0";
-
-    /// The reasons that are found for an agent with that image, security context, pod and mount of securityfs.
-    fn found(image: &str, context: &Value, pod: &Value, mount: &Value) -> Vec<&'static str> {
-        let mut spec = json!({"containers": [{"name": "tetragon", "image": image, "securityContext": context}]});
-        for (field, value) in pod.as_object().unwrap() {
-            spec[field] = value.clone();
-        }
-        if let Some(path) = mount["mountPath"].as_str() {
-            spec["volumes"] = json!([{"name": "sys", "hostPath": {"path": path}}]);
-            spec["containers"][0]["volumeMounts"] = json!([mount]);
-        }
-        let object = json!({"spec": {"selector": {}, "template": {"spec": spec}}});
-        let object: DaemonSet = serde_json::from_value(object).unwrap();
-        audit(&object, "tetragon").unwrap().into_iter().map(|excess| excess.reason).collect()
-    }
-
-    fn confined(add: &[&str]) -> Value {
-        json!({"capabilities": {"add": add}, "seccompProfile": {"type": "RuntimeDefault"}})
-    }
-
-    #[test]
-    fn each_excess_is_found() {
-        let (nothing, tidy) = (json!({}), confined(&["BPF", "CAP_PERFMON"]));
-        let mount = |path: &str, further: Value| {
-            let mut mount = further;
-            mount["name"] = json!("sys");
-            mount["mountPath"] = json!(path);
-            mount
-        };
-        let read_only = mount("/sys/kernel/security", json!({"readOnly": true}));
-        let both = mount("/sys/kernel/security", json!({"mountPropagation": "Bidirectional"}));
-        let unconfined = json!({"seccompProfile": {"type": "Unconfined"}});
-        let by_pod = json!({"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}});
-        let privileged = json!({"privileged": true, "capabilities": {"add": ["ALL"]}});
-        for (context, pod, mount, expected) in [
-            (&tidy, &nothing, &nothing, &[][..]),
-            (&tidy, &nothing, &read_only, &[]),
-            // All capabilities and no seccomp are part of being privileged, and told by that once.
-            (&privileged, &nothing, &nothing, &[reason::PRIVILEGED]),
-            (&tidy, &json!({"hostPID": true}), &nothing, &[reason::HOST_PID]),
-            (&confined(&["BPF", "NET_RAW", "CAP_SYS_MODULE"]), &nothing, &nothing, &[reason::CAPABILITIES]),
-            (&confined(&["ALL"]), &nothing, &nothing, &[reason::CAPABILITIES]),
-            (&tidy, &nothing, &mount("/sys", json!({"readOnly": true})), &[reason::SECURITYFS_WRITABLE]),
-            (&tidy, &nothing, &both, &[reason::SECURITYFS_WRITABLE, reason::SECURITYFS_PROPAGATED]),
-            (&nothing, &nothing, &nothing, &[reason::NO_SECCOMP]),
-            (&unconfined, &by_pod, &nothing, &[reason::NO_SECCOMP]),
-            (&nothing, &by_pod, &nothing, &[]),
-        ] {
-            assert_eq!(found(TIDY, context, pod, mount), expected, "{context} {pod} {mount}");
-        }
-    }
-
-    #[test]
-    fn an_image_is_settled_by_a_digest_or_a_full_release() {
-        let mutable = |image: &str| found(image, &confined(&[]), &json!({}), &json!({})) == [reason::MUTABLE_TAG];
-        for settled in [TIDY, "t:1.7.0", "t:v1.7.0-ubi9", "t:latest@sha256:aa", "t@sha256:aa"] {
-            assert!(!mutable(settled), "{settled}");
-        }
-        for image in ["t", "t:latest", "t:main", "t:v1.7", "t:8f3ac1e", ""] {
-            assert!(mutable(image), "{image}");
-        }
-    }
-
-    #[test]
-    fn each_says_what_to_change() {
-        let object = json!({"spec": {"selector": {}, "template": {"spec": {"hostPID": true, "containers": [
-            {"name": "tetragon", "image": "t", "securityContext": {"privileged": true}}]}}}});
-        let object: DaemonSet = serde_json::from_value(object).unwrap();
-        let found = audit(&object, "tetragon").unwrap();
-        assert_eq!(found.len(), 3);
-        assert!(found.iter().all(|excess| excess.message.contains(": ")), "{found:?}");
-        assert!(matches!(audit(&object, "agent"), Err(Refusal::ContainerNotFound { .. })));
-    }
-}
+mod tests;

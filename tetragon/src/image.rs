@@ -9,7 +9,10 @@ use std::fmt;
 pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
 
 /// First release that mounts securityfs itself (cilium/tetragon#3512).
-pub const MOUNTS_ITSELF_SINCE: Version = Version { major: 1, minor: 4, patch: 0, final_: true };
+pub const MOUNTS_ITSELF_SINCE: Version = Version::release(1, 4, 0);
+
+/// First release that knows `lsmhooks`; its pre-releases may.
+pub const LSM_HOOKS_SINCE: Version = Version { major: 1, minor: 2, patch: 0, final_: false };
 
 /// First release whose policies have a mode, and whose agents tell it (`TracingPolicyMode` of sensors.proto). Pre-releases of
 /// it may have it too.
@@ -32,6 +35,12 @@ pub struct Version {
 }
 
 impl Version {
+    /// That final release.
+    #[must_use]
+    pub const fn release(major: u32, minor: u32, patch: u32) -> Self {
+        Self { major, minor, patch, final_: true }
+    }
+
     /// The version in a tag: `v1.3.0`, `1.4.0-rc.1`, `v1.7`. Anything else (`latest`, a commit, a date) is none.
     #[must_use]
     pub fn parse(tag: &str) -> Option<Self> {
@@ -178,6 +187,17 @@ mod tests {
         for other in ["latest", "main", "v1", "1", "2026.11.24", "1.x", "v", "", "1..0", "+1.7.0", "1.7.0.1", "8f3ac1e"]
         {
             assert_eq!(itself(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn lsm_hooks_came_with_1_2() {
+        let knows = |tag: &str| Version::parse(tag).unwrap() >= LSM_HOOKS_SINCE;
+        for old in ["v0.8.0", "v1.0.0", "1.1.2", "v1.1.3-rc.1"] {
+            assert!(!knows(old), "{old}");
+        }
+        for new in ["v1.2.0-pre.0", "v1.2.0", "1.2", "v1.3.0"] {
+            assert!(knows(new), "{new}");
         }
     }
 

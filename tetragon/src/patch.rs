@@ -49,6 +49,14 @@ pub fn nothing(daemon_set: &DaemonSet) -> Value {
     object
 }
 
+/// Our label alone, which says that agents could not be created with the mount.
+#[must_use]
+pub fn taken_back(daemon_set: &DaemonSet, mark: &str) -> Value {
+    let mut object = nothing(daemon_set);
+    object["metadata"]["labels"] = json!({ DAEMON_SET_LABEL: mark });
+    object
+}
+
 /// Whether a container mounts another volume where ours was. Mounts are merged by their path, so the owner who writes
 /// one there renames ours, and we still own the rest of it: giving back by server-side apply would take `readOnly` out
 /// of the owner's mount.

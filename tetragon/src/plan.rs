@@ -12,16 +12,18 @@
 use std::fmt;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use kube::ResourceExt;
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
 use lsm_ready_crds::policy::Mount;
 
 use crate::agent::agent;
-use crate::image::{Image, MOUNTS_ITSELF_SINCE, VERSION_LABEL, Version};
+use crate::image::{Image, LSM_HOOKS_SINCE, MOUNTS_ITSELF_SINCE, VERSION_LABEL, Version};
 use crate::invalid;
+use crate::privilege::{self, AppArmor, Obstacle, may_mount};
 use crate::reason;
 use crate::refusal::Refusal;
+use crate::taken_back;
 use crate::view::{Mounted, View, is_securityfs, source, view, volume};
 
 /// What all policies together want of one DaemonSet. `Never` in both: nobody wants anything.
@@ -93,8 +95,10 @@ pub enum Plan {
 pub enum Unneeded {
     /// There is one.
     AlreadyMounted(Mounted),
-    /// The agent of that release mounts securityfs itself, being privileged.
+    /// The agent of that release mounts securityfs itself, and its container may.
     MountsItself(Version),
+    /// The agent of that release knows no `lsmhooks`, so it never looks at securityfs.
+    NoLsmHooks(Version),
 }
 
 /// Why a mount is needed.
@@ -104,8 +108,8 @@ pub enum Need {
     Always,
     /// The release does not mount securityfs itself.
     Release(Version),
-    /// The release would, but not without being privileged.
-    Unprivileged(Version),
+    /// The release would, and this keeps its container from it.
+    Unprivileged(Version, Obstacle),
     /// The image names no release.
     UnknownRelease(String),
 }
@@ -115,7 +119,7 @@ pub enum Need {
 pub fn plan(daemon_set: &DaemonSet, wish: &Wish) -> Plan {
     let owned = owned(daemon_set);
     if !wish.any() {
-        return if owned { Plan::GiveBack { superseded: None } } else { Plan::NotWanted };
+        return if labelled(daemon_set) { Plan::GiveBack { superseded: None } } else { Plan::NotWanted };
     }
     let empty = PodSpec::default();
     let pod = pod(daemon_set).unwrap_or(&empty);
@@ -123,46 +127,78 @@ pub fn plan(daemon_set: &DaemonSet, wish: &Wish) -> Plan {
         Ok(container) => container,
         Err(refusal) => return Plan::Refused(refusal),
     };
-    let needs = needs(container, version_label(daemon_set));
+    let needs = needs(daemon_set, pod, container);
     match view(pod, container, owned) {
         View::Ours(mounted) => {
             Plan::Keep { mounted, still_needed: need(wish.patch, &needs).or_else(|| need(wish.suggest, &needs)) }
         }
-        View::Theirs(mounted) => unneeded(owned, Unneeded::AlreadyMounted(mounted)),
+        View::Theirs(mounted) => unneeded(daemon_set, Unneeded::AlreadyMounted(mounted)),
         View::Inside(mount) => Plan::Refused(Refusal::FileMount(mount)),
         View::Hidden(mount) if mount.volume == SECURITYFS_VOLUME => {
             Plan::Refused(Refusal::VolumeNameTaken(mount.source))
         }
         View::Hidden(mount) => Plan::Refused(Refusal::MountPathTaken(mount)),
-        View::Nothing => missing(pod, container, wish, owned, &needs),
+        View::Nothing => missing(daemon_set, pod, container, wish, &needs),
     }
 }
 
 /// Nothing shows the container securityfs.
-fn missing(pod: &PodSpec, container: &Container, wish: &Wish, owned: bool, needs: &Result<Version, Need>) -> Plan {
-    let container = container.name.clone();
-    let is_needed = need(wish.patch, needs).or_else(|| need(wish.suggest, needs)).is_some();
-    if is_needed && !wish.without_securityfs.is_empty() {
-        return Plan::Refused(Refusal::NodesWithoutSecurityfs(wish.without_securityfs.clone()));
-    }
-    match (need(wish.patch, needs), need(wish.suggest, needs), needs) {
-        (Some(need), ..) => match volume(pod, SECURITYFS_VOLUME).filter(|volume| !is_securityfs(volume)) {
-            Some(other) => Plan::Refused(Refusal::VolumeNameTaken(source(other))),
-            None => Plan::Patch { container, need },
-        },
-        (None, Some(need), _) => Plan::Suggest { container, need },
-        (None, None, Ok(version)) => unneeded(owned, Unneeded::MountsItself(*version)),
+fn missing(
+    daemon_set: &DaemonSet,
+    pod: &PodSpec,
+    container: &Container,
+    wish: &Wish,
+    needs: &Result<Unneeded, Need>,
+) -> Plan {
+    let (patch, suggest) = (need(wish.patch, needs), need(wish.suggest, needs));
+    let name = container.name.clone();
+    match (patch, suggest, needs) {
+        (None, None, Ok(reason)) => unneeded(daemon_set, reason.clone()),
         // Not reached: somebody wishes something, and an agent in need makes every wish a need.
         (None, None, Err(_)) => Plan::NotWanted,
+        (patch, suggest, _) => match useless(daemon_set, pod, container, wish) {
+            Some(refusal) => Plan::Refused(refusal),
+            None => match (patch, suggest) {
+                (Some(need), _) => Plan::Patch { container: name, need },
+                (None, Some(need)) => Plan::Suggest { container: name, need },
+                (None, None) => Plan::NotWanted,
+            },
+        },
     }
 }
 
-fn unneeded(owned: bool, reason: Unneeded) -> Plan {
-    if owned { Plan::GiveBack { superseded: Some(reason) } } else { Plan::NotNeeded(reason) }
+/// Why a mount of ours would break the agent, or could not help it.
+fn useless(daemon_set: &DaemonSet, pod: &PodSpec, container: &Container, wish: &Wish) -> Option<Refusal> {
+    if privilege::has_user_namespace(pod) {
+        return Some(Refusal::UserNamespace);
+    }
+    let confined = app_armor(daemon_set, pod, container) == AppArmor::RuntimeDefault;
+    if confined && !privilege::is_privileged(container) {
+        return Some(Refusal::AppArmor(container.name.clone()));
+    }
+    if !wish.without_securityfs.is_empty() {
+        return Some(Refusal::NodesWithoutSecurityfs(wish.without_securityfs.clone()));
+    }
+    if wish.patch == Mount::Never {
+        return None;
+    }
+    if taken_back::stands(daemon_set, wish) {
+        return Some(Refusal::TakenBack { container: container.name.clone() });
+    }
+    let other = volume(pod, SECURITYFS_VOLUME).filter(|volume| !is_securityfs(volume))?;
+    Some(Refusal::VolumeNameTaken(source(other)))
+}
+
+fn app_armor(daemon_set: &DaemonSet, pod: &PodSpec, container: &Container) -> AppArmor {
+    template(daemon_set).map_or(AppArmor::Unsaid, |template| privilege::app_armor(template, pod, container))
+}
+
+fn unneeded(daemon_set: &DaemonSet, reason: Unneeded) -> Plan {
+    if labelled(daemon_set) { Plan::GiveBack { superseded: Some(reason) } } else { Plan::NotNeeded(reason) }
 }
 
 /// What that wish comes down to for that agent.
-fn need(wish: Mount, needs: &Result<Version, Need>) -> Option<Need> {
+fn need(wish: Mount, needs: &Result<Unneeded, Need>) -> Option<Need> {
     match wish {
         Mount::Never => None,
         Mount::Auto => needs.clone().err(),
@@ -170,16 +206,32 @@ fn need(wish: Mount, needs: &Result<Version, Need>) -> Option<Need> {
     }
 }
 
-/// The release that mounts securityfs itself, or why this agent needs the mount. Unknown means that it does: a mount
-/// too many is a restart, one too few is an agent that cannot enforce.
-fn needs(container: &Container, label: Option<&str>) -> Result<Version, Need> {
+/// Why this agent needs no mount, or why it needs one. Unknown means that it does: a mount too many is a restart, one too
+/// few is an agent that cannot enforce.
+fn needs(daemon_set: &DaemonSet, pod: &PodSpec, container: &Container) -> Result<Unneeded, Need> {
     let image = container.image.as_deref().unwrap_or_default();
-    let version = Image::parse(image).version(label).ok_or_else(|| Need::UnknownRelease(image.to_owned()))?;
+    let version = release(daemon_set, container).ok_or_else(|| Need::UnknownRelease(image.to_owned()))?;
+    if version < LSM_HOOKS_SINCE {
+        return Ok(Unneeded::NoLsmHooks(version));
+    }
     if version < MOUNTS_ITSELF_SINCE {
         return Err(Need::Release(version));
     }
-    let privileged = container.security_context.as_ref().and_then(|context| context.privileged);
-    if privileged == Some(true) { Ok(version) } else { Err(Need::Unprivileged(version)) }
+    let empty = PodTemplateSpec::default();
+    match may_mount(template(daemon_set).unwrap_or(&empty), pod, container) {
+        Ok(()) => Ok(Unneeded::MountsItself(version)),
+        Err(obstacle) => Err(Need::Unprivileged(version, obstacle)),
+    }
+}
+
+/// The agent's release, as its image or the chart's label names it.
+#[must_use]
+pub fn release(daemon_set: &DaemonSet, container: &Container) -> Option<Version> {
+    Image::parse(container.image.as_deref().unwrap_or_default()).version(version_label(daemon_set))
+}
+
+fn template(daemon_set: &DaemonSet) -> Option<&PodTemplateSpec> {
+    daemon_set.spec.as_ref().map(|spec| &spec.template)
 }
 
 /// What the chart says its version is, in the pod template or, where its labels are overridden, in the DaemonSet.
@@ -196,9 +248,15 @@ pub fn pod(daemon_set: &DaemonSet) -> Option<&PodSpec> {
     daemon_set.spec.as_ref()?.template.spec.as_ref()
 }
 
-/// Whether the DaemonSet carries our label: by it we find what is ours, also after a restart.
+/// Whether the DaemonSet's label says that the mount in it is ours: by it we find what is ours, also after a restart.
 #[must_use]
 pub fn owned(daemon_set: &DaemonSet) -> bool {
+    labelled(daemon_set) && !taken_back::is_marked(daemon_set)
+}
+
+/// Whether the DaemonSet carries our label, whatever it says.
+#[must_use]
+pub fn labelled(daemon_set: &DaemonSet) -> bool {
     daemon_set.labels().contains_key(DAEMON_SET_LABEL)
 }
 
@@ -209,7 +267,7 @@ impl Need {
         match self {
             Self::Always => "Always",
             Self::Release(_) => "Release",
-            Self::Unprivileged(_) => "Unprivileged",
+            Self::Unprivileged(..) => "Unprivileged",
             Self::UnknownRelease(_) => "UnknownRelease",
         }
     }
@@ -222,8 +280,8 @@ impl fmt::Display for Need {
             Self::Release(version) => {
                 write!(f, "Tetragon {version} does not mount securityfs itself ({MOUNTS_ITSELF_SINCE} and later do)")
             }
-            Self::Unprivileged(version) => {
-                write!(f, "Tetragon {version} mounts securityfs itself only when its container is privileged")
+            Self::Unprivileged(version, obstacle) => {
+                write!(f, "Tetragon {version} mounts securityfs itself where its container may, and {obstacle}")
             }
             Self::UnknownRelease(image) => write!(f, "image {image:?} does not tell which release of Tetragon it is"),
         }
@@ -237,6 +295,7 @@ impl Unneeded {
         match self {
             Self::AlreadyMounted(_) => reason::ALREADY_MOUNTED,
             Self::MountsItself(_) => reason::MOUNTS_ITSELF,
+            Self::NoLsmHooks(_) => reason::NO_LSM_HOOKS,
         }
     }
 }
@@ -245,7 +304,14 @@ impl fmt::Display for Unneeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AlreadyMounted(mounted) => write!(f, "volume {} shows it to the agent: {mounted}", mounted.volume),
-            Self::MountsItself(version) => write!(f, "Tetragon {version} is privileged and mounts securityfs itself"),
+            Self::MountsItself(version) => {
+                write!(f, "Tetragon {version} mounts securityfs itself, and its container may")
+            }
+            Self::NoLsmHooks(version) => write!(
+                f,
+                "Tetragon {version} has no lsmhooks (v1.2.0 and later have), so it needs no mount and can enforce no LSM \
+                 policy: upgrade Tetragon where it shall"
+            ),
         }
     }
 }

@@ -5,8 +5,10 @@
 pub const MOUNTED: &str = "Mounted";
 /// SecurityfsMounted: a mount that is not ours shows the agent the host's securityfs.
 pub const ALREADY_MOUNTED: &str = "AlreadyMounted";
-/// SecurityfsMounted: this agent (privileged, v1.4.0 or later) mounts securityfs itself.
+/// SecurityfsMounted: this agent (v1.4.0 or later, and allowed to mount) mounts securityfs itself.
 pub const MOUNTS_ITSELF: &str = "MountsItself";
+/// SecurityfsMounted: this agent (before v1.2.0) knows no `lsmhooks`, so it needs no mount.
+pub const NO_LSM_HOOKS: &str = "NoLsmHooks";
 /// SecurityfsMounted: the policy says `mount: Never`, so nothing was looked at.
 pub const NOT_WANTED: &str = "NotWanted";
 /// SecurityfsMounted: the mount is lacking and `apply: Suggest` leaves it to the DaemonSet's owner.
@@ -35,6 +37,12 @@ pub const VOLUME_NAME_TAKEN: &str = "VolumeNameTaken";
 pub const MOUNT_PATH_TAKEN: &str = "MountPathTaken";
 /// SecurityfsMounted: kernels of the DaemonSet's nodes have no securityfs, so an agent with the mount cannot start there.
 pub const NODES_WITHOUT_SECURITYFS: &str = "NodesWithoutSecurityfs";
+/// SecurityfsMounted: the pod has a user namespace of its own.
+pub const USER_NAMESPACE: &str = "UserNamespace";
+/// SecurityfsMounted, TetragonHardened: the runtime's default AppArmor profile keeps the agent from securityfs.
+pub const APP_ARMOR: &str = "AppArmor";
+/// SecurityfsMounted: agents could not be created with the mount, so it was taken back.
+pub const TAKEN_BACK: &str = "TakenBack";
 /// SecurityfsMounted: another manager keeps taking the mount out again, so lsm-ready has stopped for a while.
 pub const CONTESTED: &str = "Contested";
 /// SecurityfsMounted: the mount is lacking, and agents are not restarted outside of the window.
@@ -59,6 +67,8 @@ pub const NOT_AVAILABLE: &str = "NotAvailable";
 pub const ON_DELETE: &str = "OnDelete";
 /// TetragonRolledOut: agents of the present template cannot get their image.
 pub const IMAGE_PULL: &str = "ImagePull";
+/// TetragonRolledOut: containers or volumes of agents of the present template cannot be created.
+pub const CONTAINER_CREATE_FAILED: &str = "ContainerCreateFailed";
 /// TetragonRolledOut: agents of the present template do not stay up.
 pub const CRASH_LOOPING: &str = "CrashLooping";
 /// TetragonRolledOut: the scheduler has no place for agents of the present template.
@@ -73,8 +83,10 @@ pub const NOTHING_FOUND: &str = "NothingFound";
 pub const PRIVILEGED: &str = "Privileged";
 /// TetragonHardened: the pod shares the host's process IDs.
 pub const HOST_PID: &str = "HostPid";
-/// TetragonHardened: the container is given capabilities that an agent does not need.
+/// TetragonHardened: the container has capabilities that an agent of this release was seen to do without.
 pub const CAPABILITIES: &str = "Capabilities";
+/// TetragonHardened: the container lacks a capability without which an agent of this release was seen not to start.
+pub const CAPABILITIES_MISSING: &str = "CapabilitiesMissing";
 /// TetragonHardened: a mount leaves securityfs writable.
 pub const SECURITYFS_WRITABLE: &str = "SecurityfsWritable";
 /// TetragonHardened: a mount of securityfs is Bidirectional.
@@ -85,10 +97,11 @@ pub const NO_SECCOMP: &str = "NoSeccomp";
 pub const MUTABLE_TAG: &str = "MutableTag";
 
 /// All of them, for the documentation's test.
-pub const ALL: [&str; 41] = [
+pub const ALL: [&str; 47] = [
     MOUNTED,
     ALREADY_MOUNTED,
     MOUNTS_ITSELF,
+    NO_LSM_HOOKS,
     NOT_WANTED,
     SUGGESTED,
     PENDING,
@@ -103,6 +116,9 @@ pub const ALL: [&str; 41] = [
     VOLUME_NAME_TAKEN,
     MOUNT_PATH_TAKEN,
     NODES_WITHOUT_SECURITYFS,
+    USER_NAMESPACE,
+    APP_ARMOR,
+    TAKEN_BACK,
     CONTESTED,
     OUTSIDE_WINDOW,
     HELD,
@@ -115,6 +131,7 @@ pub const ALL: [&str; 41] = [
     NOT_AVAILABLE,
     ON_DELETE,
     IMAGE_PULL,
+    CONTAINER_CREATE_FAILED,
     CRASH_LOOPING,
     UNSCHEDULABLE,
     BUDGET_EXHAUSTED,
@@ -123,6 +140,7 @@ pub const ALL: [&str; 41] = [
     PRIVILEGED,
     HOST_PID,
     CAPABILITIES,
+    CAPABILITIES_MISSING,
     SECURITYFS_WRITABLE,
     SECURITYFS_PROPAGATED,
     NO_SECCOMP,

@@ -1,6 +1,6 @@
 //! Why nothing can be done about a DaemonSet before somebody changes something, and what that is.
 
-use lsm_ready_crds::names::SECURITYFS_PATH;
+use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_PATH};
 
 use crate::reason;
 use crate::view::Other;
@@ -59,6 +59,35 @@ pub enum Refusal {
         nodes = nodes(_0)
     )]
     NodesWithoutSecurityfs(Vec<String>),
+    /// The pod has a user namespace of its own.
+    #[error(
+        "the pod template says hostUsers: false: from a user namespace no agent can load BPF programs, and the runtime \
+         cannot mount {SECURITYFS_PATH} there, so the agent would not start; remove hostUsers from the pod template"
+    )]
+    UserNamespace,
+    /// The pod template asks for the runtime's default AppArmor profile.
+    #[error(
+        "container {0} asks for the runtime's default AppArmor profile, under which an agent can neither start nor read \
+         {SECURITYFS_PATH}, mounted or not: set appArmorProfile to type: Unconfined"
+    )]
+    AppArmor(String),
+    /// AppArmor is active on every node of the agent, and its container is not exempt.
+    #[error(
+        "container {container} is not privileged, and {nodes}: under the runtime's default profile an agent can neither start \
+         nor read {SECURITYFS_PATH}, mounted or not; set appArmorProfile to type: Unconfined"
+    )]
+    AppArmorActive {
+        /// The agent's container.
+        container: String,
+        /// Where AppArmor is active.
+        nodes: String,
+    },
+    /// The mount was taken back, and nothing has changed since.
+    #[error("{}", taken_back(container))]
+    TakenBack {
+        /// The agent's container.
+        container: String,
+    },
 }
 
 /// Why an agent with the mount cannot start on a node.
@@ -92,8 +121,19 @@ impl Refusal {
             Self::VolumeNameTaken(_) => reason::VOLUME_NAME_TAKEN,
             Self::MountPathTaken(_) => reason::MOUNT_PATH_TAKEN,
             Self::NodesWithoutSecurityfs(_) => reason::NODES_WITHOUT_SECURITYFS,
+            Self::UserNamespace => reason::USER_NAMESPACE,
+            Self::AppArmor(_) | Self::AppArmorActive { .. } => reason::APP_ARMOR,
+            Self::TakenBack { .. } => reason::TAKEN_BACK,
         }
     }
+}
+
+fn taken_back(container: &str) -> String {
+    format!(
+        "container {container} could not be created with the mount of {SECURITYFS_PATH}, so lsm-ready took the mount back; it \
+         is added again when the pod template or the policy's wish changes. Look at the Events of the DaemonSet and at the node \
+         that they name. To try again at once: kubectl label daemonset NAME {DAEMON_SET_LABEL}-"
+    )
 }
 
 fn container_not_found(wanted: &str, is_init: bool, there: &[String]) -> String {

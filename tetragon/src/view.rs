@@ -176,19 +176,17 @@ fn other(pod: &PodSpec, mount: &VolumeMount) -> Other {
 impl fmt::Display for Mounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "mounted at {}", self.path)?;
+        let own = format!("mount {SECURITYFS_PATH} itself as well, with readOnly: true");
         match (self.access, self.bidirectional) {
             (_, true) => {
                 write!(f, " with mountPropagation Bidirectional, which is more than the agent needs: leave it out")
             }
             (Access::ReadOnly, false) => write!(f, " read-only"),
-            (Access::Writable, false) => {
+            (Access::Writable, false) if self.path == SECURITYFS_PATH => {
                 write!(f, " writable, which is more than the agent needs: set readOnly: true")
             }
-            (Access::WritableBelow, false) => write!(
-                f,
-                " read-only, which leaves securityfs below it writable: mount {SECURITYFS_PATH} itself, or set \
-                 recursiveReadOnly: Enabled"
-            ),
+            (Access::Writable, false) => write!(f, " writable, which is more than the agent needs: {own}"),
+            (Access::WritableBelow, false) => write!(f, " read-only, which leaves securityfs below it writable: {own}"),
         }
     }
 }

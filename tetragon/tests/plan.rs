@@ -27,6 +27,7 @@ fn word(object: &Value, wish: &Wish) -> &'static str {
         Plan::NotWanted => "not wanted",
         Plan::NotNeeded(Unneeded::AlreadyMounted(_)) => "already mounted",
         Plan::NotNeeded(Unneeded::MountsItself(_)) => "mounts itself",
+        Plan::NotNeeded(Unneeded::NoLsmHooks(_)) => "no lsm hooks",
         Plan::Keep { .. } => "keep",
         Plan::Patch { .. } => "patch",
         Plan::Suggest { .. } => "suggest",
@@ -64,7 +65,7 @@ fn patched(object: &Value) -> Value {
 
 #[test]
 fn each_wish_for_each_release() {
-    for (name, auto) in [("v1.0", "patch"), ("v1.3", "patch"), ("v1.7", "mounts itself")] {
+    for (name, auto) in [("v1.0", "no lsm hooks"), ("v1.3", "patch"), ("v1.7", "mounts itself")] {
         let object = release(name);
         assert_eq!(word(&object, &patching(Auto)), auto, "{name}");
         assert_eq!(word(&object, &patching(Always)), "patch", "{name}");
@@ -80,6 +81,9 @@ fn each_wish_for_each_release() {
 fn auto_goes_by_release_and_privilege() {
     let digest = "quay.io/cilium/tetragon@sha256:0123";
     for (image, privileged, label, expected) in [
+        ("quay.io/cilium/tetragon:v1.1.2", true, None, "no lsm hooks"),
+        ("quay.io/cilium/tetragon:v1.2.0-rc.1", true, None, "patch"),
+        ("quay.io/cilium/tetragon:v1.2.0", true, None, "patch"),
         ("quay.io/cilium/tetragon:v1.3.4", true, None, "patch"),
         ("quay.io/cilium/tetragon:v1.4.0", true, None, "mounts itself"),
         ("quay.io/cilium/tetragon:v1.4.0-rc.1", true, None, "patch"),
@@ -106,7 +110,7 @@ fn the_need_is_told() {
     };
     assert_eq!(need(&release("v1.7"), Always), Need::Always);
     assert!(matches!(need(&release("v1.3"), Auto), Need::Release(_)));
-    assert!(matches!(need(&with_image("a:v1.7.0", false, None), Auto), Need::Unprivileged(_)));
+    assert!(matches!(need(&with_image("a:v1.7.0", false, None), Auto), Need::Unprivileged(..)));
     assert!(matches!(need(&with_image("a:main", true, None), Auto), Need::UnknownRelease(_)));
 }
 

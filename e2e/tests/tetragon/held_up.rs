@@ -32,7 +32,7 @@ async fn a_rollout_that_sticks_says_how() {
     until(&scene, "TetragonRolledOut", "RolledOut").await;
     for (change, reason, words) in [
         (json!({"image": "lsm-ready.test/tetragon:v1.7.9"}), "ImagePull", "v1.7.9"),
-        (json!({"command": ["/no/such/program"]}), "CrashLooping", "/no/such/program"),
+        (json!({"command": ["/no/such/program"]}), "ContainerCreateFailed", "/no/such/program"),
         (json!({"resources": {"requests": {"cpu": "1000"}}}), "Unschedulable", "Insufficient cpu"),
     ] {
         agents.change(&change);

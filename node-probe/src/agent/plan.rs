@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{Resource, ResourceExt};
-use lsm_ready_crds::node::LsmNodeContent;
+use lsm_ready_crds::node::{LsmNodeContent, SPANS, Span};
 use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::verdict::{Facts, State};
 use lsm_ready_crds::{Evidence, LsmNode, LsmNodeStatus, verdict};
@@ -61,6 +61,8 @@ pub fn plan(
     let status = LsmNodeStatus {
         observed_time: Some(Time(now)),
         denied_since: denied_since(written, found, now),
+        refused_since: refused_since(written, found, now),
+        denied_before: denied_before(written, found),
         ..found.clone()
     };
     let owner = owner(node);
@@ -78,14 +80,46 @@ pub fn plan(
     }
 }
 
-/// Since when this boot can deny, where its reports had shown before that it could not. Later reports keep it, also one that
-/// for once says less.
+/// Since when this boot can deny, where its reports had shown before that it could not. Each such repair renews it. Other
+/// reports keep it.
 fn denied_since(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus, now: Timestamp) -> Option<Time> {
-    let written = written.filter(|written| written.boot_id == found.boot_id)?;
-    let facts = Facts { boot_id: &found.boot_id, report: Some(written), profile: None };
-    let was_shown = || verdict(&Require::default(), facts).state == State::NotReady;
-    let rises = || found.evidence == Evidence::Denied && was_shown();
-    written.denied_since.clone().or_else(|| rises().then_some(Time(now)))
+    let written = of_this_boot(written, found)?;
+    let was_refused = || written.refused_since.is_some() || is_shown_not_ready(written);
+    let is_repair = found.evidence == Evidence::Denied && was_refused();
+    if is_repair { Some(Time(now)) } else { written.denied_since.clone() }
+}
+
+/// Since when this boot's reports show that it cannot deny. A report that shows neither keeps it.
+fn refused_since(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus, now: Timestamp) -> Option<Time> {
+    if found.evidence == Evidence::Denied {
+        return None;
+    }
+    let before = of_this_boot(written, found).and_then(|written| written.refused_since.clone());
+    before.or_else(|| is_shown_not_ready(found).then_some(Time(now)))
+}
+
+fn is_shown_not_ready(report: &LsmNodeStatus) -> bool {
+    let facts = Facts { boot_id: &report.boot_id, report: Some(report), profile: None };
+    verdict(&Require::default(), facts).state == State::NotReady
+}
+
+/// The spans of this boot in which it could deny. One ends with the last report that said so; when Denied comes back without
+/// a repair, the same span goes on, and a later end replaces this one.
+fn denied_before(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus) -> Vec<Span> {
+    let Some(written) = of_this_boot(written, found) else { return Vec::new() };
+    let mut spans = written.denied_before.clone();
+    let ends = written.evidence == Evidence::Denied && found.evidence != Evidence::Denied;
+    let Some(until) = written.observed_time.clone().filter(|_| ends) else { return spans };
+    let from = written.denied_since.clone();
+    spans.retain(|span| span.from != from);
+    spans.push(Span { from, until });
+    let surplus = spans.len().saturating_sub(SPANS);
+    spans.drain(..surplus);
+    spans
+}
+
+fn of_this_boot<'a>(written: Option<&'a LsmNodeStatus>, found: &LsmNodeStatus) -> Option<&'a LsmNodeStatus> {
+    written.filter(|written| written.boot_id == found.boot_id)
 }
 
 /// It differs in more than time, or was last written a renewal period ago (or in the future, by a clock since set back).
@@ -121,6 +155,8 @@ fn owner(node: &Identity) -> OwnerReference {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const RENEW: Duration = Duration::from_mins(30);
@@ -193,34 +229,82 @@ mod tests {
         assert_eq!(plan.own.unwrap().0, [theirs, owner(&node("new"))]);
     }
 
+    /// A report with that evidence; with none, one that does not know, as it could not try.
+    fn booted(boot_id: &str, evidence: Evidence) -> LsmNodeStatus {
+        let not_tried = json!({"name": "Loaded", "outcome": "Unknown"});
+        let checks = if evidence == Evidence::None { vec![serde_json::from_value(not_tried).unwrap()] } else { vec![] };
+        LsmNodeStatus { boot_id: boot_id.to_owned(), checks, ..found(evidence) }
+    }
+
+    /// The status after these reports, one a minute.
+    fn told(reports: &[(&str, Evidence)]) -> LsmNodeStatus {
+        let mut object: Option<LsmNode> = None;
+        for (minute_, (boot_id, evidence)) in (0..).zip(reports) {
+            let plan = plan(&node("u"), object.as_ref(), &booted(boot_id, *evidence), minute(minute_), RENEW);
+            object = Some(match object {
+                None => after(plan),
+                Some(present) => LsmNode { status: plan.status.or(present.status.clone()), ..present },
+            });
+        }
+        object.unwrap().status.unwrap()
+    }
+
     #[test]
-    fn a_repair_is_dated_once_and_only_within_a_boot() {
-        use Evidence::{Denied, Fired, Loaded};
-        let booted = |boot_id: &str, evidence| LsmNodeStatus { boot_id: boot_id.to_owned(), ..found(evidence) };
-        // Successive reports, and the minute of the repair that is told after them.
-        let since = |reports: &[(&str, Evidence)]| {
-            let mut object: Option<LsmNode> = None;
-            for (minute_, (boot_id, evidence)) in (0..).zip(reports) {
-                let plan = plan(&node("u"), object.as_ref(), &booted(boot_id, *evidence), minute(minute_), RENEW);
-                object = Some(match object {
-                    None => after(plan),
-                    Some(present) => LsmNode { status: plan.status.or(present.status.clone()), ..present },
-                });
-            }
-            object.unwrap().status.unwrap().denied_since
-        };
+    fn each_repair_in_a_boot_is_dated() {
+        use Evidence::{Denied, Fired, Loaded, None as Unclear};
         for (reports, expected) in [
+            // A report that does not know shows nothing, and hides nothing that was shown before.
+            (vec![("b", Denied), ("b", Unclear), ("b", Denied)], None),
+            (vec![("b", Unclear), ("b", Denied)], None),
+            (vec![("b", Fired), ("b", Unclear), ("b", Denied)], Some(2)),
+            (vec![("b", Denied), ("b", Unclear), ("b", Fired), ("b", Unclear), ("b", Denied)], Some(4)),
             (vec![("b", Denied)], None),
             (vec![("b", Denied), ("b", Denied)], None),
             (vec![("b", Loaded), ("b", Denied)], Some(1)),
             (vec![("b", Loaded), ("b", Fired), ("b", Denied)], Some(2)),
             (vec![("a", Loaded), ("b", Denied)], None),
             (vec![("b", Loaded), ("b", Denied), ("b", Denied)], Some(1)),
-            (vec![("b", Loaded), ("b", Denied), ("b", Fired), ("b", Denied)], Some(1)),
+            // While it cannot deny, the repair before is still told.
+            (vec![("b", Loaded), ("b", Denied), ("b", Fired)], Some(1)),
+            (vec![("b", Loaded), ("b", Denied), ("b", Fired), ("b", Denied)], Some(3)),
+            (vec![("b", Denied), ("b", Fired), ("b", Denied)], Some(2)),
             (vec![("b", Loaded), ("b", Denied), ("c", Denied)], None),
         ] {
-            assert_eq!(since(&reports), expected.map(|at| Time(minute(at))), "{reports:?}");
+            assert_eq!(told(&reports).denied_since, expected.map(|at| Time(minute(at))), "{reports:?}");
         }
+    }
+
+    #[test]
+    fn the_spans_before_a_repair_are_kept() {
+        use Evidence::{Denied, Fired, Loaded};
+        for (reports, expected) in [
+            (vec![("b", Denied), ("b", Denied)], vec![]),
+            (vec![("b", Loaded), ("b", Denied)], vec![]),
+            // It goes on where nothing was shown in between.
+            (vec![("b", Denied), ("b", Evidence::None), ("b", Denied), ("b", Fired)], vec![(None, 2)]),
+            // The second report of Denied is not written, as nothing differs, so the span ends with the first.
+            (vec![("b", Denied), ("b", Denied), ("b", Fired), ("b", Denied)], vec![(None, 0)]),
+            (vec![("b", Loaded), ("b", Denied), ("b", Fired), ("b", Denied)], vec![(Some(1), 1)]),
+            (
+                vec![("b", Denied), ("b", Fired), ("b", Denied), ("b", Fired), ("b", Denied)],
+                vec![(None, 0), (Some(2), 2)],
+            ),
+            (vec![("b", Denied), ("b", Fired), ("c", Denied)], vec![]),
+        ] {
+            let spans: Vec<Span> = expected
+                .iter()
+                .map(|(from, until)| Span { from: from.map(|at| Time(minute(at))), until: Time(minute(*until)) })
+                .collect();
+            assert_eq!(told(&reports).denied_before, spans, "{reports:?}");
+        }
+    }
+
+    #[test]
+    fn no_more_spans_are_kept_than_a_report_may_have() {
+        let reports: Vec<_> =
+            (0..40).map(|n| ("b", if n % 2 == 0 { Evidence::Denied } else { Evidence::Fired })).collect();
+        let spans = told(&reports).denied_before;
+        assert_eq!((spans.len(), spans.last().unwrap().until.clone()), (SPANS, Time(minute(38))));
     }
 
     #[test]

@@ -16,13 +16,23 @@ use crate::key::DaemonSetKey;
 
 /// An Event about what was written.
 pub(super) fn written(write: &Write) -> Event {
-    let (reason, note) = match write {
+    match write {
         Write::Mount { container } => {
-            ("SecurityfsMounted", format!("added the host's securityfs, read-only, to container {container}"))
+            let note = format!("added the host's securityfs, read-only, to container {container}");
+            event(EventType::Normal, "SecurityfsMounted", note)
         }
-        Write::GiveBack => ("SecurityfsGivenBack", "took out the mount of securityfs that lsm-ready had added".into()),
-    };
-    event(EventType::Normal, reason, note)
+        Write::GiveBack => {
+            let note = "took out the mount of securityfs that lsm-ready had added";
+            event(EventType::Normal, "SecurityfsGivenBack", note.to_owned())
+        }
+        Write::TakeBack { said, .. } => {
+            let note = format!(
+                "took back the mount of securityfs, as an agent could not be created with it: {said}. It is added again when the \
+                 pod template or the policy's wish changes"
+            );
+            event(EventType::Warning, "SecurityfsTakenBack", note)
+        }
+    }
 }
 
 /// An Event about an agent that was restarted.

@@ -57,6 +57,7 @@ pub(super) async fn apply(daemon_set: &DaemonSet, write: &Write, ctx: &Context) 
         Write::Mount { container } => server_side(&api, &key, patch::mount(daemon_set, container)).await,
         Write::GiveBack if patch::is_handed_over(daemon_set) => release(&api, &key, daemon_set).await,
         Write::GiveBack => server_side(&api, &key, patch::nothing(daemon_set)).await,
+        Write::TakeBack { mark, .. } => server_side(&api, &key, patch::taken_back(daemon_set, mark)).await,
     };
     match sent {
         Ok(Some(written)) => {

@@ -13,13 +13,14 @@ use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
 use lsm_ready_tetragon::audit::{Excess, audit};
 use lsm_ready_tetragon::plan::{Need, Plan, Unneeded, plan};
-use lsm_ready_tetragon::refusal::{KERNELS_LACK_IT, OTHER_NODES_OR_KERNELS, nodes};
+use lsm_ready_tetragon::refusal::{KERNELS_LACK_IT, OTHER_NODES_OR_KERNELS, Refusal, nodes};
 use lsm_ready_tetragon::suggest;
 
+use super::app_armor::{AppArmorOn, confined, unless_confined};
 use super::gate::{Closed, Gate};
 use super::memory::Remembered;
 use super::rollout::rollout;
-use super::step::Write;
+use super::step::{Write, blamed};
 use super::wishes::{Standing, Wishes};
 use crate::key::DaemonSetKey;
 
@@ -56,9 +57,21 @@ impl Judged {
     }
 }
 
-/// The conditions of that policy.
+/// The conditions of that policy, where nothing is known of AppArmor on the nodes.
 #[must_use]
 pub fn findings(
+    policy: &LsmPolicy,
+    daemon_set: (&DaemonSetKey, Option<&DaemonSet>),
+    wishes: &Wishes,
+    state: (&Remembered, &Gate),
+) -> Findings {
+    findings_on(&AppArmorOn::default(), policy, daemon_set, wishes, state)
+}
+
+/// The conditions of that policy.
+#[must_use]
+pub fn findings_on(
+    on: &AppArmorOn,
     policy: &LsmPolicy,
     (key, daemon_set): (&DaemonSetKey, Option<&DaemonSet>),
     wishes: &Wishes,
@@ -67,10 +80,12 @@ pub fn findings(
     let own = policy.spec.tetragon.clone().unwrap_or_default();
     let Some(daemon_set) = daemon_set else { return not_found(key, &own) };
     let wish = wishes.merged();
-    let plan = plan(daemon_set, &wish);
+    let plan = unless_confined(plan(daemon_set, &wish), daemon_set, &wish.container, on);
     let closed = gate.clone().before(&plan).closed(key);
     let judged = judge(&plan, key, remembered, closed.as_ref());
     let judged = cannot_start(&plan, &wish.without_securityfs).unwrap_or(judged);
+    let judged = taking_back(&plan, daemon_set, remembered, gate.closed(key)).unwrap_or(judged);
+    let judged = confined_on(judged, &plan, confined(daemon_set, &wish.container, on));
     let pending = [reason::PENDING, reason::OUTSIDE_WINDOW].contains(&judged.reason) && !judged.stalled;
     let name = policy.metadata.name.as_deref().unwrap_or_default();
     let judged = against_others(judged, &plan, key, &own, wishes.standing(name));
@@ -87,7 +102,7 @@ pub fn findings(
             None => found,
         }
     };
-    Findings::of(judged, rolled_out, hardened(daemon_set, &own))
+    Findings::of(judged, rolled_out, hardened(daemon_set, &own, on))
 }
 
 impl Findings {
@@ -114,11 +129,11 @@ fn not_found(key: &DaemonSetKey, own: &Tetragon) -> Findings {
 }
 
 /// The reason is that of the first excess, the message tells of all.
-fn hardened(daemon_set: &DaemonSet, own: &Tetragon) -> Finding {
+fn hardened(daemon_set: &DaemonSet, own: &Tetragon, on: &AppArmorOn) -> Finding {
     let found = |status, reason, message| Finding::new(TETRAGON_HARDENED, status, reason, message);
-    match audit(daemon_set, &own.daemon_set.container).as_deref() {
+    match audit(daemon_set, &own.daemon_set.container, &on.nodes).as_deref() {
         Ok([]) => {
-            let message = "the agent's container may do nothing that its work does not need";
+            let message = "nothing was found that the agent's container may do and was seen to do without";
             found(Status::True, reason::NOTHING_FOUND, message.to_owned())
         }
         Ok(all @ [first, ..]) => {
@@ -144,8 +159,8 @@ fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered, closed: Optio
         }
         Plan::Keep { mounted, still_needed: None } => {
             let message = format!(
-                "volume {} is {mounted}; this agent would mount securityfs itself by now, but taking ours out would \
-                 restart every agent: say mount: Never when that suits",
+                "volume {} is {mounted}; this agent does not need it any more, but taking it out would restart every agent: \
+                 say mount: Never when that suits",
                 mounted.volume
             );
             Judged::new(true, reason::MOUNTED, message)
@@ -166,7 +181,11 @@ fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered, closed: Optio
             Judged::stalled(reason::SUGGESTED, message)
         }
         Plan::GiveBack { superseded } => giving_back(superseded.as_ref(), remembered, closed),
-        Plan::Refused(refusal) => Judged::stalled(refusal.reason(), format!("DaemonSet {key}: {refusal}")),
+        Plan::Refused(refusal) => {
+            let said = remembered.taken_back.as_ref().filter(|_| matches!(refusal, Refusal::TakenBack { .. }));
+            let said = said.map(|said| format!(". It was {said}")).unwrap_or_default();
+            Judged::stalled(refusal.reason(), format!("DaemonSet {key}: {refusal}{said}"))
+        }
     }
 }
 
@@ -196,7 +215,40 @@ fn cannot_start(plan: &Plan, without_securityfs: &[String]) -> Option<Judged> {
 }
 
 fn unneeded(why: &Unneeded) -> Judged {
-    Judged::new(true, why.reason(), why.to_string())
+    match why {
+        Unneeded::NoLsmHooks(_) => Judged::stalled(why.reason(), why.to_string()),
+        Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_) => Judged::new(true, why.reason(), why.to_string()),
+    }
+}
+
+/// Our mount keeps an agent from being created, and is being taken back.
+fn taking_back(plan: &Plan, daemon_set: &DaemonSet, remembered: &Remembered, closed: Option<Closed>) -> Option<Judged> {
+    let Plan::Keep { mounted, .. } = plan else { return None };
+    let blame = blamed(remembered, daemon_set)?;
+    let failed = remembered.failure.as_ref().filter(|failure| matches!(failure.write, Write::TakeBack { .. }));
+    let (next, stalled) = match (closed.filter(|closed| closed.reason == reason::HELD), failed) {
+        (Some(held), _) => (format!("lsm-ready would take the mount back, but {}", held.message), true),
+        (None, Some(failure)) => (format!("it could not be taken back: {}", failure.message), failure.lasting),
+        (None, None) => ("lsm-ready takes it back".to_owned(), false),
+    };
+    let message = format!(
+        "an agent cannot be created with volume {}, which lsm-ready added: {}; {next}",
+        mounted.volume, blame.said
+    );
+    Some(Judged { stalled, ..Judged::new(false, reason::TAKEN_BACK, message) })
+}
+
+/// What the plan says is not so on nodes where AppArmor keeps the agent from securityfs.
+fn confined_on(judged: Judged, plan: &Plan, confined: Option<String>) -> Judged {
+    let sees =
+        matches!(plan, Plan::Keep { .. } | Plan::NotNeeded(Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_)));
+    let Some(nodes) = confined.filter(|_| sees && judged.status == Status::True) else { return judged };
+    let message = format!(
+        "{nodes}, and the agent's container is not privileged: under the runtime's default profile an agent there can neither \
+         start nor read /sys/kernel/security; set appArmorProfile to type: Unconfined. Elsewhere: {}",
+        judged.message
+    );
+    Judged::stalled(reason::APP_ARMOR, message)
 }
 
 /// Why the mount that should be added is not, or not yet.

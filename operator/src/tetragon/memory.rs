@@ -36,6 +36,8 @@ pub struct Remembered {
     pub stale: Stale,
     /// The restart that we caused, until it is over.
     pub caused: Option<Caused>,
+    /// Which agent could not be created with our mount, and why, while the mount that was taken back is not added again.
+    pub taken_back: Option<String>,
 }
 
 /// A write that failed.

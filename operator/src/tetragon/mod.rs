@@ -17,6 +17,7 @@
 //! the wish changes; everything else is tried again with backoff.
 
 mod announce;
+pub mod app_armor;
 pub mod apply;
 pub mod contest;
 pub mod findings;
@@ -40,15 +41,18 @@ use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::LsmPolicy;
-use lsm_ready_tetragon::plan::{Plan, plan};
+use lsm_ready_tetragon::agent::agent;
+use lsm_ready_tetragon::plan::{Plan, plan, pod};
 use tracing::debug;
 
 use crate::context::Context;
 use crate::key::DaemonSetKey;
+use app_armor::{AppArmorOn, app_armor, unless_confined};
 use apply::Outcome;
 use findings::Findings;
 use gate::{Gate, gate};
 use memory::Remembered;
+use rollout::blame::Rollout;
 use rollout::look;
 use stale::Stale;
 use step::Step;
@@ -70,7 +74,8 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     let wishes = wishes(&key, &ctx);
     let wish = wishes.merged();
     // 2. What has to be done.
-    let plan = plan(&daemon_set, &wish);
+    let on = app_armor(&daemon_set, &ctx.stores);
+    let plan = unless_confined(plan(&daemon_set, &wish), &daemon_set, &wish.container, &on);
     // 3. Whether it has to be done now.
     let gate = gate(&wishes.limits(), &daemon_set, now).before(&plan);
     let (remembered, step) = step::step((&daemon_set, &plan), &gate, before.clone(), now);
@@ -115,7 +120,11 @@ async fn follow(
     if wishes.policies().next().is_none() {
         return (Remembered { look: None, ..remembered }, None);
     }
-    let (look, due) = look::look(daemon_set, remembered.look.take(), &ctx.client, now).await;
+    let wish = wishes.merged();
+    let container = pod(daemon_set).and_then(|pod| agent(pod, &wish.container).ok());
+    let is_ours = remembered.caused.as_ref().is_some_and(|caused| caused.wrote(daemon_set));
+    let rollout = container.map(|container| Rollout { wish: &wish, container: &container.name, is_ours });
+    let (look, due) = look::look(daemon_set, remembered.look.take(), rollout, &ctx.client, now).await;
     remembered.look = look;
     if due.is_some() {
         return (remembered, due);
@@ -123,7 +132,7 @@ async fn follow(
     if !wishes.limits().restart_stale {
         return (Remembered { stale: Stale::default(), ..remembered }, None);
     }
-    restart::stale_agents(daemon_set, (plan, &wishes.merged(), gate), remembered, ctx).await
+    restart::stale_agents(daemon_set, (plan, &wish, gate), remembered, ctx).await
 }
 
 /// Remembers; where that is new, has the policies looked at again that name the DaemonSet.
@@ -169,7 +178,8 @@ pub fn findings(policy: &LsmPolicy, key: &DaemonSetKey, daemon_set: Option<&Daem
     let remembered = daemon_set.and_then(ResourceExt::uid).map(|uid| ctx.tetragon.recall(&uid)).unwrap_or_default();
     let wishes = wishes(key, ctx);
     let gate = daemon_set.map(|daemon_set| gate(&wishes.limits(), daemon_set, (ctx.now)())).unwrap_or_default();
-    findings::findings(policy, (key, daemon_set), &wishes, (&remembered, &gate))
+    let on = daemon_set.map_or_else(AppArmorOn::default, |daemon_set| app_armor(daemon_set, &ctx.stores));
+    findings::findings_on(&on, policy, (key, daemon_set), &wishes, (&remembered, &gate))
 }
 
 /// What all policies together want of that DaemonSet.

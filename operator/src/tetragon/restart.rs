@@ -1,7 +1,7 @@
 //! Restarts stale agents, one at a time: reads the pods where a node was repaired, and evicts one.
 //!
 //! ## Flow
-//! a policy says so, the agents look once, a node was repaired since the last look → the agents' pods → the plan
+//! a policy says so, a restart can help, a node was repaired since the last look → the agents' pods → the plan
 //! ([`super::stale`]) → at most one eviction, so that PodDisruptionBudgets are heard, with the pod's UID.
 //!
 //! ## Errors
@@ -10,12 +10,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::Api;
 use kube::api::PostParams;
 use kube::core::Status;
 use lsm_ready_tetragon::agent::agent;
-use lsm_ready_tetragon::plan::{Plan, Wish, pod};
+use lsm_ready_tetragon::plan::{Plan, Wish, pod, release};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -24,7 +24,7 @@ use super::memory::Remembered;
 use super::rollout::agents::Agent;
 use super::rollout::look;
 use super::rollout::unready::Caused;
-use super::stale::{Restart, looks_once, repaired, restart};
+use super::stale::{Errors, Restart, can_be_helped, repaired, restart};
 use super::{announce, stale::Stale};
 use crate::context::Context;
 use crate::key::DaemonSetKey;
@@ -42,11 +42,13 @@ pub(super) async fn stale_agents(
     let now = (ctx.now)();
     let later = now.checked_add(AGAIN).ok();
     let container = pod(daemon_set).and_then(|pod| agent(pod, &wish.container).ok());
-    let Some(container) = container.filter(|_| looks_once(plan)) else {
+    let helped = |container: &&Container| can_be_helped(plan, release(daemon_set, container));
+    let Some(container) = container.filter(helped) else {
         return (Remembered { stale: Stale::default(), ..remembered }, None);
     };
-    let repaired = repaired(&ctx.stores);
-    if repaired.is_empty() || remembered.stale.settled.as_ref() == Some(&repaired) {
+    let (repaired, errors) = (repaired(&ctx.stores), errors());
+    let known = (repaired.clone(), errors.keys().cloned().collect());
+    if repaired.is_empty() || remembered.stale.settled.as_ref() == Some(&known) {
         return (remembered, None);
     }
     // A closed gate needs no look at the pods.
@@ -64,14 +66,19 @@ pub(super) async fn stale_agents(
         }
     };
     remembered.stale.tried.retain(|uid, _| agents.iter().any(|agent| agent.uid == *uid));
-    match restart((daemon_set, &container.name), &agents, &repaired, &remembered.stale, gate) {
+    match restart((daemon_set, &container.name), &agents, (&repaired, &errors), &remembered.stale, gate) {
         Restart::Settled => {
-            remembered.stale.settled = Some(repaired);
+            remembered.stale.settled = Some(known);
             (remembered, None)
         }
         Restart::Later => (remembered, later),
         Restart::Evict { agent, since } => (evict(daemon_set, &agent, since, remembered, ctx).await, later),
     }
+}
+
+/// Whose agents report policies in an error state. Nobody is asked for that here, so the times alone decide.
+fn errors() -> Errors {
+    Errors::new()
 }
 
 /// Evicts that agent's pod, and remembers what came of it.

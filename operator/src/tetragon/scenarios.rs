@@ -4,6 +4,7 @@ mod gate;
 mod rollout;
 mod securityfs;
 mod stale;
+mod taken_back;
 
 use std::sync::Arc;
 

@@ -5,13 +5,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
-use lsm_ready_tetragon::plan::{Plan, Wish, owned, plan};
+use lsm_ready_tetragon::plan::{Plan, Wish, labelled, plan};
 use lsm_ready_tetragon::reason;
+use lsm_ready_tetragon::refusal::Refusal;
 
 use super::apply::{Error, Outcome};
 use super::contest::{Contest, Turn};
 use super::gate::Gate;
 use super::memory::{Failure, Remembered};
+use super::rollout::blame::Blame;
 use super::rollout::held::template;
 use super::rollout::unready::Caused;
 use crate::key::DaemonSetKey;
@@ -33,7 +35,7 @@ pub enum Step {
     Write(Write),
 }
 
-/// The two things that are ever written.
+/// The things that are ever written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Write {
     /// Our label, volume and mount.
@@ -43,6 +45,13 @@ pub enum Write {
     },
     /// Nothing, so that what is ours goes.
     GiveBack,
+    /// Nothing but a label that says that agents could not be created with the mount.
+    TakeBack {
+        /// The label's value.
+        mark: String,
+        /// Which agent, and what the kubelet or the runtime says.
+        said: String,
+    },
 }
 
 impl Write {
@@ -50,7 +59,7 @@ impl Write {
     #[must_use]
     pub const fn retry(&self) -> SignedDuration {
         match self {
-            Self::Mount { .. } => MOUNT_AGAIN,
+            Self::Mount { .. } | Self::TakeBack { .. } => MOUNT_AGAIN,
             Self::GiveBack => GIVE_BACK_AGAIN,
         }
     }
@@ -74,7 +83,13 @@ pub fn step(
             let Remembered { written, look, stale, caused, .. } = remembered;
             return (Remembered { written, look, stale, caused, ..Remembered::default() }, Step::Rest);
         }
+        Plan::Keep { .. } if blamed(&remembered, daemon_set).is_some() => {
+            return take_back(daemon_set, gate, remembered, now);
+        }
         _ => {
+            if !matches!(plan, Plan::Refused(Refusal::TakenBack { .. })) {
+                remembered.taken_back = None;
+            }
             remembered.failure = None;
             remembered.label_is_theirs = false;
             remembered.gate = Gate::Open;
@@ -93,6 +108,7 @@ pub fn step(
         return (remembered, Step::Wait(retry));
     }
     match write {
+        Write::TakeBack { .. } => (remembered, Step::Rest),
         Write::GiveBack if remembered.label_is_theirs => (remembered, Step::Rest),
         Write::GiveBack => {
             // Who gives back has nothing to fight for.
@@ -108,6 +124,27 @@ pub fn step(
                 Turn::Wait(until) => (remembered, Step::Wait(until)),
             }
         }
+    }
+}
+
+/// The agent that our mount holds up.
+#[must_use]
+pub fn blamed<'a>(remembered: &'a Remembered, daemon_set: &DaemonSet) -> Option<&'a Blame> {
+    remembered.look.as_ref()?.blame(daemon_set)
+}
+
+/// Takes the mount back. An agent is down because of us, so neither window nor budget is waited for; only the word of the
+/// DaemonSet's owner holds it.
+fn take_back(daemon_set: &DaemonSet, gate: &Gate, mut remembered: Remembered, now: Timestamp) -> (Remembered, Step) {
+    let Some(Blame { said, mark }) = blamed(&remembered, daemon_set).cloned() else { return (remembered, Step::Rest) };
+    if matches!(gate, Gate::Held { .. }) {
+        remembered.gate = gate.clone();
+        return (remembered, Step::Rest);
+    }
+    let write = Write::TakeBack { mark, said };
+    match remembered.failure.as_ref().and_then(|failure| retry(failure, &write, daemon_set, now)) {
+        Some(retry) => (remembered, Step::Wait(retry)),
+        None => (remembered, Step::Write(write)),
     }
 }
 
@@ -139,7 +176,12 @@ pub fn after(
             }
             remembered.failure = None;
             match (write, plan(written, wish)) {
-                (Write::GiveBack, _) => remembered.label_is_theirs = owned(written),
+                (Write::GiveBack, _) => remembered.label_is_theirs = labelled(written),
+                (Write::TakeBack { said, .. }, _) => {
+                    remembered.taken_back = Some(said.clone());
+                    remembered.contest = Contest::default();
+                    remembered.look = None;
+                }
                 (Write::Mount { .. }, Plan::Keep { .. }) => remembered.contest = remembered.contest.applied(now),
                 (Write::Mount { .. }, _) => {
                     remembered.failure = failure(reason::APPLY_FAILED, taken_out(written), true, written);

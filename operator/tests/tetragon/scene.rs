@@ -146,6 +146,7 @@ impl Scene {
         let pod = json!({
             "metadata": {"name": "agent", "labels": labels, "ownerReferences": [owner]},
             "spec": {"nodeName": node, "serviceAccountName": "tetragon",
+                "volumes": [{"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}],
                 "containers": [{"name": "tetragon", "image": "none"}]},
         });
         done(&self.admin, "POST", &format!("{namespace}/pods"), &pod).await;
@@ -160,6 +161,20 @@ impl Scene {
             "numberMisscheduled": 0}});
         done(&self.admin, "MERGE", &format!("{}/status", self.path()), &counts).await;
         path
+    }
+
+    /// The first agent of the DaemonSet's present template, which cannot be created for that reason.
+    pub async fn stuck_agent(&self, daemon_set: &Value, message: &str) {
+        let pod = self.agent(daemon_set, "n1", "2026-01-01T00:00:00Z").await;
+        let generation = &daemon_set["metadata"]["annotations"]["deprecated.daemonset.template.generation"];
+        let volume = json!({"metadata": {"labels": {"pod-template-generation": generation}}});
+        done(&self.admin, "STRATEGIC", &pod, &volume).await;
+        let status = json!({"status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}],
+            "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"running": null, "waiting": {"reason": "CreateContainerError", "message": message}}}]}});
+        done(&self.admin, "STRATEGIC", &format!("{pod}/status"), &status).await;
+        let counts = json!({"status": {"numberAvailable": 0, "numberReady": 0}});
+        done(&self.admin, "MERGE", &format!("{}/status", self.path()), &counts).await;
     }
 
     pub async fn withdraw(&self) {

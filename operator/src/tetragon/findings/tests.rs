@@ -90,6 +90,7 @@ fn each_state_has_its_reason() {
     for (policy, object, remembered, expected) in [
         (&auto, Some(&ours), &none, (True, reason::MOUNTED, True, false)),
         (&auto, Some(&new), &none, (True, reason::MOUNTS_ITSELF, True, false)),
+        (&auto, Some(&daemon_set("tetragon:v1.1.0", false)), &none, (False, reason::NO_LSM_HOOKS, True, true)),
         (&auto, Some(&old), &none, (False, reason::PENDING, Unknown, false)),
         (&auto, None, &none, (False, reason::DAEMON_SET_NOT_FOUND, False, false)),
         (&never, None, &none, (Unknown, reason::NOT_WANTED, False, false)),
@@ -125,8 +126,9 @@ fn what_the_agent_need_not_do_is_advice() {
     assert_eq!(excess(Some(&ours())), (Status::False, reason::PRIVILEGED.into(), None));
     assert_eq!(excess(None), (Status::Unknown, reason::DAEMON_SET_NOT_FOUND.into(), None));
     let mut tidy = serde_json::to_value(ours()).unwrap();
-    let seccomp = json!({"seccompProfile": {"type": "RuntimeDefault"}});
-    tidy["spec"]["template"]["spec"]["containers"][0]["securityContext"] = seccomp;
+    let seen = lsm_ready_tetragon::seen::ALL[0].capabilities;
+    tidy["spec"]["template"]["spec"]["containers"][0]["securityContext"] = json!({
+        "seccompProfile": {"type": "RuntimeDefault"}, "capabilities": {"drop": ["ALL"], "add": seen}});
     let mut tidy: DaemonSet = serde_json::from_value(tidy).unwrap();
     assert_eq!(excess(Some(&tidy)), (Status::True, reason::NOTHING_FOUND.into(), None));
     let pod = tidy.spec.as_mut().unwrap().template.spec.as_mut().unwrap();

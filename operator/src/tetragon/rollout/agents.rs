@@ -1,17 +1,24 @@
 //! The pods of Tetragon's DaemonSet, trimmed to what tells how an agent fares, and what holds one up.
 //!
-//! In: a Pod as the API server has it, and the time. Out: at most one [`Trouble`] for each agent. What the kubelet says in
-//! Events alone (FailedMount, for one) is not seen here: such a pod is told to be in `ContainerCreating` for long.
+//! In: a Pod as the API server has it, and the time. Out: at most one [`Trouble`] for each agent. Events are not read: a
+//! volume that cannot be mounted (FailedMount) is told by the pod's condition PodReadyToStartContainers, which stays False.
+
+use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use lsm_ready_crds::names::SECURITYFS_VOLUME;
 
 use crate::text::cut;
 
 /// How long an agent may end or start before it counts as held up.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long the kubelet may take to mount an agent's volumes and to create its sandbox. It tries again ever more rarely, up to
+/// once in two minutes.
+pub const SANDBOX_PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
 /// Label on a DaemonSet's pods with the template generation that they were made from; the DaemonSet has its present one
 /// in an annotation. The DaemonSet controller goes by the same two and by the revision
@@ -29,16 +36,15 @@ const IMAGE: [&str; 6] = [
     "ImageInspectError",
     "SignatureValidationFailed",
 ];
-/// Waiting reasons of a container that was tried and does not run (`pkg/kubelet/container/sync_result.go`).
-const CRASH: [&str; 7] = [
-    "CrashLoopBackOff",
-    "RunContainerError",
-    "CreateContainerError",
-    "CreateContainerConfigError",
-    "PreCreateHookError",
-    "PreStartHookError",
-    "PostStartHookError",
-];
+/// Waiting reasons of a container that was started and does not stay up (`pkg/kubelet/container/sync_result.go`).
+const CRASH: [&str; 2] = ["CrashLoopBackOff", "PostStartHookError"];
+/// The waiting reason of a container whose configuration the kubelet refuses before it asks the runtime.
+const CONFIG: &str = "CreateContainerConfigError";
+/// Waiting reasons of a container that the kubelet or the runtime could not create or start. It has no log.
+const CREATE: [&str; 5] =
+    [CONFIG, "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError"];
+/// Reasons of containerd and other runtimes for the end of a container that never ran.
+const NEVER_RAN: [&str; 2] = ["StartError", "ContainerCannotRun"];
 
 /// One agent's pod.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -63,6 +69,12 @@ pub struct Agent {
     pub unscheduled: Option<String>,
     /// Its containers, those that only run before the others included.
     pub containers: Vec<Container>,
+    /// Since when it is on its node without a sandbox: its volumes are not mounted, or its network is not set up.
+    pub without_sandbox: Option<Timestamp>,
+    /// Its pod has our volume.
+    pub has_ours: bool,
+    /// What its containers run.
+    pub programs: Vec<String>,
 }
 
 /// One container of an agent.
@@ -72,8 +84,8 @@ pub struct Container {
     pub name: String,
     /// Why it does not run: the kubelet's reason and message.
     pub waiting: Option<(String, String)>,
-    /// How it ended last: its exit code, and that in words.
-    pub ended: Option<(i32, String)>,
+    /// How it ended last.
+    pub ended: Option<Ended>,
     /// It has ended and does not run now.
     pub is_down: bool,
     /// How often it was started again.
@@ -82,12 +94,25 @@ pub struct Container {
     pub started: Option<Timestamp>,
 }
 
+/// How a container ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ended {
+    /// The runtime's reason.
+    pub reason: String,
+    /// Its exit code.
+    pub code: i32,
+    /// Its last words, or the runtime's message where it never ran.
+    pub message: String,
+}
+
 /// What kind of trouble an agent is in, worst first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
     /// Its image cannot be had.
     ImagePull,
-    /// A container was started and does not stay up, or cannot be started.
+    /// A container cannot be created or started, or the pod's volumes cannot be mounted.
+    ContainerCreateFailed,
+    /// A container was started and does not stay up.
     CrashLooping,
     /// The scheduler has no place for it.
     Unschedulable,
@@ -134,6 +159,11 @@ impl Agent {
                 said.join(": ")
             }),
             containers: containers(&status),
+            without_sandbox: condition("PodReadyToStartContainers")
+                .filter(|condition| condition.status == "False" && spec.node_name.is_some())
+                .and_then(|condition| condition.last_transition_time.as_ref().map(|time| time.0)),
+            has_ours: spec.volumes.iter().flatten().any(|volume| volume.name == SECURITYFS_VOLUME),
+            programs: programs(&spec),
         }
     }
 
@@ -163,6 +193,10 @@ impl Agent {
         if let Some((container, kind, said)) = self.containers.iter().find_map(Container::trouble) {
             return Some((kind, Some(container), said));
         }
+        if let Some(since) = self.without_sandbox.filter(|since| now.duration_since(*since) >= SANDBOX_PATIENCE) {
+            let said = format!("its volumes are not mounted, or its sandbox is not created, since {since:.0}");
+            return Some((Kind::ContainerCreateFailed, None, said));
+        }
         let since = self.since.filter(|since| !self.ready && is_late(*since))?;
         Some((Kind::Unavailable, None, format!("{} since {since:.0}", self.doing())))
     }
@@ -183,10 +217,10 @@ impl Container {
     fn of(status: &ContainerStatus) -> Self {
         let (state, last) = (status.state.clone().unwrap_or_default(), status.last_state.clone().unwrap_or_default());
         let is_down = state.terminated.is_some();
-        let ended = state.terminated.or(last.terminated).map(|ended| {
-            let reason = ended.reason.unwrap_or_default();
-            let message = ended.message.map(|message| format!(": {}", message.trim())).unwrap_or_default();
-            (ended.exit_code, format!("{reason}, exit code {}{message}", ended.exit_code))
+        let ended = state.terminated.or(last.terminated).map(|ended| Ended {
+            reason: ended.reason.unwrap_or_default(),
+            code: ended.exit_code,
+            message: ended.message.unwrap_or_default().trim().to_owned(),
         });
         Self {
             name: status.name.clone(),
@@ -204,22 +238,43 @@ impl Container {
     /// told instead.
     fn trouble(&self) -> Option<(String, Kind, String)> {
         let found = |kind, said| Some((self.name.clone(), kind, said));
+        let never_ran = self.ended.as_ref().filter(|ended| NEVER_RAN.contains(&ended.reason.as_str()));
         match (&self.waiting, &self.ended) {
             (Some((reason, message)), _) if IMAGE.contains(&reason.as_str()) => {
                 found(Kind::ImagePull, format!("{reason}: {message}"))
             }
-            (Some((reason, _)), Some((_, ended))) if CRASH.contains(&reason.as_str()) => {
-                found(Kind::CrashLooping, format!("{reason}; it ended with {ended}"))
+            (Some((reason, message)), _) if CREATE.contains(&reason.as_str()) => {
+                found(Kind::ContainerCreateFailed, format!("{reason}: {message}"))
             }
+            (Some((reason, _)), Some(ended)) if CRASH.contains(&reason.as_str()) => match never_ran {
+                Some(ended) => found(Kind::ContainerCreateFailed, format!("{}: {}", ended.reason, ended.message)),
+                None => found(Kind::CrashLooping, format!("{reason}; it ended with {ended}")),
+            },
             (Some((reason, message)), None) if CRASH.contains(&reason.as_str()) => {
                 found(Kind::CrashLooping, format!("{reason}: {message}"))
             }
+            (None, Some(ended)) if self.is_down && never_ran.is_some() => {
+                found(Kind::ContainerCreateFailed, format!("{}: {}", ended.reason, ended.message))
+            }
             // An init container that has ended well is down for good, and was not started again.
-            (None, Some((code, ended))) if self.is_down && self.restarts > 0 && *code != 0 => {
+            (None, Some(ended)) if self.is_down && self.restarts > 0 && ended.code != 0 => {
                 found(Kind::CrashLooping, format!("it ended with {ended}"))
             }
             _ => None,
         }
+    }
+
+    /// The kubelet refuses its configuration, which no mount changes.
+    #[must_use]
+    pub fn is_misconfigured(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|(reason, _)| reason == CONFIG)
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, exit code {}", self.reason, self.code)?;
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
     }
 }
 
@@ -233,6 +288,13 @@ fn node(spec: &PodSpec) -> String {
     spec.node_name.clone().filter(|name| !name.is_empty()).or_else(|| wanted_node(spec)).unwrap_or_default()
 }
 
+/// What the containers of such a pod run: each one's image, command and arguments.
+#[must_use]
+pub fn programs(spec: &PodSpec) -> Vec<String> {
+    let containers = spec.containers.iter();
+    containers.map(|one| format!("{:?} {:?} {:?}", one.image, one.command, one.args)).collect()
+}
+
 fn wanted_node(spec: &PodSpec) -> Option<String> {
     let affinity = spec.affinity.as_ref()?.node_affinity.as_ref()?;
     let terms = &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
@@ -243,9 +305,10 @@ fn wanted_node(spec: &PodSpec) -> Option<String> {
 /// Longest part of a kubelet's or scheduler's message that is repeated, in characters.
 const LONGEST: usize = 300;
 
-/// On one line, and not longer than anybody reads.
+/// On one line, without control characters, and not longer than anybody reads.
 fn shortened(said: &str) -> String {
-    cut(&said.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
+    let clean: String = said.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    cut(&clean.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
 }
 
 #[cfg(test)]

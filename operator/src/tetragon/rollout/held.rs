@@ -75,7 +75,9 @@ impl Group {
 }
 
 impl Trouble {
-    fn words(&self) -> String {
+    /// `on n1 (pod tetragon-x, container tetragon): …`
+    #[must_use]
+    pub fn words(&self) -> String {
         let node = if self.node.is_empty() { "on no node".to_owned() } else { format!("on {}", self.node) };
         let container = self.container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
         format!("{node} (pod {}{container}): {}", self.pod, self.said)
@@ -83,7 +85,7 @@ impl Trouble {
 }
 
 /// How the pods of the present template are told.
-struct Present {
+pub(super) struct Present {
     template: Option<String>,
     revisions: BTreeSet<String>,
     all: bool,
@@ -93,7 +95,7 @@ impl Present {
     /// A rollback takes up an older revision again, whose pods keep the older generation: so a pod is of the present
     /// template when its generation is, or its revision is that of such a pod. Where no pod has the present generation
     /// and the DaemonSet controller counts updated ones all the same, it is such a rollback, and none is left out.
-    fn of(daemon_set: &DaemonSet, agents: &[Agent]) -> Self {
+    pub(super) fn of(daemon_set: &DaemonSet, agents: &[Agent]) -> Self {
         let template = template(daemon_set);
         let made = agents.iter().filter(|agent| agent.template == template);
         let revisions: BTreeSet<String> = made.filter_map(|agent| agent.revision.clone()).collect();
@@ -102,7 +104,7 @@ impl Present {
         Self { template, revisions, all }
     }
 
-    fn made(&self, agent: &Agent) -> bool {
+    pub(super) fn made(&self, agent: &Agent) -> bool {
         let is_of_revision = || agent.revision.as_ref().is_some_and(|revision| self.revisions.contains(revision));
         self.all || agent.template == self.template || is_of_revision()
     }

@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 
 use super::Counts;
 use super::agents::Agent;
+use super::blame::{Blame, Rollout, blame};
 use super::budget::on_delete;
 use super::held::{Held, template};
 use crate::key::DaemonSetKey;
@@ -68,6 +69,8 @@ pub struct Look {
     counts: Counts,
     /// Looks in a row that saw the same.
     unchanged: u32,
+    /// The agent that our mount holds up.
+    blame: Option<Blame>,
 }
 
 impl Look {
@@ -75,6 +78,12 @@ impl Look {
     #[must_use]
     pub fn seen(&self, daemon_set: &DaemonSet) -> Option<&Seen> {
         (self.template == template(daemon_set)).then_some(&self.seen)
+    }
+
+    /// The agent that our mount holds up, where that is of that DaemonSet's present template.
+    #[must_use]
+    pub fn blame(&self, daemon_set: &DaemonSet) -> Option<&Blame> {
+        self.blame.as_ref().filter(|_| self.template == template(daemon_set))
     }
 
     /// When to look again.
@@ -92,7 +101,7 @@ impl Look {
         let unchanged = before
             .filter(|before| (&before.seen, &before.template, before.counts) == (&seen, &template, counts))
             .map_or(0, |before| before.unchanged.saturating_add(1));
-        Self { seen, at, template, counts, unchanged }
+        Self { seen, at, template, counts, unchanged, blame: None }
     }
 }
 
@@ -111,7 +120,8 @@ pub enum Turn {
 #[must_use]
 pub fn turn(daemon_set: &DaemonSet, before: Option<&Look>, now: Timestamp) -> Turn {
     let Some(counts) = Counts::present(daemon_set).filter(|counts| !counts.complete()) else { return Turn::Rest };
-    if counts.updated < counts.desired && on_delete(daemon_set) {
+    // With OnDelete nobody is waited for, but an agent that somebody has deleted may be held up.
+    if counts.updated < counts.desired && counts.available >= counts.desired && on_delete(daemon_set) {
         return Turn::Rest;
     }
     match before.map(|before| before.due(counts)).filter(|due| now < *due) {
@@ -124,6 +134,7 @@ pub fn turn(daemon_set: &DaemonSet, before: Option<&Look>, now: Timestamp) -> Tu
 pub(crate) async fn look(
     daemon_set: &DaemonSet,
     before: Option<Look>,
+    rollout: Option<Rollout<'_>>,
     client: &Client,
     now: Timestamp,
 ) -> (Option<Look>, Option<Timestamp>) {
@@ -133,8 +144,12 @@ pub(crate) async fn look(
         Turn::Look(counts) => counts,
     };
     let key = DaemonSetKey::of(daemon_set);
+    let mut blamed = None;
     let seen = match agents(daemon_set, client).await {
-        Ok(agents) => Seen::Agents(Held::of(daemon_set, &agents, now)),
+        Ok(agents) => {
+            blamed = rollout.and_then(|rollout| blame(daemon_set, &agents, rollout, now));
+            Seen::Agents(Held::of(daemon_set, &agents, now))
+        }
         Err(kube::Error::Api(status)) if status.code == 403 => {
             debug!(daemon_set = %key, message = status.message, "pods not listed");
             Seen::Forbidden
@@ -144,8 +159,9 @@ pub(crate) async fn look(
             Seen::Failed
         }
     };
-    let look = Look::after(before.as_ref(), daemon_set, counts, seen, now);
-    let due = look.due(counts);
+    let look = Look { blame: blamed, ..Look::after(before.as_ref(), daemon_set, counts, seen, now) };
+    // A mount that keeps an agent from starting is taken back at once.
+    let due = if look.blame.is_some() { now } else { look.due(counts) };
     (Some(look), Some(due))
 }
 
@@ -211,7 +227,8 @@ mod tests {
             ("RollingUpdate", [0, 0, 0], false),
             ("RollingUpdate", [3, 1, 3], true),
             ("RollingUpdate", [3, 3, 2], true),
-            ("OnDelete", [3, 1, 2], false),
+            ("OnDelete", [3, 1, 3], false),
+            ("OnDelete", [3, 1, 2], true),
             ("OnDelete", [3, 3, 2], true),
         ] {
             assert_eq!(looks(strategy, counts), expected, "{strategy} {counts:?}");

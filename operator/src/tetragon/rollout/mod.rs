@@ -5,6 +5,7 @@
 //! act.
 
 pub mod agents;
+pub mod blame;
 pub mod budget;
 pub mod held;
 pub mod look;
@@ -75,14 +76,14 @@ pub fn rollout(daemon_set: &DaemonSet, seen: Option<&Seen>) -> Finding {
             format!("DaemonSet {key} selects no node: compare its nodeSelector and tolerations with the nodes");
         return found(Status::False, reason::NO_AGENTS, message);
     }
-    if updated < desired && on_delete(daemon_set) {
+    let held = seen.and_then(Seen::held);
+    if updated < desired && on_delete(daemon_set) && held.is_none_or(|held| held.worst().is_none()) {
         return found(Status::False, reason::ON_DELETE, delete_pods(daemon_set, updated, desired));
     }
     if counts.complete() {
         let message = format!("all {desired} agents run the present pod template and are available");
         return found(Status::True, reason::ROLLED_OUT, message);
     }
-    let held = seen.and_then(Seen::held);
     if let Some((reason, message)) = held.and_then(|held| held_up(daemon_set, counts, held)) {
         return found(Status::False, reason, message);
     }
@@ -134,6 +135,15 @@ fn words(kind: Kind, group: &Group, key: &DaemonSetKey) -> (&'static str, &'stat
                 "Correct the image of DaemonSet {key}, or let these nodes reach its registry (imagePullSecrets, a mirror)"
             ),
         ),
+        Kind::ContainerCreateFailed => {
+            let pod = first.map(|trouble| trouble.pod.as_str()).unwrap_or_default();
+            let command = format!("kubectl -n {} describe pod {pod}", key.namespace);
+            (
+                reason::CONTAINER_CREATE_FAILED,
+                "cannot be created",
+                format!("There is no log; `{command}` shows the Events"),
+            )
+        }
         Kind::CrashLooping => {
             let pod = first.map(|trouble| trouble.pod.as_str()).unwrap_or_default();
             let container = first.and_then(|trouble| trouble.container.as_deref()).unwrap_or_default();

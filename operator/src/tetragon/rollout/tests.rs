@@ -46,6 +46,14 @@ fn waiting(reason: &str) -> Value {
         "state": {"waiting": {"reason": reason, "message": "the kubelet's message"}}}]})
 }
 
+/// On its node since midnight, and without a sandbox.
+fn without_sandbox() -> Value {
+    let mut status = waiting("ContainerCreating");
+    status["conditions"] = json!([{"type": "PodReadyToStartContainers", "status": "False",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+    status
+}
+
 /// Running and not ready since midnight.
 fn not_ready() -> Value {
     json!({
@@ -100,7 +108,14 @@ fn each_way_to_stick_has_its_reason() {
         ("pull", going_on, vec![pod("n2", "2", &waiting("ImagePullBackOff"))], Status::False, reason::IMAGE_PULL),
         ("name", all_new, vec![pod("n2", "2", &waiting("InvalidImageName"))], Status::False, reason::IMAGE_PULL),
         ("crash", going_on, vec![pod("n2", "2", &waiting("CrashLoopBackOff"))], Status::False, reason::CRASH_LOOPING),
-        ("run", all_new, vec![pod("n2", "2", &waiting("RunContainerError"))], Status::False, reason::CRASH_LOOPING),
+        (
+            "run",
+            all_new,
+            vec![pod("n2", "2", &waiting("RunContainerError"))],
+            Status::False,
+            reason::CONTAINER_CREATE_FAILED,
+        ),
+        ("volumes", going_on, vec![pod("n2", "2", &without_sandbox())], Status::False, reason::CONTAINER_CREATE_FAILED),
         ("no place", going_on, vec![pod("n2", "2", &unschedulable)], Status::False, reason::UNSCHEDULABLE),
         // The image of an older template is nothing that the rollout waits for.
         (
@@ -141,6 +156,20 @@ fn each_way_to_stick_has_its_reason() {
         let finding = rollout(&daemon_set, Some(&seen(&daemon_set, &pods)));
         assert_eq!((finding.status, finding.reason.as_str()), (status, reason), "{case}: {}", finding.message);
     }
+}
+
+#[test]
+fn an_agent_that_cannot_be_created_is_told_with_on_delete_too() {
+    let daemon_set = daemon_set("OnDelete", Some([3, 1, 2]));
+    let held = seen(&daemon_set, &[pod("n2", "2", &waiting("CreateContainerError"))]);
+    let found = rollout(&daemon_set, Some(&held));
+    assert_eq!(found.reason, reason::CONTAINER_CREATE_FAILED);
+    assert!(
+        found.message.contains("There is no log; `kubectl -n kube-system describe pod tetragon-n2`"),
+        "{}",
+        found.message
+    );
+    assert_eq!(rollout(&daemon_set, Some(&seen(&daemon_set, &[]))).reason, reason::ON_DELETE);
 }
 
 #[test]

@@ -44,6 +44,12 @@ impl Caused {
         Self { awaited: Some(now), ..Self::by(daemon_set, daemon_set, now) }
     }
 
+    /// The present pod template of that DaemonSet is the one that we wrote.
+    #[must_use]
+    pub fn wrote(&self, daemon_set: &DaemonSet) -> bool {
+        self.template.is_some() && self.template == generation(daemon_set) && self.awaited.is_none()
+    }
+
     /// What is left of it after one more observation, and the node-seconds since the one before.
     #[must_use]
     pub fn observe(self, daemon_set: &DaemonSet, now: Timestamp) -> (Option<Self>, f64) {

@@ -71,16 +71,53 @@ async fn a_stale_agent_is_evicted_once_and_then_there_is_silence() {
 }
 
 #[tokio::test]
+async fn an_agent_that_mounts_securityfs_itself_is_stale_as_well() {
+    let mut newer = whole();
+    newer["spec"]["template"]["spec"]["containers"][1]["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
+    newer["metadata"]["labels"].as_object_mut().unwrap().remove("lsmready.io/securityfs");
+    let pod = &mut newer["spec"]["template"]["spec"];
+    let is_theirs = |entry: &Value| entry["name"] != "lsm-ready-securityfs";
+    pod["volumes"].as_array_mut().unwrap().retain(is_theirs);
+    pod["containers"][1]["volumeMounts"].as_array_mut().unwrap().retain(is_theirs);
+    let script = vec![
+        Exchange::new(PODS, Value::Null, agent("old", 1)),
+        Exchange::new(EVICT, eviction("old"), success()),
+        Exchange::event(),
+        Exchange::new(PODS, Value::Null, agent("new", 6)),
+    ];
+    let (ctx, played) = repaired(true, script);
+    assert_eq!(look(&newer, &ctx).await.unwrap(), minute());
+    assert_eq!(look(&newer, &ctx).await.unwrap(), Action::await_change());
+    end(ctx, played).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_started_while_its_node_could_deny_is_left_alone() {
+    let mut report = report("n1", "Denied", "CanaryDenied");
+    report["status"]["deniedSince"] = json!("2026-01-01T00:05:00Z");
+    report["status"]["deniedBefore"] = json!([{"until": "2026-01-01T00:02:00Z"}]);
+    let asked = json!({"daemonSet": {"namespace": "default"}, "restartStaleAgents": true});
+    let (ctx, played) = Fixture::new()
+        .with::<DaemonSet>(tetragon())
+        .with::<Node>(node("n1"))
+        .with::<LsmNode>(report)
+        .with::<LsmPolicy>(policy("enforce", &json!({"tetragon": asked})))
+        .plays(vec![Exchange::new(PODS, Value::Null, agent("old", 1))]);
+    assert_eq!(look(&whole(), &ctx).await.unwrap(), Action::await_change());
+    end(ctx, played).await;
+}
+
+#[tokio::test]
 async fn nobody_is_restarted_who_need_not_be() {
     // Not asked for.
     let (ctx, played) = repaired(false, vec![]);
     assert_eq!(look(&whole(), &ctx).await.unwrap(), Action::await_change());
     end(ctx, played).await;
-    // A release that mounts securityfs itself.
-    let mut newer = whole();
-    newer["spec"]["template"]["spec"]["containers"][1]["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
+    // A release that knows no LSM policies.
+    let mut older = whole();
+    older["spec"]["template"]["spec"]["containers"][1]["image"] = json!("quay.io/cilium/tetragon:v1.1.0");
     let (ctx, played) = repaired(true, vec![]);
-    assert_eq!(look(&newer, &ctx).await.unwrap(), Action::await_change());
+    assert_eq!(look(&older, &ctx).await.unwrap(), Action::await_change());
     end(ctx, played).await;
     // Held by the owner.
     let mut held = whole();

@@ -36,8 +36,9 @@ fn agent(node: &str, started: u32) -> Agent {
 
 /// What to do: the node whose agent is evicted, `later` or `settled`.
 fn word(daemon_set: &DaemonSet, agents: &[Agent], repaired: &[(&str, u32)], stale: &Stale, gate: &Gate) -> String {
-    let repaired = repaired.iter().map(|(node, minute)| ((*node).to_owned(), at(*minute))).collect();
-    match restart((daemon_set, "tetragon"), agents, &repaired, stale, gate) {
+    let repair = |minute: u32| Repair { since: at(minute), before: Vec::new() };
+    let repaired = repaired.iter().map(|(node, minute)| ((*node).to_owned(), repair(*minute))).collect();
+    match restart((daemon_set, "tetragon"), agents, (&repaired, &Errors::new()), stale, gate) {
         Restart::Settled => "settled".into(),
         Restart::Later => "later".into(),
         Restart::Evict { agent, .. } => agent.node,
@@ -99,11 +100,61 @@ fn a_repair_is_of_the_present_boot_and_stands() {
         let since = since.map(|minute| at(minute).to_string());
         serde_json::from_value(json!({"bootID": "b", "evidence": evidence, "deniedSince": since})).unwrap()
     };
-    assert_eq!(repair(Some(&report("Denied", Some(5))), "b"), Some(at(5)));
+    assert_eq!(repair(Some(&report("Denied", Some(5))), "b"), Some(Repair { since: at(5), before: vec![] }));
     for (evidence, since, boot) in
         [("Denied", None, "b"), ("Denied", Some(5), "c"), ("Denied", Some(5), ""), ("Fired", Some(5), "b")]
     {
         assert_eq!(repair(Some(&report(evidence, since)), boot), None, "{evidence} {since:?} {boot}");
     }
     assert_eq!(repair(None, "b"), None);
+}
+
+#[test]
+fn an_agent_that_started_while_the_node_could_deny_is_stale_only_if_it_says_so() {
+    let span = |from: Option<u32>, until: u32| Span { from: from.map(|from| Time(at(from))), until: Time(at(until)) };
+    let repair = |before: &[Span]| Repair { since: at(30), before: before.to_vec() };
+    let (none, first, later) =
+        (repair(&[]), repair(&[span(None, 10)]), repair(&[span(Some(5), 10), span(Some(15), 20)]));
+    for (repair, started, errors, expected) in [
+        (&none, 1, None, true),
+        (&none, 29, None, true),
+        (&none, 30, None, false),
+        // Nothing is cured by a restart that was there when the node could deny already.
+        (&none, 31, Some(40), false),
+        // The boot's first report said Denied: so could the kernel from the start.
+        (&first, 1, None, false),
+        (&first, 10, None, false),
+        (&first, 11, None, true),
+        (&later, 1, None, true),
+        (&later, 7, None, false),
+        (&later, 12, None, true),
+        (&later, 20, None, false),
+        (&later, 25, None, true),
+        // What it said before the repair was to be expected.
+        (&first, 1, Some(29), false),
+        (&first, 1, Some(31), true),
+    ] {
+        assert_eq!(repair.leaves_stale(at(started), errors.map(at)), expected, "{repair:?} {started} {errors:?}");
+    }
+}
+
+#[test]
+fn a_restart_helps_whatever_the_release_where_the_agent_sees_securityfs() {
+    let release = |tag: &str| Version::parse(tag);
+    let itself = Plan::NotNeeded(Unneeded::MountsItself(Version::release(1, 7, 0)));
+    assert!(can_be_helped(&itself, release("1.7.0")));
+    assert!(!can_be_helped(&Plan::NotNeeded(Unneeded::NoLsmHooks(Version::release(1, 1, 0))), release("1.1.0")));
+    let mounted = lsm_ready_tetragon::view::Mounted {
+        volume: "v".into(),
+        path: "/sys/kernel/security".into(),
+        access: lsm_ready_tetragon::view::Access::ReadOnly,
+        bidirectional: false,
+    };
+    for still_needed in [None, Some(lsm_ready_tetragon::plan::Need::Always)] {
+        let keep = Plan::Keep { mounted: mounted.clone(), still_needed };
+        assert!(can_be_helped(&keep, release("1.3.0")) && can_be_helped(&keep, None));
+        assert!(!can_be_helped(&keep, release("1.1.0")));
+    }
+    let patch = Plan::Patch { container: "tetragon".into(), need: lsm_ready_tetragon::plan::Need::Always };
+    assert!(!can_be_helped(&patch, release("1.3.0")), "it is replaced for the mount");
 }

@@ -33,10 +33,11 @@ fn ended(code: i32) -> Value {
 
 #[test]
 fn each_state_of_a_container() {
-    use Kind::{CrashLooping, ImagePull};
+    use Kind::{ContainerCreateFailed, CrashLooping, ImagePull};
     let (running, done) =
         (json!({"running": {"startedAt": "2026-01-01T00:59:00Z"}}), json!({"terminated": {"exitCode": 0}}));
     let crashed = json!({"now": waiting("CrashLoopBackOff"), "last": ended(1)});
+    let never_ran = json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "no such file"}});
     let table = [
         (&done, &running, 0, None),
         (&done, &waiting("ContainerCreating"), 0, None),
@@ -56,8 +57,23 @@ fn each_state_of_a_container() {
             &done,
             &waiting("CreateContainerConfigError"),
             0,
-            Some((CrashLooping, "tetragon", "CreateContainerConfigError: because")),
+            Some((ContainerCreateFailed, "tetragon", "CreateContainerConfigError: because")),
         ),
+        // What was created before and ended says nothing of a container that cannot be created now.
+        (
+            &done,
+            &json!({"now": waiting("CreateContainerError"), "last": ended(1)}),
+            3,
+            Some((ContainerCreateFailed, "tetragon", "CreateContainerError: because")),
+        ),
+        (&done, &never_ran, 0, Some((ContainerCreateFailed, "tetragon", "StartError: no such file"))),
+        (
+            &done,
+            &json!({"now": waiting("CrashLoopBackOff"), "last": never_ran}),
+            2,
+            Some((ContainerCreateFailed, "tetragon", "StartError: no such file")),
+        ),
+        (&done, &waiting("PostStartHookError"), 0, Some((CrashLooping, "tetragon", "PostStartHookError: because"))),
         // The first failure is followed by another try at once.
         (&done, &ended(1), 0, None),
         (&done, &ended(137), 1, Some((CrashLooping, "tetragon", "it ended with Error, exit code 137: no BTF"))),
@@ -98,8 +114,24 @@ fn patience_ends_after_five_minutes() {
 }
 
 #[test]
+fn a_pod_without_a_sandbox_is_held_up_after_two_minutes() {
+    let since = |since: &str, status: &str| {
+        let pod = json!({
+            "metadata": {"name": "tetragon-x"},
+            "spec": {"nodeName": "n1", "containers": []},
+            "status": {"conditions": [
+                {"type": "PodReadyToStartContainers", "status": status, "lastTransitionTime": since}]},
+        });
+        Agent::of(&serde_json::from_value(pod).unwrap()).trouble(now()).map(|found| found.kind)
+    };
+    assert_eq!(since("2026-01-01T00:58:01Z", "False"), None);
+    assert_eq!(since("2026-01-01T00:58:00Z", "False"), Some(Kind::ContainerCreateFailed));
+    assert_eq!(since("2026-01-01T00:00:00Z", "True"), None, "an image may be pulled for long");
+}
+
+#[test]
 fn long_messages_are_cut() {
-    assert_eq!(shortened("a\n  b"), "a b");
+    assert_eq!(shortened("a\n  b\u{1b}[31m\u{0}"), "a b [31m");
     let long = shortened(&"ä".repeat(1000));
     assert_eq!(long.chars().count(), LONGEST + 1);
 }

@@ -1,0 +1,130 @@
+//! The mount plan by what the agent's container may do: its capabilities, its user, its user namespace and its profiles.
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+
+mod releases;
+
+use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
+use lsm_ready_crds::policy::Mount;
+use lsm_ready_tetragon::plan::{Need, Plan, Unneeded, Wish, owned, plan};
+use lsm_ready_tetragon::privilege::Obstacle;
+use lsm_ready_tetragon::refusal::Refusal;
+use lsm_ready_tetragon::{patch, taken_back};
+use serde_json::{Value, json};
+
+use releases::{agent, applied, parsed, release};
+
+fn wish(mount: Mount) -> Wish {
+    Wish { container: "tetragon".into(), patch: mount, suggest: Mount::Never }
+}
+
+fn auto(object: &Value) -> Plan {
+    plan(&parsed(object), &wish(Mount::Auto))
+}
+
+fn with_context(name: &str, context: &Value) -> Value {
+    let mut object = release(name);
+    agent(&mut object)["securityContext"] = context.clone();
+    object
+}
+
+#[test]
+fn an_agent_that_may_mount_is_left_alone() {
+    // With these capabilities and nothing else a real 1.7.0 mounted securityfs itself and denied.
+    let capabilities =
+        ["BPF", "PERFMON", "SYS_ADMIN", "SYS_RESOURCE", "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE"];
+    let seen =
+        json!({"capabilities": {"drop": ["ALL"], "add": capabilities}, "seccompProfile": {"type": "RuntimeDefault"}});
+    for context in [seen, json!({"capabilities": {"add": ["SYS_ADMIN"]}}), json!({"privileged": true})] {
+        assert!(
+            matches!(auto(&with_context("v1.7", &context)), Plan::NotNeeded(Unneeded::MountsItself(_))),
+            "{context}"
+        );
+        assert!(
+            matches!(auto(&with_context("v1.3", &context)), Plan::Patch { need: Need::Release(_), .. }),
+            "{context}"
+        );
+    }
+}
+
+#[test]
+fn an_agent_that_may_not_mount_is_given_the_mount_and_told_why() {
+    for (context, obstacle) in [
+        (json!({}), Obstacle::NoSysAdmin),
+        (json!({"capabilities": {"add": ["BPF"]}}), Obstacle::NoSysAdmin),
+        (json!({"privileged": true, "runAsUser": 7}), Obstacle::NotRoot("runAsUser: 7".into())),
+    ] {
+        match auto(&with_context("v1.7", &context)) {
+            Plan::Patch { need: Need::Unprivileged(_, found), .. } => assert_eq!(found, obstacle, "{context}"),
+            other => panic!("{context}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_a_mount_would_break_or_not_help_is_refused() {
+    let mut in_namespace = with_context("v1.3", &json!({}));
+    in_namespace["spec"]["template"]["spec"]["hostUsers"] = json!(false);
+    let confined = json!({"capabilities": {"add": ["SYS_ADMIN"]}, "appArmorProfile": {"type": "RuntimeDefault"}});
+    for mount in [Mount::Auto, Mount::Always] {
+        assert_eq!(plan(&parsed(&in_namespace), &wish(mount)), Plan::Refused(Refusal::UserNamespace));
+        for name in ["v1.3", "v1.7"] {
+            let refused = plan(&parsed(&with_context(name, &confined)), &wish(mount));
+            assert_eq!(refused, Plan::Refused(Refusal::AppArmor("tetragon".into())), "{name}");
+        }
+    }
+    // The default profile is not applied to a privileged container.
+    let privileged = json!({"privileged": true, "appArmorProfile": {"type": "RuntimeDefault"}});
+    assert!(matches!(auto(&with_context("v1.3", &privileged)), Plan::Patch { .. }));
+}
+
+fn marked(object: &Value, mark: &str) -> Value {
+    let mut object = object.clone();
+    object["metadata"]["labels"][DAEMON_SET_LABEL] = json!(mark);
+    object
+}
+
+#[test]
+fn a_mount_that_was_taken_back_is_not_added_again_until_something_changes() {
+    let (object, always) = (release("v1.3"), wish(Mount::Always));
+    let mounted = parsed(&applied(&object, &patch::mount(&parsed(&object), "tetragon")));
+    assert!(owned(&mounted));
+    // The mark is made while the mount is there, and has to stand when it is gone.
+    let mark = taken_back::mark(&mounted, &wish(Mount::Auto));
+    assert!(mark.len() <= 63, "{mark}");
+    let taken = marked(&object, &mark);
+    assert!(!owned(&parsed(&taken)));
+    assert_eq!(auto(&taken), Plan::Refused(Refusal::TakenBack { container: "tetragon".into() }));
+    // Another wish, a change of the pod template, or of the label by hand.
+    assert!(matches!(plan(&parsed(&taken), &always), Plan::Patch { .. }));
+    let mut changed = taken.clone();
+    agent(&mut changed)["image"] = json!("quay.io/cilium/tetragon:v1.3.1");
+    assert!(matches!(auto(&changed), Plan::Patch { .. }));
+    assert!(matches!(auto(&object), Plan::Patch { .. }));
+    // What is no change of the pod template is none here.
+    let mut scaled = taken.clone();
+    scaled["metadata"]["annotations"] = json!({"note": "x"});
+    scaled["metadata"]["generation"] = json!(9);
+    assert!(matches!(auto(&scaled), Plan::Refused(Refusal::TakenBack { .. })));
+}
+
+#[test]
+fn a_mark_goes_when_nobody_wants_a_mount_any_more() {
+    let object = release("v1.3");
+    let taken = marked(&object, &taken_back::mark(&parsed(&object), &wish(Mount::Auto)));
+    assert_eq!(plan(&parsed(&taken), &Wish::none()), Plan::GiveBack { superseded: None });
+    let mut upgraded = taken.clone();
+    agent(&mut upgraded)["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
+    assert!(matches!(auto(&upgraded), Plan::GiveBack { superseded: Some(Unneeded::MountsItself(_)) }));
+}
+
+#[test]
+fn the_mark_is_the_same_whether_the_lists_were_empty_or_not_there() {
+    let mut object = release("v1.3");
+    object["spec"]["template"]["spec"].as_object_mut().unwrap().remove("volumes");
+    agent(&mut object).as_object_mut().unwrap().remove("volumeMounts");
+    let mut mounted = object.clone();
+    mounted["spec"]["template"]["spec"]["volumes"] = json!([{"name": SECURITYFS_VOLUME, "hostPath": {"path": "/x"}}]);
+    agent(&mut mounted)["volumeMounts"] = json!([{"name": SECURITYFS_VOLUME, "mountPath": "/x"}]);
+    let mark = |object: &Value| taken_back::mark(&parsed(object), &wish(Mount::Auto));
+    assert_eq!(mark(&mounted), mark(&object));
+}
