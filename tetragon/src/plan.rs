@@ -177,7 +177,7 @@ fn needs(container: &Container, label: Option<&str>) -> Result<Version, Need> {
 }
 
 /// What the chart says its version is, in the pod template or, where its labels are overridden, in the DaemonSet.
-fn version_label(daemon_set: &DaemonSet) -> Option<&str> {
+pub(crate) fn version_label(daemon_set: &DaemonSet) -> Option<&str> {
     let template = daemon_set.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
     let label = template.and_then(|metadata| metadata.labels.as_ref()?.get(VERSION_LABEL));
     label.or_else(|| daemon_set.labels().get(VERSION_LABEL)).map(String::as_str)

@@ -43,7 +43,7 @@ fn found(spec: &LsmPolicySpec, known: &Snapshot, with: usize, without: usize) ->
             facts: Facts { boot_id: BOOT, report: Some(&report), profile: (number < with).then_some(&profile) },
         }))
     };
-    finding(spec, known, nodes).unwrap()
+    finding(spec, known, None, nodes).unwrap()
 }
 
 fn open(name: &str, tier: &str) -> (Name, Entry) {
