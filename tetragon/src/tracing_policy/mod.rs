@@ -25,7 +25,7 @@ mod schema;
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
-use kube::core::{Selector, SelectorExt};
+use kube::core::{Expression, Selector, SelectorExt};
 use lsm_ready_crds::names::POLICY_LABEL_PREFIX;
 use lsm_ready_crds::selection::{Labels, key};
 use serde::Deserialize;
@@ -116,9 +116,11 @@ impl TracingPolicy {
     /// The policy of a whole object, from a file.
     ///
     /// # Errors
-    /// Where its name, its labels or the nodes that it is for cannot be read.
+    /// Where its name or its labels cannot be read.
     pub fn parse(object: &Value) -> Result<Self, Error> {
-        let Some(object) = object.as_object() else { return Err(Error::at("", "is no object")) };
+        let mut object = object.clone();
+        without_points(&mut object);
+        let Some(object) = object.as_object() else { return Err(Error::at("document", "is no object")) };
         let metadata = object.get("metadata").filter(|metadata| !metadata.is_null()).map(ObjectMeta::deserialize);
         let metadata = metadata.transpose().map_err(|error| Error::at("metadata", error.to_string()))?;
         let metadata = metadata.unwrap_or_default();
@@ -133,7 +135,7 @@ impl TracingPolicy {
         let nothing = Map::new();
         let spec = object.get("spec").and_then(Value::as_object).unwrap_or(&nothing);
         let is_namespaced = object.get("kind").and_then(Value::as_str) == Some(KINDS[1].0);
-        Self::read(&metadata, spec, is_namespaced, Source::File, out)
+        Ok(Self::read(&metadata, spec, is_namespaced, Source::File, out))
     }
 
     /// The policy of an object that an API server gave.
@@ -144,7 +146,9 @@ impl TracingPolicy {
         if metadata.name.as_deref().is_none_or(str::is_empty) {
             return Err(Error::at("metadata.name", "is missing; a policy needs a name"));
         }
-        let Some(fields) = spec.as_object() else { return Err(Error::at("spec", "is missing, or no object")) };
+        let mut spec = spec.clone();
+        without_points(&mut spec);
+        let Value::Object(fields) = &spec else { return Err(Error::at("spec", "is missing, or no object")) };
         let mut whole = Map::new();
         whole.insert("metadata".to_owned(), Value::Object(Map::new()));
         whole.insert("spec".to_owned(), spec.clone());
@@ -152,7 +156,7 @@ impl TracingPolicy {
         for release in Release::ALL {
             schema::object(&whole, release, &mut out);
         }
-        Self::read(metadata, fields, metadata.namespace.is_some(), Source::Cluster, out)
+        Ok(Self::read(metadata, fields, metadata.namespace.is_some(), Source::Cluster, out))
     }
 
     fn read(
@@ -161,14 +165,15 @@ impl TracingPolicy {
         is_namespaced: bool,
         source: Source,
         mut out: Collector,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let (asks, asks_are_complete) = Asks::of(spec);
         hooks(spec, &asks, &mut out);
         for release in Release::ALL {
             rules::policy(spec, is_namespaced, release, &mut out);
         }
         remarks::add(spec, &mut out);
-        Ok(Self {
+        let nodes = node_selector(spec, &mut out);
+        Self {
             name: Name::of(metadata),
             labels: metadata.labels.clone().unwrap_or_default(),
             asks,
@@ -176,8 +181,8 @@ impl TracingPolicy {
             findings: out.findings(),
             effects: Release::ALL.into_iter().map(|release| effect::effect(spec, release)).collect(),
             source,
-            nodes: node_selector(spec)?,
-        })
+            nodes,
+        }
     }
 
     /// Notes that an API server took it: the schema of the installed CRDs allows it.
@@ -238,6 +243,12 @@ fn envelope(object: &Map<String, Value>, metadata: &ObjectMeta, out: &mut Collec
         let rule = format!("{} is not served by Tetragon's CRDs; write {VERSION}", quoted(version));
         out.add_for(Releases::ALL, Weight::Schema, "apiVersion", rule);
     }
+    if let Some(kind) = object.get("kind").and_then(Value::as_str)
+        && !KINDS.iter().any(|(known, _)| *known == kind)
+    {
+        let rule = format!("{} is no kind of Tetragon's; write {} or {}", quoted(kind), KINDS[0].0, KINDS[1].0);
+        out.add_for(Releases::ALL, Weight::Schema, "kind", rule);
+    }
     let name = metadata.name.as_deref().unwrap_or_default();
     if !is_object_name(name) {
         let rule = format!(
@@ -281,14 +292,36 @@ fn hooks(spec: &Map<String, Value>, asks: &Asks, out: &mut Collector) {
     }
 }
 
-/// `spec.nodeSelector`, a `metav1.LabelSelector` (on main since July 2026, cilium/tetragon#5189; no release has it yet).
-fn node_selector(spec: &Map<String, Value>) -> Result<Option<Selector>, Error> {
-    const PATH: &str = "spec.nodeSelector";
-    let Some(selector) = spec.get("nodeSelector").filter(|value| !value.is_null()) else { return Ok(None) };
-    let selector = LabelSelector::deserialize(selector).map_err(|error| Error::at(PATH, error.to_string()))?;
-    let selector = Selector::try_from(selector).map_err(|error| Error::at(PATH, error.to_string()))?;
-    let lasting = selector.into_iter().filter(|expression| !key(expression).starts_with(POLICY_LABEL_PREFIX));
-    Ok(Some(lasting.collect()))
+/// `spec.nodeSelector`, a `metav1.LabelSelector` (on main since July 2026, cilium/tetragon#5189; no release has it yet). One
+/// that cannot be evaluated selects every node, as the agent then loads the policy.
+fn node_selector(spec: &Map<String, Value>, out: &mut Collector) -> Option<Selector> {
+    let selector = spec.get("nodeSelector").filter(|value| !value.is_null())?;
+    let read = LabelSelector::deserialize(selector).map_err(|error| error.to_string());
+    match read.and_then(|selector| Selector::try_from(selector).map_err(|error| error.to_string())) {
+        Ok(selector) => {
+            let lasts = |expression: &Expression| !key(expression).starts_with(POLICY_LABEL_PREFIX);
+            Some(selector.into_iter().filter(lasts).collect())
+        }
+        Err(error) => {
+            let rule = format!("cannot be evaluated ({error}); the agent loads the policy on every node then");
+            out.add_for(Releases::only(Release::Main), Weight::Remark, "spec.nodeSelector", rule);
+            None
+        }
+    }
+}
+
+/// Whole numbers without a point: the API server takes 1.0 for 1.
+fn without_points(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            if let Some(whole) = schema::whole(value).and_then(|whole| i64::try_from(whole).ok()) {
+                *value = whole.into();
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_points),
+        Value::Object(object) => object.values_mut().for_each(without_points),
+        _ => {}
+    }
 }
 
 #[cfg(test)]

@@ -85,6 +85,10 @@ pub fn check(selector: &Merged<'_>, args: &[Value], context: &mut Context<'_, '_
         let path = format!("{path}[{index}]");
         let operator = text(filter, "operator");
         if operator == "CelExpr" {
+            let count = filter.get("values").and_then(Value::as_array).map_or(0, Vec::len);
+            if count != 1 {
+                context.refuse(&format!("{path}.values"), format!("has {count} expressions; write one"));
+            }
             let rule = "whether the kernel and the agent take this expression cannot be told from the file";
             context.unjudged(&path, rule);
             continue;
@@ -125,7 +129,9 @@ fn values(filter: &Filter<'_>, args: &[Value], context: &mut Context<'_, '_>) {
         "InRange" | "NotInRange" => in_range(filter, context),
         "Prefix" | "NotPrefix" => longest(filter, LONGEST_PREFIX, context),
         "Postfix" | "NotPostfix" => postfix(filter, context),
-        "SubString" | "SubStringIgnCase" if filter.ty == Type::Text => longest(filter, LONGEST_PART, context),
+        "SubString" | "SubStringIgnCase" if takes_parts(filter, context.release) => {
+            longest(filter, LONGEST_PART, context);
+        }
         "SPort" | "NotSPort" | "DPort" | "NotDPort" | "Protocol" | "Family" | "State" | "SAddr" | "NotSAddr"
         | "DAddr" | "NotDAddr" | "SPortPriv" | "NotSportPriv" | "NotSPortPriv" | "DPortPriv" | "NotDPortPriv" => {
             socket(filter, context);
@@ -133,6 +139,15 @@ fn values(filter: &Filter<'_>, args: &[Value], context: &mut Context<'_, '_>) {
         "FileType" | "NotFileType" => file_type(filter, context),
         "CapabilitiesGained" => capabilities_gained(filter, args, context),
         _ => {}
+    }
+}
+
+/// Whether the agent looks at the values of `SubString`. Of other types it ignores them.
+fn takes_parts(filter: &Filter<'_>, release: Release) -> bool {
+    match filter.ty {
+        _ if release < Release::Main => ["string", "char_buf"].contains(&filter.name),
+        Type::Text | Type::Device | Type::UnixAddress => true,
+        _ => false,
     }
 }
 
@@ -148,7 +163,15 @@ fn equal(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
         Type::Device | Type::UnixAddress => true,
         _ => false,
     };
-    if is_text { longest(filter, LONGEST_TEXT, context) } else { compare(filter, context) }
+    if !is_text {
+        return compare(filter, context);
+    }
+    longest(filter, LONGEST_TEXT, context);
+    for (place, value) in texts(filter.filter, &filter.path) {
+        if context.release < V1_7 && value.is_empty() {
+            context.refuse(&place, "is empty, which this release does not take; remove it");
+        }
+    }
 }
 
 /// Values that are compared one by one.
@@ -294,7 +317,7 @@ fn socket(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     };
     for (place, value) in texts(filter.filter, &filter.path) {
         if operator.ends_with("Addr") {
-            if !number::is_address(value) {
+            if !number::is_address(value, context.release) {
                 context.refuse(&place, format!("{} is no IP address, for example 10.0.0.0/8", quoted(value)));
             }
         } else if !operator.ends_with("Priv") && !named.contains(&value) {

@@ -151,6 +151,24 @@ fn enforcers(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
     if enforcers.len() > 1 {
         context.refuse("spec.enforcers", format!("has {} entries; only one is allowed", enforcers.len()));
     }
+    for (index, enforcer) in enforcers.iter().enumerate() {
+        let calls = enforcer.get("calls").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        for (number, call) in calls.enumerate() {
+            let path = format!("spec.enforcers[{index}].calls[{number}]");
+            match call.strip_prefix("list:") {
+                Some(name) if !list(spec, "lists").iter().any(|list| text(list, "name") == name) => {
+                    context.refuse(&path, format!("list {} is not defined in spec.lists", quoted(name)));
+                }
+                None if !is_enforceable(call) => {
+                    context.refuse(
+                        &path,
+                        format!("{} is neither a system call (sys_…) nor a security_ function", quoted(call)),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
     if !enforcers.is_empty() {
         context.unjudged("spec.enforcers", "whether the kernel has what enforcers need cannot be told from the file");
     }
@@ -183,6 +201,13 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(object) => object.is_empty(),
         _ => false,
     }
+}
+
+/// System calls, also with the prefix of an architecture, and functions of the LSM framework.
+fn is_enforceable(call: &str) -> bool {
+    let bare = ["__x64_", "__arm64_", "__ia32_", "__arm64_compat_"].iter().find_map(|prefix| call.strip_prefix(prefix));
+    let bare = bare.unwrap_or(call);
+    bare.starts_with("sys_") || bare.starts_with("security_")
 }
 
 /// The entries of a list; none where it is absent or of another type.

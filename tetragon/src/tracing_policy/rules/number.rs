@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::tracing_policy::release::Release::{self, V1_5};
+
 /// A whole number as `strconv.ParseInt` and `strconv.ParseUint` read it. Base 0 takes the prefixes 0x, 0o, 0b and 0, and
 /// underscores between digits.
 #[must_use]
@@ -41,11 +43,17 @@ pub fn is_go_bool(text: &str) -> bool {
     ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"].contains(&text)
 }
 
-/// An IP address, or one with the length of a prefix.
+/// An IP address, or one with the length of a prefix. From v1.5 on an address alone may have a zone, and before that the
+/// prefix of an IPv4 address in IPv6 form is one of IPv4.
 #[must_use]
-pub fn is_address(text: &str) -> bool {
-    let Some((address, length)) = text.split_once('/') else { return text.parse::<IpAddr>().is_ok() };
+pub fn is_address(text: &str, release: Release) -> bool {
+    let Some((address, length)) = text.split_once('/') else {
+        let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
+        let takes_zone = release >= V1_5 && address.contains(':') && zone != Some("");
+        return address.parse::<IpAddr>().is_ok() && (zone.is_none() || takes_zone);
+    };
     let most = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) if release < V1_5 && address.to_ipv4_mapped().is_some() => 32,
         Ok(IpAddr::V4(_)) => 32,
         Ok(IpAddr::V6(_)) => 128,
         Err(_) => return false,
@@ -93,7 +101,7 @@ mod tests {
             ("10.0.0.0/", false),
             ("localhost", false),
         ] {
-            assert_eq!(is_address(text), wanted, "{text}");
+            assert_eq!(is_address(text, Release::Main), wanted, "{text}");
         }
     }
 }

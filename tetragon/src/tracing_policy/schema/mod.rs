@@ -195,7 +195,8 @@ fn join(path: &str, name: &str) -> String {
 }
 
 /// A whole number; 1.0 counts as one, as it does for the API server.
-fn whole(value: &Value) -> Option<i128> {
+#[must_use]
+pub fn whole(value: &Value) -> Option<i128> {
     let integer = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
     #[allow(clippy::cast_possible_truncation, reason = "only floats without a fraction and within range get here")]
     integer.or_else(|| value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 1e18).map(|f| f as i128))
