@@ -89,12 +89,16 @@ pub enum MountOutput {
 /// Arguments of `helm-values`.
 #[derive(Args, Debug)]
 pub struct HelmArgs {
-    /// A values file that Helm gets too, or - for standard input; may be repeated.
+    /// A values file that Helm gets too, or - for standard input; may be repeated. A HelmRelease of Flux, an Application of
+    /// Argo CD, a HelmChart of k3s and a Kustomization with helmCharts are taken as well.
     #[arg(long, short = 'f', value_name = "FILE|-")]
     pub values: Vec<String>,
     /// Version of the chart. The printed values are the same for every chart from 0.8.0 on; older ones are refused.
     #[arg(long, value_name = "VERSION")]
     pub chart_version: Option<String>,
+    /// Name under which your chart has Tetragon's as a dependency. Default: the one that the values show, if they do.
+    #[arg(long, value_name = "NAME")]
+    pub dependency: Option<String>,
     /// How to print the values.
     #[arg(long, short, value_enum, default_value_t = Output::Yaml)]
     pub output: Output,

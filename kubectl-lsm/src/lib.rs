@@ -15,6 +15,7 @@ pub mod helm;
 pub mod preflight;
 pub mod read;
 pub mod render;
+pub mod values;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -59,6 +60,9 @@ pub enum Error {
     /// The values cannot be completed.
     #[error(transparent)]
     Helm(#[from] helm::Error),
+    /// A file holds no values.
+    #[error(transparent)]
+    Values(#[from] values::Error),
     /// There are no policies, or some that cannot be read.
     #[error(transparent)]
     Preflight(#[from] preflight::Error),
@@ -136,12 +140,25 @@ fn mount(args: &cli::MountArgs) -> Result<(String, u8), Error> {
 }
 
 fn helm_values(args: &cli::HelmArgs) -> Result<(String, u8), Error> {
-    let mut values = Vec::new();
-    for file in &args.values {
+    let mut given = values::Given::default();
+    for (index, file) in args.values.iter().enumerate() {
         let documents = documents::parse(file, &read::text(file)?)?;
-        values.extend(documents.into_iter().map(|document| document.value));
+        values::add(&mut given, file, &documents, index == 0)?;
     }
-    let completed = helm::values(&values, args.chart_version.as_deref())?;
+    let dependency = args.dependency.clone().or_else(|| values::dependency(&given.values));
+    let meant = match &dependency {
+        Some(name) => values::of_dependency(&given.values, name),
+        None => given.values,
+    };
+    // The version of a chart that has Tetragon's as a dependency says nothing about Tetragon's.
+    let of_chart = given.chart_version.filter(|version| dependency.is_none() && Version::parse(version).is_some());
+    let version = args.chart_version.clone().or(of_chart);
+    let mut completed = helm::values(&meant, version.as_deref())?;
+    completed.remarks.splice(0..0, given.remarks);
+    if let Some(name) = dependency {
+        completed.remarks.push(format!("the values are for a chart that has Tetragon's as the dependency {name}"));
+        completed.values = values::below(&name, completed.values);
+    }
     Ok((render::values(&completed, args.output), exit::NOT_NEEDED))
 }
 

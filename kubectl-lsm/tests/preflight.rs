@@ -117,7 +117,10 @@ fn a_hook_is_told_with_nodes_reason_and_fix() {
 fn nodes_bring_their_boot_and_their_labels() {
     let known = nodes(&[node("a", "1", "left"), node("b", "2", "right")]);
     let (code, answer) = judged(&[policy("p", &["file_open"])], &known);
-    assert_eq!((code, &answer["policies"][0]["loadable"], answer["remarks"].as_array().unwrap().len()), (2, &json!(1), 1));
+    assert_eq!(
+        (code, &answer["policies"][0]["loadable"], answer["remarks"].as_array().unwrap().len()),
+        (2, &json!(1), 1)
+    );
     assert_eq!(answer["policies"][0]["hooks"][0]["others"][0]["reason"], "ReportFromEarlierBoot");
     let mut left = policy("p", &["file_open"]);
     left["spec"]["nodeSelector"] = json!({"matchLabels": {"zone": "left"}});
@@ -167,7 +170,8 @@ fn text_is_for_people() {
 fn kubectl(first: &str, second: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubectl");
-    let script = format!("#!/bin/sh\ncase \"$*\" in\n*lsmnodes*) {first} ;;\n*daemonsets*) exit 1 ;;\n*) {second} ;;\nesac\n");
+    let script =
+        format!("#!/bin/sh\ncase \"$*\" in\n*lsmnodes*) {first} ;;\n*daemonsets*) exit 1 ;;\n*) {second} ;;\nesac\n");
     // Written by another process: a file that this one writes may not be run while a child of another test holds it open.
     let write = format!("printf '%s' \"$0\" > {0} && chmod +x {0}", file.display());
     assert!(Command::new("sh").args(["-c", &write, &script]).status().unwrap().success());

@@ -102,7 +102,7 @@ impl<'a> Meant<'a> {
         for (name, entry) in known.objects().filter(|(_, entry)| fits(entry)) {
             meant.count += 1;
             match entry {
-                Entry::Read(policy) if policy.asks.is_empty() && policy.asks_are_complete => {}
+                Entry::Read(policy) if policy.asks.is_empty() => {}
                 Entry::Read(policy) => meant.asking.push(policy),
                 Entry::Unreadable { error, .. } => meant.unreadable.push((name, error)),
             }

@@ -39,11 +39,6 @@ impl Demand {
         demand.unread = known.unread();
         for (name, entry) in known.objects().filter(|(_, entry)| selector.matches(entry.labels())) {
             match entry {
-                Entry::Read(policy) if !policy.asks_are_complete => {
-                    let why =
-                        || format!("the hooks of TracingPolicy {name} cannot be read; see TracingPoliciesLoadable");
-                    demand.unread.get_or_insert_with(why);
-                }
                 Entry::Read(policy) if policy.has_node_selector() || policy.asks.depend_on_kernel() => {
                     demand.somewhere.push(policy.clone());
                 }

@@ -141,7 +141,8 @@ impl TracingPolicy {
     /// The policy of an object that an API server gave.
     ///
     /// # Errors
-    /// As [`TracingPolicy::parse`].
+    /// As [`TracingPolicy::parse`], and where an entry of `spec.lsmhooks` cannot be read, so that it is not known what the
+    /// policy asks for.
     pub fn of(metadata: &ObjectMeta, spec: &Value) -> Result<Self, Error> {
         if metadata.name.as_deref().is_none_or(str::is_empty) {
             return Err(Error::at("metadata.name", "is missing; a policy needs a name"));
@@ -156,7 +157,8 @@ impl TracingPolicy {
         for release in Release::ALL {
             schema::object(&whole, release, &mut out);
         }
-        Ok(Self::read(metadata, fields, metadata.namespace.is_some(), Source::Cluster, out))
+        let policy = Self::read(metadata, fields, metadata.namespace.is_some(), Source::Cluster, out);
+        if policy.asks_are_complete { Ok(policy) } else { Err(policy.unread_hook()) }
     }
 
     fn read(
@@ -183,6 +185,16 @@ impl TracingPolicy {
             source,
             nodes,
         }
+    }
+
+    /// Why an entry of `spec.lsmhooks` cannot be read.
+    fn unread_hook(&self) -> Error {
+        let is_meant = |found: &&Finding| found.weight < Weight::Unjudged && found.path.starts_with("spec.lsmhooks");
+        let found = self.findings.iter().find(is_meant);
+        found.map_or_else(
+            || Error::at("spec.lsmhooks", "cannot be read"),
+            |found| Error::at(found.path.clone(), found.rule.clone()),
+        )
     }
 
     /// Notes that an API server took it: the schema of the installed CRDs allows it.

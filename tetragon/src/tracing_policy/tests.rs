@@ -311,6 +311,18 @@ fn what_the_api_server_took_is_not_refused_for_its_schema() {
 }
 
 #[test]
+fn hooks_of_the_cluster_that_cannot_be_read_are_an_error() {
+    let metadata = ObjectMeta { name: Some("p".into()), ..ObjectMeta::default() };
+    for (hooks, place) in [
+        (json!({}), "spec.lsmhooks"),
+        (json!([{"hook": 1}]), "spec.lsmhooks[0].hook"),
+        (json!([{}]), "spec.lsmhooks[0].hook"),
+    ] {
+        assert_eq!(TracingPolicy::of(&metadata, &json!({"lsmhooks": hooks})).unwrap_err().path, place);
+    }
+}
+
+#[test]
 fn remarks_do_not_change_the_answer() {
     let hash = |hook: &str, field: &str| json!({"hook": hook, "selectors": [{(field): [{"action": "Post", "imaHash": true}]}]});
     let label = format!("{POLICY_LABEL_PREFIX}enforce");
