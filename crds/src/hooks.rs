@@ -16,36 +16,43 @@ const PREFIXES: [&str; 4] = ["bpf_lsm_", "security_", "lsm/", "lsm.s/"];
 /// At most so many names are offered in place of one that does not exist.
 const OFFERED: usize = 3;
 
-/// Why a required hook does not do.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
+/// Why a required hook does not do. The sentence is made when it is shown: to look for a name like a misspelt one takes
+/// a comparison with each of the kernel's.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
     /// `HookNotInKernel`, `HookNotAttachable` or `HookNotSleepable`.
     pub reason: Reason,
-    /// The hook as it was asked for, and what to write instead where that can be guessed.
-    pub detail: String,
+    /// The hook as it was asked for.
+    hook: &'a str,
+    profile: &'a LsmHookProfileSpec,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Refusal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.detail)
+        let hook = self.hook;
+        match self.reason {
+            Reason::HookNotSleepable => write!(f, "{hook} takes no sleepable program, though it takes others"),
+            Reason::HookNotAttachable => write!(f, "{hook} is a hook of this kernel on which it takes no program"),
+            _ => f.write_str(&unheard_of(self.profile, hook)),
+        }
     }
 }
 
 /// Why this kernel takes no (sleepable) program on that hook; `None` where it does.
 #[must_use]
-pub fn refusal(profile: &LsmHookProfileSpec, hook: &str, sleepable: bool) -> Option<Refusal> {
+pub fn refusal<'a>(profile: &'a LsmHookProfileSpec, hook: &'a str, sleepable: bool) -> Option<Refusal<'a>> {
     let takes = if sleepable { &profile.sleepable_hooks } else { &profile.hooks };
     if takes.contains(hook) {
         return None;
     }
-    let (reason, detail) = if profile.hooks.contains(hook) {
-        (Reason::HookNotSleepable, format!("{hook} takes no sleepable program, though it takes others"))
+    let reason = if profile.hooks.contains(hook) {
+        Reason::HookNotSleepable
     } else if profile.refused_hooks.contains(hook) {
-        (Reason::HookNotAttachable, format!("{hook} is a hook of this kernel on which it takes no program"))
+        Reason::HookNotAttachable
     } else {
-        (Reason::HookNotInKernel, unheard_of(profile, hook))
+        Reason::HookNotInKernel
     };
-    Some(Refusal { reason, detail })
+    Some(Refusal { reason, hook, profile })
 }
 
 /// The sentence about a name that is no hook of this kernel.

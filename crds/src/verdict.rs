@@ -5,7 +5,7 @@
 
 use crate::boot_list::{Present, boot_list};
 use crate::evidence::Evidence;
-use crate::hooks::refusal;
+use crate::hooks::{Refusal, refusal};
 use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Outcome, Securityfs};
 use crate::policy::Require;
 use crate::profile::LsmHookProfileSpec;
@@ -189,21 +189,41 @@ pub fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<
             "",
         ));
     };
-    let plain = require.hooks.iter().filter_map(|hook| refusal(profile, hook, false));
-    let sleepable = require.sleepable_hooks.iter().filter_map(|hook| refusal(profile, hook, true));
-    let refusals: Vec<_> = plain.chain(sleepable).collect();
-    // The gravest is told: a hook that is not there at all before one that refuses, and that before a lesser wish.
-    let gravest = [Reason::HookNotInKernel, Reason::HookNotAttachable, Reason::HookNotSleepable]
-        .into_iter()
-        .find(|reason| refusals.iter().any(|refusal| refusal.reason == *reason))?;
-    let details: Vec<_> =
-        refusals.iter().filter(|refusal| refusal.reason == gravest).map(ToString::to_string).collect();
-    let message = format!("kernel {}: {}", profile.kernel, details[..details.len().min(MOST_HOOKS_TOLD)].join("; "));
+    let refusals = refusals(require, profile);
+    let gravest = gravest(&refusals)?;
+    let told = refusals.iter().filter(|refusal| refusal.reason == gravest).take(MOST_HOOKS_TOLD);
+    let message =
+        format!("kernel {}: {}", profile.kernel, told.map(ToString::to_string).collect::<Vec<_>>().join("; "));
     let fix = match gravest {
         Reason::HookNotInKernel => "correct the hook's name in the policy, or use a kernel that has it",
         _ => "use another hook or a kernel on which it takes the program",
     };
     Some(not_ready(gravest, message, fix))
+}
+
+fn refusals<'a>(require: &'a Require, profile: &'a LsmHookProfileSpec) -> Vec<Refusal<'a>> {
+    let plain = require.hooks.iter().filter_map(|hook| refusal(profile, hook, false));
+    let sleepable = require.sleepable_hooks.iter().filter_map(|hook| refusal(profile, hook, true));
+    plain.chain(sleepable).collect()
+}
+
+/// The reason that is told: a hook that is not there at all before one that refuses, and that before a lesser wish.
+fn gravest(refusals: &[Refusal<'_>]) -> Option<Reason> {
+    [Reason::HookNotInKernel, Reason::HookNotAttachable, Reason::HookNotSleepable]
+        .into_iter()
+        .find(|reason| refusals.iter().any(|refusal| refusal.reason == *reason))
+}
+
+/// State and reason as [`verdict`] says them, without the sentence about the hooks, which costs most where many hooks are
+/// unknown to a kernel.
+#[must_use]
+pub fn outcome(require: &Require, facts: Facts<'_>) -> (State, String) {
+    let brief = || {
+        let Some(profile) = facts.profile else { return hooks(require, None) };
+        Some(not_ready(gravest(&refusals(require, profile))?, "", ""))
+    };
+    let verdict = verdict_given(require, facts, brief);
+    (verdict.state, verdict.reason)
 }
 
 /// The verdict where it is not known what else is asked for, with why: ready becomes unknown, and what is shown to be

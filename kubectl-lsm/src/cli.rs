@@ -35,14 +35,15 @@ pub enum Command {
     /// Example: kubectl lsm helm-values -f values.yaml > securityfs.yaml
     #[command(verbatim_doc_comment)]
     HelmValues(HelmArgs),
-    /// Say whether Tetragon's policies will load on the nodes, and why not where they will not.
+    /// Say whether Tetragon's policies will load on the nodes and deny, and why not where they will not.
     ///
-    /// FILE holds TracingPolicies and TracingPoliciesNamespaced, YAML or JSON; other objects are passed over. Each of their
-    /// lsmhooks is judged by what lsm-ready's probes found on the nodes: those of the cluster at hand, asked with kubectl, or
-    /// those of --nodes.
+    /// FILE holds TracingPolicies and TracingPoliciesNamespaced, YAML or JSON; other objects are passed over. Each policy is
+    /// checked against the schema and the rules of Tetragon's releases, and its lsmhooks against what lsm-ready's probes
+    /// found on the nodes: those of the cluster at hand, asked with kubectl, or those of --nodes.
     ///
-    /// Exit code: 0 all load on every node that they are for, 1 some do not, 2 it could not be judged (no node is known,
-    /// or too little of one), 64 wrong use, unreadable input, or a policy that cannot be read.
+    /// Exit code: 0 all load on every node that they are for, 1 some do not (with --require-deny also: deny nothing), 2 it
+    /// could not be judged (no node is known, or too little of one, or it depends on Tetragon's release), 64 wrong use or
+    /// unreadable input.
     ///
     /// Example: kubectl get lsmnodes,lsmhookprofiles,nodes -o yaml > nodes.yaml; kubectl lsm preflight policy.yaml --nodes nodes.yaml
     #[command(verbatim_doc_comment)]
@@ -88,12 +89,16 @@ pub enum MountOutput {
 /// Arguments of `helm-values`.
 #[derive(Args, Debug)]
 pub struct HelmArgs {
-    /// A values file that Helm gets too, or - for standard input; may be repeated.
+    /// A values file that Helm gets too, or - for standard input; may be repeated. A HelmRelease of Flux, an Application of
+    /// Argo CD, a HelmChart of k3s and a Kustomization with helmCharts are taken as well.
     #[arg(long, short = 'f', value_name = "FILE|-")]
     pub values: Vec<String>,
     /// Version of the chart. The printed values are the same for every chart from 0.8.0 on; older ones are refused.
     #[arg(long, value_name = "VERSION")]
     pub chart_version: Option<String>,
+    /// Name under which your chart has Tetragon's as a dependency. Default: the one that the values show, if they do.
+    #[arg(long, value_name = "NAME")]
+    pub dependency: Option<String>,
     /// How to print the values.
     #[arg(long, short, value_enum, default_value_t = Output::Yaml)]
     pub output: Output,
@@ -118,6 +123,16 @@ pub struct PreflightArgs {
     /// prints them, or - for standard input; may be repeated. No cluster is asked then.
     #[arg(long, value_name = "FILE|-", conflicts_with = "context")]
     pub nodes: Vec<String>,
+    /// Release of Tetragon's agents, for example v1.7.0, or main. Default: that of the DaemonSet in the cluster or in --nodes;
+    /// where there is none, all known releases are judged.
+    #[arg(long, value_name = "VERSION")]
+    pub tetragon_version: Option<String>,
+    /// Fail (exit code 1) also where a policy loads and denies nothing.
+    #[arg(long)]
+    pub require_deny: bool,
+    /// Ask the API server too whether the installed CRDs take each policy (kubectl apply --dry-run=server).
+    #[arg(long)]
+    pub server: bool,
     /// The kubeconfig's context to ask, where it is not the current one.
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,

@@ -4,8 +4,10 @@
 //! knows each way to a cluster that its user has (exec plugins, proxies, KUBECONFIG), so no client of our own is needed.
 //! Nothing is written. Of Nodes only name, boot ID and labels are fetched: whole ones are 15 KB each.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::documents::{self, Document};
@@ -13,8 +15,26 @@ use crate::documents::{self, Document};
 /// What stands for the file's name in messages.
 pub const SOURCE: &str = "the cluster";
 
+/// Selects the DaemonSets of Tetragon's chart.
+const AGENTS: &str = "app.kubernetes.io/name=tetragon";
+
+/// Longest answer of the API server that is repeated, in characters.
+const LONGEST: usize = 1000;
+
 /// One line a Node: name, boot ID, labels as JSON.
 const NODES: &str = "jsonpath={range .items[*]}{.metadata.name}{\"\\t\"}{.status.nodeInfo.bootID}{\"\\t\"}{.metadata.labels}{\"\\n\"}{end}";
+
+/// What the API server says to an object.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "answer", content = "message")]
+pub enum Server {
+    /// It would take it.
+    Accepted,
+    /// It would not.
+    Refused(String),
+    /// It could not be asked.
+    NotAsked(String),
+}
 
 /// Why the cluster could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +59,10 @@ pub enum Error {
 pub fn objects(context: Option<&str>) -> Result<(Vec<Document>, Option<String>), Error> {
     let text = get(context, &["lsmnodes,lsmhookprofiles", "-o", "json"])?.map_err(Error::Refused)?;
     let mut all = documents::parse(SOURCE, &text)?;
+    // Where that is refused, all known releases are judged.
+    if let Ok(text) = get(context, &["daemonsets", "--all-namespaces", "-l", AGENTS, "-o", "json"])? {
+        all.extend(documents::parse(SOURCE, &text).unwrap_or_default());
+    }
     match get(context, &["nodes", "-o", NODES])? {
         Ok(lines) => {
             all.extend(lines.lines().filter_map(node));
@@ -46,6 +70,45 @@ pub fn objects(context: Option<&str>) -> Result<(Vec<Document>, Option<String>),
         }
         Err(refused) => Ok((all, Some(format!("Nodes could not be read: {refused}")))),
     }
+}
+
+/// What the API server says to that object: a dry run, which changes nothing.
+#[must_use]
+pub fn ask(context: Option<&str>, object: &Value) -> Server {
+    let mut command = Command::new("kubectl");
+    command.args(context.map(|context| format!("--context={context}")));
+    command.args(["apply", "--dry-run=server", "--validate=strict", "-f", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let output = command.spawn().and_then(|mut child| {
+        // What ends without reading has an answer all the same.
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(object.to_string().as_bytes()).ok();
+        }
+        child.wait_with_output()
+    });
+    match output {
+        Err(error) => Server::NotAsked(format!("kubectl cannot be run ({error})")),
+        Ok(output) if output.status.success() => Server::Accepted,
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            refused_or_not(&cut(&lines.join("; ")))
+        }
+    }
+}
+
+/// What the API server itself refused names a reason about the object (kubectl prints `Error from server (REASON)`).
+fn refused_or_not(message: &str) -> Server {
+    const REASONS: [&str; 5] = ["is invalid", "(Invalid)", "(BadRequest)", "strict decoding error", "error validating"];
+    if REASONS.iter().any(|reason| message.contains(reason)) {
+        Server::Refused(message.to_owned())
+    } else {
+        Server::NotAsked(message.to_owned())
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
 }
 
 /// What `kubectl get` printed, or the last line of what it said instead.

@@ -40,9 +40,39 @@ pub struct Error {
 pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Error> {
     let documents = match json(text) {
         Some(documents) => documents,
-        None => split(text).iter().map(|chunk| yaml(file, chunk)).collect::<Result<_, _>>()?,
+        None => split(text).iter().map(|chunk| yaml(file, chunk, Keys::LastCounts)).collect::<Result<_, _>>()?,
     };
     Ok(documents.into_iter().flat_map(flat).collect())
+}
+
+/// The objects of that text, and the documents that cannot be read: one of them spoils no other. A key that is there
+/// twice is a mistake here, since two tools may take another of both.
+#[must_use]
+pub fn parse_each(file: &str, text: &str) -> (Vec<Document>, Vec<Error>) {
+    let (mut documents, mut broken) = (Vec::new(), Vec::new());
+    // The reader of YAML takes JSON too, and minds keys that are there twice; else what is JSON counts as read.
+    let json = json(text);
+    let is_stream = json.as_ref().is_some_and(|documents| documents.len() > 1);
+    for chunk in split(if is_stream { "" } else { text }) {
+        match yaml(file, &chunk, Keys::Once) {
+            Ok(document) => documents.extend(flat(document)),
+            Err(error) if json.is_none() || error.message.contains("duplicate") => broken.push(error),
+            Err(_) => {}
+        }
+    }
+    if documents.is_empty() && broken.is_empty() {
+        documents.extend(json.into_iter().flatten().flat_map(flat));
+    }
+    (documents, broken)
+}
+
+/// What a key that is there twice means.
+#[derive(Clone, Copy)]
+enum Keys {
+    /// The last counts, as for most of Kubernetes' tools.
+    LastCounts,
+    /// It is a mistake.
+    Once,
 }
 
 /// JSON objects, one after another as `jq` prints them; none where it is something else.
@@ -102,22 +132,25 @@ fn is_marker(line: &str) -> bool {
     line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
 
-fn yaml(file: &str, chunk: &Chunk<'_>) -> Result<Document, Error> {
+fn yaml(file: &str, chunk: &Chunk<'_>, keys: Keys) -> Result<Document, Error> {
     let Chunk { number, line, text } = *chunk;
-    let read = serde_saphyr::from_str_with_options::<Value>(text, options());
+    let read = serde_saphyr::from_str_with_options::<Value>(text, options(keys));
     read.map(|value| Document { number, line, value }).map_err(|error| {
         // Read again where it stands, so that the lines which the message names are the file's.
         let in_place = "\n".repeat(line - 1) + text;
-        let error = serde_saphyr::from_str_with_options::<Value>(&in_place, options()).err().unwrap_or(error);
+        let error = serde_saphyr::from_str_with_options::<Value>(&in_place, options(keys)).err().unwrap_or(error);
         let place = error.location().and_then(|location| usize::try_from(location.line()).ok());
         let message = error.without_snippet().to_string();
         Error { file: file.to_owned(), number, line: place.unwrap_or(line), message }
     })
 }
 
-fn options() -> Options {
+fn options(keys: Keys) -> Options {
     serde_saphyr::options! {
-        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        duplicate_keys: match keys {
+            Keys::LastCounts => DuplicateKeyPolicy::LastWins,
+            Keys::Once => DuplicateKeyPolicy::Error,
+        },
         legacy_octal_numbers: true,
     }
 }

@@ -16,6 +16,8 @@ use lsm_ready_tetragon::view::{self, View};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::values;
+
 /// The oldest chart with these values.
 const OLDEST_CHART: &str = "0.8.0";
 
@@ -55,7 +57,7 @@ pub struct Completed {
 /// # Errors
 /// Where the version or the values are not understood, or something else is mounted there.
 pub fn values(given: &[Value], chart_version: Option<&str>) -> Result<Completed, Error> {
-    let mut remarks = Vec::from_iter(chart(chart_version)?);
+    let mut remarks = Vec::from_iter(chart(given, chart_version)?);
     let lists = Lists::of(given)?;
     let pod = lists.pod()?;
     if let Some(refusal) = invalid::refusal(&pod) {
@@ -73,20 +75,31 @@ pub fn values(given: &[Value], chart_version: Option<&str>) -> Result<Completed,
     Ok(Completed { remarks, values })
 }
 
-/// Whether that chart takes the values, and whether it needs them.
-fn chart(version: Option<&str>) -> Result<Option<String>, Error> {
-    let Some(given) = version else { return Ok(None) };
-    let version = Version::parse(given).ok_or_else(|| Error::Version(given.to_owned()))?;
-    if Version::parse(OLDEST_CHART).is_some_and(|oldest| version < oldest) {
-        return Err(Error::Chart(given.to_owned()));
+/// Whether that chart takes the values, and whether the agent needs them.
+fn chart(given: &[Value], version: Option<&str>) -> Result<Option<String>, Error> {
+    let chart =
+        version.map(|given| Version::parse(given).ok_or_else(|| Error::Version(given.to_owned()))).transpose()?;
+    if let (Some(chart), Some(oldest)) = (chart, Version::parse(OLDEST_CHART))
+        && chart < oldest
+    {
+        return Err(Error::Chart(version.unwrap_or_default().to_owned()));
     }
-    Ok(match version {
-        old if old < LSM_HOOKS_SINCE => Some(Unneeded::NoLsmHooks(old).to_string()),
-        new if new >= MOUNTS_ITSELF_SINCE => Some(format!(
-            "Tetragon {new} mounts securityfs itself where its container may, as this chart makes it (privileged)"
+    let (tag, privileged) = values::agent(given);
+    let release = tag.as_deref().and_then(Version::parse).or(chart);
+    Ok(release.and_then(|release| remark(release, privileged)))
+}
+
+/// What somebody should know who adds the mount to an agent of that release.
+fn remark(release: Version, privileged: Option<bool>) -> Option<String> {
+    match privileged {
+        _ if release < LSM_HOOKS_SINCE => Some(Unneeded::NoLsmHooks(release).to_string()),
+        _ if release < MOUNTS_ITSELF_SINCE => None,
+        Some(false) => Some(format!(
+            "Tetragon {release} mounts securityfs itself when it may; with privileged: false, as these values have it, it \
+             needs this mount unless it has the capability SYS_ADMIN"
         )),
-        _ => None,
-    })
+        _ => Some(format!("Tetragon {release} mounts securityfs itself when it is privileged, as this chart makes it")),
+    }
 }
 
 /// The three lists of the chart that make volumes and mounts of the agent.

@@ -15,11 +15,17 @@ pub mod helm;
 pub mod preflight;
 pub mod read;
 pub mod render;
+pub mod values;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
+use lsm_ready_tetragon::image::Version;
+use lsm_ready_tetragon::outcome::Question;
+
+/// The version that the development branch becomes.
+const MAIN: &str = "v1.8.0-pre.0";
 
 /// Exit codes.
 pub mod exit {
@@ -29,9 +35,9 @@ pub mod exit {
     pub const NEEDS_MOUNT: u8 = 1;
     /// Something stands in the way that somebody has to change first.
     pub const REFUSED: u8 = 2;
-    /// Every policy loads on every node that it is for.
+    /// Every policy loads on every node that it is for, or has no LSM hooks.
     pub const LOADABLE: u8 = 0;
-    /// Some policy was shown not to load on some node.
+    /// Some policy does not load on some node, or denies nothing where it has to.
     pub const NOT_LOADABLE: u8 = 1;
     /// It could not be judged: no node is known, or not enough of one.
     pub const NOT_JUDGED: u8 = 2;
@@ -54,6 +60,9 @@ pub enum Error {
     /// The values cannot be completed.
     #[error(transparent)]
     Helm(#[from] helm::Error),
+    /// A file holds no values.
+    #[error(transparent)]
+    Values(#[from] values::Error),
     /// There are no policies, or some that cannot be read.
     #[error(transparent)]
     Preflight(#[from] preflight::Error),
@@ -63,6 +72,20 @@ pub enum Error {
     /// The cluster cannot be asked.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    /// A version that is none.
+    #[error("--tetragon-version {0} is no version; write one such as v1.7.0, or main")]
+    Version(String),
+    /// Nothing that was given can be read.
+    #[error("{}", .0.join("\n"))]
+    Unreadable(Vec<String>),
+    /// Some of what was given cannot be read; there is an answer about the rest.
+    #[error("{}", .unreadable.join("\n"))]
+    Some {
+        /// The answer about the rest.
+        answer: String,
+        /// What cannot be read, with place and reason.
+        unreadable: Vec<String>,
+    },
     /// Standard input is named twice.
     #[error("policies and nodes cannot both come from standard input; name a file for one of them")]
     Twice,
@@ -93,7 +116,13 @@ pub fn run(cli: &Cli) -> ExitCode {
             Ok(()) => ExitCode::from(code),
             Err(error) => failed(&format!("cannot write the answer: {error}"), exit::USAGE),
         },
-        Err(error) => failed(&error.to_string(), error.code()),
+        Err(error) => {
+            if let Error::Some { answer, .. } = &error {
+                // The error that is told next counts more than an output that cannot be written.
+                std::io::stdout().lock().write_all(answer.as_bytes()).ok();
+            }
+            failed(&error.to_string(), error.code())
+        }
     }
 }
 
@@ -111,12 +140,25 @@ fn mount(args: &cli::MountArgs) -> Result<(String, u8), Error> {
 }
 
 fn helm_values(args: &cli::HelmArgs) -> Result<(String, u8), Error> {
-    let mut values = Vec::new();
-    for file in &args.values {
+    let mut given = values::Given::default();
+    for (index, file) in args.values.iter().enumerate() {
         let documents = documents::parse(file, &read::text(file)?)?;
-        values.extend(documents.into_iter().map(|document| document.value));
+        values::add(&mut given, file, &documents, index == 0)?;
     }
-    let completed = helm::values(&values, args.chart_version.as_deref())?;
+    let dependency = args.dependency.clone().or_else(|| values::dependency(&given.values));
+    let meant = match &dependency {
+        Some(name) => values::of_dependency(&given.values, name),
+        None => given.values,
+    };
+    // The version of a chart that has Tetragon's as a dependency says nothing about Tetragon's.
+    let of_chart = given.chart_version.filter(|version| dependency.is_none() && Version::parse(version).is_some());
+    let version = args.chart_version.clone().or(of_chart);
+    let mut completed = helm::values(&meant, version.as_deref())?;
+    completed.remarks.splice(0..0, given.remarks);
+    if let Some(name) = dependency {
+        completed.remarks.push(format!("the values are for a chart that has Tetragon's as the dependency {name}"));
+        completed.values = values::below(&name, completed.values);
+    }
     Ok((render::values(&completed, args.output), exit::NOT_NEEDED))
 }
 
@@ -124,7 +166,38 @@ fn preflight(args: &cli::PreflightArgs) -> Result<(String, u8), Error> {
     if args.files.iter().chain(&args.nodes).filter(|file| *file == "-").count() > 1 {
         return Err(Error::Twice);
     }
-    let policies = policies(&args.files)?;
+    let named = args.tetragon_version.as_deref().map(version).transpose()?;
+    let mut found = policies(&args.files)?;
+    let mut known = nodes(args)?;
+    known.remarks.append(&mut found.remarks);
+    if args.server {
+        let context = args.context.as_deref();
+        preflight::ask_server(&mut found.policies, |object| cluster::ask(context, object));
+    }
+    let question = Question::of(named.or_else(|| known.version()));
+    if preflight::depends_on_release(&found.policies, question) {
+        known.remarks.push("name the release of Tetragon with --tetragon-version, for example v1.7.0".to_owned());
+    }
+    let answer = preflight::preflight(&found.policies, &known, question);
+    let text = match args.output {
+        cli::PreflightOutput::Text => preflight::render::text(&answer),
+        cli::PreflightOutput::Json => render::json(&answer),
+    };
+    let code = preflight::code(&answer, args.require_deny);
+    if found.unreadable.is_empty() {
+        return Ok((text, code));
+    }
+    Err(Error::Some { answer: text, unreadable: found.unreadable })
+}
+
+/// `main` stands for the development branch.
+fn version(text: &str) -> Result<Version, Error> {
+    let version = if text == "main" { MAIN } else { text };
+    Version::parse(version).ok_or_else(|| Error::Version(text.to_owned()))
+}
+
+/// What is known of the nodes.
+fn nodes(args: &cli::PreflightArgs) -> Result<preflight::nodes::Cluster, Error> {
     let mut known = preflight::nodes::Cluster::default();
     for file in &args.nodes {
         known.add(file, &documents::parse(file, &read::text(file)?)?)?;
@@ -135,19 +208,23 @@ fn preflight(args: &cli::PreflightArgs) -> Result<(String, u8), Error> {
         known.remarks.extend(missing);
     }
     known.remark();
-    let answer = preflight::preflight(&policies, &known);
-    let text = match args.output {
-        cli::PreflightOutput::Text => preflight::render::text(&answer),
-        cli::PreflightOutput::Json => render::json(&answer),
-    };
-    Ok((text, answer.code()))
+    Ok(known)
 }
 
-/// The policies of all files; each file's mistakes are told together.
-fn policies(files: &[String]) -> Result<Vec<preflight::Placed>, Error> {
-    let mut policies = Vec::new();
+/// The policies of all files. What cannot be read is told beside what can.
+fn policies(files: &[String]) -> Result<preflight::Found, Error> {
+    let mut all = preflight::Found::default();
     for file in files {
-        policies.extend(preflight::policies(file, &documents::parse(file, &read::text(file)?)?)?);
+        let (documents, broken) = documents::parse_each(file, &read::text(file)?);
+        all.unreadable.extend(broken.iter().map(ToString::to_string));
+        let mut found = preflight::policies(file, documents);
+        all.policies.append(&mut found.policies);
+        all.unreadable.append(&mut found.unreadable);
+        all.remarks.append(&mut found.remarks);
     }
-    if policies.is_empty() { Err(preflight::Error::NoPolicy(files.join(", ")).into()) } else { Ok(policies) }
+    match (all.policies.is_empty(), all.unreadable.is_empty()) {
+        (false, _) => Ok(all),
+        (true, false) => Err(Error::Unreadable(all.unreadable)),
+        (true, true) => Err(preflight::Error::NoPolicy(files.join(", "), all.remarks).into()),
+    }
 }

@@ -4,11 +4,13 @@
 //! containers are never the agent, also those that stay as sidecars (`restartPolicy: Always`), and neither is the chart's
 //! exporter.
 
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use lsm_ready_crds::policy::DaemonSetRef;
 
-use crate::image::Image;
+use crate::image::{Image, Version};
 use crate::path::normal;
+use crate::plan::{pod, version_label};
 use crate::refusal::Refusal;
 
 /// Where the agent pins its programs and maps. Every chart since 0.8 mounts the host's there.
@@ -50,6 +52,13 @@ pub fn agent<'a>(pod: &'a PodSpec, wanted: &str) -> Result<&'a Container, Refusa
         }
     }
     Err(not_found(pod, wanted))
+}
+
+/// The release of the agents that this DaemonSet runs, where its image or labels name one.
+#[must_use]
+pub fn version(daemon_set: &DaemonSet, wanted: &str) -> Option<Version> {
+    let container = agent(pod(daemon_set)?, wanted).ok()?;
+    Image::parse(container.image.as_deref()?).version(version_label(daemon_set))
 }
 
 /// How sure it is that this container, which [`agent`] gave, is Tetragon's.

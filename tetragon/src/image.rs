@@ -55,6 +55,18 @@ impl Version {
         };
         (major <= HIGHEST_MAJOR).then_some(Self { major, minor, patch, final_: suffix.is_none() })
     }
+
+    /// The 1 of v1.4.0.
+    #[must_use]
+    pub const fn major(self) -> u32 {
+        self.major
+    }
+
+    /// The 4 of v1.4.0.
+    #[must_use]
+    pub const fn minor(self) -> u32 {
+        self.minor
+    }
 }
 
 fn number(digits: &str) -> Option<u32> {

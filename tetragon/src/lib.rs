@@ -12,6 +12,7 @@ pub mod audit;
 pub mod image;
 pub mod invalid;
 pub mod loadable;
+pub mod outcome;
 pub mod patch;
 mod path;
 pub mod plan;

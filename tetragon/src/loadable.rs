@@ -5,20 +5,25 @@
 //!
 //! ## Guarantees
 //! Loadable is only said of a node on which this boot's canary was denied, whose kernel lets programs read its memory, and
-//! whose hook profile has the hook. Everything goes by [`verdict`], as the node's labels do. Nodes that the verdict cannot tell
-//! apart are judged once, so that thousands of them cost as much as their kernels. The order in which nodes come does not
-//! matter.
+//! whose hook profile has the hook. Everything goes by the verdict, as the node's labels do. The order in which nodes come
+//! does not matter.
+//!
+//! ## Cost
+//! Nodes that the verdict cannot tell apart are one class, which is judged once for each different hook. Sentences are made
+//! by [`Nodes::explain`], for those that are printed. Per node only the labels are looked at, once for each different
+//! `nodeSelector`.
 //!
 //! ## Limits
-//! A forecast is about hooks. An agent may refuse a policy for its arguments or selectors, or because it knows no
-//! `lsmhooks` (before v1.2.0); what agents say themselves comes after this.
+//! A forecast is about hooks. What the agent says to the policy's text is [`crate::tracing_policy::Answer`].
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::sample::{self, SAMPLE};
 use lsm_ready_crds::selection::Labels;
-use lsm_ready_crds::verdict::{Facts, State, Verdict, verdict};
+use lsm_ready_crds::verdict::{Facts, State, Verdict, outcome, verdict};
 
 use crate::tracing_policy::{Ask, TracingPolicy};
 
@@ -40,6 +45,20 @@ pub struct Nodes<'a> {
     nodes: Vec<(Known<'a>, usize)>,
     /// The first node of each class.
     classes: Vec<Facts<'a>>,
+    /// The groups of a `nodeSelector`, by its text; that of none is empty.
+    groups: RefCell<HashMap<String, Rc<Vec<Group>>>>,
+    /// What each class says to a hook, sleepable or not.
+    outcomes: RefCell<HashMap<(String, bool), Outcomes>>,
+}
+
+/// What a verdict says, for each class.
+type Outcomes = Rc<Vec<Outcome>>;
+
+/// State and reason of a verdict.
+#[derive(Clone, Debug)]
+struct Outcome {
+    state: State,
+    reason: String,
 }
 
 /// Two nodes with the same are the same to every hook: evidence, reading of kernel memory, and profile.
@@ -81,7 +100,13 @@ impl<'a> Nodes<'a> {
     }
 
     /// The nodes of each class that the policy is for.
-    fn concerned(&self, policy: &TracingPolicy) -> Vec<Group> {
+    fn concerned(&self, policy: &TracingPolicy) -> Rc<Vec<Group>> {
+        let key = policy.node_selector().map(ToString::to_string).unwrap_or_default();
+        let mut groups = self.groups.borrow_mut();
+        groups.entry(key).or_insert_with(|| Rc::new(self.grouped(policy))).clone()
+    }
+
+    fn grouped(&self, policy: &TracingPolicy) -> Vec<Group> {
         let mut groups = vec![Group::default(); self.classes.len()];
         for (node, class) in &self.nodes {
             if node.labels.is_none_or(|labels| policy.concerns(labels)) {
@@ -93,17 +118,33 @@ impl<'a> Nodes<'a> {
         }
         groups
     }
+
+    /// What each class says to that hook.
+    fn outcomes(&self, ask: &Ask) -> Outcomes {
+        let judge = |facts: &Facts<'_>| {
+            let (state, reason) = outcome(&ask.require(facts.profile), *facts);
+            Outcome { state, reason }
+        };
+        let mut outcomes = self.outcomes.borrow_mut();
+        outcomes
+            .entry((ask.hook.clone(), ask.sleepable))
+            .or_insert_with(|| Rc::new(self.classes.iter().map(judge).collect()))
+            .clone()
+    }
+
+    /// The sentence and the fix for nodes on which a hook does not do.
+    #[must_use]
+    pub fn explain(&self, ask: &Ask, others: &Others) -> Verdict {
+        let facts = self.classes.get(others.class).copied().unwrap_or_default();
+        verdict(&ask.require(facts.profile), facts)
+    }
 }
 
 fn kind(facts: Facts<'_>) -> Kind<'_> {
-    let word = |require: &Require| {
-        let verdict = verdict(require, facts);
-        (verdict.state, verdict.reason)
-    };
     let digest = facts.report.and_then(|report| report.hook_profile.as_deref());
     Kind {
-        evidence: word(&Require::default()),
-        reads: word(&Require { kernel_reads: true, ..Require::default() }),
+        evidence: outcome(&Require::default(), facts),
+        reads: outcome(&Require { kernel_reads: true, ..Require::default() }, facts),
         profile: facts.profile.and(digest),
     }
 }
@@ -115,7 +156,7 @@ struct Group {
     sample: Vec<String>,
 }
 
-/// What becomes of one policy.
+/// What becomes of the hooks of one policy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Forecast {
     /// Nodes that it is for.
@@ -141,7 +182,7 @@ pub struct HookForecast {
     pub others: Vec<Others>,
 }
 
-/// Nodes that will not take a program, or are not known to.
+/// Nodes that will not take a program, or are not known to. [`Nodes::explain`] has the words.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Others {
     /// `NotReady` or `Unknown`.
@@ -152,10 +193,8 @@ pub struct Others {
     pub count: usize,
     /// The first three by name.
     pub sample: Vec<String>,
-    /// The reason in a sentence, as it is on one of them.
-    pub message: String,
-    /// What to change there.
-    pub fix: String,
+    /// The first class of them.
+    class: usize,
 }
 
 impl Forecast {
@@ -170,7 +209,7 @@ impl Forecast {
     }
 }
 
-/// What becomes of that policy on these nodes.
+/// What becomes of the hooks of that policy on these nodes.
 #[must_use]
 pub fn forecast(policy: &TracingPolicy, nodes: &Nodes<'_>) -> Forecast {
     let groups = nodes.concerned(policy);
@@ -188,19 +227,18 @@ pub fn forecast(policy: &TracingPolicy, nodes: &Nodes<'_>) -> Forecast {
 }
 
 fn hook(ask: &Ask, nodes: &Nodes<'_>, groups: &[Group], worst: &mut [State]) -> HookForecast {
-    let require = ask.require();
+    let outcomes = nodes.outcomes(ask);
     let mut loadable = 0;
-    let mut others: BTreeMap<String, Others> = BTreeMap::new();
-    for ((facts, group), worst) in nodes.classes.iter().zip(groups).zip(worst) {
+    let mut others: BTreeMap<&str, Others> = BTreeMap::new();
+    for (class, (outcome, group)) in outcomes.iter().zip(groups).enumerate() {
         if group.count == 0 {
             continue;
         }
-        let verdict = verdict(&require, *facts);
-        *worst = graver(*worst, verdict.state);
-        if verdict.state == State::Ready {
+        worst[class] = graver(worst[class], outcome.state);
+        if outcome.state == State::Ready {
             loadable += group.count;
         } else {
-            add(&mut others, verdict, group);
+            add(&mut others, outcome, class, group);
         }
     }
     let mut others: Vec<Others> = others.into_values().collect();
@@ -208,16 +246,10 @@ fn hook(ask: &Ask, nodes: &Nodes<'_>, groups: &[Group], worst: &mut [State]) -> 
     HookForecast { ask: ask.clone(), loadable, others }
 }
 
-fn add(others: &mut BTreeMap<String, Others>, verdict: Verdict, group: &Group) {
-    let Verdict { state, reason, message, fix } = verdict;
-    let entry = others.entry(reason.clone()).or_insert_with(|| Others {
-        state,
-        reason,
-        count: 0,
-        sample: Vec::new(),
-        message,
-        fix,
-    });
+fn add<'a>(others: &mut BTreeMap<&'a str, Others>, outcome: &'a Outcome, class: usize, group: &Group) {
+    let Outcome { state, reason } = outcome;
+    let new = || Others { state: *state, reason: reason.clone(), count: 0, sample: Vec::new(), class };
+    let entry = others.entry(reason).or_insert_with(new);
     entry.count += group.count;
     for node in &group.sample {
         sample::add(&mut entry.sample, node.clone(), |a, b| a < b);

@@ -1,170 +1,86 @@
-//! Whether Tetragon's policies will load, said before anybody applies them.
+//! Whether Tetragon's policies will load and deny, said before anybody applies them.
 //!
-//! In: the objects of a file, and what is known of the nodes ([`nodes`]). Out: for each policy and hook on how many nodes
-//! it loads, and why not on the others ([`Preflight`]), by the forecast that the operator makes too
-//! ([`lsm_ready_tetragon::loadable`]). [`render`] makes text of it.
+//! In: the objects of a file, what is known of the nodes ([`nodes`]), and Tetragon's release. Out: for each policy one of
+//! the answers of [`Outcome`], with the reason ([`Preflight`]), by the reading and the forecast that the operator makes
+//! too ([`lsm_ready_tetragon::outcome`]). [`render`] makes text of it.
 
+pub mod kinds;
 pub mod nodes;
 pub mod render;
+pub mod report;
 
-use lsm_ready_crds::verdict::State;
-use lsm_ready_tetragon::loadable::{Forecast, HookForecast, Others, forecast};
-use lsm_ready_tetragon::tracing_policy::{self, GROUP, KINDS, TracingPolicy};
-use serde::Serialize;
+use lsm_ready_tetragon::loadable::Nodes;
+use lsm_ready_tetragon::outcome::{Outcome, Question, judge};
+use lsm_ready_tetragon::tracing_policy::{self, Answer, Effect, TracingPolicy, Weight};
 use serde_json::Value;
 
+use crate::cluster::Server;
 use crate::documents::Document;
 use crate::exit;
 use crate::preflight::nodes::Cluster;
-
-/// Names the form of `-o json`. Fields may be added under it; a change of meaning gets another name.
-pub const SCHEMA: &str = "lsmready.io/preflight/v1";
+use crate::preflight::report::{Hook, Judged, Preflight, SCHEMA};
 
 /// Why nothing can be judged.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     /// There is none.
-    #[error("{0}: it has no TracingPolicy or TracingPolicyNamespaced of group cilium.io")]
-    NoPolicy(String),
-    /// Some cannot be read; all of them are told.
-    #[error("{}", .0.join("\n"))]
-    Invalid(Vec<String>),
+    #[error("{0}: it has no TracingPolicy or TracingPolicyNamespaced of group cilium.io{hint}", hint = hint(.1))]
+    NoPolicy(String, Vec<String>),
 }
 
-/// What becomes of a policy, or of all of them.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub enum Outcome {
-    /// It loads on every node that it is for.
-    Loadable,
-    /// That could not be judged for some node, or no node is known.
-    Unknown,
-    /// On some node it was shown not to load.
-    NotLoadable,
-}
-
-impl From<State> for Outcome {
-    fn from(state: State) -> Self {
-        match state {
-            State::Ready => Self::Loadable,
-            State::Unknown => Self::Unknown,
-            State::NotReady => Self::NotLoadable,
-        }
-    }
-}
-
-/// The answer, in the form of `-o json`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Preflight {
-    /// [`SCHEMA`].
-    pub schema: &'static str,
-    /// The gravest of the policies'.
-    pub result: Outcome,
-    /// Nodes that are known.
-    pub nodes: usize,
-    /// Each policy, in the order of the file.
-    pub policies: Vec<Judged>,
-    /// What could not be looked at.
-    pub remarks: Vec<String>,
-}
-
-/// One policy.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Judged {
-    /// `TracingPolicy` or `TracingPolicyNamespaced`.
-    pub kind: String,
-    /// Its namespace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Its name.
-    pub name: String,
-    /// Its file and the line of it on which its document begins.
-    pub place: String,
-    /// What becomes of it.
-    pub result: Outcome,
-    /// Nodes that it is for.
-    pub nodes: usize,
-    /// Those on which all of its hooks take their programs.
-    pub loadable: usize,
-    /// Those on which one was shown not to.
-    pub not_loadable: usize,
-    /// The others.
-    pub unknown: usize,
-    /// Each hook.
-    pub hooks: Vec<Hook>,
-}
-
-/// One hook.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Hook {
-    /// Its name, as the policy has it.
-    pub hook: String,
-    /// It has to take a sleepable program.
-    pub sleepable: bool,
-    /// The field that asks for it.
-    pub field: String,
-    /// Nodes that take its programs.
-    pub loadable: usize,
-    /// The others.
-    pub others: Vec<Reason>,
-}
-
-/// Nodes that do not take a hook's programs, or are not known to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Reason {
-    /// A code of docs/reasons.md.
-    pub reason: String,
-    /// `NotLoadable` or `Unknown`.
-    pub result: Outcome,
-    /// How many.
-    pub nodes: usize,
-    /// The first three by name.
-    pub sample: Vec<String>,
-    /// The reason in a sentence.
-    pub message: String,
-    /// What to change.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub fix: String,
-}
-
-impl Preflight {
-    /// The exit code.
-    #[must_use]
-    pub const fn code(&self) -> u8 {
-        match self.result {
-            Outcome::Loadable => exit::LOADABLE,
-            Outcome::NotLoadable => exit::NOT_LOADABLE,
-            Outcome::Unknown => exit::NOT_JUDGED,
-        }
-    }
+fn hint(remarks: &[String]) -> String {
+    remarks.iter().map(|remark| format!("; {remark}")).collect()
 }
 
 /// A policy and where it stands.
 #[derive(Clone, Debug)]
 pub struct Placed {
-    kind: String,
-    place: String,
-    policy: TracingPolicy,
+    /// `TracingPolicy` or `TracingPolicyNamespaced`.
+    pub kind: String,
+    /// Its file and the line of it on which its document begins.
+    pub place: String,
+    /// The policy.
+    pub policy: TracingPolicy,
+    /// The whole object, as the API server is asked about it.
+    pub object: Value,
+    /// What the API server said to it.
+    pub server: Option<Server>,
+}
+
+/// What is in a file.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Tetragon's policies.
+    pub policies: Vec<Placed>,
+    /// Policies of which nothing can be said, with place and reason.
+    pub unreadable: Vec<String>,
+    /// What looks like a policy and is none.
+    pub remarks: Vec<String>,
 }
 
 /// Tetragon's policies among the objects of that file; other objects are passed over.
-///
-/// # Errors
-/// Where one cannot be read. The message has one line for each of those.
-pub fn policies(file: &str, documents: &[Document]) -> Result<Vec<Placed>, Error> {
-    let (mut read, mut invalid) = (Vec::new(), Vec::new());
+#[must_use]
+pub fn policies(file: &str, documents: Vec<Document>) -> Found {
+    let mut found = Found::default();
     for document in documents {
-        let Some(kind) = kind(&document.value) else { continue };
         let place = format!("{file}:{}", document.line);
+        let kind = match kinds::kind(&document.value) {
+            kinds::Kind::Policy(kind) => kind,
+            kinds::Kind::Like(remark) => {
+                found.remarks.push(format!("{place}: {remark}"));
+                continue;
+            }
+            kinds::Kind::Other => continue,
+        };
         match TracingPolicy::parse(&document.value) {
-            Ok(policy) => read.push(Placed { kind, place, policy }),
-            Err(error) => invalid.push(unreadable(&place, &kind, &document.value, &error)),
+            Ok(policy) => {
+                let kind = kind.to_owned();
+                found.policies.push(Placed { kind, place, policy, object: document.value, server: None });
+            }
+            Err(error) => found.unreadable.push(unreadable(&place, kind, &document.value, &error)),
         }
     }
-    if invalid.is_empty() { Ok(read) } else { Err(Error::Invalid(invalid)) }
+    found
 }
 
 fn unreadable(place: &str, kind: &str, object: &Value, error: &tracing_policy::Error) -> String {
@@ -172,59 +88,85 @@ fn unreadable(place: &str, kind: &str, object: &Value, error: &tracing_policy::E
     format!("{place}: {kind} {name}: {error}")
 }
 
-fn kind(object: &Value) -> Option<String> {
-    let (group, _) = object["apiVersion"].as_str()?.split_once('/')?;
-    let kind = object["kind"].as_str()?;
-    (group == GROUP && KINDS.iter().any(|(known, _)| *known == kind)).then(|| kind.to_owned())
-}
-
-/// What becomes of these policies on those nodes.
+/// What becomes of these policies on those nodes, with agents of the release in question.
 #[must_use]
-pub fn preflight(policies: &[Placed], cluster: &Cluster) -> Preflight {
+pub fn preflight(policies: &[Placed], cluster: &Cluster, question: Question) -> Preflight {
     let nodes = cluster.nodes();
-    let judged: Vec<Judged> = policies.iter().map(|placed| judge(placed, forecast(&placed.policy, &nodes))).collect();
+    let judged: Vec<Judged> = policies.iter().map(|placed| one(placed, &nodes, question)).collect();
+    let mut remarks = cluster.remarks.clone();
+    remarks.extend(question.remark());
     Preflight {
         schema: SCHEMA,
         result: judged.iter().map(|judged| judged.result).max().unwrap_or(Outcome::Unknown),
+        tetragon: question.releases().iter().map(|release| release.name()).collect(),
         nodes: nodes.len(),
         policies: judged,
-        remarks: cluster.remarks.clone(),
+        remarks,
     }
 }
 
-fn judge(placed: &Placed, forecast: Forecast) -> Judged {
-    let Placed { kind, place, policy } = placed;
-    // Who asks for nothing gets it everywhere, also where nothing is known.
-    let result = if policy.asks.is_empty() { Outcome::Loadable } else { forecast.state().into() };
+fn one(placed: &Placed, nodes: &Nodes<'_>, question: Question) -> Judged {
+    let Placed { kind, place, policy, server, .. } = placed;
+    let judged = judge(policy, nodes, question);
+    let (outcome, why) = match server {
+        Some(Server::Refused(message)) => (Outcome::NotLoadable, format!("the API server refuses it: {message}")),
+        Some(Server::NotAsked(message)) if judged.outcome < Outcome::Unknown => {
+            (Outcome::Unknown, format!("the API server could not be asked: {message}"))
+        }
+        _ => (judged.outcome, judged.why),
+    };
+    let releases = question.releases();
+    let mut told = 0;
     Judged {
         kind: kind.clone(),
         namespace: policy.name.namespace.clone(),
         name: policy.name.name.clone(),
         place: place.clone(),
-        result,
-        nodes: forecast.nodes,
-        loadable: forecast.loadable,
-        not_loadable: forecast.not_loadable,
-        unknown: forecast.unknown,
-        hooks: forecast.hooks.into_iter().map(hook).collect(),
+        result: outcome,
+        why,
+        denies: policy.effect(releases) == Some(Effect::Denies),
+        findings: report::findings(policy, releases),
+        server: server.clone(),
+        nodes: judged.forecast.nodes,
+        loadable: judged.forecast.loadable,
+        not_loadable: judged.forecast.not_loadable,
+        unknown: judged.forecast.unknown,
+        hooks: judged.forecast.hooks.into_iter().map(|hook| Hook::of(hook, nodes, &mut told)).collect(),
     }
 }
 
-fn hook(forecast: HookForecast) -> Hook {
-    let HookForecast { ask, loadable, others } = forecast;
-    let reason = |others: Others| Reason {
-        reason: others.reason,
-        result: others.state.into(),
-        nodes: others.count,
-        sample: others.sample,
-        message: others.message,
-        fix: others.fix,
-    };
-    Hook {
-        hook: ask.hook,
-        sleepable: ask.sleepable,
-        field: ask.why,
-        loadable,
-        others: others.into_iter().map(reason).collect(),
+/// The exit code. With `require_deny` each policy has to deny something.
+#[must_use]
+pub fn code(preflight: &Preflight, require_deny: bool) -> u8 {
+    if require_deny && preflight.policies.iter().any(|judged| !judged.denies) {
+        return exit::NOT_LOADABLE;
     }
+    match preflight.result {
+        Outcome::Denies | Outcome::DeniesNothing | Outcome::NoLsmHooks => exit::LOADABLE,
+        Outcome::NotLoadable => exit::NOT_LOADABLE,
+        Outcome::Unknown => exit::NOT_JUDGED,
+    }
+}
+
+/// Asks the API server about each policy. What it takes is not refused for its schema.
+pub fn ask_server(policies: &mut [Placed], ask: impl Fn(&Value) -> Server) {
+    for placed in policies {
+        let said = ask(&placed.object);
+        if said == Server::Accepted {
+            placed.policy.was_accepted();
+        }
+        placed.server = Some(said);
+    }
+}
+
+/// Whether the text of some policy is refused or cannot be judged by a release in question, and not by another.
+#[must_use]
+pub fn depends_on_release(policies: &[Placed], question: Question) -> bool {
+    let releases = question.releases();
+    let depends = |placed: &Placed| {
+        let findings = &placed.policy.findings;
+        let refused = findings.releases(Weight::Schema).or(findings.releases(Weight::Agent)).and(releases);
+        !refused.is_empty() && matches!(question.answer(&placed.policy), Answer::Unjudged(_))
+    };
+    policies.iter().any(depends)
 }

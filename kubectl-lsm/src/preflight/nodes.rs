@@ -4,16 +4,22 @@
 //! labels a policy's `nodeSelector` may look at. Without them each report is taken to be about the present boot, and each
 //! policy to be for every node; a remark says so.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmNodeStatus};
+use lsm_ready_tetragon::agent::{self, Sign};
+use lsm_ready_tetragon::image::Version;
 use lsm_ready_tetragon::loadable::{Known, Nodes};
+use lsm_ready_tetragon::plan::pod;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::documents::Document;
 
@@ -36,6 +42,8 @@ pub struct Cluster {
     reports: BTreeMap<String, LsmNodeStatus>,
     /// The genuine ones.
     profiles: HashMap<String, LsmHookProfileSpec>,
+    /// The releases of Tetragon's agents.
+    versions: BTreeSet<Version>,
     /// What could not be looked at.
     pub remarks: Vec<String>,
 }
@@ -60,11 +68,28 @@ impl Cluster {
                         self.profiles.insert(profile.name_any(), profile.spec);
                     }
                 }
+                ("apps", "DaemonSet") => self.add_agents(&document.value),
                 ("", "Node") => self.add_node(&read::<Node>(file, document, "Node")?),
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Notes the release of a DaemonSet with Tetragon's image. One that cannot be read is not Tetragon's.
+    fn add_agents(&mut self, object: &Value) {
+        let Ok(daemon_set) = DaemonSet::deserialize(object) else { return };
+        let name = agent::default_name();
+        let container = pod(&daemon_set).and_then(|pod| agent::agent(pod, &name).ok());
+        if container.is_some_and(|container| agent::sign(container, &name) == Sign::Image) {
+            self.versions.extend(agent::version(&daemon_set, &name));
+        }
+    }
+
+    /// The release of the agents, if there is one.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.versions.first().copied().filter(|_| self.versions.len() == 1)
     }
 
     /// Of nodes with another operating system nothing is asked.

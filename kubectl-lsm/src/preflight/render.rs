@@ -1,8 +1,14 @@
-//! The answer as text for people: a line a policy, a line a hook, and below it why not everywhere.
+//! The answer as text for people: a line a policy, then its findings, then a line a hook with why not everywhere.
 
 use std::fmt::Write as _;
 
-use crate::preflight::{Hook, Judged, Outcome, Preflight, Reason};
+use lsm_ready_tetragon::outcome::Outcome;
+
+use crate::cluster::Server;
+use crate::preflight::report::{Found, Hook, Judged, Preflight, Reason};
+
+/// So many findings, and hooks that do not load everywhere, are shown of a policy.
+const MOST_SHOWN: usize = 20;
 
 /// The whole answer.
 #[must_use]
@@ -11,28 +17,89 @@ pub fn text(preflight: &Preflight) -> String {
     for remark in &preflight.remarks {
         push(&mut text, format_args!("Note: {remark}.\n"));
     }
-    let fine = preflight.policies.iter().filter(|judged| judged.result == Outcome::Loadable).count();
-    let (all, nodes) = (preflight.policies.len(), preflight.nodes);
+    let count = |outcome| preflight.policies.iter().filter(|judged| judged.result == outcome).count();
     push(
         &mut text,
-        format_args!("{fine} of {all} policies load on every node they are for; {nodes} nodes are known.\n"),
+        format_args!(
+            "{} policies: {} deny, {} deny nothing, {} do not load, {} cannot be judged, {} without LSM hooks. {} nodes are \
+             known. Tetragon: {}.\n",
+            preflight.policies.len(),
+            count(Outcome::Denies),
+            count(Outcome::DeniesNothing),
+            count(Outcome::NotLoadable),
+            count(Outcome::Unknown),
+            count(Outcome::NoLsmHooks),
+            preflight.nodes,
+            preflight.tetragon.join(", "),
+        ),
     );
     text
 }
 
 fn policy(judged: &Judged) -> String {
-    let Judged { kind, name, place, nodes, loadable, .. } = judged;
+    let Judged { kind, name, place, why, .. } = judged;
     let namespace = judged.namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
-    let said = match (judged.hooks.as_slice(), *nodes) {
-        ([], _) => "asks for no LSM hook".to_owned(),
-        (_, 0) => "is for none of the nodes that are known".to_owned(),
-        _ => format!("loads on {loadable} of {nodes} nodes"),
-    };
-    let mut text = format!("{} {kind} {namespace}{name} {said}  ({place})\n", sign(judged.result));
-    for hook in &judged.hooks {
-        text += &one_hook(hook, *nodes);
+    let mut text = format!("{} {kind} {namespace}{name} {}  ({place})\n", sign(judged.result), said(judged));
+    if !why.is_empty() && judged.result != Outcome::NoLsmHooks {
+        push(&mut text, format_args!("    {why}\n"));
+    }
+    if let Some(server) = &judged.server {
+        push(&mut text, format_args!("    API server: {}\n", words(server)));
+    }
+    // What is told as the reason is not told again.
+    let others = judged.findings.iter().filter(|found| !why.contains(&format!("{}: {}", found.field, found.rule)));
+    text += &shown(others.map(finding).collect(), "findings");
+    let everywhere = |hook: &&Hook| hook.others.is_empty();
+    let failing = judged.hooks.iter().filter(|hook| !everywhere(hook)).map(|hook| one_hook(hook, judged.nodes));
+    text += &shown(failing.collect(), "hooks");
+    let fine: Vec<&str> =
+        judged.hooks.iter().filter(everywhere).map(|hook| hook.hook.as_str()).take(MOST_SHOWN).collect();
+    if !fine.is_empty() && judged.nodes > 0 {
+        push(&mut text, format_args!("    {}: {n} of {n}\n", fine.join(", "), n = judged.nodes));
     }
     text + "\n"
+}
+
+fn said(judged: &Judged) -> String {
+    let Judged { nodes, loadable, hooks, .. } = judged;
+    let on_nodes = format!("loads on {loadable} of {nodes} nodes");
+    match judged.result {
+        Outcome::NoLsmHooks => "has no LSM hooks, so it is not judged here".to_owned(),
+        Outcome::Denies => format!("{on_nodes} and denies"),
+        Outcome::DeniesNothing => format!("{on_nodes} and denies nothing"),
+        Outcome::NotLoadable if judged.why.is_empty() => on_nodes,
+        Outcome::NotLoadable => "will not load".to_owned(),
+        Outcome::Unknown if !judged.why.is_empty() => "cannot be judged".to_owned(),
+        Outcome::Unknown if *nodes == 0 || hooks.is_empty() => "is for none of the nodes that are known".to_owned(),
+        Outcome::Unknown => on_nodes,
+    }
+}
+
+/// The first of some lines, and how many more there are.
+fn shown(lines: Vec<String>, what: &str) -> String {
+    let more = lines.len().saturating_sub(MOST_SHOWN);
+    let mut text: String = lines.into_iter().take(MOST_SHOWN).collect();
+    if more > 0 {
+        push(&mut text, format_args!("    and {more} more {what}; -o json has them\n"));
+    }
+    text
+}
+
+fn finding(found: &Found) -> String {
+    let Found { weight, field, rule, range, .. } = found;
+    match *weight {
+        "Remark" => format!("    Note: {field}: {rule} ({range})\n"),
+        "Refused" => format!("    refused by {range}: {field}: {rule}\n"),
+        _ => format!("    cannot be judged ({range}): {field}: {rule}\n"),
+    }
+}
+
+fn words(server: &Server) -> String {
+    match server {
+        Server::Accepted => "accepts it (dry run)".to_owned(),
+        Server::Refused(message) => format!("refuses it (dry run): {message}"),
+        Server::NotAsked(message) => format!("could not be asked: {message}"),
+    }
 }
 
 fn one_hook(hook: &Hook, nodes: usize) -> String {
@@ -52,9 +119,11 @@ fn one_hook(hook: &Hook, nodes: usize) -> String {
 
 const fn sign(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Loadable => "ok     ",
+        Outcome::Denies => "ok     ",
+        Outcome::DeniesNothing => "nothing",
         Outcome::NotLoadable => "NO     ",
         Outcome::Unknown => "unknown",
+        Outcome::NoLsmHooks => "-      ",
     }
 }
 

@@ -116,7 +116,7 @@ fn required(hook: &str, sleepable: bool, trial: &Result<LsmHookProfileSpec, Abse
     let judged = trial.as_ref().map(|profile| refusal(profile, hook, sleepable));
     let (outcome, reason, detail) = match judged {
         Ok(None) => (Outcome::Pass, String::new(), String::new()),
-        Ok(Some(refusal)) => (Outcome::Fail, refusal.reason.code().to_owned(), refusal.detail),
+        Ok(Some(refusal)) => (Outcome::Fail, refusal.reason.code().to_owned(), refusal.to_string()),
         // Why stands in `absence`, once for all.
         Err(_) => (Outcome::Unknown, Reason::HookProfileMissing.code().to_owned(), String::new()),
     };

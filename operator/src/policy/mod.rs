@@ -22,6 +22,7 @@ use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
+use lsm_ready_tetragon::agent;
 use lsm_ready_tetragon::loadable::{Known, Nodes};
 
 use crate::agents::catalogue::Catalogue;
@@ -79,12 +80,13 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
         }
         tally.add(&node.name_any(), verdict);
     }
-    let loadable = condition::finding(&policy.spec, &tetragons, || Nodes::of(nodes.iter().map(known)))?;
     let agents = hearing.map(|hearing| hearing.finding(policy));
-    let tetragon = DaemonSetKey::named_by(&policy.spec).map(|key| {
-        let daemon_set = ctx.stores.daemon_sets.get(&key.object_ref());
-        Box::new(tetragon::findings(policy, &key, daemon_set.as_deref(), ctx))
-    });
+    let key = DaemonSetKey::named_by(&policy.spec);
+    let daemon_set = key.as_ref().and_then(|key| ctx.stores.daemon_sets.get(&key.object_ref()));
+    let container = policy.spec.tetragon.as_ref().map(|tetragon| tetragon.daemon_set.container.as_str());
+    let version = daemon_set.as_deref().zip(container).and_then(|(found, name)| agent::version(found, name));
+    let loadable = condition::finding(&policy.spec, &tetragons, version, || Nodes::of(nodes.iter().map(known)))?;
+    let tetragon = key.map(|key| Box::new(tetragon::findings(policy, &key, daemon_set.as_deref(), ctx)));
     Ok(Observation::Evaluated { tally, min_ready, loadable, tetragon, agents })
 }
 

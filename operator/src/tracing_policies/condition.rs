@@ -14,7 +14,9 @@ use lsm_ready_crds::LsmPolicySpec;
 use lsm_ready_crds::conditions::{Finding, Status, TRACING_POLICIES_LOADABLE};
 use lsm_ready_crds::selection::{InvalidSpec, tracing_policies};
 use lsm_ready_crds::verdict::State;
-use lsm_ready_tetragon::loadable::{Forecast, HookForecast, Nodes, Others, forecast};
+use lsm_ready_tetragon::image::Version;
+use lsm_ready_tetragon::loadable::{Forecast, HookForecast, Nodes};
+use lsm_ready_tetragon::outcome::{Judged, Outcome, Question, judge};
 use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
 
 use crate::text::cut;
@@ -22,11 +24,13 @@ use crate::tracing_policies::known::{Entry, Snapshot, Trouble};
 
 /// Reasons of `TracingPoliciesLoadable`.
 pub mod reason {
-    /// Every policy loads on every selected node that it is for.
+    /// Every policy loads on every selected node that it is for, and can deny.
     pub const ALL_LOADABLE: &str = "AllLoadable";
-    /// Some policy was shown not to load on some node.
+    /// Every policy loads on every selected node that it is for, and some deny nothing.
+    pub const SOME_DENY_NOTHING: &str = "SomeDenyNothing";
+    /// Tetragon refuses some policy, or some node was shown not to take it.
     pub const NOT_LOADABLE: &str = "NotLoadable";
-    /// Too little is known of some nodes.
+    /// Too little is known of some nodes, or of some policy.
     pub const LOADABILITY_UNKNOWN: &str = "LoadabilityUnknown";
     /// The policy selects no TracingPolicy, so nothing is asked for.
     pub const NONE_SELECTED: &str = "NoneSelected";
@@ -37,8 +41,9 @@ pub mod reason {
     /// The API server does not give TracingPolicies, or has not yet.
     pub const TRACING_POLICIES_UNREAD: &str = "TracingPoliciesUnread";
     /// All of them, for the documentation's test.
-    pub const ALL: [&str; 7] = [
+    pub const ALL: [&str; 8] = [
         ALL_LOADABLE,
+        SOME_DENY_NOTHING,
         NOT_LOADABLE,
         LOADABILITY_UNKNOWN,
         NONE_SELECTED,
@@ -55,13 +60,14 @@ const MOST_HOOKS: usize = 3;
 /// Longest sentence that is repeated, in characters.
 const LONGEST: usize = 240;
 
-/// The condition, where there is one.
+/// The condition, where there is one. `version` is that of the agents, where it is known.
 ///
 /// # Errors
 /// When the selector of TracingPolicies is none.
 pub fn finding<'a>(
     spec: &LsmPolicySpec,
     known: &Snapshot,
+    version: Option<Version>,
     nodes: impl FnOnce() -> Nodes<'a>,
 ) -> Result<Option<Finding>, InvalidSpec> {
     let selector = tracing_policies(spec)?;
@@ -74,7 +80,7 @@ pub fn finding<'a>(
     if asks_nothing && !required && known.unread().is_none() && known.trouble().is_none() {
         return Ok(None);
     }
-    let (status, reason, message) = judge(&meant, known, &nodes());
+    let (status, reason, message) = judged(&meant, known, &nodes(), Question::of(version));
     Ok(Some(Finding::new(TRACING_POLICIES_LOADABLE, status, reason, message)))
 }
 
@@ -105,39 +111,63 @@ impl<'a> Meant<'a> {
     }
 }
 
+/// A policy that was judged.
+struct Told<'a> {
+    policy: &'a TracingPolicy,
+    judged: Judged,
+}
+
 /// What is shown not to load comes before what is not known.
-fn judge(meant: &Meant<'_>, known: &Snapshot, nodes: &Nodes<'_>) -> (Status, &'static str, String) {
-    let forecasts = meant.asking.iter().map(|policy| (&policy.name, forecast(policy, nodes)));
-    let mut all: Vec<(&Name, Forecast)> = forecasts.collect();
-    all.sort_by_key(|(name, forecast)| (Reverse(forecast.not_loadable), Reverse(forecast.unknown), *name));
-    let failing = all.iter().filter(|(_, forecast)| forecast.not_loadable > 0).count();
-    let unknown = all.iter().filter(|(_, forecast)| forecast.unknown > 0).count();
+fn judged(
+    meant: &Meant<'_>,
+    known: &Snapshot,
+    nodes: &Nodes<'_>,
+    question: Question,
+) -> (Status, &'static str, String) {
+    let told = |policy: &&'_ TracingPolicy| judge(policy, nodes, question);
+    let mut all: Vec<Told<'_>> = meant.asking.iter().map(|policy| Told { policy, judged: told(policy) }).collect();
+    all.sort_by_key(|told| {
+        let Judged { outcome, forecast, .. } = &told.judged;
+        (Reverse(*outcome), Reverse(forecast.not_loadable), Reverse(forecast.unknown), &told.policy.name)
+    });
+    let count = |outcome| all.iter().filter(|told| told.judged.outcome == outcome).count();
     let of = all.len();
+    let failing = count(Outcome::NotLoadable);
     if failing > 0 {
-        let message = format!("{failing} of {of} TracingPolicies do not load on every node: {}", worst(&all, failing));
+        let message = format!("{failing} of {of} TracingPolicies do not load: {}", worst(&all, failing, nodes));
         return (Status::False, reason::NOT_LOADABLE, message);
     }
     if let Some((reason, message)) = not_known(meant, known) {
         return (Status::Unknown, reason, message);
     }
-    if unknown > 0 || nodes.is_empty() {
-        let message = if nodes.is_empty() {
-            "no node is selected".to_owned()
-        } else {
-            let worst = worst(&all, unknown);
-            format!("whether {unknown} of {of} TracingPolicies load is not known on some nodes: {worst}")
-        };
+    let unknown = count(Outcome::Unknown);
+    if nodes.is_empty() {
+        return (Status::Unknown, reason::LOADABILITY_UNKNOWN, "no node is selected".to_owned());
+    }
+    if unknown > 0 {
+        let worst = worst(&all, unknown, nodes);
+        let message = format!("whether {unknown} of {of} TracingPolicies load cannot be judged: {worst}");
         return (Status::Unknown, reason::LOADABILITY_UNKNOWN, message);
     }
-    let message = if of == 0 {
-        "the TracingPolicies ask for no LSM hook".to_owned()
-    } else {
-        format!(
-            "{of} of {of} TracingPolicies with LSM hooks load on those of the {} selected nodes that they are for",
-            nodes.len()
-        )
-    };
-    (Status::True, reason::ALL_LOADABLE, message)
+    loads(&all, nodes)
+}
+
+/// All of them load.
+fn loads(all: &[Told<'_>], nodes: &Nodes<'_>) -> (Status, &'static str, String) {
+    let of = all.len();
+    if of == 0 {
+        return (Status::True, reason::ALL_LOADABLE, "the TracingPolicies ask for no LSM hook".to_owned());
+    }
+    let message = format!(
+        "{of} of {of} TracingPolicies with LSM hooks load on those of the {} selected nodes that they are for",
+        nodes.len()
+    );
+    let inert = all.iter().filter(|told| told.judged.outcome == Outcome::DeniesNothing).count();
+    if inert == 0 {
+        return (Status::True, reason::ALL_LOADABLE, message);
+    }
+    let worst = worst(all, inert, nodes);
+    (Status::True, reason::SOME_DENY_NOTHING, format!("{message}; {inert} of them deny nothing: {worst}"))
 }
 
 /// Why it is not known what is asked for, or whether that is what was meant.
@@ -171,25 +201,33 @@ fn not_known(meant: &Meant<'_>, known: &Snapshot) -> Option<(&'static str, Strin
 }
 
 /// The worst policies, of so many; each with its worst hooks.
-fn worst(all: &[(&Name, Forecast)], of: usize) -> String {
-    let told: Vec<String> = all.iter().take(of.min(MOST_POLICIES)).map(|(name, found)| policy(name, found)).collect();
+fn worst(all: &[Told<'_>], of: usize, nodes: &Nodes<'_>) -> String {
+    let told: Vec<String> = all.iter().take(of.min(MOST_POLICIES)).map(|told| policy(told, nodes)).collect();
     let more = of.saturating_sub(MOST_POLICIES);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     format!("{}{more}; `kubectl lsm preflight` tells of each", told.join("; "))
 }
 
-fn policy(name: &Name, found: &Forecast) -> String {
+fn policy(told: &Told<'_>, nodes: &Nodes<'_>) -> String {
+    let name = &told.policy.name;
+    let Judged { why, forecast, .. } = &told.judged;
+    if why.is_empty() { on_nodes(name, forecast, nodes) } else { format!("{name}: {}", cut(why, LONGEST)) }
+}
+
+fn on_nodes(name: &Name, found: &Forecast, nodes: &Nodes<'_>) -> String {
     let mut hooks: Vec<&HookForecast> = found.hooks.iter().filter(|hook| !hook.others.is_empty()).collect();
     hooks.sort_by_key(|hook| (hook.others[0].state == State::Unknown, hook.loadable, hook.ask.hook.as_str()));
-    let told: Vec<String> = hooks.iter().take(MOST_HOOKS).map(|found| hook(found)).collect();
+    let told: Vec<String> = hooks.iter().take(MOST_HOOKS).map(|found| hook(found, nodes)).collect();
     let more =
         if hooks.len() > MOST_HOOKS { format!(", and {} more hooks", hooks.len() - MOST_HOOKS) } else { String::new() };
     format!("{name} loads on {} of {} nodes ({}{more})", found.loadable, found.nodes, told.join(", "))
 }
 
-fn hook(found: &HookForecast) -> String {
-    let Others { reason, count, sample, message, .. } = &found.others[0];
-    format!("{} {reason} on {count}, as {}: {}", found.ask.hook, sample.join(" "), cut(message, LONGEST))
+fn hook(found: &HookForecast, nodes: &Nodes<'_>) -> String {
+    let others = &found.others[0];
+    let message = nodes.explain(&found.ask, others).message;
+    let nodes = others.sample.join(" ");
+    format!("{} {} on {}, as {nodes}: {}", found.ask.hook, others.reason, others.count, cut(&message, LONGEST))
 }
 
 fn cannot_be_read(unreadable: &[(&Name, &str)]) -> String {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use kube::core::SelectorExt;
 use lsm_ready_crds::LsmPolicySpec;
 use lsm_ready_crds::policy::Require;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::selection::{InvalidSpec, Labels, tracing_policies};
 use lsm_ready_crds::verdict::{Facts, Verdict, hooks, if_that_were_all, verdict, verdict_given};
 use lsm_ready_tetragon::tracing_policy::TracingPolicy;
@@ -19,9 +20,9 @@ use crate::tracing_policies::known::{Entry, Snapshot};
 /// What a policy requires of nodes.
 #[derive(Clone, Debug)]
 pub struct Demand {
-    /// Its own, and that of the policies that are for every node.
+    /// Its own, and that of the policies that ask the same of every node.
     everywhere: Require,
-    /// Those that are for some nodes.
+    /// Those that are for some nodes, or ask for something that depends on the kernel.
     somewhere: Vec<Arc<TracingPolicy>>,
     /// Why that may not be all.
     unread: Option<String>,
@@ -38,8 +39,10 @@ impl Demand {
         demand.unread = known.unread();
         for (name, entry) in known.objects().filter(|(_, entry)| selector.matches(entry.labels())) {
             match entry {
-                Entry::Read(policy) if policy.has_node_selector() => demand.somewhere.push(policy.clone()),
-                Entry::Read(policy) => policy.asks.add_to(&mut demand.everywhere),
+                Entry::Read(policy) if policy.has_node_selector() || policy.asks.depend_on_kernel() => {
+                    demand.somewhere.push(policy.clone());
+                }
+                Entry::Read(policy) => policy.asks.add_to(&mut demand.everywhere, None),
                 Entry::Unreadable { error, .. } => {
                     demand.unread.get_or_insert_with(|| format!("TracingPolicy {name} cannot be read: {error}"));
                 }
@@ -53,10 +56,10 @@ impl Demand {
         (0..self.somewhere.len()).filter(|index| self.somewhere[*index].concerns(labels)).collect()
     }
 
-    fn with(&self, narrowed: &[usize]) -> Cow<'_, Require> {
+    fn with(&self, narrowed: &[usize], profile: Option<&LsmHookProfileSpec>) -> Cow<'_, Require> {
         let mut require = Cow::Borrowed(&self.everywhere);
         for index in narrowed {
-            self.somewhere[*index].asks.add_to(require.to_mut());
+            self.somewhere[*index].asks.add_to(require.to_mut(), profile);
         }
         require
     }
@@ -64,7 +67,7 @@ impl Demand {
     /// What the facts of one node mean for it.
     #[must_use]
     pub fn verdict(&self, labels: &Labels, facts: Facts<'_>) -> Verdict {
-        let require = self.with(&self.narrowed(labels));
+        let require = self.with(&self.narrowed(labels), facts.profile);
         if_that_were_all(verdict(&require, facts), self.unread.as_deref())
     }
 }
@@ -73,24 +76,34 @@ impl Demand {
 #[derive(Debug)]
 pub struct Verdicts<'a> {
     demand: &'a Demand,
-    requires: HashMap<Vec<usize>, Cow<'a, Require>>,
-    hooks: HashMap<(Vec<usize>, Option<String>), Option<Verdict>>,
+    known: HashMap<(Vec<usize>, Option<String>), Known<'a>>,
+}
+
+/// What is asked of the nodes of one profile, and what is wrong with the hooks there.
+#[derive(Debug)]
+struct Known<'a> {
+    require: Cow<'a, Require>,
+    hooks: Option<Verdict>,
 }
 
 impl<'a> Verdicts<'a> {
     /// By that demand.
     #[must_use]
     pub fn by(demand: &'a Demand) -> Self {
-        Self { demand, requires: HashMap::new(), hooks: HashMap::new() }
+        Self { demand, known: HashMap::new() }
     }
 
     /// As [`Demand::verdict`].
     pub fn verdict(&mut self, labels: &Labels, facts: Facts<'_>) -> Verdict {
         let narrowed = self.demand.narrowed(labels);
-        let require = self.requires.entry(narrowed.clone()).or_insert_with_key(|narrowed| self.demand.with(narrowed));
         let digest = facts.profile.and(facts.report).and_then(|report| report.hook_profile.clone());
-        let wrong = self.hooks.entry((narrowed, digest)).or_insert_with(|| hooks(require, facts.profile));
-        if_that_were_all(verdict_given(require, facts, || wrong.clone()), self.demand.unread.as_deref())
+        let known = self.known.entry((narrowed, digest)).or_insert_with_key(|(narrowed, _)| {
+            let require = self.demand.with(narrowed, facts.profile);
+            let hooks = hooks(&require, facts.profile);
+            Known { require, hooks }
+        });
+        let verdict = verdict_given(&known.require, facts, || known.hooks.clone());
+        if_that_were_all(verdict, self.demand.unread.as_deref())
     }
 }
 

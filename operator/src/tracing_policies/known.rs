@@ -226,10 +226,15 @@ pub(crate) mod tests {
 
     /// A policy with that tier that asks for these hooks; its name and entry.
     pub(crate) fn entry(name: &str, tier: &str, hooks: &[&str], node_selector: &Value) -> (Name, Entry) {
-        let hooks: Vec<Value> = hooks.iter().map(|hook| json!({ "hook": hook })).collect();
-        let object = json!({"metadata": {"name": name, "labels": {"tier": tier}},
-            "spec": {"lsmhooks": hooks, "nodeSelector": node_selector}});
-        let policy = TracingPolicy::parse(&object).unwrap();
+        let denies = json!([{"matchActions": [{"action": "Sigkill"}]}]);
+        let hooks: Vec<Value> = hooks.iter().map(|hook| json!({"hook": hook, "selectors": denies})).collect();
+        policy(name, tier, &json!({"lsmhooks": hooks, "nodeSelector": node_selector}))
+    }
+
+    /// A policy with that tier and spec; its name and entry.
+    pub(crate) fn policy(name: &str, tier: &str, spec: &Value) -> (Name, Entry) {
+        let metadata = json!({"name": name, "labels": {"tier": tier}});
+        let policy = TracingPolicy::of(&serde_json::from_value(metadata).unwrap(), spec).unwrap();
         (policy.name.clone(), Entry::Read(Arc::new(policy)))
     }
 

@@ -16,7 +16,7 @@ fn policy(hooks: &[(&str, bool)], node_selector: &Value) -> TracingPolicy {
 }
 
 fn profile() -> LsmHookProfileSpec {
-    serde_json::from_value(json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "task_alloc"],
+    serde_json::from_value(json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "file_lock", "task_alloc"],
         "sleepableHooks": ["file_open"], "refusedHooks": ["getprocattr"]}))
     .unwrap()
 }
@@ -45,7 +45,7 @@ fn each_node_has_the_reason_that_its_label_would_have() {
         known("n0", &good, Some(&profile)),
     ]);
     assert_eq!(nodes.classes.len(), 4, "n0 and n1 are of one kind");
-    let found = forecast(&policy(&[("file_open", true), ("task_alloc", true)], &Value::Null), &nodes);
+    let found = forecast(&policy(&[("file_open", true), ("file_lock", true)], &Value::Null), &nodes);
     assert_eq!((found.nodes, found.loadable, found.not_loadable, found.unknown), (5, 0, 4, 1));
     assert_eq!(found.state(), State::NotReady);
     let told = |hook: &HookForecast| -> Vec<(String, usize, String)> {
@@ -53,9 +53,9 @@ fn each_node_has_the_reason_that_its_label_would_have() {
     };
     let one = |reason: &str, node: &str| (reason.to_owned(), 1, node.to_owned());
     let everywhere = [one("BpfNotInLsmList", "n3"), one("KernelReadsForbidden", "n2"), one("HookProfileMissing", "n4")];
-    assert_eq!((found.hooks[0].loadable, told(&found.hooks[0])), (2, everywhere.to_vec()));
+    assert_eq!((found.hooks[1].loadable, told(&found.hooks[1])), (2, everywhere.to_vec()));
     let not_sleepable = ("HookNotSleepable".to_owned(), 2, "n0 n1".to_owned());
-    assert_eq!((found.hooks[1].loadable, told(&found.hooks[1])), (0, [&[not_sleepable], &everywhere[..]].concat()));
+    assert_eq!((found.hooks[0].loadable, told(&found.hooks[0])), (0, [&[not_sleepable], &everywhere[..]].concat()));
 }
 
 #[test]
@@ -65,7 +65,8 @@ fn a_misspelt_hook_is_told_with_the_one_that_was_meant() {
     let found = forecast(&policy(&[("file_opn", false)], &Value::Null), &nodes);
     let others = &found.hooks[0].others[0];
     assert_eq!(others.reason, "HookNotInKernel");
-    assert!(others.message.contains("did you mean file_open?"), "{}", others.message);
+    let told = nodes.explain(&found.hooks[0].ask, others);
+    assert!(told.message.contains("did you mean file_open?"), "{}", told.message);
 }
 
 #[test]
@@ -99,7 +100,7 @@ proptest! {
         let hooks: Vec<(&str, bool)> = hooks.iter().map(|(hook, ima)| (hook.as_str(), *ima)).collect();
         let policy = policy(&hooks, &Value::Null);
         let mut require = Require::default();
-        policy.asks.add_to(&mut require);
+        policy.asks.add_to(&mut require, Some(&profile));
         let ready = all.iter().filter(|node| policy.asks.is_empty() || verdict(&require, node.facts).state == State::Ready).count();
         let found = forecast(&policy, &Nodes::of(all.clone()));
         prop_assert_eq!(found.loadable, ready);

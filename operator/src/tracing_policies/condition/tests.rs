@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tracing_policies::known::tests::{entry, listed, troubled, unreadable};
+use crate::tracing_policies::known::tests::{entry, listed, policy as policy_entry, troubled, unreadable};
 
 const BOOT: &str = "b00t";
 
@@ -43,7 +43,7 @@ fn found(spec: &LsmPolicySpec, known: &Snapshot, with: usize, without: usize) ->
             facts: Facts { boot_id: BOOT, report: Some(&report), profile: (number < with).then_some(&profile) },
         }))
     };
-    finding(spec, known, nodes).unwrap()
+    finding(spec, known, None, nodes).unwrap()
 }
 
 fn open(name: &str, tier: &str) -> (Name, Entry) {
@@ -135,12 +135,78 @@ fn table() {
     }
 }
 
+/// A policy with that spec beside `lsmhooks` on file_open, which denies unless `actions` says otherwise.
+fn with(name: &str, actions: &Value, more: &Value) -> (Name, Entry) {
+    let mut spec = json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": actions}]}]});
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    policy_entry(name, "enforce", &spec)
+}
+
+#[test]
+fn the_text_of_a_policy_is_judged_too() {
+    use Status::{False, True, Unknown};
+    let denies = json!([{"action": "Sigkill"}]);
+    let posts = json!([{"action": "Post"}]);
+    let stack = json!([{"action": "Post", "kernelStackTrace": true}]);
+    let monitor = json!({"options": [{"name": "policy-mode", "value": "monitor"}]});
+    let resolve =
+        json!({"lsmhooks": [{"hook": "file_open", "args": [{"index": 0, "type": "file", "resolve": "f_mode"}]}]});
+    let table = [
+        ("denies", with("a", &denies, &json!({})), True, reason::ALL_LOADABLE, "1 of 1 TracingPolicies"),
+        ("posts", with("a", &posts, &json!({})), True, reason::SOME_DENY_NOTHING, "a: no selector has an enforcing"),
+        ("monitors", with("a", &denies, &monitor), True, reason::SOME_DENY_NOTHING, "policy-mode is monitor"),
+        (
+            "two sections",
+            with("a", &denies, &json!({"kprobes": [{"call": "b"}]})),
+            False,
+            reason::NOT_LOADABLE,
+            "a: spec: has kprobes and lsmhooks",
+        ),
+        ("a stack", with("a", &stack, &json!({})), False, reason::NOT_LOADABLE, "kernelStackTrace: is not supported"),
+        ("resolve", with("a", &denies, &resolve), Unknown, reason::LOADABILITY_UNKNOWN, "resolve: \"f_mode\""),
+        (
+            "a new field",
+            with("a", &denies, &json!({"sandbox": {}})),
+            Unknown,
+            reason::LOADABILITY_UNKNOWN,
+            "spec.sandbox",
+        ),
+        ("a field of main", with("a", &denies, &json!({"nodeSelector": {}})), True, reason::ALL_LOADABLE, ""),
+    ];
+    for (what, entry, status, reason, said) in table {
+        let found = found(&requires(), &listed([entry]), 2, 0).unwrap();
+        assert_eq!((found.status, found.reason.as_str()), (status, reason), "{what}: {}", found.message);
+        assert!(found.message.contains(said), "{what}: {}", found.message);
+    }
+}
+
+#[test]
+fn the_release_of_the_agents_decides_where_releases_differ() {
+    let known = listed([with(
+        "a",
+        &json!([{"action": "Sigkill"}]),
+        &json!({"options": [{"name": "policy-mode", "value": "off"}]}),
+    )]);
+    let of = |version: Option<&str>| {
+        let (report, profile) = (report(), profile());
+        let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
+        let nodes = || Nodes::of([Known { name: "n", labels: None, facts }]);
+        let version = version.map(|version| Version::parse(version).unwrap());
+        finding(&requires(), &known, version, nodes).unwrap().unwrap().reason
+    };
+    assert_eq!(of(Some("v1.1.0")), reason::NOT_LOADABLE, "no lsmhooks at all");
+    assert_eq!(of(Some("v1.3.0")), reason::ALL_LOADABLE, "it has no modes");
+    assert_eq!(of(Some("v1.7.0")), reason::NOT_LOADABLE);
+    assert_eq!(of(Some("v1.99.0")), reason::LOADABILITY_UNKNOWN, "a release that is not known here");
+    assert_eq!(of(None), reason::LOADABILITY_UNKNOWN);
+}
+
 #[test]
 fn the_message_has_policies_hooks_and_counts() {
     let message = found(&requires(), &listed([open("a", "enforce"), typo("b", "enforce")]), 3, 1).unwrap().message;
     assert_eq!(
         message,
-        "1 of 2 TracingPolicies do not load on every node: b loads on 0 of 4 nodes (file_opn HookNotInKernel on 3, as n0000 \
+        "1 of 2 TracingPolicies do not load: b loads on 0 of 4 nodes (file_opn HookNotInKernel on 3, as n0000 \
          n0001 n0002: kernel 6.12 x86_64: file_opn is no hook of this kernel; did you mean file_open?, file_open \
          HookProfileMissing on 1, as n0003: the node has published no hook profile, so the required hooks cannot be judged); \
          `kubectl lsm preflight` tells of each"

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::tracing_policies::known::Trouble;
-use crate::tracing_policies::known::tests::{entry, listed, troubled, unreadable};
+use crate::tracing_policies::known::tests::{entry, listed, policy, troubled, unreadable};
 
 const BOOT: &str = "b00t";
 
@@ -87,6 +87,28 @@ fn selected_policies_become_part_of_what_is_required() {
     ];
     for (what, spec, known, evidence, wanted) in table {
         assert_eq!(judge(&spec, &known, evidence, &zone("left")), wanted, "{what}");
+    }
+}
+
+#[test]
+fn a_policy_that_tetragon_refuses_asks_all_the_same() {
+    let spec = json!({"lsmhooks": [{"hook": "file_opn"}], "kprobes": [{"call": "a"}]});
+    let refused = listed([policy("p", "enforce", &spec)]);
+    assert_eq!(judge(&enforce(), &refused, "Denied", &zone("left")), is(State::NotReady, "HookNotInKernel"));
+}
+
+#[test]
+fn hashes_ask_for_nothing_before_linux_5_11() {
+    let hash = json!([{"matchActions": [{"action": "Post", "imaHash": true}]}]);
+    let known = listed([policy("p", "enforce", &json!({"lsmhooks": [{"hook": "file_open", "selectors": hash}]}))]);
+    let demand = Demand::of(&enforce(), &known).unwrap();
+    let report = report("Denied");
+    for (kernel, state) in [("5.10.0 x86_64", State::Ready), ("6.12 x86_64", State::NotReady)] {
+        let profile = LsmHookProfileSpec { kernel: kernel.into(), ..profile() };
+        let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
+        let verdict = demand.verdict(&Labels::new(), facts);
+        assert_eq!(verdict.state, state, "{kernel}");
+        assert_eq!(Verdicts::by(&demand).verdict(&Labels::new(), facts), verdict);
     }
 }
 

@@ -1,0 +1,206 @@
+//! The releases of Tetragon whose rules are known here, and sets of them.
+
+use std::fmt;
+
+use crate::image::Version;
+
+/// A release, with all of its patch releases.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Release {
+    /// v1.3, the oldest whose rules are known. The field `lsmhooks` is in v1.2.0 and later.
+    V1_3,
+    /// v1.4
+    V1_4,
+    /// v1.5
+    V1_5,
+    /// v1.6
+    V1_6,
+    /// v1.7
+    V1_7,
+    /// The development branch of August 2026 (commit 4fbfe2d), which becomes v1.8.
+    Main,
+}
+
+use Release::{Main, V1_3, V1_4, V1_5, V1_6, V1_7};
+
+impl Release {
+    /// All of them, the oldest first.
+    pub const ALL: [Self; 6] = [V1_3, V1_4, V1_5, V1_6, V1_7, Main];
+
+    /// Its name for people: `v1.4`, or `main`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            V1_3 => "v1.3",
+            V1_4 => "v1.4",
+            V1_5 => "v1.5",
+            V1_6 => "v1.6",
+            V1_7 => "v1.7",
+            Main => "main",
+        }
+    }
+}
+
+/// What is known about the release that a version names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Known {
+    /// Its rules are known.
+    Exactly(Release),
+    /// It is older than every release whose rules are known, and has `lsmhooks`: the oldest known rules stand for it.
+    Before(Release),
+    /// It is newer than every release whose rules are known: those of the development branch stand for it.
+    After(Release),
+    /// It is older than v1.2.0 and has no `lsmhooks`.
+    WithoutLsmHooks,
+}
+
+impl Known {
+    /// What is known about that version.
+    #[must_use]
+    pub fn of(version: Version) -> Self {
+        match (version.major(), version.minor()) {
+            (0, _) | (1, 0 | 1) => Self::WithoutLsmHooks,
+            (1, 2) => Self::Before(V1_3),
+            (1, 3) => Self::Exactly(V1_3),
+            (1, 4) => Self::Exactly(V1_4),
+            (1, 5) => Self::Exactly(V1_5),
+            (1, 6) => Self::Exactly(V1_6),
+            (1, 7) => Self::Exactly(V1_7),
+            (1, 8) => Self::Exactly(Main),
+            _ => Self::After(Main),
+        }
+    }
+
+    /// The release whose rules are applied; none where there are no `lsmhooks`.
+    #[must_use]
+    pub const fn rules(self) -> Option<Release> {
+        match self {
+            Self::Exactly(release) | Self::Before(release) | Self::After(release) => Some(release),
+            Self::WithoutLsmHooks => None,
+        }
+    }
+}
+
+/// A set of releases.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Releases(u8);
+
+impl Releases {
+    /// All that are known.
+    pub const ALL: Self = Self((1 << Release::ALL.len()) - 1);
+
+    /// That one alone.
+    #[must_use]
+    pub const fn only(release: Release) -> Self {
+        Self(1 << release as u8)
+    }
+
+    /// From that one on.
+    #[must_use]
+    pub const fn since(release: Release) -> Self {
+        Self(Self::ALL.0 & !((1 << release as u8) - 1))
+    }
+
+    /// Up to that one.
+    #[must_use]
+    pub const fn until(release: Release) -> Self {
+        Self(Self::ALL.0 & ((2 << release as u8) - 1))
+    }
+
+    /// Those in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Those in one of both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those that are not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether it is in there.
+    #[must_use]
+    pub const fn contains(self, release: Release) -> bool {
+        self.0 & (1 << release as u8) != 0
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Each, the oldest first.
+    pub fn iter(self) -> impl Iterator<Item = Release> {
+        Release::ALL.into_iter().filter(move |release| self.contains(*release))
+    }
+
+    /// The first and the last of each run of neighbours.
+    fn runs(self) -> Vec<(Release, Release)> {
+        let mut runs: Vec<(Release, Release)> = Vec::new();
+        for release in self.iter() {
+            match runs.last_mut() {
+                Some((_, last)) if *last as u8 + 1 == release as u8 => *last = release,
+                _ => runs.push((release, release)),
+            }
+        }
+        runs
+    }
+}
+
+impl fmt::Display for Releases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::ALL {
+            return f.write_str("every release from v1.3 to main");
+        }
+        let run = |(first, last): (Release, Release)| match (first, last) {
+            (V1_3, V1_3) => "v1.3".to_owned(),
+            (V1_3, last) => format!("v1.3 to {}", last.name()),
+            (first, last) if first == last => first.name().to_owned(),
+            (first, Main) => format!("{} and later", first.name()),
+            (first, last) => format!("{} to {}", first.name(), last.name()),
+        };
+        let runs: Vec<String> = self.runs().into_iter().map(run).collect();
+        if runs.is_empty() { f.write_str("no release") } else { f.write_str(&runs.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_shown_as_ranges() {
+        let table = [
+            (Releases::ALL, "every release from v1.3 to main"),
+            (Releases::only(V1_3), "v1.3"),
+            (Releases::only(Main), "main"),
+            (Releases::since(V1_4), "v1.4 and later"),
+            (Releases::until(V1_6), "v1.3 to v1.6"),
+            (Releases::since(V1_5).and(Releases::until(V1_6)), "v1.5 to v1.6"),
+            (Releases::only(V1_3).or(Releases::since(V1_7)), "v1.3, v1.7 and later"),
+            (Releases::default(), "no release"),
+        ];
+        for (set, shown) in table {
+            assert_eq!(set.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_version_names_its_release() {
+        let known = |tag| Known::of(Version::parse(tag).unwrap());
+        assert_eq!(known("v1.1.2"), Known::WithoutLsmHooks);
+        assert_eq!(known("v1.2.0"), Known::Before(V1_3));
+        assert_eq!(known("1.4.1"), Known::Exactly(V1_4));
+        assert_eq!(known("v1.8.0-pre.0"), Known::Exactly(Main));
+        assert_eq!(known("v1.9.0"), Known::After(Main));
+        assert_eq!(known("v2.0.0"), Known::After(Main));
+    }
+}
