@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use releases::{agent, applied, parsed, release};
 
 fn wish(mount: Mount) -> Wish {
-    Wish { container: "tetragon".into(), patch: mount, suggest: Mount::Never }
+    Wish { container: "tetragon".into(), patch: mount, suggest: Mount::Never, without_securityfs: Vec::new() }
 }
 
 fn auto(object: &Value) -> Plan {

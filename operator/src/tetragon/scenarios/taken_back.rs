@@ -40,6 +40,7 @@ fn mark() -> String {
         container: "tetragon".into(),
         patch: lsm_ready_crds::policy::Mount::Auto,
         suggest: lsm_ready_crds::policy::Mount::Never,
+        without_securityfs: Vec::new(),
     };
     lsm_ready_tetragon::taken_back::mark(&daemon_set, &wish)
 }

@@ -12,7 +12,7 @@ fn now() -> Timestamp {
 }
 
 fn wish() -> Wish {
-    Wish { container: "tetragon".into(), patch: Mount::Auto, suggest: Mount::Never }
+    Wish { container: "tetragon".into(), patch: Mount::Auto, suggest: Mount::Never, without_securityfs: Vec::new() }
 }
 
 /// With our mount, of the second template generation.
