@@ -111,3 +111,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio_rustls::rustls::{AlertDescription, Error};
+
+    use super::*;
+
+    /// A connection that the other end has closed, with an alert that was not read yet.
+    struct Closed;
+
+    impl AsyncRead for Closed {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            let alert = Error::AlertReceived(AlertDescription::CertificateRequired);
+            Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, alert)))
+        }
+    }
+
+    impl AsyncWrite for Closed {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_alert_counts_where_a_write_finds_the_connection_closed() {
+        for flushed in [false, true] {
+            let record = Record::default();
+            let mut stream = Recorded::new(Closed, record.clone());
+            let ended = if flushed { stream.flush().await } else { stream.write_all(b"x").await };
+            assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            assert_eq!(record.error(), Some(Why::ClientCertificateRequired));
+        }
+    }
+}

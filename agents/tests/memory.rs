@@ -11,6 +11,7 @@ use bytes::Bytes;
 use lsm_ready_agents::{Endpoints, Limits, NoAnswer, Outcome, Tls, Why, ask};
 use server::tls::{Authority, SERVER_NAME, on_tls};
 use server::{Script, on_http2, on_tcp};
+use tokio::task::JoinSet;
 
 /// Eight answers of the longest kind, each in a buffer that grows by doubling, and as much again for all else.
 const MOST: u64 = 8 * 2 * (Limits::GRPC_BYTES as u64) * 2;
@@ -54,9 +55,12 @@ fn one_policy(field: u8, with: &[u8]) -> Vec<Bytes> {
 
 async fn eight(at: Endpoints, tls: Option<&Tls>) -> Vec<Outcome> {
     let limits = Limits { deadline: Duration::from_secs(30), ..Limits::default() };
-    let asked = async || ask(&at, tls, &limits).await;
-    let (a, b, c, d, e, f, g, h) = tokio::join!(asked(), asked(), asked(), asked(), asked(), asked(), asked(), asked());
-    vec![a, b, c, d, e, f, g, h]
+    let mut asked = JoinSet::new();
+    for _ in 0..8 {
+        let tls = tls.cloned();
+        asked.spawn(async move { ask(&at, tls.as_ref(), &limits).await });
+    }
+    asked.join_all().await
 }
 
 fn grpc(address: SocketAddr) -> Endpoints {

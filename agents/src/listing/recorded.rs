@@ -1,5 +1,5 @@
-//! Answers of real agents, byte by byte: what Tetragon 1.3.0 and 1.7.0 answered on Linux 6.12 with one policy, while `tetra`
-//! changed that policy. Recorded in 2026-11; beside each, what came of opening the file that the policy denies.
+//! Answers of real agents, byte by byte: what Tetragon 1.3.0, 1.7.0 and main answered on Linux 6.12 with one policy, while
+//! `tetra` changed that policy. Recorded in 2026-11; beside each, what came of opening the file that the policy denies.
 
 use super::*;
 
@@ -10,7 +10,10 @@ const ENABLED: &str = "3001480150c88727";
 
 fn message(id: u8, after: &str) -> Vec<u8> {
     let policy = format!("08{id:02x}{POLICY}{after}");
-    let text = format!("0a{:02x}{policy}", policy.len() / 2);
+    bytes(&format!("0a{:02x}{policy}", policy.len() / 2))
+}
+
+fn bytes(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|place| u8::from_str_radix(&text[2 * place..2 * place + 2], 16).unwrap()).collect()
 }
 
@@ -53,4 +56,58 @@ fn what_1_3_0_says() {
         assert_eq!(answer.policies, BTreeMap::from([(PolicyName::given("", "deny-secret"), policy)]), "{what}");
         assert!(actions.is_empty() && answer.is_settled() == settled, "{what}");
     }
+}
+
+/// Main of 2026-11 adds the counters by selector and the domain.
+#[test]
+fn what_main_says_while_its_policy_is_changed() {
+    const ENABLED: &str = "3001480150b8e725";
+    const DOMAIN: &str = "6a036b3873";
+    let by_selector = |counters: &str| {
+        let length = 19 + counters.len() / 2;
+        format!("12{length:02x}0a0d6c736d3a66696c655f6f70656e12001a0022{:02x}{counters}", counters.len() / 2)
+    };
+    let stats = |counters: &str| {
+        let stats = format!("0a{:02x}{counters}{}", counters.len() / 2, by_selector(counters));
+        format!("62{:02x}{stats}", stats.len() / 2)
+    };
+    let enforce = |stats: &str| format!("{ENABLED}5801{stats}{DOMAIN}");
+    let monitor = |stats: &str| format!("{ENABLED}5802{stats}{DOMAIN}");
+    let actions = |enforced, monitored| Some(Actions { enforced, monitored });
+    for (what, after, state, mode, expected) in [
+        ("loaded", enforce("62020a00"), State::Enabled, Some(Mode::Enforce), actions(0, 0)),
+        ("after denials", enforce(&stats("2002")), State::Enabled, Some(Mode::Enforce), actions(2, 0)),
+        ("disabled: opened", format!("4802{DOMAIN}"), State::Disabled, None, None),
+        ("monitor: opened", monitor(&stats("20012802")), State::Enabled, Some(Mode::Monitor), actions(1, 2)),
+    ] {
+        let Listed { answer, actions } = read(&message(2, &after)).unwrap();
+        let name = PolicyName::given("", "deny-secret");
+        let policy = PolicyAnswer { state, mode, error: String::new(), failed_hooks: vec![] };
+        assert_eq!(answer.policies, BTreeMap::from([(name.clone(), policy)]), "{what}");
+        assert_eq!(actions.get(&name).copied(), expected, "{what}");
+        assert!(answer.local.is_empty(), "{what}");
+    }
+}
+
+/// Two policies as the code of main encodes them: one with everything that it can tell, and one of `tetra` that has the same
+/// name, in the domain `grpc`.
+#[test]
+fn what_mains_own_code_encodes() {
+    let text = "0a720801120464656e791a047465616d2a0e67656e657269635f6b70726f6265300148085080808080802058\
+        03622a0a0e200328808080808080808010500712180a0d6c736d3a66696c655f6f70656e12001a0208012a01786a036b3873\
+        72140a076b70726f62657310031a057379735f7820020a100802120464656e7948076a0467727063";
+    let Listed { answer, actions } = read(&bytes(text)).unwrap();
+    let name = PolicyName::given("team", "deny");
+    let hook = HookError { hook: "kprobes[2] sys_x".into(), error: "there is nothing of this name to attach to" };
+    let policy = PolicyAnswer {
+        state: State::PartiallyEnabled,
+        mode: Some(Mode::MonitorOnly),
+        error: String::new(),
+        failed_hooks: vec![hook],
+    };
+    assert_eq!(answer.policies, BTreeMap::from([(name.clone(), policy)]));
+    assert_eq!(actions, BTreeMap::from([(name, Actions { enforced: 3, monitored: 1 << 60 })]));
+    let skipped = PolicyAnswer { state: State::Skipped, mode: None, error: String::new(), failed_hooks: vec![] };
+    let local = LocalName { domain: "grpc".into(), policy: PolicyName::given("", "deny") };
+    assert_eq!(answer.local, BTreeMap::from([(local, skipped)]));
 }

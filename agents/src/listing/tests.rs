@@ -233,6 +233,27 @@ proptest! {
         prop_assert_eq!(listed(&policies), first);
     }
 
+    /// Whatever an agent writes into a text, no control character and no mark that reorders text gets through.
+    #[test]
+    fn every_text_is_cleaned(text in "\\PC{0,40}[\u{0}-\u{1f}\u{7f}-\u{9f}\u{200b}\u{202e}\u{feff}]\\PC{0,400}") {
+        let hook = bytes(14, [bytes(1, &text), number(2, 3), bytes(3, &text)].concat());
+        let fields = |domain| [bytes(3, &text), bytes(8, &text), bytes(13, domain), hook.clone()];
+        let Listed { answer, .. } = listed(&[policy(&text, &fields("k8s")), policy(&text, &fields(&text))]);
+        let texts = |name: &PolicyName, policy: &PolicyAnswer| {
+            let hooks = policy.failed_hooks.iter().map(|hook| hook.hook.clone());
+            [name.to_string(), policy.error.clone()].into_iter().chain(hooks).collect::<Vec<_>>()
+        };
+        let of_cluster = answer.policies.iter().flat_map(|(name, policy)| texts(name, policy));
+        let of_others = answer.local.iter().flat_map(|(name, policy)| {
+            texts(&name.policy, policy).into_iter().chain([name.domain.clone()])
+        });
+        let all: Vec<String> = of_cluster.chain(of_others).collect();
+        prop_assert!(all.len() >= 6, "{:?}", all);
+        for text in all {
+            prop_assert_eq!(clean(&text, 1000), text);
+        }
+    }
+
     /// Bytes of any kind are read or refused, also inside of a policy.
     #[test]
     fn any_bytes(message in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -126,6 +126,32 @@ mod tests {
         }
     }
 
+    /// As main of 2026-11 served them on Linux 6.12: its policy is in monitor mode, and denied once before.
+    #[test]
+    fn the_metrics_of_a_real_agent() {
+        let acted = |action: &str, count: u64| {
+            format!(
+                "tetragon_tracingpolicy_selector_actions_total{{action=\"{action}\",hook=\"lsm:file_open\",hook_index=\"0\",\
+                 policy=\"deny-secret\",policy_namespace=\"\",selector_index=\"0\",selector_label=\"\"}} {count}\n"
+            )
+        };
+        let state = |state: &str, count: u64| format!("tetragon_tracingpolicy_loaded{{state=\"{state}\"}} {count}\n");
+        let states = ["disabled", "enabled", "error", "load_error", "partially_enabled", "skipped"];
+        let text = [
+            "tetragon_tracingpolicy_kernel_memory_bytes{policy=\"deny-secret\",policy_namespace=\"\"} 619448\n"
+                .to_owned(),
+            states.map(|name| state(name, u64::from(name == "enabled"))).concat(),
+            acted("monitor_override", 2),
+            acted("override", 1),
+        ]
+        .concat();
+        let Listed { answer, actions } = gathered(&text, 100).unwrap();
+        let policy = PolicyName::given("", "deny-secret");
+        assert_eq!(answer.named, Some(BTreeSet::from([policy.clone()])));
+        assert!(answer.is_settled() && answer.counts.of(State::Enabled) == 1);
+        assert_eq!(actions, ActionsByPolicy::from([(policy, Actions { enforced: 1, monitored: 2 })]));
+    }
+
     #[test]
     fn an_agent_that_is_starting_has_no_policies_and_is_not_settled() {
         let zeros = GAUGE.replace(['1', '2'], "0");

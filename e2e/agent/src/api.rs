@@ -34,7 +34,7 @@ pub struct ListTracingPoliciesResponse {
 }
 
 #[derive(Clone, Deserialize, PartialEq, Message)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields)]
 pub struct TracingPolicyStatus {
     #[prost(uint64, tag = "1")]
     #[serde(deserialize_with = "played::long")]
@@ -77,7 +77,7 @@ pub struct TracingPolicyStatus {
 
 /// TracingPolicyStats.
 #[derive(Clone, Deserialize, PartialEq, Message)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields)]
 pub struct Stats {
     #[prost(message, optional, tag = "1")]
     pub action_counters: Option<ActionCounters>,
@@ -88,7 +88,7 @@ pub struct Stats {
 
 /// TracingPolicyActionCounters.
 #[derive(Clone, Copy, Deserialize, PartialEq, Message)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields)]
 pub struct ActionCounters {
     #[prost(uint64, tag = "1")]
     #[serde(deserialize_with = "played::long")]
@@ -143,7 +143,7 @@ impl ActionCounters {
 
 /// TracingPolicySelectorActionCounters, without the indices.
 #[derive(Clone, Deserialize, PartialEq, Message)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct SelectorActionCounters {
     #[prost(string, tag = "1")]
     pub hook: String,
@@ -153,7 +153,7 @@ pub struct SelectorActionCounters {
 
 /// HookStatus.
 #[derive(Clone, Deserialize, PartialEq, Message)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields)]
 pub struct HookStatus {
     #[prost(string, tag = "1")]
     pub section: String,

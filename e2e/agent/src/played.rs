@@ -85,8 +85,8 @@ mod tests {
     #[test]
     fn what_tetra_prints_can_be_played() {
         let printed = r#"{"policies": [{"id": "2", "name": "deny-secret", "sensors": ["generic_lsm"], "enabled": true,
-            "state": "TP_STATE_ENABLED", "kernelMemoryBytes": "639944", "mode": "TP_MODE_MONITOR",
-            "stats": {"actionCounters": {"override": "1", "monitorOverride": "2"}}}]}"#;
+            "state": "TP_STATE_ENABLED", "kernel_memory_bytes": "639944", "mode": "TP_MODE_MONITOR",
+            "stats": {"action_counters": {"override": "1", "monitor_override": "2"}}}]}"#;
         let listed: ListTracingPoliciesResponse = serde_json::from_str(printed).unwrap();
         let policy = &listed.policies[0];
         assert_eq!((policy.id, policy.state, policy.mode, policy.kernel_memory_bytes), (2, 1, 2, 639_944));

@@ -94,8 +94,12 @@ fn as_json(policies: &[TracingPolicyStatus]) -> Value {
         if !policy.sensors.is_empty() {
             object["sensors"] = json!(policy.sensors);
         }
-        if !policy.error.is_empty() {
-            object["error"] = json!(policy.error);
+        let texts = [("namespace", &policy.namespace), ("error", &policy.error), ("domain", &policy.domain)];
+        for (name, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+            object[name] = json!(text);
+        }
+        if policy.mode != 0 {
+            object["mode"] = json!(policy.mode().name());
         }
         object
     };
@@ -118,6 +122,10 @@ mod tests {
 
     #[test]
     fn json_has_the_protocols_names() {
+        let monitoring = TracingPolicyStatus { id: 4, name: "q".into(), state: 1, mode: 2, ..Default::default() };
+        let told = json!({"policies": [
+            {"id": "4", "name": "q", "state": "TP_STATE_ENABLED", "mode": "TP_MODE_MONITOR"}]});
+        assert_eq!(as_json(&[monitoring]), told);
         let refused =
             TracingPolicyStatus { id: 3, name: "p".into(), state: 3, error: "no".into(), ..Default::default() };
         let told = json!({"policies": [{"id": "3", "name": "p", "state": "TP_STATE_LOAD_ERROR", "error": "no"}]});

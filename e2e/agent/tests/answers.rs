@@ -87,9 +87,8 @@ impl Row {
     }
 
     fn played(self) -> Value {
-        let counters = json!({"override": "3", "signal": "1", "monitorOverride": "2", "post": "9"});
-        let hook =
-            |state, index| json!({"section": "kprobes", "state": state, "hookDescription": "sys_x", "hookIdx": index});
+        let counters = json!({"override": "3", "signal": "1", "monitor_override": "2", "post": "9"});
+        let hook = |state, index| json!({"section": "kprobes", "state": state, "hook_description": "sys_x", "hook_idx": index});
         let error = if self.state.1.is_error() { "no\nLSM" } else { "" };
         json!({
             "name": self.name().name,
@@ -98,11 +97,11 @@ impl Row {
             "mode": format!("TP_MODE_{}", self.mode.0),
             "domain": self.domain,
             "error": error,
-            "kernelMemoryBytes": "4096",
-            "stats": {"actionCounters": counters, "selectorActionCounters": [
-                {"hook": "lsm:file_open", "actionCounters": counters},
+            "kernel_memory_bytes": "4096",
+            "stats": {"action_counters": counters, "selector_action_counters": [
+                {"hook": "lsm:file_open", "action_counters": counters},
             ]},
-            "hookStatuses": [hook("STATUS_LOADED", 0), hook("STATUS_CALL_NOT_FOUND", 1)],
+            "hook_statuses": [hook("STATUS_LOADED", 0), hook("STATUS_CALL_NOT_FOUND", 1)],
         })
     }
 
