@@ -12,6 +12,9 @@ use lsm_ready_tetragon::tracing_policy::Name;
 use crate::tracing_policies::known::Snapshot;
 use crate::tracing_policies::wish::{Place, Wish};
 
+/// Most policies that are kept of one answer beside those in the cluster.
+pub const MOST_OTHERS: usize = 64;
+
 /// The policies, in the order of their names.
 #[derive(Debug)]
 pub struct Catalogue<'a> {
@@ -75,6 +78,24 @@ impl<'a> Catalogue<'a> {
         hasher.finish()
     }
 
+    /// Leaves out of an answer all but the policies in the cluster and a few others: agents list what they like, and their
+    /// answers are kept. Names that are left out of the metrics count as omitted.
+    pub fn trim(&self, answer: &mut Answer) {
+        let mut room = MOST_OTHERS;
+        let mut fits = || {
+            let fits = room > 0;
+            room = room.saturating_sub(1);
+            fits
+        };
+        answer.policies.retain(|name, _| self.has(name) || fits());
+        answer.local.retain(|_, _| fits());
+        if let Some(named) = &mut answer.named {
+            let before = named.len();
+            named.retain(|name| self.has(name) || fits());
+            answer.omitted = answer.omitted.saturating_add((before - named.len()) as u64);
+        }
+    }
+
     /// Whether that answer has every policy that is for the node, with nothing in progress. An agent that has only just
     /// started gives answers that are not complete.
     #[must_use]
@@ -88,5 +109,44 @@ impl<'a> Catalogue<'a> {
         !nothing_at_all
             && answer.counts.in_progress() == 0
             && (answer.omitted > 0 || here.all(|(policy, _)| is_there(&policy.name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use lsm_ready_agents::{LocalName, PolicyAnswer, State};
+    use serde_json::json;
+
+    use super::*;
+    use crate::tracing_policies::known::tests::{object, with_wishes};
+
+    fn name(name: &str) -> PolicyName {
+        PolicyName { namespace: None, name: name.into() }
+    }
+
+    #[test]
+    fn an_agent_cannot_fill_the_memory_with_policies_that_the_cluster_has_not() {
+        let spec = json!({"lsmhooks": [{"hook": "file_open"}]});
+        let known = with_wishes([object(&json!({"metadata": {"name": "zz"}, "spec": spec}))]);
+        let catalogue = Catalogue::of(&known);
+        let many = || (0..1000).map(|n| name(&format!("p{n:04}"))).chain([name("zz")]);
+        let enabled =
+            PolicyAnswer { state: State::Enabled, mode: None, error: String::new(), failed_hooks: Vec::new() };
+        let policies: BTreeMap<_, _> = many().map(|name| (name, enabled.clone())).collect();
+        let local = policies.clone().into_iter().map(|(policy, said)| (LocalName { domain: "d".into(), policy }, said));
+        let mut listed = Answer { policies: policies.clone(), local: local.collect(), ..Answer::none(How::Grpc) };
+        catalogue.trim(&mut listed);
+        assert!(listed.policies.contains_key(&name("zz")));
+        assert_eq!((listed.policies.len() + listed.local.len(), listed.omitted), (MOST_OTHERS + 1, 0));
+
+        let mut counted = Answer { named: Some(many().collect()), ..Answer::none(How::Metrics) };
+        catalogue.trim(&mut counted);
+        assert!(counted.named.as_ref().is_some_and(|named| named.contains(&name("zz"))));
+        assert_eq!((counted.named.as_ref().map(BTreeSet::len), counted.omitted), (Some(MOST_OTHERS + 1), 936));
+        let trimmed = counted.clone();
+        catalogue.trim(&mut counted);
+        assert_eq!(counted, trimmed, "an answer of an ordinary size is left as it is");
     }
 }

@@ -140,7 +140,7 @@ fn summarise(summary: &mut Summary, scope: Scope<'_>, key: &Key, answer: &Answer
         summary.asking.merge(nodes);
     }
     for name in others(scope, answer) {
-        summary.others.entry(name.clone()).or_default().merge(nodes);
+        summary.other(name);
     }
 }
 

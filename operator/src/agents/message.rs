@@ -238,7 +238,7 @@ impl Message<'_> {
         }
         format!(
             ". In agents and not in the cluster (files on the node, or added with tetra), not judged: {}",
-            some(others.keys())
+            some(others.iter())
         )
     }
 

@@ -86,12 +86,15 @@ fn due<'a>(wanted: &'a BTreeMap<Target, Wanted>, ctx: &Context) -> [BTreeSet<(ji
     [answering, silent]
 }
 
-fn hear(target: &Target, wanted: &Wanted, outcome: Outcome, catalogue: &Catalogue<'_>, ctx: &Context) {
+fn hear(target: &Target, wanted: &Wanted, mut outcome: Outcome, catalogue: &Catalogue<'_>, ctx: &Context) {
     for (how, outcome) in outcome.attempts() {
         ctx.metrics.agent_asked(how.as_str(), outcome);
     }
-    let is_complete = match &outcome {
-        Outcome::Answered { answer, .. } => catalogue.is_complete(&wanted.places, answer),
+    let is_complete = match &mut outcome {
+        Outcome::Answered { answer, .. } => {
+            catalogue.trim(answer);
+            catalogue.is_complete(&wanted.places, answer)
+        }
         Outcome::NoAnswer(_) => false,
     };
     let (occasion, now) = (wanted.occasion.clone(), (ctx.now)());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lsm_ready_agents::{NoAnswer, PolicyName, Why};
 use lsm_ready_crds::conditions::{Finding as Condition, Status, TRACING_POLICIES_ENFORCED};
 
+use super::catalogue::MOST_OTHERS;
 use super::message::Message;
 use super::names::Names;
 use super::reason;
@@ -119,8 +120,8 @@ pub struct Summary {
     pub denying: BTreeSet<PolicyName>,
     /// Policies that observe, and are not expected to deny.
     pub observing: BTreeSet<PolicyName>,
-    /// Policies that agents have and the cluster has not.
-    pub others: BTreeMap<PolicyName, Names>,
+    /// Policies that agents have and the cluster has not: the first [`MOST_OTHERS`] by name.
+    pub others: BTreeSet<PolicyName>,
     /// Why metrics were read in place of gRPC, on some node.
     pub without_grpc: Option<Why>,
 }
@@ -134,6 +135,14 @@ impl Summary {
         told.nodes.merge(nodes);
         if is_first {
             told.words = words(finding);
+        }
+    }
+
+    /// Adds a policy that an agent has and the cluster has not.
+    pub fn other(&mut self, policy: &PolicyName) {
+        self.others.insert(policy.clone());
+        if self.others.len() > MOST_OTHERS {
+            self.others.pop_last();
         }
     }
 

@@ -177,6 +177,7 @@ impl<'a> Scope<'a> {
         let elsewhere = self.elsewhere(places).filter(|policy| named.contains(&policy.name)).count();
         // Policies from files may have the names of others, so that more are counted than named.
         let again = answer.counts.total().saturating_sub(named.len() as u64);
+        let again = again.max(answer.omitted);
         let others = named.iter().filter(|name| !here.contains(name)).count() - elsewhere.min(skipped);
         let others = others.saturating_add(usize::try_from(again).unwrap_or(usize::MAX));
         let states = Self::states(elsewhere, answer);
@@ -229,7 +230,7 @@ fn held_against(states: &[(Found, u64)], others: usize, answer: &Answer) -> Vec<
     let present: Vec<Found> = states.iter().filter(|(_, count)| *count > 0).map(|(found, _)| *found).collect();
     let total = states.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
     // The gauge leaves out policies that are loading or unloading.
-    let named = answer.named.as_ref().map_or(0, BTreeSet::len) as u64;
+    let named = (answer.named.as_ref().map_or(0, BTreeSet::len) as u64).saturating_add(answer.omitted);
     let in_progress = answer.counts.in_progress().max(named.saturating_sub(answer.counts.total()));
     let mut found = match total {
         0 => Vec::new(),

@@ -218,6 +218,9 @@ fn a_state_in_metrics_is_held_against_a_policy_only_where_it_can_be_no_other() {
     // A policy that is not in the cluster may be the one that failed.
     assert_eq!(answer(&["file", "p"], &[(State::Enabled, 1), (State::LoadError, 1)]), [(None, Found::Unclear)]);
     assert_eq!(answer(&["file", "p"], &[(State::LoadError, 2)]), [(None, Found::Failed)]);
+    // Names that were left out may be the ones.
+    let omitted = Answer { omitted: 9, ..metrics(&["p"], &[(State::Enabled, 9), (State::LoadError, 1)]) };
+    assert_eq!(found(&two, BEFORE_1_4, &omitted), [(None, Found::Unclear)]);
     // Two policies of one name.
     assert_eq!(answer(&["p"], &[(State::Enabled, 1), (State::LoadError, 1)]), [(None, Found::Unclear)]);
 }
