@@ -78,13 +78,15 @@ pub enum Error {
     /// Nothing that was given can be read.
     #[error("{}", .0.join("\n"))]
     Unreadable(Vec<String>),
-    /// Some of what was given cannot be read; there is an answer about the rest.
-    #[error("{}", .unreadable.join("\n"))]
+    /// Something cannot be read; there is an answer about the rest.
+    #[error("{}", .unread.join("\n"))]
     Some {
         /// The answer about the rest.
         answer: String,
         /// What cannot be read, with place and reason.
-        unreadable: Vec<String>,
+        unread: Vec<String>,
+        /// The exit code.
+        code: u8,
     },
     /// Standard input is named twice.
     #[error("policies and nodes cannot both come from standard input; name a file for one of them")]
@@ -98,6 +100,7 @@ impl Error {
         match self {
             Self::Helm(helm::Error::Taken(_) | helm::Error::Refused(_)) => exit::REFUSED,
             Self::Cluster(_) => exit::NOT_JUDGED,
+            Self::Some { code, .. } => *code,
             _ => exit::USAGE,
         }
     }
@@ -168,7 +171,7 @@ fn preflight(args: &cli::PreflightArgs) -> Result<(String, u8), Error> {
     }
     let named = args.tetragon_version.as_deref().map(version).transpose()?;
     let mut found = policies(&args.files)?;
-    let mut known = nodes(args)?;
+    let (mut known, unreached) = nodes(args)?;
     known.remarks.append(&mut found.remarks);
     if args.server {
         let context = args.context.as_deref();
@@ -184,10 +187,9 @@ fn preflight(args: &cli::PreflightArgs) -> Result<(String, u8), Error> {
         cli::PreflightOutput::Json => render::json(&answer),
     };
     let code = preflight::code(&answer, args.require_deny);
-    if found.unreadable.is_empty() {
-        return Ok((text, code));
-    }
-    Err(Error::Some { answer: text, unreadable: found.unreadable })
+    let code = if found.unreadable.is_empty() { code } else { exit::USAGE };
+    let unread: Vec<String> = found.unreadable.into_iter().chain(unreached).collect();
+    if unread.is_empty() { Ok((text, code)) } else { Err(Error::Some { answer: text, unread, code }) }
 }
 
 /// `main` stands for the development branch.
@@ -196,19 +198,24 @@ fn version(text: &str) -> Result<Version, Error> {
     Version::parse(version).ok_or_else(|| Error::Version(text.to_owned()))
 }
 
-/// What is known of the nodes.
-fn nodes(args: &cli::PreflightArgs) -> Result<preflight::nodes::Cluster, Error> {
+/// What is known of the nodes, and why the cluster could not be asked: what a policy's text tells is told all the same.
+fn nodes(args: &cli::PreflightArgs) -> Result<(preflight::nodes::Cluster, Option<String>), Error> {
     let mut known = preflight::nodes::Cluster::default();
     for file in &args.nodes {
         known.add(file, &documents::parse(file, &read::text(file)?)?)?;
     }
+    let mut unreached = None;
     if args.nodes.is_empty() {
-        let (objects, missing) = cluster::objects(args.context.as_deref())?;
-        known.add(cluster::SOURCE, &objects)?;
-        known.remarks.extend(missing);
+        match cluster::objects(args.context.as_deref()) {
+            Ok((objects, missing)) => {
+                known.add(cluster::SOURCE, &objects)?;
+                known.remarks.extend(missing);
+            }
+            Err(error) => unreached = Some(error.to_string()),
+        }
     }
     known.remark();
-    Ok(known)
+    Ok((known, unreached))
 }
 
 /// The policies of all files. What cannot be read is told beside what can.

@@ -1,5 +1,5 @@
 //! `kubectl lsm preflight` as people call it: what it prints and with which exit code.
-#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
 use std::io::Write;
 use std::path::Path;
@@ -200,6 +200,95 @@ fn the_cluster_is_asked_where_no_file_is_named() {
     let (code, _, stderr) = run(&["-"], &input, nowhere());
     assert_eq!(code, 2);
     assert!(stderr.contains("kubectl cannot be run"), "{stderr}");
+    let mut refused = policy("p", &["file_open"]);
+    refused["spec"]["kprobes"] = json!([{"call": "a"}]);
+    let (code, stdout, stderr) = run(&["-"], &refused.to_string(), nowhere());
+    assert_eq!(code, 1, "no cluster is needed to see that Tetragon refuses it: {stderr}");
+    assert!(stdout.contains("has kprobes and lsmhooks"), "{stdout}");
+}
+
+/// The answer about one policy with these arguments, on nodes that take file_open.
+fn with(policy: &Value, args: &[&str]) -> (i32, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nodes.yaml");
+    std::fs::write(&file, nodes(&[])).unwrap();
+    let args: Vec<&str> = ["-", "-o", "json", "--nodes", file.to_str().unwrap()].iter().chain(args).copied().collect();
+    let (code, stdout, stderr) = run(&args, &policy.to_string(), nowhere());
+    (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}")))
+}
+
+#[test]
+fn the_four_answers_and_what_they_do_to_the_exit_code() {
+    let mut posts = policy("p", &["file_open"]);
+    posts["spec"]["lsmhooks"][0]["selectors"] = json!([{"matchActions": [{"action": "Post"}]}]);
+    let mut misspelt = policy("p", &["file_open"]);
+    misspelt["spec"]["lsmHooks"] = json!([]);
+    let mut macros = policy("p", &["file_open"]);
+    macros["spec"]["selectorsMacros"] = json!({});
+    let mut monitors = policy("p", &["file_open"]);
+    monitors["spec"]["options"] = json!([{"name": "policy-mode", "value": "monitor"}]);
+    let (require, old, new) = ("--require-deny", "--tetragon-version=v1.3.0", "--tetragon-version=v1.7.0");
+    let table: [(&Value, &[&str], i32, &str); 11] = [
+        (&policy("p", &["file_open"]), &[require], 0, "Denies"),
+        (&posts, &[], 0, "DeniesNothing"),
+        (&posts, &[require], 1, "DeniesNothing"),
+        (&monitors, &[new], 0, "DeniesNothing"),
+        (&monitors, &[new, require], 1, "DeniesNothing"),
+        (&monitors, &[old, require], 0, "Denies"),
+        (&misspelt, &[], 1, "NotLoadable"),
+        (&macros, &[new], 0, "Denies"),
+        (&macros, &[old], 1, "NotLoadable"),
+        (&macros, &[], 2, "Unknown"),
+        (&policy("p", &["file_open"]), &["--tetragon-version=v1.1.0"], 1, "NotLoadable"),
+    ];
+    for (policy, args, code, result) in table {
+        let (found, answer) = with(policy, args);
+        assert_eq!((found, answer["result"].as_str().unwrap()), (code, result), "{args:?} {answer}");
+    }
+    let (_, answer) = with(&misspelt, &[]);
+    let finding = &answer["policies"][0]["findings"][0];
+    assert_eq!((&finding["weight"], &finding["field"]), (&json!("Refused"), &json!("spec.lsmHooks")));
+    assert!(finding["rule"].as_str().unwrap().contains("did you mean lsmhooks?"), "{finding}");
+}
+
+#[test]
+fn an_unknown_kind_beside_a_policy_is_a_remark_with_the_kind_that_was_meant() {
+    let mut other = policy("lost", &["file_open"]);
+    other["kind"] = json!("NamespacedTracingPolicy");
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [other, policy("p", &["file_open"]),
+        {"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy"}]});
+    let (code, answer) = with(&list, &[]);
+    let remarks = answer["remarks"].to_string();
+    assert_eq!(code, 0);
+    assert!(remarks.contains("did you mean TracingPolicyNamespaced?") && !remarks.contains("Network"), "{remarks}");
+    let (code, _, stderr) = run(&["-"], &other.to_string(), nowhere());
+    assert_eq!(code, 64);
+    assert!(stderr.contains("did you mean TracingPolicyNamespaced?"), "{stderr}");
+}
+
+#[test]
+fn the_api_server_has_the_last_word_on_the_schema() {
+    let nodes = format!("echo '{}'", nodes(&[]));
+    let mut newer = policy("p", &["file_open"]);
+    newer["spec"]["sandbox"] = json!({});
+    let strict = "Error from server (BadRequest): strict decoding error: unknown field";
+    for (said, code, answer, result) in [
+        ("exit 0".to_owned(), 2, "Accepted", "Unknown"),
+        (format!("echo '{strict}' >&2; exit 1"), 1, "Refused", "NotLoadable"),
+        ("echo 'no matches for kind' >&2; exit 1".to_owned(), 1, "NotAsked", "NotLoadable"),
+    ] {
+        let folder = kubectl(&nodes, &format!("case \"$*\" in *apply*) cat > /dev/null; {said} ;; *) exit 1 ;; esac"));
+        // The script needs cat, which is not beside it.
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let (found, stdout, stderr) = run(&["-", "-o", "json", "--server"], &newer.to_string(), Path::new(&path));
+        let found_answer: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+        let judged = &found_answer["policies"][0];
+        assert_eq!(
+            (found, &judged["server"]["answer"], &judged["result"]),
+            (code, &json!(answer), &json!(result)),
+            "{judged}"
+        );
+    }
 }
 
 proptest! {

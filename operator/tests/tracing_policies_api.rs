@@ -78,7 +78,8 @@ async fn a_crd_that_comes_late_and_goes_again() {
         json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
         "metadata": {"name": name, "labels": {"tier": "enforce"}}, "spec": {"lsmhooks": hooks}})
     };
-    done(&admin, "POST", TRACING_POLICIES, &object("good", json!([{"hook": "file_open"}]))).await;
+    let denies = json!([{"matchActions": [{"action": "Sigkill"}]}]);
+    done(&admin, "POST", TRACING_POLICIES, &object("good", json!([{"hook": "file_open", "selectors": denies}]))).await;
     let message = said(&ctx, &admin, "ready", "AllLoadable").await;
     assert_eq!(
         message,
@@ -87,7 +88,7 @@ async fn a_crd_that_comes_late_and_goes_again() {
 
     done(&admin, "POST", TRACING_POLICIES, &object("odd", json!("file_open"))).await;
     let message = said(&ctx, &admin, "unknown", "InvalidTracingPolicy").await;
-    assert!(message.contains("odd: spec.lsmhooks: is no list"), "{message}");
+    assert!(message.contains("odd: spec.lsmhooks: is text, not a list"), "{message}");
 
     done(&admin, "POST", TRACING_POLICIES, &object("typo", json!([{"hook": "file_opn"}]))).await;
     let message = said(&ctx, &admin, "not-ready", "NotLoadable").await;

@@ -49,6 +49,8 @@ pub struct Nodes<'a> {
     groups: RefCell<HashMap<String, Rc<Vec<Group>>>>,
     /// What each class says to a hook, sleepable or not.
     outcomes: RefCell<HashMap<(String, bool), Outcomes>>,
+    /// The words for a hook, sleepable or not, of a class.
+    words: RefCell<HashMap<(String, bool, usize), Verdict>>,
 }
 
 /// What a verdict says, for each class.
@@ -136,7 +138,9 @@ impl<'a> Nodes<'a> {
     #[must_use]
     pub fn explain(&self, ask: &Ask, others: &Others) -> Verdict {
         let facts = self.classes.get(others.class).copied().unwrap_or_default();
-        verdict(&ask.require(facts.profile), facts)
+        let mut words = self.words.borrow_mut();
+        let key = (ask.hook.clone(), ask.sleepable, others.class);
+        words.entry(key).or_insert_with(|| verdict(&ask.require(facts.profile), facts)).clone()
     }
 }
 

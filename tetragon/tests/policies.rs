@@ -43,7 +43,7 @@ fn ours(policy: &TracingPolicy, release: Release) -> (&'static str, String) {
 
 /// Where we know better than the code that was asked, or than we can tell from the file, with the reason.
 const EXCEPTIONS: [(&str, &str, &str); 7] = [
-    ("hook-empty", "1.3.0", "the handler takes it, and the load fails: no hook has this name"),
+    ("hook-empty", "", "before v1.7 the handler takes it, and the load fails: no hook has this name"),
     ("hook-unknown", "", "whether a kernel has a hook is for the nodes' profiles to say"),
     ("hook-with-prefix", "", "the same"),
     ("meta-namespace-on-cluster", "", "a whole API server removes the namespace before it checks"),

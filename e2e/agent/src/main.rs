@@ -112,9 +112,11 @@ async fn play(settings: &Settings, path: &Path) -> anyhow::Result<()> {
     let ended = serve::ended()?;
     let policies = played::read(path)?;
     let source = shape::Source::new(settings.release, move || policies.clone());
+    let served = async {
+        tokio::try_join!(serve::serve(settings, &source), serve::serve_metrics_where_set(settings, &source)).map(drop)
+    };
     tokio::select! {
         ended = ended => ended,
-        served = serve::serve(settings, &source) => served,
-        served = serve::serve_metrics_where_set(settings, &source) => served,
+        served = served => served,
     }
 }

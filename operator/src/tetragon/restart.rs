@@ -46,7 +46,7 @@ pub(super) async fn stale_agents(
     let Some(container) = container.filter(helped) else {
         return (Remembered { stale: Stale::default(), ..remembered }, None);
     };
-    let (repaired, errors) = (repaired(&ctx.stores), errors());
+    let (repaired, errors) = (repaired(&ctx.stores), errors(&DaemonSetKey::of(daemon_set), ctx));
     let known = (repaired.clone(), errors.keys().cloned().collect());
     if repaired.is_empty() || remembered.stale.settled.as_ref() == Some(&known) {
         return (remembered, None);
@@ -76,9 +76,14 @@ pub(super) async fn stale_agents(
     }
 }
 
-/// Whose agents report policies in an error state. Nobody is asked for that here, so the times alone decide.
-fn errors() -> Errors {
-    Errors::new()
+/// Since when agents report policies in an error state, by node. Empty where no policy has agents asked.
+fn errors(key: &DaemonSetKey, ctx: &Context) -> Errors {
+    let reported = |node: &Node| {
+        let name = node.name_any();
+        let errors = ctx.agents.load_errors(key, &name, boot_id(node))?;
+        Some((name, errors.as_of))
+    };
+    ctx.stores.nodes.state().iter().filter_map(|node| reported(node)).collect()
 }
 
 /// Evicts that agent's pod, and remembers what came of it.

@@ -5,6 +5,7 @@
 
 mod shape;
 mod tables;
+mod words;
 
 use lsm_ready_crds::hooks::nearest;
 use serde_json::{Map, Value};

@@ -4,6 +4,7 @@
 //! its development branch (commit 4fbfe2d, August 2026).
 
 use super::shape::{Field, Int, Kind, Rule, Shape, Test, Word};
+use super::words::{ACTIONS, OPERATORS, TYPES};
 use crate::tracing_policy::release::Release::{Main, V1_3, V1_4, V1_5, V1_6, V1_7};
 
 const fn f(name: &'static str, kind: Kind) -> Field {
@@ -212,61 +213,6 @@ static ARG: Shape = Shape {
     rules: &[],
 };
 
-const TYPES: &[Word] = &[
-    w("auto"),
-    w("int"),
-    Word::since("sint8", V1_7),
-    w("int8"),
-    w("uint8"),
-    Word::since("sint16", V1_7),
-    w("int16"),
-    w("uint16"),
-    w("uint32"),
-    Word::since("sint32", V1_7),
-    w("int32"),
-    Word::since("ulong", V1_7),
-    w("uint64"),
-    w("size_t"),
-    Word::since("long", V1_7),
-    Word::since("sint64", V1_7),
-    w("int64"),
-    w("char_buf"),
-    w("char_iovec"),
-    w("skb"),
-    w("sock"),
-    Word::since("sockaddr", V1_4),
-    Word::since("socket", V1_4),
-    Word::since("sockaddr_un", V1_7),
-    w("string"),
-    w("fd"),
-    w("file"),
-    w("filename"),
-    w("path"),
-    w("nop"),
-    w("bpf_attr"),
-    w("perf_event"),
-    w("bpf_map"),
-    w("user_namespace"),
-    w("capability"),
-    w("kiocb"),
-    w("iov_iter"),
-    w("cred"),
-    Word::since("const_buf", V1_7),
-    w("load_info"),
-    w("module"),
-    w("syscall64"),
-    w("kernel_cap_t"),
-    w("cap_inheritable"),
-    w("cap_permitted"),
-    w("cap_effective"),
-    w("linux_binprm"),
-    w("data_loc"),
-    w("net_device"),
-    w("bpf_cmd"),
-    Word::since("dentry", V1_4),
-    Word::since("bpf_prog", V1_6),
-];
-
 /// A selector of a hook, and a macro.
 static SELECTOR: Shape = Shape {
     fields: &[
@@ -367,45 +313,6 @@ static ARG_FILTER: Shape = Shape {
     rules: &[],
 };
 
-const OPERATORS: &[Word] = &[
-    w("Equal"),
-    w("NotEqual"),
-    w("Prefix"),
-    w("NotPrefix"),
-    w("Postfix"),
-    w("NotPostfix"),
-    w("GreaterThan"),
-    w("LessThan"),
-    w("GT"),
-    w("LT"),
-    w("Mask"),
-    w("SPort"),
-    w("NotSPort"),
-    w("SPortPriv"),
-    w("NotSportPriv"),
-    w("DPort"),
-    w("NotDPort"),
-    w("DPortPriv"),
-    w("NotDPortPriv"),
-    w("SAddr"),
-    w("NotSAddr"),
-    w("DAddr"),
-    w("NotDAddr"),
-    w("Protocol"),
-    w("Family"),
-    w("State"),
-    w("InMap"),
-    w("NotInMap"),
-    Word::since("CapabilitiesGained", V1_5),
-    Word::since("InRange", V1_6),
-    Word::since("NotInRange", V1_6),
-    Word::since("SubString", V1_7),
-    Word::since("SubStringIgnCase", V1_7),
-    Word::since("CelExpr", V1_7),
-    Word::since("FileType", V1_7),
-    Word::since("NotFileType", V1_7),
-];
-
 static ACTION: Shape = Shape {
     fields: &[
         f("action", Kind::Words(ACTIONS)).required(),
@@ -430,21 +337,3 @@ static ACTION: Shape = Shape {
     ],
     rules: &[Rule { since: Main, test: Test::AtMostOne(&["argNewSymbol", "argNewAddr", "argNewOffset"]) }],
 };
-
-const ACTIONS: &[Word] = &[
-    w("Post"),
-    Word::until("FollowFD", V1_7),
-    Word::until("UnfollowFD", V1_7),
-    w("Sigkill"),
-    Word::until("CopyFD", V1_7),
-    w("Override"),
-    w("GetUrl"),
-    w("DnsLookup"),
-    w("NoPost"),
-    w("Signal"),
-    w("TrackSock"),
-    w("UntrackSock"),
-    w("NotifyEnforcer"),
-    w("CleanupEnforcerNotification"),
-    Word::since("Set", V1_6),
-];

@@ -1,0 +1,77 @@
+//! The size of a large cluster: 100 policies and 5,000 nodes.
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+
+use std::time::{Duration, Instant};
+
+use kubectl_lsm::documents::Document;
+use kubectl_lsm::preflight::nodes::Cluster;
+use kubectl_lsm::preflight::{policies, preflight};
+use lsm_ready_crds::LsmHookProfile;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_tetragon::outcome::Question;
+use serde_json::{Value, json};
+
+const NODES: usize = 5_000;
+const POLICIES: usize = 100;
+/// Without optimisation and on a busy machine; an optimised build takes less than 100 ms.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn document(value: Value) -> Document {
+    Document { number: 1, line: 1, value }
+}
+
+fn profile(kernel: usize) -> LsmHookProfile {
+    let hooks: Vec<String> = (0..270).map(|number| format!("hook_{number}_{}", "x".repeat(number % 20))).collect();
+    let spec = json!({"kernel": format!("6.{kernel} x86_64"), "hooks": hooks, "sleepableHooks": ["file_open"]});
+    let spec: LsmHookProfileSpec = serde_json::from_value(spec).unwrap();
+    LsmHookProfile::new(&spec.digest(), spec)
+}
+
+fn cluster() -> Cluster {
+    let profiles: Vec<LsmHookProfile> = (1..5).map(profile).collect();
+    let mut documents: Vec<Document> =
+        profiles.iter().map(|profile| document(serde_json::to_value(profile).unwrap())).collect();
+    for number in 0..NODES {
+        let (name, digest) = (format!("node-{number:05}"), &profiles[number % profiles.len()].metadata.name);
+        let evidence = if number % 50 == 0 { "Attached" } else { "Denied" };
+        documents.push(document(
+            json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
+            "status": {"bootID": "b", "evidence": evidence, "hookProfile": digest, "reason": "R",
+                "checks": [{"name": "KernelReads", "outcome": "Pass"}]}}),
+        ));
+        let labels = json!({"kubernetes.io/hostname": name, "zone": format!("z{}", number % 7), "pool": format!("p{}", number % 90)});
+        documents.push(document(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
+            "status": {"nodeInfo": {"bootID": "b", "architecture": "", "containerRuntimeVersion": "", "kernelVersion": "",
+                "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "", "osImage": "",
+                "systemUUID": ""}}})));
+    }
+    let mut cluster = Cluster::default();
+    cluster.add("nodes", &documents).unwrap();
+    cluster
+}
+
+fn policy(number: usize) -> Document {
+    let hook = |hook: usize| {
+        json!({"hook": format!("hook_{}_{}", number + hook, "x".repeat(hook % 20)),
+        "selectors": [{"matchActions": [{"action": "Sigkill"}]}]})
+    };
+    let hooks: Vec<Value> = (0..10).map(hook).collect();
+    let selector = if number % 2 == 0 { json!({"matchLabels": {"pool": format!("p{number}")}}) } else { Value::Null };
+    document(
+        json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": format!("p{number}")},
+        "spec": {"lsmhooks": hooks, "nodeSelector": selector}}),
+    )
+}
+
+#[test]
+fn a_hundred_policies_on_five_thousand_nodes() {
+    let cluster = cluster();
+    let began = Instant::now();
+    let found = policies("p.yaml", (0..POLICIES).map(policy).collect());
+    let read = began.elapsed();
+    let answer = preflight(&found.policies, &cluster, Question::of(None));
+    let judged = began.elapsed();
+    println!("{POLICIES} policies on {NODES} nodes: read in {read:?}, judged in {:?}", judged.saturating_sub(read));
+    assert_eq!((answer.policies.len(), answer.nodes), (POLICIES, NODES));
+    assert!(judged < DEADLINE, "{judged:?}");
+}
