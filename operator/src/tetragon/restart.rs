@@ -10,8 +10,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Container, Pod};
-use kube::Api;
+use k8s_openapi::api::core::v1::{Container, Node, Pod};
+use kube::{Api, ResourceExt};
 use kube::api::PostParams;
 use kube::core::Status;
 use lsm_ready_tetragon::agent::agent;
@@ -28,6 +28,7 @@ use super::stale::{Errors, Restart, can_be_helped, repaired, restart};
 use super::{announce, stale::Stale};
 use crate::context::Context;
 use crate::key::DaemonSetKey;
+use crate::stores::boot_id;
 
 /// How long until the next look where one is due and nothing tells when.
 const AGAIN: SignedDuration = SignedDuration::from_mins(1);
