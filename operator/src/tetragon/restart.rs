@@ -11,9 +11,9 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Node, Pod};
-use kube::{Api, ResourceExt};
 use kube::api::PostParams;
 use kube::core::Status;
+use kube::{Api, ResourceExt};
 use lsm_ready_tetragon::agent::agent;
 use lsm_ready_tetragon::plan::{Plan, Wish, pod, release};
 use serde_json::json;
