@@ -149,6 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_without_securityfs_is_told_what_helps_there() {
+        let facts = Facts::of(&without_securityfs());
+        let mut report = report(&facts, 0);
+        report.require_lsms(&["bpf".to_owned()], Evidence::Denied, &facts);
+        let found = report.checks.iter().find(|check| check.name == "RequiredLsms").unwrap();
+        assert!(found.outcome == Outcome::Unknown && found.fix.contains("The verdict does not need it"), "{found:?}");
+        let text = crate::text::render(&report, Evidence::Denied);
+        assert!(text.contains("What to do about RequiredLsms") && !text.contains("mount -t"), "{text}");
+    }
+
+    #[test]
     fn texts_show_what_cannot_work_and_never_that_it_does() {
         let config = |text: &str| Ok(ConfigText { path: "/proc/config.gz".to_owned(), text: text.to_owned() });
         let kernel = |release: &str, machine: &str| Kernel { release: release.to_owned(), machine: machine.to_owned() };

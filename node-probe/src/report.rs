@@ -123,7 +123,7 @@ impl Report {
             return;
         }
         let before = self.holds(required);
-        let (check, missing) = checks::required_lsms(names, facts);
+        let (mut check, missing) = checks::required_lsms(names, facts);
         let reason = Reason::from_code(&check.reason);
         let fix_of_lsms = match reason {
             Some(Reason::RequiredLsmInactive) => required_lsms(&missing, facts),
@@ -147,6 +147,8 @@ impl Report {
             self.fix = cut(&fix_of_lsms, MESSAGE_MAX);
         } else if shown {
             self.fix = cut(&format!("{}\n{fix_of_lsms}", self.fix), MESSAGE_MAX);
+        } else {
+            check.fix = cut(&fix_of_lsms, MESSAGE_MAX);
         }
         self.checks.push(check);
     }

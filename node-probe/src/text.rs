@@ -32,6 +32,10 @@ pub fn render(report: &Report, required: Evidence) -> String {
         lines.extend([String::new(), "What to do".to_owned()]);
         lines.extend(wrapped(&report.fix));
     }
+    for check in report.checks.iter().filter(|check| !check.fix.is_empty() && !report.fix.contains(&check.fix)) {
+        lines.extend([String::new(), format!("What to do about {}", check.name)]);
+        lines.extend(wrapped(&check.fix));
+    }
     lines.extend([
         String::new(),
         format!("  kernel    {} {}", report.kernel.release, report.kernel.machine),

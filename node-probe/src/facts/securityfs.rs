@@ -55,7 +55,7 @@ impl Securityfs {
             Self::FileMount => "only single files of it are mounted below /sys/kernel/security",
             Self::Empty => "/sys/kernel/security is empty: securityfs is not mounted there",
             Self::NotInKernel => "there is no /sys/kernel/security: this kernel was built without CONFIG_SECURITYFS",
-            Self::Missing => "there is no /sys/kernel/security, and sysfs is not mounted at /sys",
+            Self::Missing => "there is no /sys/kernel/security, and what is at /sys/kernel is not sysfs",
             Self::Unknown => "/sys/kernel/security could not be read",
         }
     }

@@ -10,6 +10,9 @@ use crate::facts::{Built, Facts, Securityfs};
 use crate::fix::fix;
 use crate::sys::Answer;
 
+/// The option that puts LSM programs into a kernel.
+const BPF_LSM: &str = "CONFIG_BPF_LSM";
+
 /// Name of the check that says whether the LSMs of `--require-lsm` are active.
 pub(super) const REQUIRED_LSMS: &str = "RequiredLsms";
 
@@ -61,7 +64,10 @@ fn securityfs(facts: &Facts) -> Check {
 
 /// BTF is always the running kernel's own, a file beside the kernel may be another's: so BTF decides where both speak.
 fn built_in(facts: &Facts) -> Check {
-    let by_config = facts.kernel_config.as_ref().map(|config| config.has("CONFIG_BPF_LSM"));
+    let by_config = facts.kernel_config.as_ref().and_then(|config| match config.has(BPF_LSM) {
+        true => Some(true),
+        false => config.lacks(BPF_LSM).then_some(false),
+    });
     let by_btf = facts.btf.as_ref().and_then(|btf| btf.as_ref().ok()).map(|btf| btf.canary_hook);
     let outcome = match by_btf.or(by_config) {
         Some(true) => Outcome::Pass,
@@ -74,9 +80,10 @@ fn built_in(facts: &Facts) -> Check {
 
 fn config_words(facts: &Facts) -> String {
     match &facts.kernel_config {
-        Some(config) => match config.get("CONFIG_BPF_LSM") {
-            Built::Set(value) => format!("CONFIG_BPF_LSM={value} (by {})", config.path),
-            Built::NotSet => format!("CONFIG_BPF_LSM is not set (by {})", config.path),
+        Some(config) => match config.get(BPF_LSM) {
+            Built::Set(value) => format!("{BPF_LSM}={value} (by {})", config.path),
+            Built::NotSet if config.lacks(BPF_LSM) => format!("{BPF_LSM} is not set (by {})", config.path),
+            Built::NotSet => format!("{} has no line about {BPF_LSM}", config.path),
         },
         None if facts.kernel_config_error.is_empty() => "no kernel configuration was read".to_owned(),
         None => facts.kernel_config_error.clone(),

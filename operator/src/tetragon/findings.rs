@@ -9,6 +9,7 @@ use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::conditions::{
     Finding, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_HARDENED, TETRAGON_ROLLED_OUT,
 };
+use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
 use lsm_ready_tetragon::audit::{Excess, audit};
 use lsm_ready_tetragon::plan::{Need, Plan, Unneeded, plan};
@@ -169,16 +170,22 @@ fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered, closed: Optio
     }
 }
 
-/// Our mount is there, and a node has come that cannot have it. docs/adr/0016-kernels-without-securityfs.md says why the
-/// mount stays.
+/// A mount is there, and an agent with it cannot start on some nodes. docs/adr/0016-kernels-without-securityfs.md says why
+/// ours stays.
 fn cannot_start(plan: &Plan, without_securityfs: &[String]) -> Option<Judged> {
-    let Plan::Keep { mounted, still_needed } = plan else { return None };
-    if without_securityfs.is_empty() {
-        return None;
-    }
-    let stays = match still_needed {
-        Some(_) => "lsm-ready leaves the mount, because the other agents need it",
-        None => "The agents no longer need the mount: mount: Never removes it, which restarts all of them",
+    let (mounted, stays) = match plan {
+        _ if without_securityfs.is_empty() => return None,
+        Plan::Keep { mounted, still_needed: Some(_) } => {
+            (mounted, "lsm-ready leaves the mount, because the other agents need it")
+        }
+        Plan::Keep { mounted, still_needed: None } => {
+            (mounted, "The agents no longer need the mount: mount: Never removes it, which restarts all of them")
+        }
+        // A mount of a directory above does not keep an agent from starting.
+        Plan::NotNeeded(Unneeded::AlreadyMounted(mounted)) if mounted.path == SECURITYFS_PATH => {
+            (mounted, "lsm-ready did not add this mount and does not change it")
+        }
+        _ => return None,
     };
     let message = format!(
         "volume {} is {mounted}, and an agent with it cannot start on {}: {KERNELS_LACK_IT}. {OTHER_NODES_OR_KERNELS}. {stays}",

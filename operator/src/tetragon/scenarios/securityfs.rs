@@ -60,6 +60,23 @@ async fn nodes_without_an_agent_hold_nothing_up() {
 }
 
 #[tokio::test]
+async fn a_mount_that_is_not_ours_is_told_and_left_alone() {
+    for (path, expected) in
+        [("/sys/kernel/security", reason::NODES_WITHOUT_SECURITYFS), ("/sys/kernel", reason::ALREADY_MOUNTED)]
+    {
+        let mut theirs = tetragon();
+        let pod = &mut theirs["spec"]["template"]["spec"];
+        pod["volumes"].as_array_mut().unwrap().push(json!({"name": "own", "hostPath": {"path": path}}));
+        let mounts = pod["containers"][1]["volumeMounts"].as_array_mut().unwrap();
+        mounts.push(json!({"name": "own", "mountPath": path, "readOnly": true}));
+        let (ctx, played) = mixed(theirs.clone(), &json!({}), vec![]);
+        look(&theirs, &ctx).await.unwrap();
+        assert_eq!(told(&theirs, &json!({}), &ctx).1, expected, "{path}");
+        end(ctx, played).await;
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_joins_later_does_not_take_the_mount_from_the_others() {
     let (ctx, played) = mixed(mounted(100), &json!({}), vec![]);
     look(&mounted(100), &ctx).await.unwrap();
