@@ -123,7 +123,7 @@ fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         return Some(unknown(Reason::LsmListUnknown, message, list_unknown_fix(report)));
     }
     let message = format!("{} not among the active LSMs {}", missing.join(", "), report.lsms.active.join(","));
-    Some(not_ready(Reason::RequiredLsmInactive, message, boot_with(&missing, &report.lsms.active)))
+    Some(not_ready(Reason::RequiredLsmInactive, message, boot_with(&require.lsms, &missing, &report.lsms.active)))
 }
 
 fn list_unknown_fix(report: &LsmNodeStatus) -> &'static str {
@@ -143,8 +143,8 @@ fn list_unknown_fix(report: &LsmNodeStatus) -> &'static str {
 }
 
 /// The whole list to boot the node with. The steps depend on the boot loader, which the probe on the node knows.
-fn boot_with(missing: &[&str], active: &[String]) -> String {
-    let Some(list) = boot_list(Present { active, ..Present::default() }, missing) else {
+fn boot_with(required: &[String], missing: &[&str], active: &[String]) -> String {
+    let Some(list) = boot_list(Present { active, ..Present::default() }, required) else {
         return Reason::RequiredLsmInactive.way_out().to_owned();
     };
     let remark =

@@ -126,7 +126,7 @@ impl Report {
         let (mut check, missing) = checks::required_lsms(names, facts);
         let reason = Reason::from_code(&check.reason);
         let fix_of_lsms = match reason {
-            Some(Reason::RequiredLsmInactive) => required_lsms(&missing, facts),
+            Some(Reason::RequiredLsmInactive) => required_lsms(names, &missing, facts),
             Some(other) => fix(other, facts),
             None => String::new(),
         };

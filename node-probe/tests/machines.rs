@@ -123,35 +123,108 @@ fn integrity_is_kept_and_bpf_stands_last() {
     }
 }
 
+/// Release, command line, os-release, and words of the fix.
+const MACHINES: &[(&str, &str, &str, &str)] = &[
+    ("6.8.12-tegra", "root=PARTUUID=x rw rootwait console=ttyUTC0", "ID=ubuntu", "APPEND"),
+    ("6.12.20", "initrd=\\EFI\\nixos\\x.efi init=/nix/store/x/init", "ID=nixos", "nixos-rebuild boot"),
+    (
+        "6.8.12-4-pve",
+        "initrd=\\EFI\\proxmox\\x root=ZFS=rpool/ROOT/pve-1 boot=zfs",
+        "ID=debian",
+        "proxmox-boot-tool refresh",
+    ),
+    ("6.12.20-0-virt", "BOOT_IMAGE=vmlinuz-virt initrd=initramfs-virt", "ID=alpine", "update-extlinux"),
+    (
+        "5.14.21-150500.55-default",
+        "quiet",
+        "PRETTY_NAME=\"SUSE Linux Enterprise Micro 5.5\"",
+        "transactional-update grub.cfg",
+    ),
+    ("6.11.4-301.fc41.x86_64", "BOOT_IMAGE=(hd0,gpt2)/v", "ID=debian", "This node is a container"),
+    ("5.15.180", "BOOT_IMAGE=(hd0,gpt3)/vmlinuz bootconfig", "ID=bottlerocket", "apiclient reboot"),
+    ("6.1.85+", "cros_efi", "ID=cos", "current image of Container-Optimized OS"),
+    ("5.10.134-18.al8.x86_64", "BOOT_IMAGE=(hd0,msdos1)/boot/v", "PRETTY_NAME=\"Alibaba Cloud Linux 3\"", "grubby"),
+    ("5.10.134-18.an8.x86_64", "BOOT_IMAGE=(hd0,msdos1)/boot/v", "PRETTY_NAME=\"Anolis OS 8.8\"", "grubby"),
+    ("6.6.47-12.tl4.x86_64", "BOOT_IMAGE=(hd0,msdos1)/boot/v", "PRETTY_NAME=\"TencentOS Server 4\"", "grubby"),
+    (
+        "5.10.0-216.oe2203sp4.x86_64",
+        "BOOT_IMAGE=/v",
+        "PRETTY_NAME=\"openEuler 22.03 (LTS-SP4)\"",
+        "/boot/efi/EFI/openEuler/grub.cfg",
+    ),
+    ("4.19.90-2107.6.eulerosv2r10.x86_64", "BOOT_IMAGE=/v", "PRETTY_NAME=\"EulerOS 2.0 (SP10)\"", "grubby"),
+    ("5.15.167.1-2.cm2", "BOOT_IMAGE=/boot/v", "PRETTY_NAME=\"CBL-Mariner/Linux\"", "AKS has no setting"),
+    (
+        "6.6.57.1-7.azl3",
+        "BOOT_IMAGE=/boot/v",
+        "PRETTY_NAME=\"Microsoft Azure Linux 3.0\"",
+        "grub2-mkconfig -o /boot/grub2/grub.cfg",
+    ),
+    (
+        "6.1.112-124.190.amzn2023.x86_64",
+        "BOOT_IMAGE=(hd0,gpt1)/v",
+        "PRETTY_NAME=\"Amazon Linux 2023.6.20241010\"",
+        "launch template",
+    ),
+    ("6.8.0-1021-aws", "BOOT_IMAGE=/v", "PRETTY_NAME=\"Ubuntu 24.04.1 LTS\"", "update-grub"),
+    (
+        "6.1.0-28-amd64",
+        "BOOT_IMAGE=/v",
+        "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"",
+        "/etc/default/grub.d/99-lsm.cfg",
+    ),
+    ("5.14.0-503.el9.x86_64", "BOOT_IMAGE=(hd0,gpt2)/v", "PRETTY_NAME=\"Rocky Linux 9.4 (Blue Onyx)\"", "grubby"),
+    ("5.15.0-205.el9uek.x86_64", "BOOT_IMAGE=(hd0,gpt2)/v", "PRETTY_NAME=\"Oracle Linux Server 9.4\"", "grubby"),
+    (
+        "6.11.4-301.fc41.x86_64",
+        "BOOT_IMAGE=(hd0,gpt3)/x ostree=/ostree/x",
+        "PRETTY_NAME=\"Fedora CoreOS 41.20250215.3.0\"",
+        "rpm-ostree",
+    ),
+    (
+        "5.14.0-427.el9.x86_64",
+        "BOOT_IMAGE=(hd0,gpt3)/x ostree=/ostree/x",
+        "PRETTY_NAME=\"Red Hat Enterprise Linux CoreOS 417\"",
+        "MachineConfig",
+    ),
+    ("6.18.2-talos", "talos.platform=metal", "PRETTY_NAME=\"Talos (v1.12.0)\"", "Image Factory schematic"),
+    (
+        "6.6.60-flatcar",
+        "BOOT_IMAGE=/flatcar/v",
+        "PRETTY_NAME=\"Flatcar Container Linux by Kinvolk 4081\"",
+        "/oem/grub.cfg",
+    ),
+    (
+        "6.1.129",
+        "BOOT_IMAGE=(hd0,gpt3)/v",
+        "PRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18\"",
+        "EKS Auto Mode",
+    ),
+    ("6.8.0-48-generic", "BOOT_IMAGE=/v", "PRETTY_NAME=\"K3s v1.31.4+k3s1\"", "This node is a container"),
+    ("6.8.0-48-generic", "BOOT_IMAGE=/v", "ID=debian", "This node is a container"),
+    ("6.9.1-arch1-1", "initrd=\\initramfs-linux.img", "ID=arch", "/boot/loader/entries"),
+    ("6.9.1-arch1-1", "BOOT_IMAGE=/boot/vmlinuz-linux", "ID=arch", "grub-mkconfig -o /boot/grub/grub.cfg"),
+    (
+        "6.11.5-1-default",
+        "initrd=\\opensuse-microos\\x",
+        "ID=opensuse-microos\nID_LIKE=\"suse opensuse\"",
+        "sdbootutil",
+    ),
+    ("6.9.3-76060903-generic", "initrd=\\EFI\\Pop_OS-1\\i", "ID=pop\nID_LIKE=\"ubuntu debian\"", "kernelstub -a"),
+    ("6.8.0-1013-raspi", "vc_mem.mem_size=0x4000", "ID=ubuntu", "/boot/firmware/cmdline.txt"),
+    ("6.6.95", "BOOT_IMAGE=/boot/bzImage root=/dev/sr0", "ID=buildroot", "minikube's ISO"),
+    ("5.15.153.1-microsoft-standard-WSL2", "initrd=\\initrd.img", "ID=ubuntu", ".wslconfig"),
+    ("6.10.14-linuxkit", "quiet", "ID=debian", "LinuxKit"),
+    ("6.8.0-48-generic", "root=UUID=x ro", "ID=ubuntu", "was not recognised"),
+    ("6.1.0-28-amd64", "BOOT_IMAGE=pxe/vmlinuz initrd=pxe/initrd", "ID=debian", "was not recognised"),
+    ("6.1.99-vyos", "BOOT_IMAGE=/boot/v", "ID=vyos\nID_LIKE=debian", "was not recognised"),
+];
+
 #[test]
 fn systems_with_a_way_of_their_own_are_told_it() {
-    for (release, cmdline, os, words) in [
-        ("6.8.12-tegra", "root=PARTUUID=x rw rootwait console=ttyUTC0", "ID=ubuntu", "APPEND"),
-        ("6.12.20", "initrd=\\EFI\\nixos\\x.efi init=/nix/store/x/init", "ID=nixos", "nixos-rebuild boot"),
-        (
-            "6.8.12-4-pve",
-            "initrd=\\EFI\\proxmox\\x root=ZFS=rpool/ROOT/pve-1 boot=zfs",
-            "ID=debian",
-            "proxmox-boot-tool refresh",
-        ),
-        ("6.12.20-0-virt", "BOOT_IMAGE=vmlinuz-virt initrd=initramfs-virt", "ID=alpine", "update-extlinux"),
-        (
-            "5.14.21-150500.55-default",
-            "quiet",
-            "PRETTY_NAME=\"SUSE Linux Enterprise Micro 5.5\"",
-            "transactional-update grub.cfg",
-        ),
-        ("6.11.4-301.fc41.x86_64", "BOOT_IMAGE=(hd0,gpt2)/v", "ID=debian", "This node is a container"),
-        ("5.15.180", "BOOT_IMAGE=(hd0,gpt3)/vmlinuz bootconfig", "ID=bottlerocket", "apiclient reboot"),
-        ("6.1.85+", "cros_efi", "ID=cos", "current image of Container-Optimized OS"),
-        ("5.10.134-18.al8.x86_64", "BOOT_IMAGE=(hd0,msdos1)/boot/v", "PRETTY_NAME=\"Alibaba Cloud Linux 3\"", "grubby"),
-        ("6.8.0-48-generic", "root=UUID=x ro", "ID=ubuntu", "was not recognised"),
-    ] {
+    for (release, cmdline, os, words) in MACHINES {
         let fix = Machine { release, cmdline, os, ..PLAIN }.fix(&[]);
-        assert!(
-            fix.contains(words) && fix.contains("lsm=yama,integrity,bpf") || fix.contains("security.lsm"),
-            "{release}: {fix}"
-        );
+        assert!(fix.contains("yama,integrity,bpf") || fix.contains("security.lsm"), "{release}: {fix}");
         assert!(fix.contains(words), "{release}: {fix}");
     }
 }
@@ -176,10 +249,10 @@ fn a_kernel_that_cannot_is_told_all_that_it_lacks() {
 #[test]
 fn recorded_facts_are_judged_at_once() {
     let facts = Machine { os: "ID=debian", cmdline: "BOOT_IMAGE=/v", ..PLAIN }.facts();
-    let quickest = (0..5).map(|_| {
+    let tries = (0..20).map(|_| {
         let since = Instant::now();
         report(&facts, &[]);
         since.elapsed()
     });
-    assert!(quickest.min().unwrap() < Duration::from_millis(100));
+    assert!(tries.min().unwrap() < Duration::from_millis(100));
 }

@@ -10,12 +10,12 @@ use crate::facts::{Built, Facts, Securityfs, lsm_list};
 
 /// How to boot with `bpf` among the LSMs.
 pub(super) fn with_bpf(facts: &Facts) -> String {
-    boot_with(&[], facts)
+    boot_with(&[], &[], facts)
 }
 
-/// How to boot with further LSMs active, and `bpf` with them. Empty where none is asked for.
+/// How to boot with all of the required LSMs active, and `bpf` with them. Empty where none of them is missing.
 #[must_use]
-pub fn required_lsms(missing: &[String], facts: &Facts) -> String {
+pub fn required_lsms(required: &[String], missing: &[String], facts: &Facts) -> String {
     let built_without = |name: &String| is_built_without(name, facts);
     let absent: Vec<&str> = missing.iter().filter(|name| built_without(name)).map(String::as_str).collect();
     if let (Some(config), false) = (&facts.kernel_config, absent.is_empty()) {
@@ -25,7 +25,7 @@ pub fn required_lsms(missing: &[String], facts: &Facts) -> String {
             config.path
         );
     }
-    if missing.is_empty() { String::new() } else { boot_with(missing, facts) }
+    if missing.is_empty() { String::new() } else { boot_with(required, missing, facts) }
 }
 
 /// The kernel's configuration says that the LSM is not in it.
@@ -41,8 +41,8 @@ fn is_built_without(name: &str, facts: &Facts) -> bool {
     !always && facts.kernel_config.as_ref().is_some_and(|config| config.get(&option) == Built::NotSet)
 }
 
-/// How to boot with these LSMs and `bpf` added to the list in force.
-fn boot_with(missing: &[String], facts: &Facts) -> String {
+/// How to boot with the required LSMs and `bpf` in the list in force.
+fn boot_with(required: &[String], missing: &[String], facts: &Facts) -> String {
     let built = built_list(facts);
     let present = Present {
         cmdline: facts.cmdline.lsm.as_deref(),
@@ -50,31 +50,41 @@ fn boot_with(missing: &[String], facts: &Facts) -> String {
         built: built.as_deref(),
         active: &facts.lsms.active,
     };
-    let Some(list) = boot_list(present, missing) else { return unknown_list(missing, facts) };
-    let parameter = list.parameter();
+    let Some(list) = boot_list(present, required) else { return unknown_list(missing, facts) };
     if is_tried(&list, facts) {
-        return format!(
-            "The kernel was booted with lsm={}, and yet not all of these LSMs are active. {}Look for lines with LSM \
-             in the kernel's log (dmesg | grep -i lsm): they name what the kernel ignored.",
-            facts.cmdline.lsm_text.as_deref().unwrap_or_default(),
-            switched_off(missing, facts)
-        );
+        return already_tried(&list, missing, facts);
     }
+    let parameter = list.parameter();
     if let Some(locked) = systems::locked(facts) {
         return format!("{locked} It would have to be booted with {parameter}.");
     }
     let instead = facts.cmdline.lsm_text.as_ref().map(|list| format!("lsm={list}"));
     let change = Change::Set { parameter: &parameter, instead: instead.as_deref() };
     let place = instead.as_ref().map_or_else(String::new, |instead| format!(" in place of {instead}"));
-    let sentences = [
+    sentences(&[
         format!("Boot with {parameter}{place}."),
         list.remark(),
         ignored(facts),
         superseded(facts),
         switched_off(missing, facts),
         steps(change, facts),
-    ];
-    sentences.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+    ])
+}
+
+/// The present `lsm=` asks for all of it.
+fn already_tried(list: &BootList, missing: &[String], facts: &Facts) -> String {
+    let present = facts.cmdline.lsm_text.as_deref().unwrap_or_default();
+    sentences(&[
+        format!("The kernel was booted with lsm={present}, and yet not all of these LSMs are active."),
+        list.remark(),
+        switched_off(missing, facts),
+        "Look for lines with LSM in the kernel's log (dmesg | grep -i lsm): they name what the kernel ignored."
+            .to_owned(),
+    ])
+}
+
+fn sentences(texts: &[String]) -> String {
+    texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The names of CONFIG_LSM, where the kernel's configuration could be read and has any.
@@ -89,6 +99,12 @@ fn built_list(facts: &Facts) -> Option<Vec<String>> {
 fn unknown_list(missing: &[String], facts: &Facts) -> String {
     let others = missing.iter().map(String::as_str).filter(|name| *name != "bpf");
     let names: Vec<&str> = others.chain(["bpf"]).collect();
+    if let Some(locked) = systems::locked(facts) {
+        let names = names.join(",");
+        return format!(
+            "{locked} It would have to be booted with lsm=LIST,integrity,{names}, where LIST is its present list."
+        );
+    }
     let elsewhere = match facts.securityfs {
         Securityfs::NotInKernel => {
             "in the line `LSM: initializing lsm=` of the kernel's log (dmesg; from Linux 6.2 on)"
@@ -126,7 +142,7 @@ fn switched_off(missing: &[String], facts: &Facts) -> String {
     if off.is_empty() {
         return String::new();
     }
-    format!("(Take {} off the kernel's command line too: it switches the LSM off.) ", off.join(" and "))
+    format!("(Take {} off the kernel's command line too: it switches the LSM off.)", off.join(" and "))
 }
 
 /// Names in the present `lsm=` that the kernel has silently passed over.

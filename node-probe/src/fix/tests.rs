@@ -97,7 +97,9 @@ fn a_machine_that_cannot_be_changed_says_so_first() {
 #[test]
 fn further_lsms_are_added() {
     let needs = |names: &[&str], facts: &Facts| {
-        required_lsms(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), facts)
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let missing: Vec<String> = names.iter().filter(|name| !facts.lsms.active.contains(name)).cloned().collect();
+        required_lsms(&names, &missing, facts)
     };
     let debian = facts("capability,landlock,yama,bpf", "BOOT_IMAGE=/v", "ID=debian");
     assert!(needs(&["apparmor"], &debian).starts_with("Boot with lsm=landlock,yama,integrity,apparmor,bpf. GRUB:"));
@@ -108,6 +110,8 @@ fn further_lsms_are_added() {
         fix.starts_with("Boot with lsm=yama,integrity,apparmor,bpf. (apparmor takes the place of selinux"),
         "{fix}"
     );
+    let both = needs(&["apparmor", "selinux"], &rhel);
+    assert!(both.starts_with("Boot with lsm=yama,integrity,selinux,bpf. (apparmor cannot be active"), "{both}");
     // In the list already, behind the one that excludes it.
     let behind = facts("capability,selinux,bpf", "lsm=selinux,apparmor,bpf", "ID=rhel");
     assert!(needs(&["apparmor"], &behind).starts_with("Boot with lsm=apparmor,bpf in place of"));
@@ -216,7 +220,7 @@ proptest! {
         missing in proptest::collection::vec("apparmor|selinux|bpf|ipe|yama", 0..4),
     ) {
         let facts = facts(&active, &cmdline, &os);
-        let fix = if missing.is_empty() { fix(Reason::NeverFired, &facts) } else { required_lsms(&missing, &facts) };
+        let fix = if missing.is_empty() { fix(Reason::NeverFired, &facts) } else { required_lsms(&missing, &missing, &facts) };
         let wanted = fix.split_once("lsm=").map_or("", |(_, rest)| rest.split([' ', '.', '"']).next().unwrap_or_default());
         let names = lsm_list::parse(wanted);
         prop_assert_eq!(names.iter().filter(|name| *name == "bpf").count(), 1, "{}", fix);

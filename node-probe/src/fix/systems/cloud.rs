@@ -60,15 +60,15 @@ impl Cloud {
     pub const fn for_good(self) -> &'static str {
         match self {
             Self::Aws => {
-                "On EKS put this into the user data of the node group's launch template, or into its AMI: a node that is \
+                "If this is a node of EKS, put this into the user data of the node group's launch template, or into its AMI. A node that is \
                  replaced has forgotten what was changed on it."
             }
             Self::Azure => {
-                "On AKS: AKS has no setting for boot parameters, and each upgrade of the node image undoes the change: let a \
+                "If this is a node of AKS: AKS has no setting for boot parameters, and each upgrade of the node image undoes the change: let a \
                  privileged DaemonSet make it and reboot the node, or use nodes that you manage yourself."
             }
             Self::Google => {
-                "On GKE: GKE has no setting for boot parameters, and a node that is upgraded or repaired has forgotten the change: let a \
+                "If this is a node of GKE: GKE has no setting for boot parameters, and a node that is upgraded or repaired has forgotten the change: let a \
                  privileged DaemonSet make it and reboot the node, or use nodes that you manage yourself."
             }
         }

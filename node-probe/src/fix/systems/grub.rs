@@ -8,7 +8,7 @@ const GRUB_MANUAL: &str = "https://www.gnu.org/software/grub/manual/grub/html_no
 pub(super) const ROWS: &[System] = &[
     System {
         name: "Debian, Ubuntu, Proxmox, Mint, Zorin, elementary, Kali, Devuan, neon, Parrot, PureOS with GRUB",
-        sign: "their ID, and BOOT_IMAGE with a path",
+        sign: "their ID, and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| signs.is(&DEBIAN_GRUB) && signs.grub() && !signs.cmdline.has_prefix("ostree="),
         way: Way::Steps(Steps {
             set: "GRUB: as root run `mkdir -p /etc/default/grub.d && echo 'GRUB_CMDLINE_LINUX_DEFAULT=\
@@ -28,7 +28,7 @@ pub(super) const ROWS: &[System] = &[
     },
     System {
         name: "Arch, Manjaro, EndeavourOS, CachyOS, Artix with GRUB; Gentoo; Alpine with GRUB",
-        sign: "their ID, and BOOT_IMAGE with a path",
+        sign: "their ID, and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| {
             let ids = ["arch", "archarm", "manjaro", "endeavouros", "cachyos", "garuda", "artix", "gentoo", "alpine"];
             signs.is(&ids) && signs.grub()
@@ -46,12 +46,12 @@ pub(super) const ROWS: &[System] = &[
             GRUB_MANUAL,
             "https://wiki.archlinux.org/title/Kernel_parameters",
             "https://wiki.alpinelinux.org/wiki/Bootloaders",
-            "https://wiki.gentoo.org/wiki/GRUB",
+            "https://wiki.gentoo.org/wiki/Handbook:X86/Blocks/Bootloader",
         ],
     },
     System {
         name: "Void with GRUB",
-        sign: "ID=void and BOOT_IMAGE with a path",
+        sign: "ID=void and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| signs.is(&["void"]) && signs.grub(),
         way: Way::Steps(Steps {
             set: "GRUB: as root run `echo 'GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' >> \

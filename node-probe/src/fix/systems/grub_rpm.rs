@@ -23,7 +23,7 @@ pub(super) const ROWS: &[System] = &[
             remove: "GRUB: as root run `grubby --update-kernel=ALL --remove-args='{parameter}'`, then reboot.",
             by_hand: true,
         }),
-        lasts: "New kernels take it over. `grub2-mkconfig` alone changes nothing where boot loader entries are used.",
+        lasts: "New kernels get the parameter too.",
         sources: &[
             "https://docs.redhat.com/en/documentation/red_hat_enterprise_linux/10/html/managing_monitoring_and_updating_the_kernel/changing-boot-entries-with-the-grub-configuration-file",
             "https://docs.oracle.com/en-us/iaas/oracle-linux/oci/manage-kernels-grubby.htm",
@@ -31,7 +31,7 @@ pub(super) const ROWS: &[System] = &[
     },
     System {
         name: "openEuler, EulerOS, Huawei Cloud EulerOS, Kylin with GRUB",
-        sign: "their ID, or a kernel release with `.oe`, `.hce`, `.ky` or `eulerosv` and a number; and BOOT_IMAGE with a path",
+        sign: "their ID, or a kernel release with `.oe`, `.hce`, `.ky` or `eulerosv` and a number; and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| (signs.is(&EULER) || signs.kernel == Some(Maker::Euler)) && signs.grub(),
         way: Way::Steps(Steps {
             set: "GRUB: as root run `grubby --update-kernel=ALL --args='{parameter}'`, then reboot. Where there is no grubby, run \
@@ -50,12 +50,12 @@ pub(super) const ROWS: &[System] = &[
                      /boot/grub2/grub.cfg`.",
             by_hand: true,
         }),
-        lasts: "New kernels take it over.",
+        lasts: "New kernels get the parameter too.",
         sources: &["https://docs.openeuler.org/en/docs/22.03_LTS/docs/Administration/configuring-services.html"],
     },
     System {
         name: "Azure Linux 3",
-        sign: "ID=azurelinux and BOOT_IMAGE with a path",
+        sign: "ID=azurelinux and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| signs.is(&["azurelinux"]) && signs.grub(),
         way: Way::Steps(Steps {
             set: "GRUB: as root run `echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX {parameter}\"' >> /etc/default/grub`, then \

@@ -100,7 +100,7 @@ pub(super) const ROWS: &[System] = &[
     },
     System {
         name: "Kairos, Elemental, Harvester",
-        sign: "`cos-img/filename=` or `elemental.` on the command line",
+        sign: "`cos-img/`, `elemental.`, `rd.cos.` or `rd.immucore` on the command line",
         is: |signs| {
             ["cos-img/", "elemental.", "rd.immucore", "rd.cos."].into_iter().any(|mark| signs.cmdline.has_prefix(mark))
         },

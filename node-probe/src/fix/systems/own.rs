@@ -117,7 +117,7 @@ pub(super) const ROWS: &[System] = &[
     },
     System {
         name: "Photon OS",
-        sign: "ID=photon, or a kernel release with `.ph` and a number, and BOOT_IMAGE with a path",
+        sign: "ID=photon, or a kernel release with `.ph` and a number, and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| {
             (signs.is(&["photon"]) || signs.kernel == Some(Maker::Photon))
                 && signs.grub()

@@ -60,16 +60,14 @@ fn section(page: &mut String, system: &System) {
 
 /// A text of several lines is indented as a block of code, so that its lines stay what they are.
 fn item(page: &mut String, title: &str, text: &str) {
-    match text.split_once('\n') {
-        None => push(page, format_args!("- **{title}:** {text}\n")),
-        Some(_) => {
-            push(page, format_args!("- **{title}:**\n\n"));
-            for line in text.lines() {
-                push(page, format_args!("      {line}\n"));
-            }
-            push(page, format_args!("\n"));
-        }
+    if !text.contains('\n') {
+        return push(page, format_args!("- **{title}:** {text}\n"));
     }
+    push(page, format_args!("- **{title}:**\n\n"));
+    for line in text.lines() {
+        push(page, format_args!("      {line}\n"));
+    }
+    push(page, format_args!("\n"));
 }
 
 fn push(page: &mut String, text: std::fmt::Arguments<'_>) {

@@ -27,7 +27,7 @@ pub struct Signs<'a> {
 pub enum Boot {
     /// GRUB: it always sets BOOT_IMAGE, to a path or `(device)path`.
     Grub,
-    /// Syslinux: it sets BOOT_IMAGE as its configuration has it, often without a folder.
+    /// Syslinux or PXELINUX: it sets BOOT_IMAGE as its configuration has it, and leaves `initrd=`.
     Syslinux,
     /// systemd-boot with the files of kernel-install, in a folder that is named after the machine's id.
     KernelInstall,
@@ -132,7 +132,9 @@ impl<'a> Signs<'a> {
 
 fn boot(cmdline: &Cmdline) -> Boot {
     if let Some(image) = &cmdline.boot_image {
-        return if image.starts_with(['/', '(']) { Boot::Grub } else { Boot::Syslinux };
+        // Syslinux and PXELINUX leave initrd= on the command line. GRUB loads the file itself.
+        let is_grub = image.starts_with('(') || (image.starts_with('/') && cmdline.value("initrd").is_none());
+        return if is_grub { Boot::Grub } else { Boot::Syslinux };
     }
     match cmdline.value("initrd").filter(|path| path.contains('\\')) {
         None => Boot::Unknown,

@@ -30,7 +30,8 @@ pub(super) const ROWS: &[System] = &[
         sign: "ID=sle-micro, sl-micro or suse-microos; ID=opensuse-microos or opensuse-leap-micro with BOOT_IMAGE",
         // SLE Micro and SL Micro know no other boot loader than GRUB.
         is: |signs| {
-            signs.is(&["sle-micro", "sl-micro", "suse-microos", "sle-micro-rancher"])
+            let efi_stub = [Boot::EfiStub, Boot::KernelInstall].contains(&signs.boot);
+            (signs.is(&["sle-micro", "sl-micro", "suse-microos", "sle-micro-rancher"]) && !efi_stub)
                 || (signs.is(&["opensuse-microos", "opensuse-leap-micro", "leap-micro"]) && signs.grub())
         },
         way: Way::Steps(Steps {
@@ -45,7 +46,7 @@ pub(super) const ROWS: &[System] = &[
     },
     System {
         name: "SLES, openSUSE Leap and Tumbleweed with GRUB",
-        sign: "ID=sles, sled, opensuse-leap or opensuse-tumbleweed, and BOOT_IMAGE with a path",
+        sign: "ID=sles, sled, opensuse-leap or opensuse-tumbleweed, and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| {
             signs.is(&["sles", "sled", "sles_sap", "opensuse", "opensuse-leap", "opensuse-tumbleweed"]) && signs.grub()
         },
@@ -58,7 +59,9 @@ pub(super) const ROWS: &[System] = &[
             by_hand: true,
         }),
         lasts: "Kernel updates keep it.",
-        sources: &["https://github.com/SUSE/doc-sle/blob/main/xml/grub2.xml"],
+        sources: &[
+            "https://documentation.suse.com/smart/systems-management/html/kernel-boot-parameters-modify/index.html",
+        ],
     },
 ];
 
