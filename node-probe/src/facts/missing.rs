@@ -47,15 +47,30 @@ fn too_old(facts: &Facts) -> Option<Missing> {
     (is_older || cannot_attach).then(|| Missing::Version { release: facts.kernel.release.clone(), first })
 }
 
-/// The same in a sentence; empty where nothing is known to be missing.
+/// The same in words.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Words {
+    /// `built without A and B (/proc/config.gz says so)`
+    pub built: Option<String>,
+    /// `Linux 5.4.0 is older than 5.7, the first version that has LSM programs`
+    pub version: Option<String>,
+}
+
+/// What is missing, in words.
 #[must_use]
-pub fn describe(facts: &Facts) -> String {
+pub fn words(facts: &Facts) -> Words {
     let (options, version): (Vec<_>, Vec<_>) =
         missing(facts).into_iter().partition(|missing| matches!(missing, Missing::Option(_)));
     let path = facts.kernel_config.as_ref().map_or("", |config| config.path.as_str());
-    let built =
-        (!options.is_empty()).then(|| format!("it was built without {} ({path} says so)", enumerated(&options)));
-    let version = version.first().map(ToString::to_string);
+    let built = (!options.is_empty()).then(|| format!("built without {} ({path} says so)", enumerated(&options)));
+    Words { built, version: version.first().map(ToString::to_string) }
+}
+
+/// What is missing in a sentence; empty where nothing is known to be missing.
+#[must_use]
+pub fn describe(facts: &Facts) -> String {
+    let Words { built, version } = words(facts);
+    let built = built.map(|built| format!("it was {built}"));
     built.into_iter().chain(version).collect::<Vec<_>>().join(", and ")
 }
 

@@ -151,12 +151,9 @@ mod tests {
         "1 2 0:7 / /sys rw - sysfs s rw\n3 1 0:6 / /sys/kernel/security ro,x shared:1 - securityfs none rw";
     const FILE: &str = "3 1 0:6 /lsm /sys/kernel/security/lsm ro - securityfs none rw";
 
-    fn names(names: &str) -> Text {
-        Ok(names.to_owned())
-    }
-
-    fn unread(missing: bool) -> Text {
-        Err(Unread { missing, message: String::new() })
+    /// The text, or whether there is no such file.
+    fn seen(text: Result<&str, bool>) -> Text {
+        text.map(str::to_owned).map_err(|missing| Unread { missing, message: String::new() })
     }
 
     fn found(entries: &Text, lsm_file: &Text, mountinfo: &str, built: &str) -> Securityfs {
@@ -166,15 +163,15 @@ mod tests {
     #[test]
     fn the_ways_are_told_apart() {
         for (entries, mountinfo, expected) in [
-            (names("lsm"), DIRECTORY, Securityfs::Mounted),
-            (names("lsm"), "", Securityfs::Mounted),
-            (names("lsm"), FILE, Securityfs::FileMount),
-            (names(""), "", Securityfs::Empty),
-            (names(""), SYSFS, Securityfs::Empty),
-            (unread(true), SYSFS, Securityfs::NotInKernel),
-            (unread(true), "", Securityfs::Missing),
-            (unread(true), "1 2 0:7 / /sys rw - tmpfs s rw", Securityfs::Missing),
-            (unread(false), "", Securityfs::Unknown),
+            (seen(Ok("lsm")), DIRECTORY, Securityfs::Mounted),
+            (seen(Ok("lsm")), "", Securityfs::Mounted),
+            (seen(Ok("lsm")), FILE, Securityfs::FileMount),
+            (seen(Ok("")), "", Securityfs::Empty),
+            (seen(Ok("")), SYSFS, Securityfs::Empty),
+            (seen(Err(true)), SYSFS, Securityfs::NotInKernel),
+            (seen(Err(true)), "", Securityfs::Missing),
+            (seen(Err(true)), "1 2 0:7 / /sys rw - tmpfs s rw", Securityfs::Missing),
+            (seen(Err(false)), "", Securityfs::Unknown),
         ] {
             assert_eq!(found(&entries, &entries, mountinfo, ""), expected, "{entries:?} {mountinfo}");
         }
@@ -184,13 +181,13 @@ mod tests {
     fn the_configuration_tells_where_the_list_cannot_be_read() {
         let (without, with) = ("# CONFIG_SECURITYFS is not set\n", "CONFIG_SECURITYFS=y\n");
         for (entries, lsm_file, built, expected) in [
-            (unread(true), unread(true), without, Securityfs::NotInKernel),
-            (unread(true), unread(true), with, Securityfs::Missing),
+            (seen(Err(true)), seen(Err(true)), without, Securityfs::NotInKernel),
+            (seen(Err(true)), seen(Err(true)), with, Securityfs::Missing),
             // An excerpt of a configuration without a line about it.
-            (unread(true), unread(true), "CONFIG_IMA=y\n", Securityfs::Missing),
+            (seen(Err(true)), seen(Err(true)), "CONFIG_IMA=y\n", Securityfs::Missing),
             // The file was read, or the directory is there: the configuration is another kernel's.
-            (names("lsm"), names("capability,yama"), without, Securityfs::Mounted),
-            (names(""), unread(true), without, Securityfs::Empty),
+            (seen(Ok("lsm")), seen(Ok("capability,yama")), without, Securityfs::Mounted),
+            (seen(Ok("")), seen(Err(true)), without, Securityfs::Empty),
         ] {
             assert_eq!(found(&entries, &lsm_file, "", built), expected, "{entries:?} {lsm_file:?} {built}");
         }

@@ -64,9 +64,9 @@ fn securityfs(facts: &Facts) -> Check {
 
 /// BTF is always the running kernel's own, a file beside the kernel may be another's: so BTF decides where both speak.
 fn built_in(facts: &Facts) -> Check {
-    let by_config = facts.kernel_config.as_ref().and_then(|config| match config.has(BPF_LSM) {
-        true => Some(true),
-        false => config.lacks(BPF_LSM).then_some(false),
+    let by_config = facts.kernel_config.as_ref().and_then(|config| {
+        let has = config.has(BPF_LSM);
+        (has || config.lacks(BPF_LSM)).then_some(has)
     });
     let by_btf = facts.btf.as_ref().and_then(|btf| btf.as_ref().ok()).map(|btf| btf.canary_hook);
     let outcome = match by_btf.or(by_config) {
