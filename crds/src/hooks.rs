@@ -132,7 +132,8 @@ mod tests {
             ("", false, Some((HookNotInKernel, "none has a name like it"))),
         ];
         for (hook, sleepable, expected) in cases {
-            let found = refusal(&profile(), hook, sleepable);
+            let profile = profile();
+            let found = refusal(&profile, hook, sleepable);
             let reason = found.as_ref().map(|refusal| refusal.reason);
             assert_eq!(reason, expected.map(|(reason, _)| reason), "{hook} {sleepable}");
             let said = found.map(|refusal| refusal.to_string()).unwrap_or_default();
