@@ -51,7 +51,7 @@ fn decode(bytes: Vec<u8>) -> Result<String, usize> {
         [0xfe, 0xff, rest @ ..] => utf_16(rest, u16::from_be_bytes),
         _ => String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
-            1 + error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count()
+            1 + error.as_bytes()[..good].split(|byte| *byte == b'\n').skip(1).count()
         }),
     }
 }

@@ -226,8 +226,8 @@ pub fn dependency(values: &[Value]) -> Option<String> {
         if TOP.iter().any(|name| values.contains_key(*name)) {
             return None;
         }
-        let named = values.iter().filter(|(_, value)| value.as_object().is_some_and(is_chart));
-        let names: Vec<&String> = named.map(|(name, _)| name).collect();
+        let charts = values.iter().filter(|(_, value)| value.as_object().is_some_and(is_chart));
+        let names: Vec<&String> = charts.map(|(name, _)| name).collect();
         (names.len() == 1).then(|| names[0].clone())
     };
     values.iter().filter_map(Value::as_object).find_map(below)

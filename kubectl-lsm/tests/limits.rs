@@ -33,7 +33,7 @@ fn cluster() -> Cluster {
         profiles.iter().map(|profile| document(serde_json::to_value(profile).unwrap())).collect();
     for number in 0..NODES {
         let (name, digest) = (format!("node-{number:05}"), &profiles[number % profiles.len()].metadata.name);
-        let evidence = if number % 50 == 0 { "Attached" } else { "Denied" };
+        let evidence = if number.is_multiple_of(50) { "Attached" } else { "Denied" };
         documents.push(document(
             json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
             "status": {"bootID": "b", "evidence": evidence, "hookProfile": digest, "reason": "R",
@@ -56,7 +56,8 @@ fn policy(number: usize) -> Document {
         "selectors": [{"matchActions": [{"action": "Sigkill"}]}]})
     };
     let hooks: Vec<Value> = (0..10).map(hook).collect();
-    let selector = if number % 2 == 0 { json!({"matchLabels": {"pool": format!("p{number}")}}) } else { Value::Null };
+    let selector =
+        if number.is_multiple_of(2) { json!({"matchLabels": {"pool": format!("p{number}")}}) } else { Value::Null };
     document(
         json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": format!("p{number}")},
         "spec": {"lsmhooks": hooks, "nodeSelector": selector}}),

@@ -42,7 +42,7 @@ pub struct Known<'a> {
 #[derive(Debug, Default)]
 pub struct Nodes<'a> {
     /// In the order of their names, each with its class.
-    nodes: Vec<(Known<'a>, usize)>,
+    all: Vec<(Known<'a>, usize)>,
     /// The first node of each class.
     classes: Vec<Facts<'a>>,
     /// The groups of a `nodeSelector`, by its text; that of none is empty.
@@ -84,7 +84,7 @@ impl<'a> Nodes<'a> {
                 found.classes.push(node.facts);
                 found.classes.len() - 1
             });
-            found.nodes.push((node, class));
+            found.all.push((node, class));
         }
         found
     }
@@ -92,13 +92,13 @@ impl<'a> Nodes<'a> {
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.all.len()
     }
 
     /// There is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.all.is_empty()
     }
 
     /// The nodes of each class that the policy is for.
@@ -110,7 +110,7 @@ impl<'a> Nodes<'a> {
 
     fn grouped(&self, policy: &TracingPolicy) -> Vec<Group> {
         let mut groups = vec![Group::default(); self.classes.len()];
-        for (node, class) in &self.nodes {
+        for (node, class) in &self.all {
             if node.labels.is_none_or(|labels| policy.concerns(labels)) {
                 groups[*class].count += 1;
                 if groups[*class].sample.len() < SAMPLE {

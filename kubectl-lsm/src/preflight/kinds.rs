@@ -42,7 +42,7 @@ fn is_of_cilium(kind: &str) -> bool {
 /// The kind of Tetragon's that is most like that one.
 fn meant(kind: &str) -> &'static str {
     let lower = kind.to_lowercase();
-    let is_like = |known: &str| nearest(&lower, [known.to_lowercase().as_str()].into_iter()).first().is_some();
+    let is_like = |known: &str| !nearest(&lower, [known.to_lowercase().as_str()].into_iter()).is_empty();
     let named = lower.contains("namespaced") || is_like(KINDS[1].0);
     if named { KINDS[1].0 } else { KINDS[0].0 }
 }

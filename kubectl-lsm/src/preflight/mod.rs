@@ -11,7 +11,7 @@ pub mod report;
 
 use lsm_ready_tetragon::loadable::Nodes;
 use lsm_ready_tetragon::outcome::{Outcome, Question, judge};
-use lsm_ready_tetragon::tracing_policy::{self, Answer, Effect, TracingPolicy, Weight};
+use lsm_ready_tetragon::tracing_policy::{self, Answer, Effect, Release, TracingPolicy, Weight};
 use serde_json::Value;
 
 use crate::cluster::Server;
@@ -29,7 +29,7 @@ pub enum Error {
 }
 
 fn hint(remarks: &[String]) -> String {
-    remarks.iter().map(|remark| format!("; {remark}")).collect()
+    remarks.iter().flat_map(|remark| ["; ", remark.as_str()]).collect()
 }
 
 /// A policy and where it stands.
@@ -98,7 +98,7 @@ pub fn preflight(policies: &[Placed], cluster: &Cluster, question: Question) -> 
     Preflight {
         schema: SCHEMA,
         result: judged.iter().map(|judged| judged.result).max().unwrap_or(Outcome::Unknown),
-        tetragon: question.releases().iter().map(|release| release.name()).collect(),
+        tetragon: question.releases().iter().map(Release::name).collect(),
         nodes: nodes.len(),
         policies: judged,
         remarks,

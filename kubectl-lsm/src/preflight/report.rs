@@ -3,7 +3,7 @@
 use lsm_ready_crds::verdict::State;
 use lsm_ready_tetragon::loadable::{HookForecast, Nodes, Others};
 use lsm_ready_tetragon::outcome::Outcome;
-use lsm_ready_tetragon::tracing_policy::{Finding, Releases, TracingPolicy, Weight};
+use lsm_ready_tetragon::tracing_policy::{Finding, Release, Releases, TracingPolicy, Weight};
 use serde::{Serialize, Serializer};
 
 use crate::cluster::Server;
@@ -142,6 +142,7 @@ impl Hook {
 }
 
 /// What was found in a policy that concerns these releases; what the API server took is not told as refused by it.
+#[must_use]
 pub fn findings(policy: &TracingPolicy, releases: Releases) -> Vec<Found> {
     let is_meant = |found: &&Finding| {
         !found.releases.and(releases).is_empty() && (found.weight != Weight::Schema || policy.is_from_file())
@@ -159,11 +160,12 @@ fn one(found: &Finding, releases: Releases) -> Found {
         },
         field: found.path.clone(),
         rule: found.rule.clone(),
-        releases: releases.iter().map(|release| release.name()).collect(),
+        releases: releases.iter().map(Release::name).collect(),
         range: releases.to_string(),
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn word<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(match outcome {
         Outcome::Denies => "Denies",

@@ -154,9 +154,8 @@ fn mode(spec: &Map<String, Value>) -> Option<&str> {
 fn strongest(hook: &Value, macros: Option<&Map<String, Value>>) -> Option<Inert> {
     let is_void = VOID_HOOKS.contains(&text(hook, "hook"));
     let judge = |enforces| match enforces {
-        Enforces::Kill => None,
         Enforces::Override if is_void => Some(Inert::VoidHooks),
-        Enforces::Override => None,
+        Enforces::Kill | Enforces::Override => None,
         Enforces::OverrideToZero => Some(Inert::OverrideToZero),
         Enforces::Nothing => Some(Inert::NoEnforcingAction),
     };

@@ -62,7 +62,7 @@ impl Type {
 
 /// One filter, and what it is about.
 struct Filter<'a> {
-    filter: &'a Value,
+    fields: &'a Value,
     operator: &'a str,
     path: String,
     name: &'a str,
@@ -97,7 +97,7 @@ pub fn check(selector: &Merged<'_>, args: &[Value], context: &mut Context<'_, '_
         if operator.starts_with("SubString") {
             parts += filter.get("values").and_then(Value::as_array).map_or(0, Vec::len);
         }
-        values(&Filter { filter, operator, path, name, ty: Type::of(name) }, args, context);
+        values(&Filter { fields: filter, operator, path, name, ty: Type::of(name) }, args, context);
     }
     if parts > 100 {
         context.refuse(path, format!("has {parts} values with SubString; at most 100 are allowed"));
@@ -107,12 +107,11 @@ pub fn check(selector: &Merged<'_>, args: &[Value], context: &mut Context<'_, '_
 /// The type of the argument that a filter is about.
 fn type_name<'a>(filter: &Value, args: &'a [Value], path: &str, context: &mut Context<'_, '_>) -> Option<&'a str> {
     let places = filter.get("args").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let found = match places.first().filter(|_| context.release >= V1_5) {
-        Some(place) => args.get(usize::try_from(place.as_u64()?).ok()?),
-        None => {
-            let wanted = filter.get("index").and_then(Value::as_u64).unwrap_or_default();
-            args.iter().find(|arg| arg.get("index").and_then(Value::as_u64) == Some(wanted))
-        }
+    let found = if let Some(place) = places.first().filter(|_| context.release >= V1_5) {
+        args.get(usize::try_from(place.as_u64()?).ok()?)
+    } else {
+        let wanted = filter.get("index").and_then(Value::as_u64).unwrap_or_default();
+        args.iter().find(|arg| arg.get("index").and_then(Value::as_u64) == Some(wanted))
     };
     if found.is_none() {
         let rule = "is about an argument that args of this hook does not list; add it there, with its index and type";
@@ -167,7 +166,7 @@ fn equal(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
         return compare(filter, context);
     }
     longest(filter, LONGEST_TEXT, context);
-    for (place, value) in texts(filter.filter, &filter.path) {
+    for (place, value) in texts(filter.fields, &filter.path) {
         if context.release < V1_7 && value.is_empty() {
             context.refuse(&place, "is empty, which this release does not take; remove it");
         }
@@ -176,7 +175,7 @@ fn equal(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
 
 /// Values that are compared one by one.
 fn compare(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
-    let count = filter.filter.get("values").and_then(Value::as_array).map_or(0, Vec::len);
+    let count = filter.fields.get("values").and_then(Value::as_array).map_or(0, Vec::len);
     if count > MOST_VALUES && context.release >= V1_5 {
         let rule = format!("has {count} values; at most {MOST_VALUES} are allowed. InMap and NotInMap take more");
         context.refuse(&format!("{}.values", filter.path), rule);
@@ -197,7 +196,7 @@ fn compare(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
 }
 
 fn numbers(filter: &Filter<'_>, bits: u32, is_signed: bool, context: &mut Context<'_, '_>) {
-    for (place, value) in texts(filter.filter, &filter.path) {
+    for (place, value) in texts(filter.fields, &filter.path) {
         if number::parse(value, base(value, context.release), bits, is_signed).is_none() {
             let rule = format!("{} is no number that an argument of type {} can have", quoted(value), filter.name);
             context.refuse(&place, rule);
@@ -216,7 +215,7 @@ fn base(value: &str, release: Release) -> u32 {
 }
 
 fn masks(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
-    for (place, value) in texts(filter.filter, &filter.path) {
+    for (place, value) in texts(filter.fields, &filter.path) {
         if number::parse(value, base(value, context.release), 64, false).is_some() {
             continue;
         }
@@ -229,12 +228,12 @@ fn masks(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
 
 fn in_map(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     let Type::Number { is_signed, .. } = filter.ty else {
-        if texts(filter.filter, &filter.path).next().is_some() {
+        if texts(filter.fields, &filter.path).next().is_some() {
             unsupported(filter, context);
         }
         return;
     };
-    for (place, value) in texts(filter.filter, &filter.path) {
+    for (place, value) in texts(filter.fields, &filter.path) {
         if value.starts_with("list:") {
             context.refuse(&place, "lists are not supported on LSM hooks; write the values");
         } else {
@@ -247,7 +246,6 @@ fn in_map(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
 fn range(value: &str, is_signed: bool, place: &str, context: &mut Context<'_, '_>) {
     let ends: Option<Vec<i128>> = value.split(':').map(|end| number::parse(end, 10, 64, is_signed)).collect();
     match ends.as_deref() {
-        Some([_]) => {}
         Some([first, last]) if (first - last).abs() > LONGEST_RANGE => {
             context.unjudged(
                 place,
@@ -256,13 +254,13 @@ fn range(value: &str, is_signed: bool, place: &str, context: &mut Context<'_, '_
                 ),
             );
         }
-        Some([_, _]) => {}
+        Some([_] | [_, _]) => {}
         _ => context.refuse(place, format!("{} is neither a number nor a range such as 1024:2048", quoted(value))),
     }
 }
 
 fn in_range(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
-    let count = filter.filter.get("values").and_then(Value::as_array).map_or(0, Vec::len);
+    let count = filter.fields.get("values").and_then(Value::as_array).map_or(0, Vec::len);
     if count > MOST_VALUES {
         let rule = format!("has {count} values; at most {MOST_VALUES} are allowed");
         context.refuse(&format!("{}.values", filter.path), rule);
@@ -274,7 +272,7 @@ fn in_range(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
         return;
     };
     let most = if bits == 32 { i128::from(u32::MAX) } else { i128::from(i64::MAX) };
-    for (place, value) in texts(filter.filter, &filter.path) {
+    for (place, value) in texts(filter.fields, &filter.path) {
         let ends: Option<Vec<i128>> = value.split(':').map(|end| number::parse(end, 0, 64, true)).collect();
         if !ends.is_some_and(|ends| ends.len() == 2 && ends.iter().all(|end| *end <= most)) {
             context.refuse(&place, format!("{} is no range such as 1024:2048", quoted(value)));
@@ -283,14 +281,14 @@ fn in_range(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
 }
 
 fn longest(filter: &Filter<'_>, most: usize, context: &mut Context<'_, '_>) {
-    for (place, value) in texts(filter.filter, &filter.path).filter(|(_, value)| value.len() > most) {
+    for (place, value) in texts(filter.fields, &filter.path).filter(|(_, value)| value.len() > most) {
         context.refuse(&place, format!("has {} bytes; at most {most} are allowed", value.len()));
     }
 }
 
 fn postfix(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     longest(filter, LONGEST_POSTFIX, context);
-    for (place, value) in texts(filter.filter, &filter.path) {
+    for (place, value) in texts(filter.fields, &filter.path) {
         if value.trim_end_matches('\0').is_empty() && filter.name != "char_buf" {
             context.refuse(&place, "is empty, which makes the agent crash; remove it");
         }
@@ -315,7 +313,7 @@ fn socket(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
         "State" => &words::TCP_STATES,
         _ => &[],
     };
-    for (place, value) in texts(filter.filter, &filter.path) {
+    for (place, value) in texts(filter.fields, &filter.path) {
         if operator.ends_with("Addr") {
             if !number::is_address(value, context.release) {
                 context.refuse(&place, format!("{} is no IP address, for example 10.0.0.0/8", quoted(value)));
@@ -330,10 +328,10 @@ fn file_type(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     if !["file", "path"].contains(&filter.name) {
         return unsupported(filter, context);
     }
-    if filter.filter.get("values").and_then(Value::as_array).is_some_and(|values| values.len() > MOST_VALUES) {
+    if filter.fields.get("values").and_then(Value::as_array).is_some_and(|values| values.len() > MOST_VALUES) {
         context.refuse(&format!("{}.values", filter.path), format!("has more than {MOST_VALUES} values"));
     }
-    for (place, value) in texts(filter.filter, &filter.path) {
+    for (place, value) in texts(filter.fields, &filter.path) {
         if !words::FILE_TYPES.contains(&value) {
             context.refuse(&place, format!("{} is none of {}", quoted(value), words::FILE_TYPES.join(", ")));
         }
@@ -342,7 +340,7 @@ fn file_type(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
 
 /// `args` has the place of the new set, then that of the old one.
 fn capabilities_gained(filter: &Filter<'_>, args: &[Value], context: &mut Context<'_, '_>) {
-    let places = filter.filter.get("args").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let places = filter.fields.get("args").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let is_set = |place: &Value| {
         let arg = place.as_u64().and_then(|place| args.get(usize::try_from(place).ok()?));
         arg.is_some_and(|arg| Type::of(text(arg, "type")) == Type::Capabilities)

@@ -99,7 +99,7 @@ impl Check<'_> {
     }
 
     fn word(&mut self, text: &str, words: &[Word], path: &str) {
-        let known = words.iter().find(|word| word.word == text);
+        let known = words.iter().find(|word| word.text == text);
         if known.is_some_and(|word| word.is_in(self.release)) {
             return;
         }
@@ -167,7 +167,7 @@ fn like<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str>
 }
 
 fn instead(text: &str, words: &[Word]) -> String {
-    let known = || words.iter().map(|word| word.word);
+    let known = || words.iter().map(|word| word.text);
     let lower = text.to_lowercase();
     match known().find(|word| word.to_lowercase() == lower).or_else(|| like(text, known())) {
         Some(word) => format!("; did you mean {word}?"),

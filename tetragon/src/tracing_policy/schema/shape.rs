@@ -64,7 +64,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Word {
     /// The word.
-    pub word: &'static str,
+    pub text: &'static str,
     /// First release that has it.
     pub since: Release,
     /// Last release that has it.
@@ -148,17 +148,17 @@ impl Field {
 impl Word {
     /// A word of every release.
     pub const fn new(word: &'static str) -> Self {
-        Self { word, since: Release::V1_3, until: Release::Main }
+        Self { text: word, since: Release::V1_3, until: Release::Main }
     }
 
     /// A word that is there from that release on.
     pub const fn since(word: &'static str, first: Release) -> Self {
-        Self { word, since: first, until: Release::Main }
+        Self { text: word, since: first, until: Release::Main }
     }
 
     /// A word that is there up to that release.
     pub const fn until(word: &'static str, last: Release) -> Self {
-        Self { word, since: Release::V1_3, until: last }
+        Self { text: word, since: Release::V1_3, until: last }
     }
 
     /// Whether that release has it.
