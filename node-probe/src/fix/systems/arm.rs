@@ -13,15 +13,18 @@ pub(super) const ROWS: &[System] = &[
         },
         way: Way::Steps(Steps {
             set: "Raspberry Pi: as root run `sed -i '1 s/$/ {parameter}/' /boot/firmware/cmdline.txt` (the file is one line; \
-                  Raspberry Pi OS before Debian 12 has it as /boot/cmdline.txt, Alpine as cmdline.txt on the boot medium), \
-                  then reboot.",
+                  Raspberry Pi OS before Debian 12 has it as /boot/cmdline.txt, Alpine as cmdline.txt on the boot medium; where \
+                  config.txt beside it has os_prefix=current/, as on newer Ubuntu, change /boot/firmware/current/cmdline.txt \
+                  instead), then reboot.",
             replace: None,
             remove: "Raspberry Pi: take {parameter} out of /boot/firmware/cmdline.txt (Raspberry Pi OS before Debian 12: \
-                     /boot/cmdline.txt), then reboot.",
+                     /boot/cmdline.txt; where config.txt beside it has os_prefix=current/, as on newer Ubuntu: \
+                     /boot/firmware/current/cmdline.txt), then reboot.",
             by_hand: true,
         }),
-        lasts: "Kernel updates keep it.",
+        lasts: "Kernel updates keep it. With os_prefix=current/ look at the file again after one.",
         sources: &[
+            "https://www.raspberrypi.com/documentation/computers/config_txt.html#os_prefix",
             "https://www.raspberrypi.com/documentation/computers/configuration.html#kernel-command-line-cmdline-txt",
         ],
     },

@@ -61,7 +61,7 @@ impl Cloud {
         match self {
             Self::Aws => {
                 "If this is a node of EKS, put this into the user data of the node group's launch template, or into its AMI. A node that is \
-                 replaced has forgotten what was changed on it."
+                 replaced loses what was changed on it."
             }
             Self::Azure => {
                 "If this is a node of AKS: newer node images of Ubuntu 24.04 and Azure Linux 3 boot with bpf already (not those of \
@@ -69,7 +69,7 @@ impl Cloud {
                  privileged DaemonSet make it and reboot the node, or use nodes that you manage yourself."
             }
             Self::Google => {
-                "If this is a node of GKE: GKE has no setting for boot parameters, and a node that is upgraded or repaired has forgotten the change: let a \
+                "If this is a node of GKE: GKE has no setting for boot parameters, and a node that is upgraded or repaired loses the change: let a \
                  privileged DaemonSet make it and reboot the node, or use nodes that you manage yourself."
             }
         }

@@ -14,8 +14,9 @@ pub(super) const ROWS: &[System] = &[
                     || signs.cmdline.boot_image.as_ref().is_some_and(entry))
         },
         way: Way::Steps(Steps {
-            set: "As root run `sed -i '1 s/$/ {parameter}/' /etc/kernel/cmdline` (the file is one line), then `sdbootutil \
-                  update-all-entries`, then reboot.",
+            set: "As root run `sed -i '1 s/$/ {parameter}/' /etc/kernel/cmdline` (the file is one line; if there \
+                  is no such file, write it first, with the words of /proc/cmdline but initrd= and BOOT_IMAGE=), then \
+                  `sdbootutil update-all-entries`, then reboot.",
             replace: None,
             remove: "Take {parameter} out of /etc/kernel/cmdline, run `sdbootutil update-all-entries` as root, then reboot.",
             by_hand: true,

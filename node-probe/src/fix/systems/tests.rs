@@ -169,6 +169,7 @@ fn machines_get_the_way_of_their_system() {
 /// Release, command line, os-release, and words of why it cannot be changed from inside.
 const LOCKED: &[(&str, &str, &str, &str)] = &[
     ("4.4.0", "", "ID=debian", "gVisor"),
+    ("4.19.0-gvisor", "", "ID=debian", "gVisor"),
     ("6.10.14-linuxkit", "", "ID=debian", "LinuxKit"),
     ("6.12.1-orbstack-00292", "", "ID=ubuntu", "OrbStack"),
     ("6.6.30", "init=/bin/maitred", "ID=debian", "ChromeOS"),
