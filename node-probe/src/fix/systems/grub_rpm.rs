@@ -23,13 +23,16 @@ pub(super) const ROWS: &[System] = &[
             remove: "GRUB: as root run `grubby --update-kernel=ALL --remove-args='{parameter}'`, then reboot.",
             by_hand: true,
         }),
-        lasts: "New kernels get the parameter too. `grub2-mkconfig --update-bls-cmdline` undoes it, and on systems without boot \
-                loader entries grub2-mkconfig does: they take the parameters of /etc/default/grub.",
+        lasts: "New kernels get the parameter too. What writes the boot entries anew from /etc/default/grub undoes it: \
+                `grub2-mkconfig --update-bls-cmdline`, NVIDIA's driver package on Amazon Linux, and grub2-mkconfig where there \
+                is no /boot/loader/entries.",
         sources: &[
             "https://github.com/rhboot/grubby/blob/main/grubby.8",
             "https://docs.redhat.com/en/documentation/red_hat_enterprise_linux/10/html/managing_monitoring_and_updating_the_kernel/changing-boot-entries-with-the-grub-configuration-file",
             "https://docs.oracle.com/en-us/iaas/oracle-linux/oci/manage-kernels-grubby.htm",
             "https://github.com/awslabs/amazon-eks-ami/pull/2746",
+            "https://github.com/alibaba/anolisa/blob/main/src/os-skills/system-admin/upgrade-alinux-kernel/SKILL.md",
+            "https://github.com/TencentCloud/CubeSandbox/blob/master/deploy/pvm/pvm_setup.sh",
         ],
     },
     System {
