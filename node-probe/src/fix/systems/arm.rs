@@ -13,15 +13,18 @@ pub(super) const ROWS: &[System] = &[
         },
         way: Way::Steps(Steps {
             set: "Raspberry Pi: as root run `sed -i '1 s/$/ {parameter}/' /boot/firmware/cmdline.txt` (the file is one line; \
-                  Raspberry Pi OS before Debian 12 has it as /boot/cmdline.txt, Alpine as cmdline.txt on the boot medium), \
-                  then reboot.",
+                  Raspberry Pi OS before Debian 12 has it as /boot/cmdline.txt, Alpine as cmdline.txt on the boot medium; where \
+                  config.txt beside it has os_prefix=current/, as on newer Ubuntu, change /boot/firmware/current/cmdline.txt \
+                  instead), then reboot.",
             replace: None,
             remove: "Raspberry Pi: take {parameter} out of /boot/firmware/cmdline.txt (Raspberry Pi OS before Debian 12: \
-                     /boot/cmdline.txt), then reboot.",
+                     /boot/cmdline.txt; where config.txt beside it has os_prefix=current/, as on newer Ubuntu: \
+                     /boot/firmware/current/cmdline.txt), then reboot.",
             by_hand: true,
         }),
-        lasts: "Kernel updates keep it.",
+        lasts: "Kernel updates keep it. With os_prefix=current/ look at the file again after one.",
         sources: &[
+            "https://www.raspberrypi.com/documentation/computers/config_txt.html#os_prefix",
             "https://www.raspberrypi.com/documentation/computers/configuration.html#kernel-command-line-cmdline-txt",
         ],
     },
@@ -34,7 +37,7 @@ pub(super) const ROWS: &[System] = &[
         },
         way: Way::Steps(Steps {
             set: "Armbian: where /boot/armbianEnv.txt has a line extraargs=, add {parameter} to its end; else as root run \
-                  `echo 'extraargs={parameter}' >> /boot/armbianEnv.txt`. Where there is no such file, add it to the end of \
+                  `sed -i '$ a extraargs={parameter}' /boot/armbianEnv.txt`. Where there is no such file, add it to the end of \
                   the line APPEND in /boot/extlinux/extlinux.conf. Then reboot.",
             replace: None,
             remove: "Armbian: take {parameter} out of extraargs in /boot/armbianEnv.txt, or out of the line APPEND in \
@@ -42,7 +45,10 @@ pub(super) const ROWS: &[System] = &[
             by_hand: true,
         }),
         lasts: "",
-        sources: &["https://docs.armbian.com/User-Guide_Advanced-Configuration/"],
+        sources: &[
+            "https://docs.armbian.com/User-Guide_Advanced-Configuration/",
+            "https://github.com/armbian/build/blob/main/config/bootscripts/boot-rockchip64.cmd",
+        ],
     },
     System {
         name: "NVIDIA Jetson",
@@ -50,13 +56,18 @@ pub(super) const ROWS: &[System] = &[
         is: |signs| without_boot_loader(signs) && signs.release.contains("-tegra"),
         way: Way::Steps(Steps {
             set: "Jetson: add {parameter} to the end of the line APPEND of the entry that DEFAULT names in \
-                  /boot/extlinux/extlinux.conf, then reboot.",
+                  /boot/extlinux/extlinux.conf, then reboot. Where there is an extlinux.conf.sig beside it (UEFI Secure Boot), \
+                  the file is signed: sign it anew before the reboot, or the board does not boot with it.",
             replace: None,
-            remove: "Jetson: take {parameter} out of the line APPEND in /boot/extlinux/extlinux.conf, then reboot.",
+            remove: "Jetson: take {parameter} out of the line APPEND in /boot/extlinux/extlinux.conf, then reboot. Where there \
+                     is an extlinux.conf.sig beside it (UEFI Secure Boot), sign the file anew before the reboot.",
             by_hand: true,
         }),
         lasts: "",
-        sources: &["https://docs.nvidia.com/jetson/archives/r36.4.4/DeveloperGuide/AR/BootArchitecture.html"],
+        sources: &[
+            "https://docs.nvidia.com/jetson/archives/r36.4.4/DeveloperGuide/AR/BootArchitecture.html",
+            "https://docs.nvidia.com/jetson/archives/r36.4/DeveloperGuide/SD/Security.html",
+        ],
     },
     System {
         name: "Boards with U-Boot",

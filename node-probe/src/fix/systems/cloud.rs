@@ -61,14 +61,15 @@ impl Cloud {
         match self {
             Self::Aws => {
                 "If this is a node of EKS, put this into the user data of the node group's launch template, or into its AMI. A node that is \
-                 replaced has forgotten what was changed on it."
+                 replaced loses what was changed on it."
             }
             Self::Azure => {
-                "If this is a node of AKS: AKS has no setting for boot parameters, and each upgrade of the node image undoes the change: let a \
+                "If this is a node of AKS: newer node images of Ubuntu 24.04 and Azure Linux 3 boot with bpf already (not those of \
+                 confidential VMs and Kata), so upgrade the node image first. AKS has no setting for boot parameters, and each upgrade of the node image undoes the change: let a \
                  privileged DaemonSet make it and reboot the node, or use nodes that you manage yourself."
             }
             Self::Google => {
-                "If this is a node of GKE: GKE has no setting for boot parameters, and a node that is upgraded or repaired has forgotten the change: let a \
+                "If this is a node of GKE: GKE has no setting for boot parameters, and a node that is upgraded or repaired loses the change: let a \
                  privileged DaemonSet make it and reboot the node, or use nodes that you manage yourself."
             }
         }
@@ -76,11 +77,14 @@ impl Cloud {
 
     /// Where it documents what a node can be given.
     #[must_use]
-    pub const fn source(self) -> &'static str {
+    pub const fn sources(self) -> &'static [&'static str] {
         match self {
-            Self::Aws => "https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html",
-            Self::Azure => "https://learn.microsoft.com/en-us/azure/aks/custom-node-configuration",
-            Self::Google => "https://cloud.google.com/kubernetes-engine/docs/how-to/node-system-config",
+            Self::Aws => &["https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html"],
+            Self::Azure => &[
+                "https://learn.microsoft.com/en-us/azure/aks/custom-node-configuration",
+                "https://github.com/Azure/AgentBaker/blob/main/vhdbuilder/packer/install-dependencies.sh",
+            ],
+            Self::Google => &["https://cloud.google.com/kubernetes-engine/docs/how-to/node-system-config"],
         }
     }
 }

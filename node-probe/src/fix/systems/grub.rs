@@ -22,7 +22,7 @@ pub(super) const ROWS: &[System] = &[
         lasts: "Kernel updates keep it. A file in /etc/default/grub.d that sorts behind 99-lsm.cfg may undo it.",
         sources: &[
             GRUB_MANUAL,
-            "https://wiki.ubuntu.com/Kernel/KernelBootParameters",
+            "https://salsa.debian.org/grub-team/grub/-/blob/master/debian/patches/default-grub-d.patch",
             "https://pve.proxmox.com/pve-docs/chapter-sysadmin.html#sysboot_edit_kernel_cmdline",
         ],
     },
@@ -34,7 +34,7 @@ pub(super) const ROWS: &[System] = &[
             signs.is(&ids) && signs.grub()
         },
         way: Way::Steps(Steps {
-            set: "GRUB: as root run `echo 'GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' >> \
+            set: "GRUB: as root run `sed -i '$ a GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' \
                   /etc/default/grub`, then `grub-mkconfig -o /boot/grub/grub.cfg`, then reboot.",
             replace: None,
             remove: "GRUB: take {parameter} out of /etc/default/grub, run `grub-mkconfig -o /boot/grub/grub.cfg` as root, then \
@@ -54,7 +54,7 @@ pub(super) const ROWS: &[System] = &[
         sign: "ID=void and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| signs.is(&["void"]) && signs.grub(),
         way: Way::Steps(Steps {
-            set: "GRUB: as root run `echo 'GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' >> \
+            set: "GRUB: as root run `sed -i '$ a GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' \
                   /etc/default/grub`, then `update-grub`, then reboot.",
             replace: None,
             remove: "GRUB: take {parameter} out of /etc/default/grub, run `update-grub` as root, then reboot.",

@@ -71,15 +71,19 @@ pub(super) const ROWS: &[System] = &[
         sign: "ID=flatcar or ID=coreos",
         is: |signs| signs.is(&["flatcar", "coreos"]),
         way: Way::Steps(Steps {
-            set: "Flatcar: as root run `echo 'set linux_append=\"$linux_append {parameter}\"' >> /oem/grub.cfg` (before 2023 \
-                  /usr/share/oem/grub.cfg), then reboot. New nodes: kernel_arguments.should_exist of the Butane configuration.",
+            set: "Flatcar: as root run `printf '\\nset linux_append=\"$linux_append {parameter}\"\\n' >> /usr/share/oem/grub.cfg` \
+                  (on newer releases the same file as /oem/grub.cfg), then reboot. New nodes: kernel_arguments.should_exist of \
+                  the Butane configuration.",
             replace: None,
-            remove: "Flatcar: take {parameter} out of /oem/grub.cfg (before 2023 /usr/share/oem/grub.cfg) and out of \
-                     kernel_arguments.should_exist of the Butane configuration, then reboot.",
+            remove: "Flatcar: take {parameter} out of /usr/share/oem/grub.cfg and out of kernel_arguments.should_exist of the \
+                     Butane configuration, then reboot.",
             by_hand: false,
         }),
         lasts: "The file is on a partition of its own, and updates keep it.",
-        sources: &["https://www.flatcar.org/docs/latest/migrating-from-coreos/"],
+        sources: &[
+            "https://github.com/flatcar-archive/flatcar-docs/blob/main/docs/setup/customization/other-settings.md",
+            "https://github.com/flatcar/Flatcar/issues/766",
+        ],
     },
     System {
         name: "Ubuntu Core, and Ubuntu with TPM-backed encryption",
@@ -105,30 +109,43 @@ pub(super) const ROWS: &[System] = &[
             ["cos-img/", "elemental.", "rd.immucore", "rd.cos."].into_iter().any(|mark| signs.cmdline.has_prefix(mark))
         },
         way: Way::Steps(Steps {
-            set: "Kairos or Elemental: read `grub2-editenv /oem/grubenv list` (on systems of Debian's family grub-editenv). Run \
-                  `grub2-editenv /oem/grubenv set extra_cmdline='{parameter}'` with what extra_cmdline had before it, then \
-                  reboot. New nodes: install.grub_options.extra_cmdline of the configuration.",
+            set: "Kairos or Elemental: as root read what `grub2-editenv /oem/grubenv list` says of extra_cmdline (where there is no \
+                  grub2-editenv, it is called grub-editenv). Then run `grub2-editenv /oem/grubenv set extra_cmdline='OLD \
+                  {parameter}'`, where OLD is what extra_cmdline was before (the command replaces it), then reboot. On Harvester \
+                  do the same with third_party_kernel_args in place of extra_cmdline. New nodes: \
+                  install.grub_options.extra_cmdline of the configuration, on Harvester os.additionalKernelArguments. With \
+                  Kairos' trusted boot the command line is part of the signed image: build the image anew with `auroraboot \
+                  build-uki --extend-cmdline '{parameter}'` and its other options.",
             replace: None,
-            remove: "Kairos or Elemental: take {parameter} out of extra_cmdline in /oem/grubenv (`grub2-editenv /oem/grubenv \
-                     list` shows it); where it is not there, the image sets it: build that without. Then reboot.",
+            remove: "Kairos, Elemental or Harvester: `grub2-editenv /oem/grubenv list` shows the variable that has {parameter} \
+                     (extra_cmdline, on Harvester third_party_kernel_args): set it anew without, with `grub2-editenv \
+                     /oem/grubenv set NAME='VALUE'`. Where none has it, the image sets it: build that without. Then reboot.",
             by_hand: false,
         }),
         lasts: "/oem is kept when the image is upgraded.",
-        sources: &["https://kairos.io/docs/reference/configuration/"],
+        sources: &[
+            "https://github.com/kairos-io/kairos-docs/blob/main/docs/reference/configuration.md",
+            "https://github.com/kairos-io/kairos-docs/blob/main/docs/installation/trustedboot.mdx",
+            "https://github.com/rancher/elemental-toolkit/blob/main/docs/content/en/docs/Customizing/configure_grub.md",
+            "https://docs.harvesterhci.io/v1.7/upgrade/v1-6-x-to-v1-7-x/",
+        ],
     },
     System {
         name: "RancherOS, BurmillaOS",
         sign: "ID=rancheros or ID=burmilla",
         is: |signs| signs.is(&["rancheros", "burmilla"]),
         way: Way::Steps(Steps {
-            set: "RancherOS: run `sudo ros config syslinux`, add {parameter} to the end of the line that begins with APPEND, \
-                  then reboot.",
+            set: "RancherOS: run `sudo ros config syslinux` (it opens the boot loader's global.cfg in vi), add {parameter} to the \
+                  end of the line that begins with APPEND, then reboot.",
             replace: None,
             remove: "RancherOS: run `sudo ros config syslinux`, take {parameter} out, then reboot.",
             by_hand: true,
         }),
         lasts: "",
-        sources: &["https://rancher.com/docs/os/v1.x/en/installation/configuration/adding-kernel-parameters/"],
+        sources: &[
+            "https://rancher.com/docs/os/v1.x/en/installation/configuration/adding-kernel-parameters/",
+            "https://github.com/burmilla/os/blob/master/cmd/control/config.go",
+        ],
     },
     System {
         name: "Fedora CoreOS, RHEL CoreOS, Silverblue, Fedora IoT, RHEL for Edge and others of rpm-ostree",

@@ -10,13 +10,14 @@ pub(super) const ROWS: &[System] = &[
         is: |signs| signs.release.contains("microsoft-standard"),
         way: Way::Steps(super::Steps {
             set: "WSL (and containers on it, such as kind's nodes): put these lines into %UserProfile%\\.wslconfig on Windows \
-                  and run `wsl --shutdown` there:\n[wsl2]\nkernelCommandLine = {parameter}",
+                  (only the second one, below [wsl2], where the file has that already) and run `wsl --shutdown` \
+                  there:\n[wsl2]\nkernelCommandLine = {parameter}",
             replace: None,
             remove: "WSL: take {parameter} out of kernelCommandLine in %UserProfile%\\.wslconfig on Windows, and run `wsl \
                      --shutdown` there.",
             by_hand: false,
         }),
-        lasts: "Where .wslconfig has a kernelCommandLine already, add the parameter to that line.",
+        lasts: "Where .wslconfig has a kernelCommandLine already, add the parameter to the end of that line instead.",
         sources: &["https://learn.microsoft.com/en-us/windows/wsl/wsl-config"],
     },
     System {
@@ -48,7 +49,7 @@ pub(super) const ROWS: &[System] = &[
             "This is a VM of ChromeOS (crosvm), which brings its own kernel and command line: take another machine.",
         ),
         lasts: "",
-        sources: &["https://crosvm.dev/book/running_crosvm/basic_usage.html"],
+        sources: &["https://crosvm.dev/book/running_crosvm/advanced_usage.html"],
     },
     System {
         name: "gVisor",
@@ -59,7 +60,10 @@ pub(super) const ROWS: &[System] = &[
             "This is gVisor, a kernel in user space that has no LSM BPF: take a node (or a RuntimeClass) without it.",
         ),
         lasts: "",
-        sources: &["https://gvisor.dev/docs/architecture_guide/security/"],
+        sources: &[
+            "https://gvisor.dev/docs/architecture_guide/security/",
+            "https://github.com/google/gvisor/blob/master/pkg/sentry/kernel/version/version.go",
+        ],
     },
     System {
         name: "Kata Containers",
@@ -85,7 +89,10 @@ pub(super) const ROWS: &[System] = &[
              (Firecracker: boot_args of the boot source): it cannot be changed from inside.",
         ),
         lasts: "",
-        sources: &["https://github.com/firecracker-microvm/firecracker/blob/main/docs/getting-started.md"],
+        sources: &[
+            "https://github.com/firecracker-microvm/firecracker/blob/main/docs/kernel-policy.md",
+            "https://github.com/firecracker-microvm/firecracker/blob/main/src/vmm/src/vmm_config/boot_source.rs",
+        ],
     },
     System {
         name: "A node that is a container (kind, k3d, minikube with Docker, LXC)",
@@ -96,21 +103,18 @@ pub(super) const ROWS: &[System] = &[
              machine below it. Change the machine below: run node-probe check there for its own steps.",
         ),
         lasts: "",
-        sources: &["https://kind.sigs.k8s.io/docs/design/node-image/"],
+        sources: &["https://kind.sigs.k8s.io/docs/design/initial/"],
     },
     System {
         name: "Container-Optimized OS",
         sign: "ID=cos, or `cros_efi` on the command line",
         is: |signs| signs.is(&["cos"]) || (signs.cmdline.has("cros_efi") && signs.os.id.is_empty()),
         way: Way::Locked(
-            "Container-Optimized OS verifies its boot partition and takes no boot parameters of yours, and GKE has no \
-             setting for them: take a current image of Container-Optimized OS (with kernel 5.10 or newer it lists bpf).",
+            "Container-Optimized OS has no documented way to change the boot parameters of a node, and GKE has no setting \
+             for them: take a current image of Container-Optimized OS (with kernel 5.10 or newer it lists bpf).",
         ),
         lasts: "",
-        sources: &[
-            "https://cloud.google.com/container-optimized-os/docs/concepts/security",
-            "https://cloud.google.com/kubernetes-engine/docs/how-to/node-system-config",
-        ],
+        sources: &["https://cloud.google.com/kubernetes-engine/docs/how-to/node-system-config"],
     },
     System {
         name: "minikube's ISO",
@@ -131,11 +135,14 @@ pub(super) const ROWS: &[System] = &[
         sign: "a system called Bottlerocket (EKS Auto…)",
         is: |signs| signs.os.pretty_name.contains("EKS Auto"),
         way: Way::Locked(
-            "This is a node of EKS Auto Mode, which takes neither user data nor boot parameters: use a managed node group of \
-             Bottlerocket or Amazon Linux 2023 for these workloads.",
+            "This is a node of EKS Auto Mode, which takes neither an image of yours nor boot parameters: use a managed node \
+             group of Bottlerocket or Amazon Linux 2023 for these workloads.",
         ),
         lasts: "",
-        sources: &["https://docs.aws.amazon.com/eks/latest/userguide/create-node-class.html"],
+        sources: &[
+            "https://docs.aws.amazon.com/eks/latest/userguide/auto-mng.html",
+            "https://docs.aws.amazon.com/eks/latest/userguide/create-node-class.html",
+        ],
     },
     System {
         name: "A live system (also Alpine from its ISO, as in Rancher Desktop)",
@@ -149,7 +156,7 @@ pub(super) const ROWS: &[System] = &[
         lasts: "",
         sources: &[
             "https://manpages.debian.org/bookworm/live-boot-doc/live-boot.7.en.html",
-            "https://wiki.alpinelinux.org/wiki/Diskless_Mode",
+            "https://gitlab.alpinelinux.org/alpine/aports/-/blob/master/scripts/mkimg.base.sh",
         ],
     },
 ];

@@ -85,4 +85,6 @@ pub fn locked(facts: &Facts) -> Option<&'static str> {
 }
 
 #[cfg(test)]
+mod shell_tests;
+#[cfg(test)]
 mod tests;

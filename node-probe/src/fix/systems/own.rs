@@ -27,8 +27,9 @@ pub(super) const ROWS: &[System] = &[
         sign: "ID=guix",
         is: |signs| signs.is(&["guix"]),
         way: Way::Steps(Steps {
-            set: "Guix: put `(kernel-arguments (cons \"{parameter}\" %default-kernel-arguments))` into the operating-system \
-                  declaration, run `guix system reconfigure` with its file, then reboot.",
+            set: "Guix: put `(kernel-arguments (append %default-kernel-arguments (list \"{parameter}\")))` into the \
+                  operating-system declaration; where that has kernel-arguments already, add \"{parameter}\" to the end of their \
+                  list instead. Run `guix system reconfigure` with its file as root, then reboot.",
             replace: None,
             remove: "Guix: take {parameter} out of kernel-arguments in the operating-system declaration, run `guix system \
                      reconfigure` with its file, then reboot.",
@@ -90,8 +91,8 @@ pub(super) const ROWS: &[System] = &[
         sign: "ID=alpine and BOOT_IMAGE without a folder",
         is: |signs| signs.is(&["alpine"]) && signs.boot == Boot::Syslinux,
         way: Way::Steps(Steps {
-            set: "Alpine: add {parameter} to the end of default_kernel_opts in /etc/update-extlinux.conf, run `update-extlinux` \
-                  as root, then reboot.",
+            set: "Alpine: add {parameter} to the end of default_kernel_opts (inside its quotes) in /etc/update-extlinux.conf, run \
+                  `update-extlinux` as root, then reboot.",
             replace: None,
             remove: "Alpine: take {parameter} out of default_kernel_opts in /etc/update-extlinux.conf, run `update-extlinux` as \
                      root, then reboot.",
@@ -106,14 +107,18 @@ pub(super) const ROWS: &[System] = &[
         is: |signs| signs.is(&["mariner"]),
         way: Way::Steps(Steps {
             set: "CBL-Mariner 2: as root run `sed -i --follow-symlinks '/^mariner_cmdline=/ s/$/ {parameter}/' \
-                  /boot/mariner.cfg`, then reboot.",
+                  /boot/mariner.cfg`, then reboot. (Where the line linux in /boot/grub2/grub.cfg has {name}= behind \
+                  $mariner_cmdline, that counts: change it there.)",
             replace: None,
             remove: "CBL-Mariner 2: take {parameter} out of mariner_cmdline in /boot/mariner.cfg; where it is not there, out \
                      of the line linux in /boot/grub2/grub.cfg. Then reboot.",
             by_hand: true,
         }),
         lasts: "A new kernel package brings a file of its own, and /boot/mariner.cfg then points to that: repeat the change.",
-        sources: &["https://github.com/microsoft/azurelinux/blob/2.0/SPECS/kernel/kernel.spec"],
+        sources: &[
+            "https://github.com/microsoft/azurelinux/blob/2.0/SPECS/kernel/kernel.spec",
+            "https://github.com/microsoft/azurelinux/blob/2.0/toolkit/tools/internal/resources/assets/grub2/grub.cfg",
+        ],
     },
     System {
         name: "Photon OS",
@@ -131,7 +136,10 @@ pub(super) const ROWS: &[System] = &[
             by_hand: true,
         }),
         lasts: "Kernel packages change /boot/photon.cfg only.",
-        sources: &["https://github.com/vmware/dod-compliance-and-automation"],
+        sources: &[
+            "https://github.com/vmware/dod-compliance-and-automation/blob/master/photon/5.0/v3r1-srg/inspec/vmware-photon-5.0-stig-baseline/controls/PHTN-50-000182.rb",
+            "https://github.com/vmware/photon/blob/master/docs/photon_troubleshoot/Troubleshooting-linuxkernel.md",
+        ],
     },
     System {
         name: "systemd-boot with kernel-install",
@@ -139,15 +147,20 @@ pub(super) const ROWS: &[System] = &[
         is: |signs| signs.boot == Boot::KernelInstall,
         way: Way::Steps(Steps {
             set: "systemd-boot: add {parameter} to the end of the one line of /etc/kernel/cmdline. (If there is no such file, \
-                  write it first, with the words of /proc/cmdline but initrd=.) As root run `kernel-install add-all` (before \
-                  systemd 255 `kernel-install add $(uname -r) /boot/vmlinuz-$(uname -r)`), then reboot.",
+                  write it first, with the words of /proc/cmdline but initrd=.) As root run `kernel-install add-all` (on \
+                  Debian's family, whose kernels are in /boot, and before systemd 255 `kernel-install add $(uname -r) \
+                  /boot/vmlinuz-$(uname -r)`), then reboot.",
             replace: None,
-            remove: "systemd-boot: take {parameter} out of /etc/kernel/cmdline, run `kernel-install add-all` as root (before \
-                     systemd 255 `kernel-install add $(uname -r) /boot/vmlinuz-$(uname -r)`), then reboot.",
+            remove: "systemd-boot: take {parameter} out of /etc/kernel/cmdline, run `kernel-install add-all` as root (on \
+                     Debian's family, whose kernels are in /boot, and before systemd 255 `kernel-install add $(uname -r) \
+                     /boot/vmlinuz-$(uname -r)`), then reboot.",
             by_hand: true,
         }),
         lasts: "/etc/kernel/cmdline makes it last: kernel-install writes an entry for each new kernel.",
-        sources: &["https://www.freedesktop.org/software/systemd/man/latest/kernel-install.html"],
+        sources: &[
+            "https://www.freedesktop.org/software/systemd/man/latest/kernel-install.html",
+            "https://github.com/systemd/systemd/issues/37890",
+        ],
     },
     System {
         name: "Arch and its family with an EFI stub (systemd-boot, rEFInd)",
@@ -155,14 +168,14 @@ pub(super) const ROWS: &[System] = &[
         is: |signs| signs.os.is("arch") && signs.boot == Boot::EfiStub,
         way: Way::Steps(Steps {
             set: "systemd-boot (`bootctl status` names it): add {parameter} to the end of the line options of the entry in \
-                  /boot/loader/entries (or /efi/loader/entries), then reboot. rEFInd: to the lines of \
-                  /boot/refind_linux.conf.",
+                  /boot/loader/entries (or /efi/loader/entries), then reboot. rEFInd: to the end of the \
+                  second text in quotes on each line of /boot/refind_linux.conf.",
             replace: None,
             remove: "systemd-boot (`bootctl status` names it): take {parameter} out of the line options of the entry in \
                      /boot/loader/entries (or /efi/loader/entries), then reboot. rEFInd: out of /boot/refind_linux.conf.",
             by_hand: true,
         }),
         lasts: "Where kernel-install or another tool writes the entries, change /etc/kernel/cmdline instead.",
-        sources: &["https://wiki.archlinux.org/title/Kernel_parameters"],
+        sources: &["https://wiki.archlinux.org/title/Kernel_parameters", "https://man.archlinux.org/man/mkrlconf.8.en"],
     },
 ];

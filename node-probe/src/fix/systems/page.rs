@@ -31,7 +31,7 @@ pub fn page() -> String {
     }
     push(&mut page, format_args!("\n## Clouds\n\nWhere a machine is changed by hand, this is added:\n\n"));
     for cloud in Cloud::ALL {
-        push(&mut page, format_args!("- {}. {} Source: <{}>\n", cloud.sign(), cloud.for_good(), cloud.source()));
+        push(&mut page, format_args!("- {}. {} Source: {}\n", cloud.sign(), cloud.for_good(), links(cloud.sources())));
     }
     push(&mut page, format_args!("\n## Any other system\n\n"));
     item(&mut page, "Set", &filled(NEUTRAL_SET, SET));
@@ -54,8 +54,11 @@ fn section(page: &mut String, system: &System) {
     if !system.lasts.is_empty() {
         item(page, "How long it lasts", system.lasts);
     }
-    let sources: Vec<String> = system.sources.iter().map(|source| format!("<{source}>")).collect();
-    item(page, "Source", &sources.join(", "));
+    item(page, "Source", &links(system.sources));
+}
+
+fn links(sources: &[&str]) -> String {
+    sources.iter().map(|source| format!("<{source}>")).collect::<Vec<_>>().join(", ")
 }
 
 /// A text of several lines is indented as a block of code, so that its lines stay what they are.

@@ -3,8 +3,6 @@
 use super::signs::{Boot, Signs};
 use super::{Steps, System, Way};
 
-const SDBOOTUTIL: &str = "https://microos.opensuse.org/blog/2024-09-03-quickstart-fde-yast2/";
-
 pub(super) const ROWS: &[System] = &[
     System {
         name: "MicroOS, Tumbleweed and others with sdbootutil (systemd-boot, GRUB with boot loader entries)",
@@ -16,14 +14,16 @@ pub(super) const ROWS: &[System] = &[
                     || signs.cmdline.boot_image.as_ref().is_some_and(entry))
         },
         way: Way::Steps(Steps {
-            set: "As root run `sed -i '1 s/$/ {parameter}/' /etc/kernel/cmdline` (the file is one line), then `sdbootutil \
-                  update-all-entries`, then reboot.",
+            set: "As root run `sed -i '1 s/$/ {parameter}/' /etc/kernel/cmdline` (the file is one line; if there \
+                  is no such file, write it first, with the words of /proc/cmdline but initrd= and BOOT_IMAGE=), then \
+                  `sdbootutil update-all-entries`, then reboot.",
             replace: None,
             remove: "Take {parameter} out of /etc/kernel/cmdline, run `sdbootutil update-all-entries` as root, then reboot.",
             by_hand: true,
         }),
-        lasts: "/etc/kernel/cmdline makes it last: each new snapshot and kernel gets its entry from it.",
-        sources: &[SDBOOTUTIL],
+        lasts: "/etc/kernel/cmdline makes it last: each new snapshot and kernel gets its entry from it. sdbootutil renews the TPM's \
+                predictions for an encrypted disk as well.",
+        sources: &["https://github.com/openSUSE/sdbootutil/blob/main/sdbootutil"],
     },
     System {
         name: "SLE Micro, SL Micro, MicroOS and Leap Micro with GRUB",
@@ -35,7 +35,7 @@ pub(super) const ROWS: &[System] = &[
                 || (signs.is(&["opensuse-microos", "opensuse-leap-micro", "leap-micro"]) && signs.grub())
         },
         way: Way::Steps(Steps {
-            set: "As root run `echo 'GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' >> \
+            set: "As root run `sed -i '$ a GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' \
                   /etc/default/grub`, then `transactional-update grub.cfg`, then reboot.",
             replace: None,
             remove: "Take {parameter} out of /etc/default/grub, run `transactional-update grub.cfg` as root, then reboot.",
@@ -51,7 +51,7 @@ pub(super) const ROWS: &[System] = &[
             signs.is(&["sles", "sled", "sles_sap", "opensuse", "opensuse-leap", "opensuse-tumbleweed"]) && signs.grub()
         },
         way: Way::Steps(Steps {
-            set: "GRUB: as root run `echo 'GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' >> \
+            set: "GRUB: as root run `sed -i '$ a GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' \
                   /etc/default/grub`, then `grub2-mkconfig -o /boot/grub2/grub.cfg`, then reboot.",
             replace: None,
             remove: "GRUB: take {parameter} out of /etc/default/grub, run `grub2-mkconfig -o /boot/grub2/grub.cfg` as root, \
