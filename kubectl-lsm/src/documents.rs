@@ -1,12 +1,18 @@
 //! A stream of manifests, taken apart into objects that know where they stand.
 //!
 //! In: text, YAML or JSON. Out: the objects of it, also those within List objects, each with its document and line.
-//! What is read is what the API server would get: of two equal keys the last counts, numbers with a leading zero are octal
-//! (`defaultMode: 0400`), as in the YAML 1.1 that Kubernetes' tools speak.
+//! Values are read as kubectl reads them, which is YAML 1.1: `yes`, `no`, `on`, `off`, `y` and `n` are booleans, and
+//! numbers with a leading zero are octal (`defaultMode: 0400`).
+//!
+//! ## Limits
+//! Keys stay as they are written; kubectl makes `true` of the key `on`. Words such as `oN` are booleans here and text for
+//! kubectl, and numbers such as `1__0` are text here and numbers for kubectl.
+
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use serde_json::Value;
-use serde_saphyr::{DuplicateKeyPolicy, Options};
+use serde_json::{Map, Value};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Options};
 
 /// An object and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +61,10 @@ pub fn parse_each(file: &str, text: &str) -> (Vec<Document>, Vec<Error>) {
     let is_stream = json.as_ref().is_some_and(|documents| documents.len() > 1);
     for chunk in split(if is_stream { "" } else { text }) {
         match yaml(file, &chunk, Keys::Once) {
-            Ok(document) => documents.extend(flat(document)),
+            Ok(document) => match twice_after_merge(&chunk) {
+                Some(message) => broken.push(error(file, &chunk, chunk.line, message)),
+                None => documents.extend(flat(document)),
+            },
             Err(error) if json.is_none() || error.message.contains("duplicate") => broken.push(error),
             Err(_) => {}
         }
@@ -135,14 +144,48 @@ fn is_marker(line: &str) -> bool {
 fn yaml(file: &str, chunk: &Chunk<'_>, keys: Keys) -> Result<Document, Error> {
     let Chunk { number, line, text } = *chunk;
     let read = serde_saphyr::from_str_with_options::<Value>(text, options(keys));
-    read.map(|value| Document { number, line, value }).map_err(|error| {
+    read.map(|value| Document { number, line, value }).map_err(|found| {
         // Read again where it stands, so that the lines which the message names are the file's.
         let in_place = "\n".repeat(line - 1) + text;
-        let error = serde_saphyr::from_str_with_options::<Value>(&in_place, options(keys)).err().unwrap_or(error);
-        let place = error.location().and_then(|location| usize::try_from(location.line()).ok());
-        let message = error.without_snippet().to_string();
-        Error { file: file.to_owned(), number, line: place.unwrap_or(line), message }
+        let found = serde_saphyr::from_str_with_options::<Value>(&in_place, options(keys)).err().unwrap_or(found);
+        let place = found.location().and_then(|location| usize::try_from(location.line()).ok());
+        error(file, chunk, place.unwrap_or(line), found.without_snippet().to_string())
     })
+}
+
+fn error(file: &str, chunk: &Chunk<'_>, line: usize, message: String) -> Error {
+    Error { file: file.to_owned(), number: chunk.number, line, message }
+}
+
+/// The key that a merge (`<<`) brings beside an equal one. The reader of YAML lets one of both win, and kubectl refuses
+/// the file.
+fn twice_after_merge(chunk: &Chunk<'_>) -> Option<String> {
+    if !chunk.text.contains("<<") {
+        return None;
+    }
+    let mut unmerged = options(Keys::Once);
+    unmerged.merge_keys = MergeKeyPolicy::AsOrdinary;
+    let value = serde_saphyr::from_str_with_options::<Value>(chunk.text, unmerged).ok()?;
+    let key = merged_twice(&value)?;
+    Some(format!("key {key} is there twice after the merge (<<); kubectl refuses that. Remove one of both"))
+}
+
+fn merged_twice(value: &Value) -> Option<String> {
+    match value {
+        Value::Array(list) => list.iter().find_map(merged_twice),
+        Value::Object(object) => {
+            let merged = match object.get("<<") {
+                Some(Value::Array(list)) => list.as_slice(),
+                Some(one) => std::slice::from_ref(one),
+                None => &[],
+            };
+            let mut seen: BTreeSet<&String> = object.keys().filter(|key| *key != "<<").collect();
+            let mut brought = merged.iter().filter_map(Value::as_object).flat_map(Map::keys);
+            let twice = brought.find(|key| !seen.insert(key)).cloned();
+            twice.or_else(|| object.values().find_map(merged_twice))
+        }
+        _ => None,
+    }
 }
 
 fn options(keys: Keys) -> Options {
@@ -210,6 +253,51 @@ mod tests {
     fn values_are_as_kubernetes_reads_them() {
         let text = "mode: 0400\non: yes\nversion: \"1.3.0\"\na: 1\na: 2\nnone:\n";
         assert_eq!(read(text)[0].2, json!({"mode": 256, "on": true, "version": "1.3.0", "a": 2, "none": null}));
+    }
+
+    #[test]
+    fn values_are_those_of_yaml_1_1() {
+        for (text, expected) in [
+            ("yes", json!(true)),
+            ("NO", json!(false)),
+            ("On", json!(true)),
+            ("off", json!(false)),
+            ("y", json!(true)),
+            ("N", json!(false)),
+            ("'on'", json!("on")),
+            ("!!str on", json!("on")),
+            ("only", json!("only")),
+            ("~", Value::Null),
+            ("-015", json!(-13)),
+            ("08", json!(8.0)),
+            ("0b101", json!(5)),
+            ("0x1f", json!(31)),
+            ("1_000", json!(1000)),
+            ("1e1", json!(10.0)),
+            (".5", json!(0.5)),
+            ("1:30", json!("1:30")),
+            ("2024-01-02", json!("2024-01-02")),
+        ] {
+            for document in [format!("a: {text}\n"), format!("{{a: {text}}}\n")] {
+                assert_eq!(read(&document)[0].2["a"], expected, "{document}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_a_merge_brings_again_is_a_mistake() {
+        let broken = |text: &str| parse_each("f", text).1.pop().map(|error| error.to_string());
+        for text in ["a: &x {b: 1}\nc: {<<: *x}\n", "a: '<<'\nb: 1\n", "a: &x {b: 1}\nc: {<<: [*x, {d: 1}], e: 1}\n"] {
+            assert_eq!(broken(text), None, "{text}");
+        }
+        for text in [
+            "a: &x {b: 1}\nc: {<<: *x, b: 2}\n",
+            "a: &x {b: 1}\nc:\n- {b: 2, <<: *x}\n",
+            "a: &x {b: 1}\nc: {<<: [*x, {b: 1}]}\n",
+        ] {
+            let error = broken(text).unwrap();
+            assert!(error.contains("f:1: ") && error.contains("key b is there twice"), "{error}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@
 pub mod answer;
 pub mod asks;
 pub mod effect;
+mod envelope;
 pub mod finding;
 pub mod release;
 mod remarks;
@@ -105,10 +106,12 @@ impl fmt::Display for Name {
 }
 
 impl Name {
-    /// The name of the object with that metadata.
+    /// The name of the object with that metadata. An object in a file may have `generateName` for it.
     #[must_use]
     pub fn of(metadata: &ObjectMeta) -> Self {
-        Self { namespace: metadata.namespace.clone(), name: metadata.name.clone().unwrap_or_default() }
+        let names = [&metadata.name, &metadata.generate_name];
+        let name = names.into_iter().flatten().find(|name| !name.is_empty());
+        Self { namespace: metadata.namespace.clone(), name: name.cloned().unwrap_or_default() }
     }
 }
 
@@ -124,14 +127,14 @@ impl TracingPolicy {
         let metadata = object.get("metadata").filter(|metadata| !metadata.is_null()).map(ObjectMeta::deserialize);
         let metadata = metadata.transpose().map_err(|error| Error::at("metadata", error.to_string()))?;
         let metadata = metadata.unwrap_or_default();
-        if metadata.name.as_deref().is_none_or(str::is_empty) {
+        if Name::of(&metadata).name.is_empty() {
             return Err(Error::at("metadata.name", "is missing; a policy needs a name"));
         }
         let mut out = Collector::default();
         for release in Release::ALL {
             schema::object(object, release, &mut out);
         }
-        envelope(object, &metadata, &mut out);
+        envelope::check(object, &metadata, &mut out);
         let nothing = Map::new();
         let spec = object.get("spec").and_then(Value::as_object).unwrap_or(&nothing);
         let is_namespaced = object.get("kind").and_then(Value::as_str) == Some(KINDS[1].0);
@@ -247,41 +250,6 @@ impl TracingPolicy {
     pub const fn has_node_selector(&self) -> bool {
         self.nodes.is_some()
     }
-}
-
-/// Version and name of a file's object, as the API server demands them.
-fn envelope(object: &Map<String, Value>, metadata: &ObjectMeta, out: &mut Collector) {
-    if let Some(version) = object.get("apiVersion").and_then(Value::as_str).filter(|version| *version != VERSION) {
-        let rule = format!("{} is not served by Tetragon's CRDs; write {VERSION}", quoted(version));
-        out.add_for(Releases::ALL, Weight::Schema, "apiVersion", rule);
-    }
-    if let Some(kind) = object.get("kind").and_then(Value::as_str)
-        && !KINDS.iter().any(|(known, _)| *known == kind)
-    {
-        let rule = format!("{} is no kind of Tetragon's; write {} or {}", quoted(kind), KINDS[0].0, KINDS[1].0);
-        out.add_for(Releases::ALL, Weight::Schema, "kind", rule);
-    }
-    let name = metadata.name.as_deref().unwrap_or_default();
-    if !is_object_name(name) {
-        let rule = format!(
-            "{} can be no object's name: at most 253 lower-case letters, digits, - and ., each part begins and ends with \
-             a letter or digit",
-            quoted(name)
-        );
-        out.add_for(Releases::ALL, Weight::Schema, "metadata.name", rule);
-    }
-}
-
-/// A DNS subdomain (RFC 1123), as the API server demands it.
-fn is_object_name(name: &str) -> bool {
-    let outer = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let is_part = |part: &str| {
-        let bytes = part.as_bytes();
-        outer(bytes.first())
-            && outer(bytes.last())
-            && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
-    };
-    name.len() <= 253 && name.split('.').all(is_part)
 }
 
 /// Names that no kernel's hook has, told for every release alike.

@@ -58,10 +58,23 @@ static METADATA: Shape = Shape {
         list("finalizers", &Kind::Text),
         f("generation", Kind::Any),
         f("managedFields", Kind::Any),
-        f("ownerReferences", Kind::Any),
+        list("ownerReferences", &Kind::Object(&OWNER)),
         text("resourceVersion"),
         text("selfLink"),
         text("uid"),
+    ],
+    rules: &[],
+};
+
+/// `metav1.OwnerReference` of Kubernetes. Which fields have to be there is checked with the rest of the metadata.
+static OWNER: Shape = Shape {
+    fields: &[
+        text("apiVersion"),
+        text("kind"),
+        text("name"),
+        text("uid"),
+        flag("controller"),
+        flag("blockOwnerDeletion"),
     ],
     rules: &[],
 };

@@ -1,0 +1,58 @@
+//! Whole files as the plugin reads them, beside what Tetragon's own code answers to them.
+//!
+//! The files and the answers are those of `tetragon/tests/policies`. The test there compares each answer; this one shows that
+//! the plugin's way from a file's text to the same reader changes none of them.
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+
+use std::path::{Path, PathBuf};
+
+use kubectl_lsm::documents::parse_each;
+use kubectl_lsm::preflight::policies;
+use lsm_ready_tetragon::tracing_policy::{Answer, Release, Releases};
+use serde_json::Value;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tetragon/tests/policies")
+}
+
+fn release(name: &str) -> Releases {
+    let short = name.strip_suffix(".0").unwrap_or(name);
+    let release = Release::ALL.into_iter().find(|release| release.name().trim_start_matches('v') == short);
+    Releases::only(release.unwrap())
+}
+
+/// Whether the plugin tells that this release refuses the file: nothing else would do for a file that is refused.
+fn is_refused(text: &str, version: &str) -> bool {
+    let (documents, broken) = parse_each("f", text);
+    let found = policies("f", documents);
+    let answers = found.policies.iter().map(|placed| placed.policy.answer(release(version)));
+    let refused = answers.filter(|answer| matches!(answer, Answer::Refused(_))).count();
+    refused > 0 || found.policies.is_empty() || !broken.is_empty()
+}
+
+/// What cannot be told from a file; the reasons are in the test of `lsm-ready-tetragon`.
+const EXCEPTIONS: [&str; 3] = ["hook-unknown", "hook-with-prefix", "match-arg-cel-wrong"];
+
+#[test]
+fn what_tetragon_or_kubectl_refuses_is_refused() {
+    let answers: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder().join("answers.json")).unwrap()).unwrap();
+    let (mut compared, mut differing) = (0, Vec::new());
+    for (name, asked) in answers["policies"].as_object().unwrap() {
+        if EXCEPTIONS.contains(&name.as_str()) || asked.get("depends_on").is_some() {
+            continue;
+        }
+        let text = std::fs::read_to_string(folder().join(format!("{name}.yaml"))).unwrap();
+        for (version, answer) in asked["answers"].as_object().unwrap() {
+            compared += 1;
+            let theirs = ["schema", "handler"].iter().any(|field| answer[field] == "refuses")
+                || ["undecodable", "panics"].iter().any(|field| answer.get(field).is_some());
+            // The handler takes an empty hook's name before v1.7, and no kernel has such a hook.
+            if theirs != is_refused(&text, version) && name != "hook-empty" {
+                differing.push(format!("{name} {version}: refused by Tetragon or kubectl: {theirs}"));
+            }
+        }
+    }
+    assert!(compared > 1500, "only {compared} answers were compared");
+    assert!(differing.is_empty(), "{} of {compared} differ:\n{}", differing.len(), differing.join("\n"));
+}
