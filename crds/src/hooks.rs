@@ -78,20 +78,29 @@ pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'
             let is_part = letters >= 4 && name.contains(wanted);
             // As many letters differ at least, and to count them all takes much longer.
             let differ = name.chars().count().abs_diff(letters);
-            let distance = if is_part {
+            let apart = if is_part {
                 1
             } else if differ > far {
                 differ
             } else {
-                levenshtein(wanted, name)
+                distance(wanted, name)
             };
-            (distance, name)
+            (apart, name)
         })
-        .filter(|(distance, _)| *distance <= far)
+        .filter(|(apart, _)| *apart <= far)
         .collect();
     near.sort_unstable();
     near.truncate(OFFERED);
     near.into_iter().map(|(_, name)| name).collect()
+}
+
+/// How many letters have to change. Equal beginnings and ends count nothing, and to leave them out saves most of the work.
+fn distance(one: &str, other: &str) -> usize {
+    let common = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum::<usize>();
+    let (one, other) = (&one[common..], &other[common..]);
+    let pairs = one.chars().rev().zip(other.chars().rev());
+    let common = pairs.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum::<usize>();
+    levenshtein(&one[..one.len() - common], &other[..other.len() - common])
 }
 
 #[cfg(test)]
@@ -107,6 +116,13 @@ mod tests {
             hooks: set(&["file_open", "file_lock", "task_alloc", "bprm_check_security"]),
             sleepable_hooks: set(&["file_open", "bprm_check_security"]),
             refused_hooks: set(&["getprocattr"]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_distance_is_that_of_the_whole_names(one in "[abä]{0,8}", other in "[abä]{0,8}") {
+            prop_assert_eq!(distance(&one, &other), levenshtein(&one, &other));
         }
     }
 

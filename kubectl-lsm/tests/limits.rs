@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 const NODES: usize = 5_000;
 const POLICIES: usize = 100;
-/// Without optimisation and on a busy machine; an optimised build takes less than 100 ms.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// On a busy machine. An optimised build takes less than 100 ms on an idle one. To ask each node about each hook of each
+/// policy, 5 million questions, takes longer than this.
+const DEADLINE: Duration = if cfg!(debug_assertions) { Duration::from_secs(3) } else { Duration::from_millis(300) };
 
 fn document(value: Value) -> Document {
     Document { number: 1, line: 1, value }
@@ -64,15 +65,24 @@ fn policy(number: usize) -> Document {
     )
 }
 
+/// The shortest of three times: another process may have taken the processor for a while.
+fn shortest(mut run: impl FnMut()) -> Duration {
+    let times = (0..3).map(|_| {
+        let began = Instant::now();
+        run();
+        began.elapsed()
+    });
+    times.min().unwrap_or_default()
+}
+
 #[test]
 fn a_hundred_policies_on_five_thousand_nodes() {
     let cluster = cluster();
-    let began = Instant::now();
     let found = policies("p.yaml", (0..POLICIES).map(policy).collect());
-    let read = began.elapsed();
     let answer = preflight(&found.policies, &cluster, Question::of(None));
-    let judged = began.elapsed();
-    println!("{POLICIES} policies on {NODES} nodes: read in {read:?}, judged in {:?}", judged.saturating_sub(read));
     assert_eq!((answer.policies.len(), answer.nodes), (POLICIES, NODES));
-    assert!(judged < DEADLINE, "{judged:?}");
+    let read = shortest(|| drop(policies("p.yaml", (0..POLICIES).map(policy).collect())));
+    let judged = shortest(|| drop(preflight(&found.policies, &cluster, Question::of(None))));
+    println!("{POLICIES} policies on {NODES} nodes: read in {read:?}, judged in {judged:?}");
+    assert!(read + judged < DEADLINE, "read in {read:?}, judged in {judged:?}, at most {DEADLINE:?} together");
 }

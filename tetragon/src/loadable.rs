@@ -10,19 +10,19 @@
 //!
 //! ## Cost
 //! Nodes that the verdict cannot tell apart are one class, which is judged once for each different hook. Sentences are made
-//! by [`Nodes::explain`], for those that are printed. Per node only the labels are looked at, once for each different
-//! `nodeSelector`.
+//! by [`Nodes::explain`], for those that are printed. Each node's labels are looked at once for each different set of keys
+//! that `nodeSelector`s have; a `nodeSelector` is then evaluated once for all nodes of a class with equal values.
 //!
 //! ## Limits
 //! A forecast is about hooks. What the agent says to the policy's text is [`crate::tracing_policy::Answer`].
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::sample::{self, SAMPLE};
-use lsm_ready_crds::selection::Labels;
+use lsm_ready_crds::selection::{Labels, key};
 use lsm_ready_crds::verdict::{Facts, State, Verdict, outcome, verdict};
 
 use crate::tracing_policy::{Ask, TracingPolicy};
@@ -45,12 +45,26 @@ pub struct Nodes<'a> {
     all: Vec<(Known<'a>, usize)>,
     /// The first node of each class.
     classes: Vec<Facts<'a>>,
+    /// Nodes that no `nodeSelector` with these keys can tell apart.
+    alike: RefCell<HashMap<BTreeSet<String>, Rc<Vec<Alike<'a>>>>>,
     /// The groups of a `nodeSelector`, by its text; that of none is empty.
-    groups: RefCell<HashMap<String, Rc<Vec<Group>>>>,
+    groups: RefCell<HashMap<String, Groups<'a>>>,
     /// What each class says to a hook, sleepable or not.
     outcomes: RefCell<HashMap<(String, bool), Outcomes>>,
     /// The words for a hook, sleepable or not, of a class.
     words: RefCell<HashMap<(String, bool, usize), Verdict>>,
+}
+
+/// The nodes of each class that a policy is for.
+type Groups<'a> = Rc<Vec<Group<'a>>>;
+
+/// Nodes of one class with the same values of some labels.
+#[derive(Debug)]
+struct Alike<'a> {
+    class: usize,
+    /// The labels of the first of them.
+    labels: Option<&'a Labels>,
+    group: Group<'a>,
 }
 
 /// What a verdict says, for each class.
@@ -102,23 +116,42 @@ impl<'a> Nodes<'a> {
     }
 
     /// The nodes of each class that the policy is for.
-    fn concerned(&self, policy: &TracingPolicy) -> Rc<Vec<Group>> {
+    fn concerned(&self, policy: &TracingPolicy) -> Groups<'a> {
         let key = policy.node_selector().map(ToString::to_string).unwrap_or_default();
         let mut groups = self.groups.borrow_mut();
         groups.entry(key).or_insert_with(|| Rc::new(self.grouped(policy))).clone()
     }
 
-    fn grouped(&self, policy: &TracingPolicy) -> Vec<Group> {
+    fn grouped(&self, policy: &TracingPolicy) -> Vec<Group<'a>> {
+        let keys = policy.node_selector().cloned().unwrap_or_default().into_iter();
+        let keys = keys.map(|expression| key(&expression).to_owned()).collect();
         let mut groups = vec![Group::default(); self.classes.len()];
-        for (node, class) in &self.all {
-            if node.labels.is_none_or(|labels| policy.concerns(labels)) {
-                groups[*class].count += 1;
-                if groups[*class].sample.len() < SAMPLE {
-                    groups[*class].sample.push(node.name.to_owned());
-                }
+        for Alike { class, labels, group } in self.alike(keys).iter() {
+            if labels.is_none_or(|labels| policy.concerns(labels)) {
+                groups[*class].add(group);
             }
         }
         groups
+    }
+
+    /// The nodes by class and by the values of the labels with these keys.
+    fn alike(&self, keys: BTreeSet<String>) -> Rc<Vec<Alike<'a>>> {
+        if let Some(known) = self.alike.borrow().get(&keys) {
+            return known.clone();
+        }
+        let mut places = HashMap::new();
+        let mut found: Vec<Alike<'a>> = Vec::new();
+        for (node, class) in &self.all {
+            let values = node.labels.map(|labels| keys.iter().map(|key| labels.get(key)).collect::<Vec<_>>());
+            let place = *places.entry((*class, values)).or_insert_with(|| {
+                found.push(Alike { class: *class, labels: node.labels, group: Group::default() });
+                found.len() - 1
+            });
+            found[place].group.add(&Group { count: 1, sample: vec![node.name] });
+        }
+        let found = Rc::new(found);
+        self.alike.borrow_mut().insert(keys, found.clone());
+        found
     }
 
     /// What each class says to that hook.
@@ -155,9 +188,20 @@ fn kind(facts: Facts<'_>) -> Kind<'_> {
 
 /// Some nodes, the first of them by name.
 #[derive(Clone, Debug, Default)]
-struct Group {
+struct Group<'a> {
     count: usize,
-    sample: Vec<String>,
+    sample: Vec<&'a str>,
+}
+
+impl Group<'_> {
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        for name in &other.sample {
+            if self.sample.len() < SAMPLE || self.sample.last() > Some(name) {
+                sample::add(&mut self.sample, *name, |a, b| a < b);
+            }
+        }
+    }
 }
 
 /// What becomes of the hooks of one policy.
@@ -230,7 +274,7 @@ pub fn forecast(policy: &TracingPolicy, nodes: &Nodes<'_>) -> Forecast {
     }
 }
 
-fn hook(ask: &Ask, nodes: &Nodes<'_>, groups: &[Group], worst: &mut [State]) -> HookForecast {
+fn hook(ask: &Ask, nodes: &Nodes<'_>, groups: &[Group<'_>], worst: &mut [State]) -> HookForecast {
     let outcomes = nodes.outcomes(ask);
     let mut loadable = 0;
     let mut others: BTreeMap<&str, Others> = BTreeMap::new();
@@ -250,13 +294,13 @@ fn hook(ask: &Ask, nodes: &Nodes<'_>, groups: &[Group], worst: &mut [State]) -> 
     HookForecast { ask: ask.clone(), loadable, others }
 }
 
-fn add<'a>(others: &mut BTreeMap<&'a str, Others>, outcome: &'a Outcome, class: usize, group: &Group) {
+fn add<'a>(others: &mut BTreeMap<&'a str, Others>, outcome: &'a Outcome, class: usize, group: &Group<'_>) {
     let Outcome { state, reason } = outcome;
     let new = || Others { state: *state, reason: reason.clone(), count: 0, sample: Vec::new(), class };
     let entry = others.entry(reason).or_insert_with(new);
     entry.count += group.count;
     for node in &group.sample {
-        sample::add(&mut entry.sample, node.clone(), |a, b| a < b);
+        sample::add(&mut entry.sample, (*node).to_owned(), |a, b| a < b);
     }
 }
 
