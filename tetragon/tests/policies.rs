@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use lsm_ready_tetragon::tracing_policy::{Answer, Release, Releases, TracingPolicy};
+use lsm_ready_tetragon::tracing_policy::{Answer, Effect, Enforcement, Inert, Release, Releases, TracingPolicy};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -94,4 +94,27 @@ fn our_reading_agrees_with_tetragons_own_code() {
     assert!(differing.is_empty(), "{} of {compared} differ:\n{}", differing.len(), differing.join("\n"));
     let idle: Vec<&str> = EXCEPTIONS.iter().map(|(name, ..)| *name).filter(|name| !needed.contains(name)).collect();
     assert!(idle.is_empty(), "these exceptions are not needed: {idle:?}");
+}
+
+/// What the text of a policy in the cluster is held to, beside what the plugin says: the two never contradict each other.
+#[test]
+fn what_agents_are_held_to_agrees_with_the_forecast() {
+    let mut compared = 0;
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let read = std::fs::read_to_string(&path).ok().filter(|_| path.extension().is_some_and(|end| end == "yaml"));
+        let Some(object) = read.and_then(|text| serde_saphyr::from_str::<Value>(&text).ok()) else { continue };
+        let Ok(policy) = TracingPolicy::parse(&object) else { continue };
+        let found = Enforcement::of(&object["spec"]);
+        let agrees = match policy.effect(Releases::only(Release::Main)) {
+            Some(Effect::Denies) => found.denies && !found.monitors,
+            Some(Effect::DeniesNothing(Inert::MonitorMode)) => found.monitors,
+            Some(Effect::DeniesNothing(Inert::MonitorOnly)) => found.denies && found.monitors,
+            Some(Effect::DeniesNothing(_)) => !found.denies || object["spec"].get("kprobes").is_some(),
+            Some(Effect::NoLsmHooks) | None => continue,
+        };
+        compared += 1;
+        assert!(agrees, "{path:?}: {found:?}, and the forecast is {:?}", policy.effect(Releases::ALL));
+    }
+    assert!(compared > 300, "only {compared} policies were compared");
 }

@@ -90,8 +90,8 @@ impl Message<'_> {
                 self.exec()
             ),
             Kind::NoEnforcingAction => {
-                "Add an action that denies to their selectors (Override with an argError other than \
-                 0, or Sigkill). Where they are only to observe, select those that are to deny with \
+                "Add an action that denies to their selectors (Sigkill, or Override with an argError other than \
+                 0 on a hook whose return value the kernel uses). Where they are only to observe, select those that are to deny with \
                  spec.require.tracingPolicies"
                     .to_owned()
             }

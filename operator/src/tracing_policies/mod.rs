@@ -12,7 +12,6 @@
 
 pub mod condition;
 pub mod demand;
-pub mod denies;
 pub mod follow;
 pub mod known;
 pub mod wish;

@@ -6,10 +6,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::core::{Selector, SelectorExt};
 use lsm_ready_crds::selection::Labels;
+use lsm_ready_tetragon::tracing_policy::Enforcement;
 use serde::Deserialize;
 use serde_json::Value;
-
-use super::denies::denies;
 
 /// What one object asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,7 +19,7 @@ pub struct Wish {
     pub has_lsm_hooks: bool,
     /// It has an action that denies.
     pub denies: bool,
-    /// Its option `policy-mode` is `monitor`: it does not deny, whatever its actions are.
+    /// The agent loads it in the mode `monitor` or `monitor_only`: it does not deny, whatever its actions are.
     pub monitors: bool,
     nodes: Nodes,
 }
@@ -51,11 +50,12 @@ impl Wish {
     #[must_use]
     pub fn of(metadata: &ObjectMeta, spec: &Value) -> Self {
         let uid = metadata.uid.as_deref().unwrap_or_default();
+        let Enforcement { denies, monitors } = Enforcement::of(spec);
         Self {
             revision: format!("{uid}/{}", metadata.generation.unwrap_or_default()),
             has_lsm_hooks: spec.get("lsmhooks").and_then(Value::as_array).is_some_and(|hooks| !hooks.is_empty()),
-            denies: denies(spec),
-            monitors: monitors(spec),
+            denies,
+            monitors,
             nodes: nodes(spec.get("nodeSelector")),
         }
     }
@@ -76,14 +76,6 @@ impl Wish {
             Nodes::Unreadable => Place::Unclear,
         }
     }
-}
-
-/// The last of several options of one name counts, as in Tetragon 1.7.0 (`getSpecOptions`).
-fn monitors(spec: &Value) -> bool {
-    let options = spec.get("options").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let text = |option: &Value, field: &str| option.get(field).and_then(Value::as_str).map(str::to_owned);
-    let mut modes = options.iter().filter(|option| text(option, "name").as_deref() == Some("policy-mode"));
-    modes.next_back().and_then(|option| text(option, "value")).as_deref() == Some("monitor")
 }
 
 fn nodes(selector: Option<&Value>) -> Nodes {
@@ -109,20 +101,6 @@ mod tests {
         let found = wish(&deny);
         assert_eq!((found.revision.as_str(), found.has_lsm_hooks, found.denies), ("u/3", true, true));
         assert_eq!(wish(&Value::Null), wish(&json!({"lsmhooks": 7, "options": {}, "nodeSelector": null})));
-    }
-
-    #[test]
-    fn the_last_policy_mode_counts() {
-        let option = |value: &str| json!({"name": "policy-mode", "value": value});
-        for (options, expected) in [
-            (json!([option("monitor")]), true),
-            (json!([option("enforce")]), false),
-            (json!([option("monitor"), option("enforce")]), false),
-            (json!([{"name": "other", "value": "monitor"}]), false),
-            (json!("monitor"), false),
-        ] {
-            assert_eq!(wish(&json!({ "options": options })).monitors, expected, "{options}");
-        }
     }
 
     #[test]

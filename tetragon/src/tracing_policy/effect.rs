@@ -9,7 +9,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::tracing_policy::release::Release::{self, V1_4, V1_7};
-use crate::tracing_policy::rules::{Enforces, MOST_SELECTORS, Merged, enforces, list, macros, text};
+use crate::tracing_policy::rules::{Enforces, MOST_SELECTORS, Merged, SECTIONS, enforces, list, macros, text};
 
 /// What a policy does once it is loaded.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -133,10 +133,7 @@ pub fn effect(spec: &Map<String, Value>, release: Release) -> Effect {
         return Effect::DeniesNothing(Inert::MonitorMode);
     }
     let macros = macros(spec, release);
-    if release >= V1_7
-        && !hooks.iter().any(has_own_action)
-        && hooks.iter().any(|hook| strongest(hook, macros).is_none())
-    {
+    if is_forced_to_monitor(spec, release) && acts(hooks, macros) {
         return Effect::DeniesNothing(Inert::MonitorOnly);
     }
     // `None` stands for nothing that is missing, and is the least.
@@ -144,8 +141,19 @@ pub fn effect(spec: &Map<String, Value>, release: Release) -> Effect {
     missing.map_or(Effect::Denies, Effect::DeniesNothing)
 }
 
+/// Whether some of these LSM hooks has an action that denies, if the mode lets it.
+pub(super) fn acts(hooks: &[Value], macros: Option<&Map<String, Value>>) -> bool {
+    hooks.iter().any(|hook| strongest(hook, macros).is_none())
+}
+
+/// Whether the agent sets the mode `monitor_only`: no selector of any hook has an enforcing action of its own.
+pub(super) fn is_forced_to_monitor(spec: &Map<String, Value>, release: Release) -> bool {
+    let mut hooks = SECTIONS.iter().flat_map(|(section, _)| list(spec, section));
+    release >= V1_7 && !hooks.any(has_own_action)
+}
+
 /// The value of the last option `policy-mode`.
-fn mode(spec: &Map<String, Value>) -> Option<&str> {
+pub(super) fn mode(spec: &Map<String, Value>) -> Option<&str> {
     let options = list(spec, "options").iter().rev();
     options.filter(|option| text(option, "name") == "policy-mode").map(|option| text(option, "value")).next()
 }

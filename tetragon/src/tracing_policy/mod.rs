@@ -16,6 +16,7 @@
 pub mod answer;
 pub mod asks;
 pub mod effect;
+pub mod enforcement;
 mod envelope;
 pub mod finding;
 pub mod release;
@@ -35,6 +36,7 @@ use serde_json::{Map, Value};
 pub use self::answer::{Answer, Refused, Source};
 pub use self::asks::{Ask, Asks};
 pub use self::effect::{Effect, Inert};
+pub use self::enforcement::Enforcement;
 pub use self::finding::{Finding, Findings, Weight};
 pub use self::release::{Known, Release, Releases};
 

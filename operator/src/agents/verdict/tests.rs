@@ -38,6 +38,18 @@ fn only_reports() -> Value {
     json!({"lsmhooks": [{"hook": "file_open"}]})
 }
 
+/// Its action makes a call fail whose value the kernel ignores.
+fn overrides_nothing() -> Value {
+    let action = json!({"action": "Override", "argError": -1});
+    json!({"lsmhooks": [{"hook": "task_free", "selectors": [{"matchActions": [action]}]}]})
+}
+
+/// Only its macro has an action that denies, so the agent sets the mode monitor_only.
+fn denies_by_macro() -> Value {
+    json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"macros": ["kill"]}]}],
+        "selectorsMacros": {"kill": {"matchActions": [{"action": "Sigkill"}]}}})
+}
+
 fn observes() -> Value {
     json!({"kprobes": [{"call": "sys_write", "syscall": true}]})
 }
@@ -125,6 +137,9 @@ fn each_mode_and_kind_of_policy_by_grpc() {
         (only_reports(), USUAL, enforce, NoEnforcingAction),
         (only_reports(), USUAL, Some(Mode::MonitorOnly), NoEnforcingAction),
         (only_reports(), BEFORE_1_4, None, NoEnforcingAction),
+        (overrides_nothing(), USUAL, enforce, NoEnforcingAction),
+        (denies_by_macro(), USUAL, Some(Mode::MonitorOnly), MonitorMode),
+        (denies_by_macro(), USUAL, None, MonitorMode),
         (observes(), USUAL, enforce, Observing),
         (observes(), USUAL, monitor, Observing),
         (observes(), CHOSEN, enforce, NoEnforcingAction),

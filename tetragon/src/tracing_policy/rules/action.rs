@@ -31,7 +31,8 @@ pub enum Enforces {
 #[must_use]
 pub fn enforces(action: &Value) -> Enforces {
     match text(action, "action").to_ascii_lowercase().as_str() {
-        "sigkill" => Enforces::Kill,
+        // The enforcer kills the process, or makes the call fail. LSM hooks do not take the action.
+        "sigkill" | "notifyenforcer" => Enforces::Kill,
         "signal" if action.get("argSig").and_then(Value::as_u64) == Some(SIGKILL) => Enforces::Kill,
         "override" if action.get("argError").and_then(Value::as_i64).is_none_or(|error| error == 0) => {
             Enforces::OverrideToZero
