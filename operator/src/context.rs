@@ -7,6 +7,7 @@ use kube_runtime::events::{Recorder, Reporter};
 use crate::agents::tls::TlsFiles;
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
+use crate::node::required;
 use crate::policy::pace::Pace;
 use crate::queues::Queues;
 use crate::stores::Stores;
@@ -20,6 +21,8 @@ pub struct Context {
     pub stores: Stores,
     /// To have other objects looked at again.
     pub queues: Queues,
+    /// What all policies require of nodes.
+    pub required: required::Memory,
     /// What the Tetragon controller remembers of each DaemonSet.
     pub tetragon: Memory,
     /// What Tetragon's agents have answered.
@@ -47,6 +50,7 @@ impl Context {
             client,
             stores,
             queues,
+            required: required::Memory::default(),
             tetragon: Memory::default(),
             agents: crate::agents::memory::Memory::default(),
             agent_tls: TlsFiles::default(),

@@ -15,6 +15,7 @@
 
 mod apply;
 pub mod plan;
+pub mod required;
 #[cfg(test)]
 mod scenarios;
 
@@ -36,10 +37,10 @@ pub use apply::Error;
 /// When a patch is refused or the API server cannot be reached.
 pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Error> {
     // 1. What is known.
-    let policies = ctx.stores.policies.state();
+    let required = ctx.required.all(ctx.stores.policies.state(), ctx.stores.tracing_policies.snapshot());
     let record = ctx.stores.record(&node);
     // 2. What it means.
-    let plan = plan::plan(&node, record.facts(), &policies, &ctx.stores.tracing_policies.snapshot(), (ctx.now)());
+    let plan = plan::plan(&node, record.facts(), &required, (ctx.now)());
     debug!(node = node.name_any(), ?plan, "planned");
     // 3. Write what differs.
     apply::apply(&node, &plan, &ctx).await?;

@@ -1,7 +1,6 @@
 //! What has to change at a Node: a pure function of the Node, its evidence and the policies, ours and Tetragon's.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,13 +9,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use lsm_ready_crds::names::{BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, TAINT_KEY, policy_label};
 use lsm_ready_crds::policy::{Require, TaintEffect};
-use lsm_ready_crds::selection::{Labels, Selection};
+use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::verdict::{Facts, State, Verdict};
 use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, names, verdict};
 
+use crate::node::required::Required;
 use crate::stores::boot_id;
-use crate::tracing_policies::demand::Demand;
-use crate::tracing_policies::known::Snapshot;
 
 /// Reason of the condition when the probe has been silent for too long.
 pub const PROBE_SILENT: &str = "ProbeSilent";
@@ -36,12 +34,12 @@ pub struct Plan {
 
 /// What has to change at this Node.
 #[must_use]
-pub fn plan(node: &Node, facts: Facts<'_>, policies: &[Arc<LsmPolicy>], tetragons: &Snapshot, now: Timestamp) -> Plan {
+pub fn plan(node: &Node, facts: Facts<'_>, required: &[Required], now: Timestamp) -> Plan {
     if is_foreign(node.labels()) && facts.report.is_none() {
         return give_back(node);
     }
     let bpf = verdict(&Require::default(), facts);
-    let policies = verdicts(node.labels(), facts, policies, tetragons);
+    let policies = verdicts(node.labels(), facts, required);
     let silence = Silence::of(facts.report, boot_id(node), now);
     Plan {
         labels: label_changes(node.labels(), &wanted_labels(&bpf, &policies)),
@@ -60,18 +58,12 @@ fn give_back(node: &Node) -> Plan {
     Plan { labels: label_changes(node.labels(), &Labels::new()), taints: taint_change(node, None), ..Plan::default() }
 }
 
-/// The policies that select the Node, each with its verdict. One whose spec means nothing selects nothing.
-fn verdicts<'a>(
-    labels: &Labels,
-    facts: Facts<'_>,
-    policies: &'a [Arc<LsmPolicy>],
-    tetragons: &Snapshot,
-) -> Vec<(&'a LsmPolicy, Verdict)> {
-    policies
+/// The policies that select the Node, each with its verdict.
+fn verdicts<'a>(labels: &Labels, facts: Facts<'_>, required: &'a [Required]) -> Vec<(&'a LsmPolicy, Verdict)> {
+    required
         .iter()
-        .filter(|policy| policy.metadata.deletion_timestamp.is_none())
-        .filter(|policy| Selection::of(&policy.spec).is_ok_and(|selection| selection.selects(labels)))
-        .filter_map(|policy| Some((policy.as_ref(), Demand::of(&policy.spec, tetragons).ok()?.verdict(labels, facts))))
+        .filter(|required| required.selection.selects(labels))
+        .map(|required| (required.policy.as_ref(), required.demand.verdict(labels, facts)))
         .collect()
 }
 

@@ -1,7 +1,10 @@
 //! Tables and properties of the node plan.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::tracing_policies::known;
+use crate::tracing_policies::known::Snapshot;
 use crate::tracing_policies::known::tests::{entry, listed};
 use lsm_ready_crds::LsmPolicySpec;
 use proptest::prelude::*;
@@ -39,6 +42,10 @@ fn policy(name: &str, spec: Value) -> Arc<LsmPolicy> {
 
 fn now() -> Timestamp {
     "2026-01-01T00:10:00Z".parse().unwrap()
+}
+
+fn plan(node: &Node, facts: Facts<'_>, policies: &[Arc<LsmPolicy>], tetragons: &Snapshot, now: Timestamp) -> Plan {
+    super::plan(node, facts, &Required::all(policies, tetragons), now)
 }
 
 fn facts(report: Option<&LsmNodeStatus>) -> Facts<'_> {

@@ -1,0 +1,114 @@
+//! What all policies require of nodes, found once for many Nodes.
+//!
+//! In: the policies, and what is known of Tetragon's. Out: a selection and a demand for each policy. They are kept until a
+//! policy, or what is known of Tetragon's, changes: a change of a TracingPolicy has every Node looked at again, and each of
+//! them asks the same.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lsm_ready_crds::LsmPolicy;
+use lsm_ready_crds::selection::Selection;
+
+use crate::tracing_policies::demand::Demand;
+use crate::tracing_policies::known::Snapshot;
+
+/// A policy, and what it requires.
+#[derive(Clone, Debug)]
+pub struct Required {
+    /// The policy.
+    pub policy: Arc<LsmPolicy>,
+    /// Which nodes it is about.
+    pub selection: Selection,
+    /// What it requires of them.
+    pub demand: Demand,
+}
+
+impl Required {
+    /// What these policies require. One that is being deleted, or whose spec is invalid, requires nothing.
+    #[must_use]
+    pub fn all(policies: &[Arc<LsmPolicy>], tetragons: &Snapshot) -> Vec<Self> {
+        let lives = |policy: &&Arc<LsmPolicy>| policy.metadata.deletion_timestamp.is_none();
+        let required = |policy: &Arc<LsmPolicy>| {
+            let selection = Selection::of(&policy.spec).ok()?;
+            let demand = Demand::of(&policy.spec, tetragons).ok()?;
+            Some(Self { policy: policy.clone(), selection, demand })
+        };
+        policies.iter().filter(lives).filter_map(required).collect()
+    }
+}
+
+/// The last answer, with what it was made of.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<Option<Remembered>>);
+
+#[derive(Debug)]
+struct Remembered {
+    policies: Vec<Arc<LsmPolicy>>,
+    tetragons: Arc<Snapshot>,
+    required: Arc<Vec<Required>>,
+}
+
+impl Memory {
+    /// As [`Required::all`].
+    #[must_use]
+    pub fn all(&self, policies: Vec<Arc<LsmPolicy>>, tetragons: Arc<Snapshot>) -> Arc<Vec<Required>> {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = memory.as_ref().filter(|known| known.is_of(&policies, &tetragons)) {
+            return known.required.clone();
+        }
+        let required = Arc::new(Required::all(&policies, &tetragons));
+        *memory = Some(Remembered { policies, tetragons, required: required.clone() });
+        required
+    }
+}
+
+impl Remembered {
+    /// Whether it was made of the very same objects. They are held here, so that no other can take their place in memory.
+    fn is_of(&self, policies: &[Arc<LsmPolicy>], tetragons: &Arc<Snapshot>) -> bool {
+        Arc::ptr_eq(&self.tetragons, tetragons)
+            && self.policies.len() == policies.len()
+            && self.policies.iter().zip(policies).all(|(known, policy)| Arc::ptr_eq(known, policy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn policy(name: &str) -> Arc<LsmPolicy> {
+        let policy =
+            json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "metadata": {"name": name}, "spec": {}});
+        Arc::new(serde_json::from_value(policy).unwrap())
+    }
+
+    #[test]
+    fn an_answer_is_kept_until_a_policy_or_what_is_known_of_tetragons_changes() {
+        let memory = Memory::default();
+        let (a, known) = (policy("a"), Arc::new(Snapshot::default()));
+        let first = memory.all(vec![a.clone()], known.clone());
+        assert!(Arc::ptr_eq(&first, &memory.all(vec![a.clone()], known.clone())));
+        for (policies, tetragons) in [
+            (vec![a.clone(), policy("b")], known.clone()),
+            (vec![policy("a")], known.clone()),
+            (Vec::new(), known.clone()),
+            (vec![a.clone()], Arc::new(Snapshot::default())),
+        ] {
+            let before = memory.all(vec![a.clone()], known.clone());
+            let after = memory.all(policies.clone(), tetragons);
+            assert!(!Arc::ptr_eq(&before, &after));
+            assert_eq!(after.len(), policies.len());
+        }
+    }
+
+    #[test]
+    fn a_policy_that_is_being_deleted_or_is_invalid_requires_nothing() {
+        let mut deleted = LsmPolicy::clone(&policy("a"));
+        deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        let mut invalid = LsmPolicy::clone(&policy("b"));
+        let selector = json!({"matchExpressions": [{"key": "a", "operator": "Like"}]});
+        invalid.spec.node_selector = serde_json::from_value(selector).unwrap();
+        assert!(Required::all(&[deleted.into(), invalid.into()], &Snapshot::default()).is_empty());
+    }
+}
