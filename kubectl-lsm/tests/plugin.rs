@@ -216,8 +216,8 @@ fn charts_go_by_their_version() {
     }
     for (version, remark) in [
         ("1.7.0", "# Tetragon v1.7.0 mounts securityfs itself"),
-        ("0.8.0", "# Tetragon v0.8.0 has no lsmhooks"),
-        ("1.1.2", "# Tetragon v1.1.2 has no lsmhooks"),
+        ("0.8.0", "# Tetragon v0.8.0 knows no lsmhooks"),
+        ("1.1.2", "# Tetragon v1.1.2 knows no lsmhooks"),
     ] {
         let (_, text, _) = lsm(&["helm-values", "--chart-version", version], "");
         assert!(text.starts_with(remark) && text.ends_with(&plain), "{text}");

@@ -35,6 +35,7 @@ fn the_json_form_has_its_documented_fields() {
         "kernel",
         "lsms",
         "lockdown",
+        "securityfs",
         "bootID",
         "duration_ms",
     ];

@@ -309,8 +309,8 @@ impl fmt::Display for Unneeded {
             }
             Self::NoLsmHooks(version) => write!(
                 f,
-                "Tetragon {version} has no lsmhooks (v1.2.0 and later have), so it needs no mount and can enforce no LSM \
-                 policy: upgrade Tetragon where it shall"
+                "Tetragon {version} knows no lsmhooks (v1.2.0 and later do), so it needs no mount and cannot \
+                 enforce LSM policies; to enforce them, upgrade Tetragon"
             ),
         }
     }
