@@ -24,7 +24,7 @@ pub fn kind(object: &Value) -> Kind<'_> {
     match group {
         GROUP if is_ours => Kind::Policy(kind),
         GROUP if is_of_cilium(kind) => Kind::Other,
-        GROUP => Kind::Like(format!("kind {kind:?} is no kind of Tetragon's; did you mean {}?", meant(kind))),
+        GROUP => Kind::Like(format!("unknown kind {kind:?} of the group cilium.io; did you mean {}", meant(kind))),
         _ if is_ours => Kind::Like(format!("kind {kind} has apiVersion {version:?}; write cilium.io/v1alpha1")),
         _ if object["spec"].get("lsmhooks").is_some() => Kind::Like(format!(
             "an object of kind {kind:?} has spec.lsmhooks; a policy has apiVersion cilium.io/v1alpha1 and kind {}",

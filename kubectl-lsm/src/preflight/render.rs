@@ -21,8 +21,8 @@ pub fn text(preflight: &Preflight) -> String {
     push(
         &mut text,
         format_args!(
-            "{} policies: {} deny, {} deny nothing, {} do not load, {} cannot be judged, {} without LSM hooks. {} nodes are \
-             known. Tetragon: {}.\n",
+            "Policies: {}. {} deny, {} deny nothing, {} do not load, {} cannot be judged, {} have no LSM hooks. Nodes: \
+             {}. Tetragon: {}.\n",
             preflight.policies.len(),
             count(Outcome::Denies),
             count(Outcome::DeniesNothing),

@@ -66,7 +66,7 @@ impl Check<'_> {
         match text("kind") {
             Some("") => self.add("kind", format!("is missing; {kinds}")),
             Some(kind) if !KINDS.iter().any(|(known, _)| *known == kind) => {
-                self.add("kind", format!("{} is no kind of Tetragon's; {kinds}", quoted(kind)));
+                self.add("kind", format!("unknown kind {}; {kinds}", quoted(kind)));
             }
             _ => {}
         }

@@ -150,14 +150,14 @@ fn unknown(name: &str, shape: &Shape, nested: bool) -> String {
     let lower = name.to_lowercase();
     let meant = known().find(|field| field.to_lowercase() == lower).or_else(|| like(name, known()));
     match meant {
-        Some(meant) => format!("is no field that Tetragon's CRD has; did you mean {meant}?"),
+        Some(meant) => format!("unknown field; did you mean {meant}?"),
         None if !nested && field_of_spec_like(name).is_some() => {
             let meant = field_of_spec_like(name).unwrap_or_default();
-            format!("is no field that Tetragon's CRD has here; did you mean spec.{meant}?")
+            format!("unknown field here; did you mean spec.{meant}?")
         }
-        None if shape.fields.len() > 12 => "is no field that Tetragon's CRD has here; remove it".to_owned(),
+        None if shape.fields.len() > 12 => "unknown field here; remove it".to_owned(),
         None => {
-            format!("is no field that Tetragon's CRD has here; known are {}", known().collect::<Vec<_>>().join(", "))
+            format!("unknown field here; known are {}", known().collect::<Vec<_>>().join(", "))
         }
     }
 }

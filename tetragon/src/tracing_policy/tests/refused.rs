@@ -11,8 +11,8 @@ const ALL: &str = "[every release from v1.3 to main]";
 fn the_schema_names_field_and_rule() {
     let long = "x".repeat(65);
     let table = [
-        (json!({"lsmHooks": []}), "spec.lsmHooks: is no field that Tetragon's CRD has; did you mean lsmhooks?", ALL),
-        (json!({"lsmhook": []}), "spec.lsmhook: is no field that Tetragon's CRD has; did you mean lsmhooks?", ALL),
+        (json!({"lsmHooks": []}), "spec.lsmHooks: unknown field; did you mean lsmhooks?", ALL),
+        (json!({"lsmhook": []}), "spec.lsmhook: unknown field; did you mean lsmhooks?", ALL),
         (json!({"lsmhooks": {}}), "spec.lsmhooks: is an object, not a list", ALL),
         (json!({"lsmhooks": ["file_open"]}), "spec.lsmhooks[0]: is text, not an object", ALL),
         (json!({"lsmhooks": [{"hook": "file_open"}, null]}), "spec.lsmhooks[1]: is null, not an object", ALL),
