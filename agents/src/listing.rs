@@ -1,5 +1,5 @@
 //! The answer of `ListTracingPolicies`, by the published field numbers of api/v1/tetragon/sensors.proto (Tetragon 1.3.0,
-//! 1.4.0, 1.7.0 and main of 2026-11). Fields that are not named here are skipped.
+//! 1.4.0, 1.7.0 and main of 2026-08). Fields that are not named here are skipped.
 //!
 //! What each field means was read in pkg/sensors/handler.go and pkg/sensors/collection.go of these versions:
 //! - `state` 9. `skipped` (7): the watcher found that the nodeSelector does not match the node, and tracks the policy

@@ -58,7 +58,7 @@ fn what_1_3_0_says() {
     }
 }
 
-/// Main of 2026-11 adds the counters by selector and the domain.
+/// Main of 2026-08 adds the counters by selector and the domain.
 #[test]
 fn what_main_says_while_its_policy_is_changed() {
     const ENABLED: &str = "3001480150b8e725";

@@ -126,7 +126,7 @@ mod tests {
         }
     }
 
-    /// As main of 2026-11 served them on Linux 6.12: its policy is in monitor mode, and denied once before.
+    /// As main of 2026-08 served them on Linux 6.12: its policy is in monitor mode, and denied once before.
     #[test]
     fn the_metrics_of_a_real_agent() {
         let acted = |action: &str, count: u64| {

@@ -24,7 +24,7 @@ impl Release {
     pub const TELLS_MODES: Self = Self(1, 4);
     /// From this one on it tells how often a policy has acted.
     pub const TELLS_COUNTERS: Self = Self(1, 6);
-    /// From this one on it tells domains and hooks, knows skipped policies, and answers over TLS: main of 2026-11, which
+    /// From this one on it tells domains and hooks, knows skipped policies, and answers over TLS: main of 2026-08, which
     /// is 1.8 here.
     pub const TELLS_DOMAINS: Self = Self(1, 8);
     /// From this one on it answers on a socket in the file system; before on a local port.

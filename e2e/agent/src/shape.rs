@@ -1,7 +1,7 @@
 //! What each release tells of its policies, and what it leaves out.
 //!
 //! In: the policies with all that any release tells. Out: the same as one release tells them (api/v1/tetragon/sensors.proto
-//! and pkg/sensors/collection.go of v1.3.0, v1.4.0, v1.7.0 and main of 2026-11, here called 1.8).
+//! and pkg/sensors/collection.go of v1.3.0, v1.4.0, v1.7.0 and main of 2026-08, here called 1.8).
 
 use std::sync::Arc;
 
