@@ -10,9 +10,9 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Node};
 use lsm_ready_crds::agents::{Agents, Ask};
 use lsm_ready_crds::policy::Tetragon;
-use lsm_ready_tetragon::agent::agent;
-use lsm_ready_tetragon::image::{Image, MODES_SINCE};
-use lsm_ready_tetragon::plan::{pod, version_label};
+use lsm_ready_tetragon::agent::{agent, version};
+use lsm_ready_tetragon::image::MODES_SINCE;
+use lsm_ready_tetragon::plan::pod;
 use lsm_ready_tetragon::refusal::Refusal;
 
 use super::tls::ServerName;
@@ -96,10 +96,7 @@ pub fn way(key: &str, daemon_set: Option<&DaemonSet>, own: &Tetragon, agents: &A
 /// not known it is assumed.
 #[must_use]
 pub fn has_modes(daemon_set: &DaemonSet, container: &str) -> bool {
-    let container = pod(daemon_set).and_then(|pod| agent(pod, container).ok());
-    let image = container.and_then(|container| container.image.as_deref());
-    let version = image.and_then(|image| Image::parse(image).version(version_label(daemon_set)));
-    version.is_none_or(|version| version >= MODES_SINCE)
+    version(daemon_set, container).is_none_or(|version| version >= MODES_SINCE)
 }
 
 /// The port: the policy's, else that of the container's own flag, else the charts'.
