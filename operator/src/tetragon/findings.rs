@@ -57,17 +57,6 @@ impl Judged {
     }
 }
 
-/// The conditions of that policy, where nothing is known of AppArmor on the nodes.
-#[must_use]
-pub fn findings(
-    policy: &LsmPolicy,
-    daemon_set: (&DaemonSetKey, Option<&DaemonSet>),
-    wishes: &Wishes,
-    state: (&Remembered, &Gate),
-) -> Findings {
-    findings_on(&AppArmorOn::default(), policy, daemon_set, wishes, state)
-}
-
 /// The conditions of that policy.
 #[must_use]
 pub fn findings_on(

@@ -7,6 +7,16 @@ use super::super::contest::Contest;
 use super::super::memory::Failure;
 use super::*;
 
+/// The conditions of that policy, where nothing is known of AppArmor on the nodes.
+fn findings(
+    policy: &LsmPolicy,
+    daemon_set: (&DaemonSetKey, Option<&DaemonSet>),
+    wishes: &Wishes,
+    state: (&Remembered, &Gate),
+) -> Findings {
+    findings_on(&AppArmorOn::default(), policy, daemon_set, wishes, state)
+}
+
 fn daemon_set(image: &str, ours: bool) -> DaemonSet {
     let mut container = json!({"name": "tetragon", "image": image, "securityContext": {"privileged": true}});
     let mut object = json!({
