@@ -18,7 +18,10 @@ fn main() -> ExitCode {
     match Command::new(&script).arg(Path::new(&out).join("probe.o")).status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(status) => {
-            println!("cargo::error={} ended with {status}; what it said stands above", script.display());
+            println!(
+                "cargo::error={} ended with {status}; what it said stands above",
+                script.display()
+            );
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -53,7 +53,8 @@ impl PolicyName {
     /// Kubernetes allows.
     #[must_use]
     pub fn given(namespace: &str, name: &str) -> Self {
-        let namespace = Some(clean(namespace, MAX_NAMESPACE)).filter(|namespace| !namespace.is_empty());
+        let namespace =
+            Some(clean(namespace, MAX_NAMESPACE)).filter(|namespace| !namespace.is_empty());
         Self { namespace, name: clean(name, MAX_NAME) }
     }
 }
@@ -137,7 +138,14 @@ impl Answer {
     #[must_use]
     pub fn none(how: How) -> Self {
         let named = (how == How::Metrics).then(BTreeSet::new);
-        Self { how, policies: BTreeMap::new(), local: BTreeMap::new(), named, omitted: 0, counts: Counts::default() }
+        Self {
+            how,
+            policies: BTreeMap::new(),
+            local: BTreeMap::new(),
+            named,
+            omitted: 0,
+            counts: Counts::default(),
+        }
     }
 
     /// Whether the answer will stay as it is. An agent that loads or unloads a policy will soon say something else; in
@@ -158,15 +166,21 @@ mod tests {
     #[test]
     fn an_answer_without_policies_or_with_one_in_progress_is_not_settled() {
         let none = || Answer::none(How::Metrics);
-        let with = |state| Answer { counts: [(State::Enabled, 1), (state, 1)].into_iter().collect(), ..none() };
+        let with = |state| Answer {
+            counts: [(State::Enabled, 1), (state, 1)].into_iter().collect(),
+            ..none()
+        };
         assert!(!none().is_settled());
         for state in State::ALL {
             let expected = !matches!(state, State::Loading | State::Unloading);
             assert_eq!(with(state).is_settled(), expected, "{state:?}");
         }
-        let named = |names: &[&str]| Some(names.iter().map(|name| PolicyName::given("", name)).collect());
+        let named =
+            |names: &[&str]| Some(names.iter().map(|name| PolicyName::given("", name)).collect());
         assert!(Answer { named: named(&["a", "b"]), ..with(State::Enabled) }.is_settled());
-        assert!(!Answer { named: named(&["a", "b", "loading"]), ..with(State::Enabled) }.is_settled());
+        assert!(
+            !Answer { named: named(&["a", "b", "loading"]), ..with(State::Enabled) }.is_settled()
+        );
     }
 
     #[test]

@@ -75,9 +75,10 @@ impl Outcome {
     pub fn attempts(&self) -> Vec<(How, &'static str)> {
         let failed = |how, why: Option<Why>| why.map(|why| (how, why.reason()));
         match self {
-            Self::Answered { answer, without_grpc, .. } => {
-                failed(How::Grpc, *without_grpc).into_iter().chain([(answer.how, "answered")]).collect()
-            }
+            Self::Answered { answer, without_grpc, .. } => failed(How::Grpc, *without_grpc)
+                .into_iter()
+                .chain([(answer.how, "answered")])
+                .collect(),
             Self::NoAnswer(NoAnswer { grpc, metrics }) => {
                 failed(How::Grpc, *grpc).into_iter().chain(failed(How::Metrics, *metrics)).collect()
             }
@@ -91,7 +92,9 @@ pub async fn ask(at: &Endpoints, tls: Option<&Tls>, limits: &Limits) -> Outcome 
     let mut failed = NoAnswer::default();
     if let Some(address) = at.grpc {
         match grpc::list(address, tls, limits).await {
-            Ok(Listed { answer, actions }) => return Outcome::Answered { answer, actions, without_grpc: None },
+            Ok(Listed { answer, actions }) => {
+                return Outcome::Answered { answer, actions, without_grpc: None };
+            }
             Err(why) => failed.grpc = Some(why),
         }
     }

@@ -43,7 +43,8 @@ pub async fn list(address: SocketAddr, tls: Option<&Tls>, limits: &Limits) -> Re
 }
 
 async fn call(address: SocketAddr, stream: Stream, most: usize) -> Result<Listed, Why> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| Why::NoAddress)?;
+    let endpoint =
+        Endpoint::from_shared(format!("http://{address}")).map_err(|_| Why::NoAddress)?;
     let channel = endpoint
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
@@ -54,16 +55,20 @@ async fn call(address: SocketAddr, stream: Stream, most: usize) -> Result<Listed
     let mut client = Grpc::new(channel).max_decoding_message_size(most);
     client.ready().await.map_err(|error| Why::among_causes(&error).unwrap_or(Why::Closed))?;
     let path = PathAndQuery::from_static(LIST_TRACING_POLICIES);
-    let response = client.unary(Request::new(()), path, ListCodec).await.map_err(|status| refused(&status))?;
+    let response =
+        client.unary(Request::new(()), path, ListCodec).await.map_err(|status| refused(&status))?;
     response.into_inner()
 }
 
 /// Gives the stream to the client, which would connect again where a connection is lost: then there is none.
 fn once(
     stream: Stream,
-) -> impl Service<Uri, Response = TokioIo<Stream>, Error = io::Error, Future: Send> + Send + 'static {
+) -> impl Service<Uri, Response = TokioIo<Stream>, Error = io::Error, Future: Send> + Send + 'static
+{
     let mut stream = Some(stream);
-    service_fn(move |_: Uri| ready(stream.take().map(TokioIo::new).ok_or_else(|| io::ErrorKind::NotConnected.into())))
+    service_fn(move |_: Uri| {
+        ready(stream.take().map(TokioIo::new).ok_or_else(|| io::ErrorKind::NotConnected.into()))
+    })
 }
 
 /// A status that the agent sent has no cause; one that tonic made of a broken connection has.
@@ -71,7 +76,9 @@ fn refused(status: &Status) -> Why {
     match std::error::Error::source(status) {
         Some(cause) => Why::among_causes(cause).unwrap_or(Why::OtherProtocol),
         // tonic's word for a message longer than it was told to decode.
-        None if status.code() == Code::OutOfRange && status.message().contains("too large") => Why::TooLarge,
+        None if status.code() == Code::OutOfRange && status.message().contains("too large") => {
+            Why::TooLarge
+        }
         None => Why::Status(status.code().into()),
     }
 }

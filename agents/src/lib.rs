@@ -36,7 +36,9 @@ mod tls;
 mod why;
 mod wire;
 
-pub use answer::{Actions, ActionsByPolicy, Answer, HookError, How, LocalName, PolicyAnswer, PolicyName};
+pub use answer::{
+    Actions, ActionsByPolicy, Answer, HookError, How, LocalName, PolicyAnswer, PolicyName,
+};
 pub use ask::{Endpoints, NoAnswer, Outcome, ask};
 pub use limits::Limits;
 pub use state::{Counts, Mode, State};

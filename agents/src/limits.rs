@@ -23,6 +23,10 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(2), grpc_bytes: Self::GRPC_BYTES, metrics_bytes: Self::METRICS_BYTES }
+        Self {
+            deadline: Duration::from_secs(2),
+            grpc_bytes: Self::GRPC_BYTES,
+            metrics_bytes: Self::METRICS_BYTES,
+        }
     }
 }

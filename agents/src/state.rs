@@ -187,7 +187,9 @@ mod tests {
 
     #[test]
     fn a_sum_that_does_not_fit_stays_at_the_greatest_number() {
-        let counts: Counts = [(State::Error, u64::MAX), (State::Error, 1), (State::LoadError, 1)].into_iter().collect();
+        let counts: Counts = [(State::Error, u64::MAX), (State::Error, 1), (State::LoadError, 1)]
+            .into_iter()
+            .collect();
         assert_eq!([counts.of(State::Error), counts.errors(), counts.total()], [u64::MAX; 3]);
     }
 }

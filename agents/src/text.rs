@@ -6,7 +6,9 @@
 pub fn clean(text: &str, longest: usize) -> String {
     let mut clean = String::new();
     let mut left = longest;
-    for word in text.split(|c: char| c.is_whitespace() || is_invisible(c)).filter(|word| !word.is_empty()) {
+    for word in
+        text.split(|c: char| c.is_whitespace() || is_invisible(c)).filter(|word| !word.is_empty())
+    {
         for c in (!clean.is_empty()).then_some(' ').into_iter().chain(word.chars()) {
             if left == 0 {
                 clean.pop();
@@ -64,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_cut_text_ends_between_characters() {
-        for (bytes, expected) in [(0, ""), (2, ""), (3, "…"), (4, "…"), (5, "ä…"), (6, "ää")] {
+        for (bytes, expected) in [(0, ""), (2, ""), (3, "…"), (4, "…"), (5, "ä…"), (6, "ää")]
+        {
             let text = if bytes == 6 { "ää" } else { "ääää" };
             let mut text = text.to_owned();
             cut(&mut text, bytes);

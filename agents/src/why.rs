@@ -56,7 +56,9 @@ pub enum Why {
     #[error("the agent's certificate is not signed by a CA in ca.crt")]
     CertificateNotTrusted,
     /// The agent's certificate has expired or is not valid yet.
-    #[error("the agent's certificate has expired or is not valid yet: renew it, or correct the clock")]
+    #[error(
+        "the agent's certificate has expired or is not valid yet: renew it, or correct the clock"
+    )]
     CertificateExpired,
     /// The agent's certificate is for other names.
     #[error(
@@ -68,7 +70,9 @@ pub enum Why {
     #[error("the agent's certificate cannot be used for a server of TLS")]
     CertificateInvalid,
     /// mTLS: no client certificate was shown.
-    #[error("the agent requires a client certificate: add tls.crt and tls.key to the Secret beside ca.crt")]
+    #[error(
+        "the agent requires a client certificate: add tls.crt and tls.key to the Secret beside ca.crt"
+    )]
     ClientCertificateRequired,
     /// mTLS: another client certificate is required.
     #[error(
@@ -77,7 +81,9 @@ pub enum Why {
     )]
     ClientCertificateRefused,
     /// The handshake of TLS failed otherwise.
-    #[error("the handshake of TLS 1.3 failed: look at the agent's log, it may have no certificate yet")]
+    #[error(
+        "the handshake of TLS 1.3 failed: look at the agent's log, it may have no certificate yet"
+    )]
     TlsFailed,
 }
 
@@ -110,7 +116,8 @@ impl Why {
 
     /// What an error while connecting, reading or writing means.
     pub(crate) fn of_io(error: &io::Error) -> Self {
-        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
             return tls::why(error);
         }
         match error.kind() {

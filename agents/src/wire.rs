@@ -84,7 +84,9 @@ impl<'a> Fields<'a> {
     fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for place in 0..10 {
-            let [byte] = self.take(1)? else { return Err(Malformed) };
+            let [byte] = self.take(1)? else {
+                return Err(Malformed);
+            };
             if place == 9 && *byte > 1 {
                 return Err(Malformed);
             }
@@ -131,7 +133,10 @@ mod tests {
 
     #[test]
     fn each_wire_type() {
-        let bytes = [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x1d, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8, 0x2a, 0];
+        let bytes = [
+            0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x1d, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8,
+            0x2a, 0,
+        ];
         let expected = [
             (1, Value::Number(150)),
             (2, Value::Bytes(b"hi")),

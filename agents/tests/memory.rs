@@ -76,13 +76,33 @@ async fn hostile_answers_cost_a_bounded_amount_of_memory() {
     let too_large = |grpc, metrics| Outcome::NoAnswer(NoAnswer { grpc, metrics });
     let by_grpc = || Some(too_large(Some(Why::TooLarge), None));
     let table = [
-        ("100 MB in one message", grpc(on_http2(hundred_megabytes(100 << 20), Some("0")).await), None, by_grpc()),
+        (
+            "100 MB in one message",
+            grpc(on_http2(hundred_megabytes(100 << 20), Some("0")).await),
+            None,
+            by_grpc(),
+        ),
         ("the same over TLS", grpc(over_tls), Some(&tls), by_grpc()),
-        ("2,000,000 policies", grpc(on_http2(filled(&[], &[0x0a, 0]), Some("0")).await), None, by_grpc()),
+        (
+            "2,000,000 policies",
+            grpc(on_http2(filled(&[], &[0x0a, 0]), Some("0")).await),
+            None,
+            by_grpc(),
+        ),
         ("metrics without an end", metrics, None, Some(too_large(None, Some(Why::TooLarge)))),
         // They are an answer, and a short one.
-        ("2,000,000 hooks", grpc(on_http2(one_policy(14, &[0x72, 0]), Some("0")).await), None, None),
-        ("2,000,000 counters", grpc(on_http2(one_policy(12, &[0x0a, 0]), Some("0")).await), None, None),
+        (
+            "2,000,000 hooks",
+            grpc(on_http2(one_policy(14, &[0x72, 0]), Some("0")).await),
+            None,
+            None,
+        ),
+        (
+            "2,000,000 counters",
+            grpc(on_http2(one_policy(12, &[0x0a, 0]), Some("0")).await),
+            None,
+            None,
+        ),
         ("an error of 4 MB", grpc(on_http2(one_policy(8, b"\n"), Some("0")).await), None, None),
     ];
     let before = greatest();

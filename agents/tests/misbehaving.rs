@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lsm_ready_agents::{
-    ActionsByPolicy, Answer, Counts, Endpoints, How, Limits, NoAnswer, Outcome, PolicyAnswer, PolicyName, State, Why,
-    ask,
+    ActionsByPolicy, Answer, Counts, Endpoints, How, Limits, NoAnswer, Outcome, PolicyAnswer,
+    PolicyName, State, Why, ask,
 };
 use server::{Script, endless, listing, on_http2, on_tcp, refusing};
 
 /// Short enough for tests that wait for it, long enough for a busy machine to answer over loopback.
-const LIMITS: Limits = Limits { deadline: Duration::from_millis(800), grpc_bytes: 1 << 20, metrics_bytes: 1 << 20 };
+const LIMITS: Limits =
+    Limits { deadline: Duration::from_millis(800), grpc_bytes: 1 << 20, metrics_bytes: 1 << 20 };
 
 async fn by_grpc(address: SocketAddr) -> Outcome {
     ask(&Endpoints { grpc: Some(address), metrics: None }, None, &LIMITS).await
@@ -70,7 +71,10 @@ async fn without_a_protocol_there_is_no_answer_by_metrics() {
         (Script::Reset, Why::Closed),
         (Script::Say(vec![0xff; 4096]), Why::OtherProtocol),
         (http("404 Not Found\r\nContent-Length: 0", ""), Why::Http(404)),
-        (http("301 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0", ""), Why::Http(301)),
+        (
+            http("301 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0", ""),
+            Why::Http(301),
+        ),
         (http("200 OK\r\nContent-Length: 4", "a 1\n"), Why::NoGauge),
         // What was counted before the end was cut off is no answer.
         (http(cut, gauge), Why::Closed),
@@ -95,7 +99,12 @@ async fn messages_that_lie_are_no_answer() {
         ("2 MiB", vec![framed(2 << 20, &vec![0; 2 << 20])], "0", no_grpc(Why::TooLarge)),
         ("no message", vec![], "0", no_grpc(Why::Status(13))),
         ("no protobuf", vec![framed(3, &[0xff; 3])], "0", no_grpc(Why::OtherProtocol)),
-        ("a policy that is longer than the message", vec![framed(2, &[0x0a, 99])], "0", no_grpc(Why::OtherProtocol)),
+        (
+            "a policy that is longer than the message",
+            vec![framed(2, &[0x0a, 99])],
+            "0",
+            no_grpc(Why::OtherProtocol),
+        ),
         ("Unimplemented", vec![], "12", no_grpc(Why::Status(12))),
         ("Unauthenticated", vec![], "16", no_grpc(Why::Status(16))),
         ("a status that there is not", vec![], "4711", no_grpc(Why::Status(2))),
@@ -121,7 +130,8 @@ async fn an_agent_is_heard() {
     ];
     let counts = policies.iter().map(|(_, policy)| (policy.state, 1)).collect();
     let expected = Answer { policies: policies.into(), counts, ..Answer::none(How::Grpc) };
-    let heard = by_grpc(listing(&[("allow", 1, ""), ("deny", 3, "no\nLSM"), ("new", 99, "")]).await).await;
+    let heard =
+        by_grpc(listing(&[("allow", 1, ""), ("deny", 3, "no\nLSM"), ("new", 99, "")]).await).await;
     assert_eq!(heard, answered(expected, None));
     let nothing = by_grpc(listing(&[]).await).await;
     assert_eq!(nothing, answered(Answer::none(How::Grpc), None));

@@ -14,7 +14,8 @@ use server::tls::{Authority, Identity, NAME, SERVER_NAME, on_tls};
 use server::{Script, listed, listing, on_tcp};
 
 /// Long enough for a handshake on a busy machine.
-const LIMITS: Limits = Limits { deadline: Duration::from_secs(20), grpc_bytes: 1 << 20, metrics_bytes: 1 << 20 };
+const LIMITS: Limits =
+    Limits { deadline: Duration::from_secs(20), grpc_bytes: 1 << 20, metrics_bytes: 1 << 20 };
 /// For those who never answer.
 const SHORT: Limits = Limits { deadline: Duration::from_millis(400), ..LIMITS };
 
@@ -53,7 +54,11 @@ async fn an_agent_is_believed_by_its_certificate_alone() {
     for (what, identity, expected) in [
         ("the chart's", authority.agent(), None),
         ("signed by an intermediate that is sent", with_chain, None),
-        ("signed by an intermediate that is not sent", below.agent(), Some(Why::CertificateNotTrusted)),
+        (
+            "signed by an intermediate that is not sent",
+            below.agent(),
+            Some(Why::CertificateNotTrusted),
+        ),
         ("of another CA of the same name", other.agent(), Some(Why::CertificateNotTrusted)),
         ("of another name", issue(&["tetragon.example.com"], |_| {}), Some(Why::CertificateName)),
         ("without a name", issue(&[], |_| {}), Some(Why::CertificateName)),
@@ -161,7 +166,11 @@ async fn garbage_is_no_handshake() {
     ];
     for (script, why) in table {
         let what = format!("{script:?}");
-        assert_eq!(asked(on_tcp(script).await.address, Some(&trusted), &LIMITS).await, Some(why), "{what}");
+        assert_eq!(
+            asked(on_tcp(script).await.address, Some(&trusted), &LIMITS).await,
+            Some(why),
+            "{what}"
+        );
     }
 }
 
@@ -171,7 +180,9 @@ async fn certificates_of_any_size_and_number_are_bounded() {
     let trusted = tls(authority.files(None).path());
     let large = authority.issue(&[NAME], |params| {
         let content = [&[0x04, 0x83, 0x01, 0x86, 0xa0][..], &vec![0; 100_000]].concat();
-        params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], content));
+        params
+            .custom_extensions
+            .push(CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], content));
     });
     let repeated = |times: usize| {
         let mut identity = authority.agent();
@@ -189,7 +200,11 @@ async fn certificates_of_any_size_and_number_are_bounded() {
         ("1,000 certificates", repeated(1000), &[Some(Why::TooLarge)]),
         // They fit into a message, and nobody needs them.
         ("100 certificates", repeated(100), &[None]),
-        ("60 intermediates", path, &[Some(Why::CertificateNotTrusted), Some(Why::CertificateInvalid)]),
+        (
+            "60 intermediates",
+            path,
+            &[Some(Why::CertificateNotTrusted), Some(Why::CertificateInvalid)],
+        ),
     ];
     for (what, identity, expected) in table {
         let begun = Instant::now();
@@ -229,7 +244,8 @@ async fn files_that_cannot_be_used_are_named() {
         let error = change(name, text);
         assert!(error.contains(expected), "{name}: {error}");
     }
-    let error = Tls::read(authority.files(None).path(), Some("not a name")).unwrap_err().to_string();
+    let error =
+        Tls::read(authority.files(None).path(), Some("not a name")).unwrap_err().to_string();
     assert!(error.contains(r#"invalid server name "not a name""#), "{error}");
 }
 

@@ -67,7 +67,12 @@ pub struct Finding {
 
 impl Finding {
     /// A finding.
-    pub fn new(type_: &'static str, status: impl Into<Status>, reason: &str, message: impl Into<String>) -> Self {
+    pub fn new(
+        type_: &'static str,
+        status: impl Into<Status>,
+        reason: &str,
+        message: impl Into<String>,
+    ) -> Self {
         Self { type_, status: status.into(), reason: reason.to_owned(), message: message.into() }
     }
 }
@@ -75,13 +80,20 @@ impl Finding {
 /// `found` as conditions: an old condition's transition time is kept unless its status flips. Conditions that were not
 /// found again are dropped, and the order is that of `found`, so equal findings give equal conditions.
 #[must_use]
-pub fn merge(old: &[Condition], found: &[Finding], generation: Option<i64>, now: &Time) -> Vec<Condition> {
+pub fn merge(
+    old: &[Condition],
+    found: &[Finding],
+    generation: Option<i64>,
+    now: &Time,
+) -> Vec<Condition> {
     found
         .iter()
         .map(|finding| {
             let since = old
                 .iter()
-                .find(|condition| condition.type_ == finding.type_ && condition.status == finding.status.as_str())
+                .find(|condition| {
+                    condition.type_ == finding.type_ && condition.status == finding.status.as_str()
+                })
                 .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone());
             Condition {
                 type_: finding.type_.to_owned(),

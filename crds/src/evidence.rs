@@ -7,7 +7,20 @@ use serde::{Deserialize, Serialize};
 
 /// What the canary has proved. Each rung includes the ones below it; nothing that is merely read from a text
 /// (the `lsm` list, the kernel's configuration) ever raises it.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Deserialize,
+    Eq,
+    Hash,
+    JsonSchema,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    Serialize,
+)]
 pub enum Evidence {
     /// Nothing is proved.
     #[default]
@@ -23,7 +36,20 @@ pub enum Evidence {
 }
 
 /// The evidence a policy or a caller may ask for: every rung but the lowest, which is no evidence at all.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Deserialize,
+    Eq,
+    Hash,
+    JsonSchema,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    Serialize,
+)]
 pub enum RequiredEvidence {
     /// An LSM program can be loaded.
     Loaded,

@@ -31,8 +31,12 @@ impl fmt::Display for Refusal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hook = self.hook;
         match self.reason {
-            Reason::HookNotSleepable => write!(f, "{hook} takes no sleepable program, though it takes others"),
-            Reason::HookNotAttachable => write!(f, "{hook} is a hook of this kernel on which it takes no program"),
+            Reason::HookNotSleepable => {
+                write!(f, "{hook} takes no sleepable program, though it takes others")
+            }
+            Reason::HookNotAttachable => {
+                write!(f, "{hook} is a hook of this kernel on which it takes no program")
+            }
             _ => f.write_str(&unheard_of(self.profile, hook)),
         }
     }
@@ -40,7 +44,11 @@ impl fmt::Display for Refusal<'_> {
 
 /// Why this kernel takes no (sleepable) program on that hook; `None` where it does.
 #[must_use]
-pub fn refusal<'a>(profile: &'a LsmHookProfileSpec, hook: &'a str, sleepable: bool) -> Option<Refusal<'a>> {
+pub fn refusal<'a>(
+    profile: &'a LsmHookProfileSpec,
+    hook: &'a str,
+    sleepable: bool,
+) -> Option<Refusal<'a>> {
     let takes = if sleepable { &profile.sleepable_hooks } else { &profile.hooks };
     if takes.contains(hook) {
         return None;
@@ -96,7 +104,12 @@ pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'
 
 /// How many letters have to change. Equal beginnings and ends count nothing, and to leave them out saves most of the work.
 fn distance(one: &str, other: &str) -> usize {
-    let common = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum::<usize>();
+    let common = one
+        .chars()
+        .zip(other.chars())
+        .take_while(|(a, b)| a == b)
+        .map(|(a, _)| a.len_utf8())
+        .sum::<usize>();
     let (one, other) = (&one[common..], &other[common..]);
     let pairs = one.chars().rev().zip(other.chars().rev());
     let common = pairs.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum::<usize>();
@@ -153,7 +166,10 @@ mod tests {
             let reason = found.as_ref().map(|refusal| refusal.reason);
             assert_eq!(reason, expected.map(|(reason, _)| reason), "{hook} {sleepable}");
             let said = found.map(|refusal| refusal.to_string()).unwrap_or_default();
-            assert!(said.contains(expected.map_or("", |(_, said)| said)), "{hook} {sleepable}: {said}");
+            assert!(
+                said.contains(expected.map_or("", |(_, said)| said)),
+                "{hook} {sleepable}: {said}"
+            );
         }
     }
 

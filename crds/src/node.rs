@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::Evidence;
 
 /// An `LsmNode` has nothing to be asked for: its content is its status.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(
+    CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize,
+)]
 #[kube(
     group = "lsmready.io",
     version = "v1alpha1",
@@ -23,7 +25,12 @@ use crate::Evidence;
     printcolumn(name = "Evidence", type_ = "string", json_path = ".status.evidence"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Kernel", type_ = "string", json_path = ".status.kernel.release"),
-    printcolumn(name = "LSMs", type_ = "string", json_path = ".status.lsms.active", priority = "1"),
+    printcolumn(
+        name = "LSMs",
+        type_ = "string",
+        json_path = ".status.lsms.active",
+        priority = "1"
+    ),
     printcolumn(name = "Observed", type_ = "date", json_path = ".status.observedTime")
 )]
 pub struct LsmNodeContent {}

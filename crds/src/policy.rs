@@ -147,7 +147,9 @@ pub struct Tetragon {
 }
 
 /// A DaemonSet and the agent's container in it.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    KubeSchema, Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
 pub struct DaemonSetRef {
     /// Namespace of the DaemonSet. Default: kube-system.
     #[serde(default = "kube_system")]
@@ -199,7 +201,9 @@ pub struct Securityfs {
 }
 
 /// When to mount securityfs. Ordered by strength: the strongest wish of several policies wins.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
 pub enum Mount {
     /// Leave the DaemonSet as it is.
     Never,
@@ -211,7 +215,9 @@ pub enum Mount {
 }
 
 /// Who changes the DaemonSet. Ordered by strength.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
 pub enum Apply {
     /// Its owner, by what the status suggests.
     Suggest,
@@ -229,7 +235,9 @@ pub struct Taint {
 }
 
 /// Effect of the taint, weakest first: the strongest of several policies wins.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
 pub enum TaintEffect {
     /// The scheduler avoids the node where it can.
     PreferNoSchedule,

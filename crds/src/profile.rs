@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The hooks of one kernel build.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(
+    CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize,
+)]
 #[kube(
     group = "lsmready.io",
     version = "v1alpha1",
@@ -50,9 +52,11 @@ impl LsmHookProfileSpec {
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(format!("kernel {}\n", self.kernel));
-        for (kind, set) in
-            [("hook", &self.hooks), ("sleepable", &self.sleepable_hooks), ("refused", &self.refused_hooks)]
-        {
+        for (kind, set) in [
+            ("hook", &self.hooks),
+            ("sleepable", &self.sleepable_hooks),
+            ("refused", &self.refused_hooks),
+        ] {
             for name in set {
                 hash.update(format!("{kind} {name}\n"));
             }
@@ -86,7 +90,10 @@ mod tests {
 
     #[test]
     fn a_hook_more_is_another_digest() {
-        assert_ne!(profile(&["file_open"]).digest(), profile(&["file_open", "bprm_check_security"]).digest());
+        assert_ne!(
+            profile(&["file_open"]).digest(),
+            profile(&["file_open", "bprm_check_security"]).digest()
+        );
         assert_eq!(profile(&["file_open"]).digest().len(), 64);
     }
 

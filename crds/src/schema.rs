@@ -164,7 +164,8 @@ pub fn time_zone(_: &mut SchemaGenerator) -> Schema {
 /// `metav1.Condition`s, merged by type.
 #[must_use]
 pub fn conditions(generator: &mut SchemaGenerator) -> Schema {
-    let condition = generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();
+    let condition =
+        generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();
     json_schema!({
         "type": "array",
         "maxItems": 16,

@@ -28,10 +28,14 @@ pub enum InvalidSpec {
     )]
     SelectsByVerdict(String),
     /// The selector of Tetragon's policies is no label selector.
-    #[error("spec.require.tracingPolicies: {0}; see `kubectl explain lsmpolicy.spec.require.tracingPolicies`")]
+    #[error(
+        "spec.require.tracingPolicies: {0}; see `kubectl explain lsmpolicy.spec.require.tracingPolicies`"
+    )]
     TracingPolicies(String),
     /// Neither a number nor a percentage.
-    #[error("spec.minReady: {0:?} is neither a number of nodes (0 or more) nor a percentage from 0% to 100%")]
+    #[error(
+        "spec.minReady: {0:?} is neither a number of nodes (0 or more) nor a percentage from 0% to 100%"
+    )]
     MinReady(String),
     /// When agents may be restarted means nothing.
     #[error(transparent)]
@@ -51,7 +55,8 @@ impl Selection {
         let Some(selector) = spec.node_selector.clone() else {
             return Ok(Self(Expression::Equal("kubernetes.io/os".into(), "linux".into()).into()));
         };
-        let selector = Selector::try_from(selector).map_err(|error| InvalidSpec::Selector(error.to_string()))?;
+        let selector = Selector::try_from(selector)
+            .map_err(|error| InvalidSpec::Selector(error.to_string()))?;
         for expression in selector.clone() {
             let key = key(&expression);
             if key.starts_with(POLICY_LABEL_PREFIX) {
@@ -109,7 +114,9 @@ impl MinReady {
             IntOrString::Int(nodes) => u32::try_from(*nodes).ok().map(Self::Nodes),
             IntOrString::String(text) => text
                 .strip_suffix('%')
-                .filter(|digits| (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
+                .filter(|digits| {
+                    (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+                })
                 .and_then(|digits| digits.parse().ok())
                 .filter(|percent| *percent <= 100)
                 .map(Self::Percent),
@@ -156,7 +163,8 @@ mod tests {
 
     #[test]
     fn an_empty_selector_means_every_node() {
-        let spec = LsmPolicySpec { node_selector: Some(LabelSelector::default()), ..Default::default() };
+        let spec =
+            LsmPolicySpec { node_selector: Some(LabelSelector::default()), ..Default::default() };
         assert!(Selection::of(&spec).unwrap().selects(&labels(&[])));
     }
 
@@ -167,7 +175,10 @@ mod tests {
             serde_json::json!({"matchLabels": {own: "ready"}}),
             serde_json::json!({"matchExpressions": [{"key": own, "operator": "DoesNotExist"}]}),
         ] {
-            assert_eq!(Selection::of(&spec(&selector)), Err(InvalidSpec::SelectsByVerdict(own.into())));
+            assert_eq!(
+                Selection::of(&spec(&selector)),
+                Err(InvalidSpec::SelectsByVerdict(own.into()))
+            );
         }
         let evidence = serde_json::json!({"matchLabels": {"lsmready.node-restriction.kubernetes.io/bpf": "true"}});
         assert!(Selection::of(&spec(&evidence)).is_ok());
@@ -185,7 +196,8 @@ mod tests {
             let spec = serde_json::json!({"require": {"tracingPolicies": selector}});
             tracing_policies(&serde_json::from_value(spec).unwrap())
         };
-        let enforce = parsed(serde_json::json!({"matchLabels": {"tier": "enforce"}})).unwrap().unwrap();
+        let enforce =
+            parsed(serde_json::json!({"matchLabels": {"tier": "enforce"}})).unwrap().unwrap();
         assert!(enforce.matches(&labels(&[("tier", "enforce")])));
         assert!(!enforce.matches(&labels(&[])));
         assert!(parsed(serde_json::json!({})).unwrap().unwrap().matches(&labels(&[])));

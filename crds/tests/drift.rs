@@ -7,7 +7,10 @@ fn generated_definitions_are_up_to_date() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/crd/bases");
     for (name, wanted) in lsm_ready_crds::manifest::files().unwrap() {
         let found = fs::read_to_string(folder.join(&name)).unwrap_or_default();
-        assert_eq!(found, wanted, "config/crd/bases/{name} differs from the types: run `make crds`");
+        assert_eq!(
+            found, wanted,
+            "config/crd/bases/{name} differs from the types: run `make crds`"
+        );
     }
 }
 
@@ -15,5 +18,9 @@ fn generated_definitions_are_up_to_date() {
 fn the_page_of_reasons_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reasons.md");
     let found = fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(found, lsm_ready_crds::reason::page::page(), "docs/reasons.md differs from the table: run `make docs`");
+    assert_eq!(
+        found,
+        lsm_ready_crds::reason::page::page(),
+        "docs/reasons.md differs from the table: run `make docs`"
+    );
 }

@@ -16,10 +16,18 @@ fn main() -> ExitCode {
         println!("cargo::error=OUT_DIR is not set: run this through cargo");
         return ExitCode::FAILURE;
     };
-    match Command::new(&script).arg(Path::new(&out).join("agent.o")).arg(&ebpf).arg("agent").status() {
+    match Command::new(&script)
+        .arg(Path::new(&out).join("agent.o"))
+        .arg(&ebpf)
+        .arg("agent")
+        .status()
+    {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(status) => {
-            println!("cargo::error={} ended with {status}; what it said stands above", script.display());
+            println!(
+                "cargo::error={} ended with {status}; what it said stands above",
+                script.display()
+            );
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -80,9 +80,12 @@ impl ApiServer {
         plane.prepare()?;
         let processes = Processes::new(plane.dir.join("processes"));
         let mut server = Self { plane, children: Vec::new() };
-        for (name, mut command) in [("etcd", server.plane.etcd()), ("kube-apiserver", server.plane.api_server())] {
+        for (name, mut command) in
+            [("etcd", server.plane.etcd()), ("kube-apiserver", server.plane.api_server())]
+        {
             // This process holds the other end of their standard input, so they end when it does, however it ends.
-            let child = processes.start(name, command.env("EXIT_WITH_STDIN", "1").stdin(Stdio::piped()))?;
+            let child =
+                processes.start(name, command.env("EXIT_WITH_STDIN", "1").stdin(Stdio::piped()))?;
             server.children.push(child);
         }
         ready(&server.kubeconfig(), &processes).await?;
@@ -134,7 +137,8 @@ impl ApiServer {
     /// When the kubeconfig cannot be used.
     pub async fn client_with_token(&self, token: &str) -> Result<Client, Error> {
         let mut config = config(&self.kubeconfig()).await?;
-        config.auth_info = kube::config::AuthInfo { token: Some(token.to_owned().into()), ..Default::default() };
+        config.auth_info =
+            kube::config::AuthInfo { token: Some(token.to_owned().into()), ..Default::default() };
         new_client(config, &self.kubeconfig())
     }
 }
@@ -207,7 +211,9 @@ fn new_client(config: Config, path: &Path) -> Result<Client, Error> {
 async fn config(path: &Path) -> Result<Config, Error> {
     let kubeconfig = Kubeconfig::read_from(path).map_err(|source| unusable(path, source))?;
     let options = KubeConfigOptions::default();
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|source| unusable(path, source))
+    Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(|source| unusable(path, source))
 }
 
 fn unusable(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -221,8 +227,14 @@ fn place(dir: &Path) -> Result<ControlPlane, Error> {
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         // All three are held at once, so that they differ.
         let held = [(); 3].map(|()| TcpListener::bind((address, 0)));
-        let [port, clients, peers] = held.map(|listener| Ok::<_, io::Error>(listener?.local_addr()?.port()));
-        Ok(ControlPlane { dir: std::path::absolute(dir)?, address, port: port?, etcd: (clients?, peers?) })
+        let [port, clients, peers] =
+            held.map(|listener| Ok::<_, io::Error>(listener?.local_addr()?.port()));
+        Ok(ControlPlane {
+            dir: std::path::absolute(dir)?,
+            address,
+            port: port?,
+            etcd: (clients?, peers?),
+        })
     };
     make().map_err(|source| Error::Io { doing: format!("prepare {}", dir.display()), source })
 }
@@ -244,7 +256,8 @@ pub async fn ready(kubeconfig: &Path, processes: &Processes) -> Result<(), Error
 /// In words, what is missing.
 pub async fn ready_client(kubeconfig: &Path) -> Result<(), String> {
     let client = client(kubeconfig).await.map_err(|error| error.to_string())?;
-    let request = http::Request::get("/readyz").body(Vec::new()).map_err(|error| error.to_string())?;
+    let request =
+        http::Request::get("/readyz").body(Vec::new()).map_err(|error| error.to_string())?;
     client.request_text(request).await.map_err(|error| error.to_string())?;
     let namespaces = Api::<Namespace>::all(client);
     for name in ["default", "kube-system"] {

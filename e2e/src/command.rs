@@ -38,7 +38,8 @@ fn checked(command: &Command, output: io::Result<Output>) -> Result<String, Erro
     if output.status.success() {
         return Ok(text(&output.stdout));
     }
-    let output_text = format!("{} {}", text(&output.stdout), text(&output.stderr)).trim().to_owned();
+    let output_text =
+        format!("{} {}", text(&output.stdout), text(&output.stderr)).trim().to_owned();
     Err(Error::Failed { line: line(command), status: output.status, output: output_text })
 }
 
@@ -50,7 +51,8 @@ pub async fn run_visibly(command: Command) -> Result<(), Error> {
     let mut command = tokio::process::Command::from(command);
     command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
     let status = command.status().await;
-    let output = status.map(|status| Output { status, stdout: Vec::new(), stderr: b"see above".to_vec() });
+    let output =
+        status.map(|status| Output { status, stdout: Vec::new(), stderr: b"see above".to_vec() });
     checked(command.as_std(), output).map(drop)
 }
 

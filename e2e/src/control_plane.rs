@@ -17,7 +17,8 @@ use crate::pki::{self, Authority, Subject};
 /// The addresses of Services; the first is the API server's own.
 pub const SERVICE_RANGE: &str = "10.96.0.0/16";
 const KUBERNETES_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
-const SERVICE_HOSTS: [&str; 4] = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+const SERVICE_HOSTS: [&str; 4] =
+    ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
 
 /// Preparing a control plane failed.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +93,12 @@ impl ControlPlane {
         fs::create_dir_all(&dir).map_err(|source| Error::Write { path: dir.clone(), source })?;
         authority.write(&dir)?;
         let addresses = [self.address, KUBERNETES_SERVICE, IpAddr::V4(Ipv4Addr::LOCALHOST)];
-        let server = Subject { name: "kube-apiserver", group: None, hosts: &SERVICE_HOSTS, addresses: &addresses };
+        let server = Subject {
+            name: "kube-apiserver",
+            group: None,
+            hosts: &SERVICE_HOSTS,
+            addresses: &addresses,
+        };
         authority.issue(&server)?.write(&dir, "apiserver")?;
         let to_kubelets = Subject::client("apiserver-kubelet-client", Some("system:masters"));
         authority.issue(&to_kubelets)?.write(&dir, "kubelet-client")?;
@@ -170,7 +176,10 @@ impl ControlPlane {
             "kube-controller-manager",
             [
                 format!("--kubeconfig={}", self.kubeconfig_of("kube-controller-manager").display()),
-                format!("--service-account-private-key-file={}", pki.join("service-accounts.key").display()),
+                format!(
+                    "--service-account-private-key-file={}",
+                    pki.join("service-accounts.key").display()
+                ),
                 format!("--root-ca-file={}", pki.join("ca.crt").display()),
                 "--use-service-account-credentials".to_owned(),
                 "--leader-elect=false".to_owned(),

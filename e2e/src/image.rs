@@ -85,7 +85,9 @@ impl Image {
     #[must_use]
     pub fn reference(&self) -> String {
         match self.name.split_once('/') {
-            Some((registry, _)) if registry.contains(['.', ':']) || registry == "localhost" => self.name.clone(),
+            Some((registry, _)) if registry.contains(['.', ':']) || registry == "localhost" => {
+                self.name.clone()
+            }
             Some(_) => format!("docker.io/{}", self.name),
             None => format!("docker.io/library/{}", self.name),
         }
@@ -97,7 +99,8 @@ impl Image {
         let mut stored = BTreeMap::new();
         for (destination, source) in &self.files {
             let place = place(destination)?;
-            let above: Vec<_> = place.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
+            let above: Vec<_> =
+                place.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
             for folder in above.into_iter().rev() {
                 if folders.insert(folder.to_owned()) {
                     append_folder(&mut layer, folder)?;
@@ -109,7 +112,8 @@ impl Image {
                 continue;
             }
             let read = || Ok((fs::metadata(source)?, fs::read(source)?));
-            let (metadata, bytes) = read().map_err(|error| Error::Read { path: source.clone(), source: error })?;
+            let (metadata, bytes) =
+                read().map_err(|error| Error::Read { path: source.clone(), source: error })?;
             append(&mut layer, &place.to_string_lossy(), mode(&metadata), &bytes)?;
         }
         Ok(layer.into_inner()?)
@@ -211,7 +215,12 @@ fn header(size: usize, mode: u32, kind: tar::EntryType) -> tar::Header {
     header
 }
 
-fn append<W: Write>(archive: &mut tar::Builder<W>, path: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+fn append<W: Write>(
+    archive: &mut tar::Builder<W>,
+    path: &str,
+    mode: u32,
+    bytes: &[u8],
+) -> io::Result<()> {
     archive.append_data(&mut header(bytes.len(), mode, tar::EntryType::Regular), path, bytes)
 }
 
@@ -220,7 +229,11 @@ fn append_folder<W: Write>(archive: &mut tar::Builder<W>, path: &Path) -> io::Re
 }
 
 /// The file at `path` is the one at `first`.
-fn append_link<W: Write>(archive: &mut tar::Builder<W>, path: &Path, first: &Path) -> io::Result<()> {
+fn append_link<W: Write>(
+    archive: &mut tar::Builder<W>,
+    path: &Path,
+    first: &Path,
+) -> io::Result<()> {
     archive.append_link(&mut header(0, 0o755, tar::EntryType::Link), path, first)
 }
 
@@ -275,12 +288,18 @@ mod tests {
 
         let found = &json("index.json")["manifests"][0];
         assert_eq!(found["digest"], digest);
-        assert_eq!(found["annotations"]["io.containerd.image.name"], "docker.io/lsm-ready/probe:dev");
+        assert_eq!(
+            found["annotations"]["io.containerd.image.name"],
+            "docker.io/lsm-ready/probe:dev"
+        );
         let manifest = json(&blob(&found["digest"]));
         let config = json(&blob(&manifest["config"]["digest"]));
         assert_eq!(config["config"]["User"], "65532");
         let layer = blob(&manifest["layers"][0]["digest"]);
-        assert_eq!(self::entries(&entries[&layer]).keys().collect::<Vec<_>>(), ["bin", "bin/program"]);
+        assert_eq!(
+            self::entries(&entries[&layer]).keys().collect::<Vec<_>>(),
+            ["bin", "bin/program"]
+        );
     }
 
     #[test]
@@ -299,7 +318,8 @@ mod tests {
     #[test]
     fn names_get_the_registry_that_containerd_gives_them() {
         let dir = tempfile::tempdir().unwrap();
-        let reference = |name: &str| Image { name: name.to_owned(), ..image(dir.path()) }.reference();
+        let reference =
+            |name: &str| Image { name: name.to_owned(), ..image(dir.path()) }.reference();
         assert_eq!(reference("busybox:1"), "docker.io/library/busybox:1");
         assert_eq!(reference("lsm-ready/probe:1"), "docker.io/lsm-ready/probe:1");
         assert_eq!(reference("ghcr.io/x/y:1"), "ghcr.io/x/y:1");

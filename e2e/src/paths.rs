@@ -18,7 +18,8 @@ pub fn sources() -> PathBuf {
 /// `target/e2e`, or its like in `CARGO_TARGET_DIR`. Always absolute.
 #[must_use]
 pub fn state() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     workspace().join(target).join("e2e")
 }
 

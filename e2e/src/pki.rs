@@ -9,7 +9,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use rcgen::string::Ia5String;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SanType,
+};
 use serde_json::{Value, json};
 
 /// What can go wrong with certificates.
@@ -91,7 +94,10 @@ impl Authority {
             let certificate = authority_params().self_signed(&key)?.pem();
             Ok(Self { certificate, issuer: Issuer::new(authority_params(), key) })
         };
-        make().map_err(|source| Error::Make { subject: "the certificate authority".to_owned(), source })
+        make().map_err(|source| Error::Make {
+            subject: "the certificate authority".to_owned(),
+            source,
+        })
     }
 
     /// The one whose `ca.crt` and `ca.key` are in `dir`.
@@ -110,7 +116,11 @@ impl Authority {
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
-        Credentials { certificate: self.certificate.clone(), key: self.issuer.key().serialize_pem() }.write(dir, "ca")
+        Credentials {
+            certificate: self.certificate.clone(),
+            key: self.issuer.key().serialize_pem(),
+        }
+        .write(dir, "ca")
     }
 
     /// A certificate for a client and, where it has hosts or addresses, a server.
@@ -150,7 +160,12 @@ impl Authority {
     ///
     /// # Errors
     /// When the certificate cannot be made or the file not be written.
-    pub fn write_kubeconfig(&self, path: &Path, server: &str, subject: &Subject<'_>) -> Result<(), Error> {
+    pub fn write_kubeconfig(
+        &self,
+        path: &Path,
+        server: &str,
+        subject: &Subject<'_>,
+    ) -> Result<(), Error> {
         let client = self.issue(subject)?;
         write(path, &format!("{:#}\n", self.kubeconfig(server, &client)))
     }
@@ -161,7 +176,8 @@ impl Authority {
 /// # Errors
 /// When it cannot be made.
 pub fn signing_keys() -> Result<(String, String), Error> {
-    let key = KeyPair::generate().map_err(|source| Error::Make { subject: "service accounts".to_owned(), source })?;
+    let key = KeyPair::generate()
+        .map_err(|source| Error::Make { subject: "service accounts".to_owned(), source })?;
     Ok((key.serialize_pem(), key.public_key_pem()))
 }
 
@@ -182,7 +198,8 @@ fn subject_params(subject: &Subject<'_>) -> Result<CertificateParams, rcgen::Err
         params.subject_alt_names.push(SanType::DnsName(Ia5String::try_from(*host)?));
     }
     params.subject_alt_names.extend(subject.addresses.iter().copied().map(SanType::IpAddress));
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
@@ -207,7 +224,13 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
             fs::create_dir_all(dir)?;
         }
         let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+        options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?
+            .write_all(text.as_bytes())
     };
     write().map_err(|source| Error::File { path: path.to_owned(), source })
 }

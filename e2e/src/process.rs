@@ -90,8 +90,12 @@ impl Record {
 
     /// Sends a signal; nothing happens when the process is gone.
     pub fn signal(self, signal: Signal) {
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return };
-        let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
+            return;
+        };
+        let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
+            return;
+        };
         if self.lives() {
             // The only error left is that it ended in between, which is what was wanted.
             let _ = pidfd_send_signal(handle, signal);
@@ -145,7 +149,8 @@ impl Processes {
     /// # Errors
     /// When the program cannot be started, or its log or record not be written.
     pub fn start(&self, name: &str, command: &mut Command) -> Result<Child, Error> {
-        fs::create_dir_all(&self.dir).map_err(|source| Error::Write { path: self.dir.clone(), source })?;
+        fs::create_dir_all(&self.dir)
+            .map_err(|source| Error::Write { path: self.dir.clone(), source })?;
         let path = self.log(name);
         let log = File::create(&path).and_then(|log| Ok((log.try_clone()?, log)));
         let (output, errors) = log.map_err(|source| Error::Write { path, source })?;
@@ -180,8 +185,10 @@ impl Processes {
     #[must_use]
     pub fn all(&self) -> Vec<(String, Record)> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".pid")?.to_owned()));
-        let mut all: Vec<_> = names.filter_map(|name| Some((name.clone(), self.get(&name)?))).collect();
+        let names = entries
+            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".pid")?.to_owned()));
+        let mut all: Vec<_> =
+            names.filter_map(|name| Some((name.clone(), self.get(&name)?))).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
         all
     }
@@ -232,9 +239,11 @@ pub async fn kill(records: Vec<Record>) -> Result<(), TimedOut> {
     for record in &records {
         record.signal(Signal::KILL);
     }
-    wait::until(GONE, "killed processes to be gone", async || match records.iter().find(|record| record.lives()) {
-        Some(record) => Err(format!("process {} still runs", record.pid)),
-        None => Ok(()),
+    wait::until(GONE, "killed processes to be gone", async || {
+        match records.iter().find(|record| record.lives()) {
+            Some(record) => Err(format!("process {} still runs", record.pid)),
+            None => Ok(()),
+        }
     })
     .await
 }
@@ -242,7 +251,9 @@ pub async fn kill(records: Vec<Record>) -> Result<(), TimedOut> {
 /// The last lines of a log, for an error message.
 #[must_use]
 pub fn tail(path: &Path, lines: usize) -> String {
-    let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text = fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }

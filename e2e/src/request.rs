@@ -62,7 +62,9 @@ impl Answer {
     /// It was refused because RBAC grants nobody of that name this.
     #[must_use]
     pub fn is_forbidden_by_rbac(&self) -> bool {
-        self.code == 403 && self.message.contains("cannot") && !self.message.contains("ValidatingAdmissionPolicy")
+        self.code == 403
+            && self.message.contains("cannot")
+            && !self.message.contains("ValidatingAdmissionPolicy")
     }
 }
 
@@ -77,7 +79,8 @@ pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Resu
         "APPLY" => ("PATCH", "application/apply-patch+yaml"),
         other => (other, "application/json"),
     };
-    let query = if verb == "APPLY" { "?fieldManager=test&force=true&fieldValidation=Strict" } else { "" };
+    let query =
+        if verb == "APPLY" { "?fieldManager=test&force=true&fieldValidation=Strict" } else { "" };
     let mut body = body.clone();
     if verb == "APPLY" {
         // Server-side apply wants the name in the object too.
@@ -85,16 +88,20 @@ pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Resu
         body["metadata"]["name"] = json!(name);
     }
     let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-    let request = Request::builder().method(method).uri(format!("{path}{query}")).header("Content-Type", content);
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("{path}{query}"))
+        .header("Content-Type", content);
     let answered = async {
         let response = client.send(request.body(Body::from(bytes))?).await?;
         let code = response.status().as_u16();
         let bytes = response.into_body().collect_bytes().await?;
         Ok((code, bytes))
     };
-    let (code, bytes) = answered.await.map_err(|source: Box<dyn std::error::Error + Send + Sync>| {
-        Error::Unanswered { verb: verb.to_owned(), path: path.to_owned(), source }
-    })?;
+    let (code, bytes) =
+        answered.await.map_err(|source: Box<dyn std::error::Error + Send + Sync>| {
+            Error::Unanswered { verb: verb.to_owned(), path: path.to_owned(), source }
+        })?;
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let message = if code < 300 { "" } else { body["message"].as_str().unwrap_or("no message") };
     Ok(Answer { code, message: message.to_owned(), body })
@@ -118,5 +125,8 @@ pub async fn done(client: &Client, verb: &str, path: &str, body: &Value) -> Resu
 /// # Errors
 /// When it fails, with what it complained about.
 pub fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String, command::Error> {
-    run(Command::new(paths::programs().join("kubectl")).arg("--kubeconfig").arg(kubeconfig).args(arguments))
+    run(Command::new(paths::programs().join("kubectl"))
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(arguments))
 }

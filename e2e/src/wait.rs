@@ -43,7 +43,9 @@ pub async fn until<T, O: ToString>(
         match timeout_at(end, look).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(observation)) => observed = observation.to_string(),
-            Err(_) => return Err(TimedOut { what: what.to_owned(), waited: deadline, observed }),
+            Err(_) => {
+                return Err(TimedOut { what: what.to_owned(), waited: deadline, observed });
+            }
         }
     }
 }
@@ -65,13 +67,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_timeout_says_what_was_awaited_and_what_was_seen() {
         let never = until(Duration::from_secs(1), "the moon", async || Err::<(), _>("a cloud"));
-        assert_eq!(never.await.unwrap_err().to_string(), "waited 1 s for the moon; last seen: a cloud");
+        assert_eq!(
+            never.await.unwrap_err().to_string(),
+            "waited 1 s for the moon; last seen: a cloud"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_condition_that_hangs_times_out_too() {
-        let hangs =
-            until(Duration::from_secs(1), "a hanging look", async || std::future::pending::<Result<(), &str>>().await);
+        let hangs = until(Duration::from_secs(1), "a hanging look", async || {
+            std::future::pending::<Result<(), &str>>().await
+        });
         assert!(hangs.await.unwrap_err().to_string().contains("nothing yet"));
     }
 }

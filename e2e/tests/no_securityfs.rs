@@ -44,17 +44,28 @@ fn the_probes_container_starts_without_securityfs() {
 
 fn on(kernel: &Kernel, files: &[(PathBuf, String)]) {
     let text = output(kernel, files);
-    let values: Vec<Value> = serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
-    let [directory, narrow, report] = values.as_slice() else { panic!("{}: {text}", kernel.release) };
+    let values: Vec<Value> =
+        serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
+    let [directory, narrow, report] = values.as_slice() else {
+        panic!("{}: {text}", kernel.release)
+    };
     assert_eq!((directory, narrow), (&json!(1), &json!(1)), "{}", kernel.release);
-    assert_eq!((&report["evidence"], &report["securityfs"]), (&json!("Denied"), &json!("NotInKernel")), "{report:#}");
+    assert_eq!(
+        (&report["evidence"], &report["securityfs"]),
+        (&json!("Denied"), &json!("NotInKernel")),
+        "{report:#}"
+    );
     // What cannot be known without the list is said with a remedy that this kernel can take.
     let (source, reason, words) = if kernel.lists_lsms_by_call() {
         ("Syscall", "RequiredLsmInactive", "dmesg")
     } else {
         ("Unknown", "LsmListUnknown", "The verdict does not need it")
     };
-    assert_eq!((&report["lsms"]["source"], &report["reason"]), (&json!(source), &json!(reason)), "{report:#}");
+    assert_eq!(
+        (&report["lsms"]["source"], &report["reason"]),
+        (&json!(source), &json!(reason)),
+        "{report:#}"
+    );
     let fix = report["fix"].as_str().unwrap();
     assert!(fix.contains(words) && !fix.contains("mount -t"), "{fix}");
 }
@@ -99,7 +110,8 @@ fn mounts(pod: &Value) -> Vec<Value> {
 /// requires an LSM that is not active, so that it has to say what it knows of the list.
 fn specification(container: &Value, mounts: &[Value]) -> Value {
     let added = container["securityContext"]["capabilities"]["add"].as_array().unwrap();
-    let capabilities: Vec<String> = added.iter().map(|name| format!("CAP_{}", name.as_str().unwrap())).collect();
+    let capabilities: Vec<String> =
+        added.iter().map(|name| format!("CAP_{}", name.as_str().unwrap())).collect();
     let options = json!(["nosuid", "noexec", "nodev"]);
     let mut all = vec![
         json!({"destination": "/proc", "type": "proc", "source": "proc"}),
@@ -141,8 +153,14 @@ fn output(kernel: &Kernel, files: &[(PathBuf, String)]) -> String {
     };
     let mut stdout = Vec::new();
     let ended = run(&machine, &["sh", "-c", SCRIPT].map(str::to_owned), &mut stdout).unwrap();
-    let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8_lossy(&ended.stderr));
+    let (stdout, stderr) =
+        (String::from_utf8(stdout).unwrap(), String::from_utf8_lossy(&ended.stderr));
     // The last command's code is that of the check, whose requirement is not met or not known.
-    assert!(matches!(ended.how, How::Exited(0..=2)), "{:?}: {stdout}\n{stderr}\n{}", ended.how, ended.console);
+    assert!(
+        matches!(ended.how, How::Exited(0..=2)),
+        "{:?}: {stdout}\n{stderr}\n{}",
+        ended.how,
+        ended.console
+    );
     stdout
 }

@@ -102,16 +102,20 @@ pub fn answer(daemon_set: &DaemonSet, container: Option<&str>, always: bool) -> 
 
 fn judge(plan: &Plan) -> (Decision, &'static str, String) {
     match plan {
-        Plan::Patch { container, need } => {
-            (Decision::Patch, need.reason(), format!("container {container} needs the mount: {need}"))
-        }
+        Plan::Patch { container, need } => (
+            Decision::Patch,
+            need.reason(),
+            format!("container {container} needs the mount: {need}"),
+        ),
         Plan::Refused(refusal) => (Decision::Refused, refusal.reason(), refusal.to_string()),
         Plan::NotNeeded(why) | Plan::GiveBack { superseded: Some(why) } => {
             (Decision::NotNeeded, why.reason(), why.to_string())
         }
-        Plan::Keep { mounted, .. } => {
-            (Decision::NotNeeded, reason::MOUNTED, format!("volume {} is {mounted}", mounted.volume))
-        }
+        Plan::Keep { mounted, .. } => (
+            Decision::NotNeeded,
+            reason::MOUNTED,
+            format!("volume {} is {mounted}", mounted.volume),
+        ),
         // Not reached: these are plans for those who want no patch.
         Plan::NotWanted | Plan::Suggest { .. } | Plan::GiveBack { superseded: None } => {
             (Decision::NotNeeded, reason::NOT_WANTED, "no mount is wanted".to_owned())

@@ -40,7 +40,9 @@ pub enum Server {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no kubectl.
-    #[error("kubectl cannot be run ({0}); put it into the PATH, or name a file with the nodes: --nodes FILE")]
+    #[error(
+        "kubectl cannot be run ({0}); put it into the PATH, or name a file with the nodes: --nodes FILE"
+    )]
     NoKubectl(#[source] std::io::Error),
     /// It had no answer.
     #[error(
@@ -57,10 +59,12 @@ pub enum Error {
 /// # Errors
 /// Where kubectl cannot be run or gives no LsmNodes.
 pub fn objects(context: Option<&str>) -> Result<(Vec<Document>, Option<String>), Error> {
-    let text = get(context, &["lsmnodes,lsmhookprofiles", "-o", "json"])?.map_err(Error::Refused)?;
+    let text =
+        get(context, &["lsmnodes,lsmhookprofiles", "-o", "json"])?.map_err(Error::Refused)?;
     let mut all = documents::parse(SOURCE, &text)?;
     // Where that is refused, all known releases are judged.
-    if let Ok(text) = get(context, &["daemonsets", "--all-namespaces", "-l", AGENTS, "-o", "json"])? {
+    if let Ok(text) = get(context, &["daemonsets", "--all-namespaces", "-l", AGENTS, "-o", "json"])?
+    {
         all.extend(documents::parse(SOURCE, &text).unwrap_or_default());
     }
     match get(context, &["nodes", "-o", NODES])? {
@@ -91,7 +95,8 @@ pub fn ask(context: Option<&str>, object: &Value) -> Server {
         Ok(output) if output.status.success() => Server::Accepted,
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
-            let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            let lines: Vec<&str> =
+                said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
             refused_or_not(&cut(&lines.join("; ")))
         }
     }
@@ -99,7 +104,8 @@ pub fn ask(context: Option<&str>, object: &Value) -> Server {
 
 /// What the API server itself refused names a reason about the object (kubectl prints `Error from server (REASON)`).
 fn refused_or_not(message: &str) -> Server {
-    const REASONS: [&str; 5] = ["is invalid", "(Invalid)", "(BadRequest)", "strict decoding error", "error validating"];
+    const REASONS: [&str; 5] =
+        ["is invalid", "(Invalid)", "(BadRequest)", "strict decoding error", "error validating"];
     if REASONS.iter().any(|reason| message.contains(reason)) {
         Server::Refused(message.to_owned())
     } else {
@@ -126,8 +132,12 @@ fn get(context: Option<&str>, arguments: &[&str]) -> Result<Result<String, Strin
 /// The Node of a line. Labels that are not printed as JSON are left out, so that a `nodeSelector` fits by no accident.
 fn node(line: &str) -> Option<Document> {
     let mut parts = line.splitn(3, '\t');
-    let (name, boot) = (parts.next().filter(|name| !name.is_empty())?, parts.next().unwrap_or_default());
-    let labels: Value = parts.next().and_then(|labels| serde_json::from_str(labels).ok()).unwrap_or_else(|| json!({}));
+    let (name, boot) =
+        (parts.next().filter(|name| !name.is_empty())?, parts.next().unwrap_or_default());
+    let labels: Value = parts
+        .next()
+        .and_then(|labels| serde_json::from_str(labels).ok())
+        .unwrap_or_else(|| json!({}));
     let info = json!({"bootID": boot, "architecture": "", "containerRuntimeVersion": "", "kernelVersion": "",
         "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "", "osImage": "", "systemUUID": ""});
     let value = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},

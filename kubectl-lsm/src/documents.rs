@@ -46,7 +46,10 @@ pub struct Error {
 pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Error> {
     let documents = match json(text) {
         Some(documents) => documents,
-        None => split(text).iter().map(|chunk| yaml(file, chunk, Keys::LastCounts)).collect::<Result<_, _>>()?,
+        None => split(text)
+            .iter()
+            .map(|chunk| yaml(file, chunk, Keys::LastCounts))
+            .collect::<Result<_, _>>()?,
     };
     Ok(documents.into_iter().flat_map(flat).collect())
 }
@@ -65,7 +68,9 @@ pub fn parse_each(file: &str, text: &str) -> (Vec<Document>, Vec<Error>) {
                 Some(message) => broken.push(error(file, &chunk, chunk.line, message)),
                 None => documents.extend(flat(document)),
             },
-            Err(error) if json.is_none() || error.message.contains("duplicate") => broken.push(error),
+            Err(error) if json.is_none() || error.message.contains("duplicate") => {
+                broken.push(error)
+            }
             Err(_) => {}
         }
     }
@@ -93,10 +98,15 @@ fn json(text: &str) -> Option<Vec<Document>> {
     let mut documents = Vec::new();
     loop {
         let before = &text[..stream.byte_offset()];
-        let blank = text[before.len()..].chars().take_while(|char| char.is_whitespace()).filter(|char| *char == '\n');
+        let blank = text[before.len()..]
+            .chars()
+            .take_while(|char| char.is_whitespace())
+            .filter(|char| *char == '\n');
         let line = 1 + before.matches('\n').count() + blank.count();
         match stream.next() {
-            Some(Ok(value)) => documents.push(Document { number: documents.len() + 1, line, value }),
+            Some(Ok(value)) => {
+                documents.push(Document { number: documents.len() + 1, line, value })
+            }
             // YAML's flow style begins like JSON.
             Some(Err(_)) => return None,
             None => return Some(documents),
@@ -138,7 +148,8 @@ fn push<'a>(chunks: &mut Vec<Chunk<'a>>, line: usize, text: &'a str) {
 }
 
 fn is_marker(line: &str) -> bool {
-    line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+    line.strip_prefix("---")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
 
 fn yaml(file: &str, chunk: &Chunk<'_>, keys: Keys) -> Result<Document, Error> {
@@ -147,7 +158,9 @@ fn yaml(file: &str, chunk: &Chunk<'_>, keys: Keys) -> Result<Document, Error> {
     read.map(|value| Document { number, line, value }).map_err(|found| {
         // Read again where it stands, so that the lines which the message names are the file's.
         let in_place = "\n".repeat(line - 1) + text;
-        let found = serde_saphyr::from_str_with_options::<Value>(&in_place, options(keys)).err().unwrap_or(found);
+        let found = serde_saphyr::from_str_with_options::<Value>(&in_place, options(keys))
+            .err()
+            .unwrap_or(found);
         let place = found.location().and_then(|location| usize::try_from(location.line()).ok());
         error(file, chunk, place.unwrap_or(line), found.without_snippet().to_string())
     })
@@ -167,7 +180,9 @@ fn twice_after_merge(chunk: &Chunk<'_>) -> Option<String> {
     unmerged.merge_keys = MergeKeyPolicy::AsOrdinary;
     let value = serde_saphyr::from_str_with_options::<Value>(chunk.text, unmerged).ok()?;
     let key = merged_twice(&value)?;
-    Some(format!("key {key} is there twice after the merge (<<); kubectl refuses that. Remove one of both"))
+    Some(format!(
+        "key {key} is there twice after the merge (<<); kubectl refuses that. Remove one of both"
+    ))
 }
 
 fn merged_twice(value: &Value) -> Option<String> {
@@ -221,13 +236,20 @@ mod tests {
 
     fn read(text: &str) -> Vec<(usize, usize, Value)> {
         let documents = parse("f", text).unwrap();
-        documents.into_iter().map(|Document { number, line, value }| (number, line, value)).collect()
+        documents
+            .into_iter()
+            .map(|Document { number, line, value }| (number, line, value))
+            .collect()
     }
 
     #[test]
     fn documents_know_where_they_stand() {
         let text = "# a comment\n---\n# Source: a\na: 1\n---\n# nothing\n---\nb: |\n  text\n  ---\n--- {c: 3}\n";
-        let expected = vec![(1, 2, json!({"a": 1})), (2, 7, json!({"b": "text\n---\n"})), (3, 11, json!({"c": 3}))];
+        let expected = vec![
+            (1, 2, json!({"a": 1})),
+            (2, 7, json!({"b": "text\n---\n"})),
+            (3, 11, json!({"c": 3})),
+        ];
         assert_eq!(read(text), expected);
         assert_eq!(read("a: 1"), [(1, 1, json!({"a": 1}))]);
         assert_eq!(read("\u{feff}a: 1\r\n---\r\nb: 2\r\n...\r\n")[1], (2, 2, json!({"b": 2})));
@@ -238,21 +260,31 @@ mod tests {
     #[test]
     fn json_comes_alone_or_one_after_another() {
         assert_eq!(read("{\"a\": \"\\ud83d\\ude00\"}"), [(1, 1, json!({"a": "😀"}))]);
-        assert_eq!(read("\n{\"a\": 1}\n\n{\"b\": 2}\n"), [(1, 2, json!({"a": 1})), (2, 4, json!({"b": 2}))]);
-        assert_eq!(read("{a: 1}\n---\n{b: 2}\n"), [(1, 1, json!({"a": 1})), (2, 2, json!({"b": 2}))]);
+        assert_eq!(
+            read("\n{\"a\": 1}\n\n{\"b\": 2}\n"),
+            [(1, 2, json!({"a": 1})), (2, 4, json!({"b": 2}))]
+        );
+        assert_eq!(
+            read("{a: 1}\n---\n{b: 2}\n"),
+            [(1, 1, json!({"a": 1})), (2, 2, json!({"b": 2}))]
+        );
     }
 
     #[test]
     fn lists_are_flat() {
         let text = "kind: List\nitems:\n- a: 1\n- kind: DaemonSetList\n  items: [{b: 2}]\n---\nkind: List\n";
-        let expected = [(1, 1, json!({"a": 1})), (1, 1, json!({"b": 2})), (2, 6, json!({"kind": "List"}))];
+        let expected =
+            [(1, 1, json!({"a": 1})), (1, 1, json!({"b": 2})), (2, 6, json!({"kind": "List"}))];
         assert_eq!(read(text), expected);
     }
 
     #[test]
     fn values_are_as_kubernetes_reads_them() {
         let text = "mode: 0400\non: yes\nversion: \"1.3.0\"\na: 1\na: 2\nnone:\n";
-        assert_eq!(read(text)[0].2, json!({"mode": 256, "on": true, "version": "1.3.0", "a": 2, "none": null}));
+        assert_eq!(
+            read(text)[0].2,
+            json!({"mode": 256, "on": true, "version": "1.3.0", "a": 2, "none": null})
+        );
     }
 
     #[test]
@@ -287,7 +319,11 @@ mod tests {
     #[test]
     fn a_key_that_a_merge_brings_again_is_a_mistake() {
         let broken = |text: &str| parse_each("f", text).1.pop().map(|error| error.to_string());
-        for text in ["a: &x {b: 1}\nc: {<<: *x}\n", "a: '<<'\nb: 1\n", "a: &x {b: 1}\nc: {<<: [*x, {d: 1}], e: 1}\n"] {
+        for text in [
+            "a: &x {b: 1}\nc: {<<: *x}\n",
+            "a: '<<'\nb: 1\n",
+            "a: &x {b: 1}\nc: {<<: [*x, {d: 1}], e: 1}\n",
+        ] {
             assert_eq!(broken(text), None, "{text}");
         }
         for text in [
@@ -310,7 +346,11 @@ mod tests {
         ] {
             let error = parse("chart.yaml", text).unwrap_err();
             assert_eq!((error.number, error.line), (number, line), "{text:?} {error}");
-            assert!(error.to_string().starts_with(&format!("chart.yaml:{line}: document {number} cannot be read: ")));
+            assert!(
+                error
+                    .to_string()
+                    .starts_with(&format!("chart.yaml:{line}: document {number} cannot be read: "))
+            );
         }
     }
 }

@@ -29,7 +29,9 @@ pub enum Error {
         there: String,
     },
     /// Several could be.
-    #[error("{file}: several DaemonSets could be Tetragon's agent ({there}); choose one with --daemon-set")]
+    #[error(
+        "{file}: several DaemonSets could be Tetragon's agent ({there}); choose one with --daemon-set"
+    )]
     Several {
         /// Name of the file.
         file: String,
@@ -37,7 +39,9 @@ pub enum Error {
         there: String,
     },
     /// One that has to be looked at is none.
-    #[error("{file}:{line}: document {number} is not a DaemonSet that the API server would take: {message}")]
+    #[error(
+        "{file}:{line}: document {number} is not a DaemonSet that the API server would take: {message}"
+    )]
     Invalid {
         /// Name of the file.
         file: String,
@@ -69,8 +73,11 @@ pub fn agent(
     wanted: Option<&str>,
 ) -> Result<DaemonSet, Error> {
     let meant = documents.iter().filter(|document| is_daemon_set(&document.value));
-    let meant = meant.filter(|document| wanted.is_none_or(|wanted| has_name(&document.value, wanted)));
-    let mut all = meant.map(|document| candidate(file, document, container)).collect::<Result<Vec<_>, _>>()?;
+    let meant =
+        meant.filter(|document| wanted.is_none_or(|wanted| has_name(&document.value, wanted)));
+    let mut all = meant
+        .map(|document| candidate(file, document, container))
+        .collect::<Result<Vec<_>, _>>()?;
     if wanted.is_none() {
         let surest = all.iter().filter_map(|candidate| candidate.sign).max();
         let there = names(&all);
@@ -120,7 +127,8 @@ fn is_called_tetragon(daemon_set: &DaemonSet) -> bool {
 
 fn names(all: &[Candidate]) -> String {
     let name = |candidate: &Candidate| {
-        let namespace = candidate.daemon_set.namespace().map_or_else(String::new, |namespace| namespace + "/");
+        let namespace =
+            candidate.daemon_set.namespace().map_or_else(String::new, |namespace| namespace + "/");
         format!("{namespace}{} on line {}", candidate.daemon_set.name_any(), candidate.line)
     };
     let names: Vec<String> = all.iter().map(name).collect();

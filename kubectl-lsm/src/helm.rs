@@ -67,7 +67,10 @@ pub fn values(given: &[Value], chart_version: Option<&str>) -> Result<Completed,
     let values = match view::view(&pod, &container, false) {
         View::Nothing => lists.completed(&pod)?,
         View::Ours(mounted) | View::Theirs(mounted) => {
-            remarks.push(format!("these values have it already: volume {} is {mounted}", mounted.volume));
+            remarks.push(format!(
+                "these values have it already: volume {} is {mounted}",
+                mounted.volume
+            ));
             json!({})
         }
         View::Inside(other) | View::Hidden(other) => return Err(Error::Taken(other.to_string())),
@@ -77,8 +80,9 @@ pub fn values(given: &[Value], chart_version: Option<&str>) -> Result<Completed,
 
 /// Whether that chart takes the values, and whether the agent needs them.
 fn chart(given: &[Value], version: Option<&str>) -> Result<Option<String>, Error> {
-    let chart =
-        version.map(|given| Version::parse(given).ok_or_else(|| Error::Version(given.to_owned()))).transpose()?;
+    let chart = version
+        .map(|given| Version::parse(given).ok_or_else(|| Error::Version(given.to_owned())))
+        .transpose()?;
     if let (Some(chart), Some(oldest)) = (chart, Version::parse(OLDEST_CHART))
         && chart < oldest
     {
@@ -98,7 +102,9 @@ fn remark(release: Version, privileged: Option<bool>) -> Option<String> {
             "Tetragon {release} mounts securityfs itself when it may; with privileged: false, as these values have it, it \
              needs this mount unless it has the capability SYS_ADMIN"
         )),
-        _ => Some(format!("Tetragon {release} mounts securityfs itself when it is privileged, as this chart makes it")),
+        _ => Some(format!(
+            "Tetragon {release} mounts securityfs itself when it is privileged, as this chart makes it"
+        )),
     }
 }
 
@@ -114,7 +120,10 @@ impl Lists {
     /// Of several files the last that has a list gives it.
     fn of(given: &[Value]) -> Result<Self, Error> {
         let last = |path: &[&str]| -> Result<Vec<Value>, Error> {
-            let set = given.iter().rev().find_map(|values| path.iter().try_fold(values, |value, key| value.get(key)));
+            let set = given
+                .iter()
+                .rev()
+                .find_map(|values| path.iter().try_fold(values, |value, key| value.get(key)));
             match set {
                 None | Some(Value::Null) => Ok(Vec::new()),
                 Some(Value::Array(list)) => Ok(list.clone()),
@@ -134,8 +143,12 @@ impl Lists {
     /// A pod with the volumes and mounts that the chart makes of them.
     fn pod(&self) -> Result<PodSpec, Error> {
         let host_path = |entry: &Value| json!({"name": entry["name"], "hostPath": {"path": entry["mountPath"]}});
-        let volumes: Vec<Value> =
-            self.volumes.iter().cloned().chain(self.host_path_mounts.iter().map(host_path)).collect();
+        let volumes: Vec<Value> = self
+            .volumes
+            .iter()
+            .cloned()
+            .chain(self.host_path_mounts.iter().map(host_path))
+            .collect();
         let mounts: Vec<&Value> = self.mounts.iter().chain(&self.host_path_mounts).collect();
         let pod = json!({"volumes": volumes, "containers": [{"name": "tetragon", "volumeMounts": mounts}]});
         PodSpec::deserialize(&pod).map_err(|error| Error::Values(error.to_string()))
@@ -151,8 +164,10 @@ impl Lists {
             }
             Some(volume) if view::is_securityfs(volume) => {}
             Some(volume) => {
-                let taken =
-                    format!("volume {SUGGESTED_VOLUME} ({}), not hostPath {SECURITYFS_PATH},", view::source(volume));
+                let taken = format!(
+                    "volume {SUGGESTED_VOLUME} ({}), not hostPath {SECURITYFS_PATH},",
+                    view::source(volume)
+                );
                 return Err(Error::Taken(taken));
             }
         }

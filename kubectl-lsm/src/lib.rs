@@ -137,7 +137,8 @@ fn failed(message: &str, code: u8) -> ExitCode {
 fn mount(args: &cli::MountArgs) -> Result<(String, u8), Error> {
     let text = read::text(&args.file)?;
     let documents = documents::parse(&args.file, &text)?;
-    let found = find::agent(&args.file, &documents, args.container.as_deref(), args.daemon_set.as_deref())?;
+    let found =
+        find::agent(&args.file, &documents, args.container.as_deref(), args.daemon_set.as_deref())?;
     let answer = answer::answer(&found, args.container.as_deref(), args.always);
     Ok((render::answer(&answer, args.output), answer.code()))
 }
@@ -154,12 +155,16 @@ fn helm_values(args: &cli::HelmArgs) -> Result<(String, u8), Error> {
         None => given.values,
     };
     // The version of a chart that has Tetragon's as a dependency says nothing about Tetragon's.
-    let of_chart = given.chart_version.filter(|version| dependency.is_none() && Version::parse(version).is_some());
+    let of_chart = given
+        .chart_version
+        .filter(|version| dependency.is_none() && Version::parse(version).is_some());
     let version = args.chart_version.clone().or(of_chart);
     let mut completed = helm::values(&meant, version.as_deref())?;
     completed.remarks.splice(0..0, given.remarks);
     if let Some(name) = dependency {
-        completed.remarks.push(format!("the values are for a chart that has Tetragon's as the dependency {name}"));
+        completed.remarks.push(format!(
+            "the values are for a chart that has Tetragon's as the dependency {name}"
+        ));
         completed.values = values::below(&name, completed.values);
     }
     Ok((render::values(&completed, args.output), exit::NOT_NEEDED))
@@ -179,7 +184,9 @@ fn preflight(args: &cli::PreflightArgs) -> Result<(String, u8), Error> {
     }
     let question = Question::of(named.or_else(|| known.version()));
     if preflight::depends_on_release(&found.policies, question) {
-        known.remarks.push("name the release of Tetragon with --tetragon-version, for example v1.7.0".to_owned());
+        known.remarks.push(
+            "name the release of Tetragon with --tetragon-version, for example v1.7.0".to_owned(),
+        );
     }
     let answer = preflight::preflight(&found.policies, &known, question);
     let text = match args.output {
@@ -189,7 +196,11 @@ fn preflight(args: &cli::PreflightArgs) -> Result<(String, u8), Error> {
     let code = preflight::code(&answer, args.require_deny);
     let code = if found.unreadable.is_empty() { code } else { exit::USAGE };
     let unread: Vec<String> = found.unreadable.into_iter().chain(unreached).collect();
-    if unread.is_empty() { Ok((text, code)) } else { Err(Error::Some { answer: text, unread, code }) }
+    if unread.is_empty() {
+        Ok((text, code))
+    } else {
+        Err(Error::Some { answer: text, unread, code })
+    }
 }
 
 /// `main` stands for the development branch.

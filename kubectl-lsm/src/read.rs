@@ -16,7 +16,9 @@ pub enum Error {
     #[error("cannot read {0}: it has more than {limit} MiB", limit = MOST_BYTES / 1024 / 1024)]
     TooLarge(String),
     /// It is no text.
-    #[error("{file}:{line}: is no UTF-8; save the file as UTF-8 (PowerShell: Out-File -Encoding utf8)")]
+    #[error(
+        "{file}:{line}: is no UTF-8; save the file as UTF-8 (PowerShell: Out-File -Encoding utf8)"
+    )]
     Encoding {
         /// The file.
         file: String,
@@ -76,9 +78,14 @@ mod tests {
     #[test]
     fn text_is_told_by_its_byte_order_mark() {
         let units: Vec<u16> = "a: ü\n".encode_utf16().collect();
-        let little: Vec<u8> =
-            [0xff, 0xfe].into_iter().chain(units.iter().flat_map(|unit| unit.to_le_bytes())).collect();
-        let big: Vec<u8> = [0xfe, 0xff].into_iter().chain(units.iter().flat_map(|unit| unit.to_be_bytes())).collect();
+        let little: Vec<u8> = [0xff, 0xfe]
+            .into_iter()
+            .chain(units.iter().flat_map(|unit| unit.to_le_bytes()))
+            .collect();
+        let big: Vec<u8> = [0xfe, 0xff]
+            .into_iter()
+            .chain(units.iter().flat_map(|unit| unit.to_be_bytes()))
+            .collect();
         assert_eq!(decode(little.clone()).as_deref(), Ok("a: ü\n"));
         assert_eq!(decode(big).as_deref(), Ok("a: ü\n"));
         assert_eq!(decode("a: ü\n".into()).as_deref(), Ok("a: ü\n"));

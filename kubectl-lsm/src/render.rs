@@ -45,9 +45,16 @@ fn text(answer: &Answer) -> String {
 }
 
 fn hardening(answer: &Answer) -> String {
-    let lines = answer.hardening.iter().flat_map(|Advice { reason, message }| ["- ", reason, ": ", message, "\n"]);
+    let lines = answer
+        .hardening
+        .iter()
+        .flat_map(|Advice { reason, message }| ["- ", reason, ": ", message, "\n"]);
     let lines: String = lines.collect();
-    if lines.is_empty() { lines } else { format!("\nThe agent may do more than its work needs (advice):\n{lines}") }
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("\nThe agent may do more than its work needs (advice):\n{lines}")
+    }
 }
 
 fn advice() -> String {
@@ -64,7 +71,8 @@ fn comment(text: &str) -> String {
 
 /// Neither form can fail: what is printed has only text for keys.
 pub(crate) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string_pretty(value).map_or_else(|error| comment(&error.to_string()), |text| text + "\n")
+    serde_json::to_string_pretty(value)
+        .map_or_else(|error| comment(&error.to_string()), |text| text + "\n")
 }
 
 fn yaml(value: &impl Serialize) -> String {

@@ -74,7 +74,12 @@ struct Part<'a> {
 ///
 /// # Errors
 /// Where it holds no values, or not all of them.
-pub fn add(given: &mut Given, file: &str, documents: &[Document], is_first: bool) -> Result<(), Error> {
+pub fn add(
+    given: &mut Given,
+    file: &str,
+    documents: &[Document],
+    is_first: bool,
+) -> Result<(), Error> {
     let mut plain = 0;
     for document in documents {
         let place = format!("{file}:{}", document.line);
@@ -104,25 +109,30 @@ fn take(given: &mut Given, part: Part<'_>, is_first: bool) -> Result<(), Error> 
         if is_first {
             return Err(Error::Elsewhere { place, elsewhere });
         }
-        given
-            .remarks
-            .push(format!("{place} takes values from {elsewhere} too: they have to be among the files in front"));
+        given.remarks.push(format!(
+            "{place} takes values from {elsewhere} too: they have to be among the files in front"
+        ));
     }
     match (values, text) {
         (Some(values), _) => given.values.push(values.clone()),
-        (None, Some(text)) => given.values.extend(documents::parse(&place, text)?.into_iter().map(|found| found.value)),
+        (None, Some(text)) => given
+            .values
+            .extend(documents::parse(&place, text)?.into_iter().map(|found| found.value)),
         (None, None) => {}
     }
     if let Some(version) = version {
         given.chart_version = Some(version.to_owned());
     }
-    given.remarks.push(format!("the values are those of the object at {place}: put the lists that are printed there"));
+    given.remarks.push(format!(
+        "the values are those of the object at {place}: put the lists that are printed there"
+    ));
     Ok(())
 }
 
 /// The part with values of an object of Flux, Argo CD, k3s or kustomize.
 fn part(object: &Value, place: String) -> Result<Part<'_>, Error> {
-    let group = object["apiVersion"].as_str().unwrap_or_default().split('/').next().unwrap_or_default();
+    let group =
+        object["apiVersion"].as_str().unwrap_or_default().split('/').next().unwrap_or_default();
     let kind = object["kind"].as_str().unwrap_or_default();
     let spec = &object["spec"];
     match (group, kind) {
@@ -136,7 +146,9 @@ fn part(object: &Value, place: String) -> Result<Part<'_>, Error> {
             elsewhere: Vec::new(),
             version: spec["version"].as_str(),
         }),
-        ("kustomize.config.k8s.io", "Kustomization") if object["helmCharts"].is_array() => kustomize(object, place),
+        ("kustomize.config.k8s.io", "Kustomization") if object["helmCharts"].is_array() => {
+            kustomize(object, place)
+        }
         _ => Err(Error::Kind { place, kind: kind.to_owned() }),
     }
 }
@@ -145,7 +157,8 @@ fn flux(spec: &Value, place: String) -> Part<'_> {
     let from = spec["valuesFrom"].as_array().into_iter().flatten();
     let name = |source: &Value| format!("{} {}", word(&source["kind"]), word(&source["name"]));
     let files = spec["chart"]["spec"]["valuesFiles"].as_array().into_iter().flatten();
-    let elsewhere = from.map(name).chain(files.map(|file| format!("file {}", word(file)))).collect();
+    let elsewhere =
+        from.map(name).chain(files.map(|file| format!("file {}", word(file)))).collect();
     let version = spec["chart"]["spec"]["version"].as_str();
     Part { place, values: object(&spec["values"]), text: None, elsewhere, version }
 }
@@ -156,16 +169,23 @@ fn argo(spec: &Value, place: String) -> Result<Part<'_>, Error> {
         Some(sources) => sources.iter().collect(),
         None => vec![&spec["source"]],
     };
-    let with_values: Vec<&&Value> = sources.iter().filter(|source| source["helm"].is_object()).collect();
+    let with_values: Vec<&&Value> =
+        sources.iter().filter(|source| source["helm"].is_object()).collect();
     let of_tetragon = sources.iter().find(|source| word(&source["chart"]) == "tetragon");
     let source = match (of_tetragon, with_values.as_slice()) {
         (Some(source), _) => source,
         (None, [source]) => source,
-        (None, []) => return Err(Error::Kind { place, kind: "Application without helm values".to_owned() }),
+        (None, []) => {
+            return Err(Error::Kind { place, kind: "Application without helm values".to_owned() });
+        }
         (None, _) => return Err(Error::Several(place)),
     };
     let helm = &source["helm"];
-    let files = helm["valueFiles"].as_array().into_iter().flatten().map(|file| format!("file {}", word(file)));
+    let files = helm["valueFiles"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|file| format!("file {}", word(file)));
     let parameters = helm["parameters"]
         .as_array()
         .into_iter()
@@ -193,8 +213,11 @@ fn kustomize(object_: &Value, place: String) -> Result<Part<'_>, Error> {
             .ok_or_else(|| Error::Several(place.clone()))?,
     };
     let file = chart["valuesFile"].as_str().map(|file| format!("file {file}"));
-    let files =
-        chart["additionalValuesFiles"].as_array().into_iter().flatten().map(|file| format!("file {}", word(file)));
+    let files = chart["additionalValuesFiles"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|file| format!("file {}", word(file)));
     Ok(Part {
         elsewhere: file.into_iter().chain(files).collect(),
         values: object(&chart["valuesInline"]),
@@ -217,9 +240,11 @@ fn word(value: &Value) -> &str {
 #[must_use]
 pub fn dependency(values: &[Value]) -> Option<String> {
     /// Top-level values of Tetragon's chart, none of which is a value of its agent.
-    const TOP: [&str; 6] = ["tetragonOperator", "extraVolumes", "extraHostPathMounts", "export", "rthooks", "crds"];
+    const TOP: [&str; 6] =
+        ["tetragonOperator", "extraVolumes", "extraHostPathMounts", "export", "rthooks", "crds"];
     let is_chart = |value: &Map<String, Value>| {
-        value.get(&default_name()).is_some_and(Value::is_object) || TOP.iter().any(|name| value.contains_key(*name))
+        value.get(&default_name()).is_some_and(Value::is_object)
+            || TOP.iter().any(|name| value.contains_key(*name))
     };
     let below = |values: &Map<String, Value>| {
         // Values of Tetragon's own chart have these names at the top.
@@ -276,11 +301,15 @@ pub fn agent(values: &[Value]) -> (Option<String>, Option<bool>) {
     let agents: Vec<Agent> = values
         .iter()
         .rev()
-        .filter_map(|values| values.get(default_name()).and_then(|agent| Agent::deserialize(agent).ok()))
+        .filter_map(|values| {
+            values.get(default_name()).and_then(|agent| Agent::deserialize(agent).ok())
+        })
         .collect();
     let tag = |image: &Image| {
         let whole = image.whole.as_deref().filter(|whole| !whole.is_empty());
-        let whole = whole.and_then(|whole| lsm_ready_tetragon::image::Image::parse(whole).tag.map(str::to_owned));
+        let whole = whole.and_then(|whole| {
+            lsm_ready_tetragon::image::Image::parse(whole).tag.map(str::to_owned)
+        });
         whole.or_else(|| image.tag.clone())
     };
     let tag = agents.iter().find_map(|agent| tag(&agent.image));

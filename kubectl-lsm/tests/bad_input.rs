@@ -18,7 +18,9 @@ fn run(bytes: &[u8]) -> (i32, String, String) {
     std::fs::write(&file, bytes).unwrap();
     std::fs::write(&nodes, "").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm"));
-    command.args(["preflight", "p.yaml", "--nodes", "nodes.yaml", "-o", "json"]).current_dir(folder.path());
+    command
+        .args(["preflight", "p.yaml", "--nodes", "nodes.yaml", "-o", "json"])
+        .current_dir(folder.path());
     let began = Instant::now();
     let output = command.env("PATH", Path::new("/nowhere")).stdin(Stdio::null()).output().unwrap();
     assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
@@ -33,8 +35,11 @@ const GOOD: &str = "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadat
 fn what_cannot_be_read_is_told_with_its_line() {
     let bomb: String = (1..12).fold("a0: &a0 [x, x]\n".to_owned(), |mut text, level| {
         let below = level - 1;
-        writeln!(text, "a{level}: &a{level} [*a{below}, *a{below}, *a{below}, *a{below}, *a{below}, *a{below}]")
-            .unwrap();
+        writeln!(
+            text,
+            "a{level}: &a{level} [*a{below}, *a{below}, *a{below}, *a{below}, *a{below}, *a{below}]"
+        )
+        .unwrap();
         text
     });
     let table: [(&str, Vec<u8>, &str); 9] = [
@@ -42,10 +47,18 @@ fn what_cannot_be_read_is_told_with_its_line() {
         ("NUL", b"kind: TracingPolicy\nmetadata: {name: \"a\0b\"}\n".to_vec(), "p.yaml:"),
         ("a tab", b"kind: x\nspec:\n\ta: 1\n".to_vec(), "p.yaml:3: document 1 cannot be read"),
         ("twice", b"kind: x\nspec: {}\nspec: {}\n".to_vec(), "p.yaml:3: document 1 cannot be read"),
-        ("twice in JSON", br#"{"kind": "x", "kind": "y"}"#.to_vec(), "p.yaml:1: document 1 cannot be read"),
+        (
+            "twice in JSON",
+            br#"{"kind": "x", "kind": "y"}"#.to_vec(),
+            "p.yaml:1: document 1 cannot be read",
+        ),
         ("a bomb", bomb.into_bytes(), "p.yaml:"),
         ("an anchor in itself", b"a: &a [*a]\n".to_vec(), "p.yaml:1:"),
-        ("deep YAML", ["[".repeat(100_000), "]".repeat(100_000)].concat().into_bytes(), "p.yaml:1:"),
+        (
+            "deep YAML",
+            ["[".repeat(100_000), "]".repeat(100_000)].concat().into_bytes(),
+            "p.yaml:1:",
+        ),
         (
             "deep JSON",
             [r#"{"a":"#.repeat(100_000), "1".to_owned(), "}".repeat(100_000)].concat().into_bytes(),
@@ -64,14 +77,20 @@ fn one_broken_document_spoils_no_other() {
     let text = format!("{GOOD}---\nkind: [\n---\n{}", GOOD.replace("good", "better"));
     let (code, stdout, stderr) = run(text.as_bytes());
     let answer: Value = serde_json::from_str(&stdout).unwrap();
-    let names: Vec<&str> = answer["policies"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = answer["policies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["name"].as_str().unwrap())
+        .collect();
     assert_eq!((code, names), (64, vec!["good", "better"]), "{stderr}");
     assert!(stderr.contains("document 2 cannot be read"), "{stderr}");
 }
 
 #[test]
 fn utf_16_is_read() {
-    let bytes: Vec<u8> = "\u{feff}".encode_utf16().chain(GOOD.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let bytes: Vec<u8> =
+        "\u{feff}".encode_utf16().chain(GOOD.encode_utf16()).flat_map(u16::to_le_bytes).collect();
     let (code, stdout, stderr) = run(&bytes);
     assert_eq!(code, 2, "no node is known: {stderr}");
     assert!(stdout.contains("\"good\""), "{stdout}");
@@ -88,22 +107,25 @@ fn json_with_tabs_is_read() {
 
 /// The result of a policy with that spec, and how long the answer is.
 fn judged(spec: &Value) -> (i32, String, usize) {
-    let object =
-        json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": "p"}, "spec": spec});
+    let object = json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": "p"}, "spec": spec});
     let (code, stdout, stderr) = run(object.to_string().as_bytes());
-    let answer: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stderr:.300}"));
+    let answer: Value =
+        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stderr:.300}"));
     (code, answer["policies"][0]["result"].as_str().unwrap().to_owned(), stdout.len())
 }
 
 #[test]
 fn large_policies_are_judged() {
-    let hooks: Vec<Value> = (0..10_000).map(|number| json!({"hook": format!("hook_{number}")})).collect();
+    let hooks: Vec<Value> =
+        (0..10_000).map(|number| json!({"hook": format!("hook_{number}")})).collect();
     let (code, result, _) = judged(&json!({"lsmhooks": hooks}));
     assert_eq!((code, result.as_str()), (1, "NotLoadable"), "no kernel has as many hooks");
     let same: Vec<Value> = (0..10_000).map(|_| json!({"hook": "file_open"})).collect();
     assert_eq!(judged(&json!({"lsmhooks": same})).1, "Unknown", "no node is known");
-    let unknown: Value =
-        (0..10_000).map(|number| (format!("field_{number}"), json!(1))).collect::<serde_json::Map<_, _>>().into();
+    let unknown: Value = (0..10_000)
+        .map(|number| (format!("field_{number}"), json!(1)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
     let (code, result, length) = judged(&unknown);
     assert_eq!((code, result.as_str()), (1, "NotLoadable"));
     assert!(length < 100_000, "{length}");

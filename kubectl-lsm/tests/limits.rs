@@ -15,14 +15,16 @@ const NODES: usize = 5_000;
 const POLICIES: usize = 100;
 /// On a busy machine. An optimised build takes less than 100 ms on an idle one. To ask each node about each hook of each
 /// policy, 5 million questions, takes longer than this.
-const DEADLINE: Duration = if cfg!(debug_assertions) { Duration::from_secs(3) } else { Duration::from_millis(300) };
+const DEADLINE: Duration =
+    if cfg!(debug_assertions) { Duration::from_secs(3) } else { Duration::from_millis(300) };
 
 fn document(value: Value) -> Document {
     Document { number: 1, line: 1, value }
 }
 
 fn profile(kernel: usize) -> LsmHookProfile {
-    let hooks: Vec<String> = (0..270).map(|number| format!("hook_{number}_{}", "x".repeat(number % 20))).collect();
+    let hooks: Vec<String> =
+        (0..270).map(|number| format!("hook_{number}_{}", "x".repeat(number % 20))).collect();
     let spec = json!({"kernel": format!("6.{kernel} x86_64"), "hooks": hooks, "sleepableHooks": ["file_open"]});
     let spec: LsmHookProfileSpec = serde_json::from_value(spec).unwrap();
     LsmHookProfile::new(&spec.digest(), spec)
@@ -33,7 +35,8 @@ fn cluster() -> Cluster {
     let mut documents: Vec<Document> =
         profiles.iter().map(|profile| document(serde_json::to_value(profile).unwrap())).collect();
     for number in 0..NODES {
-        let (name, digest) = (format!("node-{number:05}"), &profiles[number % profiles.len()].metadata.name);
+        let (name, digest) =
+            (format!("node-{number:05}"), &profiles[number % profiles.len()].metadata.name);
         let evidence = if number.is_multiple_of(50) { "Attached" } else { "Denied" };
         documents.push(document(
             json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
@@ -57,8 +60,11 @@ fn policy(number: usize) -> Document {
         "selectors": [{"matchActions": [{"action": "Sigkill"}]}]})
     };
     let hooks: Vec<Value> = (0..10).map(hook).collect();
-    let selector =
-        if number.is_multiple_of(2) { json!({"matchLabels": {"pool": format!("p{number}")}}) } else { Value::Null };
+    let selector = if number.is_multiple_of(2) {
+        json!({"matchLabels": {"pool": format!("p{number}")}})
+    } else {
+        Value::Null
+    };
     document(
         json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": format!("p{number}")},
         "spec": {"lsmhooks": hooks, "nodeSelector": selector}}),
@@ -84,5 +90,8 @@ fn a_hundred_policies_on_five_thousand_nodes() {
     let read = shortest(|| drop(policies("p.yaml", (0..POLICIES).map(policy).collect())));
     let judged = shortest(|| drop(preflight(&found.policies, &cluster, Question::of(None))));
     println!("{POLICIES} policies on {NODES} nodes: read in {read:?}, judged in {judged:?}");
-    assert!(read + judged < DEADLINE, "read in {read:?}, judged in {judged:?}, at most {DEADLINE:?} together");
+    assert!(
+        read + judged < DEADLINE,
+        "read in {read:?}, judged in {judged:?}, at most {DEADLINE:?} together"
+    );
 }

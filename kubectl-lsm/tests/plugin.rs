@@ -37,7 +37,9 @@ fn wrong(args: &[&str], input: &str) -> String {
 }
 
 fn yaml(objects: &[&Value]) -> String {
-    let document = |object: &&Value| format!("---\n# Source: chart\n{}", serde_saphyr::to_string(object).unwrap());
+    let document = |object: &&Value| {
+        format!("---\n# Source: chart\n{}", serde_saphyr::to_string(object).unwrap())
+    };
     objects.iter().map(document).collect::<Vec<_>>().concat()
 }
 
@@ -79,11 +81,16 @@ fn each_decision_has_its_exit_code() {
         (release("v1.7"), &[][..], (0, "NotNeeded", "MountsItself")),
         (release("v1.7"), &["--always"], (1, "Patch", "Always")),
         (release("v1.3"), &[], (1, "Patch", "Release")),
-        (release("v1.3"), &["--container", "agent", "--daemon-set", "tetragon"], (2, "Refused", "ContainerNotFound")),
+        (
+            release("v1.3"),
+            &["--container", "agent", "--daemon-set", "tetragon"],
+            (2, "Refused", "ContainerNotFound"),
+        ),
         (file, &[], (2, "Refused", "FileMount")),
     ] {
         let (code, answer) = mount(args, &yaml(&[&object]));
-        let found = (code, answer["decision"].as_str().unwrap(), answer["reason"].as_str().unwrap());
+        let found =
+            (code, answer["decision"].as_str().unwrap(), answer["reason"].as_str().unwrap());
         assert_eq!(found, expected, "{answer}");
         assert_eq!(answer["patch"].is_null(), expected.1 != "Patch");
         assert!(!answer["message"].as_str().unwrap().is_empty());
@@ -102,7 +109,12 @@ fn the_agent_is_found_among_its_neighbours() {
         assert_eq!((code, &answer["daemonSet"]["name"]), (1, &json!("tetragon")), "{stream}");
     }
     let said = wrong(&[], &yaml(&[&operator, &hooks, &cilium]));
-    assert!(said.contains("no DaemonSet in it is Tetragon's agent (kube-system/tetragon-rthooks on line"), "{said}");
+    assert!(
+        said.contains(
+            "no DaemonSet in it is Tetragon's agent (kube-system/tetragon-rthooks on line"
+        ),
+        "{said}"
+    );
     assert!(wrong(&[], "").contains("it has no DaemonSet"));
 }
 
@@ -124,11 +136,17 @@ fn what_cannot_be_read_is_told_with_its_place() {
     let good = yaml(&[&release("v1.3")]);
     let lines = good.lines().count();
     let said = wrong(&[], &format!("{good}---\na: [\n"));
-    assert!(said.starts_with(&format!("kubectl-lsm: -:{}: document 2 cannot be read: ", lines + 2)), "{said}");
+    assert!(
+        said.starts_with(&format!("kubectl-lsm: -:{}: document 2 cannot be read: ", lines + 2)),
+        "{said}"
+    );
     let mut invalid = release("v1.3");
     invalid["spec"]["template"]["spec"]["containers"] = json!("none");
     let said = wrong(&[], &yaml(&[&invalid]));
-    assert!(said.contains("-:1: document 1 is not a DaemonSet that the API server would take"), "{said}");
+    assert!(
+        said.contains("-:1: document 1 is not a DaemonSet that the API server would take"),
+        "{said}"
+    );
     let (code, _, said) = lsm(&["mount", "/nowhere/at/all.yaml"], "");
     assert_eq!(code, 64);
     assert!(said.contains("cannot read /nowhere/at/all.yaml"), "{said}");
@@ -141,17 +159,24 @@ fn what_is_printed_is_enough() {
     let object = release("v1.3");
     let mut shown = object.clone();
     add_volume(&mut shown, host_path("host-securityfs", "/sys/kernel/security", "Directory"));
-    add_mount(&mut shown, json!({"name": "host-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}));
+    add_mount(
+        &mut shown,
+        json!({"name": "host-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}),
+    );
     let (code, text, _) = lsm(&["mount", "-", "-o", "kustomize"], &yaml(&[&object]));
     assert_eq!(code, 1);
     let kustomization: Value = serde_saphyr::from_str(&text).unwrap();
-    let patch: Value = serde_saphyr::from_str(kustomization["patches"][0]["patch"].as_str().unwrap()).unwrap();
+    let patch: Value =
+        serde_saphyr::from_str(kustomization["patches"][0]["patch"].as_str().unwrap()).unwrap();
     assert_eq!(applied(&object, &patch), shown);
     assert_eq!(mount(&[], &yaml(&[&shown])).1["reason"], "AlreadyMounted");
     let (_, text, _) = lsm(&["mount", "-", "-o", "kustomize"], &yaml(&[&shown]));
     assert!(text.starts_with("# no patch: volume host-securityfs shows it to the agent"), "{text}");
     let (_, text, _) = lsm(&["mount", "-"], &yaml(&[&object]));
-    assert!(text.contains("DaemonSet kube-system/tetragon: the mount is needed (Release)"), "{text}");
+    assert!(
+        text.contains("DaemonSet kube-system/tetragon: the mount is needed (Release)"),
+        "{text}"
+    );
     assert!(text.contains("\n- Privileged: container tetragon is privileged"), "{text}");
     let (_, text, _) = lsm(&["mount", "-", "-o", "argo-cd"], &yaml(&[&object]));
     assert!(text.contains("  namespace: kube-system\n  name: tetragon\n"), "{text}");
@@ -178,7 +203,10 @@ fn values_are_completed() {
         path
     };
     let scratch = json!({"name": "scratch", "emptyDir": {}});
-    let first = file("first", &json!({"extraVolumes": [{"name": "replaced"}], "tetragon": {"debug": true}}));
+    let first = file(
+        "first",
+        &json!({"extraVolumes": [{"name": "replaced"}], "tetragon": {"debug": true}}),
+    );
     let second = file("second", &json!({"extraVolumes": [scratch]}));
     let (code, text, _) = lsm(&["helm-values", "-f", &first, "-f", &second], "");
     assert_eq!(code, 0);
@@ -189,11 +217,12 @@ fn values_are_completed() {
 
     let (code, text, _) = lsm(&["helm-values", "-f", &file("done", &values)], "");
     assert_eq!((code, text.lines().last()), (0, Some("{}")), "{text}");
-    let host_path =
-        json!({"extraHostPathMounts": [{"name": "s", "mountPath": "/sys/kernel/security", "readOnly": true}]});
+    let host_path = json!({"extraHostPathMounts": [{"name": "s", "mountPath": "/sys/kernel/security", "readOnly": true}]});
     let (_, text, _) = lsm(&["helm-values", "-f", &file("host-path", &host_path)], "");
     assert!(
-        text.contains("# these values have it already: volume s is mounted at /sys/kernel/security read-only"),
+        text.contains(
+            "# these values have it already: volume s is mounted at /sys/kernel/security read-only"
+        ),
         "{text}"
     );
     let taken = json!({"extraVolumes": [scratch], "tetragon": {"extraVolumeMounts": [{"name": "scratch", "mountPath": "/sys"}]}});
@@ -223,7 +252,10 @@ fn charts_go_by_their_version() {
         assert!(text.starts_with(remark) && text.ends_with(&plain), "{text}");
     }
     let (_, json, _) = lsm(&["helm-values", "-o", "json"], "");
-    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), serde_saphyr::from_str::<Value>(&plain).unwrap());
+    assert_eq!(
+        serde_json::from_str::<Value>(&json).unwrap(),
+        serde_saphyr::from_str::<Value>(&plain).unwrap()
+    );
 }
 
 prop_compose! {
@@ -289,7 +321,9 @@ proptest! {
 #[test]
 fn manifests_of_real_releases() {
     let Some(folder) = std::env::var_os("TETRAGON_MANIFESTS").map(std::path::PathBuf::from) else {
-        eprintln!("left out: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and v1.7.0/agent.yaml");
+        eprintln!(
+            "left out: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and v1.7.0/agent.yaml"
+        );
         return;
     };
     for (release, expected) in [("v1.3.0", (1, "Release")), ("v1.7.0", (0, "MountsItself"))] {

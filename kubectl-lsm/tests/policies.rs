@@ -17,7 +17,8 @@ fn folder() -> PathBuf {
 
 fn release(name: &str) -> Releases {
     let short = name.strip_suffix(".0").unwrap_or(name);
-    let release = Release::ALL.into_iter().find(|release| release.name().trim_start_matches('v') == short);
+    let release =
+        Release::ALL.into_iter().find(|release| release.name().trim_start_matches('v') == short);
     Releases::only(release.unwrap())
 }
 
@@ -36,7 +37,8 @@ const EXCEPTIONS: [&str; 3] = ["hook-unknown", "hook-with-prefix", "match-arg-ce
 #[test]
 fn what_tetragon_or_kubectl_refuses_is_refused() {
     let answers: Value =
-        serde_json::from_str(&std::fs::read_to_string(folder().join("answers.json")).unwrap()).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(folder().join("answers.json")).unwrap())
+            .unwrap();
     let (mut compared, mut differing) = (0, Vec::new());
     for (name, asked) in answers["policies"].as_object().unwrap() {
         if EXCEPTIONS.contains(&name.as_str()) || asked.get("depends_on").is_some() {
@@ -49,10 +51,16 @@ fn what_tetragon_or_kubectl_refuses_is_refused() {
                 || ["undecodable", "panics"].iter().any(|field| answer.get(field).is_some());
             // The handler takes an empty hook's name before v1.7, and no kernel has such a hook.
             if theirs != is_refused(&text, version) && name != "hook-empty" {
-                differing.push(format!("{name} {version}: refused by Tetragon or kubectl: {theirs}"));
+                differing
+                    .push(format!("{name} {version}: refused by Tetragon or kubectl: {theirs}"));
             }
         }
     }
     assert!(compared > 1500, "only {compared} answers were compared");
-    assert!(differing.is_empty(), "{} of {compared} differ:\n{}", differing.len(), differing.join("\n"));
+    assert!(
+        differing.is_empty(),
+        "{} of {compared} differ:\n{}",
+        differing.len(),
+        differing.join("\n")
+    );
 }

@@ -14,7 +14,12 @@ use serde_json::{Value, json};
 fn run(args: &[&str], input: &str, path: &Path) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm"));
     command.arg("preflight").args(args).env("PATH", path);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     // Who is refused for its arguments reads nothing.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
@@ -28,7 +33,8 @@ fn nowhere() -> &'static Path {
 
 fn policy(name: &str, hooks: &[&str]) -> Value {
     let denies = json!([{"matchActions": [{"action": "Sigkill"}]}]);
-    let hooks: Vec<Value> = hooks.iter().map(|hook| json!({"hook": hook, "selectors": denies})).collect();
+    let hooks: Vec<Value> =
+        hooks.iter().map(|hook| json!({"hook": hook, "selectors": denies})).collect();
     json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": name},
         "spec": {"lsmhooks": hooks}})
 }
@@ -67,8 +73,10 @@ fn judged(policies: &[Value], nodes: &str) -> (i32, Value) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nodes.yaml");
     std::fs::write(&file, nodes).unwrap();
-    let input: String =
-        policies.iter().flat_map(|policy| ["---\n".to_owned(), policy.to_string(), "\n".to_owned()]).collect();
+    let input: String = policies
+        .iter()
+        .flat_map(|policy| ["---\n".to_owned(), policy.to_string(), "\n".to_owned()])
+        .collect();
     let args = ["-", "-o", "json", "--tetragon-version", "main", "--nodes", file.to_str().unwrap()];
     let (code, stdout, stderr) = run(&args, &input, nowhere());
     assert_eq!(stderr, "");
@@ -82,11 +90,26 @@ fn each_result_has_its_exit_code() {
     let table = [
         (vec![policy("p", &["file_open"])], nodes(&[]), 0, "Denies"),
         (vec![policy("p", &[])], nodes(&[]), 0, "NoLsmHooks"),
-        (vec![policy("p", &["file_open"]), policy("q", &["file_opn"])], nodes(&[]), 1, "NotLoadable"),
+        (
+            vec![policy("p", &["file_open"]), policy("q", &["file_opn"])],
+            nodes(&[]),
+            1,
+            "NotLoadable",
+        ),
         (vec![policy("p", &["getprocattr"])], nodes(&[]), 1, "NotLoadable"),
-        (vec![policy("p", &["file_open"])], nodes(&[lsm_node("c", "Attached", None)]), 1, "NotLoadable"),
+        (
+            vec![policy("p", &["file_open"])],
+            nodes(&[lsm_node("c", "Attached", None)]),
+            1,
+            "NotLoadable",
+        ),
         (vec![policy("p", &["file_open"])], nodes(&[lsm_node("c", "Denied", None)]), 2, "Unknown"),
-        (vec![policy("p", &["file_open"])], nodes(&[lsm_node("c", "Denied", Some(&"0".repeat(64)))]), 2, "Unknown"),
+        (
+            vec![policy("p", &["file_open"])],
+            nodes(&[lsm_node("c", "Denied", Some(&"0".repeat(64)))]),
+            2,
+            "Unknown",
+        ),
         (vec![policy("p", &["file_open"])], String::new(), 2, "Unknown"),
         (vec![policy("p", &[])], String::new(), 0, "NoLsmHooks"),
     ];
@@ -99,7 +122,8 @@ fn each_result_has_its_exit_code() {
 #[test]
 fn a_hook_is_told_with_nodes_reason_and_fix() {
     let mut ima = policy("hash", &["file_lock"]);
-    ima["spec"]["lsmhooks"][0]["selectors"] = json!([{"matchActions": [{"action": "Post", "imaHash": true}]}]);
+    ima["spec"]["lsmhooks"][0]["selectors"] =
+        json!([{"matchActions": [{"action": "Post", "imaHash": true}]}]);
     let (_, answer) = judged(&[policy("typo", &["file_opn"]), ima], &nodes(&[]));
     let others = &answer["policies"][0]["hooks"][0]["others"][0];
     assert_eq!(
@@ -109,7 +133,10 @@ fn a_hook_is_told_with_nodes_reason_and_fix() {
     assert!(others["message"].as_str().unwrap().contains("did you mean file_open?"), "{others}");
     assert!(others["fix"].as_str().unwrap().starts_with("correct the hook's name"), "{others}");
     let hash = &answer["policies"][1]["hooks"][0];
-    assert_eq!((&hash["sleepable"], &hash["others"][0]["reason"]), (&json!(true), &json!("HookNotSleepable")));
+    assert_eq!(
+        (&hash["sleepable"], &hash["others"][0]["reason"]),
+        (&json!(true), &json!("HookNotSleepable"))
+    );
     assert_eq!(hash["field"], "spec.lsmhooks[0].selectors[0].matchActions[0].imaHash");
 }
 
@@ -170,8 +197,9 @@ fn text_is_for_people() {
 fn kubectl(first: &str, second: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubectl");
-    let script =
-        format!("#!/bin/sh\ncase \"$*\" in\n*lsmnodes*) {first} ;;\n*daemonsets*) exit 1 ;;\n*) {second} ;;\nesac\n");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*lsmnodes*) {first} ;;\n*daemonsets*) exit 1 ;;\n*) {second} ;;\nesac\n"
+    );
     // Written by another process: a file that this one writes may not be run while a child of another test holds it open.
     let write = format!("printf '%s' \"$0\" > {0} && chmod +x {0}", file.display());
     assert!(Command::new("sh").args(["-c", &write, &script]).status().unwrap().success());
@@ -185,7 +213,11 @@ fn the_cluster_is_asked_where_no_file_is_named() {
     let second = r#"printf 'a\t1\t{"kubernetes.io/os":"linux"}\nb\t1\t\nw\t1\t{"kubernetes.io/os":"windows"}\n'"#;
     let (code, stdout, stderr) = run(&["-", "-o", "json"], &input, kubectl(&first, second).path());
     let answer: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
-    assert_eq!((code, &answer["nodes"], &answer["remarks"]), (0, &json!(2), &json!([])), "{answer}");
+    assert_eq!(
+        (code, &answer["nodes"], &answer["remarks"]),
+        (0, &json!(2), &json!([])),
+        "{answer}"
+    );
 
     let forbidden = "echo 'Error from server (Forbidden): nodes is forbidden' >&2; exit 1";
     let (code, stdout, _) = run(&["-", "-o", "json"], &input, kubectl(&first, forbidden).path());
@@ -193,10 +225,14 @@ fn the_cluster_is_asked_where_no_file_is_named() {
     assert_eq!((code, &answer["nodes"]), (0, &json!(2)));
     assert!(answer["remarks"][0].as_str().unwrap().contains("nodes is forbidden"), "{answer}");
 
-    let none = "echo \"error: the server doesn't have a resource type \\\"lsmnodes\\\"\" >&2; exit 1";
+    let none =
+        "echo \"error: the server doesn't have a resource type \\\"lsmnodes\\\"\" >&2; exit 1";
     let (code, _, stderr) = run(&["-"], &input, kubectl(none, none).path());
     assert_eq!(code, 2);
-    assert!(stderr.contains("doesn't have a resource type") && stderr.contains("--nodes FILE"), "{stderr}");
+    assert!(
+        stderr.contains("doesn't have a resource type") && stderr.contains("--nodes FILE"),
+        "{stderr}"
+    );
     let (code, _, stderr) = run(&["-"], &input, nowhere());
     assert_eq!(code, 2);
     assert!(stderr.contains("kubectl cannot be run"), "{stderr}");
@@ -212,7 +248,11 @@ fn with(policy: &Value, args: &[&str]) -> (i32, Value) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nodes.yaml");
     std::fs::write(&file, nodes(&[])).unwrap();
-    let args: Vec<&str> = ["-", "-o", "json", "--nodes", file.to_str().unwrap()].iter().chain(args).copied().collect();
+    let args: Vec<&str> = ["-", "-o", "json", "--nodes", file.to_str().unwrap()]
+        .iter()
+        .chain(args)
+        .copied()
+        .collect();
     let (code, stdout, stderr) = run(&args, &policy.to_string(), nowhere());
     (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}")))
 }
@@ -227,7 +267,8 @@ fn the_four_answers_and_what_they_do_to_the_exit_code() {
     macros["spec"]["selectorsMacros"] = json!({});
     let mut monitors = policy("p", &["file_open"]);
     monitors["spec"]["options"] = json!([{"name": "policy-mode", "value": "monitor"}]);
-    let (require, old, new) = ("--require-deny", "--tetragon-version=v1.3.0", "--tetragon-version=v1.7.0");
+    let (require, old, new) =
+        ("--require-deny", "--tetragon-version=v1.3.0", "--tetragon-version=v1.7.0");
     let table: [(&Value, &[&str], i32, &str); 11] = [
         (&policy("p", &["file_open"]), &[require], 0, "Denies"),
         (&posts, &[], 0, "DeniesNothing"),
@@ -243,11 +284,18 @@ fn the_four_answers_and_what_they_do_to_the_exit_code() {
     ];
     for (policy, args, code, result) in table {
         let (found, answer) = with(policy, args);
-        assert_eq!((found, answer["result"].as_str().unwrap()), (code, result), "{args:?} {answer}");
+        assert_eq!(
+            (found, answer["result"].as_str().unwrap()),
+            (code, result),
+            "{args:?} {answer}"
+        );
     }
     let (_, answer) = with(&misspelt, &[]);
     let finding = &answer["policies"][0]["findings"][0];
-    assert_eq!((&finding["weight"], &finding["field"]), (&json!("Refused"), &json!("spec.lsmHooks")));
+    assert_eq!(
+        (&finding["weight"], &finding["field"]),
+        (&json!("Refused"), &json!("spec.lsmHooks"))
+    );
     assert!(finding["rule"].as_str().unwrap().contains("did you mean lsmhooks?"), "{finding}");
 }
 
@@ -260,7 +308,10 @@ fn an_unknown_kind_beside_a_policy_is_a_remark_with_the_kind_that_was_meant() {
     let (code, answer) = with(&list, &[]);
     let remarks = answer["remarks"].to_string();
     assert_eq!(code, 0);
-    assert!(remarks.contains("did you mean TracingPolicyNamespaced") && !remarks.contains("Network"), "{remarks}");
+    assert!(
+        remarks.contains("did you mean TracingPolicyNamespaced") && !remarks.contains("Network"),
+        "{remarks}"
+    );
     let (code, _, stderr) = run(&["-"], &other.to_string(), nowhere());
     assert_eq!(code, 64);
     assert!(stderr.contains("did you mean TracingPolicyNamespaced"), "{stderr}");
@@ -277,11 +328,16 @@ fn the_api_server_has_the_last_word_on_the_schema() {
         (format!("echo '{strict}' >&2; exit 1"), 1, "Refused", "NotLoadable"),
         ("echo 'no matches for kind' >&2; exit 1".to_owned(), 1, "NotAsked", "NotLoadable"),
     ] {
-        let folder = kubectl(&nodes, &format!("case \"$*\" in *apply*) cat > /dev/null; {said} ;; *) exit 1 ;; esac"));
+        let folder = kubectl(
+            &nodes,
+            &format!("case \"$*\" in *apply*) cat > /dev/null; {said} ;; *) exit 1 ;; esac"),
+        );
         // The script needs cat, which is not beside it.
         let path = format!("{}:/usr/bin:/bin", folder.path().display());
-        let (found, stdout, stderr) = run(&["-", "-o", "json", "--server"], &newer.to_string(), Path::new(&path));
-        let found_answer: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+        let (found, stdout, stderr) =
+            run(&["-", "-o", "json", "--server"], &newer.to_string(), Path::new(&path));
+        let found_answer: Value =
+            serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
         let judged = &found_answer["policies"][0];
         assert_eq!(
             (found, &judged["server"]["answer"], &judged["result"]),

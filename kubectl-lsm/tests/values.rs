@@ -57,7 +57,11 @@ fn objects_give_their_values() {
     ];
     for (what, text, version) in table {
         let given = given(text).unwrap();
-        assert_eq!((given.values, given.chart_version.as_deref()), (vec![certs.clone()], version), "{what}");
+        assert_eq!(
+            (given.values, given.chart_version.as_deref()),
+            (vec![certs.clone()], version),
+            "{what}"
+        );
     }
 }
 
@@ -84,28 +88,51 @@ fn what_holds_no_values_or_not_all_of_them_is_refused() {
         assert!(error.contains(wanted) && error.starts_with("f.yaml"), "{error}");
     }
     let two = given("a: 1\n---\nb: 2").unwrap();
-    assert_eq!((two.values, two.remarks.len()), (vec![json!({"a": 1})], 1), "Helm reads the first document alone");
+    assert_eq!(
+        (two.values, two.remarks.len()),
+        (vec![json!({"a": 1})], 1),
+        "Helm reads the first document alone"
+    );
 }
 
 #[test]
 fn a_dependency_is_told_by_its_values() {
     let named = |values: Value| values::dependency(&[values]);
-    assert_eq!(named(json!({"tetragon": {"tetragon": {"image": {"tag": "v1.3.0"}}}})).as_deref(), Some("tetragon"));
-    assert_eq!(named(json!({"security": {"extraVolumes": [], "tetragon": {}}})).as_deref(), Some("security"));
-    assert_eq!(named(json!({"tetragon": {"securityContext": {"privileged": false}}})), None, "Tetragon's own chart");
+    assert_eq!(
+        named(json!({"tetragon": {"tetragon": {"image": {"tag": "v1.3.0"}}}})).as_deref(),
+        Some("tetragon")
+    );
+    assert_eq!(
+        named(json!({"security": {"extraVolumes": [], "tetragon": {}}})).as_deref(),
+        Some("security")
+    );
+    assert_eq!(
+        named(json!({"tetragon": {"securityContext": {"privileged": false}}})),
+        None,
+        "Tetragon's own chart"
+    );
     assert_eq!(named(json!({"extraVolumes": [], "tetragon": {"image": {"tag": "v1.3.0"}}})), None);
     assert_eq!(values::below("t", json!({"a": 1})), json!({"t": {"a": 1}}));
 }
 
 #[test]
 fn remarks_follow_the_values() {
-    let remark = |values: Value, version: Option<&str>| helm::values(&[values], version).unwrap().remarks.join(" ");
-    assert!(remark(json!({}), Some("1.4.0")).contains("mounts securityfs itself when it is privileged"));
+    let remark = |values: Value, version: Option<&str>| {
+        helm::values(&[values], version).unwrap().remarks.join(" ")
+    };
+    assert!(
+        remark(json!({}), Some("1.4.0")).contains("mounts securityfs itself when it is privileged")
+    );
     let unprivileged = json!({"tetragon": {"securityContext": {"privileged": false}}});
     assert!(remark(unprivileged, Some("1.4.0")).contains("with privileged: false"));
-    assert_eq!(remark(json!({"tetragon": {"image": {"tag": "v1.3.0"}}}), Some("1.7.0")), "", "the tag decides");
+    assert_eq!(
+        remark(json!({"tetragon": {"image": {"tag": "v1.3.0"}}}), Some("1.7.0")),
+        "",
+        "the tag decides"
+    );
     assert!(
-        remark(json!({"tetragon": {"image": {"tag": "v1.7.0"}}}), None).contains("v1.7.0 mounts securityfs itself")
+        remark(json!({"tetragon": {"image": {"tag": "v1.7.0"}}}), None)
+            .contains("v1.7.0 mounts securityfs itself")
     );
     let whole = json!({"tetragon": {"image": {"override": "registry:5000/tetragon:v1.1.0", "tag": "v1.7.0"}}});
     assert!(remark(whole, None).contains("v1.1.0 knows no lsmhooks"));

@@ -37,7 +37,11 @@ pub enum End {
 }
 
 /// Runs the subcommand in a child and hands each of its lines on. The child dies with the calling thread.
-pub fn run<T: DeserializeOwned + Send + 'static>(subcommand: &str, deadline: Duration, mut take: impl FnMut(T)) -> End {
+pub fn run<T: DeserializeOwned + Send + 'static>(
+    subcommand: &str,
+    deadline: Duration,
+    mut take: impl FnMut(T),
+) -> End {
     let started = Instant::now();
     match spawn(subcommand) {
         Ok((child, lines)) => watch(child, &lines, started, deadline, &mut take),
@@ -45,7 +49,9 @@ pub fn run<T: DeserializeOwned + Send + 'static>(subcommand: &str, deadline: Dur
     }
 }
 
-fn spawn<T: DeserializeOwned + Send + 'static>(subcommand: &str) -> io::Result<(Child, Receiver<T>)> {
+fn spawn<T: DeserializeOwned + Send + 'static>(
+    subcommand: &str,
+) -> io::Result<(Child, Receiver<T>)> {
     // Not current_exe(), which is a name that may meanwhile belong to another version or to nothing.
     let mut child = Command::new("/proc/self/exe")
         .args([subcommand, "--parent", &std::process::id().to_string()])
@@ -140,7 +146,9 @@ pub fn report<T: Serialize>(parent: u32, work: impl FnOnce(&mut dyn FnMut(&T))) 
     }
     // The parent may have died before the line above took hold.
     if std::os::unix::process::parent_id() != parent {
-        return Err(io::Error::other(format!("the parent is not process {parent}: this command is not for people")));
+        return Err(io::Error::other(format!(
+            "the parent is not process {parent}: this command is not for people"
+        )));
     }
     let mut stdout = io::stdout().lock();
     let mut failed = None;

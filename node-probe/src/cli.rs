@@ -127,7 +127,8 @@ pub enum LogFormat {
 
 /// The name of an LSM, as `lsm=` has it.
 fn lsm_name(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
     if !text.is_empty() && text.len() <= 64 && text.bytes().all(plain) {
         return Ok(text.to_owned());
     }
@@ -138,7 +139,8 @@ fn lsm_name(text: &str) -> Result<String, String> {
 
 /// A whole number with a unit: ms, s, m or h.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration: write a number and ms, s, m or h, for instance 30s");
+    let wrong =
+        || format!("{text:?} is no duration: write a number and ms, s, m or h, for instance 30s");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -178,7 +180,9 @@ mod tests {
     fn durations_have_a_unit_and_are_not_nothing() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
-        for wrong in ["", "5", "s", "0s", "-1s", "1d", "99999999999999999999s", "9999999999999999999h"] {
+        for wrong in
+            ["", "5", "s", "0s", "-1s", "1d", "99999999999999999999s", "9999999999999999999h"]
+        {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

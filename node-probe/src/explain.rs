@@ -32,7 +32,10 @@ pub fn main(code: Option<&str>) -> ExitCode {
 #[must_use]
 pub fn list() -> String {
     let widest = Reason::ALL.iter().map(|reason| reason.code().len()).max().unwrap_or_default();
-    Reason::ALL.iter().map(|reason| format!("{:widest$}  {}", reason.code(), reason.meaning()) + "\n").collect()
+    Reason::ALL
+        .iter()
+        .map(|reason| format!("{:widest$}  {}", reason.code(), reason.meaning()) + "\n")
+        .collect()
 }
 
 /// The texts of one.
@@ -40,7 +43,9 @@ pub fn list() -> String {
 /// # Errors
 /// With the nearest codes, where there is no such one.
 pub fn explain(code: &str) -> Result<String, String> {
-    let Some(reason) = Reason::from_code(code) else { return Err(unknown(code)) };
+    let Some(reason) = Reason::from_code(code) else {
+        return Err(unknown(code));
+    };
     let paragraphs = [
         ("It means".to_owned(), reason.meaning()),
         ("It is told from its neighbours by this".to_owned(), reason.told_apart()),
@@ -57,7 +62,11 @@ pub fn explain(code: &str) -> Result<String, String> {
 fn unknown(code: &str) -> String {
     let code: String = code.chars().take(64).collect();
     let nearest: Vec<&str> = Reason::nearest(&code).into_iter().map(Reason::code).collect();
-    let hint = if nearest.is_empty() { String::new() } else { format!(" Did you mean {}?", nearest.join(" or ")) };
+    let hint = if nearest.is_empty() {
+        String::new()
+    } else {
+        format!(" Did you mean {}?", nearest.join(" or "))
+    };
     format!("there is no reason {code:?}.{hint} All codes: node-probe explain")
 }
 
@@ -74,7 +83,11 @@ mod tests {
         for reason in Reason::ALL {
             assert!(list.contains(&format!("{reason} ")), "{reason}");
             let said = explain(reason.code()).unwrap();
-            assert!(said.starts_with(&format!("{reason}: the node is ")) && said.contains("The way out\n  "), "{said}");
+            assert!(
+                said.starts_with(&format!("{reason}: the node is "))
+                    && said.contains("The way out\n  "),
+                "{said}"
+            );
         }
     }
 

@@ -22,7 +22,8 @@ pub fn report(facts: &Facts, duration_ms: u64) -> Report {
 /// What the texts say: the lowest rung that they show to be out of reach.
 #[must_use]
 pub fn diagnose(facts: &Facts) -> Diagnosis {
-    let obstacle = not_loadable(facts).or_else(|| not_attachable(facts)).or_else(|| not_active(facts));
+    let obstacle =
+        not_loadable(facts).or_else(|| not_attachable(facts)).or_else(|| not_active(facts));
     let (reason, message) = match &obstacle {
         Some((_, reason, detail)) => (*reason, format!("by the recorded texts it cannot work: {detail}")),
         None => (
@@ -33,7 +34,9 @@ pub fn diagnose(facts: &Facts) -> Diagnosis {
     };
     let check = |rung: Evidence| {
         let (outcome, reason, detail) = match &obstacle {
-            Some((at, reason, detail)) if *at == rung => (Outcome::Fail, reason.code().to_owned(), detail.clone()),
+            Some((at, reason, detail)) if *at == rung => {
+                (Outcome::Fail, reason.code().to_owned(), detail.clone())
+            }
             _ => (Outcome::Unknown, String::new(), "only texts were looked at".to_owned()),
         };
         Check { name: rung.as_str().to_owned(), outcome, reason, detail, fix: String::new() }
@@ -50,7 +53,10 @@ fn not_loadable(facts: &Facts) -> Option<Obstacle> {
     }
     match facts.btf.as_ref()? {
         Ok(btf) if !btf.canary_hook => {
-            let detail = format!("the kernel's BTF has no hook bpf_lsm_task_prctl ({} names bpf_lsm_*)", btf.bpf_lsm);
+            let detail = format!(
+                "the kernel's BTF has no hook bpf_lsm_task_prctl ({} names bpf_lsm_*)",
+                btf.bpf_lsm
+            );
             Some((Evidence::Loaded, Reason::HookNotInBtf, with_missing(&detail, facts)))
         }
         // BTF is the running kernel's own, and goes before a configuration that may be another kernel's.
@@ -63,8 +69,8 @@ fn not_loadable(facts: &Facts) -> Option<Obstacle> {
 fn not_built(facts: &Facts) -> Option<Obstacle> {
     let missing = missing(facts);
     let needed = |option: &'static str| missing.contains(&Missing::Option(option));
-    let is_too_old =
-        facts.kernel.machine == "x86_64" && missing.iter().any(|one| matches!(one, Missing::Version { .. }));
+    let is_too_old = facts.kernel.machine == "x86_64"
+        && missing.iter().any(|one| matches!(one, Missing::Version { .. }));
     let reason = match () {
         () if needed("CONFIG_BPF_SYSCALL") => Reason::ProgramTypeUnsupported,
         () if needed("CONFIG_BPF_LSM") || is_too_old => Reason::HookNotInBtf,
@@ -75,7 +81,10 @@ fn not_built(facts: &Facts) -> Option<Obstacle> {
 
 fn not_attachable(facts: &Facts) -> Option<Obstacle> {
     (facts.has_trampolines() == Some(false)).then(|| {
-        let detail = format!("{} has no BPF trampolines on Linux {}", facts.kernel.machine, facts.kernel.release);
+        let detail = format!(
+            "{} has no BPF trampolines on Linux {}",
+            facts.kernel.machine, facts.kernel.release
+        );
         (Evidence::Attached, Reason::TrampolineUnsupported, detail)
     })
 }
@@ -133,15 +142,24 @@ mod tests {
         let text = "# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n".to_owned();
         let kernel_config = Ok(ConfigText { path: "/proc/config.gz".to_owned(), text });
         let found = diagnose(&Facts::of(&Raw { btf: Err(unread(true)), kernel_config, ..raw() }));
-        let said = "built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (/proc/config.gz says so)";
-        assert!(found.reason == Reason::BtfMissing && found.message.contains(said), "{}", found.message);
+        let said =
+            "built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (/proc/config.gz says so)";
+        assert!(
+            found.reason == Reason::BtfMissing && found.message.contains(said),
+            "{}",
+            found.message
+        );
     }
 
     #[test]
     fn lockdown_alone_decides_whether_programs_may_read_kernel_memory() {
         let reads = |level: &str| {
             let facts = Facts::of(&Raw { lockdown: Ok(format!("[{level}]")), ..raw() });
-            let check = report(&facts, 0).checks.into_iter().find(|check| check.name == KERNEL_READS_CHECK).unwrap();
+            let check = report(&facts, 0)
+                .checks
+                .into_iter()
+                .find(|check| check.name == KERNEL_READS_CHECK)
+                .unwrap();
             (check.outcome, !check.fix.is_empty())
         };
         assert_eq!(reads("confidentiality"), (Outcome::Fail, true));
@@ -154,16 +172,28 @@ mod tests {
         let mut report = report(&facts, 0);
         report.require_lsms(&["bpf".to_owned()], Evidence::Denied, &facts);
         let found = report.checks.iter().find(|check| check.name == "RequiredLsms").unwrap();
-        assert!(found.outcome == Outcome::Unknown && found.fix.contains("The verdict does not need it"), "{found:?}");
+        assert!(
+            found.outcome == Outcome::Unknown && found.fix.contains("The verdict does not need it"),
+            "{found:?}"
+        );
         let text = crate::text::render(&report, Evidence::Denied);
-        assert!(text.contains("What to do about RequiredLsms") && !text.contains("mount -t"), "{text}");
+        assert!(
+            text.contains("What to do about RequiredLsms") && !text.contains("mount -t"),
+            "{text}"
+        );
     }
 
     #[test]
     fn texts_show_what_cannot_work_and_never_that_it_does() {
-        let config = |text: &str| Ok(ConfigText { path: "/proc/config.gz".to_owned(), text: text.to_owned() });
-        let kernel = |release: &str, machine: &str| Kernel { release: release.to_owned(), machine: machine.to_owned() };
-        let (arm, amd) = (|release: &str| kernel(release, "aarch64"), |release: &str| kernel(release, "x86_64"));
+        let config = |text: &str| {
+            Ok(ConfigText { path: "/proc/config.gz".to_owned(), text: text.to_owned() })
+        };
+        let kernel = |release: &str, machine: &str| Kernel {
+            release: release.to_owned(),
+            machine: machine.to_owned(),
+        };
+        let (arm, amd) =
+            (|release: &str| kernel(release, "aarch64"), |release: &str| kernel(release, "x86_64"));
         let no_hook = Ok(BtfNames { bytes: 9, bpf_lsm: 1, canary_hook: false });
         let listing = |list: &str| (Err(Answer(libc::ENOSYS)), Ok(list.to_owned()));
         let (no_call, without_bpf) = listing("capability,yama");
@@ -172,19 +202,47 @@ mod tests {
             (Raw { btf: Err(unread(true)), ..raw() }, Reason::BtfMissing, Holds::No),
             (Raw { btf: Err(unread(false)), ..raw() }, Reason::NotTried, Holds::Untried),
             (
-                Raw { btf: Err(unread(false)), kernel_config: config("# CONFIG_BPF_LSM is not set\n"), ..raw() },
+                Raw {
+                    btf: Err(unread(false)),
+                    kernel_config: config("# CONFIG_BPF_LSM is not set\n"),
+                    ..raw()
+                },
                 Reason::HookNotInBtf,
                 Holds::No,
             ),
-            (Raw { kernel_config: config("# CONFIG_BPF_LSM is not set\n"), ..raw() }, Reason::NotTried, Holds::Untried),
+            (
+                Raw { kernel_config: config("# CONFIG_BPF_LSM is not set\n"), ..raw() },
+                Reason::NotTried,
+                Holds::Untried,
+            ),
             (Raw { btf: no_hook, ..raw() }, Reason::HookNotInBtf, Holds::No),
-            (Raw { kernel: arm("5.15.0-1051-aws"), ..raw() }, Reason::TrampolineUnsupported, Holds::No),
-            (Raw { kernel: arm("5.14.0-503.el9.aarch64"), ..raw() }, Reason::NotTried, Holds::Untried),
-            (Raw { kernel: arm("5.10.0-216.oe2203sp4.aarch64"), ..raw() }, Reason::NotTried, Holds::Untried),
+            (
+                Raw { kernel: arm("5.15.0-1051-aws"), ..raw() },
+                Reason::TrampolineUnsupported,
+                Holds::No,
+            ),
+            (
+                Raw { kernel: arm("5.14.0-503.el9.aarch64"), ..raw() },
+                Reason::NotTried,
+                Holds::Untried,
+            ),
+            (
+                Raw { kernel: arm("5.10.0-216.oe2203sp4.aarch64"), ..raw() },
+                Reason::NotTried,
+                Holds::Untried,
+            ),
             (Raw { kernel: arm("6.1.0-28-arm64"), ..raw() }, Reason::NotTried, Holds::Untried),
-            (Raw { lsm_ids: no_call, lsm_file: without_bpf, ..raw() }, Reason::BpfNotInLsmList, Holds::No),
+            (
+                Raw { lsm_ids: no_call, lsm_file: without_bpf, ..raw() },
+                Reason::BpfNotInLsmList,
+                Holds::No,
+            ),
             (list_unread(), Reason::NotTried, Holds::Untried),
-            (Raw { cmdline: Ok("lsm=yama".to_owned()), ..list_unread() }, Reason::BpfNotInLsmList, Holds::No),
+            (
+                Raw { cmdline: Ok("lsm=yama".to_owned()), ..list_unread() },
+                Reason::BpfNotInLsmList,
+                Holds::No,
+            ),
             (
                 Raw {
                     cmdline: Ok("quiet".to_owned()),
@@ -228,7 +286,8 @@ mod tests {
         assert_eq!(report.holds(Evidence::Attached), Holds::Untried);
         assert_eq!(report.holds(Evidence::Fired), Holds::No);
         assert!(
-            report.fix.starts_with("Boot with lsm=landlock,lockdown,bpf") || report.fix.contains("dmesg"),
+            report.fix.starts_with("Boot with lsm=landlock,lockdown,bpf")
+                || report.fix.contains("dmesg"),
             "{}",
             report.fix
         );

@@ -17,7 +17,11 @@ pub struct Answer(pub i32);
 
 impl Answer {
     fn of(result: i64) -> Self {
-        if result >= 0 { Self(0) } else { Self(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)) }
+        if result >= 0 {
+            Self(0)
+        } else {
+            Self(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+        }
     }
 
     /// The errno's name and text, `EINVAL (Invalid argument)`, or `success`.
@@ -133,7 +137,9 @@ pub fn load_lsm_program(btf_id: u32, sleepable: bool) -> Answer {
         ..ProgLoad::default()
     };
     // SAFETY: the kernel reads `attribute` and what it points to, a constant program and licence, and writes nothing.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attribute, size_of_val(&attribute)) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attribute, size_of_val(&attribute))
+    };
     let answer = Answer::of(result);
     if let Ok(fd @ 0..) = i32::try_from(result) {
         // SAFETY: the kernel has just opened it for us and nobody else knows of it.
@@ -152,8 +158,10 @@ pub fn lsm_list_modules() -> Result<Vec<u64>, Answer> {
     let mut ids = [0u64; 64];
     let mut size = u32::try_from(size_of_val(&ids)).unwrap_or(0);
     // SAFETY: the kernel writes at most `size` bytes to `ids` and the size it needs to `size`; both live on.
-    let count = unsafe { libc::syscall(SYS_LSM_LIST_MODULES, ids.as_mut_ptr(), &raw mut size, 0u32) };
-    usize::try_from(count).map_or_else(|_| Err(Answer::of(-1)), |count| Ok(ids.iter().take(count).copied().collect()))
+    let count =
+        unsafe { libc::syscall(SYS_LSM_LIST_MODULES, ids.as_mut_ptr(), &raw mut size, 0u32) };
+    usize::try_from(count)
+        .map_or_else(|_| Err(Answer::of(-1)), |count| Ok(ids.iter().take(count).copied().collect()))
 }
 
 /// `uname(2)`: release and machine.
@@ -164,7 +172,9 @@ pub fn uname() -> (String, String) {
     // SAFETY: `name` is a live utsname; the call can only fail for a bad pointer.
     unsafe { libc::uname(&raw mut name) };
     // SAFETY: the kernel ends both fields with a zero byte, and zeroed memory has one too.
-    let text = |field: &[libc::c_char]| unsafe { CStr::from_ptr(field.as_ptr()) }.to_string_lossy().into_owned();
+    let text = |field: &[libc::c_char]| {
+        unsafe { CStr::from_ptr(field.as_ptr()) }.to_string_lossy().into_owned()
+    };
     (text(&name.release), text(&name.machine))
 }
 
@@ -176,7 +186,11 @@ pub fn random_nonce() -> io::Result<[u64; 2]> {
     let mut nonce = [0u64; 2];
     // SAFETY: the kernel writes at most 16 bytes to the 16 bytes of `nonce`.
     let written = unsafe { libc::getrandom(nonce.as_mut_ptr().cast(), size_of_val(&nonce), 0) };
-    if usize::try_from(written) == Ok(size_of_val(&nonce)) { Ok(nonce) } else { Err(io::Error::last_os_error()) }
+    if usize::try_from(written) == Ok(size_of_val(&nonce)) {
+        Ok(nonce)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ pub fn render(report: &Report, required: Evidence) -> String {
         lines.extend([String::new(), "What to do".to_owned()]);
         lines.extend(wrapped(&report.fix));
     }
-    for check in report.checks.iter().filter(|check| !check.fix.is_empty() && !report.fix.contains(&check.fix)) {
+    for check in report
+        .checks
+        .iter()
+        .filter(|check| !check.fix.is_empty() && !report.fix.contains(&check.fix))
+    {
         lines.extend([String::new(), format!("What to do about {}", check.name)]);
         lines.extend(wrapped(&check.fix));
     }
@@ -58,7 +62,9 @@ pub fn render(report: &Report, required: Evidence) -> String {
 /// The text without control characters, which could move a terminal's cursor: recorded facts may be anybody's.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter }).collect()
+    text.chars()
+        .map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter })
+        .collect()
 }
 
 /// One check. Its detail is left out where the message above says the same.
@@ -123,7 +129,12 @@ mod tests {
         let lines = wrapped(&format!("Run {command}, then reboot.\n[settings]"));
         assert_eq!(
             lines,
-            ["  Run".to_owned(), format!("  {command},"), "  then reboot.".to_owned(), "  [settings]".to_owned()]
+            [
+                "  Run".to_owned(),
+                format!("  {command},"),
+                "  then reboot.".to_owned(),
+                "  [settings]".to_owned()
+            ]
         );
     }
 

@@ -42,8 +42,10 @@ fn the_json_form_has_its_documented_fields() {
     documented.sort_unstable();
     assert_eq!(fields, documented);
     assert_eq!(report["schema"], "lsmready.io/check/v1");
-    let rungs: Vec<&str> =
-        report["checks"].as_array().unwrap()[..4].iter().filter_map(|check| check["name"].as_str()).collect();
+    let rungs: Vec<&str> = report["checks"].as_array().unwrap()[..4]
+        .iter()
+        .filter_map(|check| check["name"].as_str())
+        .collect();
     assert_eq!(rungs, ["Loaded", "Attached", "Fired", "Denied"]);
     let code = output.status.code().unwrap();
     assert_eq!(code == 0, report["evidence"] == "Denied", "{report:#}");
@@ -53,14 +55,21 @@ fn the_json_form_has_its_documented_fields() {
 #[test]
 fn every_documented_check_is_made() {
     let page = include_str!("../../docs/check-output.md");
-    let report = report(&run(node_probe().args(["check", "--output", "json", "--require-lsm", "yama"])));
+    let report =
+        report(&run(node_probe().args(["check", "--output", "json", "--require-lsm", "yama"])));
     for check in report["checks"].as_array().unwrap() {
         let name = check["name"].as_str().unwrap();
-        assert!(page.contains(&format!("`{name}`")), "docs/check-output.md does not have the check {name}");
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/check-output.md does not have the check {name}"
+        );
     }
     let facts: Value = serde_json::from_slice(&run(node_probe().arg("facts")).stdout).unwrap();
     for field in report.as_object().unwrap().keys().chain(facts.as_object().unwrap().keys()) {
-        assert!(page.contains(&format!("`{field}`")), "docs/check-output.md does not have the field {field}");
+        assert!(
+            page.contains(&format!("`{field}`")),
+            "docs/check-output.md does not have the field {field}"
+        );
     }
 }
 
@@ -106,14 +115,17 @@ fn a_canary_that_crashes_is_a_finding() {
     // Ever more memory, from too little for the program itself up to where it is enough. In between Rust aborts where
     // memory ends while BTF is parsed, and std says so where it ends while the file is read.
     let reason_with = |kilobytes: u32| {
-        let script =
-            format!("ulimit -c 0; ulimit -v {kilobytes}; exec {} check -o json", env!("CARGO_BIN_EXE_node-probe"));
+        let script = format!(
+            "ulimit -c 0; ulimit -v {kilobytes}; exec {} check -o json",
+            env!("CARGO_BIN_EXE_node-probe")
+        );
         let output = run(Command::new("sh").args(["-c", &script]));
         (!output.stdout.is_empty()).then(|| report(&output)["reason"].as_str().unwrap().to_owned())
     };
     let reasons = (3..100).filter_map(|step| reason_with(step * 4000));
-    let short: Vec<String> =
-        reasons.take_while(|reason| ["CanaryCrashed", "NoMemory"].contains(&reason.as_str())).collect();
+    let short: Vec<String> = reasons
+        .take_while(|reason| ["CanaryCrashed", "NoMemory"].contains(&reason.as_str()))
+        .collect();
     assert!(short.iter().any(|reason| reason == "CanaryCrashed"), "{short:?}");
 }
 
@@ -125,7 +137,8 @@ fn recorded_facts_are_replayed_without_evidence() {
     assert_eq!(recorded.status.code(), Some(0));
     let check = |facts: &Value, more: &[&str]| {
         std::fs::write(&path, facts.to_string()).unwrap();
-        let output = run(node_probe().args(["check", "-o", "json", "--from"]).arg(&path).args(more));
+        let output =
+            run(node_probe().args(["check", "-o", "json", "--from"]).arg(&path).args(more));
         (output.status.code().unwrap(), report(&output))
     };
     let mut facts: Value = serde_json::from_slice(&recorded.stdout).unwrap();
@@ -133,7 +146,10 @@ fn recorded_facts_are_replayed_without_evidence() {
     facts["btf"] = serde_json::json!({"Ok": {"bytes": 9, "bpfLsm": 280, "canaryHook": true}});
     facts["lsmIds"] = serde_json::json!({"Ok": [100, 109]});
     let (code, found) = check(&facts, &[]);
-    assert_eq!((code, found["evidence"].as_str(), found["reason"].as_str()), (2, Some("None"), Some("NotTried")));
+    assert_eq!(
+        (code, found["evidence"].as_str(), found["reason"].as_str()),
+        (2, Some("None"), Some("NotTried"))
+    );
     let (code, found) = check(&facts, &["--require-lsm", "yama"]);
     assert_eq!((code, found["reason"].as_str()), (1, Some("RequiredLsmInactive")));
     facts["lsmIds"] = serde_json::json!({"Ok": [100, 105]});
@@ -160,7 +176,12 @@ fn a_wrong_file_of_facts_is_pointed_at() {
 fn further_lsms_are_judged_by_the_list_of_this_machine() {
     let output = run(node_probe().args(["check", "-o", "json", "--require-lsm", "nosuchlsm"]));
     let found = report(&output);
-    let check = found["checks"].as_array().unwrap().iter().find(|check| check["name"] == "RequiredLsms").unwrap();
+    let check = found["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == "RequiredLsms")
+        .unwrap();
     let unreadable = found["lsms"]["source"] == "Unknown";
     assert_eq!(check["outcome"], if unreadable { "Unknown" } else { "Fail" }, "{found:#}");
     assert_ne!(output.status.code(), Some(0), "{found:#}");
@@ -168,7 +189,9 @@ fn further_lsms_are_judged_by_the_list_of_this_machine() {
 
 #[test]
 fn reasons_are_explained() {
-    let said = |args: &[&str]| String::from_utf8(run(node_probe().arg("explain").args(args)).stdout).unwrap();
+    let said = |args: &[&str]| {
+        String::from_utf8(run(node_probe().arg("explain").args(args)).stdout).unwrap()
+    };
     assert!(said(&[]).contains("\nBpfNotInLsmList "));
     assert!(said(&["BpfNotInLsmList"]).starts_with("BpfNotInLsmList: the node is not ready\n"));
     let unknown = run(node_probe().args(["explain", "BpfNotInList"]));
@@ -200,7 +223,10 @@ fn the_hooks_are_listed_or_their_absence_is_explained() {
 fn a_hook_trial_that_does_not_end_in_time_leads_to_no_list() {
     let output = run(node_probe().args(["hooks", "-o", "json", "--deadline", "1ms"]));
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(report(&output)["absence"].as_str().unwrap().contains("did not end within 1 ms"), "{output:?}");
+    assert!(
+        report(&output)["absence"].as_str().unwrap().contains("did not end within 1 ms"),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -210,9 +236,16 @@ fn a_required_hook_that_no_kernel_has_never_holds() {
     let hooks = &report(&output)["hooks"];
     let page = include_str!("../../docs/check-output.md");
     for field in hooks.as_object().unwrap().keys() {
-        assert!(page.contains(&format!("`{field}`")), "docs/check-output.md does not have the field {field}");
+        assert!(
+            page.contains(&format!("`{field}`")),
+            "docs/check-output.md does not have the field {field}"
+        );
     }
     let (required, tried) = (&hooks["required"][0], hooks["absence"] == "");
-    assert_eq!(required["reason"], if tried { "HookNotInKernel" } else { "HookProfileMissing" }, "{hooks:#}");
+    assert_eq!(
+        required["reason"],
+        if tried { "HookNotInKernel" } else { "HookProfileMissing" },
+        "{hooks:#}"
+    );
     assert_eq!(required["outcome"], if tried { "Fail" } else { "Unknown" }, "{hooks:#}");
 }

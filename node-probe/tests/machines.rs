@@ -21,11 +21,13 @@ struct Machine {
     config: &'static str,
 }
 
-const PLAIN: Machine = Machine { release: "6.12.1", cmdline: "", active: "capability,yama", os: "", config: "" };
+const PLAIN: Machine =
+    Machine { release: "6.12.1", cmdline: "", active: "capability,yama", os: "", config: "" };
 
 impl Machine {
     fn facts(&self) -> Value {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/facts/debian-6.12-without-bpf.json");
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/facts/debian-6.12-without-bpf.json");
         let mut facts: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let machine = if self.release.contains("tegra") { "aarch64" } else { "x86_64" };
         facts["kernel"] = json!({"release": self.release, "machine": machine});
@@ -55,7 +57,8 @@ fn report(facts: &Value, more: &[&str]) -> Value {
     let path = folder.path().join("facts.json");
     std::fs::write(&path, facts.to_string()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_node-probe"));
-    let output = command.args(["check", "-o", "json", "--from"]).arg(&path).args(more).output().unwrap();
+    let output =
+        command.args(["check", "-o", "json", "--from"]).arg(&path).args(more).output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
@@ -126,14 +129,24 @@ fn integrity_is_kept_and_bpf_stands_last() {
 /// Release, command line, os-release, and words of the fix.
 const MACHINES: &[(&str, &str, &str, &str)] = &[
     ("6.8.12-tegra", "root=PARTUUID=x rw rootwait console=ttyUTC0", "ID=ubuntu", "APPEND"),
-    ("6.12.20", "initrd=\\EFI\\nixos\\x.efi init=/nix/store/x/init", "ID=nixos", "nixos-rebuild boot"),
+    (
+        "6.12.20",
+        "initrd=\\EFI\\nixos\\x.efi init=/nix/store/x/init",
+        "ID=nixos",
+        "nixos-rebuild boot",
+    ),
     (
         "6.8.12-4-pve",
         "initrd=\\EFI\\proxmox\\x root=ZFS=rpool/ROOT/pve-1 boot=zfs",
         "ID=debian",
         "proxmox-boot-tool refresh",
     ),
-    ("6.12.20-0-virt", "BOOT_IMAGE=vmlinuz-virt initrd=initramfs-virt", "ID=alpine", "update-extlinux"),
+    (
+        "6.12.20-0-virt",
+        "BOOT_IMAGE=vmlinuz-virt initrd=initramfs-virt",
+        "ID=alpine",
+        "update-extlinux",
+    ),
     (
         "5.14.21-150500.55-default",
         "quiet",
@@ -143,17 +156,42 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
     ("6.11.4-301.fc41.x86_64", "BOOT_IMAGE=(hd0,gpt2)/v", "ID=debian", "This node is a container"),
     ("5.15.180", "BOOT_IMAGE=(hd0,gpt3)/vmlinuz bootconfig", "ID=bottlerocket", "apiclient reboot"),
     ("6.1.85+", "cros_efi", "ID=cos", "current image of Container-Optimized OS"),
-    ("5.10.134-18.al8.x86_64", "BOOT_IMAGE=(hd0,msdos1)/boot/v", "PRETTY_NAME=\"Alibaba Cloud Linux 3\"", "grubby"),
-    ("5.10.134-18.an8.x86_64", "BOOT_IMAGE=(hd0,msdos1)/boot/v", "PRETTY_NAME=\"Anolis OS 8.8\"", "grubby"),
-    ("6.6.47-12.tl4.x86_64", "BOOT_IMAGE=(hd0,msdos1)/boot/v", "PRETTY_NAME=\"TencentOS Server 4\"", "grubby"),
+    (
+        "5.10.134-18.al8.x86_64",
+        "BOOT_IMAGE=(hd0,msdos1)/boot/v",
+        "PRETTY_NAME=\"Alibaba Cloud Linux 3\"",
+        "grubby",
+    ),
+    (
+        "5.10.134-18.an8.x86_64",
+        "BOOT_IMAGE=(hd0,msdos1)/boot/v",
+        "PRETTY_NAME=\"Anolis OS 8.8\"",
+        "grubby",
+    ),
+    (
+        "6.6.47-12.tl4.x86_64",
+        "BOOT_IMAGE=(hd0,msdos1)/boot/v",
+        "PRETTY_NAME=\"TencentOS Server 4\"",
+        "grubby",
+    ),
     (
         "5.10.0-216.oe2203sp4.x86_64",
         "BOOT_IMAGE=/v",
         "PRETTY_NAME=\"openEuler 22.03 (LTS-SP4)\"",
         "/boot/efi/EFI/openEuler/grub.cfg",
     ),
-    ("4.19.90-2107.6.eulerosv2r10.x86_64", "BOOT_IMAGE=/v", "PRETTY_NAME=\"EulerOS 2.0 (SP10)\"", "grubby"),
-    ("5.15.167.1-2.cm2", "BOOT_IMAGE=/boot/v", "PRETTY_NAME=\"CBL-Mariner/Linux\"", "AKS has no setting"),
+    (
+        "4.19.90-2107.6.eulerosv2r10.x86_64",
+        "BOOT_IMAGE=/v",
+        "PRETTY_NAME=\"EulerOS 2.0 (SP10)\"",
+        "grubby",
+    ),
+    (
+        "5.15.167.1-2.cm2",
+        "BOOT_IMAGE=/boot/v",
+        "PRETTY_NAME=\"CBL-Mariner/Linux\"",
+        "AKS has no setting",
+    ),
     (
         "6.6.57.1-7.azl3",
         "BOOT_IMAGE=/boot/v",
@@ -173,8 +211,18 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
         "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"",
         "/etc/default/grub.d/99-lsm.cfg",
     ),
-    ("5.14.0-503.el9.x86_64", "BOOT_IMAGE=(hd0,gpt2)/v", "PRETTY_NAME=\"Rocky Linux 9.4 (Blue Onyx)\"", "grubby"),
-    ("5.15.0-205.el9uek.x86_64", "BOOT_IMAGE=(hd0,gpt2)/v", "PRETTY_NAME=\"Oracle Linux Server 9.4\"", "grubby"),
+    (
+        "5.14.0-503.el9.x86_64",
+        "BOOT_IMAGE=(hd0,gpt2)/v",
+        "PRETTY_NAME=\"Rocky Linux 9.4 (Blue Onyx)\"",
+        "grubby",
+    ),
+    (
+        "5.15.0-205.el9uek.x86_64",
+        "BOOT_IMAGE=(hd0,gpt2)/v",
+        "PRETTY_NAME=\"Oracle Linux Server 9.4\"",
+        "grubby",
+    ),
     (
         "6.11.4-301.fc41.x86_64",
         "BOOT_IMAGE=(hd0,gpt3)/x ostree=/ostree/x",
@@ -187,7 +235,12 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
         "PRETTY_NAME=\"Red Hat Enterprise Linux CoreOS 417\"",
         "MachineConfig",
     ),
-    ("6.18.2-talos", "talos.platform=metal", "PRETTY_NAME=\"Talos (v1.12.0)\"", "Image Factory schematic"),
+    (
+        "6.18.2-talos",
+        "talos.platform=metal",
+        "PRETTY_NAME=\"Talos (v1.12.0)\"",
+        "Image Factory schematic",
+    ),
     (
         "6.6.60-flatcar",
         "BOOT_IMAGE=/flatcar/v",
@@ -200,23 +253,43 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
         "PRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18\"",
         "EKS Auto Mode",
     ),
-    ("6.8.0-48-generic", "BOOT_IMAGE=/v", "PRETTY_NAME=\"K3s v1.31.4+k3s1\"", "This node is a container"),
+    (
+        "6.8.0-48-generic",
+        "BOOT_IMAGE=/v",
+        "PRETTY_NAME=\"K3s v1.31.4+k3s1\"",
+        "This node is a container",
+    ),
     ("6.8.0-48-generic", "BOOT_IMAGE=/v", "ID=debian", "This node is a container"),
     ("6.9.1-arch1-1", "initrd=\\initramfs-linux.img", "ID=arch", "/boot/loader/entries"),
-    ("6.9.1-arch1-1", "BOOT_IMAGE=/boot/vmlinuz-linux", "ID=arch", "grub-mkconfig -o /boot/grub/grub.cfg"),
+    (
+        "6.9.1-arch1-1",
+        "BOOT_IMAGE=/boot/vmlinuz-linux",
+        "ID=arch",
+        "grub-mkconfig -o /boot/grub/grub.cfg",
+    ),
     (
         "6.11.5-1-default",
         "initrd=\\opensuse-microos\\x",
         "ID=opensuse-microos\nID_LIKE=\"suse opensuse\"",
         "sdbootutil",
     ),
-    ("6.9.3-76060903-generic", "initrd=\\EFI\\Pop_OS-1\\i", "ID=pop\nID_LIKE=\"ubuntu debian\"", "kernelstub -a"),
+    (
+        "6.9.3-76060903-generic",
+        "initrd=\\EFI\\Pop_OS-1\\i",
+        "ID=pop\nID_LIKE=\"ubuntu debian\"",
+        "kernelstub -a",
+    ),
     ("6.8.0-1013-raspi", "vc_mem.mem_size=0x4000", "ID=ubuntu", "/boot/firmware/cmdline.txt"),
     ("6.6.95", "BOOT_IMAGE=/boot/bzImage root=/dev/sr0", "ID=buildroot", "minikube's ISO"),
     ("5.15.153.1-microsoft-standard-WSL2", "initrd=\\initrd.img", "ID=ubuntu", ".wslconfig"),
     ("6.10.14-linuxkit", "quiet", "ID=debian", "LinuxKit"),
     ("6.8.0-48-generic", "root=UUID=x ro", "ID=ubuntu", "was not recognised"),
-    ("6.1.0-28-amd64", "BOOT_IMAGE=pxe/vmlinuz initrd=pxe/initrd", "ID=debian", "was not recognised"),
+    (
+        "6.1.0-28-amd64",
+        "BOOT_IMAGE=pxe/vmlinuz initrd=pxe/initrd",
+        "ID=debian",
+        "was not recognised",
+    ),
     ("6.1.99-vyos", "BOOT_IMAGE=/boot/v", "ID=vyos\nID_LIKE=debian", "was not recognised"),
 ];
 
@@ -224,7 +297,10 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
 fn systems_with_a_way_of_their_own_are_told_it() {
     for (release, cmdline, os, words) in MACHINES {
         let fix = Machine { release, cmdline, os, ..PLAIN }.fix(&[]);
-        assert!(fix.contains("yama,integrity,bpf") || fix.contains("security.lsm"), "{release}: {fix}");
+        assert!(
+            fix.contains("yama,integrity,bpf") || fix.contains("security.lsm"),
+            "{release}: {fix}"
+        );
         assert!(fix.contains(words), "{release}: {fix}");
     }
 }

@@ -19,9 +19,15 @@ fn recorded_facts_rule_out_and_never_prove() {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let check = ["check", "--output", "json", "--from", path.to_str().unwrap()];
         let output = Command::new(env!("CARGO_BIN_EXE_node-probe")).args(check).output().unwrap();
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let (code, reason) = if name.ends_with("-without-bpf") { (1, "BpfNotInLsmList") } else { (2, "NotTried") };
-        assert_eq!((output.status.code(), &report["reason"]), (Some(code), &Value::from(reason)), "{name}: {report:#}");
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (code, reason) =
+            if name.ends_with("-without-bpf") { (1, "BpfNotInLsmList") } else { (2, "NotTried") };
+        assert_eq!(
+            (output.status.code(), &report["reason"]),
+            (Some(code), &Value::from(reason)),
+            "{name}: {report:#}"
+        );
         assert_eq!(report["evidence"], "None", "{name}");
         seen += 1;
     }

@@ -44,7 +44,13 @@ pub struct Context {
 impl Context {
     /// One that remembers nothing yet, by the machine's clock.
     #[must_use]
-    pub fn new(client: Client, reporter: Reporter, stores: Stores, queues: Queues, metrics: Metrics) -> Self {
+    pub fn new(
+        client: Client,
+        reporter: Reporter,
+        stores: Stores,
+        queues: Queues,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             events: Recorder::new(client.clone(), reporter),
             client,

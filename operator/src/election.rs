@@ -73,7 +73,9 @@ enum Decision {
 
 /// What to do, given the Lease's holder and that holder's pod.
 fn decide(me: &Identity, holder: Option<&str>, pod: Option<&Pod>, now: Timestamp) -> Decision {
-    let Some(holder) = holder.filter(|holder| !holder.is_empty()) else { return Decision::Take };
+    let Some(holder) = holder.filter(|holder| !holder.is_empty()) else {
+        return Decision::Take;
+    };
     if holder == me.holder() {
         return Decision::Lead;
     }
@@ -88,13 +90,16 @@ fn decide(me: &Identity, holder: Option<&str>, pod: Option<&Pod>, now: Timestamp
 fn is_over(pod: &Pod, now: Timestamp) -> bool {
     let long_ago = |then: Timestamp| now.as_second() - then.as_second() > PATIENCE_SECONDS;
     let status = pod.status.as_ref();
-    let ended = status.and_then(|status| status.phase.as_deref()).is_some_and(|p| p == "Failed" || p == "Succeeded");
+    let ended = status
+        .and_then(|status| status.phase.as_deref())
+        .is_some_and(|p| p == "Failed" || p == "Succeeded");
     let gone = pod.metadata.deletion_timestamp.as_ref().is_some_and(|at| long_ago(at.0));
-    let unready = status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|condition| {
-        condition.type_ == "Ready"
-            && condition.status != "True"
-            && condition.last_transition_time.as_ref().is_some_and(|at| long_ago(at.0))
-    });
+    let unready =
+        status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|condition| {
+            condition.type_ == "Ready"
+                && condition.status != "True"
+                && condition.last_transition_time.as_ref().is_some_and(|at| long_ago(at.0))
+        });
     ended || gone || unready
 }
 
@@ -158,7 +163,9 @@ impl Election {
     /// When the Lease cannot be read or written; it is then taken over once this pod is gone.
     pub async fn resign(&self) -> Result<(), Error> {
         let read = self.leases.get_opt(LEASE).await.map_err(api("reading the Lease"))?;
-        let Some(mut lease) = read.filter(|lease| holder(lease) == Some(&self.me.holder())) else { return Ok(()) };
+        let Some(mut lease) = read.filter(|lease| holder(lease) == Some(&self.me.holder())) else {
+            return Ok(());
+        };
         lease.spec.get_or_insert_default().holder_identity = None;
         self.write(lease).await.map(|_| ())
     }
@@ -166,10 +173,13 @@ impl Election {
     async fn attempt(&self) -> Result<Decision, Error> {
         let lease = self.leases.get_opt(LEASE).await.map_err(api("reading the Lease"))?;
         let pod = match lease.as_ref().and_then(holder).and_then(|holder| holder.split_once('_')) {
-            Some((name, _)) => self.pods.get_opt(name).await.map_err(api("reading the holder's Pod"))?,
+            Some((name, _)) => {
+                self.pods.get_opt(name).await.map_err(api("reading the holder's Pod"))?
+            }
             None => None,
         };
-        let decision = decide(&self.me, lease.as_ref().and_then(holder), pod.as_ref(), Timestamp::now());
+        let decision =
+            decide(&self.me, lease.as_ref().and_then(holder), pod.as_ref(), Timestamp::now());
         if decision == Decision::Take {
             return self.take(lease).await;
         }
@@ -181,7 +191,8 @@ impl Election {
             metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() },
             spec: None,
         });
-        let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
+        let transitions =
+            lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
         lease.spec = Some(LeaseSpec {
             holder_identity: Some(self.me.holder()),
             acquire_time: Some(MicroTime(Timestamp::now())),
@@ -258,8 +269,16 @@ mod tests {
             ("starting", json!({"metadata": {"uid": "1"}, "status": {"phase": "Pending"}}), false),
             ("another pod of that name", json!({"metadata": {"uid": "9"}}), true),
             ("evicted", json!({"metadata": {"uid": "1"}, "status": {"phase": "Failed"}}), true),
-            ("going", json!({"metadata": {"uid": "1", "deletionTimestamp": "1970-01-01T00:01:30Z"}}), false),
-            ("should be gone", json!({"metadata": {"uid": "1", "deletionTimestamp": "1970-01-01T00:00:10Z"}}), true),
+            (
+                "going",
+                json!({"metadata": {"uid": "1", "deletionTimestamp": "1970-01-01T00:01:30Z"}}),
+                false,
+            ),
+            (
+                "should be gone",
+                json!({"metadata": {"uid": "1", "deletionTimestamp": "1970-01-01T00:00:10Z"}}),
+                true,
+            ),
             ("just unready", unready("1970-01-01T00:01:30Z"), false),
             ("long unready", unready("1970-01-01T00:00:10Z"), true),
         ];
@@ -267,6 +286,10 @@ mod tests {
             let decision = decide(&me(), Some("a_1"), Some(&pod(object)), at(100));
             assert_eq!(decision == Decision::Take, taken, "{what}");
         }
-        assert_eq!(decide(&me(), Some("a_1"), None, at(100)), Decision::Take, "the holder's pod is gone");
+        assert_eq!(
+            decide(&me(), Some("a_1"), None, at(100)),
+            Decision::Take,
+            "the holder's pod is gone"
+        );
     }
 }

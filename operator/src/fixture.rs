@@ -73,7 +73,10 @@ impl Fixture {
     }
 
     /// The API server answers exactly these requests, in this order; ends when all of them came.
-    pub(crate) fn plays(self, script: Vec<Exchange>) -> (Arc<Context>, tokio::task::JoinHandle<()>) {
+    pub(crate) fn plays(
+        self,
+        script: Vec<Exchange>,
+    ) -> (Arc<Context>, tokio::task::JoinHandle<()>) {
         let mut handle = self.handle;
         let played = tokio::spawn(async move {
             answer_all(&mut handle, script).await;
@@ -103,7 +106,8 @@ impl Fixture {
 
 async fn answer_all(handle: &mut Handle, script: Vec<Exchange>) {
     for exchange in script {
-        let (request, respond) = handle.next_request().await.unwrap_or_else(|| panic!("{exchange:?} never came"));
+        let (request, respond) =
+            handle.next_request().await.unwrap_or_else(|| panic!("{exchange:?} never came"));
         let found = format!("{} {}", request.method(), request.uri());
         assert_eq!(found, exchange.request, "another request than the script's");
         let body = request.into_body().collect_bytes().await.unwrap();
@@ -150,7 +154,12 @@ impl Exchange {
 
 /// A kind that the operator keeps in a store.
 pub(crate) trait Stored:
-    Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + Debug + serde::de::DeserializeOwned + 'static
+    Resource<DynamicType = ()>
+    + Lookup<DynamicType = ()>
+    + Clone
+    + Debug
+    + serde::de::DeserializeOwned
+    + 'static
 {
     fn writer(writers: &mut Writers) -> &mut Writer<Self>;
 }

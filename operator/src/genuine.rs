@@ -37,7 +37,10 @@ mod tests {
 
     fn profile(version: &str, kernel: &str) -> LsmHookProfile {
         let spec = LsmHookProfileSpec { kernel: "k".into(), ..LsmHookProfileSpec::default() };
-        let mut profile = LsmHookProfile::new(&spec.digest(), LsmHookProfileSpec { kernel: kernel.into(), ..spec });
+        let mut profile = LsmHookProfile::new(
+            &spec.digest(),
+            LsmHookProfileSpec { kernel: kernel.into(), ..spec },
+        );
         profile.metadata.uid = Some("u".into());
         profile.metadata.resource_version = Some(version.into());
         profile
@@ -48,7 +51,10 @@ mod tests {
         let genuine = Genuine::default();
         assert!(genuine.is(&profile("1", "k")));
         assert!(!genuine.is(&profile("2", "another")));
-        assert!(genuine.is(&profile("1", "another")), "the first answer stands: a version has one content");
+        assert!(
+            genuine.is(&profile("1", "another")),
+            "the first answer stands: a version has one content"
+        );
         for version in 3..2 * MOST {
             assert!(genuine.is(&profile(&version.to_string(), "k")));
         }

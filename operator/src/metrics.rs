@@ -103,11 +103,31 @@ impl Metrics {
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("lsm_ready");
         registry.register("reconciles", "Runs of a controller by outcome", self.reconciles.clone());
-        registry.register("writes", "Writes to the API server by kind of object", self.writes.clone());
-        registry.register("skipped_objects", "Objects that could not be parsed", self.skipped.clone());
-        registry.register("watch_errors", "Watches that broke and were begun again", self.watch_errors.clone());
-        registry.register("policy_nodes", "Selected nodes of a policy by verdict", self.nodes.clone());
-        registry.register("agents_asked", "Questions to Tetragon's agents by outcome", self.agents.clone());
+        registry.register(
+            "writes",
+            "Writes to the API server by kind of object",
+            self.writes.clone(),
+        );
+        registry.register(
+            "skipped_objects",
+            "Objects that could not be parsed",
+            self.skipped.clone(),
+        );
+        registry.register(
+            "watch_errors",
+            "Watches that broke and were begun again",
+            self.watch_errors.clone(),
+        );
+        registry.register(
+            "policy_nodes",
+            "Selected nodes of a policy by verdict",
+            self.nodes.clone(),
+        );
+        registry.register(
+            "agents_asked",
+            "Questions to Tetragon's agents by outcome",
+            self.agents.clone(),
+        );
         registry.register(
             "agent_unready_node_seconds",
             "Seconds in which nodes had no ready agent because of a restart that lsm-ready caused, summed over nodes",
@@ -128,7 +148,12 @@ mod tests {
     fn a_forgotten_policy_leaves_no_series() {
         let metrics = Metrics::default();
         metrics.policy_nodes("enforce", [("ready", 1), ("not-ready", 0), ("unknown", 2)]);
-        assert!(metrics.encode().unwrap().contains(r#"lsm_ready_policy_nodes{policy="enforce",state="unknown"} 2"#));
+        assert!(
+            metrics
+                .encode()
+                .unwrap()
+                .contains(r#"lsm_ready_policy_nodes{policy="enforce",state="unknown"} 2"#)
+        );
         metrics.forget_policy("enforce");
         assert!(!metrics.encode().unwrap().contains("enforce"));
     }

@@ -33,7 +33,8 @@ pub fn queues() -> (Queues, Receivers) {
     let (nodes, node_keys) = unbounded();
     let (policies, policy_keys) = unbounded();
     let (daemon_sets, daemon_set_keys) = unbounded();
-    let receivers = Receivers { nodes: node_keys, policies: policy_keys, daemon_sets: daemon_set_keys };
+    let receivers =
+        Receivers { nodes: node_keys, policies: policy_keys, daemon_sets: daemon_set_keys };
     (Queues { nodes, policies, daemon_sets }, receivers)
 }
 
@@ -73,7 +74,10 @@ impl Queues {
     }
 }
 
-fn each<K: Lookup<DynamicType = ()> + Clone + 'static>(store: &Store<K>, mut visit: impl FnMut(&K)) {
+fn each<K: Lookup<DynamicType = ()> + Clone + 'static>(
+    store: &Store<K>,
+    mut visit: impl FnMut(&K),
+) {
     for object in store.state() {
         visit(&object);
     }

@@ -55,7 +55,9 @@ const ALL: [&str; 7] = [ELECTION, NODES, REPORTS, PROFILES, POLICIES, DAEMON_SET
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No client: neither in a cluster nor with a kubeconfig.
-    #[error("no way to reach the API server (run in a pod with a service account, or set KUBECONFIG): {0}")]
+    #[error(
+        "no way to reach the API server (run in a pod with a service account, or set KUBECONFIG): {0}"
+    )]
     Client(#[source] Box<kube::Error>),
     /// The address for /healthz cannot be listened on.
     #[error("serving on {0}: {1}")]
@@ -120,7 +122,11 @@ async fn lead(cli: &Cli, start: Start, signals: &mut Signals) -> Result<(), Erro
 }
 
 /// Runs watches and controllers until a signal, or until the leadership is lost.
-async fn work(start: Start, lost: impl Future<Output = election::Error>, signals: &mut Signals) -> Result<(), Error> {
+async fn work(
+    start: Start,
+    lost: impl Future<Output = election::Error>,
+    signals: &mut Signals,
+) -> Result<(), Error> {
     let Start { client, metrics, readiness, agent_tls } = start;
     readiness.done(ELECTION);
     let (stores, writers) = stores();
@@ -183,9 +189,21 @@ where
 }
 
 /// The three controllers, the sweep of hook profiles and the questions to agents, until `stop`.
-async fn controllers(ctx: &Arc<Context>, queues: Receivers, stop: Shared<impl Future<Output = ()> + Send + 'static>) {
+async fn controllers(
+    ctx: &Arc<Context>,
+    queues: Receivers,
+    stop: Shared<impl Future<Output = ()> + Send + 'static>,
+) {
     tokio::join!(
-        drive("node", &ctx.stores.nodes, queues.nodes, ctx, stop.clone(), node::reconcile, node::Error::reason),
+        drive(
+            "node",
+            &ctx.stores.nodes,
+            queues.nodes,
+            ctx,
+            stop.clone(),
+            node::reconcile,
+            node::Error::reason
+        ),
         drive(
             "policy",
             &ctx.stores.policies,
@@ -219,7 +237,14 @@ async fn drive<K, E, F>(
     reconcile: fn(Arc<K>, Arc<Context>) -> F,
     reason: fn(&E) -> &'static str,
 ) where
-    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()>
+        + Lookup<DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
     E: std::error::Error + Send + 'static,
     F: Future<Output = Result<Action, E>> + Send + 'static,
     ObjectRef<K>: Hash + Eq,
@@ -260,7 +285,10 @@ struct Signals {
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {

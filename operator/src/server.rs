@@ -47,7 +47,11 @@ struct Served {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(address: SocketAddr, readiness: Readiness, metrics: Metrics) -> std::io::Result<()> {
+pub async fn serve(
+    address: SocketAddr,
+    readiness: Readiness,
+    metrics: Metrics,
+) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     axum::serve(listener, router(readiness, metrics)).await
 }
@@ -65,7 +69,8 @@ async fn ready(State(served): State<Served>) -> Response {
     if pending.is_empty() {
         return "ready\n".into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for:\n{}\n", pending.join("\n"))).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for:\n{}\n", pending.join("\n")))
+        .into_response()
 }
 
 async fn measured(State(served): State<Served>) -> Response {

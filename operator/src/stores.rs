@@ -58,7 +58,18 @@ pub fn stores() -> (Stores, Writers) {
         daemon_sets: daemon_set_writer,
         tracing_policies: tracing_writer,
     };
-    (Stores { nodes, reports, profiles, policies, daemon_sets, genuine: Genuine::default(), tracing_policies }, writers)
+    (
+        Stores {
+            nodes,
+            reports,
+            profiles,
+            policies,
+            daemon_sets,
+            genuine: Genuine::default(),
+            tracing_policies,
+        },
+        writers,
+    )
 }
 
 /// What is known about one node, held for as long as a verdict needs it.
@@ -97,7 +108,10 @@ impl Stores {
 /// The Node's present boot, as its kubelet tells it.
 #[must_use]
 pub fn boot_id(node: &Node) -> &str {
-    node.status.as_ref().and_then(|status| status.node_info.as_ref()).map_or("", |info| info.boot_id.as_str())
+    node.status
+        .as_ref()
+        .and_then(|status| status.node_info.as_ref())
+        .map_or("", |info| info.boot_id.as_str())
 }
 
 /// Leaves of a Node what the planning reads.
@@ -105,10 +119,20 @@ pub(crate) fn trim_node(node: &mut Node) {
     node.metadata.managed_fields = None;
     node.metadata.annotations = None;
     if let Some(spec) = &mut node.spec {
-        *spec = k8s_openapi::api::core::v1::NodeSpec { taints: spec.taints.take(), ..Default::default() };
+        *spec = k8s_openapi::api::core::v1::NodeSpec {
+            taints: spec.taints.take(),
+            ..Default::default()
+        };
     }
-    let Some(status) = node.status.take() else { return };
-    let conditions = status.conditions.into_iter().flatten().filter(|c| c.type_ == names::NODE_CONDITION).collect();
+    let Some(status) = node.status.take() else {
+        return;
+    };
+    let conditions = status
+        .conditions
+        .into_iter()
+        .flatten()
+        .filter(|c| c.type_ == names::NODE_CONDITION)
+        .collect();
     let boot_id = status.node_info.map(|info| info.boot_id).unwrap_or_default();
     node.status = Some(NodeStatus {
         addresses: status.addresses,

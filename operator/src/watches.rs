@@ -35,9 +35,11 @@ pub async fn run(client: Client, writers: Writers, routes: Routes, metrics: Metr
     let reports = fill(&client, writers.reports, trim, &metrics, |event| routes.report(event));
     let profiles = fill(&client, writers.profiles, trim, &metrics, |event| routes.profile(event));
     let policies = fill(&client, writers.policies, trim, &metrics, |event| routes.policy(event));
-    let daemon_sets = fill(&client, writers.daemon_sets, trim, &metrics, |event| routes.daemon_set(event));
+    let daemon_sets =
+        fill(&client, writers.daemon_sets, trim, &metrics, |event| routes.daemon_set(event));
     let tracing = follow::run(client.clone(), writers.tracing_policies, &routes, &metrics);
-    Box::pin(future::join(future::join5(nodes, reports, profiles, policies, daemon_sets), tracing)).await;
+    Box::pin(future::join(future::join5(nodes, reports, profiles, policies, daemon_sets), tracing))
+        .await;
 }
 
 /// One watch, from the API server to the queues.
@@ -49,10 +51,19 @@ fn fill<K>(
     route: impl Fn(&Event<K>),
 ) -> impl Future<Output = ()>
 where
-    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()>
+        + Lookup<DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
 {
     let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
-    let events = parsed(watcher(api, watcher::Config::default()).default_backoff(), metrics.clone()).modify(trim);
+    let events =
+        parsed(watcher(api, watcher::Config::default()).default_backoff(), metrics.clone())
+            .modify(trim);
     reflector::reflector(writer, events).for_each(move |event| {
         if let Ok(event) = &event {
             route(event);
@@ -87,7 +98,10 @@ where
     })
 }
 
-fn open<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>, metrics: &Metrics) -> Option<K> {
+fn open<K: Resource<DynamicType = ()>>(
+    object: DeserializeGuard<K>,
+    metrics: &Metrics,
+) -> Option<K> {
     object
         .0
         .inspect_err(|invalid| {

@@ -76,7 +76,8 @@ fn daemon_set() -> Value {
 async fn refused(client: &Client, verb: &str, path: &str, body: &Value, part: &str) {
     let answer = call(client, verb, path, body).await;
     assert_eq!(answer.code, 403, "{verb} {path} {body} was not refused: {}", answer.message);
-    let by_policy = answer.message.contains("ValidatingAdmissionPolicy") && answer.message.contains(part);
+    let by_policy =
+        answer.message.contains("ValidatingAdmissionPolicy") && answer.message.contains(part);
     assert!(by_policy, "{verb} {path} {body}: wanted {part:?}, got {}", answer.message);
 }
 
@@ -91,13 +92,20 @@ async fn a_probe_reports_for_its_own_node() {
     done(&probe, "APPLY", &format!("{LSM_NODES}/node-a"), &report).await;
     report["status"] = json!({"evidence": "Denied", "bootID": "1"});
     done(&probe, "APPLY", &format!("{LSM_NODES}/node-a/status"), &report).await;
-    done(&probe, "MERGE", &format!("{LSM_NODES}/node-a/status"), &json!({"status": {"evidence": "None"}})).await;
+    done(
+        &probe,
+        "MERGE",
+        &format!("{LSM_NODES}/node-a/status"),
+        &json!({"status": {"evidence": "None"}}),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_probe_does_not_report_for_another_node() {
     let probe = on_node(server().await, PROBE, "node-a").await;
-    let part = "the probe of node node-a may not write LsmNode node-b: a node reports for itself only";
+    let part =
+        "the probe of node node-a may not write LsmNode node-b: a node reports for itself only";
     let status = json!({"status": {"evidence": "Denied"}});
     refused(&probe, "APPLY", &format!("{LSM_NODES}/node-b"), &lsm_node("node-b"), part).await;
     refused(&probe, "MERGE", &format!("{LSM_NODES}/node-b/status"), &status, part).await;
@@ -111,7 +119,8 @@ async fn a_probes_token_that_names_no_node_is_worth_nothing() {
     let probe = unbound(server().await, PROBE).await;
     let part = "the probe's token names no node";
     refused(&probe, "POST", LSM_NODES, &lsm_node("node-c"), part).await;
-    refused(&probe, "MERGE", &format!("{LSM_NODES}/node-b/status"), &json!({"status": {}}), part).await;
+    refused(&probe, "MERGE", &format!("{LSM_NODES}/node-b/status"), &json!({"status": {}}), part)
+        .await;
 }
 
 #[tokio::test]
@@ -179,15 +188,21 @@ async fn the_operators_own_writes_to_nodes_pass() {
     let foreign = done(&operator, "GET", &path, &Value::Null).await["spec"]["taints"].clone();
     for effect in ["NoSchedule", "PreferNoSchedule"] {
         let mut taints = foreign.clone();
-        taints.as_array_mut().unwrap().push(json!({"key": "lsmready.io/not-ready", "effect": effect}));
+        taints
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"key": "lsmready.io/not-ready", "effect": effect}));
         let metadata = done(&operator, "GET", &path, &Value::Null).await["metadata"].clone();
         let seen = json!({"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]});
-        done(&operator, "MERGE", &path, &json!({"metadata": seen, "spec": {"taints": taints}})).await;
+        done(&operator, "MERGE", &path, &json!({"metadata": seen, "spec": {"taints": taints}}))
+            .await;
     }
     done(&operator, "MERGE", &path, &json!({"spec": {"taints": foreign}})).await;
     for value in ["True", "False"] {
         let condition = json!({"type": "LsmBpfReady", "status": value, "reason": "CanaryDenied", "message": "shown"});
-        let node = done(&operator, "STRATEGIC", &status, &json!({"status": {"conditions": [condition]}})).await;
+        let node =
+            done(&operator, "STRATEGIC", &status, &json!({"status": {"conditions": [condition]}}))
+                .await;
         assert_eq!(node["status"]["conditions"].as_array().unwrap().len(), 2);
     }
 }
@@ -207,7 +222,11 @@ async fn the_operator_changes_nothing_else_of_nodes() {
         (&path, label("example.com/new", json!("b")), labels),
         (&path, label(&format!("x.{OURS}/bpf"), json!("true")), labels),
         (&status, label("zone", json!("b")), labels),
-        (&path, json!({"metadata": {"annotations": {"note": "y"}}}), "metadata the lsm-ready operator may change only"),
+        (
+            &path,
+            json!({"metadata": {"annotations": {"note": "y"}}}),
+            "metadata the lsm-ready operator may change only",
+        ),
         (&path, json!({"metadata": {"annotations": null}}), of),
         (&path, json!({"metadata": {"finalizers": ["example.com/x"]}}), of),
         (&path, taints(json!([])), "may change only the taint lsmready.io/not-ready"),
@@ -216,12 +235,36 @@ async fn the_operator_changes_nothing_else_of_nodes() {
             taints(json!([foreign, {"key": "example.com/other", "effect": "NoSchedule"}])),
             "may change only the taint",
         ),
-        (&path, taints(json!([{"key": "example.com/foreign", "effect": "NoExecute"}])), "may change only the taint"),
-        (&path, taints(json!([foreign, {"key": "lsmready.io/not-ready", "effect": "NoExecute"}])), "with the effects"),
-        (&path, json!({"spec": {"unschedulable": true}}), "spec the lsm-ready operator may change only taints"),
-        (&path, json!({"spec": {"providerID": "x://y"}}), "spec the lsm-ready operator may change only taints"),
-        (&status, json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}), "only the Node condition"),
-        (&status, json!({"status": {"conditions": [{"type": "Other", "status": "True"}]}}), "only the Node condition"),
+        (
+            &path,
+            taints(json!([{"key": "example.com/foreign", "effect": "NoExecute"}])),
+            "may change only the taint",
+        ),
+        (
+            &path,
+            taints(json!([foreign, {"key": "lsmready.io/not-ready", "effect": "NoExecute"}])),
+            "with the effects",
+        ),
+        (
+            &path,
+            json!({"spec": {"unschedulable": true}}),
+            "spec the lsm-ready operator may change only taints",
+        ),
+        (
+            &path,
+            json!({"spec": {"providerID": "x://y"}}),
+            "spec the lsm-ready operator may change only taints",
+        ),
+        (
+            &status,
+            json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}),
+            "only the Node condition",
+        ),
+        (
+            &status,
+            json!({"status": {"conditions": [{"type": "Other", "status": "True"}]}}),
+            "only the Node condition",
+        ),
         (
             &status,
             json!({"status": {"capacity": {"cpu": "400"}}}),
@@ -255,7 +298,14 @@ async fn the_operator_mounts_securityfs_and_gives_it_back() {
     let operator = unbound(server, OPERATOR).await;
     let patched = done(&operator, "APPLY", &path, &securityfs()).await;
     let names = |object: &Value, pointer: &str| {
-        object.pointer(pointer).unwrap().as_array().unwrap().iter().map(|item| item["name"].clone()).collect::<Vec<_>>()
+        object
+            .pointer(pointer)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["name"].clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(names(&patched, "/spec/template/spec/volumes").len(), 3);
     assert_eq!(names(&patched, "/spec/template/spec/containers"), ["export-stdout", "tetragon"]);
@@ -288,8 +338,10 @@ async fn the_operator_changes_nothing_else_of_daemon_sets() {
     let pod = "/spec/template/spec";
     let at = |rest: &str, value: Value| with(&format!("{pod}{rest}"), value);
     let container = "of a container the lsm-ready operator may change only";
-    let (volume, mount) =
-        ("the volume lsm-ready-securityfs, a hostPath", "the mount of lsm-ready-securityfs, read-only");
+    let (volume, mount) = (
+        "the volume lsm-ready-securityfs, a hostPath",
+        "the mount of lsm-ready-securityfs, read-only",
+    );
     let spec = "of a DaemonSet's spec";
     let table = [
         (at("/containers/0/image", json!("evil:1")), container),
@@ -303,14 +355,23 @@ async fn the_operator_changes_nothing_else_of_daemon_sets() {
         (at("/volumes/-", json!({"name": "root", "hostPath": {"path": "/"}})), volume),
         (at("/volumes/0/hostPath/path", json!("/")), volume),
         (at("/volumes/0/hostPath/type", json!("")), volume),
-        (at("/volumes/-", json!({"name": "logs", "hostPath": {"path": "/", "type": "Directory"}})), volume),
+        (
+            at(
+                "/volumes/-",
+                json!({"name": "logs", "hostPath": {"path": "/", "type": "Directory"}}),
+            ),
+            volume,
+        ),
         (at("/containers/0/volumeMounts/0/readOnly", json!(false)), mount),
         (at("/containers/0/volumeMounts/0/mountPath", json!("/etc")), mount),
         (at("/containers/0/volumeMounts/0/mountPropagation", json!("Bidirectional")), mount),
         (at("/containers/0/volumeMounts/0/subPath", json!("lsm")), mount),
         (at("/containers/0/volumeMounts/-", json!({"name": "logs", "mountPath": "/logs"})), mount),
         (with("/metadata/labels/team", json!("x")), "may change only the label"),
-        (with("/metadata/annotations", json!({"x": "y"})), "metadata the lsm-ready operator may change only labels"),
+        (
+            with("/metadata/annotations", json!({"x": "y"})),
+            "metadata the lsm-ready operator may change only labels",
+        ),
         (with("/spec/template/metadata", json!({"labels": {"x": "y"}})), spec),
         (with("/spec/minReadySeconds", json!(60)), spec),
         (with("/spec/updateStrategy", json!({"type": "OnDelete"})), spec),
@@ -334,7 +395,14 @@ async fn more_rights_do_not_help_the_operator() {
     enforced(&operator, "POST", DAEMON_SETS, &named(daemon_set(), "new")).await;
     let part = "may neither create DaemonSets nor write their status";
     refused(&operator, "POST", DAEMON_SETS, &named(daemon_set(), "new"), part).await;
-    refused(&operator, "MERGE", &format!("{DAEMON_SETS}/tetragon/status"), &json!({"status": {}}), part).await;
+    refused(
+        &operator,
+        "MERGE",
+        &format!("{DAEMON_SETS}/tetragon/status"),
+        &json!({"status": {}}),
+        part,
+    )
+    .await;
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "ghost"}});
     refused(&operator, "POST", NODES, &node, "may not create Nodes").await;
 }

@@ -44,7 +44,8 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
     let min_ready = r#"must be a number of nodes (0 or more) or a percentage from "0%" to "100%""#;
     let label_key = "must be a label key: an optional DNS prefix and a slash";
     let values = "In and NotIn need at least one value; Exists and DoesNotExist take none";
-    let expression = |expression: Value| json!({"nodeSelector": {"matchExpressions": [expression]}});
+    let expression =
+        |expression: Value| json!({"nodeSelector": {"matchExpressions": [expression]}});
     let labels = |labels: Value| json!({"nodeSelector": {"matchLabels": labels}});
     let duration = "must be a duration in hours and minutes from 1m to 168h";
     let time_zone = "must be the name of a time zone in the IANA database";
@@ -58,22 +59,43 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         (json!({"minReady": true}), "must be of type"),
         (json!({"nodeSelctor": {}}), "field not declared in schema"),
         (json!({"tetragon": {"daemonset": {}}}), "field not declared in schema"),
-        (json!({"require": {"evidence": "None"}}), r#"supported values: "Loaded", "Attached", "Fired", "Denied""#),
+        (
+            json!({"require": {"evidence": "None"}}),
+            r#"supported values: "Loaded", "Attached", "Fired", "Denied""#,
+        ),
         (json!({"require": {"evidence": "denied"}}), "supported values"),
-        (json!({"require": {"hooks": ["bpf_lsm_file_open"]}}), "name hooks without bpf_lsm_ in front: file_open"),
-        (json!({"require": {"sleepableHooks": ["bpf_lsm_file_open"]}}), "name hooks without bpf_lsm_ in front"),
+        (
+            json!({"require": {"hooks": ["bpf_lsm_file_open"]}}),
+            "name hooks without bpf_lsm_ in front: file_open",
+        ),
+        (
+            json!({"require": {"sleepableHooks": ["bpf_lsm_file_open"]}}),
+            "name hooks without bpf_lsm_ in front",
+        ),
         (json!({"require": {"hooks": ["file-open"]}}), "should match"),
         (json!({"require": {"hooks": [""]}}), "should be at least 1 chars long"),
         (json!({"require": {"hooks": ["file_open", "file_open"]}}), "duplicate"),
         (json!({"require": {"tracingPolicies": {"matchLabels": {"no blanks": "x"}}}}), label_key),
-        (json!({"require": {"tracingPolicies": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}), values),
+        (
+            json!({"require": {"tracingPolicies": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}),
+            values,
+        ),
         (json!({"require": {"tracingPolicies": "all"}}), "expected map"),
         (json!({"require": {"lsms": ["AppArmor"]}}), "should match"),
         (json!({"require": {"lsms": "apparmor"}}), "expected list"),
         (json!({"taint": {}}), "Required value"),
-        (json!({"taint": {"effect": "NoExecute"}}), r#"supported values: "PreferNoSchedule", "NoSchedule""#),
-        (json!({"tetragon": {"securityfs": {"mount": "Sometimes"}}}), r#"supported values: "Never", "Auto", "Always""#),
-        (json!({"tetragon": {"securityfs": {"apply": "Force"}}}), r#"supported values: "Suggest", "Patch""#),
+        (
+            json!({"taint": {"effect": "NoExecute"}}),
+            r#"supported values: "PreferNoSchedule", "NoSchedule""#,
+        ),
+        (
+            json!({"tetragon": {"securityfs": {"mount": "Sometimes"}}}),
+            r#"supported values: "Never", "Auto", "Always""#,
+        ),
+        (
+            json!({"tetragon": {"securityfs": {"apply": "Force"}}}),
+            r#"supported values: "Suggest", "Patch""#,
+        ),
         (json!({"tetragon": {"maxConcurrent": 0}}), "should be greater than or equal to 1"),
         (json!({"tetragon": {"restartStaleAgents": "yes"}}), "expected boolean"),
         (window(&json!({"start": null})), "Required value"),
@@ -92,12 +114,27 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         (window(&json!({"timeZone": "Mars/Olympus"})), "unknown time zone Mars/Olympus"),
         (json!({"tetragon": {"daemonSet": {"name": "Tetragon"}}}), "should match"),
         (json!({"tetragon": {"daemonSet": {"namespace": ""}}}), "should be at least 1 chars long"),
-        (json!({"tetragon": {"agents": {"ask": "Nicely"}}}), r#"supported values: "Never", "Auto", "Grpc", "Metrics""#),
+        (
+            json!({"tetragon": {"agents": {"ask": "Nicely"}}}),
+            r#"supported values: "Never", "Auto", "Grpc", "Metrics""#,
+        ),
         (json!({"tetragon": {"agents": {"port": 0}}}), "should be greater than or equal to 1"),
-        (json!({"tetragon": {"agents": {"metricsPort": 65536}}}), "should be less than or equal to 65535"),
-        (json!({"tetragon": {"agents": {"ask": "Metrics", "port": 1}}}), "remove it, or say metricsPort"),
-        (json!({"tetragon": {"agents": {"ask": "Grpc", "metricsPort": 1}}}), "remove it, or say ask: Auto"),
-        (expression(json!({"key": "zone", "operator": "Contains", "values": ["a"]})), "supported values"),
+        (
+            json!({"tetragon": {"agents": {"metricsPort": 65536}}}),
+            "should be less than or equal to 65535",
+        ),
+        (
+            json!({"tetragon": {"agents": {"ask": "Metrics", "port": 1}}}),
+            "remove it, or say metricsPort",
+        ),
+        (
+            json!({"tetragon": {"agents": {"ask": "Grpc", "metricsPort": 1}}}),
+            "remove it, or say ask: Auto",
+        ),
+        (
+            expression(json!({"key": "zone", "operator": "Contains", "values": ["a"]})),
+            "supported values",
+        ),
         (expression(json!({"key": "zone", "operator": "In"})), values),
         (expression(json!({"key": "zone", "operator": "NotIn", "values": []})), values),
         (expression(json!({"key": "zone", "operator": "Exists", "values": ["a"]})), values),
@@ -119,7 +156,10 @@ async fn bad_policies_are_refused_with_a_reason() {
     for (spec, part) in bad_specs() {
         let answer = apply_policy(&client, "bad", &spec).await;
         if answer.is_ok() || !answer.message.to_lowercase().contains(&part.to_lowercase()) {
-            wrong.push(format!("{spec}\n  wanted: {part}\n  got:    {} {}", answer.code, answer.message));
+            wrong.push(format!(
+                "{spec}\n  wanted: {part}\n  got:    {} {}",
+                answer.code, answer.message
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -130,7 +170,11 @@ async fn a_name_that_fits_no_label_is_refused() {
     let client = admin().await;
     assert!(apply_policy(&client, &"a".repeat(56), &json!({})).await.is_ok());
     let answer = apply_policy(&client, &"a".repeat(57), &json!({})).await;
-    assert!(answer.message.contains("the name becomes part of a node label (policy.<name>)"), "{}", answer.message);
+    assert!(
+        answer.message.contains("the name becomes part of a node label (policy.<name>)"),
+        "{}",
+        answer.message
+    );
 }
 
 #[tokio::test]
@@ -156,11 +200,23 @@ async fn what_is_left_out_gets_its_default() {
             "restartStaleAgents": false,
         })
     );
-    let answer = apply_policy(&client, "partly", &json!({"tetragon": {"daemonSet": {"name": "agent"}}})).await;
+    let answer =
+        apply_policy(&client, "partly", &json!({"tetragon": {"daemonSet": {"name": "agent"}}}))
+            .await;
     assert_eq!(answer.body["spec"]["tetragon"]["daemonSet"]["container"], "tetragon");
     let answer = apply_policy(&client, "asking", &json!({"tetragon": {"agents": {}}})).await;
-    assert_eq!(answer.body["spec"]["tetragon"]["agents"], json!({"ask": "Auto"}), "{}", answer.message);
-    let answer = apply_policy(&client, "null", &json!({"minReady": null, "taint": null, "nodeSelector": null})).await;
+    assert_eq!(
+        answer.body["spec"]["tetragon"]["agents"],
+        json!({"ask": "Auto"}),
+        "{}",
+        answer.message
+    );
+    let answer = apply_policy(
+        &client,
+        "null",
+        &json!({"minReady": null, "taint": null, "nodeSelector": null}),
+    )
+    .await;
     assert_eq!(answer.body["spec"]["minReady"], "100%", "{}", answer.message);
 }
 
@@ -226,17 +282,26 @@ async fn the_samples_are_accepted() {
 async fn a_hook_profile_is_named_by_a_digest_and_never_changes() {
     let client = admin().await;
     let spec = |kernel: &str| json!({"spec": {"kernel": kernel, "hooks": ["file_open"], "sleepableHooks": []}});
-    let profile =
-        async |name: &str, spec: Value| apply(&client, "LsmHookProfile", "lsmhookprofiles", name, &spec).await;
+    let profile = async |name: &str, spec: Value| {
+        apply(&client, "LsmHookProfile", "lsmhookprofiles", name, &spec).await
+    };
     let digest = "0123456789abcdef".repeat(4);
     for bad in ["kernel", &digest.replace('a', "g"), &digest[1..]] {
         let answer = profile(bad, spec("6.12")).await;
-        assert!(answer.message.contains("the name is the SHA-256 of the content"), "{bad}: {}", answer.message);
+        assert!(
+            answer.message.contains("the name is the SHA-256 of the content"),
+            "{bad}: {}",
+            answer.message
+        );
     }
     assert!(profile(&digest, spec("6.12")).await.is_ok());
     assert!(profile(&digest, spec("6.12")).await.is_ok(), "the same again is no change");
     let answer = profile(&digest, spec("6.13")).await;
-    assert!(answer.message.contains("a profile is named by its content and cannot change"), "{}", answer.message);
+    assert!(
+        answer.message.contains("a profile is named by its content and cannot change"),
+        "{}",
+        answer.message
+    );
 }
 
 #[tokio::test]
@@ -247,19 +312,28 @@ async fn a_report_is_status_only_and_bounded() {
     let mut with_status = node.clone();
     with_status["status"] = json!({"evidence": "Denied"});
     let created = done(&client, "APPLY", path, &with_status).await;
-    assert_ne!(created["status"]["evidence"], "Denied", "a status is written through the subresource only");
+    assert_ne!(
+        created["status"]["evidence"], "Denied",
+        "a status is written through the subresource only"
+    );
     let cases = [
         (json!({"evidence": "Denied", "bootID": "1"}), None),
         (json!({"evidence": "Proved"}), Some("supported values")),
         (json!({"message": "x".repeat(4097)}), Some("may not be more than 4096")),
-        (json!({"checks": vec![json!({"name": "a", "outcome": "Pass"}); 65]}), Some("must have at most 64 items")),
+        (
+            json!({"checks": vec![json!({"name": "a", "outcome": "Pass"}); 65]}),
+            Some("must have at most 64 items"),
+        ),
         (json!({"checks": [{"name": "a", "outcome": "Maybe"}]}), Some("supported values")),
     ];
     for (status, refused) in cases {
-        let answer = call(&client, "MERGE", &format!("{path}/status"), &json!({"status": status})).await;
+        let answer =
+            call(&client, "MERGE", &format!("{path}/status"), &json!({"status": status})).await;
         match refused {
             None => assert!(answer.is_ok(), "{}", answer.message),
-            Some(part) => assert!(!answer.is_ok() && answer.message.contains(part), "{}", answer.message),
+            Some(part) => {
+                assert!(!answer.is_ok() && answer.message.contains(part), "{}", answer.message)
+            }
         }
     }
 }

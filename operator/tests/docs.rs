@@ -15,7 +15,10 @@ use lsm_ready_tetragon::reason as tetragon;
 fn documented(page: &str) -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
     let text = std::fs::read_to_string(path).unwrap();
-    text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(code, _)| code.to_owned()).collect()
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(code, _)| code.to_owned())
+        .collect()
 }
 
 fn set<'a>(codes: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {

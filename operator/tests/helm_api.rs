@@ -32,7 +32,8 @@ struct Installed {
 
 impl Installed {
     async fn by(helm: &str, namespace: &'static str) -> Self {
-        let installed = Self { scene: Scene::empty(namespace).await, folder: tempfile::tempdir().unwrap() };
+        let installed =
+            Self { scene: Scene::empty(namespace).await, folder: tempfile::tempdir().unwrap() };
         installed.render(&chart_of(&release("v1.3")));
         installed.must(helm, &["install"], &[]).await;
         installed
@@ -58,7 +59,10 @@ impl Installed {
         if verb != ["rollback"] {
             command.arg(self.folder.path());
         }
-        command.args(flags).args(["--namespace", self.scene.name, "--kubeconfig"]).arg(server().await.kubeconfig());
+        command
+            .args(flags)
+            .args(["--namespace", self.scene.name, "--kubeconfig"])
+            .arg(server().await.kubeconfig());
         run(&mut command).map_err(|error| error.to_string())
     }
 
@@ -71,7 +75,10 @@ impl Installed {
         let before = self.scene.get().await;
         assert!(is_mounted(&before), "Helm took the mount away: {before}");
         let after = self.scene.look().await;
-        assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"], "nothing to write");
+        assert_eq!(
+            after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"],
+            "nothing to write"
+        );
         assert_eq!(image(&after), format!("quay.io/cilium/tetragon:{tag}"));
         after
     }
@@ -119,11 +126,17 @@ fn image(object: &Value) -> String {
 /// The agent's mount of securityfs.
 fn mount(object: &Value) -> Option<Value> {
     let mounts = agent(&mut object.clone())["volumeMounts"].clone();
-    mounts.as_array().unwrap().iter().find(|mount| mount["mountPath"] == "/sys/kernel/security").cloned()
+    mounts
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|mount| mount["mountPath"] == "/sys/kernel/security")
+        .cloned()
 }
 
 fn is_mounted(object: &Value) -> bool {
-    mount(object).is_some_and(|mount| mount["name"] == "lsm-ready-securityfs" && mount["readOnly"] == true)
+    mount(object)
+        .is_some_and(|mount| mount["name"] == "lsm-ready-securityfs" && mount["readOnly"] == true)
 }
 
 /// Field managers and how they wrote.
@@ -220,5 +233,9 @@ async fn a_mount_of_the_charts_own_needs_no_force_once_ours_is_given_back() {
 fn handed_over(object: &Value) {
     assert_eq!(mount(object), Some(own_mount()));
     assert_eq!(tetragon::without_ours(object)["spec"], object["spec"]);
-    assert!(managers(object).iter().all(|(manager, _)| manager != "lsm-ready"), "{:?}", managers(object));
+    assert!(
+        managers(object).iter().all(|(manager, _)| manager != "lsm-ready"),
+        "{:?}",
+        managers(object)
+    );
 }

@@ -19,7 +19,8 @@ static SERVER: OnceCell<ApiServer> = OnceCell::const_new();
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const LABELS: &str = "lsmready.node-restriction.kubernetes.io/";
-const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/lsm-ready-system/leases/lsm-ready-operator";
+const LEASE: &str =
+    "/apis/coordination.k8s.io/v1/namespaces/lsm-ready-system/leases/lsm-ready-operator";
 
 async fn server() -> &'static ApiServer {
     SERVER.get_or_init(|| real_api::start("operator_api", "default")).await
@@ -74,11 +75,18 @@ async fn apply_policy(client: &Client, name: &str, spec: &Value) {
 /// Until the Node's labels, without our prefix, contain the wanted ones; a null one must not be there.
 async fn labelled(client: &Client, node: &str, wanted: Value) {
     wait::until(DEADLINE, "the node's labels", async || {
-        let labels =
-            done(client, "GET", &format!("/api/v1/nodes/{node}"), &Value::Null).await["metadata"]["labels"].take();
+        let labels = done(
+            client,
+            "GET",
+            &format!("/api/v1/nodes/{node}"),
+            &Value::Null,
+        )
+        .await["metadata"]["labels"]
+            .take();
         let wanted = wanted.as_object().unwrap();
-        let right =
-            wanted.iter().all(|(key, value)| labels.get(format!("{LABELS}{key}")).unwrap_or(&Value::Null) == value);
+        let right = wanted.iter().all(|(key, value)| {
+            labels.get(format!("{LABELS}{key}")).unwrap_or(&Value::Null) == value
+        });
         if right { Ok(()) } else { Err(labels.to_string()) }
     })
     .await
@@ -125,15 +133,22 @@ async fn evidence_becomes_labels_and_goes_with_the_boot(server: &ApiServer, clie
     done(client, "MERGE", "/api/v1/nodes/n1/status", &reboot).await;
     labelled(client, "n1", json!({"bpf": "unknown", "policy.enforce": "unknown"})).await;
     let node = done(client, "GET", "/api/v1/nodes/n1", &Value::Null).await;
-    let keys: Vec<&str> =
-        node["spec"]["taints"].as_array().unwrap().iter().filter_map(|taint| taint["key"].as_str()).collect();
+    let keys: Vec<&str> = node["spec"]["taints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|taint| taint["key"].as_str())
+        .collect();
     // The API server itself taints new Nodes as not ready.
     let wanted = ["example.com/foreign", "node.kubernetes.io/not-ready", "lsmready.io/not-ready"];
     assert_eq!(keys, wanted, "foreign taints stay where they were");
     operator.terminate();
 }
 
-async fn what_changed_while_the_operator_was_away_is_caught_up(server: &ApiServer, client: &Client) {
+async fn what_changed_while_the_operator_was_away_is_caught_up(
+    server: &ApiServer,
+    client: &Client,
+) {
     done(client, "DELETE", "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce", &Value::Null).await;
     report(client, "n1", "Denied", "2").await;
     let operator = Operator::start(server, None);

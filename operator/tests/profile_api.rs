@@ -23,7 +23,13 @@ const REPORT: &str = "/apis/lsmready.io/v1alpha1/lsmnodes/n1";
 async fn published(probe: &Client, kernel: &str) -> String {
     let spec = LsmHookProfileSpec { kernel: kernel.to_owned(), ..LsmHookProfileSpec::default() };
     let digest = spec.digest();
-    done(probe, "POST", PROFILES, &serde_json::to_value(LsmHookProfile::new(&digest, spec)).unwrap()).await;
+    done(
+        probe,
+        "POST",
+        PROFILES,
+        &serde_json::to_value(LsmHookProfile::new(&digest, spec)).unwrap(),
+    )
+    .await;
     digest
 }
 
@@ -52,9 +58,18 @@ async fn what_nobody_names_goes_and_so_does_what_is_false() {
     create_node(&server, "n1").await;
     let probe = on_node(&server, PROBE, "n1").await;
     let (present, past) = (published(&probe, "new").await, published(&probe, "old").await);
-    let lie = LsmHookProfile::new(&"0".repeat(64), LsmHookProfileSpec { kernel: "lie".into(), ..Default::default() });
+    let lie = LsmHookProfile::new(
+        &"0".repeat(64),
+        LsmHookProfileSpec { kernel: "lie".into(), ..Default::default() },
+    );
     done(&probe, "POST", PROFILES, &serde_json::to_value(&lie).unwrap()).await;
-    done(&admin, "APPLY", REPORT, &json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"})).await;
+    done(
+        &admin,
+        "APPLY",
+        REPORT,
+        &json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"}),
+    )
+    .await;
     let status = json!({"status": {"bootID": "1", "hookProfile": present}});
     done(&admin, "MERGE", &format!("{REPORT}/status"), &status).await;
 

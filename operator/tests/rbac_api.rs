@@ -83,7 +83,12 @@ async fn judge(client: &Client, calls: Vec<Call>, allowed: bool) {
             wrong.push(format!("{verb} {path}: {} {}", answer.code, answer.message));
         }
     }
-    assert!(wrong.is_empty(), "should {}:\n{}", if allowed { "work" } else { "be forbidden" }, wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "should {}:\n{}",
+        if allowed { "work" } else { "be forbidden" },
+        wrong.join("\n")
+    );
 }
 
 fn calls<const N: usize>(table: [(&'static str, &str, Value); N]) -> Vec<Call> {
@@ -99,8 +104,7 @@ fn calls_of_the_operator() -> Vec<Call> {
             "volumes": [{"name": "lsm-ready-securityfs",
                 "hostPath": {"path": "/sys/kernel/security", "type": "Directory"}}]}}}});
     let condition = json!({"status": {"conditions": [{"type": "LsmBpfReady", "status": "True"}]}});
-    let status =
-        json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "status": {"observedGeneration": 1}});
+    let status = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "status": {"observedGeneration": 1}});
     let event = json!({"metadata": {"generateName": "lsm-", "namespace": "default"}, "action": "Judge", "reason": "Ready",
         "type": "Normal", "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "lsm-ready",
         "reportingInstance": "lsm-ready-operator-0", "regarding": {"kind": "LsmPolicy", "name": "present"}});
@@ -112,7 +116,11 @@ fn calls_of_the_operator() -> Vec<Call> {
         ("GET", "/apis/apps/v1/daemonsets", Value::Null),
         ("GET", "/apis/apps/v1/daemonsets?watch=1&timeoutSeconds=1", Value::Null),
         ("APPLY", &format!("{DAEMON_SETS}/tetragon"), patched),
-        ("GET", "/api/v1/namespaces/kube-system/pods?labelSelector=app%3Dtetragon&limit=500", Value::Null),
+        (
+            "GET",
+            "/api/v1/namespaces/kube-system/pods?labelSelector=app%3Dtetragon&limit=500",
+            Value::Null,
+        ),
         ("POST", "/api/v1/namespaces/kube-system/pods/agent/eviction", eviction()),
         ("GET", &format!("{CRDS}/lsmpolicies"), Value::Null),
         ("GET", &format!("{CRDS}/lsmpolicies?watch=1&timeoutSeconds=1"), Value::Null),
@@ -125,7 +133,11 @@ fn calls_of_the_operator() -> Vec<Call> {
         ("GET", TRACING_POLICIES, Value::Null),
         ("GET", &format!("{TRACING_POLICIES}?watch=1&timeoutSeconds=1"), Value::Null),
         ("GET", &format!("{LEASES}/lsm-ready-operator"), Value::Null),
-        ("MERGE", &format!("{LEASES}/lsm-ready-operator"), json!({"spec": {"holderIdentity": "a"}})),
+        (
+            "MERGE",
+            &format!("{LEASES}/lsm-ready-operator"),
+            json!({"spec": {"holderIdentity": "a"}}),
+        ),
     ])
 }
 
@@ -170,12 +182,28 @@ fn forbidden_to_the_operator() -> Vec<Call> {
         ("GET", LEASES, Value::Null),
         ("MERGE", &format!("{LEASES}/somebody-else"), json!({})),
         ("DELETE", &format!("{LEASES}/lsm-ready-operator"), Value::Null),
-        ("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", json!({"metadata": {"name": "l"}})),
+        (
+            "POST",
+            "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases",
+            json!({"metadata": {"name": "l"}}),
+        ),
         // What bounds it.
-        ("DELETE", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/lsm-ready-lsmnodes", Value::Null),
+        (
+            "DELETE",
+            "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/lsm-ready-lsmnodes",
+            Value::Null,
+        ),
         ("MERGE", "/apis/rbac.authorization.k8s.io/v1/clusterroles/lsm-ready-operator", json!({})),
-        ("POST", &format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/lsm-ready-probe/token"), json!({})),
-        ("MERGE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/lsmnodes.lsmready.io", json!({})),
+        (
+            "POST",
+            &format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/lsm-ready-probe/token"),
+            json!({}),
+        ),
+        (
+            "MERGE",
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/lsmnodes.lsmready.io",
+            json!({}),
+        ),
     ])
 }
 
@@ -217,7 +245,11 @@ fn forbidden_to_the_probe() -> Vec<Call> {
         ("GET", &format!("{LEASES}/lsm-ready-operator"), Value::Null),
         ("POST", LEASES, json!({"metadata": {"name": "l"}})),
         ("POST", "/apis/events.k8s.io/v1/namespaces/default/events", json!({})),
-        ("POST", &format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/lsm-ready-operator/token"), json!({})),
+        (
+            "POST",
+            &format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/lsm-ready-operator/token"),
+            json!({}),
+        ),
     ])
 }
 
@@ -266,23 +298,31 @@ async fn an_editor_of_policies_writes_policies_only() {
 async fn suggest_only_lacks_the_right_to_patch_and_nothing_else() {
     let server = server().await;
     let render = |folder: &str| {
-        let text = real_api::kubectl(&server.kubeconfig(), &["kustomize", &real_api::config(folder)]).unwrap();
+        let text =
+            real_api::kubectl(&server.kubeconfig(), &["kustomize", &real_api::config(folder)])
+                .unwrap();
         serde_saphyr::from_multiple::<Value>(&text).unwrap()
     };
     let (all, suggest_only) = (render("default"), render("suggest-only"));
-    let left_out: Vec<&Value> = all.iter().filter(|object| !suggest_only.contains(object)).collect();
+    let left_out: Vec<&Value> =
+        all.iter().filter(|object| !suggest_only.contains(object)).collect();
     assert!(suggest_only.iter().all(|object| all.contains(object)));
-    let names: Vec<String> =
-        left_out.iter().map(|object| format!("{} {}", object["kind"], object["metadata"]["name"])).collect();
-    let patching = [r#""ClusterRole" "lsm-ready-patching""#, r#""ClusterRoleBinding" "lsm-ready-patching""#];
-    let restarting = [r#""ClusterRole" "lsm-ready-restarting""#, r#""RoleBinding" "lsm-ready-restarting""#];
+    let names: Vec<String> = left_out
+        .iter()
+        .map(|object| format!("{} {}", object["kind"], object["metadata"]["name"]))
+        .collect();
+    let patching =
+        [r#""ClusterRole" "lsm-ready-patching""#, r#""ClusterRoleBinding" "lsm-ready-patching""#];
+    let restarting =
+        [r#""ClusterRole" "lsm-ready-restarting""#, r#""RoleBinding" "lsm-ready-restarting""#];
     assert_eq!(
         names.into_iter().collect::<BTreeSet<_>>(),
         patching.into_iter().chain(restarting).map(str::to_owned).collect()
     );
     let patches = all.iter().filter(|object| object["kind"] == "ClusterRole").filter(|role| {
         role["rules"].as_array().unwrap().iter().any(|rule| {
-            let has = |field: &str, word: &str| rule[field].as_array().unwrap().contains(&json!(word));
+            let has =
+                |field: &str, word: &str| rule[field].as_array().unwrap().contains(&json!(word));
             has("resources", "daemonsets") && has("verbs", "patch")
         })
     });

@@ -31,12 +31,16 @@ fn owned(object: &Value) -> Option<Value> {
 /// The mounts at /sys/kernel/security, of any container.
 fn mounts(object: &Value) -> Vec<Value> {
     let containers = object["spec"]["template"]["spec"]["containers"].as_array().unwrap();
-    let mounts = containers.iter().filter_map(|container| container["volumeMounts"].as_array()).flatten();
+    let mounts =
+        containers.iter().filter_map(|container| container["volumeMounts"].as_array()).flatten();
     mounts.filter(|mount| mount["mountPath"] == "/sys/kernel/security").cloned().collect()
 }
 
 fn is_mounted(object: &Value) -> bool {
-    mounts(object) == [json!({"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true})]
+    mounts(object)
+        == [
+            json!({"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}),
+        ]
 }
 
 /// Spec and labels, without what is ours.
@@ -73,7 +77,10 @@ async fn ours_are_three_fields_and_giving_back_leaves_no_trace() {
     assert_eq!(owned(&patched), Some(wanted));
     assert_eq!(theirs(&patched), theirs(&scene.created), "nothing else differs");
     // Nothing more is written: not for what is there, and not for what was there before.
-    assert_eq!(scene.look().await["metadata"]["resourceVersion"], patched["metadata"]["resourceVersion"]);
+    assert_eq!(
+        scene.look().await["metadata"]["resourceVersion"],
+        patched["metadata"]["resourceVersion"]
+    );
     let again = scene.look_at(&scene.created).await;
     assert_eq!(again["metadata"]["resourceVersion"], patched["metadata"]["resourceVersion"]);
 
@@ -82,7 +89,10 @@ async fn ours_are_three_fields_and_giving_back_leaves_no_trace() {
     assert_eq!(given_back["spec"], scene.created["spec"]);
     assert_eq!(given_back["metadata"]["labels"], scene.created["metadata"]["labels"]);
     assert_eq!(owned(&given_back), None);
-    assert_eq!(scene.look().await["metadata"]["resourceVersion"], given_back["metadata"]["resourceVersion"]);
+    assert_eq!(
+        scene.look().await["metadata"]["resourceVersion"],
+        given_back["metadata"]["resourceVersion"]
+    );
 }
 
 #[tokio::test]
@@ -101,12 +111,14 @@ async fn never_gives_back_and_suggest_keeps() {
 async fn an_upgrade_by_merge_patch_keeps_ours() {
     let scene = Scene::new("merge-patch").await;
     scene.look().await;
-    let image =
-        json!({"spec": {"template": {"spec": {"containers": [{"name": "tetragon", "image": "tetragon:v1.3.1"}]}}}});
+    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "tetragon", "image": "tetragon:v1.3.1"}]}}}});
     let answer = scene.helm("STRATEGIC", &image).await;
     assert!(answer.is_ok(), "{answer:?}");
     let upgraded = scene.look().await;
-    assert_eq!(upgraded["metadata"]["resourceVersion"], answer.body["metadata"]["resourceVersion"], "nothing to write");
+    assert_eq!(
+        upgraded["metadata"]["resourceVersion"], answer.body["metadata"]["resourceVersion"],
+        "nothing to write"
+    );
     assert!(is_mounted(&upgraded));
 }
 
@@ -140,8 +152,16 @@ async fn who_keeps_taking_it_out_is_left_alone_at_the_third_time() {
     }
     assert_eq!(applied, 3);
     assert!(scene.remembered(&scene.created).contest.paused_until().is_some());
-    let events = done(&scene.admin, "GET", "/apis/events.k8s.io/v1/namespaces/contested/events", &Value::Null).await;
-    let told = |reason: &str| events["items"].as_array().unwrap().iter().any(|event| event["reason"] == reason);
+    let events = done(
+        &scene.admin,
+        "GET",
+        "/apis/events.k8s.io/v1/namespaces/contested/events",
+        &Value::Null,
+    )
+    .await;
+    let told = |reason: &str| {
+        events["items"].as_array().unwrap().iter().any(|event| event["reason"] == reason)
+    };
     assert!(told("SecurityfsMounted") && told("Contested"), "{events}");
 }
 
@@ -168,7 +188,11 @@ async fn a_field_of_another_manager_is_a_conflict_that_names_it() {
     assert_eq!(after["metadata"]["resourceVersion"], scene.created["metadata"]["resourceVersion"]);
     let failure = scene.remembered(&after).failure.unwrap();
     assert_eq!(failure.reason, reason::FIELD_CONFLICT, "{failure:?}");
-    assert!(failure.message.contains("\"helm\"") && failure.message.contains("hostPath.type"), "{}", failure.message);
+    assert!(
+        failure.message.contains("\"helm\"") && failure.message.contains("hostPath.type"),
+        "{}",
+        failure.message
+    );
 }
 
 #[tokio::test]
@@ -186,8 +210,7 @@ async fn what_another_container_uses_cannot_be_given_back() {
     let scene = Scene::new("in-use").await;
     scene.look().await;
     let mount = json!({"name": "lsm-ready-securityfs", "mountPath": "/securityfs"});
-    let used =
-        json!({"spec": {"template": {"spec": {"containers": [{"name": "export-stdout", "volumeMounts": [mount]}]}}}});
+    let used = json!({"spec": {"template": {"spec": {"containers": [{"name": "export-stdout", "volumeMounts": [mount]}]}}}});
     assert!(scene.helm("STRATEGIC", &used).await.is_ok());
     scene.withdraw().await;
     let after = scene.look().await;
@@ -213,9 +236,13 @@ async fn the_owners_own_mount_takes_our_mounts_place() {
     assert_eq!(theirs(&handed_over).0, handed_over["spec"], "and nothing of ours is left");
     assert_eq!(handed_over["metadata"]["labels"], scene.created["metadata"]["labels"]);
     assert_eq!(owned(&handed_over), None);
-    let mounted = json!({"name": "host-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true});
+    let mounted =
+        json!({"name": "host-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true});
     assert_eq!(mounts(&handed_over), [mounted]);
-    assert_eq!(scene.look().await["metadata"]["resourceVersion"], handed_over["metadata"]["resourceVersion"]);
+    assert_eq!(
+        scene.look().await["metadata"]["resourceVersion"],
+        handed_over["metadata"]["resourceVersion"]
+    );
 }
 
 /// With the RoleBindings that a namespace other than kube-system needs.
@@ -227,11 +254,19 @@ async fn a_stale_agent_is_evicted() {
     scene.repaired_node("stale-node", "2026-01-01T00:05:00Z").await;
     let pod = scene.agent(&patched, "stale-node", "2026-01-01T00:00:00Z").await;
     scene.look().await;
-    assert!(done(&scene.admin, "GET", &pod, &Value::Null).await["metadata"]["deletionTimestamp"].is_null(), "unasked");
+    assert!(
+        done(&scene.admin, "GET", &pod, &Value::Null).await["metadata"]["deletionTimestamp"]
+            .is_null(),
+        "unasked"
+    );
     scene.ask(&json!({"restartStaleAgents": true})).await;
     scene.look().await;
     let evicted = done(&scene.admin, "GET", &pod, &Value::Null).await;
-    assert!(evicted["metadata"]["deletionTimestamp"].is_string(), "{:?}", scene.remembered(&patched));
+    assert!(
+        evicted["metadata"]["deletionTimestamp"].is_string(),
+        "{:?}",
+        scene.remembered(&patched)
+    );
 }
 
 #[tokio::test]
@@ -268,9 +303,12 @@ async fn an_upgrade_by_kubectl_apply_keeps_ours() {
     let scene = Scene::new("kubectl-apply").await;
     let kubeconfig = server().await.kubeconfig();
     let file = kubeconfig.with_file_name("kubectl-apply.yaml");
-    for (image, expected) in [("quay.io/cilium/tetragon:v1.3.0", "configured"), ("tetragon:v1.3.1", "configured")] {
+    for (image, expected) in
+        [("quay.io/cilium/tetragon:v1.3.0", "configured"), ("tetragon:v1.3.1", "configured")]
+    {
         std::fs::write(&file, upgrade(&scene, image).to_string()).unwrap();
-        let said = real_api::kubectl(&kubeconfig, &["apply", "-f", &file.display().to_string()]).unwrap();
+        let said =
+            real_api::kubectl(&kubeconfig, &["apply", "-f", &file.display().to_string()]).unwrap();
         assert!(said.contains(expected), "{said}");
         assert!(is_mounted(&scene.look().await), "{image}");
     }
@@ -308,7 +346,10 @@ async fn a_mount_that_was_taken_back_stays_away_until_the_pod_template_changes()
     let mark = taken["metadata"]["labels"]["lsmready.io/securityfs"].as_str().unwrap().to_owned();
     assert!(mark.starts_with("taken-back-"), "{mark}");
     for _ in 0..3 {
-        assert_eq!(scene.look().await["metadata"]["resourceVersion"], taken["metadata"]["resourceVersion"]);
+        assert_eq!(
+            scene.look().await["metadata"]["resourceVersion"],
+            taken["metadata"]["resourceVersion"]
+        );
     }
     let annotation = json!({"kubectl.kubernetes.io/restartedAt": "now"});
     let restarted = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});

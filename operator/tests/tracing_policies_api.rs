@@ -26,11 +26,19 @@ const TRACING_POLICIES: &str = "/apis/cilium.io/v1alpha1/tracingpolicies";
 /// A node that denied, with a profile, and a policy that requires Tetragon's policies of tier `enforce`.
 async fn prepare(server: &ApiServer, admin: &Client) {
     create_node(server, "n1").await;
-    let spec: LsmHookProfileSpec =
-        serde_json::from_value(json!({"kernel": "6.12", "hooks": ["file_open"], "sleepableHooks": []})).unwrap();
+    let spec: LsmHookProfileSpec = serde_json::from_value(
+        json!({"kernel": "6.12", "hooks": ["file_open"], "sleepableHooks": []}),
+    )
+    .unwrap();
     let profile = LsmHookProfile::new(&spec.digest(), spec);
     let kinds = "/apis/lsmready.io/v1alpha1";
-    done(admin, "POST", &format!("{kinds}/lsmhookprofiles"), &serde_json::to_value(&profile).unwrap()).await;
+    done(
+        admin,
+        "POST",
+        &format!("{kinds}/lsmhookprofiles"),
+        &serde_json::to_value(&profile).unwrap(),
+    )
+    .await;
     let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
     done(admin, "APPLY", &format!("{kinds}/lsmnodes/n1"), &object).await;
     let status = json!({"status": {"bootID": "1", "evidence": "Denied", "reason": "CanaryDenied",
@@ -44,14 +52,22 @@ async fn prepare(server: &ApiServer, admin: &Client) {
 /// Until both controllers have made of what is known this label and this reason of the condition; its message.
 async fn said(ctx: &Arc<Context>, admin: &Client, label: &str, reason: &str) -> String {
     wait::until(DEADLINE, &format!("{label} and {reason}"), async || {
-        let Some(n1) = ctx.stores.nodes.find(|_| true) else { return Err("no Node".to_owned()) };
+        let Some(n1) = ctx.stores.nodes.find(|_| true) else {
+            return Err("no Node".to_owned());
+        };
         node::reconcile(n1, ctx.clone()).await.map_err(|error| error.to_string())?;
-        let found = Api::<LsmPolicy>::all(admin.clone()).get("enforce").await.map_err(|error| error.to_string())?;
+        let found = Api::<LsmPolicy>::all(admin.clone())
+            .get("enforce")
+            .await
+            .map_err(|error| error.to_string())?;
         policy::reconcile(Arc::new(found), ctx.clone()).await.map_err(|error| error.to_string())?;
         let node = done(admin, "GET", "/api/v1/nodes/n1", &Value::Null).await;
-        let found = done(admin, "GET", "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce", &Value::Null).await;
+        let found =
+            done(admin, "GET", "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce", &Value::Null)
+                .await;
         let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let condition = conditions.into_iter().find(|condition| condition["type"] == "TracingPoliciesLoadable");
+        let condition =
+            conditions.into_iter().find(|condition| condition["type"] == "TracingPoliciesLoadable");
         let condition = condition.unwrap_or_default();
         if node["metadata"]["labels"][LABEL] == label && condition["reason"] == reason {
             return Ok(condition["message"].as_str().unwrap_or_default().to_owned());
@@ -70,7 +86,10 @@ async fn a_crd_that_comes_late_and_goes_again() {
     let operator = unbound(&server, OPERATOR).await;
     let ctx = Arc::new(real_api::context(&operator, operator.clone()));
     tokio::time::timeout(DEADLINE, ctx.stores.tracing_policies.settled()).await.unwrap();
-    assert!(ctx.stores.tracing_policies.snapshot().is_absent(), "no CRD is fine, and known at once");
+    assert!(
+        ctx.stores.tracing_policies.snapshot().is_absent(),
+        "no CRD is fine, and known at once"
+    );
     said(&ctx, &admin, "ready", "NoneSelected").await;
 
     real_api::tracing_policy_crd(&server);
@@ -79,7 +98,13 @@ async fn a_crd_that_comes_late_and_goes_again() {
         "metadata": {"name": name, "labels": {"tier": "enforce"}}, "spec": {"lsmhooks": hooks}})
     };
     let denies = json!([{"matchActions": [{"action": "Sigkill"}]}]);
-    done(&admin, "POST", TRACING_POLICIES, &object("good", json!([{"hook": "file_open", "selectors": denies}]))).await;
+    done(
+        &admin,
+        "POST",
+        TRACING_POLICIES,
+        &object("good", json!([{"hook": "file_open", "selectors": denies}])),
+    )
+    .await;
     let message = said(&ctx, &admin, "ready", "AllLoadable").await;
     assert_eq!(
         message,
@@ -92,7 +117,10 @@ async fn a_crd_that_comes_late_and_goes_again() {
 
     done(&admin, "POST", TRACING_POLICIES, &object("typo", json!([{"hook": "file_opn"}]))).await;
     let message = said(&ctx, &admin, "not-ready", "NotLoadable").await;
-    assert!(message.contains("typo loads on 0 of 1 nodes (file_opn HookNotInKernel on 1, as n1"), "{message}");
+    assert!(
+        message.contains("typo loads on 0 of 1 nodes (file_opn HookNotInKernel on 1, as n1"),
+        "{message}"
+    );
 
     kubectl(&server.kubeconfig(), &["delete", "crd", "tracingpolicies.cilium.io"]).unwrap();
     said(&ctx, &admin, "ready", "NoneSelected").await;

@@ -85,7 +85,9 @@ fn mounts_bpf_maps(container: &Container) -> bool {
 }
 
 fn not_found(pod: &PodSpec, wanted: &str) -> Refusal {
-    let names = |containers: &[Container]| containers.iter().map(|container| container.name.clone()).collect();
+    let names = |containers: &[Container]| {
+        containers.iter().map(|container| container.name.clone()).collect()
+    };
     let init: Vec<String> = names(pod.init_containers.as_deref().unwrap_or_default());
     Refusal::ContainerNotFound {
         wanted: wanted.to_owned(),
@@ -113,8 +115,11 @@ mod tests {
 
     #[test]
     fn the_name_comes_first_and_the_default_one_has_substitutes() {
-        let export =
-            container("export-stdout", "quay.io/cilium/hubble-export-stdout:v1.1.0", "/var/run/cilium/tetragon");
+        let export = container(
+            "export-stdout",
+            "quay.io/cilium/hubble-export-stdout:v1.1.0",
+            "/var/run/cilium/tetragon",
+        );
         let named = container("tetragon", "registry:5000/mirror/agent:v1", "/sys/fs/bpf");
         let by_image = container("enforcer", "registry:5000/cilium/tetragon:v1.3.0", "/elsewhere");
         let by_maps = container("enforcer", "registry:5000/mirror/agent:v1", "/sys/fs/bpf/");
@@ -127,7 +132,13 @@ mod tests {
         // Who names another container means that one.
         assert_eq!(found(&all(&by_image), &[], "agent"), None);
         // Nothing is guessed between two, and sidecars are none.
-        assert_eq!(found(&[by_image.clone(), container("b", "tetragon:v1.3.0", "/")], &[], "tetragon"), None);
-        assert_eq!(found(std::slice::from_ref(&export), std::slice::from_ref(&by_image), "tetragon"), None);
+        assert_eq!(
+            found(&[by_image.clone(), container("b", "tetragon:v1.3.0", "/")], &[], "tetragon"),
+            None
+        );
+        assert_eq!(
+            found(std::slice::from_ref(&export), std::slice::from_ref(&by_image), "tetragon"),
+            None
+        );
     }
 }

@@ -45,8 +45,9 @@ impl Version {
     #[must_use]
     pub fn parse(tag: &str) -> Option<Self> {
         let bare = tag.strip_prefix('v').unwrap_or(tag);
-        let (numbers, suffix) =
-            bare.split_once(['-', '+']).map_or((bare, None), |(numbers, rest)| (numbers, Some(rest)));
+        let (numbers, suffix) = bare
+            .split_once(['-', '+'])
+            .map_or((bare, None), |(numbers, rest)| (numbers, Some(rest)));
         let numbers: Vec<u32> = numbers.split('.').map(number).collect::<Option<_>>()?;
         let (major, minor, patch) = match numbers[..] {
             [major, minor] => (major, minor, 0),
@@ -103,7 +104,9 @@ impl<'a> Image<'a> {
         // A colon before the last slash belongs to the registry's port.
         let name = named.rfind('/').map_or(0, |slash| slash + 1);
         match named[name..].split_once(':') {
-            Some((before, tag)) => Self { repository: &named[..name + before.len()], tag: Some(tag), digest },
+            Some((before, tag)) => {
+                Self { repository: &named[..name + before.len()], tag: Some(tag), digest }
+            }
             None => Self { repository: named, tag: None, digest },
         }
     }
@@ -126,7 +129,8 @@ impl<'a> Image<'a> {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let full = |tag: &str| {
-            Version::parse(tag).is_some() && tag.split(['-', '+']).next().unwrap_or(tag).matches('.').count() == 2
+            Version::parse(tag).is_some()
+                && tag.split(['-', '+']).next().unwrap_or(tag).matches('.').count() == 2
         };
         self.digest.is_some() || self.tag.is_some_and(full)
     }
@@ -154,8 +158,14 @@ mod tests {
             ("tetragon", ("tetragon", None, None)),
             ("quay.io/cilium/tetragon:v1.3.0", ("quay.io/cilium/tetragon", Some("v1.3.0"), None)),
             ("registry:5000/cilium/tetragon", ("registry:5000/cilium/tetragon", None, None)),
-            ("registry:5000/tetragon:v1.4.0@sha256:aa", ("registry:5000/tetragon", Some("v1.4.0"), Some("sha256:aa"))),
-            ("quay.io/cilium/tetragon@sha256:bb", ("quay.io/cilium/tetragon", None, Some("sha256:bb"))),
+            (
+                "registry:5000/tetragon:v1.4.0@sha256:aa",
+                ("registry:5000/tetragon", Some("v1.4.0"), Some("sha256:aa")),
+            ),
+            (
+                "quay.io/cilium/tetragon@sha256:bb",
+                ("quay.io/cilium/tetragon", None, Some("sha256:bb")),
+            ),
             ("", ("", None, None)),
         ];
         for (reference, (repository, tag, digest)) in table {
@@ -190,14 +200,44 @@ mod tests {
     #[test]
     fn versions_are_ordered_and_others_are_none() {
         let itself = |tag: &str| Version::parse(tag).map(|version| version >= MOUNTS_ITSELF_SINCE);
-        for old in ["v1.0.0", "1.3.0", "v1.3.1", "1.3.0-rc.1", "v1.4.0-rc.1", "v1.4.0-pre.0", "v0.11.0", "1.3"] {
+        for old in [
+            "v1.0.0",
+            "1.3.0",
+            "v1.3.1",
+            "1.3.0-rc.1",
+            "v1.4.0-rc.1",
+            "v1.4.0-pre.0",
+            "v0.11.0",
+            "1.3",
+        ] {
             assert_eq!(itself(old), Some(false), "{old}");
         }
-        for new in ["v1.4.0", "1.4", "v1.4.1-rc.1", "v1.7.0", "1.10.0", "v1.8.0-pre.0", "v1.7.0-ubi9", "2.0.0"] {
+        for new in [
+            "v1.4.0",
+            "1.4",
+            "v1.4.1-rc.1",
+            "v1.7.0",
+            "1.10.0",
+            "v1.8.0-pre.0",
+            "v1.7.0-ubi9",
+            "2.0.0",
+        ] {
             assert_eq!(itself(new), Some(true), "{new}");
         }
-        for other in ["latest", "main", "v1", "1", "2026.11.24", "1.x", "v", "", "1..0", "+1.7.0", "1.7.0.1", "8f3ac1e"]
-        {
+        for other in [
+            "latest",
+            "main",
+            "v1",
+            "1",
+            "2026.11.24",
+            "1.x",
+            "v",
+            "",
+            "1..0",
+            "+1.7.0",
+            "1.7.0.1",
+            "8f3ac1e",
+        ] {
             assert_eq!(itself(other), None, "{other}");
         }
     }
@@ -215,7 +255,9 @@ mod tests {
 
     #[test]
     fn the_label_speaks_only_for_a_digest() {
-        let version = |image: &str| Image::parse(image).version(Some("1.7.0")).map(|version| version.to_string());
+        let version = |image: &str| {
+            Image::parse(image).version(Some("1.7.0")).map(|version| version.to_string())
+        };
         assert_eq!(version("tetragon@sha256:aa").as_deref(), Some("v1.7.0"));
         assert_eq!(version("tetragon:v1.3.0@sha256:aa").as_deref(), Some("v1.3.0"));
         assert_eq!(version("tetragon:latest"), None);

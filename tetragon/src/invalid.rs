@@ -25,13 +25,18 @@ pub fn refusal(pod: &PodSpec) -> Option<Refusal> {
 
 fn is_for_windows(pod: &PodSpec) -> bool {
     let selector = pod.node_selector.iter().flatten();
-    let mut selected = selector.filter(|(label, _)| OS_LABELS.contains(&label.as_str())).map(|(_, os)| os.as_str());
+    let mut selected = selector
+        .filter(|(label, _)| OS_LABELS.contains(&label.as_str()))
+        .map(|(_, os)| os.as_str());
     pod.os.as_ref().is_some_and(|os| os.name == "windows") || selected.any(|os| os == "windows")
 }
 
 fn duplicate_mount(container: &Container) -> Option<Refusal> {
     let paths = container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str());
-    duplicate(paths).map(|path| Refusal::DuplicateMount { container: container.name.clone(), path: path.to_owned() })
+    duplicate(paths).map(|path| Refusal::DuplicateMount {
+        container: container.name.clone(),
+        path: path.to_owned(),
+    })
 }
 
 /// The first that is there twice.

@@ -61,15 +61,16 @@ impl Question {
     pub fn remark(self) -> Option<String> {
         let version = self.version?;
         match Known::of(version) {
-            Known::Before(release) => {
-                Some(format!("the rules of {version} are not known; those of {} stand for them", release.name()))
-            }
+            Known::Before(release) => Some(format!(
+                "the rules of {version} are not known; those of {} stand for them",
+                release.name()
+            )),
             Known::After(_) => Some(format!(
                 "{version} is newer than this program; the rules of Tetragon's development branch of August 2026 stand for it"
             )),
-            Known::Exactly(Release::Main) => {
-                Some(format!("the rules for {version} are those of Tetragon's development branch of August 2026"))
-            }
+            Known::Exactly(Release::Main) => Some(format!(
+                "the rules for {version} are those of Tetragon's development branch of August 2026"
+            )),
             Known::Exactly(_) | Known::WithoutLsmHooks => None,
         }
     }
@@ -79,7 +80,9 @@ impl Question {
     pub fn answer(self, policy: &TracingPolicy) -> Answer {
         let answer = policy.answer(self.releases());
         match (self.version, &answer) {
-            (Some(version), Answer::Refused(refused)) if matches!(Known::of(version), Known::After(_)) => {
+            (Some(version), Answer::Refused(refused))
+                if matches!(Known::of(version), Known::After(_)) =>
+            {
                 Answer::Unjudged(format!(
                     "{version} is newer than this program, and older releases refuse it: {refused}"
                 ))
@@ -90,8 +93,10 @@ impl Question {
 
     /// Why these agents know no `lsmhooks` at all.
     fn without_hooks(self, policy: &TracingPolicy) -> Option<String> {
-        let version = self.version.filter(|version| Known::of(*version) == Known::WithoutLsmHooks)?;
-        (!policy.asks.is_empty()).then(|| format!("spec.lsmhooks: {version} does not have it; v1.2.0 and later do"))
+        let version =
+            self.version.filter(|version| Known::of(*version) == Known::WithoutLsmHooks)?;
+        (!policy.asks.is_empty())
+            .then(|| format!("spec.lsmhooks: {version} does not have it; v1.2.0 and later do"))
     }
 }
 

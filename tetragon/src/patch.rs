@@ -41,7 +41,9 @@ pub fn nothing(daemon_set: &DaemonSet) -> Value {
         "metadata": {"name": daemon_set.name_any()},
     });
     // A manifest that is in no cluster yet has no UID, and often no namespace.
-    for (field, value) in [("namespace", daemon_set.namespace()), ("uid", daemon_set.metadata.uid.clone())] {
+    for (field, value) in
+        [("namespace", daemon_set.namespace()), ("uid", daemon_set.metadata.uid.clone())]
+    {
         if let Some(value) = value {
             object["metadata"][field] = json!(value);
         }
@@ -63,8 +65,13 @@ pub fn taken_back(daemon_set: &DaemonSet, mark: &str) -> Value {
 #[must_use]
 pub fn is_handed_over(daemon_set: &DaemonSet) -> bool {
     let pod = daemon_set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-    let mounts = pod.iter().flat_map(|pod| &pod.containers).filter_map(|container| container.volume_mounts.as_ref());
-    mounts.flatten().any(|mount| mount.mount_path == SECURITYFS_PATH && mount.name != SECURITYFS_VOLUME)
+    let mounts = pod
+        .iter()
+        .flat_map(|pod| &pod.containers)
+        .filter_map(|container| container.volume_mounts.as_ref());
+    mounts
+        .flatten()
+        .any(|mount| mount.mount_path == SECURITYFS_PATH && mount.name != SECURITYFS_VOLUME)
 }
 
 /// A strategic merge patch that takes out our label and volume and gives up our fields, whoever uses them now. `live` is

@@ -43,7 +43,12 @@ impl Wish {
     /// Nobody wants anything.
     #[must_use]
     pub fn none() -> Self {
-        Self { container: String::new(), patch: Mount::Never, suggest: Mount::Never, without_securityfs: Vec::new() }
+        Self {
+            container: String::new(),
+            patch: Mount::Never,
+            suggest: Mount::Never,
+            without_securityfs: Vec::new(),
+        }
     }
 
     /// Somebody wants something.
@@ -119,7 +124,11 @@ pub enum Need {
 pub fn plan(daemon_set: &DaemonSet, wish: &Wish) -> Plan {
     let owned = owned(daemon_set);
     if !wish.any() {
-        return if labelled(daemon_set) { Plan::GiveBack { superseded: None } } else { Plan::NotWanted };
+        return if labelled(daemon_set) {
+            Plan::GiveBack { superseded: None }
+        } else {
+            Plan::NotWanted
+        };
     }
     let empty = PodSpec::default();
     let pod = pod(daemon_set).unwrap_or(&empty);
@@ -129,9 +138,10 @@ pub fn plan(daemon_set: &DaemonSet, wish: &Wish) -> Plan {
     };
     let needs = needs(daemon_set, pod, container);
     match view(pod, container, owned) {
-        View::Ours(mounted) => {
-            Plan::Keep { mounted, still_needed: need(wish.patch, &needs).or_else(|| need(wish.suggest, &needs)) }
-        }
+        View::Ours(mounted) => Plan::Keep {
+            mounted,
+            still_needed: need(wish.patch, &needs).or_else(|| need(wish.suggest, &needs)),
+        },
         View::Theirs(mounted) => unneeded(daemon_set, Unneeded::AlreadyMounted(mounted)),
         View::Inside(mount) => Plan::Refused(Refusal::FileMount(mount)),
         View::Hidden(mount) if mount.volume == SECURITYFS_VOLUME => {
@@ -168,7 +178,12 @@ fn missing(
 }
 
 /// Why a mount of ours would break the agent, or could not help it.
-fn useless(daemon_set: &DaemonSet, pod: &PodSpec, container: &Container, wish: &Wish) -> Option<Refusal> {
+fn useless(
+    daemon_set: &DaemonSet,
+    pod: &PodSpec,
+    container: &Container,
+    wish: &Wish,
+) -> Option<Refusal> {
     if privilege::has_user_namespace(pod) {
         return Some(Refusal::UserNamespace);
     }
@@ -190,11 +205,16 @@ fn useless(daemon_set: &DaemonSet, pod: &PodSpec, container: &Container, wish: &
 }
 
 fn app_armor(daemon_set: &DaemonSet, pod: &PodSpec, container: &Container) -> AppArmor {
-    template(daemon_set).map_or(AppArmor::Unsaid, |template| privilege::app_armor(template, pod, container))
+    template(daemon_set)
+        .map_or(AppArmor::Unsaid, |template| privilege::app_armor(template, pod, container))
 }
 
 fn unneeded(daemon_set: &DaemonSet, reason: Unneeded) -> Plan {
-    if labelled(daemon_set) { Plan::GiveBack { superseded: Some(reason) } } else { Plan::NotNeeded(reason) }
+    if labelled(daemon_set) {
+        Plan::GiveBack { superseded: Some(reason) }
+    } else {
+        Plan::NotNeeded(reason)
+    }
 }
 
 /// What that wish comes down to for that agent.
@@ -210,7 +230,8 @@ fn need(wish: Mount, needs: &Result<Unneeded, Need>) -> Option<Need> {
 /// few is an agent that cannot enforce.
 fn needs(daemon_set: &DaemonSet, pod: &PodSpec, container: &Container) -> Result<Unneeded, Need> {
     let image = container.image.as_deref().unwrap_or_default();
-    let version = release(daemon_set, container).ok_or_else(|| Need::UnknownRelease(image.to_owned()))?;
+    let version =
+        release(daemon_set, container).ok_or_else(|| Need::UnknownRelease(image.to_owned()))?;
     if version < LSM_HOOKS_SINCE {
         return Ok(Unneeded::NoLsmHooks(version));
     }
@@ -278,12 +299,20 @@ impl fmt::Display for Need {
         match self {
             Self::Always => write!(f, "it is wished in any case (mount: Always)"),
             Self::Release(version) => {
-                write!(f, "Tetragon {version} does not mount securityfs itself ({MOUNTS_ITSELF_SINCE} and later do)")
+                write!(
+                    f,
+                    "Tetragon {version} does not mount securityfs itself ({MOUNTS_ITSELF_SINCE} and later do)"
+                )
             }
             Self::Unprivileged(version, obstacle) => {
-                write!(f, "Tetragon {version} mounts securityfs itself where its container may, and {obstacle}")
+                write!(
+                    f,
+                    "Tetragon {version} mounts securityfs itself where its container may, and {obstacle}"
+                )
             }
-            Self::UnknownRelease(image) => write!(f, "image {image:?} does not tell which release of Tetragon it is"),
+            Self::UnknownRelease(image) => {
+                write!(f, "image {image:?} does not tell which release of Tetragon it is")
+            }
         }
     }
 }
@@ -303,7 +332,9 @@ impl Unneeded {
 impl fmt::Display for Unneeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AlreadyMounted(mounted) => write!(f, "volume {} shows it to the agent: {mounted}", mounted.volume),
+            Self::AlreadyMounted(mounted) => {
+                write!(f, "volume {} shows it to the agent: {mounted}", mounted.volume)
+            }
             Self::MountsItself(version) => {
                 write!(f, "Tetragon {version} mounts securityfs itself, and its container may")
             }

@@ -19,7 +19,9 @@ pub enum Refusal {
         there: Vec<String>,
     },
     /// The pod template selects Windows nodes.
-    #[error("the DaemonSet is for Windows nodes, which have no securityfs: name the one for Linux nodes")]
+    #[error(
+        "the DaemonSet is for Windows nodes, which have no securityfs: name the one for Linux nodes"
+    )]
     NotLinux,
     /// Two volumes have one name.
     #[error(
@@ -28,7 +30,9 @@ pub enum Refusal {
     )]
     DuplicateVolume(String),
     /// Two mounts of a container are at one path.
-    #[error("container {container} has two mounts at {path}, which the API server does not take: remove one of them")]
+    #[error(
+        "container {container} has two mounts at {path}, which the API server does not take: remove one of them"
+    )]
     DuplicateMount {
         /// Name of the container.
         container: String,
@@ -91,8 +95,7 @@ pub enum Refusal {
 }
 
 /// Why an agent with the mount cannot start on a node.
-pub const KERNELS_LACK_IT: &str =
-    "the kernel there was built without CONFIG_SECURITYFS, so there is no /sys/kernel/security to mount";
+pub const KERNELS_LACK_IT: &str = "the kernel there was built without CONFIG_SECURITYFS, so there is no /sys/kernel/security to mount";
 
 /// What to do about such nodes.
 pub const OTHER_NODES_OR_KERNELS: &str = "Keep the DaemonSet off such nodes (its nodeSelector or node affinity), or boot a \

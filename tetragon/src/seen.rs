@@ -21,8 +21,16 @@ pub struct Seen {
 
 /// SYS_RESOURCE is for the memory lock of kernels before 5.11, SYSLOG for the kernel's symbols. On 6.12 both releases also denied
 /// without these two and without DAC_READ_SEARCH, which DAC_OVERRIDE covers.
-const CAPABILITIES: [&str; 8] =
-    ["BPF", "PERFMON", "SYS_ADMIN", "SYS_RESOURCE", "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE"];
+const CAPABILITIES: [&str; 8] = [
+    "BPF",
+    "PERFMON",
+    "SYS_ADMIN",
+    "SYS_RESOURCE",
+    "SYSLOG",
+    "SYS_PTRACE",
+    "DAC_READ_SEARCH",
+    "DAC_OVERRIDE",
+];
 const KERNEL: &str = "Debian's 6.12";
 
 /// All that were seen, the newest last.
@@ -65,7 +73,8 @@ pub fn advice(release: Option<Version>, seen_with: &[Version], advice: &str) -> 
     if release.is_some_and(|release| seen_with.contains(&release)) {
         return format!("{advice} (seen to work with {releases})");
     }
-    let this = release.map_or_else(|| "this unknown release".to_owned(), |release| release.to_string());
+    let this =
+        release.map_or_else(|| "this unknown release".to_owned(), |release| release.to_string());
     format!("nothing is advised, as less was tried with {releases} only and not with {this}")
 }
 

@@ -39,7 +39,8 @@ pub fn helm_values() -> String {
 /// The `patches` of a kustomization that add the mount to that container.
 #[must_use]
 pub fn kustomize(namespace: Option<&str>, name: &str, container: &str) -> String {
-    let of = namespace.map_or_else(String::new, |namespace| format!("    namespace: {namespace}\n"));
+    let of =
+        namespace.map_or_else(String::new, |namespace| format!("    namespace: {namespace}\n"));
     format!(
         "patches:\n\
          - target:\n\
@@ -103,9 +104,11 @@ mod tests {
     #[test]
     fn the_kustomize_patch_is_yaml_in_yaml() {
         for namespace in [None, Some("security")] {
-            let parsed: Value = serde_saphyr::from_str(&kustomize(namespace, "t", "agent")).unwrap();
+            let parsed: Value =
+                serde_saphyr::from_str(&kustomize(namespace, "t", "agent")).unwrap();
             assert_eq!(parsed["patches"][0]["target"]["namespace"].as_str(), namespace);
-            let patch: Value = serde_saphyr::from_str(parsed["patches"][0]["patch"].as_str().unwrap()).unwrap();
+            let patch: Value =
+                serde_saphyr::from_str(parsed["patches"][0]["patch"].as_str().unwrap()).unwrap();
             assert_eq!(patch["metadata"], json!({"name": "t"}));
             let pod = json!({
                 "volumes": [suggested_volume()],
@@ -117,7 +120,8 @@ mod tests {
 
     #[test]
     fn the_lines_for_argo_cd_are_yaml() {
-        let spec: Value = serde_saphyr::from_str(&argo_cd(Some("kube-system"), "tetragon")).unwrap();
+        let spec: Value =
+            serde_saphyr::from_str(&argo_cd(Some("kube-system"), "tetragon")).unwrap();
         assert_eq!(spec["ignoreDifferences"][0]["managedFieldsManagers"], json!(["lsm-ready"]));
         assert_eq!(spec["syncPolicy"]["syncOptions"], json!(["RespectIgnoreDifferences=true"]));
     }

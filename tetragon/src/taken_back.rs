@@ -20,7 +20,8 @@ const KEPT: usize = 20;
 /// The label's value for a mount that is taken back from that DaemonSet.
 #[must_use]
 pub fn mark(daemon_set: &DaemonSet, wish: &Wish) -> String {
-    let template = daemon_set.spec.as_ref().and_then(|spec| serde_json::to_value(&spec.template).ok());
+    let template =
+        daemon_set.spec.as_ref().and_then(|spec| serde_json::to_value(&spec.template).ok());
     let told = json!({
         "container": wish.container,
         "mount": wish.patch,
@@ -59,8 +60,12 @@ fn without_ours(mut template: Value) -> Value {
 
 /// Takes what has our volume's name out of that list, and an empty list out of the object.
 fn leave_out(object: &mut Value, list: &str) {
-    let Some(fields) = object.as_object_mut() else { return };
-    let Some(entries) = fields.get_mut(list).and_then(Value::as_array_mut) else { return };
+    let Some(fields) = object.as_object_mut() else {
+        return;
+    };
+    let Some(entries) = fields.get_mut(list).and_then(Value::as_array_mut) else {
+        return;
+    };
     entries.retain(|entry| entry["name"] != SECURITYFS_VOLUME);
     if entries.is_empty() {
         fields.remove(list);

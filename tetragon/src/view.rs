@@ -71,17 +71,23 @@ pub struct Other {
 pub fn view(pod: &PodSpec, container: &Container, owned: bool) -> View {
     let mounts = container.volume_mounts.as_deref().unwrap_or_default();
     let is_ours = |mount: &&VolumeMount| {
-        owned && mount.name == SECURITYFS_VOLUME && normal(&mount.mount_path) == SECURITYFS_PATH && shows(pod, mount)
+        owned
+            && mount.name == SECURITYFS_VOLUME
+            && normal(&mount.mount_path) == SECURITYFS_PATH
+            && shows(pod, mount)
     };
     if let Some(ours) = mounts.iter().find(is_ours) {
         return View::Ours(mounted(ours));
     }
     // The deepest mount at or above the directory is the one that is seen there.
     let above = |mount: &&VolumeMount| below(SECURITYFS_PATH, &normal(&mount.mount_path)).is_some();
-    if let Some(deepest) = mounts.iter().filter(above).max_by_key(|mount| normal(&mount.mount_path).len()) {
+    if let Some(deepest) =
+        mounts.iter().filter(above).max_by_key(|mount| normal(&mount.mount_path).len())
+    {
         return covering(pod, deepest);
     }
-    let inside = |mount: &&VolumeMount| below(&normal(&mount.mount_path), SECURITYFS_PATH).is_some();
+    let inside =
+        |mount: &&VolumeMount| below(&normal(&mount.mount_path), SECURITYFS_PATH).is_some();
     mounts.iter().find(inside).map_or(View::Nothing, |mount| View::Inside(other(pod, mount)))
 }
 
@@ -91,14 +97,18 @@ fn covering(pod: &PodSpec, mount: &VolumeMount) -> View {
     }
     let other = other(pod, mount);
     // A file of securityfs mounted on the directory fails as a mount inside it does.
-    let file = host_path(pod, &mount.name).is_some_and(|host| below(&normal(&host.path), SECURITYFS_PATH).is_some());
+    let file = host_path(pod, &mount.name)
+        .is_some_and(|host| below(&normal(&host.path), SECURITYFS_PATH).is_some());
     if file { View::Inside(other) } else { View::Hidden(other) }
 }
 
 /// Whether the mount shows the host's securityfs at its place in the container.
 fn shows(pod: &PodSpec, mount: &VolumeMount) -> bool {
     let at = normal(&mount.mount_path);
-    let (Some(host), Some(rest)) = (host_path(pod, &mount.name), below(SECURITYFS_PATH, &at)) else { return false };
+    let (Some(host), Some(rest)) = (host_path(pod, &mount.name), below(SECURITYFS_PATH, &at))
+    else {
+        return false;
+    };
     // What a subPathExpr becomes is known on the node alone. A subPath is bound without what is mounted below it, so
     // it must lead to securityfs itself.
     let sub_path = mount.sub_path.as_deref().unwrap_or_default();
@@ -125,7 +135,10 @@ fn host_path<'a>(pod: &'a PodSpec, name: &str) -> Option<&'a HostPathVolumeSourc
 /// Whether the volume is the host's securityfs, as ours is.
 #[must_use]
 pub fn is_securityfs(volume: &Volume) -> bool {
-    volume.host_path.as_ref().is_some_and(|host| normal(&host.path) == SECURITYFS_PATH && !is_file(host))
+    volume
+        .host_path
+        .as_ref()
+        .is_some_and(|host| normal(&host.path) == SECURITYFS_PATH && !is_file(host))
 }
 
 /// What a volume holds, in a few words.
@@ -165,7 +178,8 @@ fn access(mount: &VolumeMount) -> Access {
 }
 
 fn other(pod: &PodSpec, mount: &VolumeMount) -> Other {
-    let source = volume(pod, &mount.name).map_or_else(|| "a volume that is not defined".to_owned(), source);
+    let source =
+        volume(pod, &mount.name).map_or_else(|| "a volume that is not defined".to_owned(), source);
     let source = match mount.sub_path.as_deref().or(mount.sub_path_expr.as_deref()) {
         Some(sub_path) => format!("{source}, subPath {sub_path}"),
         None => source,
@@ -179,14 +193,21 @@ impl fmt::Display for Mounted {
         let own = format!("mount {SECURITYFS_PATH} itself as well, with readOnly: true");
         match (self.access, self.bidirectional) {
             (_, true) => {
-                write!(f, " with mountPropagation Bidirectional, which is more than the agent needs: leave it out")
+                write!(
+                    f,
+                    " with mountPropagation Bidirectional, which is more than the agent needs: leave it out"
+                )
             }
             (Access::ReadOnly, false) => write!(f, " read-only"),
             (Access::Writable, false) if self.path == SECURITYFS_PATH => {
                 write!(f, " writable, which is more than the agent needs: set readOnly: true")
             }
-            (Access::Writable, false) => write!(f, " writable, which is more than the agent needs: {own}"),
-            (Access::WritableBelow, false) => write!(f, " read-only, which leaves securityfs below it writable: {own}"),
+            (Access::Writable, false) => {
+                write!(f, " writable, which is more than the agent needs: {own}")
+            }
+            (Access::WritableBelow, false) => {
+                write!(f, " read-only, which leaves securityfs below it writable: {own}")
+            }
         }
     }
 }

@@ -98,7 +98,11 @@ fn auto_goes_by_release_and_privilege() {
         ("quay.io/cilium/tetragon-ci:8f3ac1e", true, Some("1.7.0"), "patch"),
         ("", true, Some("1.7.0"), "patch"),
     ] {
-        assert_eq!(word(&with_image(image, privileged, label), &patching(Auto)), expected, "{image} {label:?}");
+        assert_eq!(
+            word(&with_image(image, privileged, label), &patching(Auto)),
+            expected,
+            "{image} {label:?}"
+        );
     }
 }
 
@@ -127,8 +131,10 @@ fn a_mount_of_securityfs_by_any_name_satisfies() {
         let object = with_mount(host_path("sys", path, type_), json!({"mountPath": mount_path}));
         assert_eq!(word(&object, &patching(Always)), "already mounted", "{path} at {mount_path}");
     }
-    let by_sub_path =
-        with_mount(host_path("sys", "/sys", ""), json!({"mountPath": SECURITYFS_PATH, "subPath": "kernel/security"}));
+    let by_sub_path = with_mount(
+        host_path("sys", "/sys", ""),
+        json!({"mountPath": SECURITYFS_PATH, "subPath": "kernel/security"}),
+    );
     assert_eq!(word(&by_sub_path, &patching(Always)), "already mounted");
     // Whoever took out our label has taken the mount over.
     let by_our_name = without_label(&patched(&release("v1.3")));
@@ -170,14 +176,30 @@ fn what_stands_in_the_way_is_refused() {
     let table = [
         (host_path("lsm", lsm, "File"), json!({"mountPath": lsm}), "FileMount"),
         (host_path("lsm", lsm, ""), json!({"mountPath": lsm}), "FileMount"),
-        (host_path("lsm", SECURITYFS_PATH, ""), json!({"mountPath": lsm, "subPath": "lsm"}), "FileMount"),
+        (
+            host_path("lsm", SECURITYFS_PATH, ""),
+            json!({"mountPath": lsm, "subPath": "lsm"}),
+            "FileMount",
+        ),
         (host_path("lsm", lsm, "File"), json!({"mountPath": SECURITYFS_PATH}), "FileMount"),
-        (json!({"name": "empty", "emptyDir": {}}), json!({"mountPath": SECURITYFS_PATH}), "MountPathTaken"),
+        (
+            json!({"name": "empty", "emptyDir": {}}),
+            json!({"mountPath": SECURITYFS_PATH}),
+            "MountPathTaken",
+        ),
         (host_path("sys", "/sys", ""), json!({"mountPath": SECURITYFS_PATH}), "MountPathTaken"),
-        (host_path("sys", "/sys", ""), json!({"mountPath": SECURITYFS_PATH, "subPathExpr": "$(A)"}), "MountPathTaken"),
+        (
+            host_path("sys", "/sys", ""),
+            json!({"mountPath": SECURITYFS_PATH, "subPathExpr": "$(A)"}),
+            "MountPathTaken",
+        ),
         (json!({"name": "empty", "emptyDir": {}}), json!({"mountPath": "/sys"}), "MountPathTaken"),
         (host_path(SECURITYFS_VOLUME, "/srv", ""), json!({"mountPath": "/srv"}), "VolumeNameTaken"),
-        (json!({"name": SECURITYFS_VOLUME, "emptyDir": {}}), json!({"mountPath": SECURITYFS_PATH}), "VolumeNameTaken"),
+        (
+            json!({"name": SECURITYFS_VOLUME, "emptyDir": {}}),
+            json!({"mountPath": SECURITYFS_PATH}),
+            "VolumeNameTaken",
+        ),
     ];
     for (volume, mount, reason) in table {
         let object = with_mount(volume.clone(), mount.clone());
@@ -204,9 +226,13 @@ fn a_refusal_says_what_to_do() {
     assert!(matches!(missing, Refusal::ContainerNotFound { .. }));
     assert!(missing.to_string().contains("(containers: export-stdout, tetragon)"), "{missing}");
     let mut with_init = release("v1.3");
-    with_init["spec"]["template"]["spec"]["initContainers"] = json!([{"name": "wait", "image": "busybox"}]);
+    with_init["spec"]["template"]["spec"]["initContainers"] =
+        json!([{"name": "wait", "image": "busybox"}]);
     assert!(refusal(&with_init, "wait").to_string().contains("is an init container"));
-    let empty = with_mount(json!({"name": "scratch", "emptyDir": {}}), json!({"mountPath": SECURITYFS_PATH}));
+    let empty = with_mount(
+        json!({"name": "scratch", "emptyDir": {}}),
+        json!({"mountPath": SECURITYFS_PATH}),
+    );
     let hidden = refusal(&empty, "tetragon").to_string();
     assert!(hidden.contains("volume scratch (emptyDir) at /sys/kernel/security"), "{hidden}");
 }
@@ -221,7 +247,9 @@ fn what_is_ours_stays_while_somebody_wants_it() {
     // Upgraded to a release that needs it no longer: kept, since taking it away would restart every agent.
     let mut upgraded = ours.clone();
     agent(&mut upgraded)["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
-    let Plan::Keep { still_needed, .. } = plan(&parsed(&upgraded), &patching(Auto)) else { panic!("kept") };
+    let Plan::Keep { still_needed, .. } = plan(&parsed(&upgraded), &patching(Auto)) else {
+        panic!("kept")
+    };
     assert_eq!(still_needed, None);
 }
 
@@ -234,7 +262,11 @@ fn what_is_left_of_ours_goes_when_it_has_no_use() {
             mount["name"] = json!("sys");
         }
     }
-    assert_eq!(word(&superseded, &patching(Auto)), "give back", "the owner's mount took our mount's place");
+    assert_eq!(
+        word(&superseded, &patching(Auto)),
+        "give back",
+        "the owner's mount took our mount's place"
+    );
     let mut only_label = release("v1.7");
     only_label["metadata"]["labels"][DAEMON_SET_LABEL] = json!("mounted");
     assert_eq!(word(&only_label, &patching(Auto)), "give back", "rolled back, and not needed");
@@ -274,9 +306,14 @@ fn kernels_without_securityfs_stop_what_would_add_the_mount_and_nothing_else() {
 #[test]
 fn a_refusal_names_three_nodes_and_counts_the_rest() {
     let message = |names: &[&str]| {
-        Refusal::NodesWithoutSecurityfs(names.iter().map(|name| (*name).to_owned()).collect()).to_string()
+        Refusal::NodesWithoutSecurityfs(names.iter().map(|name| (*name).to_owned()).collect())
+            .to_string()
     };
-    assert!(message(&["a"]).contains("could not start on node a: the kernel there"), "{}", message(&["a"]));
+    assert!(
+        message(&["a"]).contains("could not start on node a: the kernel there"),
+        "{}",
+        message(&["a"])
+    );
     assert!(message(&["a", "b", "c", "d", "e"]).contains("on nodes a, b, c and 2 more:"));
 }
 
@@ -314,10 +351,12 @@ fn any_volume() -> impl Strategy<Value = (Value, Value)> {
         any_path().prop_map(|path| json!({"hostPath": {"path": path, "type": "Directory"}})),
         Just(json!({"emptyDir": {}})),
     ];
-    (name, source, any_path(), any::<bool>()).prop_map(|(name, mut volume, mount_path, read_only)| {
-        volume["name"] = json!(name);
-        (volume, json!({"name": name, "mountPath": mount_path, "readOnly": read_only}))
-    })
+    (name, source, any_path(), any::<bool>()).prop_map(
+        |(name, mut volume, mount_path, read_only)| {
+            volume["name"] = json!(name);
+            (volume, json!({"name": name, "mountPath": mount_path, "readOnly": read_only}))
+        },
+    )
 }
 
 prop_compose! {
@@ -386,5 +425,8 @@ proptest! {
 fn mounts_of_agent(object: &Value) -> Vec<String> {
     let mut object = object.clone();
     let mounts = agent(&mut object)["volumeMounts"].as_array().unwrap().clone();
-    mounts.iter().map(|mount| mount["mountPath"].as_str().unwrap().trim_end_matches('/').to_owned()).collect()
+    mounts
+        .iter()
+        .map(|mount| mount["mountPath"].as_str().unwrap().trim_end_matches('/').to_owned())
+        .collect()
 }

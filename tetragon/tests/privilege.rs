@@ -14,7 +14,12 @@ use serde_json::{Value, json};
 use releases::{agent, applied, parsed, release};
 
 fn wish(mount: Mount) -> Wish {
-    Wish { container: "tetragon".into(), patch: mount, suggest: Mount::Never, without_securityfs: Vec::new() }
+    Wish {
+        container: "tetragon".into(),
+        patch: mount,
+        suggest: Mount::Never,
+        without_securityfs: Vec::new(),
+    }
 }
 
 fn auto(object: &Value) -> Plan {
@@ -30,17 +35,32 @@ fn with_context(name: &str, context: &Value) -> Value {
 #[test]
 fn an_agent_that_may_mount_is_left_alone() {
     // With these capabilities and nothing else a real 1.7.0 mounted securityfs itself and denied.
-    let capabilities =
-        ["BPF", "PERFMON", "SYS_ADMIN", "SYS_RESOURCE", "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE"];
-    let seen =
-        json!({"capabilities": {"drop": ["ALL"], "add": capabilities}, "seccompProfile": {"type": "RuntimeDefault"}});
-    for context in [seen, json!({"capabilities": {"add": ["SYS_ADMIN"]}}), json!({"privileged": true})] {
+    let capabilities = [
+        "BPF",
+        "PERFMON",
+        "SYS_ADMIN",
+        "SYS_RESOURCE",
+        "SYSLOG",
+        "SYS_PTRACE",
+        "DAC_READ_SEARCH",
+        "DAC_OVERRIDE",
+    ];
+    let seen = json!({"capabilities": {"drop": ["ALL"], "add": capabilities}, "seccompProfile": {"type": "RuntimeDefault"}});
+    for context in
+        [seen, json!({"capabilities": {"add": ["SYS_ADMIN"]}}), json!({"privileged": true})]
+    {
         assert!(
-            matches!(auto(&with_context("v1.7", &context)), Plan::NotNeeded(Unneeded::MountsItself(_))),
+            matches!(
+                auto(&with_context("v1.7", &context)),
+                Plan::NotNeeded(Unneeded::MountsItself(_))
+            ),
             "{context}"
         );
         assert!(
-            matches!(auto(&with_context("v1.3", &context)), Plan::Patch { need: Need::Release(_), .. }),
+            matches!(
+                auto(&with_context("v1.3", &context)),
+                Plan::Patch { need: Need::Release(_), .. }
+            ),
             "{context}"
         );
     }
@@ -54,7 +74,9 @@ fn an_agent_that_may_not_mount_is_given_the_mount_and_told_why() {
         (json!({"privileged": true, "runAsUser": 7}), Obstacle::NotRoot("runAsUser: 7".into())),
     ] {
         match auto(&with_context("v1.7", &context)) {
-            Plan::Patch { need: Need::Unprivileged(_, found), .. } => assert_eq!(found, obstacle, "{context}"),
+            Plan::Patch { need: Need::Unprivileged(_, found), .. } => {
+                assert_eq!(found, obstacle, "{context}")
+            }
             other => panic!("{context}: {other:?}"),
         }
     }
@@ -66,7 +88,10 @@ fn what_a_mount_would_break_or_not_help_is_refused() {
     in_namespace["spec"]["template"]["spec"]["hostUsers"] = json!(false);
     let confined = json!({"capabilities": {"add": ["SYS_ADMIN"]}, "appArmorProfile": {"type": "RuntimeDefault"}});
     for mount in [Mount::Auto, Mount::Always] {
-        assert_eq!(plan(&parsed(&in_namespace), &wish(mount)), Plan::Refused(Refusal::UserNamespace));
+        assert_eq!(
+            plan(&parsed(&in_namespace), &wish(mount)),
+            Plan::Refused(Refusal::UserNamespace)
+        );
         for name in ["v1.3", "v1.7"] {
             let refused = plan(&parsed(&with_context(name, &confined)), &wish(mount));
             assert_eq!(refused, Plan::Refused(Refusal::AppArmor("tetragon".into())), "{name}");
@@ -114,7 +139,10 @@ fn a_mark_goes_when_nobody_wants_a_mount_any_more() {
     assert_eq!(plan(&parsed(&taken), &Wish::none()), Plan::GiveBack { superseded: None });
     let mut upgraded = taken.clone();
     agent(&mut upgraded)["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
-    assert!(matches!(auto(&upgraded), Plan::GiveBack { superseded: Some(Unneeded::MountsItself(_)) }));
+    assert!(matches!(
+        auto(&upgraded),
+        Plan::GiveBack { superseded: Some(Unneeded::MountsItself(_)) }
+    ));
 }
 
 #[test]
@@ -123,7 +151,8 @@ fn the_mark_is_the_same_whether_the_lists_were_empty_or_not_there() {
     object["spec"]["template"]["spec"].as_object_mut().unwrap().remove("volumes");
     agent(&mut object).as_object_mut().unwrap().remove("volumeMounts");
     let mut mounted = object.clone();
-    mounted["spec"]["template"]["spec"]["volumes"] = json!([{"name": SECURITYFS_VOLUME, "hostPath": {"path": "/x"}}]);
+    mounted["spec"]["template"]["spec"]["volumes"] =
+        json!([{"name": SECURITYFS_VOLUME, "hostPath": {"path": "/x"}}]);
     agent(&mut mounted)["volumeMounts"] = json!([{"name": SECURITYFS_VOLUME, "mountPath": "/x"}]);
     let mark = |object: &Value| taken_back::mark(&parsed(object), &wish(Mount::Auto));
     assert_eq!(mark(&mounted), mark(&object));

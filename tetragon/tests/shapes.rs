@@ -69,7 +69,8 @@ fn a_digest_goes_by_the_label_of_template_or_daemon_set() {
     let label = "app.kubernetes.io/version";
     let mut object = release("v1.7");
     agent(&mut object)["image"] = json!("quay.io/cilium/tetragon@sha256:0123");
-    let itself = |object: &Value| matches!(planned(object), Plan::NotNeeded(Unneeded::MountsItself(_)));
+    let itself =
+        |object: &Value| matches!(planned(object), Plan::NotNeeded(Unneeded::MountsItself(_)));
     assert!(itself(&object));
     object["spec"]["template"]["metadata"]["labels"].as_object_mut().unwrap().remove(label);
     assert!(itself(&object), "podLabelsOverride replaces the template's labels alone");
@@ -81,7 +82,11 @@ fn a_digest_goes_by_the_label_of_template_or_daemon_set() {
 fn read_only_above_does_not_make_securityfs_read_only() {
     let mut table = vec![
         ("/sys", json!({"readOnly": true}), Access::WritableBelow),
-        ("/sys/kernel", json!({"readOnly": true, "mountPropagation": "HostToContainer"}), Access::WritableBelow),
+        (
+            "/sys/kernel",
+            json!({"readOnly": true, "mountPropagation": "HostToContainer"}),
+            Access::WritableBelow,
+        ),
         ("/sys", json!({"readOnly": true, "recursiveReadOnly": "Enabled"}), Access::ReadOnly),
         ("/sys", json!({"mountPropagation": "HostToContainer"}), Access::Writable),
     ];
@@ -92,7 +97,8 @@ fn read_only_above_does_not_make_securityfs_read_only() {
         mount["name"] = json!("sys");
         mount["mountPath"] = json!(path);
         add_mount(&mut object, mount);
-        let expected = Mounted { volume: "sys".into(), path: path.into(), access, bidirectional: false };
+        let expected =
+            Mounted { volume: "sys".into(), path: path.into(), access, bidirectional: false };
         assert_eq!(planned(&object), Plan::NotNeeded(Unneeded::AlreadyMounted(expected)));
     }
 }
@@ -108,16 +114,21 @@ fn what_the_api_server_would_refuse_is_refused() {
     let mut mounted_twice = release("v1.3");
     add_volume(&mut mounted_twice, host_path("securityfs", SECURITYFS_PATH, ""));
     for read_only in [true, false] {
-        let mount = json!({"name": "securityfs", "mountPath": SECURITYFS_PATH, "readOnly": read_only});
+        let mount =
+            json!({"name": "securityfs", "mountPath": SECURITYFS_PATH, "readOnly": read_only});
         add_mount(&mut mounted_twice, mount);
     }
-    let expected = Refusal::DuplicateMount { container: "tetragon".into(), path: SECURITYFS_PATH.into() };
+    let expected =
+        Refusal::DuplicateMount { container: "tetragon".into(), path: SECURITYFS_PATH.into() };
     assert_eq!(refusal(&mounted_twice), Some(expected));
 }
 
 #[test]
 fn windows_has_no_securityfs() {
-    for pod in [json!({"nodeSelector": {"kubernetes.io/os": "windows"}}), json!({"os": {"name": "windows"}})] {
+    for pod in [
+        json!({"nodeSelector": {"kubernetes.io/os": "windows"}}),
+        json!({"os": {"name": "windows"}}),
+    ] {
         let mut object = release("v1.7");
         for (field, value) in pod.as_object().unwrap() {
             object["spec"]["template"]["spec"][field] = value.clone();
@@ -197,16 +208,23 @@ proptest! {
 #[test]
 fn manifests_of_real_releases() {
     let Some(folder) = std::env::var_os("TETRAGON_MANIFESTS").map(std::path::PathBuf::from) else {
-        eprintln!("left out: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and v1.7.0/agent.yaml");
+        eprintln!(
+            "left out: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and v1.7.0/agent.yaml"
+        );
         return;
     };
     for (release, itself) in [("v1.3.0", false), ("v1.7.0", true)] {
         let text = std::fs::read_to_string(folder.join(release).join("agent.yaml")).unwrap();
         let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         let object = documents.into_iter().find(|object| object["kind"] == "DaemonSet").unwrap();
-        assert_eq!(matches!(planned(&object), Plan::NotNeeded(Unneeded::MountsItself(_))), itself, "{release}");
+        assert_eq!(
+            matches!(planned(&object), Plan::NotNeeded(Unneeded::MountsItself(_))),
+            itself,
+            "{release}"
+        );
         if !itself {
-            let patched = applied(&object, &patch::mount(&parsed(&object), &patched_container(&object)));
+            let patched =
+                applied(&object, &patch::mount(&parsed(&object), &patched_container(&object)));
             assert!(matches!(planned(&patched), Plan::Keep { .. }));
             assert_eq!(without_ours(&patched), object);
         }

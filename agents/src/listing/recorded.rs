@@ -14,15 +14,29 @@ fn message(id: u8, after: &str) -> Vec<u8> {
 }
 
 fn bytes(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|place| u8::from_str_radix(&text[2 * place..2 * place + 2], 16).unwrap()).collect()
+    (0..text.len() / 2)
+        .map(|place| u8::from_str_radix(&text[2 * place..2 * place + 2], 16).unwrap())
+        .collect()
 }
 
 #[test]
 fn what_1_7_0_says_while_its_policy_is_changed() {
     let actions = |enforced, monitored| Some(Actions { enforced, monitored });
     for (what, after, state, mode, expected) in [
-        ("loaded", format!("{ENABLED}580162020a00"), State::Enabled, Some(Mode::Enforce), actions(0, 0)),
-        ("after a denial", format!("{ENABLED}580162040a022001"), State::Enabled, Some(Mode::Enforce), actions(1, 0)),
+        (
+            "loaded",
+            format!("{ENABLED}580162020a00"),
+            State::Enabled,
+            Some(Mode::Enforce),
+            actions(0, 0),
+        ),
+        (
+            "after a denial",
+            format!("{ENABLED}580162040a022001"),
+            State::Enabled,
+            Some(Mode::Enforce),
+            actions(1, 0),
+        ),
         ("disabled: opened", "4802".to_owned(), State::Disabled, None, None),
         (
             "monitor: opened",
@@ -31,7 +45,13 @@ fn what_1_7_0_says_while_its_policy_is_changed() {
             Some(Mode::Monitor),
             actions(1, 2),
         ),
-        ("enforce", format!("{ENABLED}580162060a0420012804"), State::Enabled, Some(Mode::Enforce), actions(1, 4)),
+        (
+            "enforce",
+            format!("{ENABLED}580162060a0420012804"),
+            State::Enabled,
+            Some(Mode::Enforce),
+            actions(1, 4),
+        ),
     ] {
         let listed = read(&message(2, &after)).unwrap();
         let name = PolicyName::given("", "deny-secret");
@@ -53,7 +73,11 @@ fn what_1_3_0_says() {
     ] {
         let Listed { answer, actions } = read(&message(1, after)).unwrap();
         let policy = PolicyAnswer { state, mode: None, error: String::new(), failed_hooks: vec![] };
-        assert_eq!(answer.policies, BTreeMap::from([(PolicyName::given("", "deny-secret"), policy)]), "{what}");
+        assert_eq!(
+            answer.policies,
+            BTreeMap::from([(PolicyName::given("", "deny-secret"), policy)]),
+            "{what}"
+        );
         assert!(actions.is_empty() && answer.is_settled() == settled, "{what}");
     }
 }
@@ -65,7 +89,10 @@ fn what_main_says_while_its_policy_is_changed() {
     const DOMAIN: &str = "6a036b3873";
     let by_selector = |counters: &str| {
         let length = 19 + counters.len() / 2;
-        format!("12{length:02x}0a0d6c736d3a66696c655f6f70656e12001a0022{:02x}{counters}", counters.len() / 2)
+        format!(
+            "12{length:02x}0a0d6c736d3a66696c655f6f70656e12001a0022{:02x}{counters}",
+            counters.len() / 2
+        )
     };
     let stats = |counters: &str| {
         let stats = format!("0a{:02x}{counters}{}", counters.len() / 2, by_selector(counters));
@@ -76,9 +103,21 @@ fn what_main_says_while_its_policy_is_changed() {
     let actions = |enforced, monitored| Some(Actions { enforced, monitored });
     for (what, after, state, mode, expected) in [
         ("loaded", enforce("62020a00"), State::Enabled, Some(Mode::Enforce), actions(0, 0)),
-        ("after denials", enforce(&stats("2002")), State::Enabled, Some(Mode::Enforce), actions(2, 0)),
+        (
+            "after denials",
+            enforce(&stats("2002")),
+            State::Enabled,
+            Some(Mode::Enforce),
+            actions(2, 0),
+        ),
         ("disabled: opened", format!("4802{DOMAIN}"), State::Disabled, None, None),
-        ("monitor: opened", monitor(&stats("20012802")), State::Enabled, Some(Mode::Monitor), actions(1, 2)),
+        (
+            "monitor: opened",
+            monitor(&stats("20012802")),
+            State::Enabled,
+            Some(Mode::Monitor),
+            actions(1, 2),
+        ),
     ] {
         let Listed { answer, actions } = read(&message(2, &after)).unwrap();
         let name = PolicyName::given("", "deny-secret");
@@ -98,7 +137,10 @@ fn what_mains_own_code_encodes() {
         72140a076b70726f62657310031a057379735f7820020a100802120464656e7948076a0467727063";
     let Listed { answer, actions } = read(&bytes(text)).unwrap();
     let name = PolicyName::given("team", "deny");
-    let hook = HookError { hook: "kprobes[2] sys_x".into(), error: "there is nothing of this name to attach to" };
+    let hook = HookError {
+        hook: "kprobes[2] sys_x".into(),
+        error: "there is nothing of this name to attach to",
+    };
     let policy = PolicyAnswer {
         state: State::PartiallyEnabled,
         mode: Some(Mode::MonitorOnly),
@@ -107,7 +149,12 @@ fn what_mains_own_code_encodes() {
     };
     assert_eq!(answer.policies, BTreeMap::from([(name.clone(), policy)]));
     assert_eq!(actions, BTreeMap::from([(name, Actions { enforced: 3, monitored: 1 << 60 })]));
-    let skipped = PolicyAnswer { state: State::Skipped, mode: None, error: String::new(), failed_hooks: vec![] };
+    let skipped = PolicyAnswer {
+        state: State::Skipped,
+        mode: None,
+        error: String::new(),
+        failed_hooks: vec![],
+    };
     let local = LocalName { domain: "grpc".into(), policy: PolicyName::given("", "deny") };
     assert_eq!(answer.local, BTreeMap::from([(local, skipped)]));
 }

@@ -48,7 +48,10 @@ fn counts(states: &[(State, u64)]) -> Counts {
 fn the_bytes_of_1_3() {
     let status = [
         &[0x08, 7][..],
-        &[0x12, 1, b'p', 0x1a, 1, b'n', 0x22, 1, b'i', 0x2a, 1, b's', 0x2a, 1, b't', 0x30, 1, 0x38, 5],
+        &[
+            0x12, 1, b'p', 0x1a, 1, b'n', 0x22, 1, b'i', 0x2a, 1, b's', 0x2a, 1, b't', 0x30, 1,
+            0x38, 5,
+        ],
         &[0x42, 2, b'n', b'o', 0x48, 3, 0x50, 99],
     ]
     .concat();
@@ -92,18 +95,24 @@ fn the_counters_of_1_6() {
 fn counters_by_selector_are_not_added_again() {
     let counters = bytes(1, number(4, 3));
     let by_selector = bytes(2, [bytes(1, "lsm:file_open"), bytes(4, number(4, 3))].concat());
-    let listed = listed(&[policy("p", &[number(9, 1), bytes(12, [counters, by_selector].concat())])]);
+    let listed =
+        listed(&[policy("p", &[number(9, 1), bytes(12, [counters, by_selector].concat())])]);
     assert_eq!(listed.actions[&named("p")], Actions { enforced: 3, monitored: 0 });
 }
 
 /// Field 13, domain, on main: a policy of another domain is another policy.
 #[test]
 fn policies_of_other_domains_are_apart() {
-    let of = |domain: &str, state| policy("p", &[number(9, state), bytes(13, domain), bytes(12, bytes(1, []))]);
+    let of = |domain: &str, state| {
+        policy("p", &[number(9, state), bytes(13, domain), bytes(12, bytes(1, []))])
+    };
     let listed = listed(&[of("grpc", 3), of("k8s", 1), of("static", 7)]);
     assert_eq!(listed.answer.policies, BTreeMap::from([(named("p"), plain(State::Enabled, None))]));
     let local = |domain: &str| LocalName { domain: domain.into(), policy: named("p") };
-    let expected = [(local("grpc"), plain(State::LoadError, None)), (local("static"), plain(State::Skipped, None))];
+    let expected = [
+        (local("grpc"), plain(State::LoadError, None)),
+        (local("static"), plain(State::Skipped, None)),
+    ];
     assert_eq!(listed.answer.local, BTreeMap::from(expected));
     assert_eq!(listed.answer.counts.total(), 3);
     assert_eq!(listed.actions.len(), 1);
@@ -112,8 +121,12 @@ fn policies_of_other_domains_are_apart() {
 /// Field 14, hook_statuses, on main: section 1, state 2, hook_description 3, hook_idx 4.
 #[test]
 fn hooks_that_were_not_attached() {
-    let hook =
-        |state, index| bytes(14, [bytes(1, "kprobes"), number(2, state), bytes(3, "sys_x"), number(4, index)].concat());
+    let hook = |state, index| {
+        bytes(
+            14,
+            [bytes(1, "kprobes"), number(2, state), bytes(3, "sys_x"), number(4, index)].concat(),
+        )
+    };
     let hooks = [hook(1, 0), hook(3, 1), hook(4, 2), hook(2, 3), hook(0, 4)];
     let listed = listed(&[policy("p", &[number(9, 8), number(11, 1), hooks.concat()])]);
     let failed: Vec<String> = listed.answer.policies[&named("p")]
@@ -153,7 +166,8 @@ fn agents_without_a_state_are_understood_and_a_state_counts_first() {
 #[test]
 fn texts_are_cleaned_and_few() {
     let long = format!("no\n\u{1b}[1m{}", "ä".repeat(1000));
-    let policies: Vec<_> = (0..100).map(|number| policy(&format!("p{number:02}"), &[bytes(8, &long)])).collect();
+    let policies: Vec<_> =
+        (0..100).map(|number| policy(&format!("p{number:02}"), &[bytes(8, &long)])).collect();
     let Listed { answer, .. } = listed(&policies);
     let errors: Vec<&String> = answer.policies.values().map(|policy| &policy.error).collect();
     assert!(errors[0].starts_with("no [1mä") && errors[0].ends_with('…'), "{}", errors[0]);
@@ -165,11 +179,15 @@ fn texts_are_cleaned_and_few() {
 
 #[test]
 fn policies_without_room_are_counted() {
-    let policies: Vec<_> = (0..MAX_POLICIES + 9).rev().map(|n| policy(&format!("{n:05}"), &[number(9, 1)])).collect();
+    let policies: Vec<_> =
+        (0..MAX_POLICIES + 9).rev().map(|n| policy(&format!("{n:05}"), &[number(9, 1)])).collect();
     let Listed { answer, .. } = listed(&policies);
     assert_eq!((answer.policies.len(), answer.omitted), (MAX_POLICIES, 9));
     assert_eq!(answer.counts.of(State::Enabled), (MAX_POLICIES + 9) as u64);
-    assert_eq!(answer.policies.last_key_value().unwrap().0.name, format!("{:05}", MAX_POLICIES - 1));
+    assert_eq!(
+        answer.policies.last_key_value().unwrap().0.name,
+        format!("{:05}", MAX_POLICIES - 1)
+    );
 }
 
 #[test]
@@ -181,14 +199,25 @@ fn millions_of_policies_are_too_many() {
 
 #[test]
 fn a_thousand_policies_with_long_names_hooks_and_errors_fit() {
-    let hook =
-        |index| bytes(14, [bytes(1, "kprobes"), number(2, 1), bytes(3, "x".repeat(60)), number(4, index)].concat());
+    let hook = |index| {
+        bytes(
+            14,
+            [bytes(1, "kprobes"), number(2, 1), bytes(3, "x".repeat(60)), number(4, index)]
+                .concat(),
+        )
+    };
     let policies: Vec<_> = (0..MAX_POLICIES as u64)
         .map(|number_of| {
             let name = format!("{}-{number_of:04}", "n".repeat(248));
             let hooks: Vec<u8> = (0..20).flat_map(hook).collect();
             let sensors = bytes(5, "generic_kprobe").repeat(20);
-            let fields = [bytes(3, "m".repeat(63)), number(9, 3), bytes(8, "e".repeat(1000)), sensors, hooks];
+            let fields = [
+                bytes(3, "m".repeat(63)),
+                number(9, 3),
+                bytes(8, "e".repeat(1000)),
+                sensors,
+                hooks,
+            ];
             policy(&name, &fields)
         })
         .collect();
@@ -212,7 +241,10 @@ fn what_is_no_listing_is_an_error() {
         assert_eq!(read(&message), Err(Why::OtherProtocol), "{message:x?}");
     }
     // Fields of later versions are no error, whatever their type.
-    assert!(read(&[number(9, 1), bytes(1, number(99, 1)), bytes(1, bytes(4711, "new"))].concat()).is_ok());
+    assert!(
+        read(&[number(9, 1), bytes(1, number(99, 1)), bytes(1, bytes(4711, "new"))].concat())
+            .is_ok()
+    );
 }
 
 prop_compose! {

@@ -35,7 +35,9 @@ impl Gather {
 
     fn end_of_line(&mut self) {
         match sample(&self.line) {
-            Some(Sample::Loaded(state, count)) => self.counts.get_or_insert_default().add(state, count),
+            Some(Sample::Loaded(state, count)) => {
+                self.counts.get_or_insert_default().add(state, count)
+            }
             Some(Sample::Known(policy)) => self.know(policy),
             Some(Sample::Acted(policy, more)) => self.act(policy, more),
             None => {}
@@ -90,7 +92,9 @@ mod tests {
     }
 
     fn known(name: &str) -> String {
-        format!("tetragon_tracingpolicy_kernel_memory_bytes{{policy=\"{name}\",policy_namespace=\"\"}} 1\n")
+        format!(
+            "tetragon_tracingpolicy_kernel_memory_bytes{{policy=\"{name}\",policy_namespace=\"\"}} 1\n"
+        )
     }
 
     fn acted(hook: &str, action: &str) -> String {
@@ -115,11 +119,13 @@ mod tests {
             "tetragon_tracingpolicy_loaded{state=\"load_error\"} 4".to_owned(),
         ]
         .concat();
-        let expected: Counts = [(State::Enabled, 2), (State::Skipped, 1), (State::LoadError, 4)].into_iter().collect();
+        let expected: Counts =
+            [(State::Enabled, 2), (State::Skipped, 1), (State::LoadError, 4)].into_iter().collect();
         for piece in [1, 7, 4096, 1 << 20] {
             let Listed { answer, actions } = gathered(&text, piece).unwrap();
             assert_eq!(answer.counts, expected, "in pieces of {piece}");
-            let names: Vec<_> = answer.named.into_iter().flatten().map(|policy| policy.name).collect();
+            let names: Vec<_> =
+                answer.named.into_iter().flatten().map(|policy| policy.name).collect();
             assert_eq!(names, ["a", "b", "c"]);
             let expected = Actions { enforced: 6, monitored: 3 };
             assert_eq!(actions, ActionsByPolicy::from([(PolicyName::given("", "b"), expected)]));
@@ -135,7 +141,9 @@ mod tests {
                  policy=\"deny-secret\",policy_namespace=\"\",selector_index=\"0\",selector_label=\"\"}} {count}\n"
             )
         };
-        let state = |state: &str, count: u64| format!("tetragon_tracingpolicy_loaded{{state=\"{state}\"}} {count}\n");
+        let state = |state: &str, count: u64| {
+            format!("tetragon_tracingpolicy_loaded{{state=\"{state}\"}} {count}\n")
+        };
         let states = ["disabled", "enabled", "error", "load_error", "partially_enabled", "skipped"];
         let text = [
             "tetragon_tracingpolicy_kernel_memory_bytes{policy=\"deny-secret\",policy_namespace=\"\"} 619448\n"
@@ -149,7 +157,10 @@ mod tests {
         let policy = PolicyName::given("", "deny-secret");
         assert_eq!(answer.named, Some(BTreeSet::from([policy.clone()])));
         assert!(answer.is_settled() && answer.counts.of(State::Enabled) == 1);
-        assert_eq!(actions, ActionsByPolicy::from([(policy, Actions { enforced: 1, monitored: 2 })]));
+        assert_eq!(
+            actions,
+            ActionsByPolicy::from([(policy, Actions { enforced: 1, monitored: 2 })])
+        );
     }
 
     #[test]
@@ -167,7 +178,8 @@ mod tests {
 
     #[test]
     fn at_most_so_many_names_are_kept() {
-        let text: String = (0..MAX_POLICIES + 5).rev().map(|number| known(&format!("p{number:05}"))).collect();
+        let text: String =
+            (0..MAX_POLICIES + 5).rev().map(|number| known(&format!("p{number:05}"))).collect();
         let Listed { answer, .. } = gathered(&(text + GAUGE), 1 << 20).unwrap();
         let named = answer.named.unwrap();
         assert_eq!((named.len(), answer.omitted), (MAX_POLICIES, 5));
@@ -176,7 +188,8 @@ mod tests {
 
     #[test]
     fn the_end_of_a_line_that_is_too_long_is_no_line() {
-        let bait = format!("{}tetragon_tracingpolicy_loaded{{state=\"enabled\"}} 1\n", "x".repeat(LINE));
+        let bait =
+            format!("{}tetragon_tracingpolicy_loaded{{state=\"enabled\"}} 1\n", "x".repeat(LINE));
         assert_eq!(gathered(&bait, 1 << 20), Err(Why::NoGauge));
     }
 

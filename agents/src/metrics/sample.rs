@@ -37,7 +37,8 @@ pub fn sample(line: &[u8]) -> Option<Sample> {
             Some(Sample::Known(PolicyName::given(&namespace, &policy)))
         }
         "selector_actions_total" => {
-            let [policy, namespace, action] = labels.values(["policy", "policy_namespace", "action"])?;
+            let [policy, namespace, action] =
+                labels.values(["policy", "policy_namespace", "action"])?;
             let actions = carried_out(&action, labels.count()?)?;
             Some(Sample::Acted(PolicyName::given(&namespace, &policy), actions))
         }
@@ -48,7 +49,9 @@ pub fn sample(line: &[u8]) -> Option<Sample> {
 /// The actions that enforce; `post` and `nopost` only report.
 fn carried_out(action: &str, count: u64) -> Option<Actions> {
     match action {
-        "signal" | "override" | "notify_enforcer" | "set" => Some(Actions { enforced: count, monitored: 0 }),
+        "signal" | "override" | "notify_enforcer" | "set" => {
+            Some(Actions { enforced: count, monitored: 0 })
+        }
         "monitor_signal" | "monitor_override" | "monitor_notify_enforcer" | "monitor_set" => {
             Some(Actions { enforced: 0, monitored: count })
         }
@@ -74,7 +77,10 @@ impl Labels<'_> {
     }
 
     /// The next label: `name="value"` and a comma, where another follows. `Some(None)` at `}`.
-    #[allow(clippy::option_option, reason = "no label, and a line that cannot be read, are different")]
+    #[allow(
+        clippy::option_option,
+        reason = "no label, and a line that cannot be read, are different"
+    )]
     fn label(&mut self) -> Option<Option<(String, String)>> {
         let rest = self.0.trim_start_matches([' ', ',']);
         if let Some(rest) = rest.strip_prefix('}') {
@@ -144,7 +150,11 @@ mod tests {
             (r"} 1", None),
         ] {
             let line = format!("tetragon_tracingpolicy_loaded{{{labels_and_value}");
-            assert_eq!(of(&line), expected.map(|(state, count)| Sample::Loaded(state, count)), "{line}");
+            assert_eq!(
+                of(&line),
+                expected.map(|(state, count)| Sample::Loaded(state, count)),
+                "{line}"
+            );
         }
     }
 
@@ -152,7 +162,8 @@ mod tests {
     fn policies_by_the_memory_that_they_use() {
         let line = r#"tetragon_tracingpolicy_kernel_memory_bytes{policy="deny",policy_namespace="team"} 1.2e+06"#;
         assert_eq!(of(line), Some(Sample::Known(PolicyName::given("team", "deny"))));
-        let of_the_cluster = r#"tetragon_tracingpolicy_kernel_memory_bytes{policy="deny",policy_namespace=""} 0"#;
+        let of_the_cluster =
+            r#"tetragon_tracingpolicy_kernel_memory_bytes{policy="deny",policy_namespace=""} 0"#;
         assert_eq!(of(of_the_cluster), Some(Sample::Known(PolicyName::given("", "deny"))));
     }
 

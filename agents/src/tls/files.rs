@@ -113,8 +113,12 @@ fn client(directory: &Path) -> Result<Option<Client>, TlsError> {
     let (chain, secret) = match (read_if_there(&certificate)?, read_if_there(&key)?) {
         (None, None) => return Ok(None),
         (Some(chain), Some(secret)) => (chain, secret),
-        (Some(_), None) => return Err(TlsError::Alone { present: certificate, missing: key }),
-        (None, Some(_)) => return Err(TlsError::Alone { present: key, missing: certificate }),
+        (Some(_), None) => {
+            return Err(TlsError::Alone { present: certificate, missing: key });
+        }
+        (None, Some(_)) => {
+            return Err(TlsError::Alone { present: key, missing: certificate });
+        }
     };
     let chain = certificates(&certificate, &chain)?;
     let no_key = |_| TlsError::NoPem { path: key, expected: "private key", label: "PRIVATE KEY" };

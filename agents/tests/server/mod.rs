@@ -201,10 +201,16 @@ async fn answering(answer: impl Fn(h2::SendStream<Bytes>) + Clone + Send + 'stat
 }
 
 /// Answers the requests on one connection.
-pub async fn speak_http2(stream: impl AsyncRead + AsyncWrite + Unpin, answer: impl Fn(h2::SendStream<Bytes>)) {
-    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+pub async fn speak_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    answer: impl Fn(h2::SendStream<Bytes>),
+) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else {
+        return;
+    };
     while let Some(Ok((_, mut respond))) = connection.accept().await {
-        let head = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+        let head =
+            http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
         if let Ok(stream) = respond.send_response(head, false) {
             answer(stream);
         }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -51,7 +53,8 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity { chain: vec![certificate.der().clone()], pem: certificate.pem(), key }
@@ -78,7 +81,8 @@ impl Authority {
     /// The files of the asking end: this CA is trusted, and that client certificate is shown.
     pub fn files(&self, client: Option<&Identity>) -> TempDir {
         let directory = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
         write("ca.crt", &self.certificate.pem());
         if let Some(client) = client {
             write("tls.crt", &client.pem);
@@ -96,14 +100,21 @@ impl Authority {
 
 /// An agent over TLS that answers with these bytes of gRPC, or says nothing more after the handshake where there are none;
 /// with a CA it requires a client certificate.
-pub async fn on_tls(identity: &Identity, clients: Option<&Authority>, body: Vec<Bytes>) -> SocketAddr {
+pub async fn on_tls(
+    identity: &Identity,
+    clients: Option<&Authority>,
+    body: Vec<Bytes>,
+) -> SocketAddr {
     let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13]).unwrap();
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap();
     let builder = match clients {
         None => builder.with_no_client_auth(),
         Some(authority) => {
             let roots = Arc::new(authority.roots());
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap();
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -122,7 +133,9 @@ pub async fn on_tls(identity: &Identity, clients: Option<&Authority>, body: Vec<
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, body) = (acceptor.clone(), body.clone());
             tokio::spawn(async move {
-                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    return;
+                };
                 if body.is_empty() {
                     let _ = stream.read_to_end(&mut Vec::new()).await;
                     return;

@@ -10,14 +10,19 @@ fn names(list: &str) -> Vec<String> {
 /// `cmdline`, CONFIG_LSM, active, wanted: each empty where it is not known.
 fn list(cmdline: &str, built: &str, active: &str, wanted: &str) -> String {
     let (cmdline, built, active) = (names(cmdline), names(built), names(active));
-    let present = Present { cmdline: Some(&cmdline), security: None, built: Some(&built), active: &active };
+    let present =
+        Present { cmdline: Some(&cmdline), security: None, built: Some(&built), active: &active };
     boot_list(present, &names(wanted)).map_or_else(String::new, |list| list.names.join(","))
 }
 
 #[test]
 fn integrity_is_added_where_the_active_list_is_spelled_out() {
     for (built, active, expected) in [
-        ("", "lockdown,capability,landlock,yama,apparmor", "lockdown,landlock,yama,integrity,apparmor,bpf"),
+        (
+            "",
+            "lockdown,capability,landlock,yama,apparmor",
+            "lockdown,landlock,yama,integrity,apparmor,bpf",
+        ),
         ("", "lockdown,capability,yama,selinux", "lockdown,yama,integrity,selinux,bpf"),
         ("", "capability,yama", "yama,integrity,bpf"),
         ("", "capability", "integrity,bpf"),
@@ -34,7 +39,11 @@ fn integrity_is_added_where_the_active_list_is_spelled_out() {
             "lockdown,capability,landlock,yama,apparmor,ima,evm",
             "landlock,lockdown,yama,integrity,apparmor,bpf",
         ),
-        ("yama,loadpin,safesetid,selinux,smack,apparmor", "capability,yama,apparmor", "yama,integrity,apparmor,bpf"),
+        (
+            "yama,loadpin,safesetid,selinux,smack,apparmor",
+            "capability,yama,apparmor",
+            "yama,integrity,apparmor,bpf",
+        ),
         ("yama,loadpin", "lockdown,capability,yama,tomoyo", "lockdown,yama,tomoyo,integrity,bpf"),
         ("lockdown,yama,integrity,selinux,bpf", "", "lockdown,yama,integrity,selinux,bpf"),
         ("bpf,yama,apparmor", "", "yama,integrity,apparmor,bpf"),
@@ -54,7 +63,11 @@ fn a_present_list_is_kept() {
         ("bpf,landlock,bpf", "", "bpf,landlock"),
         ("yama,bpf", "ipe,landlock", "yama,ipe,landlock,bpf"),
     ] {
-        assert_eq!(list(cmdline, "landlock,selinux", "capability,yama", wanted), expected, "{cmdline} {wanted}");
+        assert_eq!(
+            list(cmdline, "landlock,selinux", "capability,yama", wanted),
+            expected,
+            "{cmdline} {wanted}"
+        );
     }
 }
 
@@ -76,14 +89,19 @@ fn bpf_stands_behind_selinux_apparmor_and_smack() {
 #[test]
 fn an_exclusive_lsm_gives_way_to_a_wanted_one() {
     let active = names("capability,yama,selinux,bpf");
-    let wanted = boot_list(Present { active: &active, ..Present::default() }, &["apparmor"]).unwrap();
+    let wanted =
+        boot_list(Present { active: &active, ..Present::default() }, &["apparmor"]).unwrap();
     assert_eq!(wanted.names.join(","), "yama,integrity,apparmor,bpf");
-    assert_eq!(wanted.replaced, [Replaced { old: "selinux".to_owned(), new: "apparmor".to_owned() }]);
+    assert_eq!(
+        wanted.replaced,
+        [Replaced { old: "selinux".to_owned(), new: "apparmor".to_owned() }]
+    );
     assert!(wanted.remark().contains("apparmor takes the place of selinux"), "{}", wanted.remark());
     // It stands in the list already, behind or before its rival.
     assert_eq!(list("selinux,apparmor,bpf", "", "", "apparmor"), "apparmor,bpf");
     assert_eq!(list("apparmor,selinux,bpf", "", "", "apparmor"), "apparmor,selinux,bpf");
-    let both = boot_list(Present { active: &active, ..Present::default() }, &["apparmor", "smack"]).unwrap();
+    let both = boot_list(Present { active: &active, ..Present::default() }, &["apparmor", "smack"])
+        .unwrap();
     assert_eq!(
         (both.names.join(",").as_str(), both.impossible.as_slice()),
         ("yama,integrity,apparmor,bpf", &["smack".to_owned()][..])
@@ -99,7 +117,10 @@ fn security_is_heeded_where_the_active_lsms_cannot_be_read() {
     let smack = Present { security: Some("smack"), ..present };
     assert_eq!(boot_list(smack, &[""; 0]).unwrap().names.join(","), "yama,integrity,smack,bpf");
     let none = Present { security: Some("none"), ..present };
-    assert_eq!(boot_list(none, &[""; 0]).unwrap().names.join(","), "yama,integrity,apparmor,selinux,tomoyo,bpf");
+    assert_eq!(
+        boot_list(none, &[""; 0]).unwrap().names.join(","),
+        "yama,integrity,apparmor,selinux,tomoyo,bpf"
+    );
 }
 
 #[test]
@@ -108,7 +129,10 @@ fn nothing_is_invented_where_no_list_is_known() {
     let newer = names("capability,yama,lsm-id-200");
     assert_eq!(boot_list(Present { active: &newer, ..Present::default() }, &[""; 0]), None);
     // The kernel's own list has the name that the id stands for.
-    assert_eq!(list("", "yama,selinux,newer", "capability,yama,lsm-id-200", ""), "yama,newer,integrity,bpf");
+    assert_eq!(
+        list("", "yama,selinux,newer", "capability,yama,lsm-id-200", ""),
+        "yama,newer,integrity,bpf"
+    );
 }
 
 #[test]
@@ -136,9 +160,11 @@ impl Kernel {
         let chosen = security.map(str::to_owned);
         let last = if self.newer { vec!["integrity".to_owned()] } else { vec![] };
         for name in lsm.unwrap_or(&self.default).iter().chain(&chosen).chain(&last) {
-            let off = security.is_some_and(|chosen| LEGACY_MAJOR.contains(&name.as_str()) && chosen != name);
+            let off = security
+                .is_some_and(|chosen| LEGACY_MAJOR.contains(&name.as_str()) && chosen != name);
             let excluded = is_exclusive(name) && order.iter().any(|other| is_exclusive(other));
-            let built_in = self.built_in.contains(name) || ["bpf", "integrity"].contains(&name.as_str());
+            let built_in =
+                self.built_in.contains(name) || ["bpf", "integrity"].contains(&name.as_str());
             if built_in && !off && !excluded && !order.contains(name) {
                 order.push(name.clone());
             }
@@ -148,8 +174,10 @@ impl Kernel {
 }
 
 fn some_names() -> impl Strategy<Value = Vec<String>> {
-    let name =
-        prop_oneof![prop::sample::select(&KNOWN[1..]).prop_map(str::to_owned), "bfp|ebpf|nosuch|capability|[a-z]{1,3}"];
+    let name = prop_oneof![
+        prop::sample::select(&KNOWN[1..]).prop_map(str::to_owned),
+        "bfp|ebpf|nosuch|capability|[a-z]{1,3}"
+    ];
     proptest::collection::vec(name, 0..9)
 }
 

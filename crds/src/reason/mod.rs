@@ -43,9 +43,14 @@ impl Reason {
         let rank = |reason: &Self| {
             let code = reason.code().to_lowercase();
             // A part of a code is as good as the code itself.
-            if text.len() > 3 && code.contains(&text) { 0 } else { strsim::levenshtein(&text, &code) }
+            if text.len() > 3 && code.contains(&text) {
+                0
+            } else {
+                strsim::levenshtein(&text, &code)
+            }
         };
-        let mut near: Vec<(usize, Self)> = Self::ALL.iter().map(|reason| (rank(reason), *reason)).collect();
+        let mut near: Vec<(usize, Self)> =
+            Self::ALL.iter().map(|reason| (rank(reason), *reason)).collect();
         // A third of the letters may be wrong.
         near.retain(|(rank, _)| *rank <= text.len() / 3);
         near.sort();
@@ -82,11 +87,15 @@ mod tests {
         for reason in Reason::ALL {
             assert_eq!(Reason::from_code(reason.code()), Some(*reason));
             for text in [reason.meaning(), reason.told_apart(), reason.way_out()] {
-                assert!(text.ends_with('.') && !text.contains('\n') && !text.contains("  "), "{reason}: {text}");
+                assert!(
+                    text.ends_with('.') && !text.contains('\n') && !text.contains("  "),
+                    "{reason}: {text}"
+                );
             }
             assert!(!reason.states().is_empty(), "{reason}");
         }
-        let ready: Vec<_> = Reason::ALL.iter().filter(|reason| reason.states().contains(&State::Ready)).collect();
+        let ready: Vec<_> =
+            Reason::ALL.iter().filter(|reason| reason.states().contains(&State::Ready)).collect();
         assert_eq!(ready, [&Reason::CanaryDenied]);
     }
 

@@ -28,14 +28,28 @@ const SECTIONS: [(Source, &str); 3] = [
 pub fn page() -> String {
     let mut page = INTRO.to_owned();
     for (source, title) in SECTIONS {
-        let reasons: Vec<Reason> = Reason::ALL.iter().copied().filter(|reason| reason.source() == source).collect();
-        push(&mut page, format_args!("\n## {title}\n\n| reason | it means | the node is |\n|---|---|---|\n"));
+        let reasons: Vec<Reason> =
+            Reason::ALL.iter().copied().filter(|reason| reason.source() == source).collect();
+        push(
+            &mut page,
+            format_args!("\n## {title}\n\n| reason | it means | the node is |\n|---|---|---|\n"),
+        );
         for reason in &reasons {
-            push(&mut page, format_args!("| `{reason}` | {} | {} |\n", cell(reason.meaning()), reason.node_is()));
+            push(
+                &mut page,
+                format_args!(
+                    "| `{reason}` | {} | {} |\n",
+                    cell(reason.meaning()),
+                    reason.node_is()
+                ),
+            );
         }
         for reason in &reasons {
             push(&mut page, format_args!("\n### {reason}\n\n{}\n\n", reason.meaning()));
-            push(&mut page, format_args!("- **Told from its neighbours:** {}\n", reason.told_apart()));
+            push(
+                &mut page,
+                format_args!("- **Told from its neighbours:** {}\n", reason.told_apart()),
+            );
             push(&mut page, format_args!("- **The way out:** {}\n", reason.way_out()));
         }
     }

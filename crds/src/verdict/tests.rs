@@ -23,7 +23,11 @@ fn profile() -> LsmHookProfileSpec {
     .unwrap()
 }
 
-fn judge(require: &Require, report: &LsmNodeStatus, profile: Option<&LsmHookProfileSpec>) -> (State, String) {
+fn judge(
+    require: &Require,
+    report: &LsmNodeStatus,
+    profile: Option<&LsmHookProfileSpec>,
+) -> (State, String) {
     let verdict = verdict(require, Facts { boot_id: BOOT, report: Some(report), profile });
     (verdict.state, verdict.reason)
 }
@@ -31,7 +35,8 @@ fn judge(require: &Require, report: &LsmNodeStatus, profile: Option<&LsmHookProf
 #[test]
 fn table() {
     use State::{NotReady, Ready, Unknown};
-    let confidential = json!({"checks": [{"name": "KernelReads", "outcome": "Fail", "detail": "lockdown"}]});
+    let confidential =
+        json!({"checks": [{"name": "KernelReads", "outcome": "Fail", "detail": "lockdown"}]});
     let readable = json!({"checks": [{"name": "KernelReads", "outcome": "Pass"}]});
     let untried = json!({"evidence": "None", "reason": "MissingCapability",
         "checks": [{"name": "Loaded", "outcome": "Unknown"}]});
@@ -40,10 +45,22 @@ fn table() {
     let cases = [
         ("the default", json!({}), json!({}), Ready, "CanaryDenied"),
         ("another boot", json!({}), json!({"bootID": "x"}), Unknown, "ReportFromEarlierBoot"),
-        ("a report without a boot", json!({}), json!({"bootID": ""}), Unknown, "ReportFromEarlierBoot"),
+        (
+            "a report without a boot",
+            json!({}),
+            json!({"bootID": ""}),
+            Unknown,
+            "ReportFromEarlierBoot",
+        ),
         ("refused", json!({}), refused, NotReady, "ListedButRefused"),
         ("not tried", json!({}), untried, Unknown, "MissingCapability"),
-        ("a reason is missing", json!({}), json!({"evidence": "Fired", "reason": ""}), NotReady, "EvidenceTooLow"),
+        (
+            "a reason is missing",
+            json!({}),
+            json!({"evidence": "Fired", "reason": ""}),
+            NotReady,
+            "EvidenceTooLow",
+        ),
         (
             "a lower rung is enough",
             json!({"evidence": "Attached"}),
@@ -51,15 +68,39 @@ fn table() {
             Ready,
             "BpfNotInLsmList",
         ),
-        ("an LSM is missing", json!({"lsms": ["apparmor"]}), json!({}), NotReady, "RequiredLsmInactive"),
-        ("LSMs unknown", json!({"lsms": ["apparmor"]}), json!({"lsms": {"active": []}}), Unknown, "LsmListUnknown"),
+        (
+            "an LSM is missing",
+            json!({"lsms": ["apparmor"]}),
+            json!({}),
+            NotReady,
+            "RequiredLsmInactive",
+        ),
+        (
+            "LSMs unknown",
+            json!({"lsms": ["apparmor"]}),
+            json!({"lsms": {"active": []}}),
+            Unknown,
+            "LsmListUnknown",
+        ),
         ("an LSM is there", json!({"lsms": ["lockdown"]}), json!({}), Ready, "CanaryDenied"),
-        ("reads forbidden", json!({"kernelReads": true}), confidential, NotReady, "KernelReadsForbidden"),
+        (
+            "reads forbidden",
+            json!({"kernelReads": true}),
+            confidential,
+            NotReady,
+            "KernelReadsForbidden",
+        ),
         ("reads unknown", json!({"kernelReads": true}), json!({}), Unknown, "KernelReadsUnknown"),
         ("reads allowed", json!({"kernelReads": true}), readable, Ready, "CanaryDenied"),
         ("a hook", json!({"hooks": ["file_open"]}), json!({}), Ready, "CanaryDenied"),
         ("no such hook", json!({"hooks": ["file_opn"]}), json!({}), NotReady, "HookNotInKernel"),
-        ("a hook that refuses", json!({"hooks": ["getprocattr"]}), json!({}), NotReady, "HookNotAttachable"),
+        (
+            "a hook that refuses",
+            json!({"hooks": ["getprocattr"]}),
+            json!({}),
+            NotReady,
+            "HookNotAttachable",
+        ),
         (
             "the gravest of several",
             json!({"hooks": ["getprocattr"], "sleepableHooks": ["task_alloc", "file_opn"]}),
@@ -67,7 +108,13 @@ fn table() {
             NotReady,
             "HookNotInKernel",
         ),
-        ("not sleepable", json!({"sleepableHooks": ["task_alloc"]}), json!({}), NotReady, "HookNotSleepable"),
+        (
+            "not sleepable",
+            json!({"sleepableHooks": ["task_alloc"]}),
+            json!({}),
+            NotReady,
+            "HookNotSleepable",
+        ),
         (
             "what is shown comes before what is unknown",
             json!({"kernelReads": true, "lsms": ["apparmor"]}),
@@ -92,10 +139,16 @@ fn fix(require: &Require, reported: &Value) -> String {
 fn fixes_are_the_nodes_own() {
     let lsms = fix(&require(json!({"lsms": ["apparmor"]})), &json!({}));
     assert!(lsms.starts_with("boot the node with lsm=lockdown,integrity,apparmor,bpf;"), "{lsms}");
-    let rival = fix(&require(json!({"lsms": ["apparmor"]})), &json!({"lsms": {"active": ["selinux", "bpf"]}}));
+    let rival = fix(
+        &require(json!({"lsms": ["apparmor"]})),
+        &json!({"lsms": {"active": ["selinux", "bpf"]}}),
+    );
     assert!(rival.starts_with("boot the node with lsm=integrity,apparmor,bpf;"), "{rival}");
     assert!(rival.contains("apparmor takes the place of selinux"), "{rival}");
-    let newer = fix(&require(json!({"lsms": ["apparmor"]})), &json!({"lsms": {"active": ["lsm-id-200", "bpf"]}}));
+    let newer = fix(
+        &require(json!({"lsms": ["apparmor"]})),
+        &json!({"lsms": {"active": ["lsm-id-200", "bpf"]}}),
+    );
     assert_eq!(newer, Reason::RequiredLsmInactive.way_out());
     let check = |more: Value| {
         let mut check = json!({"name": "KernelReads", "outcome": "Fail", "detail": "lockdown"});
@@ -109,10 +162,14 @@ fn fixes_are_the_nodes_own() {
 
 #[test]
 fn a_mistyped_hook_is_told_with_the_one_that_was_meant() {
-    let (require, report, profile) = (require(json!({"hooks": ["file_opn"]})), report(&json!({})), profile());
+    let (require, report, profile) =
+        (require(json!({"hooks": ["file_opn"]})), report(&json!({})), profile());
     let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
     let message = verdict(&require, facts).message;
-    assert_eq!(message, "kernel 6.12 x86_64: file_opn is no hook of this kernel; did you mean file_open?");
+    assert_eq!(
+        message,
+        "kernel 6.12 x86_64: file_opn is no hook of this kernel; did you mean file_open?"
+    );
 }
 
 #[test]
@@ -129,7 +186,10 @@ fn without_a_report_nothing_is_known() {
 
 #[test]
 fn ready_is_not_said_where_it_is_not_known_what_is_asked() {
-    let ready = verdict(&Require::default(), Facts { boot_id: BOOT, report: Some(&report(&json!({}))), profile: None });
+    let ready = verdict(
+        &Require::default(),
+        Facts { boot_id: BOOT, report: Some(&report(&json!({}))), profile: None },
+    );
     assert_eq!(if_that_were_all(ready.clone(), None), ready);
     let unread = if_that_were_all(ready.clone(), Some("forbidden"));
     assert_eq!((unread.state, unread.reason.as_str()), (State::Unknown, "TracingPoliciesUnknown"));

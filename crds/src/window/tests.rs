@@ -26,7 +26,8 @@ fn opens(windows: &[Value], now: &str) -> String {
 #[test]
 fn one_window() {
     let nightly = json!({"start": "22:00", "duration": "4h"});
-    let weekend = json!({"days": ["Sat"], "start": "00:00", "duration": "48h", "timeZone": "Europe/Berlin"});
+    let weekend =
+        json!({"days": ["Sat"], "start": "00:00", "duration": "48h", "timeZone": "Europe/Berlin"});
     let all_week = json!({"days": ["Wed"], "start": "12:00", "duration": "168h"});
     for (window, now, expected) in [
         // 2026-01-01 is a Thursday.

@@ -299,6 +299,9 @@ mod tests {
             ..TracingPolicyStatus::default()
         };
         let response = ListTracingPoliciesResponse { policies: vec![status] };
-        assert_eq!(response.encode_to_vec(), [0x0a, 10, 0x08, 7, 0x12, 1, b'p', 0x42, 1, b'e', 0x48, 3]);
+        assert_eq!(
+            response.encode_to_vec(),
+            [0x0a, 10, 0x08, 7, 0x12, 1, b'p', 0x42, 1, b'e', 0x48, 3]
+        );
     }
 }

@@ -65,7 +65,8 @@ impl<'a> Types<'a> {
     }
 
     fn is_named(&self, name: u32, wanted: &str) -> bool {
-        let found = self.strings.get(name as usize..).and_then(|rest| rest.strip_prefix(wanted.as_bytes()));
+        let found =
+            self.strings.get(name as usize..).and_then(|rest| rest.strip_prefix(wanted.as_bytes()));
         found.is_some_and(|rest| rest.first() == Some(&0))
     }
 
@@ -74,7 +75,8 @@ impl<'a> Types<'a> {
     /// # Errors
     /// Where there is none of that name.
     pub fn offset(&self, of: &str, member: &str) -> anyhow::Result<u64> {
-        let mut of_name = self.types.iter().filter(|found| found.kind == STRUCT && self.is_named(found.name, of));
+        let mut of_name =
+            self.types.iter().filter(|found| found.kind == STRUCT && self.is_named(found.name, of));
         let bits = of_name.find_map(|found| self.member(*found, member));
         Ok(bits.with_context(|| format!("struct {of} has no {member} in this kernel's BTF"))? / 8)
     }
@@ -82,7 +84,8 @@ impl<'a> Types<'a> {
     fn member(&self, of: Type<'a>, wanted: &str) -> Option<u64> {
         of.more.chunks_exact(12).find_map(|member| {
             let (name, type_) = (word(member, 0).ok()?, word(member, 4).ok()?);
-            let offset = word(member, 8).ok()? & if of.has_bit_fields { 0xff_ffff } else { u32::MAX };
+            let offset =
+                word(member, 8).ok()? & if of.has_bit_fields { 0xff_ffff } else { u32::MAX };
             if self.is_named(name, wanted) {
                 return Some(offset.into());
             }
@@ -109,7 +112,8 @@ mod tests {
         ]
         .concat();
         let size = u32::try_from(types.len() * 4).unwrap();
-        let header = [u32::from(MAGIC) | 1 << 16, 24, 0, size, size, u32::try_from(strings.len()).unwrap()];
+        let header =
+            [u32::from(MAGIC) | 1 << 16, 24, 0, size, size, u32::try_from(strings.len()).unwrap()];
         let words = header.iter().chain(&types).flat_map(|word| word.to_ne_bytes());
         words.chain(strings.iter().copied()).collect()
     }
@@ -133,7 +137,9 @@ mod tests {
 
     #[test]
     fn this_machines_kernel_has_a_path_in_its_files() {
-        let Ok(btf) = std::fs::read("/sys/kernel/btf/vmlinux") else { return println!("left out: no BTF here") };
+        let Ok(btf) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+            return println!("left out: no BTF here");
+        };
         assert!(Types::parse(&btf).unwrap().offset("file", "f_path").unwrap() < 1024);
     }
 }

@@ -33,7 +33,11 @@ impl Release {
     /// Where gRPC is answered when nothing is said.
     #[must_use]
     pub fn server_address(self) -> &'static str {
-        if self >= Self::ANSWERS_ON_SOCKET { "unix:///var/run/tetragon/tetragon.sock" } else { "localhost:54321" }
+        if self >= Self::ANSWERS_ON_SOCKET {
+            "unix:///var/run/tetragon/tetragon.sock"
+        } else {
+            "localhost:54321"
+        }
     }
 }
 
@@ -41,8 +45,12 @@ impl FromStr for Release {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers =
-            text.strip_prefix('v').unwrap_or(text).split('.').map(str::parse).collect::<Result<Vec<u32>, _>>();
+        let numbers = text
+            .strip_prefix('v')
+            .unwrap_or(text)
+            .split('.')
+            .map(str::parse)
+            .collect::<Result<Vec<u32>, _>>();
         match numbers.as_deref() {
             Ok([major, minor, _patch]) => Ok(Self(*major, *minor)),
             _ => Err(format!("{text:?} is no release: use one like v1.3.0")),
@@ -115,9 +123,11 @@ impl Settings {
     /// When a file is there and cannot be read.
     pub fn read(flags: Flags) -> anyhow::Result<Self> {
         let dir = flags.config_dir.as_deref();
-        let value = |flag: Option<String>, name: &str| flag.map_or_else(|| from_file(dir, name), |flag| Ok(Some(flag)));
-        let server_address =
-            value(flags.server_address, SERVER_ADDRESS)?.unwrap_or_else(|| flags.release.server_address().to_owned());
+        let value = |flag: Option<String>, name: &str| {
+            flag.map_or_else(|| from_file(dir, name), |flag| Ok(Some(flag)))
+        };
+        let server_address = value(flags.server_address, SERVER_ADDRESS)?
+            .unwrap_or_else(|| flags.release.server_address().to_owned());
         let tls = TlsValues {
             certificate: value(flags.tls.certificate, "server-tls-cert-file")?,
             key: value(flags.tls.key, "server-tls-key-file")?,
@@ -147,15 +157,26 @@ impl TlsValues {
     fn files(self, release: Release, address: &str) -> anyhow::Result<Option<TlsFiles>> {
         let Self { certificate, key, client_cas, requires } = self;
         let requires = requires.is_some_and(|requires| requires == "true");
-        ensure!(certificate.is_some() == key.is_some(), "server-tls-cert-file and -key-file must be set together");
-        ensure!(!requires || certificate.is_some(), "server-tls-require-client-cert requires server-tls-cert-file");
+        ensure!(
+            certificate.is_some() == key.is_some(),
+            "server-tls-cert-file and -key-file must be set together"
+        );
+        ensure!(
+            !requires || certificate.is_some(),
+            "server-tls-require-client-cert requires server-tls-cert-file"
+        );
         ensure!(
             requires == client_cas.is_some(),
             "server-tls-require-client-cert and -client-ca-files must be set together"
         );
-        let Some((certificate, key)) = certificate.zip(key) else { return Ok(None) };
+        let Some((certificate, key)) = certificate.zip(key) else {
+            return Ok(None);
+        };
         ensure!(release >= Release::TELLS_DOMAINS, "unknown flag: --server-tls-cert-file");
-        ensure!(!address.starts_with("unix://"), "server-tls-cert-file requires a server-address with TCP");
+        ensure!(
+            !address.starts_with("unix://"),
+            "server-tls-cert-file requires a server-address with TCP"
+        );
         let paths = |files: String| files.split(',').map(PathBuf::from).collect();
         let client_cas = client_cas.map(paths);
         Ok(Some(TlsFiles { certificate: certificate.into(), key: key.into(), client_cas }))
@@ -201,7 +222,10 @@ mod tests {
     #[test]
     fn each_release_answers_where_it_does_by_default() {
         assert_eq!(read(&["--release=v1.3.0"]).server_address, "localhost:54321");
-        assert_eq!(read(&["--release=v1.7.0"]).server_address, "unix:///var/run/tetragon/tetragon.sock");
+        assert_eq!(
+            read(&["--release=v1.7.0"]).server_address,
+            "unix:///var/run/tetragon/tetragon.sock"
+        );
         assert!("1.3".parse::<Release>().is_err());
     }
 
@@ -214,7 +238,10 @@ mod tests {
         let folder = format!("--config-dir={}", dir.path().display());
         let settings = read(&[&folder]);
         assert_eq!(settings.server_address, "localhost:1");
-        assert_eq!(settings.metrics_server.as_deref().map(bindable).as_deref(), Some("0.0.0.0:2112"));
+        assert_eq!(
+            settings.metrics_server.as_deref().map(bindable).as_deref(),
+            Some("0.0.0.0:2112")
+        );
         assert_eq!(settings.health_server_address, None);
         assert_eq!(read(&[&folder, "--server-address=localhost:2"]).server_address, "localhost:2");
     }
@@ -222,18 +249,26 @@ mod tests {
     fn tls_needs_its_files_and_a_release_that_knows_it() {
         let with = |arguments: &[&str]| {
             let fixed = ["tetragon", "--release=v1.8.0", "--server-address=:1"];
-            Settings::read(Cli::parse_from(fixed.iter().chain(arguments)).flags).map(|settings| settings.tls)
+            Settings::read(Cli::parse_from(fixed.iter().chain(arguments)).flags)
+                .map(|settings| settings.tls)
         };
         let pair = ["--server-tls-cert-file=c", "--server-tls-key-file=k"];
-        let (requires, cas) = ("--server-tls-require-client-cert=true", "--server-tls-client-ca-files=a,b");
-        let files = |client_cas| Some(TlsFiles { certificate: "c".into(), key: "k".into(), client_cas });
+        let (requires, cas) =
+            ("--server-tls-require-client-cert=true", "--server-tls-client-ca-files=a,b");
+        let files =
+            |client_cas| Some(TlsFiles { certificate: "c".into(), key: "k".into(), client_cas });
         assert_eq!(with(&[]).unwrap(), None);
         assert_eq!(with(&pair).unwrap(), files(None));
-        assert_eq!(with(&[pair[0], pair[1], requires, cas]).unwrap(), files(Some(vec!["a".into(), "b".into()])));
+        assert_eq!(
+            with(&[pair[0], pair[1], requires, cas]).unwrap(),
+            files(Some(vec!["a".into(), "b".into()]))
+        );
         let old = ["--release=v1.7.0", "--server-tls-cert-file=c", "--server-tls-key-file=k"];
         let arguments = ["tetragon", "--server-address=:1"].iter().chain(&old);
         assert!(Settings::read(Cli::parse_from(arguments).flags).is_err());
-        for wrong in [&pair[..1], &[requires, cas], &[pair[0], pair[1], requires], &[pair[0], pair[1], cas]] {
+        for wrong in
+            [&pair[..1], &[requires, cas], &[pair[0], pair[1], requires], &[pair[0], pair[1], cas]]
+        {
             assert!(with(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -33,8 +33,11 @@ enum NoList {
 /// Asks the kernel, which may take mounting its security file system.
 pub fn detect(release: Release) -> Detected {
     // A kernel that takes no LSM program is asked nothing more, and the log does not say why.
-    let Ok(mut probe) = Probe::load() else { return detected(false, None) };
-    let list = if release >= Release::MOUNTS_SECURITYFS { list_of_own_mount() } else { read_list() };
+    let Ok(mut probe) = Probe::load() else {
+        return detected(false, None);
+    };
+    let list =
+        if release >= Release::MOUNTS_SECURITYFS { list_of_own_mount() } else { read_list() };
     answer(list, || probe.attach().map_err(|error| format!("{error:#}")))
 }
 
@@ -51,7 +54,10 @@ fn list_of_own_mount() -> Result<String, NoList> {
         .map_err(|error| NoList::Mount(error.into()))?;
     let list = read_list();
     if let Err(error) = unmount(SECURITYFS, UnmountFlags::empty()) {
-        println!("level=error msg=\"failed to unmount {SECURITYFS}\" error=\"{}\"", reason(&error.into()));
+        println!(
+            "level=error msg=\"failed to unmount {SECURITYFS}\" error=\"{}\"",
+            reason(&error.into())
+        );
     }
     list
 }
@@ -59,9 +65,10 @@ fn list_of_own_mount() -> Result<String, NoList> {
 /// The list decides first. Where it names `bpf`, a program has to be attached too; nobody fires it.
 fn answer(list: Result<String, NoList>, attach: impl FnOnce() -> Result<(), String>) -> Detected {
     match list {
-        Err(NoList::Mount(error)) => {
-            detected(false, Some(("failed to mount securityfs to /sys/kernel/security", reason(&error))))
-        }
+        Err(NoList::Mount(error)) => detected(
+            false,
+            Some(("failed to mount securityfs to /sys/kernel/security", reason(&error))),
+        ),
         Err(NoList::Read(error)) => {
             let error = format!("open {LSM_LIST}: {}", reason(&error));
             detected(false, Some(("failed to read /sys/kernel/security/lsm", error)))
@@ -75,8 +82,12 @@ fn answer(list: Result<String, NoList>, attach: impl FnOnce() -> Result<(), Stri
 }
 
 fn detected(lsm: bool, problem: Option<(&str, String)>) -> Detected {
-    let problem = problem.map(|(message, error)| format!("level=error msg=\"{message}\" error=\"{error}\"\n"));
-    let log = format!("{}level=info msg=\"BPF detected features: lsm: {lsm}\"", problem.unwrap_or_default());
+    let problem = problem
+        .map(|(message, error)| format!("level=error msg=\"{message}\" error=\"{error}\"\n"));
+    let log = format!(
+        "{}level=info msg=\"BPF detected features: lsm: {lsm}\"",
+        problem.unwrap_or_default()
+    );
     Detected { lsm, log }
 }
 
@@ -107,14 +118,24 @@ mod tests {
         let listed = |list: &str| Ok(list.to_owned());
         assert!(answer(listed("landlock,bpf\n"), || Ok(())).lsm);
         let Detected { lsm, log } = answer(listed("landlock,yama\n"), || Ok(()));
-        assert_eq!((lsm, log.as_str()), (false, "level=info msg=\"BPF detected features: lsm: false\""));
+        assert_eq!(
+            (lsm, log.as_str()),
+            (false, "level=info msg=\"BPF detected features: lsm: false\"")
+        );
         let Detected { lsm, log } = answer(listed("landlock,bpf\n"), || Err("refused".to_owned()));
-        assert!(!lsm && log.contains("failed to attach LSM probe") && log.contains("refused"), "{log}");
+        assert!(
+            !lsm && log.contains("failed to attach LSM probe") && log.contains("refused"),
+            "{log}"
+        );
     }
 
     #[test]
     fn an_agent_that_may_not_mount_says_so_and_uses_nothing() {
         let Detected { lsm, log } = answer(Err(NoList::Mount(errno(libc::EPERM))), || Ok(()));
-        assert!(!lsm && log.contains("failed to mount securityfs") && log.contains("operation not permitted"), "{log}");
+        assert!(
+            !lsm && log.contains("failed to mount securityfs")
+                && log.contains("operation not permitted"),
+            "{log}"
+        );
     }
 }

@@ -91,7 +91,8 @@ fn attach(rule: &Rule, offset: u64, btf: &Btf) -> anyhow::Result<Ebpf> {
         .override_global("FILE_PATH_OFFSET", &offset, true)
         .load(OBJECT)
         .context("make the maps")?;
-    let program: &mut Lsm = ebpf.program_mut(PROGRAM).context("the object has no such program")?.try_into()?;
+    let program: &mut Lsm =
+        ebpf.program_mut(PROGRAM).context("the object has no such program")?.try_into()?;
     program.load(PROGRAM, btf).context("load the program")?;
     program.attach().context("attach the program")?;
     Ok(ebpf)

@@ -73,7 +73,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             println!("{}", try_open::report(&path));
             Ok(ExitCode::SUCCESS)
         }
-        Some(Action::Play { path }) => play(&Settings::read(cli.flags)?, &path).await.map(|()| ExitCode::SUCCESS),
+        Some(Action::Play { path }) => {
+            play(&Settings::read(cli.flags)?, &path).await.map(|()| ExitCode::SUCCESS)
+        }
         Some(Action::Wait) => serve::ended()?.await.map(|()| ExitCode::SUCCESS),
         None => agent(&Settings::read(cli.flags)?).await.map(|()| ExitCode::SUCCESS),
     }
@@ -113,7 +115,11 @@ async fn play(settings: &Settings, path: &Path) -> anyhow::Result<()> {
     let policies = played::read(path)?;
     let source = shape::Source::new(settings.release, move || policies.clone());
     let served = async {
-        tokio::try_join!(serve::serve(settings, &source), serve::serve_metrics_where_set(settings, &source)).map(drop)
+        tokio::try_join!(
+            serve::serve(settings, &source),
+            serve::serve_metrics_where_set(settings, &source)
+        )
+        .map(drop)
     };
     tokio::select! {
         ended = ended => ended,

@@ -64,7 +64,8 @@ mod tests {
     use super::*;
 
     fn of(release: &str) -> String {
-        let refused = TracingPolicyStatus { name: "deny".into(), state: 3, ..TracingPolicyStatus::default() };
+        let refused =
+            TracingPolicyStatus { name: "deny".into(), state: 3, ..TracingPolicyStatus::default() };
         text(&Source::new(release.parse().unwrap(), move || vec![refused.clone()]))
     }
 

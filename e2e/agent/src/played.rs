@@ -18,8 +18,8 @@ use crate::api::{HookState, ListTracingPoliciesResponse, Mode, State, TracingPol
 /// When it cannot be read.
 pub fn read(path: &Path) -> anyhow::Result<Vec<TracingPolicyStatus>> {
     let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let listed: ListTracingPoliciesResponse =
-        serde_json::from_str(&text).with_context(|| format!("read the policies in {}", path.display()))?;
+    let listed: ListTracingPoliciesResponse = serde_json::from_str(&text)
+        .with_context(|| format!("read the policies in {}", path.display()))?;
     Ok(listed.policies)
 }
 
@@ -37,12 +37,17 @@ fn enumeration<'de, D: Deserializer<'de>>(
 ) -> Result<i32, D::Error> {
     match NameOrNumber::deserialize(deserializer)? {
         NameOrNumber::Number(number) => Ok(number),
-        NameOrNumber::Name(name) => by_name(&name).ok_or_else(|| D::Error::custom(format!("{name:?} is no such name"))),
+        NameOrNumber::Name(name) => {
+            by_name(&name).ok_or_else(|| D::Error::custom(format!("{name:?} is no such name")))
+        }
     }
 }
 
 /// The first of the numbers from 0 whose name this is.
-fn named<T: TryFrom<i32, Error = UnknownEnumValue>>(name: &str, of: impl Fn(T) -> &'static str) -> Option<i32> {
+fn named<T: TryFrom<i32, Error = UnknownEnumValue>>(
+    name: &str,
+    of: impl Fn(T) -> &'static str,
+) -> Option<i32> {
     (0..)
         .map_while(|number| T::try_from(number).ok().map(|value| (number, value)))
         .find_map(|(number, value)| (of(value) == name).then_some(number))
@@ -89,10 +94,21 @@ mod tests {
             "stats": {"action_counters": {"override": "1", "monitor_override": "2"}}}]}"#;
         let listed: ListTracingPoliciesResponse = serde_json::from_str(printed).unwrap();
         let policy = &listed.policies[0];
-        assert_eq!((policy.id, policy.state, policy.mode, policy.kernel_memory_bytes), (2, 1, 2, 639_944));
+        assert_eq!(
+            (policy.id, policy.state, policy.mode, policy.kernel_memory_bytes),
+            (2, 1, 2, 639_944)
+        );
         let counters = policy.stats.as_ref().unwrap().action_counters.as_ref().unwrap();
         assert_eq!((counters.r#override, counters.monitor_override), (1, 2));
-        assert!(serde_json::from_str::<ListTracingPoliciesResponse>(r#"{"policies": [{"stat": 1}]}"#).is_err());
-        assert!(serde_json::from_str::<ListTracingPoliciesResponse>(r#"{"policies": [{"state": "ON"}]}"#).is_err());
+        assert!(
+            serde_json::from_str::<ListTracingPoliciesResponse>(r#"{"policies": [{"stat": 1}]}"#)
+                .is_err()
+        );
+        assert!(
+            serde_json::from_str::<ListTracingPoliciesResponse>(
+                r#"{"policies": [{"state": "ON"}]}"#
+            )
+            .is_err()
+        );
     }
 }

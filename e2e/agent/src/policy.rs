@@ -63,12 +63,15 @@ struct Action {
 /// # Errors
 /// In words, where it asks for what is not done here. Doing half of it would be the worst answer.
 pub fn rules(spec: &Value) -> Result<Vec<Rule>, String> {
-    let spec: Spec =
-        serde_json::from_value(spec.clone()).map_err(|error| format!("the spec cannot be read: {error}"))?;
+    let spec: Spec = serde_json::from_value(spec.clone())
+        .map_err(|error| format!("the spec cannot be read: {error}"))?;
     let mut rules = Vec::new();
     for hook in &spec.lsmhooks {
         if hook.hook != "file_open" {
-            return Err(format!("lsm hook {:?} is not known to this agent, only \"file_open\" is", hook.hook));
+            return Err(format!(
+                "lsm hook {:?} is not known to this agent, only \"file_open\" is",
+                hook.hook
+            ));
         }
         for selector in &hook.selectors {
             rules.extend(selector_rules(selector)?);
@@ -90,7 +93,9 @@ fn selector_rules(selector: &Selector) -> Result<Vec<Rule>, String> {
     let verdict = verdict(&selector.match_actions)?;
     let rule = |path: &String| match path.len() {
         1..=LONGEST => Ok(Rule { path: path.clone(), verdict }),
-        length => Err(format!("a path of {length} bytes cannot be compared here; 1 to {LONGEST} can")),
+        length => {
+            Err(format!("a path of {length} bytes cannot be compared here; 1 to {LONGEST} can"))
+        }
     };
     argument.values.iter().map(rule).collect()
 }
@@ -101,7 +106,9 @@ fn verdict(actions: &[Action]) -> Result<i32, String> {
     for action in actions {
         match action.action.as_str() {
             "Override" if (-4095..0).contains(&action.arg_error) => verdict = action.arg_error,
-            "Override" => return Err(format!("argError {} is no negative errno", action.arg_error)),
+            "Override" => {
+                return Err(format!("argError {} is no negative errno", action.arg_error));
+            }
             "Post" | "NoPost" => {}
             other => return Err(format!("action {other:?} is not known to this agent")),
         }
@@ -141,7 +148,10 @@ mod tests {
             (spec("Equal", "/x", &json!({"action": "Sigkill"})), "Sigkill"),
             (spec("Equal", "/x", &json!({"action": "Override", "argError": 1})), "argError"),
             (json!({"lsmhooks": [{"hook": "bpf"}]}), "bpf"),
-            (json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchBinaries": []}]}]}), "matchBinaries"),
+            (
+                json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchBinaries": []}]}]}),
+                "matchBinaries",
+            ),
         ] {
             let error = rules(&spec).unwrap_err();
             assert!(error.contains(word), "{error}");

@@ -25,7 +25,8 @@ use crate::shape::Source;
 /// When signals cannot be listened for.
 pub fn ended() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     let catch = |kind| signal(kind).context("listen for signals");
-    let (mut interrupt, mut terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) =
+        (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
         Ok(())
@@ -69,7 +70,10 @@ async fn serve_api(settings: &Settings, policies: Source) -> anyhow::Result<()> 
         router.serve_with_incoming(UnixListenerStream::new(socket(Path::new(path))?)).await
     } else {
         let listener = listen(address).await?;
-        println!("level=info msg=\"Starting gRPC server\" protocol=tcp address={}", listener.local_addr()?);
+        println!(
+            "level=info msg=\"Starting gRPC server\" protocol=tcp address={}",
+            listener.local_addr()?
+        );
         router.serve_with_incoming(TcpListenerStream::new(listener)).await
     };
     served.with_context(|| format!("answer gRPC at {address}"))
@@ -77,8 +81,11 @@ async fn serve_api(settings: &Settings, policies: Source) -> anyhow::Result<()> 
 
 fn tls(files: &TlsFiles) -> anyhow::Result<ServerTlsConfig> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
-    let config = ServerTlsConfig::new().identity(Identity::from_pem(read(&files.certificate)?, read(&files.key)?));
-    let Some(cas) = &files.client_cas else { return Ok(config) };
+    let config = ServerTlsConfig::new()
+        .identity(Identity::from_pem(read(&files.certificate)?, read(&files.key)?));
+    let Some(cas) = &files.client_cas else {
+        return Ok(config);
+    };
     let cas = cas.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?.join(&b'\n');
     Ok(config.client_ca_root(Certificate::from_pem(cas)))
 }
@@ -128,7 +135,8 @@ mod tests {
         let address = format!("unix://{}", dir.path().join("run/tetragon.sock").display());
         drop(socket(Path::new(address.trim_start_matches("unix://"))).unwrap());
         let release = "v1.3.0".parse().unwrap();
-        let refused = TracingPolicyStatus { name: "deny".into(), state: 3, ..TracingPolicyStatus::default() };
+        let refused =
+            TracingPolicyStatus { name: "deny".into(), state: 3, ..TracingPolicyStatus::default() };
         let settings = Settings {
             release,
             server_address: address.clone(),

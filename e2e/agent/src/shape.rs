@@ -18,7 +18,10 @@ pub struct Source {
 impl Source {
     /// That release's way to tell what `all` gives.
     #[must_use]
-    pub fn new(release: Release, all: impl Fn() -> Vec<TracingPolicyStatus> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        release: Release,
+        all: impl Fn() -> Vec<TracingPolicyStatus> + Send + Sync + 'static,
+    ) -> Self {
         Self { release, all: Arc::new(all) }
     }
 

@@ -64,11 +64,16 @@ impl Policies {
         }
         let outcome = self.load(spec);
         let mut table = self.table();
-        let Some(entry) = table.entries.get_mut(&edition.name) else { return };
+        let Some(entry) = table.entries.get_mut(&edition.name) else {
+            return;
+        };
         (entry.state, entry.enforced) = match outcome {
             Ok(enforced) => (State::Enabled, enforced),
             Err(error) => {
-                println!("level=warning msg=\"adding tracing policy failed\" name={} error=\"{error}\"", edition.name);
+                println!(
+                    "level=warning msg=\"adding tracing policy failed\" name={} error=\"{error}\"",
+                    edition.name
+                );
                 entry.error = format!("loading policy '{}' failed: {error}", edition.name);
                 (State::LoadError, None)
             }
@@ -84,7 +89,13 @@ impl Policies {
         println!("level=info msg=\"adding tracing policy\" name={}", edition.name);
         table.last_id += 1;
         let id = table.last_id;
-        let entry = Entry { id, edition: edition.clone(), state: State::Loading, error: String::new(), enforced: None };
+        let entry = Entry {
+            id,
+            edition: edition.clone(),
+            state: State::Loading,
+            error: String::new(),
+            enforced: None,
+        };
         table.entries.insert(edition.name.clone(), entry);
         true
     }
@@ -110,7 +121,8 @@ impl Policies {
 
     /// All but these are gone.
     pub fn retain(&self, names: &[String]) {
-        let gone: Vec<String> = self.table().entries.keys().filter(|name| !names.contains(name)).cloned().collect();
+        let gone: Vec<String> =
+            self.table().entries.keys().filter(|name| !names.contains(name)).cloned().collect();
         for name in gone {
             self.remove(&name);
         }

@@ -13,7 +13,10 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 use tonic_prost::ProstCodec;
 
-use crate::api::{LIST_TRACING_POLICIES, ListTracingPoliciesRequest, ListTracingPoliciesResponse, TracingPolicyStatus};
+use crate::api::{
+    LIST_TRACING_POLICIES, ListTracingPoliciesRequest, ListTracingPoliciesResponse,
+    TracingPolicyStatus,
+};
 use crate::config::{SERVER_ADDRESS, from_file};
 
 /// Where the chart's configuration is mounted in the agent's container.
@@ -65,7 +68,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         None => from_file(Some(Path::new(CONFIG_DIR)), SERVER_ADDRESS)?,
     };
     let policies = list(told.as_deref().unwrap_or("localhost:54321")).await?;
-    println!("{}", if output == Output::Json { as_json(&policies).to_string() } else { as_text(&policies) });
+    println!(
+        "{}",
+        if output == Output::Json { as_json(&policies).to_string() } else { as_text(&policies) }
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,11 +80,16 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When nobody answers there.
 pub async fn list(address: &str) -> anyhow::Result<Vec<TracingPolicyStatus>> {
-    let uri = if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") };
-    let channel = Endpoint::from_shared(uri)?.connect().await.with_context(|| format!("connect to {address}"))?;
+    let uri =
+        if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") };
+    let channel = Endpoint::from_shared(uri)?
+        .connect()
+        .await
+        .with_context(|| format!("connect to {address}"))?;
     let mut client = Grpc::new(channel);
     client.ready().await?;
-    let (request, path) = (ListTracingPoliciesRequest {}, PathAndQuery::from_static(LIST_TRACING_POLICIES));
+    let (request, path) =
+        (ListTracingPoliciesRequest {}, PathAndQuery::from_static(LIST_TRACING_POLICIES));
     let codec = ProstCodec::<ListTracingPoliciesRequest, ListTracingPoliciesResponse>::default();
     let response = client.unary(tonic::Request::new(request), path, codec).await;
     Ok(response.with_context(|| format!("list the policies at {address}"))?.into_inner().policies)
@@ -94,7 +105,11 @@ fn as_json(policies: &[TracingPolicyStatus]) -> Value {
         if !policy.sensors.is_empty() {
             object["sensors"] = json!(policy.sensors);
         }
-        let texts = [("namespace", &policy.namespace), ("error", &policy.error), ("domain", &policy.domain)];
+        let texts = [
+            ("namespace", &policy.namespace),
+            ("error", &policy.error),
+            ("domain", &policy.domain),
+        ];
         for (name, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
             object[name] = json!(text);
         }
@@ -108,11 +123,15 @@ fn as_json(policies: &[TracingPolicyStatus]) -> Value {
 
 fn as_text(policies: &[TracingPolicyStatus]) -> String {
     let mut lines = vec![format!("{:<4} {:<24} {:<20} {}", "ID", "NAME", "STATE", "ERROR")];
-    lines.extend(
-        policies.iter().map(|policy| {
-            format!("{:<4} {:<24} {:<20} {}", policy.id, policy.name, policy.state().name(), policy.error)
-        }),
-    );
+    lines.extend(policies.iter().map(|policy| {
+        format!(
+            "{:<4} {:<24} {:<20} {}",
+            policy.id,
+            policy.name,
+            policy.state().name(),
+            policy.error
+        )
+    }));
     lines.join("\n")
 }
 
@@ -122,12 +141,23 @@ mod tests {
 
     #[test]
     fn json_has_the_protocols_names() {
-        let monitoring = TracingPolicyStatus { id: 4, name: "q".into(), state: 1, mode: 2, ..Default::default() };
+        let monitoring = TracingPolicyStatus {
+            id: 4,
+            name: "q".into(),
+            state: 1,
+            mode: 2,
+            ..Default::default()
+        };
         let told = json!({"policies": [
             {"id": "4", "name": "q", "state": "TP_STATE_ENABLED", "mode": "TP_MODE_MONITOR"}]});
         assert_eq!(as_json(&[monitoring]), told);
-        let refused =
-            TracingPolicyStatus { id: 3, name: "p".into(), state: 3, error: "no".into(), ..Default::default() };
+        let refused = TracingPolicyStatus {
+            id: 3,
+            name: "p".into(),
+            state: 3,
+            error: "no".into(),
+            ..Default::default()
+        };
         let told = json!({"policies": [{"id": "3", "name": "p", "state": "TP_STATE_LOAD_ERROR", "error": "no"}]});
         assert_eq!(as_json(std::slice::from_ref(&refused)), told);
         assert!(as_text(&[refused]).ends_with("TP_STATE_LOAD_ERROR  no"));

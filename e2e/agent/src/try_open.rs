@@ -27,6 +27,9 @@ mod tests {
         assert!(file.exists());
         let none = "No such file or directory (os error 2)";
         assert_eq!(report(&dir.path().join("none/file")), format!("write: {none}\nread: {none}"));
-        assert_eq!(said(&Err(io::Error::from_raw_os_error(1))), "Operation not permitted (os error 1)");
+        assert_eq!(
+            said(&Err(io::Error::from_raw_os_error(1))),
+            "Operation not permitted (os error 1)"
+        );
     }
 }

@@ -47,17 +47,22 @@ pub async fn wait_for_kinds(client: Option<&Client>) {
 /// # Errors
 /// When loading a policy panicked.
 pub async fn watch(client: Option<Client>, policies: &Policies) -> anyhow::Result<()> {
-    let Some(client) = client else { return std::future::pending().await };
+    let Some(client) = client else {
+        return std::future::pending().await;
+    };
     let kind = ApiResource::from_gvk_with_plural(
         &GroupVersionKind::gvk("cilium.io", "v1alpha1", "TracingPolicy"),
         "tracingpolicies",
     );
-    let events = watcher(Api::<DynamicObject>::all_with(client, &kind), Config::default()).default_backoff();
+    let events =
+        watcher(Api::<DynamicObject>::all_with(client, &kind), Config::default()).default_backoff();
     futures::pin_mut!(events);
     let mut listed = Vec::new();
     loop {
         // An error is answered by the stream's own backoff.
-        let Ok(Some(event)) = events.try_next().await else { continue };
+        let Ok(Some(event)) = events.try_next().await else {
+            continue;
+        };
         match event {
             Event::Init => listed.clear(),
             Event::InitApply(object) => {
@@ -76,7 +81,8 @@ async fn apply(policies: &Policies, object: DynamicObject) -> anyhow::Result<()>
     let policies = policies.clone();
     let load = move || {
         let generation = object.metadata.generation.unwrap_or_default();
-        let edition = Edition { name: object.name_any(), uid: object.uid().unwrap_or_default(), generation };
+        let edition =
+            Edition { name: object.name_any(), uid: object.uid().unwrap_or_default(), generation };
         policies.apply(&edition, &object.data["spec"]);
     };
     tokio::task::spawn_blocking(load).await.context("load a policy")

@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use lsm_ready_agents::{
-    Actions, ActionsByPolicy, Answer, Endpoints, How, Limits, LocalName, Mode, NoAnswer, Outcome, PolicyName, State,
-    Tls, Why, ask,
+    Actions, ActionsByPolicy, Answer, Endpoints, How, Limits, LocalName, Mode, NoAnswer, Outcome,
+    PolicyName, State, Tls, Why, ask,
 };
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
@@ -78,7 +78,9 @@ impl Row {
     }
 
     fn name(self) -> PolicyName {
-        let name = format!("{}-{}-{}", self.state.0, self.mode.0, self.domain).to_lowercase().replace('_', "-");
+        let name = format!("{}-{}-{}", self.state.0, self.mode.0, self.domain)
+            .to_lowercase()
+            .replace('_', "-");
         PolicyName::given(self.namespace(), &name)
     }
 
@@ -87,7 +89,8 @@ impl Row {
     }
 
     fn played(self) -> Value {
-        let counters = json!({"override": "3", "signal": "1", "monitor_override": "2", "post": "9"});
+        let counters =
+            json!({"override": "3", "signal": "1", "monitor_override": "2", "post": "9"});
         let hook = |state, index| json!({"section": "kprobes", "state": state, "hook_description": "sys_x", "hook_idx": index});
         let error = if self.state.1.is_error() { "no\nLSM" } else { "" };
         json!({
@@ -119,7 +122,12 @@ struct Agent {
 impl Agent {
     fn start(release: &str, policies: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tetragon"))
-            .args(["--release", release, "--server-address=127.0.0.1:0", "--metrics-server=127.0.0.1:0"])
+            .args([
+                "--release",
+                release,
+                "--server-address=127.0.0.1:0",
+                "--metrics-server=127.0.0.1:0",
+            ])
             .args(arguments)
             .arg("play")
             .arg(policies)
@@ -130,7 +138,8 @@ impl Agent {
         // It prints both addresses, in any order.
         let mut said: Vec<String> = lines.by_ref().take(2).collect();
         said.sort();
-        let address = |line: &String| -> SocketAddr { line.rsplit_once('=').unwrap().1.parse().unwrap() };
+        let address =
+            |line: &String| -> SocketAddr { line.rsplit_once('=').unwrap().1.parse().unwrap() };
         let [grpc, metrics] = said.as_slice() else { panic!("the agent ended: {said:?}") };
         assert!(grpc.contains("gRPC"), "{said:?}");
         Self { child, at: Endpoints { grpc: Some(address(grpc)), metrics: Some(address(metrics)) } }
@@ -192,9 +201,21 @@ async fn by_grpc_every_policy_has_its_state_mode_domain_and_hooks() {
         for row in &rows {
             check_grpc(&answer, *row, release);
         }
-        assert_eq!(answer.counts, rows.iter().map(|row| (row.state.1, 1)).collect(), "{}", release.name);
-        let tells = |row: &&Row| release.counters && row.is_enabled() && (!release.domains || row.domain == "k8s");
-        assert_eq!(actions, rows.iter().filter(tells).map(|row| row.actions()).collect(), "{}", release.name);
+        assert_eq!(
+            answer.counts,
+            rows.iter().map(|row| (row.state.1, 1)).collect(),
+            "{}",
+            release.name
+        );
+        let tells = |row: &&Row| {
+            release.counters && row.is_enabled() && (!release.domains || row.domain == "k8s")
+        };
+        assert_eq!(
+            actions,
+            rows.iter().filter(tells).map(|row| row.actions()).collect(),
+            "{}",
+            release.name
+        );
     }
 }
 
@@ -218,7 +239,12 @@ async fn by_metrics_policies_are_counted_and_named() {
         // Those that are named and not counted are being loaded or unloaded.
         assert!(answer.policies.is_empty() && !answer.is_settled(), "{}", release.name);
         let tells = |row: &&Row| release.domains && row.is_enabled();
-        assert_eq!(actions, rows.iter().filter(tells).map(|row| row.actions()).collect(), "{}", release.name);
+        assert_eq!(
+            actions,
+            rows.iter().filter(tells).map(|row| row.actions()).collect(),
+            "{}",
+            release.name
+        );
     }
 }
 
@@ -230,16 +256,20 @@ fn certificates() -> TempDir {
     let ca = params.self_signed(&ca_key).unwrap();
     let issuer = Issuer::new(params, ca_key);
     let directory = tempfile::tempdir().unwrap();
-    for (folder, names) in
-        [("agent", vec!["*.tetragon-grpc.cilium.io".to_owned()]), ("client", vec![]), ("none", vec![])]
-    {
+    for (folder, names) in [
+        ("agent", vec!["*.tetragon-grpc.cilium.io".to_owned()]),
+        ("client", vec![]),
+        ("none", vec![]),
+    ] {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(names).unwrap();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &issuer).unwrap();
         let folder_path = directory.path().join(folder);
         std::fs::create_dir(&folder_path).unwrap();
-        let write = |name: &str, text: String| std::fs::write(folder_path.join(name), text).unwrap();
+        let write =
+            |name: &str, text: String| std::fs::write(folder_path.join(name), text).unwrap();
         write("ca.crt", ca.pem());
         if folder != "none" {
             write("tls.crt", certificate.pem());
@@ -254,14 +284,22 @@ async fn over_mtls_the_answer_is_the_same() {
     let (rows, certificates) = (Row::all(), certificates());
     let (_directory, path) = write(&rows);
     let file = |name: &str| certificates.path().join("agent").join(name).display().to_string();
-    let (certificate, key) =
-        (format!("--server-tls-cert-file={}", file("tls.crt")), format!("--server-tls-key-file={}", file("tls.key")));
+    let (certificate, key) = (
+        format!("--server-tls-cert-file={}", file("tls.crt")),
+        format!("--server-tls-key-file={}", file("tls.key")),
+    );
     let cas = format!("--server-tls-client-ca-files={}", file("ca.crt"));
     let main = RELEASES.last().unwrap();
     let plain = Agent::start(main.name, &path, &[]);
     let one_sided = Agent::start(main.name, &path, &[&certificate, &key]);
-    let mutual = Agent::start(main.name, &path, &[&certificate, &key, &cas, "--server-tls-require-client-cert=true"]);
-    let tls = |folder: &str| Tls::read(&certificates.path().join(folder), Some("n1.tetragon-grpc.cilium.io")).unwrap();
+    let mutual = Agent::start(
+        main.name,
+        &path,
+        &[&certificate, &key, &cas, "--server-tls-require-client-cert=true"],
+    );
+    let tls = |folder: &str| {
+        Tls::read(&certificates.path().join(folder), Some("n1.tetragon-grpc.cilium.io")).unwrap()
+    };
     let (with_client, without_client) = (tls("client"), tls("none"));
 
     let expected = answered(plain.asked(How::Grpc, None).await);
@@ -270,7 +308,10 @@ async fn over_mtls_the_answer_is_the_same() {
     assert_eq!(answered(one_sided.asked(How::Grpc, Some(&with_client)).await), expected);
 
     let refused = |why| Outcome::NoAnswer(NoAnswer { grpc: Some(why), metrics: None });
-    assert_eq!(mutual.asked(How::Grpc, Some(&without_client)).await, refused(Why::ClientCertificateRequired));
+    assert_eq!(
+        mutual.asked(How::Grpc, Some(&without_client)).await,
+        refused(Why::ClientCertificateRequired)
+    );
     assert_eq!(mutual.asked(How::Grpc, None).await, refused(Why::TlsRequired));
     assert_eq!(plain.asked(How::Grpc, Some(&with_client)).await, refused(Why::NoTls));
     let (metrics, _) = answered(mutual.asked(How::Metrics, Some(&with_client)).await);

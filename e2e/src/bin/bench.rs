@@ -60,7 +60,8 @@ async fn measure(output: &PathBuf) -> Result<(), Failure> {
     ];
     for (name, field, limit) in limits {
         let figure = if field.is_empty() { &figures[name] } else { &figures[name][field] };
-        let verdict = if figure.as_u64().is_some_and(|figure| figure <= limit) { "ok" } else { "OVER" };
+        let verdict =
+            if figure.as_u64().is_some_and(|figure| figure <= limit) { "ok" } else { "OVER" };
         println!("{name:<28} {:<40} limit {limit}: {verdict}", figures[name].to_string());
     }
     fs::write(output, format!("{figures:#}\n"))?;
@@ -77,11 +78,14 @@ async fn evidence_to_label(client: &Client, runs: usize) -> Result<Vec<u128>, Fa
     let before = request::done(client, "GET", REPORT, &Value::Null).await?["status"].take();
     let mut times = Vec::new();
     for run in 0..runs {
-        let (evidence, label) = if run % 2 == 0 { ("Denied", "true") } else { ("Attached", "false") };
+        let (evidence, label) =
+            if run % 2 == 0 { ("Denied", "true") } else { ("Attached", "false") };
         let report = json!({"status": {"evidence": evidence, "reason": "Bench", "checks": []}});
         let since = Instant::now();
         request::done(client, "MERGE", REPORT, &report).await?;
-        let has = |node: &Value| node["metadata"]["labels"]["lsmready.node-restriction.kubernetes.io/bpf"] == label;
+        let has = |node: &Value| {
+            node["metadata"]["labels"]["lsmready.node-restriction.kubernetes.io/bpf"] == label
+        };
         times.push(until(client, NODE, since, has).await?);
     }
     request::done(client, "MERGE", REPORT, &json!({"status": before})).await?;
@@ -93,7 +97,9 @@ async fn policy_to_patch(client: &Client, runs: usize) -> Result<Vec<u128>, Fail
     request::done(client, "APPLY", DAEMON_SET, &daemon_set()).await?;
     let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": {"minReady": 0,
         "tetragon": {"daemonSet": {"namespace": "default", "name": "bench"}}}});
-    let volumes = |object: &Value| object["spec"]["template"]["spec"]["volumes"].as_array().map_or(0, Vec::len);
+    let volumes = |object: &Value| {
+        object["spec"]["template"]["spec"]["volumes"].as_array().map_or(0, Vec::len)
+    };
     let mut times = Vec::new();
     for _ in 0..runs {
         let since = Instant::now();
@@ -154,7 +160,9 @@ async fn wait_for(time: Duration) {
 
 /// VmRSS of the process on this machine that runs that program of one of the cluster's images, in KiB.
 fn resident(program: &str) -> Result<u64, Failure> {
-    let runs = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.as_os_str() == program);
+    let runs = |pid: &u32| {
+        fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.as_os_str() == program)
+    };
     let pid = cgroup::members().into_iter().map(|process| process.pid).find(runs);
     let pid = pid.ok_or_else(|| format!("no process runs {program} on this machine"))?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -117,14 +117,16 @@ fn code(status: ExitStatus) -> ExitCode {
 async fn status(cluster: &Cluster) -> Result<(), Error> {
     let nodes = cluster.nodes()?;
     for (name, process) in cluster.processes().all() {
-        let memory = resident(process.pid).map_or_else(|| "ended".to_owned(), |mib| format!("{mib} MiB"));
+        let memory =
+            resident(process.pid).map_or_else(|| "ended".to_owned(), |mib| format!("{mib} MiB"));
         println!("process {name}: pid {}, {memory}", process.pid);
     }
     cluster.enter()?;
     let api = Api::<core::Node>::all(cluster.client().await?);
     let registered = api.list(&ListParams::default()).await?;
     for node in nodes {
-        let found = registered.iter().find(|found| found.metadata.name.as_deref() == Some(&node.name));
+        let found =
+            registered.iter().find(|found| found.metadata.name.as_deref() == Some(&node.name));
         println!("node {}: {}, {}", node.name, place(&node), found.map_or("not registered", ready));
     }
     Ok(())
@@ -139,8 +141,10 @@ fn place(node: &Node) -> String {
 }
 
 fn ready(node: &core::Node) -> &'static str {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let conditions =
+        node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let ready =
+        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     if ready { "Ready" } else { "not ready" }
 }
 

@@ -40,7 +40,10 @@ fn main() -> ExitCode {
     let options = Options {
         arch: cli.arch,
         series: cli.series,
-        jobs: cli.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into)).max(1),
+        jobs: cli
+            .jobs
+            .unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into))
+            .max(1),
         kills: cli.kills,
         seed: cli.seed.unwrap_or_else(clock),
     };

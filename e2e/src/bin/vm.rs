@@ -47,7 +47,11 @@ struct Cli {
 
 fn file(text: &str) -> Result<(PathBuf, String), String> {
     let (source, target) = text.split_once('=').ok_or("write SRC=DEST")?;
-    if target.starts_with('/') { Ok((source.into(), target.to_owned())) } else { Err("DEST starts with /".to_owned()) }
+    if target.starts_with('/') {
+        Ok((source.into(), target.to_owned()))
+    } else {
+        Err("DEST starts with /".to_owned())
+    }
 }
 
 fn main() -> ExitCode {
@@ -83,7 +87,10 @@ fn main() -> ExitCode {
 fn failed(why: &str, console: &str, code: u8) -> ExitCode {
     let lines: Vec<&str> = console.lines().collect();
     // What led to a panic stands above it; below are registers.
-    let end = lines.iter().position(|line| line.contains("Kernel panic")).map_or(lines.len(), |line| line + 1);
+    let end = lines
+        .iter()
+        .position(|line| line.contains("Kernel panic"))
+        .map_or(lines.len(), |line| line + 1);
     let lines = &lines[..end];
     eprintln!("vm: {why}; the kernel's last lines:");
     for line in &lines[lines.len().saturating_sub(20)..] {

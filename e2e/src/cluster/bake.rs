@@ -31,7 +31,9 @@ pub async fn bake(archives: &[PathBuf]) -> Result<PathBuf, Error> {
     fs::create_dir_all(&dir).map_err(Error::io(doing))?;
     let baked = dir.join(format!("{}.img", digest(archives)?));
     if baked.exists() {
-        File::open(&baked).and_then(|file| file.set_modified(SystemTime::now())).map_err(Error::io(doing))?;
+        File::open(&baked)
+            .and_then(|file| file.set_modified(SystemTime::now()))
+            .map_err(Error::io(doing))?;
         return Ok(baked);
     }
     let work = dir.join("partial");
@@ -65,7 +67,8 @@ pub fn copy(baked: &Path, to: &Path) -> Result<(), Error> {
 /// A digest of what the archives contain, in whatever order and under whatever names they come.
 fn digest(archives: &[PathBuf]) -> Result<String, Error> {
     let lines = run(Command::new("sha256sum").arg("--").args(archives))?;
-    let mut digests: Vec<&str> = lines.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let mut digests: Vec<&str> =
+        lines.lines().filter_map(|line| line.split_whitespace().next()).collect();
     digests.sort_unstable();
     digests.dedup();
     Ok(crate::image::sha256(format!("{LAYOUT} {}", digests.join(" ")).as_bytes()))
@@ -74,7 +77,14 @@ fn digest(archives: &[PathBuf]) -> Result<String, Error> {
 async fn import(work: &Path, archives: &[PathBuf]) -> Result<(), Error> {
     let mut import = Command::new("unshare");
     // A process namespace, so that containerd ends with the script, however that ends.
-    import.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"]);
+    import.args([
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--propagation=private",
+    ]);
     import.args(["--", "sh", "-c", SCRIPT, "bake.sh"]);
     import.arg(work).args(archives);
     run_long(import, None).await?;
@@ -84,7 +94,17 @@ async fn import(work: &Path, archives: &[PathBuf]) -> Result<(), Error> {
 fn make_file_system(from: &Path, to: &Path) -> Command {
     let mut make = Command::new("mke2fs");
     make.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
-    make.args(["-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=1,root_owner=0:0", "-d"]);
+    make.args([
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-m",
+        "0",
+        "-E",
+        "lazy_itable_init=1,root_owner=0:0",
+        "-d",
+    ]);
     make.arg(from).arg(to).arg(DISK);
     make
 }
@@ -138,7 +158,8 @@ mod tests {
             file.set_modified(SystemTime::now() - age).unwrap();
         }
         keep_newest(dir.path(), 2).unwrap();
-        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["new.img", "other", "used.img"]);
     }

@@ -28,8 +28,9 @@ pub fn create() -> io::Result<()> {
 pub fn members() -> Vec<Record> {
     let folders = roots().into_iter().flat_map(|root| below(&root));
     let lists = folders.filter_map(|folder| fs::read_to_string(folder.join("cgroup.procs")).ok());
-    let mut pids: Vec<u32> =
-        lists.flat_map(|list| list.lines().filter_map(|l| l.parse().ok()).collect::<Vec<_>>()).collect();
+    let mut pids: Vec<u32> = lists
+        .flat_map(|list| list.lines().filter_map(|l| l.parse().ok()).collect::<Vec<_>>())
+        .collect();
     pids.sort_unstable();
     pids.dedup();
     pids.into_iter().filter_map(Record::of).collect()
@@ -72,8 +73,11 @@ fn hierarchies(mountinfo: &str) -> Vec<PathBuf> {
 
 /// A folder and all below it, the deepest first; nothing when it is not there.
 fn below(root: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
-    let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let Ok(entries) = fs::read_dir(root) else {
+        return Vec::new();
+    };
+    let folders =
+        entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let mut all: Vec<PathBuf> = folders.flat_map(|entry| below(&entry.path())).collect();
     all.push(root.to_owned());
     all

@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn files_are_where_the_node_sees_them() {
-        let places = Places { node: Path::new("/var/node"), containerd: Path::new("/var/lib/containerd") };
+        let places =
+            Places { node: Path::new("/var/node"), containerd: Path::new("/var/lib/containerd") };
         assert_eq!(kubelet(&places, "/")["tlsCertFile"], "/var/node/kubelet.crt");
         assert!(containerd(&places).contains("conf_dir = \"/var/node/cni\""));
     }

@@ -78,13 +78,16 @@ async fn ask(socket: &Path, request: &str, archive: Option<&Path>) -> Result<(),
         port.read_line(&mut answer).await?;
         Ok(answer)
     };
-    let answer: io::Result<String> = timeout(ANSWER, asked).await.unwrap_or_else(|late| Err(late.into()));
+    let answer: io::Result<String> =
+        timeout(ANSWER, asked).await.unwrap_or_else(|late| Err(late.into()));
     let request = request.to_owned();
     match answer {
         Ok(answer) if answer.is_empty() => Err(Error::Closed(request)),
         Ok(answer) if answer.trim_end() == "ok" => Ok(()),
         Ok(answer) => Err(Error::Refused { request, answer: answer.trim_end().to_owned() }),
-        Err(source) if matches!(source.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+        Err(source)
+            if matches!(source.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+        {
             Err(Error::Closed(request))
         }
         Err(source) => Err(Error::Port { request, source }),

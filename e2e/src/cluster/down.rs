@@ -43,15 +43,20 @@ impl Cluster {
         self.processes().kill_all().await?;
         cgroup::remove().await?;
         namespace::remove(self.made_netns_folder().exists())?;
-        self.remove_files().map_err(Error::io(format!("remove the cluster's files in {}", self.dir.display())))
+        self.remove_files()
+            .map_err(Error::io(format!("remove the cluster's files in {}", self.dir.display())))
     }
 
     /// Another process that is starting the cluster is asked to stop, which takes away what it has started.
     async fn stop_starter(&self) -> Result<(), Error> {
         let me = Record::of(std::process::id());
-        let Some(starter) = self.starter().get("up").filter(|starter| Some(*starter) != me) else { return Ok(()) };
+        let Some(starter) = self.starter().get("up").filter(|starter| Some(*starter) != me) else {
+            return Ok(());
+        };
         starter.signal(Signal::TERM);
-        let gone = async || if starter.lives() { Err("it still runs") } else { Ok(()) };
+        let gone = async || {
+            if starter.lives() { Err("it still runs") } else { Ok(()) }
+        };
         if wait::until(GIVE_UP, "the start of the cluster to give up", gone).await.is_err() {
             starter.signal(Signal::KILL);
         }
@@ -59,7 +64,12 @@ impl Cluster {
     }
 
     fn survivors(&self) -> Vec<Record> {
-        let recorded = self.processes().all().into_iter().map(|(_, record)| record).filter(|record| record.lives());
+        let recorded = self
+            .processes()
+            .all()
+            .into_iter()
+            .map(|(_, record)| record)
+            .filter(|record| record.lives());
         recorded.chain(cgroup::members()).chain(namespace::members()).collect()
     }
 
@@ -71,7 +81,9 @@ impl Cluster {
         for name in ["etcd", "pki", "starting"] {
             remove_dir(&self.dir.join(name))?;
         }
-        [self.kubeconfig(), self.made_netns_folder(), self.nodes_file()].iter().try_for_each(|path| remove_file(path))
+        [self.kubeconfig(), self.made_netns_folder(), self.nodes_file()]
+            .iter()
+            .try_for_each(|path| remove_file(path))
     }
 
     /// Notes that the folder of network namespaces was made by us.

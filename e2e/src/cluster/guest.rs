@@ -35,7 +35,10 @@ impl Boot {
     /// The places of kernel and disks that [`Boot::build`] fills.
     #[must_use]
     pub fn new() -> Self {
-        Self { kernel: paths::state().join("kernels").join(KERNEL), dir: paths::state().join("guest") }
+        Self {
+            kernel: paths::state().join("kernels").join(KERNEL),
+            dir: paths::state().join("guest"),
+        }
     }
 
     /// Fetches the kernel and builds the root, where that is not done yet.
@@ -86,7 +89,8 @@ impl Guest {
     /// When a file cannot be written or copied, or `mke2fs` fails.
     pub fn make_disks(&self, node: &Node, images: &Path) -> Result<(), Error> {
         let (var, dir) = (self.dir.join("var"), self.node_dir());
-        let places = Places { node: Path::new("/var/node"), containerd: Path::new("/var/lib/containerd") };
+        let places =
+            Places { node: Path::new("/var/node"), containerd: Path::new("/var/lib/containerd") };
         let write = || {
             for folder in ["lib/containerd", "lib/kubelet", "lib/cni", "log", "tmp", "node/cni"] {
                 fs::create_dir_all(var.join(folder))?;
@@ -95,7 +99,10 @@ impl Guest {
             fs::write(dir.join("cni/10-pods.conflist"), config::network(node).to_string())?;
             fs::write(dir.join("kubelet.json"), config::kubelet(&places, "/").to_string())?;
             fs::write(dir.join("containerd.toml"), config::containerd(&places))?;
-            fs::write(dir.join("machine-id"), format!("{:032x}\n", 0x1500_0000 + u128::from(node.index)))?;
+            fs::write(
+                dir.join("machine-id"),
+                format!("{:032x}\n", 0x1500_0000 + u128::from(node.index)),
+            )?;
             fs::write(
                 dir.join("environment"),
                 format!("NODE={} ADDRESS={} GATEWAY={GATEWAY}\n", node.name, node.address()),
@@ -105,7 +112,17 @@ impl Guest {
         let mut make = Command::new("mke2fs");
         make.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
         run(make
-            .args(["-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=1,root_owner=0:0", "-d"])
+            .args([
+                "-q",
+                "-F",
+                "-t",
+                "ext4",
+                "-m",
+                "0",
+                "-E",
+                "lazy_itable_init=1,root_owner=0:0",
+                "-d",
+            ])
             .arg(&var)
             .arg(self.dir.join("disk.img"))
             .arg(DISK))?;
@@ -130,13 +147,19 @@ impl Guest {
     /// # Errors
     /// When even that does not work.
     pub async fn power_off(&self) -> Result<(), Error> {
-        let Some(record) = self.processes.get(&self.name) else { return Err(Error::NotUp) };
+        let Some(record) = self.processes.get(&self.name) else {
+            return Err(Error::NotUp);
+        };
         // Taken out first: it is not to be reported as ended by itself.
         self.processes.forget(&self.name);
         let orderly = async {
             control::power_off(&self.socket()).await.map_err(|error| error.to_string())?;
-            let gone = async || if record.lives() { Err("it runs") } else { Ok(()) };
-            wait::until(POWER_OFF, "the virtual machine to turn itself off", gone).await.map_err(|e| e.to_string())
+            let gone = async || {
+                if record.lives() { Err("it runs") } else { Ok(()) }
+            };
+            wait::until(POWER_OFF, "the virtual machine to turn itself off", gone)
+                .await
+                .map_err(|e| e.to_string())
         };
         match tokio::time::timeout(POWER_OFF, orderly).await {
             Ok(Ok(())) => Ok(()),
@@ -194,17 +217,22 @@ fn emulator_arguments(boot: &Boot, node: &Node, lsm: Option<&str>) -> Vec<String
         "-chardev file,id=containerd,path=containerd.log,append=on".to_owned(),
         "-chardev file,id=kubelet,path=kubelet.log,append=on".to_owned(),
     ];
-    let mut words: Vec<String> = arguments.iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
+    let mut words: Vec<String> =
+        arguments.iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
     let paths = |name: &str, path: PathBuf| [name.to_owned(), path.display().to_string()];
     words.extend(paths("-kernel", boot.kernel.join("vmlinuz")));
     words.extend(paths("-initrd", boot.dir.join("initrd")));
     let root = boot.dir.join("root.img").display().to_string().replace(',', ",,");
-    words.extend(["-drive".to_owned(), format!("if=none,id=root,format=raw,readonly=on,file={root}")]);
+    words.extend([
+        "-drive".to_owned(),
+        format!("if=none,id=root,format=raw,readonly=on,file={root}"),
+    ]);
     for name in ["control", "containerd", "kubelet"] {
         words.extend(["-device".to_owned(), port(name)]);
     }
     // The kernel would try its timer within a fraction of a second, which an emulator on a busy machine misses, and panic.
-    let append = format!("console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off no_timer_check{lsm}");
+    let append =
+        format!("console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off no_timer_check{lsm}");
     words.extend(["-append".to_owned(), append]);
     words
 }

@@ -51,15 +51,24 @@ impl Host {
         let (config, state) = (self.dir.join("containerd.toml"), self.dir.join("containerd"));
         let places = Places { node: &self.node_dir(), containerd: &state };
         let write = || {
-            let made: Vec<&str> = MOUNT_POINTS.into_iter().filter(|path| !Path::new(path).exists()).collect();
+            let made: Vec<&str> =
+                MOUNT_POINTS.into_iter().filter(|path| !Path::new(path).exists()).collect();
             fs::create_dir_all(&self.dir)?;
             fs::write(self.made(), made.join("\n"))?;
-            for folder in MOUNT_POINTS.map(Path::new).into_iter().chain([&*self.dir.join("kubelet")]) {
+            for folder in
+                MOUNT_POINTS.map(Path::new).into_iter().chain([&*self.dir.join("kubelet")])
+            {
                 fs::create_dir_all(folder)?;
             }
             fs::create_dir_all(self.node_dir().join("cni"))?;
-            fs::write(self.node_dir().join("cni/10-pods.conflist"), config::network(node).to_string())?;
-            fs::write(self.dir.join("kubelet.json"), config::kubelet(&places, cgroup::ROOT).to_string())?;
+            fs::write(
+                self.node_dir().join("cni/10-pods.conflist"),
+                config::network(node).to_string(),
+            )?;
+            fs::write(
+                self.dir.join("kubelet.json"),
+                config::kubelet(&places, cgroup::ROOT).to_string(),
+            )?;
             fs::write(&config, config::containerd(&places))?;
             cgroup::create()
         };
@@ -77,9 +86,12 @@ impl Host {
     /// When containerd does not, or the kubelet cannot be started.
     pub async fn start_kubelet(&self, node: &Node) -> Result<(), Error> {
         let containerd = self.containerd()?;
-        let socket = PathBuf::from(format!("/proc/{}/root/run/containerd/containerd.sock", containerd.pid));
-        wait::until(SOCKET, "containerd to listen", async || if socket.exists() { Ok(()) } else { Err("no socket") })
-            .await?;
+        let socket =
+            PathBuf::from(format!("/proc/{}/root/run/containerd/containerd.sock", containerd.pid));
+        wait::until(SOCKET, "containerd to listen", async || {
+            if socket.exists() { Ok(()) } else { Err("no socket") }
+        })
+        .await?;
         let kubelet = program(
             "kubelet",
             [

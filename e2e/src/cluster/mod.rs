@@ -38,7 +38,9 @@ use crate::{api, command, paths, pki};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Network namespaces, mounts and taps need it.
-    #[error("the cluster needs root for its network namespace, mounts and containers: run it with sudo")]
+    #[error(
+        "the cluster needs root for its network namespace, mounts and containers: run it with sudo"
+    )]
     NotRoot,
     /// There is none.
     #[error("the cluster is not up: start it with `cargo run -p e2e --bin cluster -- up`")]
@@ -164,7 +166,8 @@ impl Cluster {
     #[must_use]
     pub fn exec(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+        let path =
+            std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
         command.env("PATH", format!("{}:{path}", paths::programs().display()));
         command.env("KUBECONFIG", self.kubeconfig());
         command
@@ -185,7 +188,8 @@ impl Cluster {
     /// When one of the nodes cannot take one.
     pub async fn load(&self, archives: &[PathBuf]) -> Result<(), Error> {
         let nodes = self.nodes()?;
-        futures::future::try_join_all(nodes.iter().map(|node| self.load_into(node, archives))).await?;
+        futures::future::try_join_all(nodes.iter().map(|node| self.load_into(node, archives)))
+            .await?;
         Ok(())
     }
 
@@ -193,10 +197,12 @@ impl Cluster {
         for archive in archives {
             match node.place {
                 Place::Host => self.host().import(archive).await?,
-                Place::Vm { .. } => self.guest(node).import(archive).await.map_err(|error| match error {
-                    Error::Control(control::Error::Closed(_)) => self.fell(&node.name),
-                    error => error,
-                })?,
+                Place::Vm { .. } => {
+                    self.guest(node).import(archive).await.map_err(|error| match error {
+                        Error::Control(control::Error::Closed(_)) => self.fell(&node.name),
+                        error => error,
+                    })?
+                }
             }
         }
         Ok(())
@@ -204,7 +210,9 @@ impl Cluster {
 
     /// What a program's end means: of an emulator, its own log says nothing.
     fn ended(&self, ended: Ended) -> Error {
-        let is_guest = self.nodes().is_ok_and(|nodes| nodes.iter().any(|node| node.is_vm() && node.name == ended.name));
+        let is_guest = self
+            .nodes()
+            .is_ok_and(|nodes| nodes.iter().any(|node| node.is_vm() && node.name == ended.name));
         if is_guest { self.fell(&ended.name) } else { ended.into() }
     }
 
@@ -221,7 +229,8 @@ impl Cluster {
 
     fn write_nodes(&self, nodes: &[Node]) -> Result<(), Error> {
         let text = serde_json::to_vec_pretty(nodes).map_err(io::Error::from);
-        text.and_then(|text| fs::write(self.nodes_file(), text)).map_err(Error::io("write the list of nodes"))
+        text.and_then(|text| fs::write(self.nodes_file(), text))
+            .map_err(Error::io("write the list of nodes"))
     }
 
     fn nodes_file(&self) -> PathBuf {
@@ -241,13 +250,19 @@ impl Cluster {
     }
 
     fn plane(&self) -> ControlPlane {
-        ControlPlane { dir: self.dir.clone(), address: IpAddr::V4(node::GATEWAY), port: 6443, etcd: (2379, 2380) }
+        ControlPlane {
+            dir: self.dir.clone(),
+            address: IpAddr::V4(node::GATEWAY),
+            port: 6443,
+            etcd: (2379, 2380),
+        }
     }
 }
 
 /// What stands between a node and being Ready, in words.
 fn not_ready(node: &core::Node) -> Option<String> {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let conditions =
+        node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     match conditions.iter().find(|condition| condition.type_ == "Ready") {
         Some(ready) if ready.status == "True" => None,
         Some(ready) => Some(ready.message.clone().unwrap_or_else(|| "not ready".to_owned())),
@@ -261,7 +276,10 @@ fn boot_id(node: &core::Node) -> Option<&str> {
 }
 
 async fn get_node(client: &Client, name: &str) -> Result<core::Node, String> {
-    let node = Api::<core::Node>::all(client.clone()).get_opt(name).await.map_err(|error| error.to_string())?;
+    let node = Api::<core::Node>::all(client.clone())
+        .get_opt(name)
+        .await
+        .map_err(|error| error.to_string())?;
     node.ok_or_else(|| "it has not registered".to_owned())
 }
 

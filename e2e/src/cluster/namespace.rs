@@ -59,7 +59,8 @@ pub fn create(nodes: &[Node]) -> Result<(), command::Error> {
 /// When there is no such namespace, or we are not root.
 pub fn enter() -> Result<(), NotEntered> {
     let namespace = File::open(file())?;
-    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(io::Error::from)?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .map_err(io::Error::from)?;
     Ok(())
 }
 
@@ -67,11 +68,14 @@ pub fn enter() -> Result<(), NotEntered> {
 #[must_use]
 pub fn members() -> Vec<Record> {
     let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    let Some(ours) = identity(&file()) else { return Vec::new() };
+    let Some(ours) = identity(&file()) else {
+        return Vec::new();
+    };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let inside = pids.filter(|pid| *pid != std::process::id());
-    let inside = inside.filter(|pid| identity(&PathBuf::from(format!("/proc/{pid}/ns/net"))) == Some(ours));
+    let inside =
+        inside.filter(|pid| identity(&PathBuf::from(format!("/proc/{pid}/ns/net"))) == Some(ours));
     inside.filter_map(Record::of).collect()
 }
 

@@ -19,7 +19,9 @@ const MOST: usize = 100;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not one of the forms.
-    #[error("{0:?} is no node: use host, vm:lsm, vm:nolsm or vm:NAME=LIST, such as vm:custom=landlock,bpf")]
+    #[error(
+        "{0:?} is no node: use host, vm:lsm, vm:nolsm or vm:NAME=LIST, such as vm:custom=landlock,bpf"
+    )]
     Form(String),
     /// A name that Kubernetes would not take.
     #[error("{0:?} is no name for a node: use lower-case letters, digits and '-'")]
@@ -98,7 +100,11 @@ pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Node>, 
         if nodes.iter().any(|node| node.name == name) {
             return Err(Error::Twice(name));
         }
-        let index = if place == Place::Host { 0 } else { 1 + nodes.iter().filter(|node| node.is_vm()).count() };
+        let index = if place == Place::Host {
+            0
+        } else {
+            1 + nodes.iter().filter(|node| node.is_vm()).count()
+        };
         let index = u8::try_from(index).map_err(|_| Error::Count(index))?;
         nodes.push(Node { name, index, place });
     }
@@ -145,7 +151,8 @@ mod tests {
     #[test]
     fn the_usual_three() {
         let nodes = parse(["host", "vm:lsm", "vm:nolsm"]).unwrap();
-        let told: Vec<_> = nodes.iter().map(|n| (n.name.as_str(), n.address().to_string(), n.pods())).collect();
+        let told: Vec<_> =
+            nodes.iter().map(|n| (n.name.as_str(), n.address().to_string(), n.pods())).collect();
         assert_eq!(
             told,
             [
@@ -158,7 +165,11 @@ mod tests {
         let vm = |list: &str| Place::Vm { lsm: Some(list.to_owned()) };
         assert_eq!(
             lists,
-            [Place::Host, vm("landlock,lockdown,yama,integrity,bpf"), vm("landlock,lockdown,yama,integrity")]
+            [
+                Place::Host,
+                vm("landlock,lockdown,yama,integrity,bpf"),
+                vm("landlock,lockdown,yama,integrity")
+            ]
         );
     }
 

@@ -19,7 +19,10 @@ impl Cluster {
         let mut nodes = self.nodes()?;
         let Some(found) = nodes.iter_mut().find(|node| node.name == name && node.is_vm()) else {
             let vms = nodes.iter().filter(|node| node.is_vm()).map(|node| node.name.as_str());
-            return Err(Error::NoVm { name: name.to_owned(), existing: vms.collect::<Vec<_>>().join(", ") });
+            return Err(Error::NoVm {
+                name: name.to_owned(),
+                existing: vms.collect::<Vec<_>>().join(", "),
+            });
         };
         found.place = Place::Vm { lsm: lsm.clone() };
         let node = found.clone();

@@ -12,7 +12,12 @@ impl Cluster {
     /// # Errors
     /// When the cluster cannot be started or ended, a part of it ends by itself, the command cannot be run, or a signal
     /// interrupts it.
-    pub async fn run_in(&self, wanted: &Wanted, command: &[String], keep: bool) -> Result<ExitStatus, Error> {
+    pub async fn run_in(
+        &self,
+        wanted: &Wanted,
+        command: &[String],
+        keep: bool,
+    ) -> Result<ExitStatus, Error> {
         let stays = keep || self.is_up_with(&wanted.nodes);
         self.up(wanted).await?;
         self.enter()?;

@@ -16,7 +16,9 @@ use kube::Client;
 use super::guest::Boot;
 use super::node::Node;
 use super::progress::Progress;
-use super::{Cluster, Error, Place, bake, config, get_node, namespace, not_ready, remove_dir, require_root};
+use super::{
+    Cluster, Error, Place, bake, config, get_node, namespace, not_ready, remove_dir, require_root,
+};
 use crate::command::{run, run_line};
 use crate::image::Image;
 use crate::pki::{Authority, Subject};
@@ -93,7 +95,8 @@ impl Cluster {
         let built = self.build(wanted, progress).await?;
         self.write_nodes(&wanted.nodes)?;
         if !namespace::folder_exists() {
-            fs::write(self.made_netns_folder(), "").map_err(Error::io("note that a folder was made"))?;
+            fs::write(self.made_netns_folder(), "")
+                .map_err(Error::io("note that a folder was made"))?;
         }
         namespace::create(&wanted.nodes)?;
         namespace::enter()?;
@@ -127,7 +130,8 @@ impl Cluster {
             self.start_node(node, &authority, built)?;
         }
         progress.say("control plane and nodes are starting");
-        let nodes = try_join_all(wanted.nodes.iter().map(|node| self.fill(node, &wanted.images, progress)));
+        let nodes =
+            try_join_all(wanted.nodes.iter().map(|node| self.fill(node, &wanted.images, progress)));
         tokio::try_join!(self.finish(&wanted.nodes, progress), nodes)?;
         Ok(())
     }
@@ -152,12 +156,18 @@ impl Cluster {
     fn write_identity(&self, node: &Node, authority: &Authority, dir: &Path) -> Result<(), Error> {
         let user = format!("system:node:{}", node.name);
         let (hosts, addresses) = ([node.name.as_str()], [node.address().into()]);
-        let subject = Subject { name: &user, group: Some("system:nodes"), hosts: &hosts, addresses: &addresses };
+        let subject = Subject {
+            name: &user,
+            group: Some("system:nodes"),
+            hosts: &hosts,
+            addresses: &addresses,
+        };
         authority.issue(&subject)?.write(dir, "kubelet")?;
         let client = Subject::client(&user, Some("system:nodes"));
         authority.write_kubeconfig(&dir.join("kubeconfig"), &self.plane().url(), &client)?;
         let certificate = self.plane().pki().join("ca.crt");
-        fs::copy(certificate, dir.join("ca.crt")).map_err(Error::io("copy the authority's certificate"))?;
+        fs::copy(certificate, dir.join("ca.crt"))
+            .map_err(Error::io("copy the authority's certificate"))?;
         Ok(())
     }
 
@@ -189,10 +199,18 @@ impl Cluster {
         Ok(())
     }
 
-    async fn node_ready(&self, client: &Client, node: &Node, progress: Progress) -> Result<(), Error> {
-        let what = format!("node {} to be Ready (its logs are below {})", node.name, self.dir.display());
-        wait::until(NODES_READY, &what, async || not_ready(&get_node(client, &node.name).await?).map_or(Ok(()), Err))
-            .await?;
+    async fn node_ready(
+        &self,
+        client: &Client,
+        node: &Node,
+        progress: Progress,
+    ) -> Result<(), Error> {
+        let what =
+            format!("node {} to be Ready (its logs are below {})", node.name, self.dir.display());
+        wait::until(NODES_READY, &what, async || {
+            not_ready(&get_node(client, &node.name).await?).map_or(Ok(()), Err)
+        })
+        .await?;
         progress.say(&format!("node {} is Ready", node.name));
         Ok(())
     }
@@ -210,7 +228,11 @@ impl Cluster {
         let kubectl = paths::programs().join("kubectl");
         let mut ask = Command::new("nsenter");
         ask.arg(format!("--net={}", namespace::file().display())).arg(kubectl);
-        ask.arg("--kubeconfig").arg(self.kubeconfig()).args(["--request-timeout=5s", "get", "--raw=/readyz"]);
+        ask.arg("--kubeconfig").arg(self.kubeconfig()).args([
+            "--request-timeout=5s",
+            "get",
+            "--raw=/readyz",
+        ]);
         run(&mut ask).is_ok()
     }
 }
@@ -219,7 +241,10 @@ impl Cluster {
 fn readable(archives: &[PathBuf]) -> Result<(), Error> {
     archives.iter().try_for_each(|archive| match File::open(archive) {
         Ok(_) => Ok(()),
-        Err(source) => Err(Error::Io { doing: format!("open the image archive {}", archive.display()), source }),
+        Err(source) => Err(Error::Io {
+            doing: format!("open the image archive {}", archive.display()),
+            source,
+        }),
     })
 }
 

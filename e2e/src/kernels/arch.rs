@@ -43,10 +43,16 @@ impl Arch {
     /// Where it is not there.
     pub fn files(self) -> Result<Vec<(PathBuf, String)>, Error> {
         let (built, busybox) = match self {
-            Self::Amd64 => (paths::workspace().join("target/x86_64-unknown-linux-gnu/release/node-probe"), None),
+            Self::Amd64 => (
+                paths::workspace().join("target/x86_64-unknown-linux-gnu/release/node-probe"),
+                None,
+            ),
             Self::Arm64 => {
                 let folder = paths::state().join("arm64");
-                (folder.join("node-probe"), Some((folder.join("busybox"), "/bin/busybox".to_owned())))
+                (
+                    folder.join("node-probe"),
+                    Some((folder.join("busybox"), "/bin/busybox".to_owned())),
+                )
             }
         };
         let probe = std::env::var_os("NODE_PROBE").map_or(built, PathBuf::from);

@@ -13,7 +13,8 @@ pub struct Boot {
 
 const EVERYWHERE: &[Place] = &Place::ALL;
 const SHORT: &[Place] = &[Place::Host, Place::Nobody];
-const LOCKED_DOWN: &[Place] = &[Place::Host, Place::SecurityfsEmpty, Place::OnlyBpfAndPerfmon, Place::Nobody];
+const LOCKED_DOWN: &[Place] =
+    &[Place::Host, Place::SecurityfsEmpty, Place::OnlyBpfAndPerfmon, Place::Nobody];
 
 /// All boots.
 pub const BOOTS: [Boot; 14] = [

@@ -71,7 +71,8 @@ pub fn expect(kernel: &Kernel, boot: &Boot, place: Place, truth: &Truth) -> Expe
     if let Some(hindrance) = place.hindrance().filter(comes_first) {
         return untried(hindrance);
     }
-    let not_ready = |evidence, reason, fix| Expected { answer: Answer::NotReady, evidence, reason, fix };
+    let not_ready =
+        |evidence, reason, fix| Expected { answer: Answer::NotReady, evidence, reason, fix };
     if place == Place::BtfMissing {
         return not_ready("None", "BtfMissing", Fix::Says(BTF));
     }
@@ -79,7 +80,12 @@ pub fn expect(kernel: &Kernel, boot: &Boot, place: Place, truth: &Truth) -> Expe
         return not_ready("Loaded", "TrampolineUnsupported", Fix::Says(TRAMPOLINES));
     }
     if truth.denied {
-        return Expected { answer: Answer::Ready, evidence: "Denied", reason: "CanaryDenied", fix: Fix::Nothing };
+        return Expected {
+            answer: Answer::Ready,
+            evidence: "Denied",
+            reason: "CanaryDenied",
+            fix: Fix::Nothing,
+        };
     }
     let can_be_read = place.has_securityfs() || kernel.lists_lsms_by_call();
     let reason = if can_be_read { "BpfNotInLsmList" } else { "NeverFired" };
@@ -117,7 +123,9 @@ fn boot_fix(boot: &Boot) -> String {
 #[must_use]
 pub fn promised(kernel: &Kernel, boot: &Boot, place: Place) -> bool {
     let list = boot.lsm_parameter().unwrap_or_else(|| kernel.default_lsms());
-    list.split(',').any(|name| name == "bpf") && place != Place::BtfMissing && kernel.has_trampolines()
+    list.split(',').any(|name| name == "bpf")
+        && place != Place::BtfMissing
+        && kernel.has_trampolines()
 }
 
 #[cfg(test)]
@@ -136,16 +144,28 @@ mod tests {
     #[test]
     fn a_hindrance_comes_before_the_truth() {
         for denied in [true, false] {
-            assert_eq!(reason("6.1.0", Place::Nobody, denied), (Answer::Unknown, "MissingCapability"));
-            assert_eq!(reason("6.1.0", Place::SeccompKill, denied), (Answer::Unknown, "SeccompRefusesBpf"));
+            assert_eq!(
+                reason("6.1.0", Place::Nobody, denied),
+                (Answer::Unknown, "MissingCapability")
+            );
+            assert_eq!(
+                reason("6.1.0", Place::SeccompKill, denied),
+                (Answer::Unknown, "SeccompRefusesBpf")
+            );
         }
     }
 
     #[test]
     fn a_silent_program_is_explained_by_the_list_where_it_can_be_read() {
         assert_eq!(reason("6.1.0", Place::Host, false), (Answer::NotReady, "BpfNotInLsmList"));
-        assert_eq!(reason("6.1.0", Place::SecurityfsEmpty, false), (Answer::NotReady, "NeverFired"));
-        assert_eq!(reason("6.12.0", Place::SecurityfsEmpty, false), (Answer::NotReady, "BpfNotInLsmList"));
+        assert_eq!(
+            reason("6.1.0", Place::SecurityfsEmpty, false),
+            (Answer::NotReady, "NeverFired")
+        );
+        assert_eq!(
+            reason("6.12.0", Place::SecurityfsEmpty, false),
+            (Answer::NotReady, "BpfNotInLsmList")
+        );
         assert_eq!(reason("6.1.0", Place::SecurityfsEmpty, true), (Answer::Ready, "CanaryDenied"));
     }
 
@@ -156,7 +176,10 @@ mod tests {
             let expected = expect(&kernel("6.1.0"), &WITHOUT, place, &truth);
             assert_eq!((expected.evidence, expected.reason), ("Loaded", "TrampolineUnsupported"));
         }
-        assert_eq!(expect(&kernel("6.1.0"), &WITHOUT, Place::Nobody, &truth).reason, "MissingCapability");
+        assert_eq!(
+            expect(&kernel("6.1.0"), &WITHOUT, Place::Nobody, &truth).reason,
+            "MissingCapability"
+        );
     }
 
     #[test]
@@ -171,7 +194,8 @@ mod tests {
 
     #[test]
     fn parameters_promise_what_the_last_list_says() {
-        let promised = |parameters, place| promised(&kernel("6.1"), &Boot { parameters, places: &[] }, place);
+        let promised =
+            |parameters, place| promised(&kernel("6.1"), &Boot { parameters, places: &[] }, place);
         assert!(promised("", Place::Host), "the kernel's default list");
         assert!(promised("lsm=yama lsm=bpf", Place::SecurityfsEmpty));
         assert!(!promised("lsm=bpf lsm=yama", Place::Host));

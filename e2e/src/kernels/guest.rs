@@ -142,10 +142,16 @@ impl Guest {
         let sources = tests.join("kernels");
         let mut files = arch.files()?;
         let scripts = [("kernels", "measure.sh"), ("kernels", "kill.sh"), ("hooks", "api.sh")];
-        files.extend(scripts.map(|(folder, name)| (tests.join(folder).join(name), format!("/bin/{name}"))));
+        files.extend(
+            scripts.map(|(folder, name)| (tests.join(folder).join(name), format!("/bin/{name}"))),
+        );
         let kubeconfig = folder.path().join("kubeconfig");
         let authority = Authority::new()?;
-        authority.write_kubeconfig(&kubeconfig, "http://127.0.0.1:8080", &Subject::client("probe", None))?;
+        authority.write_kubeconfig(
+            &kubeconfig,
+            "http://127.0.0.1:8080",
+            &Subject::client("probe", None),
+        )?;
         files.push((kubeconfig, "/bin/kubeconfig".to_owned()));
         for name in ["truth", "confine", "kill_while_attached", "kill_at_random"] {
             let program = folder.path().join(name);
@@ -161,7 +167,8 @@ impl Guest {
     /// In words, with the kernel's last ones, where the machine does not run to its end.
     pub fn measure(&self, kernel: &Kernel, boot: &Boot) -> Result<Vec<Measured>, String> {
         let places = boot.places.iter().map(|place| place.name().to_owned());
-        let command: Vec<String> = ["sh", "/bin/measure.sh"].map(str::to_owned).into_iter().chain(places).collect();
+        let command: Vec<String> =
+            ["sh", "/bin/measure.sh"].map(str::to_owned).into_iter().chain(places).collect();
         let measured: Vec<Measured> = objects(&self.run(kernel, boot.parameters, &command)?)?;
         let asked: Vec<Place> = measured.iter().map(|measured| measured.place).collect();
         if asked == boot.places { Ok(measured) } else { Err(format!("measured in {asked:?} only")) }
@@ -172,10 +179,13 @@ impl Guest {
     /// # Errors
     /// In words, where the machine does not run to its end.
     pub fn kill(&self, kernel: &Kernel, kills: u32, seed: u64) -> Result<Killed, String> {
-        let command = ["sh".to_owned(), "/bin/kill.sh".to_owned(), kills.to_string(), seed.to_string()];
+        let command =
+            ["sh".to_owned(), "/bin/kill.sh".to_owned(), kills.to_string(), seed.to_string()];
         let output = self.run(kernel, "lsm=landlock,bpf", &command)?;
         let lines: Vec<&str> = output.lines().collect();
-        let [attached, checks, agents] = lines.as_slice() else { return Err(format!("not three lines: {output}")) };
+        let [attached, checks, agents] = lines.as_slice() else {
+            return Err(format!("not three lines: {output}"));
+        };
         Ok(Killed { attached: object(attached)?, checks: object(checks)?, agents: object(agents)? })
     }
 
@@ -195,7 +205,12 @@ impl Guest {
             return String::from_utf8(stdout).map_err(|error| error.to_string());
         }
         let stderr = String::from_utf8_lossy(&ended.stderr);
-        Err(format!("{:?}: {}\n{stderr}\n{}", ended.how, String::from_utf8_lossy(&stdout), ended.console))
+        Err(format!(
+            "{:?}: {}\n{stderr}\n{}",
+            ended.how,
+            String::from_utf8_lossy(&stdout),
+            ended.console
+        ))
     }
 }
 

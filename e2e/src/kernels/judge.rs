@@ -64,7 +64,10 @@ impl Row {
     /// Nothing of ours is wrong.
     #[must_use]
     pub fn is_right(&self) -> bool {
-        !self.is_false_ready() && !self.is_false_not_ready() && self.wrong_reason.is_none() && self.faults.is_empty()
+        !self.is_false_ready()
+            && !self.is_false_not_ready()
+            && self.wrong_reason.is_none()
+            && self.faults.is_empty()
     }
 }
 
@@ -80,10 +83,20 @@ pub struct Count {
 }
 
 impl Count {
-    fn of(rows: &[Row], false_ready: &dyn Fn(&Row) -> bool, false_not_ready: &dyn Fn(&Row) -> bool) -> Self {
+    fn of(
+        rows: &[Row],
+        false_ready: &dyn Fn(&Row) -> bool,
+        false_not_ready: &dyn Fn(&Row) -> bool,
+    ) -> Self {
         let number = |wrong: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| wrong(row)).count();
-        let hindered = |row: &Row| row.place.hindrance().is_some() && (false_ready(row) || false_not_ready(row));
-        Self { false_ready: number(false_ready), false_not_ready: number(false_not_ready), hindered: number(&hindered) }
+        let hindered = |row: &Row| {
+            row.place.hindrance().is_some() && (false_ready(row) || false_not_ready(row))
+        };
+        Self {
+            false_ready: number(false_ready),
+            false_not_ready: number(false_not_ready),
+            hindered: number(&hindered),
+        }
     }
 }
 
@@ -127,7 +140,9 @@ impl Counts {
 /// Where the truth program told nothing on the host, where nothing hinders it.
 pub fn rows(kernel: &Kernel, boot: &Boot, measured: &[Measured]) -> Result<Vec<Row>, String> {
     let host = measured.iter().find(|measured| measured.place == Place::Host);
-    let host = host.and_then(|host| host.truth.as_ref()).ok_or("the truth program told nothing on the host")?;
+    let host = host
+        .and_then(|host| host.truth.as_ref())
+        .ok_or("the truth program told nothing on the host")?;
     Ok(measured.iter().map(|measured| row(kernel, boot, measured, host)).collect())
 }
 
@@ -163,13 +178,16 @@ fn row(kernel: &Kernel, boot: &Boot, measured: &Measured, on_host: &Truth) -> Ro
 }
 
 fn wrong_reason(measured: &Measured, answer: Answer, expected: &Expected) -> Option<String> {
-    let Some(report) = &measured.report else { return Some("there is no report".to_owned()) };
+    let Some(report) = &measured.report else {
+        return Some("there is no report".to_owned());
+    };
     let said = (answer, report.evidence.as_str(), report.reason.as_str());
     let right = (expected.answer, expected.evidence, expected.reason);
     if said != right {
         return Some(format!("{said:?} where it is {right:?}"));
     }
-    (!expected.fix.is(&report.fix)).then(|| format!("the fix {:?} where it is {:?}", report.fix, expected.fix))
+    (!expected.fix.is(&report.fix))
+        .then(|| format!("the fix {:?} where it is {:?}", report.fix, expected.fix))
 }
 
 /// What else is documented or promised, and does not hold.
@@ -179,9 +197,14 @@ fn faults(kernel: &Kernel, boot: &Boot, measured: &Measured, truth: &Truth) -> V
         faults.push(format!("the truth contradicts the boot parameters: {truth:?}"));
     }
     if let Some(code) = measured.exit_attached.filter(|code| (*code == 0) != truth.attached) {
-        faults.push(format!("--require attached ends with {code}, and attached is {}", truth.attached));
+        faults.push(format!(
+            "--require attached ends with {code}, and attached is {}",
+            truth.attached
+        ));
     }
-    let Some(report) = &measured.report else { return faults };
+    let Some(report) = &measured.report else {
+        return faults;
+    };
     if report.schema != SCHEMA {
         faults.push(format!("the schema is {:?}", report.schema));
     }
@@ -201,11 +224,16 @@ fn rung_faults(report: &Report, exit: u8) -> Vec<String> {
         _ if rung == proved && exit == 1 => "Fail",
         _ => "Unknown",
     };
-    RUNGS.iter().enumerate().filter_map(|(rung, name)| outcome_fault(report, name, outcome(rung))).collect()
+    RUNGS
+        .iter()
+        .enumerate()
+        .filter_map(|(rung, name)| outcome_fault(report, name, outcome(rung)))
+        .collect()
 }
 
 fn outcome_fault(report: &Report, name: &str, right: &str) -> Option<String> {
-    let said = report.checks.iter().find(|check| check.name == name).map(|check| check.outcome.as_str());
+    let said =
+        report.checks.iter().find(|check| check.name == name).map(|check| check.outcome.as_str());
     (said != Some(right)).then(|| format!("check {name} is {said:?}, not {right}"))
 }
 
@@ -219,13 +247,21 @@ mod tests {
     const WITHOUT: Boot = Boot { parameters: "lsm=yama", places: &Place::ALL };
 
     fn report(evidence: &str, reason: &str, fix: &str, outcomes: [&str; 4]) -> Report {
-        let check = |(name, outcome): (&str, &str)| Check { name: name.to_owned(), outcome: outcome.to_owned() };
+        let check = |(name, outcome): (&str, &str)| Check {
+            name: name.to_owned(),
+            outcome: outcome.to_owned(),
+        };
         Report {
             schema: SCHEMA.to_owned(),
             evidence: evidence.to_owned(),
             reason: reason.to_owned(),
             fix: fix.to_owned(),
-            checks: RUNGS.into_iter().zip(outcomes).chain([("KernelReads", "Pass")]).map(check).collect(),
+            checks: RUNGS
+                .into_iter()
+                .zip(outcomes)
+                .chain([("KernelReads", "Pass")])
+                .map(check)
+                .collect(),
         }
     }
 
@@ -245,7 +281,12 @@ mod tests {
         let fix = "Boot with lsm=yama,bpf in place of lsm=yama. And so on.";
         Measured {
             exit: 1,
-            report: Some(report("Attached", "BpfNotInLsmList", fix, ["Pass", "Pass", "Fail", "Unknown"])),
+            report: Some(report(
+                "Attached",
+                "BpfNotInLsmList",
+                fix,
+                ["Pass", "Pass", "Fail", "Unknown"],
+            )),
             truth: Some(Truth { loaded: true, attached: true, ..Truth::default() }),
             lsm_list: false,
             ..ready()
@@ -270,8 +311,14 @@ mod tests {
         assert_eq!(counts.ours, Count { false_ready: 1, false_not_ready: 1, hindered: 0 });
         assert_eq!(counts.wrong_reason, 2);
         assert_eq!(counts.lsm_list, Count { false_ready: 1, false_not_ready: 1, hindered: 0 });
-        assert_eq!(counts.btf_and_config, Count { false_ready: 2, false_not_ready: 0, hindered: 0 });
-        assert_eq!(counts.load_and_attach, Count { false_ready: 2, false_not_ready: 0, hindered: 0 });
+        assert_eq!(
+            counts.btf_and_config,
+            Count { false_ready: 2, false_not_ready: 0, hindered: 0 }
+        );
+        assert_eq!(
+            counts.load_and_attach,
+            Count { false_ready: 2, false_not_ready: 0, hindered: 0 }
+        );
     }
 
     #[test]
@@ -292,11 +339,16 @@ mod tests {
             truth: None,
             ..ready()
         };
-        let judged = |hindered: Measured| rows(&kernel("6.1"), &WITH, &[ready(), hindered]).unwrap().remove(1);
+        let judged = |hindered: Measured| {
+            rows(&kernel("6.1"), &WITH, &[ready(), hindered]).unwrap().remove(1)
+        };
         let row = judged(hindered.clone());
         assert!(row.is_right() && row.truth && !row.ways.load_and_attach, "{row:?}");
         let row = judged(Measured { exit: 1, ..hindered });
-        assert_eq!(Counts::of(&[row]).ours, Count { false_ready: 0, false_not_ready: 1, hindered: 1 });
+        assert_eq!(
+            Counts::of(&[row]).ours,
+            Count { false_ready: 0, false_not_ready: 1, hindered: 1 }
+        );
     }
 
     #[test]

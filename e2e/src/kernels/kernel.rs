@@ -31,7 +31,12 @@ pub fn fetch(arch: Arch, series: &str) -> Result<Kernel, Error> {
         let path = folder.join(name);
         fs::read_to_string(&path).map_err(|source| Error::Read { path, source })
     };
-    Ok(Kernel { arch, release: read("release")?.trim().to_owned(), config: read("config")?, folder })
+    Ok(Kernel {
+        arch,
+        release: read("release")?.trim().to_owned(),
+        config: read("config")?,
+        folder,
+    })
 }
 
 impl Kernel {
@@ -55,7 +60,8 @@ impl Kernel {
     }
 
     fn version(&self) -> (u32, u32) {
-        let mut numbers = self.release.split(['.', '-', '+']).map_while(|number| number.parse().ok());
+        let mut numbers =
+            self.release.split(['.', '-', '+']).map_while(|number| number.parse().ok());
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
     }
 }

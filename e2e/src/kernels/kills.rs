@@ -45,10 +45,19 @@ pub fn judge(kernel: &Kernel, killed: &Killed) -> Kills {
     let Killed { attached, checks, agents } = killed;
     let links = attached.before.links.len() + usize::from(kernel.has_trampolines());
     let one = [
-        (attached.attached.links.len() == links, "the canary was not attached when killed, where it can be"),
-        (attached.after == attached.before, "something is left of a check that was killed while attached"),
+        (
+            attached.attached.links.len() == links,
+            "the canary was not attached when killed, where it can be",
+        ),
+        (
+            attached.after == attached.before,
+            "something is left of a check that was killed while attached",
+        ),
     ];
-    let one = one.into_iter().filter(|(holds, _)| !holds).map(|(_, fault)| format!("{fault}: {attached:?}"));
+    let one = one
+        .into_iter()
+        .filter(|(holds, _)| !holds)
+        .map(|(_, fault)| format!("{fault}: {attached:?}"));
     Kills {
         kernel: kernel.release.clone(),
         seed: checks.seed,
@@ -79,8 +88,14 @@ mod tests {
     fn clean() -> Killed {
         let before = Loaded { programs: vec![3], ..Loaded::default() };
         let attached = Loaded { programs: vec![3, 9], maps: vec![7], links: vec![1] };
-        let random =
-            AtRandom { seed: 1, kills: 9, running: 8, with_loaded: 2, before: before.clone(), after: before.clone() };
+        let random = AtRandom {
+            seed: 1,
+            kills: 9,
+            running: 8,
+            with_loaded: 2,
+            before: before.clone(),
+            after: before.clone(),
+        };
         let attached = WhileAttached { before: before.clone(), attached, after: before };
         Killed { attached, checks: random.clone(), agents: random }
     }

@@ -190,7 +190,8 @@ fn run(job: Job<'_>, options: &Options, guest: &Guest) -> Done {
     let (what, done) = match job {
         Job::Compare(kernel, boot) => {
             let measured = guest.measure(kernel, boot);
-            let done = measured.and_then(|measured| judge::rows(kernel, boot, &measured)).map(Done::Cases);
+            let done =
+                measured.and_then(|measured| judge::rows(kernel, boot, &measured)).map(Done::Cases);
             (format!("{} {}", kernel.release, boot.title()), done)
         }
         Job::Kill(kernel) => {

@@ -100,7 +100,9 @@ impl Place {
             Self::CapBpfMissing | Self::CapPerfmonMissing | Self::Nobody | Self::UserNamespace => {
                 Some(Hindrance::Capability)
             }
-            Self::SeccompEperm | Self::SeccompEnosys | Self::SeccompKill => Some(Hindrance::Seccomp),
+            Self::SeccompEperm | Self::SeccompEnosys | Self::SeccompKill => {
+                Some(Hindrance::Seccomp)
+            }
             Self::SeccompPrctl => Some(Hindrance::Prctl),
             Self::SysfsMissing => Some(Hindrance::Sysfs),
             Self::Host
@@ -125,7 +127,9 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_script_and_of_its_output() {
-        let script = std::fs::read_to_string(crate::paths::sources().join("tests/kernels/measure.sh")).unwrap();
+        let script =
+            std::fs::read_to_string(crate::paths::sources().join("tests/kernels/measure.sh"))
+                .unwrap();
         for place in Place::ALL {
             assert!(
                 script.contains(&format!("    {}) ", place.name()))

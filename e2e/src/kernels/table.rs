@@ -37,7 +37,9 @@ pub fn render(comparison: &Comparison) -> String {
 
 fn killed(kills: &Kills) -> String {
     let met = |Met { kills, running, with_loaded }: Met, what: &str| {
-        format!("{kills} {what} at random moments ({running} still running, {with_loaded} with something loaded)")
+        format!(
+            "{kills} {what} at random moments ({running} still running, {with_loaded} with something loaded)"
+        )
     };
     let left = if kills.faults.is_empty() { "nothing was left loaded" } else { "NOT CLEAN" };
     let attached = if kills.while_attached { "one check while attached, " } else { "" };
@@ -55,8 +57,15 @@ fn line(text: &mut String, content: &str) {
     writeln!(text, "{content}").ok();
 }
 
-const HEAD: [&str; 7] =
-    ["boot parameters", "asked from", "truth", "node-probe check", "lsm list", "BTF, config", "load, attach"];
+const HEAD: [&str; 7] = [
+    "boot parameters",
+    "asked from",
+    "truth",
+    "node-probe check",
+    "lsm list",
+    "BTF, config",
+    "load, attach",
+];
 
 fn cases(rows: &[Row]) -> String {
     let table: Vec<[String; 7]> = rows.iter().map(cells).collect();
@@ -79,7 +88,8 @@ fn cases(rows: &[Row]) -> String {
 }
 
 fn aligned(cells: &[&str; 7], widths: &[usize; 7]) -> String {
-    let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    let padded: Vec<String> =
+        cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
     padded.join("  ").trim_end().to_owned()
 }
 
@@ -114,10 +124,12 @@ fn counts(comparison: &Comparison) -> String {
         ("BTF exists, CONFIG_BPF_LSM=y", counts.btf_and_config, String::new()),
         ("load and attach, without firing", counts.load_and_attach, String::new()),
     ];
-    let mut text = format!("{:34}  false_ready  false_not_ready  of these hindered  wrong_reason\n", "");
+    let mut text =
+        format!("{:34}  false_ready  false_not_ready  of these hindered  wrong_reason\n", "");
     for (name, count, wrong_reason) in ways {
         let Count { false_ready, false_not_ready, hindered } = count;
-        let numbers = format!("{false_ready:11}  {false_not_ready:15}  {hindered:17}  {wrong_reason:>12}");
+        let numbers =
+            format!("{false_ready:11}  {false_not_ready:15}  {hindered:17}  {wrong_reason:>12}");
         line(&mut text, format!("{name:34}  {numbers}").trim_end());
     }
     text
@@ -127,7 +139,9 @@ fn counts(comparison: &Comparison) -> String {
 fn faults(comparison: &Comparison) -> Vec<String> {
     let of_case = |row: &Row| {
         let faults: Vec<&String> = row.wrong_reason.iter().chain(&row.faults).collect();
-        (!row.is_right()).then(|| format!("{} {:?} {}: {faults:?}", row.kernel, row.parameters, row.place.name()))
+        (!row.is_right()).then(|| {
+            format!("{} {:?} {}: {faults:?}", row.kernel, row.parameters, row.place.name())
+        })
     };
     let mut all: Vec<String> = comparison.cases.iter().filter_map(of_case).collect();
     for kills in &comparison.kills {
@@ -165,8 +179,18 @@ mod tests {
     #[test]
     fn what_is_wrong_is_marked_and_counted() {
         let text = render(&comparison(vec![row(Answer::Ready, true), row(Answer::Ready, false)]));
-        assert!(text.contains("denies    ready: Denied CanaryDenied    not ready !  ready        ready"), "{text}");
-        assert!(text.contains("does not  ready: Denied CanaryDenied !  not ready    ready !      ready !"), "{text}");
+        assert!(
+            text.contains(
+                "denies    ready: Denied CanaryDenied    not ready !  ready        ready"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "does not  ready: Denied CanaryDenied !  not ready    ready !      ready !"
+            ),
+            "{text}"
+        );
         assert!(text.contains("WRONG 6.1 \"\" host"), "{text}");
         assert!(
             text.ends_with("1 passed, 1 failed\nkernels: 2 cases: false_ready 1, false_not_ready 0, wrong_reason 0\n")
@@ -175,7 +199,8 @@ mod tests {
 
     #[test]
     fn a_boot_without_cases_fails() {
-        let comparison = Comparison { failures: vec!["6.1 died".to_owned()], ..Comparison::default() };
+        let comparison =
+            Comparison { failures: vec!["6.1 died".to_owned()], ..Comparison::default() };
         assert_eq!((comparison.passed(), comparison.failed()), (0, 1));
         assert!(render(&comparison).contains("WRONG 6.1 died"));
     }

@@ -51,9 +51,16 @@ impl Architecture {
     /// QEMU's arguments for the console and for the character devices `out`, `err` and `code` as /dev/ttyS1 to 3.
     pub fn serial_ports(self, console: &str) -> Vec<String> {
         let arguments: &[&str] = match self {
-            Self::X86_64 => {
-                &["-serial", console, "-serial", "chardev:out", "-serial", "chardev:err", "-serial", "chardev:code"]
-            }
+            Self::X86_64 => &[
+                "-serial",
+                console,
+                "-serial",
+                "chardev:out",
+                "-serial",
+                "chardev:err",
+                "-serial",
+                "chardev:code",
+            ],
             // The board's one port is none of /dev/ttyS*: a card has these, with nothing at its first.
             Self::Arm64 => &[
                 "-M",

@@ -24,7 +24,8 @@ pub fn write(path: &Path, machine: &Machine, command: &[String]) -> Result<(), E
         files.push((busybox()?, BUSYBOX.to_owned()));
     }
     let archive = File::create(path).map_err(while_doing("making the initramfs"))?;
-    let mut archive = Archive { out: BufWriter::new(archive), inode: 0, directories: BTreeSet::new() };
+    let mut archive =
+        Archive { out: BufWriter::new(archive), inode: 0, directories: BTreeSet::new() };
     let writing = while_doing("writing the initramfs");
     for name in MOUNT_POINTS {
         archive.directory(name).map_err(&writing)?;
@@ -45,9 +46,13 @@ pub fn write(path: &Path, machine: &Machine, command: &[String]) -> Result<(), E
 /// The file to copy in for the command, if its first word is one of this machine's, and the command as the guest has it.
 fn resolve(command: &[String]) -> (Option<(PathBuf, String)>, Vec<String>) {
     let mut command = command.to_vec();
-    let Some(first) = command.first_mut().filter(|first| first.contains('/')) else { return (None, command) };
+    let Some(first) = command.first_mut().filter(|first| first.contains('/')) else {
+        return (None, command);
+    };
     let host = PathBuf::from(&*first);
-    let Some(name) = host.file_name().map(|name| name.to_string_lossy().into_owned()) else { return (None, command) };
+    let Some(name) = host.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+        return (None, command);
+    };
     *first = format!("/bin/{name}");
     let guest = first.clone();
     (Some((host, guest)), command)
@@ -65,17 +70,25 @@ fn busybox() -> Result<PathBuf, Error> {
 /// The ELF file's program headers (64 bits, little endian) have no PT_INTERP.
 fn is_static(elf: &[u8]) -> bool {
     const PT_INTERP: u32 = 3;
-    let half = |at: usize| elf.get(at..at + 2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
-    let (Some(size), Some(count)) = (half(54), half(56)) else { return false };
-    let Some(start) = elf.get(32..40).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes) else {
+    let half =
+        |at: usize| elf.get(at..at + 2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+    let (Some(size), Some(count)) = (half(54), half(56)) else {
         return false;
     };
-    let Ok(start) = usize::try_from(start) else { return false };
+    let Some(start) =
+        elf.get(32..40).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+    else {
+        return false;
+    };
+    let Ok(start) = usize::try_from(start) else {
+        return false;
+    };
     let kind = |index: u16| {
         let at = start.checked_add(usize::from(index) * usize::from(size))?;
         elf.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_le_bytes)
     };
-    elf.starts_with(b"\x7fELF") && (0..count).all(|index| kind(index).is_some_and(|kind| kind != PT_INTERP))
+    elf.starts_with(b"\x7fELF")
+        && (0..count).all(|index| kind(index).is_some_and(|kind| kind != PT_INTERP))
 }
 
 struct Archive<W: Write> {
@@ -105,8 +118,8 @@ impl<W: Write> Archive<W> {
     /// A header of thirteen numbers in hex, the name, the content; each padded to four bytes.
     fn entry(&mut self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
         self.inode += 1;
-        let size =
-            u32::try_from(content.len()).map_err(|_| io::Error::other(format!("{name} is larger than 4 GiB")))?;
+        let size = u32::try_from(content.len())
+            .map_err(|_| io::Error::other(format!("{name} is larger than 4 GiB")))?;
         let name_size = u32::try_from(name.len() + 1).map_err(io::Error::other)?;
         let fields = [self.inode, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
         write!(self.out, "070701")?;
@@ -142,10 +155,16 @@ mod tests {
         archive.file("a/b/c", 0o640, b"hello").unwrap();
         archive.directory("a/d").unwrap();
         archive.end().unwrap();
-        let mut cpio = Command::new("cpio").arg("-itv").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut cpio = Command::new("cpio")
+            .arg("-itv")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         cpio.stdin.take().unwrap().write_all(&bytes).unwrap();
         let listed = String::from_utf8(cpio.wait_with_output().unwrap().stdout).unwrap();
-        let names: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().last()).collect();
+        let names: Vec<&str> =
+            listed.lines().filter_map(|line| line.split_whitespace().last()).collect();
         assert_eq!(names, ["a", "a/b", "a/b/c", "a/d"], "{listed}");
         assert!(listed.contains("-rw-r-----"), "{listed}");
     }

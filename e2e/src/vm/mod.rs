@@ -113,7 +113,8 @@ fn while_doing(doing: &'static str) -> impl Fn(io::Error) -> Error {
 /// # Errors
 /// Where the machine cannot be started or its output cannot be passed on. A guest that fails is an [`Ended`].
 pub fn run(machine: &Machine, command: &[String], stdout: &mut dyn Write) -> Result<Ended, Error> {
-    let work = TempDir::with_prefix("vm-").map_err(while_doing("making a folder for the machine"))?;
+    let work =
+        TempDir::with_prefix("vm-").map_err(while_doing("making a folder for the machine"))?;
     let initrd = work.path().join("initrd");
     initramfs::write(&initrd, machine, command)?;
     let mut qemu = start(machine, &initrd, work.path())?;
@@ -150,26 +151,36 @@ fn start(machine: &Machine, initrd: &Path, work: &Path) -> Result<Child, Error> 
     let wanted = std::env::var("VM_ACCEL").ok().filter(|_| architecture.is_native());
     let accelerator = wanted.unwrap_or_else(|| "tcg".to_owned());
     let mut qemu = bound_to_us(architecture.qemu());
-    qemu.args(["-accel", &accelerator, "-cpu", "max", "-smp", "1", "-m", &machine.memory.to_string()])
-        .args(["-nodefaults", "-display", "none", "-no-reboot"])
-        .args(["-chardev", "stdio,id=out,signal=off", "-chardev", &port("err", "stderr")])
-        .args(["-chardev", &port("code", "code")])
-        .args(architecture.serial_ports(&format!("file:{}", file("console"))))
-        .arg("-kernel")
-        .arg(&machine.kernel)
-        .arg("-initrd")
-        .arg(initrd)
-        .args(["-append", &format!("{} quiet panic=-1 {}", architecture.parameters(), machine.append)])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log);
+    qemu.args([
+        "-accel",
+        &accelerator,
+        "-cpu",
+        "max",
+        "-smp",
+        "1",
+        "-m",
+        &machine.memory.to_string(),
+    ])
+    .args(["-nodefaults", "-display", "none", "-no-reboot"])
+    .args(["-chardev", "stdio,id=out,signal=off", "-chardev", &port("err", "stderr")])
+    .args(["-chardev", &port("code", "code")])
+    .args(architecture.serial_ports(&format!("file:{}", file("console"))))
+    .arg("-kernel")
+    .arg(&machine.kernel)
+    .arg("-initrd")
+    .arg(initrd)
+    .args(["-append", &format!("{} quiet panic=-1 {}", architecture.parameters(), machine.append)])
+    .stdin(Stdio::null())
+    .stdout(Stdio::piped())
+    .stderr(log);
     let (program, package) = (architecture.qemu(), architecture.package());
     qemu.spawn().map_err(|source| Error::Qemu { program, package, source })
 }
 
 /// The program, to be killed when this process goes without a chance to do it itself (setpriv is util-linux's).
 fn bound_to_us(program: &str) -> Command {
-    let has_setpriv = Command::new("setpriv").arg("--version").stdout(Stdio::null()).status().is_ok();
+    let has_setpriv =
+        Command::new("setpriv").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !has_setpriv {
         return Command::new(program);
     }
@@ -181,7 +192,9 @@ fn bound_to_us(program: &str) -> Command {
 /// Copies the guest's output until QEMU closes it; true when the time is over first.
 fn pass_on(qemu: &mut Child, timeout: Duration, to: &mut dyn Write) -> Result<bool, Error> {
     let end = Instant::now() + timeout;
-    let Some(mut from) = qemu.stdout.take() else { return Ok(false) };
+    let Some(mut from) = qemu.stdout.take() else {
+        return Ok(false);
+    };
     let (sender, pieces) = mpsc::channel();
     thread::spawn(move || {
         let mut piece = [0; 4096];

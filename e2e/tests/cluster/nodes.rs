@@ -5,7 +5,9 @@ use std::process::Command;
 use e2e::paths;
 use serde_json::{Value, json};
 
-use crate::scene::{LSM_NODES, NAMESPACE, NODES, POLICIES, Scene, condition, is_tainted, label, name};
+use crate::scene::{
+    LSM_NODES, NAMESPACE, NODES, POLICIES, Scene, condition, is_tainted, label, name,
+};
 
 #[tokio::test]
 async fn labels_and_conditions_say_what_each_nodes_own_probe_has_shown() {
@@ -13,9 +15,15 @@ async fn labels_and_conditions_say_what_each_nodes_own_probe_has_shown() {
     for node in scene.linux_nodes().await {
         let boot = &node["status"]["nodeInfo"]["bootID"];
         let path = format!("{LSM_NODES}/{}", name(&node));
-        let report =
-            scene.until_object(&path, "a report of this boot", |report| &report["status"]["bootID"] == boot).await;
-        assert_eq!(report["metadata"]["ownerReferences"][0]["uid"], node["metadata"]["uid"], "{report:#}");
+        let report = scene
+            .until_object(&path, "a report of this boot", |report| {
+                &report["status"]["bootID"] == boot
+            })
+            .await;
+        assert_eq!(
+            report["metadata"]["ownerReferences"][0]["uid"], node["metadata"]["uid"],
+            "{report:#}"
+        );
         let (value, status) = expected(&report["status"]);
         let node = scene
             .until_object(&format!("{NODES}/{}", name(&node)), "the label that follows", |node| {
@@ -23,19 +31,27 @@ async fn labels_and_conditions_say_what_each_nodes_own_probe_has_shown() {
             })
             .await;
         let told = condition(&node, "LsmBpfReady");
-        assert_eq!((&told["status"], &told["reason"]), (&json!(status), &report["status"]["reason"]), "{told:#}");
+        assert_eq!(
+            (&told["status"], &told["reason"]),
+            (&json!(status), &report["status"]["reason"]),
+            "{told:#}"
+        );
     }
     scene.nothing_has_crashed().await;
 }
 
 /// The label and the condition's status that follow from a report.
 fn expected(status: &Value) -> (&'static str, &'static str) {
-    let rung = |name: &str| status["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap();
+    let rung = |name: &str| {
+        status["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap()
+    };
     if status["evidence"] == "Denied" {
         return ("true", "True");
     }
-    let untried =
-        ["Loaded", "Attached", "Fired", "Denied"].map(rung).into_iter().find(|rung| rung["outcome"] != "Pass");
+    let untried = ["Loaded", "Attached", "Fired", "Denied"]
+        .map(rung)
+        .into_iter()
+        .find(|rung| rung["outcome"] != "Pass");
     match untried.unwrap()["outcome"].as_str() {
         Some("Fail") => ("false", "False"),
         _ => ("unknown", "Unknown"),
@@ -45,7 +61,9 @@ fn expected(status: &Value) -> (&'static str, &'static str) {
 #[tokio::test]
 async fn the_probe_in_its_container_finds_what_is_found_outside() {
     let scene = Scene::enter().await;
-    let Some(_) = scene.own("comparing with node-probe check on the host itself") else { return };
+    let Some(_) = scene.own("comparing with node-probe check on the host itself") else {
+        return;
+    };
     let program = paths::workspace().join("target/x86_64-unknown-linux-gnu/release/node-probe");
     let output = Command::new(&program).args(["check", "--output", "json"]).output().unwrap();
     let outside: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -58,11 +76,16 @@ async fn the_probe_in_its_container_finds_what_is_found_outside() {
 #[tokio::test]
 async fn boot_parameters_decide_and_the_fix_is_for_that_very_node() {
     let scene = Scene::enter().await;
-    let Some(_) = scene.own("nodes with chosen boot parameters") else { return };
+    let Some(_) = scene.own("nodes with chosen boot parameters") else {
+        return;
+    };
     let ready = reported(&scene, "vm-lsm").await;
     assert_eq!((&ready["evidence"], &ready["reason"]), (&json!("Denied"), &json!("CanaryDenied")));
     let silent = reported(&scene, "vm-nolsm").await;
-    assert_eq!((&silent["evidence"], &silent["reason"]), (&json!("Attached"), &json!("BpfNotInLsmList")));
+    assert_eq!(
+        (&silent["evidence"], &silent["reason"]),
+        (&json!("Attached"), &json!("BpfNotInLsmList"))
+    );
     let fix = silent["fix"].as_str().unwrap();
     assert!(fix.contains("lsm=landlock,lockdown,yama,integrity,bpf"), "{fix}");
     // QEMU starts its kernel without a boot loader, so no boot loader's way is right.
@@ -71,14 +94,18 @@ async fn boot_parameters_decide_and_the_fix_is_for_that_very_node() {
 
 async fn reported(scene: &Scene, node: &str) -> Value {
     let path = format!("{LSM_NODES}/{node}");
-    let report = scene.until_object(&path, "a report", |report| report["status"]["evidence"].is_string()).await;
+    let report = scene
+        .until_object(&path, "a report", |report| report["status"]["evidence"].is_string())
+        .await;
     report["status"].clone()
 }
 
 #[tokio::test]
 async fn a_reboot_is_unknown_at_first_and_then_judged_anew() {
     let scene = Scene::enter().await;
-    let Some(cluster) = scene.own("rebooting a node") else { return };
+    let Some(cluster) = scene.own("rebooting a node") else {
+        return;
+    };
     scene.policy("reboots", &json!({"taint": {"effect": "NoSchedule"}})).await;
     let path = format!("{NODES}/vm-nolsm");
     scene
@@ -88,13 +115,18 @@ async fn a_reboot_is_unknown_at_first_and_then_judged_anew() {
         .await;
 
     cluster.reboot("vm-nolsm", "landlock,bpf").await.unwrap();
-    let ready =
-        |node: &Value| label(node, "policy.reboots") == "ready" && label(node, "bpf") == "true" && !is_tainted(node);
+    let ready = |node: &Value| {
+        label(node, "policy.reboots") == "ready"
+            && label(node, "bpf") == "true"
+            && !is_tainted(node)
+    };
     scene.until_object(&path, "ready in its new boot", ready).await;
 
     cluster.reboot("vm-nolsm", "landlock,lockdown,yama,integrity").await.unwrap();
     scene
-        .until_object(&path, "not ready again", |node| label(node, "policy.reboots") == "not-ready" && is_tainted(node))
+        .until_object(&path, "not ready again", |node| {
+            label(node, "policy.reboots") == "not-ready" && is_tainted(node)
+        })
         .await;
     scene.delete(&format!("{POLICIES}/reboots")).await;
     scene
@@ -111,15 +143,23 @@ async fn a_probe_that_was_replaced_finds_the_same_and_writes_nothing() {
     let old = scene.pods(NAMESPACE, "lsm-ready-probe").await.remove(0);
     let node = old["spec"]["nodeName"].as_str().unwrap();
     let path = format!("{LSM_NODES}/{node}");
-    let before = scene.until_object(&path, "a report", |report| report["status"]["evidence"].is_string()).await;
+    let before = scene
+        .until_object(&path, "a report", |report| report["status"]["evidence"].is_string())
+        .await;
     scene.delete(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", name(&old))).await;
     scene
         .until("the new probe to have checked", async || {
             let pods = scene.pods(NAMESPACE, "lsm-ready-probe").await;
-            let new =
-                pods.iter().find(|pod| pod["spec"]["nodeName"] == node && name(pod) != name(&old)).ok_or("no pod")?;
+            let new = pods
+                .iter()
+                .find(|pod| pod["spec"]["nodeName"] == node && name(pod) != name(&old))
+                .ok_or("no pod")?;
             let log = scene.log(NAMESPACE, name(new)).await;
-            if log.contains("checked") { Ok(()) } else { Err(format!("its log: {log}")).map_err(|_| "not checked yet") }
+            if log.contains("checked") {
+                Ok(())
+            } else {
+                Err(format!("its log: {log}")).map_err(|_| "not checked yet")
+            }
         })
         .await;
     let after = scene.get(&path).await;
@@ -130,17 +170,30 @@ async fn a_probe_that_was_replaced_finds_the_same_and_writes_nothing() {
 #[tokio::test]
 async fn required_hooks_are_judged_by_what_the_nodes_kernel_takes() {
     let scene = Scene::enter().await;
-    let Some(_) = scene.own("nodes with a known kernel") else { return };
+    let Some(_) = scene.own("nodes with a known kernel") else {
+        return;
+    };
     scene
         .policy("hooks", &json!({"require": {"hooks": ["file_open"], "sleepableHooks": ["bprm_check_security"]}}))
         .await;
     scene.policy("no-such-hook", &json!({"require": {"hooks": ["file_opne"]}})).await;
     let node = format!("{NODES}/vm-lsm");
-    scene.until_object(&node, "ready for hooks that there are", |node| label(node, "policy.hooks") == "ready").await;
+    scene
+        .until_object(&node, "ready for hooks that there are", |node| {
+            label(node, "policy.hooks") == "ready"
+        })
+        .await;
     let profile = reported(&scene, "vm-lsm").await["hookProfile"].as_str().unwrap().to_owned();
-    assert!(scene.find(&format!("/apis/lsmready.io/v1alpha1/lsmhookprofiles/{profile}")).await.is_some());
+    assert!(
+        scene
+            .find(&format!("/apis/lsmready.io/v1alpha1/lsmhookprofiles/{profile}"))
+            .await
+            .is_some()
+    );
     let same = |report: &Value| report["status"]["hookProfile"] == profile.as_str();
-    scene.until_object(&format!("{LSM_NODES}/vm-nolsm"), "the same kernel, the same profile", same).await;
+    scene
+        .until_object(&format!("{LSM_NODES}/vm-nolsm"), "the same kernel, the same profile", same)
+        .await;
     let told = |policy: &Value| policy["status"]["reasons"].to_string().contains("HookNotInKernel");
     let policy = scene.until_object(&format!("{POLICIES}/no-such-hook"), "the reason", told).await;
     assert_eq!(policy["status"]["nodes"]["ready"], 0, "{policy:#}");

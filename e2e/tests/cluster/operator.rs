@@ -25,7 +25,9 @@ async fn health_readiness_and_metrics_are_served() {
 #[tokio::test]
 async fn a_new_operator_finds_nothing_to_write_but_its_lease() {
     let scene = Scene::enter().await;
-    let Some(cluster) = scene.own("reading the API server's audit log") else { return };
+    let Some(cluster) = scene.own("reading the API server's audit log") else {
+        return;
+    };
     scene.settled().await;
     let old = scene.pods(NAMESPACE, "lsm-ready-operator").await.remove(0);
     let seen = fs::read_to_string(cluster.audit_log()).unwrap().len();
@@ -38,7 +40,9 @@ async fn a_new_operator_finds_nothing_to_write_but_its_lease() {
             let new = pods.iter().find(|pod| name(pod) != name(&old)).ok_or("no pod")?;
             let metrics = page(&scene, name(new), "metrics").await;
             let looks = metrics.lines().find_map(|line| {
-                line.strip_prefix(r#"lsm_ready_reconciles_total{controller="node",outcome="ok"} "#)?.parse().ok()
+                line.strip_prefix(r#"lsm_ready_reconciles_total{controller="node",outcome="ok"} "#)?
+                    .parse()
+                    .ok()
             });
             if looks.unwrap_or(0) >= nodes { Ok(name(new).to_owned()) } else { Err("it has not") }
         })
@@ -46,8 +50,12 @@ async fn a_new_operator_finds_nothing_to_write_but_its_lease() {
     let audit = fs::read_to_string(cluster.audit_log()).unwrap();
     let events = audit[seen..].lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let written: Vec<String> = events
-        .filter(|event| event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0] == new.as_str())
-        .map(|event| format!("{} {}", event["verb"].as_str().unwrap_or_default(), event["requestURI"]))
+        .filter(|event| {
+            event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0] == new.as_str()
+        })
+        .map(|event| {
+            format!("{} {}", event["verb"].as_str().unwrap_or_default(), event["requestURI"])
+        })
         .filter(|written| !written.contains("/leases/lsm-ready-operator"))
         .collect();
     assert!(audit[seen..].contains(&new), "the audit log knows the new operator's pod");

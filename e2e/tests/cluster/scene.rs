@@ -35,14 +35,15 @@ pub struct Scene {
 impl Scene {
     /// Enters it; installs lsm-ready where it is not.
     pub async fn enter() -> Self {
-        let path = std::env::var_os("KUBECONFIG").expect("KUBECONFIG names the cluster: run this with `make e2e`");
+        let path = std::env::var_os("KUBECONFIG")
+            .expect("KUBECONFIG names the cluster: run this with `make e2e`");
         let kubeconfig = PathBuf::from(path);
         let client = api::client(&kubeconfig).await.unwrap();
         let scene = Self { client, kubeconfig };
         let installed = format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/lsm-ready-probe");
         if scene.find(&installed).await.is_none() {
-            let from =
-                std::env::var("INSTALL").map_or_else(|_| paths::workspace().join("config/default"), PathBuf::from);
+            let from = std::env::var("INSTALL")
+                .map_or_else(|_| paths::workspace().join("config/default"), PathBuf::from);
             scene.kubectl(&["apply", "-k", &from.display().to_string()]);
         }
         let timeout = format!("--timeout={}s", deadline().as_secs());
@@ -88,7 +89,8 @@ impl Scene {
     }
 
     pub async fn policy(&self, name: &str, spec: &Value) {
-        let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
+        let object =
+            json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
         self.apply(&format!("{POLICIES}/{name}"), &object).await;
     }
 
@@ -96,17 +98,28 @@ impl Scene {
     pub async fn delete(&self, path: &str) {
         let now = json!({"propagationPolicy": "Background"});
         request::call(&self.client, "DELETE", path, &now).await.unwrap();
-        self.until(&format!("{path} to be gone"), async || self.find(path).await.map_or(Ok(()), |_| Err("there")))
-            .await;
+        self.until(&format!("{path} to be gone"), async || {
+            self.find(path).await.map_or(Ok(()), |_| Err("there"))
+        })
+        .await;
     }
 
     /// Waits for a condition; see [`wait::until`].
-    pub async fn until<T, O: ToString>(&self, what: &str, condition: impl AsyncFnMut() -> Result<T, O>) -> T {
+    pub async fn until<T, O: ToString>(
+        &self,
+        what: &str,
+        condition: impl AsyncFnMut() -> Result<T, O>,
+    ) -> T {
         wait::until(deadline(), what, condition).await.unwrap()
     }
 
     /// Waits until the object at a path is as it should be, and returns it.
-    pub async fn until_object(&self, path: &str, what: &str, is_right: impl Fn(&Value) -> bool) -> Value {
+    pub async fn until_object(
+        &self,
+        path: &str,
+        what: &str,
+        is_right: impl Fn(&Value) -> bool,
+    ) -> Value {
         self.until(&format!("{path}: {what}"), async || match self.find(path).await {
             Some(object) if is_right(&object) => Ok(object),
             Some(object) => Err(object.to_string()),
@@ -128,18 +141,28 @@ impl Scene {
             let boot = &node["status"]["nodeInfo"]["bootID"];
             let said_all = |report: &Value| {
                 let status = &report["status"];
-                &status["bootID"] == boot && (status["evidence"] == "None" || status["hookProfile"].is_string())
+                &status["bootID"] == boot
+                    && (status["evidence"] == "None" || status["hookProfile"].is_string())
             };
             let path = format!("{LSM_NODES}/{}", name(&node));
             self.until_object(&path, "all that there is to say of this boot", said_all).await;
-            let no_policy = |node: &Value| !node["metadata"]["labels"].to_string().contains("kubernetes.io/policy.");
-            self.until_object(&format!("{NODES}/{}", name(&node)), "no label of a policy", no_policy).await;
+            let no_policy = |node: &Value| {
+                !node["metadata"]["labels"].to_string().contains("kubernetes.io/policy.")
+            };
+            self.until_object(
+                &format!("{NODES}/{}", name(&node)),
+                "no label of a policy",
+                no_policy,
+            )
+            .await;
         }
     }
 
     /// The pods of one of our workloads, or of another one in a namespace.
     pub async fn pods(&self, namespace: &str, app: &str) -> Vec<Value> {
-        let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector=app.kubernetes.io/name%3D{app}");
+        let path = format!(
+            "/api/v1/namespaces/{namespace}/pods?labelSelector=app.kubernetes.io/name%3D{app}"
+        );
         self.get(&path).await["items"].as_array().unwrap().clone()
     }
 
@@ -159,7 +182,12 @@ impl Scene {
         for app in ["lsm-ready-operator", "lsm-ready-probe"] {
             for pod in self.pods(NAMESPACE, app).await {
                 let ended = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
-                assert!(ended.is_null() || ended["reason"] == "Unknown", "{}: {}", name(&pod), pod["status"]);
+                assert!(
+                    ended.is_null() || ended["reason"] == "Unknown",
+                    "{}: {}",
+                    name(&pod),
+                    pod["status"]
+                );
             }
         }
     }
@@ -179,7 +207,9 @@ pub fn is_tainted(node: &Value) -> bool {
 /// The condition of a type.
 pub fn condition<'a>(object: &'a Value, type_: &str) -> &'a Value {
     let conditions = object["status"]["conditions"].as_array();
-    conditions.and_then(|all| all.iter().find(|condition| condition["type"] == type_)).unwrap_or(&Value::Null)
+    conditions
+        .and_then(|all| all.iter().find(|condition| condition["type"] == type_))
+        .unwrap_or(&Value::Null)
 }
 
 pub fn name(object: &Value) -> &str {

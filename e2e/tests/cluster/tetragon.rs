@@ -20,21 +20,25 @@ fn apply_file(scene: &Scene, file: &Path) {
 
 fn mounts(daemon_set: &Value) -> Vec<&Value> {
     let containers = daemon_set["spec"]["template"]["spec"]["containers"].as_array().unwrap();
-    let mounts = containers.iter().filter_map(|container| container["volumeMounts"].as_array()).flatten();
+    let mounts =
+        containers.iter().filter_map(|container| container["volumeMounts"].as_array()).flatten();
     mounts.filter(|mount| mount["mountPath"] == "/sys/kernel/security").collect()
 }
 
 #[tokio::test]
 async fn the_mount_comes_the_agents_see_the_list_and_all_is_given_back() {
     let scene = Scene::enter().await;
-    let Some(_) = scene.own("our own agent in Tetragon's place") else { return };
+    let Some(_) = scene.own("our own agent in Tetragon's place") else {
+        return;
+    };
     let before = deploy(&scene).await;
     until_every_agent_says(&scene, |log| log.contains("lsm: false")).await;
 
     scene.policy("mounting", &json!({"minReady": 1, "tetragon": {}})).await;
     let policy = format!("{POLICIES}/mounting");
-    let ready =
-        |policy: &Value| condition(policy, "Ready")["status"] == "True" && condition(policy, "Reconciling").is_null();
+    let ready = |policy: &Value| {
+        condition(policy, "Ready")["status"] == "True" && condition(policy, "Reconciling").is_null()
+    };
     let policy_then = scene.until_object(&policy, "ready", ready).await;
     assert_eq!(condition(&policy_then, "SecurityfsMounted")["reason"], "Mounted");
     assert_eq!(condition(&policy_then, "TetragonRolledOut")["reason"], "RolledOut");
@@ -43,11 +47,15 @@ async fn the_mount_comes_the_agents_see_the_list_and_all_is_given_back() {
     assert_eq!(mounts(&patched)[0]["readOnly"], true);
     assert_eq!(owned(&patched), our_fields());
     // On every node, also where LSM BPF cannot be used: there the agent reads the list, or is refused before that.
-    until_every_agent_says(&scene, |log| log.contains("detected features") && !log.contains("failed to read")).await;
+    until_every_agent_says(&scene, |log| {
+        log.contains("detected features") && !log.contains("failed to read")
+    })
+    .await;
 
     scene.delete(&policy).await;
-    let as_before =
-        |now: &Value| now["spec"] == before["spec"] && now["metadata"]["labels"] == before["metadata"]["labels"];
+    let as_before = |now: &Value| {
+        now["spec"] == before["spec"] && now["metadata"]["labels"] == before["metadata"]["labels"]
+    };
     scene.until_object(TETRAGON, "as it was before", as_before).await;
     scene.delete(TETRAGON).await;
     scene.nothing_has_crashed().await;
@@ -91,14 +99,36 @@ async fn until_every_agent_says(scene: &Scene, is_said: impl Fn(&str) -> bool) {
 #[tokio::test]
 async fn what_stands_in_the_way_is_told_with_a_way_out() {
     let scene = Scene::enter().await;
-    let file = json!([{"name": "list", "hostPath": {"path": "/sys/kernel/security/lsm", "type": "File"}}]);
+    let file =
+        json!([{"name": "list", "hostPath": {"path": "/sys/kernel/security/lsm", "type": "File"}}]);
     let taken = json!([{"name": "lsm-ready-securityfs", "emptyDir": {}}]);
     let at = |volume: &str, path: &str| json!([{"name": volume, "mountPath": path}]);
     let nothing = json!([]);
     for (name, container, volumes, mounts, reason, way_out) in [
-        ("no-container", "other", &nothing, nothing.clone(), "ContainerNotFound", "daemonSet.container"),
-        ("file-mount", "tetragon", &file, at("list", "/sys/kernel/security/lsm"), "FileMount", "mount the directory"),
-        ("name-taken", "tetragon", &taken, at("lsm-ready-securityfs", "/x"), "VolumeNameTaken", "rename or remove"),
+        (
+            "no-container",
+            "other",
+            &nothing,
+            nothing.clone(),
+            "ContainerNotFound",
+            "daemonSet.container",
+        ),
+        (
+            "file-mount",
+            "tetragon",
+            &file,
+            at("list", "/sys/kernel/security/lsm"),
+            "FileMount",
+            "mount the directory",
+        ),
+        (
+            "name-taken",
+            "tetragon",
+            &taken,
+            at("lsm-ready-securityfs", "/x"),
+            "VolumeNameTaken",
+            "rename or remove",
+        ),
     ] {
         let path = format!("/apis/apps/v1/namespaces/default/daemonsets/{name}");
         scene.apply(&path, &daemon_set(name, container, volumes, &mounts)).await;
@@ -144,11 +174,17 @@ async fn what_the_api_server_can_know_it_refuses() {
     for (spec, word) in [
         (json!({"minReady": "101%"}), "percentage"),
         (json!({"minRedy": 1}), "minRedy"),
-        (json!({"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}), "at least one value"),
+        (
+            json!({"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}),
+            "at least one value",
+        ),
         (json!({"require": {"evidence": "None"}}), "supported values"),
     ] {
-        let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
-        let answer = request::call(&scene.client, "APPLY", &format!("{POLICIES}/refused"), &object).await.unwrap();
+        let object =
+            json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
+        let answer = request::call(&scene.client, "APPLY", &format!("{POLICIES}/refused"), &object)
+            .await
+            .unwrap();
         assert!(!answer.is_ok() && answer.message.contains(word), "{spec}: {answer:?}");
     }
 }

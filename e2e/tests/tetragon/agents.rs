@@ -44,7 +44,11 @@ fn files(release: &str) -> Vec<PathBuf> {
     let folder = std::env::var_os("TETRAGON_MANIFESTS").filter(|folder| !folder.is_empty());
     let theirs = folder.map(|folder| paths::workspace().join(folder).join(format!("{release}.0")));
     if let Some(folder) = theirs.filter(|folder| folder.is_dir()) {
-        let files = ["cilium.io_tracingpolicies.yaml", "cilium.io_tracingpoliciesnamespaced.yaml", "agent.yaml"];
+        let files = [
+            "cilium.io_tracingpolicies.yaml",
+            "cilium.io_tracingpoliciesnamespaced.yaml",
+            "agent.yaml",
+        ];
         return files.map(|file| folder.join(file)).to_vec();
     }
     assert!(!are_real(), "AGENT=real needs TETRAGON_MANIFESTS=FOLDER with {release}.0/agent.yaml");
@@ -55,8 +59,19 @@ fn files(release: &str) -> Vec<PathBuf> {
 /// The objects of a file, as kubectl reads them.
 fn objects(scene: &Scene, file: &Path) -> Vec<Value> {
     let file = file.display().to_string();
-    let text = scene.kubectl(&["create", "--dry-run=client", "--validate=false", "-o", "json", "-f", &file]);
-    let read = serde_json::Deserializer::from_str(&text).into_iter::<Value>().collect::<Result<Vec<_>, _>>().unwrap();
+    let text = scene.kubectl(&[
+        "create",
+        "--dry-run=client",
+        "--validate=false",
+        "-o",
+        "json",
+        "-f",
+        &file,
+    ]);
+    let read = serde_json::Deserializer::from_str(&text)
+        .into_iter::<Value>()
+        .collect::<Result<Vec<_>, _>>()
+        .unwrap();
     let items = |object: Value| object["items"].as_array().cloned().unwrap_or_else(|| vec![object]);
     read.into_iter().flat_map(items).collect()
 }
@@ -72,12 +87,14 @@ fn adapt(mut object: Value, form: Form) -> Value {
         return object;
     }
     let pod = &mut object["spec"]["template"]["spec"];
-    let elsewhere = json!([{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["host"]}]);
+    let elsewhere =
+        json!([{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["host"]}]);
     pod["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
         "nodeSelectorTerms": [{"matchExpressions": elsewhere}]}}});
     for container in pod["containers"].as_array_mut().unwrap() {
         if !are_real() {
-            let image = container["image"].as_str().unwrap().replace("quay.io/cilium/", "lsm-ready.test/");
+            let image =
+                container["image"].as_str().unwrap().replace("quay.io/cilium/", "lsm-ready.test/");
             container["image"] = json!(image);
         }
         if !form.privileged && container["name"] == "tetragon" {
@@ -103,7 +120,8 @@ impl<'a> Agents<'a> {
     /// Deploys a release and the policy.
     pub async fn deploy(scene: &'a Scene, form: Form) -> Self {
         let release = form.release;
-        let objects: Vec<Value> = files(release).iter().flat_map(|file| objects(scene, file)).collect();
+        let objects: Vec<Value> =
+            files(release).iter().flat_map(|file| objects(scene, file)).collect();
         let list = json!({"apiVersion": "v1", "kind": "List",
             "items": objects.into_iter().filter(is_wanted).map(|object| adapt(object, form)).collect::<Vec<_>>()});
         let dir = paths::state().join("tests");
@@ -111,7 +129,13 @@ impl<'a> Agents<'a> {
         let file = dir.join(format!("{release}.json"));
         std::fs::write(&file, list.to_string()).unwrap();
         // By the server, as the releases' definitions are too long for the annotation of the other way.
-        scene.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file.display().to_string()]);
+        scene.kubectl(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            &file.display().to_string(),
+        ]);
         let established = |crd: &Value| condition(crd, "Established")["status"] == "True";
         for kind in KINDS {
             scene.until_object(&format!("{DEFINITIONS}/{kind}"), "established", established).await;
@@ -125,7 +149,14 @@ impl<'a> Agents<'a> {
 
     fn rolled_out(&self) {
         let timeout = format!("--timeout={}s", deadline().as_secs());
-        self.scene.kubectl(&["-n", "kube-system", "rollout", "status", "daemonset/tetragon", &timeout]);
+        self.scene.kubectl(&[
+            "-n",
+            "kube-system",
+            "rollout",
+            "status",
+            "daemonset/tetragon",
+            &timeout,
+        ]);
     }
 
     /// Lets the agents answer gRPC at their nodes' addresses, which no release's chart does by itself.
@@ -134,7 +165,8 @@ impl<'a> Agents<'a> {
         let in_namespace = ["-n", "kube-system"];
         let patch = ["patch", "configmap", "tetragon-config", "--type=merge", "-p", &data];
         self.scene.kubectl(&[&in_namespace[..], &patch].concat());
-        self.scene.kubectl(&[&in_namespace[..], &["rollout", "restart", "daemonset/tetragon"]].concat());
+        self.scene
+            .kubectl(&[&in_namespace[..], &["rollout", "restart", "daemonset/tetragon"]].concat());
         self.rolled_out();
     }
 
@@ -142,7 +174,8 @@ impl<'a> Agents<'a> {
     pub fn change(&self, container: &Value) {
         let mut container = container.clone();
         container["name"] = json!("tetragon");
-        let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}}).to_string();
+        let patch =
+            json!({"spec": {"template": {"spec": {"containers": [container]}}}}).to_string();
         self.scene.kubectl(&["-n", "kube-system", "patch", "daemonset", "tetragon", "-p", &patch]);
     }
 
@@ -153,7 +186,15 @@ impl<'a> Agents<'a> {
 
     /// Annotates the DaemonSet.
     pub fn annotate(&self, annotation: &str) {
-        self.scene.kubectl(&["-n", "kube-system", "annotate", "--overwrite", "daemonset", "tetragon", annotation]);
+        self.scene.kubectl(&[
+            "-n",
+            "kube-system",
+            "annotate",
+            "--overwrite",
+            "daemonset",
+            "tetragon",
+            annotation,
+        ]);
     }
 
     pub async fn daemon_set(&self) -> Value {
@@ -163,8 +204,13 @@ impl<'a> Agents<'a> {
     /// The agent of a node.
     async fn pod(&self, node: &str) -> Result<String, String> {
         let pods = self.scene.pods("kube-system", "tetragon").await;
-        let here = |pod: &&Value| pod["spec"]["nodeName"] == node && pod["metadata"]["deletionTimestamp"].is_null();
-        pods.iter().find(here).map(|pod| name(pod).to_owned()).ok_or_else(|| format!("no agent on {node}"))
+        let here = |pod: &&Value| {
+            pod["spec"]["nodeName"] == node && pod["metadata"]["deletionTimestamp"].is_null()
+        };
+        pods.iter()
+            .find(here)
+            .map(|pod| name(pod).to_owned())
+            .ok_or_else(|| format!("no agent on {node}"))
     }
 
     /// What its `tetra` says of the policy: that asks the agent by gRPC.
@@ -172,18 +218,36 @@ impl<'a> Agents<'a> {
         let pod = self.pod(node).await?;
         let command = ["-n", "kube-system", "exec", &pod, "-c", "tetragon", "--"];
         let tetra = ["tetra", "tracingpolicy", "list", "-o", "json"];
-        let text = self.scene.try_kubectl(&[&command[..], &tetra].concat()).map_err(|error| error.to_string())?;
-        let told: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        let text = self
+            .scene
+            .try_kubectl(&[&command[..], &tetra].concat())
+            .map_err(|error| error.to_string())?;
+        let told: Value =
+            serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         let policies = told["policies"].as_array().cloned().unwrap_or_default();
-        policies.into_iter().find(|policy| policy["name"] == "deny-secret").ok_or_else(|| told.to_string())
+        policies
+            .into_iter()
+            .find(|policy| policy["name"] == "deny-secret")
+            .ok_or_else(|| told.to_string())
     }
 
     /// Lets `tetra` in the agent of a node do something with the policy: `["set-mode", "monitor"]`.
     pub async fn tetra(&self, node: &str, command: &[&str]) {
         let pod = self.pod(node).await.unwrap();
         let (verb, more) = command.split_first().unwrap();
-        let exec =
-            ["-n", "kube-system", "exec", &pod, "-c", "tetragon", "--", "tetra", "tracingpolicy", verb, "deny-secret"];
+        let exec = [
+            "-n",
+            "kube-system",
+            "exec",
+            &pod,
+            "-c",
+            "tetragon",
+            "--",
+            "tetra",
+            "tracingpolicy",
+            verb,
+            "deny-secret",
+        ];
         // Under emulation tetra may give up before the agent is done. Who calls this waits for what comes of it.
         let _ = self.scene.try_kubectl(&[&exec[..], more].concat());
     }

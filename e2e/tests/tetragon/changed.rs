@@ -30,7 +30,9 @@ async fn a_policy_that_is_changed_in_an_agent_alone_is_told() {
     agents.until("vm-lsm", "ENABLED").await;
     let opener = Opener::start(&scene, "vm-lsm").await;
     let only = json!({"matchLabels": {"kubernetes.io/hostname": "vm-lsm"}});
-    scene.policy(POLICY, &json!({"nodeSelector": only, "tetragon": {"agents": {"ask": "Auto"}}})).await;
+    scene
+        .policy(POLICY, &json!({"nodeSelector": only, "tetragon": {"agents": {"ask": "Auto"}}}))
+        .await;
     told(&scene, "True", "AllEnforcing").await;
 
     for (command, outcome, status, reason) in [

@@ -53,8 +53,14 @@ async fn the_owners_word_is_heard_and_who_keeps_reverting_is_let_be() {
     let theirs = agents.daemon_set().await;
     scene.policy(POLICY, &json!({"minReady": 1, "tetragon": {}})).await;
     let held = until(&scene, "SecurityfsMounted", "Held").await;
-    assert!(message(&held).contains("annotate --overwrite daemonset tetragon lsmready.io/apply=allow"), "{held:#}");
-    assert_eq!(agents.daemon_set().await["metadata"]["resourceVersion"], theirs["metadata"]["resourceVersion"]);
+    assert!(
+        message(&held).contains("annotate --overwrite daemonset tetragon lsmready.io/apply=allow"),
+        "{held:#}"
+    );
+    assert_eq!(
+        agents.daemon_set().await["metadata"]["resourceVersion"],
+        theirs["metadata"]["resourceVersion"]
+    );
 
     agents.annotate("lsmready.io/apply=allow");
     let mut applied = 0;

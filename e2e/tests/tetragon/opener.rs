@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::scene::Scene;
 
 pub const OPENED: &str = "write: opened\nread: opened";
-pub const DENIED: &str = "write: Operation not permitted (os error 1)\nread: Operation not permitted (os error 1)";
+pub const DENIED: &str =
+    "write: Operation not permitted (os error 1)\nread: Operation not permitted (os error 1)";
 
 /// A pod with a /tmp of its own.
 pub struct Opener<'a> {
@@ -23,10 +24,13 @@ impl<'a> Opener<'a> {
             "containers": [{"name": "main", "image": "lsm-ready.test/tetragon:v1.3.0", "imagePullPolicy": "IfNotPresent",
                 "command": ["/usr/bin/tetragon", "wait"], "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]}],
         }});
-        let admitted = async || e2e::request::done(&scene.client, "APPLY", &opener.path(), &pod).await;
+        let admitted =
+            async || e2e::request::done(&scene.client, "APPLY", &opener.path(), &pod).await;
         // The controller that makes the namespace's ServiceAccount may need a moment on a new cluster.
         scene.until("the pod to be admitted", admitted).await;
-        scene.until_object(&opener.path(), "running", |pod| pod["status"]["phase"] == "Running").await;
+        scene
+            .until_object(&opener.path(), "running", |pod| pod["status"]["phase"] == "Running")
+            .await;
         opener
     }
 

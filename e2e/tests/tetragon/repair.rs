@@ -14,7 +14,9 @@ async fn look_after(scene: &Scene, reason: &str) -> Value {
     scene.policy(POLICY, &json!({"minReady": 1, "tetragon": {}})).await;
     let settled = |policy: &Value| {
         let is = |type_: &str, reason: &str| condition(policy, type_)["reason"] == reason;
-        is("SecurityfsMounted", reason) && is("TetragonRolledOut", "RolledOut") && is("Ready", "EnforcementReady")
+        is("SecurityfsMounted", reason)
+            && is("TetragonRolledOut", "RolledOut")
+            && is("Ready", "EnforcementReady")
     };
     scene.until_object(&format!("{POLICIES}/{POLICY}"), reason, settled).await
 }
@@ -47,7 +49,8 @@ async fn is_enforced(agents: &Agents<'_>, opener: &Opener<'_>) {
 async fn release_1_3_refuses_the_policy_until_the_mount_is_there() {
     let scene = Scene::enter().await;
     let agents = Agents::deploy(&scene, V1_3).await;
-    let (able, unable) = (Opener::start(&scene, "vm-lsm").await, Opener::start(&scene, "vm-nolsm").await);
+    let (able, unable) =
+        (Opener::start(&scene, "vm-lsm").await, Opener::start(&scene, "vm-nolsm").await);
     is_refused(&agents, &able).await;
     assert!(agents.log("vm-lsm").await.contains("failed to read /sys/kernel/security/lsm"));
     assert_eq!(agents.counted("vm-lsm", "load_error").await, "1");
@@ -70,7 +73,8 @@ async fn release_1_7_needs_nothing_and_is_left_alone() {
 }
 
 #[tokio::test]
-async fn release_1_7_with_only_the_capabilities_it_needs_mounts_securityfs_itself_and_is_left_alone() {
+async fn release_1_7_with_only_the_capabilities_it_needs_mounts_securityfs_itself_and_is_left_alone()
+ {
     is_left_alone(Form { privileged: false, ..V1_7 }).await;
 }
 
@@ -86,7 +90,10 @@ async fn is_left_alone(form: Form) {
     look_after(&scene, "MountsItself").await;
     let after = agents.daemon_set().await;
     assert!(!after["metadata"]["managedFields"].to_string().contains("lsm-ready"), "{after:#}");
-    assert_eq!((&after["spec"], &after["metadata"]["labels"]), (&before["spec"], &before["metadata"]["labels"]));
+    assert_eq!(
+        (&after["spec"], &after["metadata"]["labels"]),
+        (&before["spec"], &before["metadata"]["labels"])
+    );
     assert_eq!(self::pods(&scene).await, pods, "no agent was restarted");
     clean(&scene, agents, [opener]).await;
 }

@@ -21,7 +21,9 @@ async fn told(scene: &Scene, reason: &str, words: &[&str]) -> Value {
         let message = told["message"].as_str().unwrap_or_default();
         told["reason"] == reason && words.iter().all(|word| message.contains(word))
     };
-    scene.until_object(&format!("{POLICIES}/{POLICY}"), &format!("{reason} with {words:?}"), is_told).await
+    scene
+        .until_object(&format!("{POLICIES}/{POLICY}"), &format!("{reason} with {words:?}"), is_told)
+        .await
 }
 
 #[tokio::test]
@@ -35,10 +37,24 @@ async fn an_agent_that_refuses_on_a_ready_node_is_told_in_its_own_words() {
     policy(&scene, "Suggest").await;
     told(&scene, "AgentDisagrees", &["a policy that the metrics do not name", "on vm-lsm"]).await;
     agents.answer_outside();
-    let words: String = refused["error"].as_str().unwrap().chars().take_while(|c| !c.is_control()).take(40).collect();
+    let words: String = refused["error"]
+        .as_str()
+        .unwrap()
+        .chars()
+        .take_while(|c| !c.is_control())
+        .take(40)
+        .collect();
     let disagrees = told(&scene, "AgentDisagrees", &["deny-secret on vm-lsm", words.trim()]).await;
-    assert_eq!(condition(&disagrees, "TracingPoliciesEnforced")["status"], "False", "{disagrees:#}");
-    assert_eq!(condition(&disagrees, "NodesReady")["status"], "True", "evidence is the kernel's: {disagrees:#}");
+    assert_eq!(
+        condition(&disagrees, "TracingPoliciesEnforced")["status"],
+        "False",
+        "{disagrees:#}"
+    );
+    assert_eq!(
+        condition(&disagrees, "NodesReady")["status"],
+        "True",
+        "evidence is the kernel's: {disagrees:#}"
+    );
     assert_eq!(label(&scene.get(&format!("{NODES}/vm-lsm")).await, "policy.told"), "ready");
 
     // The mount restarts the agents, and they say otherwise.
@@ -46,7 +62,9 @@ async fn an_agent_that_refuses_on_a_ready_node_is_told_in_its_own_words() {
     agents.until("vm-lsm", "ENABLED").await;
     let agrees = |policy: &Value| {
         let told = condition(policy, "TracingPoliciesEnforced");
-        told["status"] == "True" && told["reason"] == "AllEnforcing" && condition(policy, "Ready")["status"] == "True"
+        told["status"] == "True"
+            && told["reason"] == "AllEnforcing"
+            && condition(policy, "Ready")["status"] == "True"
     };
     scene.until_object(&format!("{POLICIES}/{POLICY}"), "AllEnforcing and Ready", agrees).await;
     scene.delete(&format!("{POLICIES}/{POLICY}")).await;

@@ -24,8 +24,13 @@ pub fn kind(object: &Value) -> Kind<'_> {
     match group {
         GROUP if is_ours => Kind::Policy(kind),
         GROUP if is_of_cilium(kind) => Kind::Other,
-        GROUP => Kind::Like(format!("unknown kind {kind:?} of the group cilium.io; did you mean {}", meant(kind))),
-        _ if is_ours => Kind::Like(format!("kind {kind} has apiVersion {version:?}; write cilium.io/v1alpha1")),
+        GROUP => Kind::Like(format!(
+            "unknown kind {kind:?} of the group cilium.io; did you mean {}",
+            meant(kind)
+        )),
+        _ if is_ours => {
+            Kind::Like(format!("kind {kind} has apiVersion {version:?}; write cilium.io/v1alpha1"))
+        }
         _ if object["spec"].get("lsmhooks").is_some() => Kind::Like(format!(
             "an object of kind {kind:?} has spec.lsmhooks; a policy has apiVersion cilium.io/v1alpha1 and kind {}",
             meant(kind)
@@ -42,7 +47,8 @@ fn is_of_cilium(kind: &str) -> bool {
 /// The kind of Tetragon's that is most like that one.
 fn meant(kind: &str) -> &'static str {
     let lower = kind.to_lowercase();
-    let is_like = |known: &str| !nearest(&lower, [known.to_lowercase().as_str()].into_iter()).is_empty();
+    let is_like =
+        |known: &str| !nearest(&lower, [known.to_lowercase().as_str()].into_iter()).is_empty();
     let named = lower.contains("namespaced") || is_like(KINDS[1].0);
     if named { KINDS[1].0 } else { KINDS[0].0 }
 }

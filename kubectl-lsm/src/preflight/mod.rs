@@ -75,7 +75,13 @@ pub fn policies(file: &str, documents: Vec<Document>) -> Found {
         match TracingPolicy::parse(&document.value) {
             Ok(policy) => {
                 let kind = kind.to_owned();
-                found.policies.push(Placed { kind, place, policy, object: document.value, server: None });
+                found.policies.push(Placed {
+                    kind,
+                    place,
+                    policy,
+                    object: document.value,
+                    server: None,
+                });
             }
             Err(error) => found.unreadable.push(unreadable(&place, kind, &document.value, &error)),
         }
@@ -109,7 +115,9 @@ fn one(placed: &Placed, nodes: &Nodes<'_>, question: Question) -> Judged {
     let Placed { kind, place, policy, server, .. } = placed;
     let judged = judge(policy, nodes, question);
     let (outcome, why) = match server {
-        Some(Server::Refused(message)) => (Outcome::NotLoadable, format!("the API server refuses it: {message}")),
+        Some(Server::Refused(message)) => {
+            (Outcome::NotLoadable, format!("the API server refuses it: {message}"))
+        }
         Some(Server::NotAsked(message)) if judged.outcome < Outcome::Unknown => {
             (Outcome::Unknown, format!("the API server could not be asked: {message}"))
         }
@@ -131,7 +139,12 @@ fn one(placed: &Placed, nodes: &Nodes<'_>, question: Question) -> Judged {
         loadable: judged.forecast.loadable,
         not_loadable: judged.forecast.not_loadable,
         unknown: judged.forecast.unknown,
-        hooks: judged.forecast.hooks.into_iter().map(|hook| Hook::of(hook, nodes, &mut told)).collect(),
+        hooks: judged
+            .forecast
+            .hooks
+            .into_iter()
+            .map(|hook| Hook::of(hook, nodes, &mut told))
+            .collect(),
     }
 }
 
@@ -165,7 +178,8 @@ pub fn depends_on_release(policies: &[Placed], question: Question) -> bool {
     let releases = question.releases();
     let depends = |placed: &Placed| {
         let findings = &placed.policy.findings;
-        let refused = findings.releases(Weight::Schema).or(findings.releases(Weight::Agent)).and(releases);
+        let refused =
+            findings.releases(Weight::Schema).or(findings.releases(Weight::Agent)).and(releases);
         !refused.is_empty() && matches!(question.answer(&placed.policy), Answer::Unjudged(_))
     };
     policies.iter().any(depends)

@@ -55,7 +55,8 @@ impl Cluster {
     /// At the first that cannot be read.
     pub fn add(&mut self, file: &str, documents: &[Document]) -> Result<(), Error> {
         for document in documents {
-            let group = document.value["apiVersion"].as_str().and_then(|version| version.split_once('/'));
+            let group =
+                document.value["apiVersion"].as_str().and_then(|version| version.split_once('/'));
             let group = group.map_or("", |(group, _)| group);
             match (group, document.value["kind"].as_str().unwrap_or_default()) {
                 ("lsmready.io", "LsmNode") => {
@@ -78,7 +79,9 @@ impl Cluster {
 
     /// Notes the release of a DaemonSet with Tetragon's image. One that cannot be read is not Tetragon's.
     fn add_agents(&mut self, object: &Value) {
-        let Ok(daemon_set) = DaemonSet::deserialize(object) else { return };
+        let Ok(daemon_set) = DaemonSet::deserialize(object) else {
+            return;
+        };
         let name = agent::default_name();
         let container = pod(&daemon_set).and_then(|pod| agent::agent(pod, &name).ok());
         if container.is_some_and(|container| agent::sign(container, &name) == Sign::Image) {
@@ -123,19 +126,32 @@ impl Cluster {
     #[must_use]
     pub fn nodes(&self) -> Nodes<'_> {
         if self.nodes.is_empty() {
-            return Nodes::of(self.reports.iter().map(|(name, report)| self.known(name, &report.boot_id, None)));
+            return Nodes::of(
+                self.reports.iter().map(|(name, report)| self.known(name, &report.boot_id, None)),
+            );
         }
-        Nodes::of(self.nodes.iter().map(|(name, (boot, labels))| self.known(name, boot, Some(labels))))
+        Nodes::of(
+            self.nodes.iter().map(|(name, (boot, labels))| self.known(name, boot, Some(labels))),
+        )
     }
 
-    fn known<'a>(&'a self, name: &'a str, boot_id: &'a str, labels: Option<&'a Labels>) -> Known<'a> {
+    fn known<'a>(
+        &'a self,
+        name: &'a str,
+        boot_id: &'a str,
+        labels: Option<&'a Labels>,
+    ) -> Known<'a> {
         let report = self.reports.get(name);
         let profile = report.and_then(|report| self.profiles.get(report.hook_profile.as_deref()?));
         Known { name, labels, facts: Facts { boot_id, report, profile } }
     }
 }
 
-fn read<K: DeserializeOwned>(file: &str, document: &Document, kind: &'static str) -> Result<K, Error> {
+fn read<K: DeserializeOwned>(
+    file: &str,
+    document: &Document,
+    kind: &'static str,
+) -> Result<K, Error> {
     K::deserialize(&document.value).map_err(|error| Error {
         file: file.to_owned(),
         line: document.line,

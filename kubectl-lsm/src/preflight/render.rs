@@ -17,7 +17,8 @@ pub fn text(preflight: &Preflight) -> String {
     for remark in &preflight.remarks {
         push(&mut text, format_args!("Note: {remark}.\n"));
     }
-    let count = |outcome| preflight.policies.iter().filter(|judged| judged.result == outcome).count();
+    let count =
+        |outcome| preflight.policies.iter().filter(|judged| judged.result == outcome).count();
     push(
         &mut text,
         format_args!(
@@ -38,8 +39,10 @@ pub fn text(preflight: &Preflight) -> String {
 
 fn policy(judged: &Judged) -> String {
     let Judged { kind, name, place, why, .. } = judged;
-    let namespace = judged.namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
-    let mut text = format!("{} {kind} {namespace}{name} {}  ({place})\n", sign(judged.result), said(judged));
+    let namespace =
+        judged.namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
+    let mut text =
+        format!("{} {kind} {namespace}{name} {}  ({place})\n", sign(judged.result), said(judged));
     if !why.is_empty() && judged.result != Outcome::NoLsmHooks {
         push(&mut text, format_args!("    {why}\n"));
     }
@@ -47,13 +50,25 @@ fn policy(judged: &Judged) -> String {
         push(&mut text, format_args!("    API server: {}\n", words(server)));
     }
     // What is told as the reason is not told again.
-    let others = judged.findings.iter().filter(|found| !why.contains(&format!("{}: {}", found.field, found.rule)));
+    let others = judged
+        .findings
+        .iter()
+        .filter(|found| !why.contains(&format!("{}: {}", found.field, found.rule)));
     text += &shown(others.map(finding).collect(), "findings");
     let everywhere = |hook: &&Hook| hook.others.is_empty();
-    let failing = judged.hooks.iter().filter(|hook| !everywhere(hook)).map(|hook| one_hook(hook, judged.nodes));
+    let failing = judged
+        .hooks
+        .iter()
+        .filter(|hook| !everywhere(hook))
+        .map(|hook| one_hook(hook, judged.nodes));
     text += &shown(failing.collect(), "hooks");
-    let fine: Vec<&str> =
-        judged.hooks.iter().filter(everywhere).map(|hook| hook.hook.as_str()).take(MOST_SHOWN).collect();
+    let fine: Vec<&str> = judged
+        .hooks
+        .iter()
+        .filter(everywhere)
+        .map(|hook| hook.hook.as_str())
+        .take(MOST_SHOWN)
+        .collect();
     if !fine.is_empty() && judged.nodes > 0 {
         push(&mut text, format_args!("    {}: {n} of {n}\n", fine.join(", "), n = judged.nodes));
     }
@@ -70,7 +85,9 @@ fn said(judged: &Judged) -> String {
         Outcome::NotLoadable if judged.why.is_empty() => on_nodes,
         Outcome::NotLoadable => "will not load".to_owned(),
         Outcome::Unknown if !judged.why.is_empty() => "cannot be judged".to_owned(),
-        Outcome::Unknown if *nodes == 0 || hooks.is_empty() => "is for none of the nodes that are known".to_owned(),
+        Outcome::Unknown if *nodes == 0 || hooks.is_empty() => {
+            "is for none of the nodes that are known".to_owned()
+        }
         Outcome::Unknown => on_nodes,
     }
 }
@@ -109,7 +126,13 @@ fn one_hook(hook: &Hook, nodes: usize) -> String {
     for Reason { reason, result, nodes, sample, message, fix } in others {
         let more = if *nodes > sample.len() { ", …" } else { "" };
         let unknown = if *result == Outcome::Unknown { ", not known" } else { "" };
-        push(&mut text, format_args!("      - {nodes} {reason}{unknown} ({}{more}): {message}\n", sample.join(", ")));
+        push(
+            &mut text,
+            format_args!(
+                "      - {nodes} {reason}{unknown} ({}{more}): {message}\n",
+                sample.join(", ")
+            ),
+        );
         if !fix.is_empty() {
             push(&mut text, format_args!("        Fix: {fix}\n"));
         }

@@ -133,8 +133,19 @@ impl Hook {
         let reason = |others: Others| {
             let words = with_words.then(|| nodes.explain(&ask, &others));
             let (message, fix) = words.map(|words| (words.message, words.fix)).unwrap_or_default();
-            let result = if others.state == State::Unknown { Outcome::Unknown } else { Outcome::NotLoadable };
-            Reason { reason: others.reason, result, nodes: others.count, sample: others.sample, message, fix }
+            let result = if others.state == State::Unknown {
+                Outcome::Unknown
+            } else {
+                Outcome::NotLoadable
+            };
+            Reason {
+                reason: others.reason,
+                result,
+                nodes: others.count,
+                sample: others.sample,
+                message,
+                fix,
+            }
         };
         let others = others.into_iter().map(reason).collect();
         Self { sleepable: ask.sleepable, loadable, others, field: ask.why, hook: ask.hook }
@@ -145,7 +156,8 @@ impl Hook {
 #[must_use]
 pub fn findings(policy: &TracingPolicy, releases: Releases) -> Vec<Found> {
     let is_meant = |found: &&Finding| {
-        !found.releases.and(releases).is_empty() && (found.weight != Weight::Schema || policy.is_from_file())
+        !found.releases.and(releases).is_empty()
+            && (found.weight != Weight::Schema || policy.is_from_file())
     };
     policy.findings.iter().filter(is_meant).map(|found| one(found, releases)).collect()
 }

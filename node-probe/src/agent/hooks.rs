@@ -100,18 +100,30 @@ mod tests {
         let nothing = Hooks::default();
         assert_eq!(nothing.adoptable(Some(&node("b", Some("d"))), "b"), Some("d"));
         assert_eq!(nothing.adoptable(Some(&node("a", Some("d"))), "b"), None);
-        assert_eq!(nothing.adoptable(Some(&node("", Some("d"))), ""), None, "a boot that is not known");
+        assert_eq!(
+            nothing.adoptable(Some(&node("", Some("d"))), ""),
+            None,
+            "a boot that is not known"
+        );
         assert_eq!(nothing.adoptable(Some(&node("b", None)), "b"), None);
         assert_eq!(nothing.adoptable(None, "b"), None);
         let mut knowing = Hooks::default();
         knowing.learn(Ok(LsmHookProfileSpec::default()));
-        assert_eq!(knowing.adoptable(Some(&node("b", Some("d"))), "b"), None, "our own trial counts");
+        assert_eq!(
+            knowing.adoptable(Some(&node("b", Some("d"))), "b"),
+            None,
+            "our own trial counts"
+        );
     }
 
     #[test]
     fn one_trial_a_boot_and_only_where_programs_load() {
         let mut hooks = Hooks::default();
-        assert!(!hooks.is_due(Evidence::None) && hooks.is_due(Evidence::Loaded) && hooks.is_due(Evidence::Denied));
+        assert!(
+            !hooks.is_due(Evidence::None)
+                && hooks.is_due(Evidence::Loaded)
+                && hooks.is_due(Evidence::Denied)
+        );
         hooks.learn(Ok(LsmHookProfileSpec::default()));
         assert!(!hooks.is_due(Evidence::Denied));
         assert_eq!(hooks.digest(), Some(LsmHookProfileSpec::default().digest()));

@@ -89,10 +89,14 @@ fn log_to_stderr(format: LogFormat) {
 
 /// Checks and writes, for ever.
 async fn rounds(args: &AgentArgs) {
-    let client = until_it_works("the API server's address and this pod's token", async || write::connect().await).await;
+    let client = until_it_works("the API server's address and this pod's token", async || {
+        write::connect().await
+    })
+    .await;
     let (mut told, mut hooks) = (None, Hooks::default());
     loop {
-        let node = until_it_works("the Node", async || write::node(&client, &args.node_name).await).await;
+        let node =
+            until_it_works("the Node", async || write::node(&client, &args.node_name).await).await;
         let Some(status) = looked_at(args.deadline, node.info.clone()).await else {
             continue;
         };
@@ -112,9 +116,17 @@ async fn rounds(args: &AgentArgs) {
 }
 
 /// Writes what was found, for as long as it is news: after an interval the next check is made rather than this written.
-async fn written(client: &Client, args: &AgentArgs, node: &Node, status: &LsmNodeStatus, hooks: &mut Hooks) -> bool {
+async fn written(
+    client: &Client,
+    args: &AgentArgs,
+    node: &Node,
+    status: &LsmNodeStatus,
+    hooks: &mut Hooks,
+) -> bool {
     let write = async || round(client, args, node, status, hooks).await;
-    let written = tokio::time::timeout(args.check_interval, until_it_works("the LsmNode", write)).await.is_ok();
+    let written = tokio::time::timeout(args.check_interval, until_it_works("the LsmNode", write))
+        .await
+        .is_ok();
     if !written {
         warn!("the LsmNode could not be written for a whole interval; checking again");
     }
@@ -124,7 +136,8 @@ async fn written(client: &Client, args: &AgentArgs, node: &Node, status: &LsmNod
 /// One hook trial, on a thread of its own, which its process dies with.
 async fn hooks_tried() -> Result<LsmHookProfileSpec, Absence> {
     let tried = tokio::task::spawn_blocking(|| try_hooks(DEADLINE)).await;
-    let trial = tried.unwrap_or_else(|error| Err(Absence(format!("the hook trial itself failed: {error}"))));
+    let trial = tried
+        .unwrap_or_else(|error| Err(Absence(format!("the hook trial itself failed: {error}"))));
     match &trial {
         Ok(profile) => info!(
             attachable = profile.hooks.len(),
@@ -153,7 +166,12 @@ async fn looked_at(deadline: Duration, node: NodeInfo) -> Option<LsmNodeStatus> 
 fn tell(status: &LsmNodeStatus, told: &mut Option<String>) {
     let now = format!("{}/{}", status.evidence.as_str(), status.reason);
     if told.as_ref() != Some(&now) {
-        info!(evidence = status.evidence.as_str(), reason = status.reason, message = status.message, "checked");
+        info!(
+            evidence = status.evidence.as_str(),
+            reason = status.reason,
+            message = status.message,
+            "checked"
+        );
         *told = Some(now);
     }
 }
@@ -173,7 +191,8 @@ async fn round(
         hooks.adopt(digest);
     }
     // 2. What it should say. A profile is looked for only when the report that names it is to be written.
-    let (now, renew) = (jiff::Timestamp::now(), schedule::renewal(args.renew_interval, &args.node_name));
+    let (now, renew) =
+        (jiff::Timestamp::now(), schedule::renewal(args.renew_interval, &args.node_name));
     let planned = |profile: Option<String>| {
         let status = LsmNodeStatus { hook_profile: profile, ..found.clone() };
         plan::plan(&node.identity, present.as_ref(), &status, now, renew)

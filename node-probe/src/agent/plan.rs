@@ -42,9 +42,17 @@ impl Plan {
     /// What is written, in words.
     #[must_use]
     pub fn describe(&self) -> String {
-        let parts =
-            [(self.create.is_some(), "object"), (self.own.is_some(), "owner"), (self.status.is_some(), "status")];
-        parts.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| *name).collect::<Vec<_>>().join("+")
+        let parts = [
+            (self.create.is_some(), "object"),
+            (self.own.is_some(), "owner"),
+            (self.status.is_some(), "status"),
+        ];
+        parts
+            .iter()
+            .filter(|(wanted, _)| *wanted)
+            .map(|(_, name)| *name)
+            .collect::<Vec<_>>()
+            .join("+")
     }
 }
 
@@ -82,7 +90,11 @@ pub fn plan(
 
 /// Since when this boot can deny, where its reports had shown before that it could not. Each such repair renews it. Other
 /// reports keep it.
-fn denied_since(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus, now: Timestamp) -> Option<Time> {
+fn denied_since(
+    written: Option<&LsmNodeStatus>,
+    found: &LsmNodeStatus,
+    now: Timestamp,
+) -> Option<Time> {
     let written = of_this_boot(written, found)?;
     let was_refused = || written.refused_since.is_some() || is_shown_not_ready(written);
     let is_repair = found.evidence == Evidence::Denied && was_refused();
@@ -90,7 +102,11 @@ fn denied_since(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus, now: Tim
 }
 
 /// Since when this boot's reports show that it cannot deny. A report that shows neither keeps it.
-fn refused_since(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus, now: Timestamp) -> Option<Time> {
+fn refused_since(
+    written: Option<&LsmNodeStatus>,
+    found: &LsmNodeStatus,
+    now: Timestamp,
+) -> Option<Time> {
     if found.evidence == Evidence::Denied {
         return None;
     }
@@ -106,10 +122,14 @@ fn is_shown_not_ready(report: &LsmNodeStatus) -> bool {
 /// The spans of this boot in which it could deny. One ends with the last report that said so; when Denied comes back without
 /// a repair, the same span goes on, and a later end replaces this one.
 fn denied_before(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus) -> Vec<Span> {
-    let Some(written) = of_this_boot(written, found) else { return Vec::new() };
+    let Some(written) = of_this_boot(written, found) else {
+        return Vec::new();
+    };
     let mut spans = written.denied_before.clone();
     let ends = written.evidence == Evidence::Denied && found.evidence != Evidence::Denied;
-    let Some(until) = written.observed_time.clone().filter(|_| ends) else { return spans };
+    let Some(until) = written.observed_time.clone().filter(|_| ends) else {
+        return spans;
+    };
     let from = written.denied_since.clone();
     spans.retain(|span| span.from != from);
     spans.push(Span { from, until });
@@ -118,14 +138,26 @@ fn denied_before(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus) -> Vec<
     spans
 }
 
-fn of_this_boot<'a>(written: Option<&'a LsmNodeStatus>, found: &LsmNodeStatus) -> Option<&'a LsmNodeStatus> {
+fn of_this_boot<'a>(
+    written: Option<&'a LsmNodeStatus>,
+    found: &LsmNodeStatus,
+) -> Option<&'a LsmNodeStatus> {
     written.filter(|written| written.boot_id == found.boot_id)
 }
 
 /// It differs in more than time, or was last written a renewal period ago (or in the future, by a clock since set back).
-fn is_due(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus, now: Timestamp, renew: Duration) -> bool {
-    let Some(written) = written.filter(|written| written.equal_but_for_time(found)) else { return true };
-    let Some(Time(then)) = &written.observed_time else { return true };
+fn is_due(
+    written: Option<&LsmNodeStatus>,
+    found: &LsmNodeStatus,
+    now: Timestamp,
+    renew: Duration,
+) -> bool {
+    let Some(written) = written.filter(|written| written.equal_but_for_time(found)) else {
+        return true;
+    };
+    let Some(Time(then)) = &written.observed_time else {
+        return true;
+    };
     Duration::try_from(now.duration_since(*then)).map_or(true, |age| age >= renew)
 }
 
@@ -200,7 +232,8 @@ mod tests {
     #[test]
     fn it_is_renewed_after_the_period_and_when_the_clock_was_set_back() {
         for at in [30, 31, -1] {
-            let plan = plan(&node("u"), Some(&written()), &found(Evidence::Denied), minute(at), RENEW);
+            let plan =
+                plan(&node("u"), Some(&written()), &found(Evidence::Denied), minute(at), RENEW);
             assert_eq!(plan.describe(), "status", "minute {at}");
         }
     }
@@ -232,7 +265,11 @@ mod tests {
     /// A report with that evidence; with none, one that does not know, as it could not try.
     fn booted(boot_id: &str, evidence: Evidence) -> LsmNodeStatus {
         let not_tried = json!({"name": "Loaded", "outcome": "Unknown"});
-        let checks = if evidence == Evidence::None { vec![serde_json::from_value(not_tried).unwrap()] } else { vec![] };
+        let checks = if evidence == Evidence::None {
+            vec![serde_json::from_value(not_tried).unwrap()]
+        } else {
+            vec![]
+        };
         LsmNodeStatus { boot_id: boot_id.to_owned(), checks, ..found(evidence) }
     }
 
@@ -240,10 +277,18 @@ mod tests {
     fn told(reports: &[(&str, Evidence)]) -> LsmNodeStatus {
         let mut object: Option<LsmNode> = None;
         for (minute_, (boot_id, evidence)) in (0..).zip(reports) {
-            let plan = plan(&node("u"), object.as_ref(), &booted(boot_id, *evidence), minute(minute_), RENEW);
+            let plan = plan(
+                &node("u"),
+                object.as_ref(),
+                &booted(boot_id, *evidence),
+                minute(minute_),
+                RENEW,
+            );
             object = Some(match object {
                 None => after(plan),
-                Some(present) => LsmNode { status: plan.status.or(present.status.clone()), ..present },
+                Some(present) => {
+                    LsmNode { status: plan.status.or(present.status.clone()), ..present }
+                }
             });
         }
         object.unwrap().status.unwrap()
@@ -257,7 +302,10 @@ mod tests {
             (vec![("b", Denied), ("b", Unclear), ("b", Denied)], None),
             (vec![("b", Unclear), ("b", Denied)], None),
             (vec![("b", Fired), ("b", Unclear), ("b", Denied)], Some(2)),
-            (vec![("b", Denied), ("b", Unclear), ("b", Fired), ("b", Unclear), ("b", Denied)], Some(4)),
+            (
+                vec![("b", Denied), ("b", Unclear), ("b", Fired), ("b", Unclear), ("b", Denied)],
+                Some(4),
+            ),
             (vec![("b", Denied)], None),
             (vec![("b", Denied), ("b", Denied)], None),
             (vec![("b", Loaded), ("b", Denied)], Some(1)),
@@ -270,7 +318,11 @@ mod tests {
             (vec![("b", Denied), ("b", Fired), ("b", Denied)], Some(2)),
             (vec![("b", Loaded), ("b", Denied), ("c", Denied)], None),
         ] {
-            assert_eq!(told(&reports).denied_since, expected.map(|at| Time(minute(at))), "{reports:?}");
+            assert_eq!(
+                told(&reports).denied_since,
+                expected.map(|at| Time(minute(at))),
+                "{reports:?}"
+            );
         }
     }
 
@@ -281,7 +333,10 @@ mod tests {
             (vec![("b", Denied), ("b", Denied)], vec![]),
             (vec![("b", Loaded), ("b", Denied)], vec![]),
             // It goes on where nothing was shown in between.
-            (vec![("b", Denied), ("b", Evidence::None), ("b", Denied), ("b", Fired)], vec![(None, 2)]),
+            (
+                vec![("b", Denied), ("b", Evidence::None), ("b", Denied), ("b", Fired)],
+                vec![(None, 2)],
+            ),
             // The second report of Denied is not written, as nothing differs, so the span ends with the first.
             (vec![("b", Denied), ("b", Denied), ("b", Fired), ("b", Denied)], vec![(None, 0)]),
             (vec![("b", Loaded), ("b", Denied), ("b", Fired), ("b", Denied)], vec![(Some(1), 1)]),
@@ -293,7 +348,10 @@ mod tests {
         ] {
             let spans: Vec<Span> = expected
                 .iter()
-                .map(|(from, until)| Span { from: from.map(|at| Time(minute(at))), until: Time(minute(*until)) })
+                .map(|(from, until)| Span {
+                    from: from.map(|at| Time(minute(at))),
+                    until: Time(minute(*until)),
+                })
                 .collect();
             assert_eq!(told(&reports).denied_before, spans, "{reports:?}");
         }
@@ -301,8 +359,9 @@ mod tests {
 
     #[test]
     fn no_more_spans_are_kept_than_a_report_may_have() {
-        let reports: Vec<_> =
-            (0..40).map(|n| ("b", if n % 2 == 0 { Evidence::Denied } else { Evidence::Fired })).collect();
+        let reports: Vec<_> = (0..40)
+            .map(|n| ("b", if n % 2 == 0 { Evidence::Denied } else { Evidence::Fired }))
+            .collect();
         let spans = told(&reports).denied_before;
         assert_eq!((spans.len(), spans.last().unwrap().until.clone()), (SPANS, Time(minute(38))));
     }
@@ -310,6 +369,9 @@ mod tests {
     #[test]
     fn an_object_without_status_gets_one() {
         let bare = LsmNode { status: None, ..written() };
-        assert_eq!(plan(&node("u"), Some(&bare), &found(Evidence::None), minute(0), RENEW).describe(), "status");
+        assert_eq!(
+            plan(&node("u"), Some(&bare), &found(Evidence::None), minute(0), RENEW).describe(),
+            "status"
+        );
     }
 }

@@ -23,7 +23,10 @@ pub async fn stands(client: &Client, hooks: &mut Hooks) -> Result<bool, Error> {
         Some(Known::Published(digest)) => {
             let stands = is_there(client, digest).await?;
             if !stands {
-                warn!(profile = digest, "the hook profile is there no longer: the hooks are tried again");
+                warn!(
+                    profile = digest,
+                    "the hook profile is there no longer: the hooks are tried again"
+                );
                 hooks.forget();
             }
             Ok(stands)
@@ -53,15 +56,23 @@ async fn publish(client: &Client, profile: &LsmHookProfileSpec) -> Result<bool, 
     };
     let stands = present.as_ref().is_some_and(LsmHookProfile::is_genuine);
     if present.is_some() && !stands {
-        warn!(profile = digest, "the LsmHookProfile of this name has another content: this node names no profile");
+        warn!(
+            profile = digest,
+            "the LsmHookProfile of this name has another content: this node names no profile"
+        );
     }
     Ok(stands)
 }
 
 /// Whether it was created.
-async fn create(client: &Client, digest: &str, profile: &LsmHookProfileSpec) -> Result<bool, Error> {
+async fn create(
+    client: &Client,
+    digest: &str,
+    profile: &LsmHookProfileSpec,
+) -> Result<bool, Error> {
     let api: Api<LsmHookProfile> = Api::all(client.clone());
-    let params = PostParams { field_manager: Some(PROBE_FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let params =
+        PostParams { field_manager: Some(PROBE_FIELD_MANAGER.to_owned()), ..PostParams::default() };
     let created = api.create(&params, &LsmHookProfile::new(digest, profile.clone())).await;
     if matches!(&created, Err(kube::Error::Api(status)) if status.code == 409) {
         return Ok(false);
@@ -74,10 +85,16 @@ async fn create(client: &Client, digest: &str, profile: &LsmHookProfileSpec) -> 
 }
 
 /// The answer; none where the API server refused the request for good, which is told and does not stop the agent.
-fn answered<T>(digest: &str, answer: kube::Result<T>, doing: &'static str) -> Result<Option<T>, Error> {
+fn answered<T>(
+    digest: &str,
+    answer: kube::Result<T>,
+    doing: &'static str,
+) -> Result<Option<T>, Error> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
+        Err(kube::Error::Api(status))
+            if (400..500).contains(&status.code) && status.code != 429 =>
+        {
             warn!(profile = digest, error = %status.message, "cannot {doing}");
             Ok(None)
         }

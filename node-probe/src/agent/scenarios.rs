@@ -29,7 +29,8 @@ fn plays(script: Vec<Exchange>) -> (Client, JoinHandle<Vec<Value>>) {
     let played = tokio::spawn(async move {
         let mut bodies = Vec::new();
         for (expected, code, answer) in script {
-            let (request, respond) = handle.next_request().await.unwrap_or_else(|| panic!("{expected} never came"));
+            let (request, respond) =
+                handle.next_request().await.unwrap_or_else(|| panic!("{expected} never came"));
             let found = format!("{} {}", request.method(), request.uri().path());
             assert_eq!(found, expected, "another request than the script's");
             let body = request.into_body().collect_bytes().await.unwrap();
@@ -50,7 +51,11 @@ fn refusal(code: u16) -> Value {
 }
 
 fn profile(hook: &str) -> LsmHookProfileSpec {
-    LsmHookProfileSpec { kernel: "6.12 x86_64".into(), hooks: [hook.to_owned()].into(), ..Default::default() }
+    LsmHookProfileSpec {
+        kernel: "6.12 x86_64".into(),
+        hooks: [hook.to_owned()].into(),
+        ..Default::default()
+    }
 }
 
 /// A profile under that name, whatever its content.
@@ -65,7 +70,11 @@ fn found() -> LsmNodeStatus {
 /// Our LsmNode as an agent wrote it just now in that boot, with that profile.
 fn node(boot_id: &str, profile: Option<&str>) -> Value {
     let now = jiff::Timestamp::now().to_string();
-    let status = LsmNodeStatus { boot_id: boot_id.into(), hook_profile: profile.map(str::to_owned), ..found() };
+    let status = LsmNodeStatus {
+        boot_id: boot_id.into(),
+        hook_profile: profile.map(str::to_owned),
+        ..found()
+    };
     let mut status = serde_json::to_value(status).unwrap();
     status["observedTime"] = json!(now);
     json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": "n1",
@@ -84,7 +93,9 @@ async fn one_round(hooks: &mut Hooks, script: Vec<Exchange>) -> Option<Value> {
     let identity = Identity { name: "n1".into(), uid: "u".into() };
     let writes = script.last().is_some_and(|(request, ..)| request.starts_with("PATCH"));
     let (client, played) = plays(script);
-    round(&client, &args, &Node { identity, info: NodeInfo::default() }, &found(), hooks).await.unwrap();
+    round(&client, &args, &Node { identity, info: NodeInfo::default() }, &found(), hooks)
+        .await
+        .unwrap();
     drop(client);
     let bodies = played.await.unwrap();
     writes.then(|| bodies.last().unwrap()["status"]["hookProfile"].clone())
@@ -112,7 +123,12 @@ fn patched() -> Exchange {
 async fn a_new_profile_is_created_and_named() {
     let (mut hooks, digest) = made("a");
     let created = (format!("POST {PROFILES}"), 201, named(&digest, profile("a")));
-    let script = vec![get(NODE, node("b00t", None)), missing(&format!("{PROFILES}/{digest}")), created, patched()];
+    let script = vec![
+        get(NODE, node("b00t", None)),
+        missing(&format!("{PROFILES}/{digest}")),
+        created,
+        patched(),
+    ];
     assert_eq!(one_round(&mut hooks, script).await, Some(json!(digest)));
 }
 
@@ -142,7 +158,8 @@ async fn a_cluster_that_refuses_profiles_still_gets_the_evidence() {
     let path = format!("{PROFILES}/{digest}");
     let forbidden = (format!("GET {path}"), 403, refusal(403));
     let refused = (format!("POST {PROFILES}"), 403, refusal(403));
-    let script = vec![get(NODE, node("earlier", None)), forbidden.clone(), refused, forbidden, patched()];
+    let script =
+        vec![get(NODE, node("earlier", None)), forbidden.clone(), refused, forbidden, patched()];
     assert_eq!(one_round(&mut hooks, script).await, Some(Value::Null));
 }
 
@@ -151,7 +168,10 @@ async fn an_agent_that_starts_anew_keeps_the_profile_of_this_boot() {
     let digest = profile("a").digest();
     let mut hooks = Hooks::default();
     let there = get(&format!("{PROFILES}/{digest}"), named(&digest, profile("a")));
-    assert_eq!(one_round(&mut hooks, vec![get(NODE, node("b00t", Some(&digest))), there]).await, None);
+    assert_eq!(
+        one_round(&mut hooks, vec![get(NODE, node("b00t", Some(&digest))), there]).await,
+        None
+    );
     assert!(!hooks.is_due(Evidence::Denied));
     // At rest nothing is asked about it any more.
     assert_eq!(one_round(&mut hooks, vec![get(NODE, node("b00t", Some(&digest)))]).await, None);

@@ -35,9 +35,9 @@ pub fn spread(interval: Duration, chance: f64) -> Duration {
 #[must_use]
 pub fn renewal(period: Duration, node: &str) -> Duration {
     // FNV-1a, mixed once more since similar names differ in the low bits only.
-    let hash = node
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = node.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     period.mul_f64(1.0 - fraction(hash.wrapping_mul(0x9e37_79b9_7f4a_7c15)) / 5.0)
 }
 
@@ -58,9 +58,13 @@ mod tests {
     #[test]
     fn nodes_renew_at_different_times() {
         let period = Duration::from_mins(30);
-        let mut periods: Vec<Duration> = (0..100).map(|node| renewal(period, &format!("node-{node}"))).collect();
+        let mut periods: Vec<Duration> =
+            (0..100).map(|node| renewal(period, &format!("node-{node}"))).collect();
         periods.sort_unstable();
-        assert!(periods[0] < period.mul_f64(0.85) && periods[99] > period.mul_f64(0.95), "{periods:?}");
+        assert!(
+            periods[0] < period.mul_f64(0.85) && periods[99] > period.mul_f64(0.95),
+            "{periods:?}"
+        );
         assert_eq!(renewal(period, "a"), renewal(period, "a"));
     }
 

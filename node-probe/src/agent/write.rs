@@ -71,9 +71,16 @@ pub async fn node(client: &Client, name: &str) -> Result<Node, Error> {
     let api: Api<v1::Node> = Api::all(client.clone());
     let node = api.get(name).await.map_err(failed("get the Node", name))?;
     let uid = node.metadata.uid.ok_or_else(|| Error::NoUid(name.to_owned()))?;
-    let os_image = node.status.and_then(|status| status.node_info).map(|info| info.os_image).unwrap_or_default();
+    let os_image = node
+        .status
+        .and_then(|status| status.node_info)
+        .map(|info| info.os_image)
+        .unwrap_or_default();
     let provider_id = node.spec.and_then(|spec| spec.provider_id).unwrap_or_default();
-    Ok(Node { identity: Identity { name: name.to_owned(), uid }, info: NodeInfo { os_image, provider_id } })
+    Ok(Node {
+        identity: Identity { name: name.to_owned(), uid },
+        info: NodeInfo { os_image, provider_id },
+    })
 }
 
 /// The LsmNode of that name, if there is one.
@@ -86,13 +93,22 @@ pub async fn lsm_node(client: &Client, name: &str) -> Result<Option<LsmNode>, Er
 pub async fn carry_out(client: &Client, name: &str, plan: &Plan) -> Result<(), Error> {
     let api: Api<LsmNode> = Api::all(client.clone());
     if let Some(object) = &plan.create {
-        let params = PostParams { field_manager: Some(PROBE_FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let params = PostParams {
+            field_manager: Some(PROBE_FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
         api.create(&params, object).await.map_err(failed("create the LsmNode", name))?;
     }
     if let Some((owners, resource_version)) = &plan.own {
-        let patch = json!({"metadata": {"ownerReferences": owners, "resourceVersion": resource_version}});
-        let params = PatchParams { field_manager: Some(PROBE_FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        api.patch(name, &params, &Patch::Merge(patch)).await.map_err(failed("set the owners of the LsmNode", name))?;
+        let patch =
+            json!({"metadata": {"ownerReferences": owners, "resourceVersion": resource_version}});
+        let params = PatchParams {
+            field_manager: Some(PROBE_FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        api.patch(name, &params, &Patch::Merge(patch))
+            .await
+            .map_err(failed("set the owners of the LsmNode", name))?;
     }
     if let Some(status) = &plan.status {
         let (api_version, kind) = (LsmNode::api_version(&()), LsmNode::kind(&()));

@@ -36,7 +36,11 @@ impl Climber<'_> {
     }
 
     /// Notes how a step ended; its value if it is to go on.
-    fn note<T>(&mut self, field: fn(&mut Trial) -> &mut Option<Step>, result: Result<T, Failure>) -> Option<T> {
+    fn note<T>(
+        &mut self,
+        field: fn(&mut Trial) -> &mut Option<Step>,
+        result: Result<T, Failure>,
+    ) -> Option<T> {
         let (step, value) = match result {
             Ok(value) => (Ok(()), Some(value)),
             Err(failure) => (Err(failure), None),
@@ -93,7 +97,8 @@ impl Climber<'_> {
         if refused {
             self.trial.plain_load = Some(plain_load());
         }
-        let reads = is_helper_supported(ProgramType::SocketFilter, BpfHelper::BPF_FUNC_probe_read_kernel);
+        let reads =
+            is_helper_supported(ProgramType::SocketFilter, BpfHelper::BPF_FUNC_probe_read_kernel);
         self.trial.kernel_reads = Some(reads.map_err(|error| loader::program_failure(&error)));
     }
 }

@@ -28,7 +28,12 @@ pub fn proved() -> Trial {
 
 /// A run that ended with that step.
 fn refused_load(kind: FailureKind, errno: i32, log: &str) -> Trial {
-    let failure = Failure { kind, errno: Some(errno), message: "refused".to_owned(), verifier_log: log.to_owned() };
+    let failure = Failure {
+        kind,
+        errno: Some(errno),
+        message: "refused".to_owned(),
+        verifier_log: log.to_owned(),
+    };
     let step = Some(Err(failure));
     let (btf, maps, load) = match kind {
         FailureKind::BtfUnreadable | FailureKind::BtfInvalid => (step, None, None),
@@ -75,7 +80,8 @@ fn facts() -> Facts {
 }
 
 fn listing(lsms: Option<&str>) -> Facts {
-    let unread = || Unread { missing: true, message: "/sys/kernel/security/lsm: no such file".to_owned() };
+    let unread =
+        || Unread { missing: true, message: "/sys/kernel/security/lsm: no such file".to_owned() };
     let lsm_file = lsms.map(str::to_owned).ok_or_else(unread);
     Facts::of(&Raw { lsm_ids: Err(Answer(libc::ENOSYS)), lsm_file, ..raw() })
 }
@@ -108,7 +114,10 @@ fn as_documented(diagnosis: &Diagnosis) -> bool {
 
 #[test]
 fn all_rungs_are_climbed() {
-    assert_eq!(judged(&finished(proved()), &facts()), (Evidence::Denied, Reason::CanaryDenied, None));
+    assert_eq!(
+        judged(&finished(proved()), &facts()),
+        (Evidence::Denied, Reason::CanaryDenied, None)
+    );
     // A list without bpf does not lower what was proved, as one with it raises nothing.
     let judged = judged(&finished(proved()), &listing(Some("capability,yama")));
     assert_eq!(judged, (Evidence::Denied, Reason::CanaryDenied, None));
@@ -153,7 +162,10 @@ fn what_this_process_may_not_do_says_nothing_about_the_kernel() {
     for (facts, reason) in [
         (with_status("CapEff:\t0000000000000000\n"), Reason::MissingCapability),
         (with_status("CapEff:\t0000008000000000\n"), Reason::MissingCapability),
-        (Facts::of(&Raw { user_namespace: Ok("user:[4026532222]".to_owned()), ..raw() }), Reason::MissingCapability),
+        (
+            Facts::of(&Raw { user_namespace: Ok("user:[4026532222]".to_owned()), ..raw() }),
+            Reason::MissingCapability,
+        ),
     ] {
         assert_eq!(judged(&refused, &facts), (Evidence::None, reason, Some(Outcome::Unknown)));
     }
@@ -164,7 +176,12 @@ fn memory_that_may_be_locked_is_told_from_a_refusal() {
     let machine = |release: &str, capabilities: &str, hard: &str| {
         let kernel = Kernel { release: release.to_owned(), machine: "x86_64".to_owned() };
         let limits = Ok(format!("Max locked memory  65536  {hard}  bytes\n"));
-        Facts::of(&Raw { kernel, status: Ok(format!("CapEff:\t{capabilities}\n")), limits, ..raw() })
+        Facts::of(&Raw {
+            kernel,
+            status: Ok(format!("CapEff:\t{capabilities}\n")),
+            limits,
+            ..raw()
+        })
     };
     let (few, all) = ("000000c000000000", "000001ffffffffff");
     let map = || refused_load(FailureKind::Map, libc::EPERM, "");
@@ -182,7 +199,11 @@ fn memory_that_may_be_locked_is_told_from_a_refusal() {
         (map(), machine("5.11.0", few, "65536"), Reason::BpfRefused),
         (map(), machine("unknown", few, "65536"), Reason::BpfRefused),
         (program(), machine("5.10.205-eks", few, "65536"), Reason::ListedButRefused),
-        (Trial { plain_load: plain_too, ..program() }, machine("5.10.0", few, "65536"), Reason::MemlockTooLow),
+        (
+            Trial { plain_load: plain_too, ..program() },
+            machine("5.10.0", few, "65536"),
+            Reason::MemlockTooLow,
+        ),
     ] {
         let what = format!("{:?} {:?}", facts.kernel, facts.process);
         assert_eq!(judged(&finished(trial), &facts).1, reason, "{what}");
@@ -192,11 +213,19 @@ fn memory_that_may_be_locked_is_told_from_a_refusal() {
 #[test]
 fn a_seccomp_filter_is_told_from_a_kernel_that_refuses() {
     let filtered = with_status("CapEff:\t000000c000000000\nSeccomp:\t2\n");
-    let answered =
-        |errno| finished(Trial { bpf_call: Some(Answer(errno)), ..refused_load(FailureKind::Map, errno, "") });
+    let answered = |errno| {
+        finished(Trial {
+            bpf_call: Some(Answer(errno)),
+            ..refused_load(FailureKind::Map, errno, "")
+        })
+    };
     for errno in [libc::EPERM, libc::ENOSYS] {
         let judged = judged(&answered(errno), &filtered);
-        assert_eq!(judged, (Evidence::None, Reason::SeccompRefusesBpf, Some(Outcome::Unknown)), "{errno}");
+        assert_eq!(
+            judged,
+            (Evidence::None, Reason::SeccompRefusesBpf, Some(Outcome::Unknown)),
+            "{errno}"
+        );
     }
     // bpf(2) itself is reached, so the filter is not to blame.
     let refused = finished(refused_load(FailureKind::Program, libc::EPERM, ""));
@@ -204,18 +233,32 @@ fn a_seccomp_filter_is_told_from_a_kernel_that_refuses() {
     // No filter: the kernel has no bpf(2).
     assert_eq!(judged(&answered(libc::ENOSYS), &facts()).1, Reason::ProgramTypeUnsupported);
     let killed = Observed { trial: Trial::default(), end: End::Signal(libc::SIGSYS) };
-    assert_eq!(judged(&killed, &filtered), (Evidence::None, Reason::SeccompRefusesBpf, Some(Outcome::Unknown)));
+    assert_eq!(
+        judged(&killed, &filtered),
+        (Evidence::None, Reason::SeccompRefusesBpf, Some(Outcome::Unknown))
+    );
 }
 
 #[test]
 fn missing_btf_is_told_from_missing_sysfs() {
     let observed = finished(refused_load(FailureKind::BtfUnreadable, libc::ENOENT, ""));
-    let missing = || Unread { missing: true, message: "/sys/kernel/btf/vmlinux: no such file".to_owned() };
+    let missing =
+        || Unread { missing: true, message: "/sys/kernel/btf/vmlinux: no such file".to_owned() };
     let without_btf = Facts::of(&Raw { btf: Err(missing()), ..raw() });
-    assert_eq!(judged(&observed, &without_btf), (Evidence::None, Reason::BtfMissing, Some(Outcome::Fail)));
-    let without_sysfs =
-        Facts::of(&Raw { btf: Err(missing()), securityfs: Err(missing()), mountinfo: Err(missing()), ..raw() });
-    assert_eq!(judged(&observed, &without_sysfs), (Evidence::None, Reason::BtfMissing, Some(Outcome::Unknown)));
+    assert_eq!(
+        judged(&observed, &without_btf),
+        (Evidence::None, Reason::BtfMissing, Some(Outcome::Fail))
+    );
+    let without_sysfs = Facts::of(&Raw {
+        btf: Err(missing()),
+        securityfs: Err(missing()),
+        mountinfo: Err(missing()),
+        ..raw()
+    });
+    assert_eq!(
+        judged(&observed, &without_sysfs),
+        (Evidence::None, Reason::BtfMissing, Some(Outcome::Unknown))
+    );
 }
 
 #[test]
@@ -228,7 +271,8 @@ fn attaching_fails() {
         let judged = judged(&finished(not_attached(errno)), &facts());
         assert_eq!(judged, (Evidence::Loaded, reason, Some(Outcome::Fail)), "{errno}");
     }
-    for (errno, reason) in [(libc::ENOMEM, Reason::NoMemory), (libc::EMFILE, Reason::TooManyFiles)] {
+    for (errno, reason) in [(libc::ENOMEM, Reason::NoMemory), (libc::EMFILE, Reason::TooManyFiles)]
+    {
         let judged = judged(&finished(not_attached(errno)), &facts());
         assert_eq!(judged, (Evidence::Loaded, reason, Some(Outcome::Unknown)), "{errno}");
     }
@@ -256,7 +300,10 @@ fn a_denial_has_to_be_exact() {
         Trial { wrong_nonce: Some(Answer(libc::EKEYREJECTED)), ..proved() },
         Trial { after: Some(Answer(libc::EKEYREJECTED)), ..proved() },
     ] {
-        assert_eq!(judged(&finished(trial), &facts()), (Evidence::Fired, Reason::FiredNotDenied, Some(Outcome::Fail)));
+        assert_eq!(
+            judged(&finished(trial), &facts()),
+            (Evidence::Fired, Reason::FiredNotDenied, Some(Outcome::Fail))
+        );
     }
 }
 
@@ -264,14 +311,25 @@ fn a_denial_has_to_be_exact() {
 fn a_call_that_others_answer_proves_nothing() {
     for errno in [0, libc::EPERM, libc::EKEYREJECTED] {
         let judged = judged(&finished(Trial { before: Some(Answer(errno)), ..proved() }), &facts());
-        assert_eq!(judged, (Evidence::Attached, Reason::CallIntercepted, Some(Outcome::Unknown)), "{errno}");
+        assert_eq!(
+            judged,
+            (Evidence::Attached, Reason::CallIntercepted, Some(Outcome::Unknown)),
+            "{errno}"
+        );
     }
 }
 
 #[test]
 fn a_child_that_hangs_or_crashes_is_a_finding() {
-    let loaded_only =
-        Trial { attach: None, ours: None, wrong_nonce: None, fired: None, after: None, finished: false, ..proved() };
+    let loaded_only = Trial {
+        attach: None,
+        ours: None,
+        wrong_nonce: None,
+        fired: None,
+        after: None,
+        finished: false,
+        ..proved()
+    };
     for (end, reason) in [
         (End::TimedOut(30_000), Reason::CanaryTimedOut),
         (End::Signal(libc::SIGSEGV), Reason::CanaryCrashed),
@@ -281,13 +339,18 @@ fn a_child_that_hangs_or_crashes_is_a_finding() {
         let observed = Observed { trial: loaded_only.clone(), end };
         assert_eq!(judged(&observed, &facts()), (Evidence::Loaded, reason, Some(Outcome::Unknown)));
     }
-    let not_started = Observed { trial: Trial::default(), end: End::NotStarted("EAGAIN".to_owned()) };
-    assert_eq!(judged(&not_started, &facts()), (Evidence::None, Reason::CanaryNotStarted, Some(Outcome::Unknown)));
+    let not_started =
+        Observed { trial: Trial::default(), end: End::NotStarted("EAGAIN".to_owned()) };
+    assert_eq!(
+        judged(&not_started, &facts()),
+        (Evidence::None, Reason::CanaryNotStarted, Some(Outcome::Unknown))
+    );
 }
 
 #[test]
 fn rungs_above_the_first_that_failed_are_unknown() {
-    let diagnosis = diagnose(&finished(refused_load(FailureKind::Program, libc::EPERM, "")), &facts());
+    let diagnosis =
+        diagnose(&finished(refused_load(FailureKind::Program, libc::EPERM, "")), &facts());
     let outcomes: Vec<Outcome> = diagnosis.rungs.iter().map(|check| check.outcome).collect();
     assert_eq!(outcomes, [Outcome::Fail, Outcome::Unknown, Outcome::Unknown, Outcome::Unknown]);
     assert_eq!(diagnosis.rungs[0].reason, "ListedButRefused");
@@ -296,7 +359,8 @@ fn rungs_above_the_first_that_failed_are_unknown() {
 
 /// Mostly the right answer, so that many runs are all but perfect.
 fn nearly(right: i32) -> impl Strategy<Value = Option<Answer>> {
-    let others = prop_oneof![Just(0), Just(libc::EINVAL), Just(libc::EKEYREJECTED), Just(libc::EPERM)];
+    let others =
+        prop_oneof![Just(0), Just(libc::EINVAL), Just(libc::EKEYREJECTED), Just(libc::EPERM)];
     prop_oneof![
         8 => Just(Some(Answer(right))),
         1 => others.prop_map(|errno| Some(Answer(errno))),

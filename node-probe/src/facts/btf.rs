@@ -53,13 +53,19 @@ pub fn scan(from: impl Read) -> io::Result<BtfNames> {
 fn skip_types(from: &mut impl Read) -> io::Result<u64> {
     let mut header = Vec::with_capacity(HEADER);
     let read = from.by_ref().take(HEADER as u64).read_to_end(&mut header)? as u64;
-    let number =
-        |at: usize| header.get(at..at + 4).map_or(0, |bytes| u32::from_ne_bytes(bytes.try_into().unwrap_or_default()));
+    let number = |at: usize| {
+        header
+            .get(at..at + 4)
+            .map_or(0, |bytes| u32::from_ne_bytes(bytes.try_into().unwrap_or_default()))
+    };
     if !header.starts_with(&MAGIC.to_ne_bytes()) {
         return Ok(read);
     }
     let (header_length, strings) = (u64::from(number(4)), u64::from(number(16)));
-    let skipped = io::copy(&mut from.by_ref().take((header_length + strings).saturating_sub(read)), &mut io::sink())?;
+    let skipped = io::copy(
+        &mut from.by_ref().take((header_length + strings).saturating_sub(read)),
+        &mut io::sink(),
+    )?;
     Ok(read + skipped)
 }
 

@@ -106,19 +106,31 @@ mod tests {
 
     #[test]
     fn other_parameters_of_lsms_are_found() {
-        let cmdline = Cmdline::parse("security=selinux security=apparmor lockdown=integrity lockdown=confidentiality");
+        let cmdline = Cmdline::parse(
+            "security=selinux security=apparmor lockdown=integrity lockdown=confidentiality",
+        );
         assert_eq!(cmdline.security.as_deref(), Some("apparmor"));
         assert!(cmdline.lockdown_confidentiality);
         assert_eq!(Cmdline::parse("apparmor=0 selinux=0 selinux=1").switched_off, ["apparmor"]);
-        assert!(!Cmdline::parse("lockdown=integrity -- lockdown=confidentiality").lockdown_confidentiality);
+        assert!(
+            !Cmdline::parse("lockdown=integrity -- lockdown=confidentiality")
+                .lockdown_confidentiality
+        );
         assert_eq!(Cmdline::parse("lsm=\"a, b\" ro").lsm_text.as_deref(), Some("a, b"));
     }
 
     #[test]
     fn boot_loaders_leave_their_marks() {
-        assert_eq!(Cmdline::parse("BOOT_IMAGE=/vmlinuz ro").boot_image.as_deref(), Some("/vmlinuz"));
-        let cmdline = Cmdline::parse("ro console=a console=b initrd=\\EFI\\i.img ostree=/x -- after");
-        assert_eq!((cmdline.value("console"), cmdline.value("initrd")), (Some("b"), Some("\\EFI\\i.img")));
+        assert_eq!(
+            Cmdline::parse("BOOT_IMAGE=/vmlinuz ro").boot_image.as_deref(),
+            Some("/vmlinuz")
+        );
+        let cmdline =
+            Cmdline::parse("ro console=a console=b initrd=\\EFI\\i.img ostree=/x -- after");
+        assert_eq!(
+            (cmdline.value("console"), cmdline.value("initrd")),
+            (Some("b"), Some("\\EFI\\i.img"))
+        );
         assert!(cmdline.has("ro") && cmdline.has_prefix("ostree=") && !cmdline.has("after"));
     }
 

@@ -104,7 +104,8 @@ pub fn gunzip(packed: &[u8]) -> io::Result<String> {
 pub fn relevant(text: &str) -> String {
     let wanted = |line: &&str| {
         option(line).is_some_and(|(name, _)| {
-            OPTIONS.contains(&name.as_str()) || FAMILIES.iter().any(|family| name.starts_with(family))
+            OPTIONS.contains(&name.as_str())
+                || FAMILIES.iter().any(|family| name.starts_with(family))
         })
     };
     text.lines().filter(wanted).flat_map(|line| [line, "\n"]).collect()
@@ -113,12 +114,15 @@ pub fn relevant(text: &str) -> String {
 /// `CONFIG_X=value`, or `# CONFIG_X is not set`, which is the value `n`.
 fn option(line: &str) -> Option<(String, String)> {
     let line = line.trim();
-    let (name, value) = match line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set")) {
-        Some(name) => (name, "n"),
-        None => line.split_once('=')?,
-    };
+    let (name, value) =
+        match line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set")) {
+            Some(name) => (name, "n"),
+            None => line.split_once('=')?,
+        };
     let plausible = name.starts_with("CONFIG_")
-        && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     plausible.then(|| (name.to_owned(), value.trim_matches('"').to_owned()))
 }
 
@@ -133,12 +137,17 @@ pub(crate) mod tests {
 
     /// What a configuration with these lines says.
     pub fn config(text: &str) -> Option<KernelConfig> {
-        KernelConfig::parse(&ConfigText { path: "/proc/config.gz".to_owned(), text: text.to_owned() })
+        KernelConfig::parse(&ConfigText {
+            path: "/proc/config.gz".to_owned(),
+            text: text.to_owned(),
+        })
     }
 
     #[test]
     fn options_are_read() {
-        let config = config("# Linux\nCONFIG_BPF_LSM=y\n# CONFIG_SECURITY_SMACK is not set\nCONFIG_LSM=\"yama,bpf\"\n");
+        let config = config(
+            "# Linux\nCONFIG_BPF_LSM=y\n# CONFIG_SECURITY_SMACK is not set\nCONFIG_LSM=\"yama,bpf\"\n",
+        );
         let config = config.unwrap();
         assert!(config.has("CONFIG_BPF_LSM"));
         assert_eq!(config.get("CONFIG_LSM"), Built::Set("yama,bpf".to_owned()));

@@ -7,7 +7,8 @@ use super::{Built, Facts, lsm_list};
 
 /// LSMs that are active only where a list names them. The others are always active (`capability`), or are in some versions
 /// or configurations (`ima`, `evm`, `lockdown`).
-const ONLY_BY_NAME: [&str; 9] = ["apparmor", "bpf", "ipe", "landlock", "loadpin", "selinux", "smack", "tomoyo", "yama"];
+const ONLY_BY_NAME: [&str; 9] =
+    ["apparmor", "bpf", "ipe", "landlock", "loadpin", "selinux", "smack", "tomoyo", "yama"];
 
 impl Facts {
     /// The text by which that LSM is not active, though the list of active LSMs cannot be read: `None` where the list can be
@@ -20,12 +21,20 @@ impl Facts {
         let lacks = |list: &[String]| !list.iter().any(|listed| listed == name);
         if let Some(list) = &self.cmdline.lsm {
             let text = self.cmdline.lsm_text.as_deref().unwrap_or_default();
-            return lacks(list).then(|| format!("the kernel was booted with lsm={text}, which leaves {name} out"));
+            return lacks(list).then(|| {
+                format!("the kernel was booted with lsm={text}, which leaves {name} out")
+            });
         }
         let config = self.kernel_config.as_ref()?;
         match config.get("CONFIG_LSM") {
-            Built::Set(list) if self.cmdline.security.as_deref() != Some(name) && lacks(&lsm_list::parse(&list)) => {
-                Some(format!("the kernel's default list CONFIG_LSM={list} leaves {name} out ({} says so)", config.path))
+            Built::Set(list)
+                if self.cmdline.security.as_deref() != Some(name)
+                    && lacks(&lsm_list::parse(&list)) =>
+            {
+                Some(format!(
+                    "the kernel's default list CONFIG_LSM={list} leaves {name} out ({} says so)",
+                    config.path
+                ))
             }
             _ => None,
         }
@@ -55,9 +64,16 @@ mod tests {
             ("lsm=landlock", default, "lockdown", ""),
             ("lsm=landlock", default, "misspelt", ""),
         ] {
-            let facts = Facts { cmdline: Cmdline::parse(cmdline), kernel_config: config(built), ..Facts::default() };
+            let facts = Facts {
+                cmdline: Cmdline::parse(cmdline),
+                kernel_config: config(built),
+                ..Facts::default()
+            };
             let text = facts.left_out_by(name).unwrap_or_default();
-            assert!(text.contains(word) && text.is_empty() == word.is_empty(), "{cmdline} {built} {name}: {text}");
+            assert!(
+                text.contains(word) && text.is_empty() == word.is_empty(),
+                "{cmdline} {built} {name}: {text}"
+            );
         }
     }
 
@@ -65,9 +81,11 @@ mod tests {
     fn a_list_that_can_be_read_decides() {
         let without = "capability,yama,bpf".to_owned();
         let cmdline = Ok("lsm=yama".to_owned());
-        let read = Raw { lsm_ids: Err(Answer(libc::ENOSYS)), lsm_file: Ok(without), cmdline, ..raw() };
+        let read =
+            Raw { lsm_ids: Err(Answer(libc::ENOSYS)), lsm_file: Ok(without), cmdline, ..raw() };
         assert_eq!(Facts::of(&read).left_out_by("bpf"), None);
-        let unread = Raw { lsm_file: Err(Unread { missing: true, message: String::new() }), ..read };
+        let unread =
+            Raw { lsm_file: Err(Unread { missing: true, message: String::new() }), ..read };
         assert!(Facts::of(&unread).left_out_by("bpf").is_some());
     }
 }

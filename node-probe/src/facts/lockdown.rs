@@ -14,7 +14,9 @@ impl Facts {
     pub fn is_confidential(&self) -> bool {
         let is_active = self.lsms.active.iter().any(|name| name == "lockdown");
         match self.lockdown.as_deref() {
-            Some(level) => level == CONFIDENTIALITY && (is_active || self.lsms.source == LsmSource::Unknown),
+            Some(level) => {
+                level == CONFIDENTIALITY && (is_active || self.lsms.source == LsmSource::Unknown)
+            }
             None => self.cmdline.lockdown_confidentiality && is_active,
         }
     }
@@ -25,7 +27,9 @@ impl Facts {
 pub fn level(text: &str) -> Option<String> {
     let (_, behind) = text.split_once('[')?;
     let (level, _) = behind.split_once(']')?;
-    let plausible = !level.is_empty() && level.len() <= 32 && level.bytes().all(|byte| byte.is_ascii_lowercase());
+    let plausible = !level.is_empty()
+        && level.len() <= 32
+        && level.bytes().all(|byte| byte.is_ascii_lowercase());
     plausible.then(|| level.to_owned())
 }
 
@@ -65,10 +69,22 @@ mod tests {
             (unread(), quiet, Ok(with), false),
             (unread(), parameter, Ok(without), false),
         ] {
-            let facts = Facts::of(&Raw { lockdown, cmdline: Ok(cmdline.to_owned()), lsm_ids, ..raw() });
-            assert_eq!(facts.is_confidential(), expected, "{cmdline} {:?} {:?}", facts.lockdown, facts.lsms);
+            let facts =
+                Facts::of(&Raw { lockdown, cmdline: Ok(cmdline.to_owned()), lsm_ids, ..raw() });
+            assert_eq!(
+                facts.is_confidential(),
+                expected,
+                "{cmdline} {:?} {:?}",
+                facts.lockdown,
+                facts.lsms
+            );
         }
-        let list_unread = Raw { lockdown: level("confidentiality"), lsm_ids: Ok(vec![]), lsm_file: unread(), ..raw() };
+        let list_unread = Raw {
+            lockdown: level("confidentiality"),
+            lsm_ids: Ok(vec![]),
+            lsm_file: unread(),
+            ..raw()
+        };
         assert!(Facts::of(&list_unread).is_confidential());
     }
 

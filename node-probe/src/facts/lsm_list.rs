@@ -25,7 +25,9 @@ const IDS: [(u64, &str); 14] = [
 #[must_use]
 pub fn from_ids(ids: &[u64]) -> Vec<String> {
     let name = |id: &u64| {
-        IDS.iter().find(|(known, _)| known == id).map_or_else(|| format!("lsm-id-{id}"), |(_, name)| (*name).to_owned())
+        IDS.iter()
+            .find(|(known, _)| known == id)
+            .map_or_else(|| format!("lsm-id-{id}"), |(_, name)| (*name).to_owned())
     };
     ids.iter().map(name).collect()
 }

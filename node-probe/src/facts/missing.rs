@@ -7,8 +7,13 @@ use std::fmt;
 use super::Facts;
 
 /// What each kernel has to be built with so that LSM programs load and attach, in the order in which the canary needs it.
-const NEEDED: [&str; 5] =
-    ["CONFIG_BPF_SYSCALL", "CONFIG_BPF_JIT", "CONFIG_BPF_LSM", "CONFIG_DEBUG_INFO_BTF", "CONFIG_DYNAMIC_FTRACE"];
+const NEEDED: [&str; 5] = [
+    "CONFIG_BPF_SYSCALL",
+    "CONFIG_BPF_JIT",
+    "CONFIG_BPF_LSM",
+    "CONFIG_DEBUG_INFO_BTF",
+    "CONFIG_DYNAMIC_FTRACE",
+];
 /// The first version with LSM programs.
 const FIRST: (u32, u32) = (5, 7);
 /// The first version in which arm64 attaches them.
@@ -44,7 +49,8 @@ fn too_old(facts: &Facts) -> Option<Missing> {
     let is_telling = !facts.takes_from_newer() || facts.kernel.release.contains("uek");
     let is_older = facts.kernel_is_before(FIRST) == Some(true) && is_telling;
     let cannot_attach = is_arm64 && facts.has_trampolines() == Some(false);
-    (is_older || cannot_attach).then(|| Missing::Version { release: facts.kernel.release.clone(), first })
+    (is_older || cannot_attach)
+        .then(|| Missing::Version { release: facts.kernel.release.clone(), first })
 }
 
 /// The same in words.
@@ -62,7 +68,8 @@ pub fn words(facts: &Facts) -> Words {
     let (options, version): (Vec<_>, Vec<_>) =
         missing(facts).into_iter().partition(|missing| matches!(missing, Missing::Option(_)));
     let path = facts.kernel_config.as_ref().map_or("", |config| config.path.as_str());
-    let built = (!options.is_empty()).then(|| format!("built without {} ({path} says so)", enumerated(&options)));
+    let built = (!options.is_empty())
+        .then(|| format!("built without {} ({path} says so)", enumerated(&options)));
     Words { built, version: version.first().map(ToString::to_string) }
 }
 
@@ -88,8 +95,15 @@ impl fmt::Display for Missing {
         match self {
             Self::Option(name) => f.write_str(name),
             Self::Version { release, first: first @ (major, minor) } => {
-                let does = if *first == FIRST_ON_ARM64 { "attaches LSM programs on arm64" } else { "has LSM programs" };
-                write!(f, "Linux {release} is older than {major}.{minor}, the first version that {does}")
+                let does = if *first == FIRST_ON_ARM64 {
+                    "attaches LSM programs on arm64"
+                } else {
+                    "has LSM programs"
+                };
+                write!(
+                    f,
+                    "Linux {release} is older than {major}.{minor}, the first version that {does}"
+                )
             }
         }
     }
@@ -112,7 +126,8 @@ mod tests {
         let photon = "# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n";
         let whole = "CONFIG_BPF_SYSCALL=y\nCONFIG_BPF_JIT=y\nCONFIG_DYNAMIC_FTRACE=y\n";
         let built = "it was built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (/proc/config.gz says so)";
-        let old = "Linux 5.4.0-42-generic is older than 5.7, the first version that has LSM programs";
+        let old =
+            "Linux 5.4.0-42-generic is older than 5.7, the first version that has LSM programs";
         for (machine, release, config, expected) in [
             ("x86_64", "6.1.10-11.ph5", photon, built.to_owned()),
             ("x86_64", "6.1.10-11.ph5", whole, built.to_owned()),
@@ -128,7 +143,11 @@ mod tests {
     #[test]
     fn the_version_that_is_asked_for_can_do_it_on_this_architecture() {
         for (machine, release, word) in [
-            ("aarch64", "5.10.0-28-arm64", "older than 6.4, the first version that attaches LSM programs on arm64"),
+            (
+                "aarch64",
+                "5.10.0-28-arm64",
+                "older than 6.4, the first version that attaches LSM programs on arm64",
+            ),
             ("aarch64", "5.4.0-1-arm64", "older than 6.4,"),
             ("x86_64", "5.4.17-2136.330.7.el8uek.x86_64", "older than 5.7,"),
         ] {

@@ -164,7 +164,11 @@ impl Facts {
             },
             cmdline: Cmdline::parse(&or_empty(&raw.cmdline)),
             os: OsRelease::parse(&or_empty(&raw.os_release)),
-            process: Process::parse(&or_empty(&raw.status), &or_empty(&raw.limits), &or_empty(&raw.user_namespace)),
+            process: Process::parse(
+                &or_empty(&raw.status),
+                &or_empty(&raw.limits),
+                &or_empty(&raw.user_namespace),
+            ),
             btf: Some(raw.btf.clone()),
             kernel_config,
             kernel_config_error: raw
@@ -186,14 +190,17 @@ impl Facts {
     #[must_use]
     pub fn absent_btf(&self) -> Option<String> {
         let unread = self.btf.as_ref()?.as_ref().err()?;
-        let is_not_built = self.kernel_config.as_ref().is_some_and(|config| config.lacks("CONFIG_DEBUG_INFO_BTF"));
-        (unread.missing && self.sysfs || is_not_built).then(|| format!("the kernel offers no BTF: {}", unread.message))
+        let is_not_built =
+            self.kernel_config.as_ref().is_some_and(|config| config.lacks("CONFIG_DEBUG_INFO_BTF"));
+        (unread.missing && self.sysfs || is_not_built)
+            .then(|| format!("the kernel offers no BTF: {}", unread.message))
     }
 
     /// The kernel says that BPF LSM is active (`Some`), where it says anything.
     #[must_use]
     pub fn lists_bpf(&self) -> Option<bool> {
-        (self.lsms.source != LsmSource::Unknown).then(|| self.lsms.active.iter().any(|name| name == "bpf"))
+        (self.lsms.source != LsmSource::Unknown)
+            .then(|| self.lsms.active.iter().any(|name| name == "bpf"))
     }
 }
 
@@ -265,8 +272,10 @@ pub(crate) mod tests {
 
     /// Any bytes, as `read` makes a text of them, with these words among them.
     pub fn bytes_with(words: &'static [&'static str]) -> impl Strategy<Value = String> {
-        let piece =
-            prop_oneof![any::<Vec<u8>>(), prop::sample::select(words).prop_map(|word| word.as_bytes().to_vec())];
+        let piece = prop_oneof![
+            any::<Vec<u8>>(),
+            prop::sample::select(words).prop_map(|word| word.as_bytes().to_vec())
+        ];
         proptest::collection::vec(piece, 0..12)
             .prop_map(|pieces| String::from_utf8_lossy(&pieces.concat()).into_owned())
     }
@@ -297,9 +306,12 @@ pub(crate) mod tests {
 
     #[test]
     fn secure_boot_is_the_fifth_byte() {
-        for (text, expected) in
-            [("\u{6}\0\0\0\u{1}", Some(true)), ("\u{6}\0\0\0\0", Some(false)), ("", None), ("1", None)]
-        {
+        for (text, expected) in [
+            ("\u{6}\0\0\0\u{1}", Some(true)),
+            ("\u{6}\0\0\0\0", Some(false)),
+            ("", None),
+            ("1", None),
+        ] {
             assert_eq!(secure_boot(text), expected, "{text:?}");
         }
     }

@@ -101,11 +101,16 @@ impl OsRelease {
     pub fn parse(text: &str) -> Self {
         let mut os = Self::default();
         for line in text.lines() {
-            let Some((key, value)) = line.trim().split_once('=') else { continue };
+            let Some((key, value)) = line.trim().split_once('=') else {
+                continue;
+            };
             let value = unquote(value.trim());
             match key {
                 "ID" => os.id = value.to_ascii_lowercase(),
-                "ID_LIKE" => os.id_like = value.to_ascii_lowercase().split_whitespace().map(str::to_owned).collect(),
+                "ID_LIKE" => {
+                    os.id_like =
+                        value.to_ascii_lowercase().split_whitespace().map(str::to_owned).collect()
+                }
                 "VARIANT_ID" => os.variant_id = value.to_ascii_lowercase(),
                 "PRETTY_NAME" => os.pretty_name = value,
                 _ => {}
@@ -130,7 +135,11 @@ impl OsRelease {
 
 /// The `ID` of the system with that pretty name; empty where the name is not known.
 fn id_of(pretty_name: &str) -> String {
-    PRETTY_NAMES.iter().find(|(word, _)| pretty_name.contains(word)).map_or("", |(_, id)| *id).to_owned()
+    PRETTY_NAMES
+        .iter()
+        .find(|(word, _)| pretty_name.contains(word))
+        .map_or("", |(_, id)| *id)
+        .to_owned()
 }
 
 /// Takes the shell's quotes and backslashes off a value.
@@ -156,8 +165,9 @@ mod tests {
 
     #[test]
     fn fields_are_read_with_and_without_quotes() {
-        let os =
-            OsRelease::parse("# c\nNAME=x\nID=Ubuntu\nID_LIKE='debian linux'\nPRETTY_NAME=\"A \\\"B\\\"\"\nbroken\n");
+        let os = OsRelease::parse(
+            "# c\nNAME=x\nID=Ubuntu\nID_LIKE='debian linux'\nPRETTY_NAME=\"A \\\"B\\\"\"\nbroken\n",
+        );
         assert_eq!((os.id.as_str(), os.pretty_name.as_str()), ("ubuntu", "A \"B\""));
         assert!(os.is("debian") && os.is("ubuntu") && !os.is("rhel"));
         assert_eq!(OsRelease::parse("PRETTY_NAME=\"openSUSE MicroOS\"").id, "opensuse-microos");

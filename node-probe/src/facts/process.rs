@@ -37,8 +37,11 @@ impl Process {
     /// Reads the texts.
     #[must_use]
     pub fn parse(status: &str, limits: &str, user_namespace: &str) -> Self {
-        let field =
-            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim));
+        let field = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim))
+        };
         let user_namespace = user_namespace.trim();
         Self {
             capabilities: field("CapEff").and_then(|bits| u64::from_str_radix(bits, 16).ok()),
@@ -71,7 +74,9 @@ impl Process {
     #[must_use]
     pub fn fixed_memlock(self) -> Option<u64> {
         match self.memlock {
-            Some(Memlock::Bytes(bytes)) if self.holds(CAP_SYS_RESOURCE) == Some(false) => Some(bytes),
+            Some(Memlock::Bytes(bytes)) if self.holds(CAP_SYS_RESOURCE) == Some(false) => {
+                Some(bytes)
+            }
             _ => None,
         }
     }
@@ -101,7 +106,8 @@ mod tests {
     use crate::facts::tests::bytes_with;
 
     fn missing(bits: &str) -> Vec<&'static str> {
-        Process::parse(&format!("Name:\tx\nCapEff:\t{bits}\nSeccomp:\t2\n"), "", "").missing_capabilities()
+        Process::parse(&format!("Name:\tx\nCapEff:\t{bits}\nSeccomp:\t2\n"), "", "")
+            .missing_capabilities()
     }
 
     #[test]
@@ -116,17 +122,23 @@ mod tests {
 
     #[test]
     fn seccomp_and_the_namespace_are_read() {
-        let process = Process::parse("Seccomp:\t2\nSeccomp_filters:\t1\n", "", "user:[4026531837]\n");
+        let process =
+            Process::parse("Seccomp:\t2\nSeccomp_filters:\t1\n", "", "user:[4026531837]\n");
         assert!(process.is_filtered());
         assert_eq!(process.in_initial_user_namespace, Some(true));
-        assert_eq!(Process::parse("", "", "user:[4026532000]").in_initial_user_namespace, Some(false));
+        assert_eq!(
+            Process::parse("", "", "user:[4026532000]").in_initial_user_namespace,
+            Some(false)
+        );
         assert_eq!(Process::parse("", "", "").in_initial_user_namespace, None);
     }
 
     #[test]
     fn a_limit_counts_where_it_cannot_be_raised() {
         let fixed = |capabilities: &str, hard: &str| {
-            let limits = format!("Limit  Soft Limit  Hard Limit  Units\nMax locked memory   8192   {hard}   bytes\n");
+            let limits = format!(
+                "Limit  Soft Limit  Hard Limit  Units\nMax locked memory   8192   {hard}   bytes\n"
+            );
             Process::parse(&format!("CapEff:\t{capabilities}\n"), &limits, "").fixed_memlock()
         };
         assert_eq!(fixed("000000c000000000", "65536"), Some(65536));

@@ -36,7 +36,9 @@ pub fn raw() -> Raw {
         kernel_config,
         unprivileged_bpf: text("/proc/sys/kernel/unprivileged_bpf_disabled"),
         sys_vendor: text("/sys/class/dmi/id/sys_vendor"),
-        secure_boot: text("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"),
+        secure_boot: text(
+            "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c",
+        ),
         container: text("/run/systemd/container"),
     }
 }
@@ -71,7 +73,9 @@ fn entries(path: &str) -> Text {
 }
 
 fn link(path: &str) -> Text {
-    fs::read_link(path).map(|target| target.to_string_lossy().into_owned()).map_err(|error| unread(path, &error))
+    fs::read_link(path)
+        .map(|target| target.to_string_lossy().into_owned())
+        .map_err(|error| unread(path, &error))
 }
 
 fn btf_names(path: &str) -> Result<BtfNames, Unread> {
@@ -81,7 +85,8 @@ fn btf_names(path: &str) -> Result<BtfNames, Unread> {
 /// The first of the places where a kernel's configuration can be. In a container there is only the first.
 fn kernel_config(release: &str) -> Result<ConfigText, Unread> {
     let running = "/proc/config.gz";
-    let packed = bytes(running).and_then(|packed| gunzip(&packed).map_err(|error| unread(running, &error)));
+    let packed =
+        bytes(running).and_then(|packed| gunzip(&packed).map_err(|error| unread(running, &error)));
     let found = |path: &str, text: &str| ConfigText { path: path.to_owned(), text: relevant(text) };
     let mut missing = match packed {
         Ok(text) => return Ok(found(running, &text)),

@@ -34,7 +34,9 @@ impl<'de> Deserialize<'de> for Schema {
             SCHEMA => Ok(Self),
             other => {
                 let other: String = other.chars().take(80).collect();
-                Err(D::Error::custom(format!("the schema is {other:?}, and this node-probe reads {SCHEMA:?}")))
+                Err(D::Error::custom(format!(
+                    "the schema is {other:?}, and this node-probe reads {SCHEMA:?}"
+                )))
             }
         }
     }
@@ -84,7 +86,11 @@ pub fn parse(path: &str, bytes: &[u8]) -> Result<Raw, Wrong> {
     serde_json::from_slice(bytes).map_err(|error| {
         let what = error.to_string();
         let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
-        let what = if error.is_eof() { format!("the file ends too early ({what})") } else { what.to_owned() };
+        let what = if error.is_eof() {
+            format!("the file ends too early ({what})")
+        } else {
+            what.to_owned()
+        };
         Wrong { place: format!("{path}:{}:{}", error.line(), error.column()), what }
     })
 }
@@ -116,7 +122,11 @@ mod tests {
         for (text, place, what) in [
             (good[..good.len() / 2].to_owned(), "f.json:", "ends too early"),
             (String::new(), "f.json:1:0:", "ends too early"),
-            (good.replace("facts/v1", "facts/v9"), "f.json:2:", "this node-probe reads \"lsmready.io/facts/v1\""),
+            (
+                good.replace("facts/v1", "facts/v9"),
+                "f.json:2:",
+                "this node-probe reads \"lsmready.io/facts/v1\"",
+            ),
             (good.replace("\"bootID\"", "\"bootId\""), "f.json:", "unknown field `bootId`"),
             (
                 good.replacen("{\n", "{\n\"schema\": \"lsmready.io/facts/v1\",\n", 1),

@@ -54,8 +54,12 @@ impl Securityfs {
             Self::Mounted => "mounted at /sys/kernel/security",
             Self::FileMount => "only single files of it are mounted below /sys/kernel/security",
             Self::Empty => "/sys/kernel/security is empty: securityfs is not mounted there",
-            Self::NotInKernel => "there is no /sys/kernel/security: this kernel was built without CONFIG_SECURITYFS",
-            Self::Missing => "there is no /sys/kernel/security, and what is at /sys/kernel is not sysfs",
+            Self::NotInKernel => {
+                "there is no /sys/kernel/security: this kernel was built without CONFIG_SECURITYFS"
+            }
+            Self::Missing => {
+                "there is no /sys/kernel/security, and what is at /sys/kernel is not sysfs"
+            }
             Self::Unknown => "/sys/kernel/security could not be read",
         }
     }
@@ -85,12 +89,15 @@ pub fn find(sources: Sources<'_>) -> Securityfs {
     if entries.as_ref().is_err_and(|unread| unread.missing) {
         return if has_sysfs(mountinfo) { Securityfs::NotInKernel } else { Securityfs::Missing };
     }
-    let mounts = mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.kind == "securityfs");
+    let mounts =
+        mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.kind == "securityfs");
     let points: Vec<&str> = mounts.map(|mount| mount.point).collect();
     if points.contains(&SECURITYFS_PATH) {
         return Securityfs::Mounted;
     }
-    let is_inside = |point: &&str| point.strip_prefix(SECURITYFS_PATH).is_some_and(|rest| rest.starts_with('/'));
+    let is_inside = |point: &&str| {
+        point.strip_prefix(SECURITYFS_PATH).is_some_and(|rest| rest.starts_with('/'))
+    };
     match entries {
         _ if points.iter().any(is_inside) => Securityfs::FileMount,
         Ok(_) if is_empty => Securityfs::Empty,
@@ -103,11 +110,13 @@ pub fn find(sources: Sources<'_>) -> Securityfs {
 /// may be mounted there or above it, and then what is missing there says nothing about the kernel.
 #[must_use]
 pub fn has_sysfs(mountinfo: &str) -> bool {
-    let covering = mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.rest(PARENT).is_some());
+    let covering =
+        mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.rest(PARENT).is_some());
     // The deepest mount is the one that is seen, and of several at one place the last.
     let seen = covering.max_by_key(|mount| mount.point.trim_end_matches('/').len());
     seen.is_some_and(|mount| {
-        let within = mount.rest(PARENT).map(|rest| format!("{}{rest}", mount.root.trim_end_matches('/')));
+        let within =
+            mount.rest(PARENT).map(|rest| format!("{}{rest}", mount.root.trim_end_matches('/')));
         mount.kind == "sysfs" && within.as_deref() == Some(PARENT_IN_SYSFS)
     })
 }
@@ -147,8 +156,7 @@ mod tests {
     use crate::facts::tests::bytes_with;
 
     const SYSFS: &str = "1 2 0:7 / /sys rw - sysfs s rw";
-    const DIRECTORY: &str =
-        "1 2 0:7 / /sys rw - sysfs s rw\n3 1 0:6 / /sys/kernel/security ro,x shared:1 - securityfs none rw";
+    const DIRECTORY: &str = "1 2 0:7 / /sys rw - sysfs s rw\n3 1 0:6 / /sys/kernel/security ro,x shared:1 - securityfs none rw";
     const FILE: &str = "3 1 0:6 /lsm /sys/kernel/security/lsm ro - securityfs none rw";
 
     /// The text, or whether there is no such file.
@@ -173,7 +181,11 @@ mod tests {
             (seen(Err(true)), "1 2 0:7 / /sys rw - tmpfs s rw", Securityfs::Missing),
             (seen(Err(false)), "", Securityfs::Unknown),
         ] {
-            assert_eq!(found(&entries, &entries, mountinfo, ""), expected, "{entries:?} {mountinfo}");
+            assert_eq!(
+                found(&entries, &entries, mountinfo, ""),
+                expected,
+                "{entries:?} {mountinfo}"
+            );
         }
     }
 
@@ -189,14 +201,19 @@ mod tests {
             (seen(Ok("lsm")), seen(Ok("capability,yama")), without, Securityfs::Mounted),
             (seen(Ok("")), seen(Err(true)), without, Securityfs::Empty),
         ] {
-            assert_eq!(found(&entries, &lsm_file, "", built), expected, "{entries:?} {lsm_file:?} {built}");
+            assert_eq!(
+                found(&entries, &lsm_file, "", built),
+                expected,
+                "{entries:?} {lsm_file:?} {built}"
+            );
         }
     }
 
     #[test]
     fn sysfs_is_told_by_the_mount_that_is_seen() {
-        let mount =
-            |root: &str, point: &str, kind: &str| format!("1 2 0:7 {root} {point} ro,nosuid - {kind} none rw\n");
+        let mount = |root: &str, point: &str, kind: &str| {
+            format!("1 2 0:7 {root} {point} ro,nosuid - {kind} none rw\n")
+        };
         let sysfs = mount("/", "/sys", "sysfs");
         for (mountinfo, expected) in [
             (sysfs.clone(), true),

@@ -9,8 +9,17 @@ const SUSE: [&str; 5] = ["default", "preempt", "azure", "64kb", "rt"];
 /// What may stand last in the release of an RPM.
 const ARCHITECTURES: [&str; 6] = ["aarch64", "x86_64", "i686", "riscv64", "s390x", "ppc64le"];
 /// Systems whose kernels bear no mark.
-const SYSTEMS: [&str; 9] =
-    ["amzn", "anolis", "alinux", "bottlerocket", "cos", "openeuler", "opencloudos", "rhel", "tencentos"];
+const SYSTEMS: [&str; 9] = [
+    "amzn",
+    "anolis",
+    "alinux",
+    "bottlerocket",
+    "cos",
+    "openeuler",
+    "opencloudos",
+    "rhel",
+    "tencentos",
+];
 
 impl Facts {
     /// The kernel is older than that version; not known where its release does not begin with numbers.
@@ -42,7 +51,8 @@ impl Facts {
     pub fn takes_from_newer(&self) -> bool {
         let release = self.kernel.release.as_str();
         let has_mark = release.split('.').any(is_vendors_mark);
-        let is_google = || release.strip_suffix('+').is_some_and(|version| version.split('.').all(is_number));
+        let is_google =
+            || release.strip_suffix('+').is_some_and(|version| version.split('.').all(is_number));
         has_mark
             || is_suse(release)
             || ["-android", "tlinux"].iter().any(|mark| release.contains(mark))
@@ -63,8 +73,11 @@ fn is_vendors_mark(part: &str) -> bool {
 /// `5.14.21-150500.55.7-default`: SUSE's enterprise kernels have a point in the middle, Tumbleweed's (`6.3.9-1-default`)
 /// do not and follow the upstream kernel.
 fn is_suse(release: &str) -> bool {
-    let Some((_, rest)) = release.split_once('-') else { return false };
-    rest.rsplit_once('-').is_some_and(|(middle, flavour)| SUSE.contains(&flavour) && middle.contains('.'))
+    let Some((_, rest)) = release.split_once('-') else {
+        return false;
+    };
+    rest.rsplit_once('-')
+        .is_some_and(|(middle, flavour)| SUSE.contains(&flavour) && middle.contains('.'))
 }
 
 fn is_number(text: &str) -> bool {
@@ -164,7 +177,11 @@ mod tests {
             ("aarch64", "next", None),
             ("s390x", "6.12.0", None),
         ] {
-            assert_eq!(facts(machine, release, "").has_trampolines(), expected, "{machine} {release}");
+            assert_eq!(
+                facts(machine, release, "").has_trampolines(),
+                expected,
+                "{machine} {release}"
+            );
         }
     }
 

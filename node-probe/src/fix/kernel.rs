@@ -11,8 +11,12 @@ pub(super) fn another(reason: Reason, facts: &Facts) -> String {
     let missing::Words { built, version } = missing::words(facts);
     let built = built.map(|built| format!("This kernel was {built}."));
     let version = version.map(|version| format!("{version}."));
-    let parts =
-        [built.unwrap_or_default(), version.unwrap_or_default(), reason.way_out().to_owned(), from_the_maker(facts)];
+    let parts = [
+        built.unwrap_or_default(),
+        version.unwrap_or_default(),
+        reason.way_out().to_owned(),
+        from_the_maker(facts),
+    ];
     parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
@@ -24,7 +28,8 @@ fn from_the_maker(facts: &Facts) -> String {
             .to_owned();
     }
     if release.contains("uek") && facts.kernel_is_before((5, 15)) == Some(true) {
-        return "Oracle Linux: install UEK R7 (kernel-uek 5.15) or newer, which has both.".to_owned();
+        return "Oracle Linux: install UEK R7 (kernel-uek 5.15) or newer, which has both."
+            .to_owned();
     }
     systems::locked(facts).map_or_else(String::new, str::to_owned)
 }

@@ -2,7 +2,9 @@
 //!
 //! [`boot_list`] decides what `lsm=` has to become, and `steps` how to set it on this system.
 
-use lsm_ready_crds::boot_list::{BootList, Present, boot_list, is_known, is_misspelt_bpf, is_plain};
+use lsm_ready_crds::boot_list::{
+    BootList, Present, boot_list, is_known, is_misspelt_bpf, is_plain,
+};
 
 use super::steps::{Change, steps};
 use super::systems;
@@ -17,7 +19,8 @@ pub(super) fn with_bpf(facts: &Facts) -> String {
 #[must_use]
 pub fn required_lsms(required: &[String], missing: &[String], facts: &Facts) -> String {
     let built_without = |name: &String| is_built_without(name, facts);
-    let absent: Vec<&str> = missing.iter().filter(|name| built_without(name)).map(String::as_str).collect();
+    let absent: Vec<&str> =
+        missing.iter().filter(|name| built_without(name)).map(String::as_str).collect();
     if let (Some(config), false) = (&facts.kernel_config, absent.is_empty()) {
         return format!(
             "This kernel was built without {} ({} says so): boot another kernel. No boot parameter can add it.",
@@ -38,7 +41,8 @@ fn is_built_without(name: &str, facts: &Facts) -> bool {
         _ => return false,
     };
     let always = ["capability", "integrity"].contains(&name);
-    !always && facts.kernel_config.as_ref().is_some_and(|config| config.get(&option) == Built::NotSet)
+    !always
+        && facts.kernel_config.as_ref().is_some_and(|config| config.get(&option) == Built::NotSet)
 }
 
 /// How to boot with the required LSMs and `bpf` in the list in force.
@@ -50,7 +54,9 @@ fn boot_with(required: &[String], missing: &[String], facts: &Facts) -> String {
         built: built.as_deref(),
         active: &facts.lsms.active,
     };
-    let Some(list) = boot_list(present, required) else { return unknown_list(missing, facts) };
+    let Some(list) = boot_list(present, required) else {
+        return unknown_list(missing, facts);
+    };
     if is_tried(&list, facts) {
         return already_tried(&list, missing, facts);
     }
@@ -60,7 +66,8 @@ fn boot_with(required: &[String], missing: &[String], facts: &Facts) -> String {
     }
     let instead = facts.cmdline.lsm_text.as_ref().map(|list| format!("lsm={list}"));
     let change = Change::Set { parameter: &parameter, instead: instead.as_deref() };
-    let place = instead.as_ref().map_or_else(String::new, |instead| format!(" in place of {instead}"));
+    let place =
+        instead.as_ref().map_or_else(String::new, |instead| format!(" in place of {instead}"));
     sentences(&[
         format!("Boot with {parameter}{place}."),
         list.remark(),
@@ -126,7 +133,9 @@ fn unknown_list(missing: &[String], facts: &Facts) -> String {
 
 /// The present `lsm=` has these very names, so another order or one more mention will not help.
 fn is_tried(list: &BootList, facts: &Facts) -> bool {
-    let Some(present) = &facts.cmdline.lsm else { return false };
+    let Some(present) = &facts.cmdline.lsm else {
+        return false;
+    };
     list.replaced.is_empty() && list.names.iter().all(|name| present.contains(name))
 }
 
@@ -142,7 +151,10 @@ fn switched_off(missing: &[String], facts: &Facts) -> String {
     if off.is_empty() {
         return String::new();
     }
-    format!("(Take {} off the kernel's command line too: it switches the LSM off.)", off.join(" and "))
+    format!(
+        "(Take {} off the kernel's command line too: it switches the LSM off.)",
+        off.join(" and ")
+    )
 }
 
 /// Names in the present `lsm=` that the kernel has silently passed over.
@@ -150,13 +162,18 @@ fn ignored(facts: &Facts) -> String {
     let list = facts.cmdline.lsm.iter().flatten();
     let unknown: Vec<&str> = list
         .filter(|name| !is_known(name) && !is_misspelt_bpf(name))
-        .filter(|name| is_plain(name) && !facts.lsms.active.is_empty() && !facts.lsms.active.contains(name))
+        .filter(|name| {
+            is_plain(name) && !facts.lsms.active.is_empty() && !facts.lsms.active.contains(name)
+        })
         .map(String::as_str)
         .collect();
     if unknown.is_empty() {
         return String::new();
     }
-    format!("(The kernel has ignored {} in it: no LSM of that name is active.)", unknown.join(" and "))
+    format!(
+        "(The kernel has ignored {} in it: no LSM of that name is active.)",
+        unknown.join(" and ")
+    )
 }
 
 /// `security=` counts only where there is no `lsm=`; what it chose is in the list already.

@@ -25,7 +25,9 @@ pub fn fix(reason: Reason, facts: &Facts) -> String {
         Reason::BpfNotInLsmList | Reason::NeverFired => lsm::with_bpf(facts),
         Reason::KernelReadsForbidden => lockdown::allow_reads(facts),
         Reason::ListedButRefused | Reason::LsmProgramsRefused => on_a_sandbox(reason, facts),
-        Reason::HookNotInBtf | Reason::ProgramTypeUnsupported | Reason::BtfMissing => kernel::another(reason, facts),
+        Reason::HookNotInBtf | Reason::ProgramTypeUnsupported | Reason::BtfMissing => {
+            kernel::another(reason, facts)
+        }
         Reason::LsmListUnknown => readable_list(facts),
         other => other.way_out().to_owned(),
     }
@@ -45,7 +47,9 @@ fn readable_list(facts: &Facts) -> String {
             "Mount sysfs at /sys and securityfs at /sys/kernel/security (mount -t securityfs none /sys/kernel/security)."
         }
         Securityfs::NotInKernel => return without_securityfs(facts),
-        Securityfs::Mounted | Securityfs::Unknown => return Reason::LsmListUnknown.way_out().to_owned(),
+        Securityfs::Mounted | Securityfs::Unknown => {
+            return Reason::LsmListUnknown.way_out().to_owned();
+        }
     };
     let mut place = facts.securityfs.describe().to_owned();
     place[..1].make_ascii_uppercase();
@@ -69,8 +73,10 @@ fn without_securityfs(facts: &Facts) -> String {
 
 /// A sandbox's kernel cannot be changed from inside, so that is said first.
 fn on_a_sandbox(reason: Reason, facts: &Facts) -> String {
-    systems::locked(facts)
-        .map_or_else(|| reason.way_out().to_owned(), |locked| format!("{locked} {}", reason.way_out()))
+    systems::locked(facts).map_or_else(
+        || reason.way_out().to_owned(),
+        |locked| format!("{locked} {}", reason.way_out()),
+    )
 }
 
 #[cfg(test)]

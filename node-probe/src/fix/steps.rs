@@ -44,7 +44,11 @@ pub fn steps(change: Change<'_>, facts: &Facts) -> String {
     let text = filled(text, change);
     // Behind lines that are pasted into a file, the rest begins a line of its own.
     let separator = if text.contains('\n') { "\n" } else { " " };
-    [text.as_str(), lasts, cloud].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(separator)
+    [text.as_str(), lasts, cloud]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join(separator)
 }
 
 fn template(steps: &Steps, change: Change<'_>) -> &'static str {

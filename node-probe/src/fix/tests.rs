@@ -8,7 +8,8 @@ use crate::facts::kernel_config::tests::config;
 use crate::facts::{Cmdline, OsRelease, Securityfs, lsm_list};
 
 fn facts(active: &str, cmdline: &str, os: &str) -> Facts {
-    let mut facts = Facts { cmdline: Cmdline::parse(cmdline), os: OsRelease::parse(os), ..Facts::default() };
+    let mut facts =
+        Facts { cmdline: Cmdline::parse(cmdline), os: OsRelease::parse(os), ..Facts::default() };
     facts.lsms.active = lsm_list::parse(active);
     facts.lsms.source = LsmSource::Securityfs;
     facts
@@ -24,16 +25,31 @@ fn on_kernel(release: &str, facts: Facts) -> Facts {
 
 #[test]
 fn the_present_list_is_kept() {
-    let fix = text("capability,landlock,yama", "BOOT_IMAGE=/v quiet lsm=landlock,bfp,yama", "ID=debian");
-    assert!(fix.starts_with("Boot with lsm=landlock,bpf,yama in place of lsm=landlock,bfp,yama. GRUB:"), "{fix}");
-    let fix = text("capability,landlock,yama", "BOOT_IMAGE=(hd0,gpt2)/v", "ID=rocky\nID_LIKE=\"rhel fedora\"");
-    assert!(fix.starts_with("Boot with lsm=landlock,yama,integrity,bpf. GRUB: as root run `grubby"), "{fix}");
+    let fix =
+        text("capability,landlock,yama", "BOOT_IMAGE=/v quiet lsm=landlock,bfp,yama", "ID=debian");
+    assert!(
+        fix.starts_with("Boot with lsm=landlock,bpf,yama in place of lsm=landlock,bfp,yama. GRUB:"),
+        "{fix}"
+    );
+    let fix = text(
+        "capability,landlock,yama",
+        "BOOT_IMAGE=(hd0,gpt2)/v",
+        "ID=rocky\nID_LIKE=\"rhel fedora\"",
+    );
+    assert!(
+        fix.starts_with("Boot with lsm=landlock,yama,integrity,bpf. GRUB: as root run `grubby"),
+        "{fix}"
+    );
 }
 
 #[test]
 fn security_and_unknown_names_are_remarked_upon() {
     let fix = text("capability,yama,apparmor", "security=apparmor", "ID=debian");
-    assert!(fix.contains("lsm=yama,integrity,apparmor,bpf") && fix.contains("Take security=apparmor off"), "{fix}");
+    assert!(
+        fix.contains("lsm=yama,integrity,apparmor,bpf")
+            && fix.contains("Take security=apparmor off"),
+        "{fix}"
+    );
     let fix = text("capability,yama", "security=apparmor lsm=yama,apparmour", "ID=debian");
     assert!(fix.contains("ignored apparmour") && !fix.contains("security="), "{fix}");
 }
@@ -49,12 +65,19 @@ fn the_kernels_default_is_spelled_out_where_the_list_cannot_be_read() {
 #[test]
 fn commands_are_safe_to_paste() {
     // Words that a shell would understand are in no command.
-    let hostile = text("capability,yama", "BOOT_IMAGE=/v \"lsm=yama,$(reboot),a';reboot;',`x`\"", "ID=fedora");
+    let hostile = text(
+        "capability,yama",
+        "BOOT_IMAGE=/v \"lsm=yama,$(reboot),a';reboot;',`x`\"",
+        "ID=fedora",
+    );
     let commands: Vec<&str> = hostile.split('`').skip(1).step_by(2).collect();
     assert!(hostile.contains("--args='lsm=yama,bpf'"), "{hostile}");
     assert!(!commands.iter().any(|command| command.contains("reboot")), "{hostile}");
     let debian = text("yama", "BOOT_IMAGE=/v", "ID=debian");
-    assert!(debian.contains(">> /etc/default/grub.d/99-lsm.cfg") && !debian.contains("' > "), "{debian}");
+    assert!(
+        debian.contains(">> /etc/default/grub.d/99-lsm.cfg") && !debian.contains("' > "),
+        "{debian}"
+    );
 }
 
 #[test]
@@ -73,7 +96,10 @@ fn clouds_say_what_makes_the_change_last() {
         ("6.8.0-1020-gke", "GKE has no setting"),
         ("6.8.0-48-generic", "update-grub"),
     ] {
-        let fix = fix(Reason::BpfNotInLsmList, &on_kernel(release, facts("yama", "BOOT_IMAGE=/v", "ID=ubuntu")));
+        let fix = fix(
+            Reason::BpfNotInLsmList,
+            &on_kernel(release, facts("yama", "BOOT_IMAGE=/v", "ID=ubuntu")),
+        );
         assert!(fix.contains(word), "{release}: {fix}");
     }
     let provided = |provider: &str| {
@@ -89,7 +115,8 @@ fn clouds_say_what_makes_the_change_last() {
 
 #[test]
 fn a_machine_that_cannot_be_changed_says_so_first() {
-    let refused = fix(Reason::ListedButRefused, &facts("bpf", "reboot=k panic=1 nomodule", "ID=debian"));
+    let refused =
+        fix(Reason::ListedButRefused, &facts("bpf", "reboot=k panic=1 nomodule", "ID=debian"));
     assert!(refused.starts_with("This looks like a micro-VM"), "{refused}");
     assert!(text("yama", "", "ID=cos").starts_with("Container-Optimized OS"));
 }
@@ -98,31 +125,50 @@ fn a_machine_that_cannot_be_changed_says_so_first() {
 fn further_lsms_are_added() {
     let needs = |names: &[&str], facts: &Facts| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let missing: Vec<String> = names.iter().filter(|name| !facts.lsms.active.contains(name)).cloned().collect();
+        let missing: Vec<String> =
+            names.iter().filter(|name| !facts.lsms.active.contains(name)).cloned().collect();
         required_lsms(&names, &missing, facts)
     };
     let debian = facts("capability,landlock,yama,bpf", "BOOT_IMAGE=/v", "ID=debian");
-    assert!(needs(&["apparmor"], &debian).starts_with("Boot with lsm=landlock,yama,integrity,apparmor,bpf. GRUB:"));
-    assert!(needs(&["bpf", "ipe"], &facts("yama", "", "")).starts_with("Boot with lsm=yama,ipe,integrity,bpf."));
+    assert!(
+        needs(&["apparmor"], &debian)
+            .starts_with("Boot with lsm=landlock,yama,integrity,apparmor,bpf. GRUB:")
+    );
+    assert!(
+        needs(&["bpf", "ipe"], &facts("yama", "", ""))
+            .starts_with("Boot with lsm=yama,ipe,integrity,bpf.")
+    );
     let rhel = facts("capability,yama,selinux,bpf", "", "ID=rhel");
     let fix = needs(&["apparmor"], &rhel);
     assert!(
-        fix.starts_with("Boot with lsm=yama,integrity,apparmor,bpf. (apparmor takes the place of selinux"),
+        fix.starts_with(
+            "Boot with lsm=yama,integrity,apparmor,bpf. (apparmor takes the place of selinux"
+        ),
         "{fix}"
     );
     let both = needs(&["apparmor", "selinux"], &rhel);
-    assert!(both.starts_with("Boot with lsm=yama,integrity,selinux,bpf. (apparmor cannot be active"), "{both}");
+    assert!(
+        both.starts_with("Boot with lsm=yama,integrity,selinux,bpf. (apparmor cannot be active"),
+        "{both}"
+    );
     // In the list already, behind the one that excludes it.
     let behind = facts("capability,selinux,bpf", "lsm=selinux,apparmor,bpf", "ID=rhel");
     assert!(needs(&["apparmor"], &behind).starts_with("Boot with lsm=apparmor,bpf in place of"));
-    let without = Facts { kernel_config: config("# CONFIG_SECURITY_APPARMOR is not set\n"), ..debian };
-    assert!(needs(&["apparmor"], &without).contains("built without apparmor (/proc/config.gz says so)"));
+    let without =
+        Facts { kernel_config: config("# CONFIG_SECURITY_APPARMOR is not set\n"), ..debian };
+    assert!(
+        needs(&["apparmor"], &without).contains("built without apparmor (/proc/config.gz says so)")
+    );
     assert_eq!(needs(&[], &without), "");
     let off = needs(&["apparmor"], &facts("capability,yama,bpf", "apparmor=0", "ID=debian"));
     assert!(off.contains("Take apparmor=0 off"), "{off}");
     // It has been tried.
-    assert!(needs(&["apparmor"], &facts("yama,bpf", "lsm=bpf,yama,apparmor", "")).contains("dmesg"));
-    assert!(needs(&["ipe"], &facts("capability,bpf", "lsm=ipe,bpf", "ID=debian")).contains("dmesg"));
+    assert!(
+        needs(&["apparmor"], &facts("yama,bpf", "lsm=bpf,yama,apparmor", "")).contains("dmesg")
+    );
+    assert!(
+        needs(&["ipe"], &facts("capability,bpf", "lsm=ipe,bpf", "ID=debian")).contains("dmesg")
+    );
 }
 
 #[test]
@@ -133,26 +179,40 @@ fn lockdown_is_traced_to_who_set_it() {
     };
     let reads = |facts: &Facts| fix(Reason::KernelReadsForbidden, facts);
     let debian = reads(&locked("BOOT_IMAGE=/v lockdown=confidentiality", "ID=debian"));
-    assert!(debian.starts_with("Take lockdown=confidentiality off") && debian.contains("update-grub"), "{debian}");
+    assert!(
+        debian.starts_with("Take lockdown=confidentiality off") && debian.contains("update-grub"),
+        "{debian}"
+    );
     let rhel = reads(&locked("BOOT_IMAGE=/v lockdown=confidentiality", "ID=rhel"));
-    assert!(rhel.contains("grubby --update-kernel=ALL --remove-args='lockdown=confidentiality'"), "{rhel}");
+    assert!(
+        rhel.contains("grubby --update-kernel=ALL --remove-args='lockdown=confidentiality'"),
+        "{rhel}"
+    );
     let bottlerocket = reads(&locked("", "ID=bottlerocket"));
     assert!(
-        bottlerocket.contains("lockdown = \"integrity\"") && bottlerocket.contains("apiclient reboot"),
+        bottlerocket.contains("lockdown = \"integrity\"")
+            && bottlerocket.contains("apiclient reboot"),
         "{bottlerocket}"
     );
-    let auto_mode =
-        "ID=bottlerocket\nPRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18 (aws-k8s-1.32-standard)\"";
+    let auto_mode = "ID=bottlerocket\nPRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18 (aws-k8s-1.32-standard)\"";
     assert!(reads(&locked("", auto_mode)).starts_with("This is a node of EKS Auto Mode"));
     let talos = reads(&locked("talos.platform=metal lockdown=confidentiality", "ID=talos"));
     assert!(
-        ["`-lockdown`", "`lockdown=integrity`", "talosctl upgrade"].iter().all(|word| talos.contains(word)),
+        ["`-lockdown`", "`lockdown=integrity`", "talosctl upgrade"]
+            .iter()
+            .all(|word| talos.contains(word)),
         "{talos}"
     );
     assert!(reads(&locked("", "ID=debian")).contains("something set it later"));
-    assert!(reads(&Facts { secure_boot: Some(true), ..locked("", "ID=debian") }).contains("started with Secure Boot"));
+    assert!(
+        reads(&Facts { secure_boot: Some(true), ..locked("", "ID=debian") })
+            .contains("started with Secure Boot")
+    );
     let forced = config("CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY=y\n");
-    assert!(reads(&Facts { kernel_config: forced, ..locked("", "ID=debian") }).contains("boot another kernel"));
+    assert!(
+        reads(&Facts { kernel_config: forced, ..locked("", "ID=debian") })
+            .contains("boot another kernel")
+    );
 }
 
 #[test]
@@ -166,12 +226,22 @@ fn a_list_that_cannot_be_read_is_traced_to_the_mount() {
 #[test]
 fn a_kernel_without_securityfs_is_not_told_to_mount_it() {
     let text = |release: &str, built: &str| {
-        let facts = Facts { securityfs: Securityfs::NotInKernel, kernel_config: config(built), ..Facts::default() };
+        let facts = Facts {
+            securityfs: Securityfs::NotInKernel,
+            kernel_config: config(built),
+            ..Facts::default()
+        };
         fix(Reason::LsmListUnknown, &on_kernel(release, facts))
     };
     let by_config = text("6.6.95", "# CONFIG_SECURITYFS is not set\n");
-    assert!(by_config.contains("without CONFIG_SECURITYFS (/proc/config.gz says so)"), "{by_config}");
-    assert!(by_config.contains("The verdict does not need it") && by_config.contains("boot Linux 6.8"), "{by_config}");
+    assert!(
+        by_config.contains("without CONFIG_SECURITYFS (/proc/config.gz says so)"),
+        "{by_config}"
+    );
+    assert!(
+        by_config.contains("The verdict does not need it") && by_config.contains("boot Linux 6.8"),
+        "{by_config}"
+    );
     for text in [by_config, text("6.6.95", ""), text("6.12.1", "")] {
         assert!(!text.contains("mount -t securityfs"), "{text}");
     }
@@ -180,16 +250,28 @@ fn a_kernel_without_securityfs_is_not_told_to_mount_it() {
 
 #[test]
 fn all_that_a_kernel_lacks_is_named_at_once() {
-    let without =
-        Facts { kernel_config: config("# CONFIG_BPF_LSM is not set\nCONFIG_DEBUG_INFO_BTF=y\n"), ..Facts::default() };
+    let without = Facts {
+        kernel_config: config("# CONFIG_BPF_LSM is not set\nCONFIG_DEBUG_INFO_BTF=y\n"),
+        ..Facts::default()
+    };
     let fix_of = |facts: &Facts| fix(Reason::HookNotInBtf, facts);
-    assert!(fix_of(&without).starts_with("This kernel was built without CONFIG_BPF_LSM (/proc/config.gz says so)."));
+    assert!(
+        fix_of(&without)
+            .starts_with("This kernel was built without CONFIG_BPF_LSM (/proc/config.gz says so).")
+    );
     assert_eq!(fix_of(&Facts::default()), Reason::HookNotInBtf.way_out());
-    let neither =
-        Facts { kernel_config: config("# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n"), ..without };
+    let neither = Facts {
+        kernel_config: config("# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n"),
+        ..without
+    };
     for reason in [Reason::BtfMissing, Reason::HookNotInBtf, Reason::ProgramTypeUnsupported] {
         let fix = fix(reason, &neither);
-        assert!(fix.contains("without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (/proc/config.gz says so)."), "{fix}");
+        assert!(
+            fix.contains(
+                "without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (/proc/config.gz says so)."
+            ),
+            "{fix}"
+        );
     }
     for (release, word, told) in [
         ("5.4.0-150-generic", "is older than 5.7, the first version that has LSM programs", true),

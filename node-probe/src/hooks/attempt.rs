@@ -61,7 +61,9 @@ fn hooks() -> Result<Vec<(String, u32)>, String> {
     let bytes = fs::read(BTF).map_err(|error| format!("{BTF}: {error}"))?;
     let hooks = btf::hooks(&bytes).map_err(|error| format!("{BTF}: {error}"))?;
     if hooks.is_empty() {
-        return Err(format!("{BTF} has no function bpf_lsm_…: the kernel was built without CONFIG_BPF_LSM"));
+        return Err(format!(
+            "{BTF} has no function bpf_lsm_…: the kernel was built without CONFIG_BPF_LSM"
+        ));
     }
     Ok(hooks.into_iter().collect())
 }
@@ -86,7 +88,10 @@ fn ask(name: &str, id: u32, sleepable: bool) -> Result<Answer, String> {
     if is_about_the_hook(answer) {
         return Ok(answer);
     }
-    Err(format!("BPF_PROG_LOAD for {name} was refused with {}, which says nothing about the hook", answer.describe()))
+    Err(format!(
+        "BPF_PROG_LOAD for {name} was refused with {}, which says nothing about the hook",
+        answer.describe()
+    ))
 }
 
 /// The kernel took the program, or gave an errno with which the verifier refuses one for where it wants to go:
@@ -103,7 +108,15 @@ mod tests {
 
     #[test]
     fn shortage_and_refusal_of_everything_are_not_about_a_hook() {
-        for errno in [libc::EPERM, libc::ENOMEM, libc::EAGAIN, libc::EINTR, libc::EMFILE, libc::ENOSYS, libc::E2BIG] {
+        for errno in [
+            libc::EPERM,
+            libc::ENOMEM,
+            libc::EAGAIN,
+            libc::EINTR,
+            libc::EMFILE,
+            libc::ENOSYS,
+            libc::E2BIG,
+        ] {
             assert!(!is_about_the_hook(Answer(errno)), "{errno}");
         }
         for errno in [0, libc::EINVAL, libc::EACCES, 524] {

@@ -92,7 +92,8 @@ impl<'a> Sections<'a> {
             Some(magic) if u16::from_ne_bytes(*magic) == MAGIC => {}
             _ => return Err(Error::Header),
         }
-        let offset = |at| word(btf, at).and_then(|word| usize::try_from(word).map_err(|_| Error::Short));
+        let offset =
+            |at| word(btf, at).and_then(|word| usize::try_from(word).map_err(|_| Error::Short));
         let body = btf.get(offset(4)?..).ok_or(Error::Short)?;
         let section = |at| {
             let (begin, length) = (offset(at)?, offset(at + 4)?);
@@ -103,7 +104,10 @@ impl<'a> Sections<'a> {
 
     /// The name at that offset; what is not UTF-8 is no name that is looked for.
     fn name(&self, offset: u32) -> Result<&'a str, Error> {
-        let rest = usize::try_from(offset).ok().and_then(|offset| self.strings.get(offset..)).ok_or(Error::Short)?;
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.strings.get(offset..))
+            .ok_or(Error::Short)?;
         let bytes = rest.split(|byte| *byte == 0).next().unwrap_or_default();
         Ok(str::from_utf8(bytes).unwrap_or_default())
     }
@@ -143,7 +147,11 @@ mod tests {
 
     #[test]
     fn hooks_have_the_ids_of_their_functions() {
-        let found = hooks(&btf(&[(2, "", &[]), (FUNC, "bpf_lsm_file_open", &[]), (FUNC, "file_open", &[])]));
+        let found = hooks(&btf(&[
+            (2, "", &[]),
+            (FUNC, "bpf_lsm_file_open", &[]),
+            (FUNC, "file_open", &[]),
+        ]));
         assert_eq!(found, Ok([("file_open".to_owned(), 2)].into()));
     }
 

@@ -45,11 +45,19 @@ pub fn main(args: &HooksArgs) -> ExitCode {
     let trial = super::run(args.deadline);
     let (text, code) = match (&trial, args.output) {
         (Ok(profile), Output::Text) => (Ok(render(profile)), exit::HOLDS),
-        (Ok(profile), Output::Json) => (serde_json::to_string_pretty(&list(profile, started.elapsed())), exit::HOLDS),
-        (Err(absence), Output::Text) => (Ok(format!("The hooks are not known: {absence}")), exit::UNTRIED),
-        (Err(absence), Output::Json) => (serde_json::to_string_pretty(&absent(absence)), exit::UNTRIED),
+        (Ok(profile), Output::Json) => {
+            (serde_json::to_string_pretty(&list(profile, started.elapsed())), exit::HOLDS)
+        }
+        (Err(absence), Output::Text) => {
+            (Ok(format!("The hooks are not known: {absence}")), exit::UNTRIED)
+        }
+        (Err(absence), Output::Json) => {
+            (serde_json::to_string_pretty(&absent(absence)), exit::UNTRIED)
+        }
     };
-    let printed = text.map_err(io::Error::other).and_then(|text| writeln!(io::stdout().lock(), "{}", text.trim_end()));
+    let printed = text
+        .map_err(io::Error::other)
+        .and_then(|text| writeln!(io::stdout().lock(), "{}", text.trim_end()));
     if let Err(error) = printed {
         eprintln!("node-probe: cannot write the list: {error}");
         return ExitCode::from(exit::UNTRIED);
@@ -58,7 +66,8 @@ pub fn main(args: &HooksArgs) -> ExitCode {
 }
 
 fn all(profile: &LsmHookProfileSpec) -> Vec<Hook<'_>> {
-    let names: std::collections::BTreeSet<&String> = profile.hooks.iter().chain(&profile.refused_hooks).collect();
+    let names: std::collections::BTreeSet<&String> =
+        profile.hooks.iter().chain(&profile.refused_hooks).collect();
     names
         .into_iter()
         .map(|name| Hook {
@@ -130,8 +139,16 @@ mod tests {
             serde_json::json!({"name": "getprocattr", "attachable": false, "sleepable": false})
         );
         assert_eq!(value["digest"], profile().digest());
-        for field in value.as_object().unwrap().keys().chain(absent(&Absence("x".into())).as_object().unwrap().keys()) {
-            assert!(page.contains(&format!("`{field}`")), "docs/check-output.md does not have the field {field}");
+        for field in value
+            .as_object()
+            .unwrap()
+            .keys()
+            .chain(absent(&Absence("x".into())).as_object().unwrap().keys())
+        {
+            assert!(
+                page.contains(&format!("`{field}`")),
+                "docs/check-output.md does not have the field {field}"
+            );
         }
     }
 }

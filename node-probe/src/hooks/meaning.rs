@@ -26,17 +26,24 @@ impl fmt::Display for Absence {
 ///
 /// # Errors
 /// Where the trial was not made to its end, or the kernel took no program at all.
-pub fn profile(Observed { lines, end }: &Observed, kernel: &Kernel) -> Result<LsmHookProfileSpec, Absence> {
+pub fn profile(
+    Observed { lines, end }: &Observed,
+    kernel: &Kernel,
+) -> Result<LsmHookProfileSpec, Absence> {
     if let Some(why) = lines.iter().find_map(stopped) {
         return Err(Absence(why.to_owned()));
     }
     if lines.last() != Some(&Line::Finished) || *end != End::Finished {
         return Err(broken_off(end, lines));
     }
-    let mut profile =
-        LsmHookProfileSpec { kernel: format!("{} {}", kernel.release, kernel.machine), ..Default::default() };
+    let mut profile = LsmHookProfileSpec {
+        kernel: format!("{} {}", kernel.release, kernel.machine),
+        ..Default::default()
+    };
     for line in lines {
-        let Line::Hook { name, plain, sleepable } = line else { continue };
+        let Line::Hook { name, plain, sleepable } = line else {
+            continue;
+        };
         let set = if *plain == Answer(0) { &mut profile.hooks } else { &mut profile.refused_hooks };
         set.insert(name.clone());
         if *sleepable == Some(Answer(0)) {
@@ -45,7 +52,10 @@ pub fn profile(Observed { lines, end }: &Observed, kernel: &Kernel) -> Result<Ls
     }
     if profile.hooks.is_empty() {
         // Then it is not the hooks that it refuses: a kernel that takes LSM programs takes some.
-        return Err(Absence(format!("the kernel took a program on none of its {} hooks", profile.refused_hooks.len())));
+        return Err(Absence(format!(
+            "the kernel took a program on none of its {} hooks",
+            profile.refused_hooks.len()
+        )));
     }
     Ok(profile)
 }
@@ -64,13 +74,18 @@ fn broken_off(end: &End, lines: &[Line]) -> Absence {
         End::Signal(signal) => format!("was ended by signal {signal}"),
         End::Exit(code) => format!("ended with code {code}"),
         End::Finished => "ended without a word about its end".to_owned(),
-        End::NotStarted(error) => return Absence(format!("the hook trial's process could not be started: {error}")),
+        End::NotStarted(error) => {
+            return Absence(format!("the hook trial's process could not be started: {error}"));
+        }
     };
     let last = lines.iter().rev().find_map(|line| match line {
         Line::Hook { name, .. } => Some(format!("after hook {name}")),
         Line::Stopped(_) | Line::Finished => None,
     });
-    Absence(format!("the hook trial {how}, {}", last.unwrap_or_else(|| "before the first hook".to_owned())))
+    Absence(format!(
+        "the hook trial {how}, {}",
+        last.unwrap_or_else(|| "before the first hook".to_owned())
+    ))
 }
 
 #[cfg(test)]
@@ -93,7 +108,8 @@ mod tests {
 
     #[test]
     fn each_hook_stands_where_its_answers_put_it() {
-        let lines = [hook("a", 0, Some(0)), hook("b", 0, Some(22)), hook("c", 22, None), Line::Finished];
+        let lines =
+            [hook("a", 0, Some(0)), hook("b", 0, Some(22)), hook("c", 22, None), Line::Finished];
         let profile = judged(&lines, End::Finished).unwrap();
         assert_eq!(profile.kernel, "6.12 x86_64");
         assert_eq!(profile.hooks, ["a", "b"].map(str::to_owned).into());

@@ -48,9 +48,14 @@ pub struct RequiredHook {
 impl Hooks {
     /// Judges what is required by what the trial led to.
     #[must_use]
-    pub fn of(plain: &[String], sleepable: &[String], trial: &Result<LsmHookProfileSpec, Absence>) -> Self {
+    pub fn of(
+        plain: &[String],
+        sleepable: &[String],
+        trial: &Result<LsmHookProfileSpec, Absence>,
+    ) -> Self {
         let count = |of: fn(&LsmHookProfileSpec) -> usize| trial.as_ref().ok().map(of);
-        let wanted = plain.iter().map(|hook| (hook, false)).chain(sleepable.iter().map(|hook| (hook, true)));
+        let wanted =
+            plain.iter().map(|hook| (hook, false)).chain(sleepable.iter().map(|hook| (hook, true)));
         Self {
             attachable: count(|profile| profile.hooks.len()),
             sleepable: count(|profile| profile.sleepable_hooks.len()),
@@ -92,7 +97,11 @@ impl Hooks {
         // Writing to a String cannot fail.
         match (self.attachable, self.sleepable, self.refused) {
             (Some(attachable), Some(sleepable), Some(refused)) => {
-                writeln!(text, "  of {} hooks {attachable} do, {sleepable} also sleepable ones", attachable + refused)
+                writeln!(
+                    text,
+                    "  of {} hooks {attachable} do, {sleepable} also sleepable ones",
+                    attachable + refused
+                )
             }
             _ => writeln!(text, "  {}", self.absence),
         }
@@ -105,14 +114,21 @@ impl Hooks {
                 Outcome::Unknown => "?",
             };
             let kind = if required.sleepable { " (sleepable)" } else { "" };
-            let line = format!("  {outcome:<4}  {}{kind} {} {}", required.hook, required.reason, required.detail);
+            let line = format!(
+                "  {outcome:<4}  {}{kind} {} {}",
+                required.hook, required.reason, required.detail
+            );
             writeln!(text, "{}", line.trim_end()).ok();
         }
         text
     }
 }
 
-fn required(hook: &str, sleepable: bool, trial: &Result<LsmHookProfileSpec, Absence>) -> RequiredHook {
+fn required(
+    hook: &str,
+    sleepable: bool,
+    trial: &Result<LsmHookProfileSpec, Absence>,
+) -> RequiredHook {
     let judged = trial.as_ref().map(|profile| refusal(profile, hook, sleepable));
     let (outcome, reason, detail) = match judged {
         Ok(None) => (Outcome::Pass, String::new(), String::new()),
@@ -138,7 +154,11 @@ pub(crate) mod tests {
         }
     }
 
-    fn judged(plain: &[&str], sleepable: &[&str], trial: &Result<LsmHookProfileSpec, Absence>) -> Hooks {
+    fn judged(
+        plain: &[&str],
+        sleepable: &[&str],
+        trial: &Result<LsmHookProfileSpec, Absence>,
+    ) -> Hooks {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         Hooks::of(&owned(plain), &owned(sleepable), trial)
     }
@@ -154,11 +174,19 @@ pub(crate) mod tests {
         for (plain, sleepable, holds, reasons) in cases {
             let hooks = judged(plain, sleepable, &Ok(profile()));
             assert_eq!(hooks.holds(), holds, "{hooks:?}");
-            let found: Vec<&str> = hooks.required.iter().map(|required| required.reason.as_str()).collect();
+            let found: Vec<&str> =
+                hooks.required.iter().map(|required| required.reason.as_str()).collect();
             assert_eq!(found, reasons, "{hooks:?}");
             let failing = hooks.failing().map(|(reason, _)| reason.code());
-            assert_eq!(failing, reasons.iter().copied().find(|reason| !reason.is_empty()), "{hooks:?}");
-            assert_eq!((hooks.attachable, hooks.sleepable, hooks.refused), (Some(2), Some(1), Some(1)));
+            assert_eq!(
+                failing,
+                reasons.iter().copied().find(|reason| !reason.is_empty()),
+                "{hooks:?}"
+            );
+            assert_eq!(
+                (hooks.attachable, hooks.sleepable, hooks.refused),
+                (Some(2), Some(1), Some(1))
+            );
         }
     }
 
@@ -173,7 +201,8 @@ pub(crate) mod tests {
 
     #[test]
     fn the_text_says_what_may_have_been_meant() {
-        let text = judged(&["file_open", "bpf_lsm_file_open"], &["task_alloc"], &Ok(profile())).render();
+        let text =
+            judged(&["file_open", "bpf_lsm_file_open"], &["task_alloc"], &Ok(profile())).render();
         assert_eq!(
             text,
             "Does this kernel take programs on the required hooks? NO\n  of 3 hooks 2 do, 1 also sleepable ones\n\n  \

@@ -75,17 +75,26 @@ fn built_in(facts: &Facts) -> Check {
         None => Outcome::Unknown,
     };
     let reason = (outcome == Outcome::Fail).then_some(Reason::HookNotInBtf);
-    check("BpfLsmBuiltIn", outcome, reason, format!("{}; {}", config_words(facts), btf_words(facts)))
+    check(
+        "BpfLsmBuiltIn",
+        outcome,
+        reason,
+        format!("{}; {}", config_words(facts), btf_words(facts)),
+    )
 }
 
 fn config_words(facts: &Facts) -> String {
     match &facts.kernel_config {
         Some(config) => match config.get(BPF_LSM) {
             Built::Set(value) => format!("{BPF_LSM}={value} (by {})", config.path),
-            Built::NotSet if config.lacks(BPF_LSM) => format!("{BPF_LSM} is not set (by {})", config.path),
+            Built::NotSet if config.lacks(BPF_LSM) => {
+                format!("{BPF_LSM} is not set (by {})", config.path)
+            }
             Built::NotSet => format!("{} has no line about {BPF_LSM}", config.path),
         },
-        None if facts.kernel_config_error.is_empty() => "no kernel configuration was read".to_owned(),
+        None if facts.kernel_config_error.is_empty() => {
+            "no kernel configuration was read".to_owned()
+        }
         None => facts.kernel_config_error.clone(),
     }
 }
@@ -103,7 +112,12 @@ fn btf_words(facts: &Facts) -> String {
 
 fn btf(facts: &Facts) -> Check {
     match &facts.btf {
-        Some(Ok(btf)) => check("Btf", Outcome::Pass, None, format!("/sys/kernel/btf/vmlinux, {} bytes", btf.bytes)),
+        Some(Ok(btf)) => check(
+            "Btf",
+            Outcome::Pass,
+            None,
+            format!("/sys/kernel/btf/vmlinux, {} bytes", btf.bytes),
+        ),
         Some(Err(unread)) if facts.absent_btf().is_some() => {
             check("Btf", Outcome::Fail, Some(Reason::BtfMissing), unread.message.clone())
         }
@@ -134,9 +148,12 @@ fn lockdown(facts: &Facts) -> Check {
         _ if facts.is_confidential() => {
             check("Lockdown", Outcome::Fail, Some(Reason::KernelReadsForbidden), "confidentiality")
         }
-        Some("confidentiality") => {
-            check("Lockdown", Outcome::Pass, None, "confidentiality, without effect: the LSM lockdown is not active")
-        }
+        Some("confidentiality") => check(
+            "Lockdown",
+            Outcome::Pass,
+            None,
+            "confidentiality, without effect: the LSM lockdown is not active",
+        ),
         Some(level) => check("Lockdown", Outcome::Pass, None, level),
         None => check("Lockdown", Outcome::Unknown, None, facts.lockdown_detail.clone()),
     }
@@ -183,12 +200,16 @@ fn platform(trial: &Trial) -> Check {
     match (&trial.load, &trial.plain_load) {
         (Some(Ok(())), _) => check(name, Outcome::Pass, None, "an LSM program was taken"),
         (Some(Err(failure)), Some(Ok(()))) => {
-            let detail = format!("a socket filter was taken, an LSM program was not: {}", describe(failure));
+            let detail =
+                format!("a socket filter was taken, an LSM program was not: {}", describe(failure));
             check(name, Outcome::Fail, None, detail)
         }
-        (_, Some(Err(failure))) => {
-            check(name, Outcome::Unknown, None, format!("a socket filter was not taken either: {}", describe(failure)))
-        }
+        (_, Some(Err(failure))) => check(
+            name,
+            Outcome::Unknown,
+            None,
+            format!("a socket filter was not taken either: {}", describe(failure)),
+        ),
         _ => check(name, Outcome::Unknown, None, "not reached"),
     }
 }
@@ -201,7 +222,12 @@ fn unprivileged(facts: &Facts) -> Check {
         Some(2) => "2: bpf(2) takes capabilities",
         Some(_) => "a value that is not known",
         None => {
-            return check("UnprivilegedBpf", Outcome::Unknown, None, "kernel.unprivileged_bpf_disabled was not read");
+            return check(
+                "UnprivilegedBpf",
+                Outcome::Unknown,
+                None,
+                "kernel.unprivileged_bpf_disabled was not read",
+            );
         }
     };
     check("UnprivilegedBpf", Outcome::Pass, None, detail)
@@ -211,16 +237,24 @@ fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
     let lockdown = facts.lockdown.as_deref().unwrap_or("unknown");
     let forbidden = |detail: String| {
         let reason = Reason::KernelReadsForbidden;
-        Check { fix: fix(reason, facts), ..check(KERNEL_READS_CHECK, Outcome::Fail, Some(reason), detail) }
-    };
-    let unknown =
-        |detail: String| check(KERNEL_READS_CHECK, Outcome::Unknown, Some(Reason::KernelReadsUnknown), detail);
-    match &trial.kernel_reads {
-        Some(Ok(true)) => check(KERNEL_READS_CHECK, Outcome::Pass, None, format!("lockdown={lockdown}")),
-        Some(Ok(false)) => forbidden(format!("the verifier refuses bpf_probe_read_kernel; lockdown={lockdown}")),
-        _ if facts.is_confidential() => {
-            forbidden("not tried; lockdown=confidentiality forbids bpf_probe_read_kernel".to_owned())
+        Check {
+            fix: fix(reason, facts),
+            ..check(KERNEL_READS_CHECK, Outcome::Fail, Some(reason), detail)
         }
+    };
+    let unknown = |detail: String| {
+        check(KERNEL_READS_CHECK, Outcome::Unknown, Some(Reason::KernelReadsUnknown), detail)
+    };
+    match &trial.kernel_reads {
+        Some(Ok(true)) => {
+            check(KERNEL_READS_CHECK, Outcome::Pass, None, format!("lockdown={lockdown}"))
+        }
+        Some(Ok(false)) => {
+            forbidden(format!("the verifier refuses bpf_probe_read_kernel; lockdown={lockdown}"))
+        }
+        _ if facts.is_confidential() => forbidden(
+            "not tried; lockdown=confidentiality forbids bpf_probe_read_kernel".to_owned(),
+        ),
         Some(Err(failure)) => unknown(describe(failure)),
         None => unknown(format!("not reached; lockdown={lockdown}")),
     }
@@ -229,12 +263,14 @@ fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
 /// Whether those LSMs are active, and which are not.
 pub(super) fn required_lsms(names: &[String], facts: &Facts) -> (Check, Vec<String>) {
     let active = &facts.lsms.active;
-    let missing: Vec<String> = names.iter().filter(|name| !active.contains(name)).cloned().collect();
+    let missing: Vec<String> =
+        names.iter().filter(|name| !active.contains(name)).cloned().collect();
     let left_out: Vec<String> = missing.iter().filter_map(|name| facts.left_out_by(name)).collect();
     let found = if missing.is_empty() {
         check(REQUIRED_LSMS, Outcome::Pass, None, names.join(","))
     } else if !active.is_empty() {
-        let detail = format!("{} not among the active LSMs {}", missing.join(" and "), facts.lsms_detail);
+        let detail =
+            format!("{} not among the active LSMs {}", missing.join(" and "), facts.lsms_detail);
         check(REQUIRED_LSMS, Outcome::Fail, Some(Reason::RequiredLsmInactive), detail)
     } else if !left_out.is_empty() {
         check(REQUIRED_LSMS, Outcome::Fail, Some(Reason::RequiredLsmInactive), left_out.join("; "))

@@ -44,7 +44,8 @@ fn further_lsms_are_judged_by_the_list() {
             ..raw()
         })
     };
-    let (unreadable, left_out) = (unreadable_with("lsm=apparmor,bpf"), unreadable_with("lsm=landlock,bpf"));
+    let (unreadable, left_out) =
+        (unreadable_with("lsm=apparmor,bpf"), unreadable_with("lsm=landlock,bpf"));
     let untried = || Trial { finished: true, ..Trial::default() };
     for (trial, facts, lsms, holds, reason) in [
         (proved(), &listed, &[][..], Holds::Yes, "CanaryDenied"),
@@ -57,7 +58,12 @@ fn further_lsms_are_judged_by_the_list() {
         (untried(), &unreadable, &["apparmor"], Holds::Untried, "CanaryCrashed"),
     ] {
         let (found, report) = requiring(trial, facts, lsms);
-        assert_eq!((found, report.reason.as_str()), (holds, reason), "{lsms:?}: {}", report.message);
+        assert_eq!(
+            (found, report.reason.as_str()),
+            (holds, reason),
+            "{lsms:?}: {}",
+            report.message
+        );
         assert_eq!(report.checks.iter().any(|check| check.name == REQUIRED_LSMS), !lsms.is_empty());
     }
 }
@@ -66,7 +72,8 @@ fn further_lsms_are_judged_by_the_list() {
 fn a_required_hook_is_told_where_nothing_before_it_fails() {
     let listed = Facts::of(&raw());
     let untried = || Trial { finished: true, ..Trial::default() };
-    let takes_file_open = || Ok(LsmHookProfileSpec { hooks: ["file_open".to_owned()].into(), ..Default::default() });
+    let takes_file_open =
+        || Ok(LsmHookProfileSpec { hooks: ["file_open".to_owned()].into(), ..Default::default() });
     let no_trial = || Err(Absence("no memory".to_owned()));
     for (trial, facts, hook, hooks, holds, reason) in [
         (proved(), &listed, "file_open", takes_file_open(), Holds::Yes, "CanaryDenied"),
@@ -86,9 +93,17 @@ fn a_required_hook_is_told_where_nothing_before_it_fails() {
 #[test]
 fn one_boot_parameter_has_all_that_is_missing() {
     let (_, report) = requiring(silent(), &unlisted(), &["apparmor"]);
-    assert!(report.fix.starts_with("Boot with lsm=landlock,integrity,apparmor,bpf."), "{}", report.fix);
+    assert!(
+        report.fix.starts_with("Boot with lsm=landlock,integrity,apparmor,bpf."),
+        "{}",
+        report.fix
+    );
     let (_, report) = requiring(proved(), &Facts::of(&raw()), &["apparmor"]);
-    assert!(report.fix.starts_with("Boot with lsm=landlock,lockdown,apparmor,bpf in place of"), "{}", report.fix);
+    assert!(
+        report.fix.starts_with("Boot with lsm=landlock,lockdown,apparmor,bpf in place of"),
+        "{}",
+        report.fix
+    );
 }
 
 /// The outcome and the reason of a check.
@@ -103,7 +118,10 @@ fn checks_say_what_the_texts_and_the_trial_showed() {
     use Outcome::{Fail, Pass, Unknown};
     let nothing = Trial::default();
     let no_hook = Ok(BtfNames { bytes: 9, bpf_lsm: 0, canary_hook: false });
-    let arm = lsm_ready_crds::node::Kernel { release: "5.15.1".to_owned(), machine: "aarch64".to_owned() };
+    let arm = lsm_ready_crds::node::Kernel {
+        release: "5.15.1".to_owned(),
+        machine: "aarch64".to_owned(),
+    };
     let confidential = Ok("none integrity [confidentiality]".to_owned());
     let filtered = Ok("CapEff:\t000000c000000000\nSeccomp:\t2\n".to_owned());
     let no_btf = || Err(unread("/sys/kernel/btf/vmlinux: no such file"));
@@ -113,13 +131,31 @@ fn checks_say_what_the_texts_and_the_trial_showed() {
         (&nothing, raw(), "BpfLsmBuiltIn", Pass, ""),
         (&nothing, Raw { btf: no_hook, ..raw() }, "BpfLsmBuiltIn", Fail, "HookNotInBtf"),
         (&nothing, Raw { btf: no_btf(), ..raw() }, "BpfLsmBuiltIn", Pass, ""),
-        (&nothing, Raw { btf: no_btf(), kernel_config: no_config(), ..raw() }, "BpfLsmBuiltIn", Unknown, ""),
+        (
+            &nothing,
+            Raw { btf: no_btf(), kernel_config: no_config(), ..raw() },
+            "BpfLsmBuiltIn",
+            Unknown,
+            "",
+        ),
         (&nothing, Raw { btf: no_btf(), ..raw() }, "Btf", Fail, "BtfMissing"),
         (&nothing, raw(), "Architecture", Pass, ""),
-        (&nothing, Raw { kernel: arm.clone(), ..raw() }, "Architecture", Fail, "TrampolineUnsupported"),
+        (
+            &nothing,
+            Raw { kernel: arm.clone(), ..raw() },
+            "Architecture",
+            Fail,
+            "TrampolineUnsupported",
+        ),
         (&proved(), Raw { kernel: arm, ..raw() }, "Architecture", Pass, ""),
         (&nothing, raw(), "Lockdown", Pass, ""),
-        (&nothing, Raw { lockdown: confidential, ..raw() }, "Lockdown", Fail, "KernelReadsForbidden"),
+        (
+            &nothing,
+            Raw { lockdown: confidential, ..raw() },
+            "Lockdown",
+            Fail,
+            "KernelReadsForbidden",
+        ),
         (&nothing, Raw { lockdown: Err(unread("x")), ..raw() }, "Lockdown", Unknown, ""),
         (&proved(), raw(), "LsmProgramsAllowed", Pass, ""),
         (&nothing, raw(), "LsmProgramsAllowed", Unknown, ""),
@@ -127,15 +163,28 @@ fn checks_say_what_the_texts_and_the_trial_showed() {
         (&eperm(), Raw { status: filtered, ..raw() }, "BpfSyscall", Fail, "SeccompRefusesBpf"),
         (&eperm(), raw(), "BpfSyscall", Fail, ""),
         (&nothing, raw(), "UnprivilegedBpf", Pass, ""),
-        (&nothing, Raw { unprivileged_bpf: Err(unread("x")), ..raw() }, "UnprivilegedBpf", Unknown, ""),
+        (
+            &nothing,
+            Raw { unprivileged_bpf: Err(unread("x")), ..raw() },
+            "UnprivilegedBpf",
+            Unknown,
+            "",
+        ),
     ] {
-        assert_eq!(outcome(trial, &raw, name), (outcome_wanted, reason.to_owned()), "{name} {raw:?}");
+        assert_eq!(
+            outcome(trial, &raw, name),
+            (outcome_wanted, reason.to_owned()),
+            "{name} {raw:?}"
+        );
     }
 }
 
 #[test]
 fn forbidden_reads_have_the_machines_own_fix() {
-    let facts = Facts::of(&Raw { cmdline: Ok("BOOT_IMAGE=/v lockdown=confidentiality".to_owned()), ..raw() });
+    let facts = Facts::of(&Raw {
+        cmdline: Ok("BOOT_IMAGE=/v lockdown=confidentiality".to_owned()),
+        ..raw()
+    });
     let report = report(Trial { kernel_reads: Some(Ok(false)), ..proved() }, &facts);
     let check = report.checks.iter().find(|check| check.name == "KernelReads").unwrap();
     assert!(check.fix.contains("update-grub"), "{}", check.fix);

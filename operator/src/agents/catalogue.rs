@@ -132,19 +132,36 @@ mod tests {
         let known = with_wishes([object(&json!({"metadata": {"name": "zz"}, "spec": spec}))]);
         let catalogue = Catalogue::of(&known);
         let many = || (0..1000).map(|n| name(&format!("p{n:04}"))).chain([name("zz")]);
-        let enabled =
-            PolicyAnswer { state: State::Enabled, mode: None, error: String::new(), failed_hooks: Vec::new() };
+        let enabled = PolicyAnswer {
+            state: State::Enabled,
+            mode: None,
+            error: String::new(),
+            failed_hooks: Vec::new(),
+        };
         let policies: BTreeMap<_, _> = many().map(|name| (name, enabled.clone())).collect();
-        let local = policies.clone().into_iter().map(|(policy, said)| (LocalName { domain: "d".into(), policy }, said));
-        let mut listed = Answer { policies: policies.clone(), local: local.collect(), ..Answer::none(How::Grpc) };
+        let local = policies
+            .clone()
+            .into_iter()
+            .map(|(policy, said)| (LocalName { domain: "d".into(), policy }, said));
+        let mut listed = Answer {
+            policies: policies.clone(),
+            local: local.collect(),
+            ..Answer::none(How::Grpc)
+        };
         catalogue.trim(&mut listed);
         assert!(listed.policies.contains_key(&name("zz")));
-        assert_eq!((listed.policies.len() + listed.local.len(), listed.omitted), (MOST_OTHERS + 1, 0));
+        assert_eq!(
+            (listed.policies.len() + listed.local.len(), listed.omitted),
+            (MOST_OTHERS + 1, 0)
+        );
 
         let mut counted = Answer { named: Some(many().collect()), ..Answer::none(How::Metrics) };
         catalogue.trim(&mut counted);
         assert!(counted.named.as_ref().is_some_and(|named| named.contains(&name("zz"))));
-        assert_eq!((counted.named.as_ref().map(BTreeSet::len), counted.omitted), (Some(MOST_OTHERS + 1), 936));
+        assert_eq!(
+            (counted.named.as_ref().map(BTreeSet::len), counted.omitted),
+            (Some(MOST_OTHERS + 1), 936)
+        );
         let trimmed = counted.clone();
         catalogue.trim(&mut counted);
         assert_eq!(counted, trimmed, "an answer of an ordinary size is left as it is");

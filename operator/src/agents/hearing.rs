@@ -38,9 +38,12 @@ pub fn hearing<'a>(
     catalogue: &'a Catalogue<'a>,
     ctx: &Context,
 ) -> Result<Option<Hearing<'a>>, InvalidSpec> {
-    let Some(agents) = agents(policy, ctx) else { return Ok(None) };
+    let Some(agents) = agents(policy, ctx) else {
+        return Ok(None);
+    };
     let selector = tracing_policies(&policy.spec)?;
-    let fits = |labels| selector.as_ref().is_none_or(|selector: &Selector| selector.matches(labels));
+    let fits =
+        |labels| selector.as_ref().is_none_or(|selector: &Selector| selector.matches(labels));
     let judged = catalogue.policies().iter().map(|listed| fits(listed.labels)).collect();
     let has_modes = agents.way.as_ref().map_or(true, |(_, daemon_set)| {
         // While agents are being replaced, some are of another release than the template's.
@@ -53,14 +56,19 @@ pub fn hearing<'a>(
 impl Hearing<'_> {
     /// Counts what the agent of a selected Node has said.
     pub fn add(&mut self, node: &Node, verdict: State, ctx: &Context) {
-        let Ok((way, daemon_set)) = &self.agents.way else { return };
-        let Some(target) = target(way, daemon_set, node) else { return };
+        let Ok((way, daemon_set)) = &self.agents.way else {
+            return;
+        };
+        let Some(target) = target(way, daemon_set, node) else {
+            return;
+        };
         let name = node.name_any();
         match target {
             Err(why) => self.judgement.cannot_ask(&name, why),
             Ok(target) => {
                 let places = self.catalogue.places(node.labels());
-                let occasion = occasion(way, daemon_set, node, self.catalogue.question(&places), ctx);
+                let occasion =
+                    occasion(way, daemon_set, node, self.catalogue.question(&places), ctx);
                 let said = ctx.agents.recall(&target, &occasion);
                 self.judgement.add(NodeView { name: &name, verdict, places, said });
             }
@@ -72,10 +80,17 @@ impl Hearing<'_> {
     pub fn finding(self, policy: &LsmPolicy) -> Finding {
         let Agents { key, container, way } = self.agents;
         if let Err(why) = &way {
-            return Finding::new(TRACING_POLICIES_ENFORCED, Status::Unknown, reason_of(why), why.to_string());
+            return Finding::new(
+                TRACING_POLICIES_ENFORCED,
+                Status::Unknown,
+                reason_of(why),
+                why.to_string(),
+            );
         }
         let listed = self.catalogue.policies().iter();
-        let not_selected = self.selector.map_or(0, |selector| listed.filter(|p| !selector.matches(p.labels)).count());
+        let not_selected = self
+            .selector
+            .map_or(0, |selector| listed.filter(|p| !selector.matches(p.labels)).count());
         let circumstances = Circumstances {
             unavailable: way.ok().map_or(0, |(_, daemon_set)| unavailable(&daemon_set)),
             key,
@@ -102,7 +117,9 @@ fn reason_of(why: &NotAskable) -> &'static str {
 /// Why it is not known which policies there are.
 fn unread(known: &Snapshot) -> Option<(&'static str, String)> {
     if let Some(Trouble::Forbidden(_)) = known.trouble() {
-        return known.trouble().map(|trouble| (loadable::TRACING_POLICIES_FORBIDDEN, trouble.to_string()));
+        return known
+            .trouble()
+            .map(|trouble| (loadable::TRACING_POLICIES_FORBIDDEN, trouble.to_string()));
     }
     let why = known.trouble().map(Trouble::to_string).or_else(|| known.unread());
     why.map(|why| (loadable::TRACING_POLICIES_UNREAD, crate::text::cut(&why, 500)))
@@ -117,5 +134,7 @@ fn said_before(policy: &LsmPolicy) -> Option<Finding> {
         _ => Status::Unknown,
     };
     let is_of_this_spec = condition.observed_generation == policy.metadata.generation;
-    is_of_this_spec.then(|| Finding::new(TRACING_POLICIES_ENFORCED, status, &condition.reason, &condition.message))
+    is_of_this_spec.then(|| {
+        Finding::new(TRACING_POLICIES_ENFORCED, status, &condition.reason, &condition.message)
+    })
 }

@@ -81,18 +81,29 @@ impl Memory {
     #[must_use]
     pub fn recall(&self, target: &Target, occasion: &Occasion) -> Option<Recalled> {
         let inner = self.lock();
-        let heard = inner.heard.get(target).filter(|heard| heard.occasion.boot_id == occasion.boot_id)?;
+        let heard =
+            inner.heard.get(target).filter(|heard| heard.occasion.boot_id == occasion.boot_id)?;
         let is_final = heard.is_final && heard.occasion == *occasion;
-        Some(Recalled { said: heard.said.clone(), is_final, is_first: heard.said.is_answer() && heard.answers < 2 })
+        Some(Recalled {
+            said: heard.said.clone(),
+            is_final,
+            is_first: heard.said.is_answer() && heard.answers < 2,
+        })
     }
 
     /// Since when the agent of that DaemonSet on that node reports policies in an error state, in that boot. None where its
     /// newest answer reports none, or where it was not asked.
     #[must_use]
-    pub fn load_errors(&self, daemon_set: &DaemonSetKey, node: &str, boot_id: &str) -> Option<LoadErrors> {
+    pub fn load_errors(
+        &self,
+        daemon_set: &DaemonSetKey,
+        node: &str,
+        boot_id: &str,
+    ) -> Option<LoadErrors> {
         let inner = self.lock();
         let of_node = inner.heard.range(Target::first_of(node, daemon_set)..);
-        let mut found = of_node.take_while(|(target, _)| target.node == node && target.daemon_set == *daemon_set);
+        let mut found = of_node
+            .take_while(|(target, _)| target.node == node && target.daemon_set == *daemon_set);
         found.find_map(|(_, heard)| heard.load_errors.filter(|_| heard.occasion.boot_id == boot_id))
     }
 
@@ -125,7 +136,8 @@ impl Memory {
         let Inner { heard, answers, rollouts } = &mut *inner;
         heard.retain(|target, _| is_wanted(target));
         answers.retain(|answer| Arc::strong_count(answer) > 1);
-        let living: HashSet<&DaemonSetKey> = heard.keys().map(|target| &target.daemon_set).collect();
+        let living: HashSet<&DaemonSetKey> =
+            heard.keys().map(|target| &target.daemon_set).collect();
         rollouts.retain(|key, _| living.contains(key));
     }
 
@@ -140,7 +152,10 @@ impl Memory {
     /// Whether agents of that DaemonSet may have started within the last minute.
     #[must_use]
     pub fn may_have_started(&self, key: &DaemonSetKey, now: Timestamp) -> bool {
-        self.lock().rollouts.get(key).is_none_or(|counted| now.duration_since(counted.since) < PATIENCE)
+        self.lock()
+            .rollouts
+            .get(key)
+            .is_none_or(|counted| now.duration_since(counted.since) < PATIENCE)
     }
 
     /// How many different answers are kept.

@@ -34,25 +34,33 @@ impl Message<'_> {
     /// What stands against True most, and the rest in short.
     #[must_use]
     pub fn against(&self, kind: Kind) -> String {
-        let Some(policies) = self.summary.against.get(&kind) else { return String::new() };
+        let Some(policies) = self.summary.against.get(&kind) else {
+            return String::new();
+        };
         let mut policies: Vec<_> = policies.iter().collect();
         policies.sort_by_key(|(name, told)| (Reverse(told.nodes.count()), name.as_ref()));
-        let named: Vec<String> =
-            policies.iter().take(SAMPLE).map(|(name, told)| self.policy(kind, name.as_ref(), told)).collect();
+        let named: Vec<String> = policies
+            .iter()
+            .take(SAMPLE)
+            .map(|(name, told)| self.policy(kind, name.as_ref(), told))
+            .collect();
         let more = match policies.len().saturating_sub(SAMPLE) {
             0 => String::new(),
             more => format!("; and {more} more policies"),
         };
         let told = format!("{}: {}{more}. {}", says(kind), named.join("; "), self.way_out(kind));
-        let also: Vec<String> = self.summary.against.iter().filter(|(other, _)| **other != kind).map(also).collect();
-        let also = if also.is_empty() { String::new() } else { format!(". Also: {}", also.join(", ")) };
+        let also: Vec<String> =
+            self.summary.against.iter().filter(|(other, _)| **other != kind).map(also).collect();
+        let also =
+            if also.is_empty() { String::new() } else { format!(". Also: {}", also.join(", ")) };
         format!("{told}{also}{}", self.aside())
     }
 
     fn policy(&self, kind: Kind, name: Option<&PolicyName>, told: &Told) -> String {
         let Told { nodes, words } = told;
         let Some(name) = name else {
-            let grpc = self.summary.without_grpc.map_or_else(String::new, |why| format!(" (gRPC: {why})"));
+            let grpc =
+                self.summary.without_grpc.map_or_else(String::new, |why| format!(" (gRPC: {why})"));
             return format!("a policy that the metrics do not name{grpc} on {nodes}");
         };
         match (kind, words.as_str()) {
@@ -107,8 +115,9 @@ impl Message<'_> {
     fn after_an_error(&self) -> String {
         let (key, list) = (&self.circumstances.key, self.list());
         let told = self.summary.against.get(&Kind::Disagrees).into_iter().flatten();
-        let speaks_of_lsm =
-            |(name, told): (&Option<PolicyName>, &Told)| name.is_none() || told.words.to_lowercase().contains("lsm");
+        let speaks_of_lsm = |(name, told): (&Option<PolicyName>, &Told)| {
+            name.is_none() || told.words.to_lowercase().contains("lsm")
+        };
         if !told.into_iter().any(speaks_of_lsm) {
             return format!("Correct these policies; {list} shows the whole text");
         }
@@ -137,7 +146,8 @@ impl Message<'_> {
     pub fn unanswered(&self, only_late: bool) -> String {
         let (all, nodes) = (self.summary.unanswered(), self.summary.nodes);
         let total: usize = all.values().map(Names::count).sum();
-        let Some((why, names)) = all.iter().max_by_key(|(why, names)| (names.count(), **why)) else {
+        let Some((why, names)) = all.iter().max_by_key(|(why, names)| (names.count(), **why))
+        else {
             return String::new();
         };
         let others = match total - names.count() {
@@ -146,7 +156,9 @@ impl Message<'_> {
         };
         let what = if only_late { "no answer yet" } else { "no answer" };
         let advice = match (only_late, self.circumstances.unavailable) {
-            (true, 0) => "Agents answer about 20 seconds after they start; wait a minute".to_owned(),
+            (true, 0) => {
+                "Agents answer about 20 seconds after they start; wait a minute".to_owned()
+            }
             (true, unavailable) => format!(
                 "DaemonSet {} says that {unavailable} of its agents are not available; TetragonRolledOut says why, and \
                  agents answer about 20 seconds after they start",
@@ -154,7 +166,10 @@ impl Message<'_> {
             ),
             (false, _) => way_out(*why).to_owned(),
         };
-        format!("{total} of {nodes} agents gave {what}: on {names} {why}{others}. {advice}{}", self.waits_for_crds())
+        format!(
+            "{total} of {nodes} agents gave {what}: on {names} {why}{others}. {advice}{}",
+            self.waits_for_crds()
+        )
     }
 
     fn waits_for_crds(&self) -> String {
@@ -190,7 +205,11 @@ impl Message<'_> {
                  compare it with `kubectl get tracingpolicies,tracingpoliciesnamespaced -A --show-labels`"
             ),
         };
-        format!("there is nothing to enforce: {why}{}{}", self.waits_for_crds(), self.aside_about_others())
+        format!(
+            "there is nothing to enforce: {why}{}{}",
+            self.waits_for_crds(),
+            self.aside_about_others()
+        )
     }
 
     /// The policies are enabled, and none of them denies.
@@ -226,7 +245,9 @@ impl Message<'_> {
         };
         let not_selected = match self.circumstances.not_selected {
             0 => String::new(),
-            more => format!(". Not selected by spec.require.tracingPolicies, and not judged: {more} policies"),
+            more => format!(
+                ". Not selected by spec.require.tracingPolicies, and not judged: {more} policies"
+            ),
         };
         format!("{observing}{not_selected}{}", self.aside_about_others())
     }
@@ -256,7 +277,9 @@ const fn says(kind: Kind) -> &'static str {
     match kind {
         Kind::Disagrees => "agents report errors of policies on nodes that are proved ready",
         Kind::LoadErrors => "agents report errors of policies on nodes that are not proved ready",
-        Kind::Missing => "policies are in the cluster and not in the agents of nodes that they are for",
+        Kind::Missing => {
+            "policies are in the cluster and not in the agents of nodes that they are for"
+        }
         Kind::Disabled => "policies are switched off in agents",
         Kind::Partial => "hooks of policies are not attached",
         Kind::Skipped => "agents skip policies that are for their nodes",
@@ -268,7 +291,9 @@ const fn says(kind: Kind) -> &'static str {
     }
 }
 
-fn also((kind, policies): (&Kind, &std::collections::BTreeMap<Option<PolicyName>, Told>)) -> String {
+fn also(
+    (kind, policies): (&Kind, &std::collections::BTreeMap<Option<PolicyName>, Told>),
+) -> String {
     let nodes = policies.values().map(|told| told.nodes.count()).max().unwrap_or_default();
     format!("{} ({} policies, up to {nodes} nodes)", kind.reason(), policies.len())
 }

@@ -11,20 +11,31 @@ use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, PodS
 /// Whether the pod may be on that Node.
 #[must_use]
 pub fn takes(pod: &PodSpec, node: &str, labels: &BTreeMap<String, String>) -> bool {
-    let selector = pod.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let selector =
+        pod.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     let affinity = pod.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-    let required = affinity.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
-    selector && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| met(term, node, labels)))
+    let required = affinity
+        .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
+    selector
+        && required.is_none_or(|required| {
+            required.node_selector_terms.iter().any(|term| met(term, node, labels))
+        })
 }
 
 /// A term without requirements takes no node.
 fn met(term: &NodeSelectorTerm, node: &str, labels: &BTreeMap<String, String>) -> bool {
     let expressions = term.match_expressions.as_deref().unwrap_or_default();
     let fields = term.match_fields.as_deref().unwrap_or_default();
-    let by_label = |wanted: &NodeSelectorRequirement| holds(wanted, labels.get(&wanted.key).map(String::as_str));
+    let by_label = |wanted: &NodeSelectorRequirement| {
+        holds(wanted, labels.get(&wanted.key).map(String::as_str))
+    };
     // The only field that there is.
-    let by_field = |wanted: &NodeSelectorRequirement| holds(wanted, (wanted.key == "metadata.name").then_some(node));
-    !(expressions.is_empty() && fields.is_empty()) && expressions.iter().all(by_label) && fields.iter().all(by_field)
+    let by_field = |wanted: &NodeSelectorRequirement| {
+        holds(wanted, (wanted.key == "metadata.name").then_some(node))
+    };
+    !(expressions.is_empty() && fields.is_empty())
+        && expressions.iter().all(by_label)
+        && fields.iter().all(by_field)
 }
 
 fn holds(wanted: &NodeSelectorRequirement, value: Option<&str>) -> bool {
@@ -51,7 +62,10 @@ mod tests {
     fn taken(pod: &Value) -> bool {
         let mut pod = pod.clone();
         pod["containers"] = json!([]);
-        let labels = BTreeMap::from([("os".to_owned(), "linux".to_owned()), ("cores".to_owned(), "8".to_owned())]);
+        let labels = BTreeMap::from([
+            ("os".to_owned(), "linux".to_owned()),
+            ("cores".to_owned(), "8".to_owned()),
+        ]);
         takes(&serde_json::from_value(pod).unwrap(), "n1", &labels)
     }
 
@@ -66,7 +80,9 @@ mod tests {
         assert!(taken(&json!({"nodeSelector": {"os": "linux"}})));
         assert!(!taken(&json!({"nodeSelector": {"os": "windows"}})));
         let one = |key: &str, operator: &str, values: &[&str]| {
-            affinity(&json!([{"matchExpressions": [{"key": key, "operator": operator, "values": values}]}]))
+            affinity(
+                &json!([{"matchExpressions": [{"key": key, "operator": operator, "values": values}]}]),
+            )
         };
         for (key, operator, values, expected) in [
             ("os", "In", &["a", "linux"][..], true),

@@ -32,7 +32,10 @@ pub async fn rounds(ctx: &Context, stop: impl Future) {
     let looks = async {
         loop {
             let next = tokio::time::Instant::now() + EVERY;
-            look(ctx, async |at: At, tls| ask(&at.endpoints(), tls.as_deref(), &Limits::default()).await).await;
+            look(ctx, async |at: At, tls| {
+                ask(&at.endpoints(), tls.as_deref(), &Limits::default()).await
+            })
+            .await;
             tokio::time::sleep_until(next).await;
         }
     };
@@ -72,11 +75,16 @@ pub(super) async fn look(ctx: &Context, ask: impl AsyncFn(At, Option<Arc<Tls>>) 
 }
 
 /// Who is due in each lane, in the order in which they are asked.
-fn due<'a>(wanted: &'a BTreeMap<Target, Wanted>, ctx: &Context) -> [BTreeSet<(jiff::Timestamp, &'a Target)>; 2] {
+fn due<'a>(
+    wanted: &'a BTreeMap<Target, Wanted>,
+    ctx: &Context,
+) -> [BTreeSet<(jiff::Timestamp, &'a Target)>; 2] {
     let now = (ctx.now)();
     let (mut answering, mut silent) = (BTreeSet::new(), BTreeSet::new());
     for (target, Wanted { occasion, .. }) in wanted {
-        let Some(due) = ctx.agents.due(target, occasion, now) else { continue };
+        let Some(due) = ctx.agents.due(target, occasion, now) else {
+            continue;
+        };
         let lane = match due.lane {
             Lane::Answering => &mut answering,
             Lane::Silent => &mut silent,
@@ -86,7 +94,13 @@ fn due<'a>(wanted: &'a BTreeMap<Target, Wanted>, ctx: &Context) -> [BTreeSet<(ji
     [answering, silent]
 }
 
-fn hear(target: &Target, wanted: &Wanted, mut outcome: Outcome, catalogue: &Catalogue<'_>, ctx: &Context) {
+fn hear(
+    target: &Target,
+    wanted: &Wanted,
+    mut outcome: Outcome,
+    catalogue: &Catalogue<'_>,
+    ctx: &Context,
+) {
     for (how, outcome) in outcome.attempts() {
         ctx.metrics.agent_asked(how.as_str(), outcome);
     }
@@ -99,7 +113,8 @@ fn hear(target: &Target, wanted: &Wanted, mut outcome: Outcome, catalogue: &Cata
     };
     let (occasion, now) = (wanted.occasion.clone(), (ctx.now)());
     let may_have_started = ctx.agents.may_have_started(&target.daemon_set, now);
-    let reply = Reply { occasion, outcome, is_complete, may_have_started, now, dice: fastrand::f64() };
+    let reply =
+        Reply { occasion, outcome, is_complete, may_have_started, now, dice: fastrand::f64() };
     let news = ctx.agents.hear(target, &reply);
     if news.is_news {
         wanted.policies.iter().for_each(|policy| ctx.queues.policy(policy));
@@ -113,10 +128,16 @@ fn hear(target: &Target, wanted: &Wanted, mut outcome: Outcome, catalogue: &Cata
 /// Notes how many agents each DaemonSet has: where that changes, agents may have only just started.
 fn note_counts(ctx: &Context) {
     for policy in ctx.stores.policies.state() {
-        let Some(Agents { key, way: Ok((_, daemon_set)), .. }) = agents(&policy, ctx) else { continue };
+        let Some(Agents { key, way: Ok((_, daemon_set)), .. }) = agents(&policy, ctx) else {
+            continue;
+        };
         let status = daemon_set.status.as_ref();
         let counts = status.map(|status| {
-            let counts = (status.desired_number_scheduled, status.updated_number_scheduled, status.number_available);
+            let counts = (
+                status.desired_number_scheduled,
+                status.updated_number_scheduled,
+                status.number_available,
+            );
             format!("{:?} {counts:?} {}", daemon_set.metadata.generation, status.number_ready)
         });
         ctx.agents.note_counts(&key, counts.unwrap_or_default(), (ctx.now)());

@@ -159,7 +159,9 @@ impl Summary {
 
 /// The agent's words about a policy, on one line.
 fn words(finding: &Finding<'_>) -> String {
-    let Some(said) = finding.said else { return String::new() };
+    let Some(said) = finding.said else {
+        return String::new();
+    };
     if finding.found == Found::MonitorMode {
         return said.mode.map(|mode| format!("mode {}", mode.as_str())).unwrap_or_default();
     }
@@ -215,7 +217,11 @@ pub fn condition(summary: &Summary, circumstances: &Circumstances) -> Condition 
 }
 
 /// What keeps it from being known, if anything does.
-fn not_known(summary: &Summary, circumstances: &Circumstances, message: &Message<'_>) -> Option<Condition> {
+fn not_known(
+    summary: &Summary,
+    circumstances: &Circumstances,
+    message: &Message<'_>,
+) -> Option<Condition> {
     if let Some((reason, text)) = &circumstances.unread {
         return Some(told(Status::Unknown, reason, text.clone()));
     }

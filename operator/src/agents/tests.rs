@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_agents::{
-    ActionsByPolicy, Answer, Counts, How, Mode, NoAnswer, Outcome, PolicyAnswer, PolicyName, State as PolicyState, Why,
+    ActionsByPolicy, Answer, Counts, How, Mode, NoAnswer, Outcome, PolicyAnswer, PolicyName,
+    State as PolicyState, Why,
 };
 use lsm_ready_crds::conditions::{TRACING_POLICIES_ENFORCED, find};
 use lsm_ready_crds::{LsmNode, LsmPolicy};
@@ -36,7 +37,8 @@ fn pass(seconds: i64) {
 
 fn at(number: u8, name: &str) -> Value {
     let mut node = node(name);
-    node["status"]["addresses"] = json!([{"type": "InternalIP", "address": format!("10.0.0.{number}")}]);
+    node["status"]["addresses"] =
+        json!([{"type": "InternalIP", "address": format!("10.0.0.{number}")}]);
     node
 }
 
@@ -60,7 +62,11 @@ fn three_nodes(policies: &[(&str, Value)]) -> Fixture {
     let mut fixture = Fixture::new().with_clock(now).with::<DaemonSet>(daemon_set(1));
     for number in 1..=3 {
         let name = format!("n{number}");
-        fixture = fixture.with::<Node>(at(number, &name)).with::<LsmNode>(report(&name, "Denied", "CanaryDenied"));
+        fixture = fixture.with::<Node>(at(number, &name)).with::<LsmNode>(report(
+            &name,
+            "Denied",
+            "CanaryDenied",
+        ));
     }
     for (name, tetragon) in policies {
         fixture = fixture.with::<LsmPolicy>(policy(name, &json!({"tetragon": tetragon})));
@@ -75,7 +81,12 @@ fn one_policy() -> Fixture {
 
 fn says(policies: &[(&str, PolicyState, Option<Mode>)]) -> Outcome {
     let answers = policies.iter().map(|(name, state, mode)| {
-        let answer = PolicyAnswer { state: *state, mode: *mode, error: String::new(), failed_hooks: Vec::new() };
+        let answer = PolicyAnswer {
+            state: *state,
+            mode: *mode,
+            error: String::new(),
+            failed_hooks: Vec::new(),
+        };
         (PolicyName { namespace: None, name: (*name).into() }, answer)
     });
     let counts: Counts = policies.iter().map(|(_, state, _)| (*state, 1)).collect();
@@ -103,7 +114,9 @@ async fn asked(ctx: &Context, outcome: &Outcome) -> Vec<String> {
 }
 
 fn queued(fixture: &mut Fixture) -> Vec<String> {
-    std::iter::from_fn(|| fixture.receivers.policies.next().now_or_never().flatten()).map(|key| key.name).collect()
+    std::iter::from_fn(|| fixture.receivers.policies.next().now_or_never().flatten())
+        .map(|key| key.name)
+        .collect()
 }
 
 /// Reason of the condition, and of Ready.
@@ -143,7 +156,8 @@ async fn nobody_is_asked_without_a_policy_that_says_so() {
 async fn each_agent_is_asked_once_for_all_policies_and_they_hear_what_is_new() {
     let metrics = json!({"agents": {"ask": "Metrics"}});
     let mut fixture = three_nodes(&[("a", metrics.clone()), ("b", metrics), ("quiet", json!({}))]);
-    let expected = ["None Some(10.0.0.1:2112)", "None Some(10.0.0.2:2112)", "None Some(10.0.0.3:2112)"];
+    let expected =
+        ["None Some(10.0.0.1:2112)", "None Some(10.0.0.2:2112)", "None Some(10.0.0.3:2112)"];
     assert_eq!(asked(&fixture.ctx, &enforcing()).await, expected);
     let mut news = queued(&mut fixture);
     news.sort();
@@ -152,7 +166,10 @@ async fn each_agent_is_asked_once_for_all_policies_and_they_hear_what_is_new() {
     assert!(asked(&fixture.ctx, &enforcing()).await.is_empty());
     assert!(queued(&mut fixture).is_empty());
     let text = fixture.ctx.metrics.encode().unwrap();
-    assert!(text.contains(r#"lsm_ready_agents_asked_total{how="grpc",outcome="answered"} 3"#), "{text}");
+    assert!(
+        text.contains(r#"lsm_ready_agents_asked_total{how="grpc",outcome="answered"} 3"#),
+        "{text}"
+    );
 }
 
 /// Two hundred nodes, and a policy that asks their agents.
@@ -184,7 +201,9 @@ async fn so_many_are_asked_at_once_and_none_twice_at_once() {
 #[tokio::test(start_paused = true)]
 async fn agents_that_do_not_answer_hold_up_nobody() {
     let fixture = two_hundred();
-    let is_silent = |at: &At| at.grpc.is_some_and(|at| at.ip().to_string().ends_with(['1', '3', '5', '7', '9']));
+    let is_silent = |at: &At| {
+        at.grpc.is_some_and(|at| at.ip().to_string().ends_with(['1', '3', '5', '7', '9']))
+    };
     let answered = Cell::new(0);
     let play = async |at: At, _| {
         if is_silent(&at) {
@@ -243,17 +262,21 @@ async fn a_policy_that_is_added_or_changed_is_asked_about_at_once() {
     let fixture = one_policy();
     until(&fixture.ctx, &enforcing(), reason::ALL_ENFORCING).await;
     // It is added: the agents have not loaded it yet, and then have.
-    let fixture = fixture.with_tracing_policies(&[tracing_policy("deny", 1), tracing_policy("more", 1)]);
+    let fixture =
+        fixture.with_tracing_policies(&[tracing_policy("deny", 1), tracing_policy("more", 1)]);
     assert_eq!(reason_now(&fixture.ctx), reason::LOADING);
     let enforce = Some(Mode::Enforce);
-    let both = says(&[("deny", PolicyState::Enabled, enforce), ("more", PolicyState::Enabled, enforce)]);
+    let both =
+        says(&[("deny", PolicyState::Enabled, enforce), ("more", PolicyState::Enabled, enforce)]);
     assert!(until(&fixture.ctx, &both, reason::ALL_ENFORCING).await <= 30);
     // It is changed: what was said before says nothing about it.
-    let fixture = fixture.with_tracing_policies(&[tracing_policy("deny", 1), tracing_policy("more", 2)]);
+    let fixture =
+        fixture.with_tracing_policies(&[tracing_policy("deny", 1), tracing_policy("more", 2)]);
     assert_eq!(reason_now(&fixture.ctx), reason::ASKING);
     assert!(until(&fixture.ctx, &both, reason::ALL_ENFORCING).await <= 30);
     // It is never loaded.
-    let fixture = fixture.with_tracing_policies(&[tracing_policy("deny", 1), tracing_policy("lost", 1)]);
+    let fixture =
+        fixture.with_tracing_policies(&[tracing_policy("deny", 1), tracing_policy("lost", 1)]);
     assert!(until(&fixture.ctx, &both, reason::POLICIES_MISSING).await <= 120);
     // It is removed.
     let fixture = fixture.with_tracing_policies(&[tracing_policy("deny", 1)]);
@@ -284,7 +307,9 @@ async fn agents_that_do_not_answer_are_starting_first() {
     // The agents are restarted: what they said stands until they answer again, and then they have no policies for a while.
     let fixture = fixture.with::<DaemonSet>(daemon_set(2));
     assert_eq!(reason_now(&fixture.ctx), reason::ASKING);
-    for (outcome, expected) in [(lost(), reason::ASKING), (lost(), reason::ASKING), (says(&[]), reason::LOADING)] {
+    for (outcome, expected) in
+        [(lost(), reason::ASKING), (lost(), reason::ASKING), (says(&[]), reason::LOADING)]
+    {
         pass(20);
         asked(&fixture.ctx, &outcome).await;
         assert_eq!(reason_now(&fixture.ctx), expected);
@@ -335,7 +360,8 @@ async fn who_is_no_longer_wanted_is_forgotten() {
 #[tokio::test]
 async fn without_the_files_for_tls_nobody_is_asked_and_the_condition_says_what_to_add() {
     let tls = json!({"serverName": "agent.example.com"});
-    let mut fixture = three_nodes(&[("a", json!({"securityfs": {"mount": "Never"}, "agents": {"tls": tls}}))]);
+    let mut fixture =
+        three_nodes(&[("a", json!({"securityfs": {"mount": "Never"}, "agents": {"tls": tls}}))]);
     assert!(asked(&fixture.ctx, &enforcing()).await.is_empty());
     assert_eq!(reason_now(&fixture.ctx), reason::TLS_FILES);
     assert_eq!(queued(&mut fixture), ["a"], "the files were read for the first time");
@@ -358,7 +384,9 @@ async fn load_errors_are_told_to_who_restarts_agents() {
     assert_eq!((errors.since, errors.as_of), (after(10), after(60)));
     assert_eq!(fixture.ctx.agents.load_errors(&key, "n2", "other boot"), None);
     assert_eq!(fixture.ctx.agents.load_errors(&DaemonSetKey::default(), "n2", "b00t"), None);
-    let restarts = std::iter::from_fn(|| fixture.receivers.daemon_sets.next().now_or_never().flatten()).count();
+    let restarts =
+        std::iter::from_fn(|| fixture.receivers.daemon_sets.next().now_or_never().flatten())
+            .count();
     assert_eq!(restarts, 3, "once for each agent, when it begins");
 }
 
@@ -377,7 +405,8 @@ async fn two_hundred_agents_are_each_asked_within_every_minute() {
     }
     let asked = asked.into_inner();
     assert_eq!(asked.len(), 200);
-    let pauses: Vec<i64> = asked.values().flat_map(|times| times.windows(2).map(|pair| pair[1] - pair[0])).collect();
+    let pauses: Vec<i64> =
+        asked.values().flat_map(|times| times.windows(2).map(|pair| pair[1] - pair[0])).collect();
     // The first pause confirms the first answer.
     assert!(pauses.iter().all(|pause| (10..=45).contains(pause)), "{:?}", pauses.iter().max());
     let total: usize = asked.values().map(Vec::len).sum();

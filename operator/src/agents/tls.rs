@@ -98,7 +98,8 @@ fn revision(directory: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
     for name in FILES {
         let mut content = Vec::new();
-        let read = File::open(directory.join(name)).and_then(|file| file.take(LONGEST).read_to_end(&mut content));
+        let read = File::open(directory.join(name))
+            .and_then(|file| file.take(LONGEST).read_to_end(&mut content));
         (name, content, read.map_err(|error| error.kind()).is_ok()).hash(&mut hasher);
     }
     hasher.finish()

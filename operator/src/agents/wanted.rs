@@ -113,10 +113,17 @@ pub fn server_names(ctx: &Context) -> BTreeSet<ServerName> {
 pub fn wanted(catalogue: &Catalogue<'_>, ctx: &Context) -> BTreeMap<Target, Wanted> {
     let mut wanted = BTreeMap::new();
     for policy in ctx.stores.policies.state() {
-        let Some(Agents { way: Ok((way, daemon_set)), .. }) = agents(&policy, ctx) else { continue };
-        let Ok(selection) = Selection::of(&policy.spec) else { continue };
-        for node in ctx.stores.nodes.state().iter().filter(|node| selection.selects(node.labels())) {
-            let Some(Ok(target)) = target(&way, &daemon_set, node) else { continue };
+        let Some(Agents { way: Ok((way, daemon_set)), .. }) = agents(&policy, ctx) else {
+            continue;
+        };
+        let Ok(selection) = Selection::of(&policy.spec) else {
+            continue;
+        };
+        for node in ctx.stores.nodes.state().iter().filter(|node| selection.selects(node.labels()))
+        {
+            let Some(Ok(target)) = target(&way, &daemon_set, node) else {
+                continue;
+            };
             let entry = wanted.entry(target).or_insert_with(|| {
                 let places = catalogue.places(node.labels());
                 let occasion = occasion(&way, &daemon_set, node, catalogue.question(&places), ctx);
@@ -129,7 +136,11 @@ pub fn wanted(catalogue: &Catalogue<'_>, ctx: &Context) -> BTreeMap<Target, Want
 }
 
 /// The agent of that Node, if the DaemonSet has one there, or why it cannot be asked.
-pub(super) fn target(way: &Way, daemon_set: &DaemonSet, node: &Node) -> Option<Result<Target, Why>> {
+pub(super) fn target(
+    way: &Way,
+    daemon_set: &DaemonSet,
+    node: &Node,
+) -> Option<Result<Target, Why>> {
     let name = node.name_any();
     let has_agent = pod(daemon_set).is_some_and(|pod| place::takes(pod, &name, node.labels()));
     let target = |at| Target { node: name, daemon_set: DaemonSetKey::of(daemon_set), at };
@@ -137,7 +148,13 @@ pub(super) fn target(way: &Way, daemon_set: &DaemonSet, node: &Node) -> Option<R
 }
 
 /// What is asked of the agent on that Node.
-pub(super) fn occasion(way: &Way, daemon_set: &DaemonSet, node: &Node, question: u64, ctx: &Context) -> Occasion {
+pub(super) fn occasion(
+    way: &Way,
+    daemon_set: &DaemonSet,
+    node: &Node,
+    question: u64,
+    ctx: &Context,
+) -> Occasion {
     let evidence = ctx.stores.record(node).facts().report.map(|report| report.evidence);
     Occasion {
         boot_id: boot_id(node).to_owned(),
@@ -152,14 +169,16 @@ pub(super) fn occasion(way: &Way, daemon_set: &DaemonSet, node: &Node, question:
 pub(super) fn is_rolled_out(daemon_set: &DaemonSet) -> bool {
     daemon_set.status.as_ref().is_some_and(|status| {
         status.observed_generation >= daemon_set.metadata.generation
-            && status.updated_number_scheduled.unwrap_or_default() >= status.desired_number_scheduled
+            && status.updated_number_scheduled.unwrap_or_default()
+                >= status.desired_number_scheduled
     })
 }
 
 /// How many agents are not available.
 pub(super) fn unavailable(daemon_set: &DaemonSet) -> usize {
     let counts = daemon_set.status.as_ref();
-    let lacking =
-        counts.map_or(0, |status| status.desired_number_scheduled - status.number_available.unwrap_or_default());
+    let lacking = counts.map_or(0, |status| {
+        status.desired_number_scheduled - status.number_available.unwrap_or_default()
+    });
     usize::try_from(lacking).unwrap_or_default()
 }

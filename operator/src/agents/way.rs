@@ -41,7 +41,9 @@ pub enum NotAskable {
     #[error("{0}")]
     TlsFiles(String),
     /// There is no DaemonSet.
-    #[error("there is no DaemonSet {0}: set spec.tetragon.daemonSet to Tetragon's namespace and name, or install it")]
+    #[error(
+        "there is no DaemonSet {0}: set spec.tetragon.daemonSet to Tetragon's namespace and name, or install it"
+    )]
     NoDaemonSet(String),
     /// Which container is the agent is not known.
     #[error("{0}")]
@@ -69,7 +71,12 @@ pub enum NotAskable {
 ///
 /// # Errors
 /// Why they are not.
-pub fn way(key: &str, daemon_set: Option<&DaemonSet>, own: &Tetragon, agents: &Agents) -> Result<Way, NotAskable> {
+pub fn way(
+    key: &str,
+    daemon_set: Option<&DaemonSet>,
+    own: &Tetragon,
+    agents: &Agents,
+) -> Result<Way, NotAskable> {
     if agents.ask == Ask::Never {
         return Err(NotAskable::Never);
     }
@@ -87,7 +94,11 @@ pub fn way(key: &str, daemon_set: Option<&DaemonSet>, own: &Tetragon, agents: &A
         Ask::Metrics => Ok(Way { grpc: None, metrics: Some(metrics()?), tls: None }),
         Ask::Auto => match (grpc(), metrics()) {
             (Err(why), Err(_)) => Err(why),
-            (grpc, metrics) => Ok(Way { tls: tls.filter(|_| grpc.is_ok()), grpc: grpc.ok(), metrics: metrics.ok() }),
+            (grpc, metrics) => Ok(Way {
+                tls: tls.filter(|_| grpc.is_ok()),
+                grpc: grpc.ok(),
+                metrics: metrics.ok(),
+            }),
         },
     }
 }
@@ -100,9 +111,16 @@ pub fn has_modes(daemon_set: &DaemonSet, container: &str) -> bool {
 }
 
 /// The port: the policy's, else that of the container's own flag, else the charts'.
-fn listens(container: &Container, flag: &'static str, asked: Option<i32>, chart: u16) -> Result<u16, NotAskable> {
+fn listens(
+    container: &Container,
+    flag: &'static str,
+    asked: Option<i32>,
+    chart: u16,
+) -> Result<u16, NotAskable> {
     let asked = asked.and_then(|port| u16::try_from(port).ok());
-    let Some(address) = told(container, flag) else { return Ok(asked.unwrap_or(chart)) };
+    let Some(address) = told(container, flag) else {
+        return Ok(asked.unwrap_or(chart));
+    };
     match outside_port(&address) {
         Some(port) => Ok(asked.unwrap_or(port)),
         None => Err(NotAskable::OnTheNodeOnly { flag, address }),
@@ -121,7 +139,8 @@ fn outside_port(address: &str) -> Option<u16> {
 /// What the container itself says of a flag: by an argument, which counts first, or by the variable that Tetragon reads
 /// in its place (viper's prefix `tetragon`, `-` as `_`).
 fn told(container: &Container, flag: &str) -> Option<String> {
-    let words: Vec<&String> = container.command.iter().flatten().chain(container.args.iter().flatten()).collect();
+    let words: Vec<&String> =
+        container.command.iter().flatten().chain(container.args.iter().flatten()).collect();
     let by_argument = words.iter().enumerate().rev().find_map(|(place, word)| {
         let rest = word.strip_prefix("--")?.strip_prefix(flag)?;
         match rest.strip_prefix('=') {
@@ -131,7 +150,8 @@ fn told(container: &Container, flag: &str) -> Option<String> {
         }
     });
     let variable = format!("TETRAGON_{}", flag.to_uppercase().replace('-', "_"));
-    let by_variable = || container.env.iter().flatten().find(|env| env.name == variable)?.value.clone();
+    let by_variable =
+        || container.env.iter().flatten().find(|env| env.name == variable)?.value.clone();
     by_argument.or_else(by_variable).filter(|value| !value.is_empty())
 }
 
@@ -156,7 +176,10 @@ impl Way {
 fn address(node: &Node) -> Option<IpAddr> {
     let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
     let internal = addresses.filter(|address| address.type_ == "InternalIP");
-    internal.filter_map(|address| address.address.parse().ok()).map(|ip: IpAddr| ip.to_canonical()).find(is_elsewhere)
+    internal
+        .filter_map(|address| address.address.parse().ok())
+        .map(|ip: IpAddr| ip.to_canonical())
+        .find(is_elsewhere)
 }
 
 fn is_elsewhere(ip: &IpAddr) -> bool {
@@ -184,7 +207,8 @@ mod tests {
     fn ways(container: &Value, agents: &Value) -> Result<(Option<u16>, Option<u16>), NotAskable> {
         let agents: Agents = serde_json::from_value(agents.clone()).unwrap();
         let daemon_set = daemon_set(true, container);
-        way("kube-system/tetragon", Some(&daemon_set), &Tetragon::default(), &agents).map(|way| (way.grpc, way.metrics))
+        way("kube-system/tetragon", Some(&daemon_set), &Tetragon::default(), &agents)
+            .map(|way| (way.grpc, way.metrics))
     }
 
     #[test]
@@ -200,7 +224,11 @@ mod tests {
             (told, json!({"port": 9}), (Some(9), Some(2))),
             (by_variable, json!({}), (Some(3), Some(2112))),
             (args(&["--server-address=localhost:54321"]), json!({}), (None, Some(2112))),
-            (args(&["--server-address=unix:///var/run/tetragon/tetragon.sock"]), json!({}), (None, Some(2112))),
+            (
+                args(&["--server-address=unix:///var/run/tetragon/tetragon.sock"]),
+                json!({}),
+                (None, Some(2112)),
+            ),
             (args(&["--metrics-server=127.0.0.1:2112"]), json!({}), (Some(54321), None)),
             (args(&["--server-address="]), json!({}), (Some(54321), Some(2112))),
             (args(&["--server-address"]), json!({}), (Some(54321), Some(2112))),
@@ -228,7 +256,8 @@ mod tests {
         for (container, agents, expected) in table {
             let asked: Agents = serde_json::from_value(agents.clone()).unwrap();
             let daemon_set = daemon_set(true, &container);
-            let way = way("kube-system/tetragon", Some(&daemon_set), &Tetragon::default(), &asked).unwrap();
+            let way = way("kube-system/tetragon", Some(&daemon_set), &Tetragon::default(), &asked)
+                .unwrap();
             assert_eq!(way.tls(), expected.as_ref(), "{container} {agents}");
         }
     }
@@ -243,18 +272,31 @@ mod tests {
             ("quay.io/cilium/tetragon:v1.7.0", true),
             ("quay.io/cilium/tetragon:latest", true),
         ] {
-            assert_eq!(has_modes(&daemon_set(true, &json!({ "image": image })), "tetragon"), expected, "{image}");
+            assert_eq!(
+                has_modes(&daemon_set(true, &json!({ "image": image })), "tetragon"),
+                expected,
+                "{image}"
+            );
         }
     }
 
     #[test]
     fn who_cannot_be_asked_is_told_what_to_do() {
-        let local = json!({"args": ["--server-address=[::1]:54321", "--metrics-server=localhost:2112"]});
+        let local =
+            json!({"args": ["--server-address=[::1]:54321", "--metrics-server=localhost:2112"]});
         for ask in ["Auto", "Grpc"] {
             let why = ways(&local, &json!({"ask": ask})).unwrap_err();
-            assert!(matches!(why, NotAskable::OnTheNodeOnly { flag: "server-address", .. }), "{why:?}");
+            assert!(
+                matches!(why, NotAskable::OnTheNodeOnly { flag: "server-address", .. }),
+                "{why:?}"
+            );
         }
-        assert!(ways(&local, &json!({"ask": "Metrics"})).unwrap_err().to_string().contains("metrics-server"));
+        assert!(
+            ways(&local, &json!({"ask": "Metrics"}))
+                .unwrap_err()
+                .to_string()
+                .contains("metrics-server")
+        );
         assert_eq!(ways(&json!({}), &json!({"ask": "Never"})), Err(NotAskable::Never));
         let asked = |daemon_set: Option<DaemonSet>| {
             way("a/b", daemon_set.as_ref(), &Tetragon::default(), &Agents::default()).unwrap_err()
@@ -267,17 +309,27 @@ mod tests {
     #[test]
     fn no_node_makes_the_operator_ask_itself() {
         let node = |addresses: &[(&str, &str)]| -> Node {
-            let addresses: Vec<Value> =
-                addresses.iter().map(|(type_, address)| json!({"type": type_, "address": address})).collect();
+            let addresses: Vec<Value> = addresses
+                .iter()
+                .map(|(type_, address)| json!({"type": type_, "address": address}))
+                .collect();
             serde_json::from_value(json!({"status": {"addresses": addresses}})).unwrap()
         };
         let internal = |address| node(&[("InternalIP", address)]);
-        for refused in
-            ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1", "fe80::1", "224.0.0.1", "x"]
-        {
+        for refused in [
+            "127.0.0.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "::1",
+            "::ffff:127.0.0.1",
+            "fe80::1",
+            "224.0.0.1",
+            "x",
+        ] {
             assert_eq!(address(&internal(refused)), None, "{refused}");
         }
-        let both = node(&[("ExternalIP", "1.2.3.4"), ("Hostname", "n1"), ("InternalIP", "fd00::7")]);
+        let both =
+            node(&[("ExternalIP", "1.2.3.4"), ("Hostname", "n1"), ("InternalIP", "fd00::7")]);
         let way = Way { grpc: Some(1), metrics: None, tls: None };
         let expected = At { grpc: Some("[fd00::7]:1".parse().unwrap()), metrics: None, tls: None };
         assert_eq!(way.to(&both), Some(expected));

@@ -36,7 +36,8 @@ impl Error {
 pub(super) async fn apply(node: &Node, plan: &Plan, ctx: &Context) -> Result<(), Error> {
     let api = Api::<Node>::all(ctx.client.clone());
     let name = node.name_any();
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let params =
+        PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     if let Some(patch) = metadata_patch(node, plan) {
         api.patch(&name, &params, &Patch::Merge(patch))
             .await

@@ -37,7 +37,8 @@ pub use apply::Error;
 /// When a patch is refused or the API server cannot be reached.
 pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Error> {
     // 1. What is known.
-    let required = ctx.required.all(ctx.stores.policies.state(), ctx.stores.tracing_policies.snapshot());
+    let required =
+        ctx.required.all(ctx.stores.policies.state(), ctx.stores.tracing_policies.snapshot());
     let record = ctx.stores.record(&node);
     // 2. What it means.
     let plan = plan::plan(&node, record.facts(), &required, (ctx.now)());
@@ -45,5 +46,7 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
     // 3. Write what differs.
     apply::apply(&node, &plan, &ctx).await?;
     // 4. Look again when the report would have become stale.
-    Ok(plan.stale_in.map_or_else(Action::await_change, |wait| Action::requeue(wait.max(Duration::from_secs(1)))))
+    Ok(plan.stale_in.map_or_else(Action::await_change, |wait| {
+        Action::requeue(wait.max(Duration::from_secs(1)))
+    }))
 }

@@ -51,7 +51,11 @@ struct Remembered {
 impl Memory {
     /// As [`Required::all`].
     #[must_use]
-    pub fn all(&self, policies: Vec<Arc<LsmPolicy>>, tetragons: Arc<Snapshot>) -> Arc<Vec<Required>> {
+    pub fn all(
+        &self,
+        policies: Vec<Arc<LsmPolicy>>,
+        tetragons: Arc<Snapshot>,
+    ) -> Arc<Vec<Required>> {
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = memory.as_ref().filter(|known| known.is_of(&policies, &tetragons)) {
             return known.required.clone();
@@ -78,8 +82,7 @@ mod tests {
     use super::*;
 
     fn policy(name: &str) -> Arc<LsmPolicy> {
-        let policy =
-            json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "metadata": {"name": name}, "spec": {}});
+        let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "metadata": {"name": name}, "spec": {}});
         Arc::new(serde_json::from_value(policy).unwrap())
     }
 
@@ -105,7 +108,8 @@ mod tests {
     #[test]
     fn a_policy_that_is_being_deleted_or_is_invalid_requires_nothing() {
         let mut deleted = LsmPolicy::clone(&policy("a"));
-        deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        deleted.metadata.deletion_timestamp =
+            serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
         let mut invalid = LsmPolicy::clone(&policy("b"));
         let selector = json!({"matchExpressions": [{"key": "a", "operator": "Like"}]});
         invalid.spec.node_selector = serde_json::from_value(selector).unwrap();

@@ -66,16 +66,19 @@ async fn a_taint_is_written_with_the_resource_version_that_was_seen() {
 async fn radio_silence_where_everything_is_as_wanted() {
     let mut settled = node("n1");
     settled["metadata"]["labels"][BPF] = json!("true");
-    settled["status"]["conditions"] = condition("True", "CanaryDenied")["status"]["conditions"].clone();
-    let (ctx, played) = Fixture::new().with::<LsmNode>(report("n1", "Denied", "CanaryDenied")).plays(Vec::new());
+    settled["status"]["conditions"] =
+        condition("True", "CanaryDenied")["status"]["conditions"].clone();
+    let (ctx, played) =
+        Fixture::new().with::<LsmNode>(report("n1", "Denied", "CanaryDenied")).plays(Vec::new());
     reconcile(parsed(&settled), ctx).await.unwrap();
     played.await.unwrap();
 }
 
 #[tokio::test]
 async fn a_node_made_anew_is_reported_and_not_written_further() {
-    let (ctx, played) =
-        Fixture::new().with::<LsmNode>(report("n1", "Denied", "CanaryDenied")).plays(vec![Exchange::refused(
+    let (ctx, played) = Fixture::new()
+        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+        .plays(vec![Exchange::refused(
             PATCH,
             json!({"metadata": {"uid": "uid-n1", "labels": {BPF: "true"}}}),
             409,

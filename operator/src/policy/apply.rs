@@ -25,7 +25,11 @@ impl Error {
 }
 
 /// Server-side applies the status where it differs. The status is ours alone, so conflicts are forced.
-pub(super) async fn apply(policy: &LsmPolicy, status: LsmPolicyStatus, ctx: &Context) -> Result<(), Error> {
+pub(super) async fn apply(
+    policy: &LsmPolicy,
+    status: LsmPolicyStatus,
+    ctx: &Context,
+) -> Result<(), Error> {
     if policy.status.as_ref() == Some(&status) {
         return Ok(());
     }
@@ -50,7 +54,9 @@ pub(super) async fn apply(policy: &LsmPolicy, status: LsmPolicyStatus, ctx: &Con
 /// logged: the status says the same.
 async fn announce(policy: &LsmPolicy, status: &LsmPolicyStatus, ctx: &Context) {
     let before = policy.status.as_ref().and_then(|status| find(&status.conditions, READY));
-    let Some(after) = find(&status.conditions, READY).cloned() else { return };
+    let Some(after) = find(&status.conditions, READY).cloned() else {
+        return;
+    };
     if before.map_or("Unknown", |before| before.status.as_str()) == after.status {
         return;
     }

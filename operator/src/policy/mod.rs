@@ -63,13 +63,17 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
 pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, InvalidSpec> {
     let selection = Selection::of(&policy.spec)?;
     let min_ready = MinReady::parse(&policy.spec.min_ready)?;
-    if let Some(window) = policy.spec.tetragon.as_ref().and_then(|tetragon| tetragon.window.as_ref()) {
+    if let Some(window) =
+        policy.spec.tetragon.as_ref().and_then(|tetragon| tetragon.window.as_ref())
+    {
         window.schedule()?;
     }
     let tetragons = ctx.stores.tracing_policies.snapshot();
     let demand = Demand::of(&policy.spec, &tetragons)?;
-    let nodes = ctx.stores.nodes.state().into_iter().filter(|node| selection.selects(node.labels()));
-    let nodes: Vec<(Arc<Node>, NodeRecord)> = nodes.map(|node| (node.clone(), ctx.stores.record(&node))).collect();
+    let nodes =
+        ctx.stores.nodes.state().into_iter().filter(|node| selection.selects(node.labels()));
+    let nodes: Vec<(Arc<Node>, NodeRecord)> =
+        nodes.map(|node| (node.clone(), ctx.stores.record(&node))).collect();
     let catalogue = Catalogue::of(&tetragons);
     let mut hearing = agents::hearing(policy, &tetragons, &catalogue, ctx)?;
     let (mut tally, mut verdicts) = (Tally::default(), Verdicts::by(&demand));
@@ -83,10 +87,15 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
     let agents = hearing.map(|hearing| hearing.finding(policy));
     let key = DaemonSetKey::named_by(&policy.spec);
     let daemon_set = key.as_ref().and_then(|key| ctx.stores.daemon_sets.get(&key.object_ref()));
-    let container = policy.spec.tetragon.as_ref().map(|tetragon| tetragon.daemon_set.container.as_str());
-    let version = daemon_set.as_deref().zip(container).and_then(|(found, name)| agent::version(found, name));
-    let loadable = condition::finding(&policy.spec, &tetragons, version, || Nodes::of(nodes.iter().map(known)))?;
-    let tetragon = key.map(|key| Box::new(tetragon::findings(policy, &key, daemon_set.as_deref(), ctx)));
+    let container =
+        policy.spec.tetragon.as_ref().map(|tetragon| tetragon.daemon_set.container.as_str());
+    let version =
+        daemon_set.as_deref().zip(container).and_then(|(found, name)| agent::version(found, name));
+    let loadable = condition::finding(&policy.spec, &tetragons, version, || {
+        Nodes::of(nodes.iter().map(known))
+    })?;
+    let tetragon =
+        key.map(|key| Box::new(tetragon::findings(policy, &key, daemon_set.as_deref(), ctx)));
     Ok(Observation::Evaluated { tally, min_ready, loadable, tetragon, agents })
 }
 
@@ -98,6 +107,7 @@ fn known((node, record): &(Arc<Node>, NodeRecord)) -> Known<'_> {
 
 fn publish(name: &str, status: &lsm_ready_crds::LsmPolicyStatus, ctx: &Context) {
     let nodes = &status.nodes;
-    let counts = [("ready", nodes.ready), ("not-ready", nodes.not_ready), ("unknown", nodes.unknown)];
+    let counts =
+        [("ready", nodes.ready), ("not-ready", nodes.not_ready), ("unknown", nodes.unknown)];
     ctx.metrics.policy_nodes(name, counts);
 }

@@ -53,7 +53,8 @@ async fn the_status_is_applied_and_a_flip_announced_once() {
     let mut unready = half();
     unready["status"] = status();
     unready["status"]["conditions"][0]["status"] = json!("False");
-    let (ctx, played) = two_nodes().plays(vec![Exchange::new(PATCH, body(&status()), half()), Exchange::event()]);
+    let (ctx, played) =
+        two_nodes().plays(vec![Exchange::new(PATCH, body(&status()), half()), Exchange::event()]);
     reconcile(parsed(unready), ctx).await.unwrap();
     played.await.unwrap();
 }
@@ -74,13 +75,17 @@ async fn a_second_look_within_a_second_waits() {
     let (ctx, played) = two_nodes().plays(Vec::new());
     reconcile(parsed(settled.clone()), ctx.clone()).await.unwrap();
     let action = reconcile(parsed(settled), ctx).await.unwrap();
-    assert_eq!(action, kube_runtime::controller::Action::requeue(std::time::Duration::from_secs(1)));
+    assert_eq!(
+        action,
+        kube_runtime::controller::Action::requeue(std::time::Duration::from_secs(1))
+    );
     played.await.unwrap();
 }
 
 #[tokio::test]
 async fn a_status_that_is_refused_is_an_error_that_names_the_policy() {
-    let (ctx, played) = two_nodes().plays(vec![Exchange::refused(PATCH, body(&status()), 422, "Invalid")]);
+    let (ctx, played) =
+        two_nodes().plays(vec![Exchange::refused(PATCH, body(&status()), 422, "Invalid")]);
     let error = reconcile(parsed(half()), ctx).await.unwrap_err();
     assert!(error.to_string().contains("LsmPolicy enforce"), "{error}");
     played.await.unwrap();

@@ -32,14 +32,19 @@ pub(super) async fn apply(deletions: &[Deletion], ctx: &Context) -> Result<(), E
     let api = Api::<LsmHookProfile>::all(ctx.client.clone());
     let mut failed = None;
     for Deletion { name, uid, resource_version } in deletions {
-        let seen = Preconditions { uid: Some(uid.clone()), resource_version: Some(resource_version.clone()) };
+        let seen = Preconditions {
+            uid: Some(uid.clone()),
+            resource_version: Some(resource_version.clone()),
+        };
         match api.delete(name, &DeleteParams::default().preconditions(seen)).await {
             Ok(_) => {
                 ctx.metrics.wrote("LsmHookProfile");
                 info!(profile = name, "a hook profile that no node names is deleted");
             }
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            Err(error) => failed = failed.or_else(|| Some(Error::Delete(name.clone(), Box::new(error)))),
+            Err(error) => {
+                failed = failed.or_else(|| Some(Error::Delete(name.clone(), Box::new(error))))
+            }
         }
     }
     failed.map_or(Ok(()), Err)

@@ -62,8 +62,10 @@ pub async fn sweep(ctx: &Context, unnamed: &mut Unnamed, now: Timestamp) -> Resu
     // 1. What is known.
     let profiles = ctx.stores.profiles.state();
     let reports = ctx.stores.reports.state();
-    let named: BTreeSet<&str> =
-        reports.iter().filter_map(|report| report.status.as_ref()?.hook_profile.as_deref()).collect();
+    let named: BTreeSet<&str> = reports
+        .iter()
+        .filter_map(|report| report.status.as_ref()?.hook_profile.as_deref())
+        .collect();
     // 2. What it means.
     let plan = plan::plan(&profiles, &named, unnamed, now);
     *unnamed = plan.unnamed;

@@ -38,10 +38,19 @@ pub struct Deletion {
 
 /// What is to go of those profiles, and what is to be remembered of the others.
 #[must_use]
-pub fn plan(profiles: &[Arc<LsmHookProfile>], named: &BTreeSet<&str>, before: &Unnamed, now: Timestamp) -> Plan {
+pub fn plan(
+    profiles: &[Arc<LsmHookProfile>],
+    named: &BTreeSet<&str>,
+    before: &Unnamed,
+    now: Timestamp,
+) -> Plan {
     let mut plan = Plan::default();
     let mut over = Vec::new();
-    for deletion in profiles.iter().filter(|profile| !is_in_use(profile, named)).filter_map(|profile| seen(profile)) {
+    for deletion in profiles
+        .iter()
+        .filter(|profile| !is_in_use(profile, named))
+        .filter_map(|profile| seen(profile))
+    {
         let since = before.get(&deletion.uid).copied().unwrap_or(now);
         plan.unnamed.insert(deletion.uid.clone(), since);
         if Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= PATIENCE) {
@@ -55,7 +64,8 @@ pub fn plan(profiles: &[Arc<LsmHookProfile>], named: &BTreeSet<&str>, before: &U
 
 /// Somebody names it, and it is what its name says.
 fn is_in_use(profile: &LsmHookProfile, named: &BTreeSet<&str>) -> bool {
-    profile.metadata.name.as_deref().is_some_and(|name| named.contains(name)) && profile.is_genuine()
+    profile.metadata.name.as_deref().is_some_and(|name| named.contains(name))
+        && profile.is_genuine()
 }
 
 fn seen(profile: &LsmHookProfile) -> Option<Deletion> {

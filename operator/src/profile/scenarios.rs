@@ -14,7 +14,8 @@ fn spec(kernel: &str) -> LsmHookProfileSpec {
 }
 
 fn profile(kernel: &str) -> Value {
-    let mut object = serde_json::to_value(LsmHookProfile::new(&spec(kernel).digest(), spec(kernel))).unwrap();
+    let mut object =
+        serde_json::to_value(LsmHookProfile::new(&spec(kernel).digest(), spec(kernel))).unwrap();
     object["metadata"]["uid"] = json!(format!("uid-{kernel}"));
     object["metadata"]["resourceVersion"] = json!("7");
     object
@@ -31,7 +32,8 @@ fn naming(kernel: &str) -> Value {
 }
 
 fn delete(kernel: &str) -> (String, Value) {
-    let request = format!("DELETE /apis/lsmready.io/v1alpha1/lsmhookprofiles/{}?", spec(kernel).digest());
+    let request =
+        format!("DELETE /apis/lsmready.io/v1alpha1/lsmhookprofiles/{}?", spec(kernel).digest());
     (request, json!({"preconditions": {"uid": format!("uid-{kernel}"), "resourceVersion": "7"}}))
 }
 

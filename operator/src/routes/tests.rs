@@ -92,7 +92,8 @@ async fn a_kernel_without_securityfs_queues_the_daemon_sets_when_that_is_news() 
         serde_json::from_value(report).unwrap()
     };
     let (lacks, has) = (|| report("NotInKernel"), || report("Mounted"));
-    let (silent, told) = (keys("node/n2 policy/a policy/b"), keys("node/n2 policy/a policy/b ds/tetragon ds/left"));
+    let (silent, told) =
+        (keys("node/n2 policy/a policy/b"), keys("node/n2 policy/a policy/b ds/tetragon ds/left"));
     assert_eq!(queued(|routes| routes.report(&Event::Apply(has()))), silent);
     assert_eq!(queued(|routes| routes.report(&Event::Apply(lacks()))), told);
     // What is queued last, after an event that was drained.
@@ -155,6 +156,12 @@ async fn tetragons_policies_queue_the_nodes_only_where_a_policy_requires_them() 
 
 #[tokio::test]
 async fn after_a_new_list_everything_is_looked_at_again() {
-    assert_eq!(queued(|routes| routes.node(&Event::InitDone)), keys("node/n1 node/n2 policy/a policy/b"));
-    assert_eq!(queued(|routes| routes.daemon_set(&Event::InitDone)), keys("ds/tetragon ds/left policy/a policy/b"));
+    assert_eq!(
+        queued(|routes| routes.node(&Event::InitDone)),
+        keys("node/n1 node/n2 policy/a policy/b")
+    );
+    assert_eq!(
+        queued(|routes| routes.daemon_set(&Event::InitDone)),
+        keys("ds/tetragon ds/left policy/a policy/b")
+    );
 }

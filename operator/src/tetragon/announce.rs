@@ -47,12 +47,20 @@ pub(super) fn restarted(agent: &Agent, since: Timestamp) -> Event {
 /// An Event where a contest has just begun.
 pub(super) fn contested(before: &Remembered, after: &Remembered) -> Option<Event> {
     let until = after.contest.paused_until().filter(|_| before.contest.paused_until().is_none())?;
-    let note = format!("the mount of securityfs is taken out again and again; lsm-ready pauses until {until:.0}");
+    let note = format!(
+        "the mount of securityfs is taken out again and again; lsm-ready pauses until {until:.0}"
+    );
     Some(event(EventType::Warning, reason::CONTESTED, note))
 }
 
 fn event(type_: EventType, reason: &str, note: String) -> Event {
-    Event { type_, reason: reason.to_owned(), note: Some(note), action: "Apply".to_owned(), secondary: None }
+    Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(note),
+        action: "Apply".to_owned(),
+        secondary: None,
+    }
 }
 
 /// Publishes it.
@@ -62,6 +70,8 @@ pub(super) async fn publish(event: &Event, daemon_set: &DaemonSet, ctx: &Context
     }
     match ctx.events.publish(event, &daemon_set.object_ref(&())).await {
         Ok(()) => ctx.metrics.wrote("Event"),
-        Err(error) => warn!(daemon_set = %DaemonSetKey::of(daemon_set), %error, "event not published"),
+        Err(error) => {
+            warn!(daemon_set = %DaemonSetKey::of(daemon_set), %error, "event not published")
+        }
     }
 }

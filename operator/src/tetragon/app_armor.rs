@@ -29,9 +29,13 @@ pub struct AppArmorOn {
 /// Where AppArmor is active, among the nodes on which that DaemonSet has an agent. Only reports of the present boot count.
 #[must_use]
 pub fn app_armor(daemon_set: &DaemonSet, stores: &Stores) -> AppArmorOn {
-    let Some(pod) = pod(daemon_set) else { return AppArmorOn::default() };
+    let Some(pod) = pod(daemon_set) else {
+        return AppArmorOn::default();
+    };
     let (mut reporting, mut active, mut first) = (0, 0, Vec::new());
-    for node in stores.nodes.state().iter().filter(|node| takes(pod, &node.name_any(), node.labels())) {
+    for node in
+        stores.nodes.state().iter().filter(|node| takes(pod, &node.name_any(), node.labels()))
+    {
         let record = stores.record(node);
         let report = record.facts().report.filter(|report| report.boot_id == boot_id(node));
         let Some(report) = report else { continue };
@@ -44,7 +48,10 @@ pub fn app_armor(daemon_set: &DaemonSet, stores: &Stores) -> AppArmorOn {
     if reporting == 0 {
         return AppArmorOn::default();
     }
-    AppArmorOn { nodes: AppArmorNodes::Known { count: active, sample: first }, everywhere: active == reporting }
+    AppArmorOn {
+        nodes: AppArmorNodes::Known { count: active, sample: first },
+        everywhere: active == reporting,
+    }
 }
 
 /// What keeps the agent from securityfs on some nodes, in words.

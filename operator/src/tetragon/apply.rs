@@ -50,14 +50,24 @@ pub enum Outcome {
 }
 
 /// Sends it.
-pub(super) async fn apply(daemon_set: &DaemonSet, write: &Write, ctx: &Context) -> Result<Outcome, Error> {
+pub(super) async fn apply(
+    daemon_set: &DaemonSet,
+    write: &Write,
+    ctx: &Context,
+) -> Result<Outcome, Error> {
     let key = DaemonSetKey::of(daemon_set);
     let api = Api::<DaemonSet>::namespaced(ctx.client.clone(), &key.namespace);
     let sent = match write {
-        Write::Mount { container } => server_side(&api, &key, patch::mount(daemon_set, container)).await,
-        Write::GiveBack if patch::is_handed_over(daemon_set) => release(&api, &key, daemon_set).await,
+        Write::Mount { container } => {
+            server_side(&api, &key, patch::mount(daemon_set, container)).await
+        }
+        Write::GiveBack if patch::is_handed_over(daemon_set) => {
+            release(&api, &key, daemon_set).await
+        }
         Write::GiveBack => server_side(&api, &key, patch::nothing(daemon_set)).await,
-        Write::TakeBack { mark, .. } => server_side(&api, &key, patch::taken_back(daemon_set, mark)).await,
+        Write::TakeBack { mark, .. } => {
+            server_side(&api, &key, patch::taken_back(daemon_set, mark)).await
+        }
     };
     match sent {
         Ok(Some(written)) => {
@@ -77,15 +87,24 @@ pub(super) async fn apply(daemon_set: &DaemonSet, write: &Write, ctx: &Context) 
     }
 }
 
-async fn server_side(api: &Api<DaemonSet>, key: &DaemonSetKey, object: Value) -> kube::Result<Option<DaemonSet>> {
+async fn server_side(
+    api: &Api<DaemonSet>,
+    key: &DaemonSetKey,
+    object: Value,
+) -> kube::Result<Option<DaemonSet>> {
     api.patch(&key.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(object)).await.map(Some)
 }
 
 /// Takes ours out of a DaemonSet whose owner has taken the mount over. The managed fields are not in our store.
-async fn release(api: &Api<DaemonSet>, key: &DaemonSetKey, seen: &DaemonSet) -> kube::Result<Option<DaemonSet>> {
+async fn release(
+    api: &Api<DaemonSet>,
+    key: &DaemonSetKey,
+    seen: &DaemonSet,
+) -> kube::Result<Option<DaemonSet>> {
     let live = api.get_opt(&key.name).await?.filter(|live| live.metadata.uid == seen.metadata.uid);
     let Some(live) = live else { return Ok(None) };
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let params =
+        PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     api.patch(&key.name, &params, &Patch::Strategic(patch::release(&live))).await.map(Some)
 }
 
@@ -114,7 +133,10 @@ fn refusal(status: &Status, key: &DaemonSetKey) -> Option<Outcome> {
         ),
         400 | 405 | 413 | 415 | 422 => (
             reason::APPLY_FAILED,
-            format!("the API server did not take what lsm-ready would change in DaemonSet {key}: {}", status.message),
+            format!(
+                "the API server did not take what lsm-ready would change in DaemonSet {key}: {}",
+                status.message
+            ),
         ),
         _ => return None,
     };
@@ -136,7 +158,8 @@ mod tests {
 
     /// What a refusal with that code and those details comes to, in a word and the message.
     fn outcome(code: u16, message: &str, details: &Value) -> (String, String) {
-        let status = json!({"status": "Failure", "code": code, "message": message, "details": details});
+        let status =
+            json!({"status": "Failure", "code": code, "message": message, "details": details});
         let key = DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() };
         match refusal(&serde_json::from_value(status).unwrap(), &key) {
             Some(Outcome::Refused(reason, message)) => (reason.to_owned(), message),
@@ -153,7 +176,11 @@ mod tests {
             (404, "not found", "Gone"),
             (409, uid, "Gone"),
             (409, "Precondition failed: UID in precondition: 1, UID in object meta: 2", "Gone"),
-            (409, "the object has been modified; please apply your changes to the latest version", "again"),
+            (
+                409,
+                "the object has been modified; please apply your changes to the latest version",
+                "again",
+            ),
             (403, "daemonsets.apps is forbidden", reason::FORBIDDEN),
             (422, "DaemonSet is invalid", reason::APPLY_FAILED),
             (429, "too many requests", "again"),
@@ -168,8 +195,12 @@ mod tests {
     fn a_conflict_names_manager_and_field() {
         let cause = json!({"reason": "FieldManagerConflict", "message": "conflict with \"helm\" using apps/v1",
             "field": ".spec.template.spec.volumes[name=\"lsm-ready-securityfs\"].hostPath.type"});
-        let (reason, message) = outcome(409, "Apply failed with 1 conflict", &json!({"causes": [cause]}));
+        let (reason, message) =
+            outcome(409, "Apply failed with 1 conflict", &json!({"causes": [cause]}));
         assert_eq!(reason, reason::FIELD_CONFLICT);
-        assert!(message.contains("conflict with \"helm\" using apps/v1 at .spec.template.spec.volumes"), "{message}");
+        assert!(
+            message.contains("conflict with \"helm\" using apps/v1 at .spec.template.spec.volumes"),
+            "{message}"
+        );
     }
 }

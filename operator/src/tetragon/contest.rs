@@ -57,7 +57,9 @@ impl Contest {
             self.reverts.clear();
             return (self, Turn::Apply);
         }
-        let Some(applied) = self.applied.take() else { return (self, Turn::Apply) };
+        let Some(applied) = self.applied.take() else {
+            return (self, Turn::Apply);
+        };
         if now.duration_since(applied) >= WINDOW {
             self.pauses = 0;
         }
@@ -151,7 +153,11 @@ mod tests {
     fn the_first_apply_is_no_revert() {
         let (contest, turn) = Contest::default().missing(minute(0));
         assert_eq!(turn, Turn::Apply);
-        assert_eq!(contest.missing(minute(1)).1, Turn::Apply, "an apply that failed was never reverted");
+        assert_eq!(
+            contest.missing(minute(1)).1,
+            Turn::Apply,
+            "an apply that failed was never reverted"
+        );
     }
 
     proptest! {

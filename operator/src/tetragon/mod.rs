@@ -84,12 +84,16 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     let (remembered, outcome) = match step.clone() {
         Step::Write(write) => {
             let outcome = apply::apply(&daemon_set, &write, &ctx).await;
-            (step::after((&daemon_set, &wish), &write, &outcome, remembered, now), outcome.map(Some))
+            (
+                step::after((&daemon_set, &wish), &write, &outcome, remembered, now),
+                outcome.map(Some),
+            )
         }
         Step::Rest | Step::Wait(_) => (remembered, Ok(None)),
     };
     // 5. Follow what a change before has caused.
-    let (remembered, look) = follow(&daemon_set, (&plan, &wishes, &gate), remembered, &step, &ctx).await;
+    let (remembered, look) =
+        follow(&daemon_set, (&plan, &wishes, &gate), remembered, &step, &ctx).await;
     // 6. Remember what came of it, and tell it.
     remember(&daemon_set, &remembered, &ctx);
     let outcome = outcome?;
@@ -123,8 +127,10 @@ async fn follow(
     let wish = wishes.merged();
     let container = pod(daemon_set).and_then(|pod| agent(pod, &wish.container).ok());
     let is_ours = remembered.caused.as_ref().is_some_and(|caused| caused.wrote(daemon_set));
-    let rollout = container.map(|container| Rollout { wish: &wish, container: &container.name, is_ours });
-    let (look, due) = look::look(daemon_set, remembered.look.take(), rollout, &ctx.client, now).await;
+    let rollout =
+        container.map(|container| Rollout { wish: &wish, container: &container.name, is_ours });
+    let (look, due) =
+        look::look(daemon_set, remembered.look.take(), rollout, &ctx.client, now).await;
     remembered.look = look;
     if due.is_some() {
         return (remembered, due);
@@ -141,7 +147,9 @@ fn remember(daemon_set: &DaemonSet, remembered: &Remembered, ctx: &Context) {
     if ctx.tetragon.remember(&uid, remembered.clone()) {
         ctx.queues.policies_of(&DaemonSetKey::of(daemon_set), &ctx.stores.policies);
     }
-    ctx.tetragon.forget_all_but(|| ctx.stores.daemon_sets.state().iter().filter_map(|living| living.uid()).collect());
+    ctx.tetragon.forget_all_but(|| {
+        ctx.stores.daemon_sets.state().iter().filter_map(|living| living.uid()).collect()
+    });
 }
 
 async fn announce(
@@ -174,11 +182,22 @@ fn requeue(next: Timestamp, now: Timestamp) -> Action {
 
 /// The conditions that a policy's status has about the DaemonSet that it names.
 #[must_use]
-pub fn findings(policy: &LsmPolicy, key: &DaemonSetKey, daemon_set: Option<&DaemonSet>, ctx: &Context) -> Findings {
-    let remembered = daemon_set.and_then(ResourceExt::uid).map(|uid| ctx.tetragon.recall(&uid)).unwrap_or_default();
+pub fn findings(
+    policy: &LsmPolicy,
+    key: &DaemonSetKey,
+    daemon_set: Option<&DaemonSet>,
+    ctx: &Context,
+) -> Findings {
+    let remembered = daemon_set
+        .and_then(ResourceExt::uid)
+        .map(|uid| ctx.tetragon.recall(&uid))
+        .unwrap_or_default();
     let wishes = wishes(key, ctx);
-    let gate = daemon_set.map(|daemon_set| gate(&wishes.limits(), daemon_set, (ctx.now)())).unwrap_or_default();
-    let on = daemon_set.map_or_else(AppArmorOn::default, |daemon_set| app_armor(daemon_set, &ctx.stores));
+    let gate = daemon_set
+        .map(|daemon_set| gate(&wishes.limits(), daemon_set, (ctx.now)()))
+        .unwrap_or_default();
+    let on = daemon_set
+        .map_or_else(AppArmorOn::default, |daemon_set| app_armor(daemon_set, &ctx.stores));
     findings::findings_on(&on, policy, (key, daemon_set), &wishes, (&remembered, &gate))
 }
 
@@ -187,6 +206,8 @@ fn wishes(key: &DaemonSetKey, ctx: &Context) -> Wishes {
     let policies = ctx.stores.policies.state();
     let reference = ObjectRef::new(&key.name).within(&key.namespace);
     let daemon_set = ctx.stores.daemon_sets.get(&reference);
-    let nodes = daemon_set.map(|daemon_set| nodes::without_securityfs(&daemon_set, &ctx.stores)).unwrap_or_default();
+    let nodes = daemon_set
+        .map(|daemon_set| nodes::without_securityfs(&daemon_set, &ctx.stores))
+        .unwrap_or_default();
     Wishes::of(key, policies.iter().map(AsRef::as_ref)).with_nodes_without_securityfs(nodes)
 }

@@ -27,10 +27,14 @@ pub fn lacks_securityfs(report: &LsmNode) -> bool {
 /// then a mount too many would keep the agent from starting.
 #[must_use]
 pub fn without_securityfs(daemon_set: &DaemonSet, stores: &Stores) -> Vec<String> {
-    let Some(pod) = pod(daemon_set) else { return Vec::new() };
+    let Some(pod) = pod(daemon_set) else {
+        return Vec::new();
+    };
     let reports = stores.reports.state_filter(lacks_securityfs);
-    let nodes = reports.iter().filter_map(|report| stores.nodes.get(&ObjectRef::new(&report.name_any())));
-    let mut names: Vec<String> = nodes.filter(|node| runs_on(pod, node)).map(|node| node.name_any()).collect();
+    let nodes =
+        reports.iter().filter_map(|report| stores.nodes.get(&ObjectRef::new(&report.name_any())));
+    let mut names: Vec<String> =
+        nodes.filter(|node| runs_on(pod, node)).map(|node| node.name_any()).collect();
     names.sort();
     names
 }
@@ -38,9 +42,11 @@ pub fn without_securityfs(daemon_set: &DaemonSet, stores: &Stores) -> Vec<String
 /// Whether the DaemonSet has an agent on that Node.
 fn runs_on(pod: &PodSpec, node: &Node) -> bool {
     let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    let mut keeping_away =
-        taints.filter(|taint| taint.effect != "PreferNoSchedule" && !taint.key.starts_with(OF_KUBERNETES));
-    takes(pod, &node.name_any(), node.labels()) && keeping_away.all(|taint| is_tolerated(pod, taint))
+    let mut keeping_away = taints.filter(|taint| {
+        taint.effect != "PreferNoSchedule" && !taint.key.starts_with(OF_KUBERNETES)
+    });
+    takes(pod, &node.name_any(), node.labels())
+        && keeping_away.all(|taint| is_tolerated(pod, taint))
 }
 
 fn is_tolerated(pod: &PodSpec, taint: &Taint) -> bool {
@@ -49,10 +55,14 @@ fn is_tolerated(pod: &PodSpec, taint: &Taint) -> bool {
 
 /// As the scheduler sees it: an empty key with the operator Exists stands for all keys, an empty effect for all effects.
 fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let is = |own: Option<&str>, taints: &str| own.is_none_or(|own| own.is_empty() || own == taints);
+    let is =
+        |own: Option<&str>, taints: &str| own.is_none_or(|own| own.is_empty() || own == taints);
     let exists = toleration.operator.as_deref() == Some("Exists");
     let key = toleration.key.as_deref().unwrap_or_default();
-    let value = || toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
+    let value = || {
+        toleration.value.as_deref().unwrap_or_default()
+            == taint.value.as_deref().unwrap_or_default()
+    };
     is(toleration.effect.as_deref(), &taint.effect)
         && (key == taint.key || key.is_empty() && exists)
         && (exists || value())
@@ -81,10 +91,22 @@ mod tests {
             (json!({"nodeSelector": {"os": "windows"}}), json!([]), false),
             (json!({}), gpu.clone(), false),
             (json!({}), json!([{"key": "gpu", "effect": "PreferNoSchedule"}]), true),
-            (json!({}), json!([{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]), true),
+            (
+                json!({}),
+                json!([{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]),
+                true,
+            ),
             (tolerating(&json!({"operator": "Exists"})), gpu.clone(), true),
-            (tolerating(&json!({"key": "gpu", "operator": "Exists", "effect": "NoSchedule"})), gpu.clone(), true),
-            (tolerating(&json!({"key": "gpu", "operator": "Exists", "effect": "NoExecute"})), gpu.clone(), false),
+            (
+                tolerating(&json!({"key": "gpu", "operator": "Exists", "effect": "NoSchedule"})),
+                gpu.clone(),
+                true,
+            ),
+            (
+                tolerating(&json!({"key": "gpu", "operator": "Exists", "effect": "NoExecute"})),
+                gpu.clone(),
+                false,
+            ),
             (tolerating(&json!({"key": "gpu", "value": "a"})), gpu.clone(), true),
             (tolerating(&json!({"key": "gpu", "value": "b"})), gpu.clone(), false),
             (tolerating(&json!({"key": "other", "operator": "Exists"})), gpu, false),

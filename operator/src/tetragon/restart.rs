@@ -67,13 +67,21 @@ pub(super) async fn stale_agents(
         }
     };
     remembered.stale.tried.retain(|uid, _| agents.iter().any(|agent| agent.uid == *uid));
-    match restart((daemon_set, &container.name), &agents, (&repaired, &errors), &remembered.stale, gate) {
+    match restart(
+        (daemon_set, &container.name),
+        &agents,
+        (&repaired, &errors),
+        &remembered.stale,
+        gate,
+    ) {
         Restart::Settled => {
             remembered.stale.settled = Some(known);
             (remembered, None)
         }
         Restart::Later => (remembered, later),
-        Restart::Evict { agent, since } => (evict(daemon_set, &agent, since, remembered, ctx).await, later),
+        Restart::Evict { agent, since } => {
+            (evict(daemon_set, &agent, since, remembered, ctx).await, later)
+        }
     }
 }
 

@@ -81,7 +81,10 @@ pub fn step(
         Plan::GiveBack { .. } => Write::GiveBack,
         Plan::NotWanted => {
             let Remembered { written, look, stale, caused, .. } = remembered;
-            return (Remembered { written, look, stale, caused, ..Remembered::default() }, Step::Rest);
+            return (
+                Remembered { written, look, stale, caused, ..Remembered::default() },
+                Step::Rest,
+            );
         }
         Plan::Keep { .. } if blamed(&remembered, daemon_set).is_some() => {
             return take_back(daemon_set, gate, remembered, now);
@@ -104,7 +107,9 @@ pub fn step(
             return (remembered, Step::Rest);
         }
     }
-    if let Some(retry) = remembered.failure.as_ref().and_then(|failure| retry(failure, &write, daemon_set, now)) {
+    if let Some(retry) =
+        remembered.failure.as_ref().and_then(|failure| retry(failure, &write, daemon_set, now))
+    {
         return (remembered, Step::Wait(retry));
     }
     match write {
@@ -135,8 +140,15 @@ pub fn blamed<'a>(remembered: &'a Remembered, daemon_set: &DaemonSet) -> Option<
 
 /// Takes the mount back. An agent is down because of us, so neither window nor budget is waited for; only the word of the
 /// DaemonSet's owner holds it.
-fn take_back(daemon_set: &DaemonSet, gate: &Gate, mut remembered: Remembered, now: Timestamp) -> (Remembered, Step) {
-    let Some(Blame { said, mark }) = blamed(&remembered, daemon_set).cloned() else { return (remembered, Step::Rest) };
+fn take_back(
+    daemon_set: &DaemonSet,
+    gate: &Gate,
+    mut remembered: Remembered,
+    now: Timestamp,
+) -> (Remembered, Step) {
+    let Some(Blame { said, mark }) = blamed(&remembered, daemon_set).cloned() else {
+        return (remembered, Step::Rest);
+    };
     if matches!(gate, Gate::Held { .. }) {
         remembered.gate = gate.clone();
         return (remembered, Step::Rest);
@@ -158,7 +170,14 @@ pub fn after(
     now: Timestamp,
 ) -> Remembered {
     let failure = |reason, message, lasting, on: &DaemonSet| {
-        Some(Failure { reason, message, lasting, write: write.clone(), generation: on.metadata.generation, tried: now })
+        Some(Failure {
+            reason,
+            message,
+            lasting,
+            write: write.clone(),
+            generation: on.metadata.generation,
+            tried: now,
+        })
     };
     match outcome {
         Ok(Outcome::Gone) => return Remembered::default(),
@@ -182,9 +201,12 @@ pub fn after(
                     remembered.contest = Contest::default();
                     remembered.look = None;
                 }
-                (Write::Mount { .. }, Plan::Keep { .. }) => remembered.contest = remembered.contest.applied(now),
+                (Write::Mount { .. }, Plan::Keep { .. }) => {
+                    remembered.contest = remembered.contest.applied(now)
+                }
                 (Write::Mount { .. }, _) => {
-                    remembered.failure = failure(reason::APPLY_FAILED, taken_out(written), true, written);
+                    remembered.failure =
+                        failure(reason::APPLY_FAILED, taken_out(written), true, written);
                 }
             }
         }
@@ -202,7 +224,12 @@ fn taken_out(written: &DaemonSet) -> String {
 }
 
 /// When the write may be tried again, where it is not yet.
-fn retry(failure: &Failure, write: &Write, daemon_set: &DaemonSet, now: Timestamp) -> Option<Timestamp> {
+fn retry(
+    failure: &Failure,
+    write: &Write,
+    daemon_set: &DaemonSet,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let same = failure.write == *write && failure.generation == daemon_set.metadata.generation;
     let retry = failure.tried.checked_add(write.retry()).ok()?;
     (failure.lasting && same && now < retry).then_some(retry)
@@ -225,7 +252,8 @@ mod tests {
     use super::*;
 
     fn at(version: &str) -> DaemonSet {
-        serde_json::from_value(json!({"metadata": {"resourceVersion": version, "generation": 1}})).unwrap()
+        serde_json::from_value(json!({"metadata": {"resourceVersion": version, "generation": 1}}))
+            .unwrap()
     }
 
     fn mount() -> Write {
@@ -242,7 +270,8 @@ mod tests {
 
     #[test]
     fn what_is_older_than_our_write_is_left_alone() {
-        let written = |version: &str| Remembered { written: Some(version.into()), ..Remembered::default() };
+        let written =
+            |version: &str| Remembered { written: Some(version.into()), ..Remembered::default() };
         for (seen, last, expected) in [
             ("99", "100", Step::Rest),
             ("100", "100", Step::Write(mount())),
@@ -279,16 +308,24 @@ mod tests {
             (failed(true, 1, other), minute(0), Step::Write(mount())),
             (failed(false, 1, mount()), minute(0), Step::Write(mount())),
         ] {
-            assert_eq!(step((&at("1"), &wanted()), &Gate::Open, remembered.clone(), now).1, expected, "{remembered:?}");
+            assert_eq!(
+                step((&at("1"), &wanted()), &Gate::Open, remembered.clone(), now).1,
+                expected,
+                "{remembered:?}"
+            );
         }
         let give_back = Plan::GiveBack { superseded: None };
         let refused = failed(true, 1, Write::GiveBack);
-        assert_eq!(step((&at("1"), &give_back), &Gate::Open, refused, minute(59)).1, Step::Wait(minute(60)));
+        assert_eq!(
+            step((&at("1"), &give_back), &Gate::Open, refused, minute(59)).1,
+            Step::Wait(minute(60))
+        );
     }
 
     #[test]
     fn a_closed_gate_writes_nothing_and_counts_no_revert() {
-        let reverted = Remembered { contest: Contest::default().applied(minute(0)), ..Remembered::default() };
+        let reverted =
+            Remembered { contest: Contest::default().applied(minute(0)), ..Remembered::default() };
         let until = Gate::Until { opens: minute(9), policies: "p".into() };
         let held = Gate::Held { word: "hold".into() };
         for plan in [wanted(), Plan::GiveBack { superseded: None }] {
@@ -304,8 +341,13 @@ mod tests {
 
     #[test]
     fn what_is_over_is_forgotten() {
-        let remembered = Remembered { label_is_theirs: true, written: Some("1".into()), ..Remembered::default() };
-        let (kept, _) = step((&at("2"), &Plan::NotWanted), &Gate::Open, remembered.clone(), minute(0));
+        let remembered = Remembered {
+            label_is_theirs: true,
+            written: Some("1".into()),
+            ..Remembered::default()
+        };
+        let (kept, _) =
+            step((&at("2"), &Plan::NotWanted), &Gate::Open, remembered.clone(), minute(0));
         assert_eq!(kept, Remembered { written: Some("1".into()), ..Remembered::default() });
         let (kept, _) = step((&at("2"), &wanted()), &Gate::Open, remembered, minute(0));
         assert!(!kept.label_is_theirs, "what we add now is ours to give back");

@@ -63,7 +63,10 @@ impl Wishes {
             let created = policy.metadata.creation_timestamp.as_ref().map(|time| time.0);
             (created, policy.name_any())
         });
-        Self { askers: asking.into_iter().filter_map(asker).collect(), without_securityfs: Vec::new() }
+        Self {
+            askers: asking.into_iter().filter_map(asker).collect(),
+            without_securityfs: Vec::new(),
+        }
     }
 
     /// The same wishes, for a DaemonSet with these nodes whose kernels have no securityfs.
@@ -75,9 +78,14 @@ impl Wishes {
     /// The wish to follow.
     #[must_use]
     pub fn merged(&self) -> Wish {
-        let Some(first) = self.first() else { return Wish::none() };
+        let Some(first) = self.first() else {
+            return Wish::none();
+        };
         let strongest = |apply: Apply| {
-            let heard = self.askers.iter().filter(|asker| asker.container == first.container && asker.apply == apply);
+            let heard = self
+                .askers
+                .iter()
+                .filter(|asker| asker.container == first.container && asker.apply == apply);
             heard.map(|asker| asker.mount).max().unwrap_or(Mount::Never)
         };
         Wish {
@@ -107,13 +115,21 @@ impl Wishes {
     /// How that policy's wish fared.
     #[must_use]
     pub fn standing(&self, policy: &str) -> Standing {
-        let (Some(own), Some(first)) = (self.askers.iter().find(|asker| asker.policy == policy), self.first()) else {
+        let (Some(own), Some(first)) =
+            (self.askers.iter().find(|asker| asker.policy == policy), self.first())
+        else {
             return Standing::Followed;
         };
         if own.mount > Mount::Never && own.container != first.container {
-            return Standing::OtherContainer { by: first.policy.clone(), container: first.container.clone() };
+            return Standing::OtherContainer {
+                by: first.policy.clone(),
+                container: first.container.clone(),
+            };
         }
-        let heard = self.askers.iter().filter(|asker| asker.mount > Mount::Never && asker.container == first.container);
+        let heard = self
+            .askers
+            .iter()
+            .filter(|asker| asker.mount > Mount::Never && asker.container == first.container);
         match heard.max_by_key(|asker| asker.strength()) {
             Some(strongest) if strongest.strength() > own.strength() => Standing::Overruled {
                 by: strongest.policy.clone(),
@@ -178,7 +194,10 @@ mod tests {
     }
 
     fn wishes(policies: &[LsmPolicy]) -> Wishes {
-        Wishes::of(&DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() }, policies)
+        Wishes::of(
+            &DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() },
+            policies,
+        )
     }
 
     fn overruled(by: &str, wish: &str) -> Standing {
@@ -209,8 +228,11 @@ mod tests {
 
     #[test]
     fn the_weaker_learn_who_overruled_them() {
-        let all =
-            wishes(&[wishing("a", "Never", "Patch"), wishing("b", "Auto", "Suggest"), wishing("c", "Auto", "Patch")]);
+        let all = wishes(&[
+            wishing("a", "Never", "Patch"),
+            wishing("b", "Auto", "Suggest"),
+            wishing("c", "Auto", "Patch"),
+        ]);
         let winner = overruled("c", "mount: Auto, apply: Patch");
         assert_eq!(all.standing("a"), winner);
         assert_eq!(all.standing("b"), winner);
@@ -223,11 +245,16 @@ mod tests {
         let agent = json!({"daemonSet": {"container": "agent"}});
         let all = wishes(&[policy("a", 2, &agent), policy("z", 1, &json!({}))]);
         assert_eq!(all.merged().container, "tetragon");
-        assert_eq!(all.standing("a"), Standing::OtherContainer { by: "z".into(), container: "tetragon".into() });
+        assert_eq!(
+            all.standing("a"),
+            Standing::OtherContainer { by: "z".into(), container: "tetragon".into() }
+        );
         assert_eq!(all.standing("z"), Standing::Followed);
         // The name decides between equals, and who wants nothing has no container to insist on.
-        let nothing = json!({"daemonSet": {"container": "other"}, "securityfs": {"mount": "Never"}});
-        let all = wishes(&[policy("b", 1, &json!({})), policy("a", 1, &agent), policy("n", 0, &nothing)]);
+        let nothing =
+            json!({"daemonSet": {"container": "other"}, "securityfs": {"mount": "Never"}});
+        let all =
+            wishes(&[policy("b", 1, &json!({})), policy("a", 1, &agent), policy("n", 0, &nothing)]);
         assert_eq!(all.merged().container, "agent");
     }
 
@@ -235,12 +262,17 @@ mod tests {
     fn the_limits_of_all_hold() {
         let window = json!({"start": "22:00", "duration": "4h"});
         let all = wishes(&[
-            policy("a", 1, &json!({"window": window, "maxConcurrent": 3, "securityfs": {"mount": "Never"}})),
+            policy(
+                "a",
+                1,
+                &json!({"window": window, "maxConcurrent": 3, "securityfs": {"mount": "Never"}}),
+            ),
             policy("b", 2, &json!({"maxConcurrent": 2, "restartStaleAgents": true})),
             policy("c", 3, &json!({"window": window})),
         ]);
         let limits = all.limits();
-        let with_window: Vec<&str> = limits.windows.iter().map(|(policy, _)| policy.as_str()).collect();
+        let with_window: Vec<&str> =
+            limits.windows.iter().map(|(policy, _)| policy.as_str()).collect();
         assert_eq!(with_window, ["a", "c"]);
         assert_eq!(limits.max_concurrent, Some((2, "b".into())));
         assert!(limits.restart_stale);

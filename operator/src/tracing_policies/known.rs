@@ -124,7 +124,9 @@ impl Snapshot {
     pub fn unread(&self) -> Option<String> {
         let pending = self.kinds.iter().zip(KINDS).find(|(kind, _)| kind.state == State::Pending);
         pending.map(|(kind, (_, plural))| {
-            kind.trouble.as_ref().map_or_else(|| format!("{plural} are not listed yet"), Trouble::to_string)
+            kind.trouble
+                .as_ref()
+                .map_or_else(|| format!("{plural} are not listed yet"), Trouble::to_string)
         })
     }
 
@@ -225,9 +227,15 @@ pub(crate) mod tests {
     use super::*;
 
     /// A policy with that tier that asks for these hooks; its name and entry.
-    pub(crate) fn entry(name: &str, tier: &str, hooks: &[&str], node_selector: &Value) -> (Name, Entry) {
+    pub(crate) fn entry(
+        name: &str,
+        tier: &str,
+        hooks: &[&str],
+        node_selector: &Value,
+    ) -> (Name, Entry) {
         let denies = json!([{"matchActions": [{"action": "Sigkill"}]}]);
-        let hooks: Vec<Value> = hooks.iter().map(|hook| json!({"hook": hook, "selectors": denies})).collect();
+        let hooks: Vec<Value> =
+            hooks.iter().map(|hook| json!({"hook": hook, "selectors": denies})).collect();
         policy(name, tier, &json!({"lsmhooks": hooks, "nodeSelector": node_selector}))
     }
 
@@ -278,13 +286,19 @@ pub(crate) mod tests {
     fn what_was_listed_stays_while_it_cannot_be_read() {
         let (known, writer) = known();
         assert_eq!(known.snapshot().unread().unwrap(), "tracingpolicies are not listed yet");
-        assert!(writer.listed(0, BTreeMap::from([entry("p", "enforce", &["file_open"], &Value::Null)])));
+        assert!(
+            writer.listed(0, BTreeMap::from([entry("p", "enforce", &["file_open"], &Value::Null)]))
+        );
         assert!(writer.absent(1));
         assert!(writer.troubled(0, Trouble::Forbidden(KINDS[0].1)));
         let snapshot = known.snapshot();
         assert_eq!((snapshot.objects().count(), snapshot.unread()), (1, None));
         assert!(
-            snapshot.trouble().unwrap().to_string().contains("resources: [tracingpolicies], verbs: [get, list, watch]")
+            snapshot
+                .trouble()
+                .unwrap()
+                .to_string()
+                .contains("resources: [tracingpolicies], verbs: [get, list, watch]")
         );
         assert!(writer.listed(0, BTreeMap::<Name, Entry>::new()));
         assert_eq!(known.snapshot().trouble(), None);

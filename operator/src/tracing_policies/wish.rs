@@ -53,7 +53,10 @@ impl Wish {
         let Enforcement { denies, monitors } = Enforcement::of(spec);
         Self {
             revision: format!("{uid}/{}", metadata.generation.unwrap_or_default()),
-            has_lsm_hooks: spec.get("lsmhooks").and_then(Value::as_array).is_some_and(|hooks| !hooks.is_empty()),
+            has_lsm_hooks: spec
+                .get("lsmhooks")
+                .and_then(Value::as_array)
+                .is_some_and(|hooks| !hooks.is_empty()),
             denies,
             monitors,
             nodes: nodes(spec.get("nodeSelector")),
@@ -79,8 +82,12 @@ impl Wish {
 }
 
 fn nodes(selector: Option<&Value>) -> Nodes {
-    let Some(selector) = selector.filter(|selector| !selector.is_null()) else { return Nodes::All };
-    let parsed = LabelSelector::deserialize(selector).ok().and_then(|selector| Selector::try_from(selector).ok());
+    let Some(selector) = selector.filter(|selector| !selector.is_null()) else {
+        return Nodes::All;
+    };
+    let parsed = LabelSelector::deserialize(selector)
+        .ok()
+        .and_then(|selector| Selector::try_from(selector).ok());
     parsed.map_or(Nodes::Unreadable, Nodes::Some)
 }
 
@@ -91,28 +98,41 @@ mod tests {
     use super::*;
 
     fn wish(spec: &Value) -> Wish {
-        Wish::of(&ObjectMeta { uid: Some("u".into()), generation: Some(3), ..ObjectMeta::default() }, spec)
+        Wish::of(
+            &ObjectMeta { uid: Some("u".into()), generation: Some(3), ..ObjectMeta::default() },
+            spec,
+        )
     }
 
     #[test]
     fn a_spec_of_any_form_gives_a_wish() {
-        let deny =
-            json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]});
+        let deny = json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]});
         let found = wish(&deny);
-        assert_eq!((found.revision.as_str(), found.has_lsm_hooks, found.denies), ("u/3", true, true));
-        assert_eq!(wish(&Value::Null), wish(&json!({"lsmhooks": 7, "options": {}, "nodeSelector": null})));
+        assert_eq!(
+            (found.revision.as_str(), found.has_lsm_hooks, found.denies),
+            ("u/3", true, true)
+        );
+        assert_eq!(
+            wish(&Value::Null),
+            wish(&json!({"lsmhooks": 7, "options": {}, "nodeSelector": null}))
+        );
     }
 
     #[test]
     fn a_node_selector_is_followed_also_where_it_uses_our_labels() {
-        let labels =
-            Labels::from([("lsmready.node-restriction.kubernetes.io/policy.a".to_owned(), "ready".to_owned())]);
+        let labels = Labels::from([(
+            "lsmready.node-restriction.kubernetes.io/policy.a".to_owned(),
+            "ready".to_owned(),
+        )]);
         let place = |selector: Value| wish(&json!({ "nodeSelector": selector })).place(&labels);
         let ours = |value: &str| json!({"matchLabels": {"lsmready.node-restriction.kubernetes.io/policy.a": value}});
         assert_eq!(place(ours("ready")), Place::Here);
         assert_eq!(place(ours("not-ready")), Place::Elsewhere);
         assert_eq!(place(json!({})), Place::Here);
         assert_eq!(place(json!("ready")), Place::Unclear);
-        assert_eq!(place(json!({"matchExpressions": [{"key": "a", "operator": "Like"}]})), Place::Unclear);
+        assert_eq!(
+            place(json!({"matchExpressions": [{"key": "a", "operator": "Like"}]})),
+            Place::Unclear
+        );
     }
 }

@@ -38,7 +38,8 @@ pub async fn start(name: &str, folder: &str) -> ApiServer {
     let _ = std::fs::remove_dir_all(&dir);
     let server = ApiServer::start(&dir).await.unwrap();
     kubectl(&server.kubeconfig(), &["apply", "--server-side", "-k", &config(folder)]).unwrap();
-    let crds = ["lsmpolicies", "lsmnodes", "lsmhookprofiles"].map(|plural| format!("crd/{plural}.lsmready.io"));
+    let crds = ["lsmpolicies", "lsmnodes", "lsmhookprofiles"]
+        .map(|plural| format!("crd/{plural}.lsmready.io"));
     let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
     wait.extend(crds.iter().map(String::as_str));
     kubectl(&server.kubeconfig(), &wait).unwrap();
@@ -54,7 +55,8 @@ pub fn config(folder: &str) -> String {
 pub fn tracing_policy_crd(server: &ApiServer) {
     let file = paths::workspace().join("e2e/agent/manifests/crd.yaml").display().to_string();
     kubectl(&server.kubeconfig(), &["apply", "-f", &file]).unwrap();
-    let wait = ["wait", "--for=condition=Established", "--timeout=30s", "crd/tracingpolicies.cilium.io"];
+    let wait =
+        ["wait", "--for=condition=Established", "--timeout=30s", "crd/tracingpolicies.cilium.io"];
     kubectl(&server.kubeconfig(), &wait).unwrap();
 }
 
@@ -108,7 +110,8 @@ async fn as_account(server: &ApiServer, account: &str, to: Option<BoundObjectRef
     let accounts = Api::<ServiceAccount>::namespaced(admin, NAMESPACE);
     let spec = TokenRequestSpec { bound_object_ref: to, ..Default::default() };
     let request = TokenRequest { spec, ..Default::default() };
-    let token = accounts.create_token_request(account, &PostParams::default(), &request).await.unwrap();
+    let token =
+        accounts.create_token_request(account, &PostParams::default(), &request).await.unwrap();
     server.client_with_token(&token.status.unwrap().token).await.unwrap()
 }
 
@@ -136,7 +139,11 @@ pub async fn create_node(server: &ApiServer, name: &str) -> Value {
 pub async fn enforced(client: &Client, verb: &str, path: &str, must_be_refused: &Value) {
     wait::until(DEADLINE, "the admission policy to be enforced", async || {
         let answer = call(client, verb, &format!("{path}?dryRun=All"), must_be_refused).await;
-        if answer.message.contains("ValidatingAdmissionPolicy") { Ok(()) } else { Err(format!("{answer:?}")) }
+        if answer.message.contains("ValidatingAdmissionPolicy") {
+            Ok(())
+        } else {
+            Err(format!("{answer:?}"))
+        }
     })
     .await
     .unwrap();

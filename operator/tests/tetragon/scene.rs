@@ -99,7 +99,8 @@ impl Scene {
         let mut tetragon = tetragon.clone();
         tetragon["daemonSet"] = json!({"namespace": self.name});
         let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": {"tetragon": tetragon}});
-        let stored = done(&self.admin, "APPLY", &format!("{POLICIES}/{}", self.name), &policy).await;
+        let stored =
+            done(&self.admin, "APPLY", &format!("{POLICIES}/{}", self.name), &policy).await;
         let version = stored["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
         self.known("the policy", |policy| policy == Some(version.as_str())).await;
     }
@@ -110,7 +111,8 @@ impl Scene {
             let binding = json!({"metadata": {"name": role},
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
                 "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": NAMESPACE}]});
-            let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings", self.name);
+            let path =
+                format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings", self.name);
             done(&self.admin, "POST", &path, &binding).await;
         }
     }
@@ -125,10 +127,12 @@ impl Scene {
         done(&self.admin, "MERGE", &format!("{path}/status"), &status).await;
         wait::until(DEADLINE, "the repaired node", async || {
             let report = self.ctx.stores.reports.get(&ObjectRef::new(name));
-            let known =
-                report.and_then(|report| report.status.clone()).is_some_and(|status| status.denied_since.is_some());
+            let known = report
+                .and_then(|report| report.status.clone())
+                .is_some_and(|status| status.denied_since.is_some());
             let booted = self.ctx.stores.nodes.get(&ObjectRef::new(name));
-            let booted = booted.is_some_and(|node| lsm_ready_operator::stores::boot_id(&node) == "1");
+            let booted =
+                booted.is_some_and(|node| lsm_ready_operator::stores::boot_id(&node) == "1");
             if known && booted { Ok(()) } else { Err(format!("report {known}, node {booted}")) }
         })
         .await
@@ -166,7 +170,8 @@ impl Scene {
     /// The first agent of the DaemonSet's present template, which cannot be created for that reason.
     pub async fn stuck_agent(&self, daemon_set: &Value, message: &str) {
         let pod = self.agent(daemon_set, "n1", "2026-01-01T00:00:00Z").await;
-        let generation = &daemon_set["metadata"]["annotations"]["deprecated.daemonset.template.generation"];
+        let generation =
+            &daemon_set["metadata"]["annotations"]["deprecated.daemonset.template.generation"];
         let volume = json!({"metadata": {"labels": {"pod-template-generation": generation}}});
         done(&self.admin, "STRATEGIC", &pod, &volume).await;
         let status = json!({"status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}],
@@ -220,7 +225,8 @@ impl Scene {
     /// Somebody changes it: `verb` as of [`call`], as field manager `helm`.
     pub async fn helm(&self, verb: &str, body: &Value) -> Answer {
         if verb != "APPLY" {
-            return call(&self.admin, verb, &format!("{}?fieldManager=helm", self.path()), body).await;
+            return call(&self.admin, verb, &format!("{}?fieldManager=helm", self.path()), body)
+                .await;
         }
         let request = http::Request::patch(format!("{}?fieldManager=helm", self.path()))
             .header("Content-Type", "application/apply-patch+yaml")

@@ -7,12 +7,21 @@ use super::*;
 const SEEN: &str = "quay.io/cilium/tetragon:v1.7.0";
 const NOT_SEEN: &str = "quay.io/cilium/tetragon:v1.5.0";
 /// With what 1.7.0 was seen to deny.
-const NEEDED: [&str; 8] =
-    ["BPF", "PERFMON", "SYS_ADMIN", "SYS_RESOURCE", "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE"];
+const NEEDED: [&str; 8] = [
+    "BPF",
+    "PERFMON",
+    "SYS_ADMIN",
+    "SYS_RESOURCE",
+    "SYSLOG",
+    "SYS_PTRACE",
+    "DAC_READ_SEARCH",
+    "DAC_OVERRIDE",
+];
 
 /// A DaemonSet whose agent has that image, security context, pod fields and mounts of host directories.
 fn daemon_set(image: &str, context: &Value, pod: &Value, mounts: &[Value]) -> DaemonSet {
-    let mut spec = json!({"containers": [{"name": "tetragon", "image": image, "securityContext": context}]});
+    let mut spec =
+        json!({"containers": [{"name": "tetragon", "image": image, "securityContext": context}]});
     for (field, value) in pod.as_object().unwrap() {
         spec[field] = value.clone();
     }
@@ -68,7 +77,9 @@ fn each_excess_is_found() {
     let by_pod = json!({"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}});
     let privileged = json!({"privileged": true, "capabilities": {"add": ["ALL"]}});
     let extra: Vec<&str> = NEEDED.iter().copied().chain(["NET_RAW"]).collect();
-    let without = |left_out: &str| NEEDED.iter().copied().filter(|name| *name != left_out).collect::<Vec<_>>();
+    let without = |left_out: &str| {
+        NEEDED.iter().copied().filter(|name| *name != left_out).collect::<Vec<_>>()
+    };
     for (context, pod, mounts, expected) in [
         (&tidy, &nothing, &[][..], &[][..]),
         (&tidy, &nothing, &read_only, &[]),
@@ -80,8 +91,18 @@ fn each_excess_is_found() {
         // What the runtime gives by default is there unless it is dropped.
         (&with_capabilities(&NEEDED, &[]), &nothing, &[], &[reason::CAPABILITIES]),
         (&with_capabilities(&NEEDED, &["CHOWN"]), &nothing, &[], &[reason::CAPABILITIES]),
-        (&with_capabilities(&without("DAC_OVERRIDE"), &["ALL"]), &nothing, &[], &[reason::CAPABILITIES_MISSING]),
-        (&with_capabilities(&without("SYS_ADMIN"), &["ALL"]), &nothing, &[], &[reason::CAPABILITIES_MISSING]),
+        (
+            &with_capabilities(&without("DAC_OVERRIDE"), &["ALL"]),
+            &nothing,
+            &[],
+            &[reason::CAPABILITIES_MISSING],
+        ),
+        (
+            &with_capabilities(&without("SYS_ADMIN"), &["ALL"]),
+            &nothing,
+            &[],
+            &[reason::CAPABILITIES_MISSING],
+        ),
         // It was seen to start without this one.
         (&with_capabilities(&without("SYS_PTRACE"), &["ALL"]), &nothing, &[], &[]),
         (&tidy, &nothing, &above, &[reason::SECURITYFS_WRITABLE]),
@@ -90,7 +111,11 @@ fn each_excess_is_found() {
         (&without_seccomp("Unconfined"), &by_pod, &[], &[reason::NO_SECCOMP]),
         (&no_seccomp, &by_pod, &[], &[]),
     ] {
-        assert_eq!(reasons(&daemon_set(SEEN, context, pod, mounts)), expected, "{context} {pod} {mounts:?}");
+        assert_eq!(
+            reasons(&daemon_set(SEEN, context, pod, mounts)),
+            expected,
+            "{context} {pod} {mounts:?}"
+        );
     }
 }
 
@@ -112,10 +137,9 @@ fn a_privileged_agent_is_told_all_that_has_to_change_together() {
         assert!(message.contains(part), "{part} in {message}");
     }
     assert!(!message.contains("appArmorProfile"), "no node has AppArmor: {message}");
-    assert!(
-        told(&active(2, &["n1", "n2"]), &[])
-            .contains("appArmorProfile: {type: Unconfined}, as AppArmor is active on 2 nodes (n1, n2)")
-    );
+    assert!(told(&active(2, &["n1", "n2"]), &[]).contains(
+        "appArmorProfile: {type: Unconfined}, as AppArmor is active on 2 nodes (n1, n2)"
+    ));
     assert!(told(&AppArmorNodes::NotKnown, &[]).contains("where AppArmor is active on a node"));
     assert!(!told(&active(0, &[]), &[]).contains("HostToContainer"), "nothing is Bidirectional");
 }
@@ -124,7 +148,12 @@ fn a_privileged_agent_is_told_all_that_has_to_change_together() {
 fn what_was_not_seen_with_a_release_is_not_advised() {
     let both = [mount("/sys/kernel/security", json!({"mountPropagation": "Bidirectional"}))];
     let loose = json!({"capabilities": {"add": ["ALL"]}});
-    for image in [NOT_SEEN, "quay.io/cilium/tetragon:v1.7.1", "quay.io/cilium/tetragon:v1.8.0-pre.0", "t@sha256:00"] {
+    for image in [
+        NOT_SEEN,
+        "quay.io/cilium/tetragon:v1.7.1",
+        "quay.io/cilium/tetragon:v1.8.0-pre.0",
+        "t@sha256:00",
+    ] {
         for (context, mounts) in [(json!({"privileged": true}), &both[..]), (loose.clone(), &[])] {
             let object = daemon_set(image, &context, &json!({"hostPID": true}), mounts);
             for excess in found(&object, &active(0, &[])) {
@@ -137,7 +166,9 @@ fn what_was_not_seen_with_a_release_is_not_advised() {
 #[test]
 fn the_host_pid_is_needed_where_the_hosts_proc_is_not_mounted() {
     let proc = json!({"name": "host-proc", "mountPath": "/procRoot", "hostPath": "/proc"});
-    let told = |mounts: &[Value]| found(&daemon_set(SEEN, &tidy(), &json!({"hostPID": true}), mounts), &active(0, &[]));
+    let told = |mounts: &[Value]| {
+        found(&daemon_set(SEEN, &tidy(), &json!({"hostPID": true}), mounts), &active(0, &[]))
+    };
     assert!(told(&[proc]).remove(0).message.contains("remove that"));
     assert!(told(&[]).remove(0).message.contains("nothing is advised"));
 }
@@ -164,13 +195,18 @@ fn a_mount_of_a_directory_above_is_not_changed_but_covered() {
     let all = found(&object, &active(0, &[]));
     for reason in [reason::SECURITYFS_WRITABLE, reason::SECURITYFS_PROPAGATED] {
         let told = &all.iter().find(|excess| excess.reason == reason).unwrap().message;
-        assert!(told.contains("mount /sys/kernel/security itself as well, with readOnly: true"), "{told}");
+        assert!(
+            told.contains("mount /sys/kernel/security itself as well, with readOnly: true"),
+            "{told}"
+        );
     }
 }
 
 #[test]
 fn an_image_is_settled_by_a_digest_or_a_full_release() {
-    let mutable = |image: &str| reasons(&daemon_set(image, &tidy(), &json!({}), &[])) == [reason::MUTABLE_TAG];
+    let mutable = |image: &str| {
+        reasons(&daemon_set(image, &tidy(), &json!({}), &[])) == [reason::MUTABLE_TAG]
+    };
     for settled in [SEEN, "t:1.7.0", "t:v1.7.0-ubi9", "t:latest@sha256:aa", "t@sha256:aa"] {
         assert!(!mutable(settled), "{settled}");
     }
@@ -182,5 +218,8 @@ fn an_image_is_settled_by_a_digest_or_a_full_release() {
 #[test]
 fn a_container_that_is_not_there_is_refused() {
     let object = daemon_set(SEEN, &tidy(), &json!({}), &[]);
-    assert!(matches!(audit(&object, "agent", &AppArmorNodes::NotKnown), Err(Refusal::ContainerNotFound { .. })));
+    assert!(matches!(
+        audit(&object, "agent", &AppArmorNodes::NotKnown),
+        Err(Refusal::ContainerNotFound { .. })
+    ));
 }

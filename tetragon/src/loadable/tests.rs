@@ -16,8 +16,10 @@ fn policy(hooks: &[(&str, bool)], node_selector: &Value) -> TracingPolicy {
 }
 
 fn profile() -> LsmHookProfileSpec {
-    serde_json::from_value(json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "file_lock", "task_alloc"],
-        "sleepableHooks": ["file_open"], "refusedHooks": ["getprocattr"]}))
+    serde_json::from_value(
+        json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "file_lock", "task_alloc"],
+        "sleepableHooks": ["file_open"], "refusedHooks": ["getprocattr"]}),
+    )
     .unwrap()
 }
 
@@ -29,7 +31,11 @@ fn report(evidence: &str, reads: &str) -> LsmNodeStatus {
     .unwrap()
 }
 
-fn known<'a>(name: &'a str, report: &'a LsmNodeStatus, profile: Option<&'a LsmHookProfileSpec>) -> Known<'a> {
+fn known<'a>(
+    name: &'a str,
+    report: &'a LsmNodeStatus,
+    profile: Option<&'a LsmHookProfileSpec>,
+) -> Known<'a> {
     Known { name, labels: None, facts: Facts { boot_id: BOOT, report: Some(report), profile } }
 }
 
@@ -45,17 +51,25 @@ fn each_node_has_the_reason_that_its_label_would_have() {
         known("n0", &good, Some(&profile)),
     ]);
     assert_eq!(nodes.classes.len(), 4, "n0 and n1 are of one kind");
-    let found = forecast(&policy(&[("file_open", true), ("file_lock", true)], &Value::Null), &nodes);
+    let found =
+        forecast(&policy(&[("file_open", true), ("file_lock", true)], &Value::Null), &nodes);
     assert_eq!((found.nodes, found.loadable, found.not_loadable, found.unknown), (5, 0, 4, 1));
     assert_eq!(found.state(), State::NotReady);
     let told = |hook: &HookForecast| -> Vec<(String, usize, String)> {
         hook.others.iter().map(|o| (o.reason.clone(), o.count, o.sample.join(" "))).collect()
     };
     let one = |reason: &str, node: &str| (reason.to_owned(), 1, node.to_owned());
-    let everywhere = [one("BpfNotInLsmList", "n3"), one("KernelReadsForbidden", "n2"), one("HookProfileMissing", "n4")];
+    let everywhere = [
+        one("BpfNotInLsmList", "n3"),
+        one("KernelReadsForbidden", "n2"),
+        one("HookProfileMissing", "n4"),
+    ];
     assert_eq!((found.hooks[1].loadable, told(&found.hooks[1])), (2, everywhere.to_vec()));
     let not_sleepable = ("HookNotSleepable".to_owned(), 2, "n0 n1".to_owned());
-    assert_eq!((found.hooks[0].loadable, told(&found.hooks[0])), (0, [&[not_sleepable], &everywhere[..]].concat()));
+    assert_eq!(
+        (found.hooks[0].loadable, told(&found.hooks[0])),
+        (0, [&[not_sleepable], &everywhere[..]].concat())
+    );
 }
 
 #[test]
@@ -79,7 +93,10 @@ fn only_the_nodes_that_a_policy_is_for_are_counted() {
     let selector = json!({"matchLabels": {"zone": "a"}});
     let found = forecast(&policy(&[("file_open", false)], &selector), &nodes);
     assert_eq!((found.nodes, found.loadable, found.state()), (2, 2, State::Ready));
-    let nowhere = forecast(&policy(&[("file_open", false)], &json!({"matchLabels": {"zone": "c"}})), &Nodes::of([]));
+    let nowhere = forecast(
+        &policy(&[("file_open", false)], &json!({"matchLabels": {"zone": "c"}})),
+        &Nodes::of([]),
+    );
     assert_eq!((nowhere.nodes, nowhere.state()), (0, State::Unknown));
 }
 

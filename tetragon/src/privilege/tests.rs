@@ -45,14 +45,22 @@ fn capabilities_are_resolved_as_the_runtimes_do_it() {
         (json!([]), json!(["CHOWN"]), [false, false, false]),
     ] {
         let found = effective(&json!({"add": add, "drop": drop}));
-        assert_eq!(["SYS_ADMIN", "CHOWN", "BPF"].map(|name| found.has(name)), expected, "add {add} drop {drop}");
+        assert_eq!(
+            ["SYS_ADMIN", "CHOWN", "BPF"].map(|name| found.has(name)),
+            expected,
+            "add {add} drop {drop}"
+        );
     }
 }
 
 #[test]
 fn a_privileged_container_has_all_of_them_whatever_it_drops() {
-    let template = template(&json!({"privileged": true, "capabilities": {"drop": ["ALL"]}}), &json!({}));
-    assert_eq!(capabilities(&template.spec.unwrap().containers[0]), Capabilities::AllBut(BTreeSet::new()));
+    let template =
+        template(&json!({"privileged": true, "capabilities": {"drop": ["ALL"]}}), &json!({}));
+    assert_eq!(
+        capabilities(&template.spec.unwrap().containers[0]),
+        Capabilities::AllBut(BTreeSet::new())
+    );
 }
 
 #[test]
@@ -88,22 +96,41 @@ fn who_may_mount() {
         (json!({"privileged": true, "runAsUser": 1}), none.clone(), Err("runAsUser: 1")),
         // Seccomp.
         (with("seccompProfile", json!({"type": "RuntimeDefault"})), none.clone(), Ok(())),
-        (with("seccompProfile", json!({"type": "Unconfined"})), pods(json!({"seccompProfile": local})), Ok(())),
+        (
+            with("seccompProfile", json!({"type": "Unconfined"})),
+            pods(json!({"seccompProfile": local})),
+            Ok(()),
+        ),
         (with("seccompProfile", local.clone()), none.clone(), Err("Localhost p")),
         (admin.clone(), pods(json!({"seccompProfile": local})), Err("Localhost p")),
         (privileged.clone(), pods(json!({"seccompProfile": local})), Ok(())),
         // AppArmor.
         (with("appArmorProfile", json!({"type": "Unconfined"})), none.clone(), Ok(())),
-        (with("appArmorProfile", json!({"type": "RuntimeDefault"})), none.clone(), Err("RuntimeDefault")),
-        (admin.clone(), pods(json!({"appArmorProfile": {"type": "RuntimeDefault"}})), Err("RuntimeDefault")),
+        (
+            with("appArmorProfile", json!({"type": "RuntimeDefault"})),
+            none.clone(),
+            Err("RuntimeDefault"),
+        ),
+        (
+            admin.clone(),
+            pods(json!({"appArmorProfile": {"type": "RuntimeDefault"}})),
+            Err("RuntimeDefault"),
+        ),
         (privileged.clone(), pods(json!({"appArmorProfile": {"type": "RuntimeDefault"}})), Ok(())),
-        (json!({"privileged": true, "appArmorProfile": local}), none.clone(), Err("AppArmor profile (p)")),
+        (
+            json!({"privileged": true, "appArmorProfile": local}),
+            none.clone(),
+            Err("AppArmor profile (p)"),
+        ),
     ] {
         let found = mounts(&context, &pod);
         match expected {
             Ok(()) => assert_eq!(found, Ok(()), "{context} {pod}"),
             Err(part) => {
-                assert!(found.clone().is_err_and(|why| why.to_string().contains(part)), "{context} {pod} {found:?}");
+                assert!(
+                    found.clone().is_err_and(|why| why.to_string().contains(part)),
+                    "{context} {pod} {found:?}"
+                );
             }
         }
     }
@@ -134,6 +161,10 @@ fn the_default_app_armor_profile_confines_the_unprivileged_who_do_not_decline_it
     ] {
         let template = template(&context, &json!({}));
         let spec = template.spec.clone().unwrap();
-        assert_eq!(is_confined_by_default(&template, &spec, &spec.containers[0]), expected, "{context}");
+        assert_eq!(
+            is_confined_by_default(&template, &spec, &spec.containers[0]),
+            expected,
+            "{context}"
+        );
     }
 }

@@ -46,7 +46,9 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.findings.split_first() {
             Some((first, [])) => write!(f, "{first} (refused by {})", self.releases),
-            Some((first, rest)) => write!(f, "{first} (refused by {}); and {} more", self.releases, rest.len()),
+            Some((first, rest)) => {
+                write!(f, "{first} (refused by {}); and {} more", self.releases, rest.len())
+            }
             None => write!(f, "refused by {}", self.releases),
         }
     }
@@ -88,7 +90,9 @@ pub fn answer(
 fn newer(findings: &Findings, releases: Releases) -> Answer {
     let first = findings.of(Weight::Schema, releases).next();
     let first = first.map_or_else(|| "a field".to_owned(), ToString::to_string);
-    Answer::Unjudged(format!("the API server took it, and no release that is known here does: {first}"))
+    Answer::Unjudged(format!(
+        "the API server took it, and no release that is known here does: {first}"
+    ))
 }
 
 /// The findings that tell the most releases come first.

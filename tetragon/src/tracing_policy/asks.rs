@@ -49,7 +49,8 @@ impl Asks {
     pub fn of(spec: &Map<String, Value>) -> (Self, bool) {
         let macros = spec.get("selectorsMacros").and_then(Value::as_object);
         let mut asks = Self::default();
-        let mut is_complete = spec.get("lsmhooks").is_none_or(|hooks| hooks.is_array() || hooks.is_null());
+        let mut is_complete =
+            spec.get("lsmhooks").is_none_or(|hooks| hooks.is_array() || hooks.is_null());
         for (index, entry) in list(spec, "lsmhooks").iter().enumerate() {
             let path = format!("spec.lsmhooks[{index}]");
             let hook = entry.get("hook").and_then(Value::as_str).filter(|hook| is_hook_name(hook));
@@ -149,12 +150,20 @@ pub fn is_hook_name(hook: &str) -> bool {
 
 /// The field by which an entry asks for a file's hash, if one does.
 #[must_use]
-pub fn ima_hash(entry: &Map<String, Value>, path: &str, macros: Option<&Map<String, Value>>) -> Option<String> {
+pub fn ima_hash(
+    entry: &Map<String, Value>,
+    path: &str,
+    macros: Option<&Map<String, Value>>,
+) -> Option<String> {
     let selectors = list(entry, "selectors").iter().enumerate();
-    selectors.filter_map(|(index, selector)| Some((index, selector.as_object()?))).find_map(|(index, selector)| {
-        let merged = Merged::of(selector, &format!("{path}.selectors[{index}]"), macros, None);
-        let (place, actions) = merged.get("matchActions");
-        let asking = actions.iter().position(|action| action.get("imaHash") == Some(&Value::Bool(true)))?;
-        Some(format!("{place}[{asking}].imaHash"))
-    })
+    selectors.filter_map(|(index, selector)| Some((index, selector.as_object()?))).find_map(
+        |(index, selector)| {
+            let merged = Merged::of(selector, &format!("{path}.selectors[{index}]"), macros, None);
+            let (place, actions) = merged.get("matchActions");
+            let asking = actions
+                .iter()
+                .position(|action| action.get("imaHash") == Some(&Value::Bool(true)))?;
+            Some(format!("{place}[{asking}].imaHash"))
+        },
+    )
 }

@@ -9,7 +9,9 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::tracing_policy::release::Release::{self, V1_4, V1_7};
-use crate::tracing_policy::rules::{Enforces, MOST_SELECTORS, Merged, SECTIONS, enforces, list, macros, text};
+use crate::tracing_policy::rules::{
+    Enforces, MOST_SELECTORS, Merged, SECTIONS, enforces, list, macros, text,
+};
 
 /// What a policy does once it is loaded.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -155,7 +157,10 @@ pub(super) fn is_forced_to_monitor(spec: &Map<String, Value>, release: Release) 
 /// The value of the last option `policy-mode`.
 pub(super) fn mode(spec: &Map<String, Value>) -> Option<&str> {
     let options = list(spec, "options").iter().rev();
-    options.filter(|option| text(option, "name") == "policy-mode").map(|option| text(option, "value")).next()
+    options
+        .filter(|option| text(option, "name") == "policy-mode")
+        .map(|option| text(option, "value"))
+        .next()
 }
 
 /// What keeps a hook from denying, and nothing where it denies. The least is nearest to denying.
@@ -169,7 +174,8 @@ fn strongest(hook: &Value, macros: Option<&Map<String, Value>>) -> Option<Inert>
     };
     let selectors = hook.get("selectors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let actions = selectors.iter().take(MOST_SELECTORS).filter_map(Value::as_object);
-    let actions = actions.flat_map(|selector| Merged::of(selector, "", macros, None).get("matchActions").1);
+    let actions =
+        actions.flat_map(|selector| Merged::of(selector, "", macros, None).get("matchActions").1);
     let all: Vec<Option<Inert>> = actions.map(|action| judge(enforces(action))).collect();
     if all.contains(&None) && !all.is_empty() {
         return None;
@@ -181,7 +187,8 @@ fn strongest(hook: &Value, macros: Option<&Map<String, Value>>) -> Option<Inert>
 /// Whether a selector itself has an action that the agent counts as enforcing.
 fn has_own_action(hook: &Value) -> bool {
     let selectors = hook.get("selectors").and_then(Value::as_array).into_iter().flatten();
-    let actions = selectors.filter_map(Value::as_object).flat_map(|selector| list(selector, "matchActions"));
+    let actions =
+        selectors.filter_map(Value::as_object).flat_map(|selector| list(selector, "matchActions"));
     actions.into_iter().any(|action| {
         ["sigkill", "signal", "notifyenforcer", "override", "set"]
             .contains(&text(action, "action").to_ascii_lowercase().as_str())

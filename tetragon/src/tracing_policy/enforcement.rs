@@ -29,10 +29,13 @@ impl Enforcement {
     pub fn of(spec: &Value) -> Self {
         let mut spec = spec.clone();
         without_points(&mut spec);
-        let Value::Object(spec) = spec else { return Self::default() };
+        let Value::Object(spec) = spec else {
+            return Self::default();
+        };
         let hooks = list(&spec, LSM_HOOKS);
         let others = SECTIONS.iter().filter(|(section, _)| *section != LSM_HOOKS);
-        let of_others = others.flat_map(|(section, _)| list(&spec, section)).any(|entry| denies(entry, &spec));
+        let of_others =
+            others.flat_map(|(section, _)| list(&spec, section)).any(|entry| denies(entry, &spec));
         let denies = of_others || acts(hooks, macros(&spec, Release::Main));
         let is_forced = denies && is_forced_to_monitor(&spec, Release::Main);
         Self { denies, monitors: is_forced || mode(&spec) == Some("monitor") }
@@ -44,8 +47,14 @@ const LSM_HOOKS: &str = "lsmhooks";
 /// Whether an entry of another section has an action that denies. `Override` does so there without `argError` too.
 fn denies(entry: &Value, spec: &Map<String, Value>) -> bool {
     let macros = macros(spec, Release::Main);
-    let selectors = entry.get("selectors").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
-    let mut actions = selectors.flat_map(|selector| Merged::of(selector, "", macros, None).get("matchActions").1);
+    let selectors = entry
+        .get("selectors")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object);
+    let mut actions =
+        selectors.flat_map(|selector| Merged::of(selector, "", macros, None).get("matchActions").1);
     actions.any(|action| enforces(action) != Enforces::Nothing)
 }
 
@@ -83,7 +92,10 @@ mod tests {
             (on_hook("task_free", json!({"action": "Override", "argError": -1})), false),
             (on_hook("task_free", json!({"action": "Sigkill"})), true),
             (json!({"lsmhooks": [{"hook": "file_open"}]}), false),
-            (json!({"lsmhooks": [{"selectors": [{"matchReturnActions": [{"action": "Sigkill"}]}]}]}), false),
+            (
+                json!({"lsmhooks": [{"selectors": [{"matchReturnActions": [{"action": "Sigkill"}]}]}]}),
+                false,
+            ),
             (json!({"lsmhooks": {"selectors": 7}}), false),
             (Value::Null, false),
         ];
@@ -103,10 +115,14 @@ mod tests {
             assert!(!denies(&spec(section, "other")));
         }
         let forced = |section: &str| Enforcement::of(&spec(section, "kill")).monitors;
-        assert!(forced("lsmhooks"), "no selector has an action of its own, so the agent sets the mode monitor_only");
+        assert!(
+            forced("lsmhooks"),
+            "no selector has an action of its own, so the agent sets the mode monitor_only"
+        );
         assert!(forced("kprobes"));
         let mut own = spec("lsmhooks", "kill");
-        own["lsmhooks"][0]["selectors"][0]["matchActions"] = json!([{"action": "Override", "argError": -1}]);
+        own["lsmhooks"][0]["selectors"][0]["matchActions"] =
+            json!([{"action": "Override", "argError": -1}]);
         assert_eq!(Enforcement::of(&own), Enforcement { denies: true, monitors: false });
     }
 
@@ -120,7 +136,11 @@ mod tests {
             (json!([{"name": "other", "value": "monitor"}]), false),
             (json!("monitor"), false),
         ] {
-            assert_eq!(Enforcement::of(&json!({ "options": options })).monitors, expected, "{options}");
+            assert_eq!(
+                Enforcement::of(&json!({ "options": options })).monitors,
+                expected,
+                "{options}"
+            );
         }
     }
 }

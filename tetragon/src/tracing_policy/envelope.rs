@@ -27,7 +27,9 @@ pub fn check(object: &Map<String, Value>, metadata: &ObjectMeta, out: &mut Colle
     check.kind(object);
     check.name(metadata);
     check.labels(metadata);
-    for finalizer in metadata.finalizers.iter().flatten().filter(|finalizer| !is_qualified_name(finalizer)) {
+    for finalizer in
+        metadata.finalizers.iter().flatten().filter(|finalizer| !is_qualified_name(finalizer))
+    {
         check.add("metadata.finalizers", format!("{} is invalid; {KEY}", quoted(finalizer)));
     }
     check.owners(metadata.owner_references.as_deref().unwrap_or_default());
@@ -57,7 +59,10 @@ impl Check<'_> {
             Some(version) if version != VERSION => {
                 self.add(
                     "apiVersion",
-                    format!("{} is not served by Tetragon's CRDs; write {VERSION}", quoted(version)),
+                    format!(
+                        "{} is not served by Tetragon's CRDs; write {VERSION}",
+                        quoted(version)
+                    ),
                 );
             }
             _ => {}
@@ -86,14 +91,17 @@ impl Check<'_> {
             self.add("metadata.name", rule(name));
         }
         // The API server appends letters and digits to it.
-        if let Some(prefix) = prefix.filter(|prefix| !is_subdomain(&format!("{}a", prefix.trim_end_matches('-')))) {
+        if let Some(prefix) =
+            prefix.filter(|prefix| !is_subdomain(&format!("{}a", prefix.trim_end_matches('-'))))
+        {
             self.add("metadata.generateName", rule(prefix));
         }
         if name.is_none() && prefix.is_some() {
             let rule = "kubectl create makes a name of it; kubectl apply refuses a policy without metadata.name";
             self.out.add_for(Releases::ALL, Weight::Remark, "metadata.generateName", rule);
         }
-        if let Some(namespace) = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty())
+        if let Some(namespace) =
+            metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty())
             && !(is_label(namespace) && namespace.len() <= LONGEST_PART)
         {
             let rule = format!(
@@ -106,7 +114,9 @@ impl Check<'_> {
     }
 
     fn labels(&mut self, metadata: &ObjectMeta) {
-        let keys = |map: &Option<BTreeMap<String, String>>| map.iter().flatten().map(|(key, _)| key.clone()).collect();
+        let keys = |map: &Option<BTreeMap<String, String>>| {
+            map.iter().flatten().map(|(key, _)| key.clone()).collect()
+        };
         let labels: Vec<String> = keys(&metadata.labels);
         for key in labels.iter().filter(|key| !is_qualified_name(key)) {
             self.add("metadata.labels", format!("{} cannot be a label's key; {KEY}", quoted(key)));
@@ -114,25 +124,39 @@ impl Check<'_> {
         let annotations: Vec<String> = keys(&metadata.annotations);
         // The domain of an annotation's key may have upper-case letters.
         for key in annotations.iter().filter(|key| !is_qualified_name(&key.to_ascii_lowercase())) {
-            self.add("metadata.annotations", format!("{} cannot be an annotation's key; {KEY}", quoted(key)));
+            self.add(
+                "metadata.annotations",
+                format!("{} cannot be an annotation's key; {KEY}", quoted(key)),
+            );
         }
-        let size: usize = metadata.annotations.iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
+        let size: usize =
+            metadata.annotations.iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
         if size > MOST_ANNOTATIONS {
-            self.add("metadata.annotations", format!("have {size} bytes; at most {MOST_ANNOTATIONS} are allowed"));
+            self.add(
+                "metadata.annotations",
+                format!("have {size} bytes; at most {MOST_ANNOTATIONS} are allowed"),
+            );
         }
     }
 
     fn owners(&mut self, owners: &[OwnerReference]) {
         for (index, owner) in owners.iter().enumerate() {
-            let fields =
-                [("apiVersion", &owner.api_version), ("kind", &owner.kind), ("name", &owner.name), ("uid", &owner.uid)];
+            let fields = [
+                ("apiVersion", &owner.api_version),
+                ("kind", &owner.kind),
+                ("name", &owner.name),
+                ("uid", &owner.uid),
+            ];
             for (field, _) in fields.into_iter().filter(|(_, value)| value.is_empty()) {
                 let rule = "is missing; an owner has apiVersion, kind, name and uid";
                 self.add(&format!("metadata.ownerReferences[{index}].{field}"), rule);
             }
         }
         if owners.iter().filter(|owner| owner.controller == Some(true)).count() > 1 {
-            self.add("metadata.ownerReferences", "more than one owner has controller: true; at most one may have it");
+            self.add(
+                "metadata.ownerReferences",
+                "more than one owner has controller: true; at most one may have it",
+            );
         }
     }
 }
@@ -144,16 +168,21 @@ fn is_subdomain(name: &str) -> bool {
 
 /// A DNS label (RFC 1123) of any length.
 fn is_label(part: &str) -> bool {
-    let is_outer = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let is_outer = |byte: Option<&u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
     let bytes = part.as_bytes();
     is_outer(bytes.first())
         && is_outer(bytes.last())
-        && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
 }
 
 /// The key of a label: a name, and before it, if wanted, a domain and a slash.
 fn is_qualified_name(key: &str) -> bool {
-    let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
+    let (domain, name) =
+        key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
     let is_outer = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
     domain.is_none_or(is_subdomain)

@@ -59,14 +59,19 @@ impl Findings {
 
     /// Those of that weight that concern one of these releases.
     pub fn of(&self, weight: Weight, releases: Releases) -> impl Iterator<Item = &Finding> {
-        self.found.iter().filter(move |found| found.weight == weight && !found.releases.and(releases).is_empty())
+        self.found
+            .iter()
+            .filter(move |found| found.weight == weight && !found.releases.and(releases).is_empty())
     }
 
     /// The releases that have such a finding.
     #[must_use]
     pub fn releases(&self, weight: Weight) -> Releases {
         let omitted = self.omitted.get(&weight).copied().unwrap_or_default();
-        self.found.iter().filter(|found| found.weight == weight).fold(omitted, |all, found| all.or(found.releases))
+        self.found
+            .iter()
+            .filter(|found| found.weight == weight)
+            .fold(omitted, |all, found| all.or(found.releases))
     }
 }
 
@@ -84,7 +89,13 @@ impl Collector {
     }
 
     /// Adds what several releases say about a field.
-    pub fn add_for(&mut self, releases: Releases, weight: Weight, path: &str, rule: impl Into<String>) {
+    pub fn add_for(
+        &mut self,
+        releases: Releases,
+        weight: Weight,
+        path: &str,
+        rule: impl Into<String>,
+    ) {
         let order = self.found.len();
         let key = (weight, path.to_owned(), rule.into());
         if order >= MOST && !self.found.contains_key(&key) {
@@ -101,8 +112,12 @@ impl Collector {
     pub fn findings(self) -> Findings {
         let mut found: Vec<_> = self.found.into_iter().collect();
         found.sort_by_key(|(_, (order, _))| *order);
-        let found =
-            found.into_iter().map(|((weight, path, rule), (_, releases))| Finding { weight, path, rule, releases });
+        let found = found.into_iter().map(|((weight, path, rule), (_, releases))| Finding {
+            weight,
+            path,
+            rule,
+            releases,
+        });
         Findings { found: found.collect(), omitted: self.omitted }
     }
 }

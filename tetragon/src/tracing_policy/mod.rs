@@ -50,8 +50,10 @@ pub const GROUP: &str = "cilium.io";
 const VERSION: &str = "cilium.io/v1alpha1";
 
 /// The two kinds, each with its plural.
-pub const KINDS: [(&str, &str); 2] =
-    [("TracingPolicy", "tracingpolicies"), ("TracingPolicyNamespaced", "tracingpoliciesnamespaced")];
+pub const KINDS: [(&str, &str); 2] = [
+    ("TracingPolicy", "tracingpolicies"),
+    ("TracingPolicyNamespaced", "tracingpoliciesnamespaced"),
+];
 
 /// A policy of Tetragon's.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,9 +127,15 @@ impl TracingPolicy {
     pub fn parse(object: &Value) -> Result<Self, Error> {
         let mut object = object.clone();
         without_points(&mut object);
-        let Some(object) = object.as_object() else { return Err(Error::at("document", "is no object")) };
-        let metadata = object.get("metadata").filter(|metadata| !metadata.is_null()).map(ObjectMeta::deserialize);
-        let metadata = metadata.transpose().map_err(|error| Error::at("metadata", error.to_string()))?;
+        let Some(object) = object.as_object() else {
+            return Err(Error::at("document", "is no object"));
+        };
+        let metadata = object
+            .get("metadata")
+            .filter(|metadata| !metadata.is_null())
+            .map(ObjectMeta::deserialize);
+        let metadata =
+            metadata.transpose().map_err(|error| Error::at("metadata", error.to_string()))?;
         let metadata = metadata.unwrap_or_default();
         if Name::of(&metadata).name.is_empty() {
             return Err(Error::at("metadata.name", "is missing; a policy needs a name"));
@@ -154,7 +162,9 @@ impl TracingPolicy {
         }
         let mut spec = spec.clone();
         without_points(&mut spec);
-        let Value::Object(fields) = &spec else { return Err(Error::at("spec", "is missing, or no object")) };
+        let Value::Object(fields) = &spec else {
+            return Err(Error::at("spec", "is missing, or no object"));
+        };
         let mut whole = Map::new();
         whole.insert("metadata".to_owned(), Value::Object(Map::new()));
         whole.insert("spec".to_owned(), spec.clone());
@@ -162,7 +172,8 @@ impl TracingPolicy {
         for release in Release::ALL {
             schema::object(&whole, release, &mut out);
         }
-        let policy = Self::read(metadata, fields, metadata.namespace.is_some(), Source::Cluster, out);
+        let policy =
+            Self::read(metadata, fields, metadata.namespace.is_some(), Source::Cluster, out);
         if policy.asks_are_complete { Ok(policy) } else { Err(policy.unread_hook()) }
     }
 
@@ -186,7 +197,10 @@ impl TracingPolicy {
             asks,
             asks_are_complete,
             findings: out.findings(),
-            effects: Release::ALL.into_iter().map(|release| effect::effect(spec, release)).collect(),
+            effects: Release::ALL
+                .into_iter()
+                .map(|release| effect::effect(spec, release))
+                .collect(),
             source,
             nodes,
         }
@@ -194,7 +208,9 @@ impl TracingPolicy {
 
     /// Why an entry of `spec.lsmhooks` cannot be read.
     fn unread_hook(&self) -> Error {
-        let is_meant = |found: &&Finding| found.weight < Weight::Unjudged && found.path.starts_with("spec.lsmhooks");
+        let is_meant = |found: &&Finding| {
+            found.weight < Weight::Unjudged && found.path.starts_with("spec.lsmhooks")
+        };
         let found = self.findings.iter().find(is_meant);
         found.map_or_else(
             || Error::at("spec.lsmhooks", "cannot be read"),
@@ -228,8 +244,12 @@ impl TracingPolicy {
     /// The releases with which it denies something.
     #[must_use]
     pub fn denies_with(&self, releases: Releases) -> Releases {
-        let denies = |release: &Release| self.effects.get(*release as usize) == Some(&Effect::Denies);
-        releases.iter().filter(denies).fold(Releases::default(), |all, release| all.or(Releases::only(release)))
+        let denies =
+            |release: &Release| self.effects.get(*release as usize) == Some(&Effect::Denies);
+        releases
+            .iter()
+            .filter(denies)
+            .fold(Releases::default(), |all, release| all.or(Releases::only(release)))
     }
 
     /// Whether it is for nodes with these labels: all, where it has no `nodeSelector`.
@@ -258,14 +278,22 @@ impl TracingPolicy {
 fn hooks(spec: &Map<String, Value>, asks: &Asks, out: &mut Collector) {
     for (index, entry) in rules::list(spec, "lsmhooks").iter().enumerate() {
         // An empty name has a rule of its own.
-        let Some(hook) = entry.get("hook").and_then(Value::as_str).filter(|hook| !hook.is_empty()) else { continue };
+        let Some(hook) = entry.get("hook").and_then(Value::as_str).filter(|hook| !hook.is_empty())
+        else {
+            continue;
+        };
         if !is_hook_name(hook) {
             let rule = format!(
                 "{} can be no hook's name (1 to {LONGEST_HOOK} letters, digits and _); write the name of an LSM hook, for \
                  example file_open",
                 quoted(hook)
             );
-            out.add_for(Releases::ALL, Weight::Agent, &format!("spec.lsmhooks[{index}].hook"), rule);
+            out.add_for(
+                Releases::ALL,
+                Weight::Agent,
+                &format!("spec.lsmhooks[{index}].hook"),
+                rule,
+            );
         }
     }
     if asks.len() >= MOST_HOOKS {
@@ -279,13 +307,16 @@ fn hooks(spec: &Map<String, Value>, asks: &Asks, out: &mut Collector) {
 fn node_selector(spec: &Map<String, Value>, out: &mut Collector) -> Option<Selector> {
     let selector = spec.get("nodeSelector").filter(|value| !value.is_null())?;
     let read = LabelSelector::deserialize(selector).map_err(|error| error.to_string());
-    match read.and_then(|selector| Selector::try_from(selector).map_err(|error| error.to_string())) {
+    match read.and_then(|selector| Selector::try_from(selector).map_err(|error| error.to_string()))
+    {
         Ok(selector) => {
             let lasts = |expression: &Expression| !key(expression).starts_with(POLICY_LABEL_PREFIX);
             Some(selector.into_iter().filter(lasts).collect())
         }
         Err(error) => {
-            let rule = format!("cannot be evaluated ({error}); the agent loads the policy on every node then");
+            let rule = format!(
+                "cannot be evaluated ({error}); the agent loads the policy on every node then"
+            );
             out.add_for(Releases::only(Release::Main), Weight::Remark, "spec.nodeSelector", rule);
             None
         }

@@ -20,7 +20,8 @@ pub fn add(spec: &Map<String, Value>, out: &mut Collector) {
         let path = format!("spec.lsmhooks[{index}]");
         let hook = text(entry, "hook");
         if !seen.insert(hook) && duplicates.insert(hook) {
-            let rule = format!("is the second entry for {}: the agent loses events of it", quoted(hook));
+            let rule =
+                format!("is the second entry for {}: the agent loses events of it", quoted(hook));
             out.add_for(Releases::until(V1_7), Weight::Remark, &path, rule);
         }
         if let Some(entry) = entry.as_object() {
@@ -33,19 +34,36 @@ pub fn add(spec: &Map<String, Value>, out: &mut Collector) {
     }
 }
 
-fn one(entry: &Map<String, Value>, hook: &str, path: &str, macros: Option<&Map<String, Value>>, out: &mut Collector) {
+fn one(
+    entry: &Map<String, Value>,
+    hook: &str,
+    path: &str,
+    macros: Option<&Map<String, Value>>,
+    out: &mut Collector,
+) {
     if let Some(field) = ima_hash(entry, path, macros) {
         let rule = if IMA_HOOKS.contains(&hook) {
-            "gives a hash from Linux 5.11 on; on older kernels the policy loads without it".to_owned()
+            "gives a hash from Linux 5.11 on; on older kernels the policy loads without it"
+                .to_owned()
         } else {
-            format!("gives no hash on {hook}, only on {}; the policy loads without it", IMA_HOOKS.join(", "))
+            format!(
+                "gives no hash on {hook}, only on {}; the policy loads without it",
+                IMA_HOOKS.join(", ")
+            )
         };
         out.add_for(Releases::ALL, Weight::Remark, &field, rule);
     }
-    for (index, selector) in list(entry, "selectors").iter().filter_map(Value::as_object).enumerate() {
+    for (index, selector) in
+        list(entry, "selectors").iter().filter_map(Value::as_object).enumerate()
+    {
         if !list(selector, "matchReturnActions").is_empty() {
             let path = format!("{path}.selectors[{index}].matchReturnActions");
-            out.add_for(Releases::ALL, Weight::Remark, &path, "is ignored on LSM hooks; use matchActions");
+            out.add_for(
+                Releases::ALL,
+                Weight::Remark,
+                &path,
+                "is ignored on LSM hooks; use matchActions",
+            );
         }
     }
 }
@@ -62,19 +80,28 @@ fn uprobes(spec: &Map<String, Value>, out: &mut Collector) {
 
 /// A selector of nodes that lsm-ready shows to be good unloads the policy while a node is not known.
 fn node_selector(selector: &Value, out: &mut Collector) {
-    for key in selector.get("matchLabels").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+    for key in
+        selector.get("matchLabels").and_then(Value::as_object).into_iter().flat_map(Map::keys)
+    {
         advise(key, &format!("spec.nodeSelector.matchLabels.{key}"), out);
     }
-    let expressions = selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten();
+    let expressions =
+        selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten();
     for (index, expression) in expressions.enumerate() {
         if text(expression, "operator") == "In" {
-            advise(text(expression, "key"), &format!("spec.nodeSelector.matchExpressions[{index}]"), out);
+            advise(
+                text(expression, "key"),
+                &format!("spec.nodeSelector.matchExpressions[{index}]"),
+                out,
+            );
         }
     }
 }
 
 fn advise(key: &str, path: &str, out: &mut Collector) {
-    let Some(label) = key.strip_prefix(NODE_LABEL_PREFIX) else { return };
+    let Some(label) = key.strip_prefix(NODE_LABEL_PREFIX) else {
+        return;
+    };
     let bad = if label == "bpf" { "\"false\"" } else { "not-ready" };
     let rule = format!(
         "enforcement fails open: the agent unloads the policy from a node that becomes unknown. To keep it loaded there, \

@@ -7,8 +7,11 @@ use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
 use serde_json::{Value, json};
 
 /// The charts' shapes, by release.
-pub const RELEASES: [(&str, &str); 3] =
-    [("v1.0", include_str!("v1.0.yaml")), ("v1.3", include_str!("v1.3.yaml")), ("v1.7", include_str!("v1.7.yaml"))];
+pub const RELEASES: [(&str, &str); 3] = [
+    ("v1.0", include_str!("v1.0.yaml")),
+    ("v1.3", include_str!("v1.3.yaml")),
+    ("v1.7", include_str!("v1.7.yaml")),
+];
 
 /// The DaemonSet of that release.
 pub fn release(name: &str) -> Value {

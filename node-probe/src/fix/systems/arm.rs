@@ -8,8 +8,10 @@ pub(super) const ROWS: &[System] = &[
         name: "Raspberry Pi (Raspberry Pi OS, Ubuntu, Alpine)",
         sign: "`vc_mem.…` on the command line, ID=raspbian, or a kernel release with `-raspi` or `rpt-rpi`; no BOOT_IMAGE",
         is: |signs| {
-            let kernel = ["-raspi", "rpt-rpi", "-rpi"].into_iter().any(|word| signs.release.contains(word));
-            without_boot_loader(signs) && (signs.cmdline.has_prefix("vc_mem.") || signs.is(&["raspbian"]) || kernel)
+            let kernel =
+                ["-raspi", "rpt-rpi", "-rpi"].into_iter().any(|word| signs.release.contains(word));
+            without_boot_loader(signs)
+                && (signs.cmdline.has_prefix("vc_mem.") || signs.is(&["raspbian"]) || kernel)
         },
         way: Way::Steps(Steps {
             set: "Raspberry Pi: as root run `sed -i '1 s/$/ {parameter}/' /boot/firmware/cmdline.txt` (the file is one line; \
@@ -33,7 +35,8 @@ pub(super) const ROWS: &[System] = &[
         sign: "a system called Armbian, or `ubootpart=` on the command line; no BOOT_IMAGE",
         is: |signs| {
             without_boot_loader(signs)
-                && (signs.os.pretty_name.contains("Armbian") || signs.cmdline.has_prefix("ubootpart="))
+                && (signs.os.pretty_name.contains("Armbian")
+                    || signs.cmdline.has_prefix("ubootpart="))
         },
         way: Way::Steps(Steps {
             set: "Armbian: where /boot/armbianEnv.txt has a line extraargs=, add {parameter} to its end; else as root run \
@@ -74,7 +77,9 @@ pub(super) const ROWS: &[System] = &[
         sign: "arm, arm64 or RISC-V, with `rootwait` on the command line; neither BOOT_IMAGE nor `initrd=` with backslashes",
         is: |signs| {
             let architectures = ["aarch64", "armv7l", "riscv64"];
-            without_boot_loader(signs) && architectures.contains(&signs.machine) && signs.cmdline.has("rootwait")
+            without_boot_loader(signs)
+                && architectures.contains(&signs.machine)
+                && signs.cmdline.has("rootwait")
         },
         way: Way::Steps(Steps {
             set: "No boot loader shows itself, as with U-Boot. Where there is /boot/extlinux/extlinux.conf, add {parameter} to \

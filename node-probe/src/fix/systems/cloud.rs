@@ -23,7 +23,8 @@ impl Cloud {
         let flavour = |name: &str| facts.kernel.release.split('-').any(|part| part == name);
         let provider = |scheme: &str| facts.provider_id.starts_with(scheme);
         let id = facts.os.id.as_str();
-        if provider("aws://") || flavour("aws") || id == "amzn" || facts.sys_vendor == "Amazon EC2" {
+        if provider("aws://") || flavour("aws") || id == "amzn" || facts.sys_vendor == "Amazon EC2"
+        {
             Some(Self::Aws)
         } else if provider("azure://")
             || flavour("azure")
@@ -31,7 +32,11 @@ impl Cloud {
             || facts.sys_vendor == "Microsoft Corporation"
         {
             Some(Self::Azure)
-        } else if provider("gce://") || flavour("gke") || flavour("gcp") || facts.sys_vendor == "Google" {
+        } else if provider("gce://")
+            || flavour("gke")
+            || flavour("gcp")
+            || facts.sys_vendor == "Google"
+        {
             Some(Self::Google)
         } else {
             None
@@ -79,12 +84,16 @@ impl Cloud {
     #[must_use]
     pub const fn sources(self) -> &'static [&'static str] {
         match self {
-            Self::Aws => &["https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html"],
+            Self::Aws => {
+                &["https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html"]
+            }
             Self::Azure => &[
                 "https://learn.microsoft.com/en-us/azure/aks/custom-node-configuration",
                 "https://github.com/Azure/AgentBaker/blob/main/vhdbuilder/packer/install-dependencies.sh",
             ],
-            Self::Google => &["https://cloud.google.com/kubernetes-engine/docs/how-to/node-system-config"],
+            Self::Google => {
+                &["https://cloud.google.com/kubernetes-engine/docs/how-to/node-system-config"]
+            }
         }
     }
 }

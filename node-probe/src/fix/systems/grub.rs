@@ -3,7 +3,8 @@
 use super::signs::DEBIAN_GRUB;
 use super::{Steps, System, Way};
 
-const GRUB_MANUAL: &str = "https://www.gnu.org/software/grub/manual/grub/html_node/Simple-configuration.html";
+const GRUB_MANUAL: &str =
+    "https://www.gnu.org/software/grub/manual/grub/html_node/Simple-configuration.html";
 
 pub(super) const ROWS: &[System] = &[
     System {
@@ -30,7 +31,17 @@ pub(super) const ROWS: &[System] = &[
         name: "Arch, Manjaro, EndeavourOS, CachyOS, Artix with GRUB; Gentoo; Alpine with GRUB",
         sign: "their ID, and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| {
-            let ids = ["arch", "archarm", "manjaro", "endeavouros", "cachyos", "garuda", "artix", "gentoo", "alpine"];
+            let ids = [
+                "arch",
+                "archarm",
+                "manjaro",
+                "endeavouros",
+                "cachyos",
+                "garuda",
+                "artix",
+                "gentoo",
+                "alpine",
+            ];
             signs.is(&ids) && signs.grub()
         },
         way: Way::Steps(Steps {

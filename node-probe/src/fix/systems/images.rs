@@ -100,13 +100,17 @@ pub(super) const ROWS: &[System] = &[
             by_hand: false,
         }),
         lasts: "",
-        sources: &["https://documentation.ubuntu.com/core/how-to-guides/manage-ubuntu-core/modify-kernel-options/"],
+        sources: &[
+            "https://documentation.ubuntu.com/core/how-to-guides/manage-ubuntu-core/modify-kernel-options/",
+        ],
     },
     System {
         name: "Kairos, Elemental, Harvester",
         sign: "`cos-img/`, `elemental.`, `rd.cos.` or `rd.immucore` on the command line",
         is: |signs| {
-            ["cos-img/", "elemental.", "rd.immucore", "rd.cos."].into_iter().any(|mark| signs.cmdline.has_prefix(mark))
+            ["cos-img/", "elemental.", "rd.immucore", "rd.cos."]
+                .into_iter()
+                .any(|mark| signs.cmdline.has_prefix(mark))
         },
         way: Way::Steps(Steps {
             set: "Kairos or Elemental: as root read what `grub2-editenv /oem/grubenv list` says of extra_cmdline (where there is no \
@@ -155,7 +159,8 @@ pub(super) const ROWS: &[System] = &[
             let family = ["fedora", "rhel", "centos", "rocky", "almalinux", "ol", "scos"];
             let is_family = family.iter().any(|id| signs.os.is(id));
             signs.is(&["rhcos", "fedora-coreos", "scos"])
-                || (is_family && (signs.os.variant_id == "coreos" || signs.cmdline.has_prefix("ostree=")))
+                || (is_family
+                    && (signs.os.variant_id == "coreos" || signs.cmdline.has_prefix("ostree=")))
         },
         way: Way::Steps(Steps {
             set: "As root run `rpm-ostree kargs --append='{parameter}'`, then reboot. OpenShift: put {parameter} into \

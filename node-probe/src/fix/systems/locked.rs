@@ -44,7 +44,10 @@ pub(super) const ROWS: &[System] = &[
     System {
         name: "ChromeOS (Crostini, crosvm)",
         sign: "`maitred` on the command line, or ID=chromeos",
-        is: |signs| signs.is(&["chromeos"]) || signs.cmdline.words.iter().any(|word| word.contains("maitred")),
+        is: |signs| {
+            signs.is(&["chromeos"])
+                || signs.cmdline.words.iter().any(|word| word.contains("maitred"))
+        },
         way: Way::Locked(
             "This is a VM of ChromeOS (crosvm), which brings its own kernel and command line: take another machine.",
         ),
@@ -68,14 +71,19 @@ pub(super) const ROWS: &[System] = &[
     System {
         name: "Kata Containers",
         sign: "`systemd.unit=kata-containers.target` or `agent.log…` on the command line",
-        is: |signs| signs.cmdline.has("systemd.unit=kata-containers.target") || signs.cmdline.has_prefix("agent.log"),
+        is: |signs| {
+            signs.cmdline.has("systemd.unit=kata-containers.target")
+                || signs.cmdline.has_prefix("agent.log")
+        },
         way: Way::Locked(
             "This is a VM of Kata Containers, whose command line is put together on its host: add the parameter to \
              kernel_params in the runtime's configuration.toml there, if the VM's kernel has what is needed, or take a pod \
              without this RuntimeClass.",
         ),
         lasts: "An upgrade of Kata brings its own configuration.toml.",
-        sources: &["https://github.com/kata-containers/kata-containers/blob/main/docs/Developer-Guide.md"],
+        sources: &[
+            "https://github.com/kata-containers/kata-containers/blob/main/docs/Developer-Guide.md",
+        ],
     },
     System {
         name: "Firecracker and other micro-VMs",
@@ -121,7 +129,8 @@ pub(super) const ROWS: &[System] = &[
         sign: "ID=buildroot and `root=/dev/sr0`, or a system called minikube",
         is: |signs| {
             signs.is(&["buildroot"])
-                && (signs.cmdline.value("root") == Some("/dev/sr0") || signs.os.pretty_name.contains("minikube"))
+                && (signs.cmdline.value("root") == Some("/dev/sr0")
+                    || signs.os.pretty_name.contains("minikube"))
         },
         way: Way::Locked(
             "This is minikube's ISO, of which kernel and command line are a part: build an ISO of your own, or use minikube's \
@@ -164,6 +173,8 @@ pub(super) const ROWS: &[System] = &[
 fn is_live(signs: &Signs<'_>) -> bool {
     let cmdline = signs.cmdline;
     ["boot=live", "boot=casper", "rd.live.image"].into_iter().any(|word| cmdline.has(word))
-        || ["root=live:", "archisobasedir=", "modules=loop,squashfs"].into_iter().any(|word| cmdline.has_prefix(word))
+        || ["root=live:", "archisobasedir=", "modules=loop,squashfs"]
+            .into_iter()
+            .any(|word| cmdline.has_prefix(word))
         || (signs.boot == Boot::Syslinux && cmdline.has_prefix("alpine_dev="))
 }

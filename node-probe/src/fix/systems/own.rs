@@ -42,7 +42,10 @@ pub(super) const ROWS: &[System] = &[
         name: "Proxmox VE with proxmox-boot-tool",
         sign: "`initrd=\\EFI\\proxmox\\…` on the command line",
         is: |signs| {
-            signs.cmdline.value("initrd").is_some_and(|path| path.to_ascii_lowercase().starts_with("\\efi\\proxmox\\"))
+            signs
+                .cmdline
+                .value("initrd")
+                .is_some_and(|path| path.to_ascii_lowercase().starts_with("\\efi\\proxmox\\"))
         },
         way: Way::Steps(Steps {
             set: "Proxmox: as root run `sed -i '1 s/$/ {parameter}/' /etc/kernel/cmdline` (the file is one line), then \
@@ -52,7 +55,9 @@ pub(super) const ROWS: &[System] = &[
             by_hand: true,
         }),
         lasts: "",
-        sources: &["https://pve.proxmox.com/pve-docs/chapter-sysadmin.html#sysboot_edit_kernel_cmdline"],
+        sources: &[
+            "https://pve.proxmox.com/pve-docs/chapter-sysadmin.html#sysboot_edit_kernel_cmdline",
+        ],
     },
     System {
         name: "TrueNAS",
@@ -74,7 +79,9 @@ pub(super) const ROWS: &[System] = &[
     System {
         name: "Pop!_OS with systemd-boot",
         sign: "ID=pop and `initrd=` with backslashes on the command line",
-        is: |signs| signs.is(&["pop"]) && [Boot::EfiStub, Boot::KernelInstall].contains(&signs.boot),
+        is: |signs| {
+            signs.is(&["pop"]) && [Boot::EfiStub, Boot::KernelInstall].contains(&signs.boot)
+        },
         way: Way::Steps(Steps {
             set: "Pop!_OS: run `sudo kernelstub -a '{parameter}'`, then reboot.",
             replace: Some(
@@ -176,6 +183,9 @@ pub(super) const ROWS: &[System] = &[
             by_hand: true,
         }),
         lasts: "Where kernel-install or another tool writes the entries, change /etc/kernel/cmdline instead.",
-        sources: &["https://wiki.archlinux.org/title/Kernel_parameters", "https://man.archlinux.org/man/mkrlconf.8.en"],
+        sources: &[
+            "https://wiki.archlinux.org/title/Kernel_parameters",
+            "https://man.archlinux.org/man/mkrlconf.8.en",
+        ],
     },
 ];

@@ -19,7 +19,8 @@ page: a guess could do harm.
 ";
 
 const SET: Change<'_> = Change::Set { parameter: "lsm=landlock,bpf", instead: None };
-const REPLACE: Change<'_> = Change::Set { parameter: "lsm=landlock,bpf", instead: Some("lsm=landlock") };
+const REPLACE: Change<'_> =
+    Change::Set { parameter: "lsm=landlock,bpf", instead: Some("lsm=landlock") };
 const REMOVE: Change<'_> = Change::Remove("lockdown=confidentiality");
 
 /// The whole page.
@@ -29,9 +30,20 @@ pub fn page() -> String {
     for system in all() {
         section(&mut page, system);
     }
-    push(&mut page, format_args!("\n## Clouds\n\nWhere a machine is changed by hand, this is added:\n\n"));
+    push(
+        &mut page,
+        format_args!("\n## Clouds\n\nWhere a machine is changed by hand, this is added:\n\n"),
+    );
     for cloud in Cloud::ALL {
-        push(&mut page, format_args!("- {}. {} Source: {}\n", cloud.sign(), cloud.for_good(), links(cloud.sources())));
+        push(
+            &mut page,
+            format_args!(
+                "- {}. {} Source: {}\n",
+                cloud.sign(),
+                cloud.for_good(),
+                links(cloud.sources())
+            ),
+        );
     }
     push(&mut page, format_args!("\n## Any other system\n\n"));
     item(&mut page, "Set", &filled(NEUTRAL_SET, SET));

@@ -11,7 +11,10 @@ const PARAMETER: &str = "lsm=landlock,bpf";
 
 /// The files that the commands change, as they are before. They end without a newline.
 const FILES: &[(&str, &str)] = &[
-    ("etc/default/grub", "GRUB_CMDLINE_LINUX=\"ro lsm=yama\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet lsm=yama\""),
+    (
+        "etc/default/grub",
+        "GRUB_CMDLINE_LINUX=\"ro lsm=yama\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet lsm=yama\"",
+    ),
     ("etc/kernel/cmdline", "root=/dev/vda1 quiet"),
     ("boot/firmware/cmdline.txt", "console=tty1 root=PARTUUID=x rootwait"),
     ("boot/mariner.cfg", "mariner_cmdline=init=/lib/systemd/systemd ro\nmariner_linux=vmlinuz"),
@@ -95,7 +98,9 @@ fn commands_keep_what_the_files_had() {
     let change = Change::Set { parameter: PARAMETER, instead: None };
     let mut count = 0;
     for system in all() {
-        let Way::Steps(steps) = &system.way else { continue };
+        let Way::Steps(steps) = &system.way else {
+            continue;
+        };
         let text = filled(steps.set, change);
         count += run(&text, "") + run(&text, "\n");
     }

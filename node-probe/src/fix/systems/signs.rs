@@ -94,11 +94,34 @@ pub const RED_HAT: [&str; 11] = [
 ];
 
 /// Systems with Debian's or Ubuntu's own GRUB scripts (`update-grub` and /etc/default/grub.d).
-pub const DEBIAN_GRUB: [&str; 11] =
-    ["debian", "ubuntu", "linuxmint", "zorin", "elementary", "kali", "devuan", "pop", "neon", "parrot", "pureos"];
+pub const DEBIAN_GRUB: [&str; 11] = [
+    "debian",
+    "ubuntu",
+    "linuxmint",
+    "zorin",
+    "elementary",
+    "kali",
+    "devuan",
+    "pop",
+    "neon",
+    "parrot",
+    "pureos",
+];
 
-const UBUNTU_FLAVOURS: [&str; 12] =
-    ["generic", "lowlatency", "aws", "azure", "gcp", "gke", "oracle", "kvm", "ibm", "raspi", "nvidia", "realtime"];
+const UBUNTU_FLAVOURS: [&str; 12] = [
+    "generic",
+    "lowlatency",
+    "aws",
+    "azure",
+    "gcp",
+    "gke",
+    "oracle",
+    "kvm",
+    "ibm",
+    "raspi",
+    "nvidia",
+    "realtime",
+];
 
 impl<'a> Signs<'a> {
     /// Looks for them.
@@ -133,14 +156,16 @@ impl<'a> Signs<'a> {
 fn boot(cmdline: &Cmdline) -> Boot {
     if let Some(image) = &cmdline.boot_image {
         // Syslinux and PXELINUX leave initrd= on the command line. GRUB loads the file itself.
-        let is_grub = image.starts_with('(') || (image.starts_with('/') && cmdline.value("initrd").is_none());
+        let is_grub =
+            image.starts_with('(') || (image.starts_with('/') && cmdline.value("initrd").is_none());
         return if is_grub { Boot::Grub } else { Boot::Syslinux };
     }
     match cmdline.value("initrd").filter(|path| path.contains('\\')) {
         None => Boot::Unknown,
         Some(path) => {
             let folder = path.trim_start_matches('\\').split('\\').next().unwrap_or_default();
-            let is_machine_id = folder.len() == 32 && folder.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_machine_id =
+                folder.len() == 32 && folder.bytes().all(|byte| byte.is_ascii_hexdigit());
             if is_machine_id { Boot::KernelInstall } else { Boot::EfiStub }
         }
     }
@@ -148,7 +173,9 @@ fn boot(cmdline: &Cmdline) -> Boot {
 
 /// Whether some part of the release is that, with digits behind it: `.el9` in `5.14.0-503.el9.x86_64`.
 fn has_tag(release: &str, tag: &str) -> bool {
-    release.match_indices(tag).any(|(at, _)| release[at + tag.len()..].starts_with(|next: char| next.is_ascii_digit()))
+    release
+        .match_indices(tag)
+        .any(|(at, _)| release[at + tag.len()..].starts_with(|next: char| next.is_ascii_digit()))
 }
 
 /// Whose kernel it is, by its release.
@@ -175,7 +202,9 @@ fn kernel_maker(release: &str) -> Option<Maker> {
         return Some(maker);
     }
     let parts: Vec<&str> = release.split('-').collect();
-    let numbered = parts.get(1).is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let numbered = parts
+        .get(1)
+        .is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     let third = parts.get(2).copied().unwrap_or_default();
     match parts.last().copied().unwrap_or_default() {
         "pve" => Some(Maker::Proxmox),
@@ -216,10 +245,14 @@ fn is_container(facts: &Facts, kernel: Option<Maker>) -> bool {
         || facts.cmdline.value("container").is_some()
         || !facts.container.is_empty()
         || facts.os.pretty_name.starts_with("K3s ");
-    if says_so || (facts.os.id == "talos" && !facts.kernel.release.contains("talos") && kernel.is_some()) {
+    if says_so
+        || (facts.os.id == "talos" && !facts.kernel.release.contains("talos") && kernel.is_some())
+    {
         return true;
     }
-    let Some((system, kernel)) = system_maker(&facts.os).zip(kernel) else { return false };
+    let Some((system, kernel)) = system_maker(&facts.os).zip(kernel) else {
+        return false;
+    };
     let fits = match kernel {
         Maker::Proxmox => system == Maker::Debian,
         Maker::RedHat => [Maker::RedHat, Maker::Euler, Maker::Anolis].contains(&system),

@@ -8,7 +8,8 @@ pub(super) const ROWS: &[System] = &[
         name: "MicroOS, Tumbleweed and others with sdbootutil (systemd-boot, GRUB with boot loader entries)",
         sign: "a system of SUSE's, and `initrd=` with backslashes, or BOOT_IMAGE in a folder that is called opensuse-…",
         is: |signs| {
-            let entry = |image: &String| image.contains("/opensuse-") || image.contains("/sl-micro");
+            let entry =
+                |image: &String| image.contains("/opensuse-") || image.contains("/sl-micro");
             is_suse(signs)
                 && ([Boot::EfiStub, Boot::KernelInstall].contains(&signs.boot)
                     || signs.cmdline.boot_image.as_ref().is_some_and(entry))
@@ -32,7 +33,8 @@ pub(super) const ROWS: &[System] = &[
         is: |signs| {
             let efi_stub = [Boot::EfiStub, Boot::KernelInstall].contains(&signs.boot);
             (signs.is(&["sle-micro", "sl-micro", "suse-microos", "sle-micro-rancher"]) && !efi_stub)
-                || (signs.is(&["opensuse-microos", "opensuse-leap-micro", "leap-micro"]) && signs.grub())
+                || (signs.is(&["opensuse-microos", "opensuse-leap-micro", "leap-micro"])
+                    && signs.grub())
         },
         way: Way::Steps(Steps {
             set: "As root run `sed -i '$ a GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' \
@@ -42,13 +44,22 @@ pub(super) const ROWS: &[System] = &[
             by_hand: true,
         }),
         lasts: "The new snapshot has it, and those after it; a rollback to an older one undoes it.",
-        sources: &["https://github.com/openSUSE/transactional-update/blob/master/man/transactional-update.8.xml"],
+        sources: &[
+            "https://github.com/openSUSE/transactional-update/blob/master/man/transactional-update.8.xml",
+        ],
     },
     System {
         name: "SLES, openSUSE Leap and Tumbleweed with GRUB",
         sign: "ID=sles, sled, opensuse-leap or opensuse-tumbleweed, and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| {
-            signs.is(&["sles", "sled", "sles_sap", "opensuse", "opensuse-leap", "opensuse-tumbleweed"]) && signs.grub()
+            signs.is(&[
+                "sles",
+                "sled",
+                "sles_sap",
+                "opensuse",
+                "opensuse-leap",
+                "opensuse-tumbleweed",
+            ]) && signs.grub()
         },
         way: Way::Steps(Steps {
             set: "GRUB: as root run `sed -i '$ a GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' \

@@ -12,7 +12,9 @@ use crate::facts::{Cmdline, NodeInfo, OsRelease};
 const GRUB: &str = "BOOT_IMAGE=/boot/vmlinuz root=/dev/vda1 ro";
 
 fn facts(release: &str, cmdline: &str, os: &str) -> Facts {
-    let arm = ["tegra", "raspi", "rpi", "aarch64", "rockchip", "sunxi"].iter().any(|word| release.contains(word));
+    let arm = ["tegra", "raspi", "rpi", "aarch64", "rockchip", "sunxi"]
+        .iter()
+        .any(|word| release.contains(word));
     let machine = if arm { "aarch64" } else { "x86_64" };
     Facts {
         kernel: Kernel { release: release.to_owned(), machine: machine.to_owned() },
@@ -41,8 +43,18 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
     ("6.6.30-2-MANJARO", GRUB, "ID=manjaro\nID_LIKE=arch", "grub-mkconfig -o /boot/grub/grub.cfg"),
     ("6.6.30-gentoo", GRUB, "ID=gentoo", "grub-mkconfig -o /boot/grub/grub.cfg"),
     ("6.6.31-0-lts", GRUB, "ID=alpine", "grub-mkconfig -o /boot/grub/grub.cfg"),
-    ("5.14.21-150500.55-default", GRUB, "ID=sles\nID_LIKE=suse", "grub2-mkconfig -o /boot/grub2/grub.cfg"),
-    ("6.4.0-150600.21-azure", GRUB, "ID=sles\nID_LIKE=suse", "grub2-mkconfig -o /boot/grub2/grub.cfg"),
+    (
+        "5.14.21-150500.55-default",
+        GRUB,
+        "ID=sles\nID_LIKE=suse",
+        "grub2-mkconfig -o /boot/grub2/grub.cfg",
+    ),
+    (
+        "6.4.0-150600.21-azure",
+        GRUB,
+        "ID=sles\nID_LIKE=suse",
+        "grub2-mkconfig -o /boot/grub2/grub.cfg",
+    ),
     ("6.4.0-150600.21-default", GRUB, "PRETTY_NAME=\"openSUSE Leap 15.6\"", "grub2-mkconfig"),
     ("5.14.0-503.el9.x86_64", GRUB, "ID=rhel", "grubby --update-kernel=ALL --args='lsm=yama,bpf'"),
     ("5.14.0-503.el9.x86_64", GRUB, "ID=rocky\nID_LIKE=\"rhel centos fedora\"", "grubby"),
@@ -52,7 +64,12 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
     ("5.10.228-219.884.amzn2.x86_64", GRUB, "ID=amzn\nID_LIKE=\"centos rhel fedora\"", "grubby"),
     ("5.14.0-503.el9.x86_64", GRUB, "ID=newclone\nID_LIKE=\"rhel fedora\"", "grubby"),
     ("5.14.0-503.el9.x86_64", GRUB, "", "grubby"),
-    ("5.10.134-18.al8.x86_64", GRUB, "PRETTY_NAME=\"Alibaba Cloud Linux 3 (Soaring Falcon)\"", "grubby"),
+    (
+        "5.10.134-18.al8.x86_64",
+        GRUB,
+        "PRETTY_NAME=\"Alibaba Cloud Linux 3 (Soaring Falcon)\"",
+        "grubby",
+    ),
     ("5.10.134-18.an8.x86_64", GRUB, "PRETTY_NAME=\"Anolis OS 8.8\"", "grubby"),
     ("5.4.119-19.0009.28", GRUB, "PRETTY_NAME=\"TencentOS Server 3.1 (Final)\"", "grubby"),
     ("6.6.47-12.oc9.x86_64", GRUB, "PRETTY_NAME=\"OpenCloudOS 9.2\"", "grubby"),
@@ -63,16 +80,31 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
     ("5.15.167.1-2.cm2", GRUB, "ID=mariner", "mariner_cmdline"),
     ("6.1.10-11.ph5", "BOOT_IMAGE=/vmlinuz root=PARTUUID=x", "ID=photon", "/boot/grub2/grub.cfg"),
     // Ways of their own.
-    ("6.12.20", "initrd=\\EFI\\nixos\\x.efi init=/nix/store/x/init", "ID=nixos", "lib.mkForce [ \"yama\" \"bpf\" ]"),
+    (
+        "6.12.20",
+        "initrd=\\EFI\\nixos\\x.efi init=/nix/store/x/init",
+        "ID=nixos",
+        "lib.mkForce [ \"yama\" \"bpf\" ]",
+    ),
     ("6.6.30-gnu", GRUB, "ID=guix", "guix system reconfigure"),
-    ("6.8.12-4-pve", "initrd=\\EFI\\proxmox\\x root=ZFS=rpool/ROOT/pve-1", "ID=debian", "proxmox-boot-tool refresh"),
+    (
+        "6.8.12-4-pve",
+        "initrd=\\EFI\\proxmox\\x root=ZFS=rpool/ROOT/pve-1",
+        "ID=debian",
+        "proxmox-boot-tool refresh",
+    ),
     (
         "6.9.3-76060903-generic",
         "initrd=\\EFI\\Pop_OS-1\\initrd.img",
         "ID=pop\nID_LIKE=\"ubuntu debian\"",
         "kernelstub -a",
     ),
-    ("6.12.20-0-virt", "BOOT_IMAGE=vmlinuz-virt initrd=initramfs-virt", "ID=alpine", "update-extlinux"),
+    (
+        "6.12.20-0-virt",
+        "BOOT_IMAGE=vmlinuz-virt initrd=initramfs-virt",
+        "ID=alpine",
+        "update-extlinux",
+    ),
     (
         "5.14.21-150500.55-default",
         "",
@@ -80,7 +112,12 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
         "transactional-update grub.cfg",
     ),
     ("6.4.0-20-default", "", "ID=sl-micro\nID_LIKE=suse", "transactional-update grub.cfg"),
-    ("6.11.5-1-default", GRUB, "ID=opensuse-microos\nID_LIKE=\"suse opensuse\"", "transactional-update grub.cfg"),
+    (
+        "6.11.5-1-default",
+        GRUB,
+        "ID=opensuse-microos\nID_LIKE=\"suse opensuse\"",
+        "transactional-update grub.cfg",
+    ),
     (
         "6.11.5-1-default",
         "initrd=\\opensuse-microos\\6.11.5-1-default\\initrd-1",
@@ -93,7 +130,12 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
         "ID=opensuse-tumbleweed\nID_LIKE=\"suse opensuse\"",
         "sdbootutil update-all-entries",
     ),
-    ("6.9.1-arch1-1", "initrd=\\initramfs-linux.img root=/dev/vda2", "ID=arch", "/boot/loader/entries"),
+    (
+        "6.9.1-arch1-1",
+        "initrd=\\initramfs-linux.img root=/dev/vda2",
+        "ID=arch",
+        "/boot/loader/entries",
+    ),
     (
         "6.9.1-200.fc41.x86_64",
         "initrd=\\0123456789abcdef0123456789abcdef\\6.9.1\\initrd",
@@ -101,14 +143,29 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
         "kernel-install add-all",
     ),
     ("6.6.44-production+truenas", GRUB, "ID=debian", "kernel_extra_options"),
-    ("6.8.0-48-generic", "snapd_recovery_mode=run console=ttyS0", "ID=ubuntu-core", "system.kernel.cmdline-append"),
-    ("6.8.0-48-generic", "BOOT_IMAGE=/boot/vmlinuz cos-img/filename=/cOS/active.img", "ID=ubuntu", "extra_cmdline"),
+    (
+        "6.8.0-48-generic",
+        "snapd_recovery_mode=run console=ttyS0",
+        "ID=ubuntu-core",
+        "system.kernel.cmdline-append",
+    ),
+    (
+        "6.8.0-48-generic",
+        "BOOT_IMAGE=/boot/vmlinuz cos-img/filename=/cOS/active.img",
+        "ID=ubuntu",
+        "extra_cmdline",
+    ),
     ("5.10.0", "BOOT_IMAGE=../vmlinuz", "ID=rancheros", "ros config syslinux"),
     // Images.
     ("5.15.180", "BOOT_IMAGE=(hd0,gpt3)/vmlinuz bootconfig", "ID=bottlerocket", "apiclient reboot"),
     ("6.18.2-talos", "talos.platform=metal", "ID=talos", "Image Factory schematic"),
     ("6.18.2-talos", "BOOT_IMAGE=/A/vmlinuz", "ID=talos", "machine.install.extraKernelArgs"),
-    ("6.6.60-flatcar", "BOOT_IMAGE=/flatcar/vmlinuz-a", "ID=flatcar\nID_LIKE=coreos", "/oem/grub.cfg"),
+    (
+        "6.6.60-flatcar",
+        "BOOT_IMAGE=/flatcar/vmlinuz-a",
+        "ID=flatcar\nID_LIKE=coreos",
+        "/oem/grub.cfg",
+    ),
     (
         "6.11.4-301.fc41.x86_64",
         "BOOT_IMAGE=(hd0,gpt3)/x ostree=/ostree/boot.1",
@@ -129,10 +186,30 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
     ),
     // Boards.
     ("6.8.12-tegra", "root=PARTUUID=x rw rootwait console=ttyUTC0", "ID=ubuntu", "APPEND"),
-    ("6.8.0-1013-raspi", "vc_mem.mem_size=0x4000 root=LABEL=writable", "ID=ubuntu", "/boot/firmware/cmdline.txt"),
-    ("6.6.51+rpt-rpi-v8", "coherent_pool=1M vc_mem.mem_base=0x3ec00000", "ID=debian", "cmdline.txt"),
-    ("6.6.75-current-rockchip64", "root=UUID=x rootwait ubootpart=1", "ID=debian", "armbianEnv.txt"),
-    ("6.1.77-rockchip", "root=/dev/mmcblk0p2 rootwait", "ID=debian", "/boot/extlinux/extlinux.conf"),
+    (
+        "6.8.0-1013-raspi",
+        "vc_mem.mem_size=0x4000 root=LABEL=writable",
+        "ID=ubuntu",
+        "/boot/firmware/cmdline.txt",
+    ),
+    (
+        "6.6.51+rpt-rpi-v8",
+        "coherent_pool=1M vc_mem.mem_base=0x3ec00000",
+        "ID=debian",
+        "cmdline.txt",
+    ),
+    (
+        "6.6.75-current-rockchip64",
+        "root=UUID=x rootwait ubootpart=1",
+        "ID=debian",
+        "armbianEnv.txt",
+    ),
+    (
+        "6.1.77-rockchip",
+        "root=/dev/mmcblk0p2 rootwait",
+        "ID=debian",
+        "/boot/extlinux/extlinux.conf",
+    ),
     ("5.15.153.1-microsoft-standard-WSL2", "initrd=\\initrd.img", "ID=debian", ".wslconfig"),
     // What no row recognises.
     ("6.1.0-28-cloud-amd64", "root=/dev/vda console=ttyS0", "ID=debian", ""),
@@ -146,7 +223,12 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
     ("6.4.0-20-default", "initrd=\\sle\\x", "PRETTY_NAME=\"SUSE Linux Enterprise Micro 5.5\"", ""),
     ("6.6.30", GRUB, "ID=y", ""),
     ("6.6.30", GRUB, "", ""),
-    ("6.5.0-28-generic", "BOOT_IMAGE=/boot/ostree/x ostree=/ostree/boot.1", "ID=endless\nID_LIKE=debian", ""),
+    (
+        "6.5.0-28-generic",
+        "BOOT_IMAGE=/boot/ostree/x ostree=/ostree/boot.1",
+        "ID=endless\nID_LIKE=debian",
+        "",
+    ),
     ("6.6.30-steamos", GRUB, "ID=steamos\nID_LIKE=arch", ""),
 ];
 
@@ -157,7 +239,10 @@ fn machines_get_the_way_of_their_system() {
         let facts = facts(release, cmdline, os);
         let fix = set(&facts);
         if words.is_empty() {
-            assert!(of(&facts).is_none() && fix.contains("was not recognised"), "{release} {os}: {fix}");
+            assert!(
+                of(&facts).is_none() && fix.contains("was not recognised"),
+                "{release} {os}: {fix}"
+            );
             assert!(!fix.contains("grub"), "{release} {os}: {fix}");
         } else {
             assert!(fix.contains(words), "{release} {os}: {fix}");
@@ -184,7 +269,12 @@ const LOCKED: &[(&str, &str, &str, &str)] = &[
         "EKS Auto Mode",
     ),
     ("6.1.0-28-amd64", "BOOT_IMAGE=/live/vmlinuz boot=live", "ID=debian", "live medium"),
-    ("6.6.31-0-virt", "BOOT_IMAGE=/boot/vmlinuz-virt modules=loop,squashfs", "ID=alpine", "live medium"),
+    (
+        "6.6.31-0-virt",
+        "BOOT_IMAGE=/boot/vmlinuz-virt modules=loop,squashfs",
+        "ID=alpine",
+        "live medium",
+    ),
     // Containers, by a kernel of another maker than the system's.
     ("6.11.4-301.fc41.x86_64", "BOOT_IMAGE=(hd0,gpt2)/v", "ID=debian", "container"),
     ("6.8.0-48-generic", GRUB, "ID=debian", "container"),
@@ -205,10 +295,17 @@ fn locked_machines_say_where_the_change_belongs() {
         let facts = facts(release, cmdline, os);
         let fix = set(&facts);
         assert!(fix.contains(words) && locked(&facts).is_some(), "{release} {os}: {fix}");
-        assert!(!["update-grub", "grubby", "mkconfig"].iter().any(|word| fix.contains(word)), "{release} {os}: {fix}");
+        assert!(
+            !["update-grub", "grubby", "mkconfig"].iter().any(|word| fix.contains(word)),
+            "{release} {os}: {fix}"
+        );
     }
-    let kind = NodeInfo { provider_id: "kind://docker/kind/kind-worker".to_owned(), ..NodeInfo::default() };
-    let told = Facts { provider_id: kind.provider_id, ..facts("6.1.0-28-amd64", GRUB, "ID=debian") };
+    let kind = NodeInfo {
+        provider_id: "kind://docker/kind/kind-worker".to_owned(),
+        ..NodeInfo::default()
+    };
+    let told =
+        Facts { provider_id: kind.provider_id, ..facts("6.1.0-28-amd64", GRUB, "ID=debian") };
     assert!(set(&told).contains("container"));
     let systemd = Facts { container: "lxc".to_owned(), ..facts("6.8.12-4-pve", GRUB, "ID=debian") };
     assert!(set(&systemd).contains("container"));
@@ -220,15 +317,27 @@ fn every_row_is_whole_and_has_its_source() {
     for system in all() {
         assert!(names.insert(system.name), "{} stands there twice", system.name);
         assert!(!system.sign.is_empty() && !system.sources.is_empty(), "{}", system.name);
-        assert!(system.sources.iter().all(|source| source.starts_with("https://")), "{}", system.name);
+        assert!(
+            system.sources.iter().all(|source| source.starts_with("https://")),
+            "{}",
+            system.name
+        );
         match &system.way {
             Way::Locked(why) => assert!(why.ends_with('.'), "{}", system.name),
             Way::Steps(Steps { set, replace, remove, .. }) => {
                 assert!(set.contains("{parameter}") || set.contains("{value}"), "{}", system.name);
                 assert!(remove.contains("{parameter}"), "{}", system.name);
-                assert!(replace.is_none_or(|replace| replace.contains("{parameter}")), "{}", system.name);
+                assert!(
+                    replace.is_none_or(|replace| replace.contains("{parameter}")),
+                    "{}",
+                    system.name
+                );
                 // grubby in C adds first and removes then, so this would remove what was added.
-                assert!(!replace.is_some_and(|replace| replace.contains("--remove-args")), "{}", system.name);
+                assert!(
+                    !replace.is_some_and(|replace| replace.contains("--remove-args")),
+                    "{}",
+                    system.name
+                );
                 // Nobody's file is written over.
                 assert!(!set.contains("' > /") && !set.contains("tee /"), "{}", system.name);
             }
@@ -249,7 +358,11 @@ fn the_page_has_every_row() {
 fn the_page_is_up_to_date() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/boot-parameters.md");
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(found, page::page(), "docs/boot-parameters.md differs from the table: run `make docs`");
+    assert_eq!(
+        found,
+        page::page(),
+        "docs/boot-parameters.md differs from the table: run `make docs`"
+    );
 }
 
 proptest! {

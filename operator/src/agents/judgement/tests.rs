@@ -20,7 +20,11 @@ fn spec(action: &str) -> Value {
 }
 
 fn cluster(policies: &[(&str, Value)]) -> Snapshot {
-    with_wishes(policies.iter().map(|(name, spec)| object(&json!({"metadata": {"name": name}, "spec": spec}))))
+    with_wishes(
+        policies
+            .iter()
+            .map(|(name, spec)| object(&json!({"metadata": {"name": name}, "spec": spec}))),
+    )
 }
 
 /// One policy that denies.
@@ -97,7 +101,8 @@ fn judged(cluster: &Snapshot, nodes: &[Node], circumstances: &Circumstances) -> 
 fn judge(cluster: &Snapshot, nodes: &[(String, Node)], circumstances: &Circumstances) -> Finding {
     let catalogue = Catalogue::of(cluster);
     let judged = vec![true; catalogue.policies().len()];
-    let mut judgement = Judgement::by(Terms { catalogue: &catalogue, judged, chosen: false, has_modes: true });
+    let mut judgement =
+        Judgement::by(Terms { catalogue: &catalogue, judged, chosen: false, has_modes: true });
     for (name, (verdict, said)) in nodes {
         let places = catalogue.places(&Labels::new());
         judgement.add(NodeView { name, verdict: *verdict, places, said: said.clone() });
@@ -123,16 +128,32 @@ fn the_worst_of_all_answers_is_the_reason() {
         (vec![not_ready(refusing("no")), ready(nothing())], False, reason::LOAD_ERRORS),
         (vec![fine(), ready(nothing()), ready(monitoring())], False, reason::POLICIES_MISSING),
         (vec![fine(), early(nothing())], Unknown, reason::LOADING),
-        (vec![fine(), ready(state(PolicyState::Disabled)), ready(monitoring())], False, reason::POLICIES_DISABLED),
-        (vec![fine(), ready(state(PolicyState::PartiallyEnabled))], False, reason::PARTIALLY_ENABLED),
+        (
+            vec![fine(), ready(state(PolicyState::Disabled)), ready(monitoring())],
+            False,
+            reason::POLICIES_DISABLED,
+        ),
+        (
+            vec![fine(), ready(state(PolicyState::PartiallyEnabled))],
+            False,
+            reason::PARTIALLY_ENABLED,
+        ),
         (vec![fine(), ready(state(PolicyState::Skipped))], False, reason::POLICIES_SKIPPED),
         (vec![fine(), early(state(PolicyState::Skipped))], Unknown, reason::LOADING),
         (vec![fine(), ready(monitoring())], False, reason::MONITOR_MODE),
         (vec![fine(), early(monitoring())], False, reason::MONITOR_MODE),
         (vec![ready(monitoring()), ready(silent(Why::Refused))], False, reason::MONITOR_MODE),
-        (vec![fine(), ready(silent(Why::Refused)), ready(state(PolicyState::Loading))], Unknown, reason::NO_ANSWER),
+        (
+            vec![fine(), ready(silent(Why::Refused)), ready(state(PolicyState::Loading))],
+            Unknown,
+            reason::NO_ANSWER,
+        ),
         (vec![fine(), early(silent(Why::Refused))], Unknown, reason::STARTING),
-        (vec![fine(), early(silent(Why::Refused)), ready(silent(Why::Refused))], Unknown, reason::NO_ANSWER),
+        (
+            vec![fine(), early(silent(Why::Refused)), ready(silent(Why::Refused))],
+            Unknown,
+            reason::NO_ANSWER,
+        ),
         (vec![fine(), ready(state(PolicyState::Loading))], Unknown, reason::LOADING),
         (vec![fine(), ready(state(PolicyState::Unclear))], Unknown, reason::STATE_UNCLEAR),
         (vec![fine(), ready(counted(PolicyState::Enabled))], Unknown, reason::MODE_UNKNOWN),
@@ -148,23 +169,50 @@ fn policies_that_do_not_deny_are_named_and_decide_only_where_none_denies() {
     let observes = || json!({"kprobes": [{"call": "sys_write"}]});
     let (name, enabled) = ("audit", Some(Mode::Enforce));
     let both = cluster(&[("deny", spec("Sigkill")), (name, observes())]);
-    let said = says(&[("deny", PolicyState::Enabled, enabled, ""), (name, PolicyState::Enabled, enabled, "")]);
+    let said = says(&[
+        ("deny", PolicyState::Enabled, enabled, ""),
+        (name, PolicyState::Enabled, enabled, ""),
+    ]);
     let finding = judged(&both, &[ready(said)], &circumstances());
     assert_eq!(finding.status, Status::True);
-    assert!(finding.message.contains("Only observing, which is not judged: audit"), "{}", finding.message);
+    assert!(
+        finding.message.contains("Only observing, which is not judged: audit"),
+        "{}",
+        finding.message
+    );
     // It has to be enabled all the same.
-    let said = says(&[("deny", PolicyState::Enabled, enabled, ""), (name, PolicyState::Disabled, None, "")]);
+    let said = says(&[
+        ("deny", PolicyState::Enabled, enabled, ""),
+        (name, PolicyState::Disabled, None, ""),
+    ]);
     assert_eq!(judged(&both, &[ready(said)], &circumstances()).reason, reason::POLICIES_DISABLED);
     // Alone it enforces nothing.
     let alone = cluster(&[(name, observes())]);
-    let finding = judged(&alone, &[ready(says(&[(name, PolicyState::Enabled, enabled, "")]))], &circumstances());
-    assert_eq!((finding.status, finding.reason.as_str()), (Status::False, reason::NO_ENFORCING_ACTION));
+    let finding = judged(
+        &alone,
+        &[ready(says(&[(name, PolicyState::Enabled, enabled, "")]))],
+        &circumstances(),
+    );
+    assert_eq!(
+        (finding.status, finding.reason.as_str()),
+        (Status::False, reason::NO_ENFORCING_ACTION)
+    );
     // An LSM policy is there to deny.
     let post = cluster(&[("deny", spec("Sigkill")), ("post", spec("Post"))]);
-    let said = says(&[("deny", PolicyState::Enabled, enabled, ""), ("post", PolicyState::Enabled, enabled, "")]);
+    let said = says(&[
+        ("deny", PolicyState::Enabled, enabled, ""),
+        ("post", PolicyState::Enabled, enabled, ""),
+    ]);
     let finding = judged(&post, &[ready(said)], &circumstances());
-    assert_eq!((finding.status, finding.reason.as_str()), (Status::False, reason::NO_ENFORCING_ACTION));
-    assert!(finding.message.contains("post on n00. Add an action that denies"), "{}", finding.message);
+    assert_eq!(
+        (finding.status, finding.reason.as_str()),
+        (Status::False, reason::NO_ENFORCING_ACTION)
+    );
+    assert!(
+        finding.message.contains("post on n00. Add an action that denies"),
+        "{}",
+        finding.message
+    );
 }
 
 #[test]
@@ -174,13 +222,26 @@ fn without_policies_there_is_nothing_to_enforce_and_the_reason_is_told() {
     assert_eq!((finding.status, finding.reason.as_str()), (Status::Unknown, reason::NO_POLICIES));
     let not_installed = Circumstances { not_installed: vec!["tracingpolicies"], ..circumstances() };
     let finding = judged(&cluster(&[]), &[empty()], &not_installed);
-    assert!(finding.message.contains("these are not: tracingpolicies.cilium.io"), "{}", finding.message);
+    assert!(
+        finding.message.contains("these are not: tracingpolicies.cilium.io"),
+        "{}",
+        finding.message
+    );
     // Not to answer is not to have no policies.
-    assert_eq!(judged(&cluster(&[]), &[ready(silent(Why::Refused))], &circumstances()).reason, reason::NO_ANSWER);
+    assert_eq!(
+        judged(&cluster(&[]), &[ready(silent(Why::Refused))], &circumstances()).reason,
+        reason::NO_ANSWER
+    );
     // Where it is not known which there are, nothing is said about them.
-    let unread = Circumstances { unread: Some(("TracingPoliciesForbidden", "may not".into())), ..circumstances() };
+    let unread = Circumstances {
+        unread: Some(("TracingPoliciesForbidden", "may not".into())),
+        ..circumstances()
+    };
     let finding = judged(&cluster(&[]), &[ready(enforcing())], &unread);
-    assert_eq!((finding.status, finding.reason.as_str()), (Status::Unknown, "TracingPoliciesForbidden"));
+    assert_eq!(
+        (finding.status, finding.reason.as_str()),
+        (Status::Unknown, "TracingPoliciesForbidden")
+    );
 }
 
 #[test]
@@ -197,30 +258,49 @@ fn a_policy_of_a_file_is_named_and_decides_nothing() {
 #[test]
 fn agents_that_the_daemon_set_says_are_not_available_are_starting() {
     let nodes = [ready(enforcing()), ready(silent(Why::Refused)), ready(silent(Why::Refused))];
-    for (unavailable, expected) in [(0, reason::NO_ANSWER), (1, reason::NO_ANSWER), (2, reason::STARTING)] {
+    for (unavailable, expected) in
+        [(0, reason::NO_ANSWER), (1, reason::NO_ANSWER), (2, reason::STARTING)]
+    {
         let finding = judged(&deny(), &nodes, &Circumstances { unavailable, ..circumstances() });
-        assert_eq!((finding.status, finding.reason.as_str()), (Status::Unknown, expected), "{unavailable}");
+        assert_eq!(
+            (finding.status, finding.reason.as_str()),
+            (Status::Unknown, expected),
+            "{unavailable}"
+        );
     }
 }
 
 #[test]
 fn a_contradiction_is_told_with_nodes_words_and_a_way_out() {
-    let nodes: Vec<Node> = (0..5).map(|_| ready(refusing("does your kernel support LSM?"))).collect();
+    let nodes: Vec<Node> =
+        (0..5).map(|_| ready(refusing("does your kernel support LSM?"))).collect();
     let message = judged(&deny(), &nodes, &circumstances()).message;
     let told = r#"deny on 5 nodes (n00, n01, n02, …): "does your kernel support LSM?""#;
     assert!(message.contains(told), "{message}");
-    assert!(message.contains("kubectl -n kube-system rollout restart daemonset/tetragon"), "{message}");
+    assert!(
+        message.contains("kubectl -n kube-system rollout restart daemonset/tetragon"),
+        "{message}"
+    );
     assert!(message.contains("restartStaleAgents"), "{message}");
 
     // A restart does not cure another cause, nor an error where it was to be expected.
-    assert!(!judged(&deny(), &[ready(refusing("no such hook"))], &circumstances()).message.contains("rollout restart"));
+    assert!(
+        !judged(&deny(), &[ready(refusing("no such hook"))], &circumstances())
+            .message
+            .contains("rollout restart")
+    );
     let expected = judged(&deny(), &[not_ready(refusing("no LSM"))], &circumstances()).message;
-    assert!(!expected.contains("rollout restart") && expected.contains("not proved ready"), "{expected}");
+    assert!(
+        !expected.contains("rollout restart") && expected.contains("not proved ready"),
+        "{expected}"
+    );
 
     // Metrics do not name the policy, and gRPC was tried.
-    let message = judged(&deny(), &[ready(counted(PolicyState::LoadError))], &circumstances()).message;
+    let message =
+        judged(&deny(), &[ready(counted(PolicyState::LoadError))], &circumstances()).message;
     assert!(
-        message.contains("a policy that the metrics do not name (gRPC: nothing listens there) on n00"),
+        message
+            .contains("a policy that the metrics do not name (gRPC: nothing listens there) on n00"),
         "{message}"
     );
     assert!(message.contains("tetra tracingpolicy list"), "{message}");
@@ -231,7 +311,8 @@ fn what_else_is_wrong_is_told_in_short() {
     let monitoring = says(&[("deny", PolicyState::Enabled, Some(Mode::Monitor), "")]);
     let message = judged(&deny(), &[ready(monitoring.clone())], &circumstances()).message;
     assert!(
-        message.contains(r#"deny on n00: "mode monitor""#) && message.contains("set-mode NAME enforce"),
+        message.contains(r#"deny on n00: "mode monitor""#)
+            && message.contains("set-mode NAME enforce"),
         "{message}"
     );
     let message = judged(&deny(), &[ready(monitoring), ready(says(&[]))], &circumstances()).message;
@@ -240,7 +321,8 @@ fn what_else_is_wrong_is_told_in_short() {
 
 #[test]
 fn silence_is_told_by_its_most_frequent_cause_with_a_way_out() {
-    let nodes = [silent(Why::TimedOut), silent(Why::TimedOut), silent(Why::Refused), enforcing()].map(ready);
+    let nodes = [silent(Why::TimedOut), silent(Why::TimedOut), silent(Why::Refused), enforcing()]
+        .map(ready);
     let message = judged(&deny(), &nodes, &circumstances()).message;
     let told = "3 of 4 agents gave no answer: on 2 nodes (n00, n01) metrics: no complete answer in time; 1 others";
     assert!(message.starts_with(told) && message.contains("NetworkPolicy"), "{message}");
@@ -248,12 +330,17 @@ fn silence_is_told_by_its_most_frequent_cause_with_a_way_out() {
 
 #[test]
 fn after_a_restart_the_earlier_word_stands_until_nearly_all_answered_unless_something_is_wrong() {
-    let before = |status: Status| Finding::new(TRACING_POLICIES_ENFORCED, status, "Before", "as it was");
+    let before =
+        |status: Status| Finding::new(TRACING_POLICIES_ENFORCED, status, "Before", "as it was");
     let with = |status| Circumstances { before: Some(before(status)), ..circumstances() };
     let nodes = |answered: usize, said: &Said| -> Vec<Node> {
-        (0..20).map(|n| if n < answered { ready(said.clone()) } else { first(said.clone()) }).collect()
+        (0..20)
+            .map(|n| if n < answered { ready(said.clone()) } else { first(said.clone()) })
+            .collect()
     };
-    let reason = |nodes: &[Node], circumstances: &Circumstances| judged(&deny(), nodes, circumstances).reason;
+    let reason = |nodes: &[Node], circumstances: &Circumstances| {
+        judged(&deny(), nodes, circumstances).reason
+    };
     assert_eq!(reason(&nodes(17, &enforcing()), &with(Status::True)), "Before");
     assert_eq!(reason(&nodes(17, &enforcing()), &with(Status::False)), "Before");
     assert_eq!(reason(&nodes(17, &enforcing()), &circumstances()), reason::ASKING);
@@ -266,13 +353,22 @@ fn after_a_restart_the_earlier_word_stands_until_nearly_all_answered_unless_some
 fn a_million_equal_answers_cost_no_more_than_a_few() {
     let cluster = deny();
     let catalogue = Catalogue::of(&cluster);
-    let mut judgement =
-        Judgement::by(Terms { catalogue: &catalogue, judged: vec![true], chosen: false, has_modes: true });
+    let mut judgement = Judgement::by(Terms {
+        catalogue: &catalogue,
+        judged: vec![true],
+        chosen: false,
+        has_modes: true,
+    });
     let shared = enforcing();
     for number in 0..5000 {
         let said = Some(Recalled { said: shared.clone(), is_final: true, is_first: false });
         let places = catalogue.places(&Labels::new());
-        judgement.add(NodeView { name: &format!("n{number}"), verdict: State::Ready, places, said });
+        judgement.add(NodeView {
+            name: &format!("n{number}"),
+            verdict: State::Ready,
+            places,
+            said,
+        });
     }
     assert_eq!(judgement.groups.len(), 1);
     assert_eq!(judgement.summary().nodes, 5000);
@@ -280,7 +376,9 @@ fn a_million_equal_answers_cost_no_more_than_a_few() {
 
 fn any_said() -> impl Strategy<Value = Said> {
     let state = prop::sample::select(&PolicyState::ALL[..]);
-    let mode = prop::option::of(prop::sample::select(&[Mode::Enforce, Mode::Monitor, Mode::MonitorOnly][..]));
+    let mode = prop::option::of(prop::sample::select(
+        &[Mode::Enforce, Mode::Monitor, Mode::MonitorOnly][..],
+    ));
     let policy = ("(deny|other|[a-h])", state.clone(), mode, "\\PC{0,40}");
     prop_oneof![
         Just(enforcing()),
@@ -288,7 +386,8 @@ fn any_said() -> impl Strategy<Value = Said> {
         Just(silent(Why::TimedOut)),
         Just(silent(Why::Refused)),
         prop::collection::vec(policy, 0..5).prop_map(|policies| {
-            let borrowed: Vec<_> = policies.iter().map(|(p, s, m, e)| (p.as_str(), *s, *m, e.as_str())).collect();
+            let borrowed: Vec<_> =
+                policies.iter().map(|(p, s, m, e)| (p.as_str(), *s, *m, e.as_str())).collect();
             says(&borrowed)
         }),
     ]
@@ -296,10 +395,14 @@ fn any_said() -> impl Strategy<Value = Said> {
 
 /// Whether the agent was shown to enforce both policies of the property below.
 fn enforces_both(said: &Said) -> bool {
-    let Said::Answered { answer, .. } = said else { return false };
+    let Said::Answered { answer, .. } = said else {
+        return false;
+    };
     ["deny", "other"].iter().all(|name| {
         let found = answer.policies.get(&PolicyName { namespace: None, name: (*name).into() });
-        found.is_some_and(|found| found.state == PolicyState::Enabled && found.mode == Some(Mode::Enforce))
+        found.is_some_and(|found| {
+            found.state == PolicyState::Enabled && found.mode == Some(Mode::Enforce)
+        })
     })
 }
 
@@ -334,10 +437,15 @@ fn the_message_is_bounded_by_the_longest_names() {
     let long: Vec<String> = (0..9).map(|n| format!("{n}{}", "x".repeat(252))).collect();
     let policies: Vec<_> = long.iter().map(|name| (name.as_str(), spec("Sigkill"))).collect();
     let error = "e".repeat(300);
-    let said: Vec<_> = long.iter().map(|name| (name.as_str(), PolicyState::LoadError, None, error.as_str())).collect();
-    let nodes: Vec<(String, Node)> = (0..9).map(|n| (format!("{n}{}", "n".repeat(252)), ready(says(&said)))).collect();
+    let said: Vec<_> = long
+        .iter()
+        .map(|name| (name.as_str(), PolicyState::LoadError, None, error.as_str()))
+        .collect();
+    let nodes: Vec<(String, Node)> =
+        (0..9).map(|n| (format!("{n}{}", "n".repeat(252)), ready(says(&said)))).collect();
     let message = judge(&cluster(&policies), &nodes, &circumstances()).message;
     assert!(message.len() < 32 << 10, "{}", message.len());
-    let by_name: BTreeMap<_, _> = long.iter().map(|name| (name, message.contains(name.as_str()))).collect();
+    let by_name: BTreeMap<_, _> =
+        long.iter().map(|name| (name, message.contains(name.as_str()))).collect();
     assert_eq!(by_name.values().filter(|named| **named).count(), 3);
 }

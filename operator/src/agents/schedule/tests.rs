@@ -10,12 +10,16 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn answered(enabled: u64) -> Outcome {
-    let answer = Answer { counts: [(State::Enabled, enabled)].into_iter().collect(), ..Answer::none(How::Grpc) };
+    let answer = Answer {
+        counts: [(State::Enabled, enabled)].into_iter().collect(),
+        ..Answer::none(How::Grpc)
+    };
     Outcome::Answered { answer, actions: ActionsByPolicy::new(), without_grpc: None }
 }
 
 fn failed() -> Outcome {
-    let answer = Answer { counts: [(State::LoadError, 1)].into_iter().collect(), ..Answer::none(How::Grpc) };
+    let answer =
+        Answer { counts: [(State::LoadError, 1)].into_iter().collect(), ..Answer::none(How::Grpc) };
     Outcome::Answered { answer, actions: ActionsByPolicy::new(), without_grpc: None }
 }
 
@@ -54,14 +58,18 @@ fn a_complete_answer_is_final_when_it_was_given_twice() {
 
 #[test]
 fn an_answer_that_lacks_something_is_final_after_a_minute() {
-    assert_eq!(questions(&answered(0), 5), [(10, false), (20, false), (39, false), (39, true), (39, true)]);
+    assert_eq!(
+        questions(&answered(0), 5),
+        [(10, false), (20, false), (39, false), (39, true), (39, true)]
+    );
 }
 
 #[test]
 fn who_does_not_answer_is_asked_ever_more_rarely() {
     let pauses = [10, 20, 40, 80, 160, 300, 300];
     // No answer is final a minute after the first question.
-    let expected: Vec<_> = pauses.into_iter().zip([false, false, false, true, true, true, true]).collect();
+    let expected: Vec<_> =
+        pauses.into_iter().zip([false, false, false, true, true, true, true]).collect();
     assert_eq!(questions(&lost(), 7), expected);
 }
 
@@ -70,13 +78,16 @@ fn an_agent_is_due_within_its_period_and_ten_seconds_after_an_occasion() {
     assert_eq!(due(None, &boot("a"), at(0)).map(|due| due.since), Some(Timestamp::MIN));
     let first = hear(None, &reply(boot("a"), answered(1), 990)).0;
     let heard = hear(Some(&first), &reply(boot("a"), answered(1), 1000)).0;
-    for (second, same, other) in [(1000, false, false), (1009, false, false), (1010, false, true), (1039, true, true)] {
+    for (second, same, other) in
+        [(1000, false, false), (1009, false, false), (1010, false, true), (1039, true, true)]
+    {
         assert_eq!(due(Some(&heard), &boot("a"), at(second)).is_some(), same, "{second}");
         assert_eq!(due(Some(&heard), &boot("b"), at(second)).is_some(), other, "{second}");
     }
     assert!(due(Some(&heard), &boot("a"), at(5)).is_some(), "the clock was set back");
     for dice in [0.0, 0.5, 1.0] {
-        let again = hear(Some(&heard), &Reply { dice, ..reply(boot("a"), answered(1), 2000) }).0.again;
+        let again =
+            hear(Some(&heard), &Reply { dice, ..reply(boot("a"), answered(1), 2000) }).0.again;
         let pause = again.duration_since(at(2000)).as_secs();
         assert!((27..=39).contains(&pause), "{dice}: {pause}");
     }
@@ -116,7 +127,8 @@ fn the_last_answer_stands_until_three_in_a_row_are_lost_and_no_longer_than_its_b
 fn until_final(heard: &Heard, begun: i64, may_have_started: bool) -> i64 {
     let (mut heard, mut now) = (heard.clone(), begun);
     loop {
-        let next = hear(Some(&heard), &Reply { may_have_started, ..reply(boot("a"), answered(0), now) }).0;
+        let next =
+            hear(Some(&heard), &Reply { may_have_started, ..reply(boot("a"), answered(0), now) }).0;
         if next.is_final {
             return now - begun;
         }

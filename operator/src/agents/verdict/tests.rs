@@ -10,12 +10,15 @@ use crate::tracing_policies::known::Snapshot;
 use crate::tracing_policies::known::tests::{object, with_wishes};
 use lsm_ready_crds::selection::Labels;
 
-const DENIES: &str =
-    r#"{"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]}"#;
+const DENIES: &str = r#"{"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]}"#;
 
 /// A cluster with these policies.
 fn cluster(policies: &[(&str, Value)]) -> Snapshot {
-    with_wishes(policies.iter().map(|(name, spec)| object(&json!({"metadata": {"name": name}, "spec": spec}))))
+    with_wishes(
+        policies
+            .iter()
+            .map(|(name, spec)| object(&json!({"metadata": {"name": name}, "spec": spec}))),
+    )
 }
 
 fn denies() -> Value {
@@ -60,7 +63,15 @@ fn name(name: &str) -> PolicyName {
 
 fn grpc(policies: &[(&str, State, Option<Mode>)]) -> Answer {
     let answer = |(policy, state, mode): &(&str, State, Option<Mode>)| {
-        (name(policy), PolicyAnswer { state: *state, mode: *mode, error: String::new(), failed_hooks: Vec::new() })
+        (
+            name(policy),
+            PolicyAnswer {
+                state: *state,
+                mode: *mode,
+                error: String::new(),
+                failed_hooks: Vec::new(),
+            },
+        )
     };
     let counts: Counts = policies.iter().map(|(_, state, _)| (*state, 1)).collect();
     Answer { policies: policies.iter().map(answer).collect(), counts, ..Answer::none(How::Grpc) }
@@ -86,9 +97,17 @@ fn found(cluster: &Snapshot, with: With, answer: &Answer) -> Vec<(Option<String>
     let catalogue = Catalogue::of(cluster);
     let places = catalogue.places(&Labels::from([("zone".to_owned(), "a".to_owned())]));
     let judged = vec![true; places.len()];
-    let scope = Scope { catalogue: &catalogue, judged: &judged, chosen: with.chosen, has_modes: with.has_modes };
+    let scope = Scope {
+        catalogue: &catalogue,
+        judged: &judged,
+        chosen: with.chosen,
+        has_modes: with.has_modes,
+    };
     let findings = scope.findings(&places, answer);
-    findings.into_iter().map(|finding| (finding.policy.map(ToString::to_string), finding.found)).collect()
+    findings
+        .into_iter()
+        .map(|finding| (finding.policy.map(ToString::to_string), finding.found))
+        .collect()
 }
 
 #[test]
@@ -109,10 +128,17 @@ fn each_state_by_grpc() {
     for state in State::ALL {
         for mode in [Mode::Enforce, Mode::Monitor, Mode::MonitorOnly] {
             // Only an enabled policy's mode says something.
-            let expected =
-                if state == State::Enabled && mode != Mode::Enforce { Found::MonitorMode } else { table[&state] };
+            let expected = if state == State::Enabled && mode != Mode::Enforce {
+                Found::MonitorMode
+            } else {
+                table[&state]
+            };
             let answer = grpc(&[("p", state, Some(mode))]);
-            assert_eq!(found(&cluster, USUAL, &answer), [(Some("p".into()), expected)], "{state:?} {mode:?}");
+            assert_eq!(
+                found(&cluster, USUAL, &answer),
+                [(Some("p".into()), expected)],
+                "{state:?} {mode:?}"
+            );
         }
     }
 }
@@ -147,7 +173,11 @@ fn each_mode_and_kind_of_policy_by_grpc() {
     for (spec, with, mode, expected) in table {
         let cluster = cluster(&[("p", spec.clone())]);
         let answer = grpc(&[("p", State::Enabled, mode)]);
-        assert_eq!(found(&cluster, with, &answer), [(Some("p".into()), expected)], "{spec} {with:?} {mode:?}");
+        assert_eq!(
+            found(&cluster, with, &answer),
+            [(Some("p".into()), expected)],
+            "{spec} {with:?} {mode:?}"
+        );
     }
 }
 
@@ -159,7 +189,9 @@ fn a_policy_that_only_one_side_has_by_grpc() {
     assert_eq!(found(&here, USUAL, &Answer { omitted: 1, ..grpc(&[]) }), [(p(), Found::Unclear)]);
     // For another node: whatever the agent has is no finding.
     let there = cluster(&[("p", elsewhere())]);
-    for answer in [grpc(&[]), grpc(&[("p", State::Skipped, None)]), grpc(&[("p", State::LoadError, None)])] {
+    for answer in
+        [grpc(&[]), grpc(&[("p", State::Skipped, None)]), grpc(&[("p", State::LoadError, None)])]
+    {
         assert_eq!(found(&there, USUAL, &answer), [], "{answer:?}");
     }
     // Not in the cluster.
@@ -167,7 +199,8 @@ fn a_policy_that_only_one_side_has_by_grpc() {
     assert_eq!(found(&nothing, USUAL, &grpc(&[("p", State::LoadError, None)])), []);
     // A policy of the same name from a file is another policy.
     let local = lsm_ready_agents::LocalName { domain: "static".into(), policy: name("p") };
-    let enabled = grpc(&[("p", State::Enabled, Some(Mode::Enforce))]).policies.remove(&name("p")).unwrap();
+    let enabled =
+        grpc(&[("p", State::Enabled, Some(Mode::Enforce))]).policies.remove(&name("p")).unwrap();
     let answer = Answer { local: BTreeMap::from([(local, enabled)]), ..grpc(&[]) };
     assert_eq!(found(&here, USUAL, &answer), [(p(), Found::Missing)]);
 }
@@ -203,7 +236,11 @@ fn metrics_never_show_that_a_policy_of_a_release_with_modes_enforces() {
         (observes(), USUAL, Found::Observing),
     ];
     for (spec, with, expected) in table {
-        assert_eq!(found(&cluster(&[("p", spec.clone())]), with, &enabled), p(expected), "{spec} {with:?}");
+        assert_eq!(
+            found(&cluster(&[("p", spec.clone())]), with, &enabled),
+            p(expected),
+            "{spec} {with:?}"
+        );
     }
 }
 
@@ -214,7 +251,10 @@ fn metrics_name_what_is_missing_and_what_is_in_no_state() {
     assert_eq!(found(&two, USUAL, &metrics(&["p"], &[(State::Enabled, 1)])), [missing("q")]);
     assert_eq!(found(&two, USUAL, &metrics(&[], &[])), [missing("p"), missing("q")]);
     // Named and in no state of the gauge: it is loading or unloading.
-    assert_eq!(found(&two, USUAL, &metrics(&["p", "q"], &[(State::Enabled, 1)])), [(None, Found::Loading)]);
+    assert_eq!(
+        found(&two, USUAL, &metrics(&["p", "q"], &[(State::Enabled, 1)])),
+        [(None, Found::Loading)]
+    );
     // Without names there is the number alone.
     let counted = |counts: &[(State, u64)]| Answer { named: None, ..metrics(&[], counts) };
     assert_eq!(found(&two, USUAL, &counted(&[(State::Enabled, 1)])), [(None, Found::Missing)]);
@@ -224,18 +264,29 @@ fn metrics_name_what_is_missing_and_what_is_in_no_state() {
 #[test]
 fn a_state_in_metrics_is_held_against_a_policy_only_where_it_can_be_no_other() {
     let two = cluster(&[("p", denies()), ("there", elsewhere())]);
-    let answer = |named: &[&str], counts: &[(State, u64)]| found(&two, BEFORE_1_4, &metrics(named, counts));
+    let answer =
+        |named: &[&str], counts: &[(State, u64)]| found(&two, BEFORE_1_4, &metrics(named, counts));
     let fine = || vec![(Some("p".to_owned()), Found::Denying)];
     // The one that is skipped is the one for other nodes.
     assert_eq!(answer(&["p", "there"], &[(State::Enabled, 1), (State::Skipped, 1)]), fine());
     assert_eq!(answer(&["p", "there"], &[(State::Skipped, 2)]), [(None, Found::Skipped)]);
-    assert_eq!(answer(&["p", "there"], &[(State::Skipped, 1), (State::LoadError, 1)]), [(None, Found::Failed)]);
+    assert_eq!(
+        answer(&["p", "there"], &[(State::Skipped, 1), (State::LoadError, 1)]),
+        [(None, Found::Failed)]
+    );
     // A policy that is not in the cluster may be the one that failed.
-    assert_eq!(answer(&["file", "p"], &[(State::Enabled, 1), (State::LoadError, 1)]), [(None, Found::Unclear)]);
+    assert_eq!(
+        answer(&["file", "p"], &[(State::Enabled, 1), (State::LoadError, 1)]),
+        [(None, Found::Unclear)]
+    );
     assert_eq!(answer(&["file", "p"], &[(State::LoadError, 2)]), [(None, Found::Failed)]);
     // Names that were left out may be the ones.
-    let omitted = Answer { omitted: 9, ..metrics(&["p"], &[(State::Enabled, 9), (State::LoadError, 1)]) };
+    let omitted =
+        Answer { omitted: 9, ..metrics(&["p"], &[(State::Enabled, 9), (State::LoadError, 1)]) };
     assert_eq!(found(&two, BEFORE_1_4, &omitted), [(None, Found::Unclear)]);
     // Two policies of one name.
-    assert_eq!(answer(&["p"], &[(State::Enabled, 1), (State::LoadError, 1)]), [(None, Found::Unclear)]);
+    assert_eq!(
+        answer(&["p"], &[(State::Enabled, 1), (State::LoadError, 1)]),
+        [(None, Found::Unclear)]
+    );
 }

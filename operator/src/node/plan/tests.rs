@@ -44,7 +44,13 @@ fn now() -> Timestamp {
     "2026-01-01T00:10:00Z".parse().unwrap()
 }
 
-fn plan(node: &Node, facts: Facts<'_>, policies: &[Arc<LsmPolicy>], tetragons: &Snapshot, now: Timestamp) -> Plan {
+fn plan(
+    node: &Node,
+    facts: Facts<'_>,
+    policies: &[Arc<LsmPolicy>],
+    tetragons: &Snapshot,
+    now: Timestamp,
+) -> Plan {
     super::plan(node, facts, &Required::all(policies, tetragons), now)
 }
 
@@ -84,7 +90,8 @@ fn the_bpf_label_says_what_this_boot_proved() {
     let mut earlier = denied.clone();
     earlier.boot_id = "another".into();
     let mut untried = report("None", "MissingCapability");
-    untried.checks = serde_json::from_value(json!([{"name": "Loaded", "outcome": "Unknown"}])).unwrap();
+    untried.checks =
+        serde_json::from_value(json!([{"name": "Loaded", "outcome": "Unknown"}])).unwrap();
     let table = [
         ("denied", Some(&denied), "true", "True", "CanaryDenied"),
         ("never fired", Some(&attached), "false", "False", "BpfNotInLsmList"),
@@ -96,7 +103,11 @@ fn the_bpf_label_says_what_this_boot_proved() {
         let plan = plan(&linux(), facts(report), &[], &Snapshot::default(), now());
         assert_eq!(label(&plan, BPF_LABEL), Some(value), "{what}");
         let condition = plan.condition.unwrap();
-        assert_eq!((condition.status.as_str(), condition.reason.as_deref()), (status, Some(reason)), "{what}");
+        assert_eq!(
+            (condition.status.as_str(), condition.reason.as_deref()),
+            (status, Some(reason)),
+            "{what}"
+        );
     }
 }
 
@@ -106,7 +117,10 @@ fn a_policy_labels_the_nodes_it_selects_and_no_others() {
         policy("enforce", json!({})),
         policy("apparmor", json!({"require": {"lsms": ["apparmor"]}})),
         policy("elsewhere", json!({"nodeSelector": {"matchLabels": {"zone": "b"}}})),
-        policy("nonsense", json!({"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}})),
+        policy(
+            "nonsense",
+            json!({"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}}),
+        ),
     ];
     let report = report("Denied", "CanaryDenied");
     let plan = plan(&linux(), facts(Some(&report)), &policies, &Snapshot::default(), now());
@@ -118,7 +132,11 @@ fn a_policy_labels_the_nodes_it_selects_and_no_others() {
 #[test]
 fn labels_of_deleted_policies_go_and_foreign_ones_stay() {
     let old = policy_label("deleted");
-    let node = node(&json!({"kubernetes.io/os": "linux", "team": "a", old.as_str(): "ready"}), &json!([]), &json!([]));
+    let node = node(
+        &json!({"kubernetes.io/os": "linux", "team": "a", old.as_str(): "ready"}),
+        &json!([]),
+        &json!([]),
+    );
     let plan = plan(&node, facts(None), &[], &Snapshot::default(), now());
     assert_eq!(plan.labels.get(&old), Some(&None));
     assert!(!plan.labels.contains_key("team"));
@@ -134,8 +152,20 @@ fn the_taint_is_there_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
     let unknown = LsmNodeStatus { boot_id: "another".into(), ..ready.clone() };
     let table = [
         ("not known", &unknown, vec![&no_schedule], json!([]), Some(json!([ours("NoSchedule")]))),
-        ("comes", &not, vec![&no_schedule], json!([foreign]), Some(json!([foreign, ours("NoSchedule")]))),
-        ("strongest", &not, vec![&prefer, &no_schedule], json!([]), Some(json!([ours("NoSchedule")]))),
+        (
+            "comes",
+            &not,
+            vec![&no_schedule],
+            json!([foreign]),
+            Some(json!([foreign, ours("NoSchedule")])),
+        ),
+        (
+            "strongest",
+            &not,
+            vec![&prefer, &no_schedule],
+            json!([]),
+            Some(json!([ours("NoSchedule")])),
+        ),
         ("stays", &not, vec![&no_schedule], json!([ours("NoSchedule"), foreign]), None),
         (
             "weakens",
@@ -144,16 +174,35 @@ fn the_taint_is_there_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
             json!([ours("NoSchedule"), foreign]),
             Some(json!([foreign, ours("PreferNoSchedule")])),
         ),
-        ("goes", &ready, vec![&no_schedule], json!([ours("NoSchedule"), foreign]), Some(json!([foreign]))),
-        ("startup taint without a policy", &ready, vec![], json!([ours("NoSchedule")]), Some(json!([]))),
-        ("both effects", &ready, vec![], json!([ours("NoSchedule"), ours("PreferNoSchedule")]), Some(json!([]))),
+        (
+            "goes",
+            &ready,
+            vec![&no_schedule],
+            json!([ours("NoSchedule"), foreign]),
+            Some(json!([foreign])),
+        ),
+        (
+            "startup taint without a policy",
+            &ready,
+            vec![],
+            json!([ours("NoSchedule")]),
+            Some(json!([])),
+        ),
+        (
+            "both effects",
+            &ready,
+            vec![],
+            json!([ours("NoSchedule"), ours("PreferNoSchedule")]),
+            Some(json!([])),
+        ),
         ("nothing to do", &ready, vec![&prefer], json!([foreign]), None),
     ];
     for (what, report, policies, taints, wanted) in table {
         let policies: Vec<_> = policies.into_iter().cloned().collect();
         let node = node(&json!({"kubernetes.io/os": "linux"}), &taints, &json!([]));
         let plan = plan(&node, facts(Some(report)), &policies, &Snapshot::default(), now());
-        let wanted: Option<Vec<Taint>> = wanted.map(|taints| serde_json::from_value(taints).unwrap());
+        let wanted: Option<Vec<Taint>> =
+            wanted.map(|taints| serde_json::from_value(taints).unwrap());
         assert_eq!(plan.taints, wanted, "{what}");
     }
 }
@@ -168,28 +217,51 @@ fn silence_turns_the_condition_and_no_label() {
     let after = plan(&node, facts(Some(&report)), &[], &Snapshot::default(), late);
     assert!(after.labels.is_empty() && after.taints.is_none());
     let condition = after.condition.unwrap();
-    assert_eq!((condition.status.as_str(), condition.reason.as_deref()), ("Unknown", Some(PROBE_SILENT)));
+    assert_eq!(
+        (condition.status.as_str(), condition.reason.as_deref()),
+        ("Unknown", Some(PROBE_SILENT))
+    );
     let earlier = LsmNodeStatus { boot_id: "another".into(), ..report };
-    let condition = plan(&node, facts(Some(&earlier)), &[], &Snapshot::default(), late).condition.unwrap();
-    assert_eq!(condition.reason.as_deref(), Some("ReportFromEarlierBoot"), "silence is only of the present boot");
+    let condition =
+        plan(&node, facts(Some(&earlier)), &[], &Snapshot::default(), late).condition.unwrap();
+    assert_eq!(
+        condition.reason.as_deref(),
+        Some("ReportFromEarlierBoot"),
+        "silence is only of the present boot"
+    );
 }
 
 #[test]
 fn a_windows_node_is_left_alone_and_cleaned() {
-    let old = node(&json!({"kubernetes.io/os": "windows", BPF_LABEL: "unknown"}), &json!([]), &json!([]));
-    let plan = plan(&old, facts(None), &[policy("a", json!({"nodeSelector": {}}))], &Snapshot::default(), now());
+    let old =
+        node(&json!({"kubernetes.io/os": "windows", BPF_LABEL: "unknown"}), &json!([]), &json!([]));
+    let plan = plan(
+        &old,
+        facts(None),
+        &[policy("a", json!({"nodeSelector": {}}))],
+        &Snapshot::default(),
+        now(),
+    );
     assert_eq!(plan.labels, BTreeMap::from([(BPF_LABEL.to_owned(), None)]));
     assert!(plan.condition.is_none());
 }
 
 #[test]
 fn a_condition_that_only_rewords_keeps_its_time() {
-    let first = plan(&linux(), facts(Some(&report("None", "LoadFailed"))), &[], &Snapshot::default(), now());
+    let first = plan(
+        &linux(),
+        facts(Some(&report("None", "LoadFailed"))),
+        &[],
+        &Snapshot::default(),
+        now(),
+    );
     let since = first.condition.clone().unwrap().last_transition_time;
     let later = "2026-01-01T00:20:00Z".parse().unwrap();
     let other = report("None", "ListedButRefused");
     let second =
-        plan(&applied(&linux(), &first), facts(Some(&other)), &[], &Snapshot::default(), later).condition.unwrap();
+        plan(&applied(&linux(), &first), facts(Some(&other)), &[], &Snapshot::default(), later)
+            .condition
+            .unwrap();
     assert_eq!(second.last_transition_time, since);
     assert_eq!(second.reason.as_deref(), Some("ListedButRefused"));
 }
@@ -215,13 +287,18 @@ prop_compose! {
 /// The label of a policy that requires the TracingPolicies of tier `enforce`, by what is known of those.
 fn required(tetragons: &Snapshot, present: &str) -> Option<String> {
     let selector = json!({"matchLabels": {"tier": "enforce"}});
-    let policies = [policy("enforce", json!({"nodeSelector": {}, "require": {"tracingPolicies": selector}}))];
+    let policies =
+        [policy("enforce", json!({"nodeSelector": {}, "require": {"tracingPolicies": selector}}))];
     let key = policy_label("enforce");
     let node = node(&json!({"kubernetes.io/os": "linux", &key: present}), &json!([]), &json!([]));
     let mut report = report("Denied", "CanaryDenied");
     report.hook_profile = Some("d".into());
-    report.checks = serde_json::from_value(json!([{"name": "KernelReads", "outcome": "Pass"}])).unwrap();
-    let profile = serde_json::from_value(json!({"kernel": "k", "hooks": ["file_open"], "sleepableHooks": []})).unwrap();
+    report.checks =
+        serde_json::from_value(json!([{"name": "KernelReads", "outcome": "Pass"}])).unwrap();
+    let profile = serde_json::from_value(
+        json!({"kernel": "k", "hooks": ["file_open"], "sleepableHooks": []}),
+    )
+    .unwrap();
     let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
     let plan = plan(&node, facts, &policies, tetragons, now());
     plan.labels.get(&key).map(|value| value.clone().unwrap_or_default())
@@ -233,7 +310,11 @@ fn tetragons_policies_move_a_label_only_by_what_they_ask_for() {
     assert_eq!(required(&asking("file_open"), "ready"), None);
     assert_eq!(required(&asking("file_opn"), "ready"), Some("not-ready".into()));
     assert_eq!(required(&listed([]), "ready"), None, "who selects none asks for nothing");
-    assert_eq!(required(&Snapshot::default(), "ready"), Some("unknown".into()), "never ready by not knowing");
+    assert_eq!(
+        required(&Snapshot::default(), "ready"),
+        Some("unknown".into()),
+        "never ready by not knowing"
+    );
     // A right that is taken away after the list moves nothing.
     let (known, writer) = known::known();
     let (name, object) = entry("p", "enforce", &["file_open"], &serde_json::Value::Null);

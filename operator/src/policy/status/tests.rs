@@ -29,11 +29,16 @@ fn evaluate(tally: Tally, min_ready: MinReady, tetragon: Option<Findings>) -> Ls
     let policy = LsmPolicy::new("p", LsmPolicySpec::default());
     let tetragon = tetragon.map(Box::new);
     let loadable = Some(not_loadable());
-    status(&policy, &Observation::Evaluated { tally, min_ready, loadable, tetragon, agents: None }, &at(0))
+    status(
+        &policy,
+        &Observation::Evaluated { tally, min_ready, loadable, tetragon, agents: None },
+        &at(0),
+    )
 }
 
 fn condition(status: &LsmPolicyStatus, type_: &str) -> Option<(String, String)> {
-    find(&status.conditions, type_).map(|condition| (condition.status.clone(), condition.reason.clone()))
+    find(&status.conditions, type_)
+        .map(|condition| (condition.status.clone(), condition.reason.clone()))
 }
 
 fn is(status: &str, reason: &str) -> (String, String) {
@@ -70,7 +75,11 @@ fn nodes_ready_table() {
     ];
     for (tally, min_ready, status, reason) in table {
         let found = evaluate(tally.clone(), min_ready, None);
-        assert_eq!(condition(&found, NODES_READY), Some(is(status, reason)), "{tally:?} {min_ready:?}");
+        assert_eq!(
+            condition(&found, NODES_READY),
+            Some(is(status, reason)),
+            "{tally:?} {min_ready:?}"
+        );
         assert_eq!(condition(&found, RECONCILING).is_some(), status == "Unknown");
     }
 }
@@ -83,13 +92,23 @@ fn ready_says_the_first_thing_that_does_not_hold() {
         (tally(1, 0, 0), mounted, rolled, "True", reason::ENFORCEMENT_READY),
         (tally(0, 1, 0), mounted, rolled, "False", reason::TOO_FEW_NODES_READY),
         (tally(1, 0, 0), (Status::False, "Suggested"), rolled, "False", "Suggested"),
-        (tally(1, 0, 0), (Status::False, tetragon_reason::NOT_WANTED), rolled, "True", reason::ENFORCEMENT_READY),
+        (
+            tally(1, 0, 0),
+            (Status::False, tetragon_reason::NOT_WANTED),
+            rolled,
+            "True",
+            reason::ENFORCEMENT_READY,
+        ),
         (tally(0, 0, 1), (Status::False, "Suggested"), rolled, "False", "Suggested"),
         (tally(1, 0, 0), mounted, (Status::Unknown, "RollingOut"), "Unknown", "RollingOut"),
     ];
     for (tally, securityfs, rolled_out, status, reason) in table {
         let found = evaluate(tally, MinReady::Percent(100), Some(tetragon(securityfs, rolled_out)));
-        assert_eq!(condition(&found, READY), Some(is(status, reason)), "{securityfs:?} {rolled_out:?}");
+        assert_eq!(
+            condition(&found, READY),
+            Some(is(status, reason)),
+            "{securityfs:?} {rolled_out:?}"
+        );
     }
 }
 
@@ -97,7 +116,8 @@ fn ready_says_the_first_thing_that_does_not_hold() {
 fn a_spec_that_means_nothing_still_gets_a_status() {
     let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
     policy.metadata.generation = Some(4);
-    let found = status(&policy, &Observation::Invalid(InvalidSpec::MinReady("101%".into())), &at(0));
+    let found =
+        status(&policy, &Observation::Invalid(InvalidSpec::MinReady("101%".into())), &at(0));
     assert_eq!(found.observed_generation, Some(4));
     assert_eq!(condition(&found, READY), Some(is("False", reason::INVALID_SPEC)));
     assert_eq!(condition(&found, STALLED), Some(is("True", reason::INVALID_SPEC)));
@@ -123,7 +143,10 @@ fn a_second_look_changes_nothing() {
 fn the_histogram_is_bounded_and_its_samples_are_in_order() {
     let mut tally = Tally::default();
     for number in (0..500).rev() {
-        tally.add(&format!("n{number:03}"), verdict(State::NotReady, &format!("R{:02}", number % 30)));
+        tally.add(
+            &format!("n{number:03}"),
+            verdict(State::NotReady, &format!("R{:02}", number % 30)),
+        );
     }
     let found = evaluate(tally, MinReady::Percent(100), None);
     assert_eq!(found.reasons.len(), MAX_REASONS);

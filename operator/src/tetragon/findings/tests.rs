@@ -18,7 +18,8 @@ fn findings(
 }
 
 fn daemon_set(image: &str, ours: bool) -> DaemonSet {
-    let mut container = json!({"name": "tetragon", "image": image, "securityContext": {"privileged": true}});
+    let mut container =
+        json!({"name": "tetragon", "image": image, "securityContext": {"privileged": true}});
     let mut object = json!({
         "metadata": {"namespace": "kube-system", "name": "tetragon", "generation": 1},
         "spec": {"selector": {}, "template": {"spec": {"volumes": []}}},
@@ -29,8 +30,7 @@ fn daemon_set(image: &str, ours: bool) -> DaemonSet {
         object["metadata"]["labels"] = json!({"lsmready.io/securityfs": "mounted"});
         object["spec"]["template"]["spec"]["volumes"] =
             json!([{"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}]);
-        container["volumeMounts"] =
-            json!([{"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}]);
+        container["volumeMounts"] = json!([{"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}]);
     }
     object["spec"]["template"]["spec"]["containers"] = json!([container]);
     serde_json::from_value(object).unwrap()
@@ -59,8 +59,11 @@ fn key() -> DaemonSetKey {
 
 /// What the first of those policies is told.
 fn told(policies: &[Value], daemon_set: Option<&DaemonSet>, remembered: &Remembered) -> Findings {
-    let policies: Vec<LsmPolicy> =
-        policies.iter().enumerate().map(|(n, tetragon)| policy(&format!("p{n}"), tetragon)).collect();
+    let policies: Vec<LsmPolicy> = policies
+        .iter()
+        .enumerate()
+        .map(|(n, tetragon)| policy(&format!("p{n}"), tetragon))
+        .collect();
     let wishes = Wishes::of(&key(), &policies);
     findings(&policies[0], (&key(), daemon_set), &wishes, (remembered, &Gate::Open))
 }
@@ -93,14 +96,23 @@ fn contested() -> Remembered {
 #[test]
 fn each_state_has_its_reason() {
     use Status::{False, True, Unknown};
-    let (none, auto, suggest, never) =
-        (Remembered::default(), wish("Auto", "Patch"), wish("Auto", "Suggest"), wish("Never", "Patch"));
+    let (none, auto, suggest, never) = (
+        Remembered::default(),
+        wish("Auto", "Patch"),
+        wish("Auto", "Suggest"),
+        wish("Never", "Patch"),
+    );
     let elsewhere = json!({"daemonSet": {"container": "agent"}});
     let (old, new, ours) = (old(), new(), ours());
     for (policy, object, remembered, expected) in [
         (&auto, Some(&ours), &none, (True, reason::MOUNTED, True, false)),
         (&auto, Some(&new), &none, (True, reason::MOUNTS_ITSELF, True, false)),
-        (&auto, Some(&daemon_set("tetragon:v1.1.0", false)), &none, (False, reason::NO_LSM_HOOKS, True, true)),
+        (
+            &auto,
+            Some(&daemon_set("tetragon:v1.1.0", false)),
+            &none,
+            (False, reason::NO_LSM_HOOKS, True, true),
+        ),
         (&auto, Some(&old), &none, (False, reason::PENDING, Unknown, false)),
         (&auto, None, &none, (False, reason::DAEMON_SET_NOT_FOUND, False, false)),
         (&never, None, &none, (Unknown, reason::NOT_WANTED, False, false)),
@@ -110,8 +122,18 @@ fn each_state_has_its_reason() {
         (&suggest, Some(&ours), &none, (True, reason::MOUNTED, True, false)),
         (&elsewhere, Some(&old), &none, (False, reason::CONTAINER_NOT_FOUND, True, true)),
         (&auto, Some(&old), &contested(), (False, reason::CONTESTED, True, true)),
-        (&auto, Some(&old), &failed(reason::FORBIDDEN, true), (False, reason::FORBIDDEN, True, true)),
-        (&auto, Some(&old), &failed(reason::APPLY_FAILED, false), (False, reason::APPLY_FAILED, True, false)),
+        (
+            &auto,
+            Some(&old),
+            &failed(reason::FORBIDDEN, true),
+            (False, reason::FORBIDDEN, True, true),
+        ),
+        (
+            &auto,
+            Some(&old),
+            &failed(reason::APPLY_FAILED, false),
+            (False, reason::APPLY_FAILED, True, false),
+        ),
         // What is in order stays so, whatever was once remembered.
         (&auto, Some(&ours), &contested(), (True, reason::MOUNTED, True, false)),
     ] {
@@ -146,7 +168,10 @@ fn what_the_agent_need_not_do_is_advice() {
     pod.containers[0].image = Some("tetragon:latest".into());
     let found = told(&[wish("Auto", "Patch")], Some(&tidy), &none).hardened;
     assert_eq!(found.reason, reason::HOST_PID);
-    assert!(found.message.contains("hostPID") && found.message.contains("tetragon:latest"), "each is told: {found:?}");
+    assert!(
+        found.message.contains("hostPID") && found.message.contains("tetragon:latest"),
+        "each is told: {found:?}"
+    );
 }
 
 #[test]
@@ -154,13 +179,21 @@ fn stalled_repeats_what_to_do() {
     let found = told(&[wish("Auto", "Patch")], Some(&old()), &failed(reason::FORBIDDEN, true));
     let stalled = found.stalled.unwrap();
     assert_eq!((stalled.type_, stalled.status), (STALLED, Status::True));
-    assert_eq!((stalled.reason, stalled.message), (found.securityfs.reason, found.securityfs.message));
+    assert_eq!(
+        (stalled.reason, stalled.message),
+        (found.securityfs.reason, found.securityfs.message)
+    );
 }
 
 #[test]
 fn a_contest_tells_both_ways_out() {
     let message = told(&[wish("Auto", "Patch")], Some(&old()), &contested()).securityfs.message;
-    for part in ["ignoreDifferences:", "managedFieldsManagers: [lsm-ready]", "apply: Suggest", "extraVolumes:"] {
+    for part in [
+        "ignoreDifferences:",
+        "managedFieldsManagers: [lsm-ready]",
+        "apply: Suggest",
+        "extraVolumes:",
+    ] {
         assert!(message.contains(part), "{part} in {message}");
     }
     assert!(message.contains("pauses until 1970-01-01T00:10:00Z"), "{message}");
@@ -169,10 +202,15 @@ fn a_contest_tells_both_ways_out() {
 #[test]
 fn the_overruled_say_by_whom() {
     let none = Remembered::default();
-    let never = told(&[wish("Never", "Patch"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
+    let never =
+        told(&[wish("Never", "Patch"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
     assert_eq!((never.status, never.reason.as_str()), (Status::True, reason::OVERRULED));
-    assert!(never.message.contains("LsmPolicy p1 is followed, which says mount: Auto, apply: Patch"), "{never:?}");
-    let suggest = told(&[wish("Auto", "Suggest"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
+    assert!(
+        never.message.contains("LsmPolicy p1 is followed, which says mount: Auto, apply: Patch"),
+        "{never:?}"
+    );
+    let suggest =
+        told(&[wish("Auto", "Suggest"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
     assert_eq!((suggest.status, suggest.reason.as_str()), (Status::True, reason::OVERRULED));
     // One that wants nothing is not held up by what another fails to get.
     let unconcerned = told(&[wish("Never", "Patch"), wish("Auto", "Suggest")], Some(&old()), &none);
@@ -187,31 +225,55 @@ fn a_closed_gate_is_told_before_what_failed_earlier() {
     let policies = [policy("p0", &wish("Auto", "Patch"))];
     let wishes = Wishes::of(&key(), &policies);
     let failed = failed(reason::FORBIDDEN, true);
-    let told =
-        |object: &DaemonSet, gate: &Gate| findings(&policies[0], (&key(), Some(object)), &wishes, (&failed, gate));
+    let told = |object: &DaemonSet, gate: &Gate| {
+        findings(&policies[0], (&key(), Some(object)), &wishes, (&failed, gate))
+    };
     let waits = told(&old(), &until);
-    assert_eq!((waits.securityfs.status, waits.securityfs.reason.as_str()), (Status::False, reason::OUTSIDE_WINDOW));
-    assert_eq!((waits.rolled_out.status, waits.rolled_out.reason.as_str()), (Status::Unknown, reason::PENDING));
+    assert_eq!(
+        (waits.securityfs.status, waits.securityfs.reason.as_str()),
+        (Status::False, reason::OUTSIDE_WINDOW)
+    );
+    assert_eq!(
+        (waits.rolled_out.status, waits.rolled_out.reason.as_str()),
+        (Status::Unknown, reason::PENDING)
+    );
     assert_eq!(waits.stalled, None, "it ends by itself");
     let held_back = told(&old(), &held);
-    assert_eq!((held_back.securityfs.reason.as_str(), held_back.stalled.is_some()), (reason::HELD, true));
+    assert_eq!(
+        (held_back.securityfs.reason.as_str(), held_back.stalled.is_some()),
+        (reason::HELD, true)
+    );
     assert_eq!(held_back.rolled_out.status, Status::True, "nothing is under way");
     // Where nothing is to be written there is nothing to hold.
     assert_eq!(told(&ours(), &held).securityfs.reason, reason::MOUNTED);
     let mut left = daemon_set("tetragon:v1.7.0", false);
-    left.metadata.labels = Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
+    left.metadata.labels =
+        Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
     let later = told(&left, &until).securityfs;
-    assert!(later.message.contains("is taken out later: agents are restarted in the window only"), "{later:?}");
+    assert!(
+        later.message.contains("is taken out later: agents are restarted in the window only"),
+        "{later:?}"
+    );
 }
 
 #[test]
 fn another_container_is_a_conflict() {
-    let found = told(&[json!({"daemonSet": {"container": "z"}}), json!({})], Some(&old()), &Remembered::default());
+    let found = told(
+        &[json!({"daemonSet": {"container": "z"}}), json!({})],
+        Some(&old()),
+        &Remembered::default(),
+    );
     // Both are as old, so the first by name, which is the one that is told, decides.
     assert_eq!(found.securityfs.reason, reason::CONTAINER_NOT_FOUND);
-    let policies = [policy("a", &json!({})), policy("b", &json!({"daemonSet": {"container": "z"}}))];
+    let policies =
+        [policy("a", &json!({})), policy("b", &json!({"daemonSet": {"container": "z"}}))];
     let wishes = Wishes::of(&key(), &policies);
-    let found = findings(&policies[1], (&key(), Some(&old())), &wishes, (&Remembered::default(), &Gate::Open));
+    let found = findings(
+        &policies[1],
+        (&key(), Some(&old())),
+        &wishes,
+        (&Remembered::default(), &Gate::Open),
+    );
     assert_eq!(found.securityfs.reason, reason::CONTAINER_CONFLICT);
     assert!(found.stalled.is_some());
 }
@@ -219,12 +281,17 @@ fn another_container_is_a_conflict() {
 #[test]
 fn leftovers_that_cannot_go_are_told() {
     let mut object = daemon_set("tetragon:v1.7.0", false);
-    object.metadata.labels = Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
+    object.metadata.labels =
+        Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
     let mut refused = failed(reason::FORBIDDEN, true);
     refused.failure.as_mut().unwrap().write = Write::GiveBack;
     let found = told(&[wish("Auto", "Patch")], Some(&object), &refused);
     assert_eq!(found.securityfs.reason, reason::MOUNTS_ITSELF);
-    assert!(found.securityfs.message.contains("could not be taken out: what to do"), "{:?}", found.securityfs);
+    assert!(
+        found.securityfs.message.contains("could not be taken out: what to do"),
+        "{:?}",
+        found.securityfs
+    );
 }
 
 #[test]

@@ -12,7 +12,8 @@ fn now() -> Timestamp {
 
 /// Of 20 agents, of which `unavailable` may be unavailable, with that annotation.
 fn daemon_set(unavailable: &Value, annotation: Option<&str>) -> DaemonSet {
-    let annotations: Value = annotation.map(|word| json!({ APPLY_ANNOTATION: word })).unwrap_or_default();
+    let annotations: Value =
+        annotation.map(|word| json!({ APPLY_ANNOTATION: word })).unwrap_or_default();
     let object = json!({
         "metadata": {"namespace": "kube-system", "name": "tetragon", "annotations": annotations},
         "spec": {"selector": {}, "template": {},
@@ -28,7 +29,8 @@ fn windows(windows: &[(&str, &str)]) -> Limits {
         let window = json!({"start": start, "duration": "1h", "timeZone": zone});
         serde_json::from_value::<Window>(window).unwrap().schedule()
     };
-    let windows = windows.iter().enumerate().map(|(n, window)| (format!("p{n}"), schedule(window))).collect();
+    let windows =
+        windows.iter().enumerate().map(|(n, window)| (format!("p{n}"), schedule(window))).collect();
     Limits { windows, ..Limits::default() }
 }
 
@@ -39,9 +41,9 @@ fn at_most(max: i32) -> Limits {
 /// Reason, whether somebody has to act, and a part of the message; empty where it is open.
 fn told(limits: &Limits, daemon_set: &DaemonSet) -> (&'static str, bool, String) {
     let key = DaemonSetKey::of(daemon_set);
-    gate(limits, daemon_set, now())
-        .closed(&key)
-        .map_or(("", false, String::new()), |closed| (closed.reason, closed.stalled, closed.message))
+    gate(limits, daemon_set, now()).closed(&key).map_or(("", false, String::new()), |closed| {
+        (closed.reason, closed.stalled, closed.message)
+    })
 }
 
 #[test]
@@ -53,7 +55,13 @@ fn each_limit_has_its_reason_and_a_way_out() {
     for (limits, daemon_set, reason, stalled, parts) in vec![
         (&Limits::default(), ds(None), "", false, vec![]),
         (&noon, ds(None), "", false, vec![]),
-        (&night, ds(None), reason::OUTSIDE_WINDOW, false, vec!["opens at 2026-01-01T22:00:00Z", "LsmPolicy p0", allow]),
+        (
+            &night,
+            ds(None),
+            reason::OUTSIDE_WINDOW,
+            false,
+            vec!["opens at 2026-01-01T22:00:00Z", "LsmPolicy p0", allow],
+        ),
         (&night, ds(Some("allow")), "", false, vec![]),
         (&noon, ds(Some("hold")), reason::HELD, true, vec!["lsmready.io/apply=hold;", allow]),
         (&noon, ds(Some("Allow")), reason::HELD, true, vec!["neither allow nor hold", allow]),
@@ -78,7 +86,11 @@ fn each_limit_has_its_reason_and_a_way_out() {
             daemon_set(&json!("10%"), None),
             reason::BUDGET_TOO_LARGE,
             true,
-            vec!["would restart 2 (maxUnavailable: 10%)", "rollingUpdate.maxUnavailable to 1 or less", "LsmPolicy p0"],
+            vec![
+                "would restart 2 (maxUnavailable: 10%)",
+                "rollingUpdate.maxUnavailable to 1 or less",
+                "LsmPolicy p0",
+            ],
         ),
         // The owner's word is about the window, not about how many.
         (&at_most(1), daemon_set(&json!(5), Some("allow")), reason::BUDGET_TOO_LARGE, true, vec![]),
@@ -96,7 +108,8 @@ fn each_limit_has_its_reason_and_a_way_out() {
 #[test]
 fn on_delete_restarts_nothing_at_once() {
     let mut daemon_set = daemon_set(&json!(5), None);
-    daemon_set.spec.as_mut().unwrap().update_strategy = serde_json::from_value(json!({"type": "OnDelete"})).unwrap();
+    daemon_set.spec.as_mut().unwrap().update_strategy =
+        serde_json::from_value(json!({"type": "OnDelete"})).unwrap();
     assert_eq!(gate(&at_most(1), &daemon_set, now()), Gate::Open);
 }
 

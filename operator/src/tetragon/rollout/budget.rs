@@ -27,7 +27,10 @@ pub fn budget(daemon_set: &DaemonSet) -> Option<Budget> {
     let strategy = daemon_set.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref());
     let rolling = strategy.and_then(|strategy| strategy.rolling_update.clone()).unwrap_or_default();
     // The API server takes only one of the two that is not zero.
-    let surge = rolling.max_surge.map(|surge| (resolved(&surge, desired), surge)).filter(|(agents, _)| *agents > 0);
+    let surge = rolling
+        .max_surge
+        .map(|surge| (resolved(&surge, desired), surge))
+        .filter(|(agents, _)| *agents > 0);
     let (field, (agents, says)) = surge.map_or_else(
         || {
             let unavailable = rolling.max_unavailable.unwrap_or(IntOrString::Int(1));

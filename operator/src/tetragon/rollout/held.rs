@@ -52,7 +52,10 @@ impl Held {
     /// The worst kind of those that nobody but a person ends.
     #[must_use]
     pub fn worst(&self) -> Option<(Kind, &Group)> {
-        self.0.iter().map(|(kind, group)| (*kind, group)).find(|(kind, _)| *kind != Kind::Unavailable)
+        self.0
+            .iter()
+            .map(|(kind, group)| (*kind, group))
+            .find(|(kind, _)| *kind != Kind::Unavailable)
     }
 }
 
@@ -78,8 +81,13 @@ impl Trouble {
     /// `on n1 (pod tetragon-x, container tetragon): …`
     #[must_use]
     pub fn words(&self) -> String {
-        let node = if self.node.is_empty() { "on no node".to_owned() } else { format!("on {}", self.node) };
-        let container = self.container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
+        let node = if self.node.is_empty() {
+            "on no node".to_owned()
+        } else {
+            format!("on {}", self.node)
+        };
+        let container =
+            self.container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
         format!("{node} (pod {}{container}): {}", self.pod, self.said)
     }
 }
@@ -105,7 +113,8 @@ impl Present {
     }
 
     pub(super) fn made(&self, agent: &Agent) -> bool {
-        let is_of_revision = || agent.revision.as_ref().is_some_and(|revision| self.revisions.contains(revision));
+        let is_of_revision =
+            || agent.revision.as_ref().is_some_and(|revision| self.revisions.contains(revision));
         self.all || agent.template == self.template || is_of_revision()
     }
 }

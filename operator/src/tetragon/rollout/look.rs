@@ -96,10 +96,18 @@ impl Look {
     }
 
     /// That look, after the one before it.
-    fn after(before: Option<&Self>, daemon_set: &DaemonSet, counts: Counts, seen: Seen, at: Timestamp) -> Self {
+    fn after(
+        before: Option<&Self>,
+        daemon_set: &DaemonSet,
+        counts: Counts,
+        seen: Seen,
+        at: Timestamp,
+    ) -> Self {
         let template = template(daemon_set);
         let unchanged = before
-            .filter(|before| (&before.seen, &before.template, before.counts) == (&seen, &template, counts))
+            .filter(|before| {
+                (&before.seen, &before.template, before.counts) == (&seen, &template, counts)
+            })
             .map_or(0, |before| before.unchanged.saturating_add(1));
         Self { seen, at, template, counts, unchanged, blame: None }
     }
@@ -119,9 +127,14 @@ pub enum Turn {
 /// Whether to look at the pods.
 #[must_use]
 pub fn turn(daemon_set: &DaemonSet, before: Option<&Look>, now: Timestamp) -> Turn {
-    let Some(counts) = Counts::present(daemon_set).filter(|counts| !counts.complete()) else { return Turn::Rest };
+    let Some(counts) = Counts::present(daemon_set).filter(|counts| !counts.complete()) else {
+        return Turn::Rest;
+    };
     // With OnDelete nobody is waited for, but an agent that somebody has deleted may be held up.
-    if counts.updated < counts.desired && counts.available >= counts.desired && on_delete(daemon_set) {
+    if counts.updated < counts.desired
+        && counts.available >= counts.desired
+        && on_delete(daemon_set)
+    {
         return Turn::Rest;
     }
     match before.map(|before| before.due(counts)).filter(|due| now < *due) {
@@ -159,7 +172,8 @@ pub(crate) async fn look(
             Seen::Failed
         }
     };
-    let look = Look { blame: blamed, ..Look::after(before.as_ref(), daemon_set, counts, seen, now) };
+    let look =
+        Look { blame: blamed, ..Look::after(before.as_ref(), daemon_set, counts, seen, now) };
     // A mount that keeps an agent from starting is taken back at once.
     let due = if look.blame.is_some() { now } else { look.due(counts) };
     (Some(look), Some(due))
@@ -221,7 +235,9 @@ mod tests {
 
     #[test]
     fn pods_are_looked_at_only_while_a_rollout_goes_on() {
-        let looks = |strategy, counts| matches!(turn(&daemon_set(strategy, counts), None, second(0)), Turn::Look(_));
+        let looks = |strategy, counts| {
+            matches!(turn(&daemon_set(strategy, counts), None, second(0)), Turn::Look(_))
+        };
         for (strategy, counts, expected) in [
             ("RollingUpdate", [3, 3, 3], false),
             ("RollingUpdate", [0, 0, 0], false),

@@ -63,8 +63,9 @@ impl Counts {
 #[must_use]
 pub fn rollout(daemon_set: &DaemonSet, seen: Option<&Seen>) -> Finding {
     let key = DaemonSetKey::of(daemon_set);
-    let found =
-        |status: Status, reason: &str, message: String| Finding::new(TETRAGON_ROLLED_OUT, status, reason, message);
+    let found = |status: Status, reason: &str, message: String| {
+        Finding::new(TETRAGON_ROLLED_OUT, status, reason, message)
+    };
     // The counts are of the generation that the DaemonSet controller has seen.
     let Some(counts) = Counts::present(daemon_set) else {
         let message = format!("the change of DaemonSet {key} has not been taken up yet");
@@ -72,16 +73,19 @@ pub fn rollout(daemon_set: &DaemonSet, seen: Option<&Seen>) -> Finding {
     };
     let Counts { desired, updated, available } = counts;
     if desired == 0 {
-        let message =
-            format!("DaemonSet {key} selects no node: compare its nodeSelector and tolerations with the nodes");
+        let message = format!(
+            "DaemonSet {key} selects no node: compare its nodeSelector and tolerations with the nodes"
+        );
         return found(Status::False, reason::NO_AGENTS, message);
     }
     let held = seen.and_then(Seen::held);
-    if updated < desired && on_delete(daemon_set) && held.is_none_or(|held| held.worst().is_none()) {
+    if updated < desired && on_delete(daemon_set) && held.is_none_or(|held| held.worst().is_none())
+    {
         return found(Status::False, reason::ON_DELETE, delete_pods(daemon_set, updated, desired));
     }
     if counts.complete() {
-        let message = format!("all {desired} agents run the present pod template and are available");
+        let message =
+            format!("all {desired} agents run the present pod template and are available");
         return found(Status::True, reason::ROLLED_OUT, message);
     }
     if let Some((reason, message)) = held.and_then(|held| held_up(daemon_set, counts, held)) {
@@ -89,11 +93,14 @@ pub fn rollout(daemon_set: &DaemonSet, seen: Option<&Seen>) -> Finding {
     }
     let hint = seen.map(|seen| hint(&key, seen)).unwrap_or_default();
     if updated < desired {
-        let message =
-            format!("{updated} of {desired} agents run the present pod template, {available} are available{hint}");
+        let message = format!(
+            "{updated} of {desired} agents run the present pod template, {available} are available{hint}"
+        );
         return found(Status::Unknown, reason::ROLLING_OUT, message);
     }
-    let message = format!("all {desired} agents run the present pod template, {available} are available{hint}");
+    let message = format!(
+        "all {desired} agents run the present pod template, {available} are available{hint}"
+    );
     found(Status::Unknown, reason::NOT_AVAILABLE, message)
 }
 
@@ -101,7 +108,9 @@ pub fn rollout(daemon_set: &DaemonSet, seen: Option<&Seen>) -> Finding {
 fn held_up(daemon_set: &DaemonSet, counts: Counts, held: &Held) -> Option<(&'static str, String)> {
     let key = DaemonSetKey::of(daemon_set);
     let Counts { desired, updated, available } = counts;
-    let so_far = format!("{updated} of {desired} agents run the present pod template, {available} are available");
+    let so_far = format!(
+        "{updated} of {desired} agents run the present pod template, {available} are available"
+    );
     if let Some((kind, group)) = held.worst() {
         let Group { count, .. } = group;
         let (reason, what, way_out) = words(kind, group, &key);
@@ -146,9 +155,15 @@ fn words(kind: Kind, group: &Group, key: &DaemonSetKey) -> (&'static str, &'stat
         }
         Kind::CrashLooping => {
             let pod = first.map(|trouble| trouble.pod.as_str()).unwrap_or_default();
-            let container = first.and_then(|trouble| trouble.container.as_deref()).unwrap_or_default();
-            let command = format!("kubectl -n {} logs {pod} -c {container} --previous", key.namespace);
-            (reason::CRASH_LOOPING, "do not stay up", format!("`{command}` and `kubectl describe pod` tell more"))
+            let container =
+                first.and_then(|trouble| trouble.container.as_deref()).unwrap_or_default();
+            let command =
+                format!("kubectl -n {} logs {pod} -c {container} --previous", key.namespace);
+            (
+                reason::CRASH_LOOPING,
+                "do not stay up",
+                format!("`{command}` and `kubectl describe pod` tell more"),
+            )
         }
         Kind::Unschedulable | Kind::Unavailable => (
             reason::UNSCHEDULABLE,
@@ -178,7 +193,8 @@ fn hint(key: &DaemonSetKey, seen: &Seen) -> String {
 
 fn delete_pods(daemon_set: &DaemonSet, updated: i32, desired: i32) -> String {
     let labels = daemon_set.spec.as_ref().and_then(|spec| spec.selector.match_labels.as_ref());
-    let selector: Vec<String> = labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+    let selector: Vec<String> =
+        labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
     format!(
         "{updated} of {desired} agents run the present pod template; the update strategy is OnDelete, so delete the \
          others' pods, a few at a time: kubectl -n {} get pods -l {}",

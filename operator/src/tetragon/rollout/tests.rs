@@ -70,7 +70,8 @@ fn leaving(gone_by: &str) -> Value {
 }
 
 fn seen(daemon_set: &DaemonSet, pods: &[Value]) -> Seen {
-    let agents: Vec<Agent> = pods.iter().map(|pod| Agent::of(&serde_json::from_value(pod.clone()).unwrap())).collect();
+    let agents: Vec<Agent> =
+        pods.iter().map(|pod| Agent::of(&serde_json::from_value(pod.clone()).unwrap())).collect();
     Seen::Agents(Held::of(daemon_set, &agents, now()))
 }
 
@@ -87,7 +88,11 @@ fn each_state_has_its_reason() {
     ];
     for (strategy, counts, status, reason) in table {
         let finding = rollout(&daemon_set(strategy, counts), None);
-        assert_eq!((finding.status, finding.reason.as_str()), (status, reason), "{strategy} {counts:?}");
+        assert_eq!(
+            (finding.status, finding.reason.as_str()),
+            (status, reason),
+            "{strategy} {counts:?}"
+        );
     }
 }
 
@@ -105,9 +110,27 @@ fn each_way_to_stick_has_its_reason() {
     };
     let table = [
         ("no pod is held up", going_on, vec![], Status::Unknown, reason::ROLLING_OUT),
-        ("pull", going_on, vec![pod("n2", "2", &waiting("ImagePullBackOff"))], Status::False, reason::IMAGE_PULL),
-        ("name", all_new, vec![pod("n2", "2", &waiting("InvalidImageName"))], Status::False, reason::IMAGE_PULL),
-        ("crash", going_on, vec![pod("n2", "2", &waiting("CrashLoopBackOff"))], Status::False, reason::CRASH_LOOPING),
+        (
+            "pull",
+            going_on,
+            vec![pod("n2", "2", &waiting("ImagePullBackOff"))],
+            Status::False,
+            reason::IMAGE_PULL,
+        ),
+        (
+            "name",
+            all_new,
+            vec![pod("n2", "2", &waiting("InvalidImageName"))],
+            Status::False,
+            reason::IMAGE_PULL,
+        ),
+        (
+            "crash",
+            going_on,
+            vec![pod("n2", "2", &waiting("CrashLoopBackOff"))],
+            Status::False,
+            reason::CRASH_LOOPING,
+        ),
         (
             "run",
             all_new,
@@ -115,8 +138,20 @@ fn each_way_to_stick_has_its_reason() {
             Status::False,
             reason::CONTAINER_CREATE_FAILED,
         ),
-        ("volumes", going_on, vec![pod("n2", "2", &without_sandbox())], Status::False, reason::CONTAINER_CREATE_FAILED),
-        ("no place", going_on, vec![pod("n2", "2", &unschedulable)], Status::False, reason::UNSCHEDULABLE),
+        (
+            "volumes",
+            going_on,
+            vec![pod("n2", "2", &without_sandbox())],
+            Status::False,
+            reason::CONTAINER_CREATE_FAILED,
+        ),
+        (
+            "no place",
+            going_on,
+            vec![pod("n2", "2", &unschedulable)],
+            Status::False,
+            reason::UNSCHEDULABLE,
+        ),
         // The image of an older template is nothing that the rollout waits for.
         (
             "old",
@@ -125,7 +160,13 @@ fn each_way_to_stick_has_its_reason() {
             Status::Unknown,
             reason::ROLLING_OUT,
         ),
-        ("not ready", going_on, vec![pod("n2", "2", &not_ready())], Status::False, reason::BUDGET_EXHAUSTED),
+        (
+            "not ready",
+            going_on,
+            vec![pod("n2", "2", &not_ready())],
+            Status::False,
+            reason::BUDGET_EXHAUSTED,
+        ),
         (
             "creating",
             going_on,
@@ -140,8 +181,20 @@ fn each_way_to_stick_has_its_reason() {
             Status::Unknown,
             reason::NOT_AVAILABLE,
         ),
-        ("leaving", going_on, vec![leaving("2026-01-01T00:55:01Z")], Status::Unknown, reason::ROLLING_OUT),
-        ("late", going_on, vec![leaving("2026-01-01T00:55:00Z")], Status::False, reason::BUDGET_EXHAUSTED),
+        (
+            "leaving",
+            going_on,
+            vec![leaving("2026-01-01T00:55:01Z")],
+            Status::Unknown,
+            reason::ROLLING_OUT,
+        ),
+        (
+            "late",
+            going_on,
+            vec![leaving("2026-01-01T00:55:00Z")],
+            Status::False,
+            reason::BUDGET_EXHAUSTED,
+        ),
         // The worst is told first.
         (
             "two",
@@ -154,7 +207,12 @@ fn each_way_to_stick_has_its_reason() {
     for (case, counts, pods, status, reason) in table {
         let daemon_set = daemon_set("RollingUpdate", Some(counts));
         let finding = rollout(&daemon_set, Some(&seen(&daemon_set, &pods)));
-        assert_eq!((finding.status, finding.reason.as_str()), (status, reason), "{case}: {}", finding.message);
+        assert_eq!(
+            (finding.status, finding.reason.as_str()),
+            (status, reason),
+            "{case}: {}",
+            finding.message
+        );
     }
 }
 
@@ -165,7 +223,9 @@ fn an_agent_that_cannot_be_created_is_told_with_on_delete_too() {
     let found = rollout(&daemon_set, Some(&held));
     assert_eq!(found.reason, reason::CONTAINER_CREATE_FAILED);
     assert!(
-        found.message.contains("There is no log; `kubectl -n kube-system describe pod tetragon-n2`"),
+        found
+            .message
+            .contains("There is no log; `kubectl -n kube-system describe pod tetragon-n2`"),
         "{}",
         found.message
     );
@@ -182,7 +242,8 @@ fn complete_counts_need_no_pods() {
 #[test]
 fn the_first_three_are_named_with_a_way_out() {
     let stuck = daemon_set("RollingUpdate", Some([9, 5, 4]));
-    let pods: Vec<Value> = (1..=5).rev().map(|n| pod(&format!("n{n}"), "2", &waiting("ImagePullBackOff"))).collect();
+    let pods: Vec<Value> =
+        (1..=5).rev().map(|n| pod(&format!("n{n}"), "2", &waiting("ImagePullBackOff"))).collect();
     let message = rollout(&stuck, Some(&seen(&stuck, &pods))).message;
     assert_eq!(
         message,
@@ -197,14 +258,24 @@ fn the_first_three_are_named_with_a_way_out() {
 #[test]
 fn an_exhausted_budget_names_the_field_and_those_that_use_it_up() {
     let mut stuck = daemon_set("RollingUpdate", Some([20, 5, 18]));
-    stuck.spec.as_mut().unwrap().update_strategy =
-        serde_json::from_value(json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}})).unwrap();
+    stuck.spec.as_mut().unwrap().update_strategy = serde_json::from_value(
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}}),
+    )
+    .unwrap();
     let one = [pod("n1", "2", &not_ready())];
-    assert_eq!(rollout(&stuck, Some(&seen(&stuck, &one))).reason, reason::ROLLING_OUT, "one of two");
+    assert_eq!(
+        rollout(&stuck, Some(&seen(&stuck, &one))).reason,
+        reason::ROLLING_OUT,
+        "one of two"
+    );
     let two = [pod("n1", "2", &not_ready()), leaving("2026-01-01T00:00:00Z")];
     let found = rollout(&stuck, Some(&seen(&stuck, &two)));
     assert_eq!(found.reason, reason::BUDGET_EXHAUSTED);
-    for part in ["maxUnavailable: 10%", "on n1 (pod tetragon-n1): its containers run and it is not ready", "on n9"] {
+    for part in [
+        "maxUnavailable: 10%",
+        "on n1 (pod tetragon-n1): its containers run and it is not ready",
+        "on n9",
+    ] {
         assert!(found.message.contains(part), "{part} in {}", found.message);
     }
 }
@@ -213,7 +284,11 @@ fn an_exhausted_budget_names_the_field_and_those_that_use_it_up() {
 fn without_the_right_to_list_pods_the_counts_tell_and_say_so() {
     let found = rollout(&daemon_set("RollingUpdate", Some([3, 1, 2])), Some(&Seen::Forbidden));
     assert_eq!((found.status, found.reason.as_str()), (Status::Unknown, reason::ROLLING_OUT));
-    assert!(found.message.contains("bind it the ClusterRole lsm-ready-agents there"), "{}", found.message);
+    assert!(
+        found.message.contains("bind it the ClusterRole lsm-ready-agents there"),
+        "{}",
+        found.message
+    );
 }
 
 #[test]
@@ -221,12 +296,19 @@ fn a_rollback_takes_up_pods_of_an_older_generation() {
     let back = daemon_set("RollingUpdate", Some([3, 2, 2]));
     let old = pod("n1", "1", &waiting("CrashLoopBackOff"));
     let reason = |pods: &[Value]| rollout(&back, Some(&seen(&back, pods))).reason;
-    assert_eq!(reason(std::slice::from_ref(&old)), reason::CRASH_LOOPING, "no pod has the present generation");
+    assert_eq!(
+        reason(std::slice::from_ref(&old)),
+        reason::CRASH_LOOPING,
+        "no pod has the present generation"
+    );
     let mut of_the_same_revision = pod("n2", "2", &json!({}));
     of_the_same_revision["metadata"]["labels"]["controller-revision-hash"] = json!("h1");
     assert_eq!(reason(&[old.clone(), of_the_same_revision]), reason::CRASH_LOOPING);
     assert_eq!(
-        reason(&[old, pod("n2", "2", &json!({"conditions": [{"type": "Ready", "status": "True"}]}))]),
+        reason(&[
+            old,
+            pod("n2", "2", &json!({"conditions": [{"type": "Ready", "status": "True"}]}))
+        ]),
         reason::ROLLING_OUT
     );
 }

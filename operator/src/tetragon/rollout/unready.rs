@@ -35,7 +35,13 @@ impl Caused {
     #[must_use]
     pub fn by(before: &DaemonSet, after: &DaemonSet, now: Timestamp) -> Self {
         let unavailable = unavailable(before);
-        Self { template: generation(after), before: unavailable, unavailable, at: now, awaited: None }
+        Self {
+            template: generation(after),
+            before: unavailable,
+            unavailable,
+            at: now,
+            awaited: None,
+        }
     }
 
     /// We have just evicted an agent of that DaemonSet.
@@ -110,7 +116,8 @@ mod tests {
 
     /// The node-seconds of these observations after our write at second 0, and whether the count is over.
     fn counted(before: i32, observations: &[(i64, DaemonSet)]) -> (f64, bool) {
-        let mut caused = Some(Caused::by(&five(1, 1, 5, before), &five(2, 1, 5, before), second(0)));
+        let mut caused =
+            Some(Caused::by(&five(1, 1, 5, before), &five(2, 1, 5, before), second(0)));
         let mut sum = 0.0;
         for (at, seen) in observations {
             let Some(going_on) = caused else { break };
@@ -143,13 +150,15 @@ mod tests {
 
     #[test]
     fn a_change_by_somebody_else_ends_the_count() {
-        let (seconds, over) = counted(5, &[(2, five(2, 2, 1, 4)), (5, five(3, 2, 1, 4)), (50, five(3, 3, 1, 0))]);
+        let (seconds, over) =
+            counted(5, &[(2, five(2, 2, 1, 4)), (5, five(3, 2, 1, 4)), (50, five(3, 3, 1, 0))]);
         assert!((seconds - 3.0).abs() < 1e-9 && over, "{seconds} {over}");
     }
 
     #[test]
     fn an_observation_of_before_our_write_does_not_end_it() {
-        let (seconds, over) = counted(5, &[(1, five(1, 1, 5, 5)), (2, five(2, 2, 0, 4)), (3, five(2, 2, 0, 4))]);
+        let (seconds, over) =
+            counted(5, &[(1, five(1, 1, 5, 5)), (2, five(2, 2, 0, 4)), (3, five(2, 2, 0, 4))]);
         assert!((seconds - 1.0).abs() < 1e-9 && !over, "{seconds} {over}");
     }
 
@@ -161,7 +170,10 @@ mod tests {
         let (caused, first) = evicted().observe(&whole, second(1));
         let (caused, second_) = caused.unwrap().observe(&down, second(2));
         let (caused, third) = caused.unwrap().observe(&whole, second(9));
-        assert!(caused.is_none() && (first + second_ + third - 7.0).abs() < 1e-9, "{first} {second_} {third}");
+        assert!(
+            caused.is_none() && (first + second_ + third - 7.0).abs() < 1e-9,
+            "{first} {second_} {third}"
+        );
         // What is never seen is not waited for, so that a later outage is not ours.
         assert_eq!(evicted().observe(&whole, second(300)).0, None);
     }

@@ -19,7 +19,8 @@ fn annotated(mut object: Value, word: &str) -> Value {
 
 #[tokio::test]
 async fn outside_of_the_window_nothing_is_written_until_it_opens() {
-    for (object, securityfs) in [(tetragon(), json!({})), (mounted(100), json!({"mount": "Never"}))] {
+    for (object, securityfs) in [(tetragon(), json!({})), (mounted(100), json!({"mount": "Never"}))]
+    {
         let (ctx, played) = scenario(vec![in_window("01:00", &securityfs)], vec![]);
         let again = Action::requeue(std::time::Duration::from_mins(50));
         assert_eq!(look(&object, &ctx).await.unwrap(), again);
@@ -53,9 +54,13 @@ async fn what_is_held_waits_for_somebody() {
 
 #[tokio::test]
 async fn a_budget_that_is_too_large_is_not_used() {
-    let limited = policy("enforce", &json!({"tetragon": {"daemonSet": {"namespace": "default"}, "maxConcurrent": 1}}));
+    let limited = policy(
+        "enforce",
+        &json!({"tetragon": {"daemonSet": {"namespace": "default"}, "maxConcurrent": 1}}),
+    );
     let mut object = tetragon();
-    object["spec"]["updateStrategy"] = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "50%"}});
+    object["spec"]["updateStrategy"] =
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "50%"}});
     object["status"] = json!({"currentNumberScheduled": 4, "numberMisscheduled": 0, "numberReady": 4,
         "desiredNumberScheduled": 4, "updatedNumberScheduled": 4, "numberAvailable": 4, "observedGeneration": 1});
     let (ctx, played) = scenario(vec![limited], vec![]);

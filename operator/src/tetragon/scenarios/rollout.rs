@@ -53,8 +53,16 @@ fn seconds(seconds: u64) -> Action {
 #[tokio::test]
 async fn the_pods_are_read_page_by_page_and_not_again_at_once() {
     let script = vec![
-        Exchange::new(PODS, Value::Null, page(&[without_image("n2", "uid-1"), without_image("n1", "another")], "next")),
-        Exchange::new(&format!("{PODS}&continue=next"), Value::Null, page(&[without_image("n3", "uid-1")], "")),
+        Exchange::new(
+            PODS,
+            Value::Null,
+            page(&[without_image("n2", "uid-1"), without_image("n1", "another")], "next"),
+        ),
+        Exchange::new(
+            &format!("{PODS}&continue=next"),
+            Value::Null,
+            page(&[without_image("n3", "uid-1")], ""),
+        ),
     ];
     let (ctx, played) = scenario(vec![asking(&json!({}))], script);
     let stuck = rolling([5, 3, 3]);
@@ -62,7 +70,10 @@ async fn the_pods_are_read_page_by_page_and_not_again_at_once() {
     assert_eq!(look(&stuck, &ctx).await.unwrap(), seconds(10));
     let (status, reason, message) = told(&stuck, &ctx);
     assert_eq!((status, reason.as_str()), (Status::False, reason::IMAGE_PULL));
-    assert!(message.contains("2 cannot get their image: on n2 ") && message.contains("on n3 "), "{message}");
+    assert!(
+        message.contains("2 cannot get their image: on n2 ") && message.contains("on n3 "),
+        "{message}"
+    );
     // Complete: nothing is read, and nothing remembered.
     let complete = rolling([5, 5, 5]);
     assert_eq!(look(&complete, &ctx).await.unwrap(), Action::await_change());

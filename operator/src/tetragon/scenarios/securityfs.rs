@@ -16,7 +16,11 @@ fn reporting(name: &str, securityfs: &str) -> Value {
 }
 
 /// Two nodes, of which the second has no securityfs in its kernel.
-fn mixed(daemon_set: Value, securityfs: &Value, script: Vec<Exchange>) -> (Arc<Context>, JoinHandle<()>) {
+fn mixed(
+    daemon_set: Value,
+    securityfs: &Value,
+    script: Vec<Exchange>,
+) -> (Arc<Context>, JoinHandle<()>) {
     Fixture::new()
         .with::<DaemonSet>(daemon_set)
         .with::<Node>(node("n1"))
@@ -43,8 +47,14 @@ async fn the_mount_is_not_added_where_an_agent_could_not_start_with_it() {
         let (ctx, played) = mixed(tetragon(), &securityfs, vec![]);
         look(&tetragon(), &ctx).await.unwrap();
         let (status, found, message, is_stalled) = told(&tetragon(), &securityfs, &ctx);
-        assert_eq!((status, found.as_str(), is_stalled), (Status::False, reason::NODES_WITHOUT_SECURITYFS, true));
-        assert!(message.contains("on node n2:") && message.contains("CONFIG_SECURITYFS"), "{message}");
+        assert_eq!(
+            (status, found.as_str(), is_stalled),
+            (Status::False, reason::NODES_WITHOUT_SECURITYFS, true)
+        );
+        assert!(
+            message.contains("on node n2:") && message.contains("CONFIG_SECURITYFS"),
+            "{message}"
+        );
         end(ctx, played).await;
     }
 }
@@ -61,12 +71,16 @@ async fn nodes_without_an_agent_hold_nothing_up() {
 
 #[tokio::test]
 async fn a_mount_that_is_not_ours_is_told_and_left_alone() {
-    for (path, expected) in
-        [("/sys/kernel/security", reason::NODES_WITHOUT_SECURITYFS), ("/sys/kernel", reason::ALREADY_MOUNTED)]
-    {
+    for (path, expected) in [
+        ("/sys/kernel/security", reason::NODES_WITHOUT_SECURITYFS),
+        ("/sys/kernel", reason::ALREADY_MOUNTED),
+    ] {
         let mut theirs = tetragon();
         let pod = &mut theirs["spec"]["template"]["spec"];
-        pod["volumes"].as_array_mut().unwrap().push(json!({"name": "own", "hostPath": {"path": path}}));
+        pod["volumes"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"name": "own", "hostPath": {"path": path}}));
         let mounts = pod["containers"][1]["volumeMounts"].as_array_mut().unwrap();
         mounts.push(json!({"name": "own", "mountPath": path, "readOnly": true}));
         let (ctx, played) = mixed(theirs.clone(), &json!({}), vec![]);
@@ -81,7 +95,13 @@ async fn a_node_that_joins_later_does_not_take_the_mount_from_the_others() {
     let (ctx, played) = mixed(mounted(100), &json!({}), vec![]);
     look(&mounted(100), &ctx).await.unwrap();
     let (status, found, message, is_stalled) = told(&mounted(100), &json!({}), &ctx);
-    assert_eq!((status, found.as_str(), is_stalled), (Status::False, reason::NODES_WITHOUT_SECURITYFS, true));
-    assert!(message.contains("cannot start on node n2:") && message.contains("leaves the mount"), "{message}");
+    assert_eq!(
+        (status, found.as_str(), is_stalled),
+        (Status::False, reason::NODES_WITHOUT_SECURITYFS, true)
+    );
+    assert!(
+        message.contains("cannot start on node n2:") && message.contains("leaves the mount"),
+        "{message}"
+    );
     end(ctx, played).await;
 }

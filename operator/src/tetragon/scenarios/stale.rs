@@ -73,7 +73,8 @@ async fn a_stale_agent_is_evicted_once_and_then_there_is_silence() {
 #[tokio::test]
 async fn an_agent_that_mounts_securityfs_itself_is_stale_as_well() {
     let mut newer = whole();
-    newer["spec"]["template"]["spec"]["containers"][1]["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
+    newer["spec"]["template"]["spec"]["containers"][1]["image"] =
+        json!("quay.io/cilium/tetragon:v1.7.0");
     newer["metadata"]["labels"].as_object_mut().unwrap().remove("lsmready.io/securityfs");
     let pod = &mut newer["spec"]["template"]["spec"];
     let is_theirs = |entry: &Value| entry["name"] != "lsm-ready-securityfs";
@@ -115,7 +116,8 @@ async fn nobody_is_restarted_who_need_not_be() {
     end(ctx, played).await;
     // A release that knows no LSM policies.
     let mut older = whole();
-    older["spec"]["template"]["spec"]["containers"][1]["image"] = json!("quay.io/cilium/tetragon:v1.1.0");
+    older["spec"]["template"]["spec"]["containers"][1]["image"] =
+        json!("quay.io/cilium/tetragon:v1.1.0");
     let (ctx, played) = repaired(true, vec![]);
     assert_eq!(look(&older, &ctx).await.unwrap(), Action::await_change());
     end(ctx, played).await;
@@ -141,6 +143,10 @@ async fn a_disruption_budget_is_waited_for_and_a_lacking_right_is_told() {
     assert_eq!(remembered(&ctx).stale.refused, None);
     assert_eq!(look(&whole(), &ctx).await.unwrap(), minute());
     let told = remembered(&ctx).stale.refused.unwrap();
-    assert!(told.contains("ClusterRole lsm-ready-restarting") && told.contains("the server says Refused"), "{told}");
+    assert!(
+        told.contains("ClusterRole lsm-ready-restarting")
+            && told.contains("the server says Refused"),
+        "{told}"
+    );
     end(ctx, played).await;
 }

@@ -84,7 +84,11 @@ async fn the_mount_is_taken_back_once_and_then_there_is_silence() {
         (found.rolled_out.status, found.rolled_out.reason.as_str()),
         (Status::False, reason::CONTAINER_CREATE_FAILED)
     );
-    assert!(found.rolled_out.message.contains("permission [31mdenied"), "{}", found.rolled_out.message);
+    assert!(
+        found.rolled_out.message.contains("permission [31mdenied"),
+        "{}",
+        found.rolled_out.message
+    );
     assert_eq!(found.securityfs.reason, reason::TAKEN_BACK);
     look(&rolling(), &ctx).await.unwrap();
     for version in 101..104 {
@@ -93,8 +97,15 @@ async fn the_mount_is_taken_back_once_and_then_there_is_silence() {
         assert_eq!(look(&object, &ctx).await.unwrap(), Action::await_change());
     }
     let found = told(&taken(), &ctx);
-    assert_eq!((found.securityfs.status, found.securityfs.reason.as_str()), (Status::False, reason::TAKEN_BACK));
-    assert!(found.securityfs.message.contains("on n1 (pod tetragon-n1"), "{}", found.securityfs.message);
+    assert_eq!(
+        (found.securityfs.status, found.securityfs.reason.as_str()),
+        (Status::False, reason::TAKEN_BACK)
+    );
+    assert!(
+        found.securityfs.message.contains("on n1 (pod tetragon-n1"),
+        "{}",
+        found.securityfs.message
+    );
     assert!(found.stalled.is_some());
     end(ctx, played).await;
 }
@@ -104,14 +115,18 @@ async fn a_restart_of_the_operator_does_not_add_it_again() {
     let (ctx, played) = scenario(vec![asking(&json!({}))], vec![]);
     assert_eq!(look(&taken(), &ctx).await.unwrap(), Action::await_change());
     let found = told(&taken(), &ctx);
-    assert_eq!((found.securityfs.reason.as_str(), found.stalled.is_some()), (reason::TAKEN_BACK, true));
+    assert_eq!(
+        (found.securityfs.reason.as_str(), found.stalled.is_some()),
+        (reason::TAKEN_BACK, true)
+    );
     end(ctx, played).await;
 }
 
 #[tokio::test]
 async fn a_changed_pod_template_or_wish_is_tried_again() {
     let mut changed = taken();
-    changed["spec"]["template"]["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/restartedAt": "x"});
+    changed["spec"]["template"]["metadata"]["annotations"] =
+        json!({"kubectl.kubernetes.io/restartedAt": "x"});
     for (object, securityfs) in [(changed, json!({})), (taken(), json!({"mount": "Always"}))] {
         let script = vec![Exchange::new(PATCH, mount(), mounted(102)), Exchange::event()];
         let (ctx, played) = scenario(vec![asking(&securityfs)], script);
@@ -132,9 +147,14 @@ async fn the_mark_goes_with_the_policy() {
 #[tokio::test]
 async fn what_the_mount_does_not_cause_leaves_it_alone() {
     for (reason, message) in [("CrashLoopBackOff", MESSAGE), ("ErrImagePull", MESSAGE)] {
-        let (ctx, played) =
-            scenario(vec![asking(&json!({}))], vec![Exchange::new(PODS, Value::Null, pods(reason, message))]);
-        assert_eq!(look(&rolling(), &ctx).await.unwrap(), Action::requeue(std::time::Duration::from_secs(10)));
+        let (ctx, played) = scenario(
+            vec![asking(&json!({}))],
+            vec![Exchange::new(PODS, Value::Null, pods(reason, message))],
+        );
+        assert_eq!(
+            look(&rolling(), &ctx).await.unwrap(),
+            Action::requeue(std::time::Duration::from_secs(10))
+        );
         look(&rolling(), &ctx).await.unwrap();
         end(ctx, played).await;
     }
@@ -154,7 +174,10 @@ async fn a_closed_window_does_not_hold_it_and_the_owner_does() {
     held["metadata"]["annotations"]["lsmready.io/apply"] = json!("hold");
     let (ctx, played) = scenario(vec![asking(&json!({}))], vec![listed()]);
     look(&held, &ctx).await.unwrap();
-    assert_eq!(look(&held, &ctx).await.unwrap(), Action::requeue(std::time::Duration::from_secs(10)));
+    assert_eq!(
+        look(&held, &ctx).await.unwrap(),
+        Action::requeue(std::time::Duration::from_secs(10))
+    );
     let found = told(&held, &ctx);
     assert!(
         found.securityfs.message.contains("would take the mount back, but the owner"),
@@ -175,14 +198,23 @@ async fn a_refusal_to_take_it_back_is_told_and_tried_once_a_minute() {
     look(&rolling(), &ctx).await.unwrap();
     look(&rolling(), &ctx).await.unwrap();
     let found = told(&rolling(), &ctx);
-    assert!(found.securityfs.message.contains("could not be taken back"), "{}", found.securityfs.message);
+    assert!(
+        found.securityfs.message.contains("could not be taken back"),
+        "{}",
+        found.securityfs.message
+    );
     assert!(found.stalled.is_some());
     end(ctx, played).await;
 }
 
 /// A 1.3 without privileges on a node with those LSMs, and one more node.
-fn with_lsms(object: &Value, lsms: &[&[&str]], script: Vec<Exchange>) -> (Arc<Context>, JoinHandle<()>) {
-    let mut fixture = Fixture::new().with::<DaemonSet>(object.clone()).with::<LsmPolicy>(asking(&json!({})));
+fn with_lsms(
+    object: &Value,
+    lsms: &[&[&str]],
+    script: Vec<Exchange>,
+) -> (Arc<Context>, JoinHandle<()>) {
+    let mut fixture =
+        Fixture::new().with::<DaemonSet>(object.clone()).with::<LsmPolicy>(asking(&json!({})));
     for (name, active) in ["n1", "n2"].iter().zip(lsms) {
         let mut report = report(name, "Denied", "CanaryDenied");
         report["status"]["lsms"] = json!({ "active": active });
@@ -194,12 +226,16 @@ fn with_lsms(object: &Value, lsms: &[&[&str]], script: Vec<Exchange>) -> (Arc<Co
 #[tokio::test]
 async fn a_mount_that_app_armor_keeps_every_agent_from_reading_is_not_added() {
     let mut object = tetragon();
-    object["spec"]["template"]["spec"]["containers"][1]["securityContext"] = json!({"privileged": false});
+    object["spec"]["template"]["spec"]["containers"][1]["securityContext"] =
+        json!({"privileged": false});
     let (with, without) = (&["bpf", "apparmor"][..], &["bpf"][..]);
     let (ctx, played) = with_lsms(&object, &[with, with], vec![]);
     look(&object, &ctx).await.unwrap();
     let found = told(&object, &ctx);
-    assert_eq!((found.securityfs.reason.as_str(), found.stalled.is_some()), (reason::APP_ARMOR, true));
+    assert_eq!(
+        (found.securityfs.reason.as_str(), found.stalled.is_some()),
+        (reason::APP_ARMOR, true)
+    );
     assert!(
         found.securityfs.message.contains("AppArmor is active on 2 nodes (n1, n2)"),
         "{}",
@@ -208,13 +244,21 @@ async fn a_mount_that_app_armor_keeps_every_agent_from_reading_is_not_added() {
     end(ctx, played).await;
     // Where one agent can read it, it is added, and then told where it does not help.
     let mut written = mounted(101);
-    written["spec"]["template"]["spec"]["containers"][1]["securityContext"] = json!({"privileged": false});
+    written["spec"]["template"]["spec"]["containers"][1]["securityContext"] =
+        json!({"privileged": false});
     let script = vec![Exchange::new(PATCH, mount(), written.clone()), Exchange::event()];
     let (ctx, played) = with_lsms(&object, &[with, without], script);
     look(&object, &ctx).await.unwrap();
     let found = told(&written, &ctx);
-    assert_eq!((found.securityfs.status, found.securityfs.reason.as_str()), (Status::False, reason::APP_ARMOR));
-    assert!(found.hardened.message.contains("AppArmor is active on 1 nodes (n1)"), "{}", found.hardened.message);
+    assert_eq!(
+        (found.securityfs.status, found.securityfs.reason.as_str()),
+        (Status::False, reason::APP_ARMOR)
+    );
+    assert!(
+        found.hardened.message.contains("AppArmor is active on 1 nodes (n1)"),
+        "{}",
+        found.hardened.message
+    );
     end(ctx, played).await;
     // A privileged container is not confined.
     let script = vec![Exchange::new(PATCH, mount(), mounted(101)), Exchange::event()];

@@ -35,9 +35,16 @@ fn agent(node: &str, started: u32) -> Agent {
 }
 
 /// What to do: the node whose agent is evicted, `later` or `settled`.
-fn word(daemon_set: &DaemonSet, agents: &[Agent], repaired: &[(&str, u32)], stale: &Stale, gate: &Gate) -> String {
+fn word(
+    daemon_set: &DaemonSet,
+    agents: &[Agent],
+    repaired: &[(&str, u32)],
+    stale: &Stale,
+    gate: &Gate,
+) -> String {
     let repair = |minute: u32| Repair { since: at(minute), before: Vec::new() };
-    let repaired = repaired.iter().map(|(node, minute)| ((*node).to_owned(), repair(*minute))).collect();
+    let repaired =
+        repaired.iter().map(|(node, minute)| ((*node).to_owned(), repair(*minute))).collect();
     match restart((daemon_set, "tetragon"), agents, (&repaired, &Errors::new()), stale, gate) {
         Restart::Settled => "settled".into(),
         Restart::Later => "later".into(),
@@ -69,7 +76,8 @@ fn one_at_a_time_and_only_when_all_are_there() {
     let mut unready = both.clone();
     unready[1].ready = false;
     let held = Gate::Held { word: "hold".into() };
-    let surge = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}});
+    let surge =
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}});
     for (case, daemon_set, agents, gate, expected) in [
         ("all there", &whole, &both[..], &Gate::Open, "n1"),
         ("the gate is closed", &whole, &both[..], &held, "later"),
@@ -98,20 +106,34 @@ fn each_is_tried_once_for_one_repair() {
 fn a_repair_is_of_the_present_boot_and_stands() {
     let report = |evidence: &str, since: Option<u32>| -> LsmNodeStatus {
         let since = since.map(|minute| at(minute).to_string());
-        serde_json::from_value(json!({"bootID": "b", "evidence": evidence, "deniedSince": since})).unwrap()
+        serde_json::from_value(json!({"bootID": "b", "evidence": evidence, "deniedSince": since}))
+            .unwrap()
     };
-    assert_eq!(repair(Some(&report("Denied", Some(5))), "b"), Some(Repair { since: at(5), before: vec![] }));
-    for (evidence, since, boot) in
-        [("Denied", None, "b"), ("Denied", Some(5), "c"), ("Denied", Some(5), ""), ("Fired", Some(5), "b")]
-    {
-        assert_eq!(repair(Some(&report(evidence, since)), boot), None, "{evidence} {since:?} {boot}");
+    assert_eq!(
+        repair(Some(&report("Denied", Some(5))), "b"),
+        Some(Repair { since: at(5), before: vec![] })
+    );
+    for (evidence, since, boot) in [
+        ("Denied", None, "b"),
+        ("Denied", Some(5), "c"),
+        ("Denied", Some(5), ""),
+        ("Fired", Some(5), "b"),
+    ] {
+        assert_eq!(
+            repair(Some(&report(evidence, since)), boot),
+            None,
+            "{evidence} {since:?} {boot}"
+        );
     }
     assert_eq!(repair(None, "b"), None);
 }
 
 #[test]
 fn an_agent_that_started_while_the_node_could_deny_is_stale_only_if_it_says_so() {
-    let span = |from: Option<u32>, until: u32| Span { from: from.map(|from| Time(at(from))), until: Time(at(until)) };
+    let span = |from: Option<u32>, until: u32| Span {
+        from: from.map(|from| Time(at(from))),
+        until: Time(at(until)),
+    };
     let repair = |before: &[Span]| Repair { since: at(30), before: before.to_vec() };
     let (none, first, later) =
         (repair(&[]), repair(&[span(None, 10)]), repair(&[span(Some(5), 10), span(Some(15), 20)]));
@@ -134,7 +156,11 @@ fn an_agent_that_started_while_the_node_could_deny_is_stale_only_if_it_says_so()
         (&first, 1, Some(29), false),
         (&first, 1, Some(31), true),
     ] {
-        assert_eq!(repair.leaves_stale(at(started), errors.map(at)), expected, "{repair:?} {started} {errors:?}");
+        assert_eq!(
+            repair.leaves_stale(at(started), errors.map(at)),
+            expected,
+            "{repair:?} {started} {errors:?}"
+        );
     }
 }
 
@@ -143,7 +169,10 @@ fn a_restart_helps_whatever_the_release_where_the_agent_sees_securityfs() {
     let release = |tag: &str| Version::parse(tag);
     let itself = Plan::NotNeeded(Unneeded::MountsItself(Version::release(1, 7, 0)));
     assert!(can_be_helped(&itself, release("1.7.0")));
-    assert!(!can_be_helped(&Plan::NotNeeded(Unneeded::NoLsmHooks(Version::release(1, 1, 0))), release("1.1.0")));
+    assert!(!can_be_helped(
+        &Plan::NotNeeded(Unneeded::NoLsmHooks(Version::release(1, 1, 0))),
+        release("1.1.0")
+    ));
     let mounted = lsm_ready_tetragon::view::Mounted {
         volume: "v".into(),
         path: "/sys/kernel/security".into(),
@@ -155,6 +184,7 @@ fn a_restart_helps_whatever_the_release_where_the_agent_sees_securityfs() {
         assert!(can_be_helped(&keep, release("1.3.0")) && can_be_helped(&keep, None));
         assert!(!can_be_helped(&keep, release("1.1.0")));
     }
-    let patch = Plan::Patch { container: "tetragon".into(), need: lsm_ready_tetragon::plan::Need::Always };
+    let patch =
+        Plan::Patch { container: "tetragon".into(), need: lsm_ready_tetragon::plan::Need::Always };
     assert!(!can_be_helped(&patch, release("1.3.0")), "it is replaced for the mount");
 }

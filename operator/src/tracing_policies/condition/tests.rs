@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tracing_policies::known::tests::{entry, listed, policy as policy_entry, troubled, unreadable};
+use crate::tracing_policies::known::tests::{
+    entry, listed, policy as policy_entry, troubled, unreadable,
+};
 
 const BOOT: &str = "b00t";
 
@@ -23,7 +25,10 @@ fn names_tetragon() -> LsmPolicySpec {
 }
 
 fn profile() -> LsmHookProfileSpec {
-    serde_json::from_value(json!({"kernel": "6.12 x86_64", "hooks": ["file_open"], "sleepableHooks": []})).unwrap()
+    serde_json::from_value(
+        json!({"kernel": "6.12 x86_64", "hooks": ["file_open"], "sleepableHooks": []}),
+    )
+    .unwrap()
 }
 
 fn report() -> LsmNodeStatus {
@@ -40,7 +45,11 @@ fn found(spec: &LsmPolicySpec, known: &Snapshot, with: usize, without: usize) ->
         Nodes::of(names.iter().enumerate().map(|(number, name)| Known {
             name,
             labels: None,
-            facts: Facts { boot_id: BOOT, report: Some(&report), profile: (number < with).then_some(&profile) },
+            facts: Facts {
+                boot_id: BOOT,
+                report: Some(&report),
+                profile: (number < with).then_some(&profile),
+            },
         }))
     };
     finding(spec, known, None, nodes).unwrap()
@@ -67,7 +76,13 @@ fn table() {
         Snapshot::clone(&known.snapshot())
     };
     let table = [
-        ("all", requires(), listed([open("a", "enforce")]), (2, 0), Some((True, reason::ALL_LOADABLE))),
+        (
+            "all",
+            requires(),
+            listed([open("a", "enforce")]),
+            (2, 0),
+            Some((True, reason::ALL_LOADABLE)),
+        ),
         (
             "one does not",
             requires(),
@@ -89,10 +104,28 @@ fn table() {
             (2, 1),
             Some((Unknown, reason::LOADABILITY_UNKNOWN)),
         ),
-        ("no nodes", requires(), listed([open("a", "enforce")]), (0, 0), Some((Unknown, reason::LOADABILITY_UNKNOWN))),
-        ("none selected", requires(), listed([open("a", "x")]), (2, 0), Some((Unknown, reason::NONE_SELECTED))),
+        (
+            "no nodes",
+            requires(),
+            listed([open("a", "enforce")]),
+            (0, 0),
+            Some((Unknown, reason::LOADABILITY_UNKNOWN)),
+        ),
+        (
+            "none selected",
+            requires(),
+            listed([open("a", "x")]),
+            (2, 0),
+            Some((Unknown, reason::NONE_SELECTED)),
+        ),
         ("no CRD", requires(), absent.clone(), (2, 0), Some((Unknown, reason::NONE_SELECTED))),
-        ("no hooks", requires(), listed([hookless.clone()]), (2, 0), Some((True, reason::ALL_LOADABLE))),
+        (
+            "no hooks",
+            requires(),
+            listed([hookless.clone()]),
+            (2, 0),
+            Some((True, reason::ALL_LOADABLE)),
+        ),
         (
             "unreadable",
             requires(),
@@ -107,9 +140,21 @@ fn table() {
             (2, 0),
             Some((False, reason::NOT_LOADABLE)),
         ),
-        ("forbidden", requires(), forbidden.clone(), (2, 0), Some((Unknown, reason::TRACING_POLICIES_FORBIDDEN))),
+        (
+            "forbidden",
+            requires(),
+            forbidden.clone(),
+            (2, 0),
+            Some((Unknown, reason::TRACING_POLICIES_FORBIDDEN)),
+        ),
         ("an error", requires(), unread, (2, 0), Some((Unknown, reason::TRACING_POLICIES_UNREAD))),
-        ("not yet", requires(), Snapshot::default(), (2, 0), Some((Unknown, reason::TRACING_POLICIES_UNREAD))),
+        (
+            "not yet",
+            requires(),
+            Snapshot::default(),
+            (2, 0),
+            Some((Unknown, reason::TRACING_POLICIES_UNREAD)),
+        ),
         (
             "Tetragon, all of them",
             names_tetragon(),
@@ -131,13 +176,18 @@ fn table() {
     for (what, spec, known, (with, without), wanted) in table {
         let found = found(&spec, &known, with, without);
         let wanted = wanted.map(|(status, reason)| (status, reason.to_owned()));
-        assert_eq!(found.as_ref().map(|found| (found.status, found.reason.clone())), wanted, "{what}: {found:?}");
+        assert_eq!(
+            found.as_ref().map(|found| (found.status, found.reason.clone())),
+            wanted,
+            "{what}: {found:?}"
+        );
     }
 }
 
 /// A policy with that spec beside `lsmhooks` on file_open, which denies unless `actions` says otherwise.
 fn with(name: &str, actions: &Value, more: &Value) -> (Name, Entry) {
-    let mut spec = json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": actions}]}]});
+    let mut spec =
+        json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": actions}]}]});
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     policy_entry(name, "enforce", &spec)
 }
@@ -149,12 +199,29 @@ fn the_text_of_a_policy_is_judged_too() {
     let posts = json!([{"action": "Post"}]);
     let stack = json!([{"action": "Post", "kernelStackTrace": true}]);
     let monitor = json!({"options": [{"name": "policy-mode", "value": "monitor"}]});
-    let resolve =
-        json!({"lsmhooks": [{"hook": "file_open", "args": [{"index": 0, "type": "file", "resolve": "f_mode"}]}]});
+    let resolve = json!({"lsmhooks": [{"hook": "file_open", "args": [{"index": 0, "type": "file", "resolve": "f_mode"}]}]});
     let table = [
-        ("denies", with("a", &denies, &json!({})), True, reason::ALL_LOADABLE, "1 of 1 TracingPolicies"),
-        ("posts", with("a", &posts, &json!({})), True, reason::SOME_DENY_NOTHING, "a: no selector has an enforcing"),
-        ("monitors", with("a", &denies, &monitor), True, reason::SOME_DENY_NOTHING, "policy-mode is monitor"),
+        (
+            "denies",
+            with("a", &denies, &json!({})),
+            True,
+            reason::ALL_LOADABLE,
+            "1 of 1 TracingPolicies",
+        ),
+        (
+            "posts",
+            with("a", &posts, &json!({})),
+            True,
+            reason::SOME_DENY_NOTHING,
+            "a: no selector has an enforcing",
+        ),
+        (
+            "monitors",
+            with("a", &denies, &monitor),
+            True,
+            reason::SOME_DENY_NOTHING,
+            "policy-mode is monitor",
+        ),
         (
             "two sections",
             with("a", &denies, &json!({"kprobes": [{"call": "b"}]})),
@@ -162,8 +229,20 @@ fn the_text_of_a_policy_is_judged_too() {
             reason::NOT_LOADABLE,
             "a: spec: has kprobes and lsmhooks",
         ),
-        ("a stack", with("a", &stack, &json!({})), False, reason::NOT_LOADABLE, "kernelStackTrace: is not supported"),
-        ("resolve", with("a", &denies, &resolve), Unknown, reason::LOADABILITY_UNKNOWN, "resolve: \"f_mode\""),
+        (
+            "a stack",
+            with("a", &stack, &json!({})),
+            False,
+            reason::NOT_LOADABLE,
+            "kernelStackTrace: is not supported",
+        ),
+        (
+            "resolve",
+            with("a", &denies, &resolve),
+            Unknown,
+            reason::LOADABILITY_UNKNOWN,
+            "resolve: \"f_mode\"",
+        ),
         (
             "a new field",
             with("a", &denies, &json!({"sandbox": {}})),
@@ -171,11 +250,22 @@ fn the_text_of_a_policy_is_judged_too() {
             reason::LOADABILITY_UNKNOWN,
             "spec.sandbox",
         ),
-        ("a field of main", with("a", &denies, &json!({"nodeSelector": {}})), True, reason::ALL_LOADABLE, ""),
+        (
+            "a field of main",
+            with("a", &denies, &json!({"nodeSelector": {}})),
+            True,
+            reason::ALL_LOADABLE,
+            "",
+        ),
     ];
     for (what, entry, status, reason, said) in table {
         let found = found(&requires(), &listed([entry]), 2, 0).unwrap();
-        assert_eq!((found.status, found.reason.as_str()), (status, reason), "{what}: {}", found.message);
+        assert_eq!(
+            (found.status, found.reason.as_str()),
+            (status, reason),
+            "{what}: {}",
+            found.message
+        );
         assert!(found.message.contains(said), "{what}: {}", found.message);
     }
 }
@@ -197,13 +287,19 @@ fn the_release_of_the_agents_decides_where_releases_differ() {
     assert_eq!(of(Some("v1.1.0")), reason::NOT_LOADABLE, "no lsmhooks at all");
     assert_eq!(of(Some("v1.3.0")), reason::ALL_LOADABLE, "it has no modes");
     assert_eq!(of(Some("v1.7.0")), reason::NOT_LOADABLE);
-    assert_eq!(of(Some("v1.99.0")), reason::LOADABILITY_UNKNOWN, "a release that is not known here");
+    assert_eq!(
+        of(Some("v1.99.0")),
+        reason::LOADABILITY_UNKNOWN,
+        "a release that is not known here"
+    );
     assert_eq!(of(None), reason::LOADABILITY_UNKNOWN);
 }
 
 #[test]
 fn the_message_has_policies_hooks_and_counts() {
-    let message = found(&requires(), &listed([open("a", "enforce"), typo("b", "enforce")]), 3, 1).unwrap().message;
+    let message = found(&requires(), &listed([open("a", "enforce"), typo("b", "enforce")]), 3, 1)
+        .unwrap()
+        .message;
     assert_eq!(
         message,
         "1 of 2 TracingPolicies do not load: b loads on 0 of 4 nodes (file_opn HookNotInKernel on 3, as n0000 \

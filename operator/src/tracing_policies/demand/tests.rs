@@ -26,17 +26,25 @@ fn zone(zone: &str) -> Labels {
 }
 
 fn profile() -> LsmHookProfileSpec {
-    serde_json::from_value(json!({"kernel": "k", "hooks": ["file_open"], "sleepableHooks": []})).unwrap()
+    serde_json::from_value(json!({"kernel": "k", "hooks": ["file_open"], "sleepableHooks": []}))
+        .unwrap()
 }
 
 fn report(evidence: &str) -> LsmNodeStatus {
-    serde_json::from_value(json!({"bootID": BOOT, "evidence": evidence, "reason": "CanaryDenied", "hookProfile": "d",
-        "checks": [{"name": "KernelReads", "outcome": "Pass"}]}))
+    serde_json::from_value(
+        json!({"bootID": BOOT, "evidence": evidence, "reason": "CanaryDenied", "hookProfile": "d",
+        "checks": [{"name": "KernelReads", "outcome": "Pass"}]}),
+    )
     .unwrap()
 }
 
 /// The verdict on a node that can do what `profile` says.
-fn judge(spec: &LsmPolicySpec, known: &Snapshot, evidence: &str, labels: &Labels) -> (State, String) {
+fn judge(
+    spec: &LsmPolicySpec,
+    known: &Snapshot,
+    evidence: &str,
+    labels: &Labels,
+) -> (State, String) {
     let (report, profile) = (report(evidence), profile());
     let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
     let demand = Demand::of(spec, known).unwrap();
@@ -61,15 +69,39 @@ fn selected_policies_become_part_of_what_is_required() {
     let forbidden = troubled(Trouble::Forbidden(KINDS[0].1));
     let table = [
         ("it can", enforce(), listed([good.clone(), typo("observe")]), "Denied", ready.clone()),
-        ("it cannot", enforce(), listed([good.clone(), typo("enforce")]), "Denied", lacking.clone()),
+        (
+            "it cannot",
+            enforce(),
+            listed([good.clone(), typo("enforce")]),
+            "Denied",
+            lacking.clone(),
+        ),
         ("nobody asks", spec(&json!({})), listed([typo("enforce")]), "Denied", ready.clone()),
         ("none is selected", enforce(), listed([]), "Denied", ready.clone()),
         ("for these nodes", enforce(), listed([left]), "Denied", lacking.clone()),
         ("not listed yet", enforce(), Snapshot::default(), "Denied", unread.clone()),
-        ("nobody asks, and nothing is known", spec(&json!({})), Snapshot::default(), "Denied", ready),
+        (
+            "nobody asks, and nothing is known",
+            spec(&json!({})),
+            Snapshot::default(),
+            "Denied",
+            ready,
+        ),
         ("forbidden", enforce(), forbidden.clone(), "Denied", unread.clone()),
-        ("what is shown comes first", enforce(), forbidden, "Attached", is(State::NotReady, "CanaryDenied")),
-        ("unreadable", enforce(), listed([good.clone(), unreadable("u", "enforce")]), "Denied", unread),
+        (
+            "what is shown comes first",
+            enforce(),
+            forbidden,
+            "Attached",
+            is(State::NotReady, "CanaryDenied"),
+        ),
+        (
+            "unreadable",
+            enforce(),
+            listed([good.clone(), unreadable("u", "enforce")]),
+            "Denied",
+            unread,
+        ),
         (
             "unreadable and another that lacks",
             enforce(),
@@ -94,13 +126,20 @@ fn selected_policies_become_part_of_what_is_required() {
 fn a_policy_that_tetragon_refuses_asks_all_the_same() {
     let spec = json!({"lsmhooks": [{"hook": "file_opn"}], "kprobes": [{"call": "a"}]});
     let refused = listed([policy("p", "enforce", &spec)]);
-    assert_eq!(judge(&enforce(), &refused, "Denied", &zone("left")), is(State::NotReady, "HookNotInKernel"));
+    assert_eq!(
+        judge(&enforce(), &refused, "Denied", &zone("left")),
+        is(State::NotReady, "HookNotInKernel")
+    );
 }
 
 #[test]
 fn hashes_ask_for_nothing_before_linux_5_11() {
     let hash = json!([{"matchActions": [{"action": "Post", "imaHash": true}]}]);
-    let known = listed([policy("p", "enforce", &json!({"lsmhooks": [{"hook": "file_open", "selectors": hash}]}))]);
+    let known = listed([policy(
+        "p",
+        "enforce",
+        &json!({"lsmhooks": [{"hook": "file_open", "selectors": hash}]}),
+    )]);
     let demand = Demand::of(&enforce(), &known).unwrap();
     let report = report("Denied");
     for (kernel, state) in [("5.10.0 x86_64", State::Ready), ("6.12 x86_64", State::NotReady)] {
@@ -115,7 +154,10 @@ fn hashes_ask_for_nothing_before_linux_5_11() {
 #[test]
 fn a_policy_for_other_nodes_asks_nothing_of_these() {
     let left = entry("left", "enforce", &["file_opn"], &json!({"matchLabels": {"zone": "left"}}));
-    assert_eq!(judge(&enforce(), &listed([left]), "Denied", &zone("right")), is(State::Ready, "CanaryDenied"));
+    assert_eq!(
+        judge(&enforce(), &listed([left]), "Denied", &zone("right")),
+        is(State::Ready, "CanaryDenied")
+    );
 }
 
 #[test]

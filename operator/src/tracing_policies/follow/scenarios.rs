@@ -35,12 +35,18 @@ fn resources(version: &str, plural: &str, kind: &str) -> Exchange {
 /// Follows TracingPolicies until something is known of them.
 async fn settled(script: Vec<Exchange>) -> (Arc<Context>, Arc<Snapshot>) {
     let enforce = policy("enforce", &json!({"require": {"tracingPolicies": {}}}));
-    let (ctx, writers, served) = Fixture::new().with::<LsmPolicy>(enforce).plays_for_a_watch(script);
+    let (ctx, writers, served) =
+        Fixture::new().with::<LsmPolicy>(enforce).plays_for_a_watch(script);
     let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
     let writer = writers.tracing_policies.clone();
     writer.absent(1);
-    let follower =
-        Follower { client: ctx.client.clone(), writer, routes: &routes, metrics: ctx.metrics.clone(), kind: 0 };
+    let follower = Follower {
+        client: ctx.client.clone(),
+        writer,
+        routes: &routes,
+        metrics: ctx.metrics.clone(),
+        kind: 0,
+    };
     tokio::select! {
         () = follower.follow() => {}
         () = ctx.stores.tracing_policies.settled() => {}
@@ -59,7 +65,8 @@ async fn no_crd_is_fine_and_known() {
 /// Cilium's own version is preferred, and has no TracingPolicy.
 #[tokio::test]
 async fn the_version_that_has_the_kind_is_listed_and_what_does_not_parse_is_kept_apart() {
-    let object = |name: &str, hooks: Value| json!({"metadata": {"name": name}, "spec": {"lsmhooks": hooks}});
+    let object =
+        |name: &str, hooks: Value| json!({"metadata": {"name": name}, "spec": {"lsmhooks": hooks}});
     let items = [object("good", json!([{"hook": "file_open"}])), object("bad", json!("file_open"))];
     let list = json!({"kind": "TracingPolicyList", "apiVersion": "cilium.io/v1alpha1",
         "metadata": {"resourceVersion": "7"}, "items": items});
@@ -70,11 +77,16 @@ async fn the_version_that_has_the_kind_is_listed_and_what_does_not_parse_is_kept
         Exchange::new(LIST, Value::Null, list),
     ])
     .await;
-    let found: Vec<(String, bool)> =
-        snapshot.objects().map(|(name, entry)| (name.to_string(), matches!(entry, Entry::Read(_)))).collect();
+    let found: Vec<(String, bool)> = snapshot
+        .objects()
+        .map(|(name, entry)| (name.to_string(), matches!(entry, Entry::Read(_))))
+        .collect();
     assert_eq!(found, [("bad".to_owned(), false), ("good".to_owned(), true)]);
     let metrics = ctx.metrics.encode().unwrap();
-    assert!(metrics.contains(r#"lsm_ready_skipped_objects_total{kind="TracingPolicy"} 1"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"lsm_ready_skipped_objects_total{kind="TracingPolicy"} 1"#),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
@@ -91,7 +103,8 @@ async fn a_right_that_lacks_is_told_with_its_rule() {
 
 #[tokio::test]
 async fn an_error_is_told_and_nothing_is_taken_for_known() {
-    let (_, snapshot) = settled(vec![Exchange::refused(GROUPS, Value::Null, 404, "NotFound")]).await;
+    let (_, snapshot) =
+        settled(vec![Exchange::refused(GROUPS, Value::Null, 404, "NotFound")]).await;
     assert!(matches!(snapshot.trouble(), Some(Trouble::Unread("tracingpolicies", _))));
     assert!(!snapshot.is_absent() && snapshot.unread().is_some());
 }

@@ -34,7 +34,9 @@ pub fn enforces(action: &Value) -> Enforces {
         // The enforcer kills the process, or makes the call fail. LSM hooks do not take the action.
         "sigkill" | "notifyenforcer" => Enforces::Kill,
         "signal" if action.get("argSig").and_then(Value::as_u64) == Some(SIGKILL) => Enforces::Kill,
-        "override" if action.get("argError").and_then(Value::as_i64).is_none_or(|error| error == 0) => {
+        "override"
+            if action.get("argError").and_then(Value::as_i64).is_none_or(|error| error == 0) =>
+        {
             Enforces::OverrideToZero
         }
         "override" => Enforces::Override,
@@ -45,7 +47,10 @@ pub fn enforces(action: &Value) -> Enforces {
 /// Checks `matchActions`.
 pub fn check(actions: &[Value], path: &str, context: &mut Context<'_, '_>) {
     if actions.len() > MOST_ACTIONS {
-        context.refuse(path, format!("has {} actions; at most {MOST_ACTIONS} are allowed", actions.len()));
+        context.refuse(
+            path,
+            format!("has {} actions; at most {MOST_ACTIONS} are allowed", actions.len()),
+        );
     }
     for (index, action) in actions.iter().enumerate() {
         one(action, &format!("{path}[{index}]"), context);
@@ -56,8 +61,10 @@ fn one(action: &Value, path: &str, context: &mut Context<'_, '_>) {
     let name = text(action, "action");
     let lower = name.to_ascii_lowercase();
     if !name.is_empty() && !ALLOWED.contains(&lower.as_str()) {
-        let rule =
-            format!("{} is not supported on LSM hooks; use Post, NoPost, Sigkill, Signal or Override", quoted(name));
+        let rule = format!(
+            "{} is not supported on LSM hooks; use Post, NoPost, Sigkill, Signal or Override",
+            quoted(name)
+        );
         context.refuse(&format!("{path}.action"), rule);
     }
     for stack in ["kernelStackTrace", "userStackTrace"] {
@@ -74,12 +81,17 @@ fn rate_limit(action: &Value, name: &str, path: &str, context: &mut Context<'_, 
         return;
     }
     if name != "post" {
-        return context.refuse(&format!("{path}.rateLimit"), "is allowed with the action Post alone; remove it");
+        return context.refuse(
+            &format!("{path}.rateLimit"),
+            "is allowed with the action Post alone; remove it",
+        );
     }
     let digits = limit.strip_suffix(['s', 'S', 'm', 'M', 'h', 'H']).unwrap_or(limit);
     if super::number::parse(digits, 10, 32, false).is_none() {
-        let rule =
-            format!("{} is no time; write a number of seconds, or one with s, m or h, for example 5m", quoted(limit));
+        let rule = format!(
+            "{} is no time; write a number of seconds, or one with s, m or h, for example 5m",
+            quoted(limit)
+        );
         context.refuse(&format!("{path}.rateLimit"), rule);
     }
     let scope = text(action, "rateLimitScope");

@@ -49,12 +49,15 @@ impl Type {
             "uint16" | "uint8" => number(32, false, true),
             "int64" | "sint64" | "long" | "syscall64" => number(64, true, false),
             "uint64" | "ulong" => number(64, false, false),
-            "fd" | "file" | "path" | "string" | "char_buf" | "linux_binprm" | "data_loc" | "dentry" => Self::Text,
+            "fd" | "file" | "path" | "string" | "char_buf" | "linux_binprm" | "data_loc"
+            | "dentry" => Self::Text,
             "net_device" => Self::Device,
             "sock" | "skb" | "socket" => Self::Socket,
             "sockaddr" => Self::Address,
             "sockaddr_un" => Self::UnixAddress,
-            "kernel_cap_t" | "cap_inheritable" | "cap_permitted" | "cap_effective" => Self::Capabilities,
+            "kernel_cap_t" | "cap_inheritable" | "cap_permitted" | "cap_effective" => {
+                Self::Capabilities
+            }
             _ => Self::Other,
         }
     }
@@ -74,11 +77,15 @@ pub fn check(selector: &Merged<'_>, args: &[Value], context: &mut Context<'_, '_
     let (path, filters) = selector.get("matchArgs");
     let (data_path, data) = selector.get("matchData");
     if filters.len() + data.len() > MOST_FILTERS {
-        let rule = format!("has {} filters; at most {MOST_FILTERS} are allowed", filters.len() + data.len());
+        let rule = format!(
+            "has {} filters; at most {MOST_FILTERS} are allowed",
+            filters.len() + data.len()
+        );
         context.refuse(path, rule);
     }
     if context.release >= V1_6 && !data.is_empty() {
-        context.refuse(data_path, "is not supported on LSM hooks, which have no data; use matchArgs");
+        context
+            .refuse(data_path, "is not supported on LSM hooks, which have no data; use matchArgs");
     }
     let mut parts = 0;
     for (index, filter) in filters.iter().enumerate() {
@@ -87,13 +94,18 @@ pub fn check(selector: &Merged<'_>, args: &[Value], context: &mut Context<'_, '_
         if operator == "CelExpr" {
             let count = filter.get("values").and_then(Value::as_array).map_or(0, Vec::len);
             if count != 1 {
-                context.refuse(&format!("{path}.values"), format!("has {count} expressions; write one"));
+                context.refuse(
+                    &format!("{path}.values"),
+                    format!("has {count} expressions; write one"),
+                );
             }
             let rule = "whether the kernel and the agent take this expression cannot be told from the file";
             context.unjudged(&path, rule);
             continue;
         }
-        let Some(name) = type_name(filter, args, &path, context) else { continue };
+        let Some(name) = type_name(filter, args, &path, context) else {
+            continue;
+        };
         if operator.starts_with("SubString") {
             parts += filter.get("values").and_then(Value::as_array).map_or(0, Vec::len);
         }
@@ -105,7 +117,12 @@ pub fn check(selector: &Merged<'_>, args: &[Value], context: &mut Context<'_, '_
 }
 
 /// The type of the argument that a filter is about.
-fn type_name<'a>(filter: &Value, args: &'a [Value], path: &str, context: &mut Context<'_, '_>) -> Option<&'a str> {
+fn type_name<'a>(
+    filter: &Value,
+    args: &'a [Value],
+    path: &str,
+    context: &mut Context<'_, '_>,
+) -> Option<&'a str> {
     let places = filter.get("args").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let found = if let Some(place) = places.first().filter(|_| context.release >= V1_5) {
         args.get(usize::try_from(place.as_u64()?).ok()?)
@@ -131,8 +148,9 @@ fn values(filter: &Filter<'_>, args: &[Value], context: &mut Context<'_, '_>) {
         "SubString" | "SubStringIgnCase" if takes_parts(filter, context.release) => {
             longest(filter, LONGEST_PART, context);
         }
-        "SPort" | "NotSPort" | "DPort" | "NotDPort" | "Protocol" | "Family" | "State" | "SAddr" | "NotSAddr"
-        | "DAddr" | "NotDAddr" | "SPortPriv" | "NotSportPriv" | "NotSPortPriv" | "DPortPriv" | "NotDPortPriv" => {
+        "SPort" | "NotSPort" | "DPort" | "NotDPort" | "Protocol" | "Family" | "State" | "SAddr"
+        | "NotSAddr" | "DAddr" | "NotDAddr" | "SPortPriv" | "NotSportPriv" | "NotSPortPriv"
+        | "DPortPriv" | "NotDPortPriv" => {
             socket(filter, context);
         }
         "FileType" | "NotFileType" => file_type(filter, context),
@@ -152,7 +170,8 @@ fn takes_parts(filter: &Filter<'_>, release: Release) -> bool {
 
 fn unsupported(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     let name = if filter.name.is_empty() { "auto" } else { filter.name };
-    let rule = format!("the operator {} does not go with an argument of type {name}", filter.operator);
+    let rule =
+        format!("the operator {} does not go with an argument of type {name}", filter.operator);
     context.refuse(&format!("{}.operator", filter.path), rule);
 }
 
@@ -177,7 +196,9 @@ fn equal(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
 fn compare(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     let count = filter.fields.get("values").and_then(Value::as_array).map_or(0, Vec::len);
     if count > MOST_VALUES && context.release >= V1_5 {
-        let rule = format!("has {count} values; at most {MOST_VALUES} are allowed. InMap and NotInMap take more");
+        let rule = format!(
+            "has {count} values; at most {MOST_VALUES} are allowed. InMap and NotInMap take more"
+        );
         context.refuse(&format!("{}.values", filter.path), rule);
     }
     if count == 0 {
@@ -185,7 +206,9 @@ fn compare(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     }
     match filter.ty {
         Type::Number { is_small: true, .. } if context.release < V1_5 => {}
-        Type::Number { is_small: true, .. } if context.release < V1_7 => unsupported(filter, context),
+        Type::Number { is_small: true, .. } if context.release < V1_7 => {
+            unsupported(filter, context)
+        }
         Type::Number { bits, is_signed, .. } => numbers(filter, bits, is_signed, context),
         Type::Socket if filter.name == "socket" && context.release < V1_4 => {}
         Type::Socket | Type::Address | Type::Device => unsupported(filter, context),
@@ -198,7 +221,11 @@ fn compare(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
 fn numbers(filter: &Filter<'_>, bits: u32, is_signed: bool, context: &mut Context<'_, '_>) {
     for (place, value) in texts(filter.fields, &filter.path) {
         if number::parse(value, base(value, context.release), bits, is_signed).is_none() {
-            let rule = format!("{} is no number that an argument of type {} can have", quoted(value), filter.name);
+            let rule = format!(
+                "{} is no number that an argument of type {} can have",
+                quoted(value),
+                filter.name
+            );
             context.refuse(&place, rule);
         }
     }
@@ -219,7 +246,8 @@ fn masks(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
         if number::parse(value, base(value, context.release), 64, false).is_some() {
             continue;
         }
-        let is_known = |name: &str| words::CAPABILITIES.contains(&name.trim().to_uppercase().as_str());
+        let is_known =
+            |name: &str| words::CAPABILITIES.contains(&name.trim().to_uppercase().as_str());
         if let Some(other) = value.split(',').find(|name| !is_known(name)) {
             context.refuse(&place, unknown_capability(other, &other.to_uppercase()));
         }
@@ -244,7 +272,8 @@ fn in_map(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
 
 /// A number, or two with a colon between them.
 fn range(value: &str, is_signed: bool, place: &str, context: &mut Context<'_, '_>) {
-    let ends: Option<Vec<i128>> = value.split(':').map(|end| number::parse(end, 10, 64, is_signed)).collect();
+    let ends: Option<Vec<i128>> =
+        value.split(':').map(|end| number::parse(end, 10, 64, is_signed)).collect();
     match ends.as_deref() {
         Some([first, last]) if (first - last).abs() > LONGEST_RANGE => {
             context.unjudged(
@@ -255,7 +284,10 @@ fn range(value: &str, is_signed: bool, place: &str, context: &mut Context<'_, '_
             );
         }
         Some([_] | [_, _]) => {}
-        _ => context.refuse(place, format!("{} is neither a number nor a range such as 1024:2048", quoted(value))),
+        _ => context.refuse(
+            place,
+            format!("{} is neither a number nor a range such as 1024:2048", quoted(value)),
+        ),
     }
 }
 
@@ -273,7 +305,8 @@ fn in_range(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     };
     let most = if bits == 32 { i128::from(u32::MAX) } else { i128::from(i64::MAX) };
     for (place, value) in texts(filter.fields, &filter.path) {
-        let ends: Option<Vec<i128>> = value.split(':').map(|end| number::parse(end, 0, 64, true)).collect();
+        let ends: Option<Vec<i128>> =
+            value.split(':').map(|end| number::parse(end, 0, 64, true)).collect();
         if !ends.is_some_and(|ends| ends.len() == 2 && ends.iter().all(|end| *end <= most)) {
             context.refuse(&place, format!("{} is no range such as 1024:2048", quoted(value)));
         }
@@ -281,7 +314,8 @@ fn in_range(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
 }
 
 fn longest(filter: &Filter<'_>, most: usize, context: &mut Context<'_, '_>) {
-    for (place, value) in texts(filter.fields, &filter.path).filter(|(_, value)| value.len() > most) {
+    for (place, value) in texts(filter.fields, &filter.path).filter(|(_, value)| value.len() > most)
+    {
         context.refuse(&place, format!("has {} bytes; at most {most} are allowed", value.len()));
     }
 }
@@ -300,7 +334,9 @@ fn socket(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     let is_destination = operator.contains("DPort") || operator.contains("DAddr");
     let fits = match filter.ty {
         Type::Socket => filter.name != "socket" || context.release >= V1_4,
-        Type::Address => context.release >= V1_4 && !is_destination && !["Protocol", "State"].contains(&operator),
+        Type::Address => {
+            context.release >= V1_4 && !is_destination && !["Protocol", "State"].contains(&operator)
+        }
         Type::UnixAddress => operator == "Family",
         _ => false,
     };
@@ -316,7 +352,10 @@ fn socket(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     for (place, value) in texts(filter.fields, &filter.path) {
         if operator.ends_with("Addr") {
             if !number::is_address(value, context.release) {
-                context.refuse(&place, format!("{} is no IP address, for example 10.0.0.0/8", quoted(value)));
+                context.refuse(
+                    &place,
+                    format!("{} is no IP address, for example 10.0.0.0/8", quoted(value)),
+                );
             }
         } else if !operator.ends_with("Priv") && !named.contains(&value) {
             range(value, false, &place, context);
@@ -328,12 +367,23 @@ fn file_type(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     if !["file", "path"].contains(&filter.name) {
         return unsupported(filter, context);
     }
-    if filter.fields.get("values").and_then(Value::as_array).is_some_and(|values| values.len() > MOST_VALUES) {
-        context.refuse(&format!("{}.values", filter.path), format!("has more than {MOST_VALUES} values"));
+    if filter
+        .fields
+        .get("values")
+        .and_then(Value::as_array)
+        .is_some_and(|values| values.len() > MOST_VALUES)
+    {
+        context.refuse(
+            &format!("{}.values", filter.path),
+            format!("has more than {MOST_VALUES} values"),
+        );
     }
     for (place, value) in texts(filter.fields, &filter.path) {
         if !words::FILE_TYPES.contains(&value) {
-            context.refuse(&place, format!("{} is none of {}", quoted(value), words::FILE_TYPES.join(", ")));
+            context.refuse(
+                &place,
+                format!("{} is none of {}", quoted(value), words::FILE_TYPES.join(", ")),
+            );
         }
     }
 }

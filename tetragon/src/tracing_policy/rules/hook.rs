@@ -24,7 +24,8 @@ pub fn check(hook: &Map<String, Value>, path: &str, context: &mut Context<'_, '_
     args(list(hook, "args"), path, context);
     let selectors = list(hook, "selectors");
     if selectors.len() > MOST_SELECTORS {
-        let rule = format!("has {} selectors; at most {MOST_SELECTORS} are allowed", selectors.len());
+        let rule =
+            format!("has {} selectors; at most {MOST_SELECTORS} are allowed", selectors.len());
         let path = format!("{path}.selectors");
         if context.release >= V1_7 {
             context.refuse(&path, rule);
@@ -39,7 +40,12 @@ pub fn check(hook: &Map<String, Value>, path: &str, context: &mut Context<'_, '_
     }
     for (index, selector) in selectors.iter().enumerate() {
         if let Value::Object(selector) = selector {
-            selector::check(selector, list(hook, "args"), &format!("{path}.selectors[{index}]"), context);
+            selector::check(
+                selector,
+                list(hook, "args"),
+                &format!("{path}.selectors[{index}]"),
+                context,
+            );
         }
     }
     selector::size(selectors, path, context);
@@ -47,15 +53,24 @@ pub fn check(hook: &Map<String, Value>, path: &str, context: &mut Context<'_, '_
 
 fn texts(hook: &Map<String, Value>, path: &str, context: &mut Context<'_, '_>) {
     if hook.get("hook").and_then(Value::as_str).is_some_and(str::is_empty) {
-        context.refuse(&format!("{path}.hook"), "is empty; write the name of an LSM hook, for example file_open");
+        context.refuse(
+            &format!("{path}.hook"),
+            "is empty; write the name of an LSM hook, for example file_open",
+        );
     }
     let message = hook.get("message").and_then(Value::as_str).unwrap_or_default();
     if !message.is_empty() && message.len() < SHORTEST {
-        context.refuse(&format!("{path}.message"), "is too short; write at least 2 letters, or leave it out");
+        context.refuse(
+            &format!("{path}.message"),
+            "is too short; write at least 2 letters, or leave it out",
+        );
     }
     for (index, tag) in list(hook, "tags").iter().enumerate() {
         if tag.as_str().is_some_and(|tag| tag.len() < SHORTEST) {
-            context.refuse(&format!("{path}.tags[{index}]"), "is too short; a tag has at least 2 letters");
+            context.refuse(
+                &format!("{path}.tags[{index}]"),
+                "is too short; a tag has at least 2 letters",
+            );
         }
     }
 }
@@ -71,7 +86,10 @@ fn args(args: &[Value], path: &str, context: &mut Context<'_, '_>) {
         if let Some(index) = arg.get("index").and_then(Value::as_u64)
             && index > HIGHEST_ARG as u64
         {
-            context.refuse(&format!("{path}.index"), format!("is {index}; the highest index is {HIGHEST_ARG}"));
+            context.refuse(
+                &format!("{path}.index"),
+                format!("is {index}; the highest index is {HIGHEST_ARG}"),
+            );
         }
         arg_type(arg, &path, context);
         if let Some(index) = arg.get("sizeArgIndex").and_then(Value::as_u64)
@@ -87,7 +105,10 @@ fn args(args: &[Value], path: &str, context: &mut Context<'_, '_>) {
 fn arg_type(arg: &Value, path: &str, context: &mut Context<'_, '_>) {
     let resolve = arg.get("resolve").and_then(Value::as_str).unwrap_or_default();
     if context.release >= V1_4 && !resolve.is_empty() {
-        let rule = format!("{}: whether the kernel has these fields cannot be told from the file", quoted(resolve));
+        let rule = format!(
+            "{}: whether the kernel has these fields cannot be told from the file",
+            quoted(resolve)
+        );
         return context.unjudged(&format!("{path}.resolve"), rule);
     }
     match arg.get("type").and_then(Value::as_str) {
@@ -98,8 +119,9 @@ fn arg_type(arg: &Value, path: &str, context: &mut Context<'_, '_>) {
             );
         }
         Some(given) if NOT_BY_THEMSELVES.contains(&given) => {
-            let rule =
-                format!("{given} is not supported here without resolve; write the argument's type, for example file");
+            let rule = format!(
+                "{given} is not supported here without resolve; write the argument's type, for example file"
+            );
             context.refuse(&format!("{path}.type"), rule);
         }
         _ => {}

@@ -54,7 +54,12 @@ impl Context<'_, '_> {
 }
 
 /// Checks a policy. `is_namespaced` says that it is a TracingPolicyNamespaced.
-pub fn policy(spec: &Map<String, Value>, is_namespaced: bool, release: Release, out: &mut Collector) {
+pub fn policy(
+    spec: &Map<String, Value>,
+    is_namespaced: bool,
+    release: Release,
+    out: &mut Collector,
+) {
     let mut context = Context { release, macros: macros(spec, release), out };
     let context = &mut context;
     sections(spec, context);
@@ -89,14 +94,19 @@ fn sections(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
         .collect();
     if there.len() > 1 {
         let sections = there.join(" and ");
-        context
-            .refuse("spec", format!("has {sections}; a policy may have one of these sections. Make a policy for each"));
+        context.refuse(
+            "spec",
+            format!(
+                "has {sections}; a policy may have one of these sections. Make a policy for each"
+            ),
+        );
     }
 }
 
 fn namespaced(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
     if context.release >= V1_7 && spec.get("hostSelector").is_some_and(|value| !value.is_null()) {
-        let rule = "is not allowed in a TracingPolicyNamespaced; remove it, or make a TracingPolicy";
+        let rule =
+            "is not allowed in a TracingPolicyNamespaced; remove it, or make a TracingPolicy";
         context.out.add(context.release, Weight::Schema, "spec.hostSelector", rule);
     }
     for section in ["uprobes", "usdts"] {
@@ -111,9 +121,13 @@ fn namespaced(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
 
 fn host_selector(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
     let host = spec.get("hostSelector").and_then(Value::as_object);
-    let selects = |name| host.and_then(|host| host.get(name)).is_some_and(|value: &Value| !is_empty(value));
+    let selects =
+        |name| host.and_then(|host| host.get(name)).is_some_and(|value: &Value| !is_empty(value));
     if context.release == V1_7 && (selects("matchLabels") || selects("matchExpressions")) {
-        context.refuse("spec.hostSelector", "selects by labels; only {} (all hosts) or leaving it out is allowed");
+        context.refuse(
+            "spec.hostSelector",
+            "selects by labels; only {} (all hosts) or leaving it out is allowed",
+        );
     }
 }
 
@@ -124,7 +138,10 @@ fn loader(spec: &Map<String, Value>, is_namespaced: bool, context: &mut Context<
     }
     let narrows = |name| spec.get(name).is_some_and(|selector: &Value| !is_empty(selector));
     if is_namespaced || narrows("podSelector") || narrows("containerSelector") {
-        context.refuse("spec.loader", "is not supported in a policy for some pods; remove it, or make a policy for it");
+        context.refuse(
+            "spec.loader",
+            "is not supported in a policy for some pods; remove it, or make a policy for it",
+        );
     } else {
         context.unjudged("spec.loader", "needs Linux 5.19 or newer, which the file cannot tell");
     }
@@ -138,10 +155,16 @@ fn lists(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
             continue;
         }
         if item.get("values").and_then(Value::as_array).is_some_and(|values| !values.is_empty()) {
-            context.refuse(&format!("{path}.values"), format!("is not allowed in a list of type {kind}; remove it"));
+            context.refuse(
+                &format!("{path}.values"),
+                format!("is not allowed in a list of type {kind}; remove it"),
+            );
         }
         if kind == "generated_ftrace" && text(item, "pattern").is_empty() {
-            context.refuse(&format!("{path}.pattern"), "is missing; a list of type generated_ftrace needs it");
+            context.refuse(
+                &format!("{path}.pattern"),
+                "is missing; a list of type generated_ftrace needs it",
+            );
         }
     }
 }
@@ -149,20 +172,36 @@ fn lists(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
 fn enforcers(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
     let enforcers = list(spec, "enforcers");
     if enforcers.len() > 1 {
-        context.refuse("spec.enforcers", format!("has {} entries; only one is allowed", enforcers.len()));
+        context.refuse(
+            "spec.enforcers",
+            format!("has {} entries; only one is allowed", enforcers.len()),
+        );
     }
     for (index, enforcer) in enforcers.iter().enumerate() {
-        let calls = enforcer.get("calls").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let calls = enforcer
+            .get("calls")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
         for (number, call) in calls.enumerate() {
             let path = format!("spec.enforcers[{index}].calls[{number}]");
             match call.strip_prefix("list:") {
-                Some(name) if !list(spec, "lists").iter().any(|list| text(list, "name") == name) => {
-                    context.refuse(&path, format!("list {} is not defined in spec.lists", quoted(name)));
+                Some(name)
+                    if !list(spec, "lists").iter().any(|list| text(list, "name") == name) =>
+                {
+                    context.refuse(
+                        &path,
+                        format!("list {} is not defined in spec.lists", quoted(name)),
+                    );
                 }
                 None if !is_enforceable(call) => {
                     context.refuse(
                         &path,
-                        format!("{} is neither a system call (sys_…) nor a security_ function", quoted(call)),
+                        format!(
+                            "{} is neither a system call (sys_…) nor a security_ function",
+                            quoted(call)
+                        ),
                     );
                 }
                 _ => {}
@@ -170,7 +209,10 @@ fn enforcers(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
         }
     }
     if !enforcers.is_empty() {
-        context.unjudged("spec.enforcers", "whether the kernel has what enforcers need cannot be told from the file");
+        context.unjudged(
+            "spec.enforcers",
+            "whether the kernel has what enforcers need cannot be told from the file",
+        );
     }
 }
 
@@ -180,9 +222,15 @@ fn options(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
         let value = option["value"].as_str().unwrap_or_default();
         let wanted = match name {
             "policy-mode" if !["enforce", "monitor"].contains(&value) => "enforce or monitor",
-            "override-method" if !["fmod-ret", "override-return"].contains(&value) => "fmod-ret or override-return",
-            "disable-kprobe-multi" | "disable-uprobe-multi" if !number::is_go_bool(value) => "true or false",
-            "sleepable-preload-size" if context.release >= Main && !is_positive(value) => "a number above 0",
+            "override-method" if !["fmod-ret", "override-return"].contains(&value) => {
+                "fmod-ret or override-return"
+            }
+            "disable-kprobe-multi" | "disable-uprobe-multi" if !number::is_go_bool(value) => {
+                "true or false"
+            }
+            "sleepable-preload-size" if context.release >= Main && !is_positive(value) => {
+                "a number above 0"
+            }
             _ => continue,
         };
         let rule = format!("{} is no value of the option {name}; write {wanted}", quoted(value));
@@ -205,7 +253,9 @@ fn is_empty(value: &Value) -> bool {
 
 /// System calls, also with the prefix of an architecture, and functions of the LSM framework.
 fn is_enforceable(call: &str) -> bool {
-    let bare = ["__x64_", "__arm64_", "__ia32_", "__arm64_compat_"].iter().find_map(|prefix| call.strip_prefix(prefix));
+    let bare = ["__x64_", "__arm64_", "__ia32_", "__arm64_compat_"]
+        .iter()
+        .find_map(|prefix| call.strip_prefix(prefix));
     let bare = bare.unwrap_or(call);
     bare.starts_with("sys_") || bare.starts_with("security_")
 }
@@ -225,5 +275,7 @@ pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 /// The entries of a field that are texts, each with its place.
 fn texts<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = (String, &'a str)> {
     let entries = value.get("values").and_then(Value::as_array).into_iter().flatten().enumerate();
-    entries.filter_map(move |(index, value)| Some((format!("{path}.values[{index}]"), value.as_str()?)))
+    entries.filter_map(move |(index, value)| {
+        Some((format!("{path}.values[{index}]"), value.as_str()?))
+    })
 }

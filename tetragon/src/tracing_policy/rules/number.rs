@@ -33,14 +33,16 @@ fn prefixed(text: &str) -> Option<(u32, String)> {
         _ => (10, lower.as_str()),
     };
     // Between digits, and between the prefix and the first digit.
-    let is_misplaced = digits.ends_with('_') || digits.contains("__") || (base == 10 && digits.starts_with('_'));
+    let is_misplaced =
+        digits.ends_with('_') || digits.contains("__") || (base == 10 && digits.starts_with('_'));
     (!is_misplaced).then(|| (base, digits.replace('_', "")))
 }
 
 /// What `strconv.ParseBool` takes.
 #[must_use]
 pub fn is_go_bool(text: &str) -> bool {
-    ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"].contains(&text)
+    ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"]
+        .contains(&text)
 }
 
 /// An IP address, or one with the length of a prefix. From v1.5 on an address alone may have a zone, and before that the
@@ -48,7 +50,8 @@ pub fn is_go_bool(text: &str) -> bool {
 #[must_use]
 pub fn is_address(text: &str, release: Release) -> bool {
     let Some((address, length)) = text.split_once('/') else {
-        let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
+        let (address, zone) =
+            text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
         let takes_zone = release >= V1_5 && address.contains(':') && zone != Some("");
         return address.parse::<IpAddr>().is_ok() && (zone.is_none() || takes_zone);
     };

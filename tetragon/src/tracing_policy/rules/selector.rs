@@ -44,10 +44,16 @@ impl<'a> Merged<'a> {
         macros: Option<&'a Map<String, Value>>,
         mut context: Option<&mut Context<'_, '_>>,
     ) -> Self {
-        let own = FIELDS.into_iter().map(|field| (field, list(selector, field))).filter(|(_, list)| !list.is_empty());
-        let mut merged = Self(own.map(|(field, list)| (field, format!("{path}.{field}"), list)).collect());
+        let own = FIELDS
+            .into_iter()
+            .map(|field| (field, list(selector, field)))
+            .filter(|(_, list)| !list.is_empty());
+        let mut merged =
+            Self(own.map(|(field, list)| (field, format!("{path}.{field}"), list)).collect());
         for name in list(selector, "macros").iter().filter_map(Value::as_str) {
-            let Some(called) = macros.and_then(|macros| macros.get(name)).and_then(Value::as_object) else {
+            let Some(called) =
+                macros.and_then(|macros| macros.get(name)).and_then(Value::as_object)
+            else {
                 if let Some(context) = context.as_mut().filter(|context| context.release >= V1_7) {
                     let rule = format!("{} is not defined in spec.selectorsMacros", quoted(name));
                     context.refuse(&format!("{path}.macros"), rule);
@@ -77,7 +83,10 @@ impl<'a> Merged<'a> {
             }
             if self.0.iter().any(|(known, ..)| *known == field) {
                 if let Some(context) = context.as_mut() {
-                    let rule = format!("macro {} has {field} too; only one of them may have it", quoted(name));
+                    let rule = format!(
+                        "macro {} has {field} too; only one of them may have it",
+                        quoted(name)
+                    );
                     context.refuse(&format!("{path}.{field}"), rule);
                 }
             } else {
@@ -89,12 +98,20 @@ impl<'a> Merged<'a> {
     /// A list, with its place.
     #[must_use]
     pub fn get(&self, field: &str) -> (&str, &'a [Value]) {
-        self.0.iter().find(|(known, ..)| *known == field).map_or(("", &[]), |(_, path, list)| (path, list))
+        self.0
+            .iter()
+            .find(|(known, ..)| *known == field)
+            .map_or(("", &[]), |(_, path, list)| (path, list))
     }
 }
 
 /// Checks one selector of a hook with these arguments.
-pub fn check(selector: &Map<String, Value>, args: &[Value], path: &str, context: &mut Context<'_, '_>) {
+pub fn check(
+    selector: &Map<String, Value>,
+    args: &[Value],
+    path: &str,
+    context: &mut Context<'_, '_>,
+) {
     let merged = Merged::of(selector, path, context.macros, Some(context));
     let (place, entries) = merged.get("matchReturnArgs");
     if !entries.is_empty() {
@@ -109,7 +126,10 @@ pub fn check(selector: &Map<String, Value>, args: &[Value], path: &str, context:
     let (place, entries) = merged.get("matchParentBinaries");
     if context.release >= V1_7 && !entries.is_empty() {
         binaries((place, entries), context);
-        context.unjudged(place, "needs an agent that runs with --parents-map-enabled, which the file cannot tell");
+        context.unjudged(
+            place,
+            "needs an agent that runs with --parents-map-enabled, which the file cannot tell",
+        );
     }
     filter::check(&merged, args, context);
     let (place, actions) = merged.get("matchActions");
@@ -125,7 +145,10 @@ fn namespaces((path, filters): (&str, &[Value]), context: &mut Context<'_, '_>) 
         let path = format!("{path}[{index}]");
         let count = filter.get("values").and_then(Value::as_array).map_or(0, Vec::len);
         if count > most_values {
-            context.refuse(&format!("{path}.values"), format!("has {count} values; at most {most_values} are allowed"));
+            context.refuse(
+                &format!("{path}.values"),
+                format!("has {count} values; at most {most_values} are allowed"),
+            );
         }
         for (place, value) in texts(filter, &path) {
             if value != "host_ns" && number::parse(value, 10, 32, false).is_none() {
@@ -152,7 +175,9 @@ fn capabilities((path, filters): (&str, &[Value]), context: &mut Context<'_, '_>
 pub fn unknown_capability(value: &str, name: &str) -> String {
     let hint = match name.trim() {
         "CAP_DAC_OVERRIDE" => "; the agent calls it DAC_OVERRIDE".to_owned(),
-        bare if words::CAPABILITIES.contains(&format!("CAP_{bare}").as_str()) => format!("; write CAP_{bare}"),
+        bare if words::CAPABILITIES.contains(&format!("CAP_{bare}").as_str()) => {
+            format!("; write CAP_{bare}")
+        }
         _ => ", for example CAP_SYS_ADMIN".to_owned(),
     };
     format!("{} is no capability that the agent knows{hint}", quoted(value))
@@ -165,7 +190,10 @@ fn namespace_changes((path, filters): (&str, &[Value]), context: &mut Context<'_
     for (index, filter) in filters.iter().enumerate() {
         for (place, value) in texts(filter, &format!("{path}[{index}]")) {
             if !words::NAMESPACES.contains(&value.to_lowercase().as_str()) {
-                context.refuse(&place, format!("{} is no kind of namespace, for example Mnt", quoted(value)));
+                context.refuse(
+                    &place,
+                    format!("{} is no kind of namespace, for example Mnt", quoted(value)),
+                );
             }
         }
     }
@@ -179,8 +207,12 @@ fn binaries((path, filters): (&str, &[Value]), context: &mut Context<'_, '_>) {
         let path = format!("{path}[{index}]");
         let operator = text(filter, "operator");
         let follows: &[&str] = if context.release >= V1_5 { &["In", "NotIn"] } else { &["In"] };
-        if filter.get("followChildren") == Some(&Value::Bool(true)) && !follows.contains(&operator) {
-            let rule = format!("is not supported with the operator {operator}; use {}", follows.join(" or "));
+        if filter.get("followChildren") == Some(&Value::Bool(true)) && !follows.contains(&operator)
+        {
+            let rule = format!(
+                "is not supported with the operator {operator}; use {}",
+                follows.join(" or ")
+            );
             context.refuse(&format!("{path}.followChildren"), rule);
         }
         let most = match operator {
@@ -189,7 +221,8 @@ fn binaries((path, filters): (&str, &[Value]), context: &mut Context<'_, '_>) {
             _ => LONGEST_BINARY,
         };
         for (place, value) in texts(filter, &path).filter(|(_, value)| value.len() > most) {
-            context.refuse(&place, format!("has {} bytes; at most {most} are allowed", value.len()));
+            context
+                .refuse(&place, format!("has {} bytes; at most {most} are allowed", value.len()));
         }
     }
 }
@@ -202,13 +235,18 @@ pub fn size(selectors: &[Value], path: &str, context: &mut Context<'_, '_>) {
     let mut bytes = 0;
     for selector in selectors.iter().filter_map(Value::as_object) {
         let merged = Merged::of(selector, path, context.macros, None);
-        let values = |filter: &Value| filter.get("values").and_then(Value::as_array).map_or(0, Vec::len);
-        bytes += merged.get("matchPIDs").1.iter().map(|filter| PIDS + 4 * values(filter)).sum::<usize>();
+        let values =
+            |filter: &Value| filter.get("values").and_then(Value::as_array).map_or(0, Vec::len);
         bytes +=
-            CAPABILITIES * (merged.get("matchCapabilities").1.len() + merged.get("matchCapabilityChanges").1.len());
+            merged.get("matchPIDs").1.iter().map(|filter| PIDS + 4 * values(filter)).sum::<usize>();
+        bytes += CAPABILITIES
+            * (merged.get("matchCapabilities").1.len()
+                + merged.get("matchCapabilityChanges").1.len());
     }
     if bytes > SELECTOR_BYTES {
-        let rule = format!("needs {bytes} bytes for PIDs and capabilities; the agent has {SELECTOR_BYTES} and crashes");
+        let rule = format!(
+            "needs {bytes} bytes for PIDs and capabilities; the agent has {SELECTOR_BYTES} and crashes"
+        );
         context.refuse(&format!("{path}.selectors"), rule);
     }
 }

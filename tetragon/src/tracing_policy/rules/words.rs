@@ -61,12 +61,24 @@ pub const CAPABILITIES: [&str; 41] = [
 ];
 
 /// Kinds of namespaces, in lower case.
-pub const NAMESPACES: [&str; 10] =
-    ["uts", "ipc", "mnt", "pid", "pidforchildren", "net", "time", "timeforchildren", "cgroup", "user"];
+pub const NAMESPACES: [&str; 10] = [
+    "uts",
+    "ipc",
+    "mnt",
+    "pid",
+    "pidforchildren",
+    "net",
+    "time",
+    "timeforchildren",
+    "cgroup",
+    "user",
+];
 
 /// Types of files.
-pub const FILE_TYPES: [&str; 13] =
-    ["sock", "socket", "lnk", "link", "reg", "regular", "blk", "block", "dir", "chr", "char", "fifo", "pipe"];
+pub const FILE_TYPES: [&str; 13] = [
+    "sock", "socket", "lnk", "link", "reg", "regular", "blk", "block", "dir", "chr", "char",
+    "fifo", "pipe",
+];
 
 /// Protocols.
 pub const PROTOCOLS: &[&str] = &[

@@ -49,7 +49,10 @@ impl Check<'_> {
             let path = join(path, name);
             match shape.fields.iter().find(|field| field.name == name) {
                 Some(field) if field.is_in(self.release) => self.kind(value, &field.kind, &path),
-                Some(field) => self.add(&path, format!("is a field of {} alone", releases(field.since, field.until))),
+                Some(field) => self.add(
+                    &path,
+                    format!("is a field of {} alone", releases(field.since, field.until)),
+                ),
                 None => self.add(&path, unknown(name, shape, path.contains('.'))),
             }
         }
@@ -104,8 +107,12 @@ impl Check<'_> {
             return;
         }
         let rule = match known {
-            Some(word) => format!("{text} is a value of {} alone", releases(word.since, word.until)),
-            None => format!("{} is not one of the allowed values{}", quoted(text), instead(text, words)),
+            Some(word) => {
+                format!("{text} is a value of {} alone", releases(word.since, word.until))
+            }
+            None => {
+                format!("{} is not one of the allowed values{}", quoted(text), instead(text, words))
+            }
         };
         self.add(path, rule);
     }
@@ -122,7 +129,9 @@ impl Check<'_> {
         if !(least..=most).contains(&number) {
             self.add(path, format!("{number} is out of range: {least} to {most}"));
         } else if matches!(int, Int::Unsigned) && number < 0 {
-            let rule = format!("{number} is negative; the agent cannot read the policy. Use 0 or a positive number");
+            let rule = format!(
+                "{number} is negative; the agent cannot read the policy. Use 0 or a positive number"
+            );
             self.out.add(self.release, Weight::Agent, path, rule);
         }
     }
@@ -135,7 +144,9 @@ fn broken(rule: &Rule, object: &Map<String, Value>) -> Option<String> {
         Test::AtMostOne(names) if names.iter().filter(|name| has(name)).count() > 1 => {
             Some(format!("has more than one of {}; use one of them", names.join(", ")))
         }
-        Test::ReturnArg if object.get("return") == Some(&Value::Bool(true)) && !has(&"returnArg") => {
+        Test::ReturnArg
+            if object.get("return") == Some(&Value::Bool(true)) && !has(&"returnArg") =>
+        {
             Some("has return: true without returnArg; add returnArg".to_owned())
         }
         Test::NoLabels if has(&"matchLabels") || has(&"matchExpressions") => {
@@ -191,7 +202,11 @@ fn releases(since: Release, until: Release) -> Releases {
 }
 
 fn join(path: &str, name: &str) -> String {
-    let name: String = name.chars().take(LONGEST_NAME).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let name: String = name
+        .chars()
+        .take(LONGEST_NAME)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
     if path.is_empty() { name } else { format!("{path}.{name}") }
 }
 
@@ -199,8 +214,13 @@ fn join(path: &str, name: &str) -> String {
 #[must_use]
 pub fn whole(value: &Value) -> Option<i128> {
     let integer = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
-    #[allow(clippy::cast_possible_truncation, reason = "only floats without a fraction and within range get here")]
-    integer.or_else(|| value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 1e18).map(|f| f as i128))
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "only floats without a fraction and within range get here"
+    )]
+    integer.or_else(|| {
+        value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 1e18).map(|f| f as i128)
+    })
 }
 
 fn is_label(text: &str) -> bool {

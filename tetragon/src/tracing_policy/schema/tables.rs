@@ -103,15 +103,19 @@ pub static SPEC: Shape = Shape {
 
 static LABEL_SELECTOR: Shape = Shape { fields: &LABELS, rules: &[] };
 
-static HOST_SELECTOR: Shape = Shape { fields: &LABELS, rules: &[Rule { since: Main, test: Test::NoLabels }] };
+static HOST_SELECTOR: Shape =
+    Shape { fields: &LABELS, rules: &[Rule { since: Main, test: Test::NoLabels }] };
 
-static LABELS: [Field; 2] =
-    [list("matchExpressions", &Kind::Object(&EXPRESSION)), f("matchLabels", Kind::Map(&Kind::Label))];
+static LABELS: [Field; 2] = [
+    list("matchExpressions", &Kind::Object(&EXPRESSION)),
+    f("matchLabels", Kind::Map(&Kind::Label)),
+];
 
 static EXPRESSION: Shape = Shape {
     fields: &[
         text("key").required(),
-        f("operator", Kind::Words(&[w("In"), w("NotIn"), w("Exists"), w("DoesNotExist")])).required(),
+        f("operator", Kind::Words(&[w("In"), w("NotIn"), w("Exists"), w("DoesNotExist")]))
+            .required(),
         f("values", TEXTS),
     ],
     rules: &[],
@@ -138,8 +142,10 @@ const TAGS: Field = f("tags", Kind::List(&Kind::Text, Some((16, V1_3))));
 const ARGS: Field = list("args", &AN_ARG);
 const SELECTORS: Field = list("selectors", &A_SELECTOR);
 
-static LSM_HOOK: Shape =
-    Shape { fields: &[text("hook").required(), text("message"), ARGS, SELECTORS, TAGS], rules: &[] };
+static LSM_HOOK: Shape = Shape {
+    fields: &[text("hook").required(), text("message"), ARGS, SELECTORS, TAGS],
+    rules: &[],
+};
 
 static KPROBE: Shape = Shape {
     fields: &[
@@ -153,7 +159,8 @@ static KPROBE: Shape = Shape {
         text("returnArgAction"),
         SELECTORS,
         TAGS,
-        f("ignore", Kind::Object(&Shape { fields: &[flag("callNotFound")], rules: &[] })).since(V1_5),
+        f("ignore", Kind::Object(&Shape { fields: &[flag("callNotFound")], rules: &[] }))
+            .since(V1_5),
     ],
     rules: &[Rule { since: Main, test: Test::ReturnArg }],
 };
@@ -187,7 +194,11 @@ static UPROBE: Shape = Shape {
         flag("return").since(V1_7),
         f("returnArg", Kind::Object(&ARG)).since(V1_7),
         f("binaryDigests", TEXTS).since(Main),
-        f("ignore", Kind::Object(&Shape { fields: &[flag("digestVerificationFailure")], rules: &[] })).since(Main),
+        f(
+            "ignore",
+            Kind::Object(&Shape { fields: &[flag("digestVerificationFailure")], rules: &[] }),
+        )
+        .since(Main),
     ],
     rules: &[
         Rule { since: Main, test: Test::AtMostOne(&["symbols", "addrs", "offsets"]) },
@@ -272,8 +283,18 @@ static PIDS: Shape = Shape {
 
 static BINARIES: Shape = Shape {
     fields: &[
-        f("operator", Kind::Words(&[w("In"), w("NotIn"), w("Prefix"), w("NotPrefix"), w("Postfix"), w("NotPostfix")]))
-            .required(),
+        f(
+            "operator",
+            Kind::Words(&[
+                w("In"),
+                w("NotIn"),
+                w("Prefix"),
+                w("NotPrefix"),
+                w("Postfix"),
+                w("NotPostfix"),
+            ]),
+        )
+        .required(),
         VALUES,
         flag("followChildren"),
     ],
@@ -348,5 +369,8 @@ static ACTION: Shape = Shape {
         flag("userStackTrace"),
         flag("imaHash"),
     ],
-    rules: &[Rule { since: Main, test: Test::AtMostOne(&["argNewSymbol", "argNewAddr", "argNewOffset"]) }],
+    rules: &[Rule {
+        since: Main,
+        test: Test::AtMostOne(&["argNewSymbol", "argNewAddr", "argNewOffset"]),
+    }],
 };

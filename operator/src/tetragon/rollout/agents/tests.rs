@@ -11,7 +11,8 @@ fn now() -> Timestamp {
 /// A pod whose only container, and init container, are in those states.
 fn agent(init: &Value, main: &Value, restarts: i32) -> Agent {
     let status = |name: &str, state: &Value| {
-        let (now, last) = (state.get("now").unwrap_or(state), state.get("last").cloned().unwrap_or(json!({})));
+        let (now, last) =
+            (state.get("now").unwrap_or(state), state.get("last").cloned().unwrap_or(json!({})));
         json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": restarts, "state": now,
             "lastState": last})
     };
@@ -34,10 +35,13 @@ fn ended(code: i32) -> Value {
 #[test]
 fn each_state_of_a_container() {
     use Kind::{ContainerCreateFailed, CrashLooping, ImagePull};
-    let (running, done) =
-        (json!({"running": {"startedAt": "2026-01-01T00:59:00Z"}}), json!({"terminated": {"exitCode": 0}}));
+    let (running, done) = (
+        json!({"running": {"startedAt": "2026-01-01T00:59:00Z"}}),
+        json!({"terminated": {"exitCode": 0}}),
+    );
     let crashed = json!({"now": waiting("CrashLoopBackOff"), "last": ended(1)});
-    let never_ran = json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "no such file"}});
+    let never_ran =
+        json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "no such file"}});
     let table = [
         (&done, &running, 0, None),
         (&done, &waiting("ContainerCreating"), 0, None),
@@ -51,7 +55,11 @@ fn each_state_of_a_container() {
             &done,
             &crashed,
             4,
-            Some((CrashLooping, "tetragon", "CrashLoopBackOff; it ended with Error, exit code 1: no BTF")),
+            Some((
+                CrashLooping,
+                "tetragon",
+                "CrashLoopBackOff; it ended with Error, exit code 1: no BTF",
+            )),
         ),
         (
             &done,
@@ -66,22 +74,39 @@ fn each_state_of_a_container() {
             3,
             Some((ContainerCreateFailed, "tetragon", "CreateContainerError: because")),
         ),
-        (&done, &never_ran, 0, Some((ContainerCreateFailed, "tetragon", "StartError: no such file"))),
+        (
+            &done,
+            &never_ran,
+            0,
+            Some((ContainerCreateFailed, "tetragon", "StartError: no such file")),
+        ),
         (
             &done,
             &json!({"now": waiting("CrashLoopBackOff"), "last": never_ran}),
             2,
             Some((ContainerCreateFailed, "tetragon", "StartError: no such file")),
         ),
-        (&done, &waiting("PostStartHookError"), 0, Some((CrashLooping, "tetragon", "PostStartHookError: because"))),
+        (
+            &done,
+            &waiting("PostStartHookError"),
+            0,
+            Some((CrashLooping, "tetragon", "PostStartHookError: because")),
+        ),
         // The first failure is followed by another try at once.
         (&done, &ended(1), 0, None),
-        (&done, &ended(137), 1, Some((CrashLooping, "tetragon", "it ended with Error, exit code 137: no BTF"))),
+        (
+            &done,
+            &ended(137),
+            1,
+            Some((CrashLooping, "tetragon", "it ended with Error, exit code 137: no BTF")),
+        ),
         (&done, &done, 3, None),
     ];
     for (init, main, restarts, expected) in table {
         let found = agent(init, main, restarts).trouble(now());
-        let found = found.as_ref().map(|found| (found.kind, found.container.as_deref().unwrap(), found.said.as_str()));
+        let found = found
+            .as_ref()
+            .map(|found| (found.kind, found.container.as_deref().unwrap(), found.said.as_str()));
         assert_eq!(found, expected, "{init} {main}");
     }
 }
@@ -108,7 +133,10 @@ fn patience_ends_after_five_minutes() {
         agent.trouble(now()).map(|found| found.said)
     };
     assert_eq!(since("2026-01-01T00:55:01Z"), None);
-    assert_eq!(since("2026-01-01T00:55:00Z").as_deref(), Some("ContainerCreating: because since 2026-01-01T00:55:00Z"));
+    assert_eq!(
+        since("2026-01-01T00:55:00Z").as_deref(),
+        Some("ContainerCreating: because since 2026-01-01T00:55:00Z")
+    );
     // A clock that was set back.
     assert_eq!(since("2026-01-01T02:00:00Z"), None);
 }

@@ -12,7 +12,12 @@ fn now() -> Timestamp {
 }
 
 fn wish() -> Wish {
-    Wish { container: "tetragon".into(), patch: Mount::Auto, suggest: Mount::Never, without_securityfs: Vec::new() }
+    Wish {
+        container: "tetragon".into(),
+        patch: Mount::Auto,
+        suggest: Mount::Never,
+        without_securityfs: Vec::new(),
+    }
 }
 
 /// With our mount, of the second template generation.
@@ -28,7 +33,11 @@ fn daemon_set() -> DaemonSet {
 }
 
 fn pod(node: &str, template: &str, ours: bool, status: &Value) -> Value {
-    let volumes = if ours { json!([{"name": "lsm-ready-securityfs", "hostPath": {"path": "/x"}}]) } else { json!([]) };
+    let volumes = if ours {
+        json!([{"name": "lsm-ready-securityfs", "hostPath": {"path": "/x"}}])
+    } else {
+        json!([])
+    };
     json!({
         "metadata": {"name": format!("tetragon-{node}"), "creationTimestamp": "2026-01-01T00:50:00Z",
             "labels": {"pod-template-generation": template}},
@@ -51,7 +60,8 @@ fn without_sandbox() -> Value {
 
 /// What is said of the agent that is held up by our mount.
 fn blamed(pods: &[Value], is_ours: bool) -> Option<String> {
-    let agents: Vec<Agent> = pods.iter().map(|pod| Agent::of(&serde_json::from_value(pod.clone()).unwrap())).collect();
+    let agents: Vec<Agent> =
+        pods.iter().map(|pod| Agent::of(&serde_json::from_value(pod.clone()).unwrap())).collect();
     let (wish, daemon_set) = (wish(), daemon_set());
     let rollout = Rollout { wish: &wish, container: "tetragon", is_ours };
     blame(&daemon_set, &agents, rollout, now()).map(|blame| blame.said)
@@ -64,9 +74,12 @@ fn what_names_our_volume_or_its_path_is_ours_whoever_wrote_the_template() {
         "MountVolume.SetUp failed for volume \"lsm-ready-securityfs\"",
     ] {
         for reason in ["CreateContainerError", "RunContainerError", "CreateContainerConfigError"] {
-            let said = blamed(&[pod("n1", "2", true, &waiting("tetragon", reason, message))], false).unwrap();
+            let said =
+                blamed(&[pod("n1", "2", true, &waiting("tetragon", reason, message))], false)
+                    .unwrap();
             assert!(
-                said.starts_with("on n1 (pod tetragon-n1, container tetragon): ") && said.contains(message),
+                said.starts_with("on n1 (pod tetragon-n1, container tetragon): ")
+                    && said.contains(message),
                 "{said}"
             );
         }
@@ -79,7 +92,12 @@ fn what_names_our_volume_or_its_path_is_ours_whoever_wrote_the_template() {
 
 #[test]
 fn what_names_neither_is_ours_only_where_our_mount_is_all_that_changed() {
-    let failing = pod("n1", "2", true, &waiting("tetragon", "CreateContainerError", "context deadline exceeded"));
+    let failing = pod(
+        "n1",
+        "2",
+        true,
+        &waiting("tetragon", "CreateContainerError", "context deadline exceeded"),
+    );
     let volumes = pod("n1", "2", true, &without_sandbox());
     let before = pod("n2", "1", false, &json!({}));
     let mut other_image = before.clone();
@@ -87,11 +105,18 @@ fn what_names_neither_is_ours_only_where_our_mount_is_all_that_changed() {
     let mut other_command = before.clone();
     other_command["spec"]["containers"][0]["command"] = json!(["tetragon", "--debug"]);
     for held in [&failing, &volumes] {
-        assert!(blamed(std::slice::from_ref(held), true).is_some(), "we wrote the template: {held}");
+        assert!(
+            blamed(std::slice::from_ref(held), true).is_some(),
+            "we wrote the template: {held}"
+        );
         assert!(blamed(&[held.clone(), before.clone()], false).is_some(), "by the pods: {held}");
         assert_eq!(blamed(std::slice::from_ref(held), false), None, "an older rollout: {held}");
         for other in [&other_image, &other_command] {
-            assert_eq!(blamed(&[held.clone(), other.clone()], false), None, "more has changed: {held}");
+            assert_eq!(
+                blamed(&[held.clone(), other.clone()], false),
+                None,
+                "more has changed: {held}"
+            );
         }
     }
 }
@@ -99,15 +124,33 @@ fn what_names_neither_is_ours_only_where_our_mount_is_all_that_changed() {
 #[test]
 fn other_trouble_is_not_blamed_on_the_mount() {
     let of_another = waiting("export-stdout", "CreateContainerError", "no space left");
-    let mut young = pod("n1", "2", true, &waiting("tetragon", "CreateContainerError", "name is reserved"));
+    let mut young =
+        pod("n1", "2", true, &waiting("tetragon", "CreateContainerError", "name is reserved"));
     young["metadata"]["creationTimestamp"] = json!("2026-01-01T00:59:00Z");
     for (case, held) in [
-        ("image", pod("n1", "2", true, &waiting("tetragon", "ErrImagePull", "/sys/kernel/security"))),
+        (
+            "image",
+            pod("n1", "2", true, &waiting("tetragon", "ErrImagePull", "/sys/kernel/security")),
+        ),
         ("crash", pod("n1", "2", true, &waiting("tetragon", "CrashLoopBackOff", ""))),
-        ("configuration", pod("n1", "2", true, &waiting("tetragon", "CreateContainerConfigError", "no configmap"))),
+        (
+            "configuration",
+            pod(
+                "n1",
+                "2",
+                true,
+                &waiting("tetragon", "CreateContainerConfigError", "no configmap"),
+            ),
+        ),
         ("another container", pod("n1", "2", true, &of_another)),
-        ("without our volume", pod("n1", "2", false, &waiting("tetragon", "CreateContainerError", "x"))),
-        ("an older template", pod("n1", "1", true, &waiting("tetragon", "CreateContainerError", "x"))),
+        (
+            "without our volume",
+            pod("n1", "2", false, &waiting("tetragon", "CreateContainerError", "x")),
+        ),
+        (
+            "an older template",
+            pod("n1", "1", true, &waiting("tetragon", "CreateContainerError", "x")),
+        ),
         ("it may pass", young),
     ] {
         let present = pod("n9", "2", true, &json!({}));
@@ -119,7 +162,16 @@ fn other_trouble_is_not_blamed_on_the_mount() {
 fn a_daemon_set_without_our_mount_is_not_blamed() {
     let (wish, mut theirs) = (wish(), daemon_set());
     theirs.metadata.labels = None;
-    let held = pod("n1", "2", true, &waiting("tetragon", "CreateContainerError", "/sys/kernel/security"));
+    let held =
+        pod("n1", "2", true, &waiting("tetragon", "CreateContainerError", "/sys/kernel/security"));
     let agents = [Agent::of(&serde_json::from_value(held).unwrap())];
-    assert_eq!(blame(&theirs, &agents, Rollout { wish: &wish, container: "tetragon", is_ours: true }, now()), None);
+    assert_eq!(
+        blame(
+            &theirs,
+            &agents,
+            Rollout { wish: &wish, container: "tetragon", is_ours: true },
+            now()
+        ),
+        None
+    );
 }

@@ -103,10 +103,13 @@ fn windows(limits: &Limits, now: Timestamp) -> Gate {
     for (policy, window) in &limits.windows {
         match window {
             Ok(schedule) => schedules.push(schedule.clone()),
-            Err(error) => return Gate::Invalid { policy: policy.clone(), error: error.clone() },
+            Err(error) => {
+                return Gate::Invalid { policy: policy.clone(), error: error.clone() };
+            }
         }
     }
-    let policies = || limits.windows.iter().map(|(policy, _)| policy.as_str()).collect::<Vec<_>>().join(", ");
+    let policies =
+        || limits.windows.iter().map(|(policy, _)| policy.as_str()).collect::<Vec<_>>().join(", ");
     match opening(&schedules, now) {
         Opening::Now => Gate::Open,
         Opening::At(opens) => Gate::Until { opens, policies: policies() },
@@ -119,7 +122,8 @@ impl Gate {
     /// already, and waiting with what is left over would replace them once more: only who holds it is heard.
     #[must_use]
     pub fn before(self, plan: &Plan) -> Self {
-        let is_superseded = matches!(plan, Plan::GiveBack { superseded: Some(Unneeded::AlreadyMounted(_)) });
+        let is_superseded =
+            matches!(plan, Plan::GiveBack { superseded: Some(Unneeded::AlreadyMounted(_)) });
         if is_superseded && !matches!(self, Self::Held { .. }) { Self::Open } else { self }
     }
 
@@ -134,7 +138,9 @@ impl Gate {
     pub fn closed(&self, key: &DaemonSetKey) -> Option<Closed> {
         let DaemonSetKey { namespace, name } = key;
         let annotate = |word: &str| {
-            format!("kubectl -n {namespace} annotate --overwrite daemonset {name} {APPLY_ANNOTATION}={word}")
+            format!(
+                "kubectl -n {namespace} annotate --overwrite daemonset {name} {APPLY_ANNOTATION}={word}"
+            )
         };
         let closed = |reason, message, stalled| Some(Closed { reason, message, stalled });
         match self {
@@ -161,7 +167,11 @@ impl Gate {
                 true,
             ),
             Self::Held { word } => {
-                let what = if word == "hold" { "" } else { ", which is neither allow nor hold and so holds it" };
+                let what = if word == "hold" {
+                    ""
+                } else {
+                    ", which is neither allow nor hold and so holds it"
+                };
                 let message = format!(
                     "the owner of DaemonSet {key} holds it by the annotation {APPLY_ANNOTATION}={word}{what}; to let it go: \
                      {}, or take the annotation away ({APPLY_ANNOTATION}-)",

@@ -23,12 +23,15 @@ use gather::Gather;
 
 /// Reads the metrics at that address.
 pub async fn read(address: SocketAddr, limits: &Limits) -> Result<Listed, Why> {
-    timeout(limits.deadline, scrape(address, limits.metrics_bytes)).await.unwrap_or(Err(Why::TimedOut))
+    timeout(limits.deadline, scrape(address, limits.metrics_bytes))
+        .await
+        .unwrap_or(Err(Why::TimedOut))
 }
 
 async fn scrape(address: SocketAddr, most: usize) -> Result<Listed, Why> {
     let stream = TcpStream::connect(address).await.map_err(|error| Why::of_io(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| why(&error))?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| why(&error))?;
     let request = Request::get("/metrics")
         .header(header::HOST, address.to_string())
         .header(header::ACCEPT, "text/plain")
@@ -56,7 +59,9 @@ async fn scrape(address: SocketAddr, most: usize) -> Result<Listed, Why> {
 async fn gather(mut body: Incoming, most: usize) -> Result<Listed, Why> {
     let (mut gather, mut read) = (Gather::default(), 0);
     while let Some(frame) = body.frame().await {
-        let Ok(bytes) = frame.map_err(|error| why(&error))?.into_data() else { continue };
+        let Ok(bytes) = frame.map_err(|error| why(&error))?.into_data() else {
+            continue;
+        };
         read += bytes.len();
         if read > most {
             return Err(Why::TooLarge);
@@ -69,7 +74,9 @@ async fn gather(mut body: Incoming, most: usize) -> Result<Listed, Why> {
 fn why(error: &hyper::Error) -> Why {
     match Why::among_causes(error) {
         Some(why) => why,
-        None if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => Why::Closed,
+        None if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => {
+            Why::Closed
+        }
         None => Why::OtherProtocol,
     }
 }

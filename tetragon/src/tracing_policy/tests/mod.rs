@@ -16,7 +16,11 @@ fn read(spec: &Value) -> Result<TracingPolicy, Error> {
 /// The hooks as `name` or `name!` where it has to be sleepable.
 fn hooks(spec: &Value) -> Result<Vec<String>, String> {
     let policy = read(spec).map_err(|error| error.to_string())?;
-    Ok(policy.asks.iter().map(|ask| format!("{}{}", ask.hook, if ask.sleepable { "!" } else { "" })).collect())
+    Ok(policy
+        .asks
+        .iter()
+        .map(|ask| format!("{}{}", ask.hook, if ask.sleepable { "!" } else { "" }))
+        .collect())
 }
 
 fn with_action(hook: &str, action: &Value) -> Value {
@@ -94,14 +98,19 @@ fn macros_are_part_of_the_selector() {
         json!({"macros": ["m"], "matchPIDs": [{"operator": "In", "values": [2]}]}),
     );
     assert!(found(&twice, Weight::Agent)[0].contains("macro \"m\" has matchPIDs too"));
-    let action = spec(json!({"m": {"matchActions": [{"action": "GetUrl"}]}}), json!({"macros": ["m"]}));
+    let action =
+        spec(json!({"m": {"matchActions": [{"action": "GetUrl"}]}}), json!({"macros": ["m"]}));
     assert!(
         found(&action, Weight::Agent)[0]
             .starts_with("spec.selectorsMacros.m.matchActions[0].action: \"GetUrl\" is not")
     );
-    let inert = spec(json!({"m": {"matchActions": [{"action": "Sigkill"}]}}), json!({"macros": ["m"]}));
+    let inert =
+        spec(json!({"m": {"matchActions": [{"action": "Sigkill"}]}}), json!({"macros": ["m"]}));
     let inert = TracingPolicy::parse(&inert).unwrap();
-    assert_eq!(inert.answer(Releases::only(Release::V1_7)), Answer::DeniesNothing(Inert::MonitorOnly));
+    assert_eq!(
+        inert.answer(Releases::only(Release::V1_7)),
+        Answer::DeniesNothing(Inert::MonitorOnly)
+    );
 }
 
 #[test]
@@ -117,7 +126,12 @@ fn a_policy_denies_by_an_action_in_effect() {
         ("file_open", json!({"action": "Sigkill"}), "enforce", None),
         ("task_free", json!({"action": "Sigkill"}), "enforce", None),
         ("file_open", json!({"action": "Signal", "argSig": 9}), "enforce", None),
-        ("file_open", json!({"action": "Signal", "argSig": 15}), "enforce", Some(NoEnforcingAction)),
+        (
+            "file_open",
+            json!({"action": "Signal", "argSig": 15}),
+            "enforce",
+            Some(NoEnforcingAction),
+        ),
         ("file_open", json!({"action": "Post"}), "enforce", Some(NoEnforcingAction)),
         ("file_open", json!({"action": "Override"}), "enforce", Some(OverrideToZero)),
         ("task_free", denies.clone(), "enforce", Some(VoidHooks)),
@@ -129,7 +143,11 @@ fn a_policy_denies_by_an_action_in_effect() {
         assert_eq!(policy.answer(Releases::since(Release::V1_4)), wanted, "{hook} {action} {mode}");
     }
     let monitor = TracingPolicy::parse(&with("file_open", denies, "monitor")).unwrap();
-    assert_eq!(monitor.denies_with(Releases::ALL), Releases::only(Release::V1_3), "v1.3 has no modes");
+    assert_eq!(
+        monitor.denies_with(Releases::ALL),
+        Releases::only(Release::V1_3),
+        "v1.3 has no modes"
+    );
     let answer = |spec: Value| TracingPolicy::parse(&file(&spec)).unwrap().answer(Releases::ALL);
     assert_eq!(answer(json!({})), Answer::NoLsmHooks);
     assert_eq!(answer(json!({"kprobes": [{"call": "a"}]})), Answer::NoLsmHooks);
@@ -147,7 +165,10 @@ fn the_answer_depends_on_the_releases_in_question() {
         "{refused:?}"
     );
     let depends = policy.answer(Releases::ALL);
-    assert!(matches!(&depends, Answer::Unjudged(why) if why.contains("depends on Tetragon's release")), "{depends:?}");
+    assert!(
+        matches!(&depends, Answer::Unjudged(why) if why.contains("depends on Tetragon's release")),
+        "{depends:?}"
+    );
     let resolve = json!({"lsmhooks": [{"hook": "a", "args": [{"index": 0, "type": "file", "resolve": "f_mode"}]}]});
     let resolve = TracingPolicy::parse(&file(&resolve)).unwrap();
     assert!(matches!(resolve.answer(Releases::since(Release::V1_4)), Answer::Unjudged(_)));
@@ -162,7 +183,11 @@ fn what_the_api_server_took_is_not_refused_for_its_schema() {
     let denies = json!({"matchActions": [{"action": "Sigkill"}]});
     let hooks = json!([{"hook": "file_open", "selectors": [denies]}]);
     assert_eq!(of(json!({"lsmhooks": hooks})), Answer::Denies);
-    assert_eq!(of(json!({"lsmhooks": hooks, "nodeSelector": {}})), Answer::Denies, "a field of main alone");
+    assert_eq!(
+        of(json!({"lsmhooks": hooks, "nodeSelector": {}})),
+        Answer::Denies,
+        "a field of main alone"
+    );
     let newer = of(json!({"lsmhooks": hooks, "sandbox": true}));
     assert!(matches!(&newer, Answer::Unjudged(why) if why.contains("spec.sandbox")), "{newer:?}");
     let refused = of(json!({"lsmhooks": hooks, "kprobes": [{"call": "a"}]}));
@@ -177,7 +202,10 @@ fn hooks_of_the_cluster_that_cannot_be_read_are_an_error() {
         (json!([{"hook": 1}]), "spec.lsmhooks[0].hook"),
         (json!([{}]), "spec.lsmhooks[0].hook"),
     ] {
-        assert_eq!(TracingPolicy::of(&metadata, &json!({"lsmhooks": hooks})).unwrap_err().path, place);
+        assert_eq!(
+            TracingPolicy::of(&metadata, &json!({"lsmhooks": hooks})).unwrap_err().path,
+            place
+        );
     }
 }
 
@@ -187,9 +215,15 @@ fn remarks_do_not_change_the_answer() {
     let label = format!("{POLICY_LABEL_PREFIX}enforce");
     let table = [
         (json!({"lsmhooks": [{"hook": "a"}, {"hook": "a"}]}), Some("second entry for \"a\"")),
-        (json!({"lsmhooks": [hash("inode_unlink", "matchActions")]}), Some("gives no hash on inode_unlink")),
+        (
+            json!({"lsmhooks": [hash("inode_unlink", "matchActions")]}),
+            Some("gives no hash on inode_unlink"),
+        ),
         (json!({"lsmhooks": [hash("file_open", "matchActions")]}), Some("from Linux 5.11 on")),
-        (json!({"lsmhooks": [hash("file_open", "matchReturnActions")]}), Some("is ignored on LSM hooks")),
+        (
+            json!({"lsmhooks": [hash("file_open", "matchReturnActions")]}),
+            Some("is ignored on LSM hooks"),
+        ),
         (json!({"nodeSelector": {"matchLabels": {(label.clone()): "ready"}}}), Some("fails open")),
         (
             json!({"nodeSelector": {"matchExpressions": [{"key": label, "operator": "In", "values": ["ready"]}]}}),
@@ -204,7 +238,9 @@ fn remarks_do_not_change_the_answer() {
     for (spec, wanted) in table {
         let found = found(&file(&spec), Weight::Remark);
         match wanted {
-            Some(wanted) => assert!(found.iter().any(|found| found.contains(wanted)), "{wanted}: {found:?}"),
+            Some(wanted) => {
+                assert!(found.iter().any(|found| found.contains(wanted)), "{wanted}: {found:?}")
+            }
             None => assert_eq!(found, [""; 0], "{spec}"),
         }
     }
@@ -220,11 +256,16 @@ fn a_policy_without_a_name_cannot_be_told_of() {
 fn hashes_ask_for_sleepable_programs_from_5_11_on() {
     let spec = json!({"lsmhooks": [with_action("file_open", &json!({"action": "Post", "imaHash": true}))]});
     let asks = read(&spec).unwrap().asks;
-    let profile =
-        |kernel: &str| serde_json::from_value(json!({"kernel": kernel, "hooks": [], "sleepableHooks": []})).unwrap();
-    for (kernel, sleepable) in
-        [("5.10.0-26-amd64 x86_64", false), ("5.11.0 x86_64", true), ("6.12 x86_64", true), ("odd", true)]
-    {
+    let profile = |kernel: &str| {
+        serde_json::from_value(json!({"kernel": kernel, "hooks": [], "sleepableHooks": []}))
+            .unwrap()
+    };
+    for (kernel, sleepable) in [
+        ("5.10.0-26-amd64 x86_64", false),
+        ("5.11.0 x86_64", true),
+        ("6.12 x86_64", true),
+        ("odd", true),
+    ] {
         let mut require = Require::default();
         asks.add_to(&mut require, Some(&profile(kernel)));
         assert_eq!(
@@ -242,7 +283,10 @@ fn it_becomes_part_of_a_requirement_once() {
     let mut require = Require { hooks: vec!["task_alloc".into()], ..Require::default() };
     asks.add_to(&mut require, None);
     asks.add_to(&mut require, None);
-    assert_eq!((require.hooks, require.sleepable_hooks), (vec!["task_alloc".to_owned()], vec!["file_open".to_owned()]));
+    assert_eq!(
+        (require.hooks, require.sleepable_hooks),
+        (vec!["task_alloc".to_owned()], vec!["file_open".to_owned()])
+    );
     assert!(require.kernel_reads, "Tetragon's programs read kernel memory");
     let mut nothing = Require::default();
     read(&json!({})).unwrap().asks.add_to(&mut nothing, None);
@@ -252,7 +296,8 @@ fn it_becomes_part_of_a_requirement_once() {
 #[test]
 fn a_node_selector_narrows_and_our_own_labels_do_not() {
     let concerns = |selector: Value, labels: &[(&str, &str)]| {
-        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let labels =
+            labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         read(&json!({ "nodeSelector": selector })).unwrap().concerns(&labels)
     };
     let own = format!("{POLICY_LABEL_PREFIX}enforce");
@@ -261,19 +306,28 @@ fn a_node_selector_narrows_and_our_own_labels_do_not() {
     assert!(concerns(json!({"matchLabels": {"zone": "a"}}), &[("zone", "a")]));
     assert!(!concerns(json!({"matchLabels": {"zone": "a"}}), &[("zone", "b")]));
     assert!(concerns(json!({"matchLabels": {own.clone(): "ready"}}), &[(&own, "not-ready")]));
-    assert!(!concerns(json!({"matchLabels": {own.clone(): "ready", "zone": "a"}}), &[(&own, "ready")]));
+    assert!(!concerns(
+        json!({"matchLabels": {own.clone(): "ready", "zone": "a"}}),
+        &[(&own, "ready")]
+    ));
 }
 
 #[test]
 fn policies_of_real_releases() {
     let Some(folder) = std::env::var_os("TETRAGON_MANIFESTS").map(std::path::PathBuf::from) else {
-        eprintln!("left out: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/policy-file-open.yaml");
+        eprintln!(
+            "left out: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/policy-file-open.yaml"
+        );
         return;
     };
     for release in ["v1.3.0", "v1.7.0"] {
-        let text = std::fs::read_to_string(folder.join(release).join("policy-file-open.yaml")).unwrap();
+        let text =
+            std::fs::read_to_string(folder.join(release).join("policy-file-open.yaml")).unwrap();
         let policy = TracingPolicy::parse(&serde_saphyr::from_str(&text).unwrap()).unwrap();
-        assert_eq!(policy.asks.iter().map(|ask| ask.hook.as_str()).collect::<Vec<_>>(), ["file_open"]);
+        assert_eq!(
+            policy.asks.iter().map(|ask| ask.hook.as_str()).collect::<Vec<_>>(),
+            ["file_open"]
+        );
     }
 }
 

@@ -130,7 +130,9 @@ impl<'a> Scope<'a> {
 
     /// What the agent's entry for a policy that is for its node means.
     fn found(self, wish: &Wish, said: Option<&PolicyAnswer>) -> Found {
-        let Some(said) = said else { return Found::Missing };
+        let Some(said) = said else {
+            return Found::Missing;
+        };
         match said.state {
             State::LoadError | State::Error => Found::Failed,
             State::Disabled => Found::Disabled,
@@ -172,13 +174,16 @@ impl<'a> Scope<'a> {
                 Finding { found, policy: Some(&policy.name), said: None }
             })
             .collect();
-        let here: BTreeSet<&PolicyName> = self.here(places).map(|(policy, _)| &policy.name).collect();
+        let here: BTreeSet<&PolicyName> =
+            self.here(places).map(|(policy, _)| &policy.name).collect();
         let skipped = usize::try_from(answer.counts.of(State::Skipped)).unwrap_or(usize::MAX);
-        let elsewhere = self.elsewhere(places).filter(|policy| named.contains(&policy.name)).count();
+        let elsewhere =
+            self.elsewhere(places).filter(|policy| named.contains(&policy.name)).count();
         // Policies from files may have the names of others, so that more are counted than named.
         let again = answer.counts.total().saturating_sub(named.len() as u64);
         let again = again.max(answer.omitted);
-        let others = named.iter().filter(|name| !here.contains(name)).count() - elsewhere.min(skipped);
+        let others =
+            named.iter().filter(|name| !here.contains(name)).count() - elsewhere.min(skipped);
         let others = others.saturating_add(usize::try_from(again).unwrap_or(usize::MAX));
         let states = Self::states(elsewhere, answer);
         findings.extend(held_against(&states, others, answer).into_iter().map(unnamed));
@@ -214,7 +219,8 @@ impl<'a> Scope<'a> {
     /// Where the metrics name no policy at all.
     fn only_counted(self, places: &'a [Place], answer: &Answer) -> Vec<Found> {
         let here = places.iter().filter(|place| **place == Place::Here).count() as u64;
-        let mut found = held_against(&Self::states(self.elsewhere(places).count(), answer), 0, answer);
+        let mut found =
+            held_against(&Self::states(self.elsewhere(places).count(), answer), 0, answer);
         if answer.counts.total() < here {
             found.push(Found::Missing);
         }
@@ -227,10 +233,12 @@ impl<'a> Scope<'a> {
 
 /// Which of these states at least one of the policies in question is in, where `others` policies are not in question.
 fn held_against(states: &[(Found, u64)], others: usize, answer: &Answer) -> Vec<Found> {
-    let present: Vec<Found> = states.iter().filter(|(_, count)| *count > 0).map(|(found, _)| *found).collect();
+    let present: Vec<Found> =
+        states.iter().filter(|(_, count)| *count > 0).map(|(found, _)| *found).collect();
     let total = states.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
     // The gauge leaves out policies that are loading or unloading.
-    let named = (answer.named.as_ref().map_or(0, BTreeSet::len) as u64).saturating_add(answer.omitted);
+    let named =
+        (answer.named.as_ref().map_or(0, BTreeSet::len) as u64).saturating_add(answer.omitted);
     let in_progress = answer.counts.in_progress().max(named.saturating_sub(answer.counts.total()));
     let mut found = match total {
         0 => Vec::new(),

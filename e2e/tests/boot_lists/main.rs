@@ -53,7 +53,8 @@ fn on(kernel: &Kernel, policy: &Path) {
     assert!(!active.contains(&"integrity".to_owned()), "the kernel never lists it: {active:?}");
 
     // What the probe proposes, which can read the configuration, and what the operator does, which cannot.
-    let by_configuration = boot_list(Present { built: Some(&built), active: &active, ..Present::default() }, &NOTHING);
+    let by_configuration =
+        boot_list(Present { built: Some(&built), active: &active, ..Present::default() }, &NOTHING);
     let by_active_list = boot_list(Present { active: &active, ..Present::default() }, &NOTHING);
     let proposed = BTreeSet::from([by_configuration.unwrap().names, by_active_list.unwrap().names]);
     for list in &proposed {
@@ -95,7 +96,10 @@ fn cannot_be_asked(found: &BTreeMap<String, String>) {
 }
 
 fn with_bpf_first(list: &[String]) -> Vec<String> {
-    ["bpf".to_owned()].into_iter().chain(list.iter().filter(|name| *name != "bpf").cloned()).collect()
+    ["bpf".to_owned()]
+        .into_iter()
+        .chain(list.iter().filter(|name| *name != "bpf").cloned())
+        .collect()
 }
 
 fn ran(boot: Boot) -> BTreeMap<String, String> {
@@ -125,7 +129,9 @@ fn boot(kernel: &Kernel, policy: &Path, list: &[String]) -> Boot {
     match how {
         How::Exited(0) => Boot::Ran(stdout.lines().filter_map(pair).collect()),
         How::Died if console.contains("Kernel panic") => Boot::Panicked(console),
-        how => panic!("{list:?}: {how:?}\n{stdout}\n{}\n{console}", String::from_utf8_lossy(&stderr)),
+        how => {
+            panic!("{list:?}: {how:?}\n{stdout}\n{}\n{console}", String::from_utf8_lossy(&stderr))
+        }
     }
 }
 

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::answer::{
-    Actions, ActionsByPolicy, Answer, HookError, How, LocalName, MAX_HOOKS, MAX_POLICIES, MAX_TEXT, MAX_TEXTS,
-    PolicyAnswer, PolicyName,
+    Actions, ActionsByPolicy, Answer, HookError, How, LocalName, MAX_HOOKS, MAX_POLICIES, MAX_TEXT,
+    MAX_TEXTS, PolicyAnswer, PolicyName,
 };
 use crate::state::{Mode, State};
 use crate::text::{clean, cut};
@@ -112,7 +112,12 @@ struct Status<'a> {
 }
 
 fn policy_status(value: Value<'_>) -> Result<Status<'_>, Malformed> {
-    let policy = PolicyAnswer { state: State::Unclear, mode: None, error: String::new(), failed_hooks: Vec::new() };
+    let policy = PolicyAnswer {
+        state: State::Unclear,
+        mode: None,
+        error: String::new(),
+        failed_hooks: Vec::new(),
+    };
     let mut status = Status { name: "", namespace: "", domain: "", actions: None, policy };
     let (mut number, mut enabled) = (0, false);
     for field in value.message()? {
@@ -182,7 +187,10 @@ fn failed_hook(status: Value<'_>) -> Result<Option<HookError>, Malformed> {
         4 => "some of the names to attach to are missing",
         _ => "the agent does not say why",
     };
-    Ok(Some(HookError { hook: clean(&format!("{section}[{index}] {description}"), MAX_TEXT), error }))
+    Ok(Some(HookError {
+        hook: clean(&format!("{section}[{index}] {description}"), MAX_TEXT),
+        error,
+    }))
 }
 
 #[cfg(test)]

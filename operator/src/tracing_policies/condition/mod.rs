@@ -125,16 +125,25 @@ fn judged(
     question: Question,
 ) -> (Status, &'static str, String) {
     let told = |policy: &&'_ TracingPolicy| judge(policy, nodes, question);
-    let mut all: Vec<Told<'_>> = meant.asking.iter().map(|policy| Told { policy, judged: told(policy) }).collect();
+    let mut all: Vec<Told<'_>> =
+        meant.asking.iter().map(|policy| Told { policy, judged: told(policy) }).collect();
     all.sort_by_key(|told| {
         let Judged { outcome, forecast, .. } = &told.judged;
-        (Reverse(*outcome), Reverse(forecast.not_loadable), Reverse(forecast.unknown), &told.policy.name)
+        (
+            Reverse(*outcome),
+            Reverse(forecast.not_loadable),
+            Reverse(forecast.unknown),
+            &told.policy.name,
+        )
     });
     let count = |outcome| all.iter().filter(|told| told.judged.outcome == outcome).count();
     let of = all.len();
     let failing = count(Outcome::NotLoadable);
     if failing > 0 {
-        let message = format!("{failing} of {of} TracingPolicies do not load: {}", worst(&all, failing, nodes));
+        let message = format!(
+            "{failing} of {of} TracingPolicies do not load: {}",
+            worst(&all, failing, nodes)
+        );
         return (Status::False, reason::NOT_LOADABLE, message);
     }
     if let Some((reason, message)) = not_known(meant, known) {
@@ -146,7 +155,8 @@ fn judged(
     }
     if unknown > 0 {
         let worst = worst(&all, unknown, nodes);
-        let message = format!("whether {unknown} of {of} TracingPolicies load cannot be judged: {worst}");
+        let message =
+            format!("whether {unknown} of {of} TracingPolicies load cannot be judged: {worst}");
         return (Status::Unknown, reason::LOADABILITY_UNKNOWN, message);
     }
     loads(&all, nodes)
@@ -156,7 +166,11 @@ fn judged(
 fn loads(all: &[Told<'_>], nodes: &Nodes<'_>) -> (Status, &'static str, String) {
     let of = all.len();
     if of == 0 {
-        return (Status::True, reason::ALL_LOADABLE, "the TracingPolicies ask for no LSM hook".to_owned());
+        return (
+            Status::True,
+            reason::ALL_LOADABLE,
+            "the TracingPolicies ask for no LSM hook".to_owned(),
+        );
     }
     let message = format!(
         "{of} of {of} TracingPolicies with LSM hooks load on those of the {} selected nodes that they are for",
@@ -167,7 +181,11 @@ fn loads(all: &[Told<'_>], nodes: &Nodes<'_>) -> (Status, &'static str, String) 
         return (Status::True, reason::ALL_LOADABLE, message);
     }
     let worst = worst(all, inert, nodes);
-    (Status::True, reason::SOME_DENY_NOTHING, format!("{message}; {inert} of them deny nothing: {worst}"))
+    (
+        Status::True,
+        reason::SOME_DENY_NOTHING,
+        format!("{message}; {inert} of them deny nothing: {worst}"),
+    )
 }
 
 /// Why it is not known what is asked for, or whether that is what was meant.
@@ -189,7 +207,8 @@ fn not_known(meant: &Meant<'_>, known: &Snapshot) -> Option<(&'static str, Strin
         return None;
     }
     let message = if known.is_absent() {
-        "Tetragon's CRDs are not installed, so there is no TracingPolicy and nothing is asked for".to_owned()
+        "Tetragon's CRDs are not installed, so there is no TracingPolicy and nothing is asked for"
+            .to_owned()
     } else {
         let there = known.objects().count();
         format!(
@@ -202,7 +221,8 @@ fn not_known(meant: &Meant<'_>, known: &Snapshot) -> Option<(&'static str, Strin
 
 /// The worst policies, of so many; each with its worst hooks.
 fn worst(all: &[Told<'_>], of: usize, nodes: &Nodes<'_>) -> String {
-    let told: Vec<String> = all.iter().take(of.min(MOST_POLICIES)).map(|told| policy(told, nodes)).collect();
+    let told: Vec<String> =
+        all.iter().take(of.min(MOST_POLICIES)).map(|told| policy(told, nodes)).collect();
     let more = of.saturating_sub(MOST_POLICIES);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     format!("{}{more}; `kubectl lsm preflight` tells of each", told.join("; "))
@@ -211,28 +231,56 @@ fn worst(all: &[Told<'_>], of: usize, nodes: &Nodes<'_>) -> String {
 fn policy(told: &Told<'_>, nodes: &Nodes<'_>) -> String {
     let name = &told.policy.name;
     let Judged { why, forecast, .. } = &told.judged;
-    if why.is_empty() { on_nodes(name, forecast, nodes) } else { format!("{name}: {}", cut(why, LONGEST)) }
+    if why.is_empty() {
+        on_nodes(name, forecast, nodes)
+    } else {
+        format!("{name}: {}", cut(why, LONGEST))
+    }
 }
 
 fn on_nodes(name: &Name, found: &Forecast, nodes: &Nodes<'_>) -> String {
-    let mut hooks: Vec<&HookForecast> = found.hooks.iter().filter(|hook| !hook.others.is_empty()).collect();
-    hooks.sort_by_key(|hook| (hook.others[0].state == State::Unknown, hook.loadable, hook.ask.hook.as_str()));
+    let mut hooks: Vec<&HookForecast> =
+        found.hooks.iter().filter(|hook| !hook.others.is_empty()).collect();
+    hooks.sort_by_key(|hook| {
+        (hook.others[0].state == State::Unknown, hook.loadable, hook.ask.hook.as_str())
+    });
     let told: Vec<String> = hooks.iter().take(MOST_HOOKS).map(|found| hook(found, nodes)).collect();
-    let more =
-        if hooks.len() > MOST_HOOKS { format!(", and {} more hooks", hooks.len() - MOST_HOOKS) } else { String::new() };
-    format!("{name} loads on {} of {} nodes ({}{more})", found.loadable, found.nodes, told.join(", "))
+    let more = if hooks.len() > MOST_HOOKS {
+        format!(", and {} more hooks", hooks.len() - MOST_HOOKS)
+    } else {
+        String::new()
+    };
+    format!(
+        "{name} loads on {} of {} nodes ({}{more})",
+        found.loadable,
+        found.nodes,
+        told.join(", ")
+    )
 }
 
 fn hook(found: &HookForecast, nodes: &Nodes<'_>) -> String {
     let others = &found.others[0];
     let message = nodes.explain(&found.ask, others).message;
     let nodes = others.sample.join(" ");
-    format!("{} {} on {}, as {nodes}: {}", found.ask.hook, others.reason, others.count, cut(&message, LONGEST))
+    format!(
+        "{} {} on {}, as {nodes}: {}",
+        found.ask.hook,
+        others.reason,
+        others.count,
+        cut(&message, LONGEST)
+    )
 }
 
 fn cannot_be_read(unreadable: &[(&Name, &str)]) -> String {
-    let told = unreadable.iter().take(MOST_POLICIES).map(|(name, error)| format!("{name}: {}", cut(error, LONGEST)));
-    format!("{} TracingPolicies cannot be read: {}", unreadable.len(), told.collect::<Vec<_>>().join("; "))
+    let told = unreadable
+        .iter()
+        .take(MOST_POLICIES)
+        .map(|(name, error)| format!("{name}: {}", cut(error, LONGEST)));
+    format!(
+        "{} TracingPolicies cannot be read: {}",
+        unreadable.len(),
+        told.collect::<Vec<_>>().join("; ")
+    )
 }
 
 #[cfg(test)]

@@ -51,7 +51,9 @@ impl AppArmorNodes {
     /// AppArmor is active on some node, in words; none where it is on no node or nothing is known.
     #[must_use]
     pub fn words(&self) -> Option<String> {
-        let Self::Known { count, sample } = self else { return None };
+        let Self::Known { count, sample } = self else {
+            return None;
+        };
         let names = sample.join(", ");
         match (*count, count.saturating_sub(sample.len())) {
             (0, _) => None,
@@ -74,7 +76,11 @@ struct Agent<'a> {
 ///
 /// # Errors
 /// Where there is no such container.
-pub fn audit(daemon_set: &DaemonSet, container: &str, nodes: &AppArmorNodes) -> Result<Vec<Excess>, Refusal> {
+pub fn audit(
+    daemon_set: &DaemonSet,
+    container: &str,
+    nodes: &AppArmorNodes,
+) -> Result<Vec<Excess>, Refusal> {
     let (empty, no_template) = (PodSpec::default(), PodTemplateSpec::default());
     let pod = pod(daemon_set).unwrap_or(&empty);
     let template = daemon_set.spec.as_ref().map_or(&no_template, |spec| &spec.template);
@@ -123,7 +129,8 @@ impl Agent<'_> {
              capabilities: {{drop: [ALL], add: [{}]}} and seccompProfile: {{type: RuntimeDefault}}",
             seen.capabilities.join(", ")
         )];
-        let (bpf, other): (Vec<_>, Vec<_>) = self.bidirectional().into_iter().partition(|(_, path)| path == BPF_MAPS);
+        let (bpf, other): (Vec<_>, Vec<_>) =
+            self.bidirectional().into_iter().partition(|(_, path)| path == BPF_MAPS);
         let only = "the API server takes Bidirectional from privileged containers only";
         changes.extend(bpf.iter().map(|(volume, path)| {
             format!(
@@ -135,7 +142,9 @@ impl Agent<'_> {
             format!("no Bidirectional at {path} (volume {volume}) either, as {only}, which was not tried")
         }));
         if seen.with_mount {
-            changes.push(format!("the host's {SECURITYFS_PATH} mounted, as by lsm-ready with mount: Auto"));
+            changes.push(format!(
+                "the host's {SECURITYFS_PATH} mounted, as by lsm-ready with mount: Auto"
+            ));
         }
         let declined = app_armor(self.template, self.pod, self.container) == AppArmor::Unconfined;
         match self.nodes {
@@ -158,7 +167,8 @@ impl Agent<'_> {
     /// Volume and path of the container's mounts that propagate to the host.
     fn bidirectional(&self) -> Vec<(String, String)> {
         let mounts = self.container.volume_mounts.iter().flatten();
-        let both = mounts.filter(|mount| mount.mount_propagation.as_deref() == Some("Bidirectional"));
+        let both =
+            mounts.filter(|mount| mount.mount_propagation.as_deref() == Some("Bidirectional"));
         both.map(|mount| (mount.name.clone(), normal(&mount.mount_path))).collect()
     }
 
@@ -190,7 +200,12 @@ impl Agent<'_> {
     }
 
     fn mounts_host_proc(&self) -> bool {
-        let volumes = self.container.volume_mounts.iter().flatten().filter_map(|mount| volume(self.pod, &mount.name));
+        let volumes = self
+            .container
+            .volume_mounts
+            .iter()
+            .flatten()
+            .filter_map(|mount| volume(self.pod, &mount.name));
         let mut paths = volumes.filter_map(|volume| Some(normal(&volume.host_path.as_ref()?.path)));
         paths.any(|path| path == "/proc")
     }
@@ -198,7 +213,8 @@ impl Agent<'_> {
     /// A capability without which an agent of this release was seen not to start.
     fn missing(&self) -> Found {
         let (seen, held) = (seen::with(self.release)?, capabilities(self.container));
-        let missing: Vec<&str> = seen.vital.iter().copied().filter(|name| !held.has(name)).collect();
+        let missing: Vec<&str> =
+            seen.vital.iter().copied().filter(|name| !held.has(name)).collect();
         (!missing.is_empty()).then(|| {
             let message = format!(
                 "container {} lacks capabilities without which Tetragon {} was seen not to start ({}): add them",
@@ -219,7 +235,9 @@ impl Agent<'_> {
         let needed = |name: &String| seen.capabilities.contains(&name.as_str());
         let beyond = match capabilities(self.container) {
             Capabilities::AllBut(_) => "ALL".to_owned(),
-            Capabilities::Only(held) => held.into_iter().filter(|name| !needed(name)).collect::<Vec<_>>().join(", "),
+            Capabilities::Only(held) => {
+                held.into_iter().filter(|name| !needed(name)).collect::<Vec<_>>().join(", ")
+            }
         };
         (!beyond.is_empty()).then(|| {
             let change = format!("set drop: [ALL] and add: [{}]", seen.capabilities.join(", "));
@@ -261,8 +279,9 @@ impl Agent<'_> {
 
     /// A change of a mount of a directory above would change what else the agent sees below it.
     fn own_mount(&self, mounted: &Mounted, change: &str) -> String {
-        let beside =
-            format!("mount {SECURITYFS_PATH} itself as well, with readOnly: true and without mountPropagation");
+        let beside = format!(
+            "mount {SECURITYFS_PATH} itself as well, with readOnly: true and without mountPropagation"
+        );
         let advice = if mounted.path == SECURITYFS_PATH { change } else { &beside };
         seen::advice(self.release, &seen::READ_ONLY_SECURITYFS, advice)
     }
@@ -270,11 +289,18 @@ impl Agent<'_> {
     /// A privileged container runs without seccomp, whatever is said
     /// (<https://kubernetes.io/docs/tutorials/security/seccomp/>).
     fn without_seccomp(&self) -> Found {
-        let confined = seccomp(self.pod, self.container).is_some_and(|profile| profile.type_ != "Unconfined");
+        let confined =
+            seccomp(self.pod, self.container).is_some_and(|profile| profile.type_ != "Unconfined");
         (!confined && !is_privileged(self.container)).then(|| {
             let change = "set seccompProfile to type: RuntimeDefault";
             let advice = seen::advice(self.release, &seen::releases(), change);
-            (reason::NO_SECCOMP, format!("container {} runs without a seccomp profile: {advice}", self.container.name))
+            (
+                reason::NO_SECCOMP,
+                format!(
+                    "container {} runs without a seccomp profile: {advice}",
+                    self.container.name
+                ),
+            )
         })
     }
 }

@@ -40,21 +40,30 @@ pub struct Rollout<'a> {
 
 /// The first agent, by node, that our mount holds up.
 #[must_use]
-pub fn blame(daemon_set: &DaemonSet, agents: &[Agent], rollout: Rollout<'_>, now: Timestamp) -> Option<Blame> {
+pub fn blame(
+    daemon_set: &DaemonSet,
+    agents: &[Agent],
+    rollout: Rollout<'_>,
+    now: Timestamp,
+) -> Option<Blame> {
     if !owned(daemon_set) {
         return None;
     }
     let present = Present::of(daemon_set, agents);
     let is_ours = rollout.is_ours || brings_only_ours(daemon_set, agents);
-    let held = agents.iter().filter(|agent| agent.has_ours && agent.gone_by.is_none() && present.made(agent));
-    let mut held: Vec<Trouble> = held.filter_map(|agent| held_up(agent, rollout.container, is_ours, now)).collect();
+    let held = agents
+        .iter()
+        .filter(|agent| agent.has_ours && agent.gone_by.is_none() && present.made(agent));
+    let mut held: Vec<Trouble> =
+        held.filter_map(|agent| held_up(agent, rollout.container, is_ours, now)).collect();
     held.sort_by(|a, b| (&a.node, &a.pod).cmp(&(&b.node, &b.pod)));
     let said = held.first()?.words();
     Some(Blame { said, mark: taken_back::mark(daemon_set, rollout.wish) })
 }
 
 fn held_up(agent: &Agent, container: &str, is_ours: bool, now: Timestamp) -> Option<Trouble> {
-    let trouble = agent.trouble(now).filter(|trouble| trouble.kind == Kind::ContainerCreateFailed)?;
+    let trouble =
+        agent.trouble(now).filter(|trouble| trouble.kind == Kind::ContainerCreateFailed)?;
     if [SECURITYFS_VOLUME, SECURITYFS_PATH].iter().any(|name| trouble.said.contains(name)) {
         return Some(trouble);
     }
@@ -69,7 +78,8 @@ fn held_up(agent: &Agent, container: &str, is_ours: bool, now: Timestamp) -> Opt
 /// brings. It is told by the pods, as a restart of the operator forgets what it wrote.
 fn brings_only_ours(daemon_set: &DaemonSet, agents: &[Agent]) -> bool {
     let present = pod(daemon_set).map(programs).unwrap_or_default();
-    let mut before = agents.iter().filter(|agent| !agent.has_ours && agent.gone_by.is_none()).peekable();
+    let mut before =
+        agents.iter().filter(|agent| !agent.has_ours && agent.gone_by.is_none()).peekable();
     before.peek().is_some() && before.all(|agent| agent.programs == present)
 }
 

@@ -67,7 +67,9 @@ pub fn findings_on(
     (remembered, gate): (&Remembered, &Gate),
 ) -> Findings {
     let own = policy.spec.tetragon.clone().unwrap_or_default();
-    let Some(daemon_set) = daemon_set else { return not_found(key, &own) };
+    let Some(daemon_set) = daemon_set else {
+        return not_found(key, &own);
+    };
     let wish = wishes.merged();
     let plan = unless_confined(plan(daemon_set, &wish), daemon_set, &wish.container, on);
     let closed = gate.clone().before(&plan).closed(key);
@@ -75,17 +77,24 @@ pub fn findings_on(
     let judged = cannot_start(&plan, &wish.without_securityfs).unwrap_or(judged);
     let judged = taking_back(&plan, daemon_set, remembered, gate.closed(key)).unwrap_or(judged);
     let judged = confined_on(judged, &plan, confined(daemon_set, &wish.container, on));
-    let pending = [reason::PENDING, reason::OUTSIDE_WINDOW].contains(&judged.reason) && !judged.stalled;
+    let pending =
+        [reason::PENDING, reason::OUTSIDE_WINDOW].contains(&judged.reason) && !judged.stalled;
     let name = policy.metadata.name.as_deref().unwrap_or_default();
     let judged = against_others(judged, &plan, key, &own, wishes.standing(name));
     let rolled_out = if pending {
         let message = match &closed {
-            Some(closed) => format!("adding the mount to DaemonSet {key} replaces its agents: {}", closed.message),
-            None => format!("the mount is about to be added to DaemonSet {key}, which replaces its agents"),
+            Some(closed) => format!(
+                "adding the mount to DaemonSet {key} replaces its agents: {}",
+                closed.message
+            ),
+            None => format!(
+                "the mount is about to be added to DaemonSet {key}, which replaces its agents"
+            ),
         };
         Finding::new(TETRAGON_ROLLED_OUT, Status::Unknown, reason::PENDING, message)
     } else {
-        let found = rollout(daemon_set, remembered.look.as_ref().and_then(|look| look.seen(daemon_set)));
+        let found =
+            rollout(daemon_set, remembered.look.as_ref().and_then(|look| look.seen(daemon_set)));
         match &remembered.stale.refused {
             Some(refused) => Finding { message: format!("{}; {refused}", found.message), ..found },
             None => found,
@@ -98,7 +107,8 @@ impl Findings {
     fn of(judged: Judged, rolled_out: Finding, hardened: Finding) -> Self {
         let Judged { status, reason, message, stalled } = judged;
         let securityfs = Finding::new(SECURITYFS_MOUNTED, status, reason, message);
-        let stalled = stalled.then(|| Finding { type_: STALLED, status: Status::True, ..securityfs.clone() });
+        let stalled =
+            stalled.then(|| Finding { type_: STALLED, status: Status::True, ..securityfs.clone() });
         Self { securityfs, rolled_out, hardened, stalled }
     }
 }
@@ -108,8 +118,10 @@ fn not_found(key: &DaemonSetKey, own: &Tetragon) -> Findings {
         "there is no DaemonSet {key}: set spec.tetragon.daemonSet to Tetragon's namespace and name (kubectl get daemonsets \
          -A), or install it"
     );
-    let rolled_out = Finding::new(TETRAGON_ROLLED_OUT, false, reason::DAEMON_SET_NOT_FOUND, &message);
-    let hardened = Finding::new(TETRAGON_HARDENED, Status::Unknown, reason::DAEMON_SET_NOT_FOUND, &message);
+    let rolled_out =
+        Finding::new(TETRAGON_ROLLED_OUT, false, reason::DAEMON_SET_NOT_FOUND, &message);
+    let hardened =
+        Finding::new(TETRAGON_HARDENED, Status::Unknown, reason::DAEMON_SET_NOT_FOUND, &message);
     let judged = match own.securityfs.mount {
         Mount::Never => not_wanted(),
         Mount::Auto | Mount::Always => Judged::new(false, reason::DAEMON_SET_NOT_FOUND, message),
@@ -122,11 +134,13 @@ fn hardened(daemon_set: &DaemonSet, own: &Tetragon, on: &AppArmorOn) -> Finding 
     let found = |status, reason, message| Finding::new(TETRAGON_HARDENED, status, reason, message);
     match audit(daemon_set, &own.daemon_set.container, &on.nodes).as_deref() {
         Ok([]) => {
-            let message = "nothing was found that the agent's container may do and was seen to do without";
+            let message =
+                "nothing was found that the agent's container may do and was seen to do without";
             found(Status::True, reason::NOTHING_FOUND, message.to_owned())
         }
         Ok(all @ [first, ..]) => {
-            let messages: Vec<&str> = all.iter().map(|Excess { message, .. }| message.as_str()).collect();
+            let messages: Vec<&str> =
+                all.iter().map(|Excess { message, .. }| message.as_str()).collect();
             found(Status::False, first.reason, messages.join(". "))
         }
         Err(refusal) => found(Status::Unknown, refusal.reason(), refusal.to_string()),
@@ -139,13 +153,20 @@ fn not_wanted() -> Judged {
 }
 
 /// What the plan and its history mean, whoever wished it.
-fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered, closed: Option<&Closed>) -> Judged {
+fn judge(
+    plan: &Plan,
+    key: &DaemonSetKey,
+    remembered: &Remembered,
+    closed: Option<&Closed>,
+) -> Judged {
     match plan {
         Plan::NotWanted => not_wanted(),
         Plan::NotNeeded(why) => unneeded(why),
-        Plan::Keep { mounted, still_needed: Some(need) } => {
-            Judged::new(true, reason::MOUNTED, format!("volume {} is {mounted}: {need}", mounted.volume))
-        }
+        Plan::Keep { mounted, still_needed: Some(need) } => Judged::new(
+            true,
+            reason::MOUNTED,
+            format!("volume {} is {mounted}: {need}", mounted.volume),
+        ),
         Plan::Keep { mounted, still_needed: None } => {
             let message = format!(
                 "volume {} is {mounted}; this agent does not need it any more, but taking it out would restart every agent: \
@@ -154,13 +175,15 @@ fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered, closed: Optio
             );
             Judged::new(true, reason::MOUNTED, message)
         }
-        Plan::Patch { container, need } => held_back(need, key, remembered, closed).unwrap_or_else(|| {
-            Judged::new(
-                false,
-                reason::PENDING,
-                format!("the mount is about to be added to container {container}: {need}"),
-            )
-        }),
+        Plan::Patch { container, need } => {
+            held_back(need, key, remembered, closed).unwrap_or_else(|| {
+                Judged::new(
+                    false,
+                    reason::PENDING,
+                    format!("the mount is about to be added to container {container}: {need}"),
+                )
+            })
+        }
         Plan::Suggest { container, need } => {
             let message = format!(
                 "container {container} of DaemonSet {key} has no mount of securityfs, and apply: Suggest leaves that to \
@@ -171,7 +194,10 @@ fn judge(plan: &Plan, key: &DaemonSetKey, remembered: &Remembered, closed: Optio
         }
         Plan::GiveBack { superseded } => giving_back(superseded.as_ref(), remembered, closed),
         Plan::Refused(refusal) => {
-            let said = remembered.taken_back.as_ref().filter(|_| matches!(refusal, Refusal::TakenBack { .. }));
+            let said = remembered
+                .taken_back
+                .as_ref()
+                .filter(|_| matches!(refusal, Refusal::TakenBack { .. }));
             let said = said.map(|said| format!(". It was {said}")).unwrap_or_default();
             Judged::stalled(refusal.reason(), format!("DaemonSet {key}: {refusal}{said}"))
         }
@@ -186,9 +212,10 @@ fn cannot_start(plan: &Plan, without_securityfs: &[String]) -> Option<Judged> {
         Plan::Keep { mounted, still_needed: Some(_) } => {
             (mounted, "lsm-ready leaves the mount, because the other agents need it")
         }
-        Plan::Keep { mounted, still_needed: None } => {
-            (mounted, "The agents no longer need the mount: mount: Never removes it, which restarts all of them")
-        }
+        Plan::Keep { mounted, still_needed: None } => (
+            mounted,
+            "The agents no longer need the mount: mount: Never removes it, which restarts all of them",
+        ),
         // A mount of a directory above does not keep an agent from starting.
         Plan::NotNeeded(Unneeded::AlreadyMounted(mounted)) if mounted.path == SECURITYFS_PATH => {
             (mounted, "lsm-ready did not add this mount and does not change it")
@@ -206,18 +233,34 @@ fn cannot_start(plan: &Plan, without_securityfs: &[String]) -> Option<Judged> {
 fn unneeded(why: &Unneeded) -> Judged {
     match why {
         Unneeded::NoLsmHooks(_) => Judged::stalled(why.reason(), why.to_string()),
-        Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_) => Judged::new(true, why.reason(), why.to_string()),
+        Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_) => {
+            Judged::new(true, why.reason(), why.to_string())
+        }
     }
 }
 
 /// Our mount keeps an agent from being created, and is being taken back.
-fn taking_back(plan: &Plan, daemon_set: &DaemonSet, remembered: &Remembered, closed: Option<Closed>) -> Option<Judged> {
-    let Plan::Keep { mounted, .. } = plan else { return None };
+fn taking_back(
+    plan: &Plan,
+    daemon_set: &DaemonSet,
+    remembered: &Remembered,
+    closed: Option<Closed>,
+) -> Option<Judged> {
+    let Plan::Keep { mounted, .. } = plan else {
+        return None;
+    };
     let blame = blamed(remembered, daemon_set)?;
-    let failed = remembered.failure.as_ref().filter(|failure| matches!(failure.write, Write::TakeBack { .. }));
+    let failed = remembered
+        .failure
+        .as_ref()
+        .filter(|failure| matches!(failure.write, Write::TakeBack { .. }));
     let (next, stalled) = match (closed.filter(|closed| closed.reason == reason::HELD), failed) {
-        (Some(held), _) => (format!("lsm-ready would take the mount back, but {}", held.message), true),
-        (None, Some(failure)) => (format!("it could not be taken back: {}", failure.message), failure.lasting),
+        (Some(held), _) => {
+            (format!("lsm-ready would take the mount back, but {}", held.message), true)
+        }
+        (None, Some(failure)) => {
+            (format!("it could not be taken back: {}", failure.message), failure.lasting)
+        }
         (None, None) => ("lsm-ready takes it back".to_owned(), false),
     };
     let message = format!(
@@ -229,9 +272,14 @@ fn taking_back(plan: &Plan, daemon_set: &DaemonSet, remembered: &Remembered, clo
 
 /// What the plan says is not so on nodes where AppArmor keeps the agent from securityfs.
 fn confined_on(judged: Judged, plan: &Plan, confined: Option<String>) -> Judged {
-    let sees =
-        matches!(plan, Plan::Keep { .. } | Plan::NotNeeded(Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_)));
-    let Some(nodes) = confined.filter(|_| sees && judged.status == Status::True) else { return judged };
+    let sees = matches!(
+        plan,
+        Plan::Keep { .. }
+            | Plan::NotNeeded(Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_))
+    );
+    let Some(nodes) = confined.filter(|_| sees && judged.status == Status::True) else {
+        return judged;
+    };
     let message = format!(
         "{nodes}, and the agent's container is not privileged: under the runtime's default profile an agent there can neither \
          start nor read /sys/kernel/security; set appArmorProfile to type: Unconfined. Elsewhere: {}",
@@ -241,19 +289,30 @@ fn confined_on(judged: Judged, plan: &Plan, confined: Option<String>) -> Judged 
 }
 
 /// Why the mount that should be added is not, or not yet.
-fn held_back(need: &Need, key: &DaemonSetKey, remembered: &Remembered, closed: Option<&Closed>) -> Option<Judged> {
+fn held_back(
+    need: &Need,
+    key: &DaemonSetKey,
+    remembered: &Remembered,
+    closed: Option<&Closed>,
+) -> Option<Judged> {
     closed.map(|closed| not_now(need, closed)).or_else(|| blocked(key, remembered))
 }
 
 /// The mount is lacking, and the gate before it is closed.
 fn not_now(need: &Need, closed: &Closed) -> Judged {
-    let judged = Judged::new(false, closed.reason, format!("the mount is lacking ({need}), and {}", closed.message));
+    let judged = Judged::new(
+        false,
+        closed.reason,
+        format!("the mount is lacking ({need}), and {}", closed.message),
+    );
     Judged { stalled: closed.stalled, ..judged }
 }
 
 /// Why adding the mount fails.
 fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
-    if let Some(failure) = remembered.failure.as_ref().filter(|failure| failure.write != Write::GiveBack) {
+    if let Some(failure) =
+        remembered.failure.as_ref().filter(|failure| failure.write != Write::GiveBack)
+    {
         let judged = Judged::new(false, failure.reason, failure.message.clone());
         return Some(Judged { stalled: failure.lasting, ..judged });
     }
@@ -270,24 +329,39 @@ fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
     Some(Judged::stalled(reason::CONTESTED, message))
 }
 
-fn giving_back(superseded: Option<&Unneeded>, remembered: &Remembered, closed: Option<&Closed>) -> Judged {
+fn giving_back(
+    superseded: Option<&Unneeded>,
+    remembered: &Remembered,
+    closed: Option<&Closed>,
+) -> Judged {
     let mut judged = superseded.map_or_else(not_wanted, unneeded);
     if let Some(closed) = closed {
         let later = format!("; what lsm-ready had added is taken out later: {}", closed.message);
         judged.message.push_str(&later);
         return judged;
     }
-    let leftovers = match remembered.failure.as_ref().filter(|failure| failure.write == Write::GiveBack) {
-        Some(failure) => format!("; what lsm-ready had added could not be taken out: {}", failure.message),
-        None if remembered.label_is_theirs => "; our label on it was set by somebody else and stays".to_owned(),
-        None => "; what lsm-ready had added is being taken out".to_owned(),
-    };
+    let leftovers =
+        match remembered.failure.as_ref().filter(|failure| failure.write == Write::GiveBack) {
+            Some(failure) => {
+                format!("; what lsm-ready had added could not be taken out: {}", failure.message)
+            }
+            None if remembered.label_is_theirs => {
+                "; our label on it was set by somebody else and stays".to_owned()
+            }
+            None => "; what lsm-ready had added is being taken out".to_owned(),
+        };
     judged.message.push_str(&leftovers);
     judged
 }
 
 /// What it means for a policy that is not alone.
-fn against_others(judged: Judged, plan: &Plan, key: &DaemonSetKey, own: &Tetragon, standing: Standing) -> Judged {
+fn against_others(
+    judged: Judged,
+    plan: &Plan,
+    key: &DaemonSetKey,
+    own: &Tetragon,
+    standing: Standing,
+) -> Judged {
     let (by, wish) = match standing {
         Standing::Followed => return judged,
         Standing::OtherContainer { by, container } => {
@@ -301,7 +375,8 @@ fn against_others(judged: Judged, plan: &Plan, key: &DaemonSetKey, own: &Tetrago
         Standing::Overruled { by, wish } => (by, wish),
     };
     let patched = matches!(plan, Plan::Keep { .. } | Plan::Patch { .. });
-    let against_will = own.securityfs.mount == Mount::Never || own.securityfs.apply == Apply::Suggest && patched;
+    let against_will =
+        own.securityfs.mount == Mount::Never || own.securityfs.apply == Apply::Suggest && patched;
     let judged = match (own.securityfs.mount, judged.status) {
         // Whether another policy gets its wish is no concern of one that wants nothing.
         (Mount::Never, Status::False | Status::Unknown) => not_wanted(),

@@ -34,17 +34,24 @@ impl Demand {
     /// # Errors
     /// When its selector of TracingPolicies is none.
     pub fn of(spec: &LsmPolicySpec, known: &Snapshot) -> Result<Self, InvalidSpec> {
-        let mut demand = Self { everywhere: spec.require.clone(), somewhere: Vec::new(), unread: None };
-        let Some(selector) = tracing_policies(spec)? else { return Ok(demand) };
+        let mut demand =
+            Self { everywhere: spec.require.clone(), somewhere: Vec::new(), unread: None };
+        let Some(selector) = tracing_policies(spec)? else {
+            return Ok(demand);
+        };
         demand.unread = known.unread();
         for (name, entry) in known.objects().filter(|(_, entry)| selector.matches(entry.labels())) {
             match entry {
-                Entry::Read(policy) if policy.has_node_selector() || policy.asks.depend_on_kernel() => {
+                Entry::Read(policy)
+                    if policy.has_node_selector() || policy.asks.depend_on_kernel() =>
+                {
                     demand.somewhere.push(policy.clone());
                 }
                 Entry::Read(policy) => policy.asks.add_to(&mut demand.everywhere, None),
                 Entry::Unreadable { error, .. } => {
-                    demand.unread.get_or_insert_with(|| format!("TracingPolicy {name} cannot be read: {error}"));
+                    demand.unread.get_or_insert_with(|| {
+                        format!("TracingPolicy {name} cannot be read: {error}")
+                    });
                 }
             }
         }

@@ -94,7 +94,11 @@ impl<'a> Judgement<'a> {
         self.summary.pending += usize::from(said.is_first);
         let (answer, without_grpc) = match said.said {
             Said::NoAnswer(why) => {
-                let silent = if said.is_final { &mut self.summary.silent } else { &mut self.summary.starting };
+                let silent = if said.is_final {
+                    &mut self.summary.silent
+                } else {
+                    &mut self.summary.starting
+                };
                 return silent.entry(why).or_default().add(node.name);
             }
             Said::Answered { answer, without_grpc } => (answer, without_grpc),

@@ -84,15 +84,22 @@ pub fn repaired(stores: &Stores) -> Repaired {
 /// The node's newest repair, where an earlier report of this boot showed that it could not deny.
 fn repair(report: Option<&LsmNodeStatus>, boot_id: &str) -> Option<Repair> {
     let report = report.filter(|report| !boot_id.is_empty() && report.boot_id == boot_id)?;
-    let since = report.denied_since.as_ref().filter(|_| report.evidence == lsm_ready_crds::Evidence::Denied)?.0;
+    let since = report
+        .denied_since
+        .as_ref()
+        .filter(|_| report.evidence == lsm_ready_crds::Evidence::Denied)?
+        .0;
     Some(Repair { since, before: report.denied_before.clone() })
 }
 
 /// Whether a restart can help those agents, by the plan and their release: they see securityfs, and know LSM policies.
 #[must_use]
 pub fn can_be_helped(plan: &Plan, release: Option<Version>) -> bool {
-    let sees =
-        matches!(plan, Plan::Keep { .. } | Plan::NotNeeded(Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_)));
+    let sees = matches!(
+        plan,
+        Plan::Keep { .. }
+            | Plan::NotNeeded(Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_))
+    );
     sees && release.is_none_or(|release| release >= LSM_HOOKS_SINCE)
 }
 
@@ -116,7 +123,8 @@ pub fn restart(
 ) -> Restart {
     let since = |agent: &Agent| {
         let repair = repaired.get(&agent.node)?;
-        let is_stale = repair.leaves_stale(agent.started(container)?, errors.get(&agent.node).copied());
+        let is_stale =
+            repair.leaves_stale(agent.started(container)?, errors.get(&agent.node).copied());
         (is_stale && stale.tried.get(&agent.uid) != Some(&repair.since)).then_some(repair.since)
     };
     let mut found: Vec<(&Agent, Timestamp)> = agents
@@ -125,7 +133,9 @@ pub fn restart(
         .filter(|(agent, _)| agent.gone_by.is_none())
         .collect();
     found.sort_by(|(a, _), (b, _)| (&a.node, &a.pod).cmp(&(&b.node, &b.pod)));
-    let Some((agent, since)) = found.first() else { return Restart::Settled };
+    let Some((agent, since)) = found.first() else {
+        return Restart::Settled;
+    };
     if gate.lets_one() && may_spare_one(daemon_set, agents) {
         Restart::Evict { agent: Box::new((*agent).clone()), since: *since }
     } else {
@@ -136,7 +146,9 @@ pub fn restart(
 /// Every node has an agent that is new, ready and not leaving, and the DaemonSet's own budget allows one to be away. The
 /// pods are asked as well, as the counts lag behind an eviction.
 fn may_spare_one(daemon_set: &DaemonSet, agents: &[Agent]) -> bool {
-    let Some(counts) = Counts::present(daemon_set).filter(|counts| counts.complete()) else { return false };
+    let Some(counts) = Counts::present(daemon_set).filter(|counts| counts.complete()) else {
+        return false;
+    };
     let all_ready = agents.iter().all(|agent| agent.ready && agent.gone_by.is_none());
     let all_there = i32::try_from(agents.len()).is_ok_and(|agents| agents >= counts.desired);
     // OnDelete has no budget, and one agent less of a surge is one that is away all the same: one is the least either way.

@@ -96,7 +96,8 @@ pub struct LoadErrors {
 impl LoadErrors {
     /// After an answer.
     fn after(before: Option<Self>, outcome: &Outcome, now: Timestamp) -> Option<Self> {
-        let has_errors = matches!(outcome, Outcome::Answered { answer, .. } if answer.counts.errors() > 0);
+        let has_errors =
+            matches!(outcome, Outcome::Answered { answer, .. } if answer.counts.errors() > 0);
         has_errors.then(|| Self { since: before.map_or(now, |before| before.since), as_of: now })
     }
 }
@@ -122,9 +123,15 @@ pub struct Due {
 /// Whether it is time to ask.
 #[must_use]
 pub fn due(heard: Option<&Heard>, occasion: &Occasion, now: Timestamp) -> Option<Due> {
-    let Some(heard) = heard else { return Some(Due { since: Timestamp::MIN, lane: Lane::Answering }) };
+    let Some(heard) = heard else {
+        return Some(Due { since: Timestamp::MIN, lane: Lane::Answering });
+    };
     let lane = if heard.lost > 0 { Lane::Silent } else { Lane::Answering };
-    let again = if heard.occasion == *occasion { heard.again } else { later(heard.asked, SHORTEST).min(heard.again) };
+    let again = if heard.occasion == *occasion {
+        heard.again
+    } else {
+        later(heard.asked, SHORTEST).min(heard.again)
+    };
     // A clock that was set back makes nobody wait for it.
     (again <= now || now < heard.asked).then_some(Due { since: again, lane })
 }
@@ -155,8 +162,13 @@ pub fn hear(before: Option<&Heard>, reply: &Reply) -> (Heard, bool) {
         said @ Said::Answered { .. } => answered(before, reply, said),
     };
     let news = before.is_none_or(|before| {
-        (&before.said, before.is_final, &before.occasion, before.answers, before.load_errors.is_some())
-            != (&next.said, next.is_final, &next.occasion, next.answers, next.load_errors.is_some())
+        (
+            &before.said,
+            before.is_final,
+            &before.occasion,
+            before.answers,
+            before.load_errors.is_some(),
+        ) != (&next.said, next.is_final, &next.occasion, next.answers, next.load_errors.is_some())
     });
     (next, news)
 }
@@ -166,14 +178,16 @@ fn answered(before: Option<&Heard>, reply: &Reply, said: Said) -> Heard {
     let now = reply.now;
     let same = before.filter(|before| before.occasion == reply.occasion);
     let since = same.filter(|same| same.silent.is_none()).map_or(now, |same| same.since);
-    let incomplete = (!reply.is_complete).then(|| before.and_then(|before| before.incomplete).unwrap_or(now));
+    let incomplete =
+        (!reply.is_complete).then(|| before.and_then(|before| before.incomplete).unwrap_or(now));
     let confirmed = same.map_or(0, |same| same.confirmed).saturating_add(1).min(2);
     let is_late = |began: Timestamp| {
         let may_pass = reply.may_have_started || now.duration_since(since) < PATIENCE;
         now.duration_since(began) >= if may_pass { PATIENCE } else { AGAIN }
     };
     let is_final = confirmed == 2 && incomplete.is_none_or(is_late);
-    let unsettled = if is_final { 0 } else { same.map_or(0, |same| same.unsettled).saturating_add(1) };
+    let unsettled =
+        if is_final { 0 } else { same.map_or(0, |same| same.unsettled).saturating_add(1) };
     let usual = PERIOD.mul_f64(reply.dice.mul_add(SHARE[1] - SHARE[0], SHARE[0]));
     let wait = if is_final { usual } else { backoff(unsettled).min(usual) };
     Heard {
@@ -181,7 +195,11 @@ fn answered(before: Option<&Heard>, reply: &Reply, said: Said) -> Heard {
         occasion: reply.occasion.clone(),
         is_final,
         answers: before.map_or(0, |before| before.answers).saturating_add(1).min(2),
-        load_errors: LoadErrors::after(before.and_then(|before| before.load_errors), &reply.outcome, now),
+        load_errors: LoadErrors::after(
+            before.and_then(|before| before.load_errors),
+            &reply.outcome,
+            now,
+        ),
         since,
         incomplete,
         silent: None,

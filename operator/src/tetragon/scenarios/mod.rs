@@ -21,11 +21,13 @@ use super::{Error, reconcile};
 use crate::context::Context;
 use crate::fixture::{Exchange, Fixture, policy};
 
-const PATCH: &str = "PATCH /apis/apps/v1/namespaces/default/daemonsets/tetragon?&fieldManager=lsm-ready";
+const PATCH: &str =
+    "PATCH /apis/apps/v1/namespaces/default/daemonsets/tetragon?&fieldManager=lsm-ready";
 
 /// Tetragon 1.3, which needs the mount.
 fn tetragon() -> Value {
-    let mut object: Value = serde_saphyr::from_str(include_str!("../../../tetragon/tests/releases/v1.3.yaml")).unwrap();
+    let mut object: Value =
+        serde_saphyr::from_str(include_str!("../../../tetragon/tests/releases/v1.3.yaml")).unwrap();
     object["metadata"]["namespace"] = json!("default");
     object["metadata"]["uid"] = json!("uid-1");
     object
@@ -37,7 +39,8 @@ fn mounted(version: u32) -> Value {
     object["metadata"]["resourceVersion"] = json!(version.to_string());
     object["metadata"]["labels"]["lsmready.io/securityfs"] = json!("mounted");
     let pod = &mut object["spec"]["template"]["spec"];
-    let volume = json!({"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}});
+    let volume =
+        json!({"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}});
     pod["volumes"].as_array_mut().unwrap().push(volume);
     let mount = json!({"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true});
     pod["containers"][1]["volumeMounts"].as_array_mut().unwrap().push(mount);
@@ -52,7 +55,10 @@ fn reverted(version: u32) -> Value {
 }
 
 fn asking(securityfs: &Value) -> Value {
-    policy("enforce", &json!({"tetragon": {"daemonSet": {"namespace": "default"}, "securityfs": securityfs}}))
+    policy(
+        "enforce",
+        &json!({"tetragon": {"daemonSet": {"namespace": "default"}, "securityfs": securityfs}}),
+    )
 }
 
 /// What server-side apply is to send.
@@ -112,7 +118,8 @@ async fn the_mount_is_applied_once() {
 #[tokio::test]
 async fn radio_silence_where_nothing_is_to_be_written() {
     let mut newer = tetragon();
-    newer["spec"]["template"]["spec"]["containers"][1]["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
+    newer["spec"]["template"]["spec"]["containers"][1]["image"] =
+        json!("quay.io/cilium/tetragon:v1.7.0");
     let mut deleted = tetragon();
     deleted["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     for (object, wishes) in [
@@ -170,8 +177,10 @@ async fn a_refusal_is_remembered_and_not_repeated_at_once() {
 async fn a_changed_wish_is_tried_at_once() {
     let mut changed = tetragon();
     changed["metadata"]["generation"] = json!(2);
-    let script =
-        vec![Exchange::refused(PATCH, mount(), 422, "Invalid"), Exchange::refused(PATCH, mount(), 422, "Invalid")];
+    let script = vec![
+        Exchange::refused(PATCH, mount(), 422, "Invalid"),
+        Exchange::refused(PATCH, mount(), 422, "Invalid"),
+    ];
     let (ctx, played) = scenario(vec![asking(&json!({}))], script);
     look(&tetragon(), &ctx).await.unwrap();
     look(&changed, &ctx).await.unwrap();
@@ -200,7 +209,10 @@ async fn what_may_pass_is_an_error_and_tried_again() {
 
 #[tokio::test]
 async fn a_daemon_set_that_is_gone_is_left_to_the_watch() {
-    let (ctx, played) = scenario(vec![asking(&json!({}))], vec![Exchange::refused(PATCH, mount(), 404, "NotFound")]);
+    let (ctx, played) = scenario(
+        vec![asking(&json!({}))],
+        vec![Exchange::refused(PATCH, mount(), 404, "NotFound")],
+    );
     assert_eq!(look(&tetragon(), &ctx).await.unwrap(), Action::await_change());
     assert_eq!(remembered(&ctx), Remembered::default());
     end(ctx, played).await;
@@ -221,7 +233,9 @@ async fn a_webhook_that_takes_it_out_is_told() {
 async fn the_third_revert_is_contested_and_then_there_is_silence() {
     let (ctx, played) = scenario(vec![asking(&json!({}))], vec![Exchange::event()]);
     let now = (ctx.now)();
-    let twice_reverted = (0..2).fold(Contest::default(), |contest, _| contest.applied(now).missing(now).0).applied(now);
+    let twice_reverted = (0..2)
+        .fold(Contest::default(), |contest, _| contest.applied(now).missing(now).0)
+        .applied(now);
     ctx.tetragon.remember("uid-1", Remembered { contest: twice_reverted, ..Remembered::default() });
     for version in [106, 107, 108] {
         let again = look(&reverted(version), &ctx).await.unwrap();

@@ -11,7 +11,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{AppArmorProfile, Container, PodSpec, PodTemplateSpec, SeccompProfile};
+use k8s_openapi::api::core::v1::{
+    AppArmorProfile, Container, PodSpec, PodTemplateSpec, SeccompProfile,
+};
 
 /// What a container gets from containerd unless it drops it. CRI-O gives a part of these.
 const RUNTIME_DEFAULT: [&str; 14] = [
@@ -108,8 +110,11 @@ pub fn capabilities(container: &Container) -> Capabilities {
     if is_privileged(container) {
         return Capabilities::AllBut(BTreeSet::new());
     }
-    let said = container.security_context.as_ref().and_then(|context| context.capabilities.as_ref());
-    let names = |list: Option<&Vec<String>>| list.into_iter().flatten().map(|name| bare(name)).collect::<Vec<_>>();
+    let said =
+        container.security_context.as_ref().and_then(|context| context.capabilities.as_ref());
+    let names = |list: Option<&Vec<String>>| {
+        list.into_iter().flatten().map(|name| bare(name)).collect::<Vec<_>>()
+    };
     let add = names(said.and_then(|said| said.add.as_ref()));
     let drop = names(said.and_then(|said| said.drop.as_ref()));
     let has_all = |list: &[String]| list.iter().any(|name| name == "ALL");
@@ -133,7 +138,11 @@ fn bare(name: &str) -> String {
 ///
 /// # Errors
 /// The first thing that keeps it from mounting, or that may.
-pub fn may_mount(template: &PodTemplateSpec, pod: &PodSpec, container: &Container) -> Result<(), Obstacle> {
+pub fn may_mount(
+    template: &PodTemplateSpec,
+    pod: &PodSpec,
+    container: &Container,
+) -> Result<(), Obstacle> {
     if has_user_namespace(pod) {
         return Err(Obstacle::UserNamespace);
     }
@@ -143,12 +152,16 @@ pub fn may_mount(template: &PodTemplateSpec, pod: &PodSpec, container: &Containe
     }
     let privileged = is_privileged(container);
     // A privileged container runs without seccomp, whatever is said.
-    if let Some(profile) = seccomp(pod, container).filter(|profile| !privileged && profile.type_ == "Localhost") {
+    if let Some(profile) =
+        seccomp(pod, container).filter(|profile| !privileged && profile.type_ == "Localhost")
+    {
         return Err(Obstacle::Seccomp(profile.localhost_profile.clone().unwrap_or_default()));
     }
     match app_armor(template, pod, container) {
         AppArmor::Localhost(profile) => Err(Obstacle::AppArmor(profile)),
-        AppArmor::RuntimeDefault if !privileged => Err(Obstacle::AppArmor("RuntimeDefault".to_owned())),
+        AppArmor::RuntimeDefault if !privileged => {
+            Err(Obstacle::AppArmor("RuntimeDefault".to_owned()))
+        }
         AppArmor::RuntimeDefault | AppArmor::Unconfined | AppArmor::Unsaid => Ok(()),
     }
 }
@@ -162,8 +175,11 @@ pub fn has_user_namespace(pod: &PodSpec) -> bool {
 /// Kubernetes gives no ambient capabilities, so another user than root has none in effect. Tetragon's images run as root.
 fn runs_as_root(pod: &PodSpec, container: &Container) -> Result<(), Obstacle> {
     let (own, pods) = (container.security_context.as_ref(), pod.security_context.as_ref());
-    let user = own.and_then(|own| own.run_as_user).or_else(|| pods.and_then(|pods| pods.run_as_user));
-    let non_root = own.and_then(|own| own.run_as_non_root).or_else(|| pods.and_then(|pods| pods.run_as_non_root));
+    let user =
+        own.and_then(|own| own.run_as_user).or_else(|| pods.and_then(|pods| pods.run_as_user));
+    let non_root = own
+        .and_then(|own| own.run_as_non_root)
+        .or_else(|| pods.and_then(|pods| pods.run_as_non_root));
     match (user, non_root) {
         (Some(user), _) if user != 0 => Err(Obstacle::NotRoot(format!("runAsUser: {user}"))),
         (_, Some(true)) => Err(Obstacle::NotRoot("runAsNonRoot: true".to_owned())),
@@ -174,14 +190,16 @@ fn runs_as_root(pod: &PodSpec, container: &Container) -> Result<(), Obstacle> {
 /// The seccomp profile that is asked for: the container's, else the pod's.
 #[must_use]
 pub fn seccomp<'a>(pod: &'a PodSpec, container: &'a Container) -> Option<&'a SeccompProfile> {
-    let own = container.security_context.as_ref().and_then(|context| context.seccomp_profile.as_ref());
+    let own =
+        container.security_context.as_ref().and_then(|context| context.seccomp_profile.as_ref());
     own.or_else(|| pod.security_context.as_ref()?.seccomp_profile.as_ref())
 }
 
 /// The AppArmor profile that is asked for: by the container's field, the pod's, or the older annotation.
 #[must_use]
 pub fn app_armor(template: &PodTemplateSpec, pod: &PodSpec, container: &Container) -> AppArmor {
-    let own = container.security_context.as_ref().and_then(|context| context.app_armor_profile.as_ref());
+    let own =
+        container.security_context.as_ref().and_then(|context| context.app_armor_profile.as_ref());
     let field = own.or_else(|| pod.security_context.as_ref()?.app_armor_profile.as_ref());
     if let Some(AppArmorProfile { type_, localhost_profile }) = field {
         return match type_.as_str() {
@@ -191,31 +209,49 @@ pub fn app_armor(template: &PodTemplateSpec, pod: &PodSpec, container: &Containe
         };
     }
     let key = format!("{APP_ARMOR_ANNOTATION}{}", container.name);
-    let annotation = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref()?.get(&key));
+    let annotation =
+        template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref()?.get(&key));
     match annotation.map(String::as_str) {
         None | Some("") => AppArmor::Unsaid,
         Some("unconfined") => AppArmor::Unconfined,
         Some("runtime/default") => AppArmor::RuntimeDefault,
-        Some(other) => AppArmor::Localhost(other.strip_prefix("localhost/").unwrap_or(other).to_owned()),
+        Some(other) => {
+            AppArmor::Localhost(other.strip_prefix("localhost/").unwrap_or(other).to_owned())
+        }
     }
 }
 
 /// The runtime's default AppArmor profile is applied to the container on a node where AppArmor is active. Under it an agent
 /// can neither start nor read securityfs through a mount.
 #[must_use]
-pub fn is_confined_by_default(template: &PodTemplateSpec, pod: &PodSpec, container: &Container) -> bool {
-    let by_default = matches!(app_armor(template, pod, container), AppArmor::Unsaid | AppArmor::RuntimeDefault);
+pub fn is_confined_by_default(
+    template: &PodTemplateSpec,
+    pod: &PodSpec,
+    container: &Container,
+) -> bool {
+    let by_default =
+        matches!(app_armor(template, pod, container), AppArmor::Unsaid | AppArmor::RuntimeDefault);
     by_default && !is_privileged(container)
 }
 
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UserNamespace => write!(f, "its pod has a user namespace of its own (hostUsers: false)"),
-            Self::NotRoot(field) => write!(f, "it does not run as root ({field}), so it has no capability in effect"),
-            Self::NoSysAdmin => write!(f, "it is not privileged and has no SYS_ADMIN among its capabilities"),
-            Self::Seccomp(profile) => write!(f, "its seccomp profile (Localhost {profile}) may forbid mount(2)"),
-            Self::AppArmor(profile) => write!(f, "its AppArmor profile ({profile}) forbids mount(2), or may"),
+            Self::UserNamespace => {
+                write!(f, "its pod has a user namespace of its own (hostUsers: false)")
+            }
+            Self::NotRoot(field) => {
+                write!(f, "it does not run as root ({field}), so it has no capability in effect")
+            }
+            Self::NoSysAdmin => {
+                write!(f, "it is not privileged and has no SYS_ADMIN among its capabilities")
+            }
+            Self::Seccomp(profile) => {
+                write!(f, "its seccomp profile (Localhost {profile}) may forbid mount(2)")
+            }
+            Self::AppArmor(profile) => {
+                write!(f, "its AppArmor profile ({profile}) forbids mount(2), or may")
+            }
         }
     }
 }

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use lsm_ready_crds::names::{BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, TAINT_KEY, policy_label};
+use lsm_ready_crds::names::{
+    BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, TAINT_KEY, policy_label,
+};
 use lsm_ready_crds::policy::{Require, TaintEffect};
 use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::verdict::{Facts, State, Verdict};
@@ -55,11 +57,19 @@ fn is_foreign(labels: &Labels) -> bool {
 }
 
 fn give_back(node: &Node) -> Plan {
-    Plan { labels: label_changes(node.labels(), &Labels::new()), taints: taint_change(node, None), ..Plan::default() }
+    Plan {
+        labels: label_changes(node.labels(), &Labels::new()),
+        taints: taint_change(node, None),
+        ..Plan::default()
+    }
 }
 
 /// The policies that select the Node, each with its verdict.
-fn verdicts<'a>(labels: &Labels, facts: Facts<'_>, required: &'a [Required]) -> Vec<(&'a LsmPolicy, Verdict)> {
+fn verdicts<'a>(
+    labels: &Labels,
+    facts: Facts<'_>,
+    required: &'a [Required],
+) -> Vec<(&'a LsmPolicy, Verdict)> {
     required
         .iter()
         .filter(|required| required.selection.selects(labels))
@@ -110,8 +120,11 @@ fn wanted_effect(policies: &[(&LsmPolicy, Verdict)]) -> Option<TaintEffect> {
 /// The new list of taints, if our taint has to come, go or change; those of others keep their place.
 fn taint_change(node: &Node, wanted: Option<TaintEffect>) -> Option<Vec<Taint>> {
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
-    let ours: Vec<&str> =
-        taints.iter().filter(|taint| taint.key == TAINT_KEY).map(|taint| taint.effect.as_str()).collect();
+    let ours: Vec<&str> = taints
+        .iter()
+        .filter(|taint| taint.key == TAINT_KEY)
+        .map(|taint| taint.effect.as_str())
+        .collect();
     let wanted: Vec<&str> = wanted.iter().map(|effect| effect.as_str()).collect();
     if ours == wanted {
         return None;
@@ -134,21 +147,30 @@ struct Silence {
 impl Silence {
     /// Silence is only measured for reports of the present boot: others say nothing anyway.
     fn of(report: Option<&LsmNodeStatus>, boot_id: &str, now: Timestamp) -> Self {
-        let Some(heard) = report.filter(|report| report.boot_id == boot_id).and_then(|r| r.observed_time.as_ref())
+        let Some(heard) = report
+            .filter(|report| report.boot_id == boot_id)
+            .and_then(|r| r.observed_time.as_ref())
         else {
             return Self::default();
         };
         let age = now.as_second().saturating_sub(heard.0.as_second());
         let left = names::STALE_AFTER_SECONDS.saturating_sub(age);
         match u64::try_from(left) {
-            Ok(seconds) if seconds > 0 => Self { since: None, stale_in: Some(Duration::from_secs(seconds)) },
+            Ok(seconds) if seconds > 0 => {
+                Self { since: None, stale_in: Some(Duration::from_secs(seconds)) }
+            }
             _ => Self { since: Some(heard.0), stale_in: None },
         }
     }
 }
 
 /// Our NodeCondition, if it differs from the present one in more than time.
-fn condition_change(node: &Node, bpf: &Verdict, silence: &Silence, now: Timestamp) -> Option<NodeCondition> {
+fn condition_change(
+    node: &Node,
+    bpf: &Verdict,
+    silence: &Silence,
+    now: Timestamp,
+) -> Option<NodeCondition> {
     let (status, reason, message) = match silence.since {
         Some(since) => (
             "Unknown",
@@ -165,7 +187,9 @@ fn condition_change(node: &Node, bpf: &Verdict, silence: &Silence, now: Timestam
     let present = present.into_iter().find(|condition| condition.type_ == NODE_CONDITION);
     let since = match present {
         Some(present) if present.status == status => {
-            if present.reason.as_ref() == Some(&reason) && present.message.as_ref() == Some(&message) {
+            if present.reason.as_ref() == Some(&reason)
+                && present.message.as_ref() == Some(&message)
+            {
                 return None;
             }
             present.last_transition_time.clone()
@@ -191,7 +215,11 @@ fn condition_status(state: State) -> &'static str {
 }
 
 fn sentence(verdict: &Verdict) -> String {
-    if verdict.fix.is_empty() { verdict.message.clone() } else { format!("{}. Fix: {}", verdict.message, verdict.fix) }
+    if verdict.fix.is_empty() {
+        verdict.message.clone()
+    } else {
+        format!("{}. Fix: {}", verdict.message, verdict.fix)
+    }
 }
 
 #[cfg(test)]

@@ -82,7 +82,9 @@ pub enum InvalidWindow {
     #[error("spec.tetragon.window.start: {0:?} is no time of day such as 22:00")]
     Start(String),
     /// No duration, or too short or long.
-    #[error("spec.tetragon.window.duration: {0:?} is no duration from 1m to 168h, such as 4h or 1h30m")]
+    #[error(
+        "spec.tetragon.window.duration: {0:?} is no duration from 1m to 168h, such as 4h or 1h30m"
+    )]
     Duration(String),
     /// No such time zone, in this version of the IANA database.
     #[error(
@@ -121,9 +123,11 @@ impl Window {
     /// # Errors
     /// When a field means nothing: what the CRD's rules cannot know, or an object from before them.
     pub fn schedule(&self) -> Result<Schedule, InvalidWindow> {
-        let start = Time::strptime("%H:%M", &self.start).map_err(|_| InvalidWindow::Start(self.start.clone()))?;
+        let start = Time::strptime("%H:%M", &self.start)
+            .map_err(|_| InvalidWindow::Start(self.start.clone()))?;
         let duration = self.duration.parse::<SignedDuration>().ok();
-        let duration = duration.filter(|duration| (SignedDuration::from_mins(1)..=LONGEST).contains(duration));
+        let duration =
+            duration.filter(|duration| (SignedDuration::from_mins(1)..=LONGEST).contains(duration));
         Ok(Schedule {
             days: self.days.iter().map(|day| day.weekday()).collect(),
             start,
@@ -149,8 +153,10 @@ impl Schedule {
     fn openings(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
         let today = now.to_zoned(self.zone.clone()).date();
         let dates = (-8..=8).filter_map(move |day| today.checked_add(day.days()).ok());
-        let dates = dates.filter(|date| self.days.is_empty() || self.days.contains(&date.weekday()));
-        let opening = |date: jiff::civil::Date| date.to_datetime(self.start).to_zoned(self.zone.clone()).ok();
+        let dates =
+            dates.filter(|date| self.days.is_empty() || self.days.contains(&date.weekday()));
+        let opening =
+            |date: jiff::civil::Date| date.to_datetime(self.start).to_zoned(self.zone.clone()).ok();
         dates.filter_map(opening).map(|opening| opening.timestamp())
     }
 }
@@ -163,7 +169,8 @@ pub fn opening(windows: &[Schedule], now: Timestamp) -> Opening {
         return Opening::Now;
     }
     // They come to be open at once in a moment when one of them opens.
-    let moments = windows.iter().flat_map(|window| window.openings(now)).filter(|moment| *moment > now);
+    let moments =
+        windows.iter().flat_map(|window| window.openings(now)).filter(|moment| *moment > now);
     moments.filter(|moment| all_open(*moment)).min().map_or(Opening::Never, Opening::At)
 }
 

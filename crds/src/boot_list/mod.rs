@@ -84,8 +84,11 @@ pub struct Replaced {
 /// - A misspelt `bpf` is corrected.
 #[must_use]
 pub fn boot_list<S: AsRef<str>>(present: Present<'_>, wanted: &[S]) -> Option<BootList> {
-    let wanted: Vec<&str> =
-        wanted.iter().map(AsRef::as_ref).filter(|name| ![BPF, "capability"].contains(name) && is_plain(name)).collect();
+    let wanted: Vec<&str> = wanted
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|name| ![BPF, "capability"].contains(name) && is_plain(name))
+        .collect();
     let kept = present.cmdline.filter(|list| !list.is_empty());
     let mut names = match kept {
         Some(list) => list.to_vec(),
@@ -118,12 +121,18 @@ fn default_list(present: Present<'_>, wanted: &[&str]) -> Option<Vec<String>> {
         Some(built) if present.active.is_empty() => Some(chosen(built, present.security)),
         Some(built) => {
             let stays = |name: &&String| {
-                is_active(name) || *name == INTEGRITY || wanted.contains(&name.as_str()) || (unnamed && !is_known(name))
+                is_active(name)
+                    || *name == INTEGRITY
+                    || wanted.contains(&name.as_str())
+                    || (unnamed && !is_known(name))
             };
             let mut names: Vec<String> = built.iter().filter(stays).cloned().collect();
             // Active for another reason, as by security= or because it starts early.
             for (at, name) in present.active.iter().enumerate() {
-                if !built.contains(name) && !FIXED.contains(&name.as_str()) && !name.starts_with("lsm-id-") {
+                if !built.contains(name)
+                    && !FIXED.contains(&name.as_str())
+                    && !name.starts_with("lsm-id-")
+                {
                     insert_before(&mut names, name, &present.active[at..]);
                 }
             }
@@ -134,7 +143,9 @@ fn default_list(present: Present<'_>, wanted: &[&str]) -> Option<Vec<String>> {
 
 /// CONFIG_LSM as `security=` changes it.
 fn chosen(built: &[String], security: Option<&str>) -> Vec<String> {
-    let Some(chosen) = security.filter(|name| LEGACY_MAJOR.contains(name)) else { return built.to_vec() };
+    let Some(chosen) = security.filter(|name| LEGACY_MAJOR.contains(name)) else {
+        return built.to_vec();
+    };
     let stays = |name: &&String| name.as_str() == chosen || !LEGACY_MAJOR.contains(&name.as_str());
     let mut names: Vec<String> = built.iter().filter(stays).cloned().collect();
     if !names.iter().any(|name| name == chosen) {
@@ -220,7 +231,11 @@ impl BootList {
         if self.names.iter().any(|name| name == INTEGRITY) {
             return;
         }
-        let at = self.names.iter().position(|name| name == BPF || is_exclusive(name)).unwrap_or(self.names.len());
+        let at = self
+            .names
+            .iter()
+            .position(|name| name == BPF || is_exclusive(name))
+            .unwrap_or(self.names.len());
         self.names.insert(at, INTEGRITY.to_owned());
     }
 
@@ -248,7 +263,8 @@ impl BootList {
 /// It is made of the characters of LSMs' names. Other words are none, and could mean something to a shell.
 #[must_use]
 pub fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+    !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 /// It is the name of an LSM of mainline Linux, or `integrity`.

@@ -142,7 +142,9 @@ impl<'a> Nodes<'a> {
         let mut places = HashMap::new();
         let mut found: Vec<Alike<'a>> = Vec::new();
         for (node, class) in &self.all {
-            let values = node.labels.map(|labels| keys.iter().map(|key| labels.get(key)).collect::<Vec<_>>());
+            let values = node
+                .labels
+                .map(|labels| keys.iter().map(|key| labels.get(key)).collect::<Vec<_>>());
             let place = *places.entry((*class, values)).or_insert_with(|| {
                 found.push(Alike { class: *class, labels: node.labels, group: Group::default() });
                 found.len() - 1
@@ -263,8 +265,14 @@ pub fn forecast(policy: &TracingPolicy, nodes: &Nodes<'_>) -> Forecast {
     let groups = nodes.concerned(policy);
     let mut worst = vec![State::Ready; groups.len()];
     let hooks = policy.asks.iter().map(|ask| hook(ask, nodes, &groups, &mut worst)).collect();
-    let of =
-        |state| groups.iter().zip(&worst).filter(|(_, worst)| **worst == state).map(|(group, _)| group.count).sum();
+    let of = |state| {
+        groups
+            .iter()
+            .zip(&worst)
+            .filter(|(_, worst)| **worst == state)
+            .map(|(group, _)| group.count)
+            .sum()
+    };
     Forecast {
         nodes: groups.iter().map(|group| group.count).sum(),
         loadable: of(State::Ready),
@@ -294,9 +302,15 @@ fn hook(ask: &Ask, nodes: &Nodes<'_>, groups: &[Group<'_>], worst: &mut [State])
     HookForecast { ask: ask.clone(), loadable, others }
 }
 
-fn add<'a>(others: &mut BTreeMap<&'a str, Others>, outcome: &'a Outcome, class: usize, group: &Group<'_>) {
+fn add<'a>(
+    others: &mut BTreeMap<&'a str, Others>,
+    outcome: &'a Outcome,
+    class: usize,
+    group: &Group<'_>,
+) {
     let Outcome { state, reason } = outcome;
-    let new = || Others { state: *state, reason: reason.clone(), count: 0, sample: Vec::new(), class };
+    let new =
+        || Others { state: *state, reason: reason.clone(), count: 0, sample: Vec::new(), class };
     let entry = others.entry(reason).or_insert_with(new);
     entry.count += group.count;
     for node in &group.sample {

@@ -81,7 +81,8 @@ impl Routes {
             Event::Apply(report) | Event::Delete(report) => {
                 self.queues.node(&report.name_any());
                 // A repaired node may have a stale agent; one without securityfs keeps an agent with our mount from starting.
-                let is_repaired = report.status.as_ref().is_some_and(|status| status.denied_since.is_some());
+                let is_repaired =
+                    report.status.as_ref().is_some_and(|status| status.denied_since.is_some());
                 let has_changed = self.note_securityfs(report, matches!(event, Event::Delete(_)));
                 if is_repaired || has_changed {
                     self.our_daemon_sets();
@@ -156,7 +157,12 @@ impl Routes {
 
     /// Tetragon's policies, or what is known of them, changed.
     pub(crate) fn tracing_policies(&self) {
-        if self.stores.policies.find(|policy| policy.spec.require.tracing_policies.is_some()).is_some() {
+        if self
+            .stores
+            .policies
+            .find(|policy| policy.spec.require.tracing_policies.is_some())
+            .is_some()
+        {
             self.queues.all_nodes(&self.stores.nodes);
         }
         self.queues.all_policies(&self.stores.policies);
@@ -164,7 +170,10 @@ impl Routes {
 
     fn one_daemon_set(&self, daemon_set: &DaemonSet) {
         let key = DaemonSetKey::of(daemon_set);
-        let named = self.stores.policies.find(|policy| DaemonSetKey::named_by(&policy.spec).as_ref() == Some(&key));
+        let named = self
+            .stores
+            .policies
+            .find(|policy| DaemonSetKey::named_by(&policy.spec).as_ref() == Some(&key));
         if named.is_some() || is_labelled(daemon_set) {
             self.queues.daemon_set(&key);
         }
@@ -197,7 +206,11 @@ fn uid<K: ResourceExt>(object: &K) -> String {
 }
 
 fn relevant_in_node(node: &Node) -> impl Hash {
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).map(|taints| format!("{taints:?}"));
+    let taints = node
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.taints.as_ref())
+        .map(|taints| format!("{taints:?}"));
     let status = node.status.as_ref().map(|status| format!("{status:?}"));
     (node.labels().clone(), taints, status)
 }

@@ -58,12 +58,17 @@ pub fn verdict(require: &Require, facts: Facts<'_>) -> Verdict {
 /// The same, where the verdict on the hooks is known already: thousands of nodes share a profile, and to say what is
 /// wrong with a misspelt hook takes a comparison with each of the kernel's.
 #[must_use]
-pub fn verdict_given(require: &Require, facts: Facts<'_>, hooks: impl FnOnce() -> Option<Verdict>) -> Verdict {
+pub fn verdict_given(
+    require: &Require,
+    facts: Facts<'_>,
+    hooks: impl FnOnce() -> Option<Verdict>,
+) -> Verdict {
     let report = match current_report(facts) {
         Ok(report) => report,
         Err(unknown) => return unknown,
     };
-    let failings = [evidence(require, report), lsms(require, report), kernel_reads(require, report), hooks()];
+    let failings =
+        [evidence(require, report), lsms(require, report), kernel_reads(require, report), hooks()];
     // The worst is told: a shown failing before an unknown one, and of equals the first.
     failings
         .into_iter()
@@ -82,8 +87,10 @@ fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
         ));
     };
     if report.boot_id.is_empty() || report.boot_id != facts.boot_id {
-        let message =
-            format!("the newest report is about boot {:?}, the node is in boot {:?}", report.boot_id, facts.boot_id);
+        let message = format!(
+            "the newest report is about boot {:?}, the node is in boot {:?}",
+            report.boot_id, facts.boot_id
+        );
         return Err(unknown(
             Reason::ReportFromEarlierBoot,
             message,
@@ -100,9 +107,13 @@ fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     }
     // The first rung not climbed decides: was it tried and failed, or could it not be tried?
     let first_missing = Evidence::RUNGS.into_iter().find(|rung| *rung > report.evidence)?;
-    let tried = report.check(first_missing.as_str()).is_none_or(|check| check.outcome != Outcome::Unknown);
-    let reason =
-        if report.reason.is_empty() { Reason::EvidenceTooLow.code().to_owned() } else { report.reason.clone() };
+    let tried =
+        report.check(first_missing.as_str()).is_none_or(|check| check.outcome != Outcome::Unknown);
+    let reason = if report.reason.is_empty() {
+        Reason::EvidenceTooLow.code().to_owned()
+    } else {
+        report.reason.clone()
+    };
     let message = if report.message.is_empty() {
         format!("evidence is {}, required is {}", report.evidence.as_str(), wanted.as_str())
     } else {
@@ -113,17 +124,32 @@ fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
 }
 
 fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
-    let missing: Vec<&str> =
-        require.lsms.iter().filter(|lsm| !report.lsms.active.contains(lsm)).map(String::as_str).collect();
+    let missing: Vec<&str> = require
+        .lsms
+        .iter()
+        .filter(|lsm| !report.lsms.active.contains(lsm))
+        .map(String::as_str)
+        .collect();
     if missing.is_empty() {
         return None;
     }
     if report.lsms.active.is_empty() {
-        let message = format!("the list of active LSMs could not be read, so {} cannot be judged", missing.join(", "));
+        let message = format!(
+            "the list of active LSMs could not be read, so {} cannot be judged",
+            missing.join(", ")
+        );
         return Some(unknown(Reason::LsmListUnknown, message, list_unknown_fix(report)));
     }
-    let message = format!("{} not among the active LSMs {}", missing.join(", "), report.lsms.active.join(","));
-    Some(not_ready(Reason::RequiredLsmInactive, message, boot_with(&require.lsms, &missing, &report.lsms.active)))
+    let message = format!(
+        "{} not among the active LSMs {}",
+        missing.join(", "),
+        report.lsms.active.join(",")
+    );
+    Some(not_ready(
+        Reason::RequiredLsmInactive,
+        message,
+        boot_with(&require.lsms, &missing, &report.lsms.active),
+    ))
 }
 
 fn list_unknown_fix(report: &LsmNodeStatus) -> &'static str {
@@ -147,8 +173,9 @@ fn boot_with(required: &[String], missing: &[&str], active: &[String]) -> String
     let Some(list) = boot_list(Present { active, ..Present::default() }, required) else {
         return Reason::RequiredLsmInactive.way_out().to_owned();
     };
-    let remark =
-        Some(list.remark()).filter(|remark| !remark.is_empty()).map_or_else(String::new, |text| format!(" {text}"));
+    let remark = Some(list.remark())
+        .filter(|remark| !remark.is_empty())
+        .map_or_else(String::new, |text| format!(" {text}"));
     format!(
         "boot the node with {}; `node-probe check --require-lsm {}` on it prints the steps{remark}",
         list.parameter(),
@@ -166,7 +193,11 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
             Reason::KernelReadsForbidden,
             format!("programs may not read kernel memory: {}", check.detail),
             // A probe of an earlier version gives none.
-            if check.fix.is_empty() { Reason::KernelReadsForbidden.way_out() } else { check.fix.as_str() },
+            if check.fix.is_empty() {
+                Reason::KernelReadsForbidden.way_out()
+            } else {
+                check.fix.as_str()
+            },
         )),
         _ => Some(unknown(
             Reason::KernelReadsUnknown,
@@ -192,10 +223,15 @@ pub fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<
     let refusals = refusals(require, profile);
     let gravest = gravest(&refusals)?;
     let told = refusals.iter().filter(|refusal| refusal.reason == gravest).take(MOST_HOOKS_TOLD);
-    let message =
-        format!("kernel {}: {}", profile.kernel, told.map(ToString::to_string).collect::<Vec<_>>().join("; "));
+    let message = format!(
+        "kernel {}: {}",
+        profile.kernel,
+        told.map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    );
     let fix = match gravest {
-        Reason::HookNotInKernel => "correct the hook's name in the policy, or use a kernel that has it",
+        Reason::HookNotInKernel => {
+            "correct the hook's name in the policy, or use a kernel that has it"
+        }
         _ => "use another hook or a kernel on which it takes the program",
     };
     Some(not_ready(gravest, message, fix))
@@ -219,7 +255,9 @@ fn gravest(refusals: &[Refusal<'_>]) -> Option<Reason> {
 #[must_use]
 pub fn outcome(require: &Require, facts: Facts<'_>) -> (State, String) {
     let brief = || {
-        let Some(profile) = facts.profile else { return hooks(require, None) };
+        let Some(profile) = facts.profile else {
+            return hooks(require, None);
+        };
         Some(not_ready(gravest(&refusals(require, profile))?, "", ""))
     };
     let verdict = verdict_given(require, facts, brief);
@@ -244,7 +282,12 @@ fn ready(report: &LsmNodeStatus) -> Verdict {
 }
 
 fn not_ready(reason: Reason, message: impl Into<String>, fix: impl Into<String>) -> Verdict {
-    Verdict { state: State::NotReady, reason: reason.code().to_owned(), message: message.into(), fix: fix.into() }
+    Verdict {
+        state: State::NotReady,
+        reason: reason.code().to_owned(),
+        message: message.into(),
+        fix: fix.into(),
+    }
 }
 
 fn unknown(reason: Reason, message: impl Into<String>, fix: impl Into<String>) -> Verdict {

@@ -87,12 +87,22 @@ impl Report {
     /// Puts it together.
     #[must_use]
     pub fn of(observed: &Observed, facts: &Facts, duration_ms: u64) -> Self {
-        Self::from_diagnosis(diagnose(observed, facts), checks::of(&observed.trial, facts), facts, duration_ms)
+        Self::from_diagnosis(
+            diagnose(observed, facts),
+            checks::of(&observed.trial, facts),
+            facts,
+            duration_ms,
+        )
     }
 
     /// The same from a diagnosis that was made otherwise.
     #[must_use]
-    pub fn from_diagnosis(diagnosis: Diagnosis, explaining: Vec<Check>, facts: &Facts, duration_ms: u64) -> Self {
+    pub fn from_diagnosis(
+        diagnosis: Diagnosis,
+        explaining: Vec<Check>,
+        facts: &Facts,
+        duration_ms: u64,
+    ) -> Self {
         let mut checks = diagnosis.rungs;
         checks.extend(explaining);
         for check in &mut checks {
@@ -141,7 +151,9 @@ impl Report {
             self.message = cut(&check.detail, MESSAGE_MAX);
             self.fix = cut(&fix_of_lsms, MESSAGE_MAX);
         } else if shown
-            && [Reason::BpfNotInLsmList, Reason::NeverFired].map(Reason::code).contains(&self.reason.as_str())
+            && [Reason::BpfNotInLsmList, Reason::NeverFired]
+                .map(Reason::code)
+                .contains(&self.reason.as_str())
         {
             // One lsm= for both.
             self.fix = cut(&fix_of_lsms, MESSAGE_MAX);
@@ -173,7 +185,8 @@ impl Report {
     /// [`Self::require_hooks`] were called.
     #[must_use]
     pub fn holds(&self, required: Evidence) -> Holds {
-        let rungs = Evidence::RUNGS.into_iter().filter(|rung| *rung > self.evidence && *rung <= required);
+        let rungs =
+            Evidence::RUNGS.into_iter().filter(|rung| *rung > self.evidence && *rung <= required);
         let names: Vec<&str> = rungs.map(Evidence::as_str).chain([REQUIRED_LSMS]).collect();
         let open = self.checks.iter().filter(|check| names.contains(&check.name.as_str()));
         let outcomes: Vec<Outcome> = open.map(|check| check.outcome).collect();

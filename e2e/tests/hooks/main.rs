@@ -25,7 +25,8 @@ su nobody -s /bin/sh -c '/bin/node-probe check --require-hook file_open' >/dev/n
 ";
 
 /// Linux 5.7 has these already.
-const EVERYWHERE: [&str; 5] = ["file_open", "bprm_check_security", "task_prctl", "inode_unlink", "task_free"];
+const EVERYWHERE: [&str; 5] =
+    ["file_open", "bprm_check_security", "task_prctl", "inode_unlink", "task_free"];
 
 /// One kernel after the other, so that there is never more than one machine.
 #[test]
@@ -40,7 +41,8 @@ fn on_stock_kernels() {
 
 fn the_hooks_are_the_true_ones(series: &str, truth: &Path) {
     let text = output(series, vec![(truth.to_owned(), "/bin/truth".to_owned())], SCRIPT);
-    let values: Vec<Value> = serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
+    let values: Vec<Value> =
+        serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
     let [list, truth, codes @ ..] = values.as_slice() else { panic!("{series}: {text}") };
     compare(series, list, truth);
     leaves_nothing(series, list, truth);
@@ -51,13 +53,19 @@ fn the_hooks_are_the_true_ones(series: &str, truth: &Path) {
 fn an_agent_publishes_once_a_boot(folder: &Path) {
     let kubeconfig = folder.join("kubeconfig");
     let authority = Authority::new().unwrap();
-    authority.write_kubeconfig(&kubeconfig, "http://127.0.0.1:8080", &Subject::client("probe", None)).unwrap();
-    let script = |name: &str| (paths::sources().join("tests/hooks").join(name), format!("/bin/{name}"));
-    let files = vec![script("api.sh"), script("agents.sh"), (kubeconfig, "/bin/kubeconfig".to_owned())];
+    authority
+        .write_kubeconfig(&kubeconfig, "http://127.0.0.1:8080", &Subject::client("probe", None))
+        .unwrap();
+    let script =
+        |name: &str| (paths::sources().join("tests/hooks").join(name), format!("/bin/{name}"));
+    let files =
+        vec![script("api.sh"), script("agents.sh"), (kubeconfig, "/bin/kubeconfig".to_owned())];
     let text = output("newest", files, "sh /bin/agents.sh");
     let mut agents = text.split("agent\n").skip(1).map(|agent| agent.lines().collect::<Vec<_>>());
     let (first, second) = (agents.next().unwrap(), agents.next().unwrap());
-    let named = first.iter().find_map(|line| line.strip_prefix("PATCH /apis/lsmready.io/v1alpha1/lsmnodes/n1/status "));
+    let named = first
+        .iter()
+        .find_map(|line| line.strip_prefix("PATCH /apis/lsmready.io/v1alpha1/lsmnodes/n1/status "));
     let digest = named.unwrap_or_else(|| panic!("no profile is named: {text}"));
     let (node, report) = ("GET /api/v1/nodes/n1", "GET /apis/lsmready.io/v1alpha1/lsmnodes/n1");
     let asked = format!("GET /apis/lsmready.io/v1alpha1/lsmhookprofiles/{digest}");
@@ -81,18 +89,26 @@ fn an_agent_publishes_once_a_boot(folder: &Path) {
     assert!(second.starts_with(&[node, report, &asked, node, report, node]), "{second:#?}");
     for agent in [first, second] {
         let kilobytes = agent.last().and_then(|line| line.strip_prefix("kilobytes ")?.parse().ok());
-        assert!(kilobytes.is_some_and(|kilobytes: u32| kilobytes < 12_000), "an agent stays small: {agent:#?}");
+        assert!(
+            kilobytes.is_some_and(|kilobytes: u32| kilobytes < 12_000),
+            "an agent stays small: {agent:#?}"
+        );
     }
 }
 
 fn compare(series: &str, list: &Value, truth: &Value) {
     let hooks = list["hooks"].as_array().unwrap();
-    let named = |field: &str| hooks.iter().filter(|hook| hook[field] == true).map(name).collect::<BTreeSet<_>>();
+    let named = |field: &str| {
+        hooks.iter().filter(|hook| hook[field] == true).map(name).collect::<BTreeSet<_>>()
+    };
     let (attachable, sleepable) = (named("attachable"), named("sleepable"));
     assert_eq!(attachable, set(&truth["attachable"]), "{series}");
     assert_eq!(sleepable, set(&truth["sleepable"]), "{series}");
     assert!(EVERYWHERE.iter().all(|hook| attachable.contains(hook)), "{series}: {attachable:?}");
-    assert!(sleepable.contains("bprm_check_security") && !sleepable.contains("task_free"), "{series}: {sleepable:?}");
+    assert!(
+        sleepable.contains("bprm_check_security") && !sleepable.contains("task_free"),
+        "{series}: {sleepable:?}"
+    );
     // What is left of the functions are the kernel's own, which are no hooks.
     let functions = set(&truth["functions"]);
     let all: BTreeSet<&str> = hooks.iter().map(name).collect();
@@ -123,8 +139,12 @@ fn set(names: &Value) -> BTreeSet<&str> {
 fn compiled(folder: &Path) -> PathBuf {
     let program = folder.join("truth");
     let source = paths::sources().join("tests/hooks/truth.c");
-    let output =
-        Command::new("cc").args(["-static", "-O1", "-Wall", "-o"]).arg(&program).arg(&source).output().unwrap();
+    let output = Command::new("cc")
+        .args(["-static", "-O1", "-Wall", "-o"])
+        .arg(&program)
+        .arg(&source)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     program
 }
@@ -133,7 +153,12 @@ fn compiled(folder: &Path) -> PathBuf {
 fn kernel(series: &str) -> PathBuf {
     let script = paths::sources().join("kernels.sh");
     let output = Command::new(&script).arg(series).output().unwrap();
-    assert!(output.status.success(), "{}: {}", script.display(), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        script.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()).join("vmlinuz")
 }
 
@@ -161,7 +186,8 @@ fn output(series: &str, mut files: Vec<(PathBuf, String)>, script: &str) -> Stri
     };
     let mut stdout = Vec::new();
     let ended = run(&machine, &["sh", "-c", script].map(str::to_owned), &mut stdout).unwrap();
-    let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8_lossy(&ended.stderr));
+    let (stdout, stderr) =
+        (String::from_utf8(stdout).unwrap(), String::from_utf8_lossy(&ended.stderr));
     assert_eq!(ended.how, How::Exited(0), "{series}\n{stdout}\n{stderr}\n{}", ended.console);
     stdout
 }

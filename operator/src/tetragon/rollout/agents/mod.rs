@@ -41,8 +41,13 @@ const CRASH: [&str; 2] = ["CrashLoopBackOff", "PostStartHookError"];
 /// The waiting reason of a container whose configuration the kubelet refuses before it asks the runtime.
 const CONFIG: &str = "CreateContainerConfigError";
 /// Waiting reasons of a container that the kubelet or the runtime could not create or start. It has no log.
-const CREATE: [&str; 5] =
-    [CONFIG, "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError"];
+const CREATE: [&str; 5] = [
+    CONFIG,
+    "CreateContainerError",
+    "RunContainerError",
+    "PreCreateHookError",
+    "PreStartHookError",
+];
 /// Reasons of containerd and other runtimes for the end of a container that never ran.
 const NEVER_RAN: [&str; 2] = ["StartError", "ContainerCannotRun"];
 
@@ -139,8 +144,11 @@ impl Agent {
     /// The agent of that pod.
     #[must_use]
     pub fn of(pod: &Pod) -> Self {
-        let (spec, status) = (pod.spec.clone().unwrap_or_default(), pod.status.clone().unwrap_or_default());
-        let condition = |type_: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == type_);
+        let (spec, status) =
+            (pod.spec.clone().unwrap_or_default(), pod.status.clone().unwrap_or_default());
+        let condition = |type_: &str| {
+            status.conditions.iter().flatten().find(|condition| condition.type_ == type_)
+        };
         let unscheduled = condition("PodScheduled").filter(|condition| condition.status == "False");
         let ready = condition("Ready");
         let label = |key: &str| pod.labels().get(key).cloned();
@@ -155,7 +163,8 @@ impl Agent {
             ready: ready.is_some_and(|ready| ready.status == "True"),
             since: since.or_else(|| pod.metadata.creation_timestamp.clone()).map(|time| time.0),
             unscheduled: unscheduled.map(|condition| {
-                let said = [&condition.reason, &condition.message].map(|part| part.as_deref().unwrap_or_default());
+                let said = [&condition.reason, &condition.message]
+                    .map(|part| part.as_deref().unwrap_or_default());
                 said.join(": ")
             }),
             containers: containers(&status),
@@ -184,7 +193,9 @@ impl Agent {
     fn found(&self, now: Timestamp) -> Option<(Kind, Option<String>, String)> {
         let is_late = |since: Timestamp| now.duration_since(since) >= PATIENCE;
         if let Some(gone_by) = self.gone_by {
-            let said = format!("it should have ended by {gone_by:.0} and its node has not said that it has");
+            let said = format!(
+                "it should have ended by {gone_by:.0} and its node has not said that it has"
+            );
             return is_late(gone_by).then_some((Kind::Unavailable, None, said));
         }
         if let Some(said) = &self.unscheduled {
@@ -193,8 +204,12 @@ impl Agent {
         if let Some((container, kind, said)) = self.containers.iter().find_map(Container::trouble) {
             return Some((kind, Some(container), said));
         }
-        if let Some(since) = self.without_sandbox.filter(|since| now.duration_since(*since) >= SANDBOX_PATIENCE) {
-            let said = format!("its volumes are not mounted, or its sandbox is not created, since {since:.0}");
+        if let Some(since) =
+            self.without_sandbox.filter(|since| now.duration_since(*since) >= SANDBOX_PATIENCE)
+        {
+            let said = format!(
+                "its volumes are not mounted, or its sandbox is not created, since {since:.0}"
+            );
             return Some((Kind::ContainerCreateFailed, None, said));
         }
         let since = self.since.filter(|since| !self.ready && is_late(*since))?;
@@ -215,7 +230,10 @@ impl Agent {
 
 impl Container {
     fn of(status: &ContainerStatus) -> Self {
-        let (state, last) = (status.state.clone().unwrap_or_default(), status.last_state.clone().unwrap_or_default());
+        let (state, last) = (
+            status.state.clone().unwrap_or_default(),
+            status.last_state.clone().unwrap_or_default(),
+        );
         let is_down = state.terminated.is_some();
         let ended = state.terminated.or(last.terminated).map(|ended| Ended {
             reason: ended.reason.unwrap_or_default(),
@@ -224,9 +242,9 @@ impl Container {
         });
         Self {
             name: status.name.clone(),
-            waiting: state
-                .waiting
-                .map(|waiting| (waiting.reason.unwrap_or_default(), waiting.message.unwrap_or_default())),
+            waiting: state.waiting.map(|waiting| {
+                (waiting.reason.unwrap_or_default(), waiting.message.unwrap_or_default())
+            }),
             ended,
             is_down,
             restarts: status.restart_count,
@@ -238,7 +256,8 @@ impl Container {
     /// told instead.
     fn trouble(&self) -> Option<(String, Kind, String)> {
         let found = |kind, said| Some((self.name.clone(), kind, said));
-        let never_ran = self.ended.as_ref().filter(|ended| NEVER_RAN.contains(&ended.reason.as_str()));
+        let never_ran =
+            self.ended.as_ref().filter(|ended| NEVER_RAN.contains(&ended.reason.as_str()));
         match (&self.waiting, &self.ended) {
             (Some((reason, message)), _) if IMAGE.contains(&reason.as_str()) => {
                 found(Kind::ImagePull, format!("{reason}: {message}"))
@@ -246,8 +265,12 @@ impl Container {
             (Some((reason, message)), _) if CREATE.contains(&reason.as_str()) => {
                 found(Kind::ContainerCreateFailed, format!("{reason}: {message}"))
             }
-            (Some((reason, _)), Some(ended)) if CRASH.contains(&reason.as_str()) => match never_ran {
-                Some(ended) => found(Kind::ContainerCreateFailed, format!("{}: {}", ended.reason, ended.message)),
+            (Some((reason, _)), Some(ended)) if CRASH.contains(&reason.as_str()) => match never_ran
+            {
+                Some(ended) => found(
+                    Kind::ContainerCreateFailed,
+                    format!("{}: {}", ended.reason, ended.message),
+                ),
                 None => found(Kind::CrashLooping, format!("{reason}; it ended with {ended}")),
             },
             (Some((reason, message)), None) if CRASH.contains(&reason.as_str()) => {
@@ -285,7 +308,11 @@ fn containers(status: &PodStatus) -> Vec<Container> {
 
 /// The pod's node. The DaemonSet controller names it in an affinity, and the scheduler makes that the node's name.
 fn node(spec: &PodSpec) -> String {
-    spec.node_name.clone().filter(|name| !name.is_empty()).or_else(|| wanted_node(spec)).unwrap_or_default()
+    spec.node_name
+        .clone()
+        .filter(|name| !name.is_empty())
+        .or_else(|| wanted_node(spec))
+        .unwrap_or_default()
 }
 
 /// What the containers of such a pod run: each one's image, command and arguments.
@@ -297,9 +324,12 @@ pub fn programs(spec: &PodSpec) -> Vec<String> {
 
 fn wanted_node(spec: &PodSpec) -> Option<String> {
     let affinity = spec.affinity.as_ref()?.node_affinity.as_ref()?;
-    let terms = &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
+    let terms =
+        &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
     let fields = terms.iter().flat_map(|term| term.match_fields.iter().flatten());
-    fields.filter(|field| field.key == "metadata.name").find_map(|field| field.values.as_ref()?.first().cloned())
+    fields
+        .filter(|field| field.key == "metadata.name")
+        .find_map(|field| field.values.as_ref()?.first().cloned())
 }
 
 /// Longest part of a kubelet's or scheduler's message that is repeated, in characters.
@@ -307,7 +337,8 @@ const LONGEST: usize = 300;
 
 /// On one line, without control characters, and not longer than anybody reads.
 fn shortened(said: &str) -> String {
-    let clean: String = said.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    let clean: String =
+        said.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
     cut(&clean.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
 }
 

@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use lsm_ready_tetragon::tracing_policy::{Answer, Effect, Enforcement, Inert, Release, Releases, TracingPolicy};
+use lsm_ready_tetragon::tracing_policy::{
+    Answer, Effect, Enforcement, Inert, Release, Releases, TracingPolicy,
+};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -16,7 +18,10 @@ fn folder() -> PathBuf {
 
 fn release(name: &str) -> Release {
     let short = name.strip_suffix(".0").unwrap_or(name);
-    Release::ALL.into_iter().find(|release| release.name().trim_start_matches('v') == short).unwrap()
+    Release::ALL
+        .into_iter()
+        .find(|release| release.name().trim_start_matches('v') == short)
+        .unwrap()
 }
 
 /// What Tetragon answers, in our words.
@@ -44,27 +49,48 @@ fn ours(policy: &TracingPolicy, release: Release) -> (&'static str, String) {
 
 /// Where we know better than the code that was asked, or than we can tell from the file, with the reason.
 const EXCEPTIONS: [(&str, &str, &str); 6] = [
-    ("hook-empty", "", "before v1.7 the handler takes it, and the load fails: no hook has this name"),
+    (
+        "hook-empty",
+        "",
+        "before v1.7 the handler takes it, and the load fails: no hook has this name",
+    ),
     ("hook-unknown", "", "whether a kernel has a hook is for the nodes' profiles to say"),
     ("hook-with-prefix", "", "the same"),
-    ("enforcers", "", "accepted on the kernel that was asked; another may lack what enforcers need"),
-    ("match-arg-cel", "", "accepted on the kernel that was asked; another may lack what expressions need"),
-    ("match-arg-cel-wrong", "", "expressions are not read here, and nobody is told that the policy loads"),
+    (
+        "enforcers",
+        "",
+        "accepted on the kernel that was asked; another may lack what enforcers need",
+    ),
+    (
+        "match-arg-cel",
+        "",
+        "accepted on the kernel that was asked; another may lack what expressions need",
+    ),
+    (
+        "match-arg-cel-wrong",
+        "",
+        "expressions are not read here, and nobody is told that the policy loads",
+    ),
 ];
 
 fn is_exception(name: &str, version: &str) -> bool {
-    EXCEPTIONS.iter().any(|(known, release, _)| *known == name && (release.is_empty() || *release == version))
+    EXCEPTIONS
+        .iter()
+        .any(|(known, release, _)| *known == name && (release.is_empty() || *release == version))
 }
 
 #[test]
 fn our_reading_agrees_with_tetragons_own_code() {
     let answers: Value =
-        serde_json::from_str(&std::fs::read_to_string(folder().join("answers.json")).unwrap()).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(folder().join("answers.json")).unwrap())
+            .unwrap();
     let (mut compared, mut differing, mut needed) = (0, Vec::new(), BTreeSet::new());
     for (name, asked) in answers["policies"].as_object().unwrap() {
         let text = std::fs::read_to_string(folder().join(format!("{name}.yaml"))).unwrap();
         // A file that is no YAML is the plugin's matter.
-        let Ok(object) = serde_saphyr::from_str::<Value>(&text) else { continue };
+        let Ok(object) = serde_saphyr::from_str::<Value>(&text) else {
+            continue;
+        };
         let policy = TracingPolicy::parse(&object);
         for (version, answer) in asked["answers"].as_object().unwrap() {
             if answer.get("unreadable").is_some() {
@@ -86,13 +112,21 @@ fn our_reading_agrees_with_tetragons_own_code() {
             if is_exception(name, version) {
                 needed.insert(name.as_str());
             } else {
-                differing.push(format!("{name} {version}: {theirs}, and we say {ours} {why}\n    {asked}"));
+                differing.push(format!(
+                    "{name} {version}: {theirs}, and we say {ours} {why}\n    {asked}"
+                ));
             }
         }
     }
     assert!(compared > 300, "only {compared} answers were compared");
-    assert!(differing.is_empty(), "{} of {compared} differ:\n{}", differing.len(), differing.join("\n"));
-    let idle: Vec<&str> = EXCEPTIONS.iter().map(|(name, ..)| *name).filter(|name| !needed.contains(name)).collect();
+    assert!(
+        differing.is_empty(),
+        "{} of {compared} differ:\n{}",
+        differing.len(),
+        differing.join("\n")
+    );
+    let idle: Vec<&str> =
+        EXCEPTIONS.iter().map(|(name, ..)| *name).filter(|name| !needed.contains(name)).collect();
     assert!(idle.is_empty(), "these exceptions are not needed: {idle:?}");
 }
 
@@ -102,19 +136,31 @@ fn what_agents_are_held_to_agrees_with_the_forecast() {
     let mut compared = 0;
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
-        let read = std::fs::read_to_string(&path).ok().filter(|_| path.extension().is_some_and(|end| end == "yaml"));
-        let Some(object) = read.and_then(|text| serde_saphyr::from_str::<Value>(&text).ok()) else { continue };
-        let Ok(policy) = TracingPolicy::parse(&object) else { continue };
+        let read = std::fs::read_to_string(&path)
+            .ok()
+            .filter(|_| path.extension().is_some_and(|end| end == "yaml"));
+        let Some(object) = read.and_then(|text| serde_saphyr::from_str::<Value>(&text).ok()) else {
+            continue;
+        };
+        let Ok(policy) = TracingPolicy::parse(&object) else {
+            continue;
+        };
         let found = Enforcement::of(&object["spec"]);
         let agrees = match policy.effect(Releases::only(Release::Main)) {
             Some(Effect::Denies) => found.denies && !found.monitors,
             Some(Effect::DeniesNothing(Inert::MonitorMode)) => found.monitors,
             Some(Effect::DeniesNothing(Inert::MonitorOnly)) => found.denies && found.monitors,
-            Some(Effect::DeniesNothing(_)) => !found.denies || object["spec"].get("kprobes").is_some(),
+            Some(Effect::DeniesNothing(_)) => {
+                !found.denies || object["spec"].get("kprobes").is_some()
+            }
             Some(Effect::NoLsmHooks) | None => continue,
         };
         compared += 1;
-        assert!(agrees, "{path:?}: {found:?}, and the forecast is {:?}", policy.effect(Releases::ALL));
+        assert!(
+            agrees,
+            "{path:?}: {found:?}, and the forecast is {:?}",
+            policy.effect(Releases::ALL)
+        );
     }
     assert!(compared > 300, "only {compared} policies were compared");
 }

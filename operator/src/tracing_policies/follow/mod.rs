@@ -41,8 +41,13 @@ const AFTER_A_WATCH: Duration = Duration::from_secs(2);
 
 /// Follows both kinds; ends only when dropped.
 pub async fn run(client: Client, writer: Writer, routes: &Routes, metrics: &Metrics) {
-    let one =
-        |kind| Follower { client: client.clone(), writer: writer.clone(), routes, metrics: metrics.clone(), kind };
+    let one = |kind| Follower {
+        client: client.clone(),
+        writer: writer.clone(),
+        routes,
+        metrics: metrics.clone(),
+        kind,
+    };
     future::join(one(0).follow(), one(1).follow()).await;
 }
 
@@ -69,12 +74,18 @@ impl Follower<'_> {
         loop {
             match self.installed().await {
                 Ok(Some(resource)) => {
-                    info!(kind = self.name(), version = resource.version, "following Tetragon's policies");
+                    info!(
+                        kind = self.name(),
+                        version = resource.version,
+                        "following Tetragon's policies"
+                    );
                     self.watch(&resource).await;
                     sleep(AFTER_A_WATCH).await;
                     continue;
                 }
-                Ok(None) => self.changed(self.writer.absent(self.kind), "Tetragon's CRD is not installed"),
+                Ok(None) => {
+                    self.changed(self.writer.absent(self.kind), "Tetragon's CRD is not installed")
+                }
                 Err(error) => self.troubled(Trouble::Unread(self.plural(), error.to_string())),
             }
             sleep(LOOK_AGAIN).await;
@@ -88,13 +99,18 @@ impl Follower<'_> {
         let client = self.client.clone();
         async move {
             let group = match discovery::group(&client, GROUP).await {
-                Err(kube::Error::Discovery(DiscoveryError::MissingApiGroup(_) | DiscoveryError::EmptyApiGroup(_))) => {
+                Err(kube::Error::Discovery(
+                    DiscoveryError::MissingApiGroup(_) | DiscoveryError::EmptyApiGroup(_),
+                )) => {
                     return Ok(None);
                 }
                 group => group?,
             };
-            let resources = group.resources_by_stability().into_iter().map(|(resource, _)| resource);
-            Ok(resources.into_iter().find(|resource| resource.kind == kind && resource.plural == plural))
+            let resources =
+                group.resources_by_stability().into_iter().map(|(resource, _)| resource);
+            Ok(resources
+                .into_iter()
+                .find(|resource| resource.kind == kind && resource.plural == plural))
         }
     }
 
@@ -133,7 +149,9 @@ impl Follower<'_> {
                 false
             }
             Event::InitDone => self.writer.listed(self.kind, std::mem::take(list)),
-            Event::Apply(object) => self.writer.set(self.kind, Name::of(&object.metadata), self.read(&object)),
+            Event::Apply(object) => {
+                self.writer.set(self.kind, Name::of(&object.metadata), self.read(&object))
+            }
             Event::Delete(object) => self.writer.remove(self.kind, &Name::of(&object.metadata)),
         };
         self.changed(differs, "Tetragon's policies changed");
@@ -199,7 +217,9 @@ impl Follower<'_> {
 
 /// The API server's code, where it answered.
 fn code(error: &watcher::Error) -> Option<u16> {
-    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
+    use watcher::Error::{
+        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
+    };
     match error {
         InitialListFailed(kube::Error::Api(status))
         | WatchStartFailed(kube::Error::Api(status))

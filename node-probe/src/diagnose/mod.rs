@@ -62,9 +62,10 @@ pub fn diagnose(observed: &Observed, facts: &Facts) -> Diagnosis {
         evidence = rung;
     }
     let (reason, message) = match &stopped {
-        None => {
-            (Reason::CanaryDenied, "an LSM program denied our call, only ours, and only while it was attached".into())
-        }
+        None => (
+            Reason::CanaryDenied,
+            "an LSM program denied our call, only ours, and only while it was attached".into(),
+        ),
         Some(stop) => (stop.reason, stop.detail.clone()),
     };
     Diagnosis { evidence, reason, message, rungs: checks(evidence, stopped.as_ref()) }
@@ -105,7 +106,9 @@ fn not_loaded(failure: &Failure, trial: &Trial, facts: &Facts) -> Stop {
         }
         _ => {}
     }
-    if let Some(stop) = not_let(failure, trial, facts).or_else(|| memlock_used_up(failure, trial, facts)) {
+    if let Some(stop) =
+        not_let(failure, trial, facts).or_else(|| memlock_used_up(failure, trial, facts))
+    {
         return stop;
     }
     let silent = failure.verifier_log.is_empty();
@@ -141,8 +144,12 @@ fn shortage(failure: &Failure) -> Option<Stop> {
 /// (`bpf_charge_memlock` in kernel/bpf/syscall.c). aya raises the limit where it may and tries again, so what is seen
 /// here is a limit that it could not raise. Where another program was taken it is not memory that is short.
 fn memlock_used_up(failure: &Failure, trial: &Trial, facts: &Facts) -> Option<Stop> {
-    let charged = matches!(failure.kind, FailureKind::Map | FailureKind::Program) && failure.verifier_log.is_empty();
-    if !charged || failure.errno != Some(libc::EPERM) || facts.kernel_is_before((5, 11)) != Some(true) {
+    let charged = matches!(failure.kind, FailureKind::Map | FailureKind::Program)
+        && failure.verifier_log.is_empty();
+    if !charged
+        || failure.errno != Some(libc::EPERM)
+        || facts.kernel_is_before((5, 11)) != Some(true)
+    {
         return None;
     }
     if failure.kind == FailureKind::Program && trial.plain_load == Some(Ok(())) {
@@ -161,7 +168,10 @@ fn memlock_used_up(failure: &Failure, trial: &Trial, facts: &Facts) -> Option<St
 fn btf_unreadable(detail: &str, facts: &Facts) -> Stop {
     match facts.absent_btf() {
         Some(absent) => Stop::failed(Reason::BtfMissing, with_missing(&absent, facts)),
-        None => Stop::untried(Reason::BtfMissing, format!("the kernel's BTF could not be read: {detail}")),
+        None => Stop::untried(
+            Reason::BtfMissing,
+            format!("the kernel's BTF could not be read: {detail}"),
+        ),
     }
 }
 
@@ -185,18 +195,21 @@ fn not_let(failure: &Failure, trial: &Trial, facts: &Facts) -> Option<Stop> {
         return Some(Stop::untried(Reason::MissingCapability, detail));
     }
     if facts.process.in_initial_user_namespace == Some(false) {
-        let detail =
-            format!("this process is in a user namespace of its own, where its capabilities do not count: {detail}");
+        let detail = format!(
+            "this process is in a user namespace of its own, where its capabilities do not count: {detail}"
+        );
         return Some(Stop::untried(Reason::MissingCapability, detail));
     }
     match trial.bpf_call {
         Some(answer) if answer != UNKNOWN_OPTION && facts.process.is_filtered() => {
-            let detail = format!("a seccomp filter answers every bpf(2) with {}", answer.describe());
+            let detail =
+                format!("a seccomp filter answers every bpf(2) with {}", answer.describe());
             Some(Stop::untried(Reason::SeccompRefusesBpf, detail))
         }
-        Some(Answer(libc::ENOSYS)) => {
-            Some(Stop::failed(Reason::ProgramTypeUnsupported, with_missing("the kernel has no bpf(2)", facts)))
-        }
+        Some(Answer(libc::ENOSYS)) => Some(Stop::failed(
+            Reason::ProgramTypeUnsupported,
+            with_missing("the kernel has no bpf(2)", facts),
+        )),
         _ => None,
     }
 }
@@ -204,7 +217,9 @@ fn not_let(failure: &Failure, trial: &Trial, facts: &Facts) -> Option<Stop> {
 /// The capabilities are held, bpf(2) is reached, and still the kernel says no without a word of the verifier's.
 fn refused(detail: &str, trial: &Trial, facts: &Facts) -> Stop {
     let others = match &trial.plain_load {
-        Some(Ok(())) => "it takes other programs (a socket filter), so it is LSM programs that it refuses",
+        Some(Ok(())) => {
+            "it takes other programs (a socket filter), so it is LSM programs that it refuses"
+        }
         Some(Err(_)) => "it refuses other programs (a socket filter) too",
         None => "other programs were not tried",
     };
@@ -263,7 +278,10 @@ fn never_fired(facts: &Facts) -> Stop {
     match facts.lists_bpf() {
         Some(false) => {
             let active = facts.lsms.active.join(",");
-            Stop::failed(Reason::BpfNotInLsmList, format!("{silent}: bpf is not among the active LSMs {active}"))
+            Stop::failed(
+                Reason::BpfNotInLsmList,
+                format!("{silent}: bpf is not among the active LSMs {active}"),
+            )
         }
         Some(true) => {
             let active = facts.lsms.active.join(",");
@@ -275,14 +293,18 @@ fn never_fired(facts: &Facts) -> Stop {
         None => {
             let left_out = facts.left_out_by("bpf");
             let why = left_out.as_deref().unwrap_or("bpf is most likely not among the active LSMs");
-            let detail = format!("{silent}: {why}; the list of active LSMs cannot be read: {}", facts.lsms_detail);
+            let detail = format!(
+                "{silent}: {why}; the list of active LSMs cannot be read: {}",
+                facts.lsms_detail
+            );
             Stop::failed(Reason::NeverFired, detail)
         }
     }
 }
 
 fn denied(Observed { trial, end }: &Observed, _: &Facts) -> Option<Stop> {
-    let (Some(ours), Some(wrong), Some(after)) = (trial.ours, trial.wrong_nonce, trial.after) else {
+    let (Some(ours), Some(wrong), Some(after)) = (trial.ours, trial.wrong_nonce, trial.after)
+    else {
         return Some(broken_off(end, "comparing the answers"));
     };
     let expected = [
@@ -293,18 +315,22 @@ fn denied(Observed { trial, end }: &Observed, _: &Facts) -> Option<Stop> {
     let wrong: Vec<String> = expected
         .iter()
         .filter(|(answer, expected, _)| answer != expected)
-        .map(|(answer, expected, call)| format!("{call} ended with {}, not {}", answer.describe(), expected.describe()))
+        .map(|(answer, expected, call)| {
+            format!("{call} ended with {}, not {}", answer.describe(), expected.describe())
+        })
         .collect();
-    (!wrong.is_empty())
-        .then(|| Stop::failed(Reason::FiredNotDenied, format!("the canary ran, but {}", wrong.join("; "))))
+    (!wrong.is_empty()).then(|| {
+        Stop::failed(Reason::FiredNotDenied, format!("the canary ran, but {}", wrong.join("; ")))
+    })
 }
 
 /// The canary's process did not get far enough to tell.
 fn broken_off(end: &End, doing: &str) -> Stop {
     match end {
-        End::TimedOut(ms) => {
-            Stop::untried(Reason::CanaryTimedOut, format!("the canary hung {doing} and was killed after {ms} ms"))
-        }
+        End::TimedOut(ms) => Stop::untried(
+            Reason::CanaryTimedOut,
+            format!("the canary hung {doing} and was killed after {ms} ms"),
+        ),
         End::Signal(libc::SIGSYS) => Stop::untried(
             Reason::SeccompRefusesBpf,
             format!("a seccomp filter killed the canary (SIGSYS) when {doing}"),
@@ -313,13 +339,18 @@ fn broken_off(end: &End, doing: &str) -> Stop {
             Reason::CanaryCrashed,
             format!("the canary was ended by {} when {doing}", signal_name(*signal)),
         ),
-        End::NotStarted(error) => {
-            Stop::untried(Reason::CanaryNotStarted, format!("the canary's process could not be started: {error}"))
-        }
-        End::Exit(code) => {
-            Stop::untried(Reason::CanaryCrashed, format!("the canary ended with code {code} when {doing}"))
-        }
-        End::Finished => Stop::untried(Reason::CanaryCrashed, format!("the canary ended without a word about {doing}")),
+        End::NotStarted(error) => Stop::untried(
+            Reason::CanaryNotStarted,
+            format!("the canary's process could not be started: {error}"),
+        ),
+        End::Exit(code) => Stop::untried(
+            Reason::CanaryCrashed,
+            format!("the canary ended with code {code} when {doing}"),
+        ),
+        End::Finished => Stop::untried(
+            Reason::CanaryCrashed,
+            format!("the canary ended without a word about {doing}"),
+        ),
     }
 }
 
@@ -339,7 +370,8 @@ fn signal_name(signal: i32) -> String {
 /// A failure in one line: words, errno, and the end of the verifier's log, where it says what it objects to.
 #[must_use]
 pub fn describe(failure: &Failure) -> String {
-    let errno = failure.errno.map(describe_errno).filter(|errno| !failure.message.contains(errno.as_str()));
+    let errno =
+        failure.errno.map(describe_errno).filter(|errno| !failure.message.contains(errno.as_str()));
     let errno = errno.map_or_else(String::new, |errno| format!(": {errno}"));
     let log = match failure.verifier_log.as_str() {
         "" if failure.kind == FailureKind::Program => ", and the verifier said nothing".to_owned(),

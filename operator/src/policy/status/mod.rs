@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lsm_ready_crds::conditions::{
-    self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_HARDENED,
-    TETRAGON_ROLLED_OUT, TRACING_POLICIES_ENFORCED, TRACING_POLICIES_LOADABLE,
+    self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, Status,
+    TETRAGON_HARDENED, TETRAGON_ROLLED_OUT, TRACING_POLICIES_ENFORCED, TRACING_POLICIES_LOADABLE,
 };
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
 use lsm_ready_crds::sample;
@@ -66,10 +66,10 @@ impl Tally {
             State::NotReady => self.not_ready += 1,
             State::Unknown => self.unknown += 1,
         }
-        let entry = self
-            .reasons
-            .entry(verdict.reason)
-            .or_insert_with_key(|reason| ReasonCount { reason: reason.clone(), ..ReasonCount::default() });
+        let entry = self.reasons.entry(verdict.reason).or_insert_with_key(|reason| ReasonCount {
+            reason: reason.clone(),
+            ..ReasonCount::default()
+        });
         entry.count += 1;
         // The first names in order, whatever the order in which nodes are counted: equal clusters, equal status.
         if sample::add(&mut entry.sample, node.to_owned(), |a, b| a < b) == 0 {
@@ -129,7 +129,13 @@ pub fn status(policy: &LsmPolicy, observation: &Observation, now: &Time) -> LsmP
     let (found, nodes, reasons) = match observation {
         Observation::Invalid(error) => (invalid(error), NodeCounts::default(), Vec::new()),
         Observation::Evaluated { tally, min_ready, loadable, tetragon, agents } => {
-            let found = evaluated(tally, *min_ready, loadable.as_ref(), tetragon.as_deref(), agents.as_ref());
+            let found = evaluated(
+                tally,
+                *min_ready,
+                loadable.as_ref(),
+                tetragon.as_deref(),
+                agents.as_ref(),
+            );
             (found, tally.counts(), tally.histogram())
         }
     };
@@ -176,17 +182,31 @@ fn evaluated(
 fn nodes_ready(tally: &Tally, min_ready: MinReady) -> Finding {
     let selected = tally.selected();
     let needed = min_ready.of(selected);
-    let counts = format!("{} of {selected} selected nodes are ready, {needed} required", tally.ready);
+    let counts =
+        format!("{} of {selected} selected nodes are ready, {needed} required", tally.ready);
     let (status, reason, message) = if selected == 0 {
-        let message = "spec.nodeSelector matches no node; compare it with `kubectl get nodes --show-labels`";
+        let message =
+            "spec.nodeSelector matches no node; compare it with `kubectl get nodes --show-labels`";
         (Status::False, reason::NO_NODES_SELECTED, message.to_owned())
     } else if tally.ready >= needed {
-        let reason = if tally.ready == selected { reason::ALL_NODES_READY } else { reason::ENOUGH_NODES_READY };
+        let reason = if tally.ready == selected {
+            reason::ALL_NODES_READY
+        } else {
+            reason::ENOUGH_NODES_READY
+        };
         (Status::True, reason, counts)
     } else if tally.ready + tally.unknown >= needed {
-        (Status::Unknown, reason::NODES_UNKNOWN, format!("{counts}; {} not known yet", tally.unknown))
+        (
+            Status::Unknown,
+            reason::NODES_UNKNOWN,
+            format!("{counts}; {} not known yet", tally.unknown),
+        )
     } else {
-        (Status::False, reason::TOO_FEW_NODES_READY, format!("{counts}; status.reasons says why the others are not"))
+        (
+            Status::False,
+            reason::TOO_FEW_NODES_READY,
+            format!("{counts}; status.reasons says why the others are not"),
+        )
     };
     Finding::new(NODES_READY, status, reason, message)
 }
@@ -197,7 +217,10 @@ fn ready(nodes: &Finding, tetragon: Option<&Findings>) -> Finding {
     // Who says `mount: Never` has taken the mount into their own hands.
     let securityfs = securityfs.filter(|finding| finding.reason != tetragon_reason::NOT_WANTED);
     let rolled_out = tetragon.map(|tetragon| &tetragon.rolled_out);
-    let lacking = [Some(nodes), securityfs, rolled_out].into_iter().flatten().filter(|f| f.status != Status::True);
+    let lacking = [Some(nodes), securityfs, rolled_out]
+        .into_iter()
+        .flatten()
+        .filter(|f| f.status != Status::True);
     // Something that is shown not to hold comes before something that is not known.
     lacking.min_by_key(|finding| finding.status == Status::Unknown).map_or_else(
         || Finding::new(READY, Status::True, reason::ENFORCEMENT_READY, nodes.message.clone()),
@@ -207,7 +230,9 @@ fn ready(nodes: &Finding, tetragon: Option<&Findings>) -> Finding {
 
 /// kstatus: present only while something is under way that ends by itself.
 fn reconciling(nodes: &Finding, tetragon: Option<&Findings>) -> Option<Finding> {
-    let rolling = tetragon.map(|tetragon| &tetragon.rolled_out).filter(|finding| finding.status == Status::Unknown);
+    let rolling = tetragon
+        .map(|tetragon| &tetragon.rolled_out)
+        .filter(|finding| finding.status == Status::Unknown);
     let waiting = Some(nodes).filter(|finding| finding.status == Status::Unknown);
     let stalled = tetragon.is_some_and(|tetragon| tetragon.stalled.is_some());
     let under_way = rolling.or(waiting).filter(|_| !stalled)?;
