@@ -7,25 +7,13 @@
 //! controller observes, plans with a pure function, and writes only what differs.
 
 pub mod agents;
-pub mod backoff;
-pub mod cli;
 pub mod context;
-pub mod election;
-#[cfg(test)]
-mod fixture;
-pub mod genuine;
-pub mod key;
-pub mod metrics;
 pub mod node;
 pub mod policy;
 pub mod profile;
-pub mod queues;
-pub mod routes;
 pub mod run;
-pub mod server;
-pub mod stores;
-pub mod telemetry;
 pub mod tetragon;
+pub mod tetragon_client;
 pub mod text;
 pub mod tracing_policies;
-pub mod watches;
+pub mod watch;

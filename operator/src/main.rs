@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use lsm_ready_operator::{cli::Cli, run, telemetry};
+use lsm_ready_operator::run::{self, cli::Cli, telemetry};
 use tracing::error;
 
 #[tokio::main(worker_threads = 2)]

@@ -11,7 +11,7 @@ use kube::Client;
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_operator::profile::{plan, sweep};
-use lsm_ready_operator::stores::Stores;
+use lsm_ready_operator::watch::store::Stores;
 use real_api::{OPERATOR, PROBE, call, create_node, done, on_node, unbound};
 use serde_json::{Value, json};
 

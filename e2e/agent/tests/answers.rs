@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use lsm_ready_agents::{
+use lsm_ready_operator::tetragon_client::{
     Actions, ActionsByPolicy, Answer, Endpoints, How, Limits, LocalName, Mode, NoAnswer, Outcome,
     PolicyName, State, Tls, Why, ask,
 };

@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use lsm_ready_agents::{Answer, How, PolicyName};
+use crate::tetragon_client::{Answer, How, PolicyName};
 use lsm_ready_crds::selection::Labels;
 use lsm_ready_tetragon::tracing_policy::Name;
 
@@ -116,7 +116,7 @@ impl<'a> Catalogue<'a> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use lsm_ready_agents::{LocalName, PolicyAnswer, State};
+    use crate::tetragon_client::{LocalName, PolicyAnswer, State};
     use serde_json::json;
 
     use super::*;

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::tetragon_client::{Answer, NoAnswer, Outcome, Why};
 use jiff::Timestamp;
-use lsm_ready_agents::{Answer, NoAnswer, Outcome, Why};
 
 use super::schedule::{self, Due, Heard, LoadErrors, Occasion, PATIENCE, Reply};
 use super::wanted::Target;
-use crate::key::DaemonSetKey;
+use crate::watch::key::DaemonSetKey;
 
 /// What one agent has said, as far as it counts.
 #[derive(Clone, Debug, Eq, PartialEq)]

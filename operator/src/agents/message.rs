@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::fmt::Display;
 
-use lsm_ready_agents::{NoAnswer, PolicyName, Why};
+use crate::tetragon_client::{NoAnswer, PolicyName, Why};
 use lsm_ready_crds::sample::SAMPLE;
 
 use super::names::Names;

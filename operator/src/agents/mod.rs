@@ -12,7 +12,7 @@
 //! depends on it (docs/adr/0011-what-agents-say.md). Answers that say nothing new cause no request to the API server.
 //!
 //! ## Errors
-//! Each is an outcome, told in the condition and counted in `lsm_ready_agents_asked_total`.
+//! Each is an outcome, told in the condition and counted in `crate::tetragon_client_asked_total`.
 
 pub mod catalogue;
 mod hearing;

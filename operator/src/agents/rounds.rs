@@ -13,9 +13,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::tetragon_client::{Limits, Outcome, Tls, ask};
 use futures::future::join;
 use futures::{StreamExt, stream};
-use lsm_ready_agents::{Limits, Outcome, Tls, ask};
 
 use super::catalogue::Catalogue;
 use super::schedule::{Lane, Reply};

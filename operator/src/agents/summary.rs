@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lsm_ready_agents::{NoAnswer, PolicyName, Why};
+use crate::tetragon_client::{NoAnswer, PolicyName, Why};
 use lsm_ready_crds::conditions::{Finding as Condition, Status, TRACING_POLICIES_ENFORCED};
 
 use super::catalogue::MOST_OTHERS;
@@ -10,8 +10,8 @@ use super::message::Message;
 use super::names::Names;
 use super::reason;
 use super::verdict::{Finding, Found};
-use crate::key::DaemonSetKey;
 use crate::text::cut;
+use crate::watch::key::DaemonSetKey;
 
 /// Longest text of an agent that is told of one policy, in characters.
 const WORDS: usize = 300;

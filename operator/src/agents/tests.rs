@@ -4,14 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use crate::tetragon_client::{
+    ActionsByPolicy, Answer, Counts, How, Mode, NoAnswer, Outcome, PolicyAnswer, PolicyName,
+    State as PolicyState, Why,
+};
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
-use lsm_ready_agents::{
-    ActionsByPolicy, Answer, Counts, How, Mode, NoAnswer, Outcome, PolicyAnswer, PolicyName,
-    State as PolicyState, Why,
-};
 use lsm_ready_crds::conditions::{TRACING_POLICIES_ENFORCED, find};
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
@@ -20,8 +20,8 @@ use super::rounds::{AT_ONCE, look};
 use super::wanted::At;
 use super::*;
 use crate::context::Context;
-use crate::fixture::{Fixture, node, policy, report};
-use crate::key::DaemonSetKey;
+use crate::context::fixture::{Fixture, node, policy, report};
+use crate::watch::key::DaemonSetKey;
 
 thread_local! {
     static SECOND: Cell<i64> = const { Cell::new(1_767_226_200) };
@@ -167,7 +167,7 @@ async fn each_agent_is_asked_once_for_all_policies_and_they_hear_what_is_new() {
     assert!(queued(&mut fixture).is_empty());
     let text = fixture.ctx.metrics.encode().unwrap();
     assert!(
-        text.contains(r#"lsm_ready_agents_asked_total{how="grpc",outcome="answered"} 3"#),
+        text.contains(r#"crate::tetragon_client_asked_total{how="grpc",outcome="answered"} 3"#),
         "{text}"
     );
 }

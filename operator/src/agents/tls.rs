@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lsm_ready_agents::Tls;
+use crate::tetragon_client::Tls;
 
 /// The files that may be there.
 const FILES: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];

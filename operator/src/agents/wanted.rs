@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use crate::tetragon_client::{Endpoints, Why};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
-use lsm_ready_agents::{Endpoints, Why};
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::Selection;
 use lsm_ready_tetragon::plan::pod;
@@ -17,9 +17,9 @@ use super::schedule::Occasion;
 use super::tls::ServerName;
 use super::way::{self, NotAskable, Way};
 use crate::context::Context;
-use crate::key::DaemonSetKey;
-use crate::stores::boot_id;
 use crate::tracing_policies::wish::Place;
+use crate::watch::key::DaemonSetKey;
+use crate::watch::store::boot_id;
 
 /// One agent.
 #[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]

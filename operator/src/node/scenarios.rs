@@ -7,7 +7,7 @@ use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
 
 use super::reconcile;
-use crate::fixture::{Exchange, Fixture, node, policy, report};
+use crate::context::fixture::{Exchange, Fixture, node, policy, report};
 
 const PATCH: &str = "PATCH /api/v1/nodes/n1?&fieldManager=lsm-ready";
 const PATCH_STATUS: &str = "PATCH /api/v1/nodes/n1/status?&fieldManager=lsm-ready";

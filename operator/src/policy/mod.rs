@@ -9,7 +9,7 @@
 //! observed. The status' size does not grow with the cluster.
 
 mod apply;
-pub mod pace;
+pub mod rate_limit;
 #[cfg(test)]
 mod scenarios;
 pub mod status;
@@ -27,11 +27,11 @@ use lsm_ready_tetragon::loadable::{Known, Nodes};
 
 use crate::agents::catalogue::Catalogue;
 use crate::context::Context;
-use crate::key::DaemonSetKey;
 use crate::policy::status::{Observation, Tally};
-use crate::stores::NodeRecord;
 use crate::tracing_policies::condition;
 use crate::tracing_policies::demand::{Demand, Verdicts};
+use crate::watch::key::DaemonSetKey;
+use crate::watch::store::NodeRecord;
 use crate::{agents, tetragon};
 
 pub use apply::Error;

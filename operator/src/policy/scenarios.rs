@@ -7,7 +7,7 @@ use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
 
 use super::reconcile;
-use crate::fixture::{Exchange, Fixture, node, policy, report};
+use crate::context::fixture::{Exchange, Fixture, node, policy, report};
 
 const PATCH: &str = "PATCH /apis/lsmready.io/v1alpha1/lsmpolicies/enforce/status?&force=true&fieldManager=lsm-ready";
 

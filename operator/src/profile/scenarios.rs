@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::plan::Unnamed;
 use super::sweep;
-use crate::fixture::{Exchange, Fixture, report};
+use crate::context::fixture::{Exchange, Fixture, report};
 
 fn spec(kernel: &str) -> LsmHookProfileSpec {
     LsmHookProfileSpec { kernel: kernel.to_owned(), ..Default::default() }

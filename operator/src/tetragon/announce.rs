@@ -12,7 +12,7 @@ use super::memory::Remembered;
 use super::rollout::agents::Agent;
 use super::step::Write;
 use crate::context::Context;
-use crate::key::DaemonSetKey;
+use crate::watch::key::DaemonSetKey;
 
 /// An Event about what was written.
 pub(super) fn written(write: &Write) -> Event {

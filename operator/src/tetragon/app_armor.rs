@@ -15,7 +15,7 @@ use lsm_ready_tetragon::privilege::is_confined_by_default;
 use lsm_ready_tetragon::refusal::Refusal;
 
 use crate::agents::place::takes;
-use crate::stores::{Stores, boot_id};
+use crate::watch::store::{Stores, boot_id};
 
 /// Where AppArmor is active.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use super::step::Write;
 use crate::context::Context;
-use crate::key::DaemonSetKey;
+use crate::watch::key::DaemonSetKey;
 
 /// A write that may succeed when it is tried again.
 #[derive(Debug, thiserror::Error)]

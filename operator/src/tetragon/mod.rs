@@ -46,7 +46,7 @@ use lsm_ready_tetragon::plan::{Plan, plan, pod};
 use tracing::debug;
 
 use crate::context::Context;
-use crate::key::DaemonSetKey;
+use crate::watch::key::DaemonSetKey;
 use app_armor::{AppArmorOn, app_armor, unless_confined};
 use apply::Outcome;
 use findings::Findings;

@@ -12,7 +12,7 @@ use lsm_ready_crds::node::Securityfs;
 use lsm_ready_tetragon::plan::pod;
 
 use crate::agents::place::takes;
-use crate::stores::Stores;
+use crate::watch::store::Stores;
 
 /// The DaemonSet controller adds tolerations for the taints of this prefix.
 const OF_KUBERNETES: &str = "node.kubernetes.io/";

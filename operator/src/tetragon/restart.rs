@@ -27,8 +27,8 @@ use super::rollout::unready::Caused;
 use super::stale::{Errors, Restart, can_be_helped, repaired, restart};
 use super::{announce, stale::Stale};
 use crate::context::Context;
-use crate::key::DaemonSetKey;
-use crate::stores::boot_id;
+use crate::watch::key::DaemonSetKey;
+use crate::watch::store::boot_id;
 
 /// How long until the next look where one is due and nothing tells when.
 const AGAIN: SignedDuration = SignedDuration::from_mins(1);

@@ -16,7 +16,7 @@ use super::memory::{Failure, Remembered};
 use super::rollout::blame::Blame;
 use super::rollout::held::template;
 use super::rollout::unready::Caused;
-use crate::key::DaemonSetKey;
+use crate::watch::key::DaemonSetKey;
 
 /// How long a mount that was refused is not tried again, unless the DaemonSet or the wish changes.
 const MOUNT_AGAIN: SignedDuration = SignedDuration::from_mins(1);

@@ -10,7 +10,7 @@ use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
 use lsm_ready_tetragon::plan::Wish;
 
 use super::gate::Limits;
-use crate::key::DaemonSetKey;
+use crate::watch::key::DaemonSetKey;
 
 /// What each policy wants of one DaemonSet, oldest policy first.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -15,11 +15,11 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use kube_runtime::events::Reporter;
 use lsm_ready_operator::context::Context;
-use lsm_ready_operator::metrics::Metrics;
-use lsm_ready_operator::queues::queues;
-use lsm_ready_operator::routes::Routes;
-use lsm_ready_operator::stores::stores;
-use lsm_ready_operator::watches;
+use lsm_ready_operator::context::metrics::Metrics;
+use lsm_ready_operator::watch;
+use lsm_ready_operator::watch::queue::queues;
+use lsm_ready_operator::watch::store::stores;
+use lsm_ready_operator::watch::triggers::Routes;
 use serde_json::{Value, json};
 
 /// The namespace of the manifests.
@@ -66,7 +66,7 @@ pub fn context(watching: &Client, operator: Client) -> Context {
     let (queues, _) = queues();
     let metrics = Metrics::default();
     let routes = Routes::new(stores.clone(), queues.clone(), metrics.clone());
-    tokio::spawn(watches::run(watching.clone(), writers, routes, metrics.clone()));
+    tokio::spawn(watch::run(watching.clone(), writers, routes, metrics.clone()));
     let reporter = Reporter { controller: "lsmready.io/operator".into(), instance: None };
     Context::new(operator, reporter, stores, queues, metrics)
 }

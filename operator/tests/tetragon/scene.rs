@@ -132,7 +132,7 @@ impl Scene {
                 .is_some_and(|status| status.denied_since.is_some());
             let booted = self.ctx.stores.nodes.get(&ObjectRef::new(name));
             let booted =
-                booted.is_some_and(|node| lsm_ready_operator::stores::boot_id(&node) == "1");
+                booted.is_some_and(|node| lsm_ready_operator::watch::store::boot_id(&node) == "1");
             if known && booted { Ok(()) } else { Err(format!("report {known}, node {booted}")) }
         })
         .await

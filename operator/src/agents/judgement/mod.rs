@@ -10,7 +10,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use lsm_ready_agents::{Answer, NoAnswer, PolicyName, Why};
+use crate::tetragon_client::{Answer, NoAnswer, PolicyName, Why};
 use lsm_ready_crds::verdict::State;
 
 use super::catalogue::Catalogue;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lsm_ready_agents::{Counts, How, Mode, PolicyAnswer, State as PolicyState};
+use crate::tetragon_client::{Counts, How, Mode, PolicyAnswer, State as PolicyState};
 use lsm_ready_crds::conditions::{Finding, Status, TRACING_POLICIES_ENFORCED};
 use lsm_ready_crds::selection::Labels;
 use proptest::prelude::*;
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::agents::reason;
 use crate::agents::summary::{Circumstances, condition};
-use crate::key::DaemonSetKey;
 use crate::tracing_policies::known::Snapshot;
 use crate::tracing_policies::known::tests::{object, with_wishes};
+use crate::watch::key::DaemonSetKey;
 
 fn spec(action: &str) -> Value {
     json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": action}]}]}]})

@@ -18,8 +18,8 @@
 
 use std::time::Duration;
 
+use crate::tetragon_client::{NoAnswer, Outcome};
 use jiff::{SignedDuration, Timestamp};
-use lsm_ready_agents::{NoAnswer, Outcome};
 use lsm_ready_crds::Evidence;
 
 use super::memory::Said;

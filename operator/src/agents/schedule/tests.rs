@@ -1,6 +1,6 @@
 //! When an agent is asked, and what counts, by tables and for any history.
 
-use lsm_ready_agents::{ActionsByPolicy, Answer, How, State, Why};
+use crate::tetragon_client::{ActionsByPolicy, Answer, How, State, Why};
 use proptest::prelude::*;
 
 use super::*;

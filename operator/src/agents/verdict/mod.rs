@@ -25,7 +25,7 @@
 
 use std::collections::BTreeSet;
 
-use lsm_ready_agents::{Answer, How, Mode, PolicyAnswer, PolicyName, State};
+use crate::tetragon_client::{Answer, How, Mode, PolicyAnswer, PolicyName, State};
 
 use super::catalogue::{Catalogue, Listed};
 use crate::tracing_policies::wish::{Place, Wish};

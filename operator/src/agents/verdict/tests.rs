@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lsm_ready_agents::Counts;
+use crate::tetragon_client::Counts;
 use serde_json::{Value, json};
 
 use super::*;
@@ -198,7 +198,7 @@ fn a_policy_that_only_one_side_has_by_grpc() {
     let nothing = cluster(&[]);
     assert_eq!(found(&nothing, USUAL, &grpc(&[("p", State::LoadError, None)])), []);
     // A policy of the same name from a file is another policy.
-    let local = lsm_ready_agents::LocalName { domain: "static".into(), policy: name("p") };
+    let local = crate::tetragon_client::LocalName { domain: "static".into(), policy: name("p") };
     let enabled =
         grpc(&[("p", State::Enabled, Some(Mode::Enforce))]).policies.remove(&name("p")).unwrap();
     let answer = Answer { local: BTreeMap::from([(local, enabled)]), ..grpc(&[]) };

@@ -16,7 +16,7 @@ use lsm_ready_crds::verdict::{Facts, State, Verdict};
 use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, names, verdict};
 
 use crate::node::required::Required;
-use crate::stores::boot_id;
+use crate::watch::store::boot_id;
 
 /// Reason of the condition when the probe has been silent for too long.
 pub const PROBE_SILENT: &str = "ProbeSilent";

@@ -22,7 +22,7 @@ use super::memory::Remembered;
 use super::rollout::rollout;
 use super::step::{Write, blamed};
 use super::wishes::{Standing, Wishes};
-use crate::key::DaemonSetKey;
+use crate::watch::key::DaemonSetKey;
 
 pub use lsm_ready_tetragon::reason;
 

@@ -13,7 +13,7 @@ use lsm_ready_tetragon::plan::{Plan, Unneeded};
 use lsm_ready_tetragon::reason;
 
 use super::rollout::budget::{Budget, budget};
-use crate::key::DaemonSetKey;
+use crate::watch::key::DaemonSetKey;
 
 /// What all policies that name a DaemonSet say about when and how its agents may be restarted.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

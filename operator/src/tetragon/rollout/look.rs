@@ -25,7 +25,7 @@ use super::agents::Agent;
 use super::blame::{Blame, Rollout, blame};
 use super::budget::on_delete;
 use super::held::{Held, template};
-use crate::key::DaemonSetKey;
+use crate::watch::key::DaemonSetKey;
 
 /// Shortest time between two looks at the pods of one DaemonSet, for each page.
 const SHORTEST: SignedDuration = SignedDuration::from_secs(10);

@@ -16,7 +16,7 @@ use kube::ResourceExt;
 use lsm_ready_crds::conditions::{Finding, Status, TETRAGON_ROLLED_OUT};
 use lsm_ready_tetragon::reason;
 
-use crate::key::DaemonSetKey;
+use crate::watch::key::DaemonSetKey;
 use agents::Kind;
 use budget::{budget, on_delete};
 use held::{Group, Held};

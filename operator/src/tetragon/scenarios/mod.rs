@@ -19,7 +19,7 @@ use super::contest::Contest;
 use super::memory::Remembered;
 use super::{Error, reconcile};
 use crate::context::Context;
-use crate::fixture::{Exchange, Fixture, policy};
+use crate::context::fixture::{Exchange, Fixture, policy};
 
 const PATCH: &str =
     "PATCH /apis/apps/v1/namespaces/default/daemonsets/tetragon?&fieldManager=lsm-ready";
@@ -27,7 +27,8 @@ const PATCH: &str =
 /// Tetragon 1.3, which needs the mount.
 fn tetragon() -> Value {
     let mut object: Value =
-        serde_saphyr::from_str(include_str!("../../../tetragon/tests/releases/v1.3.yaml")).unwrap();
+        serde_saphyr::from_str(include_str!("../../../../tetragon/tests/releases/v1.3.yaml"))
+            .unwrap();
     object["metadata"]["namespace"] = json!("default");
     object["metadata"]["uid"] = json!("uid-1");
     object

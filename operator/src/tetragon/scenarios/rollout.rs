@@ -3,8 +3,8 @@
 use lsm_ready_crds::conditions::Status;
 
 use super::*;
-use crate::key::DaemonSetKey;
 use crate::tetragon::findings;
+use crate::watch::key::DaemonSetKey;
 
 pub(super) const PODS: &str = "GET /api/v1/namespaces/default/pods?\
     &labelSelector=app.kubernetes.io%2Finstance%3Dtetragon%2Capp.kubernetes.io%2Fname%3Dtetragon&limit=500";

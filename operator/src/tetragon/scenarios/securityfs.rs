@@ -5,9 +5,9 @@ use lsm_ready_crds::LsmNode;
 use lsm_ready_crds::conditions::Status;
 
 use super::*;
-use crate::fixture::{node, report};
-use crate::key::DaemonSetKey;
+use crate::context::fixture::{node, report};
 use crate::tetragon::findings;
+use crate::watch::key::DaemonSetKey;
 
 fn reporting(name: &str, securityfs: &str) -> Value {
     let mut report = report(name, "Denied", "CanaryDenied");

@@ -5,7 +5,7 @@ use lsm_ready_crds::LsmNode;
 
 use super::rollout::PODS;
 use super::*;
-use crate::fixture::{node, report};
+use crate::context::fixture::{node, report};
 
 const EVICT: &str = "POST /api/v1/namespaces/default/pods/tetragon-n1/eviction?";
 

@@ -6,10 +6,10 @@ use lsm_ready_crds::conditions::Status;
 
 use super::rollout::PODS;
 use super::*;
-use crate::fixture::{node, report};
-use crate::key::DaemonSetKey;
+use crate::context::fixture::{node, report};
 use crate::tetragon::findings;
 use crate::tetragon::findings::Findings;
+use crate::watch::key::DaemonSetKey;
 
 /// With our mount, of which one of three agents is updated and two are available.
 fn rolling() -> Value {

@@ -29,7 +29,7 @@ use super::gate::Gate;
 use super::rollout::Counts;
 use super::rollout::agents::Agent;
 use super::rollout::budget::budget;
-use crate::stores::{Stores, boot_id};
+use crate::watch::store::{Stores, boot_id};
 
 /// The repairs of nodes in their present boot, by name.
 pub type Repaired = BTreeMap<String, Repair>;

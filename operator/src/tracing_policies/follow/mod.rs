@@ -28,10 +28,10 @@ use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
-use crate::metrics::Metrics;
-use crate::routes::Routes;
+use crate::context::metrics::Metrics;
 use crate::tracing_policies::known::{Entry, Object, Trouble, Writer};
 use crate::tracing_policies::wish::Wish;
+use crate::watch::triggers::Routes;
 
 /// How often it is looked which version is installed.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::context::Context;
-use crate::fixture::{Exchange, Fixture, policy};
+use crate::context::fixture::{Exchange, Fixture, policy};
 use crate::tracing_policies::known::Snapshot;
 use lsm_ready_crds::LsmPolicy;
 

@@ -1,0 +1,219 @@
+//! For scenarios: a context over stores filled by hand, and an API server that is played from a script.
+//!
+//! The script is exact. A request that is not the next one in it fails the scenario, and so does a request that never
+//! comes; a scenario whose script is empty shows radio silence.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::client::Body;
+use kube::{Client, Resource};
+use kube_runtime::events::Reporter;
+use kube_runtime::reflector::{Lookup, store::Writer};
+use kube_runtime::watcher::Event;
+use lsm_ready_tetragon::tracing_policy::Name;
+use serde_json::{Value, json};
+use tower_test::mock;
+
+use crate::context::Context;
+use crate::tracing_policies::known::Object;
+use crate::tracing_policies::known::tests::object;
+use crate::watch::queue::{Receivers, queues};
+use crate::watch::store::{Writers, stores};
+
+type Handle = mock::Handle<http::Request<Body>, http::Response<Body>>;
+
+/// What a scenario begins with.
+pub(crate) struct Fixture {
+    pub(crate) ctx: Arc<Context>,
+    pub(crate) receivers: Receivers,
+    writers: Writers,
+    handle: Handle,
+}
+
+/// 2026-01-01, ten past midnight.
+fn now() -> Timestamp {
+    Timestamp::from_second(1_767_226_200).unwrap()
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let (service, handle) = mock::pair();
+        let client = Client::new(service, "default");
+        let (stores, writers) = stores();
+        let (queues, receivers) = queues();
+        let reporter = Reporter { controller: "test".into(), instance: None };
+        let ctx = Arc::new(Context {
+            now,
+            ..Context::new(
+                client,
+                reporter,
+                stores,
+                queues,
+                crate::context::metrics::Metrics::default(),
+            )
+        });
+        Self { ctx, receivers, writers, handle }
+    }
+
+    /// Puts objects into their stores, as if a watch had seen them.
+    pub(crate) fn with<K: Stored>(mut self, object: Value) -> Self {
+        let object: K = serde_json::from_value(object).unwrap();
+        K::writer(&mut self.writers).apply_watcher_event(&Event::Apply(object));
+        self
+    }
+
+    /// These TracingPolicies are all that the cluster has, as after a list.
+    pub(crate) fn with_tracing_policies(self, objects: &[Value]) -> Self {
+        self.writers.tracing_policies.listed(0, objects.iter().map(object).collect());
+        self.writers.tracing_policies.listed(1, BTreeMap::<Name, Object>::new());
+        self
+    }
+
+    /// The clock of this test.
+    pub(crate) fn with_clock(mut self, now: fn() -> Timestamp) -> Self {
+        Arc::get_mut(&mut self.ctx).unwrap().now = now;
+        self
+    }
+
+    /// The API server answers exactly these requests, in this order; ends when all of them came.
+    pub(crate) fn plays(
+        self,
+        script: Vec<Exchange>,
+    ) -> (Arc<Context>, tokio::task::JoinHandle<()>) {
+        let mut handle = self.handle;
+        let played = tokio::spawn(async move {
+            answer_all(&mut handle, script).await;
+            if let Some((request, _)) = handle.next_request().await {
+                panic!("not in the script: {} {}", request.method(), request.uri());
+            }
+        });
+        (self.ctx, played)
+    }
+
+    /// As [`Fixture::plays`], for what goes on asking: what comes after the script is never answered. The write sides of
+    /// the stores come with it.
+    pub(crate) fn plays_for_a_watch(
+        self,
+        script: Vec<Exchange>,
+    ) -> (Arc<Context>, Writers, tokio::task::JoinHandle<()>) {
+        let mut handle = self.handle;
+        let played = tokio::spawn(async move {
+            answer_all(&mut handle, script).await;
+            let unanswered = handle.next_request().await;
+            std::future::pending::<()>().await;
+            drop(unanswered);
+        });
+        (self.ctx, self.writers, played)
+    }
+}
+
+async fn answer_all(handle: &mut Handle, script: Vec<Exchange>) {
+    for exchange in script {
+        let (request, respond) =
+            handle.next_request().await.unwrap_or_else(|| panic!("{exchange:?} never came"));
+        let found = format!("{} {}", request.method(), request.uri());
+        assert_eq!(found, exchange.request, "another request than the script's");
+        let body = request.into_body().collect_bytes().await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if let Some(wanted) = exchange.body {
+            assert_eq!(body, wanted, "another body in {found}");
+        }
+        let answer = serde_json::to_vec(&exchange.answer).unwrap();
+        let response = http::Response::builder().status(exchange.status);
+        respond.send_response(response.body(Body::from(answer)).unwrap());
+    }
+}
+
+/// One request and its answer.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    request: String,
+    body: Option<Value>,
+    status: u16,
+    answer: Value,
+}
+
+impl Exchange {
+    /// A request that is answered with that object.
+    pub(crate) fn new(request: &str, body: Value, answer: Value) -> Self {
+        Self { request: request.into(), body: Some(body), status: 200, answer }
+    }
+
+    /// An Event, whose body holds the present time and so is not compared.
+    pub(crate) fn event() -> Self {
+        let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"},
+            "eventTime": null});
+        let request = "POST /apis/events.k8s.io/v1/namespaces/default/events?".into();
+        Self { request, body: None, status: 201, answer: event }
+    }
+
+    /// A request that is refused.
+    pub(crate) fn refused(request: &str, body: Value, code: u16, reason: &str) -> Self {
+        let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason,
+            "message": format!("the server says {reason}")});
+        Self { request: request.into(), body: Some(body), status: code, answer }
+    }
+}
+
+/// A kind that the operator keeps in a store.
+pub(crate) trait Stored:
+    Resource<DynamicType = ()>
+    + Lookup<DynamicType = ()>
+    + Clone
+    + Debug
+    + serde::de::DeserializeOwned
+    + 'static
+{
+    fn writer(writers: &mut Writers) -> &mut Writer<Self>;
+}
+
+macro_rules! stored {
+    ($($kind:ty => $field:ident),+ $(,)?) => {
+        $(impl Stored for $kind {
+            fn writer(writers: &mut Writers) -> &mut Writer<Self> {
+                &mut writers.$field
+            }
+        })+
+    };
+}
+
+stored! {
+    k8s_openapi::api::core::v1::Node => nodes,
+    k8s_openapi::api::apps::v1::DaemonSet => daemon_sets,
+    lsm_ready_crds::LsmHookProfile => profiles,
+    lsm_ready_crds::LsmNode => reports,
+    lsm_ready_crds::LsmPolicy => policies,
+}
+
+/// A Linux Node in boot `b00t`.
+pub(crate) fn node(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "uid": format!("uid-{name}"), "resourceVersion": "7",
+            "labels": {"kubernetes.io/os": "linux"}},
+        "status": {"nodeInfo": {
+            "architecture": "", "bootID": "b00t", "containerRuntimeVersion": "", "kernelVersion": "",
+            "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "linux", "osImage": "",
+            "systemUUID": ""}},
+    })
+}
+
+/// A report of boot `b00t`.
+pub(crate) fn report(name: &str, evidence: &str, reason: &str) -> Value {
+    json!({
+        "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
+        "status": {"bootID": "b00t", "evidence": evidence, "reason": reason, "message": "because",
+            "observedTime": "2026-01-01T00:00:00Z"},
+    })
+}
+
+/// A policy.
+pub(crate) fn policy(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
+        "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1}, "spec": spec,
+    })
+}
