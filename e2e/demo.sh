@@ -88,7 +88,7 @@ show kubectl -n kube-system logs "$(agent_on host)"
 show kubectl get lsmnode host -o 'jsonpath={.status.lsms.active}{"\n"}{.status.reason}: {.status.message}{"\n"}'
 
 say "Kubernetes' own view of a node says the same:"
-show kubectl get node vm-nolsm -o 'jsonpath={.spec.taints[*].key}{"\n"}{.status.conditions[?(@.type=="LsmBpfReady")].reason}{"\n"}'
+show kubectl get node vm-nolsm -o 'jsonpath={.spec.taints[*].key}{"\n"}{.status.conditions[?(@.type=="lsmready.io/LsmBpfReady")].reason}{"\n"}'
 
 lsm=$(kubectl get lsmnode vm-nolsm -o 'jsonpath={.status.fix}' | sed -n 's/^Boot with lsm=\([^ ]*\).*/\1/p')
 step "Do what it says: reboot vm-nolsm with lsm=$lsm"

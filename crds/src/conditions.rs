@@ -4,6 +4,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::state::State;
+
 /// Everything the policy asks for holds.
 pub const READY: &str = "Ready";
 /// Enough of the selected nodes are ready.
@@ -23,42 +25,13 @@ pub const RECONCILING: &str = "Reconciling";
 /// kstatus: work cannot go on until somebody changes something.
 pub const STALLED: &str = "Stalled";
 
-/// A condition's status.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Status {
-    /// It holds.
-    True,
-    /// It does not.
-    False,
-    /// It is not known.
-    Unknown,
-}
-
-impl Status {
-    /// The word in the object.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
-    }
-}
-
-impl From<bool> for Status {
-    fn from(holds: bool) -> Self {
-        if holds { Self::True } else { Self::False }
-    }
-}
-
 /// The newly found state of one condition, without the time at which it became so.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finding {
     /// One of the constants above.
     pub type_: &'static str,
     /// Whether it holds.
-    pub status: Status,
+    pub status: State,
     /// `CamelCase` code.
     pub reason: String,
     /// A sentence for people.
@@ -69,7 +42,7 @@ impl Finding {
     /// A finding.
     pub fn new(
         type_: &'static str,
-        status: impl Into<Status>,
+        status: impl Into<State>,
         reason: &str,
         message: impl Into<String>,
     ) -> Self {
@@ -92,12 +65,13 @@ pub fn merge(
             let since = old
                 .iter()
                 .find(|condition| {
-                    condition.type_ == finding.type_ && condition.status == finding.status.as_str()
+                    condition.type_ == finding.type_
+                        && condition.status == finding.status.condition_status()
                 })
                 .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone());
             Condition {
                 type_: finding.type_.to_owned(),
-                status: finding.status.as_str().to_owned(),
+                status: finding.status.condition_status().to_owned(),
                 reason: finding.reason.clone(),
                 message: finding.message.clone(),
                 observed_generation: generation,

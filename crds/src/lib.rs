@@ -5,6 +5,7 @@
 //! functions over them. Everything that decides whether a node is ready calls [`verdict::verdict`]; nothing in this
 //! crate has a client, a clock or an environment.
 
+#![warn(missing_docs, clippy::missing_errors_doc, clippy::must_use_candidate)]
 // `printcolumn(...)` repeats its keys in one attribute, as kube's derive wants it.
 #![allow(clippy::duplicated_attributes)]
 
@@ -22,6 +23,7 @@ pub mod reason;
 pub mod sample;
 pub mod schema;
 pub mod selection;
+pub mod state;
 pub mod verdict;
 pub mod window;
 
@@ -30,4 +32,5 @@ pub use node::{LsmNode, LsmNodeStatus};
 pub use policy::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus};
 pub use profile::LsmHookProfile;
 pub use reason::Reason;
+pub use state::State;
 pub use verdict::{Verdict, verdict};

@@ -20,7 +20,7 @@ pub const POLICY_NAME_MAX: usize = 56;
 pub const TAINT_KEY: &str = "lsmready.io/not-ready";
 
 /// Type of the `NodeCondition`.
-pub const NODE_CONDITION: &str = "LsmBpfReady";
+pub const NODE_CONDITION: &str = "lsmready.io/LsmBpfReady";
 
 /// Field manager of the operator's writes.
 pub const FIELD_MANAGER: &str = "lsm-ready";

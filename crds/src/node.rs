@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Evidence;
+use crate::state::State;
 
 /// An `LsmNode` has nothing to be asked for: its content is its status.
 #[derive(
@@ -160,7 +161,7 @@ pub struct Check {
     #[schemars(length(max = 64))]
     pub name: String,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: State,
     /// A code for the outcome; empty where it passed without remark.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 64))]
@@ -173,17 +174,6 @@ pub struct Check {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 4096))]
     pub fix: String,
-}
-
-/// How a check ended.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Outcome {
-    /// It holds.
-    Pass,
-    /// It was tried and does not hold.
-    Fail,
-    /// It could not be tried or read: nothing follows from it.
-    Unknown,
 }
 
 /// Name of the check that says whether programs may use `bpf_probe_read_kernel`.

@@ -93,13 +93,11 @@ impl ApiServer {
     }
 
     /// The administrator's kubeconfig.
-    #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.plane.kubeconfig()
     }
 
     /// The audit log: one JSON line for each request that was to write something.
-    #[must_use]
     pub fn audit_log(&self) -> PathBuf {
         self.plane.audit_log()
     }

@@ -51,25 +51,21 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// The API server's URL.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("https://{}:{}", self.address, self.port)
     }
 
     /// The folder of certificates.
-    #[must_use]
     pub fn pki(&self) -> PathBuf {
         self.dir.join("pki")
     }
 
     /// The administrator's kubeconfig.
-    #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.join("kubeconfig")
     }
 
     /// The API server's audit log: one JSON line for each request that was to write something.
-    #[must_use]
     pub fn audit_log(&self) -> PathBuf {
         self.dir.join("audit.log")
     }
@@ -79,7 +75,6 @@ impl ControlPlane {
     }
 
     /// The kubeconfig of one of the control plane's own clients.
-    #[must_use]
     pub fn kubeconfig_of(&self, component: &str) -> PathBuf {
         self.pki().join(format!("{component}.kubeconfig"))
     }
@@ -117,7 +112,6 @@ impl ControlPlane {
     }
 
     /// etcd, which need not survive a power cut.
-    #[must_use]
     pub fn etcd(&self) -> Command {
         let (clients, peers) = (url(self.etcd.0), url(self.etcd.1));
         program(
@@ -136,7 +130,6 @@ impl ControlPlane {
     }
 
     /// kube-apiserver with Node and RBAC authorization, `NodeRestriction` and the audit log.
-    #[must_use]
     pub fn api_server(&self) -> Command {
         let pki = self.pki();
         let file = |name: &str| pki.join(name).display().to_string();
@@ -169,7 +162,6 @@ impl ControlPlane {
     }
 
     /// kube-controller-manager, without what a cloud or certificates of kubelets would need.
-    #[must_use]
     pub fn controller_manager(&self) -> Command {
         let pki = self.pki();
         program(
@@ -188,14 +180,12 @@ impl ControlPlane {
     }
 
     /// kube-scheduler.
-    #[must_use]
     pub fn scheduler(&self) -> Command {
         let kubeconfig = format!("--kubeconfig={}", self.kubeconfig_of("kube-scheduler").display());
         program("kube-scheduler", [kubeconfig, "--leader-elect=false".to_owned()])
     }
 
     /// kube-proxy for every node: all send what they have for Services through the place where it runs.
-    #[must_use]
     pub fn proxy(&self, node: &str) -> Command {
         program(
             "kube-proxy",

@@ -82,7 +82,6 @@ impl Image {
     }
 
     /// The name as containerd stores it: with a registry.
-    #[must_use]
     pub fn reference(&self) -> String {
         match self.name.split_once('/') {
             Some((registry, _)) if registry.contains(['.', ':']) || registry == "localhost" => {
@@ -156,7 +155,6 @@ pub fn parse_file(text: &str) -> Result<(String, PathBuf), Error> {
 }
 
 /// The digest of these bytes, in hexadecimal.
-#[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut digest = String::with_capacity(64);

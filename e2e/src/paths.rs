@@ -3,20 +3,17 @@
 use std::path::{Path, PathBuf};
 
 /// The checkout.
-#[must_use]
 pub fn workspace() -> PathBuf {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     crate_dir.parent().unwrap_or(crate_dir).to_path_buf()
 }
 
 /// The harness's own sources: scripts and the Go module.
-#[must_use]
 pub fn sources() -> PathBuf {
     workspace().join("e2e")
 }
 
 /// `target/e2e`, or its like in `CARGO_TARGET_DIR`. Always absolute.
-#[must_use]
 pub fn state() -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
@@ -24,7 +21,6 @@ pub fn state() -> PathBuf {
 }
 
 /// The folder of the multi-call binary and its links (`kubectl`, `kubelet`, …).
-#[must_use]
 pub fn programs() -> PathBuf {
     state().join("bin")
 }

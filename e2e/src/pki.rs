@@ -51,7 +51,6 @@ pub struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     /// A client: a user, with its group.
-    #[must_use]
     pub fn client(name: &'a str, group: Option<&'a str>) -> Self {
         Self { name, group, ..Self::default() }
     }
@@ -137,7 +136,6 @@ impl Authority {
     }
 
     /// A kubeconfig that holds everything it needs.
-    #[must_use]
     pub fn kubeconfig(&self, server: &str, client: &Credentials) -> Value {
         let encoded = |pem: &str| base64(pem.as_bytes());
         json!({

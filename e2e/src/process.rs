@@ -71,7 +71,6 @@ pub struct Record {
 
 impl Record {
     /// The process that has this pid now; none when it is gone or a zombie.
-    #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let started = start_of_living(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
         Some(Self { pid, started })
@@ -83,7 +82,6 @@ impl Record {
     }
 
     /// Whether it still runs.
-    #[must_use]
     pub fn lives(self) -> bool {
         Self::of(self.pid) == Some(self)
     }
@@ -123,13 +121,11 @@ pub struct Processes {
 
 impl Processes {
     /// Those recorded in `dir`.
-    #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
 
     /// Where a process's output goes.
-    #[must_use]
     pub fn log(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.log"))
     }
@@ -176,13 +172,11 @@ impl Processes {
     }
 
     /// The record of one process.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<Record> {
         Record::parse(&fs::read_to_string(self.dir.join(format!("{name}.pid"))).ok()?)
     }
 
     /// All records with their names, sorted by name.
-    #[must_use]
     pub fn all(&self) -> Vec<(String, Record)> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let names = entries
@@ -194,7 +188,6 @@ impl Processes {
     }
 
     /// The names of recorded processes that ended by themselves.
-    #[must_use]
     pub fn ended(&self) -> Vec<String> {
         self.all().into_iter().filter(|(_, record)| !record.lives()).map(|(name, _)| name).collect()
     }
@@ -249,7 +242,6 @@ pub async fn kill(records: Vec<Record>) -> Result<(), TimedOut> {
 }
 
 /// The last lines of a log, for an error message.
-#[must_use]
 pub fn tail(path: &Path, lines: usize) -> String {
     let text = fs::read(path)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())

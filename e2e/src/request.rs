@@ -54,13 +54,11 @@ pub struct Answer {
 
 impl Answer {
     /// It was done.
-    #[must_use]
     pub fn is_ok(&self) -> bool {
         (200..300).contains(&self.code)
     }
 
     /// It was refused because RBAC grants nobody of that name this.
-    #[must_use]
     pub fn is_forbidden_by_rbac(&self) -> bool {
         self.code == 403
             && self.message.contains("cannot")

@@ -65,7 +65,6 @@ pub struct Name {
 
 impl Answer {
     /// The exit code.
-    #[must_use]
     pub const fn code(&self) -> u8 {
         match self.decision {
             Decision::NotNeeded => exit::NOT_NEEDED,
@@ -76,7 +75,6 @@ impl Answer {
 }
 
 /// The answer about that DaemonSet.
-#[must_use]
 pub fn answer(daemon_set: &DaemonSet, container: Option<&str>, always: bool) -> Answer {
     let wish = Wish {
         container: container.map_or_else(default_name, str::to_owned),

@@ -77,7 +77,6 @@ pub fn objects(context: Option<&str>) -> Result<(Vec<Document>, Option<String>),
 }
 
 /// What the API server says to that object: a dry run, which changes nothing.
-#[must_use]
 pub fn ask(context: Option<&str>, object: &Value) -> Server {
     let mut command = Command::new("kubectl");
     command.args(context.map(|context| format!("--context={context}")));

@@ -56,7 +56,6 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Error> {
 
 /// The objects of that text, and the documents that cannot be read: one of them spoils no other. A key that is there
 /// twice is a mistake here, since two tools may take another of both.
-#[must_use]
 pub fn parse_each(file: &str, text: &str) -> (Vec<Document>, Vec<Error>) {
     let (mut documents, mut broken) = (Vec::new(), Vec::new());
     // The reader of YAML takes JSON too, and minds keys that are there twice; else what is JSON counts as read.
@@ -69,7 +68,7 @@ pub fn parse_each(file: &str, text: &str) -> (Vec<Document>, Vec<Error>) {
                 None => documents.extend(flat(document)),
             },
             Err(error) if json.is_none() || error.message.contains("duplicate") => {
-                broken.push(error)
+                broken.push(error);
             }
             Err(_) => {}
         }
@@ -105,7 +104,7 @@ fn json(text: &str) -> Option<Vec<Document>> {
         let line = 1 + before.matches('\n').count() + blank.count();
         match stream.next() {
             Some(Ok(value)) => {
-                documents.push(Document { number: documents.len() + 1, line, value })
+                documents.push(Document { number: documents.len() + 1, line, value });
             }
             // YAML's flow style begins like JSON.
             Some(Err(_)) => return None,

@@ -95,7 +95,6 @@ pub enum Error {
 
 impl Error {
     /// The exit code.
-    #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
             Self::Helm(helm::Error::Taken(_) | helm::Error::Refused(_)) => exit::REFUSED,
@@ -107,7 +106,6 @@ impl Error {
 }
 
 /// Runs the command and says by the exit code what came of it.
-#[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
     let answered = match &cli.command {
         Command::Mount(args) => mount(args),

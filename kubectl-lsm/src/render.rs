@@ -8,7 +8,6 @@ use crate::cli::{MountOutput, Output};
 use crate::helm::Completed;
 
 /// The answer in that form.
-#[must_use]
 pub fn answer(answer: &Answer, output: MountOutput) -> String {
     let namespace = answer.daemon_set.namespace.as_deref();
     match output {
@@ -24,7 +23,6 @@ pub fn answer(answer: &Answer, output: MountOutput) -> String {
 }
 
 /// The values in that form; remarks are comments, which JSON has not.
-#[must_use]
 pub fn values(completed: &Completed, output: Output) -> String {
     match output {
         Output::Json => json(&completed.values),

@@ -237,7 +237,6 @@ fn word(value: &Value) -> &str {
 
 /// The name of the dependency below which a chart has Tetragon's values, where these values look like those of a chart
 /// that has Tetragon's as a dependency.
-#[must_use]
 pub fn dependency(values: &[Value]) -> Option<String> {
     /// Top-level values of Tetragon's chart, none of which is a value of its agent.
     const TOP: [&str; 6] =
@@ -259,13 +258,11 @@ pub fn dependency(values: &[Value]) -> Option<String> {
 }
 
 /// Values of the dependency alone.
-#[must_use]
 pub fn of_dependency(values: &[Value], name: &str) -> Vec<Value> {
     values.iter().filter_map(|values| values.get(name).cloned()).collect()
 }
 
 /// The same values below the name of the dependency.
-#[must_use]
 pub fn below(name: &str, values: Value) -> Value {
     let mut above = Map::new();
     above.insert(name.to_owned(), values);
@@ -296,7 +293,6 @@ struct SecurityContext {
 }
 
 /// The agent's tag, and whether it is privileged, as the last values that say so have it.
-#[must_use]
 pub fn agent(values: &[Value]) -> (Option<String>, Option<bool>) {
     let agents: Vec<Agent> = values
         .iter()

@@ -2,6 +2,7 @@
 //!
 //! In: the arguments and the machine. Out: the report on standard output and the exit code.
 
+use lsm_ready_crds::State;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,11 +12,10 @@ use lsm_ready_crds::Evidence;
 use crate::cli::{CheckArgs, Output};
 use crate::facts::{Facts, NodeInfo, OsRelease, read, record};
 use crate::hooks::{Absence, required::Hooks};
-use crate::report::{Holds, Report};
+use crate::report::Report;
 use crate::{canary, exit, hooks, replay, text};
 
 /// Checks once, prints, and says by the exit code whether the requirement holds.
-#[must_use]
 pub fn main(args: &CheckArgs) -> ExitCode {
     let (mut report, facts) = match args.from.as_deref().map(replayed) {
         None => tried(args.deadline, None),
@@ -35,9 +35,9 @@ pub fn main(args: &CheckArgs) -> ExitCode {
         return ExitCode::from(exit::UNTRIED);
     }
     ExitCode::from(match report.holds(required) {
-        Holds::Yes => exit::HOLDS,
-        Holds::No => exit::FAILS,
-        Holds::Untried => exit::UNTRIED,
+        State::Ready => exit::HOLDS,
+        State::NotReady => exit::FAILS,
+        State::Unknown => exit::UNTRIED,
     })
 }
 
@@ -54,7 +54,6 @@ fn required_hooks(args: &CheckArgs) -> Option<Hooks> {
 }
 
 /// Prints this machine's facts as `check --from` reads them.
-#[must_use]
 pub fn facts() -> ExitCode {
     let written = serde_json::to_string_pretty(&read::raw())
         .map_err(io::Error::other)
@@ -70,7 +69,6 @@ pub fn facts() -> ExitCode {
 ///
 /// `node` is what Kubernetes knows about the node. Its operating system counts where there is no os-release file, as in
 /// the probe's own image.
-#[must_use]
 pub fn check(deadline: Duration, node: Option<&NodeInfo>) -> Report {
     tried(deadline, node).0
 }

@@ -100,19 +100,19 @@ pub enum Output {
 #[derive(Args, Clone, Debug)]
 pub struct AgentArgs {
     /// Name of the Node that this runs on (downward API: spec.nodeName).
-    #[arg(long, env = "NODE_NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, env = "LSM_READY_NODE_NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub node_name: String,
     /// How often to check (for instance 5m).
-    #[arg(long, env = "CHECK_INTERVAL", value_parser = duration, default_value = "5m")]
+    #[arg(long, env = "LSM_READY_CHECK_INTERVAL", value_parser = duration, default_value = "5m")]
     pub check_interval: Duration,
     /// How often to write although nothing has changed, so that silence can be told from health.
-    #[arg(long, env = "RENEW_INTERVAL", value_parser = duration, default_value = "30m")]
+    #[arg(long, env = "LSM_READY_RENEW_INTERVAL", value_parser = duration, default_value = "30m")]
     pub renew_interval: Duration,
     /// How long the canary may take before it is killed.
-    #[arg(long, env = "DEADLINE", value_parser = duration, default_value = "30s")]
+    #[arg(long, env = "LSM_READY_DEADLINE", value_parser = duration, default_value = "30s")]
     pub deadline: Duration,
     /// Form of the log.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, env = "LSM_READY_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
 

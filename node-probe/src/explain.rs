@@ -10,7 +10,6 @@ use lsm_ready_crds::Reason;
 use crate::{exit, text};
 
 /// Prints what there is to say.
-#[must_use]
 pub fn main(code: Option<&str>) -> ExitCode {
     let said = match code.map_or_else(|| Ok(list()), explain) {
         Ok(said) => said,
@@ -29,7 +28,6 @@ pub fn main(code: Option<&str>) -> ExitCode {
 }
 
 /// All codes, a line each.
-#[must_use]
 pub fn list() -> String {
     let widest = Reason::ALL.iter().map(|reason| reason.code().len()).max().unwrap_or_default();
     Reason::ALL

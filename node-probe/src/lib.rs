@@ -40,7 +40,6 @@ pub mod exit {
 }
 
 /// Runs a parsed command line to its end.
-#[must_use]
 pub fn run(cli: cli::Cli) -> ExitCode {
     match cli.command {
         Command::Check(args) => check::main(&args),

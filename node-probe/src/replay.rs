@@ -3,7 +3,8 @@
 //! In: the facts. Out: a report whose evidence is always `None`. Texts can show that it cannot work, and never that it
 //! does: where nothing contradicts, the reason is `NotTried`.
 
-use lsm_ready_crds::node::{Check, Outcome};
+use lsm_ready_crds::State;
+use lsm_ready_crds::node::Check;
 use lsm_ready_crds::{Evidence, Reason};
 
 use crate::canary::Trial;
@@ -13,14 +14,12 @@ use crate::facts::missing::{Missing, describe, missing};
 use crate::report::{Report, checks};
 
 /// The report on texts alone.
-#[must_use]
 pub fn report(facts: &Facts, duration_ms: u64) -> Report {
     let nothing_tried = checks::of(&Trial::default(), facts);
     Report::from_diagnosis(diagnose(facts), nothing_tried, facts, duration_ms)
 }
 
 /// What the texts say: the lowest rung that they show to be out of reach.
-#[must_use]
 pub fn diagnose(facts: &Facts) -> Diagnosis {
     let obstacle =
         not_loadable(facts).or_else(|| not_attachable(facts)).or_else(|| not_active(facts));
@@ -35,9 +34,9 @@ pub fn diagnose(facts: &Facts) -> Diagnosis {
     let check = |rung: Evidence| {
         let (outcome, reason, detail) = match &obstacle {
             Some((at, reason, detail)) if *at == rung => {
-                (Outcome::Fail, reason.code().to_owned(), detail.clone())
+                (State::NotReady, reason.code().to_owned(), detail.clone())
             }
-            _ => (Outcome::Unknown, String::new(), "only texts were looked at".to_owned()),
+            _ => (State::Unknown, String::new(), "only texts were looked at".to_owned()),
         };
         Check { name: rung.as_str().to_owned(), outcome, reason, detail, fix: String::new() }
     };
@@ -100,16 +99,15 @@ fn not_active(facts: &Facts) -> Option<Obstacle> {
 
 #[cfg(test)]
 mod tests {
+    use lsm_ready_crds::State;
     use lsm_ready_crds::node::{KERNEL_READS_CHECK, Kernel};
-    use lsm_ready_crds::verdict::State;
     use proptest::prelude::*;
 
     use super::*;
     use crate::facts::{BtfNames, ConfigText, Raw, Unread, tests::raw};
-    use crate::report::Holds;
     use crate::sys::Answer;
 
-    fn judged(raw: &Raw) -> (Reason, Holds) {
+    fn judged(raw: &Raw) -> (Reason, State) {
         let facts = Facts::of(raw);
         (diagnose(&facts).reason, report(&facts, 0).holds(Evidence::Denied))
     }
@@ -162,8 +160,8 @@ mod tests {
                 .unwrap();
             (check.outcome, !check.fix.is_empty())
         };
-        assert_eq!(reads("confidentiality"), (Outcome::Fail, true));
-        assert_eq!(reads("integrity"), (Outcome::Unknown, false));
+        assert_eq!(reads("confidentiality"), (State::NotReady, true));
+        assert_eq!(reads("integrity"), (State::Unknown, false));
     }
 
     #[test]
@@ -173,7 +171,7 @@ mod tests {
         report.require_lsms(&["bpf".to_owned()], Evidence::Denied, &facts);
         let found = report.checks.iter().find(|check| check.name == "RequiredLsms").unwrap();
         assert!(
-            found.outcome == Outcome::Unknown && found.fix.contains("The verdict does not need it"),
+            found.outcome == State::Unknown && found.fix.contains("The verdict does not need it"),
             "{found:?}"
         );
         let text = crate::text::render(&report, Evidence::Denied);
@@ -198,9 +196,9 @@ mod tests {
         let listing = |list: &str| (Err(Answer(libc::ENOSYS)), Ok(list.to_owned()));
         let (no_call, without_bpf) = listing("capability,yama");
         for (raw, reason, holds) in [
-            (raw(), Reason::NotTried, Holds::Untried),
-            (Raw { btf: Err(unread(true)), ..raw() }, Reason::BtfMissing, Holds::No),
-            (Raw { btf: Err(unread(false)), ..raw() }, Reason::NotTried, Holds::Untried),
+            (raw(), Reason::NotTried, State::Unknown),
+            (Raw { btf: Err(unread(true)), ..raw() }, Reason::BtfMissing, State::NotReady),
+            (Raw { btf: Err(unread(false)), ..raw() }, Reason::NotTried, State::Unknown),
             (
                 Raw {
                     btf: Err(unread(false)),
@@ -208,40 +206,40 @@ mod tests {
                     ..raw()
                 },
                 Reason::HookNotInBtf,
-                Holds::No,
+                State::NotReady,
             ),
             (
                 Raw { kernel_config: config("# CONFIG_BPF_LSM is not set\n"), ..raw() },
                 Reason::NotTried,
-                Holds::Untried,
+                State::Unknown,
             ),
-            (Raw { btf: no_hook, ..raw() }, Reason::HookNotInBtf, Holds::No),
+            (Raw { btf: no_hook, ..raw() }, Reason::HookNotInBtf, State::NotReady),
             (
                 Raw { kernel: arm("5.15.0-1051-aws"), ..raw() },
                 Reason::TrampolineUnsupported,
-                Holds::No,
+                State::NotReady,
             ),
             (
                 Raw { kernel: arm("5.14.0-503.el9.aarch64"), ..raw() },
                 Reason::NotTried,
-                Holds::Untried,
+                State::Unknown,
             ),
             (
                 Raw { kernel: arm("5.10.0-216.oe2203sp4.aarch64"), ..raw() },
                 Reason::NotTried,
-                Holds::Untried,
+                State::Unknown,
             ),
-            (Raw { kernel: arm("6.1.0-28-arm64"), ..raw() }, Reason::NotTried, Holds::Untried),
+            (Raw { kernel: arm("6.1.0-28-arm64"), ..raw() }, Reason::NotTried, State::Unknown),
             (
                 Raw { lsm_ids: no_call, lsm_file: without_bpf, ..raw() },
                 Reason::BpfNotInLsmList,
-                Holds::No,
+                State::NotReady,
             ),
-            (list_unread(), Reason::NotTried, Holds::Untried),
+            (list_unread(), Reason::NotTried, State::Unknown),
             (
                 Raw { cmdline: Ok("lsm=yama".to_owned()), ..list_unread() },
                 Reason::BpfNotInLsmList,
-                Holds::No,
+                State::NotReady,
             ),
             (
                 Raw {
@@ -250,17 +248,17 @@ mod tests {
                     ..list_unread()
                 },
                 Reason::BpfNotInLsmList,
-                Holds::No,
+                State::NotReady,
             ),
             (
                 Raw { kernel: amd("5.4.0-42-generic"), btf: Err(unread(false)), ..raw() },
                 Reason::HookNotInBtf,
-                Holds::No,
+                State::NotReady,
             ),
             (
                 Raw { kernel: amd("4.18.0-553.el8_10"), btf: Err(unread(false)), ..raw() },
                 Reason::NotTried,
-                Holds::Untried,
+                State::Unknown,
             ),
             (
                 Raw {
@@ -269,11 +267,15 @@ mod tests {
                     ..without_sysfs()
                 },
                 Reason::BtfMissing,
-                Holds::No,
+                State::NotReady,
             ),
-            (Raw { btf: Err(unread(true)), ..without_sysfs() }, Reason::NotTried, Holds::Untried),
-            (Raw { btf: Err(unread(true)), ..without_securityfs() }, Reason::BtfMissing, Holds::No),
-            (without_securityfs(), Reason::NotTried, Holds::Untried),
+            (Raw { btf: Err(unread(true)), ..without_sysfs() }, Reason::NotTried, State::Unknown),
+            (
+                Raw { btf: Err(unread(true)), ..without_securityfs() },
+                Reason::BtfMissing,
+                State::NotReady,
+            ),
+            (without_securityfs(), Reason::NotTried, State::Unknown),
         ] {
             assert_eq!(judged(&raw), (reason, holds), "{raw:?}");
         }
@@ -283,8 +285,8 @@ mod tests {
     fn a_list_without_bpf_says_nothing_about_loading() {
         let facts = Facts::of(&Raw { lsm_ids: Ok(vec![100, 105]), ..raw() });
         let report = report(&facts, 0);
-        assert_eq!(report.holds(Evidence::Attached), Holds::Untried);
-        assert_eq!(report.holds(Evidence::Fired), Holds::No);
+        assert_eq!(report.holds(Evidence::Attached), State::Unknown);
+        assert_eq!(report.holds(Evidence::Fired), State::NotReady);
         assert!(
             report.fix.starts_with("Boot with lsm=landlock,lockdown,bpf")
                 || report.fix.contains("dmesg"),
@@ -306,8 +308,8 @@ mod tests {
             let report = report(&facts, 0);
             prop_assert_eq!(report.evidence, Evidence::None);
             let reason = Reason::from_code(&report.reason).unwrap();
-            let state = if report.holds(Evidence::Denied) == Holds::No { State::NotReady } else { State::Unknown };
-            prop_assert!(report.holds(Evidence::Denied) != Holds::Yes && reason.states().contains(&state));
+            let state = if report.holds(Evidence::Denied) == State::NotReady { State::NotReady } else { State::Unknown };
+            prop_assert!(report.holds(Evidence::Denied) != State::Ready && reason.states().contains(&state));
             prop_assert!(!report.fix.is_empty());
         }
     }

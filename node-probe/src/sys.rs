@@ -25,14 +25,12 @@ impl Answer {
     }
 
     /// The errno's name and text, `EINVAL (Invalid argument)`, or `success`.
-    #[must_use]
     pub fn describe(self) -> String {
         describe_errno(self.0)
     }
 }
 
 /// The name and the text of an errno; `success` for 0.
-#[must_use]
 pub fn describe_errno(errno: i32) -> String {
     // 524 is the kernel's internal ENOTSUPP, which bpf(2) lets out and no libc knows.
     let name = match errno {
@@ -60,7 +58,6 @@ pub fn describe_errno(errno: i32) -> String {
 }
 
 /// `prctl(option, second, third, 0, 0)`.
-#[must_use]
 pub fn prctl(option: i32, second: u64, third: u64) -> Answer {
     // SAFETY: the options passed by this crate are one that Linux does not define, and PR_SET_PDEATHSIG;
     // neither takes a pointer.
@@ -68,14 +65,12 @@ pub fn prctl(option: i32, second: u64, third: u64) -> Answer {
 }
 
 /// Asks the kernel to kill this process when the thread that started it ends.
-#[must_use]
 pub fn die_with_parent() -> Answer {
     prctl(libc::PR_SET_PDEATHSIG, u64::from(libc::SIGKILL.unsigned_abs()), 0)
 }
 
 /// `bpf(2)` with a command that does not exist: EINVAL where the call reaches the kernel's BPF,
 /// anything else where something in front of it (a seccomp filter) answers.
-#[must_use]
 pub fn bpf_without_command() -> Answer {
     const NO_SUCH_COMMAND: libc::c_long = 0x7fff;
     // SAFETY: a null attribute of size 0 is never followed.
@@ -117,7 +112,6 @@ struct ProgLoad {
 
 /// Loads an LSM program of two instructions (return 0) for the kernel's function with that BTF id, and closes it again
 /// without having attached it.
-#[must_use]
 pub fn load_lsm_program(btf_id: u32, sleepable: bool) -> Answer {
     const BPF_PROG_LOAD: libc::c_long = 5;
     const BPF_PROG_TYPE_LSM: u32 = 29;
@@ -165,7 +159,6 @@ pub fn lsm_list_modules() -> Result<Vec<u64>, Answer> {
 }
 
 /// `uname(2)`: release and machine.
-#[must_use]
 pub fn uname() -> (String, String) {
     // SAFETY: utsname is plain bytes, for which zeros are valid.
     let mut name: libc::utsname = unsafe { std::mem::zeroed() };

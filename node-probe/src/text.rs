@@ -1,19 +1,19 @@
 //! The report for people. In: a report and the requirement. Out: a text that is read at a glance.
 
+use lsm_ready_crds::State;
 use std::fmt::Write as _;
 
 use lsm_ready_crds::Evidence;
-use lsm_ready_crds::node::{LsmSource, Outcome};
+use lsm_ready_crds::node::LsmSource;
 
-use crate::report::{Holds, Report};
+use crate::report::Report;
 
 /// The report as text, with a newline at its end.
-#[must_use]
 pub fn render(report: &Report, required: Evidence) -> String {
     let verdict = match report.holds(required) {
-        Holds::Yes => "yes",
-        Holds::No => "NO",
-        Holds::Untried => "NOT KNOWN",
+        State::Ready => "yes",
+        State::NotReady => "NO",
+        State::Unknown => "NOT KNOWN",
     };
     let question = match required {
         Evidence::Denied => "deny something through LSM BPF",
@@ -60,7 +60,6 @@ pub fn render(report: &Report, required: Evidence) -> String {
 }
 
 /// The text without control characters, which could move a terminal's cursor: recorded facts may be anybody's.
-#[must_use]
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter })
@@ -70,9 +69,9 @@ pub fn printable(text: &str) -> String {
 /// One check. Its detail is left out where the message above says the same.
 fn line(check: &lsm_ready_crds::node::Check) -> String {
     let outcome = match check.outcome {
-        Outcome::Pass => "pass",
-        Outcome::Fail => "FAIL",
-        Outcome::Unknown => "?",
+        State::Ready => "pass",
+        State::NotReady => "FAIL",
+        State::Unknown => "?",
     };
     let is_rung = Evidence::RUNGS.iter().any(|rung| rung.as_str() == check.name);
     let detail = if is_rung { &check.reason } else { &check.detail };
@@ -81,7 +80,6 @@ fn line(check: &lsm_ready_crds::node::Check) -> String {
 
 /// The text's lines, indented and broken between words after about 110 characters. What stands in backquotes is not
 /// broken, as people copy it.
-#[must_use]
 pub fn wrapped(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {

@@ -99,8 +99,14 @@ fn wrong_use_is_64() {
     }
     assert_eq!(run(node_probe().arg("--help")).status.code(), Some(0));
     // Without a node's name, which an empty one is not.
-    assert_eq!(run(node_probe().arg("agent").env_remove("NODE_NAME")).status.code(), Some(64));
-    assert_eq!(run(node_probe().arg("agent").env("NODE_NAME", "")).status.code(), Some(64));
+    assert_eq!(
+        run(node_probe().arg("agent").env_remove("LSM_READY_NODE_NAME")).status.code(),
+        Some(64)
+    );
+    assert_eq!(
+        run(node_probe().arg("agent").env("LSM_READY_NODE_NAME", "")).status.code(),
+        Some(64)
+    );
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Words of others, made fit for a status.
 
 /// The text, of which at most `longest` characters stay; what was cut off shows as one more, `…`.
-#[must_use]
 pub fn cut(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -199,7 +199,7 @@ async fn the_operators_own_writes_to_nodes_pass() {
     }
     done(&operator, "MERGE", &path, &json!({"spec": {"taints": foreign}})).await;
     for value in ["True", "False"] {
-        let condition = json!({"type": "LsmBpfReady", "status": value, "reason": "CanaryDenied", "message": "shown"});
+        let condition = json!({"type": "lsmready.io/LsmBpfReady", "status": value, "reason": "CanaryDenied", "message": "shown"});
         let node =
             done(&operator, "STRATEGIC", &status, &json!({"status": {"conditions": [condition]}}))
                 .await;

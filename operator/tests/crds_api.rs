@@ -332,7 +332,7 @@ async fn a_report_is_status_only_and_bounded() {
         match refused {
             None => assert!(answer.is_ok(), "{}", answer.message),
             Some(part) => {
-                assert!(!answer.is_ok() && answer.message.contains(part), "{}", answer.message)
+                assert!(!answer.is_ok() && answer.message.contains(part), "{}", answer.message);
             }
         }
     }

@@ -36,9 +36,12 @@ impl Operator {
         let kubeconfig = server.kubeconfig_for(&user, Some("system:serviceaccounts")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
-        command.env("KUBECONFIG", kubeconfig).env("LISTEN", format!("127.0.0.1:{port}"));
+        command.env("KUBECONFIG", kubeconfig).env("LSM_READY_LISTEN", format!("127.0.0.1:{port}"));
         if let Some((name, uid)) = pod {
-            command.env("POD_NAME", name).env("POD_UID", uid).env("POD_NAMESPACE", NAMESPACE);
+            command
+                .env("LSM_READY_POD_NAME", name)
+                .env("LSM_READY_POD_UID", uid)
+                .env("LSM_READY_POD_NAMESPACE", NAMESPACE);
         }
         Self(command.spawn().unwrap())
     }

@@ -103,7 +103,8 @@ fn calls_of_the_operator() -> Vec<Call> {
                 {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}]}],
             "volumes": [{"name": "lsm-ready-securityfs",
                 "hostPath": {"path": "/sys/kernel/security", "type": "Directory"}}]}}}});
-    let condition = json!({"status": {"conditions": [{"type": "LsmBpfReady", "status": "True"}]}});
+    let condition =
+        json!({"status": {"conditions": [{"type": "lsmready.io/LsmBpfReady", "status": "True"}]}});
     let status = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "status": {"observedGeneration": 1}});
     let event = json!({"metadata": {"generateName": "lsm-", "namespace": "default"}, "action": "Judge", "reason": "Ready",
         "type": "Normal", "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "lsm-ready",

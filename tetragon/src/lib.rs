@@ -7,6 +7,8 @@
 //! clock, no environment. The operator does by them what it does in a cluster, and `kubectl lsm` says by them what would
 //! be done (docs/adr/0008-the-plan-is-a-crate.md).
 
+#![warn(missing_docs, clippy::missing_errors_doc, clippy::must_use_candidate)]
+
 pub mod agent;
 pub mod audit;
 pub mod image;

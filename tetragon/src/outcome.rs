@@ -4,7 +4,7 @@
 //! In: a policy, what is known of the nodes, and the release of the agents where it is known. Out: an [`Outcome`] with
 //! the reason.
 
-use lsm_ready_crds::verdict::State;
+use lsm_ready_crds::State;
 
 use crate::image::Version;
 use crate::loadable::{Forecast, Nodes, forecast};

@@ -9,7 +9,7 @@ mod table;
 
 pub use table::Reason;
 
-use crate::verdict::State;
+use crate::State;
 
 /// Who finds a reason.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -9,7 +9,7 @@ const INTRO: &str = "\
 
 # Reasons: why a node is ready, is not, or is not known to be
 
-These codes stand in `LsmNode.status.reason`, in the Node's condition `LsmBpfReady`, in `LsmPolicy.status.reasons`, in events
+These codes stand in `LsmNode.status.reason`, in the Node's condition `lsmready.io/LsmBpfReady`, in `LsmPolicy.status.reasons`, in events
 and in the output of `node-probe check`. They are stable: alert on them. `node-probe explain CODE` prints what stands here.
 
 The fix for a particular node, with its own `lsm=` list and boot loader, stands beside the code: `status.fix` of its LsmNode.

@@ -2,7 +2,7 @@
 //! how it is told from its neighbours, and the way out where nothing is known of the machine.
 
 use super::Source;
-use crate::verdict::State;
+use crate::State;
 
 macro_rules! reasons {
     ($(

@@ -6,24 +6,14 @@
 use crate::boot_list::{Present, boot_list};
 use crate::evidence::Evidence;
 use crate::hooks::{Refusal, refusal};
-use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Outcome, Securityfs};
+use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Securityfs};
 use crate::policy::Require;
 use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
+use crate::state::State;
 
 /// Of so many hooks is told why they do not do: a message has to stay readable.
 const MOST_HOOKS_TOLD: usize = 5;
-
-/// Ready, not ready, or not known.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum State {
-    /// Everything required was shown in this boot.
-    Ready,
-    /// Something required was shown to be missing in this boot.
-    NotReady,
-    /// Neither was shown.
-    Unknown,
-}
 
 /// What a report means for a requirement.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -108,7 +98,7 @@ fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     // The first rung not climbed decides: was it tried and failed, or could it not be tried?
     let first_missing = Evidence::RUNGS.into_iter().find(|rung| *rung > report.evidence)?;
     let tried =
-        report.check(first_missing.as_str()).is_none_or(|check| check.outcome != Outcome::Unknown);
+        report.check(first_missing.as_str()).is_none_or(|check| check.outcome != State::Unknown);
     let reason = if report.reason.is_empty() {
         Reason::EvidenceTooLow.code().to_owned()
     } else {
@@ -188,8 +178,8 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         return None;
     }
     match report.check(KERNEL_READS_CHECK) {
-        Some(check) if check.outcome == Outcome::Pass => None,
-        Some(check) if check.outcome == Outcome::Fail => Some(not_ready(
+        Some(check) if check.outcome == State::Ready => None,
+        Some(check) if check.outcome == State::NotReady => Some(not_ready(
             Reason::KernelReadsForbidden,
             format!("programs may not read kernel memory: {}", check.detail),
             // A probe of an earlier version gives none.

@@ -124,7 +124,6 @@ pub struct ActionCounters {
 
 impl ActionCounters {
     /// By the names in the metric.
-    #[must_use]
     pub fn by_name(&self) -> [(&'static str, u64); 10] {
         [
             ("post", self.post),
@@ -183,7 +182,6 @@ pub enum State {
 
 impl State {
     /// Its name in the protocol and, in lower case and without the prefix, in the metric.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Unknown => "TP_STATE_UNKNOWN",
@@ -211,7 +209,6 @@ pub enum Mode {
 
 impl Mode {
     /// Its name in the protocol.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Unknown => "TP_MODE_UNKNOWN",
@@ -235,7 +232,6 @@ pub enum HookState {
 
 impl HookState {
     /// Its name in the protocol.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Unspecified => "STATUS_UNSPECIFIED",

@@ -31,7 +31,6 @@ impl Release {
     const ANSWERS_ON_SOCKET: Self = Self(1, 7);
 
     /// Where gRPC is answered when nothing is said.
-    #[must_use]
     pub fn server_address(self) -> &'static str {
         if self >= Self::ANSWERS_ON_SOCKET {
             "unix:///var/run/tetragon/tetragon.sock"
@@ -197,7 +196,6 @@ pub fn from_file(dir: Option<&Path>, name: &str) -> anyhow::Result<Option<String
 }
 
 /// An address that can be bound: Go takes ":2112" for port 2112 of every address.
-#[must_use]
 pub fn bindable(address: &str) -> String {
     if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() }
 }

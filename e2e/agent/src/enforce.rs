@@ -62,7 +62,6 @@ pub struct Enforced(Vec<Ebpf>);
 
 impl Enforced {
     /// How many programs there are.
-    #[must_use]
     pub fn programs(&self) -> usize {
         self.0.len()
     }

@@ -12,7 +12,6 @@ const COUNTED: [State; 4] = [State::Disabled, State::Enabled, State::Error, Stat
 const COUNTED_SINCE_DOMAINS: [State; 2] = [State::PartiallyEnabled, State::Skipped];
 
 /// What `/metrics` answers.
-#[must_use]
 pub fn text(source: &Source) -> String {
     let policies = source.statuses();
     let mut text =

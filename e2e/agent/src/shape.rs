@@ -17,7 +17,6 @@ pub struct Source {
 
 impl Source {
     /// That release's way to tell what `all` gives.
-    #[must_use]
     pub fn new(
         release: Release,
         all: impl Fn() -> Vec<TracingPolicyStatus> + Send + Sync + 'static,
@@ -26,13 +25,11 @@ impl Source {
     }
 
     /// The policies now.
-    #[must_use]
     pub fn statuses(&self) -> Vec<TracingPolicyStatus> {
         (self.all)().into_iter().map(|status| shape(self.release, status)).collect()
     }
 
     /// The release.
-    #[must_use]
     pub fn release(&self) -> Release {
         self.release
     }

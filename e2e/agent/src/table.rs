@@ -47,7 +47,6 @@ pub struct Policies {
 
 impl Policies {
     /// With the answer to whether LSM policies can be loaded, for good.
-    #[must_use]
     pub fn new(lsm: bool) -> Self {
         Self { lsm, table: Arc::default() }
     }
@@ -129,7 +128,6 @@ impl Policies {
     }
 
     /// What gRPC tells.
-    #[must_use]
     pub fn statuses(&self) -> Vec<TracingPolicyStatus> {
         self.table().entries.values().map(status).collect()
     }

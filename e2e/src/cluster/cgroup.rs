@@ -24,7 +24,6 @@ pub fn create() -> io::Result<()> {
 }
 
 /// The processes in the cgroup and below.
-#[must_use]
 pub fn members() -> Vec<Record> {
     let folders = roots().into_iter().flat_map(|root| below(&root));
     let lists = folders.filter_map(|folder| fs::read_to_string(folder.join("cgroup.procs")).ok());

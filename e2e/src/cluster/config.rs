@@ -21,7 +21,6 @@ pub struct Places<'a> {
 }
 
 /// containerd's configuration. Version 2 of the format is understood by containerd 1.x and 2.x.
-#[must_use]
 pub fn containerd(places: &Places<'_>) -> String {
     format!(
         r#"version = 2
@@ -49,7 +48,6 @@ state = "/run/containerd"
 }
 
 /// The configuration of a containerd that only imports images.
-#[must_use]
 pub fn containerd_without_pods(root: &Path) -> String {
     format!(
         r#"version = 2
@@ -64,7 +62,6 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 }
 
 /// The network of the node's pods: a bridge, and routes at the other nodes.
-#[must_use]
 pub fn network(node: &Node) -> Value {
     json!({
         "cniVersion": "0.4.0",
@@ -81,7 +78,6 @@ pub fn network(node: &Node) -> Value {
 }
 
 /// The kubelet's configuration. `cgroup_root` is where the cgroups of pods go.
-#[must_use]
 pub fn kubelet(places: &Places<'_>, cgroup_root: &str) -> Value {
     let file = |name: &str| places.node.join(name).display().to_string();
     json!({

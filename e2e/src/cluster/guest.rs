@@ -33,7 +33,6 @@ pub struct Boot {
 
 impl Boot {
     /// The places of kernel and disks that [`Boot::build`] fills.
-    #[must_use]
     pub fn new() -> Self {
         Self {
             kernel: paths::state().join("kernels").join(KERNEL),
@@ -72,13 +71,11 @@ pub struct Guest {
 
 impl Guest {
     /// The one of a node; its files are in a folder of its name below `dir`.
-    #[must_use]
     pub fn new(node: &Node, dir: &Path, processes: Processes) -> Self {
         Self { name: node.name.clone(), dir: dir.join(&node.name), processes }
     }
 
     /// Where certificates go that [`Guest::make_disk`] puts on the disk.
-    #[must_use]
     pub fn node_dir(&self) -> PathBuf {
         self.dir.join("var/node")
     }
@@ -193,7 +190,6 @@ impl Guest {
 }
 
 /// What a node's kernel had to say, which is the most about one that does not come up.
-#[must_use]
 pub fn console(dir: &Path, name: &str) -> PathBuf {
     dir.join(name).join("console.log")
 }

@@ -32,13 +32,11 @@ pub struct Host {
 
 impl Host {
     /// The one whose state is in `dir`.
-    #[must_use]
     pub fn new(dir: PathBuf, processes: Processes) -> Self {
         Self { dir, processes }
     }
 
     /// Where its certificates go.
-    #[must_use]
     pub fn node_dir(&self) -> PathBuf {
         self.dir.join("node")
     }

@@ -125,19 +125,16 @@ pub struct Cluster {
 
 impl Cluster {
     /// The cluster of this checkout.
-    #[must_use]
     pub fn here() -> Self {
         Self { dir: paths::state().join("cluster") }
     }
 
     /// The administrator's kubeconfig; its server can be reached inside the namespace only.
-    #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.plane().kubeconfig()
     }
 
     /// The API server's audit log: one JSON line for each request that was to write something.
-    #[must_use]
     pub fn audit_log(&self) -> PathBuf {
         self.plane().audit_log()
     }
@@ -163,7 +160,6 @@ impl Cluster {
     }
 
     /// A command that finds the cluster: KUBECONFIG is set, and kubectl is on its PATH.
-    #[must_use]
     pub fn exec(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let path =
@@ -201,7 +197,7 @@ impl Cluster {
                     self.guest(node).import(archive).await.map_err(|error| match error {
                         Error::Control(control::Error::Closed(_)) => self.fell(&node.name),
                         error => error,
-                    })?
+                    })?;
                 }
             }
         }
@@ -222,7 +218,6 @@ impl Cluster {
     }
 
     /// The processes of the cluster on this machine, by name.
-    #[must_use]
     pub fn processes(&self) -> Processes {
         Processes::new(self.dir.join("processes"))
     }

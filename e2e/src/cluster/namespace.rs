@@ -24,7 +24,6 @@ const FOLDER: &str = "/run/netns";
 pub struct NotEntered(#[from] io::Error);
 
 /// Where the namespace can be entered: `nsenter --net=FILE`.
-#[must_use]
 pub fn file() -> PathBuf {
     Path::new(FOLDER).join(NAME)
 }
@@ -65,7 +64,6 @@ pub fn enter() -> Result<(), NotEntered> {
 }
 
 /// The processes that live in the namespace, other than this one.
-#[must_use]
 pub fn members() -> Vec<Record> {
     let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     let Some(ours) = identity(&file()) else {
@@ -80,7 +78,6 @@ pub fn members() -> Vec<Record> {
 }
 
 /// Whether `ip netns` has its folder; it mounts something there when it makes the first namespace.
-#[must_use]
 pub fn folder_exists() -> bool {
     Path::new(FOLDER).exists()
 }

@@ -62,7 +62,6 @@ pub enum Place {
 
 impl Node {
     /// The node's address.
-    #[must_use]
     pub fn address(&self) -> Ipv4Addr {
         match self.place {
             Place::Host => GATEWAY,
@@ -71,19 +70,16 @@ impl Node {
     }
 
     /// The addresses of its pods.
-    #[must_use]
     pub fn pods(&self) -> String {
         format!("10.88.{}.0/24", self.index)
     }
 
     /// The virtual machine's network interface on this side; at most 15 characters.
-    #[must_use]
     pub fn tap(&self) -> String {
         format!("tap{}", self.index)
     }
 
     /// Whether it is a virtual machine.
-    #[must_use]
     pub fn is_vm(&self) -> bool {
         matches!(self.place, Place::Vm { .. })
     }

@@ -10,7 +10,6 @@ pub struct Progress {
 
 impl Progress {
     /// Counts from now.
-    #[must_use]
     pub fn start() -> Self {
         Self { start: Instant::now() }
     }

@@ -20,7 +20,6 @@ pub enum Arch {
 
 impl Arch {
     /// Debian's name.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",
@@ -29,7 +28,6 @@ impl Arch {
     }
 
     /// The compiler for C.
-    #[must_use]
     pub const fn cc(self) -> &'static str {
         match self {
             Self::Amd64 => "cc",

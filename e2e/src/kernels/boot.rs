@@ -40,19 +40,16 @@ pub const BOOTS: [Boot; 14] = [
 
 impl Boot {
     /// The parameters, or a word for their absence.
-    #[must_use]
     pub const fn title(&self) -> &'static str {
         if self.parameters.is_empty() { "(none)" } else { self.parameters }
     }
 
     /// The list of the `lsm=` parameter that counts, if there is one.
-    #[must_use]
     pub fn lsm_parameter(&self) -> Option<&'static str> {
         self.parameters.split(' ').filter_map(|word| word.strip_prefix("lsm=")).next_back()
     }
 
     /// Programs may not read kernel memory (Documentation of lockdown: kernel_lockdown(7)).
-    #[must_use]
     pub fn forbids_kernel_reads(&self) -> bool {
         self.parameters.split(' ').any(|word| word == "lockdown=confidentiality")
     }

@@ -34,7 +34,6 @@ pub enum Fix {
 
 impl Fix {
     /// The text is one of this kind.
-    #[must_use]
     pub fn is(&self, text: &str) -> bool {
         match self {
             Self::Nothing => text.is_empty(),
@@ -64,7 +63,6 @@ const TRAMPOLINES: &str = "on arm64 at least Linux 6.4";
 const BTF: &str = "CONFIG_DEBUG_INFO_BTF=y";
 
 /// What has to be said of a case with that truth.
-#[must_use]
 pub fn expect(kernel: &Kernel, boot: &Boot, place: Place, truth: &Truth) -> Expected {
     // The canary calls prctl(2) once it is attached.
     let comes_first = |hindrance: &Hindrance| *hindrance != Hindrance::Prctl || truth.attached;
@@ -120,7 +118,6 @@ fn boot_fix(boot: &Boot) -> String {
 
 /// What the boot parameters promise about the truth: BPF LSM is active where the list that counts names it, and of use
 /// where there are BTF and trampolines.
-#[must_use]
 pub fn promised(kernel: &Kernel, boot: &Boot, place: Place) -> bool {
     let list = boot.lsm_parameter().unwrap_or_else(|| kernel.default_lsms());
     list.split(',').any(|name| name == "bpf")

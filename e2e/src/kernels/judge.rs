@@ -50,19 +50,16 @@ pub struct Row {
 
 impl Row {
     /// We say that it can be done, and it cannot.
-    #[must_use]
     pub fn is_false_ready(&self) -> bool {
         self.answer == Answer::Ready && !self.truth
     }
 
     /// We say that it cannot be done, and it can.
-    #[must_use]
     pub fn is_false_not_ready(&self) -> bool {
         self.answer == Answer::NotReady && self.truth
     }
 
     /// Nothing of ours is wrong.
-    #[must_use]
     pub fn is_right(&self) -> bool {
         !self.is_false_ready()
             && !self.is_false_not_ready()
@@ -117,7 +114,6 @@ pub struct Counts {
 
 impl Counts {
     /// Counts.
-    #[must_use]
     pub fn of(rows: &[Row]) -> Self {
         let way = |ready: fn(&Ways) -> bool| {
             let false_ready = move |row: &Row| ready(&row.ways) && !row.truth;

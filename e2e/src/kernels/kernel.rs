@@ -41,20 +41,17 @@ pub fn fetch(arch: Arch, series: &str) -> Result<Kernel, Error> {
 
 impl Kernel {
     /// The list of LSMs that is active where the boot parameters name none.
-    #[must_use]
     pub fn default_lsms(&self) -> &str {
         let line = self.config.lines().find_map(|line| line.strip_prefix("CONFIG_LSM="));
         line.unwrap_or_default().trim_matches('"')
     }
 
     /// It has `lsm_list_modules(2)`, as from Linux 6.8.
-    #[must_use]
     pub fn lists_lsms_by_call(&self) -> bool {
         self.version() >= (6, 8)
     }
 
     /// BPF programs can be attached to its functions: on arm64 as from Linux 6.4, where ftrace got direct calls.
-    #[must_use]
     pub fn has_trampolines(&self) -> bool {
         self.arch == Arch::Amd64 || self.version() >= (6, 4)
     }

@@ -40,7 +40,6 @@ impl Met {
 }
 
 /// The kernel has loaded after the kills what it had before them, and the kills met what they were to meet.
-#[must_use]
 pub fn judge(kernel: &Kernel, killed: &Killed) -> Kills {
     let Killed { attached, checks, agents } = killed;
     let links = attached.before.links.len() + usize::from(kernel.has_trampolines());

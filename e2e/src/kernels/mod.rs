@@ -104,14 +104,12 @@ pub struct Comparison {
 
 impl Comparison {
     /// How many of the cases and kills are as they must be.
-    #[must_use]
     pub fn passed(&self) -> usize {
         let cases = self.cases.iter().filter(|case| case.is_right()).count();
         cases + self.kills.iter().filter(|kills| kills.faults.is_empty()).count()
     }
 
     /// How many are not, boots without an outcome included.
-    #[must_use]
     pub fn failed(&self) -> usize {
         self.cases.len() + self.kills.len() - self.passed() + self.failures.len()
     }

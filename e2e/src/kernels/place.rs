@@ -72,7 +72,6 @@ impl Place {
     ];
 
     /// Its name in the guest's script and in the table.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Host => "host",
@@ -94,7 +93,6 @@ impl Place {
     }
 
     /// What keeps a process there from trying.
-    #[must_use]
     pub const fn hindrance(self) -> Option<Hindrance> {
         match self {
             Self::CapBpfMissing | Self::CapPerfmonMissing | Self::Nobody | Self::UserNamespace => {
@@ -115,7 +113,6 @@ impl Place {
     }
 
     /// The list of active LSMs can be read as a file there.
-    #[must_use]
     pub const fn has_securityfs(self) -> bool {
         !matches!(self, Self::SecurityfsEmpty | Self::SecurityfsMissing | Self::SysfsMissing)
     }

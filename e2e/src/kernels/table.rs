@@ -8,7 +8,6 @@ use super::judge::{Count, Row};
 use super::kills::{Kills, Met};
 
 /// The whole text, its last line the one to remember.
-#[must_use]
 pub fn render(comparison: &Comparison) -> String {
     let mut text = cases(&comparison.cases);
     text.push('\n');

@@ -30,7 +30,7 @@ async fn labels_and_conditions_say_what_each_nodes_own_probe_has_shown() {
                 label(node, "bpf") == value
             })
             .await;
-        let told = condition(&node, "LsmBpfReady");
+        let told = condition(&node, "lsmready.io/LsmBpfReady");
         assert_eq!(
             (&told["status"], &told["reason"]),
             (&json!(status), &report["status"]["reason"]),

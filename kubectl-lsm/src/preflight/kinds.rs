@@ -15,7 +15,6 @@ pub enum Kind<'a> {
 }
 
 /// What that object is.
-#[must_use]
 pub fn kind(object: &Value) -> Kind<'_> {
     let version = object["apiVersion"].as_str().unwrap_or_default();
     let kind = object["kind"].as_str().unwrap_or_default();

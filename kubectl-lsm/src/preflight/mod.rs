@@ -59,7 +59,6 @@ pub struct Found {
 }
 
 /// Tetragon's policies among the objects of that file; other objects are passed over.
-#[must_use]
 pub fn policies(file: &str, documents: Vec<Document>) -> Found {
     let mut found = Found::default();
     for document in documents {
@@ -95,7 +94,6 @@ fn unreadable(place: &str, kind: &str, object: &Value, error: &tracing_policy::E
 }
 
 /// What becomes of these policies on those nodes, with agents of the release in question.
-#[must_use]
 pub fn preflight(policies: &[Placed], cluster: &Cluster, question: Question) -> Preflight {
     let nodes = cluster.nodes();
     let judged: Vec<Judged> = policies.iter().map(|placed| one(placed, &nodes, question)).collect();
@@ -149,7 +147,6 @@ fn one(placed: &Placed, nodes: &Nodes<'_>, question: Question) -> Judged {
 }
 
 /// The exit code. With `require_deny` each policy has to deny something.
-#[must_use]
 pub fn code(preflight: &Preflight, require_deny: bool) -> u8 {
     if require_deny && preflight.policies.iter().any(|judged| !judged.denies) {
         return exit::NOT_LOADABLE;
@@ -173,7 +170,6 @@ pub fn ask_server(policies: &mut [Placed], ask: impl Fn(&Value) -> Server) {
 }
 
 /// Whether the text of some policy is refused or cannot be judged by a release in question, and not by another.
-#[must_use]
 pub fn depends_on_release(policies: &[Placed], question: Question) -> bool {
     let releases = question.releases();
     let depends = |placed: &Placed| {

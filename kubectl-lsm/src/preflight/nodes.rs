@@ -90,7 +90,6 @@ impl Cluster {
     }
 
     /// The release of the agents, if there is one.
-    #[must_use]
     pub fn version(&self) -> Option<Version> {
         self.versions.first().copied().filter(|_| self.versions.len() == 1)
     }
@@ -123,7 +122,6 @@ impl Cluster {
     }
 
     /// The nodes as the forecast takes them.
-    #[must_use]
     pub fn nodes(&self) -> Nodes<'_> {
         if self.nodes.is_empty() {
             return Nodes::of(

@@ -11,7 +11,6 @@ use crate::preflight::report::{Found, Hook, Judged, Preflight, Reason};
 const MOST_SHOWN: usize = 20;
 
 /// The whole answer.
-#[must_use]
 pub fn text(preflight: &Preflight) -> String {
     let mut text: String = preflight.policies.iter().map(policy).collect();
     for remark in &preflight.remarks {

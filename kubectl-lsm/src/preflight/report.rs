@@ -1,6 +1,6 @@
 //! The answer of `preflight`, in the form of `-o json`.
 
-use lsm_ready_crds::verdict::State;
+use lsm_ready_crds::State;
 use lsm_ready_tetragon::loadable::{HookForecast, Nodes, Others};
 use lsm_ready_tetragon::outcome::Outcome;
 use lsm_ready_tetragon::tracing_policy::{Finding, Release, Releases, TracingPolicy, Weight};
@@ -153,7 +153,6 @@ impl Hook {
 }
 
 /// What was found in a policy that concerns these releases; what the API server took is not told as refused by it.
-#[must_use]
 pub fn findings(policy: &TracingPolicy, releases: Releases) -> Vec<Found> {
     let is_meant = |found: &&Finding| {
         !found.releases.and(releases).is_empty()

@@ -32,7 +32,6 @@ pub enum Known {
 
 impl Hooks {
     /// The profile that an earlier agent of this boot has named, if this one knows nothing yet.
-    #[must_use]
     pub fn adoptable<'a>(&self, present: Option<&'a LsmNode>, boot_id: &str) -> Option<&'a str> {
         let written = present?.status.as_ref()?;
         let is_ours = self.known.is_none() && !boot_id.is_empty() && written.boot_id == boot_id;
@@ -45,7 +44,6 @@ impl Hooks {
     }
 
     /// A trial has to be made: the kernel takes LSM programs, and on which hooks is not known.
-    #[must_use]
     pub fn is_due(&self, evidence: Evidence) -> bool {
         self.known.is_none() && evidence >= Evidence::Loaded && self.failures < TRIALS
     }
@@ -64,13 +62,11 @@ impl Hooks {
     }
 
     /// What is known, if anything is.
-    #[must_use]
     pub fn known(&self) -> Option<&Known> {
         self.known.as_ref()
     }
 
     /// The name of the profile.
-    #[must_use]
     pub fn digest(&self) -> Option<String> {
         self.known.as_ref().map(|known| match known {
             Known::Made(profile) => profile.digest(),

@@ -41,7 +41,6 @@ use write::{Error, Node};
 const CANNOT_START: u8 = 70;
 
 /// Runs until a signal ends it.
-#[must_use]
 pub fn main(args: &AgentArgs) -> ExitCode {
     log_to_stderr(args.log_format);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

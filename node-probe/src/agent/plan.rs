@@ -2,6 +2,7 @@
 //!
 //! In: those, the time and the renewal period. Out: a [`Plan`], empty where nothing but time differs.
 
+use lsm_ready_crds::State;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{Resource, ResourceExt};
 use lsm_ready_crds::node::{LsmNodeContent, SPANS, Span};
 use lsm_ready_crds::policy::Require;
-use lsm_ready_crds::verdict::{Facts, State};
+use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{Evidence, LsmNode, LsmNodeStatus, verdict};
 
 /// The Node that the LsmNode belongs to.
@@ -34,13 +35,11 @@ pub struct Plan {
 
 impl Plan {
     /// There is nothing to write.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self == &Self::default()
     }
 
     /// What is written, in words.
-    #[must_use]
     pub fn describe(&self) -> String {
         let parts = [
             (self.create.is_some(), "object"),
@@ -57,7 +56,6 @@ impl Plan {
 }
 
 /// What has to be written so that the LsmNode says `found`.
-#[must_use]
 pub fn plan(
     node: &Identity,
     present: Option<&LsmNode>,

@@ -8,7 +8,6 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LAST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// A random number from 0 up to 1; a half where the kernel gives none.
-#[must_use]
 pub fn chance() -> f64 {
     sys::random_nonce().map_or(0.5, |nonce| fraction(nonce[0]))
 }
@@ -19,20 +18,17 @@ fn fraction(bits: u64) -> f64 {
 }
 
 /// The pause after so many failures in a row: from 1 s doubling to 1 min, of which the upper half is left to chance.
-#[must_use]
 pub fn backoff(failures: u32, chance: f64) -> Duration {
     let whole = FIRST_BACKOFF.saturating_mul(2u32.saturating_pow(failures)).min(LAST_BACKOFF);
     whole.mul_f64(0.5 + chance / 2.0)
 }
 
 /// The interval within a tenth more or less, so that the nodes of a cluster drift apart.
-#[must_use]
 pub fn spread(interval: Duration, chance: f64) -> Duration {
     interval.mul_f64(0.9 + chance / 5.0)
 }
 
 /// This node's own renewal period, always the same and at most a fifth shorter than the one asked for.
-#[must_use]
 pub fn renewal(period: Duration, node: &str) -> Duration {
     // FNV-1a, mixed once more since similar names differ in the low bits only.
     let hash = node.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {

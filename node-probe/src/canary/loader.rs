@@ -110,7 +110,6 @@ fn btf_failure(error: &BtfError) -> Failure {
 }
 
 /// A refused program, with the verifier's log beside the errno rather than in the message.
-#[must_use]
 pub fn program_failure(error: &ProgramError) -> Failure {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => Failure {

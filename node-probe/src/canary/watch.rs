@@ -22,7 +22,6 @@ pub struct Observed {
 }
 
 /// Runs the canary in a child. The child dies with the calling thread.
-#[must_use]
 pub fn run(deadline: Duration) -> Observed {
     let mut trial = Trial::default();
     let end = child::run(SUBCOMMAND, deadline, |newer| trial = newer);

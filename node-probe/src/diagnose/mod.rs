@@ -3,7 +3,8 @@
 //! In: what was [`Observed`] of the canary and the [`Facts`] of the machine. Out: the evidence, the reason, a sentence
 //! and the four rungs as checks. Facts choose between reasons and never raise the evidence.
 
-use lsm_ready_crds::node::{Check, Outcome};
+use lsm_ready_crds::State;
+use lsm_ready_crds::node::Check;
 use lsm_ready_crds::{Evidence, Reason};
 
 use crate::canary::{End, Failure, FailureKind, Observed, Trial};
@@ -33,23 +34,22 @@ pub struct Diagnosis {
 /// Where and why the canary stopped.
 struct Stop {
     /// It was tried and does not hold, or could not be tried.
-    outcome: Outcome,
+    outcome: State,
     reason: Reason,
     detail: String,
 }
 
 impl Stop {
     fn failed(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Fail, reason, detail: detail.into() }
+        Self { outcome: State::NotReady, reason, detail: detail.into() }
     }
 
     fn untried(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Unknown, reason, detail: detail.into() }
+        Self { outcome: State::Unknown, reason, detail: detail.into() }
     }
 }
 
 /// Judges one run of the canary.
-#[must_use]
 pub fn diagnose(observed: &Observed, facts: &Facts) -> Diagnosis {
     let rungs: [fn(&Observed, &Facts) -> Option<Stop>; 4] = [loaded, attached, fired, denied];
     let mut evidence = Evidence::None;
@@ -75,9 +75,9 @@ fn checks(evidence: Evidence, stopped: Option<&Stop>) -> Vec<Check> {
     let mut stopped = stopped;
     let check = |rung: Evidence| {
         let (outcome, reason, detail) = match stopped.take_if(|_| rung > evidence) {
-            _ if rung <= evidence => (Outcome::Pass, String::new(), String::new()),
+            _ if rung <= evidence => (State::Ready, String::new(), String::new()),
             Some(stop) => (stop.outcome, stop.reason.code().to_owned(), stop.detail.clone()),
-            None => (Outcome::Unknown, String::new(), "not reached".to_owned()),
+            None => (State::Unknown, String::new(), "not reached".to_owned()),
         };
         Check { name: rung.as_str().to_owned(), outcome, reason, detail, fix: String::new() }
     };
@@ -368,7 +368,6 @@ fn signal_name(signal: i32) -> String {
 }
 
 /// A failure in one line: words, errno, and the end of the verifier's log, where it says what it objects to.
-#[must_use]
 pub fn describe(failure: &Failure) -> String {
     let errno =
         failure.errno.map(describe_errno).filter(|errno| !failure.message.contains(errno.as_str()));

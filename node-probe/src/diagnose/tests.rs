@@ -1,5 +1,5 @@
+use lsm_ready_crds::State;
 use lsm_ready_crds::node::{Kernel, LsmSource};
-use lsm_ready_crds::verdict::State;
 use proptest::prelude::*;
 
 use super::*;
@@ -91,11 +91,11 @@ fn with_status(status: &str) -> Facts {
 }
 
 /// The outcome of the first rung that did not pass.
-fn stopped(diagnosis: &Diagnosis) -> Option<Outcome> {
-    diagnosis.rungs.iter().map(|check| check.outcome).find(|outcome| *outcome != Outcome::Pass)
+fn stopped(diagnosis: &Diagnosis) -> Option<State> {
+    diagnosis.rungs.iter().map(|check| check.outcome).find(|outcome| *outcome != State::Ready)
 }
 
-fn judged(observed: &Observed, facts: &Facts) -> (Evidence, Reason, Option<Outcome>) {
+fn judged(observed: &Observed, facts: &Facts) -> (Evidence, Reason, Option<State>) {
     let diagnosis = diagnose(observed, facts);
     assert!(!diagnosis.message.is_empty());
     assert!(as_documented(&diagnosis), "{diagnosis:?}");
@@ -106,7 +106,7 @@ fn judged(observed: &Observed, facts: &Facts) -> (Evidence, Reason, Option<Outco
 fn as_documented(diagnosis: &Diagnosis) -> bool {
     let state = match stopped(diagnosis) {
         None => State::Ready,
-        Some(Outcome::Unknown) => State::Unknown,
+        Some(State::Unknown) => State::Unknown,
         Some(_) => State::NotReady,
     };
     diagnosis.reason.states().contains(&state)
@@ -129,27 +129,27 @@ fn refused_programs() {
     let listed = facts();
     let unlisted = listing(Some("capability,yama"));
     for (kind, errno, log, facts, reason, outcome) in [
-        (Program, libc::EPERM, "", &listed, Reason::ListedButRefused, Outcome::Fail),
-        (Program, libc::EACCES, "", &listed, Reason::ListedButRefused, Outcome::Fail),
-        (Program, libc::EPERM, "", &unlisted, Reason::LsmProgramsRefused, Outcome::Fail),
-        (Program, libc::EPERM, "", &listing(None), Reason::LsmProgramsRefused, Outcome::Fail),
-        (Program, libc::EACCES, "invalid access", &listed, Reason::LoadFailed, Outcome::Fail),
-        (Program, libc::EINVAL, "", &listed, Reason::ProgramTypeUnsupported, Outcome::Fail),
-        (Program, libc::EINVAL, "bad insn", &listed, Reason::LoadFailed, Outcome::Fail),
-        (Program, libc::ENOMEM, "", &listed, Reason::NoMemory, Outcome::Unknown),
-        (Map, libc::ENOMEM, "", &listed, Reason::NoMemory, Outcome::Unknown),
-        (BtfUnreadable, libc::ENOMEM, "", &listed, Reason::NoMemory, Outcome::Unknown),
-        (Program, libc::EAGAIN, "", &listed, Reason::LoadFailed, Outcome::Unknown),
-        (Map, libc::EMFILE, "", &listed, Reason::TooManyFiles, Outcome::Unknown),
-        (BtfUnreadable, libc::ENFILE, "", &listed, Reason::TooManyFiles, Outcome::Unknown),
-        (Map, libc::ENOSPC, "", &listed, Reason::NoSpace, Outcome::Unknown),
-        (Program, libc::ENOSPC, "", &listed, Reason::NoSpace, Outcome::Unknown),
-        (Map, libc::EPERM, "", &listed, Reason::BpfRefused, Outcome::Unknown),
-        (Map, libc::EACCES, "", &unlisted, Reason::BpfRefused, Outcome::Unknown),
-        (Map, libc::EINVAL, "", &listed, Reason::LoadFailed, Outcome::Fail),
-        (HookNotInBtf, 0, "", &listed, Reason::HookNotInBtf, Outcome::Fail),
-        (BtfInvalid, 0, "", &listed, Reason::LoadFailed, Outcome::Fail),
-        (Other, 0, "", &listed, Reason::LoadFailed, Outcome::Fail),
+        (Program, libc::EPERM, "", &listed, Reason::ListedButRefused, State::NotReady),
+        (Program, libc::EACCES, "", &listed, Reason::ListedButRefused, State::NotReady),
+        (Program, libc::EPERM, "", &unlisted, Reason::LsmProgramsRefused, State::NotReady),
+        (Program, libc::EPERM, "", &listing(None), Reason::LsmProgramsRefused, State::NotReady),
+        (Program, libc::EACCES, "invalid access", &listed, Reason::LoadFailed, State::NotReady),
+        (Program, libc::EINVAL, "", &listed, Reason::ProgramTypeUnsupported, State::NotReady),
+        (Program, libc::EINVAL, "bad insn", &listed, Reason::LoadFailed, State::NotReady),
+        (Program, libc::ENOMEM, "", &listed, Reason::NoMemory, State::Unknown),
+        (Map, libc::ENOMEM, "", &listed, Reason::NoMemory, State::Unknown),
+        (BtfUnreadable, libc::ENOMEM, "", &listed, Reason::NoMemory, State::Unknown),
+        (Program, libc::EAGAIN, "", &listed, Reason::LoadFailed, State::Unknown),
+        (Map, libc::EMFILE, "", &listed, Reason::TooManyFiles, State::Unknown),
+        (BtfUnreadable, libc::ENFILE, "", &listed, Reason::TooManyFiles, State::Unknown),
+        (Map, libc::ENOSPC, "", &listed, Reason::NoSpace, State::Unknown),
+        (Program, libc::ENOSPC, "", &listed, Reason::NoSpace, State::Unknown),
+        (Map, libc::EPERM, "", &listed, Reason::BpfRefused, State::Unknown),
+        (Map, libc::EACCES, "", &unlisted, Reason::BpfRefused, State::Unknown),
+        (Map, libc::EINVAL, "", &listed, Reason::LoadFailed, State::NotReady),
+        (HookNotInBtf, 0, "", &listed, Reason::HookNotInBtf, State::NotReady),
+        (BtfInvalid, 0, "", &listed, Reason::LoadFailed, State::NotReady),
+        (Other, 0, "", &listed, Reason::LoadFailed, State::NotReady),
     ] {
         let judged = judged(&finished(refused_load(kind, errno, log)), facts);
         assert_eq!(judged, (Evidence::None, reason, Some(outcome)), "{kind:?} {errno} {log:?}");
@@ -167,7 +167,7 @@ fn what_this_process_may_not_do_says_nothing_about_the_kernel() {
             Reason::MissingCapability,
         ),
     ] {
-        assert_eq!(judged(&refused, &facts), (Evidence::None, reason, Some(Outcome::Unknown)));
+        assert_eq!(judged(&refused, &facts), (Evidence::None, reason, Some(State::Unknown)));
     }
 }
 
@@ -223,7 +223,7 @@ fn a_seccomp_filter_is_told_from_a_kernel_that_refuses() {
         let judged = judged(&answered(errno), &filtered);
         assert_eq!(
             judged,
-            (Evidence::None, Reason::SeccompRefusesBpf, Some(Outcome::Unknown)),
+            (Evidence::None, Reason::SeccompRefusesBpf, Some(State::Unknown)),
             "{errno}"
         );
     }
@@ -235,7 +235,7 @@ fn a_seccomp_filter_is_told_from_a_kernel_that_refuses() {
     let killed = Observed { trial: Trial::default(), end: End::Signal(libc::SIGSYS) };
     assert_eq!(
         judged(&killed, &filtered),
-        (Evidence::None, Reason::SeccompRefusesBpf, Some(Outcome::Unknown))
+        (Evidence::None, Reason::SeccompRefusesBpf, Some(State::Unknown))
     );
 }
 
@@ -247,7 +247,7 @@ fn missing_btf_is_told_from_missing_sysfs() {
     let without_btf = Facts::of(&Raw { btf: Err(missing()), ..raw() });
     assert_eq!(
         judged(&observed, &without_btf),
-        (Evidence::None, Reason::BtfMissing, Some(Outcome::Fail))
+        (Evidence::None, Reason::BtfMissing, Some(State::NotReady))
     );
     let without_sysfs = Facts::of(&Raw {
         btf: Err(missing()),
@@ -257,7 +257,7 @@ fn missing_btf_is_told_from_missing_sysfs() {
     });
     assert_eq!(
         judged(&observed, &without_sysfs),
-        (Evidence::None, Reason::BtfMissing, Some(Outcome::Unknown))
+        (Evidence::None, Reason::BtfMissing, Some(State::Unknown))
     );
 }
 
@@ -269,12 +269,12 @@ fn attaching_fails() {
         (libc::EBUSY, Reason::AttachFailed),
     ] {
         let judged = judged(&finished(not_attached(errno)), &facts());
-        assert_eq!(judged, (Evidence::Loaded, reason, Some(Outcome::Fail)), "{errno}");
+        assert_eq!(judged, (Evidence::Loaded, reason, Some(State::NotReady)), "{errno}");
     }
     for (errno, reason) in [(libc::ENOMEM, Reason::NoMemory), (libc::EMFILE, Reason::TooManyFiles)]
     {
         let judged = judged(&finished(not_attached(errno)), &facts());
-        assert_eq!(judged, (Evidence::Loaded, reason, Some(Outcome::Unknown)), "{errno}");
+        assert_eq!(judged, (Evidence::Loaded, reason, Some(State::Unknown)), "{errno}");
     }
 }
 
@@ -287,7 +287,7 @@ fn a_silent_canary_is_explained_by_the_list() {
         (listing(None), Reason::NeverFired),
         (listing(Some("")), Reason::NeverFired),
     ] {
-        assert_eq!(judged(&silent, &facts), (Evidence::Attached, reason, Some(Outcome::Fail)));
+        assert_eq!(judged(&silent, &facts), (Evidence::Attached, reason, Some(State::NotReady)));
     }
 }
 
@@ -302,7 +302,7 @@ fn a_denial_has_to_be_exact() {
     ] {
         assert_eq!(
             judged(&finished(trial), &facts()),
-            (Evidence::Fired, Reason::FiredNotDenied, Some(Outcome::Fail))
+            (Evidence::Fired, Reason::FiredNotDenied, Some(State::NotReady))
         );
     }
 }
@@ -313,7 +313,7 @@ fn a_call_that_others_answer_proves_nothing() {
         let judged = judged(&finished(Trial { before: Some(Answer(errno)), ..proved() }), &facts());
         assert_eq!(
             judged,
-            (Evidence::Attached, Reason::CallIntercepted, Some(Outcome::Unknown)),
+            (Evidence::Attached, Reason::CallIntercepted, Some(State::Unknown)),
             "{errno}"
         );
     }
@@ -337,13 +337,13 @@ fn a_child_that_hangs_or_crashes_is_a_finding() {
         (End::Finished, Reason::CanaryCrashed),
     ] {
         let observed = Observed { trial: loaded_only.clone(), end };
-        assert_eq!(judged(&observed, &facts()), (Evidence::Loaded, reason, Some(Outcome::Unknown)));
+        assert_eq!(judged(&observed, &facts()), (Evidence::Loaded, reason, Some(State::Unknown)));
     }
     let not_started =
         Observed { trial: Trial::default(), end: End::NotStarted("EAGAIN".to_owned()) };
     assert_eq!(
         judged(&not_started, &facts()),
-        (Evidence::None, Reason::CanaryNotStarted, Some(Outcome::Unknown))
+        (Evidence::None, Reason::CanaryNotStarted, Some(State::Unknown))
     );
 }
 
@@ -351,8 +351,8 @@ fn a_child_that_hangs_or_crashes_is_a_finding() {
 fn rungs_above_the_first_that_failed_are_unknown() {
     let diagnosis =
         diagnose(&finished(refused_load(FailureKind::Program, libc::EPERM, "")), &facts());
-    let outcomes: Vec<Outcome> = diagnosis.rungs.iter().map(|check| check.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Fail, Outcome::Unknown, Outcome::Unknown, Outcome::Unknown]);
+    let outcomes: Vec<State> = diagnosis.rungs.iter().map(|check| check.outcome).collect();
+    assert_eq!(outcomes, [State::NotReady, State::Unknown, State::Unknown, State::Unknown]);
     assert_eq!(diagnosis.rungs[0].reason, "ListedButRefused");
     assert!(diagnosis.message.contains("a socket filter"), "{}", diagnosis.message);
 }

@@ -25,7 +25,6 @@ pub struct Cmdline {
 
 impl Cmdline {
     /// Reads a command line.
-    #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut words = words(text);
         // What follows `--` is for init, not for the kernel.
@@ -51,19 +50,16 @@ impl Cmdline {
     }
 
     /// The word is on it.
-    #[must_use]
     pub fn has(&self, wanted: &str) -> bool {
         self.words.iter().any(|word| word == wanted)
     }
 
     /// A word on it begins with that.
-    #[must_use]
     pub fn has_prefix(&self, prefix: &str) -> bool {
         self.words.iter().any(|word| word.starts_with(prefix))
     }
 
     /// The value of the last parameter of that name.
-    #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.words.iter().rev().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
     }

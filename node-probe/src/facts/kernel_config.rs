@@ -53,14 +53,12 @@ pub enum Built {
 
 impl KernelConfig {
     /// Reads the lines. `None` where they are no kernel's configuration.
-    #[must_use]
     pub fn parse(config: &ConfigText) -> Option<Self> {
         let options: BTreeMap<String, String> = config.text.lines().filter_map(option).collect();
         (!options.is_empty()).then(|| Self { path: config.path.clone(), options })
     }
 
     /// What it says about an option.
-    #[must_use]
     pub fn get(&self, name: &str) -> Built {
         match self.options.get(name).map(String::as_str) {
             None | Some("n") => Built::NotSet,
@@ -69,21 +67,18 @@ impl KernelConfig {
     }
 
     /// It has the line "# NAME is not set".
-    #[must_use]
     pub fn says_not_set(&self, name: &str) -> bool {
         self.options.get(name).is_some_and(|value| value == "n")
     }
 
     /// The kernel was built without the option. A whole configuration also says so by having no line about an option whose
     /// dependencies are not met; an excerpt does not. Each whole one has a line about CONFIG_BPF_SYSCALL.
-    #[must_use]
     pub fn lacks(&self, name: &str) -> bool {
         let is_whole = self.options.contains_key("CONFIG_BPF_SYSCALL");
         self.says_not_set(name) || is_whole && !self.options.contains_key(name)
     }
 
     /// The option is built in.
-    #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.get(name) == Built::Set("y".to_owned())
     }
@@ -100,7 +95,6 @@ pub fn gunzip(packed: &[u8]) -> io::Result<String> {
 }
 
 /// The lines that are worth to be kept.
-#[must_use]
 pub fn relevant(text: &str) -> String {
     let wanted = |line: &&str| {
         option(line).is_some_and(|(name, _)| {

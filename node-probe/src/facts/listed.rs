@@ -13,7 +13,6 @@ const ONLY_BY_NAME: [&str; 9] =
 impl Facts {
     /// The text by which that LSM is not active, though the list of active LSMs cannot be read: `None` where the list can be
     /// read, where no text says so, and for LSMs that are active without being named.
-    #[must_use]
     pub fn left_out_by(&self, name: &str) -> Option<String> {
         if self.lists_bpf().is_some() || !ONLY_BY_NAME.contains(&name) {
             return None;

@@ -10,7 +10,6 @@ const CONFIDENTIALITY: &str = "confidentiality";
 impl Facts {
     /// The level `confidentiality` is in force, in which no program may call `bpf_probe_read_kernel`. Where the level cannot
     /// be read the boot parameter tells it. The level alone forbids nothing where the LSM `lockdown` is not active.
-    #[must_use]
     pub fn is_confidential(&self) -> bool {
         let is_active = self.lsms.active.iter().any(|name| name == "lockdown");
         match self.lockdown.as_deref() {
@@ -23,7 +22,6 @@ impl Facts {
 }
 
 /// `none`, `integrity` or `confidentiality`; `None` where no level is marked.
-#[must_use]
 pub fn level(text: &str) -> Option<String> {
     let (_, behind) = text.split_once('[')?;
     let (level, _) = behind.split_once(']')?;

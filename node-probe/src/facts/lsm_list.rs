@@ -22,7 +22,6 @@ const IDS: [(u64, &str); 14] = [
 ];
 
 /// The names of the ids; an id newer than this list becomes `lsm-id-N`.
-#[must_use]
 pub fn from_ids(ids: &[u64]) -> Vec<String> {
     let name = |id: &u64| {
         IDS.iter()
@@ -33,7 +32,6 @@ pub fn from_ids(ids: &[u64]) -> Vec<String> {
 }
 
 /// The names in a comma-separated list, without the empty ones.
-#[must_use]
 pub fn parse(text: &str) -> Vec<String> {
     text.trim_matches(['\0', '\n', ' '])
         .split(',')

@@ -34,7 +34,6 @@ pub enum Missing {
 }
 
 /// What is missing, the options first.
-#[must_use]
 pub fn missing(facts: &Facts) -> Vec<Missing> {
     let config = facts.kernel_config.as_ref();
     let lacks = |option: &&str| config.is_some_and(|config| config.lacks(option));
@@ -63,7 +62,6 @@ pub struct Words {
 }
 
 /// What is missing, in words.
-#[must_use]
 pub fn words(facts: &Facts) -> Words {
     let (options, version): (Vec<_>, Vec<_>) =
         missing(facts).into_iter().partition(|missing| matches!(missing, Missing::Option(_)));
@@ -74,7 +72,6 @@ pub fn words(facts: &Facts) -> Words {
 }
 
 /// What is missing in a sentence; empty where nothing is known to be missing.
-#[must_use]
 pub fn describe(facts: &Facts) -> String {
     let Words { built, version } = words(facts);
     let built = built.map(|built| format!("it was {built}"));

@@ -139,7 +139,6 @@ pub struct Facts {
 
 impl Facts {
     /// Reads meaning into the texts.
-    #[must_use]
     pub fn of(raw: &Raw) -> Self {
         let (lsms, lsms_detail) = active_lsms(raw);
         let or_empty = |text: &Text| text.clone().unwrap_or_default();
@@ -187,7 +186,6 @@ impl Facts {
 
     /// The kernel offers no BTF, in words: the file is missing though sysfs is there, or the kernel was built without it.
     /// `None` where it offers BTF, or where that is not known.
-    #[must_use]
     pub fn absent_btf(&self) -> Option<String> {
         let unread = self.btf.as_ref()?.as_ref().err()?;
         let is_not_built =
@@ -197,7 +195,6 @@ impl Facts {
     }
 
     /// The kernel says that BPF LSM is active (`Some`), where it says anything.
-    #[must_use]
     pub fn lists_bpf(&self) -> Option<bool> {
         (self.lsms.source != LsmSource::Unknown)
             .then(|| self.lsms.active.iter().any(|name| name == "bpf"))

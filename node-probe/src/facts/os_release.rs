@@ -97,7 +97,6 @@ const PRETTY_NAMES: [(&str, &str); 68] = [
 
 impl OsRelease {
     /// Reads an os-release file. Unknown and malformed lines are passed over, as the format asks for.
-    #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut os = Self::default();
         for line in text.lines() {
@@ -109,7 +108,7 @@ impl OsRelease {
                 "ID" => os.id = value.to_ascii_lowercase(),
                 "ID_LIKE" => {
                     os.id_like =
-                        value.to_ascii_lowercase().split_whitespace().map(str::to_owned).collect()
+                        value.to_ascii_lowercase().split_whitespace().map(str::to_owned).collect();
                 }
                 "VARIANT_ID" => os.variant_id = value.to_ascii_lowercase(),
                 "PRETTY_NAME" => os.pretty_name = value,
@@ -121,13 +120,11 @@ impl OsRelease {
     }
 
     /// What a Node's `status.nodeInfo.osImage` says, which is the node's `PRETTY_NAME`.
-    #[must_use]
     pub fn from_pretty_name(name: &str) -> Self {
         Self { id: id_of(name), pretty_name: name.to_owned(), ..Self::default() }
     }
 
     /// It is that system or says that it is like it.
-    #[must_use]
     pub fn is(&self, id: &str) -> bool {
         self.id == id || self.id_like.iter().any(|like| like == id)
     }

@@ -35,7 +35,6 @@ pub enum Memlock {
 
 impl Process {
     /// Reads the texts.
-    #[must_use]
     pub fn parse(status: &str, limits: &str, user_namespace: &str) -> Self {
         let field = |name: &str| {
             status
@@ -58,7 +57,6 @@ impl Process {
     }
 
     /// The capabilities that loading an LSM program takes and this process lacks. CAP_SYS_ADMIN stands for both.
-    #[must_use]
     pub fn missing_capabilities(self) -> Vec<&'static str> {
         if self.holds(CAP_SYS_ADMIN) == Some(true) {
             return Vec::new();
@@ -71,7 +69,6 @@ impl Process {
     }
 
     /// The bytes of memory that it may lock, where there is a limit that it cannot raise by itself.
-    #[must_use]
     pub fn fixed_memlock(self) -> Option<u64> {
         match self.memlock {
             Some(Memlock::Bytes(bytes)) if self.holds(CAP_SYS_RESOURCE) == Some(false) => {
@@ -82,7 +79,6 @@ impl Process {
     }
 
     /// A seccomp filter is in force.
-    #[must_use]
     pub fn is_filtered(self) -> bool {
         self.seccomp.is_some_and(|mode| mode != 0)
     }

@@ -14,7 +14,6 @@ use crate::sys;
 const LONGEST: u64 = 1 << 20;
 
 /// Reads everything.
-#[must_use]
 pub fn raw() -> Raw {
     let (release, machine) = sys::uname();
     let kernel_config = kernel_config(&release);

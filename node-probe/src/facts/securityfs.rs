@@ -48,7 +48,6 @@ pub struct Sources<'a> {
 
 impl Securityfs {
     /// In a few words.
-    #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Mounted => "mounted at /sys/kernel/security",
@@ -77,7 +76,6 @@ impl From<Securityfs> for node::Securityfs {
 }
 
 /// Finds out which it is.
-#[must_use]
 pub fn find(sources: Sources<'_>) -> Securityfs {
     let Sources { entries, lsm_file, mountinfo, config } = sources;
     let is_empty = entries.as_ref().is_ok_and(|names| names.trim().is_empty());
@@ -108,7 +106,6 @@ pub fn find(sources: Sources<'_>) -> Securityfs {
 
 /// Whether what this process sees at `/sys/kernel` is sysfs' own directory, by `/proc/self/mountinfo`. Another file system
 /// may be mounted there or above it, and then what is missing there says nothing about the kernel.
-#[must_use]
 pub fn has_sysfs(mountinfo: &str) -> bool {
     let covering =
         mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.rest(PARENT).is_some());

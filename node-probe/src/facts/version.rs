@@ -23,7 +23,6 @@ const SYSTEMS: [&str; 9] = [
 
 impl Facts {
     /// The kernel is older than that version; not known where its release does not begin with numbers.
-    #[must_use]
     pub fn kernel_is_before(&self, version: (u32, u32)) -> Option<bool> {
         let mut numbers = self.kernel.release.split(|letter: char| !letter.is_ascii_digit());
         let mut number = || numbers.next()?.parse().ok();
@@ -34,7 +33,6 @@ impl Facts {
     /// have been LSM programs. arm64 got them in 6.0, and in 6.4 the direct calls without which a kernel with ftrace lets
     /// nothing attach (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS): in between it is not known. Nor is it of other
     /// architectures, or of older kernels of vendors that take much from newer ones.
-    #[must_use]
     pub fn has_trampolines(&self) -> Option<bool> {
         match self.kernel.machine.as_str() {
             "x86_64" => Some(true),
@@ -47,7 +45,6 @@ impl Facts {
 
     /// The vendor takes much from newer kernels, so an old version does not mean that something is missing. Any RPM vendor
     /// counts that is not known to follow the upstream kernel.
-    #[must_use]
     pub fn takes_from_newer(&self) -> bool {
         let release = self.kernel.release.as_str();
         let has_mark = release.split('.').any(is_vendors_mark);

@@ -16,7 +16,6 @@ pub(super) fn with_bpf(facts: &Facts) -> String {
 }
 
 /// How to boot with all of the required LSMs active, and `bpf` with them. Empty where none of them is missing.
-#[must_use]
 pub fn required_lsms(required: &[String], missing: &[String], facts: &Facts) -> String {
     let built_without = |name: &String| is_built_without(name, facts);
     let absent: Vec<&str> =

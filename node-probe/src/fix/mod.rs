@@ -18,7 +18,6 @@ use crate::facts::{Facts, Securityfs};
 pub use lsm::required_lsms;
 
 /// What to do about a reason on the machine with these facts.
-#[must_use]
 pub fn fix(reason: Reason, facts: &Facts) -> String {
     match reason {
         Reason::CanaryDenied => String::new(),

@@ -31,7 +31,6 @@ pub const NEUTRAL_REMOVE: &str = "Take {parameter} out of the boot loader's conf
                                   kernel that is started from the network or by the host of a virtual machine gets it there.)";
 
 /// The steps that fit the system, with what makes them last where nodes are replaced.
-#[must_use]
 pub fn steps(change: Change<'_>, facts: &Facts) -> String {
     let system = systems::of(facts);
     let (text, by_hand) = match system.map(|system| &system.way) {

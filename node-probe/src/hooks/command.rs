@@ -39,7 +39,6 @@ struct Hook<'a> {
 }
 
 /// Makes the trial and prints what it led to.
-#[must_use]
 pub fn main(args: &HooksArgs) -> ExitCode {
     let started = Instant::now();
     let trial = super::run(args.deadline);

@@ -2,16 +2,15 @@
 //!
 //! In: the names, and what the trial led to. Out: [`Hooks`], which is an object of the JSON form and a part of the text.
 
+use lsm_ready_crds::State;
 use std::fmt::Write as _;
 
 use lsm_ready_crds::Reason;
 use lsm_ready_crds::hooks::refusal;
-use lsm_ready_crds::node::Outcome;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use serde::{Deserialize, Serialize};
 
 use super::Absence;
-use crate::report::Holds;
 
 /// What the hook trial says to the hooks that are required.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -36,7 +35,7 @@ pub struct RequiredHook {
     /// A sleepable program was asked for.
     pub sleepable: bool,
     /// Whether the kernel takes it; unknown where the trial could not be made.
-    pub outcome: Outcome,
+    pub outcome: State,
     /// A code of docs/reasons.md; left out where it does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
@@ -47,7 +46,6 @@ pub struct RequiredHook {
 
 impl Hooks {
     /// Judges what is required by what the trial led to.
-    #[must_use]
     pub fn of(
         plain: &[String],
         sleepable: &[String],
@@ -66,32 +64,29 @@ impl Hooks {
     }
 
     /// Whether the kernel takes a program on all of them.
-    #[must_use]
-    pub fn holds(&self) -> Holds {
+    pub fn holds(&self) -> State {
         let all = |outcome| self.required.iter().all(|required| required.outcome == outcome);
-        match self.required.iter().any(|required| required.outcome == Outcome::Fail) {
-            true => Holds::No,
-            false if all(Outcome::Pass) => Holds::Yes,
-            false => Holds::Untried,
+        match self.required.iter().any(|required| required.outcome == State::NotReady) {
+            true => State::NotReady,
+            false if all(State::Ready) => State::Ready,
+            false => State::Unknown,
         }
     }
 
     /// The gravest reason for which they do not hold, with a sentence.
-    #[must_use]
     pub fn failing(&self) -> Option<(Reason, String)> {
-        let worst = self.required.iter().filter(|required| required.outcome != Outcome::Pass);
-        let worst = worst.min_by_key(|required| required.outcome == Outcome::Unknown)?;
+        let worst = self.required.iter().filter(|required| required.outcome != State::Ready);
+        let worst = worst.min_by_key(|required| required.outcome == State::Unknown)?;
         let sentence = if worst.detail.is_empty() { &self.absence } else { &worst.detail };
         Some((Reason::from_code(&worst.reason)?, sentence.clone()))
     }
 
     /// The part of the text that is about hooks.
-    #[must_use]
     pub fn render(&self) -> String {
         let verdict = match self.holds() {
-            Holds::Yes => "yes",
-            Holds::No => "NO",
-            Holds::Untried => "NOT KNOWN",
+            State::Ready => "yes",
+            State::NotReady => "NO",
+            State::Unknown => "NOT KNOWN",
         };
         let mut text = format!("Does this kernel take programs on the required hooks? {verdict}\n");
         // Writing to a String cannot fail.
@@ -109,9 +104,9 @@ impl Hooks {
         text.push('\n');
         for required in &self.required {
             let outcome = match required.outcome {
-                Outcome::Pass => "pass",
-                Outcome::Fail => "FAIL",
-                Outcome::Unknown => "?",
+                State::Ready => "pass",
+                State::NotReady => "FAIL",
+                State::Unknown => "?",
             };
             let kind = if required.sleepable { " (sleepable)" } else { "" };
             let line = format!(
@@ -131,10 +126,12 @@ fn required(
 ) -> RequiredHook {
     let judged = trial.as_ref().map(|profile| refusal(profile, hook, sleepable));
     let (outcome, reason, detail) = match judged {
-        Ok(None) => (Outcome::Pass, String::new(), String::new()),
-        Ok(Some(refusal)) => (Outcome::Fail, refusal.reason.code().to_owned(), refusal.to_string()),
+        Ok(None) => (State::Ready, String::new(), String::new()),
+        Ok(Some(refusal)) => {
+            (State::NotReady, refusal.reason.code().to_owned(), refusal.to_string())
+        }
         // Why stands in `absence`, once for all.
-        Err(_) => (Outcome::Unknown, Reason::HookProfileMissing.code().to_owned(), String::new()),
+        Err(_) => (State::Unknown, Reason::HookProfileMissing.code().to_owned(), String::new()),
     };
     RequiredHook { hook: hook.to_owned(), sleepable, outcome, reason, detail }
 }
@@ -166,10 +163,10 @@ pub(crate) mod tests {
     #[test]
     fn table() {
         let cases = [
-            (&["file_open"][..], &["file_open"][..], Holds::Yes, &["", ""][..]),
-            (&["file_opn"], &[], Holds::No, &["HookNotInKernel"]),
-            (&["getprocattr"], &[], Holds::No, &["HookNotAttachable"]),
-            (&["file_open"], &["task_alloc"], Holds::No, &["", "HookNotSleepable"]),
+            (&["file_open"][..], &["file_open"][..], State::Ready, &["", ""][..]),
+            (&["file_opn"], &[], State::NotReady, &["HookNotInKernel"]),
+            (&["getprocattr"], &[], State::NotReady, &["HookNotAttachable"]),
+            (&["file_open"], &["task_alloc"], State::NotReady, &["", "HookNotSleepable"]),
         ];
         for (plain, sleepable, holds, reasons) in cases {
             let hooks = judged(plain, sleepable, &Ok(profile()));
@@ -193,7 +190,7 @@ pub(crate) mod tests {
     #[test]
     fn without_a_trial_nothing_is_known() {
         let hooks = judged(&["file_open"], &[], &Err(Absence("no memory".into())));
-        assert_eq!(hooks.holds(), Holds::Untried);
+        assert_eq!(hooks.holds(), State::Unknown);
         assert_eq!(hooks.failing(), Some((Reason::HookProfileMissing, "no memory".to_owned())));
         assert_eq!(serde_json::to_value(&hooks).unwrap()["attachable"], serde_json::Value::Null);
         assert!(hooks.render().contains("NOT KNOWN\n  no memory\n"), "{}", hooks.render());

@@ -2,7 +2,8 @@
 //! none of them raises the evidence.
 
 use lsm_ready_crds::Reason;
-use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, Outcome};
+use lsm_ready_crds::State;
+use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK};
 
 use crate::canary::Trial;
 use crate::diagnose::describe;
@@ -33,21 +34,26 @@ pub(crate) fn of(trial: &Trial, facts: &Facts) -> Vec<Check> {
     ]
 }
 
-fn check(name: &str, outcome: Outcome, reason: Option<Reason>, detail: impl Into<String>) -> Check {
+fn check(name: &str, outcome: State, reason: Option<Reason>, detail: impl Into<String>) -> Check {
     let reason = reason.map_or_else(String::new, |reason| reason.code().to_owned());
     Check { name: name.to_owned(), outcome, reason, detail: detail.into(), fix: String::new() }
 }
 
 fn active_lsms(facts: &Facts) -> Check {
     let (outcome, reason) = match facts.lists_bpf() {
-        Some(true) => (Outcome::Pass, None),
-        Some(false) => (Outcome::Fail, Some(Reason::BpfNotInLsmList)),
+        Some(true) => (State::Ready, None),
+        Some(false) => (State::NotReady, Some(Reason::BpfNotInLsmList)),
         None => match facts.left_out_by("bpf") {
             Some(left_out) => {
                 let detail = format!("{left_out}; {}", facts.lsms_detail);
-                return check("BpfInLsmList", Outcome::Fail, Some(Reason::BpfNotInLsmList), detail);
+                return check(
+                    "BpfInLsmList",
+                    State::NotReady,
+                    Some(Reason::BpfNotInLsmList),
+                    detail,
+                );
             }
-            None => (Outcome::Unknown, Some(Reason::LsmListUnknown)),
+            None => (State::Unknown, Some(Reason::LsmListUnknown)),
         },
     };
     check("BpfInLsmList", outcome, reason, facts.lsms_detail.clone())
@@ -55,9 +61,9 @@ fn active_lsms(facts: &Facts) -> Check {
 
 fn securityfs(facts: &Facts) -> Check {
     let outcome = match facts.securityfs {
-        Securityfs::Mounted => Outcome::Pass,
-        Securityfs::Unknown | Securityfs::Missing => Outcome::Unknown,
-        Securityfs::FileMount | Securityfs::Empty | Securityfs::NotInKernel => Outcome::Fail,
+        Securityfs::Mounted => State::Ready,
+        Securityfs::Unknown | Securityfs::Missing => State::Unknown,
+        Securityfs::FileMount | Securityfs::Empty | Securityfs::NotInKernel => State::NotReady,
     };
     check("Securityfs", outcome, None, facts.securityfs.describe())
 }
@@ -70,11 +76,11 @@ fn built_in(facts: &Facts) -> Check {
     });
     let by_btf = facts.btf.as_ref().and_then(|btf| btf.as_ref().ok()).map(|btf| btf.canary_hook);
     let outcome = match by_btf.or(by_config) {
-        Some(true) => Outcome::Pass,
-        Some(false) => Outcome::Fail,
-        None => Outcome::Unknown,
+        Some(true) => State::Ready,
+        Some(false) => State::NotReady,
+        None => State::Unknown,
     };
-    let reason = (outcome == Outcome::Fail).then_some(Reason::HookNotInBtf);
+    let reason = (outcome == State::NotReady).then_some(Reason::HookNotInBtf);
     check(
         "BpfLsmBuiltIn",
         outcome,
@@ -114,15 +120,15 @@ fn btf(facts: &Facts) -> Check {
     match &facts.btf {
         Some(Ok(btf)) => check(
             "Btf",
-            Outcome::Pass,
+            State::Ready,
             None,
             format!("/sys/kernel/btf/vmlinux, {} bytes", btf.bytes),
         ),
         Some(Err(unread)) if facts.absent_btf().is_some() => {
-            check("Btf", Outcome::Fail, Some(Reason::BtfMissing), unread.message.clone())
+            check("Btf", State::NotReady, Some(Reason::BtfMissing), unread.message.clone())
         }
-        Some(Err(unread)) => check("Btf", Outcome::Unknown, None, unread.message.clone()),
-        None => check("Btf", Outcome::Unknown, None, "not looked for"),
+        Some(Err(unread)) => check("Btf", State::Unknown, None, unread.message.clone()),
+        None => check("Btf", State::Unknown, None, "not looked for"),
     }
 }
 
@@ -131,49 +137,52 @@ fn architecture(trial: &Trial, facts: &Facts) -> Check {
     let machine = &facts.kernel.machine;
     let detail = format!("{machine}, Linux {}", facts.kernel.release);
     if trial.attach == Some(Ok(())) {
-        return check("Architecture", Outcome::Pass, None, detail);
+        return check("Architecture", State::Ready, None, detail);
     }
     match facts.has_trampolines() {
-        Some(true) => check("Architecture", Outcome::Pass, None, detail),
+        Some(true) => check("Architecture", State::Ready, None, detail),
         Some(false) => {
             let detail = format!("{detail}: no BPF trampolines before Linux 6.0");
-            check("Architecture", Outcome::Fail, Some(Reason::TrampolineUnsupported), detail)
+            check("Architecture", State::NotReady, Some(Reason::TrampolineUnsupported), detail)
         }
-        None => check("Architecture", Outcome::Unknown, None, detail),
+        None => check("Architecture", State::Unknown, None, detail),
     }
 }
 
 fn lockdown(facts: &Facts) -> Check {
     match facts.lockdown.as_deref() {
-        _ if facts.is_confidential() => {
-            check("Lockdown", Outcome::Fail, Some(Reason::KernelReadsForbidden), "confidentiality")
-        }
+        _ if facts.is_confidential() => check(
+            "Lockdown",
+            State::NotReady,
+            Some(Reason::KernelReadsForbidden),
+            "confidentiality",
+        ),
         Some("confidentiality") => check(
             "Lockdown",
-            Outcome::Pass,
+            State::Ready,
             None,
             "confidentiality, without effect: the LSM lockdown is not active",
         ),
-        Some(level) => check("Lockdown", Outcome::Pass, None, level),
-        None => check("Lockdown", Outcome::Unknown, None, facts.lockdown_detail.clone()),
+        Some(level) => check("Lockdown", State::Ready, None, level),
+        None => check("Lockdown", State::Unknown, None, facts.lockdown_detail.clone()),
     }
 }
 
 fn capabilities(facts: &Facts) -> Check {
     let Some(bits) = facts.process.capabilities else {
-        return check("Capabilities", Outcome::Unknown, None, "/proc/self/status does not say");
+        return check("Capabilities", State::Unknown, None, "/proc/self/status does not say");
     };
     let missing = facts.process.missing_capabilities();
     let held = format!("effective {bits:016x}");
     if facts.process.in_initial_user_namespace == Some(false) {
         let detail = format!("{held}, in a user namespace of its own, where they do not count");
-        return check("Capabilities", Outcome::Fail, Some(Reason::MissingCapability), detail);
+        return check("Capabilities", State::NotReady, Some(Reason::MissingCapability), detail);
     }
     if missing.is_empty() {
-        return check("Capabilities", Outcome::Pass, None, held);
+        return check("Capabilities", State::Ready, None, held);
     }
     let detail = format!("{held}, without {}", missing.join(" and "));
-    check("Capabilities", Outcome::Fail, Some(Reason::MissingCapability), detail)
+    check("Capabilities", State::NotReady, Some(Reason::MissingCapability), detail)
 }
 
 fn bpf_call(trial: &Trial, facts: &Facts) -> Check {
@@ -184,13 +193,13 @@ fn bpf_call(trial: &Trial, facts: &Facts) -> Check {
         None => "seccomp unknown",
     };
     match trial.bpf_call {
-        Some(Answer(libc::EINVAL)) => check("BpfSyscall", Outcome::Pass, None, seccomp),
+        Some(Answer(libc::EINVAL)) => check("BpfSyscall", State::Ready, None, seccomp),
         Some(answer) => {
             let reason = facts.process.is_filtered().then_some(Reason::SeccompRefusesBpf);
             let detail = format!("bpf(2) is answered with {}; {seccomp}", answer.describe());
-            check("BpfSyscall", Outcome::Fail, reason, detail)
+            check("BpfSyscall", State::NotReady, reason, detail)
         }
-        None => check("BpfSyscall", Outcome::Unknown, None, format!("not reached; {seccomp}")),
+        None => check("BpfSyscall", State::Unknown, None, format!("not reached; {seccomp}")),
     }
 }
 
@@ -198,19 +207,19 @@ fn bpf_call(trial: &Trial, facts: &Facts) -> Check {
 fn platform(trial: &Trial) -> Check {
     let name = "LsmProgramsAllowed";
     match (&trial.load, &trial.plain_load) {
-        (Some(Ok(())), _) => check(name, Outcome::Pass, None, "an LSM program was taken"),
+        (Some(Ok(())), _) => check(name, State::Ready, None, "an LSM program was taken"),
         (Some(Err(failure)), Some(Ok(()))) => {
             let detail =
                 format!("a socket filter was taken, an LSM program was not: {}", describe(failure));
-            check(name, Outcome::Fail, None, detail)
+            check(name, State::NotReady, None, detail)
         }
         (_, Some(Err(failure))) => check(
             name,
-            Outcome::Unknown,
+            State::Unknown,
             None,
             format!("a socket filter was not taken either: {}", describe(failure)),
         ),
-        _ => check(name, Outcome::Unknown, None, "not reached"),
+        _ => check(name, State::Unknown, None, "not reached"),
     }
 }
 
@@ -224,13 +233,13 @@ fn unprivileged(facts: &Facts) -> Check {
         None => {
             return check(
                 "UnprivilegedBpf",
-                Outcome::Unknown,
+                State::Unknown,
                 None,
                 "kernel.unprivileged_bpf_disabled was not read",
             );
         }
     };
-    check("UnprivilegedBpf", Outcome::Pass, None, detail)
+    check("UnprivilegedBpf", State::Ready, None, detail)
 }
 
 fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
@@ -239,15 +248,15 @@ fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
         let reason = Reason::KernelReadsForbidden;
         Check {
             fix: fix(reason, facts),
-            ..check(KERNEL_READS_CHECK, Outcome::Fail, Some(reason), detail)
+            ..check(KERNEL_READS_CHECK, State::NotReady, Some(reason), detail)
         }
     };
     let unknown = |detail: String| {
-        check(KERNEL_READS_CHECK, Outcome::Unknown, Some(Reason::KernelReadsUnknown), detail)
+        check(KERNEL_READS_CHECK, State::Unknown, Some(Reason::KernelReadsUnknown), detail)
     };
     match &trial.kernel_reads {
         Some(Ok(true)) => {
-            check(KERNEL_READS_CHECK, Outcome::Pass, None, format!("lockdown={lockdown}"))
+            check(KERNEL_READS_CHECK, State::Ready, None, format!("lockdown={lockdown}"))
         }
         Some(Ok(false)) => {
             forbidden(format!("the verifier refuses bpf_probe_read_kernel; lockdown={lockdown}"))
@@ -267,20 +276,25 @@ pub(super) fn required_lsms(names: &[String], facts: &Facts) -> (Check, Vec<Stri
         names.iter().filter(|name| !active.contains(name)).cloned().collect();
     let left_out: Vec<String> = missing.iter().filter_map(|name| facts.left_out_by(name)).collect();
     let found = if missing.is_empty() {
-        check(REQUIRED_LSMS, Outcome::Pass, None, names.join(","))
+        check(REQUIRED_LSMS, State::Ready, None, names.join(","))
     } else if !active.is_empty() {
         let detail =
             format!("{} not among the active LSMs {}", missing.join(" and "), facts.lsms_detail);
-        check(REQUIRED_LSMS, Outcome::Fail, Some(Reason::RequiredLsmInactive), detail)
+        check(REQUIRED_LSMS, State::NotReady, Some(Reason::RequiredLsmInactive), detail)
     } else if !left_out.is_empty() {
-        check(REQUIRED_LSMS, Outcome::Fail, Some(Reason::RequiredLsmInactive), left_out.join("; "))
+        check(
+            REQUIRED_LSMS,
+            State::NotReady,
+            Some(Reason::RequiredLsmInactive),
+            left_out.join("; "),
+        )
     } else {
         let detail = format!(
             "the list of active LSMs could not be read, so {} cannot be judged: {}",
             missing.join(" and "),
             facts.lsms_detail
         );
-        check(REQUIRED_LSMS, Outcome::Unknown, Some(Reason::LsmListUnknown), detail)
+        check(REQUIRED_LSMS, State::Unknown, Some(Reason::LsmListUnknown), detail)
     };
     (found, missing)
 }

@@ -3,7 +3,8 @@
 //! In: the diagnosis, the facts, the canary's trial and the time it took. Out: [`Report`], which serialises as the JSON
 //! of `node-probe check` and becomes the status of an `LsmNode`.
 
-use lsm_ready_crds::node::{Check, Kernel, LsmNodeStatus, Lsms, Outcome, Securityfs};
+use lsm_ready_crds::State;
+use lsm_ready_crds::node::{Check, Kernel, LsmNodeStatus, Lsms, Securityfs};
 use lsm_ready_crds::{Evidence, Reason};
 use serde::{Deserialize, Serialize};
 
@@ -60,32 +61,8 @@ pub struct Report {
     pub duration_ms: u64,
 }
 
-/// How the report answers a requirement.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Holds {
-    /// All of it was shown to hold.
-    Yes,
-    /// Some of it was shown not to.
-    No,
-    /// Some of it could not be tried.
-    Untried,
-}
-
-impl Holds {
-    /// Both hold; what was shown to fail counts for more than what could not be tried.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Yes, Self::Yes) => Self::Yes,
-            (Self::No, _) | (_, Self::No) => Self::No,
-            _ => Self::Untried,
-        }
-    }
-}
-
 impl Report {
     /// Puts it together.
-    #[must_use]
     pub fn of(observed: &Observed, facts: &Facts, duration_ms: u64) -> Self {
         Self::from_diagnosis(
             diagnose(observed, facts),
@@ -96,7 +73,6 @@ impl Report {
     }
 
     /// The same from a diagnosis that was made otherwise.
-    #[must_use]
     pub fn from_diagnosis(
         diagnosis: Diagnosis,
         explaining: Vec<Check>,
@@ -140,11 +116,11 @@ impl Report {
             Some(other) => fix(other, facts),
             None => String::new(),
         };
-        let shown = check.outcome == Outcome::Fail;
+        let shown = check.outcome == State::NotReady;
         let untold = match before {
-            Holds::Yes => check.outcome != Outcome::Pass,
-            Holds::Untried => shown,
-            Holds::No => false,
+            State::Ready => check.outcome != State::Ready,
+            State::Unknown => shown,
+            State::NotReady => false,
         };
         if untold {
             self.reason.clone_from(&check.reason);
@@ -169,9 +145,9 @@ impl Report {
     /// becomes the report's.
     pub fn require_hooks(&mut self, hooks: Hooks, required: Evidence, facts: &Facts) {
         let untold = match self.holds(required) {
-            Holds::Yes => hooks.holds() != Holds::Yes,
-            Holds::Untried => hooks.holds() == Holds::No,
-            Holds::No => false,
+            State::Ready => hooks.holds() != State::Ready,
+            State::Unknown => hooks.holds() == State::NotReady,
+            State::NotReady => false,
         };
         if let Some((reason, message)) = hooks.failing().filter(|_| untold) {
             self.fix = cut(&fix(reason, facts), MESSAGE_MAX);
@@ -183,26 +159,24 @@ impl Report {
 
     /// Whether what is required holds: the evidence, and the LSMs and hooks if [`Self::require_lsms`] and
     /// [`Self::require_hooks`] were called.
-    #[must_use]
-    pub fn holds(&self, required: Evidence) -> Holds {
+    pub fn holds(&self, required: Evidence) -> State {
         let rungs =
             Evidence::RUNGS.into_iter().filter(|rung| *rung > self.evidence && *rung <= required);
         let names: Vec<&str> = rungs.map(Evidence::as_str).chain([REQUIRED_LSMS]).collect();
         let open = self.checks.iter().filter(|check| names.contains(&check.name.as_str()));
-        let outcomes: Vec<Outcome> = open.map(|check| check.outcome).collect();
-        let hooks = self.hooks.as_ref().map_or(Holds::Yes, Hooks::holds);
-        let holds = if outcomes.contains(&Outcome::Fail) {
-            Holds::No
-        } else if self.evidence < required || outcomes.contains(&Outcome::Unknown) {
-            Holds::Untried
+        let outcomes: Vec<State> = open.map(|check| check.outcome).collect();
+        let hooks = self.hooks.as_ref().map_or(State::Ready, Hooks::holds);
+        let holds = if outcomes.contains(&State::NotReady) {
+            State::NotReady
+        } else if self.evidence < required || outcomes.contains(&State::Unknown) {
+            State::Unknown
         } else {
-            Holds::Yes
+            State::Ready
         };
-        holds.and(hooks)
+        holds.worst(hooks)
     }
 
     /// The same as an LsmNode's status. The time is for who writes it.
-    #[must_use]
     pub fn into_status(self) -> LsmNodeStatus {
         LsmNodeStatus {
             boot_id: self.boot_id,

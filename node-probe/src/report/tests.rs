@@ -1,5 +1,6 @@
 //! Tables of what is required and what the report says then.
 
+use lsm_ready_crds::State;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 
 use super::*;
@@ -26,7 +27,7 @@ fn unlisted() -> Facts {
     Facts::of(&Raw { lsm_ids: Ok(vec![100, 110]), cmdline: Ok("quiet".to_owned()), ..raw() })
 }
 
-fn requiring(trial: Trial, facts: &Facts, lsms: &[&str]) -> (Holds, Report) {
+fn requiring(trial: Trial, facts: &Facts, lsms: &[&str]) -> (State, Report) {
     let mut report = report(trial, facts);
     let lsms: Vec<String> = lsms.iter().map(|name| (*name).to_owned()).collect();
     report.require_lsms(&lsms, Evidence::Denied, facts);
@@ -48,14 +49,14 @@ fn further_lsms_are_judged_by_the_list() {
         (unreadable_with("lsm=apparmor,bpf"), unreadable_with("lsm=landlock,bpf"));
     let untried = || Trial { finished: true, ..Trial::default() };
     for (trial, facts, lsms, holds, reason) in [
-        (proved(), &listed, &[][..], Holds::Yes, "CanaryDenied"),
-        (proved(), &listed, &["landlock", "bpf"], Holds::Yes, "CanaryDenied"),
-        (proved(), &listed, &["landlock", "apparmor"], Holds::No, "RequiredLsmInactive"),
-        (proved(), &unreadable, &["apparmor"], Holds::Untried, "LsmListUnknown"),
-        (proved(), &left_out, &["apparmor"], Holds::No, "RequiredLsmInactive"),
-        (silent(), &unlisted(), &["apparmor"], Holds::No, "BpfNotInLsmList"),
-        (untried(), &listed, &["apparmor"], Holds::No, "RequiredLsmInactive"),
-        (untried(), &unreadable, &["apparmor"], Holds::Untried, "CanaryCrashed"),
+        (proved(), &listed, &[][..], State::Ready, "CanaryDenied"),
+        (proved(), &listed, &["landlock", "bpf"], State::Ready, "CanaryDenied"),
+        (proved(), &listed, &["landlock", "apparmor"], State::NotReady, "RequiredLsmInactive"),
+        (proved(), &unreadable, &["apparmor"], State::Unknown, "LsmListUnknown"),
+        (proved(), &left_out, &["apparmor"], State::NotReady, "RequiredLsmInactive"),
+        (silent(), &unlisted(), &["apparmor"], State::NotReady, "BpfNotInLsmList"),
+        (untried(), &listed, &["apparmor"], State::NotReady, "RequiredLsmInactive"),
+        (untried(), &unreadable, &["apparmor"], State::Unknown, "CanaryCrashed"),
     ] {
         let (found, report) = requiring(trial, facts, lsms);
         assert_eq!(
@@ -76,12 +77,12 @@ fn a_required_hook_is_told_where_nothing_before_it_fails() {
         || Ok(LsmHookProfileSpec { hooks: ["file_open".to_owned()].into(), ..Default::default() });
     let no_trial = || Err(Absence("no memory".to_owned()));
     for (trial, facts, hook, hooks, holds, reason) in [
-        (proved(), &listed, "file_open", takes_file_open(), Holds::Yes, "CanaryDenied"),
-        (proved(), &listed, "file_opn", takes_file_open(), Holds::No, "HookNotInKernel"),
-        (proved(), &listed, "file_open", no_trial(), Holds::Untried, "HookProfileMissing"),
-        (silent(), &unlisted(), "file_opn", takes_file_open(), Holds::No, "BpfNotInLsmList"),
-        (untried(), &listed, "file_opn", takes_file_open(), Holds::No, "HookNotInKernel"),
-        (untried(), &listed, "file_open", no_trial(), Holds::Untried, "CanaryCrashed"),
+        (proved(), &listed, "file_open", takes_file_open(), State::Ready, "CanaryDenied"),
+        (proved(), &listed, "file_opn", takes_file_open(), State::NotReady, "HookNotInKernel"),
+        (proved(), &listed, "file_open", no_trial(), State::Unknown, "HookProfileMissing"),
+        (silent(), &unlisted(), "file_opn", takes_file_open(), State::NotReady, "BpfNotInLsmList"),
+        (untried(), &listed, "file_opn", takes_file_open(), State::NotReady, "HookNotInKernel"),
+        (untried(), &listed, "file_open", no_trial(), State::Unknown, "CanaryCrashed"),
     ] {
         let mut report = report(trial, facts);
         report.require_hooks(Hooks::of(&[hook.to_owned()], &[], &hooks), Evidence::Denied, facts);
@@ -107,7 +108,7 @@ fn one_boot_parameter_has_all_that_is_missing() {
 }
 
 /// The outcome and the reason of a check.
-fn outcome(trial: &Trial, raw: &Raw, name: &str) -> (Outcome, String) {
+fn outcome(trial: &Trial, raw: &Raw, name: &str) -> (State, String) {
     let checks = checks::of(trial, &Facts::of(raw));
     let check = checks.iter().find(|check| check.name == name).unwrap();
     (check.outcome, check.reason.clone())
@@ -115,7 +116,7 @@ fn outcome(trial: &Trial, raw: &Raw, name: &str) -> (Outcome, String) {
 
 #[test]
 fn checks_say_what_the_texts_and_the_trial_showed() {
-    use Outcome::{Fail, Pass, Unknown};
+    use State::{NotReady as Fail, Ready as Pass, Unknown};
     let nothing = Trial::default();
     let no_hook = Ok(BtfNames { bytes: 9, bpf_lsm: 0, canary_hook: false });
     let arm = lsm_ready_crds::node::Kernel {

@@ -35,7 +35,6 @@ pub struct Listed<'a> {
 
 impl<'a> Catalogue<'a> {
     /// The policies of that snapshot.
-    #[must_use]
     pub fn of(known: &'a Snapshot) -> Self {
         let policy = |(name, object): (&Name, &'a crate::tracing_policies::known::Object)| Listed {
             name: PolicyName { namespace: name.namespace.clone(), name: name.name.clone() },
@@ -52,26 +51,22 @@ impl<'a> Catalogue<'a> {
     }
 
     /// Every policy.
-    #[must_use]
     pub fn policies(&self) -> &[Listed<'a>] {
         &self.policies
     }
 
     /// Whether that policy is in the cluster.
-    #[must_use]
     pub fn has(&self, name: &PolicyName) -> bool {
         self.policies.binary_search_by(|policy| policy.name.cmp(name)).is_ok()
     }
 
     /// Where each policy is, as seen from a node with these labels.
-    #[must_use]
     pub fn places(&self, node: &Labels) -> Vec<Place> {
         self.policies.iter().map(|policy| policy.wish.place(node)).collect()
     }
 
     /// The question to the agent of a node with these places. It changes when a policy is added, changed or removed,
     /// and when a policy begins or ceases to be for the node.
-    #[must_use]
     pub fn question(&self, places: &[Place]) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.digest, places).hash(&mut hasher);
@@ -98,7 +93,6 @@ impl<'a> Catalogue<'a> {
 
     /// Whether that answer has every policy that is for the node, with nothing in progress. An agent that has only just
     /// started gives answers that are not complete.
-    #[must_use]
     pub fn is_complete(&self, places: &[Place], answer: &Answer) -> bool {
         let mut here = self.policies.iter().zip(places).filter(|(_, place)| **place == Place::Here);
         let is_there = |name: &PolicyName| match answer.how {

@@ -4,9 +4,9 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 use lsm_ready_crds::LsmPolicy;
-use lsm_ready_crds::conditions::{Finding, Status, TRACING_POLICIES_ENFORCED, find};
+use lsm_ready_crds::State;
+use lsm_ready_crds::conditions::{Finding, TRACING_POLICIES_ENFORCED, find};
 use lsm_ready_crds::selection::{InvalidSpec, tracing_policies};
-use lsm_ready_crds::verdict::State;
 use lsm_ready_tetragon::reason::DAEMON_SET_NOT_FOUND;
 
 use super::catalogue::Catalogue;
@@ -76,13 +76,12 @@ impl Hearing<'_> {
     }
 
     /// The condition.
-    #[must_use]
     pub fn finding(self, policy: &LsmPolicy) -> Finding {
         let Agents { key, container, way } = self.agents;
         if let Err(why) = &way {
             return Finding::new(
                 TRACING_POLICIES_ENFORCED,
-                Status::Unknown,
+                State::Unknown,
                 reason_of(why),
                 why.to_string(),
             );
@@ -129,9 +128,9 @@ fn unread(known: &Snapshot) -> Option<(&'static str, String)> {
 fn said_before(policy: &LsmPolicy) -> Option<Finding> {
     let condition = find(&policy.status.as_ref()?.conditions, TRACING_POLICIES_ENFORCED)?;
     let status = match condition.status.as_str() {
-        "True" => Status::True,
-        "False" => Status::False,
-        _ => Status::Unknown,
+        "True" => State::Ready,
+        "False" => State::NotReady,
+        _ => State::Unknown,
     };
     let is_of_this_spec = condition.observed_generation == policy.metadata.generation;
     is_of_this_spec.then(|| {

@@ -29,7 +29,6 @@ pub enum Said {
 
 impl Said {
     /// What counts of an outcome. How often policies have acted is left out: it changes all the time.
-    #[must_use]
     pub fn of(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Answered { answer, without_grpc, .. } => {
@@ -40,7 +39,6 @@ impl Said {
     }
 
     /// It answered.
-    #[must_use]
     pub const fn is_answer(&self) -> bool {
         matches!(self, Self::Answered { .. })
     }
@@ -78,7 +76,6 @@ struct Counted {
 
 impl Memory {
     /// What counts of that agent's answers, where its occasion is this one or an older one of the same boot.
-    #[must_use]
     pub fn recall(&self, target: &Target, occasion: &Occasion) -> Option<Recalled> {
         let inner = self.lock();
         let heard =
@@ -93,7 +90,6 @@ impl Memory {
 
     /// Since when the agent of that DaemonSet on that node reports policies in an error state, in that boot. None where its
     /// newest answer reports none, or where it was not asked.
-    #[must_use]
     pub fn load_errors(
         &self,
         daemon_set: &DaemonSetKey,
@@ -108,7 +104,6 @@ impl Memory {
     }
 
     /// When that agent is due; see [`schedule::due`].
-    #[must_use]
     pub fn due(&self, target: &Target, occasion: &Occasion, now: Timestamp) -> Option<Due> {
         schedule::due(self.lock().heard.get(target), occasion, now)
     }
@@ -150,7 +145,6 @@ impl Memory {
     }
 
     /// Whether agents of that DaemonSet may have started within the last minute.
-    #[must_use]
     pub fn may_have_started(&self, key: &DaemonSetKey, now: Timestamp) -> bool {
         self.lock()
             .rollouts

@@ -22,7 +22,6 @@ pub struct Message<'a> {
 
 impl Message<'_> {
     /// There is nobody to ask.
-    #[must_use]
     pub fn no_agents(&self) -> String {
         let key = &self.circumstances.key;
         format!(
@@ -32,7 +31,6 @@ impl Message<'_> {
     }
 
     /// What stands against True most, and the rest in short.
-    #[must_use]
     pub fn against(&self, kind: Kind) -> String {
         let Some(policies) = self.summary.against.get(&kind) else {
             return String::new();
@@ -142,7 +140,6 @@ impl Message<'_> {
     }
 
     /// Agents that give no answer.
-    #[must_use]
     pub fn unanswered(&self, only_late: bool) -> String {
         let (all, nodes) = (self.summary.unanswered(), self.summary.nodes);
         let total: usize = all.values().map(Names::count).sum();
@@ -185,7 +182,6 @@ impl Message<'_> {
     }
 
     /// Agents that have to be asked, or asked once more.
-    #[must_use]
     pub fn asking(&self) -> String {
         let (asking, nodes) = (&self.summary.asking, self.summary.nodes);
         format!(
@@ -196,7 +192,6 @@ impl Message<'_> {
     }
 
     /// There is nothing to enforce.
-    #[must_use]
     pub fn no_policies(&self) -> String {
         let why = match self.circumstances.not_selected {
             0 => "no TracingPolicy in the cluster is for these nodes: apply one".to_owned(),
@@ -213,7 +208,6 @@ impl Message<'_> {
     }
 
     /// The policies are enabled, and none of them denies.
-    #[must_use]
     pub fn only_observing(&self) -> String {
         let some = some(self.summary.observing.iter());
         format!(
@@ -224,7 +218,6 @@ impl Message<'_> {
     }
 
     /// All is well.
-    #[must_use]
     pub fn all_enforcing(&self) -> String {
         let (denying, nodes) = (self.summary.denying.len(), self.summary.nodes);
         let (policies, are) = if denying == 1 { ("policy", "is") } else { ("policies", "are") };

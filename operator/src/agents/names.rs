@@ -27,19 +27,16 @@ impl Names {
     }
 
     /// How many.
-    #[must_use]
     pub const fn count(&self) -> usize {
         self.count
     }
 
     /// There is none.
-    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// The first by name.
-    #[must_use]
     pub fn first(&self) -> Option<&str> {
         self.first.first().map(String::as_str)
     }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, PodSpec};
 
 /// Whether the pod may be on that Node.
-#[must_use]
 pub fn takes(pod: &PodSpec, node: &str, labels: &BTreeMap<String, String>) -> bool {
     let selector =
         pod.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));

@@ -1,9 +1,10 @@
 //! What the agents' answers come to, and the one condition that is made of it. Pure.
 
+use lsm_ready_crds::State;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tetragon_client::{NoAnswer, PolicyName, Why};
-use lsm_ready_crds::conditions::{Finding as Condition, Status, TRACING_POLICIES_ENFORCED};
+use lsm_ready_crds::conditions::{Finding as Condition, TRACING_POLICIES_ENFORCED};
 
 use super::catalogue::MOST_OTHERS;
 use super::message::Message;
@@ -46,7 +47,6 @@ pub enum Kind {
 impl Kind {
     /// What a finding is told as; none where the policy does what is expected. An agent whose answer is not final may
     /// only be late: what it does not have counts as being loaded.
-    #[must_use]
     pub const fn of(found: Found, is_proved: bool, is_final: bool) -> Option<Self> {
         Some(match found {
             Found::Failed if is_proved => Self::Disagrees,
@@ -65,7 +65,6 @@ impl Kind {
     }
 
     /// Its reason.
-    #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Disagrees => reason::AGENT_DISAGREES,
@@ -83,11 +82,10 @@ impl Kind {
     }
 
     /// Its status.
-    #[must_use]
-    pub const fn status(self) -> Status {
+    pub const fn status(self) -> State {
         match self {
-            Self::Loading | Self::Unclear | Self::ModeUnknown => Status::Unknown,
-            _ => Status::False,
+            Self::Loading | Self::Unclear | Self::ModeUnknown => State::Unknown,
+            _ => State::NotReady,
         }
     }
 }
@@ -147,7 +145,6 @@ impl Summary {
     }
 
     /// All nodes whose agent gives no answer, by why.
-    #[must_use]
     pub fn unanswered(&self) -> BTreeMap<NoAnswer, Names> {
         let mut all = self.silent.clone();
         for (why, nodes) in &self.starting {
@@ -190,28 +187,27 @@ pub struct Circumstances {
 }
 
 /// The condition.
-#[must_use]
 pub fn condition(summary: &Summary, circumstances: &Circumstances) -> Condition {
     let message = Message { summary, circumstances };
     if summary.nodes == 0 {
-        return told(Status::Unknown, reason::NOT_ASKED, message.no_agents());
+        return told(State::Unknown, reason::NOT_ASKED, message.no_agents());
     }
     let worst = summary.against.keys().next().copied();
-    let is_false = worst.is_some_and(|kind| kind.status() == Status::False);
+    let is_false = worst.is_some_and(|kind| kind.status() == State::NotReady);
     if summary.pending * 10 > summary.nodes
         && let Some(before) = &circumstances.before
-        && (before.status == Status::False || !is_false)
+        && (before.status == State::NotReady || !is_false)
     {
         return before.clone();
     }
     if let Some(kind) = worst.filter(|_| is_false) {
-        return told(Status::False, kind.reason(), message.against(kind));
+        return told(State::NotReady, kind.reason(), message.against(kind));
     }
     not_known(summary, circumstances, &message).unwrap_or_else(|| {
         if summary.denying.is_empty() {
-            told(Status::False, reason::NO_ENFORCING_ACTION, message.only_observing())
+            told(State::NotReady, reason::NO_ENFORCING_ACTION, message.only_observing())
         } else {
-            told(Status::True, reason::ALL_ENFORCING, message.all_enforcing())
+            told(State::Ready, reason::ALL_ENFORCING, message.all_enforcing())
         }
     })
 }
@@ -223,24 +219,24 @@ fn not_known(
     message: &Message<'_>,
 ) -> Option<Condition> {
     if let Some((reason, text)) = &circumstances.unread {
-        return Some(told(Status::Unknown, reason, text.clone()));
+        return Some(told(State::Unknown, reason, text.clone()));
     }
     let unanswered: usize = summary.unanswered().values().map(Names::count).sum();
     if unanswered > 0 {
         let only_late = summary.silent.is_empty() || unanswered <= circumstances.unavailable;
         let reason = if only_late { reason::STARTING } else { reason::NO_ANSWER };
-        return Some(told(Status::Unknown, reason, message.unanswered(only_late)));
+        return Some(told(State::Unknown, reason, message.unanswered(only_late)));
     }
     if let Some(kind) = summary.against.keys().next() {
         return Some(told(kind.status(), kind.reason(), message.against(*kind)));
     }
     if !summary.asking.is_empty() {
-        return Some(told(Status::Unknown, reason::ASKING, message.asking()));
+        return Some(told(State::Unknown, reason::ASKING, message.asking()));
     }
     let nothing = summary.denying.is_empty() && summary.observing.is_empty();
-    nothing.then(|| told(Status::Unknown, reason::NO_POLICIES, message.no_policies()))
+    nothing.then(|| told(State::Unknown, reason::NO_POLICIES, message.no_policies()))
 }
 
-fn told(status: Status, reason: &str, message: String) -> Condition {
+fn told(status: State, reason: &str, message: String) -> Condition {
     Condition::new(TRACING_POLICIES_ENFORCED, status, reason, message)
 }

@@ -167,7 +167,7 @@ async fn each_agent_is_asked_once_for_all_policies_and_they_hear_what_is_new() {
     assert!(queued(&mut fixture).is_empty());
     let text = fixture.ctx.metrics.encode().unwrap();
     assert!(
-        text.contains(r#"crate::tetragon_client_asked_total{how="grpc",outcome="answered"} 3"#),
+        text.contains(r#"lsm_ready_agents_asked_total{how="grpc",outcome="answered"} 3"#),
         "{text}"
     );
 }

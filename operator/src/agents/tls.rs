@@ -40,7 +40,6 @@ struct Files {
 
 impl TlsFiles {
     /// The files of that directory, if there is one.
-    #[must_use]
     pub fn of(directory: Option<PathBuf>) -> Self {
         Self { directory, read: Mutex::default() }
     }
@@ -77,13 +76,11 @@ impl TlsFiles {
     }
 
     /// For that server name; none where it was not read yet.
-    #[must_use]
     pub fn tls(&self, name: &ServerName) -> Option<Result<Arc<Tls>, String>> {
         self.lock().get(name).map(|files| files.tls.clone())
     }
 
     /// What the files were when they were read for that name: another revision is another occasion to ask.
-    #[must_use]
     pub fn revision(&self, name: &ServerName) -> u64 {
         self.lock().get(name).map_or(0, |files| files.revision)
     }

@@ -45,7 +45,6 @@ pub struct At {
 
 impl Target {
     /// The least target of that node and DaemonSet.
-    #[must_use]
     pub fn first_of(node: &str, daemon_set: &DaemonSetKey) -> Self {
         Self { node: node.to_owned(), daemon_set: daemon_set.clone(), at: At::default() }
     }
@@ -53,7 +52,6 @@ impl Target {
 
 impl At {
     /// As the client takes it.
-    #[must_use]
     pub fn endpoints(&self) -> Endpoints {
         Endpoints { grpc: self.grpc, metrics: self.metrics }
     }
@@ -82,7 +80,6 @@ pub struct Agents {
 }
 
 /// The agents that a policy wants asked, if it does.
-#[must_use]
 pub fn agents(policy: &LsmPolicy, ctx: &Context) -> Option<Agents> {
     let own = policy.spec.tetragon.as_ref()?;
     let agents = own.agents.as_ref().filter(|_| policy.metadata.deletion_timestamp.is_none())?;
@@ -100,7 +97,6 @@ pub fn agents(policy: &LsmPolicy, ctx: &Context) -> Option<Agents> {
 }
 
 /// The server names that policies want TLS for.
-#[must_use]
 pub fn server_names(ctx: &Context) -> BTreeSet<ServerName> {
     let policies = ctx.stores.policies.state();
     let agents = policies.iter().filter(|policy| policy.metadata.deletion_timestamp.is_none());
@@ -109,7 +105,6 @@ pub fn server_names(ctx: &Context) -> BTreeSet<ServerName> {
 }
 
 /// Every agent that is to be asked.
-#[must_use]
 pub fn wanted(catalogue: &Catalogue<'_>, ctx: &Context) -> BTreeMap<Target, Wanted> {
     let mut wanted = BTreeMap::new();
     for policy in ctx.stores.policies.state() {

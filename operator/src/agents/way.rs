@@ -105,7 +105,6 @@ pub fn way(
 
 /// Whether the release of these agents has modes (enforce, monitor). Releases before 1.4 have none; of a release that is
 /// not known it is assumed.
-#[must_use]
 pub fn has_modes(daemon_set: &DaemonSet, container: &str) -> bool {
     version(daemon_set, container).is_none_or(|version| version >= MODES_SINCE)
 }
@@ -157,7 +156,6 @@ fn told(container: &Container, flag: &str) -> Option<String> {
 
 impl Way {
     /// Where the agent of that Node is asked; none where the Node has no address for it.
-    #[must_use]
     pub fn to(&self, node: &Node) -> Option<At> {
         let address = address(node)?;
         let at = |port: Option<u16>| port.map(|port| SocketAddr::new(address, port));
@@ -165,7 +163,6 @@ impl Way {
     }
 
     /// The server name, where gRPC goes over TLS.
-    #[must_use]
     pub const fn tls(&self) -> Option<&ServerName> {
         self.tls.as_ref()
     }

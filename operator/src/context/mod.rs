@@ -48,7 +48,6 @@ pub struct Context {
 
 impl Context {
     /// One that remembers nothing yet, by the machine's clock.
-    #[must_use]
     pub fn new(
         client: Client,
         reporter: Reporter,

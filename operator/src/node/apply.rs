@@ -23,7 +23,6 @@ pub enum Error {
 
 impl Error {
     /// A short word for metrics.
-    #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Patch(..) => "patch",

@@ -25,7 +25,6 @@ pub struct Required {
 
 impl Required {
     /// What these policies require. One that is being deleted, or whose spec is invalid, requires nothing.
-    #[must_use]
     pub fn all(policies: &[Arc<LsmPolicy>], tetragons: &Snapshot) -> Vec<Self> {
         let lives = |policy: &&Arc<LsmPolicy>| policy.metadata.deletion_timestamp.is_none();
         let required = |policy: &Arc<LsmPolicy>| {
@@ -50,7 +49,6 @@ struct Remembered {
 
 impl Memory {
     /// As [`Required::all`].
-    #[must_use]
     pub fn all(
         &self,
         policies: Vec<Arc<LsmPolicy>>,

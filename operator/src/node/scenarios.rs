@@ -16,7 +16,7 @@ const ENFORCE: &str = "lsmready.node-restriction.kubernetes.io/policy.enforce";
 
 fn condition(status: &str, reason: &str) -> Value {
     json!({"metadata": {"uid": "uid-n1"}, "status": {"conditions": [{
-        "type": "LsmBpfReady", "status": status, "reason": reason,
+        "type": "lsmready.io/LsmBpfReady", "status": status, "reason": reason,
         "message": if status == "True" { "Denied: shown in boot b00t" } else { "because" },
         "lastTransitionTime": "2026-01-01T00:10:00Z", "lastHeartbeatTime": "2026-01-01T00:10:00Z"}]}})
 }

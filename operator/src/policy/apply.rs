@@ -18,7 +18,6 @@ pub struct Error(String, #[source] Box<kube::Error>);
 
 impl Error {
     /// A short word for metrics.
-    #[must_use]
     pub const fn reason(&self) -> &'static str {
         "status"
     }

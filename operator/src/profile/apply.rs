@@ -18,7 +18,6 @@ pub enum Error {
 
 impl Error {
     /// A short word for metrics.
-    #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Delete(..) => "delete",
@@ -43,7 +42,7 @@ pub(super) async fn apply(deletions: &[Deletion], ctx: &Context) -> Result<(), E
             }
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
             Err(error) => {
-                failed = failed.or_else(|| Some(Error::Delete(name.clone(), Box::new(error))))
+                failed = failed.or_else(|| Some(Error::Delete(name.clone(), Box::new(error))));
             }
         }
     }

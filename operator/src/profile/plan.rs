@@ -37,7 +37,6 @@ pub struct Deletion {
 }
 
 /// What is to go of those profiles, and what is to be remembered of the others.
-#[must_use]
 pub fn plan(
     profiles: &[Arc<LsmHookProfile>],
     named: &BTreeSet<&str>,

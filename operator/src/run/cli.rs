@@ -13,32 +13,32 @@ use crate::run::election::Identity;
 #[command(version)]
 pub struct Cli {
     /// Where /healthz, /readyz and /metrics are served.
-    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "LSM_READY_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
     /// This pod's namespace (downward API). Without the three POD_ variables there is no leader election.
-    #[arg(long, env = "POD_NAMESPACE")]
+    #[arg(long, env = "LSM_READY_POD_NAMESPACE")]
     pub pod_namespace: Option<String>,
 
     /// This pod's name (downward API).
-    #[arg(long, env = "POD_NAME")]
+    #[arg(long, env = "LSM_READY_POD_NAME")]
     pub pod_name: Option<String>,
 
     /// This pod's UID (downward API).
-    #[arg(long, env = "POD_UID")]
+    #[arg(long, env = "LSM_READY_POD_UID")]
     pub pod_uid: Option<String>,
 
     /// Directory with ca.crt and, for mTLS, tls.crt and tls.key: for gRPC over TLS to Tetragon's agents, where a policy has
     /// spec.tetragon.agents.tls. The files are read anew when they change.
-    #[arg(long, env = "AGENT_TLS_DIR", value_name = "DIRECTORY")]
+    #[arg(long, env = "LSM_READY_AGENT_TLS_DIR", value_name = "DIRECTORY")]
     pub agent_tls_dir: Option<PathBuf>,
 
     /// Form of the log lines.
-    #[arg(long, env = "LOG_FORMAT", default_value = "text")]
+    #[arg(long, env = "LSM_READY_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
     /// Which log lines: error, warn, info, debug, trace, or tracing-subscriber's directives.
-    #[arg(long, env = "LOG", default_value = "info")]
+    #[arg(long, env = "LSM_READY_LOG", default_value = "info")]
     pub log: String,
 }
 
@@ -53,7 +53,6 @@ pub enum LogFormat {
 
 impl Cli {
     /// Who this replica is in the leader election; nobody outside of a pod.
-    #[must_use]
     pub fn identity(&self) -> Option<Identity> {
         Some(Identity {
             namespace: self.pod_namespace.clone()?,

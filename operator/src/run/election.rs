@@ -112,7 +112,6 @@ pub struct Election {
 
 impl Election {
     /// Takes part as that pod.
-    #[must_use]
     pub fn new(client: &Client, me: Identity) -> Self {
         let leases = Api::namespaced(client.clone(), &me.namespace);
         let pods = Api::namespaced(client.clone(), &me.namespace);

@@ -167,7 +167,7 @@ async fn work(
 }
 
 fn reporter() -> Reporter {
-    let instance = std::env::var("POD_NAME").ok();
+    let instance = std::env::var("LSM_READY_POD_NAME").ok();
     Reporter { controller: "lsmready.io/operator".into(), instance }
 }
 

@@ -20,7 +20,6 @@ pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
 
 impl Readiness {
     /// Waits for these.
-    #[must_use]
     pub fn waiting_for(pending: impl IntoIterator<Item = &'static str>) -> Self {
         Self(Arc::new(Mutex::new(pending.into_iter().collect())))
     }
@@ -31,7 +30,6 @@ impl Readiness {
     }
 
     /// What is still to happen.
-    #[must_use]
     pub fn pending(&self) -> Vec<&'static str> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }

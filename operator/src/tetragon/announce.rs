@@ -71,7 +71,7 @@ pub(super) async fn publish(event: &Event, daemon_set: &DaemonSet, ctx: &Context
     match ctx.events.publish(event, &daemon_set.object_ref(&())).await {
         Ok(()) => ctx.metrics.wrote("Event"),
         Err(error) => {
-            warn!(daemon_set = %DaemonSetKey::of(daemon_set), %error, "event not published")
+            warn!(daemon_set = %DaemonSetKey::of(daemon_set), %error, "event not published");
         }
     }
 }

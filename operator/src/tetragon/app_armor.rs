@@ -27,7 +27,6 @@ pub struct AppArmorOn {
 }
 
 /// Where AppArmor is active, among the nodes on which that DaemonSet has an agent. Only reports of the present boot count.
-#[must_use]
 pub fn app_armor(daemon_set: &DaemonSet, stores: &Stores) -> AppArmorOn {
     let Some(pod) = pod(daemon_set) else {
         return AppArmorOn::default();
@@ -55,14 +54,12 @@ pub fn app_armor(daemon_set: &DaemonSet, stores: &Stores) -> AppArmorOn {
 }
 
 /// What keeps the agent from securityfs on some nodes, in words.
-#[must_use]
 pub fn confined(daemon_set: &DaemonSet, wanted: &str, on: &AppArmorOn) -> Option<String> {
     confined_container(daemon_set, wanted)?;
     on.nodes.words()
 }
 
 /// The plan; where every agent is confined, a refusal in place of a mount that would replace them for nothing.
-#[must_use]
 pub fn unless_confined(plan: Plan, daemon_set: &DaemonSet, wanted: &str, on: &AppArmorOn) -> Plan {
     if !on.everywhere || !matches!(plan, Plan::Patch { .. } | Plan::Suggest { .. }) {
         return plan;

@@ -32,7 +32,6 @@ pub struct Error {
 
 impl Error {
     /// A short word for metrics.
-    #[must_use]
     pub const fn reason(&self) -> &'static str {
         "apply"
     }

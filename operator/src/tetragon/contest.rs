@@ -47,7 +47,6 @@ pub enum Turn {
 
 impl Contest {
     /// Our mount is wanted and missing. Says what may be done, and the history with this moment in it.
-    #[must_use]
     pub fn missing(mut self, now: Timestamp) -> (Self, Turn) {
         if let Some(until) = self.paused_until {
             if now < until {
@@ -77,14 +76,12 @@ impl Contest {
     }
 
     /// Our mount was applied.
-    #[must_use]
     pub fn applied(mut self, now: Timestamp) -> Self {
         self.applied = Some(now);
         self
     }
 
     /// When the next trial is, while the mount is contested.
-    #[must_use]
     pub fn paused_until(&self) -> Option<Timestamp> {
         self.paused_until
     }

@@ -59,7 +59,6 @@ pub struct Failure {
 
 impl Memory {
     /// What is remembered of that DaemonSet.
-    #[must_use]
     pub fn recall(&self, uid: &str) -> Remembered {
         self.lock().get(uid).cloned().unwrap_or_default()
     }

@@ -181,7 +181,6 @@ fn requeue(next: Timestamp, now: Timestamp) -> Action {
 }
 
 /// The conditions that a policy's status has about the DaemonSet that it names.
-#[must_use]
 pub fn findings(
     policy: &LsmPolicy,
     key: &DaemonSetKey,

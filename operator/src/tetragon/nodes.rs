@@ -18,14 +18,12 @@ use crate::watch::store::Stores;
 const OF_KUBERNETES: &str = "node.kubernetes.io/";
 
 /// The report says that the kernel has no securityfs.
-#[must_use]
 pub fn lacks_securityfs(report: &LsmNode) -> bool {
     report.status.as_ref().is_some_and(|status| status.securityfs == Securityfs::NotInKernel)
 }
 
 /// The names, in order. A report of an earlier boot counts: the next one comes as soon as the probe has started, and until
 /// then a mount too many would keep the agent from starting.
-#[must_use]
 pub fn without_securityfs(daemon_set: &DaemonSet, stores: &Stores) -> Vec<String> {
     let Some(pod) = pod(daemon_set) else {
         return Vec::new();

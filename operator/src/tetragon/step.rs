@@ -56,7 +56,6 @@ pub enum Write {
 
 impl Write {
     /// How long it is not tried again after it was refused.
-    #[must_use]
     pub const fn retry(&self) -> SignedDuration {
         match self {
             Self::Mount { .. } | Self::TakeBack { .. } => MOUNT_AGAIN,
@@ -66,7 +65,6 @@ impl Write {
 }
 
 /// What to do, and the memory with this moment in it.
-#[must_use]
 pub fn step(
     (daemon_set, plan): (&DaemonSet, &Plan),
     gate: &Gate,
@@ -133,7 +131,6 @@ pub fn step(
 }
 
 /// The agent that our mount holds up.
-#[must_use]
 pub fn blamed<'a>(remembered: &'a Remembered, daemon_set: &DaemonSet) -> Option<&'a Blame> {
     remembered.look.as_ref()?.blame(daemon_set)
 }
@@ -161,7 +158,6 @@ fn take_back(
 }
 
 /// The memory with what came of a write in it.
-#[must_use]
 pub fn after(
     (daemon_set, wish): (&DaemonSet, &Wish),
     write: &Write,
@@ -202,7 +198,7 @@ pub fn after(
                     remembered.look = None;
                 }
                 (Write::Mount { .. }, Plan::Keep { .. }) => {
-                    remembered.contest = remembered.contest.applied(now)
+                    remembered.contest = remembered.contest.applied(now);
                 }
                 (Write::Mount { .. }, _) => {
                     remembered.failure =

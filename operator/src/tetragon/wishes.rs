@@ -70,13 +70,11 @@ impl Wishes {
     }
 
     /// The same wishes, for a DaemonSet with these nodes whose kernels have no securityfs.
-    #[must_use]
     pub fn with_nodes_without_securityfs(self, nodes: Vec<String>) -> Self {
         Self { without_securityfs: nodes, ..self }
     }
 
     /// The wish to follow.
-    #[must_use]
     pub fn merged(&self) -> Wish {
         let Some(first) = self.first() else {
             return Wish::none();
@@ -97,7 +95,6 @@ impl Wishes {
     }
 
     /// What all of them say about when and how agents may be restarted: a limit of any holds, whatever else it wishes.
-    #[must_use]
     pub fn limits(&self) -> Limits {
         let all = || self.askers.iter().map(|asker| &asker.limits);
         Limits {
@@ -113,7 +110,6 @@ impl Wishes {
     }
 
     /// How that policy's wish fared.
-    #[must_use]
     pub fn standing(&self, policy: &str) -> Standing {
         let (Some(own), Some(first)) =
             (self.askers.iter().find(|asker| asker.policy == policy), self.first())

@@ -30,7 +30,6 @@ pub enum How {
 
 impl How {
     /// The word in metrics.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
@@ -51,7 +50,6 @@ pub struct PolicyName {
 impl PolicyName {
     /// The name as an agent gives it: with an empty namespace for a TracingPolicy. Text is cleaned and cut to what
     /// Kubernetes allows.
-    #[must_use]
     pub fn given(namespace: &str, name: &str) -> Self {
         let namespace =
             Some(clean(namespace, MAX_NAMESPACE)).filter(|namespace| !namespace.is_empty());
@@ -135,7 +133,6 @@ pub type ActionsByPolicy = BTreeMap<PolicyName, Actions>;
 
 impl Answer {
     /// The answer of an agent without policies.
-    #[must_use]
     pub fn none(how: How) -> Self {
         let named = (how == How::Metrics).then(BTreeSet::new);
         Self {
@@ -151,7 +148,6 @@ impl Answer {
     /// Whether the answer will stay as it is. An agent that loads or unloads a policy will soon say something else; in
     /// metrics such a policy is named and not counted. An agent without policies may still be starting: it serves metrics
     /// that are all zero for about 15 seconds before it loads its policies.
-    #[must_use]
     pub fn is_settled(&self) -> bool {
         let total = self.counts.total();
         let named = self.named.as_ref().map_or(0, |named| named.len() as u64);

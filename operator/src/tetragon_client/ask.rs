@@ -58,7 +58,6 @@ impl fmt::Display for NoAnswer {
 
 impl Outcome {
     /// Whether both say the same, but for how often policies have acted.
-    #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -71,7 +70,6 @@ impl Outcome {
     }
 
     /// Each way that was tried, with `answered` or the short reason why not.
-    #[must_use]
     pub fn attempts(&self) -> Vec<(How, &'static str)> {
         let failed = |how, why: Option<Why>| why.map(|why| (how, why.reason()));
         match self {

@@ -39,7 +39,6 @@ impl State {
     ];
 
     /// The state with this number in sensors.proto.
-    #[must_use]
     pub const fn numbered(number: u64) -> Self {
         match number {
             1 => Self::Enabled,
@@ -55,13 +54,11 @@ impl State {
     }
 
     /// The state with this name in the metric `tetragon_tracingpolicy_loaded`.
-    #[must_use]
     pub fn named(name: &str) -> Self {
         Self::ALL.into_iter().find(|state| state.as_str() == name).unwrap_or(Self::Unclear)
     }
 
     /// Tetragon's word: the name in sensors.proto without `TP_STATE_`, in lower case.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Enabled => "enabled",
@@ -77,7 +74,6 @@ impl State {
     }
 
     /// Whether the agent reports an error.
-    #[must_use]
     pub const fn is_error(self) -> bool {
         matches!(self, Self::LoadError | Self::Error)
     }
@@ -100,7 +96,6 @@ pub enum Mode {
 
 impl Mode {
     /// The mode with this number in sensors.proto; none for 0, which agents send where they have none to tell.
-    #[must_use]
     pub const fn numbered(number: u64) -> Option<Self> {
         match number {
             0 => None,
@@ -112,7 +107,6 @@ impl Mode {
     }
 
     /// Tetragon's word: the name in sensors.proto without `TP_MODE_`, in lower case.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
@@ -129,7 +123,6 @@ pub struct Counts([u64; State::ALL.len()]);
 
 impl Counts {
     /// The number of policies in this state.
-    #[must_use]
     pub const fn of(&self, state: State) -> u64 {
         self.0[state as usize]
     }
@@ -141,19 +134,16 @@ impl Counts {
     }
 
     /// The number of policies in any state.
-    #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The number of policies for which the agent reports an error.
-    #[must_use]
     pub const fn errors(&self) -> u64 {
         self.of(State::LoadError).saturating_add(self.of(State::Error))
     }
 
     /// The number of policies that are being loaded or unloaded.
-    #[must_use]
     pub const fn in_progress(&self) -> u64 {
         self.of(State::Loading).saturating_add(self.of(State::Unloading))
     }

@@ -2,7 +2,6 @@
 
 /// The text in one line of at most `longest` characters, without control characters and without characters that reorder
 /// or hide the text beside them. A text that was cut ends in `…`.
-#[must_use]
 pub fn clean(text: &str, longest: usize) -> String {
     let mut clean = String::new();
     let mut left = longest;

@@ -89,7 +89,6 @@ pub enum Why {
 
 impl Why {
     /// A short word for metrics. There are nineteen of them.
-    #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
             Self::NoAddress => "no-address",

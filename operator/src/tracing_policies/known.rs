@@ -93,7 +93,6 @@ impl From<Entry> for Object {
 
 impl Entry {
     /// Its labels.
-    #[must_use]
     pub fn labels(&self) -> &Labels {
         match self {
             Self::Read(policy) => &policy.labels,
@@ -120,7 +119,6 @@ impl Snapshot {
     }
 
     /// Why it is not known what there is, for those kinds that were never listed.
-    #[must_use]
     pub fn unread(&self) -> Option<String> {
         let pending = self.kinds.iter().zip(KINDS).find(|(kind, _)| kind.state == State::Pending);
         pending.map(|(kind, (_, plural))| {
@@ -131,13 +129,11 @@ impl Snapshot {
     }
 
     /// Why the newest is not known.
-    #[must_use]
     pub fn trouble(&self) -> Option<&Trouble> {
         self.kinds.iter().find_map(|kind| kind.trouble.as_ref())
     }
 
     /// Neither CRD is installed.
-    #[must_use]
     pub fn is_absent(&self) -> bool {
         self.kinds.iter().all(|kind| kind.state == State::Absent)
     }
@@ -157,7 +153,6 @@ pub struct Known(watch::Receiver<Arc<Snapshot>>);
 pub struct Writer(watch::Sender<Arc<Snapshot>>);
 
 /// Nothing is known yet.
-#[must_use]
 pub fn known() -> (Known, Writer) {
     let (writer, reader) = watch::channel(Arc::default());
     (Known(reader), Writer(writer))
@@ -165,7 +160,6 @@ pub fn known() -> (Known, Writer) {
 
 impl Known {
     /// What is known now.
-    #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.borrow().clone()
     }

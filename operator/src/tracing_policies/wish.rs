@@ -47,7 +47,6 @@ pub enum Place {
 
 impl Wish {
     /// What the object with that metadata and spec asks for.
-    #[must_use]
     pub fn of(metadata: &ObjectMeta, spec: &Value) -> Self {
         let uid = metadata.uid.as_deref().unwrap_or_default();
         let Enforcement { denies, monitors } = Enforcement::of(spec);
@@ -64,13 +63,11 @@ impl Wish {
     }
 
     /// That of an object of which no more is known.
-    #[must_use]
     pub fn unread(has_lsm_hooks: bool) -> Self {
         Self { has_lsm_hooks, ..Self::default() }
     }
 
     /// Whether it is for a node with these labels, as an agent decides it.
-    #[must_use]
     pub fn place(&self, node: &Labels) -> Place {
         match &self.nodes {
             Nodes::All => Place::Here,

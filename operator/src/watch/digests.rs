@@ -16,7 +16,6 @@ pub struct Genuine(Arc<Mutex<HashMap<(String, String), bool>>>);
 
 impl Genuine {
     /// Whether the profile's name is the digest of its content.
-    #[must_use]
     pub fn is(&self, profile: &LsmHookProfile) -> bool {
         let (Some(uid), Some(version)) = (profile.uid(), profile.resource_version()) else {
             return profile.is_genuine();

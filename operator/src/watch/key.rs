@@ -16,20 +16,17 @@ pub struct DaemonSetKey {
 
 impl DaemonSetKey {
     /// The DaemonSet that a policy names, if it names one.
-    #[must_use]
     pub fn named_by(spec: &LsmPolicySpec) -> Option<Self> {
         let reference = &spec.tetragon.as_ref()?.daemon_set;
         Some(Self { namespace: reference.namespace.clone(), name: reference.name.clone() })
     }
 
     /// The key of that DaemonSet.
-    #[must_use]
     pub fn of(daemon_set: &DaemonSet) -> Self {
         Self { namespace: daemon_set.namespace().unwrap_or_default(), name: daemon_set.name_any() }
     }
 
     /// The key as the stores have it.
-    #[must_use]
     pub fn object_ref(&self) -> ObjectRef<DaemonSet> {
         ObjectRef::new(&self.name).within(&self.namespace)
     }

@@ -28,7 +28,6 @@ pub struct Receivers {
 }
 
 /// Empty queues.
-#[must_use]
 pub fn queues() -> (Queues, Receivers) {
     let (nodes, node_keys) = unbounded();
     let (policies, policy_keys) = unbounded();

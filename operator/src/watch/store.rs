@@ -42,7 +42,6 @@ pub struct Writers {
 }
 
 /// Empty stores.
-#[must_use]
 pub fn stores() -> (Stores, Writers) {
     let (nodes, node_writer) = reflector::store();
     let (reports, report_writer) = reflector::store();
@@ -81,7 +80,6 @@ pub struct NodeRecord {
 
 impl NodeRecord {
     /// The facts that a verdict is made of.
-    #[must_use]
     pub fn facts(&self) -> Facts<'_> {
         Facts {
             boot_id: &self.boot_id,
@@ -93,7 +91,6 @@ impl NodeRecord {
 
 impl Stores {
     /// Everything known about that Node. A hook profile that is not what its name says is left out.
-    #[must_use]
     pub fn record(&self, node: &Node) -> NodeRecord {
         let report = self.reports.get(&ObjectRef::new(&node.name_any()));
         let profile = report
@@ -106,7 +103,6 @@ impl Stores {
 }
 
 /// The Node's present boot, as its kubelet tells it.
-#[must_use]
 pub fn boot_id(node: &Node) -> &str {
     node.status
         .as_ref()

@@ -16,6 +16,7 @@
 //! ## Limits
 //! A forecast is about hooks. What the agent says to the policy's text is [`crate::tracing_policy::Answer`].
 
+use lsm_ready_crds::State;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -23,7 +24,7 @@ use std::rc::Rc;
 use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::sample::{self, SAMPLE};
 use lsm_ready_crds::selection::{Labels, key};
-use lsm_ready_crds::verdict::{Facts, State, Verdict, outcome, verdict};
+use lsm_ready_crds::verdict::{Facts, Verdict, outcome, verdict};
 
 use crate::tracing_policy::{Ask, TracingPolicy};
 

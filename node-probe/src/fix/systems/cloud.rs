@@ -18,7 +18,6 @@ impl Cloud {
     pub const ALL: [Self; 3] = [Self::Aws, Self::Azure, Self::Google];
 
     /// Recognises it by the Node's providerID, the kernel's flavour, the system, and the maker that the firmware names.
-    #[must_use]
     pub fn of(facts: &Facts) -> Option<Self> {
         let flavour = |name: &str| facts.kernel.release.split('-').any(|part| part == name);
         let provider = |scheme: &str| facts.provider_id.starts_with(scheme);
@@ -44,7 +43,6 @@ impl Cloud {
     }
 
     /// What people call it, and how it is recognised.
-    #[must_use]
     pub const fn sign(self) -> &'static str {
         match self {
             Self::Aws => {
@@ -61,7 +59,6 @@ impl Cloud {
     }
 
     /// What has to be done so that the next node has the change too.
-    #[must_use]
     pub const fn for_good(self) -> &'static str {
         match self {
             Self::Aws => {
@@ -81,7 +78,6 @@ impl Cloud {
     }
 
     /// Where it documents what a node can be given.
-    #[must_use]
     pub const fn sources(self) -> &'static [&'static str] {
         match self {
             Self::Aws => {

@@ -69,14 +69,12 @@ pub fn all() -> impl Iterator<Item = &'static System> {
 }
 
 /// The row that recognises this system.
-#[must_use]
 pub fn of(facts: &Facts) -> Option<&'static System> {
     let signs = Signs::of(facts);
     all().find(|system| (system.is)(&signs))
 }
 
 /// Why its command line cannot be changed from inside, where it cannot.
-#[must_use]
 pub fn locked(facts: &Facts) -> Option<&'static str> {
     match of(facts)?.way {
         Way::Locked(why) => Some(why),

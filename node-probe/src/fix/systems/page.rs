@@ -24,7 +24,6 @@ const REPLACE: Change<'_> =
 const REMOVE: Change<'_> = Change::Remove("lockdown=confidentiality");
 
 /// The whole page.
-#[must_use]
 pub fn page() -> String {
     let mut page = INTRO.to_owned();
     for system in all() {

@@ -125,7 +125,6 @@ const UBUNTU_FLAVOURS: [&str; 12] = [
 
 impl<'a> Signs<'a> {
     /// Looks for them.
-    #[must_use]
     pub fn of(facts: &'a Facts) -> Self {
         let release = facts.kernel.release.as_str();
         let kernel = kernel_maker(release);
@@ -141,13 +140,11 @@ impl<'a> Signs<'a> {
     }
 
     /// The system's ID is one of these.
-    #[must_use]
     pub fn is(&self, ids: &[&str]) -> bool {
         ids.contains(&self.os.id.as_str())
     }
 
     /// GRUB booted it.
-    #[must_use]
     pub fn grub(&self) -> bool {
         self.boot == Boot::Grub
     }

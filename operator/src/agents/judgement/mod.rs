@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::tetragon_client::{Answer, NoAnswer, PolicyName, Why};
-use lsm_ready_crds::verdict::State;
+use lsm_ready_crds::State;
 
 use super::catalogue::Catalogue;
 use super::memory::{Recalled, Said};
@@ -72,7 +72,6 @@ pub struct NodeView<'a> {
 
 impl<'a> Judgement<'a> {
     /// No node is counted yet.
-    #[must_use]
     pub fn by(terms: Terms<'a>) -> Self {
         Self { terms, groups: HashMap::new(), summary: Summary::default() }
     }
@@ -115,7 +114,6 @@ impl<'a> Judgement<'a> {
     }
 
     /// What all of that comes to.
-    #[must_use]
     pub fn summary(self) -> Summary {
         let Terms { catalogue, judged, chosen, has_modes } = &self.terms;
         let scope = Scope { catalogue, judged, chosen: *chosen, has_modes: *has_modes };

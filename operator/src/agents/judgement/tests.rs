@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::tetragon_client::{Counts, How, Mode, PolicyAnswer, State as PolicyState};
-use lsm_ready_crds::conditions::{Finding, Status, TRACING_POLICIES_ENFORCED};
+use lsm_ready_crds::State;
+use lsm_ready_crds::conditions::{Finding, TRACING_POLICIES_ENFORCED};
 use lsm_ready_crds::selection::Labels;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -112,11 +113,11 @@ fn judge(cluster: &Snapshot, nodes: &[(String, Node)], circumstances: &Circumsta
 
 #[test]
 fn the_worst_of_all_answers_is_the_reason() {
-    use Status::{False, True, Unknown};
+    use State::{NotReady as False, Ready as True, Unknown};
     let monitoring = || says(&[("deny", PolicyState::Enabled, Some(Mode::Monitor), "")]);
     let nothing = || says(&[]);
     let fine = || ready(enforcing());
-    let table: Vec<(Vec<Node>, Status, &str)> = vec![
+    let table: Vec<(Vec<Node>, State, &str)> = vec![
         (vec![], Unknown, reason::NOT_ASKED),
         (vec![fine()], True, reason::ALL_ENFORCING),
         (vec![not_ready(enforcing())], True, reason::ALL_ENFORCING),
@@ -174,7 +175,7 @@ fn policies_that_do_not_deny_are_named_and_decide_only_where_none_denies() {
         (name, PolicyState::Enabled, enabled, ""),
     ]);
     let finding = judged(&both, &[ready(said)], &circumstances());
-    assert_eq!(finding.status, Status::True);
+    assert_eq!(finding.status, State::Ready);
     assert!(
         finding.message.contains("Only observing, which is not judged: audit"),
         "{}",
@@ -195,7 +196,7 @@ fn policies_that_do_not_deny_are_named_and_decide_only_where_none_denies() {
     );
     assert_eq!(
         (finding.status, finding.reason.as_str()),
-        (Status::False, reason::NO_ENFORCING_ACTION)
+        (State::NotReady, reason::NO_ENFORCING_ACTION)
     );
     // An LSM policy is there to deny.
     let post = cluster(&[("deny", spec("Sigkill")), ("post", spec("Post"))]);
@@ -206,7 +207,7 @@ fn policies_that_do_not_deny_are_named_and_decide_only_where_none_denies() {
     let finding = judged(&post, &[ready(said)], &circumstances());
     assert_eq!(
         (finding.status, finding.reason.as_str()),
-        (Status::False, reason::NO_ENFORCING_ACTION)
+        (State::NotReady, reason::NO_ENFORCING_ACTION)
     );
     assert!(
         finding.message.contains("post on n00. Add an action that denies"),
@@ -219,7 +220,7 @@ fn policies_that_do_not_deny_are_named_and_decide_only_where_none_denies() {
 fn without_policies_there_is_nothing_to_enforce_and_the_reason_is_told() {
     let empty = || ready(says(&[]));
     let finding = judged(&cluster(&[]), &[empty()], &circumstances());
-    assert_eq!((finding.status, finding.reason.as_str()), (Status::Unknown, reason::NO_POLICIES));
+    assert_eq!((finding.status, finding.reason.as_str()), (State::Unknown, reason::NO_POLICIES));
     let not_installed = Circumstances { not_installed: vec!["tracingpolicies"], ..circumstances() };
     let finding = judged(&cluster(&[]), &[empty()], &not_installed);
     assert!(
@@ -240,7 +241,7 @@ fn without_policies_there_is_nothing_to_enforce_and_the_reason_is_told() {
     let finding = judged(&cluster(&[]), &[ready(enforcing())], &unread);
     assert_eq!(
         (finding.status, finding.reason.as_str()),
-        (Status::Unknown, "TracingPoliciesForbidden")
+        (State::Unknown, "TracingPoliciesForbidden")
     );
 }
 
@@ -251,7 +252,7 @@ fn a_policy_of_a_file_is_named_and_decides_nothing() {
         ("of-a-file", PolicyState::LoadError, None, "no"),
     ]);
     let finding = judged(&deny(), &[ready(file)], &circumstances());
-    assert_eq!(finding.status, Status::True);
+    assert_eq!(finding.status, State::Ready);
     assert!(finding.message.ends_with("not judged: of-a-file"), "{}", finding.message);
 }
 
@@ -264,7 +265,7 @@ fn agents_that_the_daemon_set_says_are_not_available_are_starting() {
         let finding = judged(&deny(), &nodes, &Circumstances { unavailable, ..circumstances() });
         assert_eq!(
             (finding.status, finding.reason.as_str()),
-            (Status::Unknown, expected),
+            (State::Unknown, expected),
             "{unavailable}"
         );
     }
@@ -331,7 +332,7 @@ fn silence_is_told_by_its_most_frequent_cause_with_a_way_out() {
 #[test]
 fn after_a_restart_the_earlier_word_stands_until_nearly_all_answered_unless_something_is_wrong() {
     let before =
-        |status: Status| Finding::new(TRACING_POLICIES_ENFORCED, status, "Before", "as it was");
+        |status: State| Finding::new(TRACING_POLICIES_ENFORCED, status, "Before", "as it was");
     let with = |status| Circumstances { before: Some(before(status)), ..circumstances() };
     let nodes = |answered: usize, said: &Said| -> Vec<Node> {
         (0..20)
@@ -341,12 +342,12 @@ fn after_a_restart_the_earlier_word_stands_until_nearly_all_answered_unless_some
     let reason = |nodes: &[Node], circumstances: &Circumstances| {
         judged(&deny(), nodes, circumstances).reason
     };
-    assert_eq!(reason(&nodes(17, &enforcing()), &with(Status::True)), "Before");
-    assert_eq!(reason(&nodes(17, &enforcing()), &with(Status::False)), "Before");
+    assert_eq!(reason(&nodes(17, &enforcing()), &with(State::Ready)), "Before");
+    assert_eq!(reason(&nodes(17, &enforcing()), &with(State::NotReady)), "Before");
     assert_eq!(reason(&nodes(17, &enforcing()), &circumstances()), reason::ASKING);
-    assert_eq!(reason(&nodes(18, &enforcing()), &with(Status::True)), reason::ASKING);
-    assert_eq!(reason(&nodes(1, &refusing("no")), &with(Status::True)), reason::AGENT_DISAGREES);
-    assert_eq!(reason(&nodes(1, &refusing("no")), &with(Status::False)), "Before");
+    assert_eq!(reason(&nodes(18, &enforcing()), &with(State::Ready)), reason::ASKING);
+    assert_eq!(reason(&nodes(1, &refusing("no")), &with(State::Ready)), reason::AGENT_DISAGREES);
+    assert_eq!(reason(&nodes(1, &refusing("no")), &with(State::NotReady)), "Before");
 }
 
 #[test]
@@ -425,7 +426,7 @@ proptest! {
         let all_enforce = nodes.iter().all(|(_, (_, recalled))| {
             recalled.as_ref().is_some_and(|recalled| recalled.is_final && enforces_both(&recalled.said))
         });
-        prop_assert_eq!(finding.status == Status::True, all_enforce);
+        prop_assert_eq!(finding.status == State::Ready, all_enforce);
         prop_assert!(finding.message.len() < 8000, "{}", finding.message);
         prop_assert!(!finding.message.is_empty());
     }

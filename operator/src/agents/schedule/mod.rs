@@ -121,7 +121,6 @@ pub struct Due {
 }
 
 /// Whether it is time to ask.
-#[must_use]
 pub fn due(heard: Option<&Heard>, occasion: &Occasion, now: Timestamp) -> Option<Due> {
     let Some(heard) = heard else {
         return Some(Due { since: Timestamp::MIN, lane: Lane::Answering });
@@ -154,7 +153,6 @@ pub struct Reply {
 }
 
 /// What is to be remembered of that reply, and whether it is news.
-#[must_use]
 pub fn hear(before: Option<&Heard>, reply: &Reply) -> (Heard, bool) {
     let before = before.filter(|before| before.occasion.boot_id == reply.occasion.boot_id);
     let next = match Said::of(&reply.outcome) {

@@ -61,13 +61,11 @@ pub enum Found {
 
 impl Found {
     /// Whether the policy does there what is expected of it.
-    #[must_use]
     pub const fn is_fine(self) -> bool {
         matches!(self, Self::Observing | Self::Denying)
     }
 
     /// Whether an agent that is still starting gives the same picture.
-    #[must_use]
     pub const fn may_pass(self) -> bool {
         matches!(self, Self::Missing | Self::Unclear | Self::ModeUnknown)
     }
@@ -107,7 +105,6 @@ impl<'a> Scope<'a> {
     }
 
     /// The findings for one node.
-    #[must_use]
     pub fn findings(self, places: &'a [Place], answer: &'a Answer) -> Vec<Finding<'a>> {
         match answer.how {
             How::Grpc => self.listed(places, answer),

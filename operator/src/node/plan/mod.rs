@@ -1,5 +1,6 @@
 //! What has to change at a Node: a pure function of the Node, its evidence and the policies, ours and Tetragon's.
 
+use lsm_ready_crds::State;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use lsm_ready_crds::names::{
 };
 use lsm_ready_crds::policy::{Require, TaintEffect};
 use lsm_ready_crds::selection::Labels;
-use lsm_ready_crds::verdict::{Facts, State, Verdict};
+use lsm_ready_crds::verdict::{Facts, Verdict};
 use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, names, verdict};
 
 use crate::node::required::Required;
@@ -35,7 +36,6 @@ pub struct Plan {
 }
 
 /// What has to change at this Node.
-#[must_use]
 pub fn plan(node: &Node, facts: Facts<'_>, required: &[Required], now: Timestamp) -> Plan {
     if is_foreign(node.labels()) && facts.report.is_none() {
         return give_back(node);

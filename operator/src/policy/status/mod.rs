@@ -1,16 +1,17 @@
 //! The status of an `LsmPolicy`: a pure function of the policy, the nodes it selects and what is known of Tetragon.
 
+use lsm_ready_crds::State;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lsm_ready_crds::conditions::{
-    self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, Status,
-    TETRAGON_HARDENED, TETRAGON_ROLLED_OUT, TRACING_POLICIES_ENFORCED, TRACING_POLICIES_LOADABLE,
+    self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, TETRAGON_HARDENED,
+    TETRAGON_ROLLED_OUT, TRACING_POLICIES_ENFORCED, TRACING_POLICIES_LOADABLE,
 };
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
 use lsm_ready_crds::sample;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady};
-use lsm_ready_crds::verdict::{State, Verdict};
+use lsm_ready_crds::verdict::Verdict;
 use lsm_ready_crds::{LsmPolicy, LsmPolicyStatus};
 
 use crate::tetragon::findings::{Findings, reason as tetragon_reason};
@@ -124,7 +125,6 @@ pub enum Observation {
 }
 
 /// The status that this policy should have.
-#[must_use]
 pub fn status(policy: &LsmPolicy, observation: &Observation, now: &Time) -> LsmPolicyStatus {
     let (found, nodes, reasons) = match observation {
         Observation::Invalid(error) => (invalid(error), NodeCounts::default(), Vec::new()),
@@ -152,8 +152,8 @@ pub fn status(policy: &LsmPolicy, observation: &Observation, now: &Time) -> LsmP
 fn invalid(error: &InvalidSpec) -> Vec<Finding> {
     let message = error.to_string();
     vec![
-        Finding::new(READY, Status::False, reason::INVALID_SPEC, &message),
-        Finding::new(STALLED, Status::True, reason::INVALID_SPEC, &message),
+        Finding::new(READY, State::NotReady, reason::INVALID_SPEC, &message),
+        Finding::new(STALLED, State::Ready, reason::INVALID_SPEC, &message),
     ]
 }
 
@@ -187,23 +187,23 @@ fn nodes_ready(tally: &Tally, min_ready: MinReady) -> Finding {
     let (status, reason, message) = if selected == 0 {
         let message =
             "spec.nodeSelector matches no node; compare it with `kubectl get nodes --show-labels`";
-        (Status::False, reason::NO_NODES_SELECTED, message.to_owned())
+        (State::NotReady, reason::NO_NODES_SELECTED, message.to_owned())
     } else if tally.ready >= needed {
         let reason = if tally.ready == selected {
             reason::ALL_NODES_READY
         } else {
             reason::ENOUGH_NODES_READY
         };
-        (Status::True, reason, counts)
+        (State::Ready, reason, counts)
     } else if tally.ready + tally.unknown >= needed {
         (
-            Status::Unknown,
+            State::Unknown,
             reason::NODES_UNKNOWN,
             format!("{counts}; {} not known yet", tally.unknown),
         )
     } else {
         (
-            Status::False,
+            State::NotReady,
             reason::TOO_FEW_NODES_READY,
             format!("{counts}; status.reasons says why the others are not"),
         )
@@ -220,10 +220,10 @@ fn ready(nodes: &Finding, tetragon: Option<&Findings>) -> Finding {
     let lacking = [Some(nodes), securityfs, rolled_out]
         .into_iter()
         .flatten()
-        .filter(|f| f.status != Status::True);
+        .filter(|f| f.status != State::Ready);
     // Something that is shown not to hold comes before something that is not known.
-    lacking.min_by_key(|finding| finding.status == Status::Unknown).map_or_else(
-        || Finding::new(READY, Status::True, reason::ENFORCEMENT_READY, nodes.message.clone()),
+    lacking.min_by_key(|finding| finding.status == State::Unknown).map_or_else(
+        || Finding::new(READY, State::Ready, reason::ENFORCEMENT_READY, nodes.message.clone()),
         |finding| Finding { type_: READY, ..finding.clone() },
     )
 }
@@ -232,11 +232,11 @@ fn ready(nodes: &Finding, tetragon: Option<&Findings>) -> Finding {
 fn reconciling(nodes: &Finding, tetragon: Option<&Findings>) -> Option<Finding> {
     let rolling = tetragon
         .map(|tetragon| &tetragon.rolled_out)
-        .filter(|finding| finding.status == Status::Unknown);
-    let waiting = Some(nodes).filter(|finding| finding.status == Status::Unknown);
+        .filter(|finding| finding.status == State::Unknown);
+    let waiting = Some(nodes).filter(|finding| finding.status == State::Unknown);
     let stalled = tetragon.is_some_and(|tetragon| tetragon.stalled.is_some());
     let under_way = rolling.or(waiting).filter(|_| !stalled)?;
-    Some(Finding { type_: RECONCILING, status: Status::True, ..under_way.clone() })
+    Some(Finding { type_: RECONCILING, status: State::Ready, ..under_way.clone() })
 }
 
 /// The order of conditions in a status, for the documentation's test.

@@ -47,15 +47,15 @@ fn is(status: &str, reason: &str) -> (String, String) {
 
 /// False in all of these tables, and so is `TracingPoliciesLoadable`: a forecast, of which no other condition takes notice.
 fn not_loadable() -> Finding {
-    Finding::new(TRACING_POLICIES_LOADABLE, Status::False, "NotLoadable", "l")
+    Finding::new(TRACING_POLICIES_LOADABLE, State::NotReady, "NotLoadable", "l")
 }
 
 /// `TetragonHardened` is False in all of these tables: it is advice, which no other condition may take notice of.
-fn tetragon(securityfs: (Status, &str), rolled_out: (Status, &str)) -> Findings {
+fn tetragon(securityfs: (State, &str), rolled_out: (State, &str)) -> Findings {
     Findings {
         securityfs: Finding::new(SECURITYFS_MOUNTED, securityfs.0, securityfs.1, "s"),
         rolled_out: Finding::new(TETRAGON_ROLLED_OUT, rolled_out.0, rolled_out.1, "r"),
-        hardened: Finding::new(TETRAGON_HARDENED, Status::False, "Privileged", "h"),
+        hardened: Finding::new(TETRAGON_HARDENED, State::NotReady, "Privileged", "h"),
         stalled: None,
     }
 }
@@ -86,21 +86,21 @@ fn nodes_ready_table() {
 
 #[test]
 fn ready_says_the_first_thing_that_does_not_hold() {
-    let rolled = (Status::True, "RolledOut");
-    let mounted = (Status::True, "Mounted");
+    let rolled = (State::Ready, "RolledOut");
+    let mounted = (State::Ready, "Mounted");
     let table = [
         (tally(1, 0, 0), mounted, rolled, "True", reason::ENFORCEMENT_READY),
         (tally(0, 1, 0), mounted, rolled, "False", reason::TOO_FEW_NODES_READY),
-        (tally(1, 0, 0), (Status::False, "Suggested"), rolled, "False", "Suggested"),
+        (tally(1, 0, 0), (State::NotReady, "Suggested"), rolled, "False", "Suggested"),
         (
             tally(1, 0, 0),
-            (Status::False, tetragon_reason::NOT_WANTED),
+            (State::NotReady, tetragon_reason::NOT_WANTED),
             rolled,
             "True",
             reason::ENFORCEMENT_READY,
         ),
-        (tally(0, 0, 1), (Status::False, "Suggested"), rolled, "False", "Suggested"),
-        (tally(1, 0, 0), mounted, (Status::Unknown, "RollingOut"), "Unknown", "RollingOut"),
+        (tally(0, 0, 1), (State::NotReady, "Suggested"), rolled, "False", "Suggested"),
+        (tally(1, 0, 0), mounted, (State::Unknown, "RollingOut"), "Unknown", "RollingOut"),
     ];
     for (tally, securityfs, rolled_out, status, reason) in table {
         let found = evaluate(tally, MinReady::Percent(100), Some(tetragon(securityfs, rolled_out)));

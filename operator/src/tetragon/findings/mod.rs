@@ -6,8 +6,9 @@
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::LsmPolicy;
+use lsm_ready_crds::State;
 use lsm_ready_crds::conditions::{
-    Finding, SECURITYFS_MOUNTED, STALLED, Status, TETRAGON_HARDENED, TETRAGON_ROLLED_OUT,
+    Finding, SECURITYFS_MOUNTED, STALLED, TETRAGON_HARDENED, TETRAGON_ROLLED_OUT,
 };
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
@@ -41,14 +42,14 @@ pub struct Findings {
 
 /// `SecurityfsMounted`, and whether somebody has to act.
 struct Judged {
-    status: Status,
+    status: State,
     reason: &'static str,
     message: String,
     stalled: bool,
 }
 
 impl Judged {
-    fn new(status: impl Into<Status>, reason: &'static str, message: impl Into<String>) -> Self {
+    fn new(status: impl Into<State>, reason: &'static str, message: impl Into<String>) -> Self {
         Self { status: status.into(), reason, message: message.into(), stalled: false }
     }
 
@@ -58,7 +59,6 @@ impl Judged {
 }
 
 /// The conditions of that policy.
-#[must_use]
 pub fn findings_on(
     on: &AppArmorOn,
     policy: &LsmPolicy,
@@ -91,7 +91,7 @@ pub fn findings_on(
                 "the mount is about to be added to DaemonSet {key}, which replaces its agents"
             ),
         };
-        Finding::new(TETRAGON_ROLLED_OUT, Status::Unknown, reason::PENDING, message)
+        Finding::new(TETRAGON_ROLLED_OUT, State::Unknown, reason::PENDING, message)
     } else {
         let found =
             rollout(daemon_set, remembered.look.as_ref().and_then(|look| look.seen(daemon_set)));
@@ -108,7 +108,7 @@ impl Findings {
         let Judged { status, reason, message, stalled } = judged;
         let securityfs = Finding::new(SECURITYFS_MOUNTED, status, reason, message);
         let stalled =
-            stalled.then(|| Finding { type_: STALLED, status: Status::True, ..securityfs.clone() });
+            stalled.then(|| Finding { type_: STALLED, status: State::Ready, ..securityfs.clone() });
         Self { securityfs, rolled_out, hardened, stalled }
     }
 }
@@ -121,7 +121,7 @@ fn not_found(key: &DaemonSetKey, own: &Tetragon) -> Findings {
     let rolled_out =
         Finding::new(TETRAGON_ROLLED_OUT, false, reason::DAEMON_SET_NOT_FOUND, &message);
     let hardened =
-        Finding::new(TETRAGON_HARDENED, Status::Unknown, reason::DAEMON_SET_NOT_FOUND, &message);
+        Finding::new(TETRAGON_HARDENED, State::Unknown, reason::DAEMON_SET_NOT_FOUND, &message);
     let judged = match own.securityfs.mount {
         Mount::Never => not_wanted(),
         Mount::Auto | Mount::Always => Judged::new(false, reason::DAEMON_SET_NOT_FOUND, message),
@@ -136,20 +136,20 @@ fn hardened(daemon_set: &DaemonSet, own: &Tetragon, on: &AppArmorOn) -> Finding 
         Ok([]) => {
             let message =
                 "nothing was found that the agent's container may do and was seen to do without";
-            found(Status::True, reason::NOTHING_FOUND, message.to_owned())
+            found(State::Ready, reason::NOTHING_FOUND, message.to_owned())
         }
         Ok(all @ [first, ..]) => {
             let messages: Vec<&str> =
                 all.iter().map(|Excess { message, .. }| message.as_str()).collect();
-            found(Status::False, first.reason, messages.join(". "))
+            found(State::NotReady, first.reason, messages.join(". "))
         }
-        Err(refusal) => found(Status::Unknown, refusal.reason(), refusal.to_string()),
+        Err(refusal) => found(State::Unknown, refusal.reason(), refusal.to_string()),
     }
 }
 
 fn not_wanted() -> Judged {
     let message = "the policy says mount: Never, so the DaemonSet is left as it is and its mounts are not looked at";
-    Judged::new(Status::Unknown, reason::NOT_WANTED, message)
+    Judged::new(State::Unknown, reason::NOT_WANTED, message)
 }
 
 /// What the plan and its history mean, whoever wished it.
@@ -277,7 +277,7 @@ fn confined_on(judged: Judged, plan: &Plan, confined: Option<String>) -> Judged 
         Plan::Keep { .. }
             | Plan::NotNeeded(Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_))
     );
-    let Some(nodes) = confined.filter(|_| sees && judged.status == Status::True) else {
+    let Some(nodes) = confined.filter(|_| sees && judged.status == State::Ready) else {
         return judged;
     };
     let message = format!(
@@ -379,8 +379,8 @@ fn against_others(
         own.securityfs.mount == Mount::Never || own.securityfs.apply == Apply::Suggest && patched;
     let judged = match (own.securityfs.mount, judged.status) {
         // Whether another policy gets its wish is no concern of one that wants nothing.
-        (Mount::Never, Status::False | Status::Unknown) => not_wanted(),
-        (_, Status::True) if against_will => Judged { reason: reason::OVERRULED, ..judged },
+        (Mount::Never, State::NotReady | State::Unknown) => not_wanted(),
+        (_, State::Ready) if against_will => Judged { reason: reason::OVERRULED, ..judged },
         _ => judged,
     };
     let message = format!(

@@ -95,7 +95,7 @@ fn contested() -> Remembered {
 
 #[test]
 fn each_state_has_its_reason() {
-    use Status::{False, True, Unknown};
+    use State::{NotReady as False, Ready as True, Unknown};
     let (none, auto, suggest, never) = (
         Remembered::default(),
         wish("Auto", "Patch"),
@@ -155,14 +155,14 @@ fn what_the_agent_need_not_do_is_advice() {
         let found = told(&[wish("Auto", "Patch")], object, &none);
         (found.hardened.status, found.hardened.reason, found.stalled)
     };
-    assert_eq!(excess(Some(&ours())), (Status::False, reason::PRIVILEGED.into(), None));
-    assert_eq!(excess(None), (Status::Unknown, reason::DAEMON_SET_NOT_FOUND.into(), None));
+    assert_eq!(excess(Some(&ours())), (State::NotReady, reason::PRIVILEGED.into(), None));
+    assert_eq!(excess(None), (State::Unknown, reason::DAEMON_SET_NOT_FOUND.into(), None));
     let mut tidy = serde_json::to_value(ours()).unwrap();
     let seen = lsm_ready_tetragon::seen::ALL[0].capabilities;
     tidy["spec"]["template"]["spec"]["containers"][0]["securityContext"] = json!({
         "seccompProfile": {"type": "RuntimeDefault"}, "capabilities": {"drop": ["ALL"], "add": seen}});
     let mut tidy: DaemonSet = serde_json::from_value(tidy).unwrap();
-    assert_eq!(excess(Some(&tidy)), (Status::True, reason::NOTHING_FOUND.into(), None));
+    assert_eq!(excess(Some(&tidy)), (State::Ready, reason::NOTHING_FOUND.into(), None));
     let pod = tidy.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
     pod.host_pid = Some(true);
     pod.containers[0].image = Some("tetragon:latest".into());
@@ -178,7 +178,7 @@ fn what_the_agent_need_not_do_is_advice() {
 fn stalled_repeats_what_to_do() {
     let found = told(&[wish("Auto", "Patch")], Some(&old()), &failed(reason::FORBIDDEN, true));
     let stalled = found.stalled.unwrap();
-    assert_eq!((stalled.type_, stalled.status), (STALLED, Status::True));
+    assert_eq!((stalled.type_, stalled.status), (STALLED, State::Ready));
     assert_eq!(
         (stalled.reason, stalled.message),
         (found.securityfs.reason, found.securityfs.message)
@@ -204,14 +204,14 @@ fn the_overruled_say_by_whom() {
     let none = Remembered::default();
     let never =
         told(&[wish("Never", "Patch"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
-    assert_eq!((never.status, never.reason.as_str()), (Status::True, reason::OVERRULED));
+    assert_eq!((never.status, never.reason.as_str()), (State::Ready, reason::OVERRULED));
     assert!(
         never.message.contains("LsmPolicy p1 is followed, which says mount: Auto, apply: Patch"),
         "{never:?}"
     );
     let suggest =
         told(&[wish("Auto", "Suggest"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
-    assert_eq!((suggest.status, suggest.reason.as_str()), (Status::True, reason::OVERRULED));
+    assert_eq!((suggest.status, suggest.reason.as_str()), (State::Ready, reason::OVERRULED));
     // One that wants nothing is not held up by what another fails to get.
     let unconcerned = told(&[wish("Never", "Patch"), wish("Auto", "Suggest")], Some(&old()), &none);
     assert_eq!(unconcerned.securityfs.reason, reason::NOT_WANTED);
@@ -231,11 +231,11 @@ fn a_closed_gate_is_told_before_what_failed_earlier() {
     let waits = told(&old(), &until);
     assert_eq!(
         (waits.securityfs.status, waits.securityfs.reason.as_str()),
-        (Status::False, reason::OUTSIDE_WINDOW)
+        (State::NotReady, reason::OUTSIDE_WINDOW)
     );
     assert_eq!(
         (waits.rolled_out.status, waits.rolled_out.reason.as_str()),
-        (Status::Unknown, reason::PENDING)
+        (State::Unknown, reason::PENDING)
     );
     assert_eq!(waits.stalled, None, "it ends by itself");
     let held_back = told(&old(), &held);
@@ -243,7 +243,7 @@ fn a_closed_gate_is_told_before_what_failed_earlier() {
         (held_back.securityfs.reason.as_str(), held_back.stalled.is_some()),
         (reason::HELD, true)
     );
-    assert_eq!(held_back.rolled_out.status, Status::True, "nothing is under way");
+    assert_eq!(held_back.rolled_out.status, State::Ready, "nothing is under way");
     // Where nothing is to be written there is nothing to hold.
     assert_eq!(told(&ours(), &held).securityfs.reason, reason::MOUNTED);
     let mut left = daemon_set("tetragon:v1.7.0", false);

@@ -79,7 +79,6 @@ pub struct Closed {
 }
 
 /// Whether the agents of that DaemonSet may be restarted now.
-#[must_use]
 pub fn gate(limits: &Limits, daemon_set: &DaemonSet, now: Timestamp) -> Gate {
     let word = daemon_set.annotations().get(APPLY_ANNOTATION).map(String::as_str);
     // A word that is neither is a mistake, and holding is the mistake that restarts nothing.
@@ -120,7 +119,6 @@ fn windows(limits: &Limits, now: Timestamp) -> Gate {
 impl Gate {
     /// The gate before that plan. Where the owner's own mount has taken ours' place, agents are being replaced for that
     /// already, and waiting with what is left over would replace them once more: only who holds it is heard.
-    #[must_use]
     pub fn before(self, plan: &Plan) -> Self {
         let is_superseded =
             matches!(plan, Plan::GiveBack { superseded: Some(Unneeded::AlreadyMounted(_)) });
@@ -128,13 +126,11 @@ impl Gate {
     }
 
     /// Whether a single agent may be restarted: a budget that is too large is used by whole rollouts only.
-    #[must_use]
     pub const fn lets_one(&self) -> bool {
         matches!(self, Self::Open | Self::TooLarge { .. })
     }
 
     /// What a closed gate means.
-    #[must_use]
     pub fn closed(&self, key: &DaemonSetKey) -> Option<Closed> {
         let DaemonSetKey { namespace, name } = key;
         let annotate = |word: &str| {

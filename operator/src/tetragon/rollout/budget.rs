@@ -18,7 +18,6 @@ pub struct Budget {
 }
 
 /// The budget of that DaemonSet's rolling update; none where its strategy is OnDelete, which replaces nothing.
-#[must_use]
 pub fn budget(daemon_set: &DaemonSet) -> Option<Budget> {
     if on_delete(daemon_set) {
         return None;

@@ -31,7 +31,6 @@ pub struct Group {
 impl Held {
     /// What holds up the agents of the present template, and pods of any template that should be gone. An agent of an
     /// older template that is not available is replaced at once, whatever ails it.
-    #[must_use]
     pub fn of(daemon_set: &DaemonSet, agents: &[Agent], now: Timestamp) -> Self {
         let present = Present::of(daemon_set, agents);
         let mut held = Self::default();
@@ -44,13 +43,11 @@ impl Held {
     }
 
     /// The agents with that kind of trouble.
-    #[must_use]
     pub fn group(&self, kind: Kind) -> Option<&Group> {
         self.0.get(&kind)
     }
 
     /// The worst kind of those that nobody but a person ends.
-    #[must_use]
     pub fn worst(&self) -> Option<(Kind, &Group)> {
         self.0
             .iter()
@@ -66,7 +63,6 @@ impl Group {
     }
 
     /// `on n1 (pod tetragon-x): …; on n2 …; and 4 more`
-    #[must_use]
     pub fn words(&self) -> String {
         let mut words: Vec<String> = self.sample.iter().map(Trouble::words).collect();
         let more = self.count - self.sample.len();
@@ -79,7 +75,6 @@ impl Group {
 
 impl Trouble {
     /// `on n1 (pod tetragon-x, container tetragon): …`
-    #[must_use]
     pub fn words(&self) -> String {
         let node = if self.node.is_empty() {
             "on no node".to_owned()
@@ -120,7 +115,6 @@ impl Present {
 }
 
 /// The DaemonSet's present template generation.
-#[must_use]
 pub fn template(daemon_set: &DaemonSet) -> Option<String> {
     daemon_set.annotations().get(TEMPLATE_ANNOTATION).cloned()
 }

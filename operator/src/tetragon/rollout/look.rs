@@ -47,7 +47,6 @@ pub enum Seen {
 
 impl Seen {
     /// What holds agents up, where that is known.
-    #[must_use]
     pub const fn held(&self) -> Option<&Held> {
         match self {
             Self::Agents(held) => Some(held),
@@ -75,13 +74,11 @@ pub struct Look {
 
 impl Look {
     /// What was seen, where it is of that DaemonSet's present template.
-    #[must_use]
     pub fn seen(&self, daemon_set: &DaemonSet) -> Option<&Seen> {
         (self.template == template(daemon_set)).then_some(&self.seen)
     }
 
     /// The agent that our mount holds up, where that is of that DaemonSet's present template.
-    #[must_use]
     pub fn blame(&self, daemon_set: &DaemonSet) -> Option<&Blame> {
         self.blame.as_ref().filter(|_| self.template == template(daemon_set))
     }
@@ -125,7 +122,6 @@ pub enum Turn {
 }
 
 /// Whether to look at the pods.
-#[must_use]
 pub fn turn(daemon_set: &DaemonSet, before: Option<&Look>, now: Timestamp) -> Turn {
     let Some(counts) = Counts::present(daemon_set).filter(|counts| !counts.complete()) else {
         return Turn::Rest;

@@ -13,7 +13,8 @@ pub mod unready;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use kube::ResourceExt;
-use lsm_ready_crds::conditions::{Finding, Status, TETRAGON_ROLLED_OUT};
+use lsm_ready_crds::State;
+use lsm_ready_crds::conditions::{Finding, TETRAGON_ROLLED_OUT};
 use lsm_ready_tetragon::reason;
 
 use crate::watch::key::DaemonSetKey;
@@ -35,7 +36,6 @@ pub struct Counts {
 
 impl Counts {
     /// The counts in that status.
-    #[must_use]
     pub fn of(status: &DaemonSetStatus) -> Self {
         Self {
             desired: status.desired_number_scheduled,
@@ -45,7 +45,6 @@ impl Counts {
     }
 
     /// The counts, where they are of the DaemonSet's present generation.
-    #[must_use]
     pub fn present(daemon_set: &DaemonSet) -> Option<Self> {
         let status = daemon_set.status.as_ref()?;
         let seen = status.observed_generation.unwrap_or_default();
@@ -53,55 +52,57 @@ impl Counts {
     }
 
     /// Every agent is there and new.
-    #[must_use]
     pub const fn complete(self) -> bool {
         self.updated >= self.desired && self.available >= self.desired
     }
 }
 
 /// The condition.
-#[must_use]
 pub fn rollout(daemon_set: &DaemonSet, seen: Option<&Seen>) -> Finding {
     let key = DaemonSetKey::of(daemon_set);
-    let found = |status: Status, reason: &str, message: String| {
+    let found = |status: State, reason: &str, message: String| {
         Finding::new(TETRAGON_ROLLED_OUT, status, reason, message)
     };
     // The counts are of the generation that the DaemonSet controller has seen.
     let Some(counts) = Counts::present(daemon_set) else {
         let message = format!("the change of DaemonSet {key} has not been taken up yet");
-        return found(Status::Unknown, reason::ROLLING_OUT, message);
+        return found(State::Unknown, reason::ROLLING_OUT, message);
     };
     let Counts { desired, updated, available } = counts;
     if desired == 0 {
         let message = format!(
             "DaemonSet {key} selects no node: compare its nodeSelector and tolerations with the nodes"
         );
-        return found(Status::False, reason::NO_AGENTS, message);
+        return found(State::NotReady, reason::NO_AGENTS, message);
     }
     let held = seen.and_then(Seen::held);
     if updated < desired && on_delete(daemon_set) && held.is_none_or(|held| held.worst().is_none())
     {
-        return found(Status::False, reason::ON_DELETE, delete_pods(daemon_set, updated, desired));
+        return found(
+            State::NotReady,
+            reason::ON_DELETE,
+            delete_pods(daemon_set, updated, desired),
+        );
     }
     if counts.complete() {
         let message =
             format!("all {desired} agents run the present pod template and are available");
-        return found(Status::True, reason::ROLLED_OUT, message);
+        return found(State::Ready, reason::ROLLED_OUT, message);
     }
     if let Some((reason, message)) = held.and_then(|held| held_up(daemon_set, counts, held)) {
-        return found(Status::False, reason, message);
+        return found(State::NotReady, reason, message);
     }
     let hint = seen.map(|seen| hint(&key, seen)).unwrap_or_default();
     if updated < desired {
         let message = format!(
             "{updated} of {desired} agents run the present pod template, {available} are available{hint}"
         );
-        return found(Status::Unknown, reason::ROLLING_OUT, message);
+        return found(State::Unknown, reason::ROLLING_OUT, message);
     }
     let message = format!(
         "all {desired} agents run the present pod template, {available} are available{hint}"
     );
-    found(Status::Unknown, reason::NOT_AVAILABLE, message)
+    found(State::Unknown, reason::NOT_AVAILABLE, message)
 }
 
 /// Why it does not go on before somebody acts, and what to do.

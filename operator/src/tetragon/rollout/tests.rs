@@ -78,13 +78,13 @@ fn seen(daemon_set: &DaemonSet, pods: &[Value]) -> Seen {
 #[test]
 fn each_state_has_its_reason() {
     let table = [
-        ("RollingUpdate", None, Status::Unknown, reason::ROLLING_OUT),
-        ("RollingUpdate", Some([0, 0, 0]), Status::False, reason::NO_AGENTS),
-        ("RollingUpdate", Some([3, 1, 2]), Status::Unknown, reason::ROLLING_OUT),
-        ("RollingUpdate", Some([3, 3, 2]), Status::Unknown, reason::NOT_AVAILABLE),
-        ("RollingUpdate", Some([3, 3, 3]), Status::True, reason::ROLLED_OUT),
-        ("OnDelete", Some([3, 1, 3]), Status::False, reason::ON_DELETE),
-        ("OnDelete", Some([3, 3, 3]), Status::True, reason::ROLLED_OUT),
+        ("RollingUpdate", None, State::Unknown, reason::ROLLING_OUT),
+        ("RollingUpdate", Some([0, 0, 0]), State::NotReady, reason::NO_AGENTS),
+        ("RollingUpdate", Some([3, 1, 2]), State::Unknown, reason::ROLLING_OUT),
+        ("RollingUpdate", Some([3, 3, 2]), State::Unknown, reason::NOT_AVAILABLE),
+        ("RollingUpdate", Some([3, 3, 3]), State::Ready, reason::ROLLED_OUT),
+        ("OnDelete", Some([3, 1, 3]), State::NotReady, reason::ON_DELETE),
+        ("OnDelete", Some([3, 3, 3]), State::Ready, reason::ROLLED_OUT),
     ];
     for (strategy, counts, status, reason) in table {
         let finding = rollout(&daemon_set(strategy, counts), None);
@@ -109,47 +109,47 @@ fn each_way_to_stick_has_its_reason() {
             .collect::<Vec<_>>()
     };
     let table = [
-        ("no pod is held up", going_on, vec![], Status::Unknown, reason::ROLLING_OUT),
+        ("no pod is held up", going_on, vec![], State::Unknown, reason::ROLLING_OUT),
         (
             "pull",
             going_on,
             vec![pod("n2", "2", &waiting("ImagePullBackOff"))],
-            Status::False,
+            State::NotReady,
             reason::IMAGE_PULL,
         ),
         (
             "name",
             all_new,
             vec![pod("n2", "2", &waiting("InvalidImageName"))],
-            Status::False,
+            State::NotReady,
             reason::IMAGE_PULL,
         ),
         (
             "crash",
             going_on,
             vec![pod("n2", "2", &waiting("CrashLoopBackOff"))],
-            Status::False,
+            State::NotReady,
             reason::CRASH_LOOPING,
         ),
         (
             "run",
             all_new,
             vec![pod("n2", "2", &waiting("RunContainerError"))],
-            Status::False,
+            State::NotReady,
             reason::CONTAINER_CREATE_FAILED,
         ),
         (
             "volumes",
             going_on,
             vec![pod("n2", "2", &without_sandbox())],
-            Status::False,
+            State::NotReady,
             reason::CONTAINER_CREATE_FAILED,
         ),
         (
             "no place",
             going_on,
             vec![pod("n2", "2", &unschedulable)],
-            Status::False,
+            State::NotReady,
             reason::UNSCHEDULABLE,
         ),
         // The image of an older template is nothing that the rollout waits for.
@@ -157,42 +157,42 @@ fn each_way_to_stick_has_its_reason() {
             "old",
             going_on,
             of_two(&[pod("n2", "1", &waiting("ImagePullBackOff"))]),
-            Status::Unknown,
+            State::Unknown,
             reason::ROLLING_OUT,
         ),
         (
             "not ready",
             going_on,
             vec![pod("n2", "2", &not_ready())],
-            Status::False,
+            State::NotReady,
             reason::BUDGET_EXHAUSTED,
         ),
         (
             "creating",
             going_on,
             vec![pod("n2", "2", &waiting("ContainerCreating"))],
-            Status::False,
+            State::NotReady,
             reason::BUDGET_EXHAUSTED,
         ),
         (
             "creating, all new",
             all_new,
             vec![pod("n2", "2", &waiting("ContainerCreating"))],
-            Status::Unknown,
+            State::Unknown,
             reason::NOT_AVAILABLE,
         ),
         (
             "leaving",
             going_on,
             vec![leaving("2026-01-01T00:55:01Z")],
-            Status::Unknown,
+            State::Unknown,
             reason::ROLLING_OUT,
         ),
         (
             "late",
             going_on,
             vec![leaving("2026-01-01T00:55:00Z")],
-            Status::False,
+            State::NotReady,
             reason::BUDGET_EXHAUSTED,
         ),
         // The worst is told first.
@@ -200,7 +200,7 @@ fn each_way_to_stick_has_its_reason() {
             "two",
             going_on,
             vec![pod("n2", "2", &not_ready()), pod("n3", "2", &waiting("ErrImagePull"))],
-            Status::False,
+            State::NotReady,
             reason::IMAGE_PULL,
         ),
     ];
@@ -236,7 +236,7 @@ fn an_agent_that_cannot_be_created_is_told_with_on_delete_too() {
 fn complete_counts_need_no_pods() {
     let complete = daemon_set("RollingUpdate", Some([1, 1, 1]));
     let before = seen(&complete, &[pod("n1", "2", &waiting("CrashLoopBackOff"))]);
-    assert_eq!(rollout(&complete, Some(&before)).status, Status::True);
+    assert_eq!(rollout(&complete, Some(&before)).status, State::Ready);
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn an_exhausted_budget_names_the_field_and_those_that_use_it_up() {
 #[test]
 fn without_the_right_to_list_pods_the_counts_tell_and_say_so() {
     let found = rollout(&daemon_set("RollingUpdate", Some([3, 1, 2])), Some(&Seen::Forbidden));
-    assert_eq!((found.status, found.reason.as_str()), (Status::Unknown, reason::ROLLING_OUT));
+    assert_eq!((found.status, found.reason.as_str()), (State::Unknown, reason::ROLLING_OUT));
     assert!(
         found.message.contains("bind it the ClusterRole lsm-ready-agents there"),
         "{}",
@@ -317,7 +317,7 @@ fn a_rollback_takes_up_pods_of_an_older_generation() {
 fn counts_of_an_older_generation_say_nothing() {
     let mut changed = daemon_set("RollingUpdate", Some([3, 3, 3]));
     changed.metadata.generation = Some(3);
-    assert_eq!(rollout(&changed, None).status, Status::Unknown);
+    assert_eq!(rollout(&changed, None).status, State::Unknown);
 }
 
 #[test]

@@ -32,7 +32,6 @@ pub struct Caused {
 
 impl Caused {
     /// Our write has just made `after` of `before`.
-    #[must_use]
     pub fn by(before: &DaemonSet, after: &DaemonSet, now: Timestamp) -> Self {
         let unavailable = unavailable(before);
         Self {
@@ -45,19 +44,16 @@ impl Caused {
     }
 
     /// We have just evicted an agent of that DaemonSet.
-    #[must_use]
     pub fn by_eviction(daemon_set: &DaemonSet, now: Timestamp) -> Self {
         Self { awaited: Some(now), ..Self::by(daemon_set, daemon_set, now) }
     }
 
     /// The present pod template of that DaemonSet is the one that we wrote.
-    #[must_use]
     pub fn wrote(&self, daemon_set: &DaemonSet) -> bool {
         self.template.is_some() && self.template == generation(daemon_set) && self.awaited.is_none()
     }
 
     /// What is left of it after one more observation, and the node-seconds since the one before.
-    #[must_use]
     pub fn observe(self, daemon_set: &DaemonSet, now: Timestamp) -> (Option<Self>, f64) {
         let elapsed = now.duration_since(self.at).as_secs_f64().max(0.0);
         let seconds = f64::from((self.unavailable - self.before).max(0)) * elapsed;

@@ -1,6 +1,6 @@
 //! How the agents' pods are read while a rollout goes on, and that nothing is read afterwards.
 
-use lsm_ready_crds::conditions::Status;
+use lsm_ready_crds::State;
 
 use super::*;
 use crate::tetragon::findings;
@@ -39,7 +39,7 @@ fn page(pods: &[Value], next: &str) -> Value {
 }
 
 /// TetragonRolledOut as the policy is told.
-fn told(object: &Value, ctx: &Arc<Context>) -> (Status, String, String) {
+fn told(object: &Value, ctx: &Arc<Context>) -> (State, String, String) {
     let object: DaemonSet = serde_json::from_value(object.clone()).unwrap();
     let policy = ctx.stores.policies.state().first().cloned().unwrap();
     let found = findings(&policy, &DaemonSetKey::of(&object), Some(&object), ctx).rolled_out;
@@ -69,7 +69,7 @@ async fn the_pods_are_read_page_by_page_and_not_again_at_once() {
     assert_eq!(look(&stuck, &ctx).await.unwrap(), seconds(10));
     assert_eq!(look(&stuck, &ctx).await.unwrap(), seconds(10));
     let (status, reason, message) = told(&stuck, &ctx);
-    assert_eq!((status, reason.as_str()), (Status::False, reason::IMAGE_PULL));
+    assert_eq!((status, reason.as_str()), (State::NotReady, reason::IMAGE_PULL));
     assert!(
         message.contains("2 cannot get their image: on n2 ") && message.contains("on n3 "),
         "{message}"
@@ -77,7 +77,7 @@ async fn the_pods_are_read_page_by_page_and_not_again_at_once() {
     // Complete: nothing is read, and nothing remembered.
     let complete = rolling([5, 5, 5]);
     assert_eq!(look(&complete, &ctx).await.unwrap(), Action::await_change());
-    assert_eq!(told(&complete, &ctx).0, Status::True);
+    assert_eq!(told(&complete, &ctx).0, State::Ready);
     assert_eq!(remembered(&ctx), Remembered::default());
     end(ctx, played).await;
 }
@@ -90,7 +90,7 @@ async fn without_the_right_to_read_pods_the_counts_tell() {
         let stuck = rolling([5, 3, 3]);
         assert_eq!(look(&stuck, &ctx).await.unwrap(), seconds(10));
         let (status, reason, message) = told(&stuck, &ctx);
-        assert_eq!((status, reason.as_str()), (Status::Unknown, reason::ROLLING_OUT));
+        assert_eq!((status, reason.as_str()), (State::Unknown, reason::ROLLING_OUT));
         assert!(message.contains(part), "{message}");
         end(ctx, played).await;
     }

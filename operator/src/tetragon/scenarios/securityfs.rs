@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_crds::LsmNode;
-use lsm_ready_crds::conditions::Status;
+use lsm_ready_crds::State;
 
 use super::*;
 use crate::context::fixture::{node, report};
@@ -31,8 +31,8 @@ fn mixed(
         .plays(script)
 }
 
-/// Status, reason and message of `SecurityfsMounted`, and whether the policy is stalled.
-fn told(object: &Value, securityfs: &Value, ctx: &Context) -> (Status, String, String, bool) {
+/// State, reason and message of `SecurityfsMounted`, and whether the policy is stalled.
+fn told(object: &Value, securityfs: &Value, ctx: &Context) -> (State, String, String, bool) {
     let policy: LsmPolicy = serde_json::from_value(asking(securityfs)).unwrap();
     let key = DaemonSetKey { namespace: "default".into(), name: "tetragon".into() };
     let daemon_set: DaemonSet = serde_json::from_value(object.clone()).unwrap();
@@ -49,7 +49,7 @@ async fn the_mount_is_not_added_where_an_agent_could_not_start_with_it() {
         let (status, found, message, is_stalled) = told(&tetragon(), &securityfs, &ctx);
         assert_eq!(
             (status, found.as_str(), is_stalled),
-            (Status::False, reason::NODES_WITHOUT_SECURITYFS, true)
+            (State::NotReady, reason::NODES_WITHOUT_SECURITYFS, true)
         );
         assert!(
             message.contains("on node n2:") && message.contains("CONFIG_SECURITYFS"),
@@ -97,7 +97,7 @@ async fn a_node_that_joins_later_does_not_take_the_mount_from_the_others() {
     let (status, found, message, is_stalled) = told(&mounted(100), &json!({}), &ctx);
     assert_eq!(
         (status, found.as_str(), is_stalled),
-        (Status::False, reason::NODES_WITHOUT_SECURITYFS, true)
+        (State::NotReady, reason::NODES_WITHOUT_SECURITYFS, true)
     );
     assert!(
         message.contains("cannot start on node n2:") && message.contains("leaves the mount"),

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_crds::LsmNode;
-use lsm_ready_crds::conditions::Status;
+use lsm_ready_crds::State;
 
 use super::rollout::PODS;
 use super::*;
@@ -82,7 +82,7 @@ async fn the_mount_is_taken_back_once_and_then_there_is_silence() {
     let found = told(&rolling(), &ctx);
     assert_eq!(
         (found.rolled_out.status, found.rolled_out.reason.as_str()),
-        (Status::False, reason::CONTAINER_CREATE_FAILED)
+        (State::NotReady, reason::CONTAINER_CREATE_FAILED)
     );
     assert!(
         found.rolled_out.message.contains("permission [31mdenied"),
@@ -99,7 +99,7 @@ async fn the_mount_is_taken_back_once_and_then_there_is_silence() {
     let found = told(&taken(), &ctx);
     assert_eq!(
         (found.securityfs.status, found.securityfs.reason.as_str()),
-        (Status::False, reason::TAKEN_BACK)
+        (State::NotReady, reason::TAKEN_BACK)
     );
     assert!(
         found.securityfs.message.contains("on n1 (pod tetragon-n1"),
@@ -252,7 +252,7 @@ async fn a_mount_that_app_armor_keeps_every_agent_from_reading_is_not_added() {
     let found = told(&written, &ctx);
     assert_eq!(
         (found.securityfs.status, found.securityfs.reason.as_str()),
-        (Status::False, reason::APP_ARMOR)
+        (State::NotReady, reason::APP_ARMOR)
     );
     assert!(
         found.hardened.message.contains("AppArmor is active on 1 nodes (n1)"),

@@ -75,7 +75,6 @@ pub enum Restart {
 }
 
 /// The nodes of the cluster that were repaired.
-#[must_use]
 pub fn repaired(stores: &Stores) -> Repaired {
     let repair = |node: &Node| repair(stores.record(node).facts().report, boot_id(node));
     stores.nodes.state().iter().filter_map(|node| Some((node.name_any(), repair(node)?))).collect()
@@ -93,7 +92,6 @@ fn repair(report: Option<&LsmNodeStatus>, boot_id: &str) -> Option<Repair> {
 }
 
 /// Whether a restart can help those agents, by the plan and their release: they see securityfs, and know LSM policies.
-#[must_use]
 pub fn can_be_helped(plan: &Plan, release: Option<Version>) -> bool {
     let sees = matches!(
         plan,
@@ -113,7 +111,6 @@ impl Repair {
 }
 
 /// What to do about the stale ones of those agents.
-#[must_use]
 pub fn restart(
     (daemon_set, container): (&DaemonSet, &str),
     agents: &[Agent],

@@ -38,7 +38,7 @@ impl Gather {
     fn end_of_line(&mut self) {
         match sample(&self.line) {
             Some(Sample::Loaded(state, count)) => {
-                self.counts.get_or_insert_default().add(state, count)
+                self.counts.get_or_insert_default().add(state, count);
             }
             Some(Sample::Known(policy)) => self.know(policy),
             Some(Sample::Acted(policy, more)) => self.act(policy, more),

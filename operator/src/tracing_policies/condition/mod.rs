@@ -11,9 +11,9 @@ use std::cmp::Reverse;
 
 use kube::core::{Selector, SelectorExt};
 use lsm_ready_crds::LsmPolicySpec;
-use lsm_ready_crds::conditions::{Finding, Status, TRACING_POLICIES_LOADABLE};
+use lsm_ready_crds::State;
+use lsm_ready_crds::conditions::{Finding, TRACING_POLICIES_LOADABLE};
 use lsm_ready_crds::selection::{InvalidSpec, tracing_policies};
-use lsm_ready_crds::verdict::State;
 use lsm_ready_tetragon::image::Version;
 use lsm_ready_tetragon::loadable::{Forecast, HookForecast, Nodes};
 use lsm_ready_tetragon::outcome::{Judged, Outcome, Question, judge};
@@ -123,7 +123,7 @@ fn judged(
     known: &Snapshot,
     nodes: &Nodes<'_>,
     question: Question,
-) -> (Status, &'static str, String) {
+) -> (State, &'static str, String) {
     let told = |policy: &&'_ TracingPolicy| judge(policy, nodes, question);
     let mut all: Vec<Told<'_>> =
         meant.asking.iter().map(|policy| Told { policy, judged: told(policy) }).collect();
@@ -144,30 +144,30 @@ fn judged(
             "{failing} of {of} TracingPolicies do not load: {}",
             worst(&all, failing, nodes)
         );
-        return (Status::False, reason::NOT_LOADABLE, message);
+        return (State::NotReady, reason::NOT_LOADABLE, message);
     }
     if let Some((reason, message)) = not_known(meant, known) {
-        return (Status::Unknown, reason, message);
+        return (State::Unknown, reason, message);
     }
     let unknown = count(Outcome::Unknown);
     if nodes.is_empty() {
-        return (Status::Unknown, reason::LOADABILITY_UNKNOWN, "no node is selected".to_owned());
+        return (State::Unknown, reason::LOADABILITY_UNKNOWN, "no node is selected".to_owned());
     }
     if unknown > 0 {
         let worst = worst(&all, unknown, nodes);
         let message =
             format!("whether {unknown} of {of} TracingPolicies load cannot be judged: {worst}");
-        return (Status::Unknown, reason::LOADABILITY_UNKNOWN, message);
+        return (State::Unknown, reason::LOADABILITY_UNKNOWN, message);
     }
     loads(&all, nodes)
 }
 
 /// All of them load.
-fn loads(all: &[Told<'_>], nodes: &Nodes<'_>) -> (Status, &'static str, String) {
+fn loads(all: &[Told<'_>], nodes: &Nodes<'_>) -> (State, &'static str, String) {
     let of = all.len();
     if of == 0 {
         return (
-            Status::True,
+            State::Ready,
             reason::ALL_LOADABLE,
             "the TracingPolicies ask for no LSM hook".to_owned(),
         );
@@ -178,11 +178,11 @@ fn loads(all: &[Told<'_>], nodes: &Nodes<'_>) -> (Status, &'static str, String) 
     );
     let inert = all.iter().filter(|told| told.judged.outcome == Outcome::DeniesNothing).count();
     if inert == 0 {
-        return (Status::True, reason::ALL_LOADABLE, message);
+        return (State::Ready, reason::ALL_LOADABLE, message);
     }
     let worst = worst(all, inert, nodes);
     (
-        Status::True,
+        State::Ready,
         reason::SOME_DENY_NOTHING,
         format!("{message}; {inert} of them deny nothing: {worst}"),
     )

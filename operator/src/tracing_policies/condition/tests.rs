@@ -65,7 +65,7 @@ fn typo(name: &str, tier: &str) -> (Name, Entry) {
 
 #[test]
 fn table() {
-    use Status::{False, True, Unknown};
+    use State::{NotReady as False, Ready as True, Unknown};
     let hookless = entry("k", "enforce", &[], &Value::Null);
     let forbidden = troubled(Trouble::Forbidden(KINDS[0].1));
     let unread = troubled(Trouble::Unread(KINDS[0].1, "500".into()));
@@ -194,7 +194,7 @@ fn with(name: &str, actions: &Value, more: &Value) -> (Name, Entry) {
 
 #[test]
 fn the_text_of_a_policy_is_judged_too() {
-    use Status::{False, True, Unknown};
+    use State::{NotReady as False, Ready as True, Unknown};
     let denies = json!([{"action": "Sigkill"}]);
     let posts = json!([{"action": "Post"}]);
     let stack = json!([{"action": "Post", "kernelStackTrace": true}]);

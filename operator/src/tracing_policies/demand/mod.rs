@@ -72,7 +72,6 @@ impl Demand {
     }
 
     /// What the facts of one node mean for it.
-    #[must_use]
     pub fn verdict(&self, labels: &Labels, facts: Facts<'_>) -> Verdict {
         let require = self.with(&self.narrowed(labels), facts.profile);
         if_that_were_all(verdict(&require, facts), self.unread.as_deref())
@@ -95,7 +94,6 @@ struct Known<'a> {
 
 impl<'a> Verdicts<'a> {
     /// By that demand.
-    #[must_use]
     pub fn by(demand: &'a Demand) -> Self {
         Self { demand, known: HashMap::new() }
     }

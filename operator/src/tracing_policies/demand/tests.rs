@@ -1,8 +1,8 @@
 //! Tables and properties of what is required of a node.
 
 use lsm_ready_crds::LsmNodeStatus;
+use lsm_ready_crds::State;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_crds::verdict::State;
 use lsm_ready_tetragon::tracing_policy::KINDS;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -84,7 +84,7 @@ impl Follower<'_> {
                     continue;
                 }
                 Ok(None) => {
-                    self.changed(self.writer.absent(self.kind), "Tetragon's CRD is not installed")
+                    self.changed(self.writer.absent(self.kind), "Tetragon's CRD is not installed");
                 }
                 Err(error) => self.troubled(Trouble::Unread(self.plural(), error.to_string())),
             }

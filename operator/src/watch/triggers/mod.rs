@@ -44,7 +44,6 @@ pub struct Routes {
 
 impl Routes {
     /// Routes over these stores and queues.
-    #[must_use]
     pub fn new(stores: Stores, queues: Queues, metrics: Metrics) -> Self {
         Self {
             stores,

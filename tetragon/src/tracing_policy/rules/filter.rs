@@ -207,7 +207,7 @@ fn compare(filter: &Filter<'_>, context: &mut Context<'_, '_>) {
     match filter.ty {
         Type::Number { is_small: true, .. } if context.release < V1_5 => {}
         Type::Number { is_small: true, .. } if context.release < V1_7 => {
-            unsupported(filter, context)
+            unsupported(filter, context);
         }
         Type::Number { bits, is_signed, .. } => numbers(filter, bits, is_signed, context),
         Type::Socket if filter.name == "socket" && context.release < V1_4 => {}

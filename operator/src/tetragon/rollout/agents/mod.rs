@@ -142,7 +142,6 @@ pub struct Trouble {
 
 impl Agent {
     /// The agent of that pod.
-    #[must_use]
     pub fn of(pod: &Pod) -> Self {
         let (spec, status) =
             (pod.spec.clone().unwrap_or_default(), pod.status.clone().unwrap_or_default());
@@ -177,13 +176,11 @@ impl Agent {
     }
 
     /// When that container of it was started, while it runs. A pod outlives a boot of its node, a container does not.
-    #[must_use]
     pub fn started(&self, container: &str) -> Option<Timestamp> {
         self.containers.iter().find(|other| other.name == container)?.started
     }
 
     /// What holds it up, where that does not end by itself.
-    #[must_use]
     pub fn trouble(&self, now: Timestamp) -> Option<Trouble> {
         let (kind, container, said) = self.found(now)?;
         let (node, pod) = (self.node.clone(), self.pod.clone());
@@ -288,7 +285,6 @@ impl Container {
     }
 
     /// The kubelet refuses its configuration, which no mount changes.
-    #[must_use]
     pub fn is_misconfigured(&self) -> bool {
         self.waiting.as_ref().is_some_and(|(reason, _)| reason == CONFIG)
     }
@@ -316,7 +312,6 @@ fn node(spec: &PodSpec) -> String {
 }
 
 /// What the containers of such a pod run: each one's image, command and arguments.
-#[must_use]
 pub fn programs(spec: &PodSpec) -> Vec<String> {
     let containers = spec.containers.iter();
     containers.map(|one| format!("{:?} {:?} {:?}", one.image, one.command, one.args)).collect()

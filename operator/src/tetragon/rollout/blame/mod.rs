@@ -39,7 +39,6 @@ pub struct Rollout<'a> {
 }
 
 /// The first agent, by node, that our mount holds up.
-#[must_use]
 pub fn blame(
     daemon_set: &DaemonSet,
     agents: &[Agent],
