@@ -9,7 +9,7 @@
 // `printcolumn(...)` repeats its keys in one attribute, as kube's derive wants it.
 #![allow(clippy::duplicated_attributes)]
 
-pub mod agents;
+pub mod agent_query;
 pub mod boot_list;
 pub mod conditions;
 pub mod evidence;

@@ -2,9 +2,9 @@
 //!
 //! In: a code. Out: what it means, how it is told from its neighbours, what the node is, and the way out. The probe
 //! puts a code into `LsmNode.status.reason`; the verdict adds those that only follow from a policy. Codes are part of
-//! the API: people alert on them. `table` has the texts, `page` makes docs/reasons.md of them.
+//! the API: people alert on them. `table` has the texts, `docs` makes docs/reasons.md of them.
 
-pub mod page;
+pub mod docs;
 mod table;
 
 pub use table::Reason;
@@ -80,7 +80,7 @@ mod tests {
     fn codes_are_unique_found_again_and_explained() {
         for reason in Reason::ALL {
             assert_eq!(Reason::from_code(reason.code()), Some(*reason));
-            for text in [reason.meaning(), reason.told_apart(), reason.way_out()] {
+            for text in [reason.meaning(), reason.distinguish(), reason.remedy()] {
                 assert!(
                     text.ends_with('.') && !text.contains('\n') && !text.contains("  "),
                     "{reason}: {text}"
