@@ -33,7 +33,9 @@ pub fn page() -> String {
             Reason::ALL.iter().copied().filter(|reason| reason.source() == source).collect();
         push(
             &mut page,
-            format_args!("\n## {title}\n\n| reason | meaning | state of the node |\n|---|---|---|\n"),
+            format_args!(
+                "\n## {title}\n\n| reason | meaning | state of the node |\n|---|---|---|\n"
+            ),
         );
         for reason in &reasons {
             push(
@@ -47,10 +49,7 @@ pub fn page() -> String {
         }
         for reason in &reasons {
             push(&mut page, format_args!("\n### {reason}\n\n{}\n\n", reason.meaning()));
-            push(
-                &mut page,
-                format_args!("- **How to tell it apart:** {}\n", reason.distinguish()),
-            );
+            push(&mut page, format_args!("- **How to tell it apart:** {}\n", reason.distinguish()));
             push(&mut page, format_args!("- **What to do:** {}\n", reason.remedy()));
         }
     }
