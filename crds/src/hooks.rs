@@ -1,7 +1,8 @@
 //! Why a kernel accepts no program on a required hook, with a suggestion for a mistyped name.
 //!
 //! In: a hook profile and a hook's name. Out: nothing where the kernel accepts a program there,
-//! otherwise a [`Refusal`]. The verdict and `node-probe check` both use it, so they print the same text.
+//! otherwise a [`Refusal`]. The verdict and `node-probe check` both use it, so they print the same
+//! text.
 
 use std::fmt;
 
@@ -9,11 +10,12 @@ use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
 use crate::text::nearest;
 
-/// Prefixes that people write before a hook's name: those of kernel functions and of libbpf sections.
+/// Prefixes that people write before a hook's name: those of kernel functions and of libbpf
+/// sections.
 const PREFIXES: [&str; 4] = ["bpf_lsm_", "security_", "lsm/", "lsm.s/"];
 
-/// Why a required hook cannot be used on a kernel. The text is made by `Display`, because the search
-/// for a similar name compares with every hook of the kernel.
+/// Why a required hook cannot be used on a kernel. The text is made by `Display`, because the
+/// search for a similar name compares with every hook of the kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal<'a> {
     /// `HookNotInKernel`, `HookNotAttachable` or `HookNotSleepable`.
@@ -123,7 +125,8 @@ mod tests {
     }
 
     proptest! {
-        /// A hook is usable exactly where the profile lists it, and no text makes the function panic.
+        /// A hook is usable exactly where the profile lists it, and no text makes the function
+        /// panic.
         #[test]
         fn exactly_the_hooks_of_the_profile_are_usable(hook in "(bpf_lsm_)?(file_open|task_alloc|getprocattr|\\PC{0,12})", sleepable: bool) {
             let profile = profile();

@@ -67,11 +67,11 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         (json!({"require": {"evidence": "denied"}}), "supported values"),
         (
             json!({"require": {"hooks": ["bpf_lsm_file_open"]}}),
-            "name hooks without bpf_lsm_ in front: file_open",
+            "write hooks without the prefix bpf_lsm_, for example file_open",
         ),
         (
             json!({"require": {"sleepableHooks": ["bpf_lsm_file_open"]}}),
-            "name hooks without bpf_lsm_ in front",
+            "write hooks without the prefix bpf_lsm_",
         ),
         (json!({"require": {"hooks": ["file-open"]}}), "should match"),
         (json!({"require": {"hooks": [""]}}), "should be at least 1 chars long"),
@@ -130,11 +130,11 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"tetragon": {"agents": {"ask": "Metrics", "port": 1}}}),
-            "remove it, or say metricsPort",
+            "remove it, or use metricsPort",
         ),
         (
             json!({"tetragon": {"agents": {"ask": "Grpc", "metricsPort": 1}}}),
-            "remove it, or say ask: Auto",
+            "remove it, or use ask: Auto",
         ),
         (
             expression(json!({"key": "zone", "operator": "Contains", "values": ["a"]})),

@@ -1,9 +1,9 @@
-//! The verdict: what a node's report means for a requirement. Everything that calls a node ready or not
-//! ready uses it.
+//! The verdict: what a node's report means for a requirement. Everything that calls a node ready or
+//! not ready uses it.
 //!
-//! In: a requirement, the Node's current boot, its report and its hook profile. Out: ready, not ready or
-//! unknown, with a reason, a message and a fix. A node is ready only where every part of the requirement
-//! was shown in this boot.
+//! In: a requirement, the Node's current boot, its report and its hook profile. Out: ready, not
+//! ready or unknown, with a reason, a message and a fix. A node is ready only where every part of
+//! the requirement was shown in this boot.
 
 use crate::boot_list::{Present, boot_list};
 use crate::evidence::Evidence;
@@ -57,8 +57,8 @@ pub fn verdict(require: &Require, facts: Facts<'_>) -> Verdict {
     verdict_with_hooks(require, facts, || hooks(require, facts.profile))
 }
 
-/// Like [`verdict`], with the verdict on the hooks given by the caller. Thousands of nodes can share a
-/// hook profile, and the message about a misspelt hook is expensive.
+/// Like [`verdict`], with the verdict on the hooks given by the caller. Thousands of nodes can
+/// share a hook profile, and the message about a misspelt hook is expensive.
 #[must_use]
 pub fn verdict_with_hooks(
     require: &Require,
@@ -92,8 +92,8 @@ pub fn outcome(require: &Require, facts: Facts<'_>) -> Outcome {
     Outcome { state, reason }
 }
 
-/// Turns ready into unknown where the requirement may be incomplete. `why_incomplete` says why; `None`
-/// means that the requirement is complete. What was shown to be missing stays not ready.
+/// Turns ready into unknown where the requirement may be incomplete. `why_incomplete` says why;
+/// `None` means that the requirement is complete. What was shown to be missing stays not ready.
 #[must_use]
 pub fn downgrade_if_incomplete(verdict: Verdict, why_incomplete: Option<&str>) -> Verdict {
     match why_incomplete {
@@ -171,8 +171,8 @@ fn lsm_list_fix(securityfs: Securityfs) -> &'static str {
              lsm_list_modules(2), or a kernel built with CONFIG_SECURITYFS=y"
         }
         Securityfs::NotMounted => {
-            "mount securityfs on the node (mount -t securityfs none /sys/kernel/security), then delete \
-             the probe's pod there, so that a new pod sees the mount"
+            "mount securityfs on the node (mount -t securityfs none /sys/kernel/security), then \
+             delete the probe's pod there, so that a new pod sees the mount"
         }
         Securityfs::Mounted | Securityfs::Unknown => {
             "give the probe /sys/kernel/security, as config/probe does with a read-only mount of \
@@ -181,8 +181,8 @@ fn lsm_list_fix(securityfs: Securityfs) -> &'static str {
     }
 }
 
-/// The whole list to boot the node with. The steps depend on the boot loader, so `node-probe` on the
-/// node prints them.
+/// The whole list to boot the node with. The steps depend on the boot loader, so `node-probe` on
+/// the node prints them.
 fn boot_fix(required: &[String], missing: &[&str], active: &[String]) -> String {
     let Some(list) = boot_list(Present { active, ..Present::default() }, required) else {
         return Reason::RequiredLsmInactive.remedy().to_owned();
@@ -221,7 +221,8 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     }
 }
 
-/// The verdict on the required hooks for kernels with that profile. `None` where every hook is usable.
+/// The verdict on the required hooks for kernels with that profile. `None` where every hook is
+/// usable.
 #[must_use]
 pub fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<Verdict> {
     if require.hooks.is_empty() && require.sleepable_hooks.is_empty() {
@@ -257,8 +258,8 @@ fn refusals<'a>(require: &'a Require, profile: &'a LsmHookProfileSpec) -> Vec<Re
     plain.chain(sleepable).collect()
 }
 
-/// The reason to report: a missing hook first, then one that accepts no program, then one that accepts
-/// no sleepable program.
+/// The reason to report: a missing hook first, then one that accepts no program, then one that
+/// accepts no sleepable program.
 fn worst_reason(refusals: &[Refusal<'_>]) -> Option<Reason> {
     [Reason::HookNotInKernel, Reason::HookNotAttachable, Reason::HookNotSleepable]
         .into_iter()
