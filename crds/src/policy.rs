@@ -58,15 +58,15 @@ use crate::window::Window;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct LsmPolicySpec {
-    /// Label selector for the Nodes that the policy is about. An empty selector {} selects every node.
-    /// Absent: every Linux node (kubernetes.io/os=linux).
+    /// Label selector for the Nodes that the policy is about. An empty selector {} selects every
+    /// node. Absent: every Linux node (kubernetes.io/os=linux).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::label_selector")]
     pub node_selector: Option<LabelSelector>,
 
-    /// How many of the selected nodes must be ready for the policy to be ready: a number of nodes, for
-    /// example 3, or a percentage, for example "90%" (rounded up). Default: "100%". A policy that selects
-    /// no node is not ready.
+    /// How many of the selected nodes must be ready for the policy to be ready: a number of nodes,
+    /// for example 3, or a percentage, for example "90%" (rounded up). Default: "100%". A policy
+    /// that selects no node is not ready.
     #[serde(default = "all_nodes")]
     #[schemars(schema_with = "schema::min_ready")]
     pub min_ready: IntOrString,
@@ -124,9 +124,9 @@ pub struct Require {
     #[serde(default)]
     pub kernel_reads: bool,
 
-    /// Label selector for TracingPolicies and TracingPoliciesNamespaced. The lsmhooks of the selected
-    /// policies become requirements on each node: hooks, sleepableHooks for policies with imaHash, and
-    /// kernelReads. An empty selector {} selects every policy. Absent: no policy.
+    /// Label selector for TracingPolicies and TracingPoliciesNamespaced. The lsmhooks of the
+    /// selected policies become requirements on each node: hooks, sleepableHooks for policies with
+    /// imaHash, and kernelReads. An empty selector {} selects every policy. Absent: no policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::tracing_policies")]
     pub tracing_policies: Option<LabelSelector>,

@@ -1,4 +1,5 @@
-//! The YAML in `config/crd/` and the pages docs/reasons.md and docs/conditions.md are what the types say.
+//! The YAML in `config/crd/` and the pages docs/reasons.md and docs/conditions.md are what the
+//! types say.
 
 use std::{fs, path::Path};
 

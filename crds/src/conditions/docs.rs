@@ -1,4 +1,5 @@
-//! The tables of docs/conditions.md: the page is written by hand, save for what stands between two marks.
+//! The tables of docs/conditions.md: the page is written by hand, save for what stands between two
+//! marks.
 //!
 //! In: the page. Out: the page with each condition's table as the code has it.
 

@@ -1,4 +1,5 @@
-//! The conditions of an `LsmPolicy`: their types and reasons, and the one function that merges them.
+//! The conditions of an `LsmPolicy`: their types and reasons, and the one function that merges
+//! them.
 //!
 //! docs/conditions.md says what each means to a reader; its tables are made of [`tables`].
 
@@ -16,7 +17,8 @@ use crate::state::State;
 pub const READY: &str = "Ready";
 /// Enough of the selected nodes are ready.
 pub const NODES_READY: &str = "NodesReady";
-/// The kernels of the selected nodes take what Tetragon's policies hook: a forecast from the hook profiles.
+/// The kernels of the selected nodes take what Tetragon's policies hook: a forecast from the hook
+/// profiles.
 pub const TRACING_POLICIES_LOADABLE: &str = "TracingPoliciesLoadable";
 /// The agent sees the host's securityfs, or does not need it mounted.
 pub const SECURITYFS_MOUNTED: &str = "SecurityfsMounted";
@@ -24,7 +26,8 @@ pub const SECURITYFS_MOUNTED: &str = "SecurityfsMounted";
 pub const TETRAGON_ROLLED_OUT: &str = "TetragonRolledOut";
 /// The agent's container may do nothing that its work does not need. Advice: it holds up nothing.
 pub const TETRAGON_HARDENED: &str = "TetragonHardened";
-/// Every TracingPolicy that is for a node is enabled and enforced there, as the agents say. It holds up nothing.
+/// Every TracingPolicy that is for a node is enabled and enforced there, as the agents say. It
+/// holds up nothing.
 pub const TRACING_POLICIES_ENFORCED: &str = "TracingPoliciesEnforced";
 /// kstatus: work is under way.
 pub const RECONCILING: &str = "Reconciling";
@@ -56,8 +59,9 @@ impl Finding {
     }
 }
 
-/// `found` as conditions: an old condition's transition time is kept unless its status flips. Conditions that were not
-/// found again are dropped, and the order is that of `found`, so equal findings give equal conditions.
+/// `found` as conditions: an old condition's transition time is kept unless its status flips.
+/// Conditions that were not found again are dropped, and the order is that of `found`, so equal
+/// findings give equal conditions.
 #[must_use]
 pub fn merge(
     old: &[Condition],

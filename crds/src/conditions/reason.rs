@@ -4,7 +4,8 @@
 
 macro_rules! reasons {
     ($($name:ident)+) => {
-        /// Why a condition has its status. [`TABLES`](super::tables::TABLES) says what each reason means.
+        /// Why a condition has its status. [`TABLES`](super::tables::TABLES) says what each reason
+        /// means.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         #[allow(missing_docs, reason = "the tables below say what each means")]
         pub enum ConditionReason {

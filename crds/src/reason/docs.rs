@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Reason, Source};
 
-const INTRO: &str = "\
-<!-- Generated from crds/src/reason/table.rs by `make docs`. Do not edit. -->
+const INTRO: &str = "<!-- Generated from crds/src/reason/table.rs by `make docs`. Do not edit. -->
 
 # Reasons: why a node is ready, not ready, or unknown
 

@@ -6,42 +6,41 @@ use crate::conditions::ConditionReason as R;
 pub(super) const TRACING_POLICIES_ENFORCED: &[Row] = &[
     row(
         R::NotAsked,
-        "the policy says `ask: Never`, or no node that it selects is one for the \
-         DaemonSet's agents",
+        "the policy says `ask: Never`, or no node that it selects is one for the DaemonSet's \
+         agents",
         "",
     ),
     row(
         R::NotAskable,
-        "the agents cannot be asked: their pods have no `hostNetwork`, or they listen \
-         where only their own node gets to",
+        "the agents cannot be asked: their pods have no `hostNetwork`, or they listen where only \
+         their own node gets to",
         "the message says which; mostly `ask: Metrics` helps",
     ),
     row(
         R::TlsFiles,
-        "`spec.tetragon.agents.tls` is set, and the operator's files for it are missing \
-         or cannot be used",
-        "the message names the file and what it needs; \
-         [install.md](install.md#grpc-over-tls)",
+        "`spec.tetragon.agents.tls` is set, and the operator's files for it are missing or cannot \
+         be used",
+        "the message names the file and what it needs; [install.md](install.md#grpc-over-tls)",
     ),
     row(R::DaemonSetNotFound, "there is no such DaemonSet", "as above"),
     row(R::ContainerNotFound, "there is no such container", "as above"),
     row(
         R::AgentDisagrees,
-        "the agent of a node that is proved ready reports an error of a policy: the \
-         kernel can, and the agent says that it cannot",
-        "the message has policies, nodes and the agent's own words; where those speak of \
-         LSM support, restart the agent",
+        "the agent of a node that is proved ready reports an error of a policy: the kernel can, \
+         and the agent says that it cannot",
+        "the message has policies, nodes and the agent's own words; where those speak of LSM \
+         support, restart the agent",
     ),
     row(
         R::LoadErrors,
-        "agents report errors of policies, all on nodes that are not proved ready, where \
-         that was to be expected",
+        "agents report errors of policies, all on nodes that are not proved ready, where that was \
+         to be expected",
         "`status.reasons` says why those nodes are not ready",
     ),
     row(
         R::PoliciesMissing,
-        "a policy is in the cluster and for a node, and the agent there does not have it; \
-         also after `tetra tracingpolicy delete`",
+        "a policy is in the cluster and for a node, and the agent there does not have it; also \
+         after `tetra tracingpolicy delete`",
         "restart the agents that the message names",
     ),
     row(
@@ -52,8 +51,7 @@ pub(super) const TRACING_POLICIES_ENFORCED: &[Row] = &[
     row(
         R::PartiallyEnabled,
         "some hooks of a policy are not attached",
-        "the message names the hooks; `kubectl lsm preflight` tells which kernels take \
-         them",
+        "the message names the hooks; `kubectl lsm preflight` tells which kernels take them",
     ),
     row(
         R::PoliciesSkipped,
@@ -62,16 +60,15 @@ pub(super) const TRACING_POLICIES_ENFORCED: &[Row] = &[
     ),
     row(
         R::MonitorMode,
-        "a policy only reports what it would deny: by its option `policy-mode: monitor`, \
-         or by `tetra tracingpolicy set-mode`",
+        "a policy only reports what it would deny: by its option `policy-mode: monitor`, or by \
+         `tetra tracingpolicy set-mode`",
         "remove the option, or `tetra tracingpolicy set-mode NAME enforce`",
     ),
     row(
         R::NoEnforcingAction,
-        "a policy has no action that denies (Sigkill, or Override with an error on a hook \
-         whose return value the kernel uses), so it is loaded and denies nothing",
-        "add one; or select the policies that are to deny with \
-         `spec.require.tracingPolicies`",
+        "a policy has no action that denies (Sigkill, or Override with an error on a hook whose \
+         return value the kernel uses), so it is loaded and denies nothing",
+        "add one; or select the policies that are to deny with `spec.require.tracingPolicies`",
     ),
     row(
         R::TracingPoliciesForbidden,
@@ -91,8 +88,8 @@ pub(super) const TRACING_POLICIES_ENFORCED: &[Row] = &[
     row(
         R::Starting,
         "agents gave no answer yet, and may have only just started",
-        "wait a minute; where CRDs are missing, for which agents wait at their start, the \
-         message names them",
+        "wait a minute; where CRDs are missing, for which agents wait at their start, the message \
+         names them",
     ),
     row(
         R::Loading,
@@ -101,14 +98,14 @@ pub(super) const TRACING_POLICIES_ENFORCED: &[Row] = &[
     ),
     row(
         R::StateUnclear,
-        "it is not clear which state a policy is in: a state that this version does not \
-         know, or metrics that do not say which policy they count",
+        "it is not clear which state a policy is in: a state that this version does not know, or \
+         metrics that do not say which policy they count",
         "`tetra tracingpolicy list` on such a node",
     ),
     row(
         R::ModeUnknown,
-        "the policies are enabled, and whether they enforce or only monitor is not known: \
-         metrics do not tell",
+        "the policies are enabled, and whether they enforce or only monitor is not known: metrics \
+         do not tell",
         "ask by gRPC ([install.md](install.md#asking-tetragons-agents))",
     ),
     row(
@@ -118,8 +115,8 @@ pub(super) const TRACING_POLICIES_ENFORCED: &[Row] = &[
     ),
     row(
         R::NoPolicies,
-        "no TracingPolicy is for these nodes, or `spec.require.tracingPolicies` selects \
-         none of them",
+        "no TracingPolicy is for these nodes, or `spec.require.tracingPolicies` selects none of \
+         them",
         "apply one, or correct the selector",
     ),
     row(R::AllEnforcing, "every policy that is for a node is enabled and enforced there", ""),

@@ -8,15 +8,15 @@ pub(super) const SECURITYFS_MOUNTED: &[Row] = &[
     row(R::AlreadyMounted, "a mount that is not ours shows the agent the host's securityfs", ""),
     row(
         R::MountsItself,
-        "this agent (v1.4.0 or newer) mounts securityfs itself, and its container may: it \
-         runs as root with SYS_ADMIN in effect, in the host's user namespace, and no \
-         seccomp or AppArmor profile forbids mount(2)",
+        "this agent (v1.4.0 or newer) mounts securityfs itself, and its container may: it runs as \
+         root with SYS_ADMIN in effect, in the host's user namespace, and no seccomp or AppArmor \
+         profile forbids mount(2)",
         "`mount: Always` if it shall have the mount all the same",
     ),
     row(
         R::NoLsmHooks,
-        "this agent is older than v1.2.0 and has no `lsmhooks`: it needs no mount and can \
-         enforce no LSM policy; nothing is restarted",
+        "this agent is older than v1.2.0 and has no `lsmhooks`: it needs no mount and can enforce \
+         no LSM policy; nothing is restarted",
         "upgrade Tetragon",
     ),
     row(R::NotWanted, "the policy says `mount: Never`, so nothing was looked at", ""),
@@ -32,8 +32,8 @@ pub(super) const SECURITYFS_MOUNTED: &[Row] = &[
     ),
     row(
         R::Overruled,
-        "another policy's stronger wish for the same DaemonSet was followed (Always over \
-         Auto over Never, Patch over Suggest)",
+        "another policy's stronger wish for the same DaemonSet was followed (Always over Auto over \
+         Never, Patch over Suggest)",
         "make the policies agree",
     ),
     row(
@@ -48,8 +48,8 @@ pub(super) const SECURITYFS_MOUNTED: &[Row] = &[
     ),
     row(
         R::ContainerNotFound,
-        "the DaemonSet has no such container, and where the default name is meant none or \
-         several that could be the agent's",
+        "the DaemonSet has no such container, and where the default name is meant none or several \
+         that could be the agent's",
         "correct `spec.tetragon.daemonSet.container`; the message lists those there are",
     ),
     row(
@@ -59,21 +59,19 @@ pub(super) const SECURITYFS_MOUNTED: &[Row] = &[
     ),
     row(
         R::DuplicateVolume,
-        "two volumes of the pod template have one name, so the API server does not take \
-         it (seen in manifests alone)",
-        "remove one of them; a volume that the chart renders must not be given as a value \
-         too",
+        "two volumes of the pod template have one name, so the API server does not take it (seen \
+         in manifests alone)",
+        "remove one of them; a volume that the chart renders must not be given as a value too",
     ),
     row(
         R::DuplicateMount,
-        "two mounts of one container are at one path, so the API server does not take it \
-         (seen in manifests alone)",
+        "two mounts of one container are at one path, so the API server does not take it (seen in \
+         manifests alone)",
         "remove one of them",
     ),
     row(
         R::FileMount,
-        "a single file of securityfs is mounted (`…/lsm`), with which the container \
-         cannot start",
+        "a single file of securityfs is mounted (`…/lsm`), with which the container cannot start",
         "remove that mount; the directory is what is needed",
     ),
     row(R::VolumeNameTaken, "another volume is called `lsm-ready-securityfs`", "rename it"),
@@ -84,46 +82,45 @@ pub(super) const SECURITYFS_MOUNTED: &[Row] = &[
     ),
     row(
         R::NodesWithoutSecurityfs,
-        "kernels of the DaemonSet's nodes were built without CONFIG_SECURITYFS, so an \
-         agent with the mount cannot start there. The mount is not added; one that was \
-         added before the node joined stays, for the other agents",
-        "keep the DaemonSet off these nodes (the message names them), or boot another \
-         kernel there",
+        "kernels of the DaemonSet's nodes were built without CONFIG_SECURITYFS, so an agent with \
+         the mount cannot start there. The mount is not added; one that was added before the node \
+         joined stays, for the other agents",
+        "keep the DaemonSet off these nodes (the message names them), or boot another kernel there",
     ),
     row(
         R::UserNamespace,
-        "the pod template says `hostUsers: false`: agents cannot load BPF programs there, \
-         and with the mount they would not start",
+        "the pod template says `hostUsers: false`: agents cannot load BPF programs there, and with \
+         the mount they would not start",
         "remove `hostUsers`",
     ),
     row(
         R::AppArmor,
-        "the agent's container is not privileged, and the runtime's default AppArmor \
-         profile keeps it from starting and from securityfs, on the nodes in the message. \
-         Where that is every node, the mount is not added",
+        "the agent's container is not privileged, and the runtime's default AppArmor profile keeps \
+         it from starting and from securityfs, on the nodes in the message. Where that is every \
+         node, the mount is not added",
         "`appArmorProfile: {type: Unconfined}` in the pod template",
     ),
     row(
         R::TakenBack,
-        "an agent could not be created with the mount that lsm-ready had added, so it was \
-         taken back; the message has the node and the runtime's words. It is not added \
-         again until the pod template or the policy's wish changes; the label \
+        "an agent could not be created with the mount that lsm-ready had added, so it was taken \
+         back; the message has the node and the runtime's words. It is not added again until the \
+         pod template or the policy's wish changes; the label \
          `lsmready.io/securityfs=taken-back-…` remembers it",
         "repair the node that the message names, then `kubectl label daemonset NAME \
          lsmready.io/securityfs-` to try again",
     ),
     row(
         R::Contested,
-        "somebody keeps taking the mount out again (three times in ten minutes), so \
-         lsm-ready pauses and tries again ever more rarely",
-        "let that tool ignore our fields, or say `apply: Suggest`; the message has the \
-         lines for both",
+        "somebody keeps taking the mount out again (three times in ten minutes), so lsm-ready \
+         pauses and tries again ever more rarely",
+        "let that tool ignore our fields, or say `apply: Suggest`; the message has the lines for \
+         both",
     ),
     row(
         R::OutsideWindow,
         "the mount is lacking, and agents are restarted in `spec.tetragon.window` only",
-        "wait: the message says until when, and how to let it go now. With `Stalled` the \
-         windows of several policies never overlap",
+        "wait: the message says until when, and how to let it go now. With `Stalled` the windows \
+         of several policies never overlap",
     ),
     row(
         R::Held,
@@ -160,8 +157,7 @@ pub(super) const TETRAGON_ROLLED_OUT: &[Row] = &[
     row(
         R::NotAvailable,
         "every agent runs the present template, but not all are available",
-        "the message names those that have not been for five minutes; their pods' Events \
-         tell more",
+        "the message names those that have not been for five minutes; their pods' Events tell more",
     ),
     row(
         R::OnDelete,
@@ -171,16 +167,15 @@ pub(super) const TETRAGON_ROLLED_OUT: &[Row] = &[
     row(
         R::ImagePull,
         "agents of the present template cannot get their image",
-        "correct the image, or let these nodes reach its registry; the message names \
-         agents and what the kubelet says",
+        "correct the image, or let these nodes reach its registry; the message names agents and \
+         what the kubelet says",
     ),
     row(
         R::ContainerCreateFailed,
-        "the kubelet or the runtime cannot create a container of an agent of the present \
-         template, or cannot mount the pod's volumes; there is no log to read. Where the \
-         mount of lsm-ready is the cause, it is taken back (`TakenBack`)",
-        "the message has the runtime's words; for volumes the pod's Events, with the \
-         command",
+        "the kubelet or the runtime cannot create a container of an agent of the present template, \
+         or cannot mount the pod's volumes; there is no log to read. Where the mount of lsm-ready \
+         is the cause, it is taken back (`TakenBack`)",
+        "the message has the runtime's words; for volumes the pod's Events, with the command",
     ),
     row(
         R::CrashLooping,
@@ -194,10 +189,10 @@ pub(super) const TETRAGON_ROLLED_OUT: &[Row] = &[
     ),
     row(
         R::BudgetExhausted,
-        "no more agents are replaced, as those that have not been available for five \
-         minutes use up the DaemonSet's `maxUnavailable`",
-        "the message names them: bring them back, delete Nodes that are gone for good, or \
-         raise `maxUnavailable`",
+        "no more agents are replaced, as those that have not been available for five minutes use \
+         up the DaemonSet's `maxUnavailable`",
+        "the message names them: bring them back, delete Nodes that are gone for good, or raise \
+         `maxUnavailable`",
     ),
     row(
         R::NoAgents,
@@ -211,15 +206,15 @@ pub(super) const TETRAGON_HARDENED: &[Row] = &[
     row(R::NothingFound, "none of the following was found", ""),
     row(
         R::Privileged,
-        "the container is privileged (then capabilities and seccomp mean nothing, and are \
-         not told)",
-        "what the message lists, all of it together, on one node first; nothing where it \
-         advises nothing",
+        "the container is privileged (then capabilities and seccomp mean nothing, and are not \
+         told)",
+        "what the message lists, all of it together, on one node first; nothing where it advises \
+         nothing",
     ),
     row(
         R::AppArmor,
-        "AppArmor is active on nodes of the agent, and its default profile keeps this \
-         container from starting there",
+        "AppArmor is active on nodes of the agent, and its default profile keeps this container \
+         from starting there",
         "`appArmorProfile: {type: Unconfined}`",
     ),
     row(
@@ -234,16 +229,14 @@ pub(super) const TETRAGON_HARDENED: &[Row] = &[
     ),
     row(
         R::Capabilities,
-        "capabilities are in effect beyond those with which an agent was seen to work; \
-         the runtime's default set counts unless it is dropped",
+        "capabilities are in effect beyond those with which an agent was seen to work; the \
+         runtime's default set counts unless it is dropped",
         "`drop: [ALL]` and the list in the message",
     ),
     row(
         R::SecurityfsWritable,
-        "a mount leaves securityfs writable; a read-only mount of a directory above it \
-         does too",
-        "what the message says: `readOnly`, or a mount of the directory itself beside the \
-         other",
+        "a mount leaves securityfs writable; a read-only mount of a directory above it does too",
+        "what the message says: `readOnly`, or a mount of the directory itself beside the other",
     ),
     row(
         R::SecurityfsPropagated,
@@ -257,8 +250,8 @@ pub(super) const TETRAGON_HARDENED: &[Row] = &[
     ),
     row(
         R::MutableTag,
-        "the image has no digest and its tag is no full release (`latest`, none, a \
-         branch, `v1.7`); the tag of a full release is accepted",
+        "the image has no digest and its tag is no full release (`latest`, none, a branch, \
+         `v1.7`); the tag of a full release is accepted",
         "name the release, or better the digest",
     ),
     row(R::DaemonSetNotFound, "there is no such DaemonSet", "as above"),

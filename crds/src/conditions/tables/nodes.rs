@@ -14,8 +14,8 @@ pub(super) const NODES_READY: &[Row] = &[
     row(
         R::TooFewNodesReady,
         "more nodes than `minReady` allows were shown to be not ready",
-        "`status.reasons` lists why, with the fix for the first of them; `kubectl get \
-         lsmnodes` for each node; [reasons.md](reasons.md)",
+        "`status.reasons` lists why, with the fix for the first of them; `kubectl get lsmnodes` \
+         for each node; [reasons.md](reasons.md)",
     ),
     row(
         R::NodesUnknown,
@@ -37,39 +37,38 @@ pub(super) const NODES_READY: &[Row] = &[
 pub(super) const TRACING_POLICIES_LOADABLE: &[Row] = &[
     row(
         R::AllLoadable,
-        "each of the policies loads on every selected node that it is for and can deny, \
-         or they ask for no LSM hook",
+        "each of the policies loads on every selected node that it is for and can deny, or they \
+         ask for no LSM hook",
         "",
     ),
     row(
         R::SomeDenyNothing,
-        "True as well: each of the policies loads, and some deny nothing (no enforcing \
-         action, or the mode is `monitor` or `monitor_only`)",
+        "True as well: each of the policies loads, and some deny nothing (no enforcing action, or \
+         the mode is `monitor` or `monitor_only`)",
         "the message names them and what to write; nothing, where they are meant to watch",
     ),
     row(
         R::NotLoadable,
         "Tetragon refuses some policy, or some node was shown not to take it",
-        "the message has field and rule, or hook, reason and nodes; `kubectl lsm \
-         preflight` has all of them, with the fix",
+        "the message has field and rule, or hook, reason and nodes; `kubectl lsm preflight` has \
+         all of them, with the fix",
     ),
     row(
         R::LoadabilityUnknown,
-        "of some nodes too little is known (no report of this boot, no hook profile), or \
-         no node is selected; or a policy cannot be judged: it depends on Tetragon's \
-         release, or has a field that no known release has",
+        "of some nodes too little is known (no report of this boot, no hook profile), or no node \
+         is selected; or a policy cannot be judged: it depends on Tetragon's release, or has a \
+         field that no known release has",
         "`status.reasons` and `kubectl get lsmnodes`; else the message names the field",
     ),
     row(
         R::NoneSelected,
-        "the selector fits no TracingPolicy, or Tetragon's CRDs are not installed: \
-         nothing is asked of the nodes",
+        "the selector fits no TracingPolicy, or Tetragon's CRDs are not installed: nothing is \
+         asked of the nodes",
         "compare the selector with `kubectl get tracingpolicies --show-labels`",
     ),
     row(
         R::InvalidTracingPolicy,
-        "an entry of a policy's `lsmhooks` cannot be read, so what it asks for is not \
-         known",
+        "an entry of a policy's `lsmhooks` cannot be read, so what it asks for is not known",
         "the message names policy and field",
     ),
     row(
