@@ -6,7 +6,7 @@ use super::*;
 use crate::tracing_policies::known;
 use crate::tracing_policies::known::Snapshot;
 use crate::tracing_policies::known::tests::{entry, listed};
-use lsm_ready_crds::LsmPolicySpec;
+use lsm_ready_crds::{LsmNodeStatus, LsmPolicySpec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -84,7 +84,7 @@ fn label<'a>(plan: &'a Plan, key: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn the_bpf_label_says_what_this_boot_proved() {
+fn the_bpf_label_shows_what_this_boot_proved() {
     let denied = report("Denied", "CanaryDenied");
     let attached = report("Attached", "BpfNotInLsmList");
     let mut earlier = denied.clone();
@@ -112,7 +112,7 @@ fn the_bpf_label_says_what_this_boot_proved() {
 }
 
 #[test]
-fn a_policy_labels_the_nodes_it_selects_and_no_others() {
+fn a_policy_labels_exactly_the_nodes_it_selects() {
     let policies = [
         policy("enforce", json!({})),
         policy("apparmor", json!({"require": {"lsms": ["apparmor"]}})),
@@ -130,7 +130,7 @@ fn a_policy_labels_the_nodes_it_selects_and_no_others() {
 }
 
 #[test]
-fn labels_of_deleted_policies_go_and_foreign_ones_stay() {
+fn a_deleted_policy_removes_its_labels_and_no_others() {
     let old = policy_label("deleted");
     let node = node(
         &json!({"kubernetes.io/os": "linux", "team": "a", old.as_str(): "ready"}),
@@ -173,7 +173,7 @@ fn taints(evidence: &str, policies: &[Arc<LsmPolicy>], present: &Value) -> Optio
 }
 
 #[test]
-fn the_taint_is_there_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
+fn a_node_has_the_taint_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
     let (no_schedule, prefer) = (tainting("a", "NoSchedule"), tainting("b", "PreferNoSchedule"));
     let (foreign, ours) = (foreign_taint(), our_taint("NoSchedule"));
     let only = std::slice::from_ref::<Arc<LsmPolicy>>;
@@ -263,7 +263,7 @@ fn policies_with_different_taint_keys_each_keep_their_taint() {
 }
 
 #[test]
-fn silence_turns_the_condition_and_no_label() {
+fn a_silent_probe_changes_the_condition_but_no_label() {
     let report = report("Denied", "CanaryDenied");
     let before = plan(&linux(), facts(Some(&report)), &[], &Snapshot::default(), now());
     assert_eq!(before.stale_in, Some(Duration::from_mins(80)));
@@ -282,12 +282,12 @@ fn silence_turns_the_condition_and_no_label() {
     assert_eq!(
         condition.reason.as_deref(),
         Some("ReportFromEarlierBoot"),
-        "silence is only of the present boot"
+        "a report of another boot cannot become stale"
     );
 }
 
 #[test]
-fn a_windows_node_is_left_alone_and_cleaned() {
+fn a_windows_node_loses_our_labels_and_gets_none() {
     let old =
         node(&json!({"kubernetes.io/os": "windows", BPF_LABEL: "unknown"}), &json!([]), &json!([]));
     let plan = plan(
@@ -302,7 +302,7 @@ fn a_windows_node_is_left_alone_and_cleaned() {
 }
 
 #[test]
-fn a_condition_that_only_rewords_keeps_its_time() {
+fn a_condition_with_a_new_reason_keeps_its_transition_time() {
     let first = plan(
         &linux(),
         facts(Some(&report("None", "LoadFailed"))),
@@ -344,7 +344,7 @@ prop_compose! {
     }
 }
 
-/// The label of a policy that requires the TracingPolicies of tier `enforce`, by what is known of those.
+/// The new label of a policy that requires the TracingPolicies of tier `enforce`.
 fn required(tetragons: &Snapshot, present: &str) -> Option<String> {
     let selector = json!({"matchLabels": {"tier": "enforce"}});
     let policies =
@@ -365,17 +365,17 @@ fn required(tetragons: &Snapshot, present: &str) -> Option<String> {
 }
 
 #[test]
-fn tetragons_policies_move_a_label_only_by_what_they_ask_for() {
+fn tracing_policies_change_a_label_only_by_their_requirements() {
     let asking = |hook: &str| listed([entry("p", "enforce", &[hook], &serde_json::Value::Null)]);
     assert_eq!(required(&asking("file_open"), "ready"), None);
     assert_eq!(required(&asking("file_opn"), "ready"), Some("not-ready".into()));
-    assert_eq!(required(&listed([]), "ready"), None, "who selects none asks for nothing");
+    assert_eq!(required(&listed([]), "ready"), None, "no selected policy requires nothing");
     assert_eq!(
         required(&Snapshot::default(), "ready"),
         Some("unknown".into()),
-        "never ready by not knowing"
+        "an unknown requirement is never ready"
     );
-    // A right that is taken away after the list moves nothing.
+    // A right that is revoked after the first list changes nothing.
     let (known, writer) = known::known();
     let (name, object) = entry("p", "enforce", &["file_open"], &serde_json::Value::Null);
     writer.listed(0, std::collections::BTreeMap::from([(name, object)]));
@@ -385,9 +385,9 @@ fn tetragons_policies_move_a_label_only_by_what_they_ask_for() {
 }
 
 proptest! {
-    /// Once written, the same facts ask for no further write.
+    /// After one write, the same facts need no further write.
     #[test]
-    fn settles_in_one_step(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4), tainted: bool) {
+    fn the_second_plan_is_empty(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4), tainted: bool) {
         let taints = if tainted { json!([our_taint("NoSchedule")]) } else { json!([]) };
         let node = node(&json!({"kubernetes.io/os": "linux", policy_label("z"): "ready"}), &taints, &json!([]));
         let first = plan(&node, facts(report.as_ref()), &policies, &Snapshot::default(), now());
@@ -395,8 +395,8 @@ proptest! {
         prop_assert!(second.labels.is_empty() && second.taints.is_none() && second.condition.is_none(), "{:?}", second);
     }
 
-    /// Each key's taint is there exactly while a policy with that key selects the node and the node is
-    /// not ready for it. Foreign taints stay as they are.
+    /// Each key's taint is there exactly while a policy with that key selects the node and the node
+    /// is not ready for it. Foreign taints stay as they are.
     #[test]
     fn each_key_follows_its_own_policies(
         evidence in "Attached|Denied|unknown",
@@ -422,9 +422,9 @@ proptest! {
         prop_assert!(after.contains(&foreign_taint()));
     }
 
-    /// Never a false ready, and never a name that is not ours.
+    /// No label says ready without proof, and only our labels are changed.
     #[test]
-    fn ready_needs_denied_in_this_boot(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4)) {
+    fn a_ready_label_needs_the_evidence_denied_in_this_boot(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4)) {
         let plan = plan(&linux(), facts(report.as_ref()), &policies, &Snapshot::default(), now());
         let proved = report.is_some_and(|r| r.boot_id == BOOT && r.evidence == lsm_ready_crds::Evidence::Denied);
         for (key, value) in &plan.labels {
