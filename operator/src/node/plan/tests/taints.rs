@@ -74,49 +74,15 @@ fn policies_with_different_taint_keys_each_keep_their_taint() {
     let second = taint(Readiness, "NoSchedule");
     let third = taint(ClusterAutoscaler, "NoSchedule");
     let foreign = foreign_taint();
+    let all = json!([foreign, first, second, third]);
+    let (changed, without_a) = (json!([first]), json!([foreign, first, second]));
     for (what, evidence, policies, present, wanted) in [
-        (
-            "all come, the stronger effect of one key",
-            "Attached",
-            &policies[..],
-            json!([foreign]),
-            Some(json!([foreign, first, second, third])),
-        ),
-        (
-            "all stay in any order",
-            "Attached",
-            &policies,
-            json!([third, foreign, first, second]),
-            None,
-        ),
-        (
-            "one is missing",
-            "Attached",
-            &policies,
-            json!([third, foreign, first]),
-            Some(json!([foreign, first, second, third])),
-        ),
-        (
-            "the key of a deleted policy goes",
-            "Attached",
-            &policies[1..],
-            json!([first, second, third, foreign]),
-            Some(json!([foreign, first, second])),
-        ),
-        (
-            "a key was changed in the policy",
-            "Attached",
-            &policies[..1],
-            json!([first]),
-            Some(json!([third])),
-        ),
-        (
-            "all go from a ready node",
-            "Denied",
-            &policies,
-            json!([first, second, third, foreign]),
-            Some(json!([foreign])),
-        ),
+        ("all come", "Attached", &policies[..], json!([foreign]), Some(all.clone())),
+        ("any order stays", "Attached", &policies, json!([third, foreign, first, second]), None),
+        ("a missing one comes", "Attached", &policies, without_a.clone(), Some(all.clone())),
+        ("a deleted policy", "Attached", &policies[1..], all.clone(), Some(without_a)),
+        ("another key in the policy", "Attached", &policies[..1], changed, Some(json!([third]))),
+        ("a ready node", "Denied", &policies, all, Some(json!([foreign]))),
     ] {
         assert_eq!(taints(evidence, policies, &present), wanted, "{what}");
     }
