@@ -29,18 +29,18 @@ pub fn page() -> String {
     let sections = SECTIONS.map(|(source, title)| {
         let reasons: Vec<Reason> =
             Reason::ALL.iter().copied().filter(|reason| reason.source() == source).collect();
-        let rows: String = reasons.iter().map(row).collect();
-        let details: String = reasons.iter().map(detail).collect();
+        let rows: String = reasons.iter().copied().map(row).collect();
+        let details: String = reasons.iter().copied().map(detail).collect();
         format!("\n## {title}\n\n{TABLE_HEAD}{rows}{details}")
     });
     INTRO.to_owned() + &sections.concat()
 }
 
-fn row(reason: &Reason) -> String {
+fn row(reason: Reason) -> String {
     format!("| `{reason}` | {} | {} |\n", cell(reason.meaning()), reason.node_is())
 }
 
-fn detail(reason: &Reason) -> String {
+fn detail(reason: Reason) -> String {
     format!(
         "\n### {reason}\n\n{}\n\n- **How to tell it apart:** {}\n- **What to do:** {}\n",
         reason.meaning(),
