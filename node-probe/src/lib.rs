@@ -8,20 +8,17 @@
 //! what the machine says about itself, `diagnose` and `fix` say what it all means (pure functions), `report` and `text` are the forms of the result, and `agent` repeats it all on
 //! a schedule and writes it.
 
-pub mod agent;
+pub mod btf;
 pub mod canary;
-pub mod check;
-pub mod child;
 pub mod cli;
-pub mod diagnose;
-pub mod explain;
+pub mod commands;
+pub mod daemon;
 pub mod facts;
 pub mod fix;
 pub mod hooks;
-pub mod replay;
 pub mod report;
+pub mod subprocess;
 pub mod sys;
-pub mod text;
 
 use std::process::ExitCode;
 
@@ -42,12 +39,12 @@ pub mod exit {
 /// Runs a parsed command line to its end.
 pub fn run(cli: cli::Cli) -> ExitCode {
     match cli.command {
-        Command::Check(args) => check::main(&args),
-        Command::Agent(args) => agent::main(&args),
-        Command::Explain { code } => explain::main(code.as_deref()),
-        Command::Facts => check::facts(),
-        Command::Hooks(args) => hooks::command::main(&args),
-        Command::CanaryChild { parent } => child_ended(canary::watch::child(parent)),
+        Command::Check(args) => commands::check::main(&args),
+        Command::Agent(args) => daemon::main(&args),
+        Command::Explain { code } => commands::explain::main(code.as_deref()),
+        Command::Facts => commands::facts::main(),
+        Command::Hooks(args) => commands::hooks::main(&args),
+        Command::CanaryChild { parent } => child_ended(canary::parent::child(parent)),
         Command::HooksChild { parent } => child_ended(hooks::child(parent)),
     }
 }

@@ -10,7 +10,7 @@ use aya::programs::lsm::LsmLinkId;
 use aya::programs::{Lsm, ProgramError};
 use aya::{Btf, BtfError, Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 
-use super::trial::{Failure, FailureKind};
+use super::result::{Failure, FailureKind};
 use crate::sys::describe_errno;
 
 /// The object that the build script compiles from `probe-ebpf/`.

@@ -1,11 +1,11 @@
 //! The hook trial: on which of this kernel's LSM hooks it takes a program, and on which a sleepable one.
 //!
-//! In: a deadline. Out: an [`LsmHookProfileSpec`], or the [`Absence`] of one in words.
+//! In: a deadline. Out: an [`LsmHookProfileSpec`], or the [`TrialError`] of one in words.
 //!
 //! # Flow
 //! [`run`] starts this very executable again as a child, which reads the list of hooks from the kernel's BTF and
-//! [`attempt`]s to load two instructions (`return 0`) for each, once more as sleepable where the first went well. It
-//! writes each hook's answers as a line of JSON. [`meaning`], a pure function, makes a profile of them.
+//! [`trial`]s to load two instructions (`return 0`) for each, once more as sleepable where the first went well. It
+//! writes each hook's answers as a line of JSON. [`profile`], a pure function, makes a profile of them.
 //!
 //! # Guarantees
 //! Nothing is ever attached, and each program is closed before the next one is loaded, so no call on this machine can
@@ -16,11 +16,8 @@
 //! # What others see
 //! Where the audit subsystem is on, the kernel writes a record (type BPF) for each load and each unload.
 
-pub mod attempt;
-pub mod btf;
-pub mod command;
-pub mod meaning;
-pub mod required;
+pub mod profile;
+pub mod trial;
 
 use std::io;
 use std::time::Duration;
@@ -28,9 +25,9 @@ use std::time::Duration;
 use lsm_ready_crds::node::Kernel;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 
-use crate::child::{self, End};
+use crate::subprocess::{self, End};
 use crate::sys;
-pub use meaning::Absence;
+pub use profile::TrialError;
 
 /// The hidden subcommand under which the child is started.
 pub const SUBCOMMAND: &str = "hooks-child";
@@ -43,7 +40,7 @@ pub const DEADLINE: Duration = Duration::from_mins(2);
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Observed {
     /// What the child said, in its order.
-    pub lines: Vec<attempt::Line>,
+    pub lines: Vec<trial::Line>,
     /// How it ended.
     pub end: End,
 }
@@ -52,11 +49,11 @@ pub struct Observed {
 ///
 /// # Errors
 /// Where it leads to no profile: why.
-pub fn run(deadline: Duration) -> Result<LsmHookProfileSpec, Absence> {
+pub fn run(deadline: Duration) -> Result<LsmHookProfileSpec, TrialError> {
     let mut lines = Vec::new();
-    let end = child::run(SUBCOMMAND, deadline, |line| lines.push(line));
+    let end = subprocess::run(SUBCOMMAND, deadline, |line| lines.push(line));
     let (release, machine) = sys::uname();
-    meaning::profile(&Observed { lines, end }, &Kernel { release, machine })
+    profile::profile(&Observed { lines, end }, &Kernel { release, machine })
 }
 
 /// The child's `main`.
@@ -64,5 +61,5 @@ pub fn run(deadline: Duration) -> Result<LsmHookProfileSpec, Absence> {
 /// # Errors
 /// Where the parent is gone or does not read.
 pub fn child(parent: u32) -> io::Result<()> {
-    child::report(parent, attempt::run)
+    subprocess::report(parent, trial::run)
 }

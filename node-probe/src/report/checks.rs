@@ -5,8 +5,8 @@ use lsm_ready_crds::Reason;
 use lsm_ready_crds::State;
 use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK};
 
-use crate::canary::Trial;
-use crate::diagnose::describe;
+use super::diagnose::describe;
+use crate::canary::CanaryResult;
 use crate::facts::{Built, Facts, Securityfs};
 use crate::fix::fix;
 use crate::sys::Answer;
@@ -18,7 +18,7 @@ const BPF_LSM: &str = "CONFIG_BPF_LSM";
 pub(super) const REQUIRED_LSMS: &str = "RequiredLsms";
 
 /// All of them, in the order of docs/check-output.md.
-pub(crate) fn of(trial: &Trial, facts: &Facts) -> Vec<Check> {
+pub(crate) fn of(trial: &CanaryResult, facts: &Facts) -> Vec<Check> {
     vec![
         active_lsms(facts),
         securityfs(facts),
@@ -133,7 +133,7 @@ fn btf(facts: &Facts) -> Check {
 }
 
 /// Whether this architecture can attach, by the version that brought it trampolines, or because it did.
-fn architecture(trial: &Trial, facts: &Facts) -> Check {
+fn architecture(trial: &CanaryResult, facts: &Facts) -> Check {
     let machine = &facts.kernel.machine;
     let detail = format!("{machine}, Linux {}", facts.kernel.release);
     if trial.attach == Some(Ok(())) {
@@ -185,7 +185,7 @@ fn capabilities(facts: &Facts) -> Check {
     check("Capabilities", State::NotReady, Some(Reason::MissingCapability), detail)
 }
 
-fn bpf_call(trial: &Trial, facts: &Facts) -> Check {
+fn bpf_call(trial: &CanaryResult, facts: &Facts) -> Check {
     let seccomp = match facts.process.seccomp {
         Some(0) => "no seccomp filter",
         Some(1) => "strict seccomp",
@@ -204,7 +204,7 @@ fn bpf_call(trial: &Trial, facts: &Facts) -> Check {
 }
 
 /// Programs of other types are taken, and LSM programs with them.
-fn platform(trial: &Trial) -> Check {
+fn platform(trial: &CanaryResult) -> Check {
     let name = "LsmProgramsAllowed";
     match (&trial.load, &trial.plain_load) {
         (Some(Ok(())), _) => check(name, State::Ready, None, "an LSM program was taken"),
@@ -242,7 +242,7 @@ fn unprivileged(facts: &Facts) -> Check {
     check("UnprivilegedBpf", State::Ready, None, detail)
 }
 
-fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
+fn kernel_reads(trial: &CanaryResult, facts: &Facts) -> Check {
     let lockdown = facts.lockdown.as_deref().unwrap_or("unknown");
     let forbidden = |detail: String| {
         let reason = Reason::KernelReadsForbidden;

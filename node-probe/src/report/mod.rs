@@ -9,16 +9,20 @@ use lsm_ready_crds::{Evidence, Reason};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Observed;
-use crate::diagnose::{Diagnosis, diagnose};
 use crate::facts::Facts;
 use crate::fix::{fix, required_lsms};
-use crate::hooks::required::Hooks;
 
 pub(crate) mod checks;
+pub mod diagnose;
+pub mod hooks;
+pub mod replay;
 #[cfg(test)]
 mod tests;
+pub mod text;
 
 use checks::REQUIRED_LSMS;
+use diagnose::{Diagnosis, diagnose};
+use hooks::Hooks;
 
 /// Version of the JSON form. It changes when a field changes its meaning or goes; new fields may come without.
 pub const SCHEMA: &str = "lsmready.io/check/v1";

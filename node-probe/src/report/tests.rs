@@ -3,31 +3,31 @@
 use lsm_ready_crds::State;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 
+use super::diagnose::tests::proved;
 use super::*;
-use crate::canary::{End, Trial};
-use crate::diagnose::tests::proved;
+use crate::canary::{CanaryResult, End};
 use crate::facts::tests::raw;
 use crate::facts::{BtfNames, Raw, Unread};
-use crate::hooks::Absence;
+use crate::hooks::TrialError;
 use crate::sys::Answer;
 
 fn unread(message: &str) -> Unread {
     Unread { missing: true, message: message.to_owned() }
 }
 
-fn report(trial: Trial, facts: &Facts) -> Report {
+fn report(trial: CanaryResult, facts: &Facts) -> Report {
     Report::of(&Observed { trial, end: End::Finished }, facts, 0)
 }
 
-fn silent() -> Trial {
-    Trial { fired: Some(0), ours: Some(Answer(libc::EINVAL)), ..proved() }
+fn silent() -> CanaryResult {
+    CanaryResult { fired: Some(0), ours: Some(Answer(libc::EINVAL)), ..proved() }
 }
 
 fn unlisted() -> Facts {
     Facts::of(&Raw { lsm_ids: Ok(vec![100, 110]), cmdline: Ok("quiet".to_owned()), ..raw() })
 }
 
-fn requiring(trial: Trial, facts: &Facts, lsms: &[&str]) -> (State, Report) {
+fn requiring(trial: CanaryResult, facts: &Facts, lsms: &[&str]) -> (State, Report) {
     let mut report = report(trial, facts);
     let lsms: Vec<String> = lsms.iter().map(|name| (*name).to_owned()).collect();
     report.require_lsms(&lsms, Evidence::Denied, facts);
@@ -47,7 +47,7 @@ fn further_lsms_are_judged_by_the_list() {
     };
     let (unreadable, left_out) =
         (unreadable_with("lsm=apparmor,bpf"), unreadable_with("lsm=landlock,bpf"));
-    let untried = || Trial { finished: true, ..Trial::default() };
+    let untried = || CanaryResult { finished: true, ..CanaryResult::default() };
     for (trial, facts, lsms, holds, reason) in [
         (proved(), &listed, &[][..], State::Ready, "CanaryDenied"),
         (proved(), &listed, &["landlock", "bpf"], State::Ready, "CanaryDenied"),
@@ -72,10 +72,10 @@ fn further_lsms_are_judged_by_the_list() {
 #[test]
 fn a_required_hook_is_told_where_nothing_before_it_fails() {
     let listed = Facts::of(&raw());
-    let untried = || Trial { finished: true, ..Trial::default() };
+    let untried = || CanaryResult { finished: true, ..CanaryResult::default() };
     let takes_file_open =
         || Ok(LsmHookProfileSpec { hooks: ["file_open".to_owned()].into(), ..Default::default() });
-    let no_trial = || Err(Absence("no memory".to_owned()));
+    let no_trial = || Err(TrialError("no memory".to_owned()));
     for (trial, facts, hook, hooks, holds, reason) in [
         (proved(), &listed, "file_open", takes_file_open(), State::Ready, "CanaryDenied"),
         (proved(), &listed, "file_opn", takes_file_open(), State::NotReady, "HookNotInKernel"),
@@ -108,7 +108,7 @@ fn one_boot_parameter_has_all_that_is_missing() {
 }
 
 /// The outcome and the reason of a check.
-fn outcome(trial: &Trial, raw: &Raw, name: &str) -> (State, String) {
+fn outcome(trial: &CanaryResult, raw: &Raw, name: &str) -> (State, String) {
     let checks = checks::of(trial, &Facts::of(raw));
     let check = checks.iter().find(|check| check.name == name).unwrap();
     (check.outcome, check.reason.clone())
@@ -117,7 +117,7 @@ fn outcome(trial: &Trial, raw: &Raw, name: &str) -> (State, String) {
 #[test]
 fn checks_say_what_the_texts_and_the_trial_showed() {
     use State::{NotReady as Fail, Ready as Pass, Unknown};
-    let nothing = Trial::default();
+    let nothing = CanaryResult::default();
     let no_hook = Ok(BtfNames { bytes: 9, bpf_lsm: 0, canary_hook: false });
     let arm = lsm_ready_crds::node::Kernel {
         release: "5.15.1".to_owned(),
@@ -127,7 +127,7 @@ fn checks_say_what_the_texts_and_the_trial_showed() {
     let filtered = Ok("CapEff:\t000000c000000000\nSeccomp:\t2\n".to_owned());
     let no_btf = || Err(unread("/sys/kernel/btf/vmlinux: no such file"));
     let no_config = || Err(unread("/proc/config.gz: no such file"));
-    let eperm = || Trial { bpf_call: Some(Answer(libc::EPERM)), ..Trial::default() };
+    let eperm = || CanaryResult { bpf_call: Some(Answer(libc::EPERM)), ..CanaryResult::default() };
     for (trial, raw, name, outcome_wanted, reason) in [
         (&nothing, raw(), "BpfLsmBuiltIn", Pass, ""),
         (&nothing, Raw { btf: no_hook, ..raw() }, "BpfLsmBuiltIn", Fail, "HookNotInBtf"),
@@ -186,7 +186,7 @@ fn forbidden_reads_have_the_machines_own_fix() {
         cmdline: Ok("BOOT_IMAGE=/v lockdown=confidentiality".to_owned()),
         ..raw()
     });
-    let report = report(Trial { kernel_reads: Some(Ok(false)), ..proved() }, &facts);
+    let report = report(CanaryResult { kernel_reads: Some(Ok(false)), ..proved() }, &facts);
     let check = report.checks.iter().find(|check| check.name == "KernelReads").unwrap();
     assert!(check.fix.contains("update-grub"), "{}", check.fix);
     assert_eq!(report.reason, "CanaryDenied");

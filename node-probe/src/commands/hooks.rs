@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use serde::Serialize;
 
-use super::Absence;
 use crate::cli::{HooksArgs, Output};
 use crate::exit;
+use crate::hooks::{self, TrialError};
 
 /// Version of the JSON form. It changes when a field changes its meaning or goes; new fields may come without.
 pub const SCHEMA: &str = "lsmready.io/hooks/v1";
@@ -41,7 +41,7 @@ struct Hook<'a> {
 /// Makes the trial and prints what it led to.
 pub fn main(args: &HooksArgs) -> ExitCode {
     let started = Instant::now();
-    let trial = super::run(args.deadline);
+    let trial = hooks::run(args.deadline);
     let (text, code) = match (&trial, args.output) {
         (Ok(profile), Output::Text) => (Ok(render(profile)), exit::HOLDS),
         (Ok(profile), Output::Json) => {
@@ -90,7 +90,7 @@ fn list(profile: &LsmHookProfileSpec, took: Duration) -> List<'_> {
     }
 }
 
-fn absent(absence: &Absence) -> serde_json::Value {
+fn absent(absence: &TrialError) -> serde_json::Value {
     serde_json::json!({"schema": SCHEMA, "absence": absence.to_string()})
 }
 
@@ -118,7 +118,7 @@ fn render(profile: &LsmHookProfileSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hooks::required::tests::profile;
+    use crate::report::hooks::tests::profile;
 
     #[test]
     fn the_text_has_a_line_a_hook() {
@@ -142,7 +142,7 @@ mod tests {
             .as_object()
             .unwrap()
             .keys()
-            .chain(absent(&Absence("x".into())).as_object().unwrap().keys())
+            .chain(absent(&TrialError("x".into())).as_object().unwrap().keys())
         {
             assert!(
                 page.contains(&format!("`{field}`")),

@@ -43,7 +43,7 @@ pub enum FailureKind {
 /// Everything that one run of the canary showed. A field that is `None` was not reached.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
-pub struct Trial {
+pub struct CanaryResult {
     /// bpf(2) with a command that does not exist; EINVAL where BPF itself answers.
     pub bpf_call: Option<Answer>,
     /// The canary's prctl before anything is loaded; EINVAL where the kernel itself answers.

@@ -5,9 +5,9 @@
 use std::io;
 use std::time::Duration;
 
-use super::climb;
-use super::trial::Trial;
-use crate::child::{self, End};
+use super::child as steps;
+use super::result::CanaryResult;
+use crate::subprocess::{self, End};
 
 /// The hidden subcommand under which the child is started.
 pub const SUBCOMMAND: &str = "canary-child";
@@ -16,15 +16,15 @@ pub const SUBCOMMAND: &str = "canary-child";
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Observed {
     /// As far as the child got.
-    pub trial: Trial,
+    pub trial: CanaryResult,
     /// How it ended.
     pub end: End,
 }
 
 /// Runs the canary in a child. The child dies with the calling thread.
 pub fn run(deadline: Duration) -> Observed {
-    let mut trial = Trial::default();
-    let end = child::run(SUBCOMMAND, deadline, |newer| trial = newer);
+    let mut trial = CanaryResult::default();
+    let end = subprocess::run(SUBCOMMAND, deadline, |newer| trial = newer);
     let end = if end == End::Finished && !trial.finished { End::Exit(0) } else { end };
     Observed { trial, end }
 }
@@ -34,5 +34,5 @@ pub fn run(deadline: Duration) -> Observed {
 /// # Errors
 /// Where the parent is gone or does not read.
 pub fn child(parent: u32) -> io::Result<()> {
-    child::report(parent, climb::run)
+    subprocess::report(parent, steps::run)
 }

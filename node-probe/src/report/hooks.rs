@@ -10,7 +10,7 @@ use lsm_ready_crds::hooks::refusal;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use serde::{Deserialize, Serialize};
 
-use super::Absence;
+use crate::hooks::TrialError;
 
 /// What the hook trial says to the hooks that are required.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -49,7 +49,7 @@ impl Hooks {
     pub fn of(
         plain: &[String],
         sleepable: &[String],
-        trial: &Result<LsmHookProfileSpec, Absence>,
+        trial: &Result<LsmHookProfileSpec, TrialError>,
     ) -> Self {
         let count = |of: fn(&LsmHookProfileSpec) -> usize| trial.as_ref().ok().map(of);
         let wanted =
@@ -122,7 +122,7 @@ impl Hooks {
 fn required(
     hook: &str,
     sleepable: bool,
-    trial: &Result<LsmHookProfileSpec, Absence>,
+    trial: &Result<LsmHookProfileSpec, TrialError>,
 ) -> RequiredHook {
     let judged = trial.as_ref().map(|profile| refusal(profile, hook, sleepable));
     let (outcome, reason, detail) = match judged {
@@ -154,7 +154,7 @@ pub(crate) mod tests {
     fn judged(
         plain: &[&str],
         sleepable: &[&str],
-        trial: &Result<LsmHookProfileSpec, Absence>,
+        trial: &Result<LsmHookProfileSpec, TrialError>,
     ) -> Hooks {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         Hooks::of(&owned(plain), &owned(sleepable), trial)
@@ -189,7 +189,7 @@ pub(crate) mod tests {
 
     #[test]
     fn without_a_trial_nothing_is_known() {
-        let hooks = judged(&["file_open"], &[], &Err(Absence("no memory".into())));
+        let hooks = judged(&["file_open"], &[], &Err(TrialError("no memory".into())));
         assert_eq!(hooks.holds(), State::Unknown);
         assert_eq!(hooks.failing(), Some((Reason::HookProfileMissing, "no memory".to_owned())));
         assert_eq!(serde_json::to_value(&hooks).unwrap()["attachable"], serde_json::Value::Null);

@@ -7,7 +7,7 @@ use lsm_ready_crds::State;
 use lsm_ready_crds::node::Check;
 use lsm_ready_crds::{Evidence, Reason};
 
-use crate::canary::{End, Failure, FailureKind, Observed, Trial};
+use crate::canary::{CanaryResult, End, Failure, FailureKind, Observed};
 use crate::facts::{Facts, missing};
 use crate::sys::{Answer, describe_errno};
 
@@ -93,7 +93,7 @@ fn loaded(Observed { trial, end }: &Observed, facts: &Facts) -> Option<Stop> {
     }
 }
 
-fn not_loaded(failure: &Failure, trial: &Trial, facts: &Facts) -> Stop {
+fn not_loaded(failure: &Failure, trial: &CanaryResult, facts: &Facts) -> Stop {
     let detail = describe(failure);
     if let Some(stop) = shortage(failure) {
         return stop;
@@ -143,7 +143,7 @@ fn shortage(failure: &Failure) -> Option<Stop> {
 /// Before Linux 5.11 the kernel charges maps and programs to RLIMIT_MEMLOCK and answers EPERM when it is used up
 /// (`bpf_charge_memlock` in kernel/bpf/syscall.c). aya raises the limit where it may and tries again, so what is seen
 /// here is a limit that it could not raise. Where another program was taken it is not memory that is short.
-fn memlock_used_up(failure: &Failure, trial: &Trial, facts: &Facts) -> Option<Stop> {
+fn memlock_used_up(failure: &Failure, trial: &CanaryResult, facts: &Facts) -> Option<Stop> {
     let charged = matches!(failure.kind, FailureKind::Map | FailureKind::Program)
         && failure.verifier_log.is_empty();
     if !charged
@@ -184,7 +184,7 @@ pub(crate) fn with_missing(detail: &str, facts: &Facts) -> String {
 }
 
 /// This process was not let to bpf(2) at all, which says nothing about the kernel.
-fn not_let(failure: &Failure, trial: &Trial, facts: &Facts) -> Option<Stop> {
+fn not_let(failure: &Failure, trial: &CanaryResult, facts: &Facts) -> Option<Stop> {
     if !matches!(failure.errno, Some(libc::EPERM | libc::EACCES | libc::ENOSYS)) {
         return None;
     }
@@ -215,7 +215,7 @@ fn not_let(failure: &Failure, trial: &Trial, facts: &Facts) -> Option<Stop> {
 }
 
 /// The capabilities are held, bpf(2) is reached, and still the kernel says no without a word of the verifier's.
-fn refused(detail: &str, trial: &Trial, facts: &Facts) -> Stop {
+fn refused(detail: &str, trial: &CanaryResult, facts: &Facts) -> Stop {
     let others = match &trial.plain_load {
         Some(Ok(())) => {
             "it takes other programs (a socket filter), so it is LSM programs that it refuses"

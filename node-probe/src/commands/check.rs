@@ -1,4 +1,4 @@
-//! `node-probe check`: one check of this machine, or of recorded facts; and `node-probe facts`, which records them.
+//! `node-probe check`: one check of this machine, or of recorded facts.
 //!
 //! In: the arguments and the machine. Out: the report on standard output and the exit code.
 
@@ -11,9 +11,10 @@ use lsm_ready_crds::Evidence;
 
 use crate::cli::{CheckArgs, Output};
 use crate::facts::{Facts, NodeInfo, OsRelease, read, record};
-use crate::hooks::{Absence, required::Hooks};
-use crate::report::Report;
-use crate::{canary, exit, hooks, replay, text};
+use crate::hooks::TrialError;
+use crate::report::hooks::Hooks;
+use crate::report::{Report, replay, text};
+use crate::{canary, exit, hooks};
 
 /// Checks once, prints, and says by the exit code whether the requirement holds.
 pub fn main(args: &CheckArgs) -> ExitCode {
@@ -48,21 +49,9 @@ fn required_hooks(args: &CheckArgs) -> Option<Hooks> {
     }
     let trial = match args.from {
         None => hooks::run(args.deadline),
-        Some(_) => Err(Absence("only recorded texts were looked at".to_owned())),
+        Some(_) => Err(TrialError("only recorded texts were looked at".to_owned())),
     };
     Some(Hooks::of(&args.hooks, &args.sleepable_hooks, &trial))
-}
-
-/// Prints this machine's facts as `check --from` reads them.
-pub fn facts() -> ExitCode {
-    let written = serde_json::to_string_pretty(&read::raw())
-        .map_err(io::Error::other)
-        .and_then(|json| writeln!(io::stdout().lock(), "{json}"));
-    if let Err(error) = written {
-        eprintln!("node-probe: cannot write the facts: {error}");
-        return ExitCode::from(exit::UNTRIED);
-    }
-    ExitCode::SUCCESS
 }
 
 /// Reads the facts, lets the canary climb in a child process, and puts the report together.
@@ -82,7 +71,7 @@ fn tried(deadline: Duration, node: Option<&NodeInfo>) -> (Report, Facts) {
             facts.os = OsRelease::from_pretty_name(&node.os_image);
         }
     }
-    let observed = canary::watch::run(deadline);
+    let observed = canary::parent::run(deadline);
     (Report::of(&observed, &facts, milliseconds(started)), facts)
 }
 

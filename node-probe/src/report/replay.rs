@@ -7,15 +7,15 @@ use lsm_ready_crds::State;
 use lsm_ready_crds::node::Check;
 use lsm_ready_crds::{Evidence, Reason};
 
-use crate::canary::Trial;
-use crate::diagnose::{Diagnosis, with_missing};
+use super::diagnose::{Diagnosis, with_missing};
+use super::{Report, checks};
+use crate::canary::CanaryResult;
 use crate::facts::Facts;
 use crate::facts::missing::{Missing, describe, missing};
-use crate::report::{Report, checks};
 
 /// The report on texts alone.
 pub fn report(facts: &Facts, duration_ms: u64) -> Report {
-    let nothing_tried = checks::of(&Trial::default(), facts);
+    let nothing_tried = checks::of(&CanaryResult::default(), facts);
     Report::from_diagnosis(diagnose(facts), nothing_tried, facts, duration_ms)
 }
 
@@ -174,7 +174,7 @@ mod tests {
             found.outcome == State::Unknown && found.fix.contains("The verdict does not need it"),
             "{found:?}"
         );
-        let text = crate::text::render(&report, Evidence::Denied);
+        let text = crate::report::text::render(&report, Evidence::Denied);
         assert!(
             text.contains("What to do about RequiredLsms") && !text.contains("mount -t"),
             "{text}"

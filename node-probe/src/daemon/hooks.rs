@@ -9,7 +9,7 @@
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{Evidence, LsmNode};
 
-use crate::hooks::Absence;
+use crate::hooks::TrialError;
 
 /// A trial that led to no profile is made again with the next check, at most so often altogether.
 const TRIALS: u32 = 3;
@@ -49,7 +49,7 @@ impl Hooks {
     }
 
     /// Remembers what the trial led to.
-    pub fn learn(&mut self, trial: Result<LsmHookProfileSpec, Absence>) {
+    pub fn learn(&mut self, trial: Result<LsmHookProfileSpec, TrialError>) {
         match trial {
             Ok(profile) => self.known = Some(Known::Made(Box::new(profile))),
             Err(_) => self.failures += 1,
@@ -134,7 +134,7 @@ mod tests {
     fn a_trial_that_leads_to_nothing_is_made_three_times() {
         let mut hooks = Hooks::default();
         let trials = std::iter::from_fn(|| {
-            hooks.is_due(Evidence::Denied).then(|| hooks.learn(Err(Absence("no memory".into()))))
+            hooks.is_due(Evidence::Denied).then(|| hooks.learn(Err(TrialError("no memory".into()))))
         });
         assert_eq!(trials.take(10).count(), 3);
         assert_eq!(hooks.digest(), None);

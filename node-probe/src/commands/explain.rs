@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use lsm_ready_crds::Reason;
 
-use crate::{exit, text};
+use crate::exit;
+use crate::report::text;
 
 /// Prints what there is to say.
 pub fn main(code: Option<&str>) -> ExitCode {

@@ -7,8 +7,8 @@ use crate::canary::Step;
 use crate::facts::{Raw, Unread, tests::raw};
 
 /// A run in which the canary got to the top.
-pub fn proved() -> Trial {
-    Trial {
+pub fn proved() -> CanaryResult {
+    CanaryResult {
         bpf_call: Some(Answer(libc::EINVAL)),
         before: Some(Answer(libc::EINVAL)),
         btf: Some(Ok(())),
@@ -27,7 +27,7 @@ pub fn proved() -> Trial {
 }
 
 /// A run that ended with that step.
-fn refused_load(kind: FailureKind, errno: i32, log: &str) -> Trial {
+fn refused_load(kind: FailureKind, errno: i32, log: &str) -> CanaryResult {
     let failure = Failure {
         kind,
         errno: Some(errno),
@@ -41,7 +41,7 @@ fn refused_load(kind: FailureKind, errno: i32, log: &str) -> Trial {
         _ => (Some(Ok(())), Some(Ok(())), step),
     };
     let plain_load = Some(Ok(()));
-    Trial {
+    CanaryResult {
         bpf_call: Some(Answer(libc::EINVAL)),
         before: Some(Answer(libc::EINVAL)),
         btf,
@@ -49,18 +49,18 @@ fn refused_load(kind: FailureKind, errno: i32, log: &str) -> Trial {
         load,
         plain_load,
         finished: true,
-        ..Trial::default()
+        ..CanaryResult::default()
     }
 }
 
-fn not_attached(errno: i32) -> Trial {
+fn not_attached(errno: i32) -> CanaryResult {
     let failure = Failure {
         kind: FailureKind::Program,
         errno: Some(errno),
         message: "attach".to_owned(),
         verifier_log: String::new(),
     };
-    Trial {
+    CanaryResult {
         bpf_call: Some(Answer(libc::EINVAL)),
         attach: Some(Err(failure)),
         ours: None,
@@ -71,7 +71,7 @@ fn not_attached(errno: i32) -> Trial {
     }
 }
 
-fn finished(trial: Trial) -> Observed {
+fn finished(trial: CanaryResult) -> Observed {
     Observed { trial, end: End::Finished }
 }
 
@@ -200,7 +200,7 @@ fn memory_that_may_be_locked_is_told_from_a_refusal() {
         (map(), machine("unknown", few, "65536"), Reason::BpfRefused),
         (program(), machine("5.10.205-eks", few, "65536"), Reason::ListedButRefused),
         (
-            Trial { plain_load: plain_too, ..program() },
+            CanaryResult { plain_load: plain_too, ..program() },
             machine("5.10.0", few, "65536"),
             Reason::MemlockTooLow,
         ),
@@ -214,7 +214,7 @@ fn memory_that_may_be_locked_is_told_from_a_refusal() {
 fn a_seccomp_filter_is_told_from_a_kernel_that_refuses() {
     let filtered = with_status("CapEff:\t000000c000000000\nSeccomp:\t2\n");
     let answered = |errno| {
-        finished(Trial {
+        finished(CanaryResult {
             bpf_call: Some(Answer(errno)),
             ..refused_load(FailureKind::Map, errno, "")
         })
@@ -232,7 +232,7 @@ fn a_seccomp_filter_is_told_from_a_kernel_that_refuses() {
     assert_eq!(judged(&refused, &filtered).1, Reason::ListedButRefused);
     // No filter: the kernel has no bpf(2).
     assert_eq!(judged(&answered(libc::ENOSYS), &facts()).1, Reason::ProgramTypeUnsupported);
-    let killed = Observed { trial: Trial::default(), end: End::Signal(libc::SIGSYS) };
+    let killed = Observed { trial: CanaryResult::default(), end: End::Signal(libc::SIGSYS) };
     assert_eq!(
         judged(&killed, &filtered),
         (Evidence::None, Reason::SeccompRefusesBpf, Some(State::Unknown))
@@ -280,7 +280,8 @@ fn attaching_fails() {
 
 #[test]
 fn a_silent_canary_is_explained_by_the_list() {
-    let silent = finished(Trial { fired: Some(0), ours: Some(Answer(libc::EINVAL)), ..proved() });
+    let silent =
+        finished(CanaryResult { fired: Some(0), ours: Some(Answer(libc::EINVAL)), ..proved() });
     for (facts, reason) in [
         (listing(Some("capability,yama")), Reason::BpfNotInLsmList),
         (listing(Some("capability,bpf")), Reason::ListedButNotFired),
@@ -294,11 +295,11 @@ fn a_silent_canary_is_explained_by_the_list() {
 #[test]
 fn a_denial_has_to_be_exact() {
     for trial in [
-        Trial { ours: Some(Answer(libc::EINVAL)), ..proved() },
-        Trial { ours: Some(Answer(libc::EPERM)), ..proved() },
-        Trial { ours: Some(Answer(0)), ..proved() },
-        Trial { wrong_nonce: Some(Answer(libc::EKEYREJECTED)), ..proved() },
-        Trial { after: Some(Answer(libc::EKEYREJECTED)), ..proved() },
+        CanaryResult { ours: Some(Answer(libc::EINVAL)), ..proved() },
+        CanaryResult { ours: Some(Answer(libc::EPERM)), ..proved() },
+        CanaryResult { ours: Some(Answer(0)), ..proved() },
+        CanaryResult { wrong_nonce: Some(Answer(libc::EKEYREJECTED)), ..proved() },
+        CanaryResult { after: Some(Answer(libc::EKEYREJECTED)), ..proved() },
     ] {
         assert_eq!(
             judged(&finished(trial), &facts()),
@@ -310,7 +311,8 @@ fn a_denial_has_to_be_exact() {
 #[test]
 fn a_call_that_others_answer_proves_nothing() {
     for errno in [0, libc::EPERM, libc::EKEYREJECTED] {
-        let judged = judged(&finished(Trial { before: Some(Answer(errno)), ..proved() }), &facts());
+        let judged =
+            judged(&finished(CanaryResult { before: Some(Answer(errno)), ..proved() }), &facts());
         assert_eq!(
             judged,
             (Evidence::Attached, Reason::CallIntercepted, Some(State::Unknown)),
@@ -321,7 +323,7 @@ fn a_call_that_others_answer_proves_nothing() {
 
 #[test]
 fn a_child_that_hangs_or_crashes_is_a_finding() {
-    let loaded_only = Trial {
+    let loaded_only = CanaryResult {
         attach: None,
         ours: None,
         wrong_nonce: None,
@@ -340,7 +342,7 @@ fn a_child_that_hangs_or_crashes_is_a_finding() {
         assert_eq!(judged(&observed, &facts()), (Evidence::Loaded, reason, Some(State::Unknown)));
     }
     let not_started =
-        Observed { trial: Trial::default(), end: End::NotStarted("EAGAIN".to_owned()) };
+        Observed { trial: CanaryResult::default(), end: End::NotStarted("EAGAIN".to_owned()) };
     assert_eq!(
         judged(&not_started, &facts()),
         (Evidence::None, Reason::CanaryNotStarted, Some(State::Unknown))
@@ -394,7 +396,7 @@ proptest! {
         after in nearly(libc::EINVAL),
         fired in proptest::option::of(0..3u64), list in proptest::option::of("(capability|yama|,|bpf)*"),
     ) {
-        let trial = Trial { before, btf, maps, load, attach, ours, wrong_nonce, fired, after, ..proved() };
+        let trial = CanaryResult { before, btf, maps, load, attach, ours, wrong_nonce, fired, after, ..proved() };
         let perfect = before == Some(UNKNOWN_OPTION) && trial.load == Some(Ok(())) && trial.attach == Some(Ok(())) && ours == Some(DENIED)
             && wrong_nonce == Some(UNKNOWN_OPTION) && after == Some(UNKNOWN_OPTION) && fired.is_some_and(|fired| fired > 0);
         let facts = listing(list.as_deref());

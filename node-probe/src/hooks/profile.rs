@@ -8,15 +8,15 @@ use lsm_ready_crds::node::Kernel;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 
 use super::Observed;
-use super::attempt::Line;
-use crate::child::End;
+use super::trial::Line;
+use crate::subprocess::End;
 use crate::sys::Answer;
 
 /// Why a trial led to no profile, in a sentence.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Absence(pub String);
+pub struct TrialError(pub String);
 
-impl fmt::Display for Absence {
+impl fmt::Display for TrialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -29,9 +29,9 @@ impl fmt::Display for Absence {
 pub fn profile(
     Observed { lines, end }: &Observed,
     kernel: &Kernel,
-) -> Result<LsmHookProfileSpec, Absence> {
+) -> Result<LsmHookProfileSpec, TrialError> {
     if let Some(why) = lines.iter().find_map(stopped) {
-        return Err(Absence(why.to_owned()));
+        return Err(TrialError(why.to_owned()));
     }
     if lines.last() != Some(&Line::Finished) || *end != End::Finished {
         return Err(broken_off(end, lines));
@@ -52,7 +52,7 @@ pub fn profile(
     }
     if profile.hooks.is_empty() {
         // Then it is not the hooks that it refuses: a kernel that takes LSM programs takes some.
-        return Err(Absence(format!(
+        return Err(TrialError(format!(
             "the kernel took a program on none of its {} hooks",
             profile.refused_hooks.len()
         )));
@@ -67,7 +67,7 @@ fn stopped(line: &Line) -> Option<&str> {
     }
 }
 
-fn broken_off(end: &End, lines: &[Line]) -> Absence {
+fn broken_off(end: &End, lines: &[Line]) -> TrialError {
     let how = match end {
         End::TimedOut(ms) => format!("did not end within {ms} ms and was killed"),
         End::Signal(libc::SIGSYS) => "was ended by a seccomp filter (SIGSYS)".to_owned(),
@@ -75,14 +75,14 @@ fn broken_off(end: &End, lines: &[Line]) -> Absence {
         End::Exit(code) => format!("ended with code {code}"),
         End::Finished => "ended without a word about its end".to_owned(),
         End::NotStarted(error) => {
-            return Absence(format!("the hook trial's process could not be started: {error}"));
+            return TrialError(format!("the hook trial's process could not be started: {error}"));
         }
     };
     let last = lines.iter().rev().find_map(|line| match line {
         Line::Hook { name, .. } => Some(format!("after hook {name}")),
         Line::Stopped(_) | Line::Finished => None,
     });
-    Absence(format!(
+    TrialError(format!(
         "the hook trial {how}, {}",
         last.unwrap_or_else(|| "before the first hook".to_owned())
     ))
@@ -102,7 +102,7 @@ mod tests {
         Line::Hook { name: name.into(), plain: Answer(plain), sleepable: sleepable.map(Answer) }
     }
 
-    fn judged(lines: &[Line], end: End) -> Result<LsmHookProfileSpec, Absence> {
+    fn judged(lines: &[Line], end: End) -> Result<LsmHookProfileSpec, TrialError> {
         profile(&Observed { lines: lines.to_vec(), end }, &kernel())
     }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use lsm_ready_crds::Evidence;
 use lsm_ready_crds::node::LsmSource;
 
-use crate::report::Report;
+use super::Report;
 
 /// The report as text, with a newline at its end.
 pub fn render(report: &Report, required: Evidence) -> String {

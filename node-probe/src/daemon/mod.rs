@@ -30,10 +30,10 @@ use lsm_ready_crds::profile::LsmHookProfileSpec;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::check::check;
 use crate::cli::{AgentArgs, LogFormat};
+use crate::commands::check::check;
 use crate::facts::NodeInfo;
-use crate::hooks::{Absence, DEADLINE, run as try_hooks};
+use crate::hooks::{DEADLINE, TrialError, run as try_hooks};
 use hooks::Hooks;
 use write::{Error, Node};
 
@@ -133,10 +133,10 @@ async fn written(
 }
 
 /// One hook trial, on a thread of its own, which its process dies with.
-async fn hooks_tried() -> Result<LsmHookProfileSpec, Absence> {
+async fn hooks_tried() -> Result<LsmHookProfileSpec, TrialError> {
     let tried = tokio::task::spawn_blocking(|| try_hooks(DEADLINE)).await;
     let trial = tried
-        .unwrap_or_else(|error| Err(Absence(format!("the hook trial itself failed: {error}"))));
+        .unwrap_or_else(|error| Err(TrialError(format!("the hook trial itself failed: {error}"))));
     match &trial {
         Ok(profile) => info!(
             attachable = profile.hooks.len(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::btf;
+use crate::btf;
 use crate::sys::{self, Answer};
 
 /// Where the kernel offers its BTF.

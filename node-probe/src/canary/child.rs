@@ -9,15 +9,15 @@ use aya::programs::ProgramType;
 use aya::sys::{BpfHelper, is_helper_supported, is_program_supported};
 
 use super::loader::{self, Loaded};
-use super::trial::{Failure, FailureKind, Step, Trial};
+use super::result::{CanaryResult, Failure, FailureKind, Step};
 use crate::sys::{self, Answer};
 
 /// "LSMB": far from every PR_* that Linux defines. `probe-ebpf/src/canary.rs` denies calls with this option.
 pub const CANARY_OPTION: i32 = 0x4c53_4d42;
 
 /// Climbs, and calls `report` with the trial so far after each step.
-pub fn run(report: &mut dyn FnMut(&Trial)) {
-    let mut climber = Climber { trial: Trial::default(), report };
+pub fn run(report: &mut dyn FnMut(&CanaryResult)) {
+    let mut climber = Steps { trial: CanaryResult::default(), report };
     // The error is in the trial already.
     let refused = climber.climb().is_none();
     climber.compare(refused);
@@ -25,12 +25,12 @@ pub fn run(report: &mut dyn FnMut(&Trial)) {
     climber.say();
 }
 
-struct Climber<'a> {
-    trial: Trial,
-    report: &'a mut dyn FnMut(&Trial),
+struct Steps<'a> {
+    trial: CanaryResult,
+    report: &'a mut dyn FnMut(&CanaryResult),
 }
 
-impl Climber<'_> {
+impl Steps<'_> {
     fn say(&mut self) {
         (self.report)(&self.trial);
     }
@@ -38,7 +38,7 @@ impl Climber<'_> {
     /// Notes how a step ended; its value if it is to go on.
     fn note<T>(
         &mut self,
-        field: fn(&mut Trial) -> &mut Option<Step>,
+        field: fn(&mut CanaryResult) -> &mut Option<Step>,
         result: Result<T, Failure>,
     ) -> Option<T> {
         let (step, value) = match result {
