@@ -10,11 +10,11 @@ fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => run(cli),
         Err(error) => {
-            // Nothing can be done where even this cannot be printed.
+            // If even this cannot be printed, there is nobody to tell.
             error.print().ok();
             match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(exit::USAGE),
+                _ => ExitCode::from(exit::WRONG_USE),
             }
         }
     }

@@ -1,6 +1,7 @@
-//! What a canary's run leaves behind: the raw answer of each step, as data.
+//! What a run of the canary leaves behind: the raw answer of each step, as data.
 //!
-//! In: nothing. Out: the types that the child writes, the parent reads and `diagnose` judges.
+//! In: nothing. Out: the types that the child writes, the parent reads and `report::diagnose`
+//! judges.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,16 +10,16 @@ use crate::sys::Answer;
 /// How a step ended.
 pub type Step = Result<(), Failure>;
 
-/// What a step failed with, as raw as it came.
+/// Why a step failed.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Failure {
-    /// What kind of step refused.
+    /// The part of the canary that failed.
     pub kind: FailureKind,
-    /// The errno, where a system call refused.
+    /// The errno, if a system call was refused.
     pub errno: Option<i32>,
     /// The error in words.
     pub message: String,
-    /// What the verifier said; empty where it was not reached or said nothing.
+    /// The verifier's log. Empty if the verifier was not reached or logged nothing.
     #[serde(default)]
     pub verifier_log: String,
 }
@@ -28,48 +29,48 @@ pub struct Failure {
 pub enum FailureKind {
     /// `/sys/kernel/btf/vmlinux` could not be read.
     BtfUnreadable,
-    /// It was read and is not valid BTF.
+    /// `/sys/kernel/btf/vmlinux` is not valid BTF.
     BtfInvalid,
     /// BTF has no `bpf_lsm_task_prctl`.
     HookNotInBtf,
-    /// A map could not be made.
+    /// A map could not be created.
     Map,
     /// The program was refused.
     Program,
-    /// Anything else: the message says what.
+    /// Anything else; the message says what.
     Other,
 }
 
-/// Everything that one run of the canary showed. A field that is `None` was not reached.
+/// Everything that one run of the canary showed. A field is `None` if its step was not reached.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct CanaryResult {
-    /// bpf(2) with a command that does not exist; EINVAL where BPF itself answers.
+    /// bpf(2) with a command that does not exist. EINVAL if BPF itself answers.
     pub bpf_call: Option<Answer>,
-    /// The canary's prctl before anything is loaded; EINVAL where the kernel itself answers.
+    /// The canary's prctl before anything is loaded. EINVAL if the kernel itself answers.
     pub before: Option<Answer>,
-    /// The kernel's BTF was read.
+    /// Reading the kernel's BTF.
     pub btf: Option<Step>,
-    /// The object's maps were made.
+    /// Creating the object's maps.
     pub maps: Option<Step>,
-    /// The verifier took the program.
+    /// Loading the program, which the verifier checks.
     pub load: Option<Step>,
-    /// The program was attached to its hook.
+    /// Attaching the program to its hook.
     pub attach: Option<Step>,
-    /// The canary's prctl while attached; EKEYREJECTED where it denies.
+    /// The canary's prctl while attached. EKEYREJECTED if the program denies it.
     pub ours: Option<Answer>,
-    /// The same with a wrong nonce, while attached; EINVAL where only ours is denied.
+    /// The same prctl with a wrong nonce, while attached. EINVAL if only our own call is denied.
     pub wrong_nonce: Option<Answer>,
-    /// How often the program counted a call of ours.
+    /// How many calls of ours the program counted.
     pub fired: Option<u64>,
-    /// The canary's prctl after detaching; EINVAL again.
+    /// The canary's prctl after detaching. EINVAL again.
     pub after: Option<Answer>,
-    /// How long it was attached, in microseconds.
+    /// How long the program was attached, in microseconds.
     pub attached_us: Option<u64>,
-    /// A program of a type that is no LSM program was loaded, for comparison; tried where ours was refused.
+    /// Loading a program of another type, for comparison. Tried only if ours was refused.
     pub plain_load: Option<Step>,
-    /// A program that calls `bpf_probe_read_kernel` may be loaded.
+    /// Whether a program that calls `bpf_probe_read_kernel` may be loaded.
     pub kernel_reads: Option<Result<bool, Failure>>,
-    /// The child got to its end.
+    /// Whether the child made all of its steps.
     pub finished: bool,
 }

@@ -1,13 +1,12 @@
-//! `node-probe check`: one check of this machine, or of recorded facts.
+//! `node-probe check`: checks this machine once, or judges recorded facts.
 //!
-//! In: the arguments and the machine. Out: the report on standard output and the exit code.
+//! In: the arguments and the machine. Out: the report on standard output, and the exit code.
 
-use lsm_ready_crds::State;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use lsm_ready_crds::Evidence;
+use lsm_ready_crds::{Evidence, State};
 
 use crate::cli::{CheckArgs, Output};
 use crate::facts::{Facts, NodeInfo, OsRelease, read, record};
@@ -16,53 +15,46 @@ use crate::report::hooks::Hooks;
 use crate::report::{Report, replay, text};
 use crate::{canary, exit, hooks};
 
-/// Checks once, prints, and says by the exit code whether the requirement holds.
+/// Checks once, prints the report, and returns the exit code that says whether the requirement
+/// holds.
 pub fn main(args: &CheckArgs) -> ExitCode {
-    let (mut report, facts) = match args.from.as_deref().map(replayed) {
-        None => tried(args.deadline, None),
-        Some(Ok(replayed)) => replayed,
-        Some(Err(wrong)) => {
-            eprintln!("node-probe: {}", text::printable(&wrong.to_string()));
-            return ExitCode::from(exit::USAGE);
-        }
+    let checked = match &args.from {
+        None => check_machine(args.deadline, None),
+        Some(path) => match check_facts(path) {
+            Ok(checked) => checked,
+            Err(error) => {
+                eprintln!("node-probe: {}", text::printable(&error.to_string()));
+                return ExitCode::from(exit::WRONG_USE);
+            }
+        },
     };
     let required = Evidence::from(args.require);
-    report.require_lsms(&args.require_lsm, required, &facts);
-    if let Some(hooks) = required_hooks(args) {
-        report.require_hooks(hooks, required, &facts);
-    }
+    let report = with_requirements(checked, args, required);
     if let Err(error) = print(&report, args.output, required) {
         eprintln!("node-probe: cannot write the report: {error}");
-        return ExitCode::from(exit::UNTRIED);
+        return ExitCode::from(exit::CANNOT_BE_JUDGED);
     }
     ExitCode::from(match report.holds(required) {
         State::Ready => exit::HOLDS,
-        State::NotReady => exit::FAILS,
-        State::Unknown => exit::UNTRIED,
+        State::NotReady => exit::DOES_NOT_HOLD,
+        State::Unknown => exit::CANNOT_BE_JUDGED,
     })
 }
 
-/// Makes the hook trial where hooks are required; recorded texts do not say which hooks take a program.
-fn required_hooks(args: &CheckArgs) -> Option<Hooks> {
-    if args.hooks.is_empty() && args.sleepable_hooks.is_empty() {
-        return None;
-    }
-    let trial = match args.from {
-        None => hooks::run(args.deadline),
-        Some(_) => Err(TrialError("only recorded texts were looked at".to_owned())),
-    };
-    Some(Hooks::of(&args.hooks, &args.sleepable_hooks, &trial))
-}
-
-/// Reads the facts, lets the canary climb in a child process, and puts the report together.
+/// Checks this machine: reads the facts, runs the canary in a child process, and makes the report.
 ///
-/// `node` is what Kubernetes knows about the node. Its operating system counts where there is no os-release file, as in
-/// the probe's own image.
+/// `node` is what Kubernetes knows about the node. Its operating system is used if there is no
+/// os-release file, as in the probe's own image.
 pub fn check(deadline: Duration, node: Option<&NodeInfo>) -> Report {
-    tried(deadline, node).0
+    check_machine(deadline, node).report
 }
 
-fn tried(deadline: Duration, node: Option<&NodeInfo>) -> (Report, Facts) {
+struct Checked {
+    report: Report,
+    facts: Facts,
+}
+
+fn check_machine(deadline: Duration, node: Option<&NodeInfo>) -> Checked {
     let started = Instant::now();
     let mut facts = Facts::of(&read::raw());
     if let Some(node) = node {
@@ -72,17 +64,36 @@ fn tried(deadline: Duration, node: Option<&NodeInfo>) -> (Report, Facts) {
         }
     }
     let observed = canary::parent::run(deadline);
-    (Report::of(&observed, &facts, milliseconds(started)), facts)
+    Checked { report: Report::of(&observed, &facts, started.elapsed()), facts }
 }
 
-fn replayed(path: &str) -> Result<(Report, Facts), record::Wrong> {
+fn check_facts(path: &str) -> Result<Checked, record::Invalid> {
     let started = Instant::now();
     let facts = Facts::of(&record::load(path)?);
-    Ok((replay::report(&facts, milliseconds(started)), facts))
+    Ok(Checked { report: replay::report(&facts, started.elapsed()), facts })
 }
 
-fn milliseconds(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+/// Adds the LSMs and hooks that the arguments require.
+fn with_requirements(checked: Checked, args: &CheckArgs, required: Evidence) -> Report {
+    let Checked { mut report, facts } = checked;
+    report.require_lsms(&args.require_lsm, required, &facts);
+    if let Some(hooks) = required_hooks(args) {
+        report.require_hooks(hooks, required, &facts);
+    }
+    report
+}
+
+/// Makes the hook trial if hooks are required. Recorded facts do not say which hooks accept a
+/// program.
+fn required_hooks(args: &CheckArgs) -> Option<Hooks> {
+    if args.hooks.is_empty() && args.sleepable_hooks.is_empty() {
+        return None;
+    }
+    let trial = match args.from {
+        None => hooks::run(args.deadline),
+        Some(_) => Err(TrialError("hooks cannot be judged by recorded facts".to_owned())),
+    };
+    Some(Hooks::of(&args.hooks, &args.sleepable_hooks, &trial))
 }
 
 fn print(report: &Report, output: Output, required: Evidence) -> io::Result<()> {

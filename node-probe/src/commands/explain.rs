@@ -1,6 +1,7 @@
-//! `node-probe explain`: what a reason means and what to do about it, for who has only the code.
+//! `node-probe explain`: what a reason means and what to do about it.
 //!
-//! In: a code, or none. Out: its texts, or all codes with a line each; for an unknown code the nearest ones.
+//! In: a code, or none. Out: the texts of that reason, or all codes with a line each. For an
+//! unknown code: the most similar codes.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -10,20 +11,20 @@ use lsm_ready_crds::Reason;
 use crate::exit;
 use crate::report::text;
 
-/// Prints what there is to say.
+/// Prints the explanation of one reason, or the list of all.
 pub fn main(code: Option<&str>) -> ExitCode {
-    let said = match code.map_or_else(|| Ok(list()), explain) {
-        Ok(said) => said,
-        Err(unknown) => {
-            eprintln!("node-probe: {unknown}");
-            return ExitCode::from(exit::USAGE);
+    let text = match code.map_or_else(|| Ok(list()), explain) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("node-probe: {error}");
+            return ExitCode::from(exit::WRONG_USE);
         }
     };
-    match io::stdout().lock().write_all(said.as_bytes()) {
+    match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("node-probe: cannot write: {error}");
-            ExitCode::from(exit::UNTRIED)
+            eprintln!("node-probe: cannot write the explanation: {error}");
+            ExitCode::from(exit::CANNOT_BE_JUDGED)
         }
     }
 }
@@ -37,22 +38,19 @@ pub fn list() -> String {
         .collect()
 }
 
-/// The texts of one.
-///
-/// # Errors
-/// With the nearest codes, where there is no such one.
+/// The explanation of one reason. An unknown code is an error that names similar codes.
 pub fn explain(code: &str) -> Result<String, String> {
     let Some(reason) = Reason::from_code(code) else {
         return Err(unknown(code));
     };
     let paragraphs = [
-        ("It means".to_owned(), reason.meaning()),
-        ("It is told from its neighbours by this".to_owned(), reason.told_apart()),
-        ("The way out".to_owned(), reason.way_out()),
+        ("What it means", reason.meaning()),
+        ("How to tell it apart", reason.told_apart()),
+        ("What to do", reason.way_out()),
     ];
     let mut lines = vec![format!("{reason}: the node is {}", reason.node_is())];
     for (title, paragraph) in paragraphs {
-        lines.extend([String::new(), title]);
+        lines.extend([String::new(), title.to_owned()]);
         lines.extend(text::wrapped(paragraph));
     }
     Ok(lines.join("\n") + "\n")
@@ -66,7 +64,7 @@ fn unknown(code: &str) -> String {
     } else {
         format!(" Did you mean {}?", nearest.join(" or "))
     };
-    format!("there is no reason {code:?}.{hint} All codes: node-probe explain")
+    format!("unknown reason {code:?}.{hint} To list all reasons, run: node-probe explain")
 }
 
 #[cfg(test)]
@@ -81,19 +79,19 @@ mod tests {
         assert_eq!(list.lines().count(), Reason::ALL.len());
         for reason in Reason::ALL {
             assert!(list.contains(&format!("{reason} ")), "{reason}");
-            let said = explain(reason.code()).unwrap();
+            let text = explain(reason.code()).unwrap();
             assert!(
-                said.starts_with(&format!("{reason}: the node is "))
-                    && said.contains("The way out\n  "),
-                "{said}"
+                text.starts_with(&format!("{reason}: the node is "))
+                    && text.contains("What to do\n  "),
+                "{text}"
             );
         }
     }
 
     #[test]
-    fn an_unknown_code_is_answered_with_the_nearest() {
-        let said = explain("BpfNotInLsmLst").unwrap_err();
-        assert!(said.contains("Did you mean BpfNotInLsmList"), "{said}");
+    fn an_unknown_code_is_answered_with_similar_codes() {
+        let error = explain("BpfNotInLsmLst").unwrap_err();
+        assert!(error.contains("Did you mean BpfNotInLsmList"), "{error}");
         assert!(!explain("zzzzzzzzzzzz").unwrap_err().contains("Did you mean"));
     }
 

@@ -1,6 +1,7 @@
 //! `node-probe facts`: records what this machine says about itself.
 //!
-//! In: the machine. Out: its texts as JSON on standard output, in the form that `check --from` reads.
+//! In: the machine. Out: its texts as JSON on standard output, in the form that `check --from`
+//! reads.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ pub fn main() -> ExitCode {
         .and_then(|json| writeln!(io::stdout().lock(), "{json}"));
     if let Err(error) = written {
         eprintln!("node-probe: cannot write the facts: {error}");
-        return ExitCode::from(exit::UNTRIED);
+        return ExitCode::from(exit::CANNOT_BE_JUDGED);
     }
     ExitCode::SUCCESS
 }

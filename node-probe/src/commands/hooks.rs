@@ -1,7 +1,9 @@
-//! `node-probe hooks`: the hooks of this machine's kernel.
+//! `node-probe hooks`: lists the LSM hooks of this machine's kernel.
 //!
-//! In: the arguments and the machine. Out: the list on standard output; exit code 2 where the trial led to none.
+//! In: the arguments and the machine. Out: the list on standard output. Exit code 2 if the trial
+//! failed.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -13,16 +15,19 @@ use serde::Serialize;
 use crate::cli::{HooksArgs, Output};
 use crate::exit;
 use crate::hooks::{self, TrialError};
+use crate::report::milliseconds;
 
-/// Version of the JSON form. It changes when a field changes its meaning or goes; new fields may come without.
+/// Version of the JSON form. It changes if a field is removed or changes its meaning. Fields may be
+/// added without a new version.
 pub const SCHEMA: &str = "lsmready.io/hooks/v1";
 
-/// The JSON form.
+/// The JSON form of a list.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct List<'a> {
     schema: &'static str,
     kernel: &'a str,
-    /// The name under which the agent publishes it.
+    /// The name under which the probe daemon publishes this list as an LsmHookProfile.
     digest: String,
     attachable: usize,
     sleepable: usize,
@@ -38,43 +43,39 @@ struct Hook<'a> {
     sleepable: bool,
 }
 
-/// Makes the trial and prints what it led to.
+/// The JSON form of a failed trial.
+#[derive(Debug, Serialize)]
+struct Failed {
+    schema: &'static str,
+    error: String,
+}
+
+/// Makes the trial and prints its result.
 pub fn main(args: &HooksArgs) -> ExitCode {
     let started = Instant::now();
     let trial = hooks::run(args.deadline);
-    let (text, code) = match (&trial, args.output) {
-        (Ok(profile), Output::Text) => (Ok(render(profile)), exit::HOLDS),
-        (Ok(profile), Output::Json) => {
-            (serde_json::to_string_pretty(&list(profile, started.elapsed())), exit::HOLDS)
-        }
-        (Err(absence), Output::Text) => {
-            (Ok(format!("The hooks are not known: {absence}")), exit::UNTRIED)
-        }
-        (Err(absence), Output::Json) => {
-            (serde_json::to_string_pretty(&absent(absence)), exit::UNTRIED)
-        }
+    let code = if trial.is_ok() { exit::HOLDS } else { exit::CANNOT_BE_JUDGED };
+    let text = match args.output {
+        Output::Text => Ok(render(&trial)),
+        Output::Json => json(&trial, started.elapsed()),
     };
     let printed = text
         .map_err(io::Error::other)
         .and_then(|text| writeln!(io::stdout().lock(), "{}", text.trim_end()));
     if let Err(error) = printed {
         eprintln!("node-probe: cannot write the list: {error}");
-        return ExitCode::from(exit::UNTRIED);
+        return ExitCode::from(exit::CANNOT_BE_JUDGED);
     }
     ExitCode::from(code)
 }
 
-fn all(profile: &LsmHookProfileSpec) -> Vec<Hook<'_>> {
-    let names: std::collections::BTreeSet<&String> =
-        profile.hooks.iter().chain(&profile.refused_hooks).collect();
-    names
-        .into_iter()
-        .map(|name| Hook {
-            name,
-            attachable: profile.hooks.contains(name),
-            sleepable: profile.sleepable_hooks.contains(name),
-        })
-        .collect()
+type Trial = Result<LsmHookProfileSpec, TrialError>;
+
+fn json(trial: &Trial, took: Duration) -> serde_json::Result<String> {
+    match trial {
+        Ok(profile) => serde_json::to_string_pretty(&list(profile, took)),
+        Err(error) => serde_json::to_string_pretty(&failed(error)),
+    }
 }
 
 fn list(profile: &LsmHookProfileSpec, took: Duration) -> List<'_> {
@@ -86,17 +87,33 @@ fn list(profile: &LsmHookProfileSpec, took: Duration) -> List<'_> {
         sleepable: profile.sleepable_hooks.len(),
         refused: profile.refused_hooks.len(),
         hooks: all(profile),
-        duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        duration_ms: milliseconds(took),
     }
 }
 
-fn absent(absence: &TrialError) -> serde_json::Value {
-    serde_json::json!({"schema": SCHEMA, "absence": absence.to_string()})
+fn failed(error: &TrialError) -> Failed {
+    Failed { schema: SCHEMA, error: error.to_string() }
 }
 
-fn render(profile: &LsmHookProfileSpec) -> String {
+fn all(profile: &LsmHookProfileSpec) -> Vec<Hook<'_>> {
+    let names: BTreeSet<&String> = profile.hooks.iter().chain(&profile.refused_hooks).collect();
+    names
+        .into_iter()
+        .map(|name| Hook {
+            name,
+            attachable: profile.hooks.contains(name),
+            sleepable: profile.sleepable_hooks.contains(name),
+        })
+        .collect()
+}
+
+fn render(trial: &Trial) -> String {
+    let profile = match trial {
+        Ok(profile) => profile,
+        Err(error) => return format!("The hooks could not be tried: {error}"),
+    };
     let mut text = format!(
-        "Linux {}: of {} hooks {} take a program, {} of them also a sleepable one, {} refuse any\n\n",
+        "Linux {} has {} LSM hooks: {} attachable ({} of them also sleepable), {} refused\n\n",
         profile.kernel,
         profile.hooks.len() + profile.refused_hooks.len(),
         profile.hooks.len(),
@@ -104,13 +121,13 @@ fn render(profile: &LsmHookProfileSpec) -> String {
         profile.refused_hooks.len(),
     );
     for hook in all(profile) {
-        let takes = match (hook.attachable, hook.sleepable) {
+        let accepts = match (hook.attachable, hook.sleepable) {
             (true, true) => "sleepable",
             (true, false) => "attachable",
-            _ => "REFUSED",
+            (false, _) => "REFUSED",
         };
         // Writing to a String cannot fail.
-        writeln!(text, "  {takes:<10}  {}", hook.name).ok();
+        writeln!(text, "  {accepts:<10}  {}", hook.name).ok();
     }
     text
 }
@@ -121,33 +138,27 @@ mod tests {
     use crate::report::hooks::tests::profile;
 
     #[test]
-    fn the_text_has_a_line_a_hook() {
+    fn the_text_has_one_line_per_hook() {
         assert_eq!(
-            render(&profile()),
-            "Linux 6.12 x86_64: of 3 hooks 2 take a program, 1 of them also a sleepable one, 1 refuse any\n\n  \
-             sleepable   file_open\n  REFUSED     getprocattr\n  attachable  task_alloc\n"
+            render(&Ok(profile())),
+            "Linux 6.12 x86_64 has 3 LSM hooks: 2 attachable (1 of them also sleepable), 1 \
+             refused\n\n  sleepable   file_open\n  REFUSED     getprocattr\n  attachable  \
+             task_alloc\n"
         );
     }
 
     #[test]
-    fn the_json_form_has_its_documented_fields() {
+    fn the_documentation_has_every_field_of_the_json_form() {
         let page = include_str!("../../../docs/check-output.md");
-        let value = serde_json::to_value(list(&profile(), Duration::from_millis(7))).unwrap();
+        let list = serde_json::to_value(list(&profile(), Duration::from_millis(7))).unwrap();
         assert_eq!(
-            value["hooks"][1],
+            list["hooks"][1],
             serde_json::json!({"name": "getprocattr", "attachable": false, "sleepable": false})
         );
-        assert_eq!(value["digest"], profile().digest());
-        for field in value
-            .as_object()
-            .unwrap()
-            .keys()
-            .chain(absent(&TrialError("x".into())).as_object().unwrap().keys())
-        {
-            assert!(
-                page.contains(&format!("`{field}`")),
-                "docs/check-output.md does not have the field {field}"
-            );
+        assert_eq!(list["digest"], profile().digest());
+        let failed = serde_json::to_value(failed(&TrialError("x".into()))).unwrap();
+        for field in list.as_object().unwrap().keys().chain(failed.as_object().unwrap().keys()) {
+            assert!(page.contains(&format!("`{field}`")), "the page lacks the field {field}");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What the agent knows of its kernel's hooks, and when it has to find out. Pure.
 //!
-//! In: the LsmNode that is there, the evidence, what the trial led to. Out: whether a trial is due, and the name of the
-//! profile that the LsmNode is to bear.
+//! In: the LsmNode that is there, the evidence, what the trial led to. Out: whether a trial is due,
+//! and the name of the profile that the LsmNode is to bear.
 //!
-//! A kernel's hooks do not change while it runs, so one trial a boot is enough: an agent that starts anew in the same
-//! boot takes over the profile that its LsmNode names.
+//! A kernel's hooks do not change while it runs, so one trial a boot is enough: an agent that
+//! starts anew in the same boot takes over the profile that its LsmNode names.
 
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{Evidence, LsmNode};

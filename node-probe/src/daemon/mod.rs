@@ -3,14 +3,16 @@
 //! In: the node's name, intervals, the API server. Out: this node's LsmNode, and a log.
 //!
 //! # Flow
-//! Each round looks at the Node and its LsmNode, checks this machine in a child process, and writes what [`plan`]
-//! says: nothing at all while nothing but time has changed and the renewal is not due. Once a boot, after the first
-//! check that shows that LSM programs load, it tries the kernel's hooks in another child process, publishes what it
-//! found as an LsmHookProfile and names that in the LsmNode.
+//! Each round looks at the Node and its LsmNode, checks this machine in a child process, and writes
+//! what [`plan`] says: nothing at all while nothing but time has changed and the renewal is not
+//! due. Once a boot, after the first check that shows that LSM programs load, it tries the kernel's
+//! hooks in another child process, publishes what it found as an LsmHookProfile and names that in
+//! the LsmNode.
 //!
 //! # Guarantees
-//! Trouble with the API never ends it: it says what it waits for and tries again, ever more slowly. SIGTERM ends it at
-//! once, and the canary's process with it. This process itself never reads BTF, so it stays small.
+//! Trouble with the API never ends it: it says what it waits for and tries again, ever more slowly.
+//! SIGTERM ends it at once, and the canary's process with it. This process itself never reads BTF,
+//! so it stays small.
 
 pub mod hooks;
 pub mod plan;
@@ -114,7 +116,8 @@ async fn rounds(args: &AgentArgs) {
     }
 }
 
-/// Writes what was found, for as long as it is news: after an interval the next check is made rather than this written.
+/// Writes what was found, for as long as it is news: after an interval the next check is made
+/// rather than this written.
 async fn written(
     client: &Client,
     args: &AgentArgs,
@@ -189,7 +192,8 @@ async fn round(
     {
         hooks.adopt(digest);
     }
-    // 2. What it should say. A profile is looked for only when the report that names it is to be written.
+    // 2. What it should say. A profile is looked for only when the report that names it is to be
+    //    written.
     let (now, renew) =
         (jiff::Timestamp::now(), schedule::renewal(args.renew_interval, &args.node_name));
     let planned = |profile: Option<String>| {

@@ -1,6 +1,7 @@
 //! What to write: a pure function of the Node, the LsmNode that is there, and what was found.
 //!
-//! In: those, the time and the renewal period. Out: a [`Plan`], empty where nothing but time differs.
+//! In: those, the time and the renewal period. Out: a [`Plan`], empty where nothing but time
+//! differs.
 
 use lsm_ready_crds::State;
 use std::time::Duration;
@@ -86,8 +87,8 @@ pub fn plan(
     }
 }
 
-/// Since when this boot can deny, where its reports had shown before that it could not. Each such repair renews it. Other
-/// reports keep it.
+/// Since when this boot can deny, where its reports had shown before that it could not. Each such
+/// repair renews it. Other reports keep it.
 fn denied_since(
     written: Option<&LsmNodeStatus>,
     found: &LsmNodeStatus,
@@ -117,8 +118,8 @@ fn is_shown_not_ready(report: &LsmNodeStatus) -> bool {
     verdict(&Require::default(), facts).state == State::NotReady
 }
 
-/// The spans of this boot in which it could deny. One ends with the last report that said so; when Denied comes back without
-/// a repair, the same span goes on, and a later end replaces this one.
+/// The spans of this boot in which it could deny. One ends with the last report that said so; when
+/// Denied comes back without a repair, the same span goes on, and a later end replaces this one.
 fn denied_before(written: Option<&LsmNodeStatus>, found: &LsmNodeStatus) -> Vec<Span> {
     let Some(written) = of_this_boot(written, found) else {
         return Vec::new();
@@ -143,7 +144,8 @@ fn of_this_boot<'a>(
     written.filter(|written| written.boot_id == found.boot_id)
 }
 
-/// It differs in more than time, or was last written a renewal period ago (or in the future, by a clock since set back).
+/// It differs in more than time, or was last written a renewal period ago (or in the future, by a
+/// clock since set back).
 fn is_due(
     written: Option<&LsmNodeStatus>,
     found: &LsmNodeStatus,
@@ -171,7 +173,8 @@ fn is_node(owner: &OwnerReference) -> bool {
     owner.api_version == "v1" && owner.kind == "Node"
 }
 
-/// The Node as owner. Without blockOwnerDeletion, which would take the right to set finalizers on Nodes.
+/// The Node as owner. Without blockOwnerDeletion, which would take the right to set finalizers on
+/// Nodes.
 fn owner(node: &Identity) -> OwnerReference {
     OwnerReference {
         api_version: "v1".to_owned(),
@@ -335,7 +338,8 @@ mod tests {
                 vec![("b", Denied), ("b", Evidence::None), ("b", Denied), ("b", Fired)],
                 vec![(None, 2)],
             ),
-            // The second report of Denied is not written, as nothing differs, so the span ends with the first.
+            // The second report of Denied is not written, as nothing differs, so the span ends with
+            // the first.
             (vec![("b", Denied), ("b", Denied), ("b", Fired), ("b", Denied)], vec![(None, 0)]),
             (vec![("b", Loaded), ("b", Denied), ("b", Fired), ("b", Denied)], vec![(Some(1), 1)]),
             (

@@ -1,9 +1,10 @@
-//! Hook profiles in the cluster: the other place that talks to the API server. In: a profile. Out: whether it stands
-//! there under its name.
+//! Hook profiles in the cluster: the other place that talks to the API server. In: a profile. Out:
+//! whether it stands there under its name.
 //!
 //! # Guarantees
-//! An object whose content is not what its name says is never named by a report. A cluster that refuses profiles (an
-//! older CRD, another RBAC) costs the profile and never the report of evidence.
+//! An object whose content is not what its name says is never named by a report. A cluster that
+//! refuses profiles (an older CRD, another RBAC) costs the profile and never the report of
+//! evidence.
 
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -15,7 +16,8 @@ use tracing::{info, warn};
 use super::hooks::{Hooks, Known};
 use super::write::{Error, failed};
 
-/// Whether what is known of the hooks can be read in the cluster under its name; publishes it where it is missing.
+/// Whether what is known of the hooks can be read in the cluster under its name; publishes it where
+/// it is missing.
 pub async fn stands(client: &Client, hooks: &mut Hooks) -> Result<bool, Error> {
     match hooks.known() {
         None => Ok(false),
@@ -84,7 +86,8 @@ async fn create(
     Ok(created)
 }
 
-/// The answer; none where the API server refused the request for good, which is told and does not stop the agent.
+/// The answer; none where the API server refused the request for good, which is told and does not
+/// stop the agent.
 fn answered<T>(
     digest: &str,
     answer: kube::Result<T>,

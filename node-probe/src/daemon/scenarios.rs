@@ -1,4 +1,5 @@
-//! What the agent sends about its hooks, request by request, to an API server that is played from a script.
+//! What the agent sends about its hooks, request by request, to an API server that is played from a
+//! script.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ const PROFILES: &str = "/apis/lsmready.io/v1alpha1/lsmhookprofiles";
 /// A request that has to come next, and its answer.
 type Exchange = (String, u16, Value);
 
-/// Answers exactly these requests, in this order; ends when all of them came and the client is gone.
+/// Answers exactly these requests, in this order; ends when all of them came and the client is
+/// gone.
 fn plays(script: Vec<Exchange>) -> (Client, JoinHandle<Vec<Value>>) {
     let (service, mut handle) = mock::pair::<http::Request<Body>, http::Response<Body>>();
     let played = tokio::spawn(async move {

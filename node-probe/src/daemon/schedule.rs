@@ -1,4 +1,5 @@
-//! When things are done again. In: intervals and chance, as a number from 0 up to 1. Out: how long to wait.
+//! When things are done again. In: intervals and chance, as a number from 0 up to 1. Out: how long
+//! to wait.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ fn fraction(bits: u64) -> f64 {
     f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
 }
 
-/// The pause after so many failures in a row: from 1 s doubling to 1 min, of which the upper half is left to chance.
+/// The pause after so many failures in a row: from 1 s doubling to 1 min, of which the upper half
+/// is left to chance.
 pub fn backoff(failures: u32, chance: f64) -> Duration {
     let whole = FIRST_BACKOFF.saturating_mul(2u32.saturating_pow(failures)).min(LAST_BACKOFF);
     whole.mul_f64(0.5 + chance / 2.0)
@@ -28,7 +30,8 @@ pub fn spread(interval: Duration, chance: f64) -> Duration {
     interval.mul_f64(0.9 + chance / 5.0)
 }
 
-/// This node's own renewal period, always the same and at most a fifth shorter than the one asked for.
+/// This node's own renewal period, always the same and at most a fifth shorter than the one asked
+/// for.
 pub fn renewal(period: Duration, node: &str) -> Duration {
     // FNV-1a, mixed once more since similar names differ in the low bits only.
     let hash = node.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {

@@ -1,4 +1,5 @@
-//! Where the agent talks to the API server about the Node and its LsmNode. In: names and a [`Plan`]. Out: what is there, and the plan carried out.
+//! Where the agent talks to the API server about the Node and its LsmNode. In: names and a
+//! [`Plan`]. Out: what is there, and the plan carried out.
 
 use std::time::Duration;
 

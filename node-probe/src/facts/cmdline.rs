@@ -11,7 +11,8 @@ pub struct Cmdline {
     pub lsm: Option<Vec<String>>,
     /// That `lsm=` as it is written.
     pub lsm_text: Option<String>,
-    /// The value of the last `security=`: one of the large LSMs, which the kernel heeds only where there is no `lsm=`.
+    /// The value of the last `security=`: one of the large LSMs, which the kernel heeds only where
+    /// there is no `lsm=`.
     pub security: Option<String>,
     /// The LSMs that `apparmor=0` or `selinux=0` switches off.
     pub switched_off: Vec<String>,
@@ -19,7 +20,8 @@ pub struct Cmdline {
     pub lockdown_confidentiality: bool,
     /// The value of `BOOT_IMAGE=`, which GRUB and syslinux set.
     pub boot_image: Option<String>,
-    /// The words that are meant for the kernel, without their quotes: boot loaders and images leave their marks there.
+    /// The words that are meant for the kernel, without their quotes: boot loaders and images leave
+    /// their marks there.
     pub words: Vec<String>,
 }
 
@@ -65,7 +67,8 @@ impl Cmdline {
     }
 }
 
-/// The words of a command line. Quotes hold blanks together and are taken off, as `next_arg()` in lib/cmdline.c does.
+/// The words of a command line. Quotes hold blanks together and are taken off, as `next_arg()` in
+/// lib/cmdline.c does.
 fn words(text: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;

@@ -1,5 +1,5 @@
-//! How the kernel was built. In: `/proc/config.gz` or one of the files beside the kernel. Out: the few options that
-//! explain what it can do, each with where it was read.
+//! How the kernel was built. In: `/proc/config.gz` or one of the files beside the kernel. Out: the
+//! few options that explain what it can do, each with where it was read.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -71,8 +71,9 @@ impl KernelConfig {
         self.options.get(name).is_some_and(|value| value == "n")
     }
 
-    /// The kernel was built without the option. A whole configuration also says so by having no line about an option whose
-    /// dependencies are not met; an excerpt does not. Each whole one has a line about CONFIG_BPF_SYSCALL.
+    /// The kernel was built without the option. A whole configuration also says so by having no
+    /// line about an option whose dependencies are not met; an excerpt does not. Each whole one has
+    /// a line about CONFIG_BPF_SYSCALL.
     pub fn lacks(&self, name: &str) -> bool {
         let is_whole = self.options.contains_key("CONFIG_BPF_SYSCALL");
         self.says_not_set(name) || is_whole && !self.options.contains_key(name)
@@ -140,7 +141,8 @@ pub(crate) mod tests {
     #[test]
     fn options_are_read() {
         let config = config(
-            "# Linux\nCONFIG_BPF_LSM=y\n# CONFIG_SECURITY_SMACK is not set\nCONFIG_LSM=\"yama,bpf\"\n",
+            "# Linux\nCONFIG_BPF_LSM=y\n# CONFIG_SECURITY_SMACK is not \
+             set\nCONFIG_LSM=\"yama,bpf\"\n",
         );
         let config = config.unwrap();
         assert!(config.has("CONFIG_BPF_LSM"));
@@ -190,7 +192,8 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), lines in "(CONFIG_[A-Z_]{0,9}|=|y|\"|# | is not set|\n)*") {
+        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), lines in "(CONFIG_[A-Z_]{0,9}|=|y|\"|# \
+            | is not set|\n)*") {
             for text in [String::from_utf8_lossy(&bytes).into_owned(), lines] {
                 let kept = relevant(&text);
                 prop_assert_eq!(&relevant(&kept), &kept);

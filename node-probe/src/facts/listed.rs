@@ -1,18 +1,20 @@
 //! Which LSMs a kernel was booted without, where the list of active ones cannot be read.
 //!
-//! In: the command line and the kernel's configuration. Out: the text that leaves an LSM out. The kernel follows the last
-//! `lsm=`; without one it follows CONFIG_LSM and `security=` (`ordered_lsm_parse` in security/security.c).
+//! In: the command line and the kernel's configuration. Out: the text that leaves an LSM out. The
+//! kernel follows the last `lsm=`; without one it follows CONFIG_LSM and `security=`
+//! (`ordered_lsm_parse` in security/security.c).
 
 use super::{Built, Facts, lsm_list};
 
-/// LSMs that are active only where a list names them. The others are always active (`capability`), or are in some versions
-/// or configurations (`ima`, `evm`, `lockdown`).
+/// LSMs that are active only where a list names them. The others are always active (`capability`),
+/// or are in some versions or configurations (`ima`, `evm`, `lockdown`).
 const ONLY_BY_NAME: [&str; 9] =
     ["apparmor", "bpf", "ipe", "landlock", "loadpin", "selinux", "smack", "tomoyo", "yama"];
 
 impl Facts {
-    /// The text by which that LSM is not active, though the list of active LSMs cannot be read: `None` where the list can be
-    /// read, where no text says so, and for LSMs that are active without being named.
+    /// The text by which that LSM is not active, though the list of active LSMs cannot be read:
+    /// `None` where the list can be read, where no text says so, and for LSMs that are active
+    /// without being named.
     pub fn left_out_by(&self, name: &str) -> Option<String> {
         if self.lists_bpf().is_some() || !ONLY_BY_NAME.contains(&name) {
             return None;

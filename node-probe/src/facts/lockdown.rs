@@ -1,5 +1,5 @@
-//! The lockdown level. In: the text of `/sys/kernel/security/lockdown`. Out: the level in brackets, and whether it keeps
-//! programs from reading kernel memory.
+//! The lockdown level. In: the text of `/sys/kernel/security/lockdown`. Out: the level in brackets,
+//! and whether it keeps programs from reading kernel memory.
 
 use lsm_ready_crds::node::LsmSource;
 
@@ -8,8 +8,9 @@ use super::Facts;
 const CONFIDENTIALITY: &str = "confidentiality";
 
 impl Facts {
-    /// The level `confidentiality` is in force, in which no program may call `bpf_probe_read_kernel`. Where the level cannot
-    /// be read the boot parameter tells it. The level alone forbids nothing where the LSM `lockdown` is not active.
+    /// The level `confidentiality` is in force, in which no program may call
+    /// `bpf_probe_read_kernel`. Where the level cannot be read the boot parameter tells it. The
+    /// level alone forbids nothing where the LSM `lockdown` is not active.
     pub fn is_confidential(&self) -> bool {
         let is_active = self.lsms.active.iter().any(|name| name == "lockdown");
         match self.lockdown.as_deref() {

@@ -1,12 +1,14 @@
 //! What a kernel lacks for LSM programs, by its configuration and its version.
 //!
-//! In: the facts. Out: everything that is missing, so that nobody boots one kernel after another to find out the next thing.
+//! In: the facts. Out: everything that is missing, so that nobody boots one kernel after another to
+//! find out the next thing.
 
 use std::fmt;
 
 use super::Facts;
 
-/// What each kernel has to be built with so that LSM programs load and attach, in the order in which the canary needs it.
+/// What each kernel has to be built with so that LSM programs load and attach, in the order in
+/// which the canary needs it.
 const NEEDED: [&str; 5] = [
     "CONFIG_BPF_SYSCALL",
     "CONFIG_BPF_JIT",
@@ -78,6 +80,14 @@ pub fn describe(facts: &Facts) -> String {
     built.into_iter().chain(version).collect::<Vec<_>>().join(", and ")
 }
 
+/// The detail, followed by everything that the kernel is known to lack.
+pub fn with_missing(detail: &str, facts: &Facts) -> String {
+    match describe(facts) {
+        missing if missing.is_empty() => detail.to_owned(),
+        missing => format!("{detail}; {missing}"),
+    }
+}
+
 /// `A, B and C`.
 fn enumerated(all: &[Missing]) -> String {
     let names: Vec<String> = all.iter().map(ToString::to_string).collect();
@@ -122,7 +132,8 @@ mod tests {
     fn everything_is_named_in_one_sentence() {
         let photon = "# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n";
         let whole = "CONFIG_BPF_SYSCALL=y\nCONFIG_BPF_JIT=y\nCONFIG_DYNAMIC_FTRACE=y\n";
-        let built = "it was built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (/proc/config.gz says so)";
+        let built = "it was built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF \
+                     (/proc/config.gz says so)";
         let old =
             "Linux 5.4.0-42-generic is older than 5.7, the first version that has LSM programs";
         for (machine, release, config, expected) in [

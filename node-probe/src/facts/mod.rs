@@ -1,9 +1,10 @@
-//! What this machine says about itself. Hints that explain an outcome and choose the advice; never evidence.
+//! What this machine says about itself. Hints that explain an outcome and choose the advice; never
+//! evidence.
 //!
-//! In: [`Raw`], the texts as the kernel gives them (`read` gets them, and they can be recorded and replayed).
-//! Out: [`Facts`], what they mean. Everything but `read` is a pure function that takes any bytes.
+//! In: [`Raw`], the texts as the kernel gives them (`read` gets them, and they can be recorded and
+//! replayed). Out: [`Facts`], what they mean. Everything but `read` is a pure function that takes
+//! any bytes.
 
-pub mod btf;
 pub mod cmdline;
 pub mod kernel_config;
 pub mod listed;
@@ -20,7 +21,6 @@ mod version;
 use lsm_ready_crds::node::{Kernel, LsmSource, Lsms};
 use serde::{Deserialize, Serialize};
 
-pub use btf::BtfNames;
 pub use cmdline::Cmdline;
 pub use kernel_config::{Built, ConfigText, KernelConfig};
 pub use os_release::{NodeInfo, OsRelease};
@@ -29,6 +29,7 @@ pub use record::Schema;
 pub use securityfs::Securityfs;
 use securityfs::Sources;
 
+pub use crate::btf::BtfNames;
 use crate::sys::Answer;
 
 /// A text that was read, or why it was not.
@@ -85,7 +86,8 @@ pub struct Raw {
     pub sys_vendor: Text,
     /// The EFI variable `SecureBoot`: four bytes of attributes and the value.
     pub secure_boot: Text,
-    /// `/run/systemd/container`: what kind of container it is, where systemd runs in one. Records of earlier versions lack it.
+    /// `/run/systemd/container`: what kind of container it is, where systemd runs in one. Records
+    /// of earlier versions lack it.
     #[serde(default = "not_recorded")]
     pub container: Text,
 }
@@ -125,11 +127,13 @@ pub struct Facts {
     pub kernel_config: Option<KernelConfig>,
     /// Why that could not be read.
     pub kernel_config_error: String,
-    /// `kernel.unprivileged_bpf_disabled`: 0 everyone may use bpf(2), 1 and 2 only who has the capabilities.
+    /// `kernel.unprivileged_bpf_disabled`: 0 everyone may use bpf(2), 1 and 2 only who has the
+    /// capabilities.
     pub unprivileged_bpf: Option<u8>,
     /// Who made the machine, as its firmware says; empty where it does not.
     pub sys_vendor: String,
-    /// It was started with Secure Boot; not known where there is no EFI or its variables cannot be seen.
+    /// It was started with Secure Boot; not known where there is no EFI or its variables cannot be
+    /// seen.
     pub secure_boot: Option<bool>,
     /// What kind of container this is, as systemd says; empty where it does not.
     pub container: String,
@@ -184,8 +188,8 @@ impl Facts {
         }
     }
 
-    /// The kernel offers no BTF, in words: the file is missing though sysfs is there, or the kernel was built without it.
-    /// `None` where it offers BTF, or where that is not known.
+    /// The kernel offers no BTF, in words: the file is missing though sysfs is there, or the kernel
+    /// was built without it. `None` where it offers BTF, or where that is not known.
     pub fn absent_btf(&self) -> Option<String> {
         let unread = self.btf.as_ref()?.as_ref().err()?;
         let is_not_built =
@@ -201,7 +205,8 @@ impl Facts {
     }
 }
 
-/// The value of the variable, which stands behind four bytes of attributes (Documentation/filesystems/efivarfs.rst).
+/// The value of the variable, which stands behind four bytes of attributes
+/// (Documentation/filesystems/efivarfs.rst).
 fn secure_boot(variable: &str) -> Option<bool> {
     match variable.chars().nth(4)? {
         '\0' => Some(false),
@@ -210,7 +215,8 @@ fn secure_boot(variable: &str) -> Option<bool> {
     }
 }
 
-/// The list by system call, else by securityfs; and a line that says which it was and why not the other.
+/// The list by system call, else by securityfs; and a line that says which it was and why not the
+/// other.
 fn active_lsms(raw: &Raw) -> (Lsms, String) {
     let by_call = match &raw.lsm_ids {
         Ok(ids) if !ids.is_empty() => {
@@ -249,11 +255,13 @@ pub(crate) mod tests {
             lsm_file: Ok("capability,landlock,lockdown,bpf".to_owned()),
             securityfs: Ok("lsm\nlockdown".to_owned()),
             lockdown: Ok("[none] integrity confidentiality\n".to_owned()),
-            mountinfo: Ok("28 22 0:6 / /sys/kernel/security rw - securityfs securityfs rw".to_owned()),
+            mountinfo: Ok("28 22 0:6 / /sys/kernel/security rw - securityfs securityfs \
+                           rw".to_owned()),
             status: Ok("CapEff:\t000000c000000000\nSeccomp:\t0\n".to_owned()),
             limits: Ok("Max locked memory   8388608   8388608   bytes\n".to_owned()),
             user_namespace: Ok("user:[4026531837]".to_owned()),
-            os_release: Ok("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n".to_owned()),
+            os_release: Ok("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 \
+                            (bookworm)\"\n".to_owned()),
             btf: Ok(BtfNames { bytes: 5_000_000, bpf_lsm: 280, canary_hook: true }),
             kernel_config: Ok(ConfigText {
                 path: "/proc/config.gz".to_owned(),
@@ -322,7 +330,8 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(
-            texts in proptest::collection::vec(bytes_with(&["bpf", ",", "lsm=", " - securityfs ", "\n", "[", "]"]), 14),
+            texts in proptest::collection::vec(bytes_with(&["bpf", ",", "lsm=", " - \
+                securityfs ", "\n", "[", "]"]), 14),
             ids in proptest::collection::vec(any::<u64>(), 0..80),
         ) {
             let text = |index: usize| Ok(texts[index].clone());

@@ -1,5 +1,6 @@
-//! The operating system. In: the text of `/etc/os-release`, or the name that Kubernetes reports for a node.
-//! Out: the few fields that choose the advice (<https://www.freedesktop.org/software/systemd/man/os-release.html>).
+//! The operating system. In: the text of `/etc/os-release`, or the name that Kubernetes reports for
+//! a node. Out: the few fields that choose the advice
+//! (<https://www.freedesktop.org/software/systemd/man/os-release.html>).
 
 /// Which operating system it is.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -96,7 +97,8 @@ const PRETTY_NAMES: [(&str, &str); 68] = [
 ];
 
 impl OsRelease {
-    /// Reads an os-release file. Unknown and malformed lines are passed over, as the format asks for.
+    /// Reads an os-release file. Unknown and malformed lines are passed over, as the format asks
+    /// for.
     pub fn parse(text: &str) -> Self {
         let mut os = Self::default();
         for line in text.lines() {

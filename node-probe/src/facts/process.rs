@@ -1,5 +1,6 @@
-//! What this process may do. In: the texts of `/proc/self/status`, `/proc/self/limits` and `/proc/self/ns/user`.
-//! Out: its capabilities, whether they count, whether a seccomp filter is in force, and how much memory it may lock.
+//! What this process may do. In: the texts of `/proc/self/status`, `/proc/self/limits` and
+//! `/proc/self/ns/user`. Out: its capabilities, whether they count, whether a seccomp filter is in
+//! force, and how much memory it may lock.
 
 /// Numbers of include/uapi/linux/capability.h.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -7,8 +8,8 @@ const CAP_SYS_RESOURCE: u32 = 24;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
-/// The inode of the initial user namespace (PROC_USER_INIT_INO in include/linux/proc_ns.h). bpf(2) asks for
-/// capabilities in that one.
+/// The inode of the initial user namespace (PROC_USER_INIT_INO in include/linux/proc_ns.h). bpf(2)
+/// asks for capabilities in that one.
 const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
 
 /// Capabilities and seccomp mode; `None` where the text does not say.
@@ -56,7 +57,8 @@ impl Process {
         self.capabilities.map(|bits| bits >> capability & 1 == 1)
     }
 
-    /// The capabilities that loading an LSM program takes and this process lacks. CAP_SYS_ADMIN stands for both.
+    /// The capabilities that loading an LSM program takes and this process lacks. CAP_SYS_ADMIN
+    /// stands for both.
     pub fn missing_capabilities(self) -> Vec<&'static str> {
         if self.holds(CAP_SYS_ADMIN) == Some(true) {
             return Vec::new();
@@ -84,8 +86,8 @@ impl Process {
     }
 }
 
-/// The hard limit in a line `Max locked memory  SOFT  HARD  bytes` (fs/proc/base.c). Whoever may lock more than the soft
-/// one raises it, as the canary does.
+/// The hard limit in a line `Max locked memory  SOFT  HARD  bytes` (fs/proc/base.c). Whoever may
+/// lock more than the soft one raises it, as the canary does.
 fn hard_memlock(limits: &str) -> Option<Memlock> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
     match line.split_whitespace().nth(1)? {

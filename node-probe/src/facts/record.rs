@@ -1,6 +1,8 @@
-//! Recorded facts: the texts of a machine in a file, to be looked at elsewhere (`node-probe facts`, `check --from`).
+//! Recorded facts: the texts of a machine in a file, to be looked at elsewhere (`node-probe facts`,
+//! `check --from`).
 //!
-//! In: the bytes of such a file. Out: [`Raw`], or where in the file it is wrong and what to do about it.
+//! In: the bytes of such a file. Out: [`Raw`], or where in the file it is wrong and what to do
+//! about it.
 
 use std::fmt;
 use std::fs::File;
@@ -44,13 +46,13 @@ impl<'de> Deserialize<'de> for Schema {
 
 /// What is wrong with a file of facts.
 #[derive(Debug)]
-pub struct Wrong {
+pub struct Invalid {
     /// The file, with line and column where it has one.
     place: String,
     what: String,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -60,17 +62,17 @@ impl fmt::Display for Wrong {
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for Invalid {}
 
 /// Reads a file of facts.
 ///
 /// # Errors
 /// Where it cannot be read, or is not what `node-probe facts` of this version writes.
-pub fn load(path: &str) -> Result<Raw, Wrong> {
+pub fn load(path: &str) -> Result<Raw, Invalid> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
-        .map_err(|error| Wrong { place: path.to_owned(), what: error.to_string() })?;
+        .map_err(|error| Invalid { place: path.to_owned(), what: error.to_string() })?;
     parse(path, &bytes)
 }
 
@@ -78,10 +80,10 @@ pub fn load(path: &str) -> Result<Raw, Wrong> {
 ///
 /// # Errors
 /// Where they are not what `node-probe facts` of this version writes.
-pub fn parse(path: &str, bytes: &[u8]) -> Result<Raw, Wrong> {
+pub fn parse(path: &str, bytes: &[u8]) -> Result<Raw, Invalid> {
     if bytes.len() as u64 > LONGEST {
         let what = format!("this is longer than {} MB, as no facts are", LONGEST >> 20);
-        return Err(Wrong { place: path.to_owned(), what });
+        return Err(Invalid { place: path.to_owned(), what });
     }
     serde_json::from_slice(bytes).map_err(|error| {
         let what = error.to_string();
@@ -91,7 +93,7 @@ pub fn parse(path: &str, bytes: &[u8]) -> Result<Raw, Wrong> {
         } else {
             what.to_owned()
         };
-        Wrong { place: format!("{path}:{}:{}", error.line(), error.column()), what }
+        Invalid { place: format!("{path}:{}:{}", error.line(), error.column()), what }
     })
 }
 

@@ -1,7 +1,7 @@
 //! What is at `/sys/kernel/security`.
 //!
-//! In: its entries, `/proc/self/mountinfo`, the file of active LSMs and the kernel's configuration. Out: which of the ways
-//! it can be there or not, because each needs another remedy.
+//! In: its entries, `/proc/self/mountinfo`, the file of active LSMs and the kernel's configuration.
+//! Out: which of the ways it can be there or not, because each needs another remedy.
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::node;
@@ -22,9 +22,11 @@ pub enum Securityfs {
     Mounted,
     /// Single files of it are mounted, not the directory.
     FileMount,
-    /// The directory is there and empty: nothing is mounted on it, here or on the host it comes from.
+    /// The directory is there and empty: nothing is mounted on it, here or on the host it comes
+    /// from.
     Empty,
-    /// The kernel was built without it: sysfs is there and has no such directory, or the configuration says so.
+    /// The kernel was built without it: sysfs is there and has no such directory, or the
+    /// configuration says so.
     NotInKernel,
     /// There is no such directory, and sysfs is not there to tell why.
     Missing,
@@ -79,8 +81,8 @@ impl From<Securityfs> for node::Securityfs {
 pub fn find(sources: Sources<'_>) -> Securityfs {
     let Sources { entries, lsm_file, mountinfo, config } = sources;
     let is_empty = entries.as_ref().is_ok_and(|names| names.trim().is_empty());
-    // An empty directory is sysfs' own, and only kernels with securityfs have it. So a configuration that says otherwise
-    // belongs to another kernel.
+    // An empty directory is sysfs' own, and only kernels with securityfs have it. So a
+    // configuration that says otherwise belongs to another kernel.
     if !is_empty && lsm_file.is_err() && config.is_some_and(|config| config.says_not_set(OPTION)) {
         return Securityfs::NotInKernel;
     }
@@ -104,8 +106,9 @@ pub fn find(sources: Sources<'_>) -> Securityfs {
     }
 }
 
-/// Whether what this process sees at `/sys/kernel` is sysfs' own directory, by `/proc/self/mountinfo`. Another file system
-/// may be mounted there or above it, and then what is missing there says nothing about the kernel.
+/// Whether what this process sees at `/sys/kernel` is sysfs' own directory, by
+/// `/proc/self/mountinfo`. Another file system may be mounted there or above it, and then what is
+/// missing there says nothing about the kernel.
 pub fn has_sysfs(mountinfo: &str) -> bool {
     let covering =
         mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.rest(PARENT).is_some());
@@ -118,7 +121,8 @@ pub fn has_sysfs(mountinfo: &str) -> bool {
     })
 }
 
-/// One line of mountinfo: `ID PARENT DEV ROOT POINT OPTIONS… - TYPE SOURCE …` (Documentation/filesystems/proc.rst).
+/// One line of mountinfo: `ID PARENT DEV ROOT POINT OPTIONS… - TYPE SOURCE …`
+/// (Documentation/filesystems/proc.rst).
 struct Mount<'a> {
     /// The directory of the file system that is mounted.
     root: &'a str,
@@ -135,8 +139,8 @@ impl<'a> Mount<'a> {
         Some(Self { root: fields.next()?, point: fields.next()?, kind: kind.split(' ').next()? })
     }
 
-    /// What has to be added to the mount point to get to that path: empty, or beginning with a slash. `None` where the
-    /// path is not at or below the mount point.
+    /// What has to be added to the mount point to get to that path: empty, or beginning with a
+    /// slash. `None` where the path is not at or below the mount point.
     fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = path.strip_prefix(self.point.trim_end_matches('/'))?;
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
@@ -153,7 +157,8 @@ mod tests {
     use crate::facts::tests::bytes_with;
 
     const SYSFS: &str = "1 2 0:7 / /sys rw - sysfs s rw";
-    const DIRECTORY: &str = "1 2 0:7 / /sys rw - sysfs s rw\n3 1 0:6 / /sys/kernel/security ro,x shared:1 - securityfs none rw";
+    const DIRECTORY: &str = "1 2 0:7 / /sys rw - sysfs s rw\n3 1 0:6 / /sys/kernel/security ro,x \
+                             shared:1 - securityfs none rw";
     const FILE: &str = "3 1 0:6 /lsm /sys/kernel/security/lsm ro - securityfs none rw";
 
     /// The text, or whether there is no such file.
@@ -234,7 +239,8 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(
             entries in bytes_with(&["lsm", "\n"]),
-            mounts in bytes_with(&[" - ", "securityfs", "sysfs", "/sys/kernel/security", "/lsm", "\n", " "]),
+            mounts in bytes_with(&[" \
+                                    - ", "securityfs", "sysfs", "/sys/kernel/security", "/lsm", "\n", " "]),
         ) {
             let found = found(&Ok(entries.clone()), &Ok(entries), &mounts, "");
             prop_assert!(matches!(found, Securityfs::Mounted | Securityfs::FileMount | Securityfs::Empty));

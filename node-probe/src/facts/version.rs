@@ -1,8 +1,10 @@
-//! What the kernel's version says about it, and where it says nothing because the vendor takes much from newer kernels.
+//! What the kernel's version says about it, and where it says nothing because the vendor takes much
+//! from newer kernels.
 
 use super::Facts;
 
-/// Marks of RPM releases (`.fc41`) whose kernels follow the upstream ones, and of Debian's backports (`.deb11`).
+/// Marks of RPM releases (`.fc41`) whose kernels follow the upstream ones, and of Debian's
+/// backports (`.deb11`).
 const FOLLOW_UPSTREAM: [&str; 5] = ["fc", "ph", "cm", "azl", "deb"];
 /// Flavours of SUSE's kernels.
 const SUSE: [&str; 5] = ["default", "preempt", "azure", "64kb", "rt"];
@@ -22,16 +24,18 @@ const SYSTEMS: [&str; 9] = [
 ];
 
 impl Facts {
-    /// The kernel is older than that version; not known where its release does not begin with numbers.
+    /// The kernel is older than that version; not known where its release does not begin with
+    /// numbers.
     pub fn kernel_is_before(&self, version: (u32, u32)) -> Option<bool> {
         let mut numbers = self.kernel.release.split(|letter: char| !letter.is_ascii_digit());
         let mut number = || numbers.next()?.parse().ok();
         Some((number()?, number()?) < version)
     }
 
-    /// The architecture has BPF trampolines to attach an LSM program with: arm64 since Linux 6.4, x86_64 as long as there
-    /// have been LSM programs. arm64 got them in 6.0, and in 6.4 the direct calls without which a kernel with ftrace lets
-    /// nothing attach (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS): in between it is not known. Nor is it of other
+    /// The architecture has BPF trampolines to attach an LSM program with: arm64 since Linux 6.4,
+    /// x86_64 as long as there have been LSM programs. arm64 got them in 6.0, and in 6.4 the direct
+    /// calls without which a kernel with ftrace lets nothing attach
+    /// (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS): in between it is not known. Nor is it of other
     /// architectures, or of older kernels of vendors that take much from newer ones.
     pub fn has_trampolines(&self) -> Option<bool> {
         match self.kernel.machine.as_str() {
@@ -43,8 +47,8 @@ impl Facts {
         }
     }
 
-    /// The vendor takes much from newer kernels, so an old version does not mean that something is missing. Any RPM vendor
-    /// counts that is not known to follow the upstream kernel.
+    /// The vendor takes much from newer kernels, so an old version does not mean that something is
+    /// missing. Any RPM vendor counts that is not known to follow the upstream kernel.
     pub fn takes_from_newer(&self) -> bool {
         let release = self.kernel.release.as_str();
         let has_mark = release.split('.').any(is_vendors_mark);
@@ -67,8 +71,8 @@ fn is_vendors_mark(part: &str) -> bool {
     !name.is_empty() && has_digit && !is_architecture && !FOLLOW_UPSTREAM.contains(&name)
 }
 
-/// `5.14.21-150500.55.7-default`: SUSE's enterprise kernels have a point in the middle, Tumbleweed's (`6.3.9-1-default`)
-/// do not and follow the upstream kernel.
+/// `5.14.21-150500.55.7-default`: SUSE's enterprise kernels have a point in the middle,
+/// Tumbleweed's (`6.3.9-1-default`) do not and follow the upstream kernel.
 fn is_suse(release: &str) -> bool {
     let Some((_, rest)) = release.split_once('-') else {
         return false;

@@ -1,5 +1,6 @@
-//! What another kernel has to have, where no boot parameter helps. In: the reason and the facts. Out: all that this kernel
-//! lacks, by its configuration and its version, and where to get one that has it.
+//! What another kernel has to have, where no boot parameter helps. In: the reason and the facts.
+//! Out: all that this kernel lacks, by its configuration and its version, and where to get one that
+//! has it.
 
 use lsm_ready_crds::Reason;
 
@@ -24,7 +25,8 @@ pub(super) fn another(reason: Reason, facts: &Facts) -> String {
 fn from_the_maker(facts: &Facts) -> String {
     let release = &facts.kernel.release;
     if release.contains("microsoft-standard") {
-        return "WSL: run `wsl --update` and then `wsl --shutdown` on Windows; current kernels of WSL have both."
+        return "WSL: run `wsl --update` and then `wsl --shutdown` on Windows; current kernels of \
+                WSL have both."
             .to_owned();
     }
     if release.contains("uek") && facts.kernel_is_before((5, 15)) == Some(true) {

@@ -1,4 +1,5 @@
-//! The fix for a missing LSM. In: the facts and the LSMs that are wanted. Out: the whole fix, with the steps.
+//! The fix for a missing LSM. In: the facts and the LSMs that are wanted. Out: the whole fix, with
+//! the steps.
 //!
 //! [`boot_list`] decides what `lsm=` has to become, and `steps` how to set it on this system.
 
@@ -15,14 +16,16 @@ pub(super) fn with_bpf(facts: &Facts) -> String {
     boot_with(&[], &[], facts)
 }
 
-/// How to boot with all of the required LSMs active, and `bpf` with them. Empty where none of them is missing.
+/// How to boot with all of the required LSMs active, and `bpf` with them. Empty where none of them
+/// is missing.
 pub fn required_lsms(required: &[String], missing: &[String], facts: &Facts) -> String {
     let built_without = |name: &String| is_built_without(name, facts);
     let absent: Vec<&str> =
         missing.iter().filter(|name| built_without(name)).map(String::as_str).collect();
     if let (Some(config), false) = (&facts.kernel_config, absent.is_empty()) {
         return format!(
-            "This kernel was built without {} ({} says so): boot another kernel. No boot parameter can add it.",
+            "This kernel was built without {} ({} says so): boot another kernel. No boot parameter \
+             can add it.",
             absent.join(" and "),
             config.path
         );
@@ -81,10 +84,14 @@ fn boot_with(required: &[String], missing: &[String], facts: &Facts) -> String {
 fn already_tried(list: &BootList, missing: &[String], facts: &Facts) -> String {
     let present = facts.cmdline.lsm_text.as_deref().unwrap_or_default();
     sentences(&[
-        format!("The kernel was booted with lsm={present}, and yet not all of these LSMs are active."),
+        format!(
+            "The kernel was booted with lsm={present}, and yet not all of these LSMs are \
+                 active."
+        ),
         list.remark(),
         switched_off(missing, facts),
-        "Look for lines with LSM in the kernel's log (dmesg | grep -i lsm): they name what the kernel ignored."
+        "Look for lines with LSM in the kernel's log (dmesg | grep -i lsm): they name what the \
+         kernel ignored."
             .to_owned(),
     ])
 }
@@ -108,7 +115,8 @@ fn unknown_list(missing: &[String], facts: &Facts) -> String {
     if let Some(locked) = systems::locked(facts) {
         let names = names.join(",");
         return format!(
-            "{locked} It would have to be booted with lsm=LIST,integrity,{names}, where LIST is its present list."
+            "{locked} It would have to be booted with lsm=LIST,integrity,{names}, where LIST is \
+             its present list."
         );
     }
     let elsewhere = match facts.securityfs {
@@ -116,15 +124,16 @@ fn unknown_list(missing: &[String], facts: &Facts) -> String {
             "in the line `LSM: initializing lsm=` of the kernel's log (dmesg; from Linux 6.2 on)"
         }
         _ => {
-            "what `cat /sys/kernel/security/lsm` prints on the host (after mount -t securityfs none /sys/kernel/security, \
-             if it is empty)"
+            "what `cat /sys/kernel/security/lsm` prints on the host (after mount -t securityfs \
+             none /sys/kernel/security, if it is empty)"
         }
     };
     format!(
-        "Boot with {} among the LSMs: add lsm=LIST,integrity,{} to the kernel's command line, and reboot. LIST is the value \
-         of CONFIG_LSM (grep CONFIG_LSM= /boot/config-$(uname -r), or zcat /proc/config.gz | grep CONFIG_LSM=). Where no \
-         configuration is to be found, LIST is {elsewhere}. Of selinux, apparmor and smack leave only the one that is \
-         active, and take bpf out of LIST.",
+        "Boot with {} among the LSMs: add lsm=LIST,integrity,{} to the kernel's command line, and \
+         reboot. LIST is the value of CONFIG_LSM (grep CONFIG_LSM= /boot/config-$(uname -r), or \
+         zcat /proc/config.gz | grep CONFIG_LSM=). Where no configuration is to be found, LIST is \
+         {elsewhere}. Of selinux, apparmor and smack leave only the one that is active, and take \
+         bpf out of LIST.",
         names.join(" and "),
         names.join(",")
     )

@@ -1,8 +1,9 @@
 //! The fix: what to change on this very machine, in words that need no search engine.
 //!
-//! In: the reason and the facts. Out: a text; empty where nothing has to be changed. `systems` is the table of systems with
-//! the way to a changed command line on each, `steps` fills it in, `lsm` says what `lsm=` has to become, `lockdown` where a
-//! lockdown level came from, and `kernel` what another kernel has to have.
+//! In: the reason and the facts. Out: a text; empty where nothing has to be changed. `systems` is
+//! the table of systems with the way to a changed command line on each, `steps` fills it in, `lsm`
+//! says what `lsm=` has to become, `lockdown` where a lockdown level came from, and `kernel` what
+//! another kernel has to have.
 
 mod kernel;
 mod lockdown;
@@ -36,14 +37,16 @@ pub fn fix(reason: Reason, facts: &Facts) -> String {
 fn readable_list(facts: &Facts) -> String {
     let remedy = match facts.securityfs {
         Securityfs::Empty => {
-            "Mount it on the host (mount -t securityfs none /sys/kernel/security; systemd does so at boot) and start \
-             this container anew, if it is one."
+            "Mount it on the host (mount -t securityfs none /sys/kernel/security; systemd does so \
+             at boot) and start this container anew, if it is one."
         }
         Securityfs::FileMount => {
-            "Give the container the directory /sys/kernel/security, read-only, and not single files of it."
+            "Give the container the directory /sys/kernel/security, read-only, and not single \
+             files of it."
         }
         Securityfs::Missing => {
-            "Mount sysfs at /sys and securityfs at /sys/kernel/security (mount -t securityfs none /sys/kernel/security)."
+            "Mount sysfs at /sys and securityfs at /sys/kernel/security (mount -t securityfs none \
+             /sys/kernel/security)."
         }
         Securityfs::NotInKernel => return without_securityfs(facts),
         Securityfs::Mounted | Securityfs::Unknown => {
@@ -60,13 +63,16 @@ fn without_securityfs(facts: &Facts) -> String {
     let built = facts.kernel_config.as_ref().filter(|config| config.says_not_set(OPTION));
     let source = built.map_or_else(String::new, |config| format!(" ({} says so)", config.path));
     let by_call = if facts.kernel_is_before((6, 8)) == Some(false) {
-        "Run node-probe where no seccomp filter keeps lsm_list_modules(2) from the kernel, which has that call, or boot a kernel"
+        "Run node-probe where no seccomp filter keeps lsm_list_modules(2) from the kernel, which \
+         has that call, or boot a kernel"
     } else {
-        "To have the list of active LSMs, boot Linux 6.8 or newer, which has lsm_list_modules(2), or a kernel"
+        "To have the list of active LSMs, boot Linux 6.8 or newer, which has lsm_list_modules(2), \
+         or a kernel"
     };
     format!(
-        "This kernel was built without {OPTION}{source}: it has no /sys/kernel/security, and securityfs cannot be mounted. \
-         The verdict does not need it, because node-probe tries a program. {by_call} built with {OPTION}=y."
+        "This kernel was built without {OPTION}{source}: it has no /sys/kernel/security, and \
+         securityfs cannot be mounted. The verdict does not need it, because node-probe tries a \
+         program. {by_call} built with {OPTION}=y."
     )
 }
 

@@ -1,4 +1,5 @@
-//! The way to a changed command line. In: the change and the facts. Out: the steps, from an editor to the reboot.
+//! The way to a changed command line. In: the change and the facts. Out: the steps, from an editor
+//! to the reboot.
 
 use lsm_ready_crds::boot_list::is_plain;
 
@@ -21,14 +22,17 @@ pub enum Change<'a> {
 }
 
 /// What is said of a system that no row of the table recognises.
-pub const NEUTRAL_SET: &str = "Add {parameter} to the kernel's command line in the boot loader's configuration, then reboot. \
-                               (What boots this system was not recognised. A unified kernel image has to be built anew with \
-                               the parameter; a kernel that is started from the network or by the host of a virtual machine \
-                               gets it there.)";
+pub const NEUTRAL_SET: &str = "Add {parameter} to the kernel's command line in the boot loader's \
+                               configuration, then reboot. (What boots this system was not \
+                               recognised. A unified kernel image has to be built anew with the \
+                               parameter; a kernel that is started from the network or by the host \
+                               of a virtual machine gets it there.)";
 /// The same for a parameter that has to go.
-pub const NEUTRAL_REMOVE: &str = "Take {parameter} out of the boot loader's configuration, then reboot. (What boots this system \
-                                  was not recognised. A unified kernel image has to be built anew without the parameter; a \
-                                  kernel that is started from the network or by the host of a virtual machine gets it there.)";
+pub const NEUTRAL_REMOVE: &str = "Take {parameter} out of the boot loader's configuration, then \
+                                  reboot. (What boots this system was not recognised. A unified \
+                                  kernel image has to be built anew without the parameter; a \
+                                  kernel that is started from the network or by the host of a \
+                                  virtual machine gets it there.)";
 
 /// The steps that fit the system, with what makes them last where nodes are replaced.
 pub fn steps(change: Change<'_>, facts: &Facts) -> String {
@@ -53,7 +57,8 @@ pub fn steps(change: Change<'_>, facts: &Facts) -> String {
 fn template(steps: &Steps, change: Change<'_>) -> &'static str {
     match change {
         Change::Remove(_) => steps.remove,
-        // What is not made of plain names could mean something to the shell that the command is pasted into.
+        // What is not made of plain names could mean something to the shell that the command is
+        // pasted into.
         Change::Set { instead: Some(old), .. } if old.split(['=', ',']).all(is_plain) => {
             steps.replace.unwrap_or(steps.set)
         }

@@ -194,7 +194,8 @@ fn lockdown_is_traced_to_who_set_it() {
             && bottlerocket.contains("apiclient reboot"),
         "{bottlerocket}"
     );
-    let auto_mode = "ID=bottlerocket\nPRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18 (aws-k8s-1.32-standard)\"";
+    let auto_mode = "ID=bottlerocket\nPRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18 \
+                     (aws-k8s-1.32-standard)\"";
     assert!(reads(&locked("", auto_mode)).starts_with("This is a node of EKS Auto Mode"));
     let talos = reads(&locked("talos.platform=metal lockdown=confidentiality", "ID=talos"));
     assert!(
@@ -294,10 +295,12 @@ fn every_reason_has_a_fix() {
 }
 
 proptest! {
-    /// Whatever the machine: one lsm= is proposed, with bpf in it once, or none where none can be known.
+    /// Whatever the machine: one lsm= is proposed, with bpf in it once, or none where none can be
+    /// known.
     #[test]
     fn bpf_is_proposed_once(
-        active in "(capability|yama|selinux|apparmor|,){0,9}", cmdline in "(lsm=|security=|yama|bfp|,| |quiet|initrd=\\\\){0,9}",
+        active in "(capability|yama|selinux|apparmor|,){0,9}", cmdline in "(lsm=|security=|yama|bfp|,| \
+            |quiet|initrd=\\\\){0,9}",
         os in "(ID=|debian|rhel|talos|bottlerocket|flatcar|cos|\n){0,6}",
         missing in proptest::collection::vec("apparmor|selinux|bpf|ipe|yama", 0..4),
     ) {

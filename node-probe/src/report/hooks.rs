@@ -1,137 +1,136 @@
-//! The hooks that `node-probe check` is asked for: whether this kernel takes a program on each of them.
+//! Judges the hooks that `node-probe check` requires: whether this kernel accepts a program on each
+//! of them.
 //!
-//! In: the names, and what the trial led to. Out: [`Hooks`], which is an object of the JSON form and a part of the text.
+//! In: the hooks' names, and the result of the hook trial. Out: [`Hooks`], an object of the JSON
+//! form and a part of the text.
 
-use lsm_ready_crds::State;
 use std::fmt::Write as _;
 
-use lsm_ready_crds::Reason;
 use lsm_ready_crds::hooks::refusal;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use serde::{Deserialize, Serialize};
+use lsm_ready_crds::{Reason, State};
+use serde::Serialize;
 
 use crate::hooks::TrialError;
 
-/// What the hook trial says to the hooks that are required.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// The result of a hook trial.
+type Trial = Result<LsmHookProfileSpec, TrialError>;
+
+/// What the hook trial says about required hooks.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Hooks {
-    /// How many hooks take a program; null, as the next two, where the trial could not be made.
+    /// How many hooks accept a program. This and the next two are null if the trial failed.
     pub attachable: Option<usize>,
-    /// How many of them take a sleepable one.
+    /// How many of them accept a sleepable program.
     pub sleepable: Option<usize>,
-    /// How many take none.
+    /// How many hooks refuse every program.
     pub refused: Option<usize>,
-    /// Why the trial could not be made; empty where it was.
-    pub absence: String,
-    /// Each hook asked for, in the order of the command line.
+    /// Why the trial failed. Empty if it did not.
+    pub error: String,
+    /// Each required hook, in the order of the command line.
     pub required: Vec<RequiredHook>,
 }
 
-/// One hook that is required.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// One required hook.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct RequiredHook {
-    /// As it was asked for.
+    /// The name as the command line has it.
     pub hook: String,
-    /// A sleepable program was asked for.
+    /// Whether the hook must accept a sleepable program.
     pub sleepable: bool,
-    /// Whether the kernel takes it; unknown where the trial could not be made.
+    /// Whether the kernel accepts the program.
     pub outcome: State,
-    /// A code of docs/reasons.md; left out where it does.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-    /// The reason in a sentence, with the names that may have been meant.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Why the outcome is not `Pass`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The reason in a sentence, with similar names of hooks.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
 }
 
+/// Why required hooks do not hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failing {
+    pub reason: Reason,
+    pub message: String,
+}
+
 impl Hooks {
-    /// Judges what is required by what the trial led to.
-    pub fn of(
-        plain: &[String],
-        sleepable: &[String],
-        trial: &Result<LsmHookProfileSpec, TrialError>,
-    ) -> Self {
+    /// Judges the required hooks.
+    pub fn of(plain: &[String], sleepable: &[String], trial: &Trial) -> Self {
         let count = |of: fn(&LsmHookProfileSpec) -> usize| trial.as_ref().ok().map(of);
-        let wanted =
-            plain.iter().map(|hook| (hook, false)).chain(sleepable.iter().map(|hook| (hook, true)));
+        let plain = plain.iter().map(|hook| judge(hook, false, trial));
+        let sleepable = sleepable.iter().map(|hook| judge(hook, true, trial));
         Self {
             attachable: count(|profile| profile.hooks.len()),
             sleepable: count(|profile| profile.sleepable_hooks.len()),
             refused: count(|profile| profile.refused_hooks.len()),
-            absence: trial.as_ref().err().map(ToString::to_string).unwrap_or_default(),
-            required: wanted.map(|(hook, sleepable)| required(hook, sleepable, trial)).collect(),
+            error: trial.as_ref().err().map(ToString::to_string).unwrap_or_default(),
+            required: plain.chain(sleepable).collect(),
         }
     }
 
-    /// Whether the kernel takes a program on all of them.
+    /// Whether the kernel accepts all required programs.
     pub fn holds(&self) -> State {
-        let all = |outcome| self.required.iter().all(|required| required.outcome == outcome);
-        match self.required.iter().any(|required| required.outcome == State::NotReady) {
-            true => State::NotReady,
-            false if all(State::Ready) => State::Ready,
-            false => State::Unknown,
-        }
+        self.required.iter().fold(State::Ready, |worst, required| worst.worst(required.outcome))
     }
 
-    /// The gravest reason for which they do not hold, with a sentence.
-    pub fn failing(&self) -> Option<(Reason, String)> {
-        let worst = self.required.iter().filter(|required| required.outcome != State::Ready);
-        let worst = worst.min_by_key(|required| required.outcome == State::Unknown)?;
-        let sentence = if worst.detail.is_empty() { &self.absence } else { &worst.detail };
-        Some((Reason::from_code(&worst.reason)?, sentence.clone()))
+    /// Why the hooks do not hold: the first hook that fails, or else the first that is unknown.
+    pub fn failing(&self) -> Option<Failing> {
+        let not_ready = self.required.iter().filter(|required| required.outcome != State::Ready);
+        let worst = not_ready.min_by_key(|required| required.outcome == State::Unknown)?;
+        let message = if worst.detail.is_empty() { &self.error } else { &worst.detail };
+        Some(Failing { reason: worst.reason?, message: message.clone() })
     }
 
     /// The part of the text that is about hooks.
     pub fn render(&self) -> String {
-        let verdict = match self.holds() {
+        let answer = match self.holds() {
             State::Ready => "yes",
             State::NotReady => "NO",
             State::Unknown => "NOT KNOWN",
         };
-        let mut text = format!("Does this kernel take programs on the required hooks? {verdict}\n");
-        // Writing to a String cannot fail.
-        match (self.attachable, self.sleepable, self.refused) {
-            (Some(attachable), Some(sleepable), Some(refused)) => {
-                writeln!(
-                    text,
-                    "  of {} hooks {attachable} do, {sleepable} also sleepable ones",
-                    attachable + refused
-                )
-            }
-            _ => writeln!(text, "  {}", self.absence),
-        }
-        .ok();
-        text.push('\n');
-        for required in &self.required {
-            let outcome = match required.outcome {
-                State::Ready => "pass",
-                State::NotReady => "FAIL",
-                State::Unknown => "?",
-            };
-            let kind = if required.sleepable { " (sleepable)" } else { "" };
-            let line = format!(
-                "  {outcome:<4}  {}{kind} {} {}",
-                required.hook, required.reason, required.detail
-            );
-            writeln!(text, "{}", line.trim_end()).ok();
-        }
-        text
+        let mut lines =
+            vec![format!("Does this kernel accept programs on the required hooks? {answer}")];
+        lines.push(match (self.attachable, self.sleepable, self.refused) {
+            (Some(attachable), Some(sleepable), Some(refused)) => format!(
+                "  {} hooks: {attachable} attachable ({sleepable} of them also sleepable), \
+                 {refused} refused",
+                attachable + refused
+            ),
+            _ => format!("  {}", self.error),
+        });
+        lines.push(String::new());
+        lines.extend(self.required.iter().map(RequiredHook::line));
+        lines.iter().fold(String::new(), |mut text, line| {
+            // Writing to a String cannot fail.
+            writeln!(text, "{line}").ok();
+            text
+        })
     }
 }
 
-fn required(
-    hook: &str,
-    sleepable: bool,
-    trial: &Result<LsmHookProfileSpec, TrialError>,
-) -> RequiredHook {
-    let judged = trial.as_ref().map(|profile| refusal(profile, hook, sleepable));
-    let (outcome, reason, detail) = match judged {
-        Ok(None) => (State::Ready, String::new(), String::new()),
-        Ok(Some(refusal)) => {
-            (State::NotReady, refusal.reason.code().to_owned(), refusal.to_string())
-        }
-        // Why stands in `absence`, once for all.
-        Err(_) => (State::Unknown, Reason::HookProfileMissing.code().to_owned(), String::new()),
+impl RequiredHook {
+    fn line(&self) -> String {
+        let outcome = match self.outcome {
+            State::Ready => "pass",
+            State::NotReady => "FAIL",
+            State::Unknown => "?",
+        };
+        let kind = if self.sleepable { " (sleepable)" } else { "" };
+        let reason = self.reason.map_or("", Reason::code);
+        let line = format!("  {outcome:<4}  {}{kind} {reason} {}", self.hook, self.detail);
+        line.trim_end().to_owned()
+    }
+}
+
+fn judge(hook: &str, sleepable: bool, trial: &Trial) -> RequiredHook {
+    let refusal = trial.as_ref().map(|profile| refusal(profile, hook, sleepable));
+    let (outcome, reason, detail) = match refusal {
+        Ok(None) => (State::Ready, None, String::new()),
+        Ok(Some(refusal)) => (State::NotReady, Some(refusal.reason), refusal.to_string()),
+        // The cause is the same for all hooks and stands in `Hooks::error`.
+        Err(_) => (State::Unknown, Some(Reason::HookProfileMissing), String::new()),
     };
     RequiredHook { hook: hook.to_owned(), sleepable, outcome, reason, detail }
 }
@@ -140,7 +139,8 @@ fn required(
 pub(crate) mod tests {
     use super::*;
 
-    /// Two hooks that take programs, one of them sleepable ones, and one that takes none.
+    /// Two hooks that accept programs, one of them also sleepable programs, and one that refuses
+    /// all.
     pub fn profile() -> LsmHookProfileSpec {
         let set = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         LsmHookProfileSpec {
@@ -151,17 +151,13 @@ pub(crate) mod tests {
         }
     }
 
-    fn judged(
-        plain: &[&str],
-        sleepable: &[&str],
-        trial: &Result<LsmHookProfileSpec, TrialError>,
-    ) -> Hooks {
+    fn judged(plain: &[&str], sleepable: &[&str], trial: &Trial) -> Hooks {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         Hooks::of(&owned(plain), &owned(sleepable), trial)
     }
 
     #[test]
-    fn table() {
+    fn each_required_hook_has_an_outcome_and_a_reason() {
         let cases = [
             (&["file_open"][..], &["file_open"][..], State::Ready, &["", ""][..]),
             (&["file_opn"], &[], State::NotReady, &["HookNotInKernel"]),
@@ -171,10 +167,10 @@ pub(crate) mod tests {
         for (plain, sleepable, holds, reasons) in cases {
             let hooks = judged(plain, sleepable, &Ok(profile()));
             assert_eq!(hooks.holds(), holds, "{hooks:?}");
-            let found: Vec<&str> =
-                hooks.required.iter().map(|required| required.reason.as_str()).collect();
+            let code = |hook: &RequiredHook| hook.reason.map_or("", Reason::code);
+            let found: Vec<&str> = hooks.required.iter().map(code).collect();
             assert_eq!(found, reasons, "{hooks:?}");
-            let failing = hooks.failing().map(|(reason, _)| reason.code());
+            let failing = hooks.failing().map(|failing| failing.reason.code());
             assert_eq!(
                 failing,
                 reasons.iter().copied().find(|reason| !reason.is_empty()),
@@ -188,25 +184,30 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn without_a_trial_nothing_is_known() {
+    fn without_a_trial_every_hook_is_unknown() {
         let hooks = judged(&["file_open"], &[], &Err(TrialError("no memory".into())));
         assert_eq!(hooks.holds(), State::Unknown);
-        assert_eq!(hooks.failing(), Some((Reason::HookProfileMissing, "no memory".to_owned())));
+        let message = "no memory".to_owned();
+        assert_eq!(hooks.failing(), Some(Failing { reason: Reason::HookProfileMissing, message }));
         assert_eq!(serde_json::to_value(&hooks).unwrap()["attachable"], serde_json::Value::Null);
         assert!(hooks.render().contains("NOT KNOWN\n  no memory\n"), "{}", hooks.render());
     }
 
     #[test]
-    fn the_text_says_what_may_have_been_meant() {
+    fn the_text_suggests_the_right_name() {
         let text =
             judged(&["file_open", "bpf_lsm_file_open"], &["task_alloc"], &Ok(profile())).render();
+        let profile = profile();
+        let prefixed = refusal(&profile, "bpf_lsm_file_open", false).unwrap();
+        let not_sleepable = refusal(&profile, "task_alloc", true).unwrap();
         assert_eq!(
             text,
-            "Does this kernel take programs on the required hooks? NO\n  of 3 hooks 2 do, 1 also sleepable ones\n\n  \
-             pass  file_open\n  \
-             FAIL  bpf_lsm_file_open HookNotInKernel bpf_lsm_file_open is no hook's name: write file_open, without what \
-             stands in front\n  \
-             FAIL  task_alloc (sleepable) HookNotSleepable task_alloc takes no sleepable program, though it takes others\n"
+            format!(
+                "Does this kernel accept programs on the required hooks? NO\n  3 hooks: 2 \
+                 attachable (1 of them also sleepable), 1 refused\n\n  pass  file_open\n  FAIL  \
+                 bpf_lsm_file_open HookNotInKernel {prefixed}\n  FAIL  task_alloc (sleepable) \
+                 HookNotSleepable {not_sleepable}\n"
+            )
         );
     }
 }

@@ -1,53 +1,25 @@
-//! The report for people. In: a report and the requirement. Out: a text that is read at a glance.
+//! The report for people. In: a report, and the required evidence. Out: the text that `node-probe
+//! check` prints.
 
-use lsm_ready_crds::State;
 use std::fmt::Write as _;
 
-use lsm_ready_crds::Evidence;
 use lsm_ready_crds::node::LsmSource;
+use lsm_ready_crds::{Evidence, State};
 
-use super::Report;
+use super::{Check, Report};
+
+/// The width of a line, without its indentation.
+const MAX_LEN: usize = 110;
 
 /// The report as text, with a newline at its end.
 pub fn render(report: &Report, required: Evidence) -> String {
-    let verdict = match report.holds(required) {
-        State::Ready => "yes",
-        State::NotReady => "NO",
-        State::Unknown => "NOT KNOWN",
-    };
-    let question = match required {
-        Evidence::Denied => "deny something through LSM BPF",
-        Evidence::Fired => "run an LSM BPF program",
-        Evidence::Attached => "attach an LSM BPF program",
-        Evidence::Loaded | Evidence::None => "load an LSM BPF program",
-    };
-    let source = match report.lsms.source {
-        LsmSource::Syscall => "lsm_list_modules(2)",
-        LsmSource::Securityfs => "securityfs",
-        LsmSource::Unknown => "unreadable",
-    };
-    let mut lines = vec![format!("Can this machine {question}? {verdict}: {}", report.reason)];
+    let mut lines = vec![headline(report, required)];
     lines.extend(wrapped(&report.message));
-    if !report.fix.is_empty() {
-        lines.extend([String::new(), "What to do".to_owned()]);
-        lines.extend(wrapped(&report.fix));
-    }
-    for check in report
-        .checks
-        .iter()
-        .filter(|check| !check.fix.is_empty() && !report.fix.contains(&check.fix))
-    {
-        lines.extend([String::new(), format!("What to do about {}", check.name)]);
-        lines.extend(wrapped(&check.fix));
-    }
-    lines.extend([
-        String::new(),
-        format!("  kernel    {} {}", report.kernel.release, report.kernel.machine),
-        format!("  LSMs      {} ({source})", report.lsms.active.join(",")),
-        format!("  lockdown  {}", report.lockdown.as_deref().unwrap_or("unknown")),
-        String::new(),
-    ]);
-    lines.extend(report.checks.iter().map(line));
+    lines.extend(advice(report));
+    lines.push(String::new());
+    lines.extend(machine(report));
+    lines.push(String::new());
+    lines.extend(report.checks.iter().map(check_line));
     if let Some(hooks) = &report.hooks {
         lines.push(String::new());
         lines.extend(hooks.render().lines().map(str::to_owned));
@@ -59,33 +31,81 @@ pub fn render(report: &Report, required: Evidence) -> String {
     })
 }
 
-/// The text without control characters, which could move a terminal's cursor: recorded facts may be anybody's.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter })
-        .collect()
+fn headline(report: &Report, required: Evidence) -> String {
+    let question = match required {
+        Evidence::Denied => "deny an operation through LSM BPF",
+        Evidence::Fired => "run an LSM BPF program",
+        Evidence::Attached => "attach an LSM BPF program",
+        Evidence::Loaded | Evidence::None => "load an LSM BPF program",
+    };
+    let answer = match report.holds(required) {
+        State::Ready => "yes",
+        State::NotReady => "NO",
+        State::Unknown => "NOT KNOWN",
+    };
+    format!("Can this machine {question}? {answer}: {}", report.reason)
 }
 
-/// One check. Its detail is left out where the message above says the same.
-fn line(check: &lsm_ready_crds::node::Check) -> String {
+/// The report's fix, then the fixes of single checks that it does not contain.
+fn advice(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut section = |title: String, fix: &str| {
+        lines.extend([String::new(), title]);
+        lines.extend(wrapped(fix));
+    };
+    if !report.fix.is_empty() {
+        section("What to do".to_owned(), &report.fix);
+    }
+    for check in &report.checks {
+        if !check.fix.is_empty() && !report.fix.contains(&check.fix) {
+            section(format!("What to do about {}", check.name), &check.fix);
+        }
+    }
+    lines
+}
+
+fn machine(report: &Report) -> [String; 3] {
+    let source = match report.lsms.source {
+        LsmSource::Syscall => "lsm_list_modules(2)",
+        LsmSource::Securityfs => "securityfs",
+        LsmSource::Unknown => "unreadable",
+    };
+    [
+        format!("  kernel    {} {}", report.kernel.release, report.kernel.machine),
+        format!("  LSMs      {} ({source})", report.lsms.active.join(",")),
+        format!("  lockdown  {}", report.lockdown.as_deref().unwrap_or("unknown")),
+    ]
+}
+
+/// One check. A rung shows its reason only, since the message shows its detail.
+fn check_line(check: &Check) -> String {
     let outcome = match check.outcome {
         State::Ready => "pass",
         State::NotReady => "FAIL",
         State::Unknown => "?",
     };
     let is_rung = Evidence::RUNGS.iter().any(|rung| rung.as_str() == check.name);
-    let detail = if is_rung { &check.reason } else { &check.detail };
+    let reason = check.reason.map_or("", lsm_ready_crds::Reason::code);
+    let detail = if is_rung { reason } else { check.detail.as_str() };
     format!("  {outcome:<4}  {:<18} {detail}", check.name)
 }
 
-/// The text's lines, indented and broken between words after about 110 characters. What stands in backquotes is not
-/// broken, as people copy it.
+/// The text without control characters. Recorded facts can come from anybody, and control
+/// characters could change what a terminal shows.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter })
+        .collect()
+}
+
+/// The text's lines, indented and broken between words. A command in backquotes is not broken,
+/// because people copy it.
 pub fn wrapped(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = "  ".to_owned();
         for word in words(paragraph) {
-            if line.len() > 2 && line.chars().count() + word.chars().count() > 110 {
+            if line.len() > 2 && line.chars().count() + word.chars().count() > MAX_LEN {
                 lines.push(std::mem::replace(&mut line, "  ".to_owned()));
             }
             if line.len() > 2 {
@@ -98,7 +118,7 @@ pub fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-/// The words of a line; what stands in backquotes is one of them.
+/// The words of a line. Text in backquotes is one word.
 fn words(line: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut quoted = false;
@@ -122,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_not_broken() {
+    fn commands_in_backquotes_are_not_broken() {
         let command = format!("`echo {}`", "a ".repeat(80));
         let lines = wrapped(&format!("Run {command}, then reboot.\n[settings]"));
         assert_eq!(
@@ -137,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_not_spoken_to() {
+    fn control_characters_are_replaced() {
         assert_eq!(printable("a\u{1b}[2Jb\r\tc"), "a\u{fffd}[2Jb\u{fffd}\tc");
     }
 
     proptest! {
         #[test]
-        fn nothing_is_lost(text in "([a-z`]{1,9} ){0,60}") {
+        fn wrapping_keeps_every_word(text in "([a-z`]{1,9} ){0,60}") {
             let again = wrapped(&text).iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
             prop_assert_eq!(again.trim(), text.trim());
         }

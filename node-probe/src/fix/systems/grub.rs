@@ -8,19 +8,23 @@ const GRUB_MANUAL: &str =
 
 pub(super) const ROWS: &[System] = &[
     System {
-        name: "Debian, Ubuntu, Proxmox, Mint, Zorin, elementary, Kali, Devuan, neon, Parrot, PureOS with GRUB",
+        name: "Debian, Ubuntu, Proxmox, Mint, Zorin, elementary, Kali, Devuan, neon, Parrot, \
+               PureOS with GRUB",
         sign: "their ID, and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| signs.is(&DEBIAN_GRUB) && signs.grub() && !signs.cmdline.has_prefix("ostree="),
         way: Way::Steps(Steps {
-            set: "GRUB: as root run `mkdir -p /etc/default/grub.d && echo 'GRUB_CMDLINE_LINUX_DEFAULT=\
-                  \"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' >> /etc/default/grub.d/99-lsm.cfg`, then `update-grub`, then \
-                  reboot. (The last {name}= on the command line counts.)",
+            set: "GRUB: as root run `mkdir -p /etc/default/grub.d && echo \
+                  'GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' >> \
+                  /etc/default/grub.d/99-lsm.cfg`, then `update-grub`, then reboot. (The last \
+                  {name}= on the command line counts.)",
             replace: None,
-            remove: "GRUB: take {parameter} out of the file that `grep -rl '{parameter}' /etc/default/grub \
-                     /etc/default/grub.d` names, run `update-grub` as root, then reboot.",
+            remove: "GRUB: take {parameter} out of the file that `grep -rl '{parameter}' \
+                     /etc/default/grub /etc/default/grub.d` names, run `update-grub` as root, then \
+                     reboot.",
             by_hand: true,
         }),
-        lasts: "Kernel updates keep it. A file in /etc/default/grub.d that sorts behind 99-lsm.cfg may undo it.",
+        lasts: "Kernel updates keep it. A file in /etc/default/grub.d that sorts behind 99-lsm.cfg \
+                may undo it.",
         sources: &[
             GRUB_MANUAL,
             "https://salsa.debian.org/grub-team/grub/-/blob/master/debian/patches/default-grub-d.patch",
@@ -45,11 +49,12 @@ pub(super) const ROWS: &[System] = &[
             signs.is(&ids) && signs.grub()
         },
         way: Way::Steps(Steps {
-            set: "GRUB: as root run `sed -i '$ a GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' \
+            set: "GRUB: as root run `sed -i '$ a \
+                  GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' \
                   /etc/default/grub`, then `grub-mkconfig -o /boot/grub/grub.cfg`, then reboot.",
             replace: None,
-            remove: "GRUB: take {parameter} out of /etc/default/grub, run `grub-mkconfig -o /boot/grub/grub.cfg` as root, then \
-                     reboot.",
+            remove: "GRUB: take {parameter} out of /etc/default/grub, run `grub-mkconfig -o \
+                     /boot/grub/grub.cfg` as root, then reboot.",
             by_hand: true,
         }),
         lasts: "Kernel updates keep it.",
@@ -65,10 +70,12 @@ pub(super) const ROWS: &[System] = &[
         sign: "ID=void and BOOT_IMAGE with a path, without `initrd=`",
         is: |signs| signs.is(&["void"]) && signs.grub(),
         way: Way::Steps(Steps {
-            set: "GRUB: as root run `sed -i '$ a GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' \
+            set: "GRUB: as root run `sed -i '$ a \
+                  GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {parameter}\"' \
                   /etc/default/grub`, then `update-grub`, then reboot.",
             replace: None,
-            remove: "GRUB: take {parameter} out of /etc/default/grub, run `update-grub` as root, then reboot.",
+            remove: "GRUB: take {parameter} out of /etc/default/grub, run `update-grub` as root, \
+                     then reboot.",
             by_hand: true,
         }),
         lasts: "Kernel updates keep it.",

@@ -1,8 +1,9 @@
 //! The systems whose way to a changed kernel command line is known: one table, a row for each.
 //!
-//! In: the facts. Out: the row that recognises this system, or none. Each row says how the system is recognised, the
-//! commands that set and remove a parameter, what undoes the change, and where its maker documents this. A system that no
-//! row recognises gets no guess. `page` makes docs/boot-parameters.md of the table.
+//! In: the facts. Out: the row that recognises this system, or none. Each row says how the system
+//! is recognised, the commands that set and remove a parameter, what undoes the change, and where
+//! its maker documents this. A system that no row recognises gets no guess. `page` makes
+//! docs/boot-parameters.md of the table.
 
 mod arm;
 pub mod cloud;
@@ -45,11 +46,12 @@ pub enum Way {
     Locked(&'static str),
 }
 
-/// Texts with places for the parameter: `{parameter}` is `name=value`, `{name}` and `{value}` are its parts, `{items}` is the
-/// value as a list of quoted words.
+/// Texts with places for the parameter: `{parameter}` is `name=value`, `{name}` and `{value}` are
+/// its parts, `{items}` is the value as a list of quoted words.
 #[derive(Debug)]
 pub struct Steps {
-    /// Adds the parameter. Where it is there already, the one that is added counts, as it stands behind the other.
+    /// Adds the parameter. Where it is there already, the one that is added counts, as it stands
+    /// behind the other.
     pub set: &'static str,
     /// Replaces the parameter `{old}`, where that is to be preferred to `set`.
     pub replace: Option<&'static str>,

@@ -1,4 +1,5 @@
-//! docs/boot-parameters.md, made from the table. In: nothing. Out: the page, which `make docs` writes.
+//! docs/boot-parameters.md, made from the table. In: nothing. Out: the page, which `make docs`
+//! writes.
 
 use std::fmt::Write as _;
 

@@ -65,7 +65,8 @@ fn grub_variables(root: &Path) -> String {
     let root = root.display();
     shell(&format!(
         ". {root}/etc/default/grub; if [ -e {root}/etc/default/grub.d/99-lsm.cfg ]; then . \
-         {root}/etc/default/grub.d/99-lsm.cfg; fi; echo \"$GRUB_CMDLINE_LINUX\"; echo \"$GRUB_CMDLINE_LINUX_DEFAULT\""
+         {root}/etc/default/grub.d/99-lsm.cfg; fi; echo \"$GRUB_CMDLINE_LINUX\"; echo \
+         \"$GRUB_CMDLINE_LINUX_DEFAULT\""
     ))
 }
 

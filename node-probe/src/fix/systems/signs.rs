@@ -1,5 +1,5 @@
-//! The signs by which the rows recognise a system. In: the facts. Out: what booted it, and which makers its system and
-//! its kernel are from.
+//! The signs by which the rows recognise a system. In: the facts. Out: what booted it, and which
+//! makers its system and its kernel are from.
 
 use crate::facts::{Cmdline, Facts, OsRelease};
 
@@ -29,7 +29,8 @@ pub enum Boot {
     Grub,
     /// Syslinux or PXELINUX: it sets BOOT_IMAGE as its configuration has it, and leaves `initrd=`.
     Syslinux,
-    /// systemd-boot with the files of kernel-install, in a folder that is named after the machine's id.
+    /// systemd-boot with the files of kernel-install, in a folder that is named after the machine's
+    /// id.
     KernelInstall,
     /// systemd-boot, rEFInd or the firmware: `initrd=` with backslashes, as EFI has them.
     EfiStub,
@@ -168,7 +169,8 @@ fn boot(cmdline: &Cmdline) -> Boot {
     }
 }
 
-/// Whether some part of the release is that, with digits behind it: `.el9` in `5.14.0-503.el9.x86_64`.
+/// Whether some part of the release is that, with digits behind it: `.el9` in
+/// `5.14.0-503.el9.x86_64`.
 fn has_tag(release: &str, tag: &str) -> bool {
     release
         .match_indices(tag)
@@ -215,7 +217,8 @@ fn kernel_maker(release: &str) -> Option<Maker> {
     }
 }
 
-/// Whose system it is, by its ID. What it says it is like does not count: derivatives may have kernels of another maker.
+/// Whose system it is, by its ID. What it says it is like does not count: derivatives may have
+/// kernels of another maker.
 fn system_maker(os: &OsRelease) -> Option<Maker> {
     match os.id.as_str() {
         "debian" | "devuan" | "kali" | "parrot" => Some(Maker::Debian),

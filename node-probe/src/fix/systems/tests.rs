@@ -28,7 +28,8 @@ fn set(facts: &Facts) -> String {
     steps(Change::Set { parameter: "lsm=yama,bpf", instead: None }, facts)
 }
 
-/// Release, command line, os-release, and words of the way; no words where the neutral sentence is right.
+/// Release, command line, os-release, and words of the way; no words where the neutral sentence is
+/// right.
 const MACHINES: &[(&str, &str, &str, &str)] = &[
     // GRUB as each distribution has it.
     ("6.1.0-28-amd64", GRUB, "ID=debian", "update-grub"),
@@ -370,15 +371,18 @@ proptest! {
     #[test]
     fn any_machine_gets_a_text(
         release in "[4-6]\\.[0-9]{1,2}\\.0-(1-)?(generic|amd64|pve|talos|default|tegra|503\\.el9|301\\.fc41|x)?",
-        cmdline in "((BOOT_IMAGE=|initrd=|/|\\\\|vmlinuz| |ostree=/x|rootwait|vc_mem\\.x=1|boot=live|lsm=yama)){0,8}",
-        os in "(ID=|ID_LIKE=|PRETTY_NAME=)(debian|ubuntu|rhel|fedora|talos|cos|alpine|arch|sles|K3s v1|x)",
+        cmdline in "((BOOT_IMAGE=|initrd=|/|\\\\|vmlinuz| \
+                    |ostree=/x|rootwait|vc_mem\\.x=1|boot=live|lsm=yama)){0,8}",
+        os in "(ID=|ID_LIKE=|PRETTY_NAME=)(debian|ubuntu|rhel|fedora|talos|cos|alpine|arch|sles|K3s \
+               v1|x)",
     ) {
         let facts = facts(&release, &cmdline, &os);
         let removed = steps(Change::Remove("lockdown=confidentiality"), &facts);
         for (text, word) in [(set(&facts), "yama"), (removed, "lockdown")] {
             prop_assert!(locked(&facts).is_some() || text.contains(word), "{}", text);
             prop_assert!(!["{parameter}", "{name}", "{value}", "{old}", "{items}"].iter().any(|place| text.contains(place)), "{}", text);
-            // GRUB's ways only where GRUB left its mark, or where the system knows no other boot loader.
+            // GRUB's ways only where GRUB left its mark, or where the system knows no other boot
+            // loader.
             let grub = ["update-grub", "grubby", "grub-mkconfig", "grub2-mkconfig"].iter().any(|way| text.contains(way));
             prop_assert!(!grub || facts.cmdline.boot_image.is_some(), "{}", text);
         }
