@@ -45,8 +45,8 @@ pub fn explain(code: &str) -> Result<String, String> {
     };
     let paragraphs = [
         ("What it means", reason.meaning()),
-        ("How to tell it apart", reason.told_apart()),
-        ("What to do", reason.way_out()),
+        ("How to tell it apart", reason.distinguish()),
+        ("What to do", reason.remedy()),
     ];
     let mut lines = vec![format!("{reason}: the node is {}", reason.node_is())];
     for (title, paragraph) in paragraphs {

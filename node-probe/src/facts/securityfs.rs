@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ways_are_told_apart() {
+    fn the_ways_are_distinguish() {
         for (entries, mountinfo, expected) in [
             (seen(Ok("lsm")), DIRECTORY, Securityfs::Mounted),
             (seen(Ok("lsm")), "", Securityfs::Mounted),
