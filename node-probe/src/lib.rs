@@ -16,7 +16,6 @@ pub mod canary;
 pub mod cli;
 pub mod commands;
 pub mod daemon;
-pub mod exit;
 pub mod facts;
 pub mod fix;
 pub mod hooks;
@@ -24,9 +23,8 @@ pub mod report;
 pub mod subprocess;
 pub mod sys;
 
-use std::process::ExitCode;
-
 use cli::Command;
+use lsm_ready_crds::ExitCode;
 
 /// Runs a parsed command line to its end.
 pub fn run(cli: cli::Cli) -> ExitCode {
@@ -43,10 +41,10 @@ pub fn run(cli: cli::Cli) -> ExitCode {
 
 fn exit_of_child(reported: std::io::Result<()>) -> ExitCode {
     match reported {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::Holds,
         Err(error) => {
             eprintln!("node-probe: cannot report to the parent process: {error}");
-            ExitCode::from(exit::CANNOT_BE_JUDGED)
+            ExitCode::CannotBeJudged
         }
     }
 }

@@ -3,17 +3,16 @@
 //! In: the arguments and the machine. Out: the report on standard output, and the exit code.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use lsm_ready_crds::{Evidence, State};
+use lsm_ready_crds::{Evidence, ExitCode};
 
 use crate::cli::{CheckArgs, Output};
 use crate::facts::{Facts, NodeInfo, OsRelease, read, record};
 use crate::hooks::TrialError;
 use crate::report::hooks::Hooks;
 use crate::report::{Report, replay, text};
-use crate::{canary, exit, hooks};
+use crate::{canary, hooks};
 
 /// Checks once, prints the report, and returns the exit code that says whether the requirement
 /// holds.
@@ -24,7 +23,7 @@ pub fn main(args: &CheckArgs) -> ExitCode {
             Ok(checked) => checked,
             Err(error) => {
                 eprintln!("node-probe: {}", text::printable(&error.to_string()));
-                return ExitCode::from(exit::WRONG_USE);
+                return ExitCode::WrongUse;
             }
         },
     };
@@ -32,13 +31,9 @@ pub fn main(args: &CheckArgs) -> ExitCode {
     let report = with_requirements(checked, args, required);
     if let Err(error) = print(&report, args.output, required) {
         eprintln!("node-probe: cannot write the report: {error}");
-        return ExitCode::from(exit::CANNOT_BE_JUDGED);
+        return ExitCode::CannotBeJudged;
     }
-    ExitCode::from(match report.holds(required) {
-        State::Ready => exit::HOLDS,
-        State::NotReady => exit::DOES_NOT_HOLD,
-        State::Unknown => exit::CANNOT_BE_JUDGED,
-    })
+    report.holds(required).into()
 }
 
 /// Checks this machine: reads the facts, runs the canary in a child process, and makes the report.

@@ -4,11 +4,9 @@
 //! unknown code: the most similar codes.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
-use lsm_ready_crds::Reason;
+use lsm_ready_crds::{ExitCode, Reason};
 
-use crate::exit;
 use crate::report::text;
 
 /// Prints the explanation of one reason, or the list of all.
@@ -17,14 +15,14 @@ pub fn main(code: Option<&str>) -> ExitCode {
         Ok(text) => text,
         Err(error) => {
             eprintln!("node-probe: {error}");
-            return ExitCode::from(exit::WRONG_USE);
+            return ExitCode::WrongUse;
         }
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::Holds,
         Err(error) => {
             eprintln!("node-probe: cannot write the explanation: {error}");
-            ExitCode::from(exit::CANNOT_BE_JUDGED)
+            ExitCode::CannotBeJudged
         }
     }
 }

@@ -4,9 +4,9 @@
 //! reads.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
-use crate::exit;
+use lsm_ready_crds::ExitCode;
+
 use crate::facts::read;
 
 /// Prints this machine's facts.
@@ -16,7 +16,7 @@ pub fn main() -> ExitCode {
         .and_then(|json| writeln!(io::stdout().lock(), "{json}"));
     if let Err(error) = written {
         eprintln!("node-probe: cannot write the facts: {error}");
-        return ExitCode::from(exit::CANNOT_BE_JUDGED);
+        return ExitCode::CannotBeJudged;
     }
-    ExitCode::SUCCESS
+    ExitCode::Holds
 }

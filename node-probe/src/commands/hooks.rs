@@ -6,14 +6,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use lsm_ready_crds::ExitCode;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use serde::Serialize;
 
 use crate::cli::{HooksArgs, Output};
-use crate::exit;
 use crate::hooks::{self, TrialError};
 use crate::report::milliseconds;
 
@@ -54,7 +53,7 @@ struct Failed {
 pub fn main(args: &HooksArgs) -> ExitCode {
     let started = Instant::now();
     let trial = hooks::run(args.deadline);
-    let code = if trial.is_ok() { exit::HOLDS } else { exit::CANNOT_BE_JUDGED };
+    let code = if trial.is_ok() { ExitCode::Holds } else { ExitCode::CannotBeJudged };
     let text = match args.output {
         Output::Text => Ok(render(&trial)),
         Output::Json => json(&trial, started.elapsed()),
@@ -64,9 +63,9 @@ pub fn main(args: &HooksArgs) -> ExitCode {
         .and_then(|text| writeln!(io::stdout().lock(), "{}", text.trim_end()));
     if let Err(error) = printed {
         eprintln!("node-probe: cannot write the list: {error}");
-        return ExitCode::from(exit::CANNOT_BE_JUDGED);
+        return ExitCode::CannotBeJudged;
     }
-    ExitCode::from(code)
+    code
 }
 
 type Trial = Result<LsmHookProfileSpec, TrialError>;

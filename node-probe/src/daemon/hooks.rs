@@ -1,18 +1,18 @@
-//! What the agent knows of its kernel's hooks, and when it has to find out. Pure.
+//! What the daemon knows of its kernel's hooks, and when it has to try them. Pure.
 //!
-//! In: the LsmNode that is there, the evidence, what the trial led to. Out: whether a trial is due,
-//! and the name of the profile that the LsmNode is to bear.
+//! In: the LsmNode that is there, the evidence, the result of a trial. Out: whether a trial is due,
+//! and the name of the profile that the LsmNode should have.
 //!
-//! A kernel's hooks do not change while it runs, so one trial a boot is enough: an agent that
-//! starts anew in the same boot takes over the profile that its LsmNode names.
+//! The hooks do not change while a kernel runs, so one trial per boot is enough. A daemon that
+//! restarts in the same boot adopts the profile that its LsmNode names.
 
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{Evidence, LsmNode};
 
 use crate::hooks::TrialError;
 
-/// A trial that led to no profile is made again with the next check, at most so often altogether.
-const TRIALS: u32 = 3;
+/// How many trials may fail in one boot. A failed trial is repeated with the next check.
+const MAX_FAILURES: u32 = 3;
 
 /// What is known of the hooks in this boot.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -21,34 +21,34 @@ pub struct Hooks {
     failures: u32,
 }
 
-/// Where the knowledge is from.
+/// Where the profile is from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Known {
     /// This process made the trial.
     Made(Box<LsmHookProfileSpec>),
-    /// An earlier process of this boot did, and published a profile of that name.
+    /// An earlier process of this boot made the trial and published a profile of that name.
     Published(String),
 }
 
 impl Hooks {
-    /// The profile that an earlier agent of this boot has named, if this one knows nothing yet.
+    /// The profile that an earlier daemon of this boot has named, if this daemon knows none yet.
     pub fn adoptable<'a>(&self, present: Option<&'a LsmNode>, boot_id: &str) -> Option<&'a str> {
         let written = present?.status.as_ref()?;
         let is_ours = self.known.is_none() && !boot_id.is_empty() && written.boot_id == boot_id;
         written.hook_profile.as_deref().filter(|_| is_ours)
     }
 
-    /// Takes over that profile, which is there and genuine.
+    /// Adopts that profile, which is published and genuine.
     pub fn adopt(&mut self, digest: &str) {
         self.known = Some(Known::Published(digest.to_owned()));
     }
 
-    /// A trial has to be made: the kernel takes LSM programs, and on which hooks is not known.
+    /// Whether a trial has to be made: LSM programs load, and it is not known on which hooks.
     pub fn is_due(&self, evidence: Evidence) -> bool {
-        self.known.is_none() && evidence >= Evidence::Loaded && self.failures < TRIALS
+        self.known.is_none() && evidence >= Evidence::Loaded && self.failures < MAX_FAILURES
     }
 
-    /// Remembers what the trial led to.
+    /// Remembers the result of a trial.
     pub fn learn(&mut self, trial: Result<LsmHookProfileSpec, TrialError>) {
         match trial {
             Ok(profile) => self.known = Some(Known::Made(Box::new(profile))),
@@ -56,12 +56,11 @@ impl Hooks {
         }
     }
 
-    /// The published profile is there no longer: a trial has to be made again.
+    /// Forgets the profile, because it no longer exists in the cluster. Then a trial is due again.
     pub fn forget(&mut self) {
         self.known = None;
     }
 
-    /// What is known, if anything is.
     pub fn known(&self) -> Option<&Known> {
         self.known.as_ref()
     }
@@ -92,15 +91,11 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_is_only_taken_over_from_the_same_boot() {
+    fn a_profile_is_only_adopted_from_the_same_boot() {
         let nothing = Hooks::default();
         assert_eq!(nothing.adoptable(Some(&node("b", Some("d"))), "b"), Some("d"));
         assert_eq!(nothing.adoptable(Some(&node("a", Some("d"))), "b"), None);
-        assert_eq!(
-            nothing.adoptable(Some(&node("", Some("d"))), ""),
-            None,
-            "a boot that is not known"
-        );
+        assert_eq!(nothing.adoptable(Some(&node("", Some("d"))), ""), None, "unknown boot");
         assert_eq!(nothing.adoptable(Some(&node("b", None)), "b"), None);
         assert_eq!(nothing.adoptable(None, "b"), None);
         let mut knowing = Hooks::default();
@@ -108,12 +103,12 @@ mod tests {
         assert_eq!(
             knowing.adoptable(Some(&node("b", Some("d"))), "b"),
             None,
-            "our own trial counts"
+            "its own trial counts"
         );
     }
 
     #[test]
-    fn one_trial_a_boot_and_only_where_programs_load() {
+    fn one_trial_per_boot_and_only_if_programs_load() {
         let mut hooks = Hooks::default();
         assert!(
             !hooks.is_due(Evidence::None)
@@ -131,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_leads_to_nothing_is_made_three_times() {
+    fn a_failing_trial_is_made_three_times() {
         let mut hooks = Hooks::default();
         let trials = std::iter::from_fn(|| {
             hooks.is_due(Evidence::Denied).then(|| hooks.learn(Err(TrialError("no memory".into()))))

@@ -1,46 +1,45 @@
-//! `node-probe agent`: checks this node again and again, and keeps its LsmNode true.
+//! `node-probe agent`: the probe daemon, which checks this node again and again and keeps its
+//! LsmNode up to date.
 //!
 //! In: the node's name, intervals, the API server. Out: this node's LsmNode, and a log.
 //!
 //! # Flow
-//! Each round looks at the Node and its LsmNode, checks this machine in a child process, and writes
-//! what [`plan`] says: nothing at all while nothing but time has changed and the renewal is not
-//! due. Once a boot, after the first check that shows that LSM programs load, it tries the kernel's
-//! hooks in another child process, publishes what it found as an LsmHookProfile and names that in
-//! the LsmNode.
+//! Each round reads the Node and its LsmNode, checks this machine in a child process, and writes
+//! what [`plan`] returns. While only the time differs and the renewal is not due, it writes
+//! nothing. Once per boot, after the first check that shows that LSM programs load, the daemon
+//! makes the hook trial in another child process, publishes the result as an LsmHookProfile, and
+//! names that profile in the LsmNode.
 //!
 //! # Guarantees
-//! Trouble with the API never ends it: it says what it waits for and tries again, ever more slowly.
-//! SIGTERM ends it at once, and the canary's process with it. This process itself never reads BTF,
-//! so it stays small.
+//! Errors of the API server never end the daemon: it logs what it waits for and retries with
+//! growing pauses. SIGTERM ends it at once, and the canary's process with it. This process never
+//! parses BTF, so it stays small.
 
 pub mod hooks;
 pub mod plan;
 mod publish;
+mod round;
 #[cfg(test)]
 mod scenarios;
 pub mod schedule;
 mod write;
 
 use std::io::IsTerminal;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use kube::Client;
-use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use lsm_ready_crds::{ExitCode, LsmNodeStatus};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
 
 use crate::cli::{AgentArgs, LogFormat};
 use crate::commands::check::check;
 use crate::facts::NodeInfo;
 use crate::hooks::{DEADLINE, TrialError, run as try_hooks};
 use hooks::Hooks;
-use write::{Error, Node};
-
-/// Where the agent cannot even begin.
-const CANNOT_START: u8 = 70;
+use round::Round;
+use write::Error;
 
 /// Runs until a signal ends it.
 pub fn main(args: &AgentArgs) -> ExitCode {
@@ -48,33 +47,33 @@ pub fn main(args: &AgentArgs) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return ExitCode::from(CANNOT_START);
+            error!(%error, "cannot start the async runtime");
+            return ExitCode::CannotBeJudged;
         }
     };
-    let code = runtime.block_on(async {
-        let (mut terminate, mut interrupt) = match signals() {
-            Ok(signals) => signals,
-            Err(error) => {
-                tracing::error!(%error, "cannot listen for signals");
-                return ExitCode::from(CANNOT_START);
-            }
-        };
-        info!(node = args.node_name, version = env!("CARGO_PKG_VERSION"), "the probe starts");
-        tokio::select! {
-            () = rounds(args) => {}
-            _ = terminate.recv() => info!("SIGTERM: the probe ends"),
-            _ = interrupt.recv() => info!("SIGINT: the probe ends"),
+    let code = match runtime.block_on(run(args)) {
+        Ok(()) => ExitCode::Holds,
+        Err(error) => {
+            error!(%error, "cannot listen for signals");
+            ExitCode::CannotBeJudged
         }
-        ExitCode::SUCCESS
-    });
-    // A check that is under way is not waited for: its canary dies with the thread that started it.
+    };
+    // A check that is still running is not awaited: its canary dies with the thread that started
+    // it.
     runtime.shutdown_background();
     code
 }
 
-fn signals() -> std::io::Result<(Signal, Signal)> {
-    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+async fn run(args: &AgentArgs) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    info!(node = args.node_name, version = env!("CARGO_PKG_VERSION"), "the probe starts");
+    tokio::select! {
+        () = rounds(args) => {}
+        _ = terminate.recv() => info!("the probe ends: SIGTERM"),
+        _ = interrupt.recv() => info!("the probe ends: SIGINT"),
+    }
+    Ok(())
 }
 
 fn log_to_stderr(format: LogFormat) {
@@ -90,56 +89,61 @@ fn log_to_stderr(format: LogFormat) {
 
 /// Checks and writes, for ever.
 async fn rounds(args: &AgentArgs) {
-    let client = until_it_works("the API server's address and this pod's token", async || {
-        write::connect().await
-    })
-    .await;
-    let (mut told, mut hooks) = (None, Hooks::default());
+    let client = retry("the API server's address and this pod's token", write::connect).await;
+    let mut hooks = Hooks::default();
+    let mut logged = None;
     loop {
-        let node =
-            until_it_works("the Node", async || write::node(&client, &args.node_name).await).await;
-        let Some(status) = looked_at(args.deadline, node.info.clone()).await else {
-            continue;
-        };
-        tell(&status, &mut told);
-        if !written(&client, args, &node, &status, &mut hooks).await {
-            continue;
+        if one_round(&client, args, &mut hooks, &mut logged).await {
+            let pause = schedule::spread(args.check_interval, schedule::chance());
+            tokio::time::sleep(pause).await;
         }
-        // The evidence does not wait for the hooks, which take longer.
-        if hooks.is_due(status.evidence) {
-            hooks.learn(hooks_tried().await);
-            if !written(&client, args, &node, &status, &mut hooks).await {
-                continue;
-            }
-        }
-        tokio::time::sleep(schedule::spread(args.check_interval, schedule::chance())).await;
     }
 }
 
-/// Writes what was found, for as long as it is news: after an interval the next check is made
-/// rather than this written.
-async fn written(
+/// Returns whether the report was written. If not, the next round starts at once.
+async fn one_round(
     client: &Client,
     args: &AgentArgs,
-    node: &Node,
-    status: &LsmNodeStatus,
     hooks: &mut Hooks,
+    logged: &mut Option<String>,
 ) -> bool {
-    let write = async || round(client, args, node, status, hooks).await;
-    let written = tokio::time::timeout(args.check_interval, until_it_works("the LsmNode", write))
-        .await
-        .is_ok();
-    if !written {
-        warn!("the LsmNode could not be written for a whole interval; checking again");
+    let node = retry("the Node", async || write::node(client, &args.node_name).await).await;
+    let Some(found) = check_node(args.deadline, node.info.clone()).await else {
+        return false;
+    };
+    log_change(&found, logged);
+    let round = Round { client, args, node: &node, found: &found };
+    // The evidence is written first, because the hook trial takes longer.
+    if !write_in_time(&round, hooks).await {
+        return false;
     }
-    written
+    if !hooks.is_due(found.evidence) {
+        return true;
+    }
+    hooks.learn(try_hooks_of_node().await);
+    write_in_time(&round, hooks).await
 }
 
-/// One hook trial, on a thread of its own, which its process dies with.
-async fn hooks_tried() -> Result<LsmHookProfileSpec, TrialError> {
-    let tried = tokio::task::spawn_blocking(|| try_hooks(DEADLINE)).await;
-    let trial = tried
-        .unwrap_or_else(|error| Err(TrialError(format!("the hook trial itself failed: {error}"))));
+/// Writes the report, with retries for at most one interval. After that, a new check is more useful
+/// than this report.
+async fn write_in_time(round: &Round<'_>, hooks: &mut Hooks) -> bool {
+    let write = retry("the LsmNode", async || round.write(hooks).await);
+    let is_written = tokio::time::timeout(round.args.check_interval, write).await.is_ok();
+    if !is_written {
+        warn!("the LsmNode could not be written within the check interval: checking again");
+    }
+    is_written
+}
+
+/// Makes one hook trial on a thread of its own. The trial's process dies with that thread.
+async fn try_hooks_of_node() -> Result<LsmHookProfileSpec, TrialError> {
+    let joined = tokio::task::spawn_blocking(|| try_hooks(DEADLINE)).await;
+    let trial = joined.unwrap_or_else(|error| {
+        Err(TrialError(format!(
+            "the thread of the trial failed: \
+            {error}"
+        )))
+    });
     match &trial {
         Ok(profile) => info!(
             attachable = profile.hooks.len(),
@@ -147,73 +151,39 @@ async fn hooks_tried() -> Result<LsmHookProfileSpec, TrialError> {
             refused = profile.refused_hooks.len(),
             "the hooks were tried"
         ),
-        Err(absence) => warn!(%absence, "the hooks could not be tried"),
+        Err(error) => warn!(%error, "the hooks could not be tried"),
     }
     trial
 }
 
-/// One check, on a thread of its own, which the canary's process dies with.
-async fn looked_at(deadline: Duration, node: NodeInfo) -> Option<LsmNodeStatus> {
+/// Makes one check on a thread of its own. The canary's process dies with that thread.
+async fn check_node(deadline: Duration, node: NodeInfo) -> Option<LsmNodeStatus> {
     match tokio::task::spawn_blocking(move || check(deadline, Some(&node))).await {
         Ok(report) => Some(report.into_status()),
         Err(error) => {
-            warn!(%error, "the check itself failed; trying again");
+            warn!(%error, "the thread of the check failed: trying again");
             tokio::time::sleep(schedule::backoff(0, schedule::chance())).await;
             None
         }
     }
 }
 
-/// Logs a result that is not the one before.
-fn tell(status: &LsmNodeStatus, told: &mut Option<String>) {
+/// Logs a result that differs from the last one.
+fn log_change(status: &LsmNodeStatus, logged: &mut Option<String>) {
     let now = format!("{}/{}", status.evidence.as_str(), status.reason);
-    if told.as_ref() != Some(&now) {
+    if logged.as_ref() != Some(&now) {
         info!(
             evidence = status.evidence.as_str(),
             reason = status.reason,
             message = status.message,
             "checked"
         );
-        *told = Some(now);
+        *logged = Some(now);
     }
 }
 
-async fn round(
-    client: &Client,
-    args: &AgentArgs,
-    node: &Node,
-    found: &LsmNodeStatus,
-    hooks: &mut Hooks,
-) -> Result<(), Error> {
-    // 1. What is there.
-    let present = write::lsm_node(client, &args.node_name).await?;
-    if let Some(digest) = hooks.adoptable(present.as_ref(), &found.boot_id)
-        && publish::is_there(client, digest).await?
-    {
-        hooks.adopt(digest);
-    }
-    // 2. What it should say. A profile is looked for only when the report that names it is to be
-    //    written.
-    let (now, renew) =
-        (jiff::Timestamp::now(), schedule::renewal(args.renew_interval, &args.node_name));
-    let planned = |profile: Option<String>| {
-        let status = LsmNodeStatus { hook_profile: profile, ..found.clone() };
-        plan::plan(&node.identity, present.as_ref(), &status, now, renew)
-    };
-    let mut plan = planned(hooks.digest());
-    if plan.status.is_some() && hooks.known().is_some() && !publish::stands(client, hooks).await? {
-        plan = planned(None);
-    }
-    // 3. Write what differs.
-    write::carry_out(client, &args.node_name, &plan).await?;
-    if !plan.is_empty() {
-        info!(writes = plan.describe(), "the LsmNode is written");
-    }
-    Ok(())
-}
-
-/// Tries until it works, ever more slowly, and says what it waits for.
-async fn until_it_works<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, Error>) -> T {
+/// Repeats the attempt until it succeeds, with growing pauses, and logs what it waits for.
+async fn retry<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, Error>) -> T {
     let mut failures = 0;
     loop {
         match attempt().await {
@@ -221,7 +191,7 @@ async fn until_it_works<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<
             Err(error) => {
                 let pause = schedule::backoff(failures, schedule::chance());
                 failures += 1;
-                warn!(%error, again_in = ?pause, "waiting for {what}");
+                warn!(%error, retry_in = ?pause, "waiting for {what}");
                 tokio::time::sleep(pause).await;
             }
         }

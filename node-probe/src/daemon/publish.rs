@@ -1,10 +1,8 @@
-//! Hook profiles in the cluster: the other place that talks to the API server. In: a profile. Out:
-//! whether it stands there under its name.
+//! Hook profiles in the cluster. In: a profile. Out: whether the cluster has it under its name.
 //!
 //! # Guarantees
-//! An object whose content is not what its name says is never named by a report. A cluster that
-//! refuses profiles (an older CRD, another RBAC) costs the profile and never the report of
-//! evidence.
+//! A report never names an object whose content does not match its name. If the API server refuses
+//! profiles (an older CRD, different RBAC), the report has no profile but still shows the evidence.
 
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -16,57 +14,58 @@ use tracing::{info, warn};
 use super::hooks::{Hooks, Known};
 use super::write::{Error, failed};
 
-/// Whether what is known of the hooks can be read in the cluster under its name; publishes it where
-/// it is missing.
-pub async fn stands(client: &Client, hooks: &mut Hooks) -> Result<bool, Error> {
+/// Makes sure that the cluster has the known profile, and creates it if it is missing. Returns
+/// whether the cluster has it.
+pub async fn ensure(client: &Client, hooks: &mut Hooks) -> Result<bool, Error> {
     match hooks.known() {
         None => Ok(false),
         Some(Known::Made(profile)) => publish(client, profile).await,
         Some(Known::Published(digest)) => {
-            let stands = is_there(client, digest).await?;
-            if !stands {
+            let is_there = is_genuine(client, digest).await?;
+            if !is_there {
                 warn!(
                     profile = digest,
-                    "the hook profile is there no longer: the hooks are tried again"
+                    "the hook profile no longer exists: the hooks will be tried again"
                 );
                 hooks.forget();
             }
-            Ok(stands)
+            Ok(is_there)
         }
     }
 }
 
-/// Whether there is a profile of that name that is what its name says.
-pub async fn is_there(client: &Client, digest: &str) -> Result<bool, Error> {
+/// Whether the cluster has a profile of that name whose content matches its name.
+pub async fn is_genuine(client: &Client, digest: &str) -> Result<bool, Error> {
     Ok(get(client, digest).await?.is_some_and(|profile| profile.is_genuine()))
 }
 
 async fn get(client: &Client, digest: &str) -> Result<Option<LsmHookProfile>, Error> {
     let api: Api<LsmHookProfile> = Api::all(client.clone());
-    answered(digest, api.get_opt(digest).await, "get the LsmHookProfile").map(Option::flatten)
+    let answer = api.get_opt(digest).await;
+    none_if_refused(digest, answer, "get the LsmHookProfile").map(Option::flatten)
 }
 
 /// Creates the profile unless a node with the same kernel already has.
 async fn publish(client: &Client, profile: &LsmHookProfileSpec) -> Result<bool, Error> {
     let digest = profile.digest();
-    let present = get(client, &digest).await?;
-    let present = match present {
+    let present = match get(client, &digest).await? {
         Some(present) => Some(present),
         None if create(client, &digest, profile).await? => return Ok(true),
-        // Another node was quicker, or it was refused.
+        // Another node created it in between, or the API server refused.
         None => get(client, &digest).await?,
     };
-    let stands = present.as_ref().is_some_and(LsmHookProfile::is_genuine);
-    if present.is_some() && !stands {
+    let is_genuine = present.as_ref().is_some_and(LsmHookProfile::is_genuine);
+    if present.is_some() && !is_genuine {
         warn!(
             profile = digest,
-            "the LsmHookProfile of this name has another content: this node names no profile"
+            "the content of this LsmHookProfile does not match its name: the report names no \
+             profile"
         );
     }
-    Ok(stands)
+    Ok(is_genuine)
 }
 
-/// Whether it was created.
+/// Whether the profile was created.
 async fn create(
     client: &Client,
     digest: &str,
@@ -75,20 +74,20 @@ async fn create(
     let api: Api<LsmHookProfile> = Api::all(client.clone());
     let params =
         PostParams { field_manager: Some(PROBE_FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    let created = api.create(&params, &LsmHookProfile::new(digest, profile.clone())).await;
-    if matches!(&created, Err(kube::Error::Api(status)) if status.code == 409) {
+    let answer = api.create(&params, &LsmHookProfile::new(digest, profile.clone())).await;
+    if matches!(&answer, Err(kube::Error::Api(status)) if status.code == 409) {
         return Ok(false);
     }
-    let created = answered(digest, created, "create the LsmHookProfile")?.is_some();
+    let created = none_if_refused(digest, answer, "create the LsmHookProfile")?.is_some();
     if created {
         info!(profile = digest, "the hook profile is published");
     }
     Ok(created)
 }
 
-/// The answer; none where the API server refused the request for good, which is told and does not
-/// stop the agent.
-fn answered<T>(
+/// The answer, or `None` if the API server refused the request for good. A refusal is logged and
+/// does not stop the daemon.
+fn none_if_refused<T>(
     digest: &str,
     answer: kube::Result<T>,
     doing: &'static str,

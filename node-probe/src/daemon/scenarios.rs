@@ -1,4 +1,4 @@
-//! What the agent sends about its hooks, request by request, to an API server that is played from a
+//! What the daemon sends about hook profiles, request by request, to a fake API server with a
 //! script.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tower_test::mock;
 
 use super::hooks::Hooks;
 use super::plan::Identity;
-use super::round;
+use super::round::Round;
 use super::write::Node;
 use crate::cli::{AgentArgs, LogFormat};
 use crate::facts::NodeInfo;
@@ -21,12 +21,12 @@ use crate::facts::NodeInfo;
 const NODE: &str = "/apis/lsmready.io/v1alpha1/lsmnodes/n1";
 const PROFILES: &str = "/apis/lsmready.io/v1alpha1/lsmhookprofiles";
 
-/// A request that has to come next, and its answer.
+/// The next request expected, the status code, and the body of the answer.
 type Exchange = (String, u16, Value);
 
-/// Answers exactly these requests, in this order; ends when all of them came and the client is
-/// gone.
-fn plays(script: Vec<Exchange>) -> (Client, JoinHandle<Vec<Value>>) {
+/// A fake API server that answers exactly these requests, in this order. It ends when the client is
+/// dropped, and returns the bodies of the requests.
+fn fake_api_server(script: Vec<Exchange>) -> (Client, JoinHandle<Vec<Value>>) {
     let (service, mut handle) = mock::pair::<http::Request<Body>, http::Response<Body>>();
     let played = tokio::spawn(async move {
         let mut bodies = Vec::new();
@@ -60,7 +60,7 @@ fn profile(hook: &str) -> LsmHookProfileSpec {
     }
 }
 
-/// A profile under that name, whatever its content.
+/// A profile under that name, which may not match its content.
 fn named(name: &str, content: LsmHookProfileSpec) -> Value {
     serde_json::to_value(LsmHookProfile::new(name, content)).unwrap()
 }
@@ -69,7 +69,7 @@ fn found() -> LsmNodeStatus {
     LsmNodeStatus { boot_id: "b00t".into(), evidence: Evidence::Denied, ..LsmNodeStatus::default() }
 }
 
-/// Our LsmNode as an agent wrote it just now in that boot, with that profile.
+/// The LsmNode as a daemon of that boot has just written it, with that profile.
 fn node(boot_id: &str, profile: Option<&str>) -> Value {
     let now = jiff::Timestamp::now().to_string();
     let status = LsmNodeStatus {
@@ -83,7 +83,8 @@ fn node(boot_id: &str, profile: Option<&str>) -> Value {
         "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u"}]}, "status": status})
 }
 
-/// One round against the script; the profile that the LsmNode was made to name, if it was written.
+/// Makes one write against the script. Returns the profile that the written LsmNode names, if it
+/// was written.
 async fn one_round(hooks: &mut Hooks, script: Vec<Exchange>) -> Option<Value> {
     let args = AgentArgs {
         node_name: "n1".into(),
@@ -94,10 +95,10 @@ async fn one_round(hooks: &mut Hooks, script: Vec<Exchange>) -> Option<Value> {
     };
     let identity = Identity { name: "n1".into(), uid: "u".into() };
     let writes = script.last().is_some_and(|(request, ..)| request.starts_with("PATCH"));
-    let (client, played) = plays(script);
-    round(&client, &args, &Node { identity, info: NodeInfo::default() }, &found(), hooks)
-        .await
-        .unwrap();
+    let (client, played) = fake_api_server(script);
+    let (node, found) = (Node { identity, info: NodeInfo::default() }, found());
+    let round = Round { client: &client, args: &args, node: &node, found: &found };
+    round.write(hooks).await.unwrap();
     drop(client);
     let bodies = played.await.unwrap();
     writes.then(|| bodies.last().unwrap()["status"]["hookProfile"].clone())
@@ -135,27 +136,27 @@ async fn a_new_profile_is_created_and_named() {
 }
 
 #[tokio::test]
-async fn a_profile_that_another_node_has_published_is_named() {
+async fn a_profile_published_by_another_node_is_named() {
     let (mut hooks, digest) = made("a");
     let path = format!("{PROFILES}/{digest}");
     let there = get(&path, named(&digest, profile("a")));
     let script = vec![get(NODE, node("b00t", None)), there.clone(), patched()];
     assert_eq!(one_round(&mut hooks, script).await, Some(json!(digest)));
-    // The same where it does so in between.
+    // The other node publishes it between our two requests.
     let conflict = (format!("POST {PROFILES}"), 409, refusal(409));
     let script = vec![get(NODE, node("b00t", None)), missing(&path), conflict, there, patched()];
     assert_eq!(one_round(&mut hooks, script).await, Some(json!(digest)));
 }
 
 #[tokio::test]
-async fn a_false_profile_is_not_named() {
+async fn a_profile_with_the_wrong_content_is_not_named() {
     let (mut hooks, digest) = made("a");
     let lie = get(&format!("{PROFILES}/{digest}"), named(&digest, profile("b")));
     assert_eq!(one_round(&mut hooks, vec![get(NODE, node("b00t", None)), lie]).await, None);
 }
 
 #[tokio::test]
-async fn a_cluster_that_refuses_profiles_still_gets_the_evidence() {
+async fn a_cluster_that_refuses_profiles_gets_the_evidence() {
     let (mut hooks, digest) = made("a");
     let path = format!("{PROFILES}/{digest}");
     let forbidden = (format!("GET {path}"), 403, refusal(403));
@@ -166,7 +167,7 @@ async fn a_cluster_that_refuses_profiles_still_gets_the_evidence() {
 }
 
 #[tokio::test]
-async fn an_agent_that_starts_anew_keeps_the_profile_of_this_boot() {
+async fn a_restarted_daemon_keeps_the_profile_of_this_boot() {
     let digest = profile("a").digest();
     let mut hooks = Hooks::default();
     let there = get(&format!("{PROFILES}/{digest}"), named(&digest, profile("a")));
@@ -175,12 +176,12 @@ async fn an_agent_that_starts_anew_keeps_the_profile_of_this_boot() {
         None
     );
     assert!(!hooks.is_due(Evidence::Denied));
-    // At rest nothing is asked about it any more.
+    // Once adopted, the profile is not looked up again.
     assert_eq!(one_round(&mut hooks, vec![get(NODE, node("b00t", Some(&digest)))]).await, None);
 }
 
 #[tokio::test]
-async fn a_profile_that_is_gone_or_of_another_boot_is_not_kept() {
+async fn a_deleted_profile_and_one_of_another_boot_are_not_kept() {
     let digest = profile("a").digest();
     let mut hooks = Hooks::default();
     let gone = missing(&format!("{PROFILES}/{digest}"));

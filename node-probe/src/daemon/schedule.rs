@@ -1,5 +1,5 @@
-//! When things are done again. In: intervals and chance, as a number from 0 up to 1. Out: how long
-//! to wait.
+//! How long to wait. In: intervals, and a random number from 0 to 1 where chance plays a part. Out:
+//! durations.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::sys;
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LAST_BACKOFF: Duration = Duration::from_mins(1);
 
-/// A random number from 0 up to 1; a half where the kernel gives none.
+/// A random number, at least 0 and below 1. One half if the kernel returns no random bits.
 pub fn chance() -> f64 {
     sys::random_nonce().map_or(0.5, |nonce| fraction(nonce[0]))
 }
@@ -18,22 +18,23 @@ fn fraction(bits: u64) -> f64 {
     f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
 }
 
-/// The pause after so many failures in a row: from 1 s doubling to 1 min, of which the upper half
-/// is left to chance.
+/// The pause after that many failures in a row. The upper bound doubles from 1 s to 1 min; the
+/// pause is a random part of it, at least one half.
 pub fn backoff(failures: u32, chance: f64) -> Duration {
     let whole = FIRST_BACKOFF.saturating_mul(2u32.saturating_pow(failures)).min(LAST_BACKOFF);
     whole.mul_f64(0.5 + chance / 2.0)
 }
 
-/// The interval within a tenth more or less, so that the nodes of a cluster drift apart.
+/// The interval, randomly up to a tenth longer or shorter, so that the nodes of a cluster do not
+/// all write at once.
 pub fn spread(interval: Duration, chance: f64) -> Duration {
     interval.mul_f64(0.9 + chance / 5.0)
 }
 
-/// This node's own renewal period, always the same and at most a fifth shorter than the one asked
-/// for.
+/// This node's renewal period: at most a fifth shorter than the configured one, and always the same
+/// for a node.
 pub fn renewal(period: Duration, node: &str) -> Duration {
-    // FNV-1a, mixed once more since similar names differ in the low bits only.
+    // FNV-1a, mixed once more because the hashes of similar names differ in the low bits only.
     let hash = node.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -69,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_leaves_its_bounds(failures: u32, chance in 0.0..1.0f64, node in ".*", bits: u64) {
+        fn all_durations_stay_in_their_bounds(failures: u32, chance in 0.0..1.0f64, node in ".*", bits: u64) {
             prop_assert!(backoff(failures, chance) <= LAST_BACKOFF);
             prop_assert!((0.0..1.0).contains(&fraction(bits)));
             let hour = Duration::from_hours(1);

@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use lsm_ready_crds::node::{Kernel, LsmNodeStatus, Lsms, Securityfs};
+use lsm_ready_crds::node::{self, Kernel, LsmNodeStatus, Lsms, Securityfs, evidence_state};
+use lsm_ready_crds::text::truncate;
 use lsm_ready_crds::{Evidence, Reason, State};
 use serde::Serialize;
 
@@ -172,11 +173,13 @@ impl Report {
     /// Whether all requirements hold: the evidence, and the LSMs and hooks that
     /// [`Self::require_lsms`] and [`Self::require_hooks`] have added.
     pub fn holds(&self, required: Evidence) -> State {
+        let checks: Vec<node::Check> = self.checks.iter().cloned().map(Into::into).collect();
+        let evidence = evidence_state(self.evidence, &checks, required);
+        let hooks = self.hooks.as_ref().map_or(State::Ready, Hooks::holds);
+        // Recorded facts can show that a higher rung is out of reach while the lowest is unknown.
         let is_required = |rung: Evidence| rung > self.evidence && rung <= required;
         let rungs = Evidence::RUNGS.into_iter().filter(|rung| is_required(*rung));
         let names: Vec<&str> = rungs.map(Evidence::as_str).chain([REQUIRED_LSMS]).collect();
-        let evidence = if self.evidence < required { State::Unknown } else { State::Ready };
-        let hooks = self.hooks.as_ref().map_or(State::Ready, Hooks::holds);
         self.checks
             .iter()
             .filter(|check| names.contains(&check.name))
@@ -209,11 +212,4 @@ impl Report {
 /// The duration in whole milliseconds.
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn truncate(text: &str, max_chars: usize) -> String {
-    if text.chars().count() <= max_chars {
-        return text.to_owned();
-    }
-    text.chars().take(max_chars - 1).chain(['…']).collect()
 }
