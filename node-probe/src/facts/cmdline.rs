@@ -1,6 +1,7 @@
 //! The kernel's command line: what it says about LSMs and how the machine was booted.
 //!
-//! In: the text of `/proc/cmdline`. Out: the `lsm=` list that the kernel follows, and signs of the boot loader.
+//! In: the text of `/proc/cmdline`. Out: the `lsm=` list that the kernel follows, and signs of the
+//! boot loader.
 
 use super::lsm_list;
 
@@ -11,7 +12,8 @@ pub struct Cmdline {
     pub lsm: Option<Vec<String>>,
     /// The value of that `lsm=` as it is written.
     pub lsm_text: Option<String>,
-    /// The value of the last `security=`, one of the major LSMs. The kernel ignores it if there is an `lsm=`.
+    /// The value of the last `security=`, one of the major LSMs. The kernel ignores it if there is
+    /// an `lsm=`.
     pub security: Option<String>,
     /// The LSMs that `apparmor=0` or `selinux=0` switches off.
     pub switched_off: Vec<String>,
@@ -64,7 +66,8 @@ impl Cmdline {
     }
 }
 
-/// The words of a command line. Quotes hold blanks together and are removed, as in `next_arg()` in lib/cmdline.c.
+/// The words of a command line. Quotes hold blanks together and are removed, as in `next_arg()` in
+/// lib/cmdline.c.
 fn words(text: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
@@ -131,7 +134,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_last_lsm_parameter_is_found_behind_any_text(before in "[ -~]{0,40}", name in "[a-z]{1,8}") {
+        fn the_last_lsm_parameter_is_found_behind_any_text(before in "[ \
+            -~]{0,40}", name in "[a-z]{1,8}") {
             prop_assume!(!before.contains('"') && !before.contains("--"));
             prop_assert_eq!(list(&format!("{before} lsm={name}")), Some(name));
         }

@@ -1,4 +1,5 @@
-//! The kernel's configuration. In: the text of `/proc/config.gz`, or of a file beside the kernel. Out: the options that explain what the kernel can do.
+//! The kernel's configuration. In: the text of `/proc/config.gz`, or of a file beside the kernel.
+//! Out: the options that explain what the kernel can do.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -52,7 +53,8 @@ pub enum Built {
 impl KernelConfig {
     /// Parses the lines. `None` if they are not a kernel's configuration.
     pub fn parse(config: &ConfigText) -> Option<Self> {
-        let options: BTreeMap<String, String> = config.text.lines().filter_map(parse_option).collect();
+        let options: BTreeMap<String, String> =
+            config.text.lines().filter_map(parse_option).collect();
         (!options.is_empty()).then(|| Self { path: config.path.clone(), options })
     }
 
@@ -68,7 +70,9 @@ impl KernelConfig {
         self.options.get(name).is_some_and(|value| value == "n")
     }
 
-    /// Whether the kernel was built without the option. A whole configuration has no line about an option whose dependencies are not met, so a missing line counts there. In an excerpt a missing line says nothing. Every whole configuration has a line about CONFIG_BPF_SYSCALL.
+    /// Whether the kernel was built without the option. A whole configuration has no line about an
+    /// option whose dependencies are not met, so a missing line counts there. In an excerpt a
+    /// missing line says nothing. Every whole configuration has a line about CONFIG_BPF_SYSCALL.
     pub fn lacks(&self, name: &str) -> bool {
         let is_whole = self.options.contains_key("CONFIG_BPF_SYSCALL");
         self.says_not_set(name) || is_whole && !self.options.contains_key(name)

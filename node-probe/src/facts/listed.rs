@@ -1,15 +1,19 @@
 //! Which LSMs the boot parameters leave out, for kernels whose list of active LSMs cannot be read.
 //!
-//! In: the command line and the kernel's configuration. Out: a sentence about the list that leaves an LSM out. The kernel follows the last `lsm=`. Without one it follows CONFIG_LSM and `security=` (`ordered_lsm_parse` in security/security.c).
+//! In: the command line and the kernel's configuration. Out: a sentence about the list that leaves
+//! an LSM out. The kernel follows the last `lsm=`. Without one it follows CONFIG_LSM and
+//! `security=` (`ordered_lsm_parse` in security/security.c).
 
 use super::{Built, Facts, lsm_list};
 
-/// LSMs that are active only if a list names them. Other LSMs are always active (`capability`), or are so in some versions or configurations (`ima`, `evm`, `lockdown`).
+/// LSMs that are active only if a list names them. Other LSMs are always active (`capability`), or
+/// are so in some versions or configurations (`ima`, `evm`, `lockdown`).
 const ONLY_BY_NAME: [&str; 9] =
     ["apparmor", "bpf", "ipe", "landlock", "loadpin", "selinux", "smack", "tomoyo", "yama"];
 
 impl Facts {
-    /// Says which list leaves the LSM out. `None` if the list of active LSMs can be read, if no list leaves the LSM out, and for LSMs that can be active without being named.
+    /// Says which list leaves the LSM out. `None` if the list of active LSMs can be read, if no
+    /// list leaves the LSM out, and for LSMs that can be active without being named.
     pub fn left_out_by(&self, name: &str) -> Option<String> {
         if self.lists_bpf().is_some() || !ONLY_BY_NAME.contains(&name) {
             return None;

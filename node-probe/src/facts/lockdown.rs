@@ -1,4 +1,5 @@
-//! The lockdown level. In: the text of `/sys/kernel/security/lockdown`. Out: the level in brackets, and whether it forbids programs to read kernel memory.
+//! The lockdown level. In: the text of `/sys/kernel/security/lockdown`. Out: the level in brackets,
+//! and whether it forbids programs to read kernel memory.
 
 use lsm_ready_crds::node::LsmSource;
 
@@ -7,7 +8,9 @@ use super::Facts;
 const CONFIDENTIALITY: &str = "confidentiality";
 
 impl Facts {
-    /// Whether the level `confidentiality` is in effect, which forbids `bpf_probe_read_kernel` to every program. If the level cannot be read, the boot parameter counts. The level has no effect if the LSM `lockdown` is not active.
+    /// Whether the level `confidentiality` is in effect, which forbids `bpf_probe_read_kernel` to
+    /// every program. If the level cannot be read, the boot parameter counts. The level has no
+    /// effect if the LSM `lockdown` is not active.
     pub fn is_confidential(&self) -> bool {
         let is_active = self.lsms.active.iter().any(|name| name == "lockdown");
         match self.lockdown.as_deref() {

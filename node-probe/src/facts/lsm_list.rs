@@ -1,6 +1,7 @@
 //! Lists of LSM names.
 //!
-//! In: ids of `lsm_list_modules(2)`, or the text of `/sys/kernel/security/lsm` or of an `lsm=` parameter. Out: names in the kernel's order.
+//! In: ids of `lsm_list_modules(2)`, or the text of `/sys/kernel/security/lsm` or of an `lsm=`
+//! parameter. Out: names in the kernel's order.
 
 /// LSM_ID_* of include/uapi/linux/lsm.h, with the names that the kernel's list and `lsm=` use.
 const IDS: [(u64, &str); 14] = [

@@ -1,12 +1,14 @@
 //! What a kernel lacks for LSM programs, judged by its configuration and its version.
 //!
-//! In: the facts. Out: everything that is missing at once, so that the next kernel that is booted has all of it.
+//! In: the facts. Out: everything that is missing at once, so that the next kernel that is booted
+//! has all of it.
 
 use std::fmt;
 
 use super::Facts;
 
-/// The options that a kernel needs to load and attach LSM programs, in the order in which the canary needs them.
+/// The options that a kernel needs to load and attach LSM programs, in the order in which the
+/// canary needs them.
 const NEEDED: [&str; 5] = [
     "CONFIG_BPF_SYSCALL",
     "CONFIG_BPF_JIT",
@@ -40,7 +42,8 @@ pub fn missing(facts: &Facts) -> Vec<Missing> {
     options.chain(too_old(facts)).collect()
 }
 
-/// Whether the version shows that the kernel is too old. Oracle's UEK has a mark of Red Hat in its release, but follows the upstream kernel in this.
+/// Whether the version shows that the kernel is too old. Oracle's UEK has a mark of Red Hat in its
+/// release, but follows the upstream kernel in this.
 fn too_old(facts: &Facts) -> Option<Missing> {
     let is_arm64 = facts.kernel.machine == "aarch64";
     let first = if is_arm64 { FIRST_ON_ARM64 } else { FIRST };

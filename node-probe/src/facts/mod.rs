@@ -1,6 +1,9 @@
-//! What this machine says about itself. Facts explain a result and choose the fix; they are never evidence.
+//! What this machine says about itself. Facts explain a result and choose the fix; they are never
+//! evidence.
 //!
-//! In: [`Raw`], the texts as the kernel gives them. `read` reads them, and `record` records and replays them. Out: [`Facts`], what the texts mean. Everything but `read` is a pure function that accepts any bytes.
+//! In: [`Raw`], the texts as the kernel gives them. `read` reads them, and `record` records and
+//! replays them. Out: [`Facts`], what the texts mean. Everything but `read` is a pure function that
+//! accepts any bytes.
 
 pub mod cmdline;
 pub mod kernel_config;
@@ -82,7 +85,8 @@ pub struct Raw {
     pub sys_vendor: Text,
     /// The EFI variable `SecureBoot`: four bytes of attributes, then the value.
     pub secure_boot: Text,
-    /// `/run/systemd/container`: the kind of container, if systemd runs in one. Records of earlier versions lack it.
+    /// `/run/systemd/container`: the kind of container, if systemd runs in one. Records of earlier
+    /// versions lack it.
     #[serde(default = "not_recorded")]
     pub container: Text,
 }
@@ -102,7 +106,8 @@ pub struct Facts {
     pub lsms: Lsms,
     /// The list and where it was read, or why it could not be read.
     pub lsms_detail: String,
-    /// Whether sysfs is mounted. Without sysfs, a missing file below `/sys` says nothing about the kernel.
+    /// Whether sysfs is mounted. Without sysfs, a missing file below `/sys` says nothing about the
+    /// kernel.
     pub sysfs: bool,
     /// What is at `/sys/kernel/security`.
     pub securityfs: Securityfs,
@@ -122,11 +127,13 @@ pub struct Facts {
     pub kernel_config: Option<KernelConfig>,
     /// Why the configuration could not be read.
     pub kernel_config_error: String,
-    /// `kernel.unprivileged_bpf_disabled`: 0 if everybody may use bpf(2), 1 or 2 if it needs capabilities.
+    /// `kernel.unprivileged_bpf_disabled`: 0 if everybody may use bpf(2), 1 or 2 if it needs
+    /// capabilities.
     pub unprivileged_bpf: Option<u8>,
     /// The machine's vendor by its firmware. Empty if the firmware names none.
     pub sys_vendor: String,
-    /// Whether the machine was started with Secure Boot. `None` without EFI, or if its variables cannot be read.
+    /// Whether the machine was started with Secure Boot. `None` without EFI, or if its variables
+    /// cannot be read.
     pub secure_boot: Option<bool>,
     /// The kind of container by systemd. Empty if systemd names none.
     pub container: String,
@@ -176,7 +183,8 @@ impl Facts {
         }
     }
 
-    /// Says that the kernel has no BTF: sysfs is mounted without the file, or the kernel was built without BTF. `None` if the kernel has BTF, or if that is not known.
+    /// Says that the kernel has no BTF: sysfs is mounted without the file, or the kernel was built
+    /// without BTF. `None` if the kernel has BTF, or if that is not known.
     pub fn absent_btf(&self) -> Option<String> {
         let unread = self.btf.as_ref()?.as_ref().err()?;
         let is_not_built =
@@ -197,7 +205,8 @@ fn message_of<T>(read: &Result<T, Unread>) -> String {
     read.as_ref().err().map(|unread| unread.message.clone()).unwrap_or_default()
 }
 
-/// The value of the EFI variable, the byte after four bytes of attributes (Documentation/filesystems/efivarfs.rst).
+/// The value of the EFI variable, the byte after four bytes of attributes
+/// (Documentation/filesystems/efivarfs.rst).
 fn secure_boot(variable: &str) -> Option<bool> {
     match variable.chars().nth(4)? {
         '\0' => Some(false),
@@ -233,10 +242,9 @@ fn active_lsms(raw: &Raw) -> ActiveLsms {
             lsms: Lsms::default(),
             detail: format!("/sys/kernel/security/lsm is empty; {by_call}"),
         },
-        Err(unread) => ActiveLsms {
-            lsms: Lsms::default(),
-            detail: format!("{}; {by_call}", unread.message),
-        },
+        Err(unread) => {
+            ActiveLsms { lsms: Lsms::default(), detail: format!("{}; {by_call}", unread.message) }
+        }
     }
 }
 

@@ -1,4 +1,6 @@
-//! The operating system. In: the text of `/etc/os-release`, or the name that Kubernetes reports for a node. Out: the few fields that choose the fix (<https://www.freedesktop.org/software/systemd/man/os-release.html>).
+//! The operating system. In: the text of `/etc/os-release`, or the name that Kubernetes reports for
+//! a node. Out: the few fields that choose the fix
+//! (<https://www.freedesktop.org/software/systemd/man/os-release.html>).
 
 /// The operating system.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

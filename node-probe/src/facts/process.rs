@@ -1,4 +1,6 @@
-//! What this process may do. In: the texts of `/proc/self/status`, `/proc/self/limits` and `/proc/self/ns/user`. Out: its capabilities, whether they count, whether a seccomp filter is active, and how much memory it may lock.
+//! What this process may do. In: the texts of `/proc/self/status`, `/proc/self/limits` and
+//! `/proc/self/ns/user`. Out: its capabilities, whether they count, whether a seccomp filter is
+//! active, and how much memory it may lock.
 
 /// Numbers of include/uapi/linux/capability.h.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -6,7 +8,8 @@ const CAP_SYS_RESOURCE: u32 = 24;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
-/// The inode of the initial user namespace (PROC_USER_INIT_INO in include/linux/proc_ns.h). bpf(2) needs capabilities in that namespace.
+/// The inode of the initial user namespace (PROC_USER_INIT_INO in include/linux/proc_ns.h). bpf(2)
+/// needs capabilities in that namespace.
 const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
 
 /// Each field is `None` if the texts do not say.
@@ -51,7 +54,8 @@ impl Process {
         self.capabilities.map(|bits| bits >> capability & 1 == 1)
     }
 
-    /// The capabilities that this process lacks to load an LSM program. CAP_SYS_ADMIN includes both.
+    /// The capabilities that this process lacks to load an LSM program. CAP_SYS_ADMIN includes
+    /// both.
     pub fn missing_capabilities(self) -> Vec<&'static str> {
         if self.holds(CAP_SYS_ADMIN) == Some(true) {
             return Vec::new();
@@ -79,7 +83,8 @@ impl Process {
     }
 }
 
-/// The hard limit in a line `Max locked memory  SOFT  HARD  bytes` (fs/proc/base.c). The soft limit does not matter, because the canary raises it to the hard one.
+/// The hard limit in a line `Max locked memory  SOFT  HARD  bytes` (fs/proc/base.c). The soft limit
+/// does not matter, because the canary raises it to the hard one.
 fn hard_memlock(limits: &str) -> Option<Memlock> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
     match line.split_whitespace().nth(1)? {

@@ -80,7 +80,8 @@ fn btf_names(path: &str) -> Result<BtfNames, Unread> {
     fs::File::open(path).and_then(btf::count_names).map_err(|error| unread(path, &error))
 }
 
-/// The kernel's configuration from the first file that exists. In a container only the first can exist.
+/// The kernel's configuration from the first file that exists. In a container only the first can
+/// exist.
 fn kernel_config(release: &str) -> Result<ConfigText, Unread> {
     let running = "/proc/config.gz";
     let packed =

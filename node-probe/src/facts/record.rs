@@ -1,4 +1,5 @@
-//! Recorded facts: the texts of a machine in a file, to be judged on another machine (`node-probe facts`, `check --from`).
+//! Recorded facts: the texts of a machine in a file, to be judged on another machine (`node-probe
+//! facts`, `check --from`).
 //!
 //! In: the bytes of such a file. Out: [`Raw`], or where the file is invalid and what to do.
 

@@ -1,6 +1,8 @@
 //! What is at `/sys/kernel/security`.
 //!
-//! In: the entries of that directory, `/proc/self/mountinfo`, the list of active LSMs and the kernel's configuration. Out: whether securityfs is there, and if not, which of several causes it has, since each needs another fix.
+//! In: the entries of that directory, `/proc/self/mountinfo`, the list of active LSMs and the
+//! kernel's configuration. Out: whether securityfs is there, and if not, which of several causes it
+//! has, since each needs another fix.
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::node;
@@ -49,14 +51,15 @@ impl Securityfs {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Mounted => "mounted at /sys/kernel/security",
-            Self::FileMount => "only single files of securityfs are mounted below /sys/kernel/security",
+            Self::FileMount => {
+                "only single files of securityfs are mounted below \
+                                /sys/kernel/security"
+            }
             Self::Empty => "/sys/kernel/security is empty: securityfs is not mounted there",
             Self::NotInKernel => {
                 "there is no /sys/kernel/security: this kernel was built without CONFIG_SECURITYFS"
             }
-            Self::Missing => {
-                "there is no /sys/kernel/security, and /sys/kernel is not sysfs"
-            }
+            Self::Missing => "there is no /sys/kernel/security, and /sys/kernel is not sysfs",
             Self::Unknown => "/sys/kernel/security could not be read",
         }
     }
@@ -77,7 +80,8 @@ impl From<Securityfs> for node::Securityfs {
 pub fn find(sources: Sources<'_>) -> Securityfs {
     let Sources { entries, lsm_file, mountinfo, config } = sources;
     let is_empty = entries.as_ref().is_ok_and(|names| names.trim().is_empty());
-    // Only kernels with securityfs have the empty directory in sysfs, so a configuration that contradicts is another kernel's.
+    // Only kernels with securityfs have the empty directory in sysfs, so a configuration that
+    // contradicts is another kernel's.
     if !is_empty && lsm_file.is_err() && config.is_some_and(|config| config.says_not_set(OPTION)) {
         return Securityfs::NotInKernel;
     }
@@ -101,7 +105,8 @@ pub fn find(sources: Sources<'_>) -> Securityfs {
     }
 }
 
-/// Whether this process sees sysfs' own directory at `/sys/kernel`, by `/proc/self/mountinfo`. If another file system is mounted there or above it, a missing file says nothing about the kernel.
+/// Whether this process sees sysfs' own directory at `/sys/kernel`, by `/proc/self/mountinfo`. If
+/// another file system is mounted there or above it, a missing file says nothing about the kernel.
 pub fn has_sysfs(mountinfo: &str) -> bool {
     let covering =
         mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.rest(PARENT).is_some());
@@ -132,7 +137,8 @@ impl<'a> Mount<'a> {
         Some(Self { root: fields.next()?, point: fields.next()?, kind: kind.split(' ').next()? })
     }
 
-    /// The rest of the path behind the mount point: empty, or beginning with a slash. `None` if the path is not at or below the mount point.
+    /// The rest of the path behind the mount point: empty, or beginning with a slash. `None` if the
+    /// path is not at or below the mount point.
     fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = path.strip_prefix(self.point.trim_end_matches('/'))?;
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)

@@ -1,8 +1,11 @@
-//! What follows from the kernel's version. In: the release, the machine and the system. Out: whether the kernel is older than a version and has BPF trampolines; unknown for vendors that backport much from newer kernels.
+//! What follows from the kernel's version. In: the release, the machine and the system. Out:
+//! whether the kernel is older than a version and has BPF trampolines; unknown for vendors that
+//! backport much from newer kernels.
 
 use super::Facts;
 
-/// Marks of RPM releases (`.fc41`) whose kernels follow upstream, and of Debian's backports (`.deb11`).
+/// Marks of RPM releases (`.fc41`) whose kernels follow upstream, and of Debian's backports
+/// (`.deb11`).
 const FOLLOW_UPSTREAM: [&str; 5] = ["fc", "ph", "cm", "azl", "deb"];
 /// Flavours of SUSE's kernels.
 const SUSE: [&str; 5] = ["default", "preempt", "azure", "64kb", "rt"];
@@ -22,14 +25,19 @@ const SYSTEMS: [&str; 9] = [
 ];
 
 impl Facts {
-    /// Whether the kernel is older than that version. `None` if its release does not begin with numbers.
+    /// Whether the kernel is older than that version. `None` if its release does not begin with
+    /// numbers.
     pub fn kernel_is_before(&self, version: (u32, u32)) -> Option<bool> {
         let mut numbers = self.kernel.release.split(|letter: char| !letter.is_ascii_digit());
         let mut number = || numbers.next()?.parse().ok();
         Some((number()?, number()?) < version)
     }
 
-    /// Whether LSM programs can be attached, which needs BPF trampolines. x86_64 has them in every version with LSM programs. arm64 got trampolines in Linux 6.0, and in 6.4 the direct calls that a kernel with ftrace needs to attach anything (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS). So arm64 is `None` in between, and on older kernels of vendors that backport. Other architectures are `None` too.
+    /// Whether LSM programs can be attached, which needs BPF trampolines. x86_64 has them in every
+    /// version with LSM programs. arm64 got trampolines in Linux 6.0, and in 6.4 the direct calls
+    /// that a kernel with ftrace needs to attach anything (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS).
+    /// So arm64 is `None` in between, and on older kernels of vendors that backport. Other
+    /// architectures are `None` too.
     pub fn has_trampolines(&self) -> Option<bool> {
         match self.kernel.machine.as_str() {
             "x86_64" => Some(true),
@@ -40,7 +48,8 @@ impl Facts {
         }
     }
 
-    /// Whether the vendor backports much from newer kernels, so that an old version does not mean that something is missing. Every RPM vendor counts that is not known to follow upstream.
+    /// Whether the vendor backports much from newer kernels, so that an old version does not mean
+    /// that something is missing. Every RPM vendor counts that is not known to follow upstream.
     pub fn backports(&self) -> bool {
         let release = self.kernel.release.as_str();
         let has_mark = release.split('.').any(is_vendors_mark);
@@ -63,7 +72,8 @@ fn is_vendors_mark(part: &str) -> bool {
     !name.is_empty() && has_digit && !is_architecture && !FOLLOW_UPSTREAM.contains(&name)
 }
 
-/// Whether it is one of SUSE's enterprise kernels: they have a point in the middle (`5.14.21-150500.55.7-default`). Tumbleweed's have none (`6.3.9-1-default`) and follow upstream.
+/// Whether it is one of SUSE's enterprise kernels: they have a point in the middle
+/// (`5.14.21-150500.55.7-default`). Tumbleweed's have none (`6.3.9-1-default`) and follow upstream.
 fn is_suse(release: &str) -> bool {
     let Some((_, rest)) = release.split_once('-') else {
         return false;
