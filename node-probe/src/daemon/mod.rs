@@ -137,13 +137,9 @@ async fn write_in_time(round: &Round<'_>, hooks: &mut Hooks) -> bool {
 
 /// Makes one hook trial on a thread of its own. The trial's process dies with that thread.
 async fn try_hooks_of_node() -> Result<LsmHookProfileSpec, TrialError> {
-    let joined = tokio::task::spawn_blocking(|| try_hooks(DEADLINE)).await;
-    let trial = joined.unwrap_or_else(|error| {
-        Err(TrialError(format!(
-            "the thread of the trial failed: \
-            {error}"
-        )))
-    });
+    let trial = tokio::task::spawn_blocking(|| try_hooks(DEADLINE)).await;
+    let failed = |error| Err(TrialError(format!("the thread of the trial failed: {error}")));
+    let trial = trial.unwrap_or_else(failed);
     match &trial {
         Ok(profile) => info!(
             attachable = profile.hooks.len(),

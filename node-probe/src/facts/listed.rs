@@ -18,27 +18,32 @@ impl Facts {
         if self.lists_bpf().is_some() || !ONLY_BY_NAME.contains(&name) {
             return None;
         }
-        let lacks = |list: &[String]| !list.iter().any(|listed| listed == name);
-        if let Some(list) = &self.cmdline.lsm {
-            let text = self.cmdline.lsm_text.as_deref().unwrap_or_default();
-            return lacks(list).then(|| {
+        match &self.cmdline.lsm {
+            Some(list) => lacks(list, name).then(|| {
+                let text = self.cmdline.lsm_text.as_deref().unwrap_or_default();
                 format!("the kernel was booted with lsm={text}, which leaves {name} out")
-            });
-        }
-        let config = self.kernel_config.as_ref()?;
-        match config.get("CONFIG_LSM") {
-            Built::Set(list)
-                if self.cmdline.security.as_deref() != Some(name)
-                    && lacks(&lsm_list::parse(&list)) =>
-            {
-                Some(format!(
-                    "the kernel's default list CONFIG_LSM={list} leaves {name} out (by {})",
-                    config.path
-                ))
-            }
-            _ => None,
+            }),
+            None => self.left_out_by_default(name),
         }
     }
+
+    fn left_out_by_default(&self, name: &str) -> Option<String> {
+        let config = self.kernel_config.as_ref()?;
+        let Built::Set(list) = config.get("CONFIG_LSM") else {
+            return None;
+        };
+        let is_chosen = self.cmdline.security.as_deref() == Some(name);
+        (!is_chosen && lacks(&lsm_list::parse(&list), name)).then(|| {
+            format!(
+                "the kernel's default list CONFIG_LSM={list} leaves {name} out (by {})",
+                config.path
+            )
+        })
+    }
+}
+
+fn lacks(list: &[String], name: &str) -> bool {
+    !list.iter().any(|listed| listed == name)
 }
 
 #[cfg(test)]

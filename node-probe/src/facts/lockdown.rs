@@ -3,7 +3,7 @@
 
 use lsm_ready_crds::node::LsmSource;
 
-use super::Facts;
+use super::{Facts, Text};
 
 const CONFIDENTIALITY: &str = "confidentiality";
 
@@ -19,6 +19,14 @@ impl Facts {
             }
             None => self.cmdline.lockdown_confidentiality && is_active,
         }
+    }
+}
+
+/// Why no level is known: the file could not be read, or it has none.
+pub fn detail(text: &Text) -> String {
+    match text {
+        Ok(_) => "/sys/kernel/security/lockdown has no level in brackets".to_owned(),
+        Err(unread) => unread.message.clone(),
     }
 }
 

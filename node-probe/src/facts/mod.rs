@@ -161,10 +161,7 @@ impl Facts {
                 config: kernel_config.as_ref(),
             }),
             lockdown: raw.lockdown.as_ref().ok().and_then(|text| lockdown::level(text)),
-            lockdown_detail: match &raw.lockdown {
-                Ok(_) => "/sys/kernel/security/lockdown has no level in brackets".to_owned(),
-                Err(unread) => unread.message.clone(),
-            },
+            lockdown_detail: lockdown::detail(&raw.lockdown),
             cmdline: Cmdline::parse(&or_empty(&raw.cmdline)),
             os: OsRelease::parse(&or_empty(&raw.os_release)),
             process: Process::parse(
@@ -221,30 +218,34 @@ struct ActiveLsms {
     detail: String,
 }
 
+impl ActiveLsms {
+    fn unknown(detail: String) -> Self {
+        Self { lsms: Lsms::default(), detail }
+    }
+
+    fn listed(active: Vec<String>, source: LsmSource, origin: &str) -> Self {
+        let detail = format!("{} (by {origin})", active.join(","));
+        Self { lsms: Lsms { active, source }, detail }
+    }
+}
+
 /// The list of active LSMs by system call, or else by securityfs.
 fn active_lsms(raw: &Raw) -> ActiveLsms {
     let by_call = match &raw.lsm_ids {
         Ok(ids) if !ids.is_empty() => {
             let active = lsm_list::from_ids(ids);
-            let detail = format!("{} (by lsm_list_modules(2))", active.join(","));
-            return ActiveLsms { lsms: Lsms { active, source: LsmSource::Syscall }, detail };
+            return ActiveLsms::listed(active, LsmSource::Syscall, "lsm_list_modules(2)");
         }
         Ok(_) => "lsm_list_modules(2) lists no LSM".to_owned(),
         Err(errno) => format!("lsm_list_modules(2) failed with {}", errno.describe()),
     };
-    match &raw.lsm_file {
-        Ok(text) if !lsm_list::parse(text).is_empty() => {
-            let active = lsm_list::parse(text);
-            let detail = format!("{} (by /sys/kernel/security/lsm; {by_call})", active.join(","));
-            ActiveLsms { lsms: Lsms { active, source: LsmSource::Securityfs }, detail }
+    let file = "/sys/kernel/security/lsm";
+    match raw.lsm_file.as_ref().map(|text| lsm_list::parse(text)) {
+        Ok(active) if !active.is_empty() => {
+            ActiveLsms::listed(active, LsmSource::Securityfs, &format!("{file}; {by_call}"))
         }
-        Ok(_) => ActiveLsms {
-            lsms: Lsms::default(),
-            detail: format!("/sys/kernel/security/lsm is empty; {by_call}"),
-        },
-        Err(unread) => {
-            ActiveLsms { lsms: Lsms::default(), detail: format!("{}; {by_call}", unread.message) }
-        }
+        Ok(_) => ActiveLsms::unknown(format!("{file} is empty; {by_call}")),
+        Err(unread) => ActiveLsms::unknown(format!("{}; {by_call}", unread.message)),
     }
 }
 

@@ -88,21 +88,25 @@ pub fn find(sources: Sources<'_>) -> Securityfs {
     if entries.as_ref().is_err_and(|unread| unread.missing) {
         return if has_sysfs(mountinfo) { Securityfs::NotInKernel } else { Securityfs::Missing };
     }
+    by_mounts(mountinfo).unwrap_or(match entries {
+        Ok(_) if is_empty => Securityfs::Empty,
+        Ok(_) => Securityfs::Mounted,
+        Err(_) => Securityfs::Unknown,
+    })
+}
+
+/// What the mounts of securityfs show, if there is one at or below the directory.
+fn by_mounts(mountinfo: &str) -> Option<Securityfs> {
     let mounts =
         mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.kind == "securityfs");
     let points: Vec<&str> = mounts.map(|mount| mount.point).collect();
     if points.contains(&SECURITYFS_PATH) {
-        return Securityfs::Mounted;
+        return Some(Securityfs::Mounted);
     }
     let is_inside = |point: &&str| {
         point.strip_prefix(SECURITYFS_PATH).is_some_and(|rest| rest.starts_with('/'))
     };
-    match entries {
-        _ if points.iter().any(is_inside) => Securityfs::FileMount,
-        Ok(_) if is_empty => Securityfs::Empty,
-        Ok(_) => Securityfs::Mounted,
-        Err(_) => Securityfs::Unknown,
-    }
+    points.iter().any(is_inside).then_some(Securityfs::FileMount)
 }
 
 /// Whether this process sees sysfs' own directory at `/sys/kernel`, by `/proc/self/mountinfo`. If

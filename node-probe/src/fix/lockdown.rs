@@ -32,9 +32,11 @@ pub(super) fn allow_reads(facts: &Facts) -> String {
             config.path
         );
     }
-    if let Some(locked) = systems::locked(facts) {
-        return locked.to_owned();
-    }
+    systems::locked(facts).map_or_else(|| lower_level(facts), str::to_owned)
+}
+
+/// How to lower a level that neither the command line nor the configuration has set.
+fn lower_level(facts: &Facts) -> String {
     if facts.os.id == "bottlerocket" {
         return BOTTLEROCKET.to_owned();
     }

@@ -62,10 +62,14 @@ fn boot_with(required: &[String], missing: &[String], facts: &Facts) -> String {
     if is_tried(&list, facts) {
         return already_tried(&list, missing, facts);
     }
-    let parameter = list.parameter();
     if let Some(locked) = systems::locked(facts) {
-        return format!("{locked} The kernel must be booted with {parameter}.");
+        return format!("{locked} The kernel must be booted with {}.", list.parameter());
     }
+    change_to(&list, missing, facts)
+}
+
+fn change_to(list: &BootList, missing: &[String], facts: &Facts) -> String {
+    let parameter = list.parameter();
     let instead = facts.cmdline.lsm_text.as_ref().map(|list| format!("lsm={list}"));
     let change = Change::Set { parameter: &parameter, instead: instead.as_deref() };
     let place =
@@ -116,15 +120,7 @@ fn unknown_list(missing: &[String], facts: &Facts) -> String {
              present list."
         );
     }
-    let elsewhere = match facts.securityfs {
-        Securityfs::NotInKernel => {
-            "in the line `LSM: initializing lsm=` of the kernel's log (dmesg; from Linux 6.2 on)"
-        }
-        _ => {
-            "what `cat /sys/kernel/security/lsm` prints on the host (if the directory is empty, \
-             first mount -t securityfs none /sys/kernel/security)"
-        }
-    };
+    let elsewhere = list_without_configuration(facts.securityfs);
     format!(
         "Boot with {} among the LSMs: add lsm=LIST,integrity,{} to the kernel's command line, and \
          reboot. LIST is the value of CONFIG_LSM (grep CONFIG_LSM= /boot/config-$(uname -r), or \
@@ -134,6 +130,23 @@ fn unknown_list(missing: &[String], facts: &Facts) -> String {
         names.join(" and "),
         names.join(",")
     )
+}
+
+/// Where LIST can be found if there is no configuration.
+const fn list_without_configuration(securityfs: Securityfs) -> &'static str {
+    match securityfs {
+        Securityfs::NotInKernel => {
+            "in the line `LSM: initializing lsm=` of the kernel's log (dmesg; from Linux 6.2 on)"
+        }
+        Securityfs::Mounted
+        | Securityfs::FileMount
+        | Securityfs::Empty
+        | Securityfs::Missing
+        | Securityfs::Unknown => {
+            "what `cat /sys/kernel/security/lsm` prints on the host (if the directory is empty, \
+             first mount -t securityfs none /sys/kernel/security)"
+        }
+    }
 }
 
 /// Whether the present `lsm=` already has these names. Then another order or a repeated name will

@@ -43,7 +43,7 @@ pub fn steps(change: Change<'_>, facts: &Facts) -> String {
         None => (neutral(change), true),
     };
     let lasts = system.map_or("", |System { lasts, .. }| lasts);
-    let cloud = Cloud::of(facts).filter(|_| by_hand).map_or("", Cloud::for_good);
+    let cloud = Cloud::of(facts).filter(|_| by_hand).map_or("", Cloud::advice);
     let text = filled(text, change);
     // After lines to paste into a file, the next sentence starts a new line.
     let separator = if text.contains('\n') { "\n" } else { " " };

@@ -121,39 +121,43 @@ fn the_fix_for_a_locked_machine_begins_with_that() {
     assert!(text("yama", "", "ID=cos").starts_with("Container-Optimized OS"));
 }
 
+/// The fix on a machine that needs these LSMs.
+fn needs(names: &[&str], facts: &Facts) -> String {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let missing: Vec<String> =
+        names.iter().filter(|name| !facts.lsms.active.contains(name)).cloned().collect();
+    required_lsms(&names, &missing, facts)
+}
+
 #[test]
-fn required_lsms_are_added() {
-    let needs = |names: &[&str], facts: &Facts| {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let missing: Vec<String> =
-            names.iter().filter(|name| !facts.lsms.active.contains(name)).cloned().collect();
-        required_lsms(&names, &missing, facts)
-    };
+fn required_lsms_are_added_to_the_list() {
     let debian = facts("capability,landlock,yama,bpf", "BOOT_IMAGE=/v", "ID=debian");
-    assert!(
-        needs(&["apparmor"], &debian)
-            .starts_with("Boot with lsm=landlock,yama,integrity,apparmor,bpf. GRUB:")
-    );
-    assert!(
-        needs(&["bpf", "ipe"], &facts("yama", "", ""))
-            .starts_with("Boot with lsm=yama,ipe,integrity,bpf.")
-    );
     let rhel = facts("capability,yama,selinux,bpf", "", "ID=rhel");
-    let fix = needs(&["apparmor"], &rhel);
-    assert!(
-        fix.starts_with(
-            "Boot with lsm=yama,integrity,apparmor,bpf. (apparmor takes the place of selinux"
-        ),
-        "{fix}"
-    );
-    let both = needs(&["apparmor", "selinux"], &rhel);
-    assert!(
-        both.starts_with("Boot with lsm=yama,integrity,selinux,bpf. (apparmor cannot be active"),
-        "{both}"
-    );
     // In the list already, after the LSM that excludes it.
     let behind = facts("capability,selinux,bpf", "lsm=selinux,apparmor,bpf", "ID=rhel");
-    assert!(needs(&["apparmor"], &behind).starts_with("Boot with lsm=apparmor,bpf in place of"));
+    for (names, facts, begin) in [
+        (&["apparmor"][..], &debian, "lsm=landlock,yama,integrity,apparmor,bpf. GRUB:"),
+        (&["bpf", "ipe"], &facts("yama", "", ""), "lsm=yama,ipe,integrity,bpf."),
+        (
+            &["apparmor"],
+            &rhel,
+            "lsm=yama,integrity,apparmor,bpf. (apparmor takes the place of selinux",
+        ),
+        (
+            &["apparmor", "selinux"],
+            &rhel,
+            "lsm=yama,integrity,selinux,bpf. (apparmor cannot be active",
+        ),
+        (&["apparmor"], &behind, "lsm=apparmor,bpf in place of"),
+    ] {
+        let fix = needs(names, facts);
+        assert!(fix.starts_with(&format!("Boot with {begin}")), "{fix}");
+    }
+}
+
+#[test]
+fn a_fix_says_why_a_required_lsm_is_not_active() {
+    let debian = facts("capability,landlock,yama,bpf", "BOOT_IMAGE=/v", "ID=debian");
     let without =
         Facts { kernel_config: config("# CONFIG_SECURITY_APPARMOR is not set\n"), ..debian };
     assert!(needs(&["apparmor"], &without).contains("built without apparmor (by /proc/config.gz)"));
@@ -161,60 +165,48 @@ fn required_lsms_are_added() {
     let off = needs(&["apparmor"], &facts("capability,yama,bpf", "apparmor=0", "ID=debian"));
     assert!(off.contains("Remove apparmor=0 from"), "{off}");
     // The present lsm= already has it.
-    assert!(
-        needs(&["apparmor"], &facts("yama,bpf", "lsm=bpf,yama,apparmor", "")).contains("dmesg")
-    );
-    assert!(
-        needs(&["ipe"], &facts("capability,bpf", "lsm=ipe,bpf", "ID=debian")).contains("dmesg")
-    );
+    let listed = facts("yama,bpf", "lsm=bpf,yama,apparmor", "");
+    assert!(needs(&["apparmor"], &listed).contains("dmesg"));
+    let listed = facts("capability,bpf", "lsm=ipe,bpf", "ID=debian");
+    assert!(needs(&["ipe"], &listed).contains("dmesg"));
+}
+
+fn locked(cmdline: &str, os: &str) -> Facts {
+    Facts { lockdown: Some("confidentiality".to_owned()), ..facts("lockdown", cmdline, os) }
+}
+
+#[track_caller]
+fn assert_allows_reads(facts: &Facts, words: &[&str]) {
+    let fix = fix(Reason::KernelReadsForbidden, facts);
+    for word in words {
+        assert!(fix.contains(word), "{word}: {fix}");
+    }
 }
 
 #[test]
-fn the_fix_depends_on_what_set_the_lockdown() {
-    let locked = |cmdline: &str, os: &str| Facts {
-        lockdown: Some("confidentiality".to_owned()),
-        ..facts("lockdown", cmdline, os)
-    };
-    let reads = |facts: &Facts| fix(Reason::KernelReadsForbidden, facts);
-    let debian = reads(&locked("BOOT_IMAGE=/v lockdown=confidentiality", "ID=debian"));
-    assert!(
-        debian.starts_with(
-            "Remove lockdown=confidentiality \
-                            from"
-        ) && debian.contains("update-grub"),
-        "{debian}"
-    );
-    let rhel = reads(&locked("BOOT_IMAGE=/v lockdown=confidentiality", "ID=rhel"));
-    assert!(
-        rhel.contains("grubby --update-kernel=ALL --remove-args='lockdown=confidentiality'"),
-        "{rhel}"
-    );
-    let bottlerocket = reads(&locked("", "ID=bottlerocket"));
-    assert!(
-        bottlerocket.contains("lockdown = \"integrity\"")
-            && bottlerocket.contains("apiclient reboot"),
-        "{bottlerocket}"
-    );
-    let auto_mode = "ID=bottlerocket\nPRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18 \
-                     (aws-k8s-1.32-standard)\"";
-    assert!(reads(&locked("", auto_mode)).starts_with("This is a node of EKS Auto Mode"));
-    let talos = reads(&locked("talos.platform=metal lockdown=confidentiality", "ID=talos"));
-    assert!(
-        ["`-lockdown`", "`lockdown=integrity`", "talosctl upgrade"]
-            .iter()
-            .all(|word| talos.contains(word)),
-        "{talos}"
-    );
-    assert!(reads(&locked("", "ID=debian")).contains("something set it after the boot"));
-    assert!(
-        reads(&Facts { secure_boot: Some(true), ..locked("", "ID=debian") })
-            .contains("started with Secure Boot")
-    );
-    let forced = config("CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY=y\n");
-    assert!(
-        reads(&Facts { kernel_config: forced, ..locked("", "ID=debian") })
-            .contains("Boot another kernel")
-    );
+fn a_lockdown_set_at_boot_has_the_steps_of_the_system() {
+    let booted = "BOOT_IMAGE=/v lockdown=confidentiality";
+    let debian = ["Remove lockdown=confidentiality from", "update-grub"];
+    assert_allows_reads(&locked(booted, "ID=debian"), &debian);
+    let rhel = "grubby --update-kernel=ALL --remove-args='lockdown=confidentiality'";
+    assert_allows_reads(&locked(booted, "ID=rhel"), &[rhel]);
+    let talos = locked("talos.platform=metal lockdown=confidentiality", "ID=talos");
+    let words = ["`-lockdown`", "`lockdown=integrity`", "talosctl upgrade"];
+    assert_allows_reads(&talos, &words);
+}
+
+#[test]
+fn a_lockdown_set_otherwise_is_traced_to_its_cause() {
+    let bottlerocket = ["lockdown = \"integrity\"", "apiclient reboot"];
+    assert_allows_reads(&locked("", "ID=bottlerocket"), &bottlerocket);
+    let auto_mode = "ID=bottlerocket\nPRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18\"";
+    assert_allows_reads(&locked("", auto_mode), &["This is a node of EKS Auto Mode"]);
+    let debian = || locked("", "ID=debian");
+    assert_allows_reads(&debian(), &["something set it after the boot"]);
+    let secure_boot = Facts { secure_boot: Some(true), ..debian() };
+    assert_allows_reads(&secure_boot, &["started with Secure Boot"]);
+    let kernel_config = config("CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY=y\n");
+    assert_allows_reads(&Facts { kernel_config, ..debian() }, &["Boot another kernel"]);
 }
 
 #[test]

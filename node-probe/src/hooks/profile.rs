@@ -25,21 +25,13 @@ pub struct Observed {
 pub struct TrialError(pub String);
 
 /// The profile, if the trial finished and the kernel accepted a program on some hook.
-pub fn profile(
-    Observed { lines, end }: &Observed,
-    kernel: &Kernel,
-) -> Result<LsmHookProfileSpec, TrialError> {
-    if let Some(cause) = lines.iter().find_map(stopped) {
-        return Err(TrialError(cause.to_owned()));
-    }
-    if lines.last() != Some(&Line::Finished) || *end != End::Finished {
-        return Err(unfinished(end, lines));
-    }
+pub fn profile(observed: &Observed, kernel: &Kernel) -> Result<LsmHookProfileSpec, TrialError> {
+    check_finished(observed)?;
     let mut profile = LsmHookProfileSpec {
         kernel: format!("{} {}", kernel.release, kernel.machine),
         ..Default::default()
     };
-    for line in lines {
+    for line in &observed.lines {
         add(&mut profile, line);
     }
     if profile.hooks.is_empty() {
@@ -51,6 +43,14 @@ pub fn profile(
         )));
     }
     Ok(profile)
+}
+
+fn check_finished(Observed { lines, end }: &Observed) -> Result<(), TrialError> {
+    match lines.iter().find_map(stopped) {
+        Some(cause) => Err(TrialError(cause.to_owned())),
+        None if lines.last() == Some(&Line::Finished) && *end == End::Finished => Ok(()),
+        None => Err(unfinished(end, lines)),
+    }
 }
 
 fn add(profile: &mut LsmHookProfileSpec, line: &Line) {

@@ -90,16 +90,10 @@ impl Hooks {
             State::NotReady => "NO",
             State::Unknown => "NOT KNOWN",
         };
-        let mut lines =
-            vec![format!("Does this kernel accept programs on the required hooks? {answer}")];
-        lines.push(match (self.attachable, self.sleepable, self.refused) {
-            (Some(attachable), Some(sleepable), Some(refused)) => format!(
-                "  {} hooks: {attachable} attachable ({sleepable} of them also sleepable), \
-                 {refused} refused",
-                attachable + refused
-            ),
-            _ => format!("  {}", self.error),
-        });
+        let mut lines = vec![
+            format!("Does this kernel accept programs on the required hooks? {answer}"),
+            self.counts(),
+        ];
         lines.push(String::new());
         lines.extend(self.required.iter().map(RequiredHook::line));
         lines.iter().fold(String::new(), |mut text, line| {
@@ -107,6 +101,19 @@ impl Hooks {
             writeln!(text, "{line}").ok();
             text
         })
+    }
+
+    fn counts(&self) -> String {
+        let (Some(attachable), Some(sleepable), Some(refused)) =
+            (self.attachable, self.sleepable, self.refused)
+        else {
+            return format!("  {}", self.error);
+        };
+        let all = attachable + refused;
+        format!(
+            "  {all} hooks: {attachable} attachable ({sleepable} of them also sleepable), \
+             {refused} refused"
+        )
     }
 }
 

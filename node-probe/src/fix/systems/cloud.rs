@@ -58,7 +58,7 @@ impl Cloud {
     }
 
     /// What to do so that new nodes have the change too.
-    pub const fn for_good(self) -> &'static str {
+    pub const fn advice(self) -> &'static str {
         match self {
             Self::Aws => {
                 "If this is a node of EKS, make the change in the user data of the node group's \

@@ -35,15 +35,9 @@ pub fn page() -> String {
         format_args!("\n## Clouds\n\nIf the steps change only one machine, the fix adds this:\n\n"),
     );
     for cloud in Cloud::ALL {
-        push(
-            &mut page,
-            format_args!(
-                "- {}. {} Source: {}\n",
-                cloud.sign(),
-                cloud.for_good(),
-                links(cloud.sources())
-            ),
-        );
+        let (sign, advice) = (cloud.sign(), cloud.advice());
+        let links = links(cloud.sources());
+        push(&mut page, format_args!("- {sign}. {advice} Source: {links}\n"));
     }
     push(&mut page, format_args!("\n## Any other system\n\n"));
     item(&mut page, "Set", &filled(NEUTRAL_SET, SET));

@@ -164,33 +164,38 @@ fn has_tag(release: &str, tag: &str) -> bool {
         .any(|(at, _)| release[at + tag.len()..].starts_with(|next: char| next.is_ascii_digit()))
 }
 
+/// Tags in a kernel's release that show its vendor. A digit follows the tag.
+const TAGS: [(&str, Vendor); 16] = [
+    (".fc", Vendor::Fedora),
+    (".el", Vendor::RedHat),
+    (".amzn", Vendor::Amazon),
+    (".oe", Vendor::Euler),
+    (".hce", Vendor::Euler),
+    (".an", Vendor::Anolis),
+    (".al", Vendor::Anolis),
+    (".tl", Vendor::Anolis),
+    (".oc", Vendor::Anolis),
+    (".ky", Vendor::Euler),
+    ("tlinux", Vendor::Anolis),
+    ("eulerosv", Vendor::Euler),
+    (".ph", Vendor::Photon),
+    (".cm", Vendor::AzureLinux),
+    (".azl", Vendor::AzureLinux),
+    ("-arch", Vendor::Arch),
+];
+
 /// The kernel's vendor, by its release.
 fn kernel_vendor(release: &str) -> Option<Vendor> {
-    let tags = [
-        (".fc", Vendor::Fedora),
-        (".el", Vendor::RedHat),
-        (".amzn", Vendor::Amazon),
-        (".oe", Vendor::Euler),
-        (".hce", Vendor::Euler),
-        (".an", Vendor::Anolis),
-        (".al", Vendor::Anolis),
-        (".tl", Vendor::Anolis),
-        (".oc", Vendor::Anolis),
-        (".ky", Vendor::Euler),
-        ("tlinux", Vendor::Anolis),
-        ("eulerosv", Vendor::Euler),
-        (".ph", Vendor::Photon),
-        (".cm", Vendor::AzureLinux),
-        (".azl", Vendor::AzureLinux),
-        ("-arch", Vendor::Arch),
-    ];
-    if let Some((_, vendor)) = tags.into_iter().find(|(tag, _)| has_tag(release, tag)) {
-        return Some(vendor);
-    }
+    let tag = TAGS.into_iter().find(|(tag, _)| has_tag(release, tag));
+    tag.map(|(_, vendor)| vendor).or_else(|| vendor_of_parts(release))
+}
+
+/// The kernel's vendor, by the parts of its release between the hyphens.
+fn vendor_of_parts(release: &str) -> Option<Vendor> {
     let parts: Vec<&str> = release.split('-').collect();
-    let numbered = parts
-        .get(1)
-        .is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_number =
+        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_numbered = parts.get(1).is_some_and(is_number);
     let third = parts.get(2).copied().unwrap_or_default();
     match parts.last().copied().unwrap_or_default() {
         "pve" => Some(Vendor::Proxmox),
@@ -199,8 +204,8 @@ fn kernel_vendor(release: &str) -> Option<Vendor> {
         "default" if parts.len() > 2 => Some(Vendor::Suse),
         "MANJARO" => Some(Vendor::Arch),
         "amd64" | "arm64" | "armmp" | "686" | "powerpc64le" => Some(Vendor::Debian),
-        "virt" if numbered => Some(Vendor::Alpine),
-        _ => (numbered && UBUNTU_FLAVOURS.contains(&third)).then_some(Vendor::Ubuntu),
+        "virt" if is_numbered => Some(Vendor::Alpine),
+        _ => (is_numbered && UBUNTU_FLAVOURS.contains(&third)).then_some(Vendor::Ubuntu),
     }
 }
 
