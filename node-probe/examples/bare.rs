@@ -67,9 +67,13 @@ fn prctl() -> Result<bool, Failure> {
         canary.detach(link)?;
         attached_ms = attached_ms.min(since.elapsed().as_millis());
     }
-    println!(
-        r#"{{"aloneNs": {alone}, "attachedNs": {attached}, "attachedForMs": {attached_ms}, "rounds": {ROUNDS}}}"#
-    );
+    let costs = serde_json::json!({
+        "aloneNs": alone,
+        "attachedNs": attached,
+        "attachedForMs": attached_ms,
+        "rounds": ROUNDS,
+    });
+    println!("{costs}");
     Ok(true)
 }
 

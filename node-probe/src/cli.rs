@@ -62,10 +62,18 @@ pub struct CheckArgs {
     #[arg(long, value_name = "EVIDENCE", default_value = "denied")]
     pub require: RequiredEvidence,
     /// A hook that must accept a BPF program, for example file_open. Can be repeated.
-    #[arg(long = "require-hook", value_name = "HOOK", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(
+        long = "require-hook",
+        value_name = "HOOK",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     pub hooks: Vec<String>,
     /// A hook that must accept a sleepable BPF program. Can be repeated.
-    #[arg(long = "require-sleepable-hook", value_name = "HOOK", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(
+        long = "require-sleepable-hook",
+        value_name = "HOOK",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     pub sleepable_hooks: Vec<String>,
     /// An LSM that must be active besides bpf, for example apparmor. Can be repeated.
     #[arg(long, value_name = "LSM", value_parser = lsm_name)]

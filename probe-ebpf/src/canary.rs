@@ -25,9 +25,9 @@ static CANARY_NONCE: [u64; 2] = [0; 2];
 #[map]
 static CANARY_FIRED: Array<u64> = Array::with_max_entries(1, 0);
 
-// LSM_HOOK(int, -ENOSYS, task_prctl, int option, unsigned long arg2, unsigned long arg3,
-//          unsigned long arg4, unsigned long arg5)                     include/linux/lsm_hook_defs.h
 /// The program on the hook `task_prctl`.
+// include/linux/lsm_hook_defs.h: LSM_HOOK(int, -ENOSYS, task_prctl, int option, unsigned long arg2,
+// unsigned long arg3, unsigned long arg4, unsigned long arg5)
 #[lsm(hook = "task_prctl")]
 pub fn canary(ctx: LsmContext) -> i32 {
     let (option, high, low): (i32, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));

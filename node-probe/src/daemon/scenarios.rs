@@ -49,7 +49,14 @@ fn fake_api_server(script: Vec<Exchange>) -> (Client, JoinHandle<Vec<Value>>) {
 }
 
 fn refusal(code: u16) -> Value {
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "", "message": "no"})
+    json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "code": code,
+        "reason": "",
+        "message": "no",
+    })
 }
 
 fn profile(hook: &str) -> LsmHookProfileSpec {
@@ -79,8 +86,13 @@ fn node(boot_id: &str, profile: Option<&str>) -> Value {
     };
     let mut status = serde_json::to_value(status).unwrap();
     status["observedTime"] = json!(now);
-    json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": "n1",
-        "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u"}]}, "status": status})
+    let owner = json!({"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u"});
+    json!({
+        "apiVersion": "lsmready.io/v1alpha1",
+        "kind": "LsmNode",
+        "metadata": {"name": "n1", "ownerReferences": [owner]},
+        "status": status,
+    })
 }
 
 /// Makes one write against the script. Returns the profile that the written LsmNode names, if it

@@ -188,8 +188,10 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), lines in "(CONFIG_[A-Z_]{0,9}|=|y|\"|# \
-            | is not set|\n)*") {
+        fn no_bytes_make_it_panic(
+            bytes in any::<Vec<u8>>(),
+            lines in "(CONFIG_[A-Z_]{0,9}|=|y|\"|# | is not set|\n)*",
+        ) {
             for text in [String::from_utf8_lossy(&bytes).into_owned(), lines] {
                 let kept = relevant(&text);
                 prop_assert_eq!(&relevant(&kept), &kept);

@@ -271,11 +271,14 @@ pub(crate) mod tests {
             limits: Ok("Max locked memory   8388608   8388608   bytes\n".to_owned()),
             user_namespace: Ok("user:[4026531837]".to_owned()),
             os_release: Ok("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 \
-                            (bookworm)\"\n".to_owned()),
+                            (bookworm)\"\n"
+                .to_owned()),
             btf: Ok(BtfNames { bytes: 5_000_000, bpf_lsm: 280, canary_hook: true }),
             kernel_config: Ok(ConfigText {
                 path: "/proc/config.gz".to_owned(),
-                text: "CONFIG_BPF_LSM=y\nCONFIG_SECURITY_APPARMOR=y\nCONFIG_LSM=\"landlock,lockdown,yama\"\n"
+                text: "CONFIG_BPF_LSM=y\n\
+                       CONFIG_SECURITY_APPARMOR=y\n\
+                       CONFIG_LSM=\"landlock,lockdown,yama\"\n"
                     .to_owned(),
             }),
             unprivileged_bpf: Ok("2\n".to_owned()),

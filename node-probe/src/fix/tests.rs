@@ -285,14 +285,19 @@ fn every_reason_has_a_fix() {
 proptest! {
     #[test]
     fn the_proposed_list_has_bpf_once(
-        active in "(capability|yama|selinux|apparmor|,){0,9}", cmdline in "(lsm=|security=|yama|bfp|,| \
-            |quiet|initrd=\\\\){0,9}",
+        active in "(capability|yama|selinux|apparmor|,){0,9}",
+        cmdline in "(lsm=|security=|yama|bfp|,| |quiet|initrd=\\\\){0,9}",
         os in "(ID=|debian|rhel|talos|bottlerocket|flatcar|cos|\n){0,6}",
         missing in proptest::collection::vec("apparmor|selinux|bpf|ipe|yama", 0..4),
     ) {
         let facts = facts(&active, &cmdline, &os);
-        let fix = if missing.is_empty() { fix(Reason::NeverFired, &facts) } else { required_lsms(&missing, &missing, &facts) };
-        let wanted = fix.split_once("lsm=").map_or("", |(_, rest)| rest.split([' ', '.', '"']).next().unwrap_or_default());
+        let fix = if missing.is_empty() {
+            fix(Reason::NeverFired, &facts)
+        } else {
+            required_lsms(&missing, &missing, &facts)
+        };
+        let wanted = fix.split_once("lsm=").map_or("", |(_, rest)| rest);
+        let wanted = wanted.split([' ', '.', '"']).next().unwrap_or_default();
         let names = lsm_list::parse(wanted);
         prop_assert_eq!(names.iter().filter(|name| *name == "bpf").count(), 1, "{}", fix);
         for name in missing.iter().filter(|name| *name == "ipe" || *name == "yama") {

@@ -144,12 +144,18 @@ mod tests {
     proptest! {
         #[test]
         fn the_order_of_the_answers_does_not_change_the_digest(
-            answers in proptest::collection::btree_map("[a-z_]{1,8}", (0..2i32, 0..2i32), 1..20), seed: u64,
+            answers in proptest::collection::btree_map(
+                "[a-z_]{1,8}", (0..2i32, 0..2i32), 1..20,
+            ),
+            seed: u64,
         ) {
-            let mut lines: Vec<Line> =
-                answers.iter().map(|(name, (plain, sleepable))| hook(name, *plain, Some(*sleepable))).collect();
+            let mut lines: Vec<Line> = answers
+                .iter()
+                .map(|(name, (plain, sleepable))| hook(name, *plain, Some(*sleepable)))
+                .collect();
             let digest = |lines: &[Line]| {
-                profile_of(&[lines, &[Line::Finished]].concat(), End::Finished).map(|profile| profile.digest())
+                let lines = [lines, &[Line::Finished]].concat();
+                profile_of(&lines, End::Finished).map(|profile| profile.digest())
             };
             let before = digest(&lines);
             let middle = usize::try_from(seed % lines.len() as u64).unwrap();
