@@ -21,8 +21,10 @@ pub enum Command {
     ///
     /// Exit code: 0 the requirement holds, 1 it does not hold, 2 it cannot be judged, 64 wrong use.
     Check(CheckArgs),
-    /// Explain a reason: what it means, how to tell it apart from similar ones, and what to do.
-    /// Without a code, list all reasons.
+    /// Explain a reason, or list all reasons.
+    ///
+    /// The explanation says what the reason means, how to tell it apart from similar ones, and
+    /// what to do.
     Explain {
         /// The reason's code, as a report or a condition shows it, for example BpfNotInLsmList.
         code: Option<String>,

@@ -10,7 +10,7 @@ fn main() -> std::process::ExitCode {
     let code = match Cli::try_parse() {
         Ok(cli) => run(cli),
         Err(error) => {
-            // If even this cannot be printed, there is nobody to tell.
+            // An error of printing is ignored: it could not be printed either.
             error.print().ok();
             match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Holds,

@@ -17,7 +17,7 @@ struct Machine {
     active: &'static str,
     /// The lines of os-release.
     os: &'static str,
-    /// The lines of the kernel's configuration; empty where it cannot be read.
+    /// The lines of the kernel's configuration; empty if it cannot be read.
     config: &'static str,
 }
 

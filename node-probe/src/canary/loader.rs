@@ -99,7 +99,7 @@ pub fn program_failure(error: &ProgramError) -> Failure {
         ProgramError::LoadError { io_error, verifier_log } => Failure {
             kind: FailureKind::Program,
             errno: io_error.raw_os_error(),
-            message: "BPF_PROG_LOAD was refused".to_owned(),
+            message: "BPF_PROG_LOAD failed".to_owned(),
             verifier_log: verifier_log.to_string().trim_matches(['\0', '\n', ' ']).to_owned(),
         },
         ProgramError::Btf(error) => btf_failure(error),

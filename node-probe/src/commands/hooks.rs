@@ -68,9 +68,11 @@ pub fn main(args: &HooksArgs) -> ExitCode {
     code
 }
 
-type Trial = Result<LsmHookProfileSpec, TrialError>;
+/// What the hook trial returned.
+pub type Trial = Result<LsmHookProfileSpec, TrialError>;
 
-fn json(trial: &Trial, took: Duration) -> serde_json::Result<String> {
+/// The JSON form of a trial.
+pub fn json(trial: &Trial, took: Duration) -> serde_json::Result<String> {
     match trial {
         Ok(profile) => serde_json::to_string_pretty(&list(profile, took)),
         Err(error) => serde_json::to_string_pretty(&failed(error)),

@@ -14,23 +14,23 @@ use crate::hooks::TrialError;
 /// How many trials may fail in one boot. A failed trial is repeated with the next check.
 const MAX_FAILURES: u32 = 3;
 
-/// What is known of the hooks in this boot.
+/// What the daemon knows of the hook profile of this boot.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Hooks {
-    known: Option<Known>,
+pub struct ProfileState {
+    known: Option<KnownProfile>,
     failures: u32,
 }
 
 /// Where the profile is from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Known {
+pub enum KnownProfile {
     /// This process made the trial.
     Made(Box<LsmHookProfileSpec>),
     /// An earlier process of this boot made the trial and published a profile of that name.
     Published(String),
 }
 
-impl Hooks {
+impl ProfileState {
     /// The profile that an earlier daemon of this boot has named, if this daemon knows none yet.
     pub fn adoptable<'a>(&self, present: Option<&'a LsmNode>, boot_id: &str) -> Option<&'a str> {
         let written = present?.status.as_ref()?;
@@ -40,7 +40,7 @@ impl Hooks {
 
     /// Adopts that profile, which is published and genuine.
     pub fn adopt(&mut self, digest: &str) {
-        self.known = Some(Known::Published(digest.to_owned()));
+        self.known = Some(KnownProfile::Published(digest.to_owned()));
     }
 
     /// Whether a trial has to be made: LSM programs load, and it is not known on which hooks.
@@ -51,7 +51,7 @@ impl Hooks {
     /// Remembers the result of a trial.
     pub fn learn(&mut self, trial: Result<LsmHookProfileSpec, TrialError>) {
         match trial {
-            Ok(profile) => self.known = Some(Known::Made(Box::new(profile))),
+            Ok(profile) => self.known = Some(KnownProfile::Made(Box::new(profile))),
             Err(_) => self.failures += 1,
         }
     }
@@ -61,15 +61,15 @@ impl Hooks {
         self.known = None;
     }
 
-    pub fn known(&self) -> Option<&Known> {
+    pub fn known(&self) -> Option<&KnownProfile> {
         self.known.as_ref()
     }
 
     /// The name of the profile.
     pub fn digest(&self) -> Option<String> {
         self.known.as_ref().map(|known| match known {
-            Known::Made(profile) => profile.digest(),
-            Known::Published(digest) => digest.clone(),
+            KnownProfile::Made(profile) => profile.digest(),
+            KnownProfile::Published(digest) => digest.clone(),
         })
     }
 }
@@ -92,13 +92,13 @@ mod tests {
 
     #[test]
     fn a_profile_is_only_adopted_from_the_same_boot() {
-        let nothing = Hooks::default();
+        let nothing = ProfileState::default();
         assert_eq!(nothing.adoptable(Some(&node("b", Some("d"))), "b"), Some("d"));
         assert_eq!(nothing.adoptable(Some(&node("a", Some("d"))), "b"), None);
         assert_eq!(nothing.adoptable(Some(&node("", Some("d"))), ""), None, "unknown boot");
         assert_eq!(nothing.adoptable(Some(&node("b", None)), "b"), None);
         assert_eq!(nothing.adoptable(None, "b"), None);
-        let mut knowing = Hooks::default();
+        let mut knowing = ProfileState::default();
         knowing.learn(Ok(LsmHookProfileSpec::default()));
         assert_eq!(
             knowing.adoptable(Some(&node("b", Some("d"))), "b"),
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn one_trial_per_boot_and_only_if_programs_load() {
-        let mut hooks = Hooks::default();
+        let mut hooks = ProfileState::default();
         assert!(
             !hooks.is_due(Evidence::None)
                 && hooks.is_due(Evidence::Loaded)
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_failing_trial_is_made_three_times() {
-        let mut hooks = Hooks::default();
+        let mut hooks = ProfileState::default();
         let trials = std::iter::from_fn(|| {
             hooks.is_due(Evidence::Denied).then(|| hooks.learn(Err(TrialError("no memory".into()))))
         });

@@ -37,7 +37,7 @@ use crate::cli::{AgentArgs, LogFormat};
 use crate::commands::check::check;
 use crate::facts::NodeInfo;
 use crate::hooks::{DEADLINE, TrialError, run as try_hooks};
-use hooks::Hooks;
+use hooks::ProfileState;
 use round::Round;
 use write::Error;
 
@@ -90,7 +90,7 @@ fn log_to_stderr(format: LogFormat) {
 /// Checks and writes, for ever.
 async fn rounds(args: &AgentArgs) {
     let client = retry("the API server's address and this pod's token", write::connect).await;
-    let mut hooks = Hooks::default();
+    let mut hooks = ProfileState::default();
     let mut logged = None;
     loop {
         if one_round(&client, args, &mut hooks, &mut logged).await {
@@ -104,7 +104,7 @@ async fn rounds(args: &AgentArgs) {
 async fn one_round(
     client: &Client,
     args: &AgentArgs,
-    hooks: &mut Hooks,
+    hooks: &mut ProfileState,
     logged: &mut Option<String>,
 ) -> bool {
     let node = retry("the Node", async || write::node(client, &args.node_name).await).await;
@@ -126,7 +126,7 @@ async fn one_round(
 
 /// Writes the report, with retries for at most one interval. After that, a new check is more useful
 /// than this report.
-async fn write_in_time(round: &Round<'_>, hooks: &mut Hooks) -> bool {
+async fn write_in_time(round: &Round<'_>, hooks: &mut ProfileState) -> bool {
     let write = retry("the LsmNode", async || round.write(hooks).await);
     let is_written = tokio::time::timeout(round.args.check_interval, write).await.is_ok();
     if !is_written {

@@ -11,16 +11,16 @@ use lsm_ready_crds::names::PROBE_FIELD_MANAGER;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use tracing::{info, warn};
 
-use super::hooks::{Hooks, Known};
+use super::hooks::{KnownProfile, ProfileState};
 use super::write::{Error, failed};
 
 /// Makes sure that the cluster has the known profile, and creates it if it is missing. Returns
 /// whether the cluster has it.
-pub async fn ensure(client: &Client, hooks: &mut Hooks) -> Result<bool, Error> {
+pub async fn ensure(client: &Client, hooks: &mut ProfileState) -> Result<bool, Error> {
     match hooks.known() {
         None => Ok(false),
-        Some(Known::Made(profile)) => publish(client, profile).await,
-        Some(Known::Published(digest)) => {
+        Some(KnownProfile::Made(profile)) => publish(client, profile).await,
+        Some(KnownProfile::Published(digest)) => {
             let is_there = is_genuine(client, digest).await?;
             if !is_there {
                 warn!(

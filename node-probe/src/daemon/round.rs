@@ -8,7 +8,7 @@ use kube::Client;
 use lsm_ready_crds::LsmNodeStatus;
 use tracing::info;
 
-use super::hooks::Hooks;
+use super::hooks::ProfileState;
 use super::plan::{Desired, plan};
 use super::write::{self, Error, Node};
 use super::{publish, schedule};
@@ -24,7 +24,7 @@ pub(super) struct Round<'a> {
 
 impl Round<'_> {
     /// Makes the LsmNode say what was found.
-    pub async fn write(&self, hooks: &mut Hooks) -> Result<(), Error> {
+    pub async fn write(&self, hooks: &mut ProfileState) -> Result<(), Error> {
         let name = &self.args.node_name;
         // 1. Read what is there, and adopt the profile of an earlier daemon of this boot.
         let present = write::lsm_node(self.client, name).await?;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower_test::mock;
 
-use super::hooks::Hooks;
+use super::hooks::ProfileState;
 use super::plan::Identity;
 use super::round::Round;
 use super::write::Node;
@@ -97,7 +97,7 @@ fn node(boot_id: &str, profile: Option<&str>) -> Value {
 
 /// Makes one write against the script. Returns the profile that the written LsmNode names, if it
 /// was written.
-async fn one_round(hooks: &mut Hooks, script: Vec<Exchange>) -> Option<Value> {
+async fn one_round(hooks: &mut ProfileState, script: Vec<Exchange>) -> Option<Value> {
     let args = AgentArgs {
         node_name: "n1".into(),
         check_interval: Duration::from_mins(5),
@@ -116,8 +116,8 @@ async fn one_round(hooks: &mut Hooks, script: Vec<Exchange>) -> Option<Value> {
     writes.then(|| bodies.last().unwrap()["status"]["hookProfile"].clone())
 }
 
-fn made(hook: &str) -> (Hooks, String) {
-    let mut hooks = Hooks::default();
+fn made(hook: &str) -> (ProfileState, String) {
+    let mut hooks = ProfileState::default();
     hooks.learn(Ok(profile(hook)));
     (hooks, profile(hook).digest())
 }
@@ -181,7 +181,7 @@ async fn a_cluster_that_refuses_profiles_gets_the_evidence() {
 #[tokio::test]
 async fn a_restarted_daemon_keeps_the_profile_of_this_boot() {
     let digest = profile("a").digest();
-    let mut hooks = Hooks::default();
+    let mut hooks = ProfileState::default();
     let there = get(&format!("{PROFILES}/{digest}"), named(&digest, profile("a")));
     assert_eq!(
         one_round(&mut hooks, vec![get(NODE, node("b00t", Some(&digest))), there]).await,
@@ -195,7 +195,7 @@ async fn a_restarted_daemon_keeps_the_profile_of_this_boot() {
 #[tokio::test]
 async fn a_deleted_profile_and_one_of_another_boot_are_not_kept() {
     let digest = profile("a").digest();
-    let mut hooks = Hooks::default();
+    let mut hooks = ProfileState::default();
     let gone = missing(&format!("{PROFILES}/{digest}"));
     let script = vec![get(NODE, node("b00t", Some(&digest))), gone, patched()];
     assert_eq!(one_round(&mut hooks, script).await, Some(Value::Null));

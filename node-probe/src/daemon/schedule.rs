@@ -1,5 +1,4 @@
-//! How long to wait. In: intervals, and a random number from 0 to 1 where chance plays a part. Out:
-//! durations.
+//! How long to wait. In: intervals, and a random number from 0 to 1. Out: durations.
 
 use std::time::Duration;
 

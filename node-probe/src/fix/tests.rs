@@ -262,7 +262,7 @@ fn the_fix_names_everything_that_a_kernel_lacks() {
             "{fix}"
         );
     }
-    for (release, word, told) in [
+    for (release, word, expected) in [
         ("5.4.0-150-generic", "is older than 5.7, the first version that has LSM programs", true),
         ("4.18.0-553.el8.x86_64", "is older than", false),
         ("5.4.17-2136.330.7.1.el8uek.x86_64", "UEK R7", true),
@@ -270,7 +270,7 @@ fn the_fix_names_everything_that_a_kernel_lacks() {
         ("5.10.16.3-microsoft-standard-WSL2", "wsl --update", true),
     ] {
         let fix = fix(Reason::BtfMissing, &on_kernel(release, neither.clone()));
-        assert_eq!(fix.contains(word), told, "{release}: {fix}");
+        assert_eq!(fix.contains(word), expected, "{release}: {fix}");
     }
 }
 

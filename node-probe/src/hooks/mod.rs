@@ -44,7 +44,7 @@ pub const DEADLINE: Duration = Duration::from_mins(2);
 pub fn run(deadline: Duration) -> Result<LsmHookProfileSpec, TrialError> {
     let mut lines = Vec::new();
     let end = subprocess::run(SUBCOMMAND, deadline, |line| lines.push(line));
-    profile::profile(&profile::Observed { lines, end }, &sys::kernel())
+    profile::profile(&profile::TrialOutput { lines, end }, &sys::kernel())
 }
 
 /// The child's `main`. It fails if the parent is gone or does not read.

@@ -12,7 +12,7 @@ use crate::sys::Answer;
 
 /// What the parent saw of one trial.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Observed {
+pub struct TrialOutput {
     /// What the child reported, in order.
     pub lines: Vec<Line>,
     /// How the child ended.
@@ -25,13 +25,13 @@ pub struct Observed {
 pub struct TrialError(pub String);
 
 /// The profile, if the trial finished and the kernel accepted a program on some hook.
-pub fn profile(observed: &Observed, kernel: &Kernel) -> Result<LsmHookProfileSpec, TrialError> {
-    check_finished(observed)?;
+pub fn profile(output: &TrialOutput, kernel: &Kernel) -> Result<LsmHookProfileSpec, TrialError> {
+    check_finished(output)?;
     let mut profile = LsmHookProfileSpec {
         kernel: format!("{} {}", kernel.release, kernel.machine),
         ..Default::default()
     };
-    for line in &observed.lines {
+    for line in &output.lines {
         add(&mut profile, line);
     }
     if profile.hooks.is_empty() {
@@ -45,7 +45,7 @@ pub fn profile(observed: &Observed, kernel: &Kernel) -> Result<LsmHookProfileSpe
     Ok(profile)
 }
 
-fn check_finished(Observed { lines, end }: &Observed) -> Result<(), TrialError> {
+fn check_finished(TrialOutput { lines, end }: &TrialOutput) -> Result<(), TrialError> {
     match lines.iter().find_map(stopped) {
         Some(cause) => Err(TrialError(cause.to_owned())),
         None if lines.last() == Some(&Line::Finished) && *end == End::Finished => Ok(()),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn profile_of(lines: &[Line], end: End) -> Result<LsmHookProfileSpec, TrialError> {
-        profile(&Observed { lines: lines.to_vec(), end }, &kernel())
+        profile(&TrialOutput { lines: lines.to_vec(), end }, &kernel())
     }
 
     #[test]

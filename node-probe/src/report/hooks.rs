@@ -136,7 +136,7 @@ fn judge(hook: &str, sleepable: bool, trial: &Trial) -> RequiredHook {
     let (outcome, reason, detail) = match refusal {
         Ok(None) => (State::Ready, None, String::new()),
         Ok(Some(refusal)) => (State::NotReady, Some(refusal.reason), refusal.to_string()),
-        // The cause is the same for all hooks and stands in `Hooks::error`.
+        // `Hooks::error` has the cause, which is the same for all hooks.
         Err(_) => (State::Unknown, Some(Reason::HookProfileMissing), String::new()),
     };
     RequiredHook { hook: hook.to_owned(), sleepable, outcome, reason, detail }

@@ -1,4 +1,4 @@
-//! GRUB on other systems. Each distribution has its own way to regenerate grub.cfg.
+//! GRUB on other systems. Each distribution regenerates grub.cfg with its own command.
 
 use super::signs::DEBIAN_GRUB;
 use super::{Method, Steps, System};

@@ -303,9 +303,9 @@ fn locked_machines_get_no_steps() {
         provider_id: "kind://docker/kind/kind-worker".to_owned(),
         ..NodeInfo::default()
     };
-    let told =
+    let by_provider =
         Facts { provider_id: kind.provider_id, ..facts("6.1.0-28-amd64", GRUB, "ID=debian") };
-    assert!(set(&told).contains("container"));
+    assert!(set(&by_provider).contains("container"));
     let systemd = Facts { container: "lxc".to_owned(), ..facts("6.8.12-4-pve", GRUB, "ID=debian") };
     assert!(set(&systemd).contains("container"));
 }
@@ -314,7 +314,7 @@ fn locked_machines_get_no_steps() {
 fn every_row_is_complete_and_has_a_source() {
     let mut names = BTreeSet::new();
     for system in all() {
-        assert!(names.insert(system.name), "{} stands there twice", system.name);
+        assert!(names.insert(system.name), "{} has two rows", system.name);
         assert!(!system.sign.is_empty() && !system.sources.is_empty(), "{}", system.name);
         assert!(
             system.sources.iter().all(|source| source.starts_with("https://")),

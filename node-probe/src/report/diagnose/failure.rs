@@ -13,7 +13,7 @@ pub fn describe(failure: &Failure) -> String {
         failure.errno.map(describe_errno).filter(|errno| !failure.message.contains(errno.as_str()));
     let errno = errno.map_or_else(String::new, |errno| format!(": {errno}"));
     let log = match failure.verifier_log.as_str() {
-        "" if failure.kind == FailureKind::Program => " (the verifier logged nothing)".to_owned(),
+        "" if failure.kind == FailureKind::Program => "; the verifier logged nothing".to_owned(),
         "" => String::new(),
         log => format!("; the verifier logged: {}", tail(log, MAX_LOG)),
     };
