@@ -35,7 +35,7 @@ impl Facts {
         let is_chosen = self.cmdline.security.as_deref() == Some(name);
         (!is_chosen && lacks(&lsm_list::parse(&list), name)).then(|| {
             format!(
-                "the kernel's default list CONFIG_LSM={list} leaves {name} out (by {})",
+                "the kernel's default list CONFIG_LSM={list} leaves {name} out (according to {})",
                 config.path
             )
         })

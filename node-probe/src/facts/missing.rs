@@ -57,7 +57,7 @@ fn too_old(facts: &Facts) -> Option<Missing> {
 /// What is missing, in words.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Words {
-    /// `built without A and B (by /proc/config.gz)`
+    /// `built without A and B (according to /proc/config.gz)`
     pub built: Option<String>,
     /// `Linux 5.4.0 is older than 5.7, the first version that has LSM programs`
     pub version: Option<String>,
@@ -68,7 +68,7 @@ pub fn words(facts: &Facts) -> Words {
         missing(facts).into_iter().partition(|missing| matches!(missing, Missing::Option(_)));
     let path = facts.kernel_config.as_ref().map_or("", |config| config.path.as_str());
     let built = (!options.is_empty())
-        .then(|| format!("built without {} (by {path})", enumerated(&options)));
+        .then(|| format!("built without {} (according to {path})", enumerated(&options)));
     Words { built, version: version.first().map(ToString::to_string) }
 }
 
@@ -132,7 +132,7 @@ mod tests {
         let photon = "# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n";
         let whole = "CONFIG_BPF_SYSCALL=y\nCONFIG_BPF_JIT=y\nCONFIG_DYNAMIC_FTRACE=y\n";
         let built = "the kernel was built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF \
-                     (by /proc/config.gz)";
+                     (according to /proc/config.gz)";
         let old =
             "Linux 5.4.0-42-generic is older than 5.7, the first version that has LSM programs";
         for (machine, release, config, expected) in [

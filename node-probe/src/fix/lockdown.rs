@@ -27,8 +27,8 @@ pub(super) fn allow_reads(facts: &Facts) -> String {
     }
     if let Some(config) = facts.kernel_config.as_ref().filter(|config| config.has(forced)) {
         return format!(
-            "This kernel was built with {forced} (by {}), and no boot parameter can lower the \
-             level. Boot another kernel.",
+            "This kernel was built with {forced} (according to {}), and no boot parameter can \
+             lower the level. Boot another kernel.",
             config.path
         );
     }

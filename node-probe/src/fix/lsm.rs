@@ -24,8 +24,8 @@ pub fn required_lsms(required: &[String], missing: &[String], facts: &Facts) -> 
         missing.iter().filter(|name| built_without(name)).map(String::as_str).collect();
     if let (Some(config), false) = (&facts.kernel_config, absent.is_empty()) {
         return format!(
-            "This kernel was built without {} (by {}), and no boot parameter can add it. Boot \
-             another kernel.",
+            "This kernel was built without {} (according to {}), and no boot parameter can add it. \
+             Boot another kernel.",
             absent.join(" and "),
             config.path
         );

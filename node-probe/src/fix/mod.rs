@@ -62,7 +62,13 @@ fn readable_list(facts: &Facts) -> String {
 /// What to do on a kernel without securityfs, where nothing can be mounted.
 fn without_securityfs(facts: &Facts) -> String {
     let built = facts.kernel_config.as_ref().filter(|config| config.says_not_set(OPTION));
-    let source = built.map_or_else(String::new, |config| format!(" (by {})", config.path));
+    let source = built.map_or_else(String::new, |config| {
+        format!(
+            " (according to \
+        {})",
+            config.path
+        )
+    });
     let by_call = if facts.kernel_is_before((6, 8)) == Some(false) {
         "To read the list of active LSMs, run node-probe without a seccomp filter that blocks \
          lsm_list_modules(2), which this kernel has, or boot a kernel"

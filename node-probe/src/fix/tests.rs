@@ -160,7 +160,10 @@ fn a_fix_says_why_a_required_lsm_is_not_active() {
     let debian = facts("capability,landlock,yama,bpf", "BOOT_IMAGE=/v", "ID=debian");
     let without =
         Facts { kernel_config: config("# CONFIG_SECURITY_APPARMOR is not set\n"), ..debian };
-    assert!(needs(&["apparmor"], &without).contains("built without apparmor (by /proc/config.gz)"));
+    assert!(needs(&["apparmor"], &without).contains(
+        "built without apparmor (according to \
+        /proc/config.gz)"
+    ));
     assert_eq!(needs(&[], &without), "");
     let off = needs(&["apparmor"], &facts("capability,yama,bpf", "apparmor=0", "ID=debian"));
     assert!(off.contains("Remove apparmor=0 from"), "{off}");
@@ -228,7 +231,13 @@ fn the_fix_for_a_kernel_without_securityfs_does_not_mount_it() {
         fix(Reason::LsmListUnknown, &on_kernel(release, facts))
     };
     let by_config = text("6.6.95", "# CONFIG_SECURITYFS is not set\n");
-    assert!(by_config.contains("without CONFIG_SECURITYFS (by /proc/config.gz)"), "{by_config}");
+    assert!(
+        by_config.contains(
+            "without CONFIG_SECURITYFS (according to \
+                                /proc/config.gz)"
+        ),
+        "{by_config}"
+    );
     assert!(
         by_config.contains("The verdict does not need it") && by_config.contains("boot Linux 6.8"),
         "{by_config}"
@@ -246,10 +255,10 @@ fn the_fix_names_everything_that_a_kernel_lacks() {
         ..Facts::default()
     };
     let fix_of = |facts: &Facts| fix(Reason::HookNotInBtf, facts);
-    assert!(
-        fix_of(&without)
-            .starts_with("This kernel was built without CONFIG_BPF_LSM (by /proc/config.gz).")
-    );
+    assert!(fix_of(&without).starts_with(
+        "This kernel was built without CONFIG_BPF_LSM (according to \
+                          /proc/config.gz)."
+    ));
     assert_eq!(fix_of(&Facts::default()), Reason::HookNotInBtf.remedy());
     let neither = Facts {
         kernel_config: config("# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n"),
@@ -258,7 +267,10 @@ fn the_fix_names_everything_that_a_kernel_lacks() {
     for reason in [Reason::BtfMissing, Reason::HookNotInBtf, Reason::ProgramTypeUnsupported] {
         let fix = fix(reason, &neither);
         assert!(
-            fix.contains("without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (by /proc/config.gz)."),
+            fix.contains(
+                "without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (according to \
+                          /proc/config.gz)."
+            ),
             "{fix}"
         );
     }

@@ -39,7 +39,8 @@ fn the_message_names_everything_that_the_kernel_lacks() {
     let text = "# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n".to_owned();
     let kernel_config = Ok(ConfigText { path: "/proc/config.gz".to_owned(), text });
     let found = diagnose(&Facts::of(&Raw { btf: Err(unread(true)), kernel_config, ..raw() }));
-    let said = "built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (by /proc/config.gz)";
+    let said = "built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (according to \
+                /proc/config.gz)";
     assert!(
         found.reason == Reason::BtfMissing && found.message.contains(said),
         "{}",
