@@ -84,8 +84,8 @@ fn assert_judged(cases: impl IntoIterator<Item = (Raw, Reason, State)>) {
     }
 }
 
-fn config(text: &str) -> Result<ConfigText, Unread> {
-    Ok(ConfigText { path: "/proc/config.gz".to_owned(), text: text.to_owned() })
+fn config(text: &str) -> ConfigText {
+    ConfigText { path: "/proc/config.gz".to_owned(), text: text.to_owned() }
 }
 
 /// The facts of a kernel whose BTF could not be read, which does not mean that it is missing.
@@ -97,8 +97,8 @@ fn btf_unread() -> Raw {
 fn facts_about_btf_show_that_programs_cannot_be_loaded() {
     use State::{NotReady, Unknown};
     let no_hook = Ok(BtfNames { bytes: 9, bpf_lsm: 1, canary_hook: false });
-    let no_lsm = || config("# CONFIG_BPF_LSM is not set\n");
-    let no_btf_built = config("# CONFIG_DEBUG_INFO_BTF is not set\n");
+    let no_lsm = || Ok(config("# CONFIG_BPF_LSM is not set\n"));
+    let no_btf_built = Ok(config("# CONFIG_DEBUG_INFO_BTF is not set\n"));
     let no_btf = || Err(unread(true));
     assert_judged([
         (raw(), Reason::NotTried, Unknown),
@@ -143,7 +143,7 @@ fn a_list_of_lsms_without_bpf_shows_that_programs_never_run() {
     let lsm_file = Ok("capability,yama".to_owned());
     let listed = Raw { lsm_ids: Err(Answer(libc::ENOSYS)), lsm_file, ..raw() };
     let booted = Raw { cmdline: Ok("lsm=yama".to_owned()), ..list_unread() };
-    let kernel_config = config("CONFIG_LSM=\"yama\"\n");
+    let kernel_config = Ok(config("CONFIG_LSM=\"yama\"\n"));
     let built = Raw { cmdline: Ok("quiet".to_owned()), kernel_config, ..list_unread() };
     assert_judged([
         (listed, Reason::BpfNotInLsmList, NotReady),
