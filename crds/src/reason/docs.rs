@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Reason, Source};
 
-const INTRO: &str = "\
-<!-- Generated from crds/src/reason/table.rs by `make docs`. Do not edit. -->
+const INTRO: &str = "<!-- Generated from crds/src/reason/table.rs by `make docs`. Do not edit. -->
 
 # Reasons: why a node is ready, not ready, or unknown
 
@@ -33,7 +32,9 @@ pub fn page() -> String {
             Reason::ALL.iter().copied().filter(|reason| reason.source() == source).collect();
         push(
             &mut page,
-            format_args!("\n## {title}\n\n| reason | meaning | state of the node |\n|---|---|---|\n"),
+            format_args!(
+                "\n## {title}\n\n| reason | meaning | state of the node |\n|---|---|---|\n"
+            ),
         );
         for reason in &reasons {
             push(
@@ -47,10 +48,7 @@ pub fn page() -> String {
         }
         for reason in &reasons {
             push(&mut page, format_args!("\n### {reason}\n\n{}\n\n", reason.meaning()));
-            push(
-                &mut page,
-                format_args!("- **How to tell it apart:** {}\n", reason.distinguish()),
-            );
+            push(&mut page, format_args!("- **How to tell it apart:** {}\n", reason.distinguish()));
             push(&mut page, format_args!("- **What to do:** {}\n", reason.remedy()));
         }
     }

@@ -1,9 +1,9 @@
 //! Why a node is ready or not: a closed list of reasons, each with a code.
 //!
-//! In: a code. Out: what the reason means, how to tell it apart, the node's state, and what to do. The
-//! probe writes the code to `LsmNode.status.reason`. The verdict adds the reasons that only follow from
-//! a policy. Codes are part of the API, because people alert on them. `table` has the texts, and `docs`
-//! generates docs/reasons.md from them.
+//! In: a code. Out: what the reason means, how to tell it apart, the node's state, and what to do.
+//! The probe writes the code to `LsmNode.status.reason`. The verdict adds the reasons that only
+//! follow from a policy. Codes are part of the API, because people alert on them. `table` has the
+//! texts, and `docs` generates docs/reasons.md from them.
 
 pub mod docs;
 mod table;

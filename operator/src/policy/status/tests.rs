@@ -26,13 +26,16 @@ fn at(second: i64) -> Time {
     Time(Timestamp::from_second(second).unwrap())
 }
 
+fn valid(evaluation: Evaluation) -> Observation {
+    Observation::Valid(Box::new(evaluation))
+}
+
 fn evaluate(tally: Tally, min_ready: MinReady, tetragon: Option<Findings>) -> LsmPolicyStatus {
     let policy = LsmPolicy::new("p", LsmPolicySpec::default());
-    let tetragon = tetragon.map(Box::new);
     let loadable = Some(not_loadable());
     status(
         &policy,
-        &Observation::Evaluated { tally, min_ready, loadable, tetragon, agents: None },
+        &valid(Evaluation { tally, min_ready, loadable, tetragon, agents: None }),
         &at(0),
     )
 }
@@ -46,12 +49,13 @@ fn is(status: &str, reason: ConditionReason) -> (String, String) {
     (status.into(), reason.code().into())
 }
 
-/// False in all of these tables, and so is `TracingPoliciesLoadable`: a forecast, of which no other condition takes notice.
+/// `TracingPoliciesLoadable` is False in every test here, because no other condition may depend on
+/// it.
 fn not_loadable() -> Finding {
     Finding::new(TRACING_POLICIES_LOADABLE, State::NotReady, ConditionReason::NotLoadable, "l")
 }
 
-/// `TetragonHardened` is False in all of these tables: it is advice, which no other condition may take notice of.
+/// `TetragonHardened` is False in every test here, because no other condition may depend on it.
 fn tetragon(
     securityfs: (State, ConditionReason),
     rolled_out: (State, ConditionReason),
@@ -70,7 +74,7 @@ fn tetragon(
 }
 
 #[test]
-fn nodes_ready_table() {
+fn nodes_ready_compares_the_counts_with_min_ready() {
     let table = [
         (tally(0, 0, 0), MinReady::Percent(100), "False", ConditionReason::NoNodesSelected),
         (tally(0, 0, 0), MinReady::Percent(0), "False", ConditionReason::NoNodesSelected),
@@ -94,7 +98,7 @@ fn nodes_ready_table() {
 }
 
 #[test]
-fn ready_says_the_first_thing_that_does_not_hold() {
+fn ready_reports_the_first_condition_that_does_not_hold() {
     let rolled = (State::Ready, ConditionReason::RolledOut);
     let mounted = (State::Ready, ConditionReason::Mounted);
     let table = [
@@ -140,7 +144,7 @@ fn ready_says_the_first_thing_that_does_not_hold() {
 }
 
 #[test]
-fn a_spec_that_means_nothing_still_gets_a_status() {
+fn an_invalid_spec_gets_a_status() {
     let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
     policy.metadata.generation = Some(4);
     let found =
@@ -152,22 +156,22 @@ fn a_spec_that_means_nothing_still_gets_a_status() {
 }
 
 #[test]
-fn a_second_look_changes_nothing() {
+fn a_second_evaluation_changes_nothing() {
     let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
-    let observation = Observation::Evaluated {
+    let observation = valid(Evaluation {
         tally: tally(1, 2, 3),
         min_ready: MinReady::Percent(50),
         loadable: Some(not_loadable()),
         tetragon: None,
         agents: None,
-    };
+    });
     let first = status(&policy, &observation, &at(0));
     policy.status = Some(first.clone());
     assert_eq!(status(&policy, &observation, &at(99)), first);
 }
 
 #[test]
-fn the_histogram_is_bounded_and_its_samples_are_in_order() {
+fn the_reasons_are_limited_and_their_samples_are_sorted() {
     let mut tally = Tally::default();
     for number in (0..500).rev() {
         tally.add(
@@ -182,9 +186,9 @@ fn the_histogram_is_bounded_and_its_samples_are_in_order() {
 }
 
 proptest! {
-    /// The status does not depend on the order in which nodes are seen, and its counts add up.
+    /// The order of the nodes does not change the status, and the counts add up.
     #[test]
-    fn order_does_not_matter(states in prop::collection::vec((0u8..3, "[a-d]"), 0..40), seed: u64) {
+    fn the_order_of_nodes_does_not_matter(states in prop::collection::vec((0u8..3, "[a-d]"), 0..40), seed: u64) {
         let nodes: Vec<_> = states.iter().enumerate().map(|(number, (state, reason))| {
             let state = [State::Ready, State::NotReady, State::Unknown][usize::from(*state)];
             (format!("n{number:02}"), Verdict { fix: format!("fix of n{number:02}"), ..verdict(state, reason) })
