@@ -4,13 +4,12 @@
 //! In: the hooks' names, and the result of the hook trial. Out: [`Hooks`], an object of the JSON
 //! form and a part of the text.
 
-use std::fmt::Write as _;
-
 use lsm_ready_crds::hooks::refusal;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{Reason, State};
 use serde::Serialize;
 
+use super::words;
 use crate::hooks::TrialError;
 
 /// The result of a hook trial.
@@ -85,22 +84,14 @@ impl Hooks {
 
     /// The part of the text that is about hooks.
     pub fn render(&self) -> String {
-        let answer = match self.holds() {
-            State::Ready => "yes",
-            State::NotReady => "NO",
-            State::Unknown => "NOT KNOWN",
-        };
+        let answer = words::answer(self.holds());
         let mut lines = vec![
             format!("Does this kernel accept programs on the required hooks? {answer}"),
             self.counts(),
         ];
         lines.push(String::new());
         lines.extend(self.required.iter().map(RequiredHook::line));
-        lines.iter().fold(String::new(), |mut text, line| {
-            // Writing to a String cannot fail.
-            writeln!(text, "{line}").ok();
-            text
-        })
+        words::joined(&lines)
     }
 
     fn counts(&self) -> String {
@@ -119,15 +110,10 @@ impl Hooks {
 
 impl RequiredHook {
     fn line(&self) -> String {
-        let outcome = match self.outcome {
-            State::Ready => "pass",
-            State::NotReady => "FAIL",
-            State::Unknown => "?",
-        };
+        let outcome = words::outcome(self.outcome);
         let kind = if self.sleepable { " (sleepable)" } else { "" };
         let reason = self.reason.map_or("", Reason::code);
-        let line = format!("  {outcome:<4}  {}{kind} {reason} {}", self.hook, self.detail);
-        line.trim_end().to_owned()
+        format!("  {outcome:<4}  {}{kind} {reason} {}", self.hook, self.detail)
     }
 }
 

@@ -25,6 +25,7 @@ pub mod replay;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod words;
 
 pub use check::Check;
 use checks::{REQUIRED_LSMS, RequiredLsms};

@@ -1,12 +1,10 @@
 //! The report for people. In: a report, and the required evidence. Out: the text that `node-probe
 //! check` prints.
 
-use std::fmt::Write as _;
-
 use lsm_ready_crds::node::LsmSource;
-use lsm_ready_crds::{Evidence, State};
+use lsm_ready_crds::{Evidence, Reason};
 
-use super::{Check, Report};
+use super::{Check, Report, words};
 
 /// The width of a line, without its indentation.
 const MAX_LEN: usize = 110;
@@ -24,11 +22,9 @@ pub fn render(report: &Report, required: Evidence) -> String {
         lines.push(String::new());
         lines.extend(hooks.render().lines().map(str::to_owned));
     }
-    lines.iter().fold(String::new(), |mut text, line| {
-        // Writing to a String cannot fail.
-        writeln!(text, "{}", printable(line.trim_end())).ok();
-        text
-    })
+    // Line by line: recorded facts must not add lines of their own.
+    let lines: Vec<String> = lines.iter().map(|line| printable(line)).collect();
+    words::joined(&lines)
 }
 
 fn headline(report: &Report, required: Evidence) -> String {
@@ -38,11 +34,7 @@ fn headline(report: &Report, required: Evidence) -> String {
         Evidence::Attached => "attach an LSM BPF program",
         Evidence::Loaded | Evidence::None => "load an LSM BPF program",
     };
-    let answer = match report.holds(required) {
-        State::Ready => "yes",
-        State::NotReady => "NO",
-        State::Unknown => "NOT KNOWN",
-    };
+    let answer = words::answer(report.holds(required));
     format!("Can this machine {question}? {answer}: {}", report.reason)
 }
 
@@ -79,13 +71,9 @@ fn machine(report: &Report) -> [String; 3] {
 
 /// One check. A rung shows its reason only, since the message shows its detail.
 fn check_line(check: &Check) -> String {
-    let outcome = match check.outcome {
-        State::Ready => "pass",
-        State::NotReady => "FAIL",
-        State::Unknown => "?",
-    };
+    let outcome = words::outcome(check.outcome);
     let is_rung = Evidence::RUNGS.iter().any(|rung| rung.as_str() == check.name);
-    let reason = check.reason.map_or("", lsm_ready_crds::Reason::code);
+    let reason = check.reason.map_or("", Reason::code);
     let detail = if is_rung { reason } else { check.detail.as_str() };
     format!("  {outcome:<4}  {:<18} {detail}", check.name)
 }
@@ -137,9 +125,14 @@ fn words(line: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::facts::tests::raw;
+    use crate::facts::{Facts, Raw, Unread};
+    use crate::report::replay;
 
     #[test]
     fn commands_in_backquotes_are_not_broken() {
@@ -159,6 +152,14 @@ mod tests {
     #[test]
     fn control_characters_are_replaced() {
         assert_eq!(printable("a\u{1b}[2Jb\r\tc"), "a\u{fffd}[2Jb\u{fffd}\tc");
+    }
+
+    #[test]
+    fn recorded_facts_cannot_add_lines_to_the_report() {
+        let lockdown = Err(Unread { missing: true, message: "x\n  pass  Denied".to_owned() });
+        let facts = Facts::of(&Raw { lockdown, ..raw() });
+        let text = render(&replay::report(&facts, Duration::ZERO), Evidence::Denied);
+        assert!(text.contains("x\u{fffd}  pass  Denied"), "{text}");
     }
 
     proptest! {
