@@ -1,4 +1,5 @@
-//! Compiles the BPF programs of `probe-ebpf/` into `OUT_DIR/probe.o`, which the canary's loader includes.
+//! Compiles the BPF programs of `probe-ebpf/` to `OUT_DIR/probe.o`, which the canary's loader
+//! embeds.
 
 use std::env;
 use std::path::Path;
@@ -18,10 +19,7 @@ fn main() -> ExitCode {
     match Command::new(&script).arg(Path::new(&out).join("probe.o")).status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(status) => {
-            println!(
-                "cargo::error={} ended with {status}; what it said stands above",
-                script.display()
-            );
+            println!("cargo::error={} failed with {status}; its output is above", script.display());
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -1,7 +1,8 @@
-//! What a check is measured against: `bare once` climbs the same rungs in one process, with nothing around them, and
-//! `bare prctl` tells what an attached canary costs everybody else's prctl, as JSON.
+//! Measures what a check costs: `bare once` makes the canary's steps in one process, without
+//! anything else, and `bare prctl` prints as JSON how much slower an attached canary makes prctl
+//! for other processes.
 //!
-//! Exit code 0 when the canary's call was denied, 1 when it was not, 64 for wrong use.
+//! Exit code: 0 if the canary's call was denied, 1 if it was not, 64 for wrong use.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use node_probe::canary::loader::{self, Loaded};
 use node_probe::canary::{CANARY_OPTION, Failure};
 use node_probe::sys::{self, Answer};
 
-/// Calls in one measurement; each takes a microsecond or so.
+/// Calls in one measurement. One call takes about a microsecond.
 const CALLS: u32 = 100_000;
 const ROUNDS: u32 = 10;
 
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
 
 fn load(nonce: [u64; 2]) -> Result<Loaded, Failure> {
     let btf = loader::read_btf()?;
-    let mut canary = loader::make_maps(&btf, nonce)?;
+    let mut canary = loader::create_maps(&btf, nonce)?;
     canary.load(&btf)?;
     Ok(canary)
 }
@@ -49,30 +50,35 @@ fn once() -> Result<bool, Failure> {
     Ok(denied && canary.fired()? == 1)
 }
 
-/// The quickest of several rounds, since everything else that the machine does only ever adds to them.
+/// Takes the quickest of several rounds, because other work on the machine only makes a round
+/// slower.
 fn prctl() -> Result<bool, Failure> {
     let mut canary = load([1, 2])?;
-    let (mut alone, mut attached, mut while_ms) = (u128::MAX, u128::MAX, u128::MAX);
+    let (mut alone, mut attached, mut attached_ms) = (u128::MAX, u128::MAX, u128::MAX);
     for _ in 0..ROUNDS {
-        alone = alone.min(nanoseconds_a_call());
+        alone = alone.min(nanoseconds_per_call());
         let link = canary.attach()?;
-        attached = attached.min(nanoseconds_a_call());
+        attached = attached.min(nanoseconds_per_call());
         canary.detach(link)?;
-        // As a check does it: attached for two calls.
+        // As in a check: attached for two calls.
         let since = Instant::now();
         let link = canary.attach()?;
         let _ = (sys::prctl(CANARY_OPTION, 1, 2), sys::prctl(CANARY_OPTION, 1, 3));
         canary.detach(link)?;
-        while_ms = while_ms.min(since.elapsed().as_millis());
+        attached_ms = attached_ms.min(since.elapsed().as_millis());
     }
-    println!(
-        r#"{{"alone_ns": {alone}, "attached_ns": {attached}, "attached_for_ms": {while_ms}, "rounds": {ROUNDS}}}"#
-    );
+    let costs = serde_json::json!({
+        "aloneNs": alone,
+        "attachedNs": attached,
+        "attachedForMs": attached_ms,
+        "rounds": ROUNDS,
+    });
+    println!("{costs}");
     Ok(true)
 }
 
-/// Of a prctl that the canary looks at as closely as it ever does: its own option with another nonce.
-fn nanoseconds_a_call() -> u128 {
+/// The time of one prctl that the canary has to compare fully: its own option with another nonce.
+fn nanoseconds_per_call() -> u128 {
     let since = Instant::now();
     for _ in 0..CALLS {
         let _ = sys::prctl(CANARY_OPTION, 1, 3);

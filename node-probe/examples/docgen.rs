@@ -1,4 +1,5 @@
-//! `docgen FOLDER` writes the page of the documentation that follows from the table of systems: boot-parameters.md.
+//! `docgen FOLDER` writes boot-parameters.md, the page of the documentation that is generated from
+//! the table of systems.
 
 use std::process::ExitCode;
 use std::{env, fs, path::Path};

@@ -1,6 +1,7 @@
-//! `node-probe check` as it is called: exit codes, the JSON form, and what becomes of the canary's process.
+//! Calls of `node-probe`: exit codes, the JSON form, and the canary's process.
 //!
-//! In: the built program, on the kernel that runs the tests, whatever that kernel allows. Out: what holds on all of them.
+//! In: the built program, and the kernel that runs the tests. The tests hold on every kernel,
+//! whatever it allows.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -21,7 +22,7 @@ fn report(output: &Output) -> Value {
 }
 
 #[test]
-fn the_json_form_has_its_documented_fields() {
+fn the_json_form_has_the_documented_fields() {
     let output = run(node_probe().args(["check", "--output", "json"]));
     let report = report(&output);
     let fields: Vec<&String> = report.as_object().unwrap().keys().collect();
@@ -37,7 +38,7 @@ fn the_json_form_has_its_documented_fields() {
         "lockdown",
         "securityfs",
         "bootID",
-        "duration_ms",
+        "durationMs",
     ];
     documented.sort_unstable();
     assert_eq!(fields, documented);
@@ -53,7 +54,7 @@ fn the_json_form_has_its_documented_fields() {
 }
 
 #[test]
-fn every_documented_check_is_made() {
+fn the_documentation_has_every_check_and_field() {
     let page = include_str!("../../docs/check-output.md");
     let report =
         report(&run(node_probe().args(["check", "--output", "json", "--require-lsm", "yama"])));
@@ -77,12 +78,12 @@ fn every_documented_check_is_made() {
 fn text_is_the_default_and_says_what_to_do() {
     let output = run(node_probe().arg("check"));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("Can this machine deny something through LSM BPF? "), "{text}");
+    assert!(text.starts_with("Can this machine deny an operation through LSM BPF? "), "{text}");
     assert_eq!(output.status.code() == Some(0), !text.contains("What to do"), "{text}");
 }
 
 #[test]
-fn wrong_use_is_64() {
+fn wrong_use_has_exit_code_64() {
     for args in [
         &["check", "--require", "hope"][..],
         &["check", "--output", "xml"],
@@ -98,7 +99,7 @@ fn wrong_use_is_64() {
         assert_eq!(run(node_probe().args(args)).status.code(), Some(64), "{args:?}");
     }
     assert_eq!(run(node_probe().arg("--help")).status.code(), Some(0));
-    // Without a node's name, which an empty one is not.
+    // No name of a node, and an empty one.
     assert_eq!(
         run(node_probe().arg("agent").env_remove("LSM_READY_NODE_NAME")).status.code(),
         Some(64)
@@ -110,16 +111,17 @@ fn wrong_use_is_64() {
 }
 
 #[test]
-fn a_canary_that_does_not_end_in_time_is_a_finding() {
+fn a_canary_that_exceeds_the_deadline_is_reported() {
     let output = run(node_probe().args(["check", "--output", "json", "--deadline", "1ms"]));
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert_eq!(report(&output)["reason"], "CanaryTimedOut");
 }
 
 #[test]
-fn a_canary_that_crashes_is_a_finding() {
-    // Ever more memory, from too little for the program itself up to where it is enough. In between Rust aborts where
-    // memory ends while BTF is parsed, and std says so where it ends while the file is read.
+fn a_canary_that_crashes_is_reported() {
+    // Runs with more and more memory, from too little for the program itself to enough. In between,
+    // Rust aborts if memory ends while BTF is parsed, and std returns an error if it ends while the
+    // file is read.
     let reason_with = |kilobytes: u32| {
         let script = format!(
             "ulimit -c 0; ulimit -v {kilobytes}; exec {} check -o json",
@@ -167,7 +169,7 @@ fn recorded_facts_are_replayed_without_evidence() {
 }
 
 #[test]
-fn a_wrong_file_of_facts_is_pointed_at() {
+fn an_invalid_file_of_facts_is_named_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("facts.json");
     std::fs::write(&path, "{\n  \"schema\": \"lsmready.io/facts/v0\"").unwrap();
@@ -179,7 +181,7 @@ fn a_wrong_file_of_facts_is_pointed_at() {
 }
 
 #[test]
-fn further_lsms_are_judged_by_the_list_of_this_machine() {
+fn a_required_lsm_that_no_kernel_has_never_holds() {
     let output = run(node_probe().args(["check", "-o", "json", "--require-lsm", "nosuchlsm"]));
     let found = report(&output);
     let check = found["checks"]
@@ -194,7 +196,7 @@ fn further_lsms_are_judged_by_the_list_of_this_machine() {
 }
 
 #[test]
-fn reasons_are_explained() {
+fn explain_explains_reasons_and_suggests_similar_ones() {
     let said = |args: &[&str]| {
         String::from_utf8(run(node_probe().arg("explain").args(args)).stdout).unwrap()
     };
@@ -205,7 +207,7 @@ fn reasons_are_explained() {
 }
 
 #[test]
-fn the_canarys_process_is_not_for_people() {
+fn a_child_refuses_to_run_without_its_parent() {
     for child in ["canary-child", "hooks-child"] {
         let output = run(node_probe().args([child, "--parent", "1"]));
         assert_eq!(output.status.code(), Some(2));
@@ -214,23 +216,23 @@ fn the_canarys_process_is_not_for_people() {
 }
 
 #[test]
-fn the_hooks_are_listed_or_their_absence_is_explained() {
+fn the_hooks_are_listed_or_the_error_is_explained() {
     let output = run(node_probe().args(["hooks", "-o", "json"]));
     let list = report(&output);
     assert_eq!(list["schema"], "lsmready.io/hooks/v1");
     match output.status.code() {
         Some(0) => assert!(list["attachable"].as_u64().unwrap() > 0, "{list:#}"),
-        Some(2) => assert!(!list["absence"].as_str().unwrap().is_empty(), "{list:#}"),
+        Some(2) => assert!(!list["error"].as_str().unwrap().is_empty(), "{list:#}"),
         code => panic!("{code:?}: {list:#}"),
     }
 }
 
 #[test]
-fn a_hook_trial_that_does_not_end_in_time_leads_to_no_list() {
+fn a_hook_trial_that_exceeds_the_deadline_makes_no_list() {
     let output = run(node_probe().args(["hooks", "-o", "json", "--deadline", "1ms"]));
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(
-        report(&output)["absence"].as_str().unwrap().contains("did not end within 1 ms"),
+        report(&output)["error"].as_str().unwrap().contains("did not finish within 1 ms"),
         "{output:?}"
     );
 }
@@ -247,7 +249,7 @@ fn a_required_hook_that_no_kernel_has_never_holds() {
             "docs/check-output.md does not have the field {field}"
         );
     }
-    let (required, tried) = (&hooks["required"][0], hooks["absence"] == "");
+    let (required, tried) = (&hooks["required"][0], hooks["error"] == "");
     assert_eq!(
         required["reason"],
         if tried { "HookNotInKernel" } else { "HookProfileMissing" },

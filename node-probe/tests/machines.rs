@@ -1,4 +1,4 @@
-//! Recorded machines, looked at with `node-probe check --from`: the whole fix for each, as people read it.
+//! The fix for recorded machines, as `node-probe check --from` prints it.
 //!
 //! Each machine is tests/facts/debian-6.12-without-bpf.json with some of its texts changed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// A machine, by what differs from the record.
+/// A machine, by its differences from the record.
 struct Machine {
     release: &'static str,
     cmdline: &'static str,
@@ -17,7 +17,7 @@ struct Machine {
     active: &'static str,
     /// The lines of os-release.
     os: &'static str,
-    /// The lines of the kernel's configuration; empty where it cannot be read.
+    /// The lines of the kernel's configuration; empty if it cannot be read.
     config: &'static str,
 }
 
@@ -42,7 +42,6 @@ impl Machine {
         facts
     }
 
-    /// The report on it.
     fn check(&self, more: &[&str]) -> Value {
         report(&self.facts(), more)
     }
@@ -62,66 +61,75 @@ fn report(facts: &Value, more: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
+/// A machine, further arguments, and the list that the fix proposes.
+struct Proposal {
+    machine: Machine,
+    arguments: &'static [&'static str],
+    list: &'static str,
+}
+
+const PROPOSALS: &[Proposal] = &[
+    Proposal {
+        machine: Machine {
+            release: "5.15.0-144-generic",
+            cmdline: "BOOT_IMAGE=/v ro ima_policy=tcb",
+            active: "lockdown,capability,landlock,yama,apparmor",
+            os: "ID=ubuntu",
+            config: "CONFIG_IMA=y\nCONFIG_LSM=\"landlock,lockdown,yama,integrity,apparmor\"\n",
+        },
+        arguments: &[],
+        list: "landlock,lockdown,yama,integrity,apparmor,bpf",
+    },
+    Proposal {
+        machine: Machine {
+            release: "6.2.1-arch1-1",
+            cmdline: "BOOT_IMAGE=/v",
+            active: "capability,landlock,lockdown,yama,bpf",
+            os: "ID=arch",
+            config: "",
+        },
+        arguments: &["--require-lsm", "apparmor"],
+        list: "landlock,lockdown,yama,integrity,apparmor,bpf",
+    },
+    Proposal {
+        machine: Machine {
+            release: "6.1.0-28-amd64",
+            cmdline: "BOOT_IMAGE=/v lsm=lockdown,bfp,yama,apparmor",
+            active: "lockdown,capability,yama,apparmor",
+            os: "ID=debian",
+            config: "",
+        },
+        arguments: &[],
+        list: "lockdown,yama,apparmor,bpf",
+    },
+    Proposal {
+        machine: Machine {
+            release: "5.14.0-503.el9.x86_64",
+            cmdline: "BOOT_IMAGE=(hd0,gpt2)/v",
+            active: "lockdown,capability,yama,selinux",
+            os: "ID=rhel",
+            config: "CONFIG_LSM=\"lockdown,yama,integrity,selinux\"\n",
+        },
+        arguments: &[],
+        list: "lockdown,yama,integrity,selinux,bpf",
+    },
+    Proposal {
+        machine: Machine {
+            release: "6.6.30",
+            cmdline: "BOOT_IMAGE=/v security=selinux",
+            active: "lockdown,capability,yama,selinux",
+            os: "ID=arch",
+            config: "CONFIG_LSM=\"yama,apparmor,selinux,tomoyo\"\n",
+        },
+        arguments: &[],
+        list: "lockdown,yama,integrity,selinux,bpf",
+    },
+];
+
 #[test]
-fn integrity_is_kept_and_bpf_stands_last() {
-    for (machine, more, list) in [
-        (
-            Machine {
-                release: "5.15.0-144-generic",
-                cmdline: "BOOT_IMAGE=/v ro ima_policy=tcb",
-                active: "lockdown,capability,landlock,yama,apparmor",
-                os: "ID=ubuntu",
-                config: "CONFIG_IMA=y\nCONFIG_LSM=\"landlock,lockdown,yama,integrity,apparmor\"\n",
-            },
-            &[][..],
-            "landlock,lockdown,yama,integrity,apparmor,bpf",
-        ),
-        (
-            Machine {
-                release: "6.2.1-arch1-1",
-                cmdline: "BOOT_IMAGE=/v",
-                active: "capability,landlock,lockdown,yama,bpf",
-                os: "ID=arch",
-                config: "",
-            },
-            &["--require-lsm", "apparmor"],
-            "landlock,lockdown,yama,integrity,apparmor,bpf",
-        ),
-        (
-            Machine {
-                release: "6.1.0-28-amd64",
-                cmdline: "BOOT_IMAGE=/v lsm=lockdown,bfp,yama,apparmor",
-                active: "lockdown,capability,yama,apparmor",
-                os: "ID=debian",
-                config: "",
-            },
-            &[],
-            "lockdown,yama,apparmor,bpf",
-        ),
-        (
-            Machine {
-                release: "5.14.0-503.el9.x86_64",
-                cmdline: "BOOT_IMAGE=(hd0,gpt2)/v",
-                active: "lockdown,capability,yama,selinux",
-                os: "ID=rhel",
-                config: "CONFIG_LSM=\"lockdown,yama,integrity,selinux\"\n",
-            },
-            &[],
-            "lockdown,yama,integrity,selinux,bpf",
-        ),
-        (
-            Machine {
-                release: "6.6.30",
-                cmdline: "BOOT_IMAGE=/v security=selinux",
-                active: "lockdown,capability,yama,selinux",
-                os: "ID=arch",
-                config: "CONFIG_LSM=\"yama,apparmor,selinux,tomoyo\"\n",
-            },
-            &[],
-            "lockdown,yama,integrity,selinux,bpf",
-        ),
-    ] {
-        let fix = machine.fix(more);
+fn integrity_is_kept_and_bpf_is_last() {
+    for Proposal { machine, arguments, list } in PROPOSALS {
+        let fix = machine.fix(arguments);
         assert!(fix.starts_with(&format!("Boot with lsm={list}")), "{fix}");
     }
 }
@@ -294,7 +302,7 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[test]
-fn systems_with_a_way_of_their_own_are_told_it() {
+fn each_system_gets_its_own_steps() {
     for (release, cmdline, os, words) in MACHINES {
         let fix = Machine { release, cmdline, os, ..PLAIN }.fix(&[]);
         assert!(
@@ -306,7 +314,7 @@ fn systems_with_a_way_of_their_own_are_told_it() {
 }
 
 #[test]
-fn a_kernel_that_cannot_is_told_all_that_it_lacks() {
+fn the_fix_for_a_kernel_names_everything_it_lacks() {
     let photon = Machine {
         release: "6.1.10-11.ph5",
         os: "ID=photon",
@@ -314,16 +322,17 @@ fn a_kernel_that_cannot_is_told_all_that_it_lacks() {
         ..PLAIN
     };
     let mut facts = photon.facts();
-    facts["btf"] = json!({"Err": {"missing": true, "message": "/sys/kernel/btf/vmlinux: No such file or directory"}});
+    facts["btf"] = json!({"Err": {"missing": true, "message": "/sys/kernel/btf/vmlinux: No such \
+        file or directory"}});
     let report = report(&facts, &[]);
     assert_eq!(report["reason"], "BtfMissing");
     let fix = report["fix"].as_str().unwrap();
     assert!(fix.contains("without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF"), "{fix}");
 }
 
-/// One record is judged in less than 100 ms, the start of the program with it.
+/// This includes the start of the program.
 #[test]
-fn recorded_facts_are_judged_at_once() {
+fn recorded_facts_are_judged_in_100_milliseconds() {
     let facts = Machine { os: "ID=debian", cmdline: "BOOT_IMAGE=/v", ..PLAIN }.facts();
     let tries = (0..20).map(|_| {
         let since = Instant::now();

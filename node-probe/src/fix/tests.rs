@@ -1,4 +1,4 @@
-//! Tables and properties of the fixes.
+//! The fixes on machines of all kinds.
 
 use lsm_ready_crds::node::{Kernel, LsmSource};
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ fn on_kernel(release: &str, facts: Facts) -> Facts {
 }
 
 #[test]
-fn the_present_list_is_kept() {
+fn the_names_of_the_present_list_are_kept() {
     let fix =
         text("capability,landlock,yama", "BOOT_IMAGE=/v quiet lsm=landlock,bfp,yama", "ID=debian");
     assert!(
@@ -43,11 +43,11 @@ fn the_present_list_is_kept() {
 }
 
 #[test]
-fn security_and_unknown_names_are_remarked_upon() {
+fn security_and_unknown_names_get_a_remark() {
     let fix = text("capability,yama,apparmor", "security=apparmor", "ID=debian");
     assert!(
         fix.contains("lsm=yama,integrity,apparmor,bpf")
-            && fix.contains("Take security=apparmor off"),
+            && fix.contains("Remove security=apparmor from"),
         "{fix}"
     );
     let fix = text("capability,yama", "security=apparmor lsm=yama,apparmour", "ID=debian");
@@ -55,7 +55,7 @@ fn security_and_unknown_names_are_remarked_upon() {
 }
 
 #[test]
-fn the_kernels_default_is_spelled_out_where_the_list_cannot_be_read() {
+fn the_kernels_default_list_is_used_if_the_list_cannot_be_read() {
     let unreadable = facts("", "quiet", "ID=debian");
     let built = Facts { kernel_config: config("CONFIG_LSM=\"landlock,yama\"\n"), ..unreadable };
     let fix = fix(Reason::NeverFired, &built);
@@ -64,7 +64,7 @@ fn the_kernels_default_is_spelled_out_where_the_list_cannot_be_read() {
 
 #[test]
 fn commands_are_safe_to_paste() {
-    // Words that a shell would understand are in no command.
+    // No command contains words that a shell would interpret.
     let hostile = text(
         "capability,yama",
         "BOOT_IMAGE=/v \"lsm=yama,$(reboot),a';reboot;',`x`\"",
@@ -81,7 +81,7 @@ fn commands_are_safe_to_paste() {
 }
 
 #[test]
-fn nothing_is_invented_where_nothing_is_known() {
+fn no_list_is_invented_if_none_is_known() {
     assert!(text("", "quiet", "").contains("lsm=LIST,integrity,bpf"));
     assert!(text("capability,lsm-id-200", "quiet", "").contains("lsm=LIST,integrity,bpf"));
     assert!(text("yama", "lsm=yama,bpf", "").contains("dmesg"));
@@ -114,109 +114,106 @@ fn clouds_say_what_makes_the_change_last() {
 }
 
 #[test]
-fn a_machine_that_cannot_be_changed_says_so_first() {
+fn the_fix_for_a_locked_machine_begins_with_that() {
     let refused =
         fix(Reason::ListedButRefused, &facts("bpf", "reboot=k panic=1 nomodule", "ID=debian"));
     assert!(refused.starts_with("This looks like a micro-VM"), "{refused}");
     assert!(text("yama", "", "ID=cos").starts_with("Container-Optimized OS"));
 }
 
+/// The fix on a machine that needs these LSMs.
+fn needs(names: &[&str], facts: &Facts) -> String {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let missing: Vec<String> =
+        names.iter().filter(|name| !facts.lsms.active.contains(name)).cloned().collect();
+    required_lsms(&names, &missing, facts)
+}
+
 #[test]
-fn further_lsms_are_added() {
-    let needs = |names: &[&str], facts: &Facts| {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let missing: Vec<String> =
-            names.iter().filter(|name| !facts.lsms.active.contains(name)).cloned().collect();
-        required_lsms(&names, &missing, facts)
-    };
+fn required_lsms_are_added_to_the_list() {
     let debian = facts("capability,landlock,yama,bpf", "BOOT_IMAGE=/v", "ID=debian");
-    assert!(
-        needs(&["apparmor"], &debian)
-            .starts_with("Boot with lsm=landlock,yama,integrity,apparmor,bpf. GRUB:")
-    );
-    assert!(
-        needs(&["bpf", "ipe"], &facts("yama", "", ""))
-            .starts_with("Boot with lsm=yama,ipe,integrity,bpf.")
-    );
     let rhel = facts("capability,yama,selinux,bpf", "", "ID=rhel");
-    let fix = needs(&["apparmor"], &rhel);
-    assert!(
-        fix.starts_with(
-            "Boot with lsm=yama,integrity,apparmor,bpf. (apparmor takes the place of selinux"
-        ),
-        "{fix}"
-    );
-    let both = needs(&["apparmor", "selinux"], &rhel);
-    assert!(
-        both.starts_with("Boot with lsm=yama,integrity,selinux,bpf. (apparmor cannot be active"),
-        "{both}"
-    );
-    // In the list already, behind the one that excludes it.
+    // In the list already, after the LSM that excludes it.
     let behind = facts("capability,selinux,bpf", "lsm=selinux,apparmor,bpf", "ID=rhel");
-    assert!(needs(&["apparmor"], &behind).starts_with("Boot with lsm=apparmor,bpf in place of"));
+    for (names, facts, begin) in [
+        (&["apparmor"][..], &debian, "lsm=landlock,yama,integrity,apparmor,bpf. GRUB:"),
+        (&["bpf", "ipe"], &facts("yama", "", ""), "lsm=yama,ipe,integrity,bpf."),
+        (
+            &["apparmor"],
+            &rhel,
+            "lsm=yama,integrity,apparmor,bpf. (apparmor takes the place of selinux",
+        ),
+        (
+            &["apparmor", "selinux"],
+            &rhel,
+            "lsm=yama,integrity,selinux,bpf. (apparmor cannot be active",
+        ),
+        (&["apparmor"], &behind, "lsm=apparmor,bpf in place of"),
+    ] {
+        let fix = needs(names, facts);
+        assert!(fix.starts_with(&format!("Boot with {begin}")), "{fix}");
+    }
+}
+
+#[test]
+fn a_fix_says_why_a_required_lsm_is_not_active() {
+    let debian = facts("capability,landlock,yama,bpf", "BOOT_IMAGE=/v", "ID=debian");
     let without =
         Facts { kernel_config: config("# CONFIG_SECURITY_APPARMOR is not set\n"), ..debian };
-    assert!(
-        needs(&["apparmor"], &without).contains("built without apparmor (/proc/config.gz says so)")
-    );
+    assert!(needs(&["apparmor"], &without).contains(
+        "built without apparmor (according to \
+        /proc/config.gz)"
+    ));
     assert_eq!(needs(&[], &without), "");
     let off = needs(&["apparmor"], &facts("capability,yama,bpf", "apparmor=0", "ID=debian"));
-    assert!(off.contains("Take apparmor=0 off"), "{off}");
-    // It has been tried.
-    assert!(
-        needs(&["apparmor"], &facts("yama,bpf", "lsm=bpf,yama,apparmor", "")).contains("dmesg")
-    );
-    assert!(
-        needs(&["ipe"], &facts("capability,bpf", "lsm=ipe,bpf", "ID=debian")).contains("dmesg")
-    );
+    assert!(off.contains("Remove apparmor=0 from"), "{off}");
+    // The present lsm= already has it.
+    let listed = facts("yama,bpf", "lsm=bpf,yama,apparmor", "");
+    assert!(needs(&["apparmor"], &listed).contains("dmesg"));
+    let listed = facts("capability,bpf", "lsm=ipe,bpf", "ID=debian");
+    assert!(needs(&["ipe"], &listed).contains("dmesg"));
+}
+
+fn locked(cmdline: &str, os: &str) -> Facts {
+    Facts { lockdown: Some("confidentiality".to_owned()), ..facts("lockdown", cmdline, os) }
+}
+
+#[track_caller]
+fn assert_allows_reads(facts: &Facts, words: &[&str]) {
+    let fix = fix(Reason::KernelReadsForbidden, facts);
+    for word in words {
+        assert!(fix.contains(word), "{word}: {fix}");
+    }
 }
 
 #[test]
-fn lockdown_is_traced_to_who_set_it() {
-    let locked = |cmdline: &str, os: &str| Facts {
-        lockdown: Some("confidentiality".to_owned()),
-        ..facts("lockdown", cmdline, os)
-    };
-    let reads = |facts: &Facts| fix(Reason::KernelReadsForbidden, facts);
-    let debian = reads(&locked("BOOT_IMAGE=/v lockdown=confidentiality", "ID=debian"));
-    assert!(
-        debian.starts_with("Take lockdown=confidentiality off") && debian.contains("update-grub"),
-        "{debian}"
-    );
-    let rhel = reads(&locked("BOOT_IMAGE=/v lockdown=confidentiality", "ID=rhel"));
-    assert!(
-        rhel.contains("grubby --update-kernel=ALL --remove-args='lockdown=confidentiality'"),
-        "{rhel}"
-    );
-    let bottlerocket = reads(&locked("", "ID=bottlerocket"));
-    assert!(
-        bottlerocket.contains("lockdown = \"integrity\"")
-            && bottlerocket.contains("apiclient reboot"),
-        "{bottlerocket}"
-    );
-    let auto_mode = "ID=bottlerocket\nPRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18 (aws-k8s-1.32-standard)\"";
-    assert!(reads(&locked("", auto_mode)).starts_with("This is a node of EKS Auto Mode"));
-    let talos = reads(&locked("talos.platform=metal lockdown=confidentiality", "ID=talos"));
-    assert!(
-        ["`-lockdown`", "`lockdown=integrity`", "talosctl upgrade"]
-            .iter()
-            .all(|word| talos.contains(word)),
-        "{talos}"
-    );
-    assert!(reads(&locked("", "ID=debian")).contains("something set it later"));
-    assert!(
-        reads(&Facts { secure_boot: Some(true), ..locked("", "ID=debian") })
-            .contains("started with Secure Boot")
-    );
-    let forced = config("CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY=y\n");
-    assert!(
-        reads(&Facts { kernel_config: forced, ..locked("", "ID=debian") })
-            .contains("boot another kernel")
-    );
+fn a_lockdown_set_at_boot_has_the_steps_of_the_system() {
+    let booted = "BOOT_IMAGE=/v lockdown=confidentiality";
+    let debian = ["Remove lockdown=confidentiality from", "update-grub"];
+    assert_allows_reads(&locked(booted, "ID=debian"), &debian);
+    let rhel = "grubby --update-kernel=ALL --remove-args='lockdown=confidentiality'";
+    assert_allows_reads(&locked(booted, "ID=rhel"), &[rhel]);
+    let talos = locked("talos.platform=metal lockdown=confidentiality", "ID=talos");
+    let words = ["`-lockdown`", "`lockdown=integrity`", "talosctl upgrade"];
+    assert_allows_reads(&talos, &words);
 }
 
 #[test]
-fn a_list_that_cannot_be_read_is_traced_to_the_mount() {
+fn a_lockdown_set_otherwise_is_traced_to_its_cause() {
+    let bottlerocket = ["lockdown = \"integrity\"", "apiclient reboot"];
+    assert_allows_reads(&locked("", "ID=bottlerocket"), &bottlerocket);
+    let auto_mode = "ID=bottlerocket\nPRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18\"";
+    assert_allows_reads(&locked("", auto_mode), &["This is a node of EKS Auto Mode"]);
+    let debian = || locked("", "ID=debian");
+    assert_allows_reads(&debian(), &["something set it after the boot"]);
+    let secure_boot = Facts { secure_boot: Some(true), ..debian() };
+    assert_allows_reads(&secure_boot, &["started with Secure Boot"]);
+    let kernel_config = config("CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY=y\n");
+    assert_allows_reads(&Facts { kernel_config, ..debian() }, &["Boot another kernel"]);
+}
+
+#[test]
+fn the_fix_for_an_unreadable_list_depends_on_the_mount() {
     let list = |securityfs| fix(Reason::LsmListUnknown, &Facts { securityfs, ..Facts::default() });
     assert!(list(Securityfs::Empty).starts_with("/sys/kernel/security is empty"));
     assert!(list(Securityfs::FileMount).contains("not single files"));
@@ -224,7 +221,7 @@ fn a_list_that_cannot_be_read_is_traced_to_the_mount() {
 }
 
 #[test]
-fn a_kernel_without_securityfs_is_not_told_to_mount_it() {
+fn the_fix_for_a_kernel_without_securityfs_does_not_mount_it() {
     let text = |release: &str, built: &str| {
         let facts = Facts {
             securityfs: Securityfs::NotInKernel,
@@ -235,7 +232,10 @@ fn a_kernel_without_securityfs_is_not_told_to_mount_it() {
     };
     let by_config = text("6.6.95", "# CONFIG_SECURITYFS is not set\n");
     assert!(
-        by_config.contains("without CONFIG_SECURITYFS (/proc/config.gz says so)"),
+        by_config.contains(
+            "without CONFIG_SECURITYFS (according to \
+                                /proc/config.gz)"
+        ),
         "{by_config}"
     );
     assert!(
@@ -249,16 +249,16 @@ fn a_kernel_without_securityfs_is_not_told_to_mount_it() {
 }
 
 #[test]
-fn all_that_a_kernel_lacks_is_named_at_once() {
+fn the_fix_names_everything_that_a_kernel_lacks() {
     let without = Facts {
         kernel_config: config("# CONFIG_BPF_LSM is not set\nCONFIG_DEBUG_INFO_BTF=y\n"),
         ..Facts::default()
     };
     let fix_of = |facts: &Facts| fix(Reason::HookNotInBtf, facts);
-    assert!(
-        fix_of(&without)
-            .starts_with("This kernel was built without CONFIG_BPF_LSM (/proc/config.gz says so).")
-    );
+    assert!(fix_of(&without).starts_with(
+        "This kernel was built without CONFIG_BPF_LSM (according to \
+                          /proc/config.gz)."
+    ));
     assert_eq!(fix_of(&Facts::default()), Reason::HookNotInBtf.remedy());
     let neither = Facts {
         kernel_config: config("# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n"),
@@ -268,12 +268,13 @@ fn all_that_a_kernel_lacks_is_named_at_once() {
         let fix = fix(reason, &neither);
         assert!(
             fix.contains(
-                "without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (/proc/config.gz says so)."
+                "without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (according to \
+                          /proc/config.gz)."
             ),
             "{fix}"
         );
     }
-    for (release, word, told) in [
+    for (release, word, expected) in [
         ("5.4.0-150-generic", "is older than 5.7, the first version that has LSM programs", true),
         ("4.18.0-553.el8.x86_64", "is older than", false),
         ("5.4.17-2136.330.7.1.el8uek.x86_64", "UEK R7", true),
@@ -281,7 +282,7 @@ fn all_that_a_kernel_lacks_is_named_at_once() {
         ("5.10.16.3-microsoft-standard-WSL2", "wsl --update", true),
     ] {
         let fix = fix(Reason::BtfMissing, &on_kernel(release, neither.clone()));
-        assert_eq!(fix.contains(word), told, "{release}: {fix}");
+        assert_eq!(fix.contains(word), expected, "{release}: {fix}");
     }
 }
 
@@ -294,16 +295,21 @@ fn every_reason_has_a_fix() {
 }
 
 proptest! {
-    /// Whatever the machine: one lsm= is proposed, with bpf in it once, or none where none can be known.
     #[test]
-    fn bpf_is_proposed_once(
-        active in "(capability|yama|selinux|apparmor|,){0,9}", cmdline in "(lsm=|security=|yama|bfp|,| |quiet|initrd=\\\\){0,9}",
+    fn the_proposed_list_has_bpf_once(
+        active in "(capability|yama|selinux|apparmor|,){0,9}",
+        cmdline in "(lsm=|security=|yama|bfp|,| |quiet|initrd=\\\\){0,9}",
         os in "(ID=|debian|rhel|talos|bottlerocket|flatcar|cos|\n){0,6}",
         missing in proptest::collection::vec("apparmor|selinux|bpf|ipe|yama", 0..4),
     ) {
         let facts = facts(&active, &cmdline, &os);
-        let fix = if missing.is_empty() { fix(Reason::NeverFired, &facts) } else { required_lsms(&missing, &missing, &facts) };
-        let wanted = fix.split_once("lsm=").map_or("", |(_, rest)| rest.split([' ', '.', '"']).next().unwrap_or_default());
+        let fix = if missing.is_empty() {
+            fix(Reason::NeverFired, &facts)
+        } else {
+            required_lsms(&missing, &missing, &facts)
+        };
+        let wanted = fix.split_once("lsm=").map_or("", |(_, rest)| rest);
+        let wanted = wanted.split([' ', '.', '"']).next().unwrap_or_default();
         let names = lsm_list::parse(wanted);
         prop_assert_eq!(names.iter().filter(|name| *name == "bpf").count(), 1, "{}", fix);
         for name in missing.iter().filter(|name| *name == "ipe" || *name == "yama") {
