@@ -9,8 +9,8 @@ use crate::tetragon_client::{Answer, How, PolicyName};
 use lsm_ready_crds::selection::Labels;
 use lsm_ready_tetragon::tracing_policy::Name;
 
-use crate::tracing_policies::known::Snapshot;
-use crate::tracing_policies::wish::{Place, Wish};
+use crate::tracing_policies::expectation::{Place, Wish};
+use crate::tracing_policies::snapshot::Snapshot;
 
 /// Most policies that are kept of one answer beside those in the cluster.
 pub const MOST_OTHERS: usize = 64;
@@ -36,11 +36,12 @@ pub struct Listed<'a> {
 impl<'a> Catalogue<'a> {
     /// The policies of that snapshot.
     pub fn of(known: &'a Snapshot) -> Self {
-        let policy = |(name, object): (&Name, &'a crate::tracing_policies::known::Object)| Listed {
-            name: PolicyName { namespace: name.namespace.clone(), name: name.name.clone() },
-            labels: object.entry.labels(),
-            wish: &object.wish,
-        };
+        let policy =
+            |(name, object): (&Name, &'a crate::tracing_policies::snapshot::Object)| Listed {
+                name: PolicyName { namespace: name.namespace.clone(), name: name.name.clone() },
+                labels: object.entry.labels(),
+                wish: &object.wish,
+            };
         let mut policies: Vec<_> = known.with_wishes().map(policy).collect();
         policies.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let mut hasher = DefaultHasher::new();
@@ -114,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::tracing_policies::known::tests::{object, with_wishes};
+    use crate::tracing_policies::snapshot::tests::{object, with_wishes};
 
     fn name(name: &str) -> PolicyName {
         PolicyName { namespace: None, name: name.into() }

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use crate::tetragon_client::{NoAnswer, PolicyName, Why};
 use lsm_ready_crds::sample::SAMPLE;
 
-use super::names::Names;
+use super::node_names::Names;
 use super::summary::{Circumstances, Kind, Summary, Told};
 
 /// Messages about these answers.

@@ -7,10 +7,10 @@ use crate::tetragon_client::{NoAnswer, PolicyName, Why};
 use lsm_ready_crds::conditions::{Finding as Condition, TRACING_POLICIES_ENFORCED};
 
 use super::catalogue::MOST_OTHERS;
+use super::comparison::{Finding, Found};
 use super::message::Message;
-use super::names::Names;
+use super::node_names::Names;
 use super::reason;
-use super::verdict::{Finding, Found};
 use crate::text::cut;
 use crate::watch::key::DaemonSetKey;
 

@@ -16,8 +16,8 @@ use lsm_ready_crds::conditions::{TRACING_POLICIES_ENFORCED, find};
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
 
-use super::rounds::{AT_ONCE, look};
-use super::wanted::At;
+use super::poller::{AT_ONCE, look};
+use super::questions::At;
 use super::*;
 use crate::context::Context;
 use crate::context::fixture::{Fixture, node, policy, report};

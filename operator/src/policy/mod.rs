@@ -29,7 +29,7 @@ use crate::agents::catalogue::Catalogue;
 use crate::context::Context;
 use crate::policy::status::{Observation, Tally};
 use crate::tracing_policies::condition;
-use crate::tracing_policies::demand::{Demand, Verdicts};
+use crate::tracing_policies::requirement::{Demand, Verdicts};
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::NodeRecord;
 use crate::{agents, tetragon};

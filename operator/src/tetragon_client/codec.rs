@@ -4,8 +4,8 @@ use hyper::body::Buf;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
+use crate::tetragon_client::error::Why;
 use crate::tetragon_client::listing::{self, Listed};
-use crate::tetragon_client::why::Why;
 
 /// Sends a message without fields, and reads what an agent lists. Bytes that are no listing are a value, and no gRPC
 /// error, so that they are told apart from errors that the agent sends.

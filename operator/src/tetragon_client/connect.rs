@@ -8,9 +8,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::tetragon_client::error::Why;
 use crate::tetragon_client::stream::{Record, Recorded};
 use crate::tetragon_client::tls::{self, Tls};
-use crate::tetragon_client::why::Why;
 
 /// A connection, and what it records.
 pub struct Connection {

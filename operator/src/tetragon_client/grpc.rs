@@ -18,10 +18,10 @@ use tower::{Service, service_fn};
 
 use crate::tetragon_client::codec::ListCodec;
 use crate::tetragon_client::connect::{Stream, connect};
+use crate::tetragon_client::error::Why;
 use crate::tetragon_client::limits::Limits;
 use crate::tetragon_client::listing::Listed;
 use crate::tetragon_client::tls::Tls;
-use crate::tetragon_client::why::Why;
 
 /// The method.
 const LIST_TRACING_POLICIES: &str = "/tetragon.FineGuidanceSensors/ListTracingPolicies";

@@ -22,25 +22,25 @@
 //! There are none: each failure is an outcome.
 
 pub mod answer;
-mod ask;
 mod codec;
 mod connect;
+mod error;
 mod grpc;
 mod limits;
 mod listing;
 mod metrics;
+mod query;
 mod state;
 mod stream;
 pub mod text;
 mod tls;
-mod why;
 mod wire;
 
 pub use answer::{
     Actions, ActionsByPolicy, Answer, HookError, How, LocalName, PolicyAnswer, PolicyName,
 };
-pub use ask::{Endpoints, NoAnswer, Outcome, ask};
+pub use error::Why;
 pub use limits::Limits;
+pub use query::{Endpoints, NoAnswer, Outcome, ask};
 pub use state::{Counts, Mode, State};
 pub use tls::{Tls, TlsError};
-pub use why::Why;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::tetragon_client::why::Why;
+use crate::tetragon_client::error::Why;
 
 /// How many bytes are remembered: enough to tell TLS from HTTP.
 const FIRST: usize = 16;

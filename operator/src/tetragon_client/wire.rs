@@ -3,7 +3,7 @@
 //! A generated decoder makes a value of some hundred bytes from a message of two, and so a hundred megabytes from the
 //! megabyte that a hostile agent may send. Here each field is a part of the message itself.
 
-use crate::tetragon_client::why::Why;
+use crate::tetragon_client::error::Why;
 
 /// Bytes that are no message, or a field of another type than the published one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

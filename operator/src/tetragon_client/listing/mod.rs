@@ -18,9 +18,9 @@ use crate::tetragon_client::answer::{
     Actions, ActionsByPolicy, Answer, HookError, How, LocalName, MAX_HOOKS, MAX_POLICIES, MAX_TEXT,
     MAX_TEXTS, PolicyAnswer, PolicyName,
 };
+use crate::tetragon_client::error::Why;
 use crate::tetragon_client::state::{Mode, State};
 use crate::tetragon_client::text::{clean, cut};
-use crate::tetragon_client::why::Why;
 use crate::tetragon_client::wire::{Fields, Malformed, Value};
 
 /// The domain of policies that are objects of the cluster.
@@ -195,6 +195,3 @@ fn failed_hook(status: Value<'_>) -> Result<Option<HookError>, Malformed> {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod recorded;

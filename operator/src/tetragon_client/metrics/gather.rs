@@ -6,9 +6,9 @@ use super::sample::{Sample, sample};
 use crate::tetragon_client::answer::{
     Actions, ActionsByPolicy, Answer, How, MAX_POLICIES, PolicyName,
 };
+use crate::tetragon_client::error::Why;
 use crate::tetragon_client::listing::{Listed, keep};
 use crate::tetragon_client::state::Counts;
-use crate::tetragon_client::why::Why;
 
 /// Most bytes of a line that are looked at. Labels are sorted by name, so the path in `hook` comes before the policy.
 const LINE: usize = 8 << 10;

@@ -16,9 +16,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::tetragon_client::error::Why;
 use crate::tetragon_client::limits::Limits;
 use crate::tetragon_client::listing::Listed;
-use crate::tetragon_client::why::Why;
 use gather::Gather;
 
 /// Reads the metrics at that address.

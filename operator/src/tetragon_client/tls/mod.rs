@@ -4,8 +4,8 @@
 //! `server-tls-require-client-cert` is set (after Tetragon 1.8.0-pre.0). They take TLS 1.3 only, and so does this client: it
 //! has no renegotiation and sends no certificate before the agent has proved its name.
 
-mod error;
 mod files;
+mod handshake;
 mod hello;
 
 use std::fmt;
@@ -17,8 +17,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-pub use error::{is_plain_text, is_tls, why};
 pub use files::TlsError;
+pub use handshake::{is_plain_text, is_tls, why};
 pub use hello::client_hello;
 
 /// Whom to trust, which client certificate to show and which name to expect.

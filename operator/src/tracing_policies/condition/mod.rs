@@ -20,7 +20,7 @@ use lsm_ready_tetragon::outcome::{Judged, Outcome, Question, judge};
 use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
 
 use crate::text::cut;
-use crate::tracing_policies::known::{Entry, Snapshot, Trouble};
+use crate::tracing_policies::snapshot::{Entry, Snapshot, Trouble};
 
 /// Reasons of `TracingPoliciesLoadable`.
 pub mod reason {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tracing_policies::known::tests::{
+use crate::tracing_policies::snapshot::tests::{
     entry, listed, policy as policy_entry, troubled, unreadable,
 };
 
@@ -70,7 +70,7 @@ fn table() {
     let forbidden = troubled(Trouble::Forbidden(KINDS[0].1));
     let unread = troubled(Trouble::Unread(KINDS[0].1, "500".into()));
     let absent = {
-        let (known, writer) = crate::tracing_policies::known::known();
+        let (known, writer) = crate::tracing_policies::snapshot::known();
         writer.absent(0);
         writer.absent(1);
         Snapshot::clone(&known.snapshot())

@@ -10,14 +10,14 @@ use lsm_ready_crds::selection::{InvalidSpec, tracing_policies};
 use lsm_ready_tetragon::reason::DAEMON_SET_NOT_FOUND;
 
 use super::catalogue::Catalogue;
-use super::judgement::{Judgement, NodeView, Terms};
+use super::endpoints::{NotAskable, has_modes};
+use super::groups::{Judgement, NodeView, Terms};
+use super::questions::{Agents, agents, is_rolled_out, occasion, target, unavailable};
 use super::reason;
 use super::summary::{Circumstances, condition};
-use super::wanted::{Agents, agents, is_rolled_out, occasion, target, unavailable};
-use super::way::{NotAskable, has_modes};
 use crate::context::Context;
 use crate::tracing_policies::condition::reason as loadable;
-use crate::tracing_policies::known::{Snapshot, Trouble};
+use crate::tracing_policies::snapshot::{Snapshot, Trouble};
 
 /// What is heard of the agents of one policy.
 pub struct Hearing<'a> {

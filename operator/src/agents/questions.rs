@@ -12,12 +12,12 @@ use lsm_ready_crds::selection::Selection;
 use lsm_ready_tetragon::plan::pod;
 
 use super::catalogue::Catalogue;
-use super::place;
-use super::schedule::Occasion;
+use super::endpoints::{self, NotAskable, Way};
+use super::node_affinity;
+use super::polling::Occasion;
 use super::tls::ServerName;
-use super::way::{self, NotAskable, Way};
 use crate::context::Context;
-use crate::tracing_policies::wish::Place;
+use crate::tracing_policies::expectation::Place;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::boot_id;
 
@@ -85,7 +85,7 @@ pub fn agents(policy: &LsmPolicy, ctx: &Context) -> Option<Agents> {
     let agents = own.agents.as_ref().filter(|_| policy.metadata.deletion_timestamp.is_none())?;
     let key = DaemonSetKey::named_by(&policy.spec)?;
     let daemon_set = ctx.stores.daemon_sets.get(&key.object_ref());
-    let way = way::way(&key.to_string(), daemon_set.as_deref(), own, agents);
+    let way = endpoints::way(&key.to_string(), daemon_set.as_deref(), own, agents);
     let way = way.and_then(|way| {
         let tls = way.tls().and_then(|name| ctx.agent_tls.tls(name));
         if let Some(Err(error)) = tls {
@@ -137,7 +137,8 @@ pub(super) fn target(
     node: &Node,
 ) -> Option<Result<Target, Why>> {
     let name = node.name_any();
-    let has_agent = pod(daemon_set).is_some_and(|pod| place::takes(pod, &name, node.labels()));
+    let has_agent =
+        pod(daemon_set).is_some_and(|pod| node_affinity::takes(pod, &name, node.labels()));
     let target = |at| Target { node: name, daemon_set: DaemonSetKey::of(daemon_set), at };
     has_agent.then(|| way.to(node).map(target).ok_or(Why::NoAddress))
 }

@@ -15,7 +15,7 @@ use lsm_ready_crds::selection::{InvalidSpec, Labels, tracing_policies};
 use lsm_ready_crds::verdict::{Facts, Verdict, hooks, if_that_were_all, verdict, verdict_given};
 use lsm_ready_tetragon::tracing_policy::TracingPolicy;
 
-use crate::tracing_policies::known::{Entry, Snapshot};
+use crate::tracing_policies::snapshot::{Entry, Snapshot};
 
 /// What a policy requires of nodes.
 #[derive(Clone, Debug)]

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use crate::tetragon_client::{Answer, NoAnswer, PolicyName, Why};
 use lsm_ready_crds::State;
 
+use super::answers::{Recalled, Said};
 use super::catalogue::Catalogue;
-use super::memory::{Recalled, Said};
-use super::names::Names;
+use super::comparison::{Finding, Found, Scope};
+use super::node_names::Names;
 use super::summary::{Kind, Summary};
-use super::verdict::{Finding, Found, Scope};
-use crate::tracing_policies::wish::Place;
+use crate::tracing_policies::expectation::Place;
 
 /// What the answers are judged by.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::context::Context;
 use crate::context::fixture::{Exchange, Fixture, policy};
-use crate::tracing_policies::known::Snapshot;
+use crate::tracing_policies::snapshot::Snapshot;
 use lsm_ready_crds::LsmPolicy;
 
 const GROUPS: &str = "GET /apis";

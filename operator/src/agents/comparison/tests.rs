@@ -6,8 +6,8 @@ use crate::tetragon_client::Counts;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tracing_policies::known::Snapshot;
-use crate::tracing_policies::known::tests::{object, with_wishes};
+use crate::tracing_policies::snapshot::Snapshot;
+use crate::tracing_policies::snapshot::tests::{object, with_wishes};
 use lsm_ready_crds::selection::Labels;
 
 const DENIES: &str = r#"{"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]}"#;

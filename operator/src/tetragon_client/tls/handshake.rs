@@ -2,7 +2,7 @@
 
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-use crate::tetragon_client::why::Why;
+use crate::tetragon_client::error::Why;
 
 /// The cause of a failed handshake, or of a connection that the agent ended after it.
 pub const fn why(error: &Error) -> Why {

@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::tetragon_client::answer::{ActionsByPolicy, Answer, How};
+use crate::tetragon_client::error::Why;
 use crate::tetragon_client::limits::Limits;
 use crate::tetragon_client::listing::Listed;
 use crate::tetragon_client::tls::Tls;
-use crate::tetragon_client::why::Why;
 use crate::tetragon_client::{grpc, metrics};
 
 /// Where an agent is asked: by gRPC where that is set, and by its metrics where it is not or gives no answer.

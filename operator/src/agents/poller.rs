@@ -18,8 +18,8 @@ use futures::future::join;
 use futures::{StreamExt, stream};
 
 use super::catalogue::Catalogue;
-use super::schedule::{Lane, Reply};
-use super::wanted::{Agents, At, Target, Wanted, agents, server_names, wanted};
+use super::polling::{Lane, Reply};
+use super::questions::{Agents, At, Target, Wanted, agents, server_names, wanted};
 use crate::context::Context;
 
 /// Between two looks at who is due. A look begins no more questions after that time.

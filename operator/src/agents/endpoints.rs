@@ -15,8 +15,8 @@ use lsm_ready_tetragon::image::MODES_SINCE;
 use lsm_ready_tetragon::plan::pod;
 use lsm_ready_tetragon::refusal::Refusal;
 
+use super::questions::At;
 use super::tls::ServerName;
-use super::wanted::At;
 
 /// Port of gRPC in the ConfigMap of chart 1.3 (`server-address`).
 const GRPC: u16 = 54321;

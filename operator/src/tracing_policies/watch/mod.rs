@@ -29,8 +29,8 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use crate::context::metrics::Metrics;
-use crate::tracing_policies::known::{Entry, Object, Trouble, Writer};
-use crate::tracing_policies::wish::Wish;
+use crate::tracing_policies::expectation::Wish;
+use crate::tracing_policies::snapshot::{Entry, Object, Trouble, Writer};
 use crate::watch::triggers::Routes;
 
 /// How often it is looked which version is installed.

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tracing_policies::known::Trouble;
-use crate::tracing_policies::known::tests::{entry, listed, policy, troubled, unreadable};
+use crate::tracing_policies::snapshot::Trouble;
+use crate::tracing_policies::snapshot::tests::{entry, listed, policy, troubled, unreadable};
 
 const BOOT: &str = "b00t";
 

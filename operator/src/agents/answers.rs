@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::tetragon_client::{Answer, NoAnswer, Outcome, Why};
 use jiff::Timestamp;
 
-use super::schedule::{self, Due, Heard, LoadErrors, Occasion, PATIENCE, Reply};
-use super::wanted::Target;
+use super::polling::{self, Due, Heard, LoadErrors, Occasion, PATIENCE, Reply};
+use super::questions::Target;
 use crate::watch::key::DaemonSetKey;
 
 /// What one agent has said, as far as it counts.
@@ -103,9 +103,9 @@ impl Memory {
         found.find_map(|(_, heard)| heard.load_errors.filter(|_| heard.occasion.boot_id == boot_id))
     }
 
-    /// When that agent is due; see [`schedule::due`].
+    /// When that agent is due; see [`polling::due`].
     pub fn due(&self, target: &Target, occasion: &Occasion, now: Timestamp) -> Option<Due> {
-        schedule::due(self.lock().heard.get(target), occasion, now)
+        polling::due(self.lock().heard.get(target), occasion, now)
     }
 
     /// Remembers a reply.
@@ -113,7 +113,7 @@ impl Memory {
         let mut inner = self.lock();
         let before = inner.heard.get(target);
         let had_load_errors = before.is_some_and(|heard| heard.load_errors.is_some());
-        let (mut heard, is_news) = schedule::hear(before, reply);
+        let (mut heard, is_news) = polling::hear(before, reply);
         if let Said::Answered { answer, .. } = &mut heard.said {
             match inner.answers.get(answer) {
                 Some(shared) => *answer = shared.clone(),

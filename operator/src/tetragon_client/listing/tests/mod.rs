@@ -1,5 +1,7 @@
 //! Messages byte by byte, in the shape of each release, and messages of agents that lie.
 
+mod real_agents;
+
 use proptest::prelude::*;
 use prost::encoding::{WireType, encode_key, encode_varint};
 

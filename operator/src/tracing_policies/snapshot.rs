@@ -1,6 +1,6 @@
 //! What is known of Tetragon's policies, of both kinds.
 //!
-//! In: what [`crate::tracing_policies::follow`] lists and sees. Out: a [`Snapshot`], shared and never changed under its reader.
+//! In: what [`crate::tracing_policies::watch`] lists and sees. Out: a [`Snapshot`], shared and never changed under its reader.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use lsm_ready_crds::selection::Labels;
 use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name, TracingPolicy};
 use tokio::sync::watch;
 
-use super::wish::Wish;
+use super::expectation::Wish;
 
 /// Both kinds, in the order of [`KINDS`].
 #[derive(Clone, Debug, Default, PartialEq)]

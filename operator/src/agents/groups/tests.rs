@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::agents::reason;
 use crate::agents::summary::{Circumstances, condition};
-use crate::tracing_policies::known::Snapshot;
-use crate::tracing_policies::known::tests::{object, with_wishes};
+use crate::tracing_policies::snapshot::Snapshot;
+use crate::tracing_policies::snapshot::tests::{object, with_wishes};
 use crate::watch::key::DaemonSetKey;
 
 fn spec(action: &str) -> Value {

@@ -22,7 +22,7 @@ use crate::tetragon_client::{NoAnswer, Outcome};
 use jiff::{SignedDuration, Timestamp};
 use lsm_ready_crds::Evidence;
 
-use super::memory::Said;
+use super::answers::Said;
 
 /// Longest time between two questions to an agent that answers.
 pub const PERIOD: Duration = Duration::from_mins(1);

@@ -28,7 +28,7 @@ use std::collections::BTreeSet;
 use crate::tetragon_client::{Answer, How, Mode, PolicyAnswer, PolicyName, State};
 
 use super::catalogue::{Catalogue, Listed};
-use crate::tracing_policies::wish::{Place, Wish};
+use crate::tracing_policies::expectation::{Place, Wish};
 
 /// What is found of a policy on a node; the first ones are told first.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
