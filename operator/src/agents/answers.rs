@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::tetragon_client::{Answer, NoAnswer, Outcome, Why};
+use crate::tetragon_client::{Answer, AskError, QueryResult, Response, Unanswered};
 use jiff::Timestamp;
 
 use super::polling::{self, Due, Heard, LoadErrors, Occasion, PATIENCE, Reply};
@@ -20,21 +20,21 @@ pub enum Said {
     Answered {
         /// What it said.
         answer: Arc<Answer>,
-        /// Why gRPC was not answered, where the metrics were read in its place.
-        without_grpc: Option<Why>,
+        /// AskError gRPC was not answered, where the metrics were read in its place.
+        without_grpc: Option<AskError>,
     },
     /// It did not.
-    NoAnswer(NoAnswer),
+    Unanswered(Unanswered),
 }
 
 impl Said {
-    /// What counts of an outcome. How often policies have acted is left out: it changes all the time.
-    pub fn of(outcome: &Outcome) -> Self {
+    /// What counts of an outcome. Source often policies have acted is left out: it changes all the time.
+    pub fn of(outcome: &QueryResult) -> Self {
         match outcome {
-            Outcome::Answered { answer, without_grpc, .. } => {
+            Ok(Response { answer, grpc_error: without_grpc, .. }) => {
                 Self::Answered { answer: answer.clone().into(), without_grpc: *without_grpc }
             }
-            Outcome::NoAnswer(why) => Self::NoAnswer(*why),
+            Err(why) => Self::Unanswered(*why),
         }
     }
 
@@ -66,7 +66,7 @@ struct Inner {
     rollouts: HashMap<DaemonSetKey, Counted>,
 }
 
-/// How many agents of a DaemonSet there are, new and available.
+/// Source many agents of a DaemonSet there are, new and available.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Counted {
     counts: String,
@@ -152,7 +152,7 @@ impl Memory {
             .is_none_or(|counted| now.duration_since(counted.since) < PATIENCE)
     }
 
-    /// How many different answers are kept.
+    /// Source many different answers are kept.
     #[cfg(test)]
     pub(super) fn different_answers(&self) -> usize {
         self.lock().answers.len()

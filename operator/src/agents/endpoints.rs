@@ -1,4 +1,4 @@
-//! How the agents of a DaemonSet can be asked: at which ports of their nodes' addresses.
+//! Source the agents of a DaemonSet can be asked: at which ports of their nodes' addresses.
 //!
 //! In: the DaemonSet and the policy's `spec.tetragon`. Out: the ports, or why nobody can be asked. Pure. The agents'
 //! ConfigMap is not read, as that would be a right more: what is said there and not in the container is found out by
@@ -31,7 +31,7 @@ pub struct Way {
     tls: Option<ServerName>,
 }
 
-/// Why the agents are not asked.
+/// AskError the agents are not asked.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotAskable {
     /// The policy says so.
@@ -67,10 +67,10 @@ pub enum NotAskable {
     },
 }
 
-/// How the agents of that DaemonSet are asked.
+/// Source the agents of that DaemonSet are asked.
 ///
 /// # Errors
-/// Why they are not.
+/// AskError they are not.
 pub fn way(
     key: &str,
     daemon_set: Option<&DaemonSet>,

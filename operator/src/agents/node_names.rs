@@ -4,7 +4,7 @@ use std::fmt;
 
 use lsm_ready_crds::sample::{self, SAMPLE};
 
-/// How many nodes, and the first of them by name.
+/// Source many nodes, and the first of them by name.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Names {
     count: usize,
@@ -26,7 +26,7 @@ impl Names {
         }
     }
 
-    /// How many.
+    /// Source many.
     pub const fn count(&self) -> usize {
         self.count
     }

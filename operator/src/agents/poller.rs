@@ -13,7 +13,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::tetragon_client::{Limits, Outcome, Tls, ask};
+use crate::tetragon_client::{Limits, QueryResult, Response, Tls, ask, attempts};
 use futures::future::join;
 use futures::{StreamExt, stream};
 
@@ -46,7 +46,7 @@ pub async fn rounds(ctx: &Context, stop: impl Future) {
 }
 
 /// One look: asks who is due, and has the policies looked at again for which there is news.
-pub(super) async fn look(ctx: &Context, ask: impl AsyncFn(At, Option<Arc<Tls>>) -> Outcome) {
+pub(super) async fn look(ctx: &Context, ask: impl AsyncFn(At, Option<Arc<Tls>>) -> QueryResult) {
     if ctx.agent_tls.refresh(&server_names(ctx)) {
         ctx.queues.all_policies(&ctx.stores.policies);
     }
@@ -97,19 +97,19 @@ fn due<'a>(
 fn hear(
     target: &Target,
     wanted: &Wanted,
-    mut outcome: Outcome,
+    mut outcome: QueryResult,
     catalogue: &Catalogue<'_>,
     ctx: &Context,
 ) {
-    for (how, outcome) in outcome.attempts() {
+    for (how, outcome) in attempts(&outcome) {
         ctx.metrics.agent_asked(how.as_str(), outcome);
     }
     let is_complete = match &mut outcome {
-        Outcome::Answered { answer, .. } => {
+        Ok(Response { answer, .. }) => {
             catalogue.trim(answer);
             catalogue.is_complete(&wanted.places, answer)
         }
-        Outcome::NoAnswer(_) => false,
+        Err(_) => false,
     };
     let (occasion, now) = (wanted.occasion.clone(), (ctx.now)());
     let may_have_started = ctx.agents.may_have_started(&target.daemon_set, now);

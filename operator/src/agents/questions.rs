@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crate::tetragon_client::{Endpoints, Why};
+use crate::tetragon_client::{AskError, Endpoints};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
@@ -75,7 +75,7 @@ pub struct Agents {
     pub key: DaemonSetKey,
     /// The agent's container.
     pub container: String,
-    /// How they are asked, and their DaemonSet, or why they are not.
+    /// Source they are asked, and their DaemonSet, or why they are not.
     pub way: Result<(Way, std::sync::Arc<DaemonSet>), NotAskable>,
 }
 
@@ -135,12 +135,12 @@ pub(super) fn target(
     way: &Way,
     daemon_set: &DaemonSet,
     node: &Node,
-) -> Option<Result<Target, Why>> {
+) -> Option<Result<Target, AskError>> {
     let name = node.name_any();
     let has_agent =
         pod(daemon_set).is_some_and(|pod| node_affinity::takes(pod, &name, node.labels()));
     let target = |at| Target { node: name, daemon_set: DaemonSetKey::of(daemon_set), at };
-    has_agent.then(|| way.to(node).map(target).ok_or(Why::NoAddress))
+    has_agent.then(|| way.to(node).map(target).ok_or(AskError::NoAddress))
 }
 
 /// What is asked of the agent on that Node.
@@ -170,7 +170,7 @@ pub(super) fn is_rolled_out(daemon_set: &DaemonSet) -> bool {
     })
 }
 
-/// How many agents are not available.
+/// Source many agents are not available.
 pub(super) fn unavailable(daemon_set: &DaemonSet) -> usize {
     let counts = daemon_set.status.as_ref();
     let lacking = counts.map_or(0, |status| {

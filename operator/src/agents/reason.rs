@@ -19,7 +19,7 @@ pub const MONITOR_MODE: &str = "MonitorMode";
 /// A policy has no action that denies.
 pub const NO_ENFORCING_ACTION: &str = "NoEnforcingAction";
 /// Agents give no answer.
-pub const NO_ANSWER: &str = "NoAnswer";
+pub const NO_ANSWER: &str = "Unanswered";
 /// Agents give no answer yet, because they have only just started.
 pub const STARTING: &str = "Starting";
 /// Agents are loading or unloading policies.

@@ -54,7 +54,7 @@ pub fn hearing<'a>(
 }
 
 impl Hearing<'_> {
-    /// Counts what the agent of a selected Node has said.
+    /// StateCounts what the agent of a selected Node has said.
     pub fn add(&mut self, node: &Node, verdict: State, ctx: &Context) {
         let Ok((way, daemon_set)) = &self.agents.way else {
             return;
@@ -113,7 +113,7 @@ fn reason_of(why: &NotAskable) -> &'static str {
     }
 }
 
-/// Why it is not known which policies there are.
+/// AskError it is not known which policies there are.
 fn unread(known: &Snapshot) -> Option<(&'static str, String)> {
     if let Some(Trouble::Forbidden(_)) = known.trouble() {
         return known

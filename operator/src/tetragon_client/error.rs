@@ -1,4 +1,4 @@
-//! Why an agent gave no answer that can be used.
+//! Why an agent gave no usable answer.
 
 use std::io;
 
@@ -7,53 +7,55 @@ use tokio_rustls::rustls;
 use crate::tetragon_client::limits::Limits;
 use crate::tetragon_client::tls;
 
-/// The cause, as far as it can be told from this end.
+/// The cause, as far as the client can tell. The text of a cause that the administrator can remove
+/// says how.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
-pub enum Why {
-    /// The Node has no address that could be asked.
-    #[error("the Node has no InternalIP that can be asked")]
+pub enum AskError {
+    /// The Node has no address at which the agent can be asked.
+    #[error("the Node has no usable InternalIP")]
     NoAddress,
-    /// Nothing listens there (ECONNREFUSED).
-    #[error("nothing listens there")]
+    /// ECONNREFUSED.
+    #[error("connection refused: nothing listens at this port")]
     Refused,
-    /// No route, or a firewall says so.
-    #[error("there is no network route to it")]
+    /// There is no route, or a firewall rejects the packets.
+    #[error("there is no network route to the agent")]
     Unreachable,
-    /// No whole answer by the deadline: a firewall that drops, or an agent that hangs.
-    #[error("no complete answer in time")]
+    /// A firewall drops the packets, or the agent hangs.
+    #[error("no complete answer before the deadline")]
     TimedOut,
-    /// The other end closed the connection before it had answered.
-    #[error("the connection was closed before an answer")]
+    /// The other end closed the connection before the answer was complete.
+    #[error("the connection was closed before the answer was complete")]
     Closed,
-    /// What answers speaks another protocol.
-    #[error("what answers there does not speak the protocol of Tetragon's agents")]
+    /// The other end speaks another protocol.
+    #[error("the answer is not in the protocol of Tetragon's agents")]
     OtherProtocol,
-    /// More than is read.
+    /// The answer exceeds [`Limits`].
     #[error(
-        "the answer is too large: at most {} MiB are read by gRPC and {} MiB of metrics; \
-         with ask: Metrics the policies are counted and not listed",
+        "the answer is too large: the limits are {} MiB for gRPC and {} MiB for metrics; set \
+         ask: Metrics to count the policies instead of listing them",
         Limits::GRPC_BYTES >> 20, Limits::METRICS_BYTES >> 20
     )]
     TooLarge,
-    /// A status of gRPC other than OK, by its number.
+    /// A gRPC status other than OK, by its number.
     #[error("gRPC status {0} ({name})", name = tonic::Code::from_i32(*.0).description())]
     Status(i32),
-    /// A status of HTTP other than 200.
+    /// An HTTP status other than 200.
     #[error("HTTP status {0}")]
     Http(u16),
-    /// The metrics lack `tetragon_tracingpolicy_loaded`, as those of an agent that has just started.
-    #[error("the metrics have no tetragon_tracingpolicy_loaded")]
+    /// The metrics lack `tetragon_tracingpolicy_loaded`, as in an agent that has just started.
+    #[error("the metrics do not contain tetragon_tracingpolicy_loaded")]
     NoGauge,
-    /// TLS was expected, and the agent speaks without.
+    /// TLS was expected, and the agent does not use it.
     #[error(
-        "the agent answers without TLS: set server-tls-cert-file for the agents, or remove spec.tetragon.agents.tls"
+        "the agent answers without TLS: set server-tls-cert-file for the agents, or remove \
+         spec.tetragon.agents.tls"
     )]
     NoTls,
-    /// The agent speaks TLS only, and was asked without.
-    #[error("the agent answers over TLS only: set spec.tetragon.agents.tls")]
+    /// The agent speaks TLS only, and was asked without it.
+    #[error("the agent requires TLS: set spec.tetragon.agents.tls")]
     TlsRequired,
     /// The agent's certificate has no chain to a CA in `ca.crt`.
-    #[error("the agent's certificate is not signed by a CA in ca.crt")]
+    #[error("the agent's certificate is not signed by a CA in ca.crt: add that CA to ca.crt")]
     CertificateNotTrusted,
     /// The agent's certificate has expired or is not valid yet.
     #[error(
@@ -62,34 +64,36 @@ pub enum Why {
     CertificateExpired,
     /// The agent's certificate is for other names.
     #[error(
-        "the agent's certificate is for another name: set serverName to a name that it has, \
-         for example agent.tetragon-grpc.cilium.io with the certificates of Tetragon's chart"
+        "the agent's certificate is for another name: set serverName to a name in the \
+         certificate, for example agent.tetragon-grpc.cilium.io for the certificates of \
+         Tetragon's chart"
     )]
     CertificateName,
-    /// The agent's certificate cannot be read or is not made for a server.
-    #[error("the agent's certificate cannot be used for a server of TLS")]
+    /// The agent's certificate is malformed or not made for a server.
+    #[error("the agent's certificate is not a valid certificate for a TLS server: replace it")]
     CertificateInvalid,
-    /// mTLS: no client certificate was shown.
+    /// mTLS: the client showed no certificate.
     #[error(
-        "the agent requires a client certificate: add tls.crt and tls.key to the Secret beside ca.crt"
+        "the agent requires a client certificate: add tls.crt and tls.key to the Secret beside \
+         ca.crt"
     )]
     ClientCertificateRequired,
-    /// mTLS: another client certificate is required.
+    /// mTLS: the agent does not accept the client's certificate.
     #[error(
-        "the agent refused the client certificate in tls.crt: it must be valid and signed by a CA in the agent's \
-         server-tls-client-ca-files"
+        "the agent refused the client certificate in tls.crt: use one that is valid and signed by \
+         a CA in the agent's server-tls-client-ca-files"
     )]
     ClientCertificateRefused,
-    /// The handshake of TLS failed otherwise.
+    /// The TLS handshake failed for another reason.
     #[error(
-        "the handshake of TLS 1.3 failed: look at the agent's log, it may have no certificate yet"
+        "the TLS 1.3 handshake failed: read the agent's log, the agent may have no certificate yet"
     )]
     TlsFailed,
 }
 
-impl Why {
-    /// A short word for metrics. There are nineteen of them.
-    pub const fn reason(self) -> &'static str {
+impl AskError {
+    /// The value of the metric's label `outcome`. There are nineteen values.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::NoAddress => "no-address",
             Self::Refused => "refused",
@@ -113,11 +117,11 @@ impl Why {
         }
     }
 
-    /// What an error while connecting, reading or writing means.
-    pub(crate) fn of_io(error: &io::Error) -> Self {
+    /// The cause of an error while connecting, reading or writing. A TLS error is wrapped in it.
+    pub(crate) fn from_io(error: &io::Error) -> Self {
         if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
         {
-            return tls::why(error);
+            return tls::handshake_error(error);
         }
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,
@@ -132,9 +136,9 @@ impl Why {
         }
     }
 
-    /// The system's error among an error's causes, if there is one.
-    pub(crate) fn among_causes(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        let mut causes = std::iter::successors(Some(error), |error| error.source());
-        causes.find_map(|cause| cause.downcast_ref::<io::Error>().map(Self::of_io))
+    /// Finds the operating system's error among the sources of an error.
+    pub(crate) fn from_sources(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut sources = std::iter::successors(Some(error), |error| error.source());
+        sources.find_map(|source| source.downcast_ref::<io::Error>().map(Self::from_io))
     }
 }

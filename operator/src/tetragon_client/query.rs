@@ -1,50 +1,45 @@
-//! One agent, asked by what it can be asked by.
+//! Asks one agent: by gRPC first, then by its metrics.
 
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::tetragon_client::answer::{ActionsByPolicy, Answer, How};
-use crate::tetragon_client::error::Why;
+use crate::tetragon_client::answer::{ActionsByPolicy, Answer, Source};
+use crate::tetragon_client::error::AskError;
 use crate::tetragon_client::limits::Limits;
-use crate::tetragon_client::listing::Listed;
+use crate::tetragon_client::listing::Listing;
 use crate::tetragon_client::tls::Tls;
 use crate::tetragon_client::{grpc, metrics};
 
-/// Where an agent is asked: by gRPC where that is set, and by its metrics where it is not or gives no answer.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+/// Addresses of one agent. The metrics are read if `grpc` is not set or gives no answer.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Endpoints {
-    /// Of gRPC.
     pub grpc: Option<SocketAddr>,
-    /// Of the metrics, at `/metrics`.
+    /// The path is `/metrics`.
     pub metrics: Option<SocketAddr>,
 }
 
-/// What came of asking.
+/// The result of one query.
+pub type QueryResult = Result<Response, Unanswered>;
+
+/// What the agent answered.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// The agent answered.
-    Answered {
-        /// What it says.
-        answer: Answer,
-        /// How often its policies have acted. These numbers change all the time, so they are apart from the answer.
-        actions: ActionsByPolicy,
-        /// Why gRPC was not answered, where the metrics were read in its stead.
-        without_grpc: Option<Why>,
-    },
-    /// None.
-    NoAnswer(NoAnswer),
+pub struct Response {
+    pub answer: Answer,
+    /// How often the policies have acted. These numbers change all the time, so they are not part
+    /// of the answer.
+    pub actions: ActionsByPolicy,
+    /// The error of gRPC, if the metrics were read instead.
+    pub grpc_error: Option<AskError>,
 }
 
-/// Why there is no answer, by each way that was tried.
+/// The errors of an agent that gave no answer; `None` for an endpoint that was not tried.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct NoAnswer {
-    /// By gRPC.
-    pub grpc: Option<Why>,
-    /// By the metrics.
-    pub metrics: Option<Why>,
+pub struct Unanswered {
+    pub grpc: Option<AskError>,
+    pub metrics: Option<AskError>,
 }
 
-impl fmt::Display for NoAnswer {
+impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.grpc, self.metrics) {
             (Some(grpc), Some(metrics)) if grpc == metrics => write!(f, "gRPC and metrics: {grpc}"),
@@ -56,53 +51,40 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-impl Outcome {
-    /// Whether both say the same, but for how often policies have acted.
-    pub fn says_the_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Answered { answer: a, without_grpc: x, actions: _ },
-                Self::Answered { answer: b, without_grpc: y, actions: _ },
-            ) => a == b && x == y,
-            (Self::NoAnswer(a), Self::NoAnswer(b)) => a == b,
-            _ => false,
-        }
-    }
-
-    /// Each way that was tried, with `answered` or the short reason why not.
-    pub fn attempts(&self) -> Vec<(How, &'static str)> {
-        let failed = |how, why: Option<Why>| why.map(|why| (how, why.reason()));
-        match self {
-            Self::Answered { answer, without_grpc, .. } => failed(How::Grpc, *without_grpc)
-                .into_iter()
-                .chain([(answer.how, "answered")])
-                .collect(),
-            Self::NoAnswer(NoAnswer { grpc, metrics }) => {
-                failed(How::Grpc, *grpc).into_iter().chain(failed(How::Metrics, *metrics)).collect()
-            }
-        }
+/// Each endpoint that was tried, with `answered` or the label of its error.
+pub fn attempts(result: &QueryResult) -> Vec<(Source, &'static str)> {
+    let failed = |source, error: Option<AskError>| error.map(|error| (source, error.label()));
+    match result {
+        Ok(Response { answer, grpc_error, .. }) => failed(Source::Grpc, *grpc_error)
+            .into_iter()
+            .chain([(answer.source, "answered")])
+            .collect(),
+        Err(Unanswered { grpc, metrics }) => failed(Source::Grpc, *grpc)
+            .into_iter()
+            .chain(failed(Source::Metrics, *metrics))
+            .collect(),
     }
 }
 
-/// Asks one agent, by gRPC over TLS where that is given. Metrics are always read without TLS, as Tetragon serves them. Takes
-/// at most two deadlines.
-pub async fn ask(at: &Endpoints, tls: Option<&Tls>, limits: &Limits) -> Outcome {
-    let mut failed = NoAnswer::default();
+/// Asks one agent. `tls` is used for gRPC; metrics are always read without TLS, as Tetragon serves
+/// them. Takes at most two deadlines.
+pub async fn ask(at: &Endpoints, tls: Option<&Tls>, limits: &Limits) -> QueryResult {
+    let mut errors = Unanswered::default();
     if let Some(address) = at.grpc {
         match grpc::list(address, tls, limits).await {
-            Ok(Listed { answer, actions }) => {
-                return Outcome::Answered { answer, actions, without_grpc: None };
+            Ok(Listing { answer, actions }) => {
+                return Ok(Response { answer, actions, grpc_error: None });
             }
-            Err(why) => failed.grpc = Some(why),
+            Err(error) => errors.grpc = Some(error),
         }
     }
     if let Some(address) = at.metrics {
         match metrics::read(address, limits).await {
-            Ok(Listed { answer, actions }) => {
-                return Outcome::Answered { answer, actions, without_grpc: failed.grpc };
+            Ok(Listing { answer, actions }) => {
+                return Ok(Response { answer, actions, grpc_error: errors.grpc });
             }
-            Err(why) => failed.metrics = Some(why),
+            Err(error) => errors.metrics = Some(error),
         }
     }
-    Outcome::NoAnswer(failed)
+    Err(errors)
 }

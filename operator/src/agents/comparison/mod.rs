@@ -25,7 +25,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::tetragon_client::{Answer, How, Mode, PolicyAnswer, PolicyName, State};
+use crate::tetragon_client::{Answer, Mode, PolicyName, PolicyState, PolicyStatus, Source};
 
 use super::catalogue::{Catalogue, Listed};
 use crate::tracing_policies::expectation::{Place, Wish};
@@ -79,7 +79,7 @@ pub struct Finding<'a> {
     /// Of which policy; none where the agent's metrics do not say.
     pub policy: Option<&'a PolicyName>,
     /// What the agent says about it.
-    pub said: Option<&'a PolicyAnswer>,
+    pub said: Option<&'a PolicyStatus>,
 }
 
 /// What an answer is judged by.
@@ -106,9 +106,9 @@ impl<'a> Scope<'a> {
 
     /// The findings for one node.
     pub fn findings(self, places: &'a [Place], answer: &'a Answer) -> Vec<Finding<'a>> {
-        match answer.how {
-            How::Grpc => self.listed(places, answer),
-            How::Metrics => self.counted(places, answer),
+        match answer.source {
+            Source::Grpc => self.listed(places, answer),
+            Source::Metrics => self.counted(places, answer),
         }
     }
 
@@ -126,18 +126,18 @@ impl<'a> Scope<'a> {
     }
 
     /// What the agent's entry for a policy that is for its node means.
-    fn found(self, wish: &Wish, said: Option<&PolicyAnswer>) -> Found {
+    fn found(self, wish: &Wish, said: Option<&PolicyStatus>) -> Found {
         let Some(said) = said else {
             return Found::Missing;
         };
         match said.state {
-            State::LoadError | State::Error => Found::Failed,
-            State::Disabled => Found::Disabled,
-            State::PartiallyEnabled => Found::Partial,
-            State::Skipped => Found::Skipped,
-            State::Loading | State::Unloading => Found::Loading,
-            State::Unclear => Found::Unclear,
-            State::Enabled => self.enabled(wish, said.mode),
+            PolicyState::LoadError | PolicyState::Error => Found::Failed,
+            PolicyState::Disabled => Found::Disabled,
+            PolicyState::PartiallyEnabled => Found::Partial,
+            PolicyState::Skipped => Found::Skipped,
+            PolicyState::Loading | PolicyState::Unloading => Found::Loading,
+            PolicyState::Unclear => Found::Unclear,
+            PolicyState::Enabled => self.enabled(wish, said.mode),
         }
     }
 
@@ -173,7 +173,7 @@ impl<'a> Scope<'a> {
             .collect();
         let here: BTreeSet<&PolicyName> =
             self.here(places).map(|(policy, _)| &policy.name).collect();
-        let skipped = usize::try_from(answer.counts.of(State::Skipped)).unwrap_or(usize::MAX);
+        let skipped = usize::try_from(answer.counts.of(PolicyState::Skipped)).unwrap_or(usize::MAX);
         let elsewhere =
             self.elsewhere(places).filter(|policy| named.contains(&policy.name)).count();
         // Policies from files may have the names of others, so that more are counted than named.
@@ -201,15 +201,15 @@ impl<'a> Scope<'a> {
         policies.filter(|(_, place)| **place == Place::Elsewhere).map(|(policy, _)| policy)
     }
 
-    /// How many policies are in which state that is not fine. Skipped is fine for policies that are for other nodes.
+    /// Source many policies are in which state that is not fine. Skipped is fine for policies that are for other nodes.
     fn states(elsewhere: usize, answer: &Answer) -> [(Found, u64); 5] {
         let counts = &answer.counts;
         [
             (Found::Failed, counts.errors()),
-            (Found::Disabled, counts.of(State::Disabled)),
-            (Found::Partial, counts.of(State::PartiallyEnabled)),
-            (Found::Skipped, counts.of(State::Skipped).saturating_sub(elsewhere as u64)),
-            (Found::Unclear, counts.of(State::Unclear)),
+            (Found::Disabled, counts.of(PolicyState::Disabled)),
+            (Found::Partial, counts.of(PolicyState::PartiallyEnabled)),
+            (Found::Skipped, counts.of(PolicyState::Skipped).saturating_sub(elsewhere as u64)),
+            (Found::Unclear, counts.of(PolicyState::Unclear)),
         ]
     }
 

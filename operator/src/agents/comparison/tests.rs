@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::tetragon_client::Counts;
+use crate::tetragon_client::StateCounts;
 use serde_json::{Value, json};
 
 use super::*;
@@ -61,11 +61,11 @@ fn name(name: &str) -> PolicyName {
     PolicyName { namespace: None, name: name.into() }
 }
 
-fn grpc(policies: &[(&str, State, Option<Mode>)]) -> Answer {
-    let answer = |(policy, state, mode): &(&str, State, Option<Mode>)| {
+fn grpc(policies: &[(&str, PolicyState, Option<Mode>)]) -> Answer {
+    let answer = |(policy, state, mode): &(&str, PolicyState, Option<Mode>)| {
         (
             name(policy),
-            PolicyAnswer {
+            PolicyStatus {
                 state: *state,
                 mode: *mode,
                 error: String::new(),
@@ -73,13 +73,17 @@ fn grpc(policies: &[(&str, State, Option<Mode>)]) -> Answer {
             },
         )
     };
-    let counts: Counts = policies.iter().map(|(_, state, _)| (*state, 1)).collect();
-    Answer { policies: policies.iter().map(answer).collect(), counts, ..Answer::none(How::Grpc) }
+    let counts: StateCounts = policies.iter().map(|(_, state, _)| (*state, 1)).collect();
+    Answer {
+        policies: policies.iter().map(answer).collect(),
+        counts,
+        ..Answer::empty(Source::Grpc)
+    }
 }
 
-fn metrics(named: &[&str], counts: &[(State, u64)]) -> Answer {
+fn metrics(named: &[&str], counts: &[(PolicyState, u64)]) -> Answer {
     let named = Some(named.iter().map(|policy| name(policy)).collect());
-    Answer { named, counts: counts.iter().copied().collect(), ..Answer::none(How::Metrics) }
+    Answer { named, counts: counts.iter().copied().collect(), ..Answer::empty(Source::Metrics) }
 }
 
 /// Settings of a row: chosen by spec.require.tracingPolicies; the release has modes.
@@ -113,22 +117,22 @@ fn found(cluster: &Snapshot, with: With, answer: &Answer) -> Vec<(Option<String>
 #[test]
 fn each_state_by_grpc() {
     let cluster = cluster(&[("p", denies())]);
-    let table: BTreeMap<State, Found> = [
-        (State::Enabled, Found::Denying),
-        (State::Disabled, Found::Disabled),
-        (State::LoadError, Found::Failed),
-        (State::Error, Found::Failed),
-        (State::Loading, Found::Loading),
-        (State::Unloading, Found::Loading),
-        (State::Skipped, Found::Skipped),
-        (State::PartiallyEnabled, Found::Partial),
-        (State::Unclear, Found::Unclear),
+    let table: BTreeMap<PolicyState, Found> = [
+        (PolicyState::Enabled, Found::Denying),
+        (PolicyState::Disabled, Found::Disabled),
+        (PolicyState::LoadError, Found::Failed),
+        (PolicyState::Error, Found::Failed),
+        (PolicyState::Loading, Found::Loading),
+        (PolicyState::Unloading, Found::Loading),
+        (PolicyState::Skipped, Found::Skipped),
+        (PolicyState::PartiallyEnabled, Found::Partial),
+        (PolicyState::Unclear, Found::Unclear),
     ]
     .into();
-    for state in State::ALL {
+    for state in PolicyState::ALL {
         for mode in [Mode::Enforce, Mode::Monitor, Mode::MonitorOnly] {
             // Only an enabled policy's mode says something.
-            let expected = if state == State::Enabled && mode != Mode::Enforce {
+            let expected = if state == PolicyState::Enabled && mode != Mode::Enforce {
                 Found::MonitorMode
             } else {
                 table[&state]
@@ -172,7 +176,7 @@ fn each_mode_and_kind_of_policy_by_grpc() {
     ];
     for (spec, with, mode, expected) in table {
         let cluster = cluster(&[("p", spec.clone())]);
-        let answer = grpc(&[("p", State::Enabled, mode)]);
+        let answer = grpc(&[("p", PolicyState::Enabled, mode)]);
         assert_eq!(
             found(&cluster, with, &answer),
             [(Some("p".into()), expected)],
@@ -189,18 +193,22 @@ fn a_policy_that_only_one_side_has_by_grpc() {
     assert_eq!(found(&here, USUAL, &Answer { omitted: 1, ..grpc(&[]) }), [(p(), Found::Unclear)]);
     // For another node: whatever the agent has is no finding.
     let there = cluster(&[("p", elsewhere())]);
-    for answer in
-        [grpc(&[]), grpc(&[("p", State::Skipped, None)]), grpc(&[("p", State::LoadError, None)])]
-    {
+    for answer in [
+        grpc(&[]),
+        grpc(&[("p", PolicyState::Skipped, None)]),
+        grpc(&[("p", PolicyState::LoadError, None)]),
+    ] {
         assert_eq!(found(&there, USUAL, &answer), [], "{answer:?}");
     }
     // Not in the cluster.
     let nothing = cluster(&[]);
-    assert_eq!(found(&nothing, USUAL, &grpc(&[("p", State::LoadError, None)])), []);
+    assert_eq!(found(&nothing, USUAL, &grpc(&[("p", PolicyState::LoadError, None)])), []);
     // A policy of the same name from a file is another policy.
     let local = crate::tetragon_client::LocalName { domain: "static".into(), policy: name("p") };
-    let enabled =
-        grpc(&[("p", State::Enabled, Some(Mode::Enforce))]).policies.remove(&name("p")).unwrap();
+    let enabled = grpc(&[("p", PolicyState::Enabled, Some(Mode::Enforce))])
+        .policies
+        .remove(&name("p"))
+        .unwrap();
     let answer = Answer { local: BTreeMap::from([(local, enabled)]), ..grpc(&[]) };
     assert_eq!(found(&here, USUAL, &answer), [(p(), Found::Missing)]);
 }
@@ -210,14 +218,14 @@ fn each_state_by_metrics() {
     let cluster = cluster(&[("p", denies())]);
     let unnamed = |found| vec![(None, found)];
     let table = [
-        (State::Disabled, unnamed(Found::Disabled)),
-        (State::LoadError, unnamed(Found::Failed)),
-        (State::Error, unnamed(Found::Failed)),
-        (State::Skipped, unnamed(Found::Skipped)),
-        (State::PartiallyEnabled, unnamed(Found::Partial)),
-        (State::Unclear, unnamed(Found::Unclear)),
-        (State::Loading, unnamed(Found::Loading)),
-        (State::Enabled, vec![(Some("p".into()), Found::ModeUnknown)]),
+        (PolicyState::Disabled, unnamed(Found::Disabled)),
+        (PolicyState::LoadError, unnamed(Found::Failed)),
+        (PolicyState::Error, unnamed(Found::Failed)),
+        (PolicyState::Skipped, unnamed(Found::Skipped)),
+        (PolicyState::PartiallyEnabled, unnamed(Found::Partial)),
+        (PolicyState::Unclear, unnamed(Found::Unclear)),
+        (PolicyState::Loading, unnamed(Found::Loading)),
+        (PolicyState::Enabled, vec![(Some("p".into()), Found::ModeUnknown)]),
     ];
     for (state, expected) in table {
         assert_eq!(found(&cluster, USUAL, &metrics(&["p"], &[(state, 1)])), expected, "{state:?}");
@@ -226,7 +234,7 @@ fn each_state_by_metrics() {
 
 #[test]
 fn metrics_never_show_that_a_policy_of_a_release_with_modes_enforces() {
-    let enabled = metrics(&["p"], &[(State::Enabled, 1)]);
+    let enabled = metrics(&["p"], &[(PolicyState::Enabled, 1)]);
     let p = |found| vec![(Some("p".to_owned()), found)];
     let table = [
         (denies(), USUAL, Found::ModeUnknown),
@@ -248,45 +256,57 @@ fn metrics_never_show_that_a_policy_of_a_release_with_modes_enforces() {
 fn metrics_name_what_is_missing_and_what_is_in_no_state() {
     let two = cluster(&[("p", denies()), ("q", denies())]);
     let missing = |name: &str| (Some(name.to_owned()), Found::Missing);
-    assert_eq!(found(&two, USUAL, &metrics(&["p"], &[(State::Enabled, 1)])), [missing("q")]);
+    assert_eq!(found(&two, USUAL, &metrics(&["p"], &[(PolicyState::Enabled, 1)])), [missing("q")]);
     assert_eq!(found(&two, USUAL, &metrics(&[], &[])), [missing("p"), missing("q")]);
     // Named and in no state of the gauge: it is loading or unloading.
     assert_eq!(
-        found(&two, USUAL, &metrics(&["p", "q"], &[(State::Enabled, 1)])),
+        found(&two, USUAL, &metrics(&["p", "q"], &[(PolicyState::Enabled, 1)])),
         [(None, Found::Loading)]
     );
     // Without names there is the number alone.
-    let counted = |counts: &[(State, u64)]| Answer { named: None, ..metrics(&[], counts) };
-    assert_eq!(found(&two, USUAL, &counted(&[(State::Enabled, 1)])), [(None, Found::Missing)]);
-    assert_eq!(found(&two, USUAL, &counted(&[(State::Enabled, 2)])), [(None, Found::ModeUnknown)]);
+    let counted = |counts: &[(PolicyState, u64)]| Answer { named: None, ..metrics(&[], counts) };
+    assert_eq!(
+        found(&two, USUAL, &counted(&[(PolicyState::Enabled, 1)])),
+        [(None, Found::Missing)]
+    );
+    assert_eq!(
+        found(&two, USUAL, &counted(&[(PolicyState::Enabled, 2)])),
+        [(None, Found::ModeUnknown)]
+    );
 }
 
 #[test]
 fn a_state_in_metrics_is_held_against_a_policy_only_where_it_can_be_no_other() {
     let two = cluster(&[("p", denies()), ("there", elsewhere())]);
-    let answer =
-        |named: &[&str], counts: &[(State, u64)]| found(&two, BEFORE_1_4, &metrics(named, counts));
+    let answer = |named: &[&str], counts: &[(PolicyState, u64)]| {
+        found(&two, BEFORE_1_4, &metrics(named, counts))
+    };
     let fine = || vec![(Some("p".to_owned()), Found::Denying)];
     // The one that is skipped is the one for other nodes.
-    assert_eq!(answer(&["p", "there"], &[(State::Enabled, 1), (State::Skipped, 1)]), fine());
-    assert_eq!(answer(&["p", "there"], &[(State::Skipped, 2)]), [(None, Found::Skipped)]);
     assert_eq!(
-        answer(&["p", "there"], &[(State::Skipped, 1), (State::LoadError, 1)]),
+        answer(&["p", "there"], &[(PolicyState::Enabled, 1), (PolicyState::Skipped, 1)]),
+        fine()
+    );
+    assert_eq!(answer(&["p", "there"], &[(PolicyState::Skipped, 2)]), [(None, Found::Skipped)]);
+    assert_eq!(
+        answer(&["p", "there"], &[(PolicyState::Skipped, 1), (PolicyState::LoadError, 1)]),
         [(None, Found::Failed)]
     );
     // A policy that is not in the cluster may be the one that failed.
     assert_eq!(
-        answer(&["file", "p"], &[(State::Enabled, 1), (State::LoadError, 1)]),
+        answer(&["file", "p"], &[(PolicyState::Enabled, 1), (PolicyState::LoadError, 1)]),
         [(None, Found::Unclear)]
     );
-    assert_eq!(answer(&["file", "p"], &[(State::LoadError, 2)]), [(None, Found::Failed)]);
+    assert_eq!(answer(&["file", "p"], &[(PolicyState::LoadError, 2)]), [(None, Found::Failed)]);
     // Names that were left out may be the ones.
-    let omitted =
-        Answer { omitted: 9, ..metrics(&["p"], &[(State::Enabled, 9), (State::LoadError, 1)]) };
+    let omitted = Answer {
+        omitted: 9,
+        ..metrics(&["p"], &[(PolicyState::Enabled, 9), (PolicyState::LoadError, 1)])
+    };
     assert_eq!(found(&two, BEFORE_1_4, &omitted), [(None, Found::Unclear)]);
     // Two policies of one name.
     assert_eq!(
-        answer(&["p"], &[(State::Enabled, 1), (State::LoadError, 1)]),
+        answer(&["p"], &[(PolicyState::Enabled, 1), (PolicyState::LoadError, 1)]),
         [(None, Found::Unclear)]
     );
 }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::tetragon_client::{Answer, NoAnswer, PolicyName, Why};
+use crate::tetragon_client::{Answer, AskError, PolicyName, Unanswered};
 use lsm_ready_crds::State;
 
 use super::answers::{Recalled, Said};
@@ -76,14 +76,14 @@ impl<'a> Judgement<'a> {
         Self { terms, groups: HashMap::new(), summary: Summary::default() }
     }
 
-    /// Counts a node whose agent cannot be asked.
-    pub fn cannot_ask(&mut self, node: &str, why: Why) {
+    /// StateCounts a node whose agent cannot be asked.
+    pub fn cannot_ask(&mut self, node: &str, why: AskError) {
         self.summary.nodes += 1;
-        let why = NoAnswer { grpc: None, metrics: Some(why) };
+        let why = Unanswered { grpc: None, metrics: Some(why) };
         self.summary.silent.entry(why).or_default().add(node);
     }
 
-    /// Counts one node.
+    /// StateCounts one node.
     pub fn add(&mut self, node: NodeView<'_>) {
         self.summary.nodes += 1;
         let Some(said) = node.said else {
@@ -92,7 +92,7 @@ impl<'a> Judgement<'a> {
         };
         self.summary.pending += usize::from(said.is_first);
         let (answer, without_grpc) = match said.said {
-            Said::NoAnswer(why) => {
+            Said::Unanswered(why) => {
                 let silent = if said.is_final {
                     &mut self.summary.silent
                 } else {

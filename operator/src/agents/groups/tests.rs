@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::tetragon_client::{Counts, How, Mode, PolicyAnswer, State as PolicyState};
+use crate::tetragon_client::{Mode, PolicyState, PolicyStatus, Source, StateCounts};
 use lsm_ready_crds::State;
 use lsm_ready_crds::conditions::{Finding, TRACING_POLICIES_ENFORCED};
 use lsm_ready_crds::selection::Labels;
@@ -42,10 +42,10 @@ fn says(policies: &[(&str, PolicyState, Option<Mode>, &str)]) -> Said {
     let name = |name: &str| PolicyName { namespace: None, name: name.into() };
     let answers = policies.iter().map(|(policy, state, mode, error)| {
         let error = (*error).to_owned();
-        (name(policy), PolicyAnswer { state: *state, mode: *mode, error, failed_hooks: Vec::new() })
+        (name(policy), PolicyStatus { state: *state, mode: *mode, error, failed_hooks: Vec::new() })
     });
-    let counts: Counts = policies.iter().map(|(_, state, ..)| (*state, 1)).collect();
-    let answer = Answer { policies: answers.collect(), counts, ..Answer::none(How::Grpc) };
+    let counts: StateCounts = policies.iter().map(|(_, state, ..)| (*state, 1)).collect();
+    let answer = Answer { policies: answers.collect(), counts, ..Answer::empty(Source::Grpc) };
     Said::Answered { answer: answer.into(), without_grpc: None }
 }
 
@@ -64,12 +64,12 @@ fn refusing(error: &str) -> Said {
 fn counted(state: PolicyState) -> Said {
     let named = BTreeSet::from([PolicyName { namespace: None, name: "deny".into() }]);
     let counts = [(state, 1)].into_iter().collect();
-    let answer = Answer { named: Some(named), counts, ..Answer::none(How::Metrics) };
-    Said::Answered { answer: answer.into(), without_grpc: Some(Why::Refused) }
+    let answer = Answer { named: Some(named), counts, ..Answer::empty(Source::Metrics) };
+    Said::Answered { answer: answer.into(), without_grpc: Some(AskError::Refused) }
 }
 
-fn silent(why: Why) -> Said {
-    Said::NoAnswer(NoAnswer { grpc: None, metrics: Some(why) })
+fn silent(why: AskError) -> Said {
+    Said::Unanswered(Unanswered { grpc: None, metrics: Some(why) })
 }
 
 /// A node's verdict, and what is recalled of its agent.
@@ -143,15 +143,15 @@ fn the_worst_of_all_answers_is_the_reason() {
         (vec![fine(), early(state(PolicyState::Skipped))], Unknown, reason::LOADING),
         (vec![fine(), ready(monitoring())], False, reason::MONITOR_MODE),
         (vec![fine(), early(monitoring())], False, reason::MONITOR_MODE),
-        (vec![ready(monitoring()), ready(silent(Why::Refused))], False, reason::MONITOR_MODE),
+        (vec![ready(monitoring()), ready(silent(AskError::Refused))], False, reason::MONITOR_MODE),
         (
-            vec![fine(), ready(silent(Why::Refused)), ready(state(PolicyState::Loading))],
+            vec![fine(), ready(silent(AskError::Refused)), ready(state(PolicyState::Loading))],
             Unknown,
             reason::NO_ANSWER,
         ),
-        (vec![fine(), early(silent(Why::Refused))], Unknown, reason::STARTING),
+        (vec![fine(), early(silent(AskError::Refused))], Unknown, reason::STARTING),
         (
-            vec![fine(), early(silent(Why::Refused)), ready(silent(Why::Refused))],
+            vec![fine(), early(silent(AskError::Refused)), ready(silent(AskError::Refused))],
             Unknown,
             reason::NO_ANSWER,
         ),
@@ -230,7 +230,7 @@ fn without_policies_there_is_nothing_to_enforce_and_the_reason_is_told() {
     );
     // Not to answer is not to have no policies.
     assert_eq!(
-        judged(&cluster(&[]), &[ready(silent(Why::Refused))], &circumstances()).reason,
+        judged(&cluster(&[]), &[ready(silent(AskError::Refused))], &circumstances()).reason,
         reason::NO_ANSWER
     );
     // Where it is not known which there are, nothing is said about them.
@@ -258,7 +258,8 @@ fn a_policy_of_a_file_is_named_and_decides_nothing() {
 
 #[test]
 fn agents_that_the_daemon_set_says_are_not_available_are_starting() {
-    let nodes = [ready(enforcing()), ready(silent(Why::Refused)), ready(silent(Why::Refused))];
+    let nodes =
+        [ready(enforcing()), ready(silent(AskError::Refused)), ready(silent(AskError::Refused))];
     for (unavailable, expected) in
         [(0, reason::NO_ANSWER), (1, reason::NO_ANSWER), (2, reason::STARTING)]
     {
@@ -322,8 +323,13 @@ fn what_else_is_wrong_is_told_in_short() {
 
 #[test]
 fn silence_is_told_by_its_most_frequent_cause_with_a_way_out() {
-    let nodes = [silent(Why::TimedOut), silent(Why::TimedOut), silent(Why::Refused), enforcing()]
-        .map(ready);
+    let nodes = [
+        silent(AskError::TimedOut),
+        silent(AskError::TimedOut),
+        silent(AskError::Refused),
+        enforcing(),
+    ]
+    .map(ready);
     let message = judged(&deny(), &nodes, &circumstances()).message;
     let told = "3 of 4 agents gave no answer: on 2 nodes (n00, n01) metrics: no complete answer in time; 1 others";
     assert!(message.starts_with(told) && message.contains("NetworkPolicy"), "{message}");
@@ -384,8 +390,8 @@ fn any_said() -> impl Strategy<Value = Said> {
     prop_oneof![
         Just(enforcing()),
         state.prop_map(counted),
-        Just(silent(Why::TimedOut)),
-        Just(silent(Why::Refused)),
+        Just(silent(AskError::TimedOut)),
+        Just(silent(AskError::Refused)),
         prop::collection::vec(policy, 0..5).prop_map(|policies| {
             let borrowed: Vec<_> =
                 policies.iter().map(|(p, s, m, e)| (p.as_str(), *s, *m, e.as_str())).collect();

@@ -18,7 +18,7 @@
 
 use std::time::Duration;
 
-use crate::tetragon_client::{NoAnswer, Outcome};
+use crate::tetragon_client::{QueryResult, Response, Unanswered};
 use jiff::{SignedDuration, Timestamp};
 use lsm_ready_crds::Evidence;
 
@@ -33,9 +33,9 @@ const SHARE: [f64; 2] = [0.45, 0.65];
 const SHORTEST: Duration = Duration::from_secs(10);
 /// Longest time between two questions to an agent that does not answer.
 const LONGEST: Duration = Duration::from_mins(5);
-/// How long an agent has for what an occasion asks of it.
+/// Source long an agent has for what an occasion asks of it.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(1);
-/// How long an answer has to lack something otherwise.
+/// Source long an answer has to lack something otherwise.
 const AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// Lost answers in a row after which the answer before them counts no more.
 const LOST: u32 = 3;
@@ -95,9 +95,9 @@ pub struct LoadErrors {
 
 impl LoadErrors {
     /// After an answer.
-    fn after(before: Option<Self>, outcome: &Outcome, now: Timestamp) -> Option<Self> {
+    fn after(before: Option<Self>, outcome: &QueryResult, now: Timestamp) -> Option<Self> {
         let has_errors =
-            matches!(outcome, Outcome::Answered { answer, .. } if answer.counts.errors() > 0);
+            matches!(outcome, Ok(Response { answer, .. }) if answer.counts.errors() > 0);
         has_errors.then(|| Self { since: before.map_or(now, |before| before.since), as_of: now })
     }
 }
@@ -141,7 +141,7 @@ pub struct Reply {
     /// To what.
     pub occasion: Occasion,
     /// The answer.
-    pub outcome: Outcome,
+    pub outcome: QueryResult,
     /// It has every policy that is for the node.
     pub is_complete: bool,
     /// Agents of its DaemonSet were replaced or restarted within the last minute.
@@ -156,7 +156,7 @@ pub struct Reply {
 pub fn hear(before: Option<&Heard>, reply: &Reply) -> (Heard, bool) {
     let before = before.filter(|before| before.occasion.boot_id == reply.occasion.boot_id);
     let next = match Said::of(&reply.outcome) {
-        Said::NoAnswer(why) => silent(before, reply, why),
+        Said::Unanswered(why) => silent(before, reply, why),
         said @ Said::Answered { .. } => answered(before, reply, said),
     };
     let news = before.is_none_or(|before| {
@@ -210,14 +210,14 @@ fn answered(before: Option<&Heard>, reply: &Reply, said: Said) -> Heard {
 }
 
 /// After a question that was not answered.
-fn silent(before: Option<&Heard>, reply: &Reply, why: NoAnswer) -> Heard {
+fn silent(before: Option<&Heard>, reply: &Reply, why: Unanswered) -> Heard {
     let now = reply.now;
     let same = before.filter(|before| before.occasion == reply.occasion);
     let lost = before.map_or(0, |before| before.lost).saturating_add(1);
     let since = before.and_then(|before| before.silent).unwrap_or(now);
     let stands = before.filter(|before| lost < LOST && before.said.is_answer());
     Heard {
-        said: stands.map_or(Said::NoAnswer(why), |before| before.said.clone()),
+        said: stands.map_or(Said::Unanswered(why), |before| before.said.clone()),
         occasion: reply.occasion.clone(),
         is_final: match stands {
             Some(_) => same.is_some_and(|same| same.is_final),

@@ -1,6 +1,8 @@
 //! When an agent is asked, and what counts, by tables and for any history.
 
-use crate::tetragon_client::{ActionsByPolicy, Answer, How, State, Why};
+use crate::tetragon_client::{
+    ActionsByPolicy, Answer, AskError, PolicyState, QueryResult, Response, Source,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -9,35 +11,37 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn answered(enabled: u64) -> Outcome {
+fn answered(enabled: u64) -> QueryResult {
     let answer = Answer {
-        counts: [(State::Enabled, enabled)].into_iter().collect(),
-        ..Answer::none(How::Grpc)
+        counts: [(PolicyState::Enabled, enabled)].into_iter().collect(),
+        ..Answer::empty(Source::Grpc)
     };
-    Outcome::Answered { answer, actions: ActionsByPolicy::new(), without_grpc: None }
+    Ok(Response { answer, actions: ActionsByPolicy::new(), grpc_error: None })
 }
 
-fn failed() -> Outcome {
-    let answer =
-        Answer { counts: [(State::LoadError, 1)].into_iter().collect(), ..Answer::none(How::Grpc) };
-    Outcome::Answered { answer, actions: ActionsByPolicy::new(), without_grpc: None }
+fn failed() -> QueryResult {
+    let answer = Answer {
+        counts: [(PolicyState::LoadError, 1)].into_iter().collect(),
+        ..Answer::empty(Source::Grpc)
+    };
+    Ok(Response { answer, actions: ActionsByPolicy::new(), grpc_error: None })
 }
 
-fn lost() -> Outcome {
-    Outcome::NoAnswer(NoAnswer { grpc: Some(Why::TimedOut), metrics: None })
+fn lost() -> QueryResult {
+    Err(Unanswered { grpc: Some(AskError::TimedOut), metrics: None })
 }
 
 fn boot(id: &str) -> Occasion {
     Occasion { boot_id: id.into(), ..Occasion::default() }
 }
 
-fn reply(occasion: Occasion, outcome: Outcome, second: i64) -> Reply {
+fn reply(occasion: Occasion, outcome: QueryResult, second: i64) -> Reply {
     let is_complete = outcome != answered(0) && outcome != lost();
     Reply { occasion, outcome, is_complete, may_have_started: false, now: at(second), dice: 1.0 }
 }
 
 /// The pauses between questions that are each asked when they are due, and whether each answer is final.
-fn questions(outcome: &Outcome, times: usize) -> Vec<(i64, bool)> {
+fn questions(outcome: &QueryResult, times: usize) -> Vec<(i64, bool)> {
     let (mut heard, mut now) = (None, 0);
     (0..times)
         .map(|_| {

@@ -1,40 +1,41 @@
-//! What a failed handshake means for who has to mend it.
+//! Translates TLS errors into causes that an administrator can act on.
 
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-use crate::tetragon_client::error::Why;
+use crate::tetragon_client::error::AskError;
 
-/// The cause of a failed handshake, or of a connection that the agent ended after it.
-pub const fn why(error: &Error) -> Why {
+/// The cause of a failed handshake, or of a connection that the agent ended after the handshake.
+pub const fn handshake_error(error: &Error) -> AskError {
     match error {
-        Error::InvalidCertificate(error) => certificate(error),
-        Error::AlertReceived(alert) => refused(*alert),
+        Error::InvalidCertificate(error) => certificate_error(error),
+        Error::AlertReceived(alert) => alert_error(*alert),
         Error::InvalidMessage(
             InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge,
-        ) => Why::TooLarge,
-        Error::InvalidMessage(_) => Why::OtherProtocol,
-        Error::NoCertificatesPresented => Why::CertificateInvalid,
-        _ => Why::TlsFailed,
+        ) => AskError::TooLarge,
+        Error::InvalidMessage(_) => AskError::OtherProtocol,
+        Error::NoCertificatesPresented => AskError::CertificateInvalid,
+        _ => AskError::TlsFailed,
     }
 }
 
-const fn certificate(error: &CertificateError) -> Why {
+const fn certificate_error(error: &CertificateError) -> AskError {
     use CertificateError as E;
     match error {
-        E::UnknownIssuer | E::BadSignature | E::Revoked => Why::CertificateNotTrusted,
+        E::UnknownIssuer | E::BadSignature | E::Revoked => AskError::CertificateNotTrusted,
         E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
-            Why::CertificateExpired
+            AskError::CertificateExpired
         }
-        E::NotValidForName | E::NotValidForNameContext { .. } => Why::CertificateName,
-        _ => Why::CertificateInvalid,
+        E::NotValidForName | E::NotValidForNameContext { .. } => AskError::CertificateName,
+        _ => AskError::CertificateInvalid,
     }
 }
 
-/// In TLS 1.3 an agent judges the client certificate after its own handshake is over, and answers with an alert.
-const fn refused(alert: AlertDescription) -> Why {
+/// In TLS 1.3 an agent checks the client certificate after its own part of the handshake, and
+/// answers with an alert.
+const fn alert_error(alert: AlertDescription) -> AskError {
     use AlertDescription as A;
     match alert {
-        A::CertificateRequired => Why::ClientCertificateRequired,
+        A::CertificateRequired => AskError::ClientCertificateRequired,
         A::BadCertificate
         | A::UnsupportedCertificate
         | A::CertificateRevoked
@@ -42,17 +43,17 @@ const fn refused(alert: AlertDescription) -> Why {
         | A::CertificateUnknown
         | A::UnknownCA
         | A::AccessDenied
-        | A::DecryptError => Why::ClientCertificateRefused,
-        _ => Why::TlsFailed,
+        | A::DecryptError => AskError::ClientCertificateRefused,
+        _ => AskError::TlsFailed,
     }
 }
 
-/// Whether an answer begins as one over TLS: with a record that is an alert or a part of a handshake.
+/// Whether the first bytes are a TLS record with an alert or a handshake message.
 pub fn is_tls(first: &[u8]) -> bool {
     matches!(first, [0x15 | 0x16, 0x03, ..])
 }
 
-/// Whether an answer begins as one without TLS: with the settings of HTTP/2, or a line of HTTP/1.
+/// Whether the first bytes are the settings of HTTP/2 or a line of HTTP/1, both without TLS.
 pub fn is_plain_text(first: &[u8]) -> bool {
     const SETTINGS: u8 = 4;
     matches!(first, [0, 0, _, SETTINGS, 0, 0, 0, 0, 0, ..]) || first.starts_with(b"HTTP/")
