@@ -25,7 +25,6 @@ pub mod node_names;
 pub mod poller;
 pub mod polling;
 pub mod questions;
-pub mod reason;
 pub mod summary;
 mod survey;
 #[cfg(test)]
