@@ -6,12 +6,12 @@
 //! answers are those of [`lsm_ready_tetragon`], which the operator gives too. Only [`run`], [`read`] and [`cluster`] touch
 //! the world.
 
-pub mod answer;
 pub mod cli;
 pub mod cluster;
 pub mod documents;
 pub mod find;
 pub mod helm;
+pub mod mount;
 pub mod preflight;
 pub mod read;
 pub mod render;
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use cli::{Cli, Command};
 use lsm_ready_tetragon::image::Version;
-use lsm_ready_tetragon::outcome::Question;
+use lsm_ready_tetragon::verdict::Question;
 
 /// The version that the development branch becomes.
 const MAIN: &str = "v1.8.0-pre.0";
@@ -137,7 +137,7 @@ fn mount(args: &cli::MountArgs) -> Result<(String, u8), Error> {
     let documents = documents::parse(&args.file, &text)?;
     let found =
         find::agent(&args.file, &documents, args.container.as_deref(), args.daemon_set.as_deref())?;
-    let answer = answer::answer(&found, args.container.as_deref(), args.always);
+    let answer = mount::answer(&found, args.container.as_deref(), args.always);
     Ok((render::answer(&answer, args.output), answer.code()))
 }
 

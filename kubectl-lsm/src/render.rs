@@ -3,9 +3,9 @@
 use lsm_ready_tetragon::suggest;
 use serde::Serialize;
 
-use crate::answer::{Advice, Answer, Decision};
 use crate::cli::{MountOutput, Output};
 use crate::helm::Completed;
+use crate::mount::{Advice, Answer, Decision};
 
 /// The answer in that form.
 pub fn answer(answer: &Answer, output: MountOutput) -> String {

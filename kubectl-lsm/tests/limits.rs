@@ -8,7 +8,7 @@ use kubectl_lsm::preflight::nodes::Cluster;
 use kubectl_lsm::preflight::{policies, preflight};
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_tetragon::outcome::Question;
+use lsm_ready_tetragon::verdict::Question;
 use serde_json::{Value, json};
 
 const NODES: usize = 5_000;

@@ -300,7 +300,7 @@ fn answered(object: &Value) -> Value {
     let documents = kubectl_lsm::documents::parse("-", &text).unwrap();
     let found = kubectl_lsm::find::agent("-", &documents, None, None).unwrap();
     assert_eq!(found, parsed(object), "what is read is what was written");
-    serde_json::to_value(kubectl_lsm::answer::answer(&found, None, false)).unwrap()
+    serde_json::to_value(kubectl_lsm::mount::answer(&found, None, false)).unwrap()
 }
 
 proptest! {

@@ -11,18 +11,18 @@
 
 pub mod agent;
 pub mod audit;
+pub mod forecast;
 pub mod image;
 pub mod invalid;
-pub mod loadable;
-pub mod outcome;
 pub mod patch;
 mod path;
 pub mod plan;
 pub mod privilege;
 pub mod reason;
 pub mod refusal;
-pub mod seen;
 pub mod suggest;
 pub mod taken_back;
+pub mod tested;
 pub mod tracing_policy;
+pub mod verdict;
 pub mod view;

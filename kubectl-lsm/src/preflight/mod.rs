@@ -2,23 +2,23 @@
 //!
 //! In: the objects of a file, what is known of the nodes ([`nodes`]), and Tetragon's release. Out: for each policy one of
 //! the answers of [`Outcome`], with the reason ([`Preflight`]), by the reading and the forecast that the operator makes
-//! too ([`lsm_ready_tetragon::outcome`]). [`render`] makes text of it.
+//! too ([`lsm_ready_tetragon::verdict`]). [`render`] makes text of it.
 
 pub mod kinds;
 pub mod nodes;
 pub mod render;
-pub mod report;
+pub mod result;
 
-use lsm_ready_tetragon::loadable::Nodes;
-use lsm_ready_tetragon::outcome::{Outcome, Question, judge};
+use lsm_ready_tetragon::forecast::Nodes;
 use lsm_ready_tetragon::tracing_policy::{self, Answer, Effect, Release, TracingPolicy, Weight};
+use lsm_ready_tetragon::verdict::{Outcome, Question, judge};
 use serde_json::Value;
 
 use crate::cluster::Server;
 use crate::documents::Document;
 use crate::exit;
 use crate::preflight::nodes::Cluster;
-use crate::preflight::report::{Hook, Judged, Preflight, SCHEMA};
+use crate::preflight::result::{Hook, Judged, Preflight, SCHEMA};
 
 /// Why nothing can be judged.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
@@ -131,7 +131,7 @@ fn one(placed: &Placed, nodes: &Nodes<'_>, question: Question) -> Judged {
         result: outcome,
         why,
         denies: policy.effect(releases) == Some(Effect::Denies),
-        findings: report::findings(policy, releases),
+        findings: result::findings(policy, releases),
         server: server.clone(),
         nodes: judged.forecast.nodes,
         loadable: judged.forecast.loadable,

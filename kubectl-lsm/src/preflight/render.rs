@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use lsm_ready_tetragon::outcome::Outcome;
+use lsm_ready_tetragon::verdict::Outcome;
 
 use crate::cluster::Server;
-use crate::preflight::report::{Found, Hook, Judged, Preflight, Reason};
+use crate::preflight::result::{Found, Hook, Judged, Preflight, Reason};
 
 /// So many findings, and hooks that do not load everywhere, are shown of a policy.
 const MOST_SHOWN: usize = 20;

@@ -23,7 +23,7 @@ use kube_runtime::controller::Action;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
 use lsm_ready_tetragon::agent;
-use lsm_ready_tetragon::loadable::{Known, Nodes};
+use lsm_ready_tetragon::forecast::{Known, Nodes};
 
 use crate::agents::catalogue::Catalogue;
 use crate::context::Context;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::{Map, Value};
 
-use super::finding::{Collector, Weight, quoted};
+use super::diagnostic::{Collector, Weight, quoted};
 use super::release::Releases;
 use super::{KINDS, VERSION};
 

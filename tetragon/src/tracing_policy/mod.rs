@@ -5,24 +5,24 @@
 //! the agent that it breaks, what cannot be told, and remarks. Each finding has the releases of Tetragon that it holds for.
 //!
 //! ## Flow
-//! [`schema`] and [`rules`] look at the policy once for each known [`Release`] → [`finding`] puts equal findings together →
-//! [`answer`](mod@answer) says for the releases in question what becomes of the policy, with [`effect`] for what it would
+//! [`schema`] and [`rules`] look at the policy once for each known [`Release`] → [`diagnostic`] puts equal findings together →
+//! [`text_verdict`] says for the releases in question what becomes of the policy, with [`effect`] for what it would
 //! deny.
 //!
 //! ## Guarantees
 //! Nobody is told that a policy loads which was not understood. No input makes it panic, and its cost is linear in the
 //! size of the policy.
 
-pub mod answer;
-pub mod asks;
+pub mod diagnostic;
 pub mod effect;
 pub mod enforcement;
 mod envelope;
-pub mod finding;
+pub mod hook_requirements;
 pub mod release;
 mod remarks;
 mod rules;
 mod schema;
+pub mod text_verdict;
 
 use std::fmt;
 
@@ -33,15 +33,15 @@ use lsm_ready_crds::selection::{Labels, key};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use self::answer::{Answer, Refused, Source};
-pub use self::asks::{Ask, Asks};
+pub use self::diagnostic::{Finding, Findings, Weight};
 pub use self::effect::{Effect, Inert};
 pub use self::enforcement::Enforcement;
-pub use self::finding::{Finding, Findings, Weight};
+pub use self::hook_requirements::{Ask, Asks};
 pub use self::release::{Known, Release, Releases};
+pub use self::text_verdict::{Answer, Refused, Source};
 
-use self::asks::{LONGEST_HOOK, MOST_HOOKS, is_hook_name};
-use self::finding::{Collector, quoted};
+use self::diagnostic::{Collector, quoted};
+use self::hook_requirements::{LONGEST_HOOK, MOST_HOOKS, is_hook_name};
 
 /// API group of Tetragon's policies.
 pub const GROUP: &str = "cilium.io";
@@ -232,7 +232,12 @@ impl TracingPolicy {
     /// What becomes of it with these releases, as far as its text tells.
     #[must_use]
     pub fn answer(&self, releases: Releases) -> Answer {
-        answer::answer(&self.findings, |releases| self.effect(releases), self.source, releases)
+        text_verdict::answer(
+            &self.findings,
+            |releases| self.effect(releases),
+            self.source,
+            releases,
+        )
     }
 
     /// What it does once it is loaded; of several releases the one in which it does the least counts.

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use lsm_ready_crds::names::NODE_LABEL_PREFIX;
 use serde_json::{Map, Value};
 
-use crate::tracing_policy::asks::ima_hash;
-use crate::tracing_policy::finding::{Collector, Weight, quoted};
+use crate::tracing_policy::diagnostic::{Collector, Weight, quoted};
+use crate::tracing_policy::hook_requirements::ima_hash;
 use crate::tracing_policy::release::Release::{V1_3, V1_7};
 use crate::tracing_policy::release::Releases;
 use crate::tracing_policy::rules::{IMA_HOOKS, SECTIONS, list, text};

@@ -14,10 +14,10 @@ use lsm_ready_crds::LsmPolicySpec;
 use lsm_ready_crds::State;
 use lsm_ready_crds::conditions::{Finding, TRACING_POLICIES_LOADABLE};
 use lsm_ready_crds::selection::{InvalidSpec, tracing_policies};
+use lsm_ready_tetragon::forecast::{Forecast, HookForecast, Nodes};
 use lsm_ready_tetragon::image::Version;
-use lsm_ready_tetragon::loadable::{Forecast, HookForecast, Nodes};
-use lsm_ready_tetragon::outcome::{Judged, Outcome, Question, judge};
 use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
+use lsm_ready_tetragon::verdict::{Judged, Outcome, Question, judge};
 
 use crate::text::cut;
 use crate::tracing_policies::known::{Entry, Snapshot, Trouble};

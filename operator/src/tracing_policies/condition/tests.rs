@@ -3,7 +3,7 @@
 use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::verdict::Facts;
-use lsm_ready_tetragon::loadable::Known;
+use lsm_ready_tetragon::forecast::Known;
 use lsm_ready_tetragon::tracing_policy::KINDS;
 use proptest::prelude::*;
 use serde_json::{Value, json};

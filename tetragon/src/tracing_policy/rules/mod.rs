@@ -15,7 +15,7 @@ mod words;
 
 use serde_json::{Map, Value};
 
-use crate::tracing_policy::finding::{Collector, Weight, quoted};
+use crate::tracing_policy::diagnostic::{Collector, Weight, quoted};
 use crate::tracing_policy::release::Release::{self, Main, V1_4, V1_6, V1_7};
 
 pub use self::action::{Enforces, enforces};

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use self::shape::{Field, Int, Kind, Rule, Shape, Test, Word};
 use self::tables::{OBJECT, SPEC};
-use crate::tracing_policy::finding::{Collector, Weight, quoted};
+use crate::tracing_policy::diagnostic::{Collector, Weight, quoted};
 use crate::tracing_policy::release::{Release, Releases};
 
 /// No label's value is longer.

@@ -1,12 +1,12 @@
 //! The answer about a policy, as far as its text goes: the same for the plugin and the operator.
 //!
 //! In: what was found in the policy, where it comes from, and the releases that are in question. Out: one of
-//! [`Answer`]'s. What the nodes say about its hooks comes on top of it ([`crate::loadable`]).
+//! [`Answer`]'s. What the nodes say about its hooks comes on top of it ([`crate::forecast`]).
 
 use std::fmt;
 
+use crate::tracing_policy::diagnostic::{Finding, Findings, Weight};
 use crate::tracing_policy::effect::{Effect, Inert};
-use crate::tracing_policy::finding::{Finding, Findings, Weight};
 use crate::tracing_policy::release::Releases;
 
 /// Where a policy comes from.

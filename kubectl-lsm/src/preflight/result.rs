@@ -1,9 +1,9 @@
 //! The answer of `preflight`, in the form of `-o json`.
 
 use lsm_ready_crds::State;
-use lsm_ready_tetragon::loadable::{HookForecast, Nodes, Others};
-use lsm_ready_tetragon::outcome::Outcome;
+use lsm_ready_tetragon::forecast::{HookForecast, Nodes, Others};
 use lsm_ready_tetragon::tracing_policy::{Finding, Release, Releases, TracingPolicy, Weight};
+use lsm_ready_tetragon::verdict::Outcome;
 use serde::{Serialize, Serializer};
 
 use crate::cluster::Server;

@@ -6,8 +6,8 @@
 
 use lsm_ready_crds::State;
 
+use crate::forecast::{Forecast, Nodes, forecast};
 use crate::image::Version;
-use crate::loadable::{Forecast, Nodes, forecast};
 use crate::tracing_policy::{Answer, Known, Release, Releases, TracingPolicy};
 
 /// What becomes of a policy. What comes later is graver.
