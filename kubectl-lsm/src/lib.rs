@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use cli::{Cli, Command};
 use lsm_ready_tetragon::image::Version;
-use lsm_ready_tetragon::verdict::Question;
+use lsm_ready_tetragon::verdict::TargetVersion;
 
 /// The version that the development branch becomes.
 const MAIN: &str = "v1.8.0-pre.0";
@@ -180,13 +180,13 @@ fn preflight(args: &cli::PreflightArgs) -> Result<(String, u8), Error> {
         let context = args.context.as_deref();
         preflight::ask_server(&mut found.policies, |object| cluster::ask(context, object));
     }
-    let question = Question::of(named.or_else(|| known.version()));
-    if preflight::depends_on_release(&found.policies, question) {
+    let target = TargetVersion::of(named.or_else(|| known.version()));
+    if preflight::depends_on_release(&found.policies, target) {
         known.remarks.push(
             "name the release of Tetragon with --tetragon-version, for example v1.7.0".to_owned(),
         );
     }
-    let answer = preflight::preflight(&found.policies, &known, question);
+    let answer = preflight::preflight(&found.policies, &known, target);
     let text = match args.output {
         cli::PreflightOutput::Text => preflight::render::text(&answer),
         cli::PreflightOutput::Json => render::json(&answer),

@@ -20,12 +20,12 @@ use crate::privilege::{
 };
 use crate::reason;
 use crate::refusal::Refusal;
-use crate::tested::{self, Seen};
+use crate::tested::{self, TestedAgent};
 use crate::view::{Access, Mounted, View, view, volume};
 
 /// Something that the container may do and need not, or that keeps the agent from its work.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Excess {
+pub struct Advice {
     /// The condition's reason.
     pub reason: &'static str,
     /// What it is, and what to change.
@@ -80,7 +80,7 @@ pub fn audit(
     daemon_set: &DaemonSet,
     container: &str,
     nodes: &AppArmorNodes,
-) -> Result<Vec<Excess>, Refusal> {
+) -> Result<Vec<Advice>, Refusal> {
     let (empty, no_template) = (PodSpec::default(), PodTemplateSpec::default());
     let pod = pod(daemon_set).unwrap_or(&empty);
     let template = daemon_set.spec.as_ref().map_or(&no_template, |spec| &spec.template);
@@ -101,7 +101,7 @@ pub fn audit(
         agent.without_seccomp(),
         mutable_tag(container),
     ];
-    let excess = |(reason, message)| Excess { reason, message };
+    let excess = |(reason, message)| Advice { reason, message };
     Ok(found.into_iter().flatten().map(excess).collect())
 }
 
@@ -123,7 +123,7 @@ impl Agent<'_> {
     }
 
     /// All that has to change so that the agent runs with less, as it was seen to.
-    fn less(&self, seen: &Seen) -> String {
+    fn less(&self, seen: &TestedAgent) -> String {
         let mut changes = vec![format!(
             "securityContext of the container (tetragon.securityContext in the chart's values) with privileged: false, \
              capabilities: {{drop: [ALL], add: [{}]}} and seccompProfile: {{type: RuntimeDefault}}",

@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
 use lsm_ready_crds::names::APPLY_ANNOTATION;
 use lsm_ready_crds::window::{InvalidWindow, Opening, Schedule, opening};
-use lsm_ready_tetragon::plan::{Plan, Unneeded};
+use lsm_ready_tetragon::plan::{NoNeed, Plan};
 use lsm_ready_tetragon::reason;
 
 use super::rollout::budget::{Budget, budget};
@@ -121,7 +121,7 @@ impl Gate {
     /// already, and waiting with what is left over would replace them once more: only who holds it is heard.
     pub fn before(self, plan: &Plan) -> Self {
         let is_superseded =
-            matches!(plan, Plan::GiveBack { superseded: Some(Unneeded::AlreadyMounted(_)) });
+            matches!(plan, Plan::Remove { superseded: Some(NoNeed::AlreadyMounted(_)) });
         if is_superseded && !matches!(self, Self::Held { .. }) { Self::Open } else { self }
     }
 

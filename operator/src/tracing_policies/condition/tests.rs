@@ -3,7 +3,7 @@
 use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::verdict::Facts;
-use lsm_ready_tetragon::forecast::Known;
+use lsm_ready_tetragon::forecast::KnownNode;
 use lsm_ready_tetragon::tracing_policy::KINDS;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ fn found(spec: &LsmPolicySpec, known: &Snapshot, with: usize, without: usize) ->
     let (report, profile) = (report(), profile());
     let names: Vec<String> = (0..with + without).map(|number| format!("n{number:04}")).collect();
     let nodes = || {
-        Nodes::of(names.iter().enumerate().map(|(number, name)| Known {
+        Nodes::of(names.iter().enumerate().map(|(number, name)| KnownNode {
             name,
             labels: None,
             facts: Facts {
@@ -280,7 +280,7 @@ fn the_release_of_the_agents_decides_where_releases_differ() {
     let of = |version: Option<&str>| {
         let (report, profile) = (report(), profile());
         let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
-        let nodes = || Nodes::of([Known { name: "n", labels: None, facts }]);
+        let nodes = || Nodes::of([KnownNode { name: "n", labels: None, facts }]);
         let version = version.map(|version| Version::parse(version).unwrap());
         finding(&requires(), &known, version, nodes).unwrap().unwrap().reason
     };

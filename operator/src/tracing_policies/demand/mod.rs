@@ -43,11 +43,11 @@ impl Demand {
         for (name, entry) in known.objects().filter(|(_, entry)| selector.matches(entry.labels())) {
             match entry {
                 Entry::Read(policy)
-                    if policy.has_node_selector() || policy.asks.depend_on_kernel() =>
+                    if policy.has_node_selector() || policy.required_hooks.depend_on_kernel() =>
                 {
                     demand.somewhere.push(policy.clone());
                 }
-                Entry::Read(policy) => policy.asks.add_to(&mut demand.everywhere, None),
+                Entry::Read(policy) => policy.required_hooks.add_to(&mut demand.everywhere, None),
                 Entry::Unreadable { error, .. } => {
                     demand.unread.get_or_insert_with(|| {
                         format!("TracingPolicy {name} cannot be read: {error}")
@@ -60,13 +60,15 @@ impl Demand {
 
     /// Which of those that are for some nodes are for one with these labels.
     fn narrowed(&self, labels: &Labels) -> Vec<usize> {
-        (0..self.somewhere.len()).filter(|index| self.somewhere[*index].concerns(labels)).collect()
+        (0..self.somewhere.len())
+            .filter(|index| self.somewhere[*index].selects_node(labels))
+            .collect()
     }
 
     fn with(&self, narrowed: &[usize], profile: Option<&LsmHookProfileSpec>) -> Cow<'_, Require> {
         let mut require = Cow::Borrowed(&self.everywhere);
         for index in narrowed {
-            self.somewhere[*index].asks.add_to(require.to_mut(), profile);
+            self.somewhere[*index].required_hooks.add_to(require.to_mut(), profile);
         }
         require
     }
