@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::{env, fs, path::Path};
 
-use lsm_ready_crds::reason::page::page;
+use lsm_ready_crds::reason::docs::page;
 
 fn main() -> ExitCode {
     let Some(folder) = env::args().nth(1) else {

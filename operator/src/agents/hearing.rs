@@ -121,7 +121,7 @@ fn unread(known: &Snapshot) -> Option<(&'static str, String)> {
             .map(|trouble| (loadable::TRACING_POLICIES_FORBIDDEN, trouble.to_string()));
     }
     let why = known.trouble().map(Trouble::to_string).or_else(|| known.unread());
-    why.map(|why| (loadable::TRACING_POLICIES_UNREAD, crate::text::cut(&why, 500)))
+    why.map(|why| (loadable::TRACING_POLICIES_UNREAD, lsm_ready_crds::text::truncate(&why, 500)))
 }
 
 /// What the policy's status says, if it says it of the present spec.

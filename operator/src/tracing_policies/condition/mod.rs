@@ -19,8 +19,8 @@ use lsm_ready_tetragon::image::Version;
 use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
 use lsm_ready_tetragon::verdict::{JudgedPolicy, PolicyVerdict, TargetVersion, judge};
 
-use crate::text::cut;
 use crate::tracing_policies::known::{Entry, Snapshot, Trouble};
+use lsm_ready_crds::text::truncate;
 
 /// Reasons of `TracingPoliciesLoadable`.
 pub mod reason {
@@ -196,7 +196,7 @@ fn not_known(meant: &Meant<'_>, known: &Snapshot) -> Option<(&'static str, Strin
             Trouble::Forbidden(_) => reason::TRACING_POLICIES_FORBIDDEN,
             Trouble::Unread(..) => reason::TRACING_POLICIES_UNREAD,
         };
-        return Some((reason, cut(&trouble.to_string(), 2 * LONGEST)));
+        return Some((reason, truncate(&trouble.to_string(), 2 * LONGEST)));
     }
     if let Some(pending) = known.unread() {
         return Some((reason::TRACING_POLICIES_UNREAD, pending));
@@ -235,7 +235,7 @@ fn policy(told: &Told<'_>, nodes: &Nodes<'_>) -> String {
     if why.is_empty() {
         on_nodes(name, forecast, nodes)
     } else {
-        format!("{name}: {}", cut(why, LONGEST))
+        format!("{name}: {}", truncate(why, LONGEST))
     }
 }
 
@@ -268,7 +268,7 @@ fn hook(found: &HookForecast, nodes: &Nodes<'_>) -> String {
         found.requirement.hook,
         others.reason,
         others.count,
-        cut(&message, LONGEST)
+        truncate(&message, LONGEST)
     )
 }
 
@@ -276,7 +276,7 @@ fn cannot_be_read(unreadable: &[(&Name, &str)]) -> String {
     let told = unreadable
         .iter()
         .take(MOST_POLICIES)
-        .map(|(name, error)| format!("{name}: {}", cut(error, LONGEST)));
+        .map(|(name, error)| format!("{name}: {}", truncate(error, LONGEST)));
     format!(
         "{} TracingPolicies cannot be read: {}",
         unreadable.len(),
