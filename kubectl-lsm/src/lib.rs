@@ -1,4 +1,4 @@
-//! `kubectl lsm`: what the operator would do about Tetragon's DaemonSet, and whether Tetragon's policies will load, said
+//! `kubectl lsm-ready`: what the operator would do about Tetragon's DaemonSet, and whether Tetragon's policies will load, said
 //! about a manifest.
 //!
 //! In: the command line and files. Out: text on standard output and an exit code. Nothing is changed, and no cluster is
@@ -128,7 +128,7 @@ pub fn run(cli: &Cli) -> ExitCode {
 }
 
 fn failed(message: &str, code: u8) -> ExitCode {
-    eprintln!("kubectl-lsm: {message}");
+    eprintln!("kubectl lsm-ready: {message}");
     ExitCode::from(code)
 }
 

@@ -57,7 +57,7 @@ fn hardening(answer: &Answer) -> String {
 
 fn advice() -> String {
     format!(
-        "\nValues for Tetragon's chart (`kubectl lsm helm-values -f VALUES` adds them to yours):\n\n{}\nThe same as a \
+        "\nValues for Tetragon's chart (`kubectl lsm-ready helm-values -f VALUES` adds them to yours):\n\n{}\nThe same as a \
          kustomize patch: -o kustomize. What lsm-ready would apply: -o yaml.\n",
         suggest::helm_values()
     )

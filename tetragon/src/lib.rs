@@ -4,7 +4,7 @@
 //! In: a DaemonSet, from the API server or from a file, and what is wished. Out: a plan ([`plan::plan`]), the object that
 //! carries it out ([`patch`]), what to paste where an owner carries it out ([`suggest`]), and what the agent may do beyond
 //! its work ([`audit`](mod@audit)). Pure functions: no client, no
-//! clock, no environment. The operator does by them what it does in a cluster, and `kubectl lsm` says by them what would
+//! clock, no environment. The operator does by them what it does in a cluster, and `kubectl lsm-ready` says by them what would
 //! be done (docs/adr/0008-the-plan-is-a-crate.md).
 
 #![warn(missing_docs, clippy::missing_errors_doc, clippy::must_use_candidate)]

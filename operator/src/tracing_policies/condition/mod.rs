@@ -226,7 +226,7 @@ fn worst(all: &[Told<'_>], of: usize, nodes: &Nodes<'_>) -> String {
         all.iter().take(of.min(MOST_POLICIES)).map(|told| policy(told, nodes)).collect();
     let more = of.saturating_sub(MOST_POLICIES);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    format!("{}{more}; `kubectl lsm preflight` tells of each", told.join("; "))
+    format!("{}{more}; `kubectl lsm-ready preflight` tells of each", told.join("; "))
 }
 
 fn policy(told: &Told<'_>, nodes: &Nodes<'_>) -> String {
