@@ -29,6 +29,7 @@ pub mod text;
 pub mod verdict;
 pub mod window;
 
+pub use conditions::ConditionReason;
 pub use evidence::{Evidence, RequiredEvidence};
 pub use exit_code::ExitCode;
 pub use node::{LsmNode, LsmNodeStatus};

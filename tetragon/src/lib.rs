@@ -18,7 +18,6 @@ pub mod patch;
 mod path;
 pub mod plan;
 pub mod privilege;
-pub mod reason;
 pub mod refusal;
 pub mod suggest;
 pub mod taken_back;

@@ -32,7 +32,7 @@ fn word(object: &Value, wish: &MountRequest) -> &'static str {
         Plan::Patch { .. } => "patch",
         Plan::Suggest { .. } => "suggest",
         Plan::Remove { .. } => "give back",
-        Plan::Refused(refusal) => refusal.reason(),
+        Plan::Refused(refusal) => refusal.reason().code(),
     }
 }
 
