@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::RequiredEvidence;
-use crate::agents::Agents;
+use crate::agent_query::Agents;
 use crate::schema;
 use crate::window::Window;
 

@@ -20,7 +20,7 @@ fn the_page_of_reasons_is_up_to_date() {
     let found = fs::read_to_string(path).unwrap_or_default();
     assert_eq!(
         found,
-        lsm_ready_crds::reason::page::page(),
+        lsm_ready_crds::reason::docs::page(),
         "docs/reasons.md differs from the table: run `make docs`"
     );
 }

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 }
 
 fn write(folder: &Path) -> io::Result<()> {
-    fs::write(folder.join("reasons.md"), reason::page::page())?;
+    fs::write(folder.join("reasons.md"), reason::docs::page())?;
     let conditions = folder.join("conditions.md");
     let page = fs::read_to_string(&conditions)?;
     fs::write(conditions, conditions::docs::fill(&page).map_err(io::Error::other)?)

@@ -86,7 +86,8 @@ pub struct Object {
 impl From<Entry> for Object {
     /// An object of which no more is known.
     fn from(entry: Entry) -> Self {
-        let has_lsm_hooks = matches!(&entry, Entry::Read(policy) if !policy.asks.is_empty());
+        let has_lsm_hooks =
+            matches!(&entry, Entry::Read(policy) if !policy.required_hooks.is_empty());
         Self { entry, wish: Wish::unread(has_lsm_hooks) }
     }
 }
@@ -236,13 +237,14 @@ pub(crate) mod tests {
     /// A policy with that tier and spec; its name and entry.
     pub(crate) fn policy(name: &str, tier: &str, spec: &Value) -> (Name, Entry) {
         let metadata = json!({"name": name, "labels": {"tier": tier}});
-        let policy = TracingPolicy::of(&serde_json::from_value(metadata).unwrap(), spec).unwrap();
+        let policy =
+            TracingPolicy::from_cluster(&serde_json::from_value(metadata).unwrap(), spec).unwrap();
         (policy.name.clone(), Entry::Read(Arc::new(policy)))
     }
 
     /// The object, as it is kept.
     pub(crate) fn object(object: &Value) -> (Name, Object) {
-        let policy = TracingPolicy::parse(object).unwrap();
+        let policy = TracingPolicy::from_file(object).unwrap();
         let metadata = serde_json::from_value(object["metadata"].clone()).unwrap();
         let wish = Wish::of(&metadata, &object["spec"]);
         (policy.name.clone(), Object { entry: Entry::Read(policy.into()), wish })

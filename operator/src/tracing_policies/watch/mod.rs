@@ -163,7 +163,7 @@ impl Follower<'_> {
     }
 
     fn entry(&self, object: &DynamicObject, spec: &Value) -> Entry {
-        match TracingPolicy::of(&object.metadata, spec) {
+        match TracingPolicy::from_cluster(&object.metadata, spec) {
             Ok(policy) => Entry::Read(policy.into()),
             Err(error) => {
                 let name = Name::of(&object.metadata);

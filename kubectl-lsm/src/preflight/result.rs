@@ -1,9 +1,9 @@
 //! The answer of `preflight`, in the form of `-o json`.
 
 use lsm_ready_crds::State;
-use lsm_ready_tetragon::loadable::{HookForecast, Nodes, Others};
-use lsm_ready_tetragon::outcome::Outcome;
-use lsm_ready_tetragon::tracing_policy::{Finding, Release, Releases, TracingPolicy, Weight};
+use lsm_ready_tetragon::forecast::{HookForecast, Nodes, NodesByReason};
+use lsm_ready_tetragon::tracing_policy::{Diagnostic, Release, Releases, Severity, TracingPolicy};
+use lsm_ready_tetragon::verdict::PolicyVerdict;
 use serde::{Serialize, Serializer};
 
 use crate::cluster::Server;
@@ -22,7 +22,7 @@ pub struct Preflight {
     pub schema: &'static str,
     /// The gravest of the policies'.
     #[serde(serialize_with = "word")]
-    pub result: Outcome,
+    pub result: PolicyVerdict,
     /// The releases of Tetragon whose rules were applied.
     pub tetragon: Vec<&'static str>,
     /// Nodes that are known.
@@ -48,14 +48,14 @@ pub struct Judged {
     pub place: String,
     /// What becomes of it.
     #[serde(serialize_with = "word")]
-    pub result: Outcome,
+    pub result: PolicyVerdict,
     /// Why, where the hooks below do not tell it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub why: String,
     /// An enforcing action is in effect, so that it denies where it loads.
     pub denies: bool,
     /// Fields, and what is to be said about them.
-    pub findings: Vec<Found>,
+    pub diagnostics: Vec<Found>,
     /// What the API server said to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
@@ -75,7 +75,7 @@ pub struct Judged {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Found {
     /// `Refused`, `CannotBeJudged` or `Remark`.
-    pub weight: &'static str,
+    pub severity: &'static str,
     /// The field.
     pub field: String,
     /// The rule, and what to write instead.
@@ -111,7 +111,7 @@ pub struct Reason {
     pub reason: String,
     /// `NotLoadable` or `Unknown`.
     #[serde(serialize_with = "word")]
-    pub result: Outcome,
+    pub result: PolicyVerdict,
     /// How many.
     pub nodes: usize,
     /// The first three by name.
@@ -127,16 +127,16 @@ pub struct Reason {
 impl Hook {
     /// The hook with its reasons; `told` counts those that got words.
     pub fn of(forecast: HookForecast, nodes: &Nodes<'_>, told: &mut usize) -> Self {
-        let HookForecast { ask, loadable, others } = forecast;
+        let HookForecast { requirement, loadable, others } = forecast;
         let with_words = !others.is_empty() && *told < MOST_HOOKS_TOLD;
         *told += usize::from(with_words);
-        let reason = |others: Others| {
-            let words = with_words.then(|| nodes.explain(&ask, &others));
+        let reason = |others: NodesByReason| {
+            let words = with_words.then(|| nodes.explain(&requirement, &others));
             let (message, fix) = words.map(|words| (words.message, words.fix)).unwrap_or_default();
             let result = if others.state == State::Unknown {
-                Outcome::Unknown
+                PolicyVerdict::Unknown
             } else {
-                Outcome::NotLoadable
+                PolicyVerdict::NotLoadable
             };
             Reason {
                 reason: others.reason,
@@ -148,26 +148,32 @@ impl Hook {
             }
         };
         let others = others.into_iter().map(reason).collect();
-        Self { sleepable: ask.sleepable, loadable, others, field: ask.why, hook: ask.hook }
+        Self {
+            sleepable: requirement.sleepable,
+            loadable,
+            others,
+            field: requirement.why,
+            hook: requirement.hook,
+        }
     }
 }
 
 /// What was found in a policy that concerns these releases; what the API server took is not told as refused by it.
-pub fn findings(policy: &TracingPolicy, releases: Releases) -> Vec<Found> {
-    let is_meant = |found: &&Finding| {
+pub fn diagnostics(policy: &TracingPolicy, releases: Releases) -> Vec<Found> {
+    let is_meant = |found: &&Diagnostic| {
         !found.releases.and(releases).is_empty()
-            && (found.weight != Weight::Schema || policy.is_from_file())
+            && (found.severity != Severity::Schema || policy.is_from_file())
     };
-    policy.findings.iter().filter(is_meant).map(|found| one(found, releases)).collect()
+    policy.diagnostics.iter().filter(is_meant).map(|found| one(found, releases)).collect()
 }
 
-fn one(found: &Finding, releases: Releases) -> Found {
+fn one(found: &Diagnostic, releases: Releases) -> Found {
     let releases = found.releases.and(releases);
     Found {
-        weight: match found.weight {
-            Weight::Schema | Weight::Agent => "Refused",
-            Weight::Unjudged => "CannotBeJudged",
-            Weight::Remark => "Remark",
+        severity: match found.severity {
+            Severity::Schema | Severity::Agent => "Refused",
+            Severity::Unjudged => "CannotBeJudged",
+            Severity::Remark => "Remark",
         },
         field: found.path.clone(),
         rule: found.rule.clone(),
@@ -177,12 +183,12 @@ fn one(found: &Finding, releases: Releases) -> Found {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn word<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+fn word<S: Serializer>(outcome: &PolicyVerdict, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(match outcome {
-        Outcome::Denies => "Denies",
-        Outcome::NoLsmHooks => "NoLsmHooks",
-        Outcome::DeniesNothing => "DeniesNothing",
-        Outcome::Unknown => "Unknown",
-        Outcome::NotLoadable => "NotLoadable",
+        PolicyVerdict::Denies => "Denies",
+        PolicyVerdict::NoLsmHooks => "NoLsmHooks",
+        PolicyVerdict::DeniesNothing => "DeniesNothing",
+        PolicyVerdict::Unknown => "Unknown",
+        PolicyVerdict::NotLoadable => "NotLoadable",
     })
 }

@@ -1,18 +1,18 @@
 //! What becomes of a policy: its text and the nodes taken together. The plugin and the operator say the same because both
 //! ask here.
 //!
-//! In: a policy, what is known of the nodes, and the release of the agents where it is known. Out: an [`Outcome`] with
+//! In: a policy, what is known of the nodes, and the release of the agents where it is known. Out: an [`PolicyVerdict`] with
 //! the reason.
 
 use lsm_ready_crds::State;
 
+use crate::forecast::{Forecast, Nodes, forecast};
 use crate::image::Version;
-use crate::loadable::{Forecast, Nodes, forecast};
-use crate::tracing_policy::{Answer, Known, Release, Releases, TracingPolicy};
+use crate::tracing_policy::{Release, ReleaseMatch, Releases, TextVerdict, TracingPolicy};
 
 /// What becomes of a policy. What comes later is graver.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Outcome {
+pub enum PolicyVerdict {
     /// It loads on every node that it is for, and can deny.
     Denies,
     /// It has no LSM hooks, so nothing is judged.
@@ -27,23 +27,23 @@ pub enum Outcome {
 
 /// A policy that was judged.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Judged {
+pub struct JudgedPolicy {
     /// What becomes of it.
-    pub outcome: Outcome,
+    pub verdict: PolicyVerdict,
     /// Why, as far as its text is the cause; else empty, and the forecast has it.
     pub why: String,
     /// What the nodes say to its hooks.
     pub forecast: Forecast,
 }
 
-/// Which releases of Tetragon are in question.
+/// Which releases of Tetragon are in target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Question {
+pub struct TargetVersion {
     version: Option<Version>,
 }
 
-impl Question {
-    /// The agents have that version; all known releases are in question where it is not known.
+impl TargetVersion {
+    /// The agents have that version; all known releases are in target where it is not known.
     #[must_use]
     pub const fn of(version: Option<Version>) -> Self {
         Self { version }
@@ -52,7 +52,7 @@ impl Question {
     /// The releases whose rules are applied.
     #[must_use]
     pub fn releases(self) -> Releases {
-        let known = self.version.map(Known::of).and_then(Known::rules);
+        let known = self.version.map(ReleaseMatch::of).and_then(ReleaseMatch::rules);
         known.map_or(Releases::ALL, Releases::only)
     }
 
@@ -60,30 +60,30 @@ impl Question {
     #[must_use]
     pub fn remark(self) -> Option<String> {
         let version = self.version?;
-        match Known::of(version) {
-            Known::Before(release) => Some(format!(
+        match ReleaseMatch::of(version) {
+            ReleaseMatch::Before(release) => Some(format!(
                 "the rules of {version} are not known; those of {} stand for them",
                 release.name()
             )),
-            Known::After(_) => Some(format!(
+            ReleaseMatch::After(_) => Some(format!(
                 "{version} is newer than this program; the rules of Tetragon's development branch of August 2026 stand for it"
             )),
-            Known::Exactly(Release::Main) => Some(format!(
+            ReleaseMatch::Exactly(Release::Main) => Some(format!(
                 "the rules for {version} are those of Tetragon's development branch of August 2026"
             )),
-            Known::Exactly(_) | Known::WithoutLsmHooks => None,
+            ReleaseMatch::Exactly(_) | ReleaseMatch::WithoutLsmHooks => None,
         }
     }
 
     /// The answer to the policy's text.
     #[must_use]
-    pub fn answer(self, policy: &TracingPolicy) -> Answer {
-        let answer = policy.answer(self.releases());
+    pub fn text_verdict(self, policy: &TracingPolicy) -> TextVerdict {
+        let answer = policy.text_verdict(self.releases());
         match (self.version, &answer) {
-            (Some(version), Answer::Refused(refused))
-                if matches!(Known::of(version), Known::After(_)) =>
+            (Some(version), TextVerdict::Refused(refused))
+                if matches!(ReleaseMatch::of(version), ReleaseMatch::After(_)) =>
             {
-                Answer::Unjudged(format!(
+                TextVerdict::Unjudged(format!(
                     "{version} is newer than this program, and older releases refuse it: {refused}"
                 ))
             }
@@ -93,34 +93,41 @@ impl Question {
 
     /// Why these agents know no `lsmhooks` at all.
     fn without_hooks(self, policy: &TracingPolicy) -> Option<String> {
-        let version =
-            self.version.filter(|version| Known::of(*version) == Known::WithoutLsmHooks)?;
-        (!policy.asks.is_empty())
+        let version = self
+            .version
+            .filter(|version| ReleaseMatch::of(*version) == ReleaseMatch::WithoutLsmHooks)?;
+        (!policy.required_hooks.is_empty())
             .then(|| format!("spec.lsmhooks: {version} does not have it; v1.2.0 and later do"))
     }
 }
 
 /// What becomes of that policy.
 #[must_use]
-pub fn judge(policy: &TracingPolicy, nodes: &Nodes<'_>, question: Question) -> Judged {
+pub fn judge(policy: &TracingPolicy, nodes: &Nodes<'_>, target: TargetVersion) -> JudgedPolicy {
     let forecast = forecast(policy, nodes);
-    let (outcome, why) = match (question.answer(policy), question.without_hooks(policy)) {
-        (_, Some(why)) => (Outcome::NotLoadable, why),
-        (Answer::Refused(refused), None) => (Outcome::NotLoadable, refused.to_string()),
+    let (verdict, why) = match (target.text_verdict(policy), target.without_hooks(policy)) {
+        (_, Some(why)) => (PolicyVerdict::NotLoadable, why),
+        (TextVerdict::Refused(refused), None) => (PolicyVerdict::NotLoadable, refused.to_string()),
         (answer, None) => on_nodes(answer, forecast.state()),
     };
-    Judged { outcome, why, forecast }
+    JudgedPolicy { verdict, why, forecast }
 }
 
 /// The answer to the text, with what the nodes say to the hooks.
-fn on_nodes(answer: Answer, nodes: State) -> (Outcome, String) {
+fn on_nodes(answer: TextVerdict, nodes: State) -> (PolicyVerdict, String) {
     match (answer, nodes) {
-        (Answer::NoLsmHooks, _) => (Outcome::NoLsmHooks, "it has no LSM hooks".to_owned()),
-        (Answer::Unjudged(why), State::NotReady) => (Outcome::NotLoadable, why),
-        (Answer::Unjudged(why), _) => (Outcome::Unknown, why),
-        (_, State::NotReady) => (Outcome::NotLoadable, String::new()),
-        (_, State::Unknown) => (Outcome::Unknown, String::new()),
-        (Answer::DeniesNothing(inert), State::Ready) => (Outcome::DeniesNothing, inert.to_string()),
-        (Answer::Denies | Answer::Refused(_), State::Ready) => (Outcome::Denies, String::new()),
+        (TextVerdict::NoLsmHooks, _) => {
+            (PolicyVerdict::NoLsmHooks, "it has no LSM hooks".to_owned())
+        }
+        (TextVerdict::Unjudged(why), State::NotReady) => (PolicyVerdict::NotLoadable, why),
+        (TextVerdict::Unjudged(why), _) => (PolicyVerdict::Unknown, why),
+        (_, State::NotReady) => (PolicyVerdict::NotLoadable, String::new()),
+        (_, State::Unknown) => (PolicyVerdict::Unknown, String::new()),
+        (TextVerdict::DeniesNothing(inert), State::Ready) => {
+            (PolicyVerdict::DeniesNothing, inert.to_string())
+        }
+        (TextVerdict::Denies | TextVerdict::Refused(_), State::Ready) => {
+            (PolicyVerdict::Denies, String::new())
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::image::Version;
 
 /// A security context with which an agent was seen to load an LSM policy and to deny.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Seen {
+pub struct TestedAgent {
     /// The release.
     pub release: Version,
     /// The kernel of the node.
@@ -34,15 +34,15 @@ const CAPABILITIES: [&str; 8] = [
 const KERNEL: &str = "Debian's 6.12";
 
 /// All that were seen, the newest last.
-pub const ALL: [Seen; 2] = [
-    Seen {
+pub const ALL: [TestedAgent; 2] = [
+    TestedAgent {
         release: Version::release(1, 3, 0),
         kernel: KERNEL,
         capabilities: &CAPABILITIES,
         vital: &[],
         with_mount: true,
     },
-    Seen {
+    TestedAgent {
         release: Version::release(1, 7, 0),
         kernel: KERNEL,
         capabilities: &CAPABILITIES,
@@ -62,7 +62,7 @@ pub const READ_ONLY_SECURITYFS: [Version; 1] = [Version::release(1, 3, 0)];
 
 /// What was seen with exactly that release.
 #[must_use]
-pub fn with(release: Option<Version>) -> Option<&'static Seen> {
+pub fn with(release: Option<Version>) -> Option<&'static TestedAgent> {
     ALL.iter().find(|seen| Some(seen.release) == release)
 }
 
@@ -80,7 +80,7 @@ pub fn advice(release: Option<Version>, seen_with: &[Version], advice: &str) -> 
 
 /// The newest release that was tried, for what is said of releases that were not.
 #[must_use]
-pub const fn newest() -> &'static Seen {
+pub const fn newest() -> &'static TestedAgent {
     &ALL[ALL.len() - 1]
 }
 

@@ -5,15 +5,15 @@ use std::fmt;
 
 use crate::tracing_policy::release::{Release, Releases};
 
-/// So many findings of one policy are kept; the others are counted.
+/// So many diagnostics of one policy are kept; the others are counted.
 const MOST: usize = 100;
 
 /// Longest text from a policy that a message repeats, in characters.
 const LONGEST: usize = 64;
 
-/// What a finding means for the policy.
+/// What a diagnostic means for the policy.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Weight {
+pub enum Severity {
     /// The CRD's schema does not allow it, so the API server refuses the policy.
     Schema,
     /// Tetragon's agent refuses the policy.
@@ -26,9 +26,9 @@ pub enum Weight {
 
 /// A field, and what is to be said about it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Finding {
+pub struct Diagnostic {
     /// What it means for the policy.
-    pub weight: Weight,
+    pub severity: Severity,
     /// The field, as in `spec.lsmhooks[0].hook`.
     pub path: String,
     /// The rule, and what to write instead.
@@ -37,69 +37,75 @@ pub struct Finding {
     pub releases: Releases,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.rule)
     }
 }
 
-/// The findings of one policy.
+/// The diagnostics of one policy.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Findings {
-    found: Vec<Finding>,
-    /// Releases with findings that were not kept, by weight.
-    omitted: BTreeMap<Weight, Releases>,
+pub struct Diagnostics {
+    found: Vec<Diagnostic>,
+    /// Releases with diagnostics that were not kept, by severity.
+    omitted: BTreeMap<Severity, Releases>,
 }
 
-impl Findings {
-    /// Each finding that was kept.
-    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
+impl Diagnostics {
+    /// Each diagnostic that was kept.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.found.iter()
     }
 
-    /// Those of that weight that concern one of these releases.
-    pub fn of(&self, weight: Weight, releases: Releases) -> impl Iterator<Item = &Finding> {
-        self.found
-            .iter()
-            .filter(move |found| found.weight == weight && !found.releases.and(releases).is_empty())
+    /// Those of that severity that concern one of these releases.
+    pub fn of(&self, severity: Severity, releases: Releases) -> impl Iterator<Item = &Diagnostic> {
+        self.found.iter().filter(move |found| {
+            found.severity == severity && !found.releases.and(releases).is_empty()
+        })
     }
 
-    /// The releases that have such a finding.
+    /// The releases that have such a diagnostic.
     #[must_use]
-    pub fn releases(&self, weight: Weight) -> Releases {
-        let omitted = self.omitted.get(&weight).copied().unwrap_or_default();
+    pub fn releases(&self, severity: Severity) -> Releases {
+        let omitted = self.omitted.get(&severity).copied().unwrap_or_default();
         self.found
             .iter()
-            .filter(|found| found.weight == weight)
+            .filter(|found| found.severity == severity)
             .fold(omitted, |all, found| all.or(found.releases))
     }
 }
 
-/// Collects findings, release by release. Equal findings of several releases become one.
+/// Collects diagnostics, release by release. Equal diagnostics of several releases become one.
 #[derive(Debug, Default)]
 pub struct Collector {
-    found: BTreeMap<(Weight, String, String), (usize, Releases)>,
-    omitted: BTreeMap<Weight, Releases>,
+    found: BTreeMap<(Severity, String, String), (usize, Releases)>,
+    omitted: BTreeMap<Severity, Releases>,
 }
 
 impl Collector {
     /// Adds what a release says about a field.
-    pub fn add(&mut self, release: Release, weight: Weight, path: &str, rule: impl Into<String>) {
-        self.add_for(Releases::only(release), weight, path, rule);
+    pub fn add(
+        &mut self,
+        release: Release,
+        severity: Severity,
+        path: &str,
+        rule: impl Into<String>,
+    ) {
+        self.add_for(Releases::only(release), severity, path, rule);
     }
 
     /// Adds what several releases say about a field.
     pub fn add_for(
         &mut self,
         releases: Releases,
-        weight: Weight,
+        severity: Severity,
         path: &str,
         rule: impl Into<String>,
     ) {
         let order = self.found.len();
-        let key = (weight, path.to_owned(), rule.into());
+        let key = (severity, path.to_owned(), rule.into());
         if order >= MOST && !self.found.contains_key(&key) {
-            let omitted = self.omitted.entry(weight).or_default();
+            let omitted = self.omitted.entry(severity).or_default();
             *omitted = omitted.or(releases);
             return;
         }
@@ -109,16 +115,16 @@ impl Collector {
 
     /// All of them, in the order in which they were found.
     #[must_use]
-    pub fn findings(self) -> Findings {
+    pub fn diagnostics(self) -> Diagnostics {
         let mut found: Vec<_> = self.found.into_iter().collect();
         found.sort_by_key(|(_, (order, _))| *order);
-        let found = found.into_iter().map(|((weight, path, rule), (_, releases))| Finding {
-            weight,
+        let found = found.into_iter().map(|((severity, path, rule), (_, releases))| Diagnostic {
+            severity,
             path,
             rule,
             releases,
         });
-        Findings { found: found.collect(), omitted: self.omitted }
+        Diagnostics { found: found.collect(), omitted: self.omitted }
     }
 }
 

@@ -14,23 +14,23 @@
 //! that `nodeSelector`s have; a `nodeSelector` is then evaluated once for all nodes of a class with equal values.
 //!
 //! ## Limits
-//! A forecast is about hooks. What the agent says to the policy's text is [`crate::tracing_policy::Answer`].
+//! A forecast is about hooks. What the agent says to the policy's text is [`crate::tracing_policy::TextVerdict`].
 
 use lsm_ready_crds::State;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
+use lsm_ready_crds::first_n::{self, MAX_ITEMS};
 use lsm_ready_crds::policy::Require;
-use lsm_ready_crds::sample::{self, SAMPLE};
 use lsm_ready_crds::selection::{Labels, key};
 use lsm_ready_crds::verdict::{Facts, Verdict, outcome, verdict};
 
-use crate::tracing_policy::{Ask, TracingPolicy};
+use crate::tracing_policy::{HookRequirement, TracingPolicy};
 
 /// What is known of one node.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
+pub struct KnownNode<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its labels. Where they are not known, every policy is taken to be for it.
@@ -43,7 +43,7 @@ pub struct Known<'a> {
 #[derive(Debug, Default)]
 pub struct Nodes<'a> {
     /// In the order of their names, each with its class.
-    all: Vec<(Known<'a>, usize)>,
+    all: Vec<(KnownNode<'a>, usize)>,
     /// The first node of each class.
     classes: Vec<Facts<'a>>,
     /// Nodes that no `nodeSelector` with these keys can tell apart.
@@ -89,8 +89,8 @@ struct Kind<'a> {
 impl<'a> Nodes<'a> {
     /// These nodes.
     #[must_use]
-    pub fn of(nodes: impl IntoIterator<Item = Known<'a>>) -> Self {
-        let mut all: Vec<Known<'a>> = nodes.into_iter().collect();
+    pub fn of(nodes: impl IntoIterator<Item = KnownNode<'a>>) -> Self {
+        let mut all: Vec<KnownNode<'a>> = nodes.into_iter().collect();
         all.sort_unstable_by_key(|node| node.name);
         let mut kinds = HashMap::new();
         let mut found = Self::default();
@@ -128,7 +128,7 @@ impl<'a> Nodes<'a> {
         let keys = keys.map(|expression| key(&expression).to_owned()).collect();
         let mut groups = vec![Group::default(); self.classes.len()];
         for Alike { class, labels, group } in self.alike(keys).iter() {
-            if labels.is_none_or(|labels| policy.concerns(labels)) {
+            if labels.is_none_or(|labels| policy.selects_node(labels)) {
                 groups[*class].add(group);
             }
         }
@@ -158,7 +158,7 @@ impl<'a> Nodes<'a> {
     }
 
     /// What each class says to that hook.
-    fn outcomes(&self, ask: &Ask) -> Outcomes {
+    fn outcomes(&self, ask: &HookRequirement) -> Outcomes {
         let judge = |facts: &Facts<'_>| {
             let (state, reason) = outcome(&ask.require(facts.profile), *facts);
             Outcome { state, reason }
@@ -172,7 +172,7 @@ impl<'a> Nodes<'a> {
 
     /// The sentence and the fix for nodes on which a hook does not do.
     #[must_use]
-    pub fn explain(&self, ask: &Ask, others: &Others) -> Verdict {
+    pub fn explain(&self, ask: &HookRequirement, others: &NodesByReason) -> Verdict {
         let facts = self.classes.get(others.class).copied().unwrap_or_default();
         let mut words = self.words.borrow_mut();
         let key = (ask.hook.clone(), ask.sleepable, others.class);
@@ -200,8 +200,8 @@ impl Group<'_> {
     fn add(&mut self, other: &Self) {
         self.count += other.count;
         for name in &other.sample {
-            if self.sample.len() < SAMPLE || self.sample.last() > Some(name) {
-                sample::add(&mut self.sample, *name, |a, b| a < b);
+            if self.sample.len() < MAX_ITEMS || self.sample.last() > Some(name) {
+                first_n::insert(&mut self.sample, *name, |a, b| a < b);
             }
         }
     }
@@ -226,16 +226,16 @@ pub struct Forecast {
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookForecast {
     /// What is asked.
-    pub ask: Ask,
+    pub requirement: HookRequirement,
     /// Nodes that take them.
     pub loadable: usize,
     /// The others by reason, those that were shown not to before those that are not known, the most first.
-    pub others: Vec<Others>,
+    pub others: Vec<NodesByReason>,
 }
 
 /// Nodes that will not take a program, or are not known to. [`Nodes::explain`] has the words.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Others {
+pub struct NodesByReason {
     /// `NotReady` or `Unknown`.
     pub state: State,
     /// A code of docs/reasons.md.
@@ -265,7 +265,8 @@ impl Forecast {
 pub fn forecast(policy: &TracingPolicy, nodes: &Nodes<'_>) -> Forecast {
     let groups = nodes.concerned(policy);
     let mut worst = vec![State::Ready; groups.len()];
-    let hooks = policy.asks.iter().map(|ask| hook(ask, nodes, &groups, &mut worst)).collect();
+    let hooks =
+        policy.required_hooks.iter().map(|ask| hook(ask, nodes, &groups, &mut worst)).collect();
     let of = |state| {
         groups
             .iter()
@@ -283,10 +284,15 @@ pub fn forecast(policy: &TracingPolicy, nodes: &Nodes<'_>) -> Forecast {
     }
 }
 
-fn hook(ask: &Ask, nodes: &Nodes<'_>, groups: &[Group<'_>], worst: &mut [State]) -> HookForecast {
+fn hook(
+    ask: &HookRequirement,
+    nodes: &Nodes<'_>,
+    groups: &[Group<'_>],
+    worst: &mut [State],
+) -> HookForecast {
     let outcomes = nodes.outcomes(ask);
     let mut loadable = 0;
-    let mut others: BTreeMap<&str, Others> = BTreeMap::new();
+    let mut others: BTreeMap<&str, NodesByReason> = BTreeMap::new();
     for (class, (outcome, group)) in outcomes.iter().zip(groups).enumerate() {
         if group.count == 0 {
             continue;
@@ -298,24 +304,29 @@ fn hook(ask: &Ask, nodes: &Nodes<'_>, groups: &[Group<'_>], worst: &mut [State])
             add(&mut others, outcome, class, group);
         }
     }
-    let mut others: Vec<Others> = others.into_values().collect();
+    let mut others: Vec<NodesByReason> = others.into_values().collect();
     others.sort_by_key(|others| (others.state == State::Unknown, std::cmp::Reverse(others.count)));
-    HookForecast { ask: ask.clone(), loadable, others }
+    HookForecast { requirement: ask.clone(), loadable, others }
 }
 
 fn add<'a>(
-    others: &mut BTreeMap<&'a str, Others>,
+    others: &mut BTreeMap<&'a str, NodesByReason>,
     outcome: &'a Outcome,
     class: usize,
     group: &Group<'_>,
 ) {
     let Outcome { state, reason } = outcome;
-    let new =
-        || Others { state: *state, reason: reason.clone(), count: 0, sample: Vec::new(), class };
+    let new = || NodesByReason {
+        state: *state,
+        reason: reason.clone(),
+        count: 0,
+        sample: Vec::new(),
+        class,
+    };
     let entry = others.entry(reason).or_insert_with(new);
     entry.count += group.count;
     for node in &group.sample {
-        sample::add(&mut entry.sample, (*node).to_owned(), |a, b| a < b);
+        first_n::insert(&mut entry.sample, (*node).to_owned(), |a, b| a < b);
     }
 }
 

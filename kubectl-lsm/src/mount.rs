@@ -5,9 +5,9 @@ use kube::ResourceExt;
 use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::policy::Mount;
 use lsm_ready_tetragon::agent::default_name;
-use lsm_ready_tetragon::audit::{AppArmorNodes, Excess, audit};
+use lsm_ready_tetragon::audit::{self, AppArmorNodes, audit};
 use lsm_ready_tetragon::patch;
-use lsm_ready_tetragon::plan::{Plan, Wish, plan};
+use lsm_ready_tetragon::plan::{MountRequest, Plan, plan};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -77,10 +77,10 @@ impl Answer {
 
 /// The answer about that DaemonSet.
 pub fn answer(daemon_set: &DaemonSet, container: Option<&str>, always: bool) -> Answer {
-    let wish = Wish {
+    let wish = MountRequest {
         container: container.map_or_else(default_name, str::to_owned),
         patch: if always { Mount::Always } else { Mount::Auto },
-        ..Wish::none()
+        ..MountRequest::none()
     };
     let plan = plan(daemon_set, &wish);
     let (decision, reason, message) = judge(&plan);
@@ -107,7 +107,7 @@ fn judge(plan: &Plan) -> (Decision, &'static str, String) {
             format!("container {container} needs the mount: {need}"),
         ),
         Plan::Refused(refusal) => (Decision::Refused, refusal.reason().code(), refusal.to_string()),
-        Plan::NotNeeded(why) | Plan::GiveBack { superseded: Some(why) } => {
+        Plan::NotNeeded(why) | Plan::Remove { superseded: Some(why) } => {
             (Decision::NotNeeded, why.reason().code(), why.to_string())
         }
         Plan::Keep { mounted, .. } => (
@@ -116,7 +116,7 @@ fn judge(plan: &Plan) -> (Decision, &'static str, String) {
             format!("volume {} is {mounted}", mounted.volume),
         ),
         // Not reached: these are plans for those who want no patch.
-        Plan::NotWanted | Plan::Suggest { .. } | Plan::GiveBack { superseded: None } => (
+        Plan::NotWanted | Plan::Suggest { .. } | Plan::Remove { superseded: None } => (
             Decision::NotNeeded,
             ConditionReason::NotWanted.code(),
             "no mount is wanted".to_owned(),
@@ -129,7 +129,7 @@ fn hardening(daemon_set: &DaemonSet, container: &str) -> Vec<Advice> {
     let found = audit(daemon_set, container, &AppArmorNodes::NotKnown).unwrap_or_default();
     found
         .into_iter()
-        .map(|Excess { reason, message }| Advice { reason: reason.code(), message })
+        .map(|audit::Advice { reason, message }| Advice { reason: reason.code(), message })
         .collect()
 }
 

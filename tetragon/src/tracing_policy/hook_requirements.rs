@@ -27,11 +27,11 @@ const IMA_SINCE: (u32, u32) = (5, 11);
 
 /// The hooks that a policy asks for, by name, each once.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Asks(BTreeMap<String, Ask>);
+pub struct HookRequirements(BTreeMap<String, HookRequirement>);
 
 /// What is asked of one hook.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Ask {
+pub struct HookRequirement {
     /// The hook as the policy names it, without `bpf_lsm_`.
     pub hook: String,
     /// It has to take a sleepable program, from Linux 5.11 on.
@@ -42,7 +42,7 @@ pub struct Ask {
     pub why: String,
 }
 
-impl Asks {
+impl HookRequirements {
     /// What that `spec` asks for. Entries that cannot be read ask for nothing here; `is_complete` says whether there are
     /// none.
     #[must_use]
@@ -60,13 +60,18 @@ impl Asks {
             };
             let ima = ima_hash(entry, &path, macros).filter(|_| IMA_HOOKS.contains(&hook));
             let (sleepable, why) = (ima.is_some(), ima.unwrap_or(path));
-            asks.insert(Ask { hook: hook.to_owned(), sleepable, reads_memory: true, why });
+            asks.insert(HookRequirement {
+                hook: hook.to_owned(),
+                sleepable,
+                reads_memory: true,
+                why,
+            });
         }
         (asks, is_complete)
     }
 
     /// Each hook, in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = &Ask> {
+    pub fn iter(&self) -> impl Iterator<Item = &HookRequirement> {
         self.0.values()
     }
 
@@ -107,7 +112,7 @@ impl Asks {
     }
 
     /// Of two entries for one hook the stronger wish counts.
-    fn insert(&mut self, ask: Ask) {
+    fn insert(&mut self, ask: HookRequirement) {
         let is_full = self.0.len() >= MOST_HOOKS;
         match self.0.get_mut(&ask.hook) {
             Some(present) if ask.sleepable && !present.sleepable => *present = ask,
@@ -118,7 +123,7 @@ impl Asks {
     }
 }
 
-impl Ask {
+impl HookRequirement {
     /// What a node with that profile has to be able to do for this hook alone.
     #[must_use]
     pub fn require(&self, profile: Option<&LsmHookProfileSpec>) -> Require {

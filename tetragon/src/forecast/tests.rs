@@ -12,7 +12,7 @@ const BOOT: &str = "b00t";
 fn policy(hooks: &[(&str, bool)], node_selector: &Value) -> TracingPolicy {
     let entry = |(hook, ima): &(&str, bool)| json!({"hook": hook, "selectors": [{"matchActions": [{"imaHash": ima}]}]});
     let spec = json!({"lsmhooks": hooks.iter().map(entry).collect::<Vec<_>>(), "nodeSelector": node_selector});
-    TracingPolicy::parse(&json!({"metadata": {"name": "p"}, "spec": spec})).unwrap()
+    TracingPolicy::from_file(&json!({"metadata": {"name": "p"}, "spec": spec})).unwrap()
 }
 
 fn profile() -> LsmHookProfileSpec {
@@ -35,8 +35,8 @@ fn known<'a>(
     name: &'a str,
     report: &'a LsmNodeStatus,
     profile: Option<&'a LsmHookProfileSpec>,
-) -> Known<'a> {
-    Known { name, labels: None, facts: Facts { boot_id: BOOT, report: Some(report), profile } }
+) -> KnownNode<'a> {
+    KnownNode { name, labels: None, facts: Facts { boot_id: BOOT, report: Some(report), profile } }
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_misspelt_hook_is_told_with_the_one_that_was_meant() {
     let found = forecast(&policy(&[("file_opn", false)], &Value::Null), &nodes);
     let others = &found.hooks[0].others[0];
     assert_eq!(others.reason, "HookNotInKernel");
-    let told = nodes.explain(&found.hooks[0].ask, others);
+    let told = nodes.explain(&found.hooks[0].requirement, others);
     assert!(told.message.contains("did you mean file_open?"), "{}", told.message);
 }
 
@@ -88,7 +88,7 @@ fn only_the_nodes_that_a_policy_is_for_are_counted() {
     let (profile, good) = (profile(), report("Denied", "Pass"));
     let zone = |zone: &str| Labels::from([("zone".to_owned(), zone.to_owned())]);
     let (a, b) = (zone("a"), zone("b"));
-    let node = |name, labels| Known { labels, ..known(name, &good, Some(&profile)) };
+    let node = |name, labels| KnownNode { labels, ..known(name, &good, Some(&profile)) };
     let nodes = Nodes::of([node("n1", Some(&a)), node("n2", Some(&b)), node("n3", None)]);
     let selector = json!({"matchLabels": {"zone": "a"}});
     let found = forecast(&policy(&[("file_open", false)], &selector), &nodes);
@@ -111,14 +111,14 @@ proptest! {
         let profile = profile();
         let reports: Vec<_> = nodes.iter().map(|(evidence, reads, _)| report(evidence, reads)).collect();
         let names: Vec<String> = (0..nodes.len()).map(|number| format!("n{number:02}")).collect();
-        let mut all: Vec<Known<'_>> = names.iter().zip(&reports).zip(&nodes)
+        let mut all: Vec<KnownNode<'_>> = names.iter().zip(&reports).zip(&nodes)
             .map(|((name, report), (.., has_profile))| known(name, report, has_profile.then_some(&profile)))
             .collect();
         let hooks: Vec<(&str, bool)> = hooks.iter().map(|(hook, ima)| (hook.as_str(), *ima)).collect();
         let policy = policy(&hooks, &Value::Null);
         let mut require = Require::default();
-        policy.asks.add_to(&mut require, Some(&profile));
-        let ready = all.iter().filter(|node| policy.asks.is_empty() || verdict(&require, node.facts).state == State::Ready).count();
+        policy.required_hooks.add_to(&mut require, Some(&profile));
+        let ready = all.iter().filter(|node| policy.required_hooks.is_empty() || verdict(&require, node.facts).state == State::Ready).count();
         let found = forecast(&policy, &Nodes::of(all.clone()));
         prop_assert_eq!(found.loadable, ready);
         prop_assert_eq!(found.loadable + found.not_loadable + found.unknown, found.nodes);
