@@ -92,7 +92,10 @@ impl Row {
     fn played(self) -> Value {
         let counters =
             json!({"override": "3", "signal": "1", "monitor_override": "2", "post": "9"});
-        let hook = |state, index| json!({"section": "kprobes", "state": state, "hook_description": "sys_x", "hook_idx": index});
+        let hook = |state, index| {
+            json!({"section": "kprobes", "state": state, "hook_description": "sys_x",
+                "hook_idx": index})
+        };
         let error = if self.state.1.is_error() { "no\nLSM" } else { "" };
         json!({
             "name": self.name().name,

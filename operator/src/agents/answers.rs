@@ -1,8 +1,8 @@
 //! What the agents have answered, in memory only: after a restart of the operator they are asked
 //! again.
 //!
-//! Agents with equal answers share one copy, so the size depends on the number of different answers.
-//! Agents that no policy wants asked any more are forgotten.
+//! Agents with equal answers share one copy, so the size depends on the number of different
+//! answers. Agents that no policy wants asked any more are forgotten.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The TracingPolicies in the cluster, and which of them are for which node. Answers of agents are
 //! compared with them.
 //!
-//! In: the snapshot of TracingPolicies, and a node's labels. Out: a [`Placement`] for each policy, in
-//! the order of the catalogue. Pure.
+//! In: the snapshot of TracingPolicies, and a node's labels. Out: a [`Placement`] for each policy,
+//! in the order of the catalogue. Pure.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -62,8 +62,8 @@ impl<'a> Catalogue<'a> {
         self.policies.iter().map(|policy| policy.expectation.placement(node)).collect()
     }
 
-    /// A digest of the policies for a node with these placements. It changes when a policy is added,
-    /// changed or removed, and when a policy starts or stops being for the node.
+    /// A digest of the policies for a node with these placements. It changes when a policy is
+    /// added, changed or removed, and when a policy starts or stops being for the node.
     pub fn digest(&self, placements: &[Placement]) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.digest, placements).hash(&mut hasher);

@@ -13,8 +13,8 @@ pub enum Effect {
     Problem(Problem),
 }
 
-/// Why a policy is not shown to do what is expected. The first problem in this order is the reason of
-/// the condition.
+/// Why a policy is not shown to do what is expected. The first problem in this order is the reason
+/// of the condition.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Problem {
     /// The agent reports an error, although the node is ready.

@@ -1,8 +1,8 @@
 //! Groups the nodes of one `LsmPolicy` by the answers of their agents. Pure.
 //!
 //! In: for each selected node with an agent, its verdict, which TracingPolicies are for it, and the
-//! last reply of its agent. Out: a [`Summary`]. It does not depend on the order of the nodes, and its
-//! size does not depend on their number. Nodes with equal answers are compared once.
+//! last reply of its agent. Out: a [`Summary`]. It does not depend on the order of the nodes, and
+//! its size does not depend on their number. Nodes with equal answers are compared once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -146,9 +146,9 @@ impl Message<'_> {
             return format!("Correct these policies. {list} shows the whole text");
         }
         format!(
-            "An agent checks for LSM BPF only when it starts. If SecurityfsMounted is True, restart \
-             these agents with {restart}, or set spec.tetragon.restartStaleAgents: true. {list} \
-             shows the whole text"
+            "An agent checks for LSM BPF only when it starts. If SecurityfsMounted is True, \
+             restart these agents with {restart}, or set spec.tetragon.restartStaleAgents: true. \
+             {list} shows the whole text"
         )
     }
 
@@ -211,8 +211,8 @@ impl Message<'_> {
     pub fn unconfirmed(&self) -> String {
         let (agents, nodes) = (&self.summary.unconfirmed, self.summary.nodes);
         format!(
-            "{} of {nodes} agents have not answered twice since the agent, its node or the policies \
-             changed: {agents}. They are asked again within a minute",
+            "{} of {nodes} agents have not answered twice since the agent, its node or the \
+             policies changed: {agents}. They are asked again within a minute",
             agents.count()
         )
     }

@@ -3,9 +3,9 @@
 //!
 //! ## Flow
 //! 1. Polling, every five seconds ([`poller`]): policies with `spec.tetragon.agents`
-//!    ([`policy_agents`], [`endpoints`], [`node_affinity`]) → [`questions`] → the agents that are due
-//!    ([`polling`]) → polls → [`answers`]. If an answer changes something, the policies that need it
-//!    are reconciled.
+//!    ([`policy_agents`], [`endpoints`], [`node_affinity`]) → [`questions`] → the agents that are
+//!    due ([`polling`]) → polls → [`answers`]. If an answer changes something, the policies that
+//!    need it are reconciled.
 //! 2. In the reconcile of a policy ([`AgentSurvey`]): last replies of its agents → groups of nodes
 //!    with equal answers ([`groups`]) → the effect of each TracingPolicy ([`comparison`],
 //!    [`effect`]) → [`summary`] → [`condition`].

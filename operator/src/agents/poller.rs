@@ -5,12 +5,12 @@
 //! to 16 agents that did not answer the last time.
 //!
 //! 5,000 answering agents are asked about 150 times a second (each after 27 to 39 seconds). 16
-//! connections suffice if an answer takes less than a tenth of a second; slower agents are asked less
-//! often.
+//! connections suffice if an answer takes less than a tenth of a second; slower agents are asked
+//! less often.
 //!
 //! If no agent answers, each poll takes its deadline: two seconds, or four if gRPC and then the
-//! metrics are tried. A round over 5,000 such agents takes 10 or 21 minutes. It delays only them. An
-//! agent that answers again is noticed within about five minutes.
+//! metrics are tried. A round over 5,000 such agents takes 10 or 21 minutes. It delays only them.
+//! An agent that answers again is noticed within about five minutes.
 //!
 //! 32 agents that each send the maximum hold 128 MiB.
 

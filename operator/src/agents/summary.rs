@@ -1,5 +1,5 @@
-//! What the replies of all agents of one `LsmPolicy` amount to. The condition and its message are made
-//! of this.
+//! What the replies of all agents of one `LsmPolicy` amount to. The condition and its message are
+//! made of this.
 
 use std::collections::{BTreeMap, BTreeSet};
 

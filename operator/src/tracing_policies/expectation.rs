@@ -1,8 +1,8 @@
 //! What agents are expected to do with a TracingPolicy. Their answers are compared with it. Pure.
 //!
-//! In: metadata and spec as the API server gives them. Out: an [`Expectation`] for every object, also
-//! for one that Tetragon or the strict reader of [`lsm_ready_tetragon::tracing_policy`] refuses,
-//! because agents report such an object too.
+//! In: metadata and spec as the API server gives them. Out: an [`Expectation`] for every object,
+//! also for one that Tetragon or the strict reader of [`lsm_ready_tetragon::tracing_policy`]
+//! refuses, because agents report such an object too.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::core::{Selector, SelectorExt};
@@ -19,8 +19,8 @@ pub struct Expectation {
     pub has_lsm_hooks: bool,
     /// The policy has an action that denies.
     pub denies: bool,
-    /// The agent loads the policy in mode `monitor` or `monitor_only`: it does not deny, whatever its
-    /// actions are.
+    /// The agent loads the policy in mode `monitor` or `monitor_only`: it does not deny, whatever
+    /// its actions are.
     pub monitors: bool,
     nodes: Nodes,
 }
@@ -124,7 +124,8 @@ mod tests {
         )]);
         let placement =
             |selector: Value| expectation(&json!({ "nodeSelector": selector })).placement(&labels);
-        let ours = |value: &str| json!({"matchLabels": {"lsmready.node-restriction.kubernetes.io/policy.a": value}});
+        let label = "lsmready.node-restriction.kubernetes.io/policy.a";
+        let ours = |value: &str| json!({"matchLabels": {label: value}});
         assert_eq!(placement(ours("ready")), Placement::Here);
         assert_eq!(placement(ours("not-ready")), Placement::Elsewhere);
         assert_eq!(placement(json!({})), Placement::Here);

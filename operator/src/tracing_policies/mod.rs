@@ -11,8 +11,8 @@
 //!   found.
 //! - A policy that cannot be read never counts as requiring nothing: a node that is otherwise ready
 //!   is unknown until the policy can be read.
-//! - Listed policies stay until there is a newer list. No label changes because the API server, or a
-//!   right of the operator, is missing for a while.
+//! - Listed policies stay until there is a newer list. No label changes because the API server, or
+//!   a right of the operator, is missing for a while.
 
 pub mod condition;
 pub mod expectation;

@@ -14,16 +14,16 @@
 //! | partially_enabled | `PartiallyEnabled` |
 //! | skipped | `Skipped`: the agent and lsm-ready disagree about the nodeSelector |
 //! | loading, unloading | `Loading` |
-//! | enabled, without an action that denies | `Observes` if it is not expected to deny; else `NoEnforcingAction` |
+//! | enabled, no action that denies | `Observes` if it need not deny, else `NoEnforcingAction` |
 //! | enabled, mode enforce | `Denies` |
 //! | enabled, mode monitor or monitor_only | `MonitorMode` |
-//! | enabled, no mode | `Denies` before Tetragon 1.4, which has no modes; else `ModeUnknown` |
+//! | enabled, no mode | `Denies` before Tetragon 1.4, which has no modes, else `ModeUnknown` |
 //!
 //! ## From metrics
 //! Metrics name policies and count states. They do not say which policy is in which state. A state
-//! counts as the state of a policy in question only if more policies are in that state than there are
-//! other policies. Otherwise the effect is `StateUnclear`. Metrics show no mode: see "enabled, no
-//! mode" above.
+//! counts as the state of a policy in question only if more policies are in that state than there
+//! are other policies. Otherwise the effect is `StateUnclear`. Metrics show no mode: see "enabled,
+//! no mode" above.
 
 use std::collections::BTreeSet;
 
@@ -63,13 +63,13 @@ impl Comparison<'_> {
     ) -> Vec<PolicyEffect<'s>> {
         match answer.source {
             Source::Grpc => self.effects_by_grpc(placements, answer),
-            Source::Metrics => match &answer.named {
-                Some(named) => self.effects_by_metrics(placements, named, answer),
-                None => {
-                    let problems = self.problems_by_counts(placements, answer);
-                    problems.into_iter().map(unnamed).collect()
+            Source::Metrics => {
+                if let Some(named) = &answer.named {
+                    return self.effects_by_metrics(placements, named, answer);
                 }
-            },
+                let problems = self.problems_by_counts(placements, answer);
+                problems.into_iter().map(unnamed).collect()
+            }
         }
     }
 
@@ -123,8 +123,8 @@ impl Comparison<'_> {
         })
     }
 
-    /// The agent's mode counts more than the policy's option, because `tetra tracingpolicy set-mode`
-    /// overrides the option.
+    /// The agent's mode counts more than the policy's option, because `tetra tracingpolicy
+    /// set-mode` overrides the option.
     fn effect_if_enabled(&self, expectation: &Expectation, mode: Option<Mode>) -> Effect {
         if !expectation.denies {
             let must_deny = self.are_selected || expectation.has_lsm_hooks;

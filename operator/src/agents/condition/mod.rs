@@ -1,7 +1,7 @@
 //! The condition `TracingPoliciesEnforced`. Pure.
 //!
-//! It is True only if each agent was asked after the last change and answered twice, and every policy
-//! for its node is enabled and enforces there.
+//! It is True only if each agent was asked after the last change and answered twice, and every
+//! policy for its node is enabled and enforces there.
 
 use lsm_ready_crds::conditions::{Finding, TRACING_POLICIES_ENFORCED};
 use lsm_ready_crds::{ConditionReason, State};

@@ -1,4 +1,5 @@
 //! When an agent is asked, and what counts: tables, and a property over any history.
+#![allow(clippy::unnecessary_wraps, reason = "the tables hold answers and errors in one type")]
 
 use proptest::prelude::*;
 

@@ -1,5 +1,5 @@
-//! Scenarios with scripted agents: which are asked and how often, what the condition says, and what is
-//! forgotten.
+//! Scenarios with scripted agents: which are asked and how often, what the condition says, and what
+//! is forgotten.
 
 use std::cell::{Cell, RefCell};
 
@@ -47,11 +47,13 @@ fn at(number: u8, name: &str) -> Value {
 /// A DaemonSet whose agents are all new and available.
 fn daemon_set(generation: i64) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": {"name": "tetragon", "namespace": "kube-system", "uid": "uid-tetragon", "generation": generation},
+        "metadata": {"name": "tetragon", "namespace": "kube-system", "uid": "uid-tetragon",
+            "generation": generation},
         "spec": {"selector": {}, "template": {"spec": {"hostNetwork": true,
             "containers": [{"name": "tetragon", "image": "quay.io/cilium/tetragon:v1.7.0"}]}}},
-        "status": {"observedGeneration": generation, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3,
-            "currentNumberScheduled": 3, "numberAvailable": 3, "numberReady": 3, "numberMisscheduled": 0}})
+        "status": {"observedGeneration": generation, "desiredNumberScheduled": 3,
+            "updatedNumberScheduled": 3, "currentNumberScheduled": 3, "numberAvailable": 3,
+            "numberReady": 3, "numberMisscheduled": 0}})
 }
 
 fn tracing_policy(name: &str, generation: i64) -> Value {
@@ -81,6 +83,7 @@ fn one_policy() -> Fixture {
     three_nodes(&[("a", json!({"securityfs": {"mount": "Never"}, "agents": {}}))])
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "the tables hold answers and errors in one type")]
 fn says(policies: &[(&str, PolicyState, Option<Mode>)]) -> QueryResult {
     let answers = policies.iter().map(|(name, state, mode)| {
         (PolicyName { namespace: None, name: (*name).into() }, PolicyStatus::new(*state, *mode))

@@ -45,8 +45,8 @@ pub(super) fn all_loadable(all: &JudgedPolicies<'_, '_>) -> String {
         return "the TracingPolicies use no LSM hook".to_owned();
     }
     format!(
-        "{count} of {count} TracingPolicies with LSM hooks load on the nodes that they are for, out \
-         of {} selected",
+        "{count} of {count} TracingPolicies with LSM hooks load on the nodes that they are for, \
+         out of {} selected",
         all.nodes.len()
     )
 }

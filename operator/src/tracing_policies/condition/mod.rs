@@ -1,13 +1,13 @@
-//! The condition `TracingPoliciesLoadable`: whether the selected nodes can load Tetragon's policies.
-//! Pure.
+//! The condition `TracingPoliciesLoadable`: whether the selected nodes can load Tetragon's
+//! policies. Pure.
 //!
-//! In: the spec, the snapshot of TracingPolicies, and the selected nodes. Out: a finding, or none if
-//! the `LsmPolicy` has nothing to do with Tetragon. The condition is about the policies that
+//! In: the spec, the snapshot of TracingPolicies, and the selected nodes. Out: a finding, or none
+//! if the `LsmPolicy` has nothing to do with Tetragon. The condition is about the policies that
 //! `spec.require.tracingPolicies` selects. Without that, and with `spec.tetragon`, it is about all
 //! policies that have LSM hooks.
 //!
-//! The condition is a forecast and blocks nothing. If an `LsmPolicy` requires TracingPolicies, their
-//! requirement is part of each node's verdict, and so of NodesReady.
+//! The condition is a forecast and blocks nothing. If an `LsmPolicy` requires TracingPolicies,
+//! their requirement is part of each node's verdict, and so of NodesReady.
 
 mod message;
 

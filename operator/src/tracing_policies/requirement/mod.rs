@@ -1,4 +1,5 @@
-//! What an `LsmPolicy` requires of a node, including what its selected TracingPolicies require. Pure.
+//! What an `LsmPolicy` requires of a node, including what its selected TracingPolicies require.
+//! Pure.
 //!
 //! In: the spec and the snapshot of TracingPolicies. Out: verdicts for nodes. If it is unknown what
 //! the TracingPolicies require, Ready becomes Unknown ([`downgrade_if_incomplete`]).
@@ -96,7 +97,8 @@ impl Requirement {
     }
 }
 
-/// Verdicts for many nodes. The hooks are judged once for all nodes with equal policies and profile.
+/// Verdicts for many nodes. The hooks are judged once for all nodes with equal policies and
+/// profile.
 #[derive(Debug)]
 pub struct Verdicts<'a> {
     requirement: &'a Requirement,

@@ -4,15 +4,15 @@
 //! ## Flow
 //! 1. Discovery: find the version of `cilium.io` that has the kind. If there is none, repeat after
 //!    [`REDISCOVER_AFTER`].
-//! 2. List and watch that version. Repeat the discovery at the same interval, and start again if the
-//!    version has changed.
+//! 2. List and watch that version. Repeat the discovery at the same interval, and start again if
+//!    the version has changed.
 //! 3. Each change goes into [`Writer`]. The Nodes and policies that it concerns are reconciled.
 //!
 //! ## Guarantees
 //! - The watch needs only the right to read the two kinds. Everybody may read the API server's
 //!   discovery.
-//! - A CRD that is installed, removed or changes its version is found within [`REDISCOVER_AFTER`]; a
-//!   removed one at once.
+//! - A CRD that is installed, removed or changes its version is found within [`REDISCOVER_AFTER`];
+//!   a removed one at once.
 //! - There is no hot loop: each discovery waits.
 //! - A state is logged when it begins, not each time it is found again.
 //!
@@ -100,8 +100,8 @@ impl KindWatch<'_> {
         }
     }
 
-    /// The most stable version that has the kind. The group's preferred version may lack it: Cilium's
-    /// own kinds are in `cilium.io/v2`.
+    /// The most stable version that has the kind. The group's preferred version may lack it:
+    /// Cilium's own kinds are in `cilium.io/v2`.
     fn installed(&self) -> impl Future<Output = kube::Result<Option<ApiResource>>> {
         let (kind, plural) = KINDS[self.kind];
         let client = self.client.clone();

@@ -33,8 +33,10 @@ fn an_error_on_a_ready_node_is_reported_with_nodes_text_and_advice() {
     let message =
         judge(&deny(), &[ready(counted(PolicyState::LoadError))], &circumstances()).message;
     assert!(
-        message
-            .contains("a policy that the metrics do not name (gRPC: connection refused: nothing listens at this port) on n00"),
+        message.contains(
+            "a policy that the metrics do not name (gRPC: connection refused: nothing \
+                listens at this port) on n00"
+        ),
         "{message}"
     );
     assert!(message.contains("tetra tracingpolicy list"), "{message}");

@@ -1,4 +1,5 @@
 //! The condition made of agents' replies: reasons, messages and properties.
+#![allow(clippy::unnecessary_wraps, reason = "the tables hold answers and errors in one type")]
 
 use std::collections::BTreeSet;
 

@@ -64,8 +64,8 @@ fn enforces_both(node: &Node) -> bool {
 }
 
 proptest! {
-    /// For any replies: the condition is True only if every agent enforces every policy, the order of
-    /// the nodes does not matter, and the message is bounded.
+    /// For any replies: the condition is True only if every agent enforces every policy, the order
+    /// of the nodes does not matter, and the message is bounded.
     #[test]
     fn the_condition_is_true_only_if_every_agent_enforces_every_policy(
         nodes in prop::collection::vec(any_node(), 1..20),
