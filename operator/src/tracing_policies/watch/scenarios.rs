@@ -111,3 +111,28 @@ async fn after_an_error_nothing_counts_as_known() {
     assert!(matches!(snapshot.error(), Some(ReadError::Failed("tracingpolicies", _))));
     assert!(!snapshot.is_absent() && snapshot.unlisted().is_some());
 }
+
+/// A watch that ended begins with a new list. Policies deleted meanwhile come without an event.
+#[tokio::test]
+async fn a_fresh_list_forgets_deleted_policies() {
+    let (ctx, writers, _) = Fixture::new().plays_for_a_watch(vec![]);
+    let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
+    let writer = writers.tracing_policies.clone();
+    let (client, metrics) = (ctx.client.clone(), ctx.metrics.clone());
+    let kind_watch = KindWatch { client, writer, routes: &routes, metrics, kind: 0 };
+    let object = |name: &str| {
+        let object = json!({"metadata": {"name": name}, "spec": {"lsmhooks": []}});
+        serde_json::from_value::<DynamicObject>(object).unwrap()
+    };
+    let mut list = BTreeMap::new();
+    for names in [&["goes", "stays"][..], &["stays"]] {
+        kind_watch.apply(Event::Init, &mut list);
+        for name in names {
+            kind_watch.apply(Event::InitApply(object(name)), &mut list);
+        }
+        kind_watch.apply(Event::InitDone, &mut list);
+        let snapshot = ctx.stores.tracing_policies.snapshot();
+        let listed: Vec<String> = snapshot.objects().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(listed, names);
+    }
+}
