@@ -76,8 +76,8 @@ async fn silent_agents_are_starting_for_a_minute() {
     let took = until(&fixture.ctx, &lost(), "NoAnswer").await;
     assert!((60..=120).contains(&took), "{took}");
     until(&fixture.ctx, &enforcing(), "AllEnforcing").await;
-    // The agents are restarted: what they said stands until they answer again, and then they have
-    // no policies for a while.
+    // The agents are restarted: their last answers count until they answer again, at first without
+    // policies.
     let fixture = fixture.with::<DaemonSet>(daemon_set(2));
     assert_eq!(reason_now(&fixture.ctx), "Asking");
     for (result, expected) in [(lost(), "Asking"), (lost(), "Asking"), (says(&[]), "Loading")] {

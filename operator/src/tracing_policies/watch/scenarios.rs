@@ -53,7 +53,7 @@ async fn settled(script: Vec<Exchange>) -> (Arc<Context>, Arc<Snapshot>) {
     tokio::select! {
         () = kind_watch.run() => {}
         () = ctx.stores.tracing_policies.settled() => {}
-        played = served => panic!("the script is over: {played:?}"),
+        ended = served => panic!("the script is over: {ended:?}"),
     }
     let snapshot = ctx.stores.tracing_policies.snapshot();
     (ctx, snapshot)

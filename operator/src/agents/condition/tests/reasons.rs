@@ -69,19 +69,19 @@ fn observing_policies_decide_only_if_no_policy_denies() {
     let observes = || json!({"kprobes": [{"call": "sys_write"}]});
     let (name, enabled) = ("audit", Some(Mode::Enforce));
     let both = cluster(&[("deny", spec("Sigkill")), (name, observes())]);
-    let said = says(&[
+    let reply = says(&[
         ("deny", PolicyState::Enabled, enabled, ""),
         (name, PolicyState::Enabled, enabled, ""),
     ]);
-    let finding = judge(&both, &[ready(said)], &circumstances());
+    let finding = judge(&both, &[ready(reply)], &circumstances());
     assert_eq!(finding.status, State::Ready);
     assert!(finding.message.contains("Only observing, not judged: audit"), "{}", finding.message);
     // The observing policy must be enabled too.
-    let said = says(&[
+    let reply = says(&[
         ("deny", PolicyState::Enabled, enabled, ""),
         (name, PolicyState::Disabled, None, ""),
     ]);
-    assert_eq!(judge(&both, &[ready(said)], &circumstances()).reason, R::PoliciesDisabled);
+    assert_eq!(judge(&both, &[ready(reply)], &circumstances()).reason, R::PoliciesDisabled);
     // Alone, the observing policy enforces nothing.
     let alone = cluster(&[(name, observes())]);
     let finding = judge(
@@ -92,11 +92,11 @@ fn observing_policies_decide_only_if_no_policy_denies() {
     assert_eq!((finding.status, finding.reason), (State::NotReady, R::NoEnforcingAction));
     // A policy with LSM hooks must deny.
     let post = cluster(&[("deny", spec("Sigkill")), ("post", spec("Post"))]);
-    let said = says(&[
+    let reply = says(&[
         ("deny", PolicyState::Enabled, enabled, ""),
         ("post", PolicyState::Enabled, enabled, ""),
     ]);
-    let finding = judge(&post, &[ready(said)], &circumstances());
+    let finding = judge(&post, &[ready(reply)], &circumstances());
     assert_eq!((finding.status, finding.reason), (State::NotReady, R::NoEnforcingAction));
     assert!(
         finding.message.contains("post on n00. Add an action that denies"),
