@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tower_test::mock;
 
 use crate::context::Context;
-use crate::tracing_policies::known::Object;
-use crate::tracing_policies::known::tests::object;
+use crate::tracing_policies::snapshot::Object;
+use crate::tracing_policies::snapshot::tests::object;
 use crate::watch::queue::{Receivers, queues};
 use crate::watch::store::{Writers, stores};
 
@@ -62,6 +62,18 @@ impl Fixture {
     pub(crate) fn with<K: Stored>(mut self, object: Value) -> Self {
         let object: K = serde_json::from_value(object).unwrap();
         K::writer(&mut self.writers).apply_watcher_event(&Event::Apply(object));
+        self
+    }
+
+    /// Replaces a store's objects, as a list after a broken watch does.
+    pub(crate) fn with_list<K: Stored>(mut self, objects: &[Value]) -> Self {
+        let writer = K::writer(&mut self.writers);
+        writer.apply_watcher_event(&Event::Init);
+        for object in objects {
+            let object: K = serde_json::from_value(object.clone()).unwrap();
+            writer.apply_watcher_event(&Event::InitApply(object));
+        }
+        writer.apply_watcher_event(&Event::InitDone);
         self
     }
 

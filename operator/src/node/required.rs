@@ -10,15 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::Selection;
 
-use crate::tracing_policies::demand::Demand;
-use crate::tracing_policies::known::Snapshot;
+use crate::tracing_policies::requirement::Requirement;
+use crate::tracing_policies::snapshot::Snapshot;
 
 /// A policy and what it requires.
 #[derive(Clone, Debug)]
 pub struct Required {
     pub policy: Arc<LsmPolicy>,
     pub selection: Selection,
-    pub demand: Demand,
+    pub demand: Requirement,
 }
 
 impl Required {
@@ -27,7 +27,7 @@ impl Required {
         let lives = |policy: &&Arc<LsmPolicy>| policy.metadata.deletion_timestamp.is_none();
         let required = |policy: &Arc<LsmPolicy>| {
             let selection = Selection::of(&policy.spec).ok()?;
-            let demand = Demand::of(&policy.spec, tetragons).ok()?;
+            let demand = Requirement::of(&policy.spec, tetragons).ok()?;
             Some(Self { policy: policy.clone(), selection, demand })
         };
         policies.iter().filter(lives).filter_map(required).collect()

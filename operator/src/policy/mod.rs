@@ -32,17 +32,18 @@ use lsm_ready_crds::conditions::Finding;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
 use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus, Verdict};
 use lsm_ready_tetragon::agent;
-use lsm_ready_tetragon::loadable::{Known, Nodes};
+use lsm_ready_tetragon::forecast::{KnownNode, Nodes};
 
+use crate::agents::AgentSurvey;
 use crate::agents::catalogue::Catalogue;
 use crate::context::Context;
 use crate::policy::status::{Evaluation, Observation, Tally};
+use crate::tetragon;
 use crate::tracing_policies::condition;
-use crate::tracing_policies::demand::{Demand, Verdicts};
-use crate::tracing_policies::known::Snapshot;
+use crate::tracing_policies::requirement::{Requirement, Verdicts};
+use crate::tracing_policies::snapshot::Snapshot;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::NodeRecord;
-use crate::{agents, tetragon};
 
 pub use apply::Error;
 
@@ -105,8 +106,8 @@ fn selected_nodes(
     ctx: &Context,
 ) -> Result<Vec<SelectedNode>, InvalidSpec> {
     let selection = Selection::of(spec)?;
-    let demand = Demand::of(spec, tracing_policies)?;
-    let mut verdicts = Verdicts::by(&demand);
+    let requirement = Requirement::of(spec, tracing_policies)?;
+    let mut verdicts = Verdicts::of(&requirement);
     let all = ctx.stores.nodes.state();
     let selected = all.into_iter().filter(|node| selection.selects(node.labels())).map(|node| {
         let record = ctx.stores.record(&node);
@@ -124,13 +125,13 @@ fn agents_finding(
     ctx: &Context,
 ) -> Result<Option<Finding>, InvalidSpec> {
     let catalogue = Catalogue::of(tracing_policies);
-    let Some(mut hearing) = agents::hearing(policy, tracing_policies, &catalogue, ctx)? else {
+    let Some(mut survey) = AgentSurvey::start(policy, tracing_policies, &catalogue, ctx)? else {
         return Ok(None);
     };
     for SelectedNode { node, verdict, .. } in nodes {
-        hearing.add(node, verdict.state, ctx);
+        survey.add(node, verdict.state, ctx);
     }
-    Ok(Some(hearing.finding(policy)))
+    Ok(Some(survey.finding(policy)))
 }
 
 /// The condition `TracingPoliciesLoadable`, where the policy has one.
@@ -149,9 +150,9 @@ fn loadable_finding(
 
 impl SelectedNode {
     /// The node as the forecast of `TracingPoliciesLoadable` needs it.
-    fn known(&self) -> Known<'_> {
+    fn known(&self) -> KnownNode<'_> {
         let name = self.node.metadata.name.as_deref().unwrap_or_default();
-        Known { name, labels: Some(self.node.labels()), facts: self.record.facts() }
+        KnownNode { name, labels: Some(self.node.labels()), facts: self.record.facts() }
     }
 }
 

@@ -5,9 +5,9 @@ mod taints;
 use std::sync::Arc;
 
 use super::*;
-use crate::tracing_policies::known;
-use crate::tracing_policies::known::Snapshot;
-use crate::tracing_policies::known::tests::{entry, listed};
+use crate::tracing_policies::snapshot;
+use crate::tracing_policies::snapshot::Snapshot;
+use crate::tracing_policies::snapshot::tests::{entry, listed};
 use lsm_ready_crds::{Evidence, LsmNodeStatus, LsmPolicySpec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -263,11 +263,11 @@ fn tracing_policies_change_a_label_only_by_their_requirements() {
         "an unknown requirement is never ready"
     );
     // A right that is revoked after the first list changes nothing.
-    let (known, writer) = known::known();
+    let (known, writer) = snapshot::channel();
     let (name, object) = entry("p", "enforce", &["file_open"], &serde_json::Value::Null);
     writer.listed(0, std::collections::BTreeMap::from([(name, object)]));
     writer.absent(1);
-    writer.troubled(0, known::Trouble::Forbidden("tracingpolicies"));
+    writer.failed(0, snapshot::ReadError::Forbidden("tracingpolicies"));
     assert_eq!(required(&known.snapshot(), "ready"), None);
 }
 

@@ -1,0 +1,243 @@
+//! Watches TracingPolicies and TracingPoliciesNamespaced, in any installed version, also if none is
+//! installed.
+//!
+//! ## Flow
+//! 1. Discovery: find the version of `cilium.io` that has the kind. If there is none, repeat after
+//!    [`REDISCOVER_AFTER`].
+//! 2. List and watch that version. Repeat the discovery at the same interval, and start again if
+//!    the version has changed.
+//! 3. Each change goes into [`Writer`]. The Nodes and policies that it concerns are reconciled.
+//!
+//! ## Guarantees
+//! - The watch needs only the right to read the two kinds. Everybody may read the API server's
+//!   discovery.
+//! - A CRD that is installed, removed or changes its version is found within [`REDISCOVER_AFTER`];
+//!   a removed one at once.
+//! - There is no hot loop: each discovery waits.
+//! - A state is logged when it begins, not each time it is found again.
+//!
+//! ## Errors
+//! If the list is refused or fails, the error is noted and the known objects stay. kube's backoff
+//! retries.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use futures::{StreamExt, future, pin_mut};
+use kube::core::DynamicObject;
+use kube::discovery::{self, ApiResource};
+use kube::error::DiscoveryError;
+use kube::{Api, Client};
+use kube_runtime::WatchStreamExt;
+use kube_runtime::watcher::{self, Event, watcher};
+use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name, TracingPolicy};
+use serde_json::Value;
+use tokio::time::{MissedTickBehavior, interval_at, sleep};
+use tracing::{debug, info, warn};
+
+use crate::context::metrics::Metrics;
+use crate::tracing_policies::expectation::Expectation;
+use crate::tracing_policies::snapshot::{Entry, Object, ReadError, Writer};
+use crate::watch::triggers::Routes;
+
+/// Time between two discoveries of the installed version.
+pub const REDISCOVER_AFTER: Duration = Duration::from_secs(30);
+
+/// Pause after a watch has ended, because its resource is gone.
+const PAUSE_AFTER_WATCH: Duration = Duration::from_secs(2);
+
+/// Watches both kinds. Never returns.
+pub async fn run(client: Client, writer: Writer, routes: &Routes, metrics: &Metrics) {
+    let watch = |kind| KindWatch {
+        client: client.clone(),
+        writer: writer.clone(),
+        routes,
+        metrics: metrics.clone(),
+        kind,
+    };
+    future::join(watch(0).run(), watch(1).run()).await;
+}
+
+/// The watch of one kind.
+struct KindWatch<'a> {
+    client: Client,
+    writer: Writer,
+    routes: &'a Routes,
+    metrics: Metrics,
+    /// Index into [`KINDS`].
+    kind: usize,
+}
+
+impl KindWatch<'_> {
+    fn name(&self) -> &'static str {
+        KINDS[self.kind].0
+    }
+
+    fn plural(&self) -> &'static str {
+        KINDS[self.kind].1
+    }
+
+    async fn run(self) {
+        loop {
+            match self.installed().await {
+                Ok(Some(resource)) => {
+                    info!(
+                        kind = self.name(),
+                        version = resource.version,
+                        "watching Tetragon's policies"
+                    );
+                    self.watch(&resource).await;
+                    sleep(PAUSE_AFTER_WATCH).await;
+                    continue;
+                }
+                Ok(None) => {
+                    self.changed(self.writer.absent(self.kind), "Tetragon's CRD is not installed");
+                }
+                Err(error) => self.read_failed(ReadError::Failed(self.plural(), error.to_string())),
+            }
+            sleep(REDISCOVER_AFTER).await;
+        }
+    }
+
+    /// The most stable version that has the kind. The group's preferred version may lack it:
+    /// Cilium's own kinds are in `cilium.io/v2`.
+    fn installed(&self) -> impl Future<Output = kube::Result<Option<ApiResource>>> {
+        let (kind, plural) = KINDS[self.kind];
+        let client = self.client.clone();
+        async move {
+            let group = match discovery::group(&client, GROUP).await {
+                Err(kube::Error::Discovery(
+                    DiscoveryError::MissingApiGroup(_) | DiscoveryError::EmptyApiGroup(_),
+                )) => {
+                    return Ok(None);
+                }
+                group => group?,
+            };
+            let resources =
+                group.resources_by_stability().into_iter().map(|(resource, _)| resource);
+            Ok(resources
+                .into_iter()
+                .find(|resource| resource.kind == kind && resource.plural == plural))
+        }
+    }
+
+    /// Lists and watches until the installed version changes.
+    async fn watch(&self, resource: &ApiResource) {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
+        let events = watcher(api, watcher::Config::default()).default_backoff();
+        pin_mut!(events);
+        let mut discoveries =
+            interval_at(tokio::time::Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);
+        discoveries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut list = BTreeMap::new();
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => self.apply(event, &mut list),
+                    Some(Err(error)) => if self.must_rediscover(&error) { return },
+                    None => return,
+                },
+                _ = discoveries.tick() => match self.installed().await {
+                    Ok(found) if found.as_ref() != Some(resource) => return,
+                    Ok(_) => {}
+                    Err(error) => debug!(kind = self.name(), %error, "discovery failed"),
+                },
+            }
+        }
+    }
+
+    fn apply(&self, event: Event<DynamicObject>, list: &mut BTreeMap<Name, Object>) {
+        let differs = match event {
+            Event::Init => {
+                list.clear();
+                false
+            }
+            Event::InitApply(object) => {
+                list.insert(Name::of(&object.metadata), self.read(&object));
+                false
+            }
+            Event::InitDone => self.writer.listed(self.kind, std::mem::take(list)),
+            Event::Apply(object) => {
+                self.writer.set(self.kind, Name::of(&object.metadata), self.read(&object))
+            }
+            Event::Delete(object) => self.writer.remove(self.kind, &Name::of(&object.metadata)),
+        };
+        self.changed(differs, "Tetragon's policies changed");
+    }
+
+    fn read(&self, object: &DynamicObject) -> Object {
+        let spec = object.data.get("spec").unwrap_or(&Value::Null);
+        let expectation = Expectation::of(&object.metadata, spec);
+        Object { entry: self.entry(object, spec), expectation }
+    }
+
+    fn entry(&self, object: &DynamicObject, spec: &Value) -> Entry {
+        match TracingPolicy::from_cluster(&object.metadata, spec) {
+            Ok(policy) => Entry::Read(policy.into()),
+            Err(error) => {
+                let name = Name::of(&object.metadata);
+                warn!(kind = self.name(), %name, %error, "skipping an object that cannot be read");
+                self.metrics.skipped(self.name());
+                Entry::Unreadable {
+                    labels: object.metadata.labels.clone().unwrap_or_default(),
+                    error: error.to_string(),
+                }
+            }
+        }
+    }
+
+    /// Notes an error of the watch. Returns whether the watch must end and begin with a discovery.
+    fn must_rediscover(&self, error: &watcher::Error) -> bool {
+        self.metrics.watch_failed(self.name());
+        let code = code(error);
+        match error {
+            watcher::Error::InitialListFailed(_) if code == Some(403) => {
+                self.read_failed(ReadError::Forbidden(self.plural()));
+                false
+            }
+            watcher::Error::InitialListFailed(_) if code != Some(404) => {
+                self.read_failed(ReadError::Failed(self.plural(), error.to_string()));
+                false
+            }
+            // A watch that lost its right does not recover; a new list does.
+            _ if matches!(code, Some(403 | 404)) => true,
+            _ => {
+                debug!(kind = self.name(), %error, "the watch ended and is restarted");
+                false
+            }
+        }
+    }
+
+    fn read_failed(&self, error: ReadError) {
+        let text = error.to_string();
+        if self.writer.failed(self.kind, error) {
+            warn!(kind = self.name(), "{text}");
+            self.routes.tracing_policies();
+        }
+    }
+
+    fn changed(&self, differs: bool, change: &str) {
+        if differs {
+            info!(kind = self.name(), "{change}");
+            self.routes.tracing_policies();
+        }
+    }
+}
+
+/// The HTTP status of the API server, if it answered.
+fn code(error: &watcher::Error) -> Option<u16> {
+    use watcher::Error::{
+        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
+    };
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => Some(status.code),
+        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => None,
+    }
+}
+
+#[cfg(test)]
+mod scenarios;

@@ -1,0 +1,138 @@
+//! The requests to the API server for Tetragon's policies, one by one, and the snapshot made of its
+//! answers.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::context::Context;
+use crate::context::fixture::{Exchange, Fixture, policy};
+use crate::tracing_policies::snapshot::Snapshot;
+use lsm_ready_crds::LsmPolicy;
+
+const GROUPS: &str = "GET /apis";
+const LIST: &str = "GET /apis/cilium.io/v1alpha1/tracingpolicies?&limit=500";
+
+fn groups(versions: &[&str]) -> Value {
+    let versions: Vec<Value> = versions
+        .iter()
+        .map(|version| json!({"groupVersion": format!("cilium.io/{version}"), "version": version}))
+        .collect();
+    let groups = if versions.is_empty() {
+        json!([])
+    } else {
+        json!([{"name": "cilium.io", "versions": versions, "preferredVersion": versions[0]}])
+    };
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+fn resources(version: &str, plural: &str, kind: &str) -> Exchange {
+    let resource = json!({"name": plural, "singularName": "", "namespaced": false, "kind": kind,
+        "verbs": ["get", "list", "watch"]});
+    let answer = json!({"kind": "APIResourceList", "groupVersion": format!("cilium.io/{version}"),
+        "resources": [resource]});
+    Exchange::new(&format!("GET /apis/cilium.io/{version}"), Value::Null, answer)
+}
+
+/// Watches TracingPolicies until the snapshot is settled.
+async fn settled(script: Vec<Exchange>) -> (Arc<Context>, Arc<Snapshot>) {
+    let enforce = policy("enforce", &json!({"require": {"tracingPolicies": {}}}));
+    let (ctx, writers, served) =
+        Fixture::new().with::<LsmPolicy>(enforce).plays_for_a_watch(script);
+    let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
+    let writer = writers.tracing_policies.clone();
+    writer.absent(1);
+    let kind_watch = KindWatch {
+        client: ctx.client.clone(),
+        writer,
+        routes: &routes,
+        metrics: ctx.metrics.clone(),
+        kind: 0,
+    };
+    tokio::select! {
+        () = kind_watch.run() => {}
+        () = ctx.stores.tracing_policies.settled() => {}
+        ended = served => panic!("the script is over: {ended:?}"),
+    }
+    let snapshot = ctx.stores.tracing_policies.snapshot();
+    (ctx, snapshot)
+}
+
+#[tokio::test]
+async fn a_missing_crd_means_no_policies() {
+    let (_, snapshot) = settled(vec![Exchange::new(GROUPS, Value::Null, groups(&[]))]).await;
+    assert!(snapshot.is_absent());
+}
+
+/// The preferred version is Cilium's own, which has no TracingPolicy.
+#[tokio::test]
+async fn the_version_with_the_kind_is_listed_and_unreadable_objects_are_kept_apart() {
+    let object =
+        |name: &str, hooks: Value| json!({"metadata": {"name": name}, "spec": {"lsmhooks": hooks}});
+    let items = [object("good", json!([{"hook": "file_open"}])), object("bad", json!("file_open"))];
+    let list = json!({"kind": "TracingPolicyList", "apiVersion": "cilium.io/v1alpha1",
+        "metadata": {"resourceVersion": "7"}, "items": items});
+    let (ctx, snapshot) = settled(vec![
+        Exchange::new(GROUPS, Value::Null, groups(&["v2", "v1alpha1"])),
+        resources("v2", "ciliumnodes", "CiliumNode"),
+        resources("v1alpha1", "tracingpolicies", "TracingPolicy"),
+        Exchange::new(LIST, Value::Null, list),
+    ])
+    .await;
+    let found: Vec<(String, bool)> = snapshot
+        .objects()
+        .map(|(name, object)| (name.to_string(), matches!(object.entry, Entry::Read(_))))
+        .collect();
+    assert_eq!(found, [("bad".to_owned(), false), ("good".to_owned(), true)]);
+    let metrics = ctx.metrics.encode().unwrap();
+    assert!(
+        metrics.contains(r#"lsm_ready_skipped_objects_total{kind="TracingPolicy"} 1"#),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_right_is_reported_with_its_rule() {
+    let (_, snapshot) = settled(vec![
+        Exchange::new(GROUPS, Value::Null, groups(&["v1alpha1"])),
+        resources("v1alpha1", "tracingpolicies", "TracingPolicy"),
+        Exchange::refused(LIST, Value::Null, 403, "Forbidden"),
+    ])
+    .await;
+    assert_eq!(snapshot.error(), Some(&ReadError::Forbidden("tracingpolicies")));
+    assert!(snapshot.unlisted().unwrap().contains("resources: [tracingpolicies]"));
+}
+
+#[tokio::test]
+async fn after_an_error_nothing_counts_as_known() {
+    let (_, snapshot) =
+        settled(vec![Exchange::refused(GROUPS, Value::Null, 404, "NotFound")]).await;
+    assert!(matches!(snapshot.error(), Some(ReadError::Failed("tracingpolicies", _))));
+    assert!(!snapshot.is_absent() && snapshot.unlisted().is_some());
+}
+
+/// A watch that ended begins with a new list. Policies deleted meanwhile come without an event.
+#[tokio::test]
+async fn a_fresh_list_forgets_deleted_policies() {
+    let (ctx, writers, _) = Fixture::new().plays_for_a_watch(vec![]);
+    let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
+    let writer = writers.tracing_policies.clone();
+    let (client, metrics) = (ctx.client.clone(), ctx.metrics.clone());
+    let kind_watch = KindWatch { client, writer, routes: &routes, metrics, kind: 0 };
+    let object = |name: &str| {
+        let object = json!({"metadata": {"name": name}, "spec": {"lsmhooks": []}});
+        serde_json::from_value::<DynamicObject>(object).unwrap()
+    };
+    let mut list = BTreeMap::new();
+    for names in [&["goes", "stays"][..], &["stays"]] {
+        kind_watch.apply(Event::Init, &mut list);
+        for name in names {
+            kind_watch.apply(Event::InitApply(object(name)), &mut list);
+        }
+        kind_watch.apply(Event::InitDone, &mut list);
+        let snapshot = ctx.stores.tracing_policies.snapshot();
+        let listed: Vec<String> = snapshot.objects().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(listed, names);
+    }
+}
