@@ -7,8 +7,10 @@ use super::argument_type::ArgumentType;
 use crate::tracing_policy::diagnostic::quoted;
 use crate::tracing_policy::release::Release::{self, Main, V1_4, V1_5, V1_6, V1_7};
 use crate::tracing_policy::rules::number::{self, Format};
-use crate::tracing_policy::rules::selector::{MAX_POSTFIX_LEN, MAX_PREFIX_LEN, unknown_capability};
-use crate::tracing_policy::rules::{Context, count, text, values, words};
+use crate::tracing_policy::rules::words::{
+    self, MAX_POSTFIX_LEN, MAX_PREFIX_LEN, unknown_capability,
+};
+use crate::tracing_policy::rules::{Context, count, text, values};
 
 /// Maximum number of values that the agent compares one by one.
 const MAX_VALUES: usize = 4;
