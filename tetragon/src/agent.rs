@@ -1,8 +1,8 @@
 //! Which container of a pod template is Tetragon's agent.
 //!
 //! In: the pod template and the requested name. Out: the container, or a refusal that lists the
-//! containers. Init containers are never the agent, not even sidecars (`restartPolicy: Always`), and
-//! neither is the chart's exporter.
+//! containers. Init containers are never the agent, not even sidecars (`restartPolicy: Always`),
+//! and neither is the chart's exporter.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
@@ -13,7 +13,8 @@ use crate::image::{Image, Version};
 use crate::path::normal;
 use crate::refusal::Refusal;
 
-/// Where the agent pins its programs and maps. Each chart since 0.8 mounts the host's directory there.
+/// Where the agent pins its programs and maps. Each chart since 0.8 mounts the host's directory
+/// there.
 const BPF_MAPS: &str = "/sys/fs/bpf";
 
 /// Why a container is taken for the agent. Later variants are surer.
@@ -27,15 +28,15 @@ pub enum MatchedBy {
     Image,
 }
 
-/// The container's name in a policy that gives none. The API server fills it in, so an explicit name
-/// that is the same cannot be distinguished from it.
+/// The container's name in a policy that gives none. The API server fills it in, so an explicit
+/// name that is the same cannot be distinguished from it.
 #[must_use]
 pub fn default_name() -> String {
     DaemonSetRef::default().container
 }
 
-/// The container with that name. If there is none and the name is the default, the only container with
-/// Tetragon's image, else the only one that mounts BPF maps, because charts and mirrors rename
+/// The container with that name. If there is none and the name is the default, the only container
+/// with Tetragon's image, else the only one that mounts BPF maps, because charts and mirrors rename
 /// containers.
 ///
 /// # Errors
@@ -104,7 +105,8 @@ mod tests {
     use super::*;
 
     fn container(name: &str, image: &str, mount_path: &str) -> Value {
-        json!({"name": name, "image": image, "volumeMounts": [{"name": "v", "mountPath": mount_path}]})
+        json!({"name": name, "image": image, "volumeMounts": [{"name": "v",
+            "mountPath": mount_path}]})
     }
 
     /// The container that is found, and why.

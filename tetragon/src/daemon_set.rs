@@ -22,8 +22,8 @@ pub fn release(daemon_set: &DaemonSet, container: &Container) -> Option<Version>
     Image::parse(container.image.as_deref().unwrap_or_default()).version(version_label(daemon_set))
 }
 
-/// The chart's version label: of the pod template, else of the DaemonSet, because values can override
-/// the labels of the template.
+/// The chart's version label: of the pod template, else of the DaemonSet, because values can
+/// override the labels of the template.
 #[must_use]
 pub fn version_label(daemon_set: &DaemonSet) -> Option<&str> {
     let template = template(daemon_set).and_then(|template| template.metadata.as_ref());

@@ -1,7 +1,7 @@
 //! Which release of Tetragon an image reference names.
 //!
-//! In: the container's image, and the labels of the chart. Out: a version, if they name one. No registry
-//! is asked.
+//! In: the container's image, and the labels of the chart. Out: a version, if they name one. No
+//! registry is asked.
 
 use std::fmt;
 
@@ -41,8 +41,8 @@ impl Version {
         Self { major, minor, patch, final_: true }
     }
 
-    /// The version in a tag: `v1.3.0`, `1.4.0-rc.1`, `v1.7`. `None` for anything else (`latest`, a commit,
-    /// a date).
+    /// The version in a tag: `v1.3.0`, `1.4.0-rc.1`, `v1.7`. `None` for anything else (`latest`, a
+    /// commit, a date).
     #[must_use]
     pub fn parse(tag: &str) -> Option<Self> {
         let bare = tag.strip_prefix('v').unwrap_or(tag);
@@ -95,7 +95,8 @@ pub struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Splits a reference into its parts. Each text gives an image, whether it can be pulled or not.
+    /// Splits a reference into its parts. Each text gives an image, whether it can be pulled or
+    /// not.
     #[must_use]
     pub fn parse(reference: &'a str) -> Self {
         let (named, digest) = match reference.split_once('@') {
@@ -112,8 +113,8 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Whether it is an image of Tetragon's agent, from any registry, by the last part of the repository
-    /// (`quay.io/cilium/tetragon`, `registry:5000/mirror/tetragon-ci`).
+    /// Whether it is an image of Tetragon's agent, from any registry, by the last part of the
+    /// repository (`quay.io/cilium/tetragon`, `registry:5000/mirror/tetragon-ci`).
     #[must_use]
     pub fn is_agent(&self) -> bool {
         let name = self.repository.rsplit('/').next().unwrap_or_default();
@@ -124,9 +125,9 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Whether the reference always means the same image: it has a digest, or the tag of a full release
-    /// (`v1.7.0`). Tetragon does not move the tags of its releases. `latest`, `v1.7`, a branch and a
-    /// missing tag are meant to move.
+    /// Whether the reference always means the same image: it has a digest, or the tag of a full
+    /// release (`v1.7.0`). Tetragon does not move the tags of its releases. `latest`, `v1.7`, a
+    /// branch and a missing tag are meant to move.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let full = |tag: &str| {
@@ -136,9 +137,9 @@ impl<'a> Image<'a> {
         self.digest.is_some() || self.tag.is_some_and(full)
     }
 
-    /// The release of the image. The tag decides. The chart's label counts only for an image with a digest
-    /// and no tag. Beside a tag that names no release (`latest`, or a custom build) the label still has the
-    /// chart's version, which says nothing about that image.
+    /// The release of the image. The tag decides. The chart's label counts only for an image with a
+    /// digest and no tag. Beside a tag that names no release (`latest`, or a custom build) the
+    /// label still has the chart's version, which says nothing about that image.
     #[must_use]
     pub fn version(&self, label: Option<&str>) -> Option<Version> {
         match (self.tag, self.digest) {

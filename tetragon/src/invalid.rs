@@ -1,7 +1,8 @@
 //! Pod templates that cannot run with our mount, whichever container is the agent.
 //!
-//! A live DaemonSet has no duplicates, because the API server refuses them. A manifest can have them: a
-//! chart that renders a volume, and gets the same volume as a value, fails only when it is installed.
+//! A live DaemonSet has no duplicates, because the API server refuses them. A manifest can have
+//! them: a chart that renders a volume, and gets the same volume as a value, fails only when it is
+//! installed.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 

@@ -6,8 +6,8 @@
 //! - what the agent may do without needing it ([`audit`](mod@audit));
 //! - whether a policy loads and denies ([`verdict`]).
 //!
-//! There is no client, no clock and no environment. The operator acts on the answers in a cluster, and
-//! `kubectl lsm-ready` prints them for a file (docs/adr/0008-the-plan-is-a-crate.md).
+//! There is no client, no clock and no environment. The operator acts on the answers in a cluster,
+//! and `kubectl lsm-ready` prints them for a file (docs/adr/0008-the-plan-is-a-crate.md).
 
 #![warn(missing_docs, clippy::missing_errors_doc, clippy::must_use_candidate)]
 

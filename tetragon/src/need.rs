@@ -37,8 +37,8 @@ pub enum Need {
 /// Whether an agent needs a mount, for `mount: Auto`.
 pub(crate) struct AgentNeed(Result<NoNeed, Need>);
 
-/// Whether the agent of that release in that container needs a mount. An unknown release needs one: a
-/// superfluous mount costs a restart, but without a required mount the agent cannot enforce.
+/// Whether the agent of that release in that container needs a mount. An unknown release needs one:
+/// a superfluous mount costs a restart, but without a required mount the agent cannot enforce.
 pub(crate) fn need(
     release: Option<Version>,
     template: &PodTemplateSpec,
@@ -107,7 +107,8 @@ impl fmt::Display for Need {
             Self::Always => write!(f, "the policy says mount: Always"),
             Self::Release(version) => write!(
                 f,
-                "Tetragon {version} does not mount securityfs itself ({MOUNTS_ITSELF_SINCE} and later do)"
+                "Tetragon {version} does not mount securityfs itself ({MOUNTS_ITSELF_SINCE} and \
+                 later do)"
             ),
             Self::Unprivileged(version, obstacle) => write!(
                 f,
@@ -131,8 +132,8 @@ impl fmt::Display for NoNeed {
             }
             Self::NoLsmHooks(version) => write!(
                 f,
-                "Tetragon {version} does not support lsmhooks (v1.2.0 and later do), so it needs no mount and cannot \
-                 enforce LSM policies: upgrade Tetragon to enforce them"
+                "Tetragon {version} does not support lsmhooks (v1.2.0 and later do), so it needs \
+                 no mount and cannot enforce LSM policies: upgrade Tetragon to enforce them"
             ),
         }
     }

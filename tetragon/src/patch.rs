@@ -1,9 +1,9 @@
 //! The objects that are sent to the API server: for server-side apply, all that lsm-ready owns of a
 //! DaemonSet, or nothing; and a merge patch for the one case that server-side apply cannot express.
 //!
-//! In: the DaemonSet and the container. Out: JSON. Each object has the UID of the DaemonSet (if it has
-//! one: a manifest does not), so it cannot create a DaemonSet or change a recreated one: the API server
-//! answers 409.
+//! In: the DaemonSet and the container. Out: JSON. Each object has the UID of the DaemonSet (if it
+//! has one: a manifest does not), so it cannot create a DaemonSet or change a recreated one: the
+//! API server answers 409.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
@@ -26,7 +26,8 @@ pub fn mount(daemon_set: &DaemonSet, container: &str) -> Value {
         }],
         "containers": [{
             "name": container,
-            "volumeMounts": [{"name": SECURITYFS_VOLUME, "mountPath": SECURITYFS_PATH, "readOnly": true}],
+            "volumeMounts": [{"name": SECURITYFS_VOLUME, "mountPath": SECURITYFS_PATH,
+                "readOnly": true}],
         }],
     }}});
     object
@@ -59,9 +60,9 @@ pub fn taken_back(daemon_set: &DaemonSet, mark: &str) -> Value {
     object
 }
 
-/// Whether a container mounts another volume where ours was. Server-side apply merges mounts by their
-/// path, so an owner who adds a mount there renames ours, and we still own its other fields. Removing
-/// them by server-side apply would remove `readOnly` from the owner's mount.
+/// Whether a container mounts another volume where ours was. Server-side apply merges mounts by
+/// their path, so an owner who adds a mount there renames ours, and we still own its other fields.
+/// Removing them by server-side apply would remove `readOnly` from the owner's mount.
 #[must_use]
 pub fn is_handed_over(daemon_set: &DaemonSet) -> bool {
     let pod = daemon_set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
@@ -74,8 +75,8 @@ pub fn is_handed_over(daemon_set: &DaemonSet) -> bool {
         .any(|mount| mount.mount_path == SECURITYFS_PATH && mount.name != SECURITYFS_VOLUME)
 }
 
-/// A strategic merge patch that removes our label and volume, and gives up our other fields. `live` is
-/// the object with its managed fields. The patch has its resourceVersion as a precondition.
+/// A strategic merge patch that removes our label and volume, and gives up our other fields. `live`
+/// is the object with its managed fields. The patch has its resourceVersion as a precondition.
 #[must_use]
 pub fn release(live: &DaemonSet) -> Value {
     let others: Vec<_> = live.managed_fields().iter().filter(|entry| !is_ours(entry)).collect();
@@ -86,7 +87,8 @@ pub fn release(live: &DaemonSet) -> Value {
             "labels": { DAEMON_SET_LABEL: null },
             "managedFields": others,
         },
-        "spec": {"template": {"spec": {"volumes": [{"$patch": "delete", "name": SECURITYFS_VOLUME}]}}},
+        "spec": {"template": {"spec": {"volumes": [{"$patch": "delete",
+            "name": SECURITYFS_VOLUME}]}}},
     })
 }
 

@@ -1,6 +1,7 @@
 //! Absolute paths as text, compared as the kernel does if there are no symbolic links.
 
-/// The path without duplicate or trailing slashes, `.` and `..`. A relative path starts at the root.
+/// The path without duplicate or trailing slashes, `.` and `..`. A relative path starts at the
+/// root.
 #[must_use]
 pub fn normal(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();

@@ -1,15 +1,16 @@
-//! The mount plan: what to do about a DaemonSet, as a pure function of the DaemonSet and of what the
-//! policies request.
+//! The mount plan: what to do about a DaemonSet, as a pure function of the DaemonSet and of what
+//! the policies request.
 //!
 //! ## Flow
-//! the agent's container ([`crate::agent`]) → what it sees at /sys/kernel/security ([`crate::view`]) →
-//! what it needs ([`crate::need`]) → the plan.
+//! the agent's container ([`crate::agent`]) → what it sees at /sys/kernel/security
+//! ([`crate::view`]) → what it needs ([`crate::need`]) → the plan.
 //!
 //! ## Guarantees
-//! There is never a second mount of securityfs: a mount with any name satisfies each request. Our mount
-//! is found by our label on the DaemonSet, and is ignored when the need for it is judged, so the plan
-//! for a patched DaemonSet patches nothing more. Our mount stays when the agent no longer needs it (after
-//! an upgrade to v1.4.0), because removing it would restart each agent: docs/adr/0003-one-mount-kept.md.
+//! There is never a second mount of securityfs: a mount with any name satisfies each request. Our
+//! mount is found by our label on the DaemonSet, and is ignored when the need for it is judged, so
+//! the plan for a patched DaemonSet patches nothing more. Our mount stays when the agent no longer
+//! needs it (after an upgrade to v1.4.0), because removing it would restart each agent:
+//! docs/adr/0003-one-mount-kept.md.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};

@@ -21,18 +21,20 @@ pub enum Refusal {
     },
     /// The pod template selects Windows nodes.
     #[error(
-        "the DaemonSet is for Windows nodes, which have no securityfs: name the DaemonSet for Linux nodes"
+        "the DaemonSet is for Windows nodes, which have no securityfs: name the DaemonSet for \
+         Linux nodes"
     )]
     NotLinux,
     /// Two volumes have the same name.
     #[error(
-        "the pod template has two volumes named {0}, and the API server refuses that: remove one of them. A volume that \
-         the chart renders must not be given as a value too"
+        "the pod template has two volumes named {0}, and the API server refuses that: remove one \
+         of them. A volume that the chart renders must not be given as a value too"
     )]
     DuplicateVolume(String),
     /// Two mounts of a container have the same path.
     #[error(
-        "container {container} has two mounts at {path}, and the API server refuses that: remove one of them"
+        "container {container} has two mounts at {path}, and the API server refuses that: remove \
+         one of them"
     )]
     DuplicateMount {
         /// Name of the container.
@@ -42,44 +44,49 @@ pub enum Refusal {
     },
     /// A single file is mounted in the directory of securityfs.
     #[error(
-        "{0}: the container cannot start with a single file mounted there, because its own sysfs has no such file to \
-         mount on. Remove that mount, and mount the directory {SECURITYFS_PATH} instead or let lsm-ready do it"
+        "{0}: the container cannot start with a single file mounted there, because its own sysfs \
+         has no such file to mount on. Remove that mount, and mount the directory \
+         {SECURITYFS_PATH} instead or let lsm-ready do it"
     )]
     FileMount(OtherMount),
     /// A volume with our name is something else.
     #[error(
-        "the pod template has a volume named {SECURITYFS_VOLUME} that is {0} and not hostPath {SECURITYFS_PATH}: rename \
-         or remove it"
+        "the pod template has a volume named {SECURITYFS_VOLUME} that is {0} and not hostPath \
+         {SECURITYFS_PATH}: rename or remove it"
     )]
     VolumeNameTaken(String),
     /// Something else is mounted at the directory of securityfs, or above it.
     #[error(
-        "{0} hides the host's {SECURITYFS_PATH} from the agent: remove that mount, or mount hostPath {SECURITYFS_PATH} \
-         there"
+        "{0} hides the host's {SECURITYFS_PATH} from the agent: remove that mount, or mount \
+         hostPath {SECURITYFS_PATH} there"
     )]
     MountPathTaken(OtherMount),
     /// Nodes of the DaemonSet have no securityfs.
     #[error(
-        "the mount is missing and is not added, because an agent with it could not start on {nodes}: {KERNEL_LACKS_SECURITYFS}. {SECURITYFS_REMEDY}",
+        "the mount is missing and is not added, because an agent with it could not start on \
+         {nodes}: {KERNEL_LACKS_SECURITYFS}. {SECURITYFS_REMEDY}",
         nodes = nodes(_0)
     )]
     NodesWithoutSecurityfs(Vec<String>),
     /// The pod has its own user namespace.
     #[error(
-        "the pod template says hostUsers: false. In a user namespace the agent cannot load BPF programs, and the runtime \
-         cannot mount {SECURITYFS_PATH}, so the agent would not start: remove hostUsers from the pod template"
+        "the pod template says hostUsers: false. In a user namespace the agent cannot load BPF \
+         programs, and the runtime cannot mount {SECURITYFS_PATH}, so the agent would not start: \
+         remove hostUsers from the pod template"
     )]
     UserNamespace,
     /// The pod template asks for the runtime's default AppArmor profile.
     #[error(
-        "container {0} asks for the runtime's default AppArmor profile. Under it an agent can neither start nor read \
-         {SECURITYFS_PATH}, with or without the mount: set appArmorProfile to type: Unconfined"
+        "container {0} asks for the runtime's default AppArmor profile. Under it an agent can \
+         neither start nor read {SECURITYFS_PATH}, with or without the mount: set appArmorProfile \
+         to type: Unconfined"
     )]
     AppArmor(String),
     /// AppArmor is active on each node of the agent, and confines its container.
     #[error(
-        "container {container} is not privileged, and {nodes}. Under the runtime's default profile an agent can neither \
-         start nor read {SECURITYFS_PATH}, with or without the mount: set appArmorProfile to type: Unconfined"
+        "container {container} is not privileged, and {nodes}. Under the runtime's default \
+         profile an agent can neither start nor read {SECURITYFS_PATH}, with or without the \
+         mount: set appArmorProfile to type: Unconfined"
     )]
     AppArmorActive {
         /// Name of the agent's container.
@@ -96,11 +103,12 @@ pub enum Refusal {
 }
 
 /// Why an agent with the mount cannot start on a node.
-pub const KERNEL_LACKS_SECURITYFS: &str = "the kernel there was built without CONFIG_SECURITYFS, so there is no /sys/kernel/security to mount";
+pub const KERNEL_LACKS_SECURITYFS: &str = "the kernel there was built without CONFIG_SECURITYFS, \
+    so there is no /sys/kernel/security to mount";
 
 /// What to do about nodes whose kernels lack securityfs.
-pub const SECURITYFS_REMEDY: &str = "Keep the DaemonSet off these nodes (its nodeSelector or node affinity), or boot a \
-     kernel built with CONFIG_SECURITYFS=y there";
+pub const SECURITYFS_REMEDY: &str = "Keep the DaemonSet off these nodes (its nodeSelector or node \
+    affinity), or boot a kernel built with CONFIG_SECURITYFS=y there";
 
 /// A phrase with the first names, and how many more there are.
 #[must_use]
@@ -135,9 +143,10 @@ impl Refusal {
 
 fn taken_back(container: &str) -> String {
     format!(
-        "container {container} could not be created with the mount of {SECURITYFS_PATH}, so lsm-ready removed the mount. \
-         It adds the mount again when the pod template or the policy's mount changes. Check the Events of the DaemonSet \
-         and the node that they name. To try again at once: kubectl label daemonset NAME {DAEMON_SET_LABEL}-"
+        "container {container} could not be created with the mount of {SECURITYFS_PATH}, so \
+         lsm-ready removed the mount. It adds the mount again when the pod template or the \
+         policy's mount changes. Check the Events of the DaemonSet and the node that they name. \
+         To try again at once: kubectl label daemonset NAME {DAEMON_SET_LABEL}-"
     )
 }
 

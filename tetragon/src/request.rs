@@ -11,8 +11,8 @@ pub struct MountRequest {
     pub patch: Mount,
     /// The strongest request of policies that only want a suggestion.
     pub suggest: Mount,
-    /// Names of the DaemonSet's nodes whose kernels have no securityfs. An agent with the mount cannot
-    /// start there.
+    /// Names of the DaemonSet's nodes whose kernels have no securityfs. An agent with the mount
+    /// cannot start there.
     pub without_securityfs: Vec<String>,
 }
 

@@ -19,7 +19,8 @@ pub fn suggested_mount() -> Value {
     json!({"name": SUGGESTED_VOLUME, "mountPath": SECURITYFS_PATH, "readOnly": true})
 }
 
-/// Values for Tetragon's Helm chart that make the same mount. Each chart since 0.8.0 has both lists.
+/// Values for Tetragon's Helm chart that make the same mount. Each chart since 0.8.0 has both
+/// lists.
 #[must_use]
 pub fn helm_values() -> String {
     format!(

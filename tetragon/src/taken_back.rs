@@ -1,9 +1,9 @@
 //! The mark on a DaemonSet whose agents could not be created with our mount.
 //!
-//! In: the DaemonSet, and what the policies request. Out: the value of our label after the mount was
-//! removed, and whether that mark still applies. It applies until the pod template or the request
-//! changes, also after a restart of the operator, so that agents are not replaced twice without need.
-//! Removing the label by hand ends it at once.
+//! In: the DaemonSet, and what the policies request. Out: the value of our label after the mount
+//! was removed, and whether that mark still applies. It applies until the pod template or the
+//! request changes, also after a restart of the operator, so that agents are not replaced twice
+//! without need. Removing the label by hand ends it at once.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
@@ -60,7 +60,8 @@ fn without_ours(mut template: Value) -> Value {
     template
 }
 
-/// Removes the entries with our volume's name from that list, and then an empty list from the object.
+/// Removes the entries with our volume's name from that list, and then an empty list from the
+/// object.
 fn remove_ours(object: &mut Value, list: &str) {
     let Some(fields) = object.as_object_mut() else {
         return;

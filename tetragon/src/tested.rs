@@ -1,4 +1,5 @@
-//! What real agents of Tetragon were tested with. All advice about the agent's container comes from here.
+//! What real agents of Tetragon were tested with. All advice about the agent's container comes from
+//! here.
 //!
 //! Nothing is advised for a release that was not tested.
 
@@ -53,7 +54,8 @@ pub const ALL: [TestedAgent; 2] = [
     },
 ];
 
-/// Releases that did not start under containerd's default AppArmor profile, and denied with Unconfined.
+/// Releases that did not start under containerd's default AppArmor profile, and denied with
+/// Unconfined.
 pub const UNCONFINED: [Version; 2] = [Version::release(1, 3, 0), Version::release(1, 7, 0)];
 
 /// Releases that worked in a pod without `hostPID`, as their charts make it.

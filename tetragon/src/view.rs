@@ -1,13 +1,13 @@
 //! What a container sees at /sys/kernel/security, by its volume mounts.
 //!
-//! In: the pod template, the container, and whether the DaemonSet has our label. Out: nothing, our mount,
-//! another mount of securityfs, or a mount that is in the way. What the agent mounts itself does not
-//! count.
+//! In: the pod template, the container, and whether the DaemonSet has our label. Out: nothing, our
+//! mount, another mount of securityfs, or a mount that is in the way. What the agent mounts itself
+//! does not count.
 //!
 //! A mount of a directory above shows securityfs too, with any propagation: container runtimes bind
-//! hostPath volumes recursively (rbind), so the container sees what was mounted below it on the host when
-//! the container started. `readOnly` covers only the directory itself, not what is mounted below it,
-//! unless `recursiveReadOnly` is set
+//! hostPath volumes recursively (rbind), so the container sees what was mounted below it on the
+//! host when the container started. `readOnly` covers only the directory itself, not what is
+//! mounted below it, unless `recursiveReadOnly` is set
 //! (<https://kubernetes.io/docs/concepts/storage/volumes/#read-only-mounts>).
 
 use std::fmt;
@@ -26,8 +26,8 @@ pub enum View {
     Ours(Mounted),
     /// The host's securityfs, through another mount.
     Theirs(Mounted),
-    /// A mount below the directory, which itself is not mounted. The container cannot start, because its
-    /// own sysfs has no such file to mount on.
+    /// A mount below the directory, which itself is not mounted. The container cannot start,
+    /// because its own sysfs has no such file to mount on.
     Inside(OtherMount),
     /// Something else than the host's securityfs.
     Hidden(OtherMount),
@@ -111,8 +111,8 @@ fn shows_securityfs(pod: &PodSpec, mount: &VolumeMount) -> bool {
     else {
         return false;
     };
-    // Only the node knows the value of a subPathExpr. A subPath is bound without the mounts below it, so
-    // it must lead to securityfs itself.
+    // Only the node knows the value of a subPathExpr. A subPath is bound without the mounts below
+    // it, so it must lead to securityfs itself.
     let sub_path = mount.sub_path.as_deref().unwrap_or_default();
     if mount.sub_path_expr.is_some() || !(sub_path.is_empty() || rest.is_empty()) || is_file(host) {
         return false;
@@ -194,7 +194,8 @@ impl fmt::Display for Mounted {
         if self.bidirectional {
             return write!(
                 f,
-                " with mountPropagation Bidirectional, which the agent does not need: remove mountPropagation"
+                " with mountPropagation Bidirectional, which the agent does not need: remove \
+                 mountPropagation"
             );
         }
         let mount_itself = format!("mount {SECURITYFS_PATH} itself too, with readOnly: true");

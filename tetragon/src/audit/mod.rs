@@ -1,12 +1,13 @@
 //! What the agent's container may do without needing it, and what to change.
 //!
 //! In: the DaemonSet, the container's name, and the agent's nodes on which AppArmor is active. Out:
-//! advice, the most important first. Advice blocks nothing: Tetragon's chart makes the agent privileged
-//! by default.
+//! advice, the most important first. Advice blocks nothing: Tetragon's chart makes the agent
+//! privileged by default.
 //!
 //! ## Guarantees
 //! A change is advised only if a real agent of exactly that release was tested with it
-//! ([`crate::tested`]). The advice names everything in the pod template that has to change together.
+//! ([`crate::tested`]). The advice names everything in the pod template that has to change
+//! together.
 
 mod privileged;
 
@@ -51,7 +52,8 @@ pub enum AppArmorNodes {
 }
 
 impl AppArmorNodes {
-    /// A phrase that says where AppArmor is active. `None` if it is on no node, or if nothing is known.
+    /// A phrase that says where AppArmor is active. `None` if it is on no node, or if nothing is
+    /// known.
     #[must_use]
     pub fn words(&self) -> Option<String> {
         let Self::Known { count, sample } = self else {
@@ -112,8 +114,8 @@ impl Agent<'_> {
         let active = self.nodes.words()?;
         let change = "set appArmorProfile to type: Unconfined";
         let message = format!(
-            "{active}, and the runtime's default profile prevents container {} from starting there, because it is not \
-             privileged: {}",
+            "{active}, and the runtime's default profile prevents container {} from starting \
+             there, because it is not privileged: {}",
             self.container.name,
             tested::advice(self.release, &tested::UNCONFINED, change)
         );
@@ -128,7 +130,8 @@ impl Agent<'_> {
             let change = "remove hostPID, as Tetragon's charts do without it";
             tested::advice(self.release, &tested::WITHOUT_HOST_PID, change)
         } else {
-            "nothing is advised, because the host's /proc is not mounted, which Tetragon's charts mount instead of hostPID"
+            "nothing is advised, because the host's /proc is not mounted, which Tetragon's charts \
+             mount instead of hostPID"
                 .to_owned()
         };
         let message = format!("the pod shares the host's process IDs (hostPID): {advice}");
@@ -150,7 +153,8 @@ impl Agent<'_> {
             tested.vital.iter().copied().filter(|name| !held.has(name)).collect();
         (!missing.is_empty()).then(|| {
             let message = format!(
-                "container {} lacks capabilities without which Tetragon {} did not start in a test ({}): add them",
+                "container {} lacks capabilities without which Tetragon {} did not start in a \
+                 test ({}): add them",
                 self.container.name,
                 tested.release,
                 missing.join(", ")
@@ -159,8 +163,8 @@ impl Agent<'_> {
         })
     }
 
-    /// Effective capabilities that a tested agent worked without. A privileged container has all of them,
-    /// which is reported as being privileged.
+    /// Effective capabilities that a tested agent worked without. A privileged container has all of
+    /// them, which is reported as being privileged.
     fn excess_capabilities(&self) -> Option<Advice> {
         if is_privileged(self.container) {
             return None;
@@ -176,8 +180,9 @@ impl Agent<'_> {
         (!excess.is_empty()).then(|| {
             let change = format!("set drop: [ALL] and add: [{}]", tested.capabilities.join(", "));
             let message = format!(
-                "container {} has effective capabilities that Tetragon {} worked without in a test ({excess}; the runtime's \
-                 default capabilities count unless they are dropped): {}",
+                "container {} has effective capabilities that Tetragon {} worked without in a \
+                 test ({excess}; the runtime's default capabilities count unless they are \
+                 dropped): {}",
                 self.container.name,
                 tested.release,
                 tested::advice(self.release, &[tested.release], &change)
@@ -191,7 +196,8 @@ impl Agent<'_> {
             return None;
         }
         let message = format!(
-            "volume {} at {} makes {SECURITYFS_PATH} writable, through which security modules are configured: {}",
+            "volume {} at {} makes {SECURITYFS_PATH} writable, through which security modules are \
+             configured: {}",
             mounted.volume,
             mounted.path,
             self.change_mount(mounted, "set readOnly: true")
@@ -211,8 +217,8 @@ impl Agent<'_> {
         })
     }
 
-    /// Advises that change, or another mount if the mount is of a directory above: changing that one would
-    /// change what else the agent sees below it.
+    /// Advises that change, or another mount if the mount is of a directory above: changing that
+    /// one would change what else the agent sees below it.
     fn change_mount(&self, mounted: &Mounted, change: &str) -> String {
         let mount_itself = format!(
             "mount {SECURITYFS_PATH} itself too, with readOnly: true and without mountPropagation"
@@ -242,8 +248,8 @@ fn mutable_tag(container: &Container) -> Option<Advice> {
     (!Image::parse(image).is_settled()).then(|| Advice {
         reason: ConditionReason::MutableTag,
         message: format!(
-            "image {image:?} has neither a digest nor the tag of a full release, so any restart may run another image: \
-             write the release (v1.7.0) or, better, its digest"
+            "image {image:?} has neither a digest nor the tag of a full release, so any restart \
+             may run another image: write the release (v1.7.0) or, better, its digest"
         ),
     })
 }

@@ -1,4 +1,5 @@
-//! The advice about a privileged agent: all that has to change together so that it needs no privilege.
+//! The advice about a privileged agent: all that has to change together so that it needs no
+//! privilege.
 
 use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::SECURITYFS_PATH;
@@ -30,7 +31,8 @@ impl Agent<'_> {
             None => tested::advice(self.release, &tested::releases(), ""),
         };
         let message = format!(
-            "container {} is privileged, which is the default of Tetragon's chart, and may do everything on its node: {advice}",
+            "container {} is privileged, which is the default of Tetragon's chart, and may do \
+             everything on its node: {advice}",
             self.container.name
         );
         Some(Advice { reason: ConditionReason::Privileged, message })
@@ -46,8 +48,8 @@ impl Agent<'_> {
         }
         changes.extend(self.app_armor_change());
         format!(
-            "Tetragon {} loaded an LSM policy and denied on {} with less privilege. All of this has to change together: {}. \
-             Change it on one node first",
+            "Tetragon {} loaded an LSM policy and denied on {} with less privilege. All of this \
+             has to change together: {}. Change it on one node first",
             tested.release,
             tested.kernel,
             changes.join("; ")
@@ -74,12 +76,13 @@ impl Agent<'_> {
         }
         match self.nodes {
             AppArmorNodes::NotKnown => Some(
-                "where AppArmor is active on a node, appArmorProfile: {type: Unconfined}".to_owned(),
+                "where AppArmor is active on a node, appArmorProfile: {type: Unconfined}"
+                    .to_owned(),
             ),
             AppArmorNodes::Known { .. } => self.nodes.words().map(|active| {
                 format!(
-                    "appArmorProfile: {{type: Unconfined}}, because {active} and its default profile prevents the agent from \
-                     starting"
+                    "appArmorProfile: {{type: Unconfined}}, because {active} and its default \
+                     profile prevents the agent from starting"
                 )
             }),
         }
@@ -88,8 +91,9 @@ impl Agent<'_> {
 
 fn security_context(tested: &TestedAgent) -> String {
     format!(
-        "securityContext of the container (tetragon.securityContext in the chart's values) with privileged: false, \
-         capabilities: {{drop: [ALL], add: [{}]}} and seccompProfile: {{type: RuntimeDefault}}",
+        "securityContext of the container (tetragon.securityContext in the chart's values) with \
+         privileged: false, capabilities: {{drop: [ALL], add: [{}]}} and seccompProfile: {{type: \
+         RuntimeDefault}}",
         tested.capabilities.join(", ")
     )
 }
@@ -97,12 +101,14 @@ fn security_context(tested: &TestedAgent) -> String {
 fn unprivileged_mount(BidirectionalMount { volume, path }: &BidirectionalMount) -> String {
     if path == BPF_MAPS {
         format!(
-            "mountPropagation: HostToContainer instead of Bidirectional at {path} (volume {volume}), \
-             {WHY_NOT_BIDIRECTIONAL} (the chart has no value for it: use kustomize or a Helm post-renderer)"
+            "mountPropagation: HostToContainer instead of Bidirectional at {path} (volume \
+             {volume}), {WHY_NOT_BIDIRECTIONAL} (the chart has no value for it: use kustomize or \
+             a Helm post-renderer)"
         )
     } else {
         format!(
-            "no Bidirectional at {path} (volume {volume}) either, {WHY_NOT_BIDIRECTIONAL}; this was not tested"
+            "no Bidirectional at {path} (volume {volume}) either, {WHY_NOT_BIDIRECTIONAL}; this \
+             was not tested"
         )
     }
 }

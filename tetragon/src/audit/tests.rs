@@ -19,7 +19,8 @@ const NEEDED: [&str; 8] = [
     "DAC_OVERRIDE",
 ];
 
-/// A DaemonSet whose agent has that image, security context, pod fields and mounts of host directories.
+/// A DaemonSet whose agent has that image, security context, pod fields and mounts of host
+/// directories.
 fn daemon_set(image: &str, context: &Value, pod: &Value, mounts: &[Value]) -> DaemonSet {
     let mut spec =
         json!({"containers": [{"name": "tetragon", "image": image, "securityContext": context}]});
@@ -28,7 +29,10 @@ fn daemon_set(image: &str, context: &Value, pod: &Value, mounts: &[Value]) -> Da
     }
     let volumes: Vec<Value> = mounts
         .iter()
-        .map(|mount| json!({"name": mount["name"], "hostPath": {"path": mount["hostPath"].as_str().or(mount["mountPath"].as_str())}}))
+        .map(|mount| {
+            json!({"name": mount["name"],
+            "hostPath": {"path": mount["hostPath"].as_str().or(mount["mountPath"].as_str())}})
+        })
         .collect();
     spec["volumes"] = json!(volumes);
     spec["containers"][0]["volumeMounts"] = json!(mounts);
@@ -45,11 +49,13 @@ fn reasons(daemon_set: &DaemonSet) -> Vec<ConditionReason> {
 
 /// The security context with which 1.7.0 was tested.
 fn tidy() -> Value {
-    json!({"capabilities": {"drop": ["ALL"], "add": NEEDED}, "seccompProfile": {"type": "RuntimeDefault"}})
+    json!({"capabilities": {"drop": ["ALL"], "add": NEEDED},
+        "seccompProfile": {"type": "RuntimeDefault"}})
 }
 
 fn with_capabilities(add: &[&str], drop: &[&str]) -> Value {
-    json!({"capabilities": {"add": add, "drop": drop}, "seccompProfile": {"type": "RuntimeDefault"}})
+    json!({"capabilities": {"add": add, "drop": drop},
+        "seccompProfile": {"type": "RuntimeDefault"}})
 }
 
 fn mount(path: &str, further: Value) -> Value {
@@ -127,7 +133,8 @@ fn each_excess_has_its_reason() {
 
 #[test]
 fn the_advice_for_a_privileged_agent_names_all_changes_together() {
-    let bpf = json!({"name": "bpf-maps", "mountPath": "/sys/fs/bpf", "mountPropagation": "Bidirectional"});
+    let bpf = json!({"name": "bpf-maps", "mountPath": "/sys/fs/bpf",
+        "mountPropagation": "Bidirectional"});
     let advised = |nodes: &AppArmorNodes, mounts: &[Value]| {
         let object = daemon_set(TESTED, &json!({"privileged": true}), &json!({}), mounts);
         found(&object, nodes).remove(0).message
@@ -136,7 +143,8 @@ fn the_advice_for_a_privileged_agent_names_all_changes_together() {
     for part in [
         "v1.7.0 loaded an LSM policy",
         "Debian's 6.12",
-        "drop: [ALL], add: [BPF, PERFMON, SYS_ADMIN, SYS_RESOURCE, SYSLOG, SYS_PTRACE, DAC_READ_SEARCH, DAC_OVERRIDE]",
+        "drop: [ALL], add: [BPF, PERFMON, SYS_ADMIN, SYS_RESOURCE, SYSLOG, SYS_PTRACE, \
+         DAC_READ_SEARCH, DAC_OVERRIDE]",
         "HostToContainer instead of Bidirectional at /sys/fs/bpf (volume bpf-maps)",
         "RuntimeDefault",
     ] {

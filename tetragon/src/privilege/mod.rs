@@ -1,12 +1,13 @@
 //! What the kernel lets the agent's container do, as far as the pod template tells.
 //!
-//! In: the pod template and the container. Out: the effective capabilities, and whether the container may
-//! mount securityfs itself. Capabilities are resolved as containerd and CRI-O do: first `ALL` in `add` and
-//! then in `drop`, then each name in `add`, then each name in `drop`. `CAP_` and case do not matter.
+//! In: the pod template and the container. Out: the effective capabilities, and whether the
+//! container may mount securityfs itself. Capabilities are resolved as containerd and CRI-O do:
+//! first `ALL` in `add` and then in `drop`, then each name in `add`, then each name in `drop`.
+//! `CAP_` and case do not matter.
 //!
-//! Measured with runc 1.1.5 and containerd 1.6.20: mount(2) of securityfs works with CAP_SYS_ADMIN, also
-//! under containerd's default seccomp profile. It fails without CAP_SYS_ADMIN, as another user than root,
-//! in a user namespace, and under a seccomp profile that forbids mount(2).
+//! Measured with runc 1.1.5 and containerd 1.6.20: mount(2) of securityfs works with CAP_SYS_ADMIN,
+//! also under containerd's default seccomp profile. It fails without CAP_SYS_ADMIN, as another user
+//! than root, in a user namespace, and under a seccomp profile that forbids mount(2).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -75,7 +76,8 @@ impl Capabilities {
 pub enum Obstacle {
     /// The pod has its own user namespace.
     UserNamespace,
-    /// The container does not run as root, so no capability is effective. With the field that says so.
+    /// The container does not run as root, so no capability is effective. With the field that says
+    /// so.
     NotRoot(String),
     /// SYS_ADMIN is not among its capabilities.
     NoSysAdmin,
@@ -88,8 +90,8 @@ pub enum Obstacle {
 /// The AppArmor profile that a pod template asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum AppArmor {
-    /// No profile is set. On nodes where AppArmor is active, runtimes apply their default profile, unless
-    /// the container is privileged.
+    /// No profile is set. On nodes where AppArmor is active, runtimes apply their default profile,
+    /// unless the container is privileged.
     Unset,
     /// No profile is applied.
     Unconfined,
@@ -135,8 +137,8 @@ fn bare(name: &str) -> String {
     upper.strip_prefix("CAP_").map_or(upper.clone(), str::to_owned)
 }
 
-/// Whether the container may mount securityfs itself. `template` has the AppArmor annotation of older
-/// manifests.
+/// Whether the container may mount securityfs itself. `template` has the AppArmor annotation of
+/// older manifests.
 ///
 /// # Errors
 /// The first obstacle that prevents the mount, or that may prevent it.
@@ -174,8 +176,8 @@ pub fn has_user_namespace(pod: &PodSpec) -> bool {
     pod.host_users == Some(false)
 }
 
-/// Kubernetes gives no ambient capabilities, so another user than root has no effective ones. Tetragon's
-/// images run as root.
+/// Kubernetes gives no ambient capabilities, so another user than root has no effective ones.
+/// Tetragon's images run as root.
 fn runs_as_root(pod: &PodSpec, container: &Container) -> Result<(), Obstacle> {
     let (own, pods) = (container.security_context.as_ref(), pod.security_context.as_ref());
     let user =
@@ -198,7 +200,8 @@ pub fn seccomp<'a>(pod: &'a PodSpec, container: &'a Container) -> Option<&'a Sec
     own.or_else(|| pod.security_context.as_ref()?.seccomp_profile.as_ref())
 }
 
-/// The AppArmor profile, from the container's field, else the pod's field, else the older annotation.
+/// The AppArmor profile, from the container's field, else the pod's field, else the older
+/// annotation.
 #[must_use]
 pub fn app_armor(template: &PodTemplateSpec, pod: &PodSpec, container: &Container) -> AppArmor {
     let own =
@@ -224,8 +227,8 @@ pub fn app_armor(template: &PodTemplateSpec, pod: &PodSpec, container: &Containe
     }
 }
 
-/// Whether the container gets the runtime's default AppArmor profile on a node where AppArmor is active.
-/// Under it an agent can neither start nor read securityfs through a mount.
+/// Whether the container gets the runtime's default AppArmor profile on a node where AppArmor is
+/// active. Under it an agent can neither start nor read securityfs through a mount.
 #[must_use]
 pub fn is_confined_by_default(
     template: &PodTemplateSpec,
@@ -246,7 +249,8 @@ impl fmt::Display for Obstacle {
             Self::NotRoot(field) => {
                 write!(
                     f,
-                    "the container does not run as root ({field}), so it has no effective capability"
+                    "the container does not run as root ({field}), so it has no effective \
+                     capability"
                 )
             }
             Self::NoSysAdmin => {

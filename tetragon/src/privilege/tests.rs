@@ -86,8 +86,8 @@ fn pod_with(context: Value) -> Value {
     json!({ "securityContext": context })
 }
 
-/// Asserts for each security context of container and pod that the container may mount securityfs, or
-/// that the obstacle has that text.
+/// Asserts for each security context of container and pod that the container may mount securityfs,
+/// or that the obstacle has that text.
 fn assert_mounts<const N: usize>(cases: [(Value, Value, Result<(), &str>); N]) {
     for (context, pod, expected) in cases {
         let found = mounts(&context, &pod).map_err(|obstacle| obstacle.to_string());

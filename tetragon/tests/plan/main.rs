@@ -75,7 +75,8 @@ fn each_request_has_its_plan_for_each_release() {
         assert_eq!(word(&object, &MountRequest::none()), "not wanted", "{name}");
         assert_eq!(word(&object, &request(Never, Always)), "suggest", "{name}");
     }
-    // `Always` only asks for a suggestion here, and `Auto` lets the operator patch only if it is needed.
+    // `Always` only asks for a suggestion here, and `Auto` lets the operator patch only if it is
+    // needed.
     assert_eq!(word(&release("v1.7"), &request(Auto, Always)), "suggest");
     assert_eq!(word(&release("v1.3"), &request(Auto, Always)), "patch");
 }
@@ -253,7 +254,8 @@ fn our_mount_stays_while_a_policy_requests_it() {
         assert_eq!(word(&ours, &request), "keep", "{request:?}");
     }
     assert_eq!(word(&ours, &MountRequest::none()), "remove");
-    // After an upgrade to a release that does not need it, it stays: removing it would restart each agent.
+    // After an upgrade to a release that does not need it, it stays: removing it would restart each
+    // agent.
     let mut upgraded = ours.clone();
     agent(&mut upgraded)["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
     let Plan::Keep { still_needed, .. } = plan(&parsed(&upgraded), &patching(Auto)) else {

@@ -1,5 +1,5 @@
-//! The mount plan and what the agent's container may do: its capabilities, its user, its user namespace
-//! and its profiles.
+//! The mount plan and what the agent's container may do: its capabilities, its user, its user
+//! namespace and its profiles.
 
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
 use lsm_ready_crds::policy::Mount;
@@ -43,7 +43,8 @@ fn an_agent_that_may_mount_gets_no_mount() {
         "DAC_READ_SEARCH",
         "DAC_OVERRIDE",
     ];
-    let tested = json!({"capabilities": {"drop": ["ALL"], "add": capabilities}, "seccompProfile": {"type": "RuntimeDefault"}});
+    let tested = json!({"capabilities": {"drop": ["ALL"], "add": capabilities},
+        "seccompProfile": {"type": "RuntimeDefault"}});
     for context in
         [tested, json!({"capabilities": {"add": ["SYS_ADMIN"]}}), json!({"privileged": true})]
     {
@@ -84,7 +85,8 @@ fn an_agent_that_may_not_mount_gets_the_mount_and_the_reason() {
 fn an_agent_that_the_mount_would_break_or_not_help_is_refused() {
     let mut in_namespace = with_context("v1.3", &json!({}));
     in_namespace["spec"]["template"]["spec"]["hostUsers"] = json!(false);
-    let confined = json!({"capabilities": {"add": ["SYS_ADMIN"]}, "appArmorProfile": {"type": "RuntimeDefault"}});
+    let confined = json!({"capabilities": {"add": ["SYS_ADMIN"]},
+        "appArmorProfile": {"type": "RuntimeDefault"}});
     for mount in [Mount::Auto, Mount::Always] {
         assert_eq!(
             plan(&parsed(&in_namespace), &request(mount)),

@@ -1,5 +1,5 @@
-//! Properties of the plan for arbitrary DaemonSets: any release, image and privilege, with up to three
-//! further volumes and mounts.
+//! Properties of the plan for arbitrary DaemonSets: any release, image and privilege, with up to
+//! three further volumes and mounts.
 
 use lsm_ready_crds::names::{SECURITYFS_PATH, SECURITYFS_VOLUME};
 use lsm_ready_crds::policy::Mount::{self, Always, Auto, Never};
@@ -57,11 +57,13 @@ prop_compose! {
         for (volume, mount) in volumes {
             // The API server requires unique names and mount paths.
             let pod = &object["spec"]["template"]["spec"];
-            if pod["volumes"].as_array().unwrap().iter().any(|other| other["name"] == volume["name"]) {
+            let mut volumes = pod["volumes"].as_array().unwrap().iter();
+            if volumes.any(|other| other["name"] == volume["name"]) {
                 continue;
             }
             add_volume(&mut object, volume);
-            if agent(&mut object)["volumeMounts"].as_array().unwrap().iter().all(|m| m["mountPath"] != mount["mountPath"]) {
+            let mut mounts = agent(&mut object)["volumeMounts"].as_array().unwrap().iter();
+            if mounts.all(|other| other["mountPath"] != mount["mountPath"]) {
                 add_mount(&mut object, mount);
             }
         }
@@ -75,14 +77,15 @@ fn any_mount() -> impl Strategy<Value = Mount> {
 
 proptest! {
     #[test]
-    fn a_patched_daemon_set_keeps_one_mount(object in any_daemon_set(), patch in any_mount(), suggest in any_mount()) {
+    fn a_patched_daemon_set_keeps_one_mount(object in any_daemon_set(), patch in any_mount(),
+        suggest in any_mount()) {
         let request = request(patch, suggest);
         if word(&object, &request) == "patch" {
             let patched = patched(&object);
             prop_assert_eq!(word(&patched, &request), "keep");
             prop_assert_eq!(word(&patched, &MountRequest::none()), "remove");
-            let at: Vec<_> = mounts_of_agent(&patched).into_iter().filter(|path| path == SECURITYFS_PATH).collect();
-            prop_assert_eq!(at.len(), 1);
+            let mounts = mounts_of_agent(&patched);
+            prop_assert_eq!(mounts.iter().filter(|path| *path == SECURITYFS_PATH).count(), 1);
         }
     }
 
@@ -92,7 +95,8 @@ proptest! {
         if word(&object, &request) == "patch" {
             prop_assert_eq!(without_ours(&patched(&object)), without_ours(&object));
             // With ours removed, nothing is left to do.
-            prop_assert_eq!(word(&without_ours(&patched(&object)), &MountRequest::none()), "not wanted");
+            prop_assert_eq!(word(&without_ours(&patched(&object)), &MountRequest::none()), "not \
+                wanted");
         }
     }
 
@@ -102,7 +106,8 @@ proptest! {
     }
 
     #[test]
-    fn a_request_for_a_suggestion_is_never_patched(object in any_daemon_set(), suggest in any_mount()) {
+    fn a_request_for_a_suggestion_is_never_patched(object in any_daemon_set(),
+        suggest in any_mount()) {
         prop_assert_ne!(word(&object, &request(Never, suggest)), "patch");
     }
 }

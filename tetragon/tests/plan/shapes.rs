@@ -1,5 +1,6 @@
-//! The mount plan for DaemonSets that differ from the charts' default: other names, other images, sidecars,
-//! mistakes. If `TETRAGON_MANIFESTS` names a folder of manifests, also for those of real releases.
+//! The mount plan for DaemonSets that differ from the charts' default: other names, other images,
+//! sidecars, mistakes. If `TETRAGON_MANIFESTS` names a folder of manifests, also for those of real
+//! releases.
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::policy::Mount;
@@ -53,7 +54,8 @@ fn only_the_renamed_container_of_the_agent_is_patched() {
 #[test]
 fn sidecars_of_both_kinds_are_not_patched() {
     let mut object = release("v1.3");
-    let sidecar = json!({"name": "tetragon-proxy", "image": "quay.io/cilium/tetragon:v1.7.0", "restartPolicy": "Always",
+    let sidecar = json!({"name": "tetragon-proxy", "image": "quay.io/cilium/tetragon:v1.7.0",
+        "restartPolicy": "Always",
         "securityContext": {"privileged": true}});
     let pod = &mut object["spec"]["template"]["spec"];
     pod["initContainers"] = json!([sidecar]);
@@ -156,14 +158,18 @@ fn the_patch_of_a_manifest_has_neither_uid_nor_namespace() {
     assert_eq!(metadata.as_object().unwrap().keys().collect::<Vec<_>>(), ["labels", "name"]);
 }
 
-// DaemonSets with any name, any container name, sidecars before and after the agent, and any image of the
-// charts.
+// DaemonSets with any name, any container name, sidecars before and after the agent, and any image
+// of the charts.
 
 prop_compose! {
     fn any_shape()(
         shape in prop::sample::select(vec!["v1.0", "v1.3", "v1.7"]),
-        (name, namespace, container) in ("[a-z]{1,10}", "[a-z]{1,10}", "(tetragon|agent|[a-z]{3,10})"),
-        image in "(quay\\.io/cilium|registry:5000/a/b)/tetragon(-ci|-dev)?(:v1\\.[0-8]\\.0|:main)?(@sha256:0123)?",
+        (name, namespace, container) in ("[a-z]{1,10}", "[a-z]{1,10}",
+            "(tetragon|agent|[a-z]{3,10})"),
+        image in concat!(
+            "(quay\\.io/cilium|registry:5000/a/b)/tetragon(-ci|-dev)?",
+            "(:v1\\.[0-8]\\.0|:main)?(@sha256:0123)?"
+        ),
         privileged in any::<bool>(),
         before in prop::collection::vec("side-[a-z]{4}", 0..3),
         native in prop::collection::vec("native-[a-z]{4}", 0..2),
@@ -177,11 +183,13 @@ prop_compose! {
         object["metadata"]["namespace"] = json!(namespace);
         let pod = &mut object["spec"]["template"]["spec"];
         for name in before {
-            pod["containers"].as_array_mut().unwrap().insert(0, json!({"name": name, "image": "busybox"}));
+            pod["containers"].as_array_mut().unwrap().insert(0, json!({"name": name,
+                "image": "busybox"}));
         }
         pod["initContainers"] = native
             .iter()
-            .map(|name| json!({"name": name, "image": "quay.io/cilium/tetragon:v1.0.0", "restartPolicy": "Always"}))
+            .map(|name| json!({"name": name, "image": "quay.io/cilium/tetragon:v1.0.0",
+                "restartPolicy": "Always"}))
             .collect();
         (object, container)
     }
@@ -197,7 +205,9 @@ proptest! {
                 let kept = matches!(planned(&patched), Plan::Keep { still_needed: Some(_), .. });
                 prop_assert!(kept);
                 prop_assert_eq!(without_ours(&patched), without_ours(&object));
-                prop_assert_eq!(patched.to_string().matches("\"mountPath\":\"/sys/kernel/security\"").count(), 1);
+                let text = patched.to_string();
+                let mounts = text.matches("\"mountPath\":\"/sys/kernel/security\"").count();
+                prop_assert_eq!(mounts, 1);
             }
             Plan::NotNeeded(NoNeed::MountsItself(_) | NoNeed::NoLsmHooks(_)) => {}
             other => prop_assert!(false, "{other:?}"),
@@ -209,7 +219,8 @@ proptest! {
 fn manifests_of_real_releases_get_the_expected_plan() {
     let Some(folder) = std::env::var_os("TETRAGON_MANIFESTS").map(std::path::PathBuf::from) else {
         eprintln!(
-            "skipped: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and v1.7.0/agent.yaml"
+            "skipped: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and \
+             v1.7.0/agent.yaml"
         );
         return;
     };

@@ -1,7 +1,7 @@
 //! Compares our reading of policies with the answers of Tetragon's own code.
 //!
-//! `policies/` has the files, and `answers.json` has the answers of each release. The README there says how
-//! the answers were recorded.
+//! `policies/` has the files, and `answers.json` has the answers of each release. The README there
+//! says how the answers were recorded.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
 use std::collections::BTreeSet;

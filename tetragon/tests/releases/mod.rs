@@ -39,8 +39,9 @@ pub fn add_mount(object: &mut Value, mount: Value) {
     agent(object)["volumeMounts"].as_array_mut().unwrap().push(mount);
 }
 
-/// The object after a server-side apply of `patch` by a manager that owned nothing. Items of lists are
-/// found by the keys that the API declares, their fields are merged, and new items are appended.
+/// The object after a server-side apply of `patch` by a manager that owned nothing. Items of lists
+/// are found by the keys that the API declares, their fields are merged, and new items are
+/// appended.
 pub fn applied(object: &Value, patch: &Value) -> Value {
     let mut merged = object.clone();
     merge(&mut merged, patch, "");

@@ -136,8 +136,8 @@ fn at_most_one(list: List<'_>, context: &mut Context<'_, '_>) {
     }
 }
 
-/// Checks whether the selectors of a hook fit into the agent's buffer. If they do not fit, the agent
-/// panics. Only lists without another limit are counted.
+/// Checks whether the selectors of a hook fit into the agent's buffer. If they do not fit, the
+/// agent panics. Only lists without another limit are counted.
 pub fn size(selectors: &[Value], path: &str, context: &mut Context<'_, '_>) {
     const PIDS: usize = 12;
     const CAPABILITIES: usize = 20;
@@ -151,7 +151,8 @@ pub fn size(selectors: &[Value], path: &str, context: &mut Context<'_, '_>) {
     }
     if bytes > SELECTOR_BYTES {
         let rule = format!(
-            "needs {bytes} bytes for PIDs and capabilities; the agent has {SELECTOR_BYTES} and crashes"
+            "needs {bytes} bytes for PIDs and capabilities; the agent has {SELECTOR_BYTES} and \
+             crashes"
         );
         context.refuse(&format!("{path}.selectors"), rule);
     }

@@ -7,8 +7,8 @@ pub const MAX_PREFIX_LEN: usize = 256;
 /// Maximum length of a value of `Postfix`, in bytes.
 pub const MAX_POSTFIX_LEN: usize = 127;
 
-/// The hooks on which the agent can compute a file's hash (`imaProgName` in genericlsm.go, the same in
-/// all known releases).
+/// The hooks on which the agent can compute a file's hash (`imaProgName` in genericlsm.go, the same
+/// in all known releases).
 pub const IMA_HOOKS: [&str; 11] = [
     "bprm_check_security",
     "bprm_committed_creds",

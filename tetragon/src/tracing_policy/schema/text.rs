@@ -83,8 +83,8 @@ pub fn missing(field: &Field) -> String {
 /// What to say about a text that cannot be the value of a label.
 pub fn invalid_label(text: &str) -> String {
     format!(
-        "invalid label value {}: use at most {MAX_LABEL_LEN} letters, digits, -, _ and ., the first and last a letter \
-         or digit",
+        "invalid label value {}: use at most {MAX_LABEL_LEN} letters, digits, -, _ and ., the \
+         first and last a letter or digit",
         quoted(text)
     )
 }
