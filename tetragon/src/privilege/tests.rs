@@ -82,7 +82,7 @@ fn sys_admin_and(field: &str, value: Value) -> Value {
 }
 
 /// The fields of a pod with that security context.
-fn pod_with(context: Value) -> Value {
+fn pod_with(context: &Value) -> Value {
     json!({ "securityContext": context })
 }
 
@@ -130,12 +130,12 @@ fn mounting_requires_root() {
     let user = |user: i64| json!({ "runAsUser": user });
     assert_mounts([
         (sys_admin_and("runAsUser", json!(1000)), none(), Err("runAsUser: 1000")),
-        (sys_admin_and("runAsUser", json!(0)), pod_with(user(1000)), Ok(())),
-        (sys_admin(), pod_with(user(1000)), Err("runAsUser: 1000")),
-        (sys_admin(), pod_with(json!({"runAsNonRoot": true})), Err("runAsNonRoot")),
+        (sys_admin_and("runAsUser", json!(0)), pod_with(&user(1000)), Ok(())),
+        (sys_admin(), pod_with(&user(1000)), Err("runAsUser: 1000")),
+        (sys_admin(), pod_with(&json!({"runAsNonRoot": true})), Err("runAsNonRoot")),
         (
             sys_admin_and("runAsNonRoot", json!(false)),
-            pod_with(json!({"runAsNonRoot": true})),
+            pod_with(&json!({"runAsNonRoot": true})),
             Ok(()),
         ),
         (json!({"privileged": true, "runAsUser": 1}), none(), Err("runAsUser: 1")),
@@ -145,7 +145,7 @@ fn mounting_requires_root() {
 #[test]
 fn an_unknown_seccomp_profile_may_prevent_mounting() {
     let local = json!({"type": "Localhost", "localhostProfile": "p"});
-    let of_pod = || pod_with(json!({ "seccompProfile": local }));
+    let of_pod = || pod_with(&json!({ "seccompProfile": local }));
     let with = |profile: Value| sys_admin_and("seccompProfile", profile);
     assert_mounts([
         (with(json!({"type": "RuntimeDefault"})), none(), Ok(())),
@@ -159,7 +159,7 @@ fn an_unknown_seccomp_profile_may_prevent_mounting() {
 #[test]
 fn an_app_armor_profile_may_prevent_mounting() {
     let local = json!({"type": "Localhost", "localhostProfile": "p"});
-    let default = || pod_with(json!({"appArmorProfile": {"type": "RuntimeDefault"}}));
+    let default = || pod_with(&json!({"appArmorProfile": {"type": "RuntimeDefault"}}));
     let with = |profile: Value| sys_admin_and("appArmorProfile", profile);
     assert_mounts([
         (with(json!({"type": "Unconfined"})), none(), Ok(())),

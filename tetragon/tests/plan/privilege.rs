@@ -74,7 +74,7 @@ fn an_agent_that_may_not_mount_gets_the_mount_and_the_reason() {
     ] {
         match auto(&with_context("v1.7", &context)) {
             Plan::Patch { need: Need::Unprivileged(_, found), .. } => {
-                assert_eq!(found, obstacle, "{context}")
+                assert_eq!(found, obstacle, "{context}");
             }
             other => panic!("{context}: {other:?}"),
         }

@@ -262,7 +262,7 @@ fn notes_name_what_the_author_should_know() {
         let found = found(&file(&spec), Severity::Note);
         match wanted {
             Some(wanted) => {
-                assert!(found.iter().any(|found| found.contains(wanted)), "{wanted}: {found:?}")
+                assert!(found.iter().any(|found| found.contains(wanted)), "{wanted}: {found:?}");
             }
             None => assert_eq!(found, [""; 0], "{spec}"),
         }
