@@ -95,7 +95,7 @@ impl Case<'_> {
             Ok(policy) => ours(policy, release(self.version)),
             Err(error) => ("refused", error.to_string()),
         };
-        // A file does not tell the kernel and the flags.
+        // A file does not show the kernel and the flags.
         let is_open = ours == "cannot be judged" && self.depends;
         // Without LSM hooks the words differ, but both mean that nothing is denied.
         let is_equivalent = ours == "no LSM hooks" && theirs == "denies nothing";
