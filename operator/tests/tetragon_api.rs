@@ -12,7 +12,7 @@ use std::process::Command;
 
 use e2e::command::run;
 use e2e::paths;
-use lsm_ready_operator::tetragon::memory::Remembered;
+use lsm_ready_operator::tetragon::state::Remembered;
 use lsm_ready_tetragon::reason;
 use real_api::done;
 use scene::{Scene, server};

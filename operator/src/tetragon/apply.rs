@@ -18,7 +18,7 @@ use lsm_ready_tetragon::reason;
 use serde_json::Value;
 use tracing::{info, warn};
 
-use super::step::Write;
+use super::decide::Write;
 use crate::context::Context;
 use crate::watch::key::DaemonSetKey;
 

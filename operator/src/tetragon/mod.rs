@@ -1,9 +1,9 @@
 //! The Tetragon controller: gives the agent of a DaemonSet that a policy names the securityfs mount it lacks.
 //!
 //! ## Flow
-//! DaemonSet and policies from the stores → the merged [`wishes`] → the [`plan()`] → whether to do it now ([`step`], with
-//! the [`mod@gate`] and the [`contest`]) → at most one server-side apply → a look at how agents are being replaced ([`rollout`]) → the
-//! [`memory`] of what came of it, which the policies' status tells ([`findings`]).
+//! DaemonSet and policies from the stores → the merged [`merge`] → the [`plan()`] → whether to do it now ([`decide`], with
+//! the [`mod@gate`] and the [`revert_backoff`]) → at most one server-side apply → a look at how agents are being replaced ([`rollout`]) → the
+//! [`state`] of what came of it, which the policies' status tells ([`condition`]).
 //!
 //! ## Guarantees
 //! Nothing is written where nothing differs. Ours are the label, one volume and one mount, found by the label, so they are
@@ -16,21 +16,21 @@
 //! What needs somebody to act is told in the policies' status and tried once a minute, or at once when the DaemonSet or
 //! the wish changes; everything else is tried again with backoff.
 
-mod announce;
+mod events;
 pub mod app_armor;
 pub mod apply;
-pub mod contest;
-pub mod findings;
+pub mod revert_backoff;
+pub mod condition;
 pub mod gate;
-pub mod memory;
+pub mod state;
 pub mod nodes;
 mod restart;
 pub mod rollout;
 #[cfg(test)]
 mod scenarios;
 pub mod stale;
-pub mod step;
-pub mod wishes;
+pub mod decide;
+pub mod merge;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,14 +49,14 @@ use crate::context::Context;
 use crate::watch::key::DaemonSetKey;
 use app_armor::{AppArmorOn, app_armor, unless_confined};
 use apply::Outcome;
-use findings::Findings;
+use condition::Findings;
 use gate::{Gate, gate};
-use memory::Remembered;
+use state::Remembered;
 use rollout::blame::Rollout;
-use rollout::look;
+use rollout::pods;
 use stale::Stale;
-use step::Step;
-use wishes::Wishes;
+use decide::Step;
+use merge::Wishes;
 
 pub use apply::Error;
 
@@ -78,14 +78,14 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     let plan = unless_confined(plan(&daemon_set, &wish), &daemon_set, &wish.container, &on);
     // 3. Whether it has to be done now.
     let gate = gate(&wishes.limits(), &daemon_set, now).before(&plan);
-    let (remembered, step) = step::step((&daemon_set, &plan), &gate, before.clone(), now);
+    let (remembered, step) = decide::step((&daemon_set, &plan), &gate, before.clone(), now);
     debug!(daemon_set = %key, ?plan, ?gate, ?step, "planned");
     // 4. Do it.
     let (remembered, outcome) = match step.clone() {
         Step::Write(write) => {
             let outcome = apply::apply(&daemon_set, &write, &ctx).await;
             (
-                step::after((&daemon_set, &wish), &write, &outcome, remembered, now),
+                decide::after((&daemon_set, &wish), &write, &outcome, remembered, now),
                 outcome.map(Some),
             )
         }
@@ -130,7 +130,7 @@ async fn follow(
     let rollout =
         container.map(|container| Rollout { wish: &wish, container: &container.name, is_ours });
     let (look, due) =
-        look::look(daemon_set, remembered.look.take(), rollout, &ctx.client, now).await;
+        pods::look(daemon_set, remembered.look.take(), rollout, &ctx.client, now).await;
     remembered.look = look;
     if due.is_some() {
         return (remembered, due);
@@ -160,10 +160,10 @@ async fn announce(
 ) {
     let came_true = after.failure.is_none() && !after.label_is_theirs;
     if let (Step::Write(write), Some(Outcome::Written(_)), true) = (step, outcome, came_true) {
-        announce::publish(&announce::written(write), daemon_set, ctx).await;
+        events::publish(&events::written(write), daemon_set, ctx).await;
     }
-    if let Some(event) = announce::contested(before, after) {
-        announce::publish(&event, daemon_set, ctx).await;
+    if let Some(event) = events::contested(before, after) {
+        events::publish(&event, daemon_set, ctx).await;
     }
 }
 
@@ -197,7 +197,7 @@ pub fn findings(
         .unwrap_or_default();
     let on = daemon_set
         .map_or_else(AppArmorOn::default, |daemon_set| app_armor(daemon_set, &ctx.stores));
-    findings::findings_on(&on, policy, (key, daemon_set), &wishes, (&remembered, &gate))
+    condition::findings_on(&on, policy, (key, daemon_set), &wishes, (&remembered, &gate))
 }
 
 /// What all policies together want of that DaemonSet.

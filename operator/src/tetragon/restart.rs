@@ -20,12 +20,12 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::gate::Gate;
-use super::memory::Remembered;
+use super::state::Remembered;
 use super::rollout::agents::Agent;
-use super::rollout::look;
-use super::rollout::unready::Caused;
+use super::rollout::pods;
+use super::rollout::downtime::Caused;
 use super::stale::{Errors, Restart, can_be_helped, repaired, restart};
-use super::{announce, stale::Stale};
+use super::{events, stale::Stale};
 use crate::context::Context;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::boot_id;
@@ -59,7 +59,7 @@ pub(super) async fn stale_agents(
     if !gate.lets_one() {
         return (remembered, None);
     }
-    let agents = match look::agents(daemon_set, &ctx.client).await {
+    let agents = match pods::agents(daemon_set, &ctx.client).await {
         Ok(agents) => agents,
         Err(error) => {
             warn!(daemon_set = %DaemonSetKey::of(daemon_set), %error, "agents that may be stale were not listed");
@@ -111,7 +111,7 @@ async fn evict(
             remembered.caused = Some(Caused::by_eviction(daemon_set, (ctx.now)()));
             ctx.metrics.wrote("Pod/eviction");
             info!(daemon_set = %key, pod = agent.pod, node = agent.node, %since, "stale agent evicted");
-            announce::publish(&announce::restarted(agent, since), daemon_set, ctx).await;
+            events::publish(&events::restarted(agent, since), daemon_set, ctx).await;
         }
         // A PodDisruptionBudget, or the API server's own pace.
         Err(kube::Error::Api(status)) if status.code == 429 => {

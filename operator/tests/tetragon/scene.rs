@@ -11,7 +11,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::{Client, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_operator::context::Context;
-use lsm_ready_operator::tetragon::memory::Remembered;
+use lsm_ready_operator::tetragon::state::Remembered;
 use lsm_ready_operator::tetragon::reconcile;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;

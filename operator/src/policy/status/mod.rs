@@ -14,7 +14,7 @@ use lsm_ready_crds::selection::{InvalidSpec, MinReady};
 use lsm_ready_crds::verdict::Verdict;
 use lsm_ready_crds::{LsmPolicy, LsmPolicyStatus};
 
-use crate::tetragon::findings::{Findings, reason as tetragon_reason};
+use crate::tetragon::condition::{Findings, reason as tetragon_reason};
 
 /// Reasons of the conditions that this module finds; those about Tetragon are in [`crate::tetragon::findings`].
 pub mod reason {

@@ -1,15 +1,15 @@
 //! How far a DaemonSet has come in giving every node an agent of its present pod template, and what holds it up.
 //!
-//! In: the DaemonSet, and what its pods say where they were looked at ([`look`]). Out: the condition
+//! In: the DaemonSet, and what its pods say where they were looked at ([`pods`]). Out: the condition
 //! `TetragonRolledOut`; Unknown while agents are being replaced, which ends by itself, and False where somebody has to
 //! act.
 
 pub mod agents;
 pub mod blame;
 pub mod budget;
-pub mod held;
-pub mod look;
-pub mod unready;
+pub mod blockers;
+pub mod pods;
+pub mod downtime;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use kube::ResourceExt;
@@ -20,8 +20,8 @@ use lsm_ready_tetragon::reason;
 use crate::watch::key::DaemonSetKey;
 use agents::Kind;
 use budget::{budget, on_delete};
-use held::{Group, Held};
-use look::Seen;
+use blockers::{Group, Held};
+use pods::Seen;
 
 /// How far it has come, by the DaemonSet's own counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

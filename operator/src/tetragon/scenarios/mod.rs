@@ -15,8 +15,8 @@ use lsm_ready_tetragon::reason;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::contest::Contest;
-use super::memory::Remembered;
+use super::revert_backoff::Contest;
+use super::state::Remembered;
 use super::{Error, reconcile};
 use crate::context::Context;
 use crate::context::fixture::{Exchange, Fixture, policy};

@@ -8,7 +8,7 @@ use super::rollout::PODS;
 use super::*;
 use crate::context::fixture::{node, report};
 use crate::tetragon::findings;
-use crate::tetragon::findings::Findings;
+use crate::tetragon::condition::Findings;
 use crate::watch::key::DaemonSetKey;
 
 /// With our mount, of which one of three agents is updated and two are available.

@@ -16,7 +16,7 @@ use lsm_ready_tetragon::plan::{Wish, owned, pod};
 use lsm_ready_tetragon::taken_back;
 
 use super::agents::{Agent, Kind, SANDBOX_PATIENCE, Trouble, programs};
-use super::held::Present;
+use super::blockers::Present;
 
 /// An agent that cannot be created because of our mount.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -24,7 +24,7 @@ use super::Counts;
 use super::agents::Agent;
 use super::blame::{Blame, Rollout, blame};
 use super::budget::on_delete;
-use super::held::{Held, template};
+use super::blockers::{Held, template};
 use crate::watch::key::DaemonSetKey;
 
 /// Shortest time between two looks at the pods of one DaemonSet, for each page.

@@ -8,9 +8,9 @@ use kube_runtime::events::{Event, EventType};
 use lsm_ready_tetragon::reason;
 use tracing::warn;
 
-use super::memory::Remembered;
+use super::state::Remembered;
 use super::rollout::agents::Agent;
-use super::step::Write;
+use super::decide::Write;
 use crate::context::Context;
 use crate::watch::key::DaemonSetKey;
 

@@ -6,12 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::contest::Contest;
+use super::revert_backoff::Contest;
 use super::gate::Gate;
-use super::rollout::look::Look;
-use super::rollout::unready::Caused;
+use super::rollout::pods::Look;
+use super::rollout::downtime::Caused;
 use super::stale::Stale;
-use super::step::Write;
+use super::decide::Write;
 
 /// What is remembered, by a DaemonSet's UID.
 #[derive(Debug, Default)]

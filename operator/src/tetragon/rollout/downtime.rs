@@ -13,7 +13,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 
 use super::Counts;
 use super::agents::PATIENCE;
-use super::held::template;
+use super::blockers::template;
 
 /// A restart of agents that we caused and that is not over.
 #[derive(Clone, Debug, Eq, PartialEq)]

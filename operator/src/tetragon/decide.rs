@@ -10,12 +10,12 @@ use lsm_ready_tetragon::reason;
 use lsm_ready_tetragon::refusal::Refusal;
 
 use super::apply::{Error, Outcome};
-use super::contest::{Contest, Turn};
+use super::revert_backoff::{Contest, Turn};
 use super::gate::Gate;
-use super::memory::{Failure, Remembered};
+use super::state::{Failure, Remembered};
 use super::rollout::blame::Blame;
-use super::rollout::held::template;
-use super::rollout::unready::Caused;
+use super::rollout::blockers::template;
+use super::rollout::downtime::Caused;
 use crate::watch::key::DaemonSetKey;
 
 /// How long a mount that was refused is not tried again, unless the DaemonSet or the wish changes.

@@ -19,10 +19,10 @@ use lsm_ready_tetragon::suggest;
 
 use super::app_armor::{AppArmorOn, confined, unless_confined};
 use super::gate::{Closed, Gate};
-use super::memory::Remembered;
+use super::state::Remembered;
 use super::rollout::rollout;
-use super::step::{Write, blamed};
-use super::wishes::{Standing, Wishes};
+use super::decide::{Write, blamed};
+use super::merge::{Standing, Wishes};
 use crate::watch::key::DaemonSetKey;
 
 pub use lsm_ready_tetragon::reason;

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::contest::Contest;
-use super::super::memory::Failure;
+use super::super::revert_backoff::Contest;
+use super::super::state::Failure;
 use super::*;
 
 /// The conditions of that policy, where nothing is known of AppArmor on the nodes.
