@@ -1,251 +1,238 @@
-//! What to do now about a plan: a pure function of the plan, what is remembered, and the time.
+//! What to do about a plan now, and what becomes of the state.
 //!
-//! A plan says what should be; this says whether to write it now, later, or to wait for what was written already to
-//! come back through the watch.
+//! In: the observation and the DaemonSet's state. Out: a [`Decision`]: write now, wait until a time, or rest. Needs no
+//! client. The plan says what should be; the decision says when to write it: not before an earlier write has come back
+//! through the watch, not while the gate is closed, and not again at once after a refusal or a revert.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::ConditionReason;
-use lsm_ready_tetragon::plan::{Plan, Wish, labelled, plan};
+use lsm_ready_tetragon::agent::agent;
+use lsm_ready_tetragon::plan::{Plan, labelled, owned, pod};
 use lsm_ready_tetragon::refusal::Refusal;
+use lsm_ready_tetragon::view::{View, view};
 
-use super::apply::{Error, Outcome};
-use super::revert_backoff::{Contest, Turn};
 use super::gate::Gate;
-use super::state::{Failure, Remembered};
+use super::observe::Observation;
+use super::revert_backoff::{RevertBackoff, Turn};
 use super::rollout::blame::Blame;
 use super::rollout::blockers::template;
-use super::rollout::downtime::Caused;
+use super::rollout::downtime::Disruption;
+use super::state::{DaemonSetState, Failure};
+use super::write::{Error, Outcome, Write};
 use crate::watch::key::DaemonSetKey;
 
-/// How long a mount that was refused is not tried again, unless the DaemonSet or the wish changes.
-const MOUNT_AGAIN: SignedDuration = SignedDuration::from_mins(1);
-
-/// The same for giving back, which nobody waits for.
-const GIVE_BACK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
-
-/// What to do.
+/// What to do now.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Step {
+pub enum Decision {
     /// Nothing until something changes.
     Rest,
-    /// Nothing before then.
+    /// Nothing before this time.
     Wait(Timestamp),
     /// Write.
     Write(Write),
 }
 
-/// The things that are ever written.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Write {
-    /// Our label, volume and mount.
-    Mount {
-        /// Name of the container.
-        container: String,
-    },
-    /// Nothing, so that what is ours goes.
-    GiveBack,
-    /// Nothing but a label that says that agents could not be created with the mount.
-    TakeBack {
-        /// The label's value.
-        mark: String,
-        /// Which agent, and what the kubelet or the runtime says.
-        said: String,
-    },
-}
-
-impl Write {
-    /// How long it is not tried again after it was refused.
-    pub const fn retry(&self) -> SignedDuration {
-        match self {
-            Self::Mount { .. } | Self::TakeBack { .. } => MOUNT_AGAIN,
-            Self::GiveBack => GIVE_BACK_AGAIN,
+impl DaemonSetState {
+    /// Decides what to do, and notes this moment in the state.
+    pub fn decide(&mut self, observed: &Observation<'_>) -> Decision {
+        if self.is_newer_than(observed.daemon_set) {
+            return Decision::Rest;
         }
-    }
-}
-
-/// What to do, and the memory with this moment in it.
-pub fn step(
-    (daemon_set, plan): (&DaemonSet, &Plan),
-    gate: &Gate,
-    mut remembered: Remembered,
-    now: Timestamp,
-) -> (Remembered, Step) {
-    if is_older(daemon_set, remembered.written.as_deref()) {
-        return (remembered, Step::Rest);
-    }
-    let write = match plan {
-        Plan::Patch { container, .. } => Write::Mount { container: container.clone() },
-        Plan::GiveBack { .. } => Write::GiveBack,
-        Plan::NotWanted => {
-            let Remembered { written, look, stale, caused, .. } = remembered;
-            return (
-                Remembered { written, look, stale, caused, ..Remembered::default() },
-                Step::Rest,
-            );
-        }
-        Plan::Keep { .. } if blamed(&remembered, daemon_set).is_some() => {
-            return take_back(daemon_set, gate, remembered, now);
-        }
-        _ => {
-            if !matches!(plan, Plan::Refused(Refusal::TakenBack { .. })) {
-                remembered.taken_back = None;
+        match &observed.plan {
+            Plan::Patch { container, .. } => self.add_mount(container, observed),
+            Plan::GiveBack { .. } => self.remove_mount(observed),
+            Plan::Keep { .. } => match self.blame(observed.daemon_set).cloned() {
+                Some(blame) => self.take_back(blame, observed),
+                None => self.settle(&observed.plan),
+            },
+            Plan::NotNeeded(_) | Plan::Suggest { .. } | Plan::Refused(_) => {
+                self.settle(&observed.plan)
             }
-            remembered.failure = None;
-            remembered.label_is_theirs = false;
-            remembered.gate = Gate::Open;
-            return (remembered, Step::Rest);
-        }
-    };
-    remembered.gate = gate.clone();
-    match gate {
-        Gate::Open => {}
-        Gate::Until { opens, .. } => return (remembered, Step::Wait(*opens)),
-        Gate::Never { .. } | Gate::Invalid { .. } | Gate::Held { .. } | Gate::TooLarge { .. } => {
-            return (remembered, Step::Rest);
+            Plan::NotWanted => self.forget_writes(),
         }
     }
-    if let Some(retry) =
-        remembered.failure.as_ref().and_then(|failure| retry(failure, &write, daemon_set, now))
-    {
-        return (remembered, Step::Wait(retry));
-    }
-    match write {
-        Write::TakeBack { .. } => (remembered, Step::Rest),
-        Write::GiveBack if remembered.label_is_theirs => (remembered, Step::Rest),
-        Write::GiveBack => {
-            // Who gives back has nothing to fight for.
-            remembered.contest = Contest::default();
-            (remembered, Step::Write(write))
+
+    fn add_mount(&mut self, container: &str, observed: &Observation<'_>) -> Decision {
+        let write = Write::Mount { container: container.to_owned() };
+        if let Some(later) = self.hold_back(&write, observed) {
+            return later;
         }
-        Write::Mount { .. } => {
-            remembered.label_is_theirs = false;
-            let (contest, turn) = remembered.contest.missing(now);
-            remembered.contest = contest;
-            match turn {
-                Turn::Apply => (remembered, Step::Write(write)),
-                Turn::Wait(until) => (remembered, Step::Wait(until)),
+        self.label_is_theirs = false;
+        match self.reverts.missing(observed.now) {
+            Turn::Apply => Decision::Write(write),
+            Turn::Wait(until) => Decision::Wait(until),
+        }
+    }
+
+    fn remove_mount(&mut self, observed: &Observation<'_>) -> Decision {
+        if let Some(later) = self.hold_back(&Write::Remove, observed) {
+            return later;
+        }
+        if self.label_is_theirs {
+            return Decision::Rest;
+        }
+        // Removing our mount ends any contest.
+        self.reverts = RevertBackoff::default();
+        Decision::Write(Write::Remove)
+    }
+
+    /// An agent is down because of our mount, so neither window nor budget delays this. Only the DaemonSet's owner can
+    /// hold it, by annotation.
+    fn take_back(&mut self, blame: Blame, observed: &Observation<'_>) -> Decision {
+        if matches!(observed.gate, Gate::Held { .. }) {
+            self.gate = observed.gate.clone();
+            return Decision::Rest;
+        }
+        let write = Write::TakeBack { mark: blame.mark, cause: blame.description };
+        self.retry_at(&write, observed).map_or(Decision::Write(write), Decision::Wait)
+    }
+
+    /// Nothing is to be written, so nothing can fail or be held. The reverts still count.
+    fn settle(&mut self, plan: &Plan) -> Decision {
+        if !matches!(plan, Plan::Refused(Refusal::TakenBack { .. })) {
+            self.taken_back = None;
+        }
+        self.failure = None;
+        self.label_is_theirs = false;
+        self.gate = Gate::Open;
+        Decision::Rest
+    }
+
+    /// No policy asks for a mount and nothing of ours is there. Only what is known about the agents is kept.
+    fn forget_writes(&mut self) -> Decision {
+        *self = Self {
+            written: self.written.take(),
+            survey: self.survey.take(),
+            stale: std::mem::take(&mut self.stale),
+            disruption: self.disruption.take(),
+            ..Self::default()
+        };
+        Decision::Rest
+    }
+
+    /// What to do instead of the write while the gate is closed, or while it is too early to try again.
+    fn hold_back(&mut self, write: &Write, observed: &Observation<'_>) -> Option<Decision> {
+        self.gate = observed.gate.clone();
+        match &observed.gate {
+            Gate::Open => self.retry_at(write, observed).map(Decision::Wait),
+            Gate::Until { opens, .. } => Some(Decision::Wait(*opens)),
+            Gate::Never { .. }
+            | Gate::Invalid { .. }
+            | Gate::Held { .. }
+            | Gate::TooLarge { .. } => Some(Decision::Rest),
+        }
+    }
+
+    /// When the write may be tried again, where it was refused and neither it nor the DaemonSet has changed since.
+    fn retry_at(&self, write: &Write, observed: &Observation<'_>) -> Option<Timestamp> {
+        let failure = self.failure.as_ref().filter(|failure| failure.lasting)?;
+        let generation = observed.daemon_set.metadata.generation;
+        let same = failure.write == *write && failure.generation == generation;
+        let retry = failure.tried.checked_add(write.retry_after()).ok()?;
+        (same && observed.now < retry).then_some(retry)
+    }
+
+    /// The DaemonSet is from before our newest write. Versions are decimal numbers that grow (KEP-5504). Where one is
+    /// not, nothing is known; to write twice by server-side apply then changes nothing.
+    fn is_newer_than(&self, daemon_set: &DaemonSet) -> bool {
+        let number = |version: &Option<String>| version.as_ref()?.parse::<u64>().ok();
+        match (number(&daemon_set.metadata.resource_version), number(&self.written)) {
+            (Some(seen), Some(written)) => seen < written,
+            (None, _) | (_, None) => false,
+        }
+    }
+}
+
+impl DaemonSetState {
+    /// Records the result of a write. Returns whether the DaemonSet now is as the write wanted it.
+    pub fn record(
+        &mut self,
+        write: &Write,
+        outcome: &Result<Outcome, Error>,
+        observed: &Observation<'_>,
+    ) -> bool {
+        let generation = observed.daemon_set.metadata.generation;
+        let failure = |reason, message, lasting| {
+            let write = write.clone();
+            Some(Failure { reason, message, lasting, write, generation, tried: observed.now })
+        };
+        match outcome {
+            Ok(Outcome::Written(written)) => return self.record_written(write, written, observed),
+            Ok(Outcome::Gone) => *self = Self::default(),
+            Ok(Outcome::Refused { reason, message }) => {
+                self.failure = failure(*reason, message.clone(), true);
             }
-        }
-    }
-}
-
-/// The agent that our mount holds up.
-pub fn blamed<'a>(remembered: &'a Remembered, daemon_set: &DaemonSet) -> Option<&'a Blame> {
-    remembered.look.as_ref()?.blame(daemon_set)
-}
-
-/// Takes the mount back. An agent is down because of us, so neither window nor budget is waited for; only the word of the
-/// DaemonSet's owner holds it.
-fn take_back(
-    daemon_set: &DaemonSet,
-    gate: &Gate,
-    mut remembered: Remembered,
-    now: Timestamp,
-) -> (Remembered, Step) {
-    let Some(Blame { said, mark }) = blamed(&remembered, daemon_set).cloned() else {
-        return (remembered, Step::Rest);
-    };
-    if matches!(gate, Gate::Held { .. }) {
-        remembered.gate = gate.clone();
-        return (remembered, Step::Rest);
-    }
-    let write = Write::TakeBack { mark, said };
-    match remembered.failure.as_ref().and_then(|failure| retry(failure, &write, daemon_set, now)) {
-        Some(retry) => (remembered, Step::Wait(retry)),
-        None => (remembered, Step::Write(write)),
-    }
-}
-
-/// The memory with what came of a write in it.
-pub fn after(
-    (daemon_set, wish): (&DaemonSet, &Wish),
-    write: &Write,
-    outcome: &Result<Outcome, Error>,
-    mut remembered: Remembered,
-    now: Timestamp,
-) -> Remembered {
-    let failure = |reason, message, lasting, on: &DaemonSet| {
-        Some(Failure {
-            reason,
-            message,
-            lasting,
-            write: write.clone(),
-            generation: on.metadata.generation,
-            tried: now,
-        })
-    };
-    match outcome {
-        Ok(Outcome::Gone) => return Remembered::default(),
-        Ok(Outcome::Refused(reason, message)) => {
-            remembered.failure = failure(*reason, message.clone(), true, daemon_set);
-        }
-        Err(error) => {
-            let message = format!("{error}; it is tried again");
-            remembered.failure = failure(ConditionReason::ApplyFailed, message, false, daemon_set);
-        }
-        Ok(Outcome::Written(written)) => {
-            remembered.written.clone_from(&written.metadata.resource_version);
-            if template(written) != template(daemon_set) {
-                remembered.caused = Some(Caused::by(daemon_set, written, now));
-            }
-            remembered.failure = None;
-            match (write, plan(written, wish)) {
-                (Write::GiveBack, _) => remembered.label_is_theirs = labelled(written),
-                (Write::TakeBack { said, .. }, _) => {
-                    remembered.taken_back = Some(said.clone());
-                    remembered.contest = Contest::default();
-                    remembered.look = None;
-                }
-                (Write::Mount { .. }, Plan::Keep { .. }) => {
-                    remembered.contest = remembered.contest.applied(now);
-                }
-                (Write::Mount { .. }, _) => {
-                    remembered.failure =
-                        failure(ConditionReason::ApplyFailed, taken_out(written), true, written);
-                }
+            Err(error) => {
+                let message = format!("{error}; lsm-ready tries again");
+                self.failure = failure(ConditionReason::ApplyFailed, message, false);
             }
         }
+        false
     }
-    remembered
+
+    fn record_written(
+        &mut self,
+        write: &Write,
+        written: &DaemonSet,
+        observed: &Observation<'_>,
+    ) -> bool {
+        self.failure = None;
+        self.written.clone_from(&written.metadata.resource_version);
+        if template(written) != template(observed.daemon_set) {
+            self.disruption = Some(Disruption::by(observed.daemon_set, written, observed.now));
+        }
+        match write {
+            Write::Remove => self.label_is_theirs = labelled(written),
+            Write::TakeBack { cause, .. } => {
+                self.taken_back = Some(cause.clone());
+                self.reverts = RevertBackoff::default();
+                self.survey = None;
+            }
+            Write::Mount { container } if has_our_mount(written, container) => {
+                self.reverts.applied(observed.now);
+            }
+            Write::Mount { .. } => {
+                self.failure = Some(Failure {
+                    reason: ConditionReason::ApplyFailed,
+                    message: removed_by_webhook(written),
+                    lasting: true,
+                    write: write.clone(),
+                    generation: written.metadata.generation,
+                    tried: observed.now,
+                });
+            }
+        }
+        self.failure.is_none() && !self.label_is_theirs
+    }
 }
 
-/// The API server took the mount, and yet its answer does not hold it.
-fn taken_out(written: &DaemonSet) -> String {
+/// Whether the agent sees securityfs through our mount.
+fn has_our_mount(daemon_set: &DaemonSet, container: &str) -> bool {
+    let view = pod(daemon_set).and_then(|pod| {
+        let container = agent(pod, container).ok()?;
+        Some(view(pod, container, owned(daemon_set)))
+    });
+    matches!(view, Some(View::Ours(_)))
+}
+
+/// The API server accepted the mount, but its answer does not contain it.
+fn removed_by_webhook(written: &DaemonSet) -> String {
     format!(
-        "the API server took the mount for DaemonSet {}, but its answer does not hold it: a mutating admission webhook \
-         takes it out; exempt the DaemonSet from it, or say apply: Suggest",
+        "the mount is missing from DaemonSet {} although the API server accepted it: a mutating admission webhook \
+         removes it; exempt the DaemonSet from that webhook, or set apply: Suggest",
         DaemonSetKey::of(written)
     )
 }
 
-/// When the write may be tried again, where it is not yet.
-fn retry(
-    failure: &Failure,
-    write: &Write,
-    daemon_set: &DaemonSet,
-    now: Timestamp,
-) -> Option<Timestamp> {
-    let same = failure.write == *write && failure.generation == daemon_set.metadata.generation;
-    let retry = failure.tried.checked_add(write.retry()).ok()?;
-    (failure.lasting && same && now < retry).then_some(retry)
-}
-
-/// Whether the object is from before that resourceVersion. They are decimal numbers that grow (KEP-5504); where one is
-/// not, nothing is known, and what is written twice by server-side apply changes nothing.
-fn is_older(daemon_set: &DaemonSet, written: Option<&str>) -> bool {
-    let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
-    match (number(daemon_set.metadata.resource_version.as_deref()), number(written)) {
-        (Some(seen), Some(written)) => seen < written,
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use lsm_ready_tetragon::plan::Need;
     use serde_json::json;
 
     use super::*;
+    use crate::tetragon::merge::PolicyRequests;
+    use crate::tetragon::nodes::NodeFacts;
 
     fn at(version: &str) -> DaemonSet {
         serde_json::from_value(json!({"metadata": {"resourceVersion": version, "generation": 1}}))
@@ -257,95 +244,105 @@ mod tests {
     }
 
     fn wanted() -> Plan {
-        Plan::Patch { container: "tetragon".into(), need: lsm_ready_tetragon::plan::Need::Always }
+        Plan::Patch { container: "tetragon".into(), need: Need::Always }
     }
 
     fn minute(minutes: i64) -> Timestamp {
         Timestamp::from_second(minutes * 60).unwrap()
     }
 
+    /// The observation of that DaemonSet with that plan, and an open gate.
+    fn observe(daemon_set: &DaemonSet, plan: Plan, now: Timestamp) -> Observation<'_> {
+        let (requests, nodes) = (PolicyRequests::default(), NodeFacts::default());
+        Observation { plan, ..Observation::new(daemon_set, requests, nodes, now) }
+    }
+
     #[test]
-    fn what_is_older_than_our_write_is_left_alone() {
-        let written =
-            |version: &str| Remembered { written: Some(version.into()), ..Remembered::default() };
+    fn an_object_from_before_our_write_is_ignored() {
         for (seen, last, expected) in [
-            ("99", "100", Step::Rest),
-            ("100", "100", Step::Write(mount())),
-            ("1000", "999", Step::Write(mount())),
-            // Where versions are no numbers, nothing is known and the write changes nothing.
-            ("a", "100", Step::Write(mount())),
+            ("99", "100", Decision::Rest),
+            ("100", "100", Decision::Write(mount())),
+            ("1000", "999", Decision::Write(mount())),
+            // Where a version is not a number, nothing is known, and the write changes nothing.
+            ("a", "100", Decision::Write(mount())),
         ] {
-            assert_eq!(
-                step((&at(seen), &wanted()), &Gate::Open, written(last), minute(0)).1,
-                expected,
-                "{seen} {last}"
-            );
+            let mut state =
+                DaemonSetState { written: Some(last.into()), ..DaemonSetState::default() };
+            let decision = state.decide(&observe(&at(seen), wanted(), minute(0)));
+            assert_eq!(decision, expected, "{seen} {last}");
         }
+    }
+
+    fn failed(lasting: bool, generation: i64, write: Write) -> DaemonSetState {
+        let failure = Failure {
+            reason: ConditionReason::Forbidden,
+            message: String::new(),
+            lasting,
+            write,
+            generation: Some(generation),
+            tried: minute(0),
+        };
+        DaemonSetState { failure: Some(failure), ..DaemonSetState::default() }
     }
 
     #[test]
     fn a_lasting_failure_waits_unless_something_changed() {
-        let failed = |lasting, generation, write| {
-            let failure = Failure {
-                reason: ConditionReason::Forbidden,
-                message: String::new(),
-                lasting,
-                write,
-                generation: Some(generation),
-                tried: minute(0),
-            };
-            Remembered { failure: Some(failure), ..Remembered::default() }
-        };
         let other = Write::Mount { container: "agent".into() };
-        for (remembered, now, expected) in [
-            (failed(true, 1, mount()), minute(0), Step::Wait(minute(1))),
-            (failed(true, 1, mount()), minute(1), Step::Write(mount())),
-            (failed(true, 0, mount()), minute(0), Step::Write(mount())),
-            (failed(true, 1, other), minute(0), Step::Write(mount())),
-            (failed(false, 1, mount()), minute(0), Step::Write(mount())),
+        for (mut state, now, expected) in [
+            (failed(true, 1, mount()), minute(0), Decision::Wait(minute(1))),
+            (failed(true, 1, mount()), minute(1), Decision::Write(mount())),
+            (failed(true, 0, mount()), minute(0), Decision::Write(mount())),
+            (failed(true, 1, other), minute(0), Decision::Write(mount())),
+            (failed(false, 1, mount()), minute(0), Decision::Write(mount())),
         ] {
-            assert_eq!(
-                step((&at("1"), &wanted()), &Gate::Open, remembered.clone(), now).1,
-                expected,
-                "{remembered:?}"
-            );
+            let decision = state.decide(&observe(&at("1"), wanted(), now));
+            assert_eq!(decision, expected, "{state:?}");
         }
         let give_back = Plan::GiveBack { superseded: None };
-        let refused = failed(true, 1, Write::GiveBack);
+        let mut refused = failed(true, 1, Write::Remove);
         assert_eq!(
-            step((&at("1"), &give_back), &Gate::Open, refused, minute(59)).1,
-            Step::Wait(minute(60))
+            refused.decide(&observe(&at("1"), give_back, minute(59))),
+            Decision::Wait(minute(60))
         );
     }
 
     #[test]
     fn a_closed_gate_writes_nothing_and_counts_no_revert() {
-        let reverted =
-            Remembered { contest: Contest::default().applied(minute(0)), ..Remembered::default() };
+        let mut reverted = DaemonSetState::default();
+        reverted.reverts.applied(minute(0));
         let until = Gate::Until { opens: minute(9), policies: "p".into() };
         let held = Gate::Held { word: "hold".into() };
+        let daemon_set = at("1");
         for plan in [wanted(), Plan::GiveBack { superseded: None }] {
-            for (gate, expected) in [(&until, Step::Wait(minute(9))), (&held, Step::Rest)] {
-                let (kept, found) = step((&at("1"), &plan), gate, reverted.clone(), minute(1));
-                assert_eq!(found, expected, "{plan:?}");
-                assert_eq!(kept, Remembered { gate: gate.clone(), ..reverted.clone() });
+            for (gate, expected) in [(&until, Decision::Wait(minute(9))), (&held, Decision::Rest)] {
+                let observed = Observation {
+                    gate: gate.clone(),
+                    ..observe(&daemon_set, plan.clone(), minute(1))
+                };
+                let mut state = reverted.clone();
+                assert_eq!(state.decide(&observed), expected, "{plan:?}");
+                assert_eq!(state, DaemonSetState { gate: gate.clone(), ..reverted.clone() });
             }
         }
-        let (kept, _) = step((&at("1"), &Plan::NotWanted), &held, reverted, minute(1));
-        assert_eq!(kept, Remembered::default(), "nothing is to be written, so nothing is held");
+        let observed =
+            Observation { gate: held, ..observe(&daemon_set, Plan::NotWanted, minute(1)) };
+        reverted.decide(&observed);
+        assert_eq!(reverted, DaemonSetState::default(), "there is nothing to hold");
     }
 
     #[test]
     fn what_is_over_is_forgotten() {
-        let remembered = Remembered {
+        let state = DaemonSetState {
             label_is_theirs: true,
             written: Some("1".into()),
-            ..Remembered::default()
+            ..DaemonSetState::default()
         };
-        let (kept, _) =
-            step((&at("2"), &Plan::NotWanted), &Gate::Open, remembered.clone(), minute(0));
-        assert_eq!(kept, Remembered { written: Some("1".into()), ..Remembered::default() });
-        let (kept, _) = step((&at("2"), &wanted()), &Gate::Open, remembered, minute(0));
-        assert!(!kept.label_is_theirs, "what we add now is ours to give back");
+        let mut unwanted = state.clone();
+        unwanted.decide(&observe(&at("2"), Plan::NotWanted, minute(0)));
+        let expected = DaemonSetState { label_is_theirs: false, ..state.clone() };
+        assert_eq!(unwanted, expected);
+        let mut mounting = state;
+        mounting.decide(&observe(&at("2"), wanted(), minute(0)));
+        assert!(!mounting.label_is_theirs, "what we add now is ours to remove");
     }
 }

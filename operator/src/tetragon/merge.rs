@@ -1,28 +1,25 @@
-//! What several policies together want of one DaemonSet.
+//! What several policies together ask of one DaemonSet.
 //!
-//! In: all policies. Out: the merged wish and, for each policy, whether it was followed. The strongest wish wins: a
-//! policy that wants less can be overruled, never one that wants more. Policies that name different containers cannot
-//! both be followed; the oldest one decides, so that a policy added later does not move a mount that is in use.
+//! In: all policies. Out: the merged request and, for each policy, whether it is followed. The strongest request wins: a
+//! policy that asks for less can be overruled, a policy that asks for more cannot. Policies that name different
+//! containers cannot both be followed. The oldest of them decides, so that a policy added later does not move a mount
+//! that is in use (docs/adr/0004-wishes-of-several-policies.md).
 
 use kube::ResourceExt;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
-use lsm_ready_tetragon::plan::Wish;
+use lsm_ready_tetragon::plan::Wish as MountRequest;
 
 use super::gate::Limits;
 use crate::watch::key::DaemonSetKey;
 
-/// What each policy wants of one DaemonSet, oldest policy first.
+/// What each policy asks of one DaemonSet, oldest policy first.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Wishes {
-    askers: Vec<Asker>,
-    /// Nodes of the DaemonSet whose kernels have no securityfs.
-    without_securityfs: Vec<String>,
-}
+pub struct PolicyRequests(Vec<PolicyRequest>);
 
-/// What one policy wants.
+/// What one policy asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Asker {
+struct PolicyRequest {
     policy: String,
     container: String,
     mount: Mount,
@@ -30,17 +27,17 @@ struct Asker {
     limits: Limits,
 }
 
-/// How a policy's wish fared against the others'.
+/// Whether a policy is followed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Standing {
     /// It is followed.
     Followed,
-    /// Another policy wants more: its name, and its wish in words.
+    /// Another policy asks for more.
     Overruled {
         /// Name of that policy.
         by: String,
-        /// `mount: Auto, apply: Patch`
-        wish: String,
+        /// What it asks for: `mount: Auto, apply: Patch`.
+        request: String,
     },
     /// An older policy names another container.
     OtherContainer {
@@ -51,52 +48,47 @@ pub enum Standing {
     },
 }
 
-impl Wishes {
-    /// The wishes of those policies for that DaemonSet. A policy that is being deleted wants nothing any more.
+impl PolicyRequests {
+    /// The requests for that DaemonSet. A policy that is being deleted asks for nothing.
     pub fn of<'a>(key: &DaemonSetKey, policies: impl IntoIterator<Item = &'a LsmPolicy>) -> Self {
-        let mut asking: Vec<&LsmPolicy> = policies
+        let mut naming: Vec<&LsmPolicy> = policies
             .into_iter()
             .filter(|policy| policy.metadata.deletion_timestamp.is_none())
             .filter(|policy| DaemonSetKey::named_by(&policy.spec).as_ref() == Some(key))
             .collect();
-        asking.sort_by_key(|policy| {
+        naming.sort_by_key(|policy| {
             let created = policy.metadata.creation_timestamp.as_ref().map(|time| time.0);
             (created, policy.name_any())
         });
-        Self {
-            askers: asking.into_iter().filter_map(asker).collect(),
+        Self(naming.into_iter().filter_map(PolicyRequest::of).collect())
+    }
+
+    /// No policy names the DaemonSet.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The request to follow.
+    pub fn merged(&self) -> MountRequest {
+        let Some(leader) = self.leader() else {
+            return MountRequest::none();
+        };
+        let strongest = |apply: Apply| {
+            let same_container = self.0.iter().filter(|own| own.container == leader.container);
+            let mounts = same_container.filter(|own| own.apply == apply).map(|own| own.mount);
+            mounts.max().unwrap_or(Mount::Never)
+        };
+        MountRequest {
+            container: leader.container.clone(),
+            patch: strongest(Apply::Patch),
+            suggest: strongest(Apply::Suggest),
             without_securityfs: Vec::new(),
         }
     }
 
-    /// The same wishes, for a DaemonSet with these nodes whose kernels have no securityfs.
-    pub fn with_nodes_without_securityfs(self, nodes: Vec<String>) -> Self {
-        Self { without_securityfs: nodes, ..self }
-    }
-
-    /// The wish to follow.
-    pub fn merged(&self) -> Wish {
-        let Some(first) = self.first() else {
-            return Wish::none();
-        };
-        let strongest = |apply: Apply| {
-            let heard = self
-                .askers
-                .iter()
-                .filter(|asker| asker.container == first.container && asker.apply == apply);
-            heard.map(|asker| asker.mount).max().unwrap_or(Mount::Never)
-        };
-        Wish {
-            container: first.container.clone(),
-            patch: strongest(Apply::Patch),
-            suggest: strongest(Apply::Suggest),
-            without_securityfs: self.without_securityfs.clone(),
-        }
-    }
-
-    /// What all of them say about when and how agents may be restarted: a limit of any holds, whatever else it wishes.
+    /// When and how agents may be restarted. Every policy's limits apply, also those of a policy that is overruled.
     pub fn limits(&self) -> Limits {
-        let all = || self.askers.iter().map(|asker| &asker.limits);
+        let all = || self.0.iter().map(|own| &own.limits);
         Limits {
             windows: all().flat_map(|limits| limits.windows.clone()).collect(),
             max_concurrent: all().filter_map(|limits| limits.max_concurrent.clone()).min(),
@@ -104,49 +96,54 @@ impl Wishes {
         }
     }
 
-    /// Names of the policies, oldest first.
-    pub fn policies(&self) -> impl Iterator<Item = &str> {
-        self.askers.iter().map(|asker| asker.policy.as_str())
-    }
-
-    /// How that policy's wish fared.
+    /// Whether that policy is followed.
     pub fn standing(&self, policy: &str) -> Standing {
-        let (Some(own), Some(first)) =
-            (self.askers.iter().find(|asker| asker.policy == policy), self.first())
-        else {
+        let own = self.0.iter().find(|own| own.policy == policy);
+        let (Some(own), Some(leader)) = (own, self.leader()) else {
             return Standing::Followed;
         };
-        if own.mount > Mount::Never && own.container != first.container {
+        if own.mount > Mount::Never && own.container != leader.container {
             return Standing::OtherContainer {
-                by: first.policy.clone(),
-                container: first.container.clone(),
+                by: leader.policy.clone(),
+                container: leader.container.clone(),
             };
         }
-        let heard = self
-            .askers
+        let followed = self
+            .0
             .iter()
-            .filter(|asker| asker.mount > Mount::Never && asker.container == first.container);
-        match heard.max_by_key(|asker| asker.strength()) {
-            Some(strongest) if strongest.strength() > own.strength() => Standing::Overruled {
-                by: strongest.policy.clone(),
-                wish: format!("mount: {:?}, apply: {:?}", strongest.mount, strongest.apply),
+            .filter(|other| other.mount > Mount::Never && other.container == leader.container)
+            .max_by_key(|other| other.strength());
+        match followed {
+            Some(other) if other.strength() > own.strength() => Standing::Overruled {
+                by: other.policy.clone(),
+                request: format!("mount: {:?}, apply: {:?}", other.mount, other.apply),
             },
-            _ => Standing::Followed,
+            Some(_) | None => Standing::Followed,
         }
     }
 
-    /// The oldest policy that wants anything: its container counts.
-    fn first(&self) -> Option<&Asker> {
-        self.askers.iter().find(|asker| asker.mount > Mount::Never)
+    /// The oldest policy that asks for a mount. Its container counts.
+    fn leader(&self) -> Option<&PolicyRequest> {
+        self.0.iter().find(|own| own.mount > Mount::Never)
     }
 }
 
-impl Asker {
-    /// Who only wants to be told is never stronger than who wants a change; `Never` is the weakest, whatever is said
-    /// about applying.
+impl PolicyRequest {
+    fn of(policy: &LsmPolicy) -> Option<Self> {
+        let tetragon = policy.spec.tetragon.as_ref()?;
+        Some(Self {
+            policy: policy.name_any(),
+            container: tetragon.daemon_set.container.clone(),
+            mount: tetragon.securityfs.mount,
+            apply: tetragon.securityfs.apply,
+            limits: limits(policy.name_any(), tetragon),
+        })
+    }
+
+    /// `Suggest` never outranks `Patch`, and `mount: Never` is the weakest whatever `apply` says.
     fn strength(&self) -> (bool, Apply, Mount) {
-        let wants = self.mount > Mount::Never;
-        (wants, if wants { self.apply } else { Apply::Suggest }, self.mount)
+        let asks = self.mount > Mount::Never;
+        (asks, if asks { self.apply } else { Apply::Suggest }, self.mount)
     }
 }
 
@@ -158,24 +155,13 @@ fn limits(policy: String, tetragon: &Tetragon) -> Limits {
     }
 }
 
-fn asker(policy: &LsmPolicy) -> Option<Asker> {
-    let tetragon = policy.spec.tetragon.as_ref()?;
-    Some(Asker {
-        policy: policy.name_any(),
-        container: tetragon.daemon_set.container.clone(),
-        mount: tetragon.securityfs.mount,
-        apply: tetragon.securityfs.apply,
-        limits: limits(policy.name_any(), tetragon),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
 
-    /// A policy made at that second that wants this of kube-system/tetragon.
+    /// A policy created at that second that names kube-system/tetragon.
     fn policy(name: &str, second: u32, tetragon: &Value) -> LsmPolicy {
         serde_json::from_value(json!({
             "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
@@ -185,49 +171,49 @@ mod tests {
         .unwrap()
     }
 
-    fn wishing(name: &str, mount: &str, apply: &str) -> LsmPolicy {
+    fn asking(name: &str, mount: &str, apply: &str) -> LsmPolicy {
         policy(name, 0, &json!({"securityfs": {"mount": mount, "apply": apply}}))
     }
 
-    fn wishes(policies: &[LsmPolicy]) -> Wishes {
-        Wishes::of(
+    fn requests(policies: &[LsmPolicy]) -> PolicyRequests {
+        PolicyRequests::of(
             &DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() },
             policies,
         )
     }
 
-    fn overruled(by: &str, wish: &str) -> Standing {
-        Standing::Overruled { by: by.into(), wish: wish.into() }
+    fn overruled(by: &str, request: &str) -> Standing {
+        Standing::Overruled { by: by.into(), request: request.into() }
     }
 
     #[test]
-    fn the_strongest_wish_wins() {
+    fn the_strongest_request_is_merged() {
         use Mount::{Always, Auto, Never};
         for (policies, patch, suggest) in [
             (vec![], Never, Never),
             (vec![("Never", "Patch")], Never, Never),
             (vec![("Auto", "Patch"), ("Always", "Patch"), ("Never", "Patch")], Always, Never),
-            // Never and its default, Patch, do not turn another's suggestion into a patch.
+            // `Never` with the default `Patch` does not turn another policy's `Suggest` into a patch.
             (vec![("Never", "Patch"), ("Auto", "Suggest")], Never, Auto),
-            // Nobody asked for a patch in any case.
+            // No policy asks for `Always` with `Patch`.
             (vec![("Auto", "Patch"), ("Always", "Suggest")], Auto, Always),
         ] {
-            let asking: Vec<LsmPolicy> = policies
+            let all: Vec<LsmPolicy> = policies
                 .iter()
                 .enumerate()
-                .map(|(n, (mount, apply))| wishing(&format!("p{n}"), mount, apply))
+                .map(|(n, (mount, apply))| asking(&format!("p{n}"), mount, apply))
                 .collect();
-            let merged = wishes(&asking).merged();
+            let merged = requests(&all).merged();
             assert_eq!((merged.patch, merged.suggest), (patch, suggest), "{policies:?}");
         }
     }
 
     #[test]
-    fn the_weaker_learn_who_overruled_them() {
-        let all = wishes(&[
-            wishing("a", "Never", "Patch"),
-            wishing("b", "Auto", "Suggest"),
-            wishing("c", "Auto", "Patch"),
+    fn an_overruled_policy_names_the_policy_that_is_followed() {
+        let all = requests(&[
+            asking("a", "Never", "Patch"),
+            asking("b", "Auto", "Suggest"),
+            asking("c", "Auto", "Patch"),
         ]);
         let winner = overruled("c", "mount: Auto, apply: Patch");
         assert_eq!(all.standing("a"), winner);
@@ -237,27 +223,30 @@ mod tests {
     }
 
     #[test]
-    fn of_two_containers_the_oldest_policys_counts() {
+    fn the_oldest_policy_decides_which_container_is_the_agents() {
         let agent = json!({"daemonSet": {"container": "agent"}});
-        let all = wishes(&[policy("a", 2, &agent), policy("z", 1, &json!({}))]);
+        let all = requests(&[policy("a", 2, &agent), policy("z", 1, &json!({}))]);
         assert_eq!(all.merged().container, "tetragon");
         assert_eq!(
             all.standing("a"),
             Standing::OtherContainer { by: "z".into(), container: "tetragon".into() }
         );
         assert_eq!(all.standing("z"), Standing::Followed);
-        // The name decides between equals, and who wants nothing has no container to insist on.
+        // The name decides between policies of the same age. A policy with `Never` does not decide.
         let nothing =
             json!({"daemonSet": {"container": "other"}, "securityfs": {"mount": "Never"}});
-        let all =
-            wishes(&[policy("b", 1, &json!({})), policy("a", 1, &agent), policy("n", 0, &nothing)]);
+        let all = requests(&[
+            policy("b", 1, &json!({})),
+            policy("a", 1, &agent),
+            policy("n", 0, &nothing),
+        ]);
         assert_eq!(all.merged().container, "agent");
     }
 
     #[test]
-    fn the_limits_of_all_hold() {
+    fn the_limits_of_every_policy_apply() {
         let window = json!({"start": "22:00", "duration": "4h"});
-        let all = wishes(&[
+        let all = requests(&[
             policy(
                 "a",
                 1,
@@ -272,14 +261,14 @@ mod tests {
         assert_eq!(with_window, ["a", "c"]);
         assert_eq!(limits.max_concurrent, Some((2, "b".into())));
         assert!(limits.restart_stale);
-        assert_eq!(wishes(&[policy("a", 1, &json!({}))]).limits(), Limits::default());
+        assert_eq!(requests(&[policy("a", 1, &json!({}))]).limits(), Limits::default());
     }
 
     #[test]
-    fn others_and_the_dying_are_not_asked() {
+    fn policies_of_other_daemon_sets_and_deleted_policies_are_ignored() {
         let elsewhere = policy("a", 0, &json!({"daemonSet": {"namespace": "tetragon"}}));
-        let mut dying = wishing("b", "Always", "Patch");
-        dying.metadata.deletion_timestamp = dying.metadata.creation_timestamp.clone();
-        assert_eq!(wishes(&[elsewhere, dying]).merged(), Wish::none());
+        let mut deleted = asking("b", "Always", "Patch");
+        deleted.metadata.deletion_timestamp = deleted.metadata.creation_timestamp.clone();
+        assert_eq!(requests(&[elsewhere, deleted]).merged(), MountRequest::none());
     }
 }

@@ -1,95 +1,99 @@
-//! When to stop putting back what another manager keeps taking out: a state machine with time as a parameter.
+//! How long to wait when another manager keeps removing our mount. A state machine; the time is a parameter.
 //!
 //! ## Flow
-//! we apply → the mount is missing again: a revert → we apply again, up to three reverts within ten minutes → contested:
-//! nothing is applied for ten minutes → one trial → it stands for ten minutes: peace, or it is reverted: contested
-//! again, for twice as long, up to 160 minutes.
+//! we apply → the mount is missing again: a revert → we apply again, up to three reverts within ten minutes → the mount
+//! is contested: nothing is applied for ten minutes → one trial. A trial that stands for ten minutes ends the contest.
+//! A trial that is reverted starts the next pause, twice as long as the last, up to 160 minutes.
 //!
 //! ## Guarantees
-//! Every revert restarts agents, and so does every apply: in a fight that never ends there are three applies and then
-//! one at each ever rarer trial. The contest ends without anybody's help once the reverts end.
+//! Every revert restarts agents, and so does every apply. While the reverts go on there are three applies, then one for
+//! each trial, ever more rarely. The contest ends without help once the reverts end.
 //!
 //! ## Assumptions
-//! The history lives in memory alone. After a restart of the operator the count begins anew.
+//! The history is kept in memory only. After a restart of the operator the count starts again.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Reverts within [`WINDOW`] that make a contest.
+/// This many reverts within [`WINDOW`] make a contest.
 pub const LIMIT: usize = 3;
 
-/// How long reverts count, how long the first pause is, and how long an apply must stand to be at peace again.
+/// How long a revert counts, how long the first pause is, and how long an apply must stand to end the contest.
 pub const WINDOW: SignedDuration = SignedDuration::from_mins(10);
 
-/// Doublings of the pause at most.
+/// The pause is doubled at most this often.
 const MAX_DOUBLINGS: u32 = 4;
 
-/// What happened to our applies.
+/// The history of our applies and their reverts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Contest {
-    /// When we applied last, until that was reverted.
+pub struct RevertBackoff {
+    /// When we last applied. None once that apply was reverted.
     applied: Option<Timestamp>,
-    /// Recent reverts.
+    /// When recent applies were reverted.
     reverts: Vec<Timestamp>,
-    /// Nothing is applied before.
+    /// Nothing is applied before this time.
     paused_until: Option<Timestamp>,
-    /// Pauses since the last peace.
+    /// Pauses since the last contest ended.
     pauses: u32,
 }
 
-/// What may be done.
+/// Whether the mount may be applied.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Turn {
-    /// Apply.
+    /// Apply it now.
     Apply,
-    /// Contested: not before then.
+    /// The mount is contested. Do not apply it before this time.
     Wait(Timestamp),
 }
 
-impl Contest {
-    /// Our mount is wanted and missing. Says what may be done, and the history with this moment in it.
-    pub fn missing(mut self, now: Timestamp) -> (Self, Turn) {
+impl RevertBackoff {
+    /// Notes that our mount is wanted and missing. Returns whether it may be applied.
+    pub fn missing(&mut self, now: Timestamp) -> Turn {
         if let Some(until) = self.paused_until {
-            if now < until {
-                return (self, Turn::Wait(until));
-            }
-            self.paused_until = None;
-            self.reverts.clear();
-            return (self, Turn::Apply);
+            return self.paused(until, now);
         }
+        // An apply that failed cannot be reverted, so a missing mount counts only after an apply that succeeded.
         let Some(applied) = self.applied.take() else {
-            return (self, Turn::Apply);
+            return Turn::Apply;
         };
         if now.duration_since(applied) >= WINDOW {
             self.pauses = 0;
         }
         self.reverts.retain(|revert| now.duration_since(*revert) < WINDOW);
         self.reverts.push(now);
-        // A trial after a pause has one revert to lose.
+        // After a pause, a single revert of the trial starts the next pause.
         let limit = if self.pauses == 0 { LIMIT } else { 1 };
         if self.reverts.len() < limit {
-            return (self, Turn::Apply);
+            return Turn::Apply;
         }
         let until = now.checked_add(pause(self.pauses)).unwrap_or(Timestamp::MAX);
         self.pauses = self.pauses.saturating_add(1);
         self.paused_until = Some(until);
-        (self, Turn::Wait(until))
+        Turn::Wait(until)
     }
 
-    /// Our mount was applied.
-    pub fn applied(mut self, now: Timestamp) -> Self {
+    fn paused(&mut self, until: Timestamp, now: Timestamp) -> Turn {
+        if now < until {
+            return Turn::Wait(until);
+        }
+        self.paused_until = None;
+        self.reverts.clear();
+        Turn::Apply
+    }
+
+    /// Notes that our mount was applied.
+    pub const fn applied(&mut self, now: Timestamp) {
         self.applied = Some(now);
-        self
     }
 
-    /// When the next trial is, while the mount is contested.
-    pub fn paused_until(&self) -> Option<Timestamp> {
+    /// The time of the next trial, while the mount is contested.
+    pub const fn paused_until(&self) -> Option<Timestamp> {
         self.paused_until
     }
 }
 
-/// The pause after that many others.
-fn pause(others: u32) -> SignedDuration {
-    WINDOW * 2_i32.pow(others.min(MAX_DOUBLINGS))
+/// How long the pause is after that many earlier ones.
+fn pause(earlier: u32) -> SignedDuration {
+    WINDOW * 2_i32.pow(earlier.min(MAX_DOUBLINGS))
 }
 
 #[cfg(test)]
@@ -102,14 +106,13 @@ mod tests {
         Timestamp::from_second(minutes * 60).unwrap()
     }
 
-    /// The mount is found missing at each of those minutes, and applied where that is allowed. Gives those minutes.
-    fn applies(contest: &mut Contest, minutes: impl IntoIterator<Item = i64>) -> Vec<i64> {
+    /// Finds the mount missing at each of those minutes and applies it where that is allowed. Returns the minutes of the
+    /// applies.
+    fn applies(backoff: &mut RevertBackoff, minutes: impl IntoIterator<Item = i64>) -> Vec<i64> {
         let mut applied = Vec::new();
         for at in minutes {
-            let (next, turn) = contest.clone().missing(minute(at));
-            *contest = next;
-            if turn == Turn::Apply {
-                *contest = contest.clone().applied(minute(at));
+            if backoff.missing(minute(at)) == Turn::Apply {
+                backoff.applied(minute(at));
                 applied.push(at);
             }
         }
@@ -117,44 +120,41 @@ mod tests {
     }
 
     #[test]
-    fn three_reverts_within_ten_minutes_stop_us() {
-        let mut contest = Contest::default();
-        assert_eq!(applies(&mut contest, 0..=9), [0, 1, 2]);
-        assert_eq!(contest.paused_until(), Some(minute(13)));
+    fn three_reverts_within_ten_minutes_start_a_pause() {
+        let mut backoff = RevertBackoff::default();
+        assert_eq!(applies(&mut backoff, 0..=9), [0, 1, 2]);
+        assert_eq!(backoff.paused_until(), Some(minute(13)));
     }
 
     #[test]
-    fn slow_reverts_are_put_back_for_ever() {
+    fn slow_reverts_never_start_a_pause() {
         let minutes = || (0..50).map(|n| n * 5);
-        assert_eq!(applies(&mut Contest::default(), minutes()), minutes().collect::<Vec<_>>());
+        let applied = applies(&mut RevertBackoff::default(), minutes());
+        assert_eq!(applied, minutes().collect::<Vec<_>>());
     }
 
     #[test]
-    fn an_endless_fight_is_tried_ever_more_rarely() {
-        let mut contest = Contest::default();
+    fn endless_reverts_are_tried_ever_more_rarely() {
+        let mut backoff = RevertBackoff::default();
         // Pauses of 10, 20, 40, 80, 160, 160 … minutes, each with the minute that a trial stands.
-        assert_eq!(applies(&mut contest, 0..700), [0, 1, 2, 13, 34, 75, 156, 317, 478, 639]);
+        assert_eq!(applies(&mut backoff, 0..700), [0, 1, 2, 13, 34, 75, 156, 317, 478, 639]);
     }
 
     #[test]
     fn the_contest_ends_when_the_reverts_end() {
-        let mut contest = Contest::default();
-        assert_eq!(applies(&mut contest, [0, 1, 2, 3]), [0, 1, 2]);
-        assert_eq!(applies(&mut contest, [13]), [13], "the trial");
-        assert_eq!(contest.paused_until(), None);
-        // It stood for ten minutes: three reverts are needed again.
-        assert_eq!(applies(&mut contest, [23, 24, 25]), [23, 24]);
+        let mut backoff = RevertBackoff::default();
+        assert_eq!(applies(&mut backoff, [0, 1, 2, 3]), [0, 1, 2]);
+        assert_eq!(applies(&mut backoff, [13]), [13], "the trial");
+        assert_eq!(backoff.paused_until(), None);
+        // The trial stood for ten minutes: three reverts are needed again.
+        assert_eq!(applies(&mut backoff, [23, 24, 25]), [23, 24]);
     }
 
     #[test]
-    fn the_first_apply_is_no_revert() {
-        let (contest, turn) = Contest::default().missing(minute(0));
-        assert_eq!(turn, Turn::Apply);
-        assert_eq!(
-            contest.missing(minute(1)).1,
-            Turn::Apply,
-            "an apply that failed was never reverted"
-        );
+    fn a_missing_mount_without_a_successful_apply_is_not_a_revert() {
+        let mut backoff = RevertBackoff::default();
+        assert_eq!(backoff.missing(minute(0)), Turn::Apply);
+        assert_eq!(backoff.missing(minute(1)), Turn::Apply, "an apply that failed");
     }
 
     proptest! {
@@ -164,7 +164,7 @@ mod tests {
                 *now += gap;
                 Some(*now)
             });
-            let applied = applies(&mut Contest::default(), minutes);
+            let applied = applies(&mut RevertBackoff::default(), minutes);
             for four in applied.windows(4) {
                 prop_assert!(four[3] - four[0] >= 10, "{applied:?}");
             }
@@ -172,14 +172,14 @@ mod tests {
 
         #[test]
         fn after_the_pause_there_is_always_a_trial(gaps in prop::collection::vec(0i64..30, 1..50)) {
-            let mut contest = Contest::default();
+            let mut backoff = RevertBackoff::default();
             let mut now = 0;
             for gap in gaps {
                 now += gap;
-                applies(&mut contest, [now]);
-                if let Some(until) = contest.paused_until() {
+                applies(&mut backoff, [now]);
+                if let Some(until) = backoff.paused_until() {
                     prop_assert!(until > minute(now) && until <= minute(now + 160));
-                    prop_assert_eq!(contest.clone().missing(until).1, Turn::Apply);
+                    prop_assert_eq!(backoff.clone().missing(until), Turn::Apply);
                 }
             }
         }

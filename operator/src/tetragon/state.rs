@@ -1,43 +1,59 @@
-//! What has to be remembered of each DaemonSet between reconciles: what became of our writes. None of it decides what
-//! is ours, so a restart that forgets it takes nothing away and leaves nothing behind.
+//! What the controller remembers of each DaemonSet between reconciles: the results of its writes, and what it saw of the
+//! agents.
+//!
+//! The state does not decide what is ours (the DaemonSet's label does), so a restart of the operator, which forgets it,
+//! neither removes nor leaves behind a mount.
 
-use lsm_ready_crds::ConditionReason;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::ResourceExt;
+use lsm_ready_crds::ConditionReason;
 
-use super::revert_backoff::Contest;
 use super::gate::Gate;
-use super::rollout::pods::Look;
-use super::rollout::downtime::Caused;
+use super::observe::Observation;
+use super::revert_backoff::RevertBackoff;
+use super::rollout::blame::Blame;
+use super::rollout::downtime::Disruption;
+use super::rollout::pods::PodSurvey;
 use super::stale::Stale;
-use super::decide::Write;
+use super::write::Write;
+use crate::watch::key::DaemonSetKey;
 
-/// What is remembered, by a DaemonSet's UID.
+/// The state of every DaemonSet that has one.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<String, Remembered>>);
+pub struct Memory(Mutex<HashMap<DaemonSetKey, Remembered>>);
+
+/// The state of one DaemonSet, and the UID of the DaemonSet that it is about.
+#[derive(Debug, Eq, PartialEq)]
+struct Remembered {
+    uid: Option<String>,
+    state: DaemonSetState,
+}
 
 /// What is remembered of one DaemonSet.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Remembered {
-    /// The fight over our mount.
-    pub contest: Contest,
-    /// Why the newest write failed, until one succeeds or none is wanted any more.
+pub struct DaemonSetState {
+    /// The reverts of our mount, and the pause that follows from them.
+    pub reverts: RevertBackoff,
+    /// Why the newest write failed. None when it succeeded, or when nothing is to be written any more.
     pub failure: Option<Failure>,
-    /// The resourceVersion after our newest write: an older object in the store does not show it yet.
+    /// The resourceVersion after our newest write. An object with an older one does not show that write yet.
     pub written: Option<String>,
-    /// The label stayed when everything of ours was given back: somebody else has set it.
+    /// Our label stayed when everything of ours was removed: another manager sets it.
     pub label_is_theirs: bool,
-    /// The gate, where it closed before something that should be written.
+    /// The gate, where it was closed when something should have been written.
     pub gate: Gate,
-    /// The newest look at the agents' pods, while a rollout goes on.
-    pub look: Option<Look>,
+    /// The newest survey of the agents' pods, while a rollout goes on.
+    pub survey: Option<PodSurvey>,
     /// What was done about stale agents.
     pub stale: Stale,
-    /// The restart that we caused, until it is over.
-    pub caused: Option<Caused>,
-    /// Which agent could not be created with our mount, and why, while the mount that was taken back is not added again.
+    /// The restart of agents that we caused, until it is over.
+    pub disruption: Option<Disruption>,
+    /// Which agent could not be created with our mount, and why, as long as the mount that was taken back is not added
+    /// again.
     pub taken_back: Option<String>,
 }
 
@@ -48,57 +64,116 @@ pub struct Failure {
     pub reason: ConditionReason,
     /// What happened and what to do about it.
     pub message: String,
-    /// It stays so until somebody changes something. Otherwise the next try may succeed.
+    /// The write fails until somebody changes something. Otherwise the next try may succeed.
     pub lasting: bool,
-    /// What was to be written.
+    /// The write that failed.
     pub write: Write,
-    /// The generation of the DaemonSet that it was to be written to.
+    /// The generation that the DaemonSet had.
     pub generation: Option<i64>,
     /// When it was tried.
     pub tried: Timestamp,
 }
 
 impl Memory {
-    /// What is remembered of that DaemonSet.
-    pub fn recall(&self, uid: &str) -> Remembered {
-        self.lock().get(uid).cloned().unwrap_or_default()
+    /// The state of that DaemonSet. A DaemonSet made anew under an old name has none.
+    pub fn recall(&self, daemon_set: &DaemonSet) -> DaemonSetState {
+        let all = self.lock();
+        let remembered = all.get(&DaemonSetKey::of(daemon_set));
+        let own = remembered.filter(|remembered| remembered.uid == daemon_set.uid());
+        own.map(|remembered| remembered.state.clone()).unwrap_or_default()
     }
 
-    /// Remembers it; says whether it is new.
-    pub fn remember(&self, uid: &str, remembered: Remembered) -> bool {
+    /// Remembers the state. Returns whether it differs from the one before.
+    pub fn remember(&self, daemon_set: &DaemonSet, state: DaemonSetState) -> bool {
+        let key = DaemonSetKey::of(daemon_set);
         let mut all = self.lock();
-        if remembered == Remembered::default() {
-            return all.remove(uid).is_some();
+        if state == DaemonSetState::default() {
+            return all.remove(&key).is_some();
         }
-        all.insert(uid.to_owned(), remembered.clone()) != Some(remembered)
+        let new = Remembered { uid: daemon_set.uid(), state };
+        if all.get(&key) == Some(&new) {
+            return false;
+        }
+        all.insert(key, new);
+        true
     }
 
-    /// Forgets the DaemonSets that are gone.
-    pub fn forget_all_but(&self, living: impl FnOnce() -> HashSet<String>) {
-        let mut all = self.lock();
-        if !all.is_empty() {
-            let living = living();
-            all.retain(|uid, _| living.contains(uid));
-        }
+    /// Forgets every DaemonSet that does not exist.
+    pub fn retain(&self, exists: impl Fn(&DaemonSetKey) -> bool) {
+        self.lock().retain(|key, _| exists(key));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DaemonSetKey, Remembered>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DaemonSetState {
+    /// The agent that our mount holds up, in the rollout of the present pod template.
+    pub fn blame(&self, daemon_set: &DaemonSet) -> Option<&Blame> {
+        self.survey.as_ref()?.blame(daemon_set)
+    }
+
+    /// We wrote the DaemonSet's present pod template.
+    pub fn wrote_template(&self, daemon_set: &DaemonSet) -> bool {
+        self.disruption.as_ref().is_some_and(|disruption| disruption.wrote(daemon_set))
+    }
+
+    /// Counts the node-seconds without a ready agent since the last reconcile that we caused.
+    pub fn count_downtime(&mut self, observed: &Observation<'_>) -> f64 {
+        let Some(disruption) = &mut self.disruption else {
+            return 0.0;
+        };
+        let downtime = disruption.observe(observed.daemon_set, observed.now);
+        if downtime.is_over {
+            self.disruption = None;
+        }
+        downtime.node_seconds
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
+    fn daemon_set(name: &str, uid: &str) -> DaemonSet {
+        serde_json::from_value(json!({"metadata": {"namespace": "a", "name": name, "uid": uid}}))
+            .unwrap()
+    }
+
+    fn written() -> DaemonSetState {
+        DaemonSetState { written: Some("7".into()), ..DaemonSetState::default() }
+    }
+
     #[test]
-    fn says_what_is_new_and_forgets_the_dead() {
+    fn only_a_changed_state_is_news() {
+        let (memory, own) = (Memory::default(), daemon_set("tetragon", "1"));
+        assert!(!memory.remember(&own, DaemonSetState::default()));
+        assert!(memory.remember(&own, written()));
+        assert!(!memory.remember(&own, written()));
+        assert_eq!(memory.recall(&own), written());
+        assert!(memory.remember(&own, DaemonSetState::default()));
+        assert!(!memory.remember(&own, DaemonSetState::default()));
+    }
+
+    #[test]
+    fn a_daemon_set_made_anew_has_no_state() {
         let memory = Memory::default();
-        let written = || Remembered { written: Some("7".into()), ..Remembered::default() };
-        assert!(!memory.remember("a", Remembered::default()));
-        assert!(memory.remember("a", written()));
-        assert!(!memory.remember("a", written()));
-        memory.forget_all_but(|| HashSet::from(["b".to_owned()]));
-        assert_eq!(memory.recall("a"), Remembered::default());
+        memory.remember(&daemon_set("tetragon", "1"), written());
+        assert_eq!(memory.recall(&daemon_set("tetragon", "2")), DaemonSetState::default());
+    }
+
+    #[test]
+    fn a_daemon_set_that_is_gone_is_forgotten() {
+        let memory = Memory::default();
+        let (gone, there) = (daemon_set("gone", "1"), daemon_set("there", "2"));
+        memory.remember(&gone, written());
+        memory.remember(&there, written());
+        memory.retain(|key| key.name == "there");
+        assert_eq!(memory.recall(&gone), DaemonSetState::default());
+        assert_eq!(memory.recall(&there), written());
+        assert_eq!(memory.lock().len(), 1);
     }
 }

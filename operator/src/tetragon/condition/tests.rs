@@ -1,22 +1,16 @@
-//! What each state of affairs comes to in a policy's status.
+//! The conditions that each state of the DaemonSet, the policies and the controller gives.
 
 use jiff::Timestamp;
-use lsm_ready_crds::ConditionReason;
+use k8s_openapi::api::apps::v1::DaemonSet;
 use serde_json::{Value, json};
 
-use super::super::revert_backoff::Contest;
-use super::super::state::Failure;
 use super::*;
-
-/// The conditions of that policy, where nothing is known of AppArmor on the nodes.
-fn findings(
-    policy: &LsmPolicy,
-    daemon_set: (&DaemonSetKey, Option<&DaemonSet>),
-    wishes: &Wishes,
-    state: (&Remembered, &Gate),
-) -> Findings {
-    findings_on(&AppArmorOn::default(), policy, daemon_set, wishes, state)
-}
+use crate::tetragon::gate::Gate;
+use crate::tetragon::merge::PolicyRequests;
+use crate::tetragon::nodes::NodeFacts;
+use crate::tetragon::revert_backoff::RevertBackoff;
+use crate::tetragon::state::Failure;
+use crate::tetragon::write::Write;
 
 fn daemon_set(image: &str, ours: bool) -> DaemonSet {
     let mut container =
@@ -58,22 +52,31 @@ fn key() -> DaemonSetKey {
     DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() }
 }
 
-/// What the first of those policies is told.
-fn told(policies: &[Value], daemon_set: Option<&DaemonSet>, remembered: &Remembered) -> Findings {
-    let policies: Vec<LsmPolicy> = policies
-        .iter()
-        .enumerate()
-        .map(|(n, tetragon)| policy(&format!("p{n}"), tetragon))
-        .collect();
-    let wishes = Wishes::of(&key(), &policies);
-    findings(&policies[0], (&key(), daemon_set), &wishes, (remembered, &Gate::Open))
+/// The observation of that DaemonSet, which those policies name, through an open gate.
+fn observe<'a>(daemon_set: &'a DaemonSet, policies: &[LsmPolicy]) -> Observation<'a> {
+    let requests = PolicyRequests::of(&key(), policies);
+    Observation::new(daemon_set, requests, NodeFacts::default(), Timestamp::UNIX_EPOCH)
 }
 
-fn wish(mount: &str, apply: &str) -> Value {
+/// The conditions of the first of those policies.
+fn conditions(
+    policies: &[Value],
+    daemon_set: Option<&DaemonSet>,
+    state: &DaemonSetState,
+) -> Findings {
+    let named = |(n, tetragon)| policy(&format!("p{n}"), tetragon);
+    let policies: Vec<LsmPolicy> = policies.iter().enumerate().map(named).collect();
+    match daemon_set {
+        Some(daemon_set) => findings(&policies[0], &observe(daemon_set, &policies), state),
+        None => without_daemon_set(&policies[0], &key()),
+    }
+}
+
+fn request(mount: &str, apply: &str) -> Value {
     json!({"securityfs": {"mount": mount, "apply": apply}})
 }
 
-fn failed(reason: ConditionReason, lasting: bool) -> Remembered {
+fn failed(reason: ConditionReason, lasting: bool) -> DaemonSetState {
     let write = Write::Mount { container: "tetragon".into() };
     let failure = Failure {
         reason,
@@ -83,102 +86,110 @@ fn failed(reason: ConditionReason, lasting: bool) -> Remembered {
         generation: Some(1),
         tried: Timestamp::UNIX_EPOCH,
     };
-    Remembered { failure: Some(failure), ..Remembered::default() }
+    DaemonSetState { failure: Some(failure), ..DaemonSetState::default() }
 }
 
-fn contested() -> Remembered {
-    let mut contest = Contest::default();
+fn contested() -> DaemonSetState {
+    let mut reverts = RevertBackoff::default();
     for _ in 0..4 {
-        contest = contest.missing(Timestamp::UNIX_EPOCH).0.applied(Timestamp::UNIX_EPOCH);
+        reverts.missing(Timestamp::UNIX_EPOCH);
+        reverts.applied(Timestamp::UNIX_EPOCH);
     }
-    Remembered { contest, ..Remembered::default() }
+    DaemonSetState { reverts, ..DaemonSetState::default() }
+}
+
+/// `SecurityfsMounted` with its reason, `TetragonRolledOut`, and whether the policy is stalled.
+type Expected = (State, ConditionReason, State, bool);
+
+fn expect(
+    policy: &Value,
+    daemon_set: Option<&DaemonSet>,
+    state: &DaemonSetState,
+    expected: Expected,
+) {
+    let found = conditions(std::slice::from_ref(policy), daemon_set, state);
+    let securityfs = found.securityfs;
+    let seen =
+        (securityfs.status, securityfs.reason, found.rolled_out.status, found.stalled.is_some());
+    assert_eq!(seen, expected, "{policy} {securityfs:?}");
+}
+
+#[test]
+fn each_plan_has_its_reason() {
+    use State::{NotReady as False, Ready as True, Unknown};
+    let (auto, suggest) = (request("Auto", "Patch"), request("Auto", "Suggest"));
+    let never = request("Never", "Patch");
+    let elsewhere = json!({"daemonSet": {"container": "agent"}});
+    let (old, new, ours) = (old(), new(), ours());
+    let older = daemon_set("tetragon:v1.1.0", false);
+    for (policy, object, expected) in [
+        (&auto, Some(&ours), (True, ConditionReason::Mounted, True, false)),
+        (&auto, Some(&new), (True, ConditionReason::MountsItself, True, false)),
+        (&auto, Some(&older), (False, ConditionReason::NoLsmHooks, True, true)),
+        (&auto, Some(&old), (False, ConditionReason::Pending, Unknown, false)),
+        (&auto, None, (False, ConditionReason::DaemonSetNotFound, False, false)),
+        (&never, None, (Unknown, ConditionReason::NotWanted, False, false)),
+        (&never, Some(&old), (Unknown, ConditionReason::NotWanted, True, false)),
+        (&never, Some(&ours), (Unknown, ConditionReason::NotWanted, True, false)),
+        (&suggest, Some(&old), (False, ConditionReason::Suggested, True, true)),
+        (&suggest, Some(&ours), (True, ConditionReason::Mounted, True, false)),
+        (&elsewhere, Some(&old), (False, ConditionReason::ContainerNotFound, True, true)),
+    ] {
+        expect(policy, object, &DaemonSetState::default(), expected);
+    }
 }
 
 #[test]
 fn each_state_has_its_reason() {
-    use State::{NotReady as False, Ready as True, Unknown};
-    let (none, auto, suggest, never) = (
-        Remembered::default(),
-        wish("Auto", "Patch"),
-        wish("Auto", "Suggest"),
-        wish("Never", "Patch"),
-    );
-    let elsewhere = json!({"daemonSet": {"container": "agent"}});
-    let (old, new, ours) = (old(), new(), ours());
-    for (policy, object, remembered, expected) in [
-        (&auto, Some(&ours), &none, (True, ConditionReason::Mounted, True, false)),
-        (&auto, Some(&new), &none, (True, ConditionReason::MountsItself, True, false)),
-        (
-            &auto,
-            Some(&daemon_set("tetragon:v1.1.0", false)),
-            &none,
-            (False, ConditionReason::NoLsmHooks, True, true),
-        ),
-        (&auto, Some(&old), &none, (False, ConditionReason::Pending, Unknown, false)),
-        (&auto, None, &none, (False, ConditionReason::DaemonSetNotFound, False, false)),
-        (&never, None, &none, (Unknown, ConditionReason::NotWanted, False, false)),
-        (&never, Some(&old), &none, (Unknown, ConditionReason::NotWanted, True, false)),
-        (&never, Some(&ours), &none, (Unknown, ConditionReason::NotWanted, True, false)),
-        (&suggest, Some(&old), &none, (False, ConditionReason::Suggested, True, true)),
-        (&suggest, Some(&ours), &none, (True, ConditionReason::Mounted, True, false)),
-        (&elsewhere, Some(&old), &none, (False, ConditionReason::ContainerNotFound, True, true)),
-        (&auto, Some(&old), &contested(), (False, ConditionReason::Contested, True, true)),
-        (
-            &auto,
-            Some(&old),
-            &failed(ConditionReason::Forbidden, true),
-            (False, ConditionReason::Forbidden, True, true),
-        ),
-        (
-            &auto,
-            Some(&old),
-            &failed(ConditionReason::ApplyFailed, false),
-            (False, ConditionReason::ApplyFailed, True, false),
-        ),
-        // What is in order stays so, whatever was once remembered.
-        (&auto, Some(&ours), &contested(), (True, ConditionReason::Mounted, True, false)),
+    use State::{NotReady as False, Ready as True};
+    let auto = request("Auto", "Patch");
+    let (old, ours) = (old(), ours());
+    let forbidden = failed(ConditionReason::Forbidden, true);
+    let apply_failed = failed(ConditionReason::ApplyFailed, false);
+    for (object, state, expected) in [
+        (&old, &contested(), (False, ConditionReason::Contested, True, true)),
+        (&old, &forbidden, (False, ConditionReason::Forbidden, True, true)),
+        (&old, &apply_failed, (False, ConditionReason::ApplyFailed, True, false)),
+        // A mount that is there is reported as mounted, whatever happened before.
+        (&ours, &contested(), (True, ConditionReason::Mounted, True, false)),
     ] {
-        let found = told(std::slice::from_ref(policy), object, remembered);
-        let word = (
-            found.securityfs.status,
-            found.securityfs.reason,
-            found.rolled_out.status,
-            found.stalled.is_some(),
-        );
-        assert_eq!(word, expected, "{policy} {:?}", found.securityfs);
+        expect(&auto, Some(object), state, expected);
     }
 }
 
 #[test]
-fn what_the_agent_need_not_do_is_advice() {
-    let none = Remembered::default();
+fn rights_that_the_agent_does_not_need_are_advice() {
+    let none = DaemonSetState::default();
     let excess = |object: Option<&DaemonSet>| {
-        let found = told(&[wish("Auto", "Patch")], object, &none);
+        let found = conditions(&[request("Auto", "Patch")], object, &none);
         (found.hardened.status, found.hardened.reason, found.stalled)
     };
-    assert_eq!(excess(Some(&ours())), (State::NotReady, ConditionReason::Privileged.into(), None));
-    assert_eq!(excess(None), (State::Unknown, ConditionReason::DaemonSetNotFound.into(), None));
+    assert_eq!(excess(Some(&ours())), (State::NotReady, ConditionReason::Privileged, None));
+    assert_eq!(excess(None), (State::Unknown, ConditionReason::DaemonSetNotFound, None));
     let mut tidy = serde_json::to_value(ours()).unwrap();
     let seen = lsm_ready_tetragon::seen::ALL[0].capabilities;
     tidy["spec"]["template"]["spec"]["containers"][0]["securityContext"] = json!({
         "seccompProfile": {"type": "RuntimeDefault"}, "capabilities": {"drop": ["ALL"], "add": seen}});
     let mut tidy: DaemonSet = serde_json::from_value(tidy).unwrap();
-    assert_eq!(excess(Some(&tidy)), (State::Ready, ConditionReason::NothingFound.into(), None));
+    assert_eq!(excess(Some(&tidy)), (State::Ready, ConditionReason::NothingFound, None));
     let pod = tidy.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
     pod.host_pid = Some(true);
     pod.containers[0].image = Some("tetragon:latest".into());
-    let found = told(&[wish("Auto", "Patch")], Some(&tidy), &none).hardened;
+    let found = conditions(&[request("Auto", "Patch")], Some(&tidy), &none).hardened;
     assert_eq!(found.reason, ConditionReason::HostPid);
     assert!(
         found.message.contains("hostPID") && found.message.contains("tetragon:latest"),
-        "each is told: {found:?}"
+        "each is reported: {found:?}"
     );
 }
 
 #[test]
-fn stalled_repeats_what_to_do() {
-    let found =
-        told(&[wish("Auto", "Patch")], Some(&old()), &failed(ConditionReason::Forbidden, true));
+fn stalled_repeats_the_message_of_securityfs_mounted() {
+    let found = conditions(
+        &[request("Auto", "Patch")],
+        Some(&old()),
+        &failed(ConditionReason::Forbidden, true),
+    );
     let stalled = found.stalled.unwrap();
     assert_eq!((stalled.type_, stalled.status), (STALLED, State::Ready));
     assert_eq!(
@@ -188,8 +199,9 @@ fn stalled_repeats_what_to_do() {
 }
 
 #[test]
-fn a_contest_tells_both_ways_out() {
-    let message = told(&[wish("Auto", "Patch")], Some(&old()), &contested()).securityfs.message;
+fn a_contested_mount_has_two_remedies() {
+    let message =
+        conditions(&[request("Auto", "Patch")], Some(&old()), &contested()).securityfs.message;
     for part in [
         "ignoreDifferences:",
         "managedFieldsManagers: [lsm-ready]",
@@ -202,35 +214,43 @@ fn a_contest_tells_both_ways_out() {
 }
 
 #[test]
-fn the_overruled_say_by_whom() {
-    let none = Remembered::default();
+fn an_overruled_policy_names_the_policy_that_is_followed() {
+    let none = DaemonSetState::default();
     let never =
-        told(&[wish("Never", "Patch"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
+        conditions(&[request("Never", "Patch"), request("Auto", "Patch")], Some(&ours()), &none)
+            .securityfs;
     assert_eq!((never.status, never.reason), (State::Ready, ConditionReason::Overruled));
     assert!(
         never.message.contains("LsmPolicy p1 is followed, which says mount: Auto, apply: Patch"),
         "{never:?}"
     );
     let suggest =
-        told(&[wish("Auto", "Suggest"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
+        conditions(&[request("Auto", "Suggest"), request("Auto", "Patch")], Some(&ours()), &none)
+            .securityfs;
     assert_eq!((suggest.status, suggest.reason), (State::Ready, ConditionReason::Overruled));
-    // One that wants nothing is not held up by what another fails to get.
-    let unconcerned = told(&[wish("Never", "Patch"), wish("Auto", "Suggest")], Some(&old()), &none);
-    assert_eq!(unconcerned.securityfs.reason, ConditionReason::NotWanted);
-    assert_eq!(unconcerned.stalled, None);
+    // A policy that asks for nothing is not stalled by what another policy fails to get.
+    let unaffected =
+        conditions(&[request("Never", "Patch"), request("Auto", "Suggest")], Some(&old()), &none);
+    assert_eq!(unaffected.securityfs.reason, ConditionReason::NotWanted);
+    assert_eq!(unaffected.stalled, None);
+}
+
+fn gates() -> (Gate, Gate) {
+    let until = Gate::Until { opens: Timestamp::UNIX_EPOCH, policies: "p0".into() };
+    (until, Gate::Held { word: "hold".into() })
+}
+
+/// The conditions before that gate, where an earlier write was forbidden.
+fn before(gate: &Gate, object: &DaemonSet) -> Findings {
+    let policies = [policy("p0", &request("Auto", "Patch"))];
+    let observed = Observation { gate: gate.clone(), ..observe(object, &policies) };
+    findings(&policies[0], &observed, &failed(ConditionReason::Forbidden, true))
 }
 
 #[test]
-fn a_closed_gate_is_told_before_what_failed_earlier() {
-    let until = Gate::Until { opens: Timestamp::UNIX_EPOCH, policies: "p0".into() };
-    let held = Gate::Held { word: "hold".into() };
-    let policies = [policy("p0", &wish("Auto", "Patch"))];
-    let wishes = Wishes::of(&key(), &policies);
-    let failed = failed(ConditionReason::Forbidden, true);
-    let told = |object: &DaemonSet, gate: &Gate| {
-        findings(&policies[0], (&key(), Some(object)), &wishes, (&failed, gate))
-    };
-    let waits = told(&old(), &until);
+fn a_closed_gate_is_reported_rather_than_an_earlier_failure() {
+    let (until, held) = gates();
+    let waits = before(&until, &old());
     assert_eq!(
         (waits.securityfs.status, waits.securityfs.reason),
         (State::NotReady, ConditionReason::OutsideWindow)
@@ -239,58 +259,55 @@ fn a_closed_gate_is_told_before_what_failed_earlier() {
         (waits.rolled_out.status, waits.rolled_out.reason),
         (State::Unknown, ConditionReason::Pending)
     );
-    assert_eq!(waits.stalled, None, "it ends by itself");
-    let held_back = told(&old(), &held);
+    assert_eq!(waits.stalled, None, "it ends without help");
+    let held_back = before(&held, &old());
     assert_eq!(
         (held_back.securityfs.reason, held_back.stalled.is_some()),
         (ConditionReason::Held, true)
     );
     assert_eq!(held_back.rolled_out.status, State::Ready, "nothing is under way");
-    // Where nothing is to be written there is nothing to hold.
-    assert_eq!(told(&ours(), &held).securityfs.reason, ConditionReason::Mounted);
-    let mut left = daemon_set("tetragon:v1.7.0", false);
-    left.metadata.labels =
-        Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
-    let later = told(&left, &until).securityfs;
+}
+
+#[test]
+fn a_closed_gate_is_reported_only_where_something_is_to_be_written() {
+    let (until, held) = gates();
+    assert_eq!(before(&held, &ours()).securityfs.reason, ConditionReason::Mounted);
+    let later = before(&until, &with_our_label_only()).securityfs;
     assert!(
-        later.message.contains("is taken out later: agents are restarted in the window only"),
+        later.message.contains("is removed later: agents are restarted in the window"),
         "{later:?}"
     );
 }
 
+/// A release that needs no mount, with our label left on it.
+fn with_our_label_only() -> DaemonSet {
+    let mut object = daemon_set("tetragon:v1.7.0", false);
+    let label = ("lsmready.io/securityfs".to_owned(), "mounted".to_owned());
+    object.metadata.labels = Some([label].into());
+    object
+}
+
 #[test]
-fn another_container_is_a_conflict() {
-    let found = told(
-        &[json!({"daemonSet": {"container": "z"}}), json!({})],
-        Some(&old()),
-        &Remembered::default(),
-    );
-    // Both are as old, so the first by name, which is the one that is told, decides.
+fn the_oldest_policy_decides_which_container_is_the_agents() {
+    let other = json!({"daemonSet": {"container": "z"}});
+    let none = DaemonSetState::default();
+    let found = conditions(&[other.clone(), json!({})], Some(&old()), &none);
+    // Both policies have the same age, so the first by name decides: the one that is reported here.
     assert_eq!(found.securityfs.reason, ConditionReason::ContainerNotFound);
-    let policies =
-        [policy("a", &json!({})), policy("b", &json!({"daemonSet": {"container": "z"}}))];
-    let wishes = Wishes::of(&key(), &policies);
-    let found = findings(
-        &policies[1],
-        (&key(), Some(&old())),
-        &wishes,
-        (&Remembered::default(), &Gate::Open),
-    );
+    let policies = [policy("a", &json!({})), policy("b", &other)];
+    let found = findings(&policies[1], &observe(&old(), &policies), &none);
     assert_eq!(found.securityfs.reason, ConditionReason::ContainerConflict);
     assert!(found.stalled.is_some());
 }
 
 #[test]
-fn leftovers_that_cannot_go_are_told() {
-    let mut object = daemon_set("tetragon:v1.7.0", false);
-    object.metadata.labels =
-        Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
+fn a_removal_that_failed_is_reported() {
     let mut refused = failed(ConditionReason::Forbidden, true);
-    refused.failure.as_mut().unwrap().write = Write::GiveBack;
-    let found = told(&[wish("Auto", "Patch")], Some(&object), &refused);
+    refused.failure.as_mut().unwrap().write = Write::Remove;
+    let found = conditions(&[request("Auto", "Patch")], Some(&with_our_label_only()), &refused);
     assert_eq!(found.securityfs.reason, ConditionReason::MountsItself);
     assert!(
-        found.securityfs.message.contains("could not be taken out: what to do"),
+        found.securityfs.message.contains("could not be removed: what to do"),
         "{:?}",
         found.securityfs
     );

@@ -1,7 +1,7 @@
-//! What holds up the agents of a DaemonSet, by kind: the pods' troubles, counted, with the first three of each.
+//! What holds up the agents of a DaemonSet: the pods' problems by kind, counted, with the first three of each.
 //!
-//! In: the agents, and the DaemonSet for which template is the present one. Out: a summary whose size does not grow with
-//! the cluster, and sentences for the condition.
+//! In: the agents, and the DaemonSet, which tells the present pod template. Out: a summary whose size does not grow with
+//! the cluster, and phrases for the condition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,61 +10,61 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
 use lsm_ready_crds::sample;
 
-use super::agents::{Agent, Kind, Trouble};
+use super::agents::{Agent, Problem, ProblemKind};
 
-/// Where the API server counts the template generations of a DaemonSet.
+/// Annotation in which the API server counts the generations of a DaemonSet's pod template.
 pub const TEMPLATE_ANNOTATION: &str = "deprecated.daemonset.template.generation";
 
-/// What holds agents up.
+/// The problems of a DaemonSet's agents, by kind.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Held(BTreeMap<Kind, Group>);
+pub struct Blockers(BTreeMap<ProblemKind, Group>);
 
-/// The agents with one kind of trouble.
+/// The agents with one kind of problem.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Group {
-    /// How many they are.
+    /// The number of agents.
     pub count: usize,
-    /// The first of them, by node.
-    pub sample: Vec<Trouble>,
+    /// The first problems, by node.
+    pub sample: Vec<Problem>,
 }
 
-impl Held {
-    /// What holds up the agents of the present template, and pods of any template that should be gone. An agent of an
-    /// older template that is not available is replaced at once, whatever ails it.
+impl Blockers {
+    /// The problems of the agents of the present pod template, and of pods of any template that should be gone. An agent
+    /// of an older template that is not available is replaced at once, whatever its problem.
     pub fn of(daemon_set: &DaemonSet, agents: &[Agent], now: Timestamp) -> Self {
-        let present = Present::of(daemon_set, agents);
-        let mut held = Self::default();
+        let present = PresentTemplate::of(daemon_set, agents);
+        let mut blockers = Self::default();
         for agent in agents.iter().filter(|agent| agent.gone_by.is_some() || present.made(agent)) {
-            if let Some(trouble) = agent.trouble(now) {
-                held.0.entry(trouble.kind).or_default().add(trouble);
+            if let Some(problem) = agent.problem(now) {
+                blockers.0.entry(problem.kind).or_default().add(problem);
             }
         }
-        held
+        blockers
     }
 
-    /// The agents with that kind of trouble.
-    pub fn group(&self, kind: Kind) -> Option<&Group> {
+    /// The agents with that kind of problem.
+    pub fn group(&self, kind: ProblemKind) -> Option<&Group> {
         self.0.get(&kind)
     }
 
-    /// The worst kind of those that nobody but a person ends.
-    pub fn worst(&self) -> Option<(Kind, &Group)> {
+    /// The worst kind of problem that does not end without help.
+    pub fn worst(&self) -> Option<(ProblemKind, &Group)> {
         self.0
             .iter()
             .map(|(kind, group)| (*kind, group))
-            .find(|(kind, _)| *kind != Kind::Unavailable)
+            .find(|(kind, _)| *kind != ProblemKind::Unavailable)
     }
 }
 
 impl Group {
-    fn add(&mut self, trouble: Trouble) {
+    fn add(&mut self, problem: Problem) {
         self.count += 1;
-        sample::add(&mut self.sample, trouble, |a, b| (&a.node, &a.pod) < (&b.node, &b.pod));
+        sample::add(&mut self.sample, problem, |a, b| (&a.node, &a.pod) < (&b.node, &b.pod));
     }
 
     /// `on n1 (pod tetragon-x): …; on n2 …; and 4 more`
     pub fn words(&self) -> String {
-        let mut words: Vec<String> = self.sample.iter().map(Trouble::words).collect();
+        let mut words: Vec<String> = self.sample.iter().map(Problem::words).collect();
         let more = self.count - self.sample.len();
         if more > 0 {
             words.push(format!("and {more} more"));
@@ -73,48 +73,35 @@ impl Group {
     }
 }
 
-impl Trouble {
-    /// `on n1 (pod tetragon-x, container tetragon): …`
-    pub fn words(&self) -> String {
-        let node = if self.node.is_empty() {
-            "on no node".to_owned()
-        } else {
-            format!("on {}", self.node)
-        };
-        let container =
-            self.container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
-        format!("{node} (pod {}{container}): {}", self.pod, self.said)
-    }
-}
-
-/// How the pods of the present template are told.
-pub(super) struct Present {
-    template: Option<String>,
+/// Recognises the pods that were made from the DaemonSet's present pod template.
+pub(super) struct PresentTemplate {
+    generation: Option<String>,
     revisions: BTreeSet<String>,
-    all: bool,
+    matches_all: bool,
 }
 
-impl Present {
-    /// A rollback takes up an older revision again, whose pods keep the older generation: so a pod is of the present
-    /// template when its generation is, or its revision is that of such a pod. Where no pod has the present generation
-    /// and the DaemonSet controller counts updated ones all the same, it is such a rollback, and none is left out.
+impl PresentTemplate {
+    /// A rollback takes up an older revision again, and the pods of that revision keep their older generation. So a pod
+    /// is of the present template when its generation is, or when its revision is that of such a pod.
     pub(super) fn of(daemon_set: &DaemonSet, agents: &[Agent]) -> Self {
-        let template = template(daemon_set);
-        let made = agents.iter().filter(|agent| agent.template == template);
+        let generation = template(daemon_set);
+        let made = agents.iter().filter(|agent| agent.template == generation);
         let revisions: BTreeSet<String> = made.filter_map(|agent| agent.revision.clone()).collect();
         let updated = daemon_set.status.as_ref().and_then(|status| status.updated_number_scheduled);
-        let all = template.is_none() || revisions.is_empty() && updated.unwrap_or_default() > 0;
-        Self { template, revisions, all }
+        // The DaemonSet controller counts updated pods, but no pod has the present generation: a rollback of which the
+        // revision is not known. Every pod counts then.
+        let is_rollback = revisions.is_empty() && updated.unwrap_or_default() > 0;
+        Self { matches_all: generation.is_none() || is_rollback, generation, revisions }
     }
 
     pub(super) fn made(&self, agent: &Agent) -> bool {
         let is_of_revision =
             || agent.revision.as_ref().is_some_and(|revision| self.revisions.contains(revision));
-        self.all || agent.template == self.template || is_of_revision()
+        self.matches_all || agent.template == self.generation || is_of_revision()
     }
 }
 
-/// The DaemonSet's present template generation.
+/// The generation of the DaemonSet's present pod template.
 pub fn template(daemon_set: &DaemonSet) -> Option<String> {
     daemon_set.annotations().get(TEMPLATE_ANNOTATION).cloned()
 }

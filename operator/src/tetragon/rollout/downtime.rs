@@ -1,77 +1,85 @@
-//! The time in which nodes had no ready agent because of a restart that we caused.
+//! The downtime that we cause: the time in which nodes have no ready agent because of a restart that we caused.
 //!
 //! In: successive observations of a DaemonSet, from our write until its rollout is complete. Out: node-seconds for the
-//! counter: agents not available × the seconds until the next observation. Agents that were not available before our
-//! write are not ours and are left out. A change of the pod template by somebody else ends the count.
+//! counter: unavailable agents × the seconds until the next observation. Agents that were unavailable before our write
+//! are left out. A change of the pod template by somebody else ends the count.
 //!
 //! ## Assumptions
-//! Observations come with every change of the DaemonSet's counts, so each holds until the next. They live in memory
-//! alone: what is left of a rollout when the operator restarts is not counted.
+//! Each change of the DaemonSet's counts is observed, so each observation holds until the next. The observations are
+//! kept in memory only: after a restart of the operator the rest of a rollout is not counted.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 
-use super::Counts;
 use super::agents::PATIENCE;
 use super::blockers::template;
+use super::counts::Counts;
 
 /// A restart of agents that we caused and that is not over.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Caused {
-    /// The template generation that we wrote.
+pub struct Disruption {
+    /// Generation of the pod template that we wrote.
     template: Option<u64>,
-    /// Agents that were not available before.
+    /// Unavailable agents before the restart.
     before: i32,
-    /// Agents that are not available.
+    /// Unavailable agents at the last observation.
     unavailable: i32,
-    /// When that was seen.
+    /// Time of the last observation.
     at: Timestamp,
-    /// An agent was evicted then, and the counts have not shown it yet.
-    awaited: Option<Timestamp>,
+    /// When an agent was evicted, until the counts show it.
+    evicted: Option<Timestamp>,
 }
 
-impl Caused {
-    /// Our write has just made `after` of `before`.
+/// What one more observation adds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Downtime {
+    /// Node-seconds without a ready agent since the last observation.
+    pub node_seconds: f64,
+    /// The disruption is over.
+    pub is_over: bool,
+}
+
+impl Disruption {
+    /// Our write has just turned `before` into `after`.
     pub fn by(before: &DaemonSet, after: &DaemonSet, now: Timestamp) -> Self {
         let unavailable = unavailable(before);
-        Self {
-            template: generation(after),
-            before: unavailable,
-            unavailable,
-            at: now,
-            awaited: None,
-        }
+        let template = generation(after);
+        Self { template, before: unavailable, unavailable, at: now, evicted: None }
     }
 
     /// We have just evicted an agent of that DaemonSet.
     pub fn by_eviction(daemon_set: &DaemonSet, now: Timestamp) -> Self {
-        Self { awaited: Some(now), ..Self::by(daemon_set, daemon_set, now) }
+        Self { evicted: Some(now), ..Self::by(daemon_set, daemon_set, now) }
     }
 
-    /// The present pod template of that DaemonSet is the one that we wrote.
+    /// We wrote the DaemonSet's present pod template.
     pub fn wrote(&self, daemon_set: &DaemonSet) -> bool {
-        self.template.is_some() && self.template == generation(daemon_set) && self.awaited.is_none()
+        self.template.is_some() && self.template == generation(daemon_set) && self.evicted.is_none()
     }
 
-    /// What is left of it after one more observation, and the node-seconds since the one before.
-    pub fn observe(self, daemon_set: &DaemonSet, now: Timestamp) -> (Option<Self>, f64) {
+    /// Observes the DaemonSet once more.
+    pub fn observe(&mut self, daemon_set: &DaemonSet, now: Timestamp) -> Downtime {
         let elapsed = now.duration_since(self.at).as_secs_f64().max(0.0);
-        let seconds = f64::from((self.unavailable - self.before).max(0)) * elapsed;
+        let node_seconds = f64::from((self.unavailable - self.before).max(0)) * elapsed;
+        self.unavailable = unavailable(daemon_set);
+        self.at = now;
+        if self.unavailable > self.before {
+            self.evicted = None;
+        }
+        Downtime { node_seconds, is_over: self.is_over(daemon_set) }
+    }
+
+    fn is_over(&self, daemon_set: &DaemonSet) -> bool {
         let generation = generation(daemon_set);
-        if generation > self.template {
-            return (None, seconds);
-        }
-        let unavailable = unavailable(daemon_set);
-        let awaited = self.awaited.filter(|_| unavailable <= self.before);
-        if awaited.is_some_and(|evicted| now.duration_since(evicted) >= PATIENCE) {
-            return (None, seconds);
-        }
-        let is_seen = generation == self.template && awaited.is_none();
-        let over = |counts: Counts| counts.updated >= counts.desired && unavailable <= self.before;
-        if is_seen && Counts::present(daemon_set).is_some_and(over) {
-            return (None, seconds);
-        }
-        (Some(Self { unavailable, at: now, awaited, ..self }), seconds)
+        let is_theirs = generation > self.template;
+        // An eviction that the counts never show is not waited for, so that a later outage is not counted as ours.
+        let is_lost =
+            self.evicted.is_some_and(|evicted| self.at.duration_since(evicted) >= PATIENCE);
+        let is_complete = Counts::present(daemon_set).is_some_and(|counts| {
+            counts.updated >= counts.desired && self.unavailable <= self.before
+        });
+        let is_seen = generation == self.template && self.evicted.is_none();
+        is_theirs || is_lost || is_seen && is_complete
     }
 }
 
@@ -80,7 +88,7 @@ fn unavailable(daemon_set: &DaemonSet) -> i32 {
     counts.map_or(0, |counts| (counts.desired - counts.available).max(0))
 }
 
-/// The template generation as a number: it only grows.
+/// The generation of the pod template as a number, which only grows.
 fn generation(daemon_set: &DaemonSet) -> Option<u64> {
     template(daemon_set)?.parse().ok()
 }
@@ -92,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// Five nodes, at that template generation, of which the DaemonSet controller has seen `seen`.
+    /// A DaemonSet of five nodes. The DaemonSet controller has seen its template generation `seen`.
     fn five(template: i64, seen: i64, updated: i32, available: i32) -> DaemonSet {
         let object = json!({
             "metadata": {"generation": template,
@@ -110,21 +118,28 @@ mod tests {
         Timestamp::from_second(seconds).unwrap()
     }
 
-    /// The node-seconds of these observations after our write at second 0, and whether the count is over.
-    fn counted(before: i32, observations: &[(i64, DaemonSet)]) -> (f64, bool) {
-        let mut caused =
-            Some(Caused::by(&five(1, 1, 5, before), &five(2, 1, 5, before), second(0)));
-        let mut sum = 0.0;
+    /// The downtime of these observations after our write at second 0.
+    fn counted(before: i32, observations: &[(i64, DaemonSet)]) -> Downtime {
+        let written = five(2, 1, 5, before);
+        let mut disruption = Disruption::by(&five(1, 1, 5, before), &written, second(0));
+        let mut sum = Downtime { node_seconds: 0.0, is_over: false };
         for (at, seen) in observations {
-            let Some(going_on) = caused else { break };
-            let (next, seconds) = going_on.observe(seen, second(*at));
-            (caused, sum) = (next, sum + seconds);
+            if sum.is_over {
+                break;
+            }
+            let more = disruption.observe(seen, second(*at));
+            sum = Downtime { node_seconds: sum.node_seconds + more.node_seconds, ..more };
         }
-        (sum, caused.is_none())
+        sum
+    }
+
+    /// The downtime is that many node-seconds, and over or not.
+    fn is(downtime: Downtime, node_seconds: f64, is_over: bool) -> bool {
+        (downtime.node_seconds - node_seconds).abs() < 1e-9 && downtime.is_over == is_over
     }
 
     #[test]
-    fn one_agent_after_the_other() {
+    fn each_unavailable_agent_counts_until_the_rollout_is_complete() {
         let rollout = [
             (1, five(2, 1, 5, 5)),
             (2, five(2, 2, 0, 4)), // down from here: 8 s
@@ -133,55 +148,61 @@ mod tests {
             (13, five(2, 2, 5, 5)),
             (99, five(2, 2, 5, 2)), // after the end
         ];
-        let (seconds, over) = counted(5, &rollout);
-        assert!((seconds - 12.0).abs() < 1e-9 && over, "{seconds} {over}");
+        let downtime = counted(5, &rollout);
+        assert!(is(downtime, 12.0, true), "{downtime:?}");
     }
 
     #[test]
-    fn what_was_down_before_is_not_ours() {
+    fn agents_that_were_unavailable_before_are_not_counted() {
         let rollout = [(2, five(2, 2, 0, 2)), (12, five(2, 2, 5, 3))];
-        let (seconds, over) = counted(3, &rollout);
-        assert!((seconds - 10.0).abs() < 1e-9 && over, "{seconds} {over}");
+        let downtime = counted(3, &rollout);
+        assert!(is(downtime, 10.0, true), "{downtime:?}");
     }
 
     #[test]
     fn a_change_by_somebody_else_ends_the_count() {
-        let (seconds, over) =
-            counted(5, &[(2, five(2, 2, 1, 4)), (5, five(3, 2, 1, 4)), (50, five(3, 3, 1, 0))]);
-        assert!((seconds - 3.0).abs() < 1e-9 && over, "{seconds} {over}");
+        let theirs = [(2, five(2, 2, 1, 4)), (5, five(3, 2, 1, 4)), (50, five(3, 3, 1, 0))];
+        let downtime = counted(5, &theirs);
+        assert!(is(downtime, 3.0, true), "{downtime:?}");
     }
 
     #[test]
-    fn an_observation_of_before_our_write_does_not_end_it() {
-        let (seconds, over) =
-            counted(5, &[(1, five(1, 1, 5, 5)), (2, five(2, 2, 0, 4)), (3, five(2, 2, 0, 4))]);
-        assert!((seconds - 1.0).abs() < 1e-9 && !over, "{seconds} {over}");
+    fn an_object_from_before_our_write_does_not_end_the_count() {
+        let late = [(1, five(1, 1, 5, 5)), (2, five(2, 2, 0, 4)), (3, five(2, 2, 0, 4))];
+        let downtime = counted(5, &late);
+        assert!(is(downtime, 1.0, false), "{downtime:?}");
     }
 
     #[test]
-    fn an_eviction_is_over_when_it_was_seen_and_the_agent_is_back() {
+    fn an_eviction_is_over_when_the_counts_showed_it_and_the_agent_is_back() {
         let (whole, down) = (five(2, 2, 5, 5), five(2, 2, 4, 4));
-        let evicted = || Caused::by_eviction(&whole, second(0));
-        // Counts of before, then without the agent for 7 s, then whole again.
-        let (caused, first) = evicted().observe(&whole, second(1));
-        let (caused, second_) = caused.unwrap().observe(&down, second(2));
-        let (caused, third) = caused.unwrap().observe(&whole, second(9));
-        assert!(
-            caused.is_none() && (first + second_ + third - 7.0).abs() < 1e-9,
-            "{first} {second_} {third}"
-        );
-        // What is never seen is not waited for, so that a later outage is not ours.
-        assert_eq!(evicted().observe(&whole, second(300)).0, None);
+        let mut evicted = Disruption::by_eviction(&whole, second(0));
+        // Counts from before the eviction, then without the agent for 7 s, then whole again.
+        let seen = [(1, &whole), (2, &down), (9, &whole)];
+        let seen = seen.map(|(at, counts)| evicted.observe(counts, second(at)));
+        assert_eq!(seen.map(|downtime| downtime.is_over), [false, false, true]);
+        let sum: f64 = seen.iter().map(|downtime| downtime.node_seconds).sum();
+        assert!((sum - 7.0).abs() < 1e-9, "{sum}");
+    }
+
+    #[test]
+    fn an_eviction_that_the_counts_never_show_is_over_after_five_minutes() {
+        let whole = five(2, 2, 5, 5);
+        let mut evicted = Disruption::by_eviction(&whole, second(0));
+        assert!(evicted.observe(&whole, second(300)).is_over);
     }
 
     proptest! {
-        /// However the counts go and the clock jumps, no time is counted twice, and none is negative.
+        /// However the counts change and the clock jumps, no time is counted twice, and none is negative.
         #[test]
-        fn never_more_than_all_nodes_for_all_the_time(steps in prop::collection::vec((0_i64..100, 0_i32..=5, 0_i32..=5), 0..20)) {
-            let observations: Vec<_> = steps.iter().map(|(at, updated, available)| (*at, five(2, 2, *updated, *available))).collect();
-            let (seconds, _) = counted(5, &observations);
-            let forward: i64 = std::iter::once(0).chain(steps.iter().map(|step| step.0)).zip(steps.iter().map(|step| step.0))
-                .map(|(from, to)| (to - from).max(0)).sum();
+        fn never_more_than_all_nodes_for_all_the_time(
+            steps in prop::collection::vec((0_i64..100, 0_i32..=5, 0_i32..=5), 0..20)
+        ) {
+            let observe = |step: &(i64, i32, i32)| (step.0, five(2, 2, step.1, step.2));
+            let observations: Vec<_> = steps.iter().map(observe).collect();
+            let seconds = counted(5, &observations).node_seconds;
+            let times: Vec<i64> = std::iter::once(0).chain(steps.iter().map(|step| step.0)).collect();
+            let forward: i64 = times.windows(2).map(|pair| (pair[1] - pair[0]).max(0)).sum();
             prop_assert!(seconds >= 0.0);
             prop_assert!(seconds <= 5.0 * f64::from(i32::try_from(forward).unwrap()) + 1e-9);
         }

@@ -1,16 +1,18 @@
-//! Looks at the agents' pods while a rollout is not complete: the only place that reads pods of a DaemonSet.
+//! Surveys the agents' pods while a rollout is not complete. Only this module reads the pods of a DaemonSet.
 //!
 //! ## Flow
-//! counts that are not complete → due by the pace → the pods by the DaemonSet's own selector, 500 a page, each trimmed at
-//! once → those that the DaemonSet owns → what holds them up ([`Held`]).
+//! counts that are not complete → the next survey is due → the pods by the DaemonSet's own selector, 500 a page, each
+//! reduced at once to an [`Agent`] → those that the DaemonSet owns → what holds them up ([`Blockers`], [`Blame`]).
 //!
 //! ## Guarantees
-//! Nothing is read once every agent is there and new, nor where no policy names the DaemonSet. Otherwise at most once in
-//! ten seconds for each 500 agents, and ever more rarely, down to once in five minutes, while nothing moves. No list of
-//! pods is kept (docs/adr/0012-agents-pods-are-listed.md).
+//! Nothing is read once every node has an available agent of the present pod template, nor where no policy names the
+//! DaemonSet. Otherwise the pods are read at most once in ten seconds for each 500 agents. While nothing moves they are
+//! read ever more rarely, down to once in five minutes. No list of pods is kept
+//! (docs/adr/0012-agents-pods-are-listed.md).
 //!
 //! ## Errors
-//! Without the right to list pods, or without an answer, the rollout is judged by its counts, and the condition says so.
+//! Without the right to list pods, or without an answer, the rollout is judged by its counts, and the condition says
+//! so.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -20,170 +22,177 @@ use kube::core::Selector;
 use kube::{Api, Client, ResourceExt};
 use tracing::{debug, warn};
 
-use super::Counts;
 use super::agents::Agent;
-use super::blame::{Blame, Rollout, blame};
+use super::blame::{Blame, blame};
+use super::blockers::{Blockers, template};
 use super::budget::on_delete;
-use super::blockers::{Held, template};
-use crate::watch::key::DaemonSetKey;
+use super::counts::Counts;
+use crate::tetragon::observe::Observation;
 
-/// Shortest time between two looks at the pods of one DaemonSet, for each page.
-const SHORTEST: SignedDuration = SignedDuration::from_secs(10);
-/// Longest one where nothing moves, unless the pages alone take longer.
-const LONGEST: SignedDuration = SignedDuration::from_mins(5);
+/// Shortest time between two surveys of one DaemonSet, for each page.
+const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+/// Longest time between two surveys, unless the pages alone take longer.
+const MAX_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
+/// The interval is doubled at most this often.
+const MAX_DOUBLINGS: u32 = 5;
 /// Pods a page.
 const PAGE: u32 = 500;
 
-/// What the pods said.
+/// What the pods showed.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Seen {
+pub enum SurveyResult {
     /// What holds agents up.
-    Agents(Held),
-    /// The operator may not list pods there.
+    Blockers(Blockers),
+    /// The operator may not list pods in that namespace.
     Forbidden,
-    /// There was no answer.
+    /// The API server did not answer, or answered with an error.
     Failed,
 }
 
-impl Seen {
+impl SurveyResult {
     /// What holds agents up, where that is known.
-    pub const fn held(&self) -> Option<&Held> {
+    pub const fn blockers(&self) -> Option<&Blockers> {
         match self {
-            Self::Agents(held) => Some(held),
+            Self::Blockers(blockers) => Some(blockers),
             Self::Forbidden | Self::Failed => None,
         }
     }
 }
 
-/// The newest look at the pods of a rollout.
+/// The newest survey of a rollout.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Look {
-    /// What they said.
-    seen: Seen,
-    /// When.
+pub struct PodSurvey {
+    result: SurveyResult,
     at: Timestamp,
-    /// The template generation that was rolled out.
+    /// Generation of the pod template that was rolled out.
     template: Option<String>,
-    /// The counts of then.
     counts: Counts,
-    /// Looks in a row that saw the same.
+    /// Surveys in a row that saw the same.
     unchanged: u32,
     /// The agent that our mount holds up.
     blame: Option<Blame>,
 }
 
-impl Look {
-    /// What was seen, where it is of that DaemonSet's present template.
-    pub fn seen(&self, daemon_set: &DaemonSet) -> Option<&Seen> {
-        (self.template == template(daemon_set)).then_some(&self.seen)
+impl PodSurvey {
+    /// What the pods showed, where the survey is about the DaemonSet's present pod template.
+    pub fn result(&self, daemon_set: &DaemonSet) -> Option<&SurveyResult> {
+        (self.template == template(daemon_set)).then_some(&self.result)
     }
 
-    /// The agent that our mount holds up, where that is of that DaemonSet's present template.
+    /// The agent that our mount holds up, where the survey is about the DaemonSet's present pod template.
     pub fn blame(&self, daemon_set: &DaemonSet) -> Option<&Blame> {
         self.blame.as_ref().filter(|_| self.template == template(daemon_set))
     }
 
-    /// When to look again.
-    fn due(&self, counts: Counts) -> Timestamp {
+    /// When the next survey is due.
+    fn next(&self, counts: Counts) -> Timestamp {
         let pages = counts.desired.max(1).unsigned_abs().div_ceil(PAGE);
-        let shortest = SHORTEST * i32::try_from(pages).unwrap_or(i32::MAX);
-        let doublings = if counts == self.counts { self.unchanged.min(5) } else { 0 };
-        let wait = (shortest * 2_i32.pow(doublings)).min(LONGEST.max(shortest));
+        let shortest = MIN_INTERVAL * i32::try_from(pages).unwrap_or(i32::MAX);
+        let doublings = if counts == self.counts { self.unchanged.min(MAX_DOUBLINGS) } else { 0 };
+        let wait = (shortest * 2_i32.pow(doublings)).min(MAX_INTERVAL.max(shortest));
         self.at.checked_add(wait).unwrap_or(Timestamp::MAX)
     }
 
-    /// That look, after the one before it.
-    fn after(
-        before: Option<&Self>,
-        daemon_set: &DaemonSet,
-        counts: Counts,
-        seen: Seen,
-        at: Timestamp,
-    ) -> Self {
-        let template = template(daemon_set);
-        let unchanged = before
-            .filter(|before| {
-                (&before.seen, &before.template, before.counts) == (&seen, &template, counts)
-            })
+    fn is_same_as(&self, later: &Self) -> bool {
+        (&self.result, &self.template, self.counts)
+            == (&later.result, &later.template, later.counts)
+    }
+
+    /// This survey, which counts on where the one before saw the same.
+    fn after(mut self, before: Option<&Self>) -> Self {
+        self.unchanged = before
+            .filter(|before| before.is_same_as(&self))
             .map_or(0, |before| before.unchanged.saturating_add(1));
-        Self { seen, at, template, counts, unchanged, blame: None }
+        self
     }
 }
 
-/// What is to be done about the pods now.
+/// When the pods are to be surveyed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Turn {
-    /// Nothing: the rollout is complete, has not begun, or waits for somebody to delete pods.
-    Rest,
-    /// They were looked at a short while ago: not before then.
-    Wait(Timestamp),
-    /// Look.
-    Look(Counts),
+pub enum Due {
+    /// Not at all: the rollout is complete, has not begun, or waits for somebody to delete pods.
+    Never,
+    /// At this time, as the last survey was a short while ago.
+    At(Timestamp),
+    /// Now, at these counts.
+    Now(Counts),
 }
 
-/// Whether to look at the pods.
-pub fn turn(daemon_set: &DaemonSet, before: Option<&Look>, now: Timestamp) -> Turn {
+/// When the pods of that DaemonSet are to be surveyed.
+pub fn due(daemon_set: &DaemonSet, before: Option<&PodSurvey>, now: Timestamp) -> Due {
     let Some(counts) = Counts::present(daemon_set).filter(|counts| !counts.complete()) else {
-        return Turn::Rest;
+        return Due::Never;
     };
-    // With OnDelete nobody is waited for, but an agent that somebody has deleted may be held up.
+    // With OnDelete the rollout waits for somebody, but an agent whose pod was deleted may be held up.
     if counts.updated < counts.desired
         && counts.available >= counts.desired
         && on_delete(daemon_set)
     {
-        return Turn::Rest;
+        return Due::Never;
     }
-    match before.map(|before| before.due(counts)).filter(|due| now < *due) {
-        Some(due) => Turn::Wait(due),
-        None => Turn::Look(counts),
+    match before.map(|before| before.next(counts)).filter(|next| now < *next) {
+        Some(next) => Due::At(next),
+        None => Due::Now(counts),
     }
 }
 
-/// Looks where it is due. Gives what is known then, and when to look again.
-pub(crate) async fn look(
-    daemon_set: &DaemonSet,
-    before: Option<Look>,
-    rollout: Option<Rollout<'_>>,
+/// Surveys the pods where that is due. Returns when to look again. `wrote_template` says that we wrote the DaemonSet's
+/// present pod template.
+pub(crate) async fn survey(
+    observed: &Observation<'_>,
+    survey: &mut Option<PodSurvey>,
+    wrote_template: bool,
     client: &Client,
-    now: Timestamp,
-) -> (Option<Look>, Option<Timestamp>) {
-    let counts = match turn(daemon_set, before.as_ref(), now) {
-        Turn::Rest => return (None, None),
-        Turn::Wait(until) => return (before, Some(until)),
-        Turn::Look(counts) => counts,
+) -> Option<Timestamp> {
+    let counts = match due(observed.daemon_set, survey.as_ref(), observed.now) {
+        Due::Never => {
+            *survey = None;
+            return None;
+        }
+        Due::At(next) => return Some(next),
+        Due::Now(counts) => counts,
     };
-    let key = DaemonSetKey::of(daemon_set);
-    let mut blamed = None;
-    let seen = match agents(daemon_set, client).await {
+    let listed = agents(observed.daemon_set, client).await;
+    let blame = listed.as_ref().ok().and_then(|agents| blame(observed, agents, wrote_template));
+    let new = PodSurvey {
+        result: result(listed, observed),
+        at: observed.now,
+        template: template(observed.daemon_set),
+        counts,
+        unchanged: 0,
+        blame,
+    }
+    .after(survey.as_ref());
+    // A mount that keeps an agent from starting is taken back at once.
+    let next = if new.blame.is_some() { observed.now } else { new.next(counts) };
+    *survey = Some(new);
+    Some(next)
+}
+
+fn result(listed: kube::Result<Vec<Agent>>, observed: &Observation<'_>) -> SurveyResult {
+    let key = &observed.key;
+    match listed {
         Ok(agents) => {
-            blamed = rollout.and_then(|rollout| blame(daemon_set, &agents, rollout, now));
-            Seen::Agents(Held::of(daemon_set, &agents, now))
+            SurveyResult::Blockers(Blockers::of(observed.daemon_set, &agents, observed.now))
         }
         Err(kube::Error::Api(status)) if status.code == 403 => {
             debug!(daemon_set = %key, message = status.message, "pods not listed");
-            Seen::Forbidden
+            SurveyResult::Forbidden
         }
         Err(error) => {
             warn!(daemon_set = %key, %error, "pods not listed");
-            Seen::Failed
+            SurveyResult::Failed
         }
-    };
-    let look =
-        Look { blame: blamed, ..Look::after(before.as_ref(), daemon_set, counts, seen, now) };
-    // A mount that keeps an agent from starting is taken back at once.
-    let due = if look.blame.is_some() { now } else { look.due(counts) };
-    (Some(look), Some(due))
+    }
 }
 
-/// The agents of that DaemonSet, page by page.
-///
-/// # Errors
-/// When a page was not given.
+/// The agents of that DaemonSet, read page by page.
 pub(crate) async fn agents(daemon_set: &DaemonSet, client: &Client) -> kube::Result<Vec<Agent>> {
     let api = Api::<Pod>::namespaced(client.clone(), &daemon_set.namespace().unwrap_or_default());
     let selector = daemon_set.spec.as_ref().map(|spec| spec.selector.clone()).unwrap_or_default();
     let mut page = ListParams::default().limit(PAGE);
-    // The API server takes no DaemonSet whose selector does not parse; without one its pods are told by their owner.
+    // The API server refuses a DaemonSet whose selector does not parse. Without a selector the pods are recognised by
+    // their owner alone.
     if let Ok(selector) = Selector::try_from(selector)
         && !selector.selects_all()
     {
@@ -211,7 +220,7 @@ mod tests {
 
     use super::*;
 
-    /// With that many agents updated and available of that many.
+    /// A DaemonSet with that many desired, updated and available agents.
     fn daemon_set(strategy: &str, [desired, updated, available]: [i32; 3]) -> DaemonSet {
         let object = json!({
             "metadata": {"namespace": "kube-system", "name": "tetragon", "generation": 2,
@@ -230,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn pods_are_looked_at_only_while_a_rollout_goes_on() {
-        let looks = |strategy, counts| {
-            matches!(turn(&daemon_set(strategy, counts), None, second(0)), Turn::Look(_))
+    fn pods_are_surveyed_only_while_a_rollout_goes_on() {
+        let is_due = |strategy, counts| {
+            matches!(due(&daemon_set(strategy, counts), None, second(0)), Due::Now(_))
         };
         for (strategy, counts, expected) in [
             ("RollingUpdate", [3, 3, 3], false),
@@ -243,46 +252,51 @@ mod tests {
             ("OnDelete", [3, 1, 2], true),
             ("OnDelete", [3, 3, 2], true),
         ] {
-            assert_eq!(looks(strategy, counts), expected, "{strategy} {counts:?}");
+            assert_eq!(is_due(strategy, counts), expected, "{strategy} {counts:?}");
         }
-        let mut not_taken_up = daemon_set("RollingUpdate", [3, 1, 3]);
-        not_taken_up.metadata.generation = Some(3);
-        assert_eq!(turn(&not_taken_up, None, second(0)), Turn::Rest);
+        let mut not_observed = daemon_set("RollingUpdate", [3, 1, 3]);
+        not_observed.metadata.generation = Some(3);
+        assert_eq!(due(&not_observed, None, second(0)), Due::Never);
     }
 
-    /// The seconds between looks that all see the same.
+    fn failed(daemon_set: &DaemonSet, before: Option<&PodSurvey>, at: Timestamp) -> PodSurvey {
+        let counts = Counts::present(daemon_set).unwrap();
+        let (result, template) = (SurveyResult::Failed, template(daemon_set));
+        PodSurvey { result, at, template, counts, unchanged: 0, blame: None }.after(before)
+    }
+
+    /// The seconds between surveys that all see the same.
     fn waits(desired: i32) -> Vec<i64> {
         let stuck = daemon_set("RollingUpdate", [desired, 1, 1]);
         let counts = Counts::present(&stuck).unwrap();
-        let (mut look, mut now, mut waits) = (None, second(0), Vec::new());
+        let (mut survey, mut now, mut waits) = (None, second(0), Vec::new());
         for _ in 0..8 {
-            assert_eq!(turn(&stuck, look.as_ref(), now), Turn::Look(counts));
-            let next = Look::after(look.as_ref(), &stuck, counts, Seen::Failed, now);
-            waits.push(next.due(counts).duration_since(now).as_secs());
-            assert_eq!(turn(&stuck, Some(&next), now), Turn::Wait(next.due(counts)));
-            now = next.due(counts);
-            look = Some(next);
+            assert_eq!(due(&stuck, survey.as_ref(), now), Due::Now(counts));
+            let new = failed(&stuck, survey.as_ref(), now);
+            waits.push(new.next(counts).duration_since(now).as_secs());
+            assert_eq!(due(&stuck, Some(&new), now), Due::At(new.next(counts)));
+            now = new.next(counts);
+            survey = Some(new);
         }
         waits
     }
 
     #[test]
-    fn what_does_not_move_is_looked_at_ever_more_rarely() {
+    fn a_rollout_that_stands_still_is_surveyed_ever_more_rarely() {
         assert_eq!(waits(3), [10, 20, 40, 80, 160, 300, 300, 300]);
         assert_eq!(waits(5000), [100, 200, 300, 300, 300, 300, 300, 300]);
         assert_eq!(waits(50_000), [1000; 8]);
     }
 
     #[test]
-    fn counts_that_move_are_looked_at_soon_again() {
+    fn changed_counts_make_the_next_survey_due_soon() {
         let stuck = daemon_set("RollingUpdate", [3, 1, 1]);
-        let counts = Counts::present(&stuck).unwrap();
-        let mut look = None;
+        let mut survey = None;
         for _ in 0..9 {
-            look = Some(Look::after(look.as_ref(), &stuck, counts, Seen::Failed, second(0)));
+            survey = Some(failed(&stuck, survey.as_ref(), second(0)));
         }
         let moved = daemon_set("RollingUpdate", [3, 2, 2]);
-        assert_eq!(turn(&moved, look.as_ref(), second(9)), Turn::Wait(second(10)));
-        assert!(matches!(turn(&moved, look.as_ref(), second(10)), Turn::Look(_)));
+        assert_eq!(due(&moved, survey.as_ref(), second(9)), Due::At(second(10)));
+        assert!(matches!(due(&moved, survey.as_ref(), second(10)), Due::Now(_)));
     }
 }

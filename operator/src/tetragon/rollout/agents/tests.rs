@@ -1,4 +1,4 @@
-//! What each state of a pod comes to.
+//! The problem that each state of a pod shows.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ fn now() -> Timestamp {
     "2026-01-01T01:00:00Z".parse().unwrap()
 }
 
-/// A pod whose only container, and init container, are in those states.
+/// A pod whose init container and only container are in those states.
 fn agent(init: &Value, main: &Value, restarts: i32) -> Agent {
     let status = |name: &str, state: &Value| {
         let (now, last) =
@@ -33,8 +33,8 @@ fn ended(code: i32) -> Value {
 }
 
 #[test]
-fn each_state_of_a_container() {
-    use Kind::{ContainerCreateFailed, CrashLooping, ImagePull};
+fn each_state_of_a_container_shows_its_problem() {
+    use ProblemKind::{ContainerCreateFailed, CrashLooping, ImagePull};
     let (running, done) = (
         json!({"running": {"startedAt": "2026-01-01T00:59:00Z"}}),
         json!({"terminated": {"exitCode": 0}}),
@@ -42,7 +42,7 @@ fn each_state_of_a_container() {
     let crashed = json!({"now": waiting("CrashLoopBackOff"), "last": ended(1)});
     let never_ran =
         json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "no such file"}});
-    let table = [
+    let cases = [
         (&done, &running, 0, None),
         (&done, &waiting("ContainerCreating"), 0, None),
         (
@@ -67,7 +67,7 @@ fn each_state_of_a_container() {
             0,
             Some((ContainerCreateFailed, "tetragon", "CreateContainerConfigError: because")),
         ),
-        // What was created before and ended says nothing of a container that cannot be created now.
+        // An earlier end says nothing about a container that cannot be created now.
         (
             &done,
             &json!({"now": waiting("CreateContainerError"), "last": ended(1)}),
@@ -92,7 +92,7 @@ fn each_state_of_a_container() {
             0,
             Some((CrashLooping, "tetragon", "PostStartHookError: because")),
         ),
-        // The first failure is followed by another try at once.
+        // The kubelet restarts a container at once after its first failure.
         (&done, &ended(1), 0, None),
         (
             &done,
@@ -102,17 +102,17 @@ fn each_state_of_a_container() {
         ),
         (&done, &done, 3, None),
     ];
-    for (init, main, restarts, expected) in table {
-        let found = agent(init, main, restarts).trouble(now());
+    for (init, main, restarts, expected) in cases {
+        let found = agent(init, main, restarts).problem(now());
         let found = found
             .as_ref()
-            .map(|found| (found.kind, found.container.as_deref().unwrap(), found.said.as_str()));
+            .map(|found| (found.kind, found.container.as_deref().unwrap(), found.message.as_str()));
         assert_eq!(found, expected, "{init} {main}");
     }
 }
 
 #[test]
-fn a_pod_that_is_not_scheduled_names_its_node_all_the_same() {
+fn a_pod_that_is_not_scheduled_names_its_node() {
     let pod = json!({
         "metadata": {"name": "tetragon-x"},
         "spec": {"containers": [], "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
@@ -120,24 +120,24 @@ fn a_pod_that_is_not_scheduled_names_its_node_all_the_same() {
         "status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
             "message": "0/9 nodes are available:\n1 Too many pods."}]},
     });
-    let found = Agent::of(&serde_json::from_value(pod).unwrap()).trouble(now()).unwrap();
-    assert_eq!((found.kind, found.node.as_str()), (Kind::Unschedulable, "n7"));
-    assert_eq!(found.said, "Unschedulable: 0/9 nodes are available: 1 Too many pods.");
+    let found = Agent::of(&serde_json::from_value(pod).unwrap()).problem(now()).unwrap();
+    assert_eq!((found.kind, found.node.as_str()), (ProblemKind::Unschedulable, "n7"));
+    assert_eq!(found.message, "Unschedulable: 0/9 nodes are available: 1 Too many pods.");
 }
 
 #[test]
-fn patience_ends_after_five_minutes() {
+fn an_agent_is_unavailable_after_five_minutes() {
     let since = |since: &str| {
         let mut agent = agent(&json!({}), &waiting("ContainerCreating"), 0);
         agent.since = Some(since.parse().unwrap());
-        agent.trouble(now()).map(|found| found.said)
+        agent.problem(now()).map(|found| found.message)
     };
     assert_eq!(since("2026-01-01T00:55:01Z"), None);
     assert_eq!(
         since("2026-01-01T00:55:00Z").as_deref(),
         Some("ContainerCreating: because since 2026-01-01T00:55:00Z")
     );
-    // A clock that was set back.
+    // The clock was set back.
     assert_eq!(since("2026-01-01T02:00:00Z"), None);
 }
 
@@ -150,16 +150,16 @@ fn a_pod_without_a_sandbox_is_held_up_after_two_minutes() {
             "status": {"conditions": [
                 {"type": "PodReadyToStartContainers", "status": status, "lastTransitionTime": since}]},
         });
-        Agent::of(&serde_json::from_value(pod).unwrap()).trouble(now()).map(|found| found.kind)
+        Agent::of(&serde_json::from_value(pod).unwrap()).problem(now()).map(|found| found.kind)
     };
     assert_eq!(since("2026-01-01T00:58:01Z", "False"), None);
-    assert_eq!(since("2026-01-01T00:58:00Z", "False"), Some(Kind::ContainerCreateFailed));
+    assert_eq!(since("2026-01-01T00:58:00Z", "False"), Some(ProblemKind::ContainerCreateFailed));
     assert_eq!(since("2026-01-01T00:00:00Z", "True"), None, "an image may be pulled for long");
 }
 
 #[test]
-fn long_messages_are_cut() {
+fn messages_are_on_one_line_and_truncated() {
     assert_eq!(shortened("a\n  b\u{1b}[31m\u{0}"), "a b [31m");
     let long = shortened(&"ä".repeat(1000));
-    assert_eq!(long.chars().count(), LONGEST + 1);
+    assert_eq!(long.chars().count(), MAX_LEN + 1);
 }
