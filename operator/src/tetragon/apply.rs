@@ -1,14 +1,14 @@
 //! Sends a [`Write`] to the API server. Only this module changes DaemonSets.
 //!
 //! ## Guarantees
-//! Each write is a server-side apply without force, or the one guarded merge patch [`patch::release`]. The UID is a
-//! precondition. So no field of another manager is changed, a DaemonSet made anew under the same name is not changed,
-//! and no DaemonSet is created.
+//! Each write is a server-side apply without force, or the one guarded merge patch
+//! [`patch::release`]. The UID is a precondition. So no field of another manager is changed, a
+//! DaemonSet made anew under the same name is not changed, and no DaemonSet is created.
 //!
 //! ## Errors
-//! A refusal that lasts until somebody acts (a missing right, a conflict, an invalid result) is an [`Outcome`]: it is
-//! remembered and reported in the policies' status. A failure that may pass (no connection, 429, 5xx) is an [`Error`] and
-//! retried with backoff.
+//! A refusal that lasts until somebody acts (a missing right, a conflict, an invalid result) is an
+//! [`Outcome`]: it is remembered and reported in the policies' status. A failure that may pass (no
+//! connection, 429, 5xx) is an [`Error`] and retried with backoff.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::Api;
@@ -72,8 +72,8 @@ async fn send(
     api.patch(&observed.key.name, &params, &Patch::Apply(object)).await.map(Some)
 }
 
-/// Removes ours from a DaemonSet whose owner has taken the mount over. The patch needs the managed fields, which our store
-/// does not keep.
+/// Removes ours from a DaemonSet whose owner has taken the mount over. The patch needs the managed
+/// fields, which our store does not keep.
 async fn release(
     api: &Api<DaemonSet>,
     observed: &Observation<'_>,
@@ -110,14 +110,16 @@ fn refusal(status: &Status, key: &DaemonSetKey) -> Option<Outcome> {
 
 fn conflict(key: &DaemonSetKey, conflicts: &[String]) -> String {
     format!(
-        "another field manager owns a field that lsm-ready would set in DaemonSet {key}: {}; remove the field there, or          keep it and set apply: Suggest",
+        "another field manager owns a field that lsm-ready would set in DaemonSet {key}: {}; \
+         remove the field there, or keep it and set apply: Suggest",
         conflicts.join("; ")
     )
 }
 
 fn forbidden(key: &DaemonSetKey, status: &Status) -> String {
     format!(
-        "the operator may not patch DaemonSet {key}: install the ClusterRole lsm-ready-patching (config/rbac/patching), or          set apply: Suggest; the API server says: {}",
+        "the operator may not patch DaemonSet {key}: install the ClusterRole lsm-ready-patching \
+         (config/rbac/patching), or set apply: Suggest; the API server says: {}",
         status.message
     )
 }
@@ -149,7 +151,8 @@ mod tests {
 
     #[test]
     fn each_refusal_has_its_outcome() {
-        let uid = "Operation cannot be fulfilled on daemonsets.apps \"tetragon\": uid mismatch: the provided object \
+        let uid = "Operation cannot be fulfilled on daemonsets.apps \"tetragon\": uid mismatch: \
+         the provided object \
                    specified uid 1, and no existing object was found";
         for (code, message, meaning) in [
             (404, "not found", "Gone"),
@@ -172,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_conflict_names_the_manager_and_the_field() {
-        let cause = json!({"reason": "FieldManagerConflict", "message": "conflict with \"helm\" using apps/v1",
+        let cause = json!({"reason": "FieldManagerConflict",
+            "message": "conflict with \"helm\" using apps/v1",
             "field": ".spec.template.spec.volumes[name=\"lsm-ready-securityfs\"].hostPath.type"});
         let (reason, message) =
             outcome(409, "Apply failed with 1 conflict", &json!({"causes": [cause]}));

@@ -1,8 +1,9 @@
 //! What to do about a plan now, and what becomes of the state.
 //!
-//! In: the observation and the DaemonSet's state. Out: a [`Decision`]: write now, wait until a time, or rest. Needs no
-//! client. The plan says what should be; the decision says when to write it: not before an earlier write has come back
-//! through the watch, not while the gate is closed, and not again at once after a refusal or a revert.
+//! In: the observation and the DaemonSet's state. Out: a [`Decision`]: write now, wait until a
+//! time, or rest. Needs no client. The plan says what should be; the decision says when to write
+//! it: not before an earlier write has come back through the watch, not while the gate is closed,
+//! and not again at once after a refusal or a revert.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -77,8 +78,8 @@ impl DaemonSetState {
         Decision::Write(Write::Remove)
     }
 
-    /// An agent is down because of our mount, so neither window nor budget delays this. Only the DaemonSet's owner can
-    /// hold it, by annotation.
+    /// An agent is down because of our mount, so neither window nor budget delays this. Only the
+    /// DaemonSet's owner can hold it, by annotation.
     fn take_back(&mut self, blame: Blame, observed: &Observation<'_>) -> Decision {
         if matches!(observed.gate, Gate::Held { .. }) {
             self.gate = observed.gate.clone();
@@ -99,7 +100,8 @@ impl DaemonSetState {
         Decision::Rest
     }
 
-    /// No policy asks for a mount and nothing of ours is there. Only what is known about the agents is kept.
+    /// No policy asks for a mount and nothing of ours is there. Only what is known about the agents
+    /// is kept.
     fn forget_writes(&mut self) -> Decision {
         *self = Self {
             written: self.written.take(),
@@ -111,7 +113,8 @@ impl DaemonSetState {
         Decision::Rest
     }
 
-    /// What to do instead of the write while the gate is closed, or while it is too early to try again.
+    /// What to do instead of the write while the gate is closed, or while it is too early to try
+    /// again.
     fn hold_back(&mut self, write: &Write, observed: &Observation<'_>) -> Option<Decision> {
         self.gate = observed.gate.clone();
         match &observed.gate {
@@ -124,7 +127,8 @@ impl DaemonSetState {
         }
     }
 
-    /// When the write may be tried again, where it was refused and neither it nor the DaemonSet has changed since.
+    /// When the write may be tried again, where it was refused and neither it nor the DaemonSet has
+    /// changed since.
     fn retry_at(&self, write: &Write, observed: &Observation<'_>) -> Option<Timestamp> {
         let failure = self.failure.as_ref().filter(|failure| failure.lasting)?;
         let generation = observed.daemon_set.metadata.generation;
@@ -133,8 +137,9 @@ impl DaemonSetState {
         (same && observed.now < retry).then_some(retry)
     }
 
-    /// The DaemonSet is from before our newest write. Versions are decimal numbers that grow (KEP-5504). Where one is
-    /// not, nothing is known; to write twice by server-side apply then changes nothing.
+    /// The DaemonSet is from before our newest write. Versions are decimal numbers that grow
+    /// (KEP-5504). Where one is not, nothing is known; to write twice by server-side apply then
+    /// changes nothing.
     fn is_newer_than(&self, daemon_set: &DaemonSet) -> bool {
         let number = |version: &Option<String>| version.as_ref()?.parse::<u64>().ok();
         match (number(&daemon_set.metadata.resource_version), number(&self.written)) {
@@ -219,8 +224,9 @@ fn has_our_mount(daemon_set: &DaemonSet, container: &str) -> bool {
 /// The API server accepted the mount, but its answer does not contain it.
 fn removed_by_webhook(written: &DaemonSet) -> String {
     format!(
-        "the mount is missing from DaemonSet {} although the API server accepted it: a mutating admission webhook \
-         removes it; exempt the DaemonSet from that webhook, or set apply: Suggest",
+        "the mount is missing from DaemonSet {} although the API server accepted it: a mutating \
+         admission webhook removes it; exempt the DaemonSet from that webhook, or set apply: \
+         Suggest",
         DaemonSetKey::of(written)
     )
 }

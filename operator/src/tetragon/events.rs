@@ -1,5 +1,6 @@
-//! Kubernetes Events on the DaemonSet, for those who look there and not at the policies: what was changed, and that the
-//! mount is contested. The policies' status says the same, so an Event that cannot be published is only logged.
+//! Kubernetes Events on the DaemonSet, for those who look there and not at the policies: what was
+//! changed, and that the mount is contested. The policies' status says the same, so an Event that
+//! cannot be published is only logged.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -27,8 +28,9 @@ pub(super) fn written(write: &Write) -> Event {
         }
         Write::TakeBack { cause, .. } => {
             let note = format!(
-                "removed the mount of securityfs again, because an agent could not be created with it: {cause}. lsm-ready \
-                 adds it again when the pod template or the policy's request changes"
+                "removed the mount of securityfs again, because an agent could not be created with \
+                 it: {cause}. lsm-ready adds it again when the pod template or the policy's \
+                 request changes"
             );
             event(EventType::Warning, "SecurityfsTakenBack", note)
         }
@@ -38,7 +40,8 @@ pub(super) fn written(write: &Write) -> Event {
 /// A stale agent was evicted.
 pub(super) fn restarted(agent: &Agent, since: Timestamp) -> Event {
     let note = format!(
-        "evicted pod {} on {}: its agent was started before the node could deny through LSM BPF (since {since:.0})",
+        "evicted pod {} on {}: its agent was started before the node could deny through LSM BPF \
+         (since {since:.0})",
         agent.pod, agent.node
     );
     event(EventType::Normal, "StaleAgentRestarted", note)

@@ -1,9 +1,10 @@
 //! What several policies together ask of one DaemonSet.
 //!
-//! In: all policies. Out: the merged request and, for each policy, whether it is followed. The strongest request wins: a
-//! policy that asks for less can be overruled, a policy that asks for more cannot. Policies that name different
-//! containers cannot both be followed. The oldest of them decides, so that a policy added later does not move a mount
-//! that is in use (docs/adr/0004-wishes-of-several-policies.md).
+//! In: all policies. Out: the merged request and, for each policy, whether it is followed. The
+//! strongest request wins: a policy that asks for less can be overruled, a policy that asks for
+//! more cannot. Policies that name different containers cannot both be followed. The oldest of them
+//! decides, so that a policy added later does not move a mount that is in use
+//! (docs/adr/0004-wishes-of-several-policies.md).
 
 use kube::ResourceExt;
 use lsm_ready_crds::LsmPolicy;
@@ -86,7 +87,8 @@ impl PolicyRequests {
         }
     }
 
-    /// When and how agents may be restarted. Every policy's limits apply, also those of a policy that is overruled.
+    /// When and how agents may be restarted. Every policy's limits apply, also those of a policy
+    /// that is overruled.
     pub fn limits(&self) -> Limits {
         let all = || self.0.iter().map(|own| &own.limits);
         Limits {
@@ -165,7 +167,8 @@ mod tests {
     fn policy(name: &str, second: u32, tetragon: &Value) -> LsmPolicy {
         serde_json::from_value(json!({
             "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
-            "metadata": {"name": name, "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z")},
+            "metadata": {"name": name, "creationTimestamp":
+                format!("2026-01-01T00:00:{second:02}Z")},
             "spec": {"tetragon": tetragon},
         }))
         .unwrap()
@@ -193,7 +196,8 @@ mod tests {
             (vec![], Never, Never),
             (vec![("Never", "Patch")], Never, Never),
             (vec![("Auto", "Patch"), ("Always", "Patch"), ("Never", "Patch")], Always, Never),
-            // `Never` with the default `Patch` does not turn another policy's `Suggest` into a patch.
+            // `Never` with the default `Patch` does not turn another policy's `Suggest` into a
+            // patch.
             (vec![("Never", "Patch"), ("Auto", "Suggest")], Never, Auto),
             // No policy asks for `Always` with `Patch`.
             (vec![("Auto", "Patch"), ("Always", "Suggest")], Auto, Always),

@@ -1,22 +1,26 @@
-//! The Tetragon controller: adds the securityfs mount to Tetragon's DaemonSet where the agent lacks it.
+//! The Tetragon controller: adds the securityfs mount to Tetragon's DaemonSet where the agent lacks
+//! it.
 //!
 //! ## Flow
-//! [`observe()`] the DaemonSet, the policies and the nodes → [`decide`] what to write now → [`apply`] it → record the
-//! result in the DaemonSet's [`state`] → follow the rollout: survey the agents' [`pods`], [`restart`] a stale agent →
-//! publish Events. The policies' conditions come from the same observation and the same state ([`condition`]).
-//! docs/tetragon-controller.md shows the states.
+//! [`observe()`] the DaemonSet, the policies and the nodes → [`decide`] what to write now →
+//! [`apply`] it → record the result in the DaemonSet's [`state`] → follow the rollout: survey the
+//! agents' [`pods`], [`restart`] a stale agent → publish Events. The policies' conditions come from
+//! the same observation and the same state ([`condition`]). docs/tetragon-controller.md shows the
+//! states.
 //!
 //! ## Guarantees
-//! Nothing is written where nothing differs. We own one label, one volume and one mount. The label marks them, so they
-//! are removed when no policy asks for them, also after a restart of the operator. No other field is changed, and no
-//! DaemonSet is created.
+//! Nothing is written where nothing differs. We own one label, one volume and one mount. The label
+//! marks them, so they are removed when no policy asks for them, also after a restart of the
+//! operator. No other field is changed, and no DaemonSet is created.
 //!
 //! ## Assumptions
-//! Every store is filled before the first reconcile. Without the policies, every mount would be removed.
+//! Every store is filled before the first reconcile. Without the policies, every mount would be
+//! removed.
 //!
 //! ## Errors
-//! Errors that need an administrator are reported in the policies' status. The write is tried again once a minute, and
-//! at once when the DaemonSet or the request changes. All other errors are retried with backoff.
+//! Errors that need an administrator are reported in the policies' status. The write is tried again
+//! once a minute, and at once when the DaemonSet or the request changes. All other errors are
+//! retried with backoff.
 
 pub mod apply;
 pub mod condition;
@@ -68,7 +72,8 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
 
     // 2. Decide (no client required).
     let decision = state.decide(&observed);
-    debug!(daemon_set = %observed.key, plan = ?observed.plan, gate = ?observed.gate, ?decision, "planned");
+    let Observation { key, plan, gate, .. } = &observed;
+    debug!(daemon_set = %key, ?plan, ?gate, ?decision, "decided");
 
     // 3. Write (client required), and record the result (no client required).
     let mut news = Vec::new();
@@ -81,7 +86,7 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
         written = outcome.map(Some);
     }
 
-    // 4. Follow what earlier writes caused (client required). What was just written has had no effect yet.
+    // 4. Follow what earlier writes caused (client required). A new write has had no effect yet.
     let next_look = match decision {
         Decision::Write(_) => None,
         Decision::Rest | Decision::Wait(_) => follow(&observed, &mut state, &ctx).await,
@@ -99,8 +104,8 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     Ok(requeue([retry, next_look].into_iter().flatten().min(), observed.now))
 }
 
-/// Counts the downtime that we caused, surveys the agents' pods where a policy reports on them, and restarts a stale
-/// agent where all is well. Returns when to look again.
+/// Counts the downtime that we caused, surveys the agents' pods where a policy reports on them, and
+/// restarts a stale agent where all is well. Returns when to look again.
 async fn follow(
     observed: &Observation<'_>,
     state: &mut DaemonSetState,

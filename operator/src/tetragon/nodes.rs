@@ -1,11 +1,12 @@
 //! What is known about the nodes on which a DaemonSet runs an agent.
 //!
-//! In: the DaemonSet, the Nodes and their reports. Out: the nodes whose kernels have no securityfs, and the nodes where
-//! AppArmor is active. Needs no client.
+//! In: the DaemonSet, the Nodes and their reports. Out: the nodes whose kernels have no securityfs,
+//! and the nodes where AppArmor is active. Needs no client.
 //!
-//! Where a kernel has no securityfs, the kubelet finds no directory to mount and never starts an agent with the mount.
-//! Where AppArmor is active, runtimes apply their default profile to every container that is not privileged and does
-//! not decline it. Under that profile an agent can neither start, nor mount, nor read securityfs through a mount.
+//! Where a kernel has no securityfs, the kubelet finds no directory to mount and never starts an
+//! agent with the mount. Where AppArmor is active, runtimes apply their default profile to every
+//! container that is not privileged and does not decline it. Under that profile an agent can
+//! neither start, nor mount, nor read securityfs through a mount.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, PodSpec, Taint, Toleration};
@@ -49,8 +50,9 @@ pub fn lacks_securityfs(report: &LsmNode) -> bool {
     report.status.as_ref().is_some_and(|status| status.securityfs == Securityfs::NotInKernel)
 }
 
-/// The names of the nodes whose kernels have no securityfs, in order. A report of an earlier boot counts: the next one
-/// comes as soon as the probe has started, and until then a mount would keep the agent from starting.
+/// The names of the nodes whose kernels have no securityfs, in order. A report of an earlier boot
+/// counts: the next one comes as soon as the probe has started, and until then a mount would keep
+/// the agent from starting.
 fn without_securityfs(pod: &PodSpec, stores: &Stores) -> Vec<String> {
     let reports = stores.reports.state_filter(lacks_securityfs);
     let nodes =
@@ -97,7 +99,8 @@ fn is_tolerated(pod: &PodSpec, taint: &Taint) -> bool {
     pod.tolerations.iter().flatten().any(|toleration| tolerates(toleration, taint))
 }
 
-/// Follows the scheduler: an empty key with the operator Exists matches all keys, an empty effect all effects.
+/// Follows the scheduler: an empty key with the operator Exists matches all keys, an empty effect
+/// all effects.
 fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let key = toleration.key.as_deref().unwrap_or_default();
     let effect = toleration.effect.as_deref().unwrap_or_default();
@@ -118,12 +121,13 @@ mod tests {
     fn on(pod: &Value, taints: &Value) -> bool {
         let mut pod = pod.clone();
         pod["containers"] = json!([]);
-        let node = json!({"metadata": {"name": "n1", "labels": {"os": "linux"}}, "spec": {"taints": taints}});
+        let metadata = json!({"name": "n1", "labels": {"os": "linux"}});
+        let node = json!({"metadata": metadata, "spec": {"taints": taints}});
         runs_on(&serde_json::from_value(pod).unwrap(), &serde_json::from_value(node).unwrap())
     }
 
     #[test]
-    fn only_nodes_with_an_agent_count() {
+    fn selector_and_taints_decide_where_an_agent_runs() {
         let gpu = json!([{"key": "gpu", "value": "a", "effect": "NoSchedule"}]);
         let tolerating = |toleration: &Value| json!({"tolerations": [toleration]});
         for (pod, taints, expected) in [

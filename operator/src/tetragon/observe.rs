@@ -1,7 +1,7 @@
 //! What the controller knows about one DaemonSet at one moment.
 //!
-//! In: the DaemonSet, the stores and the time. Out: an [`Observation`], from which everything else follows: what to
-//! write, and what the policies' conditions say. Needs no client.
+//! In: the DaemonSet, the stores and the time. Out: an [`Observation`], from which everything else
+//! follows: what to write, and what the policies' conditions say. Needs no client.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -70,14 +70,16 @@ impl<'a> Observation<'a> {
         agent(pod(self.daemon_set)?, &self.request.container).ok()
     }
 
-    /// On which nodes AppArmor keeps the agents from securityfs, in words. None where it does so on no node.
+    /// On which nodes AppArmor keeps the agents from securityfs, in words. None where it does so on
+    /// no node.
     pub fn confined_on(&self) -> Option<String> {
         confined_container(self.daemon_set, &self.request)?;
         self.nodes.app_armor.words()
     }
 }
 
-/// The plan. Where AppArmor confines every agent, a mount would help none of them and restart them all, so it is refused.
+/// The plan. Where AppArmor confines every agent, a mount would help none of them and restart them
+/// all, so it is refused.
 fn unless_confined(
     plan: Plan,
     daemon_set: &DaemonSet,

@@ -1,12 +1,14 @@
 //! Restarts stale agents, one at a time.
 //!
 //! ## Flow
-//! a policy asks for it, a restart can help, and a node was repaired since the last look → the agents' pods → which agent
-//! to restart ([`super::stale`]) → at most one eviction. It carries the pod's UID, and PodDisruptionBudgets apply to it.
+//! a policy asks for it, a restart can help, and a node was repaired since the last look → the
+//! agents' pods → which agent to restart ([`super::stale`]) → at most one eviction. It carries the
+//! pod's UID, and PodDisruptionBudgets apply to it.
 //!
 //! ## Errors
-//! An eviction that a PodDisruptionBudget forbids (429), or that gets no answer, is retried. A missing right to evict is
-//! reported in `TetragonRolledOut`, and the eviction is retried when a node is repaired or the policies change.
+//! An eviction that a PodDisruptionBudget forbids (429), or that gets no answer, is retried. A
+//! missing right to evict is reported in `TetragonRolledOut`, and the eviction is retried when a
+//! node is repaired or the policies change.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -83,7 +85,8 @@ pub(super) async fn restart_stale_agent(
     later
 }
 
-/// Since when agents report policies in an error state, by node. Empty where no policy lets agents be asked.
+/// Since when agents report policies in an error state, by node. Empty where no policy lets agents
+/// be asked.
 fn load_errors(key: &DaemonSetKey, ctx: &Context) -> LoadErrors {
     let reported = |node: &Node| {
         let name = node.name_any();
@@ -124,8 +127,8 @@ async fn evict(
     }
 }
 
-/// Requests the eviction of that very pod. kube's own `evict` (5.0) writes the field of the delete options in another way
-/// than the API server reads it, so the UID would be lost.
+/// Requests the eviction of that very pod. kube's own `evict` (5.0) writes the field of the delete
+/// options in another way than the API server reads it, so the UID would be lost.
 async fn send(agent: &Agent, namespace: &str, ctx: &Context) -> kube::Result<Status> {
     let eviction = json!({
         "apiVersion": "policy/v1",
@@ -139,9 +142,9 @@ async fn send(agent: &Agent, namespace: &str, ctx: &Context) -> kube::Result<Sta
 
 fn forbidden(key: &DaemonSetKey, message: &str) -> String {
     format!(
-        "agents that found no LSM BPF when they started are not restarted, because the operator may not evict pods in \
-         namespace {}: bind the ClusterRole lsm-ready-restarting to it there (config/rbac/patching), or set \
-         restartStaleAgents: false; the API server says: {message}",
+        "agents that found no LSM BPF when they started are not restarted, because the operator \
+         may not evict pods in namespace {}: bind the ClusterRole lsm-ready-restarting to it there \
+         (config/rbac/patching), or set restartStaleAgents: false; the API server says: {message}",
         key.namespace
     )
 }

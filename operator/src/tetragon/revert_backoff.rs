@@ -1,13 +1,16 @@
-//! How long to wait when another manager keeps removing our mount. A state machine; the time is a parameter.
+//! How long to wait when another manager keeps removing our mount. A state machine; the time is a
+//! parameter.
 //!
 //! ## Flow
-//! we apply → the mount is missing again: a revert → we apply again, up to three reverts within ten minutes → the mount
-//! is contested: nothing is applied for ten minutes → one trial. A trial that stands for ten minutes ends the contest.
-//! A trial that is reverted starts the next pause, twice as long as the last, up to 160 minutes.
+//! we apply → the mount is missing again: a revert → we apply again, up to three reverts within ten
+//! minutes → the mount is contested: nothing is applied for ten minutes → one trial. A trial that
+//! stands for ten minutes ends the contest. A trial that is reverted starts the next pause, twice
+//! as long as the last, up to 160 minutes.
 //!
 //! ## Guarantees
-//! Every revert restarts agents, and so does every apply. While the reverts go on there are three applies, then one for
-//! each trial, ever more rarely. The contest ends without help once the reverts end.
+//! Every revert restarts agents, and so does every apply. While the reverts go on there are three
+//! applies, then one for each trial, ever more rarely. The contest ends without help once the
+//! reverts end.
 //!
 //! ## Assumptions
 //! The history is kept in memory only. After a restart of the operator the count starts again.
@@ -17,7 +20,8 @@ use jiff::{SignedDuration, Timestamp};
 /// This many reverts within [`WINDOW`] make a contest.
 pub const LIMIT: usize = 3;
 
-/// How long a revert counts, how long the first pause is, and how long an apply must stand to end the contest.
+/// How long a revert counts, how long the first pause is, and how long an apply must stand to end
+/// the contest.
 pub const WINDOW: SignedDuration = SignedDuration::from_mins(10);
 
 /// The pause is doubled at most this often.
@@ -51,7 +55,8 @@ impl RevertBackoff {
         if let Some(until) = self.paused_until {
             return self.paused(until, now);
         }
-        // An apply that failed cannot be reverted, so a missing mount counts only after an apply that succeeded.
+        // An apply that failed cannot be reverted, so a missing mount counts only after an apply
+        // that succeeded.
         let Some(applied) = self.applied.take() else {
             return Turn::Apply;
         };
@@ -106,8 +111,8 @@ mod tests {
         Timestamp::from_second(minutes * 60).unwrap()
     }
 
-    /// Finds the mount missing at each of those minutes and applies it where that is allowed. Returns the minutes of the
-    /// applies.
+    /// Finds the mount missing at each of those minutes and applies it where that is allowed.
+    /// Returns the minutes of the applies.
     fn applies(backoff: &mut RevertBackoff, minutes: impl IntoIterator<Item = i64>) -> Vec<i64> {
         let mut applied = Vec::new();
         for at in minutes {

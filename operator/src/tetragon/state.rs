@@ -1,8 +1,8 @@
-//! What the controller remembers of each DaemonSet between reconciles: the results of its writes, and what it saw of the
-//! agents.
+//! What the controller remembers of each DaemonSet between reconciles: the results of its writes,
+//! and what it saw of the agents.
 //!
-//! The state does not decide what is ours (the DaemonSet's label does), so a restart of the operator, which forgets it,
-//! neither removes nor leaves behind a mount.
+//! The state does not decide what is ours (the DaemonSet's label does), so a restart of the
+//! operator, which forgets it, neither removes nor leaves behind a mount.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,9 +38,11 @@ struct Remembered {
 pub struct DaemonSetState {
     /// The reverts of our mount, and the pause that follows from them.
     pub reverts: RevertBackoff,
-    /// Why the newest write failed. None when it succeeded, or when nothing is to be written any more.
+    /// Why the newest write failed. None when it succeeded, or when nothing is to be written any
+    /// more.
     pub failure: Option<Failure>,
-    /// The resourceVersion after our newest write. An object with an older one does not show that write yet.
+    /// The resourceVersion after our newest write. An object with an older one does not show that
+    /// write yet.
     pub written: Option<String>,
     /// Our label stayed when everything of ours was removed: another manager sets it.
     pub label_is_theirs: bool,
@@ -52,8 +54,8 @@ pub struct DaemonSetState {
     pub stale: Stale,
     /// The restart of agents that we caused, until it is over.
     pub disruption: Option<Disruption>,
-    /// Which agent could not be created with our mount, and why, as long as the mount that was taken back is not added
-    /// again.
+    /// Which agent could not be created with our mount, and why, as long as the mount that was
+    /// taken back is not added again.
     pub taken_back: Option<String>,
 }
 

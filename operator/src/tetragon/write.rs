@@ -22,7 +22,8 @@ pub enum Write {
     },
     /// Removes our label, volume and mount.
     Remove,
-    /// Removes the volume and the mount, and sets our label to a mark: agents could not be created with the mount.
+    /// Removes the volume and the mount, and sets our label to a mark: agents could not be created
+    /// with the mount.
     TakeBack {
         /// The label's value.
         mark: String,

@@ -1,8 +1,8 @@
-//! What an `LsmPolicy`'s status says about Tetragon: the conditions `SecurityfsMounted`, `TetragonRolledOut` and
-//! `TetragonHardened`, and `Stalled` where somebody has to act.
+//! What an `LsmPolicy`'s status says about Tetragon: the conditions `SecurityfsMounted`,
+//! `TetragonRolledOut` and `TetragonHardened`, and `Stalled` where somebody has to act.
 //!
-//! In: the policy, the observation of the DaemonSet that it names, and the DaemonSet's state. Out: the conditions. A pure
-//! function, so the status is the same whichever controller runs first.
+//! In: the policy, the observation of the DaemonSet that it names, and the DaemonSet's state. Out:
+//! the conditions. A pure function, so the status is the same whichever controller runs first.
 
 mod securityfs;
 
@@ -50,8 +50,8 @@ pub fn findings(
 pub fn without_daemon_set(policy: &LsmPolicy, key: &DaemonSetKey) -> Findings {
     let own = policy.spec.tetragon.clone().unwrap_or_default();
     let message = format!(
-        "DaemonSet {key} does not exist: set spec.tetragon.daemonSet to Tetragon's namespace and name (kubectl get \
-         daemonsets -A), or install Tetragon"
+        "DaemonSet {key} does not exist: set spec.tetragon.daemonSet to Tetragon's namespace and \
+         name (kubectl get daemonsets -A), or install Tetragon"
     );
     let reason = ConditionReason::DaemonSetNotFound;
     let rolled_out = Finding::new(TETRAGON_ROLLED_OUT, false, reason, &message);
@@ -70,7 +70,8 @@ impl Findings {
     }
 }
 
-/// `TetragonRolledOut`. A mount that is still to be added will replace the agents, so the rollout is pending then.
+/// `TetragonRolledOut`. A mount that is still to be added will replace the agents, so the rollout
+/// is pending then.
 fn rolled_out(
     found: &SecurityfsFinding,
     observed: &Observation<'_>,
@@ -80,12 +81,13 @@ fn rolled_out(
     if found.is_pending() {
         let message = match observed.gate.closed(key) {
             Some(closed) => format!(
-                "the rollout has not begun: adding the mount to DaemonSet {key} will replace its agents, and {}",
+                "the rollout has not begun: adding the mount to DaemonSet {key} will replace its \
+                 agents, and {}",
                 closed.message
             ),
             None => format!(
-                "the rollout has not begun: lsm-ready is about to add the mount to DaemonSet {key}, which replaces its \
-                 agents"
+                "the rollout has not begun: lsm-ready is about to add the mount to DaemonSet \
+                 {key}, which replaces its agents"
             ),
         };
         return Finding::new(

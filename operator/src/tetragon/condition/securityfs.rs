@@ -1,7 +1,8 @@
-//! The condition `SecurityfsMounted`: whether the agent sees the host's securityfs, why not, and what to do.
+//! The condition `SecurityfsMounted`: whether the agent sees the host's securityfs, why not, and
+//! what to do.
 //!
-//! In: the observation of the DaemonSet, and its state. Out: the finding for all policies ([`find`]), and for one policy
-//! among several ([`SecurityfsFinding::for_policy`]).
+//! In: the observation of the DaemonSet, and its state. Out: the finding for all policies
+//! ([`find`]), and for one policy among several ([`SecurityfsFinding::for_policy`]).
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
@@ -27,8 +28,9 @@ pub(super) struct SecurityfsFinding {
     pub(super) stalled: bool,
 }
 
-/// The finding, whichever policy asked for the mount. The most urgent of these is reported: an agent that our mount keeps
-/// from being created, a mount with which an agent cannot start, the plan.
+/// The finding, whichever policy asked for the mount. The most urgent of these is reported: an
+/// agent that our mount keeps from being created, a mount with which an agent cannot start, the
+/// plan.
 pub(super) fn find(observed: &Observation<'_>, state: &DaemonSetState) -> SecurityfsFinding {
     taking_back(observed, state)
         .or_else(|| cannot_start(observed))
@@ -73,8 +75,9 @@ impl SecurityfsFinding {
             return self;
         };
         let message = format!(
-            "{nodes}, and the agent's container is not privileged: under the runtime's default profile an agent there can \
-             neither start nor read {SECURITYFS_PATH}; set appArmorProfile to type: Unconfined. On other nodes: {}",
+            "{nodes}, and the agent's container is not privileged: under the runtime's default \
+             profile an agent there can neither start nor read {SECURITYFS_PATH}; set \
+             appArmorProfile to type: Unconfined. On other nodes: {}",
             self.message
         );
         Self::stalled(ConditionReason::AppArmor, message)
@@ -91,8 +94,9 @@ impl SecurityfsFinding {
             Standing::Followed => self,
             Standing::OtherContainer { by, container } => {
                 let message = format!(
-                    "this policy names container {} of DaemonSet {}, but the older LsmPolicy {by} names {container}, and \
-                     only one can be the agent's: name the same container in both",
+                    "this policy names container {} of DaemonSet {}, but the older LsmPolicy {by} \
+                     names {container}, and only one can be the agent's: name the same container \
+                     in both",
                     own.daemon_set.container, observed.key
                 );
                 Self::stalled(ConditionReason::ContainerConflict, message)
@@ -100,7 +104,8 @@ impl SecurityfsFinding {
             Standing::Overruled { by, request } => {
                 let found = self.overruled(own, &observed.plan);
                 let message = format!(
-                    "{}; this policy says mount: {:?}, apply: {:?}, but LsmPolicy {by} is followed, which says {request}",
+                    "{}; this policy says mount: {:?}, apply: {:?}, but LsmPolicy {by} is \
+                     followed, which says {request}",
                     found.message, own.securityfs.mount, own.securityfs.apply
                 );
                 Self { message, ..found }
@@ -124,7 +129,8 @@ impl SecurityfsFinding {
 }
 
 fn not_wanted() -> SecurityfsFinding {
-    let message = "the policy says mount: Never, so lsm-ready neither changes the DaemonSet nor checks its mounts";
+    let message = "the policy says mount: Never, so lsm-ready neither changes the DaemonSet nor \
+     checks its mounts";
     SecurityfsFinding::new(State::Unknown, ConditionReason::NotWanted, message)
 }
 
@@ -138,8 +144,9 @@ fn by_plan(observed: &Observation<'_>, state: &DaemonSetState) -> SecurityfsFind
         Plan::Patch { container, need } => missing(container, need, observed, state),
         Plan::Suggest { container, need } => {
             let message = format!(
-                "container {container} of DaemonSet {key} has no mount of securityfs, and apply: Suggest leaves that to \
-                 you: {need}. Add these values to those of Tetragon's chart:\n{}",
+                "container {container} of DaemonSet {key} has no mount of securityfs, and apply: \
+                 Suggest leaves that to you: {need}. Add these values to those of Tetragon's \
+                 chart:\n{}",
                 suggest::helm_values()
             );
             SecurityfsFinding::stalled(ConditionReason::Suggested, message)
@@ -172,8 +179,8 @@ fn kept(mounted: &Mounted, still_needed: Option<&Need>) -> SecurityfsFinding {
     let message = match still_needed {
         Some(need) => format!("volume {volume} is {mounted}: {need}"),
         None => format!(
-            "volume {volume} is {mounted}; this agent no longer needs it, but to remove it would restart every agent: set \
-             mount: Never when that suits you"
+            "volume {volume} is {mounted}; this agent no longer needs it, but to remove it would \
+             restart every agent: set mount: Never when that suits you"
         ),
     };
     SecurityfsFinding::new(true, ConditionReason::Mounted, message)
@@ -208,10 +215,11 @@ fn missing(
 
 fn contested(key: &DaemonSetKey, until: jiff::Timestamp) -> String {
     format!(
-        "the mount is missing: another manager keeps removing it from DaemonSet {key}, so lsm-ready pauses until {until:.0} \
-         and then tries once more. Find the manager with `kubectl -n {namespace} get daemonset {name} \
-         --show-managed-fields -o yaml`. Either make it ignore our fields, in Argo CD with:\n{argo_cd}or set apply: Suggest \
-         and add these values to those of Tetragon's chart:\n{values}",
+        "the mount is missing: another manager keeps removing it from DaemonSet {key}, so \
+         lsm-ready pauses until {until:.0} and then tries once more. Find the manager with \
+         `kubectl -n {namespace} get daemonset {name} --show-managed-fields -o yaml`. Either make \
+         it ignore our fields, in Argo CD with:\n{argo_cd}or set apply: Suggest and add these \
+         values to those of Tetragon's chart:\n{values}",
         namespace = key.namespace,
         name = key.name,
         argo_cd = suggest::argo_cd(Some(&key.namespace), &key.name),
@@ -242,8 +250,8 @@ fn removing(
     SecurityfsFinding { message: format!("{}; {leftovers}", found.message), ..found }
 }
 
-/// A mount is there, and an agent with it cannot start on some nodes. docs/adr/0016-kernels-without-securityfs.md says
-/// why our mount stays.
+/// A mount is there, and an agent with it cannot start on some nodes.
+/// docs/adr/0016-kernels-without-securityfs.md says why our mount stays.
 fn cannot_start(observed: &Observation<'_>) -> Option<SecurityfsFinding> {
     let without_securityfs = &observed.request.without_securityfs;
     if without_securityfs.is_empty() {
@@ -255,7 +263,8 @@ fn cannot_start(observed: &Observation<'_>) -> Option<SecurityfsFinding> {
         }
         Plan::Keep { mounted, still_needed: None } => (
             mounted,
-            "The agents no longer need the mount: mount: Never removes it, which restarts all of them",
+            "The agents no longer need the mount: mount: Never removes it, which restarts all of \
+             them",
         ),
         // A mount of a directory above does not keep an agent from starting.
         Plan::NotNeeded(Unneeded::AlreadyMounted(mounted)) if mounted.path == SECURITYFS_PATH => {
@@ -269,7 +278,8 @@ fn cannot_start(observed: &Observation<'_>) -> Option<SecurityfsFinding> {
         | Plan::Refused(_) => return None,
     };
     let message = format!(
-        "volume {} is {mounted}, and an agent with it cannot start on {}: {KERNELS_LACK_IT}. {OTHER_NODES_OR_KERNELS}. {stays}",
+        "volume {} is {mounted}, and an agent with it cannot start on {}: {KERNELS_LACK_IT}. \
+         {OTHER_NODES_OR_KERNELS}. {stays}",
         mounted.volume,
         nodes(without_securityfs)
     );

@@ -1,8 +1,10 @@
-//! Whether agents may be restarted now. Every write to a DaemonSet and every eviction passes this gate.
+//! Whether agents may be restarted now. Every write to a DaemonSet and every eviction passes this
+//! gate.
 //!
-//! In: the limits that the policies set ([`Limits`]), the DaemonSet with its owner's annotation and its own budget, and the
-//! time. Out: open, closed until a time, or closed until somebody acts. Of several requests the strongest is followed, but
-//! every limit applies (docs/adr/0013-when-agents-may-be-restarted.md).
+//! In: the limits that the policies set ([`Limits`]), the DaemonSet with its owner's annotation and
+//! its own budget, and the time. Out: open, closed until a time, or closed until somebody acts. Of
+//! several requests the strongest is followed, but every limit applies
+//! (docs/adr/0013-when-agents-may-be-restarted.md).
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -117,15 +119,17 @@ fn windows(limits: &Limits, now: Timestamp) -> Gate {
 }
 
 impl Gate {
-    /// The gate for that plan. Where the owner's own mount has replaced ours, the agents are being replaced for that
-    /// already. To remove the rest of ours later would replace them once more, so only the owner can hold that.
+    /// The gate for that plan. Where the owner's own mount has replaced ours, the agents are being
+    /// replaced for that already. To remove the rest of ours later would replace them once more, so
+    /// only the owner can hold that.
     pub fn before(self, plan: &Plan) -> Self {
         let is_superseded =
             matches!(plan, Plan::GiveBack { superseded: Some(Unneeded::AlreadyMounted(_)) });
         if is_superseded && !matches!(self, Self::Held { .. }) { Self::Open } else { self }
     }
 
-    /// Whether a single agent may be restarted. A budget that is too large matters for whole rollouts only.
+    /// Whether a single agent may be restarted. A budget that is too large matters for whole
+    /// rollouts only.
     pub const fn allows_one(&self) -> bool {
         matches!(self, Self::Open | Self::TooLarge { .. })
     }
@@ -157,15 +161,16 @@ impl Gate {
 
 fn until(opens: Timestamp, policies: &str, key: &DaemonSetKey) -> String {
     format!(
-        "agents are restarted in the window of LsmPolicy {policies} only, which opens at {opens:.0}; to change it now: {}",
+        "agents are restarted in the window of LsmPolicy {policies} only, which opens at \
+         {opens:.0}; to change it now: {}",
         allow(key)
     )
 }
 
 fn never(policies: &str, key: &DaemonSetKey) -> String {
     format!(
-        "agents are restarted only while the windows of LsmPolicies {policies} are all open, and these never overlap: make \
-         them overlap, or change it now: {}",
+        "agents are restarted only while the windows of LsmPolicies {policies} are all open, and \
+         these never overlap: make them overlap, or change it now: {}",
         allow(key)
     )
 }
@@ -173,8 +178,9 @@ fn never(policies: &str, key: &DaemonSetKey) -> String {
 fn held(word: &str, key: &DaemonSetKey) -> String {
     let mistake = if word == "hold" { "" } else { " (neither allow nor hold, so it holds)" };
     format!(
-        "the owner of DaemonSet {key} holds it by the annotation {APPLY_ANNOTATION}={word}{mistake}; to release it: {}, or \
-         remove the annotation ({APPLY_ANNOTATION}-)",
+        "the owner of DaemonSet {key} holds it by the annotation \
+         {APPLY_ANNOTATION}={word}{mistake}; to release it: {}, or remove the annotation \
+         ({APPLY_ANNOTATION}-)",
         allow(key)
     )
 }
@@ -182,9 +188,10 @@ fn held(word: &str, key: &DaemonSetKey) -> String {
 fn exceeds(budget: &Budget, max: i32, policy: &str, key: &DaemonSetKey) -> String {
     let Budget { field, says, agents } = budget;
     format!(
-        "LsmPolicy {policy} lets at most {max} agents be restarted at once (maxConcurrent), and DaemonSet {key} would \
-         restart {agents} ({field}: {says}), which lsm-ready does not change: set spec.updateStrategy.rollingUpdate.{field} \
-         to {max} or less, or maxConcurrent to {agents}"
+        "LsmPolicy {policy} lets at most {max} agents be restarted at once (maxConcurrent), and \
+         DaemonSet {key} would restart {agents} ({field}: {says}), which lsm-ready does not \
+         change: set spec.updateStrategy.rollingUpdate.{field} to {max} or less, or maxConcurrent \
+         to {agents}"
     )
 }
 

@@ -1,7 +1,8 @@
-//! What holds up the agents of a DaemonSet: the pods' problems by kind, counted, with the first three of each.
+//! What holds up the agents of a DaemonSet: the pods' problems by kind, counted, with the first
+//! three of each.
 //!
-//! In: the agents, and the DaemonSet, which tells the present pod template. Out: a summary whose size does not grow with
-//! the cluster, and phrases for the condition.
+//! In: the agents, and the DaemonSet, which tells the present pod template. Out: a summary whose
+//! size does not grow with the cluster, and phrases for the condition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +30,9 @@ pub struct Group {
 }
 
 impl Blockers {
-    /// The problems of the agents of the present pod template, and of pods of any template that should be gone. An agent
-    /// of an older template that is not available is replaced at once, whatever its problem.
+    /// The problems of the agents of the present pod template, and of pods of any template that
+    /// should be gone. An agent of an older template that is not available is replaced at once,
+    /// whatever its problem.
     pub fn of(daemon_set: &DaemonSet, agents: &[Agent], now: Timestamp) -> Self {
         let present = PresentTemplate::of(daemon_set, agents);
         let mut blockers = Self::default();
@@ -81,15 +83,16 @@ pub(super) struct PresentTemplate {
 }
 
 impl PresentTemplate {
-    /// A rollback takes up an older revision again, and the pods of that revision keep their older generation. So a pod
-    /// is of the present template when its generation is, or when its revision is that of such a pod.
+    /// A rollback takes up an older revision again, and the pods of that revision keep their older
+    /// generation. So a pod is of the present template when its generation is, or when its revision
+    /// is that of such a pod.
     pub(super) fn of(daemon_set: &DaemonSet, agents: &[Agent]) -> Self {
         let generation = template(daemon_set);
         let made = agents.iter().filter(|agent| agent.template == generation);
         let revisions: BTreeSet<String> = made.filter_map(|agent| agent.revision.clone()).collect();
         let updated = daemon_set.status.as_ref().and_then(|status| status.updated_number_scheduled);
-        // The DaemonSet controller counts updated pods, but no pod has the present generation: a rollback of which the
-        // revision is not known. Every pod counts then.
+        // The DaemonSet controller counts updated pods, but no pod has the present generation: a
+        // rollback of which the revision is not known. Every pod counts then.
         let is_rollback = revisions.is_empty() && updated.unwrap_or_default() > 0;
         Self { matches_all: generation.is_none() || is_rollback, generation, revisions }
     }

@@ -1,12 +1,15 @@
-//! The downtime that we cause: the time in which nodes have no ready agent because of a restart that we caused.
+//! The downtime that we cause: the time in which nodes have no ready agent because of a restart
+//! that we caused.
 //!
-//! In: successive observations of a DaemonSet, from our write until its rollout is complete. Out: node-seconds for the
-//! counter: unavailable agents × the seconds until the next observation. Agents that were unavailable before our write
-//! are left out. A change of the pod template by somebody else ends the count.
+//! In: successive observations of a DaemonSet, from our write until its rollout is complete. Out:
+//! node-seconds for the counter: unavailable agents × the seconds until the next observation.
+//! Agents that were unavailable before our write are left out. A change of the pod template by
+//! somebody else ends the count.
 //!
 //! ## Assumptions
-//! Each change of the DaemonSet's counts is observed, so each observation holds until the next. The observations are
-//! kept in memory only: after a restart of the operator the rest of a rollout is not counted.
+//! Each change of the DaemonSet's counts is observed, so each observation holds until the next. The
+//! observations are kept in memory only: after a restart of the operator the rest of a rollout is
+//! not counted.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -72,7 +75,8 @@ impl Disruption {
     fn is_over(&self, daemon_set: &DaemonSet) -> bool {
         let generation = generation(daemon_set);
         let is_theirs = generation > self.template;
-        // An eviction that the counts never show is not waited for, so that a later outage is not counted as ours.
+        // An eviction that the counts never show is not waited for, so that a later outage is not
+        // counted as ours.
         let is_lost =
             self.evicted.is_some_and(|evicted| self.at.duration_since(evicted) >= PATIENCE);
         let is_complete = Counts::present(daemon_set).is_some_and(|counts| {
@@ -108,7 +112,8 @@ mod tests {
             "spec": {"selector": {}, "template": {}},
             "status": {
                 "currentNumberScheduled": 5, "numberMisscheduled": 0, "numberReady": available,
-                "desiredNumberScheduled": 5, "updatedNumberScheduled": updated, "numberAvailable": available,
+                "desiredNumberScheduled": 5, "updatedNumberScheduled": updated,
+                 "numberAvailable": available,
                 "observedGeneration": seen},
         });
         serde_json::from_value(object).unwrap()
@@ -193,7 +198,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the counts change and the clock jumps, no time is counted twice, and none is negative.
+        /// However the counts change and the clock jumps, no time is counted twice, and none is
+        /// negative.
         #[test]
         fn never_more_than_all_nodes_for_all_the_time(
             steps in prop::collection::vec((0_i64..100, 0_i32..=5, 0_i32..=5), 0..20)
@@ -201,7 +207,8 @@ mod tests {
             let observe = |step: &(i64, i32, i32)| (step.0, five(2, 2, step.1, step.2));
             let observations: Vec<_> = steps.iter().map(observe).collect();
             let seconds = counted(5, &observations).node_seconds;
-            let times: Vec<i64> = std::iter::once(0).chain(steps.iter().map(|step| step.0)).collect();
+            let later = steps.iter().map(|step| step.0);
+            let times: Vec<i64> = std::iter::once(0).chain(later).collect();
             let forward: i64 = times.windows(2).map(|pair| (pair[1] - pair[0]).max(0)).sum();
             prop_assert!(seconds >= 0.0);
             prop_assert!(seconds <= 5.0 * f64::from(i32::try_from(forward).unwrap()) + 1e-9);

@@ -1,8 +1,9 @@
-//! The condition `TetragonRolledOut`: whether every node has an agent of the DaemonSet's present pod template, and what
-//! holds the rollout up.
+//! The condition `TetragonRolledOut`: whether every node has an agent of the DaemonSet's present
+//! pod template, and what holds the rollout up.
 //!
-//! In: the DaemonSet, and the newest survey of its pods ([`pods`]). Out: the condition. It is Unknown while agents are
-//! being replaced, which ends without help, and False where somebody has to act.
+//! In: the DaemonSet, and the newest survey of its pods ([`pods`]). Out: the condition. It is
+//! Unknown while agents are being replaced, which ends without help, and False where somebody has
+//! to act.
 
 pub mod agents;
 pub mod blame;
@@ -35,7 +36,8 @@ pub fn rollout(daemon_set: &DaemonSet, survey: Option<&SurveyResult>) -> Finding
     };
     if counts.desired == 0 {
         let message = format!(
-            "DaemonSet {key} selects no node: compare its nodeSelector and tolerations with the nodes"
+            "DaemonSet {key} selects no node: compare its nodeSelector and tolerations with the \
+             nodes"
         );
         return not_ready(ConditionReason::NoAgents, message);
     }
@@ -117,8 +119,9 @@ fn budget_exhausted(
         return None;
     }
     let message = format!(
-        "{}; no more agents are replaced, because the {} unavailable agents use up the DaemonSet's {field}: {}: {}. Bring \
-         them back (details: kubectl -n {} describe pod), delete Nodes that are gone for good, or raise {field}",
+        "{}; no more agents are replaced, because the {} unavailable agents use up the DaemonSet's \
+         {field}: {}: {}. Bring them back (details: kubectl -n {} describe pod), delete Nodes that \
+         are gone for good, or raise {field}",
         progress(counts),
         unavailable.count,
         budget.says,
@@ -156,17 +159,19 @@ fn remedy(kind: ProblemKind, group: &Group, key: &DaemonSetKey) -> String {
     let container = first.and_then(|problem| problem.container.as_deref()).unwrap_or_default();
     match kind {
         ProblemKind::ImagePull => format!(
-            "Correct the image of DaemonSet {key}, or let these nodes reach its registry (imagePullSecrets, a mirror)"
+            "Correct the image of DaemonSet {key}, or let these nodes reach its registry \
+             (imagePullSecrets, a mirror)"
         ),
         ProblemKind::ContainerCreateFailed => {
             format!("There is no log; `kubectl -n {namespace} describe pod {pod}` shows the Events")
         }
         ProblemKind::CrashLooping => format!(
-            "See `kubectl -n {namespace} logs {pod} -c {container} --previous` and `kubectl -n {namespace} describe pod {pod}`"
+            "See `kubectl -n {namespace} logs {pod} -c {container} --previous` and `kubectl -n \
+             {namespace} describe pod {pod}`"
         ),
         ProblemKind::Unschedulable | ProblemKind::Unavailable => format!(
-            "Make room on these nodes, give the agents a higher priorityClassName, or exclude these nodes by the \
-             nodeSelector or tolerations of DaemonSet {key}"
+            "Make room on these nodes, give the agents a higher priorityClassName, or exclude \
+             these nodes by the nodeSelector or tolerations of DaemonSet {key}"
         ),
     }
 }
@@ -181,8 +186,9 @@ fn hint(key: &DaemonSetKey, survey: &SurveyResult) -> String {
             })
         }
         SurveyResult::Forbidden => format!(
-            "; which agents hold it up is not known, because the operator may not list pods in namespace {namespace}: \
-             bind the ClusterRole lsm-ready-agents to it there (config/rbac/agents.yaml)"
+            "; which agents hold it up is not known, because the operator may not list pods in \
+             namespace {namespace}: bind the ClusterRole lsm-ready-agents to it there \
+             (config/rbac/agents.yaml)"
         ),
         SurveyResult::Failed => {
             "; the agents' pods could not be listed, lsm-ready tries again".to_owned()
@@ -195,8 +201,8 @@ fn delete_pods(daemon_set: &DaemonSet, counts: Counts) -> String {
     let selector: Vec<String> =
         labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
     format!(
-        "{} of {} agents run the present pod template, and the update strategy is OnDelete: delete the other pods, a few \
-         at a time: kubectl -n {} get pods -l {}",
+        "{} of {} agents run the present pod template, and the update strategy is OnDelete: delete \
+         the other pods, a few at a time: kubectl -n {} get pods -l {}",
         counts.updated,
         counts.desired,
         daemon_set.namespace().unwrap_or_default(),

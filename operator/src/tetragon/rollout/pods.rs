@@ -1,18 +1,20 @@
-//! Surveys the agents' pods while a rollout is not complete. Only this module reads the pods of a DaemonSet.
+//! Surveys the agents' pods while a rollout is not complete. Only this module reads the pods of a
+//! DaemonSet.
 //!
 //! ## Flow
-//! counts that are not complete → the next survey is due → the pods by the DaemonSet's own selector, 500 a page, each
-//! reduced at once to an [`Agent`] → those that the DaemonSet owns → what holds them up ([`Blockers`], [`Blame`]).
+//! counts that are not complete → the next survey is due → the pods by the DaemonSet's own
+//! selector, 500 a page, each reduced at once to an [`Agent`] → those that the DaemonSet owns →
+//! what holds them up ([`Blockers`], [`Blame`]).
 //!
 //! ## Guarantees
-//! Nothing is read once every node has an available agent of the present pod template, nor where no policy names the
-//! DaemonSet. Otherwise the pods are read at most once in ten seconds for each 500 agents. While nothing moves they are
-//! read ever more rarely, down to once in five minutes. No list of pods is kept
-//! (docs/adr/0012-agents-pods-are-listed.md).
+//! Nothing is read once every node has an available agent of the present pod template, nor where no
+//! policy names the DaemonSet. Otherwise the pods are read at most once in ten seconds for each 500
+//! agents. While nothing moves they are read ever more rarely, down to once in five minutes. No
+//! list of pods is kept (docs/adr/0012-agents-pods-are-listed.md).
 //!
 //! ## Errors
-//! Without the right to list pods, or without an answer, the rollout is judged by its counts, and the condition says
-//! so.
+//! Without the right to list pods, or without an answer, the rollout is judged by its counts, and
+//! the condition says so.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -79,7 +81,8 @@ impl PodSurvey {
         (self.template == template(daemon_set)).then_some(&self.result)
     }
 
-    /// The agent that our mount holds up, where the survey is about the DaemonSet's present pod template.
+    /// The agent that our mount holds up, where the survey is about the DaemonSet's present pod
+    /// template.
     pub fn blame(&self, daemon_set: &DaemonSet) -> Option<&Blame> {
         self.blame.as_ref().filter(|_| self.template == template(daemon_set))
     }
@@ -123,7 +126,8 @@ pub fn due(daemon_set: &DaemonSet, before: Option<&PodSurvey>, now: Timestamp) -
     let Some(counts) = Counts::present(daemon_set).filter(|counts| !counts.complete()) else {
         return Due::Never;
     };
-    // With OnDelete the rollout waits for somebody, but an agent whose pod was deleted may be held up.
+    // With OnDelete the rollout waits for somebody, but an agent whose pod was deleted may be held
+    // up.
     if counts.updated < counts.desired
         && counts.available >= counts.desired
         && on_delete(daemon_set)
@@ -136,8 +140,8 @@ pub fn due(daemon_set: &DaemonSet, before: Option<&PodSurvey>, now: Timestamp) -
     }
 }
 
-/// Surveys the pods where that is due. Returns when to look again. `wrote_template` says that we wrote the DaemonSet's
-/// present pod template.
+/// Surveys the pods where that is due. Returns when to look again. `wrote_template` says that we
+/// wrote the DaemonSet's present pod template.
 pub(crate) async fn survey(
     observed: &Observation<'_>,
     survey: &mut Option<PodSurvey>,
@@ -191,8 +195,8 @@ pub(crate) async fn agents(daemon_set: &DaemonSet, client: &Client) -> kube::Res
     let api = Api::<Pod>::namespaced(client.clone(), &daemon_set.namespace().unwrap_or_default());
     let selector = daemon_set.spec.as_ref().map(|spec| spec.selector.clone()).unwrap_or_default();
     let mut page = ListParams::default().limit(PAGE);
-    // The API server refuses a DaemonSet whose selector does not parse. Without a selector the pods are recognised by
-    // their owner alone.
+    // The API server refuses a DaemonSet whose selector does not parse. Without a selector the pods
+    // are recognised by their owner alone.
     if let Ok(selector) = Selector::try_from(selector)
         && !selector.selects_all()
     {
@@ -227,8 +231,10 @@ mod tests {
                 "annotations": {"deprecated.daemonset.template.generation": "2"}},
             "spec": {"selector": {}, "template": {}, "updateStrategy": {"type": strategy}},
             "status": {
-                "currentNumberScheduled": desired, "numberMisscheduled": 0, "numberReady": available,
-                "desiredNumberScheduled": desired, "updatedNumberScheduled": updated, "numberAvailable": available,
+                "currentNumberScheduled": desired, "numberMisscheduled": 0, "numberReady":
+                 available,
+                "desiredNumberScheduled": desired, "updatedNumberScheduled": updated,
+                 "numberAvailable": available,
                 "observedGeneration": 2},
         });
         serde_json::from_value(object).unwrap()

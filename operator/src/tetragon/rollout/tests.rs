@@ -182,11 +182,12 @@ fn the_first_three_agents_are_named_with_a_remedy() {
     let message = rollout(&stuck, Some(&survey(&stuck, &pods))).message;
     assert_eq!(
         message,
-        "5 of 9 agents run the present pod template, 4 are available; 5 cannot get their image: on n1 (pod tetragon-n1, \
-         container tetragon): ImagePullBackOff: the kubelet's message; on n2 (pod tetragon-n2, container tetragon): \
-         ImagePullBackOff: the kubelet's message; on n3 (pod tetragon-n3, container tetragon): ImagePullBackOff: the \
-         kubelet's message; and 2 more. Correct the image of DaemonSet kube-system/tetragon, or let these nodes reach \
-         its registry (imagePullSecrets, a mirror)"
+        "5 of 9 agents run the present pod template, 4 are available; 5 cannot get their image: on \
+         n1 (pod tetragon-n1, container tetragon): ImagePullBackOff: the kubelet's message; on n2 \
+         (pod tetragon-n2, container tetragon): ImagePullBackOff: the kubelet's message; on n3 \
+         (pod tetragon-n3, container tetragon): ImagePullBackOff: the kubelet's message; and 2 \
+         more. Correct the image of DaemonSet kube-system/tetragon, or let these nodes reach its \
+         registry (imagePullSecrets, a mirror)"
     );
 }
 

@@ -1,4 +1,5 @@
-//! The Tetragon controller against a scripted API server: exact requests, and none where nothing differs.
+//! The Tetragon controller against a scripted API server: exact requests, and none where nothing
+//! differs.
 
 mod gate;
 mod rollout;

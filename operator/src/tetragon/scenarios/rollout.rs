@@ -21,7 +21,8 @@ fn rolling([desired, updated, available]: [i32; 3]) -> Value {
     object
 }
 
-/// An agent of the present template on that node, owned by that DaemonSet, whose image cannot be pulled.
+/// An agent of the present template on that node, owned by that DaemonSet, whose image cannot be
+/// pulled.
 fn without_image(node: &str, owner: &str) -> Value {
     json!({
         "metadata": {"name": format!("tetragon-{node}"), "namespace": "default",

@@ -1,4 +1,5 @@
-//! An agent cannot be created with our mount: the mount is taken back once, and not added again before something changes.
+//! An agent cannot be created with our mount: the mount is taken back once, and not added again
+//! before something changes.
 
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_crds::LsmNode;
@@ -238,7 +239,8 @@ async fn a_mount_that_app_armor_keeps_every_agent_from_using_is_not_added() {
         found.securityfs.message
     );
     end(ctx, played).await;
-    // Where one agent can use the mount, it is added, and the condition says where it does not help.
+    // Where one agent can use the mount, it is added, and the condition says where it does not
+    // help.
     let mut written = mounted(101);
     written["spec"]["template"]["spec"]["containers"][1]["securityContext"] =
         json!({"privileged": false});

@@ -1,18 +1,21 @@
-//! Which stale agent to restart now: an agent that found no LSM BPF when it started, on a node that was repaired since.
+//! Which stale agent to restart now: an agent that found no LSM BPF when it started, on a node that
+//! was repaired since.
 //!
-//! Tetragon looks for LSM BPF once, when it starts, in every release (`pkg/bpf/detect_linux.go`), and does not try policies
-//! again that failed to load. So an agent that was started while its node could not deny stays without LSM BPF on a node
-//! that can.
+//! Tetragon looks for LSM BPF once, when it starts, in every release (`pkg/bpf/detect_linux.go`),
+//! and does not try policies again that failed to load. So an agent that was started while its node
+//! could not deny stays without LSM BPF on a node that can.
 //!
-//! In: the DaemonSet and its agents, when each node was repaired, what its agent reports, what was tried before, and the
-//! gate. Out: at most one agent to evict.
+//! In: the DaemonSet and its agents, when each node was repaired, what its agent reports, what was
+//! tried before, and the gate. Out: at most one agent to evict.
 //!
 //! ## Guarantees
-//! An agent is stale only if all of this holds: an earlier report of the node's present boot showed that the node could not
-//! deny, a later report shows that it can ([`LsmNodeStatus::denied_since`]), and the agent's container started before that.
-//! It is not stale if it started in a span in which the node could deny ([`LsmNodeStatus::denied_before`]), unless it
-//! reports policies in an error state since the repair. All times of a node are from the node's own clock. One agent is
-//! restarted at a time, only when every node has a new and ready agent, and each agent at most once for one repair.
+//! An agent is stale only if all of this holds: an earlier report of the node's present boot showed
+//! that the node could not deny, a later report shows that it can
+//! ([`LsmNodeStatus::denied_since`]), and the agent's container started before that. It is not
+//! stale if it started in a span in which the node could deny ([`LsmNodeStatus::denied_before`]),
+//! unless it reports policies in an error state since the repair. All times of a node are from the
+//! node's own clock. One agent is restarted at a time, only when every node has a new and ready
+//! agent, and each agent at most once for one repair.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +61,8 @@ pub struct Stale {
     pub refused: Option<String>,
 }
 
-/// The pods were read at these repairs, while agents on these nodes reported errors, and none was stale.
+/// The pods were read at these repairs, while agents on these nodes reported errors, and none was
+/// stale.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Settled {
     repairs: Repairs,
@@ -87,7 +91,8 @@ pub struct Fleet<'a> {
 pub enum Restart {
     /// No agent is stale, or each was tried.
     Settled,
-    /// Some agent is stale, but none may be restarted before the gate opens or another agent is back.
+    /// Some agent is stale, but none may be restarted before the gate opens or another agent is
+    /// back.
     Later,
     /// Evict this agent.
     Evict {
@@ -115,7 +120,8 @@ fn repair(report: Option<&LsmNodeStatus>, boot_id: &str) -> Option<Repair> {
     Some(Repair { since, before: report.denied_before.clone() })
 }
 
-/// Whether a restart can help agents of that plan and release: they see securityfs, and know LSM policies.
+/// Whether a restart can help agents of that plan and release: they see securityfs, and know LSM
+/// policies.
 pub fn can_help(plan: &Plan, release: Option<Version>) -> bool {
     let sees_securityfs = matches!(
         plan,
@@ -126,7 +132,8 @@ pub fn can_help(plan: &Plan, release: Option<Version>) -> bool {
 }
 
 impl Repair {
-    /// Whether an agent that was started then met a kernel that could not deny, or reports that it did.
+    /// Whether an agent that was started then met a kernel that could not deny, or reports that it
+    /// did.
     fn leaves_stale(&self, started: Timestamp, errors: Option<Timestamp>) -> bool {
         let could_deny = self.before.iter().any(|span| span.has(&Time(started)));
         let reports_errors = errors.is_some_and(|as_of| as_of > self.since);
@@ -184,8 +191,9 @@ impl Stale {
     }
 }
 
-/// Whether one agent may be away: every node has a new and ready agent that stays, and the DaemonSet's own budget allows
-/// it. The pods are checked as well, because the counts lag behind an eviction.
+/// Whether one agent may be away: every node has a new and ready agent that stays, and the
+/// DaemonSet's own budget allows it. The pods are checked as well, because the counts lag behind an
+/// eviction.
 fn may_spare_one(fleet: &Fleet<'_>) -> bool {
     let counts = Counts::present(fleet.daemon_set).filter(|counts| counts.complete());
     let Some(counts) = counts else {
@@ -193,7 +201,8 @@ fn may_spare_one(fleet: &Fleet<'_>) -> bool {
     };
     let all_ready = fleet.agents.iter().all(|agent| agent.ready && agent.gone_by.is_none());
     let all_there = i32::try_from(fleet.agents.len()).is_ok_and(|agents| agents >= counts.desired);
-    // OnDelete has no budget. With a surge, one agent is away all the same. One is the least in both cases.
+    // OnDelete has no budget. With a surge, one agent is away all the same. One is the least in
+    // both cases.
     let budget_allows = budget(fleet.daemon_set).is_none_or(|budget| budget.agents >= 1);
     all_ready && all_there && budget_allows
 }

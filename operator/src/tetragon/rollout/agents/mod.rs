@@ -1,7 +1,9 @@
-//! The pod of an agent, reduced to what shows how the agent fares, and the problem that holds it up.
+//! The pod of an agent, reduced to what shows how the agent fares, and the problem that holds it
+//! up.
 //!
-//! In: a Pod from the API server, and the time. Out: at most one [`Problem`] for each agent. Events are not read. A volume
-//! that cannot be mounted (FailedMount) shows in the pod's condition PodReadyToStartContainers, which stays False.
+//! In: a Pod from the API server, and the time. Out: at most one [`Problem`] for each agent. Events
+//! are not read. A volume that cannot be mounted (FailedMount) shows in the pod's condition
+//! PodReadyToStartContainers, which stays False.
 
 use std::fmt;
 
@@ -16,13 +18,13 @@ use crate::text::cut;
 /// How long an agent may take to end or to start before it counts as held up.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// How long the kubelet may take to mount an agent's volumes and to create its sandbox. It retries ever more rarely, down
-/// to once in two minutes.
+/// How long the kubelet may take to mount an agent's volumes and to create its sandbox. It retries
+/// ever more rarely, down to once in two minutes.
 pub const SANDBOX_PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
-/// Label on a DaemonSet's pods with the template generation that they were made from. The DaemonSet has its present
-/// generation in an annotation. The DaemonSet controller compares the same two, and the revision (`IsPodUpdated` in
-/// Kubernetes' `pkg/controller/daemon/util`).
+/// Label on a DaemonSet's pods with the template generation that they were made from. The DaemonSet
+/// has its present generation in an annotation. The DaemonSet controller compares the same two, and
+/// the revision (`IsPodUpdated` in Kubernetes' `pkg/controller/daemon/util`).
 const TEMPLATE_LABEL: &str = "pod-template-generation";
 /// Label on a pod with the name of the revision that it was made from.
 const REVISION_LABEL: &str = "controller-revision-hash";
@@ -36,11 +38,14 @@ const IMAGE_REASONS: [&str; 6] = [
     "ImageInspectError",
     "SignatureValidationFailed",
 ];
-/// Waiting reasons of a container that was started and did not stay up (`pkg/kubelet/container/sync_result.go`).
+/// Waiting reasons of a container that was started and did not stay up
+/// (`pkg/kubelet/container/sync_result.go`).
 const CRASH_REASONS: [&str; 2] = ["CrashLoopBackOff", "PostStartHookError"];
-/// Waiting reason of a container whose configuration the kubelet refuses before it asks the runtime.
+/// Waiting reason of a container whose configuration the kubelet refuses before it asks the
+/// runtime.
 const CONFIG_REASON: &str = "CreateContainerConfigError";
-/// Waiting reasons of a container that the kubelet or the runtime could not create or start. There is no log then.
+/// Waiting reasons of a container that the kubelet or the runtime could not create or start. There
+/// is no log then.
 const CREATE_REASONS: [&str; 5] = [
     CONFIG_REASON,
     "CreateContainerError",
@@ -74,7 +79,8 @@ pub struct Agent {
     pub unscheduled: Option<String>,
     /// Its containers, init containers included.
     pub containers: Vec<Container>,
-    /// Since when it is on its node without a sandbox: its volumes are not mounted, or its network is not set up.
+    /// Since when it is on its node without a sandbox: its volumes are not mounted, or its network
+    /// is not set up.
     pub without_sandbox: Option<Timestamp>,
     /// Its pod has our volume.
     pub has_ours: bool,
@@ -179,7 +185,8 @@ impl Agent {
         }
     }
 
-    /// When that container was started, while it runs. A pod outlives a boot of its node, a container does not.
+    /// When that container was started, while it runs. A pod outlives a boot of its node, a
+    /// container does not.
     pub fn started(&self, container: &str) -> Option<Timestamp> {
         self.containers.iter().find(|other| other.name == container)?.started
     }
@@ -300,8 +307,9 @@ impl Container {
 }
 
 impl Waiting {
-    /// The problem of a container that waits and has ended before in that way. The kubelet's message for a crash loop
-    /// counts up its wait, so the container's own last lines are reported instead.
+    /// The problem of a container that waits and has ended before in that way. The kubelet's
+    /// message for a crash loop counts up its wait, so the container's own last lines are reported
+    /// instead.
     fn problem(&self, ended: Option<&Ended>) -> Option<(ProblemKind, String)> {
         let reason = self.reason.as_str();
         if IMAGE_REASONS.contains(&reason) {
@@ -358,7 +366,8 @@ fn containers(status: &PodStatus) -> Vec<Container> {
     all.map(Container::of).collect()
 }
 
-/// The pod's node. The DaemonSet controller names it in a node affinity, from which the scheduler sets `nodeName`.
+/// The pod's node. The DaemonSet controller names it in a node affinity, from which the scheduler
+/// sets `nodeName`.
 fn node(spec: &PodSpec) -> String {
     spec.node_name
         .clone()

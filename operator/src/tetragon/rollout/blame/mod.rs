@@ -1,14 +1,14 @@
 //! Whether our mount keeps agents from being created.
 //!
-//! In: the observation of a DaemonSet with our mount, its agents, and whether we wrote its present pod template. Out: the
-//! first agent that the mount holds up, or nothing.
+//! In: the observation of a DaemonSet with our mount, its agents, and whether we wrote its present
+//! pod template. Out: the first agent that the mount holds up, or nothing.
 //!
 //! ## Guarantees
-//! An agent is held up by our mount when the runtime's message names our volume or its path. Where the message names
-//! neither, as for a volume that cannot be mounted, three things must hold: the problem has lasted for
-//! [`SANDBOX_PATIENCE`], it is of a kind that a mount can cause, and the present rollout brings our mount and nothing
-//! else. A problem of an image, of a configuration or of another container is never blamed on the mount, and neither
-//! is an agent that crashes.
+//! An agent is held up by our mount when the runtime's message names our volume or its path. Where
+//! the message names neither, as for a volume that cannot be mounted, three things must hold: the
+//! problem has lasted for [`SANDBOX_PATIENCE`], it is of a kind that a mount can cause, and the
+//! present rollout brings our mount and nothing else. A problem of an image, of a configuration or
+//! of another container is never blamed on the mount, and neither is an agent that crashes.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -61,8 +61,9 @@ fn held_up(agent: &Agent, container: &str, ours_alone: bool, now: Timestamp) -> 
     (ours_alone && can_be_a_mount && is_late).then_some(problem)
 }
 
-/// Agents from before our mount run the same programs as the present template, so the mount is all that this rollout
-/// changes. The pods tell it, because a restart of the operator forgets what it wrote.
+/// Agents from before our mount run the same programs as the present template, so the mount is all
+/// that this rollout changes. The pods tell it, because a restart of the operator forgets what it
+/// wrote.
 fn brings_only_our_mount(daemon_set: &DaemonSet, agents: &[Agent]) -> bool {
     let present = pod(daemon_set).map(programs).unwrap_or_default();
     let mut before =
