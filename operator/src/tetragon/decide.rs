@@ -11,14 +11,14 @@ use lsm_ready_crds::ConditionReason;
 use lsm_ready_tetragon::agent::agent;
 use lsm_ready_tetragon::plan::{Plan, labelled, owned, pod};
 use lsm_ready_tetragon::refusal::Refusal;
+use lsm_ready_tetragon::taken_back;
 use lsm_ready_tetragon::view::{View, view};
 
 use super::gate::Gate;
 use super::observe::Observation;
 use super::revert_backoff::{RevertBackoff, Turn};
-use super::rollout::blame::Blame;
-use super::rollout::blockers::template;
 use super::rollout::downtime::Disruption;
+use super::rollout::progress::Progress;
 use super::state::{DaemonSetState, Failure};
 use super::write::{Error, Outcome, Write};
 use crate::watch::key::DaemonSetKey;
@@ -43,8 +43,8 @@ impl DaemonSetState {
         match &observed.plan {
             Plan::Patch { container, .. } => self.add_mount(container, observed),
             Plan::GiveBack { .. } => self.remove_mount(observed),
-            Plan::Keep { .. } => match self.blame(observed.daemon_set).cloned() {
-                Some(blame) => self.take_back(blame, observed),
+            Plan::Keep { .. } => match self.blame(&observed.rollout).map(str::to_owned) {
+                Some(cause) => self.take_back(cause, observed),
                 None => self.settle(&observed.plan),
             },
             Plan::NotNeeded(_) | Plan::Suggest { .. } | Plan::Refused(_) => {
@@ -80,12 +80,13 @@ impl DaemonSetState {
 
     /// An agent is down because of our mount, so neither window nor budget delays this. Only the
     /// DaemonSet's owner can hold it, by annotation.
-    fn take_back(&mut self, blame: Blame, observed: &Observation<'_>) -> Decision {
+    fn take_back(&mut self, cause: String, observed: &Observation<'_>) -> Decision {
         if matches!(observed.gate, Gate::Held { .. }) {
             self.gate = observed.gate.clone();
             return Decision::Rest;
         }
-        let write = Write::TakeBack { mark: blame.mark, cause: blame.description };
+        let mark = taken_back::mark(observed.daemon_set, &observed.request);
+        let write = Write::TakeBack { mark, cause };
         self.retry_at(&write, observed).map_or(Decision::Write(write), Decision::Wait)
     }
 
@@ -184,8 +185,9 @@ impl DaemonSetState {
     ) -> bool {
         self.failure = None;
         self.written.clone_from(&written.metadata.resource_version);
-        if template(written) != template(observed.daemon_set) {
-            self.disruption = Some(Disruption::by(observed.daemon_set, written, observed.now));
+        let rollout = Progress::of(written);
+        if rollout.template != observed.rollout.template {
+            self.disruption = Some(Disruption::by(&observed.rollout, &rollout, observed.now));
         }
         match write {
             Write::Remove => self.label_is_theirs = labelled(written),

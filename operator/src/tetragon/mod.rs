@@ -111,12 +111,12 @@ async fn follow(
     state: &mut DaemonSetState,
     ctx: &Context,
 ) -> Option<Timestamp> {
-    ctx.metrics.agents_unready(state.count_downtime(observed));
+    ctx.metrics.agents_unready(state.count_downtime(&observed.rollout, observed.now));
     if observed.requests.is_empty() {
         state.survey = None;
         return None;
     }
-    let wrote_template = state.wrote_template(observed.daemon_set);
+    let wrote_template = state.wrote_template(&observed.rollout);
     let next_survey = pods::survey(observed, &mut state.survey, wrote_template, &ctx.client).await;
     if next_survey.is_some() {
         return next_survey;

@@ -5,16 +5,18 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::Container;
 use lsm_ready_tetragon::agent::agent;
+use lsm_ready_tetragon::image::Version;
 use lsm_ready_tetragon::plan::Wish as MountRequest;
-use lsm_ready_tetragon::plan::{Plan, plan, pod};
+use lsm_ready_tetragon::plan::{Plan, owned, plan, pod, release};
 use lsm_ready_tetragon::privilege::is_confined_by_default;
 use lsm_ready_tetragon::refusal::Refusal;
 
 use super::gate::{Gate, gate};
 use super::merge::PolicyRequests;
 use super::nodes::NodeFacts;
+use super::rollout::agents::programs;
+use super::rollout::progress::Progress;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::Stores;
 
@@ -31,6 +33,10 @@ pub struct Observation<'a> {
     pub request: MountRequest,
     /// What is known about the nodes of its agents.
     pub nodes: NodeFacts,
+    /// What its pod template says about the agent, where the agent's container is known.
+    pub agent: Option<AgentTemplate>,
+    /// How far its rollout has come.
+    pub rollout: Progress,
     /// What should be changed.
     pub plan: Plan,
     /// Whether agents may be restarted for that plan now.
@@ -47,6 +53,21 @@ pub fn observe<'a>(daemon_set: &'a DaemonSet, stores: &Stores, now: Timestamp) -
     Observation::new(daemon_set, requests, NodeFacts::of(daemon_set, stores), now)
 }
 
+/// What a DaemonSet's pod template says about the agent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AgentTemplate {
+    /// Name of the agent's container.
+    pub container: String,
+    /// The release, where the image or the chart's label names one.
+    pub release: Option<Version>,
+    /// Runtimes confine the container by their default AppArmor profile.
+    pub is_confined: bool,
+    /// Our label says that the mount in the pod template is ours.
+    pub has_our_label: bool,
+    /// What the containers run.
+    pub programs: Vec<String>,
+}
+
 impl<'a> Observation<'a> {
     /// Plans the mount and judges the gate. A pure function.
     pub fn new(
@@ -55,56 +76,53 @@ impl<'a> Observation<'a> {
         nodes: NodeFacts,
         now: Timestamp,
     ) -> Self {
-        let request = MountRequest {
-            without_securityfs: nodes.without_securityfs.clone(),
-            ..requests.merged()
-        };
-        let plan = unless_confined(plan(daemon_set, &request), daemon_set, &request, &nodes);
+        let without_securityfs = nodes.without_securityfs.clone();
+        let request = MountRequest { without_securityfs, ..requests.merged() };
+        let agent = AgentTemplate::of(daemon_set, &request.container);
+        let plan = unless_confined(plan(daemon_set, &request), agent.as_ref(), &nodes);
         let gate = gate(&requests.limits(), daemon_set, now).before(&plan);
         let key = DaemonSetKey::of(daemon_set);
-        Self { daemon_set, key, requests, request, nodes, plan, gate, now }
+        let rollout = Progress::of(daemon_set);
+        Self { daemon_set, key, requests, request, nodes, agent, rollout, plan, gate, now }
     }
 
-    /// The agent's container, where the pod template has one.
-    pub fn container(&self) -> Option<&'a Container> {
-        agent(pod(self.daemon_set)?, &self.request.container).ok()
-    }
-
-    /// On which nodes AppArmor keeps the agents from securityfs, in words. None where it does so on
-    /// no node.
+    /// On which nodes AppArmor keeps the agents from securityfs, in words. None where there is no
+    /// such node.
     pub fn confined_on(&self) -> Option<String> {
-        confined_container(self.daemon_set, &self.request)?;
-        self.nodes.app_armor.words()
+        let is_confined = self.agent.as_ref().is_some_and(|agent| agent.is_confined);
+        self.nodes.app_armor.words().filter(|_| is_confined)
+    }
+}
+
+impl AgentTemplate {
+    /// None where no container, or more than one, can be the agent's.
+    fn of(daemon_set: &DaemonSet, container: &str) -> Option<Self> {
+        let template = &daemon_set.spec.as_ref()?.template;
+        let pod = pod(daemon_set)?;
+        let container = agent(pod, container).ok()?;
+        Some(Self {
+            container: container.name.clone(),
+            release: release(daemon_set, container),
+            is_confined: is_confined_by_default(template, pod, container),
+            has_our_label: owned(daemon_set),
+            programs: programs(pod),
+        })
     }
 }
 
 /// The plan. Where AppArmor confines every agent, a mount would help none of them and restart them
 /// all, so it is refused.
-fn unless_confined(
-    plan: Plan,
-    daemon_set: &DaemonSet,
-    request: &MountRequest,
-    nodes: &NodeFacts,
-) -> Plan {
+fn unless_confined(plan: Plan, agent: Option<&AgentTemplate>, nodes: &NodeFacts) -> Plan {
     let adds_mount = matches!(plan, Plan::Patch { .. } | Plan::Suggest { .. });
     if !nodes.app_armor_everywhere || !adds_mount {
         return plan;
     }
-    match (confined_container(daemon_set, request), nodes.app_armor.words()) {
-        (Some(container), Some(nodes)) => {
-            Plan::Refused(Refusal::AppArmorActive { container: container.name.clone(), nodes })
+    let confined = agent.filter(|agent| agent.is_confined);
+    match (confined, nodes.app_armor.words()) {
+        (Some(agent), Some(nodes)) => {
+            let container = agent.container.clone();
+            Plan::Refused(Refusal::AppArmorActive { container, nodes })
         }
         (None, _) | (_, None) => plan,
     }
-}
-
-/// The agent's container, where runtimes confine it by their default AppArmor profile.
-fn confined_container<'a>(
-    daemon_set: &'a DaemonSet,
-    request: &MountRequest,
-) -> Option<&'a Container> {
-    let template = &daemon_set.spec.as_ref()?.template;
-    let pod = pod(daemon_set)?;
-    let container = agent(pod, &request.container).ok()?;
-    is_confined_by_default(template, pod, container).then_some(container)
 }

@@ -15,7 +15,6 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::PostParams;
 use kube::core::Status;
 use kube::{Api, ResourceExt};
-use lsm_ready_tetragon::plan::release;
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -40,10 +39,9 @@ pub(super) async fn restart_stale_agent(
     state: &mut DaemonSetState,
     ctx: &Context,
 ) -> Option<Timestamp> {
-    let helped = observed
-        .container()
-        .filter(|own| can_help(&observed.plan, release(observed.daemon_set, own)));
-    let Some(container) = helped.filter(|_| observed.requests.limits().restart_stale) else {
+    let helped =
+        observed.agent.as_ref().filter(|template| can_help(&observed.plan, template.release));
+    let Some(template) = helped.filter(|_| observed.requests.limits().restart_stale) else {
         state.stale = Stale::default();
         return None;
     };
@@ -67,8 +65,8 @@ pub(super) async fn restart_stale_agent(
         }
     };
     let fleet = Fleet {
-        daemon_set: observed.daemon_set,
-        container: &container.name,
+        rollout: &observed.rollout,
+        container: &template.container,
         agents: &agents,
         repairs: &repairs,
         load_errors: &load_errors,
@@ -108,7 +106,7 @@ async fn evict(
     match send(agent, &key.namespace, ctx).await {
         Ok(_) => {
             state.stale.record(agent, since, None);
-            state.disruption = Some(Disruption::by_eviction(observed.daemon_set, observed.now));
+            state.disruption = Some(Disruption::by_eviction(&observed.rollout, observed.now));
             ctx.metrics.wrote("Pod/eviction");
             info!(daemon_set = %key, pod, node = agent.node, %since, "stale agent evicted");
             let event = events::restarted(agent, since);

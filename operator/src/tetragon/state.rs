@@ -13,11 +13,10 @@ use kube::ResourceExt;
 use lsm_ready_crds::ConditionReason;
 
 use super::gate::Gate;
-use super::observe::Observation;
 use super::revert_backoff::RevertBackoff;
-use super::rollout::blame::Blame;
 use super::rollout::downtime::Disruption;
 use super::rollout::pods::PodSurvey;
+use super::rollout::progress::Progress;
 use super::stale::Stale;
 use super::write::Write;
 use crate::watch::key::DaemonSetKey;
@@ -111,22 +110,22 @@ impl Memory {
 }
 
 impl DaemonSetState {
-    /// The agent that our mount holds up, in the rollout of the present pod template.
-    pub fn blame(&self, daemon_set: &DaemonSet) -> Option<&Blame> {
-        self.survey.as_ref()?.blame(daemon_set)
+    /// The agent that our mount holds up, in that rollout.
+    pub fn blame(&self, rollout: &Progress) -> Option<&str> {
+        self.survey.as_ref()?.blame(rollout)
     }
 
-    /// We wrote the DaemonSet's present pod template.
-    pub fn wrote_template(&self, daemon_set: &DaemonSet) -> bool {
-        self.disruption.as_ref().is_some_and(|disruption| disruption.wrote(daemon_set))
+    /// We wrote the pod template of that rollout.
+    pub fn wrote_template(&self, rollout: &Progress) -> bool {
+        self.disruption.as_ref().is_some_and(|disruption| disruption.wrote(rollout))
     }
 
     /// Counts the node-seconds without a ready agent since the last reconcile that we caused.
-    pub fn count_downtime(&mut self, observed: &Observation<'_>) -> f64 {
+    pub fn count_downtime(&mut self, rollout: &Progress, now: Timestamp) -> f64 {
         let Some(disruption) = &mut self.disruption else {
             return 0.0;
         };
-        let downtime = disruption.observe(observed.daemon_set, observed.now);
+        let downtime = disruption.observe(rollout, now);
         if downtime.is_over {
             self.disruption = None;
         }

@@ -77,7 +77,7 @@ fn rolled_out(
     observed: &Observation<'_>,
     state: &DaemonSetState,
 ) -> Finding {
-    let (daemon_set, key) = (observed.daemon_set, &observed.key);
+    let key = &observed.key;
     if found.is_pending() {
         let message = match observed.gate.closed(key) {
             Some(closed) => format!(
@@ -97,8 +97,8 @@ fn rolled_out(
             message,
         );
     }
-    let survey = state.survey.as_ref().and_then(|survey| survey.result(daemon_set));
-    let found = rollout(daemon_set, survey);
+    let survey = state.survey.as_ref().and_then(|survey| survey.result(&observed.rollout));
+    let found = rollout(observed.daemon_set, &observed.rollout, survey);
     match &state.stale.refused {
         Some(refused) => Finding { message: format!("{}; {refused}", found.message), ..found },
         None => found,

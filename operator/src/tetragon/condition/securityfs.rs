@@ -291,16 +291,15 @@ fn taking_back(observed: &Observation<'_>, state: &DaemonSetState) -> Option<Sec
     let Plan::Keep { mounted, .. } = &observed.plan else {
         return None;
     };
-    let blame = state.blame(observed.daemon_set)?;
+    let cause = state.blame(&observed.rollout)?;
     let failure =
         state.failure.as_ref().filter(|failure| matches!(failure.write, Write::TakeBack { .. }));
     // Windows and budgets do not delay this.
     let closed = observed.gate.closed(&observed.key);
     let held = closed.filter(|closed| closed.reason == ConditionReason::Held);
     let message = format!(
-        "an agent cannot be created with volume {}, which lsm-ready added: {}; {}",
+        "an agent cannot be created with volume {}, which lsm-ready added: {cause}; {}",
         mounted.volume,
-        blame.description,
         next_step(held.as_ref(), failure)
     );
     let stalled = held.is_some() || failure.is_some_and(|failure| failure.lasting);

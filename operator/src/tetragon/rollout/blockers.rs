@@ -1,20 +1,16 @@
 //! What holds up the agents of a DaemonSet: the pods' problems by kind, counted, with the first
 //! three of each.
 //!
-//! In: the agents, and the DaemonSet, which tells the present pod template. Out: a summary whose
-//! size does not grow with the cluster, and phrases for the condition.
+//! In: the agents, and the rollout, which names the present pod template. Out: a summary whose size
+//! does not grow with the cluster, and phrases for the condition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::DaemonSet;
-use kube::ResourceExt;
 use lsm_ready_crds::sample;
 
 use super::agents::{Agent, Problem, ProblemKind};
-
-/// Annotation in which the API server counts the generations of a DaemonSet's pod template.
-pub const TEMPLATE_ANNOTATION: &str = "deprecated.daemonset.template.generation";
+use super::progress::Progress;
 
 /// The problems of a DaemonSet's agents, by kind.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -33,8 +29,8 @@ impl Blockers {
     /// The problems of the agents of the present pod template, and of pods of any template that
     /// should be gone. An agent of an older template that is not available is replaced at once,
     /// whatever its problem.
-    pub fn of(daemon_set: &DaemonSet, agents: &[Agent], now: Timestamp) -> Self {
-        let present = PresentTemplate::of(daemon_set, agents);
+    pub fn of(rollout: &Progress, agents: &[Agent], now: Timestamp) -> Self {
+        let present = PresentTemplate::of(rollout, agents);
         let mut blockers = Self::default();
         for agent in agents.iter().filter(|agent| agent.gone_by.is_some() || present.made(agent)) {
             if let Some(problem) = agent.problem(now) {
@@ -86,14 +82,14 @@ impl PresentTemplate {
     /// A rollback takes up an older revision again, and the pods of that revision keep their older
     /// generation. So a pod is of the present template when its generation is, or when its revision
     /// is that of such a pod.
-    pub(super) fn of(daemon_set: &DaemonSet, agents: &[Agent]) -> Self {
-        let generation = template(daemon_set);
+    pub(super) fn of(rollout: &Progress, agents: &[Agent]) -> Self {
+        let generation = rollout.template.clone();
         let made = agents.iter().filter(|agent| agent.template == generation);
         let revisions: BTreeSet<String> = made.filter_map(|agent| agent.revision.clone()).collect();
-        let updated = daemon_set.status.as_ref().and_then(|status| status.updated_number_scheduled);
         // The DaemonSet controller counts updated pods, but no pod has the present generation: a
         // rollback of which the revision is not known. Every pod counts then.
-        let is_rollback = revisions.is_empty() && updated.unwrap_or_default() > 0;
+        let is_updated = rollout.counts.is_some_and(|counts| counts.updated > 0);
+        let is_rollback = revisions.is_empty() && is_updated;
         Self { matches_all: generation.is_none() || is_rollback, generation, revisions }
     }
 
@@ -102,9 +98,4 @@ impl PresentTemplate {
             || agent.revision.as_ref().is_some_and(|revision| self.revisions.contains(revision));
         self.matches_all || agent.template == self.generation || is_of_revision()
     }
-}
-
-/// The generation of the DaemonSet's present pod template.
-pub fn template(daemon_set: &DaemonSet) -> Option<String> {
-    daemon_set.annotations().get(TEMPLATE_ANNOTATION).cloned()
 }

@@ -42,7 +42,7 @@ pub fn budget(daemon_set: &DaemonSet) -> Option<Budget> {
 }
 
 /// The update strategy is OnDelete: a pod is replaced when somebody deletes it.
-pub(super) fn on_delete(daemon_set: &DaemonSet) -> bool {
+fn on_delete(daemon_set: &DaemonSet) -> bool {
     let strategy = daemon_set.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref());
     strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete")
 }

@@ -1,7 +1,7 @@
 //! The downtime that we cause: the time in which nodes have no ready agent because of a restart
 //! that we caused.
 //!
-//! In: successive observations of a DaemonSet, from our write until its rollout is complete. Out:
+//! In: successive observations of a rollout, from our write until its rollout is complete. Out:
 //! node-seconds for the counter: unavailable agents × the seconds until the next observation.
 //! Agents that were unavailable before our write are left out. A change of the pod template by
 //! somebody else ends the count.
@@ -12,11 +12,9 @@
 //! not counted.
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::DaemonSet;
 
 use super::agents::PATIENCE;
-use super::blockers::template;
-use super::counts::Counts;
+use super::progress::Progress;
 
 /// A restart of agents that we caused and that is not over.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -43,58 +41,47 @@ pub struct Downtime {
 }
 
 impl Disruption {
-    /// Our write has just turned `before` into `after`.
-    pub fn by(before: &DaemonSet, after: &DaemonSet, now: Timestamp) -> Self {
-        let unavailable = unavailable(before);
-        let template = generation(after);
+    /// Our write has just turned the rollout `before` into the rollout `after`.
+    pub fn by(before: &Progress, after: &Progress, now: Timestamp) -> Self {
+        let unavailable = before.unavailable;
+        let template = after.generation();
         Self { template, before: unavailable, unavailable, at: now, evicted: None }
     }
 
-    /// We have just evicted an agent of that DaemonSet.
-    pub fn by_eviction(daemon_set: &DaemonSet, now: Timestamp) -> Self {
-        Self { evicted: Some(now), ..Self::by(daemon_set, daemon_set, now) }
+    /// We have just evicted an agent.
+    pub fn by_eviction(rollout: &Progress, now: Timestamp) -> Self {
+        Self { evicted: Some(now), ..Self::by(rollout, rollout, now) }
     }
 
-    /// We wrote the DaemonSet's present pod template.
-    pub fn wrote(&self, daemon_set: &DaemonSet) -> bool {
-        self.template.is_some() && self.template == generation(daemon_set) && self.evicted.is_none()
+    /// We wrote the pod template of that rollout.
+    pub fn wrote(&self, rollout: &Progress) -> bool {
+        self.template.is_some() && self.template == rollout.generation() && self.evicted.is_none()
     }
 
-    /// Observes the DaemonSet once more.
-    pub fn observe(&mut self, daemon_set: &DaemonSet, now: Timestamp) -> Downtime {
+    /// Observes the rollout once more.
+    pub fn observe(&mut self, rollout: &Progress, now: Timestamp) -> Downtime {
         let elapsed = now.duration_since(self.at).as_secs_f64().max(0.0);
         let node_seconds = f64::from((self.unavailable - self.before).max(0)) * elapsed;
-        self.unavailable = unavailable(daemon_set);
+        self.unavailable = rollout.unavailable;
         self.at = now;
         if self.unavailable > self.before {
             self.evicted = None;
         }
-        Downtime { node_seconds, is_over: self.is_over(daemon_set) }
+        Downtime { node_seconds, is_over: self.is_over(rollout) }
     }
 
-    fn is_over(&self, daemon_set: &DaemonSet) -> bool {
-        let generation = generation(daemon_set);
+    fn is_over(&self, rollout: &Progress) -> bool {
+        let generation = rollout.generation();
         let is_theirs = generation > self.template;
         // An eviction that the counts never show is not waited for, so that a later outage is not
         // counted as ours.
         let is_lost =
             self.evicted.is_some_and(|evicted| self.at.duration_since(evicted) >= PATIENCE);
-        let is_complete = Counts::present(daemon_set).is_some_and(|counts| {
-            counts.updated >= counts.desired && self.unavailable <= self.before
-        });
         let is_seen = generation == self.template && self.evicted.is_none();
-        is_theirs || is_lost || is_seen && is_complete
+        let is_updated = rollout.counts.is_some_and(|counts| counts.updated >= counts.desired);
+        let is_complete = is_seen && is_updated && self.unavailable <= self.before;
+        is_theirs || is_lost || is_complete
     }
-}
-
-fn unavailable(daemon_set: &DaemonSet) -> i32 {
-    let counts = daemon_set.status.as_ref().map(Counts::of);
-    counts.map_or(0, |counts| (counts.desired - counts.available).max(0))
-}
-
-/// The generation of the pod template as a number, which only grows.
-fn generation(daemon_set: &DaemonSet) -> Option<u64> {
-    template(daemon_set)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -104,8 +91,8 @@ mod tests {
 
     use super::*;
 
-    /// A DaemonSet of five nodes. The DaemonSet controller has seen its template generation `seen`.
-    fn five(template: i64, seen: i64, updated: i32, available: i32) -> DaemonSet {
+    /// A rollout on five nodes. The DaemonSet controller has seen its template generation `seen`.
+    fn five(template: i64, seen: i64, updated: i32, available: i32) -> Progress {
         let object = json!({
             "metadata": {"generation": template,
                 "annotations": {"deprecated.daemonset.template.generation": template.to_string()}},
@@ -116,7 +103,7 @@ mod tests {
                  "numberAvailable": available,
                 "observedGeneration": seen},
         });
-        serde_json::from_value(object).unwrap()
+        Progress::of(&serde_json::from_value(object).unwrap())
     }
 
     fn second(seconds: i64) -> Timestamp {
@@ -124,7 +111,7 @@ mod tests {
     }
 
     /// The downtime of these observations after our write at second 0.
-    fn counted(before: i32, observations: &[(i64, DaemonSet)]) -> Downtime {
+    fn counted(before: i32, observations: &[(i64, Progress)]) -> Downtime {
         let written = five(2, 1, 5, before);
         let mut disruption = Disruption::by(&five(1, 1, 5, before), &written, second(0));
         let mut sum = Downtime { node_seconds: 0.0, is_over: false };

@@ -9,9 +9,9 @@ pub mod agents;
 pub mod blame;
 pub mod blockers;
 pub mod budget;
-pub mod counts;
 pub mod downtime;
 pub mod pods;
+pub mod progress;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
@@ -21,15 +21,18 @@ use lsm_ready_crds::{ConditionReason, State};
 use crate::watch::key::DaemonSetKey;
 use agents::ProblemKind;
 use blockers::{Blockers, Group};
-use budget::{budget, on_delete};
-use counts::Counts;
 use pods::SurveyResult;
+use progress::{Counts, Progress};
 
 /// The condition.
-pub fn rollout(daemon_set: &DaemonSet, survey: Option<&SurveyResult>) -> Finding {
+pub fn rollout(
+    daemon_set: &DaemonSet,
+    progress: &Progress,
+    survey: Option<&SurveyResult>,
+) -> Finding {
     let key = DaemonSetKey::of(daemon_set);
     // Counts of an older generation say nothing about the present pod template.
-    let Some(counts) = Counts::present(daemon_set) else {
+    let Some(counts) = progress.counts else {
         let message =
             format!("the DaemonSet controller has not processed the change of DaemonSet {key} yet");
         return unknown(ConditionReason::RollingOut, message);
@@ -43,10 +46,10 @@ pub fn rollout(daemon_set: &DaemonSet, survey: Option<&SurveyResult>) -> Finding
     }
     let blockers = survey.and_then(SurveyResult::blockers);
     let is_blocked = blockers.is_some_and(|blockers| blockers.worst().is_some());
-    if counts.updated < counts.desired && on_delete(daemon_set) && !is_blocked {
+    if counts.updated < counts.desired && progress.on_delete() && !is_blocked {
         return not_ready(ConditionReason::OnDelete, delete_pods(daemon_set, counts));
     }
-    if counts.complete() {
+    if counts.is_complete() {
         let message =
             format!("all {} agents run the present pod template and are available", counts.desired);
         return Finding::new(
@@ -57,7 +60,7 @@ pub fn rollout(daemon_set: &DaemonSet, survey: Option<&SurveyResult>) -> Finding
         );
     }
     blockers
-        .and_then(|blockers| blocked(daemon_set, counts, blockers))
+        .and_then(|blockers| blocked(&key, progress, counts, blockers))
         .unwrap_or_else(|| going_on(&key, counts, survey))
 }
 
@@ -70,7 +73,7 @@ fn unknown(reason: ConditionReason, message: String) -> Finding {
 }
 
 /// `1 of 3 agents run the present pod template, 2 are available`
-fn progress(Counts { desired, updated, available }: Counts) -> String {
+fn so_far(Counts { desired, updated, available }: Counts) -> String {
     let updated = if updated < desired {
         format!("{updated} of {desired}")
     } else {
@@ -87,34 +90,39 @@ fn going_on(key: &DaemonSetKey, counts: Counts, survey: Option<&SurveyResult>) -
         ConditionReason::NotAvailable
     };
     let hint = survey.map(|survey| hint(key, survey)).unwrap_or_default();
-    unknown(reason, format!("{}{hint}", progress(counts)))
+    unknown(reason, format!("{}{hint}", so_far(counts)))
 }
 
 /// The rollout stands still until somebody acts: the cause, and what to do.
-fn blocked(daemon_set: &DaemonSet, counts: Counts, blockers: &Blockers) -> Option<Finding> {
-    let key = DaemonSetKey::of(daemon_set);
+fn blocked(
+    key: &DaemonSetKey,
+    progress: &Progress,
+    counts: Counts,
+    blockers: &Blockers,
+) -> Option<Finding> {
     let Some((kind, group)) = blockers.worst() else {
-        return budget_exhausted(daemon_set, counts, blockers);
+        return budget_exhausted(key, progress, counts, blockers);
     };
     let message = format!(
         "{}; {} {}: {}. {}",
-        progress(counts),
+        so_far(counts),
         group.count,
         what(kind),
         group.words(),
-        remedy(kind, group, &key)
+        remedy(kind, group, key)
     );
     Some(not_ready(reason(kind), message))
 }
 
 fn budget_exhausted(
-    daemon_set: &DaemonSet,
+    key: &DaemonSetKey,
+    progress: &Progress,
     counts: Counts,
     blockers: &Blockers,
 ) -> Option<Finding> {
     let unavailable =
         blockers.group(ProblemKind::Unavailable).filter(|_| counts.updated < counts.desired)?;
-    let budget = budget(daemon_set)?;
+    let budget = progress.budget.as_ref()?;
     if i32::try_from(unavailable.count).unwrap_or(i32::MAX) < budget.agents {
         return None;
     }
@@ -122,11 +130,11 @@ fn budget_exhausted(
         "{}; no more agents are replaced, because the {} unavailable agents use up the DaemonSet's \
          {field}: {}: {}. Bring them back (details: kubectl -n {} describe pod), delete Nodes that \
          are gone for good, or raise {field}",
-        progress(counts),
+        so_far(counts),
         unavailable.count,
         budget.says,
         unavailable.words(),
-        DaemonSetKey::of(daemon_set).namespace,
+        key.namespace,
         field = budget.field,
     );
     Some(not_ready(ConditionReason::BudgetExhausted, message))

@@ -25,10 +25,9 @@ use kube::{Api, Client, ResourceExt};
 use tracing::{debug, warn};
 
 use super::agents::Agent;
-use super::blame::{Blame, blame};
-use super::blockers::{Blockers, template};
-use super::budget::on_delete;
-use super::counts::Counts;
+use super::blame::blame;
+use super::blockers::Blockers;
+use super::progress::{Counts, Progress};
 use crate::tetragon::observe::Observation;
 
 /// Shortest time between two surveys of one DaemonSet, for each page.
@@ -72,19 +71,19 @@ pub struct PodSurvey {
     /// Surveys in a row that saw the same.
     unchanged: u32,
     /// The agent that our mount holds up.
-    blame: Option<Blame>,
+    blame: Option<String>,
 }
 
 impl PodSurvey {
     /// What the pods showed, where the survey is about the DaemonSet's present pod template.
-    pub fn result(&self, daemon_set: &DaemonSet) -> Option<&SurveyResult> {
-        (self.template == template(daemon_set)).then_some(&self.result)
+    pub fn result(&self, rollout: &Progress) -> Option<&SurveyResult> {
+        (self.template == rollout.template).then_some(&self.result)
     }
 
     /// The agent that our mount holds up, where the survey is about the DaemonSet's present pod
     /// template.
-    pub fn blame(&self, daemon_set: &DaemonSet) -> Option<&Blame> {
-        self.blame.as_ref().filter(|_| self.template == template(daemon_set))
+    pub fn blame(&self, rollout: &Progress) -> Option<&str> {
+        self.blame.as_deref().filter(|_| self.template == rollout.template)
     }
 
     /// When the next survey is due.
@@ -121,16 +120,14 @@ pub enum Due {
     Now(Counts),
 }
 
-/// When the pods of that DaemonSet are to be surveyed.
-pub fn due(daemon_set: &DaemonSet, before: Option<&PodSurvey>, now: Timestamp) -> Due {
-    let Some(counts) = Counts::present(daemon_set).filter(|counts| !counts.complete()) else {
+/// When the pods of that rollout are to be surveyed.
+pub fn due(rollout: &Progress, before: Option<&PodSurvey>, now: Timestamp) -> Due {
+    let Some(counts) = rollout.counts.filter(|counts| !counts.is_complete()) else {
         return Due::Never;
     };
     // With OnDelete the rollout waits for somebody, but an agent whose pod was deleted may be held
     // up.
-    if counts.updated < counts.desired
-        && counts.available >= counts.desired
-        && on_delete(daemon_set)
+    if counts.updated < counts.desired && counts.available >= counts.desired && rollout.on_delete()
     {
         return Due::Never;
     }
@@ -148,7 +145,7 @@ pub(crate) async fn survey(
     wrote_template: bool,
     client: &Client,
 ) -> Option<Timestamp> {
-    let counts = match due(observed.daemon_set, survey.as_ref(), observed.now) {
+    let counts = match due(&observed.rollout, survey.as_ref(), observed.now) {
         Due::Never => {
             *survey = None;
             return None;
@@ -161,7 +158,7 @@ pub(crate) async fn survey(
     let new = PodSurvey {
         result: result(listed, observed),
         at: observed.now,
-        template: template(observed.daemon_set),
+        template: observed.rollout.template.clone(),
         counts,
         unchanged: 0,
         blame,
@@ -177,7 +174,7 @@ fn result(listed: kube::Result<Vec<Agent>>, observed: &Observation<'_>) -> Surve
     let key = &observed.key;
     match listed {
         Ok(agents) => {
-            SurveyResult::Blockers(Blockers::of(observed.daemon_set, &agents, observed.now))
+            SurveyResult::Blockers(Blockers::of(&observed.rollout, &agents, observed.now))
         }
         Err(kube::Error::Api(status)) if status.code == 403 => {
             debug!(daemon_set = %key, message = status.message, "pods not listed");
@@ -224,20 +221,19 @@ mod tests {
 
     use super::*;
 
-    /// A DaemonSet with that many desired, updated and available agents.
-    fn daemon_set(strategy: &str, [desired, updated, available]: [i32; 3]) -> DaemonSet {
+    /// A rollout with that many desired, updated and available agents.
+    fn rollout(strategy: &str, [desired, updated, available]: [i32; 3]) -> Progress {
         let object = json!({
             "metadata": {"namespace": "kube-system", "name": "tetragon", "generation": 2,
                 "annotations": {"deprecated.daemonset.template.generation": "2"}},
             "spec": {"selector": {}, "template": {}, "updateStrategy": {"type": strategy}},
             "status": {
-                "currentNumberScheduled": desired, "numberMisscheduled": 0, "numberReady":
-                 available,
-                "desiredNumberScheduled": desired, "updatedNumberScheduled": updated,
-                 "numberAvailable": available,
+                "currentNumberScheduled": desired, "numberMisscheduled": 0,
+                "numberReady": available, "desiredNumberScheduled": desired,
+                "updatedNumberScheduled": updated, "numberAvailable": available,
                 "observedGeneration": 2},
         });
-        serde_json::from_value(object).unwrap()
+        Progress::of(&serde_json::from_value(object).unwrap())
     }
 
     fn second(seconds: i64) -> Timestamp {
@@ -247,7 +243,7 @@ mod tests {
     #[test]
     fn pods_are_surveyed_only_while_a_rollout_goes_on() {
         let is_due = |strategy, counts| {
-            matches!(due(&daemon_set(strategy, counts), None, second(0)), Due::Now(_))
+            matches!(due(&rollout(strategy, counts), None, second(0)), Due::Now(_))
         };
         for (strategy, counts, expected) in [
             ("RollingUpdate", [3, 3, 3], false),
@@ -260,21 +256,20 @@ mod tests {
         ] {
             assert_eq!(is_due(strategy, counts), expected, "{strategy} {counts:?}");
         }
-        let mut not_observed = daemon_set("RollingUpdate", [3, 1, 3]);
-        not_observed.metadata.generation = Some(3);
+        let not_observed = Progress { counts: None, ..rollout("RollingUpdate", [3, 1, 3]) };
         assert_eq!(due(&not_observed, None, second(0)), Due::Never);
     }
 
-    fn failed(daemon_set: &DaemonSet, before: Option<&PodSurvey>, at: Timestamp) -> PodSurvey {
-        let counts = Counts::present(daemon_set).unwrap();
-        let (result, template) = (SurveyResult::Failed, template(daemon_set));
+    fn failed(rollout: &Progress, before: Option<&PodSurvey>, at: Timestamp) -> PodSurvey {
+        let counts = rollout.counts.unwrap();
+        let (result, template) = (SurveyResult::Failed, rollout.template.clone());
         PodSurvey { result, at, template, counts, unchanged: 0, blame: None }.after(before)
     }
 
     /// The seconds between surveys that all see the same.
     fn waits(desired: i32) -> Vec<i64> {
-        let stuck = daemon_set("RollingUpdate", [desired, 1, 1]);
-        let counts = Counts::present(&stuck).unwrap();
+        let stuck = rollout("RollingUpdate", [desired, 1, 1]);
+        let counts = stuck.counts.unwrap();
         let (mut survey, mut now, mut waits) = (None, second(0), Vec::new());
         for _ in 0..8 {
             assert_eq!(due(&stuck, survey.as_ref(), now), Due::Now(counts));
@@ -296,12 +291,12 @@ mod tests {
 
     #[test]
     fn changed_counts_make_the_next_survey_due_soon() {
-        let stuck = daemon_set("RollingUpdate", [3, 1, 1]);
+        let stuck = rollout("RollingUpdate", [3, 1, 1]);
         let mut survey = None;
         for _ in 0..9 {
             survey = Some(failed(&stuck, survey.as_ref(), second(0)));
         }
-        let moved = daemon_set("RollingUpdate", [3, 2, 2]);
+        let moved = rollout("RollingUpdate", [3, 2, 2]);
         assert_eq!(due(&moved, survey.as_ref(), second(9)), Due::At(second(10)));
         assert!(matches!(due(&moved, survey.as_ref(), second(10)), Due::Now(_)));
     }

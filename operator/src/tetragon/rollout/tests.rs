@@ -70,10 +70,15 @@ fn leaving(gone_by: &str) -> Value {
     pod
 }
 
+/// The condition of that DaemonSet.
+fn rollout(daemon_set: &DaemonSet, survey: Option<&SurveyResult>) -> Finding {
+    super::rollout(daemon_set, &Progress::of(daemon_set), survey)
+}
+
 fn survey(daemon_set: &DaemonSet, pods: &[Value]) -> SurveyResult {
     let agents: Vec<Agent> =
         pods.iter().map(|pod| Agent::of(&serde_json::from_value(pod.clone()).unwrap())).collect();
-    SurveyResult::Blockers(Blockers::of(daemon_set, &agents, now()))
+    SurveyResult::Blockers(Blockers::of(&Progress::of(daemon_set), &agents, now()))
 }
 
 #[test]

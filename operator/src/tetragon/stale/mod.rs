@@ -20,7 +20,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -31,8 +30,7 @@ use lsm_ready_tetragon::plan::{Plan, Unneeded};
 
 use super::gate::Gate;
 use super::rollout::agents::Agent;
-use super::rollout::budget::budget;
-use super::rollout::counts::Counts;
+use super::rollout::progress::Progress;
 use crate::watch::store::{Stores, boot_id};
 
 /// The repairs of nodes in their present boot, by the node's name.
@@ -72,8 +70,8 @@ struct Settled {
 /// The agents of one DaemonSet, and what is known of their nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Fleet<'a> {
-    /// The DaemonSet.
-    pub daemon_set: &'a DaemonSet,
+    /// The rollout of the DaemonSet.
+    pub rollout: &'a Progress,
     /// Name of the agent's container.
     pub container: &'a str,
     /// Its agents.
@@ -195,15 +193,14 @@ impl Stale {
 /// DaemonSet's own budget allows it. The pods are checked as well, because the counts lag behind an
 /// eviction.
 fn may_spare_one(fleet: &Fleet<'_>) -> bool {
-    let counts = Counts::present(fleet.daemon_set).filter(|counts| counts.complete());
-    let Some(counts) = counts else {
+    let Some(counts) = fleet.rollout.counts.filter(|counts| counts.is_complete()) else {
         return false;
     };
     let all_ready = fleet.agents.iter().all(|agent| agent.ready && agent.gone_by.is_none());
     let all_there = i32::try_from(fleet.agents.len()).is_ok_and(|agents| agents >= counts.desired);
     // OnDelete has no budget. With a surge, one agent is away all the same. One is the least in
     // both cases.
-    let budget_allows = budget(fleet.daemon_set).is_none_or(|budget| budget.agents >= 1);
+    let budget_allows = fleet.rollout.budget.as_ref().is_none_or(|budget| budget.agents >= 1);
     all_ready && all_there && budget_allows
 }
 

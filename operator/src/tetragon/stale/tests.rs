@@ -8,8 +8,8 @@ fn at(minute: u32) -> Timestamp {
     format!("2026-01-01T00:{minute:02}:00Z").parse().unwrap()
 }
 
-/// A DaemonSet on two nodes, of which that many have an available agent.
-fn daemon_set(available: i32, strategy: &Value) -> DaemonSet {
+/// A rollout on two nodes, of which that many have an available agent.
+fn rollout(available: i32, strategy: &Value) -> Progress {
     let object = json!({
         "metadata": {"namespace": "kube-system", "name": "tetragon", "generation": 1},
         "spec": {"selector": {}, "template": {}, "updateStrategy": strategy},
@@ -17,7 +17,7 @@ fn daemon_set(available: i32, strategy: &Value) -> DaemonSet {
             "desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": available,
             "observedGeneration": 1},
     });
-    serde_json::from_value(object).unwrap()
+    Progress::of(&serde_json::from_value(object).unwrap())
 }
 
 /// An agent on that node whose container was started at that minute.
@@ -39,7 +39,7 @@ type RepairedNode = (&'static str, u32);
 
 /// What is done: the node whose agent is evicted, `later` or `settled`.
 fn next(
-    daemon_set: &DaemonSet,
+    rollout: &Progress,
     agents: &[Agent],
     repaired: &[RepairedNode],
     stale: &Stale,
@@ -51,7 +51,7 @@ fn next(
     let load_errors = LoadErrors::new();
     let container = "tetragon";
     let fleet =
-        Fleet { daemon_set, container, agents, repairs: &repairs, load_errors: &load_errors, gate };
+        Fleet { rollout, container, agents, repairs: &repairs, load_errors: &load_errors, gate };
     match stale.clone().next(&fleet) {
         Restart::Settled => "settled".into(),
         Restart::Later => "later".into(),
@@ -61,7 +61,7 @@ fn next(
 
 #[test]
 fn an_agent_that_started_before_the_repair_is_stale() {
-    let (whole, none) = (daemon_set(2, &json!({})), Stale::default());
+    let (whole, none) = (rollout(2, &json!({})), Stale::default());
     for (agents, repaired, expected) in [
         ([agent("n1", 1), agent("n2", 1)], vec![], "settled"),
         ([agent("n1", 1), agent("n2", 1)], vec![("n2", 5)], "n2"),
@@ -76,7 +76,7 @@ fn an_agent_that_started_before_the_repair_is_stale() {
 
 #[test]
 fn one_agent_is_restarted_and_only_when_all_are_there() {
-    let (whole, none, repaired) = (daemon_set(2, &json!({})), Stale::default(), [("n1", 5)]);
+    let (whole, none, repaired) = (rollout(2, &json!({})), Stale::default(), [("n1", 5)]);
     let both = [agent("n1", 1), agent("n2", 1)];
     let mut leaving = both.clone();
     leaving[1].gone_by = Some(at(9));
@@ -85,23 +85,23 @@ fn one_agent_is_restarted_and_only_when_all_are_there() {
     let held = Gate::Held { word: "hold".into() };
     let surge =
         json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}});
-    for (case, daemon_set, agents, gate, expected) in [
+    for (case, rollout, agents, gate, expected) in [
         ("all there", &whole, &both[..], &Gate::Open, "n1"),
         ("the gate is closed", &whole, &both[..], &held, "later"),
-        ("one is not available", &daemon_set(1, &json!({})), &both[..], &Gate::Open, "later"),
+        ("one is not available", &rollout(1, &json!({})), &both[..], &Gate::Open, "later"),
         ("one is leaving", &whole, &leaving[..], &Gate::Open, "later"),
         ("one is not ready", &whole, &unready[..], &Gate::Open, "later"),
         ("the counts lag", &whole, &both[..1], &Gate::Open, "later"),
-        ("OnDelete", &daemon_set(2, &json!({"type": "OnDelete"})), &both[..], &Gate::Open, "n1"),
-        ("maxSurge", &daemon_set(2, &surge), &both[..], &Gate::Open, "n1"),
+        ("OnDelete", &rollout(2, &json!({"type": "OnDelete"})), &both[..], &Gate::Open, "n1"),
+        ("maxSurge", &rollout(2, &surge), &both[..], &Gate::Open, "n1"),
     ] {
-        assert_eq!(next(daemon_set, agents, &repaired, &none, gate), expected, "{case}");
+        assert_eq!(next(rollout, agents, &repaired, &none, gate), expected, "{case}");
     }
 }
 
 #[test]
 fn each_agent_is_restarted_once_for_one_repair() {
-    let (whole, both) = (daemon_set(2, &json!({})), [agent("n1", 1), agent("n2", 1)]);
+    let (whole, both) = (rollout(2, &json!({})), [agent("n1", 1), agent("n2", 1)]);
     let tried = Stale { tried: [("uid-n1-1".to_owned(), at(5))].into(), ..Stale::default() };
     assert_eq!(next(&whole, &both, &[("n1", 5)], &tried, &Gate::Open), "settled");
     assert_eq!(next(&whole, &both, &[("n1", 7)], &tried, &Gate::Open), "n1", "another repair");

@@ -11,41 +11,25 @@
 //! of another container is never blamed on the mount, and neither is an agent that crashes.
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::names::{SECURITYFS_PATH, SECURITYFS_VOLUME};
-use lsm_ready_tetragon::plan::{owned, pod};
-use lsm_ready_tetragon::taken_back;
 
-use super::agents::{Agent, Container, Problem, ProblemKind, SANDBOX_PATIENCE, programs};
+use super::agents::{Agent, Container, Problem, ProblemKind, SANDBOX_PATIENCE};
 use super::blockers::PresentTemplate;
-use crate::tetragon::observe::Observation;
+use crate::tetragon::observe::{AgentTemplate, Observation};
 
-/// An agent that cannot be created because of our mount.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Blame {
-    /// Where the agent is, and what the kubelet or the runtime says.
-    pub description: String,
-    /// The label's value when the mount has been taken back.
-    pub mark: String,
-}
-
-/// The first agent, by node, that our mount holds up.
-pub fn blame(observed: &Observation<'_>, agents: &[Agent], wrote_template: bool) -> Option<Blame> {
-    let daemon_set = observed.daemon_set;
-    if !owned(daemon_set) {
-        return None;
-    }
-    let container = observed.container()?;
-    let present = PresentTemplate::of(daemon_set, agents);
-    let ours_alone = wrote_template || brings_only_our_mount(daemon_set, agents);
+/// The first agent, by node, that our mount holds up: where it is, and what the kubelet or the
+/// runtime says.
+pub fn blame(observed: &Observation<'_>, agents: &[Agent], wrote_template: bool) -> Option<String> {
+    let template = observed.agent.as_ref().filter(|template| template.has_our_label)?;
+    let present = PresentTemplate::of(&observed.rollout, agents);
+    let ours_alone = wrote_template || brings_only_our_mount(template, agents);
     let with_mount = agents
         .iter()
         .filter(|agent| agent.has_ours && agent.gone_by.is_none() && present.made(agent));
-    let held_up = with_mount
-        .filter_map(|agent| held_up(agent, &container.name, ours_alone, observed.now))
-        .min_by(|a, b| (&a.node, &a.pod).cmp(&(&b.node, &b.pod)))?;
-    let mark = taken_back::mark(daemon_set, &observed.request);
-    Some(Blame { description: held_up.words(), mark })
+    with_mount
+        .filter_map(|agent| held_up(agent, &template.container, ours_alone, observed.now))
+        .min_by(|a, b| (&a.node, &a.pod).cmp(&(&b.node, &b.pod)))
+        .map(|problem| problem.words())
 }
 
 fn held_up(agent: &Agent, container: &str, ours_alone: bool, now: Timestamp) -> Option<Problem> {
@@ -64,11 +48,10 @@ fn held_up(agent: &Agent, container: &str, ours_alone: bool, now: Timestamp) -> 
 /// Agents from before our mount run the same programs as the present template, so the mount is all
 /// that this rollout changes. The pods tell it, because a restart of the operator forgets what it
 /// wrote.
-fn brings_only_our_mount(daemon_set: &DaemonSet, agents: &[Agent]) -> bool {
-    let present = pod(daemon_set).map(programs).unwrap_or_default();
+fn brings_only_our_mount(template: &AgentTemplate, agents: &[Agent]) -> bool {
     let mut before =
         agents.iter().filter(|agent| !agent.has_ours && agent.gone_by.is_none()).peekable();
-    before.peek().is_some() && before.all(|agent| agent.programs == present)
+    before.peek().is_some() && before.all(|agent| agent.programs == template.programs)
 }
 
 #[cfg(test)]

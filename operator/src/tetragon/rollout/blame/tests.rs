@@ -1,12 +1,14 @@
 //! Which problems are blamed on our mount, and which are not.
 
-use lsm_ready_crds::policy::Mount;
-use lsm_ready_tetragon::plan::Wish as MountRequest;
+use lsm_ready_crds::LsmPolicy;
 use serde_json::{Value, json};
+
+use k8s_openapi::api::apps::v1::DaemonSet;
 
 use super::*;
 use crate::tetragon::merge::PolicyRequests;
 use crate::tetragon::nodes::NodeFacts;
+use crate::watch::key::DaemonSetKey;
 
 const IMAGE: &str = "quay.io/cilium/tetragon:v1.3.0";
 
@@ -16,11 +18,13 @@ fn now() -> Timestamp {
 
 /// The observation of that DaemonSet, for which a policy asks for `mount: Auto`.
 fn observe(daemon_set: &DaemonSet) -> Observation<'_> {
-    let requests = PolicyRequests::default();
-    let request =
-        MountRequest { container: "tetragon".into(), patch: Mount::Auto, ..requests.merged() };
-    let observed = Observation::new(daemon_set, requests, NodeFacts::default(), now());
-    Observation { request, ..observed }
+    let policy = json!({
+        "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "metadata": {"name": "p"},
+        "spec": {"tetragon": {"securityfs": {"mount": "Auto"}}},
+    });
+    let policy: LsmPolicy = serde_json::from_value(policy).unwrap();
+    let requests = PolicyRequests::of(&DaemonSetKey::of(daemon_set), [&policy]);
+    Observation::new(daemon_set, requests, NodeFacts::default(), now())
 }
 
 /// A DaemonSet with our mount, at template generation 2.
@@ -67,7 +71,7 @@ fn agents(pods: &[Value]) -> Vec<Agent> {
 
 /// The description of the agent that our mount holds up.
 fn blamed(pods: &[Value], wrote_template: bool) -> Option<String> {
-    blame(&observe(&daemon_set()), &agents(pods), wrote_template).map(|blame| blame.description)
+    blame(&observe(&daemon_set()), &agents(pods), wrote_template)
 }
 
 #[test]
