@@ -22,7 +22,6 @@ use tracing::{info, warn};
 use super::observe::Observation;
 use super::write::{Error, Outcome, Write};
 use crate::context::Context;
-use crate::watch::key::DaemonSetKey;
 
 /// Sends the write.
 pub(super) async fn apply(
@@ -41,7 +40,7 @@ pub(super) async fn apply(
         Ok(None) => Ok(Outcome::Gone),
         Err(error) => {
             let refused = match &error {
-                kube::Error::Api(status) => refusal(status, key),
+                kube::Error::Api(status) => refusal(status),
                 _ => None,
             };
             let outcome =
@@ -58,38 +57,29 @@ async fn send(
     observed: &Observation<'_>,
     ctx: &Context,
 ) -> kube::Result<Option<DaemonSet>> {
-    let daemon_set = observed.daemon_set;
+    let (daemon_set, name) = (observed.daemon_set, &observed.key.name);
     let api = Api::<DaemonSet>::namespaced(ctx.client.clone(), &observed.key.namespace);
     let object = match write {
-        Write::Mount { container } => patch::mount(daemon_set, container),
         Write::Remove if patch::is_handed_over(daemon_set) => {
-            return release(&api, observed).await;
+            // This patch needs the managed fields, which our store does not keep.
+            let live = api.get_opt(name).await?;
+            let live = live.filter(|live| live.metadata.uid == daemon_set.metadata.uid);
+            let Some(live) = live else { return Ok(None) };
+            let field_manager = Some(FIELD_MANAGER.to_owned());
+            let params = PatchParams { field_manager, ..PatchParams::default() };
+            let release = Patch::Strategic(patch::release(&live));
+            return api.patch(name, &params, &release).await.map(Some);
         }
+        Write::Mount { container } => patch::mount(daemon_set, container),
         Write::Remove => patch::nothing(daemon_set),
         Write::TakeBack { mark, .. } => patch::taken_back(daemon_set, mark),
     };
     let params = PatchParams::apply(FIELD_MANAGER);
-    api.patch(&observed.key.name, &params, &Patch::Apply(object)).await.map(Some)
-}
-
-/// Removes ours from a DaemonSet whose owner has taken the mount over. The patch needs the managed
-/// fields, which our store does not keep.
-async fn release(
-    api: &Api<DaemonSet>,
-    observed: &Observation<'_>,
-) -> kube::Result<Option<DaemonSet>> {
-    let name = &observed.key.name;
-    let uid = &observed.daemon_set.metadata.uid;
-    let Some(live) = api.get_opt(name).await?.filter(|live| live.metadata.uid == *uid) else {
-        return Ok(None);
-    };
-    let params =
-        PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    api.patch(name, &params, &Patch::Strategic(patch::release(&live))).await.map(Some)
+    api.patch(name, &params, &Patch::Apply(object)).await.map(Some)
 }
 
 /// The outcome of a request that the API server refused. None where the next try may succeed.
-fn refusal(status: &Status, key: &DaemonSetKey) -> Option<Outcome> {
+fn refusal(status: &Status) -> Option<Outcome> {
     let conflicts = conflicts(status);
     let refused = |reason, message| Some(Outcome::Refused { reason, message });
     match status.code {
@@ -97,28 +87,27 @@ fn refusal(status: &Status, key: &DaemonSetKey) -> Option<Outcome> {
         // The UID in the object is a precondition.
         409 if status.message.to_ascii_lowercase().contains("uid") => Some(Outcome::Gone),
         409 if conflicts.is_empty() => None,
-        409 => refused(ConditionReason::FieldConflict, conflict(key, &conflicts)),
-        403 => refused(ConditionReason::Forbidden, forbidden(key, status)),
+        409 => refused(ConditionReason::FieldConflict, conflict(&conflicts)),
+        403 => refused(ConditionReason::Forbidden, forbidden(status)),
         400 | 405 | 413 | 415 | 422 => {
-            let message =
-                format!("the API server refused the change of DaemonSet {key}: {}", status.message);
+            let message = format!("the API server refused the change: {}", status.message);
             refused(ConditionReason::ApplyFailed, message)
         }
         _ => None,
     }
 }
 
-fn conflict(key: &DaemonSetKey, conflicts: &[String]) -> String {
+fn conflict(conflicts: &[String]) -> String {
     format!(
-        "another field manager owns a field that lsm-ready would set in DaemonSet {key}: {}; \
-         remove the field there, or keep it and set apply: Suggest",
+        "another field manager owns a field that lsm-ready would set: {}; remove the field there, \
+         or keep it and set apply: Suggest",
         conflicts.join("; ")
     )
 }
 
-fn forbidden(key: &DaemonSetKey, status: &Status) -> String {
+fn forbidden(status: &Status) -> String {
     format!(
-        "the operator may not patch DaemonSet {key}: install the ClusterRole lsm-ready-patching \
+        "the operator may not patch the DaemonSet: install the ClusterRole lsm-ready-patching \
          (config/rbac/patching), or set apply: Suggest; the API server says: {}",
         status.message
     )
@@ -141,8 +130,7 @@ mod tests {
     fn outcome(code: u16, message: &str, details: &Value) -> (String, String) {
         let status =
             json!({"status": "Failure", "code": code, "message": message, "details": details});
-        let key = DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() };
-        match refusal(&serde_json::from_value(status).unwrap(), &key) {
+        match refusal(&serde_json::from_value(status).unwrap()) {
             Some(Outcome::Refused { reason, message }) => (reason.code().to_owned(), message),
             Some(other) => (format!("{other:?}"), String::new()),
             None => ("again".to_owned(), String::new()),

@@ -21,7 +21,10 @@ use super::rollout::downtime::Disruption;
 use super::rollout::progress::Progress;
 use super::state::{DaemonSetState, Failure};
 use super::write::{Error, Outcome, Write};
-use crate::watch::key::DaemonSetKey;
+
+/// The API server accepted the mount, and its answer does not contain it.
+const REMOVED_BY_WEBHOOK: &str = "the API server accepted the mount, but a mutating admission \
+    webhook removes it; exempt the DaemonSet from that webhook, or set apply: Suggest";
 
 /// What to do now.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,6 +35,16 @@ pub enum Decision {
     Wait(Timestamp),
     /// Write.
     Write(Write),
+}
+
+impl Decision {
+    /// When to decide again, where nothing is to be written before.
+    pub const fn wait_until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Wait(until) => Some(*until),
+            Self::Rest | Self::Write(_) => None,
+        }
+    }
 }
 
 impl DaemonSetState {
@@ -202,7 +215,7 @@ impl DaemonSetState {
             Write::Mount { .. } => {
                 self.failure = Some(Failure {
                     reason: ConditionReason::ApplyFailed,
-                    message: removed_by_webhook(written),
+                    message: REMOVED_BY_WEBHOOK.to_owned(),
                     lasting: true,
                     write: write.clone(),
                     generation: written.metadata.generation,
@@ -221,16 +234,6 @@ fn has_our_mount(daemon_set: &DaemonSet, container: &str) -> bool {
         Some(view(pod, container, owned(daemon_set)))
     });
     matches!(view, Some(View::Ours(_)))
-}
-
-/// The API server accepted the mount, but its answer does not contain it.
-fn removed_by_webhook(written: &DaemonSet) -> String {
-    format!(
-        "the mount is missing from DaemonSet {} although the API server accepted it: a mutating \
-         admission webhook removes it; exempt the DaemonSet from that webhook, or set apply: \
-         Suggest",
-        DaemonSetKey::of(written)
-    )
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube_runtime::controller::Action;
+use kube_runtime::events::Event;
 use lsm_ready_crds::LsmPolicy;
 use tracing::debug;
 
@@ -54,9 +55,8 @@ use apply::apply;
 use condition::Findings;
 use decide::Decision;
 use observe::{Observation, observe};
-use rollout::pods;
+use rollout::{downtime, pods};
 use state::DaemonSetState;
-use write::Outcome;
 
 pub use write::Error;
 
@@ -66,7 +66,8 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
         return Ok(Action::await_change());
     }
     // 1. Observe (no client required).
-    let observed = observe(&daemon_set, &ctx.stores, (ctx.now)());
+    let now = (ctx.now)();
+    let observed = observe(&daemon_set, &ctx.stores, now);
     let before = ctx.tetragon.recall(&daemon_set);
     let mut state = before.clone();
 
@@ -77,31 +78,37 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
 
     // 3. Write (client required), and record the result (no client required).
     let mut news = Vec::new();
-    let mut written = Ok(None);
+    let mut result = Ok(decision.wait_until());
     if let Decision::Write(write) = &decision {
         let outcome = apply(write, &observed, &ctx).await;
         if state.record(write, &outcome, &observed) {
             news.push(events::written(write));
         }
-        written = outcome.map(Some);
+        result = outcome.map(|outcome| outcome.retry_at(write, now));
     }
 
     // 4. Follow what earlier writes caused (client required). A new write has had no effect yet.
     let next_look = match decision {
         Decision::Write(_) => None,
-        Decision::Rest | Decision::Wait(_) => follow(&observed, &mut state, &ctx).await,
+        Decision::Rest | Decision::Wait(_) => follow(&observed, &mut state, &mut news, &ctx).await,
     };
 
-    // 5. Remember the state (no client required).
+    // 5. Remember the state (no client required). The policies report a state that changed.
     news.extend(events::contested(&before, &state));
-    remember(&observed, state, &ctx);
+    if ctx.tetragon.remember(&daemon_set, state) {
+        ctx.queues.policies_of(key, &ctx.stores.policies);
+    }
+    ctx.tetragon.retain(|key| ctx.stores.daemon_sets.get(&key.object_ref()).is_some());
 
     // 6. Publish Events (client required).
-    let retry = retry_at(&decision, written?.as_ref(), observed.now);
+    let retry = result?;
     for event in &news {
         events::publish(event, &daemon_set, &ctx).await;
     }
-    Ok(requeue([retry, next_look].into_iter().flatten().min(), observed.now))
+    let next = [retry, next_look].into_iter().flatten().min();
+    Ok(next.map_or_else(Action::await_change, |next| {
+        Action::requeue(Duration::try_from(next.duration_since(now)).unwrap_or_default())
+    }))
 }
 
 /// Counts the downtime that we caused, surveys the agents' pods where a policy reports on them, and
@@ -109,44 +116,21 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
 async fn follow(
     observed: &Observation<'_>,
     state: &mut DaemonSetState,
+    news: &mut Vec<Event>,
     ctx: &Context,
 ) -> Option<Timestamp> {
-    ctx.metrics.agents_unready(state.count_downtime(&observed.rollout, observed.now));
+    let (rollout, now) = (&observed.rollout, observed.now);
+    ctx.metrics.agents_unready(downtime::count(&mut state.disruption, rollout, now));
     if observed.requests.is_empty() {
         state.survey = None;
         return None;
     }
-    let wrote_template = state.wrote_template(&observed.rollout);
+    let wrote_template = state.disruption.as_ref().is_some_and(|own| own.wrote(rollout));
     let next_survey = pods::survey(observed, &mut state.survey, wrote_template, &ctx.client).await;
     if next_survey.is_some() {
         return next_survey;
     }
-    restart::restart_stale_agent(observed, state, ctx).await
-}
-
-/// Remembers the state. Where it changed, the policies that name the DaemonSet are evaluated again.
-fn remember(observed: &Observation<'_>, state: DaemonSetState, ctx: &Context) {
-    if ctx.tetragon.remember(observed.daemon_set, state) {
-        ctx.queues.policies_of(&observed.key, &ctx.stores.policies);
-    }
-    ctx.tetragon.retain(|key| ctx.stores.daemon_sets.get(&key.object_ref()).is_some());
-}
-
-/// When the write may be tried again.
-fn retry_at(decision: &Decision, outcome: Option<&Outcome>, now: Timestamp) -> Option<Timestamp> {
-    match (decision, outcome) {
-        (Decision::Wait(until), _) => Some(*until),
-        (Decision::Write(write), Some(Outcome::Refused { .. })) => {
-            now.checked_add(write.retry_after()).ok()
-        }
-        (Decision::Rest | Decision::Write(_), _) => None,
-    }
-}
-
-fn requeue(next: Option<Timestamp>, now: Timestamp) -> Action {
-    next.map_or_else(Action::await_change, |next| {
-        Action::requeue(Duration::try_from(next.duration_since(now)).unwrap_or_default())
-    })
+    restart::restart_stale_agent(observed, state, news, ctx).await
 }
 
 /// The conditions about Tetragon in the status of a policy that names this DaemonSet.

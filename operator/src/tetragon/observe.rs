@@ -17,6 +17,7 @@ use super::merge::PolicyRequests;
 use super::nodes::NodeFacts;
 use super::rollout::agents::programs;
 use super::rollout::progress::Progress;
+use super::stale::can_help;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::Stores;
 
@@ -41,6 +42,8 @@ pub struct Observation<'a> {
     pub plan: Plan,
     /// Whether agents may be restarted for that plan now.
     pub gate: Gate,
+    /// Whether a restart can help a stale agent.
+    pub restart_helps: bool,
     /// The time of the observation.
     pub now: Timestamp,
 }
@@ -81,9 +84,21 @@ impl<'a> Observation<'a> {
         let agent = AgentTemplate::of(daemon_set, &request.container);
         let plan = unless_confined(plan(daemon_set, &request), agent.as_ref(), &nodes);
         let gate = gate(&requests.limits(), daemon_set, now).before(&plan);
-        let key = DaemonSetKey::of(daemon_set);
-        let rollout = Progress::of(daemon_set);
-        Self { daemon_set, key, requests, request, nodes, agent, rollout, plan, gate, now }
+        let restart_helps = agent.as_ref().is_some_and(|own| can_help(&plan, own.release));
+        let (key, rollout) = (DaemonSetKey::of(daemon_set), Progress::of(daemon_set));
+        Self {
+            daemon_set,
+            key,
+            requests,
+            request,
+            nodes,
+            agent,
+            rollout,
+            plan,
+            gate,
+            restart_helps,
+            now,
+        }
     }
 
     /// On which nodes AppArmor keeps the agents from securityfs, in words. None where there is no

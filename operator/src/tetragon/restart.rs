@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::PostParams;
 use kube::core::Status;
 use kube::{Api, ResourceExt};
+use kube_runtime::events::Event;
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -24,7 +25,7 @@ use super::observe::Observation;
 use super::rollout::agents::Agent;
 use super::rollout::downtime::Disruption;
 use super::rollout::pods;
-use super::stale::{Fleet, LoadErrors, Restart, Stale, can_help, repairs};
+use super::stale::{Fleet, LoadErrors, Restart, Stale, repairs};
 use super::state::DaemonSetState;
 use crate::context::Context;
 use crate::watch::key::DaemonSetKey;
@@ -37,11 +38,11 @@ const RETRY_AFTER: SignedDuration = SignedDuration::from_mins(1);
 pub(super) async fn restart_stale_agent(
     observed: &Observation<'_>,
     state: &mut DaemonSetState,
+    news: &mut Vec<Event>,
     ctx: &Context,
 ) -> Option<Timestamp> {
-    let helped =
-        observed.agent.as_ref().filter(|template| can_help(&observed.plan, template.release));
-    let Some(template) = helped.filter(|_| observed.requests.limits().restart_stale) else {
+    let is_wanted = observed.restart_helps && observed.requests.limits().restart_stale;
+    let Some(template) = observed.agent.as_ref().filter(|_| is_wanted) else {
         state.stale = Stale::default();
         return None;
     };
@@ -78,7 +79,12 @@ pub(super) async fn restart_stale_agent(
             return None;
         }
         Restart::Later => {}
-        Restart::Evict { agent, since } => evict(&agent, since, observed, state, ctx).await,
+        Restart::Evict { agent, since } => {
+            if evict(&agent, since, observed, &mut state.stale, ctx).await {
+                state.disruption = Some(Disruption::by_eviction(&observed.rollout, observed.now));
+                news.push(events::restarted(&agent, since));
+            }
+        }
     }
     later
 }
@@ -94,35 +100,34 @@ fn load_errors(key: &DaemonSetKey, ctx: &Context) -> LoadErrors {
     ctx.stores.nodes.state().iter().filter_map(|node| reported(node)).collect()
 }
 
-/// Evicts that agent's pod, and records the result.
+/// Evicts that agent's pod, and records the result. Returns whether it was evicted.
 async fn evict(
     agent: &Agent,
     since: Timestamp,
     observed: &Observation<'_>,
-    state: &mut DaemonSetState,
+    stale: &mut Stale,
     ctx: &Context,
-) {
+) -> bool {
     let (key, pod) = (&observed.key, &agent.pod);
     match send(agent, &key.namespace, ctx).await {
         Ok(_) => {
-            state.stale.record(agent, since, None);
-            state.disruption = Some(Disruption::by_eviction(&observed.rollout, observed.now));
+            stale.record(agent, since, None);
             ctx.metrics.wrote("Pod/eviction");
             info!(daemon_set = %key, pod, node = agent.node, %since, "stale agent evicted");
-            let event = events::restarted(agent, since);
-            events::publish(&event, observed.daemon_set, ctx).await;
+            return true;
         }
         // A PodDisruptionBudget forbids it, or the API server limits its requests.
         Err(kube::Error::Api(status)) if status.code == 429 => {
             info!(daemon_set = %key, pod, message = status.message, "stale agent not evicted yet");
         }
         Err(kube::Error::Api(status)) if [403, 404, 409, 422].contains(&status.code) => {
-            let refused = (status.code == 403).then(|| forbidden(key, &status.message));
-            state.stale.record(agent, since, refused);
+            let refused = (status.code == 403).then(|| forbidden(&key.namespace, &status.message));
+            stale.record(agent, since, refused);
             warn!(daemon_set = %key, pod, message = status.message, "stale agent not evicted");
         }
         Err(error) => warn!(daemon_set = %key, pod, %error, "stale agent not evicted"),
     }
+    false
 }
 
 /// Requests the eviction of that very pod. kube's own `evict` (5.0) writes the field of the delete
@@ -138,11 +143,10 @@ async fn send(agent: &Agent, namespace: &str, ctx: &Context) -> kube::Result<Sta
     pods.create_subresource("eviction", &agent.pod, &PostParams::default(), &eviction).await
 }
 
-fn forbidden(key: &DaemonSetKey, message: &str) -> String {
+fn forbidden(namespace: &str, message: &str) -> String {
     format!(
         "agents that found no LSM BPF when they started are not restarted, because the operator \
-         may not evict pods in namespace {}: bind the ClusterRole lsm-ready-restarting to it there \
-         (config/rbac/patching), or set restartStaleAgents: false; the API server says: {message}",
-        key.namespace
+         may not evict pods in namespace {namespace}: bind the ClusterRole lsm-ready-restarting to it there \
+         (config/rbac/patching), or set restartStaleAgents: false; the API server says: {message}"
     )
 }

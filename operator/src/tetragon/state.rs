@@ -114,23 +114,6 @@ impl DaemonSetState {
     pub fn blame(&self, rollout: &Progress) -> Option<&str> {
         self.survey.as_ref()?.blame(rollout)
     }
-
-    /// We wrote the pod template of that rollout.
-    pub fn wrote_template(&self, rollout: &Progress) -> bool {
-        self.disruption.as_ref().is_some_and(|disruption| disruption.wrote(rollout))
-    }
-
-    /// Counts the node-seconds without a ready agent since the last reconcile that we caused.
-    pub fn count_downtime(&mut self, rollout: &Progress, now: Timestamp) -> f64 {
-        let Some(disruption) = &mut self.disruption else {
-            return 0.0;
-        };
-        let downtime = disruption.observe(rollout, now);
-        if downtime.is_over {
-            self.disruption = None;
-        }
-        downtime.node_seconds
-    }
 }
 
 #[cfg(test)]

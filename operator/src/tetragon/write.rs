@@ -1,6 +1,6 @@
 //! The writes that this controller makes to a DaemonSet, and what can come of one.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::ConditionReason;
 
@@ -56,6 +56,16 @@ pub enum Outcome {
         /// What happened and what to do about it.
         message: String,
     },
+}
+
+impl Outcome {
+    /// When that write may be tried again, where it was refused.
+    pub fn retry_at(&self, write: &Write, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Refused { .. } => now.checked_add(write.retry_after()).ok(),
+            Self::Written(_) | Self::Gone => None,
+        }
+    }
 }
 
 /// A write that failed and may succeed when it is tried again.

@@ -199,7 +199,9 @@ fn missing(
         return SecurityfsFinding { stalled: closed.stalled, ..found };
     }
     if let Some(failure) = state.failure.as_ref().filter(|failure| failure.write != Write::Remove) {
-        let found = SecurityfsFinding::new(false, failure.reason, failure.message.clone());
+        let message =
+            format!("the mount is missing from DaemonSet {}: {}", observed.key, failure.message);
+        let found = SecurityfsFinding::new(false, failure.reason, message);
         return SecurityfsFinding { stalled: failure.lasting, ..found };
     }
     if let Some(until) = state.reverts.paused_until() {

@@ -33,11 +33,23 @@ pub struct Disruption {
 
 /// What one more observation adds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Downtime {
+struct Downtime {
     /// Node-seconds without a ready agent since the last observation.
-    pub node_seconds: f64,
+    node_seconds: f64,
     /// The disruption is over.
-    pub is_over: bool,
+    is_over: bool,
+}
+
+/// Counts the node-seconds without a ready agent since the last observation, and ends a disruption
+/// that is over.
+pub fn count(disruption: &mut Option<Disruption>, rollout: &Progress, now: Timestamp) -> f64 {
+    let Some(downtime) = disruption.as_mut().map(|own| own.observe(rollout, now)) else {
+        return 0.0;
+    };
+    if downtime.is_over {
+        *disruption = None;
+    }
+    downtime.node_seconds
 }
 
 impl Disruption {
@@ -59,7 +71,7 @@ impl Disruption {
     }
 
     /// Observes the rollout once more.
-    pub fn observe(&mut self, rollout: &Progress, now: Timestamp) -> Downtime {
+    fn observe(&mut self, rollout: &Progress, now: Timestamp) -> Downtime {
         let elapsed = now.duration_since(self.at).as_secs_f64().max(0.0);
         let node_seconds = f64::from((self.unavailable - self.before).max(0)) * elapsed;
         self.unavailable = rollout.unavailable;

@@ -29,6 +29,7 @@ use super::blame::blame;
 use super::blockers::Blockers;
 use super::progress::{Counts, Progress};
 use crate::tetragon::observe::Observation;
+use crate::watch::key::DaemonSetKey;
 
 /// Shortest time between two surveys of one DaemonSet, for each page.
 const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
@@ -153,34 +154,30 @@ pub(crate) async fn survey(
         Due::At(next) => return Some(next),
         Due::Now(counts) => counts,
     };
-    let listed = agents(observed.daemon_set, client).await;
-    let blame = listed.as_ref().ok().and_then(|agents| blame(observed, agents, wrote_template));
-    let new = PodSurvey {
-        result: result(listed, observed),
-        at: observed.now,
-        template: observed.rollout.template.clone(),
-        counts,
-        unchanged: 0,
-        blame,
-    }
-    .after(survey.as_ref());
+    let (result, blame) = match agents(observed.daemon_set, client).await {
+        Err(error) => (not_listed(&error, &observed.key), None),
+        Ok(agents) => {
+            let blockers = Blockers::of(&observed.rollout, &agents, observed.now);
+            let blame = blame(observed, &agents, wrote_template);
+            (SurveyResult::Blockers(blockers), blame)
+        }
+    };
+    let (at, template) = (observed.now, observed.rollout.template.clone());
+    let new = PodSurvey { result, at, template, counts, unchanged: 0, blame };
+    let new = new.after(survey.as_ref());
     // A mount that keeps an agent from starting is taken back at once.
     let next = if new.blame.is_some() { observed.now } else { new.next(counts) };
     *survey = Some(new);
     Some(next)
 }
 
-fn result(listed: kube::Result<Vec<Agent>>, observed: &Observation<'_>) -> SurveyResult {
-    let key = &observed.key;
-    match listed {
-        Ok(agents) => {
-            SurveyResult::Blockers(Blockers::of(&observed.rollout, &agents, observed.now))
-        }
-        Err(kube::Error::Api(status)) if status.code == 403 => {
+fn not_listed(error: &kube::Error, key: &DaemonSetKey) -> SurveyResult {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
             debug!(daemon_set = %key, message = status.message, "pods not listed");
             SurveyResult::Forbidden
         }
-        Err(error) => {
+        _ => {
             warn!(daemon_set = %key, %error, "pods not listed");
             SurveyResult::Failed
         }
