@@ -5,15 +5,18 @@
 //! are not read. A volume that cannot be mounted (FailedMount) shows in the pod's condition
 //! PodReadyToStartContainers, which stays False.
 
-use std::fmt;
+mod container;
+mod problem;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodSpec, PodStatus};
 use kube::ResourceExt;
 use lsm_ready_crds::names::SECURITYFS_VOLUME;
 
 use crate::text::cut;
+
+pub use container::Container;
+pub use problem::{Problem, ProblemKind};
 
 /// How long an agent may take to end or to start before it counts as held up.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
@@ -28,33 +31,6 @@ pub const SANDBOX_PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 const TEMPLATE_LABEL: &str = "pod-template-generation";
 /// Label on a pod with the name of the revision that it was made from.
 const REVISION_LABEL: &str = "controller-revision-hash";
-
-/// Waiting reasons of the kubelet's image manager (`pkg/kubelet/images/types.go`).
-const IMAGE_REASONS: [&str; 6] = [
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "ErrImageNeverPull",
-    "ImageInspectError",
-    "SignatureValidationFailed",
-];
-/// Waiting reasons of a container that was started and did not stay up
-/// (`pkg/kubelet/container/sync_result.go`).
-const CRASH_REASONS: [&str; 2] = ["CrashLoopBackOff", "PostStartHookError"];
-/// Waiting reason of a container whose configuration the kubelet refuses before it asks the
-/// runtime.
-const CONFIG_REASON: &str = "CreateContainerConfigError";
-/// Waiting reasons of a container that the kubelet or the runtime could not create or start. There
-/// is no log then.
-const CREATE_REASONS: [&str; 5] = [
-    CONFIG_REASON,
-    "CreateContainerError",
-    "RunContainerError",
-    "PreCreateHookError",
-    "PreStartHookError",
-];
-/// Reasons with which containerd and other runtimes end a container that never ran.
-const NEVER_RAN_REASONS: [&str; 2] = ["StartError", "ContainerCannotRun"];
 
 /// The pod of one agent.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -86,73 +62,6 @@ pub struct Agent {
     pub has_ours: bool,
     /// What its containers run.
     pub programs: Vec<String>,
-}
-
-/// One container of an agent's pod.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Container {
-    /// Name of the container.
-    pub name: String,
-    /// Why it does not run.
-    pub waiting: Option<Waiting>,
-    /// How it ended last.
-    pub ended: Option<Ended>,
-    /// It has ended and does not run now.
-    pub is_down: bool,
-    /// How often it was restarted.
-    pub restarts: i32,
-    /// When it was started, while it runs.
-    pub started: Option<Timestamp>,
-}
-
-/// Why a container does not run, as the kubelet says it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Waiting {
-    /// The kubelet's reason.
-    pub reason: String,
-    /// The kubelet's message.
-    pub message: String,
-}
-
-/// How a container ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Ended {
-    /// The runtime's reason.
-    pub reason: String,
-    /// Exit code of the container.
-    pub code: i32,
-    /// The last lines that it wrote, or the runtime's message where it never ran.
-    pub message: String,
-}
-
-/// The kinds of problems, worst first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum ProblemKind {
-    /// The image cannot be pulled.
-    ImagePull,
-    /// A container cannot be created or started, or the pod's volumes cannot be mounted.
-    ContainerCreateFailed,
-    /// A container was started and does not stay up.
-    CrashLooping,
-    /// The scheduler finds no node for the pod.
-    Unschedulable,
-    /// The agent is not ready, or should be gone and is not, for longer than [`PATIENCE`].
-    Unavailable,
-}
-
-/// What holds an agent up.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Problem {
-    /// The kind of problem.
-    pub kind: ProblemKind,
-    /// The agent's node.
-    pub node: String,
-    /// The agent's pod.
-    pub pod: String,
-    /// The container, where the problem is that of one container.
-    pub container: Option<String>,
-    /// What the kubelet or the scheduler says.
-    pub message: String,
 }
 
 impl Agent {
@@ -249,106 +158,6 @@ impl Agent {
     fn of_pod(&self, kind: ProblemKind, message: &str) -> Problem {
         let (node, pod) = (self.node.clone(), self.pod.clone());
         Problem { kind, node, pod, container: None, message: shortened(message) }
-    }
-}
-
-impl Problem {
-    /// `on n1 (pod tetragon-x, container tetragon): …`
-    pub fn words(&self) -> String {
-        let node = if self.node.is_empty() { "no node" } else { &self.node };
-        let container =
-            self.container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
-        format!("on {node} (pod {}{container}): {}", self.pod, self.message)
-    }
-}
-
-impl Container {
-    fn of(status: &ContainerStatus) -> Self {
-        let state = status.state.clone().unwrap_or_default();
-        let last = status.last_state.clone().unwrap_or_default();
-        let is_down = state.terminated.is_some();
-        let ended = state.terminated.or(last.terminated).map(|ended| Ended {
-            reason: ended.reason.unwrap_or_default(),
-            code: ended.exit_code,
-            message: ended.message.unwrap_or_default().trim().to_owned(),
-        });
-        Self {
-            name: status.name.clone(),
-            waiting: state.waiting.map(|waiting| Waiting {
-                reason: waiting.reason.unwrap_or_default(),
-                message: waiting.message.unwrap_or_default(),
-            }),
-            ended,
-            is_down,
-            restarts: status.restart_count,
-            started: state.running.and_then(|running| running.started_at).map(|Time(time)| time),
-        }
-    }
-
-    /// The problem that holds the container up.
-    fn problem(&self) -> Option<(ProblemKind, String)> {
-        match (&self.waiting, &self.ended) {
-            (Some(waiting), ended) => waiting.problem(ended.as_ref()),
-            (None, Some(ended)) if self.is_down && ended.never_ran() => {
-                Some((ProblemKind::ContainerCreateFailed, ended.cause()))
-            }
-            // An init container that ended with 0 is down for good, and was not restarted.
-            (None, Some(ended)) if self.is_down && self.restarts > 0 && ended.code != 0 => {
-                Some((ProblemKind::CrashLooping, format!("it ended with {ended}")))
-            }
-            (None, Some(_) | None) => None,
-        }
-    }
-
-    /// The kubelet refuses the container's configuration, which no mount changes.
-    pub fn is_misconfigured(&self) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| waiting.reason == CONFIG_REASON)
-    }
-}
-
-impl Waiting {
-    /// The problem of a container that waits and has ended before in that way. The kubelet's
-    /// message for a crash loop counts up its wait, so the container's own last lines are reported
-    /// instead.
-    fn problem(&self, ended: Option<&Ended>) -> Option<(ProblemKind, String)> {
-        let reason = self.reason.as_str();
-        if IMAGE_REASONS.contains(&reason) {
-            return Some((ProblemKind::ImagePull, self.to_string()));
-        }
-        if CREATE_REASONS.contains(&reason) {
-            return Some((ProblemKind::ContainerCreateFailed, self.to_string()));
-        }
-        if !CRASH_REASONS.contains(&reason) {
-            return None;
-        }
-        Some(match ended {
-            Some(ended) if ended.never_ran() => (ProblemKind::ContainerCreateFailed, ended.cause()),
-            Some(ended) => (ProblemKind::CrashLooping, format!("{reason}; it ended with {ended}")),
-            None => (ProblemKind::CrashLooping, self.to_string()),
-        })
-    }
-}
-
-impl fmt::Display for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason, self.message)
-    }
-}
-
-impl Ended {
-    fn never_ran(&self) -> bool {
-        NEVER_RAN_REASONS.contains(&self.reason.as_str())
-    }
-
-    fn cause(&self) -> String {
-        format!("{}: {}", self.reason, self.message)
-    }
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, exit code {}", self.reason, self.code)?;
-        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
     }
 }
 

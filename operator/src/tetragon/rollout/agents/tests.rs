@@ -32,83 +32,75 @@ fn ended(code: i32) -> Value {
     json!({"terminated": {"exitCode": code, "reason": "Error", "message": "no BTF\n"}})
 }
 
+/// An init container that ended well.
+fn done() -> Value {
+    json!({"terminated": {"exitCode": 0}})
+}
+
+fn never_ran() -> Value {
+    json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "no such file"}})
+}
+
+/// Kind, container and message of the problem of a pod with those containers.
+fn problem(init: &Value, main: &Value, restarts: i32) -> Option<(ProblemKind, String, String)> {
+    let found = agent(init, main, restarts).problem(now())?;
+    Some((found.kind, found.container.unwrap_or_default(), found.message))
+}
+
+#[test]
+fn a_container_that_goes_on_without_help_has_no_problem() {
+    let running = json!({"running": {"startedAt": "2026-01-01T00:59:00Z"}});
+    for (main, restarts) in [
+        (running, 0),
+        (waiting("ContainerCreating"), 0),
+        // The kubelet restarts a container at once after its first failure.
+        (ended(1), 0),
+        (done(), 3),
+    ] {
+        assert_eq!(problem(&done(), &main, restarts), None, "{main}");
+    }
+}
+
 #[test]
 fn each_state_of_a_container_shows_its_problem() {
-    use ProblemKind::{ContainerCreateFailed, CrashLooping, ImagePull};
-    let (running, done) = (
-        json!({"running": {"startedAt": "2026-01-01T00:59:00Z"}}),
-        json!({"terminated": {"exitCode": 0}}),
-    );
-    let crashed = json!({"now": waiting("CrashLoopBackOff"), "last": ended(1)});
-    let never_ran =
-        json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "no such file"}});
-    let cases = [
-        (&done, &running, 0, None),
-        (&done, &waiting("ContainerCreating"), 0, None),
+    use ProblemKind::{ContainerCreateFailed, CrashLooping};
+    let after = |reason: &str, last: Value| json!({"now": waiting(reason), "last": last});
+    let config_error = "CreateContainerConfigError";
+    for (main, restarts, kind, message) in [
         (
-            &waiting("ImagePullBackOff"),
-            &waiting("PodInitializing"),
-            0,
-            Some((ImagePull, "init", "ImagePullBackOff: because")),
-        ),
-        (
-            &done,
-            &crashed,
+            after("CrashLoopBackOff", ended(1)),
             4,
-            Some((
-                CrashLooping,
-                "tetragon",
-                "CrashLoopBackOff; it ended with Error, exit code 1: no BTF",
-            )),
+            CrashLooping,
+            "CrashLoopBackOff; it ended with Error, exit code 1: no BTF",
         ),
-        (
-            &done,
-            &waiting("CreateContainerConfigError"),
-            0,
-            Some((ContainerCreateFailed, "tetragon", "CreateContainerConfigError: because")),
-        ),
+        (waiting(config_error), 0, ContainerCreateFailed, "CreateContainerConfigError: because"),
         // An earlier end says nothing about a container that cannot be created now.
         (
-            &done,
-            &json!({"now": waiting("CreateContainerError"), "last": ended(1)}),
+            after("CreateContainerError", ended(1)),
             3,
-            Some((ContainerCreateFailed, "tetragon", "CreateContainerError: because")),
+            ContainerCreateFailed,
+            "CreateContainerError: because",
         ),
+        (never_ran(), 0, ContainerCreateFailed, "StartError: no such file"),
         (
-            &done,
-            &never_ran,
-            0,
-            Some((ContainerCreateFailed, "tetragon", "StartError: no such file")),
-        ),
-        (
-            &done,
-            &json!({"now": waiting("CrashLoopBackOff"), "last": never_ran}),
+            after("CrashLoopBackOff", never_ran()),
             2,
-            Some((ContainerCreateFailed, "tetragon", "StartError: no such file")),
+            ContainerCreateFailed,
+            "StartError: no such file",
         ),
-        (
-            &done,
-            &waiting("PostStartHookError"),
-            0,
-            Some((CrashLooping, "tetragon", "PostStartHookError: because")),
-        ),
-        // The kubelet restarts a container at once after its first failure.
-        (&done, &ended(1), 0, None),
-        (
-            &done,
-            &ended(137),
-            1,
-            Some((CrashLooping, "tetragon", "it ended with Error, exit code 137: no BTF")),
-        ),
-        (&done, &done, 3, None),
-    ];
-    for (init, main, restarts, expected) in cases {
-        let found = agent(init, main, restarts).problem(now());
-        let found = found
-            .as_ref()
-            .map(|found| (found.kind, found.container.as_deref().unwrap(), found.message.as_str()));
-        assert_eq!(found, expected, "{init} {main}");
+        (waiting("PostStartHookError"), 0, CrashLooping, "PostStartHookError: because"),
+        (ended(137), 1, CrashLooping, "it ended with Error, exit code 137: no BTF"),
+    ] {
+        let expected = Some((kind, "tetragon".to_owned(), message.to_owned()));
+        assert_eq!(problem(&done(), &main, restarts), expected, "{main}");
     }
+}
+
+#[test]
+fn an_init_container_can_have_the_problem() {
+    let found = problem(&waiting("ImagePullBackOff"), &waiting("PodInitializing"), 0);
+    let message = "ImagePullBackOff: because".to_owned();
+    assert_eq!(found, Some((ProblemKind::ImagePull, "init".to_owned(), message)));
 }
 
 #[test]
