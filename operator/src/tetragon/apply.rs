@@ -84,8 +84,9 @@ fn refusal(status: &Status) -> Option<Outcome> {
     let refused = |reason, message| Some(Outcome::Refused { reason, message });
     match status.code {
         404 => Some(Outcome::Gone),
-        // The UID in the object is a precondition.
+        // The UID in the object is a precondition: another DaemonSet has the name now.
         409 if status.message.to_ascii_lowercase().contains("uid") => Some(Outcome::Gone),
+        422 if status.message.contains("metadata.uid") => Some(Outcome::Gone),
         409 if conflicts.is_empty() => None,
         409 => refused(ConditionReason::FieldConflict, conflict(&conflicts)),
         403 => refused(ConditionReason::Forbidden, forbidden(status)),
@@ -145,6 +146,7 @@ mod tests {
         for (code, message, meaning) in [
             (404, "not found", "Gone"),
             (409, uid, "Gone"),
+            (422, "DaemonSet is invalid: metadata.uid: field is immutable", "Gone"),
             (409, "Precondition failed: UID in precondition: 1, UID in object meta: 2", "Gone"),
             (
                 409,

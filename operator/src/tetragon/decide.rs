@@ -131,14 +131,10 @@ impl DaemonSetState {
     /// again.
     fn hold_back(&mut self, write: &Write, observed: &Observation<'_>) -> Option<Decision> {
         self.gate = observed.gate.clone();
-        match &observed.gate {
-            Gate::Open => self.retry_at(write, observed).map(Decision::Wait),
-            Gate::Until { opens, .. } => Some(Decision::Wait(*opens)),
-            Gate::Never { .. }
-            | Gate::Invalid { .. }
-            | Gate::Held { .. }
-            | Gate::TooLarge { .. } => Some(Decision::Rest),
+        if observed.gate == Gate::Open {
+            return self.retry_at(write, observed).map(Decision::Wait);
         }
+        Some(observed.gate.opens_at().map_or(Decision::Rest, Decision::Wait))
     }
 
     /// When the write may be tried again, where it was refused and neither it nor the DaemonSet has

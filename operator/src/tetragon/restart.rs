@@ -20,7 +20,6 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::events;
-use super::gate::Gate;
 use super::observe::Observation;
 use super::rollout::agents::Agent;
 use super::rollout::downtime::Disruption;
@@ -51,20 +50,13 @@ pub(super) async fn restart_stale_agent(
         return None;
     }
     // While the gate is closed, the pods need not be read.
-    if let Gate::Until { opens, .. } = observed.gate {
-        return Some(opens);
-    }
     if !observed.gate.allows_one() {
-        return None;
+        return observed.gate.opens_at();
     }
     let later = observed.now.checked_add(RETRY_AFTER).ok();
-    let agents = match pods::agents(observed.daemon_set, &ctx.client).await {
-        Ok(agents) => agents,
-        Err(error) => {
-            warn!(daemon_set = %observed.key, %error, "agents not listed to find stale ones");
-            return later;
-        }
-    };
+    let listed = pods::agents(observed.daemon_set, &ctx.client).await;
+    let warn = |error: &_| warn!(daemon_set = %observed.key, %error, "stale agents not listed");
+    let Ok(agents) = listed.inspect_err(warn) else { return later };
     let fleet = Fleet {
         rollout: &observed.rollout,
         container: &template.container,
@@ -80,7 +72,7 @@ pub(super) async fn restart_stale_agent(
         }
         Restart::Later => {}
         Restart::Evict { agent, since } => {
-            if evict(&agent, since, observed, &mut state.stale, ctx).await {
+            if evict(&agent, since, &observed.key, &mut state.stale, ctx).await {
                 state.disruption = Some(Disruption::by_eviction(&observed.rollout, observed.now));
                 news.push(events::restarted(&agent, since));
             }
@@ -104,11 +96,11 @@ fn load_errors(key: &DaemonSetKey, ctx: &Context) -> LoadErrors {
 async fn evict(
     agent: &Agent,
     since: Timestamp,
-    observed: &Observation<'_>,
+    key: &DaemonSetKey,
     stale: &mut Stale,
     ctx: &Context,
 ) -> bool {
-    let (key, pod) = (&observed.key, &agent.pod);
+    let pod = &agent.pod;
     match send(agent, &key.namespace, ctx).await {
         Ok(_) => {
             stale.record(agent, since, None);

@@ -70,32 +70,15 @@ impl Findings {
     }
 }
 
-/// `TetragonRolledOut`. A mount that is still to be added will replace the agents, so the rollout
-/// is pending then.
+/// `TetragonRolledOut`. A mount that is still to be added will replace the agents, so the rollout is
+/// pending then.
 fn rolled_out(
     found: &SecurityfsFinding,
     observed: &Observation<'_>,
     state: &DaemonSetState,
 ) -> Finding {
-    let key = &observed.key;
     if found.is_pending() {
-        let message = match observed.gate.closed(key) {
-            Some(closed) => format!(
-                "the rollout has not begun: adding the mount to DaemonSet {key} will replace its \
-                 agents, and {}",
-                closed.message
-            ),
-            None => format!(
-                "the rollout has not begun: lsm-ready is about to add the mount to DaemonSet \
-                 {key}, which replaces its agents"
-            ),
-        };
-        return Finding::new(
-            TETRAGON_ROLLED_OUT,
-            State::Unknown,
-            ConditionReason::Pending,
-            message,
-        );
+        return pending(observed);
     }
     let survey = state.survey.as_ref().and_then(|survey| survey.result(&observed.rollout));
     let found = rollout(observed.daemon_set, &observed.rollout, survey);
@@ -103,6 +86,22 @@ fn rolled_out(
         Some(refused) => Finding { message: format!("{}; {refused}", found.message), ..found },
         None => found,
     }
+}
+
+fn pending(observed: &Observation<'_>) -> Finding {
+    let key = &observed.key;
+    let message = match observed.gate.closed(key) {
+        Some(closed) => format!(
+            "the rollout has not begun: adding the mount to DaemonSet {key} will replace its \
+             agents, and {}",
+            closed.message
+        ),
+        None => format!(
+            "the rollout has not begun: lsm-ready is about to add the mount to DaemonSet {key}, \
+             which replaces its agents"
+        ),
+    };
+    Finding::new(TETRAGON_ROLLED_OUT, State::Unknown, ConditionReason::Pending, message)
 }
 
 /// `TetragonHardened`. The reason is that of the first excess, the message reports all of them.

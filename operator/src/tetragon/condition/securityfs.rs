@@ -142,27 +142,27 @@ fn by_plan(observed: &Observation<'_>, state: &DaemonSetState) -> SecurityfsFind
         Plan::NotNeeded(why) => unneeded(why),
         Plan::Keep { mounted, still_needed } => kept(mounted, still_needed.as_ref()),
         Plan::Patch { container, need } => missing(container, need, observed, state),
-        Plan::Suggest { container, need } => {
-            let message = format!(
-                "container {container} of DaemonSet {key} has no mount of securityfs, and apply: \
-                 Suggest leaves that to you: {need}. Add these values to those of Tetragon's \
-                 chart:\n{}",
-                suggest::helm_values()
-            );
-            SecurityfsFinding::stalled(ConditionReason::Suggested, message)
-        }
+        Plan::Suggest { container, need } => suggested(container, need, key),
         Plan::GiveBack { superseded } => removing(superseded.as_ref(), observed, state),
-        Plan::Refused(refusal) => {
-            let cause = state
-                .taken_back
-                .as_ref()
-                .filter(|_| matches!(refusal, Refusal::TakenBack { .. }))
-                .map(|cause| format!(". Seen {cause}"))
-                .unwrap_or_default();
-            let message = format!("DaemonSet {key}: {refusal}{cause}");
-            SecurityfsFinding::stalled(refusal.reason(), message)
-        }
+        Plan::Refused(refusal) => refused(refusal, key, state),
     }
+}
+
+fn suggested(container: &str, need: &Need, key: &DaemonSetKey) -> SecurityfsFinding {
+    let message = format!(
+        "container {container} of DaemonSet {key} has no mount of securityfs, and apply: Suggest \
+         leaves that to you: {need}. Add these values to those of Tetragon's chart:\n{}",
+        suggest::helm_values()
+    );
+    SecurityfsFinding::stalled(ConditionReason::Suggested, message)
+}
+
+fn refused(refusal: &Refusal, key: &DaemonSetKey, state: &DaemonSetState) -> SecurityfsFinding {
+    let is_taken_back = matches!(refusal, Refusal::TakenBack { .. });
+    let cause = state.taken_back.as_ref().filter(|_| is_taken_back);
+    let cause = cause.map(|cause| format!(". Seen {cause}")).unwrap_or_default();
+    let message = format!("DaemonSet {key}: {refusal}{cause}");
+    SecurityfsFinding::stalled(refusal.reason(), message)
 }
 
 fn unneeded(why: &Unneeded) -> SecurityfsFinding {
@@ -259,26 +259,7 @@ fn cannot_start(observed: &Observation<'_>) -> Option<SecurityfsFinding> {
     if without_securityfs.is_empty() {
         return None;
     }
-    let (mounted, stays) = match &observed.plan {
-        Plan::Keep { mounted, still_needed: Some(_) } => {
-            (mounted, "lsm-ready leaves the mount, because the other agents need it")
-        }
-        Plan::Keep { mounted, still_needed: None } => (
-            mounted,
-            "The agents no longer need the mount: mount: Never removes it, which restarts all of \
-             them",
-        ),
-        // A mount of a directory above does not keep an agent from starting.
-        Plan::NotNeeded(Unneeded::AlreadyMounted(mounted)) if mounted.path == SECURITYFS_PATH => {
-            (mounted, "lsm-ready did not add this mount and does not change it")
-        }
-        Plan::NotWanted
-        | Plan::NotNeeded(_)
-        | Plan::Patch { .. }
-        | Plan::Suggest { .. }
-        | Plan::GiveBack { .. }
-        | Plan::Refused(_) => return None,
-    };
+    let (mounted, stays) = why_it_stays(&observed.plan)?;
     let message = format!(
         "volume {} is {mounted}, and an agent with it cannot start on {}: {KERNELS_LACK_IT}. \
          {OTHER_NODES_OR_KERNELS}. {stays}",
@@ -286,6 +267,30 @@ fn cannot_start(observed: &Observation<'_>) -> Option<SecurityfsFinding> {
         nodes(without_securityfs)
     );
     Some(SecurityfsFinding::stalled(ConditionReason::NodesWithoutSecurityfs, message))
+}
+
+/// The mount with which an agent cannot start, and why it stays.
+fn why_it_stays(plan: &Plan) -> Option<(&Mounted, &'static str)> {
+    match plan {
+        Plan::Keep { mounted, still_needed: Some(_) } => {
+            Some((mounted, "lsm-ready leaves the mount, because the other agents need it"))
+        }
+        Plan::Keep { mounted, still_needed: None } => Some((
+            mounted,
+            "The agents no longer need the mount: mount: Never removes it, which restarts all of \
+             them",
+        )),
+        // A mount of a directory above does not keep an agent from starting.
+        Plan::NotNeeded(Unneeded::AlreadyMounted(mounted)) if mounted.path == SECURITYFS_PATH => {
+            Some((mounted, "lsm-ready did not add this mount and does not change it"))
+        }
+        Plan::NotWanted
+        | Plan::NotNeeded(_)
+        | Plan::Patch { .. }
+        | Plan::Suggest { .. }
+        | Plan::GiveBack { .. }
+        | Plan::Refused(_) => None,
+    }
 }
 
 /// Our mount keeps an agent from being created, and is being taken back.

@@ -134,6 +134,18 @@ impl Gate {
         matches!(self, Self::Open | Self::TooLarge { .. })
     }
 
+    /// When a closed gate opens without help.
+    pub const fn opens_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Until { opens, .. } => Some(*opens),
+            Self::Open
+            | Self::Never { .. }
+            | Self::Invalid { .. }
+            | Self::Held { .. }
+            | Self::TooLarge { .. } => None,
+        }
+    }
+
     /// What a closed gate means. None where it is open.
     pub fn closed(&self, key: &DaemonSetKey) -> Option<Closed> {
         let (reason, stalled, message) = match self {

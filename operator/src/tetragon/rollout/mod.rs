@@ -33,16 +33,10 @@ pub fn rollout(
     let key = DaemonSetKey::of(daemon_set);
     // Counts of an older generation say nothing about the present pod template.
     let Some(counts) = progress.counts else {
-        let message =
-            format!("the DaemonSet controller has not processed the change of DaemonSet {key} yet");
-        return unknown(ConditionReason::RollingOut, message);
+        return not_observed(&key);
     };
     if counts.desired == 0 {
-        let message = format!(
-            "DaemonSet {key} selects no node: compare its nodeSelector and tolerations with the \
-             nodes"
-        );
-        return not_ready(ConditionReason::NoAgents, message);
+        return no_agents(&key);
     }
     let blockers = survey.and_then(SurveyResult::blockers);
     let is_blocked = blockers.is_some_and(|blockers| blockers.worst().is_some());
@@ -50,18 +44,30 @@ pub fn rollout(
         return not_ready(ConditionReason::OnDelete, delete_pods(daemon_set, counts));
     }
     if counts.is_complete() {
-        let message =
-            format!("all {} agents run the present pod template and are available", counts.desired);
-        return Finding::new(
-            TETRAGON_ROLLED_OUT,
-            State::Ready,
-            ConditionReason::RolledOut,
-            message,
-        );
+        return complete(counts);
     }
     blockers
         .and_then(|blockers| blocked(&key, progress, counts, blockers))
         .unwrap_or_else(|| going_on(&key, counts, survey))
+}
+
+fn not_observed(key: &DaemonSetKey) -> Finding {
+    let message =
+        format!("the DaemonSet controller has not processed the change of DaemonSet {key} yet");
+    unknown(ConditionReason::RollingOut, message)
+}
+
+fn no_agents(key: &DaemonSetKey) -> Finding {
+    let message = format!(
+        "DaemonSet {key} selects no node: compare its nodeSelector and tolerations with the nodes"
+    );
+    not_ready(ConditionReason::NoAgents, message)
+}
+
+fn complete(counts: Counts) -> Finding {
+    let message =
+        format!("all {} agents run the present pod template and are available", counts.desired);
+    Finding::new(TETRAGON_ROLLED_OUT, State::Ready, ConditionReason::RolledOut, message)
 }
 
 fn not_ready(reason: ConditionReason, message: String) -> Finding {
