@@ -138,7 +138,8 @@ async fn send(agent: &Agent, namespace: &str, ctx: &Context) -> kube::Result<Sta
 fn forbidden(namespace: &str, message: &str) -> String {
     format!(
         "agents that found no LSM BPF when they started are not restarted, because the operator \
-         may not evict pods in namespace {namespace}: bind the ClusterRole lsm-ready-restarting to it there \
-         (config/rbac/patching), or set restartStaleAgents: false; the API server says: {message}"
+         may not evict pods in namespace {namespace}: bind the ClusterRole lsm-ready-restarting \
+         to it there (config/rbac/patching), or set restartStaleAgents: false; the API server \
+         says: {message}"
     )
 }

@@ -70,8 +70,8 @@ impl Findings {
     }
 }
 
-/// `TetragonRolledOut`. A mount that is still to be added will replace the agents, so the rollout is
-/// pending then.
+/// `TetragonRolledOut`. A mount that is still to be added will replace the agents, so the rollout
+/// is pending then.
 fn rolled_out(
     found: &SecurityfsFinding,
     observed: &Observation<'_>,

@@ -18,14 +18,16 @@ fn daemon_set(image: &str, ours: bool) -> DaemonSet {
     let mut object = json!({
         "metadata": {"namespace": "kube-system", "name": "tetragon", "generation": 1},
         "spec": {"selector": {}, "template": {"spec": {"volumes": []}}},
-        "status": {"currentNumberScheduled": 3, "numberMisscheduled": 0, "numberReady": 3, "numberAvailable": 3,
+        "status": {"currentNumberScheduled": 3, "numberMisscheduled": 0, "numberReady": 3,
+            "numberAvailable": 3,
             "desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "observedGeneration": 1},
     });
     if ours {
         object["metadata"]["labels"] = json!({"lsmready.io/securityfs": "mounted"});
         object["spec"]["template"]["spec"]["volumes"] =
             json!([{"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}]);
-        container["volumeMounts"] = json!([{"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}]);
+        container["volumeMounts"] = json!([{"name": "lsm-ready-securityfs",
+            "mountPath": "/sys/kernel/security", "readOnly": true}]);
     }
     object["spec"]["template"]["spec"]["containers"] = json!([container]);
     serde_json::from_value(object).unwrap()
@@ -169,7 +171,8 @@ fn rights_that_the_agent_does_not_need_are_advice() {
     let mut tidy = serde_json::to_value(ours()).unwrap();
     let seen = lsm_ready_tetragon::seen::ALL[0].capabilities;
     tidy["spec"]["template"]["spec"]["containers"][0]["securityContext"] = json!({
-        "seccompProfile": {"type": "RuntimeDefault"}, "capabilities": {"drop": ["ALL"], "add": seen}});
+        "seccompProfile": {"type": "RuntimeDefault"}, "capabilities": {"drop": ["ALL"],
+            "add": seen}});
     let mut tidy: DaemonSet = serde_json::from_value(tidy).unwrap();
     assert_eq!(excess(Some(&tidy)), (State::Ready, ConditionReason::NothingFound, None));
     let pod = tidy.spec.as_mut().unwrap().template.spec.as_mut().unwrap();

@@ -17,7 +17,8 @@ fn daemon_set(unavailable: &Value, annotation: Option<&str>) -> DaemonSet {
     let object = json!({
         "metadata": {"namespace": "kube-system", "name": "tetragon", "annotations": annotations},
         "spec": {"selector": {}, "template": {},
-            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable}}},
+            "updateStrategy": {"type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": unavailable}}},
         "status": {"currentNumberScheduled": 20, "numberMisscheduled": 0, "numberReady": 20,
             "desiredNumberScheduled": 20},
     });

@@ -1,7 +1,7 @@
 //! How many agents a DaemonSet's own rolling update replaces at once.
 //!
-//! In: the DaemonSet. Out: its budget, resolved as the DaemonSet controller does it: a percentage of
-//! the nodes, rounded up (`UnavailableCount` and `SurgeCount` in Kubernetes'
+//! In: the DaemonSet. Out: its budget, resolved as the DaemonSet controller does it: a percentage
+//! of the nodes, rounded up (`UnavailableCount` and `SurgeCount` in Kubernetes'
 //! `pkg/controller/daemon/util`), and at most the number of agents.
 
 use k8s_openapi::api::apps::v1::DaemonSet;

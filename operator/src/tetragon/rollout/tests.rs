@@ -10,7 +10,8 @@ use super::*;
 /// A DaemonSet at template generation 2, with that many desired, updated and available agents.
 fn daemon_set(strategy: &str, counts: Option<[i32; 3]>) -> DaemonSet {
     let mut object = json!({
-        "metadata": {"namespace": "kube-system", "name": "tetragon", "uid": "uid-1", "generation": 2,
+        "metadata": {"namespace": "kube-system", "name": "tetragon", "uid": "uid-1",
+            "generation": 2,
             "annotations": {"deprecated.daemonset.template.generation": "2"}},
         "spec": {
             "selector": {"matchLabels": {"app": "tetragon"}},
@@ -21,7 +22,8 @@ fn daemon_set(strategy: &str, counts: Option<[i32; 3]>) -> DaemonSet {
     if let Some([desired, updated, available]) = counts {
         object["status"] = json!({
             "currentNumberScheduled": desired, "numberMisscheduled": 0, "numberReady": available,
-            "desiredNumberScheduled": desired, "updatedNumberScheduled": updated, "numberAvailable": available,
+            "desiredNumberScheduled": desired, "updatedNumberScheduled": updated,
+                "numberAvailable": available,
             "observedGeneration": 2,
         });
     }
@@ -35,15 +37,18 @@ fn now() -> Timestamp {
 /// A pod on that node, made from that template generation, with that status.
 fn pod(node: &str, template: &str, status: &Value) -> Value {
     json!({
-        "metadata": {"name": format!("tetragon-{node}"), "creationTimestamp": "2026-01-01T00:00:00Z",
-            "labels": {"pod-template-generation": template, "controller-revision-hash": format!("h{template}")}},
+        "metadata": {"name": format!("tetragon-{node}"),
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"pod-template-generation": template,
+                "controller-revision-hash": format!("h{template}")}},
         "spec": {"nodeName": node, "containers": []},
         "status": status,
     })
 }
 
 fn waiting(reason: &str) -> Value {
-    json!({"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+    json!({"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "", "ready": false,
+        "restartCount": 3,
         "state": {"waiting": {"reason": reason, "message": "the kubelet's message"}}}]})
 }
 
@@ -58,8 +63,10 @@ fn without_sandbox() -> Value {
 /// The status of a pod that runs and has not been ready since midnight.
 fn not_ready() -> Value {
     json!({
-        "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
-        "containerStatuses": [{"name": "tetragon", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+        "conditions": [{"type": "Ready", "status": "False",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+        "containerStatuses": [{"name": "tetragon", "image": "", "imageID": "", "ready": true,
+            "restartCount": 0,
             "state": {"running": {}}}],
     })
 }

@@ -64,8 +64,10 @@ async fn with_a_budget_that_is_too_large_nothing_is_written() {
     let mut object = tetragon();
     object["spec"]["updateStrategy"] =
         json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "50%"}});
-    object["status"] = json!({"currentNumberScheduled": 4, "numberMisscheduled": 0, "numberReady": 4,
-        "desiredNumberScheduled": 4, "updatedNumberScheduled": 4, "numberAvailable": 4, "observedGeneration": 1});
+    object["status"] = json!({"currentNumberScheduled": 4, "numberMisscheduled": 0,
+        "numberReady": 4,
+        "desiredNumberScheduled": 4, "updatedNumberScheduled": 4, "numberAvailable": 4,
+            "observedGeneration": 1});
     let (ctx, played) = scenario(vec![limited], vec![]);
     assert_eq!(reconcile_once(&object, &ctx).await.unwrap(), Action::await_change());
     end(ctx, played).await;

@@ -43,7 +43,8 @@ fn mounted(version: u32) -> Value {
     let volume =
         json!({"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}});
     pod["volumes"].as_array_mut().unwrap().push(volume);
-    let mount = json!({"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true});
+    let mount = json!({"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
+        "readOnly": true});
     pod["containers"][1]["volumeMounts"].as_array_mut().unwrap().push(mount);
     object
 }
@@ -72,7 +73,8 @@ fn with_mount() -> Value {
             "volumes": [{"name": "lsm-ready-securityfs",
                 "hostPath": {"path": "/sys/kernel/security", "type": "Directory"}}],
             "containers": [{"name": "tetragon", "volumeMounts": [
-                {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}]}],
+                {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
+                    "readOnly": true}]}],
         }}},
     })
 }

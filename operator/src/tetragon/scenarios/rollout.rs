@@ -16,7 +16,8 @@ fn rolling([desired, updated, available]: [i32; 3]) -> Value {
     object["metadata"]["annotations"]["deprecated.daemonset.template.generation"] = json!("2");
     object["status"] = json!({
         "currentNumberScheduled": desired, "numberMisscheduled": 0, "numberReady": available,
-        "desiredNumberScheduled": desired, "updatedNumberScheduled": updated, "numberAvailable": available,
+        "desiredNumberScheduled": desired, "updatedNumberScheduled": updated,
+            "numberAvailable": available,
         "observedGeneration": 2});
     object
 }
@@ -28,10 +29,13 @@ fn without_image(node: &str, owner: &str) -> Value {
         "metadata": {"name": format!("tetragon-{node}"), "namespace": "default",
             "labels": {"pod-template-generation": "2"},
             "ownerReferences": [
-                {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": owner, "controller": true}]},
+                {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": owner,
+                    "controller": true}]},
         "spec": {"nodeName": node, "containers": []},
-        "status": {"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "", "ready": false,
-            "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]},
+        "status": {"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "",
+            "ready": false,
+            "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff",
+                "message": "no such image"}}}]},
     })
 }
 

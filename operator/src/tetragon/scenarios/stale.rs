@@ -12,8 +12,10 @@ const EVICT: &str = "POST /api/v1/namespaces/default/pods/tetragon-n1/eviction?"
 /// The DaemonSet with our mount, and one agent, which is new and available.
 fn whole() -> Value {
     let mut object = mounted(100);
-    object["status"] = json!({"currentNumberScheduled": 1, "numberMisscheduled": 0, "numberReady": 1,
-        "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1, "observedGeneration": 1});
+    object["status"] = json!({"currentNumberScheduled": 1, "numberMisscheduled": 0,
+        "numberReady": 1,
+        "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1,
+            "observedGeneration": 1});
     object
 }
 
@@ -21,7 +23,8 @@ fn whole() -> Value {
 fn agent(uid: &str, minute: u32) -> Value {
     json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [{
         "metadata": {"name": "tetragon-n1", "namespace": "default", "uid": uid, "ownerReferences": [
-            {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1", "controller": true}]},
+            {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1",
+                "controller": true}]},
         "spec": {"nodeName": "n1", "containers": []},
         "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [
             {"name": "tetragon", "image": "", "imageID": "", "ready": true, "restartCount": 0,
@@ -31,7 +34,8 @@ fn agent(uid: &str, minute: u32) -> Value {
 
 fn eviction(uid: &str) -> Value {
     json!({"apiVersion": "policy/v1", "kind": "Eviction",
-        "metadata": {"name": "tetragon-n1", "namespace": "default"}, "deleteOptions": {"preconditions": {"uid": uid}}})
+        "metadata": {"name": "tetragon-n1", "namespace": "default"},
+            "deleteOptions": {"preconditions": {"uid": uid}}})
 }
 
 /// A node that was repaired at 00:05, and the policy.

@@ -19,19 +19,25 @@ fn rolling() -> Value {
     let mut object = mounted(100);
     object["metadata"]["generation"] = json!(2);
     object["metadata"]["annotations"]["deprecated.daemonset.template.generation"] = json!("2");
-    object["status"] = json!({"currentNumberScheduled": 3, "numberMisscheduled": 0, "numberReady": 2,
-        "desiredNumberScheduled": 3, "updatedNumberScheduled": 1, "numberAvailable": 2, "observedGeneration": 2});
+    object["status"] = json!({"currentNumberScheduled": 3, "numberMisscheduled": 0,
+        "numberReady": 2,
+        "desiredNumberScheduled": 3, "updatedNumberScheduled": 1, "numberAvailable": 2,
+            "observedGeneration": 2});
     object
 }
 
 fn pods(reason: &str, message: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [{
-        "metadata": {"name": "tetragon-n1", "namespace": "default", "labels": {"pod-template-generation": "2"},
+        "metadata": {"name": "tetragon-n1", "namespace": "default",
+            "labels": {"pod-template-generation": "2"},
             "ownerReferences": [
-                {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1", "controller": true}]},
+                {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1",
+                    "controller": true}]},
         "spec": {"nodeName": "n1", "containers": [],
-            "volumes": [{"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}]},
-        "status": {"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "", "ready": false,
+            "volumes": [{"name": "lsm-ready-securityfs",
+                "hostPath": {"path": "/sys/kernel/security"}}]},
+        "status": {"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "",
+            "ready": false,
             "restartCount": 0, "state": {"waiting": {"reason": reason, "message": message}}}]},
     }]})
 }
@@ -162,7 +168,8 @@ async fn for_problems_of_another_cause_the_mount_stays() {
 
 #[tokio::test]
 async fn the_owner_can_hold_the_removal_and_a_window_cannot() {
-    let window = json!({"daemonSet": {"namespace": "default"}, "window": {"start": "01:00", "duration": "30m"}});
+    let window = json!({"daemonSet": {"namespace": "default"}, "window": {"start": "01:00",
+        "duration": "30m"}});
     let listed = || Exchange::new(PODS, Value::Null, pods("CreateContainerError", MESSAGE));
     let script = vec![listed(), Exchange::new(PATCH, take_back(), taken()), Exchange::event()];
     let (ctx, played) = scenario(vec![policy("enforce", &json!({ "tetragon": window }))], script);

@@ -1,7 +1,7 @@
 //! One container of an agent's pod, and the problem that it shows.
 //!
-//! In: the container's status from the API server. Out: the kind of problem, and what the kubelet or
-//! the runtime says.
+//! In: the container's status from the API server. Out: the kind of problem, and what the kubelet
+//! or the runtime says.
 
 use std::fmt;
 

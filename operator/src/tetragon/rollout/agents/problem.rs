@@ -11,7 +11,8 @@ pub enum ProblemKind {
     CrashLooping,
     /// The scheduler finds no node for the pod.
     Unschedulable,
-    /// The agent is not ready, or should be gone and is not, for longer than [`PATIENCE`](super::PATIENCE).
+    /// The agent is not ready, or should be gone and is not, for longer than
+    /// [`PATIENCE`](super::PATIENCE).
     Unavailable,
 }
 

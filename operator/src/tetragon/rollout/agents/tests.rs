@@ -13,13 +13,15 @@ fn agent(init: &Value, main: &Value, restarts: i32) -> Agent {
     let status = |name: &str, state: &Value| {
         let (now, last) =
             (state.get("now").unwrap_or(state), state.get("last").cloned().unwrap_or(json!({})));
-        json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": restarts, "state": now,
+        json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": restarts,
+            "state": now,
             "lastState": last})
     };
     let pod = json!({
         "metadata": {"name": "tetragon-x", "creationTimestamp": "2026-01-01T00:58:00Z"},
         "spec": {"nodeName": "n1", "containers": []},
-        "status": {"initContainerStatuses": [status("init", init)], "containerStatuses": [status("tetragon", main)]},
+        "status": {"initContainerStatuses": [status("init", init)],
+            "containerStatuses": [status("tetragon", main)]},
     });
     Agent::of(&serde_json::from_value(pod).unwrap())
 }
@@ -107,9 +109,12 @@ fn an_init_container_can_have_the_problem() {
 fn a_pod_that_is_not_scheduled_names_its_node() {
     let pod = json!({
         "metadata": {"name": "tetragon-x"},
-        "spec": {"containers": [], "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-            "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n7"]}]}]}}}},
-        "status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+        "spec": {"containers": [],
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In",
+                "values": ["n7"]}]}]}}}},
+        "status": {"conditions": [{"type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable",
             "message": "0/9 nodes are available:\n1 Too many pods."}]},
     });
     let found = Agent::of(&serde_json::from_value(pod).unwrap()).problem(now()).unwrap();
@@ -140,7 +145,8 @@ fn a_pod_without_a_sandbox_is_held_up_after_two_minutes() {
             "metadata": {"name": "tetragon-x"},
             "spec": {"nodeName": "n1", "containers": []},
             "status": {"conditions": [
-                {"type": "PodReadyToStartContainers", "status": status, "lastTransitionTime": since}]},
+                {"type": "PodReadyToStartContainers", "status": status,
+                    "lastTransitionTime": since}]},
         });
         Agent::of(&serde_json::from_value(pod).unwrap()).problem(now()).map(|found| found.kind)
     };

@@ -30,10 +30,12 @@ fn observe(daemon_set: &DaemonSet) -> Observation<'_> {
 /// A DaemonSet with our mount, at template generation 2.
 fn daemon_set() -> DaemonSet {
     let object = json!({
-        "metadata": {"namespace": "kube-system", "name": "tetragon", "labels": {"lsmready.io/securityfs": "mounted"},
+        "metadata": {"namespace": "kube-system", "name": "tetragon",
+            "labels": {"lsmready.io/securityfs": "mounted"},
             "annotations": {"deprecated.daemonset.template.generation": "2"}},
         "spec": {"selector": {}, "template": {"spec": {
-            "volumes": [{"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}],
+            "volumes": [{"name": "lsm-ready-securityfs",
+                "hostPath": {"path": "/sys/kernel/security"}}],
             "containers": [{"name": "tetragon", "image": IMAGE}]}}},
     });
     serde_json::from_value(object).unwrap()
@@ -46,15 +48,18 @@ fn pod(node: &str, template: &str, ours: bool, status: &Value) -> Value {
         json!([])
     };
     json!({
-        "metadata": {"name": format!("tetragon-{node}"), "creationTimestamp": "2026-01-01T00:50:00Z",
+        "metadata": {"name": format!("tetragon-{node}"),
+            "creationTimestamp": "2026-01-01T00:50:00Z",
             "labels": {"pod-template-generation": template}},
-        "spec": {"nodeName": node, "volumes": volumes, "containers": [{"name": "tetragon", "image": IMAGE}]},
+        "spec": {"nodeName": node, "volumes": volumes, "containers": [{"name": "tetragon",
+            "image": IMAGE}]},
         "status": status,
     })
 }
 
 fn waiting(container: &str, reason: &str, message: &str) -> Value {
-    json!({"containerStatuses": [{"name": container, "image": "", "imageID": "", "ready": false, "restartCount": 0,
+    json!({"containerStatuses": [{"name": container, "image": "", "imageID": "", "ready": false,
+        "restartCount": 0,
         "state": {"waiting": {"reason": reason, "message": message}}}]})
 }
 
@@ -91,9 +96,12 @@ fn a_message_that_names_our_volume_or_its_path_is_blamed_on_the_mount() {
             );
         }
     }
-    let never_ran = json!({"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "", "ready": false,
-        "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {
-            "exitCode": 128, "reason": "StartError", "message": "mounting /sys/kernel/security: no such file"}}}]});
+    let never_ran = json!({"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "",
+        "ready": false,
+        "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {
+            "exitCode": 128, "reason": "StartError",
+                "message": "mounting /sys/kernel/security: no such file"}}}]});
     assert!(blamed(&[pod("n1", "2", true, &never_ran)], false).is_some());
 }
 
