@@ -147,9 +147,9 @@ impl DaemonSetState {
         (same && observed.now < retry).then_some(retry)
     }
 
-    /// The DaemonSet is from before our newest write. Versions are decimal numbers that grow
-    /// (KEP-5504). Where one is not, nothing is known; to write twice by server-side apply then
-    /// changes nothing.
+    /// The DaemonSet does not show our newest write yet. Versions are decimal numbers that grow
+    /// (KEP-5504). Where a version is not a number, nothing is known, and the decision may repeat a
+    /// write; a server-side apply that is repeated changes nothing.
     fn is_newer_than(&self, daemon_set: &DaemonSet) -> bool {
         let number = |version: &Option<String>| version.as_ref()?.parse::<u64>().ok();
         match (number(&daemon_set.metadata.resource_version), number(&self.written)) {
