@@ -19,7 +19,7 @@ use super::observe::Observation;
 use super::revert_backoff::{RevertBackoff, Turn};
 use super::rollout::downtime::Disruption;
 use super::rollout::progress::Progress;
-use super::state::{DaemonSetState, Failure};
+use super::state::{Attempt, DaemonSetState};
 use super::write::{Error, Outcome, Write};
 
 /// The API server accepted the mount, and its answer does not contain it.
@@ -167,21 +167,14 @@ impl DaemonSetState {
         outcome: &Result<Outcome, Error>,
         observed: &Observation<'_>,
     ) -> bool {
-        let generation = observed.daemon_set.metadata.generation;
-        let failure = |reason, message, lasting| {
-            let write = write.clone();
-            Some(Failure { reason, message, lasting, write, generation, tried: observed.now })
-        };
+        let attempt = Attempt { write, daemon_set: observed.daemon_set, at: observed.now };
         match outcome {
             Ok(Outcome::Written(written)) => return self.record_written(write, written, observed),
             Ok(Outcome::Gone) => *self = Self::default(),
             Ok(Outcome::Refused { reason, message }) => {
-                self.failure = failure(*reason, message.clone(), true);
+                self.failure = Some(attempt.refused(*reason, message));
             }
-            Err(error) => {
-                let message = format!("{error}; lsm-ready tries again");
-                self.failure = failure(ConditionReason::ApplyFailed, message, false);
-            }
+            Err(error) => self.failure = Some(attempt.failed(error)),
         }
         false
     }
@@ -209,14 +202,9 @@ impl DaemonSetState {
                 self.reverts.applied(observed.now);
             }
             Write::Mount { .. } => {
-                self.failure = Some(Failure {
-                    reason: ConditionReason::ApplyFailed,
-                    message: REMOVED_BY_WEBHOOK.to_owned(),
-                    lasting: true,
-                    write: write.clone(),
-                    generation: written.metadata.generation,
-                    tried: observed.now,
-                });
+                let attempt = Attempt { write, daemon_set: written, at: observed.now };
+                let refused = attempt.refused(ConditionReason::ApplyFailed, REMOVED_BY_WEBHOOK);
+                self.failure = Some(refused);
             }
         }
         self.failure.is_none() && !self.label_is_theirs
@@ -240,6 +228,7 @@ mod tests {
     use super::*;
     use crate::tetragon::merge::PolicyRequests;
     use crate::tetragon::nodes::NodeFacts;
+    use crate::tetragon::state::Failure;
 
     fn at(version: &str) -> DaemonSet {
         serde_json::from_value(json!({"metadata": {"resourceVersion": version, "generation": 1}}))

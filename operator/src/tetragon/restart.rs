@@ -24,7 +24,7 @@ use super::observe::Observation;
 use super::rollout::agents::Agent;
 use super::rollout::downtime::Disruption;
 use super::rollout::pods;
-use super::stale::{Fleet, LoadErrors, Restart, Stale, repairs};
+use super::stale::{Fleet, LoadErrors, NodeHistory, Restart, Stale, repairs};
 use super::state::DaemonSetState;
 use crate::context::Context;
 use crate::watch::key::DaemonSetKey;
@@ -45,8 +45,9 @@ pub(super) async fn restart_stale_agent(
         state.stale = Stale::default();
         return None;
     };
-    let (repairs, load_errors) = (repairs(&ctx.stores), load_errors(&observed.key, ctx));
-    if state.stale.is_settled(&repairs, &load_errors) {
+    let nodes =
+        NodeHistory { repairs: repairs(&ctx.stores), load_errors: load_errors(&observed.key, ctx) };
+    if state.stale.is_settled(&nodes) {
         return None;
     }
     // While the gate is closed, the pods need not be read.
@@ -61,13 +62,12 @@ pub(super) async fn restart_stale_agent(
         rollout: &observed.rollout,
         container: &template.container,
         agents: &agents,
-        repairs: &repairs,
-        load_errors: &load_errors,
+        nodes: &nodes,
         gate: &observed.gate,
     };
     match state.stale.next(&fleet) {
         Restart::Settled => {
-            state.stale.settle(repairs, load_errors);
+            state.stale.settle(nodes);
             return None;
         }
         Restart::Later => {}

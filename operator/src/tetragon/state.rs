@@ -18,7 +18,7 @@ use super::rollout::downtime::Disruption;
 use super::rollout::pods::PodSurvey;
 use super::rollout::progress::Progress;
 use super::stale::Stale;
-use super::write::Write;
+use super::write::{Error, Write};
 use crate::watch::key::DaemonSetKey;
 
 /// The state of every DaemonSet that has one.
@@ -73,6 +73,37 @@ pub struct Failure {
     pub generation: Option<i64>,
     /// When it was tried.
     pub tried: Timestamp,
+}
+
+/// A write to a DaemonSet, as it was tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The write.
+    pub write: &'a Write,
+    /// The DaemonSet before the write.
+    pub daemon_set: &'a DaemonSet,
+    /// When it was tried.
+    pub at: Timestamp,
+}
+
+impl Attempt<'_> {
+    /// The write fails until somebody changes something.
+    pub fn refused(self, reason: ConditionReason, message: &str) -> Failure {
+        Failure {
+            reason,
+            message: message.to_owned(),
+            lasting: true,
+            write: self.write.clone(),
+            generation: self.daemon_set.metadata.generation,
+            tried: self.at,
+        }
+    }
+
+    /// The next try may succeed.
+    pub fn failed(self, error: &Error) -> Failure {
+        let message = format!("{error}; lsm-ready tries again");
+        Failure { lasting: false, ..self.refused(ConditionReason::ApplyFailed, &message) }
+    }
 }
 
 impl Memory {

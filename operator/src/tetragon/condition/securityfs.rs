@@ -198,11 +198,9 @@ fn missing(
         let found = SecurityfsFinding::new(false, closed.reason, message);
         return SecurityfsFinding { stalled: closed.stalled, ..found };
     }
-    if let Some(failure) = state.failure.as_ref().filter(|failure| failure.write != Write::Remove) {
-        let message =
-            format!("the mount is missing from DaemonSet {}: {}", observed.key, failure.message);
-        let found = SecurityfsFinding::new(false, failure.reason, message);
-        return SecurityfsFinding { stalled: failure.lasting, ..found };
+    let failure = state.failure.as_ref().filter(|failure| failure.write != Write::Remove);
+    if let Some(failure) = failure {
+        return failed(failure, &observed.key);
     }
     if let Some(until) = state.reverts.paused_until() {
         return SecurityfsFinding::stalled(
@@ -213,6 +211,12 @@ fn missing(
     let message =
         format!("the mount is missing and about to be added to container {container}: {need}");
     SecurityfsFinding::new(false, ConditionReason::Pending, message)
+}
+
+fn failed(failure: &Failure, key: &DaemonSetKey) -> SecurityfsFinding {
+    let message = format!("the mount is missing from DaemonSet {key}: {}", failure.message);
+    let found = SecurityfsFinding::new(false, failure.reason, message);
+    SecurityfsFinding { stalled: failure.lasting, ..found }
 }
 
 fn contested(key: &DaemonSetKey, until: jiff::Timestamp) -> String {

@@ -39,6 +39,15 @@ pub type Repairs = BTreeMap<String, Repair>;
 /// Time of the newest answer that reports policies in an error state, by the node's name.
 pub type LoadErrors = BTreeMap<String, Timestamp>;
 
+/// What is known of the nodes in their present boot.
+#[derive(Clone, Debug, Default)]
+pub struct NodeHistory {
+    /// The repairs of nodes.
+    pub repairs: Repairs,
+    /// What the agents report.
+    pub load_errors: LoadErrors,
+}
+
 /// A node could not deny, and can now.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Repair {
@@ -76,10 +85,8 @@ pub struct Fleet<'a> {
     pub container: &'a str,
     /// Its agents.
     pub agents: &'a [Agent],
-    /// The repairs of nodes.
-    pub repairs: &'a Repairs,
-    /// What the agents report.
-    pub load_errors: &'a LoadErrors,
+    /// What is known of their nodes.
+    pub nodes: &'a NodeHistory,
     /// Whether agents may be restarted.
     pub gate: &'a Gate,
 }
@@ -141,17 +148,18 @@ impl Repair {
 
 impl Stale {
     /// Nothing is left to do for these repairs.
-    pub fn is_settled(&self, repairs: &Repairs, load_errors: &LoadErrors) -> bool {
+    pub fn is_settled(&self, nodes: &NodeHistory) -> bool {
         let is_known = |settled: &Settled| {
-            settled.repairs == *repairs && settled.with_errors.iter().eq(load_errors.keys())
+            settled.repairs == nodes.repairs
+                && settled.with_errors.iter().eq(nodes.load_errors.keys())
         };
-        repairs.is_empty() || self.settled.as_ref().is_some_and(is_known)
+        nodes.repairs.is_empty() || self.settled.as_ref().is_some_and(is_known)
     }
 
     /// Notes that no stale agent is left for these repairs.
-    pub fn settle(&mut self, repairs: Repairs, load_errors: LoadErrors) {
-        let with_errors = load_errors.into_keys().collect();
-        self.settled = Some(Settled { repairs, with_errors });
+    pub fn settle(&mut self, nodes: NodeHistory) {
+        let with_errors = nodes.load_errors.into_keys().collect();
+        self.settled = Some(Settled { repairs: nodes.repairs, with_errors });
     }
 
     /// Notes that the agent was evicted for that repair, or why it cannot be.
@@ -181,8 +189,8 @@ impl Stale {
 
     /// The repair that makes the agent stale, where it was not evicted for that repair.
     fn untried(&self, agent: &Agent, fleet: &Fleet<'_>) -> Option<Timestamp> {
-        let repair = fleet.repairs.get(&agent.node)?;
-        let errors = fleet.load_errors.get(&agent.node).copied();
+        let repair = fleet.nodes.repairs.get(&agent.node)?;
+        let errors = fleet.nodes.load_errors.get(&agent.node).copied();
         let is_stale = repair.leaves_stale(agent.started(fleet.container)?, errors);
         let was_tried = self.tried.get(&agent.uid) == Some(&repair.since);
         (is_stale && !was_tried).then_some(repair.since)

@@ -48,10 +48,8 @@ fn next(
     let repair = |minute: u32| Repair { since: at(minute), before: Vec::new() };
     let repairs =
         repaired.iter().map(|(node, minute)| ((*node).to_owned(), repair(*minute))).collect();
-    let load_errors = LoadErrors::new();
-    let container = "tetragon";
-    let fleet =
-        Fleet { rollout, container, agents, repairs: &repairs, load_errors: &load_errors, gate };
+    let nodes = NodeHistory { repairs, load_errors: LoadErrors::new() };
+    let fleet = Fleet { rollout, container: "tetragon", agents, nodes: &nodes, gate };
     match stale.clone().next(&fleet) {
         Restart::Settled => "settled".into(),
         Restart::Later => "later".into(),
