@@ -187,15 +187,7 @@ fn not_listed(error: &kube::Error, key: &DaemonSetKey) -> SurveyResult {
 /// The agents of that DaemonSet, read page by page.
 pub(crate) async fn agents(daemon_set: &DaemonSet, client: &Client) -> kube::Result<Vec<Agent>> {
     let api = Api::<Pod>::namespaced(client.clone(), &daemon_set.namespace().unwrap_or_default());
-    let selector = daemon_set.spec.as_ref().map(|spec| spec.selector.clone()).unwrap_or_default();
-    let mut page = ListParams::default().limit(PAGE);
-    // The API server refuses a DaemonSet whose selector does not parse. Without a selector the pods
-    // are recognised by their owner alone.
-    if let Ok(selector) = Selector::try_from(selector)
-        && !selector.selects_all()
-    {
-        page = page.labels_from(&selector);
-    }
+    let mut page = first_page(daemon_set);
     let mut agents = Vec::new();
     loop {
         let pods = api.list(&page).await?;
@@ -204,6 +196,17 @@ pub(crate) async fn agents(daemon_set: &DaemonSet, client: &Client) -> kube::Res
             Some(token) => page = page.continue_token(&token),
             None => return Ok(agents),
         }
+    }
+}
+
+fn first_page(daemon_set: &DaemonSet) -> ListParams {
+    let selector = daemon_set.spec.as_ref().map(|spec| spec.selector.clone()).unwrap_or_default();
+    let page = ListParams::default().limit(PAGE);
+    // The API server refuses a DaemonSet whose selector does not parse. Without a selector the pods
+    // are recognised by their owner alone.
+    match Selector::try_from(selector) {
+        Ok(selector) if !selector.selects_all() => page.labels_from(&selector),
+        Ok(_) | Err(_) => page,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ContainerStatus;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::problem::ProblemKind;
@@ -80,11 +80,7 @@ impl Container {
         let state = status.state.clone().unwrap_or_default();
         let last = status.last_state.clone().unwrap_or_default();
         let is_down = state.terminated.is_some();
-        let ended = state.terminated.or(last.terminated).map(|ended| Ended {
-            reason: ended.reason.unwrap_or_default(),
-            code: ended.exit_code,
-            message: ended.message.unwrap_or_default().trim().to_owned(),
-        });
+        let ended = state.terminated.or(last.terminated).map(Ended::of);
         Self {
             name: status.name.clone(),
             waiting: state.waiting.map(|waiting| Waiting {
@@ -149,6 +145,14 @@ impl fmt::Display for Waiting {
 }
 
 impl Ended {
+    fn of(ended: ContainerStateTerminated) -> Self {
+        Self {
+            reason: ended.reason.unwrap_or_default(),
+            code: ended.exit_code,
+            message: ended.message.unwrap_or_default().trim().to_owned(),
+        }
+    }
+
     fn never_ran(&self) -> bool {
         NEVER_RAN_REASONS.contains(&self.reason.as_str())
     }
