@@ -277,7 +277,7 @@ fn a_closed_gate_is_reported_only_where_something_is_to_be_written() {
     assert_eq!(before(&held, &ours()).securityfs.reason, ConditionReason::Mounted);
     let later = before(&until, &with_our_label_only()).securityfs;
     assert!(
-        later.message.contains("is removed later: agents are restarted in the window"),
+        later.message.contains("is removed later: agents are restarted only in the window"),
         "{later:?}"
     );
 }

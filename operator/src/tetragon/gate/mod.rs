@@ -173,7 +173,7 @@ impl Gate {
 
 fn until(opens: Timestamp, policies: &str, key: &DaemonSetKey) -> String {
     format!(
-        "agents are restarted in the window of LsmPolicy {policies} only, which opens at \
+        "agents are restarted only in the window of LsmPolicy {policies}, which opens at \
          {opens:.0}; to change it now: {}",
         allow(key)
     )
