@@ -13,7 +13,7 @@ use std::process::Command;
 
 use e2e::command::run;
 use e2e::paths;
-use lsm_ready_operator::tetragon::memory::Remembered;
+use lsm_ready_operator::tetragon::state::DaemonSetState;
 use real_api::done;
 use scene::{Scene, server};
 use serde_json::{Value, json};
@@ -151,7 +151,7 @@ async fn who_keeps_taking_it_out_is_left_alone_at_the_third_time() {
         assert!(mounts(&answer.body).is_empty());
     }
     assert_eq!(applied, 3);
-    assert!(scene.remembered(&scene.created).contest.paused_until().is_some());
+    assert!(scene.remembered(&scene.created).reverts.paused_until().is_some());
     let events = done(
         &scene.admin,
         "GET",
@@ -176,7 +176,7 @@ async fn one_made_anew_under_the_same_name_is_not_changed() {
     let other = scene.look_at(&seen).await;
     assert!(mounts(&other).is_empty());
     assert_eq!(owned(&other), None);
-    assert_eq!(scene.remembered(&seen), Remembered::default());
+    assert_eq!(scene.remembered(&seen), DaemonSetState::default());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::context::backoff::Backoff;
 use crate::context::metrics::Metrics;
 use crate::node::required;
 use crate::policy::rate_limit::Pace;
-use crate::tetragon::memory::Memory;
+use crate::tetragon::state::Memory;
 use crate::watch::queue::Queues;
 use crate::watch::store::Stores;
 

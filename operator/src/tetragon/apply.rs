@@ -1,12 +1,14 @@
-//! Writes a step: the only place that changes DaemonSets.
+//! Sends a [`Write`] to the API server. Only this module changes DaemonSets.
 //!
 //! ## Guarantees
-//! Server-side apply without force, with the UID (and one guarded merge patch, [`patch::release`]): nobody else's field is touched, a DaemonSet made anew under the same
-//! name is not changed, and none is ever created.
+//! Each write is a server-side apply without force, or the one guarded merge patch
+//! [`patch::release`]. The UID is a precondition. So no field of another manager is changed, a
+//! DaemonSet made anew under the same name is not changed, and no DaemonSet is created.
 //!
 //! ## Errors
-//! What stays so until somebody acts (no right, a conflict, an invalid result) is an outcome, remembered and told in the
-//! policies' status. What may pass (no connection, 429, 5xx) is an error and tried again with backoff.
+//! A refusal that lasts until somebody acts (a missing right, a conflict, an invalid result) is an
+//! [`Outcome`]: it is remembered and reported in the policies' status. A failure that may pass (no
+//! connection, 429, 5xx) is an [`Error`] and retried with backoff.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::Api;
@@ -15,134 +17,104 @@ use kube::core::Status;
 use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::FIELD_MANAGER;
 use lsm_ready_tetragon::patch;
-use serde_json::Value;
 use tracing::{info, warn};
 
-use super::step::Write;
+use super::observe::Observation;
+use super::write::{Error, Outcome, Write};
 use crate::context::Context;
-use crate::watch::key::DaemonSetKey;
 
-/// A write that may succeed when it is tried again.
-#[derive(Debug, thiserror::Error)]
-#[error("applying to DaemonSet {key}: {source}")]
-pub struct Error {
-    key: DaemonSetKey,
-    source: Box<kube::Error>,
-}
-
-impl Error {
-    /// A short word for metrics.
-    pub const fn reason(&self) -> &'static str {
-        "apply"
-    }
-}
-
-/// What came of a write.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It was taken: the DaemonSet as it is now.
-    Written(Box<DaemonSet>),
-    /// The DaemonSet is gone, or another one has its name. The watch will tell.
-    Gone,
-    /// It was refused, with the reason and message for the condition.
-    Refused(ConditionReason, String),
-}
-
-/// Sends it.
+/// Sends the write.
 pub(super) async fn apply(
-    daemon_set: &DaemonSet,
     write: &Write,
+    observed: &Observation<'_>,
     ctx: &Context,
 ) -> Result<Outcome, Error> {
-    let key = DaemonSetKey::of(daemon_set);
-    let api = Api::<DaemonSet>::namespaced(ctx.client.clone(), &key.namespace);
-    let sent = match write {
-        Write::Mount { container } => {
-            server_side(&api, &key, patch::mount(daemon_set, container)).await
-        }
-        Write::GiveBack if patch::is_handed_over(daemon_set) => {
-            release(&api, &key, daemon_set).await
-        }
-        Write::GiveBack => server_side(&api, &key, patch::nothing(daemon_set)).await,
-        Write::TakeBack { mark, .. } => {
-            server_side(&api, &key, patch::taken_back(daemon_set, mark)).await
-        }
-    };
-    match sent {
+    let key = &observed.key;
+    match send(write, observed, ctx).await {
         Ok(Some(written)) => {
             ctx.metrics.wrote("DaemonSet");
-            info!(daemon_set = %key, ?write, generation = written.metadata.generation, "daemon set changed");
+            let generation = written.metadata.generation;
+            info!(daemon_set = %key, ?write, generation, "DaemonSet changed");
             Ok(Outcome::Written(Box::new(written)))
         }
         Ok(None) => Ok(Outcome::Gone),
-        Err(kube::Error::Api(status)) => match refusal(&status, &key) {
-            Some(outcome) => {
-                warn!(daemon_set = %key, ?write, ?outcome, "daemon set not changed");
-                Ok(outcome)
-            }
-            None => Err(Error { key, source: Box::new(kube::Error::Api(status)) }),
-        },
-        Err(error) => Err(Error { key, source: Box::new(error) }),
+        Err(error) => {
+            let refused = match &error {
+                kube::Error::Api(status) => refusal(status),
+                _ => None,
+            };
+            let outcome =
+                refused.ok_or_else(|| Error { key: key.clone(), source: Box::new(error) })?;
+            warn!(daemon_set = %key, ?write, ?outcome, "DaemonSet not changed");
+            Ok(outcome)
+        }
     }
 }
 
-async fn server_side(
-    api: &Api<DaemonSet>,
-    key: &DaemonSetKey,
-    object: Value,
+/// None where the DaemonSet is gone.
+async fn send(
+    write: &Write,
+    observed: &Observation<'_>,
+    ctx: &Context,
 ) -> kube::Result<Option<DaemonSet>> {
-    api.patch(&key.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(object)).await.map(Some)
-}
-
-/// Takes ours out of a DaemonSet whose owner has taken the mount over. The managed fields are not in our store.
-async fn release(
-    api: &Api<DaemonSet>,
-    key: &DaemonSetKey,
-    seen: &DaemonSet,
-) -> kube::Result<Option<DaemonSet>> {
-    let live = api.get_opt(&key.name).await?.filter(|live| live.metadata.uid == seen.metadata.uid);
-    let Some(live) = live else { return Ok(None) };
-    let params =
-        PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    api.patch(&key.name, &params, &Patch::Strategic(patch::release(&live))).await.map(Some)
-}
-
-/// What the API server's refusal means; nothing where the next try may succeed.
-fn refusal(status: &Status, key: &DaemonSetKey) -> Option<Outcome> {
-    let conflicts = conflicts(status);
-    let (reason, message) = match status.code {
-        404 => return Some(Outcome::Gone),
-        // The UID in the object is a precondition.
-        409 if status.message.to_ascii_lowercase().contains("uid") => return Some(Outcome::Gone),
-        409 if !conflicts.is_empty() => (
-            ConditionReason::FieldConflict,
-            format!(
-                "another field manager set what lsm-ready would add to DaemonSet {key}: {}; take it out there, or keep \
-                 it there and say apply: Suggest",
-                conflicts.join("; ")
-            ),
-        ),
-        403 => (
-            ConditionReason::Forbidden,
-            format!(
-                "the operator was not allowed to patch DaemonSet {key}: install the ClusterRole lsm-ready-patching \
-                 (config/rbac/patching), or say apply: Suggest; the API server says: {}",
-                status.message
-            ),
-        ),
-        400 | 405 | 413 | 415 | 422 => (
-            ConditionReason::ApplyFailed,
-            format!(
-                "the API server did not take what lsm-ready would change in DaemonSet {key}: {}",
-                status.message
-            ),
-        ),
-        _ => return None,
+    let (daemon_set, name) = (observed.daemon_set, &observed.key.name);
+    let api = Api::<DaemonSet>::namespaced(ctx.client.clone(), &observed.key.namespace);
+    let object = match write {
+        Write::Remove if patch::is_handed_over(daemon_set) => {
+            // This patch needs the managed fields, which our store does not keep.
+            let live = api.get_opt(name).await?;
+            let live = live.filter(|live| live.metadata.uid == daemon_set.metadata.uid);
+            let Some(live) = live else { return Ok(None) };
+            let field_manager = Some(FIELD_MANAGER.to_owned());
+            let params = PatchParams { field_manager, ..PatchParams::default() };
+            let release = Patch::Strategic(patch::release(&live));
+            return api.patch(name, &params, &release).await.map(Some);
+        }
+        Write::Mount { container } => patch::mount(daemon_set, container),
+        Write::Remove => patch::nothing(daemon_set),
+        Write::TakeBack { mark, .. } => patch::taken_back(daemon_set, mark),
     };
-    Some(Outcome::Refused(reason, message))
+    let params = PatchParams::apply(FIELD_MANAGER);
+    api.patch(name, &params, &Patch::Apply(object)).await.map(Some)
 }
 
-/// The managers and fields that a server-side apply runs against.
+/// The outcome of a request that the API server refused. None where the next try may succeed.
+fn refusal(status: &Status) -> Option<Outcome> {
+    let conflicts = conflicts(status);
+    let refused = |reason, message| Some(Outcome::Refused { reason, message });
+    match status.code {
+        404 => Some(Outcome::Gone),
+        // The UID in the object is a precondition: another DaemonSet has the name now.
+        409 if status.message.to_ascii_lowercase().contains("uid") => Some(Outcome::Gone),
+        422 if status.message.contains("metadata.uid") => Some(Outcome::Gone),
+        409 if conflicts.is_empty() => None,
+        409 => refused(ConditionReason::FieldConflict, conflict(&conflicts)),
+        403 => refused(ConditionReason::Forbidden, forbidden(status)),
+        400 | 405 | 413 | 415 | 422 => {
+            let message = format!("the API server refused the change: {}", status.message);
+            refused(ConditionReason::ApplyFailed, message)
+        }
+        _ => None,
+    }
+}
+
+fn conflict(conflicts: &[String]) -> String {
+    format!(
+        "another field manager owns a field that lsm-ready would set: {}; remove the field there, \
+         or keep it and set apply: Suggest",
+        conflicts.join("; ")
+    )
+}
+
+fn forbidden(status: &Status) -> String {
+    format!(
+        "the operator may not patch the DaemonSet: install the ClusterRole lsm-ready-patching \
+         (config/rbac/patching), or set apply: Suggest; the API server says: {}",
+        status.message
+    )
+}
+
+/// The managers and fields that a server-side apply conflicts with.
 fn conflicts(status: &Status) -> Vec<String> {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     let conflicts = causes.filter(|cause| cause.reason == "FieldManagerConflict");
@@ -151,29 +123,30 @@ fn conflicts(status: &Status) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    /// What a refusal with that code and those details comes to, in a word and the message.
+    /// The outcome of a refusal with that code and those details: a word, and the message.
     fn outcome(code: u16, message: &str, details: &Value) -> (String, String) {
         let status =
             json!({"status": "Failure", "code": code, "message": message, "details": details});
-        let key = DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() };
-        match refusal(&serde_json::from_value(status).unwrap(), &key) {
-            Some(Outcome::Refused(reason, message)) => (reason.code().to_owned(), message),
+        match refusal(&serde_json::from_value(status).unwrap()) {
+            Some(Outcome::Refused { reason, message }) => (reason.code().to_owned(), message),
             Some(other) => (format!("{other:?}"), String::new()),
             None => ("again".to_owned(), String::new()),
         }
     }
 
     #[test]
-    fn each_refusal_has_its_meaning() {
-        let uid = "Operation cannot be fulfilled on daemonsets.apps \"tetragon\": uid mismatch: the provided object \
+    fn each_refusal_has_its_outcome() {
+        let uid = "Operation cannot be fulfilled on daemonsets.apps \"tetragon\": uid mismatch: \
+         the provided object \
                    specified uid 1, and no existing object was found";
         for (code, message, meaning) in [
             (404, "not found", "Gone"),
             (409, uid, "Gone"),
+            (422, "DaemonSet is invalid: metadata.uid: field is immutable", "Gone"),
             (409, "Precondition failed: UID in precondition: 1, UID in object meta: 2", "Gone"),
             (
                 409,
@@ -191,8 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_names_manager_and_field() {
-        let cause = json!({"reason": "FieldManagerConflict", "message": "conflict with \"helm\" using apps/v1",
+    fn a_conflict_names_the_manager_and_the_field() {
+        let cause = json!({"reason": "FieldManagerConflict",
+            "message": "conflict with \"helm\" using apps/v1",
             "field": ".spec.template.spec.volumes[name=\"lsm-ready-securityfs\"].hostPath.type"});
         let (reason, message) =
             outcome(409, "Apply failed with 1 conflict", &json!({"causes": [cause]}));

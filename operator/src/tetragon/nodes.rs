@@ -1,33 +1,59 @@
-//! On which nodes of a DaemonSet an agent with the mount cannot start.
+//! What is known about the nodes on which a DaemonSet runs an agent.
 //!
-//! In: the DaemonSet, the Nodes and their reports. Out: the names of the nodes whose kernels have no securityfs. There the
-//! kubelet finds no directory to mount and never starts the pod.
+//! In: the DaemonSet, the Nodes and their reports. Out: the nodes whose kernels have no securityfs,
+//! and the nodes where AppArmor is active. Needs no client.
+//!
+//! Where a kernel has no securityfs, the kubelet finds no directory to mount and never starts an
+//! agent with the mount. Where AppArmor is active, runtimes apply their default profile to every
+//! container that is not privileged and does not decline it. Under that profile an agent can
+//! neither start, nor mount, nor read securityfs through a mount.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, PodSpec, Taint, Toleration};
 use kube::ResourceExt;
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::LsmNode;
+use lsm_ready_crds::first_n;
 use lsm_ready_crds::node::Securityfs;
+use lsm_ready_tetragon::audit::AppArmorNodes;
 use lsm_ready_tetragon::plan::pod;
 
 use crate::agents::node_affinity::matches_node;
-use crate::watch::store::Stores;
+use crate::watch::store::{Stores, boot_id};
 
-/// The DaemonSet controller adds tolerations for the taints of this prefix.
-const OF_KUBERNETES: &str = "node.kubernetes.io/";
+/// The DaemonSet controller adds tolerations for the taints with this prefix.
+const TOLERATED_PREFIX: &str = "node.kubernetes.io/";
+
+/// What is known about the nodes of one DaemonSet's agents.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NodeFacts {
+    /// Names of the nodes whose kernels have no securityfs, in order.
+    pub without_securityfs: Vec<String>,
+    /// The nodes where AppArmor is active.
+    pub app_armor: AppArmorNodes,
+    /// AppArmor is active on every node that reports.
+    pub app_armor_everywhere: bool,
+}
+
+impl NodeFacts {
+    /// Reads the reports of the DaemonSet's nodes.
+    pub fn of(daemon_set: &DaemonSet, stores: &Stores) -> Self {
+        let Some(pod) = pod(daemon_set) else {
+            return Self::default();
+        };
+        Self { without_securityfs: without_securityfs(pod, stores), ..app_armor(pod, stores) }
+    }
+}
 
 /// The report says that the kernel has no securityfs.
 pub fn lacks_securityfs(report: &LsmNode) -> bool {
     report.status.as_ref().is_some_and(|status| status.securityfs == Securityfs::NotInKernel)
 }
 
-/// The names, in order. A report of an earlier boot counts: the next one comes as soon as the probe has started, and until
-/// then a mount too many would keep the agent from starting.
-pub fn without_securityfs(daemon_set: &DaemonSet, stores: &Stores) -> Vec<String> {
-    let Some(pod) = pod(daemon_set) else {
-        return Vec::new();
-    };
+/// The names of the nodes whose kernels have no securityfs, in order. A report of an earlier boot
+/// counts: the next one comes as soon as the probe has started, and until then a mount would keep
+/// the agent from starting.
+fn without_securityfs(pod: &PodSpec, stores: &Stores) -> Vec<String> {
     let reports = stores.reports.state_filter(lacks_securityfs);
     let nodes =
         reports.iter().filter_map(|report| stores.nodes.get(&ObjectRef::new(&report.name_any())));
@@ -37,33 +63,54 @@ pub fn without_securityfs(daemon_set: &DaemonSet, stores: &Stores) -> Vec<String
     names
 }
 
-/// Whether the DaemonSet has an agent on that Node.
+/// Where AppArmor is active. Only reports of the present boot count.
+fn app_armor(pod: &PodSpec, stores: &Stores) -> NodeFacts {
+    let (mut reporting, mut count, mut sample) = (0, 0, Vec::new());
+    for node in stores.nodes.state().iter().filter(|node| runs_on(pod, node)) {
+        let record = stores.record(node);
+        let report = record.facts().report.filter(|report| report.boot_id == boot_id(node));
+        let Some(report) = report else { continue };
+        reporting += 1;
+        if report.lsms.active.iter().any(|lsm| lsm == "apparmor") {
+            count += 1;
+            first_n::insert(&mut sample, node.name_any(), |a, b| a < b);
+        }
+    }
+    if reporting == 0 {
+        return NodeFacts::default();
+    }
+    NodeFacts {
+        app_armor: AppArmorNodes::Known { count, sample },
+        app_armor_everywhere: count == reporting,
+        ..NodeFacts::default()
+    }
+}
+
+/// Whether the DaemonSet runs an agent on that Node.
 fn runs_on(pod: &PodSpec, node: &Node) -> bool {
     let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    let mut keeping_away = taints.filter(|taint| {
-        taint.effect != "PreferNoSchedule" && !taint.key.starts_with(OF_KUBERNETES)
+    let mut repelling = taints.filter(|taint| {
+        taint.effect != "PreferNoSchedule" && !taint.key.starts_with(TOLERATED_PREFIX)
     });
     matches_node(pod, &node.name_any(), node.labels())
-        && keeping_away.all(|taint| is_tolerated(pod, taint))
+        && repelling.all(|taint| is_tolerated(pod, taint))
 }
 
 fn is_tolerated(pod: &PodSpec, taint: &Taint) -> bool {
     pod.tolerations.iter().flatten().any(|toleration| tolerates(toleration, taint))
 }
 
-/// As the scheduler sees it: an empty key with the operator Exists stands for all keys, an empty effect for all effects.
+/// Follows the scheduler: an empty key with the operator Exists matches all keys, an empty effect
+/// all effects.
 fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let is =
-        |own: Option<&str>, taints: &str| own.is_none_or(|own| own.is_empty() || own == taints);
-    let exists = toleration.operator.as_deref() == Some("Exists");
     let key = toleration.key.as_deref().unwrap_or_default();
-    let value = || {
-        toleration.value.as_deref().unwrap_or_default()
-            == taint.value.as_deref().unwrap_or_default()
-    };
-    is(toleration.effect.as_deref(), &taint.effect)
+    let effect = toleration.effect.as_deref().unwrap_or_default();
+    let exists = toleration.operator.as_deref() == Some("Exists");
+    let same_value = toleration.value.as_deref().unwrap_or_default()
+        == taint.value.as_deref().unwrap_or_default();
+    (effect.is_empty() || effect == taint.effect)
         && (key == taint.key || key.is_empty() && exists)
-        && (exists || value())
+        && (exists || same_value)
 }
 
 #[cfg(test)]
@@ -75,12 +122,13 @@ mod tests {
     fn on(pod: &Value, taints: &Value) -> bool {
         let mut pod = pod.clone();
         pod["containers"] = json!([]);
-        let node = json!({"metadata": {"name": "n1", "labels": {"os": "linux"}}, "spec": {"taints": taints}});
+        let metadata = json!({"name": "n1", "labels": {"os": "linux"}});
+        let node = json!({"metadata": metadata, "spec": {"taints": taints}});
         runs_on(&serde_json::from_value(pod).unwrap(), &serde_json::from_value(node).unwrap())
     }
 
     #[test]
-    fn only_nodes_with_an_agent_count() {
+    fn selector_and_taints_decide_where_an_agent_runs() {
         let gpu = json!([{"key": "gpu", "value": "a", "effect": "NoSchedule"}]);
         let tolerating = |toleration: &Value| json!({"tolerations": [toleration]});
         for (pod, taints, expected) in [

@@ -1,92 +1,89 @@
-//! Restarts stale agents, one at a time: reads the pods where a node was repaired, and evicts one.
+//! Restarts stale agents, one at a time.
 //!
 //! ## Flow
-//! a policy says so, a restart can help, a node was repaired since the last look → the agents' pods → the plan
-//! ([`super::stale`]) → at most one eviction, so that PodDisruptionBudgets are heard, with the pod's UID.
+//! a policy asks for it, a restart can help, and a node was repaired since the last look → the
+//! agents' pods → which agent to restart ([`super::stale`]) → at most one eviction. It carries the
+//! pod's UID, and PodDisruptionBudgets apply to it.
 //!
 //! ## Errors
-//! A budget that is used up (429), or no answer, is tried again. No right to evict is told in `TetragonRolledOut`, and
-//! tried again when a node is repaired or the policies change.
+//! An eviction that a PodDisruptionBudget forbids (429), or that gets no answer, is retried. A
+//! missing right to evict is reported in `TetragonRolledOut`, and the eviction is retried when a
+//! node is repaired or the policies change.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Container, Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::PostParams;
 use kube::core::Status;
 use kube::{Api, ResourceExt};
-use lsm_ready_tetragon::agent::agent;
-use lsm_ready_tetragon::plan::{MountRequest, Plan, pod, release};
+use kube_runtime::events::Event;
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::gate::Gate;
-use super::memory::Remembered;
+use super::events;
+use super::observe::Observation;
 use super::rollout::agents::Agent;
-use super::rollout::look;
-use super::rollout::unready::Caused;
-use super::stale::{Errors, Restart, can_be_helped, repaired, restart};
-use super::{announce, stale::Stale};
+use super::rollout::downtime::Disruption;
+use super::rollout::pods;
+use super::stale::{Fleet, LoadErrors, NodeHistory, Restart, Stale, repairs};
+use super::state::DaemonSetState;
 use crate::context::Context;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::boot_id;
 
-/// How long until the next look where one is due and nothing tells when.
-const AGAIN: SignedDuration = SignedDuration::from_mins(1);
+/// When to look again where nothing says a time.
+const RETRY_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
-/// Restarts one where that is due; says when to look again.
-pub(super) async fn stale_agents(
-    daemon_set: &DaemonSet,
-    (plan, wish, gate): (&Plan, &MountRequest, &Gate),
-    mut remembered: Remembered,
+/// Evicts a stale agent where that may be done now. Returns when to look again.
+pub(super) async fn restart_stale_agent(
+    observed: &Observation<'_>,
+    state: &mut DaemonSetState,
+    news: &mut Vec<Event>,
     ctx: &Context,
-) -> (Remembered, Option<Timestamp>) {
-    let now = (ctx.now)();
-    let later = now.checked_add(AGAIN).ok();
-    let container = pod(daemon_set).and_then(|pod| agent(pod, &wish.container).ok());
-    let helped = |container: &&Container| can_be_helped(plan, release(daemon_set, container));
-    let Some(container) = container.filter(helped) else {
-        return (Remembered { stale: Stale::default(), ..remembered }, None);
+) -> Option<Timestamp> {
+    let is_wanted = observed.restart_helps && observed.requests.limits().restart_stale;
+    let Some(template) = observed.agent.as_ref().filter(|_| is_wanted) else {
+        state.stale = Stale::default();
+        return None;
     };
-    let (repaired, errors) = (repaired(&ctx.stores), errors(&DaemonSetKey::of(daemon_set), ctx));
-    let known = (repaired.clone(), errors.keys().cloned().collect());
-    if repaired.is_empty() || remembered.stale.settled.as_ref() == Some(&known) {
-        return (remembered, None);
+    let nodes =
+        NodeHistory { repairs: repairs(&ctx.stores), load_errors: load_errors(&observed.key, ctx) };
+    if state.stale.is_settled(&nodes) {
+        return None;
     }
-    // A closed gate needs no look at the pods.
-    if let Gate::Until { opens, .. } = gate {
-        return (remembered, Some(*opens));
+    // While the gate is closed, the pods need not be read.
+    if !observed.gate.allows_one() {
+        return observed.gate.opens_at();
     }
-    if !gate.lets_one() {
-        return (remembered, None);
-    }
-    let agents = match look::agents(daemon_set, &ctx.client).await {
-        Ok(agents) => agents,
-        Err(error) => {
-            warn!(daemon_set = %DaemonSetKey::of(daemon_set), %error, "agents that may be stale were not listed");
-            return (remembered, later);
-        }
+    let later = observed.now.checked_add(RETRY_AFTER).ok();
+    let listed = pods::agents(observed.daemon_set, &ctx.client).await;
+    let warn = |error: &_| warn!(daemon_set = %observed.key, %error, "stale agents not listed");
+    let Ok(agents) = listed.inspect_err(warn) else { return later };
+    let fleet = Fleet {
+        rollout: &observed.rollout,
+        container: &template.container,
+        agents: &agents,
+        nodes: &nodes,
+        gate: &observed.gate,
     };
-    remembered.stale.tried.retain(|uid, _| agents.iter().any(|agent| agent.uid == *uid));
-    match restart(
-        (daemon_set, &container.name),
-        &agents,
-        (&repaired, &errors),
-        &remembered.stale,
-        gate,
-    ) {
+    match state.stale.next(&fleet) {
         Restart::Settled => {
-            remembered.stale.settled = Some(known);
-            (remembered, None)
+            state.stale.settle(nodes);
+            return None;
         }
-        Restart::Later => (remembered, later),
+        Restart::Later => {}
         Restart::Evict { agent, since } => {
-            (evict(daemon_set, &agent, since, remembered, ctx).await, later)
+            if evict(&agent, since, &observed.key, &mut state.stale, ctx).await {
+                state.disruption = Some(Disruption::by_eviction(&observed.rollout, observed.now));
+                news.push(events::restarted(&agent, since));
+            }
         }
     }
+    later
 }
 
-/// Since when agents report policies in an error state, by node. Empty where no policy has agents asked.
-fn errors(key: &DaemonSetKey, ctx: &Context) -> Errors {
+/// Since when agents report policies in an error state, by node. Empty where no policy lets agents
+/// be asked.
+fn load_errors(key: &DaemonSetKey, ctx: &Context) -> LoadErrors {
     let reported = |node: &Node| {
         let name = node.name_any();
         let errors = ctx.agents.load_errors(key, &name, boot_id(node))?;
@@ -95,40 +92,38 @@ fn errors(key: &DaemonSetKey, ctx: &Context) -> Errors {
     ctx.stores.nodes.state().iter().filter_map(|node| reported(node)).collect()
 }
 
-/// Evicts that agent's pod, and remembers what came of it.
+/// Evicts that agent's pod, and records the result. Returns whether it was evicted.
 async fn evict(
-    daemon_set: &DaemonSet,
     agent: &Agent,
     since: Timestamp,
-    mut remembered: Remembered,
+    key: &DaemonSetKey,
+    stale: &mut Stale,
     ctx: &Context,
-) -> Remembered {
-    let (key, stale) = (DaemonSetKey::of(daemon_set), &mut remembered.stale);
+) -> bool {
+    let pod = &agent.pod;
     match send(agent, &key.namespace, ctx).await {
         Ok(_) => {
-            stale.tried.insert(agent.uid.clone(), since);
-            stale.refused = None;
-            remembered.caused = Some(Caused::by_eviction(daemon_set, (ctx.now)()));
+            stale.record(agent, since, None);
             ctx.metrics.wrote("Pod/eviction");
-            info!(daemon_set = %key, pod = agent.pod, node = agent.node, %since, "stale agent evicted");
-            announce::publish(&announce::restarted(agent, since), daemon_set, ctx).await;
+            info!(daemon_set = %key, pod, node = agent.node, %since, "stale agent evicted");
+            return true;
         }
-        // A PodDisruptionBudget, or the API server's own pace.
+        // A PodDisruptionBudget forbids it, or the API server limits its requests.
         Err(kube::Error::Api(status)) if status.code == 429 => {
-            info!(daemon_set = %key, pod = agent.pod, message = status.message, "stale agent not evicted yet");
+            info!(daemon_set = %key, pod, message = status.message, "stale agent not evicted yet");
         }
         Err(kube::Error::Api(status)) if [403, 404, 409, 422].contains(&status.code) => {
-            stale.tried.insert(agent.uid.clone(), since);
-            stale.refused = (status.code == 403).then(|| refused(&key, &status.message));
-            warn!(daemon_set = %key, pod = agent.pod, message = status.message, "stale agent not evicted");
+            let refused = (status.code == 403).then(|| forbidden(&key.namespace, &status.message));
+            stale.record(agent, since, refused);
+            warn!(daemon_set = %key, pod, message = status.message, "stale agent not evicted");
         }
-        Err(error) => warn!(daemon_set = %key, pod = agent.pod, %error, "stale agent not evicted"),
+        Err(error) => warn!(daemon_set = %key, pod, %error, "stale agent not evicted"),
     }
-    remembered
+    false
 }
 
-/// Asks for the eviction of that very pod. kube's own `evict` (5.0) writes the delete options' field in another way than
-/// the API server reads it, so that the UID would be lost on the way.
+/// Requests the eviction of that very pod. kube's own `evict` (5.0) writes the field of the delete
+/// options in another way than the API server reads it, so the UID would be lost.
 async fn send(agent: &Agent, namespace: &str, ctx: &Context) -> kube::Result<Status> {
     let eviction = json!({
         "apiVersion": "policy/v1",
@@ -140,11 +135,11 @@ async fn send(agent: &Agent, namespace: &str, ctx: &Context) -> kube::Result<Sta
     pods.create_subresource("eviction", &agent.pod, &PostParams::default(), &eviction).await
 }
 
-fn refused(key: &DaemonSetKey, said: &str) -> String {
+fn forbidden(namespace: &str, message: &str) -> String {
     format!(
-        "agents that found no LSM BPF when they started are not restarted, as the operator may not evict pods in namespace \
-         {}: bind it the ClusterRole lsm-ready-restarting there (config/rbac/patching), or say restartStaleAgents: false; \
-         the API server says: {said}",
-        key.namespace
+        "agents that found no LSM BPF when they started are not restarted, because the operator \
+         may not evict pods in namespace {namespace}: bind the ClusterRole lsm-ready-restarting \
+         to it there (config/rbac/patching), or set restartStaleAgents: false; the API server \
+         says: {message}"
     )
 }

@@ -11,8 +11,8 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::{Client, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_operator::context::Context;
-use lsm_ready_operator::tetragon::memory::Remembered;
 use lsm_ready_operator::tetragon::reconcile;
+use lsm_ready_operator::tetragon::state::DaemonSetState;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -218,8 +218,8 @@ impl Scene {
         self.look_at(&self.get().await).await
     }
 
-    pub fn remembered(&self, object: &Value) -> Remembered {
-        self.ctx.tetragon.recall(object["metadata"]["uid"].as_str().unwrap())
+    pub fn remembered(&self, object: &Value) -> DaemonSetState {
+        self.ctx.tetragon.recall(&serde_json::from_value(object.clone()).unwrap())
     }
 
     /// Somebody changes it: `verb` as of [`call`], as field manager `helm`.

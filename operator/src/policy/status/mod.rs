@@ -16,7 +16,7 @@ use lsm_ready_crds::selection::{InvalidSpec, MinReady};
 use lsm_ready_crds::verdict::Verdict;
 use lsm_ready_crds::{ConditionReason, LsmPolicy, LsmPolicyStatus, State};
 
-use crate::tetragon::findings::Findings;
+use crate::tetragon::condition::Findings;
 
 /// Maximum number of reasons in the status.
 const MAX_REASONS: usize = 20;

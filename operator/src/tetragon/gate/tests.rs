@@ -1,4 +1,4 @@
-//! Which limit closes the gate, and what is said about it.
+//! Which limit closes the gate, and what its message says.
 
 use lsm_ready_crds::window::Window;
 use lsm_ready_tetragon::view::{Access, Mounted};
@@ -10,14 +10,15 @@ fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()
 }
 
-/// Of 20 agents, of which `unavailable` may be unavailable, with that annotation.
+/// A DaemonSet of 20 agents, of which `unavailable` may be unavailable, with that annotation.
 fn daemon_set(unavailable: &Value, annotation: Option<&str>) -> DaemonSet {
     let annotations: Value =
         annotation.map(|word| json!({ APPLY_ANNOTATION: word })).unwrap_or_default();
     let object = json!({
         "metadata": {"namespace": "kube-system", "name": "tetragon", "annotations": annotations},
         "spec": {"selector": {}, "template": {},
-            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable}}},
+            "updateStrategy": {"type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": unavailable}}},
         "status": {"currentNumberScheduled": 20, "numberMisscheduled": 0, "numberReady": 20,
             "desiredNumberScheduled": 20},
     });
@@ -38,8 +39,8 @@ fn at_most(max: i32) -> Limits {
     Limits { max_concurrent: Some((max, "p0".into())), ..Limits::default() }
 }
 
-/// Reason, whether somebody has to act, and a part of the message; empty where it is open.
-fn told(limits: &Limits, daemon_set: &DaemonSet) -> (&'static str, bool, String) {
+/// The reason, whether somebody has to act, and the message. Empty where the gate is open.
+fn closed(limits: &Limits, daemon_set: &DaemonSet) -> (&'static str, bool, String) {
     let key = DaemonSetKey::of(daemon_set);
     gate(limits, daemon_set, now()).closed(&key).map_or(("", false, String::new()), |closed| {
         (closed.reason.code(), closed.stalled, closed.message)
@@ -47,7 +48,7 @@ fn told(limits: &Limits, daemon_set: &DaemonSet) -> (&'static str, bool, String)
 }
 
 #[test]
-fn each_limit_has_its_reason_and_a_way_out() {
+fn each_limit_has_its_reason_and_a_remedy() {
     let (one, ds) = (json!(1), |annotation| daemon_set(&json!(1), annotation));
     let (noon, night) = (windows(&[("12:00", "UTC")]), windows(&[("22:00", "UTC")]));
     let allow = "annotate --overwrite daemonset tetragon lsmready.io/apply=allow";
@@ -92,13 +93,13 @@ fn each_limit_has_its_reason_and_a_way_out() {
                 "LsmPolicy p0",
             ],
         ),
-        // The owner's word is about the window, not about how many.
+        // The owner's `allow` opens the window. It does not raise the maximum.
         (&at_most(1), daemon_set(&json!(5), Some("allow")), "BudgetTooLarge", true, vec![]),
-        // What somebody has to act on comes before what ends by itself.
+        // A limit that needs somebody to act comes before one that ends without help.
         (&both, daemon_set(&json!(5), None), "BudgetTooLarge", true, vec![]),
     ] {
-        let (found, acts, message) = told(limits, &daemon_set);
-        assert_eq!((found, acts), (reason, stalled), "{limits:?}: {message}");
+        let (found, is_stalled, message) = closed(limits, &daemon_set);
+        assert_eq!((found, is_stalled), (reason, stalled), "{limits:?}: {message}");
         for part in parts {
             assert!(message.contains(part), "{part} in {message}");
         }
@@ -106,7 +107,7 @@ fn each_limit_has_its_reason_and_a_way_out() {
 }
 
 #[test]
-fn on_delete_restarts_nothing_at_once() {
+fn on_delete_fits_every_limit() {
     let mut daemon_set = daemon_set(&json!(5), None);
     daemon_set.spec.as_mut().unwrap().update_strategy =
         serde_json::from_value(json!({"type": "OnDelete"})).unwrap();
@@ -114,7 +115,7 @@ fn on_delete_restarts_nothing_at_once() {
 }
 
 #[test]
-fn what_the_owner_has_replaced_already_waits_for_nothing_but_the_owner() {
+fn a_mount_that_the_owner_replaced_is_removed_unless_the_owner_holds_it() {
     let mounted = Mounted {
         volume: "theirs".into(),
         path: "/sys/kernel/security".into(),

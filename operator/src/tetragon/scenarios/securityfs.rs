@@ -1,4 +1,4 @@
-//! Nodes whose kernels have no securityfs: nothing is written, and the condition names them.
+//! Nodes whose kernels have no securityfs: no mount is added, and the condition names them.
 
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_crds::LsmNode;
@@ -15,7 +15,7 @@ fn reporting(name: &str, securityfs: &str) -> Value {
     report
 }
 
-/// Two nodes, of which the second has no securityfs in its kernel.
+/// Two nodes. The kernel of the second has no securityfs.
 fn mixed(
     daemon_set: Value,
     securityfs: &Value,
@@ -27,13 +27,13 @@ fn mixed(
         .with::<Node>(node("n2"))
         .with::<LsmNode>(reporting("n1", "Mounted"))
         .with::<LsmNode>(reporting("n2", "NotInKernel"))
-        .with::<LsmPolicy>(asking(securityfs))
+        .with::<LsmPolicy>(policy_with(securityfs))
         .plays(script)
 }
 
-/// State, reason and message of `SecurityfsMounted`, and whether the policy is stalled.
-fn told(object: &Value, securityfs: &Value, ctx: &Context) -> (State, String, String, bool) {
-    let policy: LsmPolicy = serde_json::from_value(asking(securityfs)).unwrap();
+/// Status, reason and message of `SecurityfsMounted`, and whether the policy is stalled.
+fn conditions(object: &Value, securityfs: &Value, ctx: &Context) -> (State, String, String, bool) {
+    let policy: LsmPolicy = serde_json::from_value(policy_with(securityfs)).unwrap();
     let key = DaemonSetKey { namespace: "default".into(), name: "tetragon".into() };
     let daemon_set: DaemonSet = serde_json::from_value(object.clone()).unwrap();
     let findings = findings(&policy, &key, Some(&daemon_set), ctx);
@@ -45,8 +45,8 @@ fn told(object: &Value, securityfs: &Value, ctx: &Context) -> (State, String, St
 async fn the_mount_is_not_added_where_an_agent_could_not_start_with_it() {
     for securityfs in [json!({}), json!({"mount": "Always"}), json!({"apply": "Suggest"})] {
         let (ctx, played) = mixed(tetragon(), &securityfs, vec![]);
-        look(&tetragon(), &ctx).await.unwrap();
-        let (status, found, message, is_stalled) = told(&tetragon(), &securityfs, &ctx);
+        reconcile_once(&tetragon(), &ctx).await.unwrap();
+        let (status, found, message, is_stalled) = conditions(&tetragon(), &securityfs, &ctx);
         assert_eq!(
             (status, found.as_str(), is_stalled),
             (State::NotReady, "NodesWithoutSecurityfs", true)
@@ -60,17 +60,17 @@ async fn the_mount_is_not_added_where_an_agent_could_not_start_with_it() {
 }
 
 #[tokio::test]
-async fn nodes_without_an_agent_hold_nothing_up() {
+async fn nodes_without_an_agent_do_not_count() {
     let mut elsewhere = tetragon();
     elsewhere["spec"]["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "n1"});
-    let script = vec![Exchange::new(PATCH, mount(), mounted(101)), Exchange::event()];
+    let script = vec![Exchange::new(PATCH, with_mount(), mounted(101)), Exchange::event()];
     let (ctx, played) = mixed(elsewhere.clone(), &json!({}), script);
-    look(&elsewhere, &ctx).await.unwrap();
+    reconcile_once(&elsewhere, &ctx).await.unwrap();
     end(ctx, played).await;
 }
 
 #[tokio::test]
-async fn a_mount_that_is_not_ours_is_told_and_left_alone() {
+async fn a_mount_that_is_not_ours_is_reported_and_not_changed() {
     for (path, expected) in
         [("/sys/kernel/security", "NodesWithoutSecurityfs"), ("/sys/kernel", "AlreadyMounted")]
     {
@@ -83,17 +83,17 @@ async fn a_mount_that_is_not_ours_is_told_and_left_alone() {
         let mounts = pod["containers"][1]["volumeMounts"].as_array_mut().unwrap();
         mounts.push(json!({"name": "own", "mountPath": path, "readOnly": true}));
         let (ctx, played) = mixed(theirs.clone(), &json!({}), vec![]);
-        look(&theirs, &ctx).await.unwrap();
-        assert_eq!(told(&theirs, &json!({}), &ctx).1, expected, "{path}");
+        reconcile_once(&theirs, &ctx).await.unwrap();
+        assert_eq!(conditions(&theirs, &json!({}), &ctx).1, expected, "{path}");
         end(ctx, played).await;
     }
 }
 
 #[tokio::test]
-async fn a_node_that_joins_later_does_not_take_the_mount_from_the_others() {
+async fn a_node_that_joins_later_does_not_remove_the_mount_from_the_others() {
     let (ctx, played) = mixed(mounted(100), &json!({}), vec![]);
-    look(&mounted(100), &ctx).await.unwrap();
-    let (status, found, message, is_stalled) = told(&mounted(100), &json!({}), &ctx);
+    reconcile_once(&mounted(100), &ctx).await.unwrap();
+    let (status, found, message, is_stalled) = conditions(&mounted(100), &json!({}), &ctx);
     assert_eq!(
         (status, found.as_str(), is_stalled),
         (State::NotReady, "NodesWithoutSecurityfs", true)

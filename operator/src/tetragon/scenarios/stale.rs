@@ -1,4 +1,4 @@
-//! Stale agents: one eviction, with the pod's UID, and silence where no node was repaired.
+//! Stale agents: one eviction, with the pod's UID, and no request where no node was repaired.
 
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_crds::LsmNode;
@@ -9,19 +9,22 @@ use crate::context::fixture::{node, report};
 
 const EVICT: &str = "POST /api/v1/namespaces/default/pods/tetragon-n1/eviction?";
 
-/// With our mount, one agent on one node, which is there and new.
+/// The DaemonSet with our mount, and one agent, which is new and available.
 fn whole() -> Value {
     let mut object = mounted(100);
-    object["status"] = json!({"currentNumberScheduled": 1, "numberMisscheduled": 0, "numberReady": 1,
-        "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1, "observedGeneration": 1});
+    object["status"] = json!({"currentNumberScheduled": 1, "numberMisscheduled": 0,
+        "numberReady": 1,
+        "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1,
+            "observedGeneration": 1});
     object
 }
 
-/// The agent on n1, started at that minute before now.
+/// The agent on n1, started at that minute past midnight.
 fn agent(uid: &str, minute: u32) -> Value {
     json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [{
         "metadata": {"name": "tetragon-n1", "namespace": "default", "uid": uid, "ownerReferences": [
-            {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1", "controller": true}]},
+            {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1",
+                "controller": true}]},
         "spec": {"nodeName": "n1", "containers": []},
         "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [
             {"name": "tetragon", "image": "", "imageID": "", "ready": true, "restartCount": 0,
@@ -31,10 +34,11 @@ fn agent(uid: &str, minute: u32) -> Value {
 
 fn eviction(uid: &str) -> Value {
     json!({"apiVersion": "policy/v1", "kind": "Eviction",
-        "metadata": {"name": "tetragon-n1", "namespace": "default"}, "deleteOptions": {"preconditions": {"uid": uid}}})
+        "metadata": {"name": "tetragon-n1", "namespace": "default"},
+            "deleteOptions": {"preconditions": {"uid": uid}}})
 }
 
-/// A node that was repaired at five past midnight, and the policy.
+/// A node that was repaired at 00:05, and the policy.
 fn repaired(restart: bool, script: Vec<Exchange>) -> (Arc<Context>, JoinHandle<()>) {
     let mut report = report("n1", "Denied", "CanaryDenied");
     report["status"]["deniedSince"] = json!("2026-01-01T00:05:00Z");
@@ -56,7 +60,7 @@ fn success() -> Value {
 }
 
 #[tokio::test]
-async fn a_stale_agent_is_evicted_once_and_then_there_is_silence() {
+async fn a_stale_agent_is_evicted_once() {
     let script = vec![
         Exchange::new(PODS, Value::Null, agent("old", 1)),
         Exchange::new(EVICT, eviction("old"), success()),
@@ -64,14 +68,14 @@ async fn a_stale_agent_is_evicted_once_and_then_there_is_silence() {
         Exchange::new(PODS, Value::Null, agent("new", 6)),
     ];
     let (ctx, played) = repaired(true, script);
-    assert_eq!(look(&whole(), &ctx).await.unwrap(), minute());
-    assert_eq!(look(&whole(), &ctx).await.unwrap(), Action::await_change());
-    assert_eq!(look(&whole(), &ctx).await.unwrap(), Action::await_change());
+    assert_eq!(reconcile_once(&whole(), &ctx).await.unwrap(), minute());
+    assert_eq!(reconcile_once(&whole(), &ctx).await.unwrap(), Action::await_change());
+    assert_eq!(reconcile_once(&whole(), &ctx).await.unwrap(), Action::await_change());
     end(ctx, played).await;
 }
 
 #[tokio::test]
-async fn an_agent_that_mounts_securityfs_itself_is_stale_as_well() {
+async fn an_agent_that_mounts_securityfs_itself_can_be_stale() {
     let mut newer = whole();
     newer["spec"]["template"]["spec"]["containers"][1]["image"] =
         json!("quay.io/cilium/tetragon:v1.7.0");
@@ -87,13 +91,13 @@ async fn an_agent_that_mounts_securityfs_itself_is_stale_as_well() {
         Exchange::new(PODS, Value::Null, agent("new", 6)),
     ];
     let (ctx, played) = repaired(true, script);
-    assert_eq!(look(&newer, &ctx).await.unwrap(), minute());
-    assert_eq!(look(&newer, &ctx).await.unwrap(), Action::await_change());
+    assert_eq!(reconcile_once(&newer, &ctx).await.unwrap(), minute());
+    assert_eq!(reconcile_once(&newer, &ctx).await.unwrap(), Action::await_change());
     end(ctx, played).await;
 }
 
 #[tokio::test]
-async fn an_agent_that_started_while_its_node_could_deny_is_left_alone() {
+async fn an_agent_that_started_while_its_node_could_deny_is_not_evicted() {
     let mut report = report("n1", "Denied", "CanaryDenied");
     report["status"]["deniedSince"] = json!("2026-01-01T00:05:00Z");
     report["status"]["deniedBefore"] = json!([{"until": "2026-01-01T00:02:00Z"}]);
@@ -104,33 +108,33 @@ async fn an_agent_that_started_while_its_node_could_deny_is_left_alone() {
         .with::<LsmNode>(report)
         .with::<LsmPolicy>(policy("enforce", &json!({"tetragon": asked})))
         .plays(vec![Exchange::new(PODS, Value::Null, agent("old", 1))]);
-    assert_eq!(look(&whole(), &ctx).await.unwrap(), Action::await_change());
+    assert_eq!(reconcile_once(&whole(), &ctx).await.unwrap(), Action::await_change());
     end(ctx, played).await;
 }
 
 #[tokio::test]
-async fn nobody_is_restarted_who_need_not_be() {
-    // Not asked for.
+async fn no_agent_is_restarted_without_need() {
+    // No policy asks for restarts.
     let (ctx, played) = repaired(false, vec![]);
-    assert_eq!(look(&whole(), &ctx).await.unwrap(), Action::await_change());
+    assert_eq!(reconcile_once(&whole(), &ctx).await.unwrap(), Action::await_change());
     end(ctx, played).await;
-    // A release that knows no LSM policies.
+    // The release has no LSM policies.
     let mut older = whole();
     older["spec"]["template"]["spec"]["containers"][1]["image"] =
         json!("quay.io/cilium/tetragon:v1.1.0");
     let (ctx, played) = repaired(true, vec![]);
-    assert_eq!(look(&older, &ctx).await.unwrap(), Action::await_change());
+    assert_eq!(reconcile_once(&older, &ctx).await.unwrap(), Action::await_change());
     end(ctx, played).await;
-    // Held by the owner.
+    // The owner holds the DaemonSet.
     let mut held = whole();
     held["metadata"]["annotations"]["lsmready.io/apply"] = json!("hold");
     let (ctx, played) = repaired(true, vec![]);
-    assert_eq!(look(&held, &ctx).await.unwrap(), Action::await_change());
+    assert_eq!(reconcile_once(&held, &ctx).await.unwrap(), Action::await_change());
     end(ctx, played).await;
 }
 
 #[tokio::test]
-async fn a_disruption_budget_is_waited_for_and_a_lacking_right_is_told() {
+async fn a_disruption_budget_is_respected_and_a_missing_right_is_reported() {
     let refused = |code| {
         vec![
             Exchange::new(PODS, Value::Null, agent("old", 1)),
@@ -139,14 +143,14 @@ async fn a_disruption_budget_is_waited_for_and_a_lacking_right_is_told() {
     };
     let script = [refused(429), refused(403)].into_iter().flatten().collect();
     let (ctx, played) = repaired(true, script);
-    assert_eq!(look(&whole(), &ctx).await.unwrap(), minute());
+    assert_eq!(reconcile_once(&whole(), &ctx).await.unwrap(), minute());
     assert_eq!(remembered(&ctx).stale.refused, None);
-    assert_eq!(look(&whole(), &ctx).await.unwrap(), minute());
-    let told = remembered(&ctx).stale.refused.unwrap();
+    assert_eq!(reconcile_once(&whole(), &ctx).await.unwrap(), minute());
+    let refused = remembered(&ctx).stale.refused.unwrap();
     assert!(
-        told.contains("ClusterRole lsm-ready-restarting")
-            && told.contains("the server says Refused"),
-        "{told}"
+        refused.contains("ClusterRole lsm-ready-restarting")
+            && refused.contains("the server says Refused"),
+        "{refused}"
     );
     end(ctx, played).await;
 }

@@ -1,34 +1,43 @@
-//! An agent that cannot be created with our mount: the mount is taken back once, and not added again until something changes.
+//! An agent cannot be created with our mount: the mount is taken back once, and not added again
+//! before something changes.
 
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_crds::LsmNode;
 use lsm_ready_crds::State;
 
+use lsm_ready_tetragon::plan::MountRequest;
+
 use super::rollout::PODS;
 use super::*;
 use crate::context::fixture::{node, report};
+use crate::tetragon::condition::Findings;
 use crate::tetragon::findings;
-use crate::tetragon::findings::Findings;
 use crate::watch::key::DaemonSetKey;
 
-/// With our mount, of which one of three agents is updated and two are available.
+/// The DaemonSet with our mount. One of three agents is updated, and two are available.
 fn rolling() -> Value {
     let mut object = mounted(100);
     object["metadata"]["generation"] = json!(2);
     object["metadata"]["annotations"]["deprecated.daemonset.template.generation"] = json!("2");
-    object["status"] = json!({"currentNumberScheduled": 3, "numberMisscheduled": 0, "numberReady": 2,
-        "desiredNumberScheduled": 3, "updatedNumberScheduled": 1, "numberAvailable": 2, "observedGeneration": 2});
+    object["status"] = json!({"currentNumberScheduled": 3, "numberMisscheduled": 0,
+        "numberReady": 2,
+        "desiredNumberScheduled": 3, "updatedNumberScheduled": 1, "numberAvailable": 2,
+            "observedGeneration": 2});
     object
 }
 
 fn pods(reason: &str, message: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [{
-        "metadata": {"name": "tetragon-n1", "namespace": "default", "labels": {"pod-template-generation": "2"},
+        "metadata": {"name": "tetragon-n1", "namespace": "default",
+            "labels": {"pod-template-generation": "2"},
             "ownerReferences": [
-                {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1", "controller": true}]},
+                {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1",
+                    "controller": true}]},
         "spec": {"nodeName": "n1", "containers": [],
-            "volumes": [{"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}]},
-        "status": {"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "", "ready": false,
+            "volumes": [{"name": "lsm-ready-securityfs",
+                "hostPath": {"path": "/sys/kernel/security"}}]},
+        "status": {"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "",
+            "ready": false,
             "restartCount": 0, "state": {"waiting": {"reason": reason, "message": message}}}]},
     }]})
 }
@@ -36,16 +45,16 @@ fn pods(reason: &str, message: &str) -> Value {
 /// The value of our label after the mount was taken back.
 fn mark() -> String {
     let daemon_set: DaemonSet = serde_json::from_value(rolling()).unwrap();
-    let wish = lsm_ready_tetragon::plan::MountRequest {
+    let request = MountRequest {
         container: "tetragon".into(),
         patch: lsm_ready_crds::policy::Mount::Auto,
         suggest: lsm_ready_crds::policy::Mount::Never,
         without_securityfs: Vec::new(),
     };
-    lsm_ready_tetragon::taken_back::mark(&daemon_set, &wish)
+    lsm_ready_tetragon::taken_back::mark(&daemon_set, &request)
 }
 
-/// Without our mount, with that mark.
+/// The DaemonSet without our mount, with that mark.
 fn taken() -> Value {
     let mut object = reverted(101);
     object["metadata"]["labels"]["lsmready.io/securityfs"] = json!(mark());
@@ -53,12 +62,12 @@ fn taken() -> Value {
 }
 
 fn take_back() -> Value {
-    let mut object = nothing();
+    let mut object = without_mount();
     object["metadata"]["labels"] = json!({"lsmready.io/securityfs": mark()});
     object
 }
 
-fn told(object: &Value, ctx: &Arc<Context>) -> Findings {
+fn conditions(object: &Value, ctx: &Arc<Context>) -> Findings {
     let object: DaemonSet = serde_json::from_value(object.clone()).unwrap();
     let policy = ctx.stores.policies.state().first().cloned().unwrap();
     findings(&policy, &DaemonSetKey::of(&object), Some(&object), ctx)
@@ -71,15 +80,15 @@ fn now() -> Action {
 const MESSAGE: &str = "error mounting \"/sys/kernel/security\": permission\n\u{1b}[31mdenied";
 
 #[tokio::test]
-async fn the_mount_is_taken_back_once_and_then_there_is_silence() {
+async fn the_mount_is_taken_back_once() {
     let script = vec![
         Exchange::new(PODS, Value::Null, pods("CreateContainerError", MESSAGE)),
         Exchange::new(PATCH, take_back(), taken()),
         Exchange::event(),
     ];
-    let (ctx, played) = scenario(vec![asking(&json!({}))], script);
-    assert_eq!(look(&rolling(), &ctx).await.unwrap(), now());
-    let found = told(&rolling(), &ctx);
+    let (ctx, played) = scenario(vec![policy_with(&json!({}))], script);
+    assert_eq!(reconcile_once(&rolling(), &ctx).await.unwrap(), now());
+    let found = conditions(&rolling(), &ctx);
     assert_eq!(
         (found.rolled_out.status, found.rolled_out.reason.code()),
         (State::NotReady, "ContainerCreateFailed")
@@ -90,13 +99,13 @@ async fn the_mount_is_taken_back_once_and_then_there_is_silence() {
         found.rolled_out.message
     );
     assert_eq!(found.securityfs.reason.code(), "TakenBack");
-    look(&rolling(), &ctx).await.unwrap();
+    reconcile_once(&rolling(), &ctx).await.unwrap();
     for version in 101..104 {
         let mut object = taken();
         object["metadata"]["resourceVersion"] = json!(version.to_string());
-        assert_eq!(look(&object, &ctx).await.unwrap(), Action::await_change());
+        assert_eq!(reconcile_once(&object, &ctx).await.unwrap(), Action::await_change());
     }
-    let found = told(&taken(), &ctx);
+    let found = conditions(&taken(), &ctx);
     assert_eq!(
         (found.securityfs.status, found.securityfs.reason.code()),
         (State::NotReady, "TakenBack")
@@ -111,73 +120,74 @@ async fn the_mount_is_taken_back_once_and_then_there_is_silence() {
 }
 
 #[tokio::test]
-async fn a_restart_of_the_operator_does_not_add_it_again() {
-    let (ctx, played) = scenario(vec![asking(&json!({}))], vec![]);
-    assert_eq!(look(&taken(), &ctx).await.unwrap(), Action::await_change());
-    let found = told(&taken(), &ctx);
+async fn a_restart_of_the_operator_does_not_add_the_mount_again() {
+    let (ctx, played) = scenario(vec![policy_with(&json!({}))], vec![]);
+    assert_eq!(reconcile_once(&taken(), &ctx).await.unwrap(), Action::await_change());
+    let found = conditions(&taken(), &ctx);
     assert_eq!((found.securityfs.reason.code(), found.stalled.is_some()), ("TakenBack", true));
     end(ctx, played).await;
 }
 
 #[tokio::test]
-async fn a_changed_pod_template_or_wish_is_tried_again() {
+async fn after_a_change_of_the_pod_template_or_request_the_mount_is_added_again() {
     let mut changed = taken();
     changed["spec"]["template"]["metadata"]["annotations"] =
         json!({"kubectl.kubernetes.io/restartedAt": "x"});
     for (object, securityfs) in [(changed, json!({})), (taken(), json!({"mount": "Always"}))] {
-        let script = vec![Exchange::new(PATCH, mount(), mounted(102)), Exchange::event()];
-        let (ctx, played) = scenario(vec![asking(&securityfs)], script);
-        look(&object, &ctx).await.unwrap();
+        let script = vec![Exchange::new(PATCH, with_mount(), mounted(102)), Exchange::event()];
+        let (ctx, played) = scenario(vec![policy_with(&securityfs)], script);
+        reconcile_once(&object, &ctx).await.unwrap();
         end(ctx, played).await;
     }
 }
 
 #[tokio::test]
-async fn the_mark_goes_with_the_policy() {
-    let script = vec![Exchange::new(PATCH, nothing(), reverted(102)), Exchange::event()];
+async fn without_a_policy_the_mark_is_removed() {
+    let script = vec![Exchange::new(PATCH, without_mount(), reverted(102)), Exchange::event()];
     let (ctx, played) = scenario(vec![], script);
-    look(&taken(), &ctx).await.unwrap();
-    look(&reverted(102), &ctx).await.unwrap();
+    reconcile_once(&taken(), &ctx).await.unwrap();
+    reconcile_once(&reverted(102), &ctx).await.unwrap();
     end(ctx, played).await;
 }
 
 #[tokio::test]
-async fn what_the_mount_does_not_cause_leaves_it_alone() {
+async fn for_problems_of_another_cause_the_mount_stays() {
     for (reason, message) in [("CrashLoopBackOff", MESSAGE), ("ErrImagePull", MESSAGE)] {
         let (ctx, played) = scenario(
-            vec![asking(&json!({}))],
+            vec![policy_with(&json!({}))],
             vec![Exchange::new(PODS, Value::Null, pods(reason, message))],
         );
         assert_eq!(
-            look(&rolling(), &ctx).await.unwrap(),
+            reconcile_once(&rolling(), &ctx).await.unwrap(),
             Action::requeue(std::time::Duration::from_secs(10))
         );
-        look(&rolling(), &ctx).await.unwrap();
+        reconcile_once(&rolling(), &ctx).await.unwrap();
         end(ctx, played).await;
     }
 }
 
 #[tokio::test]
-async fn a_closed_window_does_not_hold_it_and_the_owner_does() {
-    let window = json!({"daemonSet": {"namespace": "default"}, "window": {"start": "01:00", "duration": "30m"}});
+async fn the_owner_can_hold_the_removal_and_a_window_cannot() {
+    let window = json!({"daemonSet": {"namespace": "default"}, "window": {"start": "01:00",
+        "duration": "30m"}});
     let listed = || Exchange::new(PODS, Value::Null, pods("CreateContainerError", MESSAGE));
     let script = vec![listed(), Exchange::new(PATCH, take_back(), taken()), Exchange::event()];
     let (ctx, played) = scenario(vec![policy("enforce", &json!({ "tetragon": window }))], script);
-    look(&rolling(), &ctx).await.unwrap();
-    look(&rolling(), &ctx).await.unwrap();
+    reconcile_once(&rolling(), &ctx).await.unwrap();
+    reconcile_once(&rolling(), &ctx).await.unwrap();
     end(ctx, played).await;
 
     let mut held = rolling();
     held["metadata"]["annotations"]["lsmready.io/apply"] = json!("hold");
-    let (ctx, played) = scenario(vec![asking(&json!({}))], vec![listed()]);
-    look(&held, &ctx).await.unwrap();
+    let (ctx, played) = scenario(vec![policy_with(&json!({}))], vec![listed()]);
+    reconcile_once(&held, &ctx).await.unwrap();
     assert_eq!(
-        look(&held, &ctx).await.unwrap(),
+        reconcile_once(&held, &ctx).await.unwrap(),
         Action::requeue(std::time::Duration::from_secs(10))
     );
-    let found = told(&held, &ctx);
+    let found = conditions(&held, &ctx);
     assert!(
-        found.securityfs.message.contains("would take the mount back, but the owner"),
+        found.securityfs.message.contains("does not remove the mount, because the owner"),
         "{}",
         found.securityfs.message
     );
@@ -185,18 +195,18 @@ async fn a_closed_window_does_not_hold_it_and_the_owner_does() {
 }
 
 #[tokio::test]
-async fn a_refusal_to_take_it_back_is_told_and_tried_once_a_minute() {
+async fn a_refused_removal_is_reported_and_retried_once_a_minute() {
     let script = vec![
         Exchange::new(PODS, Value::Null, pods("CreateContainerError", MESSAGE)),
         Exchange::refused(PATCH, take_back(), 403, "Forbidden"),
     ];
-    let (ctx, played) = scenario(vec![asking(&json!({}))], script);
-    look(&rolling(), &ctx).await.unwrap();
-    look(&rolling(), &ctx).await.unwrap();
-    look(&rolling(), &ctx).await.unwrap();
-    let found = told(&rolling(), &ctx);
+    let (ctx, played) = scenario(vec![policy_with(&json!({}))], script);
+    reconcile_once(&rolling(), &ctx).await.unwrap();
+    reconcile_once(&rolling(), &ctx).await.unwrap();
+    reconcile_once(&rolling(), &ctx).await.unwrap();
+    let found = conditions(&rolling(), &ctx);
     assert!(
-        found.securityfs.message.contains("could not be taken back"),
+        found.securityfs.message.contains("could not be removed"),
         "{}",
         found.securityfs.message
     );
@@ -204,14 +214,14 @@ async fn a_refusal_to_take_it_back_is_told_and_tried_once_a_minute() {
     end(ctx, played).await;
 }
 
-/// A 1.3 without privileges on a node with those LSMs, and one more node.
+/// That DaemonSet, on one node for each list of active LSMs.
 fn with_lsms(
     object: &Value,
     lsms: &[&[&str]],
     script: Vec<Exchange>,
 ) -> (Arc<Context>, JoinHandle<()>) {
     let mut fixture =
-        Fixture::new().with::<DaemonSet>(object.clone()).with::<LsmPolicy>(asking(&json!({})));
+        Fixture::new().with::<DaemonSet>(object.clone()).with::<LsmPolicy>(policy_with(&json!({})));
     for (name, active) in ["n1", "n2"].iter().zip(lsms) {
         let mut report = report(name, "Denied", "CanaryDenied");
         report["status"]["lsms"] = json!({ "active": active });
@@ -221,14 +231,14 @@ fn with_lsms(
 }
 
 #[tokio::test]
-async fn a_mount_that_app_armor_keeps_every_agent_from_reading_is_not_added() {
+async fn a_mount_that_app_armor_keeps_every_agent_from_using_is_not_added() {
     let mut object = tetragon();
     object["spec"]["template"]["spec"]["containers"][1]["securityContext"] =
         json!({"privileged": false});
     let (with, without) = (&["bpf", "apparmor"][..], &["bpf"][..]);
     let (ctx, played) = with_lsms(&object, &[with, with], vec![]);
-    look(&object, &ctx).await.unwrap();
-    let found = told(&object, &ctx);
+    reconcile_once(&object, &ctx).await.unwrap();
+    let found = conditions(&object, &ctx);
     assert_eq!((found.securityfs.reason.code(), found.stalled.is_some()), ("AppArmor", true));
     assert!(
         found.securityfs.message.contains("AppArmor is active on 2 nodes (n1, n2)"),
@@ -236,14 +246,15 @@ async fn a_mount_that_app_armor_keeps_every_agent_from_reading_is_not_added() {
         found.securityfs.message
     );
     end(ctx, played).await;
-    // Where one agent can read it, it is added, and then told where it does not help.
+    // Where one agent can use the mount, it is added, and the condition says where it does not
+    // help.
     let mut written = mounted(101);
     written["spec"]["template"]["spec"]["containers"][1]["securityContext"] =
         json!({"privileged": false});
-    let script = vec![Exchange::new(PATCH, mount(), written.clone()), Exchange::event()];
+    let script = vec![Exchange::new(PATCH, with_mount(), written.clone()), Exchange::event()];
     let (ctx, played) = with_lsms(&object, &[with, without], script);
-    look(&object, &ctx).await.unwrap();
-    let found = told(&written, &ctx);
+    reconcile_once(&object, &ctx).await.unwrap();
+    let found = conditions(&written, &ctx);
     assert_eq!(
         (found.securityfs.status, found.securityfs.reason.code()),
         (State::NotReady, "AppArmor")
@@ -255,8 +266,8 @@ async fn a_mount_that_app_armor_keeps_every_agent_from_reading_is_not_added() {
     );
     end(ctx, played).await;
     // A privileged container is not confined.
-    let script = vec![Exchange::new(PATCH, mount(), mounted(101)), Exchange::event()];
+    let script = vec![Exchange::new(PATCH, with_mount(), mounted(101)), Exchange::event()];
     let (ctx, played) = with_lsms(&tetragon(), &[with, with], script);
-    look(&tetragon(), &ctx).await.unwrap();
+    reconcile_once(&tetragon(), &ctx).await.unwrap();
     end(ctx, played).await;
 }

@@ -1,4 +1,4 @@
-//! Which agents are stale, and when one of them may be restarted.
+//! Which agents are stale, and when one of them is restarted.
 
 use serde_json::{Value, json};
 
@@ -8,8 +8,8 @@ fn at(minute: u32) -> Timestamp {
     format!("2026-01-01T00:{minute:02}:00Z").parse().unwrap()
 }
 
-/// Two nodes, of which that many have an available agent.
-fn daemon_set(available: i32, strategy: &Value) -> DaemonSet {
+/// A rollout on two nodes, of which that many have an available agent.
+fn rollout(available: i32, strategy: &Value) -> Progress {
     let object = json!({
         "metadata": {"namespace": "kube-system", "name": "tetragon", "generation": 1},
         "spec": {"selector": {}, "template": {}, "updateStrategy": strategy},
@@ -17,10 +17,10 @@ fn daemon_set(available: i32, strategy: &Value) -> DaemonSet {
             "desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": available,
             "observedGeneration": 1},
     });
-    serde_json::from_value(object).unwrap()
+    Progress::of(&serde_json::from_value(object).unwrap())
 }
 
-/// An agent on that node whose container was started in that minute.
+/// An agent on that node whose container was started at that minute.
 fn agent(node: &str, started: u32) -> Agent {
     let pod = json!({
         "metadata": {"name": format!("tetragon-{node}"), "uid": format!("uid-{node}-{started}")},
@@ -34,18 +34,23 @@ fn agent(node: &str, started: u32) -> Agent {
     Agent::of(&serde_json::from_value(pod).unwrap())
 }
 
-/// What to do: the node whose agent is evicted, `later` or `settled`.
-fn word(
-    daemon_set: &DaemonSet,
+/// A node that was repaired at that minute.
+type RepairedNode = (&'static str, u32);
+
+/// What is done: the node whose agent is evicted, `later` or `settled`.
+fn next(
+    rollout: &Progress,
     agents: &[Agent],
-    repaired: &[(&str, u32)],
+    repaired: &[RepairedNode],
     stale: &Stale,
     gate: &Gate,
 ) -> String {
     let repair = |minute: u32| Repair { since: at(minute), before: Vec::new() };
-    let repaired =
+    let repairs =
         repaired.iter().map(|(node, minute)| ((*node).to_owned(), repair(*minute))).collect();
-    match restart((daemon_set, "tetragon"), agents, (&repaired, &Errors::new()), stale, gate) {
+    let nodes = NodeHistory { repairs, load_errors: LoadErrors::new() };
+    let fleet = Fleet { rollout, container: "tetragon", agents, nodes: &nodes, gate };
+    match stale.clone().next(&fleet) {
         Restart::Settled => "settled".into(),
         Restart::Later => "later".into(),
         Restart::Evict { agent, .. } => agent.node,
@@ -53,8 +58,8 @@ fn word(
 }
 
 #[test]
-fn stale_is_who_started_before_the_repair() {
-    let (whole, none) = (daemon_set(2, &json!({})), Stale::default());
+fn an_agent_that_started_before_the_repair_is_stale() {
+    let (whole, none) = (rollout(2, &json!({})), Stale::default());
     for (agents, repaired, expected) in [
         ([agent("n1", 1), agent("n2", 1)], vec![], "settled"),
         ([agent("n1", 1), agent("n2", 1)], vec![("n2", 5)], "n2"),
@@ -63,13 +68,13 @@ fn stale_is_who_started_before_the_repair() {
         ([agent("n1", 5), agent("n2", 6)], vec![("n1", 5), ("n2", 5)], "settled"),
         ([agent("n1", 1), agent("n2", 1)], vec![("gone", 5)], "settled"),
     ] {
-        assert_eq!(word(&whole, &agents, &repaired, &none, &Gate::Open), expected, "{repaired:?}");
+        assert_eq!(next(&whole, &agents, &repaired, &none, &Gate::Open), expected, "{repaired:?}");
     }
 }
 
 #[test]
-fn one_at_a_time_and_only_when_all_are_there() {
-    let (whole, none, repaired) = (daemon_set(2, &json!({})), Stale::default(), [("n1", 5)]);
+fn one_agent_is_restarted_and_only_when_all_are_there() {
+    let (whole, none, repaired) = (rollout(2, &json!({})), Stale::default(), [("n1", 5)]);
     let both = [agent("n1", 1), agent("n2", 1)];
     let mut leaving = both.clone();
     leaving[1].gone_by = Some(at(9));
@@ -78,32 +83,32 @@ fn one_at_a_time_and_only_when_all_are_there() {
     let held = Gate::Held { word: "hold".into() };
     let surge =
         json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}});
-    for (case, daemon_set, agents, gate, expected) in [
+    for (case, rollout, agents, gate, expected) in [
         ("all there", &whole, &both[..], &Gate::Open, "n1"),
         ("the gate is closed", &whole, &both[..], &held, "later"),
-        ("one is not available", &daemon_set(1, &json!({})), &both[..], &Gate::Open, "later"),
+        ("one is not available", &rollout(1, &json!({})), &both[..], &Gate::Open, "later"),
         ("one is leaving", &whole, &leaving[..], &Gate::Open, "later"),
         ("one is not ready", &whole, &unready[..], &Gate::Open, "later"),
         ("the counts lag", &whole, &both[..1], &Gate::Open, "later"),
-        ("OnDelete", &daemon_set(2, &json!({"type": "OnDelete"})), &both[..], &Gate::Open, "n1"),
-        ("maxSurge", &daemon_set(2, &surge), &both[..], &Gate::Open, "n1"),
+        ("OnDelete", &rollout(2, &json!({"type": "OnDelete"})), &both[..], &Gate::Open, "n1"),
+        ("maxSurge", &rollout(2, &surge), &both[..], &Gate::Open, "n1"),
     ] {
-        assert_eq!(word(daemon_set, agents, &repaired, &none, gate), expected, "{case}");
+        assert_eq!(next(rollout, agents, &repaired, &none, gate), expected, "{case}");
     }
 }
 
 #[test]
-fn each_is_tried_once_for_one_repair() {
-    let (whole, both) = (daemon_set(2, &json!({})), [agent("n1", 1), agent("n2", 1)]);
+fn each_agent_is_restarted_once_for_one_repair() {
+    let (whole, both) = (rollout(2, &json!({})), [agent("n1", 1), agent("n2", 1)]);
     let tried = Stale { tried: [("uid-n1-1".to_owned(), at(5))].into(), ..Stale::default() };
-    assert_eq!(word(&whole, &both, &[("n1", 5)], &tried, &Gate::Open), "settled");
-    assert_eq!(word(&whole, &both, &[("n1", 7)], &tried, &Gate::Open), "n1", "another repair");
+    assert_eq!(next(&whole, &both, &[("n1", 5)], &tried, &Gate::Open), "settled");
+    assert_eq!(next(&whole, &both, &[("n1", 7)], &tried, &Gate::Open), "n1", "another repair");
     let replaced = [agent("n1", 3), agent("n2", 1)];
-    assert_eq!(word(&whole, &replaced, &[("n1", 5)], &tried, &Gate::Open), "n1", "another pod");
+    assert_eq!(next(&whole, &replaced, &[("n1", 5)], &tried, &Gate::Open), "n1", "another pod");
 }
 
 #[test]
-fn a_repair_is_of_the_present_boot_and_stands() {
+fn a_repair_counts_only_in_the_present_boot_and_while_the_node_can_deny() {
     let report = |evidence: &str, since: Option<u32>| -> LsmNodeStatus {
         let since = since.map(|minute| at(minute).to_string());
         serde_json::from_value(json!({"bootID": "b", "evidence": evidence, "deniedSince": since}))
@@ -129,7 +134,7 @@ fn a_repair_is_of_the_present_boot_and_stands() {
 }
 
 #[test]
-fn an_agent_that_started_while_the_node_could_deny_is_stale_only_if_it_says_so() {
+fn an_agent_that_started_while_the_node_could_deny_is_stale_only_if_it_reports_errors() {
     let span = |from: Option<u32>, until: u32| Span {
         from: from.map(|from| Time(at(from))),
         until: Time(at(until)),
@@ -141,9 +146,9 @@ fn an_agent_that_started_while_the_node_could_deny_is_stale_only_if_it_says_so()
         (&none, 1, None, true),
         (&none, 29, None, true),
         (&none, 30, None, false),
-        // Nothing is cured by a restart that was there when the node could deny already.
+        // A restart does not cure errors of an agent that started after the repair.
         (&none, 31, Some(40), false),
-        // The boot's first report said Denied: so could the kernel from the start.
+        // The boot's first report said Denied, so the kernel could deny from the start.
         (&first, 1, None, false),
         (&first, 10, None, false),
         (&first, 11, None, true),
@@ -152,7 +157,7 @@ fn an_agent_that_started_while_the_node_could_deny_is_stale_only_if_it_says_so()
         (&later, 12, None, true),
         (&later, 20, None, false),
         (&later, 25, None, true),
-        // What it said before the repair was to be expected.
+        // Errors from before the repair were to be expected.
         (&first, 1, Some(29), false),
         (&first, 1, Some(31), true),
     ] {
@@ -165,11 +170,11 @@ fn an_agent_that_started_while_the_node_could_deny_is_stale_only_if_it_says_so()
 }
 
 #[test]
-fn a_restart_helps_whatever_the_release_where_the_agent_sees_securityfs() {
+fn a_restart_helps_agents_that_see_securityfs_and_know_lsm_policies() {
     let release = |tag: &str| Version::parse(tag);
     let itself = Plan::NotNeeded(NoNeed::MountsItself(Version::release(1, 7, 0)));
-    assert!(can_be_helped(&itself, release("1.7.0")));
-    assert!(!can_be_helped(
+    assert!(can_help(&itself, release("1.7.0")));
+    assert!(!can_help(
         &Plan::NotNeeded(NoNeed::NoLsmHooks(Version::release(1, 1, 0))),
         release("1.1.0")
     ));
@@ -181,10 +186,10 @@ fn a_restart_helps_whatever_the_release_where_the_agent_sees_securityfs() {
     };
     for still_needed in [None, Some(lsm_ready_tetragon::plan::Need::Always)] {
         let keep = Plan::Keep { mounted: mounted.clone(), still_needed };
-        assert!(can_be_helped(&keep, release("1.3.0")) && can_be_helped(&keep, None));
-        assert!(!can_be_helped(&keep, release("1.1.0")));
+        assert!(can_help(&keep, release("1.3.0")) && can_help(&keep, None));
+        assert!(!can_help(&keep, release("1.1.0")));
     }
     let patch =
         Plan::Patch { container: "tetragon".into(), need: lsm_ready_tetragon::plan::Need::Always };
-    assert!(!can_be_helped(&patch, release("1.3.0")), "it is replaced for the mount");
+    assert!(!can_help(&patch, release("1.3.0")), "it is replaced for the mount");
 }

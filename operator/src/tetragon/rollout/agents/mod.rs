@@ -1,80 +1,62 @@
-//! The pods of Tetragon's DaemonSet, trimmed to what tells how an agent fares, and what holds one up.
+//! The pod of an agent, reduced to what shows how the agent fares, and the problem that holds it
+//! up.
 //!
-//! In: a Pod as the API server has it, and the time. Out: at most one [`Trouble`] for each agent. Events are not read: a
-//! volume that cannot be mounted (FailedMount) is told by the pod's condition PodReadyToStartContainers, which stays False.
+//! In: a Pod from the API server, and the time. Out: at most one [`Problem`] for each agent. Events
+//! are not read. A volume that cannot be mounted (FailedMount) shows in the pod's condition
+//! PodReadyToStartContainers, which stays False.
 
-use std::fmt;
+mod container;
+mod problem;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodSpec, PodStatus};
 use kube::ResourceExt;
 use lsm_ready_crds::names::SECURITYFS_VOLUME;
 
 use lsm_ready_crds::text::truncate;
 
-/// How long an agent may end or start before it counts as held up.
+pub use container::Container;
+pub use problem::{Problem, ProblemKind};
+
+/// How long an agent may take to end or to start before it counts as held up.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// How long the kubelet may take to mount an agent's volumes and to create its sandbox. It tries again ever more rarely, up to
-/// once in two minutes.
+/// How long the kubelet may take to mount an agent's volumes and to create its sandbox. It retries
+/// ever more rarely, down to once in two minutes.
 pub const SANDBOX_PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
-/// Label on a DaemonSet's pods with the template generation that they were made from; the DaemonSet has its present one
-/// in an annotation. The DaemonSet controller goes by the same two and by the revision
-/// (`IsPodUpdated` in Kubernetes' `pkg/controller/daemon/util`).
+/// Label on a DaemonSet's pods with the template generation that they were made from. The DaemonSet
+/// has its present generation in an annotation. The DaemonSet controller compares the same two, and
+/// the revision (`IsPodUpdated` in Kubernetes' `pkg/controller/daemon/util`).
 const TEMPLATE_LABEL: &str = "pod-template-generation";
-/// Label with the name of the revision that a pod was made from.
+/// Label on a pod with the name of the revision that it was made from.
 const REVISION_LABEL: &str = "controller-revision-hash";
 
-/// Waiting reasons of the kubelet's image manager (`pkg/kubelet/images/types.go`).
-const IMAGE: [&str; 6] = [
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "ErrImageNeverPull",
-    "ImageInspectError",
-    "SignatureValidationFailed",
-];
-/// Waiting reasons of a container that was started and does not stay up (`pkg/kubelet/container/sync_result.go`).
-const CRASH: [&str; 2] = ["CrashLoopBackOff", "PostStartHookError"];
-/// The waiting reason of a container whose configuration the kubelet refuses before it asks the runtime.
-const CONFIG: &str = "CreateContainerConfigError";
-/// Waiting reasons of a container that the kubelet or the runtime could not create or start. It has no log.
-const CREATE: [&str; 5] = [
-    CONFIG,
-    "CreateContainerError",
-    "RunContainerError",
-    "PreCreateHookError",
-    "PreStartHookError",
-];
-/// Reasons of containerd and other runtimes for the end of a container that never ran.
-const NEVER_RAN: [&str; 2] = ["StartError", "ContainerCannotRun"];
-
-/// One agent's pod.
+/// The pod of one agent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Agent {
     /// Name of the pod.
     pub pod: String,
     /// UID of the pod.
     pub uid: String,
-    /// Its node, also of one that is not scheduled yet; empty where the pod names none.
+    /// Its node, also before it is scheduled. Empty where the pod names no node.
     pub node: String,
     /// Template generation that it was made from.
     pub template: Option<String>,
     /// Revision that it was made from.
     pub revision: Option<String>,
-    /// When it should be gone: it is being deleted.
+    /// When it should be gone, where it is being deleted.
     pub gone_by: Option<Timestamp>,
     /// The kubelet says that it is ready.
     pub ready: bool,
-    /// Since when that is so, or the pod's age.
+    /// Since when it is ready or not ready. Without a condition, since when the pod exists.
     pub since: Option<Timestamp>,
-    /// Why the scheduler has no place for it.
+    /// Why the scheduler finds no node for it.
     pub unscheduled: Option<String>,
-    /// Its containers, those that only run before the others included.
+    /// Its containers, init containers included.
     pub containers: Vec<Container>,
-    /// Since when it is on its node without a sandbox: its volumes are not mounted, or its network is not set up.
+    /// Since when it is on its node without a sandbox: its volumes are not mounted, or its network
+    /// is not set up.
     pub without_sandbox: Option<Timestamp>,
     /// Its pod has our volume.
     pub has_ours: bool,
@@ -82,75 +64,13 @@ pub struct Agent {
     pub programs: Vec<String>,
 }
 
-/// One container of an agent.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Container {
-    /// Its name.
-    pub name: String,
-    /// Why it does not run: the kubelet's reason and message.
-    pub waiting: Option<(String, String)>,
-    /// How it ended last.
-    pub ended: Option<Ended>,
-    /// It has ended and does not run now.
-    pub is_down: bool,
-    /// How often it was started again.
-    pub restarts: i32,
-    /// When it was started, while it runs.
-    pub started: Option<Timestamp>,
-}
-
-/// How a container ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Ended {
-    /// The runtime's reason.
-    pub reason: String,
-    /// Its exit code.
-    pub code: i32,
-    /// Its last words, or the runtime's message where it never ran.
-    pub message: String,
-}
-
-/// What kind of trouble an agent is in, worst first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Kind {
-    /// Its image cannot be had.
-    ImagePull,
-    /// A container cannot be created or started, or the pod's volumes cannot be mounted.
-    ContainerCreateFailed,
-    /// A container was started and does not stay up.
-    CrashLooping,
-    /// The scheduler has no place for it.
-    Unschedulable,
-    /// It is there and not ready, or should be gone and is not, for longer than [`PATIENCE`].
-    Unavailable,
-}
-
-/// What holds an agent up.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Trouble {
-    /// What kind it is.
-    pub kind: Kind,
-    /// The agent's node.
-    pub node: String,
-    /// Its pod.
-    pub pod: String,
-    /// The container, where it is one's trouble.
-    pub container: Option<String>,
-    /// What kubelet or scheduler say.
-    pub said: String,
-}
-
 impl Agent {
     /// The agent of that pod.
     pub fn of(pod: &Pod) -> Self {
-        let (spec, status) =
-            (pod.spec.clone().unwrap_or_default(), pod.status.clone().unwrap_or_default());
-        let condition = |type_: &str| {
-            status.conditions.iter().flatten().find(|condition| condition.type_ == type_)
-        };
-        let unscheduled = condition("PodScheduled").filter(|condition| condition.status == "False");
-        let ready = condition("Ready");
+        let spec = pod.spec.clone().unwrap_or_default();
+        let status = pod.status.clone().unwrap_or_default();
         let label = |key: &str| pod.labels().get(key).cloned();
+        let ready = condition(&status, "Ready");
         let since = ready.and_then(|ready| ready.last_transition_time.clone());
         Self {
             pod: pod.name_any(),
@@ -161,140 +81,93 @@ impl Agent {
             gone_by: pod.metadata.deletion_timestamp.as_ref().map(|time| time.0),
             ready: ready.is_some_and(|ready| ready.status == "True"),
             since: since.or_else(|| pod.metadata.creation_timestamp.clone()).map(|time| time.0),
-            unscheduled: unscheduled.map(|condition| {
-                let said = [&condition.reason, &condition.message]
-                    .map(|part| part.as_deref().unwrap_or_default());
-                said.join(": ")
+            unscheduled: failed(&status, "PodScheduled").map(|condition| {
+                let parts = [&condition.reason, &condition.message];
+                parts.map(|part| part.as_deref().unwrap_or_default()).join(": ")
             }),
             containers: containers(&status),
-            without_sandbox: condition("PodReadyToStartContainers")
-                .filter(|condition| condition.status == "False" && spec.node_name.is_some())
+            without_sandbox: failed(&status, "PodReadyToStartContainers")
+                .filter(|_| spec.node_name.is_some())
                 .and_then(|condition| condition.last_transition_time.as_ref().map(|time| time.0)),
             has_ours: spec.volumes.iter().flatten().any(|volume| volume.name == SECURITYFS_VOLUME),
             programs: programs(&spec),
         }
     }
 
-    /// When that container of it was started, while it runs. A pod outlives a boot of its node, a container does not.
+    /// When that container was started, while it runs. A pod outlives a boot of its node, a
+    /// container does not.
     pub fn started(&self, container: &str) -> Option<Timestamp> {
         self.containers.iter().find(|other| other.name == container)?.started
     }
 
-    /// What holds it up, where that does not end by itself.
-    pub fn trouble(&self, now: Timestamp) -> Option<Trouble> {
-        let (kind, container, said) = self.found(now)?;
-        let (node, pod) = (self.node.clone(), self.pod.clone());
-        Some(Trouble { kind, node, pod, container, said: shortened(&said) })
+    /// What holds it up, where that does not end without help.
+    pub fn problem(&self, now: Timestamp) -> Option<Problem> {
+        if let Some(gone_by) = self.gone_by {
+            return self.late(gone_by, now);
+        }
+        if let Some(message) = &self.unscheduled {
+            return Some(self.of_pod(ProblemKind::Unschedulable, message));
+        }
+        self.containers
+            .iter()
+            .find_map(|container| self.of_container(container))
+            .or_else(|| self.sandbox_problem(now))
+            .or_else(|| self.not_ready(now))
     }
 
-    fn found(&self, now: Timestamp) -> Option<(Kind, Option<String>, String)> {
-        let is_late = |since: Timestamp| now.duration_since(since) >= PATIENCE;
-        if let Some(gone_by) = self.gone_by {
-            let said = format!(
-                "it should have ended by {gone_by:.0} and its node has not said that it has"
-            );
-            return is_late(gone_by).then_some((Kind::Unavailable, None, said));
-        }
-        if let Some(said) = &self.unscheduled {
-            return Some((Kind::Unschedulable, None, said.clone()));
-        }
-        if let Some((container, kind, said)) = self.containers.iter().find_map(Container::trouble) {
-            return Some((kind, Some(container), said));
-        }
-        if let Some(since) =
-            self.without_sandbox.filter(|since| now.duration_since(*since) >= SANDBOX_PATIENCE)
-        {
-            let said = format!(
-                "its volumes are not mounted, or its sandbox is not created, since {since:.0}"
-            );
-            return Some((Kind::ContainerCreateFailed, None, said));
-        }
-        let since = self.since.filter(|since| !self.ready && is_late(*since))?;
-        Some((Kind::Unavailable, None, format!("{} since {since:.0}", self.doing())))
+    /// The pod is being deleted and is still there.
+    fn late(&self, gone_by: Timestamp, now: Timestamp) -> Option<Problem> {
+        let message =
+            format!("it should have ended by {gone_by:.0}, and its node has not confirmed that");
+        let is_late = now.duration_since(gone_by) >= PATIENCE;
+        is_late.then(|| self.of_pod(ProblemKind::Unavailable, &message))
+    }
+
+    fn sandbox_problem(&self, now: Timestamp) -> Option<Problem> {
+        let since =
+            self.without_sandbox.filter(|since| now.duration_since(*since) >= SANDBOX_PATIENCE)?;
+        let message =
+            format!("its volumes are not mounted, or its sandbox is not created, since {since:.0}");
+        Some(self.of_pod(ProblemKind::ContainerCreateFailed, &message))
+    }
+
+    fn not_ready(&self, now: Timestamp) -> Option<Problem> {
+        let is_late = |since: &Timestamp| now.duration_since(*since) >= PATIENCE;
+        let since = self.since.filter(|since| !self.ready && is_late(since))?;
+        let message = format!("{} since {since:.0}", self.activity());
+        Some(self.of_pod(ProblemKind::Unavailable, &message))
     }
 
     /// What an agent that is not ready does instead.
-    fn doing(&self) -> String {
+    fn activity(&self) -> String {
         let waiting = self.containers.iter().find_map(|container| container.waiting.as_ref());
         match waiting {
-            Some((reason, message)) if message.is_empty() => reason.clone(),
-            Some((reason, message)) => format!("{reason}: {message}"),
+            Some(waiting) if waiting.message.is_empty() => waiting.reason.clone(),
+            Some(waiting) => waiting.to_string(),
             None if self.containers.is_empty() => "no container was started".to_owned(),
-            None => "its containers run and it is not ready, as where its node is not".to_owned(),
+            None => "its containers run and it is not ready, for example because its node is not"
+                .to_owned(),
         }
+    }
+
+    fn of_container(&self, container: &Container) -> Option<Problem> {
+        let (kind, message) = container.problem()?;
+        Some(Problem { container: Some(container.name.clone()), ..self.of_pod(kind, &message) })
+    }
+
+    fn of_pod(&self, kind: ProblemKind, message: &str) -> Problem {
+        let (node, pod) = (self.node.clone(), self.pod.clone());
+        Problem { kind, node, pod, container: None, message: shortened(message) }
     }
 }
 
-impl Container {
-    fn of(status: &ContainerStatus) -> Self {
-        let (state, last) = (
-            status.state.clone().unwrap_or_default(),
-            status.last_state.clone().unwrap_or_default(),
-        );
-        let is_down = state.terminated.is_some();
-        let ended = state.terminated.or(last.terminated).map(|ended| Ended {
-            reason: ended.reason.unwrap_or_default(),
-            code: ended.exit_code,
-            message: ended.message.unwrap_or_default().trim().to_owned(),
-        });
-        Self {
-            name: status.name.clone(),
-            waiting: state.waiting.map(|waiting| {
-                (waiting.reason.unwrap_or_default(), waiting.message.unwrap_or_default())
-            }),
-            ended,
-            is_down,
-            restarts: status.restart_count,
-            started: state.running.and_then(|running| running.started_at).map(|Time(time)| time),
-        }
-    }
-
-    /// What holds it up. The kubelet's word for a crash loop counts up its wait, so the container's own last words are
-    /// told instead.
-    fn trouble(&self) -> Option<(String, Kind, String)> {
-        let found = |kind, said| Some((self.name.clone(), kind, said));
-        let never_ran =
-            self.ended.as_ref().filter(|ended| NEVER_RAN.contains(&ended.reason.as_str()));
-        match (&self.waiting, &self.ended) {
-            (Some((reason, message)), _) if IMAGE.contains(&reason.as_str()) => {
-                found(Kind::ImagePull, format!("{reason}: {message}"))
-            }
-            (Some((reason, message)), _) if CREATE.contains(&reason.as_str()) => {
-                found(Kind::ContainerCreateFailed, format!("{reason}: {message}"))
-            }
-            (Some((reason, _)), Some(ended)) if CRASH.contains(&reason.as_str()) => match never_ran
-            {
-                Some(ended) => found(
-                    Kind::ContainerCreateFailed,
-                    format!("{}: {}", ended.reason, ended.message),
-                ),
-                None => found(Kind::CrashLooping, format!("{reason}; it ended with {ended}")),
-            },
-            (Some((reason, message)), None) if CRASH.contains(&reason.as_str()) => {
-                found(Kind::CrashLooping, format!("{reason}: {message}"))
-            }
-            (None, Some(ended)) if self.is_down && never_ran.is_some() => {
-                found(Kind::ContainerCreateFailed, format!("{}: {}", ended.reason, ended.message))
-            }
-            // An init container that has ended well is down for good, and was not started again.
-            (None, Some(ended)) if self.is_down && self.restarts > 0 && ended.code != 0 => {
-                found(Kind::CrashLooping, format!("it ended with {ended}"))
-            }
-            _ => None,
-        }
-    }
-
-    /// The kubelet refuses its configuration, which no mount changes.
-    pub fn is_misconfigured(&self) -> bool {
-        self.waiting.as_ref().is_some_and(|(reason, _)| reason == CONFIG)
-    }
+fn condition<'a>(status: &'a PodStatus, type_: &str) -> Option<&'a PodCondition> {
+    status.conditions.iter().flatten().find(|condition| condition.type_ == type_)
 }
 
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, exit code {}", self.reason, self.code)?;
-        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
-    }
+/// The condition of that type, where it is False.
+fn failed<'a>(status: &'a PodStatus, type_: &str) -> Option<&'a PodCondition> {
+    condition(status, type_).filter(|condition| condition.status == "False")
 }
 
 fn containers(status: &PodStatus) -> Vec<Container> {
@@ -302,22 +175,23 @@ fn containers(status: &PodStatus) -> Vec<Container> {
     all.map(Container::of).collect()
 }
 
-/// The pod's node. The DaemonSet controller names it in an affinity, and the scheduler makes that the node's name.
+/// The pod's node. The DaemonSet controller names it in a node affinity, from which the scheduler
+/// sets `nodeName`.
 fn node(spec: &PodSpec) -> String {
     spec.node_name
         .clone()
         .filter(|name| !name.is_empty())
-        .or_else(|| wanted_node(spec))
+        .or_else(|| node_of_affinity(spec))
         .unwrap_or_default()
 }
 
-/// What the containers of such a pod run: each one's image, command and arguments.
+/// What the containers of a pod run: the image, command and arguments of each.
 pub fn programs(spec: &PodSpec) -> Vec<String> {
     let containers = spec.containers.iter();
     containers.map(|one| format!("{:?} {:?} {:?}", one.image, one.command, one.args)).collect()
 }
 
-fn wanted_node(spec: &PodSpec) -> Option<String> {
+fn node_of_affinity(spec: &PodSpec) -> Option<String> {
     let affinity = spec.affinity.as_ref()?.node_affinity.as_ref()?;
     let terms =
         &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
@@ -327,14 +201,14 @@ fn wanted_node(spec: &PodSpec) -> Option<String> {
         .find_map(|field| field.values.as_ref()?.first().cloned())
 }
 
-/// Longest part of a kubelet's or scheduler's message that is repeated, in characters.
-const LONGEST: usize = 300;
+/// Maximum length of a message of the kubelet or the scheduler, in characters.
+const MAX_LEN: usize = 300;
 
-/// On one line, without control characters, and not longer than anybody reads.
-fn shortened(said: &str) -> String {
+/// The message on one line, without control characters, truncated to [`MAX_LEN`].
+fn shortened(message: &str) -> String {
     let clean: String =
-        said.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-    truncate(&clean.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
+        message.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    truncate(&clean.split_whitespace().collect::<Vec<_>>().join(" "), MAX_LEN)
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
-//! Which agents our mount holds up, and which it does not.
+//! Which problems are blamed on our mount, and which are not.
 
-use lsm_ready_crds::policy::Mount;
+use lsm_ready_crds::LsmPolicy;
 use serde_json::{Value, json};
 
+use k8s_openapi::api::apps::v1::DaemonSet;
+
 use super::*;
+use crate::tetragon::merge::PolicyRequests;
+use crate::tetragon::nodes::NodeFacts;
+use crate::watch::key::DaemonSetKey;
 
 const IMAGE: &str = "quay.io/cilium/tetragon:v1.3.0";
 
@@ -11,22 +16,26 @@ fn now() -> Timestamp {
     "2026-01-01T01:00:00Z".parse().unwrap()
 }
 
-fn wish() -> MountRequest {
-    MountRequest {
-        container: "tetragon".into(),
-        patch: Mount::Auto,
-        suggest: Mount::Never,
-        without_securityfs: Vec::new(),
-    }
+/// The observation of that DaemonSet, for which a policy asks for `mount: Auto`.
+fn observe(daemon_set: &DaemonSet) -> Observation<'_> {
+    let policy = json!({
+        "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "metadata": {"name": "p"},
+        "spec": {"tetragon": {"securityfs": {"mount": "Auto"}}},
+    });
+    let policy: LsmPolicy = serde_json::from_value(policy).unwrap();
+    let requests = PolicyRequests::of(&DaemonSetKey::of(daemon_set), [&policy]);
+    Observation::new(daemon_set, requests, NodeFacts::default(), now())
 }
 
-/// With our mount, of the second template generation.
+/// A DaemonSet with our mount, at template generation 2.
 fn daemon_set() -> DaemonSet {
     let object = json!({
-        "metadata": {"namespace": "kube-system", "name": "tetragon", "labels": {"lsmready.io/securityfs": "mounted"},
+        "metadata": {"namespace": "kube-system", "name": "tetragon",
+            "labels": {"lsmready.io/securityfs": "mounted"},
             "annotations": {"deprecated.daemonset.template.generation": "2"}},
         "spec": {"selector": {}, "template": {"spec": {
-            "volumes": [{"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}],
+            "volumes": [{"name": "lsm-ready-securityfs",
+                "hostPath": {"path": "/sys/kernel/security"}}],
             "containers": [{"name": "tetragon", "image": IMAGE}]}}},
     });
     serde_json::from_value(object).unwrap()
@@ -39,36 +48,39 @@ fn pod(node: &str, template: &str, ours: bool, status: &Value) -> Value {
         json!([])
     };
     json!({
-        "metadata": {"name": format!("tetragon-{node}"), "creationTimestamp": "2026-01-01T00:50:00Z",
+        "metadata": {"name": format!("tetragon-{node}"),
+            "creationTimestamp": "2026-01-01T00:50:00Z",
             "labels": {"pod-template-generation": template}},
-        "spec": {"nodeName": node, "volumes": volumes, "containers": [{"name": "tetragon", "image": IMAGE}]},
+        "spec": {"nodeName": node, "volumes": volumes, "containers": [{"name": "tetragon",
+            "image": IMAGE}]},
         "status": status,
     })
 }
 
 fn waiting(container: &str, reason: &str, message: &str) -> Value {
-    json!({"containerStatuses": [{"name": container, "image": "", "imageID": "", "ready": false, "restartCount": 0,
+    json!({"containerStatuses": [{"name": container, "image": "", "imageID": "", "ready": false,
+        "restartCount": 0,
         "state": {"waiting": {"reason": reason, "message": message}}}]})
 }
 
-/// Its volumes are not mounted since ten to one.
+/// The status of a pod whose volumes are not mounted since 00:50.
 fn without_sandbox() -> Value {
     json!({"conditions": [{"type": "PodReadyToStartContainers", "status": "False",
         "lastTransitionTime": "2026-01-01T00:50:00Z"}],
         "containerStatuses": waiting("tetragon", "ContainerCreating", "")["containerStatuses"]})
 }
 
-/// What is said of the agent that is held up by our mount.
-fn blamed(pods: &[Value], is_ours: bool) -> Option<String> {
-    let agents: Vec<Agent> =
-        pods.iter().map(|pod| Agent::of(&serde_json::from_value(pod.clone()).unwrap())).collect();
-    let (wish, daemon_set) = (wish(), daemon_set());
-    let rollout = Rollout { wish: &wish, container: "tetragon", is_ours };
-    blame(&daemon_set, &agents, rollout, now()).map(|blame| blame.said)
+fn agents(pods: &[Value]) -> Vec<Agent> {
+    pods.iter().map(|pod| Agent::of(&serde_json::from_value(pod.clone()).unwrap())).collect()
+}
+
+/// The description of the agent that our mount holds up.
+fn blamed(pods: &[Value], wrote_template: bool) -> Option<String> {
+    blame(&observe(&daemon_set()), &agents(pods), wrote_template)
 }
 
 #[test]
-fn what_names_our_volume_or_its_path_is_ours_whoever_wrote_the_template() {
+fn a_message_that_names_our_volume_or_its_path_is_blamed_on_the_mount() {
     for message in [
         "error mounting \"/sys/kernel/security\" to rootfs: permission denied",
         "MountVolume.SetUp failed for volume \"lsm-ready-securityfs\"",
@@ -84,14 +96,17 @@ fn what_names_our_volume_or_its_path_is_ours_whoever_wrote_the_template() {
             );
         }
     }
-    let never_ran = json!({"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "", "ready": false,
-        "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {
-            "exitCode": 128, "reason": "StartError", "message": "mounting /sys/kernel/security: no such file"}}}]});
+    let never_ran = json!({"containerStatuses": [{"name": "tetragon", "image": "", "imageID": "",
+        "ready": false,
+        "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {
+            "exitCode": 128, "reason": "StartError",
+                "message": "mounting /sys/kernel/security: no such file"}}}]});
     assert!(blamed(&[pod("n1", "2", true, &never_ran)], false).is_some());
 }
 
 #[test]
-fn what_names_neither_is_ours_only_where_our_mount_is_all_that_changed() {
+fn another_message_is_blamed_on_the_mount_only_where_nothing_else_changed() {
     let failing = pod(
         "n1",
         "2",
@@ -122,7 +137,7 @@ fn what_names_neither_is_ours_only_where_our_mount_is_all_that_changed() {
 }
 
 #[test]
-fn other_trouble_is_not_blamed_on_the_mount() {
+fn other_problems_are_not_blamed_on_the_mount() {
     let of_another = waiting("export-stdout", "CreateContainerError", "no space left");
     let mut young =
         pod("n1", "2", true, &waiting("tetragon", "CreateContainerError", "name is reserved"));
@@ -151,7 +166,7 @@ fn other_trouble_is_not_blamed_on_the_mount() {
             "an older template",
             pod("n1", "1", true, &waiting("tetragon", "CreateContainerError", "x")),
         ),
-        ("it may pass", young),
+        ("the problem is young", young),
     ] {
         let present = pod("n9", "2", true, &json!({}));
         assert_eq!(blamed(&[held, present], true), None, "{case}");
@@ -160,18 +175,9 @@ fn other_trouble_is_not_blamed_on_the_mount() {
 
 #[test]
 fn a_daemon_set_without_our_mount_is_not_blamed() {
-    let (wish, mut theirs) = (wish(), daemon_set());
+    let mut theirs = daemon_set();
     theirs.metadata.labels = None;
     let held =
         pod("n1", "2", true, &waiting("tetragon", "CreateContainerError", "/sys/kernel/security"));
-    let agents = [Agent::of(&serde_json::from_value(held).unwrap())];
-    assert_eq!(
-        blame(
-            &theirs,
-            &agents,
-            Rollout { wish: &wish, container: "tetragon", is_ours: true },
-            now()
-        ),
-        None
-    );
+    assert_eq!(blame(&observe(&theirs), &agents(&[held]), true), None);
 }
