@@ -99,11 +99,11 @@ fn worst(all: &JudgedPolicies<'_, '_>, count: usize) -> String {
 
 fn policy(judged: &Judged<'_>, nodes: &Nodes<'_>) -> String {
     let name = &judged.policy.name;
-    let JudgedPolicy { why, forecast, .. } = &judged.result;
-    if why.is_empty() {
+    let JudgedPolicy { cause, forecast, .. } = &judged.result;
+    if cause.is_empty() {
         on_nodes(name, forecast, nodes)
     } else {
-        format!("{name}: {}", truncate(why, MAX_SENTENCE))
+        format!("{name}: {}", truncate(cause, MAX_SENTENCE))
     }
 }
 
