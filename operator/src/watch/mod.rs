@@ -12,7 +12,7 @@
 //! A watch that breaks is begun again with backoff, logged and counted; the stores keep what they had, so no label moves
 //! because the API server was away.
 
-pub mod digests;
+pub mod digest_cache;
 pub mod key;
 pub mod queue;
 pub mod store;

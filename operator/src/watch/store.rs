@@ -10,7 +10,7 @@ use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
 
 use crate::tracing_policies::known::{self, Known};
-use crate::watch::digests::Genuine;
+use crate::watch::digest_cache::Genuine;
 
 /// The read sides.
 #[derive(Clone)]
