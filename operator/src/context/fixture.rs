@@ -1,7 +1,8 @@
-//! For scenarios: a context over stores filled by hand, and an API server that is played from a script.
+//! For scenarios: a context over stores filled by hand, and an API server that is played from a
+//! script.
 //!
-//! The script is exact. A request that is not the next one in it fails the scenario, and so does a request that never
-//! comes; a scenario whose script is empty shows radio silence.
+//! The script is exact. A request that is not the next one in it fails the scenario, and so does a
+//! request that never comes; a scenario whose script is empty shows radio silence.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -93,8 +94,8 @@ impl Fixture {
         (self.ctx, played)
     }
 
-    /// As [`Fixture::plays`], for what goes on asking: what comes after the script is never answered. The write sides of
-    /// the stores come with it.
+    /// As [`Fixture::plays`], for what goes on asking: what comes after the script is never
+    /// answered. The write sides of the stores come with it.
     pub(crate) fn plays_for_a_watch(
         self,
         script: Vec<Exchange>,

@@ -1,8 +1,14 @@
-//! The operator's own metrics, in the OpenMetrics text form. No label carries an object's name beyond a policy's, so
-//! the number of series does not grow with the cluster.
+//! The operator's own metrics, in the OpenMetrics text format.
+//!
+//! The only objects that labels name are policies, so the number of series does not grow with the
+//! number of nodes.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+
+use parking_lot::Mutex;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -33,7 +39,10 @@ struct PolicyState {
     state: &'static str,
 }
 
-/// The metrics; cloning shares them.
+/// The states of a policy's nodes, as the label `state` has them.
+const NODE_STATES: [&str; 3] = ["ready", "not-ready", "unknown"];
+
+/// The metrics. A clone counts into the same series.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     reconciles: Family<Reconcile, Counter>,
@@ -41,68 +50,87 @@ pub struct Metrics {
     skipped: Family<Kind, Counter>,
     watch_errors: Family<Kind, Counter>,
     nodes: Family<PolicyState, Gauge>,
+    /// The policies that have series in `nodes`.
+    policies: Arc<Mutex<BTreeSet<String>>>,
     agents: Family<Question, Counter>,
     agents_unready: Counter<f64, AtomicU64>,
     leader: Gauge,
 }
 
 impl Metrics {
-    /// One run of a controller's reconcile; `outcome` is `ok` or an error's short reason.
+    /// Counts a run of a controller's reconcile. `outcome` is `ok` or a short word for the error.
     pub fn reconciled(&self, controller: &'static str, outcome: &str) {
         self.reconciles.get_or_create(&Reconcile { controller, outcome: outcome.to_owned() }).inc();
     }
 
-    /// One write to the API server, by the kind of object written.
+    /// Counts a write to the API server. `kind` is the kind of the object that was written.
     pub fn wrote(&self, kind: &str) {
         self.writes.get_or_create(&Kind { kind: kind.to_owned() }).inc();
     }
 
-    /// An object that could not be parsed and was left out.
+    /// Counts an object that was skipped because it could not be parsed.
     pub fn skipped(&self, kind: &str) {
         self.skipped.get_or_create(&Kind { kind: kind.to_owned() }).inc();
     }
 
-    /// A watch that broke; it is begun again.
+    /// Counts a watch that broke.
     pub fn watch_failed(&self, kind: &str) {
         self.watch_errors.get_or_create(&Kind { kind: kind.to_owned() }).inc();
     }
 
-    /// The selected nodes of a policy by verdict.
+    /// Sets how many of a policy's selected nodes are in each state.
     pub fn policy_nodes(&self, policy: &str, counts: [(&'static str, i64); 3]) {
+        self.policies.lock().insert(policy.to_owned());
         for (state, count) in counts {
             self.nodes.get_or_create(&PolicyState { policy: policy.to_owned(), state }).set(count);
         }
     }
 
-    /// A policy is gone, and its series with it.
+    /// Removes the series of a policy that is gone.
     pub fn forget_policy(&self, policy: &str) {
-        for state in ["ready", "not-ready", "unknown"] {
-            self.nodes.remove(&PolicyState { policy: policy.to_owned(), state });
+        self.retain_policies(|kept| kept != policy);
+    }
+
+    /// Keeps the series of the policies that exist.
+    pub fn retain_policies(&self, exists: impl Fn(&str) -> bool) {
+        let gone =
+            self.policies.lock().extract_if(.., |policy| !exists(policy)).collect::<Vec<_>>();
+        for (policy, state) in gone.iter().flat_map(|p| NODE_STATES.map(|state| (p, state))) {
+            self.nodes.remove(&PolicyState { policy: policy.clone(), state });
         }
     }
 
-    /// A question to one of Tetragon's agents; `outcome` is `answered` or a short reason why not.
+    /// Counts a question to one of Tetragon's agents. `outcome` is `answered` or a short word for
+    /// the error.
     pub fn agent_asked(&self, how: &'static str, outcome: &'static str) {
         self.agents.get_or_create(&Question { how, outcome }).inc();
     }
 
-    /// So many seconds, summed over nodes, in which a node had no ready agent because of a restart that we caused.
+    /// Adds seconds in which nodes had no ready agent because of a restart that we caused, summed
+    /// over the nodes.
     pub fn agents_unready(&self, seconds: f64) {
         self.agents_unready.inc_by(seconds);
     }
 
-    /// Whether this replica leads.
+    /// Sets whether this replica leads.
     pub fn leading(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }
 
     /// The metrics as text.
-    ///
-    /// # Errors
-    /// When a value cannot be written, which a `String` never does.
     pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry())?;
+        Ok(text)
+    }
+
+    fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("lsm_ready");
-        registry.register("reconciles", "Runs of a controller by outcome", self.reconciles.clone());
+        registry.register(
+            "reconciles",
+            "Reconciles of each controller by outcome",
+            self.reconciles.clone(),
+        );
         registry.register(
             "writes",
             "Writes to the API server by kind of object",
@@ -110,17 +138,17 @@ impl Metrics {
         );
         registry.register(
             "skipped_objects",
-            "Objects that could not be parsed",
+            "Objects that were skipped because they could not be parsed",
             self.skipped.clone(),
         );
         registry.register(
             "watch_errors",
-            "Watches that broke and were begun again",
+            "Watches that broke and were restarted",
             self.watch_errors.clone(),
         );
         registry.register(
             "policy_nodes",
-            "Selected nodes of a policy by verdict",
+            "Nodes that a policy selects, by state",
             self.nodes.clone(),
         );
         registry.register(
@@ -130,13 +158,11 @@ impl Metrics {
         );
         registry.register(
             "agent_unready_node_seconds",
-            "Seconds in which nodes had no ready agent because of a restart that lsm-ready caused, summed over nodes",
+            "Seconds in which a node had no ready agent because lsm-ready restarted it, summed over nodes",
             self.agents_unready.clone(),
         );
-        registry.register("leader", "1 where this replica leads", self.leader.clone());
-        let mut text = String::new();
-        text::encode(&mut text, &registry)?;
-        Ok(text)
+        registry.register("leader", "1 if this replica is the leader, else 0", self.leader.clone());
+        registry
     }
 }
 
@@ -145,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forgotten_policy_leaves_no_series() {
+    fn a_policy_that_is_gone_has_no_series() {
         let metrics = Metrics::default();
         metrics.policy_nodes("enforce", [("ready", 1), ("not-ready", 0), ("unknown", 2)]);
         assert!(
@@ -154,6 +180,8 @@ mod tests {
                 .unwrap()
                 .contains(r#"lsm_ready_policy_nodes{policy="enforce",state="unknown"} 2"#)
         );
+        metrics.forget_policy("another");
+        assert!(metrics.encode().unwrap().contains("enforce"));
         metrics.forget_policy("enforce");
         assert!(!metrics.encode().unwrap().contains("enforce"));
     }

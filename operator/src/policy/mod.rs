@@ -20,6 +20,7 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube_runtime::controller::Action;
+use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
 use lsm_ready_tetragon::agent;
@@ -110,4 +111,8 @@ fn publish(name: &str, status: &lsm_ready_crds::LsmPolicyStatus, ctx: &Context) 
     let counts =
         [("ready", nodes.ready), ("not-ready", nodes.not_ready), ("unknown", nodes.unknown)];
     ctx.metrics.policy_nodes(name, counts);
+    // The policy may have been deleted meanwhile, after its series were removed.
+    if ctx.stores.policies.get(&ObjectRef::new(name)).is_none() {
+        ctx.metrics.forget_policy(name);
+    }
 }

@@ -1,20 +1,23 @@
-//! The watches that fill the stores and tell the controllers what changed.
+//! The watches that fill the stores and trigger the controllers.
 //!
 //! ## Flow
-//! list and watch → objects that do not parse are skipped with a warning and counted → trimmed → stored → routed: the
-//! keys that the change concerns go into the queues.
+//! list and watch → skip, log and count objects that cannot be parsed → trim → store → trigger: the
+//! keys of the objects that the change concerns go into the queues.
 //!
 //! ## Guarantees
-//! A key is queued only after the store has the change. When a watch had to list anew, everything is queued, since
-//! deletions in the gap have no event of their own. A change that no plan reads (a kubelet's heartbeat) queues nothing.
+//! A key is queued only after the store has the change. After a watch had to list again, everything
+//! is queued, because a deletion in the gap has no event of its own. A change that no controller
+//! reads, such as a kubelet's heartbeat, queues nothing.
 //!
 //! ## Errors
-//! A watch that breaks is begun again with backoff, logged and counted; the stores keep what they had, so no label moves
-//! because the API server was away.
+//! A watch that breaks is restarted with backoff, logged and counted. The stores keep their objects
+//! meanwhile, so no label changes because the API server is unreachable.
 
 pub mod digest_cache;
 pub mod key;
 pub mod queue;
+#[cfg(test)]
+mod scenarios;
 pub mod store;
 pub mod triggers;
 
@@ -33,28 +36,30 @@ use tracing::warn;
 use crate::context::metrics::Metrics;
 use crate::tracing_policies::follow;
 use crate::watch::store::{Writers, trim, trim_node};
-use crate::watch::triggers::Routes;
+use crate::watch::triggers::Triggers;
 
-/// Runs the watches; ends only when dropped.
-pub async fn run(client: Client, writers: Writers, routes: Routes, metrics: Metrics) {
-    let nodes = fill(&client, writers.nodes, trim_node, &metrics, |event| routes.node(event));
-    let reports = fill(&client, writers.reports, trim, &metrics, |event| routes.report(event));
-    let profiles = fill(&client, writers.profiles, trim, &metrics, |event| routes.profile(event));
-    let policies = fill(&client, writers.policies, trim, &metrics, |event| routes.policy(event));
+/// Runs the watches with that client's rights, until the future is dropped.
+pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
+    let metrics = triggers.metrics();
+    let nodes = watch(&client, writers.nodes, trim_node, metrics, |event| triggers.node(event));
+    let reports = watch(&client, writers.reports, trim, metrics, |event| triggers.report(event));
+    let profiles = watch(&client, writers.profiles, trim, metrics, |event| triggers.profile(event));
+    let policies = watch(&client, writers.policies, trim, metrics, |event| triggers.policy(event));
     let daemon_sets =
-        fill(&client, writers.daemon_sets, trim, &metrics, |event| routes.daemon_set(event));
-    let tracing = follow::run(client.clone(), writers.tracing_policies, &routes, &metrics);
+        watch(&client, writers.daemon_sets, trim, metrics, |event| triggers.daemon_set(event));
+    let changed = || triggers.tracing_policies();
+    let tracing = follow::run(client.clone(), writers.tracing_policies, &changed, metrics);
     Box::pin(future::join(future::join5(nodes, reports, profiles, policies, daemon_sets), tracing))
         .await;
 }
 
-/// One watch, from the API server to the queues.
-fn fill<K>(
+/// One watch, from the API server to the triggers.
+fn watch<K>(
     client: &Client,
     writer: Writer<K>,
     trim: fn(&mut K),
     metrics: &Metrics,
-    route: impl Fn(&Event<K>),
+    trigger: impl Fn(&Event<K>),
 ) -> impl Future<Output = ()>
 where
     K: Resource<DynamicType = ()>
@@ -72,13 +77,14 @@ where
             .modify(trim);
     reflector::reflector(writer, events).for_each(move |event| {
         if let Ok(event) = &event {
-            route(event);
+            trigger(event);
         }
         future::ready(())
     })
 }
 
-/// The events of objects that parse; the others and the watch's own errors are logged and counted.
+/// Passes on the events of objects that can be parsed. Logs and counts the others, and the watch's
+/// own errors.
 fn parsed<K>(
     events: impl Stream<Item = watcher::Result<Event<DeserializeGuard<K>>>>,
     metrics: Metrics,
@@ -88,14 +94,14 @@ where
 {
     events.filter_map(move |event| {
         let event = match event {
-            Ok(Event::Apply(object)) => open(object, &metrics).map(Event::Apply),
-            Ok(Event::InitApply(object)) => open(object, &metrics).map(Event::InitApply),
-            Ok(Event::Delete(object)) => open(object, &metrics).map(Event::Delete),
+            Ok(Event::Apply(object)) => parse(object, &metrics).map(Event::Apply),
+            Ok(Event::InitApply(object)) => parse(object, &metrics).map(Event::InitApply),
+            Ok(Event::Delete(object)) => parse(object, &metrics).map(Event::Delete),
             Ok(Event::Init) => Some(Event::Init),
             Ok(Event::InitDone) => Some(Event::InitDone),
             Err(error) => {
                 let kind = K::kind(&());
-                warn!(%kind, %error, "watch broke and is begun again");
+                warn!(%kind, %error, "watch broke, restarting it");
                 metrics.watch_failed(&kind);
                 None
             }
@@ -104,7 +110,7 @@ where
     })
 }
 
-fn open<K: Resource<DynamicType = ()>>(
+fn parse<K: Resource<DynamicType = ()>>(
     object: DeserializeGuard<K>,
     metrics: &Metrics,
 ) -> Option<K> {
@@ -114,7 +120,7 @@ fn open<K: Resource<DynamicType = ()>>(
             let kind = K::kind(&());
             let name = invalid.metadata.name.as_deref().unwrap_or_default();
             let namespace = invalid.metadata.namespace.as_deref().unwrap_or_default();
-            warn!(%kind, namespace, name, error = invalid.error, "object does not parse and is left out");
+            warn!(%kind, namespace, name, error = invalid.error, "skipping object: it cannot be parsed");
             metrics.skipped(&kind);
         })
         .ok()
@@ -132,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_parse_is_left_out_and_counted() {
+    async fn an_object_that_cannot_be_parsed_is_skipped_and_counted() {
         let metrics = Metrics::default();
         let events = futures::stream::iter([
             Ok(Event::Init),

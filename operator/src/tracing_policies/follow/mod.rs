@@ -1,16 +1,20 @@
-//! Follows TracingPolicies and TracingPoliciesNamespaced in whatever version is installed, and also where none is.
+//! Follows TracingPolicies and TracingPoliciesNamespaced in whatever version is installed, and also
+//! where none is.
 //!
 //! ## Flow
-//! look which version of `cilium.io` has the kind → none: look again later → one: list and watch it; look again now and
-//! then whether it is still that one → what changes goes into [`Writer`], and those concerned are looked at again.
+//! look which version of `cilium.io` has the kind → none: look again later → one: list and watch
+//! it; look again now and then whether it is still that one → what changes goes into [`Writer`],
+//! and those concerned are looked at again.
 //!
 //! ## Guarantees
-//! Only reading, with the rights to read those two kinds; what is installed is read from the API server's discovery, which
-//! everybody may read. A CRD that comes, goes or changes its version is found within [`LOOK_AGAIN`] (a deleted one at once).
-//! There is no hot loop: each look waits. A state is logged when it begins, not each time that it is found again.
+//! Only reading, with the rights to read those two kinds; what is installed is read from the API
+//! server's discovery, which everybody may read. A CRD that comes, goes or changes its version is
+//! found within [`LOOK_AGAIN`] (a deleted one at once). There is no hot loop: each look waits. A
+//! state is logged when it begins, not each time that it is found again.
 //!
 //! ## Errors
-//! Where the list is refused or fails, that is noted and what was known stays; kube's backoff tries again.
+//! Where the list is refused or fails, that is noted and what was known stays; kube's backoff tries
+//! again.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -31,7 +35,6 @@ use tracing::{debug, info, warn};
 use crate::context::metrics::Metrics;
 use crate::tracing_policies::known::{Entry, Object, Trouble, Writer};
 use crate::tracing_policies::wish::Wish;
-use crate::watch::triggers::Routes;
 
 /// How often it is looked which version is installed.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -39,12 +42,13 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How long after a watch ended because its resource is gone.
 const AFTER_A_WATCH: Duration = Duration::from_secs(2);
 
-/// Follows both kinds; ends only when dropped.
-pub async fn run(client: Client, writer: Writer, routes: &Routes, metrics: &Metrics) {
+/// Follows both kinds; ends only when dropped. `on_change` is called after each change of what is
+/// known.
+pub async fn run(client: Client, writer: Writer, on_change: &(dyn Fn() + Sync), metrics: &Metrics) {
     let one = |kind| Follower {
         client: client.clone(),
         writer: writer.clone(),
-        routes,
+        on_change,
         metrics: metrics.clone(),
         kind,
     };
@@ -55,7 +59,7 @@ pub async fn run(client: Client, writer: Writer, routes: &Routes, metrics: &Metr
 struct Follower<'a> {
     client: Client,
     writer: Writer,
-    routes: &'a Routes,
+    on_change: &'a (dyn Fn() + Sync),
     metrics: Metrics,
     /// Index into [`KINDS`].
     kind: usize,
@@ -92,8 +96,8 @@ impl Follower<'_> {
         }
     }
 
-    /// The most stable version that has the kind. The group's preferred one may have other kinds alone: Cilium's own are
-    /// in `cilium.io/v2`.
+    /// The most stable version that has the kind. The group's preferred one may have other kinds
+    /// alone: Cilium's own are in `cilium.io/v2`.
     fn installed(&self) -> impl Future<Output = kube::Result<Option<ApiResource>>> {
         let (kind, plural) = KINDS[self.kind];
         let client = self.client.clone();
@@ -203,14 +207,14 @@ impl Follower<'_> {
         let said = trouble.to_string();
         if self.writer.troubled(self.kind, trouble) {
             warn!(kind = self.name(), "{said}");
-            self.routes.tracing_policies();
+            (self.on_change)();
         }
     }
 
     fn changed(&self, differs: bool, what: &str) {
         if differs {
             info!(kind = self.name(), "{what}");
-            self.routes.tracing_policies();
+            (self.on_change)();
         }
     }
 }

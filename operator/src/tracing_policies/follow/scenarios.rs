@@ -37,13 +37,12 @@ async fn settled(script: Vec<Exchange>) -> (Arc<Context>, Arc<Snapshot>) {
     let enforce = policy("enforce", &json!({"require": {"tracingPolicies": {}}}));
     let (ctx, writers, served) =
         Fixture::new().with::<LsmPolicy>(enforce).plays_for_a_watch(script);
-    let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
     let writer = writers.tracing_policies.clone();
     writer.absent(1);
     let follower = Follower {
         client: ctx.client.clone(),
         writer,
-        routes: &routes,
+        on_change: &|| {},
         metrics: ctx.metrics.clone(),
         kind: 0,
     };
