@@ -1,8 +1,5 @@
-//! Tetragon's policies on a real API server, with the operator's own token: a CRD that is not there, is installed late, has
-//! an object that means nothing, and goes again.
-#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
-
-mod real_api;
+//! Tetragon's own policies, with the operator's own token: their CRD is missing, is installed late, has
+//! an invalid object, and is deleted again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +7,29 @@ use std::time::Duration;
 use e2e::api::ApiServer;
 use e2e::wait;
 use kube::{Api, Client};
+use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{LsmHookProfile, LsmPolicy};
 use lsm_ready_operator::context::Context;
 use lsm_ready_operator::tracing_policies::follow::LOOK_AGAIN;
 use lsm_ready_operator::{node, policy};
-use real_api::{OPERATOR, create_node, done, kubectl, unbound};
 use serde_json::{Value, json};
 
-/// A late CRD is found at the next look.
+use crate::server::{self, OPERATOR, create_node, done, unbound};
+
+/// A CRD that is installed late is found when the operator looks again.
 const DEADLINE: Duration = LOOK_AGAIN.saturating_mul(3);
-const LABEL: &str = "lsmready.node-restriction.kubernetes.io/policy.enforce";
+const LABEL: &str = "lsmready.node-restriction.kubernetes.io/policy.traced";
+/// The Node of this test.
+const NODE: &str = "traced";
 const TRACING_POLICIES: &str = "/apis/cilium.io/v1alpha1/tracingpolicies";
 
-/// A node that denied, with a profile, and a policy that requires Tetragon's policies of tier `enforce`.
+/// A node that denied, with a profile, and a policy for this node alone that requires Tetragon's
+/// policies of tier `enforce`.
 async fn prepare(server: &ApiServer, admin: &Client) {
-    create_node(server, "n1").await;
+    create_node(server, NODE).await;
+    let label = json!({"metadata": {"labels": {"traced": "yes"}}});
+    done(admin, "MERGE", &format!("/api/v1/nodes/{NODE}"), &label).await;
     let spec: LsmHookProfileSpec = serde_json::from_value(
         json!({"kernel": "6.12", "hooks": ["file_open"], "sleepableHooks": []}),
     )
@@ -40,31 +44,32 @@ async fn prepare(server: &ApiServer, admin: &Client) {
     )
     .await;
     let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
-    done(admin, "APPLY", &format!("{kinds}/lsmnodes/n1"), &object).await;
+    done(admin, "APPLY", &format!("{kinds}/lsmnodes/{NODE}"), &object).await;
     let status = json!({"status": {"bootID": "1", "evidence": "Denied", "reason": "CanaryDenied",
         "hookProfile": profile.metadata.name, "checks": [{"name": "KernelReads", "outcome": "Pass"}]}});
-    done(admin, "MERGE", &format!("{kinds}/lsmnodes/n1/status"), &status).await;
-    let spec = json!({"require": {"tracingPolicies": {"matchLabels": {"tier": "enforce"}}}});
+    done(admin, "MERGE", &format!("{kinds}/lsmnodes/{NODE}/status"), &status).await;
+    let spec = json!({"nodeSelector": {"matchLabels": {"traced": "yes"}},
+        "require": {"tracingPolicies": {"matchLabels": {"tier": "enforce"}}}});
     let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
-    done(admin, "APPLY", &format!("{kinds}/lsmpolicies/enforce"), &object).await;
+    done(admin, "APPLY", &format!("{kinds}/lsmpolicies/traced"), &object).await;
 }
 
-/// Until both controllers have made of what is known this label and this reason of the condition; its message.
-async fn said(ctx: &Arc<Context>, admin: &Client, label: &str, reason: &str) -> String {
+/// Waits until both controllers have set this label and this reason of the condition. Returns the
+/// condition's message.
+async fn message(ctx: &Arc<Context>, admin: &Client, label: &str, reason: &str) -> String {
     wait::until(DEADLINE, &format!("{label} and {reason}"), async || {
-        let Some(n1) = ctx.stores.nodes.find(|_| true) else {
+        let Some(node) = ctx.stores.nodes.get(&ObjectRef::new(NODE)) else {
             return Err("no Node".to_owned());
         };
-        node::reconcile(n1, ctx.clone()).await.map_err(|error| error.to_string())?;
+        node::reconcile(node, ctx.clone()).await.map_err(|error| error.to_string())?;
         let found = Api::<LsmPolicy>::all(admin.clone())
-            .get("enforce")
+            .get("traced")
             .await
             .map_err(|error| error.to_string())?;
         policy::reconcile(Arc::new(found), ctx.clone()).await.map_err(|error| error.to_string())?;
-        let node = done(admin, "GET", "/api/v1/nodes/n1", &Value::Null).await;
+        let node = done(admin, "GET", &format!("/api/v1/nodes/{NODE}"), &Value::Null).await;
         let found =
-            done(admin, "GET", "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce", &Value::Null)
-                .await;
+            done(admin, "GET", "/apis/lsmready.io/v1alpha1/lsmpolicies/traced", &Value::Null).await;
         let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let condition =
             conditions.into_iter().find(|condition| condition["type"] == "TracingPoliciesLoadable");
@@ -79,20 +84,18 @@ async fn said(ctx: &Arc<Context>, admin: &Client, label: &str, reason: &str) -> 
 }
 
 #[tokio::test]
-async fn a_crd_that_comes_late_and_goes_again() {
-    let server = real_api::start("tracing_policies_api", "default").await;
+async fn a_crd_may_be_installed_late_and_deleted_again() {
+    let crds = server::tetragon_crds().await;
+    let server = server::shared().await;
     let admin = server.client().await.unwrap();
-    prepare(&server, &admin).await;
-    let operator = unbound(&server, OPERATOR).await;
-    let ctx = Arc::new(real_api::context(&operator, operator.clone()));
+    prepare(server, &admin).await;
+    let operator = unbound(server, OPERATOR).await;
+    let ctx = server::context(&operator, operator.clone());
     tokio::time::timeout(DEADLINE, ctx.stores.tracing_policies.settled()).await.unwrap();
-    assert!(
-        ctx.stores.tracing_policies.snapshot().is_absent(),
-        "no CRD is fine, and known at once"
-    );
-    said(&ctx, &admin, "ready", "NoneSelected").await;
+    assert!(ctx.stores.tracing_policies.snapshot().is_absent(), "a missing CRD is known at once");
+    message(&ctx, &admin, "ready", "NoneSelected").await;
 
-    real_api::tracing_policy_crd(&server);
+    crds.install();
     let object = |name: &str, hooks: Value| {
         json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
         "metadata": {"name": name, "labels": {"tier": "enforce"}}, "spec": {"lsmhooks": hooks}})
@@ -105,23 +108,23 @@ async fn a_crd_that_comes_late_and_goes_again() {
         &object("good", json!([{"hook": "file_open", "selectors": denies}])),
     )
     .await;
-    let message = said(&ctx, &admin, "ready", "AllLoadable").await;
+    let text = message(&ctx, &admin, "ready", "AllLoadable").await;
     assert_eq!(
-        message,
+        text,
         "1 of 1 TracingPolicies with LSM hooks load on those of the 1 selected nodes that they are for"
     );
 
     done(&admin, "POST", TRACING_POLICIES, &object("odd", json!("file_open"))).await;
-    let message = said(&ctx, &admin, "unknown", "InvalidTracingPolicy").await;
-    assert!(message.contains("odd: spec.lsmhooks: is text, not a list"), "{message}");
+    let text = message(&ctx, &admin, "unknown", "InvalidTracingPolicy").await;
+    assert!(text.contains("odd: spec.lsmhooks: is text, not a list"), "{text}");
 
     done(&admin, "POST", TRACING_POLICIES, &object("typo", json!([{"hook": "file_opn"}]))).await;
-    let message = said(&ctx, &admin, "not-ready", "NotLoadable").await;
+    let text = message(&ctx, &admin, "not-ready", "NotLoadable").await;
     assert!(
-        message.contains("typo loads on 0 of 1 nodes (file_opn HookNotInKernel on 1, as n1"),
-        "{message}"
+        text.contains("typo loads on 0 of 1 nodes (file_opn HookNotInKernel on 1, as traced"),
+        "{text}"
     );
 
-    kubectl(&server.kubeconfig(), &["delete", "crd", "tracingpolicies.cilium.io"]).unwrap();
-    said(&ctx, &admin, "ready", "NoneSelected").await;
+    crds.delete();
+    message(&ctx, &admin, "ready", "NoneSelected").await;
 }

@@ -1,12 +1,13 @@
-//! A real API server with our manifests applied, shared by the tests of one binary.
+//! The two API servers of this binary, with our manifests applied, and requests to them.
 //!
-//! In: a folder of `config/`. Out: requests as any user, each with the answer's code and message. Every binary has a
-//! server of its own, which ends with the binary's process.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+//! In: a component's ServiceAccount. Out: requests with that component's token, each with the code and
+//! message of the answer. The servers end with this process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use e2e::api::ApiServer;
+
 pub use e2e::request::{Answer, kubectl};
 use e2e::{paths, request, wait};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
@@ -19,8 +20,9 @@ use lsm_ready_operator::context::metrics::Metrics;
 use lsm_ready_operator::watch;
 use lsm_ready_operator::watch::queue::queues;
 use lsm_ready_operator::watch::store::stores;
-use lsm_ready_operator::watch::triggers::Routes;
+use lsm_ready_operator::watch::triggers::Triggers;
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// The namespace of the manifests.
 pub const NAMESPACE: &str = "lsm-ready-system";
@@ -31,18 +33,47 @@ pub const PROBE: &str = "lsm-ready-probe";
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A server named as the test binary's part of it, with `config/<folder>` applied.
-pub async fn start(name: &str, folder: &str) -> ApiServer {
+static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
+static EXCLUSIVE: OnceCell<ApiServer> = OnceCell::const_new();
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// The server of the tests that use objects of their own.
+pub async fn shared() -> &'static ApiServer {
+    SHARED.get_or_init(|| start("shared")).await
+}
+
+/// A turn on the server of the tests that need it for themselves.
+pub struct Turn {
+    pub server: &'static ApiServer,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// Waits for the turn of this test. The objects of the tests before are gone then.
+pub async fn exclusive() -> Turn {
+    let turn = TURN.lock().await;
+    let server = EXCLUSIVE.get_or_init(|| start("exclusive")).await;
+    let kubeconfig = server.kubeconfig();
+    let kinds = "lsmpolicies,lsmnodes,lsmhookprofiles,nodes";
+    kubectl(&kubeconfig, &["delete", kinds, "--all"]).unwrap();
+    let kinds = "daemonsets,pods,leases";
+    kubectl(&kubeconfig, &["delete", kinds, "--all", "-n", NAMESPACE, "--force"]).unwrap();
+    kubectl(&kubeconfig, &["delete", "daemonsets", "--all", "-n", "kube-system"]).unwrap();
+    Turn { server, _turn: turn }
+}
+
+/// Starts a server and applies the manifests.
+async fn start(name: &str) -> ApiServer {
     let dir = paths::state().join("tests").join(name);
-    // What an earlier run left.
+    // An earlier run may have left the folder.
     let _ = std::fs::remove_dir_all(&dir);
     let server = ApiServer::start(&dir).await.unwrap();
-    kubectl(&server.kubeconfig(), &["apply", "--server-side", "-k", &config(folder)]).unwrap();
+    let kubeconfig = server.kubeconfig();
+    kubectl(&kubeconfig, &["apply", "--server-side", "-k", &config("default")]).unwrap();
     let crds = ["lsmpolicies", "lsmnodes", "lsmhookprofiles"]
         .map(|plural| format!("crd/{plural}.lsmready.io"));
     let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
     wait.extend(crds.iter().map(String::as_str));
-    kubectl(&server.kubeconfig(), &wait).unwrap();
+    kubectl(&kubeconfig, &wait).unwrap();
     server
 }
 
@@ -51,37 +82,66 @@ pub fn config(folder: &str) -> String {
     paths::workspace().join("config").join(folder).display().to_string()
 }
 
-/// Installs Tetragon's kind by its published names, as the agent in Tetragon's place brings it.
-pub fn tracing_policy_crd(server: &ApiServer) {
-    let file = paths::workspace().join("e2e/agent/manifests/crd.yaml").display().to_string();
-    kubectl(&server.kubeconfig(), &["apply", "-f", &file]).unwrap();
-    let wait =
-        ["wait", "--for=condition=Established", "--timeout=30s", "crd/tracingpolicies.cilium.io"];
-    kubectl(&server.kubeconfig(), &wait).unwrap();
+/// Tetragon's CRDs. One test at a time has them installed, because another shows what happens
+/// without them.
+pub struct TetragonCrds {
+    server: &'static ApiServer,
+    _turn: MutexGuard<'static, ()>,
 }
 
-/// The operator's context over watches with these rights, which end with the test's runtime; it writes as `operator`.
-pub fn context(watching: &Client, operator: Client) -> Context {
+const TETRAGON_CRDS: [&str; 2] =
+    ["crd/tracingpolicies.cilium.io", "crd/tracingpoliciesnamespaced.cilium.io"];
+
+/// Waits until no other test uses Tetragon's CRDs. They are not installed then.
+pub async fn tetragon_crds() -> TetragonCrds {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    let turn = TURN.lock().await;
+    let crds = TetragonCrds { server: shared().await, _turn: turn };
+    crds.delete();
+    crds
+}
+
+impl TetragonCrds {
+    /// Installs them as the test agent does.
+    pub fn install(&self) {
+        let file = paths::workspace().join("e2e/agent/manifests/crd.yaml").display().to_string();
+        let kubeconfig = self.server.kubeconfig();
+        kubectl(&kubeconfig, &["apply", "-f", &file]).unwrap();
+        let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
+        wait.extend(TETRAGON_CRDS);
+        kubectl(&kubeconfig, &wait).unwrap();
+    }
+
+    /// Deletes them, and waits until they are gone.
+    pub fn delete(&self) {
+        let mut delete = vec!["delete", "--ignore-not-found"];
+        delete.extend(TETRAGON_CRDS);
+        kubectl(&self.server.kubeconfig(), &delete).unwrap();
+    }
+}
+
+/// The operator's context. Its watches run with the rights of `watching` and end with the test. It
+/// writes with the rights of `operator`.
+pub fn context(watching: &Client, operator: Client) -> Arc<Context> {
     let (stores, writers) = stores();
     let (queues, _) = queues();
-    let metrics = Metrics::default();
-    let routes = Routes::new(stores.clone(), queues.clone(), metrics.clone());
-    tokio::spawn(watch::run(watching.clone(), writers, routes, metrics.clone()));
     let reporter = Reporter { controller: "lsmready.io/operator".into(), instance: None };
-    Context::new(operator, reporter, stores, queues, metrics)
+    let ctx = Arc::new(Context::new(operator, reporter, stores, queues, Metrics::default()));
+    tokio::spawn(watch::run(watching.clone(), writers, Triggers::new(ctx.clone())));
+    ctx
 }
 
-/// One request, which has to be answered; see [`request::call`].
+/// Sends one request; see [`request::call`]. Panics if there is no answer.
 pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Answer {
     request::call(client, verb, path, body).await.unwrap()
 }
 
-/// A call that has to work, as preparation.
+/// Sends one request that has to succeed. Returns the object.
 pub async fn done(client: &Client, verb: &str, path: &str, body: &Value) -> Value {
     request::done(client, verb, path, body).await.unwrap()
 }
 
-/// A client with a token of one of our ServiceAccounts that is bound to nothing.
+/// A client with a token of one of our ServiceAccounts that is bound to no pod.
 pub async fn unbound(server: &ApiServer, account: &str) -> Client {
     as_account(server, account, None).await
 }
@@ -115,7 +175,7 @@ async fn as_account(server: &ApiServer, account: &str, to: Option<BoundObjectRef
     server.client_with_token(&token.status.unwrap().token).await.unwrap()
 }
 
-/// A Node with a foreign label, taint and condition.
+/// Creates a Node with a label, taint and condition of others.
 pub async fn create_node(server: &ApiServer, name: &str) -> Value {
     let admin = server.client().await.unwrap();
     let node = json!({
@@ -134,8 +194,8 @@ pub async fn create_node(server: &ApiServer, name: &str) -> Value {
     done(&admin, "STRATEGIC", &format!("/api/v1/nodes/{name}/status"), &status).await
 }
 
-/// Until the API server enforces our admission policies: it takes notice of them some time after they are stored.
-/// `must_be_refused` is a dry run for each.
+/// Waits until the API server enforces our admission policies, which is some time after they are
+/// stored. `must_be_refused` is sent as a dry run.
 pub async fn enforced(client: &Client, verb: &str, path: &str, must_be_refused: &Value) {
     wait::until(DEADLINE, "the admission policy to be enforced", async || {
         let answer = call(client, verb, &format!("{path}?dryRun=All"), must_be_refused).await;

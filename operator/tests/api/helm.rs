@@ -3,23 +3,18 @@
 //!
 //! In: the programs of `e2e/helm/build.sh`; a chart with the DaemonSet of a release's shape in it. Out: ours survive what
 //! they can survive, what they cannot is a conflict that names us, and giving back leaves what the chart renders.
-#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
-
-mod real_api;
-#[path = "tetragon/scene.rs"]
-mod scene;
-#[path = "../../tetragon/tests/releases/mod.rs"]
-mod tetragon;
 
 use std::path::Path;
 use std::process::Command;
 
 use e2e::command::run;
 use e2e::paths;
-use scene::{Scene, server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tetragon::{add_mount, add_volume, agent, host_path, release};
+
+use crate::releases::{self, add_mount, add_volume, agent, host_path, release};
+use crate::scene::Scene;
+use crate::server::shared;
 
 const HELM_3: &str = "helm3";
 const HELM_4: &str = "helm4";
@@ -62,7 +57,7 @@ impl Installed {
         command
             .args(flags)
             .args(["--namespace", self.scene.name, "--kubeconfig"])
-            .arg(server().await.kubeconfig());
+            .arg(shared().await.kubeconfig());
         run(&mut command).map_err(|error| error.to_string())
     }
 
@@ -74,7 +69,7 @@ impl Installed {
     async fn keeps_ours(&self, tag: &str) -> Value {
         let before = self.scene.get().await;
         assert!(is_mounted(&before), "Helm took the mount away: {before}");
-        let after = self.scene.look().await;
+        let after = self.scene.reconcile().await;
         assert_eq!(
             after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"],
             "nothing to write"
@@ -85,9 +80,9 @@ impl Installed {
 
     /// No policy wants it any more: what is left is what the chart renders.
     async fn gives_back(&self, with: &Value) {
-        let theirs = tetragon::without_ours(with);
-        self.scene.withdraw().await;
-        let given_back = self.scene.look().await;
+        let theirs = releases::without_ours(with);
+        self.scene.delete_policy().await;
+        let given_back = self.scene.reconcile().await;
         assert_eq!(given_back["spec"], theirs["spec"]);
         assert_eq!(given_back["metadata"]["labels"], theirs["metadata"]["labels"]);
         assert!(managers(&given_back).iter().all(|(manager, _)| manager != "lsm-ready"));
@@ -153,7 +148,7 @@ fn wrote(object: &Value, manager: &str, operation: &str) -> bool {
 /// Ours survive an upgrade and a rollback by a Helm that writes with that operation, and can be given back then.
 async fn upgrades_and_rolls_back(helm: &str, namespace: &'static str, operation: &str) {
     let installed = Installed::by(helm, namespace).await;
-    let patched = installed.scene.look().await;
+    let patched = installed.scene.reconcile().await;
     assert!(is_mounted(&patched) && wrote(&patched, "helm", operation), "{:?}", managers(&patched));
     installed.must(helm, &["upgrade"], &["--set", "tag=v1.3.1"]).await;
     installed.keeps_ours("v1.3.1").await;
@@ -175,7 +170,7 @@ async fn helm_4_upgrades_and_rolls_back_around_ours() {
 #[tokio::test]
 async fn a_release_of_helm_3_that_helm_4_takes_over_keeps_ours() {
     let installed = Installed::by(HELM_3, "helm-3-to-4").await;
-    assert!(is_mounted(&installed.scene.look().await));
+    assert!(is_mounted(&installed.scene.reconcile().await));
     // Helm 4 goes on as Helm 3 wrote, until it is told otherwise.
     installed.must(HELM_4, &["upgrade"], &["--set", "tag=v1.3.1"]).await;
     let merged = installed.keeps_ours("v1.3.1").await;
@@ -189,7 +184,7 @@ async fn a_release_of_helm_3_that_helm_4_takes_over_keeps_ours() {
 #[tokio::test]
 async fn force_takes_nothing_of_ours_that_the_chart_does_not_name() {
     let installed = Installed::by(HELM_4, "helm-4-force").await;
-    assert!(is_mounted(&installed.scene.look().await));
+    assert!(is_mounted(&installed.scene.reconcile().await));
     installed.must(HELM_4, &["upgrade"], &["--set", "tag=v1.3.1", "--force-conflicts"]).await;
     installed.keeps_ours("v1.3.1").await;
 }
@@ -197,42 +192,42 @@ async fn force_takes_nothing_of_ours_that_the_chart_does_not_name() {
 #[tokio::test]
 async fn a_mount_of_the_charts_own_replaces_ours_with_helm_3() {
     let installed = Installed::by(HELM_3, "helm-3-own-mount").await;
-    assert!(is_mounted(&installed.scene.look().await));
+    assert!(is_mounted(&installed.scene.reconcile().await));
     installed.render(&with_own_mount());
     installed.must(HELM_3, &["upgrade"], &[]).await;
-    handed_over(&installed.scene.look().await);
+    handed_over(&installed.scene.reconcile().await);
 }
 
 /// Two managers name the one mount at that path differently: Helm 4 says so, and goes on when it is told to.
 #[tokio::test]
 async fn a_mount_of_the_charts_own_is_a_conflict_for_helm_4_until_it_is_forced() {
     let installed = Installed::by(HELM_4, "helm-4-own-mount").await;
-    let patched = installed.scene.look().await;
+    let patched = installed.scene.reconcile().await;
     assert!(is_mounted(&patched));
     installed.render(&with_own_mount());
     let refused = installed.helm(HELM_4, &["upgrade"], &[]).await.unwrap_err();
     assert!(refused.contains("conflict with \"lsm-ready\""), "{refused}");
     assert_eq!(installed.scene.get().await["spec"], patched["spec"], "nothing is half done");
     installed.must(HELM_4, &["upgrade"], &["--force-conflicts"]).await;
-    handed_over(&installed.scene.look().await);
+    handed_over(&installed.scene.reconcile().await);
 }
 
 #[tokio::test]
 async fn a_mount_of_the_charts_own_needs_no_force_once_ours_is_given_back() {
     let installed = Installed::by(HELM_4, "helm-4-never").await;
-    assert!(is_mounted(&installed.scene.look().await));
-    installed.scene.wish(&json!({"mount": "Never"})).await;
-    assert_eq!(mount(&installed.scene.look().await), None);
+    assert!(is_mounted(&installed.scene.reconcile().await));
+    installed.scene.set_securityfs(&json!({"mount": "Never"})).await;
+    assert_eq!(mount(&installed.scene.reconcile().await), None);
     installed.render(&with_own_mount());
     installed.must(HELM_4, &["upgrade"], &[]).await;
-    installed.scene.wish(&json!({})).await;
-    handed_over(&installed.scene.look().await);
+    installed.scene.set_securityfs(&json!({})).await;
+    handed_over(&installed.scene.reconcile().await);
 }
 
 /// The chart's own mount is there, and nothing of ours.
 fn handed_over(object: &Value) {
     assert_eq!(mount(object), Some(own_mount()));
-    assert_eq!(tetragon::without_ours(object)["spec"], object["spec"]);
+    assert_eq!(releases::without_ours(object)["spec"], object["spec"]);
     assert!(
         managers(object).iter().all(|(manager, _)| manager != "lsm-ready"),
         "{:?}",
