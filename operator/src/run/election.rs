@@ -1,16 +1,19 @@
 //! One replica works, the others stand by, and nobody writes a heartbeat.
 //!
 //! ## Flow
-//! The leader's pod is named in a Lease. A replica that finds no holder, or one whose pod is over, takes the Lease. How
-//! the holder fares is read from its Pod, which kubelet and node controller keep anyway, instead of from renewals.
+//! The leader's pod is named in a Lease. A replica that finds no holder, or one whose pod is over,
+//! takes the Lease. How the holder fares is read from its Pod, which kubelet and node controller
+//! keep anyway, instead of from renewals.
 //!
 //! ## Guarantees
-//! Exactly one replica takes a free Lease (the API server refuses the second writer's resourceVersion). A container that
-//! restarts in the same pod goes on at once. A holder that lost the Lease stops.
+//! Exactly one replica takes a free Lease (the API server refuses the second writer's
+//! resourceVersion). A container that restarts in the same pod goes on at once. A holder that lost
+//! the Lease stops.
 //!
 //! ## Assumptions
-//! While a partition heals two replicas may work for some seconds. That is harmless here: every write is a function of
-//! the cluster's state, bound to a UID, and none where nothing differs. See `docs/adr/0002-election-without-heartbeats.md`.
+//! While a partition heals two replicas may work for some seconds. That is harmless here: every
+//! write is a function of the cluster's state, bound to a UID, and none where nothing differs. See
+//! `docs/adr/0002-election-without-heartbeats.md`.
 
 use std::time::Duration;
 
@@ -27,8 +30,9 @@ use tracing::{info, warn};
 pub const LEASE: &str = "lsm-ready-operator";
 /// How often a replica looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long a holder's pod may be unready, or going, before it counts as over. The node controller marks the pods of an
-/// unreachable node unready; a pod that is going has its termination grace period of ten seconds.
+/// How long a holder's pod may be unready, or going, before it counts as over. The node controller
+/// marks the pods of an unreachable node unready; a pod that is going has its termination grace
+/// period of ten seconds.
 const PATIENCE_SECONDS: i64 = 30;
 
 /// This replica's pod.
@@ -138,8 +142,8 @@ impl Election {
         }
     }
 
-    /// Returns when the Lease is somebody else's. An API server that cannot be reached does not end the leadership: who
-    /// would take over could not write either.
+    /// Returns when the Lease is somebody else's. An API server that cannot be reached does not end
+    /// the leadership: who would take over could not write either.
     pub async fn lose(&self) -> Error {
         let mut looks = looks();
         loop {

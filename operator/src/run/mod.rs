@@ -1,13 +1,13 @@
 //! From start to orderly end.
 //!
 //! ## Flow
-//! serve /healthz → win the Lease → start the watches → when every store has its first list, start the
-//! controllers → on SIGTERM let the running reconciles finish, release the Lease, stop. A second
-//! signal stops at once.
+//! serve /healthz → win the Lease → start the watches → when every store has its first list, start
+//! the controllers → on SIGTERM let the running reconciles finish, release the Lease, stop. A
+//! second signal stops at once.
 //!
 //! ## Guarantees
-//! No controller runs before every store has its first list: a Node is never labelled from half of the
-//! evidence.
+//! No controller runs before every store has its first list: a Node is never labelled from half of
+//! the evidence.
 
 pub mod cli;
 mod controllers;

@@ -54,7 +54,8 @@ impl Readiness {
             self.wait_for_list(&stores.policies, POLICIES),
             self.wait_for_list(&stores.daemon_sets, DAEMON_SETS),
             async {
-                // A missing CRD and a missing right both count as done: neither may hold up the rest.
+                // A missing CRD and a missing right both count as done: neither may hold up the
+                // rest.
                 stores.tracing_policies.settled().await;
                 self.done(TRACING_POLICIES);
             },

@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics` over plain HTTP.
 //!
-//! `/readyz` answers 503 with one pending step in each line, so that `kubectl describe pod` shows them.
+//! `/readyz` answers 503 with one pending step in each line, so that `kubectl describe pod` shows
+//! them.
 
 use std::net::SocketAddr;
 

@@ -4,7 +4,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::run::cli::LogFormat;
 
-/// Starts logging. `level` may also be directives of tracing-subscriber. Returns what is wrong with it.
+/// Starts logging. `level` may also be directives of tracing-subscriber. Returns what is wrong with
+/// it.
 pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|_| {
         format!("invalid --log {level:?}: use error, warn, info, debug or trace, for example info")

@@ -1,8 +1,9 @@
-//! Upgrades by the real Helm 3 (a three-way merge) and Helm 4 (server-side apply) of a Tetragon that lsm-ready has given
-//! the mount: who owns what afterwards, on a real API server.
+//! Upgrades by the real Helm 3 (a three-way merge) and Helm 4 (server-side apply) of a Tetragon
+//! that lsm-ready has given the mount: who owns what afterwards, on a real API server.
 //!
-//! In: the programs of `e2e/helm/build.sh`; a chart with the DaemonSet of a release's shape in it. Out: ours survive what
-//! they can survive, what they cannot is a conflict that names us, and giving back leaves what the chart renders.
+//! In: the programs of `e2e/helm/build.sh`; a chart with the DaemonSet of a release's shape in it.
+//! Out: ours survive what they can survive, what they cannot is a conflict that names us, and
+//! giving back leaves what the chart renders.
 
 use std::path::Path;
 use std::process::Command;
@@ -145,7 +146,8 @@ fn wrote(object: &Value, manager: &str, operation: &str) -> bool {
     managers(object).contains(&(manager.to_owned(), operation.to_owned()))
 }
 
-/// Ours survive an upgrade and a rollback by a Helm that writes with that operation, and can be given back then.
+/// Ours survive an upgrade and a rollback by a Helm that writes with that operation, and can be
+/// given back then.
 async fn upgrades_and_rolls_back(helm: &str, namespace: &'static str, operation: &str) {
     let installed = Installed::by(helm, namespace).await;
     let patched = installed.scene.reconcile().await;
@@ -198,7 +200,8 @@ async fn a_mount_of_the_charts_own_replaces_ours_with_helm_3() {
     handed_over(&installed.scene.reconcile().await);
 }
 
-/// Two managers name the one mount at that path differently: Helm 4 says so, and goes on when it is told to.
+/// Two managers name the one mount at that path differently: Helm 4 says so, and goes on when it is
+/// told to.
 #[tokio::test]
 async fn a_mount_of_the_charts_own_is_a_conflict_for_helm_4_until_it_is_forced() {
     let installed = Installed::by(HELM_4, "helm-4-own-mount").await;

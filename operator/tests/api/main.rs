@@ -1,5 +1,5 @@
-//! The operator on a real API server: CRDs, admission, RBAC, field ownership, and the operator's own
-//! process.
+//! The operator on a real API server: CRDs, admission, RBAC, field ownership, and the operator's
+//! own process.
 //!
 //! Two servers run at once. Most tests share one and use objects of their own. A test that changes
 //! what others see, such as one that runs the operator's process, takes its turn on the other.

@@ -20,7 +20,8 @@ async fn report(client: &Client, node: &str, evidence: &str, boot: &str) {
     let path = format!("/apis/lsmready.io/v1alpha1/lsmnodes/{node}");
     let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
     done(client, "APPLY", &path, &object).await;
-    let status = json!({"status": {"bootID": boot, "evidence": evidence, "reason": "R", "message": "because",
+    let status = json!({"status": {"bootID": boot, "evidence": evidence, "reason": "R",
+        "message": "because",
         "observedTime": jiff::Timestamp::now().to_string()}});
     done(client, "MERGE", &format!("{path}/status"), &status).await;
 }
@@ -63,7 +64,8 @@ async fn holder(client: &Client, wanted: &str) {
 
 async fn create_pod(client: &Client, name: &str) -> String {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-        "spec": {"serviceAccountName": OPERATOR, "containers": [{"name": "operator", "image": "none"}]}});
+        "spec": {"serviceAccountName": OPERATOR,
+            "containers": [{"name": "operator", "image": "none"}]}});
     let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
     done(client, "POST", &pods, &pod).await["metadata"]["uid"].as_str().unwrap().to_owned()
 }
@@ -134,7 +136,8 @@ async fn another_replica_takes_over_from_the_leader(server: &ApiServer, client: 
     report(client, "n1", "Denied", "2").await;
     labelled(client, "n1", json!({"bpf": "true"})).await;
 
-    // The second is killed and its pod deleted: the third takes the Lease although nobody released it.
+    // The second is killed and its pod deleted: the third takes the Lease although nobody released
+    // it.
     drop(second);
     let c = create_pod(client, "op-c").await;
     let third = Operator::start(server, Some(Pod { name: "op-c", uid: &c }));

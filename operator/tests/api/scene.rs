@@ -89,7 +89,8 @@ impl Scene {
     pub async fn set_tetragon(&self, tetragon: &Value) {
         let mut tetragon = tetragon.clone();
         tetragon["daemonSet"] = json!({"namespace": self.name});
-        let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": {"tetragon": tetragon}});
+        let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
+            "spec": {"tetragon": tetragon}});
         let stored =
             done(&self.admin, "APPLY", &format!("{POLICIES}/{}", self.name), &policy).await;
         let version = stored["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
@@ -100,8 +101,10 @@ impl Scene {
     pub async fn bind(&self, roles: &[&str]) {
         for role in roles {
             let binding = json!({"metadata": {"name": role},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-                "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": NAMESPACE}]});
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                    "name": role},
+                "subjects": [
+                    {"kind": "ServiceAccount", "name": OPERATOR, "namespace": NAMESPACE}]});
             let path =
                 format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings", self.name);
             done(&self.admin, "POST", &path, &binding).await;
@@ -131,45 +134,54 @@ impl Scene {
         .unwrap();
     }
 
-    /// Creates the DaemonSet's only agent as the DaemonSet controller and a kubelet would. Returns its
-    /// path.
+    /// Creates the DaemonSet's only agent as the DaemonSet controller and a kubelet would. Returns
+    /// its path.
     pub async fn agent(&self, daemon_set: &Value, node: &str, started: &str) -> String {
         let namespace = format!("/api/v1/namespaces/{}", self.name);
         let account = json!({"metadata": {"name": "tetragon"}});
         done(&self.admin, "POST", &format!("{namespace}/serviceaccounts"), &account).await;
-        let owner = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "controller": true,
+        let owner = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon",
+            "controller": true,
             "uid": daemon_set["metadata"]["uid"]});
         let labels = &daemon_set["spec"]["template"]["metadata"]["labels"];
         let pod = json!({
             "metadata": {"name": "agent", "labels": labels, "ownerReferences": [owner]},
             "spec": {"nodeName": node, "serviceAccountName": "tetragon",
-                "volumes": [{"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}],
+                "volumes": [
+                    {"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}],
                 "containers": [{"name": "tetragon", "image": "none"}]},
         });
         done(&self.admin, "POST", &format!("{namespace}/pods"), &pod).await;
         let path = format!("{namespace}/pods/agent");
-        let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
-            "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "", "ready": true, "restartCount": 0,
+        let status = json!({"status": {"phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "",
+                "ready": true, "restartCount": 0,
                 "state": {"running": {"startedAt": started}}}]}});
         done(&self.admin, "STRATEGIC", &format!("{path}/status"), &status).await;
         let counts = json!({"status": {
             "observedGeneration": daemon_set["metadata"]["generation"], "desiredNumberScheduled": 1,
-            "currentNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1, "numberReady": 1,
+            "currentNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1,
+            "numberReady": 1,
             "numberMisscheduled": 0}});
         done(&self.admin, "MERGE", &format!("{}/status", self.path()), &counts).await;
         path
     }
 
-    /// Creates the first agent of the DaemonSet's present pod template. It cannot start for that reason.
+    /// Creates the first agent of the DaemonSet's present pod template. It cannot start for that
+    /// reason.
     pub async fn stuck_agent(&self, daemon_set: &Value, message: &str) {
         let pod = self.agent(daemon_set, "n1", "2026-01-01T00:00:00Z").await;
         let generation =
             &daemon_set["metadata"]["annotations"]["deprecated.daemonset.template.generation"];
         let volume = json!({"metadata": {"labels": {"pod-template-generation": generation}}});
         done(&self.admin, "STRATEGIC", &pod, &volume).await;
-        let status = json!({"status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}],
-            "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "", "ready": false, "restartCount": 0,
-                "state": {"running": null, "waiting": {"reason": "CreateContainerError", "message": message}}}]}});
+        let status = json!({"status": {"phase": "Pending",
+            "conditions": [{"type": "Ready", "status": "False"}],
+            "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "",
+                "ready": false, "restartCount": 0,
+                "state": {"running": null,
+                    "waiting": {"reason": "CreateContainerError", "message": message}}}]}});
         done(&self.admin, "STRATEGIC", &format!("{pod}/status"), &status).await;
         let counts = json!({"status": {"numberAvailable": 0, "numberReady": 0}});
         done(&self.admin, "MERGE", &format!("{}/status", self.path()), &counts).await;
@@ -180,7 +192,8 @@ impl Scene {
         self.known("the policy to go", |policy| policy.is_none()).await;
     }
 
-    /// Waits until the controller's store has the policy at the right resourceVersion, or has it not.
+    /// Waits until the policy in the controller's store has the right resourceVersion. None stands
+    /// for no policy.
     async fn known(&self, what: &str, right: impl Fn(Option<&str>) -> bool) {
         wait::until(DEADLINE, what, async || {
             let policy = self.ctx.stores.policies.get(&ObjectRef::new(self.name));

@@ -1,7 +1,7 @@
 //! The two API servers of this binary, with our manifests applied, and requests to them.
 //!
-//! In: a component's ServiceAccount. Out: requests with that component's token, each with the code and
-//! message of the answer. The servers end with this process.
+//! In: a component's ServiceAccount. Out: requests with that component's token, each with the code
+//! and message of the answer. The servers end with this process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,7 +152,8 @@ pub async fn on_node(server: &ApiServer, account: &str, node: &str) -> Client {
     let pods = Api::<Pod>::namespaced(admin, NAMESPACE);
     let pod = json!({
         "metadata": {"generateName": format!("{account}-")},
-        "spec": {"nodeName": node, "serviceAccountName": account, "containers": [{"name": "main", "image": "none"}]},
+        "spec": {"nodeName": node, "serviceAccountName": account,
+            "containers": [{"name": "main", "image": "none"}]},
     });
     let pod: Pod = serde_json::from_value(pod).unwrap();
     let pod = pods.create(&PostParams::default(), &pod).await.unwrap();
@@ -180,14 +181,18 @@ pub async fn create_node(server: &ApiServer, name: &str) -> Value {
     let admin = server.client().await.unwrap();
     let node = json!({
         "apiVersion": "v1", "kind": "Node",
-        "metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", "zone": "a"}, "annotations": {"note": "x"}},
-        "spec": {"taints": [{"key": "example.com/foreign", "effect": "NoSchedule"}], "podCIDR": "10.0.0.0/24"},
+        "metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", "zone": "a"},
+            "annotations": {"note": "x"}},
+        "spec": {"taints": [{"key": "example.com/foreign", "effect": "NoSchedule"}],
+            "podCIDR": "10.0.0.0/24"},
     });
     done(&admin, "POST", "/api/v1/nodes", &node).await;
     let status = json!({"status": {
-        "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "fine"}],
+        "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady",
+                "message": "fine"}],
         "capacity": {"cpu": "4"},
-        "nodeInfo": {"bootID": "1", "osImage": "Debian", "architecture": "", "containerRuntimeVersion": "",
+        "nodeInfo": {"bootID": "1", "osImage": "Debian", "architecture": "",
+            "containerRuntimeVersion": "",
             "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "",
             "operatingSystem": "linux", "systemUUID": ""},
     }});

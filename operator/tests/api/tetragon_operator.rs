@@ -1,5 +1,5 @@
-//! The operator's own process and a Tetragon 1.3: from the policy to the patch to the status and back,
-//! also when the operator is not running meanwhile.
+//! The operator's own process and a Tetragon 1.3: from the policy to the patch to the status and
+//! back, also when the operator is not running meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -56,12 +56,13 @@ async fn has_reasons(client: &Client, wanted: Reasons) {
     .unwrap();
 }
 
-/// Sets the status that the DaemonSet controller, which does not run here, sets when all three agents
-/// run the present pod template.
+/// Sets the status that the DaemonSet controller, which does not run here, sets when all three
+/// agents run the present pod template.
 async fn roll_out(client: &Client, daemon_set: &Value) {
     let status = json!({"status": {
         "observedGeneration": daemon_set["metadata"]["generation"], "desiredNumberScheduled": 3,
-        "currentNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3, "numberReady": 3,
+        "currentNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3,
+        "numberReady": 3,
         "numberMisscheduled": 0}});
     done(client, "MERGE", &format!("{TETRAGON}/status"), &status).await;
 }

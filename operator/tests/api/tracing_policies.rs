@@ -1,5 +1,5 @@
-//! Tetragon's own policies, with the operator's own token: their CRD is missing, is installed late, has
-//! an invalid object, and is deleted again.
+//! Tetragon's own policies, with the operator's own token: their CRD is missing, is installed late,
+//! has an invalid object, and is deleted again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,8 @@ async fn prepare(server: &ApiServer, admin: &Client) {
     let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
     done(admin, "APPLY", &format!("{kinds}/lsmnodes/{NODE}"), &object).await;
     let status = json!({"status": {"bootID": "1", "evidence": "Denied", "reason": "CanaryDenied",
-        "hookProfile": profile.metadata.name, "checks": [{"name": "KernelReads", "outcome": "Pass"}]}});
+        "hookProfile": profile.metadata.name,
+        "checks": [{"name": "KernelReads", "outcome": "Pass"}]}});
     done(admin, "MERGE", &format!("{kinds}/lsmnodes/{NODE}/status"), &status).await;
     let spec = json!({"nodeSelector": {"matchLabels": {"traced": "yes"}},
         "require": {"tracingPolicies": {"matchLabels": {"tier": "enforce"}}}});

@@ -9,7 +9,8 @@ use crate::context::fixture::{Fixture, node, policy, report};
 
 fn daemon_set(name: &str, labels: &Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": {"name": name, "namespace": "kube-system", "uid": name, "generation": 1, "labels": labels},
+        "metadata": {"name": name, "namespace": "kube-system", "uid": name, "generation": 1,
+            "labels": labels},
         "spec": {"selector": {}, "template": {}}})
 }
 

@@ -7,10 +7,12 @@ use crate::server::{OPERATOR, done, unbound};
 
 /// The patch by which the operator adds the volume and its mount.
 fn securityfs() -> Value {
-    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"labels": {"lsmready.io/securityfs": "managed"}},
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"labels": {"lsmready.io/securityfs": "managed"}},
     "spec": {"template": {"spec": {
         "containers": [{"name": "tetragon", "volumeMounts": [
-            {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}]}],
+            {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
+                "readOnly": true}]}],
         "volumes": [{"name": "lsm-ready-securityfs",
             "hostPath": {"path": "/sys/kernel/security", "type": "Directory"}}],
     }}}})

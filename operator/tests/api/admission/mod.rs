@@ -48,22 +48,28 @@ fn lsm_node(name: &str) -> Value {
 fn daemon_set() -> Value {
     let labels = json!({"app.kubernetes.io/name": "tetragon"});
     json!({
-        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "tetragon", "labels": labels},
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"name": "tetragon", "labels": labels},
         "spec": {"selector": {"matchLabels": labels}, "template": {
             "metadata": {"labels": labels, "annotations": {"checksum": "1"}},
             "spec": {
                 "hostNetwork": true,
                 "containers": [
                     {"name": "export-stdout", "image": "hubble:1", "command": ["tail"],
-                        "volumeMounts": [{"name": "logs", "mountPath": "/var/run/cilium/tetragon"}]},
-                    {"name": "tetragon", "image": "tetragon:v1.3.0", "securityContext": {"privileged": true},
                         "volumeMounts": [
-                            {"name": "bpf-maps", "mountPath": "/sys/fs/bpf", "mountPropagation": "Bidirectional"},
+                            {"name": "logs", "mountPath": "/var/run/cilium/tetragon"}]},
+                    {"name": "tetragon", "image": "tetragon:v1.3.0",
+                        "securityContext": {"privileged": true},
+                        "volumeMounts": [
+                            {"name": "bpf-maps", "mountPath": "/sys/fs/bpf",
+                                "mountPropagation": "Bidirectional"},
                             {"name": "logs", "mountPath": "/var/run/cilium/tetragon"}]},
                 ],
                 "volumes": [
-                    {"name": "logs", "hostPath": {"path": "/var/run/cilium/tetragon", "type": "DirectoryOrCreate"}},
-                    {"name": "bpf-maps", "hostPath": {"path": "/sys/fs/bpf", "type": "DirectoryOrCreate"}},
+                    {"name": "logs",
+                        "hostPath": {"path": "/var/run/cilium/tetragon", "type": "DirectoryOrCreate"}},
+                    {"name": "bpf-maps",
+                        "hostPath": {"path": "/sys/fs/bpf", "type": "DirectoryOrCreate"}},
                 ],
             },
         }},

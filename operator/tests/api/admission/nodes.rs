@@ -11,7 +11,10 @@ const OURS: &str = "lsmready.node-restriction.kubernetes.io";
 async fn the_operators_own_writes_to_nodes_pass() {
     let operator = unbound(server().await, OPERATOR).await;
     let (path, status) = (format!("{NODES}/node-a"), format!("{NODES}/node-a/status"));
-    let label = |value: Value| json!({"metadata": {"labels": {format!("{OURS}/bpf"): value, format!("{OURS}/policy.x"): value}}});
+    let label = |value: Value| {
+        let labels = json!({format!("{OURS}/bpf"): value, format!("{OURS}/policy.x"): value});
+        json!({"metadata": {"labels": labels}})
+    };
     done(&operator, "MERGE", &path, &label(json!("true"))).await;
     done(&operator, "MERGE", &path, &label(Value::Null)).await;
     let foreign = done(&operator, "GET", &path, &Value::Null).await["spec"]["taints"].clone();
@@ -28,7 +31,8 @@ async fn the_operators_own_writes_to_nodes_pass() {
     }
     done(&operator, "MERGE", &path, &json!({"spec": {"taints": foreign}})).await;
     for value in ["True", "False"] {
-        let condition = json!({"type": "lsmready.io/LsmBpfReady", "status": value, "reason": "CanaryDenied", "message": "shown"});
+        let condition = json!({"type": "lsmready.io/LsmBpfReady", "status": value,
+            "reason": "CanaryDenied", "message": "shown"});
         let node =
             done(&operator, "STRATEGIC", &status, &json!({"status": {"conditions": [condition]}}))
                 .await;

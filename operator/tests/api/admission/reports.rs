@@ -9,7 +9,8 @@ use crate::server::{PROBE, done, on_node, unbound};
 async fn a_probe_reports_for_its_own_node() {
     let probe = on_node(server().await, PROBE, "node-a").await;
     let node = done(&probe, "GET", &format!("{NODES}/node-a"), &Value::Null).await;
-    let owner = json!({"apiVersion": "v1", "kind": "Node", "name": "node-a", "uid": node["metadata"]["uid"]});
+    let owner = json!({"apiVersion": "v1", "kind": "Node", "name": "node-a",
+        "uid": node["metadata"]["uid"]});
     let mut report = lsm_node("node-a");
     report["metadata"]["ownerReferences"] = json!([owner]);
     done(&probe, "APPLY", &format!("{LSM_NODES}/node-a"), &report).await;
@@ -91,7 +92,8 @@ async fn other_users_need_the_verb_override() {
             {"apiGroups": ["lsmready.io"], "resources": ["lsmnodes/status"], "verbs": verbs}]});
         done(&admin, "POST", &format!("{rbac}/clusterroles"), &role).await;
         let binding = json!({"metadata": {"name": user},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                "name": user},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]});
         done(&admin, "POST", &format!("{rbac}/clusterrolebindings"), &binding).await;
         server.client_for(user, None).await.unwrap()

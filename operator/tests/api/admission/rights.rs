@@ -14,7 +14,8 @@ async fn more_rights_do_not_help_the_operator() {
     let admin = server.client().await.unwrap();
     done(&admin, "POST", DAEMON_SETS, &daemon_set()).await;
     let binding = json!({"metadata": {"name": "operator-is-admin"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": "cluster-admin"},
         "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": NAMESPACE}]});
     done(&admin, "POST", BINDINGS, &binding).await;
     let operator = unbound(server, OPERATOR).await;

@@ -1,5 +1,5 @@
-//! The CRDs: the API server refuses invalid objects with a message that says what to do, and fills in
-//! the defaults of valid ones.
+//! The CRDs: the API server refuses invalid objects with a message that says what to do, and fills
+//! in the defaults of valid ones.
 
 mod refused;
 
@@ -90,9 +90,12 @@ async fn an_accepted_policy_can_be_parsed() {
         json!({"minReady": null, "taint": null, "tetragon": null, "nodeSelector": null}),
         json!({"nodeSelector": {}}),
         json!({"nodeSelector": {"matchLabels": {"example.com/zone": ""}, "matchExpressions": [
-            {"key": "a", "operator": "In", "values": ["b", "c"]}, {"key": "d", "operator": "DoesNotExist"}]}}),
-        json!({"require": {"evidence": "Loaded", "lsms": ["apparmor", "bpf"], "hooks": ["file_open"],
-            "sleepableHooks": ["bprm_check_security"], "kernelReads": true}, "taint": {"effect": "NoSchedule"}}),
+            {"key": "a", "operator": "In", "values": ["b", "c"]},
+            {"key": "d", "operator": "DoesNotExist"}]}}),
+        json!({"require": {"evidence": "Loaded", "lsms": ["apparmor", "bpf"],
+            "hooks": ["file_open"],
+            "sleepableHooks": ["bprm_check_security"], "kernelReads": true},
+            "taint": {"effect": "NoSchedule"}}),
         json!({"tetragon": {"daemonSet": {"namespace": "security"},
             "securityfs": {"mount": "Always", "apply": "Suggest"}}}),
         json!({"tetragon": {"agents": null}}),
@@ -100,10 +103,11 @@ async fn an_accepted_policy_can_be_parsed() {
         json!({"tetragon": {"agents": {"ask": null, "port": null, "metricsPort": null}}}),
         json!({"tetragon": {"agents": {"ask": "Never", "port": 54321}}}),
         json!({"tetragon": {"maxConcurrent": 1, "restartStaleAgents": true, "window": {
-            "days": ["Sat", "Sun"], "start": "00:30", "duration": "1h30m", "timeZone": "America/Argentina/Buenos_Aires"}}}),
+            "days": ["Sat", "Sun"], "start": "00:30", "duration": "1h30m",
+            "timeZone": "America/Argentina/Buenos_Aires"}}}),
         json!({"tetragon": {"window": {"start": "23:59", "duration": "168h"}}}),
-        // Each spec is applied over the one before. A window is removed as a whole, with its default
-        // time zone.
+        // Each spec is applied over the one before. A window is removed as a whole, with its
+        // default time zone.
         json!({"tetragon": {}}),
         json!({"tetragon": {"window": {"start": "00:00", "duration": "1m"}}}),
         json!({"tetragon": {"window": null, "maxConcurrent": null}}),
@@ -140,7 +144,10 @@ async fn the_samples_are_accepted() {
 #[tokio::test]
 async fn a_hook_profile_is_named_by_a_digest_and_never_changes() {
     let client = admin().await;
-    let spec = |kernel: &str| json!({"spec": {"kernel": kernel, "hooks": ["file_open"], "sleepableHooks": []}});
+    let spec = |kernel: &str| {
+        json!({"spec": {"kernel": kernel, "hooks": ["file_open"],
+        "sleepableHooks": []}})
+    };
     let profile = async |name: &str, spec: Value| {
         apply(&client, "LsmHookProfile", "lsmhookprofiles", name, &spec).await
     };

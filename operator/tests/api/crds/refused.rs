@@ -48,7 +48,8 @@ fn requirements() -> Vec<Refused> {
         (json!({"require": {"hooks": ["file_open", "file_open"]}}), "duplicate"),
         (json!({"require": {"tracingPolicies": {"matchLabels": {"no blanks": "x"}}}}), LABEL_KEY),
         (
-            json!({"require": {"tracingPolicies": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}),
+            json!({"require": {"tracingPolicies": {"matchExpressions": [{"key": "a",
+                "operator": "In"}]}}}),
             VALUES,
         ),
         (json!({"require": {"tracingPolicies": "all"}}), "expected map"),

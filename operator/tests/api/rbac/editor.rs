@@ -10,7 +10,8 @@ async fn an_editor_of_policies_writes_policies_only() {
     let server = server().await;
     let admin = server.client().await.unwrap();
     let binding = json!({"metadata": {"name": "editor"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "lsm-ready-policy-editor"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": "lsm-ready-policy-editor"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "editor"}]});
     done(&admin, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding).await;
     let editor = server.client_for("editor", None).await.unwrap();

@@ -1,5 +1,5 @@
-//! RBAC: with each component's own token, every call that the component makes works, and many others
-//! are refused.
+//! RBAC: with each component's own token, every call that the component makes works, and many
+//! others are refused.
 
 mod editor;
 mod operator;
@@ -66,7 +66,8 @@ fn profile() -> Value {
 fn daemon_set() -> Value {
     let labels = json!({"app": "rbac"});
     json!({"metadata": {"name": "rbac"}, "spec": {"selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "tetragon", "image": "none"}]}}}})
+        "template": {"metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "tetragon", "image": "none"}]}}}})
 }
 
 /// Makes the calls in order, and fails with a list of those that did not end as they should.

@@ -12,17 +12,23 @@ const TRACING_POLICIES: &str = "/apis/cilium.io/v1alpha1/tracingpolicies";
 /// The calls that the operator makes.
 fn calls_of_the_operator() -> Vec<Call> {
     let patched = json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": {"labels": {"lsmready.io/securityfs": "managed"}}, "spec": {"template": {"spec": {
+        "metadata": {"labels": {"lsmready.io/securityfs": "managed"}},
+        "spec": {"template": {"spec": {
             "containers": [{"name": "tetragon", "volumeMounts": [
-                {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}]}],
+                {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
+                "readOnly": true}]}],
             "volumes": [{"name": "lsm-ready-securityfs",
                 "hostPath": {"path": "/sys/kernel/security", "type": "Directory"}}]}}}});
     let condition =
         json!({"status": {"conditions": [{"type": "lsmready.io/LsmBpfReady", "status": "True"}]}});
-    let status = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "status": {"observedGeneration": 1}});
-    let event = json!({"metadata": {"generateName": "lsm-", "namespace": "default"}, "action": "Judge", "reason": "Ready",
-        "type": "Normal", "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "lsm-ready",
-        "reportingInstance": "lsm-ready-operator-0", "regarding": {"kind": "LsmPolicy", "name": "present"}});
+    let status = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
+        "status": {"observedGeneration": 1}});
+    let event = json!({"metadata": {"generateName": "lsm-", "namespace": "default"},
+        "action": "Judge", "reason": "Ready",
+        "type": "Normal", "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "lsm-ready",
+        "reportingInstance": "lsm-ready-operator-0",
+        "regarding": {"kind": "LsmPolicy", "name": "present"}});
     calls([
         ("GET", NODES, Value::Null),
         ("GET", "/api/v1/nodes?watch=1&timeoutSeconds=1", Value::Null),

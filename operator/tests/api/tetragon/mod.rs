@@ -1,5 +1,6 @@
-//! The Tetragon controller on a real API server, with the operator's own rights and under its admission policies: who
-//! owns what after each kind of change, and what happens when the DaemonSet is not what it was.
+//! The Tetragon controller on a real API server, with the operator's own rights and under its
+//! admission policies: who owns what after each kind of change, and what happens when the DaemonSet
+//! is not what it was.
 
 use std::process::Command;
 
@@ -33,9 +34,8 @@ fn mounts(object: &Value) -> Vec<Value> {
 
 fn is_mounted(object: &Value) -> bool {
     mounts(object)
-        == [
-            json!({"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}),
-        ]
+        == [json!({"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
+                "readOnly": true})]
 }
 
 /// Spec and labels, without what is ours.
@@ -48,7 +48,8 @@ fn theirs(object: &Value) -> (Value, Value) {
 fn upgrade(scene: &Scene, image: &str) -> Value {
     let mut object = release("v1.3");
     agent(&mut object)["image"] = json!(image);
-    object["metadata"] = json!({"name": "tetragon", "namespace": scene.name, "labels": object["metadata"]["labels"]});
+    object["metadata"] = json!({"name": "tetragon", "namespace": scene.name,
+        "labels": object["metadata"]["labels"]});
     object
 }
 
@@ -106,7 +107,8 @@ async fn never_gives_back_and_suggest_keeps() {
 async fn an_upgrade_by_merge_patch_keeps_ours() {
     let scene = Scene::new("merge-patch").await;
     scene.reconcile().await;
-    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "tetragon", "image": "tetragon:v1.3.1"}]}}}});
+    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "tetragon",
+        "image": "tetragon:v1.3.1"}]}}}});
     let answer = scene.helm("STRATEGIC", &image).await;
     assert!(answer.is_ok(), "{answer:?}");
     let upgraded = scene.reconcile().await;
@@ -205,7 +207,8 @@ async fn what_another_container_uses_cannot_be_given_back() {
     let scene = Scene::new("in-use").await;
     scene.reconcile().await;
     let mount = json!({"name": "lsm-ready-securityfs", "mountPath": "/securityfs"});
-    let used = json!({"spec": {"template": {"spec": {"containers": [{"name": "export-stdout", "volumeMounts": [mount]}]}}}});
+    let used = json!({"spec": {"template": {"spec": {"containers": [{"name": "export-stdout",
+        "volumeMounts": [mount]}]}}}});
     assert!(scene.helm("STRATEGIC", &used).await.is_ok());
     scene.delete_policy().await;
     let after = scene.reconcile().await;
@@ -269,7 +272,8 @@ async fn another_pod_of_that_name_is_not_evicted() {
     let scene = Scene::new("another-pod").await;
     let patched = scene.reconcile().await;
     let pod = scene.agent(&patched, "another-node", "2026-01-01T00:00:00Z").await;
-    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "agent"},
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"name": "agent"},
         "deleteOptions": {"preconditions": {"uid": "another"}}});
     let answer = server::call(&scene.admin, "POST", &format!("{pod}/eviction"), &eviction).await;
     assert_eq!(answer.code, 409, "{answer:?}");
@@ -334,7 +338,8 @@ async fn a_mount_that_was_taken_back_stays_away_until_the_pod_template_changes()
     let patched = scene.reconcile().await;
     assert!(is_mounted(&patched));
     scene.stuck_agent(&patched, "error mounting \"/sys/kernel/security\" to rootfs").await;
-    // The pods are read, and then the mount is taken back, with the operator's own rights and under its admission policies.
+    // The pods are read, and then the mount is taken back, with the operator's own rights and under
+    // its admission policies.
     scene.reconcile().await;
     let taken = scene.reconcile().await;
     assert_eq!(taken["spec"], scene.created["spec"]);
@@ -361,7 +366,8 @@ async fn what_is_advised_for_the_charts_daemon_set_is_taken_only_as_a_whole() {
     object["metadata"] = json!({"name": "tetragon", "namespace": scene.name});
     let capabilities = lsm_ready_tetragon::seen::newest().capabilities;
     agent(&mut object)["securityContext"] = json!({"privileged": false,
-        "capabilities": {"drop": ["ALL"], "add": capabilities}, "seccompProfile": {"type": "RuntimeDefault"},
+        "capabilities": {"drop": ["ALL"], "add": capabilities},
+        "seccompProfile": {"type": "RuntimeDefault"},
         "appArmorProfile": {"type": "Unconfined"}});
     let refused = server::call(&scene.admin, "POST", &path, &object).await;
     assert!(
