@@ -1,4 +1,4 @@
-//! The YAML in `config/crd/` and the page `docs/reasons.md` are what the types say.
+//! The YAML in `config/crd/` and the pages docs/reasons.md and docs/conditions.md are what the types say.
 
 use std::{fs, path::Path};
 
@@ -23,4 +23,12 @@ fn the_page_of_reasons_is_up_to_date() {
         lsm_ready_crds::reason::page::page(),
         "docs/reasons.md differs from the table: run `make docs`"
     );
+}
+
+#[test]
+fn the_tables_of_conditions_are_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conditions.md");
+    let found = fs::read_to_string(path).unwrap();
+    let filled = lsm_ready_crds::conditions::docs::fill(&found).unwrap();
+    assert_eq!(found, filled, "docs/conditions.md differs from the tables: run `make docs`");
 }

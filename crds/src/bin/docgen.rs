@@ -1,20 +1,28 @@
-//! `docgen FOLDER` writes the pages of the documentation that follow from the types: reasons.md.
+//! `docgen FOLDER` writes the pages of the documentation that follow from the types: reasons.md, and the tables of
+//! conditions.md.
 
 use std::process::ExitCode;
-use std::{env, fs, path::Path};
+use std::{env, fs, io, path::Path};
 
-use lsm_ready_crds::reason::page::page;
+use lsm_ready_crds::{conditions, reason};
 
 fn main() -> ExitCode {
     let Some(folder) = env::args().nth(1) else {
         eprintln!("usage: docgen FOLDER");
         return ExitCode::from(64);
     };
-    match fs::write(Path::new(&folder).join("reasons.md"), page()) {
+    match write(Path::new(&folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("docgen: cannot write reasons.md to {folder}: {error}");
+            eprintln!("docgen: cannot write the pages in {folder}: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn write(folder: &Path) -> io::Result<()> {
+    fs::write(folder.join("reasons.md"), reason::page::page())?;
+    let conditions = folder.join("conditions.md");
+    let page = fs::read_to_string(&conditions)?;
+    fs::write(conditions, conditions::docs::fill(&page).map_err(io::Error::other)?)
 }

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use e2e::command::run;
 use e2e::paths;
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_operator::tetragon::memory::Remembered;
-use lsm_ready_tetragon::reason;
 use serde_json::{Value, json};
 
 use crate::releases::{self, add_volume, agent, host_path, release};
@@ -184,7 +184,7 @@ async fn a_field_of_another_manager_is_a_conflict_that_names_it() {
     let after = scene.reconcile().await;
     assert_eq!(after["metadata"]["resourceVersion"], scene.created["metadata"]["resourceVersion"]);
     let failure = scene.remembered(&after).failure.unwrap();
-    assert_eq!(failure.reason, reason::FIELD_CONFLICT, "{failure:?}");
+    assert_eq!(failure.reason, ConditionReason::FieldConflict, "{failure:?}");
     assert!(
         failure.message.contains("\"helm\"") && failure.message.contains("hostPath.type"),
         "{}",
@@ -197,7 +197,7 @@ async fn without_the_right_to_patch_it_is_forbidden() {
     let nobody = shared().await.client_for("nobody", None).await.unwrap();
     let scene = Scene::as_user("forbidden", release("v1.3"), nobody).await;
     let failure = scene.remembered(&scene.reconcile().await).failure.unwrap();
-    assert_eq!(failure.reason, reason::FORBIDDEN);
+    assert_eq!(failure.reason, ConditionReason::Forbidden);
     assert!(failure.message.contains("lsm-ready-patching"), "{}", failure.message);
     assert!(failure.message.contains("User \"nobody\" cannot patch"), "{}", failure.message);
 }
@@ -214,7 +214,7 @@ async fn what_another_container_uses_cannot_be_given_back() {
     let after = scene.reconcile().await;
     assert!(is_mounted(&after));
     let failure = scene.remembered(&after).failure.unwrap();
-    assert_eq!(failure.reason, reason::APPLY_FAILED, "{failure:?}");
+    assert_eq!(failure.reason, ConditionReason::ApplyFailed, "{failure:?}");
     assert!(failure.message.contains("volumeMounts[0].name"), "{}", failure.message);
 }
 
