@@ -158,7 +158,7 @@ impl Metrics {
         );
         registry.register(
             "agent_unready_node_seconds",
-            "Seconds in which a node had no ready agent because lsm-ready restarted it, summed over nodes",
+            "Seconds without a ready agent after a restart by lsm-ready, summed over nodes",
             self.agents_unready.clone(),
         );
         registry.register("leader", "1 if this replica is the leader, else 0", self.leader.clone());

@@ -120,7 +120,8 @@ fn parse<K: Resource<DynamicType = ()>>(
             let kind = K::kind(&());
             let name = invalid.metadata.name.as_deref().unwrap_or_default();
             let namespace = invalid.metadata.namespace.as_deref().unwrap_or_default();
-            warn!(%kind, namespace, name, error = invalid.error, "skipping object: it cannot be parsed");
+            let error = &invalid.error;
+            warn!(%kind, namespace, name, error, "skipping object: it cannot be parsed");
             metrics.skipped(&kind);
         })
         .ok()

@@ -112,7 +112,8 @@ async fn a_crd_may_be_installed_late_and_deleted_again() {
     let text = message(&ctx, &admin, "ready", "AllLoadable").await;
     assert_eq!(
         text,
-        "1 of 1 TracingPolicies with LSM hooks load on those of the 1 selected nodes that they are for"
+        "1 of 1 TracingPolicies with LSM hooks load on those of the 1 selected nodes that they are \
+         for"
     );
 
     done(&admin, "POST", TRACING_POLICIES, &object("odd", json!("file_open"))).await;

@@ -2,7 +2,7 @@
 //!
 //! | changed | Nodes | policies | DaemonSets |
 //! |---|---|---|---|
-//! | Node: labels, taints, boot, our condition | itself | all | ours, if its kernel has no securityfs |
+//! | Node: labels, taints, boot, our condition | itself | all | ours, if it has no securityfs |
 //! | LsmNode | its Node | all | ours, if the node was repaired, or securityfs came or went |
 //! | LsmHookProfile | all | all | |
 //! | LsmPolicy: spec, or deleted | all | all | ours |

@@ -66,10 +66,10 @@ fn daemon_set() -> Value {
                             {"name": "logs", "mountPath": "/var/run/cilium/tetragon"}]},
                 ],
                 "volumes": [
-                    {"name": "logs",
-                        "hostPath": {"path": "/var/run/cilium/tetragon", "type": "DirectoryOrCreate"}},
-                    {"name": "bpf-maps",
-                        "hostPath": {"path": "/sys/fs/bpf", "type": "DirectoryOrCreate"}},
+                    {"name": "logs", "hostPath": {
+                        "path": "/var/run/cilium/tetragon", "type": "DirectoryOrCreate"}},
+                    {"name": "bpf-maps", "hostPath": {
+                        "path": "/sys/fs/bpf", "type": "DirectoryOrCreate"}},
                 ],
             },
         }},

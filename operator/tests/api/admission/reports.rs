@@ -52,7 +52,10 @@ async fn a_probe_whose_token_names_no_node_writes_nothing() {
 async fn a_probe_cannot_prevent_the_deletion_of_a_report() {
     let probe = on_node(server().await, PROBE, "node-c").await;
     let part = "the probe may make the Node of the same name an LsmNode's owner and nothing else";
-    let owner = |kind: &str, name: &str| json!([{"apiVersion": "v1", "kind": kind, "name": name, "uid": "1"}]);
+    let owner = |kind: &str, name: &str| {
+        let owner = json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": "1"});
+        json!([owner])
+    };
     for metadata in [
         json!({"ownerReferences": owner("Node", "node-b")}),
         json!({"ownerReferences": owner("Namespace", "node-c")}),

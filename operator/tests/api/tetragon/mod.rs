@@ -1,6 +1,6 @@
-//! The Tetragon controller on a real API server, with the operator's own rights and under its
-//! admission policies: who owns what after each kind of change, and what happens when the DaemonSet
-//! is not what it was.
+//! The Tetragon controller, with the operator's own rights and under its admission policies: which
+//! manager owns which field after each kind of change, and what happens when the DaemonSet has
+//! changed meanwhile.
 
 use std::process::Command;
 
@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 
 use crate::releases::{self, add_volume, agent, host_path, release};
 use crate::scene::Scene;
-use crate::server::shared;
-use crate::server::{self, done};
+use crate::server::{self, done, shared};
 
-/// What our field manager owns.
+/// The fields that our field manager owns.
 fn owned(object: &Value) -> Option<Value> {
     let managers = object["metadata"]["managedFields"].as_array().unwrap();
     managers.iter().find(|entry| entry["manager"] == "lsm-ready").map(|entry| {
@@ -24,7 +23,7 @@ fn owned(object: &Value) -> Option<Value> {
     })
 }
 
-/// The mounts at /sys/kernel/security, of any container.
+/// The mounts at /sys/kernel/security of all containers.
 fn mounts(object: &Value) -> Vec<Value> {
     let containers = object["spec"]["template"]["spec"]["containers"].as_array().unwrap();
     let mounts =
@@ -38,13 +37,19 @@ fn is_mounted(object: &Value) -> bool {
                 "readOnly": true})]
 }
 
-/// Spec and labels, without what is ours.
-fn theirs(object: &Value) -> (Value, Value) {
-    let object = releases::without_ours(object);
-    (object["spec"].clone(), object["metadata"]["labels"].clone())
+/// The fields of a DaemonSet that other managers own.
+#[derive(Debug, PartialEq)]
+struct Theirs {
+    spec: Value,
+    labels: Value,
 }
 
-/// A version of the chart's manifest with another image, as it would be applied.
+fn theirs(object: &Value) -> Theirs {
+    let object = releases::without_ours(object);
+    Theirs { spec: object["spec"].clone(), labels: object["metadata"]["labels"].clone() }
+}
+
+/// The chart's manifest with another image.
 fn upgrade(scene: &Scene, image: &str) -> Value {
     let mut object = release("v1.3");
     agent(&mut object)["image"] = json!(image);
@@ -54,7 +59,7 @@ fn upgrade(scene: &Scene, image: &str) -> Value {
 }
 
 #[tokio::test]
-async fn ours_are_three_fields_and_giving_back_leaves_no_trace() {
+async fn the_mount_is_three_fields_and_its_removal_leaves_no_trace() {
     let scene = Scene::new("three-fields").await;
     let patched = scene.reconcile().await;
     assert!(is_mounted(&patched));
@@ -72,7 +77,7 @@ async fn ours_are_three_fields_and_giving_back_leaves_no_trace() {
     });
     assert_eq!(owned(&patched), Some(wanted));
     assert_eq!(theirs(&patched), theirs(&scene.created), "nothing else differs");
-    // Nothing more is written: not for what is there, and not for what was there before.
+    // Nothing more is written, neither for the present object nor for the one before the patch.
     assert_eq!(
         scene.reconcile().await["metadata"]["resourceVersion"],
         patched["metadata"]["resourceVersion"]
@@ -92,7 +97,7 @@ async fn ours_are_three_fields_and_giving_back_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn never_gives_back_and_suggest_keeps() {
+async fn never_removes_the_mount_and_suggest_keeps_it() {
     let scene = Scene::new("never").await;
     scene.reconcile().await;
     scene.set_securityfs(&json!({"apply": "Suggest"})).await;
@@ -104,7 +109,7 @@ async fn never_gives_back_and_suggest_keeps() {
 }
 
 #[tokio::test]
-async fn an_upgrade_by_merge_patch_keeps_ours() {
+async fn an_upgrade_by_merge_patch_keeps_the_mount() {
     let scene = Scene::new("merge-patch").await;
     scene.reconcile().await;
     let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "tetragon",
@@ -120,7 +125,7 @@ async fn an_upgrade_by_merge_patch_keeps_ours() {
 }
 
 #[tokio::test]
-async fn an_upgrade_by_server_side_apply_keeps_ours() {
+async fn an_upgrade_by_server_side_apply_keeps_the_mount() {
     let scene = Scene::new("server-side").await;
     // The same manager name, but another way of writing: the upgrade from Helm 3 to Helm 4.
     let adopted = scene.helm("APPLY", &upgrade(&scene, "quay.io/cilium/tetragon:v1.3.0")).await;
@@ -134,7 +139,7 @@ async fn an_upgrade_by_server_side_apply_keeps_ours() {
 }
 
 #[tokio::test]
-async fn who_keeps_taking_it_out_is_left_alone_at_the_third_time() {
+async fn the_mount_is_not_added_again_after_the_third_removal_by_another_manager() {
     let scene = Scene::new("contested").await;
     let mut applied = 0;
     for _ in 0..5 {
@@ -156,14 +161,14 @@ async fn who_keeps_taking_it_out_is_left_alone_at_the_third_time() {
         &Value::Null,
     )
     .await;
-    let told = |reason: &str| {
+    let has_event = |reason: &str| {
         events["items"].as_array().unwrap().iter().any(|event| event["reason"] == reason)
     };
-    assert!(told("SecurityfsMounted") && told("Contested"), "{events}");
+    assert!(has_event("SecurityfsMounted") && has_event("Contested"), "{events}");
 }
 
 #[tokio::test]
-async fn one_made_anew_under_the_same_name_is_not_changed() {
+async fn a_recreated_daemon_set_is_not_changed() {
     let scene = Scene::new("made-anew").await;
     let seen = scene.get().await;
     done(&scene.admin, "DELETE", &scene.path(), &Value::Null).await;
@@ -177,7 +182,7 @@ async fn one_made_anew_under_the_same_name_is_not_changed() {
 }
 
 #[tokio::test]
-async fn a_field_of_another_manager_is_a_conflict_that_names_it() {
+async fn a_field_of_another_manager_is_a_conflict_that_names_the_manager() {
     let mut object = release("v1.3");
     add_volume(&mut object, host_path("lsm-ready-securityfs", "/sys/kernel/security", ""));
     let scene = Scene::with("conflict", object).await;
@@ -193,7 +198,7 @@ async fn a_field_of_another_manager_is_a_conflict_that_names_it() {
 }
 
 #[tokio::test]
-async fn without_the_right_to_patch_it_is_forbidden() {
+async fn a_missing_right_to_patch_is_reported_as_forbidden() {
     let nobody = shared().await.client_for("nobody", None).await.unwrap();
     let scene = Scene::as_user("forbidden", release("v1.3"), nobody).await;
     let failure = scene.remembered(&scene.reconcile().await).failure.unwrap();
@@ -203,7 +208,7 @@ async fn without_the_right_to_patch_it_is_forbidden() {
 }
 
 #[tokio::test]
-async fn what_another_container_uses_cannot_be_given_back() {
+async fn a_volume_that_another_container_uses_cannot_be_removed() {
     let scene = Scene::new("in-use").await;
     scene.reconcile().await;
     let mount = json!({"name": "lsm-ready-securityfs", "mountPath": "/securityfs"});
@@ -219,7 +224,7 @@ async fn what_another_container_uses_cannot_be_given_back() {
 }
 
 #[tokio::test]
-async fn the_owners_own_mount_takes_our_mounts_place() {
+async fn the_owners_own_mount_replaces_ours() {
     let scene = Scene::new("handed-over").await;
     scene.reconcile().await;
     let values = json!({"spec": {"template": {"spec": {
@@ -230,8 +235,8 @@ async fn the_owners_own_mount_takes_our_mounts_place() {
     let answer = scene.helm("STRATEGIC", &values).await;
     assert!(answer.is_ok(), "{answer:?}");
     let handed_over = scene.reconcile().await;
-    assert_eq!(theirs(&handed_over), theirs(&answer.body), "the owner's mount is as it was");
-    assert_eq!(theirs(&handed_over).0, handed_over["spec"], "and nothing of ours is left");
+    assert_eq!(theirs(&handed_over), theirs(&answer.body), "the owner's mount is unchanged");
+    assert_eq!(theirs(&handed_over).spec, handed_over["spec"], "and nothing of ours is left");
     assert_eq!(handed_over["metadata"]["labels"], scene.created["metadata"]["labels"]);
     assert_eq!(owned(&handed_over), None);
     let mounted =
@@ -243,7 +248,7 @@ async fn the_owners_own_mount_takes_our_mounts_place() {
     );
 }
 
-/// With the RoleBindings that a namespace other than kube-system needs.
+/// The namespace has the RoleBindings that every namespace except kube-system needs.
 #[tokio::test]
 async fn a_stale_agent_is_evicted() {
     let scene = Scene::new("stale").await;
@@ -255,7 +260,7 @@ async fn a_stale_agent_is_evicted() {
     assert!(
         done(&scene.admin, "GET", &pod, &Value::Null).await["metadata"]["deletionTimestamp"]
             .is_null(),
-        "unasked"
+        "no policy asks for it"
     );
     scene.set_tetragon(&json!({"restartStaleAgents": true})).await;
     scene.reconcile().await;
@@ -268,7 +273,7 @@ async fn a_stale_agent_is_evicted() {
 }
 
 #[tokio::test]
-async fn another_pod_of_that_name_is_not_evicted() {
+async fn another_pod_with_the_same_name_is_not_evicted() {
     let scene = Scene::new("another-pod").await;
     let patched = scene.reconcile().await;
     let pod = scene.agent(&patched, "another-node", "2026-01-01T00:00:00Z").await;
@@ -279,9 +284,9 @@ async fn another_pod_of_that_name_is_not_evicted() {
     assert_eq!(answer.code, 409, "{answer:?}");
 }
 
-/// A limit of sharing a container by server-side apply: docs/adr/0003 tells of it.
+/// A limit of sharing a container by server-side apply; see docs/adr/0003.
 #[tokio::test]
-async fn a_container_renamed_by_server_side_apply_needs_the_mount_given_back_first() {
+async fn a_container_can_be_renamed_by_server_side_apply_only_after_the_mount_is_removed() {
     let scene = Scene::new("renamed").await;
     let manifest = upgrade(&scene, "quay.io/cilium/tetragon:v1.3.0");
     done(&scene.admin, "DELETE", &scene.path(), &Value::Null).await;
@@ -298,7 +303,7 @@ async fn a_container_renamed_by_server_side_apply_needs_the_mount_given_back_fir
 }
 
 #[tokio::test]
-async fn an_upgrade_by_kubectl_apply_keeps_ours() {
+async fn an_upgrade_by_kubectl_apply_keeps_the_mount() {
     let scene = Scene::new("kubectl-apply").await;
     let kubeconfig = shared().await.kubeconfig();
     let file = kubeconfig.with_file_name("kubectl-apply.yaml");
@@ -316,7 +321,7 @@ async fn an_upgrade_by_kubectl_apply_keeps_ours() {
 }
 
 #[tokio::test]
-async fn an_edit_by_hand_keeps_ours() {
+async fn a_manual_edit_keeps_the_mount() {
     let scene = Scene::new("edited").await;
     let patched = scene.reconcile().await;
     let mut edit = Command::new(paths::programs().join("kubectl"));
@@ -332,7 +337,7 @@ async fn an_edit_by_hand_keeps_ours() {
 }
 
 #[tokio::test]
-async fn a_mount_that_was_taken_back_stays_away_until_the_pod_template_changes() {
+async fn a_mount_that_was_taken_back_is_added_again_only_after_a_new_pod_template() {
     let scene = Scene::new("taken-back").await;
     scene.bind(&["lsm-ready-agents"]).await;
     let patched = scene.reconcile().await;
@@ -359,7 +364,7 @@ async fn a_mount_that_was_taken_back_stays_away_until_the_pod_template_changes()
 }
 
 #[tokio::test]
-async fn what_is_advised_for_the_charts_daemon_set_is_taken_only_as_a_whole() {
+async fn the_advised_security_context_is_accepted_only_as_a_whole() {
     let scene = Scene::empty("advice").await;
     let path = format!("/apis/apps/v1/namespaces/{}/daemonsets?dryRun=All", scene.name);
     let mut object = release("v1.7");
