@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use lsm_ready_crds::policy::NodeCounts;
 use parking_lot::Mutex;
-
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -79,9 +79,10 @@ impl Metrics {
     }
 
     /// Sets how many of a policy's selected nodes are in each state.
-    pub fn policy_nodes(&self, policy: &str, counts: [(&'static str, i64); 3]) {
+    pub fn policy_nodes(&self, policy: &str, nodes: &NodeCounts) {
         self.policies.lock().insert(policy.to_owned());
-        for (state, count) in counts {
+        let counts = [nodes.ready, nodes.not_ready, nodes.unknown];
+        for (state, count) in NODE_STATES.into_iter().zip(counts) {
             self.nodes.get_or_create(&PolicyState { policy: policy.to_owned(), state }).set(count);
         }
     }
@@ -173,7 +174,8 @@ mod tests {
     #[test]
     fn a_policy_that_is_gone_has_no_series() {
         let metrics = Metrics::default();
-        metrics.policy_nodes("enforce", [("ready", 1), ("not-ready", 0), ("unknown", 2)]);
+        let nodes = NodeCounts { ready: 1, unknown: 2, ..NodeCounts::default() };
+        metrics.policy_nodes("enforce", &nodes);
         assert!(
             metrics
                 .encode()

@@ -22,6 +22,7 @@ use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::LsmPolicy;
+use lsm_ready_crds::policy::NodeCounts;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
 use lsm_ready_tetragon::agent;
 use lsm_ready_tetragon::loadable::{Known, Nodes};
@@ -54,7 +55,7 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     let observation = observe(&policy, &ctx).unwrap_or_else(Observation::Invalid);
     // 3. What it means.
     let status = status::status(&policy, &observation, &Time(now));
-    publish(&policy.name_any(), &status, &ctx);
+    publish(&policy.name_any(), &status.nodes, &ctx);
     // 4. Write it where it differs.
     apply::apply(&policy, status, &ctx).await?;
     Ok(Action::await_change())
@@ -106,11 +107,8 @@ fn known((node, record): &(Arc<Node>, NodeRecord)) -> Known<'_> {
     Known { name, labels: Some(node.labels()), facts: record.facts() }
 }
 
-fn publish(name: &str, status: &lsm_ready_crds::LsmPolicyStatus, ctx: &Context) {
-    let nodes = &status.nodes;
-    let counts =
-        [("ready", nodes.ready), ("not-ready", nodes.not_ready), ("unknown", nodes.unknown)];
-    ctx.metrics.policy_nodes(name, counts);
+fn publish(name: &str, nodes: &NodeCounts, ctx: &Context) {
+    ctx.metrics.policy_nodes(name, nodes);
     // The policy may have been deleted meanwhile, after its series were removed.
     if ctx.stores.policies.get(&ObjectRef::new(name)).is_none() {
         ctx.metrics.forget_policy(name);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
+use lsm_ready_crds::policy::NodeCounts;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy};
 use serde_json::{Value, json};
@@ -104,7 +105,7 @@ async fn a_policy_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
         .watch(|ctx| {
             for name in ["kept", "gone"] {
                 let uid = format!("uid-{name}");
-                ctx.metrics.policy_nodes(name, [("ready", 1), ("not-ready", 1), ("unknown", 1)]);
+                ctx.metrics.policy_nodes(name, &NodeCounts::default());
                 ctx.pace.step(&uid, (ctx.now)()).unwrap();
                 ctx.backoffs.policies.failed(&uid);
             }
@@ -210,7 +211,7 @@ async fn a_deleted_policy_is_forgotten() {
     let ctx = Fixture::new().ctx;
     let triggers = Triggers::new(ctx.clone());
     triggers.policy(&Event::Apply(policy.clone()));
-    ctx.metrics.policy_nodes("gone", [("ready", 1), ("not-ready", 1), ("unknown", 1)]);
+    ctx.metrics.policy_nodes("gone", &NodeCounts::default());
     ctx.backoffs.policies.failed("uid-gone");
     triggers.policy(&Event::Delete(policy));
     assert_eq!(triggers.remembered(), 0);
