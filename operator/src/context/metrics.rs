@@ -126,44 +126,21 @@ impl Metrics {
     }
 
     fn registry(&self) -> Registry {
-        let mut registry = Registry::with_prefix("lsm_ready");
-        registry.register(
-            "reconciles",
-            "Reconciles of each controller by outcome",
-            self.reconciles.clone(),
-        );
-        registry.register(
-            "writes",
-            "Writes to the API server by kind of object",
-            self.writes.clone(),
-        );
-        registry.register(
-            "skipped_objects",
-            "Objects that were skipped because they could not be parsed",
-            self.skipped.clone(),
-        );
-        registry.register(
-            "watch_errors",
-            "Watches that broke and were restarted",
-            self.watch_errors.clone(),
-        );
-        registry.register(
-            "policy_nodes",
-            "Nodes that a policy selects, by state",
-            self.nodes.clone(),
-        );
-        registry.register(
-            "agents_asked",
-            "Questions to Tetragon's agents by outcome",
-            self.agents.clone(),
-        );
-        registry.register(
-            "agent_unready_node_seconds",
-            "Seconds without a ready agent after a restart by lsm-ready, summed over nodes",
-            self.agents_unready.clone(),
-        );
-        registry.register("leader", "1 if this replica is the leader, else 0", self.leader.clone());
-        registry
+        let mut all = Registry::with_prefix("lsm_ready");
+        all.register("reconciles", "Reconciles by controller and outcome", self.reconciles.clone());
+        all.register("writes", "Writes to the API server by kind of object", self.writes.clone());
+        let help = "Objects that were skipped because they could not be parsed";
+        all.register("skipped_objects", help, self.skipped.clone());
+        let help = "Watches that broke and were restarted";
+        all.register("watch_errors", help, self.watch_errors.clone());
+        all.register("policy_nodes", "Nodes that a policy selects, by state", self.nodes.clone());
+        let help = "Questions to Tetragon's agents by outcome";
+        all.register("agents_asked", help, self.agents.clone());
+        let help = "Seconds without a ready agent after a restart by lsm-ready, summed over nodes";
+        all.register("agent_unready_node_seconds", help, self.agents_unready.clone());
+        let help = "1 if this replica is the leader, 0 if not";
+        all.register("leader", help, self.leader.clone());
+        all
     }
 }
 

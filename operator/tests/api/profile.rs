@@ -22,13 +22,8 @@ const REPORT: &str = "/apis/lsmready.io/v1alpha1/lsmnodes/n1";
 async fn published(probe: &Client, kernel: &str) -> String {
     let spec = LsmHookProfileSpec { kernel: kernel.to_owned(), ..LsmHookProfileSpec::default() };
     let digest = spec.digest();
-    done(
-        probe,
-        "POST",
-        PROFILES,
-        &serde_json::to_value(LsmHookProfile::new(&digest, spec)).unwrap(),
-    )
-    .await;
+    let object = serde_json::to_value(LsmHookProfile::new(&digest, spec)).unwrap();
+    done(probe, "POST", PROFILES, &object).await;
     digest
 }
 
@@ -63,13 +58,8 @@ async fn an_unused_profile_is_deleted_and_so_is_a_false_one() {
         LsmHookProfileSpec { kernel: "lie".into(), ..Default::default() },
     );
     done(&probe, "POST", PROFILES, &serde_json::to_value(&lie).unwrap()).await;
-    done(
-        &admin,
-        "APPLY",
-        REPORT,
-        &json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"}),
-    )
-    .await;
+    let report = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
+    done(&admin, "APPLY", REPORT, &report).await;
     let status = json!({"status": {"bootID": "1", "hookProfile": present}});
     done(&admin, "MERGE", &format!("{REPORT}/status"), &status).await;
 

@@ -36,13 +36,8 @@ async fn prepare(server: &ApiServer, admin: &Client) {
     .unwrap();
     let profile = LsmHookProfile::new(&spec.digest(), spec);
     let kinds = "/apis/lsmready.io/v1alpha1";
-    done(
-        admin,
-        "POST",
-        &format!("{kinds}/lsmhookprofiles"),
-        &serde_json::to_value(&profile).unwrap(),
-    )
-    .await;
+    let object = serde_json::to_value(&profile).unwrap();
+    done(admin, "POST", &format!("{kinds}/lsmhookprofiles"), &object).await;
     let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
     done(admin, "APPLY", &format!("{kinds}/lsmnodes/{NODE}"), &object).await;
     let status = json!({"status": {"bootID": "1", "evidence": "Denied", "reason": "CanaryDenied",
@@ -84,6 +79,13 @@ async fn message(ctx: &Arc<Context>, admin: &Client, label: &str, reason: &str) 
     .unwrap()
 }
 
+/// Creates a TracingPolicy with these `lsmhooks`.
+async fn create(admin: &Client, name: &str, hooks: Value) {
+    let object = json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
+        "metadata": {"name": name, "labels": {"tier": "enforce"}}, "spec": {"lsmhooks": hooks}});
+    done(admin, "POST", TRACING_POLICIES, &object).await;
+}
+
 #[tokio::test]
 async fn a_crd_may_be_installed_late_and_deleted_again() {
     let crds = server::tetragon_crds().await;
@@ -97,18 +99,8 @@ async fn a_crd_may_be_installed_late_and_deleted_again() {
     message(&ctx, &admin, "ready", "NoneSelected").await;
 
     crds.install();
-    let object = |name: &str, hooks: Value| {
-        json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
-        "metadata": {"name": name, "labels": {"tier": "enforce"}}, "spec": {"lsmhooks": hooks}})
-    };
     let denies = json!([{"matchActions": [{"action": "Sigkill"}]}]);
-    done(
-        &admin,
-        "POST",
-        TRACING_POLICIES,
-        &object("good", json!([{"hook": "file_open", "selectors": denies}])),
-    )
-    .await;
+    create(&admin, "good", json!([{"hook": "file_open", "selectors": denies}])).await;
     let text = message(&ctx, &admin, "ready", "AllLoadable").await;
     assert_eq!(
         text,
@@ -116,11 +108,11 @@ async fn a_crd_may_be_installed_late_and_deleted_again() {
          for"
     );
 
-    done(&admin, "POST", TRACING_POLICIES, &object("odd", json!("file_open"))).await;
+    create(&admin, "odd", json!("file_open")).await;
     let text = message(&ctx, &admin, "unknown", "InvalidTracingPolicy").await;
     assert!(text.contains("odd: spec.lsmhooks: is text, not a list"), "{text}");
 
-    done(&admin, "POST", TRACING_POLICIES, &object("typo", json!([{"hook": "file_opn"}]))).await;
+    create(&admin, "typo", json!([{"hook": "file_opn"}])).await;
     let text = message(&ctx, &admin, "not-ready", "NotLoadable").await;
     assert!(
         text.contains("typo loads on 0 of 1 nodes (file_opn HookNotInKernel on 1, as traced"),

@@ -9,26 +9,18 @@ use crate::server::{NAMESPACE, OPERATOR, on_node, tetragon_crds};
 
 const TRACING_POLICIES: &str = "/apis/cilium.io/v1alpha1/tracingpolicies";
 
-/// The calls that the operator makes.
-fn calls_of_the_operator() -> Vec<Call> {
+/// The calls that the operator makes to Nodes, DaemonSets and Tetragon's pods.
+fn calls_to_nodes_and_daemon_sets() -> Vec<Call> {
     let patched = json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
         "metadata": {"labels": {"lsmready.io/securityfs": "managed"}},
         "spec": {"template": {"spec": {
             "containers": [{"name": "tetragon", "volumeMounts": [
                 {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
-                "readOnly": true}]}],
+                    "readOnly": true}]}],
             "volumes": [{"name": "lsm-ready-securityfs",
                 "hostPath": {"path": "/sys/kernel/security", "type": "Directory"}}]}}}});
     let condition =
         json!({"status": {"conditions": [{"type": "lsmready.io/LsmBpfReady", "status": "True"}]}});
-    let status = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
-        "status": {"observedGeneration": 1}});
-    let event = json!({"metadata": {"generateName": "lsm-", "namespace": "default"},
-        "action": "Judge", "reason": "Ready",
-        "type": "Normal", "eventTime": "2026-01-01T00:00:00.000000Z",
-        "reportingController": "lsm-ready",
-        "reportingInstance": "lsm-ready-operator-0",
-        "regarding": {"kind": "LsmPolicy", "name": "present"}});
     calls([
         ("GET", NODES, Value::Null),
         ("GET", "/api/v1/nodes?watch=1&timeoutSeconds=1", Value::Null),
@@ -43,6 +35,19 @@ fn calls_of_the_operator() -> Vec<Call> {
             Value::Null,
         ),
         ("POST", "/api/v1/namespaces/kube-system/pods/agent/eviction", eviction()),
+    ])
+}
+
+/// The calls that the operator makes to our own kinds and Tetragon's, with an Event.
+fn calls_to_custom_resources() -> Vec<Call> {
+    let status = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
+        "status": {"observedGeneration": 1}});
+    let event = json!({"metadata": {"generateName": "lsm-", "namespace": "default"},
+        "action": "Judge", "reason": "Ready", "type": "Normal",
+        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "lsm-ready",
+        "reportingInstance": "lsm-ready-operator-0",
+        "regarding": {"kind": "LsmPolicy", "name": "present"}});
+    calls([
         ("GET", &format!("{CRDS}/lsmpolicies"), Value::Null),
         ("GET", &format!("{CRDS}/lsmpolicies?watch=1&timeoutSeconds=1"), Value::Null),
         ("APPLY", &format!("{CRDS}/lsmpolicies/present/status"), status),
@@ -50,9 +55,15 @@ fn calls_of_the_operator() -> Vec<Call> {
         ("GET", &format!("{CRDS}/lsmhookprofiles"), Value::Null),
         ("DELETE", &format!("{CRDS}/lsmhookprofiles/{DIGEST}"), Value::Null),
         ("POST", "/apis/events.k8s.io/v1/namespaces/default/events", event),
-        ("POST", LEASES, json!({"metadata": {"name": "lsm-ready-operator"}})),
         ("GET", TRACING_POLICIES, Value::Null),
         ("GET", &format!("{TRACING_POLICIES}?watch=1&timeoutSeconds=1"), Value::Null),
+    ])
+}
+
+/// The calls of the leader election.
+fn calls_of_the_election() -> Vec<Call> {
+    calls([
+        ("POST", LEASES, json!({"metadata": {"name": "lsm-ready-operator"}})),
         ("GET", &format!("{LEASES}/lsm-ready-operator"), Value::Null),
         (
             "MERGE",
@@ -140,7 +151,9 @@ async fn the_operator_can_do_its_work_and_nothing_else() {
     let crds = tetragon_crds().await;
     crds.install();
     let client = on_node(server, OPERATOR, "rbac-node").await;
-    judge(&client, calls_of_the_operator(), true).await;
+    judge(&client, calls_to_nodes_and_daemon_sets(), true).await;
+    judge(&client, calls_to_custom_resources(), true).await;
+    judge(&client, calls_of_the_election(), true).await;
     judge(&client, forbidden_outside_of_its_work(), false).await;
     judge(&client, forbidden_within_its_work(), false).await;
     crds.delete();
