@@ -1,5 +1,4 @@
-//! At most one evaluation a second of each policy: a rollout of a thousand nodes is then a few
-//! writes, not a thousand.
+//! At most one evaluation a second of each policy: a rollout of a thousand nodes is then a few writes, not a thousand.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,8 +20,7 @@ impl Pace {
     /// The wait, where it was evaluated less than a second ago.
     pub fn step(&self, uid: &str, now: Timestamp) -> Result<(), Duration> {
         let mut last = self.0.lock();
-        // Entries of policies long gone are dropped here, so the map stays as small as what is
-        // evaluated.
+        // Entries of policies long gone are dropped here, so the map stays as small as what is evaluated.
         last.retain(|_, then| wait(*then, now).is_some());
         if let Some(wait) = last.get(uid).and_then(|then| wait(*then, now)) {
             return Err(wait);

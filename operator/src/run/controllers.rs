@@ -30,7 +30,7 @@ use crate::{agents, node, policy, profile, tetragon};
 const CONCURRENCY: u16 = 16;
 
 /// One controller: how it reconciles, and where its objects and failures are kept.
-struct Controlled<K: Lookup<DynamicType = ()> + Clone + 'static, E, F> {
+struct Reconciler<K: Lookup<DynamicType = ()> + Clone + 'static, E, F> {
     name: &'static str,
     store: fn(&Stores) -> &Store<K>,
     backoff: fn(&Backoffs) -> &Backoff,
@@ -46,21 +46,21 @@ pub async fn run(
     queues: Receivers,
     stop: Shared<impl Future<Output = ()> + Send + 'static>,
 ) {
-    let node = Controlled {
+    let node = Reconciler {
         name: "node",
         store: |stores| &stores.nodes,
         backoff: |backoffs| &backoffs.nodes,
         reconcile: node::reconcile,
         reason: node::Error::reason,
     };
-    let policy = Controlled {
+    let policy = Reconciler {
         name: "policy",
         store: |stores| &stores.policies,
         backoff: |backoffs| &backoffs.policies,
         reconcile: policy::reconcile,
         reason: policy::Error::reason,
     };
-    let tetragon = Controlled {
+    let tetragon = Reconciler {
         name: "tetragon",
         store: |stores| &stores.daemon_sets,
         backoff: |backoffs| &backoffs.daemon_sets,
@@ -76,7 +76,7 @@ pub async fn run(
     );
 }
 
-impl<K, E, F> Controlled<K, E, F>
+impl<K, E, F> Reconciler<K, E, F>
 where
     K: Resource<DynamicType = ()>
         + Lookup<DynamicType = ()>

@@ -1,7 +1,7 @@
 //! On which nodes of a DaemonSet an agent with the mount cannot start.
 //!
-//! In: the DaemonSet, the Nodes and their reports. Out: the names of the nodes whose kernels have
-//! no securityfs. There the kubelet finds no directory to mount and never starts the pod.
+//! In: the DaemonSet, the Nodes and their reports. Out: the names of the nodes whose kernels have no securityfs. There the
+//! kubelet finds no directory to mount and never starts the pod.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, PodSpec, Taint, Toleration};
@@ -15,8 +15,8 @@ use crate::watch::store::{Stores, lacks_securityfs};
 /// The DaemonSet controller adds tolerations for the taints of this prefix.
 const OF_KUBERNETES: &str = "node.kubernetes.io/";
 
-/// The names, in order. A report of an earlier boot counts: the next one comes as soon as the probe
-/// has started, and until then a mount too many would keep the agent from starting.
+/// The names, in order. A report of an earlier boot counts: the next one comes as soon as the probe has started, and until
+/// then a mount too many would keep the agent from starting.
 pub fn without_securityfs(daemon_set: &DaemonSet, stores: &Stores) -> Vec<String> {
     let Some(pod) = pod(daemon_set) else {
         return Vec::new();
@@ -44,8 +44,7 @@ fn is_tolerated(pod: &PodSpec, taint: &Taint) -> bool {
     pod.tolerations.iter().flatten().any(|toleration| tolerates(toleration, taint))
 }
 
-/// As the scheduler sees it: an empty key with the operator Exists stands for all keys, an empty
-/// effect for all effects.
+/// As the scheduler sees it: an empty key with the operator Exists stands for all keys, an empty effect for all effects.
 fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let is =
         |own: Option<&str>, taints: &str| own.is_none_or(|own| own.is_empty() || own == taints);

@@ -1,20 +1,16 @@
-//! Follows TracingPolicies and TracingPoliciesNamespaced in whatever version is installed, and also
-//! where none is.
+//! Follows TracingPolicies and TracingPoliciesNamespaced in whatever version is installed, and also where none is.
 //!
 //! ## Flow
-//! look which version of `cilium.io` has the kind → none: look again later → one: list and watch
-//! it; look again now and then whether it is still that one → what changes goes into [`Writer`],
-//! and those concerned are looked at again.
+//! look which version of `cilium.io` has the kind → none: look again later → one: list and watch it; look again now and
+//! then whether it is still that one → what changes goes into [`Writer`], and those concerned are looked at again.
 //!
 //! ## Guarantees
-//! Only reading, with the rights to read those two kinds; what is installed is read from the API
-//! server's discovery, which everybody may read. A CRD that comes, goes or changes its version is
-//! found within [`LOOK_AGAIN`] (a deleted one at once). There is no hot loop: each look waits. A
-//! state is logged when it begins, not each time that it is found again.
+//! Only reading, with the rights to read those two kinds; what is installed is read from the API server's discovery, which
+//! everybody may read. A CRD that comes, goes or changes its version is found within [`LOOK_AGAIN`] (a deleted one at once).
+//! There is no hot loop: each look waits. A state is logged when it begins, not each time that it is found again.
 //!
 //! ## Errors
-//! Where the list is refused or fails, that is noted and what was known stays; kube's backoff tries
-//! again.
+//! Where the list is refused or fails, that is noted and what was known stays; kube's backoff tries again.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -42,8 +38,7 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How long after a watch ended because its resource is gone.
 const AFTER_A_WATCH: Duration = Duration::from_secs(2);
 
-/// Follows both kinds; ends only when dropped. `on_change` is called after each change of what is
-/// known.
+/// Follows both kinds; ends only when dropped. Calls `on_change` after each change.
 pub async fn run(client: Client, writer: Writer, on_change: &(dyn Fn() + Sync), metrics: &Metrics) {
     let one = |kind| Follower {
         client: client.clone(),
@@ -96,8 +91,8 @@ impl Follower<'_> {
         }
     }
 
-    /// The most stable version that has the kind. The group's preferred one may have other kinds
-    /// alone: Cilium's own are in `cilium.io/v2`.
+    /// The most stable version that has the kind. The group's preferred one may have other kinds alone: Cilium's own are
+    /// in `cilium.io/v2`.
     fn installed(&self) -> impl Future<Output = kube::Result<Option<ApiResource>>> {
         let (kind, plural) = KINDS[self.kind];
         let client = self.client.clone();
