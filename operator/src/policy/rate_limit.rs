@@ -1,10 +1,10 @@
 //! At most one evaluation a second of each policy: a rollout of a thousand nodes is then a few writes, not a thousand.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
 
 /// Shortest time between two evaluations of a policy.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ impl Pace {
     /// # Errors
     /// The wait, where it was evaluated less than a second ago.
     pub fn step(&self, uid: &str, now: Timestamp) -> Result<(), Duration> {
-        let mut last = self.0.lock();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Entries of policies long gone are dropped here, so the map stays as small as what is evaluated.
         last.retain(|_, then| wait(*then, now).is_some());
         if let Some(wait) = last.get(uid).and_then(|then| wait(*then, now)) {
@@ -31,7 +31,7 @@ impl Pace {
 
     /// Keeps the policies that exist.
     pub fn retain(&self, exists: impl Fn(&str) -> bool) {
-        self.0.lock().retain(|uid, _| exists(uid));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| exists(uid));
     }
 }
 
