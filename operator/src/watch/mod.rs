@@ -26,9 +26,9 @@ use std::future::Future;
 
 use futures::{Stream, StreamExt, future};
 use kube::core::DeserializeGuard;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use kube_runtime::WatchStreamExt;
-use kube_runtime::reflector::{self, Lookup, store::Writer};
+use kube_runtime::reflector::{self, Lookup, ObjectRef, Store, store::Writer};
 use kube_runtime::watcher::{self, Event, watcher};
 use serde::de::DeserializeOwned;
 use tracing::warn;
@@ -72,9 +72,8 @@ where
         + 'static,
 {
     let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
-    let events =
-        parsed(watcher(api, watcher::Config::default()).default_backoff(), metrics.clone())
-            .modify(trim);
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let events = parsed(events, writer.as_reader(), metrics.clone()).modify(trim);
     reflector::reflector(writer, events).for_each(move |event| {
         if let Ok(event) = &event {
             trigger(event);
@@ -87,20 +86,26 @@ where
 /// own errors.
 fn parsed<K>(
     events: impl Stream<Item = watcher::Result<Event<DeserializeGuard<K>>>>,
+    store: Store<K>,
     metrics: Metrics,
 ) -> impl Stream<Item = watcher::Result<Event<K>>>
 where
-    K: Resource<DynamicType = ()>,
+    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + 'static,
 {
     events.filter_map(move |event| {
         let event = match event {
             Ok(Event::Apply(object)) => parse(object, &metrics).map(Event::Apply),
             Ok(Event::InitApply(object)) => parse(object, &metrics).map(Event::InitApply),
-            Ok(Event::Delete(object)) => parse(object, &metrics).map(Event::Delete),
+            Ok(Event::Delete(object)) => {
+                // A deleted object leaves the store, also if it can no longer be parsed.
+                let stored = store.get(&key(&object));
+                let stored = stored.map(|stored| K::clone(&stored));
+                parse(object, &metrics).or(stored).map(Event::Delete)
+            }
             Ok(Event::Init) => Some(Event::Init),
             Ok(Event::InitDone) => Some(Event::InitDone),
             Err(error) => {
-                let kind = K::kind(&());
+                let kind = <K as Resource>::kind(&());
                 warn!(%kind, %error, "watch broke, restarting it");
                 metrics.watch_failed(&kind);
                 None
@@ -108,6 +113,17 @@ where
         };
         future::ready(event.map(Ok))
     })
+}
+
+fn key<K>(object: &DeserializeGuard<K>) -> ObjectRef<K>
+where
+    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()>,
+{
+    let key = ObjectRef::new(&object.name_any());
+    match &object.meta().namespace {
+        Some(namespace) => key.within(namespace),
+        None => key,
+    }
 }
 
 fn parse<K: Resource<DynamicType = ()>>(
@@ -130,7 +146,7 @@ fn parse<K: Resource<DynamicType = ()>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lsm_ready_crds::LsmNode;
+    use lsm_ready_crds::{Evidence, LsmNode};
     use serde_json::json;
 
     fn guarded(evidence: &str) -> DeserializeGuard<LsmNode> {
@@ -149,11 +165,22 @@ mod tests {
             Err(watcher::Error::NoResourceVersion),
             Ok(Event::Apply(guarded("Divined"))),
         ]);
-        let seen: Vec<_> = parsed(events, metrics.clone()).collect().await;
+        let (store, _) = reflector::store();
+        let seen: Vec<_> = parsed(events, store, metrics.clone()).collect().await;
         let seen: Vec<_> = seen.into_iter().map(|event| event.unwrap().to_string()).collect();
         assert_eq!(seen, ["Init", "InitApply(n1)", "InitDone"]);
         let text = metrics.encode().unwrap();
         assert!(text.contains(r#"lsm_ready_skipped_objects_total{kind="LsmNode"} 2"#), "{text}");
         assert!(text.contains(r#"lsm_ready_watch_errors_total{kind="LsmNode"} 1"#), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_deleted_object_that_cannot_be_parsed_is_deleted_as_it_is_stored() {
+        let (store, mut writer) = reflector::store();
+        writer.apply_watcher_event(&Event::Apply(guarded("Denied").0.unwrap()));
+        let events = futures::stream::iter([Ok(Event::Delete(guarded("Divined")))]);
+        let seen: Vec<_> = parsed(events, store, Metrics::default()).collect().await;
+        let [Ok(Event::Delete(deleted))] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!(deleted.status.as_ref().unwrap().evidence, Evidence::Denied);
     }
 }
