@@ -83,10 +83,10 @@ impl Installed {
     async fn assert_removable(&self, with: &Value) {
         let theirs = releases::without_ours(with);
         self.scene.delete_policy().await;
-        let given_back = self.scene.reconcile().await;
-        assert_eq!(given_back["spec"], theirs["spec"]);
-        assert_eq!(given_back["metadata"]["labels"], theirs["metadata"]["labels"]);
-        assert!(managers(&given_back).iter().all(|(manager, _)| manager != "lsm-ready"));
+        let restored = self.scene.reconcile().await;
+        assert_eq!(restored["spec"], theirs["spec"]);
+        assert_eq!(restored["metadata"]["labels"], theirs["metadata"]["labels"]);
+        assert!(managers(&restored).iter().all(|(manager, _)| manager != "lsm-ready"));
     }
 }
 

@@ -89,8 +89,8 @@ async fn a_policy_is_followed_to_the_patch_and_back() {
 
     // The policy changes, while the operator runs and while it does not.
     policy(&client, &json!({"mount": "Never"})).await;
-    let given_back = mounted(&client, false).await;
-    assert_eq!(given_back["spec"], created["spec"]);
+    let restored = mounted(&client, false).await;
+    assert_eq!(restored["spec"], created["spec"]);
     has_reasons(&client, Reasons { mounted: "NotWanted", rolled_out: "RollingOut" }).await;
     let asked = Instant::now();
     policy(&client, &json!({})).await;
@@ -99,8 +99,8 @@ async fn a_policy_is_followed_to_the_patch_and_back() {
     drop(operator);
     done(&client, "DELETE", POLICY, &Value::Null).await;
     let operator = Operator::start(turn.server, None);
-    let given_back = mounted(&client, false).await;
-    assert_eq!(given_back["spec"], created["spec"]);
-    assert_eq!(given_back["metadata"]["labels"], created["metadata"]["labels"]);
+    let restored = mounted(&client, false).await;
+    assert_eq!(restored["spec"], created["spec"]);
+    assert_eq!(restored["metadata"]["labels"], created["metadata"]["labels"]);
     drop(operator);
 }

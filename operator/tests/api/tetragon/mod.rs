@@ -37,6 +37,10 @@ fn is_mounted(object: &Value) -> bool {
                 "readOnly": true})]
 }
 
+fn version(object: &Value) -> &str {
+    object["metadata"]["resourceVersion"].as_str().unwrap()
+}
+
 /// The fields of a DaemonSet that other managers own.
 #[derive(Debug, PartialEq)]
 struct Theirs {
@@ -78,22 +82,16 @@ async fn the_mount_is_three_fields_and_its_removal_leaves_no_trace() {
     assert_eq!(owned(&patched), Some(wanted));
     assert_eq!(theirs(&patched), theirs(&scene.created), "nothing else differs");
     // Nothing more is written, neither for the present object nor for the one before the patch.
-    assert_eq!(
-        scene.reconcile().await["metadata"]["resourceVersion"],
-        patched["metadata"]["resourceVersion"]
-    );
+    assert_eq!(version(&scene.reconcile().await), version(&patched));
     let again = scene.reconcile_object(&scene.created).await;
-    assert_eq!(again["metadata"]["resourceVersion"], patched["metadata"]["resourceVersion"]);
+    assert_eq!(version(&again), version(&patched));
 
     scene.delete_policy().await;
-    let given_back = scene.reconcile().await;
-    assert_eq!(given_back["spec"], scene.created["spec"]);
-    assert_eq!(given_back["metadata"]["labels"], scene.created["metadata"]["labels"]);
-    assert_eq!(owned(&given_back), None);
-    assert_eq!(
-        scene.reconcile().await["metadata"]["resourceVersion"],
-        given_back["metadata"]["resourceVersion"]
-    );
+    let restored = scene.reconcile().await;
+    assert_eq!(restored["spec"], scene.created["spec"]);
+    assert_eq!(restored["metadata"]["labels"], scene.created["metadata"]["labels"]);
+    assert_eq!(owned(&restored), None);
+    assert_eq!(version(&scene.reconcile().await), version(&restored));
 }
 
 #[tokio::test]
@@ -117,10 +115,7 @@ async fn an_upgrade_by_merge_patch_keeps_the_mount() {
     let answer = scene.helm("STRATEGIC", &image).await;
     assert!(answer.is_ok(), "{answer:?}");
     let upgraded = scene.reconcile().await;
-    assert_eq!(
-        upgraded["metadata"]["resourceVersion"], answer.body["metadata"]["resourceVersion"],
-        "nothing to write"
-    );
+    assert_eq!(version(&upgraded), version(&answer.body), "nothing to write");
     assert!(is_mounted(&upgraded));
 }
 
@@ -169,7 +164,7 @@ async fn the_mount_is_not_added_again_after_the_third_removal_by_another_manager
 
 #[tokio::test]
 async fn a_recreated_daemon_set_is_not_changed() {
-    let scene = Scene::new("made-anew").await;
+    let scene = Scene::new("recreated").await;
     let seen = scene.get().await;
     done(&scene.admin, "DELETE", &scene.path(), &Value::Null).await;
     let gone = scene.reconcile_object(&seen).await;
@@ -187,7 +182,7 @@ async fn a_field_of_another_manager_is_a_conflict_that_names_the_manager() {
     add_volume(&mut object, host_path("lsm-ready-securityfs", "/sys/kernel/security", ""));
     let scene = Scene::with("conflict", object).await;
     let after = scene.reconcile().await;
-    assert_eq!(after["metadata"]["resourceVersion"], scene.created["metadata"]["resourceVersion"]);
+    assert_eq!(version(&after), version(&scene.created));
     let failure = scene.remembered(&after).failure.unwrap();
     assert_eq!(failure.reason, ConditionReason::FieldConflict, "{failure:?}");
     assert!(
@@ -242,10 +237,7 @@ async fn the_owners_own_mount_replaces_ours() {
     let mounted =
         json!({"name": "host-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true});
     assert_eq!(mounts(&handed_over), [mounted]);
-    assert_eq!(
-        scene.reconcile().await["metadata"]["resourceVersion"],
-        handed_over["metadata"]["resourceVersion"]
-    );
+    assert_eq!(version(&scene.reconcile().await), version(&handed_over));
 }
 
 /// The namespace has the RoleBindings that every namespace except kube-system needs.
@@ -311,9 +303,9 @@ async fn an_upgrade_by_kubectl_apply_keeps_the_mount() {
         [("quay.io/cilium/tetragon:v1.3.0", "configured"), ("tetragon:v1.3.1", "configured")]
     {
         std::fs::write(&file, upgrade(&scene, image).to_string()).unwrap();
-        let said =
+        let output =
             server::kubectl(&kubeconfig, &["apply", "-f", &file.display().to_string()]).unwrap();
-        assert!(said.contains(expected), "{said}");
+        assert!(output.contains(expected), "{output}");
         assert!(is_mounted(&scene.reconcile().await), "{image}");
     }
     let now = scene.get().await;
@@ -328,8 +320,8 @@ async fn a_manual_edit_keeps_the_mount() {
     edit.env("KUBE_EDITOR", "sed -i s/tetragon:v1.3.0/tetragon:v1.3.1/")
         .arg("--kubeconfig")
         .arg(shared().await.kubeconfig());
-    let said = run(edit.args(["edit", "daemonset/tetragon", "-n", scene.name])).unwrap();
-    assert!(said.contains("edited"), "{said}");
+    let output = run(edit.args(["edit", "daemonset/tetragon", "-n", scene.name])).unwrap();
+    assert!(output.contains("edited"), "{output}");
     let edited = scene.reconcile().await;
     assert!(edited["spec"].to_string().contains("tetragon:v1.3.1"));
     assert!(is_mounted(&edited));
@@ -351,10 +343,7 @@ async fn a_mount_that_was_taken_back_is_added_again_only_after_a_new_pod_templat
     let mark = taken["metadata"]["labels"]["lsmready.io/securityfs"].as_str().unwrap().to_owned();
     assert!(mark.starts_with("taken-back-"), "{mark}");
     for _ in 0..3 {
-        assert_eq!(
-            scene.reconcile().await["metadata"]["resourceVersion"],
-            taken["metadata"]["resourceVersion"]
-        );
+        assert_eq!(version(&scene.reconcile().await), version(&taken));
     }
     let annotation = json!({"kubectl.kubernetes.io/restartedAt": "now"});
     let restarted = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
