@@ -21,13 +21,11 @@ use kube_runtime::reflector::{Lookup, ObjectRef, Store};
 use super::Context;
 
 impl Context {
-    /// Forgets the Nodes that are gone.
     pub fn forget_gone_nodes(&self) {
         let uids = uids(&self.stores.nodes);
         self.backoffs.nodes.retain(|uid| uids.contains(uid));
     }
 
-    /// Forgets the policies that are gone.
     pub fn forget_gone_policies(&self) {
         let uids = uids(&self.stores.policies);
         self.backoffs.policies.retain(|uid| uids.contains(uid));
@@ -36,22 +34,19 @@ impl Context {
             .retain_policies(|name| self.stores.policies.get(&ObjectRef::new(name)).is_some());
     }
 
-    /// Forgets the DaemonSets that are gone.
     pub fn forget_gone_daemon_sets(&self) {
         let uids = uids(&self.stores.daemon_sets);
         self.backoffs.daemon_sets.retain(|uid| uids.contains(uid));
         self.tetragon.forget_all_but(|| uids);
     }
 
-    /// Forgets the hook profiles that are gone.
     pub fn forget_gone_profiles(&self) {
         let uids = uids(&self.stores.profiles);
         self.stores.digests.retain(|uid| uids.contains(uid));
     }
 }
 
-/// The UIDs of the objects that exist.
-pub fn uids<K>(store: &Store<K>) -> HashSet<String>
+fn uids<K>(store: &Store<K>) -> HashSet<String>
 where
     K: ResourceExt + Lookup<DynamicType = ()> + Clone + 'static,
 {
