@@ -27,6 +27,11 @@ impl Pace {
         last.insert(uid.to_owned(), now);
         Ok(())
     }
+
+    /// Keeps the policies that exist.
+    pub fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| exists(uid));
+    }
 }
 
 /// What is left of the second since `then`. If the clock was set back, nothing is left.

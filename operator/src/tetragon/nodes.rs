@@ -7,20 +7,13 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, PodSpec, Taint, Toleration};
 use kube::ResourceExt;
 use kube_runtime::reflector::ObjectRef;
-use lsm_ready_crds::LsmNode;
-use lsm_ready_crds::node::Securityfs;
 use lsm_ready_tetragon::plan::pod;
 
 use crate::agents::node_affinity::matches_node;
-use crate::watch::store::Stores;
+use crate::watch::store::{Stores, lacks_securityfs};
 
 /// The DaemonSet controller adds tolerations for the taints of this prefix.
 const OF_KUBERNETES: &str = "node.kubernetes.io/";
-
-/// The report says that the kernel has no securityfs.
-pub fn lacks_securityfs(report: &LsmNode) -> bool {
-    report.status.as_ref().is_some_and(|status| status.securityfs == Securityfs::NotInKernel)
-}
 
 /// The names, in order. A report of an earlier boot counts: the next one comes as soon as the probe has started, and until
 /// then a mount too many would keep the agent from starting.
