@@ -41,7 +41,7 @@ test-fake-api: prerequisites ## Controllers against a played API server, request
 
 test-api: prerequisites e2e/cluster e2e/helm ## CEL, admission, RBAC and field ownership on a real API server
 	cargo test -q -p e2e --test api_server
-	cargo test -q -p lsm-ready-operator --test '*_api'
+	cargo test -q -p lsm-ready-operator --test api -- --test-threads=6
 
 test-kernels test-kernel: prerequisites $(if $(filter arm64,$(ARCH)),static-arm64,static) ## Verdicts against the truth on stock kernels in virtual machines (ARCH=arm64)
 	cargo run -q -p e2e --bin kernels -- --arch $(ARCH)

@@ -1,10 +1,12 @@
-//! The operator: turns evidence into facts of the cluster.
+//! The operator: turns the probes' evidence into labels, taints, conditions and the securityfs
+//! mount.
 //!
-//! In: Nodes, LsmNodes, LsmHookProfiles, LsmPolicies and DaemonSets, by watches. Out: node labels, taints and a
-//! NodeCondition ([`node`]), the status of each LsmPolicy ([`policy`]), and the securityfs volume of Tetragon's
-//! DaemonSet ([`tetragon`]); hook profiles that nobody names go ([`profile`]). What Tetragon's own policies ask of nodes
-//! comes from [`tracing_policies`]; where a policy says so, its agents are asked what they have loaded ([`agents`]). Each
-//! controller observes, plans with a pure function, and writes only what differs.
+//! In: Nodes, LsmNodes, LsmHookProfiles, LsmPolicies, DaemonSets and Tetragon's own policies, by
+//! watches ([`watch`], [`tracing_policies`]), and the answers of Tetragon's agents ([`agents`]).
+//! Out: node labels, taints and a NodeCondition ([`node`]), the status of each LsmPolicy
+//! ([`policy`]), and the securityfs volume of Tetragon's DaemonSet ([`tetragon`]). Hook profiles
+//! that no report names are deleted ([`profile`]). Each controller observes, plans with a pure
+//! function, and writes only what differs.
 
 pub mod agents;
 pub mod context;

@@ -2,21 +2,27 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use lsm_ready_operator::run::{self, cli::Cli, telemetry};
+use lsm_ready_operator::run::{
+    self,
+    cli::{Cli, WRONG_USE},
+    telemetry,
+};
 use tracing::error;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::parse_or_exit_code(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(exit_code) => return exit_code,
+    };
     if let Err(error) = telemetry::start(&cli.log, cli.log_format) {
-        eprintln!("operator: --log {:?} names no log level: {error}", cli.log);
-        return ExitCode::from(64);
+        eprintln!("operator: {error}");
+        return ExitCode::from(WRONG_USE);
     }
     match run::run(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!(%error, "ended");
+            error!(%error, "stopped");
             ExitCode::FAILURE
         }
     }

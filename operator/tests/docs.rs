@@ -1,5 +1,5 @@
-//! The documentation lists every condition and reason that there is, and none that there is not.
-#![allow(clippy::unwrap_used, reason = "a page that is missing fails the test")]
+//! The documentation lists exactly the conditions and reasons that exist.
+#![allow(clippy::unwrap_used, reason = "a missing page fails the test")]
 
 use std::collections::BTreeSet;
 use std::path::Path;

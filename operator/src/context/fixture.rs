@@ -1,7 +1,8 @@
-//! For scenarios: a context over stores filled by hand, and an API server that is played from a script.
+//! A context for scenarios: stores that are filled by hand, and an API server that follows a
+//! script.
 //!
-//! The script is exact. A request that is not the next one in it fails the scenario, and so does a request that never
-//! comes; a scenario whose script is empty shows radio silence.
+//! The script is exact. A scenario fails at a request that is not the next one of the script, and
+//! at a request that never comes. A scenario with an empty script proves that nothing is sent.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -25,7 +26,7 @@ use crate::watch::store::{Writers, stores};
 
 type Handle = mock::Handle<http::Request<Body>, http::Response<Body>>;
 
-/// What a scenario begins with.
+/// The start of a scenario.
 pub(crate) struct Fixture {
     pub(crate) ctx: Arc<Context>,
     pub(crate) receivers: Receivers,
@@ -33,7 +34,7 @@ pub(crate) struct Fixture {
     handle: Handle,
 }
 
-/// 2026-01-01, ten past midnight.
+/// Ten minutes after midnight on 2026-01-01.
 fn now() -> Timestamp {
     Timestamp::from_second(1_767_226_200).unwrap()
 }
@@ -58,7 +59,7 @@ impl Fixture {
         Self { ctx, receivers, writers, handle }
     }
 
-    /// Puts objects into their stores, as if a watch had seen them.
+    /// Puts an object into its store, as a watch does.
     pub(crate) fn with<K: Stored>(mut self, object: Value) -> Self {
         let object: K = serde_json::from_value(object).unwrap();
         K::writer(&mut self.writers).apply_watcher_event(&Event::Apply(object));
@@ -77,20 +78,21 @@ impl Fixture {
         self
     }
 
-    /// These TracingPolicies are all that the cluster has, as after a list.
+    /// Sets the TracingPolicies of the cluster, as a list does. There are no namespaced ones.
     pub(crate) fn with_tracing_policies(self, objects: &[Value]) -> Self {
         self.writers.tracing_policies.listed(0, objects.iter().map(object).collect());
         self.writers.tracing_policies.listed(1, BTreeMap::<Name, Object>::new());
         self
     }
 
-    /// The clock of this test.
+    /// Replaces the clock.
     pub(crate) fn with_clock(mut self, now: fn() -> Timestamp) -> Self {
         Arc::get_mut(&mut self.ctx).unwrap().now = now;
         self
     }
 
-    /// The API server answers exactly these requests, in this order; ends when all of them came.
+    /// Starts the API server, which expects exactly these requests in this order. The task ends
+    /// after the last one.
     pub(crate) fn plays(
         self,
         script: Vec<Exchange>,
@@ -99,14 +101,14 @@ impl Fixture {
         let played = tokio::spawn(async move {
             answer_all(&mut handle, script).await;
             if let Some((request, _)) = handle.next_request().await {
-                panic!("not in the script: {} {}", request.method(), request.uri());
+                panic!("request after the script: {} {}", request.method(), request.uri());
             }
         });
         (self.ctx, played)
     }
 
-    /// As [`Fixture::plays`], for what goes on asking: what comes after the script is never answered. The write sides of
-    /// the stores come with it.
+    /// As [`Fixture::plays`], for a watch, which never stops asking: requests after the script are
+    /// never answered. Also returns the write sides of the stores.
     pub(crate) fn plays_for_a_watch(
         self,
         script: Vec<Exchange>,
@@ -125,13 +127,13 @@ impl Fixture {
 async fn answer_all(handle: &mut Handle, script: Vec<Exchange>) {
     for exchange in script {
         let (request, respond) =
-            handle.next_request().await.unwrap_or_else(|| panic!("{exchange:?} never came"));
+            handle.next_request().await.unwrap_or_else(|| panic!("missing request: {exchange:?}"));
         let found = format!("{} {}", request.method(), request.uri());
-        assert_eq!(found, exchange.request, "another request than the script's");
+        assert_eq!(found, exchange.request, "the request is not the next one of the script");
         let body = request.into_body().collect_bytes().await.unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         if let Some(wanted) = exchange.body {
-            assert_eq!(body, wanted, "another body in {found}");
+            assert_eq!(body, wanted, "the body of {found}");
         }
         let answer = serde_json::to_vec(&exchange.answer).unwrap();
         let response = http::Response::builder().status(exchange.status);
@@ -149,28 +151,28 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// A request that is answered with that object.
+    /// A request with that body, which is answered with that object.
     pub(crate) fn new(request: &str, body: Value, answer: Value) -> Self {
         Self { request: request.into(), body: Some(body), status: 200, answer }
     }
 
-    /// An Event, whose body holds the present time and so is not compared.
+    /// The creation of an Event. Its body holds the present time, so it is not compared.
     pub(crate) fn event() -> Self {
-        let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"},
-            "eventTime": null});
+        let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event",
+            "metadata": {"name": "e"}, "eventTime": null});
         let request = "POST /apis/events.k8s.io/v1/namespaces/default/events?".into();
         Self { request, body: None, status: 201, answer: event }
     }
 
-    /// A request that is refused.
+    /// A request that the API server refuses.
     pub(crate) fn refused(request: &str, body: Value, code: u16, reason: &str) -> Self {
-        let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason,
-            "message": format!("the server says {reason}")});
+        let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+            "reason": reason, "message": format!("the server says {reason}")});
         Self { request: request.into(), body: Some(body), status: code, answer }
     }
 }
 
-/// A kind that the operator keeps in a store.
+/// A kind that has a store.
 pub(crate) trait Stored:
     Resource<DynamicType = ()>
     + Lookup<DynamicType = ()>
@@ -200,20 +202,20 @@ stored! {
     lsm_ready_crds::LsmPolicy => policies,
 }
 
-/// A Linux Node in boot `b00t`.
+/// A Linux Node in its boot `b00t`.
 pub(crate) fn node(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": name, "uid": format!("uid-{name}"), "resourceVersion": "7",
             "labels": {"kubernetes.io/os": "linux"}},
         "status": {"nodeInfo": {
-            "architecture": "", "bootID": "b00t", "containerRuntimeVersion": "", "kernelVersion": "",
-            "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "linux", "osImage": "",
-            "systemUUID": ""}},
+            "bootID": "b00t", "operatingSystem": "linux", "architecture": "", "osImage": "",
+            "containerRuntimeVersion": "", "kernelVersion": "", "kubeProxyVersion": "",
+            "kubeletVersion": "", "machineID": "", "systemUUID": ""}},
     })
 }
 
-/// A report of boot `b00t`.
+/// A report of that node in its boot `b00t`.
 pub(crate) fn report(name: &str, evidence: &str, reason: &str) -> Value {
     json!({
         "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
@@ -222,7 +224,7 @@ pub(crate) fn report(name: &str, evidence: &str, reason: &str) -> Value {
     })
 }
 
-/// A policy.
+/// A policy with that spec.
 pub(crate) fn policy(name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",

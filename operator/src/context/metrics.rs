@@ -1,9 +1,15 @@
-//! The operator's own metrics, in the OpenMetrics text form. No label carries an object's name beyond a policy's, so
-//! the number of series does not grow with the cluster.
+//! The operator's own metrics, in the OpenMetrics text format.
+//!
+//! The only objects that labels name are policies, so the number of series does not grow with the
+//! number of nodes.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use lsm_ready_crds::policy::NodeCounts;
+use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -33,7 +39,10 @@ struct PolicyState {
     state: &'static str,
 }
 
-/// The metrics; cloning shares them.
+/// The states of a policy's nodes, as the label `state` has them.
+const NODE_STATES: [&str; 3] = ["ready", "not-ready", "unknown"];
+
+/// The metrics. A clone counts into the same series.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     reconciles: Family<Reconcile, Counter>,
@@ -41,102 +50,97 @@ pub struct Metrics {
     skipped: Family<Kind, Counter>,
     watch_errors: Family<Kind, Counter>,
     nodes: Family<PolicyState, Gauge>,
+    /// The policies that have series in `nodes`.
+    policies: Arc<Mutex<BTreeSet<String>>>,
     agents: Family<Question, Counter>,
     agents_unready: Counter<f64, AtomicU64>,
     leader: Gauge,
 }
 
 impl Metrics {
-    /// One run of a controller's reconcile; `outcome` is `ok` or an error's short reason.
+    /// Counts a run of a controller's reconcile. `outcome` is `ok` or a short word for the error.
     pub fn reconciled(&self, controller: &'static str, outcome: &str) {
         self.reconciles.get_or_create(&Reconcile { controller, outcome: outcome.to_owned() }).inc();
     }
 
-    /// One write to the API server, by the kind of object written.
+    /// Counts a write to the API server. `kind` is the kind of the object that was written.
     pub fn wrote(&self, kind: &str) {
         self.writes.get_or_create(&Kind { kind: kind.to_owned() }).inc();
     }
 
-    /// An object that could not be parsed and was left out.
+    /// Counts an object that was skipped because it could not be parsed.
     pub fn skipped(&self, kind: &str) {
         self.skipped.get_or_create(&Kind { kind: kind.to_owned() }).inc();
     }
 
-    /// A watch that broke; it is begun again.
+    /// Counts a watch that broke.
     pub fn watch_failed(&self, kind: &str) {
         self.watch_errors.get_or_create(&Kind { kind: kind.to_owned() }).inc();
     }
 
-    /// The selected nodes of a policy by verdict.
-    pub fn policy_nodes(&self, policy: &str, counts: [(&'static str, i64); 3]) {
-        for (state, count) in counts {
+    /// Sets how many of a policy's selected nodes are in each state.
+    pub fn policy_nodes(&self, policy: &str, nodes: &NodeCounts) {
+        self.policies.lock().insert(policy.to_owned());
+        let counts = [nodes.ready, nodes.not_ready, nodes.unknown];
+        for (state, count) in NODE_STATES.into_iter().zip(counts) {
             self.nodes.get_or_create(&PolicyState { policy: policy.to_owned(), state }).set(count);
         }
     }
 
-    /// A policy is gone, and its series with it.
+    /// Removes the series of a policy that is gone.
     pub fn forget_policy(&self, policy: &str) {
-        for state in ["ready", "not-ready", "unknown"] {
-            self.nodes.remove(&PolicyState { policy: policy.to_owned(), state });
+        self.retain_policies(|kept| kept != policy);
+    }
+
+    /// Keeps the series of the policies that exist.
+    pub fn retain_policies(&self, exists: impl Fn(&str) -> bool) {
+        let gone =
+            self.policies.lock().extract_if(.., |policy| !exists(policy)).collect::<Vec<_>>();
+        for (policy, state) in gone.iter().flat_map(|p| NODE_STATES.map(|state| (p, state))) {
+            self.nodes.remove(&PolicyState { policy: policy.clone(), state });
         }
     }
 
-    /// A question to one of Tetragon's agents; `outcome` is `answered` or a short reason why not.
+    /// Counts a question to one of Tetragon's agents. `outcome` is `answered` or a short word for
+    /// the error.
     pub fn agent_asked(&self, how: &'static str, outcome: &'static str) {
         self.agents.get_or_create(&Question { how, outcome }).inc();
     }
 
-    /// So many seconds, summed over nodes, in which a node had no ready agent because of a restart that we caused.
+    /// Adds seconds in which nodes had no ready agent because of a restart that we caused, summed
+    /// over the nodes.
     pub fn agents_unready(&self, seconds: f64) {
         self.agents_unready.inc_by(seconds);
     }
 
-    /// Whether this replica leads.
+    /// Sets whether this replica leads.
     pub fn leading(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }
 
     /// The metrics as text.
-    ///
-    /// # Errors
-    /// When a value cannot be written, which a `String` never does.
     pub fn encode(&self) -> Result<String, fmt::Error> {
-        let mut registry = Registry::with_prefix("lsm_ready");
-        registry.register("reconciles", "Runs of a controller by outcome", self.reconciles.clone());
-        registry.register(
-            "writes",
-            "Writes to the API server by kind of object",
-            self.writes.clone(),
-        );
-        registry.register(
-            "skipped_objects",
-            "Objects that could not be parsed",
-            self.skipped.clone(),
-        );
-        registry.register(
-            "watch_errors",
-            "Watches that broke and were begun again",
-            self.watch_errors.clone(),
-        );
-        registry.register(
-            "policy_nodes",
-            "Selected nodes of a policy by verdict",
-            self.nodes.clone(),
-        );
-        registry.register(
-            "agents_asked",
-            "Questions to Tetragon's agents by outcome",
-            self.agents.clone(),
-        );
-        registry.register(
-            "agent_unready_node_seconds",
-            "Seconds in which nodes had no ready agent because of a restart that lsm-ready caused, summed over nodes",
-            self.agents_unready.clone(),
-        );
-        registry.register("leader", "1 where this replica leads", self.leader.clone());
         let mut text = String::new();
-        text::encode(&mut text, &registry)?;
+        text::encode(&mut text, &self.registry())?;
         Ok(text)
+    }
+
+    fn registry(&self) -> Registry {
+        let mut all = Registry::with_prefix("lsm_ready");
+        all.register("reconciles", "Reconciles by controller and outcome", self.reconciles.clone());
+        all.register("writes", "Writes to the API server by kind of object", self.writes.clone());
+        let help = "Objects that were skipped because they could not be parsed";
+        all.register("skipped_objects", help, self.skipped.clone());
+        let help = "Watches that broke and were restarted";
+        all.register("watch_errors", help, self.watch_errors.clone());
+        all.register("policy_nodes", "Nodes that a policy selects, by state", self.nodes.clone());
+        let help = "Questions to Tetragon's agents by outcome";
+        all.register("agents_asked", help, self.agents.clone());
+        let help = "Seconds without a ready agent after a restart by lsm-ready, summed over nodes";
+        all.register("agent_unready_node_seconds", help, self.agents_unready.clone());
+        let help = "1 if this replica is the leader, 0 if not";
+        all.register("leader", help, self.leader.clone());
+        all
     }
 }
 
@@ -145,15 +149,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forgotten_policy_leaves_no_series() {
+    fn a_policy_that_is_gone_has_no_series() {
         let metrics = Metrics::default();
-        metrics.policy_nodes("enforce", [("ready", 1), ("not-ready", 0), ("unknown", 2)]);
+        let nodes = NodeCounts { ready: 1, unknown: 2, ..NodeCounts::default() };
+        metrics.policy_nodes("enforce", &nodes);
         assert!(
             metrics
                 .encode()
                 .unwrap()
                 .contains(r#"lsm_ready_policy_nodes{policy="enforce",state="unknown"} 2"#)
         );
+        metrics.forget_policy("another");
+        assert!(metrics.encode().unwrap().contains("enforce"));
         metrics.forget_policy("enforce");
         assert!(!metrics.encode().unwrap().contains("enforce"));
     }

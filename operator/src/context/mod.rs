@@ -1,8 +1,10 @@
-//! What every reconcile is given.
+//! What every reconcile gets: a client, the stores, and what has to be remembered from one
+//! reconcile to the next.
 
 pub mod backoff;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod forget;
 pub mod metrics;
 
 use jiff::Timestamp;
@@ -10,7 +12,7 @@ use kube::Client;
 use kube_runtime::events::{Recorder, Reporter};
 
 use crate::agents::tls::TlsFiles;
-use crate::context::backoff::Backoff;
+use crate::context::backoff::Backoffs;
 use crate::context::metrics::Metrics;
 use crate::node::required;
 use crate::policy::rate_limit::Pace;
@@ -18,36 +20,34 @@ use crate::tetragon::state::Memory;
 use crate::watch::queue::Queues;
 use crate::watch::store::Stores;
 
-/// The client, what is known of the cluster, and what has to be remembered between reconciles.
 pub struct Context {
-    /// For writes; reads come from the stores.
+    /// For writes only. Reads come from the stores.
     pub client: Client,
-    /// What is known of the cluster.
+    /// The objects of the cluster, kept up to date by watches.
     pub stores: Stores,
-    /// To have other objects looked at again.
+    /// For queueing other objects than the one that is being reconciled.
     pub queues: Queues,
-    /// What all policies require of nodes.
+    /// What all policies require of nodes, computed once for many Nodes.
     pub required: required::Memory,
-    /// What the Tetragon controller remembers of each DaemonSet.
+    /// The state of each DaemonSet that the Tetragon controller looks after.
     pub tetragon: Memory,
-    /// What Tetragon's agents have answered.
+    /// The answers of Tetragon's agents.
     pub agents: crate::agents::answers::Answers,
-    /// The files for gRPC over TLS to them.
+    /// The files for gRPC over TLS to Tetragon's agents.
     pub agent_tls: TlsFiles,
-    /// When each policy was last evaluated.
+    /// Limits how often each policy is evaluated.
     pub pace: Pace,
-    /// Failures in a row.
-    pub backoff: Backoff,
-    /// The operator's metrics.
+    /// Failures in a row, for each controller.
+    pub backoffs: Backoffs,
     pub metrics: Metrics,
     /// Publishes Kubernetes Events.
     pub events: Recorder,
-    /// The clock, fixed in tests.
+    /// The clock. Tests replace it by a fixed time.
     pub now: fn() -> Timestamp,
 }
 
 impl Context {
-    /// One that remembers nothing yet, by the machine's clock.
+    /// A context that remembers nothing yet and uses the machine's clock.
     pub fn new(
         client: Client,
         reporter: Reporter,
@@ -65,7 +65,7 @@ impl Context {
             agents: crate::agents::answers::Answers::default(),
             agent_tls: TlsFiles::default(),
             pace: Pace::default(),
-            backoff: Backoff::default(),
+            backoffs: Backoffs::default(),
             metrics,
             now: Timestamp::now,
         }

@@ -5,10 +5,11 @@
 //! changes: one changed TracingPolicy makes the operator reconcile every Node, and each of them
 //! needs the same result.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::Selection;
+use parking_lot::Mutex;
 
 use crate::tracing_policies::requirement::Requirement;
 use crate::tracing_policies::snapshot::Snapshot;
@@ -52,7 +53,7 @@ impl Memory {
         policies: Vec<Arc<LsmPolicy>>,
         tetragons: Arc<Snapshot>,
     ) -> Arc<Vec<Required>> {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.0.lock();
         if let Some(known) = memory.as_ref().filter(|known| known.is_of(&policies, &tetragons)) {
             return known.required.clone();
         }

@@ -28,9 +28,11 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube_runtime::controller::Action;
+use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::conditions::Finding;
+use lsm_ready_crds::policy::NodeCounts;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
-use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus, Verdict};
+use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, Verdict};
 use lsm_ready_tetragon::agent;
 use lsm_ready_tetragon::forecast::{KnownNode, Nodes};
 
@@ -67,7 +69,7 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     let observation = observe(&policy, &ctx).unwrap_or_else(Observation::Invalid);
     // 3. Compute the status and the metrics.
     let status = status::status(&policy, &observation, &Time(now));
-    publish(&policy.name_any(), &status, &ctx);
+    publish(&policy.name_any(), &status.nodes, &ctx);
     // 4. Write the status where it differs.
     apply::apply(&policy, status, &ctx).await?;
     Ok(Action::await_change())
@@ -156,9 +158,10 @@ impl SelectedNode {
     }
 }
 
-fn publish(name: &str, status: &LsmPolicyStatus, ctx: &Context) {
-    let nodes = &status.nodes;
-    let counts =
-        [("ready", nodes.ready), ("not-ready", nodes.not_ready), ("unknown", nodes.unknown)];
-    ctx.metrics.policy_nodes(name, counts);
+fn publish(name: &str, nodes: &NodeCounts, ctx: &Context) {
+    ctx.metrics.policy_nodes(name, nodes);
+    // The policy may have been deleted meanwhile, after its series were removed.
+    if ctx.stores.policies.get(&ObjectRef::new(name)).is_none() {
+        ctx.metrics.forget_policy(name);
+    }
 }

@@ -2,10 +2,10 @@
 //! writes, not a thousand.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 /// Minimum time between two evaluations of a policy.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ impl Pace {
     /// Records an evaluation. The error is the time to wait, if the last one was less than a second
     /// ago.
     pub fn step(&self, uid: &str, now: Timestamp) -> Result<(), Duration> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock();
         // Drops the entries of deleted policies too, so the map does not grow.
         last.retain(|_, then| wait(*then, now).is_some());
         if let Some(wait) = last.get(uid).and_then(|then| wait(*then, now)) {
@@ -26,6 +26,11 @@ impl Pace {
         }
         last.insert(uid.to_owned(), now);
         Ok(())
+    }
+
+    /// Keeps the policies that exist.
+    pub fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.0.lock().retain(|uid, _| exists(uid));
     }
 }
 

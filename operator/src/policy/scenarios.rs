@@ -90,3 +90,18 @@ async fn a_refused_status_is_an_error_that_names_the_policy() {
     assert!(error.to_string().contains("LsmPolicy enforce"), "{error}");
     played.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_policy_that_is_deleted_during_its_reconcile_leaves_no_series() {
+    let mut settled = half();
+    settled["status"] = status();
+    for is_deleted in [false, true] {
+        let stored = policy(if is_deleted { "another" } else { "enforce" }, &json!({}));
+        let (ctx, played) = two_nodes().with::<LsmPolicy>(stored).plays(Vec::new());
+        reconcile(parsed(settled.clone()), ctx.clone()).await.unwrap();
+        let metrics = ctx.metrics.encode().unwrap();
+        assert_eq!(metrics.contains("enforce"), !is_deleted, "{metrics}");
+        drop(ctx);
+        played.await.unwrap();
+    }
+}

@@ -1,63 +1,97 @@
 //! The operator's command line and environment.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
 use crate::run::election::Identity;
 
-/// Turns the evidence of lsm-ready's probes into node labels, taints and conditions, and gives Tetragon's DaemonSet the
-/// securityfs volume it lacks.
+/// The exit code after wrong arguments.
+pub const WRONG_USE: u8 = 64;
+
+/// Turns the evidence of lsm-ready's probes into node labels, taints and conditions, and mounts
+/// securityfs in Tetragon's DaemonSet where Tetragon needs it.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Cli {
-    /// Where /healthz, /readyz and /metrics are served.
+    /// Address that serves /healthz, /readyz and /metrics.
     #[arg(long, env = "LSM_READY_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// This pod's namespace (downward API). Without the three POD_ variables there is no leader election.
+    /// Namespace of this pod, from the downward API. Leader election needs the namespace, the name
+    /// and the UID of the pod. If one is missing, there is no leader election.
     #[arg(long, env = "LSM_READY_POD_NAMESPACE")]
     pub pod_namespace: Option<String>,
 
-    /// This pod's name (downward API).
+    /// Name of this pod, from the downward API.
     #[arg(long, env = "LSM_READY_POD_NAME")]
     pub pod_name: Option<String>,
 
-    /// This pod's UID (downward API).
+    /// UID of this pod, from the downward API.
     #[arg(long, env = "LSM_READY_POD_UID")]
     pub pod_uid: Option<String>,
 
-    /// Directory with ca.crt and, for mTLS, tls.crt and tls.key: for gRPC over TLS to Tetragon's agents, where a policy has
-    /// spec.tetragon.agents.tls. The files are read anew when they change.
+    /// Directory with ca.crt and, for mTLS, tls.crt and tls.key. They are used for gRPC over TLS to
+    /// Tetragon's agents if a policy has spec.tetragon.agents.tls. Changed files are read again.
     #[arg(long, env = "LSM_READY_AGENT_TLS_DIR", value_name = "DIRECTORY")]
     pub agent_tls_dir: Option<PathBuf>,
 
-    /// Form of the log lines.
+    /// Format of the log lines.
     #[arg(long, env = "LSM_READY_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// Which log lines: error, warn, info, debug, trace, or tracing-subscriber's directives.
+    /// Log level: error, warn, info, debug or trace. Directives of tracing-subscriber work too.
     #[arg(long, env = "LSM_READY_LOG", default_value = "info")]
     pub log: String,
 }
 
-/// Form of the log lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object in each line.
     Json,
 }
 
 impl Cli {
-    /// Who this replica is in the leader election; nobody outside of a pod.
+    /// Parses the arguments, or prints help, the version or an error and returns the exit code.
+    pub fn parse_or_exit_code(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, ExitCode> {
+        Self::try_parse_from(arguments).map_err(|error| {
+            // There is nowhere left to report that printing failed.
+            error.print().ok();
+            if error.use_stderr() { ExitCode::from(WRONG_USE) } else { ExitCode::SUCCESS }
+        })
+    }
+
+    /// The identity of this replica in the leader election. None outside of a pod.
     pub fn identity(&self) -> Option<Identity> {
         Some(Identity {
             namespace: self.pod_namespace.clone()?,
             pod: self.pod_name.clone()?,
             uid: self.pod_uid.clone()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_code(argument: &str) -> Option<ExitCode> {
+        Cli::parse_or_exit_code(["operator".into(), argument.into()]).err()
+    }
+
+    #[test]
+    fn wrong_use_exits_with_64_and_help_with_0() {
+        assert_eq!(exit_code("--bogus"), Some(ExitCode::from(64)));
+        assert_eq!(exit_code("--listen=nowhere"), Some(ExitCode::from(64)));
+        assert_eq!(exit_code("--help"), Some(ExitCode::SUCCESS));
+        assert_eq!(exit_code("--version"), Some(ExitCode::SUCCESS));
+        assert_eq!(exit_code("--log=debug"), None);
     }
 }

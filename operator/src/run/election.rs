@@ -1,16 +1,19 @@
-//! One replica works, the others stand by, and nobody writes a heartbeat.
+//! Leader election: one replica works, the others stand by, and no replica writes a heartbeat.
 //!
 //! ## Flow
-//! The leader's pod is named in a Lease. A replica that finds no holder, or one whose pod is over, takes the Lease. How
-//! the holder fares is read from its Pod, which kubelet and node controller keep anyway, instead of from renewals.
+//! A Lease names the leader's pod. A replica takes the Lease if it has no holder or if the holder's
+//! pod is over. Whether the holder still runs is read from its Pod, which the kubelet and the node
+//! controller keep up to date anyway, instead of from renewals of the Lease.
 //!
 //! ## Guarantees
-//! Exactly one replica takes a free Lease (the API server refuses the second writer's resourceVersion). A container that
-//! restarts in the same pod goes on at once. A holder that lost the Lease stops.
+//! Exactly one replica takes a free Lease, because the API server refuses the second writer's
+//! resourceVersion. A container that restarts in the same pod continues at once. A holder that lost
+//! the Lease stops.
 //!
 //! ## Assumptions
-//! While a partition heals two replicas may work for some seconds. That is harmless here: every write is a function of
-//! the cluster's state, bound to a UID, and none where nothing differs. See `docs/adr/0002-election-without-heartbeats.md`.
+//! While a network partition heals, two replicas may work for some seconds. This does no harm:
+//! every write is a function of the cluster's state, is bound to a UID, and is left out if nothing
+//! differs. See `docs/adr/0002-election-without-heartbeats.md`.
 
 use std::time::Duration;
 
@@ -23,18 +26,18 @@ use kube::{Api, Client, ResourceExt};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-/// Name of the Lease.
 pub const LEASE: &str = "lsm-ready-operator";
-/// How often a replica looks.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long a holder's pod may be unready, or going, before it counts as over. The node controller marks the pods of an
-/// unreachable node unready; a pod that is going has its termination grace period of ten seconds.
-const PATIENCE_SECONDS: i64 = 30;
+/// How often a replica reads the Lease.
+const PERIOD: Duration = Duration::from_secs(2);
+/// A holder's pod counts as over after being unready, or being deleted, for longer than this. The
+/// node controller marks the pods of an unreachable node as unready. A deleted pod has a grace
+/// period of ten seconds.
+const TIMEOUT_SECONDS: i64 = 30;
 
 /// This replica's pod.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Identity {
-    /// Namespace of the pod and the Lease.
+    /// Namespace of the pod and of the Lease.
     pub namespace: String,
     /// Name of the pod.
     pub pod: String,
@@ -43,35 +46,34 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// What stands in the Lease: `NAME_UID`. Neither contains an underscore.
+    /// The holder as the Lease names it: `NAME_UID`. Neither part contains an underscore.
     fn holder(&self) -> String {
         format!("{}_{}", self.pod, self.uid)
     }
 }
 
-/// Why an election could not go on.
+/// Why the election ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Reading or writing the Lease or the holder's Pod failed.
-    #[error("{0} for the leader election: {1}")]
+    #[error("leader election: {0}: {1}")]
     Api(&'static str, #[source] Box<kube::Error>),
-    /// Somebody else holds the Lease.
-    #[error("the leader election's Lease is now held by {0}")]
+    /// Another replica holds the Lease.
+    #[error("leader election: the Lease is held by {0:?} now")]
     Lost(String),
 }
 
-/// What to do about the Lease.
+/// What a replica does about the Lease.
 #[derive(Debug, Eq, PartialEq)]
 enum Decision {
-    /// It is ours.
+    /// This replica holds it.
     Lead,
     /// It is free.
     Take,
-    /// Somebody else works.
+    /// That holder works.
     StandBy(String),
 }
 
-/// What to do, given the Lease's holder and that holder's pod.
+/// Decides from the Lease's holder and from that holder's pod.
 fn decide(me: &Identity, holder: Option<&str>, pod: Option<&Pod>, now: Timestamp) -> Decision {
     let Some(holder) = holder.filter(|holder| !holder.is_empty()) else {
         return Decision::Take;
@@ -86,9 +88,9 @@ fn decide(me: &Identity, holder: Option<&str>, pod: Option<&Pod>, now: Timestamp
     }
 }
 
-/// A pod that has ended, should have gone, or has been unready for too long.
+/// Whether a pod has ended, should be deleted by now, or has been unready for too long.
 fn is_over(pod: &Pod, now: Timestamp) -> bool {
-    let long_ago = |then: Timestamp| now.as_second() - then.as_second() > PATIENCE_SECONDS;
+    let long_ago = |then: Timestamp| now.as_second() - then.as_second() > TIMEOUT_SECONDS;
     let status = pod.status.as_ref();
     let ended = status
         .and_then(|status| status.phase.as_deref())
@@ -103,7 +105,7 @@ fn is_over(pod: &Pod, now: Timestamp) -> bool {
     ended || gone || unready
 }
 
-/// The election as seen from one replica.
+/// One replica's part in the election.
 pub struct Election {
     me: Identity,
     leases: Api<Lease>,
@@ -111,39 +113,38 @@ pub struct Election {
 }
 
 impl Election {
-    /// Takes part as that pod.
     pub fn new(client: &Client, me: Identity) -> Self {
         let leases = Api::namespaced(client.clone(), &me.namespace);
         let pods = Api::namespaced(client.clone(), &me.namespace);
         Self { me, leases, pods }
     }
 
-    /// Returns once this replica leads; `stood_by` hears that another does.
-    pub async fn win(&self, stood_by: impl Fn()) {
-        let mut looks = looks();
-        let mut told = None;
+    /// Returns when this replica is the leader. Calls `standing_by` whenever another replica is.
+    pub async fn win(&self, standing_by: impl Fn()) {
+        let mut period = period();
+        let mut logged = None;
         loop {
-            looks.tick().await;
+            period.tick().await;
             match self.attempt().await {
                 Ok(Decision::StandBy(holder)) => {
-                    stood_by();
-                    if told.as_ref() != Some(&holder) {
-                        info!(holder, "standing by");
+                    standing_by();
+                    if logged.as_ref() != Some(&holder) {
+                        info!(holder, "standing by: another replica is the leader");
                     }
-                    told = Some(holder);
+                    logged = Some(holder);
                 }
-                Ok(_) => return,
-                Err(error) => warn!(%error, "trying again"),
+                Ok(Decision::Lead | Decision::Take) => return,
+                Err(error) => warn!(%error, "retrying"),
             }
         }
     }
 
-    /// Returns when the Lease is somebody else's. An API server that cannot be reached does not end the leadership: who
-    /// would take over could not write either.
+    /// Returns when another replica holds the Lease. An unreachable API server does not end the
+    /// leadership: another replica could not write either.
     pub async fn lose(&self) -> Error {
-        let mut looks = looks();
+        let mut period = period();
         loop {
-            looks.tick().await;
+            period.tick().await;
             match self.leases.get_opt(LEASE).await {
                 Ok(lease) => {
                     let holder = lease.as_ref().and_then(holder).unwrap_or_default();
@@ -151,17 +152,15 @@ impl Election {
                         return Error::Lost(holder.to_owned());
                     }
                 }
-                Err(error) => warn!(%error, "reading the Lease"),
+                Err(error) => warn!(%error, "cannot read the Lease"),
             }
         }
     }
 
-    /// Leaves the Lease free, so that the next replica need not wait.
-    ///
-    /// # Errors
-    /// When the Lease cannot be read or written; it is then taken over once this pod is gone.
+    /// Releases the Lease, so that the next replica can take it at once. After an error the next
+    /// replica takes it when this pod is gone.
     pub async fn resign(&self) -> Result<(), Error> {
-        let read = self.leases.get_opt(LEASE).await.map_err(api("reading the Lease"))?;
+        let read = self.leases.get_opt(LEASE).await.map_err(api("cannot read the Lease"))?;
         let Some(mut lease) = read.filter(|lease| holder(lease) == Some(&self.me.holder())) else {
             return Ok(());
         };
@@ -170,10 +169,10 @@ impl Election {
     }
 
     async fn attempt(&self) -> Result<Decision, Error> {
-        let lease = self.leases.get_opt(LEASE).await.map_err(api("reading the Lease"))?;
+        let lease = self.leases.get_opt(LEASE).await.map_err(api("cannot read the Lease"))?;
         let pod = match lease.as_ref().and_then(holder).and_then(|holder| holder.split_once('_')) {
             Some((name, _)) => {
-                self.pods.get_opt(name).await.map_err(api("reading the holder's Pod"))?
+                self.pods.get_opt(name).await.map_err(api("cannot read the holder's Pod"))?
             }
             None => None,
         };
@@ -201,10 +200,10 @@ impl Election {
         if self.write(lease).await? {
             return Ok(Decision::Lead);
         }
-        Ok(Decision::StandBy("another replica that was quicker".to_owned()))
+        Ok(Decision::StandBy("another replica".to_owned()))
     }
 
-    /// Writes the Lease as it was read plus our change; `false` where somebody else was quicker.
+    /// Writes the changed Lease. Returns `false` if another replica wrote it first.
     async fn write(&self, lease: Lease) -> Result<bool, Error> {
         let params = PostParams::default();
         let written = match lease.resource_version() {
@@ -214,15 +213,15 @@ impl Election {
         match written {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
-            Err(error) => Err(api("writing the Lease")(error)),
+            Err(error) => Err(api("cannot write the Lease")(error)),
         }
     }
 }
 
-fn looks() -> tokio::time::Interval {
-    let mut looks = interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    looks
+fn period() -> tokio::time::Interval {
+    let mut period = interval(PERIOD);
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    period
 }
 
 fn holder(lease: &Lease) -> Option<&str> {
@@ -251,37 +250,37 @@ mod tests {
     }
 
     #[test]
-    fn a_free_lease_is_taken_and_ones_own_is_kept() {
+    fn a_free_lease_is_taken_and_our_own_is_kept() {
         assert_eq!(decide(&me(), None, None, at(0)), Decision::Take);
         assert_eq!(decide(&me(), Some(""), None, at(0)), Decision::Take);
         assert_eq!(decide(&me(), Some("b_2"), None, at(0)), Decision::Lead);
     }
 
     #[test]
-    fn a_holder_is_judged_by_its_pod() {
+    fn a_lease_is_taken_over_when_its_holders_pod_is_over() {
         let unready = |second: &str| {
             json!({"metadata": {"uid": "1"}, "status": {"phase": "Running", "conditions": [
                 {"type": "Ready", "status": "False", "lastTransitionTime": second}]}})
         };
-        let table = [
+        let cases = [
             ("alive", json!({"metadata": {"uid": "1"}, "status": {"phase": "Running"}}), false),
             ("starting", json!({"metadata": {"uid": "1"}, "status": {"phase": "Pending"}}), false),
-            ("another pod of that name", json!({"metadata": {"uid": "9"}}), true),
+            ("another pod with that name", json!({"metadata": {"uid": "9"}}), true),
             ("evicted", json!({"metadata": {"uid": "1"}, "status": {"phase": "Failed"}}), true),
             (
-                "going",
+                "being deleted",
                 json!({"metadata": {"uid": "1", "deletionTimestamp": "1970-01-01T00:01:30Z"}}),
                 false,
             ),
             (
-                "should be gone",
+                "should be deleted by now",
                 json!({"metadata": {"uid": "1", "deletionTimestamp": "1970-01-01T00:00:10Z"}}),
                 true,
             ),
-            ("just unready", unready("1970-01-01T00:01:30Z"), false),
-            ("long unready", unready("1970-01-01T00:00:10Z"), true),
+            ("unready for a short time", unready("1970-01-01T00:01:30Z"), false),
+            ("unready for a long time", unready("1970-01-01T00:00:10Z"), true),
         ];
-        for (what, object, taken) in table {
+        for (what, object, taken) in cases {
             let decision = decide(&me(), Some("a_1"), Some(&pod(object)), at(100));
             assert_eq!(decision == Decision::Take, taken, "{what}");
         }

@@ -1,10 +1,9 @@
 //! `/healthz`, `/readyz` and `/metrics` over plain HTTP.
 //!
-//! `/readyz` answers 503 with the list of what is pending, one a line, so that `kubectl describe pod` says it.
+//! `/readyz` answers 503 with one pending step in each line, so that `kubectl describe pod` shows
+//! them.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -13,27 +12,7 @@ use axum::{Router, routing::get};
 use tokio::net::TcpListener;
 
 use crate::context::metrics::Metrics;
-
-/// What has to happen before the operator is ready; cloning shares it.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
-
-impl Readiness {
-    /// Waits for these.
-    pub fn waiting_for(pending: impl IntoIterator<Item = &'static str>) -> Self {
-        Self(Arc::new(Mutex::new(pending.into_iter().collect())))
-    }
-
-    /// That has happened.
-    pub fn done(&self, what: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
-    }
-
-    /// What is still to happen.
-    pub fn pending(&self) -> Vec<&'static str> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
-    }
-}
+use crate::run::readiness::Readiness;
 
 #[derive(Clone)]
 struct Served {
@@ -41,10 +20,7 @@ struct Served {
     metrics: Metrics,
 }
 
-/// Serves until dropped.
-///
-/// # Errors
-/// When the address cannot be listened on.
+/// Serves until the future is dropped.
 pub async fn serve(
     address: SocketAddr,
     readiness: Readiness,

@@ -1,17 +1,17 @@
 //! Log lines on standard error.
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
 
 use crate::run::cli::LogFormat;
 
-/// Starts logging.
-///
-/// # Errors
-/// When `directives` name no level.
-pub fn start(directives: &str, format: LogFormat) -> Result<(), ParseError> {
+/// Starts logging. `level` may also be directives of tracing-subscriber. Returns what is wrong with
+/// it.
+pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
+    let filter = EnvFilter::try_new(level).map_err(|_| {
+        format!("invalid --log {level:?}: use error, warn, info, debug or trace, for example info")
+    })?;
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(directives)?)
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false);
     match format {
@@ -19,4 +19,19 @@ pub fn start(directives: &str, format: LogFormat) -> Result<(), ParseError> {
         LogFormat::Json => lines.json().init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invalid_level_is_reported_with_the_valid_ones() {
+        assert_eq!(
+            start("loud=very=much", LogFormat::Text),
+            Err("invalid --log \"loud=very=much\": use error, warn, info, debug or trace, \
+                 for example info"
+                .to_owned())
+        );
+    }
 }

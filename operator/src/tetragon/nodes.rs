@@ -12,14 +12,12 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, PodSpec, Taint, Toleration};
 use kube::ResourceExt;
 use kube_runtime::reflector::ObjectRef;
-use lsm_ready_crds::LsmNode;
 use lsm_ready_crds::first_n;
-use lsm_ready_crds::node::Securityfs;
 use lsm_ready_tetragon::audit::AppArmorNodes;
 use lsm_ready_tetragon::plan::pod;
 
 use crate::agents::node_affinity::matches_node;
-use crate::watch::store::{Stores, boot_id};
+use crate::watch::store::{Stores, boot_id, lacks_securityfs};
 
 /// The DaemonSet controller adds tolerations for the taints with this prefix.
 const TOLERATED_PREFIX: &str = "node.kubernetes.io/";
@@ -43,11 +41,6 @@ impl NodeFacts {
         };
         Self { without_securityfs: without_securityfs(pod, stores), ..app_armor(pod, stores) }
     }
-}
-
-/// The report says that the kernel has no securityfs.
-pub fn lacks_securityfs(report: &LsmNode) -> bool {
-    report.status.as_ref().is_some_and(|status| status.securityfs == Securityfs::NotInKernel)
 }
 
 /// The names of the nodes whose kernels have no securityfs, in order. A report of an earlier boot

@@ -5,12 +5,12 @@
 //! operator, which forgets it, neither removes nor leaves behind a mount.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
 use lsm_ready_crds::ConditionReason;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::gate::Gate;
 use super::revert_backoff::RevertBackoff;
@@ -136,7 +136,7 @@ impl Memory {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<DaemonSetKey, Remembered>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,20 +1,23 @@
-//! The watches that fill the stores and tell the controllers what changed.
+//! The watches that fill the stores and trigger the controllers.
 //!
 //! ## Flow
-//! list and watch → objects that do not parse are skipped with a warning and counted → trimmed → stored → routed: the
-//! keys that the change concerns go into the queues.
+//! list and watch → skip, log and count objects that cannot be parsed → trim → store → trigger: the
+//! keys of the objects that the change concerns go into the queues.
 //!
 //! ## Guarantees
-//! A key is queued only after the store has the change. When a watch had to list anew, everything is queued, since
-//! deletions in the gap have no event of their own. A change that no plan reads (a kubelet's heartbeat) queues nothing.
+//! A key is queued only after the store has the change. After a watch had to list again, everything
+//! is queued, because a deletion in the gap has no event of its own. A change that no controller
+//! reads, such as a kubelet's heartbeat, queues nothing.
 //!
 //! ## Errors
-//! A watch that breaks is begun again with backoff, logged and counted; the stores keep what they had, so no label moves
-//! because the API server was away.
+//! A watch that breaks is restarted with backoff, logged and counted. The stores keep their objects
+//! meanwhile, so no label changes because the API server is unreachable.
 
-pub mod digests;
+pub mod digest_cache;
 pub mod key;
 pub mod queue;
+#[cfg(test)]
+mod scenarios;
 pub mod store;
 pub mod triggers;
 
@@ -23,9 +26,9 @@ use std::future::Future;
 
 use futures::{Stream, StreamExt, future};
 use kube::core::DeserializeGuard;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use kube_runtime::WatchStreamExt;
-use kube_runtime::reflector::{self, Lookup, store::Writer};
+use kube_runtime::reflector::{self, Lookup, ObjectRef, Store, store::Writer};
 use kube_runtime::watcher::{self, Event, watcher};
 use serde::de::DeserializeOwned;
 use tracing::warn;
@@ -33,29 +36,31 @@ use tracing::warn;
 use crate::context::metrics::Metrics;
 use crate::tracing_policies;
 use crate::watch::store::{Writers, trim, trim_node};
-use crate::watch::triggers::Routes;
+use crate::watch::triggers::Triggers;
 
-/// Runs the watches; ends only when dropped.
-pub async fn run(client: Client, writers: Writers, routes: Routes, metrics: Metrics) {
-    let nodes = fill(&client, writers.nodes, trim_node, &metrics, |event| routes.node(event));
-    let reports = fill(&client, writers.reports, trim, &metrics, |event| routes.report(event));
-    let profiles = fill(&client, writers.profiles, trim, &metrics, |event| routes.profile(event));
-    let policies = fill(&client, writers.policies, trim, &metrics, |event| routes.policy(event));
+/// Runs the watches with that client's rights, until the future is dropped.
+pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
+    let metrics = triggers.metrics();
+    let nodes = watch(&client, writers.nodes, trim_node, metrics, |event| triggers.node(event));
+    let reports = watch(&client, writers.reports, trim, metrics, |event| triggers.report(event));
+    let profiles = watch(&client, writers.profiles, trim, metrics, |event| triggers.profile(event));
+    let policies = watch(&client, writers.policies, trim, metrics, |event| triggers.policy(event));
     let daemon_sets =
-        fill(&client, writers.daemon_sets, trim, &metrics, |event| routes.daemon_set(event));
+        watch(&client, writers.daemon_sets, trim, metrics, |event| triggers.daemon_set(event));
+    let changed = || triggers.tracing_policies();
     let tracing =
-        tracing_policies::watch::run(client.clone(), writers.tracing_policies, &routes, &metrics);
+        tracing_policies::watch::run(client.clone(), writers.tracing_policies, &changed, metrics);
     Box::pin(future::join(future::join5(nodes, reports, profiles, policies, daemon_sets), tracing))
         .await;
 }
 
-/// One watch, from the API server to the queues.
-fn fill<K>(
+/// One watch, from the API server to the triggers.
+fn watch<K>(
     client: &Client,
     writer: Writer<K>,
     trim: fn(&mut K),
     metrics: &Metrics,
-    route: impl Fn(&Event<K>),
+    trigger: impl Fn(&Event<K>),
 ) -> impl Future<Output = ()>
 where
     K: Resource<DynamicType = ()>
@@ -68,35 +73,41 @@ where
         + 'static,
 {
     let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
-    let events =
-        parsed(watcher(api, watcher::Config::default()).default_backoff(), metrics.clone())
-            .modify(trim);
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let events = parsed(events, writer.as_reader(), metrics.clone()).modify(trim);
     reflector::reflector(writer, events).for_each(move |event| {
         if let Ok(event) = &event {
-            route(event);
+            trigger(event);
         }
         future::ready(())
     })
 }
 
-/// The events of objects that parse; the others and the watch's own errors are logged and counted.
+/// Passes on the events of objects that can be parsed. Logs and counts the others, and the watch's
+/// own errors.
 fn parsed<K>(
     events: impl Stream<Item = watcher::Result<Event<DeserializeGuard<K>>>>,
+    store: Store<K>,
     metrics: Metrics,
 ) -> impl Stream<Item = watcher::Result<Event<K>>>
 where
-    K: Resource<DynamicType = ()>,
+    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + 'static,
 {
     events.filter_map(move |event| {
         let event = match event {
-            Ok(Event::Apply(object)) => open(object, &metrics).map(Event::Apply),
-            Ok(Event::InitApply(object)) => open(object, &metrics).map(Event::InitApply),
-            Ok(Event::Delete(object)) => open(object, &metrics).map(Event::Delete),
+            Ok(Event::Apply(object)) => parse(object, &metrics).map(Event::Apply),
+            Ok(Event::InitApply(object)) => parse(object, &metrics).map(Event::InitApply),
+            Ok(Event::Delete(object)) => {
+                // A deleted object leaves the store, also if it can no longer be parsed.
+                let stored = store.get(&key(&object));
+                let stored = stored.map(|stored| K::clone(&stored));
+                parse(object, &metrics).or(stored).map(Event::Delete)
+            }
             Ok(Event::Init) => Some(Event::Init),
             Ok(Event::InitDone) => Some(Event::InitDone),
             Err(error) => {
-                let kind = K::kind(&());
-                warn!(%kind, %error, "watch broke and is begun again");
+                let kind = <K as Resource>::kind(&());
+                warn!(%kind, %error, "watch broke, restarting it");
                 metrics.watch_failed(&kind);
                 None
             }
@@ -105,7 +116,18 @@ where
     })
 }
 
-fn open<K: Resource<DynamicType = ()>>(
+fn key<K>(object: &DeserializeGuard<K>) -> ObjectRef<K>
+where
+    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()>,
+{
+    let key = ObjectRef::new(&object.name_any());
+    match &object.meta().namespace {
+        Some(namespace) => key.within(namespace),
+        None => key,
+    }
+}
+
+fn parse<K: Resource<DynamicType = ()>>(
     object: DeserializeGuard<K>,
     metrics: &Metrics,
 ) -> Option<K> {
@@ -115,7 +137,8 @@ fn open<K: Resource<DynamicType = ()>>(
             let kind = K::kind(&());
             let name = invalid.metadata.name.as_deref().unwrap_or_default();
             let namespace = invalid.metadata.namespace.as_deref().unwrap_or_default();
-            warn!(%kind, namespace, name, error = invalid.error, "object does not parse and is left out");
+            let error = &invalid.error;
+            warn!(%kind, namespace, name, error, "skipping object: it cannot be parsed");
             metrics.skipped(&kind);
         })
         .ok()
@@ -124,7 +147,7 @@ fn open<K: Resource<DynamicType = ()>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lsm_ready_crds::LsmNode;
+    use lsm_ready_crds::{Evidence, LsmNode};
     use serde_json::json;
 
     fn guarded(evidence: &str) -> DeserializeGuard<LsmNode> {
@@ -133,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_parse_is_left_out_and_counted() {
+    async fn an_object_that_cannot_be_parsed_is_skipped_and_counted() {
         let metrics = Metrics::default();
         let events = futures::stream::iter([
             Ok(Event::Init),
@@ -143,11 +166,22 @@ mod tests {
             Err(watcher::Error::NoResourceVersion),
             Ok(Event::Apply(guarded("Divined"))),
         ]);
-        let seen: Vec<_> = parsed(events, metrics.clone()).collect().await;
+        let (store, _) = reflector::store();
+        let seen: Vec<_> = parsed(events, store, metrics.clone()).collect().await;
         let seen: Vec<_> = seen.into_iter().map(|event| event.unwrap().to_string()).collect();
         assert_eq!(seen, ["Init", "InitApply(n1)", "InitDone"]);
         let text = metrics.encode().unwrap();
         assert!(text.contains(r#"lsm_ready_skipped_objects_total{kind="LsmNode"} 2"#), "{text}");
         assert!(text.contains(r#"lsm_ready_watch_errors_total{kind="LsmNode"} 1"#), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_deleted_object_that_cannot_be_parsed_is_deleted_as_it_is_stored() {
+        let (store, mut writer) = reflector::store();
+        writer.apply_watcher_event(&Event::Apply(guarded("Denied").0.unwrap()));
+        let events = futures::stream::iter([Ok(Event::Delete(guarded("Divined")))]);
+        let seen: Vec<_> = parsed(events, store, Metrics::default()).collect().await;
+        let [Ok(Event::Delete(deleted))] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!(deleted.status.as_ref().unwrap().evidence, Evidence::Denied);
     }
 }

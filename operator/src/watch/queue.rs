@@ -1,7 +1,8 @@
-//! The three work queues: which Nodes, policies and DaemonSets have to be looked at again.
+//! The three work queues: the Nodes, policies and DaemonSets that have to be reconciled.
 //!
-//! Anything may put a key into a queue; each controller drains its own. The controllers' schedulers drop duplicates, so
-//! a key may be put in as often as one likes.
+//! In: keys, from triggers and from other controllers. Out: each controller takes the keys of its
+//! own queue. The controllers' schedulers drop duplicates, so a key may be queued any number of
+//! times.
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -12,7 +13,7 @@ use lsm_ready_crds::LsmPolicy;
 
 use crate::watch::key::DaemonSetKey;
 
-/// The sending sides.
+/// The sending ends.
 #[derive(Clone, Debug)]
 pub struct Queues {
     nodes: UnboundedSender<ObjectRef<Node>>,
@@ -20,14 +21,14 @@ pub struct Queues {
     daemon_sets: UnboundedSender<ObjectRef<DaemonSet>>,
 }
 
-/// The receiving sides, one for each controller.
+/// The receiving ends, one for each controller.
 pub struct Receivers {
     pub(crate) nodes: UnboundedReceiver<ObjectRef<Node>>,
     pub(crate) policies: UnboundedReceiver<ObjectRef<LsmPolicy>>,
     pub(crate) daemon_sets: UnboundedReceiver<ObjectRef<DaemonSet>>,
 }
 
-/// Empty queues.
+/// Creates three empty queues.
 pub fn queues() -> (Queues, Receivers) {
     let (nodes, node_keys) = unbounded();
     let (policies, policy_keys) = unbounded();
@@ -38,54 +39,49 @@ pub fn queues() -> (Queues, Receivers) {
 }
 
 impl Queues {
-    /// Look at that Node again.
+    /// Queues one Node.
     pub fn node(&self, name: &str) {
         send(&self.nodes, ObjectRef::new(name));
     }
 
-    /// Look at that policy again.
+    /// Queues one policy.
     pub fn policy(&self, name: &str) {
         send(&self.policies, ObjectRef::new(name));
     }
 
-    /// Look at that DaemonSet again.
+    /// Queues one DaemonSet.
     pub fn daemon_set(&self, key: &DaemonSetKey) {
         send(&self.daemon_sets, key.object_ref());
     }
 
-    /// Look at every Node again.
+    /// Queues every Node.
     pub fn all_nodes(&self, store: &Store<Node>) {
-        each(store, |node| self.node(&node.name_any()));
+        for node in store.state() {
+            self.node(&node.name_any());
+        }
     }
 
-    /// Look at every policy again.
+    /// Queues every policy.
     pub fn all_policies(&self, store: &Store<LsmPolicy>) {
-        each(store, |policy| self.policy(&policy.name_any()));
+        for policy in store.state() {
+            self.policy(&policy.name_any());
+        }
     }
 
-    /// Look at every policy again that names this DaemonSet.
+    /// Queues every policy that names this DaemonSet.
     pub fn policies_of(&self, key: &DaemonSetKey, store: &Store<LsmPolicy>) {
-        each(store, |policy| {
+        for policy in store.state() {
             if DaemonSetKey::named_by(&policy.spec).as_ref() == Some(key) {
                 self.policy(&policy.name_any());
             }
-        });
+        }
     }
 }
 
-fn each<K: Lookup<DynamicType = ()> + Clone + 'static>(
-    store: &Store<K>,
-    mut visit: impl FnMut(&K),
-) {
-    for object in store.state() {
-        visit(&object);
-    }
-}
-
-/// A closed queue means that its controller has ended, which is only so during shutdown: nothing is left to do.
 fn send<K: Lookup>(queue: &UnboundedSender<ObjectRef<K>>, key: ObjectRef<K>)
 where
     K::DynamicType: Clone,
 {
+    // A queue is closed only after its controller has ended during shutdown. Nothing is left to do.
     let _ = queue.unbounded_send(key);
 }

@@ -1,33 +1,36 @@
-//! What the operator knows of the cluster: one in-memory store a kind, filled by [`crate::watch`].
+//! What the operator knows of the cluster: one store in memory for each kind of object.
 //!
-//! Objects are trimmed before they are stored: 5,000 Nodes with their images and managed fields would be 150 MB.
+//! In: the events of [`crate::watch`]. Out: the objects as they were last seen. Objects are trimmed
+//! before they are stored: 5,000 Nodes with their images and managed fields would take 150 MB.
+
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Node, NodeStatus, NodeSystemInfo};
+use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus, NodeSystemInfo};
 use kube::ResourceExt;
 use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
+use lsm_ready_crds::node::Securityfs;
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
 
 use crate::tracing_policies::snapshot::{self, Reader};
-use crate::watch::digests::Genuine;
+use crate::watch::digest_cache::DigestCache;
 
 /// The read sides.
 #[derive(Clone)]
 pub struct Stores {
-    /// Nodes: labels, taints, addresses, boot ID and our condition.
+    /// Nodes with their labels, taints, addresses, boot ID and our condition.
     pub nodes: Store<Node>,
-    /// What the probes report.
+    /// The probes' reports, by the node's name.
     pub reports: Store<LsmNode>,
     /// Hook profiles, by digest.
     pub profiles: Store<LsmHookProfile>,
-    /// What people ask for.
     pub policies: Store<LsmPolicy>,
-    /// Every DaemonSet, as any may be named by a policy.
+    /// Every DaemonSet of the cluster, because a policy may name any of them.
     pub daemon_sets: Store<DaemonSet>,
-    /// Which profiles are what their names say.
-    pub genuine: Genuine,
-    /// Tetragon's own policies, where they are installed.
+    /// Which hook profiles are named by the digest of their content.
+    pub digests: DigestCache,
+    /// Tetragon's own policies, if their CRDs are installed.
     pub tracing_policies: Reader,
 }
 
@@ -41,7 +44,7 @@ pub struct Writers {
     pub(crate) tracing_policies: snapshot::Writer,
 }
 
-/// Empty stores.
+/// Creates empty stores.
 pub fn stores() -> (Stores, Writers) {
     let (nodes, node_writer) = reflector::store();
     let (reports, report_writer) = reflector::store();
@@ -64,22 +67,22 @@ pub fn stores() -> (Stores, Writers) {
             profiles,
             policies,
             daemon_sets,
-            genuine: Genuine::default(),
+            digests: DigestCache::default(),
             tracing_policies,
         },
         writers,
     )
 }
 
-/// What is known about one node, held for as long as a verdict needs it.
+/// A node's report and hook profile. They are held here while a verdict borrows them.
 pub struct NodeRecord {
     boot_id: String,
-    report: Option<std::sync::Arc<LsmNode>>,
-    profile: Option<std::sync::Arc<LsmHookProfile>>,
+    report: Option<Arc<LsmNode>>,
+    profile: Option<Arc<LsmHookProfile>>,
 }
 
 impl NodeRecord {
-    /// The facts that a verdict is made of.
+    /// The facts that a verdict is computed from.
     pub fn facts(&self) -> Facts<'_> {
         Facts {
             boot_id: &self.boot_id,
@@ -90,19 +93,20 @@ impl NodeRecord {
 }
 
 impl Stores {
-    /// Everything known about that Node. A hook profile that is not what its name says is left out.
+    /// The report and hook profile of that Node. A profile whose name is not the digest of its
+    /// content is left out.
     pub fn record(&self, node: &Node) -> NodeRecord {
         let report = self.reports.get(&ObjectRef::new(&node.name_any()));
         let profile = report
             .as_ref()
             .and_then(|report| report.status.as_ref()?.hook_profile.as_deref())
             .and_then(|digest| self.profiles.get(&ObjectRef::new(digest)))
-            .filter(|profile| self.genuine.is(profile));
+            .filter(|profile| self.digests.is_genuine(profile));
         NodeRecord { boot_id: boot_id(node).to_owned(), report, profile }
     }
 }
 
-/// The Node's present boot, as its kubelet tells it.
+/// The ID of the Node's present boot, as its kubelet reports it.
 pub fn boot_id(node: &Node) -> &str {
     node.status
         .as_ref()
@@ -110,15 +114,17 @@ pub fn boot_id(node: &Node) -> &str {
         .map_or("", |info| info.boot_id.as_str())
 }
 
-/// Leaves of a Node what the planning reads.
+/// Whether a report says that the kernel has no securityfs.
+pub fn lacks_securityfs(report: &LsmNode) -> bool {
+    report.status.as_ref().is_some_and(|status| status.securityfs == Securityfs::NotInKernel)
+}
+
+/// Removes everything of a Node that no controller reads.
 pub(crate) fn trim_node(node: &mut Node) {
     node.metadata.managed_fields = None;
     node.metadata.annotations = None;
     if let Some(spec) = &mut node.spec {
-        *spec = k8s_openapi::api::core::v1::NodeSpec {
-            taints: spec.taints.take(),
-            ..Default::default()
-        };
+        *spec = NodeSpec { taints: spec.taints.take(), ..Default::default() };
     }
     let Some(status) = node.status.take() else {
         return;
@@ -138,7 +144,7 @@ pub(crate) fn trim_node(node: &mut Node) {
     });
 }
 
-/// Leaves out of any object what nobody here reads.
+/// Removes the metadata that no controller reads.
 pub(crate) fn trim<K: kube::Resource>(object: &mut K) {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;

@@ -39,7 +39,6 @@ use tracing::{debug, info, warn};
 use crate::context::metrics::Metrics;
 use crate::tracing_policies::expectation::Expectation;
 use crate::tracing_policies::snapshot::{Entry, Object, ReadError, Writer};
-use crate::watch::triggers::Routes;
 
 /// Time between two discoveries of the installed version.
 pub const REDISCOVER_AFTER: Duration = Duration::from_secs(30);
@@ -47,12 +46,12 @@ pub const REDISCOVER_AFTER: Duration = Duration::from_secs(30);
 /// Pause after a watch has ended, because its resource is gone.
 const PAUSE_AFTER_WATCH: Duration = Duration::from_secs(2);
 
-/// Watches both kinds. Never returns.
-pub async fn run(client: Client, writer: Writer, routes: &Routes, metrics: &Metrics) {
+/// Watches both kinds. Never returns. Calls `on_change` after each change.
+pub async fn run(client: Client, writer: Writer, on_change: &(dyn Fn() + Sync), metrics: &Metrics) {
     let watch = |kind| KindWatch {
         client: client.clone(),
         writer: writer.clone(),
-        routes,
+        on_change,
         metrics: metrics.clone(),
         kind,
     };
@@ -63,7 +62,7 @@ pub async fn run(client: Client, writer: Writer, routes: &Routes, metrics: &Metr
 struct KindWatch<'a> {
     client: Client,
     writer: Writer,
-    routes: &'a Routes,
+    on_change: &'a (dyn Fn() + Sync),
     metrics: Metrics,
     /// Index into [`KINDS`].
     kind: usize,
@@ -213,14 +212,14 @@ impl KindWatch<'_> {
         let text = error.to_string();
         if self.writer.failed(self.kind, error) {
             warn!(kind = self.name(), "{text}");
-            self.routes.tracing_policies();
+            (self.on_change)();
         }
     }
 
     fn changed(&self, differs: bool, change: &str) {
         if differs {
             info!(kind = self.name(), "{change}");
-            self.routes.tracing_policies();
+            (self.on_change)();
         }
     }
 }

@@ -40,13 +40,12 @@ async fn settled(script: Vec<Exchange>) -> (Arc<Context>, Arc<Snapshot>) {
     let enforce = policy("enforce", &json!({"require": {"tracingPolicies": {}}}));
     let (ctx, writers, served) =
         Fixture::new().with::<LsmPolicy>(enforce).plays_for_a_watch(script);
-    let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
     let writer = writers.tracing_policies.clone();
     writer.absent(1);
     let kind_watch = KindWatch {
         client: ctx.client.clone(),
         writer,
-        routes: &routes,
+        on_change: &|| {},
         metrics: ctx.metrics.clone(),
         kind: 0,
     };
@@ -116,10 +115,9 @@ async fn after_an_error_nothing_counts_as_known() {
 #[tokio::test]
 async fn a_fresh_list_forgets_deleted_policies() {
     let (ctx, writers, _) = Fixture::new().plays_for_a_watch(vec![]);
-    let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
     let writer = writers.tracing_policies.clone();
     let (client, metrics) = (ctx.client.clone(), ctx.metrics.clone());
-    let kind_watch = KindWatch { client, writer, routes: &routes, metrics, kind: 0 };
+    let kind_watch = KindWatch { client, writer, on_change: &|| {}, metrics, kind: 0 };
     let object = |name: &str| {
         let object = json!({"metadata": {"name": name}, "spec": {"lsmhooks": []}});
         serde_json::from_value::<DynamicObject>(object).unwrap()

@@ -1,21 +1,27 @@
-//! Which objects have to be looked at again when one changes.
+//! Which objects have to be reconciled when one changes.
 //!
 //! | changed | Nodes | policies | DaemonSets |
 //! |---|---|---|---|
-//! | Node (labels, taints, boot, our condition) | itself | all | where its kernel has no securityfs: those named, and those that carry our label |
-//! | LsmNode | its Node | all | where the node was repaired, or whether its kernel has securityfs has changed: the same |
+//! | Node: labels, taints, boot, our condition | itself | all | ours, if it has no securityfs |
+//! | LsmNode | its Node | all | ours, if the node was repaired, or securityfs came or went |
 //! | LsmHookProfile | all | all | |
-//! | LsmPolicy (spec, or gone) | all | all | those named, and those that carry our label |
-//! | LsmPolicy (status) | | itself | |
-//! | TracingPolicy (what it asks for, or whether it can be read) | all, where a policy requires TracingPolicies | all | |
-//! | DaemonSet (spec, labels, our annotation, rollout) | | those that name it | itself, where named or carrying our label |
+//! | LsmPolicy: spec, or deleted | all | all | ours |
+//! | LsmPolicy: status | | itself | |
+//! | TracingPolicy, or whether it can be read | all, if a policy requires TracingPolicies | all | |
+//! | DaemonSet: spec, labels, our annotation, rollout | | those that name it | itself, if ours |
 //!
-//! "All policies" is cheap: they are evaluated at most once a second.
+//! "Ours" are the DaemonSets that a policy names, and those that carry our label. "All policies" is
+//! cheap, because each policy is evaluated at most once a second.
+//!
+//! A fresh list triggers everything, because a deletion while the watch was broken has no event of
+//! its own. After a deletion and after a fresh list, what is remembered of the objects that are
+//! gone is forgotten ([`crate::context::forget`]).
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod change_filter;
+
+use std::collections::BTreeSet;
+use std::hash::Hash;
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
@@ -23,185 +29,230 @@ use kube::ResourceExt;
 use kube_runtime::reflector::ObjectRef;
 use kube_runtime::watcher::Event;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
+use parking_lot::Mutex;
 
+use crate::context::Context;
 use crate::context::metrics::Metrics;
-use crate::tetragon::nodes::lacks_securityfs;
 use crate::watch::key::DaemonSetKey;
-use crate::watch::queue::Queues;
-use crate::watch::store::Stores;
+use crate::watch::store::lacks_securityfs;
 
-/// Routes events to queues.
-pub struct Routes {
-    stores: Stores,
-    queues: Queues,
-    metrics: Metrics,
-    nodes: Seen,
-    policies: Seen,
-    daemon_sets: Seen,
+use self::change_filter::ChangeFilter;
+
+/// Puts the keys of the objects that an event concerns into the queues.
+pub struct Triggers {
+    ctx: Arc<Context>,
+    nodes: ChangeFilter,
+    policies: ChangeFilter,
+    daemon_sets: ChangeFilter,
     /// Names of the reports that say that the kernel has no securityfs.
     without_securityfs: Mutex<BTreeSet<String>>,
 }
 
-impl Routes {
-    /// Routes over these stores and queues.
-    pub fn new(stores: Stores, queues: Queues, metrics: Metrics) -> Self {
+impl Triggers {
+    pub fn new(ctx: Arc<Context>) -> Self {
         Self {
-            stores,
-            queues,
-            metrics,
-            nodes: Seen::default(),
-            policies: Seen::default(),
-            daemon_sets: Seen::default(),
+            ctx,
+            nodes: ChangeFilter::default(),
+            policies: ChangeFilter::default(),
+            daemon_sets: ChangeFilter::default(),
             without_securityfs: Mutex::default(),
         }
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.ctx.metrics
+    }
+
+    /// How many objects the triggers remember.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        let filters = [&self.nodes, &self.policies, &self.daemon_sets];
+        let filtered: usize = filters.into_iter().map(ChangeFilter::len).sum();
+        filtered + self.without_securityfs.lock().len()
+    }
+
     pub(crate) fn node(&self, event: &Event<Node>) {
         match event {
+            Event::Init => return self.nodes.clear(),
+            Event::InitApply(node) => {
+                self.nodes.changed(node, &relevant_in_node(node));
+                return;
+            }
+            Event::InitDone => {
+                self.ctx.forget_gone_nodes();
+                self.queue_all_nodes();
+            }
             Event::Apply(node) => {
-                if !self.nodes.changed(uid(node), &relevant_in_node(node)) {
+                if !self.nodes.changed(node, &relevant_in_node(node)) {
                     return;
                 }
-                self.queues.node(&node.name_any());
-                let report = self.stores.reports.get(&ObjectRef::new(&node.name_any()));
-                if report.is_some_and(|report| lacks_securityfs(&report)) {
-                    self.our_daemon_sets();
-                }
+                self.queue_changed_node(node);
             }
-            Event::Delete(node) => self.nodes.forget(&uid(node)),
-            Event::InitDone => self.queues.all_nodes(&self.stores.nodes),
-            Event::Init | Event::InitApply(_) => return,
+            Event::Delete(node) => {
+                self.nodes.forget(node);
+                self.ctx.forget_gone_nodes();
+            }
         }
-        self.queues.all_policies(&self.stores.policies);
+        self.queue_all_policies();
+    }
+
+    fn queue_changed_node(&self, node: &Node) {
+        self.ctx.queues.node(&node.name_any());
+        let report = self.ctx.stores.reports.get(&ObjectRef::new(&node.name_any()));
+        if report.is_some_and(|report| lacks_securityfs(&report)) {
+            self.queue_our_daemon_sets();
+        }
     }
 
     pub(crate) fn report(&self, event: &Event<LsmNode>) {
         match event {
-            Event::Apply(report) | Event::Delete(report) => {
-                self.queues.node(&report.name_any());
-                // A repaired node may have a stale agent; one without securityfs keeps an agent with our mount from starting.
-                let is_repaired =
-                    report.status.as_ref().is_some_and(|status| status.denied_since.is_some());
-                let has_changed = self.note_securityfs(report, matches!(event, Event::Delete(_)));
-                if is_repaired || has_changed {
-                    self.our_daemon_sets();
-                }
-            }
-            Event::InitDone => {
-                self.queues.all_nodes(&self.stores.nodes);
-                if !lock(&self.without_securityfs).is_empty() {
-                    self.our_daemon_sets();
-                }
-            }
+            Event::Init => return,
             Event::InitApply(report) => {
                 self.note_securityfs(report, false);
                 return;
             }
-            Event::Init => return,
+            Event::InitDone => {
+                self.forget_gone_reports();
+                self.queue_all_nodes();
+                self.queue_our_daemon_sets();
+            }
+            Event::Apply(report) => self.queue_changed_report(report, false),
+            Event::Delete(report) => self.queue_changed_report(report, true),
         }
-        self.queues.all_policies(&self.stores.policies);
+        self.queue_all_policies();
     }
 
-    /// Whether a report says something else than before about the kernel's securityfs.
-    fn note_securityfs(&self, report: &LsmNode, is_gone: bool) -> bool {
-        let (name, mut known) = (report.name_any(), lock(&self.without_securityfs));
-        if lacks_securityfs(report) && !is_gone { known.insert(name) } else { known.remove(&name) }
+    fn queue_changed_report(&self, report: &LsmNode, is_deleted: bool) {
+        self.ctx.queues.node(&report.name_any());
+        // A repaired node may have a stale agent. On a node without securityfs an agent with our
+        // mount cannot start.
+        let is_repaired =
+            report.status.as_ref().is_some_and(|status| status.denied_since.is_some());
+        if self.note_securityfs(report, is_deleted) || is_repaired {
+            self.queue_our_daemon_sets();
+        }
+    }
+
+    /// Remembers whether a report says that the kernel has no securityfs. Returns whether that
+    /// changed.
+    fn note_securityfs(&self, report: &LsmNode, is_deleted: bool) -> bool {
+        let (name, mut names) = (report.name_any(), self.without_securityfs.lock());
+        if lacks_securityfs(report) && !is_deleted {
+            names.insert(name)
+        } else {
+            names.remove(&name)
+        }
+    }
+
+    fn forget_gone_reports(&self) {
+        let reports = &self.ctx.stores.reports;
+        self.without_securityfs.lock().retain(|name| reports.get(&ObjectRef::new(name)).is_some());
     }
 
     pub(crate) fn profile(&self, event: &Event<LsmHookProfile>) {
-        if matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone) {
-            self.queues.all_nodes(&self.stores.nodes);
-            self.queues.all_policies(&self.stores.policies);
+        match event {
+            Event::Init | Event::InitApply(_) => return,
+            Event::Apply(_) => {}
+            Event::Delete(_) | Event::InitDone => self.ctx.forget_gone_profiles(),
         }
+        self.queue_all_nodes();
+        self.queue_all_policies();
     }
 
     pub(crate) fn policy(&self, event: &Event<LsmPolicy>) {
         match event {
+            Event::Init => return self.policies.clear(),
+            Event::InitApply(policy) => {
+                self.policies.changed(policy, &policy.metadata.generation);
+                return;
+            }
+            Event::InitDone => self.ctx.forget_gone_policies(),
             Event::Apply(policy) => {
-                self.queues.policy(&policy.name_any());
-                if !self.policies.changed(uid(policy), &policy.metadata.generation) {
+                self.ctx.queues.policy(&policy.name_any());
+                if !self.policies.changed(policy, &policy.metadata.generation) {
                     return;
                 }
             }
             Event::Delete(policy) => {
-                self.policies.forget(&uid(policy));
-                self.metrics.forget_policy(&policy.name_any());
+                self.policies.forget(policy);
+                self.ctx.forget_gone_policies();
             }
-            Event::InitDone => {}
-            Event::Init | Event::InitApply(_) => return,
         }
-        self.queues.all_nodes(&self.stores.nodes);
-        self.queues.all_policies(&self.stores.policies);
-        self.our_daemon_sets();
+        self.queue_all_nodes();
+        self.queue_all_policies();
+        self.queue_our_daemon_sets();
     }
 
     pub(crate) fn daemon_set(&self, event: &Event<DaemonSet>) {
         match event {
+            Event::Init => self.daemon_sets.clear(),
+            Event::InitApply(daemon_set) => {
+                self.daemon_sets.changed(daemon_set, &relevant_in_daemon_set(daemon_set));
+            }
+            Event::InitDone => {
+                self.ctx.forget_gone_daemon_sets();
+                self.queue_our_daemon_sets();
+                self.queue_all_policies();
+            }
             Event::Apply(daemon_set) => {
-                if self.daemon_sets.changed(uid(daemon_set), &relevant_in_daemon_set(daemon_set)) {
-                    self.one_daemon_set(daemon_set);
+                if self.daemon_sets.changed(daemon_set, &relevant_in_daemon_set(daemon_set)) {
+                    self.queue_changed_daemon_set(daemon_set);
                 }
             }
             Event::Delete(daemon_set) => {
-                self.daemon_sets.forget(&uid(daemon_set));
-                self.one_daemon_set(daemon_set);
+                self.daemon_sets.forget(daemon_set);
+                self.ctx.forget_gone_daemon_sets();
+                self.queue_changed_daemon_set(daemon_set);
             }
-            Event::InitDone => {
-                self.our_daemon_sets();
-                self.queues.all_policies(&self.stores.policies);
-            }
-            Event::Init | Event::InitApply(_) => {}
         }
     }
 
-    /// Tetragon's policies, or what is known of them, changed.
-    pub(crate) fn tracing_policies(&self) {
-        if self
-            .stores
-            .policies
-            .find(|policy| policy.spec.require.tracing_policies.is_some())
-            .is_some()
-        {
-            self.queues.all_nodes(&self.stores.nodes);
-        }
-        self.queues.all_policies(&self.stores.policies);
-    }
-
-    fn one_daemon_set(&self, daemon_set: &DaemonSet) {
+    fn queue_changed_daemon_set(&self, daemon_set: &DaemonSet) {
+        let Context { stores, queues, .. } = &*self.ctx;
         let key = DaemonSetKey::of(daemon_set);
-        let named = self
-            .stores
+        let named = stores
             .policies
             .find(|policy| DaemonSetKey::named_by(&policy.spec).as_ref() == Some(&key));
-        if named.is_some() || is_labelled(daemon_set) {
-            self.queues.daemon_set(&key);
+        if named.is_some() || has_our_label(daemon_set) {
+            queues.daemon_set(&key);
         }
-        self.queues.policies_of(&key, &self.stores.policies);
+        queues.policies_of(&key, &stores.policies);
     }
 
-    /// The DaemonSets that a policy names, and those that we may have to give something back to.
-    fn our_daemon_sets(&self) {
-        for policy in self.stores.policies.state() {
+    /// Tetragon's policies changed, or whether they can be read.
+    pub(crate) fn tracing_policies(&self) {
+        let policies = &self.ctx.stores.policies;
+        if policies.find(|policy| policy.spec.require.tracing_policies.is_some()).is_some() {
+            self.queue_all_nodes();
+        }
+        self.queue_all_policies();
+    }
+
+    fn queue_all_nodes(&self) {
+        self.ctx.queues.all_nodes(&self.ctx.stores.nodes);
+    }
+
+    fn queue_all_policies(&self) {
+        self.ctx.queues.all_policies(&self.ctx.stores.policies);
+    }
+
+    /// Queues the DaemonSets that a policy names, and those from which a mount may have to be
+    /// removed.
+    fn queue_our_daemon_sets(&self) {
+        let Context { stores, queues, .. } = &*self.ctx;
+        for policy in stores.policies.state() {
             if let Some(key) = DaemonSetKey::named_by(&policy.spec) {
-                self.queues.daemon_set(&key);
+                queues.daemon_set(&key);
             }
         }
-        for daemon_set in self.stores.daemon_sets.state_filter(is_labelled) {
-            self.queues.daemon_set(&DaemonSetKey::of(&daemon_set));
+        for daemon_set in stores.daemon_sets.state_filter(has_our_label) {
+            queues.daemon_set(&DaemonSetKey::of(&daemon_set));
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn is_labelled(daemon_set: &DaemonSet) -> bool {
+fn has_our_label(daemon_set: &DaemonSet) -> bool {
     daemon_set.labels().contains_key(names::DAEMON_SET_LABEL)
-}
-
-fn uid<K: ResourceExt>(object: &K) -> String {
-    object.uid().unwrap_or_default()
 }
 
 fn relevant_in_node(node: &Node) -> impl Hash {
@@ -218,24 +269,6 @@ fn relevant_in_daemon_set(daemon_set: &DaemonSet) -> impl Hash {
     let status = daemon_set.status.as_ref().map(|status| format!("{status:?}"));
     let owner = daemon_set.annotations().get(names::APPLY_ANNOTATION).cloned();
     (daemon_set.metadata.generation, daemon_set.labels().clone(), owner, status)
-}
-
-/// What each object looked like when it was last routed, as a hash.
-#[derive(Default)]
-struct Seen(Mutex<HashMap<String, u64>>);
-
-impl Seen {
-    /// Whether the relevant part differs from the last time, which is noted.
-    fn changed(&self, uid: String, relevant: &impl Hash) -> bool {
-        let mut hasher = DefaultHasher::new();
-        relevant.hash(&mut hasher);
-        let hash = hasher.finish();
-        lock(&self.0).insert(uid, hash) != Some(hash)
-    }
-
-    fn forget(&self, uid: &str) {
-        lock(&self.0).remove(uid);
-    }
 }
 
 #[cfg(test)]

@@ -9,11 +9,13 @@ use crate::context::fixture::{Fixture, node, policy, report};
 
 fn daemon_set(name: &str, labels: &Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": {"name": name, "namespace": "kube-system", "uid": name, "generation": 1, "labels": labels},
+        "metadata": {"name": name, "namespace": "kube-system", "uid": name, "generation": 1,
+            "labels": labels},
         "spec": {"selector": {}, "template": {}}})
 }
 
-/// Two Nodes, two policies of which `b` names the DaemonSet `tetragon`, and a labelled DaemonSet nobody names.
+/// Two Nodes, two policies of which `b` names the DaemonSet `tetragon`, and a DaemonSet `left` that
+/// carries our label although no policy names it.
 fn cluster() -> Fixture {
     Fixture::new()
         .with::<Node>(node("n1"))
@@ -26,9 +28,9 @@ fn cluster() -> Fixture {
 }
 
 /// The queued keys after these events, as `node/n1` and the like.
-fn queued(events: impl FnOnce(&Routes)) -> BTreeSet<String> {
+fn queued(events: impl FnOnce(&Triggers)) -> BTreeSet<String> {
     let Fixture { ctx, mut receivers, .. } = cluster();
-    events(&Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone()));
+    events(&Triggers::new(ctx.clone()));
     let mut keys = BTreeSet::new();
     while let Ok(key) = receivers.nodes.try_recv() {
         keys.insert(format!("node/{}", key.name));
@@ -52,27 +54,30 @@ fn apply<K: serde::de::DeserializeOwned>(object: Value) -> Event<K> {
 
 #[tokio::test]
 async fn a_node_queues_itself_and_the_policies() {
-    assert_eq!(queued(|routes| routes.node(&apply(node("n1")))), keys("node/n1 policy/a policy/b"));
+    assert_eq!(
+        queued(|triggers| triggers.node(&apply(node("n1")))),
+        keys("node/n1 policy/a policy/b")
+    );
 }
 
 #[tokio::test]
 async fn a_heartbeat_queues_nothing() {
     let Fixture { ctx, mut receivers, .. } = cluster();
-    let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
-    routes.node(&apply(node("n1")));
+    let triggers = Triggers::new(ctx.clone());
+    triggers.node(&apply(node("n1")));
     while receivers.nodes.try_recv().is_ok() {}
     let mut beat = node("n1");
     beat["metadata"]["resourceVersion"] = json!("9");
-    routes.node(&apply(beat));
+    triggers.node(&apply(beat));
     assert!(receivers.nodes.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn a_report_queues_its_node_also_when_it_goes() {
+async fn a_report_queues_its_node_and_so_does_its_deletion() {
     let report = || serde_json::from_value(report("n2", "Denied", "CanaryDenied")).unwrap();
     let wanted = keys("node/n2 policy/a policy/b");
-    assert_eq!(queued(|routes| routes.report(&Event::Apply(report()))), wanted);
-    assert_eq!(queued(|routes| routes.report(&Event::Delete(report()))), wanted);
+    assert_eq!(queued(|triggers| triggers.report(&Event::Apply(report()))), wanted);
+    assert_eq!(queued(|triggers| triggers.report(&Event::Delete(report()))), wanted);
 }
 
 #[tokio::test]
@@ -81,87 +86,110 @@ async fn a_repaired_node_queues_the_daemon_sets_that_may_have_a_stale_agent() {
     repaired["status"]["deniedSince"] = json!("2026-01-01T00:00:00Z");
     let repaired = serde_json::from_value(repaired).unwrap();
     let wanted = keys("node/n2 policy/a policy/b ds/tetragon ds/left");
-    assert_eq!(queued(|routes| routes.report(&Event::Apply(repaired))), wanted);
+    assert_eq!(queued(|triggers| triggers.report(&Event::Apply(repaired))), wanted);
 }
 
 #[tokio::test]
-async fn a_kernel_without_securityfs_queues_the_daemon_sets_when_that_is_news() {
+async fn a_kernel_without_securityfs_queues_the_daemon_sets_when_that_changed() {
     let report = |securityfs: &str| -> LsmNode {
         let mut report = report("n2", "Denied", "CanaryDenied");
         report["status"]["securityfs"] = json!(securityfs);
         serde_json::from_value(report).unwrap()
     };
     let (lacks, has) = (|| report("NotInKernel"), || report("Mounted"));
-    let (silent, told) =
+    let (unchanged, changed) =
         (keys("node/n2 policy/a policy/b"), keys("node/n2 policy/a policy/b ds/tetragon ds/left"));
-    assert_eq!(queued(|routes| routes.report(&Event::Apply(has()))), silent);
-    assert_eq!(queued(|routes| routes.report(&Event::Apply(lacks()))), told);
-    // What is queued last, after an event that was drained.
+    assert_eq!(queued(|triggers| triggers.report(&Event::Apply(has()))), unchanged);
+    assert_eq!(queued(|triggers| triggers.report(&Event::Apply(lacks()))), changed);
+    // The keys that the second event queues, after the first.
     for (before, event, wanted) in [
-        (Event::Apply(lacks()), Event::Apply(lacks()), &silent),
-        (Event::Apply(lacks()), Event::Apply(has()), &told),
-        (Event::InitApply(lacks()), Event::Apply(has()), &told),
-        (Event::InitApply(lacks()), Event::Delete(lacks()), &told),
+        (Event::Apply(lacks()), Event::Apply(lacks()), &unchanged),
+        (Event::Apply(lacks()), Event::Apply(has()), &changed),
+        (Event::InitApply(lacks()), Event::Apply(has()), &changed),
+        (Event::InitApply(lacks()), Event::Delete(lacks()), &changed),
     ] {
         let Fixture { ctx, mut receivers, .. } = cluster();
-        let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
-        routes.report(&before);
+        let triggers = Triggers::new(ctx.clone());
+        triggers.report(&before);
         while receivers.daemon_sets.try_recv().is_ok() {}
-        routes.report(&event);
+        triggers.report(&event);
         let queued = receivers.daemon_sets.try_recv().is_ok();
-        assert_eq!(queued, wanted == &told, "{before:?}, then {event:?}");
+        assert_eq!(queued, wanted == &changed, "{before:?}, then {event:?}");
     }
 }
 
 #[tokio::test]
-async fn a_policy_that_goes_queues_everything_it_may_have_touched() {
+async fn a_deleted_policy_queues_everything_it_may_have_changed() {
     let gone = serde_json::from_value(policy("b", &json!({"tetragon": {}}))).unwrap();
     let wanted = keys("node/n1 node/n2 policy/a policy/b ds/tetragon ds/left");
-    assert_eq!(queued(|routes| routes.policy(&Event::Delete(gone))), wanted);
+    assert_eq!(queued(|triggers| triggers.policy(&Event::Delete(gone))), wanted);
 }
 
 #[tokio::test]
 async fn a_policys_own_status_queues_only_itself() {
     let Fixture { ctx, mut receivers, .. } = cluster();
-    let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
-    routes.policy(&apply(policy("a", &json!({}))));
+    let triggers = Triggers::new(ctx.clone());
+    triggers.policy(&apply(policy("a", &json!({}))));
     while receivers.nodes.try_recv().is_ok() {}
     while receivers.policies.try_recv().is_ok() {}
-    routes.policy(&apply(policy("a", &json!({}))));
+    triggers.policy(&apply(policy("a", &json!({}))));
     assert!(receivers.nodes.try_recv().is_err());
     assert_eq!(receivers.policies.try_recv().unwrap().name, "a");
     assert!(receivers.policies.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn only_daemon_sets_that_concern_us_are_queued() {
-    let table = [
+async fn only_our_daemon_sets_are_queued() {
+    let cases = [
         (daemon_set("tetragon", &json!({})), "ds/tetragon policy/b"),
         (daemon_set("left", &json!({names::DAEMON_SET_LABEL: "mounted"})), "ds/left"),
         (daemon_set("foreign", &json!({})), ""),
     ];
-    for (object, wanted) in table {
-        assert_eq!(queued(|routes| routes.daemon_set(&apply(object))), keys(wanted));
+    for (object, wanted) in cases {
+        assert_eq!(queued(|triggers| triggers.daemon_set(&apply(object))), keys(wanted));
     }
 }
 
 #[tokio::test]
-async fn tetragons_policies_queue_the_nodes_only_where_a_policy_requires_them() {
-    assert_eq!(queued(Routes::tracing_policies), keys("policy/a policy/b"));
+async fn tracing_policies_queue_the_nodes_only_if_a_policy_requires_them() {
+    assert_eq!(queued(Triggers::tracing_policies), keys("policy/a policy/b"));
     let requires = policy("c", &json!({"require": {"tracingPolicies": {}}}));
     let Fixture { ctx, mut receivers, .. } = cluster().with::<LsmPolicy>(requires);
-    Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone()).tracing_policies();
+    Triggers::new(ctx.clone()).tracing_policies();
     assert_eq!(receivers.nodes.try_recv().map(|_| ()), Ok(()));
 }
 
 #[tokio::test]
-async fn after_a_new_list_everything_is_looked_at_again() {
+async fn a_fresh_list_queues_everything() {
     assert_eq!(
-        queued(|routes| routes.node(&Event::InitDone)),
+        queued(|triggers| triggers.node(&Event::InitDone)),
         keys("node/n1 node/n2 policy/a policy/b")
     );
     assert_eq!(
-        queued(|routes| routes.daemon_set(&Event::InitDone)),
+        queued(|triggers| triggers.daemon_set(&Event::InitDone)),
         keys("ds/tetragon ds/left policy/a policy/b")
     );
+}
+
+/// The first change after a list has to be compared with the list, not with an event before it.
+#[tokio::test]
+async fn a_change_back_to_the_state_before_a_list_is_queued() {
+    let Fixture { ctx, mut receivers, .. } = cluster();
+    let triggers = Triggers::new(ctx);
+    let mut changed = node("n1");
+    changed["metadata"]["labels"]["zone"] = json!("b");
+    let listed = Event::InitApply(serde_json::from_value(changed).unwrap());
+    for event in [apply(node("n1")), Event::Init, listed, Event::InitDone] {
+        triggers.node(&event);
+    }
+    while receivers.nodes.try_recv().is_ok() {}
+    triggers.node(&apply(node("n1")));
+    assert_eq!(receivers.nodes.try_recv().unwrap().name, "n1");
+}
+
+/// A fresh list of reports has no event for the report that is gone or has changed meanwhile.
+#[tokio::test]
+async fn a_fresh_list_of_reports_queues_the_daemon_sets() {
+    let wanted = keys("node/n1 node/n2 policy/a policy/b ds/tetragon ds/left");
+    assert_eq!(queued(|triggers| triggers.report(&Event::InitDone)), wanted);
 }

@@ -1,11 +1,9 @@
-//! One namespace with a Tetragon in it, a policy, and the controller, on a real API server.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+//! One namespace with a Tetragon DaemonSet in it, a policy for it, and the Tetragon controller.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::api::ApiServer;
 use e2e::wait;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::{Client, ResourceExt};
@@ -16,28 +14,24 @@ use lsm_ready_operator::tetragon::state::DaemonSetState;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::real_api::{self, Answer, NAMESPACE, OPERATOR, call, done};
-use crate::tetragon::release;
+use crate::releases::release;
+use crate::server::{self, Answer, NAMESPACE, OPERATOR, call, done, shared};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const POLICIES: &str = "/apis/lsmready.io/v1alpha1/lsmpolicies";
 
-static SERVER: OnceCell<ApiServer> = OnceCell::const_new();
-
-/// The server of this binary.
-pub async fn server() -> &'static ApiServer {
-    SERVER.get_or_init(|| real_api::start(env!("CARGO_CRATE_NAME"), "default")).await
+/// A client with the operator's rights. Its kubeconfig is written once, because the tests run in
+/// parallel.
+async fn operator() -> Client {
+    static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
+    let kubeconfig = KUBECONFIG.get_or_init(async || {
+        let user = format!("system:serviceaccount:{NAMESPACE}:{OPERATOR}");
+        shared().await.kubeconfig_for(&user, Some("system:serviceaccounts")).unwrap()
+    });
+    e2e::api::client(kubeconfig.await).await.unwrap()
 }
 
-/// Written once, as the tests run side by side.
-static OPERATOR_CONFIG: OnceCell<PathBuf> = OnceCell::const_new();
-
-async fn operator_config() -> PathBuf {
-    let user = format!("system:serviceaccount:{NAMESPACE}:{OPERATOR}");
-    server().await.kubeconfig_for(&user, Some("system:serviceaccounts")).unwrap()
-}
-
-/// One namespace with a Tetragon 1.3 in it, a policy of the same name, and the controller.
+/// One namespace with a Tetragon DaemonSet, a policy with the namespace's name, and the controller.
 pub struct Scene {
     pub name: &'static str,
     pub admin: Client,
@@ -46,37 +40,34 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// The DaemonSet is created by a plain POST of a manager `helm`, as Helm 3 and `kubectl create` do it.
+    /// Creates the DaemonSet of Tetragon 1.3 by a plain POST of a manager `helm`, as Helm 3 and
+    /// `kubectl create` do.
     pub async fn new(name: &'static str) -> Self {
         Self::with(name, release("v1.3")).await
     }
 
     pub async fn with(name: &'static str, object: Value) -> Self {
-        server().await;
-        let operator = OPERATOR_CONFIG.get_or_init(operator_config).await;
-        Self::as_user(name, object, e2e::api::client(operator).await.unwrap()).await
+        Self::as_user(name, object, operator().await).await
     }
 
-    /// The controller writes as that user.
+    /// As [`Self::with`]. The controller writes with the rights of `operator`.
     pub async fn as_user(name: &'static str, object: Value, operator: Client) -> Self {
         let mut scene = Self::without_daemon_set(name, operator).await;
         scene.created = scene.create(object).await;
         scene
     }
 
-    /// Somebody else is to install Tetragon.
+    /// Creates no DaemonSet: the test installs Tetragon.
     pub async fn empty(name: &'static str) -> Self {
-        server().await;
-        let operator = OPERATOR_CONFIG.get_or_init(operator_config).await;
-        Self::without_daemon_set(name, e2e::api::client(operator).await.unwrap()).await
+        Self::without_daemon_set(name, operator().await).await
     }
 
     async fn without_daemon_set(name: &'static str, operator: Client) -> Self {
-        let admin = server().await.client().await.unwrap();
+        let admin = shared().await.client().await.unwrap();
         done(&admin, "POST", "/api/v1/namespaces", &json!({"metadata": {"name": name}})).await;
         let ctx = context(&admin, operator).await;
         let scene = Self { name, admin, ctx, created: Value::Null };
-        scene.wish(&json!({})).await;
+        scene.set_securityfs(&json!({})).await;
         scene
     }
 
@@ -89,37 +80,41 @@ impl Scene {
         done(&self.admin, "POST", &path, &object).await
     }
 
-    /// The policy says that; returns when the controller knows it.
-    pub async fn wish(&self, securityfs: &Value) {
-        self.ask(&json!({ "securityfs": securityfs })).await;
+    /// Sets the policy's `spec.tetragon.securityfs`. Returns when the controller has seen it.
+    pub async fn set_securityfs(&self, securityfs: &Value) {
+        self.set_tetragon(&json!({ "securityfs": securityfs })).await;
     }
 
-    /// The policy says that about Tetragon; returns when the controller knows it.
-    pub async fn ask(&self, tetragon: &Value) {
+    /// Sets the policy's `spec.tetragon`. Returns when the controller has seen it.
+    pub async fn set_tetragon(&self, tetragon: &Value) {
         let mut tetragon = tetragon.clone();
         tetragon["daemonSet"] = json!({"namespace": self.name});
-        let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": {"tetragon": tetragon}});
+        let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
+            "spec": {"tetragon": tetragon}});
         let stored =
             done(&self.admin, "APPLY", &format!("{POLICIES}/{}", self.name), &policy).await;
         let version = stored["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
         self.known("the policy", |policy| policy == Some(version.as_str())).await;
     }
 
-    /// Gives the operator these ClusterRoles in this namespace.
+    /// Grants the operator these ClusterRoles in this namespace.
     pub async fn bind(&self, roles: &[&str]) {
         for role in roles {
             let binding = json!({"metadata": {"name": role},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-                "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": NAMESPACE}]});
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                    "name": role},
+                "subjects": [
+                    {"kind": "ServiceAccount", "name": OPERATOR, "namespace": NAMESPACE}]});
             let path =
                 format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings", self.name);
             done(&self.admin, "POST", &path, &binding).await;
         }
     }
 
-    /// A node that could not deny before that time of its present boot; returns when the controller knows it.
+    /// Creates a node that could not deny before that time of its present boot. Returns when the
+    /// controller has seen it.
     pub async fn repaired_node(&self, name: &str, since: &str) {
-        real_api::create_node(server().await, name).await;
+        server::create_node(shared().await, name).await;
         let path = format!("/apis/lsmready.io/v1alpha1/lsmnodes/{name}");
         let report = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
         done(&self.admin, "APPLY", &path, &report).await;
@@ -139,55 +134,66 @@ impl Scene {
         .unwrap();
     }
 
-    /// The DaemonSet's only agent, which the DaemonSet controller and a kubelet would have made; returns its path.
+    /// Creates the DaemonSet's only agent as the DaemonSet controller and a kubelet would. Returns
+    /// its path.
     pub async fn agent(&self, daemon_set: &Value, node: &str, started: &str) -> String {
         let namespace = format!("/api/v1/namespaces/{}", self.name);
         let account = json!({"metadata": {"name": "tetragon"}});
         done(&self.admin, "POST", &format!("{namespace}/serviceaccounts"), &account).await;
-        let owner = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "controller": true,
+        let owner = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon",
+            "controller": true,
             "uid": daemon_set["metadata"]["uid"]});
         let labels = &daemon_set["spec"]["template"]["metadata"]["labels"];
         let pod = json!({
             "metadata": {"name": "agent", "labels": labels, "ownerReferences": [owner]},
             "spec": {"nodeName": node, "serviceAccountName": "tetragon",
-                "volumes": [{"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}],
+                "volumes": [
+                    {"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}],
                 "containers": [{"name": "tetragon", "image": "none"}]},
         });
         done(&self.admin, "POST", &format!("{namespace}/pods"), &pod).await;
         let path = format!("{namespace}/pods/agent");
-        let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
-            "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "", "ready": true, "restartCount": 0,
+        let status = json!({"status": {"phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "",
+                "ready": true, "restartCount": 0,
                 "state": {"running": {"startedAt": started}}}]}});
         done(&self.admin, "STRATEGIC", &format!("{path}/status"), &status).await;
         let counts = json!({"status": {
             "observedGeneration": daemon_set["metadata"]["generation"], "desiredNumberScheduled": 1,
-            "currentNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1, "numberReady": 1,
+            "currentNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1,
+            "numberReady": 1,
             "numberMisscheduled": 0}});
         done(&self.admin, "MERGE", &format!("{}/status", self.path()), &counts).await;
         path
     }
 
-    /// The first agent of the DaemonSet's present template, which cannot be created for that reason.
+    /// Creates the first agent of the DaemonSet's present pod template. It cannot start for that
+    /// reason.
     pub async fn stuck_agent(&self, daemon_set: &Value, message: &str) {
         let pod = self.agent(daemon_set, "n1", "2026-01-01T00:00:00Z").await;
         let generation =
             &daemon_set["metadata"]["annotations"]["deprecated.daemonset.template.generation"];
         let volume = json!({"metadata": {"labels": {"pod-template-generation": generation}}});
         done(&self.admin, "STRATEGIC", &pod, &volume).await;
-        let status = json!({"status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}],
-            "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "", "ready": false, "restartCount": 0,
-                "state": {"running": null, "waiting": {"reason": "CreateContainerError", "message": message}}}]}});
+        let status = json!({"status": {"phase": "Pending",
+            "conditions": [{"type": "Ready", "status": "False"}],
+            "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "",
+                "ready": false, "restartCount": 0,
+                "state": {"running": null,
+                    "waiting": {"reason": "CreateContainerError", "message": message}}}]}});
         done(&self.admin, "STRATEGIC", &format!("{pod}/status"), &status).await;
         let counts = json!({"status": {"numberAvailable": 0, "numberReady": 0}});
         done(&self.admin, "MERGE", &format!("{}/status", self.path()), &counts).await;
     }
 
-    pub async fn withdraw(&self) {
+    pub async fn delete_policy(&self) {
         done(&self.admin, "DELETE", &format!("{POLICIES}/{}", self.name), &Value::Null).await;
         self.known("the policy to go", |policy| policy.is_none()).await;
     }
 
-    /// Waits until the controller's store has the policy at the right resourceVersion.
+    /// Waits until the policy in the controller's store has the right resourceVersion. None stands
+    /// for no policy.
     async fn known(&self, what: &str, right: impl Fn(Option<&str>) -> bool) {
         wait::until(DEADLINE, what, async || {
             let policy = self.ctx.stores.policies.get(&ObjectRef::new(self.name));
@@ -206,23 +212,23 @@ impl Scene {
         done(&self.admin, "GET", &self.path(), &Value::Null).await
     }
 
-    /// The controller looks at that object; returns what is there then.
-    pub async fn look_at(&self, object: &Value) -> Value {
+    /// Has the controller reconcile that object. Returns the object of the API server afterwards.
+    pub async fn reconcile_object(&self, object: &Value) -> Value {
         let daemon_set: DaemonSet = serde_json::from_value(object.clone()).unwrap();
         reconcile(Arc::new(daemon_set), self.ctx.clone()).await.unwrap();
         call(&self.admin, "GET", &self.path(), &Value::Null).await.body
     }
 
-    /// The controller looks at what is there.
-    pub async fn look(&self) -> Value {
-        self.look_at(&self.get().await).await
+    /// Has the controller reconcile the present object.
+    pub async fn reconcile(&self) -> Value {
+        self.reconcile_object(&self.get().await).await
     }
 
     pub fn remembered(&self, object: &Value) -> DaemonSetState {
         self.ctx.tetragon.recall(&serde_json::from_value(object.clone()).unwrap())
     }
 
-    /// Somebody changes it: `verb` as of [`call`], as field manager `helm`.
+    /// Changes the DaemonSet as field manager `helm`. The verbs are those of [`call`].
     pub async fn helm(&self, verb: &str, body: &Value) -> Answer {
         if verb != "APPLY" {
             return call(&self.admin, verb, &format!("{}?fieldManager=helm", self.path()), body)
@@ -239,10 +245,10 @@ impl Scene {
     }
 }
 
-/// A controller whose stores are filled by `admin` and that writes as `operator`.
+/// A controller that watches with the rights of `admin` and writes with those of `operator`.
 async fn context(admin: &Client, operator: Client) -> Arc<Context> {
-    let ctx = real_api::context(admin, operator);
+    let ctx = server::context(admin, operator);
     ctx.stores.policies.wait_until_ready().await.unwrap();
     ctx.stores.daemon_sets.wait_until_ready().await.unwrap();
-    Arc::new(ctx)
+    ctx
 }

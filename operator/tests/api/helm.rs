@@ -1,30 +1,26 @@
-//! Upgrades by the real Helm 3 (a three-way merge) and Helm 4 (server-side apply) of a Tetragon that lsm-ready has given
-//! the mount: who owns what afterwards, on a real API server.
+//! Upgrades by the real Helm 3 (a three-way merge) and Helm 4 (server-side apply) of a Tetragon
+//! with our mount.
 //!
-//! In: the programs of `e2e/helm/build.sh`; a chart with the DaemonSet of a release's shape in it. Out: ours survive what
-//! they can survive, what they cannot is a conflict that names us, and giving back leaves what the chart renders.
-#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
-
-mod real_api;
-#[path = "tetragon/scene.rs"]
-mod scene;
-#[path = "../../tetragon/tests/releases/mod.rs"]
-mod tetragon;
+//! In: the programs of `e2e/helm/build.sh`, and a chart with the DaemonSet of a Tetragon release.
+//! Out: our fields survive every upgrade except one that changes the same mount, which is a
+//! conflict that names us. Removing the mount leaves the rendered chart.
 
 use std::path::Path;
 use std::process::Command;
 
 use e2e::command::run;
 use e2e::paths;
-use scene::{Scene, server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tetragon::{add_mount, add_volume, agent, host_path, release};
+
+use crate::releases::{self, add_mount, add_volume, agent, host_path, release};
+use crate::scene::Scene;
+use crate::server::shared;
 
 const HELM_3: &str = "helm3";
 const HELM_4: &str = "helm4";
 
-/// A release of a chart, in a namespace with a policy that wants the mount.
+/// A release of a chart, in a namespace with a policy that requests the mount.
 struct Installed {
     scene: Scene,
     folder: TempDir,
@@ -39,7 +35,7 @@ impl Installed {
         installed
     }
 
-    /// The chart's next version.
+    /// Writes the next version of the chart.
     fn render(&self, template: &Value) {
         let chart = json!({"apiVersion": "v2", "name": "tetragon", "version": "1.3.0"});
         std::fs::create_dir_all(self.folder.path().join("templates")).unwrap();
@@ -49,7 +45,7 @@ impl Installed {
         write("templates/daemonset.yaml", template);
     }
 
-    /// Installs or upgrades; what Helm said when it failed.
+    /// Runs Helm. Returns its output, or its error.
     async fn helm(&self, helm: &str, verb: &[&str], flags: &[&str]) -> Result<String, String> {
         let mut command = Command::new(paths::programs().join(helm).join("helm"));
         for home in ["CACHE", "CONFIG", "DATA"] {
@@ -62,7 +58,7 @@ impl Installed {
         command
             .args(flags)
             .args(["--namespace", self.scene.name, "--kubeconfig"])
-            .arg(server().await.kubeconfig());
+            .arg(shared().await.kubeconfig());
         run(&mut command).map_err(|error| error.to_string())
     }
 
@@ -70,11 +66,11 @@ impl Installed {
         self.helm(helm, verb, flags).await.unwrap();
     }
 
-    /// The controller looks, has nothing to write, and the mount is there.
-    async fn keeps_ours(&self, tag: &str) -> Value {
+    /// Asserts that the mount is there and that the controller has nothing to write.
+    async fn assert_mounted(&self, tag: &str) -> Value {
         let before = self.scene.get().await;
         assert!(is_mounted(&before), "Helm took the mount away: {before}");
-        let after = self.scene.look().await;
+        let after = self.scene.reconcile().await;
         assert_eq!(
             after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"],
             "nothing to write"
@@ -83,23 +79,23 @@ impl Installed {
         after
     }
 
-    /// No policy wants it any more: what is left is what the chart renders.
-    async fn gives_back(&self, with: &Value) {
-        let theirs = tetragon::without_ours(with);
-        self.scene.withdraw().await;
-        let given_back = self.scene.look().await;
-        assert_eq!(given_back["spec"], theirs["spec"]);
-        assert_eq!(given_back["metadata"]["labels"], theirs["metadata"]["labels"]);
-        assert!(managers(&given_back).iter().all(|(manager, _)| manager != "lsm-ready"));
+    /// Asserts that the rendered chart is left when no policy requests the mount any more.
+    async fn assert_removable(&self, with: &Value) {
+        let theirs = releases::without_ours(with);
+        self.scene.delete_policy().await;
+        let restored = self.scene.reconcile().await;
+        assert_eq!(restored["spec"], theirs["spec"]);
+        assert_eq!(restored["metadata"]["labels"], theirs["metadata"]["labels"]);
+        assert!(managers(&restored).iter().all(|(manager, _)| manager != "lsm-ready"));
     }
 }
 
 fn write(path: &Path, content: &Value) {
-    // JSON is YAML, and what Helm fills in is text within it.
+    // JSON is valid YAML, also with Helm's placeholders in its strings.
     std::fs::write(path, content.to_string()).unwrap();
 }
 
-/// The DaemonSet as a template: its tag is a value.
+/// The DaemonSet as a template with the image's tag as a value.
 fn chart_of(object: &Value) -> Value {
     let mut template = object.clone();
     agent(&mut template)["image"] = json!("quay.io/cilium/tetragon:{{ .Values.tag }}");
@@ -139,7 +135,7 @@ fn is_mounted(object: &Value) -> bool {
         .is_some_and(|mount| mount["name"] == "lsm-ready-securityfs" && mount["readOnly"] == true)
 }
 
-/// Field managers and how they wrote.
+/// The field managers, and the operation that each wrote with.
 fn managers(object: &Value) -> Vec<(String, String)> {
     let entries = object["metadata"]["managedFields"].as_array().unwrap();
     let text = |entry: &Value, field: &str| entry[field].as_str().unwrap().to_owned();
@@ -150,89 +146,95 @@ fn wrote(object: &Value, manager: &str, operation: &str) -> bool {
     managers(object).contains(&(manager.to_owned(), operation.to_owned()))
 }
 
-/// Ours survive an upgrade and a rollback by a Helm that writes with that operation, and can be given back then.
+/// The mount survives an upgrade and a rollback by a Helm that writes with that operation, and can
+/// be removed afterwards.
 async fn upgrades_and_rolls_back(helm: &str, namespace: &'static str, operation: &str) {
     let installed = Installed::by(helm, namespace).await;
-    let patched = installed.scene.look().await;
+    let patched = installed.scene.reconcile().await;
     assert!(is_mounted(&patched) && wrote(&patched, "helm", operation), "{:?}", managers(&patched));
     installed.must(helm, &["upgrade"], &["--set", "tag=v1.3.1"]).await;
-    installed.keeps_ours("v1.3.1").await;
+    installed.assert_mounted("v1.3.1").await;
     installed.must(helm, &["rollback"], &[]).await;
-    let rolled_back = installed.keeps_ours("v1.3.0").await;
-    installed.gives_back(&rolled_back).await;
+    let rolled_back = installed.assert_mounted("v1.3.0").await;
+    installed.assert_removable(&rolled_back).await;
 }
 
 #[tokio::test]
-async fn helm_3_upgrades_and_rolls_back_around_ours() {
+async fn helm_3_keeps_the_mount_at_upgrade_and_rollback() {
     upgrades_and_rolls_back(HELM_3, "helm-3", "Update").await;
 }
 
 #[tokio::test]
-async fn helm_4_upgrades_and_rolls_back_around_ours() {
+async fn helm_4_keeps_the_mount_at_upgrade_and_rollback() {
     upgrades_and_rolls_back(HELM_4, "helm-4", "Apply").await;
 }
 
 #[tokio::test]
-async fn a_release_of_helm_3_that_helm_4_takes_over_keeps_ours() {
+async fn the_mount_is_kept_when_helm_4_takes_over_a_release_of_helm_3() {
     let installed = Installed::by(HELM_3, "helm-3-to-4").await;
-    assert!(is_mounted(&installed.scene.look().await));
-    // Helm 4 goes on as Helm 3 wrote, until it is told otherwise.
+    assert!(is_mounted(&installed.scene.reconcile().await));
+    // Helm 4 writes like Helm 3 until it gets --server-side.
     installed.must(HELM_4, &["upgrade"], &["--set", "tag=v1.3.1"]).await;
-    let merged = installed.keeps_ours("v1.3.1").await;
+    let merged = installed.assert_mounted("v1.3.1").await;
     assert!(!wrote(&merged, "helm", "Apply"), "{:?}", managers(&merged));
     installed.must(HELM_4, &["upgrade"], &["--set", "tag=v1.3.2", "--server-side=true"]).await;
-    let applied = installed.keeps_ours("v1.3.2").await;
+    let applied = installed.assert_mounted("v1.3.2").await;
     assert!(wrote(&applied, "helm", "Apply"), "{:?}", managers(&applied));
-    installed.gives_back(&applied).await;
+    installed.assert_removable(&applied).await;
 }
 
 #[tokio::test]
-async fn force_takes_nothing_of_ours_that_the_chart_does_not_name() {
+async fn force_removes_no_field_of_ours_that_is_not_in_the_chart() {
     let installed = Installed::by(HELM_4, "helm-4-force").await;
-    assert!(is_mounted(&installed.scene.look().await));
+    assert!(is_mounted(&installed.scene.reconcile().await));
     installed.must(HELM_4, &["upgrade"], &["--set", "tag=v1.3.1", "--force-conflicts"]).await;
-    installed.keeps_ours("v1.3.1").await;
+    installed.assert_mounted("v1.3.1").await;
 }
 
 #[tokio::test]
-async fn a_mount_of_the_charts_own_replaces_ours_with_helm_3() {
+async fn the_charts_own_mount_replaces_ours_with_helm_3() {
     let installed = Installed::by(HELM_3, "helm-3-own-mount").await;
-    assert!(is_mounted(&installed.scene.look().await));
+    assert!(is_mounted(&installed.scene.reconcile().await));
     installed.render(&with_own_mount());
     installed.must(HELM_3, &["upgrade"], &[]).await;
-    handed_over(&installed.scene.look().await);
+    assert_handed_over(&installed.scene.reconcile().await);
 }
 
-/// Two managers name the one mount at that path differently: Helm 4 says so, and goes on when it is told to.
+/// The chart and our field manager name the mount at that path differently. Helm 4 reports the
+/// conflict, and goes on with --force-conflicts.
 #[tokio::test]
-async fn a_mount_of_the_charts_own_is_a_conflict_for_helm_4_until_it_is_forced() {
+async fn the_charts_own_mount_is_a_conflict_with_helm_4_unless_forced() {
     let installed = Installed::by(HELM_4, "helm-4-own-mount").await;
-    let patched = installed.scene.look().await;
+    let patched = installed.scene.reconcile().await;
     assert!(is_mounted(&patched));
     installed.render(&with_own_mount());
     let refused = installed.helm(HELM_4, &["upgrade"], &[]).await.unwrap_err();
     assert!(refused.contains("conflict with \"lsm-ready\""), "{refused}");
-    assert_eq!(installed.scene.get().await["spec"], patched["spec"], "nothing is half done");
+    assert_eq!(
+        installed.scene.get().await["spec"],
+        patched["spec"],
+        "a refused upgrade changes nothing"
+    );
     installed.must(HELM_4, &["upgrade"], &["--force-conflicts"]).await;
-    handed_over(&installed.scene.look().await);
+    assert_handed_over(&installed.scene.reconcile().await);
 }
 
 #[tokio::test]
-async fn a_mount_of_the_charts_own_needs_no_force_once_ours_is_given_back() {
+async fn the_charts_own_mount_needs_no_force_after_ours_is_removed() {
     let installed = Installed::by(HELM_4, "helm-4-never").await;
-    assert!(is_mounted(&installed.scene.look().await));
-    installed.scene.wish(&json!({"mount": "Never"})).await;
-    assert_eq!(mount(&installed.scene.look().await), None);
+    assert!(is_mounted(&installed.scene.reconcile().await));
+    installed.scene.set_securityfs(&json!({"mount": "Never"})).await;
+    assert_eq!(mount(&installed.scene.reconcile().await), None);
     installed.render(&with_own_mount());
     installed.must(HELM_4, &["upgrade"], &[]).await;
-    installed.scene.wish(&json!({})).await;
-    handed_over(&installed.scene.look().await);
+    installed.scene.set_securityfs(&json!({})).await;
+    assert_handed_over(&installed.scene.reconcile().await);
 }
 
-/// The chart's own mount is there, and nothing of ours.
-fn handed_over(object: &Value) {
+/// Asserts that the chart's own mount is there, and no field of ours.
+fn assert_handed_over(object: &Value) {
     assert_eq!(mount(object), Some(own_mount()));
-    assert_eq!(tetragon::without_ours(object)["spec"], object["spec"]);
+    assert_eq!(releases::without_ours(object)["spec"], object["spec"]);
     assert!(
         managers(object).iter().all(|(manager, _)| manager != "lsm-ready"),
         "{:?}",

@@ -1,7 +1,5 @@
-//! The sweep of hook profiles on a real API server, with the operator's own token and stores filled by real watches.
-#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
-
-mod real_api;
+//! The deletion of unused hook profiles, with the operator's own token and stores filled by real
+//! watches.
 
 use std::time::Duration;
 
@@ -12,28 +10,24 @@ use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_operator::profile::{plan, sweep};
 use lsm_ready_operator::watch::store::Stores;
-use real_api::{OPERATOR, PROBE, call, create_node, done, on_node, unbound};
 use serde_json::{Value, json};
+
+use crate::server::{self, OPERATOR, PROBE, call, create_node, done, on_node, unbound};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const PROFILES: &str = "/apis/lsmready.io/v1alpha1/lsmhookprofiles";
 const REPORT: &str = "/apis/lsmready.io/v1alpha1/lsmnodes/n1";
 
-/// A profile of that kernel, as a probe publishes it; its name.
+/// Publishes a profile of that kernel, as a probe does. Returns its name.
 async fn published(probe: &Client, kernel: &str) -> String {
     let spec = LsmHookProfileSpec { kernel: kernel.to_owned(), ..LsmHookProfileSpec::default() };
     let digest = spec.digest();
-    done(
-        probe,
-        "POST",
-        PROFILES,
-        &serde_json::to_value(LsmHookProfile::new(&digest, spec)).unwrap(),
-    )
-    .await;
+    let object = serde_json::to_value(LsmHookProfile::new(&digest, spec)).unwrap();
+    done(probe, "POST", PROFILES, &object).await;
     digest
 }
 
-/// Until the watches have seen so many profiles, and the report.
+/// Waits until the watches have seen that many profiles, and the report.
 async fn seen(stores: &Stores, profiles: usize) {
     wait::until(DEADLINE, "the stores to be filled", async || {
         let found = (stores.profiles.state().len(), stores.reports.state().len());
@@ -52,37 +46,37 @@ async fn codes(client: &Client, names: [&str; 3]) -> [u16; 3] {
 }
 
 #[tokio::test]
-async fn what_nobody_names_goes_and_so_does_what_is_false() {
-    let server = real_api::start("profile_api", "default").await;
+async fn an_unused_profile_is_deleted_and_so_is_a_false_one() {
+    let turn = server::exclusive().await;
+    let server = turn.server;
     let admin = server.client().await.unwrap();
-    create_node(&server, "n1").await;
-    let probe = on_node(&server, PROBE, "n1").await;
+    create_node(server, "n1").await;
+    let probe = on_node(server, PROBE, "n1").await;
     let (present, past) = (published(&probe, "new").await, published(&probe, "old").await);
     let lie = LsmHookProfile::new(
         &"0".repeat(64),
         LsmHookProfileSpec { kernel: "lie".into(), ..Default::default() },
     );
     done(&probe, "POST", PROFILES, &serde_json::to_value(&lie).unwrap()).await;
-    done(
-        &admin,
-        "APPLY",
-        REPORT,
-        &json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"}),
-    )
-    .await;
+    let report = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
+    done(&admin, "APPLY", REPORT, &report).await;
     let status = json!({"status": {"bootID": "1", "hookProfile": present}});
     done(&admin, "MERGE", &format!("{REPORT}/status"), &status).await;
 
-    let operator = unbound(&server, OPERATOR).await;
-    let ctx = real_api::context(&operator, operator.clone());
+    let operator = unbound(server, OPERATOR).await;
+    let ctx = server::context(&operator, operator.clone());
     seen(&ctx.stores, 3).await;
     let (mut memory, now) = (plan::Unnamed::default(), Timestamp::now());
     let names = [present.as_str(), past.as_str(), &"0".repeat(64)];
     sweep(&ctx, &mut memory, now).await.unwrap();
-    assert_eq!(codes(&admin, names).await, [200, 200, 200], "nothing goes at first sight");
+    assert_eq!(
+        codes(&admin, names).await,
+        [200, 200, 200],
+        "no profile is deleted when it is first seen unused"
+    );
     sweep(&ctx, &mut memory, now + plan::KEEP_UNNAMED).await.unwrap();
     assert_eq!(codes(&admin, names).await, [200, 404, 404]);
     seen(&ctx.stores, 1).await;
     sweep(&ctx, &mut memory, now + 2 * plan::KEEP_UNNAMED).await.unwrap();
-    assert_eq!(memory, plan::Unnamed::default(), "what is gone is forgotten");
+    assert_eq!(memory, plan::Unnamed::default(), "deleted profiles are forgotten");
 }

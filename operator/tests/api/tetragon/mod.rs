@@ -1,25 +1,20 @@
-//! The Tetragon controller on a real API server, with the operator's own rights and under its admission policies: who
-//! owns what after each kind of change, and what happens when the DaemonSet is not what it was.
-#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+//! The Tetragon controller, with the operator's own rights and under its admission policies: which
+//! manager owns which field after each kind of change, and what happens when the DaemonSet has
+//! changed meanwhile.
 
-mod real_api;
-#[path = "tetragon/scene.rs"]
-mod scene;
-#[path = "../../tetragon/tests/releases/mod.rs"]
-mod tetragon;
-
-use lsm_ready_crds::ConditionReason;
 use std::process::Command;
 
 use e2e::command::run;
 use e2e::paths;
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_operator::tetragon::state::DaemonSetState;
-use real_api::done;
-use scene::{Scene, server};
 use serde_json::{Value, json};
-use tetragon::{add_volume, agent, host_path, release};
 
-/// What our field manager owns.
+use crate::releases::{self, add_volume, agent, host_path, release};
+use crate::scene::Scene;
+use crate::server::{self, done, shared};
+
+/// The fields that our field manager owns.
 fn owned(object: &Value) -> Option<Value> {
     let managers = object["metadata"]["managedFields"].as_array().unwrap();
     managers.iter().find(|entry| entry["manager"] == "lsm-ready").map(|entry| {
@@ -28,7 +23,7 @@ fn owned(object: &Value) -> Option<Value> {
     })
 }
 
-/// The mounts at /sys/kernel/security, of any container.
+/// The mounts at /sys/kernel/security of all containers.
 fn mounts(object: &Value) -> Vec<Value> {
     let containers = object["spec"]["template"]["spec"]["containers"].as_array().unwrap();
     let mounts =
@@ -38,29 +33,39 @@ fn mounts(object: &Value) -> Vec<Value> {
 
 fn is_mounted(object: &Value) -> bool {
     mounts(object)
-        == [
-            json!({"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true}),
-        ]
+        == [json!({"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
+                "readOnly": true})]
 }
 
-/// Spec and labels, without what is ours.
-fn theirs(object: &Value) -> (Value, Value) {
-    let object = tetragon::without_ours(object);
-    (object["spec"].clone(), object["metadata"]["labels"].clone())
+fn version(object: &Value) -> &str {
+    object["metadata"]["resourceVersion"].as_str().unwrap()
 }
 
-/// A version of the chart's manifest with another image, as it would be applied.
+/// The fields of a DaemonSet that other managers own.
+#[derive(Debug, PartialEq)]
+struct Theirs {
+    spec: Value,
+    labels: Value,
+}
+
+fn theirs(object: &Value) -> Theirs {
+    let object = releases::without_ours(object);
+    Theirs { spec: object["spec"].clone(), labels: object["metadata"]["labels"].clone() }
+}
+
+/// The chart's manifest with another image.
 fn upgrade(scene: &Scene, image: &str) -> Value {
     let mut object = release("v1.3");
     agent(&mut object)["image"] = json!(image);
-    object["metadata"] = json!({"name": "tetragon", "namespace": scene.name, "labels": object["metadata"]["labels"]});
+    object["metadata"] = json!({"name": "tetragon", "namespace": scene.name,
+        "labels": object["metadata"]["labels"]});
     object
 }
 
 #[tokio::test]
-async fn ours_are_three_fields_and_giving_back_leaves_no_trace() {
+async fn the_mount_is_three_fields_and_its_removal_leaves_no_trace() {
     let scene = Scene::new("three-fields").await;
-    let patched = scene.look().await;
+    let patched = scene.reconcile().await;
     assert!(is_mounted(&patched));
     let wanted = json!({
         "f:metadata": {"f:labels": {"f:lsmready.io/securityfs": {}}},
@@ -76,59 +81,51 @@ async fn ours_are_three_fields_and_giving_back_leaves_no_trace() {
     });
     assert_eq!(owned(&patched), Some(wanted));
     assert_eq!(theirs(&patched), theirs(&scene.created), "nothing else differs");
-    // Nothing more is written: not for what is there, and not for what was there before.
-    assert_eq!(
-        scene.look().await["metadata"]["resourceVersion"],
-        patched["metadata"]["resourceVersion"]
-    );
-    let again = scene.look_at(&scene.created).await;
-    assert_eq!(again["metadata"]["resourceVersion"], patched["metadata"]["resourceVersion"]);
+    // Nothing more is written, neither for the present object nor for the one before the patch.
+    assert_eq!(version(&scene.reconcile().await), version(&patched));
+    let again = scene.reconcile_object(&scene.created).await;
+    assert_eq!(version(&again), version(&patched));
 
-    scene.withdraw().await;
-    let given_back = scene.look().await;
-    assert_eq!(given_back["spec"], scene.created["spec"]);
-    assert_eq!(given_back["metadata"]["labels"], scene.created["metadata"]["labels"]);
-    assert_eq!(owned(&given_back), None);
-    assert_eq!(
-        scene.look().await["metadata"]["resourceVersion"],
-        given_back["metadata"]["resourceVersion"]
-    );
+    scene.delete_policy().await;
+    let restored = scene.reconcile().await;
+    assert_eq!(restored["spec"], scene.created["spec"]);
+    assert_eq!(restored["metadata"]["labels"], scene.created["metadata"]["labels"]);
+    assert_eq!(owned(&restored), None);
+    assert_eq!(version(&scene.reconcile().await), version(&restored));
 }
 
 #[tokio::test]
-async fn never_gives_back_and_suggest_keeps() {
+async fn never_removes_the_mount_and_suggest_keeps_it() {
     let scene = Scene::new("never").await;
-    scene.look().await;
-    scene.wish(&json!({"apply": "Suggest"})).await;
-    assert!(is_mounted(&scene.look().await));
-    scene.wish(&json!({"mount": "Never"})).await;
-    assert!(mounts(&scene.look().await).is_empty());
-    scene.wish(&json!({"apply": "Suggest"})).await;
-    assert!(mounts(&scene.look().await).is_empty(), "Suggest writes nothing");
+    scene.reconcile().await;
+    scene.set_securityfs(&json!({"apply": "Suggest"})).await;
+    assert!(is_mounted(&scene.reconcile().await));
+    scene.set_securityfs(&json!({"mount": "Never"})).await;
+    assert!(mounts(&scene.reconcile().await).is_empty());
+    scene.set_securityfs(&json!({"apply": "Suggest"})).await;
+    assert!(mounts(&scene.reconcile().await).is_empty(), "Suggest writes nothing");
 }
 
 #[tokio::test]
-async fn an_upgrade_by_merge_patch_keeps_ours() {
+async fn an_upgrade_by_merge_patch_keeps_the_mount() {
     let scene = Scene::new("merge-patch").await;
-    scene.look().await;
-    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "tetragon", "image": "tetragon:v1.3.1"}]}}}});
+    scene.reconcile().await;
+    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "tetragon",
+        "image": "tetragon:v1.3.1"}]}}}});
     let answer = scene.helm("STRATEGIC", &image).await;
     assert!(answer.is_ok(), "{answer:?}");
-    let upgraded = scene.look().await;
-    assert_eq!(
-        upgraded["metadata"]["resourceVersion"], answer.body["metadata"]["resourceVersion"],
-        "nothing to write"
-    );
+    let upgraded = scene.reconcile().await;
+    assert_eq!(version(&upgraded), version(&answer.body), "nothing to write");
     assert!(is_mounted(&upgraded));
 }
 
 #[tokio::test]
-async fn an_upgrade_by_server_side_apply_keeps_ours() {
+async fn an_upgrade_by_server_side_apply_keeps_the_mount() {
     let scene = Scene::new("server-side").await;
     // The same manager name, but another way of writing: the upgrade from Helm 3 to Helm 4.
     let adopted = scene.helm("APPLY", &upgrade(&scene, "quay.io/cilium/tetragon:v1.3.0")).await;
     assert!(adopted.is_ok(), "{adopted:?}");
-    let patched = scene.look().await;
+    let patched = scene.reconcile().await;
     assert!(is_mounted(&patched));
     let answer = scene.helm("APPLY", &upgrade(&scene, "quay.io/cilium/tetragon:v1.3.0")).await;
     assert!(answer.is_ok(), "no conflict: {answer:?}");
@@ -137,11 +134,11 @@ async fn an_upgrade_by_server_side_apply_keeps_ours() {
 }
 
 #[tokio::test]
-async fn who_keeps_taking_it_out_is_left_alone_at_the_third_time() {
+async fn the_mount_is_not_added_again_after_the_third_removal_by_another_manager() {
     let scene = Scene::new("contested").await;
     let mut applied = 0;
     for _ in 0..5 {
-        if is_mounted(&scene.look().await) {
+        if is_mounted(&scene.reconcile().await) {
             applied += 1;
         }
         let mut object = scene.created.clone();
@@ -159,33 +156,33 @@ async fn who_keeps_taking_it_out_is_left_alone_at_the_third_time() {
         &Value::Null,
     )
     .await;
-    let told = |reason: &str| {
+    let has_event = |reason: &str| {
         events["items"].as_array().unwrap().iter().any(|event| event["reason"] == reason)
     };
-    assert!(told("SecurityfsMounted") && told("Contested"), "{events}");
+    assert!(has_event("SecurityfsMounted") && has_event("Contested"), "{events}");
 }
 
 #[tokio::test]
-async fn one_made_anew_under_the_same_name_is_not_changed() {
-    let scene = Scene::new("made-anew").await;
+async fn a_recreated_daemon_set_is_not_changed() {
+    let scene = Scene::new("recreated").await;
     let seen = scene.get().await;
     done(&scene.admin, "DELETE", &scene.path(), &Value::Null).await;
-    let gone = scene.look_at(&seen).await;
+    let gone = scene.reconcile_object(&seen).await;
     assert_eq!(gone["code"], 404, "a patch with a UID creates nothing: {gone}");
     scene.create(release("v1.7")).await;
-    let other = scene.look_at(&seen).await;
+    let other = scene.reconcile_object(&seen).await;
     assert!(mounts(&other).is_empty());
     assert_eq!(owned(&other), None);
     assert_eq!(scene.remembered(&seen), DaemonSetState::default());
 }
 
 #[tokio::test]
-async fn a_field_of_another_manager_is_a_conflict_that_names_it() {
+async fn a_field_of_another_manager_is_a_conflict_that_names_the_manager() {
     let mut object = release("v1.3");
     add_volume(&mut object, host_path("lsm-ready-securityfs", "/sys/kernel/security", ""));
     let scene = Scene::with("conflict", object).await;
-    let after = scene.look().await;
-    assert_eq!(after["metadata"]["resourceVersion"], scene.created["metadata"]["resourceVersion"]);
+    let after = scene.reconcile().await;
+    assert_eq!(version(&after), version(&scene.created));
     let failure = scene.remembered(&after).failure.unwrap();
     assert_eq!(failure.reason, ConditionReason::FieldConflict, "{failure:?}");
     assert!(
@@ -196,24 +193,25 @@ async fn a_field_of_another_manager_is_a_conflict_that_names_it() {
 }
 
 #[tokio::test]
-async fn without_the_right_to_patch_it_is_forbidden() {
-    let nobody = server().await.client_for("nobody", None).await.unwrap();
+async fn a_missing_right_to_patch_is_reported_as_forbidden() {
+    let nobody = shared().await.client_for("nobody", None).await.unwrap();
     let scene = Scene::as_user("forbidden", release("v1.3"), nobody).await;
-    let failure = scene.remembered(&scene.look().await).failure.unwrap();
+    let failure = scene.remembered(&scene.reconcile().await).failure.unwrap();
     assert_eq!(failure.reason, ConditionReason::Forbidden);
     assert!(failure.message.contains("lsm-ready-patching"), "{}", failure.message);
     assert!(failure.message.contains("User \"nobody\" cannot patch"), "{}", failure.message);
 }
 
 #[tokio::test]
-async fn what_another_container_uses_cannot_be_given_back() {
+async fn a_volume_that_another_container_uses_cannot_be_removed() {
     let scene = Scene::new("in-use").await;
-    scene.look().await;
+    scene.reconcile().await;
     let mount = json!({"name": "lsm-ready-securityfs", "mountPath": "/securityfs"});
-    let used = json!({"spec": {"template": {"spec": {"containers": [{"name": "export-stdout", "volumeMounts": [mount]}]}}}});
+    let used = json!({"spec": {"template": {"spec": {"containers": [{"name": "export-stdout",
+        "volumeMounts": [mount]}]}}}});
     assert!(scene.helm("STRATEGIC", &used).await.is_ok());
-    scene.withdraw().await;
-    let after = scene.look().await;
+    scene.delete_policy().await;
+    let after = scene.reconcile().await;
     assert!(is_mounted(&after));
     let failure = scene.remembered(&after).failure.unwrap();
     assert_eq!(failure.reason, ConditionReason::ApplyFailed, "{failure:?}");
@@ -221,9 +219,9 @@ async fn what_another_container_uses_cannot_be_given_back() {
 }
 
 #[tokio::test]
-async fn the_owners_own_mount_takes_our_mounts_place() {
+async fn the_owners_own_mount_replaces_ours() {
     let scene = Scene::new("handed-over").await;
-    scene.look().await;
+    scene.reconcile().await;
     let values = json!({"spec": {"template": {"spec": {
         "volumes": [host_path("host-securityfs", "/sys/kernel/security", "Directory")],
         "containers": [{"name": "tetragon", "volumeMounts": [
@@ -231,36 +229,33 @@ async fn the_owners_own_mount_takes_our_mounts_place() {
     }}}});
     let answer = scene.helm("STRATEGIC", &values).await;
     assert!(answer.is_ok(), "{answer:?}");
-    let handed_over = scene.look().await;
-    assert_eq!(theirs(&handed_over), theirs(&answer.body), "the owner's mount is as it was");
-    assert_eq!(theirs(&handed_over).0, handed_over["spec"], "and nothing of ours is left");
+    let handed_over = scene.reconcile().await;
+    assert_eq!(theirs(&handed_over), theirs(&answer.body), "the owner's mount is unchanged");
+    assert_eq!(theirs(&handed_over).spec, handed_over["spec"], "and nothing of ours is left");
     assert_eq!(handed_over["metadata"]["labels"], scene.created["metadata"]["labels"]);
     assert_eq!(owned(&handed_over), None);
     let mounted =
         json!({"name": "host-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true});
     assert_eq!(mounts(&handed_over), [mounted]);
-    assert_eq!(
-        scene.look().await["metadata"]["resourceVersion"],
-        handed_over["metadata"]["resourceVersion"]
-    );
+    assert_eq!(version(&scene.reconcile().await), version(&handed_over));
 }
 
-/// With the RoleBindings that a namespace other than kube-system needs.
+/// The namespace has the RoleBindings that every namespace except kube-system needs.
 #[tokio::test]
 async fn a_stale_agent_is_evicted() {
     let scene = Scene::new("stale").await;
     scene.bind(&["lsm-ready-agents", "lsm-ready-restarting"]).await;
-    let patched = scene.look().await;
+    let patched = scene.reconcile().await;
     scene.repaired_node("stale-node", "2026-01-01T00:05:00Z").await;
     let pod = scene.agent(&patched, "stale-node", "2026-01-01T00:00:00Z").await;
-    scene.look().await;
+    scene.reconcile().await;
     assert!(
         done(&scene.admin, "GET", &pod, &Value::Null).await["metadata"]["deletionTimestamp"]
             .is_null(),
-        "unasked"
+        "no policy asks for it"
     );
-    scene.ask(&json!({"restartStaleAgents": true})).await;
-    scene.look().await;
+    scene.set_tetragon(&json!({"restartStaleAgents": true})).await;
+    scene.reconcile().await;
     let evicted = done(&scene.admin, "GET", &pod, &Value::Null).await;
     assert!(
         evicted["metadata"]["deletionTimestamp"].is_string(),
@@ -270,105 +265,105 @@ async fn a_stale_agent_is_evicted() {
 }
 
 #[tokio::test]
-async fn another_pod_of_that_name_is_not_evicted() {
+async fn another_pod_with_the_same_name_is_not_evicted() {
     let scene = Scene::new("another-pod").await;
-    let patched = scene.look().await;
+    let patched = scene.reconcile().await;
     let pod = scene.agent(&patched, "another-node", "2026-01-01T00:00:00Z").await;
-    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "agent"},
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"name": "agent"},
         "deleteOptions": {"preconditions": {"uid": "another"}}});
-    let answer = real_api::call(&scene.admin, "POST", &format!("{pod}/eviction"), &eviction).await;
+    let answer = server::call(&scene.admin, "POST", &format!("{pod}/eviction"), &eviction).await;
     assert_eq!(answer.code, 409, "{answer:?}");
 }
 
-/// A limit of sharing a container by server-side apply: docs/adr/0003 tells of it.
+/// A limit of sharing a container by server-side apply; see docs/adr/0003.
 #[tokio::test]
-async fn a_container_renamed_by_server_side_apply_needs_the_mount_given_back_first() {
+async fn a_container_can_be_renamed_by_server_side_apply_only_after_the_mount_is_removed() {
     let scene = Scene::new("renamed").await;
     let manifest = upgrade(&scene, "quay.io/cilium/tetragon:v1.3.0");
     done(&scene.admin, "DELETE", &scene.path(), &Value::Null).await;
     assert!(scene.helm("APPLY", &manifest).await.is_ok());
-    assert!(is_mounted(&scene.look().await));
+    assert!(is_mounted(&scene.reconcile().await));
     let mut renamed = manifest.clone();
     agent(&mut renamed)["name"] = json!("agent");
     let refused = scene.helm("APPLY", &renamed).await;
     assert_eq!(refused.code, 422, "{refused:?}");
-    scene.wish(&json!({"mount": "Never"})).await;
-    scene.look().await;
+    scene.set_securityfs(&json!({"mount": "Never"})).await;
+    scene.reconcile().await;
     let answer = scene.helm("APPLY", &renamed).await;
     assert!(answer.is_ok(), "{answer:?}");
 }
 
 #[tokio::test]
-async fn an_upgrade_by_kubectl_apply_keeps_ours() {
+async fn an_upgrade_by_kubectl_apply_keeps_the_mount() {
     let scene = Scene::new("kubectl-apply").await;
-    let kubeconfig = server().await.kubeconfig();
+    let kubeconfig = shared().await.kubeconfig();
     let file = kubeconfig.with_file_name("kubectl-apply.yaml");
     for (image, expected) in
         [("quay.io/cilium/tetragon:v1.3.0", "configured"), ("tetragon:v1.3.1", "configured")]
     {
         std::fs::write(&file, upgrade(&scene, image).to_string()).unwrap();
-        let said =
-            real_api::kubectl(&kubeconfig, &["apply", "-f", &file.display().to_string()]).unwrap();
-        assert!(said.contains(expected), "{said}");
-        assert!(is_mounted(&scene.look().await), "{image}");
+        let output =
+            server::kubectl(&kubeconfig, &["apply", "-f", &file.display().to_string()]).unwrap();
+        assert!(output.contains(expected), "{output}");
+        assert!(is_mounted(&scene.reconcile().await), "{image}");
     }
     let now = scene.get().await;
     assert!(now["spec"].to_string().contains("tetragon:v1.3.1"));
 }
 
 #[tokio::test]
-async fn an_edit_by_hand_keeps_ours() {
+async fn a_manual_edit_keeps_the_mount() {
     let scene = Scene::new("edited").await;
-    let patched = scene.look().await;
+    let patched = scene.reconcile().await;
     let mut edit = Command::new(paths::programs().join("kubectl"));
     edit.env("KUBE_EDITOR", "sed -i s/tetragon:v1.3.0/tetragon:v1.3.1/")
         .arg("--kubeconfig")
-        .arg(server().await.kubeconfig());
-    let said = run(edit.args(["edit", "daemonset/tetragon", "-n", scene.name])).unwrap();
-    assert!(said.contains("edited"), "{said}");
-    let edited = scene.look().await;
+        .arg(shared().await.kubeconfig());
+    let output = run(edit.args(["edit", "daemonset/tetragon", "-n", scene.name])).unwrap();
+    assert!(output.contains("edited"), "{output}");
+    let edited = scene.reconcile().await;
     assert!(edited["spec"].to_string().contains("tetragon:v1.3.1"));
     assert!(is_mounted(&edited));
     assert_eq!(owned(&edited), owned(&patched));
 }
 
 #[tokio::test]
-async fn a_mount_that_was_taken_back_stays_away_until_the_pod_template_changes() {
+async fn a_mount_that_was_taken_back_is_added_again_only_after_a_new_pod_template() {
     let scene = Scene::new("taken-back").await;
     scene.bind(&["lsm-ready-agents"]).await;
-    let patched = scene.look().await;
+    let patched = scene.reconcile().await;
     assert!(is_mounted(&patched));
     scene.stuck_agent(&patched, "error mounting \"/sys/kernel/security\" to rootfs").await;
-    // The pods are read, and then the mount is taken back, with the operator's own rights and under its admission policies.
-    scene.look().await;
-    let taken = scene.look().await;
+    // The pods are read, and then the mount is taken back, with the operator's own rights and under
+    // its admission policies.
+    scene.reconcile().await;
+    let taken = scene.reconcile().await;
     assert_eq!(taken["spec"], scene.created["spec"]);
     let mark = taken["metadata"]["labels"]["lsmready.io/securityfs"].as_str().unwrap().to_owned();
     assert!(mark.starts_with("taken-back-"), "{mark}");
     for _ in 0..3 {
-        assert_eq!(
-            scene.look().await["metadata"]["resourceVersion"],
-            taken["metadata"]["resourceVersion"]
-        );
+        assert_eq!(version(&scene.reconcile().await), version(&taken));
     }
     let annotation = json!({"kubectl.kubernetes.io/restartedAt": "now"});
     let restarted = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
     let changed = scene.helm("MERGE", &restarted).await;
     assert_eq!(changed.code, 200, "{}", changed.message);
-    assert!(is_mounted(&scene.look().await));
+    assert!(is_mounted(&scene.reconcile().await));
 }
 
 #[tokio::test]
-async fn what_is_advised_for_the_charts_daemon_set_is_taken_only_as_a_whole() {
+async fn the_advised_security_context_is_accepted_only_as_a_whole() {
     let scene = Scene::empty("advice").await;
     let path = format!("/apis/apps/v1/namespaces/{}/daemonsets?dryRun=All", scene.name);
     let mut object = release("v1.7");
     object["metadata"] = json!({"name": "tetragon", "namespace": scene.name});
     let capabilities = lsm_ready_tetragon::tested::newest().capabilities;
     agent(&mut object)["securityContext"] = json!({"privileged": false,
-        "capabilities": {"drop": ["ALL"], "add": capabilities}, "seccompProfile": {"type": "RuntimeDefault"},
+        "capabilities": {"drop": ["ALL"], "add": capabilities},
+        "seccompProfile": {"type": "RuntimeDefault"},
         "appArmorProfile": {"type": "Unconfined"}});
-    let refused = real_api::call(&scene.admin, "POST", &path, &object).await;
+    let refused = server::call(&scene.admin, "POST", &path, &object).await;
     assert!(
         refused.message.contains("Bidirectional mount propagation is available only to privileged"),
         "{}",

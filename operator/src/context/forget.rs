@@ -1,0 +1,54 @@
+//! Forgetting objects that are gone.
+//!
+//! In: the stores, after a deletion or a fresh list. Out: every map that is keyed by an object
+//! holds only objects that exist.
+//!
+//! ## Guarantees
+//! A fresh list counts as much as a Delete event: an object that was deleted while its watch was
+//! broken has no event of its own. A reconcile that is still running can add an entry just after
+//! its object was deleted. The code that adds the entry therefore looks at the store afterwards,
+//! and removes the entry if the object is gone.
+//!
+//! ## What is not here
+//! The triggers forget their own maps ([`crate::watch::triggers`]). What is known of Tetragon's
+//! agents, and of hook profiles that no report names, is compared with the stores at each round.
+
+use std::collections::HashSet;
+
+use kube::ResourceExt;
+use kube_runtime::reflector::{Lookup, ObjectRef, Store};
+
+use super::Context;
+
+impl Context {
+    pub fn forget_gone_nodes(&self) {
+        let uids = uids(&self.stores.nodes);
+        self.backoffs.nodes.retain(|uid| uids.contains(uid));
+    }
+
+    pub fn forget_gone_policies(&self) {
+        let uids = uids(&self.stores.policies);
+        self.backoffs.policies.retain(|uid| uids.contains(uid));
+        self.pace.retain(|uid| uids.contains(uid));
+        self.metrics
+            .retain_policies(|name| self.stores.policies.get(&ObjectRef::new(name)).is_some());
+    }
+
+    pub fn forget_gone_daemon_sets(&self) {
+        let uids = uids(&self.stores.daemon_sets);
+        self.backoffs.daemon_sets.retain(|uid| uids.contains(uid));
+        self.tetragon.retain(|key| self.stores.daemon_sets.get(&key.object_ref()).is_some());
+    }
+
+    pub fn forget_gone_profiles(&self) {
+        let uids = uids(&self.stores.profiles);
+        self.stores.digests.retain(|uid| uids.contains(uid));
+    }
+}
+
+fn uids<K>(store: &Store<K>) -> HashSet<String>
+where
+    K: ResourceExt + Lookup<DynamicType = ()> + Clone + 'static,
+{
+    store.state().iter().filter_map(|object| ResourceExt::uid(&**object)).collect()
+}

@@ -1,0 +1,165 @@
+//! Runs the controllers over their queues.
+//!
+//! ## Flow
+//! a key from the queue → the object from the store → reconcile → count and log the outcome → on an
+//! error, retry that object after its own backoff.
+//!
+//! ## Errors
+//! A reconcile that fails is logged, counted by a short word for its error, and retried.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::future::Shared;
+use futures::{StreamExt, stream};
+use kube::{Resource, ResourceExt};
+use kube_runtime::controller::{self, Action, Controller};
+use kube_runtime::reflector::{Lookup, ObjectRef, Store};
+use serde::de::DeserializeOwned;
+use tracing::{debug, warn};
+
+use crate::context::Context;
+use crate::context::backoff::{Backoff, Backoffs};
+use crate::watch::queue::Receivers;
+use crate::watch::store::Stores;
+use crate::{agents, node, policy, profile, tetragon};
+
+/// Reconciles of one controller that may run at once.
+const CONCURRENCY: u16 = 16;
+
+/// One controller: how it reconciles, and where its objects and failures are kept.
+struct Reconciler<K: Lookup<DynamicType = ()> + Clone + 'static, E, F> {
+    name: &'static str,
+    store: fn(&Stores) -> &Store<K>,
+    backoff: fn(&Backoffs) -> &Backoff,
+    reconcile: fn(Arc<K>, Arc<Context>) -> F,
+    /// A short word for an error, for the metrics.
+    reason: fn(&E) -> &'static str,
+}
+
+/// Runs the three controllers, the deletion of unused hook profiles and the questions to agents,
+/// until `stop`.
+pub async fn run(
+    ctx: &Arc<Context>,
+    queues: Receivers,
+    stop: Shared<impl Future<Output = ()> + Send + 'static>,
+) {
+    let node = Reconciler {
+        name: "node",
+        store: |stores| &stores.nodes,
+        backoff: |backoffs| &backoffs.nodes,
+        reconcile: node::reconcile,
+        reason: node::Error::reason,
+    };
+    let policy = Reconciler {
+        name: "policy",
+        store: |stores| &stores.policies,
+        backoff: |backoffs| &backoffs.policies,
+        reconcile: policy::reconcile,
+        reason: policy::Error::reason,
+    };
+    let tetragon = Reconciler {
+        name: "tetragon",
+        store: |stores| &stores.daemon_sets,
+        backoff: |backoffs| &backoffs.daemon_sets,
+        reconcile: tetragon::reconcile,
+        reason: tetragon::Error::reason,
+    };
+    tokio::join!(
+        node.run(queues.nodes, ctx, stop.clone()),
+        policy.run(queues.policies, ctx, stop.clone()),
+        tetragon.run(queues.daemon_sets, ctx, stop.clone()),
+        profile::sweeps(ctx, stop.clone()),
+        agents::poll_agents(ctx, stop),
+    );
+}
+
+impl<K, E, F> Reconciler<K, E, F>
+where
+    K: Resource<DynamicType = ()>
+        + Lookup<DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+    E: std::error::Error + Send + 'static,
+    F: Future<Output = Result<Action, E>> + Send + 'static,
+{
+    async fn run(
+        self,
+        queue: UnboundedReceiver<ObjectRef<K>>,
+        ctx: &Arc<Context>,
+        stop: impl Future<Output = ()> + Send + Sync + 'static,
+    ) {
+        let Self { name, store, backoff, reconcile, reason } = self;
+        let reconcile = move |object: Arc<K>, ctx: Arc<Context>| async move {
+            let uid = ResourceExt::uid(&*object).unwrap_or_default();
+            let action = reconcile(object, ctx.clone()).await?;
+            backoff(&ctx.backoffs).reset(&uid);
+            ctx.metrics.reconciled(name, "ok");
+            Ok(action)
+        };
+        let failed = move |object: Arc<K>, error: &E, ctx: Arc<Context>| {
+            ctx.metrics.reconciled(name, reason(error));
+            let wait = wait_after_failure(&*object, backoff(&ctx.backoffs), store(&ctx.stores));
+            let object = object.name_any();
+            warn!(controller = name, object, %error, retry_in = ?wait, "reconcile failed");
+            Action::requeue(wait)
+        };
+        Controller::for_shared_stream(stream::pending(), store(&ctx.stores).clone())
+            .with_config(controller::Config::default().concurrency(CONCURRENCY))
+            .reconcile_on(queue)
+            .graceful_shutdown_on(stop)
+            .run(reconcile, failed, ctx.clone())
+            .for_each(|outcome| async move {
+                // `failed` has dealt with the errors of reconciles. The error that is left is a key
+                // whose object is gone. Nothing has to be done for that.
+                if let Err(error) = outcome {
+                    debug!(controller = name, %error, "not reconciled");
+                }
+            })
+            .await;
+    }
+}
+
+/// Counts a failure and returns how long to wait.
+fn wait_after_failure<K>(object: &K, backoff: &Backoff, store: &Store<K>) -> std::time::Duration
+where
+    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + 'static,
+{
+    let uid = ResourceExt::uid(object).unwrap_or_default();
+    let wait = backoff.failed(&uid);
+    // The object may have been deleted during the reconcile, after its failures were forgotten.
+    let stored = store.get(&ObjectRef::from_obj(object));
+    if stored.is_none_or(|stored| ResourceExt::uid(&*stored) != ResourceExt::uid(object)) {
+        backoff.reset(&uid);
+    }
+    wait
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use k8s_openapi::api::core::v1::Node;
+
+    use super::*;
+    use crate::context::fixture::{Fixture, node};
+
+    #[tokio::test]
+    async fn an_object_that_is_deleted_during_its_reconcile_leaves_no_failures() {
+        let ctx = Fixture::new().with::<Node>(node("kept")).ctx;
+        let Context { backoffs, stores, .. } = &*ctx;
+        for (name, shortest_third_wait) in [("kept", 16), ("deleted", 4)] {
+            let object: Node = serde_json::from_value(node(name)).unwrap();
+            let failed = || wait_after_failure(&object, &backoffs.nodes, &stores.nodes);
+            let third = [failed(), failed(), failed()][2];
+            let shortest = Duration::from_secs(shortest_third_wait);
+            assert!(third >= shortest && third <= shortest * 3 / 2, "{name}: {third:?}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The operator on a real API server: CRDs, admission, RBAC, field ownership, and the operator's
+//! own process.
+//!
+//! Two servers run at once. Most tests share one and use objects of their own. A test that changes
+//! what others see, such as one that runs the operator's process, takes its turn on the other.
+#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+
+mod admission;
+mod crds;
+mod helm;
+mod operator;
+mod process;
+mod profile;
+mod rbac;
+#[path = "../../../tetragon/tests/releases/mod.rs"]
+mod releases;
+mod scene;
+mod server;
+mod tetragon;
+mod tetragon_operator;
+mod tracing_policies;

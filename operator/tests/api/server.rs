@@ -1,0 +1,215 @@
+//! The two API servers of this binary, with our manifests applied, and requests to them.
+//!
+//! In: a component's ServiceAccount. Out: requests with that component's token, each with the code
+//! and message of the answer. The servers end with this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use e2e::api::ApiServer;
+
+pub use e2e::request::{Answer, kubectl};
+use e2e::{paths, request, wait};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use kube_runtime::events::Reporter;
+use lsm_ready_operator::context::Context;
+use lsm_ready_operator::context::metrics::Metrics;
+use lsm_ready_operator::watch;
+use lsm_ready_operator::watch::queue::queues;
+use lsm_ready_operator::watch::store::stores;
+use lsm_ready_operator::watch::triggers::Triggers;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+/// The namespace of the manifests.
+pub const NAMESPACE: &str = "lsm-ready-system";
+/// The operator's ServiceAccount.
+pub const OPERATOR: &str = "lsm-ready-operator";
+/// The probe's ServiceAccount.
+pub const PROBE: &str = "lsm-ready-probe";
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
+static EXCLUSIVE: OnceCell<ApiServer> = OnceCell::const_new();
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// The server of the tests that use objects of their own.
+pub async fn shared() -> &'static ApiServer {
+    SHARED.get_or_init(|| start("shared")).await
+}
+
+/// A turn on the server of the tests that need it for themselves.
+pub struct Turn {
+    pub server: &'static ApiServer,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// Waits for the turn of this test. The objects of the tests before are gone then.
+pub async fn exclusive() -> Turn {
+    let turn = TURN.lock().await;
+    let server = EXCLUSIVE.get_or_init(|| start("exclusive")).await;
+    let kubeconfig = server.kubeconfig();
+    let kinds = "lsmpolicies,lsmnodes,lsmhookprofiles,nodes";
+    kubectl(&kubeconfig, &["delete", kinds, "--all"]).unwrap();
+    let kinds = "daemonsets,pods,leases";
+    kubectl(&kubeconfig, &["delete", kinds, "--all", "-n", NAMESPACE, "--force"]).unwrap();
+    kubectl(&kubeconfig, &["delete", "daemonsets", "--all", "-n", "kube-system"]).unwrap();
+    Turn { server, _turn: turn }
+}
+
+/// Starts a server and applies the manifests.
+async fn start(name: &str) -> ApiServer {
+    let dir = paths::state().join("tests").join(name);
+    // An earlier run may have left the folder.
+    let _ = std::fs::remove_dir_all(&dir);
+    let server = ApiServer::start(&dir).await.unwrap();
+    let kubeconfig = server.kubeconfig();
+    kubectl(&kubeconfig, &["apply", "--server-side", "-k", &config("default")]).unwrap();
+    let crds = ["lsmpolicies", "lsmnodes", "lsmhookprofiles"]
+        .map(|plural| format!("crd/{plural}.lsmready.io"));
+    let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
+    wait.extend(crds.iter().map(String::as_str));
+    kubectl(&kubeconfig, &wait).unwrap();
+    server
+}
+
+/// The path of a folder of `config/`.
+pub fn config(folder: &str) -> String {
+    paths::workspace().join("config").join(folder).display().to_string()
+}
+
+/// Tetragon's CRDs. One test at a time has them installed, because another shows what happens
+/// without them.
+pub struct TetragonCrds {
+    server: &'static ApiServer,
+    _turn: MutexGuard<'static, ()>,
+}
+
+const TETRAGON_CRDS: [&str; 2] =
+    ["crd/tracingpolicies.cilium.io", "crd/tracingpoliciesnamespaced.cilium.io"];
+
+/// Waits until no other test uses Tetragon's CRDs. They are not installed then.
+pub async fn tetragon_crds() -> TetragonCrds {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    let turn = TURN.lock().await;
+    let crds = TetragonCrds { server: shared().await, _turn: turn };
+    crds.delete();
+    crds
+}
+
+impl TetragonCrds {
+    /// Installs them as the test agent does.
+    pub fn install(&self) {
+        let file = paths::workspace().join("e2e/agent/manifests/crd.yaml").display().to_string();
+        let kubeconfig = self.server.kubeconfig();
+        kubectl(&kubeconfig, &["apply", "-f", &file]).unwrap();
+        let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
+        wait.extend(TETRAGON_CRDS);
+        kubectl(&kubeconfig, &wait).unwrap();
+    }
+
+    /// Deletes them, and waits until they are gone.
+    pub fn delete(&self) {
+        let mut delete = vec!["delete", "--ignore-not-found"];
+        delete.extend(TETRAGON_CRDS);
+        kubectl(&self.server.kubeconfig(), &delete).unwrap();
+    }
+}
+
+/// The operator's context. Its watches run with the rights of `watching` and end with the test. It
+/// writes with the rights of `operator`.
+pub fn context(watching: &Client, operator: Client) -> Arc<Context> {
+    let (stores, writers) = stores();
+    let (queues, _) = queues();
+    let reporter = Reporter { controller: "lsmready.io/operator".into(), instance: None };
+    let ctx = Arc::new(Context::new(operator, reporter, stores, queues, Metrics::default()));
+    tokio::spawn(watch::run(watching.clone(), writers, Triggers::new(ctx.clone())));
+    ctx
+}
+
+/// Sends one request; see [`request::call`]. Panics if there is no answer.
+pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Answer {
+    request::call(client, verb, path, body).await.unwrap()
+}
+
+/// Sends one request that has to succeed. Returns the object.
+pub async fn done(client: &Client, verb: &str, path: &str, body: &Value) -> Value {
+    request::done(client, verb, path, body).await.unwrap()
+}
+
+/// A client with a token of one of our ServiceAccounts that is bound to no pod.
+pub async fn unbound(server: &ApiServer, account: &str) -> Client {
+    as_account(server, account, None).await
+}
+
+/// A client with the token that a pod of that ServiceAccount gets on that node.
+pub async fn on_node(server: &ApiServer, account: &str, node: &str) -> Client {
+    let admin = server.client().await.unwrap();
+    let pods = Api::<Pod>::namespaced(admin, NAMESPACE);
+    let pod = json!({
+        "metadata": {"generateName": format!("{account}-")},
+        "spec": {"nodeName": node, "serviceAccountName": account,
+            "containers": [{"name": "main", "image": "none"}]},
+    });
+    let pod: Pod = serde_json::from_value(pod).unwrap();
+    let pod = pods.create(&PostParams::default(), &pod).await.unwrap();
+    let to = BoundObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Pod".into()),
+        name: pod.metadata.name,
+        uid: pod.metadata.uid,
+    };
+    as_account(server, account, Some(to)).await
+}
+
+async fn as_account(server: &ApiServer, account: &str, to: Option<BoundObjectReference>) -> Client {
+    let admin = server.client().await.unwrap();
+    let accounts = Api::<ServiceAccount>::namespaced(admin, NAMESPACE);
+    let spec = TokenRequestSpec { bound_object_ref: to, ..Default::default() };
+    let request = TokenRequest { spec, ..Default::default() };
+    let token =
+        accounts.create_token_request(account, &PostParams::default(), &request).await.unwrap();
+    server.client_with_token(&token.status.unwrap().token).await.unwrap()
+}
+
+/// Creates a Node with a label, taint and condition of others.
+pub async fn create_node(server: &ApiServer, name: &str) -> Value {
+    let admin = server.client().await.unwrap();
+    let node = json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", "zone": "a"},
+            "annotations": {"note": "x"}},
+        "spec": {"taints": [{"key": "example.com/foreign", "effect": "NoSchedule"}],
+            "podCIDR": "10.0.0.0/24"},
+    });
+    done(&admin, "POST", "/api/v1/nodes", &node).await;
+    let status = json!({"status": {
+        "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady",
+                "message": "fine"}],
+        "capacity": {"cpu": "4"},
+        "nodeInfo": {"bootID": "1", "osImage": "Debian", "architecture": "",
+            "containerRuntimeVersion": "",
+            "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "",
+            "operatingSystem": "linux", "systemUUID": ""},
+    }});
+    done(&admin, "STRATEGIC", &format!("/api/v1/nodes/{name}/status"), &status).await
+}
+
+/// Waits until the API server enforces our admission policies, which is some time after they are
+/// stored. `must_be_refused` is sent as a dry run.
+pub async fn enforced(client: &Client, verb: &str, path: &str, must_be_refused: &Value) {
+    wait::until(DEADLINE, "the admission policy to be enforced", async || {
+        let answer = call(client, verb, &format!("{path}?dryRun=All"), must_be_refused).await;
+        if answer.message.contains("ValidatingAdmissionPolicy") {
+            Ok(())
+        } else {
+            Err(format!("{answer:?}"))
+        }
+    })
+    .await
+    .unwrap();
+}
