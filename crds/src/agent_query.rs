@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.port) || self.ask != 'Metrics'")
-        .message("ask: Metrics does not use port, which is for gRPC: remove it, or use metricsPort"),
+        .message("ask: Metrics does not use the gRPC port: remove it, or use metricsPort"),
     validation = Rule::new("!has(self.tls) || self.ask != 'Metrics'")
-        .message("ask: Metrics does not use tls, which is for gRPC: remove it, or use ask: Auto"),
+        .message("ask: Metrics does not use TLS: remove tls, or use ask: Auto"),
     validation = Rule::new("!has(self.metricsPort) || self.ask != 'Grpc'")
         .message("ask: Grpc does not use metricsPort: remove it, or use ask: Auto")
 )]
