@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.port) || self.ask != 'Metrics'")
-        .message("port is the gRPC port, and ask: Metrics does not use gRPC: remove it, or use metricsPort"),
+        .message("ask: Metrics does not use the gRPC port: remove it, or use metricsPort"),
     validation = Rule::new("!has(self.tls) || self.ask != 'Metrics'")
-        .message("tls is for gRPC, and ask: Metrics does not use gRPC: remove it, or use ask: Auto"),
+        .message("ask: Metrics does not use TLS: remove tls, or use ask: Auto"),
     validation = Rule::new("!has(self.metricsPort) || self.ask != 'Grpc'")
-        .message("metricsPort is for metrics, and ask: Grpc does not use them: remove it, or use ask: Auto")
+        .message("ask: Grpc does not use metricsPort: remove it, or use ask: Auto")
 )]
 pub struct Agents {
     /// Auto (default): ask by gRPC, and read the metrics where gRPC does not answer. Metrics: read

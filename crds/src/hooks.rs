@@ -128,7 +128,10 @@ mod tests {
         /// A hook is usable exactly where the profile lists it, and no text makes the function
         /// panic.
         #[test]
-        fn exactly_the_hooks_of_the_profile_are_usable(hook in "(bpf_lsm_)?(file_open|task_alloc|getprocattr|\\PC{0,12})", sleepable: bool) {
+        fn exactly_the_hooks_of_the_profile_are_usable(
+            hook in "(bpf_lsm_)?(file_open|task_alloc|getprocattr|\\PC{0,12})",
+            sleepable: bool,
+        ) {
             let profile = profile();
             let usable = if sleepable { &profile.sleepable_hooks } else { &profile.hooks };
             prop_assert_eq!(refusal(&profile, &hook, sleepable).is_none(), usable.contains(&hook));

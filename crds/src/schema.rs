@@ -24,6 +24,12 @@ const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$";
 const LABEL_VALUE_RULE: &str = "at most 63 letters, digits, '-', '_' or '.', starting and ending \
                                 with a letter or digit";
 
+/// When an expression needs values, in words.
+const VALUES_RULE: &str = "In and NotIn need at least one value; Exists and DoesNotExist take none";
+
+/// The pattern of the name of an LSM or a hook.
+const KERNEL_NAME: &str = "^[a-z][a-z0-9_]*$";
+
 /// The schema of `nodeSelector`. It may not use labels that follow from verdicts.
 #[must_use]
 pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
@@ -101,7 +107,7 @@ fn match_expressions() -> Value {
             "properties": {"key": key, "operator": operator, "values": values},
             "x-kubernetes-validations": [{
                 "rule": needs_values,
-                "message": "In and NotIn need at least one value; Exists and DoesNotExist take none",
+                "message": VALUES_RULE,
             }, {
                 "rule": format!("self.key.matches('{LABEL_KEY}')"),
                 "message": format!("the key must be a label key: {LABEL_KEY_RULE}"),
@@ -113,6 +119,7 @@ fn match_expressions() -> Value {
 /// The schema of `minReady`: a number of nodes or a percentage.
 #[must_use]
 pub fn min_ready(_: &mut SchemaGenerator) -> Schema {
+    let message = "must be a number of nodes (0 or more) or a percentage from \"0%\" to \"100%\"";
     json_schema!({
         "x-kubernetes-int-or-string": true,
         // So an explicit null becomes the default. Otherwise it would reach the operator as null.
@@ -121,7 +128,7 @@ pub fn min_ready(_: &mut SchemaGenerator) -> Schema {
         "default": "100%",
         "x-kubernetes-validations": [{
             "rule": "type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')",
-            "message": "must be a number of nodes (0 or more) or a percentage from \"0%\" to \"100%\"",
+            "message": message,
         }],
     })
 }
@@ -133,7 +140,7 @@ pub fn lsm_names(_: &mut SchemaGenerator) -> Schema {
         "type": "array",
         "maxItems": 32,
         "x-kubernetes-list-type": "set",
-        "items": {"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[a-z][a-z0-9_]*$"},
+        "items": {"type": "string", "minLength": 1, "maxLength": 32, "pattern": KERNEL_NAME},
     })
 }
 
@@ -144,7 +151,7 @@ pub fn hook_names(_: &mut SchemaGenerator) -> Schema {
         "type": "array",
         "maxItems": 128,
         "x-kubernetes-list-type": "set",
-        "items": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-z][a-z0-9_]*$"},
+        "items": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": KERNEL_NAME},
         "x-kubernetes-validations": [{
             "rule": "self.all(h, !h.startsWith('bpf_lsm_'))",
             "message": "write hooks without the prefix bpf_lsm_, for example file_open",

@@ -182,13 +182,15 @@ mod tests {
                 Err(InvalidSpec::SelectsByVerdict(own.into()))
             );
         }
-        let evidence = serde_json::json!({"matchLabels": {"lsmready.node-restriction.kubernetes.io/bpf": "true"}});
+        let bpf = "lsmready.node-restriction.kubernetes.io/bpf";
+        let evidence = serde_json::json!({"matchLabels": {bpf: "true"}});
         assert!(Selection::of(&spec(&evidence)).is_ok());
     }
 
     #[test]
     fn an_unknown_operator_is_refused() {
-        let selector = serde_json::json!({"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]});
+        let expression = serde_json::json!({"key": "a", "operator": "Near", "values": ["b"]});
+        let selector = serde_json::json!({"matchExpressions": [expression]});
         assert!(matches!(Selection::of(&spec(&selector)), Err(InvalidSpec::Selector(_))));
     }
 
@@ -204,7 +206,8 @@ mod tests {
         assert!(!enforce.matches(&labels(&[])));
         assert!(parsed(serde_json::json!({})).unwrap().unwrap().matches(&labels(&[])));
         assert_eq!(parsed(serde_json::Value::Null), Ok(None));
-        let near = serde_json::json!({"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]});
+        let expression = serde_json::json!({"key": "a", "operator": "Near", "values": ["b"]});
+        let near = serde_json::json!({"matchExpressions": [expression]});
         assert!(matches!(parsed(near), Err(InvalidSpec::TracingPolicies(_))));
     }
 
@@ -224,7 +227,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_percentage_never_needs_more_than_all_nodes(percent in 0u8..=100, selected in 0usize..100_000) {
+        fn a_percentage_never_needs_more_than_all_nodes(
+            percent in 0u8..=100,
+            selected in 0usize..100_000,
+        ) {
             let needed = MinReady::Percent(percent).of(selected);
             prop_assert!(needed <= selected);
             prop_assert!(needed * 100 >= selected * usize::from(percent));

@@ -134,8 +134,8 @@ fn default_list(present: Present<'_>, wanted: &[&str]) -> Option<Vec<String>> {
     }
 }
 
-/// The names of CONFIG_LSM that are active or wanted, in that order, with the active LSMs that are not
-/// in CONFIG_LSM.
+/// The names of CONFIG_LSM that are active or wanted, in that order, with the active LSMs that are
+/// not in CONFIG_LSM.
 fn built_and_active(built: &[String], active: &[String], wanted: &[&str]) -> Vec<String> {
     // An unknown name in CONFIG_LSM may be the name of an active LSM that the probe cannot name.
     let has_unnamed = active.iter().any(|name| is_unnamed(name));
@@ -146,7 +146,8 @@ fn built_and_active(built: &[String], active: &[String], wanted: &[&str]) -> Vec
             || (has_unnamed && !is_known(name))
     };
     let mut names: Vec<String> = built.iter().filter(stays).cloned().collect();
-    // LSMs that are active for another reason, for example by security= or because they start early.
+    // LSMs that are active for another reason, for example by security= or because they start
+    // early.
     for (at, name) in active.iter().enumerate() {
         if !built.contains(name) && !FIXED.contains(&name.as_str()) && !is_unnamed(name) {
             insert_before(&mut names, name, &active[at..]);
@@ -155,8 +156,8 @@ fn built_and_active(built: &[String], active: &[String], wanted: &[&str]) -> Vec
     names
 }
 
-/// Whether the name is `lsm-id-N`, which the probe gives to an LSM that is newer than the probe. The
-/// kernel ignores such a name.
+/// Whether the name is `lsm-id-N`, which the probe gives to an LSM that is newer than the probe.
+/// The kernel ignores such a name.
 fn is_unnamed(name: &str) -> bool {
     name.starts_with("lsm-id-")
 }

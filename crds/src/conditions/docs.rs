@@ -27,7 +27,8 @@ pub fn fill(page: &str) -> Result<String, String> {
 /// The mark before the table of the condition.
 fn begin(condition: &str) -> String {
     format!(
-        "<!-- the reasons of {condition}: `make docs` writes this table from crds/src/conditions/tables/ -->"
+        "<!-- the reasons of {condition}: `make docs` writes this table from \
+         crds/src/conditions/tables/ -->"
     )
 }
 

@@ -26,8 +26,8 @@ pub const TETRAGON_ROLLED_OUT: &str = "TetragonRolledOut";
 /// Type of the condition that the agent's container has no more rights than it needs. It is advice,
 /// and no other condition depends on it.
 pub const TETRAGON_HARDENED: &str = "TetragonHardened";
-/// Type of the condition that, by the agents' answers, every `TracingPolicy` is enabled and enforced
-/// on its nodes. No other condition depends on it.
+/// Type of the condition that, by the agents' answers, every `TracingPolicy` is enabled and
+/// enforced on its nodes. No other condition depends on it.
 pub const TRACING_POLICIES_ENFORCED: &str = "TracingPoliciesEnforced";
 /// Type of the kstatus condition that a change is in progress.
 pub const RECONCILING: &str = "Reconciling";

@@ -7,12 +7,12 @@ const INTRO: &str = "<!-- Generated from crds/src/reason/table.rs by `make docs`
 # Reasons: why a node is ready, not ready, or unknown
 
 These codes are in `LsmNode.status.reason`, in the Node's condition `lsmready.io/LsmBpfReady`, in
-`LsmPolicy.status.reasons`, in events, and in the output of `node-probe check`. They are stable: alert
-on them. `node-probe explain CODE` prints the same texts as this page.
+`LsmPolicy.status.reasons`, in events, and in the output of `node-probe check`. They are stable:
+alert on them. `node-probe explain CODE` prints the same texts as this page.
 
 The fix for a particular node, with its own `lsm=` list and boot loader, is in `status.fix` of its
-LsmNode. The advice on this page is general. A node is *not ready* where a trial failed, and *unknown*
-where the trial could not be made.
+LsmNode. The advice on this page is general. A node is *not ready* where a trial failed, and
+*unknown* where the trial could not be made.
 ";
 
 const SECTIONS: [(Source, &str); 3] = [

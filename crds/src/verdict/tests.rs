@@ -182,8 +182,8 @@ proptest! {
             "checks": [{"name": "KernelReads", "outcome": outcome}]}));
         let require = require(json!({"evidence": required, "lsms": [lsm], "kernelReads": reads}));
         let (state, _) = judge(&require, &report, None);
-        let holds = boot == BOOT && report.evidence >= Evidence::from(require.evidence) && lsm == "bpf"
-            && (!reads || outcome == "Pass");
+        let enough = report.evidence >= Evidence::from(require.evidence);
+        let holds = boot == BOOT && enough && lsm == "bpf" && (!reads || outcome == "Pass");
         prop_assert_eq!(state == State::Ready, holds);
     }
 }

@@ -95,11 +95,16 @@ proptest! {
     /// The window is open at the returned time, and not a second before.
     #[test]
     fn it_opens_at_the_returned_time(
-        now in 1_767_225_600_i64..1_800_000_000, hour in 0_u8..24, minute in 0_u8..60, hours in 1_u8..30, day in 0_usize..8,
+        now in 1_767_225_600_i64..1_800_000_000,
+        hour in 0_u8..24,
+        minute in 0_u8..60,
+        hours in 1_u8..30,
+        day in 0_usize..8,
     ) {
         let days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
         let days: Vec<&str> = days.get(day).copied().into_iter().collect();
-        let window = json!({"days": days, "start": format!("{hour:02}:{minute:02}"), "duration": format!("{hours}h"),
+        let start = format!("{hour:02}:{minute:02}");
+        let window = json!({"days": days, "start": start, "duration": format!("{hours}h"),
             "timeZone": "America/New_York"});
         let schedule = schedule(&window);
         let now = Timestamp::from_second(now).unwrap();

@@ -75,13 +75,13 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
+    use lsm_ready_crds::LsmPolicySpec;
     use serde_json::json;
 
     use super::*;
 
     fn policy(name: &str) -> Arc<LsmPolicy> {
-        let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "metadata": {"name": name}, "spec": {}});
-        Arc::new(serde_json::from_value(policy).unwrap())
+        Arc::new(LsmPolicy::new(name, LsmPolicySpec::default()))
     }
 
     #[test]

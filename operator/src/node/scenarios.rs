@@ -15,10 +15,11 @@ const BPF: &str = "lsmready.node-restriction.kubernetes.io/bpf";
 const ENFORCE: &str = "lsmready.node-restriction.kubernetes.io/policy.enforce";
 
 fn condition(status: &str, reason: &str) -> Value {
+    let now = "2026-01-01T00:10:00Z";
+    let message = if status == "True" { "Denied: shown in boot b00t" } else { "because" };
     json!({"metadata": {"uid": "uid-n1"}, "status": {"conditions": [{
-        "type": "lsmready.io/LsmBpfReady", "status": status, "reason": reason,
-        "message": if status == "True" { "Denied: shown in boot b00t" } else { "because" },
-        "lastTransitionTime": "2026-01-01T00:10:00Z", "lastHeartbeatTime": "2026-01-01T00:10:00Z"}]}})
+        "type": "lsmready.io/LsmBpfReady", "status": status, "reason": reason, "message": message,
+        "lastTransitionTime": now, "lastHeartbeatTime": now}]}})
 }
 
 fn parsed(node: &Value) -> Arc<Node> {
@@ -51,7 +52,8 @@ async fn a_taint_is_written_with_the_resource_version_that_was_seen() {
             Exchange::new(
                 PATCH,
                 json!({
-                    "metadata": {"uid": "uid-n1", "resourceVersion": "7", "labels": {BPF: "false", ENFORCE: "not-ready"}},
+                    "metadata": {"uid": "uid-n1", "resourceVersion": "7",
+                        "labels": {BPF: "false", ENFORCE: "not-ready"}},
                     "spec": {"taints": [{"key": "lsmready.io/not-ready", "effect": "NoSchedule"}]},
                 }),
                 node("n1"),

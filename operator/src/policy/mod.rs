@@ -78,16 +78,18 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
 /// Collects what the stores know about the policy's nodes and its DaemonSet.
 pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, InvalidSpec> {
     let spec = &policy.spec;
+    let selection = Selection::of(spec)?;
     let min_ready = MinReady::parse(&spec.min_ready)?;
     check_window(spec)?;
     let tracing_policies = ctx.stores.tracing_policies.snapshot();
-    let nodes = selected_nodes(spec, &tracing_policies, ctx)?;
+    let requirement = Requirement::of(spec, &tracing_policies)?;
+    let nodes = selected_nodes(&selection, &requirement, ctx);
+    let agents = agents_finding(policy, &nodes, &tracing_policies, ctx)?;
     let key = DaemonSetKey::named_by(spec);
     let daemon_set = key.as_ref().and_then(|key| ctx.stores.daemon_sets.get(&key.object_ref()));
     let daemon_set = daemon_set.as_deref();
-    let tetragon = key.map(|key| tetragon::findings(policy, &key, daemon_set, ctx));
-    let agents = agents_finding(policy, &nodes, &tracing_policies, ctx)?;
     let loadable = loadable_finding(spec, &nodes, &tracing_policies, daemon_set)?;
+    let tetragon = key.map(|key| tetragon::findings(policy, &key, daemon_set, ctx));
     let mut tally = Tally::default();
     for SelectedNode { node, verdict, .. } in nodes {
         tally.add(&node.name_any(), verdict);
@@ -103,20 +105,19 @@ fn check_window(spec: &LsmPolicySpec) -> Result<(), InvalidSpec> {
 }
 
 fn selected_nodes(
-    spec: &LsmPolicySpec,
-    tracing_policies: &Snapshot,
+    selection: &Selection,
+    requirement: &Requirement,
     ctx: &Context,
-) -> Result<Vec<SelectedNode>, InvalidSpec> {
-    let selection = Selection::of(spec)?;
-    let requirement = Requirement::of(spec, tracing_policies)?;
-    let mut verdicts = Verdicts::of(&requirement);
+) -> Vec<SelectedNode> {
+    let mut verdicts = Verdicts::of(requirement);
     let all = ctx.stores.nodes.state();
-    let selected = all.into_iter().filter(|node| selection.selects(node.labels())).map(|node| {
+    let selected = all.into_iter().filter(|node| selection.selects(node.labels()));
+    let judged = selected.map(|node| {
         let record = ctx.stores.record(&node);
         let verdict = verdicts.verdict(node.labels(), record.facts());
         SelectedNode { node, record, verdict }
     });
-    Ok(selected.collect())
+    judged.collect()
 }
 
 /// The condition `TracingPoliciesEnforced`, where the policy wants its agents asked.

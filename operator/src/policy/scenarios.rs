@@ -9,11 +9,14 @@ use serde_json::{Value, json};
 use super::reconcile;
 use crate::context::fixture::{Exchange, Fixture, node, policy, report};
 
-const PATCH: &str = "PATCH /apis/lsmready.io/v1alpha1/lsmpolicies/enforce/status?&force=true&fieldManager=lsm-ready";
+const PATCH: &str = concat!(
+    "PATCH /apis/lsmready.io/v1alpha1/lsmpolicies/enforce/status",
+    "?&force=true&fieldManager=lsm-ready"
+);
 
 fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Value {
-    json!({"type": type_, "status": status, "reason": reason, "message": message, "observedGeneration": 1,
-        "lastTransitionTime": "2026-01-01T00:10:00Z"})
+    json!({"type": type_, "status": status, "reason": reason, "message": message,
+        "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:10:00Z"})
 }
 
 fn status() -> Value {

@@ -44,7 +44,7 @@ pub async fn sweeps(ctx: &Context, stop: impl Future) {
             match sweep(ctx, &mut unnamed, (ctx.now)()).await {
                 Ok(()) => ctx.metrics.reconciled("profile", "ok"),
                 Err(error) => {
-                    warn!(controller = "profile", %error, "hook profiles not deleted; the next sweep tries again");
+                    warn!(controller = "profile", %error, "the next sweep tries again");
                     ctx.metrics.reconciled("profile", error.reason());
                 }
             }

@@ -47,7 +47,8 @@ pub(super) const TRACING_POLICIES_ENFORCED: &[Row] = &[
     row(
         R::PartiallyEnabled,
         "some hooks of a policy are not attached",
-        "the message names the hooks; `kubectl lsm-ready preflight` shows which kernels accept them",
+        "the message names the hooks; `kubectl lsm-ready preflight` shows which kernels accept \
+         them",
     ),
     row(
         R::PoliciesSkipped,
@@ -100,7 +101,8 @@ pub(super) const TRACING_POLICIES_ENFORCED: &[Row] = &[
     ),
     row(
         R::ModeUnknown,
-        "the policies are enabled, but the metrics do not show whether they enforce or only monitor",
+        "the policies are enabled, but the metrics do not show whether they enforce or only \
+         monitor",
         "ask by gRPC ([install.md](install.md#asking-tetragons-agents))",
     ),
     row(

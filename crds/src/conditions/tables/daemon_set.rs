@@ -118,7 +118,8 @@ pub(super) const SECURITYFS_MOUNTED: &[Row] = &[
         R::Contested,
         "another tool keeps removing the mount (three times in ten minutes), so the operator waits \
          longer before each new try",
-        "make that tool ignore our fields, or use `apply: Suggest`; the message has the lines for both",
+        "make that tool ignore our fields, or use `apply: Suggest`; the message has the lines for \
+         both",
     ),
     row(
         R::OutsideWindow,
@@ -184,7 +185,8 @@ pub(super) const TETRAGON_ROLLED_OUT: &[Row] = &[
         "a container of an agent with the current pod template cannot be created, or the pod's \
          volumes cannot be mounted; such a container has no log. If our mount is the cause, the \
          operator removes it (`TakenBack`)",
-        "the message has the runtime's error, or for volumes the command that shows the pod's Events",
+        "the message has the runtime's error, or for volumes the command that shows the pod's \
+         Events",
     ),
     row(
         R::CrashLooping,

@@ -58,7 +58,8 @@ pub(super) const TRACING_POLICIES_LOADABLE: &[Row] = &[
         "too little is known about some nodes (no report of this boot, or no hook profile), or no \
          node is selected, or a policy cannot be judged: it depends on Tetragon's release, or it \
          has a field that no known release has",
-        "read `status.reasons` and `kubectl get lsmnodes`, or correct the field that the message names",
+        "read `status.reasons` and `kubectl get lsmnodes`, or correct the field that the message \
+         names",
     ),
     row(
         R::NoneSelected,

@@ -155,10 +155,14 @@ fn the_reasons_are_limited_and_their_samples_are_sorted() {
 proptest! {
     /// The order of the nodes does not change the status, and the counts add up.
     #[test]
-    fn the_order_of_nodes_does_not_matter(states in prop::collection::vec((0u8..3, "[a-d]"), 0..40), seed: u64) {
+    fn the_order_of_nodes_does_not_matter(
+        states in prop::collection::vec((0u8..3, "[a-d]"), 0..40),
+        seed: u64,
+    ) {
         let nodes: Vec<_> = states.iter().enumerate().map(|(number, (state, reason))| {
             let state = [State::Ready, State::NotReady, State::Unknown][usize::from(*state)];
-            (format!("n{number:02}"), Verdict { fix: format!("fix of n{number:02}"), ..verdict(state, reason) })
+            let fix = format!("fix of n{number:02}");
+            (format!("n{number:02}"), Verdict { fix, ..verdict(state, reason) })
         }).collect();
         let mut shuffled = nodes.clone();
         fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);

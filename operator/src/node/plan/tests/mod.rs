@@ -282,9 +282,10 @@ proptest! {
         let taints = if tainted { json!([taints::our_taint("NoSchedule")]) } else { json!([]) };
         let labels = json!({"kubernetes.io/os": "linux", policy_label("z"): "ready"});
         let node = node(&labels, &taints, &json!([]));
-        let again =
-            |node: &Node| plan(node, facts(report.as_ref()), &policies, &Snapshot::default(), now());
-        let second = again(&applied(&node, &again(&node)));
+        let planned = |node: &Node| {
+            plan(node, facts(report.as_ref()), &policies, &Snapshot::default(), now())
+        };
+        let second = planned(&applied(&node, &planned(&node)));
         prop_assert!(second.labels.is_empty(), "{:?}", second);
         prop_assert!(second.taints.is_none() && second.condition.is_none(), "{:?}", second);
     }
