@@ -13,7 +13,7 @@ use std::process::Command;
 use serde_json::Value;
 
 #[test]
-fn recorded_facts_rule_out_and_never_prove() {
+fn recorded_facts_can_rule_evidence_out_but_never_prove_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/facts");
     let mut seen = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {

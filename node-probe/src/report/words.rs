@@ -1,4 +1,5 @@
-//! Words that the report and its part about hooks share. In: states and lines. Out: text for people.
+//! Words that the report and its part about hooks share. In: states and lines. Out: text for
+//! people.
 
 use std::fmt::Write as _;
 
