@@ -1,4 +1,4 @@
-//! The YAML in `config/crd/` and the pages docs/reasons.md and docs/conditions.md are what the types say.
+//! The generated files in config/crd/ and docs/ match the code.
 
 use std::{fs, path::Path};
 

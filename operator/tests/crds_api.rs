@@ -6,6 +6,7 @@ mod real_api;
 
 use e2e::api::ApiServer;
 use kube::Client;
+use lsm_ready_crds::names::TAINT_KEYS;
 use lsm_ready_crds::policy::LsmPolicySpec;
 use real_api::{Answer, call, done};
 use serde_json::{Value, json};
@@ -66,11 +67,11 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         (json!({"require": {"evidence": "denied"}}), "supported values"),
         (
             json!({"require": {"hooks": ["bpf_lsm_file_open"]}}),
-            "name hooks without bpf_lsm_ in front: file_open",
+            "write hooks without the prefix bpf_lsm_, for example file_open",
         ),
         (
             json!({"require": {"sleepableHooks": ["bpf_lsm_file_open"]}}),
-            "name hooks without bpf_lsm_ in front",
+            "write hooks without the prefix bpf_lsm_",
         ),
         (json!({"require": {"hooks": ["file-open"]}}), "should match"),
         (json!({"require": {"hooks": [""]}}), "should be at least 1 chars long"),
@@ -87,6 +88,10 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         (
             json!({"taint": {"effect": "NoExecute"}}),
             r#"supported values: "PreferNoSchedule", "NoSchedule""#,
+        ),
+        (
+            json!({"taint": {"effect": "NoSchedule", "key": "example.com/not-ready"}}),
+            r#"supported values: "lsmready.io/not-ready", "readiness.k8s.io/lsmready.io-not-ready""#,
         ),
         (
             json!({"tetragon": {"securityfs": {"mount": "Sometimes"}}}),
@@ -125,11 +130,11 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"tetragon": {"agents": {"ask": "Metrics", "port": 1}}}),
-            "remove it, or say metricsPort",
+            "remove it, or use metricsPort",
         ),
         (
             json!({"tetragon": {"agents": {"ask": "Grpc", "metricsPort": 1}}}),
-            "remove it, or say ask: Auto",
+            "remove it, or use ask: Auto",
         ),
         (
             expression(json!({"key": "zone", "operator": "Contains", "values": ["a"]})),
@@ -220,6 +225,21 @@ async fn what_is_left_out_gets_its_default() {
     assert_eq!(answer.body["spec"]["minReady"], "100%", "{}", answer.message);
 }
 
+#[tokio::test]
+async fn each_taint_key_is_accepted_and_the_default_is_our_own() {
+    let client = admin().await;
+    for key in TAINT_KEYS {
+        let spec = json!({"taint": {"effect": "NoSchedule", "key": key}});
+        let answer = apply_policy(&client, "taint-key", &spec).await;
+        assert_eq!(answer.body["spec"]["taint"]["key"], key, "{}", answer.message);
+    }
+    for taint in [json!({"effect": "NoSchedule"}), json!({"effect": "NoSchedule", "key": null})] {
+        let answer = apply_policy(&client, "taint-default", &json!({"taint": taint})).await;
+        let key = &answer.body["spec"]["taint"]["key"];
+        assert_eq!(key, "lsmready.io/not-ready", "{}", answer.message);
+    }
+}
+
 /// Whatever the API server takes, our types take too: the operator never meets a policy that it cannot read.
 #[tokio::test]
 async fn what_is_accepted_can_be_read() {
@@ -289,7 +309,7 @@ async fn a_hook_profile_is_named_by_a_digest_and_never_changes() {
     for bad in ["kernel", &digest.replace('a', "g"), &digest[1..]] {
         let answer = profile(bad, spec("6.12")).await;
         assert!(
-            answer.message.contains("the name is the SHA-256 of the content"),
+            answer.message.contains("the name must be the SHA-256 of the content"),
             "{bad}: {}",
             answer.message
         );
@@ -297,11 +317,7 @@ async fn a_hook_profile_is_named_by_a_digest_and_never_changes() {
     assert!(profile(&digest, spec("6.12")).await.is_ok());
     assert!(profile(&digest, spec("6.12")).await.is_ok(), "the same again is no change");
     let answer = profile(&digest, spec("6.13")).await;
-    assert!(
-        answer.message.contains("a profile is named by its content and cannot change"),
-        "{}",
-        answer.message
-    );
+    assert!(answer.message.contains("a profile cannot change"), "{}", answer.message);
 }
 
 #[tokio::test]

@@ -1,5 +1,4 @@
-//! `docgen FOLDER` writes the pages of the documentation that follow from the types: reasons.md, and the tables of
-//! conditions.md.
+//! `docgen FOLDER` writes reasons.md and the tables of conditions.md to the folder.
 
 use std::process::ExitCode;
 use std::{env, fs, io, path::Path};

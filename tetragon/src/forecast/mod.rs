@@ -24,11 +24,11 @@ mod nodes;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use lsm_ready_crds::verdict::Verdict;
+use lsm_ready_crds::verdict::{Outcome, Verdict};
 use lsm_ready_crds::{State, first_n};
 
 use crate::tracing_policy::{HookRequirement, TracingPolicy};
-use nodes::{HookState, NodeSet};
+use nodes::NodeSet;
 
 pub use nodes::{KnownNode, Nodes};
 
@@ -128,7 +128,7 @@ pub fn forecast(policy: &TracingPolicy, nodes: &Nodes<'_>) -> Forecast {
 
 fn forecast_hook(
     requirement: &HookRequirement,
-    states: &[HookState],
+    states: &[Outcome],
     selected: &[NodeSet<'_>],
 ) -> HookForecast {
     let mut loadable = 0;
@@ -151,7 +151,7 @@ fn forecast_hook(
 }
 
 impl NodesByReason {
-    fn new(HookState { state, reason }: &HookState, class: usize) -> Self {
+    fn new(Outcome { state, reason }: &Outcome, class: usize) -> Self {
         Self { state: *state, reason: reason.clone(), count: 0, sample: Vec::new(), class }
     }
 

@@ -5,11 +5,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use lsm_ready_crds::State;
 use lsm_ready_crds::first_n::{self, MAX_ITEMS};
 use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::selection::{Labels, key};
-use lsm_ready_crds::verdict::{Facts, Verdict, outcome, verdict};
+use lsm_ready_crds::verdict::{Facts, Outcome, Verdict, outcome, verdict};
 
 use crate::tracing_policy::{HookRequirement, TracingPolicy};
 
@@ -37,7 +36,7 @@ pub struct Nodes<'a> {
     /// selector.
     selected: RefCell<HashMap<String, Rc<Vec<NodeSet<'a>>>>>,
     /// Cache: what each class says to a hook.
-    states: RefCell<HashMap<HookKey, Rc<Vec<HookState>>>>,
+    states: RefCell<HashMap<HookKey, Rc<Vec<Outcome>>>>,
     /// Cache: the sentences for a hook and a class.
     verdicts: RefCell<HashMap<(HookKey, usize), Verdict>>,
 }
@@ -64,19 +63,11 @@ struct HookKey {
     sleepable: bool,
 }
 
-/// Whether a node accepts a hook's programs.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(super) struct HookState {
-    pub state: State,
-    /// A code of docs/reasons.md.
-    pub reason: String,
-}
-
 /// What distinguishes classes. Nodes with equal values accept the same hooks.
 #[derive(Eq, Hash, PartialEq)]
 struct Class<'a> {
-    evidence: HookState,
-    kernel_reads: HookState,
+    evidence: Outcome,
+    kernel_reads: Outcome,
     profile: Option<&'a str>,
 }
 
@@ -163,8 +154,8 @@ impl<'a> Nodes<'a> {
     }
 
     /// What each class says to that hook.
-    pub(super) fn states(&self, requirement: &HookRequirement) -> Rc<Vec<HookState>> {
-        let state = |facts: &Facts<'_>| HookState::of(&requirement.require(facts.profile), *facts);
+    pub(super) fn states(&self, requirement: &HookRequirement) -> Rc<Vec<Outcome>> {
+        let state = |facts: &Facts<'_>| outcome(&requirement.require(facts.profile), *facts);
         let mut states = self.states.borrow_mut();
         states
             .entry(HookKey::of(requirement))
@@ -189,20 +180,13 @@ impl HookKey {
     }
 }
 
-impl HookState {
-    fn of(require: &Require, facts: Facts<'_>) -> Self {
-        let (state, reason) = outcome(require, facts);
-        Self { state, reason }
-    }
-}
-
 impl<'a> Class<'a> {
     fn of(facts: Facts<'a>) -> Self {
         let digest = facts.report.and_then(|report| report.hook_profile.as_deref());
         let kernel_reads = Require { kernel_reads: true, ..Require::default() };
         Self {
-            evidence: HookState::of(&Require::default(), facts),
-            kernel_reads: HookState::of(&kernel_reads, facts),
+            evidence: outcome(&Require::default(), facts),
+            kernel_reads: outcome(&kernel_reads, facts),
             profile: facts.profile.and(digest),
         }
     }
