@@ -199,6 +199,19 @@ pub async fn create_node(server: &ApiServer, name: &str) -> Value {
     done(&admin, "STRATEGIC", &format!("/api/v1/nodes/{name}/status"), &status).await
 }
 
+/// The patch by which the operator adds the volume and its mount.
+pub fn securityfs() -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"labels": {"lsmready.io/securityfs": "managed"}},
+    "spec": {"template": {"spec": {
+        "containers": [{"name": "tetragon", "volumeMounts": [
+            {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
+                "readOnly": true}]}],
+        "volumes": [{"name": "lsm-ready-securityfs",
+            "hostPath": {"path": "/sys/kernel/security", "type": "Directory"}}],
+    }}}})
+}
+
 /// Waits until the API server enforces our admission policies, which is some time after they are
 /// stored. `must_be_refused` is sent as a dry run.
 pub async fn enforced(client: &Client, verb: &str, path: &str, must_be_refused: &Value) {
