@@ -7,21 +7,21 @@
 //! ## Errors
 //! A reconcile that fails is logged, counted by a short word for its error, and retried.
 
-use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::Shared;
 use futures::{StreamExt, stream};
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use kube_runtime::controller::{self, Action, Controller};
-use kube_runtime::reflector::{Lookup, ObjectRef, Store};
-use serde::de::DeserializeOwned;
+use kube_runtime::reflector::{ObjectRef, Store};
 use tracing::{debug, warn};
 
 use crate::context::Context;
 use crate::context::backoff::{Backoff, Backoffs};
+use crate::watch::Watched;
 use crate::watch::queue::Receivers;
 use crate::watch::store::Stores;
 use crate::{agents, node, policy, profile, tetragon};
@@ -30,7 +30,7 @@ use crate::{agents, node, policy, profile, tetragon};
 const CONCURRENCY: u16 = 16;
 
 /// One controller: how it reconciles, and where its objects and failures are kept.
-struct Reconciler<K: Lookup<DynamicType = ()> + Clone + 'static, E, F> {
+struct Reconciler<K: Watched, E, F> {
     name: &'static str,
     store: fn(&Stores) -> &Store<K>,
     backoff: fn(&Backoffs) -> &Backoff,
@@ -78,14 +78,7 @@ pub async fn run(
 
 impl<K, E, F> Reconciler<K, E, F>
 where
-    K: Resource<DynamicType = ()>
-        + Lookup<DynamicType = ()>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
+    K: Watched,
     E: std::error::Error + Send + 'static,
     F: Future<Output = Result<Action, E>> + Send + 'static,
 {
@@ -127,10 +120,7 @@ where
 }
 
 /// Counts a failure and returns how long to wait.
-fn wait_after_failure<K>(object: &K, backoff: &Backoff, store: &Store<K>) -> std::time::Duration
-where
-    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + 'static,
-{
+fn wait_after_failure<K: Watched>(object: &K, backoff: &Backoff, store: &Store<K>) -> Duration {
     let uid = ResourceExt::uid(object).unwrap_or_default();
     let wait = backoff.failed(&uid);
     // The object may have been deleted during the reconcile, after its failures were forgotten.
@@ -143,8 +133,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use k8s_openapi::api::core::v1::Node;
 
     use super::*;

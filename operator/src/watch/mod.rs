@@ -54,15 +54,20 @@ pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
         .await;
 }
 
-/// One watch, from the API server to the triggers.
-fn watch<K>(
-    client: &Client,
-    writer: Writer<K>,
-    trim: fn(&mut K),
-    metrics: &Metrics,
-    trigger: impl Fn(&Event<K>),
-) -> impl Future<Output = ()>
-where
+/// A kind of object that can be watched and kept in a store.
+pub trait Watched:
+    Resource<DynamicType = ()>
+    + Lookup<DynamicType = ()>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Watched for K where
     K: Resource<DynamicType = ()>
         + Lookup<DynamicType = ()>
         + Clone
@@ -70,8 +75,18 @@ where
         + DeserializeOwned
         + Send
         + Sync
-        + 'static,
+        + 'static
 {
+}
+
+/// One watch, from the API server to the triggers.
+fn watch<K: Watched>(
+    client: &Client,
+    writer: Writer<K>,
+    trim: fn(&mut K),
+    metrics: &Metrics,
+    trigger: impl Fn(&Event<K>),
+) -> impl Future<Output = ()> {
     let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
     let events = watcher(api, watcher::Config::default()).default_backoff();
     let events = parsed(events, writer.as_reader(), metrics.clone()).modify(trim);
@@ -85,14 +100,11 @@ where
 
 /// Passes on the events of objects that can be parsed. Logs and counts the others, and the watch's
 /// own errors.
-fn parsed<K>(
+fn parsed<K: Watched>(
     events: impl Stream<Item = watcher::Result<Event<DeserializeGuard<K>>>>,
     store: Store<K>,
     metrics: Metrics,
-) -> impl Stream<Item = watcher::Result<Event<K>>>
-where
-    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + 'static,
-{
+) -> impl Stream<Item = watcher::Result<Event<K>>> {
     events.filter_map(move |event| {
         let event = match event {
             Ok(Event::Apply(object)) => parse(object, &metrics).map(Event::Apply),
@@ -116,10 +128,7 @@ where
     })
 }
 
-fn key<K>(object: &DeserializeGuard<K>) -> ObjectRef<K>
-where
-    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()>,
-{
+fn key<K: Watched>(object: &DeserializeGuard<K>) -> ObjectRef<K> {
     let key = ObjectRef::new(&object.name_any());
     match &object.meta().namespace {
         Some(namespace) => key.within(namespace),
@@ -127,14 +136,11 @@ where
     }
 }
 
-fn parse<K: Resource<DynamicType = ()>>(
-    object: DeserializeGuard<K>,
-    metrics: &Metrics,
-) -> Option<K> {
+fn parse<K: Watched>(object: DeserializeGuard<K>, metrics: &Metrics) -> Option<K> {
     object
         .0
         .inspect_err(|invalid| {
-            let kind = K::kind(&());
+            let kind = <K as Resource>::kind(&());
             let name = invalid.metadata.name.as_deref().unwrap_or_default();
             let namespace = invalid.metadata.namespace.as_deref().unwrap_or_default();
             let error = &invalid.error;

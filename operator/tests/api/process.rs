@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 
 use e2e::api::ApiServer;
 
-use crate::server::{NAMESPACE, OPERATOR};
+use crate::server::{NAMESPACE, OPERATOR, account};
 
 /// An operator with the rights of its ServiceAccount. It is killed when this is dropped.
 pub struct Operator(Child);
@@ -20,8 +20,8 @@ pub struct Pod<'a> {
 impl Operator {
     /// Starts an operator. Without a pod there is no leader election.
     pub fn start(server: &ApiServer, pod: Option<Pod>) -> Self {
-        let user = format!("system:serviceaccount:{NAMESPACE}:{OPERATOR}");
-        let kubeconfig = server.kubeconfig_for(&user, Some("system:serviceaccounts")).unwrap();
+        let group = Some("system:serviceaccounts");
+        let kubeconfig = server.kubeconfig_for(&account(OPERATOR), group).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
         command.env("KUBECONFIG", kubeconfig).env("LSM_READY_LISTEN", format!("127.0.0.1:{port}"));

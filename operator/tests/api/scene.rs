@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::releases::release;
-use crate::server::{self, Answer, NAMESPACE, OPERATOR, call, done, shared};
+use crate::server::{self, Answer, NAMESPACE, OPERATOR, account, call, done, granted, shared};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const POLICIES: &str = "/apis/lsmready.io/v1alpha1/lsmpolicies";
@@ -25,8 +25,7 @@ const POLICIES: &str = "/apis/lsmready.io/v1alpha1/lsmpolicies";
 async fn operator() -> Client {
     static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
     let kubeconfig = KUBECONFIG.get_or_init(async || {
-        let user = format!("system:serviceaccount:{NAMESPACE}:{OPERATOR}");
-        shared().await.kubeconfig_for(&user, Some("system:serviceaccounts")).unwrap()
+        shared().await.kubeconfig_for(&account(OPERATOR), Some("system:serviceaccounts")).unwrap()
     });
     e2e::api::client(kubeconfig.await).await.unwrap()
 }
@@ -97,18 +96,29 @@ impl Scene {
         self.known("the policy", |policy| policy == Some(version.as_str())).await;
     }
 
-    /// Grants the operator these ClusterRoles in this namespace.
-    pub async fn bind(&self, roles: &[&str]) {
-        for role in roles {
-            let binding = json!({"metadata": {"name": role},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
-                    "name": role},
-                "subjects": [
-                    {"kind": "ServiceAccount", "name": OPERATOR, "namespace": NAMESPACE}]});
-            let path =
-                format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings", self.name);
-            done(&self.admin, "POST", &path, &binding).await;
-        }
+    /// Grants the operator the right to read the agents' pods in this namespace.
+    pub async fn allow_reading_pods(&self) {
+        let list = json!({"verb": "list", "resource": "pods", "namespace": self.name});
+        self.bind("lsm-ready-agents", &list).await;
+    }
+
+    /// Grants the operator the right to evict agents in this namespace.
+    pub async fn allow_evictions(&self) {
+        let create = json!({"verb": "create", "resource": "pods", "subresource": "eviction",
+            "namespace": self.name});
+        self.bind("lsm-ready-restarting", &create).await;
+    }
+
+    /// Grants the operator a ClusterRole in this namespace, and waits until it has this right.
+    async fn bind(&self, role: &str, right: &Value) {
+        let role_ref = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": role});
+        let binding = json!({"metadata": {"name": role}, "roleRef": role_ref,
+            "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": NAMESPACE}]});
+        let path =
+            format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings", self.name);
+        done(&self.admin, "POST", &path, &binding).await;
+        granted(shared().await, &account(OPERATOR), right).await;
     }
 
     /// Creates a node that could not deny before that time of its present boot. Returns when the

@@ -31,7 +31,7 @@ pub const OPERATOR: &str = "lsm-ready-operator";
 /// The probe's ServiceAccount.
 pub const PROBE: &str = "lsm-ready-probe";
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
 static EXCLUSIVE: OnceCell<ApiServer> = OnceCell::const_new();
@@ -74,6 +74,10 @@ async fn start(name: &str) -> ApiServer {
     let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
     wait.extend(crds.iter().map(String::as_str));
     kubectl(&kubeconfig, &wait).unwrap();
+    let patch = json!({"verb": "patch", "group": "apps", "resource": "daemonsets"});
+    granted(&server, &account(OPERATOR), &patch).await;
+    let patch = json!({"verb": "patch", "group": "lsmready.io", "resource": "lsmnodes"});
+    granted(&server, &account(PROBE), &patch).await;
     server
 }
 
@@ -197,6 +201,38 @@ pub async fn create_node(server: &ApiServer, name: &str) -> Value {
             "operatingSystem": "linux", "systemUUID": ""},
     }});
     done(&admin, "STRATEGIC", &format!("/api/v1/nodes/{name}/status"), &status).await
+}
+
+/// The patch by which the operator adds the volume and its mount.
+pub fn securityfs() -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"labels": {"lsmready.io/securityfs": "managed"}},
+    "spec": {"template": {"spec": {
+        "containers": [{"name": "tetragon", "volumeMounts": [
+            {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
+                "readOnly": true}]}],
+        "volumes": [{"name": "lsm-ready-securityfs",
+            "hostPath": {"path": "/sys/kernel/security", "type": "Directory"}}],
+    }}}})
+}
+
+/// The user name of a ServiceAccount of ours.
+pub fn account(name: &str) -> String {
+    format!("system:serviceaccount:{NAMESPACE}:{name}")
+}
+
+/// Waits until RBAC grants this to a user, which is some time after the binding is stored.
+pub async fn granted(server: &ApiServer, user: &str, attributes: &Value) {
+    let admin = server.client().await.unwrap();
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "spec": {"user": user, "resourceAttributes": attributes}});
+    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    wait::until(DEADLINE, "the right to be granted", async || {
+        let answer = call(&admin, "POST", path, &review).await;
+        if answer.body["status"]["allowed"] == true { Ok(()) } else { Err(format!("{answer:?}")) }
+    })
+    .await
+    .unwrap();
 }
 
 /// Waits until the API server enforces our admission policies, which is some time after they are

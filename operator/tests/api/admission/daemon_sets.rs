@@ -3,20 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{DAEMON_SETS, daemon_set, named, refused, server};
-use crate::server::{OPERATOR, done, unbound};
-
-/// The patch by which the operator adds the volume and its mount.
-fn securityfs() -> Value {
-    json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": {"labels": {"lsmready.io/securityfs": "managed"}},
-    "spec": {"template": {"spec": {
-        "containers": [{"name": "tetragon", "volumeMounts": [
-            {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
-                "readOnly": true}]}],
-        "volumes": [{"name": "lsm-ready-securityfs",
-            "hostPath": {"path": "/sys/kernel/security", "type": "Directory"}}],
-    }}}})
-}
+use crate::server::{OPERATOR, done, securityfs, unbound};
 
 #[tokio::test]
 async fn the_operator_mounts_securityfs_and_removes_it_again() {

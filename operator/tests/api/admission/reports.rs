@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{LSM_NODES, NODES, lsm_node, refused, server};
-use crate::server::{PROBE, done, on_node, unbound};
+use crate::server::{PROBE, done, granted, on_node, unbound};
 
 #[tokio::test]
 async fn a_probe_reports_for_its_own_node() {
@@ -99,6 +99,9 @@ async fn other_users_need_the_verb_override() {
                 "name": user},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]});
         done(&admin, "POST", &format!("{rbac}/clusterrolebindings"), &binding).await;
+        let right = json!({"verb": "patch", "group": "lsmready.io", "resource": "lsmnodes",
+            "subresource": "status"});
+        granted(server, user, &right).await;
         server.client_for(user, None).await.unwrap()
     };
     let patcher = bind("patcher", &["patch"]).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{CRDS, calls, judge, server};
-use crate::server::done;
+use crate::server::{done, granted};
 
 #[tokio::test]
 async fn an_editor_of_policies_writes_policies_only() {
@@ -14,6 +14,8 @@ async fn an_editor_of_policies_writes_policies_only() {
             "name": "lsm-ready-policy-editor"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "editor"}]});
     done(&admin, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding).await;
+    let patch = json!({"verb": "patch", "group": "lsmready.io", "resource": "lsmpolicies"});
+    granted(server, "editor", &patch).await;
     let editor = server.client_for("editor", None).await.unwrap();
     let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": {}});
     let allowed = calls([

@@ -5,20 +5,12 @@ use serde_json::{Value, json};
 use super::{
     BPF, CRDS, Call, DAEMON_SETS, DIGEST, LEASES, NODES, calls, daemon_set, eviction, judge, server,
 };
-use crate::server::{NAMESPACE, OPERATOR, on_node, tetragon_crds};
+use crate::server::{NAMESPACE, OPERATOR, on_node, securityfs, tetragon_crds};
 
 const TRACING_POLICIES: &str = "/apis/cilium.io/v1alpha1/tracingpolicies";
 
 /// The calls that the operator makes to Nodes, DaemonSets and Tetragon's pods.
 fn calls_to_nodes_and_daemon_sets() -> Vec<Call> {
-    let patched = json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": {"labels": {"lsmready.io/securityfs": "managed"}},
-        "spec": {"template": {"spec": {
-            "containers": [{"name": "tetragon", "volumeMounts": [
-                {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",
-                    "readOnly": true}]}],
-            "volumes": [{"name": "lsm-ready-securityfs",
-                "hostPath": {"path": "/sys/kernel/security", "type": "Directory"}}]}}}});
     let condition =
         json!({"status": {"conditions": [{"type": "lsmready.io/LsmBpfReady", "status": "True"}]}});
     calls([
@@ -28,7 +20,7 @@ fn calls_to_nodes_and_daemon_sets() -> Vec<Call> {
         ("STRATEGIC", &format!("{NODES}/rbac-node/status"), condition),
         ("GET", "/apis/apps/v1/daemonsets", Value::Null),
         ("GET", "/apis/apps/v1/daemonsets?watch=1&timeoutSeconds=1", Value::Null),
-        ("APPLY", &format!("{DAEMON_SETS}/rbac"), patched),
+        ("APPLY", &format!("{DAEMON_SETS}/rbac"), securityfs()),
         (
             "GET",
             "/api/v1/namespaces/kube-system/pods?labelSelector=app%3Drbac&limit=500",

@@ -244,7 +244,8 @@ async fn the_owners_own_mount_replaces_ours() {
 #[tokio::test]
 async fn a_stale_agent_is_evicted() {
     let scene = Scene::new("stale").await;
-    scene.bind(&["lsm-ready-agents", "lsm-ready-restarting"]).await;
+    scene.allow_reading_pods().await;
+    scene.allow_evictions().await;
     let patched = scene.reconcile().await;
     scene.repaired_node("stale-node", "2026-01-01T00:05:00Z").await;
     let pod = scene.agent(&patched, "stale-node", "2026-01-01T00:00:00Z").await;
@@ -331,7 +332,7 @@ async fn a_manual_edit_keeps_the_mount() {
 #[tokio::test]
 async fn a_mount_that_was_taken_back_is_added_again_only_after_a_new_pod_template() {
     let scene = Scene::new("taken-back").await;
-    scene.bind(&["lsm-ready-agents"]).await;
+    scene.allow_reading_pods().await;
     let patched = scene.reconcile().await;
     assert!(is_mounted(&patched));
     scene.stuck_agent(&patched, "error mounting \"/sys/kernel/security\" to rootfs").await;
