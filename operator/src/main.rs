@@ -2,11 +2,8 @@
 
 use std::process::ExitCode;
 
-use lsm_ready_operator::run::{
-    self,
-    cli::{Cli, WRONG_USE},
-    telemetry,
-};
+use lsm_ready_crds::ExitCode::WrongUse;
+use lsm_ready_operator::run::{self, cli::Cli, telemetry};
 use tracing::error;
 
 #[tokio::main(worker_threads = 2)]
@@ -17,7 +14,7 @@ async fn main() -> ExitCode {
     };
     if let Err(error) = telemetry::start(&cli.log, cli.log_format) {
         eprintln!("operator: {error}");
-        return ExitCode::from(WRONG_USE);
+        return WrongUse.into();
     }
     match run::run(cli).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,11 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use lsm_ready_crds::ExitCode::WrongUse;
 
 use crate::run::election::Identity;
-
-/// The exit code after wrong arguments.
-pub const WRONG_USE: u8 = 64;
 
 /// Turns the evidence of lsm-ready's probes into node labels, taints and conditions, and mounts
 /// securityfs in Tetragon's DaemonSet where Tetragon needs it.
@@ -64,7 +62,7 @@ impl Cli {
         Self::try_parse_from(arguments).map_err(|error| {
             // There is nowhere left to report that printing failed.
             error.print().ok();
-            if error.use_stderr() { ExitCode::from(WRONG_USE) } else { ExitCode::SUCCESS }
+            if error.use_stderr() { WrongUse.into() } else { ExitCode::SUCCESS }
         })
     }
 

@@ -29,6 +29,10 @@ fn min_ready_taints_and_unknown_fields() -> Vec<Refused> {
             json!({"taint": {"effect": "NoExecute"}}),
             r#"supported values: "PreferNoSchedule", "NoSchedule""#,
         ),
+        (
+            json!({"taint": {"effect": "NoSchedule", "key": "example.com/not-ready"}}),
+            r#"supported values: "lsmready.io/not-ready", "readiness.k8s.io/lsmready.io-not-ready""#,
+        ),
     ]
 }
 
