@@ -1,4 +1,4 @@
-//! The YAML in `config/crd/` and the page `docs/reasons.md` are what the types say.
+//! The YAML in `config/crd/` is what the types say.
 
 use std::{fs, path::Path};
 
@@ -12,15 +12,4 @@ fn generated_definitions_are_up_to_date() {
             "config/crd/bases/{name} differs from the types: run `make crds`"
         );
     }
-}
-
-#[test]
-fn the_page_of_reasons_is_up_to_date() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reasons.md");
-    let found = fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(
-        found,
-        lsm_ready_crds::reason::page::page(),
-        "docs/reasons.md differs from the table: run `make docs`"
-    );
 }

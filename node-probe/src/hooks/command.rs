@@ -77,6 +77,11 @@ fn all(profile: &LsmHookProfileSpec) -> Vec<Hook<'_>> {
         .collect()
 }
 
+/// The JSON form as a value, for docs/api-names.md.
+pub fn json(profile: &LsmHookProfileSpec, took: Duration) -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(list(profile, took))
+}
+
 fn list(profile: &LsmHookProfileSpec, took: Duration) -> List<'_> {
     List {
         schema: SCHEMA,
