@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 
 /// "LSMB": far from every PR_* that Linux defines, so the kernel's own answer to it is EINVAL.
-/// node-probe calls with the same number (`node-probe/src/canary/prctl.rs`).
+/// node-probe calls with the same number (in `node-probe/src/canary/`).
 const CANARY_OPTION: i32 = 0x4c53_4d42;
 
 /// EKEYREJECTED: no prctl of the kernel's own ends with it.

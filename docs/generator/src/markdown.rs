@@ -22,6 +22,11 @@ fn line<const N: usize>(text: &mut String, cells: [String; N]) {
     writeln!(text, "| {} |", cells.join(" | ")).ok();
 }
 
+/// A heading of a part of a section.
+pub fn heading(title: &str) -> String {
+    format!("\n### {title}\n\n")
+}
+
 /// The text as code.
 pub fn code(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("`{text}`") }

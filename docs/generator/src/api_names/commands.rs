@@ -4,7 +4,7 @@
 
 use clap::{Arg, Command, CommandFactory};
 
-use crate::markdown::{code, table};
+use crate::markdown::{code, heading, table};
 
 /// A table for each program.
 pub fn section() -> String {
@@ -13,13 +13,12 @@ pub fn section() -> String {
         ("node-probe", node_probe::cli::Cli::command()),
         ("kubectl lsm", kubectl_lsm::cli::Cli::command()),
     ];
-    let mut text = String::new();
+    let mut text = "Run a command with `--help` for what each option does.\n".to_owned();
     for (name, command) in programs {
         let mut rows = Vec::new();
         collect(name, &command, &mut rows);
-        text.push_str(&format!("### {name}\n\n"));
+        text.push_str(&heading(name));
         text.push_str(&table(["command", "option", "environment variable", "default"], rows));
-        text.push('\n');
     }
     text
 }

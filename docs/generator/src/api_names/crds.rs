@@ -3,7 +3,7 @@
 use lsm_ready_crds::manifest::definitions;
 use serde_json::Value;
 
-use crate::markdown::{code, codes, table};
+use crate::markdown::{code, codes, heading, table};
 
 /// A row for each kind.
 pub fn kinds() -> String {
@@ -33,10 +33,9 @@ pub fn fields() -> String {
             collect("", &schema["openAPIV3Schema"], &mut paths);
         }
         paths.retain(|path| path.starts_with("spec.") || path.starts_with("status."));
-        text.push_str(&format!("\n### {kind}\n\n"));
-        for path in paths {
-            text.push_str(&format!("- `{path}`\n"));
-        }
+        text.push_str(&heading(kind));
+        let lines = paths.iter().flat_map(|path| ["- `", path, "`\n"]);
+        text.extend(lines);
     }
     text
 }

@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::markdown::{code, table};
+use crate::markdown::{code, heading, table};
 
 /// Facts of a real machine, as `node-probe facts` recorded them.
 const FACTS: &str = include_str!("../../../../node-probe/tests/facts/debian-6.12-bpf.json");
@@ -41,9 +41,9 @@ pub fn section() -> Result<String, Error> {
             collect("", example, &mut keys);
         }
         let rows = keys.into_iter().map(|(key, types)| [code(&key), types.join(" or ")]);
-        text.push_str(&format!("\n### {title}\n\n"));
+        text.push_str(&heading(title));
         if let Some(schema) = examples.iter().find_map(|example| example["schema"].as_str()) {
-            text.push_str(&format!("Schema `{schema}`.\n\n"));
+            text.extend(["Schema `", schema, "`.\n\n"]);
         }
         text.push_str(&table(["key", "type"], rows));
     }
@@ -107,7 +107,9 @@ fn collect(path: &str, value: &Value, keys: &mut BTreeMap<String, Vec<&'static s
     }
     match value {
         Value::Array(items) => {
-            items.iter().for_each(|item| collect(&format!("{path}[]"), item, keys));
+            for item in items {
+                collect(&format!("{path}[]"), item, keys);
+            }
         }
         Value::Object(fields) => {
             for (name, field) in fields {

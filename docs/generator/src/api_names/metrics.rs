@@ -49,10 +49,10 @@ fn parse(text: &str) -> BTreeMap<String, Metric> {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("#"), Some("HELP"), Some(name), Some(help)) => {
-                metrics.entry(name.to_owned()).or_default().help = help.to_owned();
+                help.clone_into(&mut metrics.entry(name.to_owned()).or_default().help);
             }
             (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
-                metrics.entry(name.to_owned()).or_default().kind = kind.to_owned();
+                kind.clone_into(&mut metrics.entry(name.to_owned()).or_default().kind);
             }
             _ => series(line, &mut metrics),
         }
