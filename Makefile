@@ -34,7 +34,7 @@ test-lint lint: prerequisites ## Formatting and clippy, with warnings as errors
 test-unit: prerequisites ## Tables and properties of every plan, verdict and parser; the programs as they are called
 	cargo test -q --workspace --lib --bins -- --skip scenarios::
 	cargo test -q -p lsm-ready-crds -p lsm-ready-tetragon -p kubectl-lsm -p node-probe -p lsm-ready-docs --test '*'
-	cargo test -q -p lsm-ready-operator --test docs --test 'tetragon_client*'
+	cargo test -q -p lsm-ready-operator --test 'tetragon_client*'
 
 test-fake-api: prerequisites ## Controllers against a played API server, request by request
 	cargo test -q --workspace --lib -- scenarios::

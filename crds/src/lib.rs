@@ -27,6 +27,7 @@ pub mod state;
 pub mod verdict;
 pub mod window;
 
+pub use conditions::ConditionReason;
 pub use evidence::{Evidence, RequiredEvidence};
 pub use node::{LsmNode, LsmNodeStatus};
 pub use policy::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus};

@@ -2,11 +2,12 @@
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::policy::Mount;
 use lsm_ready_tetragon::agent::default_name;
 use lsm_ready_tetragon::audit::{AppArmorNodes, Excess, audit};
+use lsm_ready_tetragon::patch;
 use lsm_ready_tetragon::plan::{Plan, Wish, plan};
-use lsm_ready_tetragon::{patch, reason};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -105,26 +106,31 @@ fn judge(plan: &Plan) -> (Decision, &'static str, String) {
             need.reason(),
             format!("container {container} needs the mount: {need}"),
         ),
-        Plan::Refused(refusal) => (Decision::Refused, refusal.reason(), refusal.to_string()),
+        Plan::Refused(refusal) => (Decision::Refused, refusal.reason().code(), refusal.to_string()),
         Plan::NotNeeded(why) | Plan::GiveBack { superseded: Some(why) } => {
-            (Decision::NotNeeded, why.reason(), why.to_string())
+            (Decision::NotNeeded, why.reason().code(), why.to_string())
         }
         Plan::Keep { mounted, .. } => (
             Decision::NotNeeded,
-            reason::MOUNTED,
+            ConditionReason::Mounted.code(),
             format!("volume {} is {mounted}", mounted.volume),
         ),
         // Not reached: these are plans for those who want no patch.
-        Plan::NotWanted | Plan::Suggest { .. } | Plan::GiveBack { superseded: None } => {
-            (Decision::NotNeeded, reason::NOT_WANTED, "no mount is wanted".to_owned())
-        }
+        Plan::NotWanted | Plan::Suggest { .. } | Plan::GiveBack { superseded: None } => (
+            Decision::NotNeeded,
+            ConditionReason::NotWanted.code(),
+            "no mount is wanted".to_owned(),
+        ),
     }
 }
 
 /// Nothing where the agent cannot be looked at, which the decision tells already.
 fn hardening(daemon_set: &DaemonSet, container: &str) -> Vec<Advice> {
     let found = audit(daemon_set, container, &AppArmorNodes::NotKnown).unwrap_or_default();
-    found.into_iter().map(|Excess { reason, message }| Advice { reason, message }).collect()
+    found
+        .into_iter()
+        .map(|Excess { reason, message }| Advice { reason: reason.code(), message })
+        .collect()
 }
 
 impl std::fmt::Display for Name {

@@ -8,12 +8,12 @@ mod scene;
 #[path = "../../tetragon/tests/releases/mod.rs"]
 mod tetragon;
 
+use lsm_ready_crds::ConditionReason;
 use std::process::Command;
 
 use e2e::command::run;
 use e2e::paths;
 use lsm_ready_operator::tetragon::memory::Remembered;
-use lsm_ready_tetragon::reason;
 use real_api::done;
 use scene::{Scene, server};
 use serde_json::{Value, json};
@@ -187,7 +187,7 @@ async fn a_field_of_another_manager_is_a_conflict_that_names_it() {
     let after = scene.look().await;
     assert_eq!(after["metadata"]["resourceVersion"], scene.created["metadata"]["resourceVersion"]);
     let failure = scene.remembered(&after).failure.unwrap();
-    assert_eq!(failure.reason, reason::FIELD_CONFLICT, "{failure:?}");
+    assert_eq!(failure.reason, ConditionReason::FieldConflict, "{failure:?}");
     assert!(
         failure.message.contains("\"helm\"") && failure.message.contains("hostPath.type"),
         "{}",
@@ -200,7 +200,7 @@ async fn without_the_right_to_patch_it_is_forbidden() {
     let nobody = server().await.client_for("nobody", None).await.unwrap();
     let scene = Scene::as_user("forbidden", release("v1.3"), nobody).await;
     let failure = scene.remembered(&scene.look().await).failure.unwrap();
-    assert_eq!(failure.reason, reason::FORBIDDEN);
+    assert_eq!(failure.reason, ConditionReason::Forbidden);
     assert!(failure.message.contains("lsm-ready-patching"), "{}", failure.message);
     assert!(failure.message.contains("User \"nobody\" cannot patch"), "{}", failure.message);
 }
@@ -216,7 +216,7 @@ async fn what_another_container_uses_cannot_be_given_back() {
     let after = scene.look().await;
     assert!(is_mounted(&after));
     let failure = scene.remembered(&after).failure.unwrap();
-    assert_eq!(failure.reason, reason::APPLY_FAILED, "{failure:?}");
+    assert_eq!(failure.reason, ConditionReason::ApplyFailed, "{failure:?}");
     assert!(failure.message.contains("volumeMounts[0].name"), "{}", failure.message);
 }
 

@@ -19,7 +19,6 @@ pub mod patch;
 mod path;
 pub mod plan;
 pub mod privilege;
-pub mod reason;
 pub mod refusal;
 pub mod seen;
 pub mod suggest;

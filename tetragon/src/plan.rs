@@ -9,6 +9,7 @@
 //! A mount of ours that the agent has come to need no longer (an upgrade to v1.4.0) stays, as taking it away would
 //! restart every agent: docs/adr/0003-one-mount-kept.md.
 
+use lsm_ready_crds::ConditionReason;
 use std::fmt;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -21,7 +22,6 @@ use crate::agent::agent;
 use crate::image::{Image, LSM_HOOKS_SINCE, MOUNTS_ITSELF_SINCE, VERSION_LABEL, Version};
 use crate::invalid;
 use crate::privilege::{self, AppArmor, Obstacle, may_mount};
-use crate::reason;
 use crate::refusal::Refusal;
 use crate::taken_back;
 use crate::view::{Mounted, View, is_securityfs, source, view, volume};
@@ -320,11 +320,11 @@ impl fmt::Display for Need {
 impl Unneeded {
     /// The condition's reason.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> ConditionReason {
         match self {
-            Self::AlreadyMounted(_) => reason::ALREADY_MOUNTED,
-            Self::MountsItself(_) => reason::MOUNTS_ITSELF,
-            Self::NoLsmHooks(_) => reason::NO_LSM_HOOKS,
+            Self::AlreadyMounted(_) => ConditionReason::AlreadyMounted,
+            Self::MountsItself(_) => ConditionReason::MountsItself,
+            Self::NoLsmHooks(_) => ConditionReason::NoLsmHooks,
         }
     }
 }

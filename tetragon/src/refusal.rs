@@ -1,8 +1,8 @@
 //! Why nothing can be done about a DaemonSet before somebody changes something, and what that is.
 
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_PATH};
 
-use crate::reason;
 use crate::view::Other;
 
 /// Why the mount cannot be added. Its text says what to do.
@@ -114,19 +114,19 @@ pub fn nodes(names: &[String]) -> String {
 impl Refusal {
     /// The condition's reason.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> ConditionReason {
         match self {
-            Self::ContainerNotFound { .. } => reason::CONTAINER_NOT_FOUND,
-            Self::NotLinux => reason::NOT_LINUX,
-            Self::DuplicateVolume(_) => reason::DUPLICATE_VOLUME,
-            Self::DuplicateMount { .. } => reason::DUPLICATE_MOUNT,
-            Self::FileMount(_) => reason::FILE_MOUNT,
-            Self::VolumeNameTaken(_) => reason::VOLUME_NAME_TAKEN,
-            Self::MountPathTaken(_) => reason::MOUNT_PATH_TAKEN,
-            Self::NodesWithoutSecurityfs(_) => reason::NODES_WITHOUT_SECURITYFS,
-            Self::UserNamespace => reason::USER_NAMESPACE,
-            Self::AppArmor(_) | Self::AppArmorActive { .. } => reason::APP_ARMOR,
-            Self::TakenBack { .. } => reason::TAKEN_BACK,
+            Self::ContainerNotFound { .. } => ConditionReason::ContainerNotFound,
+            Self::NotLinux => ConditionReason::NotLinux,
+            Self::DuplicateVolume(_) => ConditionReason::DuplicateVolume,
+            Self::DuplicateMount { .. } => ConditionReason::DuplicateMount,
+            Self::FileMount(_) => ConditionReason::FileMount,
+            Self::VolumeNameTaken(_) => ConditionReason::VolumeNameTaken,
+            Self::MountPathTaken(_) => ConditionReason::MountPathTaken,
+            Self::NodesWithoutSecurityfs(_) => ConditionReason::NodesWithoutSecurityfs,
+            Self::UserNamespace => ConditionReason::UserNamespace,
+            Self::AppArmor(_) | Self::AppArmorActive { .. } => ConditionReason::AppArmor,
+            Self::TakenBack { .. } => ConditionReason::TakenBack,
         }
     }
 }

@@ -32,7 +32,7 @@ fn word(object: &Value, wish: &Wish) -> &'static str {
         Plan::Patch { .. } => "patch",
         Plan::Suggest { .. } => "suggest",
         Plan::GiveBack { .. } => "give back",
-        Plan::Refused(refusal) => refusal.reason(),
+        Plan::Refused(refusal) => refusal.reason().code(),
     }
 }
 

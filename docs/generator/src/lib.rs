@@ -9,7 +9,9 @@ mod markdown;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A page of docs/ that nobody edits by hand.
+use lsm_ready_crds::conditions::docs::fill;
+
+/// A page of docs/ that `make docs` writes. Of conditions.md only the tables are written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Page {
     /// File name below docs/.
@@ -34,6 +36,9 @@ pub enum Error {
     /// A value has no JSON form.
     #[error("cannot write the example of {form}: {message}")]
     Example { form: &'static str, message: String },
+    /// docs/conditions.md lacks a mark between which a table belongs.
+    #[error("docs/conditions.md: {0}")]
+    Conditions(String),
     /// The operator's metrics have no text form.
     #[error("cannot encode the metrics: {0}")]
     Metrics(#[from] std::fmt::Error),
@@ -41,9 +46,11 @@ pub enum Error {
 
 /// All generated pages. `root` is the folder with config/ and docs/.
 pub fn pages(root: &Path) -> Result<Vec<Page>, Error> {
+    let conditions = fill(&read(&root.join("docs/conditions.md"))?).map_err(Error::Conditions)?;
     Ok(vec![
         Page { name: "reasons.md", content: lsm_ready_crds::reason::page::page() },
         Page { name: "boot-parameters.md", content: node_probe::fix::systems::page::page() },
+        Page { name: "conditions.md", content: conditions },
         Page { name: "api-names.md", content: api_names::page(root)? },
     ])
 }

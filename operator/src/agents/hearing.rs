@@ -3,20 +3,18 @@
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::State;
 use lsm_ready_crds::conditions::{Finding, TRACING_POLICIES_ENFORCED, find};
 use lsm_ready_crds::selection::{InvalidSpec, tracing_policies};
-use lsm_ready_tetragon::reason::DAEMON_SET_NOT_FOUND;
 
 use super::catalogue::Catalogue;
 use super::judgement::{Judgement, NodeView, Terms};
-use super::reason;
 use super::summary::{Circumstances, condition};
 use super::wanted::{Agents, agents, is_rolled_out, occasion, target, unavailable};
 use super::way::{NotAskable, has_modes};
 use crate::context::Context;
-use crate::tracing_policies::condition::reason as loadable;
 use crate::tracing_policies::known::{Snapshot, Trouble};
 
 /// What is heard of the agents of one policy.
@@ -103,25 +101,25 @@ impl Hearing<'_> {
     }
 }
 
-fn reason_of(why: &NotAskable) -> &'static str {
+fn reason_of(why: &NotAskable) -> ConditionReason {
     match why {
-        NotAskable::Never => reason::NOT_ASKED,
-        NotAskable::NoDaemonSet(_) => DAEMON_SET_NOT_FOUND,
+        NotAskable::Never => ConditionReason::NotAsked,
+        NotAskable::NoDaemonSet(_) => ConditionReason::DaemonSetNotFound,
         NotAskable::NoAgent(refusal) => refusal.reason(),
-        NotAskable::TlsFiles(_) => reason::TLS_FILES,
-        NotAskable::NoHostNetwork | NotAskable::OnTheNodeOnly { .. } => reason::NOT_ASKABLE,
+        NotAskable::TlsFiles(_) => ConditionReason::TlsFiles,
+        NotAskable::NoHostNetwork | NotAskable::OnTheNodeOnly { .. } => ConditionReason::NotAskable,
     }
 }
 
 /// Why it is not known which policies there are.
-fn unread(known: &Snapshot) -> Option<(&'static str, String)> {
+fn unread(known: &Snapshot) -> Option<(ConditionReason, String)> {
     if let Some(Trouble::Forbidden(_)) = known.trouble() {
         return known
             .trouble()
-            .map(|trouble| (loadable::TRACING_POLICIES_FORBIDDEN, trouble.to_string()));
+            .map(|trouble| (ConditionReason::TracingPoliciesForbidden, trouble.to_string()));
     }
     let why = known.trouble().map(Trouble::to_string).or_else(|| known.unread());
-    why.map(|why| (loadable::TRACING_POLICIES_UNREAD, crate::text::cut(&why, 500)))
+    why.map(|why| (ConditionReason::TracingPoliciesUnread, crate::text::cut(&why, 500)))
 }
 
 /// What the policy's status says, if it says it of the present spec.
@@ -133,7 +131,7 @@ fn said_before(policy: &LsmPolicy) -> Option<Finding> {
         _ => State::Unknown,
     };
     let is_of_this_spec = condition.observed_generation == policy.metadata.generation;
-    is_of_this_spec.then(|| {
-        Finding::new(TRACING_POLICIES_ENFORCED, status, &condition.reason, &condition.message)
-    })
+    let reason = ConditionReason::from_code(&condition.reason)?;
+    is_of_this_spec
+        .then(|| Finding::new(TRACING_POLICIES_ENFORCED, status, reason, &condition.message))
 }

@@ -21,7 +21,6 @@ pub mod memory;
 mod message;
 pub mod names;
 pub mod place;
-pub mod reason;
 pub mod rounds;
 pub mod schedule;
 pub mod summary;

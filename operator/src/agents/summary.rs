@@ -1,5 +1,6 @@
 //! What the agents' answers come to, and the one condition that is made of it. Pure.
 
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::State;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,6 @@ use lsm_ready_crds::conditions::{Finding as Condition, TRACING_POLICIES_ENFORCED
 use super::catalogue::MOST_OTHERS;
 use super::message::Message;
 use super::names::Names;
-use super::reason;
 use super::verdict::{Finding, Found};
 use crate::text::cut;
 use crate::watch::key::DaemonSetKey;
@@ -65,19 +65,19 @@ impl Kind {
     }
 
     /// Its reason.
-    pub const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> ConditionReason {
         match self {
-            Self::Disagrees => reason::AGENT_DISAGREES,
-            Self::LoadErrors => reason::LOAD_ERRORS,
-            Self::Missing => reason::POLICIES_MISSING,
-            Self::Disabled => reason::POLICIES_DISABLED,
-            Self::Partial => reason::PARTIALLY_ENABLED,
-            Self::Skipped => reason::POLICIES_SKIPPED,
-            Self::MonitorMode => reason::MONITOR_MODE,
-            Self::NoEnforcingAction => reason::NO_ENFORCING_ACTION,
-            Self::Loading => reason::LOADING,
-            Self::Unclear => reason::STATE_UNCLEAR,
-            Self::ModeUnknown => reason::MODE_UNKNOWN,
+            Self::Disagrees => ConditionReason::AgentDisagrees,
+            Self::LoadErrors => ConditionReason::LoadErrors,
+            Self::Missing => ConditionReason::PoliciesMissing,
+            Self::Disabled => ConditionReason::PoliciesDisabled,
+            Self::Partial => ConditionReason::PartiallyEnabled,
+            Self::Skipped => ConditionReason::PoliciesSkipped,
+            Self::MonitorMode => ConditionReason::MonitorMode,
+            Self::NoEnforcingAction => ConditionReason::NoEnforcingAction,
+            Self::Loading => ConditionReason::Loading,
+            Self::Unclear => ConditionReason::StateUnclear,
+            Self::ModeUnknown => ConditionReason::ModeUnknown,
         }
     }
 
@@ -177,7 +177,7 @@ pub struct Circumstances {
     /// How many of its agents are not available.
     pub unavailable: usize,
     /// Reason and message, where it is not known which policies there are.
-    pub unread: Option<(&'static str, String)>,
+    pub unread: Option<(ConditionReason, String)>,
     /// Plurals of the CRDs that are not installed.
     pub not_installed: Vec<&'static str>,
     /// How many policies are in the cluster and not selected by `spec.require.tracingPolicies`.
@@ -190,7 +190,7 @@ pub struct Circumstances {
 pub fn condition(summary: &Summary, circumstances: &Circumstances) -> Condition {
     let message = Message { summary, circumstances };
     if summary.nodes == 0 {
-        return told(State::Unknown, reason::NOT_ASKED, message.no_agents());
+        return told(State::Unknown, ConditionReason::NotAsked, message.no_agents());
     }
     let worst = summary.against.keys().next().copied();
     let is_false = worst.is_some_and(|kind| kind.status() == State::NotReady);
@@ -205,9 +205,9 @@ pub fn condition(summary: &Summary, circumstances: &Circumstances) -> Condition 
     }
     not_known(summary, circumstances, &message).unwrap_or_else(|| {
         if summary.denying.is_empty() {
-            told(State::NotReady, reason::NO_ENFORCING_ACTION, message.only_observing())
+            told(State::NotReady, ConditionReason::NoEnforcingAction, message.only_observing())
         } else {
-            told(State::Ready, reason::ALL_ENFORCING, message.all_enforcing())
+            told(State::Ready, ConditionReason::AllEnforcing, message.all_enforcing())
         }
     })
 }
@@ -219,24 +219,24 @@ fn not_known(
     message: &Message<'_>,
 ) -> Option<Condition> {
     if let Some((reason, text)) = &circumstances.unread {
-        return Some(told(State::Unknown, reason, text.clone()));
+        return Some(told(State::Unknown, *reason, text.clone()));
     }
     let unanswered: usize = summary.unanswered().values().map(Names::count).sum();
     if unanswered > 0 {
         let only_late = summary.silent.is_empty() || unanswered <= circumstances.unavailable;
-        let reason = if only_late { reason::STARTING } else { reason::NO_ANSWER };
+        let reason = if only_late { ConditionReason::Starting } else { ConditionReason::NoAnswer };
         return Some(told(State::Unknown, reason, message.unanswered(only_late)));
     }
     if let Some(kind) = summary.against.keys().next() {
         return Some(told(kind.status(), kind.reason(), message.against(*kind)));
     }
     if !summary.asking.is_empty() {
-        return Some(told(State::Unknown, reason::ASKING, message.asking()));
+        return Some(told(State::Unknown, ConditionReason::Asking, message.asking()));
     }
     let nothing = summary.denying.is_empty() && summary.observing.is_empty();
-    nothing.then(|| told(State::Unknown, reason::NO_POLICIES, message.no_policies()))
+    nothing.then(|| told(State::Unknown, ConditionReason::NoPolicies, message.no_policies()))
 }
 
-fn told(status: State, reason: &str, message: String) -> Condition {
+fn told(status: State, reason: ConditionReason, message: String) -> Condition {
     Condition::new(TRACING_POLICIES_ENFORCED, status, reason, message)
 }

@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 
 use super::rounds::{AT_ONCE, look};
 use super::wanted::At;
-use super::*;
 use crate::context::Context;
 use crate::context::fixture::{Fixture, node, policy, report};
 use crate::watch::key::DaemonSetKey;
@@ -240,16 +239,16 @@ async fn whatever_is_done_to_a_policy_is_noticed_within_a_minute() {
     let partial = says(&[("deny", PolicyState::PartiallyEnabled, None)]);
     let failed = says(&[("deny", PolicyState::LoadError, None)]);
     for (outcome, expected) in [
-        (enforcing(), reason::ALL_ENFORCING),
-        (disabled, reason::POLICIES_DISABLED),
-        (enforcing(), reason::ALL_ENFORCING),
-        (monitoring, reason::MONITOR_MODE),
-        (enforcing(), reason::ALL_ENFORCING),
-        (says(&[]), reason::POLICIES_MISSING),
-        (enforcing(), reason::ALL_ENFORCING),
-        (partial, reason::PARTIALLY_ENABLED),
-        (failed, reason::AGENT_DISAGREES),
-        (enforcing(), reason::ALL_ENFORCING),
+        (enforcing(), "AllEnforcing"),
+        (disabled, "PoliciesDisabled"),
+        (enforcing(), "AllEnforcing"),
+        (monitoring, "MonitorMode"),
+        (enforcing(), "AllEnforcing"),
+        (says(&[]), "PoliciesMissing"),
+        (enforcing(), "AllEnforcing"),
+        (partial, "PartiallyEnabled"),
+        (failed, "AgentDisagrees"),
+        (enforcing(), "AllEnforcing"),
     ] {
         let took = until(ctx, &outcome, expected).await;
         assert!(took <= 60, "{expected} after {took} seconds");
@@ -260,27 +259,27 @@ async fn whatever_is_done_to_a_policy_is_noticed_within_a_minute() {
 #[tokio::test]
 async fn a_policy_that_is_added_or_changed_is_asked_about_at_once() {
     let fixture = one_policy();
-    until(&fixture.ctx, &enforcing(), reason::ALL_ENFORCING).await;
+    until(&fixture.ctx, &enforcing(), "AllEnforcing").await;
     // It is added: the agents have not loaded it yet, and then have.
     let fixture =
         fixture.with_tracing_policies(&[tracing_policy("deny", 1), tracing_policy("more", 1)]);
-    assert_eq!(reason_now(&fixture.ctx), reason::LOADING);
+    assert_eq!(reason_now(&fixture.ctx), "Loading");
     let enforce = Some(Mode::Enforce);
     let both =
         says(&[("deny", PolicyState::Enabled, enforce), ("more", PolicyState::Enabled, enforce)]);
-    assert!(until(&fixture.ctx, &both, reason::ALL_ENFORCING).await <= 30);
+    assert!(until(&fixture.ctx, &both, "AllEnforcing").await <= 30);
     // It is changed: what was said before says nothing about it.
     let fixture =
         fixture.with_tracing_policies(&[tracing_policy("deny", 1), tracing_policy("more", 2)]);
-    assert_eq!(reason_now(&fixture.ctx), reason::ASKING);
-    assert!(until(&fixture.ctx, &both, reason::ALL_ENFORCING).await <= 30);
+    assert_eq!(reason_now(&fixture.ctx), "Asking");
+    assert!(until(&fixture.ctx, &both, "AllEnforcing").await <= 30);
     // It is never loaded.
     let fixture =
         fixture.with_tracing_policies(&[tracing_policy("deny", 1), tracing_policy("lost", 1)]);
-    assert!(until(&fixture.ctx, &both, reason::POLICIES_MISSING).await <= 120);
+    assert!(until(&fixture.ctx, &both, "PoliciesMissing").await <= 120);
     // It is removed.
     let fixture = fixture.with_tracing_policies(&[tracing_policy("deny", 1)]);
-    assert!(until(&fixture.ctx, &both, reason::ALL_ENFORCING).await <= 30);
+    assert!(until(&fixture.ctx, &both, "AllEnforcing").await <= 30);
 }
 
 #[tokio::test]
@@ -289,42 +288,40 @@ async fn an_agent_that_has_only_just_started_is_no_agent_without_policies() {
     let ctx = &fixture.ctx;
     for _ in 0..3 {
         asked(ctx, &says(&[])).await;
-        assert_eq!(reason_now(ctx), reason::LOADING);
+        assert_eq!(reason_now(ctx), "Loading");
         pass(10);
     }
-    assert!(until(ctx, &enforcing(), reason::ALL_ENFORCING).await <= 60);
+    assert!(until(ctx, &enforcing(), "AllEnforcing").await <= 60);
 }
 
 #[tokio::test]
 async fn agents_that_do_not_answer_are_starting_first() {
     let fixture = one_policy();
-    assert_eq!(reason_now(&fixture.ctx), reason::ASKING);
+    assert_eq!(reason_now(&fixture.ctx), "Asking");
     asked(&fixture.ctx, &lost()).await;
-    assert_eq!(reason_now(&fixture.ctx), reason::STARTING);
-    let took = until(&fixture.ctx, &lost(), reason::NO_ANSWER).await;
+    assert_eq!(reason_now(&fixture.ctx), "Starting");
+    let took = until(&fixture.ctx, &lost(), "NoAnswer").await;
     assert!((60..=120).contains(&took), "{took}");
-    until(&fixture.ctx, &enforcing(), reason::ALL_ENFORCING).await;
+    until(&fixture.ctx, &enforcing(), "AllEnforcing").await;
     // The agents are restarted: what they said stands until they answer again, and then they have no policies for a while.
     let fixture = fixture.with::<DaemonSet>(daemon_set(2));
-    assert_eq!(reason_now(&fixture.ctx), reason::ASKING);
-    for (outcome, expected) in
-        [(lost(), reason::ASKING), (lost(), reason::ASKING), (says(&[]), reason::LOADING)]
-    {
+    assert_eq!(reason_now(&fixture.ctx), "Asking");
+    for (outcome, expected) in [(lost(), "Asking"), (lost(), "Asking"), (says(&[]), "Loading")] {
         pass(20);
         asked(&fixture.ctx, &outcome).await;
         assert_eq!(reason_now(&fixture.ctx), expected);
     }
-    assert!(until(&fixture.ctx, &enforcing(), reason::ALL_ENFORCING).await <= 60);
+    assert!(until(&fixture.ctx, &enforcing(), "AllEnforcing").await <= 60);
 }
 
 #[tokio::test]
 async fn a_reboot_makes_it_an_answer_to_an_older_question() {
     let fixture = one_policy();
-    until(&fixture.ctx, &enforcing(), reason::ALL_ENFORCING).await;
+    until(&fixture.ctx, &enforcing(), "AllEnforcing").await;
     let mut rebooted = at(1, "n1");
     rebooted["status"]["nodeInfo"]["bootID"] = json!("b00t2");
     let fixture = fixture.with::<Node>(rebooted);
-    assert_eq!(reason_now(&fixture.ctx), reason::ASKING);
+    assert_eq!(reason_now(&fixture.ctx), "Asking");
     asked(&fixture.ctx, &enforcing()).await;
     assert!(asked(&fixture.ctx, &enforcing()).await.is_empty(), "not twice within ten seconds");
 }
@@ -363,7 +360,7 @@ async fn without_the_files_for_tls_nobody_is_asked_and_the_condition_says_what_t
     let mut fixture =
         three_nodes(&[("a", json!({"securityfs": {"mount": "Never"}, "agents": {"tls": tls}}))]);
     assert!(asked(&fixture.ctx, &enforcing()).await.is_empty());
-    assert_eq!(reason_now(&fixture.ctx), reason::TLS_FILES);
+    assert_eq!(reason_now(&fixture.ctx), "TlsFiles");
     assert_eq!(queued(&mut fixture), ["a"], "the files were read for the first time");
     asked(&fixture.ctx, &enforcing()).await;
     assert!(queued(&mut fixture).is_empty());

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::Resource;
 use kube_runtime::events::{Event, EventType};
-use lsm_ready_tetragon::reason;
+use lsm_ready_crds::ConditionReason;
 use tracing::warn;
 
 use super::memory::Remembered;
@@ -50,7 +50,7 @@ pub(super) fn contested(before: &Remembered, after: &Remembered) -> Option<Event
     let note = format!(
         "the mount of securityfs is taken out again and again; lsm-ready pauses until {until:.0}"
     );
-    Some(event(EventType::Warning, reason::CONTESTED, note))
+    Some(event(EventType::Warning, ConditionReason::Contested.code(), note))
 }
 
 fn event(type_: EventType, reason: &str, note: String) -> Event {

@@ -12,9 +12,9 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::Status;
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::FIELD_MANAGER;
 use lsm_ready_tetragon::patch;
-use lsm_ready_tetragon::reason;
 use serde_json::Value;
 use tracing::{info, warn};
 
@@ -45,7 +45,7 @@ pub enum Outcome {
     /// The DaemonSet is gone, or another one has its name. The watch will tell.
     Gone,
     /// It was refused, with the reason and message for the condition.
-    Refused(&'static str, String),
+    Refused(ConditionReason, String),
 }
 
 /// Sends it.
@@ -115,7 +115,7 @@ fn refusal(status: &Status, key: &DaemonSetKey) -> Option<Outcome> {
         // The UID in the object is a precondition.
         409 if status.message.to_ascii_lowercase().contains("uid") => return Some(Outcome::Gone),
         409 if !conflicts.is_empty() => (
-            reason::FIELD_CONFLICT,
+            ConditionReason::FieldConflict,
             format!(
                 "another field manager set what lsm-ready would add to DaemonSet {key}: {}; take it out there, or keep \
                  it there and say apply: Suggest",
@@ -123,7 +123,7 @@ fn refusal(status: &Status, key: &DaemonSetKey) -> Option<Outcome> {
             ),
         ),
         403 => (
-            reason::FORBIDDEN,
+            ConditionReason::Forbidden,
             format!(
                 "the operator was not allowed to patch DaemonSet {key}: install the ClusterRole lsm-ready-patching \
                  (config/rbac/patching), or say apply: Suggest; the API server says: {}",
@@ -131,7 +131,7 @@ fn refusal(status: &Status, key: &DaemonSetKey) -> Option<Outcome> {
             ),
         ),
         400 | 405 | 413 | 415 | 422 => (
-            reason::APPLY_FAILED,
+            ConditionReason::ApplyFailed,
             format!(
                 "the API server did not take what lsm-ready would change in DaemonSet {key}: {}",
                 status.message
@@ -161,7 +161,7 @@ mod tests {
             json!({"status": "Failure", "code": code, "message": message, "details": details});
         let key = DaemonSetKey { namespace: "kube-system".into(), name: "tetragon".into() };
         match refusal(&serde_json::from_value(status).unwrap(), &key) {
-            Some(Outcome::Refused(reason, message)) => (reason.to_owned(), message),
+            Some(Outcome::Refused(reason, message)) => (reason.code().to_owned(), message),
             Some(other) => (format!("{other:?}"), String::new()),
             None => ("again".to_owned(), String::new()),
         }
@@ -180,8 +180,8 @@ mod tests {
                 "the object has been modified; please apply your changes to the latest version",
                 "again",
             ),
-            (403, "daemonsets.apps is forbidden", reason::FORBIDDEN),
-            (422, "DaemonSet is invalid", reason::APPLY_FAILED),
+            (403, "daemonsets.apps is forbidden", "Forbidden"),
+            (422, "DaemonSet is invalid", "ApplyFailed"),
             (429, "too many requests", "again"),
             (500, "etcd is away", "again"),
             (503, "not yet", "again"),
@@ -196,7 +196,7 @@ mod tests {
             "field": ".spec.template.spec.volumes[name=\"lsm-ready-securityfs\"].hostPath.type"});
         let (reason, message) =
             outcome(409, "Apply failed with 1 conflict", &json!({"causes": [cause]}));
-        assert_eq!(reason, reason::FIELD_CONFLICT);
+        assert_eq!(reason, "FieldConflict");
         assert!(
             message.contains("conflict with \"helm\" using apps/v1 at .spec.template.spec.volumes"),
             "{message}"

@@ -1,6 +1,7 @@
 //! What has to be remembered of each DaemonSet between reconciles: what became of our writes. None of it decides what
 //! is ours, so a restart that forgets it takes nothing away and leaves nothing behind.
 
+use lsm_ready_crds::ConditionReason;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -44,7 +45,7 @@ pub struct Remembered {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
     /// The condition's reason.
-    pub reason: &'static str,
+    pub reason: ConditionReason,
     /// What happened and what to do about it.
     pub message: String,
     /// It stays so until somebody changes something. Otherwise the next try may succeed.

@@ -5,8 +5,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_tetragon::plan::{Plan, Wish, labelled, plan};
-use lsm_ready_tetragon::reason;
 use lsm_ready_tetragon::refusal::Refusal;
 
 use super::apply::{Error, Outcome};
@@ -178,11 +178,11 @@ pub fn after(
     match outcome {
         Ok(Outcome::Gone) => return Remembered::default(),
         Ok(Outcome::Refused(reason, message)) => {
-            remembered.failure = failure(reason, message.clone(), true, daemon_set);
+            remembered.failure = failure(*reason, message.clone(), true, daemon_set);
         }
         Err(error) => {
             let message = format!("{error}; it is tried again");
-            remembered.failure = failure(reason::APPLY_FAILED, message, false, daemon_set);
+            remembered.failure = failure(ConditionReason::ApplyFailed, message, false, daemon_set);
         }
         Ok(Outcome::Written(written)) => {
             remembered.written.clone_from(&written.metadata.resource_version);
@@ -202,7 +202,7 @@ pub fn after(
                 }
                 (Write::Mount { .. }, _) => {
                     remembered.failure =
-                        failure(reason::APPLY_FAILED, taken_out(written), true, written);
+                        failure(ConditionReason::ApplyFailed, taken_out(written), true, written);
                 }
             }
         }
@@ -287,7 +287,7 @@ mod tests {
     fn a_lasting_failure_waits_unless_something_changed() {
         let failed = |lasting, generation, write| {
             let failure = Failure {
-                reason: reason::FORBIDDEN,
+                reason: ConditionReason::Forbidden,
                 message: String::new(),
                 lasting,
                 write,

@@ -9,6 +9,7 @@
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::SECURITYFS_PATH;
 
 use crate::agent::agent;
@@ -18,7 +19,6 @@ use crate::plan::{pod, release};
 use crate::privilege::{
     AppArmor, Capabilities, app_armor, capabilities, is_confined_by_default, is_privileged, seccomp,
 };
-use crate::reason;
 use crate::refusal::Refusal;
 use crate::seen::{self, Seen};
 use crate::view::{Access, Mounted, View, view, volume};
@@ -27,7 +27,7 @@ use crate::view::{Access, Mounted, View, view, volume};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Excess {
     /// The condition's reason.
-    pub reason: &'static str,
+    pub reason: ConditionReason,
     /// What it is, and what to change.
     pub message: String,
 }
@@ -105,7 +105,7 @@ pub fn audit(
     Ok(found.into_iter().flatten().map(excess).collect())
 }
 
-type Found = Option<(&'static str, String)>;
+type Found = Option<(ConditionReason, String)>;
 
 impl Agent<'_> {
     fn privileged(&self) -> Found {
@@ -118,7 +118,7 @@ impl Agent<'_> {
                 "container {} is privileged, as Tetragon's chart makes it, and may do everything on its node: {advice}",
                 self.container.name
             );
-            (reason::PRIVILEGED, message)
+            (ConditionReason::Privileged, message)
         })
     }
 
@@ -184,7 +184,7 @@ impl Agent<'_> {
             self.container.name,
             seen::advice(self.release, &seen::UNCONFINED, change)
         );
-        Some((reason::APP_ARMOR, message))
+        Some((ConditionReason::AppArmor, message))
     }
 
     fn host_pid(&self) -> Found {
@@ -195,7 +195,7 @@ impl Agent<'_> {
                 "nothing is advised, as the host's /proc is not mounted, by which Tetragon's charts do without it"
                     .to_owned()
             };
-            (reason::HOST_PID, format!("the pod shares the host's process IDs (hostPID): {advice}"))
+            (ConditionReason::HostPid, format!("the pod shares the host's process IDs (hostPID): {advice}"))
         })
     }
 
@@ -222,7 +222,7 @@ impl Agent<'_> {
                 seen.release,
                 missing.join(", ")
             );
-            (reason::CAPABILITIES_MISSING, message)
+            (ConditionReason::CapabilitiesMissing, message)
         })
     }
 
@@ -248,7 +248,7 @@ impl Agent<'_> {
                 seen.release,
                 seen::advice(self.release, &[seen.release], &change)
             );
-            (reason::CAPABILITIES, message)
+            (ConditionReason::Capabilities, message)
         })
     }
 
@@ -262,7 +262,7 @@ impl Agent<'_> {
             mounted.path,
             self.own_mount(mounted, "set readOnly: true")
         );
-        Some((reason::SECURITYFS_WRITABLE, message))
+        Some((ConditionReason::SecurityfsWritable, message))
     }
 
     fn propagated(&self, mounted: &Mounted) -> Found {
@@ -273,7 +273,7 @@ impl Agent<'_> {
                 mounted.path,
                 self.own_mount(mounted, "leave out mountPropagation there")
             );
-            (reason::SECURITYFS_PROPAGATED, message)
+            (ConditionReason::SecurityfsPropagated, message)
         })
     }
 
@@ -295,7 +295,7 @@ impl Agent<'_> {
             let change = "set seccompProfile to type: RuntimeDefault";
             let advice = seen::advice(self.release, &seen::releases(), change);
             (
-                reason::NO_SECCOMP,
+                ConditionReason::NoSeccomp,
                 format!(
                     "container {} runs without a seccomp profile: {advice}",
                     self.container.name
@@ -315,7 +315,7 @@ fn mutable_tag(container: &Container) -> Found {
             "image {image:?} names no digest and no full release, so it may become another one at any restart: give the \
              release (v1.7.0) or, better, its digest"
         );
-        (reason::MUTABLE_TAG, message)
+        (ConditionReason::MutableTag, message)
     })
 }
 

@@ -1,5 +1,6 @@
 //! What is found about an agent's container, and what is advised.
 
+use lsm_ready_crds::ConditionReason;
 use serde_json::{Value, json};
 
 use super::*;
@@ -38,7 +39,7 @@ fn found(daemon_set: &DaemonSet, nodes: &AppArmorNodes) -> Vec<Excess> {
     audit(daemon_set, "tetragon", nodes).unwrap()
 }
 
-fn reasons(daemon_set: &DaemonSet) -> Vec<&'static str> {
+fn reasons(daemon_set: &DaemonSet) -> Vec<ConditionReason> {
     found(daemon_set, &AppArmorNodes::NotKnown).into_iter().map(|excess| excess.reason).collect()
 }
 
@@ -84,31 +85,36 @@ fn each_excess_is_found() {
         (&tidy, &nothing, &[][..], &[][..]),
         (&tidy, &nothing, &read_only, &[]),
         // All capabilities and no seccomp are part of being privileged, and told by that once.
-        (&privileged, &nothing, &[], &[reason::PRIVILEGED]),
-        (&tidy, &json!({"hostPID": true}), &[], &[reason::HOST_PID]),
-        (&with_capabilities(&extra, &["ALL"]), &nothing, &[], &[reason::CAPABILITIES]),
-        (&with_capabilities(&["ALL"], &[]), &nothing, &[], &[reason::CAPABILITIES]),
+        (&privileged, &nothing, &[], &[ConditionReason::Privileged]),
+        (&tidy, &json!({"hostPID": true}), &[], &[ConditionReason::HostPid]),
+        (&with_capabilities(&extra, &["ALL"]), &nothing, &[], &[ConditionReason::Capabilities]),
+        (&with_capabilities(&["ALL"], &[]), &nothing, &[], &[ConditionReason::Capabilities]),
         // What the runtime gives by default is there unless it is dropped.
-        (&with_capabilities(&NEEDED, &[]), &nothing, &[], &[reason::CAPABILITIES]),
-        (&with_capabilities(&NEEDED, &["CHOWN"]), &nothing, &[], &[reason::CAPABILITIES]),
+        (&with_capabilities(&NEEDED, &[]), &nothing, &[], &[ConditionReason::Capabilities]),
+        (&with_capabilities(&NEEDED, &["CHOWN"]), &nothing, &[], &[ConditionReason::Capabilities]),
         (
             &with_capabilities(&without("DAC_OVERRIDE"), &["ALL"]),
             &nothing,
             &[],
-            &[reason::CAPABILITIES_MISSING],
+            &[ConditionReason::CapabilitiesMissing],
         ),
         (
             &with_capabilities(&without("SYS_ADMIN"), &["ALL"]),
             &nothing,
             &[],
-            &[reason::CAPABILITIES_MISSING],
+            &[ConditionReason::CapabilitiesMissing],
         ),
         // It was seen to start without this one.
         (&with_capabilities(&without("SYS_PTRACE"), &["ALL"]), &nothing, &[], &[]),
-        (&tidy, &nothing, &above, &[reason::SECURITYFS_WRITABLE]),
-        (&tidy, &nothing, &both, &[reason::SECURITYFS_WRITABLE, reason::SECURITYFS_PROPAGATED]),
-        (&no_seccomp, &nothing, &[], &[reason::NO_SECCOMP]),
-        (&without_seccomp("Unconfined"), &by_pod, &[], &[reason::NO_SECCOMP]),
+        (&tidy, &nothing, &above, &[ConditionReason::SecurityfsWritable]),
+        (
+            &tidy,
+            &nothing,
+            &both,
+            &[ConditionReason::SecurityfsWritable, ConditionReason::SecurityfsPropagated],
+        ),
+        (&no_seccomp, &nothing, &[], &[ConditionReason::NoSeccomp]),
+        (&without_seccomp("Unconfined"), &by_pod, &[], &[ConditionReason::NoSeccomp]),
         (&no_seccomp, &by_pod, &[], &[]),
     ] {
         assert_eq!(
@@ -181,11 +187,14 @@ fn app_armor_is_told_where_it_is_active_and_not_declined() {
     };
     let mut declined = tidy();
     declined["appArmorProfile"] = json!({"type": "Unconfined"});
-    assert_eq!(told(&tidy(), &active(1, &["n1"])), [reason::APP_ARMOR]);
-    assert_eq!(told(&tidy(), &active(0, &[])), [""; 0]);
-    assert_eq!(told(&tidy(), &AppArmorNodes::NotKnown), [""; 0]);
-    assert_eq!(told(&declined, &active(1, &["n1"])), [""; 0]);
-    assert_eq!(told(&json!({"privileged": true}), &active(1, &["n1"])), [reason::PRIVILEGED]);
+    assert_eq!(told(&tidy(), &active(1, &["n1"])), [ConditionReason::AppArmor]);
+    assert_eq!(told(&tidy(), &active(0, &[])), [] as [ConditionReason; 0]);
+    assert_eq!(told(&tidy(), &AppArmorNodes::NotKnown), [] as [ConditionReason; 0]);
+    assert_eq!(told(&declined, &active(1, &["n1"])), [] as [ConditionReason; 0]);
+    assert_eq!(
+        told(&json!({"privileged": true}), &active(1, &["n1"])),
+        [ConditionReason::Privileged]
+    );
 }
 
 #[test]
@@ -193,7 +202,7 @@ fn a_mount_of_a_directory_above_is_not_changed_but_covered() {
     let above = [mount("/sys", json!({"mountPropagation": "Bidirectional"}))];
     let object = daemon_set("quay.io/cilium/tetragon:v1.3.0", &tidy(), &json!({}), &above);
     let all = found(&object, &active(0, &[]));
-    for reason in [reason::SECURITYFS_WRITABLE, reason::SECURITYFS_PROPAGATED] {
+    for reason in [ConditionReason::SecurityfsWritable, ConditionReason::SecurityfsPropagated] {
         let told = &all.iter().find(|excess| excess.reason == reason).unwrap().message;
         assert!(
             told.contains("mount /sys/kernel/security itself as well, with readOnly: true"),
@@ -205,7 +214,7 @@ fn a_mount_of_a_directory_above_is_not_changed_but_covered() {
 #[test]
 fn an_image_is_settled_by_a_digest_or_a_full_release() {
     let mutable = |image: &str| {
-        reasons(&daemon_set(image, &tidy(), &json!({}), &[])) == [reason::MUTABLE_TAG]
+        reasons(&daemon_set(image, &tidy(), &json!({}), &[])) == [ConditionReason::MutableTag]
     };
     for settled in [SEEN, "t:1.7.0", "t:v1.7.0-ubi9", "t:latest@sha256:aa", "t@sha256:aa"] {
         assert!(!mutable(settled), "{settled}");

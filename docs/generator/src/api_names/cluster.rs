@@ -1,6 +1,7 @@
 //! Names that stand in objects of the cluster: labels, taints, annotations, conditions, reasons, events.
 
-use lsm_ready_crds::{Reason, conditions, names};
+use lsm_ready_crds::conditions::{self, tables::TABLES};
+use lsm_ready_crds::{Reason, names};
 use lsm_ready_operator::policy::status;
 
 use crate::markdown::{code, codes, table};
@@ -78,34 +79,18 @@ pub fn condition_types() -> String {
 
 /// Reasons of conditions and of reports.
 pub fn reasons() -> String {
-    let rows = [
-        (
-            "LsmNode, node condition, `LsmPolicy.status.reasons`, `node-probe check`",
-            "[reasons.md](reasons.md)",
-            codes(Reason::ALL.iter().map(|reason| reason.code())),
-        ),
-        (
-            "node condition only",
-            "[conditions.md](conditions.md)",
-            code(lsm_ready_operator::node::plan::PROBE_SILENT),
-        ),
-        ("`Ready`, `NodesReady`", "[conditions.md](conditions.md)", codes(status::reason::ALL)),
-        (
-            "`TracingPoliciesLoadable`",
-            "[conditions.md](conditions.md)",
-            codes(lsm_ready_operator::tracing_policies::condition::reason::ALL),
-        ),
-        (
-            "`SecurityfsMounted`, `TetragonRolledOut`, `TetragonHardened`",
-            "[conditions.md](conditions.md)",
-            codes(lsm_ready_tetragon::reason::ALL),
-        ),
-        (
-            "`TracingPoliciesEnforced`",
-            "[conditions.md](conditions.md)",
-            codes(lsm_ready_operator::agents::reason::ALL),
-        ),
+    let reports = [
+        "LsmNode, Node condition, `LsmPolicy.status.reasons`, `node-probe check`".to_owned(),
+        codes(Reason::ALL.iter().map(|reason| reason.code())),
+        "[reasons.md](reasons.md)".to_owned(),
     ];
-    let row = |(of, page, codes): (&str, &str, String)| [of.to_owned(), codes, page.to_owned()];
-    table(["reason of", "codes", "meaning"], rows.map(row))
+    let of_conditions = TABLES.iter().map(|(condition, rows)| {
+        let reasons = codes(rows.iter().map(|row| row.reason.code()));
+        [code(condition), reasons, "[conditions.md](conditions.md)".to_owned()]
+    });
+    let shared = format!(
+        "\n{} and the kstatus conditions have the reason of their cause.\n",
+        code(conditions::READY)
+    );
+    table(["reason of", "codes", "meaning"], [reports].into_iter().chain(of_conditions)) + &shared
 }

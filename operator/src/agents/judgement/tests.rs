@@ -1,5 +1,6 @@
 //! Tables and properties of the condition.
 
+use lsm_ready_crds::ConditionReason;
 use std::collections::BTreeMap;
 
 use crate::tetragon_client::{Counts, How, Mode, PolicyAnswer, State as PolicyState};
@@ -10,7 +11,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::agents::reason;
 use crate::agents::summary::{Circumstances, condition};
 use crate::tracing_policies::known::Snapshot;
 use crate::tracing_policies::known::tests::{object, with_wishes};
@@ -117,51 +117,63 @@ fn the_worst_of_all_answers_is_the_reason() {
     let monitoring = || says(&[("deny", PolicyState::Enabled, Some(Mode::Monitor), "")]);
     let nothing = || says(&[]);
     let fine = || ready(enforcing());
-    let table: Vec<(Vec<Node>, State, &str)> = vec![
-        (vec![], Unknown, reason::NOT_ASKED),
-        (vec![fine()], True, reason::ALL_ENFORCING),
-        (vec![not_ready(enforcing())], True, reason::ALL_ENFORCING),
-        (vec![fine(), (State::Ready, None)], Unknown, reason::ASKING),
-        (vec![fine(), early(enforcing())], Unknown, reason::ASKING),
-        (vec![fine(), ready(refusing("no"))], False, reason::AGENT_DISAGREES),
-        (vec![ready(counted(PolicyState::LoadError))], False, reason::AGENT_DISAGREES),
-        (vec![not_ready(refusing("no")), ready(refusing("no"))], False, reason::AGENT_DISAGREES),
-        (vec![not_ready(refusing("no")), ready(nothing())], False, reason::LOAD_ERRORS),
-        (vec![fine(), ready(nothing()), ready(monitoring())], False, reason::POLICIES_MISSING),
-        (vec![fine(), early(nothing())], Unknown, reason::LOADING),
+    let table: Vec<(Vec<Node>, State, ConditionReason)> = vec![
+        (vec![], Unknown, ConditionReason::NotAsked),
+        (vec![fine()], True, ConditionReason::AllEnforcing),
+        (vec![not_ready(enforcing())], True, ConditionReason::AllEnforcing),
+        (vec![fine(), (State::Ready, None)], Unknown, ConditionReason::Asking),
+        (vec![fine(), early(enforcing())], Unknown, ConditionReason::Asking),
+        (vec![fine(), ready(refusing("no"))], False, ConditionReason::AgentDisagrees),
+        (vec![ready(counted(PolicyState::LoadError))], False, ConditionReason::AgentDisagrees),
+        (
+            vec![not_ready(refusing("no")), ready(refusing("no"))],
+            False,
+            ConditionReason::AgentDisagrees,
+        ),
+        (vec![not_ready(refusing("no")), ready(nothing())], False, ConditionReason::LoadErrors),
+        (
+            vec![fine(), ready(nothing()), ready(monitoring())],
+            False,
+            ConditionReason::PoliciesMissing,
+        ),
+        (vec![fine(), early(nothing())], Unknown, ConditionReason::Loading),
         (
             vec![fine(), ready(state(PolicyState::Disabled)), ready(monitoring())],
             False,
-            reason::POLICIES_DISABLED,
+            ConditionReason::PoliciesDisabled,
         ),
         (
             vec![fine(), ready(state(PolicyState::PartiallyEnabled))],
             False,
-            reason::PARTIALLY_ENABLED,
+            ConditionReason::PartiallyEnabled,
         ),
-        (vec![fine(), ready(state(PolicyState::Skipped))], False, reason::POLICIES_SKIPPED),
-        (vec![fine(), early(state(PolicyState::Skipped))], Unknown, reason::LOADING),
-        (vec![fine(), ready(monitoring())], False, reason::MONITOR_MODE),
-        (vec![fine(), early(monitoring())], False, reason::MONITOR_MODE),
-        (vec![ready(monitoring()), ready(silent(Why::Refused))], False, reason::MONITOR_MODE),
+        (vec![fine(), ready(state(PolicyState::Skipped))], False, ConditionReason::PoliciesSkipped),
+        (vec![fine(), early(state(PolicyState::Skipped))], Unknown, ConditionReason::Loading),
+        (vec![fine(), ready(monitoring())], False, ConditionReason::MonitorMode),
+        (vec![fine(), early(monitoring())], False, ConditionReason::MonitorMode),
+        (
+            vec![ready(monitoring()), ready(silent(Why::Refused))],
+            False,
+            ConditionReason::MonitorMode,
+        ),
         (
             vec![fine(), ready(silent(Why::Refused)), ready(state(PolicyState::Loading))],
             Unknown,
-            reason::NO_ANSWER,
+            ConditionReason::NoAnswer,
         ),
-        (vec![fine(), early(silent(Why::Refused))], Unknown, reason::STARTING),
+        (vec![fine(), early(silent(Why::Refused))], Unknown, ConditionReason::Starting),
         (
             vec![fine(), early(silent(Why::Refused)), ready(silent(Why::Refused))],
             Unknown,
-            reason::NO_ANSWER,
+            ConditionReason::NoAnswer,
         ),
-        (vec![fine(), ready(state(PolicyState::Loading))], Unknown, reason::LOADING),
-        (vec![fine(), ready(state(PolicyState::Unclear))], Unknown, reason::STATE_UNCLEAR),
-        (vec![fine(), ready(counted(PolicyState::Enabled))], Unknown, reason::MODE_UNKNOWN),
+        (vec![fine(), ready(state(PolicyState::Loading))], Unknown, ConditionReason::Loading),
+        (vec![fine(), ready(state(PolicyState::Unclear))], Unknown, ConditionReason::StateUnclear),
+        (vec![fine(), ready(counted(PolicyState::Enabled))], Unknown, ConditionReason::ModeUnknown),
     ];
     for (nodes, status, reason) in table {
         let finding = judged(&deny(), &nodes, &circumstances());
-        assert_eq!((finding.status, finding.reason.as_str()), (status, reason), "{nodes:#?}");
+        assert_eq!((finding.status, finding.reason), (status, reason), "{nodes:#?}");
     }
 }
 
@@ -186,7 +198,10 @@ fn policies_that_do_not_deny_are_named_and_decide_only_where_none_denies() {
         ("deny", PolicyState::Enabled, enabled, ""),
         (name, PolicyState::Disabled, None, ""),
     ]);
-    assert_eq!(judged(&both, &[ready(said)], &circumstances()).reason, reason::POLICIES_DISABLED);
+    assert_eq!(
+        judged(&both, &[ready(said)], &circumstances()).reason,
+        ConditionReason::PoliciesDisabled
+    );
     // Alone it enforces nothing.
     let alone = cluster(&[(name, observes())]);
     let finding = judged(
@@ -195,8 +210,8 @@ fn policies_that_do_not_deny_are_named_and_decide_only_where_none_denies() {
         &circumstances(),
     );
     assert_eq!(
-        (finding.status, finding.reason.as_str()),
-        (State::NotReady, reason::NO_ENFORCING_ACTION)
+        (finding.status, finding.reason),
+        (State::NotReady, ConditionReason::NoEnforcingAction)
     );
     // An LSM policy is there to deny.
     let post = cluster(&[("deny", spec("Sigkill")), ("post", spec("Post"))]);
@@ -206,8 +221,8 @@ fn policies_that_do_not_deny_are_named_and_decide_only_where_none_denies() {
     ]);
     let finding = judged(&post, &[ready(said)], &circumstances());
     assert_eq!(
-        (finding.status, finding.reason.as_str()),
-        (State::NotReady, reason::NO_ENFORCING_ACTION)
+        (finding.status, finding.reason),
+        (State::NotReady, ConditionReason::NoEnforcingAction)
     );
     assert!(
         finding.message.contains("post on n00. Add an action that denies"),
@@ -220,7 +235,7 @@ fn policies_that_do_not_deny_are_named_and_decide_only_where_none_denies() {
 fn without_policies_there_is_nothing_to_enforce_and_the_reason_is_told() {
     let empty = || ready(says(&[]));
     let finding = judged(&cluster(&[]), &[empty()], &circumstances());
-    assert_eq!((finding.status, finding.reason.as_str()), (State::Unknown, reason::NO_POLICIES));
+    assert_eq!((finding.status, finding.reason), (State::Unknown, ConditionReason::NoPolicies));
     let not_installed = Circumstances { not_installed: vec!["tracingpolicies"], ..circumstances() };
     let finding = judged(&cluster(&[]), &[empty()], &not_installed);
     assert!(
@@ -231,17 +246,17 @@ fn without_policies_there_is_nothing_to_enforce_and_the_reason_is_told() {
     // Not to answer is not to have no policies.
     assert_eq!(
         judged(&cluster(&[]), &[ready(silent(Why::Refused))], &circumstances()).reason,
-        reason::NO_ANSWER
+        ConditionReason::NoAnswer
     );
     // Where it is not known which there are, nothing is said about them.
     let unread = Circumstances {
-        unread: Some(("TracingPoliciesForbidden", "may not".into())),
+        unread: Some((ConditionReason::TracingPoliciesForbidden, "may not".into())),
         ..circumstances()
     };
     let finding = judged(&cluster(&[]), &[ready(enforcing())], &unread);
     assert_eq!(
-        (finding.status, finding.reason.as_str()),
-        (State::Unknown, "TracingPoliciesForbidden")
+        (finding.status, finding.reason),
+        (State::Unknown, ConditionReason::TracingPoliciesForbidden)
     );
 }
 
@@ -259,15 +274,13 @@ fn a_policy_of_a_file_is_named_and_decides_nothing() {
 #[test]
 fn agents_that_the_daemon_set_says_are_not_available_are_starting() {
     let nodes = [ready(enforcing()), ready(silent(Why::Refused)), ready(silent(Why::Refused))];
-    for (unavailable, expected) in
-        [(0, reason::NO_ANSWER), (1, reason::NO_ANSWER), (2, reason::STARTING)]
-    {
+    for (unavailable, expected) in [
+        (0, ConditionReason::NoAnswer),
+        (1, ConditionReason::NoAnswer),
+        (2, ConditionReason::Starting),
+    ] {
         let finding = judged(&deny(), &nodes, &Circumstances { unavailable, ..circumstances() });
-        assert_eq!(
-            (finding.status, finding.reason.as_str()),
-            (State::Unknown, expected),
-            "{unavailable}"
-        );
+        assert_eq!((finding.status, finding.reason), (State::Unknown, expected), "{unavailable}");
     }
 }
 
@@ -331,8 +344,9 @@ fn silence_is_told_by_its_most_frequent_cause_with_a_way_out() {
 
 #[test]
 fn after_a_restart_the_earlier_word_stands_until_nearly_all_answered_unless_something_is_wrong() {
-    let before =
-        |status: State| Finding::new(TRACING_POLICIES_ENFORCED, status, "Before", "as it was");
+    let before = |status: State| {
+        Finding::new(TRACING_POLICIES_ENFORCED, status, ConditionReason::StateUnclear, "as it was")
+    };
     let with = |status| Circumstances { before: Some(before(status)), ..circumstances() };
     let nodes = |answered: usize, said: &Said| -> Vec<Node> {
         (0..20)
@@ -342,12 +356,24 @@ fn after_a_restart_the_earlier_word_stands_until_nearly_all_answered_unless_some
     let reason = |nodes: &[Node], circumstances: &Circumstances| {
         judged(&deny(), nodes, circumstances).reason
     };
-    assert_eq!(reason(&nodes(17, &enforcing()), &with(State::Ready)), "Before");
-    assert_eq!(reason(&nodes(17, &enforcing()), &with(State::NotReady)), "Before");
-    assert_eq!(reason(&nodes(17, &enforcing()), &circumstances()), reason::ASKING);
-    assert_eq!(reason(&nodes(18, &enforcing()), &with(State::Ready)), reason::ASKING);
-    assert_eq!(reason(&nodes(1, &refusing("no")), &with(State::Ready)), reason::AGENT_DISAGREES);
-    assert_eq!(reason(&nodes(1, &refusing("no")), &with(State::NotReady)), "Before");
+    assert_eq!(
+        reason(&nodes(17, &enforcing()), &with(State::Ready)),
+        ConditionReason::StateUnclear
+    );
+    assert_eq!(
+        reason(&nodes(17, &enforcing()), &with(State::NotReady)),
+        ConditionReason::StateUnclear
+    );
+    assert_eq!(reason(&nodes(17, &enforcing()), &circumstances()), ConditionReason::Asking);
+    assert_eq!(reason(&nodes(18, &enforcing()), &with(State::Ready)), ConditionReason::Asking);
+    assert_eq!(
+        reason(&nodes(1, &refusing("no")), &with(State::Ready)),
+        ConditionReason::AgentDisagrees
+    );
+    assert_eq!(
+        reason(&nodes(1, &refusing("no")), &with(State::NotReady)),
+        ConditionReason::StateUnclear
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What has to change at a Node: a pure function of the Node, its evidence and the policies, ours and Tetragon's.
 
-use lsm_ready_crds::State;
+use lsm_ready_crds::{ConditionReason, State};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,9 +18,6 @@ use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, names, verdict};
 
 use crate::node::required::Required;
 use crate::watch::store::boot_id;
-
-/// Reason of the condition when the probe has been silent for too long.
-pub const PROBE_SILENT: &str = "ProbeSilent";
 
 /// What has to change. Nothing where everything is as wanted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -174,7 +171,7 @@ fn condition_change(
     let (status, reason, message) = match silence.since {
         Some(since) => (
             "Unknown",
-            PROBE_SILENT.to_owned(),
+            ConditionReason::ProbeSilent.code().to_owned(),
             format!(
                 "the probe was last heard at {since}; labels stay as they are, since evidence holds for the whole boot; \
                  look at the lsm-ready probe's pod on this node. Last word: {}",

@@ -219,7 +219,7 @@ fn silence_turns_the_condition_and_no_label() {
     let condition = after.condition.unwrap();
     assert_eq!(
         (condition.status.as_str(), condition.reason.as_deref()),
-        ("Unknown", Some(PROBE_SILENT))
+        ("Unknown", Some("ProbeSilent"))
     );
     let earlier = LsmNodeStatus { boot_id: "another".into(), ..report };
     let condition =

@@ -1,5 +1,6 @@
 //! The status of an `LsmPolicy`: a pure function of the policy, the nodes it selects and what is known of Tetragon.
 
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::State;
 use std::collections::BTreeMap;
 
@@ -14,35 +15,7 @@ use lsm_ready_crds::selection::{InvalidSpec, MinReady};
 use lsm_ready_crds::verdict::Verdict;
 use lsm_ready_crds::{LsmPolicy, LsmPolicyStatus};
 
-use crate::tetragon::findings::{Findings, reason as tetragon_reason};
-
-/// Reasons of the conditions that this module finds; those about Tetragon are in [`crate::tetragon::findings`].
-pub mod reason {
-    /// Ready: everything the policy asks for holds.
-    pub const ENFORCEMENT_READY: &str = "EnforcementReady";
-    /// NodesReady: every selected node is ready.
-    pub const ALL_NODES_READY: &str = "AllNodesReady";
-    /// NodesReady: not all, but as many as `minReady` asks for.
-    pub const ENOUGH_NODES_READY: &str = "EnoughNodesReady";
-    /// NodesReady: too many nodes were shown to be not ready.
-    pub const TOO_FEW_NODES_READY: &str = "TooFewNodesReady";
-    /// NodesReady: it depends on nodes that are not known yet.
-    pub const NODES_UNKNOWN: &str = "NodesUnknown";
-    /// NodesReady: the selector matches no node.
-    pub const NO_NODES_SELECTED: &str = "NoNodesSelected";
-    /// Ready and Stalled: the spec means nothing.
-    pub const INVALID_SPEC: &str = "InvalidSpec";
-    /// All of them, for the documentation's test.
-    pub const ALL: [&str; 7] = [
-        ENFORCEMENT_READY,
-        ALL_NODES_READY,
-        ENOUGH_NODES_READY,
-        TOO_FEW_NODES_READY,
-        NODES_UNKNOWN,
-        NO_NODES_SELECTED,
-        INVALID_SPEC,
-    ];
-}
+use crate::tetragon::findings::Findings;
 
 /// Longest histogram of reasons.
 const MAX_REASONS: usize = 20;
@@ -152,8 +125,8 @@ pub fn status(policy: &LsmPolicy, observation: &Observation, now: &Time) -> LsmP
 fn invalid(error: &InvalidSpec) -> Vec<Finding> {
     let message = error.to_string();
     vec![
-        Finding::new(READY, State::NotReady, reason::INVALID_SPEC, &message),
-        Finding::new(STALLED, State::Ready, reason::INVALID_SPEC, &message),
+        Finding::new(READY, State::NotReady, ConditionReason::InvalidSpec, &message),
+        Finding::new(STALLED, State::Ready, ConditionReason::InvalidSpec, &message),
     ]
 }
 
@@ -187,24 +160,24 @@ fn nodes_ready(tally: &Tally, min_ready: MinReady) -> Finding {
     let (status, reason, message) = if selected == 0 {
         let message =
             "spec.nodeSelector matches no node; compare it with `kubectl get nodes --show-labels`";
-        (State::NotReady, reason::NO_NODES_SELECTED, message.to_owned())
+        (State::NotReady, ConditionReason::NoNodesSelected, message.to_owned())
     } else if tally.ready >= needed {
         let reason = if tally.ready == selected {
-            reason::ALL_NODES_READY
+            ConditionReason::AllNodesReady
         } else {
-            reason::ENOUGH_NODES_READY
+            ConditionReason::EnoughNodesReady
         };
         (State::Ready, reason, counts)
     } else if tally.ready + tally.unknown >= needed {
         (
             State::Unknown,
-            reason::NODES_UNKNOWN,
+            ConditionReason::NodesUnknown,
             format!("{counts}; {} not known yet", tally.unknown),
         )
     } else {
         (
             State::NotReady,
-            reason::TOO_FEW_NODES_READY,
+            ConditionReason::TooFewNodesReady,
             format!("{counts}; status.reasons says why the others are not"),
         )
     };
@@ -215,7 +188,7 @@ fn nodes_ready(tally: &Tally, min_ready: MinReady) -> Finding {
 fn ready(nodes: &Finding, tetragon: Option<&Findings>) -> Finding {
     let securityfs = tetragon.map(|tetragon| &tetragon.securityfs);
     // Who says `mount: Never` has taken the mount into their own hands.
-    let securityfs = securityfs.filter(|finding| finding.reason != tetragon_reason::NOT_WANTED);
+    let securityfs = securityfs.filter(|finding| finding.reason != ConditionReason::NotWanted);
     let rolled_out = tetragon.map(|tetragon| &tetragon.rolled_out);
     let lacking = [Some(nodes), securityfs, rolled_out]
         .into_iter()
@@ -223,7 +196,14 @@ fn ready(nodes: &Finding, tetragon: Option<&Findings>) -> Finding {
         .filter(|f| f.status != State::Ready);
     // Something that is shown not to hold comes before something that is not known.
     lacking.min_by_key(|finding| finding.status == State::Unknown).map_or_else(
-        || Finding::new(READY, State::Ready, reason::ENFORCEMENT_READY, nodes.message.clone()),
+        || {
+            Finding::new(
+                READY,
+                State::Ready,
+                ConditionReason::EnforcementReady,
+                nodes.message.clone(),
+            )
+        },
         |finding| Finding { type_: READY, ..finding.clone() },
     )
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use jiff::Timestamp;
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::LsmPolicySpec;
 use lsm_ready_crds::conditions::find;
 use proptest::prelude::*;
@@ -41,21 +42,29 @@ fn condition(status: &LsmPolicyStatus, type_: &str) -> Option<(String, String)> 
         .map(|condition| (condition.status.clone(), condition.reason.clone()))
 }
 
-fn is(status: &str, reason: &str) -> (String, String) {
-    (status.into(), reason.into())
+fn is(status: &str, reason: ConditionReason) -> (String, String) {
+    (status.into(), reason.code().into())
 }
 
 /// False in all of these tables, and so is `TracingPoliciesLoadable`: a forecast, of which no other condition takes notice.
 fn not_loadable() -> Finding {
-    Finding::new(TRACING_POLICIES_LOADABLE, State::NotReady, "NotLoadable", "l")
+    Finding::new(TRACING_POLICIES_LOADABLE, State::NotReady, ConditionReason::NotLoadable, "l")
 }
 
 /// `TetragonHardened` is False in all of these tables: it is advice, which no other condition may take notice of.
-fn tetragon(securityfs: (State, &str), rolled_out: (State, &str)) -> Findings {
+fn tetragon(
+    securityfs: (State, ConditionReason),
+    rolled_out: (State, ConditionReason),
+) -> Findings {
     Findings {
         securityfs: Finding::new(SECURITYFS_MOUNTED, securityfs.0, securityfs.1, "s"),
         rolled_out: Finding::new(TETRAGON_ROLLED_OUT, rolled_out.0, rolled_out.1, "r"),
-        hardened: Finding::new(TETRAGON_HARDENED, State::NotReady, "Privileged", "h"),
+        hardened: Finding::new(
+            TETRAGON_HARDENED,
+            State::NotReady,
+            ConditionReason::Privileged,
+            "h",
+        ),
         stalled: None,
     }
 }
@@ -63,15 +72,15 @@ fn tetragon(securityfs: (State, &str), rolled_out: (State, &str)) -> Findings {
 #[test]
 fn nodes_ready_table() {
     let table = [
-        (tally(0, 0, 0), MinReady::Percent(100), "False", reason::NO_NODES_SELECTED),
-        (tally(0, 0, 0), MinReady::Percent(0), "False", reason::NO_NODES_SELECTED),
-        (tally(3, 0, 0), MinReady::Percent(100), "True", reason::ALL_NODES_READY),
-        (tally(2, 1, 0), MinReady::Percent(60), "True", reason::ENOUGH_NODES_READY),
-        (tally(2, 1, 0), MinReady::Percent(67), "False", reason::TOO_FEW_NODES_READY),
-        (tally(2, 0, 1), MinReady::Percent(100), "Unknown", reason::NODES_UNKNOWN),
-        (tally(2, 1, 1), MinReady::Percent(100), "False", reason::TOO_FEW_NODES_READY),
-        (tally(3, 0, 0), MinReady::Nodes(4), "False", reason::TOO_FEW_NODES_READY),
-        (tally(0, 3, 0), MinReady::Nodes(0), "True", reason::ENOUGH_NODES_READY),
+        (tally(0, 0, 0), MinReady::Percent(100), "False", ConditionReason::NoNodesSelected),
+        (tally(0, 0, 0), MinReady::Percent(0), "False", ConditionReason::NoNodesSelected),
+        (tally(3, 0, 0), MinReady::Percent(100), "True", ConditionReason::AllNodesReady),
+        (tally(2, 1, 0), MinReady::Percent(60), "True", ConditionReason::EnoughNodesReady),
+        (tally(2, 1, 0), MinReady::Percent(67), "False", ConditionReason::TooFewNodesReady),
+        (tally(2, 0, 1), MinReady::Percent(100), "Unknown", ConditionReason::NodesUnknown),
+        (tally(2, 1, 1), MinReady::Percent(100), "False", ConditionReason::TooFewNodesReady),
+        (tally(3, 0, 0), MinReady::Nodes(4), "False", ConditionReason::TooFewNodesReady),
+        (tally(0, 3, 0), MinReady::Nodes(0), "True", ConditionReason::EnoughNodesReady),
     ];
     for (tally, min_ready, status, reason) in table {
         let found = evaluate(tally.clone(), min_ready, None);
@@ -86,21 +95,39 @@ fn nodes_ready_table() {
 
 #[test]
 fn ready_says_the_first_thing_that_does_not_hold() {
-    let rolled = (State::Ready, "RolledOut");
-    let mounted = (State::Ready, "Mounted");
+    let rolled = (State::Ready, ConditionReason::RolledOut);
+    let mounted = (State::Ready, ConditionReason::Mounted);
     let table = [
-        (tally(1, 0, 0), mounted, rolled, "True", reason::ENFORCEMENT_READY),
-        (tally(0, 1, 0), mounted, rolled, "False", reason::TOO_FEW_NODES_READY),
-        (tally(1, 0, 0), (State::NotReady, "Suggested"), rolled, "False", "Suggested"),
+        (tally(1, 0, 0), mounted, rolled, "True", ConditionReason::EnforcementReady),
+        (tally(0, 1, 0), mounted, rolled, "False", ConditionReason::TooFewNodesReady),
         (
             tally(1, 0, 0),
-            (State::NotReady, tetragon_reason::NOT_WANTED),
+            (State::NotReady, ConditionReason::Suggested),
+            rolled,
+            "False",
+            ConditionReason::Suggested,
+        ),
+        (
+            tally(1, 0, 0),
+            (State::NotReady, ConditionReason::NotWanted),
             rolled,
             "True",
-            reason::ENFORCEMENT_READY,
+            ConditionReason::EnforcementReady,
         ),
-        (tally(0, 0, 1), (State::NotReady, "Suggested"), rolled, "False", "Suggested"),
-        (tally(1, 0, 0), mounted, (State::Unknown, "RollingOut"), "Unknown", "RollingOut"),
+        (
+            tally(0, 0, 1),
+            (State::NotReady, ConditionReason::Suggested),
+            rolled,
+            "False",
+            ConditionReason::Suggested,
+        ),
+        (
+            tally(1, 0, 0),
+            mounted,
+            (State::Unknown, ConditionReason::RollingOut),
+            "Unknown",
+            ConditionReason::RollingOut,
+        ),
     ];
     for (tally, securityfs, rolled_out, status, reason) in table {
         let found = evaluate(tally, MinReady::Percent(100), Some(tetragon(securityfs, rolled_out)));
@@ -119,8 +146,8 @@ fn a_spec_that_means_nothing_still_gets_a_status() {
     let found =
         status(&policy, &Observation::Invalid(InvalidSpec::MinReady("101%".into())), &at(0));
     assert_eq!(found.observed_generation, Some(4));
-    assert_eq!(condition(&found, READY), Some(is("False", reason::INVALID_SPEC)));
-    assert_eq!(condition(&found, STALLED), Some(is("True", reason::INVALID_SPEC)));
+    assert_eq!(condition(&found, READY), Some(is("False", ConditionReason::InvalidSpec)));
+    assert_eq!(condition(&found, STALLED), Some(is("True", ConditionReason::InvalidSpec)));
     assert!(find(&found.conditions, READY).unwrap().message.contains("101%"));
 }
 

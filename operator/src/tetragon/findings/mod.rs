@@ -5,6 +5,7 @@
 //! pure function, so the status is the same whichever controller looked first.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::State;
 use lsm_ready_crds::conditions::{
@@ -25,8 +26,6 @@ use super::step::{Write, blamed};
 use super::wishes::{Standing, Wishes};
 use crate::watch::key::DaemonSetKey;
 
-pub use lsm_ready_tetragon::reason;
-
 /// The conditions.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Findings {
@@ -43,17 +42,17 @@ pub struct Findings {
 /// `SecurityfsMounted`, and whether somebody has to act.
 struct Judged {
     status: State,
-    reason: &'static str,
+    reason: ConditionReason,
     message: String,
     stalled: bool,
 }
 
 impl Judged {
-    fn new(status: impl Into<State>, reason: &'static str, message: impl Into<String>) -> Self {
+    fn new(status: impl Into<State>, reason: ConditionReason, message: impl Into<String>) -> Self {
         Self { status: status.into(), reason, message: message.into(), stalled: false }
     }
 
-    fn stalled(reason: &'static str, message: impl Into<String>) -> Self {
+    fn stalled(reason: ConditionReason, message: impl Into<String>) -> Self {
         Self { stalled: true, ..Self::new(false, reason, message) }
     }
 }
@@ -77,8 +76,9 @@ pub fn findings_on(
     let judged = cannot_start(&plan, &wish.without_securityfs).unwrap_or(judged);
     let judged = taking_back(&plan, daemon_set, remembered, gate.closed(key)).unwrap_or(judged);
     let judged = confined_on(judged, &plan, confined(daemon_set, &wish.container, on));
-    let pending =
-        [reason::PENDING, reason::OUTSIDE_WINDOW].contains(&judged.reason) && !judged.stalled;
+    let pending = [ConditionReason::Pending, ConditionReason::OutsideWindow]
+        .contains(&judged.reason)
+        && !judged.stalled;
     let name = policy.metadata.name.as_deref().unwrap_or_default();
     let judged = against_others(judged, &plan, key, &own, wishes.standing(name));
     let rolled_out = if pending {
@@ -91,7 +91,7 @@ pub fn findings_on(
                 "the mount is about to be added to DaemonSet {key}, which replaces its agents"
             ),
         };
-        Finding::new(TETRAGON_ROLLED_OUT, State::Unknown, reason::PENDING, message)
+        Finding::new(TETRAGON_ROLLED_OUT, State::Unknown, ConditionReason::Pending, message)
     } else {
         let found =
             rollout(daemon_set, remembered.look.as_ref().and_then(|look| look.seen(daemon_set)));
@@ -119,12 +119,18 @@ fn not_found(key: &DaemonSetKey, own: &Tetragon) -> Findings {
          -A), or install it"
     );
     let rolled_out =
-        Finding::new(TETRAGON_ROLLED_OUT, false, reason::DAEMON_SET_NOT_FOUND, &message);
-    let hardened =
-        Finding::new(TETRAGON_HARDENED, State::Unknown, reason::DAEMON_SET_NOT_FOUND, &message);
+        Finding::new(TETRAGON_ROLLED_OUT, false, ConditionReason::DaemonSetNotFound, &message);
+    let hardened = Finding::new(
+        TETRAGON_HARDENED,
+        State::Unknown,
+        ConditionReason::DaemonSetNotFound,
+        &message,
+    );
     let judged = match own.securityfs.mount {
         Mount::Never => not_wanted(),
-        Mount::Auto | Mount::Always => Judged::new(false, reason::DAEMON_SET_NOT_FOUND, message),
+        Mount::Auto | Mount::Always => {
+            Judged::new(false, ConditionReason::DaemonSetNotFound, message)
+        }
     };
     Findings::of(judged, rolled_out, hardened)
 }
@@ -136,7 +142,7 @@ fn hardened(daemon_set: &DaemonSet, own: &Tetragon, on: &AppArmorOn) -> Finding 
         Ok([]) => {
             let message =
                 "nothing was found that the agent's container may do and was seen to do without";
-            found(State::Ready, reason::NOTHING_FOUND, message.to_owned())
+            found(State::Ready, ConditionReason::NothingFound, message.to_owned())
         }
         Ok(all @ [first, ..]) => {
             let messages: Vec<&str> =
@@ -149,7 +155,7 @@ fn hardened(daemon_set: &DaemonSet, own: &Tetragon, on: &AppArmorOn) -> Finding 
 
 fn not_wanted() -> Judged {
     let message = "the policy says mount: Never, so the DaemonSet is left as it is and its mounts are not looked at";
-    Judged::new(State::Unknown, reason::NOT_WANTED, message)
+    Judged::new(State::Unknown, ConditionReason::NotWanted, message)
 }
 
 /// What the plan and its history mean, whoever wished it.
@@ -164,7 +170,7 @@ fn judge(
         Plan::NotNeeded(why) => unneeded(why),
         Plan::Keep { mounted, still_needed: Some(need) } => Judged::new(
             true,
-            reason::MOUNTED,
+            ConditionReason::Mounted,
             format!("volume {} is {mounted}: {need}", mounted.volume),
         ),
         Plan::Keep { mounted, still_needed: None } => {
@@ -173,13 +179,13 @@ fn judge(
                  say mount: Never when that suits",
                 mounted.volume
             );
-            Judged::new(true, reason::MOUNTED, message)
+            Judged::new(true, ConditionReason::Mounted, message)
         }
         Plan::Patch { container, need } => {
             held_back(need, key, remembered, closed).unwrap_or_else(|| {
                 Judged::new(
                     false,
-                    reason::PENDING,
+                    ConditionReason::Pending,
                     format!("the mount is about to be added to container {container}: {need}"),
                 )
             })
@@ -190,7 +196,7 @@ fn judge(
                  you: {need}. Values for Tetragon's chart, to be added to yours:\n{}",
                 suggest::helm_values()
             );
-            Judged::stalled(reason::SUGGESTED, message)
+            Judged::stalled(ConditionReason::Suggested, message)
         }
         Plan::GiveBack { superseded } => giving_back(superseded.as_ref(), remembered, closed),
         Plan::Refused(refusal) => {
@@ -227,7 +233,7 @@ fn cannot_start(plan: &Plan, without_securityfs: &[String]) -> Option<Judged> {
         mounted.volume,
         nodes(without_securityfs)
     );
-    Some(Judged::stalled(reason::NODES_WITHOUT_SECURITYFS, message))
+    Some(Judged::stalled(ConditionReason::NodesWithoutSecurityfs, message))
 }
 
 fn unneeded(why: &Unneeded) -> Judged {
@@ -254,20 +260,21 @@ fn taking_back(
         .failure
         .as_ref()
         .filter(|failure| matches!(failure.write, Write::TakeBack { .. }));
-    let (next, stalled) = match (closed.filter(|closed| closed.reason == reason::HELD), failed) {
-        (Some(held), _) => {
-            (format!("lsm-ready would take the mount back, but {}", held.message), true)
-        }
-        (None, Some(failure)) => {
-            (format!("it could not be taken back: {}", failure.message), failure.lasting)
-        }
-        (None, None) => ("lsm-ready takes it back".to_owned(), false),
-    };
+    let (next, stalled) =
+        match (closed.filter(|closed| closed.reason == ConditionReason::Held), failed) {
+            (Some(held), _) => {
+                (format!("lsm-ready would take the mount back, but {}", held.message), true)
+            }
+            (None, Some(failure)) => {
+                (format!("it could not be taken back: {}", failure.message), failure.lasting)
+            }
+            (None, None) => ("lsm-ready takes it back".to_owned(), false),
+        };
     let message = format!(
         "an agent cannot be created with volume {}, which lsm-ready added: {}; {next}",
         mounted.volume, blame.said
     );
-    Some(Judged { stalled, ..Judged::new(false, reason::TAKEN_BACK, message) })
+    Some(Judged { stalled, ..Judged::new(false, ConditionReason::TakenBack, message) })
 }
 
 /// What the plan says is not so on nodes where AppArmor keeps the agent from securityfs.
@@ -285,7 +292,7 @@ fn confined_on(judged: Judged, plan: &Plan, confined: Option<String>) -> Judged 
          start nor read /sys/kernel/security; set appArmorProfile to type: Unconfined. Elsewhere: {}",
         judged.message
     );
-    Judged::stalled(reason::APP_ARMOR, message)
+    Judged::stalled(ConditionReason::AppArmor, message)
 }
 
 /// Why the mount that should be added is not, or not yet.
@@ -326,7 +333,7 @@ fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
         suggest::argo_cd(Some(&key.namespace), &key.name),
         suggest::helm_values()
     );
-    Some(Judged::stalled(reason::CONTESTED, message))
+    Some(Judged::stalled(ConditionReason::Contested, message))
 }
 
 fn giving_back(
@@ -370,7 +377,7 @@ fn against_others(
                  only one can be the agent's: name the same container in both",
                 own.daemon_set.container
             );
-            return Judged::stalled(reason::CONTAINER_CONFLICT, message);
+            return Judged::stalled(ConditionReason::ContainerConflict, message);
         }
         Standing::Overruled { by, wish } => (by, wish),
     };
@@ -380,7 +387,9 @@ fn against_others(
     let judged = match (own.securityfs.mount, judged.status) {
         // Whether another policy gets its wish is no concern of one that wants nothing.
         (Mount::Never, State::NotReady | State::Unknown) => not_wanted(),
-        (_, State::Ready) if against_will => Judged { reason: reason::OVERRULED, ..judged },
+        (_, State::Ready) if against_will => {
+            Judged { reason: ConditionReason::Overruled, ..judged }
+        }
         _ => judged,
     };
     let message = format!(

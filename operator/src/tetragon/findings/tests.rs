@@ -1,6 +1,7 @@
 //! What each state of affairs comes to in a policy's status.
 
 use jiff::Timestamp;
+use lsm_ready_crds::ConditionReason;
 use serde_json::{Value, json};
 
 use super::super::contest::Contest;
@@ -72,7 +73,7 @@ fn wish(mount: &str, apply: &str) -> Value {
     json!({"securityfs": {"mount": mount, "apply": apply}})
 }
 
-fn failed(reason: &'static str, lasting: bool) -> Remembered {
+fn failed(reason: ConditionReason, lasting: bool) -> Remembered {
     let write = Write::Mount { container: "tetragon".into() };
     let failure = Failure {
         reason,
@@ -105,42 +106,42 @@ fn each_state_has_its_reason() {
     let elsewhere = json!({"daemonSet": {"container": "agent"}});
     let (old, new, ours) = (old(), new(), ours());
     for (policy, object, remembered, expected) in [
-        (&auto, Some(&ours), &none, (True, reason::MOUNTED, True, false)),
-        (&auto, Some(&new), &none, (True, reason::MOUNTS_ITSELF, True, false)),
+        (&auto, Some(&ours), &none, (True, ConditionReason::Mounted, True, false)),
+        (&auto, Some(&new), &none, (True, ConditionReason::MountsItself, True, false)),
         (
             &auto,
             Some(&daemon_set("tetragon:v1.1.0", false)),
             &none,
-            (False, reason::NO_LSM_HOOKS, True, true),
+            (False, ConditionReason::NoLsmHooks, True, true),
         ),
-        (&auto, Some(&old), &none, (False, reason::PENDING, Unknown, false)),
-        (&auto, None, &none, (False, reason::DAEMON_SET_NOT_FOUND, False, false)),
-        (&never, None, &none, (Unknown, reason::NOT_WANTED, False, false)),
-        (&never, Some(&old), &none, (Unknown, reason::NOT_WANTED, True, false)),
-        (&never, Some(&ours), &none, (Unknown, reason::NOT_WANTED, True, false)),
-        (&suggest, Some(&old), &none, (False, reason::SUGGESTED, True, true)),
-        (&suggest, Some(&ours), &none, (True, reason::MOUNTED, True, false)),
-        (&elsewhere, Some(&old), &none, (False, reason::CONTAINER_NOT_FOUND, True, true)),
-        (&auto, Some(&old), &contested(), (False, reason::CONTESTED, True, true)),
+        (&auto, Some(&old), &none, (False, ConditionReason::Pending, Unknown, false)),
+        (&auto, None, &none, (False, ConditionReason::DaemonSetNotFound, False, false)),
+        (&never, None, &none, (Unknown, ConditionReason::NotWanted, False, false)),
+        (&never, Some(&old), &none, (Unknown, ConditionReason::NotWanted, True, false)),
+        (&never, Some(&ours), &none, (Unknown, ConditionReason::NotWanted, True, false)),
+        (&suggest, Some(&old), &none, (False, ConditionReason::Suggested, True, true)),
+        (&suggest, Some(&ours), &none, (True, ConditionReason::Mounted, True, false)),
+        (&elsewhere, Some(&old), &none, (False, ConditionReason::ContainerNotFound, True, true)),
+        (&auto, Some(&old), &contested(), (False, ConditionReason::Contested, True, true)),
         (
             &auto,
             Some(&old),
-            &failed(reason::FORBIDDEN, true),
-            (False, reason::FORBIDDEN, True, true),
+            &failed(ConditionReason::Forbidden, true),
+            (False, ConditionReason::Forbidden, True, true),
         ),
         (
             &auto,
             Some(&old),
-            &failed(reason::APPLY_FAILED, false),
-            (False, reason::APPLY_FAILED, True, false),
+            &failed(ConditionReason::ApplyFailed, false),
+            (False, ConditionReason::ApplyFailed, True, false),
         ),
         // What is in order stays so, whatever was once remembered.
-        (&auto, Some(&ours), &contested(), (True, reason::MOUNTED, True, false)),
+        (&auto, Some(&ours), &contested(), (True, ConditionReason::Mounted, True, false)),
     ] {
         let found = told(std::slice::from_ref(policy), object, remembered);
         let word = (
             found.securityfs.status,
-            found.securityfs.reason.as_str(),
+            found.securityfs.reason,
             found.rolled_out.status,
             found.stalled.is_some(),
         );
@@ -155,19 +156,19 @@ fn what_the_agent_need_not_do_is_advice() {
         let found = told(&[wish("Auto", "Patch")], object, &none);
         (found.hardened.status, found.hardened.reason, found.stalled)
     };
-    assert_eq!(excess(Some(&ours())), (State::NotReady, reason::PRIVILEGED.into(), None));
-    assert_eq!(excess(None), (State::Unknown, reason::DAEMON_SET_NOT_FOUND.into(), None));
+    assert_eq!(excess(Some(&ours())), (State::NotReady, ConditionReason::Privileged.into(), None));
+    assert_eq!(excess(None), (State::Unknown, ConditionReason::DaemonSetNotFound.into(), None));
     let mut tidy = serde_json::to_value(ours()).unwrap();
     let seen = lsm_ready_tetragon::seen::ALL[0].capabilities;
     tidy["spec"]["template"]["spec"]["containers"][0]["securityContext"] = json!({
         "seccompProfile": {"type": "RuntimeDefault"}, "capabilities": {"drop": ["ALL"], "add": seen}});
     let mut tidy: DaemonSet = serde_json::from_value(tidy).unwrap();
-    assert_eq!(excess(Some(&tidy)), (State::Ready, reason::NOTHING_FOUND.into(), None));
+    assert_eq!(excess(Some(&tidy)), (State::Ready, ConditionReason::NothingFound.into(), None));
     let pod = tidy.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
     pod.host_pid = Some(true);
     pod.containers[0].image = Some("tetragon:latest".into());
     let found = told(&[wish("Auto", "Patch")], Some(&tidy), &none).hardened;
-    assert_eq!(found.reason, reason::HOST_PID);
+    assert_eq!(found.reason, ConditionReason::HostPid);
     assert!(
         found.message.contains("hostPID") && found.message.contains("tetragon:latest"),
         "each is told: {found:?}"
@@ -176,7 +177,8 @@ fn what_the_agent_need_not_do_is_advice() {
 
 #[test]
 fn stalled_repeats_what_to_do() {
-    let found = told(&[wish("Auto", "Patch")], Some(&old()), &failed(reason::FORBIDDEN, true));
+    let found =
+        told(&[wish("Auto", "Patch")], Some(&old()), &failed(ConditionReason::Forbidden, true));
     let stalled = found.stalled.unwrap();
     assert_eq!((stalled.type_, stalled.status), (STALLED, State::Ready));
     assert_eq!(
@@ -204,17 +206,17 @@ fn the_overruled_say_by_whom() {
     let none = Remembered::default();
     let never =
         told(&[wish("Never", "Patch"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
-    assert_eq!((never.status, never.reason.as_str()), (State::Ready, reason::OVERRULED));
+    assert_eq!((never.status, never.reason), (State::Ready, ConditionReason::Overruled));
     assert!(
         never.message.contains("LsmPolicy p1 is followed, which says mount: Auto, apply: Patch"),
         "{never:?}"
     );
     let suggest =
         told(&[wish("Auto", "Suggest"), wish("Auto", "Patch")], Some(&ours()), &none).securityfs;
-    assert_eq!((suggest.status, suggest.reason.as_str()), (State::Ready, reason::OVERRULED));
+    assert_eq!((suggest.status, suggest.reason), (State::Ready, ConditionReason::Overruled));
     // One that wants nothing is not held up by what another fails to get.
     let unconcerned = told(&[wish("Never", "Patch"), wish("Auto", "Suggest")], Some(&old()), &none);
-    assert_eq!(unconcerned.securityfs.reason, reason::NOT_WANTED);
+    assert_eq!(unconcerned.securityfs.reason, ConditionReason::NotWanted);
     assert_eq!(unconcerned.stalled, None);
 }
 
@@ -224,28 +226,28 @@ fn a_closed_gate_is_told_before_what_failed_earlier() {
     let held = Gate::Held { word: "hold".into() };
     let policies = [policy("p0", &wish("Auto", "Patch"))];
     let wishes = Wishes::of(&key(), &policies);
-    let failed = failed(reason::FORBIDDEN, true);
+    let failed = failed(ConditionReason::Forbidden, true);
     let told = |object: &DaemonSet, gate: &Gate| {
         findings(&policies[0], (&key(), Some(object)), &wishes, (&failed, gate))
     };
     let waits = told(&old(), &until);
     assert_eq!(
-        (waits.securityfs.status, waits.securityfs.reason.as_str()),
-        (State::NotReady, reason::OUTSIDE_WINDOW)
+        (waits.securityfs.status, waits.securityfs.reason),
+        (State::NotReady, ConditionReason::OutsideWindow)
     );
     assert_eq!(
-        (waits.rolled_out.status, waits.rolled_out.reason.as_str()),
-        (State::Unknown, reason::PENDING)
+        (waits.rolled_out.status, waits.rolled_out.reason),
+        (State::Unknown, ConditionReason::Pending)
     );
     assert_eq!(waits.stalled, None, "it ends by itself");
     let held_back = told(&old(), &held);
     assert_eq!(
-        (held_back.securityfs.reason.as_str(), held_back.stalled.is_some()),
-        (reason::HELD, true)
+        (held_back.securityfs.reason, held_back.stalled.is_some()),
+        (ConditionReason::Held, true)
     );
     assert_eq!(held_back.rolled_out.status, State::Ready, "nothing is under way");
     // Where nothing is to be written there is nothing to hold.
-    assert_eq!(told(&ours(), &held).securityfs.reason, reason::MOUNTED);
+    assert_eq!(told(&ours(), &held).securityfs.reason, ConditionReason::Mounted);
     let mut left = daemon_set("tetragon:v1.7.0", false);
     left.metadata.labels =
         Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
@@ -264,7 +266,7 @@ fn another_container_is_a_conflict() {
         &Remembered::default(),
     );
     // Both are as old, so the first by name, which is the one that is told, decides.
-    assert_eq!(found.securityfs.reason, reason::CONTAINER_NOT_FOUND);
+    assert_eq!(found.securityfs.reason, ConditionReason::ContainerNotFound);
     let policies =
         [policy("a", &json!({})), policy("b", &json!({"daemonSet": {"container": "z"}}))];
     let wishes = Wishes::of(&key(), &policies);
@@ -274,7 +276,7 @@ fn another_container_is_a_conflict() {
         &wishes,
         (&Remembered::default(), &Gate::Open),
     );
-    assert_eq!(found.securityfs.reason, reason::CONTAINER_CONFLICT);
+    assert_eq!(found.securityfs.reason, ConditionReason::ContainerConflict);
     assert!(found.stalled.is_some());
 }
 
@@ -283,19 +285,13 @@ fn leftovers_that_cannot_go_are_told() {
     let mut object = daemon_set("tetragon:v1.7.0", false);
     object.metadata.labels =
         Some([("lsmready.io/securityfs".to_owned(), "mounted".to_owned())].into());
-    let mut refused = failed(reason::FORBIDDEN, true);
+    let mut refused = failed(ConditionReason::Forbidden, true);
     refused.failure.as_mut().unwrap().write = Write::GiveBack;
     let found = told(&[wish("Auto", "Patch")], Some(&object), &refused);
-    assert_eq!(found.securityfs.reason, reason::MOUNTS_ITSELF);
+    assert_eq!(found.securityfs.reason, ConditionReason::MountsItself);
     assert!(
         found.securityfs.message.contains("could not be taken out: what to do"),
         "{:?}",
         found.securityfs
     );
-}
-
-#[test]
-fn every_reason_is_listed_once() {
-    let unique: std::collections::HashSet<&str> = reason::ALL.into_iter().collect();
-    assert_eq!(unique.len(), reason::ALL.len());
 }

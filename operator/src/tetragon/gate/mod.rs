@@ -7,10 +7,10 @@
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::APPLY_ANNOTATION;
 use lsm_ready_crds::window::{InvalidWindow, Opening, Schedule, opening};
 use lsm_ready_tetragon::plan::{Plan, Unneeded};
-use lsm_ready_tetragon::reason;
 
 use super::rollout::budget::{Budget, budget};
 use crate::watch::key::DaemonSetKey;
@@ -71,7 +71,7 @@ pub enum Gate {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Closed {
     /// The condition's reason.
-    pub reason: &'static str,
+    pub reason: ConditionReason,
     /// Why, and how to let it go.
     pub message: String,
     /// It stays so until somebody acts.
@@ -147,7 +147,7 @@ impl Gate {
                      now: {}",
                     annotate("allow")
                 );
-                closed(reason::OUTSIDE_WINDOW, message, false)
+                closed(ConditionReason::OutsideWindow, message, false)
             }
             Self::Never { policies } => {
                 let message = format!(
@@ -155,10 +155,10 @@ impl Gate {
                      are: make them overlap, or let it go now: {}",
                     annotate("allow")
                 );
-                closed(reason::OUTSIDE_WINDOW, message, true)
+                closed(ConditionReason::OutsideWindow, message, true)
             }
             Self::Invalid { policy, error } => closed(
-                reason::OUTSIDE_WINDOW,
+                ConditionReason::OutsideWindow,
                 format!("LsmPolicy {policy} has a window that never opens: {error}"),
                 true,
             ),
@@ -173,7 +173,7 @@ impl Gate {
                      {}, or take the annotation away ({APPLY_ANNOTATION}-)",
                     annotate("allow")
                 );
-                closed(reason::HELD, message, true)
+                closed(ConditionReason::Held, message, true)
             }
             Self::TooLarge { budget, max, policy } => {
                 let Budget { field, says, agents } = budget;
@@ -182,7 +182,7 @@ impl Gate {
                      would restart {agents} ({field}: {says}), which lsm-ready does not change: set \
                      spec.updateStrategy.rollingUpdate.{field} to {max} or less, or maxConcurrent to {agents}"
                 );
-                closed(reason::BUDGET_TOO_LARGE, message, true)
+                closed(ConditionReason::BudgetTooLarge, message, true)
             }
         }
     }

@@ -42,7 +42,7 @@ fn at_most(max: i32) -> Limits {
 fn told(limits: &Limits, daemon_set: &DaemonSet) -> (&'static str, bool, String) {
     let key = DaemonSetKey::of(daemon_set);
     gate(limits, daemon_set, now()).closed(&key).map_or(("", false, String::new()), |closed| {
-        (closed.reason, closed.stalled, closed.message)
+        (closed.reason.code(), closed.stalled, closed.message)
     })
 }
 
@@ -58,24 +58,24 @@ fn each_limit_has_its_reason_and_a_way_out() {
         (
             &night,
             ds(None),
-            reason::OUTSIDE_WINDOW,
+            "OutsideWindow",
             false,
             vec!["opens at 2026-01-01T22:00:00Z", "LsmPolicy p0", allow],
         ),
         (&night, ds(Some("allow")), "", false, vec![]),
-        (&noon, ds(Some("hold")), reason::HELD, true, vec!["lsmready.io/apply=hold;", allow]),
-        (&noon, ds(Some("Allow")), reason::HELD, true, vec!["neither allow nor hold", allow]),
+        (&noon, ds(Some("hold")), "Held", true, vec!["lsmready.io/apply=hold;", allow]),
+        (&noon, ds(Some("Allow")), "Held", true, vec!["neither allow nor hold", allow]),
         (
             &windows(&[("12:00", "UTC"), ("22:00", "UTC")]),
             ds(None),
-            reason::OUTSIDE_WINDOW,
+            "OutsideWindow",
             true,
             vec!["p0, p1", "never"],
         ),
         (
             &windows(&[("12:00", "Mars/Olympus")]),
             ds(None),
-            reason::OUTSIDE_WINDOW,
+            "OutsideWindow",
             true,
             vec!["LsmPolicy p0", "Mars/Olympus"],
         ),
@@ -84,7 +84,7 @@ fn each_limit_has_its_reason_and_a_way_out() {
         (
             &at_most(1),
             daemon_set(&json!("10%"), None),
-            reason::BUDGET_TOO_LARGE,
+            "BudgetTooLarge",
             true,
             vec![
                 "would restart 2 (maxUnavailable: 10%)",
@@ -93,9 +93,9 @@ fn each_limit_has_its_reason_and_a_way_out() {
             ],
         ),
         // The owner's word is about the window, not about how many.
-        (&at_most(1), daemon_set(&json!(5), Some("allow")), reason::BUDGET_TOO_LARGE, true, vec![]),
+        (&at_most(1), daemon_set(&json!(5), Some("allow")), "BudgetTooLarge", true, vec![]),
         // What somebody has to act on comes before what ends by itself.
-        (&both, daemon_set(&json!(5), None), reason::BUDGET_TOO_LARGE, true, vec![]),
+        (&both, daemon_set(&json!(5), None), "BudgetTooLarge", true, vec![]),
     ] {
         let (found, acts, message) = told(limits, &daemon_set);
         assert_eq!((found, acts), (reason, stalled), "{limits:?}: {message}");

@@ -13,9 +13,9 @@ pub mod unready;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use kube::ResourceExt;
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::State;
 use lsm_ready_crds::conditions::{Finding, TETRAGON_ROLLED_OUT};
-use lsm_ready_tetragon::reason;
 
 use crate::watch::key::DaemonSetKey;
 use agents::Kind;
@@ -60,34 +60,34 @@ impl Counts {
 /// The condition.
 pub fn rollout(daemon_set: &DaemonSet, seen: Option<&Seen>) -> Finding {
     let key = DaemonSetKey::of(daemon_set);
-    let found = |status: State, reason: &str, message: String| {
+    let found = |status: State, reason: ConditionReason, message: String| {
         Finding::new(TETRAGON_ROLLED_OUT, status, reason, message)
     };
     // The counts are of the generation that the DaemonSet controller has seen.
     let Some(counts) = Counts::present(daemon_set) else {
         let message = format!("the change of DaemonSet {key} has not been taken up yet");
-        return found(State::Unknown, reason::ROLLING_OUT, message);
+        return found(State::Unknown, ConditionReason::RollingOut, message);
     };
     let Counts { desired, updated, available } = counts;
     if desired == 0 {
         let message = format!(
             "DaemonSet {key} selects no node: compare its nodeSelector and tolerations with the nodes"
         );
-        return found(State::NotReady, reason::NO_AGENTS, message);
+        return found(State::NotReady, ConditionReason::NoAgents, message);
     }
     let held = seen.and_then(Seen::held);
     if updated < desired && on_delete(daemon_set) && held.is_none_or(|held| held.worst().is_none())
     {
         return found(
             State::NotReady,
-            reason::ON_DELETE,
+            ConditionReason::OnDelete,
             delete_pods(daemon_set, updated, desired),
         );
     }
     if counts.complete() {
         let message =
             format!("all {desired} agents run the present pod template and are available");
-        return found(State::Ready, reason::ROLLED_OUT, message);
+        return found(State::Ready, ConditionReason::RolledOut, message);
     }
     if let Some((reason, message)) = held.and_then(|held| held_up(daemon_set, counts, held)) {
         return found(State::NotReady, reason, message);
@@ -97,16 +97,20 @@ pub fn rollout(daemon_set: &DaemonSet, seen: Option<&Seen>) -> Finding {
         let message = format!(
             "{updated} of {desired} agents run the present pod template, {available} are available{hint}"
         );
-        return found(State::Unknown, reason::ROLLING_OUT, message);
+        return found(State::Unknown, ConditionReason::RollingOut, message);
     }
     let message = format!(
         "all {desired} agents run the present pod template, {available} are available{hint}"
     );
-    found(State::Unknown, reason::NOT_AVAILABLE, message)
+    found(State::Unknown, ConditionReason::NotAvailable, message)
 }
 
 /// Why it does not go on before somebody acts, and what to do.
-fn held_up(daemon_set: &DaemonSet, counts: Counts, held: &Held) -> Option<(&'static str, String)> {
+fn held_up(
+    daemon_set: &DaemonSet,
+    counts: Counts,
+    held: &Held,
+) -> Option<(ConditionReason, String)> {
     let key = DaemonSetKey::of(daemon_set);
     let Counts { desired, updated, available } = counts;
     let so_far = format!(
@@ -130,16 +134,16 @@ fn held_up(daemon_set: &DaemonSet, counts: Counts, held: &Held) -> Option<(&'sta
             key.namespace,
             budget.field
         );
-        (reason::BUDGET_EXHAUSTED, message)
+        (ConditionReason::BudgetExhausted, message)
     })
 }
 
 /// The reason, what it is about the agents, and the way out.
-fn words(kind: Kind, group: &Group, key: &DaemonSetKey) -> (&'static str, &'static str, String) {
+fn words(kind: Kind, group: &Group, key: &DaemonSetKey) -> (ConditionReason, &'static str, String) {
     let first = group.sample.first();
     match kind {
         Kind::ImagePull => (
-            reason::IMAGE_PULL,
+            ConditionReason::ImagePull,
             "cannot get their image",
             format!(
                 "Correct the image of DaemonSet {key}, or let these nodes reach its registry (imagePullSecrets, a mirror)"
@@ -149,7 +153,7 @@ fn words(kind: Kind, group: &Group, key: &DaemonSetKey) -> (&'static str, &'stat
             let pod = first.map(|trouble| trouble.pod.as_str()).unwrap_or_default();
             let command = format!("kubectl -n {} describe pod {pod}", key.namespace);
             (
-                reason::CONTAINER_CREATE_FAILED,
+                ConditionReason::ContainerCreateFailed,
                 "cannot be created",
                 format!("There is no log; `{command}` shows the Events"),
             )
@@ -161,13 +165,13 @@ fn words(kind: Kind, group: &Group, key: &DaemonSetKey) -> (&'static str, &'stat
             let command =
                 format!("kubectl -n {} logs {pod} -c {container} --previous", key.namespace);
             (
-                reason::CRASH_LOOPING,
+                ConditionReason::CrashLooping,
                 "do not stay up",
                 format!("`{command}` and `kubectl describe pod` tell more"),
             )
         }
         Kind::Unschedulable | Kind::Unavailable => (
-            reason::UNSCHEDULABLE,
+            ConditionReason::Unschedulable,
             "have no place on their nodes",
             format!(
                 "Make room on these nodes, give the agents a higher priorityClassName, or leave these nodes out by the \

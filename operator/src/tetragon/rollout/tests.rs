@@ -1,6 +1,7 @@
 //! What each state of a rollout comes to.
 
 use jiff::Timestamp;
+use lsm_ready_crds::ConditionReason;
 use serde_json::{Value, json};
 
 use super::agents::Agent;
@@ -78,21 +79,17 @@ fn seen(daemon_set: &DaemonSet, pods: &[Value]) -> Seen {
 #[test]
 fn each_state_has_its_reason() {
     let table = [
-        ("RollingUpdate", None, State::Unknown, reason::ROLLING_OUT),
-        ("RollingUpdate", Some([0, 0, 0]), State::NotReady, reason::NO_AGENTS),
-        ("RollingUpdate", Some([3, 1, 2]), State::Unknown, reason::ROLLING_OUT),
-        ("RollingUpdate", Some([3, 3, 2]), State::Unknown, reason::NOT_AVAILABLE),
-        ("RollingUpdate", Some([3, 3, 3]), State::Ready, reason::ROLLED_OUT),
-        ("OnDelete", Some([3, 1, 3]), State::NotReady, reason::ON_DELETE),
-        ("OnDelete", Some([3, 3, 3]), State::Ready, reason::ROLLED_OUT),
+        ("RollingUpdate", None, State::Unknown, ConditionReason::RollingOut),
+        ("RollingUpdate", Some([0, 0, 0]), State::NotReady, ConditionReason::NoAgents),
+        ("RollingUpdate", Some([3, 1, 2]), State::Unknown, ConditionReason::RollingOut),
+        ("RollingUpdate", Some([3, 3, 2]), State::Unknown, ConditionReason::NotAvailable),
+        ("RollingUpdate", Some([3, 3, 3]), State::Ready, ConditionReason::RolledOut),
+        ("OnDelete", Some([3, 1, 3]), State::NotReady, ConditionReason::OnDelete),
+        ("OnDelete", Some([3, 3, 3]), State::Ready, ConditionReason::RolledOut),
     ];
     for (strategy, counts, status, reason) in table {
         let finding = rollout(&daemon_set(strategy, counts), None);
-        assert_eq!(
-            (finding.status, finding.reason.as_str()),
-            (status, reason),
-            "{strategy} {counts:?}"
-        );
+        assert_eq!((finding.status, finding.reason), (status, reason), "{strategy} {counts:?}");
     }
 }
 
@@ -109,48 +106,48 @@ fn each_way_to_stick_has_its_reason() {
             .collect::<Vec<_>>()
     };
     let table = [
-        ("no pod is held up", going_on, vec![], State::Unknown, reason::ROLLING_OUT),
+        ("no pod is held up", going_on, vec![], State::Unknown, ConditionReason::RollingOut),
         (
             "pull",
             going_on,
             vec![pod("n2", "2", &waiting("ImagePullBackOff"))],
             State::NotReady,
-            reason::IMAGE_PULL,
+            ConditionReason::ImagePull,
         ),
         (
             "name",
             all_new,
             vec![pod("n2", "2", &waiting("InvalidImageName"))],
             State::NotReady,
-            reason::IMAGE_PULL,
+            ConditionReason::ImagePull,
         ),
         (
             "crash",
             going_on,
             vec![pod("n2", "2", &waiting("CrashLoopBackOff"))],
             State::NotReady,
-            reason::CRASH_LOOPING,
+            ConditionReason::CrashLooping,
         ),
         (
             "run",
             all_new,
             vec![pod("n2", "2", &waiting("RunContainerError"))],
             State::NotReady,
-            reason::CONTAINER_CREATE_FAILED,
+            ConditionReason::ContainerCreateFailed,
         ),
         (
             "volumes",
             going_on,
             vec![pod("n2", "2", &without_sandbox())],
             State::NotReady,
-            reason::CONTAINER_CREATE_FAILED,
+            ConditionReason::ContainerCreateFailed,
         ),
         (
             "no place",
             going_on,
             vec![pod("n2", "2", &unschedulable)],
             State::NotReady,
-            reason::UNSCHEDULABLE,
+            ConditionReason::Unschedulable,
         ),
         // The image of an older template is nothing that the rollout waits for.
         (
@@ -158,42 +155,42 @@ fn each_way_to_stick_has_its_reason() {
             going_on,
             of_two(&[pod("n2", "1", &waiting("ImagePullBackOff"))]),
             State::Unknown,
-            reason::ROLLING_OUT,
+            ConditionReason::RollingOut,
         ),
         (
             "not ready",
             going_on,
             vec![pod("n2", "2", &not_ready())],
             State::NotReady,
-            reason::BUDGET_EXHAUSTED,
+            ConditionReason::BudgetExhausted,
         ),
         (
             "creating",
             going_on,
             vec![pod("n2", "2", &waiting("ContainerCreating"))],
             State::NotReady,
-            reason::BUDGET_EXHAUSTED,
+            ConditionReason::BudgetExhausted,
         ),
         (
             "creating, all new",
             all_new,
             vec![pod("n2", "2", &waiting("ContainerCreating"))],
             State::Unknown,
-            reason::NOT_AVAILABLE,
+            ConditionReason::NotAvailable,
         ),
         (
             "leaving",
             going_on,
             vec![leaving("2026-01-01T00:55:01Z")],
             State::Unknown,
-            reason::ROLLING_OUT,
+            ConditionReason::RollingOut,
         ),
         (
             "late",
             going_on,
             vec![leaving("2026-01-01T00:55:00Z")],
             State::NotReady,
-            reason::BUDGET_EXHAUSTED,
+            ConditionReason::BudgetExhausted,
         ),
         // The worst is told first.
         (
@@ -201,14 +198,14 @@ fn each_way_to_stick_has_its_reason() {
             going_on,
             vec![pod("n2", "2", &not_ready()), pod("n3", "2", &waiting("ErrImagePull"))],
             State::NotReady,
-            reason::IMAGE_PULL,
+            ConditionReason::ImagePull,
         ),
     ];
     for (case, counts, pods, status, reason) in table {
         let daemon_set = daemon_set("RollingUpdate", Some(counts));
         let finding = rollout(&daemon_set, Some(&seen(&daemon_set, &pods)));
         assert_eq!(
-            (finding.status, finding.reason.as_str()),
+            (finding.status, finding.reason),
             (status, reason),
             "{case}: {}",
             finding.message
@@ -221,7 +218,7 @@ fn an_agent_that_cannot_be_created_is_told_with_on_delete_too() {
     let daemon_set = daemon_set("OnDelete", Some([3, 1, 2]));
     let held = seen(&daemon_set, &[pod("n2", "2", &waiting("CreateContainerError"))]);
     let found = rollout(&daemon_set, Some(&held));
-    assert_eq!(found.reason, reason::CONTAINER_CREATE_FAILED);
+    assert_eq!(found.reason, ConditionReason::ContainerCreateFailed);
     assert!(
         found
             .message
@@ -229,7 +226,10 @@ fn an_agent_that_cannot_be_created_is_told_with_on_delete_too() {
         "{}",
         found.message
     );
-    assert_eq!(rollout(&daemon_set, Some(&seen(&daemon_set, &[]))).reason, reason::ON_DELETE);
+    assert_eq!(
+        rollout(&daemon_set, Some(&seen(&daemon_set, &[]))).reason,
+        ConditionReason::OnDelete
+    );
 }
 
 #[test]
@@ -265,12 +265,12 @@ fn an_exhausted_budget_names_the_field_and_those_that_use_it_up() {
     let one = [pod("n1", "2", &not_ready())];
     assert_eq!(
         rollout(&stuck, Some(&seen(&stuck, &one))).reason,
-        reason::ROLLING_OUT,
+        ConditionReason::RollingOut,
         "one of two"
     );
     let two = [pod("n1", "2", &not_ready()), leaving("2026-01-01T00:00:00Z")];
     let found = rollout(&stuck, Some(&seen(&stuck, &two)));
-    assert_eq!(found.reason, reason::BUDGET_EXHAUSTED);
+    assert_eq!(found.reason, ConditionReason::BudgetExhausted);
     for part in [
         "maxUnavailable: 10%",
         "on n1 (pod tetragon-n1): its containers run and it is not ready",
@@ -283,7 +283,7 @@ fn an_exhausted_budget_names_the_field_and_those_that_use_it_up() {
 #[test]
 fn without_the_right_to_list_pods_the_counts_tell_and_say_so() {
     let found = rollout(&daemon_set("RollingUpdate", Some([3, 1, 2])), Some(&Seen::Forbidden));
-    assert_eq!((found.status, found.reason.as_str()), (State::Unknown, reason::ROLLING_OUT));
+    assert_eq!((found.status, found.reason), (State::Unknown, ConditionReason::RollingOut));
     assert!(
         found.message.contains("bind it the ClusterRole lsm-ready-agents there"),
         "{}",
@@ -298,18 +298,18 @@ fn a_rollback_takes_up_pods_of_an_older_generation() {
     let reason = |pods: &[Value]| rollout(&back, Some(&seen(&back, pods))).reason;
     assert_eq!(
         reason(std::slice::from_ref(&old)),
-        reason::CRASH_LOOPING,
+        ConditionReason::CrashLooping,
         "no pod has the present generation"
     );
     let mut of_the_same_revision = pod("n2", "2", &json!({}));
     of_the_same_revision["metadata"]["labels"]["controller-revision-hash"] = json!("h1");
-    assert_eq!(reason(&[old.clone(), of_the_same_revision]), reason::CRASH_LOOPING);
+    assert_eq!(reason(&[old.clone(), of_the_same_revision]), ConditionReason::CrashLooping);
     assert_eq!(
         reason(&[
             old,
             pod("n2", "2", &json!({"conditions": [{"type": "Ready", "status": "True"}]}))
         ]),
-        reason::ROLLING_OUT
+        ConditionReason::RollingOut
     );
 }
 

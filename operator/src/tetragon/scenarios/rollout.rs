@@ -43,7 +43,7 @@ fn told(object: &Value, ctx: &Arc<Context>) -> (State, String, String) {
     let object: DaemonSet = serde_json::from_value(object.clone()).unwrap();
     let policy = ctx.stores.policies.state().first().cloned().unwrap();
     let found = findings(&policy, &DaemonSetKey::of(&object), Some(&object), ctx).rolled_out;
-    (found.status, found.reason, found.message)
+    (found.status, found.reason.code().to_owned(), found.message)
 }
 
 fn seconds(seconds: u64) -> Action {
@@ -69,7 +69,7 @@ async fn the_pods_are_read_page_by_page_and_not_again_at_once() {
     assert_eq!(look(&stuck, &ctx).await.unwrap(), seconds(10));
     assert_eq!(look(&stuck, &ctx).await.unwrap(), seconds(10));
     let (status, reason, message) = told(&stuck, &ctx);
-    assert_eq!((status, reason.as_str()), (State::NotReady, reason::IMAGE_PULL));
+    assert_eq!((status, reason.as_str()), (State::NotReady, "ImagePull"));
     assert!(
         message.contains("2 cannot get their image: on n2 ") && message.contains("on n3 "),
         "{message}"
@@ -90,7 +90,7 @@ async fn without_the_right_to_read_pods_the_counts_tell() {
         let stuck = rolling([5, 3, 3]);
         assert_eq!(look(&stuck, &ctx).await.unwrap(), seconds(10));
         let (status, reason, message) = told(&stuck, &ctx);
-        assert_eq!((status, reason.as_str()), (State::Unknown, reason::ROLLING_OUT));
+        assert_eq!((status, reason.as_str()), (State::Unknown, "RollingOut"));
         assert!(message.contains(part), "{message}");
         end(ctx, played).await;
     }

@@ -38,7 +38,7 @@ fn told(object: &Value, securityfs: &Value, ctx: &Context) -> (State, String, St
     let daemon_set: DaemonSet = serde_json::from_value(object.clone()).unwrap();
     let findings = findings(&policy, &key, Some(&daemon_set), ctx);
     let found = findings.securityfs;
-    (found.status, found.reason, found.message, findings.stalled.is_some())
+    (found.status, found.reason.code().to_owned(), found.message, findings.stalled.is_some())
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn the_mount_is_not_added_where_an_agent_could_not_start_with_it() {
         let (status, found, message, is_stalled) = told(&tetragon(), &securityfs, &ctx);
         assert_eq!(
             (status, found.as_str(), is_stalled),
-            (State::NotReady, reason::NODES_WITHOUT_SECURITYFS, true)
+            (State::NotReady, "NodesWithoutSecurityfs", true)
         );
         assert!(
             message.contains("on node n2:") && message.contains("CONFIG_SECURITYFS"),
@@ -71,10 +71,9 @@ async fn nodes_without_an_agent_hold_nothing_up() {
 
 #[tokio::test]
 async fn a_mount_that_is_not_ours_is_told_and_left_alone() {
-    for (path, expected) in [
-        ("/sys/kernel/security", reason::NODES_WITHOUT_SECURITYFS),
-        ("/sys/kernel", reason::ALREADY_MOUNTED),
-    ] {
+    for (path, expected) in
+        [("/sys/kernel/security", "NodesWithoutSecurityfs"), ("/sys/kernel", "AlreadyMounted")]
+    {
         let mut theirs = tetragon();
         let pod = &mut theirs["spec"]["template"]["spec"];
         pod["volumes"]
@@ -97,7 +96,7 @@ async fn a_node_that_joins_later_does_not_take_the_mount_from_the_others() {
     let (status, found, message, is_stalled) = told(&mounted(100), &json!({}), &ctx);
     assert_eq!(
         (status, found.as_str(), is_stalled),
-        (State::NotReady, reason::NODES_WITHOUT_SECURITYFS, true)
+        (State::NotReady, "NodesWithoutSecurityfs", true)
     );
     assert!(
         message.contains("cannot start on node n2:") && message.contains("leaves the mount"),

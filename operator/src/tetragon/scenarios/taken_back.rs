@@ -81,15 +81,15 @@ async fn the_mount_is_taken_back_once_and_then_there_is_silence() {
     assert_eq!(look(&rolling(), &ctx).await.unwrap(), now());
     let found = told(&rolling(), &ctx);
     assert_eq!(
-        (found.rolled_out.status, found.rolled_out.reason.as_str()),
-        (State::NotReady, reason::CONTAINER_CREATE_FAILED)
+        (found.rolled_out.status, found.rolled_out.reason.code()),
+        (State::NotReady, "ContainerCreateFailed")
     );
     assert!(
         found.rolled_out.message.contains("permission [31mdenied"),
         "{}",
         found.rolled_out.message
     );
-    assert_eq!(found.securityfs.reason, reason::TAKEN_BACK);
+    assert_eq!(found.securityfs.reason.code(), "TakenBack");
     look(&rolling(), &ctx).await.unwrap();
     for version in 101..104 {
         let mut object = taken();
@@ -98,8 +98,8 @@ async fn the_mount_is_taken_back_once_and_then_there_is_silence() {
     }
     let found = told(&taken(), &ctx);
     assert_eq!(
-        (found.securityfs.status, found.securityfs.reason.as_str()),
-        (State::NotReady, reason::TAKEN_BACK)
+        (found.securityfs.status, found.securityfs.reason.code()),
+        (State::NotReady, "TakenBack")
     );
     assert!(
         found.securityfs.message.contains("on n1 (pod tetragon-n1"),
@@ -115,10 +115,7 @@ async fn a_restart_of_the_operator_does_not_add_it_again() {
     let (ctx, played) = scenario(vec![asking(&json!({}))], vec![]);
     assert_eq!(look(&taken(), &ctx).await.unwrap(), Action::await_change());
     let found = told(&taken(), &ctx);
-    assert_eq!(
-        (found.securityfs.reason.as_str(), found.stalled.is_some()),
-        (reason::TAKEN_BACK, true)
-    );
+    assert_eq!((found.securityfs.reason.code(), found.stalled.is_some()), ("TakenBack", true));
     end(ctx, played).await;
 }
 
@@ -232,10 +229,7 @@ async fn a_mount_that_app_armor_keeps_every_agent_from_reading_is_not_added() {
     let (ctx, played) = with_lsms(&object, &[with, with], vec![]);
     look(&object, &ctx).await.unwrap();
     let found = told(&object, &ctx);
-    assert_eq!(
-        (found.securityfs.reason.as_str(), found.stalled.is_some()),
-        (reason::APP_ARMOR, true)
-    );
+    assert_eq!((found.securityfs.reason.code(), found.stalled.is_some()), ("AppArmor", true));
     assert!(
         found.securityfs.message.contains("AppArmor is active on 2 nodes (n1, n2)"),
         "{}",
@@ -251,8 +245,8 @@ async fn a_mount_that_app_armor_keeps_every_agent_from_reading_is_not_added() {
     look(&object, &ctx).await.unwrap();
     let found = told(&written, &ctx);
     assert_eq!(
-        (found.securityfs.status, found.securityfs.reason.as_str()),
-        (State::NotReady, reason::APP_ARMOR)
+        (found.securityfs.status, found.securityfs.reason.code()),
+        (State::NotReady, "AppArmor")
     );
     assert!(
         found.hardened.message.contains("AppArmor is active on 1 nodes (n1)"),

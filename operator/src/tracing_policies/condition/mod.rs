@@ -7,6 +7,7 @@
 //! It is a forecast, and holds up nothing by itself: where a policy requires TracingPolicies, what they ask for is part
 //! of each node's verdict, and so of NodesReady.
 
+use lsm_ready_crds::ConditionReason;
 use std::cmp::Reverse;
 
 use kube::core::{Selector, SelectorExt};
@@ -21,37 +22,6 @@ use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
 
 use crate::text::cut;
 use crate::tracing_policies::known::{Entry, Snapshot, Trouble};
-
-/// Reasons of `TracingPoliciesLoadable`.
-pub mod reason {
-    /// Every policy loads on every selected node that it is for, and can deny.
-    pub const ALL_LOADABLE: &str = "AllLoadable";
-    /// Every policy loads on every selected node that it is for, and some deny nothing.
-    pub const SOME_DENY_NOTHING: &str = "SomeDenyNothing";
-    /// Tetragon refuses some policy, or some node was shown not to take it.
-    pub const NOT_LOADABLE: &str = "NotLoadable";
-    /// Too little is known of some nodes, or of some policy.
-    pub const LOADABILITY_UNKNOWN: &str = "LoadabilityUnknown";
-    /// The policy selects no TracingPolicy, so nothing is asked for.
-    pub const NONE_SELECTED: &str = "NoneSelected";
-    /// A TracingPolicy cannot be read.
-    pub const INVALID_TRACING_POLICY: &str = "InvalidTracingPolicy";
-    /// The operator may not read TracingPolicies.
-    pub const TRACING_POLICIES_FORBIDDEN: &str = "TracingPoliciesForbidden";
-    /// The API server does not give TracingPolicies, or has not yet.
-    pub const TRACING_POLICIES_UNREAD: &str = "TracingPoliciesUnread";
-    /// All of them, for the documentation's test.
-    pub const ALL: [&str; 8] = [
-        ALL_LOADABLE,
-        SOME_DENY_NOTHING,
-        NOT_LOADABLE,
-        LOADABILITY_UNKNOWN,
-        NONE_SELECTED,
-        INVALID_TRACING_POLICY,
-        TRACING_POLICIES_FORBIDDEN,
-        TRACING_POLICIES_UNREAD,
-    ];
-}
 
 /// So many policies are told of.
 const MOST_POLICIES: usize = 3;
@@ -123,7 +93,7 @@ fn judged(
     known: &Snapshot,
     nodes: &Nodes<'_>,
     question: Question,
-) -> (State, &'static str, String) {
+) -> (State, ConditionReason, String) {
     let told = |policy: &&'_ TracingPolicy| judge(policy, nodes, question);
     let mut all: Vec<Told<'_>> =
         meant.asking.iter().map(|policy| Told { policy, judged: told(policy) }).collect();
@@ -144,31 +114,35 @@ fn judged(
             "{failing} of {of} TracingPolicies do not load: {}",
             worst(&all, failing, nodes)
         );
-        return (State::NotReady, reason::NOT_LOADABLE, message);
+        return (State::NotReady, ConditionReason::NotLoadable, message);
     }
     if let Some((reason, message)) = not_known(meant, known) {
         return (State::Unknown, reason, message);
     }
     let unknown = count(Outcome::Unknown);
     if nodes.is_empty() {
-        return (State::Unknown, reason::LOADABILITY_UNKNOWN, "no node is selected".to_owned());
+        return (
+            State::Unknown,
+            ConditionReason::LoadabilityUnknown,
+            "no node is selected".to_owned(),
+        );
     }
     if unknown > 0 {
         let worst = worst(&all, unknown, nodes);
         let message =
             format!("whether {unknown} of {of} TracingPolicies load cannot be judged: {worst}");
-        return (State::Unknown, reason::LOADABILITY_UNKNOWN, message);
+        return (State::Unknown, ConditionReason::LoadabilityUnknown, message);
     }
     loads(&all, nodes)
 }
 
 /// All of them load.
-fn loads(all: &[Told<'_>], nodes: &Nodes<'_>) -> (State, &'static str, String) {
+fn loads(all: &[Told<'_>], nodes: &Nodes<'_>) -> (State, ConditionReason, String) {
     let of = all.len();
     if of == 0 {
         return (
             State::Ready,
-            reason::ALL_LOADABLE,
+            ConditionReason::AllLoadable,
             "the TracingPolicies ask for no LSM hook".to_owned(),
         );
     }
@@ -178,30 +152,30 @@ fn loads(all: &[Told<'_>], nodes: &Nodes<'_>) -> (State, &'static str, String) {
     );
     let inert = all.iter().filter(|told| told.judged.outcome == Outcome::DeniesNothing).count();
     if inert == 0 {
-        return (State::Ready, reason::ALL_LOADABLE, message);
+        return (State::Ready, ConditionReason::AllLoadable, message);
     }
     let worst = worst(all, inert, nodes);
     (
         State::Ready,
-        reason::SOME_DENY_NOTHING,
+        ConditionReason::SomeDenyNothing,
         format!("{message}; {inert} of them deny nothing: {worst}"),
     )
 }
 
 /// Why it is not known what is asked for, or whether that is what was meant.
-fn not_known(meant: &Meant<'_>, known: &Snapshot) -> Option<(&'static str, String)> {
+fn not_known(meant: &Meant<'_>, known: &Snapshot) -> Option<(ConditionReason, String)> {
     if let Some(trouble) = known.trouble() {
         let reason = match trouble {
-            Trouble::Forbidden(_) => reason::TRACING_POLICIES_FORBIDDEN,
-            Trouble::Unread(..) => reason::TRACING_POLICIES_UNREAD,
+            Trouble::Forbidden(_) => ConditionReason::TracingPoliciesForbidden,
+            Trouble::Unread(..) => ConditionReason::TracingPoliciesUnread,
         };
         return Some((reason, cut(&trouble.to_string(), 2 * LONGEST)));
     }
     if let Some(pending) = known.unread() {
-        return Some((reason::TRACING_POLICIES_UNREAD, pending));
+        return Some((ConditionReason::TracingPoliciesUnread, pending));
     }
     if !meant.unreadable.is_empty() {
-        return Some((reason::INVALID_TRACING_POLICY, cannot_be_read(&meant.unreadable)));
+        return Some((ConditionReason::InvalidTracingPolicy, cannot_be_read(&meant.unreadable)));
     }
     if meant.count > 0 {
         return None;
@@ -216,7 +190,7 @@ fn not_known(meant: &Meant<'_>, known: &Snapshot) -> Option<(&'static str, Strin
              with `kubectl get tracingpolicies,tracingpoliciesnamespaced -A --show-labels`"
         )
     };
-    Some((reason::NONE_SELECTED, message))
+    Some((ConditionReason::NoneSelected, message))
 }
 
 /// The worst policies, of so many; each with its worst hooks.

@@ -1,5 +1,6 @@
 //! Tables and properties of the condition.
 
+use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::verdict::Facts;
@@ -81,86 +82,98 @@ fn table() {
             requires(),
             listed([open("a", "enforce")]),
             (2, 0),
-            Some((True, reason::ALL_LOADABLE)),
+            Some((True, ConditionReason::AllLoadable)),
         ),
         (
             "one does not",
             requires(),
             listed([open("a", "enforce"), typo("b", "enforce")]),
             (2, 1),
-            Some((False, reason::NOT_LOADABLE)),
+            Some((False, ConditionReason::NotLoadable)),
         ),
         (
             "that one is not selected",
             requires(),
             listed([open("a", "enforce"), typo("b", "x")]),
             (2, 0),
-            Some((True, reason::ALL_LOADABLE)),
+            Some((True, ConditionReason::AllLoadable)),
         ),
         (
             "no profile",
             requires(),
             listed([open("a", "enforce")]),
             (2, 1),
-            Some((Unknown, reason::LOADABILITY_UNKNOWN)),
+            Some((Unknown, ConditionReason::LoadabilityUnknown)),
         ),
         (
             "no nodes",
             requires(),
             listed([open("a", "enforce")]),
             (0, 0),
-            Some((Unknown, reason::LOADABILITY_UNKNOWN)),
+            Some((Unknown, ConditionReason::LoadabilityUnknown)),
         ),
         (
             "none selected",
             requires(),
             listed([open("a", "x")]),
             (2, 0),
-            Some((Unknown, reason::NONE_SELECTED)),
+            Some((Unknown, ConditionReason::NoneSelected)),
         ),
-        ("no CRD", requires(), absent.clone(), (2, 0), Some((Unknown, reason::NONE_SELECTED))),
+        (
+            "no CRD",
+            requires(),
+            absent.clone(),
+            (2, 0),
+            Some((Unknown, ConditionReason::NoneSelected)),
+        ),
         (
             "no hooks",
             requires(),
             listed([hookless.clone()]),
             (2, 0),
-            Some((True, reason::ALL_LOADABLE)),
+            Some((True, ConditionReason::AllLoadable)),
         ),
         (
             "unreadable",
             requires(),
             listed([open("a", "enforce"), unreadable("u", "enforce")]),
             (2, 0),
-            Some((Unknown, reason::INVALID_TRACING_POLICY)),
+            Some((Unknown, ConditionReason::InvalidTracingPolicy)),
         ),
         (
             "shown comes first",
             requires(),
             listed([typo("a", "enforce"), unreadable("u", "enforce")]),
             (2, 0),
-            Some((False, reason::NOT_LOADABLE)),
+            Some((False, ConditionReason::NotLoadable)),
         ),
         (
             "forbidden",
             requires(),
             forbidden.clone(),
             (2, 0),
-            Some((Unknown, reason::TRACING_POLICIES_FORBIDDEN)),
+            Some((Unknown, ConditionReason::TracingPoliciesForbidden)),
         ),
-        ("an error", requires(), unread, (2, 0), Some((Unknown, reason::TRACING_POLICIES_UNREAD))),
+        (
+            "an error",
+            requires(),
+            unread,
+            (2, 0),
+            Some((Unknown, ConditionReason::TracingPoliciesUnread)),
+        ),
         (
             "not yet",
             requires(),
             Snapshot::default(),
             (2, 0),
-            Some((Unknown, reason::TRACING_POLICIES_UNREAD)),
+            Some((Unknown, ConditionReason::TracingPoliciesUnread)),
         ),
         (
             "Tetragon, all of them",
             names_tetragon(),
             listed([typo("a", "x")]),
             (2, 0),
-            Some((False, reason::NOT_LOADABLE)),
+            Some((False, ConditionReason::NotLoadable)),
         ),
         ("Tetragon, no hooks", names_tetragon(), listed([hookless]), (2, 0), None),
         ("Tetragon, no CRD", names_tetragon(), absent, (2, 0), None),
@@ -169,7 +182,7 @@ fn table() {
             names_tetragon(),
             forbidden,
             (2, 0),
-            Some((Unknown, reason::TRACING_POLICIES_FORBIDDEN)),
+            Some((Unknown, ConditionReason::TracingPoliciesForbidden)),
         ),
         ("neither", LsmPolicySpec::default(), listed([typo("a", "x")]), (2, 0), None),
     ];
@@ -205,67 +218,62 @@ fn the_text_of_a_policy_is_judged_too() {
             "denies",
             with("a", &denies, &json!({})),
             True,
-            reason::ALL_LOADABLE,
+            ConditionReason::AllLoadable,
             "1 of 1 TracingPolicies",
         ),
         (
             "posts",
             with("a", &posts, &json!({})),
             True,
-            reason::SOME_DENY_NOTHING,
+            ConditionReason::SomeDenyNothing,
             "a: no selector has an enforcing",
         ),
         (
             "monitors",
             with("a", &denies, &monitor),
             True,
-            reason::SOME_DENY_NOTHING,
+            ConditionReason::SomeDenyNothing,
             "policy-mode is monitor",
         ),
         (
             "two sections",
             with("a", &denies, &json!({"kprobes": [{"call": "b"}]})),
             False,
-            reason::NOT_LOADABLE,
+            ConditionReason::NotLoadable,
             "a: spec: has kprobes and lsmhooks",
         ),
         (
             "a stack",
             with("a", &stack, &json!({})),
             False,
-            reason::NOT_LOADABLE,
+            ConditionReason::NotLoadable,
             "kernelStackTrace: is not supported",
         ),
         (
             "resolve",
             with("a", &denies, &resolve),
             Unknown,
-            reason::LOADABILITY_UNKNOWN,
+            ConditionReason::LoadabilityUnknown,
             "resolve: \"f_mode\"",
         ),
         (
             "a new field",
             with("a", &denies, &json!({"sandbox": {}})),
             Unknown,
-            reason::LOADABILITY_UNKNOWN,
+            ConditionReason::LoadabilityUnknown,
             "spec.sandbox",
         ),
         (
             "a field of main",
             with("a", &denies, &json!({"nodeSelector": {}})),
             True,
-            reason::ALL_LOADABLE,
+            ConditionReason::AllLoadable,
             "",
         ),
     ];
     for (what, entry, status, reason, said) in table {
         let found = found(&requires(), &listed([entry]), 2, 0).unwrap();
-        assert_eq!(
-            (found.status, found.reason.as_str()),
-            (status, reason),
-            "{what}: {}",
-            found.message
-        );
+        assert_eq!((found.status, found.reason), (status, reason), "{what}: {}", found.message);
         assert!(found.message.contains(said), "{what}: {}", found.message);
     }
 }
@@ -284,15 +292,15 @@ fn the_release_of_the_agents_decides_where_releases_differ() {
         let version = version.map(|version| Version::parse(version).unwrap());
         finding(&requires(), &known, version, nodes).unwrap().unwrap().reason
     };
-    assert_eq!(of(Some("v1.1.0")), reason::NOT_LOADABLE, "no lsmhooks at all");
-    assert_eq!(of(Some("v1.3.0")), reason::ALL_LOADABLE, "it has no modes");
-    assert_eq!(of(Some("v1.7.0")), reason::NOT_LOADABLE);
+    assert_eq!(of(Some("v1.1.0")), ConditionReason::NotLoadable, "no lsmhooks at all");
+    assert_eq!(of(Some("v1.3.0")), ConditionReason::AllLoadable, "it has no modes");
+    assert_eq!(of(Some("v1.7.0")), ConditionReason::NotLoadable);
     assert_eq!(
         of(Some("v1.99.0")),
-        reason::LOADABILITY_UNKNOWN,
+        ConditionReason::LoadabilityUnknown,
         "a release that is not known here"
     );
-    assert_eq!(of(None), reason::LOADABILITY_UNKNOWN);
+    assert_eq!(of(None), ConditionReason::LoadabilityUnknown);
 }
 
 #[test]

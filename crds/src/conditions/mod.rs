@@ -1,6 +1,12 @@
 //! The conditions of an `LsmPolicy`: their types and reasons, and the one function that merges them.
 //!
-//! `docs/conditions.md` says what each means to a reader; a test holds the two together.
+//! docs/conditions.md says what each means to a reader; its tables are made of [`tables`].
+
+pub mod docs;
+mod reason;
+pub mod tables;
+
+pub use reason::ConditionReason;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -32,8 +38,8 @@ pub struct Finding {
     pub type_: &'static str,
     /// Whether it holds.
     pub status: State,
-    /// `CamelCase` code.
-    pub reason: String,
+    /// Why.
+    pub reason: ConditionReason,
     /// A sentence for people.
     pub message: String,
 }
@@ -43,10 +49,10 @@ impl Finding {
     pub fn new(
         type_: &'static str,
         status: impl Into<State>,
-        reason: &str,
+        reason: ConditionReason,
         message: impl Into<String>,
     ) -> Self {
-        Self { type_, status: status.into(), reason: reason.to_owned(), message: message.into() }
+        Self { type_, status: status.into(), reason, message: message.into() }
     }
 }
 
@@ -72,7 +78,7 @@ pub fn merge(
             Condition {
                 type_: finding.type_.to_owned(),
                 status: finding.status.condition_status().to_owned(),
-                reason: finding.reason.clone(),
+                reason: finding.reason.code().to_owned(),
                 message: finding.message.clone(),
                 observed_generation: generation,
                 last_transition_time: since,
@@ -97,18 +103,25 @@ mod tests {
 
     #[test]
     fn time_moves_only_when_the_status_flips() {
-        let ready = |status: bool, reason: &str| vec![Finding::new(READY, status, reason, "")];
-        let first = merge(&[], &ready(false, "NoNodesSelected"), Some(1), &at(10));
-        let reworded = merge(&first, &ready(false, "TooFewReady"), Some(2), &at(20));
+        let ready = |status: bool, reason| vec![Finding::new(READY, status, reason, "")];
+        let first = merge(&[], &ready(false, ConditionReason::NoNodesSelected), Some(1), &at(10));
+        let reworded =
+            merge(&first, &ready(false, ConditionReason::TooFewNodesReady), Some(2), &at(20));
         assert_eq!(reworded[0].last_transition_time, at(10));
-        assert_eq!(reworded[0].reason, "TooFewReady");
-        let flipped = merge(&reworded, &ready(true, "AllReady"), Some(2), &at(30));
+        assert_eq!(reworded[0].reason, "TooFewNodesReady");
+        let flipped =
+            merge(&reworded, &ready(true, ConditionReason::AllNodesReady), Some(2), &at(30));
         assert_eq!(flipped[0].last_transition_time, at(30));
     }
 
     #[test]
     fn a_condition_not_found_again_goes() {
-        let old = merge(&[], &[Finding::new(STALLED, true, "Contested", "")], None, &at(1));
+        let old = merge(
+            &[],
+            &[Finding::new(STALLED, true, ConditionReason::Contested, "")],
+            None,
+            &at(1),
+        );
         assert!(merge(&old, &[], None, &at(2)).is_empty());
     }
 }

@@ -1,0 +1,59 @@
+//! What the reasons of each condition mean and what to do, as docs/conditions.md shows it.
+
+mod agents;
+mod daemon_set;
+mod nodes;
+
+use super::ConditionReason;
+use super::{
+    NODES_READY, SECURITYFS_MOUNTED, TETRAGON_HARDENED, TETRAGON_ROLLED_OUT,
+    TRACING_POLICIES_ENFORCED, TRACING_POLICIES_LOADABLE,
+};
+use crate::names::NODE_CONDITION;
+
+/// One row of a condition's table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The reason.
+    pub reason: ConditionReason,
+    /// What it means, as the end of the sentence "it means that …".
+    pub meaning: &'static str,
+    /// What to do; empty where nothing has to be done.
+    pub remedy: &'static str,
+}
+
+const fn row(reason: ConditionReason, meaning: &'static str, remedy: &'static str) -> Row {
+    Row { reason, meaning, remedy }
+}
+
+/// The tables: a condition's type and its reasons. `Ready` shares the table of `NodesReady`.
+pub const TABLES: &[(&str, &[Row])] = &[
+    (NODES_READY, nodes::NODES_READY),
+    (TRACING_POLICIES_LOADABLE, nodes::TRACING_POLICIES_LOADABLE),
+    (SECURITYFS_MOUNTED, daemon_set::SECURITYFS_MOUNTED),
+    (TETRAGON_ROLLED_OUT, daemon_set::TETRAGON_ROLLED_OUT),
+    (TETRAGON_HARDENED, daemon_set::TETRAGON_HARDENED),
+    (TRACING_POLICIES_ENFORCED, agents::TRACING_POLICIES_ENFORCED),
+    (NODE_CONDITION, nodes::NODE_CONDITION),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_stands_in_a_table_and_at_most_once_in_each() {
+        let mut all = BTreeSet::new();
+        for (condition, rows) in TABLES {
+            let mut seen = BTreeSet::new();
+            for row in *rows {
+                assert!(seen.insert(row.reason), "{condition} has {} twice", row.reason);
+                assert!(!row.meaning.is_empty(), "{condition}: {} means something", row.reason);
+            }
+            all.append(&mut seen);
+        }
+        assert_eq!(all, ConditionReason::ALL.iter().copied().collect());
+    }
+}
