@@ -5,16 +5,12 @@
 
 use std::fmt;
 
-use strsim::levenshtein;
-
 use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
+use crate::text::nearest;
 
 /// What people write in front of a hook's name: the kernel's functions, and the section names of libbpf.
 const PREFIXES: [&str; 4] = ["bpf_lsm_", "security_", "lsm/", "lsm.s/"];
-
-/// At most so many names are offered in place of one that does not exist.
-const OFFERED: usize = 3;
 
 /// Why a required hook does not do. The sentence is made when it is shown: to look for a name like a misspelt one takes
 /// a comparison with each of the kernel's.
@@ -76,46 +72,6 @@ fn unheard_of(profile: &LsmHookProfileSpec, hook: &str) -> String {
     }
 }
 
-/// The names that are most like the wanted one, the nearest first: a few letters away, or with it as a part.
-#[must_use]
-pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let letters = wanted.chars().count();
-    let far = (letters / 3).clamp(1, 4);
-    let mut near: Vec<(usize, &str)> = known
-        .map(|name| {
-            let is_part = letters >= 4 && name.contains(wanted);
-            // As many letters differ at least, and to count them all takes much longer.
-            let differ = name.chars().count().abs_diff(letters);
-            let apart = if is_part {
-                1
-            } else if differ > far {
-                differ
-            } else {
-                distance(wanted, name)
-            };
-            (apart, name)
-        })
-        .filter(|(apart, _)| *apart <= far)
-        .collect();
-    near.sort_unstable();
-    near.truncate(OFFERED);
-    near.into_iter().map(|(_, name)| name).collect()
-}
-
-/// How many letters have to change. Equal beginnings and ends count nothing, and to leave them out saves most of the work.
-fn distance(one: &str, other: &str) -> usize {
-    let common = one
-        .chars()
-        .zip(other.chars())
-        .take_while(|(a, b)| a == b)
-        .map(|(a, _)| a.len_utf8())
-        .sum::<usize>();
-    let (one, other) = (&one[common..], &other[common..]);
-    let pairs = one.chars().rev().zip(other.chars().rev());
-    let common = pairs.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum::<usize>();
-    levenshtein(&one[..one.len() - common], &other[..other.len() - common])
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -129,13 +85,6 @@ mod tests {
             hooks: set(&["file_open", "file_lock", "task_alloc", "bprm_check_security"]),
             sleepable_hooks: set(&["file_open", "bprm_check_security"]),
             refused_hooks: set(&["getprocattr"]),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_distance_is_that_of_the_whole_names(one in "[abä]{0,8}", other in "[abä]{0,8}") {
-            prop_assert_eq!(distance(&one, &other), levenshtein(&one, &other));
         }
     }
 

@@ -9,10 +9,12 @@
 // `printcolumn(...)` repeats its keys in one attribute, as kube's derive wants it.
 #![allow(clippy::duplicated_attributes)]
 
-pub mod agents;
+pub mod agent_query;
 pub mod boot_list;
 pub mod conditions;
 pub mod evidence;
+pub mod exit_code;
+pub mod first_n;
 pub mod hooks;
 pub mod manifest;
 pub mod names;
@@ -20,15 +22,16 @@ pub mod node;
 pub mod policy;
 pub mod profile;
 pub mod reason;
-pub mod sample;
 pub mod schema;
 pub mod selection;
 pub mod state;
+pub mod text;
 pub mod verdict;
 pub mod window;
 
 pub use conditions::ConditionReason;
 pub use evidence::{Evidence, RequiredEvidence};
+pub use exit_code::ExitCode;
 pub use node::{LsmNode, LsmNodeStatus};
 pub use policy::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus};
 pub use profile::LsmHookProfile;

@@ -16,8 +16,13 @@ pub const POLICY_LABEL_PREFIX: &str = "lsmready.node-restriction.kubernetes.io/p
 /// A policy's name has to fit into a label key behind `policy.`: 63 characters less those seven.
 pub const POLICY_NAME_MAX: usize = 56;
 
-/// Key of the taint that a policy with `spec.taint` puts on nodes that are not proved ready.
-pub const TAINT_KEY: &str = "lsmready.io/not-ready";
+/// Every taint key that a policy can ask for, the default first. Taints with other keys are never
+/// changed. The admission policy for Nodes repeats this list.
+pub const TAINT_KEYS: [&str; 3] = [
+    "lsmready.io/not-ready",
+    "readiness.k8s.io/lsmready.io-not-ready",
+    "startup-taint.cluster-autoscaler.kubernetes.io/lsmready",
+];
 
 /// Type of the `NodeCondition`.
 pub const NODE_CONDITION: &str = "lsmready.io/LsmBpfReady";

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::RequiredEvidence;
-use crate::agents::Agents;
+use crate::agent_query::Agents;
+use crate::names::TAINT_KEYS;
 use crate::schema;
 use crate::window::Window;
 
@@ -55,8 +56,9 @@ pub struct LsmPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tetragon: Option<Tetragon>,
 
-    /// Keep workloads away from selected nodes that are not proved ready, with the taint lsmready.io/not-ready. Absent:
-    /// no taint. Nodes that start with this taint (a cluster autoscaler's startup taint) lose it once they are ready.
+    /// Taint selected nodes that are not proved ready, so that no new pods are scheduled to them. Nodes
+    /// that join with the taint (an autoscaler's startup taint) lose it once they are ready. Absent: no
+    /// taint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taint: Option<Taint>,
 }
@@ -226,27 +228,66 @@ pub enum Apply {
     Patch,
 }
 
-/// The taint for nodes that are not proved ready.
+/// The taint for selected nodes that are not proved ready.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Taint {
-    /// NoSchedule: new pods stay away. PreferNoSchedule: the scheduler avoids the node where it can. Running pods are
-    /// never evicted.
+    /// Key of the taint. Default: lsmready.io/not-ready. Use readiness.k8s.io/lsmready.io-not-ready where
+    /// Karpenter adds nodes, and startup-taint.cluster-autoscaler.kubernetes.io/lsmready where the Cluster
+    /// Autoscaler of GKE or AKS does: these autoscalers then expect the taint to go, and do not add
+    /// more nodes while a new node starts. Policies with different keys each keep their own taint.
+    #[serde(default)]
+    pub key: TaintKey,
+    /// NoSchedule: new pods are not scheduled to the node. PreferNoSchedule: the scheduler avoids the
+    /// node where it can. Running pods are never evicted. Where several policies use the same key, the
+    /// strongest effect applies.
     pub effect: TaintEffect,
 }
 
-/// Effect of the taint, weakest first: the strongest of several policies wins.
+/// Key of the taint.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub enum TaintKey {
+    /// The key with our own prefix.
+    #[default]
+    #[serde(rename = "lsmready.io/not-ready")]
+    NotReady,
+    /// The key with the prefix of the node-readiness-controller, which Karpenter treats as ephemeral.
+    #[serde(rename = "readiness.k8s.io/lsmready.io-not-ready")]
+    Readiness,
+    /// The key with the Cluster Autoscaler's prefix for startup taints.
+    #[serde(rename = "startup-taint.cluster-autoscaler.kubernetes.io/lsmready")]
+    ClusterAutoscaler,
+}
+
+impl TaintKey {
+    /// Every key, in the order of [`TAINT_KEYS`].
+    pub const ALL: [Self; 3] = [Self::NotReady, Self::Readiness, Self::ClusterAutoscaler];
+
+    /// The key as it is written in `Node.spec.taints`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotReady => TAINT_KEYS[0],
+            Self::Readiness => TAINT_KEYS[1],
+            Self::ClusterAutoscaler => TAINT_KEYS[2],
+        }
+    }
+}
+
+/// Effect of the taint, weakest first. The strongest effect of several policies applies.
 #[derive(
     Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
 )]
 pub enum TaintEffect {
     /// The scheduler avoids the node where it can.
     PreferNoSchedule,
-    /// New pods without a toleration stay away.
+    /// New pods without a toleration are not scheduled to the node.
     NoSchedule,
 }
 
 impl TaintEffect {
-    /// The word in `Node.spec.taints`.
+    /// The effect as it is written in `Node.spec.taints`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -312,4 +353,19 @@ pub struct ReasonCount {
     /// What to change, as the first of those nodes puts it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fix: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_taint_key_is_written_as_its_name() {
+        assert_eq!(TaintKey::ALL.map(TaintKey::as_str), TAINT_KEYS);
+        for key in TaintKey::ALL {
+            assert_eq!(serde_json::to_value(key).unwrap(), key.as_str());
+        }
+        let taint: Taint = serde_json::from_str(r#"{"effect": "NoSchedule"}"#).unwrap();
+        assert_eq!(taint.key, TaintKey::NotReady);
+    }
 }

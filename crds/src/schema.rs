@@ -126,41 +126,6 @@ pub fn hook_names(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Days of the week, each once.
-#[must_use]
-pub fn days(generator: &mut SchemaGenerator) -> Schema {
-    let day = generator.subschema_for::<crate::window::Day>();
-    json_schema!({"type": "array", "maxItems": 7, "x-kubernetes-list-type": "set", "items": day})
-}
-
-/// Hours and minutes, from a minute to a week.
-#[must_use]
-pub fn duration(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string",
-        "maxLength": 12,
-        "x-kubernetes-validations": [{
-            "rule": "self.matches('^([0-9]{1,3}h)?([0-9]{1,5}m)?$') && self.size() > 0 && duration(self) >= duration('1m') && duration(self) <= duration('168h')",
-            "message": "must be a duration in hours and minutes from 1m to 168h: 4h, 90m, 1h30m",
-        }],
-    })
-}
-
-/// The name of a time zone. CEL itself asks the API server's own copy of the IANA database; a name that it lacks is an
-/// error of the rule, which names the zone.
-#[must_use]
-pub fn time_zone(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string",
-        "default": "UTC",
-        "maxLength": 64,
-        "x-kubernetes-validations": [{
-            "rule": "self.matches('^[A-Za-z][-+_A-Za-z0-9]*(/[A-Za-z0-9][-+_A-Za-z0-9]*){0,2}$') && self != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0",
-            "message": "must be the name of a time zone in the IANA database: Europe/Berlin, UTC",
-        }],
-    })
-}
-
 /// `metav1.Condition`s, merged by type.
 #[must_use]
 pub fn conditions(generator: &mut SchemaGenerator) -> Schema {

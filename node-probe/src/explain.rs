@@ -46,8 +46,8 @@ pub fn explain(code: &str) -> Result<String, String> {
     };
     let paragraphs = [
         ("It means".to_owned(), reason.meaning()),
-        ("It is told from its neighbours by this".to_owned(), reason.told_apart()),
-        ("The way out".to_owned(), reason.way_out()),
+        ("It is told from its neighbours by this".to_owned(), reason.distinguish()),
+        ("The way out".to_owned(), reason.remedy()),
     ];
     let mut lines = vec![format!("{reason}: the node is {}", reason.node_is())];
     for (title, paragraph) in paragraphs {

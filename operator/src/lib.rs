@@ -14,6 +14,5 @@ pub mod profile;
 pub mod run;
 pub mod tetragon;
 pub mod tetragon_client;
-pub mod text;
 pub mod tracing_policies;
 pub mod watch;

@@ -6,6 +6,7 @@ mod real_api;
 
 use e2e::api::ApiServer;
 use kube::Client;
+use lsm_ready_crds::names::TAINT_KEYS;
 use real_api::{OPERATOR, PROBE, call, create_node, done, enforced, on_node, unbound};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -229,16 +230,16 @@ async fn the_operator_changes_nothing_else_of_nodes() {
         ),
         (&path, json!({"metadata": {"annotations": null}}), of),
         (&path, json!({"metadata": {"finalizers": ["example.com/x"]}}), of),
-        (&path, taints(json!([])), "may change only the taint lsmready.io/not-ready"),
+        (&path, taints(json!([])), "may change only the taints lsmready.io/not-ready"),
         (
             &path,
             taints(json!([foreign, {"key": "example.com/other", "effect": "NoSchedule"}])),
-            "may change only the taint",
+            "may change only the taints",
         ),
         (
             &path,
             taints(json!([{"key": "example.com/foreign", "effect": "NoExecute"}])),
-            "may change only the taint",
+            "may change only the taints",
         ),
         (
             &path,
@@ -275,6 +276,34 @@ async fn the_operator_changes_nothing_else_of_nodes() {
     for (path, patch, part) in table {
         let verb = if path == &status { "STRATEGIC" } else { "MERGE" };
         refused(&operator, verb, path, &patch, part).await;
+    }
+}
+
+#[tokio::test]
+async fn the_operator_sets_and_removes_exactly_its_own_taint_keys() {
+    let server = server().await;
+    create_node(server, "node-taints").await;
+    let operator = unbound(server, OPERATOR).await;
+    let path = format!("{NODES}/node-taints");
+    let foreign = done(&operator, "GET", &path, &Value::Null).await["spec"]["taints"].clone();
+    let with = |key: &str, effect: &str| {
+        let mut taints = foreign.as_array().unwrap().clone();
+        taints.push(json!({"key": key, "effect": effect}));
+        json!({"spec": {"taints": taints}})
+    };
+    for key in TAINT_KEYS {
+        done(&operator, "MERGE", &path, &with(key, "NoSchedule")).await;
+        done(&operator, "MERGE", &path, &with(key, "PreferNoSchedule")).await;
+        refused(&operator, "MERGE", &path, &with(key, "NoExecute"), "with the effects").await;
+    }
+    done(&operator, "MERGE", &path, &json!({"spec": {"taints": foreign}})).await;
+    for key in [
+        "lsmready.io/other",
+        "readiness.k8s.io/other",
+        "startup-taint.cluster-autoscaler.kubernetes.io/other",
+    ] {
+        let part = "may change only the taints";
+        refused(&operator, "MERGE", &path, &with(key, "NoSchedule"), part).await;
     }
 }
 

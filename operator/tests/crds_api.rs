@@ -6,6 +6,7 @@ mod real_api;
 
 use e2e::api::ApiServer;
 use kube::Client;
+use lsm_ready_crds::names::TAINT_KEYS;
 use lsm_ready_crds::policy::LsmPolicySpec;
 use real_api::{Answer, call, done};
 use serde_json::{Value, json};
@@ -87,6 +88,10 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         (
             json!({"taint": {"effect": "NoExecute"}}),
             r#"supported values: "PreferNoSchedule", "NoSchedule""#,
+        ),
+        (
+            json!({"taint": {"effect": "NoSchedule", "key": "example.com/not-ready"}}),
+            r#"supported values: "lsmready.io/not-ready", "readiness.k8s.io/lsmready.io-not-ready""#,
         ),
         (
             json!({"tetragon": {"securityfs": {"mount": "Sometimes"}}}),
@@ -218,6 +223,21 @@ async fn what_is_left_out_gets_its_default() {
     )
     .await;
     assert_eq!(answer.body["spec"]["minReady"], "100%", "{}", answer.message);
+}
+
+#[tokio::test]
+async fn each_taint_key_is_accepted_and_the_default_is_our_own() {
+    let client = admin().await;
+    for key in TAINT_KEYS {
+        let spec = json!({"taint": {"effect": "NoSchedule", "key": key}});
+        let answer = apply_policy(&client, "taint-key", &spec).await;
+        assert_eq!(answer.body["spec"]["taint"]["key"], key, "{}", answer.message);
+    }
+    for taint in [json!({"effect": "NoSchedule"}), json!({"effect": "NoSchedule", "key": null})] {
+        let answer = apply_policy(&client, "taint-default", &json!({"taint": taint})).await;
+        let key = &answer.body["spec"]["taint"]["key"];
+        assert_eq!(key, "lsmready.io/not-ready", "{}", answer.message);
+    }
 }
 
 /// Whatever the API server takes, our types take too: the operator never meets a policy that it cannot read.

@@ -2,14 +2,15 @@
 //!
 //! In: a code. Out: what it means, how it is told from its neighbours, what the node is, and the way out. The probe
 //! puts a code into `LsmNode.status.reason`; the verdict adds those that only follow from a policy. Codes are part of
-//! the API: people alert on them. `table` has the texts, `page` makes docs/reasons.md of them.
+//! the API: people alert on them. `table` has the texts, `docs` makes docs/reasons.md of them.
 
-pub mod page;
+pub mod docs;
 mod table;
 
 pub use table::Reason;
 
 use crate::State;
+use crate::text;
 
 /// Who finds a reason.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,25 +37,18 @@ impl Reason {
         words.join(" or ")
     }
 
-    /// The codes that are most like a text, the nearest first: for people who mistype one.
+    /// At most three reasons whose codes are similar to a mistyped one, the most similar first.
     #[must_use]
     pub fn nearest(text: &str) -> Vec<Self> {
-        let text: String = text.chars().take(64).collect::<String>().to_lowercase();
-        let rank = |reason: &Self| {
-            let code = reason.code().to_lowercase();
-            // A part of a code is as good as the code itself.
-            if text.len() > 3 && code.contains(&text) {
-                0
-            } else {
-                strsim::levenshtein(&text, &code)
-            }
-        };
-        let mut near: Vec<(usize, Self)> =
-            Self::ALL.iter().map(|reason| (rank(reason), *reason)).collect();
-        // A third of the letters may be wrong.
-        near.retain(|(rank, _)| *rank <= text.len() / 3);
-        near.sort();
-        near.into_iter().take(3).map(|(_, reason)| reason).collect()
+        // Longer texts are no codes, and comparing them would take long.
+        let text = text.chars().take(64).collect::<String>().to_lowercase();
+        let codes: Vec<String> =
+            Self::ALL.iter().map(|reason| reason.code().to_lowercase()).collect();
+        text::nearest(&text, codes.iter().map(String::as_str))
+            .into_iter()
+            .filter_map(|code| Self::ALL.get(codes.iter().position(|other| other == code)?))
+            .copied()
+            .collect()
     }
 }
 
@@ -86,7 +80,7 @@ mod tests {
     fn codes_are_unique_found_again_and_explained() {
         for reason in Reason::ALL {
             assert_eq!(Reason::from_code(reason.code()), Some(*reason));
-            for text in [reason.meaning(), reason.told_apart(), reason.way_out()] {
+            for text in [reason.meaning(), reason.distinguish(), reason.remedy()] {
                 assert!(
                     text.ends_with('.') && !text.contains('\n') && !text.contains("  "),
                     "{reason}: {text}"

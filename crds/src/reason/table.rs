@@ -53,7 +53,7 @@ macro_rules! reasons {
 
             /// How it is told from the reasons that look like it.
             #[must_use]
-            pub const fn told_apart(self) -> &'static str {
+            pub const fn distinguish(self) -> &'static str {
                 match self {
                     $(Self::$name => $told,)+
                 }
@@ -61,7 +61,7 @@ macro_rules! reasons {
 
             /// The way out, where nothing is known of the machine.
             #[must_use]
-            pub const fn way_out(self) -> &'static str {
+            pub const fn remedy(self) -> &'static str {
                 match self {
                     $(Self::$name => $out,)+
                 }

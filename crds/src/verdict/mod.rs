@@ -6,14 +6,14 @@
 use crate::boot_list::{Present, boot_list};
 use crate::evidence::Evidence;
 use crate::hooks::{Refusal, refusal};
-use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Securityfs};
+use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Securityfs, evidence_state};
 use crate::policy::Require;
 use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
 use crate::state::State;
 
 /// Of so many hooks is told why they do not do: a message has to stay readable.
-const MOST_HOOKS_TOLD: usize = 5;
+const MAX_HOOKS_IN_MESSAGE: usize = 5;
 
 /// What a report means for a requirement.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,13 +42,13 @@ pub struct Facts<'a> {
 /// What the facts mean for the requirement. `tracingPolicies` is not looked at: who knows them adds what they ask for.
 #[must_use]
 pub fn verdict(require: &Require, facts: Facts<'_>) -> Verdict {
-    verdict_given(require, facts, || hooks(require, facts.profile))
+    verdict_with_hooks(require, facts, || hooks(require, facts.profile))
 }
 
 /// The same, where the verdict on the hooks is known already: thousands of nodes share a profile, and to say what is
 /// wrong with a misspelt hook takes a comparison with each of the kernel's.
 #[must_use]
-pub fn verdict_given(
+pub fn verdict_with_hooks(
     require: &Require,
     facts: Facts<'_>,
     hooks: impl FnOnce() -> Option<Verdict>,
@@ -92,13 +92,10 @@ fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
 
 fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     let wanted = Evidence::from(require.evidence);
-    if report.evidence >= wanted {
+    let state = evidence_state(report.evidence, &report.checks, wanted);
+    if state == State::Ready {
         return None;
     }
-    // The first rung not climbed decides: was it tried and failed, or could it not be tried?
-    let first_missing = Evidence::RUNGS.into_iter().find(|rung| *rung > report.evidence)?;
-    let tried =
-        report.check(first_missing.as_str()).is_none_or(|check| check.outcome != State::Unknown);
     let reason = if report.reason.is_empty() {
         Reason::EvidenceTooLow.code().to_owned()
     } else {
@@ -109,7 +106,6 @@ fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     } else {
         report.message.clone()
     };
-    let state = if tried { State::NotReady } else { State::Unknown };
     Some(Verdict { state, reason, message, fix: report.fix.clone() })
 }
 
@@ -161,7 +157,7 @@ fn list_unknown_fix(report: &LsmNodeStatus) -> &'static str {
 /// The whole list to boot the node with. The steps depend on the boot loader, which the probe on the node knows.
 fn boot_with(required: &[String], missing: &[&str], active: &[String]) -> String {
     let Some(list) = boot_list(Present { active, ..Present::default() }, required) else {
-        return Reason::RequiredLsmInactive.way_out().to_owned();
+        return Reason::RequiredLsmInactive.remedy().to_owned();
     };
     let remark = Some(list.remark())
         .filter(|remark| !remark.is_empty())
@@ -184,7 +180,7 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
             format!("programs may not read kernel memory: {}", check.detail),
             // A probe of an earlier version gives none.
             if check.fix.is_empty() {
-                Reason::KernelReadsForbidden.way_out()
+                Reason::KernelReadsForbidden.remedy()
             } else {
                 check.fix.as_str()
             },
@@ -192,7 +188,7 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         _ => Some(unknown(
             Reason::KernelReadsUnknown,
             "whether programs may read kernel memory could not be found out",
-            Reason::KernelReadsUnknown.way_out(),
+            Reason::KernelReadsUnknown.remedy(),
         )),
     }
 }
@@ -212,7 +208,8 @@ pub fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<
     };
     let refusals = refusals(require, profile);
     let gravest = gravest(&refusals)?;
-    let told = refusals.iter().filter(|refusal| refusal.reason == gravest).take(MOST_HOOKS_TOLD);
+    let told =
+        refusals.iter().filter(|refusal| refusal.reason == gravest).take(MAX_HOOKS_IN_MESSAGE);
     let message = format!(
         "kernel {}: {}",
         profile.kernel,
@@ -250,17 +247,17 @@ pub fn outcome(require: &Require, facts: Facts<'_>) -> (State, String) {
         };
         Some(not_ready(gravest(&refusals(require, profile))?, "", ""))
     };
-    let verdict = verdict_given(require, facts, brief);
+    let verdict = verdict_with_hooks(require, facts, brief);
     (verdict.state, verdict.reason)
 }
 
 /// The verdict where it is not known what else is asked for, with why: ready becomes unknown, and what is shown to be
 /// missing stays so.
 #[must_use]
-pub fn if_that_were_all(verdict: Verdict, unread: Option<&str>) -> Verdict {
+pub fn downgrade_if_incomplete(verdict: Verdict, unread: Option<&str>) -> Verdict {
     match unread {
         Some(why) if verdict.state == State::Ready => {
-            unknown(Reason::TracingPoliciesUnknown, why, Reason::TracingPoliciesUnknown.way_out())
+            unknown(Reason::TracingPoliciesUnknown, why, Reason::TracingPoliciesUnknown.remedy())
         }
         _ => verdict,
     }

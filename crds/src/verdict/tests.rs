@@ -149,7 +149,7 @@ fn fixes_are_the_nodes_own() {
         &require(json!({"lsms": ["apparmor"]})),
         &json!({"lsms": {"active": ["lsm-id-200", "bpf"]}}),
     );
-    assert_eq!(newer, Reason::RequiredLsmInactive.way_out());
+    assert_eq!(newer, Reason::RequiredLsmInactive.remedy());
     let check = |more: Value| {
         let mut check = json!({"name": "KernelReads", "outcome": "Fail", "detail": "lockdown"});
         check.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -157,7 +157,7 @@ fn fixes_are_the_nodes_own() {
     };
     let reads = require(json!({"kernelReads": true}));
     assert_eq!(fix(&reads, &check(json!({"fix": "grubby"}))), "grubby");
-    assert_eq!(fix(&reads, &check(json!({}))), Reason::KernelReadsForbidden.way_out());
+    assert_eq!(fix(&reads, &check(json!({}))), Reason::KernelReadsForbidden.remedy());
 }
 
 #[test]
@@ -190,11 +190,11 @@ fn ready_is_not_said_where_it_is_not_known_what_is_asked() {
         &Require::default(),
         Facts { boot_id: BOOT, report: Some(&report(&json!({}))), profile: None },
     );
-    assert_eq!(if_that_were_all(ready.clone(), None), ready);
-    let unread = if_that_were_all(ready.clone(), Some("forbidden"));
+    assert_eq!(downgrade_if_incomplete(ready.clone(), None), ready);
+    let unread = downgrade_if_incomplete(ready.clone(), Some("forbidden"));
     assert_eq!((unread.state, unread.reason.as_str()), (State::Unknown, "TracingPoliciesUnknown"));
     let lacking = Verdict { state: State::NotReady, ..ready };
-    assert_eq!(if_that_were_all(lacking.clone(), Some("forbidden")), lacking);
+    assert_eq!(downgrade_if_incomplete(lacking.clone(), Some("forbidden")), lacking);
 }
 
 proptest! {

@@ -8,10 +8,8 @@ use jiff::civil::{Time, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-
-use crate::schema;
 
 // `kubectl explain` prints the comments of these types.
 
@@ -23,23 +21,55 @@ use crate::schema;
 pub struct Window {
     /// Days on which it opens: Mon, Tue, Wed, Thu, Fri, Sat, Sun. Absent or empty: every day.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::days")]
+    #[schemars(schema_with = "days")]
     pub days: Vec<Day>,
     /// When it opens: HH:MM, from 00:00 to 23:59, by the clocks of the time zone. A time that a day lacks, when clocks
     /// are put forward, is that much later; one that a day has twice is the first of them.
     #[schemars(length(max = 5), regex(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
     pub start: String,
     /// How long it stays open, in hours and minutes: 4h, 90m, 1h30m. From 1m to 168h (a week); it may end on a later day.
-    #[schemars(schema_with = "schema::duration")]
+    #[schemars(schema_with = "duration")]
     pub duration: String,
     /// The time zone, by its name in the IANA database: Europe/Berlin. Default: UTC.
     #[serde(default = "utc")]
-    #[schemars(schema_with = "schema::time_zone")]
+    #[schemars(schema_with = "time_zone")]
     pub time_zone: String,
 }
 
 fn utc() -> String {
     "UTC".into()
+}
+
+/// Days of the week, each once.
+fn days(generator: &mut SchemaGenerator) -> Schema {
+    let day = generator.subschema_for::<Day>();
+    json_schema!({"type": "array", "maxItems": 7, "x-kubernetes-list-type": "set", "items": day})
+}
+
+/// Hours and minutes, from a minute to a week.
+fn duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 12,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^([0-9]{1,3}h)?([0-9]{1,5}m)?$') && self.size() > 0 && duration(self) >= duration('1m') && duration(self) <= duration('168h')",
+            "message": "must be a duration in hours and minutes from 1m to 168h: 4h, 90m, 1h30m",
+        }],
+    })
+}
+
+/// The name of a time zone. CEL itself asks the API server's own copy of the IANA database; a name that it lacks is an
+/// error of the rule, which names the zone.
+fn time_zone(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "default": "UTC",
+        "maxLength": 64,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[A-Za-z][-+_A-Za-z0-9]*(/[A-Za-z0-9][-+_A-Za-z0-9]*){0,2}$') && self != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0",
+            "message": "must be the name of a time zone in the IANA database: Europe/Berlin, UTC",
+        }],
+    })
 }
 
 /// A day of the week.
@@ -115,7 +145,7 @@ pub enum Opening {
 }
 
 /// Longest window.
-const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
+const MAX_DURATION: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Window {
     /// What the window means.
@@ -126,8 +156,8 @@ impl Window {
         let start = Time::strptime("%H:%M", &self.start)
             .map_err(|_| InvalidWindow::Start(self.start.clone()))?;
         let duration = self.duration.parse::<SignedDuration>().ok();
-        let duration =
-            duration.filter(|duration| (SignedDuration::from_mins(1)..=LONGEST).contains(duration));
+        let duration = duration
+            .filter(|duration| (SignedDuration::from_mins(1)..=MAX_DURATION).contains(duration));
         Ok(Schedule {
             days: self.days.iter().map(|day| day.weekday()).collect(),
             start,

@@ -48,7 +48,7 @@ pub enum Error {
 pub fn pages(root: &Path) -> Result<Vec<Page>, Error> {
     let conditions = fill(&read(&root.join("docs/conditions.md"))?).map_err(Error::Conditions)?;
     Ok(vec![
-        Page { name: "reasons.md", content: lsm_ready_crds::reason::page::page() },
+        Page { name: "reasons.md", content: lsm_ready_crds::reason::docs::page() },
         Page { name: "boot-parameters.md", content: node_probe::fix::systems::page::page() },
         Page { name: "conditions.md", content: conditions },
         Page { name: "api-names.md", content: api_names::page(root)? },

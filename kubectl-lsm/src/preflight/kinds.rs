@@ -1,6 +1,6 @@
 //! Which objects are Tetragon's policies, and which look as if they were meant to be.
 
-use lsm_ready_crds::hooks::nearest;
+use lsm_ready_crds::text::nearest;
 use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS};
 use serde_json::Value;
 

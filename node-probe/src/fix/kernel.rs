@@ -14,7 +14,7 @@ pub(super) fn another(reason: Reason, facts: &Facts) -> String {
     let parts = [
         built.unwrap_or_default(),
         version.unwrap_or_default(),
-        reason.way_out().to_owned(),
+        reason.remedy().to_owned(),
         from_the_maker(facts),
     ];
     parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" ")

@@ -28,7 +28,7 @@ pub fn fix(reason: Reason, facts: &Facts) -> String {
             kernel::another(reason, facts)
         }
         Reason::LsmListUnknown => readable_list(facts),
-        other => other.way_out().to_owned(),
+        other => other.remedy().to_owned(),
     }
 }
 
@@ -47,7 +47,7 @@ fn readable_list(facts: &Facts) -> String {
         }
         Securityfs::NotInKernel => return without_securityfs(facts),
         Securityfs::Mounted | Securityfs::Unknown => {
-            return Reason::LsmListUnknown.way_out().to_owned();
+            return Reason::LsmListUnknown.remedy().to_owned();
         }
     };
     let mut place = facts.securityfs.describe().to_owned();
@@ -73,8 +73,8 @@ fn without_securityfs(facts: &Facts) -> String {
 /// A sandbox's kernel cannot be changed from inside, so that is said first.
 fn on_a_sandbox(reason: Reason, facts: &Facts) -> String {
     systems::locked(facts).map_or_else(
-        || reason.way_out().to_owned(),
-        |locked| format!("{locked} {}", reason.way_out()),
+        || reason.remedy().to_owned(),
+        |locked| format!("{locked} {}", reason.remedy()),
     )
 }
 

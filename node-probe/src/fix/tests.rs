@@ -220,7 +220,7 @@ fn a_list_that_cannot_be_read_is_traced_to_the_mount() {
     let list = |securityfs| fix(Reason::LsmListUnknown, &Facts { securityfs, ..Facts::default() });
     assert!(list(Securityfs::Empty).starts_with("/sys/kernel/security is empty"));
     assert!(list(Securityfs::FileMount).contains("not single files"));
-    assert_eq!(list(Securityfs::Unknown), Reason::LsmListUnknown.way_out());
+    assert_eq!(list(Securityfs::Unknown), Reason::LsmListUnknown.remedy());
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn all_that_a_kernel_lacks_is_named_at_once() {
         fix_of(&without)
             .starts_with("This kernel was built without CONFIG_BPF_LSM (/proc/config.gz says so).")
     );
-    assert_eq!(fix_of(&Facts::default()), Reason::HookNotInBtf.way_out());
+    assert_eq!(fix_of(&Facts::default()), Reason::HookNotInBtf.remedy());
     let neither = Facts {
         kernel_config: config("# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n"),
         ..without

@@ -119,7 +119,9 @@ fn unread(known: &Snapshot) -> Option<(ConditionReason, String)> {
             .map(|trouble| (ConditionReason::TracingPoliciesForbidden, trouble.to_string()));
     }
     let why = known.trouble().map(Trouble::to_string).or_else(|| known.unread());
-    why.map(|why| (ConditionReason::TracingPoliciesUnread, crate::text::cut(&why, 500)))
+    why.map(|why| {
+        (ConditionReason::TracingPoliciesUnread, lsm_ready_crds::text::truncate(&why, 500))
+    })
 }
 
 /// What the policy's status says, if it says it of the present spec.

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::fmt::Display;
 
 use crate::tetragon_client::{NoAnswer, PolicyName, Why};
-use lsm_ready_crds::sample::SAMPLE;
+use lsm_ready_crds::first_n::MAX_ITEMS;
 
 use super::names::Names;
 use super::summary::{Circumstances, Kind, Summary, Told};
@@ -39,10 +39,10 @@ impl Message<'_> {
         policies.sort_by_key(|(name, told)| (Reverse(told.nodes.count()), name.as_ref()));
         let named: Vec<String> = policies
             .iter()
-            .take(SAMPLE)
+            .take(MAX_ITEMS)
             .map(|(name, told)| self.policy(kind, name.as_ref(), told))
             .collect();
-        let more = match policies.len().saturating_sub(SAMPLE) {
+        let more = match policies.len().saturating_sub(MAX_ITEMS) {
             0 => String::new(),
             more => format!("; and {more} more policies"),
         };
@@ -294,8 +294,8 @@ fn also(
 /// The first three, and how many more.
 fn some<T: Display>(items: impl Iterator<Item = T>) -> String {
     let items: Vec<String> = items.map(|item| item.to_string()).collect();
-    let first = items.iter().take(SAMPLE).cloned().collect::<Vec<_>>().join(", ");
-    match items.len().saturating_sub(SAMPLE) {
+    let first = items.iter().take(MAX_ITEMS).cloned().collect::<Vec<_>>().join(", ");
+    match items.len().saturating_sub(MAX_ITEMS) {
         0 => first,
         more => format!("{first} and {more} more"),
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use lsm_ready_crds::sample::{self, SAMPLE};
+use lsm_ready_crds::first_n::{self, MAX_ITEMS};
 
 /// How many nodes, and the first of them by name.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -15,14 +15,14 @@ impl Names {
     /// Adds a node, which is not among them yet.
     pub fn add(&mut self, node: &str) {
         self.count += 1;
-        sample::add(&mut self.first, node.to_owned(), |a, b| a < b);
+        first_n::insert(&mut self.first, node.to_owned(), |a, b| a < b);
     }
 
     /// Adds nodes, none of which is among them yet.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         for node in &other.first {
-            sample::add(&mut self.first, node.clone(), |a, b| a < b);
+            first_n::insert(&mut self.first, node.clone(), |a, b| a < b);
         }
     }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Names {
         match self.count {
             0 => f.write_str("no node"),
             1 => write!(f, "{names}"),
-            count if count <= SAMPLE => write!(f, "{count} nodes ({names})"),
+            count if count <= MAX_ITEMS => write!(f, "{count} nodes ({names})"),
             count => write!(f, "{count} nodes ({names}, …)"),
         }
     }

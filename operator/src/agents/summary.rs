@@ -11,8 +11,8 @@ use super::catalogue::MOST_OTHERS;
 use super::message::Message;
 use super::names::Names;
 use super::verdict::{Finding, Found};
-use crate::text::cut;
 use crate::watch::key::DaemonSetKey;
+use lsm_ready_crds::text::truncate;
 
 /// Longest text of an agent that is told of one policy, in characters.
 const WORDS: usize = 300;
@@ -164,7 +164,7 @@ fn words(finding: &Finding<'_>) -> String {
     }
     let hooks = said.failed_hooks.iter().map(|hook| format!("{}: {}", hook.hook, hook.error));
     let error = Some(said.error.clone()).filter(|error| !error.is_empty());
-    cut(&error.into_iter().chain(hooks).collect::<Vec<_>>().join("; "), WORDS)
+    truncate(&error.into_iter().chain(hooks).collect::<Vec<_>>().join("; "), WORDS)
 }
 
 /// What is known beside the answers.

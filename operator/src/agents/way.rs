@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Node};
-use lsm_ready_crds::agents::{Agents, Ask};
+use lsm_ready_crds::agent_query::{Agents, Ask};
 use lsm_ready_crds::policy::Tetragon;
 use lsm_ready_tetragon::agent::{agent, version};
 use lsm_ready_tetragon::image::MODES_SINCE;

@@ -62,6 +62,33 @@ async fn a_taint_is_written_with_the_resource_version_that_was_seen() {
     played.await.unwrap();
 }
 
+/// What a deleted policy left on a node goes at the first look, without any memory of the policy.
+#[tokio::test]
+async fn a_policy_deleted_while_the_operator_was_down_loses_its_taint() {
+    let foreign = json!({"key": "dedicated", "effect": "NoSchedule"});
+    let mut left = node("n1");
+    left["metadata"]["labels"][BPF] = json!("false");
+    left["metadata"]["labels"][ENFORCE] = json!("not-ready");
+    left["spec"]["taints"] = json!([
+        foreign,
+        {"key": "startup-taint.cluster-autoscaler.kubernetes.io/lsmready", "effect": "NoSchedule"},
+    ]);
+    left["status"]["conditions"] =
+        condition("False", "BpfNotInLsmList")["status"]["conditions"].clone();
+    let (ctx, played) = Fixture::new()
+        .with::<LsmNode>(report("n1", "Attached", "BpfNotInLsmList"))
+        .plays(vec![Exchange::new(
+            PATCH,
+            json!({
+                "metadata": {"uid": "uid-n1", "resourceVersion": "7", "labels": {ENFORCE: null}},
+                "spec": {"taints": [foreign]},
+            }),
+            node("n1"),
+        )]);
+    reconcile(parsed(&left), ctx).await.unwrap();
+    played.await.unwrap();
+}
+
 #[tokio::test]
 async fn radio_silence_where_everything_is_as_wanted() {
     let mut settled = node("n1");

@@ -7,7 +7,7 @@
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Container;
 use kube::ResourceExt;
-use lsm_ready_crds::sample;
+use lsm_ready_crds::first_n;
 use lsm_ready_tetragon::agent::agent;
 use lsm_ready_tetragon::audit::AppArmorNodes;
 use lsm_ready_tetragon::plan::{Plan, pod};
@@ -41,7 +41,7 @@ pub fn app_armor(daemon_set: &DaemonSet, stores: &Stores) -> AppArmorOn {
         reporting += 1;
         if report.lsms.active.iter().any(|lsm| lsm == "apparmor") {
             active += 1;
-            sample::add(&mut first, node.name_any(), |a, b| a < b);
+            first_n::insert(&mut first, node.name_any(), |a, b| a < b);
         }
     }
     if reporting == 0 {

@@ -21,8 +21,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
+use lsm_ready_crds::first_n::{self, MAX_ITEMS};
 use lsm_ready_crds::policy::Require;
-use lsm_ready_crds::sample::{self, SAMPLE};
 use lsm_ready_crds::selection::{Labels, key};
 use lsm_ready_crds::verdict::{Facts, Verdict, outcome, verdict};
 
@@ -200,8 +200,8 @@ impl Group<'_> {
     fn add(&mut self, other: &Self) {
         self.count += other.count;
         for name in &other.sample {
-            if self.sample.len() < SAMPLE || self.sample.last() > Some(name) {
-                sample::add(&mut self.sample, *name, |a, b| a < b);
+            if self.sample.len() < MAX_ITEMS || self.sample.last() > Some(name) {
+                first_n::insert(&mut self.sample, *name, |a, b| a < b);
             }
         }
     }
@@ -315,7 +315,7 @@ fn add<'a>(
     let entry = others.entry(reason).or_insert_with(new);
     entry.count += group.count;
     for node in &group.sample {
-        sample::add(&mut entry.sample, (*node).to_owned(), |a, b| a < b);
+        first_n::insert(&mut entry.sample, (*node).to_owned(), |a, b| a < b);
     }
 }
 

@@ -6,50 +6,64 @@ use lsm_ready_operator::policy::status;
 
 use crate::markdown::{code, codes, table};
 
+struct Key {
+    on: &'static str,
+    keys: String,
+    values: &'static str,
+    meaning: &'static str,
+}
+
 /// Keys of labels, taints and annotations.
 pub fn keys() -> String {
-    let rows = [
-        [
-            "label of a Node",
-            names::BPF_LABEL,
-            "`true`, `false`, `unknown`",
-            "whether this boot of the node denied a call through LSM BPF",
-        ],
-        [
-            "label of a Node",
-            &names::policy_label("NAME"),
-            "`ready`, `not-ready`, `unknown`",
-            "the verdict for the LsmPolicy NAME",
-        ],
-        [
-            "taint of a Node",
-            names::TAINT_KEY,
-            "effect `NoSchedule` or `PreferNoSchedule`",
-            "set by a policy with `spec.taint` on nodes that are not ready",
-        ],
-        [
-            "label of a DaemonSet",
-            names::DAEMON_SET_LABEL,
-            "`mounted`, `taken-back-…`",
-            "lsm-ready added the securityfs mount, or took it back",
-        ],
-        [
-            "annotation of a DaemonSet",
-            names::APPLY_ANNOTATION,
-            "`allow`, `hold`",
-            "the owner allows or forbids a change now",
-        ],
-    ];
-    let row = |[on, key, values, meaning]: [&str; 4]| {
-        [on.to_owned(), code(key), values.to_owned(), meaning.to_owned()]
-    };
+    let rows = node_keys().into_iter().chain(daemon_set_keys());
+    let rows = rows.map(|key| [key.on, &key.keys, key.values, key.meaning].map(str::to_owned));
     let prefix = format!(
         "\nEvery label of a Node begins with `{}`. NodeRestriction forbids kubelets to set labels with this prefix. A name of an \
          LsmPolicy has at most {} characters, because it is part of a label key.\n",
         names::NODE_LABEL_PREFIX,
         names::POLICY_NAME_MAX
     );
-    table(["where", "key", "values", "meaning"], rows.map(row)) + &prefix
+    table(["where", "key", "values", "meaning"], rows) + &prefix
+}
+
+fn node_keys() -> [Key; 3] {
+    [
+        Key {
+            on: "label of a Node",
+            keys: code(names::BPF_LABEL),
+            values: "`true`, `false`, `unknown`",
+            meaning: "whether this boot of the node denied a call through LSM BPF",
+        },
+        Key {
+            on: "label of a Node",
+            keys: code(&names::policy_label("NAME")),
+            values: "`ready`, `not-ready`, `unknown`",
+            meaning: "the verdict for the LsmPolicy NAME",
+        },
+        Key {
+            on: "taint of a Node; `spec.taint.key` chooses one",
+            keys: codes(names::TAINT_KEYS),
+            values: "effect `NoSchedule` or `PreferNoSchedule`",
+            meaning: "the node is not ready for a policy with `spec.taint`",
+        },
+    ]
+}
+
+fn daemon_set_keys() -> [Key; 2] {
+    [
+        Key {
+            on: "label of a DaemonSet",
+            keys: code(names::DAEMON_SET_LABEL),
+            values: "`mounted`, `taken-back-…`",
+            meaning: "lsm-ready added the securityfs mount, or took it back",
+        },
+        Key {
+            on: "annotation of a DaemonSet",
+            keys: code(names::APPLY_ANNOTATION),
+            values: "`allow`, `hold`",
+            meaning: "the owner allows or forbids a change now",
+        },
+    ]
 }
 
 /// The volume, its path, and who writes.

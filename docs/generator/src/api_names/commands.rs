@@ -4,6 +4,8 @@
 
 use clap::{Arg, Command, CommandFactory};
 
+use lsm_ready_crds::exit_code::ExitCode;
+
 use crate::markdown::{code, heading, table};
 
 /// A table for each program.
@@ -65,14 +67,7 @@ fn option(arg: &Arg) -> String {
 
 /// The exit codes of `node-probe` and `kubectl lsm`.
 pub fn exit_codes() -> String {
-    use node_probe::exit;
-    let rows = [
-        (exit::HOLDS, "what was asked for holds"),
-        (exit::FAILS, "it does not hold"),
-        (exit::UNTRIED, "it cannot be judged"),
-        (exit::USAGE, "wrong use, or input that cannot be read"),
-    ];
-    let rows = rows.map(|(code, meaning)| [code.to_string(), meaning.to_owned()]);
-    "`node-probe` and `kubectl lsm` use the same codes.\n\n".to_owned()
-        + &table(["code", "meaning"], rows)
+    let rows = ExitCode::ALL.map(|code| [code.code().to_string(), code.meaning().to_owned()]);
+    let text = "`node-probe` and `kubectl lsm` use the same codes.\n\n".to_owned();
+    text + &table(["code", "meaning"], rows)
 }

@@ -9,9 +9,9 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use lsm_ready_crds::names::{
-    BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, TAINT_KEY, policy_label,
+    BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, TAINT_KEYS, policy_label,
 };
-use lsm_ready_crds::policy::{Require, TaintEffect};
+use lsm_ready_crds::policy::{Require, TaintEffect, TaintKey};
 use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::verdict::{Facts, Verdict};
 use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, names, verdict};
@@ -42,7 +42,7 @@ pub fn plan(node: &Node, facts: Facts<'_>, required: &[Required], now: Timestamp
     let silence = Silence::of(facts.report, boot_id(node), now);
     Plan {
         labels: label_changes(node.labels(), &wanted_labels(&bpf, &policies)),
-        taints: taint_change(node, wanted_effect(&policies)),
+        taints: taint_change(node, &wanted_taints(&policies)),
         condition: condition_change(node, &bpf, &silence, now),
         stale_in: silence.stale_in,
     }
@@ -56,7 +56,7 @@ fn is_foreign(labels: &Labels) -> bool {
 fn give_back(node: &Node) -> Plan {
     Plan {
         labels: label_changes(node.labels(), &Labels::new()),
-        taints: taint_change(node, None),
+        taints: taint_change(node, &BTreeMap::new()),
         ..Plan::default()
     }
 }
@@ -105,33 +105,45 @@ fn label_changes(labels: &Labels, wanted: &Labels) -> BTreeMap<String, Option<St
     set.chain(remove).collect()
 }
 
-/// The strongest effect that a policy asks for whose verdict is not ready.
-fn wanted_effect(policies: &[(&LsmPolicy, Verdict)]) -> Option<TaintEffect> {
-    policies
-        .iter()
-        .filter(|(_, verdict)| verdict.state != State::Ready)
-        .filter_map(|(policy, _)| policy.spec.taint.as_ref().map(|taint| taint.effect))
-        .max()
+/// The taints that policies ask for whose verdict is not ready. Of several effects with one key, the
+/// strongest applies.
+fn wanted_taints(policies: &[(&LsmPolicy, Verdict)]) -> BTreeMap<TaintKey, TaintEffect> {
+    let mut wanted = BTreeMap::new();
+    for (policy, verdict) in policies {
+        let Some(taint) = policy.spec.taint.as_ref().filter(|_| verdict.state != State::Ready)
+        else {
+            continue;
+        };
+        let effect = wanted.entry(taint.key).or_insert(taint.effect);
+        *effect = taint.effect.max(*effect);
+    }
+    wanted
 }
 
-/// The new list of taints, if our taint has to come, go or change; those of others keep their place.
-fn taint_change(node: &Node, wanted: Option<TaintEffect>) -> Option<Vec<Taint>> {
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
-    let ours: Vec<&str> = taints
+/// The new list of taints, if one of ours has to be added, removed or changed. Other taints keep their
+/// place.
+fn taint_change(node: &Node, wanted: &BTreeMap<TaintKey, TaintEffect>) -> Option<Vec<Taint>> {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let is_ours = |taint: &&Taint| TAINT_KEYS.contains(&taint.key.as_str());
+    let mut present: Vec<(&str, &str)> = taints
         .iter()
-        .filter(|taint| taint.key == TAINT_KEY)
-        .map(|taint| taint.effect.as_str())
+        .filter(is_ours)
+        .map(|taint| (taint.key.as_str(), taint.effect.as_str()))
         .collect();
-    let wanted: Vec<&str> = wanted.iter().map(|effect| effect.as_str()).collect();
-    if ours == wanted {
+    let mut wanted: Vec<(&str, &str)> =
+        wanted.iter().map(|(key, effect)| (key.as_str(), effect.as_str())).collect();
+    present.sort_unstable();
+    wanted.sort_unstable();
+    if present == wanted {
         return None;
     }
-    let ours = wanted.into_iter().map(|effect| Taint {
-        key: TAINT_KEY.to_owned(),
+    let foreign = taints.iter().filter(|taint| !is_ours(taint)).cloned();
+    let ours = wanted.into_iter().map(|(key, effect)| Taint {
+        key: key.to_owned(),
         effect: effect.to_owned(),
         ..Taint::default()
     });
-    Some(taints.iter().filter(|taint| taint.key != TAINT_KEY).cloned().chain(ours).collect())
+    Some(foreign.chain(ours).collect())
 }
 
 /// Whether the probe is silent, and if not, when it would be.

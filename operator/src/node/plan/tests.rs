@@ -142,68 +142,123 @@ fn labels_of_deleted_policies_go_and_foreign_ones_stay() {
     assert!(!plan.labels.contains_key("team"));
 }
 
+fn tainting(name: &str, effect: &str) -> Arc<LsmPolicy> {
+    policy(name, json!({"taint": {"effect": effect}}))
+}
+
+fn tainting_with_key(name: &str, key: TaintKey, effect: &str) -> Arc<LsmPolicy> {
+    policy(name, json!({"taint": {"effect": effect, "key": key}}))
+}
+
+fn our_taint(effect: &str) -> Value {
+    json!({"key": TAINT_KEYS[0], "effect": effect})
+}
+
+fn foreign_taint() -> Value {
+    json!({"key": "dedicated", "effect": "NoExecute", "value": "x"})
+}
+
+/// The new list of taints of a node with that report and these taints; nothing where it stays.
+fn taints(evidence: &str, policies: &[Arc<LsmPolicy>], present: &Value) -> Option<Value> {
+    let node = node(&json!({"kubernetes.io/os": "linux"}), present, &json!([]));
+    let report = match evidence {
+        // A report of another boot: unknown.
+        "unknown" => {
+            LsmNodeStatus { boot_id: "another".into(), ..report("Denied", "CanaryDenied") }
+        }
+        evidence => report(evidence, "R"),
+    };
+    let plan = plan(&node, facts(Some(&report)), policies, &Snapshot::default(), now());
+    plan.taints.map(|taints| serde_json::to_value(taints).unwrap())
+}
+
 #[test]
 fn the_taint_is_there_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
-    let no_schedule = policy("a", json!({"taint": {"effect": "NoSchedule"}}));
-    let prefer = policy("b", json!({"taint": {"effect": "PreferNoSchedule"}}));
-    let foreign = json!({"key": "dedicated", "effect": "NoExecute", "value": "x"});
-    let ours = |effect: &str| json!({"key": TAINT_KEY, "effect": effect});
-    let (ready, not) = (report("Denied", "CanaryDenied"), report("Attached", "BpfNotInLsmList"));
-    let unknown = LsmNodeStatus { boot_id: "another".into(), ..ready.clone() };
-    let table = [
-        ("not known", &unknown, vec![&no_schedule], json!([]), Some(json!([ours("NoSchedule")]))),
-        (
-            "comes",
-            &not,
-            vec![&no_schedule],
-            json!([foreign]),
-            Some(json!([foreign, ours("NoSchedule")])),
-        ),
-        (
-            "strongest",
-            &not,
-            vec![&prefer, &no_schedule],
-            json!([]),
-            Some(json!([ours("NoSchedule")])),
-        ),
-        ("stays", &not, vec![&no_schedule], json!([ours("NoSchedule"), foreign]), None),
+    let (no_schedule, prefer) = (tainting("a", "NoSchedule"), tainting("b", "PreferNoSchedule"));
+    let (foreign, ours) = (foreign_taint(), our_taint("NoSchedule"));
+    let only = std::slice::from_ref::<Arc<LsmPolicy>>;
+    let both = [prefer.clone(), no_schedule.clone()];
+    let weaker = our_taint("PreferNoSchedule");
+    for (what, evidence, policies, present, wanted) in [
+        ("not known", "unknown", only(&no_schedule), json!([]), Some(json!([ours]))),
+        ("comes", "Attached", only(&no_schedule), json!([foreign]), Some(json!([foreign, ours]))),
+        ("strongest", "Attached", &both, json!([]), Some(json!([ours]))),
+        ("stays", "Attached", only(&no_schedule), json!([ours, foreign]), None),
         (
             "weakens",
-            &not,
-            vec![&prefer],
-            json!([ours("NoSchedule"), foreign]),
-            Some(json!([foreign, ours("PreferNoSchedule")])),
+            "Attached",
+            only(&prefer),
+            json!([ours, foreign]),
+            Some(json!([foreign, weaker])),
+        ),
+        ("goes", "Denied", only(&no_schedule), json!([ours, foreign]), Some(json!([foreign]))),
+        ("startup taint without a policy", "Denied", &[], json!([ours]), Some(json!([]))),
+        ("both effects", "Denied", &[], json!([ours, weaker]), Some(json!([]))),
+        ("nothing to do", "Denied", only(&prefer), json!([foreign]), None),
+    ] {
+        assert_eq!(taints(evidence, policies, &present), wanted, "{what}");
+    }
+}
+
+#[test]
+fn policies_with_different_taint_keys_each_keep_their_taint() {
+    use TaintKey::{ClusterAutoscaler, NotReady, Readiness};
+    let policies = [
+        tainting_with_key("a", ClusterAutoscaler, "NoSchedule"),
+        tainting_with_key("b", NotReady, "PreferNoSchedule"),
+        tainting_with_key("c", Readiness, "PreferNoSchedule"),
+        tainting_with_key("d", Readiness, "NoSchedule"),
+    ];
+    let taint = |key: TaintKey, effect: &str| json!({"key": key, "effect": effect});
+    let first = taint(NotReady, "PreferNoSchedule");
+    let second = taint(Readiness, "NoSchedule");
+    let third = taint(ClusterAutoscaler, "NoSchedule");
+    let foreign = foreign_taint();
+    for (what, evidence, policies, present, wanted) in [
+        (
+            "all come, the stronger effect of one key",
+            "Attached",
+            &policies[..],
+            json!([foreign]),
+            Some(json!([foreign, first, second, third])),
         ),
         (
-            "goes",
-            &ready,
-            vec![&no_schedule],
-            json!([ours("NoSchedule"), foreign]),
+            "all stay in any order",
+            "Attached",
+            &policies,
+            json!([third, foreign, first, second]),
+            None,
+        ),
+        (
+            "one is missing",
+            "Attached",
+            &policies,
+            json!([third, foreign, first]),
+            Some(json!([foreign, first, second, third])),
+        ),
+        (
+            "the key of a deleted policy goes",
+            "Attached",
+            &policies[1..],
+            json!([first, second, third, foreign]),
+            Some(json!([foreign, first, second])),
+        ),
+        (
+            "a key was changed in the policy",
+            "Attached",
+            &policies[..1],
+            json!([first]),
+            Some(json!([third])),
+        ),
+        (
+            "all go from a ready node",
+            "Denied",
+            &policies,
+            json!([first, second, third, foreign]),
             Some(json!([foreign])),
         ),
-        (
-            "startup taint without a policy",
-            &ready,
-            vec![],
-            json!([ours("NoSchedule")]),
-            Some(json!([])),
-        ),
-        (
-            "both effects",
-            &ready,
-            vec![],
-            json!([ours("NoSchedule"), ours("PreferNoSchedule")]),
-            Some(json!([])),
-        ),
-        ("nothing to do", &ready, vec![&prefer], json!([foreign]), None),
-    ];
-    for (what, report, policies, taints, wanted) in table {
-        let policies: Vec<_> = policies.into_iter().cloned().collect();
-        let node = node(&json!({"kubernetes.io/os": "linux"}), &taints, &json!([]));
-        let plan = plan(&node, facts(Some(report)), &policies, &Snapshot::default(), now());
-        let wanted: Option<Vec<Taint>> =
-            wanted.map(|taints| serde_json::from_value(taints).unwrap());
-        assert_eq!(plan.taints, wanted, "{what}");
+    ] {
+        assert_eq!(taints(evidence, policies, &present), wanted, "{what}");
     }
 }
 
@@ -267,10 +322,15 @@ fn a_condition_that_only_rewords_keeps_its_time() {
 }
 
 prop_compose! {
-    fn any_policy()(name in "[a-c]", lsm in prop::option::of("bpf|yama"), taint in 0usize..3, everywhere: bool) -> Arc<LsmPolicy> {
-        let taint = ["", "NoSchedule", "PreferNoSchedule"][taint];
+    fn any_policy()(
+        name in "[a-c]",
+        lsm in prop::option::of("bpf|yama"),
+        taint in prop::option::of("NoSchedule|PreferNoSchedule"),
+        key in prop::sample::select(&TAINT_KEYS[..]),
+        everywhere: bool,
+    ) -> Arc<LsmPolicy> {
         let mut spec = json!({"require": {"lsms": lsm.into_iter().collect::<Vec<_>>()}});
-        if !taint.is_empty() { spec["taint"] = json!({"effect": taint}); }
+        if let Some(effect) = taint { spec["taint"] = json!({"effect": effect, "key": key}); }
         if everywhere { spec["nodeSelector"] = json!({}); }
         policy(&name, spec)
     }
@@ -328,11 +388,38 @@ proptest! {
     /// Once written, the same facts ask for no further write.
     #[test]
     fn settles_in_one_step(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4), tainted: bool) {
-        let taints = if tainted { json!([{"key": TAINT_KEY, "effect": "NoSchedule"}]) } else { json!([]) };
+        let taints = if tainted { json!([our_taint("NoSchedule")]) } else { json!([]) };
         let node = node(&json!({"kubernetes.io/os": "linux", policy_label("z"): "ready"}), &taints, &json!([]));
         let first = plan(&node, facts(report.as_ref()), &policies, &Snapshot::default(), now());
         let second = plan(&applied(&node, &first), facts(report.as_ref()), &policies, &Snapshot::default(), now());
         prop_assert!(second.labels.is_empty() && second.taints.is_none() && second.condition.is_none(), "{:?}", second);
+    }
+
+    /// Each key's taint is there exactly while a policy with that key selects the node and the node is
+    /// not ready for it. Foreign taints stay as they are.
+    #[test]
+    fn each_key_follows_its_own_policies(
+        evidence in "Attached|Denied|unknown",
+        policies in prop::collection::vec(any_policy(), 0..5),
+        present in prop::collection::vec(
+            (prop::sample::select(&TAINT_KEYS[..]), "NoSchedule|PreferNoSchedule|NoExecute"), 0..4),
+    ) {
+        let present: Vec<Value> =
+            present.iter().map(|(key, effect)| json!({"key": key, "effect": effect})).chain([foreign_taint()]).collect();
+        let present = Value::Array(present);
+        let after = taints(&evidence, &policies, &present).unwrap_or(present);
+        let after = after.as_array().unwrap();
+        for key in TAINT_KEYS {
+            let effects = policies.iter().filter_map(|policy| {
+                let ready = evidence == "Denied" && !policy.spec.require.lsms.contains(&"yama".to_owned());
+                policy.spec.taint.as_ref().filter(|taint| !ready && taint.key.as_str() == key).map(|taint| taint.effect)
+            });
+            let wanted: Vec<&str> = effects.max().iter().map(|effect| effect.as_str()).collect();
+            let found: Vec<&str> =
+                after.iter().filter(|taint| taint["key"] == key).filter_map(|taint| taint["effect"].as_str()).collect();
+            prop_assert_eq!(found, wanted, "{}", key);
+        }
+        prop_assert!(after.contains(&foreign_taint()));
     }
 
     /// Never a false ready, and never a name that is not ours.

@@ -9,8 +9,8 @@ use lsm_ready_crds::conditions::{
     self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, TETRAGON_HARDENED,
     TETRAGON_ROLLED_OUT, TRACING_POLICIES_ENFORCED, TRACING_POLICIES_LOADABLE,
 };
+use lsm_ready_crds::first_n;
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
-use lsm_ready_crds::sample;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady};
 use lsm_ready_crds::verdict::Verdict;
 use lsm_ready_crds::{LsmPolicy, LsmPolicyStatus};
@@ -46,7 +46,7 @@ impl Tally {
         });
         entry.count += 1;
         // The first names in order, whatever the order in which nodes are counted: equal clusters, equal status.
-        if sample::add(&mut entry.sample, node.to_owned(), |a, b| a < b) == 0 {
+        if first_n::insert(&mut entry.sample, node.to_owned(), |a, b| a < b) == 0 {
             entry.fix = verdict.fix;
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
-use lsm_ready_crds::sample;
+use lsm_ready_crds::first_n;
 
 use super::agents::{Agent, Kind, Trouble};
 
@@ -59,7 +59,7 @@ impl Held {
 impl Group {
     fn add(&mut self, trouble: Trouble) {
         self.count += 1;
-        sample::add(&mut self.sample, trouble, |a, b| (&a.node, &a.pod) < (&b.node, &b.pod));
+        first_n::insert(&mut self.sample, trouble, |a, b| (&a.node, &a.pod) < (&b.node, &b.pod));
     }
 
     /// `on n1 (pod tetragon-x): …; on n2 …; and 4 more`

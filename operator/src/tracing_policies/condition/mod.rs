@@ -20,8 +20,8 @@ use lsm_ready_tetragon::loadable::{Forecast, HookForecast, Nodes};
 use lsm_ready_tetragon::outcome::{Judged, Outcome, Question, judge};
 use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
 
-use crate::text::cut;
 use crate::tracing_policies::known::{Entry, Snapshot, Trouble};
+use lsm_ready_crds::text::truncate;
 
 /// So many policies are told of.
 const MOST_POLICIES: usize = 3;
@@ -169,7 +169,7 @@ fn not_known(meant: &Meant<'_>, known: &Snapshot) -> Option<(ConditionReason, St
             Trouble::Forbidden(_) => ConditionReason::TracingPoliciesForbidden,
             Trouble::Unread(..) => ConditionReason::TracingPoliciesUnread,
         };
-        return Some((reason, cut(&trouble.to_string(), 2 * LONGEST)));
+        return Some((reason, truncate(&trouble.to_string(), 2 * LONGEST)));
     }
     if let Some(pending) = known.unread() {
         return Some((ConditionReason::TracingPoliciesUnread, pending));
@@ -208,7 +208,7 @@ fn policy(told: &Told<'_>, nodes: &Nodes<'_>) -> String {
     if why.is_empty() {
         on_nodes(name, forecast, nodes)
     } else {
-        format!("{name}: {}", cut(why, LONGEST))
+        format!("{name}: {}", truncate(why, LONGEST))
     }
 }
 
@@ -241,7 +241,7 @@ fn hook(found: &HookForecast, nodes: &Nodes<'_>) -> String {
         found.ask.hook,
         others.reason,
         others.count,
-        cut(&message, LONGEST)
+        truncate(&message, LONGEST)
     )
 }
 
@@ -249,7 +249,7 @@ fn cannot_be_read(unreadable: &[(&Name, &str)]) -> String {
     let told = unreadable
         .iter()
         .take(MOST_POLICIES)
-        .map(|(name, error)| format!("{name}: {}", cut(error, LONGEST)));
+        .map(|(name, error)| format!("{name}: {}", truncate(error, LONGEST)));
     format!(
         "{} TracingPolicies cannot be read: {}",
         unreadable.len(),

@@ -1,7 +1,7 @@
 //! What a policy requires of a node, with what the TracingPolicies that it selects ask for. Pure.
 //!
 //! In: the spec, and what is known of Tetragon's policies. Out: the requirement for a node with given labels, and verdicts
-//! by it. Where it is not known what is asked for, ready becomes unknown ([`if_that_were_all`]).
+//! by it. Where it is not known what is asked for, ready becomes unknown ([`downgrade_if_incomplete`]).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,7 +12,9 @@ use lsm_ready_crds::LsmPolicySpec;
 use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::selection::{InvalidSpec, Labels, tracing_policies};
-use lsm_ready_crds::verdict::{Facts, Verdict, hooks, if_that_were_all, verdict, verdict_given};
+use lsm_ready_crds::verdict::{
+    Facts, Verdict, downgrade_if_incomplete, hooks, verdict, verdict_with_hooks,
+};
 use lsm_ready_tetragon::tracing_policy::TracingPolicy;
 
 use crate::tracing_policies::known::{Entry, Snapshot};
@@ -74,7 +76,7 @@ impl Demand {
     /// What the facts of one node mean for it.
     pub fn verdict(&self, labels: &Labels, facts: Facts<'_>) -> Verdict {
         let require = self.with(&self.narrowed(labels), facts.profile);
-        if_that_were_all(verdict(&require, facts), self.unread.as_deref())
+        downgrade_if_incomplete(verdict(&require, facts), self.unread.as_deref())
     }
 }
 
@@ -107,8 +109,8 @@ impl<'a> Verdicts<'a> {
             let hooks = hooks(&require, facts.profile);
             Known { require, hooks }
         });
-        let verdict = verdict_given(&known.require, facts, || known.hooks.clone());
-        if_that_were_all(verdict, self.demand.unread.as_deref())
+        let verdict = verdict_with_hooks(&known.require, facts, || known.hooks.clone());
+        downgrade_if_incomplete(verdict, self.demand.unread.as_deref())
     }
 }
 

@@ -7,7 +7,7 @@ mod shape;
 mod tables;
 mod words;
 
-use lsm_ready_crds::hooks::nearest;
+use lsm_ready_crds::text::nearest;
 use serde_json::{Map, Value};
 
 use self::shape::{Field, Int, Kind, Rule, Shape, Test, Word};

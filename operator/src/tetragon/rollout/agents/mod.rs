@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use lsm_ready_crds::names::SECURITYFS_VOLUME;
 
-use crate::text::cut;
+use lsm_ready_crds::text::truncate;
 
 /// How long an agent may end or start before it counts as held up.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
@@ -334,7 +334,7 @@ const LONGEST: usize = 300;
 fn shortened(said: &str) -> String {
     let clean: String =
         said.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-    cut(&clean.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
+    truncate(&clean.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
 }
 
 #[cfg(test)]

@@ -48,9 +48,9 @@ pub fn page() -> String {
             push(&mut page, format_args!("\n### {reason}\n\n{}\n\n", reason.meaning()));
             push(
                 &mut page,
-                format_args!("- **Told from its neighbours:** {}\n", reason.told_apart()),
+                format_args!("- **Told from its neighbours:** {}\n", reason.distinguish()),
             );
-            push(&mut page, format_args!("- **The way out:** {}\n", reason.way_out()));
+            push(&mut page, format_args!("- **The way out:** {}\n", reason.remedy()));
         }
     }
     page
