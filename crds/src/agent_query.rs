@@ -1,77 +1,86 @@
-//! `spec.tetragon.agents`: whether and how Tetragon's agents are asked what they have loaded.
+//! `spec.tetragon.agents`: whether and how the operator asks Tetragon's agents which policies they
+//! have loaded.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-// `kubectl explain lsmpolicy.spec.tetragon.agents` prints the comments of these types.
+// `kubectl explain lsmpolicy.spec.tetragon.agents` prints the doc comments of these types.
 
-/// Whether and how each selected node's agent is asked which TracingPolicies it has loaded.
+/// Whether and how the operator asks the agent on each selected node which TracingPolicies it has
+/// loaded.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.port) || self.ask != 'Metrics'").message("port is that of gRPC, which ask: Metrics leaves alone: remove it, or say metricsPort"),
-    validation = Rule::new("!has(self.tls) || self.ask != 'Metrics'").message("tls is about gRPC, which ask: Metrics leaves alone: remove it, or say ask: Auto"),
-    validation = Rule::new("!has(self.metricsPort) || self.ask != 'Grpc'").message("metricsPort is that of the metrics, which ask: Grpc leaves alone: remove it, or say ask: Auto")
+    validation = Rule::new("!has(self.port) || self.ask != 'Metrics'")
+        .message("port is the gRPC port, and ask: Metrics does not use gRPC: remove it, or use metricsPort"),
+    validation = Rule::new("!has(self.tls) || self.ask != 'Metrics'")
+        .message("tls is for gRPC, and ask: Metrics does not use gRPC: remove it, or use ask: Auto"),
+    validation = Rule::new("!has(self.metricsPort) || self.ask != 'Grpc'")
+        .message("metricsPort is for metrics, and ask: Grpc does not use them: remove it, or use ask: Auto")
 )]
 pub struct Agents {
-    /// Auto (default): gRPC, and the metrics where gRPC is not answered. Metrics: which policies there are and how many are
-    /// in which state, which Tetragon's chart serves to the nodes' network as it is; whether they enforce or only monitor is
-    /// not known then. Grpc: each policy's state, mode and error; Tetragon answers it on the node alone unless its owner lets
-    /// it listen on the node's address, where without TLS whoever reaches the port may also delete policies: keep it closed
-    /// to all but the operator. Never: the agents are not asked for now.
+    /// Auto (default): ask by gRPC, and read the metrics where gRPC does not answer. Metrics: read
+    /// the metrics only. They list the policies and count their states, but do not show whether a
+    /// policy enforces or only monitors. Tetragon's chart serves them on the node's network by
+    /// default. Grpc: ask by gRPC only, which shows each policy's state, mode and error. By default
+    /// Tetragon answers gRPC only on the node itself. If it listens on the node's address without
+    /// TLS, everyone who reaches the port can also delete policies, so let only the operator reach
+    /// it. Never: do not ask the agents.
     #[serde(default)]
     pub ask: Ask,
 
-    /// TCP port of the agents' gRPC on the nodes' addresses. Absent: that of the container's --server-address, else
-    /// 54321.
+    /// TCP port of the agents' gRPC server on the nodes' addresses. Absent: the port in the
+    /// container's --server-address, or 54321.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
 
-    /// TCP port of the agents' metrics on the nodes' addresses. Absent: that of the container's --metrics-server, else
-    /// 2112.
+    /// TCP port of the agents' metrics on the nodes' addresses. Absent: the port in the container's
+    /// --metrics-server, or 2112.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub metrics_port: Option<i32>,
 
-    /// Ask by gRPC over TLS, with the certificates that are mounted into the operator's pod (config/agent-tls): the CA of the
-    /// agents' certificates, and a client certificate where the agents require one. For agents with server-tls-cert-file
-    /// (Tetragon after 1.8.0-pre.0). Absent: gRPC without TLS.
+    /// Use TLS for gRPC, with the certificates that config/agent-tls mounts into the operator's
+    /// pod: the CA of the agents' certificates, and a client certificate where the agents require
+    /// one. For agents with server-tls-cert-file (Tetragon after 1.8.0-pre.0). Absent: gRPC without
+    /// TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<AgentTls>,
 }
 
-/// gRPC over TLS.
+/// TLS for gRPC.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentTls {
-    /// The DNS name or IP address that the agents' certificates must have, for example agent.tetragon-grpc.cilium.io with
-    /// the certificates of Tetragon's chart, which are for *.tetragon-grpc.cilium.io. Absent: each agent's certificate must
-    /// have the address of its node.
+    /// The DNS name or IP address that the agents' certificates must have. The certificates of
+    /// Tetragon's chart are for *.tetragon-grpc.cilium.io; with them use
+    /// agent.tetragon-grpc.cilium.io. Absent: each agent's certificate must have the address of its
+    /// node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub server_name: Option<String>,
 }
 
 impl Agents {
-    /// TLS, where gRPC is asked over it.
+    /// The TLS settings, where the agents are asked by gRPC over TLS.
     #[must_use]
     pub fn grpc_tls(&self) -> Option<&AgentTls> {
         self.tls.as_ref().filter(|_| matches!(self.ask, Ask::Auto | Ask::Grpc))
     }
 }
 
-/// How agents are asked.
+/// How the agents are asked.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Ask {
-    /// Not at all.
+    /// The agents are not asked.
     Never,
-    /// By gRPC, else by their metrics.
+    /// By gRPC, or by their metrics where gRPC does not answer.
     #[default]
     Auto,
-    /// By gRPC alone.
+    /// By gRPC only.
     Grpc,
-    /// By their metrics alone.
+    /// By their metrics only.
     Metrics,
 }

@@ -1,12 +1,12 @@
-//! The ladder of evidence: what this boot of a node has shown that it can do through LSM BPF.
+//! The ladder of evidence: what a node has proved in this boot that it can do through LSM BPF.
 
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the canary has proved. Each rung includes the ones below it; nothing that is merely read from a text
-/// (the `lsm` list, the kernel's configuration) ever raises it.
+/// What the canary program proved. Each rung includes the lower ones. Texts such as the list of
+/// active LSMs or the kernel's configuration never raise the evidence.
 #[derive(
     Clone,
     Copy,
@@ -25,17 +25,17 @@ pub enum Evidence {
     /// Nothing is proved.
     #[default]
     None,
-    /// The verifier took an LSM program: BTF, program type, capability and platform policy allow it.
+    /// The kernel loaded an LSM program: BTF, program type, capabilities and platform allow it.
     Loaded,
-    /// The trampoline attached (arm64 before Linux 6.4 fails here).
+    /// The program was attached to its hook, which fails on arm64 before Linux 6.4.
     Attached,
-    /// The program ran when its hook was called (without `bpf` among the active LSMs it never does).
+    /// The program ran when its hook was called, which needs `bpf` among the active LSMs.
     Fired,
-    /// The program denied our call, and only ours, and only while it was attached.
+    /// The program denied our test call and no other, and only while it was attached.
     Denied,
 }
 
-/// The evidence a policy or a caller may ask for: every rung but the lowest, which is no evidence at all.
+/// The evidence that a policy or a command can require: every rung except `None`.
 #[derive(
     Clone,
     Copy,
@@ -74,10 +74,10 @@ impl From<RequiredEvidence> for Evidence {
 }
 
 impl Evidence {
-    /// The rungs that have to be climbed, lowest first.
+    /// The rungs above `None`, lowest first.
     pub const RUNGS: [Self; 4] = [Self::Loaded, Self::Attached, Self::Fired, Self::Denied];
 
-    /// The name used in objects, checks and output.
+    /// The name of the rung in objects, checks and output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -90,9 +90,9 @@ impl Evidence {
     }
 }
 
-/// A word that names no rung.
+/// A word that is not the name of a rung.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a kind of evidence: use loaded, attached, fired or denied")]
+#[error("invalid evidence {0:?}: use loaded, attached, fired or denied")]
 pub struct NotEvidence(String);
 
 impl FromStr for RequiredEvidence {
@@ -114,13 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rungs_are_ordered() {
+    fn rungs_are_sorted_from_low_to_high() {
         assert!(Evidence::RUNGS.is_sorted());
         assert!(Evidence::None < Evidence::RUNGS[0]);
     }
 
     #[test]
-    fn required_evidence_is_read_in_any_case() {
+    fn required_evidence_is_parsed_in_upper_and_lower_case() {
         assert_eq!("DeniEd".parse::<RequiredEvidence>().unwrap(), RequiredEvidence::Denied);
         assert!("none".parse::<RequiredEvidence>().is_err());
     }

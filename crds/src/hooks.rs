@@ -1,7 +1,8 @@
-//! What a hook profile says to the wish for a hook, in words that help somebody who mistyped its name.
+//! Why a kernel accepts no program on a required hook, with a suggestion for a mistyped name.
 //!
-//! In: a profile and a hook's name. Out: nothing where the kernel takes a program there, else a [`Refusal`]. The verdict
-//! and `node-probe check` say the same because both ask here.
+//! In: a hook profile and a hook's name. Out: nothing where the kernel accepts a program there,
+//! otherwise a [`Refusal`]. The verdict and `node-probe check` both use it, so they print the same
+//! text.
 
 use std::fmt;
 
@@ -9,16 +10,16 @@ use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
 use crate::text::nearest;
 
-/// What people write in front of a hook's name: the kernel's functions, and the section names of libbpf.
+/// Prefixes that people write before a hook's name: those of kernel functions and of libbpf
+/// sections.
 const PREFIXES: [&str; 4] = ["bpf_lsm_", "security_", "lsm/", "lsm.s/"];
 
-/// Why a required hook does not do. The sentence is made when it is shown: to look for a name like a misspelt one takes
-/// a comparison with each of the kernel's.
+/// Why a required hook cannot be used on a kernel. The text is made by `Display`, because the
+/// search for a similar name compares with every hook of the kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal<'a> {
     /// `HookNotInKernel`, `HookNotAttachable` or `HookNotSleepable`.
     pub reason: Reason,
-    /// The hook as it was asked for.
     hook: &'a str,
     profile: &'a LsmHookProfileSpec,
 }
@@ -28,25 +29,25 @@ impl fmt::Display for Refusal<'_> {
         let hook = self.hook;
         match self.reason {
             Reason::HookNotSleepable => {
-                write!(f, "{hook} takes no sleepable program, though it takes others")
+                write!(f, "{hook} accepts programs, but no sleepable ones")
             }
             Reason::HookNotAttachable => {
-                write!(f, "{hook} is a hook of this kernel on which it takes no program")
+                write!(f, "{hook} exists in this kernel but accepts no program")
             }
-            _ => f.write_str(&unheard_of(self.profile, hook)),
+            _ => f.write_str(&not_in_kernel(self.profile, hook)),
         }
     }
 }
 
-/// Why this kernel takes no (sleepable) program on that hook; `None` where it does.
+/// Why the kernel accepts no (sleepable) program on the hook. `None` where it accepts one.
 #[must_use]
 pub fn refusal<'a>(
     profile: &'a LsmHookProfileSpec,
     hook: &'a str,
     sleepable: bool,
 ) -> Option<Refusal<'a>> {
-    let takes = if sleepable { &profile.sleepable_hooks } else { &profile.hooks };
-    if takes.contains(hook) {
+    let usable = if sleepable { &profile.sleepable_hooks } else { &profile.hooks };
+    if usable.contains(hook) {
         return None;
     }
     let reason = if profile.hooks.contains(hook) {
@@ -59,16 +60,17 @@ pub fn refusal<'a>(
     Some(Refusal { reason, hook, profile })
 }
 
-/// The sentence about a name that is no hook of this kernel.
-fn unheard_of(profile: &LsmHookProfileSpec, hook: &str) -> String {
+fn not_in_kernel(profile: &LsmHookProfileSpec, hook: &str) -> String {
     let bare = PREFIXES.iter().find_map(|prefix| hook.strip_prefix(prefix)).unwrap_or(hook);
     let known = || profile.hooks.iter().chain(&profile.refused_hooks).map(String::as_str);
     if bare != hook && known().any(|name| name == bare) {
-        return format!("{hook} is no hook's name: write {bare}, without what stands in front");
+        return format!("{hook} is not the name of a hook: write {bare}, without the prefix");
     }
     match nearest(bare, known()).as_slice() {
-        [] => format!("{hook} is no hook of this kernel, and none has a name like it"),
-        names => format!("{hook} is no hook of this kernel; did you mean {}?", names.join(" or ")),
+        [] => format!("{hook} is not a hook of this kernel, and no hook has a similar name"),
+        names => {
+            format!("{hook} is not a hook of this kernel; did you mean {}?", names.join(" or "))
+        }
     }
 }
 
@@ -89,15 +91,15 @@ mod tests {
     }
 
     #[test]
-    fn table() {
+    fn each_unusable_hook_has_a_reason_and_a_hint() {
         use Reason::{HookNotAttachable, HookNotInKernel, HookNotSleepable};
         let cases = [
             ("file_open", false, None),
             ("file_open", true, None),
             ("task_alloc", false, None),
-            ("task_alloc", true, Some((HookNotSleepable, "no sleepable program"))),
-            ("getprocattr", false, Some((HookNotAttachable, "takes no program"))),
-            ("getprocattr", true, Some((HookNotAttachable, "takes no program"))),
+            ("task_alloc", true, Some((HookNotSleepable, "no sleepable ones"))),
+            ("getprocattr", false, Some((HookNotAttachable, "accepts no program"))),
+            ("getprocattr", true, Some((HookNotAttachable, "accepts no program"))),
             ("file_opn", false, Some((HookNotInKernel, "did you mean file_open?"))),
             ("file_opn", true, Some((HookNotInKernel, "did you mean file_open?"))),
             ("bprm_check", false, Some((HookNotInKernel, "did you mean bprm_check_security?"))),
@@ -106,8 +108,8 @@ mod tests {
             ("security_getprocattr", false, Some((HookNotInKernel, "write getprocattr, without"))),
             ("bpf_lsm_file_opne", false, Some((HookNotInKernel, "did you mean file_open?"))),
             ("file_oock", false, Some((HookNotInKernel, "did you mean file_lock or file_open?"))),
-            ("quite_another", false, Some((HookNotInKernel, "none has a name like it"))),
-            ("", false, Some((HookNotInKernel, "none has a name like it"))),
+            ("quite_another", false, Some((HookNotInKernel, "no hook has a similar name"))),
+            ("", false, Some((HookNotInKernel, "no hook has a similar name"))),
         ];
         let profile = profile();
         for (hook, sleepable, expected) in cases {
@@ -123,12 +125,13 @@ mod tests {
     }
 
     proptest! {
-        /// Taken exactly where the profile says so, and no text makes it panic.
+        /// A hook is usable exactly where the profile lists it, and no text makes the function
+        /// panic.
         #[test]
-        fn only_what_the_profile_names_is_taken(hook in "(bpf_lsm_)?(file_open|task_alloc|getprocattr|\\PC{0,12})", sleepable: bool) {
+        fn exactly_the_hooks_of_the_profile_are_usable(hook in "(bpf_lsm_)?(file_open|task_alloc|getprocattr|\\PC{0,12})", sleepable: bool) {
             let profile = profile();
-            let takes = if sleepable { &profile.sleepable_hooks } else { &profile.hooks };
-            prop_assert_eq!(refusal(&profile, &hook, sleepable).is_none(), takes.contains(&hook));
+            let usable = if sleepable { &profile.sleepable_hooks } else { &profile.hooks };
+            prop_assert_eq!(refusal(&profile, &hook, sleepable).is_none(), usable.contains(&hook));
         }
     }
 }

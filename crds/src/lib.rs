@@ -1,12 +1,12 @@
-//! The API of `lsmready.io/v1alpha1`: what people write (`LsmPolicy`), what nodes report (`LsmNode`,
-//! `LsmHookProfile`), and what the two mean together.
+//! The API of `lsmready.io/v1alpha1`: what people write (`LsmPolicy`), what probes report
+//! (`LsmNode`, `LsmHookProfile`), and what a report means for a policy.
 //!
-//! In: the objects as the API server stores them. Out: their types, their `CustomResourceDefinition`s and pure
-//! functions over them. Everything that decides whether a node is ready calls [`verdict::verdict`]; nothing in this
-//! crate has a client, a clock or an environment.
+//! In: objects as the API server stores them. Out: their types, their `CustomResourceDefinition`s,
+//! and pure functions of them. Everything that decides whether a node is ready calls
+//! [`verdict::verdict`]. This crate uses no client, no clock and no environment.
 
 #![warn(missing_docs, clippy::missing_errors_doc, clippy::must_use_candidate)]
-// `printcolumn(...)` repeats its keys in one attribute, as kube's derive wants it.
+// kube's derive takes several `printcolumn(...)` in one attribute, and clippy sees repeated keys.
 #![allow(clippy::duplicated_attributes)]
 
 pub mod agent_query;

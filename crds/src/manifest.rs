@@ -1,4 +1,4 @@
-//! The `CustomResourceDefinition`s as YAML, for `config/crd` and whoever installs them.
+//! The `CustomResourceDefinition`s as YAML, for `config/crd`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -8,16 +8,16 @@ use crate::{LsmHookProfile, LsmNode, LsmPolicy};
 /// First line of each generated file.
 const HEADER: &str = "# Generated from crds/src by `make crds`. Do not edit.\n";
 
-/// The three definitions.
+/// The definitions of all three kinds.
 #[must_use]
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     vec![LsmPolicy::crd(), LsmNode::crd(), LsmHookProfile::crd()]
 }
 
-/// File name and content for each definition, as `make crds` writes them.
+/// The file name and content of each definition, as `make crds` writes them.
 ///
 /// # Errors
-/// When a definition does not serialize, which would be a defect of this crate.
+/// When a definition cannot be serialized, which is a bug in this crate.
 pub fn files() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
     definitions()
         .into_iter()

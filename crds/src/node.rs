@@ -1,4 +1,5 @@
-//! `LsmNode`: what one node's probe has found out about this boot. Named as the Node, owned by it, status only.
+//! `LsmNode`: what one node's probe found out about this boot. It has the Node's name, is owned by
+//! the Node, and has only a status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Evidence;
 use crate::state::State;
 
-/// An `LsmNode` has nothing to be asked for: its content is its status.
+/// The content of an `LsmNode`, which has no spec.
 #[derive(
     CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize,
 )]
@@ -22,7 +23,8 @@ use crate::state::State;
     no_spec,
     status = "LsmNodeStatus",
     derive = "PartialEq",
-    doc = "What the probe on the Node of the same name has proved about LSM BPF in the node's present boot. Written by that probe alone.",
+    doc = "An LsmNode is the report of the probe on the Node of the same name: what the probe \
+           proved about LSM BPF in the node's current boot. Only that probe writes it.",
     printcolumn(name = "Evidence", type_ = "string", json_path = ".status.evidence"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Kernel", type_ = "string", json_path = ".status.kernel.release"),
@@ -40,77 +42,82 @@ pub struct LsmNodeContent {}
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LsmNodeStatus {
-    /// `/proc/sys/kernel/random/boot_id` at the time of the report. Evidence belongs to a boot: where the Node's own
-    /// `status.nodeInfo.bootID` differs, this report says nothing about it.
+    /// Content of `/proc/sys/kernel/random/boot_id` at the time of the report. Evidence belongs to
+    /// a boot: where the Node's `status.nodeInfo.bootID` differs, the report does not count.
     #[serde(rename = "bootID", default)]
     #[schemars(length(max = 64))]
     pub boot_id: String,
-    /// When the probe last looked (its own clock). Renewed slowly, so that silence can be told from health.
+    /// Time of the report, by the probe's clock. The probe renews it every half hour, which shows
+    /// that the probe still runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_time: Option<Time>,
-    /// Version of the probe that wrote this.
+    /// Version of the probe that wrote the report.
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub probe_version: String,
     /// The running kernel.
     #[serde(default)]
     pub kernel: Kernel,
-    /// The Linux Security Modules that the kernel lists as active. A hint that explains a failure; never evidence.
+    /// The Linux Security Modules that the kernel lists as active. The list explains failures and
+    /// is never evidence.
     #[serde(default)]
     pub lsms: Lsms,
-    /// Kernel lockdown: `none`, `integrity`, `confidentiality`, or absent where it cannot be read.
+    /// Kernel lockdown: `none`, `integrity` or `confidentiality`. Absent where it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub lockdown: Option<String>,
-    /// Whether this kernel has securityfs, and whether it is mounted. The verdict does not need it.
+    /// Whether the kernel has securityfs, and whether it is mounted. The verdict does not depend on
+    /// it.
     #[serde(default)]
     pub securityfs: Securityfs,
-    /// The highest rung that the canary climbed.
+    /// The highest rung of evidence that the canary program reached.
     #[serde(default)]
     pub evidence: Evidence,
-    /// Since when the evidence is Denied, by the node's clock, where an earlier report of the same boot had shown that it was
-    /// not. Renewed at each such repair. Absent where no report of this boot had shown that. What was started before this
-    /// time, and in no span of deniedBefore, has met a kernel that could not deny.
+    /// Time of the repair, by the node's clock: since then the evidence is Denied, after an earlier
+    /// report of this boot had shown that the node could not deny. Absent where no report of this
+    /// boot had shown that. A process that started before this time, and outside every span of
+    /// deniedBefore, started on a kernel that could not deny.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied_since: Option<Time>,
-    /// Since when reports of this boot show that it cannot deny. Kept by reports that show neither, absent while the evidence is
-    /// Denied.
+    /// Time since which reports of this boot show that the node cannot deny. Reports that show
+    /// neither keep it. Absent while the evidence is Denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Time>,
-    /// Earlier spans of this boot in which the evidence was Denied, oldest first; the last eight of them.
+    /// The last eight earlier spans of this boot in which the evidence was Denied, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub denied_before: Vec<Span>,
-    /// Why it is no higher, or `CanaryDenied` at the top: one of the codes in docs/reasons.md.
+    /// Why the evidence is not higher, or `CanaryDenied` at the highest rung. docs/reasons.md
+    /// explains the codes.
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub reason: String,
-    /// The reason in a sentence, with the raw error.
+    /// The reason in a sentence, with the error that the kernel returned.
     #[serde(default)]
     #[schemars(length(max = 4096))]
     pub message: String,
-    /// What to change on this very node; empty where nothing has to be or can be.
+    /// What to change on this node. Empty where nothing has to be or can be changed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 4096))]
     pub fix: String,
-    /// Each thing that was looked at, with its outcome.
+    /// Everything that the probe checked, with its outcome.
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub checks: Vec<Check>,
-    /// Name of the `LsmHookProfile` that holds for this kernel, where the trial was made.
+    /// Name of the `LsmHookProfile` for this kernel. Absent where the hook trial was not made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub hook_profile: Option<String>,
 }
 
-/// The running kernel, as `uname(2)` tells it.
+/// The running kernel, from `uname(2)`.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Kernel {
-    /// `uname -r`.
+    /// Release of the kernel, as `uname -r` prints it.
     #[serde(default)]
     #[schemars(length(max = 128))]
     pub release: String,
-    /// `uname -m`.
+    /// Machine type, as `uname -m` prints it.
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub machine: String,
@@ -119,11 +126,11 @@ pub struct Kernel {
 /// The active Linux Security Modules, in the kernel's order.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Lsms {
-    /// Their names; empty where they could not be read.
+    /// Names of the active LSMs. Empty where they could not be read.
     #[serde(default)]
     #[schemars(length(max = 64), inner(length(max = 64)))]
     pub active: Vec<String>,
-    /// Where they were read from.
+    /// Source of the list.
     #[serde(default)]
     pub source: LsmSource,
 }
@@ -135,7 +142,7 @@ pub enum LsmSource {
     Syscall,
     /// `/sys/kernel/security/lsm`.
     Securityfs,
-    /// It could not be read.
+    /// The list could not be read.
     #[default]
     Unknown,
 }
@@ -145,63 +152,65 @@ pub enum LsmSource {
 pub enum Securityfs {
     /// securityfs is mounted.
     Mounted,
-    /// The directory is there and empty: the kernel has securityfs, and it is not mounted.
+    /// The directory exists and is empty: the kernel has securityfs, but it is not mounted.
     NotMounted,
-    /// There is no such directory: the kernel was built without `CONFIG_SECURITYFS`, and securityfs cannot be mounted.
+    /// The directory does not exist: the kernel was built without `CONFIG_SECURITYFS`, and
+    /// securityfs cannot be mounted.
     NotInKernel,
-    /// It could not be read.
+    /// The directory could not be read.
     #[default]
     Unknown,
 }
 
-/// One thing that the probe looked at.
+/// One check of the probe.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Check {
-    /// What: one of the rungs (`Loaded`, `Attached`, `Fired`, `Denied`) or a fact that explains them.
+    /// Name of the check: a rung (`Loaded`, `Attached`, `Fired`, `Denied`), or a fact that explains
+    /// a rung.
     #[schemars(length(max = 64))]
     pub name: String,
-    /// How it ended.
+    /// Result of the check: `Pass`, `Fail`, or `Unknown` where it could not be tried.
     pub outcome: State,
-    /// A code for the outcome; empty where it passed without remark.
+    /// Code of the outcome. Empty where the check passed without a remark.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 64))]
     pub reason: String,
-    /// The raw evidence: a value read, an errno, the verifier's log.
+    /// What was found: a value, an error number, or the verifier's log.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 2048))]
     pub detail: String,
-    /// What to change on this very node so that it passes, where a policy can ask for that by itself.
+    /// What to change on this node so that the check passes, where a policy can require the check.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 4096))]
     pub fix: String,
 }
 
-/// Name of the check that says whether programs may use `bpf_probe_read_kernel`.
+/// Name of the check whether programs may use `bpf_probe_read_kernel`.
 pub const KERNEL_READS_CHECK: &str = "KernelReads";
 
-/// A span of time in which a node could deny, as its reports showed.
+/// A span of time in which the node's reports showed that it could deny.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Span {
-    /// Its beginning; absent where the boot's first report said Denied already.
+    /// Beginning of the span. Absent where the first report of the boot had the evidence Denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Time>,
-    /// The last report that said Denied.
+    /// Time of the last report with the evidence Denied.
     pub until: Time,
 }
 
 impl Span {
-    /// The moment lies in it.
+    /// Whether the moment lies in the span.
     #[must_use]
     pub fn has(&self, moment: &Time) -> bool {
         self.from.as_ref().is_none_or(|from| from.0 <= moment.0) && moment.0 <= self.until.0
     }
 }
 
-/// Most spans that a report keeps.
+/// Maximum number of spans in a report.
 pub const SPANS: usize = 8;
 
-/// Whether the proved evidence is enough. Where it is not, the check of the first missing rung tells a
-/// failed trial (`NotReady`) from one that could not be made (`Unknown`).
+/// Whether the proved evidence is enough. Where it is not, the check of the first missing rung
+/// tells a failed trial (`NotReady`) from one that could not be made (`Unknown`).
 #[must_use]
 pub fn evidence_state(proved: Evidence, checks: &[Check], required: Evidence) -> State {
     if proved >= required {
@@ -209,7 +218,8 @@ pub fn evidence_state(proved: Evidence, checks: &[Check], required: Evidence) ->
     }
     let missing = Evidence::RUNGS.into_iter().find(|rung| *rung > proved).map(Evidence::as_str);
     let check = checks.iter().find(|check| Some(check.name.as_str()) == missing);
-    // A report without the check was not written by our probe. Its evidence is too low all the same.
+    // A report without the check was not written by our probe. Its evidence is too low all the
+    // same.
     match check.map_or(State::NotReady, |check| check.outcome) {
         State::Ready | State::NotReady => State::NotReady,
         State::Unknown => State::Unknown,
@@ -217,13 +227,13 @@ pub fn evidence_state(proved: Evidence, checks: &[Check], required: Evidence) ->
 }
 
 impl LsmNodeStatus {
-    /// The check of that name.
+    /// The check with that name.
     #[must_use]
     pub fn check(&self, name: &str) -> Option<&Check> {
         self.checks.iter().find(|check| check.name == name)
     }
 
-    /// The two reports say the same, whenever they were made and whatever was said before them.
+    /// Whether the two reports differ at most in times and in the history of the boot.
     #[must_use]
     pub fn equal_but_for_time(&self, other: &Self) -> bool {
         let timeless = |status: &Self| Self {

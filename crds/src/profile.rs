@@ -1,7 +1,9 @@
-//! `LsmHookProfile`: which of a kernel's `bpf_lsm` hooks accept a program, and which a sleepable one.
+//! `LsmHookProfile`: which of a kernel's `bpf_lsm` hooks accept a program, and which accept a
+//! sleepable program.
 //!
-//! A kernel's list is 7 KB and thousands of nodes share it, so it is stored once under a name that is the digest of its
-//! content. Whoever reads one compares the digest: no node can publish a false list under another list's name.
+//! The list of one kernel has about 7 KB, and thousands of nodes share it. So it is stored once,
+//! under the digest of its content. Every reader compares the digest, so no node can publish a
+//! false list under the name of another list.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -23,31 +25,34 @@ use sha2::{Digest, Sha256};
     shortname = "lhp",
     category = "lsm-ready",
     derive = "PartialEq",
-    doc = "Which of a kernel's bpf_lsm hooks accept a BPF program. Written once by a probe, named by the SHA-256 of its content, never changed.",
+    doc = "An LsmHookProfile lists which of a kernel's bpf_lsm hooks accept a BPF program. A probe \
+           writes it once. Its name is the SHA-256 of its content, and it never changes.",
     printcolumn(name = "Kernel", type_ = "string", json_path = ".spec.kernel"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.matches('^[0-9a-f]{64}$')").message("the name is the SHA-256 of the content, in lower-case hex")
+    validation = Rule::new("self.metadata.name.matches('^[0-9a-f]{64}$')")
+        .message("the name must be the SHA-256 of the content, in lower-case hex")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self == oldSelf").message("a profile is named by its content and cannot change"))]
+#[x_kube(validation = Rule::new("self == oldSelf")
+    .message("a profile cannot change, because its name is the digest of its content"))]
 pub struct LsmHookProfileSpec {
-    /// Kernel release (`uname -r`) and machine for which the trial was made, for people: `6.12.1 x86_64`.
+    /// Release and machine of the kernel on which the trial was made, for example `6.12.1 x86_64`.
     #[schemars(length(max = 256))]
     pub kernel: String,
-    /// Hooks on which the kernel accepted a program, without the `bpf_lsm_` in front.
+    /// Hooks on which the kernel accepted a program, without the prefix `bpf_lsm_`.
     #[schemars(length(max = 2048), inner(length(max = 64)))]
     pub hooks: BTreeSet<String>,
-    /// Those of them that also take a sleepable program.
+    /// Hooks on which the kernel also accepted a sleepable program.
     #[schemars(length(max = 2048), inner(length(max = 64)))]
     pub sleepable_hooks: BTreeSet<String>,
-    /// Hooks that the kernel has but on which it refuses programs.
+    /// Hooks that the kernel has, but on which it refused a program.
     #[serde(default)]
     #[schemars(length(max = 2048), inner(length(max = 64)))]
     pub refused_hooks: BTreeSet<String>,
 }
 
 impl LsmHookProfileSpec {
-    /// The name under which this profile is stored: the SHA-256 of its lines, in lower-case hex.
+    /// The name of the profile: the SHA-256 of its lines, in lower-case hex.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
@@ -69,7 +74,7 @@ impl LsmHookProfileSpec {
 }
 
 impl LsmHookProfile {
-    /// Whether the object's name is the digest of its content. One that lies about it is worth nothing.
+    /// Whether the object's name is the digest of its content. Other profiles must be ignored.
     #[must_use]
     pub fn is_genuine(&self) -> bool {
         self.metadata.name.as_deref() == Some(self.spec.digest().as_str())
@@ -89,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_more_is_another_digest() {
+    fn another_hook_changes_the_digest() {
         assert_ne!(
             profile(&["file_open"]).digest(),
             profile(&["file_open", "bprm_check_security"]).digest()
@@ -98,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_under_a_foreign_name_is_not_genuine() {
+    fn a_profile_with_the_name_of_another_is_not_genuine() {
         let spec = profile(&["file_open"]);
         assert!(LsmHookProfile::new(&spec.digest(), spec.clone()).is_genuine());
         assert!(!LsmHookProfile::new(&profile(&[]).digest(), spec).is_genuine());

@@ -1,97 +1,123 @@
-//! The parts of the CRDs' schemas that types alone cannot say: CEL rules with bounded cost, list merge keys, and the
-//! integer-or-percentage form.
+//! The parts of the CRDs' schemas that types cannot express: CEL rules, merge keys of lists, and
+//! the integer-or-percentage form.
 //!
-//! The API server estimates the cost of each CEL rule from the declared maximum sizes, so every list and string that
-//! a rule walks has one.
+//! The API server estimates the cost of each CEL rule from the declared maximum sizes. So every
+//! list and string that a rule reads has a maximum.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// A label's key. CEL's own `format.qualifiedName()` would do, but needs Kubernetes 1.32 to be used in a new CRD.
-const LABEL_KEY: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// The pattern of a label's key. CEL's `format.qualifiedName()` needs Kubernetes 1.32 in a new CRD.
+const LABEL_KEY: &str = concat!(
+    "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?",
+    "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+);
 
-/// A label's value; it may be empty.
+/// [`LABEL_KEY`] in words.
+const LABEL_KEY_RULE: &str = "an optional DNS prefix and a slash, then a name of at most 63 \
+                              letters, digits, '-', '_' or '.'";
+
+/// The pattern of a label's value, which may be empty.
 const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$";
 
-/// A selector of Nodes, which may not look at what lsm-ready makes of policies.
+/// [`LABEL_VALUE`] in words.
+const LABEL_VALUE_RULE: &str = "at most 63 letters, digits, '-', '_' or '.', starting and ending \
+                                with a letter or digit";
+
+/// The schema of `nodeSelector`. It may not use labels that follow from verdicts.
 #[must_use]
 pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
-    let mut schema = selector(
-        "A label selector over Node labels: matchLabels and matchExpressions are ANDed. An empty selector matches every node.",
-    );
-    let rules = json!([{
-        "rule": "!has(self.matchLabels) || self.matchLabels.all(k, !k.startsWith('lsmready.node-restriction.kubernetes.io/policy.'))",
-        "message": "labels that lsm-ready sets from policies cannot select nodes for one",
-    }, {
-        "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, !e.key.startsWith('lsmready.node-restriction.kubernetes.io/policy.'))",
-        "message": "labels that lsm-ready sets from policies cannot select nodes for one",
-    }]);
+    const MESSAGE: &str =
+        "labels that lsm-ready sets from policies cannot be used: select by other labels";
+    let mut schema = selector();
+    let no_policy_label =
+        |key: &str| format!("!{key}.startsWith('lsmready.node-restriction.kubernetes.io/policy.')");
+    let labels = format!("self.matchLabels.all(k, {})", no_policy_label("k"));
+    let expressions = format!("self.matchExpressions.all(e, {})", no_policy_label("e.key"));
+    let rules = json!([
+        {"rule": format!("!has(self.matchLabels) || {labels}"), "message": MESSAGE},
+        {"rule": format!("!has(self.matchExpressions) || {expressions}"), "message": MESSAGE},
+    ]);
     schema.insert("x-kubernetes-validations".to_owned(), rules);
     schema
 }
 
-/// A selector of Tetragon's policies.
+/// The schema of `require.tracingPolicies`.
 #[must_use]
 pub fn tracing_policies(_: &mut SchemaGenerator) -> Schema {
-    selector(
-        "A label selector over the labels of TracingPolicies and TracingPoliciesNamespaced: the lsmhooks of those that it selects become part of what a node must be able to do (hooks, sleepableHooks where imaHash is asked for, kernelReads). Absent: none. An empty selector {} means all.",
-    )
+    selector()
 }
 
-/// A `metav1.LabelSelector` whose expressions the API server checks as it checks those of a `Deployment`.
-fn selector(description: &str) -> Schema {
+/// The schema of a `metav1.LabelSelector`. Its rules are those that the API server has for the
+/// selector of a `Deployment`.
+fn selector() -> Schema {
     json_schema!({
         "type": "object",
         "nullable": true,
-        "description": description,
-        "properties": {
-            "matchLabels": {
-                "type": "object",
-                "description": "Labels that must be there with these values.",
-                "maxProperties": 32,
-                "additionalProperties": {"type": "string", "maxLength": 63},
-                "x-kubernetes-validations": [{
-                    "rule": format!("self.all(k, k.size() <= 317 && k.matches('{LABEL_KEY}'))"),
-                    "message": "every key must be a label key: an optional DNS prefix and a slash, then a name of at most 63 letters, digits, '-', '_' or '.'",
-                }, {
-                    "rule": format!("self.all(k, self[k].matches('{LABEL_VALUE}'))"),
-                    "message": "every value must be a label value: at most 63 letters, digits, '-', '_' or '.', starting and ending with a letter or digit",
-                }],
-            },
-            "matchExpressions": {
-                "type": "array",
-                "description": "Requirements on labels, all of which must hold.",
-                "maxItems": 32,
-                "items": {
-                    "type": "object",
-                    "required": ["key", "operator"],
-                    "properties": {
-                        "key": {"type": "string", "minLength": 1, "maxLength": 317, "description": "The label's key."},
-                        "operator": {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"], "description": "How the label's value relates to the values."},
-                        "values": {"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 63}, "description": "At least one for In and NotIn, none for Exists and DoesNotExist."},
-                    },
-                    "x-kubernetes-validations": [{
-                        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
-                        "message": "In and NotIn need at least one value; Exists and DoesNotExist take none",
-                    }, {
-                        "rule": format!("self.key.matches('{LABEL_KEY}')"),
-                        "message": "the key must be a label key: an optional DNS prefix and a slash, then a name of at most 63 letters, digits, '-', '_' or '.'",
-                    }],
-                },
-            },
+        "properties": {"matchLabels": match_labels(), "matchExpressions": match_expressions()},
+    })
+}
+
+fn match_labels() -> Value {
+    json!({
+        "type": "object",
+        "description": "Labels that must have exactly these values.",
+        "maxProperties": 32,
+        "additionalProperties": {"type": "string", "maxLength": 63},
+        "x-kubernetes-validations": [{
+            "rule": format!("self.all(k, k.size() <= 317 && k.matches('{LABEL_KEY}'))"),
+            "message": format!("every key must be a label key: {LABEL_KEY_RULE}"),
+        }, {
+            "rule": format!("self.all(k, self[k].matches('{LABEL_VALUE}'))"),
+            "message": format!("every value must be a label value: {LABEL_VALUE_RULE}"),
+        }],
+    })
+}
+
+fn match_expressions() -> Value {
+    let key = json!({
+        "type": "string", "minLength": 1, "maxLength": 317, "description": "Key of the label.",
+    });
+    let operator = json!({
+        "type": "string",
+        "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+        "description": "How the label's value relates to the values.",
+    });
+    let values = json!({
+        "type": "array",
+        "maxItems": 64,
+        "items": {"type": "string", "maxLength": 63},
+        "description": "At least one value for In and NotIn, none for Exists and DoesNotExist.",
+    });
+    let needs_values = "(self.operator in ['In', 'NotIn']) == (has(self.values) && \
+                        size(self.values) > 0)";
+    json!({
+        "type": "array",
+        "description": "Requirements on labels. All of them must hold.",
+        "maxItems": 32,
+        "items": {
+            "type": "object",
+            "required": ["key", "operator"],
+            "properties": {"key": key, "operator": operator, "values": values},
+            "x-kubernetes-validations": [{
+                "rule": needs_values,
+                "message": "In and NotIn need at least one value; Exists and DoesNotExist take none",
+            }, {
+                "rule": format!("self.key.matches('{LABEL_KEY}')"),
+                "message": format!("the key must be a label key: {LABEL_KEY_RULE}"),
+            }],
         },
     })
 }
 
-/// A number of nodes or a percentage of them.
+/// The schema of `minReady`: a number of nodes or a percentage.
 #[must_use]
 pub fn min_ready(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,
-        // An explicit null then becomes the default, instead of reaching the operator as no number at all.
+        // So an explicit null becomes the default. Otherwise it would reach the operator as null.
         "nullable": false,
         "maxLength": 4,
-        "description": "How many of the selected nodes must be ready for the policy's Ready condition: a number of nodes (3) or a share of them (\"90%\", rounded up). Default \"100%\". With no node selected the policy is not ready.",
         "default": "100%",
         "x-kubernetes-validations": [{
             "rule": "type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')",
@@ -100,7 +126,7 @@ pub fn min_ready(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Names of Linux Security Modules, each once.
+/// The schema of a set of LSM names.
 #[must_use]
 pub fn lsm_names(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -111,7 +137,7 @@ pub fn lsm_names(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Names of LSM hooks, each once, without the kernel's `bpf_lsm_` in front.
+/// The schema of a set of hook names, without the kernel's prefix `bpf_lsm_`.
 #[must_use]
 pub fn hook_names(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -121,12 +147,12 @@ pub fn hook_names(_: &mut SchemaGenerator) -> Schema {
         "items": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-z][a-z0-9_]*$"},
         "x-kubernetes-validations": [{
             "rule": "self.all(h, !h.startsWith('bpf_lsm_'))",
-            "message": "name hooks without bpf_lsm_ in front: file_open, not bpf_lsm_file_open",
+            "message": "write hooks without the prefix bpf_lsm_, for example file_open",
         }],
     })
 }
 
-/// `metav1.Condition`s, merged by type.
+/// The schema of a list of `metav1.Condition`s, merged by type.
 #[must_use]
 pub fn conditions(generator: &mut SchemaGenerator) -> Schema {
     let condition =

@@ -1,7 +1,7 @@
-//! What a policy's `nodeSelector` and `minReady` mean, and which specs mean nothing.
+//! Parses a policy's `nodeSelector` and `minReady`, and names what is invalid in a spec.
 //!
-//! The CRD's schema and CEL rules refuse most bad specs; what reaches the operator all the same (written before the
-//! rules were there, or beyond what CEL can know) is refused here, with what to do.
+//! The CRD's schema and CEL rules refuse most invalid specs. This module refuses those that were
+//! stored before the rules existed, or that CEL cannot recognise.
 
 use std::collections::BTreeMap;
 
@@ -12,45 +12,48 @@ use crate::names::POLICY_LABEL_PREFIX;
 use crate::policy::LsmPolicySpec;
 use crate::window::InvalidWindow;
 
-/// Labels of a Node, as the API has them.
+/// Labels of a Node.
 pub type Labels = BTreeMap<String, String>;
 
-/// A spec that means nothing.
+/// An invalid spec.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidSpec {
-    /// The selector is no label selector.
-    #[error("spec.nodeSelector: {0}; see `kubectl explain lsmpolicy.spec.nodeSelector`")]
+    /// `nodeSelector` is not a label selector.
+    #[error("invalid spec.nodeSelector: {0}; see `kubectl explain lsmpolicy.spec.nodeSelector`")]
     Selector(String),
-    /// The selector looks at labels that are made from verdicts, so that it would chase its own tail.
+    /// `nodeSelector` uses a label that follows from verdicts, so the result would depend on
+    /// itself.
     #[error(
-        "spec.nodeSelector: {0} is a label that lsm-ready sets from policies; select by another label, \
-         or let workloads select by this one"
+        "invalid spec.nodeSelector: lsm-ready sets the label {0} from policies; select by another \
+         label, and use this one in workloads only"
     )]
     SelectsByVerdict(String),
-    /// The selector of Tetragon's policies is no label selector.
+    /// `require.tracingPolicies` is not a label selector.
     #[error(
-        "spec.require.tracingPolicies: {0}; see `kubectl explain lsmpolicy.spec.require.tracingPolicies`"
+        "invalid spec.require.tracingPolicies: {0}; see `kubectl explain \
+         lsmpolicy.spec.require.tracingPolicies`"
     )]
     TracingPolicies(String),
-    /// Neither a number nor a percentage.
+    /// `minReady` is neither a number of nodes nor a percentage.
     #[error(
-        "spec.minReady: {0:?} is neither a number of nodes (0 or more) nor a percentage from 0% to 100%"
+        "invalid spec.minReady {0:?}: use a number of nodes, for example 3, or a percentage from \
+         0% to 100%, for example 90%"
     )]
     MinReady(String),
-    /// When agents may be restarted means nothing.
+    /// `tetragon.window` is invalid.
     #[error(transparent)]
     Window(#[from] InvalidWindow),
 }
 
-/// Which nodes a policy is about.
+/// The nodes that a policy selects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection(Selector);
 
 impl Selection {
-    /// The selection of that spec.
+    /// Parses `nodeSelector`. Without one, every Linux node is selected.
     ///
     /// # Errors
-    /// When the selector is not one, or selects by labels that follow from policies.
+    /// When it is not a label selector, or selects by labels that follow from policies.
     pub fn of(spec: &LsmPolicySpec) -> Result<Self, InvalidSpec> {
         let Some(selector) = spec.node_selector.clone() else {
             return Ok(Self(Expression::Equal("kubernetes.io/os".into(), "linux".into()).into()));
@@ -73,16 +76,16 @@ impl Selection {
     }
 }
 
-/// The selector of Tetragon's policies, where the spec has one.
+/// Parses `require.tracingPolicies`, where the spec has it.
 ///
 /// # Errors
-/// When it is none.
+/// When it is not a label selector.
 pub fn tracing_policies(spec: &LsmPolicySpec) -> Result<Option<Selector>, InvalidSpec> {
     let selector = spec.require.tracing_policies.clone().map(Selector::try_from).transpose();
     selector.map_err(|error| InvalidSpec::TracingPolicies(error.to_string()))
 }
 
-/// The label that an expression looks at.
+/// The key of the label that an expression is about.
 #[must_use]
 pub fn key(expression: &Expression) -> &str {
     match expression {
@@ -95,41 +98,32 @@ pub fn key(expression: &Expression) -> &str {
     }
 }
 
-/// How many nodes have to be ready.
+/// The parsed `minReady`: how many of the selected nodes have to be ready.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MinReady {
-    /// So many.
+    /// A number of nodes.
     Nodes(u32),
-    /// So many of a hundred.
+    /// A percentage of the selected nodes.
     Percent(u8),
 }
 
 impl MinReady {
-    /// The meaning of the field.
+    /// Parses the field.
     ///
     /// # Errors
-    /// When it is neither a number of nodes nor a percentage of at most 100.
+    /// When the value is neither a number of nodes nor a percentage of at most 100.
     pub fn parse(value: &IntOrString) -> Result<Self, InvalidSpec> {
-        let parsed = match value {
-            IntOrString::Int(nodes) => u32::try_from(*nodes).ok().map(Self::Nodes),
-            IntOrString::String(text) => text
-                .strip_suffix('%')
-                .filter(|digits| {
-                    (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
-                })
-                .and_then(|digits| digits.parse().ok())
-                .filter(|percent| *percent <= 100)
-                .map(Self::Percent),
-        };
-        parsed.ok_or_else(|| {
-            InvalidSpec::MinReady(match value {
-                IntOrString::Int(number) => number.to_string(),
-                IntOrString::String(text) => text.clone(),
-            })
-        })
+        match value {
+            IntOrString::Int(number) => u32::try_from(*number)
+                .map(Self::Nodes)
+                .map_err(|_| InvalidSpec::MinReady(number.to_string())),
+            IntOrString::String(text) => percentage(text)
+                .map(Self::Percent)
+                .ok_or_else(|| InvalidSpec::MinReady(text.clone())),
+        }
     }
 
-    /// The number of nodes that must be ready out of those selected; a share is rounded up.
+    /// The number of nodes that must be ready of those selected. A percentage is rounded up.
     #[must_use]
     pub fn of(self, selected: usize) -> usize {
         match self {
@@ -137,6 +131,14 @@ impl MinReady {
             Self::Percent(percent) => (selected * usize::from(percent)).div_ceil(100),
         }
     }
+}
+
+/// The number before the percent sign, from 0 to 100.
+fn percentage(text: &str) -> Option<u8> {
+    let digits = text.strip_suffix('%')?;
+    // `parse` alone would also accept a sign.
+    let is_number = digits.len() <= 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|percent| is_number && *percent <= 100)
 }
 
 #[cfg(test)]
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_selector_every_linux_node_is_meant() {
+    fn a_policy_without_a_selector_selects_every_linux_node() {
         let selection = Selection::of(&LsmPolicySpec::default()).unwrap();
         assert!(selection.selects(&labels(&[("kubernetes.io/os", "linux")])));
         assert!(!selection.selects(&labels(&[("kubernetes.io/os", "windows")])));
@@ -162,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_selector_means_every_node() {
+    fn an_empty_selector_selects_every_node() {
         let spec =
             LsmPolicySpec { node_selector: Some(LabelSelector::default()), ..Default::default() };
         assert!(Selection::of(&spec).unwrap().selects(&labels(&[])));
     }
 
     #[test]
-    fn a_selector_that_chases_its_own_tail_is_refused() {
+    fn a_selector_on_policy_labels_is_refused() {
         let own = "lsmready.node-restriction.kubernetes.io/policy.enforce";
         for selector in [
             serde_json::json!({"matchLabels": {own: "ready"}}),
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn min_ready_table() {
+    fn min_ready_is_a_number_or_a_percentage() {
         let text = |t: &str| MinReady::parse(&IntOrString::String(t.into())).ok();
         assert_eq!(text("90%"), Some(MinReady::Percent(90)));
         for bad in ["101%", "-1%", "50", "%", "", "1e2%", "+5%", "050%0", "５%"] {
@@ -222,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_share_is_never_more_than_all(percent in 0u8..=100, selected in 0usize..100_000) {
+        fn a_percentage_never_needs_more_than_all_nodes(percent in 0u8..=100, selected in 0usize..100_000) {
             let needed = MinReady::Percent(percent).of(selected);
             prop_assert!(needed <= selected);
             prop_assert!(needed * 100 >= selected * usize::from(percent));

@@ -1,28 +1,29 @@
-//! The one answer with three values: yes, no, or not known.
+//! The answer with three values: yes, no, or unknown.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whether something holds: of a node, a check, a condition or a policy.
 ///
-/// In the checks of an `LsmNode` the values are written `Pass`, `Fail` and `Unknown`; in conditions `True`, `False` and
-/// `Unknown`.
+/// In the checks of an `LsmNode` the values are written `Pass`, `Fail` and `Unknown`, and in
+/// conditions `True`, `False` and `Unknown`.
 #[derive(
     Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
 )]
 pub enum State {
-    /// It was tried and it holds.
+    /// It was tried, and it holds.
     #[serde(rename = "Pass")]
     Ready,
-    /// It was tried and it does not hold.
+    /// It was tried, and it does not hold.
     #[serde(rename = "Fail")]
     NotReady,
-    /// It could not be tried or read, so nothing follows from it.
+    /// It could not be tried or read.
     Unknown,
 }
 
 impl State {
-    /// The worse of the two: `NotReady` before `Unknown` before `Ready`.
+    /// The worse of the two. `NotReady` is worse than `Unknown`, and `Unknown` is worse than
+    /// `Ready`.
     #[must_use]
     pub fn worst(self, other: Self) -> Self {
         match (self, other) {
@@ -32,7 +33,7 @@ impl State {
         }
     }
 
-    /// The word in the status of a condition.
+    /// The state as the status of a condition.
     #[must_use]
     pub const fn condition_status(self) -> &'static str {
         match self {
@@ -54,7 +55,7 @@ mod tests {
     use super::State::{self, NotReady, Ready, Unknown};
 
     #[test]
-    fn a_shown_failure_outweighs_an_unknown_and_an_unknown_outweighs_ready() {
+    fn not_ready_is_worse_than_unknown_and_unknown_is_worse_than_ready() {
         for (one, other, worst) in [
             (Ready, Ready, Ready),
             (Ready, Unknown, Unknown),

@@ -42,8 +42,8 @@ pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'
     near.into_iter().map(|(_, name)| name).collect()
 }
 
-/// The Levenshtein distance. Equal beginnings and ends do not count, and skipping them saves most of
-/// the work.
+/// The Levenshtein distance. Equal beginnings and ends do not count, and skipping them saves most
+/// of the work.
 fn distance(one: &str, other: &str) -> usize {
     let common = common_bytes(one.chars().zip(other.chars()));
     let (one, other) = (&one[common..], &other[common..]);

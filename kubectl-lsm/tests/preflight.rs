@@ -184,7 +184,7 @@ fn text_is_for_people() {
     for part in [
         "NO      TracingPolicy typo loads on 0 of 3 nodes  (-:1)\n",
         "    file_opn: 0 of 3\n",
-        "      - 2 HookNotInKernel (a, b): kernel 6.12 x86_64: file_opn is no hook of this kernel; did you mean file_open?\n",
+        "      - 2 HookNotInKernel (a, b): kernel 6.12 x86_64: file_opn is not a hook of this kernel; did you mean file_open?\n",
         "        Fix: correct the hook's name in the policy, or use a kernel that has it\n",
         "      - 1 R (c): because\n",
         "Policies: 1. 0 deny, 0 deny nothing, 1 do not load, 0 cannot be judged, 0 have no LSM hooks. Nodes: 3.",

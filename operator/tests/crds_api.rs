@@ -67,11 +67,11 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         (json!({"require": {"evidence": "denied"}}), "supported values"),
         (
             json!({"require": {"hooks": ["bpf_lsm_file_open"]}}),
-            "name hooks without bpf_lsm_ in front: file_open",
+            "write hooks without the prefix bpf_lsm_, for example file_open",
         ),
         (
             json!({"require": {"sleepableHooks": ["bpf_lsm_file_open"]}}),
-            "name hooks without bpf_lsm_ in front",
+            "write hooks without the prefix bpf_lsm_",
         ),
         (json!({"require": {"hooks": ["file-open"]}}), "should match"),
         (json!({"require": {"hooks": [""]}}), "should be at least 1 chars long"),
@@ -130,11 +130,11 @@ fn bad_specs() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"tetragon": {"agents": {"ask": "Metrics", "port": 1}}}),
-            "remove it, or say metricsPort",
+            "remove it, or use metricsPort",
         ),
         (
             json!({"tetragon": {"agents": {"ask": "Grpc", "metricsPort": 1}}}),
-            "remove it, or say ask: Auto",
+            "remove it, or use ask: Auto",
         ),
         (
             expression(json!({"key": "zone", "operator": "Contains", "values": ["a"]})),
@@ -309,7 +309,7 @@ async fn a_hook_profile_is_named_by_a_digest_and_never_changes() {
     for bad in ["kernel", &digest.replace('a', "g"), &digest[1..]] {
         let answer = profile(bad, spec("6.12")).await;
         assert!(
-            answer.message.contains("the name is the SHA-256 of the content"),
+            answer.message.contains("the name must be the SHA-256 of the content"),
             "{bad}: {}",
             answer.message
         );
@@ -317,11 +317,7 @@ async fn a_hook_profile_is_named_by_a_digest_and_never_changes() {
     assert!(profile(&digest, spec("6.12")).await.is_ok());
     assert!(profile(&digest, spec("6.12")).await.is_ok(), "the same again is no change");
     let answer = profile(&digest, spec("6.13")).await;
-    assert!(
-        answer.message.contains("a profile is named by its content and cannot change"),
-        "{}",
-        answer.message
-    );
+    assert!(answer.message.contains("a profile cannot change"), "{}", answer.message);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `crdgen FOLDER` writes the `CustomResourceDefinition`s there.
+//! `crdgen FOLDER` writes the `CustomResourceDefinition`s to the folder.
 
 use std::process::ExitCode;
 use std::{env, fs, path::Path};

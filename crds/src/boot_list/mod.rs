@@ -1,29 +1,32 @@
-//! The list that a kernel has to be booted with (`lsm=`) so that BPF LSM, and other wanted LSMs, become active.
+//! The list for the boot parameter `lsm=` that makes BPF LSM and other wanted LSMs active.
 //!
-//! In: what is known of the present boot. Out: the list. The probe and the operator's verdict both use it.
+//! In: what is known about the current boot. Out: the list. The probe and the verdict use it.
 //!
-//! What the kernel does with the list (`ordered_lsm_parse` in security/security.c):
-//! - It ignores names that it does not know, and names that stand there twice. So a name too many does no harm.
-//! - `capability` is always first, `ima` and `evm` (since Linux 6.9) are always last, wherever they stand.
-//! - Of selinux, apparmor and smack only the first that is not disabled becomes active (LSM_FLAG_EXCLUSIVE).
-//! - An LSM that is not in the list is off. Before Linux 6.4 this holds for `integrity` too, and then the first
-//!   measurement of an IMA policy panics. `integrity` registers no hook, so the list of active LSMs never shows it.
-//! - `bpf` before apparmor, selinux or smack makes /proc/PID/attr/current unreadable: the first LSM with that hook answers,
-//!   and the hook of `bpf` answers EINVAL.
+//! How the kernel reads the list (`ordered_lsm_parse` in security/security.c):
+//! - It ignores unknown names and repeated names, so an additional name does no harm.
+//! - `capability` is always first. `ima` and `evm` are always last since Linux 6.9, whatever their
+//!   place in the list.
+//! - Of selinux, apparmor and smack, only the first that is not disabled becomes active
+//!   (LSM_FLAG_EXCLUSIVE).
+//! - An LSM that is not in the list is off. Before Linux 6.4 this applies to `integrity` too, and
+//!   the kernel panics at the first measurement of an IMA policy. The list of active LSMs never
+//!   shows `integrity`, because it registers no hook.
+//! - `bpf` before apparmor, selinux or smack makes /proc/PID/attr/current unreadable: the first LSM
+//!   with that hook answers, and the hook of `bpf` answers EINVAL.
 
-/// Of these the first in the list becomes active, and no other (LSM_FLAG_EXCLUSIVE).
+/// LSMs that exclude each other: only the first in the list becomes active (LSM_FLAG_EXCLUSIVE).
 pub const EXCLUSIVE: [&str; 3] = ["selinux", "apparmor", "smack"];
 
-/// `security=` chooses one of these and switches the others off (LSM_FLAG_LEGACY_MAJOR).
+/// LSMs of which `security=` enables one and disables the others (LSM_FLAG_LEGACY_MAJOR).
 const LEGACY_MAJOR: [&str; 4] = ["selinux", "apparmor", "smack", "tomoyo"];
 
-/// The kernel decides about these by itself, whatever `lsm=` says.
+/// LSMs whose place `lsm=` does not change.
 const FIXED: [&str; 3] = ["capability", "ima", "evm"];
 
 const BPF: &str = "bpf";
 const INTEGRITY: &str = "integrity";
 
-/// The names of mainline Linux' LSMs, with `integrity`, which lists had before Linux 6.9.
+/// The LSMs of mainline Linux, and `integrity`, which lists contain before Linux 6.9.
 const KNOWN: [&str; 15] = [
     "capability",
     "selinux",
@@ -42,16 +45,16 @@ const KNOWN: [&str; 15] = [
     "integrity",
 ];
 
-/// What is known of the present boot.
+/// What is known about the current boot.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Present<'a> {
     /// The names of the last `lsm=` on the command line.
     pub cmdline: Option<&'a [String]>,
     /// The value of the last `security=` on the command line.
     pub security: Option<&'a str>,
-    /// The names of CONFIG_LSM, where the kernel's configuration could be read.
+    /// The names in CONFIG_LSM, where the kernel's configuration could be read.
     pub built: Option<&'a [String]>,
-    /// The active LSMs; empty where they could not be read.
+    /// The active LSMs. Empty where they could not be read.
     pub active: &'a [String],
 }
 
@@ -60,27 +63,28 @@ pub struct Present<'a> {
 pub struct BootList {
     /// The names, in order.
     pub names: Vec<String>,
-    /// LSMs that are in the present list and had to give way.
+    /// LSMs of the current list that the new list replaces by a wanted one.
     pub replaced: Vec<Replaced>,
     /// Wanted LSMs that cannot be active beside an earlier wanted one.
     pub impossible: Vec<String>,
 }
 
-/// One exclusive LSM that takes the place of another.
+/// An exclusive LSM that replaces another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Replaced {
-    /// The one that was there.
+    /// The LSM in the current list.
     pub old: String,
-    /// The wanted one.
+    /// The wanted LSM.
     pub new: String,
 }
 
-/// The list with `bpf` and the wanted LSMs. `None` where the present list cannot be known.
+/// The list with `bpf` and the wanted LSMs. `None` where the current list cannot be known.
 ///
-/// - A present `lsm=` is kept in its order. Without one, the kernel's own order (CONFIG_LSM) is kept, else that of the
-///   active LSMs; then `integrity` is added where it is missing.
-/// - Words that cannot be an LSM's name are left out. Else nothing is lost but an exclusive LSM that gives way to a wanted one. Nothing is named twice.
-/// - `bpf` stands behind selinux, apparmor and smack. Wanted LSMs that are new stand before `bpf`.
+/// - The order is that of `lsm=` on the command line, or that of CONFIG_LSM, or that of the active
+///   LSMs. Without `lsm=`, `integrity` is added where it is missing.
+/// - The new list has every name of the old one once, except words that cannot be an LSM's name and
+///   an exclusive LSM that a wanted one replaces.
+/// - `bpf` comes after selinux, apparmor and smack. New wanted LSMs come before `bpf`.
 /// - A misspelt `bpf` is corrected.
 #[must_use]
 pub fn boot_list<S: AsRef<str>>(present: Present<'_>, wanted: &[S]) -> Option<BootList> {
@@ -109,11 +113,12 @@ pub fn boot_list<S: AsRef<str>>(present: Present<'_>, wanted: &[S]) -> Option<Bo
     Some(list)
 }
 
-/// The list in force where the command line has none.
+/// The list that is in force where the command line has no `lsm=`.
 fn default_list(present: Present<'_>, wanted: &[&str]) -> Option<Vec<String>> {
     let built = present.built.filter(|list| !list.is_empty());
     let is_active = |name: &str| present.active.iter().any(|active| active == name);
-    // The probe gives an LSM that is newer than the probe the name `lsm-id-N`. The kernel would ignore that name.
+    // `lsm-id-N` is the probe's name for an LSM that is newer than the probe. The kernel ignores
+    // it.
     let unnamed = present.active.iter().any(|name| name.starts_with("lsm-id-"));
     match built {
         None if present.active.is_empty() || unnamed => None,
@@ -127,7 +132,8 @@ fn default_list(present: Present<'_>, wanted: &[&str]) -> Option<Vec<String>> {
                     || (unnamed && !is_known(name))
             };
             let mut names: Vec<String> = built.iter().filter(stays).cloned().collect();
-            // Active for another reason, as by security= or because it starts early.
+            // LSMs that are active for another reason, for example by security= or because they
+            // start early.
             for (at, name) in present.active.iter().enumerate() {
                 if !built.contains(name)
                     && !FIXED.contains(&name.as_str())
@@ -141,7 +147,7 @@ fn default_list(present: Present<'_>, wanted: &[&str]) -> Option<Vec<String>> {
     }
 }
 
-/// CONFIG_LSM as `security=` changes it.
+/// CONFIG_LSM with the effect of `security=`.
 fn chosen(built: &[String], security: Option<&str>) -> Vec<String> {
     let Some(chosen) = security.filter(|name| LEGACY_MAJOR.contains(name)) else {
         return built.to_vec();
@@ -154,7 +160,7 @@ fn chosen(built: &[String], security: Option<&str>) -> Vec<String> {
     names
 }
 
-/// Replaces the first misspelt `bpf`, and removes further ones, where `bpf` itself is not in the list.
+/// Corrects the first misspelt `bpf` and removes the others, where `bpf` itself is not in the list.
 fn correct_bpf(names: &mut Vec<String>) {
     if names.iter().any(|name| name == BPF) {
         return;
@@ -165,7 +171,7 @@ fn correct_bpf(names: &mut Vec<String>) {
     }
 }
 
-/// Puts the name before the first of those that follow it in the active list.
+/// Inserts the name before the first of the names that follow it in the active list.
 fn insert_before(names: &mut Vec<String>, name: &str, following: &[String]) {
     match names.iter().position(|other| following.contains(other)) {
         Some(at) => names.insert(at, name.to_owned()),
@@ -183,12 +189,12 @@ fn is_exclusive(name: &str) -> bool {
 }
 
 impl BootList {
-    /// The first exclusive LSM, which is the one that becomes active.
+    /// The place of the first exclusive LSM, which is the one that becomes active.
     fn first_exclusive(&self) -> Option<usize> {
         self.names.iter().position(|name| is_exclusive(name))
     }
 
-    /// Makes sure that a wanted LSM will be active.
+    /// Changes the list so that a wanted LSM becomes active.
     fn want(&mut self, name: &str, wanted: &[&str]) {
         if !is_exclusive(name) {
             if !self.names.iter().any(|other| other == name) {
@@ -205,7 +211,7 @@ impl BootList {
                 self.impossible.push(name.to_owned());
             }
             Some((at, rival)) => {
-                // The wanted one may stand behind its rival already.
+                // The wanted LSM may be in the list already, after its rival.
                 self.names.retain(|other| other != name);
                 name.clone_into(&mut self.names[at]);
                 self.replaced.push(Replaced { old: rival, new: name.to_owned() });
@@ -219,7 +225,7 @@ impl BootList {
         match (bpf, last_exclusive) {
             (None, _) => self.names.push(BPF.to_owned()),
             (Some(bpf), Some(last)) if bpf < last => {
-                // What stood behind `bpf` has moved one place to the front.
+                // Removing `bpf` moved `last` one place to the front, so this inserts after it.
                 let name = self.names.remove(bpf);
                 self.names.insert(last, name);
             }
@@ -239,41 +245,46 @@ impl BootList {
         self.names.insert(at, INTEGRITY.to_owned());
     }
 
-    /// The parameter, `lsm=` and the names.
+    /// The boot parameter: `lsm=` and the names.
     #[must_use]
     pub fn parameter(&self) -> String {
         format!("lsm={}", self.names.join(","))
     }
 
-    /// What else there is to say about the list, in parentheses; empty where it is nothing.
+    /// Remarks about replaced and impossible LSMs, in parentheses. Empty where there are none.
     #[must_use]
     pub fn remark(&self) -> String {
         let replaced = self.replaced.iter().map(|Replaced { old, new }| {
-            format!("({new} takes the place of {old}, which will be off: {new} and {old} exclude each other.)")
+            format!(
+                "({new} takes the place of {old}, which will be off: {new} and {old} exclude each \
+                 other.)"
+            )
         });
         let impossible = self.impossible.iter().map(|name| {
             format!(
-                "({name} cannot be active with this list: of selinux, apparmor and smack only one can be. Require one.)"
+                "({name} cannot be active with this list: of selinux, apparmor and smack only one \
+                 can be active. Require one.)"
             )
         });
         replaced.chain(impossible).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// It is made of the characters of LSMs' names. Other words are none, and could mean something to a shell.
+/// Whether the name has only characters of LSM names. Other characters could be special to a shell.
 #[must_use]
 pub fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
-/// It is the name of an LSM of mainline Linux, or `integrity`.
+/// Whether the name is that of a mainline Linux LSM, or `integrity`.
 #[must_use]
 pub fn is_known(name: &str) -> bool {
     KNOWN.contains(&name)
 }
 
-/// The name is no LSM's, and made of the letters of `bpf` with at most one of them twice or other letters around it.
+/// Whether the name is a misspelt `bpf`: no known LSM, and either the letters of `bpf` with at most
+/// one of them twice, or a common variant such as `ebpf`.
 #[must_use]
 pub fn is_misspelt_bpf(name: &str) -> bool {
     if is_known(name) {

@@ -1,4 +1,5 @@
-//! Tables and properties of the list. The properties boot a model of the kernel with the list that is proposed.
+//! Tables and properties of the list. The properties boot a model of the kernel with the proposed
+//! list.
 
 use super::*;
 use proptest::prelude::*;
@@ -7,7 +8,7 @@ fn names(list: &str) -> Vec<String> {
     list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// `cmdline`, CONFIG_LSM, active, wanted: each empty where it is not known.
+/// The list by `cmdline`, CONFIG_LSM, active and wanted LSMs. Each is empty where it is not known.
 fn list(cmdline: &str, built: &str, active: &str, wanted: &str) -> String {
     let (cmdline, built, active) = (names(cmdline), names(built), names(active));
     let present =
@@ -16,7 +17,7 @@ fn list(cmdline: &str, built: &str, active: &str, wanted: &str) -> String {
 }
 
 #[test]
-fn integrity_is_added_where_the_active_list_is_spelled_out() {
+fn integrity_is_added_to_a_list_of_active_lsms() {
     for (built, active, expected) in [
         (
             "",
@@ -53,7 +54,7 @@ fn integrity_is_added_where_the_active_list_is_spelled_out() {
 }
 
 #[test]
-fn a_present_list_is_kept() {
+fn the_list_of_the_command_line_is_kept() {
     for (cmdline, wanted, expected) in [
         ("landlock,lockdown,yama", "", "landlock,lockdown,yama,bpf"),
         ("landlock,integrity,yama,apparmor", "", "landlock,integrity,yama,apparmor,bpf"),
@@ -72,7 +73,7 @@ fn a_present_list_is_kept() {
 }
 
 #[test]
-fn bpf_stands_behind_selinux_apparmor_and_smack() {
+fn bpf_comes_after_selinux_apparmor_and_smack() {
     for (cmdline, wanted, expected) in [
         ("bfp,apparmor", "", "apparmor,bpf"),
         ("landlock,bfp,yama", "", "landlock,bpf,yama"),
@@ -87,7 +88,7 @@ fn bpf_stands_behind_selinux_apparmor_and_smack() {
 }
 
 #[test]
-fn an_exclusive_lsm_gives_way_to_a_wanted_one() {
+fn a_wanted_lsm_replaces_an_exclusive_one() {
     let active = names("capability,yama,selinux,bpf");
     let wanted =
         boot_list(Present { active: &active, ..Present::default() }, &["apparmor"]).unwrap();
@@ -97,7 +98,7 @@ fn an_exclusive_lsm_gives_way_to_a_wanted_one() {
         [Replaced { old: "selinux".to_owned(), new: "apparmor".to_owned() }]
     );
     assert!(wanted.remark().contains("apparmor takes the place of selinux"), "{}", wanted.remark());
-    // It stands in the list already, behind or before its rival.
+    // The wanted LSM is in the list already, after or before its rival.
     assert_eq!(list("selinux,apparmor,bpf", "", "", "apparmor"), "apparmor,bpf");
     assert_eq!(list("apparmor,selinux,bpf", "", "", "apparmor"), "apparmor,selinux,bpf");
     let both = boot_list(Present { active: &active, ..Present::default() }, &["apparmor", "smack"])
@@ -110,7 +111,7 @@ fn an_exclusive_lsm_gives_way_to_a_wanted_one() {
 }
 
 #[test]
-fn security_is_heeded_where_the_active_lsms_cannot_be_read() {
+fn security_counts_where_the_active_lsms_cannot_be_read() {
     let built = names("yama,apparmor,selinux,tomoyo");
     let present = Present { security: Some("selinux"), built: Some(&built), ..Present::default() };
     assert_eq!(boot_list(present, &[""; 0]).unwrap().names.join(","), "yama,integrity,selinux,bpf");
@@ -124,7 +125,7 @@ fn security_is_heeded_where_the_active_lsms_cannot_be_read() {
 }
 
 #[test]
-fn nothing_is_invented_where_no_list_is_known() {
+fn there_is_no_list_where_the_current_one_is_unknown() {
     assert_eq!(boot_list(Present::default(), &["apparmor"]), None);
     let newer = names("capability,yama,lsm-id-200");
     assert_eq!(boot_list(Present { active: &newer, ..Present::default() }, &[""; 0]), None);
@@ -136,7 +137,7 @@ fn nothing_is_invented_where_no_list_is_known() {
 }
 
 #[test]
-fn misspellings_are_told_from_names() {
+fn a_misspelt_bpf_is_recognised() {
     for name in ["bfp", "fpb", "bbpf", "BPF", "ebpf", "bpf_lsm"] {
         assert!(is_misspelt_bpf(name), "{name}");
     }
@@ -145,15 +146,16 @@ fn misspellings_are_told_from_names() {
     }
 }
 
-/// What the kernel makes of its parameters: the LSMs that are on, in order, with `integrity` where that is on.
+/// A model of the kernel.
 struct Kernel {
-    /// 6.4 or newer: `integrity` is always on.
+    /// Linux 6.4 or newer, where `integrity` is always on.
     newer: bool,
     built_in: Vec<String>,
     default: Vec<String>,
 }
 
 impl Kernel {
+    /// The LSMs that are on after a boot with these parameters, in order, including `integrity`.
     fn boot(&self, lsm: Option<&[String]>, security: Option<&str>) -> Vec<String> {
         let security = security.filter(|_| lsm.is_none());
         let mut order: Vec<String> = vec!["capability".to_owned()];
@@ -186,9 +188,9 @@ fn position(list: &[String], name: &str) -> Option<usize> {
 }
 
 proptest! {
-    /// Whatever is on now is on with the list that is proposed, and `bpf` besides.
+    /// A boot with the proposed list keeps every LSM that is on now, and adds `bpf`.
     #[test]
-    fn a_boot_with_the_list_loses_nothing(
+    fn a_boot_with_the_list_keeps_every_lsm(
         newer: bool, built_in in some_names(), default in some_names(), lsm in proptest::option::of(some_names()),
         security in proptest::option::of("selinux|apparmor|smack|tomoyo"), readable: bool, config: bool,
     ) {
@@ -196,7 +198,7 @@ proptest! {
         let built_in = built_in.into_iter().filter(|name| !is_misspelt_bpf(name)).collect();
         let kernel = Kernel { newer, built_in, default: default.clone() };
         let before = kernel.boot(lsm.as_deref(), security.as_deref());
-        // `integrity` is on and not to be seen.
+        // `integrity` is on, but the list of active LSMs does not show it.
         let active: Vec<String> = before.iter().filter(|name| readable && *name != INTEGRITY).cloned().collect();
         let present = Present {
             cmdline: lsm.as_deref(), security: security.as_deref(), built: config.then_some(&default[..]), active: &active,
@@ -213,7 +215,7 @@ proptest! {
         prop_assert!(after.contains(&BPF.to_owned()));
         for name in EXCLUSIVE {
             prop_assert!(position(&list.names, name) < position(&list.names, BPF), "{list:?}");
-            // No other exclusive LSM is switched on in place of none, unless the active ones are not known.
+            // No exclusive LSM is newly switched on, unless the active LSMs are not known.
             prop_assert!(!readable || before.contains(&name.to_owned()) || !after.contains(&name.to_owned()), "{after:?}");
         }
         if lsm.is_none_or(|list| list.is_empty()) {
@@ -221,9 +223,10 @@ proptest! {
         }
     }
 
-    /// Nothing stands there twice, wanted LSMs stand before `bpf`, and doing it again changes nothing.
+    /// No name is in the list twice, wanted LSMs come before `bpf`, and a second run changes
+    /// nothing.
     #[test]
-    fn the_list_is_whole_and_stays(
+    fn the_list_is_complete_and_stable(
         cmdline in proptest::option::of(some_names()), built in proptest::option::of(some_names()), active in some_names(),
         wanted in proptest::collection::vec("apparmor|selinux|smack|ipe|yama|bpf|capability|landlock", 0..4),
     ) {
@@ -244,7 +247,7 @@ proptest! {
         prop_assert_eq!(again.names, list.names);
     }
 
-    /// What a present list has, the new one has in the same order, but for `bpf` and what gave way.
+    /// The new list has the names of the old one in the same order, except `bpf` and replaced LSMs.
     #[test]
     fn the_order_is_kept(cmdline in some_names()) {
         prop_assume!(!cmdline.is_empty());

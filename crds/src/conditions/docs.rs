@@ -1,15 +1,15 @@
-//! The tables of docs/conditions.md: the page is written by hand, save for what stands between two marks.
+//! Generates the tables of docs/conditions.md. The rest of the page is written by hand.
 //!
-//! In: the page. Out: the page with each condition's table as the code has it.
+//! In: the page. Out: the page with a new table between the two marks of each condition.
 
 use std::fmt::Write as _;
 
 use super::tables::{Row, TABLES};
 
-/// The page with its tables replaced by the present ones.
+/// Replaces the tables of the page by the current ones.
 ///
 /// # Errors
-/// Names the condition whose marks are missing.
+/// Names a mark that the page lacks.
 pub fn fill(page: &str) -> Result<String, String> {
     let mut page = page.to_owned();
     for (condition, rows) in TABLES {
@@ -24,7 +24,7 @@ pub fn fill(page: &str) -> Result<String, String> {
     Ok(page)
 }
 
-/// The mark before the table of that condition.
+/// The mark before the table of the condition.
 fn begin(condition: &str) -> String {
     format!(
         "<!-- the reasons of {condition}: `make docs` writes this table from crds/src/conditions/tables/ -->"
@@ -41,7 +41,7 @@ fn table(rows: &[Row]) -> String {
     table
 }
 
-/// A bar would end a cell.
+/// Escapes bars, which would end the cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_without_marks_is_refused_and_a_filled_page_stays_as_it_is() {
+    fn a_page_without_marks_is_refused_and_a_filled_page_does_not_change() {
         assert!(fill("# Conditions").unwrap_err().contains("NodesReady"));
         let mut page = String::new();
         for (condition, _) in TABLES {

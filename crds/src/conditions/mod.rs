@@ -1,6 +1,6 @@
-//! The conditions of an `LsmPolicy`: their types and reasons, and the one function that merges them.
+//! The conditions of an `LsmPolicy`: their types, their reasons, and the function that merges them.
 //!
-//! docs/conditions.md says what each means to a reader; its tables are made of [`tables`].
+//! docs/conditions.md explains each of them. Its tables are generated from [`tables`].
 
 pub mod docs;
 mod reason;
@@ -12,40 +12,43 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::state::State;
 
-/// Everything the policy asks for holds.
+/// Type of the condition that everything the policy asks for holds.
 pub const READY: &str = "Ready";
-/// Enough of the selected nodes are ready.
+/// Type of the condition that enough of the selected nodes are ready.
 pub const NODES_READY: &str = "NodesReady";
-/// The kernels of the selected nodes take what Tetragon's policies hook: a forecast from the hook profiles.
+/// Type of the condition that Tetragon's policies will load on the selected nodes. It is a forecast
+/// from the hook profiles.
 pub const TRACING_POLICIES_LOADABLE: &str = "TracingPoliciesLoadable";
-/// The agent sees the host's securityfs, or does not need it mounted.
+/// Type of the condition that the agent sees the host's securityfs, or does not need it.
 pub const SECURITYFS_MOUNTED: &str = "SecurityfsMounted";
-/// Every agent runs the DaemonSet's present pod template.
+/// Type of the condition that every agent runs the current pod template of its `DaemonSet`.
 pub const TETRAGON_ROLLED_OUT: &str = "TetragonRolledOut";
-/// The agent's container may do nothing that its work does not need. Advice: it holds up nothing.
+/// Type of the condition that the agent's container has no more rights than it needs. It is advice,
+/// and no other condition depends on it.
 pub const TETRAGON_HARDENED: &str = "TetragonHardened";
-/// Every TracingPolicy that is for a node is enabled and enforced there, as the agents say. It holds up nothing.
+/// Type of the condition that, by the agents' answers, every `TracingPolicy` is enabled and enforced
+/// on its nodes. No other condition depends on it.
 pub const TRACING_POLICIES_ENFORCED: &str = "TracingPoliciesEnforced";
-/// kstatus: work is under way.
+/// Type of the kstatus condition that a change is in progress.
 pub const RECONCILING: &str = "Reconciling";
-/// kstatus: work cannot go on until somebody changes something.
+/// Type of the kstatus condition that the operator cannot continue until someone changes something.
 pub const STALLED: &str = "Stalled";
 
-/// The newly found state of one condition, without the time at which it became so.
+/// The state of one condition as found now, without its transition time.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finding {
-    /// One of the constants above.
+    /// Type of the condition: one of the constants above.
     pub type_: &'static str,
-    /// Whether it holds.
+    /// Whether the condition holds.
     pub status: State,
-    /// Why.
+    /// Why the condition has this status.
     pub reason: ConditionReason,
-    /// A sentence for people.
+    /// The reason in a sentence, with names and numbers.
     pub message: String,
 }
 
 impl Finding {
-    /// A finding.
+    /// Makes a finding.
     pub fn new(
         type_: &'static str,
         status: impl Into<State>,
@@ -56,8 +59,8 @@ impl Finding {
     }
 }
 
-/// `found` as conditions: an old condition's transition time is kept unless its status flips. Conditions that were not
-/// found again are dropped, and the order is that of `found`, so equal findings give equal conditions.
+/// Turns findings into conditions, in the same order. A condition keeps its old transition time
+/// unless its status changes. Old conditions without a finding are dropped.
 #[must_use]
 pub fn merge(
     old: &[Condition],
@@ -87,7 +90,7 @@ pub fn merge(
         .collect()
 }
 
-/// The condition of that type.
+/// The condition with that type.
 #[must_use]
 pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn time_moves_only_when_the_status_flips() {
+    fn the_transition_time_moves_only_when_the_status_changes() {
         let ready = |status: bool, reason| vec![Finding::new(READY, status, reason, "")];
         let first = merge(&[], &ready(false, ConditionReason::NoNodesSelected), Some(1), &at(10));
         let reworded =
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_not_found_again_goes() {
+    fn a_condition_that_is_not_found_again_is_dropped() {
         let old = merge(
             &[],
             &[Finding::new(STALLED, true, ConditionReason::Contested, "")],

@@ -1,12 +1,14 @@
-//! The reasons of all conditions: a closed list.
+//! The reasons of all conditions, as a closed list.
 //!
-//! Codes are part of the API: people alert on them. [`tables`](super::tables) says what each means.
+//! Codes are part of the API, because people alert on them. [`tables`](super::tables) explains
+//! each.
 
 macro_rules! reasons {
     ($($name:ident)+) => {
-        /// Why a condition has its status. [`TABLES`](super::tables::TABLES) says what each reason means.
+        /// Why a condition has its status. [`TABLES`](super::tables::TABLES) explains each
+        /// reason.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        #[allow(missing_docs, reason = "the tables below say what each means")]
+        #[allow(missing_docs, reason = "the tables explain each reason")]
         pub enum ConditionReason {
             $($name,)+
         }
@@ -15,7 +17,7 @@ macro_rules! reasons {
             /// Every reason, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// The code in the condition.
+            /// The code, as it is written in the condition.
             #[must_use]
             pub const fn code(self) -> &'static str {
                 match self {
@@ -112,7 +114,7 @@ reasons! {
 }
 
 impl ConditionReason {
-    /// The reason with that code; a code of another version gives none.
+    /// The reason with that code. `None` for a code of another version.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.code() == code)

@@ -1,29 +1,29 @@
-//! docs/reasons.md, made from the table. In: nothing. Out: the page, which `make docs` writes.
+//! Generates docs/reasons.md from the table. `make docs` writes the page.
 
 use std::fmt::Write as _;
 
 use super::{Reason, Source};
 
-const INTRO: &str = "\
-<!-- Generated from crds/src/reason/table.rs by `make docs`. Do not edit. -->
+const INTRO: &str = "<!-- Generated from crds/src/reason/table.rs by `make docs`. Do not edit. -->
 
-# Reasons: why a node is ready, is not, or is not known to be
+# Reasons: why a node is ready, not ready, or unknown
 
-These codes stand in `LsmNode.status.reason`, in the Node's condition `lsmready.io/LsmBpfReady`, in `LsmPolicy.status.reasons`, in events
-and in the output of `node-probe check`. They are stable: alert on them. `node-probe explain CODE` prints what stands here.
+These codes are in `LsmNode.status.reason`, in the Node's condition `lsmready.io/LsmBpfReady`, in
+`LsmPolicy.status.reasons`, in events, and in the output of `node-probe check`. They are stable: alert
+on them. `node-probe explain CODE` prints the same texts as this page.
 
-The fix for a particular node, with its own `lsm=` list and boot loader, stands beside the code: `status.fix` of its LsmNode.
-The way out given here is the one where nothing is known of the machine. A node is *not ready* where something was tried and
-failed, and *unknown* where it could not be tried.
+The fix for a particular node, with its own `lsm=` list and boot loader, is in `status.fix` of its
+LsmNode. The advice on this page is general. A node is *not ready* where a trial failed, and *unknown*
+where the trial could not be made.
 ";
 
 const SECTIONS: [(Source, &str); 3] = [
     (Source::Probe, "From the probe"),
-    (Source::Policy, "From what is required: by a policy, or of `node-probe check`"),
+    (Source::Policy, "From a requirement of a policy or of `node-probe check`"),
     (Source::Texts, "From recorded texts: `node-probe check --from`"),
 ];
 
-/// The whole page.
+/// The whole page as Markdown.
 #[must_use]
 pub fn page() -> String {
     let mut page = INTRO.to_owned();
@@ -32,7 +32,9 @@ pub fn page() -> String {
             Reason::ALL.iter().copied().filter(|reason| reason.source() == source).collect();
         push(
             &mut page,
-            format_args!("\n## {title}\n\n| reason | it means | the node is |\n|---|---|---|\n"),
+            format_args!(
+                "\n## {title}\n\n| reason | meaning | state of the node |\n|---|---|---|\n"
+            ),
         );
         for reason in &reasons {
             push(
@@ -46,17 +48,14 @@ pub fn page() -> String {
         }
         for reason in &reasons {
             push(&mut page, format_args!("\n### {reason}\n\n{}\n\n", reason.meaning()));
-            push(
-                &mut page,
-                format_args!("- **Told from its neighbours:** {}\n", reason.distinguish()),
-            );
-            push(&mut page, format_args!("- **The way out:** {}\n", reason.remedy()));
+            push(&mut page, format_args!("- **How to tell it apart:** {}\n", reason.distinguish()));
+            push(&mut page, format_args!("- **What to do:** {}\n", reason.remedy()));
         }
     }
     page
 }
 
-/// A bar would end a table's cell.
+/// Escapes bars, which would end a table's cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }

@@ -1,8 +1,9 @@
-//! The reasons for which a node is not ready, and the one for which it is: a closed list with a code each.
+//! Why a node is ready or not: a closed list of reasons, each with a code.
 //!
-//! In: a code. Out: what it means, how it is told from its neighbours, what the node is, and the way out. The probe
-//! puts a code into `LsmNode.status.reason`; the verdict adds those that only follow from a policy. Codes are part of
-//! the API: people alert on them. `table` has the texts, `docs` makes docs/reasons.md of them.
+//! In: a code. Out: what the reason means, how to tell it apart, the node's state, and what to do.
+//! The probe writes the code to `LsmNode.status.reason`. The verdict adds the reasons that only
+//! follow from a policy. Codes are part of the API, because people alert on them. `table` has the
+//! texts, and `docs` generates docs/reasons.md from them.
 
 pub mod docs;
 mod table;
@@ -12,25 +13,25 @@ pub use table::Reason;
 use crate::State;
 use crate::text;
 
-/// Who finds a reason.
+/// Which part of lsm-ready finds a reason.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
-    /// The probe, by trying.
+    /// The probe, by its trial.
     Probe,
-    /// The verdict, from what a policy requires.
+    /// The verdict, by what a policy requires.
     Policy,
     /// `node-probe check --from`, from recorded texts.
     Texts,
 }
 
 impl Reason {
-    /// The reason with that code; a code of another version gives none.
+    /// The reason with that code. `None` for a code of another version.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.code() == code)
     }
 
-    /// What the node is, in words.
+    /// The node's state in words, for example `not ready or unknown`.
     #[must_use]
     pub fn node_is(self) -> String {
         let words: Vec<&str> = self.states().iter().map(|state| state.words()).collect();
@@ -59,7 +60,7 @@ impl std::fmt::Display for Reason {
 }
 
 impl State {
-    /// In a word or two.
+    /// The state in words.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_unique_found_again_and_explained() {
+    fn each_code_is_unique_and_its_texts_are_sentences() {
         for reason in Reason::ALL {
             assert_eq!(Reason::from_code(reason.code()), Some(*reason));
             for text in [reason.meaning(), reason.distinguish(), reason.remedy()] {
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_code_is_recognised() {
+    fn a_mistyped_code_suggests_the_right_one() {
         for (text, nearest) in [
             ("BpfNotInLsmLst", Some(Reason::BpfNotInLsmList)),
             ("bpfnotinlsmlist", Some(Reason::BpfNotInLsmList)),

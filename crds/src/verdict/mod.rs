@@ -1,7 +1,9 @@
-//! The verdict: what a node's report means for a requirement. Used by everything that says ready or not.
+//! The verdict: what a node's report means for a requirement. Everything that calls a node ready or
+//! not ready uses it.
 //!
-//! In: a requirement, the Node's present boot, its report and its hook profile. Out: ready, not ready or unknown, with
-//! a reason, a sentence and a fix. Ready is said only where every part of the requirement was shown in this boot.
+//! In: a requirement, the Node's current boot, its report and its hook profile. Out: ready, not
+//! ready or unknown, with a reason, a message and a fix. A node is ready only where every part of
+//! the requirement was shown in this boot.
 
 use crate::boot_list::{Present, boot_list};
 use crate::evidence::Evidence;
@@ -12,20 +14,29 @@ use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
 use crate::state::State;
 
-/// Of so many hooks is told why they do not do: a message has to stay readable.
+/// Maximum number of unusable hooks listed in a message.
 const MAX_HOOKS_IN_MESSAGE: usize = 5;
 
 /// What a report means for a requirement.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Verdict {
-    /// Ready, not ready, or not known.
+    /// Ready, not ready, or unknown.
     pub state: State,
-    /// A code of docs/reasons.md; the report's own code where that says it best (also one of another version).
+    /// A code of docs/reasons.md, or the report's own code, which may be one of another version.
     pub reason: String,
-    /// A sentence for people.
+    /// The reason in a sentence.
     pub message: String,
-    /// What to change; empty where nothing has to be or can be.
+    /// What to change. Empty where nothing has to be or can be changed.
     pub fix: String,
+}
+
+/// State and reason of a verdict, where no message is needed.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Outcome {
+    /// Ready, not ready, or unknown.
+    pub state: State,
+    /// As [`Verdict::reason`].
+    pub reason: String,
 }
 
 /// What is known about one node.
@@ -33,20 +44,21 @@ pub struct Verdict {
 pub struct Facts<'a> {
     /// The Node's `status.nodeInfo.bootID`.
     pub boot_id: &'a str,
-    /// The status of its `LsmNode`.
+    /// The status of the node's `LsmNode`.
     pub report: Option<&'a LsmNodeStatus>,
     /// The genuine hook profile that the report names.
     pub profile: Option<&'a LsmHookProfileSpec>,
 }
 
-/// What the facts mean for the requirement. `tracingPolicies` is not looked at: who knows them adds what they ask for.
+/// What the facts mean for the requirement. `tracingPolicies` is ignored: a caller that knows the
+/// TracingPolicies adds their requirements first.
 #[must_use]
 pub fn verdict(require: &Require, facts: Facts<'_>) -> Verdict {
     verdict_with_hooks(require, facts, || hooks(require, facts.profile))
 }
 
-/// The same, where the verdict on the hooks is known already: thousands of nodes share a profile, and to say what is
-/// wrong with a misspelt hook takes a comparison with each of the kernel's.
+/// Like [`verdict`], with the verdict on the hooks given by the caller. Thousands of nodes can
+/// share a hook profile, and the message about a misspelt hook is expensive.
 #[must_use]
 pub fn verdict_with_hooks(
     require: &Require,
@@ -57,17 +69,42 @@ pub fn verdict_with_hooks(
         Ok(report) => report,
         Err(unknown) => return unknown,
     };
-    let failings =
+    let shortcomings =
         [evidence(require, report), lsms(require, report), kernel_reads(require, report), hooks()];
-    // The worst is told: a shown failing before an unknown one, and of equals the first.
-    failings
+    // NotReady goes before Unknown, and of equal states the first is reported.
+    shortcomings
         .into_iter()
         .flatten()
-        .min_by_key(|failing| failing.state == State::Unknown)
+        .min_by_key(|shortcoming| shortcoming.state == State::Unknown)
         .unwrap_or_else(|| ready(report))
 }
 
-/// The report, if it is about the Node's present boot.
+/// The state and reason that [`verdict`] gives, without the expensive message about the hooks.
+#[must_use]
+pub fn outcome(require: &Require, facts: Facts<'_>) -> Outcome {
+    let hooks_without_message = || {
+        let Some(profile) = facts.profile else {
+            return hooks(require, None);
+        };
+        Some(not_ready(worst_reason(&refusals(require, profile))?, "", ""))
+    };
+    let Verdict { state, reason, .. } = verdict_with_hooks(require, facts, hooks_without_message);
+    Outcome { state, reason }
+}
+
+/// Turns ready into unknown where the requirement may be incomplete. `why_incomplete` says why;
+/// `None` means that the requirement is complete. What was shown to be missing stays not ready.
+#[must_use]
+pub fn downgrade_if_incomplete(verdict: Verdict, why_incomplete: Option<&str>) -> Verdict {
+    match why_incomplete {
+        Some(why) if verdict.state == State::Ready => {
+            unknown(Reason::TracingPoliciesUnknown, why, Reason::TracingPoliciesUnknown.remedy())
+        }
+        _ => verdict,
+    }
+}
+
+/// The report, if it is about the Node's current boot.
 fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
     let Some(report) = facts.report else {
         return Err(unknown(
@@ -78,7 +115,7 @@ fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
     };
     if report.boot_id.is_empty() || report.boot_id != facts.boot_id {
         let message = format!(
-            "the newest report is about boot {:?}, the node is in boot {:?}",
+            "the latest report is about boot {:?}, but the node is in boot {:?}",
             report.boot_id, facts.boot_id
         );
         return Err(unknown(
@@ -91,8 +128,8 @@ fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
 }
 
 fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
-    let wanted = Evidence::from(require.evidence);
-    let state = evidence_state(report.evidence, &report.checks, wanted);
+    let required = Evidence::from(require.evidence);
+    let state = evidence_state(report.evidence, &report.checks, required);
     if state == State::Ready {
         return None;
     }
@@ -102,7 +139,7 @@ fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         report.reason.clone()
     };
     let message = if report.message.is_empty() {
-        format!("evidence is {}, required is {}", report.evidence.as_str(), wanted.as_str())
+        format!("evidence is {}, required is {}", report.evidence.as_str(), required.as_str())
     } else {
         report.message.clone()
     };
@@ -110,63 +147,57 @@ fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
 }
 
 fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
-    let missing: Vec<&str> = require
-        .lsms
-        .iter()
-        .filter(|lsm| !report.lsms.active.contains(lsm))
-        .map(String::as_str)
-        .collect();
+    let active = &report.lsms.active;
+    let missing: Vec<&str> =
+        require.lsms.iter().filter(|lsm| !active.contains(lsm)).map(String::as_str).collect();
     if missing.is_empty() {
         return None;
     }
-    if report.lsms.active.is_empty() {
-        let message = format!(
-            "the list of active LSMs could not be read, so {} cannot be judged",
-            missing.join(", ")
-        );
-        return Some(unknown(Reason::LsmListUnknown, message, list_unknown_fix(report)));
+    let names = missing.join(", ");
+    if active.is_empty() {
+        let message =
+            format!("the list of active LSMs could not be read, so {names} cannot be judged");
+        return Some(unknown(Reason::LsmListUnknown, message, lsm_list_fix(report.securityfs)));
     }
-    let message = format!(
-        "{} not among the active LSMs {}",
-        missing.join(", "),
-        report.lsms.active.join(",")
-    );
-    Some(not_ready(
-        Reason::RequiredLsmInactive,
-        message,
-        boot_with(&require.lsms, &missing, &report.lsms.active),
-    ))
+    let message = format!("{names} not among the active LSMs {}", active.join(","));
+    Some(not_ready(Reason::RequiredLsmInactive, message, boot_fix(&require.lsms, &missing, active)))
 }
 
-fn list_unknown_fix(report: &LsmNodeStatus) -> &'static str {
-    match report.securityfs {
+/// How to make the list of active LSMs readable.
+fn lsm_list_fix(securityfs: Securityfs) -> &'static str {
+    match securityfs {
         Securityfs::NotInKernel => {
-            "this kernel was built without CONFIG_SECURITYFS: boot Linux 6.8 or newer, which has lsm_list_modules(2), or a \
-             kernel built with CONFIG_SECURITYFS=y"
+            "this kernel was built without CONFIG_SECURITYFS: boot Linux 6.8 or newer, which has \
+             lsm_list_modules(2), or a kernel built with CONFIG_SECURITYFS=y"
         }
         Securityfs::NotMounted => {
-            "mount securityfs on the node (mount -t securityfs none /sys/kernel/security) and delete the probe's pod there, so \
-             that it starts anew"
+            "mount securityfs on the node (mount -t securityfs none /sys/kernel/security), then \
+             delete the probe's pod there, so that a new pod sees the mount"
         }
         Securityfs::Mounted | Securityfs::Unknown => {
-            "give the probe /sys/kernel/security, as config/probe does with a read-only mount of /sys/kernel"
+            "give the probe /sys/kernel/security, as config/probe does with a read-only mount of \
+             /sys/kernel"
         }
     }
 }
 
-/// The whole list to boot the node with. The steps depend on the boot loader, which the probe on the node knows.
-fn boot_with(required: &[String], missing: &[&str], active: &[String]) -> String {
+/// The whole list to boot the node with. The steps depend on the boot loader, so `node-probe` on
+/// the node prints them.
+fn boot_fix(required: &[String], missing: &[&str], active: &[String]) -> String {
     let Some(list) = boot_list(Present { active, ..Present::default() }, required) else {
         return Reason::RequiredLsmInactive.remedy().to_owned();
     };
-    let remark = Some(list.remark())
-        .filter(|remark| !remark.is_empty())
-        .map_or_else(String::new, |text| format!(" {text}"));
-    format!(
-        "boot the node with {}; `node-probe check --require-lsm {}` on it prints the steps{remark}",
+    let mut fix = format!(
+        "boot the node with {}; `node-probe check --require-lsm {}` on it prints the steps",
         list.parameter(),
         missing.join(" --require-lsm ")
-    )
+    );
+    let remark = list.remark();
+    if !remark.is_empty() {
+        fix.push(' ');
+        fix.push_str(&remark);
+    }
+    fix
 }
 
 fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
@@ -175,25 +206,23 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     }
     match report.check(KERNEL_READS_CHECK) {
         Some(check) if check.outcome == State::Ready => None,
-        Some(check) if check.outcome == State::NotReady => Some(not_ready(
-            Reason::KernelReadsForbidden,
-            format!("programs may not read kernel memory: {}", check.detail),
-            // A probe of an earlier version gives none.
-            if check.fix.is_empty() {
-                Reason::KernelReadsForbidden.remedy()
-            } else {
-                check.fix.as_str()
-            },
-        )),
+        Some(check) if check.outcome == State::NotReady => {
+            let message = format!("programs may not read kernel memory: {}", check.detail);
+            // A probe of an earlier version writes no fix.
+            let fix = Some(check.fix.as_str()).filter(|fix| !fix.is_empty());
+            let fix = fix.unwrap_or(Reason::KernelReadsForbidden.remedy());
+            Some(not_ready(Reason::KernelReadsForbidden, message, fix))
+        }
         _ => Some(unknown(
             Reason::KernelReadsUnknown,
-            "whether programs may read kernel memory could not be found out",
+            "it is not known whether programs may read kernel memory",
             Reason::KernelReadsUnknown.remedy(),
         )),
     }
 }
 
-/// What is wrong with the required hooks on a kernel of that profile; nothing where all of them take a program.
+/// The verdict on the required hooks for kernels with that profile. `None` where every hook is
+/// usable.
 #[must_use]
 pub fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<Verdict> {
     if require.hooks.is_empty() && require.sleepable_hooks.is_empty() {
@@ -207,21 +236,20 @@ pub fn hooks(require: &Require, profile: Option<&LsmHookProfileSpec>) -> Option<
         ));
     };
     let refusals = refusals(require, profile);
-    let gravest = gravest(&refusals)?;
-    let told =
-        refusals.iter().filter(|refusal| refusal.reason == gravest).take(MAX_HOOKS_IN_MESSAGE);
-    let message = format!(
-        "kernel {}: {}",
-        profile.kernel,
-        told.map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    );
-    let fix = match gravest {
-        Reason::HookNotInKernel => {
-            "correct the hook's name in the policy, or use a kernel that has it"
-        }
-        _ => "use another hook or a kernel on which it takes the program",
+    let worst = worst_reason(&refusals)?;
+    let reported: Vec<String> = refusals
+        .iter()
+        .filter(|refusal| refusal.reason == worst)
+        .take(MAX_HOOKS_IN_MESSAGE)
+        .map(ToString::to_string)
+        .collect();
+    let message = format!("kernel {}: {}", profile.kernel, reported.join("; "));
+    let fix = if worst == Reason::HookNotInKernel {
+        "correct the hook's name in the policy, or use a kernel that has it"
+    } else {
+        "use another hook, or a kernel that accepts the program on this hook"
     };
-    Some(not_ready(gravest, message, fix))
+    Some(not_ready(worst, message, fix))
 }
 
 fn refusals<'a>(require: &'a Require, profile: &'a LsmHookProfileSpec) -> Vec<Refusal<'a>> {
@@ -230,37 +258,12 @@ fn refusals<'a>(require: &'a Require, profile: &'a LsmHookProfileSpec) -> Vec<Re
     plain.chain(sleepable).collect()
 }
 
-/// The reason that is told: a hook that is not there at all before one that refuses, and that before a lesser wish.
-fn gravest(refusals: &[Refusal<'_>]) -> Option<Reason> {
+/// The reason to report: a missing hook first, then one that accepts no program, then one that
+/// accepts no sleepable program.
+fn worst_reason(refusals: &[Refusal<'_>]) -> Option<Reason> {
     [Reason::HookNotInKernel, Reason::HookNotAttachable, Reason::HookNotSleepable]
         .into_iter()
         .find(|reason| refusals.iter().any(|refusal| refusal.reason == *reason))
-}
-
-/// State and reason as [`verdict`] says them, without the sentence about the hooks, which costs most where many hooks are
-/// unknown to a kernel.
-#[must_use]
-pub fn outcome(require: &Require, facts: Facts<'_>) -> (State, String) {
-    let brief = || {
-        let Some(profile) = facts.profile else {
-            return hooks(require, None);
-        };
-        Some(not_ready(gravest(&refusals(require, profile))?, "", ""))
-    };
-    let verdict = verdict_with_hooks(require, facts, brief);
-    (verdict.state, verdict.reason)
-}
-
-/// The verdict where it is not known what else is asked for, with why: ready becomes unknown, and what is shown to be
-/// missing stays so.
-#[must_use]
-pub fn downgrade_if_incomplete(verdict: Verdict, unread: Option<&str>) -> Verdict {
-    match unread {
-        Some(why) if verdict.state == State::Ready => {
-            unknown(Reason::TracingPoliciesUnknown, why, Reason::TracingPoliciesUnknown.remedy())
-        }
-        _ => verdict,
-    }
 }
 
 fn ready(report: &LsmNodeStatus) -> Verdict {

@@ -4,6 +4,8 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use State::{NotReady, Ready, Unknown};
+
 const BOOT: &str = "b00t";
 
 fn report(value: &Value) -> LsmNodeStatus {
@@ -32,111 +34,79 @@ fn judge(
     (verdict.state, verdict.reason)
 }
 
-#[test]
-fn table() {
-    use State::{NotReady, Ready, Unknown};
-    let confidential =
-        json!({"checks": [{"name": "KernelReads", "outcome": "Fail", "detail": "lockdown"}]});
-    let readable = json!({"checks": [{"name": "KernelReads", "outcome": "Pass"}]});
-    let untried = json!({"evidence": "None", "reason": "MissingCapability",
-        "checks": [{"name": "Loaded", "outcome": "Unknown"}]});
-    let refused = json!({"evidence": "None", "reason": "ListedButRefused",
-        "checks": [{"name": "Loaded", "outcome": "Fail"}]});
-    let cases = [
-        ("the default", json!({}), json!({}), Ready, "CanaryDenied"),
-        ("another boot", json!({}), json!({"bootID": "x"}), Unknown, "ReportFromEarlierBoot"),
-        (
-            "a report without a boot",
-            json!({}),
-            json!({"bootID": ""}),
-            Unknown,
-            "ReportFromEarlierBoot",
-        ),
-        ("refused", json!({}), refused, NotReady, "ListedButRefused"),
-        ("not tried", json!({}), untried, Unknown, "MissingCapability"),
-        (
-            "a reason is missing",
-            json!({}),
-            json!({"evidence": "Fired", "reason": ""}),
-            NotReady,
-            "EvidenceTooLow",
-        ),
-        (
-            "a lower rung is enough",
-            json!({"evidence": "Attached"}),
-            json!({"evidence": "Attached", "reason": "BpfNotInLsmList"}),
-            Ready,
-            "BpfNotInLsmList",
-        ),
-        (
-            "an LSM is missing",
-            json!({"lsms": ["apparmor"]}),
-            json!({}),
-            NotReady,
-            "RequiredLsmInactive",
-        ),
-        (
-            "LSMs unknown",
-            json!({"lsms": ["apparmor"]}),
-            json!({"lsms": {"active": []}}),
-            Unknown,
-            "LsmListUnknown",
-        ),
-        ("an LSM is there", json!({"lsms": ["lockdown"]}), json!({}), Ready, "CanaryDenied"),
-        (
-            "reads forbidden",
-            json!({"kernelReads": true}),
-            confidential,
-            NotReady,
-            "KernelReadsForbidden",
-        ),
-        ("reads unknown", json!({"kernelReads": true}), json!({}), Unknown, "KernelReadsUnknown"),
-        ("reads allowed", json!({"kernelReads": true}), readable, Ready, "CanaryDenied"),
-        ("a hook", json!({"hooks": ["file_open"]}), json!({}), Ready, "CanaryDenied"),
-        ("no such hook", json!({"hooks": ["file_opn"]}), json!({}), NotReady, "HookNotInKernel"),
-        (
-            "a hook that refuses",
-            json!({"hooks": ["getprocattr"]}),
-            json!({}),
-            NotReady,
-            "HookNotAttachable",
-        ),
-        (
-            "the gravest of several",
-            json!({"hooks": ["getprocattr"], "sleepableHooks": ["task_alloc", "file_opn"]}),
-            json!({}),
-            NotReady,
-            "HookNotInKernel",
-        ),
-        (
-            "not sleepable",
-            json!({"sleepableHooks": ["task_alloc"]}),
-            json!({}),
-            NotReady,
-            "HookNotSleepable",
-        ),
-        (
-            "what is shown comes before what is unknown",
-            json!({"kernelReads": true, "lsms": ["apparmor"]}),
-            json!({}),
-            NotReady,
-            "RequiredLsmInactive",
-        ),
-    ];
-    for (what, required, reported, state, reason) in cases {
+/// Judges each row: what it shows, the requirement, what the report says, and the expected verdict.
+fn check(rows: impl IntoIterator<Item = (&'static str, Value, Value, State, &'static str)>) {
+    for (what, required, reported, state, reason) in rows {
         let found = judge(&require(required), &report(&reported), Some(&profile()));
         assert_eq!(found, (state, reason.to_owned()), "{what}");
     }
 }
 
-/// The fix that the verdict gives.
+#[test]
+fn the_evidence_of_this_boot_decides() {
+    let untried = json!({"evidence": "None", "reason": "MissingCapability",
+        "checks": [{"name": "Loaded", "outcome": "Unknown"}]});
+    let refused = json!({"evidence": "None", "reason": "ListedButRefused",
+        "checks": [{"name": "Loaded", "outcome": "Fail"}]});
+    let attached = json!({"evidence": "Attached", "reason": "BpfNotInLsmList"});
+    let no_reason = json!({"evidence": "Fired", "reason": ""});
+    let earlier = "ReportFromEarlierBoot";
+    check([
+        ("the default", json!({}), json!({}), Ready, "CanaryDenied"),
+        ("another boot", json!({}), json!({"bootID": "x"}), Unknown, earlier),
+        ("a report without a boot", json!({}), json!({"bootID": ""}), Unknown, earlier),
+        ("refused", json!({}), refused, NotReady, "ListedButRefused"),
+        ("not tried", json!({}), untried, Unknown, "MissingCapability"),
+        ("a reason is missing", json!({}), no_reason, NotReady, "EvidenceTooLow"),
+        ("a lower rung", json!({"evidence": "Attached"}), attached, Ready, "BpfNotInLsmList"),
+    ]);
+}
+
+#[test]
+fn required_lsms_and_kernel_reads_decide() {
+    let confidential =
+        json!({"checks": [{"name": "KernelReads", "outcome": "Fail", "detail": "lockdown"}]});
+    let readable = json!({"checks": [{"name": "KernelReads", "outcome": "Pass"}]});
+    let no_list = json!({"lsms": {"active": []}});
+    let (lsm, reads) = (|name| json!({"lsms": [name]}), || json!({"kernelReads": true}));
+    check([
+        ("an LSM is missing", lsm("apparmor"), json!({}), NotReady, "RequiredLsmInactive"),
+        ("the list is unknown", lsm("apparmor"), no_list, Unknown, "LsmListUnknown"),
+        ("an LSM is active", lsm("lockdown"), json!({}), Ready, "CanaryDenied"),
+        ("reads are forbidden", reads(), confidential, NotReady, "KernelReadsForbidden"),
+        ("reads are unknown", reads(), json!({}), Unknown, "KernelReadsUnknown"),
+        ("reads are allowed", reads(), readable, Ready, "CanaryDenied"),
+        (
+            "NotReady goes before Unknown",
+            json!({"kernelReads": true, "lsms": ["apparmor"]}),
+            json!({}),
+            NotReady,
+            "RequiredLsmInactive",
+        ),
+    ]);
+}
+
+#[test]
+fn required_hooks_decide() {
+    let hook = |name| json!({"hooks": [name]});
+    let several = json!({"hooks": ["getprocattr"], "sleepableHooks": ["task_alloc", "file_opn"]});
+    let not_sleepable = json!({"sleepableHooks": ["task_alloc"]});
+    check([
+        ("a usable hook", hook("file_open"), json!({}), Ready, "CanaryDenied"),
+        ("no such hook", hook("file_opn"), json!({}), NotReady, "HookNotInKernel"),
+        ("a hook that refuses", hook("getprocattr"), json!({}), NotReady, "HookNotAttachable"),
+        ("the worst of several", several, json!({}), NotReady, "HookNotInKernel"),
+        ("not sleepable", not_sleepable, json!({}), NotReady, "HookNotSleepable"),
+    ]);
+}
+
 fn fix(require: &Require, reported: &Value) -> String {
     let report = report(reported);
     verdict(require, Facts { boot_id: BOOT, report: Some(&report), profile: None }).fix
 }
 
 #[test]
-fn fixes_are_the_nodes_own() {
+fn a_fix_is_made_for_the_node() {
     let lsms = fix(&require(json!({"lsms": ["apparmor"]})), &json!({}));
     assert!(lsms.starts_with("boot the node with lsm=lockdown,integrity,apparmor,bpf;"), "{lsms}");
     let rival = fix(
@@ -161,31 +131,31 @@ fn fixes_are_the_nodes_own() {
 }
 
 #[test]
-fn a_mistyped_hook_is_told_with_the_one_that_was_meant() {
+fn a_mistyped_hook_is_reported_with_a_suggestion() {
     let (require, report, profile) =
         (require(json!({"hooks": ["file_opn"]})), report(&json!({})), profile());
     let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
     let message = verdict(&require, facts).message;
     assert_eq!(
         message,
-        "kernel 6.12 x86_64: file_opn is no hook of this kernel; did you mean file_open?"
+        "kernel 6.12 x86_64: file_opn is not a hook of this kernel; did you mean file_open?"
     );
 }
 
 #[test]
-fn hooks_are_unknown_without_a_profile() {
+fn required_hooks_are_unknown_without_a_profile() {
     let found = judge(&require(json!({"hooks": ["file_open"]})), &report(&json!({})), None);
     assert_eq!(found, (State::Unknown, "HookProfileMissing".to_owned()));
 }
 
 #[test]
-fn without_a_report_nothing_is_known() {
+fn a_node_without_a_report_is_unknown() {
     let verdict = verdict(&Require::default(), Facts { boot_id: BOOT, ..Facts::default() });
     assert_eq!((verdict.state, verdict.reason.as_str()), (State::Unknown, "NoReport"));
 }
 
 #[test]
-fn ready_is_not_said_where_it_is_not_known_what_is_asked() {
+fn an_incomplete_requirement_turns_ready_into_unknown() {
     let ready = verdict(
         &Require::default(),
         Facts { boot_id: BOOT, report: Some(&report(&json!({}))), profile: None },
@@ -198,9 +168,9 @@ fn ready_is_not_said_where_it_is_not_known_what_is_asked() {
 }
 
 proptest! {
-    /// Ready is only ever said of a report about this boot that reaches the required rung.
+    /// A node is ready only by a report about this boot that reaches the required rung.
     #[test]
-    fn never_a_false_ready(
+    fn a_node_is_never_ready_without_proof(
         evidence in "None|Loaded|Attached|Fired|Denied",
         required in "Loaded|Attached|Fired|Denied",
         boot in "b00t|other|",

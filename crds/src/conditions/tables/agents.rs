@@ -1,4 +1,4 @@
-//! What Tetragon's agents answer.
+//! The reasons about the answers of Tetragon's agents.
 
 use super::{Row, row};
 use crate::conditions::ConditionReason as R;
@@ -6,121 +6,112 @@ use crate::conditions::ConditionReason as R;
 pub(super) const TRACING_POLICIES_ENFORCED: &[Row] = &[
     row(
         R::NotAsked,
-        "the policy says `ask: Never`, or no node that it selects is one for the \
-         DaemonSet's agents",
+        "the policy has `ask: Never`, or the DaemonSet has no agents on the selected nodes",
         "",
     ),
     row(
         R::NotAskable,
-        "the agents cannot be asked: their pods have no `hostNetwork`, or they listen \
-         where only their own node gets to",
-        "the message says which; mostly `ask: Metrics` helps",
+        "the agents cannot be reached: their pods have no `hostNetwork`, or they listen on an \
+         address that only their own node reaches",
+        "the message says which; in most cases `ask: Metrics` helps",
     ),
     row(
         R::TlsFiles,
-        "`spec.tetragon.agents.tls` is set, and the operator's files for it are missing \
-         or cannot be used",
-        "the message names the file and what it needs; \
-         [install.md](install.md#grpc-over-tls)",
+        "`spec.tetragon.agents.tls` is set, but the operator's TLS files are missing or invalid",
+        "the message names the file and what it needs; [install.md](install.md#grpc-over-tls)",
     ),
-    row(R::DaemonSetNotFound, "there is no such DaemonSet", "as above"),
-    row(R::ContainerNotFound, "there is no such container", "as above"),
+    row(R::DaemonSetNotFound, "the DaemonSet does not exist", "as above"),
+    row(R::ContainerNotFound, "the container does not exist", "as above"),
     row(
         R::AgentDisagrees,
-        "the agent of a node that is proved ready reports an error of a policy: the \
-         kernel can, and the agent says that it cannot",
-        "the message has policies, nodes and the agent's own words; where those speak of \
-         LSM support, restart the agent",
+        "an agent reports that a policy failed to load, although its node is proved ready",
+        "the message has the policies, the nodes and the agent's error; if the error is about LSM \
+         support, restart the agent",
     ),
     row(
         R::LoadErrors,
-        "agents report errors of policies, all on nodes that are not proved ready, where \
-         that was to be expected",
-        "`status.reasons` says why those nodes are not ready",
+        "agents report that policies failed to load, but only on nodes that are not proved ready",
+        "read `status.reasons`, which says why these nodes are not ready",
     ),
     row(
         R::PoliciesMissing,
-        "a policy is in the cluster and for a node, and the agent there does not have it; \
-         also after `tetra tracingpolicy delete`",
+        "a policy is for a node, but the agent there has not loaded it, for example after `tetra \
+         tracingpolicy delete`",
         "restart the agents that the message names",
     ),
     row(
         R::PoliciesDisabled,
-        "somebody has switched a policy off (`tetra tracingpolicy disable`)",
-        "ask who and why; `tetra tracingpolicy enable NAME`",
+        "someone disabled a policy with `tetra tracingpolicy disable`",
+        "find out why, then run `tetra tracingpolicy enable NAME`",
     ),
     row(
         R::PartiallyEnabled,
         "some hooks of a policy are not attached",
-        "the message names the hooks; `kubectl lsm preflight` tells which kernels take \
-         them",
+        "the message names the hooks; `kubectl lsm preflight` shows which kernels accept them",
     ),
     row(
         R::PoliciesSkipped,
-        "an agent skips a policy whose `spec.nodeSelector` fits its node",
-        "look at the agent's log, and restart it",
+        "an agent skips a policy although the policy's `spec.nodeSelector` matches its node",
+        "read the agent's log, then restart the agent",
     ),
     row(
         R::MonitorMode,
-        "a policy only reports what it would deny: by its option `policy-mode: monitor`, \
-         or by `tetra tracingpolicy set-mode`",
-        "remove the option, or `tetra tracingpolicy set-mode NAME enforce`",
+        "a policy only reports what it would deny, by its option `policy-mode: monitor` or by \
+         `tetra tracingpolicy set-mode`",
+        "remove the option, or run `tetra tracingpolicy set-mode NAME enforce`",
     ),
     row(
         R::NoEnforcingAction,
-        "a policy has no action that denies (Sigkill, or Override with an error on a hook \
-         whose return value the kernel uses), so it is loaded and denies nothing",
-        "add one; or select the policies that are to deny with \
+        "a policy is loaded but has no action that denies. Actions that deny are Sigkill, and \
+         Override with an error on a hook whose return value the kernel uses",
+        "add such an action, or select only the policies that should deny with \
          `spec.require.tracingPolicies`",
     ),
     row(
         R::TracingPoliciesForbidden,
-        "the operator may not read TracingPolicies, so there is nothing to compare with",
-        "the message has the rule to add",
+        "the operator may not read TracingPolicies, so it cannot compare the answers with them",
+        "add the RBAC rule in the message",
     ),
     row(
         R::TracingPoliciesUnread,
-        "the API server did not give them (yet)",
-        "the message has its error",
+        "the operator could not read the TracingPolicies yet",
+        "the message has the API server's error",
     ),
     row(
         R::NoAnswer,
-        "agents gave no answer, three times in a row or from the start",
+        "agents did not answer three times in a row, or have never answered",
         "the message has the cause and where to look",
     ),
     row(
         R::Starting,
-        "agents gave no answer yet, and may have only just started",
-        "wait a minute; where CRDs are missing, for which agents wait at their start, the \
-         message names them",
+        "agents have not answered yet, and may have just started",
+        "wait a minute; if the agents wait for missing CRDs, the message names the CRDs",
     ),
     row(
         R::Loading,
-        "agents are loading or unloading policies, or have not loaded a new one yet",
-        "wait; a policy that stays so is a matter for the agent's log",
+        "agents load or unload policies, or have not loaded a new policy yet",
+        "wait; if it stays, read the agent's log",
     ),
     row(
         R::StateUnclear,
-        "it is not clear which state a policy is in: a state that this version does not \
-         know, or metrics that do not say which policy they count",
-        "`tetra tracingpolicy list` on such a node",
+        "the state of a policy is unclear: this version does not know the state, or the metrics do \
+         not say which policy they count",
+        "run `tetra tracingpolicy list` on one of the nodes",
     ),
     row(
         R::ModeUnknown,
-        "the policies are enabled, and whether they enforce or only monitor is not known: \
-         metrics do not tell",
+        "the policies are enabled, but the metrics do not show whether they enforce or only monitor",
         "ask by gRPC ([install.md](install.md#asking-tetragons-agents))",
     ),
     row(
         R::Asking,
-        "agents have not been asked twice since they, their nodes or the policies changed",
+        "the agents have not been asked twice since they, their nodes or the policies changed",
         "wait",
     ),
     row(
         R::NoPolicies,
-        "no TracingPolicy is for these nodes, or `spec.require.tracingPolicies` selects \
-         none of them",
-        "apply one, or correct the selector",
+        "no TracingPolicy is for these nodes, or `spec.require.tracingPolicies` selects none",
+        "apply a TracingPolicy, or correct the selector",
     ),
-    row(R::AllEnforcing, "every policy that is for a node is enabled and enforced there", ""),
+    row(R::AllEnforcing, "every policy is enabled and enforced on each of its nodes", ""),
 ];

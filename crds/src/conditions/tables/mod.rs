@@ -1,4 +1,4 @@
-//! What the reasons of each condition mean and what to do, as docs/conditions.md shows it.
+//! What each condition's reasons mean, and what to do, as printed in docs/conditions.md.
 
 mod agents;
 mod daemon_set;
@@ -16,9 +16,9 @@ use crate::names::NODE_CONDITION;
 pub struct Row {
     /// The reason.
     pub reason: ConditionReason,
-    /// What it means, as the end of the sentence "it means that …".
+    /// The meaning, as the end of the sentence "it means that …".
     pub meaning: &'static str,
-    /// What to do; empty where nothing has to be done.
+    /// What to do. Empty where nothing has to be done.
     pub remedy: &'static str,
 }
 
@@ -26,7 +26,7 @@ const fn row(reason: ConditionReason, meaning: &'static str, remedy: &'static st
     Row { reason, meaning, remedy }
 }
 
-/// The tables: a condition's type and its reasons. `Ready` shares the table of `NodesReady`.
+/// Each condition's type and the table of its reasons. `Ready` shares the table of `NodesReady`.
 pub const TABLES: &[(&str, &[Row])] = &[
     (NODES_READY, nodes::NODES_READY),
     (TRACING_POLICIES_LOADABLE, nodes::TRACING_POLICIES_LOADABLE),
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_stands_in_a_table_and_at_most_once_in_each() {
+    fn every_reason_is_in_a_table_and_no_table_has_it_twice() {
         let mut all = BTreeSet::new();
         for (condition, rows) in TABLES {
             let mut seen = BTreeSet::new();

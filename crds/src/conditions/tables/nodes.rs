@@ -1,4 +1,4 @@
-//! The nodes of a policy, and the condition of a Node itself.
+//! The reasons about a policy's nodes, and those of the condition of a Node itself.
 
 use super::{Row, row};
 use crate::conditions::ConditionReason as R;
@@ -8,19 +8,19 @@ pub(super) const NODES_READY: &[Row] = &[
     row(R::AllNodesReady, "every selected node is ready", ""),
     row(
         R::EnoughNodesReady,
-        "not all are, but as many as `minReady` asks for",
-        "read `status.reasons` when the others matter",
+        "not every selected node is ready, but as many as `minReady` requires",
+        "if the other nodes matter, read `status.reasons`",
     ),
     row(
         R::TooFewNodesReady,
-        "more nodes than `minReady` allows were shown to be not ready",
-        "`status.reasons` lists why, with the fix for the first of them; `kubectl get \
-         lsmnodes` for each node; [reasons.md](reasons.md)",
+        "fewer nodes are ready than `minReady` requires",
+        "read `status.reasons`, which has each reason with a fix; `kubectl get lsmnodes` shows \
+         each node; [reasons.md](reasons.md) explains the reasons",
     ),
     row(
         R::NodesUnknown,
-        "too few are ready yet, and others are not known",
-        "wait for nodes that boot; where it stays, look whether the probe's pods run there",
+        "too few nodes are ready, but the state of other nodes is still unknown",
+        "wait for nodes that boot; if it stays, check that the probe's pods run on these nodes",
     ),
     row(
         R::NoNodesSelected,
@@ -29,64 +29,63 @@ pub(super) const NODES_READY: &[Row] = &[
     ),
     row(
         R::InvalidSpec,
-        "the spec passed the API server's checks and means nothing",
-        "the message says which part",
+        "the API server accepted the spec, but it is invalid",
+        "correct the field that the message names",
     ),
 ];
 
 pub(super) const TRACING_POLICIES_LOADABLE: &[Row] = &[
     row(
         R::AllLoadable,
-        "each of the policies loads on every selected node that it is for and can deny, \
-         or they ask for no LSM hook",
+        "every policy loads on every selected node that it is for and that can deny, or no policy \
+         has an LSM hook",
         "",
     ),
     row(
         R::SomeDenyNothing,
-        "True as well: each of the policies loads, and some deny nothing (no enforcing \
-         action, or the mode is `monitor` or `monitor_only`)",
-        "the message names them and what to write; nothing, where they are meant to watch",
+        "every policy loads, but some policies deny nothing: they have no enforcing action, or \
+         their mode is `monitor` or `monitor_only`. The condition is True",
+        "if these policies should deny, change what the message names",
     ),
     row(
         R::NotLoadable,
-        "Tetragon refuses some policy, or some node was shown not to take it",
-        "the message has field and rule, or hook, reason and nodes; `kubectl lsm \
-         preflight` has all of them, with the fix",
+        "Tetragon refuses a policy, or a node was shown not to accept it",
+        "the message has the field and the rule, or the hook, the reason and the nodes; `kubectl \
+         lsm preflight` lists all of them with the fix",
     ),
     row(
         R::LoadabilityUnknown,
-        "of some nodes too little is known (no report of this boot, no hook profile), or \
-         no node is selected; or a policy cannot be judged: it depends on Tetragon's \
-         release, or has a field that no known release has",
-        "`status.reasons` and `kubectl get lsmnodes`; else the message names the field",
+        "too little is known about some nodes (no report of this boot, or no hook profile), or no \
+         node is selected, or a policy cannot be judged: it depends on Tetragon's release, or it \
+         has a field that no known release has",
+        "read `status.reasons` and `kubectl get lsmnodes`, or correct the field that the message names",
     ),
     row(
         R::NoneSelected,
-        "the selector fits no TracingPolicy, or Tetragon's CRDs are not installed: \
-         nothing is asked of the nodes",
+        "the selector matches no TracingPolicy, or Tetragon's CRDs are not installed, so nothing \
+         is required of the nodes",
         "compare the selector with `kubectl get tracingpolicies --show-labels`",
     ),
     row(
         R::InvalidTracingPolicy,
-        "an entry of a policy's `lsmhooks` cannot be read, so what it asks for is not \
-         known",
-        "the message names policy and field",
+        "an entry in a policy's `lsmhooks` is invalid, so its requirement is unknown",
+        "correct the policy and field that the message names",
     ),
     row(
         R::TracingPoliciesForbidden,
-        "the operator may not list or watch them",
-        "the message has the rule to add; it is part of \
+        "the operator may not list or watch TracingPolicies",
+        "add the RBAC rule in the message, which is part of \
          [config/rbac](../config/rbac/operator.yaml)",
     ),
     row(
         R::TracingPoliciesUnread,
-        "the API server did not give them (yet)",
-        "the message has its error",
+        "the operator could not read the TracingPolicies yet",
+        "the message has the API server's error",
     ),
 ];
 
 pub(super) const NODE_CONDITION: &[Row] = &[row(
     R::ProbeSilent,
-    "the probe has not renewed its report for 90 minutes (three periods)",
-    "look at the probe's pod on this node",
+    "the probe has not renewed its report for 90 minutes (three intervals)",
+    "check the probe's pod on this node",
 )];
