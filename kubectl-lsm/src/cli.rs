@@ -4,7 +4,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Says what Tetragon's manifests need to enforce through LSM BPF, before they are applied.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl-lsm", bin_name = "kubectl lsm", version, about, propagate_version = true)]
+#[command(
+    name = "kubectl-lsm_ready",
+    bin_name = "kubectl lsm-ready",
+    version,
+    about,
+    propagate_version = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -22,7 +28,7 @@ pub enum Command {
     /// Exit code: 0 no mount is needed, 1 the mount is needed, 2 something stands in the way, 64 wrong use or
     /// unreadable input.
     ///
-    /// Example: helm template tetragon cilium/tetragon -n kube-system | kubectl lsm mount -
+    /// Example: helm template tetragon cilium/tetragon -n kube-system | kubectl lsm-ready mount -
     #[command(verbatim_doc_comment)]
     Mount(MountArgs),
     /// Print values for Tetragon's Helm chart that mount securityfs, read-only, into the agent.
@@ -32,7 +38,7 @@ pub enum Command {
     ///
     /// Exit code: 0 printed, 2 your values have something else in its place, 64 wrong use or unreadable input.
     ///
-    /// Example: kubectl lsm helm-values -f values.yaml > securityfs.yaml
+    /// Example: kubectl lsm-ready helm-values -f values.yaml > securityfs.yaml
     #[command(verbatim_doc_comment)]
     HelmValues(HelmArgs),
     /// Say whether Tetragon's policies will load on the nodes and deny, and why not where they will not.
@@ -45,7 +51,7 @@ pub enum Command {
     /// could not be judged (no node is known, or too little of one, or it depends on Tetragon's release), 64 wrong use or
     /// unreadable input.
     ///
-    /// Example: kubectl get lsmnodes,lsmhookprofiles,nodes -o yaml > nodes.yaml; kubectl lsm preflight policy.yaml --nodes nodes.yaml
+    /// Example: kubectl get lsmnodes,lsmhookprofiles,nodes -o yaml > nodes.yaml; kubectl lsm-ready preflight policy.yaml --nodes nodes.yaml
     #[command(verbatim_doc_comment)]
     Preflight(PreflightArgs),
 }

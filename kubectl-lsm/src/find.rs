@@ -1,13 +1,13 @@
 //! The DaemonSet of Tetragon's agent among the objects of a stream.
 //!
 //! In: objects, and what the user says of the one that is meant. Out: that DaemonSet. Other kinds, as the Deployment of
-//! Tetragon's operator, are passed over. Of several DaemonSets the one with the surest sign is meant ([`Sign`]): Tetragon's
+//! Tetragon's operator, are passed over. Of several DaemonSets the one with the surest sign is meant ([`MatchedBy`]): Tetragon's
 //! image before a container of the right name, and that before a mount of BPF maps. Other programs' agents have that too,
 //! so it counts only in a DaemonSet that is called after Tetragon.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
-use lsm_ready_tetragon::agent::{self, Sign};
+use lsm_ready_tetragon::agent::{self, MatchedBy};
 use lsm_ready_tetragon::plan::pod;
 use serde::Deserialize;
 use serde_json::Value;
@@ -59,7 +59,7 @@ struct Candidate {
     daemon_set: DaemonSet,
     line: usize,
     /// By what it is taken for Tetragon's; none where it is not.
-    sign: Option<Sign>,
+    sign: Option<MatchedBy>,
 }
 
 /// The DaemonSet of the agent. `container` is the name of its container, `wanted` its own, with or without the namespace.
@@ -115,8 +115,8 @@ fn candidate(file: &str, document: &Document, container: Option<&str>) -> Result
     })?;
     let name = container.map_or_else(agent::default_name, str::to_owned);
     let found = pod(&daemon_set).and_then(|pod| agent::agent(pod, &name).ok());
-    let sign = found.map(|container| agent::sign(container, &name));
-    let sign = sign.filter(|sign| *sign > Sign::BpfMaps || is_called_tetragon(&daemon_set));
+    let sign = found.map(|container| agent::matched_by(container, &name));
+    let sign = sign.filter(|sign| *sign > MatchedBy::BpfMaps || is_called_tetragon(&daemon_set));
     Ok(Candidate { daemon_set, line, sign })
 }
 

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_tetragon::image::{LSM_HOOKS_SINCE, MOUNTS_ITSELF_SINCE, Version};
 use lsm_ready_tetragon::invalid;
-use lsm_ready_tetragon::plan::Unneeded;
+use lsm_ready_tetragon::plan::NoNeed;
 use lsm_ready_tetragon::refusal::Refusal;
 use lsm_ready_tetragon::suggest::{SUGGESTED_VOLUME, suggested_mount, suggested_volume};
 use lsm_ready_tetragon::view::{self, View};
@@ -96,7 +96,7 @@ fn chart(given: &[Value], version: Option<&str>) -> Result<Option<String>, Error
 /// What somebody should know who adds the mount to an agent of that release.
 fn remark(release: Version, privileged: Option<bool>) -> Option<String> {
     match privileged {
-        _ if release < LSM_HOOKS_SINCE => Some(Unneeded::NoLsmHooks(release).to_string()),
+        _ if release < LSM_HOOKS_SINCE => Some(NoNeed::NoLsmHooks(release).to_string()),
         _ if release < MOUNTS_ITSELF_SINCE => None,
         Some(false) => Some(format!(
             "Tetragon {release} mounts securityfs itself when it may; with privileged: false, as these values have it, it \

@@ -1,4 +1,4 @@
-//! `kubectl lsm`: what the operator would do about Tetragon's DaemonSet, and whether Tetragon's policies will load, said
+//! `kubectl lsm-ready`: what the operator would do about Tetragon's DaemonSet, and whether Tetragon's policies will load, said
 //! about a manifest.
 //!
 //! In: the command line and files. Out: text on standard output and an exit code. Nothing is changed, and no cluster is
@@ -6,12 +6,12 @@
 //! answers are those of [`lsm_ready_tetragon`], which the operator gives too. Only [`run`], [`read`] and [`cluster`] touch
 //! the world.
 
-pub mod answer;
 pub mod cli;
 pub mod cluster;
 pub mod documents;
 pub mod find;
 pub mod helm;
+pub mod mount;
 pub mod preflight;
 pub mod read;
 pub mod render;
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use cli::{Cli, Command};
 use lsm_ready_tetragon::image::Version;
-use lsm_ready_tetragon::outcome::Question;
+use lsm_ready_tetragon::verdict::TargetVersion;
 
 /// The version that the development branch becomes.
 const MAIN: &str = "v1.8.0-pre.0";
@@ -128,7 +128,7 @@ pub fn run(cli: &Cli) -> ExitCode {
 }
 
 fn failed(message: &str, code: u8) -> ExitCode {
-    eprintln!("kubectl-lsm: {message}");
+    eprintln!("kubectl lsm-ready: {message}");
     ExitCode::from(code)
 }
 
@@ -137,7 +137,7 @@ fn mount(args: &cli::MountArgs) -> Result<(String, u8), Error> {
     let documents = documents::parse(&args.file, &text)?;
     let found =
         find::agent(&args.file, &documents, args.container.as_deref(), args.daemon_set.as_deref())?;
-    let answer = answer::answer(&found, args.container.as_deref(), args.always);
+    let answer = mount::answer(&found, args.container.as_deref(), args.always);
     Ok((render::answer(&answer, args.output), answer.code()))
 }
 
@@ -180,13 +180,13 @@ fn preflight(args: &cli::PreflightArgs) -> Result<(String, u8), Error> {
         let context = args.context.as_deref();
         preflight::ask_server(&mut found.policies, |object| cluster::ask(context, object));
     }
-    let question = Question::of(named.or_else(|| known.version()));
-    if preflight::depends_on_release(&found.policies, question) {
+    let target = TargetVersion::of(named.or_else(|| known.version()));
+    if preflight::depends_on_release(&found.policies, target) {
         known.remarks.push(
             "name the release of Tetragon with --tetragon-version, for example v1.7.0".to_owned(),
         );
     }
-    let answer = preflight::preflight(&found.policies, &known, question);
+    let answer = preflight::preflight(&found.policies, &known, target);
     let text = match args.output {
         cli::PreflightOutput::Text => preflight::render::text(&answer),
         cli::PreflightOutput::Json => render::json(&answer),

@@ -1,4 +1,4 @@
-//! The `kubectl-lsm` command, which kubectl runs as `kubectl lsm`.
+//! The `kubectl-lsm_ready` command, which kubectl runs as `kubectl lsm-ready`.
 
 use std::process::ExitCode;
 

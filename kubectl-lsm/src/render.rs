@@ -3,9 +3,9 @@
 use lsm_ready_tetragon::suggest;
 use serde::Serialize;
 
-use crate::answer::{Advice, Answer, Decision};
 use crate::cli::{MountOutput, Output};
 use crate::helm::Completed;
+use crate::mount::{Advice, Answer, Decision};
 
 /// The answer in that form.
 pub fn answer(answer: &Answer, output: MountOutput) -> String {
@@ -57,7 +57,7 @@ fn hardening(answer: &Answer) -> String {
 
 fn advice() -> String {
     format!(
-        "\nValues for Tetragon's chart (`kubectl lsm helm-values -f VALUES` adds them to yours):\n\n{}\nThe same as a \
+        "\nValues for Tetragon's chart (`kubectl lsm-ready helm-values -f VALUES` adds them to yours):\n\n{}\nThe same as a \
          kustomize patch: -o kustomize. What lsm-ready would apply: -o yaml.\n",
         suggest::helm_values()
     )

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 /// No input takes longer, also on a busy machine and without optimisation.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Exit code, standard output and standard error of `kubectl lsm preflight` for a file with these bytes.
+/// Exit code, standard output and standard error of `kubectl lsm-ready preflight` for a file with these bytes.
 fn run(bytes: &[u8]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let (file, nodes) = (folder.path().join("p.yaml"), folder.path().join("nodes.yaml"));
     std::fs::write(&file, bytes).unwrap();
     std::fs::write(&nodes, "").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm_ready"));
     command
         .args(["preflight", "p.yaml", "--nodes", "nodes.yaml", "-o", "json"])
         .current_dir(folder.path());

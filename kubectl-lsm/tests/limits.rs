@@ -8,7 +8,7 @@ use kubectl_lsm::preflight::nodes::Cluster;
 use kubectl_lsm::preflight::{policies, preflight};
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_tetragon::outcome::Question;
+use lsm_ready_tetragon::verdict::TargetVersion;
 use serde_json::{Value, json};
 
 const NODES: usize = 5_000;
@@ -85,10 +85,10 @@ fn shortest(mut run: impl FnMut()) -> Duration {
 fn a_hundred_policies_on_five_thousand_nodes() {
     let cluster = cluster();
     let found = policies("p.yaml", (0..POLICIES).map(policy).collect());
-    let answer = preflight(&found.policies, &cluster, Question::of(None));
+    let answer = preflight(&found.policies, &cluster, TargetVersion::of(None));
     assert_eq!((answer.policies.len(), answer.nodes), (POLICIES, NODES));
     let read = shortest(|| drop(policies("p.yaml", (0..POLICIES).map(policy).collect())));
-    let judged = shortest(|| drop(preflight(&found.policies, &cluster, Question::of(None))));
+    let judged = shortest(|| drop(preflight(&found.policies, &cluster, TargetVersion::of(None))));
     println!("{POLICIES} policies on {NODES} nodes: read in {read:?}, judged in {judged:?}");
     assert!(
         read + judged < DEADLINE,

@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use releases::{add_mount, add_volume, agent, applied, host_path, parsed, release, without_ours};
 use serde_json::{Value, json};
 
-/// Exit code, standard output and standard error of `kubectl lsm ARGS` with that on standard input.
+/// Exit code, standard output and standard error of `kubectl lsm-ready ARGS` with that on standard input.
 fn lsm(args: &[&str], input: &str) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm_ready"));
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -137,7 +137,10 @@ fn what_cannot_be_read_is_told_with_its_place() {
     let lines = good.lines().count();
     let said = wrong(&[], &format!("{good}---\na: [\n"));
     assert!(
-        said.starts_with(&format!("kubectl-lsm: -:{}: document 2 cannot be read: ", lines + 2)),
+        said.starts_with(&format!(
+            "kubectl lsm-ready: -:{}: document 2 cannot be read: ",
+            lines + 2
+        )),
         "{said}"
     );
     let mut invalid = release("v1.3");
@@ -300,7 +303,7 @@ fn answered(object: &Value) -> Value {
     let documents = kubectl_lsm::documents::parse("-", &text).unwrap();
     let found = kubectl_lsm::find::agent("-", &documents, None, None).unwrap();
     assert_eq!(found, parsed(object), "what is read is what was written");
-    serde_json::to_value(kubectl_lsm::answer::answer(&found, None, false)).unwrap()
+    serde_json::to_value(kubectl_lsm::mount::answer(&found, None, false)).unwrap()
 }
 
 proptest! {

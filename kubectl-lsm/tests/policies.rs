@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use kubectl_lsm::documents::parse_each;
 use kubectl_lsm::preflight::policies;
-use lsm_ready_tetragon::tracing_policy::{Answer, Release, Releases};
+use lsm_ready_tetragon::tracing_policy::{Release, Releases, TextVerdict};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -26,8 +26,8 @@ fn release(name: &str) -> Releases {
 fn is_refused(text: &str, version: &str) -> bool {
     let (documents, broken) = parse_each("f", text);
     let found = policies("f", documents);
-    let answers = found.policies.iter().map(|placed| placed.policy.answer(release(version)));
-    let refused = answers.filter(|answer| matches!(answer, Answer::Refused(_))).count();
+    let answers = found.policies.iter().map(|placed| placed.policy.text_verdict(release(version)));
+    let refused = answers.filter(|answer| matches!(answer, TextVerdict::Refused(_))).count();
     refused > 0 || found.policies.is_empty() || !broken.is_empty()
 }
 

@@ -1,4 +1,4 @@
-//! `kubectl lsm preflight` as people call it: what it prints and with which exit code.
+//! `kubectl lsm-ready preflight` as people call it: what it prints and with which exit code.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
 use std::io::Write;
@@ -10,9 +10,9 @@ use lsm_ready_crds::profile::LsmHookProfileSpec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Exit code, standard output and standard error of `kubectl lsm preflight ARGS`, with `kubectl` found in `path` alone.
+/// Exit code, standard output and standard error of `kubectl lsm-ready preflight ARGS`, with `kubectl` found in `path` alone.
 fn run(args: &[&str], input: &str, path: &Path) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm_ready"));
     command.arg("preflight").args(args).env("PATH", path);
     let mut child = command
         .stdin(Stdio::piped())

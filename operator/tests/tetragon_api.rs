@@ -364,7 +364,7 @@ async fn what_is_advised_for_the_charts_daemon_set_is_taken_only_as_a_whole() {
     let path = format!("/apis/apps/v1/namespaces/{}/daemonsets?dryRun=All", scene.name);
     let mut object = release("v1.7");
     object["metadata"] = json!({"name": "tetragon", "namespace": scene.name});
-    let capabilities = lsm_ready_tetragon::seen::newest().capabilities;
+    let capabilities = lsm_ready_tetragon::tested::newest().capabilities;
     agent(&mut object)["securityContext"] = json!({"privileged": false,
         "capabilities": {"drop": ["ALL"], "add": capabilities}, "seccompProfile": {"type": "RuntimeDefault"},
         "appArmorProfile": {"type": "Unconfined"}});

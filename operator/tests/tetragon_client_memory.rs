@@ -1,5 +1,5 @@
-//! What eight hostile agents at once cost, as the operator asks eight at once. The only test in this program, since the
-//! greatest memory is that of the whole process.
+//! Measures the memory that eight hostile agents cost at once. This is the only test in the
+//! program, because peak memory is measured for the whole process.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 #[path = "tetragon_client/server/mod.rs"]
@@ -9,30 +9,33 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lsm_ready_operator::tetragon_client::{Endpoints, Limits, NoAnswer, Outcome, Tls, Why, ask};
+use lsm_ready_operator::tetragon_client::{
+    AskError, Endpoints, Limits, QueryResult, Tls, Unanswered, ask,
+};
 use server::tls::{Authority, SERVER_NAME, on_tls};
 use server::{Script, on_http2, on_tcp};
 use tokio::task::JoinSet;
 
-/// Eight answers of the longest kind, each in a buffer that grows by doubling, and as much again for all else.
-const MOST: u64 = 8 * 2 * (Limits::GRPC_BYTES as u64) * 2;
+/// Eight answers of maximum length, each in a buffer that grows by doubling, and as much again for
+/// everything else.
+const MAX_GROWTH: u64 = 8 * 2 * (Limits::GRPC_BYTES as u64) * 2;
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// The greatest memory that this process has had, in bytes.
-fn greatest() -> u64 {
+/// Peak memory of this process, in bytes.
+fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-/// A message of that length, and 100 MB that follow.
+/// A message that announces this length, and 100 MB of zeros.
 fn hundred_megabytes(length: u32) -> Vec<Bytes> {
     let head = Bytes::from([&[0][..], &length.to_be_bytes()].concat());
     std::iter::once(head).chain(std::iter::repeat_n(Bytes::from_static(&ZEROS), 1600)).collect()
 }
 
-/// A message of the longest kind that repeats these bytes.
+/// A message of maximum length that repeats these bytes.
 fn filled(head: &[u8], with: &[u8]) -> Vec<Bytes> {
     let times = (Limits::GRPC_BYTES - head.len()) / with.len();
     let message = [head, &with.repeat(times)].concat();
@@ -40,7 +43,7 @@ fn filled(head: &[u8], with: &[u8]) -> Vec<Bytes> {
     vec![[&[0][..], &length.to_be_bytes(), &message].concat().into()]
 }
 
-/// One policy with that field, which fills all of it.
+/// A message of maximum length with one policy, filled by that field.
 fn one_policy(field: u8, with: &[u8]) -> Vec<Bytes> {
     // Lengths of four bytes: key, varint, key, varint.
     let inner = (Limits::GRPC_BYTES - 10) / with.len() * with.len();
@@ -54,7 +57,7 @@ fn one_policy(field: u8, with: &[u8]) -> Vec<Bytes> {
     vec![[&[0][..], &length.to_be_bytes(), &message].concat().into()]
 }
 
-async fn eight(at: Endpoints, tls: Option<&Tls>) -> Vec<Outcome> {
+async fn eight(at: Endpoints, tls: Option<&Tls>) -> Vec<QueryResult> {
     let limits = Limits { deadline: Duration::from_secs(30), ..Limits::default() };
     let mut asked = JoinSet::new();
     for _ in 0..8 {
@@ -74,8 +77,8 @@ async fn hostile_answers_cost_a_bounded_amount_of_memory() {
     let tls = Tls::read(authority.files(None).path(), Some(SERVER_NAME)).unwrap();
     let over_tls = on_tls(&authority.agent(), None, hundred_megabytes(100 << 20)).await;
     let metrics = Endpoints { grpc: None, metrics: Some(on_tcp(Script::Flood).await.address) };
-    let too_large = |grpc, metrics| Outcome::NoAnswer(NoAnswer { grpc, metrics });
-    let by_grpc = || Some(too_large(Some(Why::TooLarge), None));
+    let too_large = |grpc, metrics| Err(Unanswered { grpc, metrics });
+    let by_grpc = || Some(too_large(Some(AskError::TooLarge), None));
     let table = [
         (
             "100 MB in one message",
@@ -90,8 +93,8 @@ async fn hostile_answers_cost_a_bounded_amount_of_memory() {
             None,
             by_grpc(),
         ),
-        ("metrics without an end", metrics, None, Some(too_large(None, Some(Why::TooLarge)))),
-        // They are an answer, and a short one.
+        ("metrics without an end", metrics, None, Some(too_large(None, Some(AskError::TooLarge)))),
+        // These become a short answer.
         (
             "2,000,000 hooks",
             grpc(on_http2(one_policy(14, &[0x72, 0]), Some("0")).await),
@@ -106,7 +109,7 @@ async fn hostile_answers_cost_a_bounded_amount_of_memory() {
         ),
         ("an error of 4 MB", grpc(on_http2(one_policy(8, b"\n"), Some("0")).await), None, None),
     ];
-    let before = greatest();
+    let before = peak_memory();
     for (what, at, tls, expected) in table {
         let begun = std::time::Instant::now();
         let outcomes = eight(at, tls).await;
@@ -114,11 +117,11 @@ async fn hostile_answers_cost_a_bounded_amount_of_memory() {
         for outcome in outcomes {
             match &expected {
                 Some(expected) => assert_eq!(outcome, *expected, "{what}"),
-                None => assert!(matches!(outcome, Outcome::Answered { .. }), "{what}: {outcome:?}"),
+                None => assert!(matches!(outcome, Ok(_)), "{what}: {outcome:?}"),
             }
         }
-        let grown = greatest() - before;
-        println!("{what}: {} MiB, {:?}", grown >> 20, begun.elapsed());
-        assert!(grown < MOST, "{what}: {} MiB", grown >> 20);
+        let growth = peak_memory() - before;
+        println!("{what}: {} MiB, {:?}", growth >> 20, begun.elapsed());
+        assert!(growth < MAX_GROWTH, "{what}: {} MiB", growth >> 20);
     }
 }

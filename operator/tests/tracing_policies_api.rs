@@ -13,7 +13,7 @@ use kube::{Api, Client};
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{LsmHookProfile, LsmPolicy};
 use lsm_ready_operator::context::Context;
-use lsm_ready_operator::tracing_policies::follow::LOOK_AGAIN;
+use lsm_ready_operator::tracing_policies::watch::LOOK_AGAIN;
 use lsm_ready_operator::{node, policy};
 use real_api::{OPERATOR, create_node, done, kubectl, unbound};
 use serde_json::{Value, json};

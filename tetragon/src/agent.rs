@@ -18,7 +18,7 @@ const BPF_MAPS: &str = "/sys/fs/bpf";
 
 /// By what a container is taken for the agent, the surest sign last.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Sign {
+pub enum MatchedBy {
     /// It is the only one that mounts BPF maps, as other programs' containers do too.
     BpfMaps,
     /// It has the name.
@@ -63,11 +63,11 @@ pub fn version(daemon_set: &DaemonSet, wanted: &str) -> Option<Version> {
 
 /// How sure it is that this container, which [`agent`] gave, is Tetragon's.
 #[must_use]
-pub fn sign(container: &Container, wanted: &str) -> Sign {
+pub fn matched_by(container: &Container, wanted: &str) -> MatchedBy {
     match () {
-        () if has_agent_image(container) => Sign::Image,
-        () if container.name == wanted => Sign::Name,
-        () => Sign::BpfMaps,
+        () if has_agent_image(container) => MatchedBy::Image,
+        () if container.name == wanted => MatchedBy::Name,
+        () => MatchedBy::BpfMaps,
     }
 }
 
@@ -107,10 +107,12 @@ mod tests {
     }
 
     /// The container that is found, and by which sign.
-    fn found(containers: &[Value], init: &[Value], wanted: &str) -> Option<(String, Sign)> {
+    fn found(containers: &[Value], init: &[Value], wanted: &str) -> Option<(String, MatchedBy)> {
         let pod = json!({"containers": containers, "initContainers": init});
         let pod: PodSpec = serde_json::from_value(pod).unwrap();
-        agent(&pod, wanted).ok().map(|container| (container.name.clone(), sign(container, wanted)))
+        agent(&pod, wanted)
+            .ok()
+            .map(|container| (container.name.clone(), matched_by(container, wanted)))
     }
 
     #[test]
@@ -125,10 +127,13 @@ mod tests {
         let by_maps = container("enforcer", "registry:5000/mirror/agent:v1", "/sys/fs/bpf/");
         let all = |last: &Value| vec![export.clone(), last.clone()];
         let name = |name: &str, sign| Some((name.to_owned(), sign));
-        assert_eq!(found(&all(&named), &[], "tetragon"), name("tetragon", Sign::Name));
-        assert_eq!(found(&all(&by_image), &[], "tetragon"), name("enforcer", Sign::Image));
-        assert_eq!(found(&all(&by_maps), &[], "tetragon"), name("enforcer", Sign::BpfMaps));
-        assert_eq!(found(&all(&by_image), &[], "export-stdout"), name("export-stdout", Sign::Name));
+        assert_eq!(found(&all(&named), &[], "tetragon"), name("tetragon", MatchedBy::Name));
+        assert_eq!(found(&all(&by_image), &[], "tetragon"), name("enforcer", MatchedBy::Image));
+        assert_eq!(found(&all(&by_maps), &[], "tetragon"), name("enforcer", MatchedBy::BpfMaps));
+        assert_eq!(
+            found(&all(&by_image), &[], "export-stdout"),
+            name("export-stdout", MatchedBy::Name)
+        );
         // Who names another container means that one.
         assert_eq!(found(&all(&by_image), &[], "agent"), None);
         // Nothing is guessed between two, and sidecars are none.

@@ -28,7 +28,7 @@ use crate::view::{Mounted, View, is_securityfs, source, view, volume};
 
 /// What all policies together want of one DaemonSet. `Never` in both: nobody wants anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Wish {
+pub struct MountRequest {
     /// The agent's container.
     pub container: String,
     /// The strongest wish of those who let the operator patch.
@@ -39,7 +39,7 @@ pub struct Wish {
     pub without_securityfs: Vec<String>,
 }
 
-impl Wish {
+impl MountRequest {
     /// Nobody wants anything.
     #[must_use]
     pub fn none() -> Self {
@@ -64,7 +64,7 @@ pub enum Plan {
     /// Nothing: no policy wants the mount, and there is nothing of ours.
     NotWanted,
     /// Nothing: the agent sees securityfs without us.
-    NotNeeded(Unneeded),
+    NotNeeded(NoNeed),
     /// Nothing: our mount is there. `still_needed` is none where the agent could do without it by now.
     Keep {
         /// The mount as it is now.
@@ -87,9 +87,9 @@ pub enum Plan {
         need: Need,
     },
     /// What is ours has to go. `superseded` says by what, where a policy does want the agent to see securityfs.
-    GiveBack {
+    Remove {
         /// What took our mount's place.
-        superseded: Option<Unneeded>,
+        superseded: Option<NoNeed>,
     },
     /// Nothing can be done before somebody changes the DaemonSet or the policy.
     Refused(Refusal),
@@ -97,7 +97,7 @@ pub enum Plan {
 
 /// Why no mount of ours is needed.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Unneeded {
+pub enum NoNeed {
     /// There is one.
     AlreadyMounted(Mounted),
     /// The agent of that release mounts securityfs itself, and its container may.
@@ -121,11 +121,11 @@ pub enum Need {
 
 /// What has to be done about that DaemonSet.
 #[must_use]
-pub fn plan(daemon_set: &DaemonSet, wish: &Wish) -> Plan {
+pub fn plan(daemon_set: &DaemonSet, wish: &MountRequest) -> Plan {
     let owned = owned(daemon_set);
     if !wish.any() {
         return if labelled(daemon_set) {
-            Plan::GiveBack { superseded: None }
+            Plan::Remove { superseded: None }
         } else {
             Plan::NotWanted
         };
@@ -142,7 +142,7 @@ pub fn plan(daemon_set: &DaemonSet, wish: &Wish) -> Plan {
             mounted,
             still_needed: need(wish.patch, &needs).or_else(|| need(wish.suggest, &needs)),
         },
-        View::Theirs(mounted) => unneeded(daemon_set, Unneeded::AlreadyMounted(mounted)),
+        View::Theirs(mounted) => unneeded(daemon_set, NoNeed::AlreadyMounted(mounted)),
         View::Inside(mount) => Plan::Refused(Refusal::FileMount(mount)),
         View::Hidden(mount) if mount.volume == SECURITYFS_VOLUME => {
             Plan::Refused(Refusal::VolumeNameTaken(mount.source))
@@ -157,8 +157,8 @@ fn missing(
     daemon_set: &DaemonSet,
     pod: &PodSpec,
     container: &Container,
-    wish: &Wish,
-    needs: &Result<Unneeded, Need>,
+    wish: &MountRequest,
+    needs: &Result<NoNeed, Need>,
 ) -> Plan {
     let (patch, suggest) = (need(wish.patch, needs), need(wish.suggest, needs));
     let name = container.name.clone();
@@ -182,7 +182,7 @@ fn useless(
     daemon_set: &DaemonSet,
     pod: &PodSpec,
     container: &Container,
-    wish: &Wish,
+    wish: &MountRequest,
 ) -> Option<Refusal> {
     if privilege::has_user_namespace(pod) {
         return Some(Refusal::UserNamespace);
@@ -206,19 +206,19 @@ fn useless(
 
 fn app_armor(daemon_set: &DaemonSet, pod: &PodSpec, container: &Container) -> AppArmor {
     template(daemon_set)
-        .map_or(AppArmor::Unsaid, |template| privilege::app_armor(template, pod, container))
+        .map_or(AppArmor::Unset, |template| privilege::app_armor(template, pod, container))
 }
 
-fn unneeded(daemon_set: &DaemonSet, reason: Unneeded) -> Plan {
+fn unneeded(daemon_set: &DaemonSet, reason: NoNeed) -> Plan {
     if labelled(daemon_set) {
-        Plan::GiveBack { superseded: Some(reason) }
+        Plan::Remove { superseded: Some(reason) }
     } else {
         Plan::NotNeeded(reason)
     }
 }
 
 /// What that wish comes down to for that agent.
-fn need(wish: Mount, needs: &Result<Unneeded, Need>) -> Option<Need> {
+fn need(wish: Mount, needs: &Result<NoNeed, Need>) -> Option<Need> {
     match wish {
         Mount::Never => None,
         Mount::Auto => needs.clone().err(),
@@ -228,19 +228,19 @@ fn need(wish: Mount, needs: &Result<Unneeded, Need>) -> Option<Need> {
 
 /// Why this agent needs no mount, or why it needs one. Unknown means that it does: a mount too many is a restart, one too
 /// few is an agent that cannot enforce.
-fn needs(daemon_set: &DaemonSet, pod: &PodSpec, container: &Container) -> Result<Unneeded, Need> {
+fn needs(daemon_set: &DaemonSet, pod: &PodSpec, container: &Container) -> Result<NoNeed, Need> {
     let image = container.image.as_deref().unwrap_or_default();
     let version =
         release(daemon_set, container).ok_or_else(|| Need::UnknownRelease(image.to_owned()))?;
     if version < LSM_HOOKS_SINCE {
-        return Ok(Unneeded::NoLsmHooks(version));
+        return Ok(NoNeed::NoLsmHooks(version));
     }
     if version < MOUNTS_ITSELF_SINCE {
         return Err(Need::Release(version));
     }
     let empty = PodTemplateSpec::default();
     match may_mount(template(daemon_set).unwrap_or(&empty), pod, container) {
-        Ok(()) => Ok(Unneeded::MountsItself(version)),
+        Ok(()) => Ok(NoNeed::MountsItself(version)),
         Err(obstacle) => Err(Need::Unprivileged(version, obstacle)),
     }
 }
@@ -317,7 +317,7 @@ impl fmt::Display for Need {
     }
 }
 
-impl Unneeded {
+impl NoNeed {
     /// The condition's reason.
     #[must_use]
     pub const fn reason(&self) -> ConditionReason {
@@ -329,7 +329,7 @@ impl Unneeded {
     }
 }
 
-impl fmt::Display for Unneeded {
+impl fmt::Display for NoNeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AlreadyMounted(mounted) => {

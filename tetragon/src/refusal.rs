@@ -3,7 +3,7 @@
 use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_PATH};
 
-use crate::view::Other;
+use crate::view::OtherMount;
 
 /// Why the mount cannot be added. Its text says what to do.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -44,7 +44,7 @@ pub enum Refusal {
         "{0}: the container cannot start with a single file mounted there, as its own sysfs has no such file to mount \
          on; remove that mount and mount the directory {SECURITYFS_PATH} instead, or leave that to lsm-ready"
     )]
-    FileMount(Other),
+    FileMount(OtherMount),
     /// A volume has our name and is something else.
     #[error(
         "the pod template has a volume named {volume} that is {0} and not hostPath {SECURITYFS_PATH}: rename or remove \
@@ -56,10 +56,10 @@ pub enum Refusal {
         "{0} hides the host's {SECURITYFS_PATH} from the agent: remove that mount, or mount hostPath {SECURITYFS_PATH} \
          there"
     )]
-    MountPathTaken(Other),
+    MountPathTaken(OtherMount),
     /// Nodes of the DaemonSet cannot mount securityfs.
     #[error(
-        "the mount is lacking and is not added, because an agent with it could not start on {nodes}: {KERNELS_LACK_IT}. {OTHER_NODES_OR_KERNELS}",
+        "the mount is lacking and is not added, because an agent with it could not start on {nodes}: {KERNEL_LACKS_SECURITYFS}. {SECURITYFS_REMEDY}",
         nodes = nodes(_0)
     )]
     NodesWithoutSecurityfs(Vec<String>),
@@ -95,10 +95,10 @@ pub enum Refusal {
 }
 
 /// Why an agent with the mount cannot start on a node.
-pub const KERNELS_LACK_IT: &str = "the kernel there was built without CONFIG_SECURITYFS, so there is no /sys/kernel/security to mount";
+pub const KERNEL_LACKS_SECURITYFS: &str = "the kernel there was built without CONFIG_SECURITYFS, so there is no /sys/kernel/security to mount";
 
 /// What to do about such nodes.
-pub const OTHER_NODES_OR_KERNELS: &str = "Keep the DaemonSet off such nodes (its nodeSelector or node affinity), or boot a \
+pub const SECURITYFS_REMEDY: &str = "Keep the DaemonSet off such nodes (its nodeSelector or node affinity), or boot a \
      kernel built with CONFIG_SECURITYFS=y there";
 
 /// The first names, and how many more there are.

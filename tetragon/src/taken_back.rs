@@ -10,7 +10,7 @@ use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::plan::Wish;
+use crate::plan::MountRequest;
 
 /// What the label's value begins with.
 const PREFIX: &str = "taken-back-";
@@ -19,7 +19,7 @@ const KEPT: usize = 20;
 
 /// The label's value for a mount that is taken back from that DaemonSet.
 #[must_use]
-pub fn mark(daemon_set: &DaemonSet, wish: &Wish) -> String {
+pub fn mark(daemon_set: &DaemonSet, wish: &MountRequest) -> String {
     let template =
         daemon_set.spec.as_ref().and_then(|spec| serde_json::to_value(&spec.template).ok());
     let told = json!({
@@ -39,7 +39,7 @@ pub fn is_marked(daemon_set: &DaemonSet) -> bool {
 
 /// The mark is of the present pod template and of that wish.
 #[must_use]
-pub fn stands(daemon_set: &DaemonSet, wish: &Wish) -> bool {
+pub fn stands(daemon_set: &DaemonSet, wish: &MountRequest) -> bool {
     is_marked(daemon_set) && label(daemon_set).is_some_and(|value| *value == mark(daemon_set, wish))
 }
 

@@ -26,9 +26,9 @@ pub enum View {
     Theirs(Mounted),
     /// A mount inside the directory, which itself is not mounted: the container cannot start, as its own sysfs has no
     /// such file to mount on.
-    Inside(Other),
+    Inside(OtherMount),
     /// Something else than the host's securityfs.
-    Hidden(Other),
+    Hidden(OtherMount),
 }
 
 /// A mount of the host's securityfs or of a directory above it.
@@ -57,7 +57,7 @@ pub enum Access {
 
 /// A mount of something else.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Other {
+pub struct OtherMount {
     /// Name of the volume.
     pub volume: String,
     /// Where it is mounted in the container.
@@ -177,14 +177,14 @@ fn access(mount: &VolumeMount) -> Access {
     }
 }
 
-fn other(pod: &PodSpec, mount: &VolumeMount) -> Other {
+fn other(pod: &PodSpec, mount: &VolumeMount) -> OtherMount {
     let source =
         volume(pod, &mount.name).map_or_else(|| "a volume that is not defined".to_owned(), source);
     let source = match mount.sub_path.as_deref().or(mount.sub_path_expr.as_deref()) {
         Some(sub_path) => format!("{source}, subPath {sub_path}"),
         None => source,
     };
-    Other { volume: mount.name.clone(), path: normal(&mount.mount_path), source }
+    OtherMount { volume: mount.name.clone(), path: normal(&mount.mount_path), source }
 }
 
 impl fmt::Display for Mounted {
@@ -212,7 +212,7 @@ impl fmt::Display for Mounted {
     }
 }
 
-impl fmt::Display for Other {
+impl fmt::Display for OtherMount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "volume {} ({}) at {}", self.volume, self.source, self.path)
     }

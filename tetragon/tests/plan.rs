@@ -6,32 +6,32 @@ mod releases;
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_PATH, SECURITYFS_VOLUME};
 use lsm_ready_crds::policy::Mount::{self, Always, Auto, Never};
 use lsm_ready_tetragon::patch;
-use lsm_ready_tetragon::plan::{Need, Plan, Unneeded, Wish, plan};
+use lsm_ready_tetragon::plan::{MountRequest, Need, NoNeed, Plan, plan};
 use lsm_ready_tetragon::refusal::Refusal;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use releases::{add_mount, add_volume, agent, applied, host_path, parsed, release, without_ours};
 
-fn wish(patch: Mount, suggest: Mount) -> Wish {
-    Wish { container: "tetragon".into(), patch, suggest, ..Wish::none() }
+fn wish(patch: Mount, suggest: Mount) -> MountRequest {
+    MountRequest { container: "tetragon".into(), patch, suggest, ..MountRequest::none() }
 }
 
-fn patching(mount: Mount) -> Wish {
+fn patching(mount: Mount) -> MountRequest {
     wish(mount, Never)
 }
 
 /// The plan in a word or two.
-fn word(object: &Value, wish: &Wish) -> &'static str {
+fn word(object: &Value, wish: &MountRequest) -> &'static str {
     match plan(&parsed(object), wish) {
         Plan::NotWanted => "not wanted",
-        Plan::NotNeeded(Unneeded::AlreadyMounted(_)) => "already mounted",
-        Plan::NotNeeded(Unneeded::MountsItself(_)) => "mounts itself",
-        Plan::NotNeeded(Unneeded::NoLsmHooks(_)) => "no lsm hooks",
+        Plan::NotNeeded(NoNeed::AlreadyMounted(_)) => "already mounted",
+        Plan::NotNeeded(NoNeed::MountsItself(_)) => "mounts itself",
+        Plan::NotNeeded(NoNeed::NoLsmHooks(_)) => "no lsm hooks",
         Plan::Keep { .. } => "keep",
         Plan::Patch { .. } => "patch",
         Plan::Suggest { .. } => "suggest",
-        Plan::GiveBack { .. } => "give back",
+        Plan::Remove { .. } => "give back",
         Plan::Refused(refusal) => refusal.reason().code(),
     }
 }
@@ -69,7 +69,7 @@ fn each_wish_for_each_release() {
         let object = release(name);
         assert_eq!(word(&object, &patching(Auto)), auto, "{name}");
         assert_eq!(word(&object, &patching(Always)), "patch", "{name}");
-        assert_eq!(word(&object, &Wish::none()), "not wanted", "{name}");
+        assert_eq!(word(&object, &MountRequest::none()), "not wanted", "{name}");
         assert_eq!(word(&object, &wish(Never, Always)), "suggest", "{name}");
     }
     // Who wants it in any case only wants to be told, and who lets us patch does so only where it is needed.
@@ -139,7 +139,7 @@ fn a_mount_of_securityfs_by_any_name_satisfies() {
     // Whoever took out our label has taken the mount over.
     let by_our_name = without_label(&patched(&release("v1.3")));
     assert_eq!(word(&by_our_name, &patching(Always)), "already mounted");
-    assert_eq!(word(&by_our_name, &Wish::none()), "not wanted");
+    assert_eq!(word(&by_our_name, &MountRequest::none()), "not wanted");
 }
 
 #[test]
@@ -204,7 +204,11 @@ fn what_stands_in_the_way_is_refused() {
     for (volume, mount, reason) in table {
         let object = with_mount(volume.clone(), mount.clone());
         assert_eq!(word(&object, &patching(Always)), reason, "{volume} {mount}");
-        assert_eq!(word(&object, &Wish::none()), "not wanted", "who wants nothing is told nothing");
+        assert_eq!(
+            word(&object, &MountRequest::none()),
+            "not wanted",
+            "who wants nothing is told nothing"
+        );
     }
     // The file is there on the directory that is mounted too.
     let mut both = with_mount(host_path("lsm", lsm, "File"), json!({"mountPath": lsm}));
@@ -216,7 +220,7 @@ fn what_stands_in_the_way_is_refused() {
 #[test]
 fn a_refusal_says_what_to_do() {
     let refusal = |object: &Value, container: &str| {
-        let wish = Wish { container: container.into(), ..patching(Auto) };
+        let wish = MountRequest { container: container.into(), ..patching(Auto) };
         match plan(&parsed(object), &wish) {
             Plan::Refused(refusal) => refusal,
             other => panic!("{other:?}"),
@@ -243,7 +247,7 @@ fn what_is_ours_stays_while_somebody_wants_it() {
     for wish in [patching(Auto), patching(Always), wish(Never, Auto)] {
         assert_eq!(word(&ours, &wish), "keep", "{wish:?}");
     }
-    assert_eq!(word(&ours, &Wish::none()), "give back");
+    assert_eq!(word(&ours, &MountRequest::none()), "give back");
     // Upgraded to a release that needs it no longer: kept, since taking it away would restart every agent.
     let mut upgraded = ours.clone();
     agent(&mut upgraded)["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
@@ -278,13 +282,13 @@ fn what_is_left_of_ours_goes_when_it_has_no_use() {
 #[test]
 fn another_container_is_mounted_instead() {
     let ours = patched(&release("v1.3"));
-    let wish = Wish { container: "export-stdout".into(), ..patching(Always) };
+    let wish = MountRequest { container: "export-stdout".into(), ..patching(Always) };
     assert_eq!(word(&ours, &wish), "patch");
 }
 
 #[test]
 fn kernels_without_securityfs_stop_what_would_add_the_mount_and_nothing_else() {
-    let on = |mut wish: Wish| {
+    let on = |mut wish: MountRequest| {
         wish.without_securityfs = vec!["n1".into()];
         wish
     };
@@ -395,7 +399,7 @@ proptest! {
         if word(&object, &wish) == "patch" {
             let patched = patched(&object);
             prop_assert_eq!(word(&patched, &wish), "keep");
-            prop_assert_eq!(word(&patched, &Wish::none()), "give back");
+            prop_assert_eq!(word(&patched, &MountRequest::none()), "give back");
             let at: Vec<_> = mounts_of_agent(&patched).into_iter().filter(|path| path == SECURITYFS_PATH).collect();
             prop_assert_eq!(at.len(), 1);
         }
@@ -407,13 +411,13 @@ proptest! {
         if word(&object, &wish) == "patch" {
             prop_assert_eq!(without_ours(&patched(&object)), without_ours(&object));
             // And given back, it is as it was, but for a volume of that name that was there before us.
-            prop_assert_eq!(word(&without_ours(&patched(&object)), &Wish::none()), "not wanted");
+            prop_assert_eq!(word(&without_ours(&patched(&object)), &MountRequest::none()), "not wanted");
         }
     }
 
     #[test]
     fn nobody_who_wants_nothing_gets_anything(object in any_daemon_set()) {
-        prop_assert_eq!(word(&object, &Wish::none()), "not wanted");
+        prop_assert_eq!(word(&object, &MountRequest::none()), "not wanted");
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod releases;
 
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
 use lsm_ready_crds::policy::Mount;
-use lsm_ready_tetragon::plan::{Need, Plan, Unneeded, Wish, owned, plan};
+use lsm_ready_tetragon::plan::{MountRequest, Need, NoNeed, Plan, owned, plan};
 use lsm_ready_tetragon::privilege::Obstacle;
 use lsm_ready_tetragon::refusal::Refusal;
 use lsm_ready_tetragon::{patch, taken_back};
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use releases::{agent, applied, parsed, release};
 
-fn wish(mount: Mount) -> Wish {
-    Wish {
+fn wish(mount: Mount) -> MountRequest {
+    MountRequest {
         container: "tetragon".into(),
         patch: mount,
         suggest: Mount::Never,
@@ -52,7 +52,7 @@ fn an_agent_that_may_mount_is_left_alone() {
         assert!(
             matches!(
                 auto(&with_context("v1.7", &context)),
-                Plan::NotNeeded(Unneeded::MountsItself(_))
+                Plan::NotNeeded(NoNeed::MountsItself(_))
             ),
             "{context}"
         );
@@ -136,13 +136,10 @@ fn a_mount_that_was_taken_back_is_not_added_again_until_something_changes() {
 fn a_mark_goes_when_nobody_wants_a_mount_any_more() {
     let object = release("v1.3");
     let taken = marked(&object, &taken_back::mark(&parsed(&object), &wish(Mount::Auto)));
-    assert_eq!(plan(&parsed(&taken), &Wish::none()), Plan::GiveBack { superseded: None });
+    assert_eq!(plan(&parsed(&taken), &MountRequest::none()), Plan::Remove { superseded: None });
     let mut upgraded = taken.clone();
     agent(&mut upgraded)["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
-    assert!(matches!(
-        auto(&upgraded),
-        Plan::GiveBack { superseded: Some(Unneeded::MountsItself(_)) }
-    ));
+    assert!(matches!(auto(&upgraded), Plan::Remove { superseded: Some(NoNeed::MountsItself(_)) }));
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod releases;
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::policy::Mount;
 use lsm_ready_tetragon::patch;
-use lsm_ready_tetragon::plan::{Plan, Unneeded, Wish, plan};
+use lsm_ready_tetragon::plan::{MountRequest, NoNeed, Plan, plan};
 use lsm_ready_tetragon::refusal::Refusal;
 use lsm_ready_tetragon::view::{Access, Mounted};
 use proptest::prelude::*;
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use releases::{add_mount, add_volume, agent, applied, host_path, parsed, release, without_ours};
 
 /// What the default policy wants.
-fn auto() -> Wish {
-    Wish { container: "tetragon".into(), patch: Mount::Auto, ..Wish::none() }
+fn auto() -> MountRequest {
+    MountRequest { container: "tetragon".into(), patch: Mount::Auto, ..MountRequest::none() }
 }
 
 fn planned(object: &Value) -> Plan {
@@ -70,7 +70,7 @@ fn a_digest_goes_by_the_label_of_template_or_daemon_set() {
     let mut object = release("v1.7");
     agent(&mut object)["image"] = json!("quay.io/cilium/tetragon@sha256:0123");
     let itself =
-        |object: &Value| matches!(planned(object), Plan::NotNeeded(Unneeded::MountsItself(_)));
+        |object: &Value| matches!(planned(object), Plan::NotNeeded(NoNeed::MountsItself(_)));
     assert!(itself(&object));
     object["spec"]["template"]["metadata"]["labels"].as_object_mut().unwrap().remove(label);
     assert!(itself(&object), "podLabelsOverride replaces the template's labels alone");
@@ -99,7 +99,7 @@ fn read_only_above_does_not_make_securityfs_read_only() {
         add_mount(&mut object, mount);
         let expected =
             Mounted { volume: "sys".into(), path: path.into(), access, bidirectional: false };
-        assert_eq!(planned(&object), Plan::NotNeeded(Unneeded::AlreadyMounted(expected)));
+        assert_eq!(planned(&object), Plan::NotNeeded(NoNeed::AlreadyMounted(expected)));
     }
 }
 
@@ -199,7 +199,7 @@ proptest! {
                 prop_assert_eq!(without_ours(&patched), without_ours(&object));
                 prop_assert_eq!(patched.to_string().matches("\"mountPath\":\"/sys/kernel/security\"").count(), 1);
             }
-            Plan::NotNeeded(Unneeded::MountsItself(_) | Unneeded::NoLsmHooks(_)) => {}
+            Plan::NotNeeded(NoNeed::MountsItself(_) | NoNeed::NoLsmHooks(_)) => {}
             other => prop_assert!(false, "{other:?}"),
         }
     }
@@ -218,7 +218,7 @@ fn manifests_of_real_releases() {
         let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         let object = documents.into_iter().find(|object| object["kind"] == "DaemonSet").unwrap();
         assert_eq!(
-            matches!(planned(&object), Plan::NotNeeded(Unneeded::MountsItself(_))),
+            matches!(planned(&object), Plan::NotNeeded(NoNeed::MountsItself(_))),
             itself,
             "{release}"
         );

@@ -1,5 +1,6 @@
-//! The truth table of what agents say: the test agent plays every state, mode and domain in the shape of each release, and
-//! lsm-ready-agents asks it by gRPC, by gRPC over mTLS and by its metrics, in processes and on sockets of their own.
+//! Truth table of agents' answers: the test agent serves every state, mode and domain in the shape
+//! of each release. The operator's client asks it by gRPC, by gRPC over mTLS and by its metrics,
+//! over real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
 use std::collections::BTreeSet;
@@ -10,24 +11,24 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use lsm_ready_operator::tetragon_client::{
-    Actions, ActionsByPolicy, Answer, Endpoints, How, Limits, LocalName, Mode, NoAnswer, Outcome,
-    PolicyName, State, Tls, Why, ask,
+    Actions, ActionsByPolicy, Answer, AskError, Endpoints, Limits, LocalName, Mode, PolicyName,
+    PolicyState, QueryResult, Response, Source, Tls, Unanswered, ask,
 };
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// By number, from 0.
-const STATES: [(&str, State); 9] = [
-    ("UNKNOWN", State::Unclear),
-    ("ENABLED", State::Enabled),
-    ("DISABLED", State::Disabled),
-    ("LOAD_ERROR", State::LoadError),
-    ("ERROR", State::Error),
-    ("LOADING", State::Loading),
-    ("UNLOADING", State::Unloading),
-    ("SKIPPED", State::Skipped),
-    ("PARTIALLY_ENABLED", State::PartiallyEnabled),
+/// Tetragon's numbers of the states are the indices.
+const STATES: [(&str, PolicyState); 9] = [
+    ("UNKNOWN", PolicyState::Unclear),
+    ("ENABLED", PolicyState::Enabled),
+    ("DISABLED", PolicyState::Disabled),
+    ("LOAD_ERROR", PolicyState::LoadError),
+    ("ERROR", PolicyState::Error),
+    ("LOADING", PolicyState::Loading),
+    ("UNLOADING", PolicyState::Unloading),
+    ("SKIPPED", PolicyState::Skipped),
+    ("PARTIALLY_ENABLED", PolicyState::PartiallyEnabled),
 ];
 const MODES: [(&str, Option<Mode>); 4] = [
     ("UNKNOWN", None),
@@ -37,7 +38,7 @@ const MODES: [(&str, Option<Mode>); 4] = [
 ];
 const DOMAINS: [&str; 3] = ["k8s", "static", "grpc"];
 
-/// A release, and what it tells.
+/// A release, and which fields its answers have.
 struct Release {
     name: &'static str,
     modes: bool,
@@ -56,7 +57,7 @@ const RELEASES: [Release; 5] = [
 /// One row of the table.
 #[derive(Clone, Copy)]
 struct Row {
-    state: (&'static str, State),
+    state: (&'static str, PolicyState),
     mode: (&'static str, Option<Mode>),
     domain: &'static str,
 }
@@ -72,7 +73,7 @@ impl Row {
         rows
     }
 
-    /// In every second namespace, so that both kinds of policies are there.
+    /// Half of the policies are namespaced, so that both kinds are there.
     fn namespace(self) -> &'static str {
         if self.mode.0.starts_with("MONITOR") { "team" } else { "" }
     }
@@ -81,11 +82,11 @@ impl Row {
         let name = format!("{}-{}-{}", self.state.0, self.mode.0, self.domain)
             .to_lowercase()
             .replace('_', "-");
-        PolicyName::given(self.namespace(), &name)
+        PolicyName::sanitized(self.namespace(), &name)
     }
 
     fn is_enabled(self) -> bool {
-        matches!(self.state.1, State::Enabled | State::PartiallyEnabled)
+        matches!(self.state.1, PolicyState::Enabled | PolicyState::PartiallyEnabled)
     }
 
     fn played(self) -> Value {
@@ -113,7 +114,7 @@ impl Row {
     }
 }
 
-/// A running agent.
+/// A running test agent.
 struct Agent {
     child: Child,
     at: Endpoints,
@@ -135,20 +136,22 @@ impl Agent {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        // It prints both addresses, in any order.
-        let mut said: Vec<String> = lines.by_ref().take(2).collect();
-        said.sort();
+        // The test agent prints both addresses, in any order.
+        let mut printed: Vec<String> = lines.by_ref().take(2).collect();
+        printed.sort();
         let address =
             |line: &String| -> SocketAddr { line.rsplit_once('=').unwrap().1.parse().unwrap() };
-        let [grpc, metrics] = said.as_slice() else { panic!("the agent ended: {said:?}") };
-        assert!(grpc.contains("gRPC"), "{said:?}");
+        let [grpc, metrics] = printed.as_slice() else {
+            panic!("the test agent ended: {printed:?}")
+        };
+        assert!(grpc.contains("gRPC"), "{printed:?}");
         Self { child, at: Endpoints { grpc: Some(address(grpc)), metrics: Some(address(metrics)) } }
     }
 
-    async fn asked(&self, how: How, tls: Option<&Tls>) -> Outcome {
-        let at = match how {
-            How::Grpc => Endpoints { metrics: None, ..self.at },
-            How::Metrics => Endpoints { grpc: None, ..self.at },
+    async fn asked(&self, source: Source, tls: Option<&Tls>) -> QueryResult {
+        let at = match source {
+            Source::Grpc => Endpoints { metrics: None, ..self.at },
+            Source::Metrics => Endpoints { grpc: None, ..self.at },
         };
         let limits = Limits { deadline: Duration::from_secs(30), ..Limits::default() };
         ask(&at, tls, &limits).await
@@ -162,9 +165,9 @@ impl Drop for Agent {
     }
 }
 
-fn answered(outcome: Outcome) -> (Answer, ActionsByPolicy) {
-    match outcome {
-        Outcome::Answered { answer, actions, without_grpc: None } => (answer, actions),
+fn answered(result: QueryResult) -> (Answer, ActionsByPolicy) {
+    match result {
+        Ok(Response { answer, actions, grpc_error: None }) => (answer, actions),
         other => panic!("{other:?}"),
     }
 }
@@ -177,7 +180,7 @@ fn write(rows: &[Row]) -> (TempDir, std::path::PathBuf) {
     (directory, path)
 }
 
-/// What gRPC must say of a row.
+/// Checks the gRPC answer about one row.
 fn check_grpc(answer: &Answer, row: Row, release: &Release) {
     let what = format!("{} {}", release.name, row.name());
     let local = LocalName { domain: row.domain.to_owned(), policy: row.name() };
@@ -192,12 +195,12 @@ fn check_grpc(answer: &Answer, row: Row, release: &Release) {
 }
 
 #[tokio::test]
-async fn by_grpc_every_policy_has_its_state_mode_domain_and_hooks() {
+async fn grpc_gives_state_mode_domain_and_hooks_of_every_policy() {
     let rows = Row::all();
     let (_directory, path) = write(&rows);
     for release in &RELEASES {
         let agent = Agent::start(release.name, &path, &[]);
-        let (answer, actions) = answered(agent.asked(How::Grpc, None).await);
+        let (answer, actions) = answered(agent.asked(Source::Grpc, None).await);
         for row in &rows {
             check_grpc(&answer, *row, release);
         }
@@ -207,12 +210,12 @@ async fn by_grpc_every_policy_has_its_state_mode_domain_and_hooks() {
             "{}",
             release.name
         );
-        let tells = |row: &&Row| {
+        let has_actions = |row: &&Row| {
             release.counters && row.is_enabled() && (!release.domains || row.domain == "k8s")
         };
         assert_eq!(
             actions,
-            rows.iter().filter(tells).map(|row| row.actions()).collect(),
+            rows.iter().filter(has_actions).map(|row| row.actions()).collect(),
             "{}",
             release.name
         );
@@ -220,35 +223,39 @@ async fn by_grpc_every_policy_has_its_state_mode_domain_and_hooks() {
 }
 
 #[tokio::test]
-async fn by_metrics_policies_are_counted_and_named() {
+async fn metrics_count_and_name_policies() {
     let rows = Row::all();
     let (_directory, path) = write(&rows);
     for release in &RELEASES {
         let agent = Agent::start(release.name, &path, &[]);
-        let (answer, actions) = answered(agent.asked(How::Metrics, None).await);
-        // The gauge never has the states loading and unloading, and skipped and partially_enabled on main only.
+        let (answer, actions) = answered(agent.asked(Source::Metrics, None).await);
+        // The gauge never has the states loading and unloading. It has skipped and
+        // partially_enabled on main only.
         let counted = |row: &&Row| match row.state.1 {
-            State::Enabled | State::Disabled | State::LoadError | State::Error => true,
-            State::Skipped | State::PartiallyEnabled => release.domains,
+            PolicyState::Enabled
+            | PolicyState::Disabled
+            | PolicyState::LoadError
+            | PolicyState::Error => true,
+            PolicyState::Skipped | PolicyState::PartiallyEnabled => release.domains,
             _ => false,
         };
         let expected = rows.iter().filter(counted).map(|row| (row.state.1, 1)).collect();
         assert_eq!(answer.counts, expected, "{}", release.name);
         let names: BTreeSet<PolicyName> = rows.iter().map(|row| row.name()).collect();
         assert_eq!(answer.named, Some(names), "{}", release.name);
-        // Those that are named and not counted are being loaded or unloaded.
+        // Policies that are named and not counted are being loaded or unloaded.
         assert!(answer.policies.is_empty() && !answer.is_settled(), "{}", release.name);
-        let tells = |row: &&Row| release.domains && row.is_enabled();
+        let has_actions = |row: &&Row| release.domains && row.is_enabled();
         assert_eq!(
             actions,
-            rows.iter().filter(tells).map(|row| row.actions()).collect(),
+            rows.iter().filter(has_actions).map(|row| row.actions()).collect(),
             "{}",
             release.name
         );
     }
 }
 
-/// Files of a CA, of the agent and of the asking end.
+/// Certificate files: of the CA, the agent and the client.
 fn certificates() -> TempDir {
     let ca_key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
@@ -280,7 +287,7 @@ fn certificates() -> TempDir {
 }
 
 #[tokio::test]
-async fn over_mtls_the_answer_is_the_same() {
+async fn the_answer_over_mtls_equals_the_answer_over_plain_grpc() {
     let (rows, certificates) = (Row::all(), certificates());
     let (_directory, path) = write(&rows);
     let file = |name: &str| certificates.path().join("agent").join(name).display().to_string();
@@ -302,18 +309,18 @@ async fn over_mtls_the_answer_is_the_same() {
     };
     let (with_client, without_client) = (tls("client"), tls("none"));
 
-    let expected = answered(plain.asked(How::Grpc, None).await);
-    assert_eq!(answered(mutual.asked(How::Grpc, Some(&with_client)).await), expected);
-    assert_eq!(answered(one_sided.asked(How::Grpc, Some(&without_client)).await), expected);
-    assert_eq!(answered(one_sided.asked(How::Grpc, Some(&with_client)).await), expected);
+    let expected = answered(plain.asked(Source::Grpc, None).await);
+    assert_eq!(answered(mutual.asked(Source::Grpc, Some(&with_client)).await), expected);
+    assert_eq!(answered(one_sided.asked(Source::Grpc, Some(&without_client)).await), expected);
+    assert_eq!(answered(one_sided.asked(Source::Grpc, Some(&with_client)).await), expected);
 
-    let refused = |why| Outcome::NoAnswer(NoAnswer { grpc: Some(why), metrics: None });
+    let refused = |error| Err(Unanswered { grpc: Some(error), metrics: None });
     assert_eq!(
-        mutual.asked(How::Grpc, Some(&without_client)).await,
-        refused(Why::ClientCertificateRequired)
+        mutual.asked(Source::Grpc, Some(&without_client)).await,
+        refused(AskError::ClientCertificateRequired)
     );
-    assert_eq!(mutual.asked(How::Grpc, None).await, refused(Why::TlsRequired));
-    assert_eq!(plain.asked(How::Grpc, Some(&with_client)).await, refused(Why::NoTls));
-    let (metrics, _) = answered(mutual.asked(How::Metrics, Some(&with_client)).await);
+    assert_eq!(mutual.asked(Source::Grpc, None).await, refused(AskError::TlsRequired));
+    assert_eq!(plain.asked(Source::Grpc, Some(&with_client)).await, refused(AskError::NoTls));
+    let (metrics, _) = answered(mutual.asked(Source::Metrics, Some(&with_client)).await);
     assert_eq!(metrics.counts.total(), (STATES.len() as u64 - 3) * 12);
 }

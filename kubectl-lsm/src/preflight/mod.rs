@@ -1,24 +1,26 @@
 //! Whether Tetragon's policies will load and deny, said before anybody applies them.
 //!
 //! In: the objects of a file, what is known of the nodes ([`nodes`]), and Tetragon's release. Out: for each policy one of
-//! the answers of [`Outcome`], with the reason ([`Preflight`]), by the reading and the forecast that the operator makes
-//! too ([`lsm_ready_tetragon::outcome`]). [`render`] makes text of it.
+//! the answers of [`PolicyVerdict`], with the reason ([`Preflight`]), by the reading and the forecast that the operator makes
+//! too ([`lsm_ready_tetragon::verdict`]). [`render`] makes text of it.
 
 pub mod kinds;
 pub mod nodes;
 pub mod render;
-pub mod report;
+pub mod result;
 
-use lsm_ready_tetragon::loadable::Nodes;
-use lsm_ready_tetragon::outcome::{Outcome, Question, judge};
-use lsm_ready_tetragon::tracing_policy::{self, Answer, Effect, Release, TracingPolicy, Weight};
+use lsm_ready_tetragon::forecast::Nodes;
+use lsm_ready_tetragon::tracing_policy::{
+    self, Effect, Release, Severity, TextVerdict, TracingPolicy,
+};
+use lsm_ready_tetragon::verdict::{PolicyVerdict, TargetVersion, judge};
 use serde_json::Value;
 
 use crate::cluster::Server;
 use crate::documents::Document;
 use crate::exit;
 use crate::preflight::nodes::Cluster;
-use crate::preflight::report::{Hook, Judged, Preflight, SCHEMA};
+use crate::preflight::result::{Hook, Judged, Preflight, SCHEMA};
 
 /// Why nothing can be judged.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
@@ -71,7 +73,7 @@ pub fn policies(file: &str, documents: Vec<Document>) -> Found {
             }
             kinds::Kind::Other => continue,
         };
-        match TracingPolicy::parse(&document.value) {
+        match TracingPolicy::from_file(&document.value) {
             Ok(policy) => {
                 let kind = kind.to_owned();
                 found.policies.push(Placed {
@@ -93,35 +95,35 @@ fn unreadable(place: &str, kind: &str, object: &Value, error: &tracing_policy::E
     format!("{place}: {kind} {name}: {error}")
 }
 
-/// What becomes of these policies on those nodes, with agents of the release in question.
-pub fn preflight(policies: &[Placed], cluster: &Cluster, question: Question) -> Preflight {
+/// What becomes of these policies on those nodes, with agents of the release in target.
+pub fn preflight(policies: &[Placed], cluster: &Cluster, target: TargetVersion) -> Preflight {
     let nodes = cluster.nodes();
-    let judged: Vec<Judged> = policies.iter().map(|placed| one(placed, &nodes, question)).collect();
+    let judged: Vec<Judged> = policies.iter().map(|placed| one(placed, &nodes, target)).collect();
     let mut remarks = cluster.remarks.clone();
-    remarks.extend(question.remark());
+    remarks.extend(target.remark());
     Preflight {
         schema: SCHEMA,
-        result: judged.iter().map(|judged| judged.result).max().unwrap_or(Outcome::Unknown),
-        tetragon: question.releases().iter().map(Release::name).collect(),
+        result: judged.iter().map(|judged| judged.result).max().unwrap_or(PolicyVerdict::Unknown),
+        tetragon: target.releases().iter().map(Release::name).collect(),
         nodes: nodes.len(),
         policies: judged,
         remarks,
     }
 }
 
-fn one(placed: &Placed, nodes: &Nodes<'_>, question: Question) -> Judged {
+fn one(placed: &Placed, nodes: &Nodes<'_>, target: TargetVersion) -> Judged {
     let Placed { kind, place, policy, server, .. } = placed;
-    let judged = judge(policy, nodes, question);
+    let judged = judge(policy, nodes, target);
     let (outcome, why) = match server {
         Some(Server::Refused(message)) => {
-            (Outcome::NotLoadable, format!("the API server refuses it: {message}"))
+            (PolicyVerdict::NotLoadable, format!("the API server refuses it: {message}"))
         }
-        Some(Server::NotAsked(message)) if judged.outcome < Outcome::Unknown => {
-            (Outcome::Unknown, format!("the API server could not be asked: {message}"))
+        Some(Server::NotAsked(message)) if judged.verdict < PolicyVerdict::Unknown => {
+            (PolicyVerdict::Unknown, format!("the API server could not be asked: {message}"))
         }
-        _ => (judged.outcome, judged.why),
+        _ => (judged.verdict, judged.why),
     };
-    let releases = question.releases();
+    let releases = target.releases();
     let mut told = 0;
     Judged {
         kind: kind.clone(),
@@ -131,7 +133,7 @@ fn one(placed: &Placed, nodes: &Nodes<'_>, question: Question) -> Judged {
         result: outcome,
         why,
         denies: policy.effect(releases) == Some(Effect::Denies),
-        findings: report::findings(policy, releases),
+        diagnostics: result::diagnostics(policy, releases),
         server: server.clone(),
         nodes: judged.forecast.nodes,
         loadable: judged.forecast.loadable,
@@ -152,9 +154,11 @@ pub fn code(preflight: &Preflight, require_deny: bool) -> u8 {
         return exit::NOT_LOADABLE;
     }
     match preflight.result {
-        Outcome::Denies | Outcome::DeniesNothing | Outcome::NoLsmHooks => exit::LOADABLE,
-        Outcome::NotLoadable => exit::NOT_LOADABLE,
-        Outcome::Unknown => exit::NOT_JUDGED,
+        PolicyVerdict::Denies | PolicyVerdict::DeniesNothing | PolicyVerdict::NoLsmHooks => {
+            exit::LOADABLE
+        }
+        PolicyVerdict::NotLoadable => exit::NOT_LOADABLE,
+        PolicyVerdict::Unknown => exit::NOT_JUDGED,
     }
 }
 
@@ -163,20 +167,23 @@ pub fn ask_server(policies: &mut [Placed], ask: impl Fn(&Value) -> Server) {
     for placed in policies {
         let said = ask(&placed.object);
         if said == Server::Accepted {
-            placed.policy.was_accepted();
+            placed.policy.mark_accepted();
         }
         placed.server = Some(said);
     }
 }
 
-/// Whether the text of some policy is refused or cannot be judged by a release in question, and not by another.
-pub fn depends_on_release(policies: &[Placed], question: Question) -> bool {
-    let releases = question.releases();
+/// Whether the text of some policy is refused or cannot be judged by a release in target, and not by another.
+pub fn depends_on_release(policies: &[Placed], target: TargetVersion) -> bool {
+    let releases = target.releases();
     let depends = |placed: &Placed| {
-        let findings = &placed.policy.findings;
-        let refused =
-            findings.releases(Weight::Schema).or(findings.releases(Weight::Agent)).and(releases);
-        !refused.is_empty() && matches!(question.answer(&placed.policy), Answer::Unjudged(_))
+        let diagnostics = &placed.policy.diagnostics;
+        let refused = diagnostics
+            .releases(Severity::Schema)
+            .or(diagnostics.releases(Severity::Agent))
+            .and(releases);
+        !refused.is_empty()
+            && matches!(target.text_verdict(&placed.policy), TextVerdict::Unjudged(_))
     };
     policies.iter().any(depends)
 }

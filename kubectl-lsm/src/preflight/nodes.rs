@@ -13,9 +13,9 @@ use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmNodeStatus};
-use lsm_ready_tetragon::agent::{self, Sign};
+use lsm_ready_tetragon::agent::{self, MatchedBy};
+use lsm_ready_tetragon::forecast::{KnownNode, Nodes};
 use lsm_ready_tetragon::image::Version;
-use lsm_ready_tetragon::loadable::{Known, Nodes};
 use lsm_ready_tetragon::plan::pod;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -84,7 +84,9 @@ impl Cluster {
         };
         let name = agent::default_name();
         let container = pod(&daemon_set).and_then(|pod| agent::agent(pod, &name).ok());
-        if container.is_some_and(|container| agent::sign(container, &name) == Sign::Image) {
+        if container
+            .is_some_and(|container| agent::matched_by(container, &name) == MatchedBy::Image)
+        {
             self.versions.extend(agent::version(&daemon_set, &name));
         }
     }
@@ -138,10 +140,10 @@ impl Cluster {
         name: &'a str,
         boot_id: &'a str,
         labels: Option<&'a Labels>,
-    ) -> Known<'a> {
+    ) -> KnownNode<'a> {
         let report = self.reports.get(name);
         let profile = report.and_then(|report| self.profiles.get(report.hook_profile.as_deref()?));
-        Known { name, labels, facts: Facts { boot_id, report, profile } }
+        KnownNode { name, labels, facts: Facts { boot_id, report, profile } }
     }
 }
 

@@ -1,13 +1,13 @@
-//! The answer as text for people: a line a policy, then its findings, then a line a hook with why not everywhere.
+//! The answer as text for people: a line a policy, then its diagnostics, then a line a hook with why not everywhere.
 
 use std::fmt::Write as _;
 
-use lsm_ready_tetragon::outcome::Outcome;
+use lsm_ready_tetragon::verdict::PolicyVerdict;
 
 use crate::cluster::Server;
-use crate::preflight::report::{Found, Hook, Judged, Preflight, Reason};
+use crate::preflight::result::{Found, Hook, Judged, Preflight, Reason};
 
-/// So many findings, and hooks that do not load everywhere, are shown of a policy.
+/// So many diagnostics, and hooks that do not load everywhere, are shown of a policy.
 const MOST_SHOWN: usize = 20;
 
 /// The whole answer.
@@ -24,11 +24,11 @@ pub fn text(preflight: &Preflight) -> String {
             "Policies: {}. {} deny, {} deny nothing, {} do not load, {} cannot be judged, {} have no LSM hooks. Nodes: \
              {}. Tetragon: {}.\n",
             preflight.policies.len(),
-            count(Outcome::Denies),
-            count(Outcome::DeniesNothing),
-            count(Outcome::NotLoadable),
-            count(Outcome::Unknown),
-            count(Outcome::NoLsmHooks),
+            count(PolicyVerdict::Denies),
+            count(PolicyVerdict::DeniesNothing),
+            count(PolicyVerdict::NotLoadable),
+            count(PolicyVerdict::Unknown),
+            count(PolicyVerdict::NoLsmHooks),
             preflight.nodes,
             preflight.tetragon.join(", "),
         ),
@@ -42,7 +42,7 @@ fn policy(judged: &Judged) -> String {
         judged.namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
     let mut text =
         format!("{} {kind} {namespace}{name} {}  ({place})\n", sign(judged.result), said(judged));
-    if !why.is_empty() && judged.result != Outcome::NoLsmHooks {
+    if !why.is_empty() && judged.result != PolicyVerdict::NoLsmHooks {
         push(&mut text, format_args!("    {why}\n"));
     }
     if let Some(server) = &judged.server {
@@ -50,10 +50,10 @@ fn policy(judged: &Judged) -> String {
     }
     // What is told as the reason is not told again.
     let others = judged
-        .findings
+        .diagnostics
         .iter()
         .filter(|found| !why.contains(&format!("{}: {}", found.field, found.rule)));
-    text += &shown(others.map(finding).collect(), "findings");
+    text += &shown(others.map(diagnostic).collect(), "diagnostics");
     let everywhere = |hook: &&Hook| hook.others.is_empty();
     let failing = judged
         .hooks
@@ -78,16 +78,16 @@ fn said(judged: &Judged) -> String {
     let Judged { nodes, loadable, hooks, .. } = judged;
     let on_nodes = format!("loads on {loadable} of {nodes} nodes");
     match judged.result {
-        Outcome::NoLsmHooks => "has no LSM hooks, so it is not judged here".to_owned(),
-        Outcome::Denies => format!("{on_nodes} and denies"),
-        Outcome::DeniesNothing => format!("{on_nodes} and denies nothing"),
-        Outcome::NotLoadable if judged.why.is_empty() => on_nodes,
-        Outcome::NotLoadable => "will not load".to_owned(),
-        Outcome::Unknown if !judged.why.is_empty() => "cannot be judged".to_owned(),
-        Outcome::Unknown if *nodes == 0 || hooks.is_empty() => {
+        PolicyVerdict::NoLsmHooks => "has no LSM hooks, so it is not judged here".to_owned(),
+        PolicyVerdict::Denies => format!("{on_nodes} and denies"),
+        PolicyVerdict::DeniesNothing => format!("{on_nodes} and denies nothing"),
+        PolicyVerdict::NotLoadable if judged.why.is_empty() => on_nodes,
+        PolicyVerdict::NotLoadable => "will not load".to_owned(),
+        PolicyVerdict::Unknown if !judged.why.is_empty() => "cannot be judged".to_owned(),
+        PolicyVerdict::Unknown if *nodes == 0 || hooks.is_empty() => {
             "is for none of the nodes that are known".to_owned()
         }
-        Outcome::Unknown => on_nodes,
+        PolicyVerdict::Unknown => on_nodes,
     }
 }
 
@@ -101,9 +101,9 @@ fn shown(lines: Vec<String>, what: &str) -> String {
     text
 }
 
-fn finding(found: &Found) -> String {
-    let Found { weight, field, rule, range, .. } = found;
-    match *weight {
+fn diagnostic(found: &Found) -> String {
+    let Found { severity, field, rule, range, .. } = found;
+    match *severity {
         "Remark" => format!("    Note: {field}: {rule} ({range})\n"),
         "Refused" => format!("    refused by {range}: {field}: {rule}\n"),
         _ => format!("    cannot be judged ({range}): {field}: {rule}\n"),
@@ -124,7 +124,7 @@ fn one_hook(hook: &Hook, nodes: usize) -> String {
     let mut text = format!("    {hook}{sleepable}: {loadable} of {nodes}\n");
     for Reason { reason, result, nodes, sample, message, fix } in others {
         let more = if *nodes > sample.len() { ", …" } else { "" };
-        let unknown = if *result == Outcome::Unknown { ", not known" } else { "" };
+        let unknown = if *result == PolicyVerdict::Unknown { ", not known" } else { "" };
         push(
             &mut text,
             format_args!(
@@ -139,13 +139,13 @@ fn one_hook(hook: &Hook, nodes: usize) -> String {
     text
 }
 
-const fn sign(outcome: Outcome) -> &'static str {
+const fn sign(outcome: PolicyVerdict) -> &'static str {
     match outcome {
-        Outcome::Denies => "ok     ",
-        Outcome::DeniesNothing => "nothing",
-        Outcome::NotLoadable => "NO     ",
-        Outcome::Unknown => "unknown",
-        Outcome::NoLsmHooks => "-      ",
+        PolicyVerdict::Denies => "ok     ",
+        PolicyVerdict::DeniesNothing => "nothing",
+        PolicyVerdict::NotLoadable => "NO     ",
+        PolicyVerdict::Unknown => "unknown",
+        PolicyVerdict::NoLsmHooks => "-      ",
     }
 }
 

@@ -5,12 +5,12 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::tetragon_client::{Answer, How, PolicyName};
+use crate::tetragon_client::{Answer, PolicyName, Source};
 use lsm_ready_crds::selection::Labels;
 use lsm_ready_tetragon::tracing_policy::Name;
 
-use crate::tracing_policies::known::Snapshot;
-use crate::tracing_policies::wish::{Place, Wish};
+use crate::tracing_policies::expectation::{Place, Wish};
+use crate::tracing_policies::snapshot::Snapshot;
 
 /// Most policies that are kept of one answer beside those in the cluster.
 pub const MOST_OTHERS: usize = 64;
@@ -36,11 +36,12 @@ pub struct Listed<'a> {
 impl<'a> Catalogue<'a> {
     /// The policies of that snapshot.
     pub fn of(known: &'a Snapshot) -> Self {
-        let policy = |(name, object): (&Name, &'a crate::tracing_policies::known::Object)| Listed {
-            name: PolicyName { namespace: name.namespace.clone(), name: name.name.clone() },
-            labels: object.entry.labels(),
-            wish: &object.wish,
-        };
+        let policy =
+            |(name, object): (&Name, &'a crate::tracing_policies::snapshot::Object)| Listed {
+                name: PolicyName { namespace: name.namespace.clone(), name: name.name.clone() },
+                labels: object.entry.labels(),
+                wish: &object.wish,
+            };
         let mut policies: Vec<_> = known.with_wishes().map(policy).collect();
         policies.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let mut hasher = DefaultHasher::new();
@@ -95,9 +96,9 @@ impl<'a> Catalogue<'a> {
     /// started gives answers that are not complete.
     pub fn is_complete(&self, places: &[Place], answer: &Answer) -> bool {
         let mut here = self.policies.iter().zip(places).filter(|(_, place)| **place == Place::Here);
-        let is_there = |name: &PolicyName| match answer.how {
-            How::Grpc => answer.policies.contains_key(name),
-            How::Metrics => answer.named.as_ref().is_none_or(|named| named.contains(name)),
+        let is_there = |name: &PolicyName| match answer.source {
+            Source::Grpc => answer.policies.contains_key(name),
+            Source::Metrics => answer.named.as_ref().is_none_or(|named| named.contains(name)),
         };
         let nothing_at_all = answer.counts.total() == 0 && here.clone().next().is_some();
         !nothing_at_all
@@ -110,11 +111,11 @@ impl<'a> Catalogue<'a> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use crate::tetragon_client::{LocalName, PolicyAnswer, State};
+    use crate::tetragon_client::{LocalName, PolicyState, PolicyStatus};
     use serde_json::json;
 
     use super::*;
-    use crate::tracing_policies::known::tests::{object, with_wishes};
+    use crate::tracing_policies::snapshot::tests::{object, with_wishes};
 
     fn name(name: &str) -> PolicyName {
         PolicyName { namespace: None, name: name.into() }
@@ -126,8 +127,8 @@ mod tests {
         let known = with_wishes([object(&json!({"metadata": {"name": "zz"}, "spec": spec}))]);
         let catalogue = Catalogue::of(&known);
         let many = || (0..1000).map(|n| name(&format!("p{n:04}"))).chain([name("zz")]);
-        let enabled = PolicyAnswer {
-            state: State::Enabled,
+        let enabled = PolicyStatus {
+            state: PolicyState::Enabled,
             mode: None,
             error: String::new(),
             failed_hooks: Vec::new(),
@@ -140,7 +141,7 @@ mod tests {
         let mut listed = Answer {
             policies: policies.clone(),
             local: local.collect(),
-            ..Answer::none(How::Grpc)
+            ..Answer::empty(Source::Grpc)
         };
         catalogue.trim(&mut listed);
         assert!(listed.policies.contains_key(&name("zz")));
@@ -149,7 +150,8 @@ mod tests {
             (MOST_OTHERS + 1, 0)
         );
 
-        let mut counted = Answer { named: Some(many().collect()), ..Answer::none(How::Metrics) };
+        let mut counted =
+            Answer { named: Some(many().collect()), ..Answer::empty(Source::Metrics) };
         catalogue.trim(&mut counted);
         assert!(counted.named.as_ref().is_some_and(|named| named.contains(&name("zz"))));
         assert_eq!(

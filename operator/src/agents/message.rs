@@ -5,10 +5,10 @@
 use std::cmp::Reverse;
 use std::fmt::Display;
 
-use crate::tetragon_client::{NoAnswer, PolicyName, Why};
+use crate::tetragon_client::{AskError, PolicyName, Unanswered};
 use lsm_ready_crds::first_n::MAX_ITEMS;
 
-use super::names::Names;
+use super::node_names::Names;
 use super::summary::{Circumstances, Kind, Summary, Told};
 
 /// Messages about these answers.
@@ -302,28 +302,30 @@ fn some<T: Display>(items: impl Iterator<Item = T>) -> String {
 }
 
 /// What to do where the metrics, or gRPC alone, are not answered.
-fn way_out(why: NoAnswer) -> &'static str {
+fn way_out(why: Unanswered) -> &'static str {
     match why.metrics.or(why.grpc) {
-        Some(Why::NoAddress) => "Look at status.addresses of these Nodes: an InternalIP is needed",
-        Some(Why::Refused) if why.metrics.is_none() => {
+        Some(AskError::NoAddress) => {
+            "Look at status.addresses of these Nodes: an InternalIP is needed"
+        }
+        Some(AskError::Refused) if why.metrics.is_none() => {
             "Tetragon serves gRPC on the node alone unless told otherwise: say ask: Metrics, or see docs/install.md"
         }
-        Some(Why::Refused) => {
+        Some(AskError::Refused) => {
             "Look whether agents run there and serve metrics (tetragon.prometheus.enabled in Tetragon's chart)"
         }
-        Some(Why::Unreachable | Why::TimedOut) => {
+        Some(AskError::Unreachable | AskError::TimedOut) => {
             "Look whether a NetworkPolicy or a firewall keeps the operator from these ports of the nodes"
         }
         Some(
-            Why::NoTls
-            | Why::TlsRequired
-            | Why::CertificateNotTrusted
-            | Why::CertificateExpired
-            | Why::CertificateName
-            | Why::CertificateInvalid
-            | Why::ClientCertificateRequired
-            | Why::ClientCertificateRefused
-            | Why::TlsFailed,
+            AskError::NoTls
+            | AskError::TlsRequired
+            | AskError::CertificateNotTrusted
+            | AskError::CertificateExpired
+            | AskError::CertificateName
+            | AskError::CertificateInvalid
+            | AskError::ClientCertificateRequired
+            | AskError::ClientCertificateRefused
+            | AskError::TlsFailed,
         ) => "docs/install.md shows gRPC over TLS from end to end; ask: Metrics does without it",
         _ => "Look whether these ports are Tetragon's, and at the agents' log",
     }

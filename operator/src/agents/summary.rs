@@ -1,16 +1,15 @@
 //! What the agents' answers come to, and the one condition that is made of it. Pure.
 
-use lsm_ready_crds::ConditionReason;
-use lsm_ready_crds::State;
+use lsm_ready_crds::{ConditionReason, State};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::tetragon_client::{NoAnswer, PolicyName, Why};
+use crate::tetragon_client::{AskError, PolicyName, Unanswered};
 use lsm_ready_crds::conditions::{Finding as Condition, TRACING_POLICIES_ENFORCED};
 
 use super::catalogue::MOST_OTHERS;
+use super::comparison::{Finding, Found};
 use super::message::Message;
-use super::names::Names;
-use super::verdict::{Finding, Found};
+use super::node_names::Names;
 use crate::watch::key::DaemonSetKey;
 use lsm_ready_crds::text::truncate;
 
@@ -109,9 +108,9 @@ pub struct Summary {
     /// Those whose agent has to be asked, or asked once more.
     pub asking: Names,
     /// Those whose agent gives no answer.
-    pub silent: BTreeMap<NoAnswer, Names>,
+    pub silent: BTreeMap<Unanswered, Names>,
     /// Those whose agent has given no answer so far.
-    pub starting: BTreeMap<NoAnswer, Names>,
+    pub starting: BTreeMap<Unanswered, Names>,
     /// What stands against True, by policy; none is a policy that metrics do not name.
     pub against: BTreeMap<Kind, BTreeMap<Option<PolicyName>, Told>>,
     /// Policies that enforce on some node.
@@ -120,8 +119,8 @@ pub struct Summary {
     pub observing: BTreeSet<PolicyName>,
     /// Policies that agents have and the cluster has not: the first [`MOST_OTHERS`] by name.
     pub others: BTreeSet<PolicyName>,
-    /// Why metrics were read in place of gRPC, on some node.
-    pub without_grpc: Option<Why>,
+    /// AskError metrics were read in place of gRPC, on some node.
+    pub without_grpc: Option<AskError>,
 }
 
 impl Summary {
@@ -145,7 +144,7 @@ impl Summary {
     }
 
     /// All nodes whose agent gives no answer, by why.
-    pub fn unanswered(&self) -> BTreeMap<NoAnswer, Names> {
+    pub fn unanswered(&self) -> BTreeMap<Unanswered, Names> {
         let mut all = self.silent.clone();
         for (why, nodes) in &self.starting {
             all.entry(*why).or_default().merge(nodes);
@@ -174,13 +173,13 @@ pub struct Circumstances {
     pub key: DaemonSetKey,
     /// The agent's container.
     pub container: String,
-    /// How many of its agents are not available.
+    /// Source many of its agents are not available.
     pub unavailable: usize,
     /// Reason and message, where it is not known which policies there are.
     pub unread: Option<(ConditionReason, String)>,
     /// Plurals of the CRDs that are not installed.
     pub not_installed: Vec<&'static str>,
-    /// How many policies are in the cluster and not selected by `spec.require.tracingPolicies`.
+    /// Source many policies are in the cluster and not selected by `spec.require.tracingPolicies`.
     pub not_selected: usize,
     /// What the status says for the same spec.
     pub before: Option<Condition>,

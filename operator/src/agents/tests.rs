@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::tetragon_client::{
-    ActionsByPolicy, Answer, Counts, How, Mode, NoAnswer, Outcome, PolicyAnswer, PolicyName,
-    State as PolicyState, Why,
+    ActionsByPolicy, Answer, AskError, Mode, PolicyName, PolicyState, PolicyStatus, QueryResult,
+    Response, Source, StateCounts, Unanswered,
 };
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
@@ -16,8 +16,8 @@ use lsm_ready_crds::conditions::{TRACING_POLICIES_ENFORCED, find};
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
 
-use super::rounds::{AT_ONCE, look};
-use super::wanted::At;
+use super::poller::{AT_ONCE, look};
+use super::questions::At;
 use crate::context::Context;
 use crate::context::fixture::{Fixture, node, policy, report};
 use crate::watch::key::DaemonSetKey;
@@ -78,9 +78,9 @@ fn one_policy() -> Fixture {
     three_nodes(&[("a", json!({"securityfs": {"mount": "Never"}, "agents": {}}))])
 }
 
-fn says(policies: &[(&str, PolicyState, Option<Mode>)]) -> Outcome {
+fn says(policies: &[(&str, PolicyState, Option<Mode>)]) -> QueryResult {
     let answers = policies.iter().map(|(name, state, mode)| {
-        let answer = PolicyAnswer {
+        let answer = PolicyStatus {
             state: *state,
             mode: *mode,
             error: String::new(),
@@ -88,21 +88,21 @@ fn says(policies: &[(&str, PolicyState, Option<Mode>)]) -> Outcome {
         };
         (PolicyName { namespace: None, name: (*name).into() }, answer)
     });
-    let counts: Counts = policies.iter().map(|(_, state, _)| (*state, 1)).collect();
-    let answer = Answer { policies: answers.collect(), counts, ..Answer::none(How::Grpc) };
-    Outcome::Answered { answer, actions: ActionsByPolicy::new(), without_grpc: None }
+    let counts: StateCounts = policies.iter().map(|(_, state, _)| (*state, 1)).collect();
+    let answer = Answer { policies: answers.collect(), counts, ..Answer::empty(Source::Grpc) };
+    Ok(Response { answer, actions: ActionsByPolicy::new(), grpc_error: None })
 }
 
-fn enforcing() -> Outcome {
+fn enforcing() -> QueryResult {
     says(&[("deny", PolicyState::Enabled, Some(Mode::Enforce))])
 }
 
-fn lost() -> Outcome {
-    Outcome::NoAnswer(NoAnswer { grpc: Some(Why::Refused), metrics: Some(Why::Refused) })
+fn lost() -> QueryResult {
+    Err(Unanswered { grpc: Some(AskError::Refused), metrics: Some(AskError::Refused) })
 }
 
 /// The endpoints that one look asks, in order, each with that outcome.
-async fn asked(ctx: &Context, outcome: &Outcome) -> Vec<String> {
+async fn asked(ctx: &Context, outcome: &QueryResult) -> Vec<String> {
     let asked = RefCell::new(Vec::new());
     look(ctx, async |at: At, _| {
         asked.borrow_mut().push(format!("{:?} {:?}", at.grpc, at.metrics));
@@ -133,7 +133,7 @@ fn reason_now(ctx: &Context) -> String {
 }
 
 /// Looks every five seconds until the condition has that reason; the seconds that it took.
-async fn until(ctx: &Context, outcome: &Outcome, reason: &str) -> i64 {
+async fn until(ctx: &Context, outcome: &QueryResult, reason: &str) -> i64 {
     let begun = SECOND.get();
     while reason_now(ctx) != reason {
         assert!(SECOND.get() < begun + 600, "{} in place of {reason}", reason_now(ctx));
@@ -387,7 +387,7 @@ async fn load_errors_are_told_to_who_restarts_agents() {
     assert_eq!(restarts, 3, "once for each agent, when it begins");
 }
 
-/// How many questions a minute brings, and that nobody is left out.
+/// Source many questions a minute brings, and that nobody is left out.
 #[tokio::test]
 async fn two_hundred_agents_are_each_asked_within_every_minute() {
     let fixture = two_hundred();

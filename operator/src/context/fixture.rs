@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tower_test::mock;
 
 use crate::context::Context;
-use crate::tracing_policies::known::Object;
-use crate::tracing_policies::known::tests::object;
+use crate::tracing_policies::snapshot::Object;
+use crate::tracing_policies::snapshot::tests::object;
 use crate::watch::queue::{Receivers, queues};
 use crate::watch::store::{Writers, stores};
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::Selection;
 
-use crate::tracing_policies::demand::Demand;
-use crate::tracing_policies::known::Snapshot;
+use crate::tracing_policies::requirement::Demand;
+use crate::tracing_policies::snapshot::Snapshot;
 
 /// A policy, and what it requires.
 #[derive(Clone, Debug)]

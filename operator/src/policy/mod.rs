@@ -23,13 +23,13 @@ use kube_runtime::controller::Action;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
 use lsm_ready_tetragon::agent;
-use lsm_ready_tetragon::loadable::{Known, Nodes};
+use lsm_ready_tetragon::forecast::{KnownNode, Nodes};
 
 use crate::agents::catalogue::Catalogue;
 use crate::context::Context;
 use crate::policy::status::{Observation, Tally};
 use crate::tracing_policies::condition;
-use crate::tracing_policies::demand::{Demand, Verdicts};
+use crate::tracing_policies::requirement::{Demand, Verdicts};
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::NodeRecord;
 use crate::{agents, tetragon};
@@ -100,9 +100,9 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
 }
 
 /// A node as the forecast takes it.
-fn known((node, record): &(Arc<Node>, NodeRecord)) -> Known<'_> {
+fn known((node, record): &(Arc<Node>, NodeRecord)) -> KnownNode<'_> {
     let name = node.metadata.name.as_deref().unwrap_or_default();
-    Known { name, labels: Some(node.labels()), facts: record.facts() }
+    KnownNode { name, labels: Some(node.labels()), facts: record.facts() }
 }
 
 fn publish(name: &str, status: &lsm_ready_crds::LsmPolicyStatus, ctx: &Context) {

@@ -14,7 +14,7 @@ use lsm_ready_tetragon::plan::{Plan, pod};
 use lsm_ready_tetragon::privilege::is_confined_by_default;
 use lsm_ready_tetragon::refusal::Refusal;
 
-use crate::agents::place::takes;
+use crate::agents::node_affinity::takes;
 use crate::watch::store::{Stores, boot_id};
 
 /// Where AppArmor is active.

@@ -11,7 +11,7 @@ use lsm_ready_crds::LsmNode;
 use lsm_ready_crds::node::Securityfs;
 use lsm_ready_tetragon::plan::pod;
 
-use crate::agents::place::takes;
+use crate::agents::node_affinity::takes;
 use crate::watch::store::Stores;
 
 /// The DaemonSet controller adds tolerations for the taints of this prefix.

@@ -15,7 +15,7 @@ use kube::api::PostParams;
 use kube::core::Status;
 use kube::{Api, ResourceExt};
 use lsm_ready_tetragon::agent::agent;
-use lsm_ready_tetragon::plan::{Plan, Wish, pod, release};
+use lsm_ready_tetragon::plan::{MountRequest, Plan, pod, release};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -36,7 +36,7 @@ const AGAIN: SignedDuration = SignedDuration::from_mins(1);
 /// Restarts one where that is due; says when to look again.
 pub(super) async fn stale_agents(
     daemon_set: &DaemonSet,
-    (plan, wish, gate): (&Plan, &Wish, &Gate),
+    (plan, wish, gate): (&Plan, &MountRequest, &Gate),
     mut remembered: Remembered,
     ctx: &Context,
 ) -> (Remembered, Option<Timestamp>) {

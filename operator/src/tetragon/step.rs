@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::ConditionReason;
-use lsm_ready_tetragon::plan::{Plan, Wish, labelled, plan};
+use lsm_ready_tetragon::plan::{MountRequest, Plan, labelled, plan};
 use lsm_ready_tetragon::refusal::Refusal;
 
 use super::apply::{Error, Outcome};
@@ -76,7 +76,7 @@ pub fn step(
     }
     let write = match plan {
         Plan::Patch { container, .. } => Write::Mount { container: container.clone() },
-        Plan::GiveBack { .. } => Write::GiveBack,
+        Plan::Remove { .. } => Write::GiveBack,
         Plan::NotWanted => {
             let Remembered { written, look, stale, caused, .. } = remembered;
             return (
@@ -159,7 +159,7 @@ fn take_back(
 
 /// The memory with what came of a write in it.
 pub fn after(
-    (daemon_set, wish): (&DaemonSet, &Wish),
+    (daemon_set, wish): (&DaemonSet, &MountRequest),
     write: &Write,
     outcome: &Result<Outcome, Error>,
     mut remembered: Remembered,
@@ -310,7 +310,7 @@ mod tests {
                 "{remembered:?}"
             );
         }
-        let give_back = Plan::GiveBack { superseded: None };
+        let give_back = Plan::Remove { superseded: None };
         let refused = failed(true, 1, Write::GiveBack);
         assert_eq!(
             step((&at("1"), &give_back), &Gate::Open, refused, minute(59)).1,
@@ -324,7 +324,7 @@ mod tests {
             Remembered { contest: Contest::default().applied(minute(0)), ..Remembered::default() };
         let until = Gate::Until { opens: minute(9), policies: "p".into() };
         let held = Gate::Held { word: "hold".into() };
-        for plan in [wanted(), Plan::GiveBack { superseded: None }] {
+        for plan in [wanted(), Plan::Remove { superseded: None }] {
             for (gate, expected) in [(&until, Step::Wait(minute(9))), (&held, Step::Rest)] {
                 let (kept, found) = step((&at("1"), &plan), gate, reverted.clone(), minute(1));
                 assert_eq!(found, expected, "{plan:?}");

@@ -7,7 +7,7 @@
 use kube::ResourceExt;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
-use lsm_ready_tetragon::plan::Wish;
+use lsm_ready_tetragon::plan::MountRequest;
 
 use super::gate::Limits;
 use crate::watch::key::DaemonSetKey;
@@ -75,9 +75,9 @@ impl Wishes {
     }
 
     /// The wish to follow.
-    pub fn merged(&self) -> Wish {
+    pub fn merged(&self) -> MountRequest {
         let Some(first) = self.first() else {
-            return Wish::none();
+            return MountRequest::none();
         };
         let strongest = |apply: Apply| {
             let heard = self
@@ -86,7 +86,7 @@ impl Wishes {
                 .filter(|asker| asker.container == first.container && asker.apply == apply);
             heard.map(|asker| asker.mount).max().unwrap_or(Mount::Never)
         };
-        Wish {
+        MountRequest {
             container: first.container.clone(),
             patch: strongest(Apply::Patch),
             suggest: strongest(Apply::Suggest),
@@ -280,6 +280,6 @@ mod tests {
         let elsewhere = policy("a", 0, &json!({"daemonSet": {"namespace": "tetragon"}}));
         let mut dying = wishing("b", "Always", "Patch");
         dying.metadata.deletion_timestamp = dying.metadata.creation_timestamp.clone();
-        assert_eq!(wishes(&[elsewhere, dying]).merged(), Wish::none());
+        assert_eq!(wishes(&[elsewhere, dying]).merged(), MountRequest::none());
     }
 }

@@ -1,19 +1,19 @@
-//! The two messages of `ListTracingPolicies` as tonic sends and receives them.
+//! Encodes and decodes the two messages of `ListTracingPolicies` for tonic.
 
 use hyper::body::Buf;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-use crate::tetragon_client::listing::{self, Listed};
-use crate::tetragon_client::why::Why;
+use crate::tetragon_client::error::AskError;
+use crate::tetragon_client::listing::{self, Listing};
 
-/// Sends a message without fields, and reads what an agent lists. Bytes that are no listing are a value, and no gRPC
-/// error, so that they are told apart from errors that the agent sends.
+/// Sends a message without fields, and reads the agent's list. Malformed bytes become a value, not
+/// a gRPC error, so that they differ from errors that the agent sends.
 pub struct ListCodec;
 
 impl Codec for ListCodec {
     type Encode = ();
-    type Decode = Result<Listed, Why>;
+    type Decode = Result<Listing, AskError>;
     type Encoder = Self;
     type Decoder = Self;
 
@@ -36,12 +36,11 @@ impl Encoder for ListCodec {
 }
 
 impl Decoder for ListCodec {
-    type Item = Result<Listed, Why>;
+    type Item = Result<Listing, AskError>;
     type Error = Status;
 
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
         let length = message.remaining();
-        let listed = listing::read(&message.copy_to_bytes(length));
-        Ok(Some(listed))
+        Ok(Some(listing::read(&message.copy_to_bytes(length))))
     }
 }

@@ -1,4 +1,4 @@
-//! A connection to an agent, over TLS where that is wanted.
+//! Connects to an agent, over TLS if that is wanted, and finds the cause when a connection fails.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,85 +8,70 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::tetragon_client::stream::{Record, Recorded};
+use crate::tetragon_client::error::AskError;
+use crate::tetragon_client::stream::{Recorded, Recording};
 use crate::tetragon_client::tls::{self, Tls};
-use crate::tetragon_client::why::Why;
 
-/// A connection, and what it records.
+/// A new connection, and the recordings of it.
 pub struct Connection {
-    /// The bytes of gRPC.
     pub stream: Stream,
-    /// What comes from the network.
-    below: Record,
-    /// What comes out of TLS.
-    above: Record,
-    over_tls: bool,
+    pub recordings: Recordings,
 }
 
-/// With or without TLS.
+/// The byte stream that gRPC uses.
 pub enum Stream {
-    /// Without.
     Plain(Recorded<TcpStream>),
-    /// With.
     Tls(Box<Recorded<TlsStream<Recorded<TcpStream>>>>),
 }
 
-/// Connects to that address.
-pub async fn connect(address: SocketAddr, tls: Option<&Tls>) -> Result<Connection, Why> {
-    let (below, above) = (Record::default(), Record::default());
-    let stream = TcpStream::connect(address).await.map_err(|error| Why::of_io(&error))?;
-    let stream = Recorded::new(stream, below.clone());
-    let stream = match tls {
-        None => Stream::Plain(stream),
-        Some(tls) => {
-            let shaken = tls.connector().connect(tls.name_at(address.ip()), stream).await;
-            let stream = shaken.map_err(|error| told_by(&below, Why::of_io(&error)))?;
-            Stream::Tls(Box::new(Recorded::new(stream, above.clone())))
-        }
-    };
-    Ok(Connection { stream, below, above, over_tls: tls.is_some() })
-}
-
-/// Why a handshake failed, by what the other end said first.
-fn told_by(below: &Record, why: Why) -> Why {
-    let first = below.first();
-    if tls::is_plain_text(&first) { Why::NoTls } else { why }
-}
-
-/// Why gRPC over a connection failed: the records know more than the error that gRPC gives.
-pub struct Ended {
-    below: Record,
-    above: Record,
+/// Records of a connection. They know more than the error that gRPC gives.
+pub struct Recordings {
+    /// Bytes from the network.
+    raw: Recording,
+    /// Bytes after decryption.
+    decrypted: Recording,
     over_tls: bool,
 }
 
-impl Connection {
-    /// The stream, and who remembers how it ends.
-    pub fn split(self) -> (Stream, Ended) {
-        let Self { stream, below, above, over_tls } = self;
-        (stream, Ended { below, above, over_tls })
-    }
+pub async fn connect(address: SocketAddr, tls: Option<&Tls>) -> Result<Connection, AskError> {
+    let (raw, decrypted) = (Recording::default(), Recording::default());
+    let stream = TcpStream::connect(address).await.map_err(|error| AskError::from_io(&error))?;
+    let stream = Recorded::new(stream, raw.clone());
+    let stream = match tls {
+        None => Stream::Plain(stream),
+        Some(tls) => {
+            let handshake = tls.connector().connect(tls.name_at(address.ip()), stream).await;
+            let stream = handshake.map_err(|error| {
+                let is_plain = tls::is_plain_text(&raw.first_bytes());
+                if is_plain { AskError::NoTls } else { AskError::from_io(&error) }
+            })?;
+            Stream::Tls(Box::new(Recorded::new(stream, decrypted.clone())))
+        }
+    };
+    let recordings = Recordings { raw, decrypted, over_tls: tls.is_some() };
+    Ok(Connection { stream, recordings })
 }
 
-impl Ended {
-    /// The cause, where gRPC says `why`. Agents written in Go close a connection without TLS where they want TLS, and
-    /// say nothing: then a second connection asks for TLS.
-    pub async fn why(&self, address: SocketAddr, why: Why) -> Why {
+impl Recordings {
+    /// The cause of a failed gRPC call, for which gRPC gives `error`. Agents are written in Go: one
+    /// that requires TLS closes a connection without TLS and sends nothing. A second connection
+    /// then finds out whether the agent speaks TLS.
+    pub async fn cause(&self, address: SocketAddr, error: AskError) -> AskError {
         if self.over_tls {
-            return self.above.error().unwrap_or(why);
+            return self.decrypted.error().unwrap_or(error);
         }
-        let first = self.below.first();
-        let silent = first.is_empty() && why == Why::Closed;
-        if tls::is_tls(&first) || silent && wants_tls(address).await {
-            Why::TlsRequired
+        let first = self.raw.first_bytes();
+        let closed_silently = first.is_empty() && error == AskError::Closed;
+        if tls::is_tls(&first) || closed_silently && speaks_tls(address).await {
+            AskError::TlsRequired
         } else {
-            why
+            error
         }
     }
 }
 
-/// Whether what listens there answers to the first message of TLS.
-async fn wants_tls(address: SocketAddr) -> bool {
+/// Whether the other end answers the first message of TLS.
+async fn speaks_tls(address: SocketAddr) -> bool {
     let mut first = [0; 2];
     let ask = async {
         let hello = tls::client_hello()?;
@@ -96,7 +81,6 @@ async fn wants_tls(address: SocketAddr) -> bool {
     };
     ask.await.is_some() && tls::is_tls(&first)
 }
-
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

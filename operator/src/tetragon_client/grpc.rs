@@ -1,7 +1,7 @@
-//! `ListTracingPolicies` over HTTP/2, with TLS or without.
+//! `ListTracingPolicies` over HTTP/2, with or without TLS.
 //!
-//! Each question has its own connection, which ends with the question: when the client is dropped, hyper resets the stream
-//! and closes the connection, also where the agent neither answers nor closes.
+//! Each query has its own connection. When the client is dropped, hyper resets the stream and
+//! closes the connection, even if the agent neither answers nor closes.
 
 use std::future::ready;
 use std::io;
@@ -17,50 +17,60 @@ use tonic::{Code, Request, Status};
 use tower::{Service, service_fn};
 
 use crate::tetragon_client::codec::ListCodec;
-use crate::tetragon_client::connect::{Stream, connect};
+use crate::tetragon_client::connect::{Connection, Stream, connect};
+use crate::tetragon_client::error::AskError;
 use crate::tetragon_client::limits::Limits;
-use crate::tetragon_client::listing::Listed;
+use crate::tetragon_client::listing::Listing;
 use crate::tetragon_client::tls::Tls;
-use crate::tetragon_client::why::Why;
 
-/// The method.
 const LIST_TRACING_POLICIES: &str = "/tetragon.FineGuidanceSensors/ListTracingPolicies";
-/// How many bytes the agent may send ahead of being read. The longest answer then takes 16 round trips.
+/// Bytes that the agent may send before the client has read them. The longest answer then takes 16
+/// round trips.
 const WINDOW: u32 = 256 << 10;
-/// Longest headers and trailers, in bytes.
-const HEADERS: u32 = 16 << 10;
+/// Maximum size of headers and trailers, in bytes.
+const MAX_HEADERS: u32 = 16 << 10;
 
 /// Asks the agent at that address.
-pub async fn list(address: SocketAddr, tls: Option<&Tls>, limits: &Limits) -> Result<Listed, Why> {
-    let asked = async {
-        let (stream, ended) = connect(address, tls).await?.split();
+pub async fn list(
+    address: SocketAddr,
+    tls: Option<&Tls>,
+    limits: &Limits,
+) -> Result<Listing, AskError> {
+    let query = async {
+        let Connection { stream, recordings } = connect(address, tls).await?;
         match call(address, stream, limits.grpc_bytes).await {
-            Ok(listed) => Ok(listed),
-            Err(why) => Err(ended.why(address, why).await),
+            Ok(listing) => Ok(listing),
+            Err(error) => Err(recordings.cause(address, error).await),
         }
     };
-    timeout(limits.deadline, asked).await.unwrap_or(Err(Why::TimedOut))
+    timeout(limits.deadline, query).await.unwrap_or(Err(AskError::TimedOut))
 }
 
-async fn call(address: SocketAddr, stream: Stream, most: usize) -> Result<Listed, Why> {
+async fn call(address: SocketAddr, stream: Stream, max_bytes: usize) -> Result<Listing, AskError> {
     let endpoint =
-        Endpoint::from_shared(format!("http://{address}")).map_err(|_| Why::NoAddress)?;
+        Endpoint::from_shared(format!("http://{address}")).map_err(|_| AskError::NoAddress)?;
     let channel = endpoint
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
-        .http2_max_header_list_size(HEADERS)
+        .http2_max_header_list_size(MAX_HEADERS)
         .connect_with_connector(once(stream))
         .await
-        .map_err(|error| Why::among_causes(&error).unwrap_or(Why::Unreachable))?;
-    let mut client = Grpc::new(channel).max_decoding_message_size(most);
-    client.ready().await.map_err(|error| Why::among_causes(&error).unwrap_or(Why::Closed))?;
+        .map_err(|error| AskError::from_sources(&error).unwrap_or(AskError::Unreachable))?;
+    let mut client = Grpc::new(channel).max_decoding_message_size(max_bytes);
+    client
+        .ready()
+        .await
+        .map_err(|error| AskError::from_sources(&error).unwrap_or(AskError::Closed))?;
     let path = PathAndQuery::from_static(LIST_TRACING_POLICIES);
-    let response =
-        client.unary(Request::new(()), path, ListCodec).await.map_err(|status| refused(&status))?;
+    let response = client
+        .unary(Request::new(()), path, ListCodec)
+        .await
+        .map_err(|status| status_error(&status))?;
     response.into_inner()
 }
 
-/// Gives the stream to the client, which would connect again where a connection is lost: then there is none.
+/// A connector that hands out the stream once. The client connects again when a connection is lost;
+/// that attempt fails.
 fn once(
     stream: Stream,
 ) -> impl Service<Uri, Response = TokioIo<Stream>, Error = io::Error, Future: Send> + Send + 'static
@@ -71,14 +81,15 @@ fn once(
     })
 }
 
-/// A status that the agent sent has no cause; one that tonic made of a broken connection has.
-fn refused(status: &Status) -> Why {
+/// A status that the agent sent has no source. tonic makes a status with a source when the
+/// connection breaks.
+fn status_error(status: &Status) -> AskError {
     match std::error::Error::source(status) {
-        Some(cause) => Why::among_causes(cause).unwrap_or(Why::OtherProtocol),
-        // tonic's word for a message longer than it was told to decode.
+        Some(source) => AskError::from_sources(source).unwrap_or(AskError::OtherProtocol),
+        // tonic's text for a message that exceeds `max_decoding_message_size`.
         None if status.code() == Code::OutOfRange && status.message().contains("too large") => {
-            Why::TooLarge
+            AskError::TooLarge
         }
-        None => Why::Status(status.code().into()),
+        None => AskError::Status(status.code().into()),
     }
 }

@@ -1,23 +1,24 @@
-//! How long an agent may take to answer, and how much it may say.
+//! Limits on the time and the size of an answer.
 
 use std::time::Duration;
 
-/// The limits of one question.
+/// Limits of one query.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For each of the two ways, from connecting to the last byte. The handshake of TLS is a part of it.
+    /// For each endpoint, from connecting to the last byte, including the TLS handshake.
     pub deadline: Duration,
-    /// Longest answer of gRPC, in bytes, which is held as a whole. Each policy has some hundred bytes, and more for each
-    /// of its sensors, hooks and errors.
+    /// Longest gRPC answer, in bytes. The whole answer is held in memory. A policy takes some
+    /// hundred bytes, and more for each of its sensors, hooks and errors.
     pub grpc_bytes: usize,
-    /// Longest metrics, in bytes, of which one line is held: a busy agent has some megabytes.
+    /// Longest metrics, in bytes. Only one line is held in memory. A busy agent serves some
+    /// megabytes.
     pub metrics_bytes: usize,
 }
 
 impl Limits {
-    /// As much as `tetra` takes: the default of gRPC's clients.
+    /// The default limit of gRPC clients, and so of `tetra`.
     pub const GRPC_BYTES: usize = 4 << 20;
-    /// Twice as much, as metrics tell of much else.
+    /// Twice as much, because most metrics are about other things.
     pub const METRICS_BYTES: usize = 8 << 20;
 }
 

@@ -1,30 +1,32 @@
-//! States and modes of a policy on an agent, and how many policies are in each state.
+//! State and mode of a policy on an agent, and counts of policies by state.
 
-/// The state of a policy on an agent: `TracingPolicyState` of sensors.proto. A greater state is a worse one.
+/// The state of a policy on an agent: `TracingPolicyState` of sensors.proto. A greater state is a
+/// worse one.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum State {
-    /// Loaded and enabled. This does not say that the policy denies: see [`Mode`].
+pub enum PolicyState {
+    /// Loaded and enabled. The policy may still deny nothing: see [`Mode`].
     Enabled,
     /// Switched off by `tetra tracingpolicy disable`: nothing of it is in the kernel.
     Disabled,
-    /// It could not be loaded. Tetragon does not try again until the policy changes or the agent restarts.
+    /// Loading failed. Tetragon does not retry until the policy changes or the agent restarts.
     LoadError,
-    /// It could not be unloaded.
+    /// Unloading failed.
     Error,
     /// It is being loaded.
     Loading,
     /// It is being unloaded.
     Unloading,
-    /// Known and not loaded, because its nodeSelector does not match the agent's node (after Tetragon 1.8.0-pre.0).
+    /// Not loaded, because its nodeSelector does not match the agent's node (after Tetragon
+    /// 1.8.0-pre.0).
     Skipped,
-    /// Enabled, but some of its hooks were not attached: [`failed_hooks`](crate::tetragon_client::PolicyAnswer::failed_hooks) names them
+    /// Enabled, but some of its hooks were not attached: `PolicyStatus::failed_hooks` names them
     /// (after Tetragon 1.8.0-pre.0).
     PartiallyEnabled,
-    /// The agent says that it does not know, or says a state that this version does not know.
+    /// The agent reports an unknown state, or one that this version of lsm-ready does not know.
     Unclear,
 }
 
-impl State {
+impl PolicyState {
     /// Every state, in order.
     pub const ALL: [Self; 9] = [
         Self::Enabled,
@@ -53,12 +55,12 @@ impl State {
         }
     }
 
-    /// The state with this name in the metric `tetragon_tracingpolicy_loaded`.
+    /// The state with this label in the metric `tetragon_tracingpolicy_loaded`.
     pub fn named(name: &str) -> Self {
         Self::ALL.into_iter().find(|state| state.as_str() == name).unwrap_or(Self::Unclear)
     }
 
-    /// Tetragon's word: the name in sensors.proto without `TP_STATE_`, in lower case.
+    /// Tetragon's name in sensors.proto, without `TP_STATE_` and in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Enabled => "enabled",
@@ -79,23 +81,23 @@ impl State {
     }
 }
 
-/// Whether a policy enforces: `TracingPolicyMode` of sensors.proto, since Tetragon 1.4. Agents give a mode only for
-/// policies that are enabled and have something in the kernel.
+/// Whether a policy enforces: `TracingPolicyMode` of sensors.proto, since Tetragon 1.4. Agents give
+/// a mode only for policies that are enabled and have something in the kernel.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Mode {
-    /// Its actions are carried out. A policy without enforcing actions has this mode too.
+    /// Its actions are carried out. A policy without enforcing actions also has this mode.
     Enforce,
-    /// Its enforcing actions are left out: it only reports. Set by the policy's option `policy-mode` or by
-    /// `tetra tracingpolicy set-mode`.
+    /// Its enforcing actions are skipped: it only reports. Set by the policy's option `policy-mode`
+    /// or by `tetra tracingpolicy set-mode`.
     Monitor,
-    /// As `Monitor`, for policies whose programs can do no more (since Tetragon 1.7).
+    /// As `Monitor`, for a policy whose programs cannot enforce (since Tetragon 1.7).
     MonitorOnly,
-    /// A mode that this version does not know.
+    /// A mode that this version of lsm-ready does not know.
     Unclear,
 }
 
 impl Mode {
-    /// The mode with this number in sensors.proto; none for 0, which agents send where they have none to tell.
+    /// The mode with this number in sensors.proto. Agents send 0 if a policy has no mode.
     pub const fn numbered(number: u64) -> Option<Self> {
         match number {
             0 => None,
@@ -106,7 +108,7 @@ impl Mode {
         }
     }
 
-    /// Tetragon's word: the name in sensors.proto without `TP_MODE_`, in lower case.
+    /// Tetragon's name in sensors.proto, without `TP_MODE_` and in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
@@ -119,16 +121,16 @@ impl Mode {
 
 /// How many policies are in each state.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub struct Counts([u64; State::ALL.len()]);
+pub struct StateCounts([u64; PolicyState::ALL.len()]);
 
-impl Counts {
+impl StateCounts {
     /// The number of policies in this state.
-    pub const fn of(&self, state: State) -> u64 {
+    pub const fn of(&self, state: PolicyState) -> u64 {
         self.0[state as usize]
     }
 
-    /// Adds policies in this state. A sum that does not fit stays at the greatest number.
-    pub const fn add(&mut self, state: State, more: u64) {
+    /// Adds policies in this state. The sum saturates.
+    pub const fn add(&mut self, state: PolicyState, more: u64) {
         let count = &mut self.0[state as usize];
         *count = count.saturating_add(more);
     }
@@ -140,17 +142,17 @@ impl Counts {
 
     /// The number of policies for which the agent reports an error.
     pub const fn errors(&self) -> u64 {
-        self.of(State::LoadError).saturating_add(self.of(State::Error))
+        self.of(PolicyState::LoadError).saturating_add(self.of(PolicyState::Error))
     }
 
     /// The number of policies that are being loaded or unloaded.
     pub const fn in_progress(&self) -> u64 {
-        self.of(State::Loading).saturating_add(self.of(State::Unloading))
+        self.of(PolicyState::Loading).saturating_add(self.of(PolicyState::Unloading))
     }
 }
 
-impl FromIterator<(State, u64)> for Counts {
-    fn from_iter<T: IntoIterator<Item = (State, u64)>>(counted: T) -> Self {
+impl FromIterator<(PolicyState, u64)> for StateCounts {
+    fn from_iter<T: IntoIterator<Item = (PolicyState, u64)>>(counted: T) -> Self {
         let mut counts = Self::default();
         for (state, count) in counted {
             counts.add(state, count);
@@ -165,21 +167,22 @@ mod tests {
 
     #[test]
     fn each_state_has_one_number_and_one_name() {
-        for (number, state) in (1..).zip(State::ALL) {
-            let by_number = State::numbered(number);
-            assert_eq!((by_number, State::named(state.as_str())), (state, state));
+        for (number, state) in (1..).zip(PolicyState::ALL) {
+            let by_number = PolicyState::numbered(number);
+            assert_eq!((by_number, PolicyState::named(state.as_str())), (state, state));
         }
         for number in [0, 9, u64::MAX] {
-            assert_eq!(State::numbered(number), State::Unclear);
+            assert_eq!(PolicyState::numbered(number), PolicyState::Unclear);
         }
-        assert_eq!(State::named("ENABLED"), State::Unclear);
+        assert_eq!(PolicyState::named("ENABLED"), PolicyState::Unclear);
     }
 
     #[test]
-    fn a_sum_that_does_not_fit_stays_at_the_greatest_number() {
-        let counts: Counts = [(State::Error, u64::MAX), (State::Error, 1), (State::LoadError, 1)]
-            .into_iter()
-            .collect();
-        assert_eq!([counts.of(State::Error), counts.errors(), counts.total()], [u64::MAX; 3]);
+    fn sums_saturate() {
+        let counts: StateCounts =
+            [(PolicyState::Error, u64::MAX), (PolicyState::Error, 1), (PolicyState::LoadError, 1)]
+                .into_iter()
+                .collect();
+        assert_eq!([counts.of(PolicyState::Error), counts.errors(), counts.total()], [u64::MAX; 3]);
     }
 }

@@ -1,79 +1,74 @@
-//! A connection that remembers how it began and how it ended.
+//! A stream that records how the connection began and how it ended.
 //!
-//! h2 tells neither: of an error of the connection below it keeps the kind alone, and not that it was a TLS alert.
+//! h2 reports neither: it keeps only the kind of an I/O error, and drops a TLS alert inside.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::tetragon_client::why::Why;
+use crate::tetragon_client::error::AskError;
 
-/// How many bytes are remembered: enough to tell TLS from HTTP.
+/// Number of first bytes that are kept: enough to distinguish TLS from HTTP.
 const FIRST: usize = 16;
 
-/// What is remembered of a connection, shared with who has started it.
+/// The record of one connection, shared with the function that opened it.
 #[derive(Clone, Debug, Default)]
-pub struct Record(Arc<Mutex<Seen>>);
+pub struct Recording(Arc<Mutex<Record>>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Record {
     first: Vec<u8>,
-    error: Option<Why>,
+    error: Option<AskError>,
 }
 
-impl Record {
+impl Recording {
     /// The first bytes that were received.
-    pub fn first(&self) -> Vec<u8> {
-        self.with(|seen| seen.first.clone())
+    pub fn first_bytes(&self) -> Vec<u8> {
+        self.0.lock().first.clone()
     }
 
-    /// Why the connection ended, if by an error.
-    pub fn error(&self) -> Option<Why> {
-        self.with(|seen| seen.error)
+    /// The first error of the connection.
+    pub fn error(&self) -> Option<AskError> {
+        self.0.lock().error
     }
 
     fn received(&self, bytes: &[u8]) {
-        self.with(|seen| {
-            let room = FIRST - seen.first.len();
-            seen.first.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        });
+        let first = &mut self.0.lock().first;
+        let room = FIRST - first.len();
+        first.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     fn failed(&self, error: &io::Error) {
-        self.with(|seen| _ = seen.error.get_or_insert(Why::of_io(error)));
-    }
-
-    fn with<T>(&self, f: impl FnOnce(&mut Seen) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0.lock().error.get_or_insert(AskError::from_io(error));
     }
 }
 
-/// A stream with its record.
+/// A stream with its recording.
 #[derive(Debug)]
 pub struct Recorded<S> {
     stream: S,
-    record: Record,
+    recording: Recording,
 }
 
 impl<S> Recorded<S> {
-    /// Records what happens to that stream.
-    pub const fn new(stream: S, record: Record) -> Self {
-        Self { stream, record }
+    pub const fn new(stream: S, recording: Recording) -> Self {
+        Self { stream, recording }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Recorded<S> {
-    /// An agent that refuses a client certificate says so and closes. Where a write finds the connection closed, the
-    /// reason may be waiting to be read.
+    /// An agent that refuses a client certificate sends an alert and closes. When a write finds the
+    /// connection closed, that alert may still wait to be read.
     fn write_failed(&mut self, cx: &mut Context<'_>, error: &io::Error) {
         let mut buffer = [0; 1024];
         match Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut buffer)) {
-            Poll::Ready(Err(reason)) => self.record.failed(&reason),
-            // Nothing, the end, or bytes that nobody will read any more.
-            _ => self.record.failed(error),
+            Poll::Ready(Err(alert)) => self.recording.failed(&alert),
+            // Nothing to read, or bytes that are of no use any more.
+            Poll::Ready(Ok(())) | Poll::Pending => self.recording.failed(error),
         }
     }
 }
@@ -87,8 +82,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
         match &read {
-            Ok(()) => self.record.received(&buffer.filled()[before..]),
-            Err(error) => self.record.failed(error),
+            Ok(()) => self.recording.received(&buffer.filled()[before..]),
+            Err(error) => self.recording.failed(error),
         }
         Poll::Ready(read)
     }
@@ -127,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection that the other end has closed, with an alert that was not read yet.
+    /// A connection that the other end has closed, with an unread alert.
     struct Closed;
 
     impl AsyncRead for Closed {
@@ -160,13 +155,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_alert_counts_where_a_write_finds_the_connection_closed() {
+    async fn an_unread_alert_is_the_error_of_a_write_to_a_closed_connection() {
         for flushed in [false, true] {
-            let record = Record::default();
-            let mut stream = Recorded::new(Closed, record.clone());
+            let recording = Recording::default();
+            let mut stream = Recorded::new(Closed, recording.clone());
             let ended = if flushed { stream.flush().await } else { stream.write_all(b"x").await };
             assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
-            assert_eq!(record.error(), Some(Why::ClientCertificateRequired));
+            assert_eq!(recording.error(), Some(AskError::ClientCertificateRequired));
         }
     }
 }

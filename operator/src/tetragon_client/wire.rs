@@ -1,15 +1,16 @@
-//! The wire format of Protocol Buffers, read in place (<https://protobuf.dev/programming-guides/encoding/>).
+//! Reads the wire format of Protocol Buffers in place
+//! (<https://protobuf.dev/programming-guides/encoding/>).
 //!
-//! A generated decoder makes a value of some hundred bytes from a message of two, and so a hundred megabytes from the
-//! megabyte that a hostile agent may send. Here each field is a part of the message itself.
+//! A generated decoder makes a value of some hundred bytes from a message of two bytes. A hostile
+//! agent could so turn one megabyte into a hundred. Here each field borrows from the message.
 
-use crate::tetragon_client::why::Why;
+use crate::tetragon_client::error::AskError;
 
-/// Bytes that are no message, or a field of another type than the published one.
+/// The bytes are not a message, or a field has another type than the published one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Malformed;
 
-impl From<Malformed> for Why {
+impl From<Malformed> for AskError {
     fn from(_: Malformed) -> Self {
         Self::OtherProtocol
     }
@@ -18,44 +19,38 @@ impl From<Malformed> for Why {
 /// The value of a field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Value<'a> {
-    /// A number, a truth value or an enumeration.
+    /// A number, a boolean or an enumeration.
     Number(u64),
     /// A text, a message, or packed numbers.
     Bytes(&'a [u8]),
-    /// Four or eight bytes, which no field that is read here has.
+    /// Four or eight bytes. No field that is read here has this type.
     Fixed,
 }
 
 impl<'a> Value<'a> {
-    /// # Errors
-    /// Where the field has another type.
     pub fn number(self) -> Result<u64, Malformed> {
         match self {
             Self::Number(number) => Ok(number),
-            _ => Err(Malformed),
+            Self::Bytes(_) | Self::Fixed => Err(Malformed),
         }
     }
 
-    /// # Errors
-    /// Where the field has another type.
     pub fn message(self) -> Result<Fields<'a>, Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(Fields(bytes)),
-            _ => Err(Malformed),
+            Self::Number(_) | Self::Fixed => Err(Malformed),
         }
     }
 
-    /// # Errors
-    /// Where the field has another type or is not UTF-8.
     pub fn text(self) -> Result<&'a str, Malformed> {
         match self {
             Self::Bytes(bytes) => std::str::from_utf8(bytes).map_err(|_| Malformed),
-            _ => Err(Malformed),
+            Self::Number(_) | Self::Fixed => Err(Malformed),
         }
     }
 }
 
-/// The fields of a message with their numbers, as they come. An error ends them.
+/// Iterates over the fields of a message, in the order of the bytes, and stops after an error.
 #[derive(Clone, Debug)]
 pub struct Fields<'a>(pub &'a [u8]);
 
@@ -74,19 +69,21 @@ impl<'a> Fields<'a> {
                 Value::Bytes(self.take(length)?)
             }
             5 => self.take(4).map(|_| Value::Fixed)?,
-            // Groups, which no version of Tetragon's API has.
+            // Groups. No version of Tetragon's API has them.
             _ => return Err(Malformed),
         };
         Ok((number, value))
     }
 
-    /// Seven bits a byte, the lowest first; the highest bit says that more follow. 64 bits need ten bytes at most.
+    /// Each byte holds seven bits, the lowest first; its highest bit is set if more bytes follow.
+    /// 64 bits need at most ten bytes.
     fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for place in 0..10 {
             let [byte] = self.take(1)? else {
                 return Err(Malformed);
             };
+            // The tenth byte holds only the 64th bit.
             if place == 9 && *byte > 1 {
                 return Err(Malformed);
             }
@@ -132,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wire_type() {
+    fn each_wire_type_is_read() {
         let bytes = [
             0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x1d, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8,
             0x2a, 0,
@@ -148,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_an_error() {
+    fn malformed_bytes_are_an_error() {
         for bytes in [
             &[0x08][..],
             &[0x0a, 2, 0],
@@ -166,9 +163,10 @@ mod tests {
     }
 
     proptest! {
-        /// What another encoder writes is read back.
         #[test]
-        fn numbers_and_bytes(fields in prop::collection::vec((1u32..1 << 29, any::<u64>(), ".{0,9}"), 0..20)) {
+        fn fields_of_another_encoder_are_read_back(
+            fields in prop::collection::vec((1u32..1 << 29, any::<u64>(), ".{0,9}"), 0..20),
+        ) {
             let mut bytes = Vec::new();
             for (number, value, text) in &fields {
                 encode_key(*number, WireType::Varint, &mut bytes);
@@ -185,7 +183,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_end(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn reading_any_bytes_ends(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(Fields(&bytes).count() <= bytes.len());
         }
     }

@@ -1,8 +1,8 @@
 //! Tetragon's own policies: which there are, what they ask of a node, and whether the nodes will take them.
 //!
 //! ## Flow
-//! [`follow`] finds the installed version of the CRDs, lists and watches → [`known`] keeps what each policy asks for →
-//! [`demand`] adds it to what an `LsmPolicy` requires of a node; [`condition`] makes `TracingPoliciesLoadable` of it.
+//! [`watch`] finds the installed version of the CRDs, lists and watches → [`snapshot`] keeps what each policy asks for →
+//! [`requirement`] adds it to what an `LsmPolicy` requires of a node; [`condition`] makes `TracingPoliciesLoadable` of it.
 //!
 //! ## Guarantees
 //! - No CRD is fine: it is known then that nothing is asked for. One that is installed later is found.
@@ -11,7 +11,7 @@
 //!   is away for a while.
 
 pub mod condition;
-pub mod demand;
-pub mod follow;
-pub mod known;
-pub mod wish;
+pub mod expectation;
+pub mod requirement;
+pub mod snapshot;
+pub mod watch;

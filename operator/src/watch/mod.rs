@@ -31,7 +31,7 @@ use serde::de::DeserializeOwned;
 use tracing::warn;
 
 use crate::context::metrics::Metrics;
-use crate::tracing_policies::follow;
+use crate::tracing_policies;
 use crate::watch::store::{Writers, trim, trim_node};
 use crate::watch::triggers::Routes;
 
@@ -43,7 +43,8 @@ pub async fn run(client: Client, writers: Writers, routes: Routes, metrics: Metr
     let policies = fill(&client, writers.policies, trim, &metrics, |event| routes.policy(event));
     let daemon_sets =
         fill(&client, writers.daemon_sets, trim, &metrics, |event| routes.daemon_set(event));
-    let tracing = follow::run(client.clone(), writers.tracing_policies, &routes, &metrics);
+    let tracing =
+        tracing_policies::watch::run(client.clone(), writers.tracing_policies, &routes, &metrics);
     Box::pin(future::join(future::join5(nodes, reports, profiles, policies, daemon_sets), tracing))
         .await;
 }

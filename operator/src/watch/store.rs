@@ -9,7 +9,7 @@ use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
 
-use crate::tracing_policies::known::{self, Known};
+use crate::tracing_policies::snapshot::{self, Known};
 use crate::watch::digests::Genuine;
 
 /// The read sides.
@@ -38,7 +38,7 @@ pub struct Writers {
     pub(crate) profiles: Writer<LsmHookProfile>,
     pub(crate) policies: Writer<LsmPolicy>,
     pub(crate) daemon_sets: Writer<DaemonSet>,
-    pub(crate) tracing_policies: known::Writer,
+    pub(crate) tracing_policies: snapshot::Writer,
 }
 
 /// Empty stores.
@@ -48,7 +48,7 @@ pub fn stores() -> (Stores, Writers) {
     let (profiles, profile_writer) = reflector::store();
     let (policies, policy_writer) = reflector::store();
     let (daemon_sets, daemon_set_writer) = reflector::store();
-    let (tracing_policies, tracing_writer) = known::known();
+    let (tracing_policies, tracing_writer) = snapshot::known();
     let writers = Writers {
         nodes: node_writer,
         reports: report_writer,

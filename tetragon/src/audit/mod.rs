@@ -4,7 +4,7 @@
 //! first, each once. They hold up nothing: Tetragon's chart makes the agent privileged by default.
 //!
 //! ## Guarantees
-//! A finding advises a change only where a real agent of exactly that release was seen to work with it ([`crate::seen`]), and
+//! A finding advises a change only where a real agent of exactly that release was seen to work with it ([`crate::tested`]), and
 //! names everything else in the pod template that has to change with it.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -20,12 +20,12 @@ use crate::privilege::{
     AppArmor, Capabilities, app_armor, capabilities, is_confined_by_default, is_privileged, seccomp,
 };
 use crate::refusal::Refusal;
-use crate::seen::{self, Seen};
+use crate::tested::{self, TestedAgent};
 use crate::view::{Access, Mounted, View, view, volume};
 
 /// Something that the container may do and need not, or that keeps the agent from its work.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Excess {
+pub struct Advice {
     /// The condition's reason.
     pub reason: ConditionReason,
     /// What it is, and what to change.
@@ -80,7 +80,7 @@ pub fn audit(
     daemon_set: &DaemonSet,
     container: &str,
     nodes: &AppArmorNodes,
-) -> Result<Vec<Excess>, Refusal> {
+) -> Result<Vec<Advice>, Refusal> {
     let (empty, no_template) = (PodSpec::default(), PodTemplateSpec::default());
     let pod = pod(daemon_set).unwrap_or(&empty);
     let template = daemon_set.spec.as_ref().map_or(&no_template, |spec| &spec.template);
@@ -101,7 +101,7 @@ pub fn audit(
         agent.without_seccomp(),
         mutable_tag(container),
     ];
-    let excess = |(reason, message)| Excess { reason, message };
+    let excess = |(reason, message)| Advice { reason, message };
     Ok(found.into_iter().flatten().map(excess).collect())
 }
 
@@ -110,9 +110,9 @@ type Found = Option<(ConditionReason, String)>;
 impl Agent<'_> {
     fn privileged(&self) -> Found {
         is_privileged(self.container).then(|| {
-            let advice = match seen::with(self.release) {
+            let advice = match tested::with(self.release) {
                 Some(seen) => self.less(seen),
-                None => seen::advice(self.release, &seen::releases(), ""),
+                None => tested::advice(self.release, &tested::releases(), ""),
             };
             let message = format!(
                 "container {} is privileged, as Tetragon's chart makes it, and may do everything on its node: {advice}",
@@ -123,7 +123,7 @@ impl Agent<'_> {
     }
 
     /// All that has to change so that the agent runs with less, as it was seen to.
-    fn less(&self, seen: &Seen) -> String {
+    fn less(&self, seen: &TestedAgent) -> String {
         let mut changes = vec![format!(
             "securityContext of the container (tetragon.securityContext in the chart's values) with privileged: false, \
              capabilities: {{drop: [ALL], add: [{}]}} and seccompProfile: {{type: RuntimeDefault}}",
@@ -182,7 +182,7 @@ impl Agent<'_> {
         let message = format!(
             "{active}, and the runtime's default profile keeps container {} from starting there, as it is not privileged: {}",
             self.container.name,
-            seen::advice(self.release, &seen::UNCONFINED, change)
+            tested::advice(self.release, &tested::UNCONFINED, change)
         );
         Some((ConditionReason::AppArmor, message))
     }
@@ -190,7 +190,7 @@ impl Agent<'_> {
     fn host_pid(&self) -> Found {
         (self.pod.host_pid == Some(true)).then(|| {
             let advice = if self.mounts_host_proc() {
-                seen::advice(self.release, &seen::WITHOUT_HOST_PID, "remove that, as Tetragon's charts do without it")
+                tested::advice(self.release, &tested::WITHOUT_HOST_PID, "remove that, as Tetragon's charts do without it")
             } else {
                 "nothing is advised, as the host's /proc is not mounted, by which Tetragon's charts do without it"
                     .to_owned()
@@ -212,7 +212,7 @@ impl Agent<'_> {
 
     /// A capability without which an agent of this release was seen not to start.
     fn missing(&self) -> Found {
-        let (seen, held) = (seen::with(self.release)?, capabilities(self.container));
+        let (seen, held) = (tested::with(self.release)?, capabilities(self.container));
         let missing: Vec<&str> =
             seen.vital.iter().copied().filter(|name| !held.has(name)).collect();
         (!missing.is_empty()).then(|| {
@@ -231,7 +231,7 @@ impl Agent<'_> {
         if is_privileged(self.container) {
             return None;
         }
-        let seen = seen::with(self.release).unwrap_or(seen::newest());
+        let seen = tested::with(self.release).unwrap_or(tested::newest());
         let needed = |name: &String| seen.capabilities.contains(&name.as_str());
         let beyond = match capabilities(self.container) {
             Capabilities::AllBut(_) => "ALL".to_owned(),
@@ -246,7 +246,7 @@ impl Agent<'_> {
                  gives by default counts unless it is dropped): {}",
                 self.container.name,
                 seen.release,
-                seen::advice(self.release, &[seen.release], &change)
+                tested::advice(self.release, &[seen.release], &change)
             );
             (ConditionReason::Capabilities, message)
         })
@@ -283,7 +283,7 @@ impl Agent<'_> {
             "mount {SECURITYFS_PATH} itself as well, with readOnly: true and without mountPropagation"
         );
         let advice = if mounted.path == SECURITYFS_PATH { change } else { &beside };
-        seen::advice(self.release, &seen::READ_ONLY_SECURITYFS, advice)
+        tested::advice(self.release, &tested::READ_ONLY_SECURITYFS, advice)
     }
 
     /// A privileged container runs without seccomp, whatever is said
@@ -293,7 +293,7 @@ impl Agent<'_> {
             seccomp(self.pod, self.container).is_some_and(|profile| profile.type_ != "Unconfined");
         (!confined && !is_privileged(self.container)).then(|| {
             let change = "set seccompProfile to type: RuntimeDefault";
-            let advice = seen::advice(self.release, &seen::releases(), change);
+            let advice = tested::advice(self.release, &tested::releases(), change);
             (
                 ConditionReason::NoSeccomp,
                 format!(

@@ -35,7 +35,7 @@ fn daemon_set(image: &str, context: &Value, pod: &Value, mounts: &[Value]) -> Da
     serde_json::from_value(json!({"spec": {"selector": {}, "template": {"spec": spec}}})).unwrap()
 }
 
-fn found(daemon_set: &DaemonSet, nodes: &AppArmorNodes) -> Vec<Excess> {
+fn found(daemon_set: &DaemonSet, nodes: &AppArmorNodes) -> Vec<Advice> {
     audit(daemon_set, "tetragon", nodes).unwrap()
 }
 

@@ -89,7 +89,7 @@ pub enum Obstacle {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum AppArmor {
     /// None is asked for: where AppArmor is active, runtimes apply their default profile unless the container is privileged.
-    Unsaid,
+    Unset,
     /// None is applied.
     Unconfined,
     /// The runtime's default profile. The kubelet admits such a pod only where AppArmor is active.
@@ -162,7 +162,7 @@ pub fn may_mount(
         AppArmor::RuntimeDefault if !privileged => {
             Err(Obstacle::AppArmor("RuntimeDefault".to_owned()))
         }
-        AppArmor::RuntimeDefault | AppArmor::Unconfined | AppArmor::Unsaid => Ok(()),
+        AppArmor::RuntimeDefault | AppArmor::Unconfined | AppArmor::Unset => Ok(()),
     }
 }
 
@@ -212,7 +212,7 @@ pub fn app_armor(template: &PodTemplateSpec, pod: &PodSpec, container: &Containe
     let annotation =
         template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref()?.get(&key));
     match annotation.map(String::as_str) {
-        None | Some("") => AppArmor::Unsaid,
+        None | Some("") => AppArmor::Unset,
         Some("unconfined") => AppArmor::Unconfined,
         Some("runtime/default") => AppArmor::RuntimeDefault,
         Some(other) => {
@@ -230,7 +230,7 @@ pub fn is_confined_by_default(
     container: &Container,
 ) -> bool {
     let by_default =
-        matches!(app_armor(template, pod, container), AppArmor::Unsaid | AppArmor::RuntimeDefault);
+        matches!(app_armor(template, pod, container), AppArmor::Unset | AppArmor::RuntimeDefault);
     by_default && !is_privileged(container)
 }
 

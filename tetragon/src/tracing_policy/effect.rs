@@ -19,14 +19,14 @@ pub enum Effect {
     /// It can deny something.
     Denies,
     /// It denies nothing.
-    DeniesNothing(Inert),
+    DeniesNothing(InertReason),
     /// It has no LSM hooks, and so does nothing through LSM BPF.
     NoLsmHooks,
 }
 
 /// Why a policy denies nothing.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Inert {
+pub enum InertReason {
     /// The only enforcing actions are `Override` on hooks whose value the kernel ignores.
     VoidHooks,
     /// The only enforcing actions are `Override` without an error.
@@ -39,7 +39,7 @@ pub enum Inert {
     MonitorOnly,
 }
 
-impl fmt::Display for Inert {
+impl fmt::Display for InertReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoEnforcingAction => {
@@ -132,11 +132,11 @@ pub fn effect(spec: &Map<String, Value>, release: Release) -> Effect {
         return Effect::NoLsmHooks;
     }
     if release >= V1_4 && mode(spec) == Some("monitor") {
-        return Effect::DeniesNothing(Inert::MonitorMode);
+        return Effect::DeniesNothing(InertReason::MonitorMode);
     }
     let macros = macros(spec, release);
     if is_forced_to_monitor(spec, release) && acts(hooks, macros) {
-        return Effect::DeniesNothing(Inert::MonitorOnly);
+        return Effect::DeniesNothing(InertReason::MonitorOnly);
     }
     // `None` stands for nothing that is missing, and is the least.
     let missing = hooks.iter().map(|hook| strongest(hook, macros)).min().flatten();
@@ -164,24 +164,26 @@ pub(super) fn mode(spec: &Map<String, Value>) -> Option<&str> {
 }
 
 /// What keeps a hook from denying, and nothing where it denies. The least is nearest to denying.
-fn strongest(hook: &Value, macros: Option<&Map<String, Value>>) -> Option<Inert> {
+fn strongest(hook: &Value, macros: Option<&Map<String, Value>>) -> Option<InertReason> {
     let is_void = VOID_HOOKS.contains(&text(hook, "hook"));
     let judge = |enforces| match enforces {
-        Enforces::Override if is_void => Some(Inert::VoidHooks),
+        Enforces::Override if is_void => Some(InertReason::VoidHooks),
         Enforces::Kill | Enforces::Override => None,
-        Enforces::OverrideToZero => Some(Inert::OverrideToZero),
-        Enforces::Nothing => Some(Inert::NoEnforcingAction),
+        Enforces::OverrideToZero => Some(InertReason::OverrideToZero),
+        Enforces::Nothing => Some(InertReason::NoEnforcingAction),
     };
     let selectors = hook.get("selectors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let actions = selectors.iter().take(MOST_SELECTORS).filter_map(Value::as_object);
     let actions =
         actions.flat_map(|selector| Merged::of(selector, "", macros, None).get("matchActions").1);
-    let all: Vec<Option<Inert>> = actions.map(|action| judge(enforces(action))).collect();
+    let all: Vec<Option<InertReason>> = actions.map(|action| judge(enforces(action))).collect();
     if all.contains(&None) && !all.is_empty() {
         return None;
     }
     let of = |wanted| all.contains(&Some(wanted)).then_some(wanted);
-    of(Inert::VoidHooks).or_else(|| of(Inert::OverrideToZero)).or(Some(Inert::NoEnforcingAction))
+    of(InertReason::VoidHooks)
+        .or_else(|| of(InertReason::OverrideToZero))
+        .or(Some(InertReason::NoEnforcingAction))
 }
 
 /// Whether a selector itself has an action that the agent counts as enforcing.

@@ -1,6 +1,6 @@
 //! What an API server demands of any object: version, kind, and metadata.
 //!
-//! In: an object from a file. Out: a finding for each field that the API server refuses, whatever Tetragon's release is.
+//! In: an object from a file. Out: a diagnostic for each field that the API server refuses, whatever Tetragon's release is.
 //! The types of the fields are checked by [`super::schema`]. The rules are those of `ValidateObjectMeta` in Kubernetes.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::{Map, Value};
 
-use super::finding::{Collector, Weight, quoted};
+use super::diagnostic::{Collector, Severity, quoted};
 use super::release::Releases;
 use super::{KINDS, VERSION};
 
@@ -45,7 +45,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn add(&mut self, path: &str, rule: impl Into<String>) {
-        self.out.add_for(Releases::ALL, Weight::Schema, path, rule);
+        self.out.add_for(Releases::ALL, Severity::Schema, path, rule);
     }
 
     fn kind(&mut self, object: &Map<String, Value>) {
@@ -98,7 +98,7 @@ impl Check<'_> {
         }
         if name.is_none() && prefix.is_some() {
             let rule = "kubectl create makes a name of it; kubectl apply refuses a policy without metadata.name";
-            self.out.add_for(Releases::ALL, Weight::Remark, "metadata.generateName", rule);
+            self.out.add_for(Releases::ALL, Severity::Remark, "metadata.generateName", rule);
         }
         if let Some(namespace) =
             metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty())

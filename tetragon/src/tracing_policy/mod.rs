@@ -1,28 +1,28 @@
 //! One of Tetragon's own policies, read strictly: what it asks of a kernel, and what Tetragon would say to it.
 //!
-//! In: a TracingPolicy or TracingPolicyNamespaced as JSON. Out: the LSM hooks that it wants programs on ([`Asks`]), the
-//! nodes that it is for, and what was found in it ([`Findings`]): fields that the CRD's schema does not have, rules of
-//! the agent that it breaks, what cannot be told, and remarks. Each finding has the releases of Tetragon that it holds for.
+//! In: a TracingPolicy or TracingPolicyNamespaced as JSON. Out: the LSM hooks that it wants programs on ([`HookRequirements`]), the
+//! nodes that it is for, and what was found in it ([`Diagnostics`]): fields that the CRD's schema does not have, rules of
+//! the agent that it breaks, what cannot be told, and remarks. Each diagnostic has the releases of Tetragon that it holds for.
 //!
 //! ## Flow
-//! [`schema`] and [`rules`] look at the policy once for each known [`Release`] → [`finding`] puts equal findings together →
-//! [`answer`](mod@answer) says for the releases in question what becomes of the policy, with [`effect`] for what it would
+//! [`schema`] and [`rules`] look at the policy once for each known [`Release`] → [`diagnostic`] puts equal diagnostics together →
+//! [`text_verdict`] says for the releases in question what becomes of the policy, with [`effect`] for what it would
 //! deny.
 //!
 //! ## Guarantees
 //! Nobody is told that a policy loads which was not understood. No input makes it panic, and its cost is linear in the
 //! size of the policy.
 
-pub mod answer;
-pub mod asks;
+pub mod diagnostic;
 pub mod effect;
 pub mod enforcement;
 mod envelope;
-pub mod finding;
+pub mod hook_requirements;
 pub mod release;
 mod remarks;
 mod rules;
 mod schema;
+pub mod text_verdict;
 
 use std::fmt;
 
@@ -33,15 +33,15 @@ use lsm_ready_crds::selection::{Labels, key};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use self::answer::{Answer, Refused, Source};
-pub use self::asks::{Ask, Asks};
-pub use self::effect::{Effect, Inert};
+pub use self::diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use self::effect::{Effect, InertReason};
 pub use self::enforcement::Enforcement;
-pub use self::finding::{Finding, Findings, Weight};
-pub use self::release::{Known, Release, Releases};
+pub use self::hook_requirements::{HookRequirement, HookRequirements};
+pub use self::release::{Release, ReleaseMatch, Releases};
+pub use self::text_verdict::{PolicyRefusal, Source, TextVerdict};
 
-use self::asks::{LONGEST_HOOK, MOST_HOOKS, is_hook_name};
-use self::finding::{Collector, quoted};
+use self::diagnostic::{Collector, quoted};
+use self::hook_requirements::{LONGEST_HOOK, MOST_HOOKS, is_hook_name};
 
 /// API group of Tetragon's policies.
 pub const GROUP: &str = "cilium.io";
@@ -63,11 +63,11 @@ pub struct TracingPolicy {
     /// Its labels, by which a policy of ours selects it.
     pub labels: Labels,
     /// What it asks of a kernel.
-    pub asks: Asks,
+    pub required_hooks: HookRequirements,
     /// Whether each entry of `spec.lsmhooks` could be read, so that `asks` is all.
-    pub asks_are_complete: bool,
+    pub required_hooks_are_complete: bool,
     /// What was found in it.
-    pub findings: Findings,
+    pub diagnostics: Diagnostics,
     /// What it does once it is loaded, with each release of [`Release::ALL`].
     effects: Vec<Effect>,
     source: Source,
@@ -124,7 +124,7 @@ impl TracingPolicy {
     ///
     /// # Errors
     /// Where its name or its labels cannot be read.
-    pub fn parse(object: &Value) -> Result<Self, Error> {
+    pub fn from_file(object: &Value) -> Result<Self, Error> {
         let mut object = object.clone();
         without_points(&mut object);
         let Some(object) = object.as_object() else {
@@ -154,9 +154,9 @@ impl TracingPolicy {
     /// The policy of an object that an API server gave.
     ///
     /// # Errors
-    /// As [`TracingPolicy::parse`], and where an entry of `spec.lsmhooks` cannot be read, so that it is not known what the
+    /// As [`TracingPolicy::from_file`], and where an entry of `spec.lsmhooks` cannot be read, so that it is not known what the
     /// policy asks for.
-    pub fn of(metadata: &ObjectMeta, spec: &Value) -> Result<Self, Error> {
+    pub fn from_cluster(metadata: &ObjectMeta, spec: &Value) -> Result<Self, Error> {
         if metadata.name.as_deref().is_none_or(str::is_empty) {
             return Err(Error::at("metadata.name", "is missing; a policy needs a name"));
         }
@@ -174,7 +174,7 @@ impl TracingPolicy {
         }
         let policy =
             Self::read(metadata, fields, metadata.namespace.is_some(), Source::Cluster, out);
-        if policy.asks_are_complete { Ok(policy) } else { Err(policy.unread_hook()) }
+        if policy.required_hooks_are_complete { Ok(policy) } else { Err(policy.unread_hook()) }
     }
 
     fn read(
@@ -184,8 +184,8 @@ impl TracingPolicy {
         source: Source,
         mut out: Collector,
     ) -> Self {
-        let (asks, asks_are_complete) = Asks::of(spec);
-        hooks(spec, &asks, &mut out);
+        let (required_hooks, required_hooks_are_complete) = HookRequirements::of(spec);
+        hooks(spec, &required_hooks, &mut out);
         for release in Release::ALL {
             rules::policy(spec, is_namespaced, release, &mut out);
         }
@@ -194,9 +194,9 @@ impl TracingPolicy {
         Self {
             name: Name::of(metadata),
             labels: metadata.labels.clone().unwrap_or_default(),
-            asks,
-            asks_are_complete,
-            findings: out.findings(),
+            required_hooks,
+            required_hooks_are_complete,
+            diagnostics: out.diagnostics(),
             effects: Release::ALL
                 .into_iter()
                 .map(|release| effect::effect(spec, release))
@@ -208,10 +208,10 @@ impl TracingPolicy {
 
     /// Why an entry of `spec.lsmhooks` cannot be read.
     fn unread_hook(&self) -> Error {
-        let is_meant = |found: &&Finding| {
-            found.weight < Weight::Unjudged && found.path.starts_with("spec.lsmhooks")
+        let is_meant = |found: &&Diagnostic| {
+            found.severity < Severity::Unjudged && found.path.starts_with("spec.lsmhooks")
         };
-        let found = self.findings.iter().find(is_meant);
+        let found = self.diagnostics.iter().find(is_meant);
         found.map_or_else(
             || Error::at("spec.lsmhooks", "cannot be read"),
             |found| Error::at(found.path.clone(), found.rule.clone()),
@@ -219,7 +219,7 @@ impl TracingPolicy {
     }
 
     /// Notes that an API server took it: the schema of the installed CRDs allows it.
-    pub const fn was_accepted(&mut self) {
+    pub const fn mark_accepted(&mut self) {
         self.source = Source::Cluster;
     }
 
@@ -231,8 +231,13 @@ impl TracingPolicy {
 
     /// What becomes of it with these releases, as far as its text tells.
     #[must_use]
-    pub fn answer(&self, releases: Releases) -> Answer {
-        answer::answer(&self.findings, |releases| self.effect(releases), self.source, releases)
+    pub fn text_verdict(&self, releases: Releases) -> TextVerdict {
+        text_verdict::text_verdict(
+            &self.diagnostics,
+            |releases| self.effect(releases),
+            self.source,
+            releases,
+        )
     }
 
     /// What it does once it is loaded; of several releases the one in which it does the least counts.
@@ -257,7 +262,7 @@ impl TracingPolicy {
     /// The labels that lsm-ready makes of its policies are taken for fitting: a policy that loads where a node is ready
     /// for it would otherwise ask for nothing until it is, and the label would flap.
     #[must_use]
-    pub fn concerns(&self, node: &Labels) -> bool {
+    pub fn selects_node(&self, node: &Labels) -> bool {
         self.nodes.as_ref().is_none_or(|selector| selector.matches(node))
     }
 
@@ -275,7 +280,7 @@ impl TracingPolicy {
 }
 
 /// Names that no kernel's hook has, told for every release alike.
-fn hooks(spec: &Map<String, Value>, asks: &Asks, out: &mut Collector) {
+fn hooks(spec: &Map<String, Value>, asks: &HookRequirements, out: &mut Collector) {
     for (index, entry) in rules::list(spec, "lsmhooks").iter().enumerate() {
         // An empty name has a rule of its own.
         let Some(hook) = entry.get("hook").and_then(Value::as_str).filter(|hook| !hook.is_empty())
@@ -290,7 +295,7 @@ fn hooks(spec: &Map<String, Value>, asks: &Asks, out: &mut Collector) {
             );
             out.add_for(
                 Releases::ALL,
-                Weight::Agent,
+                Severity::Agent,
                 &format!("spec.lsmhooks[{index}].hook"),
                 rule,
             );
@@ -298,7 +303,7 @@ fn hooks(spec: &Map<String, Value>, asks: &Asks, out: &mut Collector) {
     }
     if asks.len() >= MOST_HOOKS {
         let rule = format!("names {MOST_HOOKS} different hooks or more; no kernel has as many");
-        out.add_for(Releases::ALL, Weight::Agent, "spec.lsmhooks", rule);
+        out.add_for(Releases::ALL, Severity::Agent, "spec.lsmhooks", rule);
     }
 }
 
@@ -317,7 +322,7 @@ fn node_selector(spec: &Map<String, Value>, out: &mut Collector) -> Option<Selec
             let rule = format!(
                 "cannot be evaluated ({error}); the agent loads the policy on every node then"
             );
-            out.add_for(Releases::only(Release::Main), Weight::Remark, "spec.nodeSelector", rule);
+            out.add_for(Releases::only(Release::Main), Severity::Remark, "spec.nodeSelector", rule);
             None
         }
     }

@@ -43,7 +43,7 @@ impl Release {
 
 /// What is known about the release that a version names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Known {
+pub enum ReleaseMatch {
     /// Its rules are known.
     Exactly(Release),
     /// It is older than every release whose rules are known, and has `lsmhooks`: the oldest known rules stand for it.
@@ -54,7 +54,7 @@ pub enum Known {
     WithoutLsmHooks,
 }
 
-impl Known {
+impl ReleaseMatch {
     /// What is known about that version.
     #[must_use]
     pub fn of(version: Version) -> Self {
@@ -195,12 +195,12 @@ mod tests {
 
     #[test]
     fn a_version_names_its_release() {
-        let known = |tag| Known::of(Version::parse(tag).unwrap());
-        assert_eq!(known("v1.1.2"), Known::WithoutLsmHooks);
-        assert_eq!(known("v1.2.0"), Known::Before(V1_3));
-        assert_eq!(known("1.4.1"), Known::Exactly(V1_4));
-        assert_eq!(known("v1.8.0-pre.0"), Known::Exactly(Main));
-        assert_eq!(known("v1.9.0"), Known::After(Main));
-        assert_eq!(known("v2.0.0"), Known::After(Main));
+        let known = |tag| ReleaseMatch::of(Version::parse(tag).unwrap());
+        assert_eq!(known("v1.1.2"), ReleaseMatch::WithoutLsmHooks);
+        assert_eq!(known("v1.2.0"), ReleaseMatch::Before(V1_3));
+        assert_eq!(known("1.4.1"), ReleaseMatch::Exactly(V1_4));
+        assert_eq!(known("v1.8.0-pre.0"), ReleaseMatch::Exactly(Main));
+        assert_eq!(known("v1.9.0"), ReleaseMatch::After(Main));
+        assert_eq!(known("v2.0.0"), ReleaseMatch::After(Main));
     }
 }

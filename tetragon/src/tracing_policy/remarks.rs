@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use lsm_ready_crds::names::NODE_LABEL_PREFIX;
 use serde_json::{Map, Value};
 
-use crate::tracing_policy::asks::ima_hash;
-use crate::tracing_policy::finding::{Collector, Weight, quoted};
+use crate::tracing_policy::diagnostic::{Collector, Severity, quoted};
+use crate::tracing_policy::hook_requirements::ima_hash;
 use crate::tracing_policy::release::Release::{V1_3, V1_7};
 use crate::tracing_policy::release::Releases;
 use crate::tracing_policy::rules::{IMA_HOOKS, SECTIONS, list, text};
@@ -22,7 +22,7 @@ pub fn add(spec: &Map<String, Value>, out: &mut Collector) {
         if !seen.insert(hook) && duplicates.insert(hook) {
             let rule =
                 format!("is the second entry for {}: the agent loses events of it", quoted(hook));
-            out.add_for(Releases::until(V1_7), Weight::Remark, &path, rule);
+            out.add_for(Releases::until(V1_7), Severity::Remark, &path, rule);
         }
         if let Some(entry) = entry.as_object() {
             one(entry, hook, &path, macros, out);
@@ -51,7 +51,7 @@ fn one(
                 IMA_HOOKS.join(", ")
             )
         };
-        out.add_for(Releases::ALL, Weight::Remark, &field, rule);
+        out.add_for(Releases::ALL, Severity::Remark, &field, rule);
     }
     for (index, selector) in
         list(entry, "selectors").iter().filter_map(Value::as_object).enumerate()
@@ -60,7 +60,7 @@ fn one(
             let path = format!("{path}.selectors[{index}].matchReturnActions");
             out.add_for(
                 Releases::ALL,
-                Weight::Remark,
+                Severity::Remark,
                 &path,
                 "is ignored on LSM hooks; use matchActions",
             );
@@ -74,7 +74,7 @@ fn uprobes(spec: &Map<String, Value>, out: &mut Collector) {
     let has_others = others.into_iter().any(|(name, _)| !list(spec, name).is_empty());
     if !has_others && !list(spec, "lsmhooks").is_empty() && !list(spec, "uprobes").is_empty() {
         let rule = "is ignored beside lsmhooks";
-        out.add_for(Releases::only(V1_3), Weight::Remark, "spec.uprobes", rule);
+        out.add_for(Releases::only(V1_3), Severity::Remark, "spec.uprobes", rule);
     }
 }
 
@@ -107,5 +107,5 @@ fn advise(key: &str, path: &str, out: &mut Collector) {
         "enforcement fails open: the agent unloads the policy from a node that becomes unknown. To keep it loaded there, \
          write {{key: {key}, operator: NotIn, values: [{bad}]}} into matchExpressions instead"
     );
-    out.add_for(Releases::ALL, Weight::Remark, path, rule);
+    out.add_for(Releases::ALL, Severity::Remark, path, rule);
 }

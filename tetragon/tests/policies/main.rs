@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use lsm_ready_tetragon::tracing_policy::{
-    Answer, Effect, Enforcement, Inert, Release, Releases, TracingPolicy,
+    Effect, Enforcement, InertReason, Release, Releases, TextVerdict, TracingPolicy,
 };
 use serde_json::Value;
 
@@ -38,12 +38,12 @@ fn theirs(answer: &Value) -> &'static str {
 }
 
 fn ours(policy: &TracingPolicy, release: Release) -> (&'static str, String) {
-    match policy.answer(Releases::only(release)) {
-        Answer::Denies => ("denies", String::new()),
-        Answer::DeniesNothing(why) => ("denies nothing", why.to_string()),
-        Answer::NoLsmHooks => ("no LSM hooks", String::new()),
-        Answer::Refused(refused) => ("refused", refused.to_string()),
-        Answer::Unjudged(why) => ("cannot be judged", why),
+    match policy.text_verdict(Releases::only(release)) {
+        TextVerdict::Denies => ("denies", String::new()),
+        TextVerdict::DeniesNothing(why) => ("denies nothing", why.to_string()),
+        TextVerdict::NoLsmHooks => ("no LSM hooks", String::new()),
+        TextVerdict::Refused(refused) => ("refused", refused.to_string()),
+        TextVerdict::Unjudged(why) => ("cannot be judged", why),
     }
 }
 
@@ -91,7 +91,7 @@ fn our_reading_agrees_with_tetragons_own_code() {
         let Ok(object) = serde_saphyr::from_str::<Value>(&text) else {
             continue;
         };
-        let policy = TracingPolicy::parse(&object);
+        let policy = TracingPolicy::from_file(&object);
         for (version, answer) in asked["answers"].as_object().unwrap() {
             if answer.get("unreadable").is_some() {
                 continue;
@@ -142,14 +142,14 @@ fn what_agents_are_held_to_agrees_with_the_forecast() {
         let Some(object) = read.and_then(|text| serde_saphyr::from_str::<Value>(&text).ok()) else {
             continue;
         };
-        let Ok(policy) = TracingPolicy::parse(&object) else {
+        let Ok(policy) = TracingPolicy::from_file(&object) else {
             continue;
         };
         let found = Enforcement::of(&object["spec"]);
         let agrees = match policy.effect(Releases::only(Release::Main)) {
             Some(Effect::Denies) => found.denies && !found.monitors,
-            Some(Effect::DeniesNothing(Inert::MonitorMode)) => found.monitors,
-            Some(Effect::DeniesNothing(Inert::MonitorOnly)) => found.denies && found.monitors,
+            Some(Effect::DeniesNothing(InertReason::MonitorMode)) => found.monitors,
+            Some(Effect::DeniesNothing(InertReason::MonitorOnly)) => found.denies && found.monitors,
             Some(Effect::DeniesNothing(_)) => {
                 !found.denies || object["spec"].get("kprobes").is_some()
             }

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kubectl_lsm::answer::{Advice, Answer, Decision, Name};
 use kubectl_lsm::cluster::Server;
-use kubectl_lsm::preflight::report::{Found, Hook, Judged, Preflight, Reason};
+use kubectl_lsm::mount::{Advice, Answer, Decision, Name};
+use kubectl_lsm::preflight::result::{Found, Hook, Judged, Preflight, Reason};
 use lsm_ready_crds::State;
 use lsm_ready_crds::node::{Check, Kernel, Lsms, Securityfs};
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_tetragon::outcome::Outcome;
+use lsm_ready_tetragon::verdict::PolicyVerdict;
 use node_probe::facts::{ConfigText, Raw, record};
 use node_probe::hooks::command;
 use node_probe::hooks::required::{Hooks, RequiredHook};
@@ -187,7 +187,7 @@ fn mount(patch: Option<Value>) -> Answer {
 fn preflight() -> Preflight {
     let reason = Reason {
         reason: "HookNotInKernel".to_owned(),
-        result: Outcome::NotLoadable,
+        result: PolicyVerdict::NotLoadable,
         nodes: 1,
         sample: vec!["n1".to_owned()],
         message: "text".to_owned(),
@@ -201,7 +201,7 @@ fn preflight() -> Preflight {
         others: vec![reason],
     };
     let finding = Found {
-        weight: "Remark",
+        severity: "Remark",
         field: "spec".to_owned(),
         rule: "text".to_owned(),
         releases: vec!["v1.7"],
@@ -212,10 +212,10 @@ fn preflight() -> Preflight {
         namespace: Some("default".to_owned()),
         name: "deny".to_owned(),
         place: "policies.yaml:1".to_owned(),
-        result: Outcome::NotLoadable,
+        result: PolicyVerdict::NotLoadable,
         why: "text".to_owned(),
         denies: true,
-        findings: vec![finding],
+        diagnostics: vec![finding],
         server: Some(Server::Refused("text".to_owned())),
         nodes: 2,
         loadable: 1,
@@ -224,8 +224,8 @@ fn preflight() -> Preflight {
         hooks: vec![hook],
     };
     Preflight {
-        schema: kubectl_lsm::preflight::report::SCHEMA,
-        result: Outcome::NotLoadable,
+        schema: kubectl_lsm::preflight::result::SCHEMA,
+        result: PolicyVerdict::NotLoadable,
         tetragon: vec!["v1.7"],
         nodes: 2,
         policies: vec![judged],

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::tracing_policies::known;
-use crate::tracing_policies::known::Snapshot;
-use crate::tracing_policies::known::tests::{entry, listed};
+use crate::tracing_policies::snapshot;
+use crate::tracing_policies::snapshot::Snapshot;
+use crate::tracing_policies::snapshot::tests::{entry, listed};
 use lsm_ready_crds::LsmPolicySpec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -376,11 +376,11 @@ fn tetragons_policies_move_a_label_only_by_what_they_ask_for() {
         "never ready by not knowing"
     );
     // A right that is taken away after the list moves nothing.
-    let (known, writer) = known::known();
+    let (known, writer) = snapshot::known();
     let (name, object) = entry("p", "enforce", &["file_open"], &serde_json::Value::Null);
     writer.listed(0, std::collections::BTreeMap::from([(name, object)]));
     writer.absent(1);
-    writer.troubled(0, known::Trouble::Forbidden("tracingpolicies"));
+    writer.troubled(0, snapshot::Trouble::Forbidden("tracingpolicies"));
     assert_eq!(required(&known.snapshot(), "ready"), None);
 }
 

@@ -13,9 +13,9 @@ use lsm_ready_crds::conditions::{
 };
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::policy::{Apply, Mount, Tetragon};
-use lsm_ready_tetragon::audit::{Excess, audit};
-use lsm_ready_tetragon::plan::{Need, Plan, Unneeded, plan};
-use lsm_ready_tetragon::refusal::{KERNELS_LACK_IT, OTHER_NODES_OR_KERNELS, Refusal, nodes};
+use lsm_ready_tetragon::audit::{Advice, audit};
+use lsm_ready_tetragon::plan::{Need, NoNeed, Plan, plan};
+use lsm_ready_tetragon::refusal::{KERNEL_LACKS_SECURITYFS, Refusal, SECURITYFS_REMEDY, nodes};
 use lsm_ready_tetragon::suggest;
 
 use super::app_armor::{AppArmorOn, confined, unless_confined};
@@ -146,7 +146,7 @@ fn hardened(daemon_set: &DaemonSet, own: &Tetragon, on: &AppArmorOn) -> Finding 
         }
         Ok(all @ [first, ..]) => {
             let messages: Vec<&str> =
-                all.iter().map(|Excess { message, .. }| message.as_str()).collect();
+                all.iter().map(|Advice { message, .. }| message.as_str()).collect();
             found(State::NotReady, first.reason, messages.join(". "))
         }
         Err(refusal) => found(State::Unknown, refusal.reason(), refusal.to_string()),
@@ -198,7 +198,7 @@ fn judge(
             );
             Judged::stalled(ConditionReason::Suggested, message)
         }
-        Plan::GiveBack { superseded } => giving_back(superseded.as_ref(), remembered, closed),
+        Plan::Remove { superseded } => giving_back(superseded.as_ref(), remembered, closed),
         Plan::Refused(refusal) => {
             let said = remembered
                 .taken_back
@@ -223,23 +223,23 @@ fn cannot_start(plan: &Plan, without_securityfs: &[String]) -> Option<Judged> {
             "The agents no longer need the mount: mount: Never removes it, which restarts all of them",
         ),
         // A mount of a directory above does not keep an agent from starting.
-        Plan::NotNeeded(Unneeded::AlreadyMounted(mounted)) if mounted.path == SECURITYFS_PATH => {
+        Plan::NotNeeded(NoNeed::AlreadyMounted(mounted)) if mounted.path == SECURITYFS_PATH => {
             (mounted, "lsm-ready did not add this mount and does not change it")
         }
         _ => return None,
     };
     let message = format!(
-        "volume {} is {mounted}, and an agent with it cannot start on {}: {KERNELS_LACK_IT}. {OTHER_NODES_OR_KERNELS}. {stays}",
+        "volume {} is {mounted}, and an agent with it cannot start on {}: {KERNEL_LACKS_SECURITYFS}. {SECURITYFS_REMEDY}. {stays}",
         mounted.volume,
         nodes(without_securityfs)
     );
     Some(Judged::stalled(ConditionReason::NodesWithoutSecurityfs, message))
 }
 
-fn unneeded(why: &Unneeded) -> Judged {
+fn unneeded(why: &NoNeed) -> Judged {
     match why {
-        Unneeded::NoLsmHooks(_) => Judged::stalled(why.reason(), why.to_string()),
-        Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_) => {
+        NoNeed::NoLsmHooks(_) => Judged::stalled(why.reason(), why.to_string()),
+        NoNeed::AlreadyMounted(_) | NoNeed::MountsItself(_) => {
             Judged::new(true, why.reason(), why.to_string())
         }
     }
@@ -281,8 +281,7 @@ fn taking_back(
 fn confined_on(judged: Judged, plan: &Plan, confined: Option<String>) -> Judged {
     let sees = matches!(
         plan,
-        Plan::Keep { .. }
-            | Plan::NotNeeded(Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_))
+        Plan::Keep { .. } | Plan::NotNeeded(NoNeed::AlreadyMounted(_) | NoNeed::MountsItself(_))
     );
     let Some(nodes) = confined.filter(|_| sees && judged.status == State::Ready) else {
         return judged;
@@ -337,7 +336,7 @@ fn blocked(key: &DaemonSetKey, remembered: &Remembered) -> Option<Judged> {
 }
 
 fn giving_back(
-    superseded: Option<&Unneeded>,
+    superseded: Option<&NoNeed>,
     remembered: &Remembered,
     closed: Option<&Closed>,
 ) -> Judged {

@@ -159,7 +159,7 @@ fn what_the_agent_need_not_do_is_advice() {
     assert_eq!(excess(Some(&ours())), (State::NotReady, ConditionReason::Privileged.into(), None));
     assert_eq!(excess(None), (State::Unknown, ConditionReason::DaemonSetNotFound.into(), None));
     let mut tidy = serde_json::to_value(ours()).unwrap();
-    let seen = lsm_ready_tetragon::seen::ALL[0].capabilities;
+    let seen = lsm_ready_tetragon::tested::ALL[0].capabilities;
     tidy["spec"]["template"]["spec"]["containers"][0]["securityContext"] = json!({
         "seccompProfile": {"type": "RuntimeDefault"}, "capabilities": {"drop": ["ALL"], "add": seen}});
     let mut tidy: DaemonSet = serde_json::from_value(tidy).unwrap();

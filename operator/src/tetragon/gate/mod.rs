@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::APPLY_ANNOTATION;
 use lsm_ready_crds::window::{InvalidWindow, Opening, Schedule, opening};
-use lsm_ready_tetragon::plan::{Plan, Unneeded};
+use lsm_ready_tetragon::plan::{NoNeed, Plan};
 
 use super::rollout::budget::{Budget, budget};
 use crate::watch::key::DaemonSetKey;
@@ -121,7 +121,7 @@ impl Gate {
     /// already, and waiting with what is left over would replace them once more: only who holds it is heard.
     pub fn before(self, plan: &Plan) -> Self {
         let is_superseded =
-            matches!(plan, Plan::GiveBack { superseded: Some(Unneeded::AlreadyMounted(_)) });
+            matches!(plan, Plan::Remove { superseded: Some(NoNeed::AlreadyMounted(_)) });
         if is_superseded && !matches!(self, Self::Held { .. }) { Self::Open } else { self }
     }
 

@@ -121,8 +121,8 @@ fn what_the_owner_has_replaced_already_waits_for_nothing_but_the_owner() {
         access: Access::ReadOnly,
         bidirectional: false,
     };
-    let superseded = Plan::GiveBack { superseded: Some(Unneeded::AlreadyMounted(mounted)) };
-    let given_back = Plan::GiveBack { superseded: None };
+    let superseded = Plan::Remove { superseded: Some(NoNeed::AlreadyMounted(mounted)) };
+    let given_back = Plan::Remove { superseded: None };
     let closed = gate(&windows(&[("22:00", "UTC")]), &daemon_set(&json!(1), None), now());
     assert_eq!(closed.clone().before(&superseded), Gate::Open);
     assert_eq!(closed.clone().before(&given_back), closed);

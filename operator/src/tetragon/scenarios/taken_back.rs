@@ -36,7 +36,7 @@ fn pods(reason: &str, message: &str) -> Value {
 /// The value of our label after the mount was taken back.
 fn mark() -> String {
     let daemon_set: DaemonSet = serde_json::from_value(rolling()).unwrap();
-    let wish = lsm_ready_tetragon::plan::Wish {
+    let wish = lsm_ready_tetragon::plan::MountRequest {
         container: "tetragon".into(),
         patch: lsm_ready_crds::policy::Mount::Auto,
         suggest: lsm_ready_crds::policy::Mount::Never,

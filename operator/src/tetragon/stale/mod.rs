@@ -23,7 +23,7 @@ use kube::ResourceExt;
 use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::node::Span;
 use lsm_ready_tetragon::image::{LSM_HOOKS_SINCE, Version};
-use lsm_ready_tetragon::plan::{Plan, Unneeded};
+use lsm_ready_tetragon::plan::{NoNeed, Plan};
 
 use super::gate::Gate;
 use super::rollout::Counts;
@@ -95,8 +95,7 @@ fn repair(report: Option<&LsmNodeStatus>, boot_id: &str) -> Option<Repair> {
 pub fn can_be_helped(plan: &Plan, release: Option<Version>) -> bool {
     let sees = matches!(
         plan,
-        Plan::Keep { .. }
-            | Plan::NotNeeded(Unneeded::AlreadyMounted(_) | Unneeded::MountsItself(_))
+        Plan::Keep { .. } | Plan::NotNeeded(NoNeed::AlreadyMounted(_) | NoNeed::MountsItself(_))
     );
     sees && release.is_none_or(|release| release >= LSM_HOOKS_SINCE)
 }

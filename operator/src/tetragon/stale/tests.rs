@@ -167,10 +167,10 @@ fn an_agent_that_started_while_the_node_could_deny_is_stale_only_if_it_says_so()
 #[test]
 fn a_restart_helps_whatever_the_release_where_the_agent_sees_securityfs() {
     let release = |tag: &str| Version::parse(tag);
-    let itself = Plan::NotNeeded(Unneeded::MountsItself(Version::release(1, 7, 0)));
+    let itself = Plan::NotNeeded(NoNeed::MountsItself(Version::release(1, 7, 0)));
     assert!(can_be_helped(&itself, release("1.7.0")));
     assert!(!can_be_helped(
-        &Plan::NotNeeded(Unneeded::NoLsmHooks(Version::release(1, 1, 0))),
+        &Plan::NotNeeded(NoNeed::NoLsmHooks(Version::release(1, 1, 0))),
         release("1.1.0")
     ));
     let mounted = lsm_ready_tetragon::view::Mounted {

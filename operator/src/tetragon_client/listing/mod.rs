@@ -1,94 +1,99 @@
-//! The answer of `ListTracingPolicies`, by the published field numbers of api/v1/tetragon/sensors.proto (Tetragon 1.3.0,
-//! 1.4.0, 1.7.0 and main of 2026-08). Fields that are not named here are skipped.
+//! Reads the answer of `ListTracingPolicies`, by the published field numbers of
+//! api/v1/tetragon/sensors.proto (Tetragon 1.3.0, 1.4.0, 1.7.0 and main of 2026-08). Other fields
+//! are skipped.
 //!
-//! What each field means was read in pkg/sensors/handler.go and pkg/sensors/collection.go of these versions:
-//! - `state` 9. `skipped` (7): the watcher found that the nodeSelector does not match the node, and tracks the policy
-//!   without loading it. `partially_enabled` (8): loaded, and one of `hook_statuses` is not `loaded`.
+//! The meaning of the fields, from pkg/sensors/handler.go and pkg/sensors/collection.go:
+//! - `state` 9. `skipped` (7): the nodeSelector does not match the node, so the agent tracks the
+//!   policy without loading it. `partially_enabled` (8): loaded, and one of `hook_statuses` is not
+//!   `loaded`.
 //! - `mode` 11, since 1.4: 0 unless the policy is enabled and has something in the kernel.
-//! - `stats` 12, since 1.6, for enabled policies. The kernel programs count an action when they carry it out, and count
-//!   it under `monitor_…` when the policy is in monitor mode (bpf/process/generic_calls.h).
-//! - `domain` 13, on main. It is a part of a policy's key: `k8s` for objects of the cluster, `static` for files, `grpc` for
-//!   what `tetra` adds. Two domains may have a policy of the same name.
+//! - `stats` 12, since 1.6, for enabled policies. The kernel programs count an action when they
+//!   carry it out. In monitor mode they count it under `monitor_…` (bpf/process/generic_calls.h).
+//! - `domain` 13, on main. It is part of a policy's key: `k8s` for objects of the cluster, `static`
+//!   for files, `grpc` for policies added with `tetra`. Two domains may have a policy of the same
+//!   name.
 //! - `hook_statuses` 14, on main, for kprobes and uprobes.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::tetragon_client::answer::{
-    Actions, ActionsByPolicy, Answer, HookError, How, LocalName, MAX_HOOKS, MAX_POLICIES, MAX_TEXT,
-    MAX_TEXTS, PolicyAnswer, PolicyName,
+    Actions, ActionsByPolicy, Answer, HookError, LocalName, MAX_HOOKS, MAX_POLICIES, MAX_TEXT,
+    MAX_TEXTS, PolicyName, PolicyStatus, Source,
 };
-use crate::tetragon_client::state::{Mode, State};
-use crate::tetragon_client::text::{clean, cut};
-use crate::tetragon_client::why::Why;
+use crate::tetragon_client::error::AskError;
+use crate::tetragon_client::state::{Mode, PolicyState};
+use crate::tetragon_client::text::sanitize;
 use crate::tetragon_client::wire::{Fields, Malformed, Value};
 
 /// The domain of policies that are objects of the cluster.
 const KUBERNETES: &str = "k8s";
-/// Most policies that are read. A hostile agent can put two million into an answer, which would take a second to read.
+/// Maximum number of policies read. A hostile agent can put two million into an answer; reading
+/// them would take a second.
 const MAX_LISTED: u64 = 16 << 10;
-/// Longest name of a domain, in characters.
+/// Maximum length of the name of a domain, in characters.
 const MAX_DOMAIN: usize = 63;
 
-/// What an agent lists.
+/// The policies of an agent, and their counters.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Listed {
-    /// The policies.
+pub struct Listing {
     pub answer: Answer,
-    /// Their counters.
     pub actions: ActionsByPolicy,
 }
 
-/// Reads a `ListTracingPoliciesResponse`.
-///
-/// # Errors
-/// Where the bytes are no such message, or list more than [`MAX_LISTED`] policies.
-pub fn read(message: &[u8]) -> Result<Listed, Why> {
-    let mut listed = Listed { answer: Answer::none(How::Grpc), actions: ActionsByPolicy::new() };
+/// Reads a `ListTracingPoliciesResponse`. Fails for malformed bytes and for more than
+/// [`MAX_LISTED`] policies.
+pub fn read(message: &[u8]) -> Result<Listing, AskError> {
+    let mut listing =
+        Listing { answer: Answer::empty(Source::Grpc), actions: ActionsByPolicy::new() };
     for field in Fields(message) {
         if let (1, policy) = field? {
-            listed.add(policy_status(policy)?);
+            listing.add(policy_status(policy)?);
         }
-        if listed.answer.counts.total() > MAX_LISTED {
-            return Err(Why::TooLarge);
+        if listing.answer.counts.total() > MAX_LISTED {
+            return Err(AskError::TooLarge);
         }
     }
-    listed.limit_texts();
-    Ok(listed)
+    listing.limit_texts();
+    Ok(listing)
 }
 
-impl Listed {
-    fn add(&mut self, status: Status<'_>) {
-        let Status { name, namespace, domain, actions, policy } = status;
-        let name = PolicyName::given(namespace, name);
+impl Listing {
+    fn add(&mut self, listed: ListedPolicy<'_>) {
+        let ListedPolicy { name, namespace, domain, actions, status } = listed;
+        let name = PolicyName::sanitized(namespace, name);
         let answer = &mut self.answer;
-        answer.counts.add(policy.state, 1);
+        answer.counts.add(status.state, 1);
         if !["", KUBERNETES].contains(&domain) {
-            let name = LocalName { domain: clean(domain, MAX_DOMAIN), policy: name };
-            answer.omitted += keep(&mut answer.local, name, policy);
+            let name = LocalName { domain: sanitize(domain, MAX_DOMAIN), policy: name };
+            answer.omitted += keep(&mut answer.local, name, status);
             return;
         }
         if let Some(actions) = actions {
             keep(&mut self.actions, name.clone(), actions);
         }
-        answer.omitted += keep(&mut answer.policies, name, policy);
+        answer.omitted += keep(&mut answer.policies, name, status);
     }
 
-    /// Cuts texts beyond the limit, so that an answer stays small whatever an agent says of a thousand policies.
+    /// Removes texts that exceed [`MAX_TEXTS`], so that an answer stays small even if an agent
+    /// reports errors of a thousand policies.
     fn limit_texts(&mut self) {
         let mut left = MAX_TEXTS;
         for policy in self.answer.policies.values_mut().chain(self.answer.local.values_mut()) {
             let hooks = policy.failed_hooks.iter_mut().map(|hook| &mut hook.hook);
             for text in std::iter::once(&mut policy.error).chain(hooks) {
-                cut(text, left);
+                if text.len() > left {
+                    text.clear();
+                }
                 left -= text.len();
             }
         }
     }
 }
 
-/// Adds an entry to a map that keeps its first [`MAX_POLICIES`]; says how many entries had no room. Of two values for one
-/// key the greater counts, so that the order in which an agent lists does not matter.
+/// Adds an entry to a map that keeps its first [`MAX_POLICIES`] entries. Returns how many entries
+/// had no room. The greater of two values for one key stays, so that the order of an agent's list
+/// does not matter.
 pub fn keep<K: Ord, V: Ord>(map: &mut BTreeMap<K, V>, key: K, value: V) -> u64 {
     match map.entry(key) {
         Entry::Occupied(mut entry) if *entry.get() < value => *entry.get_mut() = value,
@@ -103,63 +108,59 @@ pub fn keep<K: Ord, V: Ord>(map: &mut BTreeMap<K, V>, key: K, value: V) -> u64 {
 }
 
 /// A `TracingPolicyStatus`.
-struct Status<'a> {
+struct ListedPolicy<'a> {
     name: &'a str,
     namespace: &'a str,
     domain: &'a str,
     actions: Option<Actions>,
-    policy: PolicyAnswer,
+    status: PolicyStatus,
 }
 
-fn policy_status(value: Value<'_>) -> Result<Status<'_>, Malformed> {
-    let policy = PolicyAnswer {
-        state: State::Unclear,
-        mode: None,
-        error: String::new(),
-        failed_hooks: Vec::new(),
-    };
-    let mut status = Status { name: "", namespace: "", domain: "", actions: None, policy };
+fn policy_status(message: Value<'_>) -> Result<ListedPolicy<'_>, Malformed> {
+    let status = PolicyStatus::new(PolicyState::Unclear, None);
+    let mut policy = ListedPolicy { name: "", namespace: "", domain: "", actions: None, status };
     let (mut number, mut enabled) = (0, false);
-    for field in value.message()? {
+    for field in message.message()? {
         match field? {
-            (2, name) => status.name = name.text()?,
-            (3, namespace) => status.namespace = namespace.text()?,
+            (2, name) => policy.name = name.text()?,
+            (3, namespace) => policy.namespace = namespace.text()?,
             (6, flag) => enabled = flag.number()? != 0,
-            (8, error) => status.policy.error = clean(error.text()?, MAX_TEXT),
+            (8, error) => policy.status.error = sanitize(error.text()?, MAX_TEXT),
             (9, state) => number = state.number()?,
-            (11, mode) => status.policy.mode = Mode::numbered(mode.number()?),
-            (12, counted) => add_stats(status.actions.get_or_insert_default(), counted)?,
-            (13, domain) => status.domain = domain.text()?,
-            (14, hook) if status.policy.failed_hooks.len() < MAX_HOOKS => {
-                status.policy.failed_hooks.extend(failed_hook(hook)?);
+            (11, mode) => policy.status.mode = Mode::numbered(mode.number()?),
+            (12, counted) => add_stats(policy.actions.get_or_insert_default(), counted)?,
+            (13, domain) => policy.domain = domain.text()?,
+            (14, hook) if policy.status.failed_hooks.len() < MAX_HOOKS => {
+                policy.status.failed_hooks.extend(failed_hook(hook)?);
             }
             _ => {}
         }
     }
-    status.policy.state = state(number, enabled, &status.policy.error);
-    Ok(status)
+    policy.status.state = state(number, enabled, &policy.status.error);
+    Ok(policy)
 }
 
-/// `enabled` and `error` are all that agents without the field `state` have to say.
-fn state(number: u64, enabled: bool, error: &str) -> State {
+/// The state of a policy. Agents without the field `state` give only `enabled` and `error`.
+fn state(number: u64, enabled: bool, error: &str) -> PolicyState {
     match number {
-        0 if enabled => State::Enabled,
-        0 if !error.is_empty() => State::LoadError,
-        number => State::numbered(number),
+        0 if enabled => PolicyState::Enabled,
+        0 if !error.is_empty() => PolicyState::LoadError,
+        number => PolicyState::numbered(number),
     }
 }
 
-/// Adds up the `action_counters` (1) of a `TracingPolicyStats`, which are those of the whole policy.
+/// Adds the `action_counters` (1) of a `TracingPolicyStats`. They cover the whole policy.
 fn add_stats(actions: &mut Actions, stats: Value<'_>) -> Result<(), Malformed> {
     for field in stats.message()? {
         let (1, counters) = field? else { continue };
         for counter in counters.message()? {
             let (number, count) = counter?;
             let sum = match number {
-                // signal, override, notify_enforcer, set; each is followed by its count in monitor mode.
+                // signal, override, notify_enforcer, set. The next number is the count in monitor
+                // mode.
                 2 | 4 | 6 | 8 => &mut actions.enforced,
                 3 | 5 | 7 | 9 => &mut actions.monitored,
-                // post and nopost report, and enforce nothing.
+                // post and nopost only report.
                 _ => continue,
             };
             *sum = sum.saturating_add(count.number()?);
@@ -168,7 +169,7 @@ fn add_stats(actions: &mut Actions, stats: Value<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// A `HookStatus`, if it is another one than `loaded`.
+/// Reads a `HookStatus`; `None` if the hook is loaded.
 fn failed_hook(status: Value<'_>) -> Result<Option<HookError>, Malformed> {
     let (mut section, mut state, mut description, mut index) = ("", 0, "", 0);
     for field in status.message()? {
@@ -182,19 +183,16 @@ fn failed_hook(status: Value<'_>) -> Result<Option<HookError>, Malformed> {
     }
     let error = match state {
         1 => return Ok(None),
-        2 => "the file's digest is not the one in the policy",
-        3 => "there is nothing of this name to attach to",
+        2 => "the digest of the file differs from the policy",
+        3 => "nothing with this name exists to attach to",
         4 => "some of the names to attach to are missing",
-        _ => "the agent does not say why",
+        _ => "the agent gives no reason",
     };
     Ok(Some(HookError {
-        hook: clean(&format!("{section}[{index}] {description}"), MAX_TEXT),
+        hook: sanitize(&format!("{section}[{index}] {description}"), MAX_TEXT),
         error,
     }))
 }
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod recorded;

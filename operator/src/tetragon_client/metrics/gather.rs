@@ -1,33 +1,34 @@
-//! The answer that the lines of metrics add up to.
+//! Adds up the lines of the metrics to one answer.
 
 use std::collections::BTreeSet;
 
 use super::sample::{Sample, sample};
 use crate::tetragon_client::answer::{
-    Actions, ActionsByPolicy, Answer, How, MAX_POLICIES, PolicyName,
+    Actions, ActionsByPolicy, Answer, MAX_POLICIES, PolicyName, Source,
 };
-use crate::tetragon_client::listing::{Listed, keep};
-use crate::tetragon_client::state::Counts;
-use crate::tetragon_client::why::Why;
+use crate::tetragon_client::error::AskError;
+use crate::tetragon_client::listing::{Listing, keep};
+use crate::tetragon_client::state::StateCounts;
 
-/// Most bytes of a line that are looked at. Labels are sorted by name, so the path in `hook` comes before the policy.
-const LINE: usize = 8 << 10;
+/// Maximum number of bytes of a line that are read. Labels are sorted by name, so the long path in
+/// `hook` comes before the policy.
+const MAX_LINE: usize = 8 << 10;
 
-/// Metrics that are being read.
+/// What was read so far.
 #[derive(Default)]
 pub struct Gather {
     line: Vec<u8>,
-    counts: Option<Counts>,
+    counts: Option<StateCounts>,
     named: BTreeSet<PolicyName>,
     omitted: u64,
     actions: ActionsByPolicy,
 }
 
 impl Gather {
-    /// The next bytes of the text.
+    /// Reads the next bytes of the text.
     pub fn feed(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let room = LINE - self.line.len();
+            let room = MAX_LINE - self.line.len();
             self.line.extend_from_slice(&part[..part.len().min(room)]);
             if part.ends_with(b"\n") {
                 self.end_of_line();
@@ -62,16 +63,14 @@ impl Gather {
         keep(&mut self.actions, policy, Actions { enforced, monitored });
     }
 
-    /// The answer.
-    ///
-    /// # Errors
-    /// Where the gauge was not there: an agent that has just started, or no agent.
-    pub fn gathered(mut self) -> Result<Listed, Why> {
+    /// The answer. Fails if the gauge was missing: the agent has just started, or is no agent.
+    pub fn finish(mut self) -> Result<Listing, AskError> {
         self.end_of_line();
-        let counts = self.counts.ok_or(Why::NoGauge)?;
+        let counts = self.counts.ok_or(AskError::NoGauge)?;
         let named = Some(self.named).filter(|named| !named.is_empty() || counts.total() == 0);
-        let answer = Answer { named, omitted: self.omitted, counts, ..Answer::none(How::Metrics) };
-        Ok(Listed { answer, actions: self.actions })
+        let answer =
+            Answer { named, omitted: self.omitted, counts, ..Answer::empty(Source::Metrics) };
+        Ok(Listing { answer, actions: self.actions })
     }
 }
 
@@ -80,17 +79,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tetragon_client::state::State;
+    use crate::tetragon_client::state::PolicyState;
 
     const GAUGE: &str = "# TYPE tetragon_tracingpolicy_loaded gauge\n\
         tetragon_tracingpolicy_loaded{state=\"enabled\"} 2\n\
         tetragon_tracingpolicy_loaded{state=\"error\"} 0\n\
         tetragon_tracingpolicy_loaded{state=\"skipped\"} 1\n";
 
-    fn gathered(text: &str, piece: usize) -> Result<Listed, Why> {
+    fn gathered(text: &str, piece: usize) -> Result<Listing, AskError> {
         let mut gather = Gather::default();
         text.as_bytes().chunks(piece).for_each(|bytes| gather.feed(bytes));
-        gather.gathered()
+        gather.finish()
     }
 
     fn known(name: &str) -> String {
@@ -107,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn the_policies_are_counted_named_and_their_actions_added_up() {
+    fn policies_are_counted_and_named_and_their_actions_are_summed() {
         let text = [
-            format!("other{{a=\"{}\"}} 1\n", "x".repeat(3 * LINE)),
+            format!("other{{a=\"{}\"}} 1\n", "x".repeat(3 * MAX_LINE)),
             GAUGE.to_owned(),
             known("b"),
             known("a"),
@@ -121,22 +120,28 @@ mod tests {
             "tetragon_tracingpolicy_loaded{state=\"load_error\"} 4".to_owned(),
         ]
         .concat();
-        let expected: Counts =
-            [(State::Enabled, 2), (State::Skipped, 1), (State::LoadError, 4)].into_iter().collect();
+        let expected: StateCounts =
+            [(PolicyState::Enabled, 2), (PolicyState::Skipped, 1), (PolicyState::LoadError, 4)]
+                .into_iter()
+                .collect();
         for piece in [1, 7, 4096, 1 << 20] {
-            let Listed { answer, actions } = gathered(&text, piece).unwrap();
+            let Listing { answer, actions } = gathered(&text, piece).unwrap();
             assert_eq!(answer.counts, expected, "in pieces of {piece}");
             let names: Vec<_> =
                 answer.named.into_iter().flatten().map(|policy| policy.name).collect();
             assert_eq!(names, ["a", "b", "c"]);
             let expected = Actions { enforced: 6, monitored: 3 };
-            assert_eq!(actions, ActionsByPolicy::from([(PolicyName::given("", "b"), expected)]));
+            assert_eq!(
+                actions,
+                ActionsByPolicy::from([(PolicyName::sanitized("", "b"), expected)])
+            );
         }
     }
 
-    /// As main of 2026-08 served them on Linux 6.12: its policy is in monitor mode, and denied once before.
+    /// Recorded from main of 2026-08 on Linux 6.12. The policy is in monitor mode, and denied once
+    /// before.
     #[test]
-    fn the_metrics_of_a_real_agent() {
+    fn metrics_of_a_real_agent_are_read() {
         let acted = |action: &str, count: u64| {
             format!(
                 "tetragon_tracingpolicy_selector_actions_total{{action=\"{action}\",hook=\"lsm:file_open\",hook_index=\"0\",\
@@ -155,10 +160,10 @@ mod tests {
             acted("override", 1),
         ]
         .concat();
-        let Listed { answer, actions } = gathered(&text, 100).unwrap();
-        let policy = PolicyName::given("", "deny-secret");
+        let Listing { answer, actions } = gathered(&text, 100).unwrap();
+        let policy = PolicyName::sanitized("", "deny-secret");
         assert_eq!(answer.named, Some(BTreeSet::from([policy.clone()])));
-        assert!(answer.is_settled() && answer.counts.of(State::Enabled) == 1);
+        assert!(answer.is_settled() && answer.counts.of(PolicyState::Enabled) == 1);
         assert_eq!(
             actions,
             ActionsByPolicy::from([(policy, Actions { enforced: 1, monitored: 2 })])
@@ -168,43 +173,47 @@ mod tests {
     #[test]
     fn an_agent_that_is_starting_has_no_policies_and_is_not_settled() {
         let zeros = GAUGE.replace(['1', '2'], "0");
-        let Listed { answer, .. } = gathered(&zeros, 9).unwrap();
+        let Listing { answer, .. } = gathered(&zeros, 9).unwrap();
         assert_eq!((answer.is_settled(), answer.named), (false, Some(BTreeSet::new())));
-        assert_eq!(gathered("go_goroutines 9\n", 5), Err(Why::NoGauge));
+        assert_eq!(gathered("go_goroutines 9\n", 5), Err(AskError::NoGauge));
     }
 
     #[test]
-    fn policies_without_names_are_not_said_to_be_none() {
+    fn counted_policies_without_names_give_no_names() {
         assert_eq!(gathered(GAUGE, 9).unwrap().answer.named, None);
     }
 
     #[test]
-    fn at_most_so_many_names_are_kept() {
+    fn only_the_first_names_are_kept() {
         let text: String =
             (0..MAX_POLICIES + 5).rev().map(|number| known(&format!("p{number:05}"))).collect();
-        let Listed { answer, .. } = gathered(&(text + GAUGE), 1 << 20).unwrap();
+        let Listing { answer, .. } = gathered(&(text + GAUGE), 1 << 20).unwrap();
         let named = answer.named.unwrap();
         assert_eq!((named.len(), answer.omitted), (MAX_POLICIES, 5));
         assert_eq!(named.last().unwrap().name, format!("p{:05}", MAX_POLICIES - 1));
     }
 
     #[test]
-    fn the_end_of_a_line_that_is_too_long_is_no_line() {
-        let bait =
-            format!("{}tetragon_tracingpolicy_loaded{{state=\"enabled\"}} 1\n", "x".repeat(LINE));
-        assert_eq!(gathered(&bait, 1 << 20), Err(Why::NoGauge));
+    fn the_end_of_an_overlong_line_is_not_read_as_a_line() {
+        let bait = format!(
+            "{}tetragon_tracingpolicy_loaded{{state=\"enabled\"}} 1\n",
+            "x".repeat(MAX_LINE)
+        );
+        assert_eq!(gathered(&bait, 1 << 20), Err(AskError::NoGauge));
     }
 
     proptest! {
-        /// Any bytes are taken, in any pieces, and no more than a line is held.
         #[test]
-        fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..20_000), piece in 1usize..3000) {
+        fn any_bytes_are_read_with_bounded_memory(
+            bytes in prop::collection::vec(any::<u8>(), 0..20_000),
+            piece in 1usize..3000,
+        ) {
             let mut gather = Gather::default();
             for part in bytes.chunks(piece) {
                 gather.feed(part);
-                prop_assert!(gather.line.len() <= LINE);
+                prop_assert!(gather.line.len() <= MAX_LINE);
             }
-            prop_assert_eq!(gather.gathered(), Err(Why::NoGauge));
+            prop_assert_eq!(gather.finish(), Err(AskError::NoGauge));
         }
     }
 }

@@ -1,53 +1,54 @@
-//! One line of metrics, in the text format of Prometheus
+//! Reads one line of metrics, in the text format of Prometheus
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
 use crate::tetragon_client::answer::{Actions, PolicyName};
-use crate::tetragon_client::state::State;
+use crate::tetragon_client::state::PolicyState;
 
-/// The greatest number up to which every whole number is a double.
-const GREATEST: f64 = 9_007_199_254_740_992.0;
+/// Every integer up to this number is exact in a double.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A line that says something about policies.
+/// A line about policies.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Sample {
-    /// `tetragon_tracingpolicy_loaded{state}`: so many policies are in that state. Every release has `load_error`, `error`,
-    /// `disabled` and `enabled`; main has `skipped` and `partially_enabled` as well. There is no `loading`.
-    Loaded(State, u64),
-    /// `tetragon_tracingpolicy_kernel_memory_bytes{policy, policy_namespace}`, since 1.3: the agent knows that policy, in
-    /// whatever state.
+    /// `tetragon_tracingpolicy_loaded{state}`: the number of policies in that state. Every release
+    /// has `load_error`, `error`, `disabled` and `enabled`; main also has `skipped` and
+    /// `partially_enabled`. No release has `loading`.
+    Loaded(PolicyState, u64),
+    /// `tetragon_tracingpolicy_kernel_memory_bytes{policy, policy_namespace}`, since 1.3: the agent
+    /// knows that policy, in any state.
     Known(PolicyName),
-    /// `tetragon_tracingpolicy_selector_actions_total{policy, policy_namespace, hook, hook_index, selector_index,
-    /// selector_label, action}` on main: so often that action was carried out.
+    /// `tetragon_tracingpolicy_selector_actions_total{policy, policy_namespace, hook, hook_index,
+    /// selector_index, selector_label, action}` on main: how often the action was carried out.
     Acted(PolicyName, Actions),
 }
 
-/// What a line says about policies, if anything.
+/// Reads a line; `None` if it is not about policies or malformed.
 pub fn sample(line: &[u8]) -> Option<Sample> {
-    // Most lines end here.
+    // Most lines are about other things and end here.
     let rest = std::str::from_utf8(line.strip_prefix(b"tetragon_tracingpolicy_")?).ok()?;
     let (metric, rest) = rest.split_once('{')?;
     let mut labels = Labels(rest);
     match metric {
         "loaded" => {
             let [state] = labels.values(["state"])?;
-            Some(Sample::Loaded(State::named(&state), labels.count()?))
+            Some(Sample::Loaded(PolicyState::named(&state), labels.count()?))
         }
         "kernel_memory_bytes" => {
             let [policy, namespace] = labels.values(["policy", "policy_namespace"])?;
-            Some(Sample::Known(PolicyName::given(&namespace, &policy)))
+            Some(Sample::Known(PolicyName::sanitized(&namespace, &policy)))
         }
         "selector_actions_total" => {
             let [policy, namespace, action] =
                 labels.values(["policy", "policy_namespace", "action"])?;
-            let actions = carried_out(&action, labels.count()?)?;
-            Some(Sample::Acted(PolicyName::given(&namespace, &policy), actions))
+            let actions = enforcing_actions(&action, labels.count()?)?;
+            Some(Sample::Acted(PolicyName::sanitized(&namespace, &policy), actions))
         }
         _ => None,
     }
 }
 
-/// The actions that enforce; `post` and `nopost` only report.
-fn carried_out(action: &str, count: u64) -> Option<Actions> {
+/// Counts an action that enforces. `post` and `nopost` only report.
+fn enforcing_actions(action: &str, count: u64) -> Option<Actions> {
     match action {
         "signal" | "override" | "notify_enforcer" | "set" => {
             Some(Actions { enforced: count, monitored: 0 })
@@ -59,12 +60,12 @@ fn carried_out(action: &str, count: u64) -> Option<Actions> {
     }
 }
 
-/// What follows `{`: labels up to `}`, then a value and perhaps a time.
+/// The text after `{`: labels up to `}`, then a value and an optional timestamp.
 struct Labels<'a>(&'a str);
 
 impl Labels<'_> {
-    /// The values of these labels; an absent label is empty, except the first one, which has to be there. Leaves what
-    /// follows `}`.
+    /// The values of these labels. The first label is required; the others are empty if missing.
+    /// Afterwards `self` is the text after `}`.
     fn values<const N: usize>(&mut self, names: [&str; N]) -> Option<[String; N]> {
         let mut found = [const { None }; N];
         while let Some((name, value)) = self.label()? {
@@ -76,10 +77,10 @@ impl Labels<'_> {
         Some(found.map(Option::unwrap_or_default))
     }
 
-    /// The next label: `name="value"` and a comma, where another follows. `Some(None)` at `}`.
+    /// The next label, `name="value"`, and a comma if another follows. `Some(None)` at `}`.
     #[allow(
         clippy::option_option,
-        reason = "no label, and a line that cannot be read, are different"
+        reason = "the end of the labels and a malformed line are different"
     )]
     fn label(&mut self) -> Option<Option<(String, String)>> {
         let rest = self.0.trim_start_matches([' ', ',']);
@@ -94,15 +95,16 @@ impl Labels<'_> {
         Some(Some((name.trim().to_owned(), value)))
     }
 
-    /// The value as a count; none where it is no whole number that could be one. 1 and 1e+00 are both one.
+    /// The value as a count; `None` if it is not a non-negative integer. Both 1 and 1e+00 are one.
     fn count(&self) -> Option<u64> {
         let value: f64 = self.0.split_whitespace().next()?.parse().ok()?;
-        let exact = value.fract() == 0.0 && (0.0..=GREATEST).contains(&value);
+        let exact = value.fract() == 0.0 && (0.0..=MAX_EXACT).contains(&value);
         exact.then(|| format!("{value:.0}").parse().ok())?
     }
 }
 
-/// A value up to its closing quote, and what follows. `\\`, `\"` and `\n` stand for themselves and a line break.
+/// Reads a value up to its closing quote; returns it with the rest. The escapes are `\\`, `\"` and
+/// `\n`.
 fn unescape(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.chars();
@@ -127,18 +129,18 @@ mod tests {
     }
 
     fn acted(enforced: u64, monitored: u64) -> Sample {
-        Sample::Acted(PolicyName::given("", "deny"), Actions { enforced, monitored })
+        Sample::Acted(PolicyName::sanitized("", "deny"), Actions { enforced, monitored })
     }
 
     #[test]
-    fn the_gauge_by_state() {
+    fn the_gauge_is_read_by_state() {
         for (labels_and_value, expected) in [
-            (r#"state="disabled"} 1"#, Some((State::Disabled, 1))),
-            (r#"state="enabled"} 2e+00"#, Some((State::Enabled, 2))),
-            (r#"state="skipped",} 3 1700000000000"#, Some((State::Skipped, 3))),
-            (r#"a="}\",state=\"error\"",state="load_error"} 4"#, Some((State::LoadError, 4))),
-            (r#"state="partially_enabled"} 0"#, Some((State::PartiallyEnabled, 0))),
-            (r#"state="new"} 5"#, Some((State::Unclear, 5))),
+            (r#"state="disabled"} 1"#, Some((PolicyState::Disabled, 1))),
+            (r#"state="enabled"} 2e+00"#, Some((PolicyState::Enabled, 2))),
+            (r#"state="skipped",} 3 1700000000000"#, Some((PolicyState::Skipped, 3))),
+            (r#"a="}\",state=\"error\"",state="load_error"} 4"#, Some((PolicyState::LoadError, 4))),
+            (r#"state="partially_enabled"} 0"#, Some((PolicyState::PartiallyEnabled, 0))),
+            (r#"state="new"} 5"#, Some((PolicyState::Unclear, 5))),
             (r#"state="enabled"} NaN"#, None),
             (r#"state="enabled"} -1"#, None),
             (r#"state="enabled"} 1.5"#, None),
@@ -159,16 +161,16 @@ mod tests {
     }
 
     #[test]
-    fn policies_by_the_memory_that_they_use() {
+    fn the_memory_metric_names_policies() {
         let line = r#"tetragon_tracingpolicy_kernel_memory_bytes{policy="deny",policy_namespace="team"} 1.2e+06"#;
-        assert_eq!(of(line), Some(Sample::Known(PolicyName::given("team", "deny"))));
+        assert_eq!(of(line), Some(Sample::Known(PolicyName::sanitized("team", "deny"))));
         let of_the_cluster =
             r#"tetragon_tracingpolicy_kernel_memory_bytes{policy="deny",policy_namespace=""} 0"#;
-        assert_eq!(of(of_the_cluster), Some(Sample::Known(PolicyName::given("", "deny"))));
+        assert_eq!(of(of_the_cluster), Some(Sample::Known(PolicyName::sanitized("", "deny"))));
     }
 
     #[test]
-    fn actions_by_policy() {
+    fn enforcing_actions_are_counted_by_policy() {
         let line = |action: &str| {
             format!(
                 "tetragon_tracingpolicy_selector_actions_total{{action=\"{action}\",hook=\"uprobe:/a,b}}\\\"c:x\",\
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_say_nothing() {
+    fn other_lines_are_skipped() {
         for line in [
             "",
             "# TYPE tetragon_tracingpolicy_loaded gauge",

@@ -1,4 +1,4 @@
-//! From the files of a Secret to a configuration.
+//! Makes a TLS configuration from the files of a Secret.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,87 +12,66 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore};
 
-/// Longest file that is read, in bytes: as much as a Secret holds.
-const LONGEST: u64 = 1 << 20;
+/// Maximum size of a file, in bytes: the maximum size of a Secret.
+const MAX_LEN: u64 = 1 << 20;
 
 /// Why the files for TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}; mount the Secret with the keys ca.crt and, for mTLS, tls.crt and tls.key", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file is longer than any certificate.
-    #[error("{} is longer than 1 MiB, which is more than a Secret holds", .0.display())]
-    TooLong(PathBuf),
-    /// A file has not what it should have.
-    #[error("{} has no {expected} in PEM format: it needs a block that begins with -----BEGIN {label}-----", path.display())]
-    NoPem {
-        /// The file.
-        path: PathBuf,
-        /// What it should have.
-        expected: &'static str,
-        /// The label of its block.
-        label: &'static str,
-    },
-    /// A certificate in `ca.crt` cannot be used.
-    #[error("{} has a certificate that cannot be used: {source}", path.display())]
-    Ca {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Error,
-    },
-    /// `tls.crt` without `tls.key`, or the reverse.
-    #[error("{} is missing beside {}: a client certificate needs both", missing.display(), present.display())]
-    Alone {
-        /// The file that is there.
-        present: PathBuf,
-        /// The file that is not.
-        missing: PathBuf,
-    },
-    /// The client certificate cannot be used.
-    #[error("the client certificate in {} cannot be used: {source}", directory.display())]
-    Client {
-        /// Where `tls.crt` and `tls.key` are.
-        directory: PathBuf,
-        /// Why.
-        source: Error,
-    },
-    /// The server name is none.
     #[error(
-        "invalid server name {0:?}: use a DNS name or an IP address that the agents' certificates have, for example \
-             agent.tetragon-grpc.cilium.io, which the certificates of Tetragon's chart have"
+        "cannot read {}: {source}; mount the Secret with the keys ca.crt and, for mTLS, tls.crt \
+         and tls.key",
+        path.display()
+    )]
+    Read { path: PathBuf, source: io::Error },
+    #[error(
+        "{} is longer than 1 MiB, the maximum size of a Secret: use a PEM file with certificates",
+        .0.display()
+    )]
+    TooLong(PathBuf),
+    #[error(
+        "{} has no {expected} in PEM format: add a block that begins with -----BEGIN {label}-----",
+        path.display()
+    )]
+    NoPem { path: PathBuf, expected: &'static str, label: &'static str },
+    #[error("{} has an invalid certificate: {source}; replace it", path.display())]
+    Ca { path: PathBuf, source: Error },
+    #[error(
+        "{} is missing: a client certificate needs it beside {}",
+        missing.display(), present.display()
+    )]
+    Alone { present: PathBuf, missing: PathBuf },
+    #[error(
+        "invalid client certificate in {}: {source}; tls.key must be the key of tls.crt",
+        directory.display()
+    )]
+    Client { directory: PathBuf, source: Error },
+    #[error(
+        "invalid server name {0:?}: use a DNS name or an IP address in the agents' certificates, \
+         for example agent.tetragon-grpc.cilium.io for the certificates of Tetragon's chart"
     )]
     ServerName(String),
 }
 
-/// # Errors
-/// Where it is neither a DNS name nor an IP address.
+/// Accepts a DNS name or an IP address.
 pub fn server_name(name: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(name.to_owned()))
 }
 
-/// # Errors
-/// Where a file cannot be used.
 pub fn config(directory: &Path) -> Result<ClientConfig, TlsError> {
     let roots = roots(&directory.join("ca.crt"))?;
     let client = client(directory)?;
-    let wrong = |source| TlsError::Client { directory: directory.to_owned(), source };
+    let invalid = |source| TlsError::Client { directory: directory.to_owned(), source };
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
-        .map_err(wrong)?
+        .map_err(invalid)?
         .with_root_certificates(roots);
     let mut config = match client {
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(wrong)?,
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(invalid)?,
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
-    // Each question verifies the certificate, and nothing of an agent is kept.
+    // Each query verifies the certificate again, and no session of an agent is kept.
     config.resumption = Resumption::disabled();
     Ok(config)
 }
@@ -105,12 +84,13 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
+/// Chain and key.
 type Client = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// The client certificate, if there is one.
+/// Reads the client certificate, if both of its files are there.
 fn client(directory: &Path) -> Result<Option<Client>, TlsError> {
     let (certificate, key) = (directory.join("tls.crt"), directory.join("tls.key"));
-    let (chain, secret) = match (read_if_there(&certificate)?, read_if_there(&key)?) {
+    let (chain, secret) = match (read_optional(&certificate)?, read_optional(&key)?) {
         (None, None) => return Ok(None),
         (Some(chain), Some(secret)) => (chain, secret),
         (Some(_), None) => {
@@ -125,7 +105,7 @@ fn client(directory: &Path) -> Result<Option<Client>, TlsError> {
     Ok(Some((chain, PrivateKeyDer::from_pem_slice(&secret).map_err(no_key)?)))
 }
 
-/// At least one certificate.
+/// Reads at least one certificate.
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     read.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(|| TlsError::NoPem {
@@ -135,7 +115,7 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     })
 }
 
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, TlsError> {
+fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, TlsError> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(TlsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -146,9 +126,9 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, TlsError> {
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes))
         .map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
-    if bytes.len() as u64 > LONGEST {
+    if bytes.len() as u64 > MAX_LEN {
         return Err(TlsError::TooLong(path.to_owned()));
     }
     Ok(bytes)

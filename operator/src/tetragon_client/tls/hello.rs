@@ -1,4 +1,4 @@
-//! The first message of TLS, without what would follow.
+//! The first message of a TLS handshake.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-/// A message to which every server of TLS answers with a record, if only to refuse it. It trusts nobody, so no handshake
-/// can follow.
+/// Every TLS server answers this message with a record, at least with a refusal. No handshake can
+/// follow, because the configuration trusts no CA.
 pub fn client_hello() -> Option<Vec<u8>> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])

@@ -1,11 +1,12 @@
-//! The files for gRPC over TLS, and what a failed handshake means.
+//! gRPC over TLS: reads the files of a Secret, and translates handshake errors.
 //!
-//! Tetragon's agents serve gRPC over TLS where `server-tls-cert-file` is set, and ask for a client certificate where
-//! `server-tls-require-client-cert` is set (after Tetragon 1.8.0-pre.0). They take TLS 1.3 only, and so does this client: it
-//! has no renegotiation and sends no certificate before the agent has proved its name.
+//! Tetragon's agents serve gRPC over TLS if `server-tls-cert-file` is set, and require a client
+//! certificate if `server-tls-require-client-cert` is set (after Tetragon 1.8.0-pre.0). They accept
+//! TLS 1.3 only. So does this client: TLS 1.3 has no renegotiation, and the client sends no
+//! certificate before the agent has proved its name.
 
-mod error;
 mod files;
+mod handshake;
 mod hello;
 
 use std::fmt;
@@ -17,11 +18,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-pub use error::{is_plain_text, is_tls, why};
 pub use files::TlsError;
+pub use handshake::{handshake_error, is_plain_text, is_tls};
 pub use hello::client_hello;
 
-/// Whom to trust, which client certificate to show and which name to expect.
+/// The trusted CAs, the client certificate, and the expected name of the agent.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ClientConfig>,
@@ -29,13 +30,12 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files of a Secret of type kubernetes.io/tls: `ca.crt`, with the certificates of the CAs that sign the
-    /// agents' certificates; and `tls.crt` and `tls.key`, the client certificate and its key, if they are there.
+    /// Reads the files of a Secret of type kubernetes.io/tls: `ca.crt` has the CAs that sign the
+    /// agents' certificates; `tls.crt` and `tls.key` are the client certificate and its key, if
+    /// present.
     ///
-    /// The agents' certificates must be for `server_name`, or for the address at which each agent is asked if it is `None`.
-    ///
-    /// # Errors
-    /// Where a file cannot be used.
+    /// The agents' certificates must be for `server_name`. If it is `None`, they must be for the
+    /// address at which each agent is asked.
     pub fn read(directory: &Path, server_name: Option<&str>) -> Result<Self, TlsError> {
         let name = server_name.map(files::server_name).transpose()?;
         Ok(Self { config: Arc::new(files::config(directory)?), name })
@@ -51,7 +51,7 @@ impl Tls {
     }
 }
 
-/// Without the key.
+/// Leaves out the key.
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()

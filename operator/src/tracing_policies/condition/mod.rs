@@ -15,12 +15,12 @@ use lsm_ready_crds::LsmPolicySpec;
 use lsm_ready_crds::State;
 use lsm_ready_crds::conditions::{Finding, TRACING_POLICIES_LOADABLE};
 use lsm_ready_crds::selection::{InvalidSpec, tracing_policies};
+use lsm_ready_tetragon::forecast::{Forecast, HookForecast, Nodes};
 use lsm_ready_tetragon::image::Version;
-use lsm_ready_tetragon::loadable::{Forecast, HookForecast, Nodes};
-use lsm_ready_tetragon::outcome::{Judged, Outcome, Question, judge};
 use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
+use lsm_ready_tetragon::verdict::{JudgedPolicy, PolicyVerdict, TargetVersion, judge};
 
-use crate::tracing_policies::known::{Entry, Snapshot, Trouble};
+use crate::tracing_policies::snapshot::{Entry, Snapshot, Trouble};
 use lsm_ready_crds::text::truncate;
 
 /// So many policies are told of.
@@ -50,7 +50,7 @@ pub fn finding<'a>(
     if asks_nothing && !required && known.unread().is_none() && known.trouble().is_none() {
         return Ok(None);
     }
-    let (status, reason, message) = judged(&meant, known, &nodes(), Question::of(version));
+    let (status, reason, message) = judged(&meant, known, &nodes(), TargetVersion::of(version));
     Ok(Some(Finding::new(TRACING_POLICIES_LOADABLE, status, reason, message)))
 }
 
@@ -72,7 +72,7 @@ impl<'a> Meant<'a> {
         for (name, entry) in known.objects().filter(|(_, entry)| fits(entry)) {
             meant.count += 1;
             match entry {
-                Entry::Read(policy) if policy.asks.is_empty() => {}
+                Entry::Read(policy) if policy.required_hooks.is_empty() => {}
                 Entry::Read(policy) => meant.asking.push(policy),
                 Entry::Unreadable { error, .. } => meant.unreadable.push((name, error)),
             }
@@ -84,7 +84,7 @@ impl<'a> Meant<'a> {
 /// A policy that was judged.
 struct Told<'a> {
     policy: &'a TracingPolicy,
-    judged: Judged,
+    judged: JudgedPolicy,
 }
 
 /// What is shown not to load comes before what is not known.
@@ -92,23 +92,23 @@ fn judged(
     meant: &Meant<'_>,
     known: &Snapshot,
     nodes: &Nodes<'_>,
-    question: Question,
+    target: TargetVersion,
 ) -> (State, ConditionReason, String) {
-    let told = |policy: &&'_ TracingPolicy| judge(policy, nodes, question);
+    let told = |policy: &&'_ TracingPolicy| judge(policy, nodes, target);
     let mut all: Vec<Told<'_>> =
         meant.asking.iter().map(|policy| Told { policy, judged: told(policy) }).collect();
     all.sort_by_key(|told| {
-        let Judged { outcome, forecast, .. } = &told.judged;
+        let JudgedPolicy { verdict, forecast, .. } = &told.judged;
         (
-            Reverse(*outcome),
+            Reverse(*verdict),
             Reverse(forecast.not_loadable),
             Reverse(forecast.unknown),
             &told.policy.name,
         )
     });
-    let count = |outcome| all.iter().filter(|told| told.judged.outcome == outcome).count();
+    let count = |verdict| all.iter().filter(|told| told.judged.verdict == verdict).count();
     let of = all.len();
-    let failing = count(Outcome::NotLoadable);
+    let failing = count(PolicyVerdict::NotLoadable);
     if failing > 0 {
         let message = format!(
             "{failing} of {of} TracingPolicies do not load: {}",
@@ -119,7 +119,7 @@ fn judged(
     if let Some((reason, message)) = not_known(meant, known) {
         return (State::Unknown, reason, message);
     }
-    let unknown = count(Outcome::Unknown);
+    let unknown = count(PolicyVerdict::Unknown);
     if nodes.is_empty() {
         return (
             State::Unknown,
@@ -150,7 +150,8 @@ fn loads(all: &[Told<'_>], nodes: &Nodes<'_>) -> (State, ConditionReason, String
         "{of} of {of} TracingPolicies with LSM hooks load on those of the {} selected nodes that they are for",
         nodes.len()
     );
-    let inert = all.iter().filter(|told| told.judged.outcome == Outcome::DeniesNothing).count();
+    let inert =
+        all.iter().filter(|told| told.judged.verdict == PolicyVerdict::DeniesNothing).count();
     if inert == 0 {
         return (State::Ready, ConditionReason::AllLoadable, message);
     }
@@ -199,12 +200,12 @@ fn worst(all: &[Told<'_>], of: usize, nodes: &Nodes<'_>) -> String {
         all.iter().take(of.min(MOST_POLICIES)).map(|told| policy(told, nodes)).collect();
     let more = of.saturating_sub(MOST_POLICIES);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    format!("{}{more}; `kubectl lsm preflight` tells of each", told.join("; "))
+    format!("{}{more}; `kubectl lsm-ready preflight` tells of each", told.join("; "))
 }
 
 fn policy(told: &Told<'_>, nodes: &Nodes<'_>) -> String {
     let name = &told.policy.name;
-    let Judged { why, forecast, .. } = &told.judged;
+    let JudgedPolicy { why, forecast, .. } = &told.judged;
     if why.is_empty() {
         on_nodes(name, forecast, nodes)
     } else {
@@ -216,7 +217,7 @@ fn on_nodes(name: &Name, found: &Forecast, nodes: &Nodes<'_>) -> String {
     let mut hooks: Vec<&HookForecast> =
         found.hooks.iter().filter(|hook| !hook.others.is_empty()).collect();
     hooks.sort_by_key(|hook| {
-        (hook.others[0].state == State::Unknown, hook.loadable, hook.ask.hook.as_str())
+        (hook.others[0].state == State::Unknown, hook.loadable, hook.requirement.hook.as_str())
     });
     let told: Vec<String> = hooks.iter().take(MOST_HOOKS).map(|found| hook(found, nodes)).collect();
     let more = if hooks.len() > MOST_HOOKS {
@@ -234,11 +235,11 @@ fn on_nodes(name: &Name, found: &Forecast, nodes: &Nodes<'_>) -> String {
 
 fn hook(found: &HookForecast, nodes: &Nodes<'_>) -> String {
     let others = &found.others[0];
-    let message = nodes.explain(&found.ask, others).message;
+    let message = nodes.explain(&found.requirement, others).message;
     let nodes = others.sample.join(" ");
     format!(
         "{} {} on {}, as {nodes}: {}",
-        found.ask.hook,
+        found.requirement.hook,
         others.reason,
         others.count,
         truncate(&message, LONGEST)

@@ -4,13 +4,13 @@ use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::verdict::Facts;
-use lsm_ready_tetragon::loadable::Known;
+use lsm_ready_tetragon::forecast::KnownNode;
 use lsm_ready_tetragon::tracing_policy::KINDS;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tracing_policies::known::tests::{
+use crate::tracing_policies::snapshot::tests::{
     entry, listed, policy as policy_entry, troubled, unreadable,
 };
 
@@ -43,7 +43,7 @@ fn found(spec: &LsmPolicySpec, known: &Snapshot, with: usize, without: usize) ->
     let (report, profile) = (report(), profile());
     let names: Vec<String> = (0..with + without).map(|number| format!("n{number:04}")).collect();
     let nodes = || {
-        Nodes::of(names.iter().enumerate().map(|(number, name)| Known {
+        Nodes::of(names.iter().enumerate().map(|(number, name)| KnownNode {
             name,
             labels: None,
             facts: Facts {
@@ -71,7 +71,7 @@ fn table() {
     let forbidden = troubled(Trouble::Forbidden(KINDS[0].1));
     let unread = troubled(Trouble::Unread(KINDS[0].1, "500".into()));
     let absent = {
-        let (known, writer) = crate::tracing_policies::known::known();
+        let (known, writer) = crate::tracing_policies::snapshot::known();
         writer.absent(0);
         writer.absent(1);
         Snapshot::clone(&known.snapshot())
@@ -288,7 +288,7 @@ fn the_release_of_the_agents_decides_where_releases_differ() {
     let of = |version: Option<&str>| {
         let (report, profile) = (report(), profile());
         let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
-        let nodes = || Nodes::of([Known { name: "n", labels: None, facts }]);
+        let nodes = || Nodes::of([KnownNode { name: "n", labels: None, facts }]);
         let version = version.map(|version| Version::parse(version).unwrap());
         finding(&requires(), &known, version, nodes).unwrap().unwrap().reason
     };
@@ -313,7 +313,7 @@ fn the_message_has_policies_hooks_and_counts() {
         "1 of 2 TracingPolicies do not load: b loads on 0 of 4 nodes (file_opn HookNotInKernel on 3, as n0000 \
          n0001 n0002: kernel 6.12 x86_64: file_opn is not a hook of this kernel; did you mean file_open?, file_open \
          HookProfileMissing on 1, as n0003: the node has published no hook profile, so the required hooks cannot be judged); \
-         `kubectl lsm preflight` tells of each"
+         `kubectl lsm-ready preflight` tells of each"
     );
 }
 

@@ -1,6 +1,6 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
-//! Other ends that misbehave. In: a script, or an HTTP/2 answer. Out: the address where it is played on loopback, again
-//! and again until the test's runtime ends.
+//! Other ends that misbehave. In: a script, or an HTTP/2 answer. Out: the address where it is
+//! played on loopback, again and again until the test's runtime ends.
 
 pub mod tls;
 
@@ -121,8 +121,8 @@ async fn play(script: Script, mut stream: TcpStream) {
     };
 }
 
-/// To who speaks TLS a ServerHello of 65,000 bytes, to who speaks HTTP/2 (its preface begins so) empty SETTINGS frames, else
-/// a header of HTTP/1 without an end.
+/// To who speaks TLS a ServerHello of 65,000 bytes, to who speaks HTTP/2 (its preface begins so)
+/// empty SETTINGS frames, else a header of HTTP/1 without an end.
 async fn drip(mut stream: TcpStream) -> std::io::Result<()> {
     let mut asked = [0; 512];
     let length = stream.read(&mut asked).await?;
@@ -144,7 +144,8 @@ pub fn refusing() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Answers each request over HTTP/2 with these bytes and that gRPC status; without one the answer never ends.
+/// Answers each request over HTTP/2 with these bytes and that gRPC status; without one the answer
+/// never ends.
 pub async fn on_http2(body: Vec<Bytes>, status: Option<&'static str>) -> SocketAddr {
     answering(move |stream| send(stream, &body, status)).await
 }

@@ -98,8 +98,8 @@ impl Authority {
     }
 }
 
-/// An agent over TLS that answers with these bytes of gRPC, or says nothing more after the handshake where there are none;
-/// with a CA it requires a client certificate.
+/// An agent over TLS that answers with these bytes of gRPC, or says nothing more after the
+/// handshake where there are none; with a CA it requires a client certificate.
 pub async fn on_tls(
     identity: &Identity,
     clients: Option<&Authority>,

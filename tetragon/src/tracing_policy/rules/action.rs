@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Context, text};
-use crate::tracing_policy::finding::quoted;
+use crate::tracing_policy::diagnostic::quoted;
 
 /// So many actions a selector may have.
 const MOST_ACTIONS: usize = 3;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::selector::{LONGEST_POSTFIX, LONGEST_PREFIX, Merged, unknown_capability};
 use super::{Context, number, text, texts, words};
-use crate::tracing_policy::finding::quoted;
+use crate::tracing_policy::diagnostic::quoted;
 use crate::tracing_policy::release::Release::{self, V1_4, V1_5, V1_6, V1_7};
 
 /// So many filters a selector may have.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Context, list, selector};
-use crate::tracing_policy::finding::{Weight, quoted};
+use crate::tracing_policy::diagnostic::{Severity, quoted};
 use crate::tracing_policy::release::Release::{V1_4, V1_5, V1_7};
 
 /// So many selectors an entry may have. Before v1.7 nobody checks it, and the BPF programs look at no more.
@@ -32,7 +32,7 @@ pub fn check(hook: &Map<String, Value>, path: &str, context: &mut Context<'_, '_
         } else {
             context.out.add(
                 context.release,
-                Weight::Remark,
+                Severity::Remark,
                 &path,
                 format!("{rule}, and the agent ignores the others"),
             );

@@ -1,6 +1,6 @@
 //! The rules of Tetragon's agent that can be told from the file: what its policy handler refuses on any kernel.
 //!
-//! In: `spec` and a release. Out: findings. Fields of a wrong type are left to the schema. Only policies with `lsmhooks` get
+//! In: `spec` and a release. Out: diagnostics. Fields of a wrong type are left to the schema. Only policies with `lsmhooks` get
 //! rules about hooks; for other sections the schema and the rules of the whole policy alone are checked.
 //!
 //! Source: `pkg/sensors/tracing/{policyhandler*,genericlsm,generic,options,message,tags}.go`, `pkg/selectors/kernel.go` and
@@ -15,7 +15,7 @@ mod words;
 
 use serde_json::{Map, Value};
 
-use crate::tracing_policy::finding::{Collector, Weight, quoted};
+use crate::tracing_policy::diagnostic::{Collector, Severity, quoted};
 use crate::tracing_policy::release::Release::{self, Main, V1_4, V1_6, V1_7};
 
 pub use self::action::{Enforces, enforces};
@@ -39,17 +39,17 @@ pub struct Context<'a, 'b> {
     pub release: Release,
     /// `spec.selectorsMacros`, where this release has them.
     pub macros: Option<&'a Map<String, Value>>,
-    /// Findings go there.
+    /// Diagnostics go there.
     pub out: &'b mut Collector,
 }
 
 impl Context<'_, '_> {
     fn refuse(&mut self, path: &str, rule: impl Into<String>) {
-        self.out.add(self.release, Weight::Agent, path, rule);
+        self.out.add(self.release, Severity::Agent, path, rule);
     }
 
     fn unjudged(&mut self, path: &str, rule: impl Into<String>) {
-        self.out.add(self.release, Weight::Unjudged, path, rule);
+        self.out.add(self.release, Severity::Unjudged, path, rule);
     }
 }
 
@@ -107,7 +107,7 @@ fn namespaced(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
     if context.release >= V1_7 && spec.get("hostSelector").is_some_and(|value| !value.is_null()) {
         let rule =
             "is not allowed in a TracingPolicyNamespaced; remove it, or make a TracingPolicy";
-        context.out.add(context.release, Weight::Schema, "spec.hostSelector", rule);
+        context.out.add(context.release, Severity::Schema, "spec.hostSelector", rule);
     }
     for section in ["uprobes", "usdts"] {
         if context.release >= Main && !list(spec, section).is_empty() {

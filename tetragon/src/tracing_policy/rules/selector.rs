@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Context, action, filter, list, number, text, texts, words};
-use crate::tracing_policy::finding::quoted;
+use crate::tracing_policy::diagnostic::quoted;
 use crate::tracing_policy::release::Release::{V1_5, V1_7};
 
 /// The lists of a selector that a macro can give.

@@ -1,6 +1,6 @@
 //! The schema of Tetragon's CRDs, and whether an object fits it.
 //!
-//! In: an object and a release. Out: a finding for each field that the API server would refuse with that release's CRDs.
+//! In: an object and a release. Out: a diagnostic for each field that the API server would refuse with that release's CRDs.
 //! A field that is null counts as absent: the API server removes it.
 
 mod shape;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use self::shape::{Field, Int, Kind, Rule, Shape, Test, Word};
 use self::tables::{OBJECT, SPEC};
-use crate::tracing_policy::finding::{Collector, Weight, quoted};
+use crate::tracing_policy::diagnostic::{Collector, Severity, quoted};
 use crate::tracing_policy::release::{Release, Releases};
 
 /// No label's value is longer.
@@ -41,7 +41,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn add(&mut self, path: &str, rule: impl Into<String>) {
-        self.out.add(self.release, Weight::Schema, path, rule);
+        self.out.add(self.release, Severity::Schema, path, rule);
     }
 
     fn shape(&mut self, object: &Map<String, Value>, shape: &Shape, path: &str) {
@@ -132,7 +132,7 @@ impl Check<'_> {
             let rule = format!(
                 "{number} is negative; the agent cannot read the policy. Use 0 or a positive number"
             );
-            self.out.add(self.release, Weight::Agent, path, rule);
+            self.out.add(self.release, Severity::Agent, path, rule);
         }
     }
 }

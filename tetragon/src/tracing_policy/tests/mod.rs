@@ -10,14 +10,14 @@ use super::*;
 mod refused;
 
 fn read(spec: &Value) -> Result<TracingPolicy, Error> {
-    TracingPolicy::parse(&json!({"metadata": {"name": "p"}, "spec": spec}))
+    TracingPolicy::from_file(&json!({"metadata": {"name": "p"}, "spec": spec}))
 }
 
 /// The hooks as `name` or `name!` where it has to be sleepable.
 fn hooks(spec: &Value) -> Result<Vec<String>, String> {
     let policy = read(spec).map_err(|error| error.to_string())?;
     Ok(policy
-        .asks
+        .required_hooks
         .iter()
         .map(|ask| format!("{}{}", ask.hook, if ask.sleepable { "!" } else { "" }))
         .collect())
@@ -68,10 +68,10 @@ fn what_is_asked_for() {
     }
 }
 
-/// The findings of that weight, each with its releases.
-fn found(object: &Value, weight: Weight) -> Vec<String> {
-    let policy = TracingPolicy::parse(object).unwrap();
-    let found = policy.findings.iter().filter(|found| found.weight == weight);
+/// The diagnostics of that severity, each with its releases.
+fn found(object: &Value, severity: Severity) -> Vec<String> {
+    let policy = TracingPolicy::from_file(object).unwrap();
+    let found = policy.diagnostics.iter().filter(|found| found.severity == severity);
     found.map(|found| format!("{found} [{}]", found.releases)).collect()
 }
 
@@ -92,30 +92,30 @@ fn macros_are_part_of_the_selector() {
         file(&spec)
     };
     let nested = spec(json!({"m": {"macros": ["n"]}, "n": {}}), json!({"macros": ["m"]}));
-    assert!(found(&nested, Weight::Agent)[0].contains("a macro cannot use other macros"));
+    assert!(found(&nested, Severity::Agent)[0].contains("a macro cannot use other macros"));
     let twice = spec(
         json!({"m": {"matchPIDs": [{"operator": "In", "values": [1]}]}}),
         json!({"macros": ["m"], "matchPIDs": [{"operator": "In", "values": [2]}]}),
     );
-    assert!(found(&twice, Weight::Agent)[0].contains("macro \"m\" has matchPIDs too"));
+    assert!(found(&twice, Severity::Agent)[0].contains("macro \"m\" has matchPIDs too"));
     let action =
         spec(json!({"m": {"matchActions": [{"action": "GetUrl"}]}}), json!({"macros": ["m"]}));
     assert!(
-        found(&action, Weight::Agent)[0]
+        found(&action, Severity::Agent)[0]
             .starts_with("spec.selectorsMacros.m.matchActions[0].action: \"GetUrl\" is not")
     );
     let inert =
         spec(json!({"m": {"matchActions": [{"action": "Sigkill"}]}}), json!({"macros": ["m"]}));
-    let inert = TracingPolicy::parse(&inert).unwrap();
+    let inert = TracingPolicy::from_file(&inert).unwrap();
     assert_eq!(
-        inert.answer(Releases::only(Release::V1_7)),
-        Answer::DeniesNothing(Inert::MonitorOnly)
+        inert.text_verdict(Releases::only(Release::V1_7)),
+        TextVerdict::DeniesNothing(InertReason::MonitorOnly)
     );
 }
 
 #[test]
 fn a_policy_denies_by_an_action_in_effect() {
-    use Inert::{MonitorMode, NoEnforcingAction, OverrideToZero, VoidHooks};
+    use InertReason::{MonitorMode, NoEnforcingAction, OverrideToZero, VoidHooks};
     let with = |hook: &str, action: Value, mode: &str| {
         file(&json!({"lsmhooks": [{"hook": hook, "selectors": [{"matchActions": [action]}]}],
             "options": [{"name": "policy-mode", "value": mode}]}))
@@ -138,60 +138,71 @@ fn a_policy_denies_by_an_action_in_effect() {
         ("file_open", denies.clone(), "monitor", Some(MonitorMode)),
     ];
     for (hook, action, mode, inert) in table {
-        let policy = TracingPolicy::parse(&with(hook, action.clone(), mode)).unwrap();
-        let wanted = inert.map_or(Answer::Denies, Answer::DeniesNothing);
-        assert_eq!(policy.answer(Releases::since(Release::V1_4)), wanted, "{hook} {action} {mode}");
+        let policy = TracingPolicy::from_file(&with(hook, action.clone(), mode)).unwrap();
+        let wanted = inert.map_or(TextVerdict::Denies, TextVerdict::DeniesNothing);
+        assert_eq!(
+            policy.text_verdict(Releases::since(Release::V1_4)),
+            wanted,
+            "{hook} {action} {mode}"
+        );
     }
-    let monitor = TracingPolicy::parse(&with("file_open", denies, "monitor")).unwrap();
+    let monitor = TracingPolicy::from_file(&with("file_open", denies, "monitor")).unwrap();
     assert_eq!(
         monitor.denies_with(Releases::ALL),
         Releases::only(Release::V1_3),
         "v1.3 has no modes"
     );
-    let answer = |spec: Value| TracingPolicy::parse(&file(&spec)).unwrap().answer(Releases::ALL);
-    assert_eq!(answer(json!({})), Answer::NoLsmHooks);
-    assert_eq!(answer(json!({"kprobes": [{"call": "a"}]})), Answer::NoLsmHooks);
+    let answer =
+        |spec: Value| TracingPolicy::from_file(&file(&spec)).unwrap().text_verdict(Releases::ALL);
+    assert_eq!(answer(json!({})), TextVerdict::NoLsmHooks);
+    assert_eq!(answer(json!({"kprobes": [{"call": "a"}]})), TextVerdict::NoLsmHooks);
 }
 
 #[test]
 fn the_answer_depends_on_the_releases_in_question() {
     let mut spec = selector(&json!({"macros": ["m"], "matchActions": [{"action": "Sigkill"}]}));
     spec["selectorsMacros"] = json!({"m": {}});
-    let policy = TracingPolicy::parse(&file(&spec)).unwrap();
-    assert_eq!(policy.answer(Releases::since(Release::V1_7)), Answer::Denies);
-    let refused = policy.answer(Releases::until(Release::V1_6));
+    let policy = TracingPolicy::from_file(&file(&spec)).unwrap();
+    assert_eq!(policy.text_verdict(Releases::since(Release::V1_7)), TextVerdict::Denies);
+    let refused = policy.text_verdict(Releases::until(Release::V1_6));
     assert!(
-        matches!(&refused, Answer::Refused(refused) if refused.to_string().contains("refused by v1.3 to v1.6")),
+        matches!(&refused, TextVerdict::Refused(refused) if refused.to_string().contains("refused by v1.3 to v1.6")),
         "{refused:?}"
     );
-    let depends = policy.answer(Releases::ALL);
+    let depends = policy.text_verdict(Releases::ALL);
     assert!(
-        matches!(&depends, Answer::Unjudged(why) if why.contains("depends on Tetragon's release")),
+        matches!(&depends, TextVerdict::Unjudged(why) if why.contains("depends on Tetragon's release")),
         "{depends:?}"
     );
     let resolve = json!({"lsmhooks": [{"hook": "a", "args": [{"index": 0, "type": "file", "resolve": "f_mode"}]}]});
-    let resolve = TracingPolicy::parse(&file(&resolve)).unwrap();
-    assert!(matches!(resolve.answer(Releases::since(Release::V1_4)), Answer::Unjudged(_)));
+    let resolve = TracingPolicy::from_file(&file(&resolve)).unwrap();
+    assert!(matches!(
+        resolve.text_verdict(Releases::since(Release::V1_4)),
+        TextVerdict::Unjudged(_)
+    ));
 }
 
 #[test]
 fn what_the_api_server_took_is_not_refused_for_its_schema() {
     let of = |spec: Value| {
         let metadata = ObjectMeta { name: Some("p".into()), ..ObjectMeta::default() };
-        TracingPolicy::of(&metadata, &spec).unwrap().answer(Releases::ALL)
+        TracingPolicy::from_cluster(&metadata, &spec).unwrap().text_verdict(Releases::ALL)
     };
     let denies = json!({"matchActions": [{"action": "Sigkill"}]});
     let hooks = json!([{"hook": "file_open", "selectors": [denies]}]);
-    assert_eq!(of(json!({"lsmhooks": hooks})), Answer::Denies);
+    assert_eq!(of(json!({"lsmhooks": hooks})), TextVerdict::Denies);
     assert_eq!(
         of(json!({"lsmhooks": hooks, "nodeSelector": {}})),
-        Answer::Denies,
+        TextVerdict::Denies,
         "a field of main alone"
     );
     let newer = of(json!({"lsmhooks": hooks, "sandbox": true}));
-    assert!(matches!(&newer, Answer::Unjudged(why) if why.contains("spec.sandbox")), "{newer:?}");
+    assert!(
+        matches!(&newer, TextVerdict::Unjudged(why) if why.contains("spec.sandbox")),
+        "{newer:?}"
+    );
     let refused = of(json!({"lsmhooks": hooks, "kprobes": [{"call": "a"}]}));
-    assert!(matches!(refused, Answer::Refused(_)), "the agent's rules hold all the same");
+    assert!(matches!(refused, TextVerdict::Refused(_)), "the agent's rules hold all the same");
 }
 
 #[test]
@@ -203,7 +214,7 @@ fn hooks_of_the_cluster_that_cannot_be_read_are_an_error() {
         (json!([{}]), "spec.lsmhooks[0].hook"),
     ] {
         assert_eq!(
-            TracingPolicy::of(&metadata, &json!({"lsmhooks": hooks})).unwrap_err().path,
+            TracingPolicy::from_cluster(&metadata, &json!({"lsmhooks": hooks})).unwrap_err().path,
             place
         );
     }
@@ -236,7 +247,7 @@ fn remarks_do_not_change_the_answer() {
         (json!({"lsmhooks": [{"hook": "a"}]}), None),
     ];
     for (spec, wanted) in table {
-        let found = found(&file(&spec), Weight::Remark);
+        let found = found(&file(&spec), Severity::Remark);
         match wanted {
             Some(wanted) => {
                 assert!(found.iter().any(|found| found.contains(wanted)), "{wanted}: {found:?}")
@@ -248,14 +259,14 @@ fn remarks_do_not_change_the_answer() {
 
 #[test]
 fn a_policy_without_a_name_cannot_be_told_of() {
-    let nameless = TracingPolicy::parse(&json!({"spec": {}})).unwrap_err();
+    let nameless = TracingPolicy::from_file(&json!({"spec": {}})).unwrap_err();
     assert_eq!(nameless.path, "metadata.name");
 }
 
 #[test]
 fn hashes_ask_for_sleepable_programs_from_5_11_on() {
     let spec = json!({"lsmhooks": [with_action("file_open", &json!({"action": "Post", "imaHash": true}))]});
-    let asks = read(&spec).unwrap().asks;
+    let asks = read(&spec).unwrap().required_hooks;
     let profile = |kernel: &str| {
         serde_json::from_value(json!({"kernel": kernel, "hooks": [], "sleepableHooks": []}))
             .unwrap()
@@ -279,7 +290,7 @@ fn hashes_ask_for_sleepable_programs_from_5_11_on() {
 #[test]
 fn it_becomes_part_of_a_requirement_once() {
     let spec = json!({"lsmhooks": [{"hook": "task_alloc"}, with_action("file_open", &json!({"imaHash": true}))]});
-    let asks = read(&spec).unwrap().asks;
+    let asks = read(&spec).unwrap().required_hooks;
     let mut require = Require { hooks: vec!["task_alloc".into()], ..Require::default() };
     asks.add_to(&mut require, None);
     asks.add_to(&mut require, None);
@@ -289,7 +300,7 @@ fn it_becomes_part_of_a_requirement_once() {
     );
     assert!(require.kernel_reads, "Tetragon's programs read kernel memory");
     let mut nothing = Require::default();
-    read(&json!({})).unwrap().asks.add_to(&mut nothing, None);
+    read(&json!({})).unwrap().required_hooks.add_to(&mut nothing, None);
     assert_eq!(nothing, Require::default(), "a policy without hooks asks for nothing");
 }
 
@@ -298,7 +309,7 @@ fn a_node_selector_narrows_and_our_own_labels_do_not() {
     let concerns = |selector: Value, labels: &[(&str, &str)]| {
         let labels =
             labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        read(&json!({ "nodeSelector": selector })).unwrap().concerns(&labels)
+        read(&json!({ "nodeSelector": selector })).unwrap().selects_node(&labels)
     };
     let own = format!("{POLICY_LABEL_PREFIX}enforce");
     assert!(concerns(json!(null), &[]));
@@ -323,9 +334,9 @@ fn policies_of_real_releases() {
     for release in ["v1.3.0", "v1.7.0"] {
         let text =
             std::fs::read_to_string(folder.join(release).join("policy-file-open.yaml")).unwrap();
-        let policy = TracingPolicy::parse(&serde_saphyr::from_str(&text).unwrap()).unwrap();
+        let policy = TracingPolicy::from_file(&serde_saphyr::from_str(&text).unwrap()).unwrap();
         assert_eq!(
-            policy.asks.iter().map(|ask| ask.hook.as_str()).collect::<Vec<_>>(),
+            policy.required_hooks.iter().map(|ask| ask.hook.as_str()).collect::<Vec<_>>(),
             ["file_open"]
         );
     }
@@ -369,7 +380,7 @@ proptest! {
     #[test]
     fn no_json_makes_it_panic(spec in any_json(), whole in any_json()) {
         let _ = read(&spec);
-        let _ = TracingPolicy::parse(&whole);
+        let _ = TracingPolicy::from_file(&whole);
     }
 
     /// Every entry is asked for, or the whole is an error.
@@ -377,9 +388,9 @@ proptest! {
     fn no_hook_is_lost(entries in prop::collection::vec(any_json(), 0..4), names in prop::collection::vec("[a-z_]{1,20}", 1..4)) {
         let named = names.iter().map(|name| json!({ "hook": name }));
         let all: Vec<Value> = named.chain(entries).collect();
-        if let Some(policy) = read(&json!({ "lsmhooks": all })).ok().filter(|policy| policy.asks_are_complete) {
+        if let Some(policy) = read(&json!({ "lsmhooks": all })).ok().filter(|policy| policy.required_hooks_are_complete) {
             for entry in &all {
-                prop_assert!(policy.asks.iter().any(|ask| entry["hook"] == ask.hook.as_str()));
+                prop_assert!(policy.required_hooks.iter().any(|ask| entry["hook"] == ask.hook.as_str()));
             }
         }
     }

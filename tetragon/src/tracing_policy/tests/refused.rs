@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{file, found, selector};
-use crate::tracing_policy::Weight;
+use crate::tracing_policy::Severity;
 
 const ALL: &str = "[every release from v1.3 to main]";
 
@@ -63,7 +63,7 @@ fn the_schema_names_field_and_rule() {
         (json!({"nodeSelector": "all"}), "spec.nodeSelector: is text, not an object", "[main]"),
     ];
     for (spec, wanted, releases) in table {
-        let found = found(&file(&spec), Weight::Schema);
+        let found = found(&file(&spec), Severity::Schema);
         assert!(
             found.iter().any(|found| found.contains(wanted) && found.ends_with(releases)),
             "{wanted}: {found:#?}"
@@ -72,20 +72,20 @@ fn the_schema_names_field_and_rule() {
     let mut outside = file(&json!({}));
     outside["lsmhooks"] = json!([{"hook": "file_open"}]);
     assert!(
-        found(&outside, Weight::Schema)[0].contains("did you mean spec.lsmhooks?"),
+        found(&outside, Severity::Schema)[0].contains("did you mean spec.lsmhooks?"),
         "{:?}",
-        found(&outside, Weight::Schema)
+        found(&outside, Severity::Schema)
     );
     let mut namespaced = file(&json!({"hostSelector": {}}));
     namespaced["kind"] = json!("TracingPolicyNamespaced");
     assert!(
-        found(&namespaced, Weight::Schema)[1].ends_with("[v1.7 and later]"),
+        found(&namespaced, Severity::Schema)[1].ends_with("[v1.7 and later]"),
         "{:?}",
-        found(&namespaced, Weight::Schema)
+        found(&namespaced, Severity::Schema)
     );
     let mut version = file(&json!({}));
     version["apiVersion"] = json!("cilium.io/v1");
-    assert!(found(&version, Weight::Schema)[0].contains("write cilium.io/v1alpha1"));
+    assert!(found(&version, Severity::Schema)[0].contains("write cilium.io/v1alpha1"));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn the_agents_rules_name_field_rule_and_releases() {
         ),
     ];
     for (spec, wanted, releases) in table {
-        let found = found(&file(&spec), Weight::Agent);
+        let found = found(&file(&spec), Severity::Agent);
         assert!(
             found.iter().any(|found| found.contains(wanted) && found.ends_with(releases)),
             "{wanted}: {found:#?}"

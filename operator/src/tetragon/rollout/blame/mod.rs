@@ -12,7 +12,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::names::{SECURITYFS_PATH, SECURITYFS_VOLUME};
-use lsm_ready_tetragon::plan::{Wish, owned, pod};
+use lsm_ready_tetragon::plan::{MountRequest, owned, pod};
 use lsm_ready_tetragon::taken_back;
 
 use super::agents::{Agent, Kind, SANDBOX_PATIENCE, Trouble, programs};
@@ -31,7 +31,7 @@ pub struct Blame {
 #[derive(Clone, Copy, Debug)]
 pub struct Rollout<'a> {
     /// What is wished of the DaemonSet.
-    pub wish: &'a Wish,
+    pub wish: &'a MountRequest,
     /// The agent's container.
     pub container: &'a str,
     /// We wrote the present pod template.

@@ -11,8 +11,8 @@ fn now() -> Timestamp {
     "2026-01-01T01:00:00Z".parse().unwrap()
 }
 
-fn wish() -> Wish {
-    Wish {
+fn wish() -> MountRequest {
+    MountRequest {
         container: "tetragon".into(),
         patch: Mount::Auto,
         suggest: Mount::Never,

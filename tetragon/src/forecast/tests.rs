@@ -1,0 +1,134 @@
+//! Tables and properties of the forecast.
+
+use lsm_ready_crds::LsmNodeStatus;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+const BOOT: &str = "b00t";
+
+fn policy(hooks: &[(&str, bool)], node_selector: &Value) -> TracingPolicy {
+    let entry = |(hook, ima): &(&str, bool)| json!({"hook": hook, "selectors": [{"matchActions": [{"imaHash": ima}]}]});
+    let spec = json!({"lsmhooks": hooks.iter().map(entry).collect::<Vec<_>>(), "nodeSelector": node_selector});
+    TracingPolicy::from_file(&json!({"metadata": {"name": "p"}, "spec": spec})).unwrap()
+}
+
+fn profile() -> LsmHookProfileSpec {
+    serde_json::from_value(
+        json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "file_lock", "task_alloc"],
+        "sleepableHooks": ["file_open"], "refusedHooks": ["getprocattr"]}),
+    )
+    .unwrap()
+}
+
+/// A report that names a profile; `reads` is the outcome of KernelReads.
+fn report(evidence: &str, reads: &str) -> LsmNodeStatus {
+    serde_json::from_value(json!({"bootID": BOOT, "evidence": evidence, "hookProfile": "digest",
+        "reason": if evidence == "Denied" { "CanaryDenied" } else { "BpfNotInLsmList" },
+        "checks": [{"name": "KernelReads", "outcome": reads, "detail": "lockdown"}]}))
+    .unwrap()
+}
+
+fn known<'a>(
+    name: &'a str,
+    report: &'a LsmNodeStatus,
+    profile: Option<&'a LsmHookProfileSpec>,
+) -> KnownNode<'a> {
+    KnownNode { name, labels: None, facts: Facts { boot_id: BOOT, report: Some(report), profile } }
+}
+
+#[test]
+fn each_node_has_the_reason_that_its_label_would_have() {
+    let (profile, good) = (profile(), report("Denied", "Pass"));
+    let (locked, attached) = (report("Denied", "Fail"), report("Attached", "Pass"));
+    let nodes = Nodes::of([
+        known("n4", &good, None),
+        known("n3", &attached, Some(&profile)),
+        known("n2", &locked, Some(&profile)),
+        known("n1", &good, Some(&profile)),
+        known("n0", &good, Some(&profile)),
+    ]);
+    assert_eq!(nodes.classes.len(), 4, "n0 and n1 are of one kind");
+    let found =
+        forecast(&policy(&[("file_open", true), ("file_lock", true)], &Value::Null), &nodes);
+    assert_eq!((found.nodes, found.loadable, found.not_loadable, found.unknown), (5, 0, 4, 1));
+    assert_eq!(found.state(), State::NotReady);
+    let told = |hook: &HookForecast| -> Vec<(String, usize, String)> {
+        hook.others.iter().map(|o| (o.reason.clone(), o.count, o.sample.join(" "))).collect()
+    };
+    let one = |reason: &str, node: &str| (reason.to_owned(), 1, node.to_owned());
+    let everywhere = [
+        one("BpfNotInLsmList", "n3"),
+        one("KernelReadsForbidden", "n2"),
+        one("HookProfileMissing", "n4"),
+    ];
+    assert_eq!((found.hooks[1].loadable, told(&found.hooks[1])), (2, everywhere.to_vec()));
+    let not_sleepable = ("HookNotSleepable".to_owned(), 2, "n0 n1".to_owned());
+    assert_eq!(
+        (found.hooks[0].loadable, told(&found.hooks[0])),
+        (0, [&[not_sleepable], &everywhere[..]].concat())
+    );
+}
+
+#[test]
+fn a_misspelt_hook_is_told_with_the_one_that_was_meant() {
+    let (profile, good) = (profile(), report("Denied", "Pass"));
+    let nodes = Nodes::of([known("n1", &good, Some(&profile))]);
+    let found = forecast(&policy(&[("file_opn", false)], &Value::Null), &nodes);
+    let others = &found.hooks[0].others[0];
+    assert_eq!(others.reason, "HookNotInKernel");
+    let told = nodes.explain(&found.hooks[0].requirement, others);
+    assert!(told.message.contains("did you mean file_open?"), "{}", told.message);
+}
+
+#[test]
+fn only_the_nodes_that_a_policy_is_for_are_counted() {
+    let (profile, good) = (profile(), report("Denied", "Pass"));
+    let zone = |zone: &str| Labels::from([("zone".to_owned(), zone.to_owned())]);
+    let (a, b) = (zone("a"), zone("b"));
+    let node = |name, labels| KnownNode { labels, ..known(name, &good, Some(&profile)) };
+    let nodes = Nodes::of([node("n1", Some(&a)), node("n2", Some(&b)), node("n3", None)]);
+    let selector = json!({"matchLabels": {"zone": "a"}});
+    let found = forecast(&policy(&[("file_open", false)], &selector), &nodes);
+    assert_eq!((found.nodes, found.loadable, found.state()), (2, 2, State::Ready));
+    let nowhere = forecast(
+        &policy(&[("file_open", false)], &json!({"matchLabels": {"zone": "c"}})),
+        &Nodes::of([]),
+    );
+    assert_eq!((nowhere.nodes, nowhere.state()), (0, State::Unknown));
+}
+
+proptest! {
+    /// Loadable is said of exactly those nodes whose verdict is ready for all that the policy asks.
+    #[test]
+    fn never_a_false_loadable(
+        nodes in prop::collection::vec(("None|Attached|Denied", "Pass|Fail|Unknown", any::<bool>()), 0..12),
+        hooks in prop::collection::vec(("file_open|task_alloc|getprocattr|other", any::<bool>()), 0..4),
+        seed: prop::sample::Index,
+    ) {
+        let profile = profile();
+        let reports: Vec<_> = nodes.iter().map(|(evidence, reads, _)| report(evidence, reads)).collect();
+        let names: Vec<String> = (0..nodes.len()).map(|number| format!("n{number:02}")).collect();
+        let mut all: Vec<KnownNode<'_>> = names.iter().zip(&reports).zip(&nodes)
+            .map(|((name, report), (.., has_profile))| known(name, report, has_profile.then_some(&profile)))
+            .collect();
+        let hooks: Vec<(&str, bool)> = hooks.iter().map(|(hook, ima)| (hook.as_str(), *ima)).collect();
+        let policy = policy(&hooks, &Value::Null);
+        let mut require = Require::default();
+        policy.required_hooks.add_to(&mut require, Some(&profile));
+        let ready = all.iter().filter(|node| policy.required_hooks.is_empty() || verdict(&require, node.facts).state == State::Ready).count();
+        let found = forecast(&policy, &Nodes::of(all.clone()));
+        prop_assert_eq!(found.loadable, ready);
+        prop_assert_eq!(found.loadable + found.not_loadable + found.unknown, found.nodes);
+        for hook in &found.hooks {
+            prop_assert_eq!(hook.loadable + hook.others.iter().map(|others| others.count).sum::<usize>(), found.nodes);
+        }
+        if !all.is_empty() {
+            let middle = seed.index(all.len());
+            all.rotate_left(middle);
+        }
+        prop_assert_eq!(found, forecast(&policy, &Nodes::of(all)), "the order of the nodes changes something");
+    }
+}
