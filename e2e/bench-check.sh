@@ -19,7 +19,7 @@ target/debug/vm --kernel "$kernel/vmlinuz" --append lsm=landlock,bpf --file "$st
         begun=$(now); five bare once; echo bare "$begun" "$(now)"
     done
     echo prctl "$(bare prctl)"
-    node-probe check -o json >/tmp/report; echo duration "$(grep duration_ms /tmp/report)"
+    node-probe check -o json >/tmp/report; echo duration "$(grep durationMs /tmp/report)"
 ' >$out/check.txt
 
 awk '

@@ -1,4 +1,5 @@
-//! Compiles the BPF programs of `probe-ebpf/` into `OUT_DIR/probe.o`, which the canary's loader includes.
+//! Compiles the BPF programs of `probe-ebpf/` into `OUT_DIR/probe.o`, which the canary's loader
+//! includes.
 
 use std::env;
 use std::path::Path;

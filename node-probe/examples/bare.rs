@@ -1,5 +1,6 @@
-//! What a check is measured against: `bare once` climbs the same rungs in one process, with nothing around them, and
-//! `bare prctl` tells what an attached canary costs everybody else's prctl, as JSON.
+//! What a check is measured against: `bare once` climbs the same rungs in one process, with nothing
+//! around them, and `bare prctl` tells what an attached canary costs everybody else's prctl, as
+//! JSON.
 //!
 //! Exit code 0 when the canary's call was denied, 1 when it was not, 64 for wrong use.
 
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
 
 fn load(nonce: [u64; 2]) -> Result<Loaded, Failure> {
     let btf = loader::read_btf()?;
-    let mut canary = loader::make_maps(&btf, nonce)?;
+    let mut canary = loader::create_maps(&btf, nonce)?;
     canary.load(&btf)?;
     Ok(canary)
 }
@@ -49,7 +50,8 @@ fn once() -> Result<bool, Failure> {
     Ok(denied && canary.fired()? == 1)
 }
 
-/// The quickest of several rounds, since everything else that the machine does only ever adds to them.
+/// The quickest of several rounds, since everything else that the machine does only ever adds to
+/// them.
 fn prctl() -> Result<bool, Failure> {
     let mut canary = load([1, 2])?;
     let (mut alone, mut attached, mut while_ms) = (u128::MAX, u128::MAX, u128::MAX);
@@ -71,7 +73,8 @@ fn prctl() -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Of a prctl that the canary looks at as closely as it ever does: its own option with another nonce.
+/// Of a prctl that the canary looks at as closely as it ever does: its own option with another
+/// nonce.
 fn nanoseconds_a_call() -> u128 {
     let since = Instant::now();
     for _ in 0..CALLS {

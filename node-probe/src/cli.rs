@@ -2,49 +2,51 @@
 
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 use lsm_ready_crds::RequiredEvidence;
 
-/// Finds out whether this machine can deny something through LSM BPF, by doing it.
+/// Finds out whether this machine can deny an operation through LSM BPF, by denying one.
 #[derive(Debug, Parser)]
 #[command(version, about, propagate_version = true)]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check this machine once; no cluster is needed.
+    /// Check this machine once. No cluster is needed.
     ///
-    /// Exit code: 0 the requirement holds, 1 it does not, 2 it could not be tried, 64 wrong use.
+    /// Exit code: 0 the requirement holds, 1 it does not hold, 2 it cannot be judged, 64 wrong use.
     Check(CheckArgs),
-    /// Say what a reason means, how it is told from its neighbours, and the way out; without a code list them all.
+    /// Explain a reason: what it means, how to tell it apart from similar ones, and what to do.
+    /// Without a code, list all reasons.
     Explain {
-        /// The code, as it stands in a report or a condition.
+        /// The reason's code, as a report or a condition shows it, for example BpfNotInLsmList.
         code: Option<String>,
     },
-    /// Print what this machine says about itself, as JSON that `check --from` reads elsewhere.
+    /// Print what this machine says about itself, as JSON that `check --from` reads on another
+    /// machine.
     Facts,
-    /// Check this node again and again, and write what is found to its LsmNode.
+    /// Run as a daemon: check this node again and again, and write the result to its LsmNode.
     Agent(AgentArgs),
-    /// List the kernel's LSM hooks: which take a BPF program, and which a sleepable one.
+    /// List the kernel's LSM hooks, and which of them accept a BPF program and a sleepable one.
     ///
-    /// Exit code: 0 they were tried, 2 they could not be tried, 64 wrong use.
+    /// Exit code: 0 all hooks were tried, 2 they could not be tried, 64 wrong use.
     Hooks(HooksArgs),
-    /// The hook trial's own process.
+    /// The process that makes the hook trial.
     #[command(name = "hooks-child", hide = true)]
     HooksChild {
-        /// The process that started it.
+        /// Process id of the parent.
         #[arg(long)]
         parent: u32,
     },
-    /// The canary's own process.
+    /// The process that runs the canary.
     #[command(name = "canary-child", hide = true)]
     CanaryChild {
-        /// The process that started it.
+        /// Process id of the parent.
         #[arg(long)]
         parent: u32,
     },
@@ -53,25 +55,27 @@ pub enum Command {
 /// Arguments of `check`.
 #[derive(Args, Debug)]
 pub struct CheckArgs {
-    /// How to print what was found.
+    /// Format of the report.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub output: Output,
-    /// The evidence that has to be reached: loaded, attached, fired or denied.
+    /// The evidence that is required: loaded, attached, fired or denied.
     #[arg(long, value_name = "EVIDENCE", default_value = "denied")]
     pub require: RequiredEvidence,
-    /// A hook on which the kernel has to take a program (file_open). May be repeated.
-    #[arg(long = "require-hook", value_name = "HOOK", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// A hook that must accept a BPF program, for example file_open. Can be repeated.
+    #[arg(long = "require-hook", value_name = "HOOK", value_parser = NonEmptyStringValueParser::new())]
     pub hooks: Vec<String>,
-    /// A hook on which the kernel has to take a sleepable program. May be repeated.
-    #[arg(long = "require-sleepable-hook", value_name = "HOOK", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// A hook that must accept a sleepable BPF program. Can be repeated.
+    #[arg(long = "require-sleepable-hook", value_name = "HOOK", value_parser = NonEmptyStringValueParser::new())]
     pub sleepable_hooks: Vec<String>,
-    /// A further LSM that has to be active; may be given more than once.
+    /// An LSM that must be active besides bpf, for example apparmor. Can be repeated.
     #[arg(long, value_name = "LSM", value_parser = lsm_name)]
     pub require_lsm: Vec<String>,
-    /// Look at the facts in this file, recorded by `node-probe facts`, and try nothing on this machine.
+    /// Judge the facts in this file, which `node-probe facts` wrote, and try nothing on this
+    /// machine.
     #[arg(long, value_name = "FILE")]
     pub from: Option<String>,
-    /// How long the canary, and the hook trial, may take before it is killed (for instance 30s, 500ms, 1m).
+    /// How long the canary may run, and the hook trial too, before it is killed, for example 30s or
+    /// 1m.
     #[arg(long, value_parser = duration, default_value = "30s")]
     pub deadline: Duration,
 }
@@ -79,82 +83,71 @@ pub struct CheckArgs {
 /// Arguments of `hooks`.
 #[derive(Args, Debug)]
 pub struct HooksArgs {
-    /// How to print what was found.
+    /// Format of the list.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub output: Output,
-    /// How long the trial may take before it is killed.
+    /// How long the trial may run before it is killed, for example 2m.
     #[arg(long, value_parser = duration, default_value = "2m")]
     pub deadline: Duration,
 }
 
-/// Forms of output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Output {
     /// For people.
     Text,
-    /// For programs: the form of docs/check-output.md.
+    /// For programs, as docs/check-output.md describes it.
     Json,
 }
 
 /// Arguments of `agent`.
 #[derive(Args, Clone, Debug)]
 pub struct AgentArgs {
-    /// Name of the Node that this runs on (downward API: spec.nodeName).
-    #[arg(long, env = "LSM_READY_NODE_NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// Name of the Node that the probe runs on (downward API: spec.nodeName).
+    #[arg(long, env = "LSM_READY_NODE_NAME", value_parser = NonEmptyStringValueParser::new())]
     pub node_name: String,
-    /// How often to check (for instance 5m).
+    /// Time between two checks, for example 5m.
     #[arg(long, env = "LSM_READY_CHECK_INTERVAL", value_parser = duration, default_value = "5m")]
     pub check_interval: Duration,
-    /// How often to write although nothing has changed, so that silence can be told from health.
+    /// Time after which an unchanged report is written again, so that a silent probe can be
+    /// noticed.
     #[arg(long, env = "LSM_READY_RENEW_INTERVAL", value_parser = duration, default_value = "30m")]
     pub renew_interval: Duration,
-    /// How long the canary may take before it is killed.
+    /// How long the canary may run before it is killed, for example 30s.
     #[arg(long, env = "LSM_READY_DEADLINE", value_parser = duration, default_value = "30s")]
     pub deadline: Duration,
-    /// Form of the log.
+    /// Format of the log.
     #[arg(long, env = "LSM_READY_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
 
-/// Forms of the log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
-    /// A line for people.
+    /// For people.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The name of an LSM, as `lsm=` has it.
+/// The name of an LSM as `lsm=` takes it.
 fn lsm_name(text: &str) -> Result<String, String> {
-    let plain =
+    let is_plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
-    if !text.is_empty() && text.len() <= 64 && text.bytes().all(plain) {
+    if !text.is_empty() && text.len() <= 64 && text.bytes().all(is_plain) {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "{text:?} is no LSM's name: write one as the kernel does, for instance apparmor (more: repeat the option)"
+        "invalid LSM name {text:?}: use one name in lower case, for example apparmor, and repeat \
+         the option for more"
     ))
 }
 
-/// A whole number with a unit: ms, s, m or h.
+/// A positive duration in jiff's friendly format, which demands a unit.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || format!("{text:?} is no duration: write a number and ms, s, m or h, for instance 30s");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let milliseconds = match unit {
-        "ms" => Some(number),
-        "s" => number.checked_mul(1000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        _ => None,
-    };
-    match milliseconds {
-        Some(0) | None => Err(wrong()),
-        Some(milliseconds) => Ok(Duration::from_millis(milliseconds)),
-    }
+    let parsed = text.parse::<SignedDuration>().ok();
+    let positive = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    positive.filter(|duration| !duration.is_zero()).ok_or_else(|| {
+        format!("invalid duration {text:?}: use a number with a unit, for example 30s")
+    })
 }
 
 #[cfg(test)]
@@ -169,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_lsms_are_plain() {
+    fn only_plain_names_are_accepted_as_lsms() {
         assert_eq!(lsm_name("apparmor"), Ok("apparmor".to_owned()));
         for wrong in ["", "apparmor,bpf", "AppArmor", "a b"] {
             assert!(lsm_name(wrong).is_err(), "{wrong}");
@@ -177,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_a_unit_and_are_not_nothing() {
+    fn durations_need_a_unit_and_must_be_positive() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
         for wrong in
@@ -185,5 +178,7 @@ mod tests {
         {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+        let error = "invalid duration \"5\": use a number with a unit, for example 30s";
+        assert_eq!(duration("5"), Err(error.to_owned()));
     }
 }

@@ -1,63 +1,50 @@
-//! The node probe: finds out, by doing it, whether the kernel of this node can deny something through LSM BPF.
+//! The node probe: finds out whether the kernel of this node can deny an operation through LSM BPF,
+//! by denying one.
 //!
-//! In: the machine it runs on. Out: a report, as text or JSON on standard output (`check`) or as this node's LsmNode
-//! in the cluster (`agent`). `facts` records what the machine says about itself, `check --from` replays such a record,
-//! and `explain` says what a reason means.
+//! In: the machine it runs on. Out: a report, as text or JSON on standard output (`check`) or as
+//! this node's LsmNode in the cluster (`agent`).
 //!
-//! `canary` makes the proof in a child process, `hooks` finds out in another which hooks take a program, `facts` reads
-//! what the machine says about itself, `diagnose` and `fix` say what it all means (pure functions), `report` and `text` are the forms of the result, and `agent` repeats it all on
-//! a schedule and writes it.
+//! - `canary` proves in a child process what the kernel lets an LSM program do.
+//! - `hooks` finds out in another child process which LSM hooks accept a program.
+//! - `facts` reads what the machine says about itself.
+//! - `report` judges both (pure functions), and `fix` says what to change on this machine.
+//! - `commands` prints a report once; `daemon` makes one on a schedule and writes it to the
+//!   cluster.
 
-pub mod agent;
+pub mod btf;
 pub mod canary;
-pub mod check;
-pub mod child;
 pub mod cli;
-pub mod diagnose;
-pub mod explain;
+pub mod commands;
+pub mod daemon;
 pub mod facts;
 pub mod fix;
 pub mod hooks;
-pub mod replay;
 pub mod report;
+pub mod subprocess;
 pub mod sys;
-pub mod text;
-
-use std::process::ExitCode;
 
 use cli::Command;
-
-/// Exit codes that are part of the interface.
-pub mod exit {
-    /// The requirement holds.
-    pub const HOLDS: u8 = 0;
-    /// It was tried and does not hold.
-    pub const FAILS: u8 = 1;
-    /// It could not be tried.
-    pub const UNTRIED: u8 = 2;
-    /// Wrong use (EX_USAGE of sysexits.h).
-    pub const USAGE: u8 = 64;
-}
+use lsm_ready_crds::ExitCode;
 
 /// Runs a parsed command line to its end.
 pub fn run(cli: cli::Cli) -> ExitCode {
     match cli.command {
-        Command::Check(args) => check::main(&args),
-        Command::Agent(args) => agent::main(&args),
-        Command::Explain { code } => explain::main(code.as_deref()),
-        Command::Facts => check::facts(),
-        Command::Hooks(args) => hooks::command::main(&args),
-        Command::CanaryChild { parent } => child_ended(canary::watch::child(parent)),
-        Command::HooksChild { parent } => child_ended(hooks::child(parent)),
+        Command::Check(args) => commands::check::main(&args),
+        Command::Agent(args) => daemon::main(&args),
+        Command::Explain { code } => commands::explain::main(code.as_deref()),
+        Command::Facts => commands::facts::main(),
+        Command::Hooks(args) => commands::hooks::main(&args),
+        Command::CanaryChild { parent } => exit_of_child(canary::parent::child(parent)),
+        Command::HooksChild { parent } => exit_of_child(hooks::child(parent)),
     }
 }
 
-fn child_ended(outcome: std::io::Result<()>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+fn exit_of_child(reported: std::io::Result<()>) -> ExitCode {
+    match reported {
+        Ok(()) => ExitCode::Holds,
         Err(error) => {
-            eprintln!("node-probe: this child process cannot report: {error}");
-            ExitCode::from(exit::UNTRIED)
+            eprintln!("node-probe: cannot report to the parent process: {error}");
+            ExitCode::CannotBeJudged
         }
     }
 }

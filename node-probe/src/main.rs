@@ -1,21 +1,22 @@
 //! The `node-probe` command.
 
-use std::process::ExitCode;
-
 use clap::Parser;
 use clap::error::ErrorKind;
-use node_probe::{cli::Cli, exit, run};
+use lsm_ready_crds::ExitCode;
+use node_probe::cli::Cli;
+use node_probe::run;
 
-fn main() -> ExitCode {
-    match Cli::try_parse() {
+fn main() -> std::process::ExitCode {
+    let code = match Cli::try_parse() {
         Ok(cli) => run(cli),
         Err(error) => {
-            // Nothing can be done where even this cannot be printed.
+            // If even this cannot be printed, there is nobody to tell.
             error.print().ok();
             match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(exit::USAGE),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Holds,
+                _ => ExitCode::WrongUse,
             }
         }
-    }
+    };
+    code.into()
 }

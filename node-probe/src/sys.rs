@@ -1,14 +1,23 @@
-//! The system calls that std does not offer, each in a safe function. The only module with `unsafe` in it.
+//! System calls, each in a safe function. The only module with `unsafe` in it.
 //!
-//! In: plain numbers. Out: the kernel's answer, an errno where it refused.
+//! In: plain numbers. Out: the kernel's answer: success, or an errno.
+//!
+//! rustix makes the calls that it knows. What is left is what it has no function for: `bpf(2)`,
+//! `lsm_list_modules(2)` and a prctl option that Linux does not define.
 
 #![expect(unsafe_code, reason = "raw system calls; each has its SAFETY line")]
 
-use std::ffi::CStr;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use lsm_ready_crds::node::Kernel;
+use rustix::process::{Resource, Rlimit, Signal};
+use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
+
+/// The kernel's internal errno for "not supported". bpf(2) returns it to user space although no
+/// libc defines it.
+pub const ENOTSUPP: i32 = 524;
 
 /// How the kernel answered a call: 0 for success, else the errno.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -30,12 +39,11 @@ impl Answer {
     }
 }
 
-/// The name and the text of an errno; `success` for 0.
+/// The errno's name and text, or `success` for 0.
 pub fn describe_errno(errno: i32) -> String {
-    // 524 is the kernel's internal ENOTSUPP, which bpf(2) lets out and no libc knows.
     let name = match errno {
         0 => return "success".to_owned(),
-        524 => return "ENOTSUPP (operation is not supported)".to_owned(),
+        ENOTSUPP => return "ENOTSUPP (operation is not supported)".to_owned(),
         libc::EPERM => "EPERM",
         libc::ENOENT => "ENOENT",
         libc::E2BIG => "E2BIG",
@@ -57,41 +65,41 @@ pub fn describe_errno(errno: i32) -> String {
     format!("{name} ({})", text.split(" (os error").next().unwrap_or_default())
 }
 
-/// `prctl(option, second, third, 0, 0)`.
+/// `prctl(option, second, third, 0, 0)` with an option that Linux does not define.
 pub fn prctl(option: i32, second: u64, third: u64) -> Answer {
-    // SAFETY: the options passed by this crate are one that Linux does not define, and PR_SET_PDEATHSIG;
-    // neither takes a pointer.
+    // SAFETY: this crate passes the canary's option only, which the kernel does not know, so no
+    // argument is used as a pointer.
     Answer::of(i64::from(unsafe { libc::prctl(option, second, third, 0u64, 0u64) }))
 }
 
 /// Asks the kernel to kill this process when the thread that started it ends.
-pub fn die_with_parent() -> Answer {
-    prctl(libc::PR_SET_PDEATHSIG, u64::from(libc::SIGKILL.unsigned_abs()), 0)
+pub fn die_with_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
-/// `bpf(2)` with a command that does not exist: EINVAL where the call reaches the kernel's BPF,
-/// anything else where something in front of it (a seccomp filter) answers.
+/// Calls `bpf(2)` with a command that does not exist. The answer is EINVAL if the call reaches the
+/// kernel's BPF, and anything else if a seccomp filter answers first.
 pub fn bpf_without_command() -> Answer {
     const NO_SUCH_COMMAND: libc::c_long = 0x7fff;
     // SAFETY: a null attribute of size 0 is never followed.
     Answer::of(unsafe { libc::syscall(libc::SYS_bpf, NO_SUCH_COMMAND, 0usize, 0usize) })
 }
 
-/// Gives this process the lowest priority. A refusal is of no consequence.
+/// Gives this process the lowest priority. A refusal is ignored: the process then runs at its old
+/// priority.
 pub fn be_nice() {
-    // SAFETY: no pointers; 0 is this process.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+    rustix::process::setpriority_process(None, 19).ok();
 }
 
-/// Lets this process map at most so many bytes. A refusal is of no consequence.
+/// Limits the memory that this process may map. A refusal is ignored: the process then runs without
+/// the limit.
 pub fn limit_memory(bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: the kernel reads `limit`, which lives on.
-    unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    rustix::process::setrlimit(Resource::As, limit).ok();
 }
 
-/// The attribute of `BPF_PROG_LOAD` as far as `attach_btf_id` (include/uapi/linux/bpf.h); the kernel takes what is
-/// left out as zero.
+/// The attribute of `BPF_PROG_LOAD` up to `attach_btf_id` (include/uapi/linux/bpf.h). The kernel
+/// reads the fields behind it as zero.
 #[repr(C)]
 #[derive(Default)]
 struct ProgLoad {
@@ -110,14 +118,14 @@ struct ProgLoad {
     attach_btf_id: u32,
 }
 
-/// Loads an LSM program of two instructions (return 0) for the kernel's function with that BTF id, and closes it again
-/// without having attached it.
+/// Loads an LSM program of two instructions (return 0) for the kernel function with that BTF id,
+/// and closes it again without attaching it.
 pub fn load_lsm_program(btf_id: u32, sleepable: bool) -> Answer {
     const BPF_PROG_LOAD: libc::c_long = 5;
     const BPF_PROG_TYPE_LSM: u32 = 29;
     const BPF_LSM_MAC: u32 = 27;
     const BPF_F_SLEEPABLE: u32 = 1 << 4;
-    /// `r0 = 0` and `exit`: opcode, registers, offset, immediate; zeros but for the opcodes, in any byte order.
+    /// `r0 = 0` and `exit`. All bytes but the opcodes are zero, so the byte order does not matter.
     const PROGRAM: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
     let attribute = ProgLoad {
         prog_type: BPF_PROG_TYPE_LSM,
@@ -130,19 +138,20 @@ pub fn load_lsm_program(btf_id: u32, sleepable: bool) -> Answer {
         attach_btf_id: btf_id,
         ..ProgLoad::default()
     };
-    // SAFETY: the kernel reads `attribute` and what it points to, a constant program and licence, and writes nothing.
+    // SAFETY: the kernel reads `attribute` and what it points to, a constant program and licence,
+    // and writes nothing.
     let result = unsafe {
         libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attribute, size_of_val(&attribute))
     };
     let answer = Answer::of(result);
     if let Ok(fd @ 0..) = i32::try_from(result) {
-        // SAFETY: the kernel has just opened it for us and nobody else knows of it.
+        // SAFETY: the kernel has just opened this file descriptor for us, and nothing else uses it.
         drop(unsafe { OwnedFd::from_raw_fd(fd) });
     }
     answer
 }
 
-/// The ids of the active LSMs by `lsm_list_modules(2)`, from Linux 6.8.
+/// The ids of the active LSMs by `lsm_list_modules(2)`, which exists since Linux 6.8.
 ///
 /// # Errors
 /// The errno: ENOSYS before 6.8; EPERM or ENOSYS from seccomp profiles older than the call.
@@ -151,38 +160,29 @@ pub fn lsm_list_modules() -> Result<Vec<u64>, Answer> {
     const SYS_LSM_LIST_MODULES: libc::c_long = 461;
     let mut ids = [0u64; 64];
     let mut size = u32::try_from(size_of_val(&ids)).unwrap_or(0);
-    // SAFETY: the kernel writes at most `size` bytes to `ids` and the size it needs to `size`; both live on.
+    // SAFETY: the kernel writes at most `size` bytes to `ids` and the size it needs to `size`; both
+    // live on.
     let count =
         unsafe { libc::syscall(SYS_LSM_LIST_MODULES, ids.as_mut_ptr(), &raw mut size, 0u32) };
     usize::try_from(count)
         .map_or_else(|_| Err(Answer::of(-1)), |count| Ok(ids.iter().take(count).copied().collect()))
 }
 
-/// `uname(2)`: release and machine.
-pub fn uname() -> (String, String) {
-    // SAFETY: utsname is plain bytes, for which zeros are valid.
-    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
-    // SAFETY: `name` is a live utsname; the call can only fail for a bad pointer.
-    unsafe { libc::uname(&raw mut name) };
-    // SAFETY: the kernel ends both fields with a zero byte, and zeroed memory has one too.
-    let text = |field: &[libc::c_char]| {
-        unsafe { CStr::from_ptr(field.as_ptr()) }.to_string_lossy().into_owned()
-    };
-    (text(&name.release), text(&name.machine))
+/// The running kernel by `uname(2)`.
+pub fn kernel() -> Kernel {
+    let name = rustix::system::uname();
+    let text = |field: &std::ffi::CStr| field.to_string_lossy().into_owned();
+    Kernel { release: text(name.release()), machine: text(name.machine()) }
 }
 
 /// 128 random bits from the kernel.
-///
-/// # Errors
-/// Where getrandom(2) is refused.
 pub fn random_nonce() -> io::Result<[u64; 2]> {
-    let mut nonce = [0u64; 2];
-    // SAFETY: the kernel writes at most 16 bytes to the 16 bytes of `nonce`.
-    let written = unsafe { libc::getrandom(nonce.as_mut_ptr().cast(), size_of_val(&nonce), 0) };
-    if usize::try_from(written) == Ok(size_of_val(&nonce)) {
-        Ok(nonce)
+    let mut bytes = [[0u8; 8]; 2];
+    let written = getrandom(bytes.as_flattened_mut(), GetRandomFlags::empty())?;
+    if written == size_of_val(&bytes) {
+        Ok(bytes.map(u64::from_ne_bytes))
     } else {
-        Err(io::Error::last_os_error())
+        Err(io::ErrorKind::UnexpectedEof.into())
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(describe_errno(0), "success");
         assert_eq!(describe_errno(1), "EPERM (Operation not permitted)");
         assert_eq!(describe_errno(129), "EKEYREJECTED (Key was rejected by service)");
-        assert!(describe_errno(524).contains("ENOTSUPP"));
+        assert!(describe_errno(ENOTSUPP).contains("ENOTSUPP"));
     }
 
     #[test]
@@ -207,14 +207,18 @@ mod tests {
     }
 
     #[test]
-    fn a_program_for_no_function_is_refused() {
+    fn a_program_for_a_function_that_does_not_exist_is_refused() {
         assert_ne!(load_lsm_program(0, false), Answer(0));
     }
 
     #[test]
-    fn the_kernel_refuses_what_it_does_not_know() {
+    fn the_kernel_refuses_the_canarys_prctl_option() {
         assert_eq!(prctl(0x4c53_4d42, 1, 2), Answer(libc::EINVAL));
+    }
+
+    #[test]
+    fn nonces_differ_and_the_kernel_has_a_release() {
         assert_ne!(random_nonce().unwrap(), random_nonce().unwrap());
-        assert!(!uname().0.is_empty());
+        assert!(!kernel().release.is_empty());
     }
 }

@@ -1,6 +1,8 @@
-//! `node-probe check` as it is called: exit codes, the JSON form, and what becomes of the canary's process.
+//! `node-probe check` as it is called: exit codes, the JSON form, and what becomes of the canary's
+//! process.
 //!
-//! In: the built program, on the kernel that runs the tests, whatever that kernel allows. Out: what holds on all of them.
+//! In: the built program, on the kernel that runs the tests, whatever that kernel allows. Out: what
+//! holds on all of them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -37,7 +39,7 @@ fn the_json_form_has_its_documented_fields() {
         "lockdown",
         "securityfs",
         "bootID",
-        "duration_ms",
+        "durationMs",
     ];
     documented.sort_unstable();
     assert_eq!(fields, documented);
@@ -77,7 +79,7 @@ fn every_documented_check_is_made() {
 fn text_is_the_default_and_says_what_to_do() {
     let output = run(node_probe().arg("check"));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("Can this machine deny something through LSM BPF? "), "{text}");
+    assert!(text.starts_with("Can this machine deny an operation through LSM BPF? "), "{text}");
     assert_eq!(output.status.code() == Some(0), !text.contains("What to do"), "{text}");
 }
 
@@ -118,8 +120,9 @@ fn a_canary_that_does_not_end_in_time_is_a_finding() {
 
 #[test]
 fn a_canary_that_crashes_is_a_finding() {
-    // Ever more memory, from too little for the program itself up to where it is enough. In between Rust aborts where
-    // memory ends while BTF is parsed, and std says so where it ends while the file is read.
+    // Ever more memory, from too little for the program itself up to where it is enough. In between
+    // Rust aborts where memory ends while BTF is parsed, and std says so where it ends while the
+    // file is read.
     let reason_with = |kilobytes: u32| {
         let script = format!(
             "ulimit -c 0; ulimit -v {kilobytes}; exec {} check -o json",
@@ -220,7 +223,7 @@ fn the_hooks_are_listed_or_their_absence_is_explained() {
     assert_eq!(list["schema"], "lsmready.io/hooks/v1");
     match output.status.code() {
         Some(0) => assert!(list["attachable"].as_u64().unwrap() > 0, "{list:#}"),
-        Some(2) => assert!(!list["absence"].as_str().unwrap().is_empty(), "{list:#}"),
+        Some(2) => assert!(!list["error"].as_str().unwrap().is_empty(), "{list:#}"),
         code => panic!("{code:?}: {list:#}"),
     }
 }
@@ -230,7 +233,7 @@ fn a_hook_trial_that_does_not_end_in_time_leads_to_no_list() {
     let output = run(node_probe().args(["hooks", "-o", "json", "--deadline", "1ms"]));
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(
-        report(&output)["absence"].as_str().unwrap().contains("did not end within 1 ms"),
+        report(&output)["error"].as_str().unwrap().contains("did not finish within 1 ms"),
         "{output:?}"
     );
 }
@@ -247,7 +250,7 @@ fn a_required_hook_that_no_kernel_has_never_holds() {
             "docs/check-output.md does not have the field {field}"
         );
     }
-    let (required, tried) = (&hooks["required"][0], hooks["absence"] == "");
+    let (required, tried) = (&hooks["required"][0], hooks["error"] == "");
     assert_eq!(
         required["reason"],
         if tried { "HookNotInKernel" } else { "HookProfileMissing" },

@@ -1,4 +1,5 @@
-//! Recorded machines, looked at with `node-probe check --from`: the whole fix for each, as people read it.
+//! Recorded machines, looked at with `node-probe check --from`: the whole fix for each, as people
+//! read it.
 //!
 //! Each machine is tests/facts/debian-6.12-without-bpf.json with some of its texts changed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -314,7 +315,8 @@ fn a_kernel_that_cannot_is_told_all_that_it_lacks() {
         ..PLAIN
     };
     let mut facts = photon.facts();
-    facts["btf"] = json!({"Err": {"missing": true, "message": "/sys/kernel/btf/vmlinux: No such file or directory"}});
+    facts["btf"] = json!({"Err": {"missing": true, "message": "/sys/kernel/btf/vmlinux: No such \
+        file or directory"}});
     let report = report(&facts, &[]);
     assert_eq!(report["reason"], "BtfMissing");
     let fix = report["fix"].as_str().unwrap();

@@ -1,8 +1,9 @@
 //! Facts recorded on real machines, replayed: what their texts show, and never more than that.
 //!
-//! Each file in `tests/facts/` is what `node-probe facts` printed as root in a virtual machine with that kernel of Debian's
-//! (x86-64, no os-release) and `lsm=landlock,lockdown,yama`, with or without `,bpf` behind it. What these kernels really
-//! do is for `make test-kernels` to show; no kernel is recorded here that was not run.
+//! Each file in `tests/facts/` is what `node-probe facts` printed as root in a virtual machine with
+//! that kernel of Debian's (x86-64, no os-release) and `lsm=landlock,lockdown,yama`, with or
+//! without `,bpf` behind it. What these kernels really do is for `make test-kernels` to show; no
+//! kernel is recorded here that was not run.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;

@@ -10,6 +10,8 @@ mod table;
 
 pub use table::Reason;
 
+use serde::{Serialize, Serializer};
+
 use crate::State;
 use crate::text;
 
@@ -56,6 +58,12 @@ impl Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.code())
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Loads and attaches the canary's program with aya, and turns aya's errors into raw [`Failure`]s.
 //!
-//! In: the kernel's BTF and this run's nonce. Out: a [`Loaded`] canary; dropping it detaches and frees everything.
+//! In: the kernel's BTF and the nonce of this run. Out: a [`Loaded`] canary. Dropping it detaches
+//! and frees everything.
 
 use std::error::Error;
 use std::io;
@@ -10,7 +11,7 @@ use aya::programs::lsm::LsmLinkId;
 use aya::programs::{Lsm, ProgramError};
 use aya::{Btf, BtfError, Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 
-use super::trial::{Failure, FailureKind};
+use super::result::{Failure, FailureKind};
 use crate::sys::describe_errno;
 
 /// The object that the build script compiles from `probe-ebpf/`.
@@ -21,26 +22,21 @@ const HOOK: &str = "task_prctl";
 const NONCE: &str = "CANARY_NONCE";
 const FIRED: &str = "CANARY_FIRED";
 
-/// The canary's maps and program, in this process alone.
+/// The canary's maps and program. Only this process holds them.
 pub struct Loaded(Ebpf);
 
-/// Reads the running kernel's BTF. This costs about 18 MB of memory until it is dropped.
-///
-/// # Errors
-/// Where `/sys/kernel/btf/vmlinux` is missing, unreadable or not BTF.
+/// Reads the running kernel's BTF, which takes about 18 MB of memory until it is dropped.
 pub fn read_btf() -> Result<Btf, Failure> {
     Btf::from_sys_fs().map_err(|error| btf_failure(&error))
 }
 
-/// Makes the maps, with the nonce as constant data of the program to be loaded.
-///
-/// # Errors
-/// Where the kernel refuses a map.
-pub fn make_maps(btf: &Btf, nonce: [u64; 2]) -> Result<Loaded, Failure> {
+/// Creates the maps, with the nonce as constant data of the program.
+pub fn create_maps(btf: &Btf, nonce: [u64; 2]) -> Result<Loaded, Failure> {
     let loaded = EbpfLoader::new()
         .btf(Some(btf))
         .override_global(NONCE, &nonce[..], true)
-        // Without statistics, which differ from one try to the next and would make each look like news.
+        // No statistics: they differ from run to run, and each difference would cause a write of
+        // the report.
         .verifier_log_level(VerifierLogLevel::DEBUG)
         .load(OBJECT);
     loaded.map(Loaded).map_err(|error| match &error {
@@ -56,34 +52,21 @@ impl Loaded {
         program.try_into().map_err(|error: ProgramError| program_failure(&error))
     }
 
-    /// Hands the program to the verifier.
-    ///
-    /// # Errors
-    /// Where BTF has no such hook or the kernel refuses the program.
+    /// Loads the program, which the verifier checks.
     pub fn load(&mut self, btf: &Btf) -> Result<(), Failure> {
         self.program()?.load(HOOK, btf).map_err(|error| program_failure(&error))
     }
 
-    /// Attaches the program to its hook.
-    ///
-    /// # Errors
-    /// Where the kernel refuses to.
     pub fn attach(&mut self) -> Result<LsmLinkId, Failure> {
         self.program()?.attach().map_err(|error| program_failure(&error))
     }
 
-    /// Detaches it again. The kernel has taken the program off the hook when this returns.
-    ///
-    /// # Errors
-    /// Where the link is gone already.
+    /// Detaches the program. When this returns, the kernel has taken it off the hook.
     pub fn detach(&mut self, link: LsmLinkId) -> Result<(), Failure> {
         self.program()?.detach(link).map_err(|error| program_failure(&error))
     }
 
-    /// How often the program denied its call.
-    ///
-    /// # Errors
-    /// Where the counter cannot be read.
+    /// How many calls the program denied.
     pub fn fired(&self) -> Result<u64, Failure> {
         let map = self.0.map(FIRED).ok_or_else(|| missing(FIRED))?;
         let counter: Array<_, u64> = Array::try_from(map).map_err(|error| map_failure(&error))?;
@@ -109,7 +92,8 @@ fn btf_failure(error: &BtfError) -> Failure {
     failure(kind, error)
 }
 
-/// A refused program, with the verifier's log beside the errno rather than in the message.
+/// The failure of a refused program. The verifier's log has its own field and is not part of the
+/// message.
 pub fn program_failure(error: &ProgramError) -> Failure {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => Failure {
@@ -123,12 +107,12 @@ pub fn program_failure(error: &ProgramError) -> Failure {
     }
 }
 
-/// The errno of an error; std itself makes one without, where a file does not fit into memory.
+/// The errno of an error. std makes an error without one if a file does not fit into memory.
 fn errno_of(error: &io::Error) -> Option<i32> {
     error.raw_os_error().or((error.kind() == io::ErrorKind::OutOfMemory).then_some(libc::ENOMEM))
 }
 
-/// Any error, with its causes in one line and the errno at the bottom of them.
+/// Any error, with its causes in one line and the errno of the deepest cause.
 fn failure(kind: FailureKind, error: &(dyn Error + 'static)) -> Failure {
     let mut lines = Vec::new();
     let mut errno = None;
@@ -139,7 +123,7 @@ fn failure(kind: FailureKind, error: &(dyn Error + 'static)) -> Failure {
         errno = refusal.or(errno);
         cause = error.source();
     }
-    // Some of aya's errors print their cause themselves.
+    // Some of aya's errors print their cause too: drop the cause then.
     lines.dedup_by(|cause, outer| outer.contains(cause.as_str()));
     Failure { kind, errno, message: lines.join(": "), verifier_log: String::new() }
 }

@@ -1,22 +1,24 @@
 //! The canary: proves, rung by rung, that this kernel lets an LSM program deny a call.
 //!
-//! In: a deadline. Out: a [`Trial`], the raw answers of every step, and how the process that made them [`End`]ed.
-//! What they mean is for `diagnose` to say.
+//! In: a deadline. Out: a [`CanaryResult`], the raw answers of every step, and how the process that
+//! made them [`End`]ed. `report::diagnose` judges them.
 //!
 //! # Flow
-//! [`watch::run`] starts this very executable again as a child, which [`climb::run`]s the steps and writes the whole
-//! trial so far as a line of JSON after each, so that a child that hangs or crashes still leaves what it had shown.
+//! [`parent::run`] starts this executable again as a child. The child ([`child::run`]) makes the
+//! steps, and after each step it writes the whole result so far as a line of JSON. So a child that
+//! hangs or crashes still leaves what it had shown before.
 //!
 //! # Guarantees
-//! Nothing outlives the child: programs, maps and the link hang on its file descriptors alone and are never pinned.
-//! The child dies with the thread that started it, also when that is killed, and at the deadline.
+//! Nothing outlives the child: programs, maps and the link are held by its file descriptors alone
+//! and never pinned. The child dies at its deadline, and with the thread that started it, even if
+//! that thread is killed.
 
-pub mod climb;
+pub mod child;
 pub mod loader;
-pub mod trial;
-pub mod watch;
+pub mod parent;
+pub mod result;
 
-pub use crate::child::End;
-pub use climb::CANARY_OPTION;
-pub use trial::{Failure, FailureKind, Step, Trial};
-pub use watch::Observed;
+pub use crate::subprocess::End;
+pub use child::CANARY_OPTION;
+pub use parent::Observed;
+pub use result::{CanaryResult, Failure, FailureKind, Step};

@@ -1,33 +1,34 @@
 //! The kernel's command line: what it says about LSMs and how the machine was booted.
 //!
-//! In: the text of `/proc/cmdline`. Out: the `lsm=` list in force and hints at the boot loader.
+//! In: the text of `/proc/cmdline`. Out: the `lsm=` list that the kernel follows, and signs of the
+//! boot loader.
 
 use super::lsm_list;
 
 /// What the command line says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Cmdline {
-    /// The list of the last `lsm=`, which is the one that the kernel follows. `None` without one.
+    /// The list of the last `lsm=`, the one that the kernel follows. `None` if there is no `lsm=`.
     pub lsm: Option<Vec<String>>,
-    /// That `lsm=` as it is written.
+    /// The value of that `lsm=` as it is written.
     pub lsm_text: Option<String>,
-    /// The value of the last `security=`: one of the large LSMs, which the kernel heeds only where there is no `lsm=`.
+    /// The value of the last `security=`, one of the major LSMs. The kernel ignores it if there is
+    /// an `lsm=`.
     pub security: Option<String>,
     /// The LSMs that `apparmor=0` or `selinux=0` switches off.
     pub switched_off: Vec<String>,
-    /// `lockdown=confidentiality` is on it.
+    /// Whether `lockdown=confidentiality` is on the command line.
     pub lockdown_confidentiality: bool,
     /// The value of `BOOT_IMAGE=`, which GRUB and syslinux set.
     pub boot_image: Option<String>,
-    /// The words that are meant for the kernel, without their quotes: boot loaders and images leave their marks there.
+    /// The words for the kernel, without quotes. Boot loaders and images leave signs there.
     pub words: Vec<String>,
 }
 
 impl Cmdline {
-    /// Reads a command line.
     pub fn parse(text: &str) -> Self {
         let mut words = words(text);
-        // What follows `--` is for init, not for the kernel.
+        // The words after `--` are for init, not for the kernel.
         words.truncate(words.iter().position(|word| word == "--").unwrap_or(words.len()));
         let mut cmdline = Self::default();
         for word in &words {
@@ -49,12 +50,12 @@ impl Cmdline {
         Self { words, ..cmdline }
     }
 
-    /// The word is on it.
+    /// Whether the word is on the command line.
     pub fn has(&self, wanted: &str) -> bool {
         self.words.iter().any(|word| word == wanted)
     }
 
-    /// A word on it begins with that.
+    /// Whether a word on the command line begins with the prefix.
     pub fn has_prefix(&self, prefix: &str) -> bool {
         self.words.iter().any(|word| word.starts_with(prefix))
     }
@@ -65,7 +66,8 @@ impl Cmdline {
     }
 }
 
-/// The words of a command line. Quotes hold blanks together and are taken off, as `next_arg()` in lib/cmdline.c does.
+/// The words of a command line. Quotes hold blanks together and are removed, as in `next_arg()` in
+/// lib/cmdline.c.
 fn words(text: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn other_parameters_of_lsms_are_found() {
+    fn other_parameters_about_lsms_are_read() {
         let cmdline = Cmdline::parse(
             "security=selinux security=apparmor lockdown=integrity lockdown=confidentiality",
         );
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn boot_loaders_leave_their_marks() {
+    fn signs_of_the_boot_loader_are_read() {
         assert_eq!(
             Cmdline::parse("BOOT_IMAGE=/vmlinuz ro").boot_image.as_deref(),
             Some("/vmlinuz")
@@ -132,13 +134,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_last_is_found(before in "[ -~]{0,40}", name in "[a-z]{1,8}") {
+        fn the_last_lsm_parameter_is_found_behind_any_text(before in "[ \
+            -~]{0,40}", name in "[a-z]{1,8}") {
             prop_assume!(!before.contains('"') && !before.contains("--"));
             prop_assert_eq!(list(&format!("{before} lsm={name}")), Some(name));
         }
 
         #[test]
-        fn no_bytes_make_it_panic(text in bytes_with(&["lsm=", "security=", "initrd=\\", "\"", " ", "--", ",", "=", "vc_mem."])) {
+        fn no_bytes_make_it_panic(
+            text in bytes_with(&[
+                "lsm=", "security=", "initrd=\\", "\"", " ", "--", ",", "=", "vc_mem.",
+            ])
+        ) {
             let list = Cmdline::parse(&text).lsm.unwrap_or_default();
             prop_assert!(list.iter().all(|name| !name.is_empty()));
         }

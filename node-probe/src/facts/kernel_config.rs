@@ -1,5 +1,5 @@
-//! How the kernel was built. In: `/proc/config.gz` or one of the files beside the kernel. Out: the few options that
-//! explain what it can do, each with where it was read.
+//! The kernel's configuration. In: the text of `/proc/config.gz`, or of a file beside the kernel.
+//! Out: the options that explain what the kernel can do.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -7,10 +7,10 @@ use std::io::{self, Read};
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
-/// Longer than any kernel's configuration, which has some 300 KB.
-const LONGEST: u64 = 4 << 20;
+/// More than any configuration has, which is about 300 KB.
+const MAX_LEN: u64 = 4 << 20;
 
-/// The options that are kept, besides all that begin with one of [`FAMILIES`].
+/// The options that are kept, in addition to those that begin with one of [`FAMILIES`].
 const OPTIONS: [&str; 9] = [
     "CONFIG_BPF_JIT",
     "CONFIG_BPF_LSM",
@@ -24,41 +24,40 @@ const OPTIONS: [&str; 9] = [
 ];
 const FAMILIES: [&str; 2] = ["CONFIG_LOCK_DOWN_", "CONFIG_SECURITY_"];
 
-/// The lines that matter of a configuration, and where they are from.
+/// The relevant lines of a configuration, and the file they are from.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigText {
-    /// The file.
     pub path: String,
-    /// Its lines about [`OPTIONS`] and [`FAMILIES`].
+    /// The lines about [`OPTIONS`] and [`FAMILIES`].
     pub text: String,
 }
 
-/// What it says.
+/// The options of a configuration.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct KernelConfig {
-    /// The file it was read from.
+    /// The file that the configuration was read from.
     pub path: String,
     options: BTreeMap<String, String>,
 }
 
-/// One option.
+/// How the kernel was built with respect to one option.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Built {
-    /// It is set: `y`, `m` or a text without its quotes.
+    /// The option is set: `y`, `m`, or a text without its quotes.
     Set(String),
-    /// The configuration says that it is not set, or has other lines but none about it.
+    /// The configuration says that the option is not set, or has no line about it.
     NotSet,
 }
 
 impl KernelConfig {
-    /// Reads the lines. `None` where they are no kernel's configuration.
+    /// Parses the lines. `None` if they are not a kernel's configuration.
     pub fn parse(config: &ConfigText) -> Option<Self> {
-        let options: BTreeMap<String, String> = config.text.lines().filter_map(option).collect();
+        let options: BTreeMap<String, String> =
+            config.text.lines().filter_map(parse_option).collect();
         (!options.is_empty()).then(|| Self { path: config.path.clone(), options })
     }
 
-    /// What it says about an option.
     pub fn get(&self, name: &str) -> Built {
         match self.options.get(name).map(String::as_str) {
             None | Some("n") => Built::NotSet,
@@ -66,38 +65,36 @@ impl KernelConfig {
         }
     }
 
-    /// It has the line "# NAME is not set".
+    /// Whether it has the line "# NAME is not set".
     pub fn says_not_set(&self, name: &str) -> bool {
         self.options.get(name).is_some_and(|value| value == "n")
     }
 
-    /// The kernel was built without the option. A whole configuration also says so by having no line about an option whose
-    /// dependencies are not met; an excerpt does not. Each whole one has a line about CONFIG_BPF_SYSCALL.
+    /// Whether the kernel was built without the option. A whole configuration has no line about an
+    /// option whose dependencies are not met, so a missing line counts there. In an excerpt a
+    /// missing line says nothing. Every whole configuration has a line about CONFIG_BPF_SYSCALL.
     pub fn lacks(&self, name: &str) -> bool {
         let is_whole = self.options.contains_key("CONFIG_BPF_SYSCALL");
         self.says_not_set(name) || is_whole && !self.options.contains_key(name)
     }
 
-    /// The option is built in.
+    /// Whether the option is built in.
     pub fn has(&self, name: &str) -> bool {
         self.get(name) == Built::Set("y".to_owned())
     }
 }
 
 /// Unpacks `/proc/config.gz`.
-///
-/// # Errors
-/// Where the bytes are not gzip's.
 pub fn gunzip(packed: &[u8]) -> io::Result<String> {
     let mut bytes = Vec::new();
-    MultiGzDecoder::new(packed).take(LONGEST).read_to_end(&mut bytes)?;
+    MultiGzDecoder::new(packed).take(MAX_LEN).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The lines that are worth to be kept.
+/// The lines about [`OPTIONS`] and [`FAMILIES`].
 pub fn relevant(text: &str) -> String {
     let wanted = |line: &&str| {
-        option(line).is_some_and(|(name, _)| {
+        parse_option(line).is_some_and(|(name, _)| {
             OPTIONS.contains(&name.as_str())
                 || FAMILIES.iter().any(|family| name.starts_with(family))
         })
@@ -105,8 +102,8 @@ pub fn relevant(text: &str) -> String {
     text.lines().filter(wanted).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// `CONFIG_X=value`, or `# CONFIG_X is not set`, which is the value `n`.
-fn option(line: &str) -> Option<(String, String)> {
+/// The option of a line `CONFIG_X=value` or `# CONFIG_X is not set`. The latter has the value `n`.
+fn parse_option(line: &str) -> Option<(String, String)> {
     let line = line.trim();
     let (name, value) =
         match line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set")) {
@@ -129,7 +126,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// What a configuration with these lines says.
+    /// A configuration with these lines.
     pub fn config(text: &str) -> Option<KernelConfig> {
         KernelConfig::parse(&ConfigText {
             path: "/proc/config.gz".to_owned(),
@@ -140,7 +137,8 @@ pub(crate) mod tests {
     #[test]
     fn options_are_read() {
         let config = config(
-            "# Linux\nCONFIG_BPF_LSM=y\n# CONFIG_SECURITY_SMACK is not set\nCONFIG_LSM=\"yama,bpf\"\n",
+            "# Linux\nCONFIG_BPF_LSM=y\n# CONFIG_SECURITY_SMACK is not \
+             set\nCONFIG_LSM=\"yama,bpf\"\n",
         );
         let config = config.unwrap();
         assert!(config.has("CONFIG_BPF_LSM"));
@@ -150,7 +148,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_line_that_an_excerpt_does_not_have_says_nothing() {
+    fn a_missing_line_counts_in_a_whole_configuration_only() {
         for (text, says_not_set, lacks) in [
             ("CONFIG_BPF_LSM=y\n", false, false),
             ("# CONFIG_BPF_LSM is not set\n", true, true),
@@ -164,33 +162,34 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_configuration_says_nothing() {
+    fn other_texts_are_not_a_configuration() {
         for text in ["", "root=/dev/vda", "config_bpf_lsm=y", "# CONFIG is not set", "CONFIG_LSM"] {
             assert_eq!(config(text), None, "{text}");
         }
     }
 
     #[test]
-    fn lines_about_other_things_are_left_out() {
+    fn irrelevant_lines_are_left_out() {
         let text = "# CONFIG_BPF_LSM is not set\nCONFIG_64BIT=y\nCONFIG_SECURITY_YAMA=y\n";
         assert_eq!(relevant(text), "# CONFIG_BPF_LSM is not set\nCONFIG_SECURITY_YAMA=y\n");
     }
 
     proptest! {
         #[test]
-        fn packed_texts_come_back(text in "\\PC{0,50}", garbage in any::<Vec<u8>>()) {
+        fn gunzip_restores_the_text(text in "\\PC{0,50}", garbage in any::<Vec<u8>>()) {
             let mut packer = GzEncoder::new(Vec::new(), Compression::default());
             packer.write_all(text.as_bytes()).unwrap();
             let packed = packer.finish().unwrap();
             prop_assert_eq!(gunzip(&packed).unwrap(), text);
             prop_assert!(gunzip(&packed[..packed.len() - 1]).is_err());
-            // Garbage, and garbage behind a true head.
+            // Garbage, and garbage behind a valid gzip header.
             gunzip(&garbage).ok();
             gunzip(&[&packed[..10], &garbage].concat()).ok();
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), lines in "(CONFIG_[A-Z_]{0,9}|=|y|\"|# | is not set|\n)*") {
+        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), lines in "(CONFIG_[A-Z_]{0,9}|=|y|\"|# \
+            | is not set|\n)*") {
             for text in [String::from_utf8_lossy(&bytes).into_owned(), lines] {
                 let kept = relevant(&text);
                 prop_assert_eq!(&relevant(&kept), &kept);

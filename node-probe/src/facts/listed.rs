@@ -1,18 +1,19 @@
-//! Which LSMs a kernel was booted without, where the list of active ones cannot be read.
+//! Which LSMs the boot parameters leave out, for kernels whose list of active LSMs cannot be read.
 //!
-//! In: the command line and the kernel's configuration. Out: the text that leaves an LSM out. The kernel follows the last
-//! `lsm=`; without one it follows CONFIG_LSM and `security=` (`ordered_lsm_parse` in security/security.c).
+//! In: the command line and the kernel's configuration. Out: a sentence about the list that leaves
+//! an LSM out. The kernel follows the last `lsm=`. Without one it follows CONFIG_LSM and
+//! `security=` (`ordered_lsm_parse` in security/security.c).
 
 use super::{Built, Facts, lsm_list};
 
-/// LSMs that are active only where a list names them. The others are always active (`capability`), or are in some versions
-/// or configurations (`ima`, `evm`, `lockdown`).
+/// LSMs that are active only if a list names them. Other LSMs are always active (`capability`), or
+/// are so in some versions or configurations (`ima`, `evm`, `lockdown`).
 const ONLY_BY_NAME: [&str; 9] =
     ["apparmor", "bpf", "ipe", "landlock", "loadpin", "selinux", "smack", "tomoyo", "yama"];
 
 impl Facts {
-    /// The text by which that LSM is not active, though the list of active LSMs cannot be read: `None` where the list can be
-    /// read, where no text says so, and for LSMs that are active without being named.
+    /// Says which list leaves the LSM out. `None` if the list of active LSMs can be read, if no
+    /// list leaves the LSM out, and for LSMs that can be active without being named.
     pub fn left_out_by(&self, name: &str) -> Option<String> {
         if self.lists_bpf().is_some() || !ONLY_BY_NAME.contains(&name) {
             return None;
@@ -31,7 +32,7 @@ impl Facts {
                     && lacks(&lsm_list::parse(&list)) =>
             {
                 Some(format!(
-                    "the kernel's default list CONFIG_LSM={list} leaves {name} out ({} says so)",
+                    "the kernel's default list CONFIG_LSM={list} leaves {name} out (by {})",
                     config.path
                 ))
             }
@@ -48,7 +49,7 @@ mod tests {
     use crate::sys::Answer;
 
     #[test]
-    fn the_list_to_boot_with_tells_what_is_not_active() {
+    fn the_boot_list_shows_which_lsms_are_left_out() {
         let default = "CONFIG_LSM=\"landlock,yama\"\n";
         for (cmdline, built, name, word) in [
             ("lsm=landlock,yama", "", "bpf", "booted with lsm=landlock,yama,"),
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_can_be_read_decides() {
+    fn the_list_of_active_lsms_decides_if_it_can_be_read() {
         let without = "capability,yama,bpf".to_owned();
         let cmdline = Ok("lsm=yama".to_owned());
         let read =

@@ -1,5 +1,5 @@
-//! The lockdown level. In: the text of `/sys/kernel/security/lockdown`. Out: the level in brackets, and whether it keeps
-//! programs from reading kernel memory.
+//! The lockdown level. In: the text of `/sys/kernel/security/lockdown`. Out: the level in brackets,
+//! and whether it forbids programs to read kernel memory.
 
 use lsm_ready_crds::node::LsmSource;
 
@@ -8,8 +8,9 @@ use super::Facts;
 const CONFIDENTIALITY: &str = "confidentiality";
 
 impl Facts {
-    /// The level `confidentiality` is in force, in which no program may call `bpf_probe_read_kernel`. Where the level cannot
-    /// be read the boot parameter tells it. The level alone forbids nothing where the LSM `lockdown` is not active.
+    /// Whether the level `confidentiality` is in effect, which forbids `bpf_probe_read_kernel` to
+    /// every program. If the level cannot be read, the boot parameter counts. The level has no
+    /// effect if the LSM `lockdown` is not active.
     pub fn is_confidential(&self) -> bool {
         let is_active = self.lsms.active.iter().any(|name| name == "lockdown");
         match self.lockdown.as_deref() {
@@ -21,7 +22,7 @@ impl Facts {
     }
 }
 
-/// `none`, `integrity` or `confidentiality`; `None` where no level is marked.
+/// `none`, `integrity` or `confidentiality`. `None` if no level is in brackets.
 pub fn level(text: &str) -> Option<String> {
     let (_, behind) = text.split_once('[')?;
     let (level, _) = behind.split_once(']')?;
@@ -40,7 +41,7 @@ mod tests {
     use crate::facts::{Raw, Unread};
 
     #[test]
-    fn the_level_in_brackets_counts() {
+    fn the_level_is_the_word_in_brackets() {
         for (text, expected) in [
             ("[none] integrity confidentiality\n", Some("none")),
             ("none integrity [confidentiality]\n", Some("confidentiality")),
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_level_forbids_reads_where_lockdown_is_active() {
+    fn the_level_forbids_reads_only_if_lockdown_is_active() {
         let level = |level: &str| Ok(format!("none integrity [{level}]\n"));
         let unread = || Err(Unread { missing: true, message: String::new() });
         let (quiet, parameter) = ("quiet", "lockdown=confidentiality");
@@ -88,7 +89,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(text in bytes_with(&["[", "]", "none", "confidentiality", "\n"])) {
+        fn no_bytes_make_it_panic(
+            text in bytes_with(&["[", "]", "none", "confidentiality", "\n"])
+        ) {
             let level = level(&text);
             prop_assert!(level.is_none_or(|level| text.contains(&level)));
         }

@@ -1,9 +1,9 @@
-//! Lists of LSMs.
+//! Lists of LSM names.
 //!
-//! In: ids of `lsm_list_modules(2)`, or the text of `/sys/kernel/security/lsm` or of a `lsm=` parameter.
-//! Out: names in the kernel's order.
+//! In: ids of `lsm_list_modules(2)`, or the text of `/sys/kernel/security/lsm` or of an `lsm=`
+//! parameter. Out: names in the kernel's order.
 
-/// LSM_ID_* of include/uapi/linux/lsm.h, with the names that the kernel's own list and `lsm=` use.
+/// LSM_ID_* of include/uapi/linux/lsm.h, with the names that the kernel's list and `lsm=` use.
 const IDS: [(u64, &str); 14] = [
     (100, "capability"),
     (101, "selinux"),
@@ -21,7 +21,7 @@ const IDS: [(u64, &str); 14] = [
     (113, "ipe"),
 ];
 
-/// The names of the ids; an id newer than this list becomes `lsm-id-N`.
+/// The names of the ids. An id that is newer than this program becomes `lsm-id-N`.
 pub fn from_ids(ids: &[u64]) -> Vec<String> {
     let name = |id: &u64| {
         IDS.iter()
@@ -31,7 +31,7 @@ pub fn from_ids(ids: &[u64]) -> Vec<String> {
     ids.iter().map(name).collect()
 }
 
-/// The names in a comma-separated list, without the empty ones.
+/// The names in a comma-separated list. Empty names are left out.
 pub fn parse(text: &str) -> Vec<String> {
     text.trim_matches(['\0', '\n', ' '])
         .split(',')
@@ -49,7 +49,7 @@ mod tests {
     use crate::facts::tests::bytes_with;
 
     #[test]
-    fn lists_are_read_and_ids_named() {
+    fn lists_are_parsed_and_ids_have_names() {
         assert_eq!(parse(" capability,,yama ,bpf\n"), ["capability", "yama", "bpf"]);
         assert_eq!(parse("\n"), [""; 0]);
         assert_eq!(from_ids(&[100, 109, 4711]), ["capability", "bpf", "lsm-id-4711"]);
@@ -57,7 +57,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(text in bytes_with(&[",", "bpf", "bfp", "capability", "\n", "\0", " "])) {
+        fn no_bytes_make_it_panic(
+            text in bytes_with(&[",", "bpf", "bfp", "capability", "\n", "\0", " "])
+        ) {
             let list = parse(&text);
             prop_assert!(list.iter().all(|name| !name.is_empty() && !name.contains(',')));
         }

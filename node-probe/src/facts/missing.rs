@@ -1,12 +1,14 @@
-//! What a kernel lacks for LSM programs, by its configuration and its version.
+//! What a kernel lacks for LSM programs, judged by its configuration and its version.
 //!
-//! In: the facts. Out: everything that is missing, so that nobody boots one kernel after another to find out the next thing.
+//! In: the facts. Out: everything that is missing at once, so that the next kernel that is booted
+//! has all of it.
 
 use std::fmt;
 
 use super::Facts;
 
-/// What each kernel has to be built with so that LSM programs load and attach, in the order in which the canary needs it.
+/// The options that a kernel needs to load and attach LSM programs, in the order in which the
+/// canary needs them.
 const NEEDED: [&str; 5] = [
     "CONFIG_BPF_SYSCALL",
     "CONFIG_BPF_JIT",
@@ -14,21 +16,20 @@ const NEEDED: [&str; 5] = [
     "CONFIG_DEBUG_INFO_BTF",
     "CONFIG_DYNAMIC_FTRACE",
 ];
-/// The first version with LSM programs.
+/// The first Linux version with LSM programs.
 const FIRST: (u32, u32) = (5, 7);
-/// The first version in which arm64 attaches them.
+/// The first Linux version that attaches LSM programs on arm64.
 const FIRST_ON_ARM64: (u32, u32) = (6, 4);
 
 /// One thing that is missing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Missing {
-    /// The kernel was built without that option.
+    /// The kernel was built without this option.
     Option(&'static str),
-    /// The kernel is older than the first version that can do it on its architecture.
+    /// The kernel is older than the first version that supports LSM programs on its architecture.
     Version {
-        /// The kernel's release.
         release: String,
-        /// That version.
+        /// The first version that supports them.
         first: (u32, u32),
     },
 }
@@ -41,41 +42,49 @@ pub fn missing(facts: &Facts) -> Vec<Missing> {
     options.chain(too_old(facts)).collect()
 }
 
-/// Oracle's UEK bears a mark of Red Hat's and follows the upstream kernel in this.
+/// Whether the version shows that the kernel is too old. Oracle's UEK has a mark of Red Hat in its
+/// release, but follows the upstream kernel in this.
 fn too_old(facts: &Facts) -> Option<Missing> {
     let is_arm64 = facts.kernel.machine == "aarch64";
     let first = if is_arm64 { FIRST_ON_ARM64 } else { FIRST };
-    let is_telling = !facts.takes_from_newer() || facts.kernel.release.contains("uek");
+    let is_telling = !facts.backports() || facts.kernel.release.contains("uek");
     let is_older = facts.kernel_is_before(FIRST) == Some(true) && is_telling;
     let cannot_attach = is_arm64 && facts.has_trampolines() == Some(false);
     (is_older || cannot_attach)
         .then(|| Missing::Version { release: facts.kernel.release.clone(), first })
 }
 
-/// The same in words.
+/// What is missing, in words.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Words {
-    /// `built without A and B (/proc/config.gz says so)`
+    /// `built without A and B (by /proc/config.gz)`
     pub built: Option<String>,
     /// `Linux 5.4.0 is older than 5.7, the first version that has LSM programs`
     pub version: Option<String>,
 }
 
-/// What is missing, in words.
 pub fn words(facts: &Facts) -> Words {
     let (options, version): (Vec<_>, Vec<_>) =
         missing(facts).into_iter().partition(|missing| matches!(missing, Missing::Option(_)));
     let path = facts.kernel_config.as_ref().map_or("", |config| config.path.as_str());
     let built = (!options.is_empty())
-        .then(|| format!("built without {} ({path} says so)", enumerated(&options)));
+        .then(|| format!("built without {} (by {path})", enumerated(&options)));
     Words { built, version: version.first().map(ToString::to_string) }
 }
 
-/// What is missing in a sentence; empty where nothing is known to be missing.
+/// What is missing, in one sentence. Empty if nothing is known to be missing.
 pub fn describe(facts: &Facts) -> String {
     let Words { built, version } = words(facts);
-    let built = built.map(|built| format!("it was {built}"));
+    let built = built.map(|built| format!("the kernel was {built}"));
     built.into_iter().chain(version).collect::<Vec<_>>().join(", and ")
+}
+
+/// The detail, followed by everything that the kernel is known to lack.
+pub fn with_missing(detail: &str, facts: &Facts) -> String {
+    match describe(facts) {
+        missing if missing.is_empty() => detail.to_owned(),
+        missing => format!("{detail}; {missing}"),
+    }
 }
 
 /// `A, B and C`.
@@ -119,10 +128,11 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_named_in_one_sentence() {
+    fn one_sentence_names_everything_that_is_missing() {
         let photon = "# CONFIG_BPF_LSM is not set\n# CONFIG_DEBUG_INFO_BTF is not set\n";
         let whole = "CONFIG_BPF_SYSCALL=y\nCONFIG_BPF_JIT=y\nCONFIG_DYNAMIC_FTRACE=y\n";
-        let built = "it was built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (/proc/config.gz says so)";
+        let built = "the kernel was built without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF \
+                     (by /proc/config.gz)";
         let old =
             "Linux 5.4.0-42-generic is older than 5.7, the first version that has LSM programs";
         for (machine, release, config, expected) in [
@@ -138,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_that_is_asked_for_can_do_it_on_this_architecture() {
+    fn the_first_version_named_is_the_one_of_the_architecture() {
         for (machine, release, word) in [
             (
                 "aarch64",

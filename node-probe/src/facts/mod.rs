@@ -1,9 +1,10 @@
-//! What this machine says about itself. Hints that explain an outcome and choose the advice; never evidence.
+//! What this machine says about itself. Facts explain a result and choose the fix; they are never
+//! evidence.
 //!
-//! In: [`Raw`], the texts as the kernel gives them (`read` gets them, and they can be recorded and replayed).
-//! Out: [`Facts`], what they mean. Everything but `read` is a pure function that takes any bytes.
+//! In: [`Raw`], the texts as the kernel gives them. `read` reads them, and `record` records and
+//! replays them. Out: [`Facts`], what the texts mean. Everything but `read` is a pure function that
+//! accepts any bytes.
 
-pub mod btf;
 pub mod cmdline;
 pub mod kernel_config;
 pub mod listed;
@@ -20,7 +21,6 @@ mod version;
 use lsm_ready_crds::node::{Kernel, LsmSource, Lsms};
 use serde::{Deserialize, Serialize};
 
-pub use btf::BtfNames;
 pub use cmdline::Cmdline;
 pub use kernel_config::{Built, ConfigText, KernelConfig};
 pub use os_release::{NodeInfo, OsRelease};
@@ -29,26 +29,26 @@ pub use record::Schema;
 pub use securityfs::Securityfs;
 use securityfs::Sources;
 
+pub use crate::btf::BtfNames;
 use crate::sys::Answer;
 
-/// A text that was read, or why it was not.
+/// A text, or why it could not be read.
 pub type Text = Result<String, Unread>;
 
 /// Why a file could not be read.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unread {
-    /// There is no such file.
+    /// Whether there is no such file.
     pub missing: bool,
-    /// The error in words, with the path.
+    /// The error in words, with the file's path.
     pub message: String,
 }
 
-/// The texts, as they were read.
+/// The texts as they were read.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Raw {
-    /// The form of this record.
     pub schema: Schema,
     /// `uname -r` and `uname -m`.
     pub kernel: Kernel,
@@ -57,7 +57,7 @@ pub struct Raw {
     pub boot_id: Text,
     /// `/proc/cmdline`.
     pub cmdline: Text,
-    /// `lsm_list_modules(2)`: the ids.
+    /// The ids of `lsm_list_modules(2)`.
     pub lsm_ids: Result<Vec<u64>, Answer>,
     /// `/sys/kernel/security/lsm`.
     pub lsm_file: Text,
@@ -73,19 +73,20 @@ pub struct Raw {
     pub limits: Text,
     /// `/proc/self/ns/user`.
     pub user_namespace: Text,
-    /// `/etc/os-release`; in a container without one, what Kubernetes says about the node.
+    /// `/etc/os-release`. In a container without one, what Kubernetes says about the node.
     pub os_release: Text,
-    /// `/sys/kernel/btf/vmlinux`: what its table of strings has.
+    /// The names in `/sys/kernel/btf/vmlinux`.
     pub btf: Result<BtfNames, Unread>,
-    /// How the kernel was built, from the first of the files that say so.
+    /// The kernel's configuration, from the first file that has it.
     pub kernel_config: Result<ConfigText, Unread>,
     /// `/proc/sys/kernel/unprivileged_bpf_disabled`.
     pub unprivileged_bpf: Text,
     /// `/sys/class/dmi/id/sys_vendor`.
     pub sys_vendor: Text,
-    /// The EFI variable `SecureBoot`: four bytes of attributes and the value.
+    /// The EFI variable `SecureBoot`: four bytes of attributes, then the value.
     pub secure_boot: Text,
-    /// `/run/systemd/container`: what kind of container it is, where systemd runs in one. Records of earlier versions lack it.
+    /// `/run/systemd/container`: the kind of container, if systemd runs in one. Records of earlier
+    /// versions lack it.
     #[serde(default = "not_recorded")]
     pub container: Text,
 }
@@ -99,19 +100,20 @@ fn not_recorded() -> Text {
 pub struct Facts {
     /// The running kernel.
     pub kernel: Kernel,
-    /// This boot; empty where it could not be read.
+    /// The id of this boot. Empty if it could not be read.
     pub boot_id: String,
     /// The active LSMs.
     pub lsms: Lsms,
-    /// Where they were looked for, and what was found there.
+    /// The list and where it was read, or why it could not be read.
     pub lsms_detail: String,
-    /// sysfs is there: without it the absence of a file below `/sys` says nothing about the kernel.
+    /// Whether sysfs is mounted. Without sysfs, a missing file below `/sys` says nothing about the
+    /// kernel.
     pub sysfs: bool,
     /// What is at `/sys/kernel/security`.
     pub securityfs: Securityfs,
-    /// The lockdown level, where it could be read.
+    /// The lockdown level, if it could be read.
     pub lockdown: Option<String>,
-    /// Why it could not.
+    /// Why the lockdown level could not be read.
     pub lockdown_detail: String,
     /// The kernel's command line.
     pub cmdline: Cmdline,
@@ -119,28 +121,30 @@ pub struct Facts {
     pub os: OsRelease,
     /// This process's capabilities and seccomp mode.
     pub process: Process,
-    /// BTF is there: yes with what was found in it, no with the error, or not known.
+    /// The names in the kernel's BTF, or why BTF could not be read. `None` if it was not read.
     pub btf: Option<Result<BtfNames, Unread>>,
-    /// How the kernel was built, where that could be read.
+    /// The kernel's configuration, if it could be read.
     pub kernel_config: Option<KernelConfig>,
-    /// Why that could not be read.
+    /// Why the configuration could not be read.
     pub kernel_config_error: String,
-    /// `kernel.unprivileged_bpf_disabled`: 0 everyone may use bpf(2), 1 and 2 only who has the capabilities.
+    /// `kernel.unprivileged_bpf_disabled`: 0 if everybody may use bpf(2), 1 or 2 if it needs
+    /// capabilities.
     pub unprivileged_bpf: Option<u8>,
-    /// Who made the machine, as its firmware says; empty where it does not.
+    /// The machine's vendor by its firmware. Empty if the firmware names none.
     pub sys_vendor: String,
-    /// It was started with Secure Boot; not known where there is no EFI or its variables cannot be seen.
+    /// Whether the machine was started with Secure Boot. `None` without EFI, or if its variables
+    /// cannot be read.
     pub secure_boot: Option<bool>,
-    /// What kind of container this is, as systemd says; empty where it does not.
+    /// The kind of container by systemd. Empty if systemd names none.
     pub container: String,
-    /// The Node's `spec.providerID`; empty where there is no Node.
+    /// The Node's `spec.providerID`. Empty if there is no Node.
     pub provider_id: String,
 }
 
 impl Facts {
-    /// Reads meaning into the texts.
+    /// Interprets the texts.
     pub fn of(raw: &Raw) -> Self {
-        let (lsms, lsms_detail) = active_lsms(raw);
+        let ActiveLsms { lsms, detail: lsms_detail } = active_lsms(raw);
         let or_empty = |text: &Text| text.clone().unwrap_or_default();
         let kernel_config = raw.kernel_config.as_ref().ok().and_then(KernelConfig::parse);
         let mountinfo = or_empty(&raw.mountinfo);
@@ -158,7 +162,7 @@ impl Facts {
             }),
             lockdown: raw.lockdown.as_ref().ok().and_then(|text| lockdown::level(text)),
             lockdown_detail: match &raw.lockdown {
-                Ok(_) => "/sys/kernel/security/lockdown marks no level".to_owned(),
+                Ok(_) => "/sys/kernel/security/lockdown has no level in brackets".to_owned(),
                 Err(unread) => unread.message.clone(),
             },
             cmdline: Cmdline::parse(&or_empty(&raw.cmdline)),
@@ -170,12 +174,7 @@ impl Facts {
             ),
             btf: Some(raw.btf.clone()),
             kernel_config,
-            kernel_config_error: raw
-                .kernel_config
-                .as_ref()
-                .err()
-                .map(|unread| unread.message.clone())
-                .unwrap_or_default(),
+            kernel_config_error: message_of(&raw.kernel_config),
             unprivileged_bpf: or_empty(&raw.unprivileged_bpf).trim().parse().ok(),
             sys_vendor: or_empty(&raw.sys_vendor).trim().to_owned(),
             secure_boot: raw.secure_boot.as_ref().ok().and_then(|text| secure_boot(text)),
@@ -184,24 +183,30 @@ impl Facts {
         }
     }
 
-    /// The kernel offers no BTF, in words: the file is missing though sysfs is there, or the kernel was built without it.
-    /// `None` where it offers BTF, or where that is not known.
+    /// Says that the kernel has no BTF: sysfs is mounted without the file, or the kernel was built
+    /// without BTF. `None` if the kernel has BTF, or if that is not known.
     pub fn absent_btf(&self) -> Option<String> {
         let unread = self.btf.as_ref()?.as_ref().err()?;
         let is_not_built =
             self.kernel_config.as_ref().is_some_and(|config| config.lacks("CONFIG_DEBUG_INFO_BTF"));
         (unread.missing && self.sysfs || is_not_built)
-            .then(|| format!("the kernel offers no BTF: {}", unread.message))
+            .then(|| format!("the kernel has no BTF: {}", unread.message))
     }
 
-    /// The kernel says that BPF LSM is active (`Some`), where it says anything.
+    /// Whether `bpf` is among the active LSMs. `None` if their list could not be read.
     pub fn lists_bpf(&self) -> Option<bool> {
         (self.lsms.source != LsmSource::Unknown)
             .then(|| self.lsms.active.iter().any(|name| name == "bpf"))
     }
 }
 
-/// The value of the variable, which stands behind four bytes of attributes (Documentation/filesystems/efivarfs.rst).
+/// Why something could not be read; empty if it could.
+fn message_of<T>(read: &Result<T, Unread>) -> String {
+    read.as_ref().err().map(|unread| unread.message.clone()).unwrap_or_default()
+}
+
+/// The value of the EFI variable, the byte after four bytes of attributes
+/// (Documentation/filesystems/efivarfs.rst).
 fn secure_boot(variable: &str) -> Option<bool> {
     match variable.chars().nth(4)? {
         '\0' => Some(false),
@@ -210,25 +215,36 @@ fn secure_boot(variable: &str) -> Option<bool> {
     }
 }
 
-/// The list by system call, else by securityfs; and a line that says which it was and why not the other.
-fn active_lsms(raw: &Raw) -> (Lsms, String) {
+struct ActiveLsms {
+    lsms: Lsms,
+    /// The list and where it was read, or why it could not be read.
+    detail: String,
+}
+
+/// The list of active LSMs by system call, or else by securityfs.
+fn active_lsms(raw: &Raw) -> ActiveLsms {
     let by_call = match &raw.lsm_ids {
         Ok(ids) if !ids.is_empty() => {
             let active = lsm_list::from_ids(ids);
             let detail = format!("{} (by lsm_list_modules(2))", active.join(","));
-            return (Lsms { active, source: LsmSource::Syscall }, detail);
+            return ActiveLsms { lsms: Lsms { active, source: LsmSource::Syscall }, detail };
         }
-        Ok(_) => "lsm_list_modules(2) lists none".to_owned(),
-        Err(errno) => format!("lsm_list_modules(2) ended with {}", errno.describe()),
+        Ok(_) => "lsm_list_modules(2) lists no LSM".to_owned(),
+        Err(errno) => format!("lsm_list_modules(2) failed with {}", errno.describe()),
     };
     match &raw.lsm_file {
         Ok(text) if !lsm_list::parse(text).is_empty() => {
             let active = lsm_list::parse(text);
             let detail = format!("{} (by /sys/kernel/security/lsm; {by_call})", active.join(","));
-            (Lsms { active, source: LsmSource::Securityfs }, detail)
+            ActiveLsms { lsms: Lsms { active, source: LsmSource::Securityfs }, detail }
         }
-        Ok(_) => (Lsms::default(), format!("/sys/kernel/security/lsm is empty; {by_call}")),
-        Err(unread) => (Lsms::default(), format!("{}; {by_call}", unread.message)),
+        Ok(_) => ActiveLsms {
+            lsms: Lsms::default(),
+            detail: format!("/sys/kernel/security/lsm is empty; {by_call}"),
+        },
+        Err(unread) => {
+            ActiveLsms { lsms: Lsms::default(), detail: format!("{}; {by_call}", unread.message) }
+        }
     }
 }
 
@@ -238,7 +254,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// The texts of a machine where all is well.
+    /// The texts of a machine on which everything works.
     pub fn raw() -> Raw {
         Raw {
             schema: Schema,
@@ -249,11 +265,12 @@ pub(crate) mod tests {
             lsm_file: Ok("capability,landlock,lockdown,bpf".to_owned()),
             securityfs: Ok("lsm\nlockdown".to_owned()),
             lockdown: Ok("[none] integrity confidentiality\n".to_owned()),
-            mountinfo: Ok("28 22 0:6 / /sys/kernel/security rw - securityfs securityfs rw".to_owned()),
+            mountinfo: Ok("28 22 0:6 / /sys/kernel/security rw - securityfs none rw".to_owned()),
             status: Ok("CapEff:\t000000c000000000\nSeccomp:\t0\n".to_owned()),
             limits: Ok("Max locked memory   8388608   8388608   bytes\n".to_owned()),
             user_namespace: Ok("user:[4026531837]".to_owned()),
-            os_release: Ok("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n".to_owned()),
+            os_release: Ok("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 \
+                            (bookworm)\"\n".to_owned()),
             btf: Ok(BtfNames { bytes: 5_000_000, bpf_lsm: 280, canary_hook: true }),
             kernel_config: Ok(ConfigText {
                 path: "/proc/config.gz".to_owned(),
@@ -267,7 +284,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Any bytes, as `read` makes a text of them, with these words among them.
+    /// Any bytes as a text of `read`, with these words among them.
     pub fn bytes_with(words: &'static [&'static str]) -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             any::<Vec<u8>>(),
@@ -282,7 +299,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_call_is_asked_before_the_file() {
+    fn the_system_call_is_preferred_to_the_file() {
         let mut raw = raw();
         assert_eq!(Facts::of(&raw).lsms.source, LsmSource::Syscall);
         raw.lsm_ids = Err(Answer(libc::ENOSYS));
@@ -296,13 +313,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_not_a_list_without_bpf() {
+    fn an_empty_list_counts_as_unreadable() {
         let raw = Raw { lsm_ids: Ok(vec![]), lsm_file: Ok("\n".to_owned()), ..raw() };
         assert_eq!(Facts::of(&raw).lists_bpf(), None);
     }
 
     #[test]
-    fn secure_boot_is_the_fifth_byte() {
+    fn secure_boot_is_read_from_the_fifth_byte() {
         for (text, expected) in [
             ("\u{6}\0\0\0\u{1}", Some(true)),
             ("\u{6}\0\0\0\0", Some(false)),
@@ -314,7 +331,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn raw_texts_can_be_recorded() {
+    fn raw_texts_survive_serialisation() {
         let recorded = serde_json::to_string(&raw()).unwrap();
         assert_eq!(serde_json::from_str::<Raw>(&recorded).unwrap(), raw());
     }
@@ -322,15 +339,29 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(
-            texts in proptest::collection::vec(bytes_with(&["bpf", ",", "lsm=", " - securityfs ", "\n", "[", "]"]), 14),
+            texts in proptest::collection::vec(
+                bytes_with(&["bpf", ",", "lsm=", " - securityfs ", "\n", "[", "]"]),
+                14,
+            ),
             ids in proptest::collection::vec(any::<u64>(), 0..80),
         ) {
             let text = |index: usize| Ok(texts[index].clone());
             let kernel_config = Ok(ConfigText { path: texts[12].clone(), text: texts[13].clone() });
             let facts = Facts::of(&Raw {
-                boot_id: text(0), cmdline: text(1), lsm_ids: Ok(ids), lsm_file: text(2), lockdown: text(3),
-                mountinfo: text(4), status: text(5), user_namespace: text(6), os_release: text(7), limits: text(8),
-                unprivileged_bpf: text(9), sys_vendor: text(10), secure_boot: text(11), kernel_config,
+                boot_id: text(0),
+                cmdline: text(1),
+                lsm_ids: Ok(ids),
+                lsm_file: text(2),
+                lockdown: text(3),
+                mountinfo: text(4),
+                status: text(5),
+                user_namespace: text(6),
+                os_release: text(7),
+                limits: text(8),
+                unprivileged_bpf: text(9),
+                sys_vendor: text(10),
+                secure_boot: text(11),
+                kernel_config,
                 ..raw()
             });
             prop_assert_eq!(facts.lists_bpf().is_some(), !facts.lsms.active.is_empty());

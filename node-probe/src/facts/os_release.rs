@@ -1,7 +1,8 @@
-//! The operating system. In: the text of `/etc/os-release`, or the name that Kubernetes reports for a node.
-//! Out: the few fields that choose the advice (<https://www.freedesktop.org/software/systemd/man/os-release.html>).
+//! The operating system. In: the text of `/etc/os-release`, or the name that Kubernetes reports for
+//! a node. Out: the few fields that choose the fix
+//! (<https://www.freedesktop.org/software/systemd/man/os-release.html>).
 
-/// Which operating system it is.
+/// The operating system.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct OsRelease {
     /// `ID`, in lower case.
@@ -23,7 +24,7 @@ pub struct NodeInfo {
     pub provider_id: String,
 }
 
-/// Words of a pretty name and the `ID` that goes with them, the more special first.
+/// Words of a pretty name and the `ID` of that system, the more specific first.
 const PRETTY_NAMES: [(&str, &str); 68] = [
     ("EKS Auto", "bottlerocket"),
     ("Container-Optimized OS", "cos"),
@@ -96,7 +97,7 @@ const PRETTY_NAMES: [(&str, &str); 68] = [
 ];
 
 impl OsRelease {
-    /// Reads an os-release file. Unknown and malformed lines are passed over, as the format asks for.
+    /// Parses an os-release file. Unknown and malformed lines are ignored, as the format demands.
     pub fn parse(text: &str) -> Self {
         let mut os = Self::default();
         for line in text.lines() {
@@ -115,22 +116,22 @@ impl OsRelease {
                 _ => {}
             }
         }
-        // Some records have the name alone, as Kubernetes reports it.
+        // Some records have only the name that Kubernetes reports.
         if os.id.is_empty() { Self { id: id_of(&os.pretty_name), ..os } } else { os }
     }
 
-    /// What a Node's `status.nodeInfo.osImage` says, which is the node's `PRETTY_NAME`.
+    /// The system of a Node's `status.nodeInfo.osImage`, which is the node's `PRETTY_NAME`.
     pub fn from_pretty_name(name: &str) -> Self {
         Self { id: id_of(name), pretty_name: name.to_owned(), ..Self::default() }
     }
 
-    /// It is that system or says that it is like it.
+    /// Whether it is that system, or says that it is like that system.
     pub fn is(&self, id: &str) -> bool {
         self.id == id || self.id_like.iter().any(|like| like == id)
     }
 }
 
-/// The `ID` of the system with that pretty name; empty where the name is not known.
+/// The `ID` of the system with that pretty name. Empty if the name is unknown.
 fn id_of(pretty_name: &str) -> String {
     PRETTY_NAMES
         .iter()
@@ -139,7 +140,7 @@ fn id_of(pretty_name: &str) -> String {
         .to_owned()
 }
 
-/// Takes the shell's quotes and backslashes off a value.
+/// Removes the shell's quotes and backslashes from a value.
 fn unquote(value: &str) -> String {
     let inner = [('"', '"'), ('\'', '\'')]
         .iter()
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pretty_name_is_enough_to_know_the_system() {
+    fn a_pretty_name_identifies_the_system() {
         for (name, id) in [
             ("Debian GNU/Linux 12 (bookworm)", "debian"),
             ("Container-Optimized OS from Google", "cos"),
@@ -200,7 +201,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(text in bytes_with(&["ID=", "PRETTY_NAME=", "VARIANT_ID=", "\"", "'", "\\", "\n", "#"])) {
+        fn no_bytes_make_it_panic(
+            text in bytes_with(&[
+                "ID=", "PRETTY_NAME=", "VARIANT_ID=", "\"", "'", "\\", "\n", "#",
+            ])
+        ) {
             prop_assert!(OsRelease::parse(&text).pretty_name.len() <= text.len());
             prop_assert_eq!(OsRelease::from_pretty_name(&text).pretty_name, text);
         }

@@ -1,5 +1,6 @@
-//! What this process may do. In: the texts of `/proc/self/status`, `/proc/self/limits` and `/proc/self/ns/user`.
-//! Out: its capabilities, whether they count, whether a seccomp filter is in force, and how much memory it may lock.
+//! What this process may do. In: the texts of `/proc/self/status`, `/proc/self/limits` and
+//! `/proc/self/ns/user`. Out: its capabilities, whether they count, whether a seccomp filter is
+//! active, and how much memory it may lock.
 
 /// Numbers of include/uapi/linux/capability.h.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -7,34 +8,31 @@ const CAP_SYS_RESOURCE: u32 = 24;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
-/// The inode of the initial user namespace (PROC_USER_INIT_INO in include/linux/proc_ns.h). bpf(2) asks for
-/// capabilities in that one.
+/// The inode of the initial user namespace (PROC_USER_INIT_INO in include/linux/proc_ns.h). bpf(2)
+/// needs capabilities in that namespace.
 const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
 
-/// Capabilities and seccomp mode; `None` where the text does not say.
+/// Each field is `None` if the texts do not say.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Process {
     /// The effective capabilities, as a bit set.
     pub capabilities: Option<u64>,
-    /// 0 no seccomp, 1 strict, 2 a filter.
+    /// 0 is no seccomp, 1 strict mode, 2 a filter.
     pub seccomp: Option<u8>,
-    /// The process is in the host's user namespace.
+    /// Whether the process is in the host's user namespace.
     pub in_initial_user_namespace: Option<bool>,
-    /// The hard limit on the memory that it may lock.
+    /// The hard limit on locked memory.
     pub memlock: Option<Memlock>,
 }
 
 /// A limit on locked memory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Memlock {
-    /// There is none.
     Unlimited,
-    /// That many bytes.
     Bytes(u64),
 }
 
 impl Process {
-    /// Reads the texts.
     pub fn parse(status: &str, limits: &str, user_namespace: &str) -> Self {
         let field = |name: &str| {
             status
@@ -56,7 +54,8 @@ impl Process {
         self.capabilities.map(|bits| bits >> capability & 1 == 1)
     }
 
-    /// The capabilities that loading an LSM program takes and this process lacks. CAP_SYS_ADMIN stands for both.
+    /// The capabilities that this process lacks to load an LSM program. CAP_SYS_ADMIN includes
+    /// both.
     pub fn missing_capabilities(self) -> Vec<&'static str> {
         if self.holds(CAP_SYS_ADMIN) == Some(true) {
             return Vec::new();
@@ -68,7 +67,7 @@ impl Process {
             .collect()
     }
 
-    /// The bytes of memory that it may lock, where there is a limit that it cannot raise by itself.
+    /// The number of bytes that this process may lock, if it cannot raise that limit itself.
     pub fn fixed_memlock(self) -> Option<u64> {
         match self.memlock {
             Some(Memlock::Bytes(bytes)) if self.holds(CAP_SYS_RESOURCE) == Some(false) => {
@@ -78,14 +77,14 @@ impl Process {
         }
     }
 
-    /// A seccomp filter is in force.
+    /// Whether a seccomp filter is active.
     pub fn is_filtered(self) -> bool {
         self.seccomp.is_some_and(|mode| mode != 0)
     }
 }
 
-/// The hard limit in a line `Max locked memory  SOFT  HARD  bytes` (fs/proc/base.c). Whoever may lock more than the soft
-/// one raises it, as the canary does.
+/// The hard limit in a line `Max locked memory  SOFT  HARD  bytes` (fs/proc/base.c). The soft limit
+/// does not matter, because the canary raises it to the hard one.
 fn hard_memlock(limits: &str) -> Option<Memlock> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
     match line.split_whitespace().nth(1)? {
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn capabilities_are_read() {
+    fn missing_capabilities_are_named() {
         assert_eq!(missing("000000c000000000"), [""; 0]);
         assert_eq!(missing("0000008000000000"), ["CAP_PERFMON"]);
         assert_eq!(missing("0000004000000000"), ["CAP_BPF"]);
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_counts_where_it_cannot_be_raised() {
+    fn a_limit_counts_only_if_it_cannot_be_raised() {
         let fixed = |capabilities: &str, hard: &str| {
             let limits = format!(
                 "Limit  Soft Limit  Hard Limit  Units\nMax locked memory   8192   {hard}   bytes\n"
@@ -147,7 +146,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(
-            status in bytes_with(&["CapEff:", "Seccomp:", "\n", "\t", "0000", "ffffffffffffffff", "2"]),
+            status in bytes_with(&[
+                "CapEff:", "Seccomp:", "\n", "\t", "0000", "ffffffffffffffff", "2",
+            ]),
             limits in bytes_with(&["Max locked memory", " ", "65536", "unlimited", "\n"]),
             namespace in bytes_with(&["user:[", "4026531837", "]"]),
         ) {

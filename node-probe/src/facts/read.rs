@@ -1,25 +1,24 @@
-//! Reads the texts from this machine. The thin edge of `facts`: no decisions here.
+//! Reads the texts from this machine. It decides nothing.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read};
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
-use lsm_ready_crds::node::Kernel;
 
 use super::kernel_config::{gunzip, relevant};
-use super::{BtfNames, ConfigText, Raw, Schema, Text, Unread, btf};
-use crate::sys;
+use super::{BtfNames, ConfigText, Raw, Schema, Text, Unread};
+use crate::{btf, sys};
 
-/// No text that is read here is longer; what is, is cut.
-const LONGEST: u64 = 1 << 20;
+/// Longer texts are cut.
+const MAX_LEN: u64 = 1 << 20;
 
-/// Reads everything.
+/// Reads all texts.
 pub fn raw() -> Raw {
-    let (release, machine) = sys::uname();
-    let kernel_config = kernel_config(&release);
+    let kernel = sys::kernel();
+    let kernel_config = kernel_config(&kernel.release);
     Raw {
         schema: Schema,
-        kernel: Kernel { release, machine },
+        kernel,
         boot_id: text("/proc/sys/kernel/random/boot_id"),
         cmdline: text("/proc/cmdline"),
         lsm_ids: sys::lsm_list_modules(),
@@ -52,7 +51,7 @@ fn unread(path: &str, error: &io::Error) -> Unread {
 fn bytes(path: &str) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
     fs::File::open(path)
-        .and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
+        .and_then(|file| file.take(MAX_LEN).read_to_end(&mut bytes))
         .map(|_| bytes)
         .map_err(|error| unread(path, &error))
 }
@@ -78,10 +77,11 @@ fn link(path: &str) -> Text {
 }
 
 fn btf_names(path: &str) -> Result<BtfNames, Unread> {
-    fs::File::open(path).and_then(btf::scan).map_err(|error| unread(path, &error))
+    fs::File::open(path).and_then(btf::count_names).map_err(|error| unread(path, &error))
 }
 
-/// The first of the places where a kernel's configuration can be. In a container there is only the first.
+/// The kernel's configuration from the first file that exists. In a container only the first can
+/// exist.
 fn kernel_config(release: &str) -> Result<ConfigText, Unread> {
     let running = "/proc/config.gz";
     let packed =

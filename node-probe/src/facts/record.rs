@@ -1,6 +1,7 @@
-//! Recorded facts: the texts of a machine in a file, to be looked at elsewhere (`node-probe facts`, `check --from`).
+//! Recorded facts: the texts of a machine in a file, to be judged on another machine (`node-probe
+//! facts`, `check --from`).
 //!
-//! In: the bytes of such a file. Out: [`Raw`], or where in the file it is wrong and what to do about it.
+//! In: the bytes of such a file. Out: [`Raw`], or where the file is invalid and what to do.
 
 use std::fmt;
 use std::fs::File;
@@ -12,13 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Raw;
 
-/// The form of the record. It changes when a field changes its meaning or goes.
+/// Version of the record's form. It changes if a field is removed or changes its meaning.
 pub const SCHEMA: &str = "lsmready.io/facts/v1";
 
-/// Longer than any record, of which 30 KB are usual.
-const LONGEST: u64 = 16 << 20;
+/// More than any record has, which is about 30 KB.
+const MAX_LEN: u64 = 16 << 20;
 
-/// [`SCHEMA`] as a field, which can have no other value.
+/// [`SCHEMA`] as a field that can have no other value.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Schema;
 
@@ -35,53 +36,47 @@ impl<'de> Deserialize<'de> for Schema {
             other => {
                 let other: String = other.chars().take(80).collect();
                 Err(D::Error::custom(format!(
-                    "the schema is {other:?}, and this node-probe reads {SCHEMA:?}"
+                    "invalid schema {other:?}: this node-probe reads {SCHEMA:?}"
                 )))
             }
         }
     }
 }
 
-/// What is wrong with a file of facts.
+/// Why a file of facts is invalid.
 #[derive(Debug)]
-pub struct Wrong {
-    /// The file, with line and column where it has one.
+pub struct Invalid {
+    /// The file, with line and column if they are known.
     place: String,
     what: String,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}: {}. Record it anew on the machine that it is about: node-probe facts > facts.json",
+            "{}: {}. Record the facts again on their machine: node-probe facts > facts.json",
             self.place, self.what
         )
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for Invalid {}
 
-/// Reads a file of facts.
-///
-/// # Errors
-/// Where it cannot be read, or is not what `node-probe facts` of this version writes.
-pub fn load(path: &str) -> Result<Raw, Wrong> {
+/// Reads a file that `node-probe facts` of this version has written.
+pub fn load(path: &str) -> Result<Raw, Invalid> {
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
-        .map_err(|error| Wrong { place: path.to_owned(), what: error.to_string() })?;
+        .and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes))
+        .map_err(|error| Invalid { place: path.to_owned(), what: error.to_string() })?;
     parse(path, &bytes)
 }
 
-/// Reads the bytes of a file of facts.
-///
-/// # Errors
-/// Where they are not what `node-probe facts` of this version writes.
-pub fn parse(path: &str, bytes: &[u8]) -> Result<Raw, Wrong> {
-    if bytes.len() as u64 > LONGEST {
-        let what = format!("this is longer than {} MB, as no facts are", LONGEST >> 20);
-        return Err(Wrong { place: path.to_owned(), what });
+/// Parses the bytes of such a file.
+pub fn parse(path: &str, bytes: &[u8]) -> Result<Raw, Invalid> {
+    if bytes.len() as u64 > MAX_LEN {
+        let what = format!("the file is longer than {} MB, the maximum for facts", MAX_LEN >> 20);
+        return Err(Invalid { place: path.to_owned(), what });
     }
     serde_json::from_slice(bytes).map_err(|error| {
         let what = error.to_string();
@@ -91,7 +86,7 @@ pub fn parse(path: &str, bytes: &[u8]) -> Result<Raw, Wrong> {
         } else {
             what.to_owned()
         };
-        Wrong { place: format!("{path}:{}:{}", error.line(), error.column()), what }
+        Invalid { place: format!("{path}:{}:{}", error.line(), error.column()), what }
     })
 }
 
@@ -112,12 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn a_record_comes_back() {
+    fn a_record_is_read_back_unchanged() {
         assert_eq!(parse("f.json", recorded().as_bytes()).unwrap(), raw());
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place() {
+    fn an_error_names_its_place_and_the_remedy() {
         let good = recorded();
         for (text, place, what) in [
             (good[..good.len() / 2].to_owned(), "f.json:", "ends too early"),
@@ -142,15 +137,17 @@ mod tests {
             assert!(wrong.starts_with(place) && wrong.contains(what), "{wrong}");
             assert!(wrong.ends_with("node-probe facts > facts.json"), "{wrong}");
         }
-        let long = vec![b' '; usize::try_from(LONGEST).unwrap() + 1];
+        let long = vec![b' '; usize::try_from(MAX_LEN).unwrap() + 1];
         assert!(parse("f.json", &long).unwrap_err().to_string().contains("longer than 16 MB"));
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        fn no_bytes_make_it_panic(
+            bytes in any::<Vec<u8>>(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+        ) {
             prop_assert!(parse("f.json", &bytes).is_err());
-            // A record with one byte of it changed.
+            // A valid record with one byte changed.
             let mut near = recorded().into_bytes();
             let at = at.index(near.len());
             near[at] = byte;

@@ -1,64 +1,65 @@
 //! What is at `/sys/kernel/security`.
 //!
-//! In: its entries, `/proc/self/mountinfo`, the file of active LSMs and the kernel's configuration. Out: which of the ways
-//! it can be there or not, because each needs another remedy.
+//! In: the entries of that directory, `/proc/self/mountinfo`, the list of active LSMs and the
+//! kernel's configuration. Out: whether securityfs is there, and if not, which of several causes it
+//! has, since each needs another fix.
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::node;
 
 use super::{KernelConfig, Text};
 
-/// The directory in which sysfs keeps an empty place for securityfs.
+/// The directory of sysfs in which securityfs is mounted.
 const PARENT: &str = "/sys/kernel";
-/// That directory within sysfs.
+/// The path of that directory inside sysfs.
 const PARENT_IN_SYSFS: &str = "/kernel";
-/// The option that puts securityfs into a kernel.
+/// The option that builds securityfs into a kernel.
 pub const OPTION: &str = "CONFIG_SECURITYFS";
 
-/// How securityfs shows itself to this process.
+/// What this process sees of securityfs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Securityfs {
-    /// Mounted, with its files.
+    /// It is mounted, with its files.
     Mounted,
-    /// Single files of it are mounted, not the directory.
+    /// Single files of it are mounted, but not the directory.
     FileMount,
-    /// The directory is there and empty: nothing is mounted on it, here or on the host it comes from.
+    /// The directory exists and is empty: nothing is mounted on it, here or on the host.
     Empty,
-    /// The kernel was built without it: sysfs is there and has no such directory, or the configuration says so.
+    /// The kernel was built without it: sysfs has no such directory, or the configuration says so.
     NotInKernel,
-    /// There is no such directory, and sysfs is not there to tell why.
+    /// There is no such directory and no sysfs, so the cause is not known.
     Missing,
     /// It could not be read.
     #[default]
     Unknown,
 }
 
-/// What tells how it is.
+/// The texts that show what is there.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     /// The names in `/sys/kernel/security`, a line each.
     pub entries: &'a Text,
     /// `/sys/kernel/security/lsm`.
     pub lsm_file: &'a Text,
-    /// `/proc/self/mountinfo`; empty where it could not be read.
+    /// `/proc/self/mountinfo`. Empty if it could not be read.
     pub mountinfo: &'a str,
-    /// How the kernel was built, where that could be read.
+    /// The kernel's configuration, if it could be read.
     pub config: Option<&'a KernelConfig>,
 }
 
 impl Securityfs {
-    /// In a few words.
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Mounted => "mounted at /sys/kernel/security",
-            Self::FileMount => "only single files of it are mounted below /sys/kernel/security",
+            Self::FileMount => {
+                "only single files of securityfs are mounted below \
+                                /sys/kernel/security"
+            }
             Self::Empty => "/sys/kernel/security is empty: securityfs is not mounted there",
             Self::NotInKernel => {
                 "there is no /sys/kernel/security: this kernel was built without CONFIG_SECURITYFS"
             }
-            Self::Missing => {
-                "there is no /sys/kernel/security, and what is at /sys/kernel is not sysfs"
-            }
+            Self::Missing => "there is no /sys/kernel/security, and /sys/kernel is not sysfs",
             Self::Unknown => "/sys/kernel/security could not be read",
         }
     }
@@ -75,12 +76,12 @@ impl From<Securityfs> for node::Securityfs {
     }
 }
 
-/// Finds out which it is.
+/// Finds out what is there.
 pub fn find(sources: Sources<'_>) -> Securityfs {
     let Sources { entries, lsm_file, mountinfo, config } = sources;
     let is_empty = entries.as_ref().is_ok_and(|names| names.trim().is_empty());
-    // An empty directory is sysfs' own, and only kernels with securityfs have it. So a configuration that says otherwise
-    // belongs to another kernel.
+    // Only kernels with securityfs have the empty directory in sysfs, so a configuration that
+    // contradicts is another kernel's.
     if !is_empty && lsm_file.is_err() && config.is_some_and(|config| config.says_not_set(OPTION)) {
         return Securityfs::NotInKernel;
     }
@@ -104,12 +105,12 @@ pub fn find(sources: Sources<'_>) -> Securityfs {
     }
 }
 
-/// Whether what this process sees at `/sys/kernel` is sysfs' own directory, by `/proc/self/mountinfo`. Another file system
-/// may be mounted there or above it, and then what is missing there says nothing about the kernel.
+/// Whether this process sees sysfs' own directory at `/sys/kernel`, by `/proc/self/mountinfo`. If
+/// another file system is mounted there or above it, a missing file says nothing about the kernel.
 pub fn has_sysfs(mountinfo: &str) -> bool {
     let covering =
         mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.rest(PARENT).is_some());
-    // The deepest mount is the one that is seen, and of several at one place the last.
+    // The deepest mount is the visible one; of several at the same place it is the last.
     let seen = covering.max_by_key(|mount| mount.point.trim_end_matches('/').len());
     seen.is_some_and(|mount| {
         let within =
@@ -118,11 +119,12 @@ pub fn has_sysfs(mountinfo: &str) -> bool {
     })
 }
 
-/// One line of mountinfo: `ID PARENT DEV ROOT POINT OPTIONS… - TYPE SOURCE …` (Documentation/filesystems/proc.rst).
+/// One line of mountinfo: `ID PARENT DEV ROOT POINT OPTIONS… - TYPE SOURCE …`
+/// (Documentation/filesystems/proc.rst).
 struct Mount<'a> {
-    /// The directory of the file system that is mounted.
+    /// The directory inside the file system that is mounted.
     root: &'a str,
-    /// Where.
+    /// The mount point.
     point: &'a str,
     /// The file system's type.
     kind: &'a str,
@@ -135,7 +137,7 @@ impl<'a> Mount<'a> {
         Some(Self { root: fields.next()?, point: fields.next()?, kind: kind.split(' ').next()? })
     }
 
-    /// What has to be added to the mount point to get to that path: empty, or beginning with a slash. `None` where the
+    /// The rest of the path behind the mount point: empty, or beginning with a slash. `None` if the
     /// path is not at or below the mount point.
     fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = path.strip_prefix(self.point.trim_end_matches('/'))?;
@@ -153,10 +155,11 @@ mod tests {
     use crate::facts::tests::bytes_with;
 
     const SYSFS: &str = "1 2 0:7 / /sys rw - sysfs s rw";
-    const DIRECTORY: &str = "1 2 0:7 / /sys rw - sysfs s rw\n3 1 0:6 / /sys/kernel/security ro,x shared:1 - securityfs none rw";
+    const DIRECTORY: &str = "1 2 0:7 / /sys rw - sysfs s rw\n3 1 0:6 / /sys/kernel/security ro,x \
+                             shared:1 - securityfs none rw";
     const FILE: &str = "3 1 0:6 /lsm /sys/kernel/security/lsm ro - securityfs none rw";
 
-    /// The text, or whether there is no such file.
+    /// A text, or else whether the file is missing.
     fn seen(text: Result<&str, bool>) -> Text {
         text.map(str::to_owned).map_err(|missing| Unread { missing, message: String::new() })
     }
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ways_are_told_apart() {
+    fn each_cause_is_recognised() {
         for (entries, mountinfo, expected) in [
             (seen(Ok("lsm")), DIRECTORY, Securityfs::Mounted),
             (seen(Ok("lsm")), "", Securityfs::Mounted),
@@ -187,14 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_tells_where_the_list_cannot_be_read() {
+    fn the_configuration_decides_if_the_list_cannot_be_read() {
         let (without, with) = ("# CONFIG_SECURITYFS is not set\n", "CONFIG_SECURITYFS=y\n");
         for (entries, lsm_file, built, expected) in [
             (seen(Err(true)), seen(Err(true)), without, Securityfs::NotInKernel),
             (seen(Err(true)), seen(Err(true)), with, Securityfs::Missing),
-            // An excerpt of a configuration without a line about it.
+            // An excerpt of a configuration, without a line about securityfs.
             (seen(Err(true)), seen(Err(true)), "CONFIG_IMA=y\n", Securityfs::Missing),
-            // The file was read, or the directory is there: the configuration is another kernel's.
+            // The file or the directory exists, so the configuration is another kernel's.
             (seen(Ok("lsm")), seen(Ok("capability,yama")), without, Securityfs::Mounted),
             (seen(Ok("")), seen(Err(true)), without, Securityfs::Empty),
         ] {
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn sysfs_is_told_by_the_mount_that_is_seen() {
+    fn sysfs_is_recognised_by_the_visible_mount() {
         let mount = |root: &str, point: &str, kind: &str| {
             format!("1 2 0:7 {root} {point} ro,nosuid - {kind} none rw\n")
         };
@@ -234,10 +237,13 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(
             entries in bytes_with(&["lsm", "\n"]),
-            mounts in bytes_with(&[" - ", "securityfs", "sysfs", "/sys/kernel/security", "/lsm", "\n", " "]),
+            mounts in bytes_with(&[
+                " - ", "securityfs", "sysfs", "/sys/kernel/security", "/lsm", "\n", " ",
+            ]),
         ) {
             let found = found(&Ok(entries.clone()), &Ok(entries), &mounts, "");
-            prop_assert!(matches!(found, Securityfs::Mounted | Securityfs::FileMount | Securityfs::Empty));
+            let possible = [Securityfs::Mounted, Securityfs::FileMount, Securityfs::Empty];
+            prop_assert!(possible.contains(&found));
         }
     }
 }

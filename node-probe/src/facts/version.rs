@@ -1,14 +1,17 @@
-//! What the kernel's version says about it, and where it says nothing because the vendor takes much from newer kernels.
+//! What follows from the kernel's version. In: the release, the machine and the system. Out:
+//! whether the kernel is older than a version and has BPF trampolines; unknown for vendors that
+//! backport much from newer kernels.
 
 use super::Facts;
 
-/// Marks of RPM releases (`.fc41`) whose kernels follow the upstream ones, and of Debian's backports (`.deb11`).
+/// Marks of RPM releases (`.fc41`) whose kernels follow upstream, and of Debian's backports
+/// (`.deb11`).
 const FOLLOW_UPSTREAM: [&str; 5] = ["fc", "ph", "cm", "azl", "deb"];
 /// Flavours of SUSE's kernels.
 const SUSE: [&str; 5] = ["default", "preempt", "azure", "64kb", "rt"];
-/// What may stand last in the release of an RPM.
+/// Architectures at the end of an RPM's release.
 const ARCHITECTURES: [&str; 6] = ["aarch64", "x86_64", "i686", "riscv64", "s390x", "ppc64le"];
-/// Systems whose kernels bear no mark.
+/// Systems that backport, and whose kernels have no mark.
 const SYSTEMS: [&str; 9] = [
     "amzn",
     "anolis",
@@ -22,30 +25,32 @@ const SYSTEMS: [&str; 9] = [
 ];
 
 impl Facts {
-    /// The kernel is older than that version; not known where its release does not begin with numbers.
+    /// Whether the kernel is older than that version. `None` if its release does not begin with
+    /// numbers.
     pub fn kernel_is_before(&self, version: (u32, u32)) -> Option<bool> {
         let mut numbers = self.kernel.release.split(|letter: char| !letter.is_ascii_digit());
         let mut number = || numbers.next()?.parse().ok();
         Some((number()?, number()?) < version)
     }
 
-    /// The architecture has BPF trampolines to attach an LSM program with: arm64 since Linux 6.4, x86_64 as long as there
-    /// have been LSM programs. arm64 got them in 6.0, and in 6.4 the direct calls without which a kernel with ftrace lets
-    /// nothing attach (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS): in between it is not known. Nor is it of other
-    /// architectures, or of older kernels of vendors that take much from newer ones.
+    /// Whether LSM programs can be attached, which needs BPF trampolines. x86_64 has them in every
+    /// version with LSM programs. arm64 got trampolines in Linux 6.0, and in 6.4 the direct calls
+    /// that a kernel with ftrace needs to attach anything (HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS).
+    /// So arm64 is `None` in between, and on older kernels of vendors that backport. Other
+    /// architectures are `None` too.
     pub fn has_trampolines(&self) -> Option<bool> {
         match self.kernel.machine.as_str() {
             "x86_64" => Some(true),
             "aarch64" if !self.kernel_is_before((6, 4))? => Some(true),
-            "aarch64" if self.takes_from_newer() => None,
+            "aarch64" if self.backports() => None,
             "aarch64" => self.kernel_is_before((6, 0))?.then_some(false),
             _ => None,
         }
     }
 
-    /// The vendor takes much from newer kernels, so an old version does not mean that something is missing. Any RPM vendor
-    /// counts that is not known to follow the upstream kernel.
-    pub fn takes_from_newer(&self) -> bool {
+    /// Whether the vendor backports much from newer kernels, so that an old version does not mean
+    /// that something is missing. Every RPM vendor counts that is not known to follow upstream.
+    pub fn backports(&self) -> bool {
         let release = self.kernel.release.as_str();
         let has_mark = release.split('.').any(is_vendors_mark);
         let is_google =
@@ -58,7 +63,7 @@ impl Facts {
     }
 }
 
-/// `el9_5`, `oe2203sp4`, `amzn2023`: letters with a digit behind them.
+/// Whether it is letters with a digit behind them: `el9_5`, `oe2203sp4`, `amzn2023`.
 fn is_vendors_mark(part: &str) -> bool {
     let rest = part.trim_start_matches(|letter: char| letter.is_ascii_lowercase());
     let name = &part[..part.len() - rest.len()];
@@ -67,8 +72,8 @@ fn is_vendors_mark(part: &str) -> bool {
     !name.is_empty() && has_digit && !is_architecture && !FOLLOW_UPSTREAM.contains(&name)
 }
 
-/// `5.14.21-150500.55.7-default`: SUSE's enterprise kernels have a point in the middle, Tumbleweed's (`6.3.9-1-default`)
-/// do not and follow the upstream kernel.
+/// Whether it is one of SUSE's enterprise kernels: they have a point in the middle
+/// (`5.14.21-150500.55.7-default`). Tumbleweed's have none (`6.3.9-1-default`) and follow upstream.
 fn is_suse(release: &str) -> bool {
     let Some((_, rest)) = release.split_once('-') else {
         return false;
@@ -95,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn releases_are_compared_by_number() {
+    fn versions_are_compared_by_number() {
         for (release, before) in [
             ("5.10.0-28-amd64", Some(true)),
             ("5.11.0", Some(false)),
@@ -133,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn old_arm64_kernels_of_vendors_that_backport_are_not_known() {
+    fn old_arm64_kernels_of_vendors_that_backport_are_unknown() {
         for release in [
             "5.14.0-503.11.1.el9_5.aarch64",
             "5.14.0-503.11.1.el9_5.aarch64+64k",
@@ -184,7 +189,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_vendors_mark_makes_an_old_kernel_unknown(minor in 0..20u32, build in 0..999u32, vendor in "[a-z]{2,9}", number in 0..99u32) {
+        fn any_vendors_mark_makes_an_old_kernel_unknown(
+            minor in 0..20u32, build in 0..999u32, vendor in "[a-z]{2,9}", number in 0..99u32,
+        ) {
             prop_assume!(!FOLLOW_UPSTREAM.contains(&vendor.as_str()));
             let release = format!("5.{minor}.0-{build}.{vendor}{number}.aarch64");
             prop_assert_eq!(facts("aarch64", &release, "").has_trampolines(), None, "{}", release);
@@ -193,7 +200,8 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(release in "\\PC{0,30}|[0-9.+a-z_-]{0,30}") {
             let facts = facts("aarch64", &release, "");
-            prop_assert!(facts.kernel_is_before((6, 0)).is_some() || facts.has_trampolines().is_none());
+            let has_version = facts.kernel_is_before((6, 0)).is_some();
+            prop_assert!(has_version || facts.has_trampolines().is_none());
         }
     }
 }

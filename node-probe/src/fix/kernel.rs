@@ -1,12 +1,13 @@
-//! What another kernel has to have, where no boot parameter helps. In: the reason and the facts. Out: all that this kernel
-//! lacks, by its configuration and its version, and where to get one that has it.
+//! What another kernel needs, if no boot parameter helps. In: the reason and the facts. Out:
+//! everything that this kernel lacks by its configuration and its version, and where to get one
+//! that has it.
 
 use lsm_ready_crds::Reason;
 
 use super::systems;
 use crate::facts::{Facts, missing};
 
-/// Boot another kernel: with what this one lacks.
+/// Says which kernel to boot instead, and what this one lacks.
 pub(super) fn another(reason: Reason, facts: &Facts) -> String {
     let missing::Words { built, version } = missing::words(facts);
     let built = built.map(|built| format!("This kernel was {built}."));
@@ -15,20 +16,21 @@ pub(super) fn another(reason: Reason, facts: &Facts) -> String {
         built.unwrap_or_default(),
         version.unwrap_or_default(),
         reason.remedy().to_owned(),
-        from_the_maker(facts),
+        from_the_vendor(facts),
     ];
     parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// Where the maker has a kernel that has all of it.
-fn from_the_maker(facts: &Facts) -> String {
+/// Where the vendor offers a kernel that has everything.
+fn from_the_vendor(facts: &Facts) -> String {
     let release = &facts.kernel.release;
     if release.contains("microsoft-standard") {
-        return "WSL: run `wsl --update` and then `wsl --shutdown` on Windows; current kernels of WSL have both."
+        return "WSL: run `wsl --update` and then `wsl --shutdown` on Windows. Current kernels of \
+                WSL have LSM BPF and BTF."
             .to_owned();
     }
     if release.contains("uek") && facts.kernel_is_before((5, 15)) == Some(true) {
-        return "Oracle Linux: install UEK R7 (kernel-uek 5.15) or newer, which has both."
+        return "Oracle Linux: install UEK R7 (kernel-uek 5.15) or newer, which has LSM BPF and BTF."
             .to_owned();
     }
     systems::locked(facts).map_or_else(String::new, str::to_owned)

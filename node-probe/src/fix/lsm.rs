@@ -1,6 +1,7 @@
-//! The fix for a missing LSM. In: the facts and the LSMs that are wanted. Out: the whole fix, with the steps.
+//! The fix for a missing LSM. In: the facts and the required LSMs. Out: the whole fix, with the
+//! steps.
 //!
-//! [`boot_list`] decides what `lsm=` has to become, and `steps` how to set it on this system.
+//! [`boot_list`] finds the new value of `lsm=`, and `steps` says how to set it on this system.
 
 use lsm_ready_crds::boot_list::{
     BootList, Present, boot_list, is_known, is_misspelt_bpf, is_plain,
@@ -10,19 +11,21 @@ use super::steps::{Change, steps};
 use super::systems;
 use crate::facts::{Built, Facts, Securityfs, lsm_list};
 
-/// How to boot with `bpf` among the LSMs.
+/// How to boot with `bpf` among the active LSMs.
 pub(super) fn with_bpf(facts: &Facts) -> String {
     boot_with(&[], &[], facts)
 }
 
-/// How to boot with all of the required LSMs active, and `bpf` with them. Empty where none of them is missing.
+/// How to boot with all required LSMs active, and `bpf` with them. Empty if none of them is
+/// missing.
 pub fn required_lsms(required: &[String], missing: &[String], facts: &Facts) -> String {
     let built_without = |name: &String| is_built_without(name, facts);
     let absent: Vec<&str> =
         missing.iter().filter(|name| built_without(name)).map(String::as_str).collect();
     if let (Some(config), false) = (&facts.kernel_config, absent.is_empty()) {
         return format!(
-            "This kernel was built without {} ({} says so): boot another kernel. No boot parameter can add it.",
+            "This kernel was built without {} (by {}), and no boot parameter can add it. Boot \
+             another kernel.",
             absent.join(" and "),
             config.path
         );
@@ -30,7 +33,7 @@ pub fn required_lsms(required: &[String], missing: &[String], facts: &Facts) -> 
     if missing.is_empty() { String::new() } else { boot_with(required, missing, facts) }
 }
 
-/// The kernel's configuration says that the LSM is not in it.
+/// Whether the kernel's configuration says that the LSM is not built in.
 fn is_built_without(name: &str, facts: &Facts) -> bool {
     let option = match name {
         "bpf" => "CONFIG_BPF_LSM".to_owned(),
@@ -44,7 +47,7 @@ fn is_built_without(name: &str, facts: &Facts) -> bool {
         && facts.kernel_config.as_ref().is_some_and(|config| config.get(&option) == Built::NotSet)
 }
 
-/// How to boot with the required LSMs and `bpf` in the list in force.
+/// How to boot with the required LSMs and `bpf` added to the present list.
 fn boot_with(required: &[String], missing: &[String], facts: &Facts) -> String {
     let built = built_list(facts);
     let present = Present {
@@ -61,7 +64,7 @@ fn boot_with(required: &[String], missing: &[String], facts: &Facts) -> String {
     }
     let parameter = list.parameter();
     if let Some(locked) = systems::locked(facts) {
-        return format!("{locked} It would have to be booted with {parameter}.");
+        return format!("{locked} The kernel must be booted with {parameter}.");
     }
     let instead = facts.cmdline.lsm_text.as_ref().map(|list| format!("lsm={list}"));
     let change = Change::Set { parameter: &parameter, instead: instead.as_deref() };
@@ -77,14 +80,15 @@ fn boot_with(required: &[String], missing: &[String], facts: &Facts) -> String {
     ])
 }
 
-/// The present `lsm=` asks for all of it.
+/// The fix if the present `lsm=` already has all of them.
 fn already_tried(list: &BootList, missing: &[String], facts: &Facts) -> String {
     let present = facts.cmdline.lsm_text.as_deref().unwrap_or_default();
     sentences(&[
-        format!("The kernel was booted with lsm={present}, and yet not all of these LSMs are active."),
+        format!("The kernel was booted with lsm={present}, but not all of these LSMs are active."),
         list.remark(),
         switched_off(missing, facts),
-        "Look for lines with LSM in the kernel's log (dmesg | grep -i lsm): they name what the kernel ignored."
+        "Look in the kernel's log for lines with LSM (dmesg | grep -i lsm): they name what the \
+         kernel ignored."
             .to_owned(),
     ])
 }
@@ -93,7 +97,7 @@ fn sentences(texts: &[String]) -> String {
     texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// The names of CONFIG_LSM, where the kernel's configuration could be read and has any.
+/// The names of CONFIG_LSM, if the configuration could be read and has any.
 fn built_list(facts: &Facts) -> Option<Vec<String>> {
     match facts.kernel_config.as_ref()?.get("CONFIG_LSM") {
         Built::Set(list) => Some(lsm_list::parse(&list)).filter(|list| !list.is_empty()),
@@ -101,14 +105,15 @@ fn built_list(facts: &Facts) -> Option<Vec<String>> {
     }
 }
 
-/// The way to the list by hand.
+/// How to find the list by hand.
 fn unknown_list(missing: &[String], facts: &Facts) -> String {
     let others = missing.iter().map(String::as_str).filter(|name| *name != "bpf");
     let names: Vec<&str> = others.chain(["bpf"]).collect();
     if let Some(locked) = systems::locked(facts) {
         let names = names.join(",");
         return format!(
-            "{locked} It would have to be booted with lsm=LIST,integrity,{names}, where LIST is its present list."
+            "{locked} The kernel must be booted with lsm=LIST,integrity,{names}, where LIST is its \
+             present list."
         );
     }
     let elsewhere = match facts.securityfs {
@@ -116,21 +121,23 @@ fn unknown_list(missing: &[String], facts: &Facts) -> String {
             "in the line `LSM: initializing lsm=` of the kernel's log (dmesg; from Linux 6.2 on)"
         }
         _ => {
-            "what `cat /sys/kernel/security/lsm` prints on the host (after mount -t securityfs none /sys/kernel/security, \
-             if it is empty)"
+            "what `cat /sys/kernel/security/lsm` prints on the host (if the directory is empty, \
+             first mount -t securityfs none /sys/kernel/security)"
         }
     };
     format!(
-        "Boot with {} among the LSMs: add lsm=LIST,integrity,{} to the kernel's command line, and reboot. LIST is the value \
-         of CONFIG_LSM (grep CONFIG_LSM= /boot/config-$(uname -r), or zcat /proc/config.gz | grep CONFIG_LSM=). Where no \
-         configuration is to be found, LIST is {elsewhere}. Of selinux, apparmor and smack leave only the one that is \
-         active, and take bpf out of LIST.",
+        "Boot with {} among the LSMs: add lsm=LIST,integrity,{} to the kernel's command line, and \
+         reboot. LIST is the value of CONFIG_LSM (grep CONFIG_LSM= /boot/config-$(uname -r), or \
+         zcat /proc/config.gz | grep CONFIG_LSM=). If there is no configuration, LIST is \
+         {elsewhere}. Keep only the active one of selinux, apparmor and smack, and remove bpf from \
+         LIST.",
         names.join(" and "),
         names.join(",")
     )
 }
 
-/// The present `lsm=` has these very names, so another order or one more mention will not help.
+/// Whether the present `lsm=` already has these names. Then another order or a repeated name will
+/// not help.
 fn is_tried(list: &BootList, facts: &Facts) -> bool {
     let Some(present) = &facts.cmdline.lsm else {
         return false;
@@ -138,7 +145,7 @@ fn is_tried(list: &BootList, facts: &Facts) -> bool {
     list.replaced.is_empty() && list.names.iter().all(|name| present.contains(name))
 }
 
-/// `apparmor=0` and `selinux=0` switch an LSM off that `lsm=` names.
+/// What to do about `apparmor=0` and `selinux=0`, which switch an LSM off that `lsm=` names.
 fn switched_off(missing: &[String], facts: &Facts) -> String {
     let off: Vec<String> = facts
         .cmdline
@@ -151,12 +158,12 @@ fn switched_off(missing: &[String], facts: &Facts) -> String {
         return String::new();
     }
     format!(
-        "(Take {} off the kernel's command line too: it switches the LSM off.)",
+        "(Remove {} from the kernel's command line too: it switches the LSM off.)",
         off.join(" and ")
     )
 }
 
-/// Names in the present `lsm=` that the kernel has silently passed over.
+/// Names in the present `lsm=` that the kernel has silently ignored.
 fn ignored(facts: &Facts) -> String {
     let list = facts.cmdline.lsm.iter().flatten();
     let unknown: Vec<&str> = list
@@ -170,16 +177,17 @@ fn ignored(facts: &Facts) -> String {
         return String::new();
     }
     format!(
-        "(The kernel has ignored {} in it: no LSM of that name is active.)",
+        "(The kernel ignored {} in the present list: no LSM of that name is active.)",
         unknown.join(" and ")
     )
 }
 
-/// `security=` counts only where there is no `lsm=`; what it chose is in the list already.
+/// What to do about `security=`, which the kernel ignores beside `lsm=`. The list has its LSM
+/// already.
 fn superseded(facts: &Facts) -> String {
     match (&facts.cmdline.security, &facts.cmdline.lsm) {
         (Some(name), None) if is_plain(name) => {
-            format!("(Take security={name} off the command line: beside lsm= it has no effect.)")
+            format!("(Remove security={name} from the command line: it has no effect beside lsm=.)")
         }
         _ => String::new(),
     }

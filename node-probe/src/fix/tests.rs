@@ -1,4 +1,4 @@
-//! Tables and properties of the fixes.
+//! The fixes on machines of all kinds.
 
 use lsm_ready_crds::node::{Kernel, LsmSource};
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ fn on_kernel(release: &str, facts: Facts) -> Facts {
 }
 
 #[test]
-fn the_present_list_is_kept() {
+fn the_names_of_the_present_list_are_kept() {
     let fix =
         text("capability,landlock,yama", "BOOT_IMAGE=/v quiet lsm=landlock,bfp,yama", "ID=debian");
     assert!(
@@ -43,11 +43,11 @@ fn the_present_list_is_kept() {
 }
 
 #[test]
-fn security_and_unknown_names_are_remarked_upon() {
+fn security_and_unknown_names_get_a_remark() {
     let fix = text("capability,yama,apparmor", "security=apparmor", "ID=debian");
     assert!(
         fix.contains("lsm=yama,integrity,apparmor,bpf")
-            && fix.contains("Take security=apparmor off"),
+            && fix.contains("Remove security=apparmor from"),
         "{fix}"
     );
     let fix = text("capability,yama", "security=apparmor lsm=yama,apparmour", "ID=debian");
@@ -55,7 +55,7 @@ fn security_and_unknown_names_are_remarked_upon() {
 }
 
 #[test]
-fn the_kernels_default_is_spelled_out_where_the_list_cannot_be_read() {
+fn the_kernels_default_list_is_used_if_the_list_cannot_be_read() {
     let unreadable = facts("", "quiet", "ID=debian");
     let built = Facts { kernel_config: config("CONFIG_LSM=\"landlock,yama\"\n"), ..unreadable };
     let fix = fix(Reason::NeverFired, &built);
@@ -64,7 +64,7 @@ fn the_kernels_default_is_spelled_out_where_the_list_cannot_be_read() {
 
 #[test]
 fn commands_are_safe_to_paste() {
-    // Words that a shell would understand are in no command.
+    // No command contains words that a shell would interpret.
     let hostile = text(
         "capability,yama",
         "BOOT_IMAGE=/v \"lsm=yama,$(reboot),a';reboot;',`x`\"",
@@ -81,7 +81,7 @@ fn commands_are_safe_to_paste() {
 }
 
 #[test]
-fn nothing_is_invented_where_nothing_is_known() {
+fn no_list_is_invented_if_none_is_known() {
     assert!(text("", "quiet", "").contains("lsm=LIST,integrity,bpf"));
     assert!(text("capability,lsm-id-200", "quiet", "").contains("lsm=LIST,integrity,bpf"));
     assert!(text("yama", "lsm=yama,bpf", "").contains("dmesg"));
@@ -114,7 +114,7 @@ fn clouds_say_what_makes_the_change_last() {
 }
 
 #[test]
-fn a_machine_that_cannot_be_changed_says_so_first() {
+fn the_fix_for_a_locked_machine_begins_with_that() {
     let refused =
         fix(Reason::ListedButRefused, &facts("bpf", "reboot=k panic=1 nomodule", "ID=debian"));
     assert!(refused.starts_with("This looks like a micro-VM"), "{refused}");
@@ -122,7 +122,7 @@ fn a_machine_that_cannot_be_changed_says_so_first() {
 }
 
 #[test]
-fn further_lsms_are_added() {
+fn required_lsms_are_added() {
     let needs = |names: &[&str], facts: &Facts| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let missing: Vec<String> =
@@ -151,18 +151,16 @@ fn further_lsms_are_added() {
         both.starts_with("Boot with lsm=yama,integrity,selinux,bpf. (apparmor cannot be active"),
         "{both}"
     );
-    // In the list already, behind the one that excludes it.
+    // In the list already, after the LSM that excludes it.
     let behind = facts("capability,selinux,bpf", "lsm=selinux,apparmor,bpf", "ID=rhel");
     assert!(needs(&["apparmor"], &behind).starts_with("Boot with lsm=apparmor,bpf in place of"));
     let without =
         Facts { kernel_config: config("# CONFIG_SECURITY_APPARMOR is not set\n"), ..debian };
-    assert!(
-        needs(&["apparmor"], &without).contains("built without apparmor (/proc/config.gz says so)")
-    );
+    assert!(needs(&["apparmor"], &without).contains("built without apparmor (by /proc/config.gz)"));
     assert_eq!(needs(&[], &without), "");
     let off = needs(&["apparmor"], &facts("capability,yama,bpf", "apparmor=0", "ID=debian"));
-    assert!(off.contains("Take apparmor=0 off"), "{off}");
-    // It has been tried.
+    assert!(off.contains("Remove apparmor=0 from"), "{off}");
+    // The present lsm= already has it.
     assert!(
         needs(&["apparmor"], &facts("yama,bpf", "lsm=bpf,yama,apparmor", "")).contains("dmesg")
     );
@@ -172,7 +170,7 @@ fn further_lsms_are_added() {
 }
 
 #[test]
-fn lockdown_is_traced_to_who_set_it() {
+fn the_fix_depends_on_what_set_the_lockdown() {
     let locked = |cmdline: &str, os: &str| Facts {
         lockdown: Some("confidentiality".to_owned()),
         ..facts("lockdown", cmdline, os)
@@ -180,7 +178,10 @@ fn lockdown_is_traced_to_who_set_it() {
     let reads = |facts: &Facts| fix(Reason::KernelReadsForbidden, facts);
     let debian = reads(&locked("BOOT_IMAGE=/v lockdown=confidentiality", "ID=debian"));
     assert!(
-        debian.starts_with("Take lockdown=confidentiality off") && debian.contains("update-grub"),
+        debian.starts_with(
+            "Remove lockdown=confidentiality \
+                            from"
+        ) && debian.contains("update-grub"),
         "{debian}"
     );
     let rhel = reads(&locked("BOOT_IMAGE=/v lockdown=confidentiality", "ID=rhel"));
@@ -194,7 +195,8 @@ fn lockdown_is_traced_to_who_set_it() {
             && bottlerocket.contains("apiclient reboot"),
         "{bottlerocket}"
     );
-    let auto_mode = "ID=bottlerocket\nPRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18 (aws-k8s-1.32-standard)\"";
+    let auto_mode = "ID=bottlerocket\nPRETTY_NAME=\"Bottlerocket (EKS Auto, Standard) 2025.7.18 \
+                     (aws-k8s-1.32-standard)\"";
     assert!(reads(&locked("", auto_mode)).starts_with("This is a node of EKS Auto Mode"));
     let talos = reads(&locked("talos.platform=metal lockdown=confidentiality", "ID=talos"));
     assert!(
@@ -203,7 +205,7 @@ fn lockdown_is_traced_to_who_set_it() {
             .all(|word| talos.contains(word)),
         "{talos}"
     );
-    assert!(reads(&locked("", "ID=debian")).contains("something set it later"));
+    assert!(reads(&locked("", "ID=debian")).contains("something set it after the boot"));
     assert!(
         reads(&Facts { secure_boot: Some(true), ..locked("", "ID=debian") })
             .contains("started with Secure Boot")
@@ -211,12 +213,12 @@ fn lockdown_is_traced_to_who_set_it() {
     let forced = config("CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY=y\n");
     assert!(
         reads(&Facts { kernel_config: forced, ..locked("", "ID=debian") })
-            .contains("boot another kernel")
+            .contains("Boot another kernel")
     );
 }
 
 #[test]
-fn a_list_that_cannot_be_read_is_traced_to_the_mount() {
+fn the_fix_for_an_unreadable_list_depends_on_the_mount() {
     let list = |securityfs| fix(Reason::LsmListUnknown, &Facts { securityfs, ..Facts::default() });
     assert!(list(Securityfs::Empty).starts_with("/sys/kernel/security is empty"));
     assert!(list(Securityfs::FileMount).contains("not single files"));
@@ -224,7 +226,7 @@ fn a_list_that_cannot_be_read_is_traced_to_the_mount() {
 }
 
 #[test]
-fn a_kernel_without_securityfs_is_not_told_to_mount_it() {
+fn the_fix_for_a_kernel_without_securityfs_does_not_mount_it() {
     let text = |release: &str, built: &str| {
         let facts = Facts {
             securityfs: Securityfs::NotInKernel,
@@ -234,10 +236,7 @@ fn a_kernel_without_securityfs_is_not_told_to_mount_it() {
         fix(Reason::LsmListUnknown, &on_kernel(release, facts))
     };
     let by_config = text("6.6.95", "# CONFIG_SECURITYFS is not set\n");
-    assert!(
-        by_config.contains("without CONFIG_SECURITYFS (/proc/config.gz says so)"),
-        "{by_config}"
-    );
+    assert!(by_config.contains("without CONFIG_SECURITYFS (by /proc/config.gz)"), "{by_config}");
     assert!(
         by_config.contains("The verdict does not need it") && by_config.contains("boot Linux 6.8"),
         "{by_config}"
@@ -249,7 +248,7 @@ fn a_kernel_without_securityfs_is_not_told_to_mount_it() {
 }
 
 #[test]
-fn all_that_a_kernel_lacks_is_named_at_once() {
+fn the_fix_names_everything_that_a_kernel_lacks() {
     let without = Facts {
         kernel_config: config("# CONFIG_BPF_LSM is not set\nCONFIG_DEBUG_INFO_BTF=y\n"),
         ..Facts::default()
@@ -257,7 +256,7 @@ fn all_that_a_kernel_lacks_is_named_at_once() {
     let fix_of = |facts: &Facts| fix(Reason::HookNotInBtf, facts);
     assert!(
         fix_of(&without)
-            .starts_with("This kernel was built without CONFIG_BPF_LSM (/proc/config.gz says so).")
+            .starts_with("This kernel was built without CONFIG_BPF_LSM (by /proc/config.gz).")
     );
     assert_eq!(fix_of(&Facts::default()), Reason::HookNotInBtf.remedy());
     let neither = Facts {
@@ -267,9 +266,7 @@ fn all_that_a_kernel_lacks_is_named_at_once() {
     for reason in [Reason::BtfMissing, Reason::HookNotInBtf, Reason::ProgramTypeUnsupported] {
         let fix = fix(reason, &neither);
         assert!(
-            fix.contains(
-                "without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (/proc/config.gz says so)."
-            ),
+            fix.contains("without CONFIG_BPF_LSM and CONFIG_DEBUG_INFO_BTF (by /proc/config.gz)."),
             "{fix}"
         );
     }
@@ -294,10 +291,10 @@ fn every_reason_has_a_fix() {
 }
 
 proptest! {
-    /// Whatever the machine: one lsm= is proposed, with bpf in it once, or none where none can be known.
     #[test]
-    fn bpf_is_proposed_once(
-        active in "(capability|yama|selinux|apparmor|,){0,9}", cmdline in "(lsm=|security=|yama|bfp|,| |quiet|initrd=\\\\){0,9}",
+    fn the_proposed_list_has_bpf_once(
+        active in "(capability|yama|selinux|apparmor|,){0,9}", cmdline in "(lsm=|security=|yama|bfp|,| \
+            |quiet|initrd=\\\\){0,9}",
         os in "(ID=|debian|rhel|talos|bottlerocket|flatcar|cos|\n){0,6}",
         missing in proptest::collection::vec("apparmor|selinux|bpf|ipe|yama", 0..4),
     ) {

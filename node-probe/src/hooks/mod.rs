@@ -1,68 +1,53 @@
-//! The hook trial: on which of this kernel's LSM hooks it takes a program, and on which a sleepable one.
+//! The hook trial: finds out which of this kernel's LSM hooks accept a BPF program, and which a
+//! sleepable one.
 //!
-//! In: a deadline. Out: an [`LsmHookProfileSpec`], or the [`Absence`] of one in words.
+//! In: a deadline. Out: an [`LsmHookProfileSpec`], or the [`TrialError`] that says why there is
+//! none.
 //!
 //! # Flow
-//! [`run`] starts this very executable again as a child, which reads the list of hooks from the kernel's BTF and
-//! [`attempt`]s to load two instructions (`return 0`) for each, once more as sleepable where the first went well. It
-//! writes each hook's answers as a line of JSON. [`meaning`], a pure function, makes a profile of them.
+//! [`run`] starts this executable again as a child. The child ([`trial`]) reads the list of hooks
+//! from the kernel's BTF. For each hook it loads a program of two instructions (`return 0`), and
+//! loads it again as sleepable if the kernel accepted the first. It writes the answers about each
+//! hook as a line of JSON. [`profile`], a pure function, makes a profile of the lines.
 //!
 //! # Guarantees
-//! Nothing is ever attached, and each program is closed before the next one is loaded, so no call on this machine can
-//! run one. The child has the lowest priority and an upper bound on its memory, and dies with the thread that started
-//! it or at its deadline. A profile is only made of answers about the hooks: shortage of memory, a seccomp filter or a
-//! policy that refuses every program leads to no profile, never to a false one.
+//! Nothing is ever attached, and each program is closed before the next one is loaded, so no call
+//! on this machine can run a program. The child has the lowest priority and a limit on its memory.
+//! It dies at its deadline, and with the thread that started it. Only answers about the hooks make
+//! a profile: a shortage of memory, a seccomp filter or a policy that refuses every program leads
+//! to an error, never to a false profile.
 //!
-//! # What others see
-//! Where the audit subsystem is on, the kernel writes a record (type BPF) for each load and each unload.
+//! # Side effect
+//! If the audit subsystem is on, the kernel writes a record (type BPF) for each load and each
+//! unload.
 
-pub mod attempt;
-pub mod btf;
-pub mod command;
-pub mod meaning;
-pub mod required;
+pub mod profile;
+pub mod trial;
 
 use std::io;
 use std::time::Duration;
 
-use lsm_ready_crds::node::Kernel;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 
-use crate::child::{self, End};
+use crate::subprocess;
 use crate::sys;
-pub use meaning::Absence;
+pub use profile::TrialError;
 
-/// The hidden subcommand under which the child is started.
+/// The hidden subcommand that starts the child.
 pub const SUBCOMMAND: &str = "hooks-child";
 
-/// How long the trial may take where nobody says otherwise. On an idle machine it takes less than a second; at the
-/// lowest priority on a busy one much longer.
+/// The deadline of the daemon's trials. On an idle machine a trial takes less than a second, but at
+/// the lowest priority on a busy machine it takes much longer.
 pub const DEADLINE: Duration = Duration::from_mins(2);
 
-/// What was seen of one trial.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Observed {
-    /// What the child said, in its order.
-    pub lines: Vec<attempt::Line>,
-    /// How it ended.
-    pub end: End,
-}
-
 /// Makes the trial in a child, which dies with the calling thread.
-///
-/// # Errors
-/// Where it leads to no profile: why.
-pub fn run(deadline: Duration) -> Result<LsmHookProfileSpec, Absence> {
+pub fn run(deadline: Duration) -> Result<LsmHookProfileSpec, TrialError> {
     let mut lines = Vec::new();
-    let end = child::run(SUBCOMMAND, deadline, |line| lines.push(line));
-    let (release, machine) = sys::uname();
-    meaning::profile(&Observed { lines, end }, &Kernel { release, machine })
+    let end = subprocess::run(SUBCOMMAND, deadline, |line| lines.push(line));
+    profile::profile(&profile::Observed { lines, end }, &sys::kernel())
 }
 
-/// The child's `main`.
-///
-/// # Errors
-/// Where the parent is gone or does not read.
+/// The child's `main`. It fails if the parent is gone or does not read.
 pub fn child(parent: u32) -> io::Result<()> {
-    child::report(parent, attempt::run)
+    subprocess::report(parent, trial::run)
 }

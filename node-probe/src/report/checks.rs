@@ -1,12 +1,12 @@
-//! The checks that explain the rungs, each with the raw value. In: the canary's trial and the facts. Out: [`Check`]s;
-//! none of them raises the evidence.
+//! The checks that explain the rungs, each with the raw value. In: what the canary showed, and the
+//! facts. Out: [`Check`]s. None of them raises the evidence.
 
-use lsm_ready_crds::Reason;
-use lsm_ready_crds::State;
-use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK};
+use lsm_ready_crds::node::KERNEL_READS_CHECK;
+use lsm_ready_crds::{Reason, State};
 
-use crate::canary::Trial;
-use crate::diagnose::describe;
+use super::check::Check;
+use super::diagnose::describe;
+use crate::canary::CanaryResult;
 use crate::facts::{Built, Facts, Securityfs};
 use crate::fix::fix;
 use crate::sys::Answer;
@@ -14,49 +14,39 @@ use crate::sys::Answer;
 /// The option that puts LSM programs into a kernel.
 const BPF_LSM: &str = "CONFIG_BPF_LSM";
 
-/// Name of the check that says whether the LSMs of `--require-lsm` are active.
+/// The check whether the LSMs of `--require-lsm` are active.
 pub(super) const REQUIRED_LSMS: &str = "RequiredLsms";
 
-/// All of them, in the order of docs/check-output.md.
-pub(crate) fn of(trial: &Trial, facts: &Facts) -> Vec<Check> {
+/// All checks, in the order of docs/check-output.md.
+pub(crate) fn explain(result: &CanaryResult, facts: &Facts) -> Vec<Check> {
     vec![
-        active_lsms(facts),
+        bpf_in_lsm_list(facts),
         securityfs(facts),
-        built_in(facts),
+        bpf_lsm_built_in(facts),
         btf(facts),
-        architecture(trial, facts),
+        architecture(result, facts),
         lockdown(facts),
         capabilities(facts),
-        bpf_call(trial, facts),
-        platform(trial),
-        unprivileged(facts),
-        kernel_reads(trial, facts),
+        bpf_syscall(result, facts),
+        lsm_programs_allowed(result),
+        unprivileged_bpf(facts),
+        kernel_reads(result, facts),
     ]
 }
 
-fn check(name: &str, outcome: State, reason: Option<Reason>, detail: impl Into<String>) -> Check {
-    let reason = reason.map_or_else(String::new, |reason| reason.code().to_owned());
-    Check { name: name.to_owned(), outcome, reason, detail: detail.into(), fix: String::new() }
-}
-
-fn active_lsms(facts: &Facts) -> Check {
-    let (outcome, reason) = match facts.lists_bpf() {
-        Some(true) => (State::Ready, None),
-        Some(false) => (State::NotReady, Some(Reason::BpfNotInLsmList)),
+fn bpf_in_lsm_list(facts: &Facts) -> Check {
+    let name = "BpfInLsmList";
+    let detail = facts.lsms_detail.clone();
+    match facts.lists_bpf() {
+        Some(true) => Check::passed(name, detail),
+        Some(false) => Check::failed(name, Reason::BpfNotInLsmList, detail),
         None => match facts.left_out_by("bpf") {
             Some(left_out) => {
-                let detail = format!("{left_out}; {}", facts.lsms_detail);
-                return check(
-                    "BpfInLsmList",
-                    State::NotReady,
-                    Some(Reason::BpfNotInLsmList),
-                    detail,
-                );
+                Check::failed(name, Reason::BpfNotInLsmList, format!("{left_out}; {detail}"))
             }
-            None => (State::Unknown, Some(Reason::LsmListUnknown)),
+            None => Check { reason: Some(Reason::LsmListUnknown), ..Check::unknown(name, detail) },
         },
-    };
-    check("BpfInLsmList", outcome, reason, facts.lsms_detail.clone())
+    }
 }
 
 fn securityfs(facts: &Facts) -> Check {
@@ -65,199 +55,186 @@ fn securityfs(facts: &Facts) -> Check {
         Securityfs::Unknown | Securityfs::Missing => State::Unknown,
         Securityfs::FileMount | Securityfs::Empty | Securityfs::NotInKernel => State::NotReady,
     };
-    check("Securityfs", outcome, None, facts.securityfs.describe())
+    Check::new("Securityfs", outcome, facts.securityfs.describe())
 }
 
-/// BTF is always the running kernel's own, a file beside the kernel may be another's: so BTF decides where both speak.
-fn built_in(facts: &Facts) -> Check {
+/// Whether the kernel was built with CONFIG_BPF_LSM. BTF decides if it is known: BTF is always that
+/// of the running kernel, but a configuration file can be another kernel's.
+fn bpf_lsm_built_in(facts: &Facts) -> Check {
     let by_config = facts.kernel_config.as_ref().and_then(|config| {
         let has = config.has(BPF_LSM);
         (has || config.lacks(BPF_LSM)).then_some(has)
     });
     let by_btf = facts.btf.as_ref().and_then(|btf| btf.as_ref().ok()).map(|btf| btf.canary_hook);
-    let outcome = match by_btf.or(by_config) {
-        Some(true) => State::Ready,
-        Some(false) => State::NotReady,
-        None => State::Unknown,
-    };
-    let reason = (outcome == State::NotReady).then_some(Reason::HookNotInBtf);
-    check(
-        "BpfLsmBuiltIn",
-        outcome,
-        reason,
-        format!("{}; {}", config_words(facts), btf_words(facts)),
-    )
-}
-
-fn config_words(facts: &Facts) -> String {
-    match &facts.kernel_config {
-        Some(config) => match config.get(BPF_LSM) {
-            Built::Set(value) => format!("{BPF_LSM}={value} (by {})", config.path),
-            Built::NotSet if config.lacks(BPF_LSM) => {
-                format!("{BPF_LSM} is not set (by {})", config.path)
-            }
-            Built::NotSet => format!("{} has no line about {BPF_LSM}", config.path),
-        },
-        None if facts.kernel_config_error.is_empty() => {
-            "no kernel configuration was read".to_owned()
-        }
-        None => facts.kernel_config_error.clone(),
+    let name = "BpfLsmBuiltIn";
+    let detail = format!("{}; {}", describe_config(facts), describe_btf(facts));
+    match by_btf.or(by_config) {
+        Some(true) => Check::passed(name, detail),
+        Some(false) => Check::failed(name, Reason::HookNotInBtf, detail),
+        None => Check::unknown(name, detail),
     }
 }
 
-fn btf_words(facts: &Facts) -> String {
+fn describe_config(facts: &Facts) -> String {
+    let Some(config) = &facts.kernel_config else {
+        return match facts.kernel_config_error.as_str() {
+            "" => "the kernel's configuration was not read".to_owned(),
+            error => error.to_owned(),
+        };
+    };
+    match config.get(BPF_LSM) {
+        Built::Set(value) => format!("{BPF_LSM}={value} (by {})", config.path),
+        Built::NotSet if config.lacks(BPF_LSM) => {
+            format!("{BPF_LSM} is not set (by {})", config.path)
+        }
+        Built::NotSet => format!("{} has no line about {BPF_LSM}", config.path),
+    }
+}
+
+fn describe_btf(facts: &Facts) -> String {
     match &facts.btf {
         Some(Ok(btf)) => {
             let hook = if btf.canary_hook { "with" } else { "without" };
-            format!("{} names bpf_lsm_*, {hook} that of the canary's hook (by BTF)", btf.bpf_lsm)
+            format!("{} names bpf_lsm_*, {hook} the canary's hook (by BTF)", btf.bpf_lsm)
         }
         Some(Err(unread)) => unread.message.clone(),
-        None => "BTF was not looked for".to_owned(),
+        None => "BTF was not read".to_owned(),
     }
 }
 
 fn btf(facts: &Facts) -> Check {
+    let name = "Btf";
     match &facts.btf {
-        Some(Ok(btf)) => check(
-            "Btf",
-            State::Ready,
-            None,
-            format!("/sys/kernel/btf/vmlinux, {} bytes", btf.bytes),
-        ),
-        Some(Err(unread)) if facts.absent_btf().is_some() => {
-            check("Btf", State::NotReady, Some(Reason::BtfMissing), unread.message.clone())
+        Some(Ok(btf)) => {
+            Check::passed(name, format!("/sys/kernel/btf/vmlinux, {} bytes", btf.bytes))
         }
-        Some(Err(unread)) => check("Btf", State::Unknown, None, unread.message.clone()),
-        None => check("Btf", State::Unknown, None, "not looked for"),
+        Some(Err(unread)) if facts.absent_btf().is_some() => {
+            Check::failed(name, Reason::BtfMissing, unread.message.clone())
+        }
+        Some(Err(unread)) => Check::unknown(name, unread.message.clone()),
+        None => Check::unknown(name, "BTF was not read"),
     }
 }
 
-/// Whether this architecture can attach, by the version that brought it trampolines, or because it did.
-fn architecture(trial: &Trial, facts: &Facts) -> Check {
-    let machine = &facts.kernel.machine;
-    let detail = format!("{machine}, Linux {}", facts.kernel.release);
-    if trial.attach == Some(Ok(())) {
-        return check("Architecture", State::Ready, None, detail);
+/// Whether this architecture can attach LSM programs: because it did, or by the kernel's version.
+fn architecture(result: &CanaryResult, facts: &Facts) -> Check {
+    let name = "Architecture";
+    let detail = format!("{}, Linux {}", facts.kernel.machine, facts.kernel.release);
+    if result.attach == Some(Ok(())) {
+        return Check::passed(name, detail);
     }
     match facts.has_trampolines() {
-        Some(true) => check("Architecture", State::Ready, None, detail),
+        Some(true) => Check::passed(name, detail),
         Some(false) => {
             let detail = format!("{detail}: no BPF trampolines before Linux 6.0");
-            check("Architecture", State::NotReady, Some(Reason::TrampolineUnsupported), detail)
+            Check::failed(name, Reason::TrampolineUnsupported, detail)
         }
-        None => check("Architecture", State::Unknown, None, detail),
+        None => Check::unknown(name, detail),
     }
 }
 
 fn lockdown(facts: &Facts) -> Check {
+    let name = "Lockdown";
     match facts.lockdown.as_deref() {
-        _ if facts.is_confidential() => check(
-            "Lockdown",
-            State::NotReady,
-            Some(Reason::KernelReadsForbidden),
-            "confidentiality",
+        _ if facts.is_confidential() => {
+            Check::failed(name, Reason::KernelReadsForbidden, "confidentiality")
+        }
+        Some("confidentiality") => Check::passed(
+            name,
+            "confidentiality, but without effect: the LSM lockdown is not active",
         ),
-        Some("confidentiality") => check(
-            "Lockdown",
-            State::Ready,
-            None,
-            "confidentiality, without effect: the LSM lockdown is not active",
-        ),
-        Some(level) => check("Lockdown", State::Ready, None, level),
-        None => check("Lockdown", State::Unknown, None, facts.lockdown_detail.clone()),
+        Some(level) => Check::passed(name, level),
+        None => Check::unknown(name, facts.lockdown_detail.clone()),
     }
 }
 
 fn capabilities(facts: &Facts) -> Check {
+    let name = "Capabilities";
     let Some(bits) = facts.process.capabilities else {
-        return check("Capabilities", State::Unknown, None, "/proc/self/status does not say");
+        return Check::unknown(name, "/proc/self/status has no line CapEff");
     };
     let missing = facts.process.missing_capabilities();
     let held = format!("effective {bits:016x}");
     if facts.process.in_initial_user_namespace == Some(false) {
-        let detail = format!("{held}, in a user namespace of its own, where they do not count");
-        return check("Capabilities", State::NotReady, Some(Reason::MissingCapability), detail);
+        let detail = format!("{held}, but in its own user namespace, where they do not count");
+        return Check::failed(name, Reason::MissingCapability, detail);
     }
     if missing.is_empty() {
-        return check("Capabilities", State::Ready, None, held);
+        return Check::passed(name, held);
     }
     let detail = format!("{held}, without {}", missing.join(" and "));
-    check("Capabilities", State::NotReady, Some(Reason::MissingCapability), detail)
+    Check::failed(name, Reason::MissingCapability, detail)
 }
 
-fn bpf_call(trial: &Trial, facts: &Facts) -> Check {
+fn bpf_syscall(result: &CanaryResult, facts: &Facts) -> Check {
+    let name = "BpfSyscall";
     let seccomp = match facts.process.seccomp {
         Some(0) => "no seccomp filter",
         Some(1) => "strict seccomp",
-        Some(_) => "a seccomp filter is in force",
+        Some(_) => "a seccomp filter is active",
         None => "seccomp unknown",
     };
-    match trial.bpf_call {
-        Some(Answer(libc::EINVAL)) => check("BpfSyscall", State::Ready, None, seccomp),
-        Some(answer) => {
-            let reason = facts.process.is_filtered().then_some(Reason::SeccompRefusesBpf);
-            let detail = format!("bpf(2) is answered with {}; {seccomp}", answer.describe());
-            check("BpfSyscall", State::NotReady, reason, detail)
-        }
-        None => check("BpfSyscall", State::Unknown, None, format!("not reached; {seccomp}")),
+    match result.bpf_call {
+        Some(Answer(libc::EINVAL)) => Check::passed(name, seccomp),
+        Some(answer) => Check {
+            reason: facts.process.is_filtered().then_some(Reason::SeccompRefusesBpf),
+            ..Check::new(
+                name,
+                State::NotReady,
+                format!("bpf(2) is answered with {}; {seccomp}", answer.describe()),
+            )
+        },
+        None => Check::unknown(name, format!("not reached; {seccomp}")),
     }
 }
 
-/// Programs of other types are taken, and LSM programs with them.
-fn platform(trial: &Trial) -> Check {
+/// Whether the kernel accepts LSM programs, compared with programs of another type.
+fn lsm_programs_allowed(result: &CanaryResult) -> Check {
     let name = "LsmProgramsAllowed";
-    match (&trial.load, &trial.plain_load) {
-        (Some(Ok(())), _) => check(name, State::Ready, None, "an LSM program was taken"),
-        (Some(Err(failure)), Some(Ok(()))) => {
-            let detail =
-                format!("a socket filter was taken, an LSM program was not: {}", describe(failure));
-            check(name, State::NotReady, None, detail)
-        }
-        (_, Some(Err(failure))) => check(
+    match (&result.load, &result.plain_load) {
+        (Some(Ok(())), _) => Check::passed(name, "an LSM program was accepted"),
+        (Some(Err(failure)), Some(Ok(()))) => Check::new(
             name,
-            State::Unknown,
-            None,
-            format!("a socket filter was not taken either: {}", describe(failure)),
+            State::NotReady,
+            format!(
+                "a socket filter was accepted, but an LSM program was not: {}",
+                describe(failure)
+            ),
         ),
-        _ => check(name, State::Unknown, None, "not reached"),
+        (_, Some(Err(failure))) => Check::unknown(
+            name,
+            format!("a socket filter was not accepted either: {}", describe(failure)),
+        ),
+        _ => Check::unknown(name, "not reached"),
     }
 }
 
-/// For information: it decides nothing for a process that holds the capabilities.
-fn unprivileged(facts: &Facts) -> Check {
+/// For information: the setting decides nothing for a process that holds the capabilities.
+fn unprivileged_bpf(facts: &Facts) -> Check {
+    let name = "UnprivilegedBpf";
     let detail = match facts.unprivileged_bpf {
         Some(0) => "0: processes without capabilities may use bpf(2) too",
-        Some(1) => "1: bpf(2) takes capabilities, until the next boot",
-        Some(2) => "2: bpf(2) takes capabilities",
-        Some(_) => "a value that is not known",
-        None => {
-            return check(
-                "UnprivilegedBpf",
-                State::Unknown,
-                None,
-                "kernel.unprivileged_bpf_disabled was not read",
-            );
-        }
+        Some(1) => "1: bpf(2) needs capabilities, until the next boot",
+        Some(2) => "2: bpf(2) needs capabilities",
+        Some(_) => "an unknown value",
+        None => return Check::unknown(name, "kernel.unprivileged_bpf_disabled was not read"),
     };
-    check("UnprivilegedBpf", State::Ready, None, detail)
+    Check::passed(name, detail)
 }
 
-fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
+fn kernel_reads(result: &CanaryResult, facts: &Facts) -> Check {
+    let name = KERNEL_READS_CHECK;
     let lockdown = facts.lockdown.as_deref().unwrap_or("unknown");
     let forbidden = |detail: String| {
         let reason = Reason::KernelReadsForbidden;
-        Check {
-            fix: fix(reason, facts),
-            ..check(KERNEL_READS_CHECK, State::NotReady, Some(reason), detail)
-        }
+        Check { fix: fix(reason, facts), ..Check::failed(name, reason, detail) }
     };
-    let unknown = |detail: String| {
-        check(KERNEL_READS_CHECK, State::Unknown, Some(Reason::KernelReadsUnknown), detail)
+    let unknown = |detail: String| Check {
+        reason: Some(Reason::KernelReadsUnknown),
+        ..Check::unknown(name, detail)
     };
-    match &trial.kernel_reads {
-        Some(Ok(true)) => {
-            check(KERNEL_READS_CHECK, State::Ready, None, format!("lockdown={lockdown}"))
-        }
+    match &result.kernel_reads {
+        Some(Ok(true)) => Check::passed(name, format!("lockdown={lockdown}")),
         Some(Ok(false)) => {
             forbidden(format!("the verifier refuses bpf_probe_read_kernel; lockdown={lockdown}"))
         }
@@ -269,32 +246,32 @@ fn kernel_reads(trial: &Trial, facts: &Facts) -> Check {
     }
 }
 
-/// Whether those LSMs are active, and which are not.
-pub(super) fn required_lsms(names: &[String], facts: &Facts) -> (Check, Vec<String>) {
+/// The check of the required LSMs, and those that are not among the active ones.
+pub(super) struct RequiredLsms {
+    pub check: Check,
+    pub missing: Vec<String>,
+}
+
+pub(super) fn required_lsms(names: &[String], facts: &Facts) -> RequiredLsms {
     let active = &facts.lsms.active;
     let missing: Vec<String> =
         names.iter().filter(|name| !active.contains(name)).cloned().collect();
     let left_out: Vec<String> = missing.iter().filter_map(|name| facts.left_out_by(name)).collect();
-    let found = if missing.is_empty() {
-        check(REQUIRED_LSMS, State::Ready, None, names.join(","))
+    let check = if missing.is_empty() {
+        Check::passed(REQUIRED_LSMS, names.join(","))
     } else if !active.is_empty() {
         let detail =
             format!("{} not among the active LSMs {}", missing.join(" and "), facts.lsms_detail);
-        check(REQUIRED_LSMS, State::NotReady, Some(Reason::RequiredLsmInactive), detail)
+        Check::failed(REQUIRED_LSMS, Reason::RequiredLsmInactive, detail)
     } else if !left_out.is_empty() {
-        check(
-            REQUIRED_LSMS,
-            State::NotReady,
-            Some(Reason::RequiredLsmInactive),
-            left_out.join("; "),
-        )
+        Check::failed(REQUIRED_LSMS, Reason::RequiredLsmInactive, left_out.join("; "))
     } else {
         let detail = format!(
-            "the list of active LSMs could not be read, so {} cannot be judged: {}",
+            "{} cannot be judged, because the list of active LSMs could not be read: {}",
             missing.join(" and "),
             facts.lsms_detail
         );
-        check(REQUIRED_LSMS, State::Unknown, Some(Reason::LsmListUnknown), detail)
+        Check { reason: Some(Reason::LsmListUnknown), ..Check::unknown(REQUIRED_LSMS, detail) }
     };
-    (found, missing)
+    RequiredLsms { check, missing }
 }

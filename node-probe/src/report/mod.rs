@@ -1,96 +1,105 @@
 //! The report: one check of this machine in its documented, stable form (docs/check-output.md).
 //!
-//! In: the diagnosis, the facts, the canary's trial and the time it took. Out: [`Report`], which serialises as the JSON
-//! of `node-probe check` and becomes the status of an `LsmNode`.
+//! In: what the canary showed, the facts, and the time the check took. Out: a [`Report`], which
+//! serialises as the JSON of `node-probe check` and becomes the status of an LsmNode.
+//!
+//! `diagnose` judges the canary, `replay` judges recorded facts instead, `checks` explains both by
+//! the facts, `hooks` judges required hooks, and `text` renders the report for people.
 
-use lsm_ready_crds::State;
-use lsm_ready_crds::node::{Check, Kernel, LsmNodeStatus, Lsms, Securityfs};
-use lsm_ready_crds::{Evidence, Reason};
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use lsm_ready_crds::node::{self, Kernel, LsmNodeStatus, Lsms, Securityfs, evidence_state};
+use lsm_ready_crds::text::truncate;
+use lsm_ready_crds::{Evidence, Reason, State};
+use serde::Serialize;
 
 use crate::canary::Observed;
-use crate::diagnose::{Diagnosis, diagnose};
 use crate::facts::Facts;
 use crate::fix::{fix, required_lsms};
-use crate::hooks::required::Hooks;
 
+pub mod check;
 pub(crate) mod checks;
+pub mod diagnose;
+pub mod hooks;
+pub mod replay;
 #[cfg(test)]
 mod tests;
+pub mod text;
 
-use checks::REQUIRED_LSMS;
+pub use check::Check;
+use checks::{REQUIRED_LSMS, RequiredLsms};
+use diagnose::{Diagnosis, diagnose};
+use hooks::Hooks;
 
-/// Version of the JSON form. It changes when a field changes its meaning or goes; new fields may come without.
+/// Version of the JSON form. It changes if a field is removed or changes its meaning. Fields may be
+/// added without a new version.
 pub const SCHEMA: &str = "lsmready.io/check/v1";
 
-/// The LsmNode's limit for one check's detail, and for its message and fix.
-const DETAIL_MAX: usize = 2000;
-const MESSAGE_MAX: usize = 4000;
+/// The LsmNode's limit for the detail of one check.
+const MAX_DETAIL: usize = 2000;
+/// The LsmNode's limit for a message and for a fix.
+const MAX_MESSAGE: usize = 4000;
 
 /// One check of this machine.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// [`SCHEMA`].
-    pub schema: String,
+    pub schema: &'static str,
     /// The highest rung proved.
     pub evidence: Evidence,
-    /// The code of the reason, `CanaryDenied` at the top.
-    pub reason: String,
+    /// Why the evidence is no higher; `CanaryDenied` at the top.
+    pub reason: Reason,
     /// The reason in a sentence, with the raw error.
     pub message: String,
-    /// What to change on this machine; empty where nothing has to be.
+    /// What to change on this machine. Empty if nothing has to be changed.
     pub fix: String,
     /// The rungs, lowest first, then the facts that explain them.
     pub checks: Vec<Check>,
     /// The running kernel.
     pub kernel: Kernel,
-    /// The active LSMs, and where they were read from.
+    /// The active LSMs, and where they were read.
     pub lsms: Lsms,
     /// Whether this kernel has securityfs, and whether it is mounted.
-    #[serde(default)]
     pub securityfs: Securityfs,
-    /// The lockdown level; null where it could not be read.
+    /// The lockdown level. `None` if it could not be read.
     pub lockdown: Option<String>,
-    /// This boot's id; empty where it could not be read.
+    /// The id of this boot. Empty if it could not be read.
     #[serde(rename = "bootID")]
     pub boot_id: String,
-    /// What the hook trial says to the hooks that are required; left out where none is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What the hook trial says about required hooks. `None` if no hook is required.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hooks: Option<Hooks>,
     /// How long the check took, in milliseconds.
     pub duration_ms: u64,
 }
 
 impl Report {
-    /// Puts it together.
-    pub fn of(observed: &Observed, facts: &Facts, duration_ms: u64) -> Self {
-        Self::from_diagnosis(
-            diagnose(observed, facts),
-            checks::of(&observed.trial, facts),
-            facts,
-            duration_ms,
-        )
+    /// Makes the report of a run of the canary.
+    pub fn of(observed: &Observed, facts: &Facts, took: Duration) -> Self {
+        let explanations = checks::explain(&observed.result, facts);
+        Self::from_diagnosis(diagnose(observed, facts), explanations, facts, took)
     }
 
-    /// The same from a diagnosis that was made otherwise.
+    /// Makes the report of a diagnosis, with checks that explain it.
     pub fn from_diagnosis(
         diagnosis: Diagnosis,
-        explaining: Vec<Check>,
+        explanations: Vec<Check>,
         facts: &Facts,
-        duration_ms: u64,
+        took: Duration,
     ) -> Self {
         let mut checks = diagnosis.rungs;
-        checks.extend(explaining);
+        checks.extend(explanations);
         for check in &mut checks {
-            check.detail = cut(&check.detail, DETAIL_MAX);
-            check.fix = cut(&check.fix, MESSAGE_MAX);
+            check.detail = truncate(&check.detail, MAX_DETAIL);
+            check.fix = truncate(&check.fix, MAX_MESSAGE);
         }
         Self {
-            schema: SCHEMA.to_owned(),
+            schema: SCHEMA,
             evidence: diagnosis.evidence,
-            reason: diagnosis.reason.code().to_owned(),
-            message: cut(&diagnosis.message, MESSAGE_MAX),
-            fix: cut(&fix(diagnosis.reason, facts), MESSAGE_MAX),
+            reason: diagnosis.reason,
+            message: truncate(&diagnosis.message, MAX_MESSAGE),
+            fix: truncate(&fix(diagnosis.reason, facts), MAX_MESSAGE),
             checks,
             kernel: facts.kernel.clone(),
             lsms: facts.lsms.clone(),
@@ -98,85 +107,86 @@ impl Report {
             lockdown: facts.lockdown.clone(),
             boot_id: facts.boot_id.clone(),
             hooks: None,
-            duration_ms,
+            duration_ms: milliseconds(took),
         }
     }
 
-    /// Judges further LSMs by the list of active ones. Where the evidence holds, or the LSMs are shown to be missing
-    /// and the evidence was only not tried, they become the report's reason.
+    /// Adds the check whether further LSMs are active. If they are the first requirement that does
+    /// not hold, their reason becomes the report's.
     pub fn require_lsms(&mut self, names: &[String], required: Evidence, facts: &Facts) {
         if names.is_empty() {
             return;
         }
-        let before = self.holds(required);
-        let (mut check, missing) = checks::required_lsms(names, facts);
-        let reason = Reason::from_code(&check.reason);
-        let fix_of_lsms = match reason {
+        let RequiredLsms { mut check, missing } = checks::required_lsms(names, facts);
+        let fix = match check.reason {
             Some(Reason::RequiredLsmInactive) => required_lsms(names, &missing, facts),
             Some(other) => fix(other, facts),
             None => String::new(),
         };
-        let shown = check.outcome == State::NotReady;
-        let untold = match before {
-            State::Ready => check.outcome != State::Ready,
-            State::Unknown => shown,
-            State::NotReady => false,
-        };
-        if untold {
-            self.reason.clone_from(&check.reason);
-            self.message = cut(&check.detail, MESSAGE_MAX);
-            self.fix = cut(&fix_of_lsms, MESSAGE_MAX);
-        } else if shown
-            && [Reason::BpfNotInLsmList, Reason::NeverFired]
-                .map(Reason::code)
-                .contains(&self.reason.as_str())
+        let is_inactive = check.outcome == State::NotReady;
+        if let Some(reason) = check.reason.filter(|_| self.is_preceded_by(check.outcome, required))
         {
-            // One lsm= for both.
-            self.fix = cut(&fix_of_lsms, MESSAGE_MAX);
-        } else if shown {
-            self.fix = cut(&format!("{}\n{fix_of_lsms}", self.fix), MESSAGE_MAX);
+            self.explain_by(reason, &check.detail, &fix);
+        } else if is_inactive && self.is_fixed_by_lsm_parameter() {
+            // This fix sets lsm= for the required LSMs and for bpf at once.
+            self.fix = truncate(&fix, MAX_MESSAGE);
+        } else if is_inactive {
+            self.fix = truncate(&format!("{}\n{fix}", self.fix), MAX_MESSAGE);
         } else {
-            check.fix = cut(&fix_of_lsms, MESSAGE_MAX);
+            check.fix = truncate(&fix, MAX_MESSAGE);
         }
         self.checks.push(check);
     }
 
-    /// Puts in what the trial says to required hooks. Where they are the first thing that does not hold, their reason
-    /// becomes the report's.
+    /// Adds the judgement of required hooks. If they are the first requirement that does not hold,
+    /// their reason becomes the report's.
     pub fn require_hooks(&mut self, hooks: Hooks, required: Evidence, facts: &Facts) {
-        let untold = match self.holds(required) {
-            State::Ready => hooks.holds() != State::Ready,
-            State::Unknown => hooks.holds() == State::NotReady,
-            State::NotReady => false,
-        };
-        if let Some((reason, message)) = hooks.failing().filter(|_| untold) {
-            self.fix = cut(&fix(reason, facts), MESSAGE_MAX);
-            reason.code().clone_into(&mut self.reason);
-            self.message = cut(&message, MESSAGE_MAX);
+        if self.is_preceded_by(hooks.holds(), required)
+            && let Some(failing) = hooks.failing()
+        {
+            self.explain_by(failing.reason, &failing.message, &fix(failing.reason, facts));
         }
         self.hooks = Some(hooks);
     }
 
-    /// Whether what is required holds: the evidence, and the LSMs and hooks if [`Self::require_lsms`] and
-    /// [`Self::require_hooks`] were called.
-    pub fn holds(&self, required: Evidence) -> State {
-        let rungs =
-            Evidence::RUNGS.into_iter().filter(|rung| *rung > self.evidence && *rung <= required);
-        let names: Vec<&str> = rungs.map(Evidence::as_str).chain([REQUIRED_LSMS]).collect();
-        let open = self.checks.iter().filter(|check| names.contains(&check.name.as_str()));
-        let outcomes: Vec<State> = open.map(|check| check.outcome).collect();
-        let hooks = self.hooks.as_ref().map_or(State::Ready, Hooks::holds);
-        let holds = if outcomes.contains(&State::NotReady) {
-            State::NotReady
-        } else if self.evidence < required || outcomes.contains(&State::Unknown) {
-            State::Unknown
-        } else {
-            State::Ready
-        };
-        holds.worst(hooks)
+    /// Whether a requirement with this outcome is to be reported before what the report says so
+    /// far: everything else holds, or everything else is only unknown and this is shown not to
+    /// hold.
+    fn is_preceded_by(&self, outcome: State, required: Evidence) -> bool {
+        match self.holds(required) {
+            State::Ready => outcome != State::Ready,
+            State::Unknown => outcome == State::NotReady,
+            State::NotReady => false,
+        }
     }
 
-    /// The same as an LsmNode's status. The time is for who writes it.
+    fn is_fixed_by_lsm_parameter(&self) -> bool {
+        matches!(self.reason, Reason::BpfNotInLsmList | Reason::NeverFired)
+    }
+
+    fn explain_by(&mut self, reason: Reason, message: &str, fix: &str) {
+        self.reason = reason;
+        self.message = truncate(message, MAX_MESSAGE);
+        self.fix = truncate(fix, MAX_MESSAGE);
+    }
+
+    /// Whether all requirements hold: the evidence, and the LSMs and hooks that
+    /// [`Self::require_lsms`] and [`Self::require_hooks`] have added.
+    pub fn holds(&self, required: Evidence) -> State {
+        let checks: Vec<node::Check> = self.checks.iter().cloned().map(Into::into).collect();
+        let evidence = evidence_state(self.evidence, &checks, required);
+        let hooks = self.hooks.as_ref().map_or(State::Ready, Hooks::holds);
+        // Recorded facts can show that a higher rung is out of reach while the lowest is unknown.
+        let is_required = |rung: Evidence| rung > self.evidence && rung <= required;
+        let rungs = Evidence::RUNGS.into_iter().filter(|rung| is_required(*rung));
+        let names: Vec<&str> = rungs.map(Evidence::as_str).chain([REQUIRED_LSMS]).collect();
+        self.checks
+            .iter()
+            .filter(|check| names.contains(&check.name))
+            .fold(evidence.worst(hooks), |worst, check| worst.worst(check.outcome))
+    }
+
+    /// The report as the status of an LsmNode. The writer adds the times.
     pub fn into_status(self) -> LsmNodeStatus {
         LsmNodeStatus {
             boot_id: self.boot_id,
@@ -190,19 +200,16 @@ impl Report {
             securityfs: self.securityfs,
             lockdown: self.lockdown,
             evidence: self.evidence,
-            reason: self.reason,
+            reason: self.reason.code().to_owned(),
             message: self.message,
             fix: self.fix,
-            checks: self.checks,
+            checks: self.checks.into_iter().map(Into::into).collect(),
             hook_profile: None,
         }
     }
 }
 
-/// At most so many characters.
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most - 1).chain(['…']).collect()
+/// The duration in whole milliseconds.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

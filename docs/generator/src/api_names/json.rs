@@ -10,13 +10,14 @@ use kubectl_lsm::cluster::Server;
 use kubectl_lsm::mount::{Advice, Answer, Decision, Name};
 use kubectl_lsm::preflight::result::{Found, Hook, Judged, Preflight, Reason};
 use lsm_ready_crds::State;
-use lsm_ready_crds::node::{Check, Kernel, Lsms, Securityfs};
+use lsm_ready_crds::node::{Kernel, Lsms, Securityfs};
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_tetragon::verdict::PolicyVerdict;
+use node_probe::commands::hooks::{Trial, json as hooks_json};
 use node_probe::facts::{ConfigText, Raw, record};
-use node_probe::hooks::command;
-use node_probe::hooks::required::{Hooks, RequiredHook};
-use node_probe::report::{self, Report};
+use node_probe::hooks::TrialError;
+use node_probe::report::hooks::{Hooks, RequiredHook};
+use node_probe::report::{self, Check, Report};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -51,26 +52,34 @@ pub fn section() -> Result<String, Error> {
 }
 
 fn forms() -> Result<[Form; 5], Error> {
-    let hooks = command::json(&profile(), Duration::from_millis(900));
-    let hooks =
-        hooks.map_err(|error| Error::Example { form: "hooks", message: error.to_string() })?;
     let without_trial = report(None, Some(trial(None)));
     let full = report(Some("none".to_owned()), Some(trial(Some(1))));
     let checks = vec![value("check", &full)?, value("check", &without_trial)?];
     let mounts = vec![value("mount", &mount(Some(json!({}))))?, value("mount", &mount(None))?];
     Ok([
         ("`node-probe check -o json`", checks),
-        ("`node-probe hooks -o json`", vec![hooks]),
+        ("`node-probe hooks -o json`", vec![hooks(&Ok(profile()))?, hooks(&Err(no_trial()))?]),
         ("`node-probe facts`", vec![facts()?]),
         ("`kubectl lsm mount -o json`", mounts),
         ("`kubectl lsm preflight -o json`", vec![value("preflight", &preflight())?]),
     ])
 }
 
+fn hooks(trial: &Trial) -> Result<Value, Error> {
+    let failed =
+        |error: serde_json::Error| Error::Example { form: "hooks", message: error.to_string() };
+    let text = hooks_json(trial, Duration::from_millis(900)).map_err(failed)?;
+    serde_json::from_str(&text).map_err(failed)
+}
+
+fn no_trial() -> TrialError {
+    TrialError("text".to_owned())
+}
+
 /// The facts of a real machine, with each text that this machine lacks filled in.
 fn facts() -> Result<Value, Error> {
     let failed =
-        |error: record::Wrong| Error::Example { form: "facts", message: error.to_string() };
+        |error: record::Invalid| Error::Example { form: "facts", message: error.to_string() };
     let recorded = record::parse("facts", FACTS.as_bytes()).map_err(failed)?;
     let text = || Ok("text".to_owned());
     let config = ConfigText { path: "/proc/config.gz".to_owned(), text: "text".to_owned() };
@@ -132,16 +141,16 @@ fn profile() -> LsmHookProfileSpec {
 
 fn report(lockdown: Option<String>, hooks: Option<Hooks>) -> Report {
     let check = Check {
-        name: "Loaded".to_owned(),
+        name: "Loaded",
         outcome: State::Ready,
-        reason: "CanaryDenied".to_owned(),
+        reason: Some(lsm_ready_crds::Reason::CanaryDenied),
         detail: "text".to_owned(),
         fix: "text".to_owned(),
     };
     Report {
-        schema: report::SCHEMA.to_owned(),
+        schema: report::SCHEMA,
         evidence: lsm_ready_crds::Evidence::Denied,
-        reason: "CanaryDenied".to_owned(),
+        reason: lsm_ready_crds::Reason::CanaryDenied,
         message: "text".to_owned(),
         fix: "text".to_owned(),
         checks: vec![check],
@@ -160,14 +169,14 @@ fn trial(count: Option<usize>) -> Hooks {
         hook: "file_open".to_owned(),
         sleepable: false,
         outcome: State::NotReady,
-        reason: "HookNotInKernel".to_owned(),
+        reason: Some(lsm_ready_crds::Reason::HookNotInKernel),
         detail: "text".to_owned(),
     };
     Hooks {
         attachable: count,
         sleepable: count,
         refused: count,
-        absence: "text".to_owned(),
+        error: "text".to_owned(),
         required: vec![required],
     }
 }

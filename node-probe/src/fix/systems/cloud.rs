@@ -1,23 +1,20 @@
-//! Clouds whose managed nodes are replaced, with all that was changed on them. In: the facts. Out: the cloud.
+//! Clouds that replace managed nodes, and with them all changes made by hand. In: the facts. Out:
+//! the cloud.
 
 use crate::facts::Facts;
 
-/// Whose machine it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Cloud {
-    /// Amazon's.
     Aws,
-    /// Microsoft's.
     Azure,
-    /// Google's.
     Google,
 }
 
 impl Cloud {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Aws, Self::Azure, Self::Google];
 
-    /// Recognises it by the Node's providerID, the kernel's flavour, the system, and the maker that the firmware names.
+    /// Recognises the cloud by the Node's providerID, the kernel's flavour, the system, and the
+    /// firmware's vendor.
     pub fn of(facts: &Facts) -> Option<Self> {
         let flavour = |name: &str| facts.kernel.release.split('-').any(|part| part == name);
         let provider = |scheme: &str| facts.provider_id.starts_with(scheme);
@@ -42,42 +39,47 @@ impl Cloud {
         }
     }
 
-    /// What people call it, and how it is recognised.
+    /// Its name, and how it is recognised.
     pub const fn sign(self) -> &'static str {
         match self {
             Self::Aws => {
-                "AWS: providerID `aws://`, a kernel of flavour `aws`, ID=amzn, or the firmware's maker Amazon EC2"
+                "AWS: providerID `aws://`, a kernel of flavour `aws`, ID=amzn, or Amazon EC2 as \
+                 the firmware's vendor"
             }
             Self::Azure => {
-                "Azure: providerID `azure://`, a kernel of flavour `azure`, ID=azurelinux or mariner, or the firmware's maker \
-                 Microsoft Corporation (Hyper-V too)"
+                "Azure: providerID `azure://`, a kernel of flavour `azure`, ID=azurelinux or \
+                 mariner, or Microsoft Corporation as the firmware's vendor (Hyper-V too)"
             }
             Self::Google => {
-                "Google Cloud: providerID `gce://`, a kernel of flavour `gke` or `gcp`, or the firmware's maker Google"
+                "Google Cloud: providerID `gce://`, a kernel of flavour `gke` or `gcp`, or Google \
+                 as the firmware's vendor"
             }
         }
     }
 
-    /// What has to be done so that the next node has the change too.
+    /// What to do so that new nodes have the change too.
     pub const fn for_good(self) -> &'static str {
         match self {
             Self::Aws => {
-                "If this is a node of EKS, put this into the user data of the node group's launch template, or into its AMI. A node that is \
-                 replaced loses what was changed on it."
+                "If this is a node of EKS, make the change in the user data of the node group's \
+                 launch template, or in its AMI. A replaced node loses what was changed on it."
             }
             Self::Azure => {
-                "If this is a node of AKS: newer node images of Ubuntu 24.04 and Azure Linux 3 boot with bpf already (not those of \
-                 confidential VMs and Kata), so upgrade the node image first. AKS has no setting for boot parameters, and each upgrade of the node image undoes the change: let a \
-                 privileged DaemonSet make it and reboot the node, or use nodes that you manage yourself."
+                "If this is a node of AKS, upgrade the node image first: newer images of Ubuntu \
+                 24.04 and Azure Linux 3 boot with bpf (not those for confidential VMs and Kata). \
+                 AKS has no setting for boot parameters, and each upgrade of the node image undoes \
+                 the change. Let a privileged DaemonSet make the change and reboot the node, or \
+                 use nodes that you manage yourself."
             }
             Self::Google => {
-                "If this is a node of GKE: GKE has no setting for boot parameters, and a node that is upgraded or repaired loses the change: let a \
-                 privileged DaemonSet make it and reboot the node, or use nodes that you manage yourself."
+                "If this is a node of GKE: GKE has no setting for boot parameters, and an upgrade \
+                 or a repair of the node undoes the change. Let a privileged DaemonSet make the \
+                 change and reboot the node, or use nodes that you manage yourself."
             }
         }
     }
 
-    /// Where it documents what a node can be given.
+    /// Where the cloud documents the settings of a node.
     pub const fn sources(self) -> &'static [&'static str] {
         match self {
             Self::Aws => {

@@ -1,21 +1,23 @@
-//! docs/boot-parameters.md, made from the table. In: nothing. Out: the page, which `make docs` writes.
+//! docs/boot-parameters.md, generated from the table. In: nothing. Out: the page, which `make docs`
+//! writes.
 
 use std::fmt::Write as _;
 
 use super::super::steps::{Change, NEUTRAL_REMOVE, NEUTRAL_SET, filled};
 use super::cloud::Cloud;
-use super::{Steps, System, Way, all};
+use super::{Method, Steps, System, all};
 
 const INTRO: &str = "\
 <!-- Generated from node-probe/src/fix/systems/ by `make docs`. Do not edit. -->
 
-# Boot parameters: how each system is given one
+# How to set a boot parameter on each system
 
-`node-probe check` and the LsmNode's `status.fix` print these steps with the node's own list of LSMs. Here they stand with \
-`lsm=landlock,bpf` for a parameter that is set and `lockdown=confidentiality` for one that is removed.
+`node-probe check` and the LsmNode's `status.fix` print these steps with the node's own list of \
+LSMs. This page uses `lsm=landlock,bpf` as the parameter to set, and `lockdown=confidentiality` as \
+the parameter to remove.
 
-The first section that recognises a system counts. A system that none recognises gets the neutral sentence at the end of this \
-page: a guess could do harm.
+The first section that recognises a system counts. A system that no section recognises gets the \
+neutral text at the end of this page, because a wrong guess could do harm.
 ";
 
 const SET: Change<'_> = Change::Set { parameter: "lsm=landlock,bpf", instead: None };
@@ -23,7 +25,6 @@ const REPLACE: Change<'_> =
     Change::Set { parameter: "lsm=landlock,bpf", instead: Some("lsm=landlock") };
 const REMOVE: Change<'_> = Change::Remove("lockdown=confidentiality");
 
-/// The whole page.
 pub fn page() -> String {
     let mut page = INTRO.to_owned();
     for system in all() {
@@ -31,7 +32,7 @@ pub fn page() -> String {
     }
     push(
         &mut page,
-        format_args!("\n## Clouds\n\nWhere a machine is changed by hand, this is added:\n\n"),
+        format_args!("\n## Clouds\n\nIf the steps change only one machine, the fix adds this:\n\n"),
     );
     for cloud in Cloud::ALL {
         push(
@@ -52,9 +53,9 @@ pub fn page() -> String {
 
 fn section(page: &mut String, system: &System) {
     push(page, format_args!("\n## {}\n\n- **Recognised by:** {}\n", system.name, system.sign));
-    match &system.way {
-        Way::Locked(why) => item(page, "Cannot be changed from inside", why),
-        Way::Steps(Steps { set, replace, remove, .. }) => {
+    match &system.method {
+        Method::Locked(why) => item(page, "Cannot be changed from inside", why),
+        Method::Steps(Steps { set, replace, remove, .. }) => {
             item(page, "Set", &filled(set, SET));
             if let Some(replace) = replace {
                 item(page, "Replace", &filled(replace, REPLACE));
@@ -72,7 +73,7 @@ fn links(sources: &[&str]) -> String {
     sources.iter().map(|source| format!("<{source}>")).collect::<Vec<_>>().join(", ")
 }
 
-/// A text of several lines is indented as a block of code, so that its lines stay what they are.
+/// A text of several lines becomes an indented block of code, which keeps its lines.
 fn item(page: &mut String, title: &str, text: &str) {
     if !text.contains('\n') {
         return push(page, format_args!("- **{title}:** {text}\n"));

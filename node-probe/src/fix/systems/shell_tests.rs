@@ -1,4 +1,4 @@
-//! The commands of the table that change a file, run by a shell: no file loses what it had.
+//! Runs the table's commands that change a file: no file loses what it had.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::*;
 
 const PARAMETER: &str = "lsm=landlock,bpf";
 
-/// The files that the commands change, as they are before. They end without a newline.
+/// The files that the commands change. They end without a newline.
 const FILES: &[(&str, &str)] = &[
     (
         "etc/default/grub",
@@ -22,7 +22,7 @@ const FILES: &[(&str, &str)] = &[
     ("usr/share/oem/grub.cfg", "set oem_id=\"x\"\nset linux_append=\"quiet\""),
 ];
 
-/// The commands of a text that change a file, with the root directory in front of the file's name.
+/// The commands of a text that change a file. The file names get the root directory in front.
 fn commands(text: &str, root: &str) -> Vec<String> {
     let commands = text.split('`').skip(1).step_by(2);
     commands
@@ -49,7 +49,7 @@ fn write(root: &Path, end: &str) {
     }
 }
 
-/// Each line is there still, alone or with words behind it: none was joined with the next.
+/// Each line is still there, alone or with words behind it; none was joined with the next line.
 fn assert_kept(root: &Path, command: &str) {
     for (name, content) in FILES {
         let now = fs::read_to_string(root.join(name)).expect("read");
@@ -60,12 +60,13 @@ fn assert_kept(root: &Path, command: &str) {
     }
 }
 
-/// What GRUB's variables are after the command.
+/// GRUB's variables after the command.
 fn grub_variables(root: &Path) -> String {
     let root = root.display();
     shell(&format!(
         ". {root}/etc/default/grub; if [ -e {root}/etc/default/grub.d/99-lsm.cfg ]; then . \
-         {root}/etc/default/grub.d/99-lsm.cfg; fi; echo \"$GRUB_CMDLINE_LINUX\"; echo \"$GRUB_CMDLINE_LINUX_DEFAULT\""
+         {root}/etc/default/grub.d/99-lsm.cfg; fi; echo \"$GRUB_CMDLINE_LINUX\"; echo \
+         \"$GRUB_CMDLINE_LINUX_DEFAULT\""
     ))
 }
 
@@ -98,7 +99,7 @@ fn commands_keep_what_the_files_had() {
     let change = Change::Set { parameter: PARAMETER, instead: None };
     let mut count = 0;
     for system in all() {
-        let Way::Steps(steps) = &system.way else {
+        let Method::Steps(steps) = &system.method else {
             continue;
         };
         let text = filled(steps.set, change);

@@ -1,4 +1,4 @@
-//! Which row recognises which machine, and that each row is whole.
+//! Tests that rows recognise machines, and that each row is complete.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,8 @@ fn set(facts: &Facts) -> String {
     steps(Change::Set { parameter: "lsm=yama,bpf", instead: None }, facts)
 }
 
-/// Release, command line, os-release, and words of the way; no words where the neutral sentence is right.
+/// Release, command line, os-release, and words of the steps. No words if the neutral text is
+/// right.
 const MACHINES: &[(&str, &str, &str, &str)] = &[
     // GRUB as each distribution has it.
     ("6.1.0-28-amd64", GRUB, "ID=debian", "update-grub"),
@@ -79,7 +80,7 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
     ("6.6.57.1-7.azl3", GRUB, "ID=azurelinux", "grub2-mkconfig -o /boot/grub2/grub.cfg"),
     ("5.15.167.1-2.cm2", GRUB, "ID=mariner", "mariner_cmdline"),
     ("6.1.10-11.ph5", "BOOT_IMAGE=/vmlinuz root=PARTUUID=x", "ID=photon", "/boot/grub2/grub.cfg"),
-    // Ways of their own.
+    // Systems with their own way to set parameters.
     (
         "6.12.20",
         "initrd=\\EFI\\nixos\\x.efi init=/nix/store/x/init",
@@ -211,7 +212,7 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
         "/boot/extlinux/extlinux.conf",
     ),
     ("5.15.153.1-microsoft-standard-WSL2", "initrd=\\initrd.img", "ID=debian", ".wslconfig"),
-    // What no row recognises.
+    // Machines that no row recognises.
     ("6.1.0-28-cloud-amd64", "root=/dev/vda console=ttyS0", "ID=debian", ""),
     ("6.8.0-48-generic", "root=UUID=x ro quiet", "ID=ubuntu", ""),
     ("6.8.0-48-generic", "initrd=\\x root=UUID=x", "ID=ubuntu", ""),
@@ -232,9 +233,8 @@ const MACHINES: &[(&str, &str, &str, &str)] = &[
     ("6.6.30-steamos", GRUB, "ID=steamos\nID_LIKE=arch", ""),
 ];
 
-/// Each of these machines, with words of its way, or none where the neutral sentence is right.
 #[test]
-fn machines_get_the_way_of_their_system() {
+fn machines_get_the_steps_of_their_system() {
     for (release, cmdline, os, words) in MACHINES {
         let facts = facts(release, cmdline, os);
         let fix = set(&facts);
@@ -251,7 +251,7 @@ fn machines_get_the_way_of_their_system() {
     }
 }
 
-/// Release, command line, os-release, and words of why it cannot be changed from inside.
+/// Release, command line, os-release, and words that say why it cannot be changed from inside.
 const LOCKED: &[(&str, &str, &str, &str)] = &[
     ("4.4.0", "", "ID=debian", "gVisor"),
     ("4.19.0-gvisor", "", "ID=debian", "gVisor"),
@@ -275,7 +275,7 @@ const LOCKED: &[(&str, &str, &str, &str)] = &[
         "ID=alpine",
         "live medium",
     ),
-    // Containers, by a kernel of another maker than the system's.
+    // Containers, recognised by a kernel of another vendor than the system's.
     ("6.11.4-301.fc41.x86_64", "BOOT_IMAGE=(hd0,gpt2)/v", "ID=debian", "container"),
     ("6.8.0-48-generic", GRUB, "ID=debian", "container"),
     ("5.14.0-503.el9.x86_64", GRUB, "ID=debian", "container"),
@@ -288,9 +288,8 @@ const LOCKED: &[(&str, &str, &str, &str)] = &[
     ("6.8.0-48-generic", GRUB, "ID=talos", "container"),
 ];
 
-/// What cannot be changed from inside says so, and gives no steps.
 #[test]
-fn locked_machines_say_where_the_change_belongs() {
+fn locked_machines_get_no_steps() {
     for (release, cmdline, os, words) in LOCKED {
         let facts = facts(release, cmdline, os);
         let fix = set(&facts);
@@ -312,7 +311,7 @@ fn locked_machines_say_where_the_change_belongs() {
 }
 
 #[test]
-fn every_row_is_whole_and_has_its_source() {
+fn every_row_is_complete_and_has_a_source() {
     let mut names = BTreeSet::new();
     for system in all() {
         assert!(names.insert(system.name), "{} stands there twice", system.name);
@@ -322,9 +321,9 @@ fn every_row_is_whole_and_has_its_source() {
             "{}",
             system.name
         );
-        match &system.way {
-            Way::Locked(why) => assert!(why.ends_with('.'), "{}", system.name),
-            Way::Steps(Steps { set, replace, remove, .. }) => {
+        match &system.method {
+            Method::Locked(why) => assert!(why.ends_with('.'), "{}", system.name),
+            Method::Steps(Steps { set, replace, remove, .. }) => {
                 assert!(set.contains("{parameter}") || set.contains("{value}"), "{}", system.name);
                 assert!(remove.contains("{parameter}"), "{}", system.name);
                 assert!(
@@ -332,13 +331,14 @@ fn every_row_is_whole_and_has_its_source() {
                     "{}",
                     system.name
                 );
-                // grubby in C adds first and removes then, so this would remove what was added.
+                // The C program grubby adds first and removes then, so this would remove what it
+                // added.
                 assert!(
                     !replace.is_some_and(|replace| replace.contains("--remove-args")),
                     "{}",
                     system.name
                 );
-                // Nobody's file is written over.
+                // No command overwrites a file.
                 assert!(!set.contains("' > /") && !set.contains("tee /"), "{}", system.name);
             }
         }
@@ -355,19 +355,20 @@ fn the_page_has_every_row() {
 }
 
 proptest! {
-    /// Whatever the machine: one text, with the parameter or a reason, and no place left open.
     #[test]
-    fn any_machine_gets_a_text(
+    fn every_machine_gets_a_complete_text(
         release in "[4-6]\\.[0-9]{1,2}\\.0-(1-)?(generic|amd64|pve|talos|default|tegra|503\\.el9|301\\.fc41|x)?",
-        cmdline in "((BOOT_IMAGE=|initrd=|/|\\\\|vmlinuz| |ostree=/x|rootwait|vc_mem\\.x=1|boot=live|lsm=yama)){0,8}",
-        os in "(ID=|ID_LIKE=|PRETTY_NAME=)(debian|ubuntu|rhel|fedora|talos|cos|alpine|arch|sles|K3s v1|x)",
+        cmdline in "((BOOT_IMAGE=|initrd=|/|\\\\|vmlinuz| \
+                    |ostree=/x|rootwait|vc_mem\\.x=1|boot=live|lsm=yama)){0,8}",
+        os in "(ID=|ID_LIKE=|PRETTY_NAME=)(debian|ubuntu|rhel|fedora|talos|cos|alpine|arch|sles|K3s \
+               v1|x)",
     ) {
         let facts = facts(&release, &cmdline, &os);
         let removed = steps(Change::Remove("lockdown=confidentiality"), &facts);
         for (text, word) in [(set(&facts), "yama"), (removed, "lockdown")] {
             prop_assert!(locked(&facts).is_some() || text.contains(word), "{}", text);
             prop_assert!(!["{parameter}", "{name}", "{value}", "{old}", "{items}"].iter().any(|place| text.contains(place)), "{}", text);
-            // GRUB's ways only where GRUB left its mark, or where the system knows no other boot loader.
+            // GRUB's commands only if GRUB left its sign.
             let grub = ["update-grub", "grubby", "grub-mkconfig", "grub2-mkconfig"].iter().any(|way| text.contains(way));
             prop_assert!(!grub || facts.cmdline.boot_image.is_some(), "{}", text);
         }

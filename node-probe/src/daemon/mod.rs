@@ -1,0 +1,199 @@
+//! `node-probe agent`: the probe daemon, which checks this node again and again and keeps its
+//! LsmNode up to date.
+//!
+//! In: the node's name, intervals, the API server. Out: this node's LsmNode, and a log.
+//!
+//! # Flow
+//! Each round reads the Node and its LsmNode, checks this machine in a child process, and writes
+//! what [`plan`] returns. While only the time differs and the renewal is not due, it writes
+//! nothing. Once per boot, after the first check that shows that LSM programs load, the daemon
+//! makes the hook trial in another child process, publishes the result as an LsmHookProfile, and
+//! names that profile in the LsmNode.
+//!
+//! # Guarantees
+//! Errors of the API server never end the daemon: it logs what it waits for and retries with
+//! growing pauses. SIGTERM ends it at once, and the canary's process with it. This process never
+//! parses BTF, so it stays small.
+
+pub mod hooks;
+pub mod plan;
+mod publish;
+mod round;
+#[cfg(test)]
+mod scenarios;
+pub mod schedule;
+mod write;
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use kube::Client;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::{ExitCode, LsmNodeStatus};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::cli::{AgentArgs, LogFormat};
+use crate::commands::check::check;
+use crate::facts::NodeInfo;
+use crate::hooks::{DEADLINE, TrialError, run as try_hooks};
+use hooks::Hooks;
+use round::Round;
+use write::Error;
+
+/// Runs until a signal ends it.
+pub fn main(args: &AgentArgs) -> ExitCode {
+    log_to_stderr(args.log_format);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(%error, "cannot start the async runtime");
+            return ExitCode::CannotBeJudged;
+        }
+    };
+    let code = match runtime.block_on(run(args)) {
+        Ok(()) => ExitCode::Holds,
+        Err(error) => {
+            error!(%error, "cannot listen for signals");
+            ExitCode::CannotBeJudged
+        }
+    };
+    // A check that is still running is not awaited: its canary dies with the thread that started
+    // it.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(args: &AgentArgs) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    info!(node = args.node_name, version = env!("CARGO_PKG_VERSION"), "the probe starts");
+    tokio::select! {
+        () = rounds(args) => {}
+        _ = terminate.recv() => info!("the probe ends: SIGTERM"),
+        _ = interrupt.recv() => info!("the probe ends: SIGINT"),
+    }
+    Ok(())
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(tracing::Level::INFO);
+    match format {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_target(false).init(),
+    }
+}
+
+/// Checks and writes, for ever.
+async fn rounds(args: &AgentArgs) {
+    let client = retry("the API server's address and this pod's token", write::connect).await;
+    let mut hooks = Hooks::default();
+    let mut logged = None;
+    loop {
+        if one_round(&client, args, &mut hooks, &mut logged).await {
+            let pause = schedule::spread(args.check_interval, schedule::chance());
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Returns whether the report was written. If not, the next round starts at once.
+async fn one_round(
+    client: &Client,
+    args: &AgentArgs,
+    hooks: &mut Hooks,
+    logged: &mut Option<String>,
+) -> bool {
+    let node = retry("the Node", async || write::node(client, &args.node_name).await).await;
+    let Some(found) = check_node(args.deadline, node.info.clone()).await else {
+        return false;
+    };
+    log_change(&found, logged);
+    let round = Round { client, args, node: &node, found: &found };
+    // The evidence is written first, because the hook trial takes longer.
+    if !write_in_time(&round, hooks).await {
+        return false;
+    }
+    if !hooks.is_due(found.evidence) {
+        return true;
+    }
+    hooks.learn(try_hooks_of_node().await);
+    write_in_time(&round, hooks).await
+}
+
+/// Writes the report, with retries for at most one interval. After that, a new check is more useful
+/// than this report.
+async fn write_in_time(round: &Round<'_>, hooks: &mut Hooks) -> bool {
+    let write = retry("the LsmNode", async || round.write(hooks).await);
+    let is_written = tokio::time::timeout(round.args.check_interval, write).await.is_ok();
+    if !is_written {
+        warn!("the LsmNode could not be written within the check interval: checking again");
+    }
+    is_written
+}
+
+/// Makes one hook trial on a thread of its own. The trial's process dies with that thread.
+async fn try_hooks_of_node() -> Result<LsmHookProfileSpec, TrialError> {
+    let joined = tokio::task::spawn_blocking(|| try_hooks(DEADLINE)).await;
+    let trial = joined.unwrap_or_else(|error| {
+        Err(TrialError(format!(
+            "the thread of the trial failed: \
+            {error}"
+        )))
+    });
+    match &trial {
+        Ok(profile) => info!(
+            attachable = profile.hooks.len(),
+            sleepable = profile.sleepable_hooks.len(),
+            refused = profile.refused_hooks.len(),
+            "the hooks were tried"
+        ),
+        Err(error) => warn!(%error, "the hooks could not be tried"),
+    }
+    trial
+}
+
+/// Makes one check on a thread of its own. The canary's process dies with that thread.
+async fn check_node(deadline: Duration, node: NodeInfo) -> Option<LsmNodeStatus> {
+    match tokio::task::spawn_blocking(move || check(deadline, Some(&node))).await {
+        Ok(report) => Some(report.into_status()),
+        Err(error) => {
+            warn!(%error, "the thread of the check failed: trying again");
+            tokio::time::sleep(schedule::backoff(0, schedule::chance())).await;
+            None
+        }
+    }
+}
+
+/// Logs a result that differs from the last one.
+fn log_change(status: &LsmNodeStatus, logged: &mut Option<String>) {
+    let now = format!("{}/{}", status.evidence.as_str(), status.reason);
+    if logged.as_ref() != Some(&now) {
+        info!(
+            evidence = status.evidence.as_str(),
+            reason = status.reason,
+            message = status.message,
+            "checked"
+        );
+        *logged = Some(now);
+    }
+}
+
+/// Repeats the attempt until it succeeds, with growing pauses, and logs what it waits for.
+async fn retry<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, Error>) -> T {
+    let mut failures = 0;
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) => {
+                let pause = schedule::backoff(failures, schedule::chance());
+                failures += 1;
+                warn!(%error, retry_in = ?pause, "waiting for {what}");
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
