@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Says what Tetragon's manifests need to enforce through LSM BPF, before they are applied.
+/// Check Tetragon's manifests and policies for LSM BPF, before they are applied.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-lsm_ready",
@@ -12,74 +12,75 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     propagate_version = true
 )]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Say whether Tetragon's agent in a manifest needs the securityfs mount, and what to change.
     ///
-    /// FILE is one manifest or a stream of them, YAML or JSON, also with List objects: what `helm template`, `kustomize
-    /// build` and `kubectl get -o yaml` print. The agent's DaemonSet is found in it; everything else is passed over.
+    /// FILE is one manifest or many, YAML or JSON, also in List objects: what `helm template`,
+    /// `kustomize build` and `kubectl get -o yaml` print. The command finds the agent's DaemonSet in
+    /// it and skips everything else.
     ///
-    /// Exit code: 0 no mount is needed, 1 the mount is needed, 2 something stands in the way, 64 wrong use or
-    /// unreadable input.
+    /// Exit code: 0 no mount is needed; 1 the mount is needed; 2 the mount cannot be added before
+    /// you change something in the manifest; 64 wrong use or invalid input.
     ///
     /// Example: helm template tetragon cilium/tetragon -n kube-system | kubectl lsm-ready mount -
     #[command(verbatim_doc_comment)]
     Mount(MountArgs),
     /// Print values for Tetragon's Helm chart that mount securityfs, read-only, into the agent.
     ///
-    /// Helm replaces a list by the list of the next values file. So give your own files with -f, in the order in which
-    /// Helm gets them: the lists that are printed hold your entries too. Pass the printed file to Helm last.
+    /// Helm replaces a list by the list of the next values file. So give your own values files with
+    /// -f, in the order in which Helm gets them: the printed lists contain your entries too. Pass
+    /// the printed file to Helm last.
     ///
-    /// Exit code: 0 printed, 2 your values have something else in its place, 64 wrong use or unreadable input.
+    /// Exit code: 0 values are printed; 2 your values mount something else there; 64 wrong use or
+    /// invalid input.
     ///
     /// Example: kubectl lsm-ready helm-values -f values.yaml > securityfs.yaml
     #[command(verbatim_doc_comment)]
     HelmValues(HelmArgs),
-    /// Say whether Tetragon's policies will load on the nodes and deny, and why not where they will not.
+    /// Say whether Tetragon's policies will load on the nodes and deny, and if not, why.
     ///
-    /// FILE holds TracingPolicies and TracingPoliciesNamespaced, YAML or JSON; other objects are passed over. Each policy is
-    /// checked against the schema and the rules of Tetragon's releases, and its lsmhooks against what lsm-ready's probes
-    /// found on the nodes: those of the cluster at hand, asked with kubectl, or those of --nodes.
+    /// FILE holds TracingPolicies and TracingPoliciesNamespaced, YAML or JSON. Other objects are
+    /// skipped. Each policy is checked against the schema and the rules of Tetragon's releases. Its
+    /// lsmhooks are checked against what lsm-ready's probes found on the nodes. The nodes come from
+    /// the cluster, asked with kubectl, or from the files of --nodes.
     ///
-    /// Exit code: 0 all load on every node that they are for, 1 some do not (with --require-deny also: deny nothing), 2 it
-    /// could not be judged (no node is known, or too little of one, or it depends on Tetragon's release), 64 wrong use or
-    /// unreadable input.
+    /// Exit code: 0 each policy loads on each of its nodes; 1 some policy does not load (with
+    /// --require-deny also: denies nothing); 2 it cannot be judged, because no node is known, too
+    /// little is known of one, or it depends on Tetragon's release; 64 wrong use or invalid input.
     ///
-    /// Example: kubectl get lsmnodes,lsmhookprofiles,nodes -o yaml > nodes.yaml; kubectl lsm-ready preflight policy.yaml --nodes nodes.yaml
+    /// Example: kubectl get lsmnodes,lsmhookprofiles,nodes -o yaml > nodes.yaml
+    ///          kubectl lsm-ready preflight policy.yaml --nodes nodes.yaml
     #[command(verbatim_doc_comment)]
     Preflight(PreflightArgs),
 }
 
-/// Arguments of `mount`.
 #[derive(Args, Debug)]
 pub struct MountArgs {
     /// The manifest, or - for standard input.
     #[arg(value_name = "FILE|-")]
     pub file: String,
-    /// How to print the answer.
-    #[arg(long, short, value_enum, default_value_t = MountOutput::Text)]
-    pub output: MountOutput,
-    /// Name of the agent's container. Default: tetragon, else the container with Tetragon's image, else the only one that
-    /// mounts /sys/fs/bpf.
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = MountFormat::Text)]
+    pub output: MountFormat,
+    /// Name of the agent's container. Default: tetragon, else the container with Tetragon's image,
+    /// else the only container that mounts /sys/fs/bpf.
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
-    /// The DaemonSet to look at, where the manifest holds several that could be Tetragon's agent.
+    /// The DaemonSet to check, if several in the manifest could be Tetragon's agent.
     #[arg(long, value_name = "[NAMESPACE/]NAME")]
     pub daemon_set: Option<String>,
-    /// Ask for the mount also where the agent mounts securityfs itself, as a policy with `mount: Always` does.
+    /// Require the mount even if the agent mounts securityfs itself, as a policy with `mount: Always` does.
     #[arg(long)]
     pub always: bool,
 }
 
-/// Forms of the answer about a manifest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum MountOutput {
+pub enum MountFormat {
     /// For people, with the values for Tetragon's chart.
     Text,
     /// For programs: decision, reason, message, and the object for server-side apply.
@@ -92,66 +93,66 @@ pub enum MountOutput {
     ArgoCd,
 }
 
-/// Arguments of `helm-values`.
 #[derive(Args, Debug)]
 pub struct HelmArgs {
-    /// A values file that Helm gets too, or - for standard input; may be repeated. A HelmRelease of Flux, an Application of
-    /// Argo CD, a HelmChart of k3s and a Kustomization with helmCharts are taken as well.
+    /// A values file that Helm gets too, or - for standard input. May be repeated. A HelmRelease of
+    /// Flux, an Application of Argo CD, a HelmChart of k3s and a Kustomization with helmCharts are
+    /// accepted as well.
     #[arg(long, short = 'f', value_name = "FILE|-")]
     pub values: Vec<String>,
-    /// Version of the chart. The printed values are the same for every chart from 0.8.0 on; older ones are refused.
+    /// Version of the chart. The values are the same for each chart from 0.8.0 on. Older charts are
+    /// refused.
     #[arg(long, value_name = "VERSION")]
     pub chart_version: Option<String>,
-    /// Name under which your chart has Tetragon's as a dependency. Default: the one that the values show, if they do.
+    /// Name under which your chart has Tetragon's as a dependency. Default: found from your values.
     #[arg(long, value_name = "NAME")]
     pub dependency: Option<String>,
-    /// How to print the values.
-    #[arg(long, short, value_enum, default_value_t = Output::Yaml)]
-    pub output: Output,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = ValuesFormat::Yaml)]
+    pub output: ValuesFormat,
 }
 
-/// Forms of values.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Output {
-    /// As Helm's users write them.
+pub enum ValuesFormat {
+    /// As users of Helm write values.
     Yaml,
-    /// Helm takes it as well.
+    /// Helm accepts JSON as well.
     Json,
 }
 
-/// Arguments of `preflight`.
 #[derive(Args, Debug)]
 pub struct PreflightArgs {
     /// Files with Tetragon's policies, or - for standard input.
     #[arg(value_name = "FILE|-", required = true)]
     pub files: Vec<String>,
-    /// A file with LsmNodes, LsmHookProfiles and best also Nodes, as `kubectl get lsmnodes,lsmhookprofiles,nodes -o yaml`
-    /// prints them, or - for standard input; may be repeated. No cluster is asked then.
+    /// A file with LsmNodes, LsmHookProfiles and, if possible, Nodes, as `kubectl get
+    /// lsmnodes,lsmhookprofiles,nodes -o yaml` prints them, or - for standard input. May be repeated.
+    /// The cluster is not asked then.
     #[arg(long, value_name = "FILE|-", conflicts_with = "context")]
     pub nodes: Vec<String>,
-    /// Release of Tetragon's agents, for example v1.7.0, or main. Default: that of the DaemonSet in the cluster or in --nodes;
-    /// where there is none, all known releases are judged.
+    /// Release of Tetragon's agents, for example v1.7.0, or main. Default: the release of the
+    /// DaemonSet in the cluster or in --nodes, else all known releases.
     #[arg(long, value_name = "VERSION")]
     pub tetragon_version: Option<String>,
-    /// Fail (exit code 1) also where a policy loads and denies nothing.
+    /// Exit with 1 also if a policy loads and denies nothing.
     #[arg(long)]
     pub require_deny: bool,
-    /// Ask the API server too whether the installed CRDs take each policy (kubectl apply --dry-run=server).
+    /// Also ask the API server whether the installed CRDs accept each policy (kubectl apply
+    /// --dry-run=server).
     #[arg(long)]
     pub server: bool,
-    /// The kubeconfig's context to ask, where it is not the current one.
+    /// The kubeconfig context to use. Default: the current one.
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// How to print the answer.
-    #[arg(long, short, value_enum, default_value_t = PreflightOutput::Text)]
-    pub output: PreflightOutput,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = PreflightFormat::Text)]
+    pub output: PreflightFormat,
 }
 
-/// Forms of the answer about policies.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum PreflightOutput {
+pub enum PreflightFormat {
     /// For people.
     Text,
-    /// For programs; the field `schema` names its form.
+    /// For programs. The field `schema` names the version of the format.
     Json,
 }

@@ -1,12 +1,12 @@
-//! A stream of manifests, taken apart into objects that know where they stand.
+//! Splits a file of manifests into objects, each with its place in the file.
 //!
-//! In: text, YAML or JSON. Out: the objects of it, also those within List objects, each with its document and line.
-//! Values are read as kubectl reads them, which is YAML 1.1: `yes`, `no`, `on`, `off`, `y` and `n` are booleans, and
-//! numbers with a leading zero are octal (`defaultMode: 0400`).
+//! In: text, YAML or JSON. Out: its objects, also those in List objects, each with the number and the
+//! line of its document. Values are read as kubectl reads them, which is YAML 1.1: `yes`, `no`, `on`,
+//! `off`, `y` and `n` are booleans, and numbers with a leading zero are octal (`defaultMode: 0400`).
 //!
 //! ## Limits
-//! Keys stay as they are written; kubectl makes `true` of the key `on`. Words such as `oN` are booleans here and text for
-//! kubectl, and numbers such as `1__0` are text here and numbers for kubectl.
+//! Keys stay as written, but kubectl turns the key `on` into `true`. Words such as `oN` are booleans
+//! here and text for kubectl. Numbers such as `1__0` are text here and numbers for kubectl.
 
 use std::collections::BTreeSet;
 
@@ -14,56 +14,51 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Options};
 
-/// An object and where it stands.
+/// An object and its place in the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// Which document of the stream it is in, from 1; those that hold only comments are not counted.
+    /// The number of its document, from 1. Documents with only comments are not counted.
     pub number: usize,
-    /// The line of the stream on which that document begins, from 1.
+    /// The line on which its document begins, from 1.
     pub line: usize,
-    /// The object.
     pub value: Value,
 }
 
-/// A document that cannot be read.
+/// A document is invalid.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{file}:{line}: document {number} cannot be read: {message}")]
 pub struct Error {
-    /// Name of the file.
     pub file: String,
-    /// Which document, from 1.
+    /// The number of the document, from 1.
     pub number: usize,
     /// The line of the file, from 1.
     pub line: usize,
-    /// What is wrong with it.
     pub message: String,
 }
 
-/// The objects of that text.
-///
-/// # Errors
-/// At the first document that is neither YAML nor JSON.
+/// The objects of that text. The first invalid document is an error.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Error> {
     let documents = match json(text) {
         Some(documents) => documents,
         None => split(text)
             .iter()
-            .map(|chunk| yaml(file, chunk, Keys::LastCounts))
+            .map(|chunk| yaml(file, chunk, DuplicateKeys::LastCounts))
             .collect::<Result<_, _>>()?,
     };
     Ok(documents.into_iter().flat_map(flat).collect())
 }
 
-/// The objects of that text, and the documents that cannot be read: one of them spoils no other. A key that is there
-/// twice is a mistake here, since two tools may take another of both.
+/// The objects of that text, and its invalid documents. An invalid document does not affect the
+/// others. A duplicate key is an error here, because two tools may use different values of it.
 pub fn parse_each(file: &str, text: &str) -> (Vec<Document>, Vec<Error>) {
     let (mut documents, mut broken) = (Vec::new(), Vec::new());
-    // The reader of YAML takes JSON too, and minds keys that are there twice; else what is JSON counts as read.
+    // The YAML reader also reads JSON, and reports duplicate keys. Its other errors do not count for
+    // text that the JSON reader accepts.
     let json = json(text);
     let is_stream = json.as_ref().is_some_and(|documents| documents.len() > 1);
     for chunk in split(if is_stream { "" } else { text }) {
-        match yaml(file, &chunk, Keys::Once) {
-            Ok(document) => match twice_after_merge(&chunk) {
+        match yaml(file, &chunk, DuplicateKeys::Error) {
+            Ok(document) => match duplicate_by_merge(&chunk) {
                 Some(message) => broken.push(error(file, &chunk, chunk.line, message)),
                 None => documents.extend(flat(document)),
             },
@@ -79,16 +74,15 @@ pub fn parse_each(file: &str, text: &str) -> (Vec<Document>, Vec<Error>) {
     (documents, broken)
 }
 
-/// What a key that is there twice means.
+/// What a duplicate key means.
 #[derive(Clone, Copy)]
-enum Keys {
-    /// The last counts, as for most of Kubernetes' tools.
+enum DuplicateKeys {
+    /// The last value counts, as for most tools of Kubernetes.
     LastCounts,
-    /// It is a mistake.
-    Once,
+    Error,
 }
 
-/// JSON objects, one after another as `jq` prints them; none where it is something else.
+/// JSON objects, one after another as `jq` prints them. `None` if the text is something else.
 fn json(text: &str) -> Option<Vec<Document>> {
     if !text.trim_start().starts_with('{') {
         return None;
@@ -106,7 +100,7 @@ fn json(text: &str) -> Option<Vec<Document>> {
             Some(Ok(value)) => {
                 documents.push(Document { number: documents.len() + 1, line, value });
             }
-            // YAML's flow style begins like JSON.
+            // YAML in flow style begins like JSON.
             Some(Err(_)) => return None,
             None => return Some(documents),
         }
@@ -120,8 +114,8 @@ struct Chunk<'a> {
     text: &'a str,
 }
 
-/// A line that begins with three dashes begins a document: within one they are not allowed at a line's beginning
-/// (YAML 1.2.2, rule `c-forbidden`). So a mistake in one document is told by its own number and line.
+/// A line that begins with three dashes begins a document. YAML does not allow such a line inside a
+/// document (YAML 1.2.2, rule `c-forbidden`), so an error in one document does not affect the others.
 fn split(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks: Vec<Chunk<'_>> = Vec::new();
     let (mut start, mut first_line, mut offset) = (0, 1, 0);
@@ -151,11 +145,11 @@ fn is_marker(line: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
 
-fn yaml(file: &str, chunk: &Chunk<'_>, keys: Keys) -> Result<Document, Error> {
+fn yaml(file: &str, chunk: &Chunk<'_>, keys: DuplicateKeys) -> Result<Document, Error> {
     let Chunk { number, line, text } = *chunk;
     let read = serde_saphyr::from_str_with_options::<Value>(text, options(keys));
     read.map(|value| Document { number, line, value }).map_err(|found| {
-        // Read again where it stands, so that the lines which the message names are the file's.
+        // Read it again at its place in the file, so that the message has the file's line numbers.
         let in_place = "\n".repeat(line - 1) + text;
         let found = serde_saphyr::from_str_with_options::<Value>(&in_place, options(keys))
             .err()
@@ -169,24 +163,24 @@ fn error(file: &str, chunk: &Chunk<'_>, line: usize, message: String) -> Error {
     Error { file: file.to_owned(), number: chunk.number, line, message }
 }
 
-/// The key that a merge (`<<`) brings beside an equal one. The reader of YAML lets one of both win, and kubectl refuses
-/// the file.
-fn twice_after_merge(chunk: &Chunk<'_>) -> Option<String> {
+/// Why kubectl refuses this document: a merge (`<<`) adds a key that is there already. The YAML reader
+/// drops one of the two.
+fn duplicate_by_merge(chunk: &Chunk<'_>) -> Option<String> {
     if !chunk.text.contains("<<") {
         return None;
     }
-    let mut unmerged = options(Keys::Once);
+    let mut unmerged = options(DuplicateKeys::Error);
     unmerged.merge_keys = MergeKeyPolicy::AsOrdinary;
     let value = serde_saphyr::from_str_with_options::<Value>(chunk.text, unmerged).ok()?;
-    let key = merged_twice(&value)?;
+    let key = key_merged_twice(&value)?;
     Some(format!(
-        "key {key} is there twice after the merge (<<); kubectl refuses that. Remove one of both"
+        "key {key} is there twice after the merge (<<), and kubectl refuses that: remove one of the two"
     ))
 }
 
-fn merged_twice(value: &Value) -> Option<String> {
+fn key_merged_twice(value: &Value) -> Option<String> {
     match value {
-        Value::Array(list) => list.iter().find_map(merged_twice),
+        Value::Array(list) => list.iter().find_map(key_merged_twice),
         Value::Object(object) => {
             let merged = match object.get("<<") {
                 Some(Value::Array(list)) => list.as_slice(),
@@ -194,25 +188,25 @@ fn merged_twice(value: &Value) -> Option<String> {
                 None => &[],
             };
             let mut seen: BTreeSet<&String> = object.keys().filter(|key| *key != "<<").collect();
-            let mut brought = merged.iter().filter_map(Value::as_object).flat_map(Map::keys);
-            let twice = brought.find(|key| !seen.insert(key)).cloned();
-            twice.or_else(|| object.values().find_map(merged_twice))
+            let mut added = merged.iter().filter_map(Value::as_object).flat_map(Map::keys);
+            let twice = added.find(|key| !seen.insert(key)).cloned();
+            twice.or_else(|| object.values().find_map(key_merged_twice))
         }
         _ => None,
     }
 }
 
-fn options(keys: Keys) -> Options {
+fn options(keys: DuplicateKeys) -> Options {
     serde_saphyr::options! {
         duplicate_keys: match keys {
-            Keys::LastCounts => DuplicateKeyPolicy::LastWins,
-            Keys::Once => DuplicateKeyPolicy::Error,
+            DuplicateKeys::LastCounts => DuplicateKeyPolicy::LastWins,
+            DuplicateKeys::Error => DuplicateKeyPolicy::Error,
         },
         legacy_octal_numbers: true,
     }
 }
 
-/// The objects of a List, or the object.
+/// The objects of a List, or the object itself.
 fn flat(document: Document) -> Vec<Document> {
     #[derive(Deserialize)]
     struct List {
@@ -242,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_know_where_they_stand() {
+    fn each_document_has_its_number_and_line() {
         let text = "# a comment\n---\n# Source: a\na: 1\n---\n# nothing\n---\nb: |\n  text\n  ---\n--- {c: 3}\n";
         let expected = vec![
             (1, 2, json!({"a": 1})),
@@ -257,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn json_comes_alone_or_one_after_another() {
+    fn a_file_holds_one_json_object_or_several() {
         assert_eq!(read("{\"a\": \"\\ud83d\\ude00\"}"), [(1, 1, json!({"a": "😀"}))]);
         assert_eq!(
             read("\n{\"a\": 1}\n\n{\"b\": 2}\n"),
@@ -270,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_flat() {
+    fn objects_in_lists_are_found() {
         let text = "kind: List\nitems:\n- a: 1\n- kind: DaemonSetList\n  items: [{b: 2}]\n---\nkind: List\n";
         let expected =
             [(1, 1, json!({"a": 1})), (1, 1, json!({"b": 2})), (2, 6, json!({"kind": "List"}))];
@@ -278,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_as_kubernetes_reads_them() {
+    fn octal_numbers_booleans_and_duplicate_keys_are_read_as_kubernetes_does() {
         let text = "mode: 0400\non: yes\nversion: \"1.3.0\"\na: 1\na: 2\nnone:\n";
         assert_eq!(
             read(text)[0].2,
@@ -287,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_those_of_yaml_1_1() {
+    fn scalars_follow_yaml_1_1() {
         for (text, expected) in [
             ("yes", json!(true)),
             ("NO", json!(false)),
@@ -316,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_a_merge_brings_again_is_a_mistake() {
+    fn a_merge_that_duplicates_a_key_is_an_error() {
         let broken = |text: &str| parse_each("f", text).1.pop().map(|error| error.to_string());
         for text in [
             "a: &x {b: 1}\nc: {<<: *x}\n",
@@ -336,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_by_file_line_and_document() {
+    fn an_error_names_file_line_and_document() {
         for (text, number, line) in [
             ("a: 1\n---\nb: 2\n  c: 3\n", 2, 4),
             ("a: 1\n---\n# comment\nb: [1, 2\n---\nc: 3\n", 2, 4),

@@ -1,9 +1,10 @@
-//! The DaemonSet of Tetragon's agent among the objects of a stream.
+//! Finds the DaemonSet of Tetragon's agent among the objects of a file.
 //!
-//! In: objects, and what the user says of the one that is meant. Out: that DaemonSet. Other kinds, as the Deployment of
-//! Tetragon's operator, are passed over. Of several DaemonSets the one with the surest sign is meant ([`MatchedBy`]): Tetragon's
-//! image before a container of the right name, and that before a mount of BPF maps. Other programs' agents have that too,
-//! so it counts only in a DaemonSet that is called after Tetragon.
+//! In: objects, and what the user says of the wanted one. Out: that DaemonSet. Other kinds, such as
+//! the Deployment of Tetragon's operator, are skipped. Of several DaemonSets, the one that is matched
+//! by the surest sign counts ([`MatchedBy`]): Tetragon's image, then a container with the right name,
+//! then a mount of BPF maps. Agents of other programs mount BPF maps too, so that sign counts only in
+//! a DaemonSet whose name or label has `tetragon` in it.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
@@ -14,82 +15,63 @@ use serde_json::Value;
 
 use crate::documents::Document;
 
-/// Why there is no such DaemonSet, or not one.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// None is.
     #[error(
-        "{file}: no DaemonSet in it is Tetragon's agent ({there}); name it with --daemon-set, or its container with \
-         --container"
+        "{file}: found no DaemonSet of Tetragon's agent ({found}): name it with --daemon-set, or its container \
+         with --container"
     )]
-    None {
-        /// Name of the file.
-        file: String,
-        /// The DaemonSets that are there.
-        there: String,
-    },
-    /// Several could be.
+    None { file: String, found: String },
     #[error(
-        "{file}: several DaemonSets could be Tetragon's agent ({there}); choose one with --daemon-set"
+        "{file}: several DaemonSets could be Tetragon's agent ({found}): choose one with --daemon-set"
     )]
-    Several {
-        /// Name of the file.
-        file: String,
-        /// Those DaemonSets.
-        there: String,
-    },
-    /// One that has to be looked at is none.
-    #[error(
-        "{file}:{line}: document {number} is not a DaemonSet that the API server would take: {message}"
-    )]
+    Several { file: String, found: String },
+    #[error("{file}:{line}: document {number} is an invalid DaemonSet: {message}")]
     Invalid {
-        /// Name of the file.
         file: String,
-        /// Which document, from 1.
+        /// The number of the document, from 1.
         number: usize,
-        /// Its first line.
+        /// The first line of the document.
         line: usize,
-        /// What is wrong with it.
         message: String,
     },
 }
 
-/// A DaemonSet of the stream.
+/// What the user says of the wanted DaemonSet.
+#[derive(Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// The name of the agent's container.
+    pub container: Option<&'a str>,
+    /// The name of the DaemonSet, or `NAMESPACE/NAME`.
+    pub daemon_set: Option<&'a str>,
+}
+
 struct Candidate {
     daemon_set: DaemonSet,
     line: usize,
-    /// By what it is taken for Tetragon's; none where it is not.
-    sign: Option<MatchedBy>,
+    /// `None` if nothing says that it is Tetragon's.
+    matched_by: Option<MatchedBy>,
 }
 
-/// The DaemonSet of the agent. `container` is the name of its container, `wanted` its own, with or without the namespace.
-///
-/// # Errors
-/// Where none is it, several could be, or one cannot be read.
-pub fn agent(
-    file: &str,
-    documents: &[Document],
-    container: Option<&str>,
-    wanted: Option<&str>,
-) -> Result<DaemonSet, Error> {
-    let meant = documents.iter().filter(|document| is_daemon_set(&document.value));
-    let meant =
-        meant.filter(|document| wanted.is_none_or(|wanted| has_name(&document.value, wanted)));
-    let mut all = meant
-        .map(|document| candidate(file, document, container))
+/// The agent's DaemonSet, if exactly one matches.
+pub fn agent(file: &str, documents: &[Document], wanted: Wanted<'_>) -> Result<DaemonSet, Error> {
+    let mut candidates = documents
+        .iter()
+        .filter(|document| is_daemon_set(&document.value))
+        .filter(|document| wanted.daemon_set.is_none_or(|name| has_name(&document.value, name)))
+        .map(|document| candidate(file, document, wanted.container))
         .collect::<Result<Vec<_>, _>>()?;
-    if wanted.is_none() {
-        let surest = all.iter().filter_map(|candidate| candidate.sign).max();
-        let there = names(&all);
-        all.retain(|candidate| surest.is_some() && candidate.sign == surest);
-        if all.is_empty() {
-            return Err(Error::None { file: file.to_owned(), there });
-        }
+    let all = names(&candidates);
+    if wanted.daemon_set.is_none() {
+        let surest = candidates.iter().filter_map(|candidate| candidate.matched_by).max();
+        candidates.retain(|candidate| surest.is_some() && candidate.matched_by == surest);
     }
-    match all.len() {
-        0 => Err(Error::None { file: file.to_owned(), there: "none of that name".to_owned() }),
-        1 => Ok(all.remove(0).daemon_set),
-        _ => Err(Error::Several { file: file.to_owned(), there: names(&all) }),
+    let file = file.to_owned();
+    match candidates.len() {
+        1 => Ok(candidates.remove(0).daemon_set),
+        0 if wanted.daemon_set.is_none() => Err(Error::None { file, found: all }),
+        0 => Err(Error::None { file, found: "none of that name".to_owned() }),
+        _ => Err(Error::Several { file, found: names(&candidates) }),
     }
 }
 
@@ -106,7 +88,7 @@ fn has_name(object: &Value, wanted: &str) -> bool {
 }
 
 fn candidate(file: &str, document: &Document, container: Option<&str>) -> Result<Candidate, Error> {
-    let (number, line) = (document.number, document.line);
+    let &Document { number, line, .. } = document;
     let daemon_set = DaemonSet::deserialize(&document.value).map_err(|error| Error::Invalid {
         file: file.to_owned(),
         number,
@@ -114,23 +96,25 @@ fn candidate(file: &str, document: &Document, container: Option<&str>) -> Result
         message: error.to_string(),
     })?;
     let name = container.map_or_else(agent::default_name, str::to_owned);
-    let found = pod(&daemon_set).and_then(|pod| agent::agent(pod, &name).ok());
-    let sign = found.map(|container| agent::matched_by(container, &name));
-    let sign = sign.filter(|sign| *sign > MatchedBy::BpfMaps || is_called_tetragon(&daemon_set));
-    Ok(Candidate { daemon_set, line, sign })
+    let container = pod(&daemon_set).and_then(|pod| agent::agent(pod, &name).ok());
+    let matched_by = container
+        .map(|container| agent::matched_by(container, &name))
+        .filter(|sign| *sign > MatchedBy::BpfMaps || is_called_tetragon(&daemon_set));
+    Ok(Candidate { daemon_set, line, matched_by })
 }
 
 fn is_called_tetragon(daemon_set: &DaemonSet) -> bool {
-    let name = daemon_set.labels().get("app.kubernetes.io/name").cloned();
-    daemon_set.name_any().contains("tetragon") || name.is_some_and(|name| name.contains("tetragon"))
+    let label = daemon_set.labels().get("app.kubernetes.io/name");
+    daemon_set.name_any().contains("tetragon")
+        || label.is_some_and(|name| name.contains("tetragon"))
 }
 
-fn names(all: &[Candidate]) -> String {
+fn names(candidates: &[Candidate]) -> String {
     let name = |candidate: &Candidate| {
         let namespace =
             candidate.daemon_set.namespace().map_or_else(String::new, |namespace| namespace + "/");
         format!("{namespace}{} on line {}", candidate.daemon_set.name_any(), candidate.line)
     };
-    let names: Vec<String> = all.iter().map(name).collect();
+    let names: Vec<String> = candidates.iter().map(name).collect();
     if names.is_empty() { "it has no DaemonSet".to_owned() } else { names.join(", ") }
 }

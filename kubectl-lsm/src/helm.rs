@@ -1,11 +1,15 @@
 //! Values for Tetragon's Helm chart that mount securityfs.
 //!
-//! In: the values that Helm gets already and the chart's version. Out: the values to be given last. Every chart since 0.8.0
-//! renders `extraVolumes` into the pod's volumes, `tetragon.extraVolumeMounts` into the agent's mounts, and each of
-//! `extraHostPathMounts` into both, but without the type of the hostPath; so the first two are used, which give the same
-//! mount with a type that is checked.
+//! In: the values that Helm already gets, and the chart's version. Out: the values to pass to Helm
+//! last.
+//!
+//! Each chart since 0.8.0 renders `extraVolumes` into the pod's volumes and
+//! `tetragon.extraVolumeMounts` into the agent's mounts. It renders `extraHostPathMounts` into both,
+//! but without the type of the hostPath, so nothing checks that the host has the directory. That is
+//! why this module uses the first two.
 
 use k8s_openapi::api::core::v1::PodSpec;
+use lsm_ready_crds::ExitCode;
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_tetragon::image::{LSM_HOOKS_SINCE, MOUNTS_ITSELF_SINCE, Version};
 use lsm_ready_tetragon::invalid;
@@ -18,46 +22,47 @@ use serde_json::{Map, Value, json};
 
 use crate::values;
 
-/// The oldest chart with these values.
+/// The oldest chart that has these values.
 const OLDEST_CHART: &str = "0.8.0";
 
-/// Why there are no values.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// No version.
-    #[error("--chart-version {0} is no version such as 1.3.0")]
+    #[error("invalid value {0:?} of --chart-version: write a version, for example 1.3.0")]
     Version(String),
-    /// Too old.
     #[error(
-        "chart {0} is not known to have extraVolumes and tetragon.extraVolumeMounts, which {OLDEST_CHART} and later have"
+        "chart {0} is too old: {OLDEST_CHART} and later have extraVolumes and tetragon.extraVolumeMounts"
     )]
     Chart(String),
-    /// The values are not as the chart takes them.
-    #[error("the values are not as Tetragon's chart takes them: {0}")]
+    #[error("invalid values for Tetragon's chart: {0}")]
     Values(String),
-    /// Something is in the way.
     #[error("the values have {0} where securityfs has to be mounted: remove that first")]
     Taken(String),
-    /// What the chart makes of the values cannot be installed.
+    /// What the chart renders from the values cannot be installed.
     #[error("with these values {0}")]
     Refused(#[from] Refusal),
 }
 
-/// Values and what there is to say about them.
+impl Error {
+    /// The exit code.
+    pub const fn code(&self) -> ExitCode {
+        match self {
+            Self::Taken(_) | Self::Refused(_) => ExitCode::CannotBeJudged,
+            Self::Version(_) | Self::Chart(_) | Self::Values(_) => ExitCode::WrongUse,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completed {
     /// Sentences for people.
-    pub remarks: Vec<String>,
-    /// To be given to Helm last.
+    pub notes: Vec<String>,
+    /// The values to pass to Helm last.
     pub values: Value,
 }
 
-/// The values that add the mount to those, which Helm would get in that order.
-///
-/// # Errors
-/// Where the version or the values are not understood, or something else is mounted there.
+/// The values that add the mount. `given` are the values that Helm already gets, in Helm's order.
 pub fn values(given: &[Value], chart_version: Option<&str>) -> Result<Completed, Error> {
-    let mut remarks = Vec::from_iter(chart(given, chart_version)?);
+    let mut notes = Vec::from_iter(note_about_release(given, chart_version)?);
     let lists = Lists::of(given)?;
     let pod = lists.pod()?;
     if let Some(refusal) = invalid::refusal(&pod) {
@@ -67,19 +72,19 @@ pub fn values(given: &[Value], chart_version: Option<&str>) -> Result<Completed,
     let values = match view::view(&pod, &container, false) {
         View::Nothing => lists.completed(&pod)?,
         View::Ours(mounted) | View::Theirs(mounted) => {
-            remarks.push(format!(
-                "these values have it already: volume {} is {mounted}",
+            notes.push(format!(
+                "these values already have the mount: volume {} is {mounted}",
                 mounted.volume
             ));
             json!({})
         }
         View::Inside(other) | View::Hidden(other) => return Err(Error::Taken(other.to_string())),
     };
-    Ok(Completed { remarks, values })
+    Ok(Completed { notes, values })
 }
 
-/// Whether that chart takes the values, and whether the agent needs them.
-fn chart(given: &[Value], version: Option<&str>) -> Result<Option<String>, Error> {
+/// Checks the chart's version. Returns a note about whether the agent needs the mount.
+fn note_about_release(given: &[Value], version: Option<&str>) -> Result<Option<String>, Error> {
     let chart = version
         .map(|given| Version::parse(given).ok_or_else(|| Error::Version(given.to_owned())))
         .transpose()?;
@@ -88,28 +93,26 @@ fn chart(given: &[Value], version: Option<&str>) -> Result<Option<String>, Error
     {
         return Err(Error::Chart(version.unwrap_or_default().to_owned()));
     }
-    let (tag, privileged) = values::agent(given);
-    let release = tag.as_deref().and_then(Version::parse).or(chart);
-    Ok(release.and_then(|release| remark(release, privileged)))
+    let agent = values::agent(given);
+    let release = agent.tag.as_deref().and_then(Version::parse).or(chart);
+    Ok(release.and_then(|release| note(release, agent.privileged)))
 }
 
-/// What somebody should know who adds the mount to an agent of that release.
-fn remark(release: Version, privileged: Option<bool>) -> Option<String> {
+fn note(release: Version, privileged: Option<bool>) -> Option<String> {
     match privileged {
         _ if release < LSM_HOOKS_SINCE => Some(NoNeed::NoLsmHooks(release).to_string()),
         _ if release < MOUNTS_ITSELF_SINCE => None,
         Some(false) => Some(format!(
-            "Tetragon {release} mounts securityfs itself when it may; with privileged: false, as these values have it, it \
+            "Tetragon {release} mounts securityfs itself if it may. These values set privileged: false, so it \
              needs this mount unless it has the capability SYS_ADMIN"
         )),
-        _ => Some(format!(
-            "Tetragon {release} mounts securityfs itself when it is privileged, as this chart makes it"
+        Some(true) | None => Some(format!(
+            "Tetragon {release} mounts securityfs itself if it is privileged, which is the chart's default"
         )),
     }
 }
 
 /// The three lists of the chart that make volumes and mounts of the agent.
-#[derive(Default)]
 struct Lists {
     volumes: Vec<Value>,
     mounts: Vec<Value>,
@@ -117,30 +120,19 @@ struct Lists {
 }
 
 impl Lists {
-    /// Of several files the last that has a list gives it.
+    /// If several files have a list, the last file's list counts, as it does for Helm.
     fn of(given: &[Value]) -> Result<Self, Error> {
-        let last = |path: &[&str]| -> Result<Vec<Value>, Error> {
-            let set = given
-                .iter()
-                .rev()
-                .find_map(|values| path.iter().try_fold(values, |value, key| value.get(key)));
-            match set {
-                None | Some(Value::Null) => Ok(Vec::new()),
-                Some(Value::Array(list)) => Ok(list.clone()),
-                Some(_) => Err(Error::Values(format!("{} is no list", path.join(".")))),
-            }
-        };
         if let Some(other) = given.iter().find(|values| !values.is_object() && !values.is_null()) {
-            return Err(Error::Values(format!("{other} is no map of values")));
+            return Err(Error::Values(format!("{other} is not a map")));
         }
         Ok(Self {
-            volumes: last(&["extraVolumes"])?,
-            mounts: last(&["tetragon", "extraVolumeMounts"])?,
-            host_path_mounts: last(&["extraHostPathMounts"])?,
+            volumes: last(given, &["extraVolumes"])?,
+            mounts: last(given, &["tetragon", "extraVolumeMounts"])?,
+            host_path_mounts: last(given, &["extraHostPathMounts"])?,
         })
     }
 
-    /// A pod with the volumes and mounts that the chart makes of them.
+    /// The pod that the chart makes of these lists.
     fn pod(&self) -> Result<PodSpec, Error> {
         let host_path = |entry: &Value| json!({"name": entry["name"], "hostPath": {"path": entry["mountPath"]}});
         let volumes: Vec<Value> = self
@@ -154,7 +146,7 @@ impl Lists {
         PodSpec::deserialize(&pod).map_err(|error| Error::Values(error.to_string()))
     }
 
-    /// The lists with the volume and the mount in them.
+    /// The values with our volume and mount added to the lists.
     fn completed(mut self, pod: &PodSpec) -> Result<Value, Error> {
         let mut values = Map::new();
         match view::volume(pod, SUGGESTED_VOLUME) {
@@ -174,5 +166,15 @@ impl Lists {
         self.mounts.push(suggested_mount());
         values.insert("tetragon".into(), json!({"extraVolumeMounts": self.mounts}));
         Ok(Value::Object(values))
+    }
+}
+
+/// The list at that path in the last values that set it.
+fn last(given: &[Value], path: &[&str]) -> Result<Vec<Value>, Error> {
+    let get = |values| path.iter().try_fold(values, |value: &Value, key| value.get(key));
+    match given.iter().rev().find_map(get) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(list)) => Ok(list.clone()),
+        Some(_) => Err(Error::Values(format!("{} is not a list", path.join(".")))),
     }
 }

@@ -1,52 +1,44 @@
-//! Files and standard input, whole, as text.
+//! Reads files and standard input, whole, as text.
 
 use std::fs::File;
 use std::io::{Read, stdin};
 
-/// No more is read: a list of 5,000 whole Nodes and LsmNodes has 150 MB.
-const MOST_BYTES: u64 = 512 * 1024 * 1024;
+/// Maximum size of an input. A list of 5,000 whole Nodes and LsmNodes has 150 MB.
+const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
-/// What cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The system says no.
     #[error("cannot read {0}: {1}")]
     Io(String, #[source] std::io::Error),
-    /// There is too much of it.
-    #[error("cannot read {0}: it has more than {limit} MiB", limit = MOST_BYTES / 1024 / 1024)]
+    #[error("cannot read {0}: it has more than {limit} MiB", limit = MAX_BYTES / 1024 / 1024)]
     TooLarge(String),
-    /// It is no text.
     #[error(
-        "{file}:{line}: is no UTF-8; save the file as UTF-8 (PowerShell: Out-File -Encoding utf8)"
+        "{file}:{line}: invalid UTF-8: save the file as UTF-8 (PowerShell: Out-File -Encoding utf8)"
     )]
     Encoding {
-        /// The file.
         file: String,
         /// The line, from 1.
         line: usize,
     },
 }
 
-/// The text of that file, or of standard input for `-`. A file that begins with a byte order mark of UTF-16, as
-/// PowerShell writes it, is read as that.
-///
-/// # Errors
-/// Where it cannot be read, is too large, or is no text.
+/// The text of that file, or of standard input for `-`. UTF-16 is read if the file begins with its
+/// byte order mark, as files from PowerShell do.
 pub fn text(file: &str) -> Result<String, Error> {
     let mut bytes = Vec::new();
     let read = if file == "-" {
-        stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes)
+        stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes)
     } else {
-        File::open(file).and_then(|open| open.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        File::open(file).and_then(|open| open.take(MAX_BYTES + 1).read_to_end(&mut bytes))
     };
     let length = read.map_err(|error| Error::Io(file.to_owned(), error))?;
-    if length as u64 > MOST_BYTES {
+    if length as u64 > MAX_BYTES {
         return Err(Error::TooLarge(file.to_owned()));
     }
     decode(bytes).map_err(|line| Error::Encoding { file: file.to_owned(), line })
 }
 
-/// The text, or the line of the first byte that is none.
+/// The text, or the line of the first byte that is invalid.
 fn decode(bytes: Vec<u8>) -> Result<String, usize> {
     match bytes.as_slice() {
         [0xff, 0xfe, rest @ ..] => utf_16(rest, u16::from_le_bytes),
@@ -76,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_told_by_its_byte_order_mark() {
+    fn the_byte_order_mark_selects_the_encoding() {
         let units: Vec<u16> = "a: ü\n".encode_utf16().collect();
         let little: Vec<u8> = [0xff, 0xfe]
             .into_iter()
@@ -90,7 +82,15 @@ mod tests {
         assert_eq!(decode(big).as_deref(), Ok("a: ü\n"));
         assert_eq!(decode("a: ü\n".into()).as_deref(), Ok("a: ü\n"));
         assert_eq!(decode(b"a: 1\nb: \xfc\n".to_vec()), Err(2), "Latin-1");
-        assert_eq!(decode(little[..little.len() - 1].to_vec()), Err(1), "half a letter is missing");
-        assert_eq!(decode([0xff, 0xfe, b'a', 0, 0, 0xd8].to_vec()), Err(1), "half a pair");
+        assert_eq!(
+            decode(little[..little.len() - 1].to_vec()),
+            Err(1),
+            "the last letter is incomplete"
+        );
+        assert_eq!(
+            decode([0xff, 0xfe, b'a', 0, 0, 0xd8].to_vec()),
+            Err(1),
+            "a surrogate has no partner"
+        );
     }
 }

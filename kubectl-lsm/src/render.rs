@@ -1,64 +1,62 @@
-//! Answers as text. In: an answer and the form that was asked for. Out: what is printed.
+//! Prints the answers of `mount` and `helm-values`. In: an answer and the wanted format. Out: text.
 
 use lsm_ready_tetragon::suggest;
 use serde::Serialize;
 
-use crate::cli::{MountOutput, Output};
+use crate::cli::{MountFormat, ValuesFormat};
 use crate::helm::Completed;
-use crate::mount::{Advice, Answer, Decision};
+use crate::mount::{Advice, Decision, MountResult};
 
-/// The answer in that form.
-pub fn answer(answer: &Answer, output: MountOutput) -> String {
-    let namespace = answer.daemon_set.namespace.as_deref();
-    match output {
-        MountOutput::Json => json(answer),
-        MountOutput::Yaml => yaml(answer),
-        MountOutput::Text => text(answer),
-        MountOutput::ArgoCd => suggest::argo_cd(namespace, &answer.daemon_set.name),
-        MountOutput::Kustomize => match &answer.container {
-            Some(container) => suggest::kustomize(namespace, &answer.daemon_set.name, container),
-            None => comment(&format!("no patch: {}", answer.message)),
+pub fn mount(result: &MountResult, format: MountFormat) -> String {
+    let namespace = result.daemon_set.namespace.as_deref();
+    let name = &result.daemon_set.name;
+    match format {
+        MountFormat::Json => json(result),
+        MountFormat::Yaml => yaml(result),
+        MountFormat::Text => text(result),
+        MountFormat::ArgoCd => suggest::argo_cd(namespace, name),
+        MountFormat::Kustomize => match &result.container {
+            Some(container) => suggest::kustomize(namespace, name, container),
+            None => comment(&format!("no patch: {}", result.message)),
         },
     }
 }
 
-/// The values in that form; remarks are comments, which JSON has not.
-pub fn values(completed: &Completed, output: Output) -> String {
-    match output {
-        Output::Json => json(&completed.values),
-        Output::Yaml => comment(&completed.remarks.join("\n")) + &yaml(&completed.values),
+/// The values. Notes become comments in YAML. JSON has no comments, so it has no notes.
+pub fn values(completed: &Completed, format: ValuesFormat) -> String {
+    match format {
+        ValuesFormat::Json => json(&completed.values),
+        ValuesFormat::Yaml => comment(&completed.notes.join("\n")) + &yaml(&completed.values),
     }
 }
 
-fn text(answer: &Answer) -> String {
-    let Answer { daemon_set, reason, message, .. } = answer;
-    let decision = match answer.decision {
-        Decision::NotNeeded => "no mount is needed",
-        Decision::Patch => "the mount is needed",
-        Decision::Refused => "somebody has to change something first",
+fn text(result: &MountResult) -> String {
+    let MountResult { daemon_set, reason, message, .. } = result;
+    let (decision, values) = match result.decision {
+        Decision::NotNeeded => ("no mount is needed", String::new()),
+        Decision::Patch => ("the mount is needed", chart_values()),
+        Decision::Refused => ("the mount cannot be added", String::new()),
     };
-    let told = format!("DaemonSet {daemon_set}: {decision} ({reason})\n{message}\n");
-    let values = if answer.decision == Decision::Patch { advice() } else { String::new() };
-    told + &values + &hardening(answer)
+    let hardening = hardening(&result.hardening);
+    format!("DaemonSet {daemon_set}: {decision} ({reason})\n{message}\n{values}{hardening}")
 }
 
-fn hardening(answer: &Answer) -> String {
-    let lines = answer
-        .hardening
-        .iter()
-        .flat_map(|Advice { reason, message }| ["- ", reason, ": ", message, "\n"]);
-    let lines: String = lines.collect();
-    if lines.is_empty() {
-        lines
-    } else {
-        format!("\nThe agent may do more than its work needs (advice):\n{lines}")
+fn hardening(advice: &[Advice]) -> String {
+    if advice.is_empty() {
+        return String::new();
     }
+    let lines: String = advice
+        .iter()
+        .flat_map(|Advice { reason, message }| ["- ", reason, ": ", message, "\n"])
+        .collect();
+    format!("\nThe agent may do more than its work needs (advice):\n{lines}")
 }
 
-fn advice() -> String {
+fn chart_values() -> String {
     format!(
-        "\nValues for Tetragon's chart (`kubectl lsm-ready helm-values -f VALUES` adds them to yours):\n\n{}\nThe same as a \
-         kustomize patch: -o kustomize. What lsm-ready would apply: -o yaml.\n",
+        "\nValues for Tetragon's chart (`kubectl lsm-ready helm-values -f VALUES` adds them to \
+         yours):\n\n{}\nAs a kustomize patch: -o kustomize. The object that lsm-ready would apply: \
+         -o yaml.\n",
         suggest::helm_values()
     )
 }
@@ -67,7 +65,7 @@ fn comment(text: &str) -> String {
     text.lines().flat_map(|line| ["# ", line, "\n"]).collect()
 }
 
-/// Neither form can fail: what is printed has only text for keys.
+/// Serialising cannot fail: each key of what is printed is text.
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value)
         .map_or_else(|error| comment(&error.to_string()), |text| text + "\n")

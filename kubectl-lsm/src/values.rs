@@ -1,7 +1,9 @@
-//! The values in a file that somebody gives to `helm-values`: a values file, or an object that holds values for Helm.
+//! Finds the values for Helm in a file that somebody passes to `helm-values`: a values file, or an
+//! object that contains values.
 //!
-//! In: the documents of a file. Out: the values as Helm would get them, the chart's version where the object names it, and
-//! remarks. What only looks like values is an error: lists that are not seen would be lost.
+//! In: the documents of a file. Out: the values as Helm would get them, the chart's version if the
+//! object names it, and notes. A file whose values are elsewhere is an error, because the lists in
+//! them would be lost.
 
 use lsm_ready_tetragon::agent::default_name;
 use serde::Deserialize;
@@ -9,60 +11,52 @@ use serde_json::{Map, Value};
 
 use crate::documents::{self, Document};
 
-/// What cannot be taken for values.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// An object of Kubernetes that is none of those known here.
     #[error(
-        "{place}: an object of kind {kind} has no values for Tetragon's chart that can be found here; give the values \
-         themselves in a file"
+        "{place}: kind {kind} has no values for Tetragon's chart: write the values themselves into a file and pass that \
+         with -f"
     )]
     Kind {
         /// File and line.
         place: String,
-        /// Its kind.
         kind: String,
     },
-    /// The file of another tool.
-    #[error("{0}: it is a helmfile, not values; give the values files that it names")]
+    #[error("{0}: this is a helmfile, not values: pass the values files that it names with -f")]
     Helmfile(String),
-    /// Values that are somewhere else.
     #[error(
-        "{place}: it takes values from {elsewhere} too, which are not in this file; lists there would be lost. Give those \
-         values with -f in front of this file"
+        "{place}: more values come from {elsewhere}, which are not in this file, so lists in them would be lost: pass \
+         those values with -f before this file"
     )]
     Elsewhere {
         /// File and line.
         place: String,
-        /// Where they are.
+        /// Where the other values are.
         elsewhere: String,
     },
-    /// Several charts.
-    #[error("{0}: several sources have values; keep the one of Tetragon's chart")]
+    #[error("{0}: several sources have values: keep only the source of Tetragon's chart")]
     Several(String),
-    /// Values as text that are none.
+    /// Values given as text are invalid YAML.
     #[error(transparent)]
     Text(#[from] documents::Error),
 }
 
-/// Values, and what else the file says.
 #[derive(Debug, Default)]
 pub struct Given {
     /// In Helm's order.
     pub values: Vec<Value>,
-    /// The version of the chart.
     pub chart_version: Option<String>,
-    /// What somebody should know.
-    pub remarks: Vec<String>,
+    /// Sentences for people.
+    pub notes: Vec<String>,
 }
 
-/// A part of an object that holds values.
+/// A part of an object that has values.
 struct Part<'a> {
-    /// Where the object stands.
+    /// File and line of the object.
     place: String,
     /// Values as an object.
     values: Option<&'a Value>,
-    /// Values as text, which `values` overrides.
+    /// Values as text. `values` overrides them.
     text: Option<&'a str>,
     /// Where more values are.
     elsewhere: Vec<String>,
@@ -70,10 +64,7 @@ struct Part<'a> {
     version: Option<&'a str>,
 }
 
-/// Takes in the documents of one file. `is_first` says that no other file was given before it.
-///
-/// # Errors
-/// Where it holds no values, or not all of them.
+/// Adds the values of one file. `is_first` says that no other file comes before it.
 pub fn add(
     given: &mut Given,
     file: &str,
@@ -97,7 +88,7 @@ pub fn add(
         take(given, part(value, place)?, is_first)?;
     }
     if plain > 1 {
-        given.remarks.push(format!("{file} has {plain} documents; Helm reads the first alone"));
+        given.notes.push(format!("{file} has {plain} documents. Helm reads only the first"));
     }
     Ok(())
 }
@@ -109,8 +100,8 @@ fn take(given: &mut Given, part: Part<'_>, is_first: bool) -> Result<(), Error> 
         if is_first {
             return Err(Error::Elsewhere { place, elsewhere });
         }
-        given.remarks.push(format!(
-            "{place} takes values from {elsewhere} too: they have to be among the files in front"
+        given.notes.push(format!(
+            "{place} also takes values from {elsewhere}. Pass them with -f before this file"
         ));
     }
     match (values, text) {
@@ -123,9 +114,9 @@ fn take(given: &mut Given, part: Part<'_>, is_first: bool) -> Result<(), Error> 
     if let Some(version) = version {
         given.chart_version = Some(version.to_owned());
     }
-    given.remarks.push(format!(
-        "the values are those of the object at {place}: put the lists that are printed there"
-    ));
+    given
+        .notes
+        .push(format!("the values come from the object at {place}. Put the printed lists there"));
     Ok(())
 }
 
@@ -154,16 +145,19 @@ fn part(object: &Value, place: String) -> Result<Part<'_>, Error> {
 }
 
 fn flux(spec: &Value, place: String) -> Part<'_> {
-    let from = spec["valuesFrom"].as_array().into_iter().flatten();
-    let name = |source: &Value| format!("{} {}", word(&source["kind"]), word(&source["name"]));
-    let files = spec["chart"]["spec"]["valuesFiles"].as_array().into_iter().flatten();
-    let elsewhere =
-        from.map(name).chain(files.map(|file| format!("file {}", word(file)))).collect();
-    let version = spec["chart"]["spec"]["version"].as_str();
-    Part { place, values: object(&spec["values"]), text: None, elsewhere, version }
+    let sources = spec["valuesFrom"].as_array().into_iter().flatten();
+    let source = |source: &Value| format!("{} {}", word(&source["kind"]), word(&source["name"]));
+    let chart = &spec["chart"]["spec"];
+    Part {
+        place,
+        values: object(&spec["values"]),
+        text: None,
+        elsewhere: sources.map(source).chain(files(&chart["valuesFiles"])).collect(),
+        version: chart["version"].as_str(),
+    }
 }
 
-/// Of several sources the one that is Tetragon's chart, else the only one with values.
+/// The source with Tetragon's chart, else the only source with values.
 fn argo(spec: &Value, place: String) -> Result<Part<'_>, Error> {
     let sources: Vec<&Value> = match spec["sources"].as_array() {
         Some(sources) => sources.iter().collect(),
@@ -181,21 +175,8 @@ fn argo(spec: &Value, place: String) -> Result<Part<'_>, Error> {
         (None, _) => return Err(Error::Several(place)),
     };
     let helm = &source["helm"];
-    let files = helm["valueFiles"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|file| format!("file {}", word(file)));
-    let parameters = helm["parameters"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .chain(helm["fileParameters"].as_array().into_iter().flatten());
-    let parameters = parameters.map(|parameter| format!("parameter {}", word(&parameter["name"])));
-    let lists = ["extraVolumes", "extraVolumeMounts", "extraHostPathMounts"];
-    let parameters = parameters.filter(|name| lists.iter().any(|list| name.contains(list)));
     Ok(Part {
-        elsewhere: files.chain(parameters).collect(),
+        elsewhere: files(&helm["valueFiles"]).chain(list_parameters(helm)).collect(),
         values: object(&helm["valuesObject"]),
         text: helm["values"].as_str(),
         version: source["targetRevision"].as_str().filter(|_| source["chart"].is_string()),
@@ -203,8 +184,19 @@ fn argo(spec: &Value, place: String) -> Result<Part<'_>, Error> {
     })
 }
 
-fn kustomize(object_: &Value, place: String) -> Result<Part<'_>, Error> {
-    let charts: Vec<&Value> = object_["helmCharts"].as_array().into_iter().flatten().collect();
+/// The parameters of an Argo CD source that set one of the lists with volumes and mounts.
+fn list_parameters(helm: &Value) -> impl Iterator<Item = String> {
+    const LISTS: [&str; 3] = ["extraVolumes", "extraVolumeMounts", "extraHostPathMounts"];
+    ["parameters", "fileParameters"]
+        .into_iter()
+        .flat_map(|field| helm[field].as_array().into_iter().flatten())
+        .map(|parameter| format!("parameter {}", word(&parameter["name"])))
+        .filter(|name| LISTS.iter().any(|list| name.contains(list)))
+}
+
+fn kustomize(kustomization: &Value, place: String) -> Result<Part<'_>, Error> {
+    let charts: Vec<&Value> =
+        kustomization["helmCharts"].as_array().into_iter().flatten().collect();
     let chart = match charts.as_slice() {
         [chart] => chart,
         _ => charts
@@ -213,18 +205,18 @@ fn kustomize(object_: &Value, place: String) -> Result<Part<'_>, Error> {
             .ok_or_else(|| Error::Several(place.clone()))?,
     };
     let file = chart["valuesFile"].as_str().map(|file| format!("file {file}"));
-    let files = chart["additionalValuesFiles"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|file| format!("file {}", word(file)));
     Ok(Part {
-        elsewhere: file.into_iter().chain(files).collect(),
+        elsewhere: file.into_iter().chain(files(&chart["additionalValuesFiles"])).collect(),
         values: object(&chart["valuesInline"]),
         text: None,
         version: chart["version"].as_str(),
         place,
     })
+}
+
+/// A phrase for each values file of a list.
+fn files(list: &Value) -> impl Iterator<Item = String> {
+    list.as_array().into_iter().flatten().map(|file| format!("file {}", word(file)))
 }
 
 fn object(value: &Value) -> Option<&Value> {
@@ -235,34 +227,34 @@ fn word(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The name of the dependency below which a chart has Tetragon's values, where these values look like those of a chart
-/// that has Tetragon's as a dependency.
+/// The name of the dependency under which these values have Tetragon's, if they look like values of
+/// a chart that has Tetragon's as a dependency.
 pub fn dependency(values: &[Value]) -> Option<String> {
-    /// Top-level values of Tetragon's chart, none of which is a value of its agent.
+    /// Top-level values of Tetragon's chart that are not values of its agent.
     const TOP: [&str; 6] =
         ["tetragonOperator", "extraVolumes", "extraHostPathMounts", "export", "rthooks", "crds"];
     let is_chart = |value: &Map<String, Value>| {
         value.get(&default_name()).is_some_and(Value::is_object)
             || TOP.iter().any(|name| value.contains_key(*name))
     };
-    let below = |values: &Map<String, Value>| {
+    let dependency = |values: &Map<String, Value>| {
         // Values of Tetragon's own chart have these names at the top.
         if TOP.iter().any(|name| values.contains_key(*name)) {
             return None;
         }
-        let charts = values.iter().filter(|(_, value)| value.as_object().is_some_and(is_chart));
-        let names: Vec<&String> = charts.map(|(name, _)| name).collect();
-        (names.len() == 1).then(|| names[0].clone())
+        let mut charts = values.iter().filter(|(_, value)| value.as_object().is_some_and(is_chart));
+        let (name, _) = charts.next()?;
+        charts.next().is_none().then(|| name.clone())
     };
-    values.iter().filter_map(Value::as_object).find_map(below)
+    values.iter().filter_map(Value::as_object).find_map(dependency)
 }
 
-/// Values of the dependency alone.
+/// The values of the dependency only.
 pub fn of_dependency(values: &[Value], name: &str) -> Vec<Value> {
     values.iter().filter_map(|values| values.get(name).cloned()).collect()
 }
 
-/// The same values below the name of the dependency.
+/// The same values, below the name of the dependency.
 pub fn below(name: &str, values: Value) -> Value {
     let mut above = Map::new();
     above.insert(name.to_owned(), values);
@@ -270,6 +262,13 @@ pub fn below(name: &str, values: Value) -> Value {
 }
 
 /// What some values say about the agent.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub struct AgentValues {
+    pub tag: Option<String>,
+    pub privileged: Option<bool>,
+}
+
+/// The chart's values below `tetragon`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Agent {
@@ -282,8 +281,9 @@ struct Agent {
 #[serde(default)]
 struct Image {
     tag: Option<String>,
+    /// A whole image reference. It counts instead of the tag.
     #[serde(rename = "override")]
-    whole: Option<String>,
+    reference: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -292,22 +292,24 @@ struct SecurityContext {
     privileged: Option<bool>,
 }
 
-/// The agent's tag, and whether it is privileged, as the last values that say so have it.
-pub fn agent(values: &[Value]) -> (Option<String>, Option<bool>) {
+/// What the values say about the agent. For each field, the last values that set it count.
+pub fn agent(values: &[Value]) -> AgentValues {
     let agents: Vec<Agent> = values
         .iter()
         .rev()
-        .filter_map(|values| {
-            values.get(default_name()).and_then(|agent| Agent::deserialize(agent).ok())
-        })
+        .filter_map(|values| Agent::deserialize(values.get(default_name())?).ok())
         .collect();
-    let tag = |image: &Image| {
-        let whole = image.whole.as_deref().filter(|whole| !whole.is_empty());
-        let whole = whole.and_then(|whole| {
-            lsm_ready_tetragon::image::Image::parse(whole).tag.map(str::to_owned)
-        });
-        whole.or_else(|| image.tag.clone())
-    };
-    let tag = agents.iter().find_map(|agent| tag(&agent.image));
-    (tag, agents.iter().find_map(|agent| agent.security_context.privileged))
+    AgentValues {
+        tag: agents.iter().find_map(|agent| agent.image.tag()),
+        privileged: agents.iter().find_map(|agent| agent.security_context.privileged),
+    }
+}
+
+impl Image {
+    fn tag(&self) -> Option<String> {
+        let reference = self.reference.as_deref().filter(|reference| !reference.is_empty());
+        let tag =
+            reference.and_then(|reference| lsm_ready_tetragon::image::Image::parse(reference).tag);
+        tag.map(str::to_owned).or_else(|| self.tag.clone())
+    }
 }

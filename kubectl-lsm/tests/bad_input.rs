@@ -1,4 +1,5 @@
-//! Files that are broken, hostile or merely large: a clear message with its place, in bounded time, and no panic.
+//! Files that are broken, hostile or large: the message names the place, the time is bounded, and
+//! nothing panics.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
 use std::fmt::Write as _;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// No input takes longer, also on a busy machine and without optimisation.
+/// Maximum time for any input, also on a busy machine and without optimisation.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Exit code, standard output and standard error of `kubectl lsm-ready preflight` for a file with these bytes.
@@ -32,7 +33,7 @@ const GOOD: &str = "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadat
                     file_open\n    selectors: [{matchActions: [{action: Sigkill}]}]\n";
 
 #[test]
-fn what_cannot_be_read_is_told_with_its_line() {
+fn an_invalid_file_is_reported_with_its_line() {
     let bomb: String = (1..12).fold("a0: &a0 [x, x]\n".to_owned(), |mut text, level| {
         let below = level - 1;
         writeln!(
@@ -42,8 +43,8 @@ fn what_cannot_be_read_is_told_with_its_line() {
         .unwrap();
         text
     });
-    let table: [(&str, Vec<u8>, &str); 9] = [
-        ("Latin-1", b"a: 1\nb: \xfc\n".to_vec(), "p.yaml:2: is no UTF-8"),
+    let cases: [(&str, Vec<u8>, &str); 9] = [
+        ("Latin-1", b"a: 1\nb: \xfc\n".to_vec(), "p.yaml:2: invalid UTF-8"),
         ("NUL", b"kind: TracingPolicy\nmetadata: {name: \"a\0b\"}\n".to_vec(), "p.yaml:"),
         ("a tab", b"kind: x\nspec:\n\ta: 1\n".to_vec(), "p.yaml:3: document 1 cannot be read"),
         ("twice", b"kind: x\nspec: {}\nspec: {}\n".to_vec(), "p.yaml:3: document 1 cannot be read"),
@@ -65,7 +66,7 @@ fn what_cannot_be_read_is_told_with_its_line() {
             "p.yaml:1:",
         ),
     ];
-    for (what, bytes, wanted) in table {
+    for (what, bytes, wanted) in cases {
         let (code, stdout, stderr) = run(&bytes);
         assert_eq!((code, stdout.as_str()), (64, ""), "{what}: {stderr:.300}");
         assert!(stderr.contains(wanted) && stderr.len() < 2000, "{what}: {stderr:.300}");
@@ -73,7 +74,7 @@ fn what_cannot_be_read_is_told_with_its_line() {
 }
 
 #[test]
-fn one_broken_document_spoils_no_other() {
+fn an_invalid_document_does_not_hide_the_others() {
     let text = format!("{GOOD}---\nkind: [\n---\n{}", GOOD.replace("good", "better"));
     let (code, stdout, stderr) = run(text.as_bytes());
     let answer: Value = serde_json::from_str(&stdout).unwrap();
@@ -105,7 +106,7 @@ fn json_with_tabs_is_read() {
     assert!(stdout.contains("\"good\""), "{stdout}");
 }
 
-/// The result of a policy with that spec, and how long the answer is.
+/// The exit code and result for a policy with that spec, and the length of the answer.
 fn judged(spec: &Value) -> (i32, String, usize) {
     let object = json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": "p"}, "spec": spec});
     let (code, stdout, stderr) = run(object.to_string().as_bytes());

@@ -1,4 +1,5 @@
-//! The command as people call it: what it prints and with which exit code, for manifests in the shape of Tetragon's charts.
+//! The commands as people run them: what they print, and their exit codes, for manifests in the shape of
+//! Tetragon's charts.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 #[path = "../../tetragon/tests/releases/mod.rs"]
@@ -7,6 +8,7 @@ mod releases;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use kubectl_lsm::find::Wanted;
 use proptest::prelude::*;
 use releases::{add_mount, add_volume, agent, applied, host_path, parsed, release, without_ours};
 use serde_json::{Value, json};
@@ -22,14 +24,14 @@ fn lsm(args: &[&str], input: &str) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// The answer about that manifest, and the exit code.
+/// The exit code and the JSON answer for that manifest.
 fn mount(args: &[&str], input: &str) -> (i32, Value) {
     let (code, stdout, stderr) = lsm(&[&["mount", "-", "-o", "json"], args].concat(), input);
     assert_eq!(stderr, "");
     (code, serde_json::from_str(&stdout).unwrap())
 }
 
-/// What is said about it on standard error, where it is wrong use.
+/// The error message for wrong use.
 fn wrong(args: &[&str], input: &str) -> String {
     let (code, stdout, stderr) = lsm(&[&["mount", "-"], args].concat(), input);
     assert_eq!((code, stdout.as_str()), (64, ""), "{stderr}");
@@ -50,7 +52,8 @@ fn other(kind: &str, name: &str, container: &Value) -> Value {
         "spec": {"selector": {"matchLabels": labels}, "template": template}})
 }
 
-/// What stands beside Tetragon's agent in a cluster: its operator, its hooks, and another agent with BPF maps.
+/// What runs beside Tetragon's agent in a cluster: its operator, its hooks, and another program that
+/// mounts BPF maps.
 fn neighbours() -> [Value; 3] {
     let maps = json!([{"name": "bpf-maps", "mountPath": "/sys/fs/bpf"}]);
     [
@@ -73,7 +76,7 @@ fn neighbours() -> [Value; 3] {
 }
 
 #[test]
-fn each_decision_has_its_exit_code() {
+fn each_decision_has_its_exit_code_and_reason() {
     let mut file = release("v1.3");
     add_volume(&mut file, host_path("lsm", "/sys/kernel/security/lsm", "File"));
     add_mount(&mut file, json!({"name": "lsm", "mountPath": "/sys/kernel/security/lsm"}));
@@ -111,7 +114,7 @@ fn the_agent_is_found_among_its_neighbours() {
     let said = wrong(&[], &yaml(&[&operator, &hooks, &cilium]));
     assert!(
         said.contains(
-            "no DaemonSet in it is Tetragon's agent (kube-system/tetragon-rthooks on line"
+            "found no DaemonSet of Tetragon's agent (kube-system/tetragon-rthooks on line"
         ),
         "{said}"
     );
@@ -119,7 +122,7 @@ fn the_agent_is_found_among_its_neighbours() {
 }
 
 #[test]
-fn of_several_agents_one_has_to_be_chosen() {
+fn several_daemon_sets_of_the_agent_require_a_choice() {
     let mut second = release("v1.7");
     second["metadata"]["namespace"] = json!("security");
     let stream = yaml(&[&release("v1.3"), &second]);
@@ -132,7 +135,7 @@ fn of_several_agents_one_has_to_be_chosen() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_its_place() {
+fn an_invalid_manifest_is_reported_with_its_place() {
     let good = yaml(&[&release("v1.3")]);
     let lines = good.lines().count();
     let said = wrong(&[], &format!("{good}---\na: [\n"));
@@ -146,19 +149,16 @@ fn what_cannot_be_read_is_told_with_its_place() {
     let mut invalid = release("v1.3");
     invalid["spec"]["template"]["spec"]["containers"] = json!("none");
     let said = wrong(&[], &yaml(&[&invalid]));
-    assert!(
-        said.contains("-:1: document 1 is not a DaemonSet that the API server would take"),
-        "{said}"
-    );
+    assert!(said.contains("-:1: document 1 is an invalid DaemonSet"), "{said}");
     let (code, _, said) = lsm(&["mount", "/nowhere/at/all.yaml"], "");
     assert_eq!(code, 64);
     assert!(said.contains("cannot read /nowhere/at/all.yaml"), "{said}");
     assert_eq!(lsm(&["mount"], "").0, 64);
 }
 
-/// Everything that people are given to paste ends in a manifest that needs nothing more.
+/// With each printed snippet applied, the manifest needs no other mount.
 #[test]
-fn what_is_printed_is_enough() {
+fn each_printed_snippet_is_enough() {
     let object = release("v1.3");
     let mut shown = object.clone();
     add_volume(&mut shown, host_path("host-securityfs", "/sys/kernel/security", "Directory"));
@@ -174,7 +174,10 @@ fn what_is_printed_is_enough() {
     assert_eq!(applied(&object, &patch), shown);
     assert_eq!(mount(&[], &yaml(&[&shown])).1["reason"], "AlreadyMounted");
     let (_, text, _) = lsm(&["mount", "-", "-o", "kustomize"], &yaml(&[&shown]));
-    assert!(text.starts_with("# no patch: volume host-securityfs shows it to the agent"), "{text}");
+    assert!(
+        text.starts_with("# no patch: volume host-securityfs shows securityfs to the agent"),
+        "{text}"
+    );
     let (_, text, _) = lsm(&["mount", "-"], &yaml(&[&object]));
     assert!(
         text.contains("DaemonSet kube-system/tetragon: the mount is needed (Release)"),
@@ -185,7 +188,7 @@ fn what_is_printed_is_enough() {
     assert!(text.contains("  namespace: kube-system\n  name: tetragon\n"), "{text}");
 }
 
-/// The DaemonSet that the chart would render of those values: the lists are taken over as they are.
+/// The DaemonSet that the chart would render from those values: it copies the lists.
 fn rendered(values: &Value) -> Value {
     let mut object = release("v1.3");
     for volume in values["extraVolumes"].as_array().into_iter().flatten() {
@@ -198,7 +201,7 @@ fn rendered(values: &Value) -> Value {
 }
 
 #[test]
-fn values_are_completed() {
+fn printed_values_contain_the_users_entries_and_the_mount() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, values: &Value| {
         let path = folder.path().join(name).display().to_string();
@@ -224,7 +227,7 @@ fn values_are_completed() {
     let (_, text, _) = lsm(&["helm-values", "-f", &file("host-path", &host_path)], "");
     assert!(
         text.contains(
-            "# these values have it already: volume s is mounted at /sys/kernel/security read-only"
+            "# these values already have the mount: volume s is mounted at /sys/kernel/security read-only"
         ),
         "{text}"
     );
@@ -239,20 +242,20 @@ fn values_are_completed() {
 }
 
 #[test]
-fn charts_go_by_their_version() {
+fn old_charts_are_refused_and_notes_depend_on_the_version() {
     let (code, plain, _) = lsm(&["helm-values"], "");
     assert_eq!(code, 0);
     for (version, code) in [("1.2.0", 0), ("v1.3.0", 0), ("0.7.0", 64), ("newest", 64)] {
         let (found, text, _) = lsm(&["helm-values", "--chart-version", version], "");
         assert_eq!((found, text == plain), (code, code == 0), "{version} {text}");
     }
-    for (version, remark) in [
+    for (version, note) in [
         ("1.7.0", "# Tetragon v1.7.0 mounts securityfs itself"),
-        ("0.8.0", "# Tetragon v0.8.0 knows no lsmhooks"),
-        ("1.1.2", "# Tetragon v1.1.2 knows no lsmhooks"),
+        ("0.8.0", "# Tetragon v0.8.0 does not support lsmhooks"),
+        ("1.1.2", "# Tetragon v1.1.2 does not support lsmhooks"),
     ] {
         let (_, text, _) = lsm(&["helm-values", "--chart-version", version], "");
-        assert!(text.starts_with(remark) && text.ends_with(&plain), "{text}");
+        assert!(text.starts_with(note) && text.ends_with(&plain), "{text}");
     }
     let (_, json, _) = lsm(&["helm-values", "-o", "json"], "");
     assert_eq!(
@@ -262,7 +265,7 @@ fn charts_go_by_their_version() {
 }
 
 prop_compose! {
-    /// What values can make of a chart's DaemonSet: names, images, privilege, further volumes and sidecars.
+    /// A DaemonSet as values can change it: names, images, privilege, further volumes and sidecars.
     fn any_values()(
         shape in prop::sample::select(vec!["v1.0", "v1.3", "v1.7"]),
         (name, namespace) in ("[a-z]{1,8}", prop::option::of("[a-z]{1,8}")),
@@ -296,19 +299,19 @@ prop_compose! {
     }
 }
 
-/// The library's answer to a stream of the DaemonSet and its neighbours.
+/// The library's answer to a file with the DaemonSet and its neighbours.
 fn answered(object: &Value) -> Value {
     let [operator, hooks, cilium] = neighbours();
     let text = yaml(&[&cilium, &operator, object, &hooks]);
     let documents = kubectl_lsm::documents::parse("-", &text).unwrap();
-    let found = kubectl_lsm::find::agent("-", &documents, None, None).unwrap();
-    assert_eq!(found, parsed(object), "what is read is what was written");
-    serde_json::to_value(kubectl_lsm::mount::answer(&found, None, false)).unwrap()
+    let found = kubectl_lsm::find::agent("-", &documents, Wanted::default()).unwrap();
+    assert_eq!(found, parsed(object), "the DaemonSet is read as it was written");
+    serde_json::to_value(kubectl_lsm::mount::decide(&found, None, false)).unwrap()
 }
 
 proptest! {
     #[test]
-    fn whatever_the_values_the_patch_is_enough_and_no_more(object in any_values()) {
+    fn the_patch_adds_exactly_one_mount_for_any_values(object in any_values()) {
         let answer = answered(&object);
         if answer["decision"] == "Patch" {
             let patched = applied(&object, &answer["patch"]);
@@ -322,10 +325,10 @@ proptest! {
 }
 
 #[test]
-fn manifests_of_real_releases() {
+fn manifests_of_real_releases_get_the_expected_decision() {
     let Some(folder) = std::env::var_os("TETRAGON_MANIFESTS").map(std::path::PathBuf::from) else {
         eprintln!(
-            "left out: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and v1.7.0/agent.yaml"
+            "skipped: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and v1.7.0/agent.yaml"
         );
         return;
     };

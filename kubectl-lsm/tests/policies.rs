@@ -1,7 +1,6 @@
-//! Whole files as the plugin reads them, beside what Tetragon's own code answers to them.
+//! Compares how the plugin reads whole files with what Tetragon's own code answers to them.
 //!
-//! The files and the answers are those of `tetragon/tests/policies`. The test there compares each answer; this one shows that
-//! the plugin's way from a file's text to the same reader changes none of them.
+//! The files and
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 use std::path::{Path, PathBuf};
@@ -22,7 +21,7 @@ fn release(name: &str) -> Releases {
     Releases::only(release.unwrap())
 }
 
-/// Whether the plugin tells that this release refuses the file: nothing else would do for a file that is refused.
+/// Whether the plugin says that this release refuses the file.
 fn is_refused(text: &str, version: &str) -> bool {
     let (documents, broken) = parse_each("f", text);
     let found = policies("f", documents);
@@ -31,11 +30,11 @@ fn is_refused(text: &str, version: &str) -> bool {
     refused > 0 || found.policies.is_empty() || !broken.is_empty()
 }
 
-/// What cannot be told from a file; the reasons are in the test of `lsm-ready-tetragon`.
+/// What a file does not tell. The reasons are in the test of `lsm-ready-tetragon`.
 const EXCEPTIONS: [&str; 3] = ["hook-unknown", "hook-with-prefix", "match-arg-cel-wrong"];
 
 #[test]
-fn what_tetragon_or_kubectl_refuses_is_refused() {
+fn the_plugin_refuses_what_tetragon_or_kubectl_refuses() {
     let answers: Value =
         serde_json::from_str(&std::fs::read_to_string(folder().join("answers.json")).unwrap())
             .unwrap();
@@ -49,7 +48,7 @@ fn what_tetragon_or_kubectl_refuses_is_refused() {
             compared += 1;
             let theirs = ["schema", "handler"].iter().any(|field| answer[field] == "refuses")
                 || ["undecodable", "panics"].iter().any(|field| answer.get(field).is_some());
-            // The handler takes an empty hook's name before v1.7, and no kernel has such a hook.
+            // Before v1.7 the handler accepts an empty name, but no kernel has such a hook.
             if theirs != is_refused(&text, version) && name != "hook-empty" {
                 differing
                     .push(format!("{name} {version}: refused by Tetragon or kubectl: {theirs}"));

@@ -1,4 +1,4 @@
-//! `kubectl lsm-ready preflight` as people call it: what it prints and with which exit code.
+//! `kubectl lsm-ready preflight` as people run it: what it prints, and its exit codes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
 use std::io::Write;
@@ -20,7 +20,7 @@ fn run(args: &[&str], input: &str, path: &Path) -> (i32, String, String) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Who is refused for its arguments reads nothing.
+    // With invalid arguments, the command ends without reading its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -58,7 +58,7 @@ fn node(name: &str, boot: &str, zone: &str) -> Value {
             "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "", "osImage": "", "systemUUID": ""}}})
 }
 
-/// Two nodes with the profile, `a` and `b`, and those.
+/// The nodes `a` and `b` with the profile, and further objects.
 fn nodes(more: &[Value]) -> String {
     let profile = profile();
     let digest = profile.metadata.name.clone();
@@ -68,7 +68,7 @@ fn nodes(more: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
-/// The answer about these policies on the nodes of that text.
+/// The exit code and the answer for these policies on the nodes of that text.
 fn judged(policies: &[Value], nodes: &str) -> (i32, Value) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nodes.yaml");
@@ -81,13 +81,13 @@ fn judged(policies: &[Value], nodes: &str) -> (i32, Value) {
     let (code, stdout, stderr) = run(&args, &input, nowhere());
     assert_eq!(stderr, "");
     let answer: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!(answer["schema"], "lsmready.io/preflight/v2");
+    assert_eq!(answer["schema"], "lsmready.io/preflight/v3");
     (code, answer)
 }
 
 #[test]
 fn each_result_has_its_exit_code() {
-    let table = [
+    let cases = [
         (vec![policy("p", &["file_open"])], nodes(&[]), 0, "Denies"),
         (vec![policy("p", &[])], nodes(&[]), 0, "NoLsmHooks"),
         (
@@ -113,14 +113,14 @@ fn each_result_has_its_exit_code() {
         (vec![policy("p", &["file_open"])], String::new(), 2, "Unknown"),
         (vec![policy("p", &[])], String::new(), 0, "NoLsmHooks"),
     ];
-    for (policies, nodes, code, result) in table {
+    for (policies, nodes, code, result) in cases {
         let (found, answer) = judged(&policies, &nodes);
         assert_eq!((found, answer["result"].as_str().unwrap()), (code, result), "{answer}");
     }
 }
 
 #[test]
-fn a_hook_is_told_with_nodes_reason_and_fix() {
+fn a_hook_is_reported_with_nodes_reason_and_fix() {
     let mut ima = policy("hash", &["file_lock"]);
     ima["spec"]["lsmhooks"][0]["selectors"] =
         json!([{"matchActions": [{"action": "Post", "imaHash": true}]}]);
@@ -141,11 +141,11 @@ fn a_hook_is_told_with_nodes_reason_and_fix() {
 }
 
 #[test]
-fn nodes_bring_their_boot_and_their_labels() {
+fn nodes_supply_the_current_boot_and_the_labels() {
     let known = nodes(&[node("a", "1", "left"), node("b", "2", "right")]);
     let (code, answer) = judged(&[policy("p", &["file_open"])], &known);
     assert_eq!(
-        (code, &answer["policies"][0]["loadable"], answer["remarks"].as_array().unwrap().len()),
+        (code, &answer["policies"][0]["loadable"], answer["notes"].as_array().unwrap().len()),
         (2, &json!(1), 1)
     );
     assert_eq!(answer["policies"][0]["hooks"][0]["others"][0]["reason"], "ReportFromEarlierBoot");
@@ -154,11 +154,11 @@ fn nodes_bring_their_boot_and_their_labels() {
     let (code, answer) = judged(&[left], &known);
     assert_eq!((code, &answer["policies"][0]["nodes"]), (0, &json!(1)));
     let (_, answer) = judged(&[policy("p", &["file_open"])], &nodes(&[]));
-    assert!(answer["remarks"][0].as_str().unwrap().starts_with("no Nodes are known"), "{answer}");
+    assert!(answer["notes"][0].as_str().unwrap().starts_with("no Nodes are known"), "{answer}");
 }
 
 #[test]
-fn what_cannot_be_read_is_wrong_use_and_told_with_its_place() {
+fn invalid_input_is_wrong_use_and_reported_with_its_place() {
     let mut nameless = policy("", &["file_open"]);
     nameless["metadata"] = json!({});
     let (code, stdout, stderr) = run(&["-"], &nameless.to_string(), nowhere());
@@ -166,7 +166,7 @@ fn what_cannot_be_read_is_wrong_use_and_told_with_its_place() {
     assert!(stderr.contains("-:1: TracingPolicy : metadata.name: is missing"), "{stderr}");
     let (code, _, stderr) = run(&["-"], "kind: Pod", nowhere());
     assert_eq!(code, 64);
-    assert!(stderr.contains("-: it has no TracingPolicy"), "{stderr}");
+    assert!(stderr.contains("-: found no TracingPolicy"), "{stderr}");
     let (code, _, stderr) = run(&["-", "--nodes", "-"], "", nowhere());
     assert_eq!(code, 64);
     assert!(stderr.contains("cannot both come from standard input"), "{stderr}");
@@ -174,7 +174,7 @@ fn what_cannot_be_read_is_wrong_use_and_told_with_its_place() {
 }
 
 #[test]
-fn text_is_for_people() {
+fn the_text_form_names_policies_hooks_nodes_and_fixes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nodes.json");
     std::fs::write(&file, nodes(&[lsm_node("c", "Attached", None)])).unwrap();
@@ -193,57 +193,102 @@ fn text_is_for_people() {
     }
 }
 
-/// A kubectl that answers `get lsmnodes,…` with `first` and `get nodes` with `second`, each a shell command.
+/// A kubectl that answers `get lsmnodes,…` with `first` and everything else with `second`, each a shell
+/// command.
 fn kubectl(first: &str, second: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubectl");
     let script = format!(
         "#!/bin/sh\ncase \"$*\" in\n*lsmnodes*) {first} ;;\n*daemonsets*) exit 1 ;;\n*) {second} ;;\nesac\n"
     );
-    // Written by another process: a file that this one writes may not be run while a child of another test holds it open.
+    // Another process writes the file: a file that this process writes cannot be run while a child of
+    // another test holds it open.
     let write = format!("printf '%s' \"$0\" > {0} && chmod +x {0}", file.display());
     assert!(Command::new("sh").args(["-c", &write, &script]).status().unwrap().success());
     folder
 }
 
+/// Prints two Linux nodes and a Windows node, as `get nodes` does.
+const THREE_NODES: &str = r#"printf 'a\t1\t{"kubernetes.io/os":"linux"}\nb\t1\t\nw\t1\t{"kubernetes.io/os":"windows"}\n'"#;
+
 #[test]
-fn the_cluster_is_asked_where_no_file_is_named() {
+fn the_cluster_is_asked_if_no_file_is_named() {
     let input = policy("p", &["file_open"]).to_string();
-    let first = format!("echo '{}'", nodes(&[]));
-    let second = r#"printf 'a\t1\t{"kubernetes.io/os":"linux"}\nb\t1\t\nw\t1\t{"kubernetes.io/os":"windows"}\n'"#;
-    let (code, stdout, stderr) = run(&["-", "-o", "json"], &input, kubectl(&first, second).path());
+    let lsm_nodes = format!("echo '{}'", nodes(&[]));
+    let (code, stdout, stderr) =
+        run(&["-", "-o", "json"], &input, kubectl(&lsm_nodes, THREE_NODES).path());
     let answer: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
-    assert_eq!(
-        (code, &answer["nodes"], &answer["remarks"]),
-        (0, &json!(2), &json!([])),
-        "{answer}"
-    );
+    assert_eq!((code, &answer["nodes"], &answer["notes"]), (0, &json!(2), &json!([])), "{answer}");
 
     let forbidden = "echo 'Error from server (Forbidden): nodes is forbidden' >&2; exit 1";
-    let (code, stdout, _) = run(&["-", "-o", "json"], &input, kubectl(&first, forbidden).path());
+    let (code, stdout, _) =
+        run(&["-", "-o", "json"], &input, kubectl(&lsm_nodes, forbidden).path());
     let answer: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &answer["nodes"]), (0, &json!(2)));
-    assert!(answer["remarks"][0].as_str().unwrap().contains("nodes is forbidden"), "{answer}");
+    assert!(answer["notes"][0].as_str().unwrap().contains("nodes is forbidden"), "{answer}");
+}
 
-    let none =
+#[test]
+fn a_cluster_without_a_usable_answer_cannot_be_judged() {
+    let input = policy("p", &["file_open"]).to_string();
+    let missing =
         "echo \"error: the server doesn't have a resource type \\\"lsmnodes\\\"\" >&2; exit 1";
-    let (code, _, stderr) = run(&["-"], &input, kubectl(none, none).path());
-    assert_eq!(code, 2);
-    assert!(
-        stderr.contains("doesn't have a resource type") && stderr.contains("--nodes FILE"),
-        "{stderr}"
-    );
+    let invalid =
+        r#"echo '{"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": 7}'"#;
+    for (answer, wanted) in [
+        (missing, "doesn't have a resource type"),
+        ("echo '{'", "the cluster:1: document 1 cannot be read"),
+        (invalid, "the cluster:1: document 1 is an invalid LsmNode"),
+    ] {
+        let (code, stdout, stderr) = run(&["-"], &input, kubectl(answer, "exit 1").path());
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains(wanted), "{stderr}");
+        assert!(
+            stdout.contains("0 cannot be judged") || stdout.contains("1 cannot be judged"),
+            "{stdout}"
+        );
+    }
+    let (_, _, stderr) = run(&["-"], &input, kubectl(missing, "exit 1").path());
+    assert!(stderr.contains("--nodes FILE"), "{stderr}");
     let (code, _, stderr) = run(&["-"], &input, nowhere());
     assert_eq!(code, 2);
-    assert!(stderr.contains("kubectl cannot be run"), "{stderr}");
+    assert!(stderr.contains("cannot run kubectl"), "{stderr}");
+}
+
+#[test]
+fn a_policy_that_tetragon_refuses_needs_no_cluster() {
     let mut refused = policy("p", &["file_open"]);
     refused["spec"]["kprobes"] = json!([{"call": "a"}]);
     let (code, stdout, stderr) = run(&["-"], &refused.to_string(), nowhere());
-    assert_eq!(code, 1, "no cluster is needed to see that Tetragon refuses it: {stderr}");
+    assert_eq!(code, 1, "Tetragon refuses it on any cluster: {stderr}");
     assert!(stdout.contains("has kprobes and lsmhooks"), "{stdout}");
 }
 
-/// The answer about one policy with these arguments, on nodes that take file_open.
+#[test]
+fn each_kind_of_wrong_use_is_64() {
+    let input = policy("p", &["file_open"]).to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let invalid = folder.path().join("nodes.yaml");
+    std::fs::write(&invalid, "apiVersion: v1\nkind: Node\nmetadata: 7\n").unwrap();
+    let invalid = invalid.to_str().unwrap();
+    for (args, wanted) in [
+        (&["/nowhere/p.yaml"][..], "cannot read /nowhere/p.yaml"),
+        (&["-", "--nodes", "/nowhere/nodes.yaml"], "cannot read /nowhere/nodes.yaml"),
+        (&["-", "--nodes", invalid], "nodes.yaml:1: document 1 is an invalid Node"),
+        (
+            &["-", "--tetragon-version", "newest"],
+            "invalid value \"newest\" of --tetragon-version: write a release, for example v1.7.0",
+        ),
+        (&["-", "--nodes", "n", "--context", "c"], "cannot be used with"),
+        (&["-", "--unknown"], "unexpected argument"),
+    ] {
+        let (code, stdout, stderr) = run(args, &input, nowhere());
+        assert_eq!((code, stdout.as_str()), (64, ""), "{args:?} {stderr}");
+        assert!(stderr.contains(wanted), "{args:?} {stderr}");
+    }
+}
+
+/// The exit code and the answer for one policy with these arguments, on nodes that accept file_open.
 fn with(policy: &Value, args: &[&str]) -> (i32, Value) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nodes.yaml");
@@ -258,7 +303,7 @@ fn with(policy: &Value, args: &[&str]) -> (i32, Value) {
 }
 
 #[test]
-fn the_four_answers_and_what_they_do_to_the_exit_code() {
+fn each_verdict_has_its_exit_code() {
     let mut posts = policy("p", &["file_open"]);
     posts["spec"]["lsmhooks"][0]["selectors"] = json!([{"matchActions": [{"action": "Post"}]}]);
     let mut misspelt = policy("p", &["file_open"]);
@@ -269,7 +314,7 @@ fn the_four_answers_and_what_they_do_to_the_exit_code() {
     monitors["spec"]["options"] = json!([{"name": "policy-mode", "value": "monitor"}]);
     let (require, old, new) =
         ("--require-deny", "--tetragon-version=v1.3.0", "--tetragon-version=v1.7.0");
-    let table: [(&Value, &[&str], i32, &str); 11] = [
+    let cases: [(&Value, &[&str], i32, &str); 11] = [
         (&policy("p", &["file_open"]), &[require], 0, "Denies"),
         (&posts, &[], 0, "DeniesNothing"),
         (&posts, &[require], 1, "DeniesNothing"),
@@ -282,7 +327,7 @@ fn the_four_answers_and_what_they_do_to_the_exit_code() {
         (&macros, &[], 2, "Unknown"),
         (&policy("p", &["file_open"]), &["--tetragon-version=v1.1.0"], 1, "NotLoadable"),
     ];
-    for (policy, args, code, result) in table {
+    for (policy, args, code, result) in cases {
         let (found, answer) = with(policy, args);
         assert_eq!(
             (found, answer["result"].as_str().unwrap()),
@@ -291,26 +336,29 @@ fn the_four_answers_and_what_they_do_to_the_exit_code() {
         );
     }
     let (_, answer) = with(&misspelt, &[]);
-    let finding = &answer["policies"][0]["findings"][0];
+    let diagnostic = &answer["policies"][0]["diagnostics"][0];
     assert_eq!(
-        (&finding["weight"], &finding["field"]),
+        (&diagnostic["severity"], &diagnostic["field"]),
         (&json!("Refused"), &json!("spec.lsmHooks"))
     );
-    assert!(finding["rule"].as_str().unwrap().contains("did you mean lsmhooks?"), "{finding}");
+    assert!(
+        diagnostic["rule"].as_str().unwrap().contains("did you mean lsmhooks?"),
+        "{diagnostic}"
+    );
 }
 
 #[test]
-fn an_unknown_kind_beside_a_policy_is_a_remark_with_the_kind_that_was_meant() {
+fn a_similar_kind_beside_a_policy_is_a_note_with_a_suggestion() {
     let mut other = policy("lost", &["file_open"]);
     other["kind"] = json!("NamespacedTracingPolicy");
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [other, policy("p", &["file_open"]),
         {"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy"}]});
     let (code, answer) = with(&list, &[]);
-    let remarks = answer["remarks"].to_string();
+    let notes = answer["notes"].to_string();
     assert_eq!(code, 0);
     assert!(
-        remarks.contains("did you mean TracingPolicyNamespaced") && !remarks.contains("Network"),
-        "{remarks}"
+        notes.contains("did you mean TracingPolicyNamespaced") && !notes.contains("Network"),
+        "{notes}"
     );
     let (code, _, stderr) = run(&["-"], &other.to_string(), nowhere());
     assert_eq!(code, 64);
@@ -318,7 +366,7 @@ fn an_unknown_kind_beside_a_policy_is_a_remark_with_the_kind_that_was_meant() {
 }
 
 #[test]
-fn the_api_server_has_the_last_word_on_the_schema() {
+fn the_answer_of_the_api_server_counts_for_the_schema() {
     let nodes = format!("echo '{}'", nodes(&[]));
     let mut newer = policy("p", &["file_open"]);
     newer["spec"]["sandbox"] = json!({});
@@ -332,7 +380,7 @@ fn the_api_server_has_the_last_word_on_the_schema() {
             &nodes,
             &format!("case \"$*\" in *apply*) cat > /dev/null; {said} ;; *) exit 1 ;; esac"),
         );
-        // The script needs cat, which is not beside it.
+        // The script needs cat.
         let path = format!("{}:/usr/bin:/bin", folder.path().display());
         let (found, stdout, stderr) =
             run(&["-", "-o", "json", "--server"], &newer.to_string(), Path::new(&path));
@@ -340,7 +388,7 @@ fn the_api_server_has_the_last_word_on_the_schema() {
             serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
         let judged = &found_answer["policies"][0];
         assert_eq!(
-            (found, &judged["server"]["answer"], &judged["result"]),
+            (found, &judged["server"]["result"], &judged["result"]),
             (code, &json!(answer), &json!(result)),
             "{judged}"
         );
@@ -348,9 +396,9 @@ fn the_api_server_has_the_last_word_on_the_schema() {
 }
 
 proptest! {
-    /// The same text as policies and as nodes: an answer or an error, never a panic.
+    /// The same text as policies and as nodes gives an answer or an error.
     #[test]
-    fn no_text_makes_it_panic(text in "(apiVersion: (cilium.io/v1|lsmready.io/v1|v1)\nkind: (TracingPolicy|LsmNode|LsmHookProfile|Node)\n)?\\PC{0,40}") {
+    fn no_text_causes_a_panic(text in "(apiVersion: (cilium.io/v1|lsmready.io/v1|v1)\nkind: (TracingPolicy|LsmNode|LsmHookProfile|Node)\n)?\\PC{0,40}") {
         let (documents, _) = kubectl_lsm::documents::parse_each("-", &text);
         let _ = kubectl_lsm::preflight::nodes::Cluster::default().add("-", &documents);
         let _ = kubectl_lsm::preflight::policies("-", documents);

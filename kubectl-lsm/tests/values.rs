@@ -1,4 +1,4 @@
-//! What `helm-values` makes of files that hold values for Helm in another form.
+//! How `helm-values` reads files that contain values for Helm in another form.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 use kubectl_lsm::documents;
@@ -14,9 +14,9 @@ fn given(text: &str) -> Result<Given, String> {
 }
 
 #[test]
-fn objects_give_their_values() {
+fn values_are_found_in_objects_of_known_kinds() {
     let certs = json!({"extraVolumes": [{"name": "certs"}]});
-    let table = [
+    let cases = [
         ("a values file", "extraVolumes: [{name: certs}]", None),
         (
             "Flux",
@@ -55,7 +55,7 @@ fn objects_give_their_values() {
             Some("1.3.0"),
         ),
     ];
-    for (what, text, version) in table {
+    for (what, text, version) in cases {
         let given = given(text).unwrap();
         assert_eq!(
             (given.values, given.chart_version.as_deref()),
@@ -66,10 +66,10 @@ fn objects_give_their_values() {
 }
 
 #[test]
-fn what_holds_no_values_or_not_all_of_them_is_refused() {
-    let table = [
+fn a_file_without_values_or_with_only_some_of_them_is_refused() {
+    let cases = [
         ("apiVersion: v1\nkind: ConfigMap\ndata: {}", "kind ConfigMap has no values"),
-        ("releases: [{chart: cilium/tetragon}]", "it is a helmfile"),
+        ("releases: [{chart: cilium/tetragon}]", "this is a helmfile"),
         (
             "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {valuesFrom: [{kind: ConfigMap, name: more}]}",
             "from ConfigMap more",
@@ -83,20 +83,20 @@ fn what_holds_no_values_or_not_all_of_them_is_refused() {
             "several sources",
         ),
     ];
-    for (text, wanted) in table {
+    for (text, wanted) in cases {
         let error = given(text).unwrap_err();
         assert!(error.contains(wanted) && error.starts_with("f.yaml"), "{error}");
     }
     let two = given("a: 1\n---\nb: 2").unwrap();
     assert_eq!(
-        (two.values, two.remarks.len()),
+        (two.values, two.notes.len()),
         (vec![json!({"a": 1})], 1),
-        "Helm reads the first document alone"
+        "Helm reads only the first document"
     );
 }
 
 #[test]
-fn a_dependency_is_told_by_its_values() {
+fn a_dependency_is_found_from_its_values() {
     let named = |values: Value| values::dependency(&[values]);
     assert_eq!(
         named(json!({"tetragon": {"tetragon": {"image": {"tag": "v1.3.0"}}}})).as_deref(),
@@ -116,24 +116,24 @@ fn a_dependency_is_told_by_its_values() {
 }
 
 #[test]
-fn remarks_follow_the_values() {
-    let remark = |values: Value, version: Option<&str>| {
-        helm::values(&[values], version).unwrap().remarks.join(" ")
+fn notes_depend_on_the_release_and_on_privilege() {
+    let note = |values: Value, version: Option<&str>| {
+        helm::values(&[values], version).unwrap().notes.join(" ")
     };
     assert!(
-        remark(json!({}), Some("1.4.0")).contains("mounts securityfs itself when it is privileged")
+        note(json!({}), Some("1.4.0")).contains("mounts securityfs itself if it is privileged")
     );
     let unprivileged = json!({"tetragon": {"securityContext": {"privileged": false}}});
-    assert!(remark(unprivileged, Some("1.4.0")).contains("with privileged: false"));
+    assert!(note(unprivileged, Some("1.4.0")).contains("set privileged: false"));
     assert_eq!(
-        remark(json!({"tetragon": {"image": {"tag": "v1.3.0"}}}), Some("1.7.0")),
+        note(json!({"tetragon": {"image": {"tag": "v1.3.0"}}}), Some("1.7.0")),
         "",
         "the tag decides"
     );
     assert!(
-        remark(json!({"tetragon": {"image": {"tag": "v1.7.0"}}}), None)
+        note(json!({"tetragon": {"image": {"tag": "v1.7.0"}}}), None)
             .contains("v1.7.0 mounts securityfs itself")
     );
     let whole = json!({"tetragon": {"image": {"override": "registry:5000/tetragon:v1.1.0", "tag": "v1.7.0"}}});
-    assert!(remark(whole, None).contains("v1.1.0 knows no lsmhooks"));
+    assert!(note(whole, None).contains("v1.1.0 does not support lsmhooks"));
 }

@@ -1,8 +1,11 @@
-//! What becomes of a policy: its text and the nodes taken together. The plugin and the operator say the same because both
-//! ask here.
+//! Whether a policy of Tetragon's loads and denies: its text and the nodes taken together. The plugin
+//! and the operator agree, because both call [`judge`].
 //!
-//! In: a policy, what is known of the nodes, and the release of the agents where it is known. Out: an [`PolicyVerdict`] with
-//! the reason.
+//! In: a policy, what is known of the nodes, and the version of Tetragon's agents if it is known.
+//! Out: a [`PolicyVerdict`] with its cause.
+//!
+//! ## Flow
+//! the policy's text ([`TextVerdict`]) → its hooks on the nodes ([`Forecast`]) → the verdict.
 
 use lsm_ready_crds::State;
 
@@ -10,63 +13,64 @@ use crate::forecast::{Forecast, Nodes, forecast};
 use crate::image::Version;
 use crate::tracing_policy::{Release, ReleaseMatch, Releases, TextVerdict, TracingPolicy};
 
-/// What becomes of a policy. What comes later is graver.
+/// Whether a policy loads on the nodes that it selects, and denies. Later variants are worse.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum PolicyVerdict {
-    /// It loads on every node that it is for, and can deny.
+    /// It loads on each of its nodes, and can deny.
     Denies,
-    /// It has no LSM hooks, so nothing is judged.
+    /// It has no LSM hooks, so it is not judged.
     NoLsmHooks,
-    /// It loads on every node that it is for, and denies nothing.
+    /// It loads on each of its nodes, and denies nothing.
     DeniesNothing,
-    /// That cannot be judged.
+    /// Too little is known to say whether it loads.
     Unknown,
-    /// It does not load: Tetragon refuses it, or a node was shown not to take it.
+    /// Tetragon refuses it, or some node was shown not to accept one of its hooks.
     NotLoadable,
 }
 
-/// A policy that was judged.
+/// A policy's verdict, and where it comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JudgedPolicy {
-    /// What becomes of it.
+    /// Whether the policy loads and denies.
     pub verdict: PolicyVerdict,
-    /// Why, as far as its text is the cause; else empty, and the forecast has it.
-    pub why: String,
-    /// What the nodes say to its hooks.
+    /// The cause, if it is in the policy's text. Empty if it is in the forecast.
+    pub cause: String,
+    /// Which nodes accept which of the policy's hooks.
     pub forecast: Forecast,
 }
 
-/// Which releases of Tetragon are in target.
+/// The version of Tetragon that policies are judged for. If it is not known, they are judged for
+/// all known releases.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TargetVersion {
     version: Option<Version>,
 }
 
 impl TargetVersion {
-    /// The agents have that version; all known releases are in target where it is not known.
+    /// The target for agents of that version.
     #[must_use]
     pub const fn of(version: Option<Version>) -> Self {
         Self { version }
     }
 
-    /// The releases whose rules are applied.
+    /// The releases whose rules apply.
     #[must_use]
     pub fn releases(self) -> Releases {
-        let known = self.version.map(ReleaseMatch::of).and_then(ReleaseMatch::rules);
-        known.map_or(Releases::ALL, Releases::only)
+        let release = self.version.map(ReleaseMatch::of).and_then(ReleaseMatch::rules);
+        release.map_or(Releases::ALL, Releases::only)
     }
 
-    /// What the reader has to know about that version: its rules are not known exactly.
+    /// A note for the reader, if the rules of exactly that version are not known.
     #[must_use]
-    pub fn remark(self) -> Option<String> {
+    pub fn note(self) -> Option<String> {
         let version = self.version?;
         match ReleaseMatch::of(version) {
             ReleaseMatch::Before(release) => Some(format!(
-                "the rules of {version} are not known; those of {} stand for them",
+                "the rules of {version} are not known, so the rules of {} apply",
                 release.name()
             )),
             ReleaseMatch::After(_) => Some(format!(
-                "{version} is newer than this program; the rules of Tetragon's development branch of August 2026 stand for it"
+                "{version} is newer than this program, so the rules of Tetragon's development branch of August 2026 apply"
             )),
             ReleaseMatch::Exactly(Release::Main) => Some(format!(
                 "the rules for {version} are those of Tetragon's development branch of August 2026"
@@ -75,59 +79,61 @@ impl TargetVersion {
         }
     }
 
-    /// The answer to the policy's text.
+    /// The verdict on the policy's text.
     #[must_use]
     pub fn text_verdict(self, policy: &TracingPolicy) -> TextVerdict {
-        let answer = policy.text_verdict(self.releases());
-        match (self.version, &answer) {
-            (Some(version), TextVerdict::Refused(refused))
-                if matches!(ReleaseMatch::of(version), ReleaseMatch::After(_)) =>
-            {
-                TextVerdict::Unjudged(format!(
+        let verdict = policy.text_verdict(self.releases());
+        match (self.version, &verdict) {
+            (Some(version), TextVerdict::Refused(refused)) if is_newer(version) => {
+                TextVerdict::Unknown(format!(
                     "{version} is newer than this program, and older releases refuse it: {refused}"
                 ))
             }
-            _ => answer,
+            _ => verdict,
         }
     }
 
-    /// Why these agents know no `lsmhooks` at all.
-    fn without_hooks(self, policy: &TracingPolicy) -> Option<String> {
-        let version = self
-            .version
-            .filter(|version| ReleaseMatch::of(*version) == ReleaseMatch::WithoutLsmHooks)?;
-        (!policy.required_hooks.is_empty())
-            .then(|| format!("spec.lsmhooks: {version} does not have it; v1.2.0 and later do"))
+    /// Why agents of this version cannot load the policy, if they have no `lsmhooks` at all.
+    fn missing_lsm_hooks(self, policy: &TracingPolicy) -> Option<String> {
+        let version = self.version?;
+        let is_missing = ReleaseMatch::of(version) == ReleaseMatch::WithoutLsmHooks;
+        (is_missing && !policy.required_hooks.is_empty())
+            .then(|| format!("spec.lsmhooks: {version} does not support it; v1.2.0 and later do"))
     }
 }
 
-/// What becomes of that policy.
+fn is_newer(version: Version) -> bool {
+    matches!(ReleaseMatch::of(version), ReleaseMatch::After(_))
+}
+
+/// The verdict on that policy for those nodes.
 #[must_use]
 pub fn judge(policy: &TracingPolicy, nodes: &Nodes<'_>, target: TargetVersion) -> JudgedPolicy {
     let forecast = forecast(policy, nodes);
-    let (verdict, why) = match (target.text_verdict(policy), target.without_hooks(policy)) {
-        (_, Some(why)) => (PolicyVerdict::NotLoadable, why),
-        (TextVerdict::Refused(refused), None) => (PolicyVerdict::NotLoadable, refused.to_string()),
-        (answer, None) => on_nodes(answer, forecast.state()),
-    };
-    JudgedPolicy { verdict, why, forecast }
+    match target.missing_lsm_hooks(policy) {
+        Some(cause) => JudgedPolicy { verdict: PolicyVerdict::NotLoadable, cause, forecast },
+        None => on_nodes(target.text_verdict(policy), forecast),
+    }
 }
 
-/// The answer to the text, with what the nodes say to the hooks.
-fn on_nodes(answer: TextVerdict, nodes: State) -> (PolicyVerdict, String) {
-    match (answer, nodes) {
+fn on_nodes(text: TextVerdict, forecast: Forecast) -> JudgedPolicy {
+    let (verdict, cause) = match (text, forecast.state()) {
+        (TextVerdict::Refused(refused), _) => (PolicyVerdict::NotLoadable, refused.to_string()),
         (TextVerdict::NoLsmHooks, _) => {
             (PolicyVerdict::NoLsmHooks, "it has no LSM hooks".to_owned())
         }
-        (TextVerdict::Unjudged(why), State::NotReady) => (PolicyVerdict::NotLoadable, why),
-        (TextVerdict::Unjudged(why), _) => (PolicyVerdict::Unknown, why),
-        (_, State::NotReady) => (PolicyVerdict::NotLoadable, String::new()),
-        (_, State::Unknown) => (PolicyVerdict::Unknown, String::new()),
-        (TextVerdict::DeniesNothing(inert), State::Ready) => {
-            (PolicyVerdict::DeniesNothing, inert.to_string())
+        (TextVerdict::Unknown(why), State::NotReady) => (PolicyVerdict::NotLoadable, why),
+        (TextVerdict::Unknown(why), State::Ready | State::Unknown) => (PolicyVerdict::Unknown, why),
+        (TextVerdict::Denies | TextVerdict::DeniesNothing(_), State::NotReady) => {
+            (PolicyVerdict::NotLoadable, String::new())
         }
-        (TextVerdict::Denies | TextVerdict::Refused(_), State::Ready) => {
-            (PolicyVerdict::Denies, String::new())
+        (TextVerdict::Denies | TextVerdict::DeniesNothing(_), State::Unknown) => {
+            (PolicyVerdict::Unknown, String::new())
         }
-    }
+        (TextVerdict::DeniesNothing(why), State::Ready) => {
+            (PolicyVerdict::DeniesNothing, why.to_string())
+        }
+        (TextVerdict::Denies, State::Ready) => (PolicyVerdict::Denies, String::new()),
+    };
+    JudgedPolicy { verdict, cause, forecast }
 }

@@ -1,8 +1,8 @@
-//! Whether Tetragon's policies will load and deny, said before anybody applies them.
+//! Whether Tetragon's policies will load and deny, before anybody applies them.
 //!
-//! In: the objects of a file, what is known of the nodes ([`nodes`]), and Tetragon's release. Out: for each policy one of
-//! the answers of [`PolicyVerdict`], with the reason ([`Preflight`]), by the reading and the forecast that the operator makes
-//! too ([`lsm_ready_tetragon::verdict`]). [`render`] makes text of it.
+//! In: the objects of a file, what is known of the nodes ([`nodes`]), and Tetragon's release. Out: a
+//! verdict for each policy, with its cause ([`PreflightResult`]). [`render`] prints it. The operator
+//! reaches the same verdicts, by the same functions ([`lsm_ready_tetragon::verdict`]).
 
 pub mod kinds;
 pub mod nodes;
@@ -13,177 +13,171 @@ use lsm_ready_tetragon::forecast::Nodes;
 use lsm_ready_tetragon::tracing_policy::{
     self, Effect, Release, Severity, TextVerdict, TracingPolicy,
 };
-use lsm_ready_tetragon::verdict::{PolicyVerdict, TargetVersion, judge};
+use lsm_ready_tetragon::verdict::{JudgedPolicy, PolicyVerdict, TargetVersion, judge};
 use serde_json::Value;
 
-use crate::cluster::Server;
-use crate::documents::Document;
-use crate::exit;
+use crate::kubectl::DryRun;
+use crate::preflight::kinds::Kind;
 use crate::preflight::nodes::Cluster;
-use crate::preflight::result::{Hook, Judged, Preflight, SCHEMA};
+use crate::preflight::result::{HookResult, PolicyResult, PreflightResult, SCHEMA};
 
-/// Why nothing can be judged.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// There is none.
-    #[error("{0}: it has no TracingPolicy or TracingPolicyNamespaced of group cilium.io{hint}", hint = hint(.1))]
+    #[error(
+        "{0}: found no TracingPolicy or TracingPolicyNamespaced of group cilium.io{notes}",
+        notes = notes(.1)
+    )]
     NoPolicy(String, Vec<String>),
 }
 
-fn hint(remarks: &[String]) -> String {
-    remarks.iter().flat_map(|remark| ["; ", remark.as_str()]).collect()
+fn notes(notes: &[String]) -> String {
+    notes.iter().flat_map(|note| ["; ", note.as_str()]).collect()
 }
 
-/// A policy and where it stands.
+/// A policy and its place.
 #[derive(Clone, Debug)]
-pub struct Placed {
+pub struct LocatedPolicy {
     /// `TracingPolicy` or `TracingPolicyNamespaced`.
     pub kind: String,
-    /// Its file and the line of it on which its document begins.
-    pub place: String,
-    /// The policy.
+    /// The file, and the line on which the policy's document begins.
+    pub location: String,
     pub policy: TracingPolicy,
-    /// The whole object, as the API server is asked about it.
+    /// The whole object, for the API server.
     pub object: Value,
-    /// What the API server said to it.
-    pub server: Option<Server>,
+    /// What the API server said, if it was asked.
+    pub server: Option<DryRun>,
 }
 
-/// What is in a file.
+/// What some files contain.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct PolicyFiles {
     /// Tetragon's policies.
-    pub policies: Vec<Placed>,
-    /// Policies of which nothing can be said, with place and reason.
-    pub unreadable: Vec<String>,
-    /// What looks like a policy and is none.
-    pub remarks: Vec<String>,
+    pub policies: Vec<LocatedPolicy>,
+    /// Invalid documents and policies: place and reason of each.
+    pub invalid: Vec<String>,
+    /// Objects that look as if they were meant to be policies.
+    pub notes: Vec<String>,
 }
 
-/// Tetragon's policies among the objects of that file; other objects are passed over.
-pub fn policies(file: &str, documents: Vec<Document>) -> Found {
-    let mut found = Found::default();
+/// Tetragon's policies among the objects of that file. Other objects are skipped.
+pub fn policies(file: &str, documents: Vec<crate::documents::Document>) -> PolicyFiles {
+    let mut found = PolicyFiles::default();
     for document in documents {
-        let place = format!("{file}:{}", document.line);
-        let kind = match kinds::kind(&document.value) {
-            kinds::Kind::Policy(kind) => kind,
-            kinds::Kind::Like(remark) => {
-                found.remarks.push(format!("{place}: {remark}"));
-                continue;
-            }
-            kinds::Kind::Other => continue,
-        };
-        match TracingPolicy::from_file(&document.value) {
-            Ok(policy) => {
+        let location = format!("{file}:{}", document.line);
+        match kinds::kind(&document.value) {
+            Kind::Policy(kind) => {
                 let kind = kind.to_owned();
-                found.policies.push(Placed {
-                    kind,
-                    place,
-                    policy,
-                    object: document.value,
-                    server: None,
-                });
+                found.add(location, kind, document.value);
             }
-            Err(error) => found.unreadable.push(unreadable(&place, kind, &document.value, &error)),
+            Kind::Similar(note) => found.notes.push(format!("{location}: {note}")),
+            Kind::Other => {}
         }
     }
     found
 }
 
-fn unreadable(place: &str, kind: &str, object: &Value, error: &tracing_policy::Error) -> String {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    format!("{place}: {kind} {name}: {error}")
-}
-
-/// What becomes of these policies on those nodes, with agents of the release in target.
-pub fn preflight(policies: &[Placed], cluster: &Cluster, target: TargetVersion) -> Preflight {
-    let nodes = cluster.nodes();
-    let judged: Vec<Judged> = policies.iter().map(|placed| one(placed, &nodes, target)).collect();
-    let mut remarks = cluster.remarks.clone();
-    remarks.extend(target.remark());
-    Preflight {
-        schema: SCHEMA,
-        result: judged.iter().map(|judged| judged.result).max().unwrap_or(PolicyVerdict::Unknown),
-        tetragon: target.releases().iter().map(Release::name).collect(),
-        nodes: nodes.len(),
-        policies: judged,
-        remarks,
+impl PolicyFiles {
+    fn add(&mut self, location: String, kind: String, object: Value) {
+        match TracingPolicy::from_file(&object) {
+            Ok(policy) => {
+                self.policies.push(LocatedPolicy { kind, location, policy, object, server: None });
+            }
+            Err(error) => self.invalid.push(invalid(&location, &kind, &object, &error)),
+        }
     }
 }
 
-fn one(placed: &Placed, nodes: &Nodes<'_>, target: TargetVersion) -> Judged {
-    let Placed { kind, place, policy, server, .. } = placed;
-    let judged = judge(policy, nodes, target);
-    let (outcome, why) = match server {
-        Some(Server::Refused(message)) => {
-            (PolicyVerdict::NotLoadable, format!("the API server refuses it: {message}"))
-        }
-        Some(Server::NotAsked(message)) if judged.verdict < PolicyVerdict::Unknown => {
-            (PolicyVerdict::Unknown, format!("the API server could not be asked: {message}"))
-        }
-        _ => (judged.verdict, judged.why),
-    };
-    let releases = target.releases();
-    let mut told = 0;
-    Judged {
+fn invalid(location: &str, kind: &str, object: &Value, error: &tracing_policy::Error) -> String {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    format!("{location}: {kind} {name}: {error}")
+}
+
+/// Judges these policies on those nodes, for agents of that version.
+pub fn preflight(
+    policies: &[LocatedPolicy],
+    cluster: &Cluster,
+    target: TargetVersion,
+) -> PreflightResult {
+    let nodes = cluster.nodes();
+    let policies: Vec<PolicyResult> =
+        policies.iter().map(|located| judge_policy(located, &nodes, target)).collect();
+    PreflightResult {
+        schema: SCHEMA,
+        result: policies.iter().map(|policy| policy.result).max().unwrap_or(PolicyVerdict::Unknown),
+        tetragon: target.releases().iter().map(Release::name).collect(),
+        nodes: nodes.len(),
+        policies,
+        notes: cluster.notes.iter().cloned().chain(target.note()).collect(),
+    }
+}
+
+fn judge_policy(located: &LocatedPolicy, nodes: &Nodes<'_>, target: TargetVersion) -> PolicyResult {
+    let LocatedPolicy { kind, location, policy, server, .. } = located;
+    let JudgedPolicy { verdict, cause, forecast } =
+        with_dry_run(judge(policy, nodes, target), server.as_ref());
+    let mut explained = 0;
+    PolicyResult {
         kind: kind.clone(),
         namespace: policy.name.namespace.clone(),
         name: policy.name.name.clone(),
-        place: place.clone(),
-        result: outcome,
-        why,
-        denies: policy.effect(releases) == Some(Effect::Denies),
-        diagnostics: result::diagnostics(policy, releases),
+        location: location.clone(),
+        result: verdict,
+        message: cause,
+        denies: policy.effect(target.releases()) == Some(Effect::Denies),
+        diagnostics: result::diagnostics(policy, target.releases()),
         server: server.clone(),
-        nodes: judged.forecast.nodes,
-        loadable: judged.forecast.loadable,
-        not_loadable: judged.forecast.not_loadable,
-        unknown: judged.forecast.unknown,
-        hooks: judged
-            .forecast
+        nodes: forecast.nodes,
+        loadable: forecast.loadable,
+        not_loadable: forecast.not_loadable,
+        unknown: forecast.unknown,
+        hooks: forecast
             .hooks
             .into_iter()
-            .map(|hook| Hook::of(hook, nodes, &mut told))
+            .map(|hook| HookResult::of(hook, nodes, &mut explained))
             .collect(),
     }
 }
 
-/// The exit code. With `require_deny` each policy has to deny something.
-pub fn code(preflight: &Preflight, require_deny: bool) -> u8 {
-    if require_deny && preflight.policies.iter().any(|judged| !judged.denies) {
-        return exit::NOT_LOADABLE;
-    }
-    match preflight.result {
-        PolicyVerdict::Denies | PolicyVerdict::DeniesNothing | PolicyVerdict::NoLsmHooks => {
-            exit::LOADABLE
+/// The verdict after the API server's answer. A refusal is final. An API server that cannot be asked
+/// leaves an otherwise good policy unknown.
+fn with_dry_run(judged: JudgedPolicy, server: Option<&DryRun>) -> JudgedPolicy {
+    match server {
+        Some(DryRun::Refused(message)) => JudgedPolicy {
+            verdict: PolicyVerdict::NotLoadable,
+            cause: format!("the API server refuses it: {message}"),
+            ..judged
+        },
+        Some(DryRun::NotAsked(message)) if judged.verdict < PolicyVerdict::Unknown => {
+            JudgedPolicy {
+                verdict: PolicyVerdict::Unknown,
+                cause: format!("the API server could not be asked: {message}"),
+                ..judged
+            }
         }
-        PolicyVerdict::NotLoadable => exit::NOT_LOADABLE,
-        PolicyVerdict::Unknown => exit::NOT_JUDGED,
+        Some(DryRun::Accepted | DryRun::NotAsked(_)) | None => judged,
     }
 }
 
-/// Asks the API server about each policy. What it takes is not refused for its schema.
-pub fn ask_server(policies: &mut [Placed], ask: impl Fn(&Value) -> Server) {
-    for placed in policies {
-        let said = ask(&placed.object);
-        if said == Server::Accepted {
-            placed.policy.mark_accepted();
+/// Asks the API server about each policy. A policy that it accepts is not refused for its schema.
+pub fn ask_server(policies: &mut [LocatedPolicy], dry_run: impl Fn(&Value) -> DryRun) {
+    for located in policies {
+        let answer = dry_run(&located.object);
+        if answer == DryRun::Accepted {
+            located.policy.mark_accepted();
         }
-        placed.server = Some(said);
+        located.server = Some(answer);
     }
 }
 
-/// Whether the text of some policy is refused or cannot be judged by a release in target, and not by another.
-pub fn depends_on_release(policies: &[Placed], target: TargetVersion) -> bool {
+/// Whether some policy cannot be judged because the releases in question treat it differently.
+pub fn depends_on_release(policies: &[LocatedPolicy], target: TargetVersion) -> bool {
     let releases = target.releases();
-    let depends = |placed: &Placed| {
-        let diagnostics = &placed.policy.diagnostics;
-        let refused = diagnostics
-            .releases(Severity::Schema)
-            .or(diagnostics.releases(Severity::Agent))
-            .and(releases);
-        !refused.is_empty()
-            && matches!(target.text_verdict(&placed.policy), TextVerdict::Unjudged(_))
+    let depends = |located: &LocatedPolicy| {
+        let diagnostics = &located.policy.diagnostics;
+        let refusing =
+            diagnostics.releases(Severity::Schema).or(diagnostics.releases(Severity::Agent));
+        !refusing.and(releases).is_empty()
+            && matches!(target.text_verdict(&located.policy), TextVerdict::Unknown(_))
     };
     policies.iter().any(depends)
 }

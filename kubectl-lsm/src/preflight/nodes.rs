@@ -1,8 +1,8 @@
-//! What is known of the nodes: from LsmNodes, LsmHookProfiles and, where they are there, Nodes.
+//! What is known of the nodes: from LsmNodes, LsmHookProfiles and, if there are any, Nodes.
 //!
-//! In: objects, from a file or from the cluster. Out: a [`Cluster`]. Nodes say which boot is the present one, and which
-//! labels a policy's `nodeSelector` may look at. Without them each report is taken to be about the present boot, and each
-//! policy to be for every node; a remark says so.
+//! In: objects, from a file or from the cluster. Out: a [`Cluster`]. Nodes have the current boot ID,
+//! and the labels for a policy's `nodeSelector`. Without Nodes, each report is assumed to be about the
+//! current boot, and each policy to select each node. A note says so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -23,9 +23,9 @@ use serde_json::Value;
 
 use crate::documents::Document;
 
-/// An object that is not what its kind says.
+/// An object is not what its kind says.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{file}:{line}: document {number} is no {kind} that the API server would take: {message}")]
+#[error("{file}:{line}: document {number} is an invalid {kind}: {message}")]
 pub struct Error {
     file: String,
     line: usize,
@@ -34,25 +34,28 @@ pub struct Error {
     message: String,
 }
 
-/// What is known.
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
-    /// Boot ID and labels by name; empty where Nodes are not known.
-    nodes: BTreeMap<String, (String, Labels)>,
+    /// By name. Empty if Nodes are not known.
+    nodes: BTreeMap<String, NodeInfo>,
+    /// By the name of the node.
     reports: BTreeMap<String, LsmNodeStatus>,
-    /// The genuine ones.
+    /// By name. Only profiles whose name is the digest of their content.
     profiles: HashMap<String, LsmHookProfileSpec>,
     /// The releases of Tetragon's agents.
     versions: BTreeSet<Version>,
-    /// What could not be looked at.
-    pub remarks: Vec<String>,
+    /// What could not be read, and what was assumed.
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct NodeInfo {
+    boot_id: String,
+    labels: Labels,
 }
 
 impl Cluster {
-    /// Takes in the objects of that file; other kinds are passed over.
-    ///
-    /// # Errors
-    /// At the first that cannot be read.
+    /// Adds the objects of that file. Other kinds are skipped.
     pub fn add(&mut self, file: &str, documents: &[Document]) -> Result<(), Error> {
         for document in documents {
             let group =
@@ -77,7 +80,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Notes the release of a DaemonSet with Tetragon's image. One that cannot be read is not Tetragon's.
+    /// Records the release of a DaemonSet with Tetragon's image. An invalid DaemonSet is skipped.
     fn add_agents(&mut self, object: &Value) {
         let Ok(daemon_set) = DaemonSet::deserialize(object) else {
             return;
@@ -91,51 +94,49 @@ impl Cluster {
         }
     }
 
-    /// The release of the agents, if there is one.
+    /// The release of Tetragon's agents, if all have the same.
     pub fn version(&self) -> Option<Version> {
         self.versions.first().copied().filter(|_| self.versions.len() == 1)
     }
 
-    /// Of nodes with another operating system nothing is asked.
+    /// Skips nodes with another operating system than Linux: they have no LSM hooks.
     fn add_node(&mut self, node: &Node) {
-        let labels = node.labels();
+        let labels = node.labels().clone();
         if labels.get("kubernetes.io/os").is_none_or(|os| os == "linux") {
-            let boot = node.status.as_ref().and_then(|status| status.node_info.as_ref());
-            let boot = boot.map(|info| info.boot_id.clone()).unwrap_or_default();
-            self.nodes.insert(node.name_any(), (boot, labels.clone()));
+            let info = node.status.as_ref().and_then(|status| status.node_info.as_ref());
+            let boot_id = info.map(|info| info.boot_id.clone()).unwrap_or_default();
+            self.nodes.insert(node.name_any(), NodeInfo { boot_id, labels });
         }
     }
 
-    /// Says what has to be taken for granted.
-    pub fn remark(&mut self) {
+    /// Adds notes about what the forecast has to assume.
+    pub fn note_assumptions(&mut self) {
         if self.nodes.is_empty() && !self.reports.is_empty() {
-            self.remarks.push(
-                "no Nodes are known: each LsmNode is taken to be about the present boot, and each policy to be for every \
-                 node"
+            self.notes.push(
+                "no Nodes are known, so each LsmNode is assumed to be about the current boot, and each policy to select \
+                 each node"
                     .to_owned(),
             );
         }
         if self.nodes.is_empty() && self.reports.is_empty() {
-            self.remarks.push(
-                "no node is known: look for LsmNodes with `kubectl get lsmnodes`, or name a file that has them with --nodes"
+            self.notes.push(
+                "no node is known: check `kubectl get lsmnodes`, or name a file that has LsmNodes with --nodes FILE"
                     .to_owned(),
             );
         }
     }
 
-    /// The nodes as the forecast takes them.
+    /// The nodes, for the forecast.
     pub fn nodes(&self) -> Nodes<'_> {
         if self.nodes.is_empty() {
-            return Nodes::of(
-                self.reports.iter().map(|(name, report)| self.known(name, &report.boot_id, None)),
-            );
+            let reports = self.reports.iter();
+            return Nodes::of(reports.map(|(name, report)| self.node(name, &report.boot_id, None)));
         }
-        Nodes::of(
-            self.nodes.iter().map(|(name, (boot, labels))| self.known(name, boot, Some(labels))),
-        )
+        let nodes = self.nodes.iter();
+        Nodes::of(nodes.map(|(name, info)| self.node(name, &info.boot_id, Some(&info.labels))))
     }
 
-    fn known<'a>(
+    fn node<'a>(
         &'a self,
         name: &'a str,
         boot_id: &'a str,

@@ -1,122 +1,115 @@
 //! The answer of `preflight`, in the form of `-o json`.
 
-use lsm_ready_crds::State;
+use lsm_ready_crds::{ExitCode, State};
 use lsm_ready_tetragon::forecast::{HookForecast, Nodes, NodesByReason};
 use lsm_ready_tetragon::tracing_policy::{Diagnostic, Release, Releases, Severity, TracingPolicy};
 use lsm_ready_tetragon::verdict::PolicyVerdict;
 use serde::{Serialize, Serializer};
 
-use crate::cluster::Server;
+use crate::kubectl::DryRun;
 
-/// Names the form of `-o json`. Fields may be added under it; a change of meaning gets another name.
-pub const SCHEMA: &str = "lsmready.io/preflight/v2";
+/// The name of this form of `-o json`. Fields may be added under the same name. A change of meaning
+/// gets another name.
+pub const SCHEMA: &str = "lsmready.io/preflight/v3";
 
-/// Of so many hooks of a policy the reason is told in words, with the name that was meant.
-const MOST_HOOKS_TOLD: usize = 20;
+/// Maximum number of hooks of a policy that are explained in sentences.
+const MAX_EXPLAINED_HOOKS: usize = 20;
 
-/// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Preflight {
+pub struct PreflightResult {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// The gravest of the policies'.
-    #[serde(serialize_with = "word")]
+    /// The worst verdict of all policies.
+    #[serde(serialize_with = "verdict")]
     pub result: PolicyVerdict,
     /// The releases of Tetragon whose rules were applied.
     pub tetragon: Vec<&'static str>,
-    /// Nodes that are known.
+    /// Number of known nodes.
     pub nodes: usize,
-    /// Each policy, in the order of the file.
-    pub policies: Vec<Judged>,
-    /// What could not be looked at.
-    pub remarks: Vec<String>,
+    /// Each policy, in the order of the files.
+    pub policies: Vec<PolicyResult>,
+    /// What could not be read, and what was assumed.
+    pub notes: Vec<String>,
 }
 
-/// One policy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Judged {
+pub struct PolicyResult {
     /// `TracingPolicy` or `TracingPolicyNamespaced`.
     pub kind: String,
-    /// Its namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Its name.
     pub name: String,
-    /// Its file and the line of it on which its document begins.
-    pub place: String,
-    /// What becomes of it.
-    #[serde(serialize_with = "word")]
+    /// The file, and the line on which the policy's document begins.
+    pub location: String,
+    #[serde(serialize_with = "verdict")]
     pub result: PolicyVerdict,
-    /// Why, where the hooks below do not tell it.
+    /// The cause of the result, if it is in the policy's text or at the API server. Causes on the
+    /// nodes are in `hooks`.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub why: String,
-    /// An enforcing action is in effect, so that it denies where it loads.
+    pub message: String,
+    /// The policy denies something on each node on which it loads.
     pub denies: bool,
-    /// Fields, and what is to be said about them.
-    pub diagnostics: Vec<Found>,
-    /// What the API server said to it.
+    /// What was found in the policy's text.
+    pub diagnostics: Vec<DiagnosticResult>,
+    /// What the API server said, if it was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub server: Option<Server>,
-    /// Nodes that it is for.
+    pub server: Option<DryRun>,
+    /// Number of nodes that the policy selects.
     pub nodes: usize,
-    /// Those on which all of its hooks take their programs.
+    /// Number of those nodes on which all of its hooks accept their programs.
     pub loadable: usize,
-    /// Those on which one was shown not to.
+    /// Number of those nodes on which some hook was shown not to.
     pub not_loadable: usize,
-    /// The others.
+    /// Number of the remaining nodes.
     pub unknown: usize,
-    /// Each hook.
-    pub hooks: Vec<Hook>,
+    pub hooks: Vec<HookResult>,
 }
 
-/// A field, and what is to be said about it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Found {
-    /// `Refused`, `CannotBeJudged` or `Remark`.
+pub struct DiagnosticResult {
+    /// `Refused`, `CannotBeJudged` or `Note`.
     pub severity: &'static str,
-    /// The field.
+    /// The field of the policy.
     pub field: String,
-    /// The rule, and what to write instead.
+    /// What is wrong, and what to write instead.
     pub rule: String,
-    /// The releases with that rule.
+    /// The releases that have this rule.
     pub releases: Vec<&'static str>,
-    /// The same in words.
+    /// The same releases as a phrase.
     #[serde(skip)]
     pub range: String,
 }
 
-/// One hook.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Hook {
-    /// Its name, as the policy has it.
+pub struct HookResult {
     pub hook: String,
-    /// It has to take a sleepable program.
+    /// The hook has to accept a sleepable program.
     pub sleepable: bool,
-    /// The field that asks for it.
+    /// The field of the policy that requires the hook.
     pub field: String,
-    /// Nodes that take its programs.
+    /// Number of nodes that accept the hook's programs.
     pub loadable: usize,
-    /// The others.
-    pub others: Vec<Reason>,
+    /// The other nodes.
+    pub others: Vec<ReasonResult>,
 }
 
-/// Nodes that do not take a hook's programs, or are not known to.
+/// Nodes that do not accept a hook's programs, or are not known to, for one reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Reason {
+pub struct ReasonResult {
     /// A code of docs/reasons.md.
     pub reason: String,
     /// `NotLoadable` or `Unknown`.
-    #[serde(serialize_with = "word")]
+    #[serde(serialize_with = "verdict")]
     pub result: PolicyVerdict,
-    /// How many.
+    /// Number of these nodes.
     pub nodes: usize,
-    /// The first three by name.
+    /// The first three of them by name.
     pub sample: Vec<String>,
-    /// The reason in a sentence. Of a policy with many such hooks only the first have one.
+    /// The reason as a sentence. Empty after the first [`MAX_EXPLAINED_HOOKS`] hooks.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// What to change.
@@ -124,56 +117,79 @@ pub struct Reason {
     pub fix: String,
 }
 
-impl Hook {
-    /// The hook with its reasons; `told` counts those that got words.
-    pub fn of(forecast: HookForecast, nodes: &Nodes<'_>, told: &mut usize) -> Self {
-        let HookForecast { requirement, loadable, others } = forecast;
-        let with_words = !others.is_empty() && *told < MOST_HOOKS_TOLD;
-        *told += usize::from(with_words);
-        let reason = |others: NodesByReason| {
-            let words = with_words.then(|| nodes.explain(&requirement, &others));
-            let (message, fix) = words.map(|words| (words.message, words.fix)).unwrap_or_default();
-            let result = if others.state == State::Unknown {
-                PolicyVerdict::Unknown
-            } else {
-                PolicyVerdict::NotLoadable
-            };
-            Reason {
-                reason: others.reason,
-                result,
-                nodes: others.count,
-                sample: others.sample,
-                message,
-                fix,
+impl PreflightResult {
+    /// The exit code. With `require_deny` each policy has to deny something.
+    pub fn code(&self, require_deny: bool) -> ExitCode {
+        if require_deny && self.policies.iter().any(|policy| !policy.denies) {
+            return ExitCode::DoesNotHold;
+        }
+        match self.result {
+            PolicyVerdict::Denies | PolicyVerdict::DeniesNothing | PolicyVerdict::NoLsmHooks => {
+                ExitCode::Holds
             }
+            PolicyVerdict::NotLoadable => ExitCode::DoesNotHold,
+            PolicyVerdict::Unknown => ExitCode::CannotBeJudged,
+        }
+    }
+}
+
+impl HookResult {
+    /// The result for one hook. `explained` counts the hooks of the policy that have sentences.
+    pub fn of(forecast: HookForecast, nodes: &Nodes<'_>, explained: &mut usize) -> Self {
+        let HookForecast { requirement, loadable, others } = forecast;
+        let with_sentences = !others.is_empty() && *explained < MAX_EXPLAINED_HOOKS;
+        *explained += usize::from(with_sentences);
+        let reason = |others: NodesByReason| {
+            let verdict = with_sentences.then(|| nodes.explain(&requirement, &others));
+            let (message, fix) =
+                verdict.map(|verdict| (verdict.message, verdict.fix)).unwrap_or_default();
+            ReasonResult::of(others, message, fix)
         };
         let others = others.into_iter().map(reason).collect();
         Self {
             sleepable: requirement.sleepable,
             loadable,
             others,
-            field: requirement.why,
+            field: requirement.field,
             hook: requirement.hook,
         }
     }
 }
 
-/// What was found in a policy that concerns these releases; what the API server took is not told as refused by it.
-pub fn diagnostics(policy: &TracingPolicy, releases: Releases) -> Vec<Found> {
-    let is_meant = |found: &&Diagnostic| {
+impl ReasonResult {
+    fn of(nodes: NodesByReason, message: String, fix: String) -> Self {
+        let result = match nodes.state {
+            State::Unknown => PolicyVerdict::Unknown,
+            State::NotReady | State::Ready => PolicyVerdict::NotLoadable,
+        };
+        Self {
+            reason: nodes.reason,
+            result,
+            nodes: nodes.count,
+            sample: nodes.sample,
+            message,
+            fix,
+        }
+    }
+}
+
+/// The diagnostics of a policy for these releases. The schema's diagnostics are left out for a policy
+/// that the API server accepted.
+pub fn diagnostics(policy: &TracingPolicy, releases: Releases) -> Vec<DiagnosticResult> {
+    let applies = |found: &&Diagnostic| {
         !found.releases.and(releases).is_empty()
             && (found.severity != Severity::Schema || policy.is_from_file())
     };
-    policy.diagnostics.iter().filter(is_meant).map(|found| one(found, releases)).collect()
+    policy.diagnostics.iter().filter(applies).map(|found| diagnostic(found, releases)).collect()
 }
 
-fn one(found: &Diagnostic, releases: Releases) -> Found {
+fn diagnostic(found: &Diagnostic, releases: Releases) -> DiagnosticResult {
     let releases = found.releases.and(releases);
-    Found {
+    DiagnosticResult {
         severity: match found.severity {
             Severity::Schema | Severity::Agent => "Refused",
-            Severity::Unjudged => "CannotBeJudged",
-            Severity::Remark => "Remark",
+            Severity::Unknown => "CannotBeJudged",
+            Severity::Note => "Note",
         },
         field: found.path.clone(),
         rule: found.rule.clone(),
@@ -183,8 +199,8 @@ fn one(found: &Diagnostic, releases: Releases) -> Found {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn word<S: Serializer>(outcome: &PolicyVerdict, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match outcome {
+fn verdict<S: Serializer>(verdict: &PolicyVerdict, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match verdict {
         PolicyVerdict::Denies => "Denies",
         PolicyVerdict::NoLsmHooks => "NoLsmHooks",
         PolicyVerdict::DeniesNothing => "DeniesNothing",

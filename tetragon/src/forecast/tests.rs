@@ -1,7 +1,10 @@
-//! Tables and properties of the forecast.
+//! Cases and properties of the forecast.
 
 use lsm_ready_crds::LsmNodeStatus;
+use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::selection::Labels;
+use lsm_ready_crds::verdict::{Facts, verdict};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -23,7 +26,7 @@ fn profile() -> LsmHookProfileSpec {
     .unwrap()
 }
 
-/// A report that names a profile; `reads` is the outcome of KernelReads.
+/// A report that names a profile. `reads` is the outcome of the check KernelReads.
 fn report(evidence: &str, reads: &str) -> LsmNodeStatus {
     serde_json::from_value(json!({"bootID": BOOT, "evidence": evidence, "hookProfile": "digest",
         "reason": if evidence == "Denied" { "CanaryDenied" } else { "BpfNotInLsmList" },
@@ -40,7 +43,7 @@ fn known<'a>(
 }
 
 #[test]
-fn each_node_has_the_reason_that_its_label_would_have() {
+fn each_node_has_the_reason_that_its_label_has() {
     let (profile, good) = (profile(), report("Denied", "Pass"));
     let (locked, attached) = (report("Denied", "Fail"), report("Attached", "Pass"));
     let nodes = Nodes::of([
@@ -50,12 +53,12 @@ fn each_node_has_the_reason_that_its_label_would_have() {
         known("n1", &good, Some(&profile)),
         known("n0", &good, Some(&profile)),
     ]);
-    assert_eq!(nodes.classes.len(), 4, "n0 and n1 are of one kind");
+    assert_eq!(nodes.class_count(), 4, "n0 and n1 are in one class");
     let found =
         forecast(&policy(&[("file_open", true), ("file_lock", true)], &Value::Null), &nodes);
     assert_eq!((found.nodes, found.loadable, found.not_loadable, found.unknown), (5, 0, 4, 1));
     assert_eq!(found.state(), State::NotReady);
-    let told = |hook: &HookForecast| -> Vec<(String, usize, String)> {
+    let reasons = |hook: &HookForecast| -> Vec<(String, usize, String)> {
         hook.others.iter().map(|o| (o.reason.clone(), o.count, o.sample.join(" "))).collect()
     };
     let one = |reason: &str, node: &str| (reason.to_owned(), 1, node.to_owned());
@@ -64,27 +67,27 @@ fn each_node_has_the_reason_that_its_label_would_have() {
         one("KernelReadsForbidden", "n2"),
         one("HookProfileMissing", "n4"),
     ];
-    assert_eq!((found.hooks[1].loadable, told(&found.hooks[1])), (2, everywhere.to_vec()));
+    assert_eq!((found.hooks[1].loadable, reasons(&found.hooks[1])), (2, everywhere.to_vec()));
     let not_sleepable = ("HookNotSleepable".to_owned(), 2, "n0 n1".to_owned());
     assert_eq!(
-        (found.hooks[0].loadable, told(&found.hooks[0])),
+        (found.hooks[0].loadable, reasons(&found.hooks[0])),
         (0, [&[not_sleepable], &everywhere[..]].concat())
     );
 }
 
 #[test]
-fn a_misspelt_hook_is_told_with_the_one_that_was_meant() {
+fn a_misspelt_hook_is_reported_with_a_similar_one() {
     let (profile, good) = (profile(), report("Denied", "Pass"));
     let nodes = Nodes::of([known("n1", &good, Some(&profile))]);
     let found = forecast(&policy(&[("file_opn", false)], &Value::Null), &nodes);
     let others = &found.hooks[0].others[0];
     assert_eq!(others.reason, "HookNotInKernel");
-    let told = nodes.explain(&found.hooks[0].requirement, others);
-    assert!(told.message.contains("did you mean file_open?"), "{}", told.message);
+    let explained = nodes.explain(&found.hooks[0].requirement, others);
+    assert!(explained.message.contains("did you mean file_open?"), "{}", explained.message);
 }
 
 #[test]
-fn only_the_nodes_that_a_policy_is_for_are_counted() {
+fn only_nodes_that_the_policy_selects_are_counted() {
     let (profile, good) = (profile(), report("Denied", "Pass"));
     let zone = |zone: &str| Labels::from([("zone".to_owned(), zone.to_owned())]);
     let (a, b) = (zone("a"), zone("b"));
@@ -101,9 +104,9 @@ fn only_the_nodes_that_a_policy_is_for_are_counted() {
 }
 
 proptest! {
-    /// Loadable is said of exactly those nodes whose verdict is ready for all that the policy asks.
+    /// Exactly the nodes whose verdict is ready for all required hooks are loadable.
     #[test]
-    fn never_a_false_loadable(
+    fn exactly_the_ready_nodes_are_loadable(
         nodes in prop::collection::vec(("None|Attached|Denied", "Pass|Fail|Unknown", any::<bool>()), 0..12),
         hooks in prop::collection::vec(("file_open|task_alloc|getprocattr|other", any::<bool>()), 0..4),
         seed: prop::sample::Index,
@@ -129,6 +132,6 @@ proptest! {
             let middle = seed.index(all.len());
             all.rotate_left(middle);
         }
-        prop_assert_eq!(found, forecast(&policy, &Nodes::of(all)), "the order of the nodes changes something");
+        prop_assert_eq!(found, forecast(&policy, &Nodes::of(all)), "the order of the nodes matters");
     }
 }

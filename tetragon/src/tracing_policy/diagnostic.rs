@@ -3,37 +3,39 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use lsm_ready_crds::text::truncate;
+
 use crate::tracing_policy::release::{Release, Releases};
 
-/// So many diagnostics of one policy are kept; the others are counted.
-const MOST: usize = 100;
+/// Maximum number of diagnostics that are kept for one policy.
+const MAX_KEPT: usize = 100;
 
-/// Longest text from a policy that a message repeats, in characters.
-const LONGEST: usize = 64;
+/// Maximum length of a text from a policy in a message, in characters.
+const MAX_QUOTED_CHARS: usize = 64;
 
 /// What a diagnostic means for the policy.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Severity {
-    /// The CRD's schema does not allow it, so the API server refuses the policy.
+    /// The schema of the CRD does not allow it, so the API server refuses the policy.
     Schema,
     /// Tetragon's agent refuses the policy.
     Agent,
-    /// Whether the agent takes it cannot be told from the file.
-    Unjudged,
-    /// The policy loads, and somebody should know this.
-    Remark,
+    /// The file does not tell whether the agent accepts it.
+    Unknown,
+    /// The policy loads, but its author should know this.
+    Note,
 }
 
-/// A field, and what is to be said about it.
+/// A field of a policy, and what is wrong with it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Diagnostic {
     /// What it means for the policy.
     pub severity: Severity,
-    /// The field, as in `spec.lsmhooks[0].hook`.
+    /// The field, for example `spec.lsmhooks[0].hook`.
     pub path: String,
-    /// The rule, and what to write instead.
+    /// What is wrong, and what to write instead.
     pub rule: String,
-    /// The releases with that rule.
+    /// The releases that have this rule.
     pub releases: Releases,
 }
 
@@ -46,44 +48,58 @@ impl fmt::Display for Diagnostic {
 /// The diagnostics of one policy.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Diagnostics {
-    found: Vec<Diagnostic>,
-    /// Releases with diagnostics that were not kept, by severity.
-    omitted: BTreeMap<Severity, Releases>,
+    kept: Vec<Diagnostic>,
+    /// The releases of the diagnostics that were not kept.
+    dropped: BTreeMap<Severity, Releases>,
 }
 
 impl Diagnostics {
-    /// Each diagnostic that was kept.
+    /// The diagnostics that were kept, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.found.iter()
+        self.kept.iter()
     }
 
-    /// Those of that severity that concern one of these releases.
+    /// The diagnostics of that severity for at least one of these releases.
     pub fn of(&self, severity: Severity, releases: Releases) -> impl Iterator<Item = &Diagnostic> {
-        self.found.iter().filter(move |found| {
+        self.kept.iter().filter(move |found| {
             found.severity == severity && !found.releases.and(releases).is_empty()
         })
     }
 
-    /// The releases that have such a diagnostic.
+    /// The releases with a diagnostic of that severity.
     #[must_use]
     pub fn releases(&self, severity: Severity) -> Releases {
-        let omitted = self.omitted.get(&severity).copied().unwrap_or_default();
-        self.found
+        let dropped = self.dropped.get(&severity).copied().unwrap_or_default();
+        self.kept
             .iter()
             .filter(|found| found.severity == severity)
-            .fold(omitted, |all, found| all.or(found.releases))
+            .fold(dropped, |all, found| all.or(found.releases))
     }
 }
 
 /// Collects diagnostics, release by release. Equal diagnostics of several releases become one.
 #[derive(Debug, Default)]
 pub struct Collector {
-    found: BTreeMap<(Severity, String, String), (usize, Releases)>,
-    omitted: BTreeMap<Severity, Releases>,
+    found: BTreeMap<Key, Found>,
+    dropped: BTreeMap<Severity, Releases>,
+}
+
+#[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Key {
+    severity: Severity,
+    path: String,
+    rule: String,
+}
+
+#[derive(Debug)]
+struct Found {
+    /// How many diagnostics were found before.
+    order: usize,
+    releases: Releases,
 }
 
 impl Collector {
-    /// Adds what a release says about a field.
+    /// Adds what one release says about a field.
     pub fn add(
         &mut self,
         release: Release,
@@ -103,34 +119,34 @@ impl Collector {
         rule: impl Into<String>,
     ) {
         let order = self.found.len();
-        let key = (severity, path.to_owned(), rule.into());
-        if order >= MOST && !self.found.contains_key(&key) {
-            let omitted = self.omitted.entry(severity).or_default();
-            *omitted = omitted.or(releases);
+        let key = Key { severity, path: path.to_owned(), rule: rule.into() };
+        if order >= MAX_KEPT && !self.found.contains_key(&key) {
+            let dropped = self.dropped.entry(severity).or_default();
+            *dropped = dropped.or(releases);
             return;
         }
-        let (_, known) = self.found.entry(key).or_insert((order, Releases::default()));
-        *known = known.or(releases);
+        let new = Found { order, releases: Releases::default() };
+        let found = self.found.entry(key).or_insert(new);
+        found.releases = found.releases.or(releases);
     }
 
-    /// All of them, in the order in which they were found.
+    /// The diagnostics, in the order in which they were found.
     #[must_use]
     pub fn diagnostics(self) -> Diagnostics {
-        let mut found: Vec<_> = self.found.into_iter().collect();
-        found.sort_by_key(|(_, (order, _))| *order);
-        let found = found.into_iter().map(|((severity, path, rule), (_, releases))| Diagnostic {
+        let mut found: Vec<(Key, Found)> = self.found.into_iter().collect();
+        found.sort_by_key(|(_, found)| found.order);
+        let kept = found.into_iter().map(|(Key { severity, path, rule }, found)| Diagnostic {
             severity,
             path,
             rule,
-            releases,
+            releases: found.releases,
         });
-        Diagnostics { found: found.collect(), omitted: self.omitted }
+        Diagnostics { kept: kept.collect(), dropped: self.dropped }
     }
 }
 
-/// A text from a policy as a message repeats it: in quotes, escaped, cut.
+/// A text from a policy, for a message: in quotes, escaped and truncated.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    let cut: String = text.chars().take(LONGEST).collect();
-    if cut.len() < text.len() { format!("{cut:?}…") } else { format!("{cut:?}") }
+    format!("{:?}", truncate(text, MAX_QUOTED_CHARS))
 }

@@ -1,8 +1,9 @@
-//! Whether a policy that loads denies anything.
+//! Whether a policy denies something once it is loaded.
 //!
-//! A call is denied by `Override` with an error, or its process is killed, if the policy is in the mode `enforce`. From
-//! v1.7 on the agent puts a policy into the mode `monitor_only` that has no enforcing action of its own; those of macros
-//! do not count for that (`hasEnforcementActions` in policyhandler_linux.go).
+//! `Override` with an error makes a call fail, and `Sigkill` and `Signal` with 9 kill the process, if
+//! the policy is in the mode `enforce`. From v1.7 on, the agent sets the mode `monitor_only` for a
+//! policy without an enforcing action of its own. Actions of macros do not count for that
+//! (`hasEnforcementActions` in policyhandler_linux.go).
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::tracing_policy::release::Release::{self, V1_4, V1_7};
 use crate::tracing_policy::rules::{
-    Enforces, MOST_SELECTORS, Merged, SECTIONS, enforces, list, macros, text,
+    ActionEffect, LSM_HOOKS, MAX_SELECTORS, Merged, SECTIONS, effect_of, list, macros, text,
 };
 
 /// What a policy does once it is loaded.
@@ -20,22 +21,22 @@ pub enum Effect {
     Denies,
     /// It denies nothing.
     DeniesNothing(InertReason),
-    /// It has no LSM hooks, and so does nothing through LSM BPF.
+    /// It has no LSM hooks, so it does nothing through LSM BPF.
     NoLsmHooks,
 }
 
-/// Why a policy denies nothing.
+/// Why a policy denies nothing. Earlier variants are closer to denying.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum InertReason {
-    /// The only enforcing actions are `Override` on hooks whose value the kernel ignores.
+    /// `Override` is only on hooks whose return value the kernel ignores.
     VoidHooks,
-    /// The only enforcing actions are `Override` without an error.
+    /// Each `Override` has no error.
     OverrideToZero,
-    /// No action is an enforcing one.
+    /// No action enforces anything.
     NoEnforcingAction,
     /// `policy-mode` is `monitor`.
     MonitorMode,
-    /// The agent forces `monitor_only`, since only macros have enforcing actions.
+    /// The agent sets `monitor_only`, because only macros have enforcing actions.
     MonitorOnly,
 }
 
@@ -47,21 +48,21 @@ impl fmt::Display for InertReason {
                  to matchActions"
             }
             Self::OverrideToZero => {
-                "Override has no argError, or 0, which lets the call pass; write a negative error, for example argError: -1"
+                "Override has no argError, or 0, so the call passes; write a negative error, for example argError: -1"
             }
             Self::VoidHooks => {
                 "Override is on hooks whose return value the kernel ignores; use a hook that can deny, or Sigkill"
             }
             Self::MonitorMode => "the option policy-mode is monitor; write enforce, or remove the option",
             Self::MonitorOnly => {
-                "the enforcing actions are in macros alone, so the agent sets the mode monitor_only; write one of them \
+                "only macros have enforcing actions, so the agent sets the mode monitor_only; write one of them \
                  into the selector itself"
             }
         })
     }
 }
 
-/// Hooks of Linux 5.7 to 7.2 that return nothing (`LSM_HOOK(void, …)` in include/linux/lsm_hook_defs.h).
+/// Hooks of Linux 5.7 to 7.2 without a return value (`LSM_HOOK(void, …)` in include/linux/lsm_hook_defs.h).
 const VOID_HOOKS: [&str; 59] = [
     "audit_rule_free",
     "bdev_free_security",
@@ -127,7 +128,7 @@ const VOID_HOOKS: [&str; 59] = [
 /// What the policy does with that release.
 #[must_use]
 pub fn effect(spec: &Map<String, Value>, release: Release) -> Effect {
-    let hooks = list(spec, "lsmhooks");
+    let hooks = list(spec, LSM_HOOKS);
     if hooks.is_empty() {
         return Effect::NoLsmHooks;
     }
@@ -135,64 +136,58 @@ pub fn effect(spec: &Map<String, Value>, release: Release) -> Effect {
         return Effect::DeniesNothing(InertReason::MonitorMode);
     }
     let macros = macros(spec, release);
-    if is_forced_to_monitor(spec, release) && acts(hooks, macros) {
+    if is_forced_to_monitor(spec, release) && some_hook_denies(hooks, macros) {
         return Effect::DeniesNothing(InertReason::MonitorOnly);
     }
-    // `None` stands for nothing that is missing, and is the least.
-    let missing = hooks.iter().map(|hook| strongest(hook, macros)).min().flatten();
-    missing.map_or(Effect::Denies, Effect::DeniesNothing)
+    // `None` means that the hook denies. It is less than each reason, so `min` finds it.
+    let closest = hooks.iter().map(|hook| why_inert(hook, macros)).min().flatten();
+    closest.map_or(Effect::Denies, Effect::DeniesNothing)
 }
 
-/// Whether some of these LSM hooks has an action that denies, if the mode lets it.
-pub(super) fn acts(hooks: &[Value], macros: Option<&Map<String, Value>>) -> bool {
-    hooks.iter().any(|hook| strongest(hook, macros).is_none())
+/// Whether one of these LSM hooks has an action that denies, if the mode allows it.
+pub(super) fn some_hook_denies(hooks: &[Value], macros: Option<&Map<String, Value>>) -> bool {
+    hooks.iter().any(|hook| why_inert(hook, macros).is_none())
 }
 
-/// Whether the agent sets the mode `monitor_only`: no selector of any hook has an enforcing action of its own.
+/// Whether the agent sets the mode `monitor_only`, because no selector has an enforcing action of its
+/// own.
 pub(super) fn is_forced_to_monitor(spec: &Map<String, Value>, release: Release) -> bool {
-    let mut hooks = SECTIONS.iter().flat_map(|(section, _)| list(spec, section));
+    let mut hooks = SECTIONS.iter().flat_map(|section| list(spec, section.name));
     release >= V1_7 && !hooks.any(has_own_action)
 }
 
 /// The value of the last option `policy-mode`.
 pub(super) fn mode(spec: &Map<String, Value>) -> Option<&str> {
-    let options = list(spec, "options").iter().rev();
-    options
-        .filter(|option| text(option, "name") == "policy-mode")
-        .map(|option| text(option, "value"))
-        .next()
+    let mut options = list(spec, "options").iter().rev();
+    let option = options.find(|option| text(option, "name") == "policy-mode")?;
+    Some(text(option, "value"))
 }
 
-/// What keeps a hook from denying, and nothing where it denies. The least is nearest to denying.
-fn strongest(hook: &Value, macros: Option<&Map<String, Value>>) -> Option<InertReason> {
+/// Why a hook denies nothing. `None` if it denies.
+fn why_inert(hook: &Value, macros: Option<&Map<String, Value>>) -> Option<InertReason> {
     let is_void = VOID_HOOKS.contains(&text(hook, "hook"));
-    let judge = |enforces| match enforces {
-        Enforces::Override if is_void => Some(InertReason::VoidHooks),
-        Enforces::Kill | Enforces::Override => None,
-        Enforces::OverrideToZero => Some(InertReason::OverrideToZero),
-        Enforces::Nothing => Some(InertReason::NoEnforcingAction),
+    let of_action = |action: &Value| match effect_of(action) {
+        ActionEffect::Override if is_void => Some(InertReason::VoidHooks),
+        ActionEffect::Kill | ActionEffect::Override => None,
+        ActionEffect::OverrideToZero => Some(InertReason::OverrideToZero),
+        ActionEffect::Nothing => Some(InertReason::NoEnforcingAction),
     };
     let selectors = hook.get("selectors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let actions = selectors.iter().take(MOST_SELECTORS).filter_map(Value::as_object);
-    let actions =
-        actions.flat_map(|selector| Merged::of(selector, "", macros, None).get("matchActions").1);
-    let all: Vec<Option<InertReason>> = actions.map(|action| judge(enforces(action))).collect();
-    if all.contains(&None) && !all.is_empty() {
-        return None;
-    }
-    let of = |wanted| all.contains(&Some(wanted)).then_some(wanted);
-    of(InertReason::VoidHooks)
-        .or_else(|| of(InertReason::OverrideToZero))
-        .or(Some(InertReason::NoEnforcingAction))
+    selectors
+        .iter()
+        .take(MAX_SELECTORS)
+        .filter_map(Value::as_object)
+        .flat_map(|selector| Merged::of(selector, "", macros).entries("matchActions"))
+        .map(of_action)
+        .min()
+        .unwrap_or(Some(InertReason::NoEnforcingAction))
 }
 
 /// Whether a selector itself has an action that the agent counts as enforcing.
 fn has_own_action(hook: &Value) -> bool {
+    const ENFORCING: [&str; 5] = ["sigkill", "signal", "notifyenforcer", "override", "set"];
     let selectors = hook.get("selectors").and_then(Value::as_array).into_iter().flatten();
-    let actions =
+    let mut actions =
         selectors.filter_map(Value::as_object).flat_map(|selector| list(selector, "matchActions"));
-    actions.into_iter().any(|action| {
-        ["sigkill", "signal", "notifyenforcer", "override", "set"]
-            .contains(&text(action, "action").to_ascii_lowercase().as_str())
-    })
+    actions.any(|action| ENFORCING.contains(&text(action, "action").to_ascii_lowercase().as_str()))
 }

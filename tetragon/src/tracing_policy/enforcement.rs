@@ -1,18 +1,19 @@
-//! Whether a policy in the cluster has an action that denies, on hooks of any kind, and whether it only monitors.
+//! Whether a policy in the cluster has an action that denies, on hooks of any kind, and whether it only
+//! monitors.
 //!
-//! In: `spec` as the API server gives it, also of a policy that cannot be read or is refused: agents have something to say
-//! about it too. Out: [`Enforcement`]. Answers of agents are compared with it.
+//! In: `spec` as the API server gives it, also if it is invalid or Tetragon refuses it, because agents
+//! report such policies too. Out: an [`Enforcement`], to be compared with what the agents report.
 //!
-//! About LSM hooks it agrees with [`super::effect`]. The mode is kept apart from the actions, since people set the mode of
-//! a loaded policy by `tetra tracingpolicy set-mode`. A policy with macros is judged as Tetragon v1.7 and later do, since
-//! no older release takes it.
+//! For LSM hooks it agrees with [`super::effect`]. Mode and actions are separate, because people change
+//! the mode of a loaded policy with `tetra tracingpolicy set-mode`. A policy with macros is judged as
+//! v1.7 and later do, because no older release accepts it.
 
 use serde_json::{Map, Value};
 
-use super::effect::{acts, is_forced_to_monitor, mode};
+use super::effect::{is_forced_to_monitor, mode, some_hook_denies};
 use super::release::Release;
-use super::rules::{Enforces, Merged, SECTIONS, enforces, list, macros};
-use super::without_points;
+use super::rules::{ActionEffect, LSM_HOOKS, Merged, SECTIONS, effect_of, list, macros};
+use super::without_fractions;
 
 /// What a policy's text says about denying.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -24,38 +25,32 @@ pub struct Enforcement {
 }
 
 impl Enforcement {
-    /// That of the policy with this spec.
+    /// The enforcement of the policy with this spec.
     #[must_use]
     pub fn of(spec: &Value) -> Self {
         let mut spec = spec.clone();
-        without_points(&mut spec);
+        without_fractions(&mut spec);
         let Value::Object(spec) = spec else {
             return Self::default();
         };
-        let hooks = list(&spec, LSM_HOOKS);
-        let others = SECTIONS.iter().filter(|(section, _)| *section != LSM_HOOKS);
-        let of_others =
-            others.flat_map(|(section, _)| list(&spec, section)).any(|entry| denies(entry, &spec));
-        let denies = of_others || acts(hooks, macros(&spec, Release::Main));
+        let others = SECTIONS.iter().filter(|section| section.name != LSM_HOOKS);
+        let mut entries = others.flat_map(|section| list(&spec, section.name));
+        let denies = entries.any(|entry| entry_denies(entry, &spec))
+            || some_hook_denies(list(&spec, LSM_HOOKS), macros(&spec, Release::Main));
         let is_forced = denies && is_forced_to_monitor(&spec, Release::Main);
         Self { denies, monitors: is_forced || mode(&spec) == Some("monitor") }
     }
 }
 
-const LSM_HOOKS: &str = "lsmhooks";
-
-/// Whether an entry of another section has an action that denies. `Override` does so there without `argError` too.
-fn denies(entry: &Value, spec: &Map<String, Value>) -> bool {
+/// Whether an entry of another section has an action that denies. There, `Override` denies without
+/// `argError` too.
+fn entry_denies(entry: &Value, spec: &Map<String, Value>) -> bool {
     let macros = macros(spec, Release::Main);
-    let selectors = entry
-        .get("selectors")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object);
-    let mut actions =
-        selectors.flat_map(|selector| Merged::of(selector, "", macros, None).get("matchActions").1);
-    actions.any(|action| enforces(action) != Enforces::Nothing)
+    let selectors = entry.get("selectors").and_then(Value::as_array).into_iter().flatten();
+    let mut actions = selectors
+        .filter_map(Value::as_object)
+        .flat_map(|selector| Merged::of(selector, "", macros).entries("matchActions"));
+    actions.any(|action| effect_of(action) != ActionEffect::Nothing)
 }
 
 #[cfg(test)]
@@ -72,7 +67,7 @@ mod tests {
     fn only_actions_that_deny_count() {
         let on = |section: &str, action: Value| json!({section: [{"selectors": [{"matchActions": [action]}]}]});
         let on_hook = |hook: &str, action: Value| json!({"lsmhooks": [{"hook": hook, "selectors": [{"matchActions": [action]}]}]});
-        let table = [
+        let cases = [
             (on("lsmhooks", json!({"action": "Override", "argError": -1})), true),
             (on("lsmhooks", json!({"action": "Override", "argError": -1.0})), true),
             (on("lsmhooks", json!({"action": "Override", "argError": 0})), false),
@@ -88,7 +83,7 @@ mod tests {
             (on("lsmhooks", json!({})), false),
             (on("other", json!({"action": "Sigkill"})), false),
             (on_hook("file_open", json!({"action": "Override", "argError": -1})), true),
-            // The kernel ignores what this hook returns.
+            // The kernel ignores the return value of this hook.
             (on_hook("task_free", json!({"action": "Override", "argError": -1})), false),
             (on_hook("task_free", json!({"action": "Sigkill"})), true),
             (json!({"lsmhooks": [{"hook": "file_open"}]}), false),
@@ -99,13 +94,13 @@ mod tests {
             (json!({"lsmhooks": {"selectors": 7}}), false),
             (Value::Null, false),
         ];
-        for (spec, expected) in table {
+        for (spec, expected) in cases {
             assert_eq!(denies(&spec), expected, "{spec}");
         }
     }
 
     #[test]
-    fn an_action_of_a_macro_counts_where_a_selector_names_the_macro() {
+    fn an_action_of_a_macro_counts_if_a_selector_uses_the_macro() {
         let spec = |section: &str, named: &str| {
             json!({section: [{"selectors": [{"macros": [named]}]}],
                 "selectorsMacros": {"kill": {"matchActions": [{"action": "Sigkill"}]}}})
@@ -117,7 +112,7 @@ mod tests {
         let forced = |section: &str| Enforcement::of(&spec(section, "kill")).monitors;
         assert!(
             forced("lsmhooks"),
-            "no selector has an action of its own, so the agent sets the mode monitor_only"
+            "no selector has its own action, so the agent sets the mode monitor_only"
         );
         assert!(forced("kprobes"));
         let mut own = spec("lsmhooks", "kill");

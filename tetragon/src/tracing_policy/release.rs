@@ -1,13 +1,13 @@
-//! The releases of Tetragon whose rules are known here, and sets of them.
+//! The releases of Tetragon whose rules are known, and sets of them.
 
 use std::fmt;
 
 use crate::image::Version;
 
-/// A release, with all of its patch releases.
+/// A release, with all its patch releases.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Release {
-    /// v1.3, the oldest whose rules are known. The field `lsmhooks` is in v1.2.0 and later.
+    /// v1.3, the oldest release whose rules are known. v1.2.0 is the first with the field `lsmhooks`.
     V1_3,
     /// v1.4
     V1_4,
@@ -24,10 +24,10 @@ pub enum Release {
 use Release::{Main, V1_3, V1_4, V1_5, V1_6, V1_7};
 
 impl Release {
-    /// All of them, the oldest first.
+    /// All releases, the oldest first.
     pub const ALL: [Self; 6] = [V1_3, V1_4, V1_5, V1_6, V1_7, Main];
 
-    /// Its name for people: `v1.4`, or `main`.
+    /// The name of the release: `v1.4`, or `main`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -41,21 +41,21 @@ impl Release {
     }
 }
 
-/// What is known about the release that a version names.
+/// Which release's rules apply to a version.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReleaseMatch {
-    /// Its rules are known.
+    /// The rules of the version's own release are known.
     Exactly(Release),
-    /// It is older than every release whose rules are known, and has `lsmhooks`: the oldest known rules stand for it.
+    /// The version has `lsmhooks` and is older than each known release. The oldest known rules apply.
     Before(Release),
-    /// It is newer than every release whose rules are known: those of the development branch stand for it.
+    /// The version is newer than each known release. The rules of the development branch apply.
     After(Release),
-    /// It is older than v1.2.0 and has no `lsmhooks`.
+    /// The version is older than v1.2.0, so it has no `lsmhooks`.
     WithoutLsmHooks,
 }
 
 impl ReleaseMatch {
-    /// What is known about that version.
+    /// The match for that version.
     #[must_use]
     pub fn of(version: Version) -> Self {
         match (version.major(), version.minor()) {
@@ -71,7 +71,7 @@ impl ReleaseMatch {
         }
     }
 
-    /// The release whose rules are applied; none where there are no `lsmhooks`.
+    /// The release whose rules apply. `None` if the version has no `lsmhooks`.
     #[must_use]
     pub const fn rules(self) -> Option<Release> {
         match self {
@@ -86,63 +86,63 @@ impl ReleaseMatch {
 pub struct Releases(u8);
 
 impl Releases {
-    /// All that are known.
+    /// All known releases.
     pub const ALL: Self = Self((1 << Release::ALL.len()) - 1);
 
-    /// That one alone.
+    /// Only that release.
     #[must_use]
     pub const fn only(release: Release) -> Self {
         Self(1 << release as u8)
     }
 
-    /// From that one on.
+    /// That release and later ones.
     #[must_use]
     pub const fn since(release: Release) -> Self {
         Self(Self::ALL.0 & !((1 << release as u8) - 1))
     }
 
-    /// Up to that one.
+    /// That release and earlier ones.
     #[must_use]
     pub const fn until(release: Release) -> Self {
         Self(Self::ALL.0 & ((2 << release as u8) - 1))
     }
 
-    /// Those in both.
+    /// The releases that are in both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Those in one of both.
+    /// The releases that are in at least one of the sets.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Those that are not in the other.
+    /// The releases of this set that are not in the other.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether it is in there.
+    /// Whether the set contains that release.
     #[must_use]
     pub const fn contains(self, release: Release) -> bool {
         self.0 & (1 << release as u8) != 0
     }
 
-    /// Whether there is none.
+    /// Whether the set contains no release.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Each, the oldest first.
+    /// The releases of the set, the oldest first.
     pub fn iter(self) -> impl Iterator<Item = Release> {
         Release::ALL.into_iter().filter(move |release| self.contains(*release))
     }
 
-    /// The first and the last of each run of neighbours.
+    /// The first and the last release of each run without a gap.
     fn runs(self) -> Vec<(Release, Release)> {
         let mut runs: Vec<(Release, Release)> = Vec::new();
         for release in self.iter() {
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn sets_are_shown_as_ranges() {
-        let table = [
+        let cases = [
             (Releases::ALL, "every release from v1.3 to main"),
             (Releases::only(V1_3), "v1.3"),
             (Releases::only(Main), "main"),
@@ -188,7 +188,7 @@ mod tests {
             (Releases::only(V1_3).or(Releases::since(V1_7)), "v1.3, v1.7 and later"),
             (Releases::default(), "no release"),
         ];
-        for (set, shown) in table {
+        for (set, shown) in cases {
             assert_eq!(set.to_string(), shown);
         }
     }

@@ -1,8 +1,9 @@
-//! The answer about a policy, as far as its text goes: the same for the plugin and the operator.
+//! The verdict on a policy's text, the same for the plugin and the operator.
 //!
-//! In: what was found in the policy, where it comes from, and the releases that are in question. Out: one of
-//! [`TextVerdict`]'s. What the nodes say about its hooks comes on top of it ([`crate::forecast`]).
+//! In: the diagnostics of the policy, where the policy comes from, and the releases in question. Out:
+//! a [`TextVerdict`]. What the nodes say about its hooks is [`crate::forecast`].
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use crate::tracing_policy::diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -12,31 +13,32 @@ use crate::tracing_policy::release::Releases;
 /// Where a policy comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
-    /// From a file: the schema of the releases in question applies.
+    /// From a file. The schema of the releases in question applies.
     File,
-    /// From an API server: its schema took the policy. A field that no known release has is one of a newer release.
+    /// From an API server, whose schema accepted the policy. So a field that no known release has
+    /// belongs to a newer release.
     Cluster,
 }
 
-/// What becomes of a policy, as far as its text tells.
+/// Whether a policy loads and denies, as far as its text tells.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum TextVerdict {
-    /// It loads where its hooks take programs, and then it can deny something.
+    /// It loads wherever its hooks accept programs, and then it can deny.
     Denies,
-    /// It loads where its hooks take programs, and then it denies nothing.
+    /// It loads wherever its hooks accept programs, and then it denies nothing.
     DeniesNothing(InertReason),
     /// It has no LSM hooks.
     NoLsmHooks,
     /// Each release in question refuses it.
     Refused(PolicyRefusal),
-    /// It cannot be told.
-    Unjudged(String),
+    /// The text does not tell.
+    Unknown(String),
 }
 
-/// Why a policy is refused.
+/// Why releases of Tetragon refuse a policy.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PolicyRefusal {
-    /// What is wrong with it; the first is told in one sentence.
+    /// What is wrong with the policy. The text of the refusal shows the first diagnostic.
     pub diagnostics: Vec<Diagnostic>,
     /// The releases that refuse it.
     pub releases: Releases,
@@ -54,7 +56,7 @@ impl fmt::Display for PolicyRefusal {
     }
 }
 
-/// The answer for these releases. `effects` has what the policy does with each of them.
+/// The verdict for these releases. `effect` is what the policy does with some of them.
 #[must_use]
 pub fn text_verdict(
     diagnostics: &Diagnostics,
@@ -62,23 +64,23 @@ pub fn text_verdict(
     source: Source,
     releases: Releases,
 ) -> TextVerdict {
-    let schema = diagnostics.releases(Severity::Schema).and(releases);
-    let agent = diagnostics.releases(Severity::Agent);
+    let by_schema = diagnostics.releases(Severity::Schema).and(releases);
+    let by_agent = diagnostics.releases(Severity::Agent);
     let (in_question, refusing) = match source {
-        Source::File => (releases, schema.or(agent).and(releases)),
-        // The API server took it, so its CRDs are of a release whose schema takes it.
-        Source::Cluster if schema == releases => return newer(diagnostics, releases),
-        Source::Cluster => (releases.without(schema), agent.and(releases.without(schema))),
+        Source::File => (releases, by_schema.or(by_agent).and(releases)),
+        Source::Cluster if by_schema == releases => return newer_field(diagnostics, releases),
+        // The installed CRDs accepted it, so they are of a release whose schema accepts it.
+        Source::Cluster => (releases.without(by_schema), by_agent.and(releases.without(by_schema))),
     };
     if refusing == in_question {
-        return TextVerdict::Refused(refused(diagnostics, source, in_question));
+        return TextVerdict::Refused(refusal(diagnostics, source, in_question));
     }
     if !refusing.is_empty() {
-        let refused = refused(diagnostics, source, refusing);
-        return TextVerdict::Unjudged(format!("it depends on Tetragon's release: {refused}"));
+        let refusal = refusal(diagnostics, source, refusing);
+        return TextVerdict::Unknown(format!("it depends on Tetragon's release: {refusal}"));
     }
-    if let Some(diagnostic) = diagnostics.of(Severity::Unjudged, in_question).next() {
-        return TextVerdict::Unjudged(diagnostic.to_string());
+    if let Some(diagnostic) = diagnostics.of(Severity::Unknown, in_question).next() {
+        return TextVerdict::Unknown(diagnostic.to_string());
     }
     match effect(in_question) {
         Some(Effect::Denies) => TextVerdict::Denies,
@@ -87,23 +89,23 @@ pub fn text_verdict(
     }
 }
 
-fn newer(diagnostics: &Diagnostics, releases: Releases) -> TextVerdict {
+fn newer_field(diagnostics: &Diagnostics, releases: Releases) -> TextVerdict {
     let first = diagnostics.of(Severity::Schema, releases).next();
     let first = first.map_or_else(|| "a field".to_owned(), ToString::to_string);
-    TextVerdict::Unjudged(format!(
-        "the API server took it, and no release that is known here does: {first}"
+    TextVerdict::Unknown(format!(
+        "the API server accepted it, but no known release of Tetragon does: {first}"
     ))
 }
 
-/// The diagnostics that tell the most releases come first.
-fn refused(diagnostics: &Diagnostics, source: Source, releases: Releases) -> PolicyRefusal {
-    let counts = |severity| match (severity, source) {
+/// The diagnostics of refusing releases, those of the most releases first.
+fn refusal(diagnostics: &Diagnostics, source: Source, releases: Releases) -> PolicyRefusal {
+    let refuses = |severity| match (severity, source) {
         (Severity::Agent, _) | (Severity::Schema, Source::File) => true,
-        (Severity::Schema, Source::Cluster) | (Severity::Unjudged | Severity::Remark, _) => false,
+        (Severity::Schema, Source::Cluster) | (Severity::Unknown | Severity::Note, _) => false,
     };
-    let meant =
-        |found: &&Diagnostic| counts(found.severity) && !found.releases.and(releases).is_empty();
-    let mut diagnostics: Vec<Diagnostic> = diagnostics.iter().filter(meant).cloned().collect();
-    diagnostics.sort_by_key(|found| std::cmp::Reverse(found.releases.and(releases).iter().count()));
+    let applies =
+        |found: &&Diagnostic| refuses(found.severity) && !found.releases.and(releases).is_empty();
+    let mut diagnostics: Vec<Diagnostic> = diagnostics.iter().filter(applies).cloned().collect();
+    diagnostics.sort_by_key(|found| Reverse(found.releases.and(releases).iter().count()));
     PolicyRefusal { diagnostics, releases }
 }

@@ -43,7 +43,7 @@ fn ours(policy: &TracingPolicy, release: Release) -> (&'static str, String) {
         TextVerdict::DeniesNothing(why) => ("denies nothing", why.to_string()),
         TextVerdict::NoLsmHooks => ("no LSM hooks", String::new()),
         TextVerdict::Refused(refused) => ("refused", refused.to_string()),
-        TextVerdict::Unjudged(why) => ("cannot be judged", why),
+        TextVerdict::Unknown(why) => ("cannot be judged", why),
     }
 }
 

@@ -13,7 +13,7 @@ pub fn section() -> String {
     let programs = [
         ("operator", lsm_ready_operator::run::cli::Cli::command().name("operator")),
         ("node-probe", node_probe::cli::Cli::command()),
-        ("kubectl lsm", kubectl_lsm::cli::Cli::command()),
+        ("kubectl lsm-ready", kubectl_lsm::cli::Cli::command()),
     ];
     let mut text = "Run a command with `--help` for what each option does.\n".to_owned();
     for (name, command) in programs {
@@ -65,9 +65,9 @@ fn option(arg: &Arg) -> String {
     }
 }
 
-/// The exit codes of `node-probe` and `kubectl lsm`.
+/// The exit codes of `node-probe` and `kubectl lsm-ready`.
 pub fn exit_codes() -> String {
     let rows = ExitCode::ALL.map(|code| [code.code().to_string(), code.meaning().to_owned()]);
-    let text = "`node-probe` and `kubectl lsm` use the same codes.\n\n".to_owned();
+    let text = "`node-probe` and `kubectl lsm-ready` use the same codes.\n\n".to_owned();
     text + &table(["code", "meaning"], rows)
 }

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kubectl_lsm::cluster::Server;
-use kubectl_lsm::mount::{Advice, Answer, Decision, Name};
-use kubectl_lsm::preflight::result::{Found, Hook, Judged, Preflight, Reason};
+use kubectl_lsm::kubectl::DryRun;
+use kubectl_lsm::mount::{Advice, Decision, MountResult, Name};
+use kubectl_lsm::preflight::result::{
+    self, DiagnosticResult, HookResult, PolicyResult, PreflightResult, ReasonResult,
+};
 use lsm_ready_crds::State;
 use lsm_ready_crds::node::{Kernel, Lsms, Securityfs};
 use lsm_ready_crds::profile::LsmHookProfileSpec;
@@ -60,8 +62,8 @@ fn forms() -> Result<[Form; 5], Error> {
         ("`node-probe check -o json`", checks),
         ("`node-probe hooks -o json`", vec![hooks(&Ok(profile()))?, hooks(&Err(no_trial()))?]),
         ("`node-probe facts`", vec![facts()?]),
-        ("`kubectl lsm mount -o json`", mounts),
-        ("`kubectl lsm preflight -o json`", vec![value("preflight", &preflight())?]),
+        ("`kubectl lsm-ready mount -o json`", mounts),
+        ("`kubectl lsm-ready preflight -o json`", vec![value("preflight", &preflight())?]),
     ])
 }
 
@@ -181,8 +183,8 @@ fn trial(count: Option<usize>) -> Hooks {
     }
 }
 
-fn mount(patch: Option<Value>) -> Answer {
-    Answer {
+fn mount(patch: Option<Value>) -> MountResult {
+    MountResult {
         decision: Decision::Patch,
         reason: "Release",
         message: "text".to_owned(),
@@ -193,8 +195,8 @@ fn mount(patch: Option<Value>) -> Answer {
     }
 }
 
-fn preflight() -> Preflight {
-    let reason = Reason {
+fn preflight() -> PreflightResult {
+    let reason = ReasonResult {
         reason: "HookNotInKernel".to_owned(),
         result: PolicyVerdict::NotLoadable,
         nodes: 1,
@@ -202,42 +204,42 @@ fn preflight() -> Preflight {
         message: "text".to_owned(),
         fix: "text".to_owned(),
     };
-    let hook = Hook {
+    let hook = HookResult {
         hook: "file_open".to_owned(),
         sleepable: false,
         field: "spec.lsmhooks[0]".to_owned(),
         loadable: 1,
         others: vec![reason],
     };
-    let finding = Found {
-        severity: "Remark",
+    let finding = DiagnosticResult {
+        severity: "Note",
         field: "spec".to_owned(),
         rule: "text".to_owned(),
         releases: vec!["v1.7"],
         range: String::new(),
     };
-    let judged = Judged {
+    let judged = PolicyResult {
         kind: "TracingPolicyNamespaced".to_owned(),
         namespace: Some("default".to_owned()),
         name: "deny".to_owned(),
-        place: "policies.yaml:1".to_owned(),
+        location: "policies.yaml:1".to_owned(),
         result: PolicyVerdict::NotLoadable,
-        why: "text".to_owned(),
+        message: "text".to_owned(),
         denies: true,
         diagnostics: vec![finding],
-        server: Some(Server::Refused("text".to_owned())),
+        server: Some(DryRun::Refused("text".to_owned())),
         nodes: 2,
         loadable: 1,
         not_loadable: 1,
         unknown: 0,
         hooks: vec![hook],
     };
-    Preflight {
-        schema: kubectl_lsm::preflight::result::SCHEMA,
+    PreflightResult {
+        schema: result::SCHEMA,
         result: PolicyVerdict::NotLoadable,
         tetragon: vec!["v1.7"],
         nodes: 2,
         policies: vec![judged],
-        remarks: vec!["text".to_owned()],
+        notes: vec!["text".to_owned()],
     }
 }

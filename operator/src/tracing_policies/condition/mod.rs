@@ -205,7 +205,7 @@ fn worst(all: &[Told<'_>], of: usize, nodes: &Nodes<'_>) -> String {
 
 fn policy(told: &Told<'_>, nodes: &Nodes<'_>) -> String {
     let name = &told.policy.name;
-    let JudgedPolicy { why, forecast, .. } = &told.judged;
+    let JudgedPolicy { cause: why, forecast, .. } = &told.judged;
     if why.is_empty() {
         on_nodes(name, forecast, nodes)
     } else {

@@ -2,21 +2,23 @@
 
 use serde_json::Value;
 
+use super::merged::List;
+use super::number::{self, U32};
 use super::{Context, text};
 use crate::tracing_policy::diagnostic::quoted;
 
-/// So many actions a selector may have.
-const MOST_ACTIONS: usize = 3;
+/// Maximum number of actions in a selector.
+const MAX_ACTIONS: usize = 3;
 
-/// The actions that LSM hooks take.
+/// The actions that LSM hooks support.
 const ALLOWED: [&str; 5] = ["post", "nopost", "sigkill", "signal", "override"];
 
 /// `SIGKILL`, as a number.
 const SIGKILL: u64 = 9;
 
-/// What an action does to a call that it is about.
+/// What an action does to the call that matches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Enforces {
+pub enum ActionEffect {
     /// It kills the process.
     Kill,
     /// It makes the call fail.
@@ -29,35 +31,34 @@ pub enum Enforces {
 
 /// What that action does.
 #[must_use]
-pub fn enforces(action: &Value) -> Enforces {
+pub fn effect_of(action: &Value) -> ActionEffect {
     match text(action, "action").to_ascii_lowercase().as_str() {
-        // The enforcer kills the process, or makes the call fail. LSM hooks do not take the action.
-        "sigkill" | "notifyenforcer" => Enforces::Kill,
-        "signal" if action.get("argSig").and_then(Value::as_u64) == Some(SIGKILL) => Enforces::Kill,
-        "override"
-            if action.get("argError").and_then(Value::as_i64).is_none_or(|error| error == 0) =>
-        {
-            Enforces::OverrideToZero
+        // The enforcer kills the process, or makes the call fail. LSM hooks do not support it.
+        "sigkill" | "notifyenforcer" => ActionEffect::Kill,
+        "signal" if action.get("argSig").and_then(Value::as_u64) == Some(SIGKILL) => {
+            ActionEffect::Kill
         }
-        "override" => Enforces::Override,
-        _ => Enforces::Nothing,
+        "override" => match action.get("argError").and_then(Value::as_i64) {
+            None | Some(0) => ActionEffect::OverrideToZero,
+            Some(_) => ActionEffect::Override,
+        },
+        _ => ActionEffect::Nothing,
     }
 }
 
 /// Checks `matchActions`.
-pub fn check(actions: &[Value], path: &str, context: &mut Context<'_, '_>) {
-    if actions.len() > MOST_ACTIONS {
-        context.refuse(
-            path,
-            format!("has {} actions; at most {MOST_ACTIONS} are allowed", actions.len()),
-        );
+pub fn check(actions: List<'_>, context: &mut Context<'_, '_>) {
+    let count = actions.entries.len();
+    if count > MAX_ACTIONS {
+        let rule = format!("has {count} actions; at most {MAX_ACTIONS} are allowed");
+        context.refuse(actions.path, rule);
     }
-    for (index, action) in actions.iter().enumerate() {
-        one(action, &format!("{path}[{index}]"), context);
+    for (index, action) in actions.entries.iter().enumerate() {
+        check_one(action, &format!("{}[{index}]", actions.path), context);
     }
 }
 
-fn one(action: &Value, path: &str, context: &mut Context<'_, '_>) {
+fn check_one(action: &Value, path: &str, context: &mut Context<'_, '_>) {
     let name = text(action, "action");
     let lower = name.to_ascii_lowercase();
     if !name.is_empty() && !ALLOWED.contains(&lower.as_str()) {
@@ -72,31 +73,30 @@ fn one(action: &Value, path: &str, context: &mut Context<'_, '_>) {
             context.refuse(&format!("{path}.{stack}"), "is not supported on LSM hooks; remove it");
         }
     }
-    rate_limit(action, &lower, path, context);
+    if lower == "post" {
+        rate_limit(action, path, context);
+    } else if !text(action, "rateLimit").is_empty() {
+        let rule = "is allowed only with the action Post; remove it";
+        context.refuse(&format!("{path}.rateLimit"), rule);
+    }
 }
 
-fn rate_limit(action: &Value, name: &str, path: &str, context: &mut Context<'_, '_>) {
+fn rate_limit(action: &Value, path: &str, context: &mut Context<'_, '_>) {
     let limit = text(action, "rateLimit");
     if limit.is_empty() {
         return;
     }
-    if name != "post" {
-        return context.refuse(
-            &format!("{path}.rateLimit"),
-            "is allowed with the action Post alone; remove it",
-        );
-    }
     let digits = limit.strip_suffix(['s', 'S', 'm', 'M', 'h', 'H']).unwrap_or(limit);
-    if super::number::parse(digits, 10, 32, false).is_none() {
+    if number::parse(digits, U32).is_none() {
         let rule = format!(
-            "{} is no time; write a number of seconds, or one with s, m or h, for example 5m",
+            "invalid duration {}: write a number of seconds, or a number with s, m or h, for example 5m",
             quoted(limit)
         );
         context.refuse(&format!("{path}.rateLimit"), rule);
     }
     let scope = text(action, "rateLimitScope");
     if !["", "thread", "process", "global"].contains(&scope) {
-        let rule = format!("{} is not one of thread, process and global", quoted(scope));
+        let rule = format!("invalid scope {}: write thread, process or global", quoted(scope));
         context.refuse(&format!("{path}.rateLimitScope"), rule);
     }
 }

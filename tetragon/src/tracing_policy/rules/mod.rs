@@ -1,45 +1,61 @@
-//! The rules of Tetragon's agent that can be told from the file: what its policy handler refuses on any kernel.
+//! The rules of Tetragon's agent that a file shows: what its policy handler refuses on any kernel.
 //!
-//! In: `spec` and a release. Out: diagnostics. Fields of a wrong type are left to the schema. Only policies with `lsmhooks` get
-//! rules about hooks; for other sections the schema and the rules of the whole policy alone are checked.
+//! In: `spec` and a release. Out: diagnostics. Fields of a wrong type are reported by the schema. Only
+//! policies with `lsmhooks` have rules about hooks. Of other sections, only the schema and the rules
+//! of the whole policy are checked.
 //!
-//! Source: `pkg/sensors/tracing/{policyhandler*,genericlsm,generic,options,message,tags}.go`, `pkg/selectors/kernel.go` and
-//! `pkg/sensors/{handler,k8s}.go` of Tetragon v1.3.0 to v1.7.0 and of its development branch (commit 4fbfe2d, August 2026).
+//! Source: `pkg/sensors/tracing/{policyhandler*,genericlsm,generic,options,message,tags}.go`,
+//! `pkg/selectors/kernel.go` and `pkg/sensors/{handler,k8s}.go` of Tetragon v1.3.0 to v1.7.0 and of
+//! its development branch (commit 4fbfe2d, August 2026).
 
 mod action;
 mod filter;
 mod hook;
+mod merged;
 mod number;
 mod selector;
 mod words;
 
 use serde_json::{Map, Value};
 
+use self::number::Format;
 use crate::tracing_policy::diagnostic::{Collector, Severity, quoted};
 use crate::tracing_policy::release::Release::{self, Main, V1_4, V1_6, V1_7};
 
-pub use self::action::{Enforces, enforces};
-pub use self::hook::MOST_SELECTORS;
-pub use self::selector::Merged;
+pub use self::action::{ActionEffect, effect_of};
+pub use self::hook::MAX_SELECTORS;
+pub use self::merged::Merged;
 pub use self::words::IMA_HOOKS;
 
-/// The sections of a policy, each with the first release that counts it.
-pub const SECTIONS: [(&str, Release); 6] = [
-    ("kprobes", Release::V1_3),
-    ("tracepoints", Release::V1_3),
-    ("lsmhooks", Release::V1_3),
-    ("uprobes", V1_4),
-    ("usdts", V1_6),
-    ("fentries", V1_7),
+/// A section of a policy: a list of hooks of one kind.
+#[derive(Clone, Copy)]
+pub struct Section {
+    /// The field of `spec`.
+    pub name: &'static str,
+    /// The first release that counts it as a section.
+    pub since: Release,
+}
+
+/// The section with LSM hooks.
+pub const LSM_HOOKS: &str = "lsmhooks";
+
+/// All sections.
+pub const SECTIONS: [Section; 6] = [
+    Section { name: "kprobes", since: Release::V1_3 },
+    Section { name: "tracepoints", since: Release::V1_3 },
+    Section { name: LSM_HOOKS, since: Release::V1_3 },
+    Section { name: "uprobes", since: V1_4 },
+    Section { name: "usdts", since: V1_6 },
+    Section { name: "fentries", since: V1_7 },
 ];
 
-/// What the rules look at, and where they put what they find.
+/// What the rules need, and where they put what they find.
 pub struct Context<'a, 'b> {
-    /// The release whose rules these are.
+    /// The release whose rules are checked.
     pub release: Release,
-    /// `spec.selectorsMacros`, where this release has them.
+    /// `spec.selectorsMacros`, if this release has them.
     pub macros: Option<&'a Map<String, Value>>,
-    /// Diagnostics go there.
+    /// Collects the diagnostics.
     pub out: &'b mut Collector,
 }
 
@@ -48,12 +64,19 @@ impl Context<'_, '_> {
         self.out.add(self.release, Severity::Agent, path, rule);
     }
 
-    fn unjudged(&mut self, path: &str, rule: impl Into<String>) {
-        self.out.add(self.release, Severity::Unjudged, path, rule);
+    fn unknown(&mut self, path: &str, rule: impl Into<String>) {
+        self.out.add(self.release, Severity::Unknown, path, rule);
+    }
+
+    fn refuse_longer_values(&mut self, filter: &Value, path: &str, max_len: usize) {
+        for (place, value) in values(filter, path).filter(|(_, value)| value.len() > max_len) {
+            let len = value.len();
+            self.refuse(&place, format!("has {len} bytes; at most {max_len} are allowed"));
+        }
     }
 }
 
-/// Checks a policy. `is_namespaced` says that it is a TracingPolicyNamespaced.
+/// Checks a policy. `is_namespaced` means that it is a TracingPolicyNamespaced.
 pub fn policy(
     spec: &Map<String, Value>,
     is_namespaced: bool,
@@ -73,33 +96,31 @@ pub fn policy(
     if release >= V1_4 {
         options(spec, context);
     }
-    for (index, hook) in list(spec, "lsmhooks").iter().enumerate() {
+    for (index, hook) in list(spec, LSM_HOOKS).iter().enumerate() {
         if let Value::Object(hook) = hook {
             hook::check(hook, &format!("spec.lsmhooks[{index}]"), context);
         }
     }
 }
 
-/// `spec.selectorsMacros`, where that release has them.
+/// `spec.selectorsMacros`, if that release has them.
 #[must_use]
 pub fn macros(spec: &Map<String, Value>, release: Release) -> Option<&Map<String, Value>> {
     (release >= V1_7).then(|| spec.get("selectorsMacros").and_then(Value::as_object)).flatten()
 }
 
 fn sections(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
-    let there: Vec<&str> = SECTIONS
+    let present: Vec<&str> = SECTIONS
         .into_iter()
-        .filter(|(name, since)| *since <= context.release && !list(spec, name).is_empty())
-        .map(|(name, _)| name)
+        .filter(|section| section.since <= context.release && !list(spec, section.name).is_empty())
+        .map(|section| section.name)
         .collect();
-    if there.len() > 1 {
-        let sections = there.join(" and ");
-        context.refuse(
-            "spec",
-            format!(
-                "has {sections}; a policy may have one of these sections. Make a policy for each"
-            ),
+    if present.len() > 1 {
+        let rule = format!(
+            "has {}, but a policy may have only one of these sections; make a policy for each",
+            present.join(" and ")
         );
+        context.refuse("spec", rule);
     }
 }
 
@@ -111,10 +132,8 @@ fn namespaced(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
     }
     for section in ["uprobes", "usdts"] {
         if context.release >= Main && !list(spec, section).is_empty() {
-            context.refuse(
-                &format!("spec.{section}"),
-                "is not allowed in a TracingPolicyNamespaced; make a TracingPolicy",
-            );
+            let rule = "is not allowed in a TracingPolicyNamespaced; make a TracingPolicy";
+            context.refuse(&format!("spec.{section}"), rule);
         }
     }
 }
@@ -131,19 +150,19 @@ fn host_selector(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
     }
 }
 
-/// `loader: true` adds a sensor of its own.
+/// `loader: true` makes the agent load one more sensor.
 fn loader(spec: &Map<String, Value>, is_namespaced: bool, context: &mut Context<'_, '_>) {
     if spec.get("loader") != Some(&Value::Bool(true)) {
         return;
     }
-    let narrows = |name| spec.get(name).is_some_and(|selector: &Value| !is_empty(selector));
-    if is_namespaced || narrows("podSelector") || narrows("containerSelector") {
-        context.refuse(
-            "spec.loader",
-            "is not supported in a policy for some pods; remove it, or make a policy for it",
-        );
+    let selects = |name| spec.get(name).is_some_and(|selector: &Value| !is_empty(selector));
+    if is_namespaced || selects("podSelector") || selects("containerSelector") {
+        let rule =
+            "is not supported in a policy that selects pods; remove it, or make a policy for it";
+        context.refuse("spec.loader", rule);
     } else {
-        context.unjudged("spec.loader", "needs Linux 5.19 or newer, which the file cannot tell");
+        context
+            .unknown("spec.loader", "needs Linux 5.19 or later; the file does not tell the kernel");
     }
 }
 
@@ -154,66 +173,51 @@ fn lists(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
         if !kind.starts_with("generated_") || item.get("validated") == Some(&Value::Bool(true)) {
             continue;
         }
-        if item.get("values").and_then(Value::as_array).is_some_and(|values| !values.is_empty()) {
-            context.refuse(
-                &format!("{path}.values"),
-                format!("is not allowed in a list of type {kind}; remove it"),
-            );
+        if count(item) > 0 {
+            let rule = format!("is not allowed in a list of type {kind}; remove it");
+            context.refuse(&format!("{path}.values"), rule);
         }
         if kind == "generated_ftrace" && text(item, "pattern").is_empty() {
-            context.refuse(
-                &format!("{path}.pattern"),
-                "is missing; a list of type generated_ftrace needs it",
-            );
+            let rule = "is missing; a list of type generated_ftrace needs it";
+            context.refuse(&format!("{path}.pattern"), rule);
         }
     }
 }
 
 fn enforcers(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
     let enforcers = list(spec, "enforcers");
+    if enforcers.is_empty() {
+        return;
+    }
     if enforcers.len() > 1 {
-        context.refuse(
-            "spec.enforcers",
-            format!("has {} entries; only one is allowed", enforcers.len()),
-        );
+        let rule = format!("has {} entries; only one is allowed", enforcers.len());
+        context.refuse("spec.enforcers", rule);
     }
     for (index, enforcer) in enforcers.iter().enumerate() {
-        let calls = enforcer
-            .get("calls")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
-        for (number, call) in calls.enumerate() {
-            let path = format!("spec.enforcers[{index}].calls[{number}]");
-            match call.strip_prefix("list:") {
-                Some(name)
-                    if !list(spec, "lists").iter().any(|list| text(list, "name") == name) =>
-                {
-                    context.refuse(
-                        &path,
-                        format!("list {} is not defined in spec.lists", quoted(name)),
-                    );
-                }
-                None if !is_enforceable(call) => {
-                    context.refuse(
-                        &path,
-                        format!(
-                            "{} is neither a system call (sys_…) nor a security_ function",
-                            quoted(call)
-                        ),
-                    );
-                }
-                _ => {}
+        let calls = enforcer.get("calls").and_then(Value::as_array).into_iter().flatten();
+        for (number, call) in calls.filter_map(Value::as_str).enumerate() {
+            if let Some(rule) = invalid_call(call, spec) {
+                context.refuse(&format!("spec.enforcers[{index}].calls[{number}]"), rule);
             }
         }
     }
-    if !enforcers.is_empty() {
-        context.unjudged(
-            "spec.enforcers",
-            "whether the kernel has what enforcers need cannot be told from the file",
-        );
+    let rule = "the file does not tell whether the kernel has what enforcers need";
+    context.unknown("spec.enforcers", rule);
+}
+
+/// Why an enforcer cannot act on that call.
+fn invalid_call(call: &str, spec: &Map<String, Value>) -> Option<String> {
+    if let Some(name) = call.strip_prefix("list:") {
+        let is_defined = list(spec, "lists").iter().any(|list| text(list, "name") == name);
+        return (!is_defined)
+            .then(|| format!("list {} is not defined in spec.lists", quoted(name)));
     }
+    (!is_enforceable(call)).then(|| {
+        format!(
+            "invalid call {}: write a system call (sys_…) or a security_ function",
+            quoted(call)
+        )
+    })
 }
 
 fn options(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
@@ -233,13 +237,14 @@ fn options(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
             }
             _ => continue,
         };
-        let rule = format!("{} is no value of the option {name}; write {wanted}", quoted(value));
+        let rule = format!("invalid value {} of the option {name}: write {wanted}", quoted(value));
         context.refuse(&format!("spec.options[{index}].value"), rule);
     }
 }
 
 fn is_positive(value: &str) -> bool {
-    number::parse(value, 10, 64, true).is_some_and(|number| number > 0)
+    let format = Format { base: 10, bits: 64, is_signed: true };
+    number::parse(value, format).is_some_and(|number| number > 0)
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -247,33 +252,39 @@ fn is_empty(value: &Value) -> bool {
         Value::Null => true,
         Value::Array(list) => list.is_empty(),
         Value::Object(object) => object.is_empty(),
-        _ => false,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
-/// System calls, also with the prefix of an architecture, and functions of the LSM framework.
+/// Whether that is a system call, with or without the prefix of an architecture, or a function of the
+/// LSM framework.
 fn is_enforceable(call: &str) -> bool {
-    let bare = ["__x64_", "__arm64_", "__ia32_", "__arm64_compat_"]
+    let without_prefix = ["__x64_", "__arm64_", "__ia32_", "__arm64_compat_"]
         .iter()
         .find_map(|prefix| call.strip_prefix(prefix));
-    let bare = bare.unwrap_or(call);
-    bare.starts_with("sys_") || bare.starts_with("security_")
+    let name = without_prefix.unwrap_or(call);
+    name.starts_with("sys_") || name.starts_with("security_")
 }
 
-/// The entries of a list; none where it is absent or of another type.
+/// The entries of a list. Empty if it is missing or not a list.
 #[must_use]
 pub fn list<'a>(object: &'a Map<String, Value>, name: &str) -> &'a [Value] {
     object.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The text of a field; empty where it is absent or of another type.
+/// The text of a field. Empty if it is missing or not text.
 #[must_use]
 pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The entries of a field that are texts, each with its place.
-fn texts<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = (String, &'a str)> {
+/// The number of entries in `values`.
+fn count(value: &Value) -> usize {
+    value.get("values").and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+/// The texts in `values`, each with its path.
+fn values<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = (String, &'a str)> {
     let entries = value.get("values").and_then(Value::as_array).into_iter().flatten().enumerate();
     entries.filter_map(move |(index, value)| {
         Some((format!("{path}.values[{index}]"), value.as_str()?))

@@ -4,16 +4,29 @@ use std::net::IpAddr;
 
 use crate::tracing_policy::release::Release::{self, V1_5};
 
-/// A whole number as `strconv.ParseInt` and `strconv.ParseUint` read it. Base 0 takes the prefixes 0x, 0o, 0b and 0, and
-/// underscores between digits.
+/// How a number is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Format {
+    /// 2 to 36. 0 means that the prefixes 0x, 0o, 0b and 0 tell the base.
+    pub base: u32,
+    pub bits: u32,
+    pub is_signed: bool,
+}
+
+/// A decimal number with 32 bits and no sign.
+pub const U32: Format = Format { base: 10, bits: 32, is_signed: false };
+
+/// A whole number as `strconv.ParseInt` and `strconv.ParseUint` read it. With base 0, underscores
+/// between digits are allowed.
 #[must_use]
-pub fn parse(text: &str, base: u32, bits: u32, is_signed: bool) -> Option<i128> {
+pub fn parse(text: &str, Format { base, bits, is_signed }: Format) -> Option<i128> {
     let (sign, digits) = match text.as_bytes().first()? {
         b'-' if is_signed => (-1, &text[1..]),
         b'+' if is_signed => (1, &text[1..]),
         _ => (1, text),
     };
-    let (base, digits) = if base == 0 { prefixed(digits)? } else { (base, digits.to_owned()) };
+    let (base, digits) =
+        if base == 0 { without_prefix(digits)? } else { (base, digits.to_owned()) };
     if !digits.starts_with(|first: char| first.is_digit(base)) {
         return None;
     }
@@ -22,8 +35,8 @@ pub fn parse(text: &str, base: u32, bits: u32, is_signed: bool) -> Option<i128> 
     range.contains(&number).then_some(number)
 }
 
-/// The base that a prefix names, and the digits behind it.
-fn prefixed(text: &str) -> Option<(u32, String)> {
+/// The base that a prefix means, and the digits after it.
+fn without_prefix(text: &str) -> Option<(u32, String)> {
     let lower = text.to_ascii_lowercase();
     let (base, digits) = match lower.as_bytes() {
         [b'0', b'x', ..] => (16, &lower[2..]),
@@ -32,36 +45,37 @@ fn prefixed(text: &str) -> Option<(u32, String)> {
         [b'0', _, ..] => (8, &lower[1..]),
         _ => (10, lower.as_str()),
     };
-    // Between digits, and between the prefix and the first digit.
+    // An underscore may stand between digits, and between the prefix and the first digit.
     let is_misplaced =
         digits.ends_with('_') || digits.contains("__") || (base == 10 && digits.starts_with('_'));
     (!is_misplaced).then(|| (base, digits.replace('_', "")))
 }
 
-/// What `strconv.ParseBool` takes.
+/// Whether `strconv.ParseBool` accepts the text.
 #[must_use]
 pub fn is_go_bool(text: &str) -> bool {
     ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"]
         .contains(&text)
 }
 
-/// An IP address, or one with the length of a prefix. From v1.5 on an address alone may have a zone, and before that the
-/// prefix of an IPv4 address in IPv6 form is one of IPv4.
+/// Whether the agent accepts the text as an IP address, with or without the length of a prefix. From
+/// v1.5 on, an address without a prefix may have a zone. Before v1.5, an IPv4 address in IPv6 form
+/// has a prefix of at most 32 bits.
 #[must_use]
 pub fn is_address(text: &str, release: Release) -> bool {
     let Some((address, length)) = text.split_once('/') else {
         let (address, zone) =
             text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
-        let takes_zone = release >= V1_5 && address.contains(':') && zone != Some("");
-        return address.parse::<IpAddr>().is_ok() && (zone.is_none() || takes_zone);
+        let allows_zone = release >= V1_5 && address.contains(':') && zone != Some("");
+        return address.parse::<IpAddr>().is_ok() && (zone.is_none() || allows_zone);
     };
-    let most = match address.parse::<IpAddr>() {
+    let max_length = match address.parse::<IpAddr>() {
         Ok(IpAddr::V6(address)) if release < V1_5 && address.to_ipv4_mapped().is_some() => 32,
         Ok(IpAddr::V4(_)) => 32,
         Ok(IpAddr::V6(_)) => 128,
         Err(_) => return false,
     };
-    parse(length, 10, 32, false).is_some_and(|length| length <= most)
+    parse(length, U32).is_some_and(|length| length <= max_length)
 }
 
 #[cfg(test)]
@@ -88,12 +102,12 @@ mod tests {
             (" 1", 10, 64, true, None),
             ("é", 0, 64, true, None),
         ] {
-            assert_eq!(parse(text, base, bits, is_signed), wanted, "{text} {base}");
+            assert_eq!(parse(text, Format { base, bits, is_signed }), wanted, "{text} {base}");
         }
     }
 
     #[test]
-    fn addresses() {
+    fn addresses_and_prefixes_are_checked() {
         for (text, wanted) in [
             ("127.0.0.1", true),
             ("10.0.0.0/8", true),

@@ -1,6 +1,7 @@
-//! Names that the agent knows.
+//! Names that the agent accepts as values.
 
-/// The hooks on which the agent can add a file's hash (`imaProgName` in genericlsm.go, equal in all known releases).
+/// The hooks on which the agent can compute a file's hash (`imaProgName` in genericlsm.go, the same in
+/// all known releases).
 pub const IMA_HOOKS: [&str; 11] = [
     "bprm_check_security",
     "bprm_committed_creds",
@@ -15,7 +16,7 @@ pub const IMA_HOOKS: [&str; 11] = [
     "mmap_file",
 ];
 
-/// Capabilities as `CapabilitiesType` of Tetragon's API names them: the second one lacks `CAP_`.
+/// Capabilities, as `CapabilitiesType` of Tetragon's API names them. The second name has no `CAP_`.
 pub const CAPABILITIES: [&str; 41] = [
     "CAP_CHOWN",
     "DAC_OVERRIDE",

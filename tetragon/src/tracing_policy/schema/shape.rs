@@ -1,11 +1,12 @@
-//! How the schema of Tetragon's CRDs is written down here: shapes of objects, with the releases that have each part.
+//! The form of the schema of Tetragon's CRDs as data: shapes of objects, with the releases that have
+//! each part.
 
 use crate::tracing_policy::release::Release;
 
 /// An object: its fields, and the rules over several of them.
 #[derive(Debug)]
 pub struct Shape {
-    /// The fields it may have.
+    /// The fields that it may have.
     pub fields: &'static [Field],
     /// Rules over several fields (`x-kubernetes-validations`).
     pub rules: &'static [Rule],
@@ -14,86 +15,95 @@ pub struct Shape {
 /// A field of an object.
 #[derive(Debug)]
 pub struct Field {
-    /// Its name.
+    /// The name in the object.
     pub name: &'static str,
-    /// What it holds.
+    /// What its value is.
     pub kind: Kind,
-    /// First release that has it.
+    /// The first release that has it.
     pub since: Release,
-    /// Last release that has it.
+    /// The last release that has it.
     pub until: Release,
-    /// Whether it has to be there.
+    /// Whether an object must have it.
     pub required: Required,
 }
 
-/// Whether a field has to be there.
+/// Whether an object must have a field.
 #[derive(Clone, Copy, Debug)]
 pub enum Required {
-    /// It may be left out.
+    /// The field is optional.
     No,
-    /// In each release.
+    /// Each release requires it.
     Always,
-    /// Up to that release.
+    /// That release and earlier ones require it.
     Until(Release),
 }
 
-/// What a field, an entry of a list or a value of a map holds.
+/// What a field, an entry of a list or a value of a map is.
 #[derive(Debug)]
 pub enum Kind {
     /// Anything.
     Any,
     /// Text.
     Text,
-    /// One of some words.
+    /// Text that is one of these words.
     Words(&'static [Word]),
-    /// A label's value.
+    /// Text that can be the value of a label.
     Label,
     /// true or false.
     Bool,
     /// A whole number.
     Int(Int),
-    /// A list; with the most entries it may have, and the first release with that limit.
-    List(&'static Kind, Option<(usize, Release)>),
-    /// An object.
+    /// A list of entries of that kind, which may have a limit.
+    List(&'static Kind, Option<Limit>),
+    /// An object of that shape.
     Object(&'static Shape),
-    /// An object with any names.
+    /// An object with any keys.
     Map(&'static Kind),
+}
+
+/// The maximum number of entries of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// The maximum.
+    pub max: usize,
+    /// The first release that has the limit.
+    pub since: Release,
 }
 
 /// A word, with the releases that have it.
 #[derive(Debug)]
 pub struct Word {
-    /// The word.
+    /// The word itself.
     pub text: &'static str,
-    /// First release that has it.
+    /// The first release that has it.
     pub since: Release,
-    /// Last release that has it.
+    /// The last release that has it.
     pub until: Release,
 }
 
-/// Which whole numbers.
+/// A range of whole numbers.
 #[derive(Clone, Copy, Debug)]
 pub enum Int {
     /// -2147483648 to 2147483647.
     I32,
     /// 0 to 2147483647.
     Index,
-    /// As [`Int::I32`] for the schema; the agent reads it into a number without a sign.
+    /// For the schema as [`Int::I32`]. The agent reads it into an unsigned number.
     Unsigned,
-    /// 64 bits.
+    /// A signed number of 64 bits.
     I64,
 }
 
 /// A rule over several fields.
 #[derive(Debug)]
 pub struct Rule {
-    /// First release that has it.
+    /// The first release that has it.
     pub since: Release,
-    /// What it says.
+    /// What it requires.
     pub test: Test,
 }
 
-/// What a rule says.
+/// What a rule requires.
 #[derive(Debug)]
 pub enum Test {
     /// At most one of these fields may be there.
@@ -105,27 +115,27 @@ pub enum Test {
 }
 
 impl Field {
-    /// A field of every release that may be left out.
+    /// An optional field of each release.
     pub const fn new(name: &'static str, kind: Kind) -> Self {
         Self { name, kind, since: Release::V1_3, until: Release::Main, required: Required::No }
     }
 
-    /// It has to be there.
+    /// The same field, required.
     pub const fn required(self) -> Self {
         Self { required: Required::Always, ..self }
     }
 
-    /// It has to be there up to that release.
+    /// The same field, required by that release and earlier ones.
     pub const fn required_until(self, last: Release) -> Self {
         Self { required: Required::Until(last), ..self }
     }
 
-    /// It is there from that release on.
+    /// The same field, which that release and later ones have.
     pub const fn since(self, first: Release) -> Self {
         Self { since: first, ..self }
     }
 
-    /// It is there up to that release.
+    /// The same field, which that release and earlier ones have.
     pub const fn until(self, last: Release) -> Self {
         Self { until: last, ..self }
     }
@@ -135,7 +145,7 @@ impl Field {
         self.since <= release && release <= self.until
     }
 
-    /// Whether that release demands it.
+    /// Whether that release requires it.
     pub fn is_required(&self, release: Release) -> bool {
         match self.required {
             Required::No => false,
@@ -146,17 +156,17 @@ impl Field {
 }
 
 impl Word {
-    /// A word of every release.
+    /// A word that each release has.
     pub const fn new(word: &'static str) -> Self {
         Self { text: word, since: Release::V1_3, until: Release::Main }
     }
 
-    /// A word that is there from that release on.
+    /// A word that this release and later ones have.
     pub const fn since(word: &'static str, first: Release) -> Self {
         Self { text: word, since: first, until: Release::Main }
     }
 
-    /// A word that is there up to that release.
+    /// A word that this release and earlier ones have.
     pub const fn until(word: &'static str, last: Release) -> Self {
         Self { text: word, since: Release::V1_3, until: last }
     }

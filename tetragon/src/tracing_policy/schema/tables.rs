@@ -1,9 +1,9 @@
 //! The schema of the CRDs tracingpolicies and tracingpoliciesnamespaced of cilium.io/v1alpha1, as data.
 //!
-//! Source: `pkg/k8s/apis/cilium.io/client/crds/v1alpha1/*.yaml` of Tetragon v1.3.0, v1.4.0, v1.5.0, v1.6.0, v1.7.0 and of
+//! Source: `pkg/k8s/apis/cilium.io/client/crds/v1alpha1/*.yaml` of Tetragon v1.3.0 to v1.7.0 and of
 //! its development branch (commit 4fbfe2d, August 2026).
 
-use super::shape::{Field, Int, Kind, Rule, Shape, Test, Word};
+use super::shape::{Field, Int, Kind, Limit, Rule, Shape, Test, Word};
 use super::words::{ACTIONS, OPERATORS, TYPES};
 use crate::tracing_policy::release::Release::{Main, V1_3, V1_4, V1_5, V1_6, V1_7};
 
@@ -30,6 +30,9 @@ const fn int(name: &'static str, int: Int) -> Field {
 const fn list(name: &'static str, entry: &'static Kind) -> Field {
     f(name, Kind::List(entry, None))
 }
+
+/// Since v1.7 a list of filters by binary has one entry.
+const ONE: Limit = Limit { max: 1, since: V1_7 };
 
 const TEXTS: Kind = Kind::List(&Kind::Text, None);
 
@@ -66,7 +69,7 @@ static METADATA: Shape = Shape {
     rules: &[],
 };
 
-/// `metav1.OwnerReference` of Kubernetes. Which fields have to be there is checked with the rest of the metadata.
+/// `metav1.OwnerReference` of Kubernetes. `envelope` checks which fields are required.
 static OWNER: Shape = Shape {
     fields: &[
         text("apiVersion"),
@@ -138,7 +141,7 @@ static LIST: Shape = Shape {
 
 static AN_ARG: Kind = Kind::Object(&ARG);
 static A_SELECTOR: Kind = Kind::Object(&SELECTOR);
-const TAGS: Field = f("tags", Kind::List(&Kind::Text, Some((16, V1_3))));
+const TAGS: Field = f("tags", Kind::List(&Kind::Text, Some(Limit { max: 16, since: V1_3 })));
 const ARGS: Field = list("args", &AN_ARG);
 const SELECTORS: Field = list("selectors", &A_SELECTOR);
 
@@ -220,7 +223,7 @@ static USDT: Shape = Shape {
     rules: &[],
 };
 
-/// An argument of a hook. `type` is required and has the default `auto`, so it may be left out.
+/// An argument of a hook. `type` has the default `auto`, so it is optional here.
 static ARG: Shape = Shape {
     fields: &[
         int("index", Int::Index).required(),
@@ -247,8 +250,8 @@ static SELECTOR: Shape = Shape {
         list("matchActions", &Kind::Object(&ACTION)),
         list("matchReturnArgs", &Kind::Object(&ARG_FILTER)),
         list("matchReturnActions", &Kind::Object(&ACTION)),
-        f("matchBinaries", Kind::List(&Kind::Object(&BINARIES), Some((1, V1_7)))),
-        f("matchParentBinaries", Kind::List(&Kind::Object(&BINARIES), Some((1, V1_7)))).since(V1_7),
+        f("matchBinaries", Kind::List(&Kind::Object(&BINARIES), Some(ONE))),
+        f("matchParentBinaries", Kind::List(&Kind::Object(&BINARIES), Some(ONE))).since(V1_7),
         list("matchNamespaces", &Kind::Object(&NAMESPACES)),
         list("matchNamespaceChanges", &Kind::Object(&NAMESPACE_CHANGES)),
         list("matchCapabilities", &Kind::Object(&CAPABILITIES)),

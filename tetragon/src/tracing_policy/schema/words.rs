@@ -1,4 +1,4 @@
-//! The words that the schema allows where it has long lists of them. Source: as for the tables.
+//! Long lists of words that the schema allows. The source is the same as that of the tables.
 
 use super::shape::Word;
 use crate::tracing_policy::release::Release::{V1_4, V1_5, V1_6, V1_7};

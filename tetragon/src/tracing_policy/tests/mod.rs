@@ -1,4 +1,4 @@
-//! Tables and properties of reading Tetragon's policies.
+//! Cases and properties of reading Tetragon's policies.
 
 use lsm_ready_crds::policy::Require;
 use proptest::prelude::*;
@@ -6,20 +6,19 @@ use serde_json::json;
 
 use super::*;
 
-/// What schema and agent refuse.
 mod refused;
 
 fn read(spec: &Value) -> Result<TracingPolicy, Error> {
     TracingPolicy::from_file(&json!({"metadata": {"name": "p"}, "spec": spec}))
 }
 
-/// The hooks as `name` or `name!` where it has to be sleepable.
+/// The required hooks: `name`, or `name!` if it has to accept sleepable programs.
 fn hooks(spec: &Value) -> Result<Vec<String>, String> {
     let policy = read(spec).map_err(|error| error.to_string())?;
     Ok(policy
         .required_hooks
         .iter()
-        .map(|ask| format!("{}{}", ask.hook, if ask.sleepable { "!" } else { "" }))
+        .map(|found| format!("{}{}", found.hook, if found.sleepable { "!" } else { "" }))
         .collect())
 }
 
@@ -29,19 +28,19 @@ fn with_action(hook: &str, action: &Value) -> Value {
 }
 
 #[test]
-fn what_is_asked_for() {
+fn a_policy_requires_the_hooks_of_its_entries() {
     let post = json!({"action": "Post", "imaHash": true});
-    let table = [
+    let cases = [
         ("none", json!({"kprobes": [{"call": "fd_install"}]}), vec![]),
-        ("null is absent", json!({"lsmhooks": null}), vec![]),
+        ("null counts as missing", json!({"lsmhooks": null}), vec![]),
         (
-            "a file's opening",
+            "an action without a hash",
             json!({"lsmhooks": [with_action("file_open", &json!({"action": "Sigkill"}))]}),
             vec!["file_open"],
         ),
         ("a hash", json!({"lsmhooks": [with_action("file_open", &post)]}), vec!["file_open!"]),
         (
-            "the stronger of two entries counts, in either order",
+            "the stronger of two entries counts, in each order",
             json!({"lsmhooks": [{"hook": "file_open"}, with_action("file_open", &post), {"hook": "file_open"}]}),
             vec!["file_open!"],
         ),
@@ -58,12 +57,12 @@ fn what_is_asked_for() {
             vec!["file_open", "mmap_file!"],
         ),
         (
-            "odd names are kept for the kernel to refuse",
+            "an unusual name is left for the kernel to refuse",
             json!({"lsmhooks": [{"hook": "bpf_lsm_file_open"}]}),
             vec!["bpf_lsm_file_open"],
         ),
     ];
-    for (what, spec, wanted) in table {
+    for (what, spec, wanted) in cases {
         assert_eq!(hooks(&spec), Ok(wanted.into_iter().map(str::to_owned).collect()), "{what}");
     }
 }
@@ -85,7 +84,7 @@ fn selector(selector: &Value) -> Value {
 }
 
 #[test]
-fn macros_are_part_of_the_selector() {
+fn the_lists_of_macros_belong_to_the_selector() {
     let spec = |macros: Value, own: Value| {
         let mut spec = selector(&own);
         spec["selectorsMacros"] = macros;
@@ -114,14 +113,14 @@ fn macros_are_part_of_the_selector() {
 }
 
 #[test]
-fn a_policy_denies_by_an_action_in_effect() {
+fn a_policy_denies_only_with_an_enforcing_action_in_effect() {
     use InertReason::{MonitorMode, NoEnforcingAction, OverrideToZero, VoidHooks};
     let with = |hook: &str, action: Value, mode: &str| {
         file(&json!({"lsmhooks": [{"hook": hook, "selectors": [{"matchActions": [action]}]}],
             "options": [{"name": "policy-mode", "value": mode}]}))
     };
     let denies = json!({"action": "Override", "argError": -1});
-    let table = [
+    let cases = [
         ("file_open", denies.clone(), "enforce", None),
         ("file_open", json!({"action": "Sigkill"}), "enforce", None),
         ("task_free", json!({"action": "Sigkill"}), "enforce", None),
@@ -137,7 +136,7 @@ fn a_policy_denies_by_an_action_in_effect() {
         ("task_free", denies.clone(), "enforce", Some(VoidHooks)),
         ("file_open", denies.clone(), "monitor", Some(MonitorMode)),
     ];
-    for (hook, action, mode, inert) in table {
+    for (hook, action, mode, inert) in cases {
         let policy = TracingPolicy::from_file(&with(hook, action.clone(), mode)).unwrap();
         let wanted = inert.map_or(TextVerdict::Denies, TextVerdict::DeniesNothing);
         assert_eq!(
@@ -159,7 +158,7 @@ fn a_policy_denies_by_an_action_in_effect() {
 }
 
 #[test]
-fn the_answer_depends_on_the_releases_in_question() {
+fn the_verdict_depends_on_the_releases_in_question() {
     let mut spec = selector(&json!({"macros": ["m"], "matchActions": [{"action": "Sigkill"}]}));
     spec["selectorsMacros"] = json!({"m": {}});
     let policy = TracingPolicy::from_file(&file(&spec)).unwrap();
@@ -171,19 +170,19 @@ fn the_answer_depends_on_the_releases_in_question() {
     );
     let depends = policy.text_verdict(Releases::ALL);
     assert!(
-        matches!(&depends, TextVerdict::Unjudged(why) if why.contains("depends on Tetragon's release")),
+        matches!(&depends, TextVerdict::Unknown(why) if why.contains("depends on Tetragon's release")),
         "{depends:?}"
     );
     let resolve = json!({"lsmhooks": [{"hook": "a", "args": [{"index": 0, "type": "file", "resolve": "f_mode"}]}]});
     let resolve = TracingPolicy::from_file(&file(&resolve)).unwrap();
     assert!(matches!(
         resolve.text_verdict(Releases::since(Release::V1_4)),
-        TextVerdict::Unjudged(_)
+        TextVerdict::Unknown(_)
     ));
 }
 
 #[test]
-fn what_the_api_server_took_is_not_refused_for_its_schema() {
+fn a_policy_that_the_api_server_accepted_is_not_refused_for_its_schema() {
     let of = |spec: Value| {
         let metadata = ObjectMeta { name: Some("p".into()), ..ObjectMeta::default() };
         TracingPolicy::from_cluster(&metadata, &spec).unwrap().text_verdict(Releases::ALL)
@@ -198,15 +197,15 @@ fn what_the_api_server_took_is_not_refused_for_its_schema() {
     );
     let newer = of(json!({"lsmhooks": hooks, "sandbox": true}));
     assert!(
-        matches!(&newer, TextVerdict::Unjudged(why) if why.contains("spec.sandbox")),
+        matches!(&newer, TextVerdict::Unknown(why) if why.contains("spec.sandbox")),
         "{newer:?}"
     );
     let refused = of(json!({"lsmhooks": hooks, "kprobes": [{"call": "a"}]}));
-    assert!(matches!(refused, TextVerdict::Refused(_)), "the agent's rules hold all the same");
+    assert!(matches!(refused, TextVerdict::Refused(_)), "the rules of the agent still apply");
 }
 
 #[test]
-fn hooks_of_the_cluster_that_cannot_be_read_are_an_error() {
+fn a_policy_of_the_cluster_with_an_invalid_hook_is_an_error() {
     let metadata = ObjectMeta { name: Some("p".into()), ..ObjectMeta::default() };
     for (hooks, place) in [
         (json!({}), "spec.lsmhooks"),
@@ -221,10 +220,10 @@ fn hooks_of_the_cluster_that_cannot_be_read_are_an_error() {
 }
 
 #[test]
-fn remarks_do_not_change_the_answer() {
+fn notes_name_what_the_author_should_know() {
     let hash = |hook: &str, field: &str| json!({"hook": hook, "selectors": [{(field): [{"action": "Post", "imaHash": true}]}]});
     let label = format!("{POLICY_LABEL_PREFIX}enforce");
-    let table = [
+    let cases = [
         (json!({"lsmhooks": [{"hook": "a"}, {"hook": "a"}]}), Some("second entry for \"a\"")),
         (
             json!({"lsmhooks": [hash("inode_unlink", "matchActions")]}),
@@ -246,8 +245,8 @@ fn remarks_do_not_change_the_answer() {
         ),
         (json!({"lsmhooks": [{"hook": "a"}]}), None),
     ];
-    for (spec, wanted) in table {
-        let found = found(&file(&spec), Severity::Remark);
+    for (spec, wanted) in cases {
+        let found = found(&file(&spec), Severity::Note);
         match wanted {
             Some(wanted) => {
                 assert!(found.iter().any(|found| found.contains(wanted)), "{wanted}: {found:?}")
@@ -258,15 +257,15 @@ fn remarks_do_not_change_the_answer() {
 }
 
 #[test]
-fn a_policy_without_a_name_cannot_be_told_of() {
+fn a_policy_without_a_name_is_an_error() {
     let nameless = TracingPolicy::from_file(&json!({"spec": {}})).unwrap_err();
     assert_eq!(nameless.path, "metadata.name");
 }
 
 #[test]
-fn hashes_ask_for_sleepable_programs_from_5_11_on() {
+fn a_hash_requires_a_sleepable_hook_from_linux_5_11_on() {
     let spec = json!({"lsmhooks": [with_action("file_open", &json!({"action": "Post", "imaHash": true}))]});
-    let asks = read(&spec).unwrap().required_hooks;
+    let required = read(&spec).unwrap().required_hooks;
     let profile = |kernel: &str| {
         serde_json::from_value(json!({"kernel": kernel, "hooks": [], "sleepableHooks": []}))
             .unwrap()
@@ -278,7 +277,7 @@ fn hashes_ask_for_sleepable_programs_from_5_11_on() {
         ("odd", true),
     ] {
         let mut require = Require::default();
-        asks.add_to(&mut require, Some(&profile(kernel)));
+        required.add_to(&mut require, Some(&profile(kernel)));
         assert_eq!(
             (require.sleepable_hooks.len(), require.hooks.len()),
             if sleepable { (1, 0) } else { (0, 1) },
@@ -288,12 +287,12 @@ fn hashes_ask_for_sleepable_programs_from_5_11_on() {
 }
 
 #[test]
-fn it_becomes_part_of_a_requirement_once() {
+fn hooks_are_added_to_a_requirement_once() {
     let spec = json!({"lsmhooks": [{"hook": "task_alloc"}, with_action("file_open", &json!({"imaHash": true}))]});
-    let asks = read(&spec).unwrap().required_hooks;
+    let required = read(&spec).unwrap().required_hooks;
     let mut require = Require { hooks: vec!["task_alloc".into()], ..Require::default() };
-    asks.add_to(&mut require, None);
-    asks.add_to(&mut require, None);
+    required.add_to(&mut require, None);
+    required.add_to(&mut require, None);
     assert_eq!(
         (require.hooks, require.sleepable_hooks),
         (vec!["task_alloc".to_owned()], vec!["file_open".to_owned()])
@@ -301,33 +300,33 @@ fn it_becomes_part_of_a_requirement_once() {
     assert!(require.kernel_reads, "Tetragon's programs read kernel memory");
     let mut nothing = Require::default();
     read(&json!({})).unwrap().required_hooks.add_to(&mut nothing, None);
-    assert_eq!(nothing, Require::default(), "a policy without hooks asks for nothing");
+    assert_eq!(nothing, Require::default(), "a policy without hooks requires nothing");
 }
 
 #[test]
-fn a_node_selector_narrows_and_our_own_labels_do_not() {
-    let concerns = |selector: Value, labels: &[(&str, &str)]| {
+fn a_node_selector_selects_nodes_but_expressions_about_our_own_labels_do_not_count() {
+    let selects = |selector: Value, labels: &[(&str, &str)]| {
         let labels =
             labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         read(&json!({ "nodeSelector": selector })).unwrap().selects_node(&labels)
     };
     let own = format!("{POLICY_LABEL_PREFIX}enforce");
-    assert!(concerns(json!(null), &[]));
-    assert!(concerns(json!({}), &[]));
-    assert!(concerns(json!({"matchLabels": {"zone": "a"}}), &[("zone", "a")]));
-    assert!(!concerns(json!({"matchLabels": {"zone": "a"}}), &[("zone", "b")]));
-    assert!(concerns(json!({"matchLabels": {own.clone(): "ready"}}), &[(&own, "not-ready")]));
-    assert!(!concerns(
+    assert!(selects(json!(null), &[]));
+    assert!(selects(json!({}), &[]));
+    assert!(selects(json!({"matchLabels": {"zone": "a"}}), &[("zone", "a")]));
+    assert!(!selects(json!({"matchLabels": {"zone": "a"}}), &[("zone", "b")]));
+    assert!(selects(json!({"matchLabels": {own.clone(): "ready"}}), &[(&own, "not-ready")]));
+    assert!(!selects(
         json!({"matchLabels": {own.clone(): "ready", "zone": "a"}}),
         &[(&own, "ready")]
     ));
 }
 
 #[test]
-fn policies_of_real_releases() {
+fn policies_of_real_releases_require_file_open() {
     let Some(folder) = std::env::var_os("TETRAGON_MANIFESTS").map(std::path::PathBuf::from) else {
         eprintln!(
-            "left out: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/policy-file-open.yaml"
+            "skipped: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/policy-file-open.yaml"
         );
         return;
     };
@@ -336,13 +335,13 @@ fn policies_of_real_releases() {
             std::fs::read_to_string(folder.join(release).join("policy-file-open.yaml")).unwrap();
         let policy = TracingPolicy::from_file(&serde_saphyr::from_str(&text).unwrap()).unwrap();
         assert_eq!(
-            policy.required_hooks.iter().map(|ask| ask.hook.as_str()).collect::<Vec<_>>(),
+            policy.required_hooks.iter().map(|required| required.hook.as_str()).collect::<Vec<_>>(),
             ["file_open"]
         );
     }
 }
 
-/// JSON with the words that are looked for, so that it gets past the first field.
+/// JSON with the field names of policies, so that the reader goes deeper than the first field.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -378,19 +377,19 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_json_makes_it_panic(spec in any_json(), whole in any_json()) {
+    fn no_json_causes_a_panic(spec in any_json(), whole in any_json()) {
         let _ = read(&spec);
         let _ = TracingPolicy::from_file(&whole);
     }
 
-    /// Every entry is asked for, or the whole is an error.
+    /// Each valid entry is required, or the requirements are incomplete.
     #[test]
-    fn no_hook_is_lost(entries in prop::collection::vec(any_json(), 0..4), names in prop::collection::vec("[a-z_]{1,20}", 1..4)) {
+    fn no_required_hook_is_lost(entries in prop::collection::vec(any_json(), 0..4), names in prop::collection::vec("[a-z_]{1,20}", 1..4)) {
         let named = names.iter().map(|name| json!({ "hook": name }));
         let all: Vec<Value> = named.chain(entries).collect();
-        if let Some(policy) = read(&json!({ "lsmhooks": all })).ok().filter(|policy| policy.required_hooks_are_complete) {
+        if let Some(policy) = read(&json!({ "lsmhooks": all })).ok().filter(|policy| policy.required_hooks.is_complete()) {
             for entry in &all {
-                prop_assert!(policy.required_hooks.iter().any(|ask| entry["hook"] == ask.hook.as_str()));
+                prop_assert!(policy.required_hooks.iter().any(|required| entry["hook"] == required.hook.as_str()));
             }
         }
     }
