@@ -11,15 +11,17 @@ use crate::markdown::{code, heading, table};
 /// A table for each program.
 pub fn section() -> String {
     let programs = [
-        ("operator", lsm_ready_operator::run::cli::Cli::command().name("operator")),
-        ("node-probe", node_probe::cli::Cli::command()),
-        ("kubectl lsm-ready", kubectl_lsm::cli::Cli::command()),
+        lsm_ready_operator::run::cli::Cli::command().name("operator"),
+        node_probe::cli::Cli::command(),
+        kubectl_lsm::cli::Cli::command(),
     ];
     let mut text = "Run a command with `--help` for what each option does.\n".to_owned();
-    for (name, command) in programs {
+    for command in programs {
+        let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
         let mut rows = Vec::new();
-        collect(name, &command, &mut rows);
-        text.push_str(&heading(name));
+        collect(&name, &command, &mut rows);
+        text.push_str(&heading(&name));
+        text.extend(["The program's file is called ", &code(command.get_name()), ".\n\n"]);
         text.push_str(&table(["command", "option", "environment variable", "default"], rows));
     }
     text

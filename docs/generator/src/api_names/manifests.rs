@@ -1,43 +1,80 @@
-//! The objects that config/ creates, and its folders for `kubectl apply -k`.
+//! The objects, images, Secrets, paths and folders of config/.
 //!
-//! In: the manifests. Out: two tables. Samples are examples and CRDs have a section of their own: both are left out.
+//! In: the manifests. Out: a table. Samples are examples and CRDs have a section of their own: both are left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::markdown::{code, codes, table};
+use crate::markdown::{codes, table};
 use crate::{Error, files, read};
+
+/// What the manifests name.
+#[derive(Debug, Default)]
+struct Names {
+    /// Names of objects, by their kind.
+    objects: BTreeMap<String, BTreeSet<String>>,
+    folders: BTreeSet<String>,
+    images: BTreeSet<String>,
+    secrets: BTreeSet<String>,
+    mount_paths: BTreeSet<String>,
+}
 
 /// The tables.
 pub fn section(config: &Path) -> Result<String, Error> {
     let mut manifests = Vec::new();
     list(config, &mut manifests)?;
-    let mut objects: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut folders = Vec::new();
-    for file in manifests {
-        let folder = file.parent().unwrap_or(config);
-        let name = folder.strip_prefix(config).unwrap_or(folder).display().to_string();
-        for document in documents(&file)? {
-            match text(&document, "/kind") {
-                "Kustomization" | "Component" => folders.push(name.clone()),
-                kind => objects.entry(kind.to_owned()).or_default().push(object(&document)),
+    let mut names = Names::default();
+    for manifest in manifests {
+        names.add(config, &manifest)?;
+    }
+    Ok(names.render())
+}
+
+impl Names {
+    fn add(&mut self, config: &Path, file: &Path) -> Result<(), Error> {
+        let text = read(file)?;
+        self.secrets.extend(values_of(&text, "secretName: "));
+        self.mount_paths.extend(values_of(&text, "mountPath: "));
+        for document in documents(file, &text)? {
+            match string(&document, "/kind") {
+                "Kustomization" | "Component" => {
+                    let folder = file.parent().and_then(|folder| folder.strip_prefix(config).ok());
+                    self.folders
+                        .extend(folder.map(|folder| format!("config/{}", folder.display())));
+                    let images = document["images"].as_array().into_iter().flatten();
+                    self.images.extend(images.map(|image| string(image, "/name").to_owned()));
+                }
+                kind => {
+                    self.objects.entry(kind.to_owned()).or_default().insert(object(&document));
+                }
             }
         }
+        Ok(())
     }
-    folders.sort_unstable();
-    let rows = objects.into_iter().map(|(kind, mut names)| {
-        names.sort_unstable();
-        names.dedup();
-        [kind, codes(names.iter().map(String::as_str))]
-    });
-    let folders = folders.iter().map(|name| code(&format!("config/{name}"))).collect::<Vec<_>>();
-    Ok(format!(
-        "{}\nFolders that kustomize reads: {}.\n",
-        table(["kind", "names"], rows),
-        folders.join(", ")
-    ))
+
+    fn render(self) -> String {
+        let others = [
+            ("image", self.images),
+            ("Secret that a pod mounts", self.secrets),
+            ("path of a mount in a pod", self.mount_paths),
+            ("folder for `kubectl apply -k` or for an overlay", self.folders),
+        ];
+        let others = others.map(|(what, names)| (what.to_owned(), names));
+        let rows = self.objects.into_iter().chain(others);
+        table(
+            ["kind", "names"],
+            rows.map(|(what, names)| [what, codes(names.iter().map(String::as_str))]),
+        )
+    }
+}
+
+/// The values of a key, also in patches that are text inside of YAML.
+fn values_of(text: &str, key: &str) -> Vec<String> {
+    let values =
+        text.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(key));
+    values.map(|value| value.trim().to_owned()).collect()
 }
 
 /// All YAML files below a folder, sorted by path.
@@ -52,20 +89,20 @@ fn list(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
-fn documents(file: &Path) -> Result<Vec<Value>, Error> {
-    serde_saphyr::from_multiple(&read(file)?)
+fn documents(file: &Path, text: &str) -> Result<Vec<Value>, Error> {
+    serde_saphyr::from_multiple(text)
         .map_err(|error| Error::Manifest { path: file.to_owned(), message: error.to_string() })
 }
 
-/// The object's name, with its namespace where it has one.
+/// The object's name, with its namespace if it has one.
 fn object(document: &Value) -> String {
-    let name = text(document, "/metadata/name");
-    match text(document, "/metadata/namespace") {
+    let name = string(document, "/metadata/name");
+    match string(document, "/metadata/namespace") {
         "" => name.to_owned(),
         namespace => format!("{namespace}/{name}"),
     }
 }
 
-fn text<'a>(document: &'a Value, pointer: &str) -> &'a str {
+fn string<'a>(document: &'a Value, pointer: &str) -> &'a str {
     document.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

@@ -38,7 +38,10 @@ pub fn page(root: &Path) -> Result<String, Error> {
         ("Exit codes", commands::exit_codes()),
         ("JSON output", json::section()?),
         ("Fields of the kinds", crds::fields()),
-        ("Objects and folders of config/", manifests::section(&root.join("config"))?),
+        (
+            "Objects, images, paths and folders of config/",
+            manifests::section(&root.join("config"))?,
+        ),
     ];
     let mut page = INTRO.to_owned();
     for (title, content) in sections {
