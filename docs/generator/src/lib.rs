@@ -1,7 +1,8 @@
 //! The generated pages of docs/.
 //!
-//! In: the tables, types, metrics and command lines of the other crates, and the manifests in config/. Out: each page as
-//! a file name and its content. `make docs` writes the pages; `tests/drift.rs` fails where a page in docs/ differs.
+//! In: the tables, types, metrics and command lines of the other crates, and the manifests in
+//! config/. Out: each page as a file name and its content. `make docs` writes the pages;
+//! `tests/drift.rs` fails where a page in docs/ differs.
 
 pub mod api_names;
 mod markdown;

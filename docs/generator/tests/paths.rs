@@ -1,4 +1,5 @@
-//! Every path of this repository that a comment, a page or the Makefile names exists, and so does every link's target.
+//! Every path of this repository that a comment, a page or the Makefile names exists, and so does
+//! every link's target.
 
 mod sources;
 
@@ -63,7 +64,8 @@ fn beside(file: &str, link: &str) -> String {
     parts.join("/")
 }
 
-/// A heading's anchor is the heading in lower case, with hyphens for spaces and without punctuation.
+/// A heading's anchor is the heading in lower case, with hyphens for spaces and without
+/// punctuation.
 fn has_heading(tree: &Tree, path: &str, wanted: &str) -> bool {
     let page = tree.text(path).unwrap_or_default();
     let headings = page.lines().filter(|line| line.starts_with('#'));

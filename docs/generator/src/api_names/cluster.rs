@@ -1,4 +1,5 @@
-//! Names that stand in objects of the cluster: labels, taints, annotations, conditions, reasons, events.
+//! Names that stand in objects of the cluster: labels, taints, annotations, conditions, reasons,
+//! events.
 
 use lsm_ready_crds::conditions::{self, tables::TABLES};
 use lsm_ready_crds::{Reason, names};
@@ -18,8 +19,9 @@ pub fn keys() -> String {
     let rows = node_keys().into_iter().chain(daemon_set_keys());
     let rows = rows.map(|key| [key.on, &key.keys, key.values, key.meaning].map(str::to_owned));
     let prefix = format!(
-        "\nEvery label of a Node begins with `{}`. NodeRestriction forbids kubelets to set labels with this prefix. A name of an \
-         LsmPolicy has at most {} characters, because it is part of a label key.\n",
+        "\nEvery label of a Node begins with `{}`. NodeRestriction forbids kubelets to set labels \
+         with this prefix. A name of an LsmPolicy has at most {} characters, because it is part of \
+         a label key.\n",
         names::NODE_LABEL_PREFIX,
         names::POLICY_NAME_MAX
     );
@@ -83,8 +85,8 @@ pub fn condition_types() -> String {
     let node = [["Node".to_owned(), code(names::NODE_CONDITION)]];
     let policy = status::TYPES.map(|type_| ["LsmPolicy".to_owned(), code(type_)]);
     let kstatus = format!(
-        "\n{} and {} follow kstatus: they are present only while they are true. [conditions.md](conditions.md) says what each type \
-         means.\n",
+        "\n{} and {} follow kstatus: they are present only while they are true. \
+         [conditions.md](conditions.md) says what each type means.\n",
         code(conditions::RECONCILING),
         code(conditions::STALLED)
     );

@@ -1,6 +1,7 @@
 //! Command lines: options, environment variables, exit codes.
 //!
-//! In: each program's own definition of its command line. Out: tables. Hidden subcommands are no API and are left out.
+//! In: each program's own definition of its command line. Out: tables. Hidden subcommands are no
+//! API and are left out.
 
 use clap::{Arg, Command, CommandFactory};
 

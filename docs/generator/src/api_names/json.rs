@@ -1,7 +1,8 @@
 //! The JSON that commands print with `-o json`.
 //!
-//! In: one full example of each form, made by the code that prints it. Out: a table of keys for each form. The examples
-//! name every field of their types, so a new field does not compile until it is here.
+//! In: one full example of each form, made by the code that prints it. Out: a table of keys for
+//! each form. The examples name every field of their types, so a new field does not compile until
+//! it is here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,10 +35,12 @@ type Form = (&'static str, Vec<Value>);
 
 /// A table of keys for each form.
 pub fn section() -> Result<String, Error> {
-    let mut text = "`[]` stands for an item of a list. A key with several types has one of them at a time. In facts, \
-                    `Ok` has what was read; `Err` takes its place where nothing could be read, with `missing` and \
-                    `message`. Keys may be added; a change of meaning gets a new `schema`.\n"
-        .to_owned();
+    let mut text =
+        "`[]` stands for an item of a list. A key with several types has one of them at \
+                    a time. In facts, `Ok` has what was read; `Err` takes its place where nothing \
+                    could be read, with `missing` and `message`. Keys may be added; a change of \
+                    meaning gets a new `schema`.\n"
+            .to_owned();
     for (title, examples) in forms()? {
         let mut keys = BTreeMap::new();
         for example in &examples {
@@ -196,6 +199,46 @@ fn mount(patch: Option<Value>) -> MountResult {
 }
 
 fn preflight() -> PreflightResult {
+    PreflightResult {
+        schema: result::SCHEMA,
+        result: PolicyVerdict::NotLoadable,
+        tetragon: vec!["v1.7"],
+        nodes: 2,
+        policies: vec![policy()],
+        notes: vec!["text".to_owned()],
+    }
+}
+
+fn policy() -> PolicyResult {
+    PolicyResult {
+        kind: "TracingPolicyNamespaced".to_owned(),
+        namespace: Some("default".to_owned()),
+        name: "deny".to_owned(),
+        location: "policies.yaml:1".to_owned(),
+        result: PolicyVerdict::NotLoadable,
+        message: "text".to_owned(),
+        denies: true,
+        diagnostics: vec![diagnostic()],
+        server: Some(DryRun::Refused("text".to_owned())),
+        nodes: 2,
+        loadable: 1,
+        not_loadable: 1,
+        unknown: 0,
+        hooks: vec![hook()],
+    }
+}
+
+fn diagnostic() -> DiagnosticResult {
+    DiagnosticResult {
+        severity: "Note",
+        field: "spec".to_owned(),
+        rule: "text".to_owned(),
+        releases: vec!["v1.7"],
+        range: String::new(),
+    }
+}
+
+fn hook() -> HookResult {
     let reason = ReasonResult {
         reason: "HookNotInKernel".to_owned(),
         result: PolicyVerdict::NotLoadable,
@@ -204,42 +247,11 @@ fn preflight() -> PreflightResult {
         message: "text".to_owned(),
         fix: "text".to_owned(),
     };
-    let hook = HookResult {
+    HookResult {
         hook: "file_open".to_owned(),
         sleepable: false,
         field: "spec.lsmhooks[0]".to_owned(),
         loadable: 1,
         others: vec![reason],
-    };
-    let finding = DiagnosticResult {
-        severity: "Note",
-        field: "spec".to_owned(),
-        rule: "text".to_owned(),
-        releases: vec!["v1.7"],
-        range: String::new(),
-    };
-    let judged = PolicyResult {
-        kind: "TracingPolicyNamespaced".to_owned(),
-        namespace: Some("default".to_owned()),
-        name: "deny".to_owned(),
-        location: "policies.yaml:1".to_owned(),
-        result: PolicyVerdict::NotLoadable,
-        message: "text".to_owned(),
-        denies: true,
-        diagnostics: vec![finding],
-        server: Some(DryRun::Refused("text".to_owned())),
-        nodes: 2,
-        loadable: 1,
-        not_loadable: 1,
-        unknown: 0,
-        hooks: vec![hook],
-    };
-    PreflightResult {
-        schema: result::SCHEMA,
-        result: PolicyVerdict::NotLoadable,
-        tetragon: vec!["v1.7"],
-        nodes: 2,
-        policies: vec![judged],
-        notes: vec!["text".to_owned()],
     }
 }

@@ -1,6 +1,7 @@
 //! The objects, images, Secrets, paths and folders of config/.
 //!
-//! In: the manifests. Out: a table. Samples are examples and CRDs have a section of their own: both are left out.
+//! In: the manifests. Out: a table. Samples are examples and CRDs have a section of their own: both
+//! are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

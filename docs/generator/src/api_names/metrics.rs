@@ -1,7 +1,7 @@
 //! The operator's metrics.
 //!
-//! In: the metrics' text form, after each of them was written once. Out: a table. Name, type, help and labels are read
-//! from that text, so they are what Prometheus gets.
+//! In: the metrics' text form, after each of them was written once. Out: a table. Name, type, help
+//! and labels are read from that text, so they are what Prometheus gets.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn labels_and_the_suffix_of_counters_are_read() {
-        let text = "# HELP a_writes Writes.\n# TYPE a_writes counter\na_writes_total{kind=\"x\",to=\"y\"} 1\n# EOF\n";
+        let text = "# HELP a_writes Writes.\n# TYPE a_writes \
+                    counter\na_writes_total{kind=\"x\",to=\"y\"} 1\n# EOF\n";
         let metrics = parse(text);
         let writes = &metrics["a_writes"];
         assert_eq!((writes.series.as_str(), writes.help.as_str()), ("a_writes_total", "Writes."));

@@ -1,7 +1,8 @@
 //! docs/api-names.md: every name that is API.
 //!
-//! In: the other crates and the manifests in config/. Out: the page. Each section is a module. A new name appears here
-//! without a change of this crate where its table, type, metric or flag is already read; else it needs a row.
+//! In: the other crates and the manifests in config/. Out: the page. Each section is a module. A
+//! new name appears here without a change of this crate where its table, type, metric or flag is
+//! already read; else it needs a row.
 
 mod cluster;
 mod commands;
@@ -19,10 +20,12 @@ const INTRO: &str = "\
 
 # Which names can I build on?
 
-This page answers: which names may scripts, alerts, selectors and pipelines use? It lists every name that is part of the API of
-lsm-ready. The page is generated from the code, and a test fails when the two differ.
+This page answers: which names may scripts, alerts, selectors and pipelines use? It lists every
+name that is part of the API of lsm-ready. The page is generated from the code, and a test fails if
+the two differ.
 
-The API version is `v1alpha1`: a name may change in a new release. [CHANGELOG.md](../CHANGELOG.md) then says so.
+The API version is `v1alpha1`: a name may change in a new release. Then
+[CHANGELOG.md](../CHANGELOG.md) says so.
 ";
 
 /// The whole page. `root` is the folder with config/.

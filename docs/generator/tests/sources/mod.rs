@@ -59,8 +59,8 @@ impl Tree {
         self.texts.get(path).map(String::as_str)
     }
 
-    /// Whether there is such a file or folder. A `*` stands for any characters but a slash, and the number of an ADR for
-    /// its file.
+    /// Whether there is such a file or folder. A `*` stands for any characters but a slash, and the
+    /// number of an ADR for its file.
     pub fn has(&self, path: &str) -> bool {
         let path = path.trim_end_matches('/');
         let number = path.strip_prefix("docs/adr/").filter(|number| number.len() == 4);
@@ -102,7 +102,8 @@ fn has_extension(file: &str, extensions: &[&str]) -> bool {
         .is_some_and(|found| extensions.contains(&found))
 }
 
-/// The paths that a file's prose names, each with its line: all text of a page and of the Makefile, else the comments.
+/// The paths that a file's prose names, each with its line: all text of a page and of the Makefile,
+/// else the comments.
 pub fn named_paths(file: &str, text: &str, folders: &[String]) -> Vec<(usize, String)> {
     let is_all_prose = is_page(file) || file == "Makefile";
     let mark = if has_extension(file, &["sh", "yaml", "toml"]) { "#" } else { "//" };
