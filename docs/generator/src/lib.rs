@@ -1,9 +1,10 @@
 //! The generated pages of docs/.
 //!
-//! In: the tables, types, metrics and command lines of the other crates, and the manifests in
-//! config/. Out: each page as a file name and its content. `make docs` writes the pages;
-//! `tests/drift.rs` fails where a page in docs/ differs.
+//! In: the tables, types, metrics and command lines of the other crates, the manifests in config/
+//! and the decisions in docs/adr/. Out: each page as a file name and its content. `make docs`
+//! writes the pages; `tests/drift.rs` fails where a page in docs/ differs.
 
+pub mod adr_index;
 pub mod api_names;
 mod markdown;
 
@@ -52,6 +53,7 @@ pub fn pages(root: &Path) -> Result<Vec<Page>, Error> {
         Page { name: "reasons.md", content: lsm_ready_crds::reason::docs::page() },
         Page { name: "boot-parameters.md", content: node_probe::fix::systems::page::page() },
         Page { name: "conditions.md", content: conditions },
+        Page { name: "adr/README.md", content: adr_index::page(&root.join("docs/adr"))? },
         Page { name: "api-names.md", content: api_names::page(root)? },
     ])
 }
