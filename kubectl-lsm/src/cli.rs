@@ -21,8 +21,8 @@ pub enum Command {
     /// Say whether Tetragon's agent in a manifest needs the securityfs mount, and what to change.
     ///
     /// FILE is one manifest or many, YAML or JSON, also in List objects: what `helm template`,
-    /// `kustomize build` and `kubectl get -o yaml` print. The command finds the agent's DaemonSet in
-    /// it and skips everything else.
+    /// `kustomize build` and `kubectl get -o yaml` print. The command finds the agent's DaemonSet
+    /// in it and skips everything else.
     ///
     /// Exit code: 0 no mount is needed; 1 the mount is needed; 2 the mount cannot be added before
     /// you change something in the manifest; 64 wrong use or invalid input.
@@ -74,7 +74,8 @@ pub struct MountArgs {
     /// The DaemonSet to check, if several in the manifest could be Tetragon's agent.
     #[arg(long, value_name = "[NAMESPACE/]NAME")]
     pub daemon_set: Option<String>,
-    /// Require the mount even if the agent mounts securityfs itself, as a policy with `mount: Always` does.
+    /// Require the mount even if the agent mounts securityfs itself, as a policy with `mount:
+    /// Always` does.
     #[arg(long)]
     pub always: bool,
 }
@@ -126,8 +127,8 @@ pub struct PreflightArgs {
     #[arg(value_name = "FILE|-", required = true)]
     pub files: Vec<String>,
     /// A file with LsmNodes, LsmHookProfiles and, if possible, Nodes, as `kubectl get
-    /// lsmnodes,lsmhookprofiles,nodes -o yaml` prints them, or - for standard input. May be repeated.
-    /// The cluster is not asked then.
+    /// lsmnodes,lsmhookprofiles,nodes -o yaml` prints them, or - for standard input. May be
+    /// repeated. The cluster is not asked then.
     #[arg(long, value_name = "FILE|-", conflicts_with = "context")]
     pub nodes: Vec<String>,
     /// Release of Tetragon's agents, for example v1.7.0, or main. Default: the release of the

@@ -1,12 +1,14 @@
 //! Splits a file of manifests into objects, each with its place in the file.
 //!
-//! In: text, YAML or JSON. Out: its objects, also those in List objects, each with the number and the
-//! line of its document. Values are read as kubectl reads them, which is YAML 1.1: `yes`, `no`, `on`,
-//! `off`, `y` and `n` are booleans, and numbers with a leading zero are octal (`defaultMode: 0400`).
+//! In: text, YAML or JSON. Out: its objects, also those in List objects, each with the number and
+//! the line of its document. Values are read as kubectl reads them, which is YAML 1.1: `yes`, `no`,
+//! `on`, `off`, `y` and `n` are booleans, and numbers with a leading zero are octal (`defaultMode:
+//! 0400`).
 //!
 //! ## Limits
-//! Keys stay as written, but kubectl turns the key `on` into `true`. Words such as `oN` are booleans
-//! here and text for kubectl. Numbers such as `1__0` are text here and numbers for kubectl.
+//! Keys stay as written, but kubectl turns the key `on` into `true`. Words such as `oN` are
+//! booleans here and text for kubectl. Numbers such as `1__0` are text here and numbers for
+//! kubectl.
 
 use std::collections::BTreeSet;
 
@@ -52,8 +54,8 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Error> {
 /// others. A duplicate key is an error here, because two tools may use different values of it.
 pub fn parse_each(file: &str, text: &str) -> (Vec<Document>, Vec<Error>) {
     let (mut documents, mut broken) = (Vec::new(), Vec::new());
-    // The YAML reader also reads JSON, and reports duplicate keys. Its other errors do not count for
-    // text that the JSON reader accepts.
+    // The YAML reader also reads JSON, and reports duplicate keys. Its other errors do not count
+    // for text that the JSON reader accepts.
     let json = json(text);
     let is_stream = json.as_ref().is_some_and(|documents| documents.len() > 1);
     for chunk in split(if is_stream { "" } else { text }) {
@@ -115,7 +117,8 @@ struct Chunk<'a> {
 }
 
 /// A line that begins with three dashes begins a document. YAML does not allow such a line inside a
-/// document (YAML 1.2.2, rule `c-forbidden`), so an error in one document does not affect the others.
+/// document (YAML 1.2.2, rule `c-forbidden`), so an error in one document does not affect the
+/// others.
 fn split(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks: Vec<Chunk<'_>> = Vec::new();
     let (mut start, mut first_line, mut offset) = (0, 1, 0);
@@ -163,8 +166,8 @@ fn error(file: &str, chunk: &Chunk<'_>, line: usize, message: String) -> Error {
     Error { file: file.to_owned(), number: chunk.number, line, message }
 }
 
-/// Why kubectl refuses this document: a merge (`<<`) adds a key that is there already. The YAML reader
-/// drops one of the two.
+/// Why kubectl refuses this document: a merge (`<<`) adds a key that is there already. The YAML
+/// reader drops one of the two.
 fn duplicate_by_merge(chunk: &Chunk<'_>) -> Option<String> {
     if !chunk.text.contains("<<") {
         return None;
@@ -174,7 +177,8 @@ fn duplicate_by_merge(chunk: &Chunk<'_>) -> Option<String> {
     let value = serde_saphyr::from_str_with_options::<Value>(chunk.text, unmerged).ok()?;
     let key = key_merged_twice(&value)?;
     Some(format!(
-        "key {key} is there twice after the merge (<<), and kubectl refuses that: remove one of the two"
+        "key {key} is there twice after the merge (<<), and kubectl refuses that: remove one of \
+         the two"
     ))
 }
 
@@ -237,7 +241,8 @@ mod tests {
 
     #[test]
     fn each_document_has_its_number_and_line() {
-        let text = "# a comment\n---\n# Source: a\na: 1\n---\n# nothing\n---\nb: |\n  text\n  ---\n--- {c: 3}\n";
+        let text = "# a comment\n---\n# Source: a\na: 1\n---\n# nothing\n---\nb: |\n  text\n  \
+            ---\n--- {c: 3}\n";
         let expected = vec![
             (1, 2, json!({"a": 1})),
             (2, 7, json!({"b": "text\n---\n"})),
@@ -265,7 +270,8 @@ mod tests {
 
     #[test]
     fn objects_in_lists_are_found() {
-        let text = "kind: List\nitems:\n- a: 1\n- kind: DaemonSetList\n  items: [{b: 2}]\n---\nkind: List\n";
+        let text = "kind: List\nitems:\n- a: 1\n- kind: DaemonSetList\n  items: [{b: \
+            2}]\n---\nkind: List\n";
         let expected =
             [(1, 1, json!({"a": 1})), (1, 1, json!({"b": 2})), (2, 6, json!({"kind": "List"}))];
         assert_eq!(read(text), expected);

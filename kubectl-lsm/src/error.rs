@@ -1,7 +1,8 @@
 //! Why a command has no answer, and the exit code for it.
 //!
-//! The rule: what the caller has to correct in the command line or in a file is wrong use (64). What
-//! the caller cannot correct there, for example a cluster that does not answer, cannot be judged (2).
+//! The rule: what the caller has to correct in the command line or in a file is wrong use (64).
+//! What the caller cannot correct there, for example a cluster that does not answer, cannot be
+//! judged (2).
 
 use lsm_ready_crds::ExitCode;
 

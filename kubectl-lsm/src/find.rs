@@ -1,10 +1,10 @@
 //! Finds the DaemonSet of Tetragon's agent among the objects of a file.
 //!
 //! In: objects, and what the user says of the wanted one. Out: that DaemonSet. Other kinds, such as
-//! the Deployment of Tetragon's operator, are skipped. Of several DaemonSets, the one that is matched
-//! by the surest sign counts ([`MatchedBy`]): Tetragon's image, then a container with the right name,
-//! then a mount of BPF maps. Agents of other programs mount BPF maps too, so that sign counts only in
-//! a DaemonSet whose name or label has `tetragon` in it.
+//! the Deployment of Tetragon's operator, are skipped. Of several DaemonSets, the one that is
+//! matched by the surest sign counts ([`MatchedBy`]): Tetragon's image, then a container with the
+//! right name, then a mount of BPF maps. Agents of other programs mount BPF maps too, so that sign
+//! counts only in a DaemonSet whose name or label has `tetragon` in it.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
@@ -18,12 +18,13 @@ use crate::documents::Document;
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     #[error(
-        "{file}: found no DaemonSet of Tetragon's agent ({found}): name it with --daemon-set, or its container \
-         with --container"
+        "{file}: found no DaemonSet of Tetragon's agent ({found}): name it with --daemon-set, or \
+         its container with --container"
     )]
     None { file: String, found: String },
     #[error(
-        "{file}: several DaemonSets could be Tetragon's agent ({found}): choose one with --daemon-set"
+        "{file}: several DaemonSets could be Tetragon's agent ({found}): choose one with \
+         --daemon-set"
     )]
     Several { file: String, found: String },
     #[error("{file}:{line}: document {number} is an invalid DaemonSet: {message}")]

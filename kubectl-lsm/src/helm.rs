@@ -4,9 +4,9 @@
 //! last.
 //!
 //! Each chart since 0.8.0 renders `extraVolumes` into the pod's volumes and
-//! `tetragon.extraVolumeMounts` into the agent's mounts. It renders `extraHostPathMounts` into both,
-//! but without the type of the hostPath, so nothing checks that the host has the directory. That is
-//! why this module uses the first two.
+//! `tetragon.extraVolumeMounts` into the agent's mounts. It renders `extraHostPathMounts` into
+//! both, but without the type of the hostPath, so nothing checks that the host has the directory.
+//! That is why this module uses the first two.
 
 use k8s_openapi::api::core::v1::PodSpec;
 use lsm_ready_crds::ExitCode;
@@ -30,7 +30,8 @@ pub enum Error {
     #[error("invalid value {0:?} of --chart-version: write a version, for example 1.3.0")]
     Version(String),
     #[error(
-        "chart {0} is too old: {OLDEST_CHART} and later have extraVolumes and tetragon.extraVolumeMounts"
+        "chart {0} is too old: {OLDEST_CHART} and later have extraVolumes and \
+         tetragon.extraVolumeMounts"
     )]
     Chart(String),
     #[error("invalid values for Tetragon's chart: {0}")]
@@ -103,11 +104,12 @@ fn note(release: Version, privileged: Option<bool>) -> Option<String> {
         _ if release < LSM_HOOKS_SINCE => Some(NoNeed::NoLsmHooks(release).to_string()),
         _ if release < MOUNTS_ITSELF_SINCE => None,
         Some(false) => Some(format!(
-            "Tetragon {release} mounts securityfs itself if it may. These values set privileged: false, so it \
-             needs this mount unless it has the capability SYS_ADMIN"
+            "Tetragon {release} mounts securityfs itself if it may. These values set privileged: \
+             false, so it needs this mount unless it has the capability SYS_ADMIN"
         )),
         Some(true) | None => Some(format!(
-            "Tetragon {release} mounts securityfs itself if it is privileged, which is the chart's default"
+            "Tetragon {release} mounts securityfs itself if it is privileged, which is the \
+             chart's default"
         )),
     }
 }
@@ -134,7 +136,10 @@ impl Lists {
 
     /// The pod that the chart makes of these lists.
     fn pod(&self) -> Result<PodSpec, Error> {
-        let host_path = |entry: &Value| json!({"name": entry["name"], "hostPath": {"path": entry["mountPath"]}});
+        let host_path = |entry: &Value| {
+            json!({"name": entry["name"],
+            "hostPath": {"path": entry["mountPath"]}})
+        };
         let volumes: Vec<Value> = self
             .volumes
             .iter()
@@ -142,7 +147,8 @@ impl Lists {
             .chain(self.host_path_mounts.iter().map(host_path))
             .collect();
         let mounts: Vec<&Value> = self.mounts.iter().chain(&self.host_path_mounts).collect();
-        let pod = json!({"volumes": volumes, "containers": [{"name": "tetragon", "volumeMounts": mounts}]});
+        let pod = json!({"volumes": volumes, "containers": [{"name": "tetragon",
+            "volumeMounts": mounts}]});
         PodSpec::deserialize(&pod).map_err(|error| Error::Values(error.to_string()))
     }
 

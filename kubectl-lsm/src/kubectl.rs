@@ -27,7 +27,10 @@ const TETRAGON_SELECTOR: &str = "app.kubernetes.io/name=tetragon";
 const MAX_MESSAGE_CHARS: usize = 1000;
 
 /// Prints one line for each Node: name, boot ID, and labels as JSON. A whole Node has about 15 KB.
-const NODES: &str = "jsonpath={range .items[*]}{.metadata.name}{\"\\t\"}{.status.nodeInfo.bootID}{\"\\t\"}{.metadata.labels}{\"\\n\"}{end}";
+const NODES: &str = concat!(
+    r#"jsonpath={range .items[*]}{.metadata.name}{"\t"}"#,
+    r#"{.status.nodeInfo.bootID}{"\t"}{.metadata.labels}{"\n"}{end}"#
+);
 
 /// What the API server says to an object.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -45,11 +48,13 @@ pub enum DryRun {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "cannot run kubectl ({0}): put kubectl into the PATH, or name a file that has the nodes with --nodes FILE"
+        "cannot run kubectl ({0}): put kubectl into the PATH, or name a file that has the nodes \
+         with --nodes FILE"
     )]
     NoKubectl(#[source] std::io::Error),
     #[error(
-        "the cluster gave no LsmNodes: {0}. Install lsm-ready there, or name a file that has the nodes with --nodes FILE"
+        "the cluster gave no LsmNodes: {0}. Install lsm-ready there, or name a file that has the \
+         nodes with --nodes FILE"
     )]
     NoLsmNodes(String),
     /// The cluster's answer is neither YAML nor JSON.

@@ -6,8 +6,8 @@
 //!
 //! ## Guarantees
 //! The plugin changes nothing. It asks a cluster only for `preflight` without `--nodes`, and for
-//! `--server`, so it also runs in the checks of a repository. Only [`run`], [`read`] and [`kubectl`]
-//! do input and output.
+//! `--server`, so it also runs in the checks of a repository. Only [`run`], [`read`] and
+//! [`kubectl`] do input and output.
 
 pub mod cli;
 

@@ -1,4 +1,5 @@
-//! `mount`: the operator's mount plan for one DaemonSet, told to somebody who has only the manifest.
+//! `mount`: the operator's mount plan for one DaemonSet, told to somebody who has only the
+//! manifest.
 //!
 //! In: the DaemonSet. Out: a [`MountResult`], which is also the form of `-o json` and `-o yaml`.
 

@@ -14,8 +14,8 @@ use crate::documents::{self, Document};
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     #[error(
-        "{place}: kind {kind} has no values for Tetragon's chart: write the values themselves into a file and pass that \
-         with -f"
+        "{place}: kind {kind} has no values for Tetragon's chart: write the values themselves \
+         into a file and pass that with -f"
     )]
     Kind {
         /// File and line.
@@ -25,8 +25,8 @@ pub enum Error {
     #[error("{0}: this is a helmfile, not values: pass the values files that it names with -f")]
     Helmfile(String),
     #[error(
-        "{place}: more values come from {elsewhere}, which are not in this file, so lists in them would be lost: pass \
-         those values with -f before this file"
+        "{place}: more values come from {elsewhere}, which are not in this file, so lists in them \
+         would be lost: pass those values with -f before this file"
     )]
     Elsewhere {
         /// File and line.

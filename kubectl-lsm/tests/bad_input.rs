@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 /// Maximum time for any input, also on a busy machine and without optimisation.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Exit code, standard output and standard error of `kubectl lsm-ready preflight` for a file with these bytes.
+/// Exit code, standard output and standard error of `kubectl lsm-ready preflight` for a file with
+/// these bytes.
 fn run(bytes: &[u8]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let (file, nodes) = (folder.path().join("p.yaml"), folder.path().join("nodes.yaml"));
@@ -29,7 +30,8 @@ fn run(bytes: &[u8]) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
-const GOOD: &str = "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: good}\nspec:\n  lsmhooks:\n  - hook: \
+const GOOD: &str = "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: \
+    good}\nspec:\n  lsmhooks:\n  - hook: \
                     file_open\n    selectors: [{matchActions: [{action: Sigkill}]}]\n";
 
 #[test]
@@ -99,8 +101,8 @@ fn utf_16_is_read() {
 
 #[test]
 fn json_with_tabs_is_read() {
-    let (code, stdout, stderr) =
-        run(b"{\n\t\"apiVersion\": \"cilium.io/v1alpha1\",\n\t\"kind\": \"TracingPolicy\",\n\t\"metadata\": \
+    let (code, stdout, stderr) = run(b"{\n\t\"apiVersion\": \"cilium.io/v1alpha1\",\n\t\"kind\": \
+            \"TracingPolicy\",\n\t\"metadata\": \
         {\"name\": \"good\"},\n\t\"spec\": {\"lsmhooks\": [{\"hook\": \"file_open\"}]}\n}\n");
     assert_eq!(code, 2, "{stderr}");
     assert!(stdout.contains("\"good\""), "{stdout}");
@@ -108,7 +110,8 @@ fn json_with_tabs_is_read() {
 
 /// The exit code and result for a policy with that spec, and the length of the answer.
 fn judged(spec: &Value) -> (i32, String, usize) {
-    let object = json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": "p"}, "spec": spec});
+    let object = json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
+        "metadata": {"name": "p"}, "spec": spec});
     let (code, stdout, stderr) = run(object.to_string().as_bytes());
     let answer: Value =
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stderr:.300}"));

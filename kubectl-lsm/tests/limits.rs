@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 const NODES: usize = 5_000;
 const POLICIES: usize = 100;
-/// On a busy machine. An optimised build takes less than 100 ms on an idle one. To ask each node about each hook of each
-/// policy, 5 million questions, takes longer than this.
+/// On a busy machine. An optimised build takes less than 100 ms on an idle one. To ask each node
+/// about each hook of each policy, 5 million questions, takes longer than this.
 const DEADLINE: Duration =
     if cfg!(debug_assertions) { Duration::from_secs(3) } else { Duration::from_millis(300) };
 
@@ -25,7 +25,8 @@ fn document(value: Value) -> Document {
 fn profile(kernel: usize) -> LsmHookProfile {
     let hooks: Vec<String> =
         (0..270).map(|number| format!("hook_{number}_{}", "x".repeat(number % 20))).collect();
-    let spec = json!({"kernel": format!("6.{kernel} x86_64"), "hooks": hooks, "sleepableHooks": ["file_open"]});
+    let spec = json!({"kernel": format!("6.{kernel} x86_64"), "hooks": hooks,
+        "sleepableHooks": ["file_open"]});
     let spec: LsmHookProfileSpec = serde_json::from_value(spec).unwrap();
     LsmHookProfile::new(&spec.digest(), spec)
 }
@@ -38,15 +39,18 @@ fn cluster() -> Cluster {
         let (name, digest) =
             (format!("node-{number:05}"), &profiles[number % profiles.len()].metadata.name);
         let evidence = if number.is_multiple_of(50) { "Attached" } else { "Denied" };
-        documents.push(document(
-            json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
+        documents.push(document(json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode",
+                "metadata": {"name": name},
             "status": {"bootID": "b", "evidence": evidence, "hookProfile": digest, "reason": "R",
-                "checks": [{"name": "KernelReads", "outcome": "Pass"}]}}),
-        ));
-        let labels = json!({"kubernetes.io/hostname": name, "zone": format!("z{}", number % 7), "pool": format!("p{}", number % 90)});
-        documents.push(document(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
-            "status": {"nodeInfo": {"bootID": "b", "architecture": "", "containerRuntimeVersion": "", "kernelVersion": "",
-                "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "", "osImage": "",
+                "checks": [{"name": "KernelReads", "outcome": "Pass"}]}})));
+        let labels = json!({"kubernetes.io/hostname": name, "zone": format!("z{}", number % 7),
+            "pool": format!("p{}", number % 90)});
+        documents.push(document(json!({"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": name, "labels": labels},
+            "status": {"nodeInfo": {"bootID": "b", "architecture": "",
+                "containerRuntimeVersion": "", "kernelVersion": "",
+                "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "",
+                    "operatingSystem": "", "osImage": "",
                 "systemUUID": ""}}})));
     }
     let mut cluster = Cluster::default();
@@ -65,10 +69,9 @@ fn policy(number: usize) -> Document {
     } else {
         Value::Null
     };
-    document(
-        json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": format!("p{number}")},
-        "spec": {"lsmhooks": hooks, "nodeSelector": selector}}),
-    )
+    document(json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
+            "metadata": {"name": format!("p{number}")},
+        "spec": {"lsmhooks": hooks, "nodeSelector": selector}}))
 }
 
 /// The shortest of three times, because another process may use the processor for a while.

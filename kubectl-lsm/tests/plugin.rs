@@ -1,5 +1,5 @@
-//! The commands as people run them: what they print, and their exit codes, for manifests in the shape of
-//! Tetragon's charts.
+//! The commands as people run them: what they print, and their exit codes, for manifests in the
+//! shape of Tetragon's charts.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 #[path = "../../tetragon/tests/releases/mod.rs"]
@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use releases::{add_mount, add_volume, agent, applied, host_path, parsed, release, without_ours};
 use serde_json::{Value, json};
 
-/// Exit code, standard output and standard error of `kubectl lsm-ready ARGS` with that on standard input.
+/// Exit code, standard output and standard error of `kubectl lsm-ready ARGS` with that on standard
+/// input.
 fn lsm(args: &[&str], input: &str) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm_ready"));
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -48,19 +49,21 @@ fn yaml(objects: &[&Value]) -> String {
 fn other(kind: &str, name: &str, container: &Value) -> Value {
     let labels = json!({"app": name});
     let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [container]}});
-    json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": "kube-system"},
+    json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name,
+        "namespace": "kube-system"},
         "spec": {"selector": {"matchLabels": labels}, "template": template}})
 }
 
-/// What runs beside Tetragon's agent in a cluster: its operator, its hooks, and another program that
-/// mounts BPF maps.
+/// What runs beside Tetragon's agent in a cluster: its operator, its hooks, and another program
+/// that mounts BPF maps.
 fn neighbours() -> [Value; 3] {
     let maps = json!([{"name": "bpf-maps", "mountPath": "/sys/fs/bpf"}]);
     [
         other(
             "Deployment",
             "tetragon-operator",
-            &json!({"name": "tetragon-operator", "image": "quay.io/cilium/tetragon-operator:v1.3.0"}),
+            &json!({"name": "tetragon-operator",
+                "image": "quay.io/cilium/tetragon-operator:v1.3.0"}),
         ),
         other(
             "DaemonSet",
@@ -70,7 +73,8 @@ fn neighbours() -> [Value; 3] {
         other(
             "DaemonSet",
             "cilium",
-            &json!({"name": "cilium-agent", "image": "quay.io/cilium/cilium:v1.17.0", "volumeMounts": maps}),
+            &json!({"name": "cilium-agent", "image": "quay.io/cilium/cilium:v1.17.0",
+                "volumeMounts": maps}),
         ),
     ]
 }
@@ -223,19 +227,24 @@ fn printed_values_contain_the_users_entries_and_the_mount() {
 
     let (code, text, _) = lsm(&["helm-values", "-f", &file("done", &values)], "");
     assert_eq!((code, text.lines().last()), (0, Some("{}")), "{text}");
-    let host_path = json!({"extraHostPathMounts": [{"name": "s", "mountPath": "/sys/kernel/security", "readOnly": true}]});
+    let host_path = json!({"extraHostPathMounts": [{"name": "s",
+        "mountPath": "/sys/kernel/security", "readOnly": true}]});
     let (_, text, _) = lsm(&["helm-values", "-f", &file("host-path", &host_path)], "");
     assert!(
         text.contains(
-            "# these values already have the mount: volume s is mounted at /sys/kernel/security read-only"
+            "# these values already have the mount: volume s is mounted at /sys/kernel/security \
+             read-only"
         ),
         "{text}"
     );
-    let taken = json!({"extraVolumes": [scratch], "tetragon": {"extraVolumeMounts": [{"name": "scratch", "mountPath": "/sys"}]}});
+    let taken = json!({"extraVolumes": [scratch],
+        "tetragon": {"extraVolumeMounts": [{"name": "scratch", "mountPath": "/sys"}]}});
     assert_eq!(lsm(&["helm-values", "-f", &file("taken", &taken)], "").0, 2);
     assert_eq!(lsm(&["helm-values", "-f", "-"], "extraVolumes: 1").0, 64);
-    let twice = json!({"extraVolumes": [{"name": "s", "hostPath": {"path": "/sys/kernel/security"}}],
-        "extraHostPathMounts": [{"name": "s", "mountPath": "/sys/kernel/security", "readOnly": true}]});
+    let twice = json!({"extraVolumes": [{"name": "s",
+        "hostPath": {"path": "/sys/kernel/security"}}],
+        "extraHostPathMounts": [{"name": "s", "mountPath": "/sys/kernel/security",
+            "readOnly": true}]});
     let (code, _, said) = lsm(&["helm-values", "-f", &file("twice", &twice)], "");
     assert_eq!(code, 2);
     assert!(said.contains("with these values the pod template has two volumes named s"), "{said}");
@@ -280,7 +289,8 @@ prop_compose! {
         if let Some(namespace) = namespace {
             object["metadata"]["namespace"] = json!(namespace);
         }
-        let image = tag.map_or_else(|| "quay.io/cilium/tetragon@sha256:0123".into(), |tag| format!("r:5000/tetragon:{tag}"));
+        let image = tag.map_or_else(|| "quay.io/cilium/tetragon@sha256:0123".into(),
+            |tag| format!("r:5000/tetragon:{tag}"));
         for (index, name) in extra.iter().enumerate() {
             add_volume(&mut object, host_path(name, &format!("/srv/{index}"), ""));
             add_mount(&mut object, json!({"name": name, "mountPath": format!("/srv/{name}")}));
@@ -317,9 +327,12 @@ proptest! {
             let patched = applied(&object, &answer["patch"]);
             prop_assert_eq!(&answered(&patched)["reason"], "Mounted");
             prop_assert_eq!(without_ours(&patched), object);
-            prop_assert_eq!(patched.to_string().matches("\"mountPath\":\"/sys/kernel/security\"").count(), 1);
+            let text = patched.to_string();
+            let mounts = text.matches("\"mountPath\":\"/sys/kernel/security\"").count();
+            prop_assert_eq!(mounts, 1);
         } else {
-            prop_assert!(["MountsItself", "NoLsmHooks"].contains(&answer["reason"].as_str().unwrap()), "{}", answer);
+            prop_assert!(["MountsItself",
+                "NoLsmHooks"].contains(&answer["reason"].as_str().unwrap()), "{}", answer);
         }
     }
 }
@@ -328,7 +341,8 @@ proptest! {
 fn manifests_of_real_releases_get_the_expected_decision() {
     let Some(folder) = std::env::var_os("TETRAGON_MANIFESTS").map(std::path::PathBuf::from) else {
         eprintln!(
-            "skipped: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and v1.7.0/agent.yaml"
+            "skipped: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and \
+             v1.7.0/agent.yaml"
         );
         return;
     };

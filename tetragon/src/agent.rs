@@ -1,44 +1,46 @@
 //! Which container of a pod template is Tetragon's agent.
 //!
-//! In: the pod template and the name that is wanted. Out: the container, or a refusal that lists what is there. Init
-//! containers are never the agent, also those that stay as sidecars (`restartPolicy: Always`), and neither is the chart's
-//! exporter.
+//! In: the pod template and the requested name. Out: the container, or a refusal that lists the
+//! containers. Init containers are never the agent, not even sidecars (`restartPolicy: Always`),
+//! and neither is the chart's exporter.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use lsm_ready_crds::policy::DaemonSetRef;
 
+use crate::daemon_set::{pod, version_label};
 use crate::image::{Image, Version};
 use crate::path::normal;
-use crate::plan::{pod, version_label};
 use crate::refusal::Refusal;
 
-/// Where the agent pins its programs and maps. Every chart since 0.8 mounts the host's there.
+/// Where the agent pins its programs and maps. Each chart since 0.8 mounts the host's directory
+/// there.
 const BPF_MAPS: &str = "/sys/fs/bpf";
 
-/// By what a container is taken for the agent, the surest sign last.
+/// Why a container is taken for the agent. Later variants are surer.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum MatchedBy {
-    /// It is the only one that mounts BPF maps, as other programs' containers do too.
+    /// It is the only container that mounts BPF maps. Containers of other programs do that too.
     BpfMaps,
-    /// It has the name.
+    /// It has the requested name.
     Name,
     /// It has Tetragon's image.
     Image,
 }
 
-/// The name that a policy means when it gives none. The API server fills it in, so it cannot be told from one that was
-/// written out.
+/// The container's name in a policy that gives none. The API server fills it in, so an explicit
+/// name that is the same cannot be distinguished from it.
 #[must_use]
 pub fn default_name() -> String {
     DaemonSetRef::default().container
 }
 
-/// The container of that name. Where there is none and the name is the default one, the only container of Tetragon's
-/// image, and else the only one that mounts BPF maps: charts and mirrors rename containers.
+/// The container with that name. If there is none and the name is the default, the only container
+/// with Tetragon's image, else the only one that mounts BPF maps, because charts and mirrors rename
+/// containers.
 ///
 /// # Errors
-/// Where there is no such container, or more than one that it could be.
+/// If there is no such container, or several could be meant.
 pub fn agent<'a>(pod: &'a PodSpec, wanted: &str) -> Result<&'a Container, Refusal> {
     let containers = || pod.containers.iter();
     if let Some(named) = containers().find(|container| container.name == wanted) {
@@ -54,23 +56,26 @@ pub fn agent<'a>(pod: &'a PodSpec, wanted: &str) -> Result<&'a Container, Refusa
     Err(not_found(pod, wanted))
 }
 
-/// The release of the agents that this DaemonSet runs, where its image or labels name one.
+/// The release of the agents of this DaemonSet, if its image or labels name one.
 #[must_use]
 pub fn version(daemon_set: &DaemonSet, wanted: &str) -> Option<Version> {
     let container = agent(pod(daemon_set)?, wanted).ok()?;
     Image::parse(container.image.as_deref()?).version(version_label(daemon_set))
 }
 
-/// How sure it is that this container, which [`agent`] gave, is Tetragon's.
+/// Why this container, which [`agent`] found, is taken for Tetragon's.
 #[must_use]
 pub fn matched_by(container: &Container, wanted: &str) -> MatchedBy {
-    match () {
-        () if has_agent_image(container) => MatchedBy::Image,
-        () if container.name == wanted => MatchedBy::Name,
-        () => MatchedBy::BpfMaps,
+    if has_agent_image(container) {
+        MatchedBy::Image
+    } else if container.name == wanted {
+        MatchedBy::Name
+    } else {
+        MatchedBy::BpfMaps
     }
 }
 
+/// The item, if there is exactly one.
 fn only<'a>(mut found: impl Iterator<Item = &'a Container>) -> Option<&'a Container> {
     let first = found.next()?;
     found.next().is_none().then_some(first)
@@ -85,14 +90,11 @@ fn mounts_bpf_maps(container: &Container) -> bool {
 }
 
 fn not_found(pod: &PodSpec, wanted: &str) -> Refusal {
-    let names = |containers: &[Container]| {
-        containers.iter().map(|container| container.name.clone()).collect()
-    };
-    let init: Vec<String> = names(pod.init_containers.as_deref().unwrap_or_default());
+    let mut init = pod.init_containers.iter().flatten();
     Refusal::ContainerNotFound {
         wanted: wanted.to_owned(),
-        is_init: init.iter().any(|name| name == wanted),
-        there: names(&pod.containers),
+        is_init: init.any(|container| container.name == wanted),
+        present: pod.containers.iter().map(|container| container.name.clone()).collect(),
     }
 }
 
@@ -103,10 +105,11 @@ mod tests {
     use super::*;
 
     fn container(name: &str, image: &str, mount_path: &str) -> Value {
-        json!({"name": name, "image": image, "volumeMounts": [{"name": "v", "mountPath": mount_path}]})
+        json!({"name": name, "image": image, "volumeMounts": [{"name": "v",
+            "mountPath": mount_path}]})
     }
 
-    /// The container that is found, and by which sign.
+    /// The container that is found, and why.
     fn found(containers: &[Value], init: &[Value], wanted: &str) -> Option<(String, MatchedBy)> {
         let pod = json!({"containers": containers, "initContainers": init});
         let pod: PodSpec = serde_json::from_value(pod).unwrap();
@@ -116,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_comes_first_and_the_default_one_has_substitutes() {
+    fn the_name_counts_first_and_the_default_name_has_substitutes() {
         let export = container(
             "export-stdout",
             "quay.io/cilium/hubble-export-stdout:v1.1.0",
@@ -134,9 +137,9 @@ mod tests {
             found(&all(&by_image), &[], "export-stdout"),
             name("export-stdout", MatchedBy::Name)
         );
-        // Who names another container means that one.
+        // There is no substitute for another name.
         assert_eq!(found(&all(&by_image), &[], "agent"), None);
-        // Nothing is guessed between two, and sidecars are none.
+        // Two images are ambiguous, and sidecars do not count.
         assert_eq!(
             found(&[by_image.clone(), container("b", "tetragon:v1.3.0", "/")], &[], "tetragon"),
             None

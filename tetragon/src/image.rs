@@ -1,7 +1,7 @@
-//! Which release of the agent an image reference names.
+//! Which release of Tetragon an image reference names.
 //!
-//! In: the container's image and the labels of the chart. Out: a version, or nothing where none is named. Nothing is
-//! ever asked of a registry.
+//! In: the container's image, and the labels of the chart. Out: a version, if they name one. No
+//! registry is asked.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
 /// First release that mounts securityfs itself (cilium/tetragon#3512).
 pub const MOUNTS_ITSELF_SINCE: Version = Version::release(1, 4, 0);
 
-/// First release that knows `lsmhooks`; its pre-releases may.
+/// First release that supports `lsmhooks`. Its pre-releases may support them too.
 pub const LSM_HOOKS_SINCE: Version = Version { major: 1, minor: 2, patch: 0, final_: false };
 
-/// First release whose policies have a mode, and whose agents tell it (`TracingPolicyMode` of sensors.proto). Pre-releases of
-/// it may have it too.
+/// First release whose policies have a mode, which the agents report (`TracingPolicyMode` of
+/// sensors.proto). Its pre-releases may have it too.
 pub const MODES_SINCE: Version = Version { major: 1, minor: 4, patch: 0, final_: false };
 
-/// What may stand behind `tetragon-` in the name of the agent's image: builds of other origin or make. Its
-/// `tetragon-operator` and `tetragon-rthooks` are not among them.
+/// Suffixes of `tetragon-` in names of the agent's images: other builds of the agent. The images
+/// `tetragon-operator` and `tetragon-rthooks` are not the agent's.
 const BUILDS: [&str; 6] = ["ci", "dev", "debug", "enterprise", "fips", "race"];
 
-/// A date such as `2026.11.24` is no version of the agent.
+/// Maximum major version, so that a date such as `2026.11.24` is not taken for a version.
 const HIGHEST_MAJOR: u32 = 99;
 
-/// A release; a pre-release (1.4.0-rc.1) comes before its final one.
+/// A version of Tetragon. A pre-release (1.4.0-rc.1) is less than its final release.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Version {
     major: u32,
@@ -35,13 +35,14 @@ pub struct Version {
 }
 
 impl Version {
-    /// That final release.
+    /// The final release with that version.
     #[must_use]
     pub const fn release(major: u32, minor: u32, patch: u32) -> Self {
         Self { major, minor, patch, final_: true }
     }
 
-    /// The version in a tag: `v1.3.0`, `1.4.0-rc.1`, `v1.7`. Anything else (`latest`, a commit, a date) is none.
+    /// The version in a tag: `v1.3.0`, `1.4.0-rc.1`, `v1.7`. `None` for anything else (`latest`, a
+    /// commit, a date).
     #[must_use]
     pub fn parse(tag: &str) -> Option<Self> {
         let bare = tag.strip_prefix('v').unwrap_or(tag);
@@ -57,13 +58,13 @@ impl Version {
         (major <= HIGHEST_MAJOR).then_some(Self { major, minor, patch, final_: suffix.is_none() })
     }
 
-    /// The 1 of v1.4.0.
+    /// The major version: 1 for v1.4.0.
     #[must_use]
     pub const fn major(self) -> u32 {
         self.major
     }
 
-    /// The 4 of v1.4.0.
+    /// The minor version: 4 for v1.4.0.
     #[must_use]
     pub const fn minor(self) -> u32 {
         self.minor
@@ -71,7 +72,7 @@ impl Version {
 }
 
 fn number(digits: &str) -> Option<u32> {
-    // `parse` alone would also take "+1".
+    // `parse` alone also accepts "+1".
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
@@ -85,23 +86,24 @@ impl fmt::Display for Version {
 /// The parts of `registry:5000/path/name:tag@sha256:…`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Image<'a> {
-    /// Registry, path and name.
+    /// The registry, the path and the name.
     pub repository: &'a str,
-    /// What stands behind the last colon of the name.
+    /// The text after the last colon of the name.
     pub tag: Option<&'a str>,
-    /// What stands behind the `@`.
+    /// The text after the `@`.
     pub digest: Option<&'a str>,
 }
 
 impl<'a> Image<'a> {
-    /// Takes a reference apart. Every text gives an image: whether it can be pulled is not asked here.
+    /// Splits a reference into its parts. Each text gives an image, whether it can be pulled or
+    /// not.
     #[must_use]
     pub fn parse(reference: &'a str) -> Self {
         let (named, digest) = match reference.split_once('@') {
             Some((named, digest)) => (named, Some(digest)),
             None => (reference, None),
         };
-        // A colon before the last slash belongs to the registry's port.
+        // A colon before the last slash is before the registry's port.
         let name = named.rfind('/').map_or(0, |slash| slash + 1);
         match named[name..].split_once(':') {
             Some((before, tag)) => {
@@ -111,8 +113,8 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Whether it is an image of Tetragon's agent, from whichever registry: the last part of the repository says so
-    /// (`quay.io/cilium/tetragon`, `registry:5000/mirror/tetragon-ci`).
+    /// Whether it is an image of Tetragon's agent, from any registry, by the last part of the
+    /// repository (`quay.io/cilium/tetragon`, `registry:5000/mirror/tetragon-ci`).
     #[must_use]
     pub fn is_agent(&self) -> bool {
         let name = self.repository.rsplit('/').next().unwrap_or_default();
@@ -123,9 +125,9 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Whether the reference means one image for good: by its digest, or by the tag of a full release (`v1.7.0`). Such a tag
-    /// can be moved too, but Tetragon's releases are not, and its chart names them so; `latest`, `v1.7`, a branch and no tag
-    /// at all are meant to move.
+    /// Whether the reference always means the same image: it has a digest, or the tag of a full
+    /// release (`v1.7.0`). Tetragon does not move the tags of its releases. `latest`, `v1.7`, a
+    /// branch and a missing tag are meant to move.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let full = |tag: &str| {
@@ -135,9 +137,9 @@ impl<'a> Image<'a> {
         self.digest.is_some() || self.tag.is_some_and(full)
     }
 
-    /// The release that the image is of. The tag decides. The chart's label is asked only where the image is given by
-    /// digest alone: beside a tag that names no release (`latest`, a build of one's own) the label still tells the
-    /// chart's version, which says nothing about that image.
+    /// The release of the image. The tag decides. The chart's label counts only for an image with a
+    /// digest and no tag. Beside a tag that names no release (`latest`, or a custom build) the
+    /// label still has the chart's version, which says nothing about that image.
     #[must_use]
     pub fn version(&self, label: Option<&str>) -> Option<Version> {
         match (self.tag, self.digest) {
@@ -153,8 +155,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_taken_apart() {
-        let table = [
+    fn references_are_split_into_their_parts() {
+        let cases = [
             ("tetragon", ("tetragon", None, None)),
             ("quay.io/cilium/tetragon:v1.3.0", ("quay.io/cilium/tetragon", Some("v1.3.0"), None)),
             ("registry:5000/cilium/tetragon", ("registry:5000/cilium/tetragon", None, None)),
@@ -168,7 +170,7 @@ mod tests {
             ),
             ("", ("", None, None)),
         ];
-        for (reference, (repository, tag, digest)) in table {
+        for (reference, (repository, tag, digest)) in cases {
             assert_eq!(Image::parse(reference), Image { repository, tag, digest }, "{reference}");
         }
     }
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_ordered_and_others_are_none() {
+    fn versions_are_ordered_and_other_tags_are_not_versions() {
         let itself = |tag: &str| Version::parse(tag).map(|version| version >= MOUNTS_ITSELF_SINCE);
         for old in [
             "v1.0.0",
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn lsm_hooks_came_with_1_2() {
+    fn lsm_hooks_are_supported_from_1_2_on() {
         let knows = |tag: &str| Version::parse(tag).unwrap() >= LSM_HOOKS_SINCE;
         for old in ["v0.8.0", "v1.0.0", "1.1.2", "v1.1.3-rc.1"] {
             assert!(!knows(old), "{old}");
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_label_speaks_only_for_a_digest() {
+    fn the_label_counts_only_for_an_image_with_a_digest_alone() {
         let version = |image: &str| {
             Image::parse(image).version(Some("1.7.0")).map(|version| version.to_string())
         };

@@ -1,16 +1,17 @@
-//! What makes a pod template one that cannot run with a mount of ours, whichever container is the agent.
+//! Pod templates that cannot run with our mount, whichever container is the agent.
 //!
-//! A live DaemonSet has no duplicates, as the API server refuses them. Manifests have: a chart that renders a volume and
-//! is given the same one as a value shows them only when it is installed.
+//! A live DaemonSet has no duplicates, because the API server refuses them. A manifest can have
+//! them: a chart that renders a volume, and gets the same volume as a value, fails only when it is
+//! installed.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use crate::refusal::Refusal;
 
-/// Labels by which a node selector names the operating system, today's and that of before Kubernetes 1.14.
+/// Labels of the operating system: the current one, and the one before Kubernetes 1.14.
 const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
 
-/// Why nothing can be added to that pod template.
+/// Why our mount cannot be added to that pod template.
 #[must_use]
 pub fn refusal(pod: &PodSpec) -> Option<Refusal> {
     if is_for_windows(pod) {
@@ -39,7 +40,7 @@ fn duplicate_mount(container: &Container) -> Option<Refusal> {
     })
 }
 
-/// The first that is there twice.
+/// The first text that occurs twice.
 fn duplicate<'a>(mut all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = std::collections::HashSet::new();
     all.find(|one| !seen.insert(*one))

@@ -1,9 +1,9 @@
-//! The objects that are sent: the whole of what lsm-ready owns of a DaemonSet, or nothing, for server-side apply; and a
-//! merge patch for the one case that server-side apply cannot express.
+//! The objects that are sent to the API server: for server-side apply, all that lsm-ready owns of a
+//! DaemonSet, or nothing; and a merge patch for the one case that server-side apply cannot express.
 //!
-//! In: which DaemonSet and which container. Out: JSON. The UID is part of each (but for a manifest
-//! that has none yet), so none can create a DaemonSet nor change
-//! one that was made anew under the same name: the API server answers 409.
+//! In: the DaemonSet and the container. Out: JSON. Each object has the UID of the DaemonSet (if it
+//! has one: a manifest does not), so it cannot create a DaemonSet or change a recreated one: the
+//! API server answers 409.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
@@ -11,10 +11,10 @@ use kube::ResourceExt;
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, FIELD_MANAGER, SECURITYFS_PATH, SECURITYFS_VOLUME};
 use serde_json::{Value, json};
 
-/// Value of our label.
+/// The value of our label while our mount is there.
 pub const LABEL_VALUE: &str = "mounted";
 
-/// Our label, volume and mount.
+/// The object with our label, volume and mount.
 #[must_use]
 pub fn mount(daemon_set: &DaemonSet, container: &str) -> Value {
     let mut object = nothing(daemon_set);
@@ -26,13 +26,14 @@ pub fn mount(daemon_set: &DaemonSet, container: &str) -> Value {
         }],
         "containers": [{
             "name": container,
-            "volumeMounts": [{"name": SECURITYFS_VOLUME, "mountPath": SECURITYFS_PATH, "readOnly": true}],
+            "volumeMounts": [{"name": SECURITYFS_VOLUME, "mountPath": SECURITYFS_PATH,
+                "readOnly": true}],
         }],
     }}});
     object
 }
 
-/// No field at all: what we owned goes, unless another manager owns it too.
+/// The object without fields of ours: the API server removes what only lsm-ready owned.
 #[must_use]
 pub fn nothing(daemon_set: &DaemonSet) -> Value {
     let mut object = json!({
@@ -40,7 +41,7 @@ pub fn nothing(daemon_set: &DaemonSet) -> Value {
         "kind": "DaemonSet",
         "metadata": {"name": daemon_set.name_any()},
     });
-    // A manifest that is in no cluster yet has no UID, and often no namespace.
+    // A manifest has no UID, and often no namespace.
     for (field, value) in
         [("namespace", daemon_set.namespace()), ("uid", daemon_set.metadata.uid.clone())]
     {
@@ -51,7 +52,7 @@ pub fn nothing(daemon_set: &DaemonSet) -> Value {
     object
 }
 
-/// Our label alone, which says that agents could not be created with the mount.
+/// The object with only our label, which says that agents could not be created with the mount.
 #[must_use]
 pub fn taken_back(daemon_set: &DaemonSet, mark: &str) -> Value {
     let mut object = nothing(daemon_set);
@@ -59,9 +60,9 @@ pub fn taken_back(daemon_set: &DaemonSet, mark: &str) -> Value {
     object
 }
 
-/// Whether a container mounts another volume where ours was. Mounts are merged by their path, so the owner who writes
-/// one there renames ours, and we still own the rest of it: giving back by server-side apply would take `readOnly` out
-/// of the owner's mount.
+/// Whether a container mounts another volume where ours was. Server-side apply merges mounts by
+/// their path, so an owner who adds a mount there renames ours, and we still own its other fields.
+/// Removing them by server-side apply would remove `readOnly` from the owner's mount.
 #[must_use]
 pub fn is_handed_over(daemon_set: &DaemonSet) -> bool {
     let pod = daemon_set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
@@ -74,8 +75,8 @@ pub fn is_handed_over(daemon_set: &DaemonSet) -> bool {
         .any(|mount| mount.mount_path == SECURITYFS_PATH && mount.name != SECURITYFS_VOLUME)
 }
 
-/// A strategic merge patch that takes out our label and volume and gives up our fields, whoever uses them now. `live` is
-/// the object with its managed fields; its resourceVersion guards them.
+/// A strategic merge patch that removes our label and volume, and gives up our other fields. `live`
+/// is the object with its managed fields. The patch has its resourceVersion as a precondition.
 #[must_use]
 pub fn release(live: &DaemonSet) -> Value {
     let others: Vec<_> = live.managed_fields().iter().filter(|entry| !is_ours(entry)).collect();
@@ -86,7 +87,8 @@ pub fn release(live: &DaemonSet) -> Value {
             "labels": { DAEMON_SET_LABEL: null },
             "managedFields": others,
         },
-        "spec": {"template": {"spec": {"volumes": [{"$patch": "delete", "name": SECURITYFS_VOLUME}]}}},
+        "spec": {"template": {"spec": {"volumes": [{"$patch": "delete",
+            "name": SECURITYFS_VOLUME}]}}},
     })
 }
 

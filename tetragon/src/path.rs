@@ -1,6 +1,7 @@
-//! Absolute paths as text, compared as the kernel would without symbolic links.
+//! Absolute paths as text, compared as the kernel does if there are no symbolic links.
 
-/// The path without doubled or trailing slashes, `.` and `..`; a relative one is taken from the root.
+/// The path without duplicate or trailing slashes, `.` and `..`. A relative path starts at the
+/// root.
 #[must_use]
 pub fn normal(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
@@ -16,8 +17,8 @@ pub fn normal(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// What is left of `path` below `above`: empty for the same path, with a leading slash else, nothing where it is not
-/// below. Both normal.
+/// The rest of `path` below `above`: empty for the same path, else with a leading slash. `None` if
+/// `path` is not below. Both paths are normal.
 #[must_use]
 pub fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
     if path == above {
@@ -32,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_become_normal() {
+    fn paths_are_normalised() {
         for (path, expected) in [
             ("/sys/kernel/security/", "/sys/kernel/security"),
             ("//sys/./kernel//security", "/sys/kernel/security"),
@@ -46,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn below_goes_by_whole_names() {
+    fn below_compares_whole_names() {
         assert_eq!(below("/sys/kernel/security", "/sys"), Some("/kernel/security"));
         assert_eq!(below("/sys/kernel/security", "/"), Some("/sys/kernel/security"));
         assert_eq!(below("/sys", "/sys"), Some(""));

@@ -1,114 +1,124 @@
-//! Why nothing can be done about a DaemonSet before somebody changes something, and what that is.
+//! Why our mount cannot be added before somebody changes something, and what to change.
 
 use lsm_ready_crds::ConditionReason;
-use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_PATH};
+use lsm_ready_crds::first_n::MAX_ITEMS;
+use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_PATH, SECURITYFS_VOLUME};
 
 use crate::view::OtherMount;
 
-/// Why the mount cannot be added. Its text says what to do.
+/// Why the mount cannot be added. The text says what to do.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// The policy names a container that is not there.
-    #[error("{}", container_not_found(wanted, *is_init, there))]
+    /// The pod template has no container with the requested name.
+    #[error("{}", container_not_found(wanted, *is_init, present))]
     ContainerNotFound {
-        /// The name in the policy.
+        /// The requested name.
         wanted: String,
-        /// There is an init container of that name.
+        /// There is an init container with that name.
         is_init: bool,
-        /// The containers that are there.
-        there: Vec<String>,
+        /// The names of the pod template's containers.
+        present: Vec<String>,
     },
     /// The pod template selects Windows nodes.
     #[error(
-        "the DaemonSet is for Windows nodes, which have no securityfs: name the one for Linux nodes"
+        "the DaemonSet is for Windows nodes, which have no securityfs: name the DaemonSet for \
+         Linux nodes"
     )]
     NotLinux,
-    /// Two volumes have one name.
+    /// Two volumes have the same name.
     #[error(
-        "the pod template has two volumes named {0}, which the API server does not take: remove one of them (a volume \
-         that the chart renders already must not be given as a value too)"
+        "the pod template has two volumes named {0}, and the API server refuses that: remove one \
+         of them. A volume that the chart renders must not be given as a value too"
     )]
     DuplicateVolume(String),
-    /// Two mounts of a container are at one path.
+    /// Two mounts of a container have the same path.
     #[error(
-        "container {container} has two mounts at {path}, which the API server does not take: remove one of them"
+        "container {container} has two mounts at {path}, and the API server refuses that: remove \
+         one of them"
     )]
     DuplicateMount {
         /// Name of the container.
         container: String,
-        /// The path of both.
+        /// The path of both mounts.
         path: String,
     },
-    /// A single file is mounted inside the directory.
+    /// A single file is mounted in the directory of securityfs.
     #[error(
-        "{0}: the container cannot start with a single file mounted there, as its own sysfs has no such file to mount \
-         on; remove that mount and mount the directory {SECURITYFS_PATH} instead, or leave that to lsm-ready"
+        "{0}: the container cannot start with a single file mounted there, because its own sysfs \
+         has no such file to mount on. Remove that mount, and mount the directory \
+         {SECURITYFS_PATH} instead or let lsm-ready do it"
     )]
     FileMount(OtherMount),
-    /// A volume has our name and is something else.
+    /// A volume with our name is something else.
     #[error(
-        "the pod template has a volume named {volume} that is {0} and not hostPath {SECURITYFS_PATH}: rename or remove \
-         it", volume = lsm_ready_crds::names::SECURITYFS_VOLUME
+        "the pod template has a volume named {SECURITYFS_VOLUME} that is {0} and not hostPath \
+         {SECURITYFS_PATH}: rename or remove it"
     )]
     VolumeNameTaken(String),
-    /// Something else is mounted there, or above it.
+    /// Something else is mounted at the directory of securityfs, or above it.
     #[error(
-        "{0} hides the host's {SECURITYFS_PATH} from the agent: remove that mount, or mount hostPath {SECURITYFS_PATH} \
-         there"
+        "{0} hides the host's {SECURITYFS_PATH} from the agent: remove that mount, or mount \
+         hostPath {SECURITYFS_PATH} there"
     )]
     MountPathTaken(OtherMount),
-    /// Nodes of the DaemonSet cannot mount securityfs.
+    /// Nodes of the DaemonSet have no securityfs.
     #[error(
-        "the mount is lacking and is not added, because an agent with it could not start on {nodes}: {KERNEL_LACKS_SECURITYFS}. {SECURITYFS_REMEDY}",
+        "the mount is missing and is not added, because an agent with it could not start on \
+         {nodes}: {KERNEL_LACKS_SECURITYFS}. {SECURITYFS_REMEDY}",
         nodes = nodes(_0)
     )]
     NodesWithoutSecurityfs(Vec<String>),
-    /// The pod has a user namespace of its own.
+    /// The pod has its own user namespace.
     #[error(
-        "the pod template says hostUsers: false: from a user namespace no agent can load BPF programs, and the runtime \
-         cannot mount {SECURITYFS_PATH} there, so the agent would not start; remove hostUsers from the pod template"
+        "the pod template says hostUsers: false. In a user namespace the agent cannot load BPF \
+         programs, and the runtime cannot mount {SECURITYFS_PATH}, so the agent would not start: \
+         remove hostUsers from the pod template"
     )]
     UserNamespace,
     /// The pod template asks for the runtime's default AppArmor profile.
     #[error(
-        "container {0} asks for the runtime's default AppArmor profile, under which an agent can neither start nor read \
-         {SECURITYFS_PATH}, mounted or not: set appArmorProfile to type: Unconfined"
+        "container {0} asks for the runtime's default AppArmor profile. Under it an agent can \
+         neither start nor read {SECURITYFS_PATH}, with or without the mount: set appArmorProfile \
+         to type: Unconfined"
     )]
     AppArmor(String),
-    /// AppArmor is active on every node of the agent, and its container is not exempt.
+    /// AppArmor is active on each node of the agent, and confines its container.
     #[error(
-        "container {container} is not privileged, and {nodes}: under the runtime's default profile an agent can neither start \
-         nor read {SECURITYFS_PATH}, mounted or not; set appArmorProfile to type: Unconfined"
+        "container {container} is not privileged, and {nodes}. Under the runtime's default \
+         profile an agent can neither start nor read {SECURITYFS_PATH}, with or without the \
+         mount: set appArmorProfile to type: Unconfined"
     )]
     AppArmorActive {
-        /// The agent's container.
+        /// Name of the agent's container.
         container: String,
-        /// Where AppArmor is active.
+        /// A phrase that says where AppArmor is active.
         nodes: String,
     },
-    /// The mount was taken back, and nothing has changed since.
+    /// Agents could not be created with our mount, and nothing has changed since.
     #[error("{}", taken_back(container))]
     TakenBack {
-        /// The agent's container.
+        /// Name of the agent's container.
         container: String,
     },
 }
 
 /// Why an agent with the mount cannot start on a node.
-pub const KERNEL_LACKS_SECURITYFS: &str = "the kernel there was built without CONFIG_SECURITYFS, so there is no /sys/kernel/security to mount";
+pub const KERNEL_LACKS_SECURITYFS: &str = "the kernel there was built without CONFIG_SECURITYFS, \
+    so there is no /sys/kernel/security to mount";
 
-/// What to do about such nodes.
-pub const SECURITYFS_REMEDY: &str = "Keep the DaemonSet off such nodes (its nodeSelector or node affinity), or boot a \
-     kernel built with CONFIG_SECURITYFS=y there";
+/// What to do about nodes whose kernels lack securityfs.
+pub const SECURITYFS_REMEDY: &str = "Keep the DaemonSet off these nodes (its nodeSelector or node \
+    affinity), or boot a kernel built with CONFIG_SECURITYFS=y there";
 
-/// The first names, and how many more there are.
+/// A phrase with the first names, and how many more there are.
 #[must_use]
 pub fn nodes(names: &[String]) -> String {
-    const MOST: usize = 3;
-    let first = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = names.len().saturating_sub(MOST);
+    let first = names.iter().take(MAX_ITEMS).map(String::as_str).collect::<Vec<_>>().join(", ");
     let noun = if names.len() == 1 { "node" } else { "nodes" };
-    if more == 0 { format!("{noun} {first}") } else { format!("{noun} {first} and {more} more") }
+    match names.len().saturating_sub(MAX_ITEMS) {
+        0 => format!("{noun} {first}"),
+        more => format!("{noun} {first} and {more} more"),
+    }
 }
 
 impl Refusal {
@@ -133,17 +143,18 @@ impl Refusal {
 
 fn taken_back(container: &str) -> String {
     format!(
-        "container {container} could not be created with the mount of {SECURITYFS_PATH}, so lsm-ready took the mount back; it \
-         is added again when the pod template or the policy's wish changes. Look at the Events of the DaemonSet and at the node \
-         that they name. To try again at once: kubectl label daemonset NAME {DAEMON_SET_LABEL}-"
+        "container {container} could not be created with the mount of {SECURITYFS_PATH}, so \
+         lsm-ready removed the mount. It adds the mount again when the pod template or the \
+         policy's mount changes. Check the Events of the DaemonSet and the node that they name. \
+         To try again at once: kubectl label daemonset NAME {DAEMON_SET_LABEL}-"
     )
 }
 
-fn container_not_found(wanted: &str, is_init: bool, there: &[String]) -> String {
-    let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-    let what = if is_init { "is an init container" } else { "is not there" };
+fn container_not_found(wanted: &str, is_init: bool, present: &[String]) -> String {
+    let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
+    let state = if is_init { "is an init container" } else { "does not exist" };
     format!(
-        "container {wanted} {what}: name the agent's container in spec.tetragon.daemonSet.container, or in --container \
-         offline (containers: {there})"
+        "container {wanted} {state} (containers: {present}): name the agent's container in \
+         spec.tetragon.daemonSet.container, or with --container for a file"
     )
 }

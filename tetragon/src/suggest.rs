@@ -1,25 +1,26 @@
-//! What to paste where: values for Tetragon's chart, a kustomize patch, and lines for Argo CD.
+//! Text to paste: values for Tetragon's chart, a kustomize patch, and lines for Argo CD.
 
 use lsm_ready_crds::names::{FIELD_MANAGER, SECURITYFS_PATH};
 use serde_json::{Value, json};
 
-/// Name of the suggested volume. Not ours: a volume of our name says that lsm-ready put it there and may take it away.
+/// The name of the suggested volume. It differs from the name of lsm-ready's own volume, which
+/// lsm-ready may remove.
 pub const SUGGESTED_VOLUME: &str = "host-securityfs";
 
-/// The suggested volume, of a type that the kubelet checks.
+/// The suggested volume. The kubelet checks its type.
 #[must_use]
 pub fn suggested_volume() -> Value {
     json!({"name": SUGGESTED_VOLUME, "hostPath": {"path": SECURITYFS_PATH, "type": "Directory"}})
 }
 
-/// The suggested mount of it.
+/// The suggested mount of that volume.
 #[must_use]
 pub fn suggested_mount() -> Value {
     json!({"name": SUGGESTED_VOLUME, "mountPath": SECURITYFS_PATH, "readOnly": true})
 }
 
-/// Values for Tetragon's Helm chart that render to the same mount, read-only and of a checked type. Both lists are in
-/// every chart since 0.8.0.
+/// Values for Tetragon's Helm chart that make the same mount. Each chart since 0.8.0 has both
+/// lists.
 #[must_use]
 pub fn helm_values() -> String {
     format!(
@@ -39,7 +40,7 @@ pub fn helm_values() -> String {
 /// The `patches` of a kustomization that add the mount to that container.
 #[must_use]
 pub fn kustomize(namespace: Option<&str>, name: &str, container: &str) -> String {
-    let of =
+    let in_namespace =
         namespace.map_or_else(String::new, |namespace| format!("    namespace: {namespace}\n"));
     format!(
         "patches:\n\
@@ -47,7 +48,7 @@ pub fn kustomize(namespace: Option<&str>, name: &str, container: &str) -> String
          \x20   group: apps\n\
          \x20   version: v1\n\
          \x20   kind: DaemonSet\n\
-         {of}\
+         {in_namespace}\
          \x20   name: {name}\n\
          \x20 patch: |\n\
          \x20   apiVersion: apps/v1\n\
@@ -71,15 +72,16 @@ pub fn kustomize(namespace: Option<&str>, name: &str, container: &str) -> String
     )
 }
 
-/// Lines for the `spec` of an Argo CD Application that make it leave our fields alone.
+/// Lines for the `spec` of an Argo CD Application that make it ignore lsm-ready's fields.
 #[must_use]
 pub fn argo_cd(namespace: Option<&str>, name: &str) -> String {
-    let of = namespace.map_or_else(String::new, |namespace| format!("  namespace: {namespace}\n"));
+    let in_namespace =
+        namespace.map_or_else(String::new, |namespace| format!("  namespace: {namespace}\n"));
     format!(
         "ignoreDifferences:\n\
          - group: apps\n\
          \x20 kind: DaemonSet\n\
-         {of}\
+         {in_namespace}\
          \x20 name: {name}\n\
          \x20 managedFieldsManagers: [{FIELD_MANAGER}]\n\
          syncPolicy:\n\
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_values_are_yaml_that_the_chart_takes() {
+    fn the_values_contain_the_suggested_volume_and_mount() {
         let values: Value = serde_saphyr::from_str(&helm_values()).unwrap();
         let expected = json!({
             "extraVolumes": [suggested_volume()],
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kustomize_patch_is_yaml_in_yaml() {
+    fn the_kustomize_patch_adds_the_suggested_volume_and_mount() {
         for namespace in [None, Some("security")] {
             let parsed: Value =
                 serde_saphyr::from_str(&kustomize(namespace, "t", "agent")).unwrap();
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_for_argo_cd_are_yaml() {
+    fn the_lines_for_argo_cd_name_our_field_manager() {
         let spec: Value =
             serde_saphyr::from_str(&argo_cd(Some("kube-system"), "tetragon")).unwrap();
         assert_eq!(spec["ignoreDifferences"][0]["managedFieldsManagers"], json!(["lsm-ready"]));

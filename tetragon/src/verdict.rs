@@ -1,5 +1,5 @@
-//! Whether a policy of Tetragon's loads and denies: its text and the nodes taken together. The plugin
-//! and the operator agree, because both call [`judge`].
+//! Whether a policy of Tetragon's loads and denies: its text and the nodes taken together. The
+//! plugin and the operator agree, because both call [`judge`].
 //!
 //! In: a policy, what is known of the nodes, and the version of Tetragon's agents if it is known.
 //! Out: a [`PolicyVerdict`] with its cause.
@@ -70,7 +70,8 @@ impl TargetVersion {
                 release.name()
             )),
             ReleaseMatch::After(_) => Some(format!(
-                "{version} is newer than this program, so the rules of Tetragon's development branch of August 2026 apply"
+                "{version} is newer than this program, so the rules of Tetragon's development \
+                 branch of August 2026 apply"
             )),
             ReleaseMatch::Exactly(Release::Main) => Some(format!(
                 "the rules for {version} are those of Tetragon's development branch of August 2026"

@@ -1,8 +1,8 @@
 //! Whether Tetragon's policies will load and deny, before anybody applies them.
 //!
-//! In: the objects of a file, what is known of the nodes ([`nodes`]), and Tetragon's release. Out: a
-//! verdict for each policy, with its cause ([`PreflightResult`]). [`render`] prints it. The operator
-//! reaches the same verdicts, by the same functions ([`lsm_ready_tetragon::verdict`]).
+//! In: the objects of a file, what is known of the nodes ([`nodes`]), and Tetragon's release. Out:
+//! a verdict for each policy, with its cause ([`PreflightResult`]). [`render`] prints it. The
+//! operator reaches the same verdicts, by the same functions ([`lsm_ready_tetragon::verdict`]).
 
 pub mod kinds;
 pub mod nodes;
@@ -138,8 +138,8 @@ fn judge_policy(located: &LocatedPolicy, nodes: &Nodes<'_>, target: TargetVersio
     }
 }
 
-/// The verdict after the API server's answer. A refusal is final. An API server that cannot be asked
-/// leaves an otherwise good policy unknown.
+/// The verdict after the API server's answer. A refusal is final. An API server that cannot be
+/// asked leaves an otherwise good policy unknown.
 fn with_dry_run(judged: JudgedPolicy, server: Option<&DryRun>) -> JudgedPolicy {
     match server {
         Some(DryRun::Refused(message)) => JudgedPolicy {

@@ -1,8 +1,8 @@
 //! What is known of the nodes: from LsmNodes, LsmHookProfiles and, if there are any, Nodes.
 //!
-//! In: objects, from a file or from the cluster. Out: a [`Cluster`]. Nodes have the current boot ID,
-//! and the labels for a policy's `nodeSelector`. Without Nodes, each report is assumed to be about the
-//! current boot, and each policy to select each node. A note says so.
+//! In: objects, from a file or from the cluster. Out: a [`Cluster`]. Nodes have the current boot
+//! ID, and the labels for a policy's `nodeSelector`. Without Nodes, each report is assumed to be
+//! about the current boot, and each policy to select each node. A note says so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -113,14 +113,15 @@ impl Cluster {
     pub fn note_assumptions(&mut self) {
         if self.nodes.is_empty() && !self.reports.is_empty() {
             self.notes.push(
-                "no Nodes are known, so each LsmNode is assumed to be about the current boot, and each policy to select \
-                 each node"
+                "no Nodes are known, so each LsmNode is assumed to be about the current boot, and \
+                 each policy to select each node"
                     .to_owned(),
             );
         }
         if self.nodes.is_empty() && self.reports.is_empty() {
             self.notes.push(
-                "no node is known: check `kubectl get lsmnodes`, or name a file that has LsmNodes with --nodes FILE"
+                "no node is known: check `kubectl get lsmnodes`, or name a file that has LsmNodes \
+                 with --nodes FILE"
                     .to_owned(),
             );
         }

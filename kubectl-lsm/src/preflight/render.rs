@@ -1,5 +1,5 @@
-//! Prints the answer of `preflight` for people: one line for each policy, then its diagnostics, then
-//! its hooks with the reasons why nodes do not accept them.
+//! Prints the answer of `preflight` for people: one line for each policy, then its diagnostics,
+//! then its hooks with the reasons why nodes do not accept them.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,8 @@ pub fn text(result: &PreflightResult) -> String {
 fn totals(result: &PreflightResult) -> String {
     let count = |verdict| result.policies.iter().filter(|policy| policy.result == verdict).count();
     format!(
-        "Policies: {}. {} deny, {} deny nothing, {} do not load, {} cannot be judged, {} have no LSM hooks. Nodes: \
+        "Policies: {}. {} deny, {} deny nothing, {} do not load, {} cannot be judged, {} have no \
+         LSM hooks. Nodes: \
          {}. Tetragon: {}.\n",
         result.policies.len(),
         count(PolicyVerdict::Denies),

@@ -173,8 +173,8 @@ impl ReasonResult {
     }
 }
 
-/// The diagnostics of a policy for these releases. The schema's diagnostics are left out for a policy
-/// that the API server accepted.
+/// The diagnostics of a policy for these releases. The schema's diagnostics are left out for a
+/// policy that the API server accepted.
 pub fn diagnostics(policy: &TracingPolicy, releases: Releases) -> Vec<DiagnosticResult> {
     let applies = |found: &&Diagnostic| {
         !found.releases.and(releases).is_empty()

@@ -1,11 +1,15 @@
-//! What the agent's container may do beyond what its work was seen to need.
+//! What the agent's container may do without needing it, and what to change.
 //!
-//! In: the DaemonSet, the container's name, and the agent's nodes on which AppArmor is active. Out: findings, the weightiest
-//! first, each once. They hold up nothing: Tetragon's chart makes the agent privileged by default.
+//! In: the DaemonSet, the container's name, and the agent's nodes on which AppArmor is active. Out:
+//! advice, the most important first. Advice blocks nothing: Tetragon's chart makes the agent
+//! privileged by default.
 //!
 //! ## Guarantees
-//! A finding advises a change only where a real agent of exactly that release was seen to work with it ([`crate::tested`]), and
-//! names everything else in the pod template that has to change with it.
+//! A change is advised only if a real agent of exactly that release was tested with it
+//! ([`crate::tested`]). The advice names everything in the pod template that has to change
+//! together.
+
+mod privileged;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
@@ -13,53 +17,51 @@ use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::SECURITYFS_PATH;
 
 use crate::agent::agent;
+use crate::daemon_set::{pod, release};
 use crate::image::{Image, Version};
 use crate::path::normal;
-use crate::plan::{pod, release};
 use crate::privilege::{
-    AppArmor, Capabilities, app_armor, capabilities, is_confined_by_default, is_privileged, seccomp,
+    Capabilities, capabilities, is_confined_by_default, is_privileged, seccomp,
 };
 use crate::refusal::Refusal;
-use crate::tested::{self, TestedAgent};
+use crate::tested;
 use crate::view::{Access, Mounted, View, view, volume};
 
-/// Something that the container may do and need not, or that keeps the agent from its work.
+/// Something that the container may do without needing it, or that prevents the agent from working.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Advice {
     /// The condition's reason.
     pub reason: ConditionReason,
-    /// What it is, and what to change.
+    /// What was found, and what to change.
     pub message: String,
 }
 
 /// The agent's nodes on which AppArmor is active.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum AppArmorNodes {
-    /// The nodes are not known, as where only a manifest is looked at.
+    /// The nodes are not known, because only a manifest is known.
     #[default]
     NotKnown,
-    /// That many.
+    /// The nodes are known.
     Known {
-        /// How many.
+        /// The number of nodes.
         count: usize,
-        /// The first of them by name.
+        /// The first names.
         sample: Vec<String>,
     },
 }
 
 impl AppArmorNodes {
-    /// AppArmor is active on some node, in words; none where it is on no node or nothing is known.
+    /// A phrase that says where AppArmor is active. `None` if it is on no node, or if nothing is
+    /// known.
     #[must_use]
     pub fn words(&self) -> Option<String> {
         let Self::Known { count, sample } = self else {
             return None;
         };
+        let more = if *count > sample.len() { ", …" } else { "" };
         let names = sample.join(", ");
-        match (*count, count.saturating_sub(sample.len())) {
-            (0, _) => None,
-            (count, 0) => Some(format!("AppArmor is active on {count} nodes ({names})")),
-            (count, _) => Some(format!("AppArmor is active on {count} nodes ({names}, …)")),
-        }
+        (*count > 0).then(|| format!("AppArmor is active on {count} nodes ({names}{more})"))
     }
 }
 
@@ -72,10 +74,10 @@ struct Agent<'a> {
     nodes: &'a AppArmorNodes,
 }
 
-/// What is found about the agent of that DaemonSet.
+/// The advice about the agent of that DaemonSet.
 ///
 /// # Errors
-/// Where there is no such container.
+/// If there is no such container.
 pub fn audit(
     daemon_set: &DaemonSet,
     container: &str,
@@ -90,232 +92,165 @@ pub fn audit(
         View::Ours(mounted) | View::Theirs(mounted) => Some(mounted),
         View::Nothing | View::Inside(_) | View::Hidden(_) => None,
     };
-    let found = [
+    let advice = [
         agent.privileged(),
-        agent.confined(),
+        agent.confined_by_app_armor(),
         agent.host_pid(),
-        agent.missing(),
-        agent.beyond(),
-        mounted.as_ref().and_then(|mounted| agent.writable(mounted)),
-        mounted.as_ref().and_then(|mounted| agent.propagated(mounted)),
+        agent.missing_capabilities(),
+        agent.excess_capabilities(),
+        mounted.as_ref().and_then(|mounted| agent.writable_mount(mounted)),
+        mounted.as_ref().and_then(|mounted| agent.propagated_mount(mounted)),
         agent.without_seccomp(),
         mutable_tag(container),
     ];
-    let excess = |(reason, message)| Advice { reason, message };
-    Ok(found.into_iter().flatten().map(excess).collect())
+    Ok(advice.into_iter().flatten().collect())
 }
 
-type Found = Option<(ConditionReason, String)>;
-
 impl Agent<'_> {
-    fn privileged(&self) -> Found {
-        is_privileged(self.container).then(|| {
-            let advice = match tested::with(self.release) {
-                Some(seen) => self.less(seen),
-                None => tested::advice(self.release, &tested::releases(), ""),
-            };
-            let message = format!(
-                "container {} is privileged, as Tetragon's chart makes it, and may do everything on its node: {advice}",
-                self.container.name
-            );
-            (ConditionReason::Privileged, message)
-        })
-    }
-
-    /// All that has to change so that the agent runs with less, as it was seen to.
-    fn less(&self, seen: &TestedAgent) -> String {
-        let mut changes = vec![format!(
-            "securityContext of the container (tetragon.securityContext in the chart's values) with privileged: false, \
-             capabilities: {{drop: [ALL], add: [{}]}} and seccompProfile: {{type: RuntimeDefault}}",
-            seen.capabilities.join(", ")
-        )];
-        let (bpf, other): (Vec<_>, Vec<_>) =
-            self.bidirectional().into_iter().partition(|(_, path)| path == BPF_MAPS);
-        let only = "the API server takes Bidirectional from privileged containers only";
-        changes.extend(bpf.iter().map(|(volume, path)| {
-            format!(
-                "mountPropagation: HostToContainer in place of Bidirectional at {path} (volume {volume}), as {only} (the chart \
-                 has no value for it: kustomize or a Helm post-renderer)"
-            )
-        }));
-        changes.extend(other.iter().map(|(volume, path)| {
-            format!("no Bidirectional at {path} (volume {volume}) either, as {only}, which was not tried")
-        }));
-        if seen.with_mount {
-            changes.push(format!(
-                "the host's {SECURITYFS_PATH} mounted, as by lsm-ready with mount: Auto"
-            ));
-        }
-        let declined = app_armor(self.template, self.pod, self.container) == AppArmor::Unconfined;
-        match self.nodes {
-            AppArmorNodes::NotKnown if !declined => {
-                changes.push("where AppArmor is active on a node, appArmorProfile: {type: Unconfined}".to_owned());
-            }
-            nodes => changes.extend(nodes.words().filter(|_| !declined).map(|active| {
-                format!("appArmorProfile: {{type: Unconfined}}, as {active}, whose default profile keeps the agent from starting")
-            })),
-        }
-        format!(
-            "Tetragon {} was seen to load an LSM policy and to deny on {} with less. It takes all of this together: {}. Change \
-             it on one node first",
-            seen.release,
-            seen.kernel,
-            changes.join("; ")
-        )
-    }
-
-    /// Volume and path of the container's mounts that propagate to the host.
-    fn bidirectional(&self) -> Vec<(String, String)> {
-        let mounts = self.container.volume_mounts.iter().flatten();
-        let both =
-            mounts.filter(|mount| mount.mount_propagation.as_deref() == Some("Bidirectional"));
-        both.map(|mount| (mount.name.clone(), normal(&mount.mount_path))).collect()
-    }
-
-    /// Under the runtime's default AppArmor profile an unprivileged agent does not work.
-    fn confined(&self) -> Found {
+    fn confined_by_app_armor(&self) -> Option<Advice> {
         if !is_confined_by_default(self.template, self.pod, self.container) {
             return None;
         }
         let active = self.nodes.words()?;
         let change = "set appArmorProfile to type: Unconfined";
         let message = format!(
-            "{active}, and the runtime's default profile keeps container {} from starting there, as it is not privileged: {}",
+            "{active}, and the runtime's default profile prevents container {} from starting \
+             there, because it is not privileged: {}",
             self.container.name,
             tested::advice(self.release, &tested::UNCONFINED, change)
         );
-        Some((ConditionReason::AppArmor, message))
+        Some(Advice { reason: ConditionReason::AppArmor, message })
     }
 
-    fn host_pid(&self) -> Found {
-        (self.pod.host_pid == Some(true)).then(|| {
-            let advice = if self.mounts_host_proc() {
-                tested::advice(self.release, &tested::WITHOUT_HOST_PID, "remove that, as Tetragon's charts do without it")
-            } else {
-                "nothing is advised, as the host's /proc is not mounted, by which Tetragon's charts do without it"
-                    .to_owned()
-            };
-            (ConditionReason::HostPid, format!("the pod shares the host's process IDs (hostPID): {advice}"))
-        })
+    fn host_pid(&self) -> Option<Advice> {
+        if self.pod.host_pid != Some(true) {
+            return None;
+        }
+        let advice = if self.mounts_host_proc() {
+            let change = "remove hostPID, as Tetragon's charts do without it";
+            tested::advice(self.release, &tested::WITHOUT_HOST_PID, change)
+        } else {
+            "nothing is advised, because the host's /proc is not mounted, which Tetragon's charts \
+             mount instead of hostPID"
+                .to_owned()
+        };
+        let message = format!("the pod shares the host's process IDs (hostPID): {advice}");
+        Some(Advice { reason: ConditionReason::HostPid, message })
     }
 
     fn mounts_host_proc(&self) -> bool {
-        let volumes = self
-            .container
-            .volume_mounts
-            .iter()
-            .flatten()
-            .filter_map(|mount| volume(self.pod, &mount.name));
+        let mounts = self.container.volume_mounts.iter().flatten();
+        let volumes = mounts.filter_map(|mount| volume(self.pod, &mount.name));
         let mut paths = volumes.filter_map(|volume| Some(normal(&volume.host_path.as_ref()?.path)));
         paths.any(|path| path == "/proc")
     }
 
-    /// A capability without which an agent of this release was seen not to start.
-    fn missing(&self) -> Found {
-        let (seen, held) = (tested::with(self.release)?, capabilities(self.container));
+    /// Missing capabilities without which an agent of this release did not start.
+    fn missing_capabilities(&self) -> Option<Advice> {
+        let tested = tested::with(self.release)?;
+        let held = capabilities(self.container);
         let missing: Vec<&str> =
-            seen.vital.iter().copied().filter(|name| !held.has(name)).collect();
+            tested.vital.iter().copied().filter(|name| !held.has(name)).collect();
         (!missing.is_empty()).then(|| {
             let message = format!(
-                "container {} lacks capabilities without which Tetragon {} was seen not to start ({}): add them",
+                "container {} lacks capabilities without which Tetragon {} did not start in a \
+                 test ({}): add them",
                 self.container.name,
-                seen.release,
+                tested.release,
                 missing.join(", ")
             );
-            (ConditionReason::CapabilitiesMissing, message)
+            Advice { reason: ConditionReason::CapabilitiesMissing, message }
         })
     }
 
-    /// Capabilities in effect beyond those with which an agent was seen to work. A privileged container has all of them.
-    fn beyond(&self) -> Found {
+    /// Effective capabilities that a tested agent worked without. A privileged container has all of
+    /// them, which is reported as being privileged.
+    fn excess_capabilities(&self) -> Option<Advice> {
         if is_privileged(self.container) {
             return None;
         }
-        let seen = tested::with(self.release).unwrap_or(tested::newest());
-        let needed = |name: &String| seen.capabilities.contains(&name.as_str());
-        let beyond = match capabilities(self.container) {
+        let tested = tested::with(self.release).unwrap_or(tested::newest());
+        let is_excess = |name: &String| !tested.capabilities.contains(&name.as_str());
+        let excess = match capabilities(self.container) {
             Capabilities::AllBut(_) => "ALL".to_owned(),
             Capabilities::Only(held) => {
-                held.into_iter().filter(|name| !needed(name)).collect::<Vec<_>>().join(", ")
+                held.into_iter().filter(is_excess).collect::<Vec<_>>().join(", ")
             }
         };
-        (!beyond.is_empty()).then(|| {
-            let change = format!("set drop: [ALL] and add: [{}]", seen.capabilities.join(", "));
+        (!excess.is_empty()).then(|| {
+            let change = format!("set drop: [ALL] and add: [{}]", tested.capabilities.join(", "));
             let message = format!(
-                "container {} has capabilities in effect that Tetragon {} was seen to do without ({beyond}; what the runtime \
-                 gives by default counts unless it is dropped): {}",
+                "container {} has effective capabilities that Tetragon {} worked without in a \
+                 test ({excess}; the runtime's default capabilities count unless they are \
+                 dropped): {}",
                 self.container.name,
-                seen.release,
-                tested::advice(self.release, &[seen.release], &change)
+                tested.release,
+                tested::advice(self.release, &[tested.release], &change)
             );
-            (ConditionReason::Capabilities, message)
+            Advice { reason: ConditionReason::Capabilities, message }
         })
     }
 
-    fn writable(&self, mounted: &Mounted) -> Found {
+    fn writable_mount(&self, mounted: &Mounted) -> Option<Advice> {
         if mounted.access == Access::ReadOnly {
             return None;
         }
         let message = format!(
-            "volume {} at {} leaves {SECURITYFS_PATH} writable, through which security modules are configured: {}",
+            "volume {} at {} makes {SECURITYFS_PATH} writable, through which security modules are \
+             configured: {}",
             mounted.volume,
             mounted.path,
-            self.own_mount(mounted, "set readOnly: true")
+            self.change_mount(mounted, "set readOnly: true")
         );
-        Some((ConditionReason::SecurityfsWritable, message))
+        Some(Advice { reason: ConditionReason::SecurityfsWritable, message })
     }
 
-    fn propagated(&self, mounted: &Mounted) -> Found {
+    fn propagated_mount(&self, mounted: &Mounted) -> Option<Advice> {
         mounted.bidirectional.then(|| {
             let message = format!(
-                "what the container mounts below volume {} at {} appears on the host: {}",
+                "mounts that the container makes below volume {} at {} appear on the host: {}",
                 mounted.volume,
                 mounted.path,
-                self.own_mount(mounted, "leave out mountPropagation there")
+                self.change_mount(mounted, "remove mountPropagation there")
             );
-            (ConditionReason::SecurityfsPropagated, message)
+            Advice { reason: ConditionReason::SecurityfsPropagated, message }
         })
     }
 
-    /// A change of a mount of a directory above would change what else the agent sees below it.
-    fn own_mount(&self, mounted: &Mounted, change: &str) -> String {
-        let beside = format!(
-            "mount {SECURITYFS_PATH} itself as well, with readOnly: true and without mountPropagation"
+    /// Advises that change, or another mount if the mount is of a directory above: changing that
+    /// one would change what else the agent sees below it.
+    fn change_mount(&self, mounted: &Mounted, change: &str) -> String {
+        let mount_itself = format!(
+            "mount {SECURITYFS_PATH} itself too, with readOnly: true and without mountPropagation"
         );
-        let advice = if mounted.path == SECURITYFS_PATH { change } else { &beside };
+        let advice = if mounted.path == SECURITYFS_PATH { change } else { &mount_itself };
         tested::advice(self.release, &tested::READ_ONLY_SECURITYFS, advice)
     }
 
-    /// A privileged container runs without seccomp, whatever is said
-    /// (<https://kubernetes.io/docs/tutorials/security/seccomp/>).
-    fn without_seccomp(&self) -> Found {
-        let confined =
+    fn without_seccomp(&self) -> Option<Advice> {
+        let is_confined =
             seccomp(self.pod, self.container).is_some_and(|profile| profile.type_ != "Unconfined");
-        (!confined && !is_privileged(self.container)).then(|| {
-            let change = "set seccompProfile to type: RuntimeDefault";
-            let advice = tested::advice(self.release, &tested::releases(), change);
-            (
-                ConditionReason::NoSeccomp,
-                format!(
-                    "container {} runs without a seccomp profile: {advice}",
-                    self.container.name
-                ),
-            )
-        })
+        // A privileged container runs without seccomp, whatever the profile is
+        // (<https://kubernetes.io/docs/tutorials/security/seccomp/>).
+        if is_confined || is_privileged(self.container) {
+            return None;
+        }
+        let change = "set seccompProfile to type: RuntimeDefault";
+        let advice = tested::advice(self.release, &tested::releases(), change);
+        let name = &self.container.name;
+        let message = format!("container {name} runs without a seccomp profile: {advice}");
+        Some(Advice { reason: ConditionReason::NoSeccomp, message })
     }
 }
 
-/// Where the agent pins its programs and maps.
-const BPF_MAPS: &str = "/sys/fs/bpf";
-
-fn mutable_tag(container: &Container) -> Found {
+fn mutable_tag(container: &Container) -> Option<Advice> {
     let image = container.image.as_deref().unwrap_or_default();
-    (!Image::parse(image).is_settled()).then(|| {
-        let message = format!(
-            "image {image:?} names no digest and no full release, so it may become another one at any restart: give the \
-             release (v1.7.0) or, better, its digest"
-        );
-        (ConditionReason::MutableTag, message)
+    (!Image::parse(image).is_settled()).then(|| Advice {
+        reason: ConditionReason::MutableTag,
+        message: format!(
+            "image {image:?} has neither a digest nor the tag of a full release, so any restart \
+             may run another image: write the release (v1.7.0) or, better, its digest"
+        ),
     })
 }
 

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const SEEN: &str = "quay.io/cilium/tetragon:v1.7.0";
-const NOT_SEEN: &str = "quay.io/cilium/tetragon:v1.5.0";
-/// With what 1.7.0 was seen to deny.
+const TESTED: &str = "quay.io/cilium/tetragon:v1.7.0";
+const NOT_TESTED: &str = "quay.io/cilium/tetragon:v1.5.0";
+/// The capabilities with which 1.7.0 was tested.
 const NEEDED: [&str; 8] = [
     "BPF",
     "PERFMON",
@@ -19,7 +19,8 @@ const NEEDED: [&str; 8] = [
     "DAC_OVERRIDE",
 ];
 
-/// A DaemonSet whose agent has that image, security context, pod fields and mounts of host directories.
+/// A DaemonSet whose agent has that image, security context, pod fields and mounts of host
+/// directories.
 fn daemon_set(image: &str, context: &Value, pod: &Value, mounts: &[Value]) -> DaemonSet {
     let mut spec =
         json!({"containers": [{"name": "tetragon", "image": image, "securityContext": context}]});
@@ -28,7 +29,10 @@ fn daemon_set(image: &str, context: &Value, pod: &Value, mounts: &[Value]) -> Da
     }
     let volumes: Vec<Value> = mounts
         .iter()
-        .map(|mount| json!({"name": mount["name"], "hostPath": {"path": mount["hostPath"].as_str().or(mount["mountPath"].as_str())}}))
+        .map(|mount| {
+            json!({"name": mount["name"],
+            "hostPath": {"path": mount["hostPath"].as_str().or(mount["mountPath"].as_str())}})
+        })
         .collect();
     spec["volumes"] = json!(volumes);
     spec["containers"][0]["volumeMounts"] = json!(mounts);
@@ -43,13 +47,15 @@ fn reasons(daemon_set: &DaemonSet) -> Vec<ConditionReason> {
     found(daemon_set, &AppArmorNodes::NotKnown).into_iter().map(|excess| excess.reason).collect()
 }
 
-/// As 1.7.0 was seen to run unprivileged.
+/// The security context with which 1.7.0 was tested.
 fn tidy() -> Value {
-    json!({"capabilities": {"drop": ["ALL"], "add": NEEDED}, "seccompProfile": {"type": "RuntimeDefault"}})
+    json!({"capabilities": {"drop": ["ALL"], "add": NEEDED},
+        "seccompProfile": {"type": "RuntimeDefault"}})
 }
 
 fn with_capabilities(add: &[&str], drop: &[&str]) -> Value {
-    json!({"capabilities": {"add": add, "drop": drop}, "seccompProfile": {"type": "RuntimeDefault"}})
+    json!({"capabilities": {"add": add, "drop": drop},
+        "seccompProfile": {"type": "RuntimeDefault"}})
 }
 
 fn mount(path: &str, further: Value) -> Value {
@@ -64,7 +70,7 @@ fn active(count: usize, sample: &[&str]) -> AppArmorNodes {
 }
 
 #[test]
-fn each_excess_is_found() {
+fn each_excess_has_its_reason() {
     let (nothing, tidy) = (json!({}), tidy());
     let read_only = [mount("/sys/kernel/security", json!({"readOnly": true}))];
     let both = [mount("/sys/kernel/security", json!({"mountPropagation": "Bidirectional"}))];
@@ -84,12 +90,12 @@ fn each_excess_is_found() {
     for (context, pod, mounts, expected) in [
         (&tidy, &nothing, &[][..], &[][..]),
         (&tidy, &nothing, &read_only, &[]),
-        // All capabilities and no seccomp are part of being privileged, and told by that once.
+        // All capabilities and no seccomp belong to being privileged, so only that is reported.
         (&privileged, &nothing, &[], &[ConditionReason::Privileged]),
         (&tidy, &json!({"hostPID": true}), &[], &[ConditionReason::HostPid]),
         (&with_capabilities(&extra, &["ALL"]), &nothing, &[], &[ConditionReason::Capabilities]),
         (&with_capabilities(&["ALL"], &[]), &nothing, &[], &[ConditionReason::Capabilities]),
-        // What the runtime gives by default is there unless it is dropped.
+        // The runtime's default capabilities are effective unless they are dropped.
         (&with_capabilities(&NEEDED, &[]), &nothing, &[], &[ConditionReason::Capabilities]),
         (&with_capabilities(&NEEDED, &["CHOWN"]), &nothing, &[], &[ConditionReason::Capabilities]),
         (
@@ -104,7 +110,7 @@ fn each_excess_is_found() {
             &[],
             &[ConditionReason::CapabilitiesMissing],
         ),
-        // It was seen to start without this one.
+        // 1.7.0 started without this capability.
         (&with_capabilities(&without("SYS_PTRACE"), &["ALL"]), &nothing, &[], &[]),
         (&tidy, &nothing, &above, &[ConditionReason::SecurityfsWritable]),
         (
@@ -118,7 +124,7 @@ fn each_excess_is_found() {
         (&no_seccomp, &by_pod, &[], &[]),
     ] {
         assert_eq!(
-            reasons(&daemon_set(SEEN, context, pod, mounts)),
+            reasons(&daemon_set(TESTED, context, pod, mounts)),
             expected,
             "{context} {pod} {mounts:?}"
         );
@@ -126,36 +132,38 @@ fn each_excess_is_found() {
 }
 
 #[test]
-fn a_privileged_agent_is_told_all_that_has_to_change_together() {
-    let bpf = json!({"name": "bpf-maps", "mountPath": "/sys/fs/bpf", "mountPropagation": "Bidirectional"});
-    let told = |nodes: &AppArmorNodes, mounts: &[Value]| {
-        let object = daemon_set(SEEN, &json!({"privileged": true}), &json!({}), mounts);
+fn the_advice_for_a_privileged_agent_names_all_changes_together() {
+    let bpf = json!({"name": "bpf-maps", "mountPath": "/sys/fs/bpf",
+        "mountPropagation": "Bidirectional"});
+    let advised = |nodes: &AppArmorNodes, mounts: &[Value]| {
+        let object = daemon_set(TESTED, &json!({"privileged": true}), &json!({}), mounts);
         found(&object, nodes).remove(0).message
     };
-    let message = told(&active(0, &[]), std::slice::from_ref(&bpf));
+    let message = advised(&active(0, &[]), std::slice::from_ref(&bpf));
     for part in [
-        "v1.7.0 was seen",
+        "v1.7.0 loaded an LSM policy",
         "Debian's 6.12",
-        "drop: [ALL], add: [BPF, PERFMON, SYS_ADMIN, SYS_RESOURCE, SYSLOG, SYS_PTRACE, DAC_READ_SEARCH, DAC_OVERRIDE]",
-        "HostToContainer in place of Bidirectional at /sys/fs/bpf (volume bpf-maps)",
+        "drop: [ALL], add: [BPF, PERFMON, SYS_ADMIN, SYS_RESOURCE, SYSLOG, SYS_PTRACE, \
+         DAC_READ_SEARCH, DAC_OVERRIDE]",
+        "HostToContainer instead of Bidirectional at /sys/fs/bpf (volume bpf-maps)",
         "RuntimeDefault",
     ] {
         assert!(message.contains(part), "{part} in {message}");
     }
     assert!(!message.contains("appArmorProfile"), "no node has AppArmor: {message}");
-    assert!(told(&active(2, &["n1", "n2"]), &[]).contains(
-        "appArmorProfile: {type: Unconfined}, as AppArmor is active on 2 nodes (n1, n2)"
+    assert!(advised(&active(2, &["n1", "n2"]), &[]).contains(
+        "appArmorProfile: {type: Unconfined}, because AppArmor is active on 2 nodes (n1, n2)"
     ));
-    assert!(told(&AppArmorNodes::NotKnown, &[]).contains("where AppArmor is active on a node"));
-    assert!(!told(&active(0, &[]), &[]).contains("HostToContainer"), "nothing is Bidirectional");
+    assert!(advised(&AppArmorNodes::NotKnown, &[]).contains("where AppArmor is active on a node"));
+    assert!(!advised(&active(0, &[]), &[]).contains("HostToContainer"), "nothing is Bidirectional");
 }
 
 #[test]
-fn what_was_not_seen_with_a_release_is_not_advised() {
+fn nothing_is_advised_for_an_untested_release() {
     let both = [mount("/sys/kernel/security", json!({"mountPropagation": "Bidirectional"}))];
     let loose = json!({"capabilities": {"add": ["ALL"]}});
     for image in [
-        NOT_SEEN,
+        NOT_TESTED,
         "quay.io/cilium/tetragon:v1.7.1",
         "quay.io/cilium/tetragon:v1.8.0-pre.0",
         "t@sha256:00",
@@ -170,53 +178,53 @@ fn what_was_not_seen_with_a_release_is_not_advised() {
 }
 
 #[test]
-fn the_host_pid_is_needed_where_the_hosts_proc_is_not_mounted() {
+fn removing_host_pid_is_advised_only_if_the_hosts_proc_is_mounted() {
     let proc = json!({"name": "host-proc", "mountPath": "/procRoot", "hostPath": "/proc"});
-    let told = |mounts: &[Value]| {
-        found(&daemon_set(SEEN, &tidy(), &json!({"hostPID": true}), mounts), &active(0, &[]))
+    let advised = |mounts: &[Value]| {
+        found(&daemon_set(TESTED, &tidy(), &json!({"hostPID": true}), mounts), &active(0, &[]))
     };
-    assert!(told(&[proc]).remove(0).message.contains("remove that"));
-    assert!(told(&[]).remove(0).message.contains("nothing is advised"));
+    assert!(advised(&[proc]).remove(0).message.contains("remove hostPID"));
+    assert!(advised(&[]).remove(0).message.contains("nothing is advised"));
 }
 
 #[test]
-fn app_armor_is_told_where_it_is_active_and_not_declined() {
-    let told = |context: &Value, nodes: &AppArmorNodes| {
-        let all = found(&daemon_set(SEEN, context, &json!({}), &[]), nodes);
+fn app_armor_is_reported_if_it_is_active_and_confines_the_container() {
+    let advised = |context: &Value, nodes: &AppArmorNodes| {
+        let all = found(&daemon_set(TESTED, context, &json!({}), &[]), nodes);
         all.into_iter().map(|excess| excess.reason).collect::<Vec<_>>()
     };
-    let mut declined = tidy();
-    declined["appArmorProfile"] = json!({"type": "Unconfined"});
-    assert_eq!(told(&tidy(), &active(1, &["n1"])), [ConditionReason::AppArmor]);
-    assert_eq!(told(&tidy(), &active(0, &[])), [] as [ConditionReason; 0]);
-    assert_eq!(told(&tidy(), &AppArmorNodes::NotKnown), [] as [ConditionReason; 0]);
-    assert_eq!(told(&declined, &active(1, &["n1"])), [] as [ConditionReason; 0]);
+    let mut unconfined = tidy();
+    unconfined["appArmorProfile"] = json!({"type": "Unconfined"});
+    assert_eq!(advised(&tidy(), &active(1, &["n1"])), [ConditionReason::AppArmor]);
+    assert_eq!(advised(&tidy(), &active(0, &[])), [] as [ConditionReason; 0]);
+    assert_eq!(advised(&tidy(), &AppArmorNodes::NotKnown), [] as [ConditionReason; 0]);
+    assert_eq!(advised(&unconfined, &active(1, &["n1"])), [] as [ConditionReason; 0]);
     assert_eq!(
-        told(&json!({"privileged": true}), &active(1, &["n1"])),
+        advised(&json!({"privileged": true}), &active(1, &["n1"])),
         [ConditionReason::Privileged]
     );
 }
 
 #[test]
-fn a_mount_of_a_directory_above_is_not_changed_but_covered() {
+fn for_a_mount_of_a_directory_above_a_further_mount_is_advised() {
     let above = [mount("/sys", json!({"mountPropagation": "Bidirectional"}))];
     let object = daemon_set("quay.io/cilium/tetragon:v1.3.0", &tidy(), &json!({}), &above);
     let all = found(&object, &active(0, &[]));
     for reason in [ConditionReason::SecurityfsWritable, ConditionReason::SecurityfsPropagated] {
-        let told = &all.iter().find(|excess| excess.reason == reason).unwrap().message;
+        let advised = &all.iter().find(|excess| excess.reason == reason).unwrap().message;
         assert!(
-            told.contains("mount /sys/kernel/security itself as well, with readOnly: true"),
-            "{told}"
+            advised.contains("mount /sys/kernel/security itself too, with readOnly: true"),
+            "{advised}"
         );
     }
 }
 
 #[test]
-fn an_image_is_settled_by_a_digest_or_a_full_release() {
+fn an_image_with_a_digest_or_a_full_release_is_settled() {
     let mutable = |image: &str| {
         reasons(&daemon_set(image, &tidy(), &json!({}), &[])) == [ConditionReason::MutableTag]
     };
-    for settled in [SEEN, "t:1.7.0", "t:v1.7.0-ubi9", "t:latest@sha256:aa", "t@sha256:aa"] {
+    for settled in [TESTED, "t:1.7.0", "t:v1.7.0-ubi9", "t:latest@sha256:aa", "t@sha256:aa"] {
         assert!(!mutable(settled), "{settled}");
     }
     for image in ["t", "t:latest", "t:main", "t:v1.7", "t:8f3ac1e", ""] {
@@ -225,8 +233,8 @@ fn an_image_is_settled_by_a_digest_or_a_full_release() {
 }
 
 #[test]
-fn a_container_that_is_not_there_is_refused() {
-    let object = daemon_set(SEEN, &tidy(), &json!({}), &[]);
+fn a_missing_container_is_a_refusal() {
+    let object = daemon_set(TESTED, &tidy(), &json!({}), &[]);
     assert!(matches!(
         audit(&object, "agent", &AppArmorNodes::NotKnown),
         Err(Refusal::ContainerNotFound { .. })

@@ -1,19 +1,19 @@
-//! Which nodes will accept the hooks of which policy: a forecast from what the probes found, before an
-//! agent tries.
+//! Which nodes will accept the hooks of which policy: a forecast from what the probes found, before
+//! an agent tries.
 //!
 //! In: a policy, and what is known of each node. Out: a [`Forecast`]: for each hook that the policy
 //! requires, on how many nodes its programs will load, and why not on the others.
 //!
 //! ## Guarantees
-//! A node counts as loadable only if this boot's canary was denied there, the kernel lets programs read
-//! its memory, and the hook profile has the hook. The forecast uses the same verdict as the node's
-//! labels. The order of the nodes does not matter.
+//! A node counts as loadable only if this boot's canary was denied there, the kernel lets programs
+//! read its memory, and the hook profile has the hook. The forecast uses the same verdict as the
+//! node's labels. The order of the nodes does not matter.
 //!
 //! ## Cost
-//! Nodes that the verdict cannot distinguish form a class, which is judged once for each different hook.
-//! [`Nodes::explain`] makes sentences only for the hooks that are printed. Each node's labels are read
-//! once for each different set of keys in `nodeSelector`s. A `nodeSelector` is then evaluated once for
-//! all nodes of a class with equal values.
+//! Nodes that the verdict cannot distinguish form a class, which is judged once for each different
+//! hook. [`Nodes::explain`] makes sentences only for the hooks that are printed. Each node's labels
+//! are read once for each different set of keys in `nodeSelector`s. A `nodeSelector` is then
+//! evaluated once for all nodes of a class with equal values.
 //!
 //! ## Limits
 //! A forecast is about hooks only. The verdict on the policy's text is

@@ -1,4 +1,5 @@
-//! Nodes, grouped into classes that a verdict cannot distinguish, so that each class is judged once.
+//! Nodes, grouped into classes that a verdict cannot distinguish, so that each class is judged
+//! once.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -32,7 +33,8 @@ pub struct Nodes<'a> {
     classes: Vec<Facts<'a>>,
     /// Cache: groups of nodes, by the keys of the labels that distinguish them.
     by_labels: RefCell<HashMap<BTreeSet<String>, Rc<Vec<LabelGroup<'a>>>>>,
-    /// Cache: the selected nodes, by the text of the `nodeSelector`. An empty text is for no selector.
+    /// Cache: the selected nodes, by the text of the `nodeSelector`. An empty text is for no
+    /// selector.
     selected: RefCell<HashMap<String, Rc<Vec<NodeSet<'a>>>>>,
     /// Cache: what each class says to a hook.
     states: RefCell<HashMap<HookKey, Rc<Vec<HookState>>>>,

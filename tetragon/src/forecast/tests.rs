@@ -13,8 +13,12 @@ use super::*;
 const BOOT: &str = "b00t";
 
 fn policy(hooks: &[(&str, bool)], node_selector: &Value) -> TracingPolicy {
-    let entry = |(hook, ima): &(&str, bool)| json!({"hook": hook, "selectors": [{"matchActions": [{"imaHash": ima}]}]});
-    let spec = json!({"lsmhooks": hooks.iter().map(entry).collect::<Vec<_>>(), "nodeSelector": node_selector});
+    let entry = |(hook, ima): &(&str, bool)| {
+        json!({"hook": hook,
+        "selectors": [{"matchActions": [{"imaHash": ima}]}]})
+    };
+    let spec = json!({"lsmhooks": hooks.iter().map(entry).collect::<Vec<_>>(),
+        "nodeSelector": node_selector});
     TracingPolicy::from_file(&json!({"metadata": {"name": "p"}, "spec": spec})).unwrap()
 }
 
@@ -107,31 +111,42 @@ proptest! {
     /// Exactly the nodes whose verdict is ready for all required hooks are loadable.
     #[test]
     fn exactly_the_ready_nodes_are_loadable(
-        nodes in prop::collection::vec(("None|Attached|Denied", "Pass|Fail|Unknown", any::<bool>()), 0..12),
-        hooks in prop::collection::vec(("file_open|task_alloc|getprocattr|other", any::<bool>()), 0..4),
+        nodes in prop::collection::vec(("None|Attached|Denied", "Pass|Fail|Unknown",
+            any::<bool>()), 0..12),
+        hooks in prop::collection::vec(("file_open|task_alloc|getprocattr|other", any::<bool>()),
+            0..4),
         seed: prop::sample::Index,
     ) {
         let profile = profile();
-        let reports: Vec<_> = nodes.iter().map(|(evidence, reads, _)| report(evidence, reads)).collect();
+        let reports: Vec<_> = nodes.iter().map(|(evidence, reads, _)| report(evidence,
+            reads)).collect();
         let names: Vec<String> = (0..nodes.len()).map(|number| format!("n{number:02}")).collect();
         let mut all: Vec<KnownNode<'_>> = names.iter().zip(&reports).zip(&nodes)
-            .map(|((name, report), (.., has_profile))| known(name, report, has_profile.then_some(&profile)))
+            .map(|((name, report), (.., has_profile))| known(name, report,
+                has_profile.then_some(&profile)))
             .collect();
-        let hooks: Vec<(&str, bool)> = hooks.iter().map(|(hook, ima)| (hook.as_str(), *ima)).collect();
+        let hooks: Vec<(&str, bool)> = hooks.iter().map(|(hook, ima)| (hook.as_str(),
+            *ima)).collect();
         let policy = policy(&hooks, &Value::Null);
         let mut require = Require::default();
         policy.required_hooks.add_to(&mut require, Some(&profile));
-        let ready = all.iter().filter(|node| policy.required_hooks.is_empty() || verdict(&require, node.facts).state == State::Ready).count();
+        let is_ready = |node: &&KnownNode<'_>| {
+            policy.required_hooks.is_empty()
+                || verdict(&require, node.facts).state == State::Ready
+        };
+        let ready = all.iter().filter(is_ready).count();
         let found = forecast(&policy, &Nodes::of(all.clone()));
         prop_assert_eq!(found.loadable, ready);
         prop_assert_eq!(found.loadable + found.not_loadable + found.unknown, found.nodes);
         for hook in &found.hooks {
-            prop_assert_eq!(hook.loadable + hook.others.iter().map(|others| others.count).sum::<usize>(), found.nodes);
+            let others: usize = hook.others.iter().map(|others| others.count).sum();
+            prop_assert_eq!(hook.loadable + others, found.nodes);
         }
         if !all.is_empty() {
             let middle = seed.index(all.len());
             all.rotate_left(middle);
         }
-        prop_assert_eq!(found, forecast(&policy, &Nodes::of(all)), "the order of the nodes matters");
+        let again = forecast(&policy, &Nodes::of(all));
+        prop_assert_eq!(found, again, "the order of the nodes matters");
     }
 }

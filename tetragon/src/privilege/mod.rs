@@ -1,12 +1,13 @@
-//! What the kernel lets the agent's container do, told by the pod template alone.
+//! What the kernel lets the agent's container do, as far as the pod template tells.
 //!
-//! In: the pod template and the container. Out: the capabilities that are in effect, and whether the container may mount
-//! securityfs itself. Capabilities are resolved as containerd and CRI-O do it: `ALL` first, in `add` and then in `drop`, then
-//! each name in `add`, then each name in `drop`. Names count without `CAP_` and in any case.
+//! In: the pod template and the container. Out: the effective capabilities, and whether the
+//! container may mount securityfs itself. Capabilities are resolved as containerd and CRI-O do:
+//! first `ALL` in `add` and then in `drop`, then each name in `add`, then each name in `drop`.
+//! `CAP_` and case do not matter.
 //!
-//! Measured with runc 1.1.5 and containerd 1.6.20: mount(2) of securityfs works with CAP_SYS_ADMIN, also under containerd's
-//! default seccomp profile. It fails without CAP_SYS_ADMIN, as another user than root, in a user namespace, and under a seccomp
-//! profile that forbids mount(2).
+//! Measured with runc 1.1.5 and containerd 1.6.20: mount(2) of securityfs works with CAP_SYS_ADMIN,
+//! also under containerd's default seccomp profile. It fails without CAP_SYS_ADMIN, as another user
+//! than root, in a user namespace, and under a seccomp profile that forbids mount(2).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,7 +16,7 @@ use k8s_openapi::api::core::v1::{
     AppArmorProfile, Container, PodSpec, PodTemplateSpec, SeccompProfile,
 };
 
-/// What a container gets from containerd unless it drops it. CRI-O gives a part of these.
+/// Capabilities that containerd gives a container unless it drops them. CRI-O gives some of these.
 const RUNTIME_DEFAULT: [&str; 14] = [
     "AUDIT_WRITE",
     "CHOWN",
@@ -33,20 +34,20 @@ const RUNTIME_DEFAULT: [&str; 14] = [
     "SYS_CHROOT",
 ];
 
-/// Prefix of the annotation that named a container's AppArmor profile before Kubernetes 1.30.
+/// Prefix of the annotation for a container's AppArmor profile before Kubernetes 1.30.
 const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
 
-/// A set of capabilities, each named without `CAP_`.
+/// A set of capabilities, named without `CAP_`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Capabilities {
-    /// Every capability but these.
+    /// All capabilities except these.
     AllBut(BTreeSet<String>),
     /// Only these.
     Only(BTreeSet<String>),
 }
 
 impl Capabilities {
-    /// The set has that capability.
+    /// Whether the set has that capability.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         match self {
@@ -70,41 +71,43 @@ impl Capabilities {
     }
 }
 
-/// Why a container may not mount securityfs.
+/// What prevents a container from mounting securityfs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Obstacle {
-    /// The pod has a user namespace of its own.
+    /// The pod has its own user namespace.
     UserNamespace,
-    /// The container does not run as root, so no capability is in effect. The field that says so.
+    /// The container does not run as root, so no capability is effective. With the field that says
+    /// so.
     NotRoot(String),
-    /// CAP_SYS_ADMIN is not among its capabilities.
+    /// SYS_ADMIN is not among its capabilities.
     NoSysAdmin,
-    /// A seccomp profile that lsm-ready cannot read.
+    /// It has the seccomp profile with this name, which lsm-ready cannot read.
     Seccomp(String),
-    /// AppArmor's profile of that name is applied.
+    /// It has the AppArmor profile with this name.
     AppArmor(String),
 }
 
-/// Which AppArmor profile the pod template asks for.
+/// The AppArmor profile that a pod template asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum AppArmor {
-    /// None is asked for: where AppArmor is active, runtimes apply their default profile unless the container is privileged.
+    /// No profile is set. On nodes where AppArmor is active, runtimes apply their default profile,
+    /// unless the container is privileged.
     Unset,
-    /// None is applied.
+    /// No profile is applied.
     Unconfined,
     /// The runtime's default profile. The kubelet admits such a pod only where AppArmor is active.
     RuntimeDefault,
-    /// A profile on the node.
+    /// The profile with this name on the node.
     Localhost(String),
 }
 
-/// The container is privileged.
+/// Whether the container is privileged.
 #[must_use]
 pub fn is_privileged(container: &Container) -> bool {
     container.security_context.as_ref().and_then(|context| context.privileged) == Some(true)
 }
 
-/// The capabilities that the container's processes have if they run as root.
+/// The effective capabilities of the container's processes, if they run as root.
 #[must_use]
 pub fn capabilities(container: &Container) -> Capabilities {
     if is_privileged(container) {
@@ -128,16 +131,17 @@ pub fn capabilities(container: &Container) -> Capabilities {
     found
 }
 
-/// `CAP_sys_admin` and `SYS_ADMIN` are the same capability.
+/// The name in upper case and without `CAP_`.
 fn bare(name: &str) -> String {
     let upper = name.trim().to_ascii_uppercase();
     upper.strip_prefix("CAP_").map_or(upper.clone(), str::to_owned)
 }
 
-/// Whether the container may mount securityfs itself. `template` tells the AppArmor annotation of older manifests.
+/// Whether the container may mount securityfs itself. `template` has the AppArmor annotation of
+/// older manifests.
 ///
 /// # Errors
-/// The first thing that keeps it from mounting, or that may.
+/// The first obstacle that prevents the mount, or that may prevent it.
 pub fn may_mount(
     template: &PodTemplateSpec,
     pod: &PodSpec,
@@ -151,7 +155,7 @@ pub fn may_mount(
         return Err(Obstacle::NoSysAdmin);
     }
     let privileged = is_privileged(container);
-    // A privileged container runs without seccomp, whatever is said.
+    // A privileged container runs without seccomp, whatever the profile is.
     if let Some(profile) =
         seccomp(pod, container).filter(|profile| !privileged && profile.type_ == "Localhost")
     {
@@ -166,13 +170,14 @@ pub fn may_mount(
     }
 }
 
-/// The pod has a user namespace of its own.
+/// Whether the pod has its own user namespace.
 #[must_use]
 pub fn has_user_namespace(pod: &PodSpec) -> bool {
     pod.host_users == Some(false)
 }
 
-/// Kubernetes gives no ambient capabilities, so another user than root has none in effect. Tetragon's images run as root.
+/// Kubernetes gives no ambient capabilities, so another user than root has no effective ones.
+/// Tetragon's images run as root.
 fn runs_as_root(pod: &PodSpec, container: &Container) -> Result<(), Obstacle> {
     let (own, pods) = (container.security_context.as_ref(), pod.security_context.as_ref());
     let user =
@@ -187,7 +192,7 @@ fn runs_as_root(pod: &PodSpec, container: &Container) -> Result<(), Obstacle> {
     }
 }
 
-/// The seccomp profile that is asked for: the container's, else the pod's.
+/// The seccomp profile of the container, else of the pod.
 #[must_use]
 pub fn seccomp<'a>(pod: &'a PodSpec, container: &'a Container) -> Option<&'a SeccompProfile> {
     let own =
@@ -195,7 +200,8 @@ pub fn seccomp<'a>(pod: &'a PodSpec, container: &'a Container) -> Option<&'a Sec
     own.or_else(|| pod.security_context.as_ref()?.seccomp_profile.as_ref())
 }
 
-/// The AppArmor profile that is asked for: by the container's field, the pod's, or the older annotation.
+/// The AppArmor profile, from the container's field, else the pod's field, else the older
+/// annotation.
 #[must_use]
 pub fn app_armor(template: &PodTemplateSpec, pod: &PodSpec, container: &Container) -> AppArmor {
     let own =
@@ -221,8 +227,8 @@ pub fn app_armor(template: &PodTemplateSpec, pod: &PodSpec, container: &Containe
     }
 }
 
-/// The runtime's default AppArmor profile is applied to the container on a node where AppArmor is active. Under it an agent
-/// can neither start nor read securityfs through a mount.
+/// Whether the container gets the runtime's default AppArmor profile on a node where AppArmor is
+/// active. Under it an agent can neither start nor read securityfs through a mount.
 #[must_use]
 pub fn is_confined_by_default(
     template: &PodTemplateSpec,
@@ -238,19 +244,26 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UserNamespace => {
-                write!(f, "its pod has a user namespace of its own (hostUsers: false)")
+                write!(f, "its pod has its own user namespace (hostUsers: false)")
             }
             Self::NotRoot(field) => {
-                write!(f, "it does not run as root ({field}), so it has no capability in effect")
+                write!(
+                    f,
+                    "the container does not run as root ({field}), so it has no effective \
+                     capability"
+                )
             }
             Self::NoSysAdmin => {
-                write!(f, "it is not privileged and has no SYS_ADMIN among its capabilities")
+                write!(
+                    f,
+                    "the container is not privileged and has no SYS_ADMIN among its capabilities"
+                )
             }
             Self::Seccomp(profile) => {
                 write!(f, "its seccomp profile (Localhost {profile}) may forbid mount(2)")
             }
             Self::AppArmor(profile) => {
-                write!(f, "its AppArmor profile ({profile}) forbids mount(2), or may")
+                write!(f, "its AppArmor profile ({profile}) may forbid mount(2)")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Every shape of a security context, and what a container may do with it.
+//! What a container may do, for each form of a security context.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Value, json};
@@ -25,8 +25,8 @@ fn effective(capabilities_: &Value) -> Capabilities {
 }
 
 #[test]
-fn capabilities_are_resolved_as_the_runtimes_do_it() {
-    // add, drop, and which of SYS_ADMIN, CHOWN and BPF are in effect.
+fn capabilities_are_resolved_as_runtimes_do() {
+    // add, drop, and which of SYS_ADMIN, CHOWN and BPF are effective.
     for (add, drop, expected) in [
         (json!([]), json!([]), [false, true, false]),
         (json!(null), json!(null), [false, true, false]),
@@ -37,10 +37,10 @@ fn capabilities_are_resolved_as_the_runtimes_do_it() {
         (json!(["ALL"]), json!([]), [true, true, true]),
         (json!(["all"]), json!(["SYS_ADMIN"]), [false, true, true]),
         (json!(["ALL"]), json!(["CAP_SYS_ADMIN"]), [false, true, true]),
-        // ALL in both comes to nothing but what is named.
+        // With ALL in both, only capabilities that `add` names are effective.
         (json!(["ALL"]), json!(["ALL"]), [false, false, false]),
         (json!(["ALL", "BPF"]), json!(["ALL"]), [false, false, true]),
-        // What is added and dropped by name is dropped.
+        // A capability that is added and dropped by name is dropped.
         (json!(["SYS_ADMIN"]), json!(["SYS_ADMIN"]), [false, true, false]),
         (json!([]), json!(["CHOWN"]), [false, false, false]),
     ] {
@@ -54,7 +54,7 @@ fn capabilities_are_resolved_as_the_runtimes_do_it() {
 }
 
 #[test]
-fn a_privileged_container_has_all_of_them_whatever_it_drops() {
+fn a_privileged_container_has_all_capabilities_whatever_it_drops() {
     let template =
         template(&json!({"privileged": true, "capabilities": {"drop": ["ALL"]}}), &json!({}));
     assert_eq!(
@@ -63,81 +63,119 @@ fn a_privileged_container_has_all_of_them_whatever_it_drops() {
     );
 }
 
-#[test]
-fn who_may_mount() {
-    let (none, admin) = (json!({}), json!({"capabilities": {"add": ["SYS_ADMIN"]}}));
-    let with = |field: &str, value: Value| {
-        let mut context = admin.clone();
-        context[field] = value;
-        context
-    };
-    let privileged = json!({"privileged": true});
-    let pods = |value: Value| json!({ "securityContext": value });
-    let local = json!({"type": "Localhost", "localhostProfile": "p"});
-    for (context, pod, expected) in [
-        (privileged.clone(), none.clone(), Ok(())),
-        (admin.clone(), none.clone(), Ok(())),
-        (none.clone(), none.clone(), Err("no SYS_ADMIN")),
-        (json!({"privileged": false}), none.clone(), Err("no SYS_ADMIN")),
-        (json!(null), none.clone(), Err("no SYS_ADMIN")),
-        (json!({"capabilities": {"add": ["BPF", "PERFMON"]}}), none.clone(), Err("no SYS_ADMIN")),
-        (with("allowPrivilegeEscalation", json!(false)), none.clone(), Ok(())),
-        (with("procMount", json!("Default")), none.clone(), Ok(())),
-        // User namespaces: also a privileged container is root in its own only.
-        (privileged.clone(), json!({"hostUsers": false}), Err("hostUsers: false")),
-        (admin.clone(), json!({"hostUsers": false}), Err("hostUsers: false")),
-        (admin.clone(), json!({"hostUsers": true}), Ok(())),
-        // Users.
-        (with("runAsUser", json!(1000)), none.clone(), Err("runAsUser: 1000")),
-        (with("runAsUser", json!(0)), pods(json!({"runAsUser": 1000})), Ok(())),
-        (admin.clone(), pods(json!({"runAsUser": 1000})), Err("runAsUser: 1000")),
-        (admin.clone(), pods(json!({"runAsNonRoot": true})), Err("runAsNonRoot")),
-        (with("runAsNonRoot", json!(false)), pods(json!({"runAsNonRoot": true})), Ok(())),
-        (json!({"privileged": true, "runAsUser": 1}), none.clone(), Err("runAsUser: 1")),
-        // Seccomp.
-        (with("seccompProfile", json!({"type": "RuntimeDefault"})), none.clone(), Ok(())),
-        (
-            with("seccompProfile", json!({"type": "Unconfined"})),
-            pods(json!({"seccompProfile": local})),
-            Ok(()),
-        ),
-        (with("seccompProfile", local.clone()), none.clone(), Err("Localhost p")),
-        (admin.clone(), pods(json!({"seccompProfile": local})), Err("Localhost p")),
-        (privileged.clone(), pods(json!({"seccompProfile": local})), Ok(())),
-        // AppArmor.
-        (with("appArmorProfile", json!({"type": "Unconfined"})), none.clone(), Ok(())),
-        (
-            with("appArmorProfile", json!({"type": "RuntimeDefault"})),
-            none.clone(),
-            Err("RuntimeDefault"),
-        ),
-        (
-            admin.clone(),
-            pods(json!({"appArmorProfile": {"type": "RuntimeDefault"}})),
-            Err("RuntimeDefault"),
-        ),
-        (privileged.clone(), pods(json!({"appArmorProfile": {"type": "RuntimeDefault"}})), Ok(())),
-        (
-            json!({"privileged": true, "appArmorProfile": local}),
-            none.clone(),
-            Err("AppArmor profile (p)"),
-        ),
-    ] {
-        let found = mounts(&context, &pod);
+fn none() -> Value {
+    json!({})
+}
+
+fn privileged() -> Value {
+    json!({"privileged": true})
+}
+
+fn sys_admin() -> Value {
+    json!({"capabilities": {"add": ["SYS_ADMIN"]}})
+}
+
+fn sys_admin_and(field: &str, value: Value) -> Value {
+    let mut context = sys_admin();
+    context[field] = value;
+    context
+}
+
+/// The fields of a pod with that security context.
+fn pod_with(context: &Value) -> Value {
+    json!({ "securityContext": context })
+}
+
+/// Asserts for each security context of container and pod that the container may mount securityfs,
+/// or that the obstacle has that text.
+fn assert_mounts<const N: usize>(cases: [(Value, Value, Result<(), &str>); N]) {
+    for (context, pod, expected) in cases {
+        let found = mounts(&context, &pod).map_err(|obstacle| obstacle.to_string());
         match expected {
             Ok(()) => assert_eq!(found, Ok(()), "{context} {pod}"),
             Err(part) => {
-                assert!(
-                    found.clone().is_err_and(|why| why.to_string().contains(part)),
-                    "{context} {pod} {found:?}"
-                );
+                let obstacle = found.unwrap_err();
+                assert!(obstacle.contains(part), "{context} {pod} {obstacle}");
             }
         }
     }
 }
 
 #[test]
-fn the_older_annotation_names_a_profile_too() {
+fn mounting_requires_sys_admin() {
+    assert_mounts([
+        (privileged(), none(), Ok(())),
+        (sys_admin(), none(), Ok(())),
+        (none(), none(), Err("no SYS_ADMIN")),
+        (json!({"privileged": false}), none(), Err("no SYS_ADMIN")),
+        (json!(null), none(), Err("no SYS_ADMIN")),
+        (json!({"capabilities": {"add": ["BPF", "PERFMON"]}}), none(), Err("no SYS_ADMIN")),
+        (sys_admin_and("allowPrivilegeEscalation", json!(false)), none(), Ok(())),
+        (sys_admin_and("procMount", json!("Default")), none(), Ok(())),
+    ]);
+}
+
+#[test]
+fn a_user_namespace_prevents_mounting() {
+    // A privileged container is root only in its own user namespace.
+    assert_mounts([
+        (privileged(), json!({"hostUsers": false}), Err("hostUsers: false")),
+        (sys_admin(), json!({"hostUsers": false}), Err("hostUsers: false")),
+        (sys_admin(), json!({"hostUsers": true}), Ok(())),
+    ]);
+}
+
+#[test]
+fn mounting_requires_root() {
+    let user = |user: i64| json!({ "runAsUser": user });
+    assert_mounts([
+        (sys_admin_and("runAsUser", json!(1000)), none(), Err("runAsUser: 1000")),
+        (sys_admin_and("runAsUser", json!(0)), pod_with(&user(1000)), Ok(())),
+        (sys_admin(), pod_with(&user(1000)), Err("runAsUser: 1000")),
+        (sys_admin(), pod_with(&json!({"runAsNonRoot": true})), Err("runAsNonRoot")),
+        (
+            sys_admin_and("runAsNonRoot", json!(false)),
+            pod_with(&json!({"runAsNonRoot": true})),
+            Ok(()),
+        ),
+        (json!({"privileged": true, "runAsUser": 1}), none(), Err("runAsUser: 1")),
+    ]);
+}
+
+#[test]
+fn an_unknown_seccomp_profile_may_prevent_mounting() {
+    let local = json!({"type": "Localhost", "localhostProfile": "p"});
+    let of_pod = || pod_with(&json!({ "seccompProfile": local }));
+    let with = |profile: Value| sys_admin_and("seccompProfile", profile);
+    assert_mounts([
+        (with(json!({"type": "RuntimeDefault"})), none(), Ok(())),
+        (with(json!({"type": "Unconfined"})), of_pod(), Ok(())),
+        (with(local.clone()), none(), Err("Localhost p")),
+        (sys_admin(), of_pod(), Err("Localhost p")),
+        (privileged(), of_pod(), Ok(())),
+    ]);
+}
+
+#[test]
+fn an_app_armor_profile_may_prevent_mounting() {
+    let local = json!({"type": "Localhost", "localhostProfile": "p"});
+    let default = || pod_with(&json!({"appArmorProfile": {"type": "RuntimeDefault"}}));
+    let with = |profile: Value| sys_admin_and("appArmorProfile", profile);
+    assert_mounts([
+        (with(json!({"type": "Unconfined"})), none(), Ok(())),
+        (with(json!({"type": "RuntimeDefault"})), none(), Err("RuntimeDefault")),
+        (sys_admin(), default(), Err("RuntimeDefault")),
+        (privileged(), default(), Ok(())),
+        (
+            json!({"privileged": true, "appArmorProfile": local}),
+            none(),
+            Err("AppArmor profile (p)"),
+        ),
+    ]);
+}
+
+#[test]
+fn the_older_annotation_sets_a_profile() {
     let annotated = |value: &str| {
         let mut template = template(&json!({}), &json!({}));
         let annotations = [(format!("{APP_ARMOR_ANNOTATION}tetragon"), value.to_owned())];
@@ -151,7 +189,7 @@ fn the_older_annotation_names_a_profile_too() {
 }
 
 #[test]
-fn the_default_app_armor_profile_confines_the_unprivileged_who_do_not_decline_it() {
+fn the_default_app_armor_profile_confines_unprivileged_containers_that_are_not_unconfined() {
     for (context, expected) in [
         (json!({}), true),
         (json!({"privileged": true}), false),

@@ -1,8 +1,8 @@
 //! Whether a policy denies something once it is loaded.
 //!
-//! `Override` with an error makes a call fail, and `Sigkill` and `Signal` with 9 kill the process, if
-//! the policy is in the mode `enforce`. From v1.7 on, the agent sets the mode `monitor_only` for a
-//! policy without an enforcing action of its own. Actions of macros do not count for that
+//! `Override` with an error makes a call fail, and `Sigkill` and `Signal` with 9 kill the process,
+//! if the policy is in the mode `enforce`. From v1.7 on, the agent sets the mode `monitor_only` for
+//! a policy without an enforcing action of its own. Actions of macros do not count for that
 //! (`hasEnforcementActions` in policyhandler_linux.go).
 
 use std::fmt;
@@ -44,25 +44,30 @@ impl fmt::Display for InertReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoEnforcingAction => {
-                "no selector has an enforcing action; to deny, add {action: Override, argError: -1} or {action: Sigkill} \
-                 to matchActions"
+                "no selector has an enforcing action; to deny, add {action: Override, argError: \
+                 -1} or {action: Sigkill} to matchActions"
             }
             Self::OverrideToZero => {
-                "Override has no argError, or 0, so the call passes; write a negative error, for example argError: -1"
+                "Override has no argError, or 0, so the call passes; write a negative error, for \
+                 example argError: -1"
             }
             Self::VoidHooks => {
-                "Override is on hooks whose return value the kernel ignores; use a hook that can deny, or Sigkill"
+                "Override is on hooks whose return value the kernel ignores; use a hook that can \
+                 deny, or Sigkill"
             }
-            Self::MonitorMode => "the option policy-mode is monitor; write enforce, or remove the option",
+            Self::MonitorMode => {
+                "the option policy-mode is monitor; write enforce, or remove the option"
+            }
             Self::MonitorOnly => {
-                "only macros have enforcing actions, so the agent sets the mode monitor_only; write one of them \
-                 into the selector itself"
+                "only macros have enforcing actions, so the agent sets the mode monitor_only; \
+                 write one of them into the selector itself"
             }
         })
     }
 }
 
-/// Hooks of Linux 5.7 to 7.2 without a return value (`LSM_HOOK(void, …)` in include/linux/lsm_hook_defs.h).
+/// Hooks of Linux 5.7 to 7.2 without a return value (`LSM_HOOK(void, …)` in
+/// include/linux/lsm_hook_defs.h).
 const VOID_HOOKS: [&str; 59] = [
     "audit_rule_free",
     "bdev_free_security",
@@ -149,8 +154,8 @@ pub(super) fn some_hook_denies(hooks: &[Value], macros: Option<&Map<String, Valu
     hooks.iter().any(|hook| why_inert(hook, macros).is_none())
 }
 
-/// Whether the agent sets the mode `monitor_only`, because no selector has an enforcing action of its
-/// own.
+/// Whether the agent sets the mode `monitor_only`, because no selector has an enforcing action of
+/// its own.
 pub(super) fn is_forced_to_monitor(spec: &Map<String, Value>, release: Release) -> bool {
     let mut hooks = SECTIONS.iter().flat_map(|section| list(spec, section.name));
     release >= V1_7 && !hooks.any(has_own_action)

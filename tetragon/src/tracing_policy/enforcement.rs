@@ -1,12 +1,13 @@
-//! Whether a policy in the cluster has an action that denies, on hooks of any kind, and whether it only
-//! monitors.
+//! Whether a policy in the cluster has an action that denies, on hooks of any kind, and whether it
+//! only monitors.
 //!
-//! In: `spec` as the API server gives it, also if it is invalid or Tetragon refuses it, because agents
-//! report such policies too. Out: an [`Enforcement`], to be compared with what the agents report.
+//! In: `spec` as the API server gives it, also if it is invalid or Tetragon refuses it, because
+//! agents report such policies too. Out: an [`Enforcement`], to be compared with what the agents
+//! report.
 //!
-//! For LSM hooks it agrees with [`super::effect`]. Mode and actions are separate, because people change
-//! the mode of a loaded policy with `tetra tracingpolicy set-mode`. A policy with macros is judged as
-//! v1.7 and later do, because no older release accepts it.
+//! For LSM hooks it agrees with [`super::effect`]. Mode and actions are separate, because people
+//! change the mode of a loaded policy with `tetra tracingpolicy set-mode`. A policy with macros is
+//! judged as v1.7 and later do, because no older release accepts it.
 
 use serde_json::{Map, Value};
 
@@ -65,8 +66,14 @@ mod tests {
 
     #[test]
     fn only_actions_that_deny_count() {
-        let on = |section: &str, action: Value| json!({section: [{"selectors": [{"matchActions": [action]}]}]});
-        let on_hook = |hook: &str, action: Value| json!({"lsmhooks": [{"hook": hook, "selectors": [{"matchActions": [action]}]}]});
+        let on = |section: &str, action: Value| {
+            let selectors = json!([{"matchActions": [action]}]);
+            json!({section: [{ "selectors": selectors }]})
+        };
+        let on_hook = |hook: &str, action: Value| {
+            json!({"lsmhooks": [{"hook": hook,
+            "selectors": [{"matchActions": [action]}]}]})
+        };
         let cases = [
             (on("lsmhooks", json!({"action": "Override", "argError": -1})), true),
             (on("lsmhooks", json!({"action": "Override", "argError": -1.0})), true),
@@ -88,7 +95,9 @@ mod tests {
             (on_hook("task_free", json!({"action": "Sigkill"})), true),
             (json!({"lsmhooks": [{"hook": "file_open"}]}), false),
             (
-                json!({"lsmhooks": [{"selectors": [{"matchReturnActions": [{"action": "Sigkill"}]}]}]}),
+                json!({"lsmhooks": [
+                    {"selectors": [{"matchReturnActions": [{"action": "Sigkill"}]}]},
+                ]}),
                 false,
             ),
             (json!({"lsmhooks": {"selectors": 7}}), false),

@@ -1,8 +1,8 @@
 //! What an API server requires of any object: version, kind and metadata.
 //!
-//! In: an object from a file. Out: a diagnostic for each field that the API server refuses, with any
-//! release of Tetragon. [`super::schema`] checks the types of the fields. The rules are those of
-//! `ValidateObjectMeta` in Kubernetes.
+//! In: an object from a file. Out: a diagnostic for each field that the API server refuses, with
+//! any release of Tetragon. [`super::schema`] checks the types of the fields. The rules are those
+//! of `ValidateObjectMeta` in Kubernetes.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +23,8 @@ const MAX_NAME_LEN: usize = 253;
 const MAX_LABEL_LEN: usize = 63;
 
 /// The form of a label's key.
-const KEY: &str = "use at most 63 letters, digits, -, _ and ., the first and last a letter or digit. A domain and a \
-                   slash may come before it, for example example.com/tier";
+const KEY: &str = "use at most 63 letters, digits, -, _ and ., the first and last a letter or \
+    digit. A domain and a slash may come before it, for example example.com/tier";
 
 /// Checks version, kind and metadata of an object from a file.
 pub fn check(object: &Map<String, Value>, metadata: &ObjectMeta, out: &mut Collector) {
@@ -88,7 +88,8 @@ impl Check<'_> {
             self.refuse("metadata.generateName", invalid_name(prefix));
         }
         if name.is_none() && prefix.is_some() {
-            let rule = "kubectl create makes a name of it, but kubectl apply refuses a policy without metadata.name";
+            let rule = "kubectl create makes a name of it, but kubectl apply refuses a policy \
+                without metadata.name";
             self.out.add_for(Releases::ALL, Severity::Note, "metadata.generateName", rule);
         }
     }
@@ -97,8 +98,8 @@ impl Check<'_> {
         let is_valid = is_label(namespace) && namespace.len() <= MAX_LABEL_LEN;
         if !namespace.is_empty() && !is_valid {
             let rule = format!(
-                "invalid namespace {}: use at most {MAX_LABEL_LEN} lower-case letters, digits and -, the first and last \
-                 a letter or digit",
+                "invalid namespace {}: use at most {MAX_LABEL_LEN} lower-case letters, digits and \
+                 -, the first and last a letter or digit",
                 quoted(namespace)
             );
             self.refuse("metadata.namespace", rule);
@@ -160,8 +161,8 @@ fn text_of<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
 
 fn invalid_name(name: &str) -> String {
     format!(
-        "invalid name {}: use at most {MAX_NAME_LEN} lower-case letters, digits, - and ., and begin and end each part \
-         with a letter or digit",
+        "invalid name {}: use at most {MAX_NAME_LEN} lower-case letters, digits, - and ., and \
+         begin and end each part with a letter or digit",
         quoted(name)
     )
 }

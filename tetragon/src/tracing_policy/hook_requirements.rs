@@ -3,7 +3,8 @@
 //! The known releases agree in this (`pkg/sensors/tracing/genericlsm.go`):
 //! - each entry of `spec.lsmhooks` attaches two programs (`generic_lsm_core`, `generic_lsm_output`)
 //!   to its hook;
-//! - `imaHash: true` in one of its `matchActions`, or in those of a macro, attaches a third program,
+//! - `imaHash: true` in one of its `matchActions`, or in those of a macro, attaches a third
+//!   program,
 //!   which is sleepable (`lsm.s/generic_lsm_ima_…`). The agent has it for eleven hooks
 //!   ([`IMA_HOOKS`]) and from Linux 5.11 on. Elsewhere it loads the policy without the hash;
 //! - all of them read kernel memory, whatever the policy matches.
@@ -41,7 +42,8 @@ pub struct HookRequirement {
     pub hook: String,
     /// The hook has to accept a sleepable program, from Linux 5.11 on.
     pub sleepable: bool,
-    /// The programs read kernel memory, which lockdown=confidentiality forbids. All of Tetragon's do.
+    /// The programs read kernel memory, which lockdown=confidentiality forbids. All of Tetragon's
+    /// do.
     pub reads_memory: bool,
     /// The field of the policy that requires it.
     pub field: String,

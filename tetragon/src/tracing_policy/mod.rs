@@ -1,19 +1,19 @@
-//! One of Tetragon's own policies, read strictly: which hooks it requires, and whether Tetragon accepts
-//! it.
+//! One of Tetragon's own policies, read strictly: which hooks it requires, and whether Tetragon
+//! accepts it.
 //!
 //! In: a TracingPolicy or TracingPolicyNamespaced as JSON. Out: the LSM hooks that it requires
-//! ([`HookRequirements`]), the nodes that it selects, and its [`Diagnostics`]: fields that the schema
-//! of the CRD does not have, rules of the agent that it breaks, what the file does not tell, and notes.
-//! Each diagnostic has the releases of Tetragon that it applies to.
+//! ([`HookRequirements`]), the nodes that it selects, and its [`Diagnostics`]: fields that the
+//! schema of the CRD does not have, rules of the agent that it breaks, what the file does not tell,
+//! and notes. Each diagnostic has the releases of Tetragon that it applies to.
 //!
 //! ## Flow
-//! [`schema`] and [`rules`] check the policy once for each known [`Release`] → [`diagnostic`] merges
-//! equal diagnostics → [`text_verdict`] says whether the releases in question load the policy, with
-//! [`effect`] for what it denies.
+//! [`schema`] and [`rules`] check the policy once for each known [`Release`] → [`diagnostic`]
+//! merges equal diagnostics → [`text_verdict`] says whether the releases in question load the
+//! policy, with [`effect`] for what it denies.
 //!
 //! ## Guarantees
-//! A policy that was not fully understood is never said to load. No input causes a panic. The cost is
-//! linear in the size of the policy.
+//! A policy that was not fully understood is never said to load. No input causes a panic. The cost
+//! is linear in the size of the policy.
 
 pub mod diagnostic;
 pub mod effect;
@@ -110,7 +110,8 @@ impl fmt::Display for Name {
 }
 
 impl Name {
-    /// The name of the object with that metadata, or its `generateName`, which a file may have instead.
+    /// The name of the object with that metadata, or its `generateName`, which a file may have
+    /// instead.
     #[must_use]
     pub fn of(metadata: &ObjectMeta) -> Self {
         let names = [&metadata.name, &metadata.generate_name];
@@ -224,7 +225,8 @@ impl TracingPolicy {
         text_verdict::text_verdict(&self.diagnostics, effect, self.source, releases)
     }
 
-    /// What it does once it is loaded. Of several releases, the one with which it does the least counts.
+    /// What it does once it is loaded. Of several releases, the one with which it does the least
+    /// counts.
     #[must_use]
     pub fn effect(&self, releases: Releases) -> Option<Effect> {
         releases.iter().filter_map(|release| self.effects.get(release as usize)).max().copied()
@@ -281,8 +283,8 @@ fn check_hook_names(spec: &Map<String, Value>, required: &HookRequirements, out:
         // An empty name has a rule of its own.
         if !hook.is_empty() && !is_hook_name(hook) {
             let rule = format!(
-                "invalid hook name {}: write the name of an LSM hook (1 to {MAX_HOOK_LEN} letters, digits and _), for \
-                 example file_open",
+                "invalid hook name {}: write the name of an LSM hook (1 to {MAX_HOOK_LEN} \
+                 letters, digits and _), for example file_open",
                 quoted(hook)
             );
             let path = format!("spec.lsmhooks[{index}].hook");

@@ -90,8 +90,9 @@ fn label(key: &str, path: &str, out: &mut Collector) {
     };
     let excluded = if label == "bpf" { "\"false\"" } else { "not-ready" };
     let rule = format!(
-        "the agent unloads the policy from a node that becomes unknown, so enforcement fails open. To keep it loaded, \
-         write {{key: {key}, operator: NotIn, values: [{excluded}]}} into matchExpressions instead"
+        "the agent unloads the policy from a node that becomes unknown, so enforcement fails \
+         open. To keep it loaded, write {{key: {key}, operator: NotIn, values: [{excluded}]}} \
+         into matchExpressions instead"
     );
     out.add_for(Releases::ALL, Severity::Note, path, rule);
 }

@@ -7,7 +7,8 @@ use crate::image::Version;
 /// A release, with all its patch releases.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Release {
-    /// v1.3, the oldest release whose rules are known. v1.2.0 is the first with the field `lsmhooks`.
+    /// v1.3, the oldest release whose rules are known. v1.2.0 is the first with the field
+    /// `lsmhooks`.
     V1_3,
     /// v1.4
     V1_4,
@@ -46,7 +47,8 @@ impl Release {
 pub enum ReleaseMatch {
     /// The rules of the version's own release are known.
     Exactly(Release),
-    /// The version has `lsmhooks` and is older than each known release. The oldest known rules apply.
+    /// The version has `lsmhooks` and is older than each known release. The oldest known rules
+    /// apply.
     Before(Release),
     /// The version is newer than each known release. The rules of the development branch apply.
     After(Release),

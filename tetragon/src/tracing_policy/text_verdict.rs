@@ -1,7 +1,7 @@
 //! The verdict on a policy's text, the same for the plugin and the operator.
 //!
-//! In: the diagnostics of the policy, where the policy comes from, and the releases in question. Out:
-//! a [`TextVerdict`]. What the nodes say about its hooks is [`crate::forecast`].
+//! In: the diagnostics of the policy, where the policy comes from, and the releases in question.
+//! Out: a [`TextVerdict`]. What the nodes say about its hooks is [`crate::forecast`].
 
 use std::cmp::Reverse;
 use std::fmt;

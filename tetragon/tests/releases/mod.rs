@@ -1,12 +1,11 @@
-//! DaemonSets in the shape that Tetragon's charts render, and what happens to them: for the tests of the Tetragon
-//! controller.
+//! DaemonSets in the shape of Tetragon's charts, and changes of them, for tests.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
 use serde_json::{Value, json};
 
-/// The charts' shapes, by release.
+/// The DaemonSets of the charts, by release.
 pub const RELEASES: [(&str, &str); 3] = [
     ("v1.0", include_str!("v1.0.yaml")),
     ("v1.3", include_str!("v1.3.yaml")),
@@ -19,7 +18,7 @@ pub fn release(name: &str) -> Value {
     serde_saphyr::from_str(yaml).unwrap()
 }
 
-/// As the operator gets it.
+/// The same object as a typed DaemonSet.
 pub fn parsed(object: &Value) -> DaemonSet {
     serde_json::from_value(object.clone()).unwrap()
 }
@@ -40,8 +39,9 @@ pub fn add_mount(object: &mut Value, mount: Value) {
     agent(object)["volumeMounts"].as_array_mut().unwrap().push(mount);
 }
 
-/// The object after a server-side apply of `patch` by a manager that owned nothing: items are found by the keys that
-/// the API declares, fields merged into them, new items put at the end.
+/// The object after a server-side apply of `patch` by a manager that owned nothing. Items of lists
+/// are found by the keys that the API declares, their fields are merged, and new items are
+/// appended.
 pub fn applied(object: &Value, patch: &Value) -> Value {
     let mut merged = object.clone();
     merge(&mut merged, patch, "");
@@ -72,7 +72,7 @@ fn merge(into: &mut Value, patch: &Value, field: &str) {
     }
 }
 
-/// The object without our label, volume and mounts.
+/// The object without lsm-ready's label, volume and mounts.
 pub fn without_ours(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(labels) = object["metadata"]["labels"].as_object_mut() {

@@ -89,7 +89,8 @@ fn rate_limit(action: &Value, path: &str, context: &mut Context<'_, '_>) {
     let digits = limit.strip_suffix(['s', 'S', 'm', 'M', 'h', 'H']).unwrap_or(limit);
     if number::parse(digits, U32).is_none() {
         let rule = format!(
-            "invalid duration {}: write a number of seconds, or a number with s, m or h, for example 5m",
+            "invalid duration {}: write a number of seconds, or a number with s, m or h, for \
+             example 5m",
             quoted(limit)
         );
         context.refuse(&format!("{path}.rateLimit"), rule);

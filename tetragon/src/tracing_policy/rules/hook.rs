@@ -109,7 +109,8 @@ fn check_type(arg: &Value, path: &str, context: &mut Context<'_, '_>) {
         }
         Some(given) if ONLY_WITH_RESOLVE.contains(&given) => {
             let rule = format!(
-                "{given} is not supported here without resolve; write the argument's type, for example file"
+                "{given} is not supported here without resolve; write the argument's type, for \
+                 example file"
             );
             context.refuse(&path, rule);
         }

@@ -1,8 +1,8 @@
 //! The rules of Tetragon's agent that a file shows: what its policy handler refuses on any kernel.
 //!
-//! In: `spec` and a release. Out: diagnostics. Fields of a wrong type are reported by the schema. Only
-//! policies with `lsmhooks` have rules about hooks. Of other sections, only the schema and the rules
-//! of the whole policy are checked.
+//! In: `spec` and a release. Out: diagnostics. Fields of a wrong type are reported by the schema.
+//! Only policies with `lsmhooks` have rules about hooks. Of other sections, only the schema and the
+//! rules of the whole policy are checked.
 //!
 //! Source: `pkg/sensors/tracing/{policyhandler*,genericlsm,generic,options,message,tags}.go`,
 //! `pkg/selectors/kernel.go` and `pkg/sensors/{handler,k8s}.go` of Tetragon v1.3.0 to v1.7.0 and of
@@ -256,8 +256,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Whether that is a system call, with or without the prefix of an architecture, or a function of the
-/// LSM framework.
+/// Whether that is a system call, with or without the prefix of an architecture, or a function of
+/// the LSM framework.
 fn is_enforceable(call: &str) -> bool {
     let without_prefix = ["__x64_", "__arm64_", "__ia32_", "__arm64_compat_"]
         .iter()

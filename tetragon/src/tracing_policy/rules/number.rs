@@ -58,9 +58,9 @@ pub fn is_go_bool(text: &str) -> bool {
         .contains(&text)
 }
 
-/// Whether the agent accepts the text as an IP address, with or without the length of a prefix. From
-/// v1.5 on, an address without a prefix may have a zone. Before v1.5, an IPv4 address in IPv6 form
-/// has a prefix of at most 32 bits.
+/// Whether the agent accepts the text as an IP address, with or without the length of a prefix.
+/// From v1.5 on, an address without a prefix may have a zone. Before v1.5, an IPv4 address in IPv6
+/// form has a prefix of at most 32 bits.
 #[must_use]
 pub fn is_address(text: &str, release: Release) -> bool {
     let Some((address, length)) = text.split_once('/') else {

@@ -3,16 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::merged::{List, Merged};
-use super::{Context, action, count, filter, number, text, values, words};
+use super::words::{self, MAX_POSTFIX_LEN, MAX_PREFIX_LEN, unknown_capability};
+use super::{Context, action, count, filter, number, text, values};
 use crate::tracing_policy::diagnostic::quoted;
 use crate::tracing_policy::release::Release::{V1_5, V1_7};
 
 /// Maximum length of a program's path, in bytes.
 const MAX_BINARY_LEN: usize = 255;
-/// Maximum length of a value of `Prefix`, in bytes.
-pub const MAX_PREFIX_LEN: usize = 256;
-/// Maximum length of a value of `Postfix`, in bytes.
-pub const MAX_POSTFIX_LEN: usize = 127;
 /// Maximum number of filters by namespace.
 const MAX_NAMESPACES: usize = 10;
 /// Maximum number of values of such a filter.
@@ -85,18 +82,6 @@ fn capabilities(list: List<'_>, context: &mut Context<'_, '_>) {
     }
 }
 
-/// Why the agent does not know that capability.
-pub fn unknown_capability(value: &str, name: &str) -> String {
-    let hint = match name.trim() {
-        "CAP_DAC_OVERRIDE" => "the agent calls it DAC_OVERRIDE".to_owned(),
-        bare if words::CAPABILITIES.contains(&format!("CAP_{bare}").as_str()) => {
-            format!("write CAP_{bare}")
-        }
-        _ => "write a name that the agent knows, for example CAP_SYS_ADMIN".to_owned(),
-    };
-    format!("unknown capability {}: {hint}", quoted(value))
-}
-
 fn namespace_changes(list: List<'_>, context: &mut Context<'_, '_>) {
     at_most_one(list, context);
     for (index, filter) in list.entries.iter().enumerate() {
@@ -151,8 +136,8 @@ fn at_most_one(list: List<'_>, context: &mut Context<'_, '_>) {
     }
 }
 
-/// Checks whether the selectors of a hook fit into the agent's buffer. If they do not fit, the agent
-/// panics. Only lists without another limit are counted.
+/// Checks whether the selectors of a hook fit into the agent's buffer. If they do not fit, the
+/// agent panics. Only lists without another limit are counted.
 pub fn size(selectors: &[Value], path: &str, context: &mut Context<'_, '_>) {
     const PIDS: usize = 12;
     const CAPABILITIES: usize = 20;
@@ -166,7 +151,8 @@ pub fn size(selectors: &[Value], path: &str, context: &mut Context<'_, '_>) {
     }
     if bytes > SELECTOR_BYTES {
         let rule = format!(
-            "needs {bytes} bytes for PIDs and capabilities; the agent has {SELECTOR_BYTES} and crashes"
+            "needs {bytes} bytes for PIDs and capabilities; the agent has {SELECTOR_BYTES} and \
+             crashes"
         );
         context.refuse(&format!("{path}.selectors"), rule);
     }

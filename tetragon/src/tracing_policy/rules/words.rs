@@ -1,7 +1,14 @@
-//! Names that the agent accepts as values.
+//! Names that the agent accepts as values, and how long values may be.
 
-/// The hooks on which the agent can compute a file's hash (`imaProgName` in genericlsm.go, the same in
-/// all known releases).
+use crate::tracing_policy::diagnostic::quoted;
+
+/// Maximum length of a value of `Prefix`, in bytes.
+pub const MAX_PREFIX_LEN: usize = 256;
+/// Maximum length of a value of `Postfix`, in bytes.
+pub const MAX_POSTFIX_LEN: usize = 127;
+
+/// The hooks on which the agent can compute a file's hash (`imaProgName` in genericlsm.go, the same
+/// in all known releases).
 pub const IMA_HOOKS: [&str; 11] = [
     "bprm_check_security",
     "bprm_committed_creds",
@@ -176,3 +183,15 @@ pub const TCP_STATES: [&str; 12] = [
     "TCP_CLOSING",
     "TCP_NEW_SYN_RECV",
 ];
+
+/// Why the agent does not know that capability.
+pub fn unknown_capability(value: &str, name: &str) -> String {
+    let hint = match name.trim() {
+        "CAP_DAC_OVERRIDE" => "the agent calls it DAC_OVERRIDE".to_owned(),
+        bare if CAPABILITIES.contains(&format!("CAP_{bare}").as_str()) => {
+            format!("write CAP_{bare}")
+        }
+        _ => "write a name that the agent knows, for example CAP_SYS_ADMIN".to_owned(),
+    };
+    format!("unknown capability {}: {hint}", quoted(value))
+}

@@ -1,7 +1,8 @@
 //! The schema of Tetragon's CRDs, and whether an object matches it.
 //!
-//! In: an object and a release. Out: a diagnostic for each field that the API server would refuse with
-//! that release's CRDs. A field that is null counts as missing, because the API server removes it.
+//! In: an object and a release. Out: a diagnostic for each field that the API server would refuse
+//! with that release's CRDs. A field that is null counts as missing, because the API server removes
+//! it.
 
 mod shape;
 mod tables;
@@ -123,7 +124,8 @@ impl Check<'_> {
             self.refuse(path, format!("{number} is out of range: write {min} to {max}"));
         } else if matches!(int, Int::Unsigned) && number < 0 {
             let rule = format!(
-                "{number} is negative, so the agent cannot read the policy; write 0 or a positive number"
+                "{number} is negative, so the agent cannot read the policy; write 0 or a positive \
+                 number"
             );
             self.out.add(self.release, Severity::Agent, path, rule);
         }

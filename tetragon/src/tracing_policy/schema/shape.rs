@@ -1,5 +1,5 @@
-//! The form of the schema of Tetragon's CRDs as data: shapes of objects, with the releases that have
-//! each part.
+//! The form of the schema of Tetragon's CRDs as data: shapes of objects, with the releases that
+//! have each part.
 
 use crate::tracing_policy::release::Release;
 

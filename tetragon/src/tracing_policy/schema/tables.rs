@@ -1,4 +1,5 @@
-//! The schema of the CRDs tracingpolicies and tracingpoliciesnamespaced of cilium.io/v1alpha1, as data.
+//! The schema of the CRDs tracingpolicies and tracingpoliciesnamespaced of cilium.io/v1alpha1, as
+//! data.
 //!
 //! Source: `pkg/k8s/apis/cilium.io/client/crds/v1alpha1/*.yaml` of Tetragon v1.3.0 to v1.7.0 and of
 //! its development branch (commit 4fbfe2d, August 2026).

@@ -50,13 +50,11 @@ pub fn unknown_field(name: &str, shape: &Shape, is_nested: bool) -> String {
 /// What to say about a text that is not one of the words.
 pub fn unknown_word(text: &str, words: &[Word]) -> String {
     let known = || words.iter().map(|word| word.text);
-    match similar(text, known) {
-        Some(word) => format!("unknown value {}; did you mean {word}?", quoted(text)),
-        None => {
-            let known = known().collect::<Vec<_>>().join(", ");
-            format!("unknown value {}: write one of {known}", quoted(text))
-        }
+    if let Some(word) = similar(text, known) {
+        return format!("unknown value {}; did you mean {word}?", quoted(text));
     }
+    let known = known().collect::<Vec<_>>().join(", ");
+    format!("unknown value {}: write one of {known}", quoted(text))
 }
 
 /// The known name that a mistyped one probably means: the same in another case, or a similar one.
@@ -83,8 +81,8 @@ pub fn missing(field: &Field) -> String {
 /// What to say about a text that cannot be the value of a label.
 pub fn invalid_label(text: &str) -> String {
     format!(
-        "invalid label value {}: use at most {MAX_LABEL_LEN} letters, digits, -, _ and ., the first and last a letter \
-         or digit",
+        "invalid label value {}: use at most {MAX_LABEL_LEN} letters, digits, -, _ and ., the \
+         first and last a letter or digit",
         quoted(text)
     )
 }

@@ -87,14 +87,15 @@ fn type_name<'a>(
 ) -> Option<&'a str> {
     let found = argument(filter, args, context.release >= V1_5);
     if found.is_none() {
-        let rule = "compares an argument that args of this hook does not list; add it there, with its index and type";
+        let rule = "compares an argument that args of this hook does not list; add it there, with \
+            its index and type";
         context.refuse(path, rule);
     }
     found.map(|arg| text(arg, "type"))
 }
 
-/// The argument that a filter names: by its place in `args`, which v1.5 and later support, or by its
-/// index.
+/// The argument that a filter names: by its place in `args`, which v1.5 and later support, or by
+/// its index.
 fn argument<'a>(filter: &Value, args: &'a [Value], has_places: bool) -> Option<&'a Value> {
     let places = filter.get("args").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if let Some(place) = places.first().filter(|_| has_places) {

@@ -7,8 +7,10 @@ use super::argument_type::ArgumentType;
 use crate::tracing_policy::diagnostic::quoted;
 use crate::tracing_policy::release::Release::{self, Main, V1_4, V1_5, V1_6, V1_7};
 use crate::tracing_policy::rules::number::{self, Format};
-use crate::tracing_policy::rules::selector::{MAX_POSTFIX_LEN, MAX_PREFIX_LEN, unknown_capability};
-use crate::tracing_policy::rules::{Context, count, text, values, words};
+use crate::tracing_policy::rules::words::{
+    self, MAX_POSTFIX_LEN, MAX_PREFIX_LEN, unknown_capability,
+};
+use crate::tracing_policy::rules::{Context, count, text, values};
 
 /// Maximum number of values that the agent compares one by one.
 const MAX_VALUES: usize = 4;
@@ -16,7 +18,8 @@ const MAX_VALUES: usize = 4;
 const MAX_TEXT_LEN: usize = 4096;
 /// Maximum length of a value of `SubString`, in bytes.
 const MAX_SUBSTRING_LEN: usize = 99;
-/// The agent writes each number of a range into a map. What it does with longer ranges is not known.
+/// The agent writes each number of a range into a map. What it does with longer ranges is not
+/// known.
 const MAX_RANGE: i128 = 1_000_000;
 
 /// Checks operator and values of a filter of a hook with these arguments.
@@ -180,7 +183,8 @@ fn number_or_range(value: &str, is_signed: bool, place: &str, context: &mut Cont
     match ends.as_deref() {
         Some([first, last]) if (first - last).abs() > MAX_RANGE => {
             let rule = format!(
-                "{value} is a range of more than {MAX_RANGE} numbers, and the agent writes each of them into a map"
+                "{value} is a range of more than {MAX_RANGE} numbers, and the agent writes each \
+                 of them into a map"
             );
             context.unknown(place, rule);
         }
@@ -303,8 +307,8 @@ fn capabilities_gained(filter: &Filter<'_>, args: &[Value], context: &mut Contex
         arg.is_some_and(|arg| ArgumentType::of(text(arg, "type")) == ArgumentType::Capabilities)
     };
     if places.len() != 2 || !places.iter().all(is_set) {
-        let rule = "CapabilitiesGained needs args with the places of two arguments of a type such as cap_effective: the \
-                    new set and the old one";
+        let rule = "CapabilitiesGained needs args with the places of two arguments of a type such \
+            as cap_effective: the new set and the old one";
         context.refuse(&format!("{}.args", filter.path), rule);
     }
 }

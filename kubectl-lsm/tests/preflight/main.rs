@@ -1,6 +1,8 @@
 //! `kubectl lsm-ready preflight` as people run it: what it prints, and its exit codes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
+mod cluster;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,7 +12,8 @@ use lsm_ready_crds::profile::LsmHookProfileSpec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Exit code, standard output and standard error of `kubectl lsm-ready preflight ARGS`, with `kubectl` found in `path` alone.
+/// Exit code, standard output and standard error of `kubectl lsm-ready preflight ARGS`, with
+/// `kubectl` found in `path` alone.
 fn run(args: &[&str], input: &str, path: &Path) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm_ready"));
     command.arg("preflight").args(args).env("PATH", path);
@@ -40,7 +43,8 @@ fn policy(name: &str, hooks: &[&str]) -> Value {
 }
 
 fn profile() -> LsmHookProfile {
-    let spec = json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "file_lock", "task_alloc"], "sleepableHooks": ["file_open"],
+    let spec = json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "file_lock", "task_alloc"],
+        "sleepableHooks": ["file_open"],
         "refusedHooks": ["getprocattr"]});
     let spec: LsmHookProfileSpec = serde_json::from_value(spec).unwrap();
     LsmHookProfile::new(&spec.digest(), spec)
@@ -48,14 +52,17 @@ fn profile() -> LsmHookProfile {
 
 fn lsm_node(name: &str, evidence: &str, profile: Option<&str>) -> Value {
     json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
-        "status": {"bootID": "1", "evidence": evidence, "reason": "R", "message": "because", "hookProfile": profile,
+        "status": {"bootID": "1", "evidence": evidence, "reason": "R", "message": "because",
+            "hookProfile": profile,
             "checks": [{"name": "KernelReads", "outcome": "Pass"}]}})
 }
 
 fn node(name: &str, boot: &str, zone: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"zone": zone}},
-        "status": {"nodeInfo": {"bootID": boot, "architecture": "", "containerRuntimeVersion": "", "kernelVersion": "",
-            "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "", "osImage": "", "systemUUID": ""}}})
+        "status": {"nodeInfo": {"bootID": boot, "architecture": "",
+            "containerRuntimeVersion": "", "kernelVersion": "",
+            "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "",
+                "osImage": "", "systemUUID": ""}}})
 }
 
 /// The nodes `a` and `b` with the profile, and further objects.
@@ -184,75 +191,15 @@ fn the_text_form_names_policies_hooks_nodes_and_fixes() {
     for part in [
         "NO      TracingPolicy typo loads on 0 of 3 nodes  (-:1)\n",
         "    file_opn: 0 of 3\n",
-        "      - 2 HookNotInKernel (a, b): kernel 6.12 x86_64: file_opn is not a hook of this kernel; did you mean file_open?\n",
+        "      - 2 HookNotInKernel (a, b): kernel 6.12 x86_64: file_opn is no hook of this \
+         kernel; did you mean file_open?\n",
         "        Fix: correct the hook's name in the policy, or use a kernel that has it\n",
         "      - 1 R (c): because\n",
-        "Policies: 1. 0 deny, 0 deny nothing, 1 do not load, 0 cannot be judged, 0 have no LSM hooks. Nodes: 3.",
+        "Policies: 1. 0 deny, 0 deny nothing, 1 do not load, 0 cannot be judged, 0 have no LSM \
+         hooks. Nodes: 3.",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
-}
-
-/// A kubectl that answers `get lsmnodes,…` with `first` and everything else with `second`, each a shell
-/// command.
-fn kubectl(first: &str, second: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("kubectl");
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in\n*lsmnodes*) {first} ;;\n*daemonsets*) exit 1 ;;\n*) {second} ;;\nesac\n"
-    );
-    // Another process writes the file: a file that this process writes cannot be run while a child of
-    // another test holds it open.
-    let write = format!("printf '%s' \"$0\" > {0} && chmod +x {0}", file.display());
-    assert!(Command::new("sh").args(["-c", &write, &script]).status().unwrap().success());
-    folder
-}
-
-/// Prints two Linux nodes and a Windows node, as `get nodes` does.
-const THREE_NODES: &str = r#"printf 'a\t1\t{"kubernetes.io/os":"linux"}\nb\t1\t\nw\t1\t{"kubernetes.io/os":"windows"}\n'"#;
-
-#[test]
-fn the_cluster_is_asked_if_no_file_is_named() {
-    let input = policy("p", &["file_open"]).to_string();
-    let lsm_nodes = format!("echo '{}'", nodes(&[]));
-    let (code, stdout, stderr) =
-        run(&["-", "-o", "json"], &input, kubectl(&lsm_nodes, THREE_NODES).path());
-    let answer: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
-    assert_eq!((code, &answer["nodes"], &answer["notes"]), (0, &json!(2), &json!([])), "{answer}");
-
-    let forbidden = "echo 'Error from server (Forbidden): nodes is forbidden' >&2; exit 1";
-    let (code, stdout, _) =
-        run(&["-", "-o", "json"], &input, kubectl(&lsm_nodes, forbidden).path());
-    let answer: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((code, &answer["nodes"]), (0, &json!(2)));
-    assert!(answer["notes"][0].as_str().unwrap().contains("nodes is forbidden"), "{answer}");
-}
-
-#[test]
-fn a_cluster_without_a_usable_answer_cannot_be_judged() {
-    let input = policy("p", &["file_open"]).to_string();
-    let missing =
-        "echo \"error: the server doesn't have a resource type \\\"lsmnodes\\\"\" >&2; exit 1";
-    let invalid =
-        r#"echo '{"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": 7}'"#;
-    for (answer, wanted) in [
-        (missing, "doesn't have a resource type"),
-        ("echo '{'", "the cluster:1: document 1 cannot be read"),
-        (invalid, "the cluster:1: document 1 is an invalid LsmNode"),
-    ] {
-        let (code, stdout, stderr) = run(&["-"], &input, kubectl(answer, "exit 1").path());
-        assert_eq!(code, 2, "{stderr}");
-        assert!(stderr.contains(wanted), "{stderr}");
-        assert!(
-            stdout.contains("0 cannot be judged") || stdout.contains("1 cannot be judged"),
-            "{stdout}"
-        );
-    }
-    let (_, _, stderr) = run(&["-"], &input, kubectl(missing, "exit 1").path());
-    assert!(stderr.contains("--nodes FILE"), "{stderr}");
-    let (code, _, stderr) = run(&["-"], &input, nowhere());
-    assert_eq!(code, 2);
-    assert!(stderr.contains("cannot run kubectl"), "{stderr}");
 }
 
 #[test]
@@ -288,7 +235,8 @@ fn each_kind_of_wrong_use_is_64() {
     }
 }
 
-/// The exit code and the answer for one policy with these arguments, on nodes that accept file_open.
+/// The exit code and the answer for one policy with these arguments, on nodes that accept
+/// file_open.
 fn with(policy: &Value, args: &[&str]) -> (i32, Value) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nodes.yaml");
@@ -351,7 +299,8 @@ fn each_verdict_has_its_exit_code() {
 fn a_similar_kind_beside_a_policy_is_a_note_with_a_suggestion() {
     let mut other = policy("lost", &["file_open"]);
     other["kind"] = json!("NamespacedTracingPolicy");
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": [other, policy("p", &["file_open"]),
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [other, policy("p",
+        &["file_open"]),
         {"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy"}]});
     let (code, answer) = with(&list, &[]);
     let notes = answer["notes"].to_string();
@@ -365,40 +314,11 @@ fn a_similar_kind_beside_a_policy_is_a_note_with_a_suggestion() {
     assert!(stderr.contains("did you mean TracingPolicyNamespaced"), "{stderr}");
 }
 
-#[test]
-fn the_answer_of_the_api_server_counts_for_the_schema() {
-    let nodes = format!("echo '{}'", nodes(&[]));
-    let mut newer = policy("p", &["file_open"]);
-    newer["spec"]["sandbox"] = json!({});
-    let strict = "Error from server (BadRequest): strict decoding error: unknown field";
-    for (said, code, answer, result) in [
-        ("exit 0".to_owned(), 2, "Accepted", "Unknown"),
-        (format!("echo '{strict}' >&2; exit 1"), 1, "Refused", "NotLoadable"),
-        ("echo 'no matches for kind' >&2; exit 1".to_owned(), 1, "NotAsked", "NotLoadable"),
-    ] {
-        let folder = kubectl(
-            &nodes,
-            &format!("case \"$*\" in *apply*) cat > /dev/null; {said} ;; *) exit 1 ;; esac"),
-        );
-        // The script needs cat.
-        let path = format!("{}:/usr/bin:/bin", folder.path().display());
-        let (found, stdout, stderr) =
-            run(&["-", "-o", "json", "--server"], &newer.to_string(), Path::new(&path));
-        let found_answer: Value =
-            serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
-        let judged = &found_answer["policies"][0];
-        assert_eq!(
-            (found, &judged["server"]["result"], &judged["result"]),
-            (code, &json!(answer), &json!(result)),
-            "{judged}"
-        );
-    }
-}
-
 proptest! {
     /// The same text as policies and as nodes gives an answer or an error.
     #[test]
-    fn no_text_causes_a_panic(text in "(apiVersion: (cilium.io/v1|lsmready.io/v1|v1)\nkind: (TracingPolicy|LsmNode|LsmHookProfile|Node)\n)?\\PC{0,40}") {
+    fn no_text_causes_a_panic(text in "(apiVersion: (cilium.io/v1|lsmready.io/v1|v1)\nkind: \
+        (TracingPolicy|LsmNode|LsmHookProfile|Node)\n)?\\PC{0,40}") {
         let (documents, _) = kubectl_lsm::documents::parse_each("-", &text);
         let _ = kubectl_lsm::preflight::nodes::Cluster::default().add("-", &documents);
         let _ = kubectl_lsm::preflight::policies("-", documents);

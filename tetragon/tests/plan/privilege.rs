@@ -1,7 +1,5 @@
-//! The mount plan by what the agent's container may do: its capabilities, its user, its user namespace and its profiles.
-#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
-
-mod releases;
+//! The mount plan and what the agent's container may do: its capabilities, its user, its user
+//! namespace and its profiles.
 
 use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_VOLUME};
 use lsm_ready_crds::policy::Mount;
@@ -11,9 +9,9 @@ use lsm_ready_tetragon::refusal::Refusal;
 use lsm_ready_tetragon::{patch, taken_back};
 use serde_json::{Value, json};
 
-use releases::{agent, applied, parsed, release};
+use crate::releases::{agent, applied, parsed, release};
 
-fn wish(mount: Mount) -> MountRequest {
+fn request(mount: Mount) -> MountRequest {
     MountRequest {
         container: "tetragon".into(),
         patch: mount,
@@ -23,7 +21,7 @@ fn wish(mount: Mount) -> MountRequest {
 }
 
 fn auto(object: &Value) -> Plan {
-    plan(&parsed(object), &wish(Mount::Auto))
+    plan(&parsed(object), &request(Mount::Auto))
 }
 
 fn with_context(name: &str, context: &Value) -> Value {
@@ -33,8 +31,8 @@ fn with_context(name: &str, context: &Value) -> Value {
 }
 
 #[test]
-fn an_agent_that_may_mount_is_left_alone() {
-    // With these capabilities and nothing else a real 1.7.0 mounted securityfs itself and denied.
+fn an_agent_that_may_mount_gets_no_mount() {
+    // With only these capabilities, a real 1.7.0 mounted securityfs itself and denied.
     let capabilities = [
         "BPF",
         "PERFMON",
@@ -45,9 +43,10 @@ fn an_agent_that_may_mount_is_left_alone() {
         "DAC_READ_SEARCH",
         "DAC_OVERRIDE",
     ];
-    let seen = json!({"capabilities": {"drop": ["ALL"], "add": capabilities}, "seccompProfile": {"type": "RuntimeDefault"}});
+    let tested = json!({"capabilities": {"drop": ["ALL"], "add": capabilities},
+        "seccompProfile": {"type": "RuntimeDefault"}});
     for context in
-        [seen, json!({"capabilities": {"add": ["SYS_ADMIN"]}}), json!({"privileged": true})]
+        [tested, json!({"capabilities": {"add": ["SYS_ADMIN"]}}), json!({"privileged": true})]
     {
         assert!(
             matches!(
@@ -67,7 +66,7 @@ fn an_agent_that_may_mount_is_left_alone() {
 }
 
 #[test]
-fn an_agent_that_may_not_mount_is_given_the_mount_and_told_why() {
+fn an_agent_that_may_not_mount_gets_the_mount_and_the_reason() {
     for (context, obstacle) in [
         (json!({}), Obstacle::NoSysAdmin),
         (json!({"capabilities": {"add": ["BPF"]}}), Obstacle::NoSysAdmin),
@@ -75,7 +74,7 @@ fn an_agent_that_may_not_mount_is_given_the_mount_and_told_why() {
     ] {
         match auto(&with_context("v1.7", &context)) {
             Plan::Patch { need: Need::Unprivileged(_, found), .. } => {
-                assert_eq!(found, obstacle, "{context}")
+                assert_eq!(found, obstacle, "{context}");
             }
             other => panic!("{context}: {other:?}"),
         }
@@ -83,17 +82,18 @@ fn an_agent_that_may_not_mount_is_given_the_mount_and_told_why() {
 }
 
 #[test]
-fn what_a_mount_would_break_or_not_help_is_refused() {
+fn an_agent_that_the_mount_would_break_or_not_help_is_refused() {
     let mut in_namespace = with_context("v1.3", &json!({}));
     in_namespace["spec"]["template"]["spec"]["hostUsers"] = json!(false);
-    let confined = json!({"capabilities": {"add": ["SYS_ADMIN"]}, "appArmorProfile": {"type": "RuntimeDefault"}});
+    let confined = json!({"capabilities": {"add": ["SYS_ADMIN"]},
+        "appArmorProfile": {"type": "RuntimeDefault"}});
     for mount in [Mount::Auto, Mount::Always] {
         assert_eq!(
-            plan(&parsed(&in_namespace), &wish(mount)),
+            plan(&parsed(&in_namespace), &request(mount)),
             Plan::Refused(Refusal::UserNamespace)
         );
         for name in ["v1.3", "v1.7"] {
-            let refused = plan(&parsed(&with_context(name, &confined)), &wish(mount));
+            let refused = plan(&parsed(&with_context(name, &confined)), &request(mount));
             assert_eq!(refused, Plan::Refused(Refusal::AppArmor("tetragon".into())), "{name}");
         }
     }
@@ -109,23 +109,23 @@ fn marked(object: &Value, mark: &str) -> Value {
 }
 
 #[test]
-fn a_mount_that_was_taken_back_is_not_added_again_until_something_changes() {
-    let (object, always) = (release("v1.3"), wish(Mount::Always));
+fn a_mount_that_was_taken_back_is_added_again_only_after_a_change() {
+    let (object, always) = (release("v1.3"), request(Mount::Always));
     let mounted = parsed(&applied(&object, &patch::mount(&parsed(&object), "tetragon")));
     assert!(owned(&mounted));
-    // The mark is made while the mount is there, and has to stand when it is gone.
-    let mark = taken_back::mark(&mounted, &wish(Mount::Auto));
+    // The mark is made while the mount is there, and has to apply when it is gone.
+    let mark = taken_back::mark(&mounted, &request(Mount::Auto));
     assert!(mark.len() <= 63, "{mark}");
     let taken = marked(&object, &mark);
     assert!(!owned(&parsed(&taken)));
     assert_eq!(auto(&taken), Plan::Refused(Refusal::TakenBack { container: "tetragon".into() }));
-    // Another wish, a change of the pod template, or of the label by hand.
+    // Another request, a changed pod template, or a label removed by hand.
     assert!(matches!(plan(&parsed(&taken), &always), Plan::Patch { .. }));
     let mut changed = taken.clone();
     agent(&mut changed)["image"] = json!("quay.io/cilium/tetragon:v1.3.1");
     assert!(matches!(auto(&changed), Plan::Patch { .. }));
     assert!(matches!(auto(&object), Plan::Patch { .. }));
-    // What is no change of the pod template is none here.
+    // Changes outside of the pod template do not count.
     let mut scaled = taken.clone();
     scaled["metadata"]["annotations"] = json!({"note": "x"});
     scaled["metadata"]["generation"] = json!(9);
@@ -133,9 +133,9 @@ fn a_mount_that_was_taken_back_is_not_added_again_until_something_changes() {
 }
 
 #[test]
-fn a_mark_goes_when_nobody_wants_a_mount_any_more() {
+fn the_mark_is_removed_when_no_policy_requests_a_mount() {
     let object = release("v1.3");
-    let taken = marked(&object, &taken_back::mark(&parsed(&object), &wish(Mount::Auto)));
+    let taken = marked(&object, &taken_back::mark(&parsed(&object), &request(Mount::Auto)));
     assert_eq!(plan(&parsed(&taken), &MountRequest::none()), Plan::Remove { superseded: None });
     let mut upgraded = taken.clone();
     agent(&mut upgraded)["image"] = json!("quay.io/cilium/tetragon:v1.7.0");
@@ -143,7 +143,7 @@ fn a_mark_goes_when_nobody_wants_a_mount_any_more() {
 }
 
 #[test]
-fn the_mark_is_the_same_whether_the_lists_were_empty_or_not_there() {
+fn the_mark_is_the_same_for_empty_and_missing_lists() {
     let mut object = release("v1.3");
     object["spec"]["template"]["spec"].as_object_mut().unwrap().remove("volumes");
     agent(&mut object).as_object_mut().unwrap().remove("volumeMounts");
@@ -151,6 +151,6 @@ fn the_mark_is_the_same_whether_the_lists_were_empty_or_not_there() {
     mounted["spec"]["template"]["spec"]["volumes"] =
         json!([{"name": SECURITYFS_VOLUME, "hostPath": {"path": "/x"}}]);
     agent(&mut mounted)["volumeMounts"] = json!([{"name": SECURITYFS_VOLUME, "mountPath": "/x"}]);
-    let mark = |object: &Value| taken_back::mark(&parsed(object), &wish(Mount::Auto));
+    let mark = |object: &Value| taken_back::mark(&parsed(object), &request(Mount::Auto));
     assert_eq!(mark(&mounted), mark(&object));
 }

@@ -1,8 +1,6 @@
-//! The mount plan on DaemonSets that are not as the charts render them by default: other names, other images, sidecars,
-//! mistakes. And, with `TETRAGON_MANIFESTS` set to a folder of manifests, on those of real releases.
-#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
-
-mod releases;
+//! The mount plan for DaemonSets that differ from the charts' default: other names, other images,
+//! sidecars, mistakes. If `TETRAGON_MANIFESTS` names a folder of manifests, also for those of real
+//! releases.
 
 use lsm_ready_crds::names::SECURITYFS_PATH;
 use lsm_ready_crds::policy::Mount;
@@ -13,9 +11,11 @@ use lsm_ready_tetragon::view::{Access, Mounted};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use releases::{add_mount, add_volume, agent, applied, host_path, parsed, release, without_ours};
+use crate::releases::{
+    add_mount, add_volume, agent, applied, host_path, parsed, release, without_ours,
+};
 
-/// What the default policy wants.
+/// The request of the default policy.
 fn auto() -> MountRequest {
     MountRequest { container: "tetragon".into(), patch: Mount::Auto, ..MountRequest::none() }
 }
@@ -24,7 +24,7 @@ fn planned(object: &Value) -> Plan {
     plan(&parsed(object), &auto())
 }
 
-/// The container that is to be patched, or what is planned instead.
+/// The container to patch, or another plan.
 fn patched_container(object: &Value) -> String {
     match planned(object) {
         Plan::Patch { container, .. } => container,
@@ -40,7 +40,7 @@ fn refusal(object: &Value) -> Option<Refusal> {
 }
 
 #[test]
-fn a_renamed_container_is_found_and_only_it_is_mounted() {
+fn only_the_renamed_container_of_the_agent_is_patched() {
     let mut object = release("v1.3");
     let container = agent(&mut object);
     container["name"] = json!("enforcer");
@@ -52,9 +52,10 @@ fn a_renamed_container_is_found_and_only_it_is_mounted() {
 }
 
 #[test]
-fn sidecars_of_either_kind_are_left_alone() {
+fn sidecars_of_both_kinds_are_not_patched() {
     let mut object = release("v1.3");
-    let sidecar = json!({"name": "tetragon-proxy", "image": "quay.io/cilium/tetragon:v1.7.0", "restartPolicy": "Always",
+    let sidecar = json!({"name": "tetragon-proxy", "image": "quay.io/cilium/tetragon:v1.7.0",
+        "restartPolicy": "Always",
         "securityContext": {"privileged": true}});
     let pod = &mut object["spec"]["template"]["spec"];
     pod["initContainers"] = json!([sidecar]);
@@ -65,7 +66,7 @@ fn sidecars_of_either_kind_are_left_alone() {
 }
 
 #[test]
-fn a_digest_goes_by_the_label_of_template_or_daemon_set() {
+fn for_a_digest_the_label_of_template_or_daemon_set_decides() {
     let label = "app.kubernetes.io/version";
     let mut object = release("v1.7");
     agent(&mut object)["image"] = json!("quay.io/cilium/tetragon@sha256:0123");
@@ -79,8 +80,8 @@ fn a_digest_goes_by_the_label_of_template_or_daemon_set() {
 }
 
 #[test]
-fn read_only_above_does_not_make_securityfs_read_only() {
-    let mut table = vec![
+fn a_read_only_mount_of_a_directory_above_leaves_securityfs_writable() {
+    let mut cases = vec![
         ("/sys", json!({"readOnly": true}), Access::WritableBelow),
         (
             "/sys/kernel",
@@ -90,8 +91,8 @@ fn read_only_above_does_not_make_securityfs_read_only() {
         ("/sys", json!({"readOnly": true, "recursiveReadOnly": "Enabled"}), Access::ReadOnly),
         ("/sys", json!({"mountPropagation": "HostToContainer"}), Access::Writable),
     ];
-    table.push((SECURITYFS_PATH, json!({"readOnly": true}), Access::ReadOnly));
-    for (path, mut mount, access) in table {
+    cases.push((SECURITYFS_PATH, json!({"readOnly": true}), Access::ReadOnly));
+    for (path, mut mount, access) in cases {
         let mut object = release("v1.3");
         add_volume(&mut object, host_path("sys", path, ""));
         mount["name"] = json!("sys");
@@ -104,8 +105,8 @@ fn read_only_above_does_not_make_securityfs_read_only() {
 }
 
 #[test]
-fn what_the_api_server_would_refuse_is_refused() {
-    // As a chart renders it that has the volume and is given it once more as a value.
+fn duplicate_volumes_and_mounts_are_refused() {
+    // As rendered by a chart that has the volume and gets it again as a value.
     let mut twice = release("v1.3");
     for _ in 0..2 {
         add_volume(&mut twice, host_path("securityfs", SECURITYFS_PATH, "Directory"));
@@ -124,7 +125,7 @@ fn what_the_api_server_would_refuse_is_refused() {
 }
 
 #[test]
-fn windows_has_no_securityfs() {
+fn a_daemon_set_for_windows_is_refused() {
     for pod in [
         json!({"nodeSelector": {"kubernetes.io/os": "windows"}}),
         json!({"os": {"name": "windows"}}),
@@ -141,7 +142,7 @@ fn windows_has_no_securityfs() {
 }
 
 #[test]
-fn a_volume_of_securityfs_that_the_agent_does_not_mount_is_not_relied_on() {
+fn an_existing_volume_that_the_agent_does_not_mount_is_not_used() {
     let mut object = release("v1.3");
     add_volume(&mut object, host_path("theirs", SECURITYFS_PATH, "Directory"));
     let patch = patch::mount(&parsed(&object), &patched_container(&object));
@@ -149,7 +150,7 @@ fn a_volume_of_securityfs_that_the_agent_does_not_mount_is_not_relied_on() {
 }
 
 #[test]
-fn a_manifest_without_uid_and_namespace_gives_a_patch_without_them() {
+fn the_patch_of_a_manifest_has_neither_uid_nor_namespace() {
     let mut object = release("v1.3");
     object["metadata"] = json!({"name": "release-name"});
     let metadata = &patch::mount(&parsed(&object), "tetragon")["metadata"];
@@ -157,13 +158,18 @@ fn a_manifest_without_uid_and_namespace_gives_a_patch_without_them() {
     assert_eq!(metadata.as_object().unwrap().keys().collect::<Vec<_>>(), ["labels", "name"]);
 }
 
-// DaemonSets of any name with any container name, sidecars before and after the agent, and any of the charts' images.
+// DaemonSets with any name, any container name, sidecars before and after the agent, and any image
+// of the charts.
 
 prop_compose! {
     fn any_shape()(
         shape in prop::sample::select(vec!["v1.0", "v1.3", "v1.7"]),
-        (name, namespace, container) in ("[a-z]{1,10}", "[a-z]{1,10}", "(tetragon|agent|[a-z]{3,10})"),
-        image in "(quay\\.io/cilium|registry:5000/a/b)/tetragon(-ci|-dev)?(:v1\\.[0-8]\\.0|:main)?(@sha256:0123)?",
+        (name, namespace, container) in ("[a-z]{1,10}", "[a-z]{1,10}",
+            "(tetragon|agent|[a-z]{3,10})"),
+        image in concat!(
+            "(quay\\.io/cilium|registry:5000/a/b)/tetragon(-ci|-dev)?",
+            "(:v1\\.[0-8]\\.0|:main)?(@sha256:0123)?"
+        ),
         privileged in any::<bool>(),
         before in prop::collection::vec("side-[a-z]{4}", 0..3),
         native in prop::collection::vec("native-[a-z]{4}", 0..2),
@@ -177,11 +183,13 @@ prop_compose! {
         object["metadata"]["namespace"] = json!(namespace);
         let pod = &mut object["spec"]["template"]["spec"];
         for name in before {
-            pod["containers"].as_array_mut().unwrap().insert(0, json!({"name": name, "image": "busybox"}));
+            pod["containers"].as_array_mut().unwrap().insert(0, json!({"name": name,
+                "image": "busybox"}));
         }
         pod["initContainers"] = native
             .iter()
-            .map(|name| json!({"name": name, "image": "quay.io/cilium/tetragon:v1.0.0", "restartPolicy": "Always"}))
+            .map(|name| json!({"name": name, "image": "quay.io/cilium/tetragon:v1.0.0",
+                "restartPolicy": "Always"}))
             .collect();
         (object, container)
     }
@@ -189,7 +197,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn every_shape_is_mounted_once_or_needs_no_mount((object, container) in any_shape()) {
+    fn each_shape_gets_exactly_one_mount_or_needs_none((object, container) in any_shape()) {
         match planned(&object) {
             Plan::Patch { container: found, .. } => {
                 prop_assert_eq!(&found, &container);
@@ -197,7 +205,9 @@ proptest! {
                 let kept = matches!(planned(&patched), Plan::Keep { still_needed: Some(_), .. });
                 prop_assert!(kept);
                 prop_assert_eq!(without_ours(&patched), without_ours(&object));
-                prop_assert_eq!(patched.to_string().matches("\"mountPath\":\"/sys/kernel/security\"").count(), 1);
+                let text = patched.to_string();
+                let mounts = text.matches("\"mountPath\":\"/sys/kernel/security\"").count();
+                prop_assert_eq!(mounts, 1);
             }
             Plan::NotNeeded(NoNeed::MountsItself(_) | NoNeed::NoLsmHooks(_)) => {}
             other => prop_assert!(false, "{other:?}"),
@@ -206,10 +216,11 @@ proptest! {
 }
 
 #[test]
-fn manifests_of_real_releases() {
+fn manifests_of_real_releases_get_the_expected_plan() {
     let Some(folder) = std::env::var_os("TETRAGON_MANIFESTS").map(std::path::PathBuf::from) else {
         eprintln!(
-            "left out: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and v1.7.0/agent.yaml"
+            "skipped: TETRAGON_MANIFESTS is not set to a folder with v1.3.0/agent.yaml and \
+             v1.7.0/agent.yaml"
         );
         return;
     };
