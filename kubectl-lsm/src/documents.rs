@@ -241,8 +241,10 @@ mod tests {
 
     #[test]
     fn each_document_has_its_number_and_line() {
-        let text = "# a comment\n---\n# Source: a\na: 1\n---\n# nothing\n---\nb: |\n  text\n  \
-            ---\n--- {c: 3}\n";
+        let text = concat!(
+            "# a comment\n---\n# Source: a\na: 1\n---\n# nothing\n",
+            "---\nb: |\n  text\n  ---\n--- {c: 3}\n"
+        );
         let expected = vec![
             (1, 2, json!({"a": 1})),
             (2, 7, json!({"b": "text\n---\n"})),
@@ -270,8 +272,10 @@ mod tests {
 
     #[test]
     fn objects_in_lists_are_found() {
-        let text = "kind: List\nitems:\n- a: 1\n- kind: DaemonSetList\n  items: [{b: \
-            2}]\n---\nkind: List\n";
+        let text = concat!(
+            "kind: List\nitems:\n- a: 1\n- kind: DaemonSetList\n  items: [{b: 2}]\n",
+            "---\nkind: List\n"
+        );
         let expected =
             [(1, 1, json!({"a": 1})), (1, 1, json!({"b": 2})), (2, 6, json!({"kind": "List"}))];
         assert_eq!(read(text), expected);

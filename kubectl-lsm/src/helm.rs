@@ -137,8 +137,8 @@ impl Lists {
     /// The pod that the chart makes of these lists.
     fn pod(&self) -> Result<PodSpec, Error> {
         let host_path = |entry: &Value| {
-            json!({"name": entry["name"],
-            "hostPath": {"path": entry["mountPath"]}})
+            let path = &entry["mountPath"];
+            json!({"name": entry["name"], "hostPath": {"path": path}})
         };
         let volumes: Vec<Value> = self
             .volumes
@@ -147,8 +147,10 @@ impl Lists {
             .chain(self.host_path_mounts.iter().map(host_path))
             .collect();
         let mounts: Vec<&Value> = self.mounts.iter().chain(&self.host_path_mounts).collect();
-        let pod = json!({"volumes": volumes, "containers": [{"name": "tetragon",
-            "volumeMounts": mounts}]});
+        let pod = json!({
+            "volumes": volumes,
+            "containers": [{"name": "tetragon", "volumeMounts": mounts}],
+        });
         PodSpec::deserialize(&pod).map_err(|error| Error::Values(error.to_string()))
     }
 

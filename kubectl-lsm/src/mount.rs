@@ -1,4 +1,4 @@
-//! `mount`: the operator's mount plan for one DaemonSet, told to somebody who has only the
+//! `mount`: the operator's mount plan for one DaemonSet, for somebody who has only the
 //! manifest.
 //!
 //! In: the DaemonSet. Out: a [`MountResult`], which is also the form of `-o json` and `-o yaml`.

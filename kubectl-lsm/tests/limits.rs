@@ -25,53 +25,80 @@ fn document(value: Value) -> Document {
 fn profile(kernel: usize) -> LsmHookProfile {
     let hooks: Vec<String> =
         (0..270).map(|number| format!("hook_{number}_{}", "x".repeat(number % 20))).collect();
-    let spec = json!({"kernel": format!("6.{kernel} x86_64"), "hooks": hooks,
-        "sleepableHooks": ["file_open"]});
+    let spec = json!({
+        "kernel": format!("6.{kernel} x86_64"),
+        "hooks": hooks,
+        "sleepableHooks": ["file_open"],
+    });
     let spec: LsmHookProfileSpec = serde_json::from_value(spec).unwrap();
     LsmHookProfile::new(&spec.digest(), spec)
 }
 
+/// The LsmNode of a node whose report names that profile. One of fifty nodes cannot deny.
+fn lsm_node(number: usize, profile: &LsmHookProfile) -> Value {
+    let evidence = if number.is_multiple_of(50) { "Attached" } else { "Denied" };
+    json!({
+        "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode",
+        "metadata": {"name": name(number)},
+        "status": {
+            "bootID": "b", "evidence": evidence, "hookProfile": profile.metadata.name,
+            "reason": "R", "checks": [{"name": "KernelReads", "outcome": "Pass"}],
+        },
+    })
+}
+
+/// The Node with that number, in one of 7 zones and 90 pools.
+fn node(number: usize) -> Value {
+    let labels = json!({
+        "kubernetes.io/hostname": name(number),
+        "zone": format!("z{}", number % 7),
+        "pool": format!("p{}", number % 90),
+    });
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name(number), "labels": labels},
+        "status": {"nodeInfo": {
+            "bootID": "b", "architecture": "", "containerRuntimeVersion": "", "kernelVersion": "",
+            "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "",
+            "osImage": "", "systemUUID": "",
+        }},
+    })
+}
+
+fn name(number: usize) -> String {
+    format!("node-{number:05}")
+}
+
 fn cluster() -> Cluster {
     let profiles: Vec<LsmHookProfile> = (1..5).map(profile).collect();
-    let mut documents: Vec<Document> =
-        profiles.iter().map(|profile| document(serde_json::to_value(profile).unwrap())).collect();
+    let mut objects: Vec<Value> =
+        profiles.iter().map(|profile| serde_json::to_value(profile).unwrap()).collect();
     for number in 0..NODES {
-        let (name, digest) =
-            (format!("node-{number:05}"), &profiles[number % profiles.len()].metadata.name);
-        let evidence = if number.is_multiple_of(50) { "Attached" } else { "Denied" };
-        documents.push(document(json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode",
-                "metadata": {"name": name},
-            "status": {"bootID": "b", "evidence": evidence, "hookProfile": digest, "reason": "R",
-                "checks": [{"name": "KernelReads", "outcome": "Pass"}]}})));
-        let labels = json!({"kubernetes.io/hostname": name, "zone": format!("z{}", number % 7),
-            "pool": format!("p{}", number % 90)});
-        documents.push(document(json!({"apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": name, "labels": labels},
-            "status": {"nodeInfo": {"bootID": "b", "architecture": "",
-                "containerRuntimeVersion": "", "kernelVersion": "",
-                "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "",
-                    "operatingSystem": "", "osImage": "",
-                "systemUUID": ""}}})));
+        objects.push(lsm_node(number, &profiles[number % profiles.len()]));
+        objects.push(node(number));
     }
+    let documents: Vec<Document> = objects.into_iter().map(document).collect();
     let mut cluster = Cluster::default();
     cluster.add("nodes", &documents).unwrap();
     cluster
 }
 
+/// A policy with ten hooks. Each second policy selects one pool.
 fn policy(number: usize) -> Document {
     let hook = |hook: usize| {
-        json!({"hook": format!("hook_{}_{}", number + hook, "x".repeat(hook % 20)),
-        "selectors": [{"matchActions": [{"action": "Sigkill"}]}]})
+        json!({
+            "hook": format!("hook_{}_{}", number + hook, "x".repeat(hook % 20)),
+            "selectors": [{"matchActions": [{"action": "Sigkill"}]}],
+        })
     };
     let hooks: Vec<Value> = (0..10).map(hook).collect();
-    let selector = if number.is_multiple_of(2) {
-        json!({"matchLabels": {"pool": format!("p{number}")}})
-    } else {
-        Value::Null
-    };
-    document(json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
-            "metadata": {"name": format!("p{number}")},
-        "spec": {"lsmhooks": hooks, "nodeSelector": selector}}))
+    let pool = json!({"matchLabels": {"pool": format!("p{number}")}});
+    let selector = if number.is_multiple_of(2) { pool } else { Value::Null };
+    document(json!({
+        "apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
+        "metadata": {"name": format!("p{number}")},
+        "spec": {"lsmhooks": hooks, "nodeSelector": selector},
+    }))
 }
 
 /// The shortest of three times, because another process may use the processor for a while.

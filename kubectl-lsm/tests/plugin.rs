@@ -49,9 +49,11 @@ fn yaml(objects: &[&Value]) -> String {
 fn other(kind: &str, name: &str, container: &Value) -> Value {
     let labels = json!({"app": name});
     let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [container]}});
-    json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name,
-        "namespace": "kube-system"},
-        "spec": {"selector": {"matchLabels": labels}, "template": template}})
+    json!({
+        "apiVersion": "apps/v1", "kind": kind,
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "spec": {"selector": {"matchLabels": labels}, "template": template},
+    })
 }
 
 /// What runs beside Tetragon's agent in a cluster: its operator, its hooks, and another program
@@ -62,8 +64,10 @@ fn neighbours() -> [Value; 3] {
         other(
             "Deployment",
             "tetragon-operator",
-            &json!({"name": "tetragon-operator",
-                "image": "quay.io/cilium/tetragon-operator:v1.3.0"}),
+            &json!({
+                "name": "tetragon-operator",
+                "image": "quay.io/cilium/tetragon-operator:v1.3.0",
+            }),
         ),
         other(
             "DaemonSet",
@@ -73,8 +77,11 @@ fn neighbours() -> [Value; 3] {
         other(
             "DaemonSet",
             "cilium",
-            &json!({"name": "cilium-agent", "image": "quay.io/cilium/cilium:v1.17.0",
-                "volumeMounts": maps}),
+            &json!({
+                "name": "cilium-agent",
+                "image": "quay.io/cilium/cilium:v1.17.0",
+                "volumeMounts": maps,
+            }),
         ),
     ]
 }

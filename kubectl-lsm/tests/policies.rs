@@ -30,7 +30,7 @@ fn is_refused(text: &str, version: &str) -> bool {
     refused > 0 || found.policies.is_empty() || !broken.is_empty()
 }
 
-/// What a file does not tell. The reasons are in the test of `lsm-ready-tetragon`.
+/// What a file does not show. The reasons are in the test of `lsm-ready-tetragon`.
 const EXCEPTIONS: [&str; 3] = ["hook-unknown", "hook-with-prefix", "match-arg-cel-wrong"];
 
 #[test]

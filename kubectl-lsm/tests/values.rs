@@ -20,43 +20,41 @@ fn values_are_found_in_objects_of_known_kinds() {
         ("a values file", "extraVolumes: [{name: certs}]", None),
         (
             "Flux",
-            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec:\n  chart: {spec: \
-             {version: 1.3.0}}\n  \
-             values: {extraVolumes: [{name: certs}]}",
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n\
+             spec: {chart: {spec: {version: 1.3.0}}, values: {extraVolumes: [{name: certs}]}}",
             Some("1.3.0"),
         ),
         (
             "Argo CD, an object",
-            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec:\n  source: {chart: \
-             tetragon, targetRevision: 1.4.0, \
-             helm: {valuesObject: {extraVolumes: [{name: certs}]}}}",
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\n\
+             spec: {source: {chart: tetragon, targetRevision: 1.4.0, \
+             helm: {valuesObject: {extraVolumes: [{name: certs}]}}}}",
             Some("1.4.0"),
         ),
         (
             "Argo CD, text, several sources",
-            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec:\n  sources:\n  - {ref: \
-             values}\n  - chart: tetragon\n    \
-             helm:\n      values: |\n        extraVolumes: [{name: certs}]",
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\n\
+             spec:\n  sources:\n  - {ref: values}\n  - chart: tetragon\n    helm:\n      values: \
+             |\n        extraVolumes: [{name: certs}]",
             None,
         ),
         (
             "Argo CD, a template",
-            "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nspec: {template: {spec: \
-             {source: {helm: {valuesObject: \
-             {extraVolumes: [{name: certs}]}}}}}}",
+            "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\n\
+             spec: {template: {spec: {source: \
+             {helm: {valuesObject: {extraVolumes: [{name: certs}]}}}}}}",
             None,
         ),
         (
             "k3s",
-            "apiVersion: helm.cattle.io/v1\nkind: HelmChart\nspec:\n  version: 1.3.0\n  \
-             valuesContent: |\n    extraVolumes: \
-             [{name: certs}]",
+            "apiVersion: helm.cattle.io/v1\nkind: HelmChart\n\
+             spec:\n  version: 1.3.0\n  valuesContent: |\n    extraVolumes: [{name: certs}]",
             Some("1.3.0"),
         ),
         (
             "kustomize",
-            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nhelmCharts: \
-             [{name: tetragon, version: 1.3.0, \
+            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n\
+             helmCharts: [{name: tetragon, version: 1.3.0, \
              valuesInline: {extraVolumes: [{name: certs}]}}]",
             Some("1.3.0"),
         ),
@@ -77,18 +75,18 @@ fn a_file_without_values_or_with_only_some_of_them_is_refused() {
         ("apiVersion: v1\nkind: ConfigMap\ndata: {}", "kind ConfigMap has no values"),
         ("releases: [{chart: cilium/tetragon}]", "this is a helmfile"),
         (
-            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {valuesFrom: [{kind: \
-             ConfigMap, name: more}]}",
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n\
+             spec: {valuesFrom: [{kind: ConfigMap, name: more}]}",
             "from ConfigMap more",
         ),
         (
-            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {helm: \
-             {valueFiles: [prod.yaml]}}}",
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\n\
+             spec: {source: {helm: {valueFiles: [prod.yaml]}}}",
             "from file prod.yaml",
         ),
         (
-            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {sources: [{helm: {}}, \
-             {helm: {}}]}",
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\n\
+             spec: {sources: [{helm: {}}, {helm: {}}]}",
             "several sources",
         ),
     ];

@@ -13,13 +13,13 @@ use kube::{Api, Client};
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{LsmHookProfile, LsmPolicy};
 use lsm_ready_operator::context::Context;
-use lsm_ready_operator::tracing_policies::watch::LOOK_AGAIN;
+use lsm_ready_operator::tracing_policies::watch::REDISCOVER_AFTER;
 use lsm_ready_operator::{node, policy};
 use real_api::{OPERATOR, create_node, done, kubectl, unbound};
 use serde_json::{Value, json};
 
 /// A late CRD is found at the next look.
-const DEADLINE: Duration = LOOK_AGAIN.saturating_mul(3);
+const DEADLINE: Duration = REDISCOVER_AFTER.saturating_mul(3);
 const LABEL: &str = "lsmready.node-restriction.kubernetes.io/policy.enforce";
 const TRACING_POLICIES: &str = "/apis/cilium.io/v1alpha1/tracingpolicies";
 
@@ -108,7 +108,7 @@ async fn a_crd_that_comes_late_and_goes_again() {
     let message = said(&ctx, &admin, "ready", "AllLoadable").await;
     assert_eq!(
         message,
-        "1 of 1 TracingPolicies with LSM hooks load on those of the 1 selected nodes that they are for"
+        "1 of 1 TracingPolicies with LSM hooks load on the nodes that they are for, out of 1 selected"
     );
 
     done(&admin, "POST", TRACING_POLICIES, &object("odd", json!("file_open"))).await;
@@ -118,7 +118,8 @@ async fn a_crd_that_comes_late_and_goes_again() {
     done(&admin, "POST", TRACING_POLICIES, &object("typo", json!([{"hook": "file_opn"}]))).await;
     let message = said(&ctx, &admin, "not-ready", "NotLoadable").await;
     assert!(
-        message.contains("typo loads on 0 of 1 nodes (file_opn HookNotInKernel on 1, as n1"),
+        message
+            .contains("typo loads on 0 of 1 nodes (file_opn: HookNotInKernel on 1, for example n1"),
         "{message}"
     );
 

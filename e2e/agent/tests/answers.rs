@@ -89,10 +89,13 @@ impl Row {
         matches!(self.state.1, PolicyState::Enabled | PolicyState::PartiallyEnabled)
     }
 
-    fn played(self) -> Value {
+    fn as_json(self) -> Value {
         let counters =
             json!({"override": "3", "signal": "1", "monitor_override": "2", "post": "9"});
-        let hook = |state, index| json!({"section": "kprobes", "state": state, "hook_description": "sys_x", "hook_idx": index});
+        let hook = |state, index| {
+            json!({"section": "kprobes", "state": state, "hook_description": "sys_x",
+                "hook_idx": index})
+        };
         let error = if self.state.1.is_error() { "no\nLSM" } else { "" };
         json!({
             "name": self.name().name,
@@ -175,7 +178,7 @@ fn answered(result: QueryResult) -> (Answer, ActionsByPolicy) {
 fn write(rows: &[Row]) -> (TempDir, std::path::PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("policies.json");
-    let policies: Vec<Value> = rows.iter().map(|row| row.played()).collect();
+    let policies: Vec<Value> = rows.iter().map(|row| row.as_json()).collect();
     std::fs::write(&path, json!({"policies": policies}).to_string()).unwrap();
     (directory, path)
 }

@@ -38,31 +38,43 @@ fn policy(name: &str, hooks: &[&str]) -> Value {
     let denies = json!([{"matchActions": [{"action": "Sigkill"}]}]);
     let hooks: Vec<Value> =
         hooks.iter().map(|hook| json!({"hook": hook, "selectors": denies})).collect();
-    json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": name},
-        "spec": {"lsmhooks": hooks}})
+    json!({
+        "apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
+        "metadata": {"name": name}, "spec": {"lsmhooks": hooks},
+    })
 }
 
 fn profile() -> LsmHookProfile {
-    let spec = json!({"kernel": "6.12 x86_64", "hooks": ["file_open", "file_lock", "task_alloc"],
+    let spec = json!({
+        "kernel": "6.12 x86_64",
+        "hooks": ["file_open", "file_lock", "task_alloc"],
         "sleepableHooks": ["file_open"],
-        "refusedHooks": ["getprocattr"]});
+        "refusedHooks": ["getprocattr"],
+    });
     let spec: LsmHookProfileSpec = serde_json::from_value(spec).unwrap();
     LsmHookProfile::new(&spec.digest(), spec)
 }
 
 fn lsm_node(name: &str, evidence: &str, profile: Option<&str>) -> Value {
-    json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
-        "status": {"bootID": "1", "evidence": evidence, "reason": "R", "message": "because",
-            "hookProfile": profile,
-            "checks": [{"name": "KernelReads", "outcome": "Pass"}]}})
+    json!({
+        "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
+        "status": {
+            "bootID": "1", "evidence": evidence, "reason": "R", "message": "because",
+            "hookProfile": profile, "checks": [{"name": "KernelReads", "outcome": "Pass"}],
+        },
+    })
 }
 
 fn node(name: &str, boot: &str, zone: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"zone": zone}},
-        "status": {"nodeInfo": {"bootID": boot, "architecture": "",
-            "containerRuntimeVersion": "", "kernelVersion": "",
-            "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "",
-                "osImage": "", "systemUUID": ""}}})
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "labels": {"zone": zone}},
+        "status": {"nodeInfo": {
+            "bootID": boot, "architecture": "", "containerRuntimeVersion": "",
+            "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "",
+            "operatingSystem": "", "osImage": "", "systemUUID": "",
+        }},
+    })
 }
 
 /// The nodes `a` and `b` with the profile, and further objects.

@@ -1,173 +1,152 @@
-//! What the agents have answered, in memory alone: after a restart of the operator they are asked again.
+//! What the agents have answered, in memory only: after a restart of the operator they are asked
+//! again.
 //!
-//! Agents with equal answers share one copy, so that the size goes with the number of different answers. Whoever is no
-//! longer wanted is forgotten.
+//! Agents with equal answers share one copy, so the size depends on the number of different
+//! answers. Agents that no policy wants asked any more are forgotten.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use crate::tetragon_client::{Answer, AskError, QueryResult, Response, Unanswered};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
-use super::polling::{self, Due, Heard, LoadErrors, Occasion, PATIENCE, Reply};
-use super::questions::Target;
+use super::polling::{self, Due, LoadErrors, PATIENCE, Poll, PollState, Reply, Trigger};
+use super::target::Target;
+use crate::tetragon_client::Answer;
 use crate::watch::key::DaemonSetKey;
 
-/// What one agent has said, as far as it counts.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Said {
-    /// It answered.
-    Answered {
-        /// What it said.
-        answer: Arc<Answer>,
-        /// AskError gRPC was not answered, where the metrics were read in its place.
-        without_grpc: Option<AskError>,
-    },
-    /// It did not.
-    Unanswered(Unanswered),
-}
-
-impl Said {
-    /// What counts of an outcome. Source often policies have acted is left out: it changes all the time.
-    pub fn of(outcome: &QueryResult) -> Self {
-        match outcome {
-            Ok(Response { answer, grpc_error: without_grpc, .. }) => {
-                Self::Answered { answer: answer.clone().into(), without_grpc: *without_grpc }
-            }
-            Err(why) => Self::Unanswered(*why),
-        }
-    }
-
-    /// It answered.
-    pub const fn is_answer(&self) -> bool {
-        matches!(self, Self::Answered { .. })
-    }
-}
-
-/// What counts of one agent's answers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Recalled {
-    /// What it said.
-    pub said: Said,
-    /// It was asked after the last change, and nothing else is to be expected.
-    pub is_final: bool,
-    /// It has answered less than twice since the operator started.
-    pub is_first: bool,
-}
-
-/// What was heard of all agents.
+/// The answers of all agents.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<Inner>);
+pub struct Answers(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    heard: BTreeMap<Target, Heard>,
-    answers: HashSet<Arc<Answer>>,
-    rollouts: HashMap<DaemonSetKey, Counted>,
+    agents: BTreeMap<Target, PollState>,
+    shared: HashSet<Arc<Answer>>,
+    rollouts: HashMap<DaemonSetKey, Rollout>,
 }
 
-/// Source many agents of a DaemonSet there are, new and available.
+/// The last change of a DaemonSet's counts.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Counted {
+struct Rollout {
     counts: String,
-    /// Since when.
     since: Timestamp,
 }
 
-impl Memory {
-    /// What counts of that agent's answers, where its occasion is this one or an older one of the same boot.
-    pub fn recall(&self, target: &Target, occasion: &Occasion) -> Option<Recalled> {
-        let inner = self.lock();
-        let heard =
-            inner.heard.get(target).filter(|heard| heard.occasion.boot_id == occasion.boot_id)?;
-        let is_final = heard.is_final && heard.occasion == *occasion;
-        Some(Recalled {
-            said: heard.said.clone(),
-            is_final,
-            is_first: heard.said.is_answer() && heard.answers < 2,
+/// The last reply of one agent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LastReply {
+    pub reply: Reply,
+    /// The agent was asked after the last change, and its reply will not change by itself.
+    pub is_final: bool,
+    /// The agent has answered less than twice since the operator started.
+    pub is_first: bool,
+}
+
+/// What a poll changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Changes {
+    /// A condition may change.
+    pub condition: bool,
+    /// The agent's load errors began or ended.
+    pub load_errors: bool,
+}
+
+impl Answers {
+    /// The last reply of that agent in the boot of the trigger.
+    pub fn last_reply(&self, target: &Target, trigger: &Trigger) -> Option<LastReply> {
+        let inner = self.0.lock();
+        let state =
+            inner.agents.get(target).filter(|state| state.trigger.boot_id == trigger.boot_id)?;
+        Some(LastReply {
+            reply: state.reply.clone(),
+            is_final: state.is_final && state.trigger == *trigger,
+            is_first: state.reply.is_ok() && state.answers < 2,
         })
     }
 
-    /// Since when the agent of that DaemonSet on that node reports policies in an error state, in that boot. None where its
-    /// newest answer reports none, or where it was not asked.
+    /// Since when the agent of that DaemonSet on that node reports policies in an error state, in
+    /// that boot. `None` if its newest answer reports none, or if it was not asked.
     pub fn load_errors(
         &self,
         daemon_set: &DaemonSetKey,
         node: &str,
         boot_id: &str,
     ) -> Option<LoadErrors> {
-        let inner = self.lock();
-        let of_node = inner.heard.range(Target::first_of(node, daemon_set)..);
-        let mut found = of_node
+        let inner = self.0.lock();
+        let from_first = inner.agents.range(Target::first_of(node, daemon_set)..);
+        let mut of_node = from_first
             .take_while(|(target, _)| target.node == node && target.daemon_set == *daemon_set);
-        found.find_map(|(_, heard)| heard.load_errors.filter(|_| heard.occasion.boot_id == boot_id))
+        of_node
+            .find_map(|(_, state)| state.load_errors.filter(|_| state.trigger.boot_id == boot_id))
     }
 
-    /// When that agent is due; see [`polling::due`].
-    pub fn due(&self, target: &Target, occasion: &Occasion, now: Timestamp) -> Option<Due> {
-        polling::due(self.lock().heard.get(target), occasion, now)
+    /// See [`polling::due`].
+    pub fn due(&self, target: &Target, trigger: &Trigger, now: Timestamp) -> Option<Due> {
+        polling::due(self.0.lock().agents.get(target), trigger, now)
     }
 
-    /// Remembers a reply.
-    pub fn hear(&self, target: &Target, reply: &Reply) -> News {
-        let mut inner = self.lock();
-        let before = inner.heard.get(target);
-        let had_load_errors = before.is_some_and(|heard| heard.load_errors.is_some());
-        let (mut heard, is_news) = polling::hear(before, reply);
-        if let Said::Answered { answer, .. } = &mut heard.said {
-            match inner.answers.get(answer) {
-                Some(shared) => *answer = shared.clone(),
-                None => drop(inner.answers.insert(answer.clone())),
+    /// Remembers a poll.
+    pub fn record(&self, target: &Target, poll: &Poll) -> Changes {
+        let mut inner = self.0.lock();
+        let before = inner.agents.get(target);
+        let mut state = PollState::after(before, poll);
+        let had_load_errors = before.is_some_and(|before| before.load_errors.is_some());
+        let changes = Changes {
+            condition: state.is_news(before),
+            load_errors: state.load_errors.is_some() != had_load_errors,
+        };
+        if let Ok(reply) = &mut state.reply {
+            match inner.shared.get(&reply.answer) {
+                Some(shared) => reply.answer = shared.clone(),
+                None => drop(inner.shared.insert(reply.answer.clone())),
             }
         }
-        let load_errors = heard.load_errors.is_some() != had_load_errors;
-        inner.heard.insert(target.clone(), heard);
-        News { is_news, load_errors }
+        inner.agents.insert(target.clone(), state);
+        changes
     }
 
-    /// Forgets whom nobody wants to ask any more, and answers that nobody gives any more.
+    /// Forgets the agents that are not wanted any more, their DaemonSets, and unused answers.
     pub fn retain(&self, is_wanted: impl Fn(&Target) -> bool) {
-        let mut inner = self.lock();
-        let Inner { heard, answers, rollouts } = &mut *inner;
-        heard.retain(|target, _| is_wanted(target));
-        answers.retain(|answer| Arc::strong_count(answer) > 1);
-        let living: HashSet<&DaemonSetKey> =
-            heard.keys().map(|target| &target.daemon_set).collect();
-        rollouts.retain(|key, _| living.contains(key));
+        let mut inner = self.0.lock();
+        let Inner { agents, shared, rollouts } = &mut *inner;
+        agents.retain(|target, _| is_wanted(target));
+        // The set itself holds one reference.
+        shared.retain(|answer| Arc::strong_count(answer) > 1);
+        let used: HashSet<&DaemonSetKey> = agents.keys().map(|target| &target.daemon_set).collect();
+        rollouts.retain(|key, _| used.contains(key));
     }
 
-    /// Notes the counts of a DaemonSet's agents. Where they change, agents start or stop.
-    pub fn note_counts(&self, key: &DaemonSetKey, counts: String, now: Timestamp) {
-        let mut inner = self.lock();
+    /// Notes the counts of a DaemonSet's agents. A change means that agents start or stop.
+    pub fn note_rollout(&self, key: &DaemonSetKey, counts: String, now: Timestamp) {
+        let mut inner = self.0.lock();
         if inner.rollouts.get(key).is_none_or(|before| before.counts != counts) {
-            inner.rollouts.insert(key.clone(), Counted { counts, since: now });
+            inner.rollouts.insert(key.clone(), Rollout { counts, since: now });
         }
     }
 
     /// Whether agents of that DaemonSet may have started within the last minute.
     pub fn may_have_started(&self, key: &DaemonSetKey, now: Timestamp) -> bool {
-        self.lock()
-            .rollouts
-            .get(key)
-            .is_none_or(|counted| now.duration_since(counted.since) < PATIENCE)
+        let inner = self.0.lock();
+        inner.rollouts.get(key).is_none_or(|rollout| now.duration_since(rollout.since) < PATIENCE)
     }
 
-    /// Source many different answers are kept.
     #[cfg(test)]
-    pub(super) fn different_answers(&self) -> usize {
-        self.lock().answers.len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn sizes(&self) -> Sizes {
+        let inner = self.0.lock();
+        Sizes {
+            agents: inner.agents.len(),
+            different_answers: inner.shared.len(),
+            rollouts: inner.rollouts.len(),
+        }
     }
 }
 
-/// What a reply changes.
+/// How much is remembered.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct News {
-    /// It may change a condition.
-    pub is_news: bool,
-    /// The agent's load errors began or ended.
-    pub load_errors: bool,
+pub(super) struct Sizes {
+    pub agents: usize,
+    pub different_answers: usize,
+    pub rollouts: usize,
 }

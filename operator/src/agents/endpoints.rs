@@ -1,8 +1,8 @@
-//! Source the agents of a DaemonSet can be asked: at which ports of their nodes' addresses.
+//! At which ports the agents of a DaemonSet can be asked.
 //!
-//! In: the DaemonSet and the policy's `spec.tetragon`. Out: the ports, or why nobody can be asked. Pure. The agents'
-//! ConfigMap is not read, as that would be a right more: what is said there and not in the container is found out by
-//! asking.
+//! In: the DaemonSet and the policy's `spec.tetragon`. Out: the ports, or why the agents cannot be
+//! asked. Pure. The agents' ConfigMap is not read, because that would need another right: a setting
+//! that is there and not in the container shows when the agent is asked.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,86 +15,78 @@ use lsm_ready_tetragon::image::MODES_SINCE;
 use lsm_ready_tetragon::plan::pod;
 use lsm_ready_tetragon::refusal::Refusal;
 
-use super::questions::At;
-use super::tls::ServerName;
+use super::target::AgentAddress;
+use super::tls::{ServerName, TlsFilesError};
+use crate::tetragon_client::Endpoints;
 
 /// Port of gRPC in the ConfigMap of chart 1.3 (`server-address`).
 const GRPC: u16 = 54321;
 /// Port of the metrics in the ConfigMaps of charts 1.3 and 1.7 (`metrics-server`).
 const METRICS: u16 = 2112;
 
-/// The ports at which each agent is asked; at least one is there.
+/// The ports at which each agent is asked. At least one is set.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Way {
+pub struct Ports {
     grpc: Option<u16>,
     metrics: Option<u16>,
     tls: Option<ServerName>,
 }
 
-/// AskError the agents are not asked.
+/// Why the agents cannot be asked.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum NotAskable {
-    /// The policy says so.
-    #[error("the policy says agents.ask: Never")]
+pub enum Unreachable {
+    #[error("the agents are not asked: the policy sets agents.ask: Never")]
     Never,
-    /// The files for TLS cannot be used.
-    #[error("{0}")]
-    TlsFiles(String),
-    /// There is no DaemonSet.
+    #[error(transparent)]
+    TlsFiles(#[from] TlsFilesError),
     #[error(
-        "there is no DaemonSet {0}: set spec.tetragon.daemonSet to Tetragon's namespace and name, or install it"
+        "DaemonSet {0} does not exist: install Tetragon, or set spec.tetragon.daemonSet to its \
+         namespace and name"
     )]
     NoDaemonSet(String),
-    /// Which container is the agent is not known.
+    /// It is unknown which container is the agent.
     #[error("{0}")]
     NoAgent(Refusal),
-    /// The pods have addresses of their own.
     #[error(
-        "the agents' pods have no hostNetwork, so they do not answer at their nodes' addresses, and their own are not known: \
-         lsm-ready may not list pods. Tetragon's chart sets hostNetwork: true; else remove spec.tetragon.agents"
+        "the agents cannot be asked: their pods have no hostNetwork, so they do not listen at \
+         their nodes' addresses, and lsm-ready may not list pods to find their own. Set \
+         hostNetwork: true, as Tetragon's chart does, or remove spec.tetragon.agents"
     )]
     NoHostNetwork,
-    /// They listen where only their own node gets to.
     #[error(
-        "the container listens for {flag} at {address:?}, which only its own node reaches: say ask: Metrics, or let it listen \
-         at the node's address with that port closed to all but the operator, as gRPC asks for no password and deletes policies"
+        "the agents cannot be asked: the container listens for {flag} at {address:?}, which only \
+         its own node can reach. Set ask: Metrics, or let it listen at the node's address and \
+         close that port to everything but the operator, because gRPC needs no password and can \
+         delete policies"
     )]
-    OnTheNodeOnly {
-        /// The flag.
-        flag: &'static str,
-        /// Its value.
-        address: String,
-    },
+    NodeLocal { flag: &'static str, address: String },
 }
 
-/// Source the agents of that DaemonSet are asked.
-///
-/// # Errors
-/// AskError they are not.
-pub fn way(
+/// The ports of the agents of that DaemonSet. `key` is its namespace and name, for the error.
+pub fn ports(
     key: &str,
     daemon_set: Option<&DaemonSet>,
-    own: &Tetragon,
+    tetragon: &Tetragon,
     agents: &Agents,
-) -> Result<Way, NotAskable> {
+) -> Result<Ports, Unreachable> {
     if agents.ask == Ask::Never {
-        return Err(NotAskable::Never);
+        return Err(Unreachable::Never);
     }
-    let pod = daemon_set.and_then(pod).ok_or_else(|| NotAskable::NoDaemonSet(key.to_owned()))?;
-    let container = agent(pod, &own.daemon_set.container).map_err(NotAskable::NoAgent)?;
+    let pod = daemon_set.and_then(pod).ok_or_else(|| Unreachable::NoDaemonSet(key.to_owned()))?;
+    let container = agent(pod, &tetragon.daemon_set.container).map_err(Unreachable::NoAgent)?;
     if pod.host_network != Some(true) {
-        return Err(NotAskable::NoHostNetwork);
+        return Err(Unreachable::NoHostNetwork);
     }
-    let grpc = || listens(container, "server-address", agents.port, GRPC);
-    let metrics = || listens(container, "metrics-server", agents.metrics_port, METRICS);
+    let grpc = || port(container, "server-address", agents.port, GRPC);
+    let metrics = || port(container, "metrics-server", agents.metrics_port, METRICS);
     let tls = agents.grpc_tls().map(|tls| tls.server_name.clone());
     match agents.ask {
-        Ask::Never => Err(NotAskable::Never),
-        Ask::Grpc => Ok(Way { grpc: Some(grpc()?), metrics: None, tls }),
-        Ask::Metrics => Ok(Way { grpc: None, metrics: Some(metrics()?), tls: None }),
+        Ask::Never => Err(Unreachable::Never),
+        Ask::Grpc => Ok(Ports { grpc: Some(grpc()?), metrics: None, tls }),
+        Ask::Metrics => Ok(Ports { grpc: None, metrics: Some(metrics()?), tls: None }),
         Ask::Auto => match (grpc(), metrics()) {
-            (Err(why), Err(_)) => Err(why),
-            (grpc, metrics) => Ok(Way {
+            (Err(error), Err(_)) => Err(error),
+            (grpc, metrics) => Ok(Ports {
                 tls: tls.filter(|_| grpc.is_ok()),
                 grpc: grpc.ok(),
                 metrics: metrics.ok(),
@@ -103,44 +95,44 @@ pub fn way(
     }
 }
 
-/// Whether the release of these agents has modes (enforce, monitor). Releases before 1.4 have none; of a release that is
-/// not known it is assumed.
+/// Whether the release of these agents has modes (enforce, monitor). Releases before 1.4 have none.
+/// An unknown release is assumed to have them.
 pub fn has_modes(daemon_set: &DaemonSet, container: &str) -> bool {
     version(daemon_set, container).is_none_or(|version| version >= MODES_SINCE)
 }
 
-/// The port: the policy's, else that of the container's own flag, else the charts'.
-fn listens(
+/// The policy's port; else that of the container's flag; else that of the chart.
+fn port(
     container: &Container,
     flag: &'static str,
-    asked: Option<i32>,
-    chart: u16,
-) -> Result<u16, NotAskable> {
-    let asked = asked.and_then(|port| u16::try_from(port).ok());
-    let Some(address) = told(container, flag) else {
-        return Ok(asked.unwrap_or(chart));
+    from_policy: Option<i32>,
+    from_chart: u16,
+) -> Result<u16, Unreachable> {
+    let from_policy = from_policy.and_then(|port| u16::try_from(port).ok());
+    let Some(address) = flag_value(container, flag) else {
+        return Ok(from_policy.unwrap_or(from_chart));
     };
-    match outside_port(&address) {
-        Some(port) => Ok(asked.unwrap_or(port)),
-        None => Err(NotAskable::OnTheNodeOnly { flag, address }),
+    match external_port(&address) {
+        Some(port) => Ok(from_policy.unwrap_or(port)),
+        None => Err(Unreachable::NodeLocal { flag, address }),
     }
 }
 
-/// The port of an address at which others are answered too. Go takes `:54321` for every address. A name other than
-/// localhost may be the node's own.
-fn outside_port(address: &str) -> Option<u16> {
+/// The port of an address that other nodes can reach. Go listens at every address for `:54321`. A
+/// name other than localhost may be the node's own.
+fn external_port(address: &str) -> Option<u16> {
     let (host, port) = address.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let inside = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    port.parse().ok().filter(|port| *port != 0 && !inside)
+    let is_local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    port.parse().ok().filter(|port| *port != 0 && !is_local)
 }
 
-/// What the container itself says of a flag: by an argument, which counts first, or by the variable that Tetragon reads
-/// in its place (viper's prefix `tetragon`, `-` as `_`).
-fn told(container: &Container, flag: &str) -> Option<String> {
+/// The value of a flag in the container: from the last argument with that name, else from the
+/// variable that Tetragon reads instead (viper's prefix `tetragon`, `_` for `-`).
+fn flag_value(container: &Container, flag: &str) -> Option<String> {
     let words: Vec<&String> =
         container.command.iter().flatten().chain(container.args.iter().flatten()).collect();
-    let by_argument = words.iter().enumerate().rev().find_map(|(place, word)| {
+    let from_argument = words.iter().enumerate().rev().find_map(|(place, word)| {
         let rest = word.strip_prefix("--")?.strip_prefix(flag)?;
         match rest.strip_prefix('=') {
             Some(value) => Some(value.to_owned()),
@@ -149,42 +141,44 @@ fn told(container: &Container, flag: &str) -> Option<String> {
         }
     });
     let variable = format!("TETRAGON_{}", flag.to_uppercase().replace('-', "_"));
-    let by_variable =
+    let from_variable =
         || container.env.iter().flatten().find(|env| env.name == variable)?.value.clone();
-    by_argument.or_else(by_variable).filter(|value| !value.is_empty())
+    from_argument.or_else(from_variable).filter(|value| !value.is_empty())
 }
 
-impl Way {
-    /// Where the agent of that Node is asked; none where the Node has no address for it.
-    pub fn to(&self, node: &Node) -> Option<At> {
-        let address = address(node)?;
-        let at = |port: Option<u16>| port.map(|port| SocketAddr::new(address, port));
-        Some(At { grpc: at(self.grpc), metrics: at(self.metrics), tls: self.tls.clone() })
+impl Ports {
+    /// Where the agent of that Node is asked; `None` if the Node has no usable address.
+    pub fn address_on(&self, node: &Node) -> Option<AgentAddress> {
+        let ip = internal_ip(node)?;
+        let socket = |port: Option<u16>| port.map(|port| SocketAddr::new(ip, port));
+        let endpoints = Endpoints { grpc: socket(self.grpc), metrics: socket(self.metrics) };
+        Some(AgentAddress { endpoints, tls: self.tls.clone() })
     }
 
-    /// The server name, where gRPC goes over TLS.
+    /// The expected name in the certificate, if gRPC goes over TLS.
     pub const fn tls(&self) -> Option<&ServerName> {
         self.tls.as_ref()
     }
 }
 
-/// The first InternalIP that can be another machine's. A kubelet writes its own Node's addresses: none may make the
-/// operator talk to itself or to what answers at link-local addresses, as clouds' metadata services do.
-fn address(node: &Node) -> Option<IpAddr> {
+/// The first InternalIP that can belong to another machine. A kubelet writes the addresses of its
+/// own Node. None of them may make the operator connect to itself, or to a link-local service such
+/// as a cloud's metadata server.
+fn internal_ip(node: &Node) -> Option<IpAddr> {
     let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
     let internal = addresses.filter(|address| address.type_ == "InternalIP");
     internal
         .filter_map(|address| address.address.parse().ok())
         .map(|ip: IpAddr| ip.to_canonical())
-        .find(is_elsewhere)
+        .find(can_be_another_machine)
 }
 
-fn is_elsewhere(ip: &IpAddr) -> bool {
-    let link_local = match ip {
+fn can_be_another_machine(ip: &IpAddr) -> bool {
+    let is_link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     };
-    !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || link_local)
+    !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || is_link_local)
 }
 
 #[cfg(test)]
@@ -201,24 +195,28 @@ mod tests {
         .unwrap()
     }
 
-    fn ways(container: &Value, agents: &Value) -> Result<(Option<u16>, Option<u16>), NotAskable> {
+    /// The ports of gRPC and of the metrics.
+    fn ports_of(
+        container: &Value,
+        agents: &Value,
+    ) -> Result<(Option<u16>, Option<u16>), Unreachable> {
         let agents: Agents = serde_json::from_value(agents.clone()).unwrap();
         let daemon_set = daemon_set(true, container);
-        way("kube-system/tetragon", Some(&daemon_set), &Tetragon::default(), &agents)
-            .map(|way| (way.grpc, way.metrics))
+        ports("kube-system/tetragon", Some(&daemon_set), &Tetragon::default(), &agents)
+            .map(|ports| (ports.grpc, ports.metrics))
     }
 
     #[test]
-    fn the_policys_port_then_the_containers_then_the_charts() {
+    fn the_port_is_from_the_policy_else_the_container_else_the_chart() {
         let args = |args: &[&str]| json!({"args": args});
-        let told = args(&["--server-address=0.0.0.0:1", "--metrics-server", ":2"]);
+        let flags = args(&["--server-address=0.0.0.0:1", "--metrics-server", ":2"]);
         let by_variable = json!({"env": [{"name": "TETRAGON_SERVER_ADDRESS", "value": "[::]:3"}]});
         let table = [
             (json!({}), json!({}), (Some(54321), Some(2112))),
             (json!({}), json!({"ask": "Grpc", "port": 9}), (Some(9), None)),
             (json!({}), json!({"ask": "Metrics", "metricsPort": 9}), (None, Some(9))),
-            (told.clone(), json!({}), (Some(1), Some(2))),
-            (told, json!({"port": 9}), (Some(9), Some(2))),
+            (flags.clone(), json!({}), (Some(1), Some(2))),
+            (flags, json!({"port": 9}), (Some(9), Some(2))),
             (by_variable, json!({}), (Some(3), Some(2112))),
             (args(&["--server-address=localhost:54321"]), json!({}), (None, Some(2112))),
             (
@@ -232,12 +230,12 @@ mod tests {
             (args(&["--server-address-other=localhost:1"]), json!({}), (Some(54321), Some(2112))),
         ];
         for (container, agents, expected) in table {
-            assert_eq!(ways(&container, &agents), Ok(expected), "{container} {agents}");
+            assert_eq!(ports_of(&container, &agents), Ok(expected), "{container} {agents}");
         }
     }
 
     #[test]
-    fn tls_is_for_grpc_alone() {
+    fn tls_is_used_for_grpc_only() {
         let tls = json!({"serverName": "agent.example.com"});
         let name = Some(Some("agent.example.com".to_owned()));
         let local = json!({"args": ["--server-address=localhost:54321"]});
@@ -247,20 +245,21 @@ mod tests {
             (json!({}), json!({"tls": {}}), Some(None)),
             (json!({}), json!({}), None),
             (json!({}), json!({"ask": "Metrics", "tls": tls}), None),
-            // gRPC is not reached, and the metrics are never over TLS.
+            // gRPC cannot be reached, and metrics are never read over TLS.
             (local, json!({"tls": tls}), None),
         ];
         for (container, agents, expected) in table {
             let asked: Agents = serde_json::from_value(agents.clone()).unwrap();
             let daemon_set = daemon_set(true, &container);
-            let way = way("kube-system/tetragon", Some(&daemon_set), &Tetragon::default(), &asked)
-                .unwrap();
-            assert_eq!(way.tls(), expected.as_ref(), "{container} {agents}");
+            let ports =
+                ports("kube-system/tetragon", Some(&daemon_set), &Tetragon::default(), &asked)
+                    .unwrap();
+            assert_eq!(ports.tls(), expected.as_ref(), "{container} {agents}");
         }
     }
 
     #[test]
-    fn only_releases_before_1_4_have_no_modes() {
+    fn only_releases_before_1_4_lack_modes() {
         for (image, expected) in [
             ("quay.io/cilium/tetragon:v1.3.0", false),
             ("quay.io/cilium/tetragon:v1.3.99", false),
@@ -278,33 +277,33 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_asked_is_told_what_to_do() {
+    fn each_cause_why_agents_cannot_be_asked_is_found() {
         let local =
             json!({"args": ["--server-address=[::1]:54321", "--metrics-server=localhost:2112"]});
         for ask in ["Auto", "Grpc"] {
-            let why = ways(&local, &json!({"ask": ask})).unwrap_err();
+            let error = ports_of(&local, &json!({"ask": ask})).unwrap_err();
             assert!(
-                matches!(why, NotAskable::OnTheNodeOnly { flag: "server-address", .. }),
-                "{why:?}"
+                matches!(error, Unreachable::NodeLocal { flag: "server-address", .. }),
+                "{error:?}"
             );
         }
         assert!(
-            ways(&local, &json!({"ask": "Metrics"}))
+            ports_of(&local, &json!({"ask": "Metrics"}))
                 .unwrap_err()
                 .to_string()
                 .contains("metrics-server")
         );
-        assert_eq!(ways(&json!({}), &json!({"ask": "Never"})), Err(NotAskable::Never));
+        assert_eq!(ports_of(&json!({}), &json!({"ask": "Never"})), Err(Unreachable::Never));
         let asked = |daemon_set: Option<DaemonSet>| {
-            way("a/b", daemon_set.as_ref(), &Tetragon::default(), &Agents::default()).unwrap_err()
+            ports("a/b", daemon_set.as_ref(), &Tetragon::default(), &Agents::default()).unwrap_err()
         };
-        assert_eq!(asked(None), NotAskable::NoDaemonSet("a/b".into()));
-        assert_eq!(asked(Some(daemon_set(false, &json!({})))), NotAskable::NoHostNetwork);
-        assert!(matches!(asked(Some(DaemonSet::default())), NotAskable::NoDaemonSet(_)));
+        assert_eq!(asked(None), Unreachable::NoDaemonSet("a/b".into()));
+        assert_eq!(asked(Some(daemon_set(false, &json!({})))), Unreachable::NoHostNetwork);
+        assert!(matches!(asked(Some(DaemonSet::default())), Unreachable::NoDaemonSet(_)));
     }
 
     #[test]
-    fn no_node_makes_the_operator_ask_itself() {
+    fn addresses_of_the_operator_itself_are_refused() {
         let node = |addresses: &[(&str, &str)]| -> Node {
             let addresses: Vec<Value> = addresses
                 .iter()
@@ -323,13 +322,14 @@ mod tests {
             "224.0.0.1",
             "x",
         ] {
-            assert_eq!(address(&internal(refused)), None, "{refused}");
+            assert_eq!(internal_ip(&internal(refused)), None, "{refused}");
         }
         let both =
             node(&[("ExternalIP", "1.2.3.4"), ("Hostname", "n1"), ("InternalIP", "fd00::7")]);
-        let way = Way { grpc: Some(1), metrics: None, tls: None };
-        let expected = At { grpc: Some("[fd00::7]:1".parse().unwrap()), metrics: None, tls: None };
-        assert_eq!(way.to(&both), Some(expected));
-        assert_eq!(way.to(&Node::default()), None);
+        let ports = Ports { grpc: Some(1), metrics: None, tls: None };
+        let endpoints = Endpoints { grpc: Some("[fd00::7]:1".parse().unwrap()), metrics: None };
+        let expected = AgentAddress { endpoints, tls: None };
+        assert_eq!(ports.address_on(&both), Some(expected));
+        assert_eq!(ports.address_on(&Node::default()), None);
     }
 }

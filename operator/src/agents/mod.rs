@@ -1,35 +1,46 @@
-//! What Tetragon's agents themselves say: asked in the background, compared with the TracingPolicies in the cluster.
+//! Asks Tetragon's agents in the background which TracingPolicies they enforce, and compares their
+//! answers with the cluster: condition `TracingPoliciesEnforced`.
 //!
 //! ## Flow
-//! policies with `spec.tetragon.agents`, their DaemonSets and Nodes, and the TracingPolicies from the stores → who can be
-//! asked and how ([`questions`], [`endpoints`], [`node_affinity`]) → who is due ([`polling`]) → questions, some at once ([`poller`]) → the
-//! [`answers`] of answers → the policies that an answer is news for are looked at again, and compare the answers with the
-//! [`catalogue`] ([`comparison`], [`groups`], [`summary`]).
+//! 1. Polling, every five seconds ([`poller`]): policies with `spec.tetragon.agents`
+//!    ([`policy_agents`], [`endpoints`], [`node_affinity`]) → [`questions`] → the agents that are
+//!    due ([`polling`]) → polls → [`answers`]. If an answer changes something, the policies that
+//!    need it are reconciled.
+//! 2. In the reconcile of a policy ([`AgentSurvey`]): last replies of its agents → groups of nodes
+//!    with equal answers ([`groups`]) → the effect of each TracingPolicy ([`comparison`],
+//!    [`effect`]) → [`summary`] → [`condition`].
 //!
 //! ## Guarantees
-//! Nothing is asked unless a policy says so, never in a reconcile, and no agent more often than [`polling`] says. An agent
-//! is asked by one connection at a time. An answer is data for one condition: no label, taint, NodeCondition or `Ready`
-//! depends on it (docs/adr/0011-what-agents-say.md). Answers that say nothing new cause no request to the API server.
+//! - Agents are asked only for a policy that sets `spec.tetragon.agents`, never in a reconcile, and
+//!   no more often than [`polling`] says. One agent has at most one connection.
+//! - An answer is data for one condition. No label, taint, NodeCondition or `Ready` depends on it
+//!   (docs/adr/0011-what-agents-say.md).
+//! - An answer that changes nothing causes no request to the API server.
 //!
 //! ## Errors
-//! Each is an outcome, told in the condition and counted in `crate::tetragon_client_asked_total`.
+//! An error of a poll is part of its result. It is reported in the condition and counted in
+//! `lsm_ready_agents_asked_total`.
 
 pub mod answers;
 pub mod catalogue;
 pub mod comparison;
+pub mod condition;
+pub mod effect;
 pub mod endpoints;
 pub mod groups;
 mod message;
 pub mod node_affinity;
 pub mod node_names;
+pub mod policy_agents;
 pub mod poller;
 pub mod polling;
 pub mod questions;
 pub mod summary;
 mod survey;
+pub mod target;
 #[cfg(test)]
 mod tests;
 pub mod tls;
 
-pub use poller::rounds;
-pub use survey::{Hearing, hearing};
+pub use poller::poll_agents;
+pub use survey::AgentSurvey;

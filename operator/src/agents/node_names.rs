@@ -1,24 +1,24 @@
-//! A set of nodes in the size that a message needs: how many, and the first of them by name.
+//! A set of nodes for a message: their number, and the first names.
 
 use std::fmt;
 
 use lsm_ready_crds::first_n::{self, MAX_ITEMS};
 
-/// Source many nodes, and the first of them by name.
+/// The number of nodes, and the first names in order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Names {
+pub struct NodeNames {
     count: usize,
     first: Vec<String>,
 }
 
-impl Names {
-    /// Adds a node, which is not among them yet.
+impl NodeNames {
+    /// Adds a node that is not in the set yet.
     pub fn add(&mut self, node: &str) {
         self.count += 1;
         first_n::insert(&mut self.first, node.to_owned(), |a, b| a < b);
     }
 
-    /// Adds nodes, none of which is among them yet.
+    /// Adds nodes that are not in the set yet.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         for node in &other.first {
@@ -26,23 +26,21 @@ impl Names {
         }
     }
 
-    /// Source many.
     pub const fn count(&self) -> usize {
         self.count
     }
 
-    /// There is none.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The first by name.
+    /// The first name in order.
     pub fn first(&self) -> Option<&str> {
         self.first.first().map(String::as_str)
     }
 }
 
-impl fmt::Display for Names {
+impl fmt::Display for NodeNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.first.join(", ");
         match self.count {

@@ -1,145 +1,155 @@
 //! Asks the agents again and again.
 //!
 //! ## Load
-//! Every five seconds there is a look at who is due. Agents that answer are asked 16 at once, and beside them 16 that did not
-//! answer the last time. 5,000 agents that answer are asked about 150 times a second in all (each after 27 to 39 seconds),
-//! which takes 16 connections as long as an answer takes less than a tenth of a second; slower agents are asked more rarely.
-//! If no agent answers, each question takes its deadline: two seconds, or four where gRPC and then the metrics are tried.
-//! 5,000 agents then take 10 or 21 minutes, and nobody waits for them but they themselves; when they answer again, each is
-//! asked within about five minutes. 32 agents that each send as much as is read at the most hold 128 MiB.
+//! A round begins every five seconds. It asks up to 16 answering agents at once, and beside them up
+//! to 16 agents that did not answer the last time.
+//!
+//! 5,000 answering agents are asked about 150 times a second (each after 27 to 39 seconds). 16
+//! connections suffice if an answer takes less than a tenth of a second; slower agents are asked
+//! less often.
+//!
+//! If no agent answers, each poll takes its deadline: two seconds, or four if gRPC and then the
+//! metrics are tried. A round over 5,000 such agents takes 10 or 21 minutes. It delays only them.
+//! An agent that answers again is noticed within about five minutes.
+//!
+//! 32 agents that each send the maximum hold 128 MiB.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::tetragon_client::{Limits, QueryResult, Response, Tls, ask, attempts};
 use futures::future::join;
 use futures::{StreamExt, stream};
 
 use super::catalogue::Catalogue;
-use super::polling::{Lane, Reply};
-use super::questions::{Agents, At, Target, Wanted, agents, server_names, wanted};
+use super::policy_agents::{PolicyAgents, server_names};
+use super::polling::{Lane, Poll};
+use super::questions::{Question, questions};
+use super::target::{AgentAddress, Target};
 use crate::context::Context;
+use crate::tetragon_client::{Limits, QueryResult, Tls, ask, attempts};
 
-/// Between two looks at who is due. A look begins no more questions after that time.
-const EVERY: Duration = Duration::from_secs(5);
-/// Questions under way at once in each lane.
-pub const AT_ONCE: usize = 16;
+/// Time between two rounds. A round starts no more polls after that time.
+const ROUND: Duration = Duration::from_secs(5);
+/// Maximum number of concurrent polls in each lane.
+pub const MAX_CONCURRENT: usize = 16;
 
-/// Asks again and again, until `stop`.
-pub async fn rounds(ctx: &Context, stop: impl Future) {
-    let looks = async {
+/// Runs rounds until `stop`.
+pub async fn poll_agents(ctx: &Context, stop: impl Future) {
+    let rounds = async {
         loop {
-            let next = tokio::time::Instant::now() + EVERY;
-            look(ctx, async |at: At, tls| {
-                ask(&at.endpoints(), tls.as_deref(), &Limits::default()).await
+            let next = tokio::time::Instant::now() + ROUND;
+            round(ctx, async |at: AgentAddress, tls| {
+                ask(&at.endpoints, tls.as_deref(), &Limits::default()).await
             })
             .await;
             tokio::time::sleep_until(next).await;
         }
     };
     tokio::select! {
-        () = looks => {}
+        () = rounds => {}
         _ = stop => {}
     }
 }
 
-/// One look: asks who is due, and has the policies looked at again for which there is news.
-pub(super) async fn look(ctx: &Context, ask: impl AsyncFn(At, Option<Arc<Tls>>) -> QueryResult) {
+/// One round: asks the agents that are due, and reconciles the policies whose condition may change.
+pub(super) async fn round(
+    ctx: &Context,
+    ask: impl AsyncFn(AgentAddress, Option<Arc<Tls>>) -> QueryResult,
+) {
     if ctx.agent_tls.refresh(&server_names(ctx)) {
         ctx.queues.all_policies(&ctx.stores.policies);
     }
-    // 1. Who is to be asked what.
-    let known = ctx.stores.tracing_policies.snapshot();
-    let catalogue = Catalogue::of(&known);
-    let wanted = wanted(&catalogue, ctx);
-    ctx.agents.retain(|target| wanted.contains_key(target));
-    note_counts(ctx);
-    // 2. Who is due.
-    let [answering, silent] = due(&wanted, ctx);
-    // 3. Ask, and have told what is news.
-    let (ask, wanted, catalogue) = (&ask, &wanted, &catalogue);
-    let questions = |targets: BTreeSet<(jiff::Timestamp, &'_ Target)>| {
-        let targets: Vec<Target> = targets.into_iter().map(|(_, target)| target.clone()).collect();
-        let begun = stream::iter(targets).take_until(tokio::time::sleep(EVERY));
-        begun.for_each_concurrent(AT_ONCE, async |target| {
-            let tls = target.at.tls.as_ref().and_then(|name| ctx.agent_tls.tls(name)?.ok());
-            let outcome = ask(target.at.clone(), tls).await;
-            if let Some(wanted) = wanted.get(&target) {
-                hear(&target, wanted, outcome, catalogue, ctx);
+    // 1. Find the questions, and forget agents that have none.
+    let snapshot = ctx.stores.tracing_policies.snapshot();
+    let catalogue = Catalogue::of(&snapshot);
+    let questions = questions(&catalogue, ctx);
+    ctx.agents.retain(|target| questions.contains_key(target));
+    note_rollouts(ctx);
+    // 2. Choose the agents that are due.
+    let DueAgents { answering, silent } = due(&questions, ctx);
+    // 3. Ask them, and record each result.
+    let (ask, questions, catalogue) = (&ask, &questions, &catalogue);
+    let poll_lane = |lane: DueLane<'_>| {
+        let targets: Vec<Target> = lane.into_iter().map(|(_, target)| target.clone()).collect();
+        let started = stream::iter(targets).take_until(tokio::time::sleep(ROUND));
+        started.for_each_concurrent(MAX_CONCURRENT, async |target| {
+            let tls = target.address.tls.as_ref().and_then(|name| ctx.agent_tls.tls(name)?.ok());
+            let result = ask(target.address.clone(), tls).await;
+            if let Some(question) = questions.get(&target) {
+                record(&target, question, result, catalogue, ctx);
             }
         })
     };
-    join(questions(answering), questions(silent)).await;
+    join(poll_lane(answering), poll_lane(silent)).await;
 }
 
-/// Who is due in each lane, in the order in which they are asked.
-fn due<'a>(
-    wanted: &'a BTreeMap<Target, Wanted>,
-    ctx: &Context,
-) -> [BTreeSet<(jiff::Timestamp, &'a Target)>; 2] {
+/// Agents of one lane. The one that is due longest is first.
+type DueLane<'a> = BTreeSet<(jiff::Timestamp, &'a Target)>;
+
+#[derive(Default)]
+struct DueAgents<'a> {
+    answering: DueLane<'a>,
+    silent: DueLane<'a>,
+}
+
+fn due<'a>(questions: &'a BTreeMap<Target, Question>, ctx: &Context) -> DueAgents<'a> {
     let now = (ctx.now)();
-    let (mut answering, mut silent) = (BTreeSet::new(), BTreeSet::new());
-    for (target, Wanted { occasion, .. }) in wanted {
-        let Some(due) = ctx.agents.due(target, occasion, now) else {
+    let mut agents = DueAgents::default();
+    for (target, Question { trigger, .. }) in questions {
+        let Some(due) = ctx.agents.due(target, trigger, now) else {
             continue;
         };
         let lane = match due.lane {
-            Lane::Answering => &mut answering,
-            Lane::Silent => &mut silent,
+            Lane::Answering => &mut agents.answering,
+            Lane::Silent => &mut agents.silent,
         };
         lane.insert((due.since, target));
     }
-    [answering, silent]
+    agents
 }
 
-fn hear(
+fn record(
     target: &Target,
-    wanted: &Wanted,
-    mut outcome: QueryResult,
+    question: &Question,
+    mut result: QueryResult,
     catalogue: &Catalogue<'_>,
     ctx: &Context,
 ) {
-    for (how, outcome) in attempts(&outcome) {
-        ctx.metrics.agent_asked(how.as_str(), outcome);
+    for (source, outcome) in attempts(&result) {
+        ctx.metrics.agent_asked(source.as_str(), outcome);
     }
-    let is_complete = match &mut outcome {
-        Ok(Response { answer, .. }) => {
-            catalogue.trim(answer);
-            catalogue.is_complete(&wanted.places, answer)
-        }
-        Err(_) => false,
+    let is_complete = result.as_mut().is_ok_and(|response| {
+        catalogue.trim(&mut response.answer);
+        catalogue.is_complete(&question.placements, &response.answer)
+    });
+    let now = (ctx.now)();
+    let poll = Poll {
+        trigger: question.trigger.clone(),
+        result,
+        is_complete,
+        may_have_started: ctx.agents.may_have_started(&target.daemon_set, now),
+        now,
+        jitter: fastrand::f64(),
     };
-    let (occasion, now) = (wanted.occasion.clone(), (ctx.now)());
-    let may_have_started = ctx.agents.may_have_started(&target.daemon_set, now);
-    let reply =
-        Reply { occasion, outcome, is_complete, may_have_started, now, dice: fastrand::f64() };
-    let news = ctx.agents.hear(target, &reply);
-    if news.is_news {
-        wanted.policies.iter().for_each(|policy| ctx.queues.policy(policy));
+    let changes = ctx.agents.record(target, &poll);
+    if changes.condition {
+        question.policies.iter().for_each(|policy| ctx.queues.policy(policy));
     }
-    // Whether an agent is stale may depend on it.
-    if news.load_errors {
+    // Load errors decide whether an agent is stale.
+    if changes.load_errors {
         ctx.queues.daemon_set(&target.daemon_set);
     }
 }
 
-/// Notes how many agents each DaemonSet has: where that changes, agents may have only just started.
-fn note_counts(ctx: &Context) {
+/// Notes the counts of each DaemonSet. If they change, agents may just have started.
+fn note_rollouts(ctx: &Context) {
     for policy in ctx.stores.policies.state() {
-        let Some(Agents { key, way: Ok((_, daemon_set)), .. }) = agents(&policy, ctx) else {
-            continue;
-        };
-        let status = daemon_set.status.as_ref();
-        let counts = status.map(|status| {
-            let counts = (
-                status.desired_number_scheduled,
-                status.updated_number_scheduled,
-                status.number_available,
-            );
-            format!("{:?} {counts:?} {}", daemon_set.metadata.generation, status.number_ready)
-        });
-        ctx.agents.note_counts(&key, counts.unwrap_or_default(), (ctx.now)());
+        if let Some(PolicyAgents { key, reachable: Ok(agents), .. }) =
+            PolicyAgents::of(&policy, ctx)
+        {
+            ctx.agents.note_rollout(&key, agents.counts(), (ctx.now)());
+        }
     }
 }

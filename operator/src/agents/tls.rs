@@ -1,92 +1,97 @@
-//! The files for gRPC over TLS, which are read anew when they change.
+//! The files for gRPC over TLS, read again when they change.
 //!
-//! A Secret is mounted at the directory (config/agent-tls), so that the operator needs no right to read Secrets. The kubelet
-//! replaces the files when the Secret changes.
+//! A Secret is mounted at the directory (config/agent-tls), so the operator needs no right to read
+//! Secrets. The kubelet replaces the files when the Secret changes.
 //!
 //! ## Errors
-//! Files that are missing or cannot be used are told in the condition of the policies that want TLS, and their agents are not
-//! asked until the files can be used.
+//! Missing or invalid files are reported in the condition of the policies that set `agents.tls`.
+//! The agents are not asked until the files are valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::tetragon_client::Tls;
 
-/// The files that may be there.
 const FILES: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];
-/// Longest part of a file that is compared, in bytes: as much as a Secret holds.
-const LONGEST: u64 = 1 << 20;
+/// Maximum number of bytes of a file that are compared: the maximum size of a Secret.
+const MAX_LEN: u64 = 1 << 20;
 
-/// The name that the agents' certificates must have; none for the address of each agent.
+/// The name that the agents' certificates must have; `None` for the address of each agent.
 pub type ServerName = Option<String>;
+
+/// Why gRPC over TLS is not possible.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TlsFilesError {
+    #[error(
+        "gRPC over TLS is not possible: spec.tetragon.agents.tls is set, and the operator was \
+         started without --agent-tls-dir. Add the component config/agent-tls to its installation \
+         (docs/install.md)"
+    )]
+    NoDirectory,
+    /// Holds the text of the error, because the error itself cannot be cloned.
+    #[error("gRPC over TLS is not possible: {0}")]
+    Invalid(String),
+}
 
 /// The files of one directory, read for each server name.
 #[derive(Debug, Default)]
 pub struct TlsFiles {
     directory: Option<PathBuf>,
-    read: Mutex<BTreeMap<ServerName, Files>>,
+    by_name: Mutex<BTreeMap<ServerName, Files>>,
 }
 
-/// What the files were when they were read.
+/// The result of the last read.
 #[derive(Clone, Debug)]
 struct Files {
     revision: u64,
-    tls: Result<Arc<Tls>, String>,
+    tls: Result<Arc<Tls>, TlsFilesError>,
 }
 
 impl TlsFiles {
-    /// The files of that directory, if there is one.
     pub fn of(directory: Option<PathBuf>) -> Self {
-        Self { directory, read: Mutex::default() }
+        Self { directory, by_name: Mutex::default() }
     }
 
-    /// Reads the files that have changed, for these server names; forgets other names. Says whether anything is new.
+    /// Reads the files again if they have changed, for these server names, and forgets other names.
+    /// Returns whether anything changed.
     pub fn refresh(&self, names: &BTreeSet<ServerName>) -> bool {
         if names.is_empty() {
-            self.lock().clear();
+            self.by_name.lock().clear();
             return false;
         }
         let revision = self.directory.as_deref().map_or(0, revision);
-        let mut read = self.lock();
-        read.retain(|name, _| names.contains(name));
-        let mut is_new = false;
+        let mut by_name = self.by_name.lock();
+        by_name.retain(|name, _| names.contains(name));
+        let mut has_changed = false;
         for name in names {
-            if read.get(name).is_none_or(|files| files.revision != revision) {
-                read.insert(name.clone(), Files { revision, tls: self.load(name) });
-                is_new = true;
+            if by_name.get(name).is_none_or(|files| files.revision != revision) {
+                by_name.insert(name.clone(), Files { revision, tls: self.load(name) });
+                has_changed = true;
             }
         }
-        is_new
+        has_changed
     }
 
-    fn load(&self, name: &ServerName) -> Result<Arc<Tls>, String> {
-        let Some(directory) = &self.directory else {
-            return Err(
-                "spec.tetragon.agents.tls is set, and the operator was started without --agent-tls-dir: add the \
-                        component config/agent-tls to its installation (docs/install.md)"
-                    .to_owned(),
-            );
-        };
-        let read = Tls::read(directory, name.as_deref());
-        read.map(Arc::new).map_err(|error| format!("gRPC over TLS is not possible: {error}"))
+    fn load(&self, name: &ServerName) -> Result<Arc<Tls>, TlsFilesError> {
+        let directory = self.directory.as_deref().ok_or(TlsFilesError::NoDirectory)?;
+        let tls = Tls::read(directory, name.as_deref());
+        tls.map(Arc::new).map_err(|error| TlsFilesError::Invalid(error.to_string()))
     }
 
-    /// For that server name; none where it was not read yet.
-    pub fn tls(&self, name: &ServerName) -> Option<Result<Arc<Tls>, String>> {
-        self.lock().get(name).map(|files| files.tls.clone())
+    /// The configuration for that server name; `None` before the first read.
+    pub fn tls(&self, name: &ServerName) -> Option<Result<Arc<Tls>, TlsFilesError>> {
+        self.by_name.lock().get(name).map(|files| files.tls.clone())
     }
 
-    /// What the files were when they were read for that name: another revision is another occasion to ask.
+    /// A number that changes with the files for that name.
     pub fn revision(&self, name: &ServerName) -> u64 {
-        self.lock().get(name).map_or(0, |files| files.revision)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServerName, Files>> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_name.lock().get(name).map_or(0, |files| files.revision)
     }
 }
 
@@ -96,8 +101,8 @@ fn revision(directory: &Path) -> u64 {
     for name in FILES {
         let mut content = Vec::new();
         let read = File::open(directory.join(name))
-            .and_then(|file| file.take(LONGEST).read_to_end(&mut content));
-        (name, content, read.map_err(|error| error.kind()).is_ok()).hash(&mut hasher);
+            .and_then(|file| file.take(MAX_LEN).read_to_end(&mut content));
+        (name, content, read.is_ok()).hash(&mut hasher);
     }
     hasher.finish()
 }
@@ -111,11 +116,11 @@ mod tests {
     }
 
     fn error(files: &TlsFiles, name: &str) -> String {
-        files.tls(&Some(name.to_owned())).unwrap().unwrap_err()
+        files.tls(&Some(name.to_owned())).unwrap().unwrap_err().to_string()
     }
 
     #[test]
-    fn without_a_directory_the_condition_says_what_to_add() {
+    fn without_a_directory_the_error_says_what_to_add() {
         let files = TlsFiles::of(None);
         assert!(files.tls(&Some("a".into())).is_none());
         assert!(files.refresh(&names(&["a"])));
@@ -124,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_when_they_change_and_only_then() {
+    fn files_are_read_again_only_when_they_change() {
         let directory = tempfile::tempdir().unwrap();
         let files = TlsFiles::of(Some(directory.path().to_owned()));
         assert!(files.refresh(&names(&["a"])));
@@ -143,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_wants_are_forgotten() {
+    fn unused_names_are_forgotten() {
         let files = TlsFiles::of(None);
         files.refresh(&names(&["a", "b"]));
         files.refresh(&names(&["b"]));

@@ -65,6 +65,18 @@ impl Fixture {
         self
     }
 
+    /// Replaces a store's objects, as a list after a broken watch does.
+    pub(crate) fn with_list<K: Stored>(mut self, objects: &[Value]) -> Self {
+        let writer = K::writer(&mut self.writers);
+        writer.apply_watcher_event(&Event::Init);
+        for object in objects {
+            let object: K = serde_json::from_value(object.clone()).unwrap();
+            writer.apply_watcher_event(&Event::InitApply(object));
+        }
+        writer.apply_watcher_event(&Event::InitDone);
+        self
+    }
+
     /// These TracingPolicies are all that the cluster has, as after a list.
     pub(crate) fn with_tracing_policies(self, objects: &[Value]) -> Self {
         self.writers.tracing_policies.listed(0, objects.iter().map(object).collect());

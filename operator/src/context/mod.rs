@@ -31,7 +31,7 @@ pub struct Context {
     /// What the Tetragon controller remembers of each DaemonSet.
     pub tetragon: Memory,
     /// What Tetragon's agents have answered.
-    pub agents: crate::agents::answers::Memory,
+    pub agents: crate::agents::answers::Answers,
     /// The files for gRPC over TLS to them.
     pub agent_tls: TlsFiles,
     /// When each policy was last evaluated.
@@ -62,7 +62,7 @@ impl Context {
             queues,
             required: required::Memory::default(),
             tetragon: Memory::default(),
-            agents: crate::agents::answers::Memory::default(),
+            agents: crate::agents::answers::Answers::default(),
             agent_tls: TlsFiles::default(),
             pace: Pace::default(),
             backoff: Backoff::default(),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::Selection;
 
-use crate::tracing_policies::requirement::Demand;
+use crate::tracing_policies::requirement::Requirement;
 use crate::tracing_policies::snapshot::Snapshot;
 
 /// A policy, and what it requires.
@@ -20,7 +20,7 @@ pub struct Required {
     /// Which nodes it is about.
     pub selection: Selection,
     /// What it requires of them.
-    pub demand: Demand,
+    pub demand: Requirement,
 }
 
 impl Required {
@@ -29,7 +29,7 @@ impl Required {
         let lives = |policy: &&Arc<LsmPolicy>| policy.metadata.deletion_timestamp.is_none();
         let required = |policy: &Arc<LsmPolicy>| {
             let selection = Selection::of(&policy.spec).ok()?;
-            let demand = Demand::of(&policy.spec, tetragons).ok()?;
+            let demand = Requirement::of(&policy.spec, tetragons).ok()?;
             Some(Self { policy: policy.clone(), selection, demand })
         };
         policies.iter().filter(lives).filter_map(required).collect()

@@ -25,14 +25,15 @@ use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
 use lsm_ready_tetragon::agent;
 use lsm_ready_tetragon::forecast::{KnownNode, Nodes};
 
+use crate::agents::AgentSurvey;
 use crate::agents::catalogue::Catalogue;
 use crate::context::Context;
 use crate::policy::status::{Observation, Tally};
+use crate::tetragon;
 use crate::tracing_policies::condition;
-use crate::tracing_policies::requirement::{Demand, Verdicts};
+use crate::tracing_policies::requirement::{Requirement, Verdicts};
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::NodeRecord;
-use crate::{agents, tetragon};
 
 pub use apply::Error;
 
@@ -69,22 +70,22 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
         window.schedule()?;
     }
     let tetragons = ctx.stores.tracing_policies.snapshot();
-    let demand = Demand::of(&policy.spec, &tetragons)?;
+    let demand = Requirement::of(&policy.spec, &tetragons)?;
     let nodes =
         ctx.stores.nodes.state().into_iter().filter(|node| selection.selects(node.labels()));
     let nodes: Vec<(Arc<Node>, NodeRecord)> =
         nodes.map(|node| (node.clone(), ctx.stores.record(&node))).collect();
     let catalogue = Catalogue::of(&tetragons);
-    let mut hearing = agents::hearing(policy, &tetragons, &catalogue, ctx)?;
-    let (mut tally, mut verdicts) = (Tally::default(), Verdicts::by(&demand));
+    let mut survey = AgentSurvey::start(policy, &tetragons, &catalogue, ctx)?;
+    let (mut tally, mut verdicts) = (Tally::default(), Verdicts::of(&demand));
     for (node, record) in &nodes {
         let verdict = verdicts.verdict(node.labels(), record.facts());
-        if let Some(hearing) = &mut hearing {
-            hearing.add(node, verdict.state, ctx);
+        if let Some(survey) = &mut survey {
+            survey.add(node, verdict.state, ctx);
         }
         tally.add(&node.name_any(), verdict);
     }
-    let agents = hearing.map(|hearing| hearing.finding(policy));
+    let agents = survey.map(|survey| survey.finding(policy));
     let key = DaemonSetKey::named_by(&policy.spec);
     let daemon_set = key.as_ref().and_then(|key| ctx.stores.daemon_sets.get(&key.object_ref()));
     let container =

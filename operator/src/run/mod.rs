@@ -228,7 +228,7 @@ async fn controllers(
             tetragon::Error::reason
         ),
         profile::sweeps(ctx, stop.clone()),
-        agents::rounds(ctx, stop),
+        agents::poll_agents(ctx, stop),
     );
 }
 

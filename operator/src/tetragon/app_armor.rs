@@ -14,7 +14,7 @@ use lsm_ready_tetragon::plan::{Plan, pod};
 use lsm_ready_tetragon::privilege::is_confined_by_default;
 use lsm_ready_tetragon::refusal::Refusal;
 
-use crate::agents::node_affinity::takes;
+use crate::agents::node_affinity::matches_node;
 use crate::watch::store::{Stores, boot_id};
 
 /// Where AppArmor is active.
@@ -32,8 +32,11 @@ pub fn app_armor(daemon_set: &DaemonSet, stores: &Stores) -> AppArmorOn {
         return AppArmorOn::default();
     };
     let (mut reporting, mut active, mut first) = (0, 0, Vec::new());
-    for node in
-        stores.nodes.state().iter().filter(|node| takes(pod, &node.name_any(), node.labels()))
+    for node in stores
+        .nodes
+        .state()
+        .iter()
+        .filter(|node| matches_node(pod, &node.name_any(), node.labels()))
     {
         let record = stores.record(node);
         let report = record.facts().report.filter(|report| report.boot_id == boot_id(node));

@@ -11,7 +11,7 @@ use lsm_ready_crds::LsmNode;
 use lsm_ready_crds::node::Securityfs;
 use lsm_ready_tetragon::plan::pod;
 
-use crate::agents::node_affinity::takes;
+use crate::agents::node_affinity::matches_node;
 use crate::watch::store::Stores;
 
 /// The DaemonSet controller adds tolerations for the taints of this prefix.
@@ -43,7 +43,7 @@ fn runs_on(pod: &PodSpec, node: &Node) -> bool {
     let mut keeping_away = taints.filter(|taint| {
         taint.effect != "PreferNoSchedule" && !taint.key.starts_with(OF_KUBERNETES)
     });
-    takes(pod, &node.name_any(), node.labels())
+    matches_node(pod, &node.name_any(), node.labels())
         && keeping_away.all(|taint| is_tolerated(pod, taint))
 }
 

@@ -1,7 +1,8 @@
-//! What an object of Tetragon's asks its agents for, as far as their answers are compared with it. Pure.
+//! What agents are expected to do with a TracingPolicy. Their answers are compared with it. Pure.
 //!
-//! In: metadata and spec as the API server gives them. Out: a [`Wish`], for every object: also one that Tetragon or the
-//! strict reader of [`lsm_ready_tetragon::tracing_policy`] refuses, since agents have something to say about it too.
+//! In: metadata and spec as the API server gives them. Out: an [`Expectation`] for every object,
+//! also for one that Tetragon or the strict reader of [`lsm_ready_tetragon::tracing_policy`]
+//! refuses, because agents report such an object too.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::core::{Selector, SelectorExt};
@@ -10,43 +11,42 @@ use lsm_ready_tetragon::tracing_policy::Enforcement;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What one object asks for.
+/// What agents are expected to do with one object.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Wish {
-    /// UID and generation. Another revision is another question to the agents.
+pub struct Expectation {
+    /// UID and generation. The agents are asked again when it changes.
     pub revision: String,
-    /// It has LSM hooks.
     pub has_lsm_hooks: bool,
-    /// It has an action that denies.
+    /// The policy has an action that denies.
     pub denies: bool,
-    /// The agent loads it in the mode `monitor` or `monitor_only`: it does not deny, whatever its actions are.
+    /// The agent loads the policy in mode `monitor` or `monitor_only`: it does not deny, whatever
+    /// its actions are.
     pub monitors: bool,
     nodes: Nodes,
 }
 
-/// The nodes that it is for.
+/// The nodes that a policy is for.
 #[derive(Clone, Debug, Default, PartialEq)]
 enum Nodes {
     #[default]
     All,
     Some(Selector),
-    /// Its `nodeSelector` is not a label selector.
+    /// The `nodeSelector` is not a label selector.
     Unreadable,
 }
 
 /// Whether a policy is for a node.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Place {
-    /// It is for this node.
+pub enum Placement {
+    /// The policy is for this node.
     Here,
-    /// It is for other nodes.
+    /// The policy is for other nodes.
     Elsewhere,
-    /// Its `nodeSelector` cannot be read.
+    /// The policy's `nodeSelector` cannot be read.
     Unclear,
 }
 
-impl Wish {
-    /// What the object with that metadata and spec asks for.
+impl Expectation {
     pub fn of(metadata: &ObjectMeta, spec: &Value) -> Self {
         let uid = metadata.uid.as_deref().unwrap_or_default();
         let Enforcement { denies, monitors } = Enforcement::of(spec);
@@ -62,18 +62,18 @@ impl Wish {
         }
     }
 
-    /// That of an object of which no more is known.
-    pub fn unread(has_lsm_hooks: bool) -> Self {
+    /// For an object whose metadata and spec are unknown.
+    pub fn without_spec(has_lsm_hooks: bool) -> Self {
         Self { has_lsm_hooks, ..Self::default() }
     }
 
-    /// Whether it is for a node with these labels, as an agent decides it.
-    pub fn place(&self, node: &Labels) -> Place {
+    /// Whether the policy is for a node with these labels, by the agents' rules.
+    pub fn placement(&self, node: &Labels) -> Placement {
         match &self.nodes {
-            Nodes::All => Place::Here,
-            Nodes::Some(selector) if selector.matches(node) => Place::Here,
-            Nodes::Some(_) => Place::Elsewhere,
-            Nodes::Unreadable => Place::Unclear,
+            Nodes::All => Placement::Here,
+            Nodes::Some(selector) if selector.matches(node) => Placement::Here,
+            Nodes::Some(_) => Placement::Elsewhere,
+            Nodes::Unreadable => Placement::Unclear,
         }
     }
 }
@@ -94,42 +94,45 @@ mod tests {
 
     use super::*;
 
-    fn wish(spec: &Value) -> Wish {
-        Wish::of(
+    fn expectation(spec: &Value) -> Expectation {
+        Expectation::of(
             &ObjectMeta { uid: Some("u".into()), generation: Some(3), ..ObjectMeta::default() },
             spec,
         )
     }
 
     #[test]
-    fn a_spec_of_any_form_gives_a_wish() {
-        let deny = json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]});
-        let found = wish(&deny);
+    fn a_spec_of_any_form_gives_an_expectation() {
+        let deny = json!({"lsmhooks": [{"hook": "file_open",
+            "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]});
+        let found = expectation(&deny);
         assert_eq!(
             (found.revision.as_str(), found.has_lsm_hooks, found.denies),
             ("u/3", true, true)
         );
         assert_eq!(
-            wish(&Value::Null),
-            wish(&json!({"lsmhooks": 7, "options": {}, "nodeSelector": null}))
+            expectation(&Value::Null),
+            expectation(&json!({"lsmhooks": 7, "options": {}, "nodeSelector": null}))
         );
     }
 
     #[test]
-    fn a_node_selector_is_followed_also_where_it_uses_our_labels() {
+    fn a_node_selector_on_lsm_ready_labels_is_followed() {
         let labels = Labels::from([(
             "lsmready.node-restriction.kubernetes.io/policy.a".to_owned(),
             "ready".to_owned(),
         )]);
-        let place = |selector: Value| wish(&json!({ "nodeSelector": selector })).place(&labels);
-        let ours = |value: &str| json!({"matchLabels": {"lsmready.node-restriction.kubernetes.io/policy.a": value}});
-        assert_eq!(place(ours("ready")), Place::Here);
-        assert_eq!(place(ours("not-ready")), Place::Elsewhere);
-        assert_eq!(place(json!({})), Place::Here);
-        assert_eq!(place(json!("ready")), Place::Unclear);
+        let placement =
+            |selector: Value| expectation(&json!({ "nodeSelector": selector })).placement(&labels);
+        let label = "lsmready.node-restriction.kubernetes.io/policy.a";
+        let ours = |value: &str| json!({"matchLabels": {label: value}});
+        assert_eq!(placement(ours("ready")), Placement::Here);
+        assert_eq!(placement(ours("not-ready")), Placement::Elsewhere);
+        assert_eq!(placement(json!({})), Placement::Here);
+        assert_eq!(placement(json!("ready")), Placement::Unclear);
         assert_eq!(
-            place(json!({"matchExpressions": [{"key": "a", "operator": "Like"}]})),
-            Place::Unclear
+            placement(json!({"matchExpressions": [{"key": "a", "operator": "Like"}]})),
+            Placement::Unclear
         );
     }
 }

@@ -1,14 +1,18 @@
-//! Tetragon's own policies: which there are, what they ask of a node, and whether the nodes will take them.
+//! Tetragon's own policies: which there are, what they require of a node, and whether the nodes can
+//! load them.
 //!
 //! ## Flow
-//! [`watch`] finds the installed version of the CRDs, lists and watches → [`snapshot`] keeps what each policy asks for →
-//! [`requirement`] adds it to what an `LsmPolicy` requires of a node; [`condition`] makes `TracingPoliciesLoadable` of it.
+//! [`watch`] finds the installed version of the CRDs, lists and watches → [`snapshot`] holds each
+//! policy with its [`expectation`] → [`requirement`] adds what the policies require to what an
+//! `LsmPolicy` requires of a node; [`condition`] makes `TracingPoliciesLoadable`.
 //!
 //! ## Guarantees
-//! - No CRD is fine: it is known then that nothing is asked for. One that is installed later is found.
-//! - What cannot be read never counts as nothing: a node that is otherwise ready is unknown until it is.
-//! - What was listed once stays until a newer list is here, so no label moves because the API server, or a right of ours,
-//!   is away for a while.
+//! - If no CRD is installed, it is known that nothing is required. A CRD that is installed later is
+//!   found.
+//! - A policy that cannot be read never counts as requiring nothing: a node that is otherwise ready
+//!   is unknown until the policy can be read.
+//! - Listed policies stay until there is a newer list. No label changes because the API server, or
+//!   a right of the operator, is missing for a while.
 
 pub mod condition;
 pub mod expectation;

@@ -1,6 +1,7 @@
-//! What is known of Tetragon's policies, of both kinds.
+//! What the operator knows of Tetragon's policies, of both kinds.
 //!
-//! In: what [`crate::tracing_policies::watch`] lists and sees. Out: a [`Snapshot`], shared and never changed under its reader.
+//! In: what [`crate::tracing_policies::watch`] lists and sees. Out: a [`Snapshot`], which is shared
+//! and never changes while it is read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,90 +11,84 @@ use lsm_ready_crds::selection::Labels;
 use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name, TracingPolicy};
 use tokio::sync::watch;
 
-use super::expectation::Wish;
+use super::expectation::Expectation;
 
 /// Both kinds, in the order of [`KINDS`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    kinds: [Kind; KINDS.len()],
+    kinds: [KindSnapshot; KINDS.len()],
 }
 
-/// One kind.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Kind {
-    state: State,
-    trouble: Option<Trouble>,
+struct KindSnapshot {
+    progress: Progress,
+    error: Option<ReadError>,
     objects: BTreeMap<Name, Object>,
 }
 
-/// How far one kind is known.
+/// How much is known of one kind.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum State {
-    /// Not at all.
+enum Progress {
+    /// Nothing yet.
     #[default]
     Pending,
-    /// There is no such CRD, so there are no objects.
-    Absent,
+    /// The CRD is not installed, so there are no objects.
+    NotInstalled,
     /// The objects were listed.
     Listed,
 }
 
-/// Why the newest is not known.
+/// Why the newest objects are unknown. The first field is the plural of the kind.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Trouble {
-    /// The operator may not list or watch it.
+pub enum ReadError {
+    /// The operator may not list or watch the kind.
     Forbidden(&'static str),
     /// The API server's error.
-    Unread(&'static str, String),
+    Failed(&'static str, String),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Forbidden(plural) => write!(
                 f,
-                "the operator may not read {plural}: its ClusterRole lsm-ready-operator lacks the rule {{apiGroups: \
-                 [{GROUP}], resources: [{plural}], verbs: [get, list, watch]}}"
+                "the operator may not read {plural}: add the rule {{apiGroups: [{GROUP}], \
+                 resources: [{plural}], verbs: [get, list, watch]}} to its ClusterRole \
+                 lsm-ready-operator"
             ),
-            Self::Unread(plural, error) => write!(f, "{plural}.{GROUP} cannot be read: {error}"),
+            Self::Failed(plural, error) => write!(f, "cannot read {plural}.{GROUP}: {error}"),
         }
     }
 }
 
-/// One object.
+/// One object of the API server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
-    /// It was understood.
     Read(Arc<TracingPolicy>),
-    /// It was not.
     Unreadable {
-        /// Its labels.
         labels: Labels,
         /// The field, and what is wrong with it.
         error: String,
     },
 }
 
-/// One object, with what it asks agents for.
+/// One object, with what agents are expected to do with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
-    /// What the reader made of it.
     pub entry: Entry,
-    /// What it asks agents for.
-    pub wish: Wish,
+    pub expectation: Expectation,
 }
 
 impl From<Entry> for Object {
-    /// An object of which no more is known.
+    /// An object without metadata and spec.
     fn from(entry: Entry) -> Self {
         let has_lsm_hooks =
             matches!(&entry, Entry::Read(policy) if !policy.required_hooks.is_empty());
-        Self { entry, wish: Wish::unread(has_lsm_hooks) }
+        Self { entry, expectation: Expectation::without_spec(has_lsm_hooks) }
     }
 }
 
 impl Entry {
-    /// Its labels.
     pub fn labels(&self) -> &Labels {
         match self {
             Self::Read(policy) => &policy.labels,
@@ -104,103 +99,102 @@ impl Entry {
 
 impl Snapshot {
     /// Every object, with its name.
-    pub fn objects(&self) -> impl Iterator<Item = (&Name, &Entry)> {
-        self.with_wishes().map(|(name, object)| (name, &object.entry))
-    }
-
-    /// Every object, with its name and with what it asks agents for.
-    pub fn with_wishes(&self) -> impl Iterator<Item = (&Name, &Object)> {
+    pub fn objects(&self) -> impl Iterator<Item = (&Name, &Object)> {
         self.kinds.iter().flat_map(|kind| &kind.objects)
     }
 
     /// The plurals of the kinds whose CRD is not installed.
     pub fn not_installed(&self) -> impl Iterator<Item = &'static str> {
-        let absent = self.kinds.iter().zip(KINDS).filter(|(kind, _)| kind.state == State::Absent);
-        absent.map(|(_, (_, plural))| plural)
+        let kinds = self.kinds.iter().zip(KINDS);
+        kinds
+            .filter(|(kind, _)| kind.progress == Progress::NotInstalled)
+            .map(|(_, (_, plural))| plural)
     }
 
-    /// Why it is not known what there is, for those kinds that were never listed.
-    pub fn unread(&self) -> Option<String> {
-        let pending = self.kinds.iter().zip(KINDS).find(|(kind, _)| kind.state == State::Pending);
-        pending.map(|(kind, (_, plural))| {
-            kind.trouble
-                .as_ref()
-                .map_or_else(|| format!("{plural} are not listed yet"), Trouble::to_string)
-        })
+    /// The error of a kind that was never listed. `None` if the objects of both kinds are known,
+    /// although perhaps not the newest.
+    pub fn unlisted(&self) -> Option<String> {
+        let mut kinds = self.kinds.iter().zip(KINDS);
+        let (kind, (_, plural)) = kinds.find(|(kind, _)| kind.progress == Progress::Pending)?;
+        let error = kind.error.as_ref().map(ReadError::to_string);
+        Some(error.unwrap_or_else(|| format!("{plural} are not listed yet")))
     }
 
-    /// Why the newest is not known.
-    pub fn trouble(&self) -> Option<&Trouble> {
-        self.kinds.iter().find_map(|kind| kind.trouble.as_ref())
+    /// Why the newest objects are unknown.
+    pub fn error(&self) -> Option<&ReadError> {
+        self.kinds.iter().find_map(|kind| kind.error.as_ref())
     }
 
     /// Neither CRD is installed.
     pub fn is_absent(&self) -> bool {
-        self.kinds.iter().all(|kind| kind.state == State::Absent)
+        self.kinds.iter().all(|kind| kind.progress == Progress::NotInstalled)
     }
 
-    /// Each kind was listed, is absent, or cannot be read, which is said.
+    /// Each kind was listed, is not installed, or has an error.
     fn is_settled(&self) -> bool {
-        self.kinds.iter().all(|kind| kind.state != State::Pending || kind.trouble.is_some())
+        self.kinds.iter().all(|kind| kind.progress != Progress::Pending || kind.error.is_some())
     }
 }
 
-/// The reading side.
+/// Gives the newest snapshot.
 #[derive(Clone, Debug)]
-pub struct Known(watch::Receiver<Arc<Snapshot>>);
+pub struct Reader(watch::Receiver<Arc<Snapshot>>);
 
-/// The writing side.
+/// Changes the snapshot.
 #[derive(Clone, Debug)]
 pub struct Writer(watch::Sender<Arc<Snapshot>>);
 
-/// Nothing is known yet.
-pub fn known() -> (Known, Writer) {
+/// A reader and a writer of a snapshot in which nothing is known yet.
+pub fn channel() -> (Reader, Writer) {
     let (writer, reader) = watch::channel(Arc::default());
-    (Known(reader), Writer(writer))
+    (Reader(reader), Writer(writer))
 }
 
-impl Known {
-    /// What is known now.
+impl Reader {
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.borrow().clone()
     }
 
-    /// Until each kind was looked at once, however that ended; also where nobody writes any more.
+    /// Waits until each kind was read once, with or without success, or the writer is gone.
     pub async fn settled(&self) {
         let mut reader = self.0.clone();
         let _ = reader.wait_for(|snapshot| snapshot.is_settled()).await;
     }
 }
 
-/// Each says whether that changed anything. `kind` is an index into [`KINDS`].
+/// Each method returns whether the snapshot changed. `kind` is an index into [`KINDS`].
 impl Writer {
-    /// There is no such CRD.
+    /// The CRD is not installed.
     pub(crate) fn absent(&self, kind: usize) -> bool {
-        self.change(kind, |kind| *kind = Kind { state: State::Absent, ..Kind::default() })
+        self.change(kind, |kind| {
+            *kind = KindSnapshot { progress: Progress::NotInstalled, ..KindSnapshot::default() };
+        })
     }
 
-    /// These are all.
+    /// A list replaces all objects of the kind, so that objects deleted meanwhile are forgotten.
     pub(crate) fn listed(&self, kind: usize, objects: BTreeMap<Name, impl Into<Object>>) -> bool {
         let objects = objects.into_iter().map(|(name, object)| (name, object.into())).collect();
-        self.change(kind, |kind| *kind = Kind { state: State::Listed, trouble: None, objects })
+        self.change(kind, |kind| {
+            *kind = KindSnapshot { progress: Progress::Listed, error: None, objects };
+        })
     }
 
-    /// One was added or changed.
+    /// An object was added or changed.
     pub(crate) fn set(&self, kind: usize, name: Name, object: impl Into<Object>) -> bool {
         self.change(kind, |kind| drop(kind.objects.insert(name, object.into())))
     }
 
-    /// One is gone.
+    /// An object was deleted.
     pub(crate) fn remove(&self, kind: usize, name: &Name) -> bool {
         self.change(kind, |kind| drop(kind.objects.remove(name)))
     }
 
-    /// It could not be read; what was known stays.
-    pub(crate) fn troubled(&self, kind: usize, trouble: Trouble) -> bool {
-        self.change(kind, |kind| kind.trouble = Some(trouble))
+    /// The kind cannot be read. The objects stay.
+    pub(crate) fn failed(&self, kind: usize, error: ReadError) -> bool {
+        self.change(kind, |kind| kind.error = Some(error))
     }
 
-    fn change(&self, kind: usize, change: impl FnOnce(&mut Kind)) -> bool {
+    fn change(&self, kind: usize, change: impl FnOnce(&mut KindSnapshot)) -> bool {
         self.0.send_if_modified(|snapshot| {
             let mut changed = Snapshot::clone(snapshot);
             if let Some(kind) = changed.kinds.get_mut(kind) {
@@ -221,7 +215,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A policy with that tier that asks for these hooks; its name and entry.
+    /// A policy with that tier and these hooks.
     pub(crate) fn entry(
         name: &str,
         tier: &str,
@@ -234,7 +228,7 @@ pub(crate) mod tests {
         policy(name, tier, &json!({"lsmhooks": hooks, "nodeSelector": node_selector}))
     }
 
-    /// A policy with that tier and spec; its name and entry.
+    /// A policy with that tier and spec.
     pub(crate) fn policy(name: &str, tier: &str, spec: &Value) -> (Name, Entry) {
         let metadata = json!({"name": name, "labels": {"tier": tier}});
         let policy =
@@ -242,74 +236,88 @@ pub(crate) mod tests {
         (policy.name.clone(), Entry::Read(Arc::new(policy)))
     }
 
-    /// The object, as it is kept.
+    /// An object of the API server, as a snapshot holds it.
     pub(crate) fn object(object: &Value) -> (Name, Object) {
         let policy = TracingPolicy::from_file(object).unwrap();
         let metadata = serde_json::from_value(object["metadata"].clone()).unwrap();
-        let wish = Wish::of(&metadata, &object["spec"]);
-        (policy.name.clone(), Object { entry: Entry::Read(policy.into()), wish })
+        let expectation = Expectation::of(&metadata, &object["spec"]);
+        (policy.name.clone(), Object { entry: Entry::Read(policy.into()), expectation })
     }
 
-    /// One that was not understood.
+    /// An object that cannot be read.
     pub(crate) fn unreadable(name: &str, tier: &str) -> (Name, Entry) {
         let labels = Labels::from([("tier".to_owned(), tier.to_owned())]);
         let error = "spec.lsmhooks: is no list".to_owned();
         (Name { namespace: None, name: name.to_owned() }, Entry::Unreadable { labels, error })
     }
 
-    /// TracingPolicies alone, as after a list.
+    /// A snapshot after a list of TracingPolicies; the other kind is not installed.
     pub(crate) fn listed(objects: impl IntoIterator<Item = (Name, Entry)>) -> Snapshot {
-        with_wishes(objects.into_iter().map(|(name, entry)| (name, entry.into())))
+        with_expectations(objects.into_iter().map(|(name, entry)| (name, entry.into())))
     }
 
-    /// The same of objects whose wishes are known.
-    pub(crate) fn with_wishes(objects: impl IntoIterator<Item = (Name, Object)>) -> Snapshot {
-        let (known, writer) = known();
+    /// As [`listed`], with expectations.
+    pub(crate) fn with_expectations(objects: impl IntoIterator<Item = (Name, Object)>) -> Snapshot {
+        let (reader, writer) = channel();
         writer.listed(0, objects.into_iter().collect());
         writer.absent(1);
-        Snapshot::clone(&known.snapshot())
+        Snapshot::clone(&reader.snapshot())
     }
 
-    /// As before anything is known but that trouble.
-    pub(crate) fn troubled(trouble: Trouble) -> Snapshot {
-        let (known, writer) = known();
-        writer.troubled(0, trouble);
+    /// A snapshot in which only that error is known.
+    pub(crate) fn failed(error: ReadError) -> Snapshot {
+        let (reader, writer) = channel();
+        writer.failed(0, error);
         writer.absent(1);
-        Snapshot::clone(&known.snapshot())
+        Snapshot::clone(&reader.snapshot())
     }
 
     #[test]
-    fn what_was_listed_stays_while_it_cannot_be_read() {
-        let (known, writer) = known();
-        assert_eq!(known.snapshot().unread().unwrap(), "tracingpolicies are not listed yet");
+    fn listed_objects_stay_while_the_kind_cannot_be_read() {
+        let (reader, writer) = channel();
+        assert_eq!(reader.snapshot().unlisted().unwrap(), "tracingpolicies are not listed yet");
         assert!(
             writer.listed(0, BTreeMap::from([entry("p", "enforce", &["file_open"], &Value::Null)]))
         );
         assert!(writer.absent(1));
-        assert!(writer.troubled(0, Trouble::Forbidden(KINDS[0].1)));
-        let snapshot = known.snapshot();
-        assert_eq!((snapshot.objects().count(), snapshot.unread()), (1, None));
+        assert!(writer.failed(0, ReadError::Forbidden(KINDS[0].1)));
+        let snapshot = reader.snapshot();
+        assert_eq!((snapshot.objects().count(), snapshot.unlisted()), (1, None));
         assert!(
             snapshot
-                .trouble()
+                .error()
                 .unwrap()
                 .to_string()
                 .contains("resources: [tracingpolicies], verbs: [get, list, watch]")
         );
         assert!(writer.listed(0, BTreeMap::<Name, Entry>::new()));
-        assert_eq!(known.snapshot().trouble(), None);
+        assert_eq!(reader.snapshot().error(), None);
     }
 
     #[tokio::test]
-    async fn what_changes_nothing_is_told_to_nobody() {
-        let (known, writer) = known();
+    async fn only_a_change_is_reported_as_a_change() {
+        let (reader, writer) = channel();
         assert!(writer.absent(0) && writer.listed(1, BTreeMap::<Name, Entry>::new()));
-        known.settled().await;
+        reader.settled().await;
         let (name, object) = entry("p", "enforce", &["file_open"], &Value::Null);
         assert!(writer.set(1, name.clone(), object.clone()));
         assert!(!writer.set(1, name.clone(), object));
         assert!(!writer.absent(0));
         assert!(writer.remove(1, &name) && !writer.remove(1, &name));
-        assert!(!known.snapshot().is_absent());
+        assert!(!reader.snapshot().is_absent());
+    }
+
+    #[test]
+    fn objects_that_a_new_list_lacks_are_forgotten() {
+        let policy = |name| entry(name, "enforce", &["file_open"], &Value::Null);
+        let (reader, writer) = channel();
+        writer.listed(0, BTreeMap::from([policy("stays"), policy("goes")]));
+        writer.failed(0, ReadError::Forbidden(KINDS[0].1));
+        assert!(writer.listed(0, BTreeMap::from([policy("stays")])));
+        let snapshot = reader.snapshot();
+        let names: Vec<String> = snapshot.objects().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(names, ["stays"]);
+        assert!(writer.absent(0));
+        assert_eq!(reader.snapshot().objects().count(), 0);
     }
 }

@@ -9,7 +9,7 @@ use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
 
-use crate::tracing_policies::snapshot::{self, Known};
+use crate::tracing_policies::snapshot::{self, Reader};
 use crate::watch::digests::Genuine;
 
 /// The read sides.
@@ -28,7 +28,7 @@ pub struct Stores {
     /// Which profiles are what their names say.
     pub genuine: Genuine,
     /// Tetragon's own policies, where they are installed.
-    pub tracing_policies: Known,
+    pub tracing_policies: Reader,
 }
 
 /// The write sides.
@@ -48,7 +48,7 @@ pub fn stores() -> (Stores, Writers) {
     let (profiles, profile_writer) = reflector::store();
     let (policies, policy_writer) = reflector::store();
     let (daemon_sets, daemon_set_writer) = reflector::store();
-    let (tracing_policies, tracing_writer) = snapshot::known();
+    let (tracing_policies, tracing_writer) = snapshot::channel();
     let writers = Writers {
         nodes: node_writer,
         reports: report_writer,

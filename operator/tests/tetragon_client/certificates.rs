@@ -48,15 +48,15 @@ async fn only_an_agent_with_a_valid_certificate_is_trusted() {
     let for_clients = |params: &mut CertificateParams| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     };
-    let below = authority.below("intermediate");
-    let mut with_chain = below.agent();
-    with_chain.chain.push(below.der());
+    let intermediate = authority.intermediate("intermediate");
+    let mut with_chain = intermediate.agent();
+    with_chain.chain.push(intermediate.der());
     for (what, identity, expected) in [
         ("the chart's", authority.agent(), None),
         ("signed by an intermediate that is sent", with_chain, None),
         (
             "signed by an intermediate that is not sent",
-            below.agent(),
+            intermediate.agent(),
             Some(AskError::CertificateNotTrusted),
         ),
         ("of another CA of the same name", other.agent(), Some(AskError::CertificateNotTrusted)),
@@ -118,7 +118,7 @@ async fn plain_text_and_tls_are_distinguished() {
     let trusted = tls(authority.files(None).path());
     let plain = listing(&[("deny", 1, "")]).await;
     assert_eq!(grpc_error(plain, Some(&trusted), &LIMITS).await, Some(AskError::NoTls));
-    let web = on_tcp(Script::Say(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())).await;
+    let web = on_tcp(Script::Send(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())).await;
     assert_eq!(grpc_error(web.address, Some(&trusted), &LIMITS).await, Some(AskError::NoTls));
 
     let secure = on_tls(&authority.agent(), None, one_policy()).await;
@@ -165,16 +165,16 @@ async fn garbage_in_place_of_a_handshake_is_an_error() {
     let table = [
         (Script::Close, AskError::Closed),
         (Script::Reset, AskError::Closed),
-        (Script::Say(vec![0xff; 4096]), AskError::OtherProtocol),
-        (Script::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), AskError::OtherProtocol),
+        (Script::Send(vec![0xff; 4096]), AskError::OtherProtocol),
+        (Script::Send(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), AskError::OtherProtocol),
         // A handshake message of an unknown type.
-        (Script::Say(vec![0x16, 3, 3, 0, 4, 0x63, 0, 0, 0]), AskError::TlsFailed),
+        (Script::Send(vec![0x16, 3, 3, 0, 4, 0x63, 0, 0, 0]), AskError::TlsFailed),
         // Application data before a handshake.
-        (Script::Say(vec![0x17, 3, 3, 0, 1, 0]), AskError::TlsFailed),
+        (Script::Send(vec![0x17, 3, 3, 0, 1, 0]), AskError::TlsFailed),
         // Alerts: protocol_version from a server with TLS 1.2 only, and internal_error from an
         // agent without a certificate.
-        (Script::Say(vec![0x15, 3, 3, 0, 2, 2, 70]), AskError::TlsFailed),
-        (Script::Say(vec![0x15, 3, 3, 0, 2, 2, 80]), AskError::TlsFailed),
+        (Script::Send(vec![0x15, 3, 3, 0, 2, 2, 70]), AskError::TlsFailed),
+        (Script::Send(vec![0x15, 3, 3, 0, 2, 2, 80]), AskError::TlsFailed),
     ];
     for (script, error) in table {
         let what = format!("{script:?}");
@@ -201,9 +201,9 @@ async fn certificates_are_limited_in_size_and_number() {
         identity.chain.extend(std::iter::repeat_n(authority.der(), times));
         identity
     };
-    let mut long: Vec<Authority> = vec![authority.below("0")];
+    let mut long: Vec<Authority> = vec![authority.intermediate("0")];
     for number in 1..60 {
-        long.push(long[number - 1].below(&number.to_string()));
+        long.push(long[number - 1].intermediate(&number.to_string()));
     }
     let mut path = long[59].agent();
     path.chain.extend(long.iter().rev().map(Authority::der));

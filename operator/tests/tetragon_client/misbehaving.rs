@@ -37,7 +37,7 @@ fn no_metrics(error: AskError) -> QueryResult {
 }
 
 fn http(head: &str, body: &str) -> Script {
-    Script::Say(format!("HTTP/1.1 {head}\r\n\r\n{body}").into_bytes())
+    Script::Send(format!("HTTP/1.1 {head}\r\n\r\n{body}").into_bytes())
 }
 
 #[tokio::test]
@@ -50,14 +50,14 @@ async fn grpc_without_a_valid_protocol_is_an_error() {
         (http("200 OK", ""), AskError::OtherProtocol),
         (http("400 Bad Request", "not for you"), AskError::OtherProtocol),
         (
-            Script::Say(vec![0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46, 0, 0, 0]),
+            Script::Send(vec![0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46, 0, 0, 0]),
             AskError::TlsRequired,
         ),
-        (Script::Say(vec![0xff; 4096]), AskError::OtherProtocol),
+        (Script::Send(vec![0xff; 4096]), AskError::OtherProtocol),
     ];
-    for (script, why) in table {
+    for (script, error) in table {
         let what = format!("{script:?}");
-        assert_eq!(by_grpc(on_tcp(script).await.address).await, no_grpc(why), "{what}");
+        assert_eq!(by_grpc(on_tcp(script).await.address).await, no_grpc(error), "{what}");
     }
     assert_eq!(by_grpc(refusing()).await, no_grpc(AskError::Refused));
 }
@@ -71,7 +71,7 @@ async fn metrics_without_a_valid_protocol_are_an_error() {
         (Script::Drip, AskError::TimedOut),
         (Script::Close, AskError::Closed),
         (Script::Reset, AskError::Closed),
-        (Script::Say(vec![0xff; 4096]), AskError::OtherProtocol),
+        (Script::Send(vec![0xff; 4096]), AskError::OtherProtocol),
         (http("404 Not Found\r\nContent-Length: 0", ""), AskError::Http(404)),
         (
             http("301 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0", ""),
@@ -82,9 +82,9 @@ async fn metrics_without_a_valid_protocol_are_an_error() {
         (http(cut, gauge), AskError::Closed),
         (Script::Flood, AskError::TooLarge),
     ];
-    for (script, why) in table {
+    for (script, error) in table {
         let what = format!("{script:?}");
-        assert_eq!(by_metrics(on_tcp(script).await.address).await, no_metrics(why), "{what}");
+        assert_eq!(by_metrics(on_tcp(script).await.address).await, no_metrics(error), "{what}");
     }
     assert_eq!(by_metrics(refusing()).await, no_metrics(AskError::Refused));
 }

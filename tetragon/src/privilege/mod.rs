@@ -1,4 +1,4 @@
-//! What the kernel lets the agent's container do, as far as the pod template tells.
+//! What the kernel lets the agent's container do, as far as the pod template shows.
 //!
 //! In: the pod template and the container. Out: the effective capabilities, and whether the
 //! container may mount securityfs itself. Capabilities are resolved as containerd and CRI-O do:

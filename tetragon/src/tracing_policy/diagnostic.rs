@@ -20,7 +20,7 @@ pub enum Severity {
     Schema,
     /// Tetragon's agent refuses the policy.
     Agent,
-    /// The file does not tell whether the agent accepts it.
+    /// The file does not show whether the agent accepts it.
     Unknown,
     /// The policy loads, but its author should know this.
     Note,

@@ -3,7 +3,7 @@
 //!
 //! In: a TracingPolicy or TracingPolicyNamespaced as JSON. Out: the LSM hooks that it requires
 //! ([`HookRequirements`]), the nodes that it selects, and its [`Diagnostics`]: fields that the
-//! schema of the CRD does not have, rules of the agent that it breaks, what the file does not tell,
+//! schema of the CRD does not have, rules of the agent that it breaks, what the file does not show,
 //! and notes. Each diagnostic has the releases of Tetragon that it applies to.
 //!
 //! ## Flow

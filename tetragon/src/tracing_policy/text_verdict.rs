@@ -20,7 +20,7 @@ pub enum Source {
     Cluster,
 }
 
-/// Whether a policy loads and denies, as far as its text tells.
+/// Whether a policy loads and denies, as far as its text shows.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum TextVerdict {
     /// It loads wherever its hooks accept programs, and then it can deny.
@@ -31,7 +31,7 @@ pub enum TextVerdict {
     NoLsmHooks,
     /// Each release in question refuses it.
     Refused(PolicyRefusal),
-    /// The text does not tell.
+    /// The text does not show it.
     Unknown(String),
 }
 

@@ -1,251 +1,261 @@
-//! What one agent's answer says about the policies that are for its node. Pure.
+//! Compares one agent's answer with the TracingPolicies for its node. Pure.
 //!
-//! In: the catalogue, what is for the node, which policies the `LsmPolicy` is about, and the answer. Out: findings.
+//! In: the catalogue, which policies are for the node, which policies the `LsmPolicy` is about, and
+//! the answer. Out: the effect of each policy.
 //!
 //! ## From gRPC
 //! Each policy is compared on its own.
 //!
-//! | the agent lists it as | finding |
+//! | the agent lists the policy as | effect |
 //! |---|---|
 //! | not at all | `Missing` |
-//! | load_error, error | `Failed` |
+//! | load_error, error | `LoadErrors` |
 //! | disabled | `Disabled` |
-//! | partially_enabled | `Partial` |
-//! | skipped | `Skipped`: the agent and we read its nodeSelector in different ways |
+//! | partially_enabled | `PartiallyEnabled` |
+//! | skipped | `Skipped`: the agent and lsm-ready disagree about the nodeSelector |
 //! | loading, unloading | `Loading` |
-//! | enabled, without an action that denies | `NoEnforcingAction`, or `Observing` where nobody expects it to deny |
-//! | enabled, mode enforce | `Denying` |
+//! | enabled, no action that denies | `Observes` if it need not deny, else `NoEnforcingAction` |
+//! | enabled, mode enforce | `Denies` |
 //! | enabled, mode monitor or monitor_only | `MonitorMode` |
-//! | enabled, no mode | `Denying` before Tetragon 1.4, which has no modes; else `ModeUnknown` |
+//! | enabled, no mode | `Denies` before Tetragon 1.4, which has no modes, else `ModeUnknown` |
 //!
 //! ## From metrics
-//! They name policies and count states, and do not say which policy is in which state. A state is held against the
-//! policies in question where more policies are in it than there are others that it could be. Otherwise it is
-//! `Unclear`. They show no mode: see `enabled, no mode` above.
+//! Metrics name policies and count states. They do not say which policy is in which state. A state
+//! counts as the state of a policy in question only if more policies are in that state than there
+//! are other policies. Otherwise the effect is `StateUnclear`. Metrics show no mode: see "enabled,
+//! no mode" above.
 
 use std::collections::BTreeSet;
 
+use super::catalogue::{Catalogue, CataloguedPolicy};
+use super::effect::{Effect, Problem};
 use crate::tetragon_client::{Answer, Mode, PolicyName, PolicyState, PolicyStatus, Source};
+use crate::tracing_policies::expectation::{Expectation, Placement};
 
-use super::catalogue::{Catalogue, Listed};
-use crate::tracing_policies::expectation::{Place, Wish};
-
-/// What is found of a policy on a node; the first ones are told first.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Found {
-    /// The agent reports an error.
-    Failed,
-    /// The agent does not have it.
-    Missing,
-    /// Somebody switched it off.
-    Disabled,
-    /// Some of its hooks are not attached.
-    Partial,
-    /// The agent skips it.
-    Skipped,
-    /// It only reports.
-    MonitorMode,
-    /// It has no action that denies.
-    NoEnforcingAction,
-    /// It is being loaded or unloaded.
-    Loading,
-    /// Its state is not clear.
-    Unclear,
-    /// It is enabled, and its mode is not known.
-    ModeUnknown,
-    /// It only observes, and is not expected to deny.
-    Observing,
-    /// It is enabled and enforces.
-    Denying,
-}
-
-impl Found {
-    /// Whether the policy does there what is expected of it.
-    pub const fn is_fine(self) -> bool {
-        matches!(self, Self::Observing | Self::Denying)
-    }
-
-    /// Whether an agent that is still starting gives the same picture.
-    pub const fn may_pass(self) -> bool {
-        matches!(self, Self::Missing | Self::Unclear | Self::ModeUnknown)
-    }
-}
-
-/// A finding.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Finding<'a> {
-    /// What was found.
-    pub found: Found,
-    /// Of which policy; none where the agent's metrics do not say.
-    pub policy: Option<&'a PolicyName>,
-    /// What the agent says about it.
-    pub said: Option<&'a PolicyStatus>,
-}
-
-/// What an answer is judged by.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope<'a> {
-    /// The policies in the cluster.
+/// What answers are compared with.
+#[derive(Debug)]
+pub struct Comparison<'a> {
     pub catalogue: &'a Catalogue<'a>,
-    /// Which of them the `LsmPolicy` is about, in the catalogue's order.
-    pub judged: &'a [bool],
-    /// They were chosen by `spec.require.tracingPolicies`, so that each is expected to deny.
-    pub chosen: bool,
-    /// The agents' release has modes. Releases before 1.4 have none: there an enabled policy enforces.
+    /// Whether the `LsmPolicy` is about each policy, in the order of the catalogue.
+    pub is_in_question: Vec<bool>,
+    /// The policies were selected by `spec.require.tracingPolicies`, so each is expected to deny.
+    pub are_selected: bool,
+    /// The agents' release has modes. In releases before 1.4 an enabled policy enforces.
     pub has_modes: bool,
 }
 
-impl<'a> Scope<'a> {
-    /// The policies in question on a node with these places.
-    pub fn here(self, places: &'a [Place]) -> impl Iterator<Item = (&'a Listed<'a>, Place)> {
-        let policies = self.catalogue.policies().iter().zip(self.judged).zip(places);
-        policies
-            .filter(|((_, judged), place)| **judged && **place != Place::Elsewhere)
-            .map(|((p, _), place)| (p, *place))
-    }
+/// The effect of one policy.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PolicyEffect<'a> {
+    pub effect: Effect,
+    /// `None` if the metrics do not name the policy.
+    pub policy: Option<&'a PolicyName>,
+    /// The agent's entry for the policy.
+    pub status: Option<&'a PolicyStatus>,
+}
 
-    /// The findings for one node.
-    pub fn findings(self, places: &'a [Place], answer: &'a Answer) -> Vec<Finding<'a>> {
+impl Comparison<'_> {
+    /// The effects on a node with these placements.
+    pub fn effects<'s>(
+        &'s self,
+        placements: &'s [Placement],
+        answer: &'s Answer,
+    ) -> Vec<PolicyEffect<'s>> {
         match answer.source {
-            Source::Grpc => self.listed(places, answer),
-            Source::Metrics => self.counted(places, answer),
+            Source::Grpc => self.effects_by_grpc(placements, answer),
+            Source::Metrics => {
+                if let Some(named) = &answer.named {
+                    return self.effects_by_metrics(placements, named, answer);
+                }
+                let problems = self.problems_by_counts(placements, answer);
+                problems.into_iter().map(unnamed).collect()
+            }
         }
     }
 
-    fn listed(self, places: &'a [Place], answer: &'a Answer) -> Vec<Finding<'a>> {
-        let finding = |(policy, place): (&'a Listed<'a>, Place)| {
-            let said = answer.policies.get(&policy.name);
-            let found = match (said, place) {
-                (None, Place::Unclear) => Found::Unclear,
-                (None, _) if answer.omitted > 0 => Found::Unclear,
-                _ => self.found(policy.wish, said),
-            };
-            Finding { found, policy: Some(&policy.name), said }
-        };
-        self.here(places).map(finding).collect()
-    }
-
-    /// What the agent's entry for a policy that is for its node means.
-    fn found(self, wish: &Wish, said: Option<&PolicyStatus>) -> Found {
-        let Some(said) = said else {
-            return Found::Missing;
-        };
-        match said.state {
-            PolicyState::LoadError | PolicyState::Error => Found::Failed,
-            PolicyState::Disabled => Found::Disabled,
-            PolicyState::PartiallyEnabled => Found::Partial,
-            PolicyState::Skipped => Found::Skipped,
-            PolicyState::Loading | PolicyState::Unloading => Found::Loading,
-            PolicyState::Unclear => Found::Unclear,
-            PolicyState::Enabled => self.enabled(wish, said.mode),
-        }
-    }
-
-    /// What an enabled policy does. The agent's mode is what counts: `tetra tracingpolicy set-mode` overrules the policy's
-    /// own option.
-    fn enabled(self, wish: &Wish, mode: Option<Mode>) -> Found {
-        if !wish.denies {
-            let expected = self.chosen || wish.has_lsm_hooks;
-            return if expected { Found::NoEnforcingAction } else { Found::Observing };
-        }
-        match mode {
-            Some(Mode::Enforce) => Found::Denying,
-            Some(Mode::Monitor | Mode::MonitorOnly) => Found::MonitorMode,
-            None if !self.has_modes => Found::Denying,
-            None if wish.monitors => Found::MonitorMode,
-            Some(Mode::Unclear) | None => Found::ModeUnknown,
-        }
-    }
-
-    fn counted(self, places: &'a [Place], answer: &'a Answer) -> Vec<Finding<'a>> {
-        let unnamed = |found| Finding { found, policy: None, said: None };
-        let Some(named) = &answer.named else {
-            return self.only_counted(places, answer).into_iter().map(unnamed).collect();
-        };
-        let mut findings: Vec<_> = self
-            .here(places)
-            .filter(|(policy, _)| !named.contains(&policy.name))
-            .map(|(policy, place)| {
-                let unclear = answer.omitted > 0 || place == Place::Unclear;
-                let found = if unclear { Found::Unclear } else { Found::Missing };
-                Finding { found, policy: Some(&policy.name), said: None }
-            })
-            .collect();
-        let here: BTreeSet<&PolicyName> =
-            self.here(places).map(|(policy, _)| &policy.name).collect();
-        let skipped = usize::try_from(answer.counts.of(PolicyState::Skipped)).unwrap_or(usize::MAX);
-        let elsewhere =
-            self.elsewhere(places).filter(|policy| named.contains(&policy.name)).count();
-        // Policies from files may have the names of others, so that more are counted than named.
-        let again = answer.counts.total().saturating_sub(named.len() as u64);
-        let again = again.max(answer.omitted);
-        let others =
-            named.iter().filter(|name| !here.contains(name)).count() - elsewhere.min(skipped);
-        let others = others.saturating_add(usize::try_from(again).unwrap_or(usize::MAX));
-        let states = Self::states(elsewhere, answer);
-        findings.extend(held_against(&states, others, answer).into_iter().map(unnamed));
-        if findings.is_empty() {
-            let enabled = |(policy, _): (&'a Listed<'a>, Place)| Finding {
-                found: self.enabled(policy.wish, None),
-                policy: Some(&policy.name),
-                said: None,
-            };
-            findings.extend(self.here(places).map(enabled));
-        }
-        findings
+    /// The policies in question that may be for a node with these placements.
+    fn here<'s>(
+        &'s self,
+        placements: &'s [Placement],
+    ) -> impl Iterator<Item = (&'s CataloguedPolicy<'s>, Placement)> {
+        let policies = self.catalogue.policies().iter().zip(&self.is_in_question).zip(placements);
+        policies
+            .filter(|((_, in_question), place)| **in_question && **place != Placement::Elsewhere)
+            .map(|((policy, _), place)| (policy, *place))
     }
 
     /// The policies that are for other nodes.
-    fn elsewhere(self, places: &'a [Place]) -> impl Iterator<Item = &'a Listed<'a>> {
-        let policies = self.catalogue.policies().iter().zip(places);
-        policies.filter(|(_, place)| **place == Place::Elsewhere).map(|(policy, _)| policy)
+    fn elsewhere<'s>(
+        &'s self,
+        placements: &'s [Placement],
+    ) -> impl Iterator<Item = &'s CataloguedPolicy<'s>> {
+        let policies = self.catalogue.policies().iter().zip(placements);
+        policies.filter(|(_, place)| **place == Placement::Elsewhere).map(|(policy, _)| policy)
     }
 
-    /// Source many policies are in which state that is not fine. Skipped is fine for policies that are for other nodes.
-    fn states(elsewhere: usize, answer: &Answer) -> [(Found, u64); 5] {
-        let counts = &answer.counts;
-        [
-            (Found::Failed, counts.errors()),
-            (Found::Disabled, counts.of(PolicyState::Disabled)),
-            (Found::Partial, counts.of(PolicyState::PartiallyEnabled)),
-            (Found::Skipped, counts.of(PolicyState::Skipped).saturating_sub(elsewhere as u64)),
-            (Found::Unclear, counts.of(PolicyState::Unclear)),
-        ]
+    fn effects_by_grpc<'s>(
+        &'s self,
+        placements: &'s [Placement],
+        answer: &'s Answer,
+    ) -> Vec<PolicyEffect<'s>> {
+        let effect = |(policy, place): (&'s CataloguedPolicy<'s>, Placement)| {
+            let status = answer.policies.get(&policy.name);
+            let effect = match (status, place) {
+                (None, Placement::Unclear) => Effect::Problem(Problem::StateUnclear),
+                (None, _) if answer.omitted > 0 => Effect::Problem(Problem::StateUnclear),
+                (None, _) => Effect::Problem(Problem::Missing),
+                (Some(status), _) => self.effect_of_status(policy.expectation, status),
+            };
+            PolicyEffect { effect, policy: Some(&policy.name), status }
+        };
+        self.here(placements).map(effect).collect()
     }
 
-    /// Where the metrics name no policy at all.
-    fn only_counted(self, places: &'a [Place], answer: &Answer) -> Vec<Found> {
-        let here = places.iter().filter(|place| **place == Place::Here).count() as u64;
-        let mut found =
-            held_against(&Self::states(self.elsewhere(places).count(), answer), 0, answer);
+    fn effect_of_status(&self, expectation: &Expectation, status: &PolicyStatus) -> Effect {
+        Effect::Problem(match status.state {
+            PolicyState::Enabled => return self.effect_if_enabled(expectation, status.mode),
+            PolicyState::LoadError | PolicyState::Error => Problem::LoadErrors,
+            PolicyState::Disabled => Problem::Disabled,
+            PolicyState::PartiallyEnabled => Problem::PartiallyEnabled,
+            PolicyState::Skipped => Problem::Skipped,
+            PolicyState::Loading | PolicyState::Unloading => Problem::Loading,
+            PolicyState::Unclear => Problem::StateUnclear,
+        })
+    }
+
+    /// The agent's mode counts more than the policy's option, because `tetra tracingpolicy
+    /// set-mode` overrides the option.
+    fn effect_if_enabled(&self, expectation: &Expectation, mode: Option<Mode>) -> Effect {
+        if !expectation.denies {
+            let must_deny = self.are_selected || expectation.has_lsm_hooks;
+            return if must_deny {
+                Effect::Problem(Problem::NoEnforcingAction)
+            } else {
+                Effect::Observes
+            };
+        }
+        match mode {
+            Some(Mode::Enforce) => Effect::Denies,
+            Some(Mode::Monitor | Mode::MonitorOnly) => Effect::Problem(Problem::MonitorMode),
+            None if !self.has_modes => Effect::Denies,
+            None if expectation.monitors => Effect::Problem(Problem::MonitorMode),
+            Some(Mode::Unclear) | None => Effect::Problem(Problem::ModeUnknown),
+        }
+    }
+
+    /// Metrics with the names of policies.
+    fn effects_by_metrics<'s>(
+        &'s self,
+        placements: &'s [Placement],
+        named: &BTreeSet<PolicyName>,
+        answer: &Answer,
+    ) -> Vec<PolicyEffect<'s>> {
+        let mut effects = self.not_named(placements, named, answer);
+        let elsewhere =
+            self.elsewhere(placements).filter(|policy| named.contains(&policy.name)).count();
+        let others = self.others(placements, named, elsewhere, answer);
+        let states = problem_counts(elsewhere, answer);
+        effects.extend(problems_in_question(&states, others, answer).into_iter().map(unnamed));
+        if effects.is_empty() {
+            effects.extend(self.here(placements).map(|(policy, _)| PolicyEffect {
+                effect: self.effect_if_enabled(policy.expectation, None),
+                policy: Some(&policy.name),
+                status: None,
+            }));
+        }
+        effects
+    }
+
+    /// Policies for the node that the metrics do not name.
+    fn not_named<'s>(
+        &'s self,
+        placements: &'s [Placement],
+        named: &BTreeSet<PolicyName>,
+        answer: &Answer,
+    ) -> Vec<PolicyEffect<'s>> {
+        self.here(placements)
+            .filter(|(policy, _)| !named.contains(&policy.name))
+            .map(|(policy, place)| {
+                let is_unclear = answer.omitted > 0 || place == Placement::Unclear;
+                let problem = if is_unclear { Problem::StateUnclear } else { Problem::Missing };
+                let effect = Effect::Problem(problem);
+                PolicyEffect { effect, policy: Some(&policy.name), status: None }
+            })
+            .collect()
+    }
+
+    /// How many policies of the agent are not in question, so that a counted state may be theirs.
+    fn others(
+        &self,
+        placements: &[Placement],
+        named: &BTreeSet<PolicyName>,
+        elsewhere: usize,
+        answer: &Answer,
+    ) -> usize {
+        let here: BTreeSet<&PolicyName> =
+            self.here(placements).map(|(policy, _)| &policy.name).collect();
+        let skipped = to_usize(answer.counts.of(PolicyState::Skipped));
+        let not_here = named.iter().filter(|name| !here.contains(name)).count();
+        // Two policies may have one name (one from a file), so more are counted than named.
+        let duplicates = answer.counts.total().saturating_sub(named.len() as u64);
+        let unnamed = to_usize(duplicates.max(answer.omitted));
+        (not_here - elsewhere.min(skipped)).saturating_add(unnamed)
+    }
+
+    /// Metrics that name no policy at all.
+    fn problems_by_counts(&self, placements: &[Placement], answer: &Answer) -> Vec<Problem> {
+        let here = placements.iter().filter(|place| **place == Placement::Here).count() as u64;
+        let states = problem_counts(self.elsewhere(placements).count(), answer);
+        let mut problems = problems_in_question(&states, 0, answer);
         if answer.counts.total() < here {
-            found.push(Found::Missing);
+            problems.push(Problem::Missing);
         }
-        if found.is_empty() && self.here(places).next().is_some() {
-            found.push(Found::ModeUnknown);
+        if problems.is_empty() && self.here(placements).next().is_some() {
+            problems.push(Problem::ModeUnknown);
         }
-        found
+        problems
     }
 }
 
-/// Which of these states at least one of the policies in question is in, where `others` policies are not in question.
-fn held_against(states: &[(Found, u64)], others: usize, answer: &Answer) -> Vec<Found> {
-    let present: Vec<Found> =
-        states.iter().filter(|(_, count)| *count > 0).map(|(found, _)| *found).collect();
-    let total = states.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
-    // The gauge leaves out policies that are loading or unloading.
-    let named =
-        (answer.named.as_ref().map_or(0, BTreeSet::len) as u64).saturating_add(answer.omitted);
-    let in_progress = answer.counts.in_progress().max(named.saturating_sub(answer.counts.total()));
-    let mut found = match total {
-        0 => Vec::new(),
-        total if total > others as u64 => present,
-        _ => vec![Found::Unclear],
+const fn unnamed<'s>(problem: Problem) -> PolicyEffect<'s> {
+    PolicyEffect { effect: Effect::Problem(problem), policy: None, status: None }
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// How many policies have each problem. Policies for other nodes may be skipped.
+fn problem_counts(elsewhere: usize, answer: &Answer) -> [(Problem, u64); 5] {
+    let counts = &answer.counts;
+    let skipped = counts.of(PolicyState::Skipped).saturating_sub(elsewhere as u64);
+    [
+        (Problem::LoadErrors, counts.errors()),
+        (Problem::Disabled, counts.of(PolicyState::Disabled)),
+        (Problem::PartiallyEnabled, counts.of(PolicyState::PartiallyEnabled)),
+        (Problem::Skipped, skipped),
+        (Problem::StateUnclear, counts.of(PolicyState::Unclear)),
+    ]
+}
+
+/// The problems that at least one policy in question has, if `others` policies are not in question.
+fn problems_in_question(counts: &[(Problem, u64)], others: usize, answer: &Answer) -> Vec<Problem> {
+    let total = counts.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
+    let mut problems = if total > others as u64 {
+        counts.iter().filter(|(_, count)| *count > 0).map(|(problem, _)| *problem).collect()
+    } else if total > 0 {
+        vec![Problem::StateUnclear]
+    } else {
+        Vec::new()
     };
-    if in_progress > 0 {
-        found.push(Found::Loading);
+    // The gauge does not count policies that are being loaded or unloaded.
+    let named = answer.named.as_ref().map_or(0, BTreeSet::len) as u64;
+    let named = named.saturating_add(answer.omitted);
+    let not_counted = named.saturating_sub(answer.counts.total());
+    if answer.counts.in_progress().max(not_counted) > 0 {
+        problems.push(Problem::Loading);
     }
-    found
+    problems
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The truth table: states, modes, ways of asking, and where a policy is.
+//! The truth table: states, modes, sources of answers, and placements of policies.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::tracing_policies::snapshot::Snapshot;
-use crate::tracing_policies::snapshot::tests::{object, with_wishes};
+use crate::tracing_policies::snapshot::tests::{object, with_expectations};
 use lsm_ready_crds::selection::Labels;
 
-const DENIES: &str = r#"{"lsmhooks": [{"hook": "file_open", "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]}"#;
-
-/// A cluster with these policies.
+/// TracingPolicies in the cluster.
 fn cluster(policies: &[(&str, Value)]) -> Snapshot {
-    with_wishes(
+    with_expectations(
         policies
             .iter()
             .map(|(name, spec)| object(&json!({"metadata": {"name": name}, "spec": spec}))),
@@ -22,7 +20,8 @@ fn cluster(policies: &[(&str, Value)]) -> Snapshot {
 }
 
 fn denies() -> Value {
-    serde_json::from_str(DENIES).unwrap()
+    json!({"lsmhooks": [{"hook": "file_open",
+        "selectors": [{"matchActions": [{"action": "Sigkill"}]}]}]})
 }
 
 fn monitors() -> Value {
@@ -41,13 +40,13 @@ fn only_reports() -> Value {
     json!({"lsmhooks": [{"hook": "file_open"}]})
 }
 
-/// Its action makes a call fail whose value the kernel ignores.
+/// Overrides the return value of a hook whose value the kernel ignores.
 fn overrides_nothing() -> Value {
     let action = json!({"action": "Override", "argError": -1});
     json!({"lsmhooks": [{"hook": "task_free", "selectors": [{"matchActions": [action]}]}]})
 }
 
-/// Only its macro has an action that denies, so the agent sets the mode monitor_only.
+/// Only the macro has an action that denies, so the agent sets the mode monitor_only.
 fn denies_by_macro() -> Value {
     json!({"lsmhooks": [{"hook": "file_open", "selectors": [{"macros": ["kill"]}]}],
         "selectorsMacros": {"kill": {"matchActions": [{"action": "Sigkill"}]}}})
@@ -63,15 +62,7 @@ fn name(name: &str) -> PolicyName {
 
 fn grpc(policies: &[(&str, PolicyState, Option<Mode>)]) -> Answer {
     let answer = |(policy, state, mode): &(&str, PolicyState, Option<Mode>)| {
-        (
-            name(policy),
-            PolicyStatus {
-                state: *state,
-                mode: *mode,
-                error: String::new(),
-                failed_hooks: Vec::new(),
-            },
-        )
+        (name(policy), PolicyStatus::new(*state, *mode))
     };
     let counts: StateCounts = policies.iter().map(|(_, state, _)| (*state, 1)).collect();
     Answer {
@@ -86,123 +77,122 @@ fn metrics(named: &[&str], counts: &[(PolicyState, u64)]) -> Answer {
     Answer { named, counts: counts.iter().copied().collect(), ..Answer::empty(Source::Metrics) }
 }
 
-/// Settings of a row: chosen by spec.require.tracingPolicies; the release has modes.
+/// Settings of a row.
 #[derive(Clone, Copy, Debug)]
 struct With {
-    chosen: bool,
+    /// The policies are selected by spec.require.tracingPolicies.
+    are_selected: bool,
     has_modes: bool,
 }
 
-const USUAL: With = With { chosen: false, has_modes: true };
-const BEFORE_1_4: With = With { chosen: false, has_modes: false };
-const CHOSEN: With = With { chosen: true, has_modes: true };
+const USUAL: With = With { are_selected: false, has_modes: true };
+const BEFORE_1_4: With = With { are_selected: false, has_modes: false };
+const SELECTED: With = With { are_selected: true, has_modes: true };
 
-fn found(cluster: &Snapshot, with: With, answer: &Answer) -> Vec<(Option<String>, Found)> {
+fn effects(cluster: &Snapshot, with: With, answer: &Answer) -> Vec<(Option<String>, Effect)> {
     let catalogue = Catalogue::of(cluster);
-    let places = catalogue.places(&Labels::from([("zone".to_owned(), "a".to_owned())]));
-    let judged = vec![true; places.len()];
-    let scope = Scope {
+    let placements = catalogue.placements(&Labels::from([("zone".to_owned(), "a".to_owned())]));
+    let comparison = Comparison {
         catalogue: &catalogue,
-        judged: &judged,
-        chosen: with.chosen,
+        is_in_question: vec![true; placements.len()],
+        are_selected: with.are_selected,
         has_modes: with.has_modes,
     };
-    let findings = scope.findings(&places, answer);
-    findings
-        .into_iter()
-        .map(|finding| (finding.policy.map(ToString::to_string), finding.found))
-        .collect()
+    let effects = comparison.effects(&placements, answer);
+    effects.into_iter().map(|found| (found.policy.map(ToString::to_string), found.effect)).collect()
+}
+
+/// The effect of the policy `p`.
+fn p(effect: Effect) -> (Option<String>, Effect) {
+    (Some("p".to_owned()), effect)
 }
 
 #[test]
-fn each_state_by_grpc() {
+fn each_state_by_grpc_has_its_effect() {
     let cluster = cluster(&[("p", denies())]);
-    let table: BTreeMap<PolicyState, Found> = [
-        (PolicyState::Enabled, Found::Denying),
-        (PolicyState::Disabled, Found::Disabled),
-        (PolicyState::LoadError, Found::Failed),
-        (PolicyState::Error, Found::Failed),
-        (PolicyState::Loading, Found::Loading),
-        (PolicyState::Unloading, Found::Loading),
-        (PolicyState::Skipped, Found::Skipped),
-        (PolicyState::PartiallyEnabled, Found::Partial),
-        (PolicyState::Unclear, Found::Unclear),
+    let table: BTreeMap<PolicyState, Effect> = [
+        (PolicyState::Enabled, Effect::Denies),
+        (PolicyState::Disabled, Effect::Problem(Problem::Disabled)),
+        (PolicyState::LoadError, Effect::Problem(Problem::LoadErrors)),
+        (PolicyState::Error, Effect::Problem(Problem::LoadErrors)),
+        (PolicyState::Loading, Effect::Problem(Problem::Loading)),
+        (PolicyState::Unloading, Effect::Problem(Problem::Loading)),
+        (PolicyState::Skipped, Effect::Problem(Problem::Skipped)),
+        (PolicyState::PartiallyEnabled, Effect::Problem(Problem::PartiallyEnabled)),
+        (PolicyState::Unclear, Effect::Problem(Problem::StateUnclear)),
     ]
     .into();
     for state in PolicyState::ALL {
         for mode in [Mode::Enforce, Mode::Monitor, Mode::MonitorOnly] {
-            // Only an enabled policy's mode says something.
+            // Only the mode of an enabled policy counts.
             let expected = if state == PolicyState::Enabled && mode != Mode::Enforce {
-                Found::MonitorMode
+                Effect::Problem(Problem::MonitorMode)
             } else {
                 table[&state]
             };
             let answer = grpc(&[("p", state, Some(mode))]);
-            assert_eq!(
-                found(&cluster, USUAL, &answer),
-                [(Some("p".into()), expected)],
-                "{state:?} {mode:?}"
-            );
+            assert_eq!(effects(&cluster, USUAL, &answer), [p(expected)], "{state:?} {mode:?}");
         }
     }
 }
 
 #[test]
-fn each_mode_and_kind_of_policy_by_grpc() {
-    use Found::{Denying, ModeUnknown, MonitorMode, NoEnforcingAction, Observing};
+fn each_mode_and_kind_of_policy_by_grpc_has_its_effect() {
+    use Effect::{Denies, Observes};
+    const MODE_UNKNOWN: Effect = Effect::Problem(Problem::ModeUnknown);
+    const MONITOR_MODE: Effect = Effect::Problem(Problem::MonitorMode);
+    const NO_ENFORCING_ACTION: Effect = Effect::Problem(Problem::NoEnforcingAction);
     let (enforce, monitor) = (Some(Mode::Enforce), Some(Mode::Monitor));
     let table = [
-        (denies(), USUAL, enforce, Denying),
-        (denies(), USUAL, monitor, MonitorMode),
-        (denies(), USUAL, Some(Mode::Unclear), ModeUnknown),
-        (denies(), USUAL, None, ModeUnknown),
-        (denies(), BEFORE_1_4, None, Denying),
-        (denies(), BEFORE_1_4, monitor, MonitorMode),
-        // What the agent says counts more than what the policy asks for.
-        (monitors(), USUAL, enforce, Denying),
-        (monitors(), USUAL, monitor, MonitorMode),
-        (monitors(), USUAL, None, MonitorMode),
-        // Releases before 1.4 pass over the option.
-        (monitors(), BEFORE_1_4, None, Denying),
-        (only_reports(), USUAL, enforce, NoEnforcingAction),
-        (only_reports(), USUAL, Some(Mode::MonitorOnly), NoEnforcingAction),
-        (only_reports(), BEFORE_1_4, None, NoEnforcingAction),
-        (overrides_nothing(), USUAL, enforce, NoEnforcingAction),
-        (denies_by_macro(), USUAL, Some(Mode::MonitorOnly), MonitorMode),
-        (denies_by_macro(), USUAL, None, MonitorMode),
-        (observes(), USUAL, enforce, Observing),
-        (observes(), USUAL, monitor, Observing),
-        (observes(), CHOSEN, enforce, NoEnforcingAction),
+        (denies(), USUAL, enforce, Denies),
+        (denies(), USUAL, monitor, MONITOR_MODE),
+        (denies(), USUAL, Some(Mode::Unclear), MODE_UNKNOWN),
+        (denies(), USUAL, None, MODE_UNKNOWN),
+        (denies(), BEFORE_1_4, None, Denies),
+        (denies(), BEFORE_1_4, monitor, MONITOR_MODE),
+        // The agent's mode counts more than the policy's option.
+        (monitors(), USUAL, enforce, Denies),
+        (monitors(), USUAL, monitor, MONITOR_MODE),
+        (monitors(), USUAL, None, MONITOR_MODE),
+        // Releases before 1.4 ignore the option.
+        (monitors(), BEFORE_1_4, None, Denies),
+        (only_reports(), USUAL, enforce, NO_ENFORCING_ACTION),
+        (only_reports(), USUAL, Some(Mode::MonitorOnly), NO_ENFORCING_ACTION),
+        (only_reports(), BEFORE_1_4, None, NO_ENFORCING_ACTION),
+        (overrides_nothing(), USUAL, enforce, NO_ENFORCING_ACTION),
+        (denies_by_macro(), USUAL, Some(Mode::MonitorOnly), MONITOR_MODE),
+        (denies_by_macro(), USUAL, None, MONITOR_MODE),
+        (observes(), USUAL, enforce, Observes),
+        (observes(), USUAL, monitor, Observes),
+        (observes(), SELECTED, enforce, NO_ENFORCING_ACTION),
     ];
     for (spec, with, mode, expected) in table {
         let cluster = cluster(&[("p", spec.clone())]);
         let answer = grpc(&[("p", PolicyState::Enabled, mode)]);
-        assert_eq!(
-            found(&cluster, with, &answer),
-            [(Some("p".into()), expected)],
-            "{spec} {with:?} {mode:?}"
-        );
+        assert_eq!(effects(&cluster, with, &answer), [p(expected)], "{spec} {with:?} {mode:?}");
     }
 }
 
 #[test]
-fn a_policy_that_only_one_side_has_by_grpc() {
-    let p = || Some("p".to_owned());
+fn a_policy_that_only_agent_or_cluster_has_is_found_by_grpc() {
     let here = cluster(&[("p", denies())]);
-    assert_eq!(found(&here, USUAL, &grpc(&[])), [(p(), Found::Missing)]);
-    assert_eq!(found(&here, USUAL, &Answer { omitted: 1, ..grpc(&[]) }), [(p(), Found::Unclear)]);
-    // For another node: whatever the agent has is no finding.
+    assert_eq!(effects(&here, USUAL, &grpc(&[])), [p(Effect::Problem(Problem::Missing))]);
+    assert_eq!(
+        effects(&here, USUAL, &Answer { omitted: 1, ..grpc(&[]) }),
+        [p(Effect::Problem(Problem::StateUnclear))]
+    );
+    // The policy is for another node: the agent's entry has no effect.
     let there = cluster(&[("p", elsewhere())]);
     for answer in [
         grpc(&[]),
         grpc(&[("p", PolicyState::Skipped, None)]),
         grpc(&[("p", PolicyState::LoadError, None)]),
     ] {
-        assert_eq!(found(&there, USUAL, &answer), [], "{answer:?}");
+        assert_eq!(effects(&there, USUAL, &answer), [], "{answer:?}");
     }
     // Not in the cluster.
     let nothing = cluster(&[]);
-    assert_eq!(found(&nothing, USUAL, &grpc(&[("p", PolicyState::LoadError, None)])), []);
+    assert_eq!(effects(&nothing, USUAL, &grpc(&[("p", PolicyState::LoadError, None)])), []);
     // A policy of the same name from a file is another policy.
     let local = crate::tetragon_client::LocalName { domain: "static".into(), policy: name("p") };
     let enabled = grpc(&[("p", PolicyState::Enabled, Some(Mode::Enforce))])
@@ -210,103 +200,118 @@ fn a_policy_that_only_one_side_has_by_grpc() {
         .remove(&name("p"))
         .unwrap();
     let answer = Answer { local: BTreeMap::from([(local, enabled)]), ..grpc(&[]) };
-    assert_eq!(found(&here, USUAL, &answer), [(p(), Found::Missing)]);
+    assert_eq!(effects(&here, USUAL, &answer), [p(Effect::Problem(Problem::Missing))]);
 }
 
 #[test]
-fn each_state_by_metrics() {
+fn each_state_by_metrics_has_its_effect() {
     let cluster = cluster(&[("p", denies())]);
-    let unnamed = |found| vec![(None, found)];
+    let unnamed = |effect| vec![(None, effect)];
     let table = [
-        (PolicyState::Disabled, unnamed(Found::Disabled)),
-        (PolicyState::LoadError, unnamed(Found::Failed)),
-        (PolicyState::Error, unnamed(Found::Failed)),
-        (PolicyState::Skipped, unnamed(Found::Skipped)),
-        (PolicyState::PartiallyEnabled, unnamed(Found::Partial)),
-        (PolicyState::Unclear, unnamed(Found::Unclear)),
-        (PolicyState::Loading, unnamed(Found::Loading)),
-        (PolicyState::Enabled, vec![(Some("p".into()), Found::ModeUnknown)]),
+        (PolicyState::Disabled, unnamed(Effect::Problem(Problem::Disabled))),
+        (PolicyState::LoadError, unnamed(Effect::Problem(Problem::LoadErrors))),
+        (PolicyState::Error, unnamed(Effect::Problem(Problem::LoadErrors))),
+        (PolicyState::Skipped, unnamed(Effect::Problem(Problem::Skipped))),
+        (PolicyState::PartiallyEnabled, unnamed(Effect::Problem(Problem::PartiallyEnabled))),
+        (PolicyState::Unclear, unnamed(Effect::Problem(Problem::StateUnclear))),
+        (PolicyState::Loading, unnamed(Effect::Problem(Problem::Loading))),
+        (PolicyState::Enabled, vec![p(Effect::Problem(Problem::ModeUnknown))]),
     ];
     for (state, expected) in table {
-        assert_eq!(found(&cluster, USUAL, &metrics(&["p"], &[(state, 1)])), expected, "{state:?}");
+        assert_eq!(
+            effects(&cluster, USUAL, &metrics(&["p"], &[(state, 1)])),
+            expected,
+            "{state:?}"
+        );
     }
 }
 
 #[test]
 fn metrics_never_show_that_a_policy_of_a_release_with_modes_enforces() {
     let enabled = metrics(&["p"], &[(PolicyState::Enabled, 1)]);
-    let p = |found| vec![(Some("p".to_owned()), found)];
     let table = [
-        (denies(), USUAL, Found::ModeUnknown),
-        (denies(), BEFORE_1_4, Found::Denying),
-        (monitors(), USUAL, Found::MonitorMode),
-        (only_reports(), USUAL, Found::NoEnforcingAction),
-        (observes(), USUAL, Found::Observing),
+        (denies(), USUAL, Effect::Problem(Problem::ModeUnknown)),
+        (denies(), BEFORE_1_4, Effect::Denies),
+        (monitors(), USUAL, Effect::Problem(Problem::MonitorMode)),
+        (only_reports(), USUAL, Effect::Problem(Problem::NoEnforcingAction)),
+        (observes(), USUAL, Effect::Observes),
     ];
     for (spec, with, expected) in table {
         assert_eq!(
-            found(&cluster(&[("p", spec.clone())]), with, &enabled),
-            p(expected),
+            effects(&cluster(&[("p", spec.clone())]), with, &enabled),
+            [p(expected)],
             "{spec} {with:?}"
         );
     }
 }
 
 #[test]
-fn metrics_name_what_is_missing_and_what_is_in_no_state() {
+fn metrics_show_policies_that_are_missing_or_in_no_state() {
     let two = cluster(&[("p", denies()), ("q", denies())]);
-    let missing = |name: &str| (Some(name.to_owned()), Found::Missing);
-    assert_eq!(found(&two, USUAL, &metrics(&["p"], &[(PolicyState::Enabled, 1)])), [missing("q")]);
-    assert_eq!(found(&two, USUAL, &metrics(&[], &[])), [missing("p"), missing("q")]);
-    // Named and in no state of the gauge: it is loading or unloading.
+    let missing = |name: &str| (Some(name.to_owned()), Effect::Problem(Problem::Missing));
     assert_eq!(
-        found(&two, USUAL, &metrics(&["p", "q"], &[(PolicyState::Enabled, 1)])),
-        [(None, Found::Loading)]
+        effects(&two, USUAL, &metrics(&["p"], &[(PolicyState::Enabled, 1)])),
+        [missing("q")]
     );
-    // Without names there is the number alone.
+    assert_eq!(effects(&two, USUAL, &metrics(&[], &[])), [missing("p"), missing("q")]);
+    // Named and not counted: the policy is loading or unloading.
+    assert_eq!(
+        effects(&two, USUAL, &metrics(&["p", "q"], &[(PolicyState::Enabled, 1)])),
+        [(None, Effect::Problem(Problem::Loading))]
+    );
+    // Without names only the numbers are compared.
     let counted = |counts: &[(PolicyState, u64)]| Answer { named: None, ..metrics(&[], counts) };
     assert_eq!(
-        found(&two, USUAL, &counted(&[(PolicyState::Enabled, 1)])),
-        [(None, Found::Missing)]
+        effects(&two, USUAL, &counted(&[(PolicyState::Enabled, 1)])),
+        [(None, Effect::Problem(Problem::Missing))]
     );
     assert_eq!(
-        found(&two, USUAL, &counted(&[(PolicyState::Enabled, 2)])),
-        [(None, Found::ModeUnknown)]
+        effects(&two, USUAL, &counted(&[(PolicyState::Enabled, 2)])),
+        [(None, Effect::Problem(Problem::ModeUnknown))]
     );
 }
 
 #[test]
-fn a_state_in_metrics_is_held_against_a_policy_only_where_it_can_be_no_other() {
+fn a_state_in_metrics_counts_only_if_no_other_policy_can_be_in_it() {
     let two = cluster(&[("p", denies()), ("there", elsewhere())]);
     let answer = |named: &[&str], counts: &[(PolicyState, u64)]| {
-        found(&two, BEFORE_1_4, &metrics(named, counts))
+        effects(&two, BEFORE_1_4, &metrics(named, counts))
     };
-    let fine = || vec![(Some("p".to_owned()), Found::Denying)];
-    // The one that is skipped is the one for other nodes.
+    let fine = || vec![p(Effect::Denies)];
+    // The skipped policy is the one for other nodes.
     assert_eq!(
         answer(&["p", "there"], &[(PolicyState::Enabled, 1), (PolicyState::Skipped, 1)]),
         fine()
     );
-    assert_eq!(answer(&["p", "there"], &[(PolicyState::Skipped, 2)]), [(None, Found::Skipped)]);
+    assert_eq!(
+        answer(&["p", "there"], &[(PolicyState::Skipped, 2)]),
+        [(None, Effect::Problem(Problem::Skipped))]
+    );
     assert_eq!(
         answer(&["p", "there"], &[(PolicyState::Skipped, 1), (PolicyState::LoadError, 1)]),
-        [(None, Found::Failed)]
+        [(None, Effect::Problem(Problem::LoadErrors))]
     );
     // A policy that is not in the cluster may be the one that failed.
     assert_eq!(
         answer(&["file", "p"], &[(PolicyState::Enabled, 1), (PolicyState::LoadError, 1)]),
-        [(None, Found::Unclear)]
+        [(None, Effect::Problem(Problem::StateUnclear))]
     );
-    assert_eq!(answer(&["file", "p"], &[(PolicyState::LoadError, 2)]), [(None, Found::Failed)]);
-    // Names that were left out may be the ones.
+    assert_eq!(
+        answer(&["file", "p"], &[(PolicyState::LoadError, 2)]),
+        [(None, Effect::Problem(Problem::LoadErrors))]
+    );
+    // The failed policy may be one of the omitted names.
     let omitted = Answer {
         omitted: 9,
         ..metrics(&["p"], &[(PolicyState::Enabled, 9), (PolicyState::LoadError, 1)])
     };
-    assert_eq!(found(&two, BEFORE_1_4, &omitted), [(None, Found::Unclear)]);
-    // Two policies of one name.
+    assert_eq!(
+        effects(&two, BEFORE_1_4, &omitted),
+        [(None, Effect::Problem(Problem::StateUnclear))]
+    );
+    // Two policies have one name.
     assert_eq!(
         answer(&["p"], &[(PolicyState::Enabled, 1), (PolicyState::LoadError, 1)]),
-        [(None, Found::Unclear)]
+        [(None, Effect::Problem(Problem::StateUnclear))]
     );
 }

@@ -1,248 +1,273 @@
-//! When an agent is asked, and what of its answers counts.
+//! When an agent is asked, and which of its answers count.
 //!
-//! In: what is wanted, what is remembered and the time. Out: who is due; what is to be remembered of an answer. Pure.
+//! In: the state of one agent, the trigger and the time. Out: whether the agent is due; its state
+//! after a poll. Pure.
 //!
 //! ## When
-//! An agent whose answer is final is asked again within a minute. An occasion makes it due at once, though never sooner
-//! than ten seconds after the last question: the node's boot or evidence, the DaemonSet's spec, the policies for its node
-//! or the files for TLS changed. While an answer is not final it is asked after 10, 20 and 40 seconds. An agent that does
-//! not answer is asked ever more rarely, down to once in five minutes.
+//! - An agent whose answer is final is asked again within a minute.
+//! - A new trigger makes an agent due at once, but at least ten seconds after the last poll. A
+//!   trigger is a change of the node's boot or evidence, the DaemonSet's spec, the policies for the
+//!   node, or the files for TLS.
+//! - While an answer is not final, the agent is asked after 10, 20 and 40 seconds.
+//! - An agent that does not answer is asked after 10, 20, 40 seconds and so on, up to five minutes.
 //!
 //! ## What counts
-//! - The first answer after an occasion is not final: one that has not seen a changed policy yet says what was true before.
-//! - An answer that lacks a policy is not final before it was given again ten seconds later. Where the agent may have only
-//!   just started, or has only just been asked for the policy, it has a minute: an agent that starts says that it has no
-//!   policies.
-//! - A lost answer is no news: the last answer of the same boot stands until three in a row are lost. Silence is final
-//!   after a minute.
+//! - The first answer after a trigger is not final: the agent may not have seen a changed policy
+//!   yet.
+//! - An answer without a policy for the node becomes final when a second one, ten seconds later,
+//!   lacks a policy too. The agent has a minute if it may just have started, or if the trigger is
+//!   new: a starting agent reports no policies.
+//! - A lost answer changes nothing at first: the last answer of the same boot counts until three in
+//!   a row are lost. Silence is final after a minute.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::tetragon_client::{QueryResult, Response, Unanswered};
 use jiff::{SignedDuration, Timestamp};
 use lsm_ready_crds::Evidence;
 
-use super::answers::Said;
+use crate::tetragon_client::{Answer, AskError, QueryResult, Unanswered};
 
-/// Longest time between two questions to an agent that answers.
+/// Maximum time between two polls of an agent that answers.
 pub const PERIOD: Duration = Duration::from_mins(1);
-/// The share of it after which an agent is due, at the least and at the most. The rest is for its turn, and for a second
-/// question where the answer lacks something.
-const SHARE: [f64; 2] = [0.45, 0.65];
-/// Shortest time between two questions to one agent, whatever happens.
-const SHORTEST: Duration = Duration::from_secs(10);
-/// Longest time between two questions to an agent that does not answer.
-const LONGEST: Duration = Duration::from_mins(5);
-/// Source long an agent has for what an occasion asks of it.
+/// Minimum and maximum part of [`PERIOD`] after which an agent is due. The rest is for waiting in
+/// the queue, and for a second poll if the answer lacks something.
+const PERIOD_SHARE: [f64; 2] = [0.45, 0.65];
+/// Minimum time between two polls of one agent.
+const MIN_PAUSE: Duration = Duration::from_secs(10);
+/// Maximum time between two polls of an agent that does not answer.
+const MAX_PAUSE: Duration = Duration::from_mins(5);
+/// How long an agent may take to load its policies after a start or a trigger.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(1);
-/// Source long an answer has to lack something otherwise.
-const AGAIN: SignedDuration = SignedDuration::from_secs(10);
-/// Lost answers in a row after which the answer before them counts no more.
-const LOST: u32 = 3;
+/// How long an answer must lack something otherwise before that counts.
+const CONFIRM_AFTER: SignedDuration = SignedDuration::from_secs(10);
+/// Number of lost answers in a row after which the last answer no longer counts.
+const MAX_LOST: u32 = 3;
 
-/// What an answer is an answer to: when it differs, the agent is asked anew.
+/// The circumstances of a poll. If they differ from those of the last poll, the agent is asked
+/// again.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Occasion {
-    /// The node's boot.
+pub struct Trigger {
     pub boot_id: String,
-    /// What the canary has shown in it.
+    /// The evidence of the node's report.
     pub evidence: Option<Evidence>,
     /// The DaemonSet's generation.
     pub generation: Option<i64>,
-    /// The policies for the node: [`super::catalogue::Catalogue::question`].
-    pub question: u64,
+    /// The policies for the node: [`super::catalogue::Catalogue::digest`].
+    pub policies: u64,
     /// The files for TLS: [`super::tls::TlsFiles::revision`].
     pub tls: u64,
 }
 
+/// The last reply of an agent that counts.
+pub type Reply = Result<SharedAnswer, Unanswered>;
+
+/// An answer. Agents with equal answers share one copy.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SharedAnswer {
+    pub answer: Arc<Answer>,
+    /// The error of gRPC, if the metrics were read instead.
+    pub grpc_error: Option<AskError>,
+}
+
+/// The part of a result that counts. The policies' action counters are left out, because they
+/// change all the time.
+pub fn reply(result: &QueryResult) -> Reply {
+    match result {
+        Ok(response) => Ok(SharedAnswer {
+            answer: response.answer.clone().into(),
+            grpc_error: response.grpc_error,
+        }),
+        Err(unanswered) => Err(*unanswered),
+    }
+}
+
+/// One finished poll of an agent.
+#[derive(Clone, Debug)]
+pub struct Poll {
+    pub trigger: Trigger,
+    pub result: QueryResult,
+    /// The answer has every policy for the node.
+    pub is_complete: bool,
+    /// Agents of the DaemonSet were replaced or restarted within the last minute.
+    pub may_have_started: bool,
+    pub now: Timestamp,
+    /// A random number in 0..1, which spreads the polls over time.
+    pub jitter: f64,
+}
+
 /// What is remembered of one agent.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Heard {
-    /// What counts.
-    pub said: Said,
-    /// To what it is the answer.
-    pub occasion: Occasion,
-    /// Nothing else is to be expected: see above.
+pub struct PollState {
+    pub reply: Reply,
+    pub trigger: Trigger,
+    /// The reply will not change by itself: see the module's documentation.
     pub is_final: bool,
-    /// Answers in this boot, as far as two.
+    /// Number of answers in this boot, up to two.
     pub answers: u8,
-    /// Since when its answers report load errors, if the newest one does.
+    /// Set if the newest answer reports load errors.
     pub load_errors: Option<LoadErrors>,
-    /// When the occasion was first asked about, or the first answer came after lost ones.
+    /// When the trigger was first polled, or the first answer came after lost ones.
     since: Timestamp,
-    /// Since when its answers lack something.
-    incomplete: Option<Timestamp>,
-    /// Since when its answers are lost.
-    silent: Option<Timestamp>,
-    /// Answers to this occasion, as far as two.
+    /// Since when the answers lack something.
+    incomplete_since: Option<Timestamp>,
+    /// Since when answers are lost.
+    silent_since: Option<Timestamp>,
+    /// Number of answers to this trigger, up to two.
     confirmed: u8,
-    asked: Timestamp,
-    again: Timestamp,
-    /// Questions in a row that were not answered.
+    asked_at: Timestamp,
+    next_at: Timestamp,
+    /// Number of lost answers in a row.
     lost: u32,
-    /// Questions in a row whose answer was not final.
+    /// Number of answers in a row that were not final.
     unsettled: u32,
 }
 
-/// Answers in a row that report policies in an error state. Both times are of the operator's clock.
+/// The time span in which answers in a row reported policies in an error state, by the operator's
+/// clock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LoadErrors {
-    /// When the first of them was given.
+    /// Time of the first of these answers.
     pub since: Timestamp,
-    /// When the newest of them was given.
+    /// Time of the newest of these answers.
     pub as_of: Timestamp,
 }
 
 impl LoadErrors {
-    /// After an answer.
-    fn after(before: Option<Self>, outcome: &QueryResult, now: Timestamp) -> Option<Self> {
+    fn after(before: Option<Self>, poll: &Poll) -> Option<Self> {
+        let now = poll.now;
         let has_errors =
-            matches!(outcome, Ok(Response { answer, .. }) if answer.counts.errors() > 0);
+            poll.result.as_ref().is_ok_and(|response| response.answer.counts.errors() > 0);
         has_errors.then(|| Self { since: before.map_or(now, |before| before.since), as_of: now })
     }
 }
 
-/// Who is asked among whom: those that do not answer never hold up the others.
+/// The queue of an agent. Silent agents have their own, so that they never delay the others.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lane {
-    /// Agents that answered, and new ones.
+    /// Agents that answered the last poll, and new ones.
     Answering,
-    /// Agents that did not answer the last question.
+    /// Agents that did not answer the last poll.
     Silent,
 }
 
-/// An agent whose time has come.
+/// An agent that is to be asked now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Due {
-    /// Since when; earlier first.
+    /// The agent that is due longest is asked first.
     pub since: Timestamp,
-    /// Among whom.
     pub lane: Lane,
 }
 
 /// Whether it is time to ask.
-pub fn due(heard: Option<&Heard>, occasion: &Occasion, now: Timestamp) -> Option<Due> {
-    let Some(heard) = heard else {
+pub fn due(state: Option<&PollState>, trigger: &Trigger, now: Timestamp) -> Option<Due> {
+    let Some(state) = state else {
         return Some(Due { since: Timestamp::MIN, lane: Lane::Answering });
     };
-    let lane = if heard.lost > 0 { Lane::Silent } else { Lane::Answering };
-    let again = if heard.occasion == *occasion {
-        heard.again
+    let lane = if state.lost > 0 { Lane::Silent } else { Lane::Answering };
+    let next_at = if state.trigger == *trigger {
+        state.next_at
     } else {
-        later(heard.asked, SHORTEST).min(heard.again)
+        later(state.asked_at, MIN_PAUSE).min(state.next_at)
     };
-    // A clock that was set back makes nobody wait for it.
-    (again <= now || now < heard.asked).then_some(Due { since: again, lane })
+    // If the clock was set back, the agent is due at once.
+    (next_at <= now || now < state.asked_at).then_some(Due { since: next_at, lane })
 }
 
-/// An answer, and to what.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// To what.
-    pub occasion: Occasion,
-    /// The answer.
-    pub outcome: QueryResult,
-    /// It has every policy that is for the node.
-    pub is_complete: bool,
-    /// Agents of its DaemonSet were replaced or restarted within the last minute.
-    pub may_have_started: bool,
-    /// When.
-    pub now: Timestamp,
-    /// In 0..1.
-    pub dice: f64,
-}
+impl PollState {
+    /// The state after a poll. A state of another boot is ignored.
+    pub fn after(before: Option<&Self>, poll: &Poll) -> Self {
+        let before = before.filter(|before| before.trigger.boot_id == poll.trigger.boot_id);
+        match reply(&poll.result) {
+            Ok(answer) => Self::after_answer(before, poll, answer),
+            Err(unanswered) => Self::after_silence(before, poll, unanswered),
+        }
+    }
 
-/// What is to be remembered of that reply, and whether it is news.
-pub fn hear(before: Option<&Heard>, reply: &Reply) -> (Heard, bool) {
-    let before = before.filter(|before| before.occasion.boot_id == reply.occasion.boot_id);
-    let next = match Said::of(&reply.outcome) {
-        Said::Unanswered(why) => silent(before, reply, why),
-        said @ Said::Answered { .. } => answered(before, reply, said),
-    };
-    let news = before.is_none_or(|before| {
-        (
-            &before.said,
-            before.is_final,
-            &before.occasion,
-            before.answers,
-            before.load_errors.is_some(),
-        ) != (&next.said, next.is_final, &next.occasion, next.answers, next.load_errors.is_some())
-    });
-    (next, news)
-}
+    /// Whether a condition may differ from the one made of the state before.
+    pub fn is_news(&self, before: Option<&Self>) -> bool {
+        before.is_none_or(|before| {
+            before.reply != self.reply
+                || before.trigger != self.trigger
+                || before.is_final != self.is_final
+                || before.answers != self.answers
+                || before.load_errors.is_some() != self.load_errors.is_some()
+        })
+    }
 
-/// After an answer.
-fn answered(before: Option<&Heard>, reply: &Reply, said: Said) -> Heard {
-    let now = reply.now;
-    let same = before.filter(|before| before.occasion == reply.occasion);
-    let since = same.filter(|same| same.silent.is_none()).map_or(now, |same| same.since);
-    let incomplete =
-        (!reply.is_complete).then(|| before.and_then(|before| before.incomplete).unwrap_or(now));
-    let confirmed = same.map_or(0, |same| same.confirmed).saturating_add(1).min(2);
-    let is_late = |began: Timestamp| {
-        let may_pass = reply.may_have_started || now.duration_since(since) < PATIENCE;
-        now.duration_since(began) >= if may_pass { PATIENCE } else { AGAIN }
-    };
-    let is_final = confirmed == 2 && incomplete.is_none_or(is_late);
-    let unsettled =
-        if is_final { 0 } else { same.map_or(0, |same| same.unsettled).saturating_add(1) };
-    let usual = PERIOD.mul_f64(reply.dice.mul_add(SHARE[1] - SHARE[0], SHARE[0]));
-    let wait = if is_final { usual } else { backoff(unsettled).min(usual) };
-    Heard {
-        said,
-        occasion: reply.occasion.clone(),
-        is_final,
-        answers: before.map_or(0, |before| before.answers).saturating_add(1).min(2),
-        load_errors: LoadErrors::after(
-            before.and_then(|before| before.load_errors),
-            &reply.outcome,
-            now,
-        ),
-        since,
-        incomplete,
-        silent: None,
-        confirmed,
-        asked: now,
-        again: later(now, wait),
-        lost: 0,
-        unsettled,
+    fn after_answer(before: Option<&Self>, poll: &Poll, answer: SharedAnswer) -> Self {
+        let now = poll.now;
+        let same = before.filter(|before| before.trigger == poll.trigger);
+        // An agent that was silent may have restarted: its time begins again.
+        let since = same.filter(|same| same.silent_since.is_none()).map_or(now, |same| same.since);
+        let incomplete_since = (!poll.is_complete)
+            .then(|| before.and_then(|before| before.incomplete_since).unwrap_or(now));
+        let confirmed = same.map_or(0, |same| same.confirmed).saturating_add(1).min(2);
+        let may_still_load = poll.may_have_started || now.duration_since(since) < PATIENCE;
+        let wait_for_rest = if may_still_load { PATIENCE } else { CONFIRM_AFTER };
+        let is_final = confirmed == 2
+            && incomplete_since.is_none_or(|began| now.duration_since(began) >= wait_for_rest);
+        let unsettled =
+            if is_final { 0 } else { same.map_or(0, |same| same.unsettled).saturating_add(1) };
+        let usual = usual_pause(poll.jitter);
+        let pause = if is_final { usual } else { backoff(unsettled).min(usual) };
+        Self {
+            reply: Ok(answer),
+            trigger: poll.trigger.clone(),
+            is_final,
+            answers: before.map_or(0, |before| before.answers).saturating_add(1).min(2),
+            load_errors: LoadErrors::after(before.and_then(|before| before.load_errors), poll),
+            since,
+            incomplete_since,
+            silent_since: None,
+            confirmed,
+            asked_at: now,
+            next_at: later(now, pause),
+            lost: 0,
+            unsettled,
+        }
+    }
+
+    fn after_silence(before: Option<&Self>, poll: &Poll, unanswered: Unanswered) -> Self {
+        let now = poll.now;
+        let same = before.filter(|before| before.trigger == poll.trigger);
+        let lost = before.map_or(0, |before| before.lost).saturating_add(1);
+        let silent_since = before.and_then(|before| before.silent_since).unwrap_or(now);
+        // The last answer still counts.
+        let kept = before.filter(|before| lost < MAX_LOST && before.reply.is_ok());
+        Self {
+            reply: kept.map_or(Err(unanswered), |before| before.reply.clone()),
+            trigger: poll.trigger.clone(),
+            is_final: match kept {
+                Some(_) => same.is_some_and(|same| same.is_final),
+                None => now.duration_since(silent_since) >= PATIENCE,
+            },
+            answers: before.map_or(0, |before| before.answers),
+            load_errors: before.and_then(|before| before.load_errors),
+            since: same.map_or(now, |same| same.since),
+            incomplete_since: before.and_then(|before| before.incomplete_since),
+            silent_since: Some(silent_since),
+            confirmed: kept.and(same).map_or(0, |same| same.confirmed),
+            asked_at: now,
+            next_at: later(now, backoff(lost).min(MAX_PAUSE)),
+            lost,
+            unsettled: same.map_or(0, |same| same.unsettled),
+        }
     }
 }
 
-/// After a question that was not answered.
-fn silent(before: Option<&Heard>, reply: &Reply, why: Unanswered) -> Heard {
-    let now = reply.now;
-    let same = before.filter(|before| before.occasion == reply.occasion);
-    let lost = before.map_or(0, |before| before.lost).saturating_add(1);
-    let since = before.and_then(|before| before.silent).unwrap_or(now);
-    let stands = before.filter(|before| lost < LOST && before.said.is_answer());
-    Heard {
-        said: stands.map_or(Said::Unanswered(why), |before| before.said.clone()),
-        occasion: reply.occasion.clone(),
-        is_final: match stands {
-            Some(_) => same.is_some_and(|same| same.is_final),
-            None => now.duration_since(since) >= PATIENCE,
-        },
-        answers: before.map_or(0, |before| before.answers),
-        load_errors: before.and_then(|before| before.load_errors),
-        since: same.map_or(now, |same| same.since),
-        incomplete: before.and_then(|before| before.incomplete),
-        silent: Some(since),
-        confirmed: stands.and(same).map_or(0, |same| same.confirmed),
-        asked: now,
-        again: later(now, backoff(lost).min(LONGEST)),
-        lost,
-        unsettled: same.map_or(0, |same| same.unsettled),
-    }
+fn usual_pause(jitter: f64) -> Duration {
+    let [least, most] = PERIOD_SHARE;
+    PERIOD.mul_f64(jitter.mul_add(most - least, least))
 }
 
 /// 10, 20, 40 seconds and so on.
 fn backoff(times: u32) -> Duration {
-    SHORTEST.saturating_mul(1 << times.saturating_sub(1).min(8))
+    MIN_PAUSE.saturating_mul(1 << times.saturating_sub(1).min(8))
 }
 
-fn later(time: Timestamp, wait: Duration) -> Timestamp {
-    time.saturating_add(wait).unwrap_or(Timestamp::MAX)
+fn later(time: Timestamp, pause: Duration) -> Timestamp {
+    time.saturating_add(pause).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -376,11 +376,11 @@ fn tetragons_policies_move_a_label_only_by_what_they_ask_for() {
         "never ready by not knowing"
     );
     // A right that is taken away after the list moves nothing.
-    let (known, writer) = snapshot::known();
+    let (known, writer) = snapshot::channel();
     let (name, object) = entry("p", "enforce", &["file_open"], &serde_json::Value::Null);
     writer.listed(0, std::collections::BTreeMap::from([(name, object)]));
     writer.absent(1);
-    writer.troubled(0, snapshot::Trouble::Forbidden("tracingpolicies"));
+    writer.failed(0, snapshot::ReadError::Forbidden("tracingpolicies"));
     assert_eq!(required(&known.snapshot(), "ready"), None);
 }
 

@@ -94,14 +94,15 @@ mod tests {
 
     fn known(name: &str) -> String {
         format!(
-            "tetragon_tracingpolicy_kernel_memory_bytes{{policy=\"{name}\",policy_namespace=\"\"}} 1\n"
+            "tetragon_tracingpolicy_kernel_memory_bytes\
+             {{policy=\"{name}\",policy_namespace=\"\"}} 1\n"
         )
     }
 
     fn acted(hook: &str, action: &str) -> String {
         format!(
-            "tetragon_tracingpolicy_selector_actions_total{{action=\"{action}\",hook=\"{hook}\",policy=\"b\",\
-             policy_namespace=\"\"}} 3\n"
+            "tetragon_tracingpolicy_selector_actions_total{{action=\"{action}\",hook=\"{hook}\",\
+             policy=\"b\",policy_namespace=\"\"}} 3\n"
         )
     }
 
@@ -144,8 +145,9 @@ mod tests {
     fn metrics_of_a_real_agent_are_read() {
         let acted = |action: &str, count: u64| {
             format!(
-                "tetragon_tracingpolicy_selector_actions_total{{action=\"{action}\",hook=\"lsm:file_open\",hook_index=\"0\",\
-                 policy=\"deny-secret\",policy_namespace=\"\",selector_index=\"0\",selector_label=\"\"}} {count}\n"
+                "tetragon_tracingpolicy_selector_actions_total{{action=\"{action}\",\
+                 hook=\"lsm:file_open\",hook_index=\"0\",policy=\"deny-secret\",\
+                 policy_namespace=\"\",selector_index=\"0\",selector_label=\"\"}} {count}\n"
             )
         };
         let state = |state: &str, count: u64| {
@@ -153,7 +155,8 @@ mod tests {
         };
         let states = ["disabled", "enabled", "error", "load_error", "partially_enabled", "skipped"];
         let text = [
-            "tetragon_tracingpolicy_kernel_memory_bytes{policy=\"deny-secret\",policy_namespace=\"\"} 619448\n"
+            "tetragon_tracingpolicy_kernel_memory_bytes\
+             {policy=\"deny-secret\",policy_namespace=\"\"} 619448\n"
                 .to_owned(),
             states.map(|name| state(name, u64::from(name == "enabled"))).concat(),
             acted("monitor_override", 2),

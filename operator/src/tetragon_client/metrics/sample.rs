@@ -162,19 +162,26 @@ mod tests {
 
     #[test]
     fn the_memory_metric_names_policies() {
-        let line = r#"tetragon_tracingpolicy_kernel_memory_bytes{policy="deny",policy_namespace="team"} 1.2e+06"#;
-        assert_eq!(of(line), Some(Sample::Known(PolicyName::sanitized("team", "deny"))));
-        let of_the_cluster =
-            r#"tetragon_tracingpolicy_kernel_memory_bytes{policy="deny",policy_namespace=""} 0"#;
-        assert_eq!(of(of_the_cluster), Some(Sample::Known(PolicyName::sanitized("", "deny"))));
+        let line = |namespace: &str, value: &str| {
+            format!(
+                "tetragon_tracingpolicy_kernel_memory_bytes\
+                 {{policy=\"deny\",policy_namespace=\"{namespace}\"}} {value}"
+            )
+        };
+        assert_eq!(
+            of(&line("team", "1.2e+06")),
+            Some(Sample::Known(PolicyName::sanitized("team", "deny")))
+        );
+        assert_eq!(of(&line("", "0")), Some(Sample::Known(PolicyName::sanitized("", "deny"))));
     }
 
     #[test]
     fn enforcing_actions_are_counted_by_policy() {
         let line = |action: &str| {
             format!(
-                "tetragon_tracingpolicy_selector_actions_total{{action=\"{action}\",hook=\"uprobe:/a,b}}\\\"c:x\",\
-                 hook_index=\"0\",policy=\"deny\",policy_namespace=\"\",selector_index=\"1\",selector_label=\"\"}} 7"
+                "tetragon_tracingpolicy_selector_actions_total{{action=\"{action}\",\
+                 hook=\"uprobe:/a,b}}\\\"c:x\",hook_index=\"0\",policy=\"deny\",\
+                 policy_namespace=\"\",selector_index=\"1\",selector_label=\"\"}} 7"
             )
         };
         for action in ["signal", "override", "notify_enforcer", "set"] {

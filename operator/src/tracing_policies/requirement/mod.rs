@@ -1,7 +1,8 @@
-//! What a policy requires of a node, with what the TracingPolicies that it selects ask for. Pure.
+//! What an `LsmPolicy` requires of a node, including what its selected TracingPolicies require.
+//! Pure.
 //!
-//! In: the spec, and what is known of Tetragon's policies. Out: the requirement for a node with given labels, and verdicts
-//! by it. Where it is not known what is asked for, ready becomes unknown ([`downgrade_if_incomplete`]).
+//! In: the spec and the snapshot of TracingPolicies. Out: verdicts for nodes. If it is unknown what
+//! the TracingPolicies require, Ready becomes Unknown ([`downgrade_if_incomplete`]).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,100 +20,125 @@ use lsm_ready_tetragon::tracing_policy::TracingPolicy;
 
 use crate::tracing_policies::snapshot::{Entry, Snapshot};
 
-/// What a policy requires of nodes.
+/// What an `LsmPolicy` requires of nodes.
 #[derive(Clone, Debug)]
-pub struct Demand {
-    /// Its own, and that of the policies that ask the same of every node.
-    everywhere: Require,
-    /// Those that are for some nodes, or ask for something that depends on the kernel.
-    somewhere: Vec<Arc<TracingPolicy>>,
-    /// Why that may not be all.
-    unread: Option<String>,
+pub struct Requirement {
+    /// Its own requirement, and that of TracingPolicies that require the same of every node.
+    of_all_nodes: Require,
+    /// TracingPolicies that are for some nodes, or whose requirement depends on the kernel.
+    of_some_nodes: Vec<Arc<TracingPolicy>>,
+    /// Why the requirement may be incomplete.
+    incomplete: Option<String>,
 }
 
-impl Demand {
-    /// What that spec requires.
-    ///
-    /// # Errors
-    /// When its selector of TracingPolicies is none.
-    pub fn of(spec: &LsmPolicySpec, known: &Snapshot) -> Result<Self, InvalidSpec> {
-        let mut demand =
-            Self { everywhere: spec.require.clone(), somewhere: Vec::new(), unread: None };
-        let Some(selector) = tracing_policies(spec)? else {
-            return Ok(demand);
+/// Indices into [`Requirement::of_some_nodes`].
+type PolicyIndices = Vec<usize>;
+
+impl Requirement {
+    /// The requirement of that spec. Fails if its selector of TracingPolicies is invalid.
+    pub fn of(spec: &LsmPolicySpec, snapshot: &Snapshot) -> Result<Self, InvalidSpec> {
+        let mut requirement = Self {
+            of_all_nodes: spec.require.clone(),
+            of_some_nodes: Vec::new(),
+            incomplete: None,
         };
-        demand.unread = known.unread();
-        for (name, entry) in known.objects().filter(|(_, entry)| selector.matches(entry.labels())) {
-            match entry {
-                Entry::Read(policy)
-                    if policy.has_node_selector() || policy.required_hooks.depend_on_kernel() =>
-                {
-                    demand.somewhere.push(policy.clone());
-                }
-                Entry::Read(policy) => policy.required_hooks.add_to(&mut demand.everywhere, None),
+        let Some(selector) = tracing_policies(spec)? else {
+            return Ok(requirement);
+        };
+        requirement.incomplete = snapshot.unlisted();
+        for (name, object) in snapshot.objects() {
+            if !selector.matches(object.entry.labels()) {
+                continue;
+            }
+            match &object.entry {
+                Entry::Read(policy) => requirement.add(policy),
                 Entry::Unreadable { error, .. } => {
-                    demand.unread.get_or_insert_with(|| {
-                        format!("TracingPolicy {name} cannot be read: {error}")
+                    requirement.incomplete.get_or_insert_with(|| {
+                        format!("cannot read TracingPolicy {name}: {error}")
                     });
                 }
             }
         }
-        Ok(demand)
+        Ok(requirement)
     }
 
-    /// Which of those that are for some nodes are for one with these labels.
-    fn narrowed(&self, labels: &Labels) -> Vec<usize> {
-        (0..self.somewhere.len())
-            .filter(|index| self.somewhere[*index].selects_node(labels))
+    fn add(&mut self, policy: &Arc<TracingPolicy>) {
+        if policy.has_node_selector() || policy.required_hooks.depend_on_kernel() {
+            self.of_some_nodes.push(policy.clone());
+        } else {
+            policy.required_hooks.add_to(&mut self.of_all_nodes, None);
+        }
+    }
+
+    /// Which TracingPolicies for some nodes are for a node with these labels.
+    fn policies_for(&self, labels: &Labels) -> PolicyIndices {
+        (0..self.of_some_nodes.len())
+            .filter(|index| self.of_some_nodes[*index].selects_node(labels))
             .collect()
     }
 
-    fn with(&self, narrowed: &[usize], profile: Option<&LsmHookProfileSpec>) -> Cow<'_, Require> {
-        let mut require = Cow::Borrowed(&self.everywhere);
-        for index in narrowed {
-            self.somewhere[*index].required_hooks.add_to(require.to_mut(), profile);
+    /// The requirement with these TracingPolicies, on nodes with that profile.
+    fn with(
+        &self,
+        policies: &PolicyIndices,
+        profile: Option<&LsmHookProfileSpec>,
+    ) -> Cow<'_, Require> {
+        let mut require = Cow::Borrowed(&self.of_all_nodes);
+        for index in policies {
+            self.of_some_nodes[*index].required_hooks.add_to(require.to_mut(), profile);
         }
         require
     }
 
-    /// What the facts of one node mean for it.
+    /// The verdict for one node.
     pub fn verdict(&self, labels: &Labels, facts: Facts<'_>) -> Verdict {
-        let require = self.with(&self.narrowed(labels), facts.profile);
-        downgrade_if_incomplete(verdict(&require, facts), self.unread.as_deref())
+        let require = self.with(&self.policies_for(labels), facts.profile);
+        downgrade_if_incomplete(verdict(&require, facts), self.incomplete.as_deref())
     }
 }
 
-/// The verdicts of many nodes: what is wrong with the hooks is found once for each profile.
+/// Verdicts for many nodes. The hooks are judged once for all nodes with equal policies and
+/// profile.
 #[derive(Debug)]
 pub struct Verdicts<'a> {
-    demand: &'a Demand,
-    known: HashMap<(Vec<usize>, Option<String>), Known<'a>>,
+    requirement: &'a Requirement,
+    judged: HashMap<HookKey, JudgedHooks<'a>>,
 }
 
-/// What is asked of the nodes of one profile, and what is wrong with the hooks there.
+#[derive(Debug, Eq, Hash, PartialEq)]
+struct HookKey {
+    policies: PolicyIndices,
+    profile_digest: Option<String>,
+}
+
+/// The requirement of the nodes with one key, and the verdict on the hooks there.
 #[derive(Debug)]
-struct Known<'a> {
+struct JudgedHooks<'a> {
     require: Cow<'a, Require>,
-    hooks: Option<Verdict>,
+    verdict: Option<Verdict>,
 }
 
 impl<'a> Verdicts<'a> {
-    /// By that demand.
-    pub fn by(demand: &'a Demand) -> Self {
-        Self { demand, known: HashMap::new() }
+    pub fn of(requirement: &'a Requirement) -> Self {
+        Self { requirement, judged: HashMap::new() }
     }
 
-    /// As [`Demand::verdict`].
+    /// The same verdict as [`Requirement::verdict`].
     pub fn verdict(&mut self, labels: &Labels, facts: Facts<'_>) -> Verdict {
-        let narrowed = self.demand.narrowed(labels);
-        let digest = facts.profile.and(facts.report).and_then(|report| report.hook_profile.clone());
-        let known = self.known.entry((narrowed, digest)).or_insert_with_key(|(narrowed, _)| {
-            let require = self.demand.with(narrowed, facts.profile);
-            let hooks = hooks(&require, facts.profile);
-            Known { require, hooks }
+        let key = HookKey {
+            policies: self.requirement.policies_for(labels),
+            profile_digest: facts
+                .profile
+                .and(facts.report)
+                .and_then(|report| report.hook_profile.clone()),
+        };
+        let judged = self.judged.entry(key).or_insert_with_key(|key| {
+            let require = self.requirement.with(&key.policies, facts.profile);
+            let verdict = hooks(&require, facts.profile);
+            JudgedHooks { require, verdict }
         });
-        let verdict = verdict_with_hooks(&known.require, facts, || known.hooks.clone());
-        downgrade_if_incomplete(verdict, self.demand.unread.as_deref())
+        let verdict = verdict_with_hooks(&judged.require, facts, || judged.verdict.clone());
+        downgrade_if_incomplete(verdict, self.requirement.incomplete.as_deref())
     }
 }
 

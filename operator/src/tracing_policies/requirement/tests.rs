@@ -1,15 +1,15 @@
-//! Tables and properties of what is required of a node.
+//! What is required of a node: tables and a property.
 
 use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::State;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_tetragon::tracing_policy::KINDS;
+use lsm_ready_tetragon::tracing_policy::{KINDS, Name};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tracing_policies::snapshot::Trouble;
-use crate::tracing_policies::snapshot::tests::{entry, listed, policy, troubled, unreadable};
+use crate::tracing_policies::snapshot::ReadError;
+use crate::tracing_policies::snapshot::tests::{entry, failed, listed, policy, unreadable};
 
 const BOOT: &str = "b00t";
 
@@ -38,18 +38,18 @@ fn report(evidence: &str) -> LsmNodeStatus {
     .unwrap()
 }
 
-/// The verdict on a node that can do what `profile` says.
+/// The verdict on a node with `profile`.
 fn judge(
     spec: &LsmPolicySpec,
-    known: &Snapshot,
+    snapshot: &Snapshot,
     evidence: &str,
     labels: &Labels,
 ) -> (State, String) {
     let (report, profile) = (report(evidence), profile());
     let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
-    let demand = Demand::of(spec, known).unwrap();
-    let verdict = demand.verdict(labels, facts);
-    assert_eq!(Verdicts::by(&demand).verdict(labels, facts), verdict);
+    let requirement = Requirement::of(spec, snapshot).unwrap();
+    let verdict = requirement.verdict(labels, facts);
+    assert_eq!(Verdicts::of(&requirement).verdict(labels, facts), verdict);
     (verdict.state, verdict.reason)
 }
 
@@ -57,73 +57,63 @@ fn is(state: State, reason: &str) -> (State, String) {
     (state, reason.to_owned())
 }
 
+/// The verdict with these TracingPolicies on a node in zone `left` with evidence `Denied`.
+fn denied(spec: &LsmPolicySpec, snapshot: &Snapshot) -> (State, String) {
+    judge(spec, snapshot, "Denied", &zone("left"))
+}
+
+fn good() -> (Name, Entry) {
+    entry("good", "enforce", &["file_open"], &Value::Null)
+}
+
+/// A policy with a hook that no kernel has.
+fn typo(tier: &str) -> (Name, Entry) {
+    entry("typo", tier, &["file_opn"], &Value::Null)
+}
+
 #[test]
-fn selected_policies_become_part_of_what_is_required() {
-    let none = Value::Null;
-    let good = entry("good", "enforce", &["file_open"], &none);
-    let typo = |tier: &str| entry("typo", tier, &["file_opn"], &none);
+fn selected_policies_become_part_of_the_requirement() {
     let left = entry("left", "enforce", &["file_opn"], &json!({"matchLabels": {"zone": "left"}}));
+    let nothing_required = spec(&json!({}));
     let ready = is(State::Ready, "CanaryDenied");
-    let lacking = is(State::NotReady, "HookNotInKernel");
-    let unread = is(State::Unknown, "TracingPoliciesUnknown");
-    let forbidden = troubled(Trouble::Forbidden(KINDS[0].1));
-    let table = [
-        ("it can", enforce(), listed([good.clone(), typo("observe")]), "Denied", ready.clone()),
-        (
-            "it cannot",
-            enforce(),
-            listed([good.clone(), typo("enforce")]),
-            "Denied",
-            lacking.clone(),
-        ),
-        ("nobody asks", spec(&json!({})), listed([typo("enforce")]), "Denied", ready.clone()),
-        ("none is selected", enforce(), listed([]), "Denied", ready.clone()),
-        ("for these nodes", enforce(), listed([left]), "Denied", lacking.clone()),
-        ("not listed yet", enforce(), Snapshot::default(), "Denied", unread.clone()),
-        (
-            "nobody asks, and nothing is known",
-            spec(&json!({})),
-            Snapshot::default(),
-            "Denied",
-            ready,
-        ),
-        ("forbidden", enforce(), forbidden.clone(), "Denied", unread.clone()),
-        (
-            "what is shown comes first",
-            enforce(),
-            forbidden,
-            "Attached",
-            is(State::NotReady, "CanaryDenied"),
-        ),
-        (
-            "unreadable",
-            enforce(),
-            listed([good.clone(), unreadable("u", "enforce")]),
-            "Denied",
-            unread,
-        ),
-        (
-            "unreadable and another that lacks",
-            enforce(),
-            listed([typo("enforce"), unreadable("u", "enforce")]),
-            "Denied",
-            lacking,
-        ),
-        (
-            "unreadable but not selected",
-            enforce(),
-            listed([good, unreadable("u", "observe")]),
-            "Denied",
-            is(State::Ready, "CanaryDenied"),
-        ),
-    ];
-    for (what, spec, known, evidence, wanted) in table {
-        assert_eq!(judge(&spec, &known, evidence, &zone("left")), wanted, "{what}");
+    let no_hook = is(State::NotReady, "HookNotInKernel");
+    for (what, spec, snapshot, expected) in [
+        ("another is not selected", enforce(), listed([good(), typo("observe")]), &ready),
+        ("one cannot load", enforce(), listed([good(), typo("enforce")]), &no_hook),
+        ("nothing is required", nothing_required, listed([typo("enforce")]), &ready),
+        ("none is selected", enforce(), listed([]), &ready),
+        ("one for this zone cannot load", enforce(), listed([left]), &no_hook),
+    ] {
+        assert_eq!(denied(&spec, &snapshot), *expected, "{what}");
     }
 }
 
 #[test]
-fn a_policy_that_tetragon_refuses_asks_all_the_same() {
+fn with_unknown_policies_a_ready_node_is_unknown() {
+    let not_selected = || unreadable("u", "observe");
+    let selected = || unreadable("u", "enforce");
+    let nothing_required = spec(&json!({}));
+    let forbidden = failed(ReadError::Forbidden(KINDS[0].1));
+    let ready = is(State::Ready, "CanaryDenied");
+    let no_hook = is(State::NotReady, "HookNotInKernel");
+    let unknown = is(State::Unknown, "TracingPoliciesUnknown");
+    for (what, spec, snapshot, expected) in [
+        ("not listed yet", enforce(), Snapshot::default(), &unknown),
+        ("nothing is required", nothing_required, Snapshot::default(), &ready),
+        ("forbidden", enforce(), forbidden.clone(), &unknown),
+        ("one is unreadable", enforce(), listed([good(), selected()]), &unknown),
+        ("another cannot load", enforce(), listed([typo("enforce"), selected()]), &no_hook),
+        ("the unreadable one is not selected", enforce(), listed([good(), not_selected()]), &ready),
+    ] {
+        assert_eq!(denied(&spec, &snapshot), *expected, "{what}");
+    }
+    // Evidence that is not enough counts more.
+    let attached = judge(&enforce(), &forbidden, "Attached", &zone("left"));
+    assert_eq!(attached, is(State::NotReady, "CanaryDenied"));
+}
+
+#[test]
+fn a_policy_that_tetragon_refuses_still_requires_its_hooks() {
     let spec = json!({"lsmhooks": [{"hook": "file_opn"}], "kprobes": [{"call": "a"}]});
     let refused = listed([policy("p", "enforce", &spec)]);
     assert_eq!(
@@ -133,26 +123,26 @@ fn a_policy_that_tetragon_refuses_asks_all_the_same() {
 }
 
 #[test]
-fn hashes_ask_for_nothing_before_linux_5_11() {
+fn hashes_require_nothing_before_linux_5_11() {
     let hash = json!([{"matchActions": [{"action": "Post", "imaHash": true}]}]);
-    let known = listed([policy(
+    let snapshot = listed([policy(
         "p",
         "enforce",
         &json!({"lsmhooks": [{"hook": "file_open", "selectors": hash}]}),
     )]);
-    let demand = Demand::of(&enforce(), &known).unwrap();
+    let requirement = Requirement::of(&enforce(), &snapshot).unwrap();
     let report = report("Denied");
     for (kernel, state) in [("5.10.0 x86_64", State::Ready), ("6.12 x86_64", State::NotReady)] {
         let profile = LsmHookProfileSpec { kernel: kernel.into(), ..profile() };
         let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
-        let verdict = demand.verdict(&Labels::new(), facts);
+        let verdict = requirement.verdict(&Labels::new(), facts);
         assert_eq!(verdict.state, state, "{kernel}");
-        assert_eq!(Verdicts::by(&demand).verdict(&Labels::new(), facts), verdict);
+        assert_eq!(Verdicts::of(&requirement).verdict(&Labels::new(), facts), verdict);
     }
 }
 
 #[test]
-fn a_policy_for_other_nodes_asks_nothing_of_these() {
+fn a_policy_for_other_nodes_requires_nothing() {
     let left = entry("left", "enforce", &["file_opn"], &json!({"matchLabels": {"zone": "left"}}));
     assert_eq!(
         judge(&enforce(), &listed([left]), "Denied", &zone("right")),
@@ -161,29 +151,37 @@ fn a_policy_for_other_nodes_asks_nothing_of_these() {
 }
 
 #[test]
-fn a_selector_that_is_none_is_refused() {
-    let near = json!({"tracingPolicies": {"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]}});
-    assert!(matches!(Demand::of(&spec(&near), &listed([])), Err(InvalidSpec::TracingPolicies(_))));
+fn an_invalid_selector_is_refused() {
+    let expression = json!({"key": "a", "operator": "Near", "values": ["b"]});
+    let near = spec(&json!({"tracingPolicies": {"matchExpressions": [expression]}}));
+    let error = Requirement::of(&near, &listed([])).unwrap_err();
+    assert!(matches!(error, InvalidSpec::TracingPolicies(_)));
 }
 
 proptest! {
-    /// To find the hooks' verdict once a profile changes no verdict, whatever the nodes and their order.
+    /// Judging the hooks once for each profile changes no verdict, for any nodes in any order.
     #[test]
-    fn the_verdicts_of_many_are_those_of_each(
-        policies in prop::collection::vec(("enforce|observe", "file_open|task_alloc|other", prop::option::of("left|right")), 0..5),
+    fn verdicts_for_many_nodes_equal_the_verdict_for_each(
+        policies in prop::collection::vec(
+            ("enforce|observe", "file_open|task_alloc|other", prop::option::of("left|right")),
+            0..5,
+        ),
         nodes in prop::collection::vec(("Denied|Attached", "left|right", any::<bool>()), 0..12),
     ) {
-        let known = listed(policies.iter().enumerate().map(|(number, (tier, hook, only))| {
-            let selector = only.as_ref().map_or(Value::Null, |only| json!({"matchLabels": {"zone": only}}));
+        let snapshot = listed(policies.iter().enumerate().map(|(number, (tier, hook, only))| {
+            let zone = |only| json!({"matchLabels": {"zone": only}});
+            let selector = only.as_ref().map_or(Value::Null, zone);
             entry(&format!("p{number}"), tier, &[hook], &selector)
         }));
-        let demand = Demand::of(&enforce(), &known).unwrap();
-        let mut verdicts = Verdicts::by(&demand);
+        let requirement = Requirement::of(&enforce(), &snapshot).unwrap();
+        let mut verdicts = Verdicts::of(&requirement);
         let profile = profile();
         for (evidence, place, has_profile) in &nodes {
             let report = report(evidence);
-            let facts = Facts { boot_id: BOOT, report: Some(&report), profile: has_profile.then_some(&profile) };
-            prop_assert_eq!(verdicts.verdict(&zone(place), facts), demand.verdict(&zone(place), facts));
+            let profile = has_profile.then_some(&profile);
+            let facts = Facts { boot_id: BOOT, report: Some(&report), profile };
+            let expected = requirement.verdict(&zone(place), facts);
+            prop_assert_eq!(verdicts.verdict(&zone(place), facts), expected);
         }
     }
 }

@@ -1,16 +1,24 @@
-//! Follows TracingPolicies and TracingPoliciesNamespaced in whatever version is installed, and also where none is.
+//! Watches TracingPolicies and TracingPoliciesNamespaced, in any installed version, also if none is
+//! installed.
 //!
 //! ## Flow
-//! look which version of `cilium.io` has the kind → none: look again later → one: list and watch it; look again now and
-//! then whether it is still that one → what changes goes into [`Writer`], and those concerned are looked at again.
+//! 1. Discovery: find the version of `cilium.io` that has the kind. If there is none, repeat after
+//!    [`REDISCOVER_AFTER`].
+//! 2. List and watch that version. Repeat the discovery at the same interval, and start again if
+//!    the version has changed.
+//! 3. Each change goes into [`Writer`]. The Nodes and policies that it concerns are reconciled.
 //!
 //! ## Guarantees
-//! Only reading, with the rights to read those two kinds; what is installed is read from the API server's discovery, which
-//! everybody may read. A CRD that comes, goes or changes its version is found within [`LOOK_AGAIN`] (a deleted one at once).
-//! There is no hot loop: each look waits. A state is logged when it begins, not each time that it is found again.
+//! - The watch needs only the right to read the two kinds. Everybody may read the API server's
+//!   discovery.
+//! - A CRD that is installed, removed or changes its version is found within [`REDISCOVER_AFTER`];
+//!   a removed one at once.
+//! - There is no hot loop: each discovery waits.
+//! - A state is logged when it begins, not each time it is found again.
 //!
 //! ## Errors
-//! Where the list is refused or fails, that is noted and what was known stays; kube's backoff tries again.
+//! If the list is refused or fails, the error is noted and the known objects stay. kube's backoff
+//! retries.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -29,30 +37,30 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use crate::context::metrics::Metrics;
-use crate::tracing_policies::expectation::Wish;
-use crate::tracing_policies::snapshot::{Entry, Object, Trouble, Writer};
+use crate::tracing_policies::expectation::Expectation;
+use crate::tracing_policies::snapshot::{Entry, Object, ReadError, Writer};
 use crate::watch::triggers::Routes;
 
-/// How often it is looked which version is installed.
-pub const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Time between two discoveries of the installed version.
+pub const REDISCOVER_AFTER: Duration = Duration::from_secs(30);
 
-/// How long after a watch ended because its resource is gone.
-const AFTER_A_WATCH: Duration = Duration::from_secs(2);
+/// Pause after a watch has ended, because its resource is gone.
+const PAUSE_AFTER_WATCH: Duration = Duration::from_secs(2);
 
-/// Follows both kinds; ends only when dropped.
+/// Watches both kinds. Never returns.
 pub async fn run(client: Client, writer: Writer, routes: &Routes, metrics: &Metrics) {
-    let one = |kind| Follower {
+    let watch = |kind| KindWatch {
         client: client.clone(),
         writer: writer.clone(),
         routes,
         metrics: metrics.clone(),
         kind,
     };
-    future::join(one(0).follow(), one(1).follow()).await;
+    future::join(watch(0).run(), watch(1).run()).await;
 }
 
-/// Follows one kind.
-struct Follower<'a> {
+/// The watch of one kind.
+struct KindWatch<'a> {
     client: Client,
     writer: Writer,
     routes: &'a Routes,
@@ -61,7 +69,7 @@ struct Follower<'a> {
     kind: usize,
 }
 
-impl Follower<'_> {
+impl KindWatch<'_> {
     fn name(&self) -> &'static str {
         KINDS[self.kind].0
     }
@@ -70,30 +78,30 @@ impl Follower<'_> {
         KINDS[self.kind].1
     }
 
-    async fn follow(self) {
+    async fn run(self) {
         loop {
             match self.installed().await {
                 Ok(Some(resource)) => {
                     info!(
                         kind = self.name(),
                         version = resource.version,
-                        "following Tetragon's policies"
+                        "watching Tetragon's policies"
                     );
                     self.watch(&resource).await;
-                    sleep(AFTER_A_WATCH).await;
+                    sleep(PAUSE_AFTER_WATCH).await;
                     continue;
                 }
                 Ok(None) => {
                     self.changed(self.writer.absent(self.kind), "Tetragon's CRD is not installed");
                 }
-                Err(error) => self.troubled(Trouble::Unread(self.plural(), error.to_string())),
+                Err(error) => self.read_failed(ReadError::Failed(self.plural(), error.to_string())),
             }
-            sleep(LOOK_AGAIN).await;
+            sleep(REDISCOVER_AFTER).await;
         }
     }
 
-    /// The most stable version that has the kind. The group's preferred one may have other kinds alone: Cilium's own are
-    /// in `cilium.io/v2`.
+    /// The most stable version that has the kind. The group's preferred version may lack it:
+    /// Cilium's own kinds are in `cilium.io/v2`.
     fn installed(&self) -> impl Future<Output = kube::Result<Option<ApiResource>>> {
         let (kind, plural) = KINDS[self.kind];
         let client = self.client.clone();
@@ -114,31 +122,32 @@ impl Follower<'_> {
         }
     }
 
-    /// Lists and watches, until another version is installed or none.
+    /// Lists and watches until the installed version changes.
     async fn watch(&self, resource: &ApiResource) {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
         let events = watcher(api, watcher::Config::default()).default_backoff();
         pin_mut!(events);
-        let mut looks = interval_at(tokio::time::Instant::now() + LOOK_AGAIN, LOOK_AGAIN);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut discoveries =
+            interval_at(tokio::time::Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);
+        discoveries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut list = BTreeMap::new();
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(event)) => self.take(event, &mut list),
-                    Some(Err(error)) => if self.failed(&error) { return },
+                    Some(Ok(event)) => self.apply(event, &mut list),
+                    Some(Err(error)) => if self.must_rediscover(&error) { return },
                     None => return,
                 },
-                _ = looks.tick() => match self.installed().await {
+                _ = discoveries.tick() => match self.installed().await {
                     Ok(found) if found.as_ref() != Some(resource) => return,
                     Ok(_) => {}
-                    Err(error) => debug!(kind = self.name(), %error, "what is installed could not be read"),
+                    Err(error) => debug!(kind = self.name(), %error, "discovery failed"),
                 },
             }
         }
     }
 
-    fn take(&self, event: Event<DynamicObject>, list: &mut BTreeMap<Name, Object>) {
+    fn apply(&self, event: Event<DynamicObject>, list: &mut BTreeMap<Name, Object>) {
         let differs = match event {
             Event::Init => {
                 list.clear();
@@ -159,7 +168,8 @@ impl Follower<'_> {
 
     fn read(&self, object: &DynamicObject) -> Object {
         let spec = object.data.get("spec").unwrap_or(&Value::Null);
-        Object { entry: self.entry(object, spec), wish: Wish::of(&object.metadata, spec) }
+        let expectation = Expectation::of(&object.metadata, spec);
+        Object { entry: self.entry(object, spec), expectation }
     }
 
     fn entry(&self, object: &DynamicObject, spec: &Value) -> Entry {
@@ -167,7 +177,7 @@ impl Follower<'_> {
             Ok(policy) => Entry::Read(policy.into()),
             Err(error) => {
                 let name = Name::of(&object.metadata);
-                warn!(kind = self.name(), %name, %error, "object does not parse and is left out");
+                warn!(kind = self.name(), %name, %error, "skipping an object that cannot be read");
                 self.metrics.skipped(self.name());
                 Entry::Unreadable {
                     labels: object.metadata.labels.clone().unwrap_or_default(),
@@ -177,45 +187,45 @@ impl Follower<'_> {
         }
     }
 
-    /// Notes why the watch failed; whether it has to begin with what is installed.
-    fn failed(&self, error: &watcher::Error) -> bool {
+    /// Notes an error of the watch. Returns whether the watch must end and begin with a discovery.
+    fn must_rediscover(&self, error: &watcher::Error) -> bool {
         self.metrics.watch_failed(self.name());
         let code = code(error);
         match error {
             watcher::Error::InitialListFailed(_) if code == Some(403) => {
-                self.troubled(Trouble::Forbidden(self.plural()));
+                self.read_failed(ReadError::Forbidden(self.plural()));
                 false
             }
             watcher::Error::InitialListFailed(_) if code != Some(404) => {
-                self.troubled(Trouble::Unread(self.plural(), error.to_string()));
+                self.read_failed(ReadError::Failed(self.plural(), error.to_string()));
                 false
             }
-            // Only a new list says that a right is back.
+            // A watch that lost its right does not recover; a new list does.
             _ if matches!(code, Some(403 | 404)) => true,
             _ => {
-                debug!(kind = self.name(), %error, "watch broke and is begun again");
+                debug!(kind = self.name(), %error, "the watch ended and is restarted");
                 false
             }
         }
     }
 
-    fn troubled(&self, trouble: Trouble) {
-        let said = trouble.to_string();
-        if self.writer.troubled(self.kind, trouble) {
-            warn!(kind = self.name(), "{said}");
+    fn read_failed(&self, error: ReadError) {
+        let text = error.to_string();
+        if self.writer.failed(self.kind, error) {
+            warn!(kind = self.name(), "{text}");
             self.routes.tracing_policies();
         }
     }
 
-    fn changed(&self, differs: bool, what: &str) {
+    fn changed(&self, differs: bool, change: &str) {
         if differs {
-            info!(kind = self.name(), "{what}");
+            info!(kind = self.name(), "{change}");
             self.routes.tracing_policies();
         }
     }
 }
 
-/// The API server's code, where it answered.
+/// The HTTP status of the API server, if it answered.
 fn code(error: &watcher::Error) -> Option<u16> {
     use watcher::Error::{
         InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,

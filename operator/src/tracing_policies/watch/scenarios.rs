@@ -1,4 +1,5 @@
-//! What is asked of the API server for Tetragon's policies, request by request, and what is made of its answers.
+//! The requests to the API server for Tetragon's policies, one by one, and the snapshot made of its
+//! answers.
 
 use std::sync::Arc;
 
@@ -27,12 +28,14 @@ fn groups(versions: &[&str]) -> Value {
 }
 
 fn resources(version: &str, plural: &str, kind: &str) -> Exchange {
-    let answer = json!({"kind": "APIResourceList", "groupVersion": format!("cilium.io/{version}"), "resources": [
-        {"name": plural, "singularName": "", "namespaced": false, "kind": kind, "verbs": ["get", "list", "watch"]}]});
+    let resource = json!({"name": plural, "singularName": "", "namespaced": false, "kind": kind,
+        "verbs": ["get", "list", "watch"]});
+    let answer = json!({"kind": "APIResourceList", "groupVersion": format!("cilium.io/{version}"),
+        "resources": [resource]});
     Exchange::new(&format!("GET /apis/cilium.io/{version}"), Value::Null, answer)
 }
 
-/// Follows TracingPolicies until something is known of them.
+/// Watches TracingPolicies until the snapshot is settled.
 async fn settled(script: Vec<Exchange>) -> (Arc<Context>, Arc<Snapshot>) {
     let enforce = policy("enforce", &json!({"require": {"tracingPolicies": {}}}));
     let (ctx, writers, served) =
@@ -40,7 +43,7 @@ async fn settled(script: Vec<Exchange>) -> (Arc<Context>, Arc<Snapshot>) {
     let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
     let writer = writers.tracing_policies.clone();
     writer.absent(1);
-    let follower = Follower {
+    let kind_watch = KindWatch {
         client: ctx.client.clone(),
         writer,
         routes: &routes,
@@ -48,23 +51,23 @@ async fn settled(script: Vec<Exchange>) -> (Arc<Context>, Arc<Snapshot>) {
         kind: 0,
     };
     tokio::select! {
-        () = follower.follow() => {}
+        () = kind_watch.run() => {}
         () = ctx.stores.tracing_policies.settled() => {}
-        played = served => panic!("the script is over: {played:?}"),
+        ended = served => panic!("the script is over: {ended:?}"),
     }
     let snapshot = ctx.stores.tracing_policies.snapshot();
     (ctx, snapshot)
 }
 
 #[tokio::test]
-async fn no_crd_is_fine_and_known() {
+async fn a_missing_crd_means_no_policies() {
     let (_, snapshot) = settled(vec![Exchange::new(GROUPS, Value::Null, groups(&[]))]).await;
     assert!(snapshot.is_absent());
 }
 
-/// Cilium's own version is preferred, and has no TracingPolicy.
+/// The preferred version is Cilium's own, which has no TracingPolicy.
 #[tokio::test]
-async fn the_version_that_has_the_kind_is_listed_and_what_does_not_parse_is_kept_apart() {
+async fn the_version_with_the_kind_is_listed_and_unreadable_objects_are_kept_apart() {
     let object =
         |name: &str, hooks: Value| json!({"metadata": {"name": name}, "spec": {"lsmhooks": hooks}});
     let items = [object("good", json!([{"hook": "file_open"}])), object("bad", json!("file_open"))];
@@ -79,7 +82,7 @@ async fn the_version_that_has_the_kind_is_listed_and_what_does_not_parse_is_kept
     .await;
     let found: Vec<(String, bool)> = snapshot
         .objects()
-        .map(|(name, entry)| (name.to_string(), matches!(entry, Entry::Read(_))))
+        .map(|(name, object)| (name.to_string(), matches!(object.entry, Entry::Read(_))))
         .collect();
     assert_eq!(found, [("bad".to_owned(), false), ("good".to_owned(), true)]);
     let metrics = ctx.metrics.encode().unwrap();
@@ -90,21 +93,46 @@ async fn the_version_that_has_the_kind_is_listed_and_what_does_not_parse_is_kept
 }
 
 #[tokio::test]
-async fn a_right_that_lacks_is_told_with_its_rule() {
+async fn a_missing_right_is_reported_with_its_rule() {
     let (_, snapshot) = settled(vec![
         Exchange::new(GROUPS, Value::Null, groups(&["v1alpha1"])),
         resources("v1alpha1", "tracingpolicies", "TracingPolicy"),
         Exchange::refused(LIST, Value::Null, 403, "Forbidden"),
     ])
     .await;
-    assert_eq!(snapshot.trouble(), Some(&Trouble::Forbidden("tracingpolicies")));
-    assert!(snapshot.unread().unwrap().contains("resources: [tracingpolicies]"));
+    assert_eq!(snapshot.error(), Some(&ReadError::Forbidden("tracingpolicies")));
+    assert!(snapshot.unlisted().unwrap().contains("resources: [tracingpolicies]"));
 }
 
 #[tokio::test]
-async fn an_error_is_told_and_nothing_is_taken_for_known() {
+async fn after_an_error_nothing_counts_as_known() {
     let (_, snapshot) =
         settled(vec![Exchange::refused(GROUPS, Value::Null, 404, "NotFound")]).await;
-    assert!(matches!(snapshot.trouble(), Some(Trouble::Unread("tracingpolicies", _))));
-    assert!(!snapshot.is_absent() && snapshot.unread().is_some());
+    assert!(matches!(snapshot.error(), Some(ReadError::Failed("tracingpolicies", _))));
+    assert!(!snapshot.is_absent() && snapshot.unlisted().is_some());
+}
+
+/// A watch that ended begins with a new list. Policies deleted meanwhile come without an event.
+#[tokio::test]
+async fn a_fresh_list_forgets_deleted_policies() {
+    let (ctx, writers, _) = Fixture::new().plays_for_a_watch(vec![]);
+    let routes = Routes::new(ctx.stores.clone(), ctx.queues.clone(), ctx.metrics.clone());
+    let writer = writers.tracing_policies.clone();
+    let (client, metrics) = (ctx.client.clone(), ctx.metrics.clone());
+    let kind_watch = KindWatch { client, writer, routes: &routes, metrics, kind: 0 };
+    let object = |name: &str| {
+        let object = json!({"metadata": {"name": name}, "spec": {"lsmhooks": []}});
+        serde_json::from_value::<DynamicObject>(object).unwrap()
+    };
+    let mut list = BTreeMap::new();
+    for names in [&["goes", "stays"][..], &["stays"]] {
+        kind_watch.apply(Event::Init, &mut list);
+        for name in names {
+            kind_watch.apply(Event::InitApply(object(name)), &mut list);
+        }
+        kind_watch.apply(Event::InitDone, &mut list);
+        let snapshot = ctx.stores.tracing_policies.snapshot();
+        let listed: Vec<String> = snapshot.objects().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(listed, names);
+    }
 }

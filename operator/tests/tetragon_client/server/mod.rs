@@ -1,6 +1,6 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
-//! Other ends that misbehave. In: a script, or an HTTP/2 answer. Out: the address where it is
-//! played on loopback, again and again until the test's runtime ends.
+//! Servers that misbehave. In: a script, or an HTTP/2 answer. Out: the address on loopback where
+//! each connection gets it, until the test's runtime ends.
 
 pub mod tls;
 
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// What an agent lists, as sensors.proto has it.
+/// The message of sensors.proto.
 #[derive(Clone, PartialEq, Message)]
 pub struct ListTracingPoliciesResponse {
     #[prost(message, repeated, tag = "1")]
@@ -32,35 +32,35 @@ pub struct TracingPolicyStatus {
     pub mode: i32,
 }
 
-/// What is done with a connection.
+/// What the server does with a connection.
 #[derive(Clone, Debug)]
 pub enum Script {
-    /// Read, and say nothing.
+    /// Reads, and sends nothing.
     Hang,
-    /// Close at once.
+    /// Closes at once.
     Close,
-    /// Close with a RST.
+    /// Closes with a RST.
     Reset,
-    /// Say this once something was asked, and close.
-    Say(Vec<u8>),
-    /// An answer of HTTP, one byte at a time, for ever.
+    /// Sends these bytes after the first request, and closes.
+    Send(Vec<u8>),
+    /// Sends a valid beginning, one byte at a time, without an end.
     Drip,
-    /// Metrics without an end.
+    /// Sends metrics without an end.
     Flood,
-    /// These bytes, again and again.
+    /// Sends these bytes without an end.
     Repeat(Vec<u8>),
-    /// As Go's server of TLS: close where no TLS is spoken, and say nothing.
+    /// Closes a connection without TLS and sends nothing, as Go's TLS server does.
     SilentWithoutTls,
 }
 
-/// Where it is played.
+/// A running server.
 pub struct Served {
     pub address: SocketAddr,
-    /// A message for each connection that the asking end has closed.
+    /// Gets a message for each connection that has ended.
     pub ended: UnboundedReceiver<()>,
 }
 
-/// Plays a script for each connection.
+/// Serves a script to each connection.
 pub async fn on_tcp(script: Script) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -69,7 +69,7 @@ pub async fn on_tcp(script: Script) -> Served {
         while let Ok((stream, _)) = listener.accept().await {
             let (script, ending) = (script.clone(), ending.clone());
             tokio::spawn(async move {
-                play(script, stream).await;
+                serve(script, stream).await;
                 let _ = ending.send(());
             });
         }
@@ -77,17 +77,17 @@ pub async fn on_tcp(script: Script) -> Served {
     Served { address, ended }
 }
 
-async fn play(script: Script, mut stream: TcpStream) {
+async fn serve(script: Script, mut stream: TcpStream) {
     let mut asked = [0; 512];
-    // Where the asking end has gone away, there is nobody left to play for.
-    let _gone = match script {
+    // An error means that the client has closed the connection.
+    let _closed = match script {
         Script::Hang => stream.read_to_end(&mut Vec::new()).await.map(|_| ()),
         Script::Close => Ok(()),
         Script::Reset => stream.set_zero_linger(),
-        Script::Say(bytes) => {
+        Script::Send(bytes) => {
             let _ = stream.read(&mut asked).await;
             let _ = stream.write_all(&bytes).await;
-            // Unread bytes would make the end a RST, which overtakes what was said.
+            // Unread bytes would end the connection with a RST, which overtakes the sent bytes.
             let _ = stream.shutdown().await;
             stream.read_to_end(&mut Vec::new()).await.map(|_| ())
         }
@@ -95,8 +95,8 @@ async fn play(script: Script, mut stream: TcpStream) {
         Script::Repeat(bytes) => {
             let bytes = bytes.repeat(100);
             loop {
-                if let Err(gone) = stream.write_all(&bytes).await {
-                    break Err(gone);
+                if let Err(closed) = stream.write_all(&bytes).await {
+                    break Err(closed);
                 }
             }
         }
@@ -105,7 +105,7 @@ async fn play(script: Script, mut stream: TcpStream) {
             if asked[..length].starts_with(&[0x16, 3]) {
                 let _ = stream.write_all(&[0x16, 3, 3, 0, 122, 2]).await;
             }
-            // What is unread would make the end a RST.
+            // Unread bytes would end the connection with a RST.
             let _ = stream.shutdown().await;
             stream.read_to_end(&mut Vec::new()).await.map(|_| ())
         }
@@ -113,16 +113,16 @@ async fn play(script: Script, mut stream: TcpStream) {
             let _ = stream.read(&mut asked).await;
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
             loop {
-                if let Err(gone) = stream.write_all(&[b'#'; 4096]).await {
-                    break Err(gone);
+                if let Err(closed) = stream.write_all(&[b'#'; 4096]).await {
+                    break Err(closed);
                 }
             }
         }
     };
 }
 
-/// To who speaks TLS a ServerHello of 65,000 bytes, to who speaks HTTP/2 (its preface begins so)
-/// empty SETTINGS frames, else a header of HTTP/1 without an end.
+/// Sends a ServerHello of 65,000 bytes to a TLS client, empty SETTINGS frames to an HTTP/2 client,
+/// and an endless header to an HTTP/1 client.
 async fn drip(mut stream: TcpStream) -> std::io::Result<()> {
     let mut asked = [0; 512];
     let length = stream.read(&mut asked).await?;
@@ -139,21 +139,21 @@ async fn drip(mut stream: TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// An address where nothing listens.
+/// An address at which nothing listens.
 pub fn refusing() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Answers each request over HTTP/2 with these bytes and that gRPC status; without one the answer
+/// Answers each HTTP/2 request with these bytes and that gRPC status. Without a status the answer
 /// never ends.
 pub async fn on_http2(body: Vec<Bytes>, status: Option<&'static str>) -> SocketAddr {
     answering(move |stream| send(stream, &body, status)).await
 }
 
-/// Sends these bytes and that gRPC status; without one the answer never ends.
+/// Sends these bytes and that gRPC status. Without a status the answer never ends.
 pub fn send(mut stream: h2::SendStream<Bytes>, body: &[Bytes], status: Option<&str>) {
     for bytes in body {
-        // Who has heard enough resets the stream.
+        // The client resets the stream when it has read enough.
         if stream.send_data(bytes.clone(), false).is_err() {
             return;
         }
@@ -167,7 +167,7 @@ pub fn send(mut stream: h2::SendStream<Bytes>, body: &[Bytes], status: Option<&s
     }
 }
 
-/// One message, as it should be, and then others without an end.
+/// One valid message, and others without an end.
 pub async fn endless() -> SocketAddr {
     on_http2(vec![Bytes::from_static(&[0, 0, 0, 0, 0]), Bytes::from(vec![0; 8 << 20])], None).await
 }

@@ -22,7 +22,7 @@ use super::{send, speak_http2};
 
 /// The name in the certificates, as Tetragon's chart has it.
 pub const NAME: &str = "*.tetragon-grpc.cilium.io";
-/// A name that they are valid for.
+/// A name for which the certificates are valid.
 pub const SERVER_NAME: &str = "agent.tetragon-grpc.cilium.io";
 
 /// A CA.
@@ -48,7 +48,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// A certificate for servers and clients, with what the test changes.
+    /// A certificate for servers and clients, with the changes of the test.
     pub fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -64,8 +64,8 @@ impl Authority {
         self.issue(&[NAME], |_| {})
     }
 
-    /// A CA that this one signs.
-    pub fn below(&self, name: &str) -> Self {
+    /// An intermediate CA, signed by this one.
+    pub fn intermediate(&self, name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -78,7 +78,7 @@ impl Authority {
         self.certificate.der().clone()
     }
 
-    /// The files of the asking end: this CA is trusted, and that client certificate is shown.
+    /// The files of the client: this CA, and the client certificate if there is one.
     pub fn files(&self, client: Option<&Identity>) -> TempDir {
         let directory = tempfile::tempdir().unwrap();
         let write =
@@ -98,8 +98,8 @@ impl Authority {
     }
 }
 
-/// An agent over TLS that answers with these bytes of gRPC, or says nothing more after the
-/// handshake where there are none; with a CA it requires a client certificate.
+/// An agent over TLS that answers with these bytes of gRPC. Without bytes it sends nothing after
+/// the handshake. With a CA it requires a client certificate.
 pub async fn on_tls(
     identity: &Identity,
     clients: Option<&Authority>,
@@ -120,11 +120,11 @@ pub async fn on_tls(
     };
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
     let key = ring::sign::any_supported_type(&key).unwrap();
-    // Without a look at the certificate, which may be one that rustls refuses.
+    // Without a check of the certificate, which rustls may refuse.
     let certified = SingleCertAndKey::from(CertifiedKey::new(identity.chain.clone(), key));
     let mut config = builder.with_cert_resolver(Arc::new(certified));
     config.alpn_protocols = vec![b"h2".to_vec()];
-    // Far more tickets than anybody needs.
+    // Many more tickets than usual.
     config.send_tls13_tickets = 500;
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -96,7 +96,7 @@ fn check_type(arg: &Value, path: &str, context: &mut Context<'_, '_>) {
     let resolve = arg.get("resolve").and_then(Value::as_str).unwrap_or_default();
     if context.release >= V1_4 && !resolve.is_empty() {
         let rule = format!(
-            "{}: the file does not tell whether the kernel has these fields",
+            "{}: the file does not show whether the kernel has these fields",
             quoted(resolve)
         );
         return context.unknown(&format!("{path}.resolve"), rule);

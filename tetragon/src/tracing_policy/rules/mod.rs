@@ -161,8 +161,10 @@ fn loader(spec: &Map<String, Value>, is_namespaced: bool, context: &mut Context<
             "is not supported in a policy that selects pods; remove it, or make a policy for it";
         context.refuse("spec.loader", rule);
     } else {
-        context
-            .unknown("spec.loader", "needs Linux 5.19 or later; the file does not tell the kernel");
+        context.unknown(
+            "spec.loader",
+            "needs Linux 5.19 or later; the file does not show the version",
+        );
     }
 }
 
@@ -201,7 +203,7 @@ fn enforcers(spec: &Map<String, Value>, context: &mut Context<'_, '_>) {
             }
         }
     }
-    let rule = "the file does not tell whether the kernel has what enforcers need";
+    let rule = "the file does not show whether the kernel has what enforcers need";
     context.unknown("spec.enforcers", rule);
 }
 

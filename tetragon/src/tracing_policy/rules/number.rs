@@ -7,7 +7,7 @@ use crate::tracing_policy::release::Release::{self, V1_5};
 /// How a number is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Format {
-    /// 2 to 36. 0 means that the prefixes 0x, 0o, 0b and 0 tell the base.
+    /// 2 to 36. 0 means that a prefix (0x, 0o, 0b or 0) selects the base.
     pub base: u32,
     pub bits: u32,
     pub is_signed: bool,

@@ -125,7 +125,7 @@ fn parent_binaries(list: List<'_>, context: &mut Context<'_, '_>) {
     binaries(list, context);
     context.unknown(
         list.path,
-        "needs an agent that runs with --parents-map-enabled; the file does not tell",
+        "needs an agent that runs with --parents-map-enabled; the file does not show it",
     );
 }
 

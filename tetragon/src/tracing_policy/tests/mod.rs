@@ -201,7 +201,7 @@ fn a_policy_that_the_api_server_accepted_is_not_refused_for_its_schema() {
     assert_eq!(
         of(json!({"lsmhooks": hooks, "nodeSelector": {}})),
         TextVerdict::Denies,
-        "a field of main alone"
+        "only main has this field"
     );
     let newer = of(json!({"lsmhooks": hooks, "sandbox": true}));
     assert!(

@@ -275,7 +275,9 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn every_policy_is_counted_once_in_any_order(mut policies in prop::collection::vec(any_policy(), 0..30)) {
+    fn every_policy_is_counted_once_in_any_order(
+        mut policies in prop::collection::vec(any_policy(), 0..30),
+    ) {
         let first = listed(&policies);
         prop_assert_eq!(first.answer.counts.total(), policies.len() as u64);
         policies.reverse();

@@ -1,6 +1,6 @@
-//! Answers of real agents, recorded in 2026-11: Tetragon 1.3.0, 1.7.0 and main on Linux 6.12 with one
-//! policy, while `tetra` changed that policy. The name of each row says what happened when a process
-//! opened the file that the policy denies.
+//! Answers of real agents, recorded in 2026-11: Tetragon 1.3.0, 1.7.0 and main on Linux 6.12 with
+//! one policy, while `tetra` changed that policy. The name of each row says what happened when a
+//! process opened the file that the policy denies.
 
 use super::*;
 
@@ -132,9 +132,10 @@ fn answers_of_main_follow_the_changes_of_a_policy() {
 /// One policy with every field, and one that `tetra` added, of the same name in the domain `grpc`.
 #[test]
 fn a_message_encoded_by_main_is_read() {
-    let text = "0a720801120464656e791a047465616d2a0e67656e657269635f6b70726f6265300148085080808080802058\
-        03622a0a0e200328808080808080808010500712180a0d6c736d3a66696c655f6f70656e12001a0208012a01786a036b3873\
-        72140a076b70726f62657310031a057379735f7820020a100802120464656e7948076a0467727063";
+    let text = "0a720801120464656e791a047465616d2a0e67656e657269635f6b70726f62653001480850808080\
+        8080205803622a0a0e200328808080808080808010500712180a0d6c736d3a66696c655f6f70656e\
+        12001a0208012a01786a036b387372140a076b70726f62657310031a057379735f7820020a100802\
+        120464656e7948076a0467727063";
     let Listing { answer, actions } = read(&bytes(text)).unwrap();
     let name = PolicyName::sanitized("team", "deny");
     let hook = HookError {

@@ -74,7 +74,7 @@ fn expression(filter: &Value, path: &str, context: &mut Context<'_, '_>) {
         context.refuse(&format!("{path}.values"), format!("has {count} expressions; write one"));
     }
     let rule =
-        "has an expression; the file does not tell whether the kernel and the agent accept it";
+        "has an expression; the file does not show whether the kernel and the agent accept it";
     context.unknown(path, rule);
 }
 

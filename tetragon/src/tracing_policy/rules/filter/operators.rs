@@ -134,8 +134,8 @@ fn numbers(filter: &Filter<'_>, bits: u32, is_signed: bool, context: &mut Contex
     }
 }
 
-/// The base in which the agent reads a number. Before v1.6 the agent tells the base by the first
-/// characters, and then fails on a number that begins with 0x.
+/// The base in which the agent reads a number. Before v1.6 the agent guesses the base from the
+/// first characters, and then fails on a number that begins with 0x.
 fn base(value: &str, release: Release) -> u32 {
     match value {
         _ if release >= V1_6 => 0,
