@@ -127,7 +127,7 @@ async fn a_probes_token_that_names_no_node_is_worth_nothing() {
 #[tokio::test]
 async fn a_report_cannot_be_kept_from_being_deleted() {
     let probe = on_node(server().await, PROBE, "node-c").await;
-    let part = "the probe may make the Node of the same name an LsmNode's owner and nothing else";
+    let part = "the probe may set only the Node of the same name as the owner of an LsmNode";
     let owner = |kind: &str, name: &str| json!([{"apiVersion": "v1", "kind": kind, "name": name, "uid": "1"}]);
     for metadata in [
         json!({"ownerReferences": owner("Node", "node-b")}),

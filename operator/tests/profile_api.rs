@@ -80,9 +80,9 @@ async fn what_nobody_names_goes_and_so_does_what_is_false() {
     let names = [present.as_str(), past.as_str(), &"0".repeat(64)];
     sweep(&ctx, &mut memory, now).await.unwrap();
     assert_eq!(codes(&admin, names).await, [200, 200, 200], "nothing goes at first sight");
-    sweep(&ctx, &mut memory, now + plan::PATIENCE).await.unwrap();
+    sweep(&ctx, &mut memory, now + plan::KEEP_UNNAMED).await.unwrap();
     assert_eq!(codes(&admin, names).await, [200, 404, 404]);
     seen(&ctx.stores, 1).await;
-    sweep(&ctx, &mut memory, now + 2 * plan::PATIENCE).await.unwrap();
+    sweep(&ctx, &mut memory, now + 2 * plan::KEEP_UNNAMED).await.unwrap();
     assert_eq!(memory, plan::Unnamed::default(), "what is gone is forgotten");
 }

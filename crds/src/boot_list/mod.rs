@@ -14,6 +14,8 @@
 //! - `bpf` before apparmor, selinux or smack makes /proc/PID/attr/current unreadable: the first LSM
 //!   with that hook answers, and the hook of `bpf` answers EINVAL.
 
+use std::collections::BTreeSet;
+
 /// LSMs that exclude each other: only the first in the list becomes active (LSM_FLAG_EXCLUSIVE).
 pub const EXCLUSIVE: [&str; 3] = ["selinux", "apparmor", "smack"];
 
@@ -93,62 +95,74 @@ pub fn boot_list<S: AsRef<str>>(present: Present<'_>, wanted: &[S]) -> Option<Bo
         .map(AsRef::as_ref)
         .filter(|name| ![BPF, "capability"].contains(name) && is_plain(name))
         .collect();
-    let kept = present.cmdline.filter(|list| !list.is_empty());
-    let mut names = match kept {
+    let on_command_line = present.cmdline.filter(|list| !list.is_empty());
+    let names = match on_command_line {
         Some(list) => list.to_vec(),
         None => default_list(present, &wanted)?,
     };
-    names.retain(|name| is_plain(name));
-    correct_bpf(&mut names);
-    let mut seen = std::collections::BTreeSet::from(["capability".to_owned()]);
-    names.retain(|name| seen.insert(name.clone()));
-    let mut list = BootList { names, ..BootList::default() };
+    let mut list = BootList { names: cleaned(names), ..BootList::default() };
     for name in &wanted {
         list.want(name, &wanted);
     }
     list.put_bpf_behind_exclusive();
-    if kept.is_none() {
+    if on_command_line.is_none() {
         list.add_integrity();
     }
     Some(list)
 }
 
+/// The list without words that cannot be names, repeated names and `capability`, and with a correct
+/// `bpf`.
+fn cleaned(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| is_plain(name));
+    correct_bpf(&mut names);
+    let mut seen = BTreeSet::from(["capability".to_owned()]);
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
 /// The list that is in force where the command line has no `lsm=`.
 fn default_list(present: Present<'_>, wanted: &[&str]) -> Option<Vec<String>> {
     let built = present.built.filter(|list| !list.is_empty());
-    let is_active = |name: &str| present.active.iter().any(|active| active == name);
-    // `lsm-id-N` is the probe's name for an LSM that is newer than the probe. The kernel ignores
-    // it.
-    let unnamed = present.active.iter().any(|name| name.starts_with("lsm-id-"));
     match built {
-        None if present.active.is_empty() || unnamed => None,
-        None => Some(present.active.to_vec()),
-        Some(built) if present.active.is_empty() => Some(chosen(built, present.security)),
-        Some(built) => {
-            let stays = |name: &&String| {
-                is_active(name)
-                    || *name == INTEGRITY
-                    || wanted.contains(&name.as_str())
-                    || (unnamed && !is_known(name))
-            };
-            let mut names: Vec<String> = built.iter().filter(stays).cloned().collect();
-            // LSMs that are active for another reason, for example by security= or because they
-            // start early.
-            for (at, name) in present.active.iter().enumerate() {
-                if !built.contains(name)
-                    && !FIXED.contains(&name.as_str())
-                    && !name.starts_with("lsm-id-")
-                {
-                    insert_before(&mut names, name, &present.active[at..]);
-                }
-            }
-            Some(names)
+        Some(built) if present.active.is_empty() => Some(with_security(built, present.security)),
+        Some(built) => Some(built_and_active(built, present.active, wanted)),
+        None if present.active.is_empty() || present.active.iter().any(|name| is_unnamed(name)) => {
+            None
         }
+        None => Some(present.active.to_vec()),
     }
 }
 
+/// The names of CONFIG_LSM that are active or wanted, in that order, with the active LSMs that are not
+/// in CONFIG_LSM.
+fn built_and_active(built: &[String], active: &[String], wanted: &[&str]) -> Vec<String> {
+    // An unknown name in CONFIG_LSM may be the name of an active LSM that the probe cannot name.
+    let has_unnamed = active.iter().any(|name| is_unnamed(name));
+    let stays = |name: &&String| {
+        active.contains(name)
+            || *name == INTEGRITY
+            || wanted.contains(&name.as_str())
+            || (has_unnamed && !is_known(name))
+    };
+    let mut names: Vec<String> = built.iter().filter(stays).cloned().collect();
+    // LSMs that are active for another reason, for example by security= or because they start early.
+    for (at, name) in active.iter().enumerate() {
+        if !built.contains(name) && !FIXED.contains(&name.as_str()) && !is_unnamed(name) {
+            insert_before(&mut names, name, &active[at..]);
+        }
+    }
+    names
+}
+
+/// Whether the name is `lsm-id-N`, which the probe gives to an LSM that is newer than the probe. The
+/// kernel ignores such a name.
+fn is_unnamed(name: &str) -> bool {
+    name.starts_with("lsm-id-")
+}
+
 /// CONFIG_LSM with the effect of `security=`.
-fn chosen(built: &[String], security: Option<&str>) -> Vec<String> {
+fn with_security(built: &[String], security: Option<&str>) -> Vec<String> {
     let Some(chosen) = security.filter(|name| LEGACY_MAJOR.contains(name)) else {
         return built.to_vec();
     };

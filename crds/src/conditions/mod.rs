@@ -68,26 +68,21 @@ pub fn merge(
     generation: Option<i64>,
     now: &Time,
 ) -> Vec<Condition> {
-    found
-        .iter()
-        .map(|finding| {
-            let since = old
-                .iter()
-                .find(|condition| {
-                    condition.type_ == finding.type_
-                        && condition.status == finding.status.condition_status()
-                })
-                .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone());
-            Condition {
-                type_: finding.type_.to_owned(),
-                status: finding.status.condition_status().to_owned(),
-                reason: finding.reason.code().to_owned(),
-                message: finding.message.clone(),
-                observed_generation: generation,
-                last_transition_time: since,
-            }
-        })
-        .collect()
+    let condition = |finding: &Finding| {
+        let status = finding.status.condition_status();
+        let unchanged = find(old, finding.type_).filter(|old| old.status == status);
+        let last_transition_time =
+            unchanged.map_or_else(|| now.clone(), |old| old.last_transition_time.clone());
+        Condition {
+            type_: finding.type_.to_owned(),
+            status: status.to_owned(),
+            reason: finding.reason.code().to_owned(),
+            message: finding.message.clone(),
+            observed_generation: generation,
+            last_transition_time,
+        }
+    };
+    found.iter().map(condition).collect()
 }
 
 /// The condition with that type.

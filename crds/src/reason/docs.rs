@@ -1,7 +1,5 @@
 //! Generates docs/reasons.md from the table. `make docs` writes the page.
 
-use std::fmt::Write as _;
-
 use super::{Reason, Source};
 
 const INTRO: &str = "<!-- Generated from crds/src/reason/table.rs by `make docs`. Do not edit. -->
@@ -23,46 +21,37 @@ const SECTIONS: [(Source, &str); 3] = [
     (Source::Texts, "From recorded texts: `node-probe check --from`"),
 ];
 
+const TABLE_HEAD: &str = "| reason | meaning | state of the node |\n|---|---|---|\n";
+
 /// The whole page as Markdown.
 #[must_use]
 pub fn page() -> String {
-    let mut page = INTRO.to_owned();
-    for (source, title) in SECTIONS {
+    let sections = SECTIONS.map(|(source, title)| {
         let reasons: Vec<Reason> =
             Reason::ALL.iter().copied().filter(|reason| reason.source() == source).collect();
-        push(
-            &mut page,
-            format_args!(
-                "\n## {title}\n\n| reason | meaning | state of the node |\n|---|---|---|\n"
-            ),
-        );
-        for reason in &reasons {
-            push(
-                &mut page,
-                format_args!(
-                    "| `{reason}` | {} | {} |\n",
-                    cell(reason.meaning()),
-                    reason.node_is()
-                ),
-            );
-        }
-        for reason in &reasons {
-            push(&mut page, format_args!("\n### {reason}\n\n{}\n\n", reason.meaning()));
-            push(&mut page, format_args!("- **How to tell it apart:** {}\n", reason.distinguish()));
-            push(&mut page, format_args!("- **What to do:** {}\n", reason.remedy()));
-        }
-    }
-    page
+        let rows: String = reasons.iter().copied().map(row).collect();
+        let details: String = reasons.iter().copied().map(detail).collect();
+        format!("\n## {title}\n\n{TABLE_HEAD}{rows}{details}")
+    });
+    INTRO.to_owned() + &sections.concat()
+}
+
+fn row(reason: Reason) -> String {
+    format!("| `{reason}` | {} | {} |\n", cell(reason.meaning()), reason.node_is())
+}
+
+fn detail(reason: Reason) -> String {
+    format!(
+        "\n### {reason}\n\n{}\n\n- **How to tell it apart:** {}\n- **What to do:** {}\n",
+        reason.meaning(),
+        reason.distinguish(),
+        reason.remedy()
+    )
 }
 
 /// Escapes bars, which would end a table's cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
-}
-
-fn push(page: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    page.write_fmt(text).ok();
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl Reason {
     /// At most three reasons whose codes are similar to a mistyped one, the most similar first.
     #[must_use]
     pub fn nearest(text: &str) -> Vec<Self> {
-        // Longer texts are no codes, and comparing them would take long.
+        // Longer texts cannot be codes, and comparing them would be slow.
         let text = text.chars().take(64).collect::<String>().to_lowercase();
         let codes: Vec<String> =
             Self::ALL.iter().map(|reason| reason.code().to_lowercase()).collect();

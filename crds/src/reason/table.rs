@@ -1,4 +1,4 @@
-//! Every reason with its texts. The line of documentation is the meaning. Below it stand who finds
+//! Every reason with its texts. The line of documentation is the meaning. Below it are who finds
 //! the reason, the node's state, how to tell the reason apart from similar ones, and what to do
 //! when nothing is known about the machine.
 

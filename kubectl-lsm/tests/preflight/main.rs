@@ -203,7 +203,7 @@ fn the_text_form_names_policies_hooks_nodes_and_fixes() {
     for part in [
         "NO      TracingPolicy typo loads on 0 of 3 nodes  (-:1)\n",
         "    file_opn: 0 of 3\n",
-        "      - 2 HookNotInKernel (a, b): kernel 6.12 x86_64: file_opn is no hook of this \
+        "      - 2 HookNotInKernel (a, b): kernel 6.12 x86_64: file_opn is not a hook of this \
          kernel; did you mean file_open?\n",
         "        Fix: correct the hook's name in the policy, or use a kernel that has it\n",
         "      - 1 R (c): because\n",

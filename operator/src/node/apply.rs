@@ -1,4 +1,4 @@
-//! Writes a node plan: the only place that changes Nodes.
+//! Writes a node plan. No other module changes Nodes.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
@@ -10,19 +10,16 @@ use tracing::info;
 use crate::context::Context;
 use crate::node::plan::Plan;
 
-/// Why a Node could not be brought to what it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Labels or taints were not written.
     #[error("patching labels and taints of node {0}: {1}")]
     Patch(String, #[source] Box<kube::Error>),
-    /// The condition was not written.
     #[error("patching the condition of node {0}: {1}")]
     Status(String, #[source] Box<kube::Error>),
 }
 
 impl Error {
-    /// A short word for metrics.
+    /// The value of the metrics' label `outcome`.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Patch(..) => "patch",
@@ -31,7 +28,6 @@ impl Error {
     }
 }
 
-/// Sends what the plan says, and nothing where it says nothing.
 pub(super) async fn apply(node: &Node, plan: &Plan, ctx: &Context) -> Result<(), Error> {
     let api = Api::<Node>::all(ctx.client.clone());
     let name = node.name_any();
@@ -53,7 +49,7 @@ pub(super) async fn apply(node: &Node, plan: &Plan, ctx: &Context) -> Result<(),
     Ok(())
 }
 
-/// The changes in a line: `bpf=true policy.old- taints`.
+/// The changes in one line, for example `bpf=true policy.old- taints`.
 fn summary(plan: &Plan) -> String {
     let short = |key: &str| key.strip_prefix(NODE_LABEL_PREFIX).unwrap_or(key).to_owned();
     let labels = plan.labels.iter().map(|(key, value)| match value {
@@ -63,8 +59,7 @@ fn summary(plan: &Plan) -> String {
     labels.chain(plan.taints.iter().map(|_| "taints".to_owned())).collect::<Vec<_>>().join(" ")
 }
 
-/// Labels and taints as one merge patch. The list of taints is replaced as a whole, so there the resourceVersion has to
-/// be the one that we saw; labels merge by key and need only the UID.
+/// Labels and taints as one merge patch.
 fn metadata_patch(node: &Node, plan: &Plan) -> Option<Value> {
     if plan.labels.is_empty() && plan.taints.is_none() {
         return None;
@@ -74,13 +69,16 @@ fn metadata_patch(node: &Node, plan: &Plan) -> Option<Value> {
         patch["metadata"]["labels"] = json!(plan.labels);
     }
     if let Some(taints) = &plan.taints {
+        // A merge patch replaces the whole list of taints. With the resourceVersion that we saw, it
+        // cannot drop a taint that someone else adds meanwhile. Labels merge by key and need only
+        // the UID.
         patch["metadata"]["resourceVersion"] = json!(node.metadata.resource_version);
         patch["spec"] = json!({ "taints": taints });
     }
     Some(patch)
 }
 
-/// The condition as a strategic merge patch, which merges conditions by type.
+/// The condition as a strategic merge patch, which merges conditions by their type.
 fn status_patch(node: &Node, plan: &Plan) -> Option<Value> {
     let condition = plan.condition.as_ref()?;
     Some(json!({"metadata": {"uid": node.metadata.uid}, "status": {"conditions": [condition]}}))

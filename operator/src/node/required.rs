@@ -1,8 +1,9 @@
-//! What all policies require of nodes, found once for many Nodes.
+//! What all policies require of nodes, computed once for many Nodes.
 //!
-//! In: the policies, and what is known of Tetragon's. Out: a selection and a demand for each policy. They are kept until a
-//! policy, or what is known of Tetragon's, changes: a change of a TracingPolicy has every Node looked at again, and each of
-//! them asks the same.
+//! In: the LsmPolicies and what is known about the TracingPolicies. Out: for each LsmPolicy, which
+//! nodes it selects and what it requires of them. The result is cached until one of the inputs
+//! changes: one changed TracingPolicy makes the operator reconcile every Node, and each of them
+//! needs the same result.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,19 +13,16 @@ use lsm_ready_crds::selection::Selection;
 use crate::tracing_policies::requirement::Requirement;
 use crate::tracing_policies::snapshot::Snapshot;
 
-/// A policy, and what it requires.
+/// A policy and what it requires.
 #[derive(Clone, Debug)]
 pub struct Required {
-    /// The policy.
     pub policy: Arc<LsmPolicy>,
-    /// Which nodes it is about.
     pub selection: Selection,
-    /// What it requires of them.
     pub demand: Requirement,
 }
 
 impl Required {
-    /// What these policies require. One that is being deleted, or whose spec is invalid, requires nothing.
+    /// What these policies require. A policy that is being deleted or is invalid requires nothing.
     pub fn all(policies: &[Arc<LsmPolicy>], tetragons: &Snapshot) -> Vec<Self> {
         let lives = |policy: &&Arc<LsmPolicy>| policy.metadata.deletion_timestamp.is_none();
         let required = |policy: &Arc<LsmPolicy>| {
@@ -36,7 +34,7 @@ impl Required {
     }
 }
 
-/// The last answer, with what it was made of.
+/// The last result, with the inputs that it was computed from.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<Option<Remembered>>);
 
@@ -48,7 +46,7 @@ struct Remembered {
 }
 
 impl Memory {
-    /// As [`Required::all`].
+    /// Like [`Required::all`], from the cache where the inputs are the same.
     pub fn all(
         &self,
         policies: Vec<Arc<LsmPolicy>>,
@@ -65,7 +63,8 @@ impl Memory {
 }
 
 impl Remembered {
-    /// Whether it was made of the very same objects. They are held here, so that no other can take their place in memory.
+    /// Whether the result was computed from these objects. Pointers identify them: the objects are
+    /// held here, so no new object can have the address of an old one.
     fn is_of(&self, policies: &[Arc<LsmPolicy>], tetragons: &Arc<Snapshot>) -> bool {
         Arc::ptr_eq(&self.tetragons, tetragons)
             && self.policies.len() == policies.len()
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_kept_until_a_policy_or_what_is_known_of_tetragons_changes() {
+    fn the_result_is_cached_until_a_policy_or_tracing_policy_changes() {
         let memory = Memory::default();
         let (a, known) = (policy("a"), Arc::new(Snapshot::default()));
         let first = memory.all(vec![a.clone()], known.clone());

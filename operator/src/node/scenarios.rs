@@ -1,4 +1,4 @@
-//! What the node controller sends, request by request.
+//! Scenarios: the requests that the node controller sends, one by one.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ fn parsed(node: &Value) -> Arc<Node> {
 }
 
 #[tokio::test]
-async fn a_proved_node_is_labelled_and_gets_its_condition() {
+async fn a_proved_node_gets_labels_and_a_condition() {
     let (ctx, played) = Fixture::new()
         .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
         .with::<LsmPolicy>(policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
@@ -62,7 +62,7 @@ async fn a_taint_is_written_with_the_resource_version_that_was_seen() {
     played.await.unwrap();
 }
 
-/// What a deleted policy left on a node goes at the first look, without any memory of the policy.
+/// The operator remembers nothing, so the first reconcile removes what a deleted policy left.
 #[tokio::test]
 async fn a_policy_deleted_while_the_operator_was_down_loses_its_taint() {
     let foreign = json!({"key": "dedicated", "effect": "NoSchedule"});
@@ -90,7 +90,7 @@ async fn a_policy_deleted_while_the_operator_was_down_loses_its_taint() {
 }
 
 #[tokio::test]
-async fn radio_silence_where_everything_is_as_wanted() {
+async fn nothing_is_sent_where_everything_is_as_wanted() {
     let mut settled = node("n1");
     settled["metadata"]["labels"][BPF] = json!("true");
     settled["status"]["conditions"] =
@@ -102,7 +102,7 @@ async fn radio_silence_where_everything_is_as_wanted() {
 }
 
 #[tokio::test]
-async fn a_node_made_anew_is_reported_and_not_written_further() {
+async fn a_conflict_is_an_error_and_nothing_more_is_written() {
     let (ctx, played) = Fixture::new()
         .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
         .plays(vec![Exchange::refused(

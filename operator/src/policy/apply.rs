@@ -1,4 +1,4 @@
-//! Writes a policy's status, and an Event where it tells something new.
+//! Writes a policy's status, and an Event where Ready changed.
 
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
@@ -11,19 +11,18 @@ use tracing::{info, warn};
 
 use crate::context::Context;
 
-/// Why a policy's status was not written.
 #[derive(Debug, thiserror::Error)]
 #[error("writing the status of LsmPolicy {0}: {1}")]
 pub struct Error(String, #[source] Box<kube::Error>);
 
 impl Error {
-    /// A short word for metrics.
+    /// The value of the metrics' label `outcome`.
     pub const fn reason(&self) -> &'static str {
         "status"
     }
 }
 
-/// Server-side applies the status where it differs. The status is ours alone, so conflicts are forced.
+/// Applies the status where it differs. Only the operator writes it, so the apply is forced.
 pub(super) async fn apply(
     policy: &LsmPolicy,
     status: LsmPolicyStatus,
@@ -44,13 +43,13 @@ pub(super) async fn apply(
         .await
         .map_err(|error| Error(name.clone(), Box::new(error)))?;
     ctx.metrics.wrote("LsmPolicy/status");
-    info!(policy = name, nodes = status.nodes.summary, "status changed");
+    info!(policy = name, nodes = status.nodes.summary, "policy status changed");
     announce(policy, &status, ctx).await;
     Ok(())
 }
 
-/// An Event where Ready flipped; a policy's first look, which mostly knows nothing yet, is none. One that is lost is only
-/// logged: the status says the same.
+/// Publishes an Event where Ready changed. A new policy counts as Unknown before. If the Event
+/// cannot be published, that is only logged, because the status has the same content.
 async fn announce(policy: &LsmPolicy, status: &LsmPolicyStatus, ctx: &Context) {
     let before = policy.status.as_ref().and_then(|status| find(&status.conditions, READY));
     let Some(after) = find(&status.conditions, READY).cloned() else {

@@ -1,12 +1,19 @@
-//! The policy controller: makes an `LsmPolicy`'s status say how its nodes and its Tetragon stand.
+//! The policy controller: writes to an `LsmPolicy`'s status how many of its nodes are ready, and
+//! how its Tetragon DaemonSet stands.
 //!
 //! ## Flow
-//! policy, Nodes, reports, profiles, Tetragon's own policies and what is known of the named DaemonSet from the stores → [`status::status`], a pure
-//! function → one server-side apply of the status where something but time differs → an Event where Ready flipped.
+//! From the stores: the policy, its Nodes with their reports and hook profiles, the
+//! TracingPolicies, and the DaemonSet that the policy names → [`status::status`], a pure function →
+//! one server-side apply of the status where something but times differs → an Event where Ready
+//! changed.
 //!
 //! ## Guarantees
-//! At most one evaluation a second of each policy. A spec that means nothing still gets a status, with its generation
-//! observed. The status' size does not grow with the cluster.
+//! - A policy is evaluated at most once a second.
+//! - An invalid spec gets a status too, with its generation as observed.
+//! - The size of the status does not grow with the cluster.
+//!
+//! ## Errors
+//! An error names the policy. The policy is retried with backoff, or at once when it changes.
 
 mod apply;
 pub mod rate_limit;
@@ -16,97 +23,140 @@ pub mod status;
 
 use std::sync::Arc;
 
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube_runtime::controller::Action;
-use lsm_ready_crds::LsmPolicy;
+use lsm_ready_crds::conditions::Finding;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
+use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus, Verdict};
 use lsm_ready_tetragon::agent;
 use lsm_ready_tetragon::forecast::{KnownNode, Nodes};
 
 use crate::agents::AgentSurvey;
 use crate::agents::catalogue::Catalogue;
 use crate::context::Context;
-use crate::policy::status::{Observation, Tally};
+use crate::policy::status::{Evaluation, Observation, Tally};
 use crate::tetragon;
 use crate::tracing_policies::condition;
 use crate::tracing_policies::requirement::{Requirement, Verdicts};
+use crate::tracing_policies::snapshot::Snapshot;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::NodeRecord;
 
 pub use apply::Error;
 
-/// One look at a policy.
-///
-/// # Errors
-/// When its status cannot be written.
+/// A Node that the policy selects.
+struct SelectedNode {
+    node: Arc<Node>,
+    record: NodeRecord,
+    verdict: Verdict,
+}
+
 pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Action, Error> {
     if policy.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    // 1. Not more than once a second.
+    // 1. Wait if the policy was evaluated less than a second ago.
     let now = (ctx.now)();
     if let Err(wait) = ctx.pace.step(&policy.uid().unwrap_or_default(), now) {
         return Ok(Action::requeue(wait));
     }
-    // 2. What is known.
+    // 2. Collect what is known.
     let observation = observe(&policy, &ctx).unwrap_or_else(Observation::Invalid);
-    // 3. What it means.
+    // 3. Compute the status and the metrics.
     let status = status::status(&policy, &observation, &Time(now));
     publish(&policy.name_any(), &status, &ctx);
-    // 4. Write it where it differs.
+    // 4. Write the status where it differs.
     apply::apply(&policy, status, &ctx).await?;
     Ok(Action::await_change())
 }
 
-/// Counts the verdicts of the selected nodes and what their agents say, and looks at the named DaemonSet.
+/// Collects what the stores know about the policy's nodes and its DaemonSet.
 pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, InvalidSpec> {
-    let selection = Selection::of(&policy.spec)?;
-    let min_ready = MinReady::parse(&policy.spec.min_ready)?;
-    if let Some(window) =
-        policy.spec.tetragon.as_ref().and_then(|tetragon| tetragon.window.as_ref())
-    {
-        window.schedule()?;
-    }
-    let tetragons = ctx.stores.tracing_policies.snapshot();
-    let demand = Requirement::of(&policy.spec, &tetragons)?;
-    let nodes =
-        ctx.stores.nodes.state().into_iter().filter(|node| selection.selects(node.labels()));
-    let nodes: Vec<(Arc<Node>, NodeRecord)> =
-        nodes.map(|node| (node.clone(), ctx.stores.record(&node))).collect();
-    let catalogue = Catalogue::of(&tetragons);
-    let mut survey = AgentSurvey::start(policy, &tetragons, &catalogue, ctx)?;
-    let (mut tally, mut verdicts) = (Tally::default(), Verdicts::of(&demand));
-    for (node, record) in &nodes {
-        let verdict = verdicts.verdict(node.labels(), record.facts());
-        if let Some(survey) = &mut survey {
-            survey.add(node, verdict.state, ctx);
-        }
+    let spec = &policy.spec;
+    let min_ready = MinReady::parse(&spec.min_ready)?;
+    check_window(spec)?;
+    let tracing_policies = ctx.stores.tracing_policies.snapshot();
+    let nodes = selected_nodes(spec, &tracing_policies, ctx)?;
+    let key = DaemonSetKey::named_by(spec);
+    let daemon_set = key.as_ref().and_then(|key| ctx.stores.daemon_sets.get(&key.object_ref()));
+    let daemon_set = daemon_set.as_deref();
+    let tetragon = key.map(|key| tetragon::findings(policy, &key, daemon_set, ctx));
+    let agents = agents_finding(policy, &nodes, &tracing_policies, ctx)?;
+    let loadable = loadable_finding(spec, &nodes, &tracing_policies, daemon_set)?;
+    let mut tally = Tally::default();
+    for SelectedNode { node, verdict, .. } in nodes {
         tally.add(&node.name_any(), verdict);
     }
-    let agents = survey.map(|survey| survey.finding(policy));
-    let key = DaemonSetKey::named_by(&policy.spec);
-    let daemon_set = key.as_ref().and_then(|key| ctx.stores.daemon_sets.get(&key.object_ref()));
-    let container =
-        policy.spec.tetragon.as_ref().map(|tetragon| tetragon.daemon_set.container.as_str());
-    let version =
-        daemon_set.as_deref().zip(container).and_then(|(found, name)| agent::version(found, name));
-    let loadable = condition::finding(&policy.spec, &tetragons, version, || {
-        Nodes::of(nodes.iter().map(known))
-    })?;
-    let tetragon =
-        key.map(|key| Box::new(tetragon::findings(policy, &key, daemon_set.as_deref(), ctx)));
-    Ok(Observation::Evaluated { tally, min_ready, loadable, tetragon, agents })
+    Ok(Observation::Valid(Box::new(Evaluation { tally, min_ready, loadable, tetragon, agents })))
 }
 
-/// A node as the forecast takes it.
-fn known((node, record): &(Arc<Node>, NodeRecord)) -> KnownNode<'_> {
-    let name = node.metadata.name.as_deref().unwrap_or_default();
-    KnownNode { name, labels: Some(node.labels()), facts: record.facts() }
+fn check_window(spec: &LsmPolicySpec) -> Result<(), InvalidSpec> {
+    if let Some(window) = spec.tetragon.as_ref().and_then(|tetragon| tetragon.window.as_ref()) {
+        window.schedule()?;
+    }
+    Ok(())
 }
 
-fn publish(name: &str, status: &lsm_ready_crds::LsmPolicyStatus, ctx: &Context) {
+fn selected_nodes(
+    spec: &LsmPolicySpec,
+    tracing_policies: &Snapshot,
+    ctx: &Context,
+) -> Result<Vec<SelectedNode>, InvalidSpec> {
+    let selection = Selection::of(spec)?;
+    let requirement = Requirement::of(spec, tracing_policies)?;
+    let mut verdicts = Verdicts::of(&requirement);
+    let all = ctx.stores.nodes.state();
+    let selected = all.into_iter().filter(|node| selection.selects(node.labels())).map(|node| {
+        let record = ctx.stores.record(&node);
+        let verdict = verdicts.verdict(node.labels(), record.facts());
+        SelectedNode { node, record, verdict }
+    });
+    Ok(selected.collect())
+}
+
+/// The condition `TracingPoliciesEnforced`, where the policy wants its agents asked.
+fn agents_finding(
+    policy: &LsmPolicy,
+    nodes: &[SelectedNode],
+    tracing_policies: &Snapshot,
+    ctx: &Context,
+) -> Result<Option<Finding>, InvalidSpec> {
+    let catalogue = Catalogue::of(tracing_policies);
+    let Some(mut survey) = AgentSurvey::start(policy, tracing_policies, &catalogue, ctx)? else {
+        return Ok(None);
+    };
+    for SelectedNode { node, verdict, .. } in nodes {
+        survey.add(node, verdict.state, ctx);
+    }
+    Ok(Some(survey.finding(policy)))
+}
+
+/// The condition `TracingPoliciesLoadable`, where the policy has one.
+fn loadable_finding(
+    spec: &LsmPolicySpec,
+    nodes: &[SelectedNode],
+    tracing_policies: &Snapshot,
+    daemon_set: Option<&DaemonSet>,
+) -> Result<Option<Finding>, InvalidSpec> {
+    let container = spec.tetragon.as_ref().map(|tetragon| &tetragon.daemon_set.container);
+    let version = daemon_set.zip(container).and_then(|(found, name)| agent::version(found, name));
+    condition::finding(spec, tracing_policies, version, || {
+        Nodes::of(nodes.iter().map(SelectedNode::known))
+    })
+}
+
+impl SelectedNode {
+    /// The node as the forecast of `TracingPoliciesLoadable` needs it.
+    fn known(&self) -> KnownNode<'_> {
+        let name = self.node.metadata.name.as_deref().unwrap_or_default();
+        KnownNode { name, labels: Some(self.node.labels()), facts: self.record.facts() }
+    }
+}
+
+fn publish(name: &str, status: &LsmPolicyStatus, ctx: &Context) {
     let nodes = &status.nodes;
     let counts =
         [("ready", nodes.ready), ("not-ready", nodes.not_ready), ("unknown", nodes.unknown)];

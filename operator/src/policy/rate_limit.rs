@@ -1,4 +1,5 @@
-//! At most one evaluation a second of each policy: a rollout of a thousand nodes is then a few writes, not a thousand.
+//! Limits evaluations of each policy to one a second. So a rollout of a thousand nodes is a few
+//! writes, not a thousand.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,21 +7,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Shortest time between two evaluations of a policy.
-const SHORTEST: Duration = Duration::from_secs(1);
+/// Minimum time between two evaluations of a policy.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When each policy was last evaluated, by UID.
 #[derive(Debug, Default)]
 pub struct Pace(Mutex<HashMap<String, Timestamp>>);
 
 impl Pace {
-    /// Whether the policy may be evaluated now, which is noted, or how long it has to wait.
-    ///
-    /// # Errors
-    /// The wait, where it was evaluated less than a second ago.
+    /// Records an evaluation. The error is the time to wait, if the last one was less than a second
+    /// ago.
     pub fn step(&self, uid: &str, now: Timestamp) -> Result<(), Duration> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Entries of policies long gone are dropped here, so the map stays as small as what is evaluated.
+        // Drops the entries of deleted policies too, so the map does not grow.
         last.retain(|_, then| wait(*then, now).is_some());
         if let Some(wait) = last.get(uid).and_then(|then| wait(*then, now)) {
             return Err(wait);
@@ -30,10 +29,10 @@ impl Pace {
     }
 }
 
-/// What is left of the second since `then`; a clock that was set back counts as elapsed.
+/// What is left of the second since `then`. If the clock was set back, nothing is left.
 fn wait(then: Timestamp, now: Timestamp) -> Option<Duration> {
     let elapsed = Duration::try_from(now - then).ok()?;
-    SHORTEST.checked_sub(elapsed).filter(|left| !left.is_zero())
+    MIN_INTERVAL.checked_sub(elapsed).filter(|left| !left.is_zero())
 }
 
 #[cfg(test)]
@@ -41,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_a_second_for_each() {
+    fn each_policy_is_evaluated_once_a_second() {
         let pace = Pace::default();
         let at = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
         assert_eq!(pace.step("a", at(0)), Ok(()));

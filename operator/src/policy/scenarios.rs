@@ -1,4 +1,4 @@
-//! What the policy controller sends, request by request.
+//! Scenarios: the requests that the policy controller sends, one by one.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ fn parsed(policy: Value) -> Arc<LsmPolicy> {
 }
 
 #[tokio::test]
-async fn the_status_is_applied_and_a_flip_announced_once() {
+async fn a_changed_status_is_applied_and_published_as_one_event() {
     let mut unready = half();
     unready["status"] = status();
     unready["status"]["conditions"][0]["status"] = json!("False");
@@ -60,7 +60,7 @@ async fn the_status_is_applied_and_a_flip_announced_once() {
 }
 
 #[tokio::test]
-async fn radio_silence_where_the_status_is_right() {
+async fn nothing_is_sent_where_the_status_is_right() {
     let mut settled = half();
     settled["status"] = status();
     let (ctx, played) = two_nodes().plays(Vec::new());
@@ -69,7 +69,7 @@ async fn radio_silence_where_the_status_is_right() {
 }
 
 #[tokio::test]
-async fn a_second_look_within_a_second_waits() {
+async fn a_second_reconcile_within_a_second_waits() {
     let mut settled = half();
     settled["status"] = status();
     let (ctx, played) = two_nodes().plays(Vec::new());
@@ -83,7 +83,7 @@ async fn a_second_look_within_a_second_waits() {
 }
 
 #[tokio::test]
-async fn a_status_that_is_refused_is_an_error_that_names_the_policy() {
+async fn a_refused_status_is_an_error_that_names_the_policy() {
     let (ctx, played) =
         two_nodes().plays(vec![Exchange::refused(PATCH, body(&status()), 422, "Invalid")]);
     let error = reconcile(parsed(half()), ctx).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Deletes what the plan says: the only place that writes hook profiles.
+//! Deletes the planned hook profiles. No other module of the operator writes hook profiles.
 
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
@@ -8,16 +8,14 @@ use tracing::info;
 use crate::context::Context;
 use crate::profile::plan::Deletion;
 
-/// Why a profile could not be deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server refused it, or could not be reached.
     #[error("deleting LsmHookProfile {0}: {1}")]
     Delete(String, #[source] Box<kube::Error>),
 }
 
 impl Error {
-    /// A short word for metrics.
+    /// The value of the metrics' label `outcome`.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Delete(..) => "delete",
@@ -25,8 +23,8 @@ impl Error {
     }
 }
 
-/// Deletes each as it was seen. One that is gone or changed meanwhile is left to the next look; one that cannot be deleted
-/// does not keep the others, and the first such error is returned.
+/// Deletes each profile as it was seen. Profiles that are gone or have changed are left to the next
+/// sweep. An error does not stop the other deletions; the first error is returned.
 pub(super) async fn apply(deletions: &[Deletion], ctx: &Context) -> Result<(), Error> {
     let api = Api::<LsmHookProfile>::all(ctx.client.clone());
     let mut failed = None;
@@ -38,8 +36,9 @@ pub(super) async fn apply(deletions: &[Deletion], ctx: &Context) -> Result<(), E
         match api.delete(name, &DeleteParams::default().preconditions(seen)).await {
             Ok(_) => {
                 ctx.metrics.wrote("LsmHookProfile");
-                info!(profile = name, "a hook profile that no node names is deleted");
+                info!(profile = name, "deleted a hook profile that no node names");
             }
+            // It is gone, or it has changed.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
             Err(error) => {
                 failed = failed.or_else(|| Some(Error::Delete(name.clone(), Box::new(error))));

@@ -1,4 +1,7 @@
-//! Which hook profiles are to go. Pure: profiles, the names that reports bear, what the look before has left, the time.
+//! Which hook profiles to delete. Pure.
+//!
+//! In: the profiles, the names in the reports, what the last sweep remembered, and the time. Out:
+//! the profiles to delete, and what to remember.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,36 +10,32 @@ use std::time::Duration;
 use jiff::Timestamp;
 use lsm_ready_crds::LsmHookProfile;
 
-/// How long a profile stays although nobody names it: long enough for any reboot and any probe's restart.
-pub const PATIENCE: Duration = Duration::from_hours(1);
+/// How long an unnamed profile stays: longer than any reboot of a node or restart of a probe.
+pub const KEEP_UNNAMED: Duration = Duration::from_hours(1);
 
-/// At most so many go at one look, so that a mistake cannot empty the cluster at once.
-pub const MOST: usize = 50;
+/// Maximum number of profiles deleted in one sweep. It limits the harm of a mistake.
+pub const MAX_DELETIONS: usize = 50;
 
-/// Since when each profile, by UID, is seen without anybody who names it.
+/// The time at which each profile, by UID, was first seen unnamed.
 pub type Unnamed = BTreeMap<String, Timestamp>;
 
-/// What to do at one look.
+/// What one sweep does.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Plan {
-    /// These are to go, the longest unnamed first.
+    /// The profiles to delete, the longest unnamed first.
     pub delete: Vec<Deletion>,
-    /// What the next look has to know.
+    /// What the next sweep needs.
     pub unnamed: Unnamed,
 }
 
-/// A profile as it was seen.
+/// A profile to delete, as it was seen.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Deletion {
-    /// Its name.
     pub name: String,
-    /// Its UID.
     pub uid: String,
-    /// Its resourceVersion.
     pub resource_version: String,
 }
 
-/// What is to go of those profiles, and what is to be remembered of the others.
 pub fn plan(
     profiles: &[Arc<LsmHookProfile>],
     named: &BTreeSet<&str>,
@@ -44,7 +43,7 @@ pub fn plan(
     now: Timestamp,
 ) -> Plan {
     let mut plan = Plan::default();
-    let mut over = Vec::new();
+    let mut expired = Vec::new();
     for deletion in profiles
         .iter()
         .filter(|profile| !is_in_use(profile, named))
@@ -52,16 +51,16 @@ pub fn plan(
     {
         let since = before.get(&deletion.uid).copied().unwrap_or(now);
         plan.unnamed.insert(deletion.uid.clone(), since);
-        if Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= PATIENCE) {
-            over.push((since, deletion));
+        if Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= KEEP_UNNAMED) {
+            expired.push((since, deletion));
         }
     }
-    over.sort_by(|(a, x), (b, y)| (a, &x.name).cmp(&(b, &y.name)));
-    plan.delete = over.into_iter().take(MOST).map(|(_, deletion)| deletion).collect();
+    expired.sort_by(|(a, x), (b, y)| (a, &x.name).cmp(&(b, &y.name)));
+    plan.delete = expired.into_iter().take(MAX_DELETIONS).map(|(_, deletion)| deletion).collect();
     plan
 }
 
-/// Somebody names it, and it is what its name says.
+/// Whether a report names the profile, and its name is the digest of its content.
 fn is_in_use(profile: &LsmHookProfile, named: &BTreeSet<&str>) -> bool {
     profile.metadata.name.as_deref().is_some_and(|name| named.contains(name))
         && profile.is_genuine()
@@ -83,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// The genuine profile of a kernel of that number.
+    /// The genuine profile of the kernel with that number.
     fn profile(kernel: usize) -> Arc<LsmHookProfile> {
         let spec = LsmHookProfileSpec { kernel: format!("{kernel:03}"), ..Default::default() };
         let mut profile = LsmHookProfile::new(&spec.digest(), spec);
@@ -100,27 +99,27 @@ mod tests {
         profile.metadata.name.as_deref().unwrap()
     }
 
-    /// The UIDs that go at each of these minutes.
+    /// The UIDs that a sweep at each of these minutes deletes.
     fn gone(profiles: &[Arc<LsmHookProfile>], named: &[&str], minutes: &[i64]) -> Vec<Vec<String>> {
         let named = named.iter().copied().collect();
         let mut unnamed = Unnamed::default();
-        let looks = minutes.iter().map(|at| {
+        let sweeps = minutes.iter().map(|at| {
             let plan = plan(profiles, &named, &unnamed, minute(*at));
             unnamed = plan.unnamed;
             plan.delete.into_iter().map(|deletion| deletion.uid).collect()
         });
-        looks.collect()
+        sweeps.collect()
     }
 
     #[test]
-    fn what_nobody_names_goes_after_an_hour_and_not_before() {
+    fn an_unnamed_profile_is_deleted_after_an_hour() {
         let profiles = [profile(1), profile(2)];
         let found = gone(&profiles, &[name(&profiles[0])], &[0, 30, 59, 60]);
         assert_eq!(found, [vec![], vec![], vec![], vec!["uid-2".to_owned()]]);
     }
 
     #[test]
-    fn the_hour_begins_anew_when_somebody_names_it_in_between() {
+    fn the_hour_starts_again_after_a_report_names_the_profile() {
         let profiles = [profile(1)];
         let nobody = BTreeSet::new();
         let first = plan(&profiles, &nobody, &Unnamed::default(), minute(0));
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_false_profile_goes_although_it_is_named() {
+    fn a_profile_with_a_wrong_name_is_deleted_although_it_is_named() {
         let mut lie = LsmHookProfile::clone(&profile(1));
         lie.spec.hooks.insert("file_open".to_owned());
         assert_eq!(gone(&[Arc::new(lie.clone())], &[name(&lie)], &[0, 60])[1], ["uid-1"]);
@@ -144,18 +143,25 @@ mod tests {
     }
 
     proptest! {
-        /// Never one that is named, never more than so many, and all of them in the end.
+        /// No named profile is deleted, no sweep exceeds the maximum, and in the end all unnamed
+        /// are gone.
         #[test]
-        fn only_the_unnamed_go(count in 0usize..130, named in proptest::collection::btree_set(0usize..130, 0..130)) {
+        fn only_unnamed_profiles_are_deleted(
+            count in 0usize..130,
+            named in proptest::collection::btree_set(0usize..130, 0..130),
+        ) {
             let mut profiles: Vec<_> = (0..count).map(profile).collect();
-            let kept: Vec<_> = named.iter().filter_map(|index| profiles.get(*index).cloned()).collect();
+            let kept = named.iter().filter_map(|index| profiles.get(*index).cloned());
+            let kept: Vec<_> = kept.collect();
             let names: BTreeSet<&str> = kept.iter().map(|profile| name(profile)).collect();
             let mut unnamed = plan(&profiles, &names, &Unnamed::default(), minute(0)).unnamed;
             for _ in 0..3 {
                 let plan = plan(&profiles, &names, &unnamed, minute(60));
-                prop_assert!(plan.delete.len() <= MOST);
-                prop_assert!(plan.delete.iter().all(|deletion| !names.contains(deletion.name.as_str())));
-                profiles.retain(|profile| !plan.delete.iter().any(|deletion| deletion.name == name(profile)));
+                prop_assert!(plan.delete.len() <= MAX_DELETIONS);
+                let deleted: BTreeSet<&str> =
+                    plan.delete.iter().map(|deletion| deletion.name.as_str()).collect();
+                prop_assert!(deleted.is_disjoint(&names));
+                profiles.retain(|profile| !deleted.contains(name(profile)));
                 unnamed = plan.unnamed;
             }
             prop_assert_eq!(profiles.len(), kept.len());

@@ -1,4 +1,4 @@
-//! What the sweep of hook profiles sends, request by request.
+//! Scenarios: the requests that the sweep of hook profiles sends, one by one.
 
 use jiff::Timestamp;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
@@ -37,7 +37,7 @@ fn delete(kernel: &str) -> (String, Value) {
     (request, json!({"preconditions": {"uid": format!("uid-{kernel}"), "resourceVersion": "7"}}))
 }
 
-/// Two profiles of which the first is named.
+/// Two profiles. A report names the profile of kernel `new`.
 fn two() -> Fixture {
     Fixture::new()
         .with::<LsmNode>(naming("new"))
@@ -46,7 +46,7 @@ fn two() -> Fixture {
 }
 
 #[tokio::test]
-async fn the_unnamed_profile_is_deleted_as_it_was_seen() {
+async fn an_unnamed_profile_is_deleted_with_preconditions() {
     let (request, body) = delete("old");
     let (ctx, played) = two().plays(vec![Exchange::new(&request, body, profile("old"))]);
     let mut unnamed = Unnamed::default();
@@ -57,7 +57,7 @@ async fn the_unnamed_profile_is_deleted_as_it_was_seen() {
 }
 
 #[tokio::test]
-async fn radio_silence_within_the_hour_and_where_all_are_named() {
+async fn nothing_is_sent_within_the_hour() {
     let (ctx, played) = two().plays(Vec::new());
     let mut unnamed = Unnamed::default();
     for at in [0, 10, 59] {
@@ -68,7 +68,7 @@ async fn radio_silence_within_the_hour_and_where_all_are_named() {
 }
 
 #[tokio::test]
-async fn one_that_changed_meanwhile_is_left_and_a_refusal_is_reported() {
+async fn a_changed_profile_is_skipped_and_a_refusal_is_an_error() {
     let (request, body) = delete("old");
     let (ctx, played) = two().plays(vec![
         Exchange::refused(&request, body.clone(), 409, "Conflict"),

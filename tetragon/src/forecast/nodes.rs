@@ -9,7 +9,7 @@ use lsm_ready_crds::State;
 use lsm_ready_crds::first_n::{self, MAX_ITEMS};
 use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::selection::{Labels, key};
-use lsm_ready_crds::verdict::{Facts, Verdict, outcome, verdict};
+use lsm_ready_crds::verdict::{Facts, Outcome, Verdict, outcome, verdict};
 
 use crate::tracing_policy::{HookRequirement, TracingPolicy};
 
@@ -191,7 +191,7 @@ impl HookKey {
 
 impl HookState {
     fn of(require: &Require, facts: Facts<'_>) -> Self {
-        let lsm_ready_crds::verdict::Outcome { state, reason } = outcome(require, facts);
+        let Outcome { state, reason } = outcome(require, facts);
         Self { state, reason }
     }
 }

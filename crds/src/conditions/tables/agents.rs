@@ -47,7 +47,7 @@ pub(super) const TRACING_POLICIES_ENFORCED: &[Row] = &[
     row(
         R::PartiallyEnabled,
         "some hooks of a policy are not attached",
-        "the message names the hooks; `kubectl lsm preflight` shows which kernels accept them",
+        "the message names the hooks; `kubectl lsm-ready preflight` shows which kernels accept them",
     ),
     row(
         R::PoliciesSkipped,

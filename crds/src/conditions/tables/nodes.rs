@@ -51,7 +51,7 @@ pub(super) const TRACING_POLICIES_LOADABLE: &[Row] = &[
         R::NotLoadable,
         "Tetragon refuses a policy, or a node was shown not to accept it",
         "the message has the field and the rule, or the hook, the reason and the nodes; `kubectl \
-         lsm preflight` lists all of them with the fix",
+         lsm-ready preflight` lists all of them with the fix",
     ),
     row(
         R::LoadabilityUnknown,

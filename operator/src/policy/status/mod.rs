@@ -1,7 +1,8 @@
-//! The status of an `LsmPolicy`: a pure function of the policy, the nodes it selects and what is known of Tetragon.
+//! The status of an `LsmPolicy`. Pure.
+//!
+//! In: the policy, the verdicts of its nodes, and what was found out about its DaemonSet. Out: the
+//! status.
 
-use lsm_ready_crds::ConditionReason;
-use lsm_ready_crds::State;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -13,14 +14,14 @@ use lsm_ready_crds::first_n;
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
 use lsm_ready_crds::selection::{InvalidSpec, MinReady};
 use lsm_ready_crds::verdict::Verdict;
-use lsm_ready_crds::{LsmPolicy, LsmPolicyStatus};
+use lsm_ready_crds::{ConditionReason, LsmPolicy, LsmPolicyStatus, State};
 
 use crate::tetragon::findings::Findings;
 
-/// Longest histogram of reasons.
+/// Maximum number of reasons in the status.
 const MAX_REASONS: usize = 20;
 
-/// Verdicts of the selected nodes, counted.
+/// The verdicts of the selected nodes, counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     ready: usize,
@@ -45,7 +46,7 @@ impl Tally {
             ..ReasonCount::default()
         });
         entry.count += 1;
-        // The first names in order, whatever the order in which nodes are counted: equal clusters, equal status.
+        // The names come first in sort order, so the order of counting does not change the status.
         if first_n::insert(&mut entry.sample, node.to_owned(), |a, b| a < b) == 0 {
             entry.fix = verdict.fix;
         }
@@ -77,39 +78,33 @@ fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// What was found out about a policy.
+/// What is known about a policy.
 #[derive(Clone, Debug)]
 pub enum Observation {
-    /// Its spec means nothing.
     Invalid(InvalidSpec),
-    /// Its nodes, and its Tetragon where it names one.
-    Evaluated {
-        /// The verdicts of the selected nodes.
-        tally: Tally,
-        /// What `minReady` asks for.
-        min_ready: MinReady,
-        /// The condition about Tetragon's own policies.
-        loadable: Option<Finding>,
-        /// Conditions about the named DaemonSet.
-        tetragon: Option<Box<Findings>>,
-        /// What its agents say, where they are asked. It makes no other condition.
-        agents: Option<Finding>,
-    },
+    Valid(Box<Evaluation>),
 }
 
-/// The status that this policy should have.
+/// What is known about a policy with a valid spec.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    pub tally: Tally,
+    pub min_ready: MinReady,
+    /// `TracingPoliciesLoadable`. No other condition depends on it: the nodes' verdicts already
+    /// contain what the TracingPolicies require.
+    pub loadable: Option<Finding>,
+    /// The conditions about the DaemonSet, where the policy names one.
+    pub tetragon: Option<Findings>,
+    /// `TracingPoliciesEnforced`. No other condition depends on it.
+    pub agents: Option<Finding>,
+}
+
+/// The status that the policy should have.
 pub fn status(policy: &LsmPolicy, observation: &Observation, now: &Time) -> LsmPolicyStatus {
     let (found, nodes, reasons) = match observation {
         Observation::Invalid(error) => (invalid(error), NodeCounts::default(), Vec::new()),
-        Observation::Evaluated { tally, min_ready, loadable, tetragon, agents } => {
-            let found = evaluated(
-                tally,
-                *min_ready,
-                loadable.as_ref(),
-                tetragon.as_deref(),
-                agents.as_ref(),
-            );
-            (found, tally.counts(), tally.histogram())
+        Observation::Valid(evaluation) => {
+            (findings(evaluation), evaluation.tally.counts(), evaluation.tally.histogram())
         }
     };
     let old = policy.status.as_ref().map_or(&[][..], |status| &status.conditions);
@@ -130,23 +125,17 @@ fn invalid(error: &InvalidSpec) -> Vec<Finding> {
     ]
 }
 
-/// `TracingPoliciesLoadable` is a forecast: what is required of it is in the nodes' verdicts already.
-fn evaluated(
-    tally: &Tally,
-    min_ready: MinReady,
-    loadable: Option<&Finding>,
-    tetragon: Option<&Findings>,
-    agents: Option<&Finding>,
-) -> Vec<Finding> {
-    let nodes = nodes_ready(tally, min_ready);
+/// The conditions in their order in the status.
+fn findings(evaluation: &Evaluation) -> Vec<Finding> {
+    let Evaluation { tally, min_ready, loadable, tetragon, agents } = evaluation;
+    let tetragon = tetragon.as_ref();
+    let nodes = nodes_ready(tally, *min_ready);
     let mut found = vec![ready(&nodes, tetragon), nodes.clone()];
-    found.extend(loadable.cloned());
-    if let Some(tetragon) = tetragon {
-        found.push(tetragon.securityfs.clone());
-        found.push(tetragon.rolled_out.clone());
-        found.push(tetragon.hardened.clone());
+    found.extend(loadable.clone());
+    if let Some(Findings { securityfs, rolled_out, hardened, .. }) = tetragon {
+        found.extend([securityfs, rolled_out, hardened].map(Finding::clone));
     }
-    found.extend(agents.cloned());
+    found.extend(agents.clone());
     found.extend(tetragon.and_then(|tetragon| tetragon.stalled.clone()));
     found.extend(reconciling(&nodes, tetragon));
     found
@@ -154,72 +143,65 @@ fn evaluated(
 
 fn nodes_ready(tally: &Tally, min_ready: MinReady) -> Finding {
     let selected = tally.selected();
-    let needed = min_ready.of(selected);
+    let required = min_ready.of(selected);
     let counts =
-        format!("{} of {selected} selected nodes are ready, {needed} required", tally.ready);
-    let (status, reason, message) = if selected == 0 {
+        format!("{} of {selected} selected nodes are ready, {required} required", tally.ready);
+    let found =
+        |status: State, reason, message: String| Finding::new(NODES_READY, status, reason, message);
+    if selected == 0 {
         let message =
             "spec.nodeSelector matches no node; compare it with `kubectl get nodes --show-labels`";
-        (State::NotReady, ConditionReason::NoNodesSelected, message.to_owned())
-    } else if tally.ready >= needed {
-        let reason = if tally.ready == selected {
-            ConditionReason::AllNodesReady
-        } else {
-            ConditionReason::EnoughNodesReady
-        };
-        (State::Ready, reason, counts)
-    } else if tally.ready + tally.unknown >= needed {
-        (
-            State::Unknown,
-            ConditionReason::NodesUnknown,
-            format!("{counts}; {} not known yet", tally.unknown),
-        )
+        found(State::NotReady, ConditionReason::NoNodesSelected, message.to_owned())
+    } else if tally.ready == selected && selected >= required {
+        found(State::Ready, ConditionReason::AllNodesReady, counts)
+    } else if tally.ready >= required {
+        found(State::Ready, ConditionReason::EnoughNodesReady, counts)
+    } else if tally.ready + tally.unknown >= required {
+        let message = format!("{counts}; the state of {} is still unknown", tally.unknown);
+        found(State::Unknown, ConditionReason::NodesUnknown, message)
     } else {
-        (
-            State::NotReady,
-            ConditionReason::TooFewNodesReady,
-            format!("{counts}; status.reasons says why the others are not"),
-        )
-    };
-    Finding::new(NODES_READY, status, reason, message)
+        let message = format!("{counts}; status.reasons says why the others are not ready");
+        found(State::NotReady, ConditionReason::TooFewNodesReady, message)
+    }
 }
 
-/// Ready says the first thing that does not hold.
+/// Reports the first condition that does not hold. NotReady goes before Unknown.
 fn ready(nodes: &Finding, tetragon: Option<&Findings>) -> Finding {
-    let securityfs = tetragon.map(|tetragon| &tetragon.securityfs);
-    // Who says `mount: Never` has taken the mount into their own hands.
-    let securityfs = securityfs.filter(|finding| finding.reason != ConditionReason::NotWanted);
+    // With `mount: Never` the mount is the owner's business, and the policy can be ready without
+    // it.
+    let securityfs = tetragon
+        .map(|tetragon| &tetragon.securityfs)
+        .filter(|finding| finding.reason != ConditionReason::NotWanted);
     let rolled_out = tetragon.map(|tetragon| &tetragon.rolled_out);
-    let lacking = [Some(nodes), securityfs, rolled_out]
+    let unmet = [Some(nodes), securityfs, rolled_out]
         .into_iter()
         .flatten()
-        .filter(|f| f.status != State::Ready);
-    // Something that is shown not to hold comes before something that is not known.
-    lacking.min_by_key(|finding| finding.status == State::Unknown).map_or_else(
-        || {
-            Finding::new(
-                READY,
-                State::Ready,
-                ConditionReason::EnforcementReady,
-                nodes.message.clone(),
-            )
-        },
-        |finding| Finding { type_: READY, ..finding.clone() },
-    )
+        .filter(|finding| finding.status != State::Ready);
+    match unmet.min_by_key(|finding| finding.status == State::Unknown) {
+        Some(finding) => Finding { type_: READY, ..finding.clone() },
+        None => Finding::new(
+            READY,
+            State::Ready,
+            ConditionReason::EnforcementReady,
+            nodes.message.clone(),
+        ),
+    }
 }
 
-/// kstatus: present only while something is under way that ends by itself.
+/// kstatus: present only while a change is in progress that ends by itself.
 fn reconciling(nodes: &Finding, tetragon: Option<&Findings>) -> Option<Finding> {
-    let rolling = tetragon
-        .map(|tetragon| &tetragon.rolled_out)
-        .filter(|finding| finding.status == State::Unknown);
-    let waiting = Some(nodes).filter(|finding| finding.status == State::Unknown);
-    let stalled = tetragon.is_some_and(|tetragon| tetragon.stalled.is_some());
-    let under_way = rolling.or(waiting).filter(|_| !stalled)?;
-    Some(Finding { type_: RECONCILING, status: State::Ready, ..under_way.clone() })
+    if tetragon.is_some_and(|tetragon| tetragon.stalled.is_some()) {
+        return None;
+    }
+    let rolled_out = tetragon.map(|tetragon| &tetragon.rolled_out);
+    let in_progress = [rolled_out, Some(nodes)]
+        .into_iter()
+        .flatten()
+        .find(|finding| finding.status == State::Unknown)?;
+    Some(Finding { type_: RECONCILING, status: State::Ready, ..in_progress.clone() })
 }
 
-/// The order of conditions in a status, for the documentation's test.
+/// Every condition, in the order of the status.
 pub const TYPES: [&str; 9] = [
     READY,
     NODES_READY,

@@ -2,7 +2,7 @@
 
 use super::*;
 use jiff::Timestamp;
-use lsm_ready_crds::ConditionReason;
+use lsm_ready_crds::ConditionReason as Reason;
 use lsm_ready_crds::LsmPolicySpec;
 use lsm_ready_crds::conditions::find;
 use proptest::prelude::*;
@@ -26,13 +26,16 @@ fn at(second: i64) -> Time {
     Time(Timestamp::from_second(second).unwrap())
 }
 
+fn valid(evaluation: Evaluation) -> Observation {
+    Observation::Valid(Box::new(evaluation))
+}
+
 fn evaluate(tally: Tally, min_ready: MinReady, tetragon: Option<Findings>) -> LsmPolicyStatus {
     let policy = LsmPolicy::new("p", LsmPolicySpec::default());
-    let tetragon = tetragon.map(Box::new);
     let loadable = Some(not_loadable());
     status(
         &policy,
-        &Observation::Evaluated { tally, min_ready, loadable, tetragon, agents: None },
+        &valid(Evaluation { tally, min_ready, loadable, tetragon, agents: None }),
         &at(0),
     )
 }
@@ -42,45 +45,38 @@ fn condition(status: &LsmPolicyStatus, type_: &str) -> Option<(String, String)> 
         .map(|condition| (condition.status.clone(), condition.reason.clone()))
 }
 
-fn is(status: &str, reason: ConditionReason) -> (String, String) {
+fn is(status: &str, reason: Reason) -> (String, String) {
     (status.into(), reason.code().into())
 }
 
-/// False in all of these tables, and so is `TracingPoliciesLoadable`: a forecast, of which no other condition takes notice.
+/// `TracingPoliciesLoadable` is False in every test here, because no other condition may depend on
+/// it.
 fn not_loadable() -> Finding {
-    Finding::new(TRACING_POLICIES_LOADABLE, State::NotReady, ConditionReason::NotLoadable, "l")
+    Finding::new(TRACING_POLICIES_LOADABLE, State::NotReady, Reason::NotLoadable, "l")
 }
 
-/// `TetragonHardened` is False in all of these tables: it is advice, which no other condition may take notice of.
-fn tetragon(
-    securityfs: (State, ConditionReason),
-    rolled_out: (State, ConditionReason),
-) -> Findings {
+/// `TetragonHardened` is False in every test here, because no other condition may depend on it.
+fn tetragon(securityfs: (State, Reason), rolled_out: (State, Reason)) -> Findings {
     Findings {
         securityfs: Finding::new(SECURITYFS_MOUNTED, securityfs.0, securityfs.1, "s"),
         rolled_out: Finding::new(TETRAGON_ROLLED_OUT, rolled_out.0, rolled_out.1, "r"),
-        hardened: Finding::new(
-            TETRAGON_HARDENED,
-            State::NotReady,
-            ConditionReason::Privileged,
-            "h",
-        ),
+        hardened: Finding::new(TETRAGON_HARDENED, State::NotReady, Reason::Privileged, "h"),
         stalled: None,
     }
 }
 
 #[test]
-fn nodes_ready_table() {
+fn nodes_ready_compares_the_counts_with_min_ready() {
     let table = [
-        (tally(0, 0, 0), MinReady::Percent(100), "False", ConditionReason::NoNodesSelected),
-        (tally(0, 0, 0), MinReady::Percent(0), "False", ConditionReason::NoNodesSelected),
-        (tally(3, 0, 0), MinReady::Percent(100), "True", ConditionReason::AllNodesReady),
-        (tally(2, 1, 0), MinReady::Percent(60), "True", ConditionReason::EnoughNodesReady),
-        (tally(2, 1, 0), MinReady::Percent(67), "False", ConditionReason::TooFewNodesReady),
-        (tally(2, 0, 1), MinReady::Percent(100), "Unknown", ConditionReason::NodesUnknown),
-        (tally(2, 1, 1), MinReady::Percent(100), "False", ConditionReason::TooFewNodesReady),
-        (tally(3, 0, 0), MinReady::Nodes(4), "False", ConditionReason::TooFewNodesReady),
-        (tally(0, 3, 0), MinReady::Nodes(0), "True", ConditionReason::EnoughNodesReady),
+        (tally(0, 0, 0), MinReady::Percent(100), "False", Reason::NoNodesSelected),
+        (tally(0, 0, 0), MinReady::Percent(0), "False", Reason::NoNodesSelected),
+        (tally(3, 0, 0), MinReady::Percent(100), "True", Reason::AllNodesReady),
+        (tally(2, 1, 0), MinReady::Percent(60), "True", Reason::EnoughNodesReady),
+        (tally(2, 1, 0), MinReady::Percent(67), "False", Reason::TooFewNodesReady),
+        (tally(2, 0, 1), MinReady::Percent(100), "Unknown", Reason::NodesUnknown),
+        (tally(2, 1, 1), MinReady::Percent(100), "False", Reason::TooFewNodesReady),
+        (tally(3, 0, 0), MinReady::Nodes(4), "False", Reason::TooFewNodesReady),
+        (tally(0, 3, 0), MinReady::Nodes(0), "True", Reason::EnoughNodesReady),
     ];
     for (tally, min_ready, status, reason) in table {
         let found = evaluate(tally.clone(), min_ready, None);
@@ -94,80 +90,55 @@ fn nodes_ready_table() {
 }
 
 #[test]
-fn ready_says_the_first_thing_that_does_not_hold() {
-    let rolled = (State::Ready, ConditionReason::RolledOut);
-    let mounted = (State::Ready, ConditionReason::Mounted);
-    let table = [
-        (tally(1, 0, 0), mounted, rolled, "True", ConditionReason::EnforcementReady),
-        (tally(0, 1, 0), mounted, rolled, "False", ConditionReason::TooFewNodesReady),
-        (
-            tally(1, 0, 0),
-            (State::NotReady, ConditionReason::Suggested),
-            rolled,
-            "False",
-            ConditionReason::Suggested,
-        ),
-        (
-            tally(1, 0, 0),
-            (State::NotReady, ConditionReason::NotWanted),
-            rolled,
-            "True",
-            ConditionReason::EnforcementReady,
-        ),
-        (
-            tally(0, 0, 1),
-            (State::NotReady, ConditionReason::Suggested),
-            rolled,
-            "False",
-            ConditionReason::Suggested,
-        ),
-        (
-            tally(1, 0, 0),
-            mounted,
-            (State::Unknown, ConditionReason::RollingOut),
-            "Unknown",
-            ConditionReason::RollingOut,
-        ),
-    ];
-    for (tally, securityfs, rolled_out, status, reason) in table {
+fn ready_reports_the_first_condition_that_does_not_hold() {
+    let rolled = (State::Ready, Reason::RolledOut);
+    let rolling = (State::Unknown, Reason::RollingOut);
+    let mounted = (State::Ready, Reason::Mounted);
+    let suggested = (State::NotReady, Reason::Suggested);
+    let not_wanted = (State::NotReady, Reason::NotWanted);
+    for (tally, securityfs, rolled_out, status, reason) in [
+        (tally(1, 0, 0), mounted, rolled, "True", Reason::EnforcementReady),
+        (tally(0, 1, 0), mounted, rolled, "False", Reason::TooFewNodesReady),
+        (tally(1, 0, 0), suggested, rolled, "False", Reason::Suggested),
+        (tally(1, 0, 0), not_wanted, rolled, "True", Reason::EnforcementReady),
+        (tally(0, 0, 1), suggested, rolled, "False", Reason::Suggested),
+        (tally(1, 0, 0), mounted, rolling, "Unknown", Reason::RollingOut),
+    ] {
         let found = evaluate(tally, MinReady::Percent(100), Some(tetragon(securityfs, rolled_out)));
-        assert_eq!(
-            condition(&found, READY),
-            Some(is(status, reason)),
-            "{securityfs:?} {rolled_out:?}"
-        );
+        let ready = condition(&found, READY);
+        assert_eq!(ready, Some(is(status, reason)), "{securityfs:?} {rolled_out:?}");
     }
 }
 
 #[test]
-fn a_spec_that_means_nothing_still_gets_a_status() {
+fn an_invalid_spec_gets_a_status() {
     let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
     policy.metadata.generation = Some(4);
     let found =
         status(&policy, &Observation::Invalid(InvalidSpec::MinReady("101%".into())), &at(0));
     assert_eq!(found.observed_generation, Some(4));
-    assert_eq!(condition(&found, READY), Some(is("False", ConditionReason::InvalidSpec)));
-    assert_eq!(condition(&found, STALLED), Some(is("True", ConditionReason::InvalidSpec)));
+    assert_eq!(condition(&found, READY), Some(is("False", Reason::InvalidSpec)));
+    assert_eq!(condition(&found, STALLED), Some(is("True", Reason::InvalidSpec)));
     assert!(find(&found.conditions, READY).unwrap().message.contains("101%"));
 }
 
 #[test]
-fn a_second_look_changes_nothing() {
+fn a_second_evaluation_changes_nothing() {
     let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
-    let observation = Observation::Evaluated {
+    let observation = valid(Evaluation {
         tally: tally(1, 2, 3),
         min_ready: MinReady::Percent(50),
         loadable: Some(not_loadable()),
         tetragon: None,
         agents: None,
-    };
+    });
     let first = status(&policy, &observation, &at(0));
     policy.status = Some(first.clone());
     assert_eq!(status(&policy, &observation, &at(99)), first);
 }
 
 #[test]
-fn the_histogram_is_bounded_and_its_samples_are_in_order() {
+fn the_reasons_are_limited_and_their_samples_are_sorted() {
     let mut tally = Tally::default();
     for number in (0..500).rev() {
         tally.add(
@@ -182,9 +153,9 @@ fn the_histogram_is_bounded_and_its_samples_are_in_order() {
 }
 
 proptest! {
-    /// The status does not depend on the order in which nodes are seen, and its counts add up.
+    /// The order of the nodes does not change the status, and the counts add up.
     #[test]
-    fn order_does_not_matter(states in prop::collection::vec((0u8..3, "[a-d]"), 0..40), seed: u64) {
+    fn the_order_of_nodes_does_not_matter(states in prop::collection::vec((0u8..3, "[a-d]"), 0..40), seed: u64) {
         let nodes: Vec<_> = states.iter().enumerate().map(|(number, (state, reason))| {
             let state = [State::Ready, State::NotReady, State::Unknown][usize::from(*state)];
             (format!("n{number:02}"), Verdict { fix: format!("fix of n{number:02}"), ..verdict(state, reason) })

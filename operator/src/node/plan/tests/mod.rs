@@ -1,12 +1,14 @@
 //! Tables and properties of the node plan.
 
+mod taints;
+
 use std::sync::Arc;
 
 use super::*;
 use crate::tracing_policies::snapshot;
 use crate::tracing_policies::snapshot::Snapshot;
 use crate::tracing_policies::snapshot::tests::{entry, listed};
-use lsm_ready_crds::LsmPolicySpec;
+use lsm_ready_crds::{Evidence, LsmNodeStatus, LsmPolicySpec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -17,8 +19,9 @@ fn node(labels: &Value, taints: &Value, conditions: &Value) -> Node {
         "metadata": {"name": "n1", "uid": "u1", "resourceVersion": "7", "labels": labels},
         "spec": {"taints": taints},
         "status": {"conditions": conditions, "nodeInfo": {
-            "architecture": "", "bootID": BOOT, "containerRuntimeVersion": "", "kernelVersion": "", "kubeProxyVersion": "",
-            "kubeletVersion": "", "machineID": "", "operatingSystem": "linux", "osImage": "", "systemUUID": ""}},
+            "bootID": BOOT, "operatingSystem": "linux", "architecture": "", "osImage": "",
+            "containerRuntimeVersion": "", "kernelVersion": "", "kubeProxyVersion": "",
+            "kubeletVersion": "", "machineID": "", "systemUUID": ""}},
     }))
     .unwrap()
 }
@@ -84,7 +87,7 @@ fn label<'a>(plan: &'a Plan, key: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn the_bpf_label_says_what_this_boot_proved() {
+fn the_bpf_label_shows_what_this_boot_proved() {
     let denied = report("Denied", "CanaryDenied");
     let attached = report("Attached", "BpfNotInLsmList");
     let mut earlier = denied.clone();
@@ -112,7 +115,7 @@ fn the_bpf_label_says_what_this_boot_proved() {
 }
 
 #[test]
-fn a_policy_labels_the_nodes_it_selects_and_no_others() {
+fn a_policy_labels_exactly_the_nodes_it_selects() {
     let policies = [
         policy("enforce", json!({})),
         policy("apparmor", json!({"require": {"lsms": ["apparmor"]}})),
@@ -130,7 +133,7 @@ fn a_policy_labels_the_nodes_it_selects_and_no_others() {
 }
 
 #[test]
-fn labels_of_deleted_policies_go_and_foreign_ones_stay() {
+fn a_deleted_policy_removes_its_labels_and_no_others() {
     let old = policy_label("deleted");
     let node = node(
         &json!({"kubernetes.io/os": "linux", "team": "a", old.as_str(): "ready"}),
@@ -142,128 +145,8 @@ fn labels_of_deleted_policies_go_and_foreign_ones_stay() {
     assert!(!plan.labels.contains_key("team"));
 }
 
-fn tainting(name: &str, effect: &str) -> Arc<LsmPolicy> {
-    policy(name, json!({"taint": {"effect": effect}}))
-}
-
-fn tainting_with_key(name: &str, key: TaintKey, effect: &str) -> Arc<LsmPolicy> {
-    policy(name, json!({"taint": {"effect": effect, "key": key}}))
-}
-
-fn our_taint(effect: &str) -> Value {
-    json!({"key": TAINT_KEYS[0], "effect": effect})
-}
-
-fn foreign_taint() -> Value {
-    json!({"key": "dedicated", "effect": "NoExecute", "value": "x"})
-}
-
-/// The new list of taints of a node with that report and these taints; nothing where it stays.
-fn taints(evidence: &str, policies: &[Arc<LsmPolicy>], present: &Value) -> Option<Value> {
-    let node = node(&json!({"kubernetes.io/os": "linux"}), present, &json!([]));
-    let report = match evidence {
-        // A report of another boot: unknown.
-        "unknown" => {
-            LsmNodeStatus { boot_id: "another".into(), ..report("Denied", "CanaryDenied") }
-        }
-        evidence => report(evidence, "R"),
-    };
-    let plan = plan(&node, facts(Some(&report)), policies, &Snapshot::default(), now());
-    plan.taints.map(|taints| serde_json::to_value(taints).unwrap())
-}
-
 #[test]
-fn the_taint_is_there_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
-    let (no_schedule, prefer) = (tainting("a", "NoSchedule"), tainting("b", "PreferNoSchedule"));
-    let (foreign, ours) = (foreign_taint(), our_taint("NoSchedule"));
-    let only = std::slice::from_ref::<Arc<LsmPolicy>>;
-    let both = [prefer.clone(), no_schedule.clone()];
-    let weaker = our_taint("PreferNoSchedule");
-    for (what, evidence, policies, present, wanted) in [
-        ("not known", "unknown", only(&no_schedule), json!([]), Some(json!([ours]))),
-        ("comes", "Attached", only(&no_schedule), json!([foreign]), Some(json!([foreign, ours]))),
-        ("strongest", "Attached", &both, json!([]), Some(json!([ours]))),
-        ("stays", "Attached", only(&no_schedule), json!([ours, foreign]), None),
-        (
-            "weakens",
-            "Attached",
-            only(&prefer),
-            json!([ours, foreign]),
-            Some(json!([foreign, weaker])),
-        ),
-        ("goes", "Denied", only(&no_schedule), json!([ours, foreign]), Some(json!([foreign]))),
-        ("startup taint without a policy", "Denied", &[], json!([ours]), Some(json!([]))),
-        ("both effects", "Denied", &[], json!([ours, weaker]), Some(json!([]))),
-        ("nothing to do", "Denied", only(&prefer), json!([foreign]), None),
-    ] {
-        assert_eq!(taints(evidence, policies, &present), wanted, "{what}");
-    }
-}
-
-#[test]
-fn policies_with_different_taint_keys_each_keep_their_taint() {
-    use TaintKey::{ClusterAutoscaler, NotReady, Readiness};
-    let policies = [
-        tainting_with_key("a", ClusterAutoscaler, "NoSchedule"),
-        tainting_with_key("b", NotReady, "PreferNoSchedule"),
-        tainting_with_key("c", Readiness, "PreferNoSchedule"),
-        tainting_with_key("d", Readiness, "NoSchedule"),
-    ];
-    let taint = |key: TaintKey, effect: &str| json!({"key": key, "effect": effect});
-    let first = taint(NotReady, "PreferNoSchedule");
-    let second = taint(Readiness, "NoSchedule");
-    let third = taint(ClusterAutoscaler, "NoSchedule");
-    let foreign = foreign_taint();
-    for (what, evidence, policies, present, wanted) in [
-        (
-            "all come, the stronger effect of one key",
-            "Attached",
-            &policies[..],
-            json!([foreign]),
-            Some(json!([foreign, first, second, third])),
-        ),
-        (
-            "all stay in any order",
-            "Attached",
-            &policies,
-            json!([third, foreign, first, second]),
-            None,
-        ),
-        (
-            "one is missing",
-            "Attached",
-            &policies,
-            json!([third, foreign, first]),
-            Some(json!([foreign, first, second, third])),
-        ),
-        (
-            "the key of a deleted policy goes",
-            "Attached",
-            &policies[1..],
-            json!([first, second, third, foreign]),
-            Some(json!([foreign, first, second])),
-        ),
-        (
-            "a key was changed in the policy",
-            "Attached",
-            &policies[..1],
-            json!([first]),
-            Some(json!([third])),
-        ),
-        (
-            "all go from a ready node",
-            "Denied",
-            &policies,
-            json!([first, second, third, foreign]),
-            Some(json!([foreign])),
-        ),
-    ] {
-        assert_eq!(taints(evidence, policies, &present), wanted, "{what}");
-    }
-}
-
-#[test]
-fn silence_turns_the_condition_and_no_label() {
+fn a_silent_probe_changes_the_condition_but_no_label() {
     let report = report("Denied", "CanaryDenied");
     let before = plan(&linux(), facts(Some(&report)), &[], &Snapshot::default(), now());
     assert_eq!(before.stale_in, Some(Duration::from_mins(80)));
@@ -282,12 +165,12 @@ fn silence_turns_the_condition_and_no_label() {
     assert_eq!(
         condition.reason.as_deref(),
         Some("ReportFromEarlierBoot"),
-        "silence is only of the present boot"
+        "a report of another boot cannot become stale"
     );
 }
 
 #[test]
-fn a_windows_node_is_left_alone_and_cleaned() {
+fn a_windows_node_loses_our_labels_and_gets_none() {
     let old =
         node(&json!({"kubernetes.io/os": "windows", BPF_LABEL: "unknown"}), &json!([]), &json!([]));
     let plan = plan(
@@ -302,7 +185,7 @@ fn a_windows_node_is_left_alone_and_cleaned() {
 }
 
 #[test]
-fn a_condition_that_only_rewords_keeps_its_time() {
+fn a_condition_with_a_new_reason_keeps_its_transition_time() {
     let first = plan(
         &linux(),
         facts(Some(&report("None", "LoadFailed"))),
@@ -337,14 +220,18 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_report()(evidence in "None|Loaded|Attached|Fired|Denied", boot in "b00t|other", there: bool) -> Option<LsmNodeStatus> {
+    fn any_report()(
+        evidence in "None|Loaded|Attached|Fired|Denied",
+        boot in "b00t|other",
+        there: bool,
+    ) -> Option<LsmNodeStatus> {
         let mut report = report(&evidence, "R");
         report.boot_id = boot;
         there.then_some(report)
     }
 }
 
-/// The label of a policy that requires the TracingPolicies of tier `enforce`, by what is known of those.
+/// The new label of a policy that requires the TracingPolicies of tier `enforce`.
 fn required(tetragons: &Snapshot, present: &str) -> Option<String> {
     let selector = json!({"matchLabels": {"tier": "enforce"}});
     let policies =
@@ -365,17 +252,17 @@ fn required(tetragons: &Snapshot, present: &str) -> Option<String> {
 }
 
 #[test]
-fn tetragons_policies_move_a_label_only_by_what_they_ask_for() {
+fn tracing_policies_change_a_label_only_by_their_requirements() {
     let asking = |hook: &str| listed([entry("p", "enforce", &[hook], &serde_json::Value::Null)]);
     assert_eq!(required(&asking("file_open"), "ready"), None);
     assert_eq!(required(&asking("file_opn"), "ready"), Some("not-ready".into()));
-    assert_eq!(required(&listed([]), "ready"), None, "who selects none asks for nothing");
+    assert_eq!(required(&listed([]), "ready"), None, "no selected policy requires nothing");
     assert_eq!(
         required(&Snapshot::default(), "ready"),
         Some("unknown".into()),
-        "never ready by not knowing"
+        "an unknown requirement is never ready"
     );
-    // A right that is taken away after the list moves nothing.
+    // A right that is revoked after the first list changes nothing.
     let (known, writer) = snapshot::channel();
     let (name, object) = entry("p", "enforce", &["file_open"], &serde_json::Value::Null);
     writer.listed(0, std::collections::BTreeMap::from([(name, object)]));
@@ -385,48 +272,31 @@ fn tetragons_policies_move_a_label_only_by_what_they_ask_for() {
 }
 
 proptest! {
-    /// Once written, the same facts ask for no further write.
+    /// After one write, the same facts need no further write.
     #[test]
-    fn settles_in_one_step(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4), tainted: bool) {
-        let taints = if tainted { json!([our_taint("NoSchedule")]) } else { json!([]) };
-        let node = node(&json!({"kubernetes.io/os": "linux", policy_label("z"): "ready"}), &taints, &json!([]));
-        let first = plan(&node, facts(report.as_ref()), &policies, &Snapshot::default(), now());
-        let second = plan(&applied(&node, &first), facts(report.as_ref()), &policies, &Snapshot::default(), now());
-        prop_assert!(second.labels.is_empty() && second.taints.is_none() && second.condition.is_none(), "{:?}", second);
-    }
-
-    /// Each key's taint is there exactly while a policy with that key selects the node and the node is
-    /// not ready for it. Foreign taints stay as they are.
-    #[test]
-    fn each_key_follows_its_own_policies(
-        evidence in "Attached|Denied|unknown",
-        policies in prop::collection::vec(any_policy(), 0..5),
-        present in prop::collection::vec(
-            (prop::sample::select(&TAINT_KEYS[..]), "NoSchedule|PreferNoSchedule|NoExecute"), 0..4),
+    fn the_second_plan_is_empty(
+        report in any_report(),
+        policies in prop::collection::vec(any_policy(), 0..4),
+        tainted: bool,
     ) {
-        let present: Vec<Value> =
-            present.iter().map(|(key, effect)| json!({"key": key, "effect": effect})).chain([foreign_taint()]).collect();
-        let present = Value::Array(present);
-        let after = taints(&evidence, &policies, &present).unwrap_or(present);
-        let after = after.as_array().unwrap();
-        for key in TAINT_KEYS {
-            let effects = policies.iter().filter_map(|policy| {
-                let ready = evidence == "Denied" && !policy.spec.require.lsms.contains(&"yama".to_owned());
-                policy.spec.taint.as_ref().filter(|taint| !ready && taint.key.as_str() == key).map(|taint| taint.effect)
-            });
-            let wanted: Vec<&str> = effects.max().iter().map(|effect| effect.as_str()).collect();
-            let found: Vec<&str> =
-                after.iter().filter(|taint| taint["key"] == key).filter_map(|taint| taint["effect"].as_str()).collect();
-            prop_assert_eq!(found, wanted, "{}", key);
-        }
-        prop_assert!(after.contains(&foreign_taint()));
+        let taints = if tainted { json!([taints::our_taint("NoSchedule")]) } else { json!([]) };
+        let labels = json!({"kubernetes.io/os": "linux", policy_label("z"): "ready"});
+        let node = node(&labels, &taints, &json!([]));
+        let again =
+            |node: &Node| plan(node, facts(report.as_ref()), &policies, &Snapshot::default(), now());
+        let second = again(&applied(&node, &again(&node)));
+        prop_assert!(second.labels.is_empty(), "{:?}", second);
+        prop_assert!(second.taints.is_none() && second.condition.is_none(), "{:?}", second);
     }
 
-    /// Never a false ready, and never a name that is not ours.
+    /// No label says ready without proof, and only our labels are changed.
     #[test]
-    fn ready_needs_denied_in_this_boot(report in any_report(), policies in prop::collection::vec(any_policy(), 0..4)) {
+    fn a_ready_label_needs_the_evidence_denied_in_this_boot(
+        report in any_report(),
+        policies in prop::collection::vec(any_policy(), 0..4),
+    ) {
         let plan = plan(&linux(), facts(report.as_ref()), &policies, &Snapshot::default(), now());
-        let proved = report.is_some_and(|r| r.boot_id == BOOT && r.evidence == lsm_ready_crds::Evidence::Denied);
+        let proved = report.is_some_and(|r| r.boot_id == BOOT && r.evidence == Evidence::Denied);
         for (key, value) in &plan.labels {
             prop_assert!(key.starts_with(NODE_LABEL_PREFIX));
             let claims = matches!(value.as_deref(), Some("true" | "ready"));

@@ -1,7 +1,13 @@
 //! `LsmPolicy`: which nodes must be able to deny through LSM BPF, what else they need for it, and
 //! what the operator may change in Tetragon's DaemonSet.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+mod status;
+mod taint;
+
+pub use status::{LsmPolicyStatus, NodeCounts, ReasonCount};
+pub use taint::{Taint, TaintEffect, TaintKey};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -9,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::RequiredEvidence;
 use crate::agent_query::Agents;
-use crate::names::TAINT_KEYS;
 use crate::schema;
 use crate::window::Window;
 
@@ -259,150 +264,4 @@ pub enum Apply {
     /// The operator.
     #[default]
     Patch,
-}
-
-/// The taint for selected nodes that are not proved ready.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Taint {
-    /// Key of the taint. Default: lsmready.io/not-ready. Use readiness.k8s.io/lsmready.io-not-ready
-    /// where Karpenter adds nodes, and startup-taint.cluster-autoscaler.kubernetes.io/lsmready
-    /// where the Cluster Autoscaler of GKE or AKS does: these autoscalers then expect the taint to
-    /// go, and do not add more nodes while a new node starts. Policies with different keys each
-    /// keep their own taint.
-    #[serde(default)]
-    pub key: TaintKey,
-    /// NoSchedule: new pods are not scheduled to the node. PreferNoSchedule: the scheduler avoids
-    /// the node where it can. Running pods are never evicted. Where several policies use the same
-    /// key, the strongest effect applies.
-    pub effect: TaintEffect,
-}
-
-/// Key of the taint.
-#[derive(
-    Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
-)]
-pub enum TaintKey {
-    /// The key with our own prefix.
-    #[default]
-    #[serde(rename = "lsmready.io/not-ready")]
-    NotReady,
-    /// The key with the prefix of the node-readiness-controller, which Karpenter treats as
-    /// ephemeral.
-    #[serde(rename = "readiness.k8s.io/lsmready.io-not-ready")]
-    Readiness,
-    /// The key with the Cluster Autoscaler's prefix for startup taints.
-    #[serde(rename = "startup-taint.cluster-autoscaler.kubernetes.io/lsmready")]
-    ClusterAutoscaler,
-}
-
-impl TaintKey {
-    /// Every key, in the order of [`TAINT_KEYS`].
-    pub const ALL: [Self; 3] = [Self::NotReady, Self::Readiness, Self::ClusterAutoscaler];
-
-    /// The key as it is written in `Node.spec.taints`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotReady => TAINT_KEYS[0],
-            Self::Readiness => TAINT_KEYS[1],
-            Self::ClusterAutoscaler => TAINT_KEYS[2],
-        }
-    }
-}
-
-/// Effect of the taint, weakest first. The strongest effect of several policies applies.
-#[derive(
-    Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
-)]
-pub enum TaintEffect {
-    /// The scheduler avoids the node where it can.
-    PreferNoSchedule,
-    /// New pods without a toleration are not scheduled to the node.
-    NoSchedule,
-}
-
-impl TaintEffect {
-    /// The effect as it is written in `Node.spec.taints`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PreferNoSchedule => "PreferNoSchedule",
-            Self::NoSchedule => "NoSchedule",
-        }
-    }
-}
-
-/// Observed state of the policy. Its size does not grow with the cluster.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LsmPolicyStatus {
-    /// The generation of the spec that this status was computed from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// Conditions: Ready, NodesReady, TracingPoliciesLoadable, SecurityfsMounted,
-    /// TetragonRolledOut, TetragonHardened, TracingPoliciesEnforced, Reconciling and Stalled.
-    /// docs/conditions.md explains them and their reasons.
-    #[serde(default)]
-    #[schemars(schema_with = "schema::conditions")]
-    pub conditions: Vec<Condition>,
-    /// Numbers of selected nodes.
-    #[serde(default)]
-    pub nodes: NodeCounts,
-    /// Why nodes are not ready or unknown: at most 20 reasons, the most frequent first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
-    pub reasons: Vec<ReasonCount>,
-}
-
-/// Numbers of selected nodes.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NodeCounts {
-    /// Ready and selected nodes, as the column NODES shows them, for example 41/42.
-    #[serde(default)]
-    pub summary: String,
-    /// Nodes that nodeSelector matches.
-    #[serde(default)]
-    pub selected: i64,
-    /// Nodes that are proved ready in their current boot.
-    #[serde(default)]
-    pub ready: i64,
-    /// Nodes that are shown to be not ready.
-    #[serde(default)]
-    pub not_ready: i64,
-    /// Nodes whose state is unknown: they have no report of this boot, or the trial could not be
-    /// made.
-    #[serde(default)]
-    pub unknown: i64,
-}
-
-/// A reason and the nodes that have it.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct ReasonCount {
-    /// One of the codes in docs/reasons.md.
-    pub reason: String,
-    /// Number of selected nodes with this reason.
-    pub count: i64,
-    /// The first three of these nodes, sorted by name.
-    #[serde(default)]
-    #[schemars(length(max = 3))]
-    pub sample: Vec<String>,
-    /// What to change on the first of these nodes.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub fix: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_taint_key_is_written_as_its_name() {
-        assert_eq!(TaintKey::ALL.map(TaintKey::as_str), TAINT_KEYS);
-        for key in TaintKey::ALL {
-            assert_eq!(serde_json::to_value(key).unwrap(), key.as_str());
-        }
-        let taint: Taint = serde_json::from_str(r#"{"effect": "NoSchedule"}"#).unwrap();
-        assert_eq!(taint.key, TaintKey::NotReady);
-    }
 }

@@ -1,0 +1,67 @@
+//! The status of an `LsmPolicy`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::schema;
+
+/// Observed state of the policy. Its size does not grow with the cluster.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LsmPolicyStatus {
+    /// The generation of the spec that this status was computed from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Conditions: Ready, NodesReady, TracingPoliciesLoadable, SecurityfsMounted,
+    /// TetragonRolledOut, TetragonHardened, TracingPoliciesEnforced, Reconciling and Stalled.
+    /// docs/conditions.md explains them and their reasons.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Numbers of selected nodes.
+    #[serde(default)]
+    pub nodes: NodeCounts,
+    /// Why nodes are not ready or unknown: at most 20 reasons, the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub reasons: Vec<ReasonCount>,
+}
+
+/// Numbers of selected nodes.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeCounts {
+    /// Ready and selected nodes, as the column NODES shows them, for example 41/42.
+    #[serde(default)]
+    pub summary: String,
+    /// Nodes that nodeSelector matches.
+    #[serde(default)]
+    pub selected: i64,
+    /// Nodes that are proved ready in their current boot.
+    #[serde(default)]
+    pub ready: i64,
+    /// Nodes that are shown to be not ready.
+    #[serde(default)]
+    pub not_ready: i64,
+    /// Nodes whose state is unknown: they have no report of this boot, or the trial could not be
+    /// made.
+    #[serde(default)]
+    pub unknown: i64,
+}
+
+/// A reason and the nodes that have it.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ReasonCount {
+    /// One of the codes in docs/reasons.md.
+    pub reason: String,
+    /// Number of selected nodes with this reason.
+    pub count: i64,
+    /// The first three of these nodes, sorted by name.
+    #[serde(default)]
+    #[schemars(length(max = 3))]
+    pub sample: Vec<String>,
+    /// What to change on the first of these nodes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fix: String,
+}
