@@ -33,8 +33,8 @@ test-lint lint: prerequisites ## Formatting and clippy, with warnings as errors
 
 test-unit: prerequisites ## Tables and properties of every plan, verdict and parser; the programs as they are called
 	cargo test -q --workspace --lib --bins -- --skip scenarios::
-	cargo test -q -p lsm-ready-crds -p lsm-ready-tetragon -p kubectl-lsm -p node-probe --test '*'
-	cargo test -q -p lsm-ready-operator --test docs --test 'tetragon_client*'
+	cargo test -q -p lsm-ready-crds -p lsm-ready-tetragon -p kubectl-lsm -p node-probe -p lsm-ready-docs --test '*'
+	cargo test -q -p lsm-ready-operator --test 'tetragon_client*'
 
 test-fake-api: prerequisites ## Controllers against a played API server, request by request
 	cargo test -q --workspace --lib -- scenarios::
@@ -86,9 +86,8 @@ images: static ## OCI archives in target/images; ENGINE=docker|podman|buildah bu
 crds: ## config/crd/bases from the types in crds/
 	cargo run -q -p lsm-ready-crds --bin crdgen -- config/crd/bases
 
-docs: ## docs/reasons.md and docs/boot-parameters.md from the tables in crds/ and node-probe/
-	cargo run -q -p lsm-ready-crds --bin docgen -- docs
-	cargo run -q -p node-probe --example docgen -- docs
+docs: ## The pages of docs/ that follow from the code: reasons, boot parameters, names that are API
+	cargo run -q -p lsm-ready-docs -- .
 
 ##@ A cluster on this machine
 .PHONY: cluster-up cluster-down api-up api-down cluster-tool

@@ -1,0 +1,98 @@
+//! The operator's metrics.
+//!
+//! In: the metrics' text form, after each of them was written once. Out: a table. Name, type, help
+//! and labels are read from that text, so they are what Prometheus gets.
+
+use std::collections::BTreeMap;
+
+use lsm_ready_operator::context::metrics::Metrics;
+
+use crate::Error;
+use crate::markdown::{code, codes, table};
+
+#[derive(Debug, Default)]
+struct Metric {
+    kind: String,
+    help: String,
+    /// The series' name: a counter's ends in `_total`.
+    series: String,
+    labels: Vec<String>,
+}
+
+/// The table of metrics.
+pub fn section() -> Result<String, Error> {
+    let rows = parse(&written_once().encode()?);
+    let rows = rows.into_values().map(|metric| {
+        let labels = codes(metric.labels.iter().map(String::as_str));
+        [code(&metric.series), metric.kind, labels, metric.help]
+    });
+    Ok(table(["metric", "type", "labels", "help"], rows))
+}
+
+/// A metric shows its labels only after it was written.
+fn written_once() -> Metrics {
+    let metrics = Metrics::default();
+    metrics.reconciled("node", "ok");
+    metrics.wrote("Node");
+    metrics.skipped("LsmNode");
+    metrics.watch_failed("LsmNode");
+    metrics.policy_nodes("enforce", [("ready", 1), ("not-ready", 1), ("unknown", 1)]);
+    metrics.agent_asked("grpc", "answered");
+    metrics.agents_unready(1.0);
+    metrics.leading(true);
+    metrics
+}
+
+fn parse(text: &str) -> BTreeMap<String, Metric> {
+    let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
+    for line in text.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(name), Some(help)) => {
+                help.clone_into(&mut metrics.entry(name.to_owned()).or_default().help);
+            }
+            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
+                kind.clone_into(&mut metrics.entry(name.to_owned()).or_default().kind);
+            }
+            _ => series(line, &mut metrics),
+        }
+    }
+    metrics
+}
+
+/// A line of a series, for example `lsm_ready_writes_total{kind="Node"} 1`.
+fn series(line: &str, metrics: &mut BTreeMap<String, Metric>) {
+    let Some((series, _)) = line.split_once(' ').filter(|_| !line.starts_with('#')) else { return };
+    let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+    let base = name.strip_suffix("_total").unwrap_or(name);
+    if let Some(metric) = metrics.get_mut(base) {
+        name.clone_into(&mut metric.series);
+        let names = labels.split(',').filter_map(|label| label.split_once('='));
+        metric.labels = names.map(|(label, _)| label.to_owned()).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_written_once_so_that_its_labels_are_known() {
+        let metrics = parse(&written_once().encode().unwrap());
+        assert!(!metrics.is_empty());
+        for (name, metric) in metrics {
+            assert!(!metric.series.is_empty(), "{name}: written_once() does not write this metric");
+            assert!(!metric.help.is_empty() && !metric.kind.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn labels_and_the_suffix_of_counters_are_read() {
+        let text = "# HELP a_writes Writes.\n# TYPE a_writes \
+                    counter\na_writes_total{kind=\"x\",to=\"y\"} 1\n# EOF\n";
+        let metrics = parse(text);
+        let writes = &metrics["a_writes"];
+        assert_eq!((writes.series.as_str(), writes.help.as_str()), ("a_writes_total", "Writes."));
+        assert_eq!(writes.labels, ["kind", "to"]);
+    }
+}

@@ -1,0 +1,73 @@
+//! The generated pages of docs/.
+//!
+//! In: the tables, types, metrics and command lines of the other crates, the manifests in config/
+//! and the decisions in docs/adr/. Out: each page as a file name and its content. `make docs`
+//! writes the pages; `tests/drift.rs` fails where a page in docs/ differs.
+
+pub mod adr_index;
+pub mod api_names;
+mod markdown;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lsm_ready_crds::conditions::docs::fill;
+
+/// A page of docs/ that `make docs` writes. Of conditions.md only the tables are written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Page {
+    /// File name below docs/.
+    pub name: &'static str,
+    /// The Markdown text.
+    pub content: String,
+}
+
+/// Why a page cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A folder or a manifest of config/ cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A manifest is not YAML.
+    #[error("{}: invalid YAML: {message}", path.display())]
+    Manifest { path: PathBuf, message: String },
+    /// A value has no JSON form.
+    #[error("cannot write the example of {form}: {message}")]
+    Example { form: &'static str, message: String },
+    /// docs/conditions.md lacks a mark between which a table belongs.
+    #[error("docs/conditions.md: {0}")]
+    Conditions(String),
+    /// The operator's metrics have no text form.
+    #[error("cannot encode the metrics: {0}")]
+    Metrics(#[from] std::fmt::Error),
+}
+
+/// All generated pages. `root` is the folder with config/ and docs/.
+pub fn pages(root: &Path) -> Result<Vec<Page>, Error> {
+    let conditions = fill(&read(&root.join("docs/conditions.md"))?).map_err(Error::Conditions)?;
+    Ok(vec![
+        Page { name: "reasons.md", content: lsm_ready_crds::reason::docs::page() },
+        Page { name: "boot-parameters.md", content: node_probe::fix::systems::page::page() },
+        Page { name: "conditions.md", content: conditions },
+        Page { name: "adr/README.md", content: adr_index::page(&root.join("docs/adr"))? },
+        Page { name: "api-names.md", content: api_names::page(root)? },
+    ])
+}
+
+/// What a folder holds, sorted by path.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |source| Error::Read { path: folder.to_owned(), source };
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(failed)?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(file: &Path) -> Result<String, Error> {
+    fs::read_to_string(file).map_err(|source| Error::Read { path: file.to_owned(), source })
+}

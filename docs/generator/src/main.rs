@@ -1,0 +1,26 @@
+//! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs};
+
+fn main() -> ExitCode {
+    let Some(root) = env::args().nth(1) else {
+        eprintln!("usage: lsm-ready-docs ROOT, for example: lsm-ready-docs .");
+        return ExitCode::from(64);
+    };
+    match write(Path::new(&root)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lsm-ready-docs: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    for page in lsm_ready_docs::pages(root)? {
+        fs::write(root.join("docs").join(page.name), page.content)?;
+    }
+    Ok(())
+}
