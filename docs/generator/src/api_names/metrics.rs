@@ -3,6 +3,7 @@
 //! In: the metrics' text form, after each of them was written once. Out: a table. Name, type, help
 //! and labels are read from that text, so they are what Prometheus gets.
 
+use lsm_ready_crds::policy::NodeCounts;
 use std::collections::BTreeMap;
 
 use lsm_ready_operator::context::metrics::Metrics;
@@ -36,7 +37,7 @@ fn written_once() -> Metrics {
     metrics.wrote("Node");
     metrics.skipped("LsmNode");
     metrics.watch_failed("LsmNode");
-    metrics.policy_nodes("enforce", [("ready", 1), ("not-ready", 1), ("unknown", 1)]);
+    metrics.policy_nodes("enforce", &NodeCounts::default());
     metrics.agent_asked("grpc", "answered");
     metrics.agents_unready(1.0);
     metrics.leading(true);
