@@ -6,16 +6,15 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
-use crate::command::{self, run_visibly};
 use crate::control_plane::{self, ControlPlane};
-use crate::paths;
+use crate::go;
 use crate::pki::{self, Authority, Subject};
 use crate::process::{self, Ended, Processes};
 use crate::wait::{self, TimedOut};
@@ -45,7 +44,7 @@ pub enum Error {
     },
     /// The binary could not be built.
     #[error(transparent)]
-    Build(#[from] command::Error),
+    Build(#[from] go::Error),
     /// The client's configuration.
     #[error("could not use the kubeconfig {}: {source}", path.display())]
     Kubeconfig {
@@ -191,7 +190,8 @@ pub async fn down(dir: &Path) -> Result<(), Error> {
 /// # Errors
 /// When the build fails.
 pub async fn ensure_binary() -> Result<(), Error> {
-    Ok(run_visibly(Command::new(paths::sources().join("cluster/build.sh"))).await?)
+    go::build_kubernetes().await?;
+    Ok(())
 }
 
 /// A client with the administrator's kubeconfig at `path`.

@@ -1,31 +1,52 @@
-#!/bin/sh
-# Compiles an AppArmor policy for a virtual machine: e2e/apparmor.sh POLICY OUT
-#
-# In:  the policy as text. The parser comes from Debian's or Ubuntu's package apparmor, which is downloaded and not installed.
-# Out: the form that a kernel takes at /sys/kernel/security/apparmor/.load, for the features of AppArmor 3.0.
-set -eu
+//! AppArmor policies for virtual machines.
+//!
+//! In: a policy as text. The parser comes from the package apparmor of Debian or Ubuntu, which is downloaded and not
+//! installed. Out: the form that a kernel takes at /sys/kernel/security/apparmor/.load, for the features of AppArmor 3.0.
 
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-out=${CARGO_TARGET_DIR:-$root/target}/e2e/apparmor
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-say() { echo "apparmor.sh: $*" >&2; }
+use crate::apt::{Apt, Error};
+use crate::command::run;
+use crate::paths;
 
-get() {
-    [ ! -e "$out/sbin/apparmor_parser" ] || return 0
-    say "downloading the package apparmor"
-    rm -rf "$out.partial"
-    mkdir -p "$out.partial/root"
-    # The package lists may be missing, or so old that they name what is no longer there.
-    (cd "$out.partial" && { apt-get -q download apparmor || { apt-get -q update && apt-get -q download apparmor; }; }) >&2
-    dpkg-deb -x "$out.partial"/apparmor_*.deb "$out.partial/root"
-    rm -rf "$out"
-    mv "$out.partial/root" "$out"
-    rm -rf "$out.partial"
+/// Compiles the policy in the file `policy` into the file `out`.
+pub fn compile(policy: &Path, out: &Path) -> Result<(), Error> {
+    let root = parser()?;
+    let mut parser = Command::new(root.join("sbin/apparmor_parser"));
+    parser.args([
+        "--config-file",
+        "/dev/null",
+        "--skip-kernel-load",
+        "--skip-cache",
+        "--features-file",
+    ]);
+    run(parser.arg(root.join("etc/apparmor.d/abi/3.0")).arg("--ofile").arg(out).arg(policy))?;
+    Ok(())
 }
 
-mkdir -p "$out"
-exec 9>"$out.lock"
-flock 9
-get
-exec "$out/sbin/apparmor_parser" --config-file /dev/null --skip-kernel-load --skip-cache \
-    --features-file "$out/etc/apparmor.d/abi/3.0" --ofile "$2" "$1"
+/// The folder with the package's files.
+fn parser() -> Result<PathBuf, Error> {
+    let root = paths::state().join("apparmor");
+    let _lock =
+        paths::lock(&root.with_extension("lock")).map_err(Error::io("lock the AppArmor parser"))?;
+    if root.join("sbin/apparmor_parser").exists() {
+        return Ok(root);
+    }
+    eprintln!("rig: downloading the package apparmor");
+    let partial = root.with_extension("partial");
+    let package = ["apparmor".to_owned()];
+    let apt = Apt::of_system()?;
+    // The package lists may be so old that they name what is no longer there.
+    if apt.unpack(&package, &partial).is_err() {
+        apt.update()?;
+        apt.unpack(&package, &partial)?;
+    }
+    let replace = || {
+        paths::remove_dir(&root)?;
+        fs::rename(&partial, &root)
+    };
+    replace().map_err(Error::io(format!("make {}", root.display())))?;
+    Ok(root)
+}

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 /// A program that could not be run or failed.
@@ -63,6 +64,24 @@ pub async fn run_visibly(command: Command) -> Result<(), Error> {
 pub fn run(command: &mut Command) -> Result<String, Error> {
     let output = command.stdin(Stdio::null()).output();
     checked(command, output)
+}
+
+/// Runs a program and returns the bytes that it printed.
+pub fn output(command: &mut Command) -> Result<Vec<u8>, Error> {
+    let output = command.stdin(Stdio::null()).output();
+    let bytes = output.as_ref().map_or_else(|_| Vec::new(), |output| output.stdout.clone());
+    checked(command, output)?;
+    Ok(bytes)
+}
+
+/// The path of a program, also of one that only root has on its PATH.
+pub fn find_program(name: &str) -> Result<PathBuf, Error> {
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
+    found.ok_or_else(|| Error::Start {
+        line: name.to_owned(),
+        source: io::Error::from(io::ErrorKind::NotFound),
+    })
 }
 
 /// Runs `PROGRAM ARGUMENT…`, blanks in between; for fixed commands.

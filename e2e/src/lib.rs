@@ -5,14 +5,18 @@
 //! ([`cluster`]) and container images made without Docker ([`image`]).
 
 pub mod api;
+pub mod apparmor;
+pub mod apt;
 pub mod cluster;
 pub mod command;
 pub mod control_plane;
+pub mod go;
 pub mod image;
 pub mod kernels;
 pub mod paths;
 pub mod pki;
 pub mod process;
 pub mod request;
+pub mod stock_kernel;
 pub mod vm;
 pub mod wait;

@@ -11,10 +11,9 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use e2e::kernels::Arch;
-use e2e::kernels::kernel::{Kernel, fetch};
-use e2e::paths;
+use e2e::stock_kernel::{Arch, Kernel, fetch};
 use e2e::vm::{How, Machine, Securityfs, run};
+use e2e::{kernels, paths};
 use serde_json::{Value, json};
 
 const RUNC: &str = "/usr/sbin/runc";
@@ -76,7 +75,7 @@ fn files(folder: &Path) -> Vec<(PathBuf, String)> {
     let pod = &daemon_set["spec"]["template"]["spec"];
     let narrow = json!({"destination": "/sys/kernel/security", "type": "bind", "source": "/sys/kernel/security",
         "options": ["rbind", "rprivate", "ro"]});
-    let mut files = Arch::Amd64.files().unwrap();
+    let mut files = kernels::machines::programs(Arch::Amd64).unwrap();
     files.push((RUNC.into(), "/bin/runc".to_owned()));
     files.extend(libraries().into_iter().map(|path| (path.clone().into(), path)));
     for (name, mounts) in [("narrow", vec![narrow]), ("manifest", mounts(pod))] {
@@ -144,7 +143,7 @@ fn libraries() -> Vec<String> {
 /// Boots the kernel without securityfs and runs the script.
 fn output(kernel: &Kernel, files: &[(PathBuf, String)]) -> String {
     let machine = Machine {
-        kernel: kernel.folder.join("vmlinuz"),
+        kernel: kernel.image(),
         append: "initcall_blacklist=securityfs_init lsm=landlock,yama,loadpin,bpf".to_owned(),
         memory: 768,
         files: files.to_vec(),

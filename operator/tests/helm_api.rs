@@ -1,7 +1,7 @@
 //! Upgrades by the real Helm 3 (a three-way merge) and Helm 4 (server-side apply) of a Tetragon that lsm-ready has given
 //! the mount: who owns what afterwards, on a real API server.
 //!
-//! In: the programs of `e2e/helm/build.sh`; a chart with the DaemonSet of a release's shape in it. Out: ours survive what
+//! In: the programs of `rig api build --helm`; a chart with the DaemonSet of a release's shape in it. Out: ours survive what
 //! they can survive, what they cannot is a conflict that names us, and giving back leaves what the chart renders.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 

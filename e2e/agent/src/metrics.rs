@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::api::{ActionCounters, State, TracingPolicyStatus};
 use crate::config::Release;
-use crate::shape::Source;
+use crate::messages::{ActionCounters, TracingPolicyStatus};
+use crate::release::Source;
+use crate::states::State;
 
 /// The states that the gauge of every release has, whether or not a policy is in them.
 const COUNTED: [State; 4] = [State::Disabled, State::Enabled, State::Error, State::LoadError];

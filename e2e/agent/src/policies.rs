@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use crate::api::{Mode, State, TracingPolicyStatus};
 use crate::enforce::{Enforced, enforce};
+use crate::messages::TracingPolicyStatus;
 use crate::policy;
+use crate::states::{Mode, State};
 
 const NO_LSM: &str = "LSM BPF seems to be off in this kernel; it can be turned on with lsm=...,bpf in GRUB_CMDLINE_LINUX \
     of /etc/default/grub";

@@ -1,14 +1,16 @@
-//! What each release tells of its policies, and what it leaves out.
+//! Which fields of its policies each release of Tetragon fills in, and which it leaves out.
 //!
-//! In: the policies with all that any release tells. Out: the same as one release tells them (api/v1/tetragon/sensors.proto
-//! and pkg/sensors/collection.go of v1.3.0, v1.4.0, v1.7.0 and main of 2026-08, here called 1.8).
+//! In: policies with the fields of all releases. Out: the policies with the fields of one release
+//! (api/v1/tetragon/sensors.proto and pkg/sensors/collection.go of v1.3.0, v1.4.0, v1.7.0 and main of 2026-08, here called
+//! 1.8).
 
 use std::sync::Arc;
 
-use crate::api::{Mode, State, TracingPolicyStatus};
 use crate::config::Release;
+use crate::messages::TracingPolicyStatus;
+use crate::states::{Mode, State};
 
-/// Gives the policies, as a release tells them.
+/// The policies, as one release lists them.
 #[derive(Clone)]
 pub struct Source {
     release: Release,
@@ -16,7 +18,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// That release's way to tell what `all` gives.
+    /// Lists what `all` returns, with the fields of that release.
     pub fn new(
         release: Release,
         all: impl Fn() -> Vec<TracingPolicyStatus> + Send + Sync + 'static,
@@ -24,18 +26,18 @@ impl Source {
         Self { release, all: Arc::new(all) }
     }
 
-    /// The policies now.
+    /// The policies at this moment.
     pub fn statuses(&self) -> Vec<TracingPolicyStatus> {
-        (self.all)().into_iter().map(|status| shape(self.release, status)).collect()
+        (self.all)().into_iter().map(|status| keep_fields(self.release, status)).collect()
     }
 
-    /// The release.
+    /// The release whose fields are filled in.
     pub fn release(&self) -> Release {
         self.release
     }
 }
 
-fn shape(release: Release, mut status: TracingPolicyStatus) -> TracingPolicyStatus {
+fn keep_fields(release: Release, mut status: TracingPolicyStatus) -> TracingPolicyStatus {
     let enabled = matches!(status.state(), State::Enabled | State::PartiallyEnabled);
     status.enabled = enabled;
     if release < Release::TELLS_MODES || !enabled {
@@ -57,10 +59,10 @@ fn shape(release: Release, mut status: TracingPolicyStatus) -> TracingPolicyStat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{HookStatus, Stats};
+    use crate::messages::{HookStatus, Stats};
 
     #[test]
-    fn each_release_leaves_out_what_it_does_not_know() {
+    fn each_release_leaves_out_the_fields_that_it_does_not_have() {
         let full = |state: State| TracingPolicyStatus {
             state: state.into(),
             mode: Mode::Monitor.into(),
@@ -77,7 +79,7 @@ mod tests {
             ("v1.8.0", State::PartiallyEnabled, [true, true, true]),
             ("v1.8.0", State::LoadError, [false, false, true]),
         ] {
-            let status = shape(release.parse().unwrap(), full(state));
+            let status = keep_fields(release.parse().unwrap(), full(state));
             let has = [status.mode != 0, status.stats.is_some(), !status.domain.is_empty()];
             assert_eq!(has, told, "{release} {state:?}");
             assert_eq!(status.hook_statuses.is_empty(), !told[2], "{release} {state:?}");

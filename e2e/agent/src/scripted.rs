@@ -1,16 +1,13 @@
-//! Policies that are only told and not loaded: the answer of an agent without a kernel.
+//! Policies that come from a file and are not loaded: the test agent without a kernel.
 //!
-//! In: a file in the form of `tetra tracingpolicy list -o json`. Out: what gRPC and the metrics tell of them.
+//! In: a file in the form of `tetra tracingpolicy list -o json`. Out: the policies that gRPC and the metrics list.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
-use prost::UnknownEnumValue;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
 
-use crate::api::{HookState, ListTracingPoliciesResponse, Mode, State, TracingPolicyStatus};
+use crate::messages::{ListTracingPoliciesResponse, TracingPolicyStatus};
 
 /// The policies of that file.
 ///
@@ -23,72 +20,13 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<TracingPolicyStatus>> {
     Ok(listed.policies)
 }
 
-/// An enumeration by its name or, as other versions have other names, by its number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum NameOrNumber {
-    Name(String),
-    Number(i32),
-}
-
-fn enumeration<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    by_name: impl Fn(&str) -> Option<i32>,
-) -> Result<i32, D::Error> {
-    match NameOrNumber::deserialize(deserializer)? {
-        NameOrNumber::Number(number) => Ok(number),
-        NameOrNumber::Name(name) => {
-            by_name(&name).ok_or_else(|| D::Error::custom(format!("{name:?} is no such name")))
-        }
-    }
-}
-
-/// The first of the numbers from 0 whose name this is.
-fn named<T: TryFrom<i32, Error = UnknownEnumValue>>(
-    name: &str,
-    of: impl Fn(T) -> &'static str,
-) -> Option<i32> {
-    (0..)
-        .map_while(|number| T::try_from(number).ok().map(|value| (number, value)))
-        .find_map(|(number, value)| (of(value) == name).then_some(number))
-}
-
-/// `TP_STATE_…`.
-pub fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
-    enumeration(deserializer, |name| named(name, State::name))
-}
-
-/// `TP_MODE_…`.
-pub fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
-    enumeration(deserializer, |name| named(name, Mode::name))
-}
-
-/// `STATUS_…`.
-pub fn hook_state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
-    enumeration(deserializer, |name| named(name, HookState::name))
-}
-
-/// A number of 64 bits, which Protocol Buffers write as a string.
-pub fn long<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum TextOrNumber {
-        Text(String),
-        Number(u64),
-    }
-    match TextOrNumber::deserialize(deserializer)? {
-        TextOrNumber::Number(number) => Ok(number),
-        TextOrNumber::Text(text) => text.parse().map_err(D::Error::custom),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// As Tetragon 1.7.0 printed it.
     #[test]
-    fn what_tetra_prints_can_be_played() {
+    fn the_output_of_tetra_can_be_read() {
         let printed = r#"{"policies": [{"id": "2", "name": "deny-secret", "sensors": ["generic_lsm"], "enabled": true,
             "state": "TP_STATE_ENABLED", "kernel_memory_bytes": "639944", "mode": "TP_MODE_MONITOR",
             "stats": {"action_counters": {"override": "1", "monitor_override": "2"}}}]}"#;

@@ -14,10 +14,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-use crate::api::Sensors;
 use crate::config::{Settings, TlsFiles, bindable};
 use crate::metrics;
-use crate::shape::Source;
+use crate::release::Source;
+use crate::service::Sensors;
 
 /// Until somebody wants this process to end. The signals are caught from the call on.
 ///
@@ -126,7 +126,8 @@ async fn serve_metrics(address: &str, policies: Source) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{State, TracingPolicyStatus};
+    use crate::messages::TracingPolicyStatus;
+    use crate::states::State;
     use crate::tetra;
 
     #[tokio::test]

@@ -13,11 +13,11 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 use tonic_prost::ProstCodec;
 
-use crate::api::{
-    LIST_TRACING_POLICIES, ListTracingPoliciesRequest, ListTracingPoliciesResponse,
-    TracingPolicyStatus,
-};
 use crate::config::{SERVER_ADDRESS, from_file};
+use crate::messages::{
+    ListTracingPoliciesRequest, ListTracingPoliciesResponse, TracingPolicyStatus,
+};
+use crate::service::LIST_TRACING_POLICIES;
 
 /// Where the chart's configuration is mounted in the agent's container.
 const CONFIG_DIR: &str = "/etc/tetragon/tetragon.conf.d";

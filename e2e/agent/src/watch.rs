@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt as _};
 use kube_runtime::WatchStreamExt as _;
 use kube_runtime::watcher::{Config, Event, watcher};
 
-use crate::table::{Edition, Policies};
+use crate::policies::{Edition, Policies};
 
 /// The kinds that have to exist before Tetragon goes on, by their definitions' names.
 const KINDS: [&str; 2] = ["tracingpolicies.cilium.io", "tracingpoliciesnamespaced.cilium.io"];

@@ -1,24 +1,52 @@
-# Two agents, one after the other in the same boot, against api.sh; prints what each of them asked for. Each is ended at
-# its second check after the first agent's profile was named, or after a minute.
-ip link set lo up
-nc -ll -p 8080 -e /bin/api.sh &
-export KUBECONFIG=/bin/kubeconfig
+//! Two probe daemons, one after the other in the same boot, against [`Api`]: `guest daemons`.
+//!
+//! Out: an object for each daemon, with its requests and the memory it took. A daemon is ended at its second check after a
+//! request that shows that the hook profile is settled, or after a minute.
 
-checks_at_rest() { grep -A99 "$1" /tmp/requests | grep -c "^GET /api/v1/nodes/n1"; }
+use std::fs;
+use std::io;
+use std::process::Stdio;
+use std::time::Duration;
 
-agent() {
-    : >/tmp/requests
-    node-probe agent --node-name n1 --check-interval 2s >&2 &
-    looks=0
-    until [ "$(checks_at_rest "$1")" -ge 2 ] || [ $looks = 60 ]; do
-        sleep 1
-        looks=$((looks + 1))
-    done
-    echo "agent"
-    cat /tmp/requests
-    echo "kilobytes $(awk '/VmHWM/ {print $2}' /proc/$!/status)"
-    kill $! && wait $!
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::api::{Api, KUBECONFIG};
+use crate::shell::{self, command};
+
+const DAEMON: [&str; 6] = ["node-probe", "agent", "--node-name", "n1", "--check-interval", "2s"];
+const AT_REST: Duration = Duration::from_mins(1);
+const CHECKS_AT_REST: usize = 2;
+
+/// Runs both daemons.
+pub fn run() -> io::Result<u8> {
+    let api = Api::start()?;
+    // The first daemon has reported with the digest of its profile.
+    daemon(&api, |request| {
+        let digest = request.rsplit_once("/status ").map(|(_, digest)| digest);
+        request.starts_with("PATCH ") && digest.is_some_and(|digest| !digest.is_empty())
+    })?;
+    // The second one has found the profile of the first.
+    daemon(&api, |request| request.starts_with("GET ") && request.contains("/lsmhookprofiles/"))?;
+    Ok(0)
 }
 
-agent 'PATCH.*/status [0-9a-f]'
-agent 'GET.*/lsmhookprofiles/'
+fn daemon(api: &Api, is_settled: impl Fn(&str) -> bool) -> io::Result<()> {
+    api.forget_requests();
+    let mut child = command(&DAEMON).env("KUBECONFIG", KUBECONFIG).stdout(Stdio::null()).spawn()?;
+    let is_at_rest = || {
+        let requests = api.requests();
+        let after = requests.iter().skip_while(|request| !is_settled(request));
+        after.filter(|request| request.starts_with("GET /api/v1/nodes/n1")).count()
+            >= CHECKS_AT_REST
+    };
+    shell::until(AT_REST, is_at_rest);
+    let requests = api.requests();
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = memory.and_then(|memory| memory.trim().split(' ').next()?.parse::<u64>().ok());
+    println!("{}", json!({"requests": requests, "kilobytes": kilobytes}));
+    kill_process(Pid::from_child(&child), Signal::TERM)?;
+    child.wait()?;
+    Ok(())
+}

@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use super::guest::DISK;
-use super::{Error, config, remove_dir, remove_file};
+use super::{Error, config, disk};
 use crate::command::{run, run_long};
-use crate::paths;
+use crate::paths::{self, remove_dir, remove_file};
 
 const SCRIPT: &str = include_str!("bake.sh");
 /// A change of the layout makes all older file systems useless.
@@ -45,7 +44,7 @@ pub async fn bake(archives: &[PathBuf]) -> Result<PathBuf, Error> {
     prepare().map_err(Error::io(doing))?;
     import(&work, archives).await?;
     let partial = work.join("disk.img");
-    run_long(make_file_system(&work.join("root"), &partial), None).await?;
+    disk::make(&work.join("root"), &partial, disk::SIZE, &disk::WRITABLE)?;
     let finish = || {
         fs::rename(&partial, &baked)?;
         remove_dir(&work)?;
@@ -53,15 +52,6 @@ pub async fn bake(archives: &[PathBuf]) -> Result<PathBuf, Error> {
     };
     finish().map_err(Error::io(doing))?;
     Ok(baked)
-}
-
-/// A node's own copy. Only what holds data is copied.
-///
-/// # Errors
-/// When it cannot be copied.
-pub fn copy(baked: &Path, to: &Path) -> Result<(), Error> {
-    run(Command::new("cp").args(["--sparse=always", "--reflink=auto"]).arg(baked).arg(to))?;
-    Ok(())
 }
 
 /// A digest of what the archives contain, in whatever order and under whatever names they come.
@@ -77,36 +67,12 @@ fn digest(archives: &[PathBuf]) -> Result<String, Error> {
 async fn import(work: &Path, archives: &[PathBuf]) -> Result<(), Error> {
     let mut import = Command::new("unshare");
     // A process namespace, so that containerd ends with the script, however that ends.
-    import.args([
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-        "--propagation=private",
-    ]);
+    import.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    import.arg("--propagation=private");
     import.args(["--", "sh", "-c", SCRIPT, "bake.sh"]);
     import.arg(work).args(archives);
     run_long(import, None).await?;
     Ok(())
-}
-
-fn make_file_system(from: &Path, to: &Path) -> Command {
-    let mut make = Command::new("mke2fs");
-    make.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
-    make.args([
-        "-q",
-        "-F",
-        "-t",
-        "ext4",
-        "-m",
-        "0",
-        "-E",
-        "lazy_itable_init=1,root_owner=0:0",
-        "-d",
-    ]);
-    make.arg(from).arg(to).arg(DISK);
-    make
 }
 
 /// Removes all file systems but the ones that were used last.

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::guest::Guest;
-use super::{Cluster, Error, cgroup, namespace, remove_dir, remove_file, require_root};
+use super::vm::Vm;
+use super::{Cluster, Error, cgroup, namespace, require_root};
+use crate::paths::{remove_dir, remove_file};
 use crate::process::Record;
 use crate::wait;
 
@@ -75,8 +76,8 @@ impl Cluster {
 
     fn remove_files(&self) -> io::Result<()> {
         self.host().remove()?;
-        for vm in fs::read_dir(self.guests_dir()).into_iter().flatten().flatten() {
-            Guest::remove(&vm.path())?;
+        for vm in fs::read_dir(self.vms_dir()).into_iter().flatten().flatten() {
+            Vm::remove(&vm.path())?;
         }
         for name in ["etcd", "pki", "starting"] {
             remove_dir(&self.dir.join(name))?;

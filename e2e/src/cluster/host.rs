@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use super::config::{self, Places};
 use super::node::Node;
-use super::{Error, cgroup, remove_dir};
+use super::{Error, cgroup};
 use crate::command::run_long;
 use crate::control_plane::program;
+use crate::paths::remove_dir;
 use crate::process::{Processes, Record};
 use crate::wait;
 

@@ -8,20 +8,22 @@ pub mod bake;
 pub mod cgroup;
 pub mod config;
 pub mod control;
+pub mod disk;
 mod down;
-pub mod guest;
 pub mod host;
 pub mod namespace;
 pub mod node;
 mod progress;
 mod reboot;
+pub mod root_disk;
 mod run;
 mod up;
+pub mod vm;
 
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use k8s_openapi::api::core::v1 as core;
@@ -43,7 +45,7 @@ pub enum Error {
     )]
     NotRoot,
     /// There is none.
-    #[error("the cluster is not up: start it with `cargo run -p e2e --bin cluster -- up`")]
+    #[error("the cluster is not up: start it with `make cluster-up`")]
     NotUp,
     /// Not a node of it.
     #[error("there is no virtual machine {name} in the cluster; there are: {existing}")]
@@ -74,6 +76,12 @@ pub enum Error {
     /// A virtual machine's control port.
     #[error(transparent)]
     Control(#[from] control::Error),
+    /// The kernel of the virtual machines.
+    #[error(transparent)]
+    Kernel(#[from] crate::stock_kernel::Error),
+    /// A virtual machine.
+    #[error(transparent)]
+    Vm(#[from] crate::vm::Error),
     /// An image.
     #[error(transparent)]
     Image(#[from] crate::image::Error),
@@ -194,7 +202,7 @@ impl Cluster {
             match node.place {
                 Place::Host => self.host().import(archive).await?,
                 Place::Vm { .. } => {
-                    self.guest(node).import(archive).await.map_err(|error| match error {
+                    self.vm(node).import(archive).await.map_err(|error| match error {
                         Error::Control(control::Error::Closed(_)) => self.fell(&node.name),
                         error => error,
                     })?;
@@ -213,7 +221,7 @@ impl Cluster {
     }
 
     fn fell(&self, name: &str) -> Error {
-        let text = process::tail(&guest::console(&self.guests_dir(), name), 30);
+        let text = process::tail(&vm::console(&self.vms_dir(), name), 30);
         Error::Fell { name: name.to_owned(), text }
     }
 
@@ -232,12 +240,12 @@ impl Cluster {
         self.dir.join("nodes.json")
     }
 
-    fn guests_dir(&self) -> PathBuf {
+    fn vms_dir(&self) -> PathBuf {
         self.dir.join("vms")
     }
 
-    fn guest(&self, node: &Node) -> guest::Guest {
-        guest::Guest::new(node, &self.guests_dir(), self.processes())
+    fn vm(&self, node: &Node) -> vm::Vm {
+        vm::Vm::new(node, &self.vms_dir(), self.processes())
     }
 
     fn host(&self) -> host::Host {
@@ -280,18 +288,4 @@ async fn get_node(client: &Client, name: &str) -> Result<core::Node, String> {
 
 fn require_root() -> Result<(), Error> {
     if rustix::process::geteuid().is_root() { Ok(()) } else { Err(Error::NotRoot) }
-}
-
-fn remove_dir(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

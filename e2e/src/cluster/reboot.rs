@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::guest::Boot;
+use super::root_disk::BootFiles;
 use super::{Cluster, Error, Place, boot_id, get_node, node, not_ready};
 use crate::wait;
 
@@ -28,9 +28,9 @@ impl Cluster {
         let node = found.clone();
         let client = self.client().await?;
         let before = get_node(&client, name).await.ok();
-        let guest = self.guest(&node);
-        guest.power_off().await?;
-        guest.power_on(&Boot::new(), &node, lsm.as_deref())?;
+        let vm = self.vm(&node);
+        vm.power_off().await?;
+        vm.power_on(&BootFiles::places(), &node, lsm.as_deref())?;
         self.write_nodes(&nodes)?;
 
         let what = format!("node {name} to be Ready after its reboot");

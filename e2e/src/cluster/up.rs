@@ -13,14 +13,13 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use kube::Client;
 
-use super::guest::Boot;
 use super::node::Node;
 use super::progress::Progress;
-use super::{
-    Cluster, Error, Place, bake, config, get_node, namespace, not_ready, remove_dir, require_root,
-};
+use super::root_disk::BootFiles;
+use super::{Cluster, Error, Place, bake, config, get_node, namespace, not_ready, require_root};
 use crate::command::{run, run_line};
 use crate::image::Image;
+use crate::paths::remove_dir;
 use crate::pki::{Authority, Subject};
 use crate::process::Record;
 use crate::wait;
@@ -44,7 +43,7 @@ pub struct Wanted {
 
 /// What nodes are started from.
 struct Built {
-    boot: Boot,
+    boot: BootFiles,
     /// The disk with the images, for virtual machines.
     images: PathBuf,
 }
@@ -109,12 +108,14 @@ impl Cluster {
 
     /// Builds what nodes boot from, where it is not there yet.
     async fn build(&self, wanted: &Wanted, progress: Progress) -> Result<Built, Error> {
-        let boot = Boot::new();
+        let mut boot = BootFiles::places();
         api::ensure_binary().await?;
         write_pause(&pause())?;
         let mut images = PathBuf::new();
         if wanted.nodes.iter().any(Node::is_vm) {
-            boot.build().await?;
+            // Apart, so that a signal is noticed meanwhile.
+            let built = tokio::task::spawn_blocking(BootFiles::build).await;
+            boot = built.map_err(|error| Error::io("build the disks")(error.into()))??;
             images = bake::bake(&[&[pause()], &wanted.images[..]].concat()).await?;
         }
         progress.say("programs, kernel and disks are there");
@@ -144,10 +145,10 @@ impl Cluster {
                 self.host().start_containerd(node)
             }
             Place::Vm { lsm } => {
-                let guest = self.guest(node);
-                self.write_identity(node, authority, &guest.node_dir())?;
-                guest.make_disks(node, &built.images)?;
-                guest.power_on(&built.boot, node, lsm.as_deref())
+                let vm = self.vm(node);
+                self.write_identity(node, authority, &vm.node_dir())?;
+                vm.make_disks(node, &built.images)?;
+                vm.power_on(&built.boot, node, lsm.as_deref())
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A node in a virtual machine: a stock kernel, a shared read-only root, a disk of its own and one with its images.
 //!
-//! In: the kernel, the built root, the node's configuration and its `lsm=` list. Out: an emulator process.
+//! In: what all nodes boot from, the node's configuration and its `lsm=` list. Out: an emulator process.
 
 use std::fs;
 use std::io;
@@ -8,74 +8,36 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use e2e_guest::{NODE_SETTINGS, NodeSettings};
+
 use super::config::{self, Places};
 use super::node::{GATEWAY, Node};
-use super::{Error, bake, control, remove_dir, remove_file};
-use crate::command::{run, run_visibly};
-use crate::paths;
+use super::root_disk::BootFiles;
+use super::{Error, control, disk};
+use crate::paths::{remove_dir, remove_file};
 use crate::process::{self, Processes};
+use crate::vm::qemu::{Hardware, escaped, words};
 use crate::wait;
 
-/// The series of the kernel that the virtual machines run.
-const KERNEL: &str = "6.12";
-/// Memory of a virtual machine; the machine gives it only what it touches.
-const MEMORY: &str = "2048";
-/// The size of a node's own disk and of the one with its images; the file holds only what is written.
-pub const DISK: &str = "8G";
+/// Memory of a virtual machine in MiB. The machine takes only what it touches.
+const MEMORY: u32 = 2048;
 const POWER_OFF: Duration = Duration::from_secs(30);
-
-/// What every virtual machine boots from.
-#[derive(Clone, Debug)]
-pub struct Boot {
-    kernel: PathBuf,
-    dir: PathBuf,
-}
-
-impl Boot {
-    /// The places of kernel and disks that [`Boot::build`] fills.
-    pub fn new() -> Self {
-        Self {
-            kernel: paths::state().join("kernels").join(KERNEL),
-            dir: paths::state().join("guest"),
-        }
-    }
-
-    /// Fetches the kernel and builds the root, where that is not done yet.
-    ///
-    /// # Errors
-    /// When one of the scripts fails.
-    pub async fn build(&self) -> Result<(), Error> {
-        let mut fetch = Command::new(paths::sources().join("kernels.sh"));
-        fetch.arg(KERNEL);
-        run_visibly(fetch).await?;
-        let mut build = Command::new(paths::sources().join("guest/build.sh"));
-        build.arg(&self.kernel).arg(paths::programs().join("cluster"));
-        run_visibly(build).await?;
-        Ok(())
-    }
-}
-
-impl Default for Boot {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// One virtual machine.
 #[derive(Clone, Debug)]
-pub struct Guest {
+pub struct Vm {
     name: String,
     dir: PathBuf,
     processes: Processes,
 }
 
-impl Guest {
-    /// The one of a node; its files are in a folder of its name below `dir`.
+impl Vm {
+    /// The machine of a node; its files are in a folder of its name below `dir`.
     pub fn new(node: &Node, dir: &Path, processes: Processes) -> Self {
         Self { name: node.name.clone(), dir: dir.join(&node.name), processes }
     }
 
-    /// Where certificates go that [`Guest::make_disk`] puts on the disk.
+    /// Where certificates go that [`Vm::make_disks`] puts on the disk.
     pub fn node_dir(&self) -> PathBuf {
         self.dir.join("var/node")
     }
@@ -100,41 +62,32 @@ impl Guest {
                 dir.join("machine-id"),
                 format!("{:032x}\n", 0x1500_0000 + u128::from(node.index)),
             )?;
-            fs::write(
-                dir.join("environment"),
-                format!("NODE={} ADDRESS={} GATEWAY={GATEWAY}\n", node.name, node.address()),
-            )
+            let settings = NodeSettings {
+                name: node.name.clone(),
+                address: node.address().to_string(),
+                gateway: GATEWAY.to_string(),
+            };
+            let file = NODE_SETTINGS.trim_start_matches("/var/");
+            fs::write(var.join(file), serde_json::to_vec(&settings)?)
         };
         write().map_err(Error::io(format!("prepare the disk of {}", node.name)))?;
-        let mut make = Command::new("mke2fs");
-        make.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
-        run(make
-            .args([
-                "-q",
-                "-F",
-                "-t",
-                "ext4",
-                "-m",
-                "0",
-                "-E",
-                "lazy_itable_init=1,root_owner=0:0",
-                "-d",
-            ])
-            .arg(&var)
-            .arg(self.dir.join("disk.img"))
-            .arg(DISK))?;
-        bake::copy(images, &self.dir.join("images.img"))
+        disk::make(&var, &self.dir.join("disk.img"), disk::SIZE, &disk::WRITABLE)?;
+        disk::copy(images, &self.dir.join("images.img"))
     }
 
     /// Powers it on with an `lsm=` list.
     ///
     /// # Errors
     /// When the emulator cannot be started.
-    pub fn power_on(&self, boot: &Boot, node: &Node, lsm: Option<&str>) -> Result<(), Error> {
-        // What a machine that was killed left behind.
+    pub fn power_on(&self, boot: &BootFiles, node: &Node, lsm: Option<&str>) -> Result<(), Error> {
+        // A machine that was killed leaves its socket.
         let _ = fs::remove_file(self.socket());
-        let mut emulator = Command::new("qemu-system-x86_64");
-        emulator.current_dir(&self.dir).args(emulator_arguments(boot, node, lsm));
+        let hardware = hardware(boot, node, lsm);
+        let started = || Ok((hardware.program()?, hardware.arguments()?));
+        let (program, arguments) =
+            started().map_err(Error::io("read the kernel of the virtual machines"))?;
+        let mut emulator = Command::new(program.name);
+        emulator.current_dir(&self.dir).args(arguments);
         self.processes.spawn(&self.name, &mut emulator)?;
         Ok(())
     }
@@ -194,43 +147,41 @@ pub fn console(dir: &Path, name: &str) -> PathBuf {
     dir.join(name).join("console.log")
 }
 
-/// The emulator's arguments; its working folder is the node's.
-fn emulator_arguments(boot: &Boot, node: &Node, lsm: Option<&str>) -> Vec<String> {
+/// The machine of a node. The emulator's working folder is the node's: a path of a socket may have only 107 bytes.
+fn hardware(boot: &BootFiles, node: &Node, lsm: Option<&str>) -> Hardware {
     let lsm = lsm.map(|list| format!(" lsm={list}")).unwrap_or_default();
-    let port = |name: &str| format!("virtserialport,chardev={name},name={name}");
-    let arguments = [
-        "-nodefaults -no-user-config -display none -no-reboot -cpu max -smp 2".to_owned(),
-        "-accel tcg,thread=multi".to_owned(),
-        format!("-m {MEMORY}"),
-        "-chardev file,id=console,path=console.log,append=on -serial chardev:console".to_owned(),
-        format!("-netdev tap,id=net,ifname={},script=no,downscript=no", node.tap()),
-        format!("-device virtio-net-pci,netdev=net,romfile=,mac=52:54:00:00:00:{:02x}", node.index),
-        "-device virtio-blk-pci,drive=root -device virtio-blk-pci,drive=var -device virtio-blk-pci,drive=images"
-            .to_owned(),
+    let (tap, index, root) = (node.tap(), node.index, escaped(&boot.root));
+    let lines = [
+        format!("-netdev tap,id=net,ifname={tap},script=no,downscript=no"),
+        format!("-device virtio-net-pci,netdev=net,romfile=,mac=52:54:00:00:00:{index:02x}"),
+        "-device virtio-blk-pci,drive=root -device virtio-blk-pci,drive=var".to_owned(),
+        "-device virtio-blk-pci,drive=images".to_owned(),
         "-drive if=none,id=var,format=raw,cache=unsafe,file=disk.img".to_owned(),
         "-drive if=none,id=images,format=raw,cache=unsafe,file=images.img".to_owned(),
-        "-device virtio-serial-pci -chardev socket,id=control,path=control.sock,server=on,wait=off".to_owned(),
+        "-device virtio-serial-pci".to_owned(),
+        "-chardev socket,id=control,path=control.sock,server=on,wait=off".to_owned(),
         "-chardev file,id=containerd,path=containerd.log,append=on".to_owned(),
         "-chardev file,id=kubelet,path=kubelet.log,append=on".to_owned(),
+        "-device virtserialport,chardev=control,name=control".to_owned(),
+        "-device virtserialport,chardev=containerd,name=containerd".to_owned(),
+        "-device virtserialport,chardev=kubelet,name=kubelet".to_owned(),
     ];
-    let mut words: Vec<String> =
-        arguments.iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
-    let paths = |name: &str, path: PathBuf| [name.to_owned(), path.display().to_string()];
-    words.extend(paths("-kernel", boot.kernel.join("vmlinuz")));
-    words.extend(paths("-initrd", boot.dir.join("initrd")));
-    let root = boot.dir.join("root.img").display().to_string().replace(',', ",,");
-    words.extend([
+    let mut devices: Vec<String> = lines.iter().flat_map(|line| words(line)).collect();
+    // Its path may hold a blank.
+    devices.extend([
         "-drive".to_owned(),
         format!("if=none,id=root,format=raw,readonly=on,file={root}"),
     ]);
-    for name in ["control", "containerd", "kubelet"] {
-        words.extend(["-device".to_owned(), port(name)]);
+    Hardware {
+        kernel: boot.kernel.clone(),
+        initrd: boot.initrd.clone(),
+        parameters: format!("net.ifnames=0 mitigations=off{lsm}"),
+        memory: MEMORY,
+        processors: 2,
+        console: "console.log".into(),
+        serial_ports: Vec::new(),
+        devices,
     }
-    // The kernel would try its timer within a fraction of a second, which an emulator on a busy machine misses, and panic.
-    let append =
-        format!("console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off no_timer_check{lsm}");
-    words.extend(["-append".to_owned(), append]);
-    words
 }
 
 #[cfg(test)]
@@ -238,14 +189,11 @@ mod tests {
     use super::super::node;
     use super::*;
 
-    fn append(lsm: Option<&str>) -> String {
-        let node = node::parse(["vm:lsm"]).unwrap().remove(0);
-        emulator_arguments(&Boot::new(), &node, lsm).pop().unwrap()
-    }
-
     #[test]
-    fn the_kernel_gets_the_list_or_none_at_all() {
-        assert!(append(Some("landlock,bpf")).ends_with(" lsm=landlock,bpf"));
-        assert!(!append(None).contains("lsm="));
+    fn the_kernel_gets_the_lsm_list_or_none_at_all() {
+        let node = node::parse(["vm:lsm"]).unwrap().remove(0);
+        let parameters = |lsm| hardware(&BootFiles::places(), &node, lsm).parameters;
+        assert!(parameters(Some("landlock,bpf")).ends_with(" lsm=landlock,bpf"));
+        assert!(!parameters(None).contains("lsm="));
     }
 }

@@ -3,9 +3,11 @@
 //! In: a name, files and what to run. Out: a tar in the OCI image layout that `ctr images import`, `podman load` and
 //! `docker load` take. The same input gives the same bytes: no times, no owners, a fixed order.
 
+pub mod project;
+
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -79,6 +81,17 @@ impl Image {
         }
         archive.into_inner()?.flush()?;
         Ok(format!("sha256:{}", manifest.digest))
+    }
+
+    /// Writes the archive to a file and returns the digest of its manifest. The file appears only when it is complete.
+    pub fn write_file(&self, path: &Path) -> Result<String, Error> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let partial = path.with_extension("partial");
+        let digest = self.write(BufWriter::new(File::create(&partial)?))?;
+        fs::rename(partial, path)?;
+        Ok(digest)
     }
 
     /// The name as containerd stores it: with a registry.

@@ -1,52 +1,103 @@
-#!/bin/sh
-# What arm64 guests need, made on this machine: e2e/arm64.sh
-#
-# In:  apt's mirror of Debian, cargo, and the packages of `e2e/prerequisites.sh arm64`.
-# Out: target/e2e/arm64/{busybox,node-probe}, both static. node-probe is compiled by the rustc that
-#      probe-ebpf/toolchain.sh unpacks, with the arm64 standard library of the same packages, since rustup need not be
-#      able to download one. It is built for the emulated processor's patience, not for speed: without LTO.
-set -eu
+//! What machines of arm64 need, made on this machine.
+//!
+//! In: apt's mirror of Debian, cargo, and the packages of `e2e/prerequisites.sh arm64`. Out: `target/e2e/arm64/` with static
+//! programs: busybox, node-probe, guest. They are compiled by the rustc that probe-ebpf/toolchain.sh unpacks, with the arm64
+//! standard library of the same packages, because rustup may not be able to download one. They are built quickly, without
+//! link-time optimisation: the emulated processor is patient.
 
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-target=${CARGO_TARGET_DIR:-$root/target}
-out=$target/e2e/arm64
-bpf=${BPF_TARGET_DIR:-$root/target/bpf}
-triple=aarch64-unknown-linux-gnu
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-die() { echo "arm64.sh: $*" >&2; exit 1; }
+use super::Error;
+use crate::apt::{self, Apt};
+use crate::command::run;
+use crate::paths;
 
-. "$root/e2e/apt.sh"
+const TRIPLE: &str = "aarch64-unknown-linux-gnu";
+const PROGRAMS: [&str; 2] = ["node-probe", "guest"];
 
-mkdir -p "$out"
-exec 9>"$out/.lock"; flock 9
-"$root/e2e/prerequisites.sh" arm64
-"$root/probe-ebpf/toolchain.sh" "$bpf"
+/// The folder of the programs.
+pub fn folder() -> PathBuf {
+    paths::state().join("arm64")
+}
 
-if [ ! -e "$out/root/.complete" ]; then
-    rm -rf "$out/root" "$out/debs"; mkdir -p "$out/root" "$out/debs"
-    system_suites >"$out/.suites"
-    options=$(private_apt "$out/.apt" arm64 <"$out/.suites")
-    # shellcheck disable=SC2086 # one word a line, none with a blank in it
-    IFS='
-'; set -- $options; unset IFS
-    apt-get -q "$@" update >/dev/null
-    # The shared library goes by the compiler's version, which the other package depends on.
-    std=$(apt-cache "$@" depends libstd-rust-web-dev | grep -oE 'libstd-rust-web-[0-9.]+$' | head -n 1)
-    # shellcheck disable=SC2086 # package names, one word each
-    (cd "$out/debs" && apt-get -q "$@" download busybox-static libstd-rust-web-dev $std >/dev/null 2>"$out/apt.log") ||
-        die "apt-get download failed: $(cat "$out/apt.log")"
-    for deb in "$out"/debs/*.deb; do dpkg-deb -x "$deb" "$out/root"; done
-    rm -rf "$out/debs"
-    touch "$out/root/.complete"
-fi
-install -m 755 "$(find "$out/root" -path '*/bin/busybox' -type f)" "$out/busybox"
+/// Makes the programs.
+pub fn prepare() -> Result<(), Error> {
+    let out = folder();
+    let _lock = paths::lock(&out.join(".lock")).map_err(Error::Folder)?;
+    let bpf = std::env::var_os("BPF_TARGET_DIR")
+        .map_or_else(|| paths::workspace().join("target/bpf"), PathBuf::from);
+    run(Command::new(paths::sources().join("prerequisites.sh")).arg("arm64"))?;
+    run(Command::new(paths::workspace().join("probe-ebpf/toolchain.sh")).arg(&bpf))?;
+    let root = out.join("root");
+    if !out.join("root/.complete").exists() {
+        unpack(&out, &root)?;
+    }
+    let busybox = apt::find(&root, &|path| path.ends_with("bin/busybox"));
+    let busybox = busybox.ok_or_else(|| Error::Folder(std::io::ErrorKind::NotFound.into()))?;
+    fs::copy(busybox, out.join("busybox")).map_err(Error::Folder)?;
+    compile(&out, &bpf)
+}
 
-# The compiler finds its libraries by LD_LIBRARY_PATH, which is nobody else's business.
-printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$(cat "$bpf/library-path")" "$bpf/root/usr/bin/rustc" >"$out/rustc"
-chmod +x "$out/rustc"
-cd "$root"
-RUSTC=$out/rustc CARGO_TARGET_DIR=$target/arm64 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
-    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="--sysroot=$out/root/usr -Ctarget-feature=+crt-static" \
-    cargo build -q --release --target $triple -p node-probe
-cp "$target/arm64/$triple/release/node-probe" "$out/node-probe"
+fn unpack(out: &Path, root: &Path) -> Result<(), Error> {
+    paths::remove_dir(root).map_err(Error::Folder)?;
+    let apt = Apt::private(&out.join(".apt"), "arm64", &apt::system_suites()?)?;
+    apt.update()?;
+    // The shared library has the compiler's version in its name, and the other package depends on it.
+    let std = "libstd-rust-web-";
+    let is_version = |rest: &str| rest.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let mut packages = apt.depends("libstd-rust-web-dev")?;
+    packages.retain(|name| name.strip_prefix(std).is_some_and(is_version));
+    packages.extend(["busybox-static", "libstd-rust-web-dev"].map(str::to_owned));
+    apt.unpack(&packages, root)?;
+    fs::write(root.join(".complete"), "").map_err(Error::Folder)
+}
+
+fn compile(out: &Path, bpf: &Path) -> Result<(), Error> {
+    let library_path = fs::read_to_string(bpf.join("library-path")).map_err(Error::Folder)?;
+    // The compiler finds its libraries by LD_LIBRARY_PATH, which no other program may see.
+    let rustc = out.join("rustc");
+    let script = format!(
+        "#!/bin/sh\nLD_LIBRARY_PATH={} exec {} \"$@\"\n",
+        library_path.trim(),
+        bpf.join("root/usr/bin/rustc").display()
+    );
+    let write = || {
+        fs::write(&rustc, script)?;
+        fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755))
+    };
+    write().map_err(Error::Folder)?;
+    let target = paths::target().join("arm64");
+    let flags =
+        format!("--sysroot={} -Ctarget-feature=+crt-static", out.join("root/usr").display());
+    let mut build = Command::new("cargo");
+    build
+        .current_dir(paths::workspace())
+        .env("RUSTC", &rustc)
+        .env("CARGO_TARGET_DIR", &target)
+        .envs([
+            ("CARGO_PROFILE_RELEASE_LTO", "off"),
+            ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"),
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", flags.as_str()),
+        ]);
+    build.args([
+        "build",
+        "-q",
+        "--release",
+        "--target",
+        TRIPLE,
+        "-p",
+        "node-probe",
+        "-p",
+        "e2e-guest",
+    ]);
+    run(&mut build)?;
+    for name in PROGRAMS {
+        fs::copy(target.join(TRIPLE).join("release").join(name), out.join(name))
+            .map_err(Error::Folder)?;
+    }
+    Ok(())
+}

@@ -5,10 +5,11 @@
 
 use serde::Serialize;
 
-use super::guest::Truth;
-use super::kernel::Kernel;
-use super::place::Hindrance;
+use e2e_guest::place::Hindrance;
+
+use super::machines::Truth;
 use super::{Boot, Place};
+use crate::stock_kernel::Kernel;
 
 /// An answer to "can this machine deny something?".
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -127,8 +128,8 @@ pub fn promised(kernel: &Kernel, boot: &Boot, place: Place) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kernel::tests::kernel;
     use super::*;
+    use crate::stock_kernel::tests::kernel;
 
     const WITHOUT: Boot = Boot { parameters: "lsm=yama,bfp", places: &Place::ALL };
 

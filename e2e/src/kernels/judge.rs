@@ -5,9 +5,9 @@
 use serde::Serialize;
 
 use super::expect::{Answer, Expected, expect, promised};
-use super::guest::{Measured, Report, Truth};
-use super::kernel::Kernel;
+use super::machines::{Measured, Report, Truth};
 use super::{Boot, Place};
+use crate::stock_kernel::Kernel;
 
 const SCHEMA: &str = "lsmready.io/check/v1";
 const RUNGS: [&str; 4] = ["Loaded", "Attached", "Fired", "Denied"];
@@ -235,9 +235,9 @@ fn outcome_fault(report: &Report, name: &str, right: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::guest::Check;
-    use super::super::kernel::tests::kernel;
+    use super::super::machines::Check;
     use super::*;
+    use crate::stock_kernel::tests::kernel;
 
     const WITH: Boot = Boot { parameters: "lsm=yama,bpf", places: &Place::ALL };
     const WITHOUT: Boot = Boot { parameters: "lsm=yama", places: &Place::ALL };

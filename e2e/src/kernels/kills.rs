@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::guest::{AtRandom, Killed};
-use super::kernel::Kernel;
+use super::machines::{AtRandom, Killed};
+use crate::stock_kernel::Kernel;
 
 /// What became of the killed processes on one kernel.
 #[derive(Clone, Debug, Serialize)]
@@ -79,10 +79,10 @@ fn at_random(what: &str, random: &AtRandom) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Arch;
-    use super::super::guest::{Loaded, WhileAttached};
-    use super::super::kernel::tests::kernel;
+    use super::super::machines::{Loaded, WhileAttached};
     use super::*;
+    use crate::stock_kernel::Arch;
+    use crate::stock_kernel::tests::kernel;
 
     fn clean() -> Killed {
         let before = Loaded { programs: vec![3], ..Loaded::default() };

@@ -1,7 +1,7 @@
-//! The guest's side: what goes into the machines, and what comes out of them as data.
+//! The virtual machines of the comparison: what goes into them, and what comes out of them as data.
 //!
-//! In: `node-probe` and the programs of `e2e/tests/kernels/`, compiled here. Out: what was [`Measured`] in each place of
-//! a boot, and what was left of [`Killed`] checks.
+//! In: static programs of [`Arch`], and the C programs of `e2e/tests/kernels/`, which are compiled here. Out: what was
+//! [`Measured`] in each place of a boot, and what was left of [`Killed`] checks and daemons.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,8 +11,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::{Arch, Boot, Error, Kernel, Place};
+use super::{Boot, Error, Place, arm64};
 use crate::pki::{Authority, Subject};
+use crate::stock_kernel::{Arch, Kernel};
 use crate::vm::{self, How, Machine, Securityfs};
 use crate::{command, paths};
 
@@ -124,34 +125,60 @@ pub struct Killed {
     pub agents: AtRandom,
 }
 
-/// What goes into every machine.
-pub struct Guest {
+/// The files that go into every machine.
+pub struct Machines {
     files: Vec<(PathBuf, String)>,
     /// Where the compiled programs are.
     _folder: TempDir,
 }
 
-impl Guest {
+/// The static programs of a machine: the node-probe to try (`NODE_PROBE`, or the one that the Makefile builds) and, for
+/// another architecture than this machine's, the first process and busybox.
+///
+/// # Errors
+/// Where they are not there.
+pub fn programs(arch: Arch) -> Result<Vec<(PathBuf, String)>, Error> {
+    let mut files = Vec::new();
+    let built = match arch {
+        Arch::Amd64 => paths::static_program("node-probe"),
+        Arch::Arm64 => {
+            let folder = arm64::folder();
+            files.push((folder.join("busybox"), "/bin/busybox".to_owned()));
+            files.push((folder.join("guest"), "/init".to_owned()));
+            folder.join("node-probe")
+        }
+    };
+    let probe = std::env::var_os("NODE_PROBE").map_or(built, PathBuf::from);
+    if !probe.is_file() {
+        return Err(Error::NoProbe(probe));
+    }
+    files.push((probe, "/bin/node-probe".to_owned()));
+    Ok(files)
+}
+
+/// Writes a kubeconfig for the API server that runs inside a machine.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_kubeconfig(path: &Path) -> Result<(), Error> {
+    let probe = Subject::client("probe", None);
+    Ok(Authority::new()?.write_kubeconfig(path, "http://127.0.0.1:8080", &probe)?)
+}
+
+impl Machines {
     /// Compiles the programs.
     ///
     /// # Errors
     /// Where there is no compiler or no node-probe.
-    pub fn build(arch: Arch) -> Result<Self, Error> {
+    pub fn prepare(arch: Arch) -> Result<Self, Error> {
+        if arch == Arch::Arm64 {
+            arm64::prepare()?;
+        }
         let folder = TempDir::with_prefix("kernels-").map_err(Error::Folder)?;
-        let tests = paths::sources().join("tests");
-        let sources = tests.join("kernels");
-        let mut files = arch.files()?;
-        let scripts = [("kernels", "measure.sh"), ("kernels", "kill.sh"), ("hooks", "api.sh")];
-        files.extend(
-            scripts.map(|(folder, name)| (tests.join(folder).join(name), format!("/bin/{name}"))),
-        );
+        let sources = paths::sources().join("tests/kernels");
+        let mut files = programs(arch)?;
         let kubeconfig = folder.path().join("kubeconfig");
-        let authority = Authority::new()?;
-        authority.write_kubeconfig(
-            &kubeconfig,
-            "http://127.0.0.1:8080",
-            &Subject::client("probe", None),
-        )?;
+        write_kubeconfig(&kubeconfig)?;
         files.push((kubeconfig, "/bin/kubeconfig".to_owned()));
         for name in ["truth", "confine", "kill_while_attached", "kill_at_random"] {
             let program = folder.path().join(name);
@@ -168,7 +195,7 @@ impl Guest {
     pub fn measure(&self, kernel: &Kernel, boot: &Boot) -> Result<Vec<Measured>, String> {
         let places = boot.places.iter().map(|place| place.name().to_owned());
         let command: Vec<String> =
-            ["sh", "/bin/measure.sh"].map(str::to_owned).into_iter().chain(places).collect();
+            ["/init", "measure"].map(str::to_owned).into_iter().chain(places).collect();
         let measured: Vec<Measured> = objects(&self.run(kernel, boot.parameters, &command)?)?;
         let asked: Vec<Place> = measured.iter().map(|measured| measured.place).collect();
         if asked == boot.places { Ok(measured) } else { Err(format!("measured in {asked:?} only")) }
@@ -179,8 +206,7 @@ impl Guest {
     /// # Errors
     /// In words, where the machine does not run to its end.
     pub fn kill(&self, kernel: &Kernel, kills: u32, seed: u64) -> Result<Killed, String> {
-        let command =
-            ["sh".to_owned(), "/bin/kill.sh".to_owned(), kills.to_string(), seed.to_string()];
+        let command = ["/init".to_owned(), "kill".to_owned(), kills.to_string(), seed.to_string()];
         let output = self.run(kernel, "lsm=landlock,bpf", &command)?;
         let lines: Vec<&str> = output.lines().collect();
         let [attached, checks, agents] = lines.as_slice() else {
@@ -192,7 +218,7 @@ impl Guest {
     fn run(&self, kernel: &Kernel, parameters: &str, command: &[String]) -> Result<String, String> {
         let config = (kernel.folder.join("config"), format!("/boot/config-{}", kernel.release));
         let machine = Machine {
-            kernel: kernel.folder.join("vmlinuz"),
+            kernel: kernel.image(),
             append: parameters.to_owned(),
             memory: 512,
             files: self.files.iter().cloned().chain([config]).collect(),
@@ -214,7 +240,11 @@ impl Guest {
     }
 }
 
-fn compile(cc: &str, source: &Path, program: &Path) -> Result<(), Error> {
+/// Compiles a static C program.
+///
+/// # Errors
+/// Where it cannot be compiled.
+pub fn compile(cc: &str, source: &Path, program: &Path) -> Result<(), Error> {
     let mut cc = Command::new(cc);
     cc.args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(program).arg(source);
     command::run(&mut cc)?;

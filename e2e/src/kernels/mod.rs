@@ -1,6 +1,6 @@
 //! The kernel tier: what `node-probe check` says on stock kernels in virtual machines, next to the truth.
 //!
-//! In: kernels of `e2e/kernels.sh`, a static `node-probe`, the programs in `e2e/tests/kernels/`. Out: a [`Comparison`], a
+//! In: stock kernels ([`crate::stock_kernel`]), a static `node-probe`, the programs in `e2e/tests/kernels/`. Out: a [`Comparison`], a
 //! row for each case: one kernel, one [`Boot`], one [`Place`] to ask from.
 //!
 //! # The truth
@@ -20,15 +20,13 @@
 //!
 //! Three common ways to answer the question are asked in the same places: see [`judge::Ways`].
 
-pub mod arch;
+mod arm64;
 pub mod boot;
 pub mod expect;
-pub mod guest;
 pub mod judge;
-pub mod kernel;
 pub mod kills;
-pub mod place;
-pub mod table;
+pub mod machines;
+pub mod render;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -38,14 +36,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-pub use arch::Arch;
 pub use boot::Boot;
-pub use place::Place;
+pub use e2e_guest::Place;
 
-use guest::Guest;
+use crate::stock_kernel::{self, Arch, Kernel};
 use judge::{Counts, Row};
-use kernel::Kernel;
 use kills::Kills;
+use machines::Machines;
 
 /// What keeps the comparison from being made.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +50,14 @@ pub enum Error {
     /// A program failed.
     #[error(transparent)]
     Command(#[from] crate::command::Error),
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// A kernel cannot be had.
+    #[error(transparent)]
+    Kernel(#[from] stock_kernel::Error),
+    /// A package cannot be had.
+    #[error(transparent)]
+    Apt(#[from] crate::apt::Error),
     /// There is no node-probe to try.
-    #[error("there is no static node-probe at {}: `make static` or e2e/arm64.sh builds it; or set NODE_PROBE", _0.display())]
+    #[error("there is no static node-probe at {}: build it with `make static`, or set NODE_PROBE", _0.display())]
     NoProbe(PathBuf),
     /// There is no kubeconfig for the agents.
     #[error(transparent)]
@@ -77,7 +72,7 @@ pub enum Error {
 pub struct Options {
     /// The guests' architecture.
     pub arch: Arch,
-    /// Series of kernels, as `e2e/kernels.sh` takes them.
+    /// Series of kernels, as [`stock_kernel::fetch`] takes them.
     pub series: Vec<String>,
     /// How many machines run at a time; each has one processor.
     pub jobs: usize,
@@ -135,15 +130,15 @@ enum Done {
 /// Where there is nothing to boot or to try. Whatever goes wrong in a machine is in the comparison.
 pub fn compare(options: &Options) -> Result<Comparison, Error> {
     let begun = Instant::now();
-    let guest = Guest::build(options.arch)?;
-    let fetched = options.series.iter().map(|series| kernel::fetch(options.arch, series));
+    let machines = Machines::prepare(options.arch)?;
+    let fetched = options.series.iter().map(|series| stock_kernel::fetch(options.arch, series));
     let kernels = fetched.collect::<Result<Vec<_>, _>>()?;
     let jobs = kernels.iter().flat_map(|kernel| {
         let boots = boot::BOOTS.iter().map(move |boot| Job::Compare(kernel, boot));
         boots.chain([Job::Kill(kernel)])
     });
     let mut comparison = Comparison::default();
-    for done in run_all(jobs.collect(), options, &guest) {
+    for done in run_all(jobs.collect(), options, &machines) {
         match done {
             Done::Cases(rows) => comparison.cases.extend(rows),
             Done::Kills(kills) => comparison.kills.push(kills),
@@ -156,14 +151,14 @@ pub fn compare(options: &Options) -> Result<Comparison, Error> {
 }
 
 /// Runs the jobs, some at a time, and returns what became of them in the order of the jobs.
-fn run_all(jobs: Vec<Job<'_>>, options: &Options, guest: &Guest) -> Vec<Done> {
+fn run_all(jobs: Vec<Job<'_>>, options: &Options, machines: &Machines) -> Vec<Done> {
     let queue: Mutex<VecDeque<_>> = Mutex::new(jobs.into_iter().enumerate().collect());
     let finished = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..options.jobs {
             scope.spawn(|| {
                 while let Some((index, job)) = next(&queue) {
-                    let done = run(job, options, guest);
+                    let done = run(job, options, machines);
                     lock(&finished).push((index, done));
                 }
             });
@@ -183,17 +178,17 @@ fn next<'a>(queue: &Mutex<VecDeque<(usize, Job<'a>)>>) -> Option<(usize, Job<'a>
 }
 
 /// Runs one and says on standard error that it is done: it all takes minutes.
-fn run(job: Job<'_>, options: &Options, guest: &Guest) -> Done {
+fn run(job: Job<'_>, options: &Options, machines: &Machines) -> Done {
     let begun = Instant::now();
     let (what, done) = match job {
         Job::Compare(kernel, boot) => {
-            let measured = guest.measure(kernel, boot);
+            let measured = machines.measure(kernel, boot);
             let done =
                 measured.and_then(|measured| judge::rows(kernel, boot, &measured)).map(Done::Cases);
             (format!("{} {}", kernel.release, boot.title()), done)
         }
         Job::Kill(kernel) => {
-            let killed = guest.kill(kernel, options.kills, options.seed);
+            let killed = machines.kill(kernel, options.kills, options.seed);
             let kills = killed.map(|killed| Done::Kills(kills::judge(kernel, &killed)));
             (format!("{} killed checks and agents", kernel.release), kills)
         }

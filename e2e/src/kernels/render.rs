@@ -152,8 +152,8 @@ fn faults(comparison: &Comparison) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Place;
     use super::super::judge::{Counts, Ways};
-    use super::super::place::Place;
     use super::*;
 
     fn row(answer: Answer, truth: bool) -> Row {

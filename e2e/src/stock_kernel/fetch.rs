@@ -1,106 +1,231 @@
-#!/bin/sh
-# Stock distribution kernels for virtual machines: e2e/kernels.sh [SERIES…]   (default: 6.1 6.12 newest)
-#
-# In:  a series ("6.12": the newest packaged patch level of it) or "newest" (the newest the distribution packages
-#      at all, backports included). apt's own package lists and mirror are used. KERNEL_ARCH names another architecture
-#      in Debian's words (arm64), whose kernels go below target/e2e/kernels/arm64/.
-# Out: target/e2e/kernels/SERIES/{vmlinuz,config,release,modules/lib/modules/RELEASE/…}; each directory's path is printed.
-# Nothing is installed into the system. A series that is there already costs nothing; delete its directory to get a newer one.
-set -eu
+//! Fetching a kernel's packages and unpacking them below `target/e2e/kernels/`.
+//!
+//! apt's own package lists and mirror are used, and nothing is installed into the system. A series that is there already
+//! costs nothing; delete its folder to get a newer one. Kernels of another architecture have a folder of that name.
 
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-native=$(dpkg --print-architecture)
-arch=${KERNEL_ARCH:-$native}
-out=${CARGO_TARGET_DIR:-$root/target}/e2e/kernels
-[ "$arch" = "$native" ] || out=$out/$arch
-backports_suite=${BACKPORTS_SUITE:-trixie-backports}
+use std::cmp::Ordering;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-say() { echo "kernels.sh: $*" >&2; }
-die() { say "$*"; exit 1; }
-escape() { printf %s "$1" | sed 's/[.+]/\\&/g'; }
+use super::{Arch, Kernel};
+use crate::apt::{self, Apt};
+use crate::command::{self, run};
+use crate::paths;
 
-. "$root/e2e/apt.sh"
+/// The name of the series that is the newest kernel there is.
+const NEWEST: &str = "newest";
+/// The suite with the newest kernels, of the same Debian mirror.
+const BACKPORTS: &str = "trixie-backports";
 
-# options_for SERIES: apt's options, one a line, where the system's own lists will not do: another architecture's
-# packages, and for "newest" the backports suite of the same Debian mirror. Fails where they will.
-options_for() {
-    mirror=$(debian_mirror)
-    [ -n "$mirror" ] || return 1
-    {
-        if [ "$arch" != "$native" ]; then system_suites; fi
-        if [ "$1" = newest ]; then echo "$mirror $backports_suite"; fi
-    } >"$out/.suites"
-    [ -s "$out/.suites" ] || return 1
-    private_apt "$out/.apt" "$arch" <"$out/.suites"
+/// What keeps a kernel from being had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The packages.
+    #[error(transparent)]
+    Apt(#[from] apt::Error),
+    /// A program failed.
+    #[error(transparent)]
+    Command(#[from] command::Error),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no such package.
+    #[error(
+        "there is no packaged kernel of series {series} for {arch}: see `apt-cache pkgnames linux-image`"
+    )]
+    NoKernel {
+        /// What was asked for.
+        series: String,
+        /// Debian's name of the architecture.
+        arch: &'static str,
+    },
 }
 
-# The system's package lists, fetched when there are none and we may.
-require_lists() {
-    [ -n "$(apt-get indextargets --format x 'Created-By: Packages')" ] || die "apt has no package sources"
-    [ -z "$(apt-cache pkgnames linux-image)" ] || return 0
-    [ "$(id -u)" = 0 ] || die "apt has no package lists: run 'sudo apt-get update' and try again"
-    say "apt has no package lists: apt-get update"
-    apt-get -q update >/dev/null
+/// A package of a kernel, and the lists that have it.
+struct Image {
+    apt: Apt,
+    package: String,
 }
 
-# find SERIES [APT OPTIONS]: the newest image package of that series; Debian's cloud flavour, else Ubuntu's generic one.
-find_image() {
-    series=$1; shift
-    case $series in newest) version='[0-9]' ;; *) version=$(escape "$series")'[.-]' ;; esac
-    names=$(apt-cache "$@" pkgnames linux-image-)
-    for flavour in cloud-$arch generic; do
-        found=$(echo "$names" | grep -E "^linux-image-${version}.*-$flavour\$" | sort -V | tail -n 1)
-        [ -z "$found" ] || { echo "$found"; return 0; }
-    done
-    return 1
+/// The newest kernel of that series for that architecture, fetched where it is not there.
+pub fn fetch(arch: Arch, series: &str) -> Result<Kernel, Error> {
+    let native = apt::native_architecture()? == arch.name();
+    let all = paths::state().join("kernels");
+    let all = if native { all } else { all.join(arch.name()) };
+    fs::create_dir_all(&all).map_err(apt::Error::io(format!("make {}", all.display())))?;
+    let _lock = paths::lock(&all.join(".lock")).map_err(apt::Error::io("lock the kernels"))?;
+    let folder = all.join(series);
+    if !folder.join("release").exists() || !folder.join("config").exists() {
+        unpack(&folder, series, &image(&all, arch, series, native)?)?;
+    }
+    let read = |name: &str| {
+        let path = folder.join(name);
+        fs::read_to_string(&path).map_err(|source| Error::Read { path, source })
+    };
+    let (release, config) = (read("release")?.trim().to_owned(), read("config")?);
+    Ok(Kernel { arch, folder, release, config })
 }
 
-# unpack SERIES PACKAGE [APT OPTIONS]. Ubuntu keeps modules and configuration in a package of their own, newer Debian has
-# one for each of its parts.
-unpack() {
-    series=$1 package=$2; shift 2
-    release=${package#linux-image-}
-    work=$out/.$series.partial
-    rm -rf "$work"; mkdir -p "$work/debs" "$work/root" "$work/modules/lib"
-    say "$series: downloading $package"
-    parts=$(apt-cache "$@" depends "$package" | grep -oE "linux-(base|binary|modules)-$(escape "$release")\$" | sort -u || true)
-    # shellcheck disable=SC2086 # package names, one word each
-    (cd "$work/debs" && apt-get -q "$@" download "$package" $parts >/dev/null 2>"$work/apt.log") ||
-        die "apt-get download $package $parts failed: $(cat "$work/apt.log")"
-    for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
-    mv "$(find "$work/root" -name "vmlinuz*" -type f | head -n 1)" "$work/vmlinuz"
-    mv "$(find "$work/root" \( -path '*/boot/config-*' -o -path "*/modules/$release/config" \) -type f | head -n 1)" "$work/config"
-    mv "$(find "$work/root" -type d -path '*/lib/modules' | head -n 1)" "$work/modules/lib/modules"
-    depmod=$(PATH=$PATH:/sbin:/usr/sbin command -v depmod || true)
-    if [ -n "$depmod" ]; then "$depmod" -b "$work/modules" "$release"; else say "no depmod (package kmod): no modules.dep"; fi
-    echo "$release" >"$work/release"
-    rm -rf "$work/debs" "$work/root" "${out:?}/$series"
-    mv "$work" "$out/$series"
+/// The package of the kernel: by the system's own lists or, for another architecture or the newest kernel, by others.
+fn image(all: &Path, arch: Arch, series: &str, native: bool) -> Result<Image, Error> {
+    let system = Apt::of_system()?;
+    let no_kernel = || Error::NoKernel { series: series.to_owned(), arch: arch.name() };
+    if let Some(apt) = other_lists(all, arch, series, native)? {
+        if apt.update().is_ok()
+            && let Some(package) = newest_image(&apt.names("linux-image-")?, arch, series)
+        {
+            return Ok(Image { apt, package });
+        }
+        if !native {
+            return Err(no_kernel());
+        }
+        eprintln!(
+            "rig: {series}: there is no {BACKPORTS} here; taking the newest of the usual suites"
+        );
+    }
+    let package =
+        newest_image(&system.names("linux-image-")?, arch, series).ok_or_else(no_kernel)?;
+    Ok(Image { apt: system, package })
 }
 
-get() {
-    series=$1
-    [ -e "$out/$series/release" ] && [ -e "$out/$series/config" ] && return 0
-    require_lists
-    if options=$(options_for "$series"); then
-        # shellcheck disable=SC2086 # one word a line, none with a blank in it
-        IFS='
-'; set -- $options; unset IFS
-        if apt-get -q "$@" update >/dev/null && package=$(find_image "$series" "$@"); then
-            unpack "$series" "$package" "$@"
-            return 0
-        fi
-        [ "$arch" = "$native" ] || die "no packaged kernel of series $series for $arch"
-        say "$series: no $backports_suite here; taking the newest of the usual suites"
-    fi
-    package=$(find_image "$series") || die "no packaged kernel of series $series here (apt-cache pkgnames linux-image)"
-    unpack "$series" "$package"
+/// Lists beside the system's, where those will not do.
+fn other_lists(all: &Path, arch: Arch, series: &str, native: bool) -> Result<Option<Apt>, Error> {
+    let system = apt::system_suites()?;
+    let Some(mirror) = apt::debian_mirror(&system).map(str::to_owned) else {
+        return Ok(None);
+    };
+    let mut suites = if native { Vec::new() } else { system };
+    if series == NEWEST {
+        let suite = std::env::var("BACKPORTS_SUITE").unwrap_or_else(|_| BACKPORTS.to_owned());
+        suites.push(format!("{mirror} {suite}"));
+    }
+    if suites.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Apt::private(&all.join(".apt"), arch.name(), &suites)?))
 }
 
-mkdir -p "$out"
-exec 9>"$out/.lock"; flock 9
-[ $# -gt 0 ] || set -- 6.1 6.12 newest
-for wanted in "$@"; do
-    get "$wanted"
-    echo "$out/$wanted"
-done
+/// The newest image of that series: of Debian's cloud flavour, or else of Ubuntu's generic one.
+fn newest_image(names: &[String], arch: Arch, series: &str) -> Option<String> {
+    let of_series = |name: &&String| {
+        let version = name.trim_start_matches("linux-image-");
+        match series {
+            NEWEST => version.starts_with(|c: char| c.is_ascii_digit()),
+            _ => version.strip_prefix(series).is_some_and(|rest| rest.starts_with(['.', '-'])),
+        }
+    };
+    [format!("-cloud-{}", arch.name()), "-generic".to_owned()].iter().find_map(|flavour| {
+        let found = names.iter().filter(of_series).filter(|name| name.ends_with(flavour));
+        found.max_by(|a, b| by_version(a, b)).cloned()
+    })
+}
+
+/// Compares names as `sort -V` does: numbers in them count as numbers.
+fn by_version(a: &str, b: &str) -> Ordering {
+    parts(a).cmp(&parts(b))
+}
+
+/// The numbers of a name, each with the text before it.
+fn parts(name: &str) -> Vec<(String, u64)> {
+    let mut parts = vec![(String::new(), 0_u64)];
+    let mut in_number = false;
+    for c in name.chars() {
+        if let Some(digit) = c.to_digit(10) {
+            if let Some((_, number)) = parts.last_mut() {
+                *number = number.saturating_mul(10).saturating_add(digit.into());
+            }
+            in_number = true;
+            continue;
+        }
+        if in_number {
+            parts.push((String::new(), 0));
+            in_number = false;
+        }
+        if let Some((text, _)) = parts.last_mut() {
+            text.push(c);
+        }
+    }
+    parts
+}
+
+/// Ubuntu keeps modules and configuration in a package of their own, newer Debian has one for each of its parts.
+fn unpack(folder: &Path, series: &str, image: &Image) -> Result<(), Error> {
+    let release = image.package.trim_start_matches("linux-image-");
+    let depends = image.apt.depends(&image.package)?;
+    let of_release = ["base", "binary", "modules"].map(|part| format!("linux-{part}-{release}"));
+    let parts = depends.into_iter().filter(|name| of_release.contains(name));
+    let packages: Vec<String> = [image.package.clone()].into_iter().chain(parts).collect();
+    eprintln!("rig: kernel {series}: downloading {}", image.package);
+    let work = folder.with_file_name(format!(".{series}.partial"));
+    let doing = || apt::Error::io(format!("unpack {}", image.package));
+    paths::remove_dir(&work).map_err(doing())?;
+    fs::create_dir_all(work.join("modules/lib")).map_err(doing())?;
+    let root = work.join("root");
+    image.apt.unpack(&packages, &root)?;
+    arrange(&work, &root, release).map_err(doing())?;
+    run(depmod().arg("-b").arg(work.join("modules")).arg(release))?;
+    let finish = || {
+        fs::write(work.join("release"), format!("{release}\n"))?;
+        paths::remove_dir(folder)?;
+        fs::rename(&work, folder)
+    };
+    finish().map_err(doing())?;
+    Ok(())
+}
+
+/// Moves what is needed out of the unpacked packages, wherever it is in them.
+fn arrange(work: &Path, root: &Path, release: &str) -> io::Result<()> {
+    let missing = |what: &str| io::Error::other(format!("no {what} in the packages"));
+    let name = |path: &Path| {
+        path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let image = apt::find(root, &|path| name(path).starts_with("vmlinuz"));
+    fs::rename(image.ok_or_else(|| missing("vmlinuz"))?, work.join("vmlinuz"))?;
+    let config = apt::find(root, &|path| {
+        name(path).starts_with("config-") || path.ends_with(format!("modules/{release}/config"))
+    });
+    fs::rename(config.ok_or_else(|| missing("configuration"))?, work.join("config"))?;
+    let modules = [root.join("usr/lib/modules"), root.join("lib/modules")];
+    let modules = modules.iter().find(|folder| folder.is_dir());
+    fs::rename(modules.ok_or_else(|| missing("modules"))?, work.join("modules/lib/modules"))?;
+    fs::remove_dir_all(root)
+}
+
+fn depmod() -> Command {
+    let mut depmod = Command::new("depmod");
+    depmod.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
+    depmod
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_image_of_a_series_is_taken_by_number() {
+        let names = [
+            "linux-image-6.1.0-9-cloud-amd64",
+            "linux-image-6.1.0-10-cloud-amd64",
+            "linux-image-6.1.0-56-amd64",
+            "linux-image-6.12.9+deb12-cloud-amd64",
+            "linux-image-6.12.30+deb12-cloud-amd64",
+            "linux-image-cloud-amd64",
+        ]
+        .map(str::to_owned);
+        let newest = |series| newest_image(&names, Arch::Amd64, series);
+        assert_eq!(newest("6.1").as_deref(), Some("linux-image-6.1.0-10-cloud-amd64"));
+        assert_eq!(newest("6.12").as_deref(), Some("linux-image-6.12.30+deb12-cloud-amd64"));
+        assert_eq!(newest(NEWEST).as_deref(), Some("linux-image-6.12.30+deb12-cloud-amd64"));
+        assert_eq!(newest("6.2"), None);
+        assert_eq!(newest_image(&names, Arch::Arm64, NEWEST), None);
+        let ubuntu = ["linux-image-6.8.0-31-generic".to_owned()];
+        assert!(newest_image(&ubuntu, Arch::Amd64, "6.8").is_some());
+    }
+}

@@ -1,18 +1,22 @@
-//! A stock kernel: in, a series; out, its image, release and build configuration, as `e2e/kernels.sh` unpacks them.
+//! Stock kernels of the distribution, for virtual machines.
+//!
+//! In: an architecture and a series: `6.12` is the newest packaged patch level of it, `newest` the newest kernel that the
+//! distribution packages at all, backports included. Out: a [`Kernel`], unpacked by [`fetch`].
 
-use std::fs;
+mod arch;
+mod fetch;
+
 use std::path::PathBuf;
-use std::process::Command;
 
-use super::{Arch, Error};
-use crate::{command, paths};
+pub use arch::Arch;
+pub use fetch::{Error, fetch};
 
 /// A kernel to boot.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Kernel {
-    /// What it was built for.
+    /// The architecture that it was built for.
     pub arch: Arch,
-    /// Where it was unpacked.
+    /// The folder with its image (`vmlinuz`), its modules and its build configuration.
     pub folder: PathBuf,
     /// `uname -r`.
     pub release: String,
@@ -20,38 +24,24 @@ pub struct Kernel {
     pub config: String,
 }
 
-/// The newest kernel of that series for that architecture, fetched if it is not there.
-///
-/// # Errors
-/// Where it cannot be had.
-pub fn fetch(arch: Arch, series: &str) -> Result<Kernel, Error> {
-    let mut script = Command::new(paths::sources().join("kernels.sh"));
-    let folder = PathBuf::from(command::run(script.arg(series).env("KERNEL_ARCH", arch.name()))?);
-    let read = |name: &str| {
-        let path = folder.join(name);
-        fs::read_to_string(&path).map_err(|source| Error::Read { path, source })
-    };
-    Ok(Kernel {
-        arch,
-        release: read("release")?.trim().to_owned(),
-        config: read("config")?,
-        folder,
-    })
-}
-
 impl Kernel {
-    /// The list of LSMs that is active where the boot parameters name none.
+    /// The image to boot.
+    pub fn image(&self) -> PathBuf {
+        self.folder.join("vmlinuz")
+    }
+
+    /// The list of LSMs that is active where the boot parameters have none.
     pub fn default_lsms(&self) -> &str {
         let line = self.config.lines().find_map(|line| line.strip_prefix("CONFIG_LSM="));
         line.unwrap_or_default().trim_matches('"')
     }
 
-    /// It has `lsm_list_modules(2)`, as from Linux 6.8.
+    /// Whether it has `lsm_list_modules(2)`: from Linux 6.8 on.
     pub fn lists_lsms_by_call(&self) -> bool {
         self.version() >= (6, 8)
     }
 
-    /// BPF programs can be attached to its functions: on arm64 as from Linux 6.4, where ftrace got direct calls.
+    /// Whether BPF programs can be attached to its functions: on arm64 from Linux 6.4 on, where ftrace got direct calls.
     pub fn has_trampolines(&self) -> bool {
         self.arch == Arch::Amd64 || self.version() >= (6, 4)
     }
@@ -64,7 +54,7 @@ impl Kernel {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub fn kernel(release: &str) -> Kernel {
@@ -77,7 +67,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn releases_are_told_apart() {
+    fn a_release_says_what_the_kernel_can_do() {
         for (release, by_call) in
             [("6.1.0-56-cloud", false), ("6.8.1", true), ("6.12.117+deb12", true), ("7.3-x", true)]
         {

@@ -8,14 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use e2e::kernels::Arch;
-use e2e::kernels::kernel::{Kernel, fetch};
-use e2e::paths;
+use e2e::stock_kernel::{Arch, Kernel, fetch};
 use e2e::vm::{Ended, How, Machine, Securityfs, run};
+use e2e::{apparmor, kernels, paths};
 use lsm_ready_crds::boot_list::{Present, boot_list};
 
 const UNCONFINED: &str = "unconfined";
@@ -24,7 +22,7 @@ const REFUSED: &str = "Invalid argument";
 
 /// What a boot with a list came to.
 enum Boot {
-    /// It ran: what `look.sh` printed.
+    /// It ran: what `guest boot-list` printed.
     Ran(BTreeMap<String, String>),
     /// The kernel panicked: its console.
     Panicked(String),
@@ -111,11 +109,10 @@ fn ran(boot: Boot) -> BTreeMap<String, String> {
 
 /// Boots with that list. The root is a ramfs, because the policy `tcb` measures nothing on a tmpfs.
 fn boot(kernel: &Kernel, policy: &Path, list: &[String]) -> Boot {
-    let mut files = Arch::Amd64.files().unwrap();
+    let mut files = kernels::machines::programs(Arch::Amd64).unwrap();
     files.push((policy.to_owned(), "/policy".to_owned()));
-    files.push((paths::sources().join("tests/boot_lists/look.sh"), "/bin/look.sh".to_owned()));
     let machine = Machine {
-        kernel: kernel.folder.join("vmlinuz"),
+        kernel: kernel.image(),
         append: format!("rootfstype=ramfs ima_policy=tcb lsm={}", list.join(",")),
         memory: 512,
         files,
@@ -123,11 +120,11 @@ fn boot(kernel: &Kernel, policy: &Path, list: &[String]) -> Boot {
         timeout: Duration::from_mins(5),
     };
     let mut stdout = Vec::new();
-    let command = ["sh", "/bin/look.sh"].map(str::to_owned);
+    let command = ["/init", "boot-list"].map(str::to_owned);
     let Ended { how, stderr, console } = run(&machine, &command, &mut stdout).unwrap();
     let stdout = String::from_utf8(stdout).unwrap();
     match how {
-        How::Exited(0) => Boot::Ran(stdout.lines().filter_map(pair).collect()),
+        How::Exited(0) => Boot::Ran(serde_json::from_str(&stdout).unwrap()),
         How::Died if console.contains("Kernel panic") => Boot::Panicked(console),
         how => {
             panic!("{list:?}: {how:?}\n{stdout}\n{}\n{console}", String::from_utf8_lossy(&stderr))
@@ -135,15 +132,10 @@ fn boot(kernel: &Kernel, policy: &Path, list: &[String]) -> Boot {
     }
 }
 
-fn pair(line: &str) -> Option<(String, String)> {
-    line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
-}
-
 /// The AppArmor policy in the form that a kernel takes.
 fn compiled(folder: &Path) -> PathBuf {
     let policy = folder.join("policy");
     let source = paths::sources().join("tests/boot_lists/policy");
-    let mut script = Command::new(paths::sources().join("apparmor.sh"));
-    e2e::command::run(script.arg(source).arg(&policy)).unwrap();
+    apparmor::compile(&source, &policy).unwrap();
     policy
 }

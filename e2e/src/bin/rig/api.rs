@@ -1,39 +1,37 @@
-//! `api up|down`: etcd and kube-apiserver alone, on loopback, with their state in `target/e2e/api/`.
-//!
-//! `up` prints the kubeconfig's path as the last line of its output and does nothing else when it already runs.
+//! `rig api`: etcd and kube-apiserver alone, with their state in `target/e2e/api/`; and the programs in Go.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use e2e::{api, paths};
+use clap::Subcommand;
+use e2e::{api, go, paths};
 
-/// A real API server on loopback; no root needed.
-#[derive(Parser)]
-struct Cli {
-    #[command(subcommand)]
-    command: Action,
-}
+use crate::Failure;
 
 #[derive(Subcommand)]
-enum Action {
-    /// Start it unless it runs, and print its kubeconfig's path.
+pub enum Action {
+    /// Builds Kubernetes and etcd, where they are not up to date.
+    Build {
+        /// Builds Helm 3 and 4 too.
+        #[arg(long)]
+        helm: bool,
+    },
+    /// Starts it unless it runs, and prints the path of its kubeconfig as the last line.
     Up,
-    /// End it and remove its state.
+    /// Ends it and removes its state.
     Down,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+pub async fn run(action: Action) -> Result<ExitCode, Failure> {
     let dir = paths::state().join("api");
-    let outcome = match Cli::parse().command {
-        Action::Up => api::up(&dir).await.map(|kubeconfig| println!("{}", kubeconfig.display())),
-        Action::Down => api::down(&dir).await,
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("api: {error}");
-            ExitCode::FAILURE
+    match action {
+        Action::Build { helm } => {
+            go::build_kubernetes().await?;
+            if helm {
+                go::build_helm().await?;
+            }
         }
+        Action::Up => println!("{}", api::up(&dir).await?.display()),
+        Action::Down => api::down(&dir).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

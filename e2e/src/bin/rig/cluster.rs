@@ -1,25 +1,20 @@
-//! `cluster`: a real Kubernetes cluster on this machine, with nodes on stock kernels in virtual machines.
+//! `rig cluster`: a real Kubernetes cluster on this machine, with nodes on stock kernels in virtual machines.
 
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use e2e::cluster::{Cluster, Error, Node, Place, Wanted, node};
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
 use kube::api::ListParams;
 
-/// A real Kubernetes cluster on this machine, inside a network namespace of its own. Needs root.
-#[derive(Parser)]
-struct Cli {
-    #[command(subcommand)]
-    command: Action,
-}
+use crate::Failure;
 
 #[derive(Subcommand)]
-enum Action {
-    /// Start it and return when every node is Ready.
+pub enum Action {
+    /// Starts it and returns when every node is Ready.
     Up {
         /// The nodes: host, vm:lsm, vm:nolsm, vm:NAME=LSM,LSM (vm:NAME=default: the kernel's own list).
         #[arg(long, default_value = "host vm:lsm vm:nolsm")]
@@ -28,7 +23,7 @@ enum Action {
         #[arg(long, value_delimiter = ',')]
         images: Vec<PathBuf>,
     },
-    /// Start it, run a command as `exec` does, and end it again; a cluster that was up before stays. KEEP=1 keeps it too.
+    /// Starts it, runs a command as `exec` does, and ends it again. A cluster that was up before stays; KEEP=1 keeps it too.
     Run {
         /// The nodes, as for `up`.
         #[arg(long, default_value = "host vm:lsm vm:nolsm")]
@@ -40,17 +35,17 @@ enum Action {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// End it; logs stay in target/e2e/cluster.
+    /// Ends it. Logs stay in target/e2e/cluster.
     Down,
-    /// Say what runs.
+    /// Prints what runs.
     Status,
-    /// Put image archives into every node.
+    /// Puts image archives into every node.
     Load {
         /// The archives.
         #[arg(required = true)]
         images: Vec<PathBuf>,
     },
-    /// Turn a virtual machine off and on again with another list of LSMs.
+    /// Turns a virtual machine off and on again with another list of LSMs.
     Reboot {
         /// The node.
         node: String,
@@ -58,7 +53,7 @@ enum Action {
         #[arg(long)]
         lsm: String,
     },
-    /// Run a command that can reach the cluster, with KUBECONFIG set and kubectl on its PATH.
+    /// Runs a command that can reach the cluster, with KUBECONFIG set and kubectl on its PATH.
     Exec {
         /// The command and its arguments.
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
@@ -66,19 +61,11 @@ enum Action {
     },
 }
 
-// One thread, as the network namespace belongs to a thread.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    match run(&Cluster::here(), Cli::parse().command).await {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("cluster: {error}");
-            ExitCode::FAILURE
-        }
-    }
+pub async fn run(action: Action) -> Result<ExitCode, Failure> {
+    Ok(run_on(&Cluster::here(), action).await?)
 }
 
-async fn run(cluster: &Cluster, action: Action) -> Result<ExitCode, Error> {
+async fn run_on(cluster: &Cluster, action: Action) -> Result<ExitCode, Error> {
     match action {
         Action::Up { nodes, images } => {
             let nodes = node::parse(nodes.split_whitespace())?;

@@ -1,18 +1,24 @@
-//! `image`: writes a one-layer OCI archive, without Docker.
-//!
-//! The same input gives the same bytes. Prints the manifest's digest.
+//! `rig image`: container images without Docker, as OCI archives. The same input gives the same bytes.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-use e2e::image::{Error, Image, parse_file};
+use clap::{Args, Subcommand};
+use e2e::image::{Image, parse_file, project};
 
-/// Writes a reproducible one-layer image as an OCI archive.
-#[derive(Parser)]
-struct Cli {
+use crate::Failure;
+
+#[derive(Subcommand)]
+pub enum Action {
+    /// Builds the project's own images into target/images and prints their archives and names. ENGINE=docker, podman or
+    /// buildah builds the product's images with that instead.
+    Build,
+    /// Writes a one-layer image and prints the digest of its manifest.
+    Write(Arguments),
+}
+
+#[derive(Args)]
+pub struct Arguments {
     /// The image's name, `NAME:TAG`.
     #[arg(long)]
     name: String,
@@ -33,33 +39,24 @@ struct Cli {
     files: Vec<(String, PathBuf)>,
 }
 
-fn main() -> ExitCode {
-    match write(Cli::parse()) {
-        Ok(digest) => {
-            println!("{digest}");
-            ExitCode::SUCCESS
+pub fn run(action: Action) -> Result<ExitCode, Failure> {
+    match action {
+        Action::Build => {
+            let engine = std::env::var("ENGINE").ok().filter(|engine| !engine.is_empty());
+            for line in project::build(engine.as_deref())? {
+                println!("{line}");
+            }
         }
-        Err(error) => {
-            eprintln!("image: {error}");
-            ExitCode::FAILURE
+        Action::Write(arguments) => {
+            let image = Image {
+                name: arguments.name,
+                entrypoint: arguments.entrypoint,
+                user: arguments.user,
+                architecture: arguments.arch,
+                files: arguments.files.into_iter().collect(),
+            };
+            println!("{}", image.write_file(&arguments.output)?);
         }
     }
-}
-
-fn write(cli: Cli) -> Result<String, Error> {
-    let image = Image {
-        name: cli.name,
-        entrypoint: cli.entrypoint,
-        user: cli.user,
-        architecture: cli.arch,
-        files: cli.files.into_iter().collect(),
-    };
-    if let Some(dir) = cli.output.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
-    // Written beside its place, so that nobody ever finds half an image there.
-    let partial = cli.output.with_extension("partial");
-    let digest = image.write(BufWriter::new(File::create(&partial)?))?;
-    std::fs::rename(partial, cli.output)?;
-    Ok(digest)
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,4 @@
-//! `kernels [SERIES…]`: compares what `node-probe check` says on stock kernels with the truth and with what others say.
-//!
-//! Prints the table, writes it to `target/kernels.json`, and ends with 0 where nothing of ours is wrong.
+//! `rig kernels`: stock kernels, and what `node-probe check` says on them next to the truth and to what others say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,60 +6,81 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
-use e2e::kernels::{self, Arch, Comparison, Options, table};
+use clap::{Args, Subcommand};
+use e2e::kernels::{self, Comparison, Options, render};
 use e2e::paths;
+use e2e::stock_kernel::{self, Arch};
 
-/// Compares what `node-probe check` says on stock kernels with the truth.
-#[derive(Parser)]
-struct Cli {
-    /// Series of kernels (e2e/kernels.sh says which there are).
+use crate::Failure;
+
+#[derive(Subcommand)]
+pub enum Action {
+    /// Fetches kernels where they are not there, and prints their folders.
+    Fetch {
+        #[command(flatten)]
+        wanted: Wanted,
+    },
+    /// Prints the comparison, writes it as JSON, and ends with 0 where nothing of ours is wrong.
+    Compare(Arguments),
+}
+
+#[derive(Args)]
+pub struct Wanted {
+    /// Series of kernels: `6.12` is the newest packaged patch level of it, `newest` the newest kernel there is.
     #[arg(default_values = ["6.1", "6.12", "newest"])]
     series: Vec<String>,
-    /// The guests' architecture.
+    /// The architecture of the virtual machines.
     #[arg(long, value_enum, default_value = "amd64")]
     arch: Arch,
-    /// How many machines run at a time; as many as there are processors, if not said.
+}
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// How many machines run at a time; as many as there are processors, if not given.
     #[arg(long)]
     jobs: Option<usize>,
-    /// How many checks are killed at random moments on each kernel, and then half as many agents.
+    /// How many checks are killed at random moments on each kernel. Half as many probe daemons are killed after them.
     #[arg(long, default_value_t = 30)]
     kills: u32,
-    /// What these moments are drawn with, to repeat a run; the clock, if not said.
+    /// The seed of these moments, to repeat a run; the time of day, if not given.
     #[arg(long)]
     seed: Option<u64>,
-    /// Where the comparison is written as JSON; target/kernels.json (target/kernels-arm64.json), if not said.
+    /// The file for the comparison as JSON; target/kernels.json (target/kernels-arm64.json), if not given.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let options = Options {
-        arch: cli.arch,
-        series: cli.series,
-        jobs: cli
-            .jobs
-            .unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into))
-            .max(1),
-        kills: cli.kills,
-        seed: cli.seed.unwrap_or_else(clock),
-    };
-    let comparison = match kernels::compare(&options) {
-        Ok(comparison) => comparison,
-        Err(error) => {
-            eprintln!("kernels: {error}");
-            return ExitCode::FAILURE;
+pub fn run(action: Action) -> Result<ExitCode, Failure> {
+    match action {
+        Action::Fetch { wanted } => {
+            for series in &wanted.series {
+                println!("{}", stock_kernel::fetch(wanted.arch, series)?.folder.display());
+            }
+            Ok(ExitCode::SUCCESS)
         }
-    };
-    let name = if cli.arch == Arch::Amd64 { "kernels.json" } else { "kernels-arm64.json" };
-    let output = cli.output.unwrap_or_else(|| paths::state().with_file_name(name));
-    if let Err(error) = write(&output, &comparison) {
-        eprintln!("kernels: cannot write {}: {error}", output.display());
-        return ExitCode::FAILURE;
+        Action::Compare(arguments) => compare(arguments),
     }
-    print!("{}", table::render(&comparison));
-    if comparison.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn compare(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let processors = || thread::available_parallelism().map_or(1, Into::into);
+    let arch = arguments.wanted.arch;
+    let options = Options {
+        arch,
+        series: arguments.wanted.series,
+        jobs: arguments.jobs.unwrap_or_else(processors).max(1),
+        kills: arguments.kills,
+        seed: arguments.seed.unwrap_or_else(clock),
+    };
+    let comparison = kernels::compare(&options)?;
+    let name = if arch == Arch::Amd64 { "kernels.json" } else { "kernels-arm64.json" };
+    let output = arguments.output.unwrap_or_else(|| paths::target().join(name));
+    write(&output, &comparison)
+        .map_err(|error| format!("cannot write {}: {error}", output.display()))?;
+    print!("{}", render::render(&comparison));
+    Ok(if comparison.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Seconds since 1970.

@@ -1,25 +1,22 @@
-//! `vm --kernel FILE [--append "…"] … -- COMMAND [ARG…]`: boots a kernel, runs a static program in it and passes its
-//! output and exit code on.
+//! `rig vm`: boots a kernel, runs a static program in it and passes its output and exit code on.
 //!
-//! Exit codes of its own: 124 the time was over, 125 the machine could not run or died; what the kernel said last goes
-//! to standard error then.
+//! Exit codes of its own: 124 the time was over, 125 the machine could not run or died. The kernel's last messages go to
+//! standard error then.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::Args;
 use e2e::vm::{self, How, Machine, Securityfs};
 
 const TIMED_OUT: u8 = 124;
 const DIED: u8 = 125;
 
-/// Boots a kernel in QEMU and runs one static program in it.
-#[derive(Parser)]
-#[command(name = "vm", arg_required_else_help = true)]
-struct Cli {
-    /// The kernel's image (e2e/kernels.sh fetches some).
+#[derive(Args)]
+pub struct Arguments {
+    /// The kernel's image (`rig kernels fetch` fetches some).
     #[arg(long, value_name = "FILE")]
     kernel: PathBuf,
     /// Further boot parameters, for instance "lsm=landlock,bpf".
@@ -28,7 +25,7 @@ struct Cli {
     /// Memory of the machine.
     #[arg(long, value_name = "MB", default_value_t = 512)]
     memory: u32,
-    /// A further file, and where it goes in the guest. May be repeated.
+    /// A further file, and where it goes in the virtual machine. May be repeated.
     #[arg(long = "file", value_name = "SRC=DEST", value_parser = file)]
     files: Vec<(PathBuf, String)>,
     /// Leave /sys/kernel/security empty.
@@ -40,42 +37,41 @@ struct Cli {
     /// Write the kernel's own messages to this file.
     #[arg(long, value_name = "FILE")]
     console: Option<PathBuf>,
-    /// A static program of this machine (with a slash in it) or one of the guest's (busybox), and its arguments.
+    /// A static program of this machine (with a slash in it) or one of the virtual machine (busybox), and its arguments.
     #[arg(last = true, required = true)]
     command: Vec<String>,
 }
 
 fn file(text: &str) -> Result<(PathBuf, String), String> {
-    let (source, target) = text.split_once('=').ok_or("write SRC=DEST")?;
+    let (source, target) = text.split_once('=').ok_or("use SRC=DEST, for example ./a=/bin/a")?;
     if target.starts_with('/') {
         Ok((source.into(), target.to_owned()))
     } else {
-        Err("DEST starts with /".to_owned())
+        Err(format!("invalid place {target:?}: use an absolute path, for example /bin/a"))
     }
 }
 
-fn main() -> ExitCode {
-    let cli = Cli::parse();
+pub fn run(arguments: Arguments) -> ExitCode {
     let machine = Machine {
-        kernel: cli.kernel,
-        append: cli.append,
-        memory: cli.memory,
-        files: cli.files,
-        securityfs: if cli.no_securityfs { Securityfs::Empty } else { Securityfs::Mounted },
-        timeout: Duration::from_secs(cli.timeout),
+        kernel: arguments.kernel,
+        append: arguments.append,
+        memory: arguments.memory,
+        files: arguments.files,
+        securityfs: if arguments.no_securityfs { Securityfs::Empty } else { Securityfs::Mounted },
+        timeout: Duration::from_secs(arguments.timeout),
     };
-    let ended = match vm::run(&machine, &cli.command, &mut io::stdout().lock()) {
+    let ended = match vm::run(&machine, &arguments.command, &mut io::stdout().lock()) {
         Ok(ended) => ended,
         Err(error) => {
-            eprintln!("vm: {error}");
+            eprintln!("rig: {error}");
             return ExitCode::from(DIED);
         }
     };
     io::stderr().write_all(&ended.stderr).ok();
-    if let Some(path) = cli.console
+    if let Some(path) = arguments.console
         && let Err(error) = std::fs::write(&path, &ended.console)
     {
-        eprintln!("vm: cannot write {}: {error}", path.display());
+        eprintln!("rig: cannot write {}: {error}", path.display());
     }
     match ended.how {
         How::Exited(code) => ExitCode::from(code),
@@ -92,7 +88,7 @@ fn failed(why: &str, console: &str, code: u8) -> ExitCode {
         .position(|line| line.contains("Kernel panic"))
         .map_or(lines.len(), |line| line + 1);
     let lines = &lines[..end];
-    eprintln!("vm: {why}; the kernel's last lines:");
+    eprintln!("rig: {why}; the kernel's last lines:");
     for line in &lines[lines.len().saturating_sub(20)..] {
         eprintln!("  {line}");
     }
