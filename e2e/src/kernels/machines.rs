@@ -195,7 +195,7 @@ impl Machines {
     pub fn measure(&self, kernel: &Kernel, boot: &Boot) -> Result<Vec<Measured>, String> {
         let places = boot.places.iter().map(|place| place.name().to_owned());
         let command: Vec<String> =
-            ["/init", "measure"].map(str::to_owned).into_iter().chain(places).collect();
+            ["guest", "measure"].map(str::to_owned).into_iter().chain(places).collect();
         let measured: Vec<Measured> = objects(&self.run(kernel, boot.parameters, &command)?)?;
         let asked: Vec<Place> = measured.iter().map(|measured| measured.place).collect();
         if asked == boot.places { Ok(measured) } else { Err(format!("measured in {asked:?} only")) }
@@ -206,7 +206,7 @@ impl Machines {
     /// # Errors
     /// In words, where the machine does not run to its end.
     pub fn kill(&self, kernel: &Kernel, kills: u32, seed: u64) -> Result<Killed, String> {
-        let command = ["/init".to_owned(), "kill".to_owned(), kills.to_string(), seed.to_string()];
+        let command = ["guest".to_owned(), "kill".to_owned(), kills.to_string(), seed.to_string()];
         let output = self.run(kernel, "lsm=landlock,bpf", &command)?;
         let lines: Vec<&str> = output.lines().collect();
         let [attached, checks, agents] = lines.as_slice() else {

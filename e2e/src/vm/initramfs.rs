@@ -15,6 +15,7 @@ use crate::paths;
 
 const DIRECTORY: u32 = 0o040_755;
 const FILE: u32 = 0o100_000;
+const LINK: u32 = 0o120_777;
 const MOUNT_POINTS: [&str; 7] = ["bin", "dev", "etc", "proc", "run", "sys", "tmp"];
 const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n";
 /// The places of the first process and of the shell, which a machine can replace by files of its own.
@@ -45,6 +46,7 @@ pub(super) fn write_for_command(
         archive.file("/etc/passwd", 0o644, PASSWD.as_bytes())?;
         archive.file("/etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n")?;
         archive.start(&start)?;
+        archive.link("/bin/guest", INIT)?;
         for (source, target) in &files {
             archive.copy(source, target)?;
         }
@@ -140,23 +142,23 @@ impl<W: Write> Archive<W> {
         self.file(target, mode, &content)
     }
 
-    /// Adds a folder, unless it is there.
+    /// Adds a folder with the folders above it, unless it is there.
     pub fn directory(&mut self, name: &str) -> io::Result<()> {
         if name.is_empty() || !self.directories.insert(name.to_owned()) {
             return Ok(());
         }
-        if let Some((parent, _)) = name.rsplit_once('/') {
-            self.directory(parent)?;
-        }
+        self.parent(name)?;
         self.entry(name, DIRECTORY, &[])
+    }
+
+    fn parent(&mut self, name: &str) -> io::Result<()> {
+        name.rsplit_once('/').map_or(Ok(()), |(parent, _)| self.directory(parent))
     }
 
     /// Adds a file.
     pub fn file(&mut self, name: &str, permissions: u32, content: &[u8]) -> io::Result<()> {
         let name = name.trim_start_matches('/');
-        if let Some((parent, _)) = name.rsplit_once('/') {
-            self.directory(parent)?;
-        }
+        self.parent(name)?;
         self.entry(name, FILE | permissions, content)
     }
 
@@ -179,6 +181,13 @@ impl<W: Write> Archive<W> {
         self.out.write_all(content)?;
         let over = (before + content.len()) % 4;
         if over == 0 { Ok(()) } else { self.out.write_all(&[0; 4][over..]) }
+    }
+
+    /// Adds a symbolic link to a path.
+    pub fn link(&mut self, name: &str, to: &str) -> io::Result<()> {
+        let name = name.trim_start_matches('/');
+        self.parent(name)?;
+        self.entry(name, LINK, to.as_bytes())
     }
 
     /// Ends the archive.

@@ -120,7 +120,7 @@ fn boot(kernel: &Kernel, policy: &Path, list: &[String]) -> Boot {
         timeout: Duration::from_mins(5),
     };
     let mut stdout = Vec::new();
-    let command = ["/init", "boot-list"].map(str::to_owned);
+    let command = ["guest", "boot-list"].map(str::to_owned);
     let Ended { how, stderr, console } = run(&machine, &command, &mut stdout).unwrap();
     let stdout = String::from_utf8(stdout).unwrap();
     match how {

@@ -61,7 +61,7 @@ fn a_daemon_publishes_once_a_boot(folder: &Path) {
     let kubeconfig = folder.join("kubeconfig");
     machines::write_kubeconfig(&kubeconfig).unwrap();
     let files = vec![(kubeconfig, "/bin/kubeconfig".to_owned())];
-    let text = output("newest", files, "/init daemons");
+    let text = output("newest", files, "guest daemons");
     let daemons: Vec<Value> =
         serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
     let requests = |daemon: &Value| -> Vec<String> {
