@@ -70,9 +70,6 @@ pub struct ApiServer {
 
 impl ApiServer {
     /// Starts etcd and kube-apiserver with their state in `dir` and waits until requests are served.
-    ///
-    /// # Errors
-    /// When the binary cannot be built, a program not be started, or it is not ready within two minutes.
     pub async fn start(dir: impl AsRef<Path>) -> Result<Self, Error> {
         ensure_binary().await?;
         let plane = place(dir.as_ref())?;
@@ -102,17 +99,11 @@ impl ApiServer {
     }
 
     /// A client that may do everything.
-    ///
-    /// # Errors
-    /// When the kubeconfig cannot be used.
     pub async fn client(&self) -> Result<Client, Error> {
         client(&self.kubeconfig()).await
     }
 
     /// A kubeconfig, written beside the others, of any user: `system:node:NAME` in `system:nodes` is a kubelet.
-    ///
-    /// # Errors
-    /// When the certificate cannot be made or the file not be written.
     pub fn kubeconfig_for(&self, user: &str, group: Option<&str>) -> Result<PathBuf, Error> {
         let path = self.plane.kubeconfig_of(&user.replace(['/', ':'], "-"));
         let authority = Authority::load(&self.plane.pki())?;
@@ -121,17 +112,11 @@ impl ApiServer {
     }
 
     /// A client of any user; see [`Self::kubeconfig_for`].
-    ///
-    /// # Errors
-    /// As [`Self::kubeconfig_for`].
     pub async fn client_for(&self, user: &str, group: Option<&str>) -> Result<Client, Error> {
         client(&self.kubeconfig_for(user, group)?).await
     }
 
     /// A client that presents a bearer token, such as one of a service account.
-    ///
-    /// # Errors
-    /// When the kubeconfig cannot be used.
     pub async fn client_with_token(&self, token: &str) -> Result<Client, Error> {
         let mut config = config(&self.kubeconfig()).await?;
         config.auth_info =
@@ -151,9 +136,6 @@ impl Drop for ApiServer {
 }
 
 /// Starts an API server that stays, unless it already runs, and returns its kubeconfig's path.
-///
-/// # Errors
-/// As [`ApiServer::start`].
 pub async fn up(dir: &Path) -> Result<PathBuf, Error> {
     ensure_binary().await?;
     let processes = Processes::new(dir.join("processes"));
@@ -172,9 +154,6 @@ pub async fn up(dir: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Ends what [`up`] started and removes its state; nothing happens when nothing runs.
-///
-/// # Errors
-/// When a process stays or the folder cannot be removed.
 pub async fn down(dir: &Path) -> Result<(), Error> {
     Processes::new(dir.join("processes")).kill_all().await?;
     match std::fs::remove_dir_all(dir) {
@@ -186,18 +165,12 @@ pub async fn down(dir: &Path) -> Result<(), Error> {
 }
 
 /// Builds the multi-call binary unless it is up to date.
-///
-/// # Errors
-/// When the build fails.
 pub async fn ensure_binary() -> Result<(), Error> {
     go::build_kubernetes().await?;
     Ok(())
 }
 
 /// A client with the administrator's kubeconfig at `path`.
-///
-/// # Errors
-/// When the kubeconfig cannot be used.
 pub async fn client(path: &Path) -> Result<Client, Error> {
     new_client(config(path).await?, path)
 }
@@ -238,9 +211,6 @@ fn place(dir: &Path) -> Result<ControlPlane, Error> {
 }
 
 /// Waits until the API server serves requests.
-///
-/// # Errors
-/// When it does not within two minutes, or one of `processes` ends.
 pub async fn ready(kubeconfig: &Path, processes: &Processes) -> Result<(), Error> {
     tokio::select! {
         ready = wait::until(READY, "the API server to be ready", async || ready_client(kubeconfig).await) => Ok(ready?),
@@ -249,9 +219,6 @@ pub async fn ready(kubeconfig: &Path, processes: &Processes) -> Result<(), Error
 }
 
 /// Whether the API server is ready and has made the namespaces that everybody uses; otherwise what is missing.
-///
-/// # Errors
-/// In words, what is missing.
 pub async fn ready_client(kubeconfig: &Path) -> Result<(), String> {
     let client = client(kubeconfig).await.map_err(|error| error.to_string())?;
     let request =

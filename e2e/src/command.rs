@@ -45,9 +45,6 @@ fn checked(command: &Command, output: io::Result<Output>) -> Result<String, Erro
 }
 
 /// Runs a program whose messages people are to see while it works; it is killed when this is given up.
-///
-/// # Errors
-/// When it cannot be run or fails; its own words were seen.
 pub async fn run_visibly(command: Command) -> Result<(), Error> {
     let mut command = tokio::process::Command::from(command);
     command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
@@ -58,9 +55,6 @@ pub async fn run_visibly(command: Command) -> Result<(), Error> {
 }
 
 /// Runs a program that takes milliseconds and returns what it printed.
-///
-/// # Errors
-/// When it cannot be run or fails.
 pub fn run(command: &mut Command) -> Result<String, Error> {
     let output = command.stdin(Stdio::null()).output();
     checked(command, output)
@@ -85,18 +79,12 @@ pub fn find_program(name: &str) -> Result<PathBuf, Error> {
 }
 
 /// Runs `PROGRAM ARGUMENT…`, blanks in between; for fixed commands.
-///
-/// # Errors
-/// When it cannot be run or fails.
 pub fn run_line(line: &str) -> Result<String, Error> {
     let mut words = line.split_whitespace();
     run(Command::new(words.next().unwrap_or_default()).args(words))
 }
 
 /// Runs a program that may take long, and returns what it printed; it is killed when this is given up.
-///
-/// # Errors
-/// When it cannot be run or fails.
 pub async fn run_long(command: Command, input: Option<std::fs::File>) -> Result<String, Error> {
     let mut command = tokio::process::Command::from(command);
     command.stdin(input.map_or_else(Stdio::null, Stdio::from)).kill_on_drop(true);

@@ -80,9 +80,6 @@ impl ControlPlane {
     }
 
     /// Writes certificates, kubeconfigs and the audit policy.
-    ///
-    /// # Errors
-    /// When one of them cannot be made or written.
     pub fn prepare(&self) -> Result<Authority, Error> {
         let (authority, dir) = (Authority::new()?, self.pki());
         fs::create_dir_all(&dir).map_err(|source| Error::Write { path: dir.clone(), source })?;

@@ -67,9 +67,6 @@ pub struct Credentials {
 
 impl Credentials {
     /// Writes `NAME.crt` and `NAME.key` into `dir`.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn write(&self, dir: &Path, name: &str) -> Result<(), Error> {
         write(&dir.join(format!("{name}.crt")), &self.certificate)?;
         write(&dir.join(format!("{name}.key")), &self.key)
@@ -84,9 +81,6 @@ pub struct Authority {
 
 impl Authority {
     /// A new one.
-    ///
-    /// # Errors
-    /// When the key or certificate cannot be made.
     pub fn new() -> Result<Self, Error> {
         let make = || {
             let key = KeyPair::generate()?;
@@ -100,9 +94,6 @@ impl Authority {
     }
 
     /// The one whose `ca.crt` and `ca.key` are in `dir`.
-    ///
-    /// # Errors
-    /// When a file cannot be read or holds no key.
     pub fn load(dir: &Path) -> Result<Self, Error> {
         let certificate = read(&dir.join("ca.crt"))?;
         let key = KeyPair::from_pem(&read(&dir.join("ca.key"))?)
@@ -111,9 +102,6 @@ impl Authority {
     }
 
     /// Writes `ca.crt` and `ca.key` into `dir`.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         Credentials {
             certificate: self.certificate.clone(),
@@ -123,9 +111,6 @@ impl Authority {
     }
 
     /// A certificate for a client and, where it has hosts or addresses, a server.
-    ///
-    /// # Errors
-    /// When it cannot be made.
     pub fn issue(&self, subject: &Subject<'_>) -> Result<Credentials, Error> {
         let make = || {
             let key = KeyPair::generate()?;
@@ -155,9 +140,6 @@ impl Authority {
     }
 
     /// Writes the kubeconfig of a client to `path`.
-    ///
-    /// # Errors
-    /// When the certificate cannot be made or the file not be written.
     pub fn write_kubeconfig(
         &self,
         path: &Path,
@@ -170,9 +152,6 @@ impl Authority {
 }
 
 /// The key that signs tokens of service accounts and the public one that proves them, PEM.
-///
-/// # Errors
-/// When it cannot be made.
 pub fn signing_keys() -> Result<(String, String), Error> {
     let key = KeyPair::generate()
         .map_err(|source| Error::Make { subject: "service accounts".to_owned(), source })?;

@@ -131,9 +131,6 @@ impl Processes {
     }
 
     /// Starts a program that outlives this one.
-    ///
-    /// # Errors
-    /// When the program cannot be started, or its log or record not be written.
     pub fn spawn(&self, name: &str, command: &mut Command) -> Result<Record, Error> {
         let child = self.start(name, command.stdin(Stdio::null()))?;
         Ok(Record::of_child(&child))
@@ -141,9 +138,6 @@ impl Processes {
 
     /// Starts a program with the standard input it was given, in a process group of its own, so that a terminal's
     /// Ctrl-C does not reach it.
-    ///
-    /// # Errors
-    /// When the program cannot be started, or its log or record not be written.
     pub fn start(&self, name: &str, command: &mut Command) -> Result<Child, Error> {
         fs::create_dir_all(&self.dir)
             .map_err(|source| Error::Write { path: self.dir.clone(), source })?;
@@ -161,9 +155,6 @@ impl Processes {
     }
 
     /// Records a process, started here or not.
-    ///
-    /// # Errors
-    /// When the record cannot be written.
     pub fn record(&self, name: &str, Record { pid, started }: Record) -> Result<(), Error> {
         let path = self.dir.join(format!("{name}.pid"));
         fs::create_dir_all(&self.dir)
@@ -211,9 +202,6 @@ impl Processes {
     }
 
     /// Kills every recorded process, waits until none is left, and forgets them. Logs stay.
-    ///
-    /// # Errors
-    /// When one of them is still there at the deadline.
     pub async fn kill_all(&self) -> Result<(), Error> {
         let all = self.all();
         kill(all.iter().map(|(_, record)| *record).collect()).await?;
@@ -225,9 +213,6 @@ impl Processes {
 }
 
 /// Kills processes and waits until they are gone.
-///
-/// # Errors
-/// When one of them is still there at the deadline.
 pub async fn kill(records: Vec<Record>) -> Result<(), TimedOut> {
     for record in &records {
         record.signal(Signal::KILL);

@@ -67,9 +67,6 @@ impl Answer {
 }
 
 /// One request: `verb` is `GET`, `POST`, `PUT`, `DELETE`, or a kind of patch: `MERGE`, `STRATEGIC`, `APPLY`.
-///
-/// # Errors
-/// When there is no answer. A refusal is an answer.
 pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Result<Answer, Error> {
     let (method, content) = match verb {
         "MERGE" => ("PATCH", "application/merge-patch+json"),
@@ -106,9 +103,6 @@ pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Resu
 }
 
 /// A call that has to work: the object that came back.
-///
-/// # Errors
-/// When there is no answer, or a refusal.
 pub async fn done(client: &Client, verb: &str, path: &str, body: &Value) -> Result<Value, Error> {
     let answer = call(client, verb, path, body).await?;
     if answer.is_ok() {
@@ -119,9 +113,6 @@ pub async fn done(client: &Client, verb: &str, path: &str, body: &Value) -> Resu
 }
 
 /// What kubectl prints.
-///
-/// # Errors
-/// When it fails, with what it complained about.
 pub fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String, command::Error> {
     run(Command::new(paths::programs().join("kubectl"))
         .arg("--kubeconfig")

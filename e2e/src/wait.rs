@@ -23,9 +23,6 @@ pub struct TimedOut {
 }
 
 /// Looks at `condition` until it is `Ok`, whose value is returned. `Err` is what was observed instead.
-///
-/// # Errors
-/// [`TimedOut`] with the last observation once `deadline` has passed.
 pub async fn until<T, O: ToString>(
     deadline: Duration,
     what: &str,

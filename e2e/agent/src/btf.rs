@@ -42,8 +42,7 @@ fn size_of_more(kind: u32, count: usize) -> anyhow::Result<usize> {
 }
 
 impl<'a> Types<'a> {
-    /// # Errors
-    /// Where this is not BTF, or of a kind that is not known here.
+    /// Reads the types. Fails where this is not BTF, or has a type of an unknown kind.
     pub fn parse(btf: &'a [u8]) -> anyhow::Result<Self> {
         ensure!(btf.get(..2) == Some(&MAGIC.to_ne_bytes()), "this is not BTF");
         let header = word(btf, 4)? as usize;
@@ -71,9 +70,6 @@ impl<'a> Types<'a> {
     }
 
     /// The offset of a member of a struct, also where it lies in a struct or union without a name inside of it.
-    ///
-    /// # Errors
-    /// Where there is none of that name.
     pub fn offset(&self, of: &str, member: &str) -> anyhow::Result<u64> {
         let mut of_name =
             self.types.iter().filter(|found| found.kind == STRUCT && self.is_named(found.name, of));

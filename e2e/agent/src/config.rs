@@ -117,9 +117,6 @@ pub struct Settings {
 
 impl Settings {
     /// A flag counts before its file, and its file before the release's own value.
-    ///
-    /// # Errors
-    /// When a file is there and cannot be read.
     pub fn read(flags: Flags) -> anyhow::Result<Self> {
         let dir = flags.config_dir.as_deref();
         let value = |flag: Option<String>, name: &str| {
@@ -183,9 +180,6 @@ impl TlsValues {
 }
 
 /// The value of a flag's file; none where there is no such file or it is empty.
-///
-/// # Errors
-/// When it is there and cannot be read.
 pub fn from_file(dir: Option<&Path>, name: &str) -> anyhow::Result<Option<String>> {
     let Some(dir) = dir else { return Ok(None) };
     match fs::read_to_string(dir.join(name)) {

@@ -28,9 +28,6 @@ pub struct Probe {
 
 impl Probe {
     /// Loads it once, on another hook than the one that is used later.
-    ///
-    /// # Errors
-    /// Where BTF cannot be read or the kernel refuses the program.
     pub fn load() -> anyhow::Result<Self> {
         let btf = Btf::from_sys_fs().context("read the kernel's BTF")?;
         let ebpf = EbpfLoader::new().btf(Some(&btf)).load(OBJECT).context("make the maps")?;
@@ -40,9 +37,6 @@ impl Probe {
     }
 
     /// Attaches it to `file_open` and takes it off again.
-    ///
-    /// # Errors
-    /// Where the kernel refuses that.
     pub fn attach(&mut self) -> anyhow::Result<()> {
         let program = self.program(PROGRAM)?;
         program.attach().context("attach the probe")?;
@@ -68,9 +62,6 @@ impl Enforced {
 }
 
 /// Loads and attaches them all, or none. Takes a second or two where the processor is emulated.
-///
-/// # Errors
-/// Where BTF cannot be read or the kernel refuses a program.
 pub fn enforce(rules: &[Rule]) -> anyhow::Result<Enforced> {
     let btf = Btf::from_sys_fs().context("read the kernel's BTF")?;
     let bytes = fs::read(KERNEL_BTF).with_context(|| format!("read {KERNEL_BTF}"))?;

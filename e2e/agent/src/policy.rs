@@ -59,9 +59,6 @@ struct Action {
 }
 
 /// The rules of a policy; none for one without LSM hooks, which is not ours to enforce.
-///
-/// # Errors
-/// In words, where it asks for what is not done here. Doing half of it would be the worst answer.
 pub fn rules(spec: &Value) -> Result<Vec<Rule>, String> {
     let spec: Spec = serde_json::from_value(spec.clone())
         .map_err(|error| format!("the spec cannot be read: {error}"))?;

@@ -10,9 +10,6 @@ use anyhow::Context as _;
 use crate::messages::{ListTracingPoliciesResponse, TracingPolicyStatus};
 
 /// The policies of that file.
-///
-/// # Errors
-/// When it cannot be read.
 pub fn read(path: &Path) -> anyhow::Result<Vec<TracingPolicyStatus>> {
     let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let listed: ListTracingPoliciesResponse = serde_json::from_str(&text)

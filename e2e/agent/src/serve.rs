@@ -20,9 +20,6 @@ use crate::release::Source;
 use crate::service::Sensors;
 
 /// Until somebody wants this process to end. The signals are caught from the call on.
-///
-/// # Errors
-/// When signals cannot be listened for.
 pub fn ended() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     let catch = |kind| signal(kind).context("listen for signals");
     let (mut interrupt, mut terminate) =
@@ -34,9 +31,6 @@ pub fn ended() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
 }
 
 /// Answers gRPC and, where an address is set, the kubelet.
-///
-/// # Errors
-/// When one of the addresses cannot be used.
 pub async fn serve(settings: &Settings, policies: &Source) -> anyhow::Result<()> {
     let health = async {
         match &settings.health_server_address {
@@ -49,9 +43,6 @@ pub async fn serve(settings: &Settings, policies: &Source) -> anyhow::Result<()>
 }
 
 /// Serves metrics where an address is set, and else waits for ever.
-///
-/// # Errors
-/// When the address cannot be used.
 pub async fn serve_metrics_where_set(settings: &Settings, policies: &Source) -> anyhow::Result<()> {
     match &settings.metrics_server {
         Some(address) => serve_metrics(address, policies.clone()).await,

@@ -59,8 +59,6 @@ enum Output {
     Text,
 }
 
-/// # Errors
-/// When nobody answers.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Subject::TracingPolicy(Verb::List(List { output })) = cli.subject;
     let told = match cli.server_address {
@@ -76,9 +74,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// The policies of the agent at an address.
-///
-/// # Errors
-/// When nobody answers there.
 pub async fn list(address: &str) -> anyhow::Result<Vec<TracingPolicyStatus>> {
     let uri =
         if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") };

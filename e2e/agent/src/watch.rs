@@ -43,9 +43,6 @@ pub async fn wait_for_kinds(client: Option<&Client>) {
 }
 
 /// Follows the policies of the cluster; without one it waits for ever.
-///
-/// # Errors
-/// When loading a policy panicked.
 pub async fn watch(client: Option<Client>, policies: &Policies) -> anyhow::Result<()> {
     let Some(client) = client else {
         return std::future::pending().await;

@@ -17,13 +17,10 @@ use crate::paths::{self, remove_dir, remove_file};
 const SCRIPT: &str = include_str!("bake.sh");
 /// A change of the layout makes all older file systems useless.
 const LAYOUT: &str = "1";
-/// How many file systems are kept. Each holds as much as its images take unpacked.
+/// How many file systems are kept. Each takes as much room as its images take unpacked.
 const KEPT: usize = 3;
 
-/// Returns a file system that holds these images. It is made if there is none.
-///
-/// # Errors
-/// When an archive cannot be read or is no image, or a program fails.
+/// Returns a file system that holds these images. It is made where there is none.
 pub async fn bake(archives: &[PathBuf]) -> Result<PathBuf, Error> {
     let dir = paths::state().join("disks");
     let doing = "prepare the disk with the images";
@@ -54,7 +51,7 @@ pub async fn bake(archives: &[PathBuf]) -> Result<PathBuf, Error> {
     Ok(baked)
 }
 
-/// A digest of what the archives contain, in whatever order and under whatever names they come.
+/// A digest of what the archives contain. Their order and names do not matter.
 fn digest(archives: &[PathBuf]) -> Result<String, Error> {
     let lines = run(Command::new("sha256sum").arg("--").args(archives))?;
     let mut digests: Vec<&str> =
@@ -66,7 +63,7 @@ fn digest(archives: &[PathBuf]) -> Result<String, Error> {
 
 async fn import(work: &Path, archives: &[PathBuf]) -> Result<(), Error> {
     let mut import = Command::new("unshare");
-    // A process namespace, so that containerd ends with the script, however that ends.
+    // A process namespace, so that containerd ends with the script, also when the script is killed.
     import.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
     import.arg("--propagation=private");
     import.args(["--", "sh", "-c", SCRIPT, "bake.sh"]);
@@ -103,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_depends_on_the_content_and_on_nothing_else() {
+    fn the_digest_depends_only_on_the_content() {
         let dir = tempfile::tempdir().unwrap();
         let first = digest(&archives(dir.path(), &[("a", "1"), ("b", "2")])).unwrap();
         let moved = digest(&archives(dir.path(), &[("c", "2"), ("d", "1"), ("e", "1")])).unwrap();
@@ -116,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_systems_used_last_are_kept() {
+    fn only_the_file_systems_that_were_used_last_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         for (age, name) in ["new.img", "used.img", "old.img", "other"].iter().enumerate() {
             let file = File::create(dir.path().join(name)).unwrap();

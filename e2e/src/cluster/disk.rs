@@ -21,7 +21,7 @@ pub fn make(from: &Path, to: &Path, size: &str, options: &[&str]) -> Result<(), 
     Ok(())
 }
 
-/// A copy. Only what holds data is copied.
+/// Copies a disk. Only the parts with data are copied.
 pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     run(Command::new("cp").args(["--sparse=always", "--reflink=auto"]).arg(from).arg(to))?;
     Ok(())

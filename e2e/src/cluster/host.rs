@@ -1,7 +1,7 @@
 //! The node on this machine's kernel.
 //!
 //! In: the cluster's folder and the node's certificate. Out: containerd and a kubelet in a mount namespace of their
-//! own, in which securityfs is mounted; the machine's mounts and kernel settings stay as they are.
+//! own, in which securityfs is mounted. The machine's mounts and kernel settings stay as they are.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,7 +19,7 @@ use crate::process::{Processes, Record};
 use crate::wait;
 
 const MOUNTS: &str = include_str!("host.sh");
-/// What the node mounts its own things over. Those that are not there are made, and removed in the end.
+/// Folders over which the node mounts its own. Those that are missing are made, and removed in the end.
 const MOUNT_POINTS: [&str; 2] = ["/var/lib/cni", "/var/lib/kubelet"];
 const CONTAINERD: &str = "containerd";
 const SOCKET: Duration = Duration::from_secs(30);
@@ -32,20 +32,17 @@ pub struct Host {
 }
 
 impl Host {
-    /// The one whose state is in `dir`.
+    /// The node whose state is in `dir`.
     pub fn new(dir: PathBuf, processes: Processes) -> Self {
         Self { dir, processes }
     }
 
-    /// Where its certificates go.
+    /// The folder for its certificates.
     pub fn node_dir(&self) -> PathBuf {
         self.dir.join("node")
     }
 
     /// Starts containerd, which holds the mount namespace.
-    ///
-    /// # Errors
-    /// When a file cannot be written or containerd not be started.
     pub fn start_containerd(&self, node: &Node) -> Result<(), Error> {
         let (config, state) = (self.dir.join("containerd.toml"), self.dir.join("containerd"));
         let places = Places { node: &self.node_dir(), containerd: &state };
@@ -79,10 +76,7 @@ impl Host {
         Ok(())
     }
 
-    /// Starts the kubelet once containerd answers.
-    ///
-    /// # Errors
-    /// When containerd does not, or the kubelet cannot be started.
+    /// Starts the kubelet as soon as containerd listens.
     pub async fn start_kubelet(&self, node: &Node) -> Result<(), Error> {
         let containerd = self.containerd()?;
         let socket =
@@ -105,9 +99,6 @@ impl Host {
     }
 
     /// Puts an image archive into containerd.
-    ///
-    /// # Errors
-    /// When it cannot be read or is none.
     pub async fn import(&self, archive: &Path) -> Result<(), Error> {
         let file = File::open(archive).map_err(Error::io(format!("open {}", archive.display())))?;
         let mut import = Command::new("ctr");
@@ -117,12 +108,9 @@ impl Host {
     }
 
     /// Removes what was made outside the cluster's folder, and the folder of this node.
-    ///
-    /// # Errors
-    /// When something cannot be removed.
     pub fn remove(&self) -> io::Result<()> {
         for path in fs::read_to_string(self.made()).unwrap_or_default().lines() {
-            // Somebody else's if it holds anything: ours only ever had something mounted over it.
+            // A folder that holds anything is not ours: ours only had something mounted over it.
             let _ = fs::remove_dir(path);
         }
         remove_dir(&self.dir)

@@ -1,8 +1,8 @@
 //! A whole cluster on one machine: control plane, a node on this kernel, and nodes in virtual machines.
 //!
 //! In: the nodes that are wanted and image archives. Out: a [`Cluster`] in which every node is Ready, all of it inside
-//! one network namespace, with state and logs in `target/e2e/cluster/`. [`Cluster::down`] takes all of it away
-//! again, however it came to be there.
+//! one network namespace, with state and logs in `target/e2e/cluster/`. [`Cluster::down`] removes all of it, whatever state
+//! it is in.
 
 pub mod bake;
 pub mod cgroup;
@@ -36,41 +36,41 @@ use crate::process::{self, Ended, Processes};
 use crate::wait::TimedOut;
 use crate::{api, command, paths, pki};
 
-/// What can go wrong with a cluster.
+/// What goes wrong with a cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Network namespaces, mounts and taps need it.
+    /// Network namespaces, mounts and taps need root.
     #[error(
-        "the cluster needs root for its network namespace, mounts and containers: run it with sudo"
+        "a cluster needs root for its network namespace, mounts and containers: run it with sudo"
     )]
     NotRoot,
-    /// There is none.
+    /// No cluster is up.
     #[error("the cluster is not up: start it with `make cluster-up`")]
     NotUp,
-    /// Not a node of it.
-    #[error("there is no virtual machine {name} in the cluster; there are: {existing}")]
+    /// The cluster has no such virtual machine.
+    #[error("the cluster has no virtual machine {name:?}: use one of {existing}")]
     NoVm {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
+        /// The names of its virtual machines.
         existing: String,
     },
-    /// Words that mean no nodes.
+    /// A description of nodes that is invalid.
     #[error(transparent)]
     Node(#[from] node::Error),
     /// The API server.
     #[error(transparent)]
     Api(#[from] api::Error),
-    /// Its files.
+    /// The files of the control plane.
     #[error(transparent)]
     ControlPlane(#[from] control_plane::Error),
     /// Certificates.
     #[error(transparent)]
     Pki(#[from] pki::Error),
-    /// A program that was run.
+    /// A program that failed.
     #[error(transparent)]
     Command(#[from] command::Error),
-    /// The namespace.
+    /// The network namespace.
     #[error(transparent)]
     Namespace(#[from] namespace::NotEntered),
     /// A virtual machine's control port.
@@ -96,7 +96,7 @@ pub enum Error {
     Fell {
         /// The node.
         name: String,
-        /// The kernel's last words.
+        /// The last lines of its console.
         text: String,
     },
     /// Something did not happen in time.
@@ -105,15 +105,15 @@ pub enum Error {
     /// A request to the API server.
     #[error("the API server: {0}")]
     Kube(#[from] kube::Error),
-    /// A signal came.
+    /// A signal ended it.
     #[error("interrupted")]
     Interrupted,
     /// A file.
-    #[error("could not {doing}: {source}")]
+    #[error("cannot {doing}: {source}")]
     Io {
         /// What was being done.
         doing: String,
-        /// Why not.
+        /// Why.
         source: io::Error,
     },
 }
@@ -125,7 +125,7 @@ impl Error {
     }
 }
 
-/// The cluster of this checkout, up or not.
+/// The cluster of this checkout, whether it is up or not.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     dir: PathBuf,
@@ -137,20 +137,17 @@ impl Cluster {
         Self { dir: paths::state().join("cluster") }
     }
 
-    /// The administrator's kubeconfig; its server can be reached inside the namespace only.
+    /// The administrator's kubeconfig. Its server can be reached only from inside the namespace.
     pub fn kubeconfig(&self) -> PathBuf {
         self.plane().kubeconfig()
     }
 
-    /// The API server's audit log: one JSON line for each request that was to write something.
+    /// The API server's audit log: a JSON line for each request to write.
     pub fn audit_log(&self) -> PathBuf {
         self.plane().audit_log()
     }
 
     /// Moves this thread, and all that it starts, into the cluster's network namespace.
-    ///
-    /// # Errors
-    /// When there is no cluster or we are not root.
     pub fn enter(&self) -> Result<(), Error> {
         require_root()?;
         if !namespace::file().exists() {
@@ -159,15 +156,12 @@ impl Cluster {
         Ok(namespace::enter()?)
     }
 
-    /// A client that may do everything, for a process inside the namespace.
-    ///
-    /// # Errors
-    /// When the kubeconfig cannot be used.
+    /// An administrator's client, for a process inside the namespace.
     pub async fn client(&self) -> Result<Client, Error> {
         Ok(api::client(&self.kubeconfig()).await?)
     }
 
-    /// A command that finds the cluster: KUBECONFIG is set, and kubectl is on its PATH.
+    /// A command with the cluster's KUBECONFIG and with kubectl on its PATH.
     pub fn exec(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let path =
@@ -177,19 +171,13 @@ impl Cluster {
         command
     }
 
-    /// The nodes it was started with, with the `lsm=` lists that they run now.
-    ///
-    /// # Errors
-    /// When no cluster is up.
+    /// The nodes with which it was started, with the `lsm=` lists that they run now.
     pub fn nodes(&self) -> Result<Vec<Node>, Error> {
         let text = fs::read(self.nodes_file()).map_err(|_| Error::NotUp)?;
         serde_json::from_slice(&text).map_err(|_| Error::NotUp)
     }
 
     /// Puts image archives into every node.
-    ///
-    /// # Errors
-    /// When one of the nodes cannot take one.
     pub async fn load(&self, archives: &[PathBuf]) -> Result<(), Error> {
         let nodes = self.nodes()?;
         futures::future::try_join_all(nodes.iter().map(|node| self.load_into(node, archives)))
@@ -212,7 +200,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// What a program's end means: of an emulator, its own log says nothing.
+    /// The error for a program that ended by itself. For an emulator it has the console of the machine, as the emulator's
+    /// own log says nothing.
     fn ended(&self, ended: Ended) -> Error {
         let is_guest = self
             .nodes()
@@ -262,7 +251,7 @@ impl Cluster {
     }
 }
 
-/// What stands between a node and being Ready, in words.
+/// Why a node is not Ready; none where it is.
 fn not_ready(node: &core::Node) -> Option<String> {
     let conditions =
         node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
@@ -273,7 +262,7 @@ fn not_ready(node: &core::Node) -> Option<String> {
     }
 }
 
-/// The boot that a node reports.
+/// The id of the boot that a node reports.
 fn boot_id(node: &core::Node) -> Option<&str> {
     Some(node.status.as_ref()?.node_info.as_ref()?.boot_id.as_str())
 }

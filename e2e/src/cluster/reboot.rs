@@ -1,4 +1,4 @@
-//! Power-cycling a virtual machine with another `lsm=` list.
+//! Turning a virtual machine off and on again with another `lsm=` list.
 
 use std::time::Duration;
 
@@ -9,11 +9,8 @@ use crate::wait;
 const BACK: Duration = Duration::from_mins(3);
 
 impl Cluster {
-    /// Turns a virtual machine off and on again, on the same disk and with another `lsm=` list (`default`: none), and
-    /// returns the new boot's id once the node is Ready.
-    ///
-    /// # Errors
-    /// When there is no such machine, or it is not back in time.
+    /// Turns a virtual machine off and on again, with the same disk and another `lsm=` list (`default`: none), and returns
+    /// the id of the new boot as soon as the node is Ready.
     pub async fn reboot(&self, name: &str, lsm: &str) -> Result<String, Error> {
         let lsm = node::lsm_list(lsm)?;
         let mut nodes = self.nodes()?;

@@ -20,7 +20,7 @@ use crate::{image, paths};
 
 /// The series of the kernel that the virtual machines run.
 const KERNEL: &str = "6.12";
-/// The drivers that a node needs; what they need themselves is added.
+/// The drivers that a node needs. Other drivers that these need are added.
 const DRIVERS: [&str; 5] = ["virtio_blk", "virtio_net", "overlay", "bridge", "veth"];
 /// Programs of this machine that a node runs.
 const PROGRAMS: [&str; 6] =
@@ -134,7 +134,7 @@ impl Inputs {
         })
     }
 
-    /// A digest of what makes one build differ from another: this very source, and each file's size and time.
+    /// A digest of everything that makes one build differ from another: this source file, and each input's size and time.
     fn key(&self, kernel: &Kernel) -> io::Result<String> {
         let mut text = include_str!("root_disk.rs").to_owned();
         let own = [&self.guest, &self.busybox, &self.kubelet, &kernel.image()];

@@ -23,7 +23,7 @@ use crate::wait;
 const MEMORY: u32 = 2048;
 const POWER_OFF: Duration = Duration::from_secs(30);
 
-/// One virtual machine.
+/// The virtual machine of a node.
 #[derive(Clone, Debug)]
 pub struct Vm {
     name: String,
@@ -32,20 +32,17 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// The machine of a node; its files are in a folder of its name below `dir`.
+    /// The machine of a node. Its files are in a folder of its name below `dir`.
     pub fn new(node: &Node, dir: &Path, processes: Processes) -> Self {
         Self { name: node.name.clone(), dir: dir.join(&node.name), processes }
     }
 
-    /// Where certificates go that [`Vm::make_disks`] puts on the disk.
+    /// The folder for certificates that [`Vm::make_disks`] puts on the disk.
     pub fn node_dir(&self) -> PathBuf {
         self.dir.join("var/node")
     }
 
     /// Makes the disk with the node's configuration, and a copy of the one with the images.
-    ///
-    /// # Errors
-    /// When a file cannot be written or copied, or `mke2fs` fails.
     pub fn make_disks(&self, node: &Node, images: &Path) -> Result<(), Error> {
         let (var, dir) = (self.dir.join("var"), self.node_dir());
         let places =
@@ -76,9 +73,6 @@ impl Vm {
     }
 
     /// Powers it on with an `lsm=` list.
-    ///
-    /// # Errors
-    /// When the emulator cannot be started.
     pub fn power_on(&self, boot: &BootFiles, node: &Node, lsm: Option<&str>) -> Result<(), Error> {
         // A machine that was killed leaves its socket.
         let _ = fs::remove_file(self.socket());
@@ -92,15 +86,12 @@ impl Vm {
         Ok(())
     }
 
-    /// Lets it write its disk and turn itself off; one that does not answer is turned off.
-    ///
-    /// # Errors
-    /// When even that does not work.
+    /// Asks it to write its disk and turn itself off. A machine that does not answer is turned off.
     pub async fn power_off(&self) -> Result<(), Error> {
         let Some(record) = self.processes.get(&self.name) else {
             return Err(Error::NotUp);
         };
-        // Taken out first: it is not to be reported as ended by itself.
+        // Forgotten first, so that it is not reported as ended by itself.
         self.processes.forget(&self.name);
         let orderly = async {
             control::power_off(&self.socket()).await.map_err(|error| error.to_string())?;
@@ -118,18 +109,12 @@ impl Vm {
     }
 
     /// Puts an image archive into its containerd.
-    ///
-    /// # Errors
-    /// When the machine cannot be asked or cannot do it.
     pub async fn import(&self, archive: &Path) -> Result<(), Error> {
         control::import(&self.socket(), archive).await?;
         Ok(())
     }
 
-    /// Removes its disk; logs stay.
-    ///
-    /// # Errors
-    /// When a file cannot be removed.
+    /// Removes its disks. Logs stay.
     pub fn remove(dir: &Path) -> io::Result<()> {
         remove_file(&dir.join("disk.img"))?;
         remove_file(&dir.join("images.img"))?;
@@ -142,7 +127,7 @@ impl Vm {
     }
 }
 
-/// What a node's kernel had to say, which is the most about one that does not come up.
+/// The file with the messages of a node's kernel: the best source about a node that does not start.
 pub fn console(dir: &Path, name: &str) -> PathBuf {
     dir.join(name).join("console.log")
 }

@@ -57,9 +57,6 @@ pub struct Image {
 
 impl Image {
     /// Writes the archive and returns the digest of its manifest.
-    ///
-    /// # Errors
-    /// When a file cannot be read, its place cannot be used, or the archive not be written.
     pub fn write(&self, output: impl Write) -> Result<String, Error> {
         let layer = self.layer()?;
         let layer = Blob::new(LAYER, layer);
@@ -159,9 +156,6 @@ impl Image {
 }
 
 /// Parses `SOURCE=DESTINATION`.
-///
-/// # Errors
-/// When there is no `=`.
 pub fn parse_file(text: &str) -> Result<(String, PathBuf), Error> {
     let (source, destination) = text.split_once('=').ok_or_else(|| Error::File(text.to_owned()))?;
     Ok((destination.to_owned(), PathBuf::from(source)))

@@ -20,28 +20,28 @@ use crate::{command, paths};
 /// What was measured in one place.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Measured {
-    /// Where.
+    /// The place.
     pub place: Place,
-    /// `node-probe check`'s exit code.
+    /// The exit code of `node-probe check`.
     pub exit: u8,
-    /// Its exit code with `--require attached`; asked on the host only.
+    /// Its exit code with `--require attached`; on the host only.
     pub exit_attached: Option<u8>,
-    /// Its report; none where it printed none.
+    /// Its report, where it printed one.
     pub report: Option<Report>,
-    /// What the truth program found; none where it was killed.
+    /// What the truth program found; none where that was killed.
     pub truth: Option<Truth>,
-    /// The file of active LSMs has `bpf` in it.
+    /// Whether the file of active LSMs contains `bpf`.
     pub lsm_list: bool,
-    /// BTF is there, and the kernel's configuration has CONFIG_BPF_LSM=y.
+    /// Whether there is BTF, and the kernel's configuration has CONFIG_BPF_LSM=y.
     pub btf_and_config: bool,
 }
 
-/// The documented form of a check (docs/check-output.md), as far as it is judged.
+/// The documented form of a check (docs/check-output.md): the parts that are judged.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Report {
     /// The form's version.
     pub schema: String,
-    /// The highest rung proved.
+    /// The highest rung that was proved.
     pub evidence: String,
     /// Why it is no higher.
     pub reason: String,
@@ -54,7 +54,7 @@ pub struct Report {
 /// One line of a report.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Check {
-    /// Which.
+    /// The name.
     pub name: String,
     /// Pass, Fail or Unknown.
     pub outcome: String,
@@ -63,15 +63,15 @@ pub struct Check {
 /// What the truth program prints.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Truth {
-    /// The verifier took its program.
+    /// Whether the verifier took its program.
     pub loaded: bool,
-    /// The program was attached.
+    /// Whether the program was attached.
     pub attached: bool,
-    /// It denied what it was to deny, and nothing else.
+    /// Whether it denied what it should, and nothing else.
     pub denied: bool,
-    /// Where it ended.
+    /// The step at which it ended.
     pub stage: String,
-    /// What with; 0 where nothing failed.
+    /// The errno of that step; 0 where nothing failed.
     pub errno: i32,
 }
 
@@ -91,52 +91,49 @@ pub struct Loaded {
 pub struct WhileAttached {
     /// What was loaded before.
     pub before: Loaded,
-    /// And at the kill.
+    /// What was loaded at the kill.
     pub attached: Loaded,
-    /// And once all was gone.
+    /// What was loaded in the end.
     pub after: Loaded,
 }
 
 /// Processes that were killed at random moments.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AtRandom {
-    /// What the moments were drawn with.
+    /// The seed of the random moments.
     pub seed: u64,
-    /// How many kills there were.
+    /// The number of kills.
     pub kills: u32,
-    /// How many of them met one that still ran.
+    /// How many kills met a process that still ran.
     pub running: u32,
-    /// How many of them met one that had something loaded.
+    /// How many kills met a process that had something loaded.
     pub with_loaded: u32,
     /// What was loaded before.
     pub before: Loaded,
-    /// And after all of them.
+    /// What was loaded after all kills.
     pub after: Loaded,
 }
 
-/// All that was killed in one machine.
+/// The kills in one machine.
 #[derive(Clone, Debug)]
 pub struct Killed {
-    /// A check, with its canary attached.
+    /// A check that was killed with its canary attached.
     pub attached: WhileAttached,
-    /// Checks.
+    /// Checks that were killed at random moments.
     pub checks: AtRandom,
-    /// Agents.
-    pub agents: AtRandom,
+    /// Probe daemons that were killed at random moments.
+    pub daemons: AtRandom,
 }
 
 /// The files that go into every machine.
 pub struct Machines {
     files: Vec<(PathBuf, String)>,
-    /// Where the compiled programs are.
+    /// The folder of the compiled programs.
     _folder: TempDir,
 }
 
 /// The static programs of a machine: the node-probe to try (`NODE_PROBE`, or the one that the Makefile builds) and, for
 /// another architecture than this machine's, the first process and busybox.
-///
-/// # Errors
-/// Where they are not there.
 pub fn programs(arch: Arch) -> Result<Vec<(PathBuf, String)>, Error> {
     let mut files = Vec::new();
     let built = match arch {
@@ -157,9 +154,6 @@ pub fn programs(arch: Arch) -> Result<Vec<(PathBuf, String)>, Error> {
 }
 
 /// Writes a kubeconfig for the API server that runs inside a machine.
-///
-/// # Errors
-/// Where it cannot be written.
 pub fn write_kubeconfig(path: &Path) -> Result<(), Error> {
     let probe = Subject::client("probe", None);
     Ok(Authority::new()?.write_kubeconfig(path, "http://127.0.0.1:8080", &probe)?)
@@ -167,9 +161,6 @@ pub fn write_kubeconfig(path: &Path) -> Result<(), Error> {
 
 impl Machines {
     /// Compiles the programs.
-    ///
-    /// # Errors
-    /// Where there is no compiler or no node-probe.
     pub fn prepare(arch: Arch) -> Result<Self, Error> {
         if arch == Arch::Arm64 {
             arm64::prepare()?;
@@ -188,31 +179,29 @@ impl Machines {
         Ok(Self { files, _folder: folder })
     }
 
-    /// Boots once, and measures in every place of the boot.
-    ///
-    /// # Errors
-    /// In words, with the kernel's last ones, where the machine does not run to its end.
+    /// Boots once, and measures in every place of the boot. An error has the last messages of the kernel.
     pub fn measure(&self, kernel: &Kernel, boot: &Boot) -> Result<Vec<Measured>, String> {
         let places = boot.places.iter().map(|place| place.name().to_owned());
         let command: Vec<String> =
             ["guest", "measure"].map(str::to_owned).into_iter().chain(places).collect();
         let measured: Vec<Measured> = objects(&self.run(kernel, boot.parameters, &command)?)?;
         let asked: Vec<Place> = measured.iter().map(|measured| measured.place).collect();
-        if asked == boot.places { Ok(measured) } else { Err(format!("measured in {asked:?} only")) }
+        if asked == boot.places { Ok(measured) } else { Err(format!("measured only in {asked:?}")) }
     }
 
-    /// Boots once, and kills checks and agents.
-    ///
-    /// # Errors
-    /// In words, where the machine does not run to its end.
+    /// Boots once, and kills checks and probe daemons.
     pub fn kill(&self, kernel: &Kernel, kills: u32, seed: u64) -> Result<Killed, String> {
         let command = ["guest".to_owned(), "kill".to_owned(), kills.to_string(), seed.to_string()];
         let output = self.run(kernel, "lsm=landlock,bpf", &command)?;
         let lines: Vec<&str> = output.lines().collect();
-        let [attached, checks, agents] = lines.as_slice() else {
-            return Err(format!("not three lines: {output}"));
+        let [attached, checks, daemons] = lines.as_slice() else {
+            return Err(format!("expected three lines: {output}"));
         };
-        Ok(Killed { attached: object(attached)?, checks: object(checks)?, agents: object(agents)? })
+        Ok(Killed {
+            attached: object(attached)?,
+            checks: object(checks)?,
+            daemons: object(daemons)?,
+        })
     }
 
     fn run(&self, kernel: &Kernel, parameters: &str, command: &[String]) -> Result<String, String> {
@@ -241,9 +230,6 @@ impl Machines {
 }
 
 /// Compiles a static C program.
-///
-/// # Errors
-/// Where it cannot be compiled.
 pub fn compile(cc: &str, source: &Path, program: &Path) -> Result<(), Error> {
     let mut cc = Command::new(cc);
     cc.args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(program).arg(source);

@@ -1,4 +1,4 @@
-//! The comparison as text: a line a case, then the counts. What is wrong is marked with `!`.
+//! The comparison as text: a line for each case, then the counts. Wrong answers are marked with `!`.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::expect::Answer;
 use super::judge::{Count, Row};
 use super::kills::{Kills, Met};
 
-/// The whole text, its last line the one to remember.
+/// The whole text. Its last line is the result.
 pub fn render(comparison: &Comparison) -> String {
     let mut text = cases(&comparison.cases);
     text.push('\n');
@@ -46,7 +46,7 @@ fn killed(kills: &Kills) -> String {
         "{}: killed {attached}{} and {}, seed {}: {left}",
         kills.kernel,
         met(kills.checks, "checks"),
-        met(kills.agents, "agents"),
+        met(kills.daemons, "daemons"),
         kills.seed
     )
 }
@@ -114,7 +114,7 @@ fn cells(row: &Row) -> [String; 7] {
     ]
 }
 
-/// How often each way is wrong, and how many of these times something hindered who asked.
+/// How often each way is wrong, and how often something kept it from trying.
 fn counts(comparison: &Comparison) -> String {
     let counts = &comparison.counts;
     let ways = [
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_marked_and_counted() {
+    fn wrong_answers_are_marked_and_counted() {
         let text = render(&comparison(vec![row(Answer::Ready, true), row(Answer::Ready, false)]));
         assert!(
             text.contains(
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_without_cases_fails() {
+    fn a_boot_without_cases_makes_the_run_fail() {
         let comparison =
             Comparison { failures: vec!["6.1 died".to_owned()], ..Comparison::default() };
         assert_eq!((comparison.passed(), comparison.failed()), (0, 1));

@@ -112,9 +112,6 @@ fn while_doing(doing: &'static str) -> impl Fn(io::Error) -> Error {
 ///
 /// The first word of the command is a static program of this machine if there is a slash in it, and a program of the
 /// guest otherwise (busybox's, or one of `machine.files` in `/bin`).
-///
-/// # Errors
-/// Where the machine cannot be started or its output cannot be passed on. A guest that fails is an [`Ended`].
 pub fn run(machine: &Machine, command: &[String], stdout: &mut dyn Write) -> Result<Ended, Error> {
     let work =
         TempDir::with_prefix("vm-").map_err(while_doing("making a folder for the machine"))?;
