@@ -1,7 +1,7 @@
 //! Container images without Docker: one layer, as an OCI archive.
 //!
-//! In: a name, files and what to run. Out: a tar in the OCI image layout that `ctr images import`, `podman load` and
-//! `docker load` take. The same input gives the same bytes: no times, no owners, a fixed order.
+//! In: a name, files and the command. Out: a tar in the OCI image layout, which `ctr images import`, `podman load` and
+//! `docker load` take. The same input gives the same bytes: there are no times and no owners, and the order is fixed.
 
 pub mod project;
 
@@ -18,40 +18,42 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// What can go wrong with an image.
+/// What goes wrong with an image.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file could not be read.
-    #[error("could not read {}: {source}", path.display())]
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// The archive could not be written.
-    #[error("could not write the image: {0}")]
+    /// The archive cannot be written.
+    #[error("cannot write the image: {0}")]
     Write(#[from] io::Error),
-    /// A file's place in the image cannot be used.
-    #[error("{0:?} is no place in an image: give an absolute path without '..'")]
+    /// The path of a file in the image is invalid.
+    #[error(
+        "invalid path in an image {0:?}: use an absolute path without '..', for example /bin/a"
+    )]
     Destination(String),
-    /// No such file=place.
-    #[error("{0:?} is not SOURCE=DESTINATION")]
+    /// A description of a file is invalid.
+    #[error("invalid file {0:?}: use SOURCE=DESTINATION, for example ./a=/bin/a")]
     File(String),
 }
 
-/// What an image holds and runs.
+/// The content of an image.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// Its name and tag.
+    /// The name and tag.
     pub name: String,
     /// The program and its first arguments.
     pub entrypoint: Vec<String>,
-    /// The user, as a number, that runs it.
+    /// The number of the user that runs it.
     pub user: Option<String>,
-    /// The processor architecture in Go's words: amd64, arm64.
+    /// The processor architecture, by Go's name: amd64, arm64.
     pub architecture: String,
-    /// Place in the image to file on this machine.
+    /// Files on this machine, by their paths in the image.
     pub files: BTreeMap<String, PathBuf>,
 }
 
@@ -91,7 +93,7 @@ impl Image {
         Ok(digest)
     }
 
-    /// The name as containerd stores it: with a registry.
+    /// The name with a registry, as containerd stores it.
     pub fn reference(&self) -> String {
         match self.name.split_once('/') {
             Some((registry, _)) if registry.contains(['.', ':']) || registry == "localhost" => {
@@ -115,7 +117,7 @@ impl Image {
                     append_folder(&mut layer, folder)?;
                 }
             }
-            // One program under several names is stored once.
+            // A program with several names is stored once.
             if let Some(first) = stored.insert(source, place) {
                 append_link(&mut layer, place, first)?;
                 continue;
@@ -193,7 +195,7 @@ impl Blob {
     }
 }
 
-/// The path inside the layer: relative, and inside it.
+/// The path inside the layer: relative, without `..`.
 fn place(destination: &str) -> Result<&Path, Error> {
     let path = Path::new(destination.strip_prefix('/').unwrap_or_default());
     let plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
@@ -203,7 +205,7 @@ fn place(destination: &str) -> Result<&Path, Error> {
     Ok(path)
 }
 
-/// Only whether it can be executed is taken from the file: the rest depends on somebody's umask.
+/// The mode in the layer. Only whether a file can be executed is taken from it: the rest depends on a umask.
 fn mode(metadata: &fs::Metadata) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     if metadata.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 }
@@ -233,7 +235,7 @@ fn append_folder<W: Write>(archive: &mut tar::Builder<W>, path: &Path) -> io::Re
     archive.append_data(&mut header(0, 0o755, tar::EntryType::Directory), path, io::empty())
 }
 
-/// The file at `path` is the one at `first`.
+/// Adds `path` as a hard link to `first`.
 fn append_link<W: Write>(
     archive: &mut tar::Builder<W>,
     path: &Path,
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn names_get_the_registry_that_containerd_gives_them() {
+    fn a_reference_has_the_registry_that_containerd_adds() {
         let dir = tempfile::tempdir().unwrap();
         let reference =
             |name: &str| Image { name: name.to_owned(), ..image(dir.path()) }.reference();
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_outside_the_image_is_refused() {
+    fn a_path_outside_the_image_is_refused() {
         for bad in ["bin/x", "/", "/../x", ""] {
             assert!(place(bad).is_err(), "{bad}");
         }

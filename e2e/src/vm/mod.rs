@@ -1,7 +1,7 @@
 //! Boots a kernel in QEMU, runs one static program in it and takes its output and exit code.
 //!
-//! In: a [`Machine`] (kernel, boot parameters, files) and a command. Out: the command's standard output as it comes,
-//! and how it [`Ended`], with its standard error and the kernel's own messages apart from them.
+//! In: a [`Machine`] (kernel, boot parameters, files) and a command. Out: the command's standard output while it runs, and
+//! then an [`Ended`] with its exit code, its standard error and the kernel's own messages.
 //!
 //! # Flow
 //! The initial ramdisk is written by [`initramfs`] and holds the program `guest` (e2e/guest) as first process, busybox, and
@@ -46,31 +46,31 @@ pub struct Machine {
     /// Files of this machine and where they go in the virtual one; they keep their permissions. A file for `/init` or
     /// `/bin/busybox` is used in place of this machine's own.
     pub files: Vec<(PathBuf, String)>,
-    /// What the guest has at `/sys/kernel/security`.
+    /// What the machine has at `/sys/kernel/security`.
     pub securityfs: Securityfs,
-    /// How long it may take from power-on to the end.
+    /// How long the run may take, from power-on to the end.
     pub timeout: Duration,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// The way.
+    /// The kind of end.
     pub how: How,
     /// The command's standard error.
     pub stderr: Vec<u8>,
-    /// What the kernel printed, and what QEMU itself had to say.
+    /// The messages of the kernel, and of QEMU itself.
     pub console: String,
 }
 
 /// The ways in which a run ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum How {
-    /// The command ended, with that exit code (128 and the signal's number for a signal, as in a shell).
+    /// The command ended with this exit code (128 and the number of the signal, as in a shell).
     Exited(u8),
-    /// It took too long and was powered off.
+    /// The run took too long, and the machine was turned off.
     TimedOut,
-    /// The machine went down without an exit code: the kernel panicked or never came up.
+    /// The machine ended without an exit code: the kernel panicked or did not start.
     Died,
 }
 
@@ -93,7 +93,7 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// Reading or writing on this side failed.
+    /// Reading or writing on this machine failed.
     #[error("{doing}: {source}")]
     Io {
         /// What was being done.
@@ -103,15 +103,15 @@ pub enum Error {
     },
 }
 
-/// Makes an [`Error::Io`] of whatever failed while doing that.
+/// Makes an [`Error::Io`] of what failed while doing that.
 fn while_doing(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Io { doing, source }
 }
 
 /// Boots the machine, runs the command and copies its standard output to `stdout` as it comes.
 ///
-/// The first word of the command is a static program of this machine if there is a slash in it, and a program of the
-/// guest otherwise (busybox's, or one of `machine.files` in `/bin`).
+/// The first word of the command is a static program of this machine if there is a slash in it, and otherwise a program of
+/// the virtual machine: one of busybox, `guest`, or one of `machine.files` in `/bin`. A command that fails is not an error.
 pub fn run(machine: &Machine, command: &[String], stdout: &mut dyn Write) -> Result<Ended, Error> {
     let work =
         TempDir::with_prefix("vm-").map_err(while_doing("making a folder for the machine"))?;
@@ -119,7 +119,7 @@ pub fn run(machine: &Machine, command: &[String], stdout: &mut dyn Write) -> Res
     initramfs::write_for_command(&initrd, machine, command)?;
     let mut qemu = start(machine, &initrd, work.path())?;
     let timed_out = pass_on(&mut qemu, machine.timeout, stdout);
-    // It is gone, or on its way: wait() returns once it is.
+    // QEMU has closed its output, so it has ended or is about to: wait() returns then.
     let how = match timed_out {
         Ok(true) => {
             qemu.kill().map_err(while_doing("powering the machine off"))?;
@@ -167,7 +167,7 @@ fn start(machine: &Machine, initrd: &Path, work: &Path) -> Result<Child, Error> 
     })
 }
 
-/// Copies the guest's output until QEMU closes it; true when the time is over first.
+/// Copies the output of the machine until QEMU closes it. Returns true when the time is over first.
 fn pass_on(qemu: &mut Child, timeout: Duration, to: &mut dyn Write) -> Result<bool, Error> {
     let end = Instant::now() + timeout;
     let Some(mut from) = qemu.stdout.take() else {
