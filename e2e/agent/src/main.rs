@@ -48,7 +48,7 @@ enum Action {
         path: PathBuf,
     },
     /// Serves the policies of a file, without a kernel and without a cluster.
-    Play {
+    Scripted {
         /// The policies, as `tetra tracingpolicy list -o json` prints them.
         path: PathBuf,
     },
@@ -76,15 +76,15 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             println!("{}", try_open::report(&path));
             Ok(ExitCode::SUCCESS)
         }
-        Some(Action::Play { path }) => {
-            play(&Settings::read(cli.flags)?, &path).await.map(|()| ExitCode::SUCCESS)
+        Some(Action::Scripted { path }) => {
+            serve_file(&Settings::read(cli.flags)?, &path).await.map(|()| ExitCode::SUCCESS)
         }
         Some(Action::Wait) => serve::ended()?.await.map(|()| ExitCode::SUCCESS),
         None => agent(&Settings::read(cli.flags)?).await.map(|()| ExitCode::SUCCESS),
     }
 }
 
-/// How long Tetragon loads its own programs before it knows a policy; about 7 s under emulation.
+/// How long the agent takes to load its own programs before it loads policies. Tetragon takes about 7 s under emulation.
 const BASE_PROGRAMS: Duration = Duration::from_secs(3);
 
 /// Finds out once whether LSM policies can be loaded, then serves and watches until a signal comes.
@@ -113,7 +113,7 @@ async fn agent(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// Serves what a file lists until a signal comes.
-async fn play(settings: &Settings, path: &Path) -> anyhow::Result<()> {
+async fn serve_file(settings: &Settings, path: &Path) -> anyhow::Result<()> {
     let ended = serve::ended()?;
     let policies = scripted::read(path)?;
     let source = release::Source::new(settings.release, move || policies.clone());

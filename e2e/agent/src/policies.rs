@@ -1,8 +1,8 @@
 //! The policies that the agent knows, each with its state.
 //!
-//! In: TracingPolicies as they come and go, and the answer that was found at the start. Out: what gRPC and the metric
-//! tell. A policy that could not be loaded is tried again only when its spec changes, or by the next process: so does
-//! Tetragon, and so a mount that comes later helps only after a restart.
+//! In: TracingPolicies that are applied and deleted, and whether LSM BPF can be used. Out: the list for gRPC and the metrics.
+//! As in Tetragon, a policy that failed to load is loaded again only when its spec changes, or by the next process. So a mount
+//! that is added later helps only after a restart.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use crate::states::{Mode, State};
 const NO_LSM: &str = "LSM BPF seems to be off in this kernel; it can be turned on with lsm=...,bpf in GRUB_CMDLINE_LINUX \
     of /etc/default/grub";
 
-/// Which policy, and which edition of it.
+/// A policy in one edition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edition {
     pub name: String,
@@ -39,7 +39,7 @@ struct Table {
     entries: BTreeMap<String, Entry>,
 }
 
-/// Shared between who watches and who answers.
+/// The policies, shared by the watch and the servers.
 #[derive(Clone)]
 pub struct Policies {
     lsm: bool,
@@ -47,17 +47,17 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// With the answer to whether LSM policies can be loaded, for good.
+    /// Knows no policies yet. `lsm` is whether LSM policies can be loaded, for as long as the process runs.
     pub fn new(lsm: bool) -> Self {
         Self { lsm, table: Arc::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // A table is whole between any two statements that change it.
+        // A panic cannot leave the table half changed: each change is one statement.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A policy is there. Nothing happens where this very edition is known. Loading blocks for as long as it takes.
+    /// Adds or changes a policy. Nothing happens where this edition is known. Loading blocks the thread.
     pub fn apply(&self, edition: &Edition, spec: &Value) {
         if !self.begin(edition) {
             return;
@@ -80,7 +80,7 @@ impl Policies {
         };
     }
 
-    /// Notes that it is being loaded; whether it has to be. What an earlier edition enforced ends here.
+    /// Notes that the policy is loading, and returns whether it has to be loaded. An earlier edition is no longer enforced.
     fn begin(&self, edition: &Edition) -> bool {
         let mut table = self.table();
         if table.entries.get(&edition.name).is_some_and(|entry| entry.edition == *edition) {
@@ -112,14 +112,14 @@ impl Policies {
         enforce(&rules).map(Some).map_err(|error| format!("{error:#}"))
     }
 
-    /// A policy is gone.
+    /// Removes a policy.
     pub fn remove(&self, name: &str) {
         if self.table().entries.remove(name).is_some() {
             println!("level=info msg=\"deleting tracing policy\" name={name}");
         }
     }
 
-    /// All but these are gone.
+    /// Removes all policies but these.
     pub fn retain(&self, names: &[String]) {
         let gone: Vec<String> =
             self.table().entries.keys().filter(|name| !names.contains(name)).cloned().collect();
@@ -128,7 +128,7 @@ impl Policies {
         }
     }
 
-    /// What gRPC tells.
+    /// The list for gRPC.
     pub fn statuses(&self) -> Vec<TracingPolicyStatus> {
         self.table().entries.values().map(status).collect()
     }
@@ -144,7 +144,7 @@ fn status(entry: &Entry) -> TracingPolicyStatus {
         sensors: (0..programs).map(|_| "generic_lsm".to_owned()).collect(),
         error: entry.error.clone(),
         state: entry.state.into(),
-        // What is in the kernel denies: this agent has no other mode.
+        // A program in the kernel denies: this agent has no other mode.
         mode: if programs > 0 { Mode::Enforce.into() } else { Mode::Unknown.into() },
         domain: "k8s".to_owned(),
         ..TracingPolicyStatus::default()
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn an_lsm_policy_without_lsm_is_an_error_and_is_not_tried_again() {
+    fn an_lsm_policy_without_lsm_bpf_fails_and_is_loaded_again_only_when_it_changes() {
         let (policies, spec) = (Policies::new(false), json!({"lsmhooks": [{"hook": "file_open"}]}));
         policies.apply(&edition(1), &spec);
         policies.apply(&edition(1), &spec);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_of_another_section_is_none_of_its_business() {
+    fn a_policy_without_lsm_hooks_is_listed_as_enabled() {
         let policies = Policies::new(false);
         policies.apply(&edition(1), &json!({"kprobes": []}));
         assert_eq!(states(&policies), [(1, State::Enabled)]);

@@ -40,13 +40,13 @@ impl Source {
 fn keep_fields(release: Release, mut status: TracingPolicyStatus) -> TracingPolicyStatus {
     let enabled = matches!(status.state(), State::Enabled | State::PartiallyEnabled);
     status.enabled = enabled;
-    if release < Release::TELLS_MODES || !enabled {
+    if release < Release::LISTS_MODES || !enabled {
         status.mode = Mode::Unknown.into();
     }
-    if release < Release::TELLS_COUNTERS || !enabled {
+    if release < Release::LISTS_COUNTERS || !enabled {
         status.stats = None;
     }
-    if release < Release::TELLS_DOMAINS {
+    if release < Release::LISTS_DOMAINS {
         status.domain.clear();
         status.hook_statuses.clear();
         if let Some(stats) = &mut status.stats {

@@ -1,6 +1,6 @@
-//! What the agent answers: gRPC for people and tools, metrics, and the health service that the kubelet asks.
+//! The servers of the agent: gRPC for people and tools, metrics, and the health service that the kubelet asks.
 //!
-//! In: [`Settings`] and [`Policies`]. Out: nothing; it ends only when an address cannot be used.
+//! In: [`Settings`] and a [`Source`]. Out: nothing; a server ends only when its address cannot be used.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,7 @@ use crate::metrics;
 use crate::release::Source;
 use crate::service::Sensors;
 
-/// Until somebody wants this process to end. The signals are caught from the call on.
+/// Waits for a signal that asks this process to end. The signals are caught from this call on.
 pub fn ended() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     let catch = |kind| signal(kind).context("listen for signals");
     let (mut interrupt, mut terminate) =
@@ -30,7 +30,7 @@ pub fn ended() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     })
 }
 
-/// Answers gRPC and, where an address is set, the kubelet.
+/// Serves gRPC and, where an address is set, the kubelet.
 pub async fn serve(settings: &Settings, policies: &Source) -> anyhow::Result<()> {
     let health = async {
         match &settings.health_server_address {
@@ -42,7 +42,7 @@ pub async fn serve(settings: &Settings, policies: &Source) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Serves metrics where an address is set, and else waits for ever.
+/// Serves metrics where an address is set. Otherwise it waits for ever.
 pub async fn serve_metrics_where_set(settings: &Settings, policies: &Source) -> anyhow::Result<()> {
     match &settings.metrics_server {
         Some(address) => serve_metrics(address, policies.clone()).await,
@@ -81,7 +81,7 @@ fn tls(files: &TlsFiles) -> anyhow::Result<ServerTlsConfig> {
     Ok(config.client_ca_root(Certificate::from_pem(cas)))
 }
 
-/// A socket in the file system outlives the process that made it, so an old one is replaced.
+/// Makes a socket in the file system. It replaces an old one, as a socket stays when its process ends.
 fn socket(path: &Path) -> anyhow::Result<UnixListener> {
     let bind = || {
         match fs::remove_file(path) {
@@ -98,7 +98,7 @@ async fn listen(address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(bindable(address)).await.with_context(|| format!("listen at {address}"))
 }
 
-/// The kubelet's liveness probe asks for the service named "liveness".
+/// Serves the service "liveness", which the kubelet's liveness probe asks for.
 async fn serve_health(address: &str) -> anyhow::Result<()> {
     let (reporter, service) = tonic_health::server::health_reporter();
     reporter.set_service_status("liveness", tonic_health::ServingStatus::Serving).await;
@@ -122,7 +122,7 @@ mod tests {
     use crate::tetra;
 
     #[tokio::test]
-    async fn a_client_is_answered_on_a_socket_that_an_earlier_process_left() {
+    async fn a_socket_that_an_earlier_process_left_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let address = format!("unix://{}", dir.path().join("run/tetragon.sock").display());
         drop(socket(Path::new(address.trim_start_matches("unix://"))).unwrap());

@@ -129,7 +129,7 @@ impl Agent {
                 "--metrics-server=127.0.0.1:0",
             ])
             .args(arguments)
-            .arg("play")
+            .arg("scripted")
             .arg(policies)
             .stdout(Stdio::piped())
             .spawn()
