@@ -1,9 +1,9 @@
-//! The kernel tier of the boot lists: what happens when stock kernels are booted with the list that a fix proposes.
+//! The kernel tier of the boot lists: stock kernels, booted with the list that a fix proposes.
 //!
-//! In: Debian's kernels 6.1 and 6.12, an IMA policy that is there from the start (`ima_policy=tcb`), an AppArmor policy, and
-//! a static `node-probe`. Out: with the proposed list the kernel boots, measures, denies the canary, and AppArmor answers
-//! whoever asks. Beside it, two lists that look as good and are not: one without `integrity`, with which 6.1 panics, and one
-//! with `bpf` before `apparmor`, with which nobody can read or change a profile.
+//! In: Debian's kernels 6.1 and 6.12, an IMA policy from the start of the boot (`ima_policy=tcb`), an AppArmor policy, and a
+//! static `node-probe`. Out: with the proposed list the kernel boots, IMA measures, the canary is denied, and AppArmor answers.
+//! Two other lists look as good and fail: without `integrity` 6.1 panics, and with `bpf` before `apparmor` no process can read
+//! or change a profile.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,15 +20,15 @@ const UNCONFINED: &str = "unconfined";
 const ENTERED: &str = "lsm-ready-second (enforce)";
 const REFUSED: &str = "Invalid argument";
 
-/// What a boot with a list came to.
+/// The outcome of a boot with a list.
 enum Boot {
-    /// It ran: what `guest boot-list` printed.
+    /// The output of `guest boot-list`.
     Ran(BTreeMap<String, String>),
-    /// The kernel panicked: its console.
+    /// The console of a kernel that panicked.
     Panicked(String),
 }
 
-/// One thread and at most one machine for each kernel.
+/// Runs a thread for each kernel, with at most one machine each.
 #[test]
 fn the_proposed_list_keeps_ima_and_apparmor_working() {
     let folder = tempfile::tempdir().unwrap();
@@ -50,7 +50,7 @@ fn on(kernel: &Kernel, policy: &Path) {
     let active: Vec<String> = before["active"].split(',').map(str::to_owned).collect();
     assert!(!active.contains(&"integrity".to_owned()), "the kernel never lists it: {active:?}");
 
-    // What the probe proposes, which can read the configuration, and what the operator does, which cannot.
+    // The probe can read the kernel's configuration, and the operator cannot: their lists may differ.
     let by_configuration =
         boot_list(Present { built: Some(&built), active: &active, ..Present::default() }, &NOTHING);
     let by_active_list = boot_list(Present { active: &active, ..Present::default() }, &NOTHING);
@@ -59,7 +59,7 @@ fn on(kernel: &Kernel, policy: &Path) {
         works(&ran(boot(kernel, policy, list)));
     }
     let bpf_first = proposed.first().map(|list| with_bpf_first(list)).unwrap();
-    cannot_be_asked(&ran(boot(kernel, policy, &bpf_first)));
+    app_armor_does_not_answer(&ran(boot(kernel, policy, &bpf_first)));
 
     let without_integrity: Vec<String> =
         active.into_iter().filter(|name| name != "capability").chain(["bpf".to_owned()]).collect();
@@ -77,7 +77,7 @@ fn on(kernel: &Kernel, policy: &Path) {
 
 const NOTHING: [&str; 0] = [];
 
-/// The canary is denied, IMA measures more than the boot itself, and AppArmor answers.
+/// Checks that the canary is denied, IMA measures more than the boot itself, and AppArmor answers.
 fn works(found: &BTreeMap<String, String>) {
     let measured: u32 = found["measured"].parse().unwrap();
     assert!(measured > 1, "{found:?}");
@@ -87,8 +87,8 @@ fn works(found: &BTreeMap<String, String>) {
     );
 }
 
-/// The canary is denied, and AppArmor's profiles can neither be read nor entered.
-fn cannot_be_asked(found: &BTreeMap<String, String>) {
+/// Checks that the canary is denied, and that AppArmor's profiles can neither be read nor entered.
+fn app_armor_does_not_answer(found: &BTreeMap<String, String>) {
     assert_eq!(found["canary"], "0", "{found:?}");
     assert!(found["current"].contains(REFUSED) && found["entered"].contains(REFUSED), "{found:?}");
 }

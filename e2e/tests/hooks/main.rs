@@ -1,9 +1,9 @@
-//! The kernel tier of the hook trial: what `node-probe hooks` says on stock kernels, beside the truth that a C program
-//! finds out with nothing but bpf(2).
+//! The kernel tier of the hook trial: the list of `node-probe hooks` on stock kernels, beside the truth of a C program that
+//! uses only bpf(2).
 //!
 //! In: stock kernels and a static `node-probe` (`NODE_PROBE`, or the release build for x86_64-unknown-linux-gnu). Out: the
-//! lists are the same, hook by hook; the trial loaded what it says and left nothing; and the probe daemon makes it once a
-//! boot, also when the daemon is replaced.
+//! lists are the same, hook by hook. The trial loaded as many programs as it says, and left none. The probe daemon makes the
+//! trial once a boot, also when the daemon is replaced.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ node-probe check --require-hook file_opn >/dev/null; echo $?
 su nobody -s /bin/sh -c '/bin/node-probe check --require-hook file_open' >/dev/null; echo $?
 ";
 
-/// Linux 5.7 has these already.
+/// Hooks that exist since Linux 5.7.
 const EVERYWHERE: [&str; 5] =
     ["file_open", "bprm_check_security", "task_prctl", "inode_unlink", "task_free"];
 
@@ -120,7 +120,7 @@ fn compare(series: &str, list: &Value, truth: &Value) {
         sleepable.contains("bprm_check_security") && !sleepable.contains("task_free"),
         "{series}: {sleepable:?}"
     );
-    // What is left of the functions are the kernel's own, which are no hooks.
+    // The other functions are the kernel's own, and not hooks.
     let functions = set(&truth["functions"]);
     let all: BTreeSet<&str> = hooks.iter().map(name).collect();
     assert!(all.is_subset(&functions), "{series}: {all:?}");
@@ -131,7 +131,7 @@ fn compare(series: &str, list: &Value, truth: &Value) {
     assert_eq!(counts.map(|count| usize::try_from(count).unwrap()), expected, "{series}");
 }
 
-/// As many programs were loaded as the list says hooks took one, and none is there any more.
+/// Checks that the trial loaded as many programs as hooks took one, and that none is left.
 fn leaves_nothing(series: &str, list: &Value, truth: &Value) {
     let loads = list["attachable"].as_u64().unwrap() + list["sleepable"].as_u64().unwrap();
     assert_eq!(truth["ids"], loads, "{series}");
@@ -146,7 +146,7 @@ fn set(names: &Value) -> BTreeSet<&str> {
     names.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
 }
 
-/// The C program, static.
+/// Compiles the C program, static.
 fn compiled(folder: &Path) -> PathBuf {
     let program = folder.join("truth");
     let source = paths::sources().join("tests/hooks/truth.c");
