@@ -1,6 +1,7 @@
 #!/bin/bash
-# The demonstration: a real three-node cluster finds out which of its nodes can deny through LSM BPF.
-# KEEP=1 leaves the cluster up. Expects ARCHIVES and target/debug/rig (`make demo` sees to both).
+# The demonstration: a real three-node cluster finds out which of its nodes can deny through LSM
+# BPF. KEEP=1 leaves the cluster up. Expects ARCHIVES and target/debug/rig (`make demo` sees to
+# both).
 set -eu
 cd "$(dirname "$0")/.."
 rig=target/debug/rig

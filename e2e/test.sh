@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs the test tiers one after the other, announces and times each. A tier that fails or cannot run fails the whole run. A
-# tier in SKIP is printed as skipped, at its place and in the summary.
+# Runs the test tiers one after the other, announces and times each. A tier that fails or cannot run
+# fails the whole run. A tier in SKIP is printed as skipped, at its place and in the summary.
 set -u
 cd "$(dirname "$0")/.."
 tiers='lint unit fake-api api kernel cluster tetragon'

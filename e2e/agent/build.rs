@@ -1,4 +1,5 @@
-//! Compiles the BPF program of `ebpf/` into `OUT_DIR/agent.o`, with the script that compiles the node probe's program.
+//! Compiles the BPF program of `ebpf/` into `OUT_DIR/agent.o`, with the script that compiles the
+//! node probe's program.
 
 use std::env;
 use std::path::Path;

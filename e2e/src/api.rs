@@ -1,7 +1,7 @@
 //! etcd and kube-apiserver alone, on loopback and free ports. They need no root.
 //!
-//! In: a folder. Out: a real API server in a few seconds. [`ApiServer`] ends with the test that holds it; the one of [`up`]
-//! stays until [`down`].
+//! In: a folder. Out: a real API server in a few seconds. [`ApiServer`] ends with the test that
+//! holds it; the one of [`up`] stays until [`down`].
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
@@ -61,7 +61,8 @@ pub enum Error {
     Ended(#[from] Ended),
 }
 
-/// An API server that ends when it is dropped, and also when the process that holds it ends in any other way.
+/// An API server that ends when it is dropped, and also when the process that holds it ends in any
+/// other way.
 #[derive(Debug)]
 pub struct ApiServer {
     plane: ControlPlane,
@@ -69,7 +70,8 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Starts etcd and kube-apiserver with their state in `dir` and waits until requests are served.
+    /// Starts etcd and kube-apiserver with their state in `dir` and waits until requests are
+    /// served.
     pub async fn start(dir: impl AsRef<Path>) -> Result<Self, Error> {
         ensure_binary().await?;
         let plane = place(dir.as_ref())?;
@@ -79,7 +81,8 @@ impl ApiServer {
         for (name, mut command) in
             [("etcd", server.plane.etcd()), ("kube-apiserver", server.plane.api_server())]
         {
-            // They end when their standard input is closed, and this process holds the other end of it.
+            // They end when their standard input is closed, and this process holds the other end of
+            // it.
             let child =
                 processes.start(name, command.env("EXIT_WITH_STDIN", "1").stdin(Stdio::piped()))?;
             server.children.push(child);
@@ -103,7 +106,8 @@ impl ApiServer {
         client(&self.kubeconfig()).await
     }
 
-    /// Writes a kubeconfig for any user and returns its path. `system:node:NAME` in the group `system:nodes` is a kubelet.
+    /// Writes a kubeconfig for any user and returns its path. `system:node:NAME` in the group
+    /// `system:nodes` is a kubelet.
     pub fn kubeconfig_for(&self, user: &str, group: Option<&str>) -> Result<PathBuf, Error> {
         let path = self.plane.kubeconfig_of(&user.replace(['/', ':'], "-"));
         let authority = Authority::load(&self.plane.pki())?;
@@ -218,7 +222,8 @@ pub async fn ready(kubeconfig: &Path, processes: &Processes) -> Result<(), Error
     }
 }
 
-/// Checks that the API server is ready and has made its own namespaces. The error says what is missing.
+/// Checks that the API server is ready and has made its own namespaces. The error says what is
+/// missing.
 pub async fn ready_client(kubeconfig: &Path) -> Result<(), String> {
     let client = client(kubeconfig).await.map_err(|error| error.to_string())?;
     let request =

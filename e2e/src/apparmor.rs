@@ -1,7 +1,8 @@
 //! AppArmor policies for virtual machines.
 //!
-//! In: a policy as text. The parser comes from the package apparmor of Debian or Ubuntu, which is downloaded and not
-//! installed. Out: the form that a kernel takes at /sys/kernel/security/apparmor/.load, for the features of AppArmor 3.0.
+//! In: a policy as text. The parser comes from the package apparmor of Debian or Ubuntu, which is
+//! downloaded and not installed. Out: the form that a kernel takes at
+//! /sys/kernel/security/apparmor/.load, for the features of AppArmor 3.0.
 
 use std::fs;
 use std::path::{Path, PathBuf};

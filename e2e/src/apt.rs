@@ -1,7 +1,8 @@
 //! Debian packages, downloaded and unpacked without installing anything.
 //!
-//! In: names of packages. Out: their files in a folder. [`Apt::of_system`] knows what the system's own package lists hold;
-//! [`Apt::private`] knows other suites and architectures, with lists and a cache in a folder of its own.
+//! In: names of packages. Out: their files in a folder. [`Apt::of_system`] knows what the system's
+//! own package lists hold; [`Apt::private`] knows other suites and architectures, with lists and a
+//! cache in a folder of its own.
 
 use std::fs;
 use std::io;
@@ -61,7 +62,8 @@ pub fn system_suites() -> Result<Vec<String>, Error> {
     Ok(suites)
 }
 
-/// The mirror from which the system gets Debian itself; none where the system is another distribution.
+/// The mirror from which the system gets Debian itself; none where the system is another
+/// distribution.
 pub fn debian_mirror(suites: &[String]) -> Option<&str> {
     let mirrors = suites.iter().filter_map(|suite| suite.split(' ').next());
     mirrors.into_iter().find(|mirror| !mirror.contains("security"))
@@ -87,7 +89,8 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Lists of these suites (`MIRROR SUITE` each) for an architecture, with their state in `dir`. Call [`Apt::update`] next.
+    /// Lists of these suites (`MIRROR SUITE` each) for an architecture, with their state in `dir`.
+    /// Call [`Apt::update`] next.
     pub fn private(dir: &Path, architecture: &str, suites: &[String]) -> Result<Self, Error> {
         let source =
             |suite| format!("deb [arch={architecture} signed-by={KEYRING}] {suite} main\n");

@@ -44,7 +44,8 @@ fn checked(command: &Command, output: io::Result<Output>) -> Result<String, Erro
     Err(Error::Failed { line: line(command), status: output.status, output: output_text })
 }
 
-/// Runs a program whose messages people see while it works. It is killed when the future is dropped.
+/// Runs a program whose messages people see while it works. It is killed when the future is
+/// dropped.
 pub async fn run_visibly(command: Command) -> Result<(), Error> {
     let mut command = tokio::process::Command::from(command);
     command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
@@ -84,7 +85,8 @@ pub fn run_line(line: &str) -> Result<String, Error> {
     run(Command::new(words.next().unwrap_or_default()).args(words))
 }
 
-/// Runs a program that may take long, and returns what it printed. It is killed when the future is dropped.
+/// Runs a program that may take long, and returns what it printed. It is killed when the future is
+/// dropped.
 pub async fn run_long(command: Command, input: Option<std::fs::File>) -> Result<String, Error> {
     let mut command = tokio::process::Command::from(command);
     command.stdin(input.map_or_else(Stdio::null, Stdio::from)).kill_on_drop(true);

@@ -1,7 +1,8 @@
 //! The programs of a control plane and their arguments.
 //!
-//! In: a folder and where to listen. Out: certificates, the audit policy and a [`Command`] for each program of the
-//! multi-call binary. The caller starts them: [`crate::api`] and [`crate::cluster`] do it in different ways.
+//! In: a folder and where to listen. Out: certificates, the audit policy and a [`Command`] for each
+//! program of the multi-call binary. The caller starts them: [`crate::api`] and [`crate::cluster`]
+//! do it in different ways.
 
 use std::fs;
 use std::io;
@@ -182,7 +183,8 @@ impl ControlPlane {
         program("kube-scheduler", [kubeconfig, "--leader-elect=false".to_owned()])
     }
 
-    /// kube-proxy for all nodes: every node sends its traffic for Services through the namespace in which it runs.
+    /// kube-proxy for all nodes: every node sends its traffic for Services through the namespace in
+    /// which it runs.
     pub fn proxy(&self, node: &str) -> Command {
         program(
             "kube-proxy",

@@ -1,8 +1,8 @@
 //! The programs in Go: Kubernetes and etcd as one multi-call binary, and Helm 3 and 4.
 //!
-//! In: Go 1.25 or newer; `e2e/cluster` or `e2e/helm`; Go's module proxy the first time. Out: the programs in
-//! `target/e2e/bin/`. Minutes the first time (about 4 on two cores for Kubernetes, 1.5 for Helm), nothing when they are up
-//! to date.
+//! In: Go 1.25 or newer; `e2e/cluster` or `e2e/helm`; Go's module proxy the first time. Out: the
+//! programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for Kubernetes, 1.5
+//! for Helm), nothing when they are up to date.
 
 use std::fs;
 use std::io;
@@ -62,8 +62,8 @@ pub async fn build_kubernetes() -> Result<PathBuf, Error> {
     Ok(binary)
 }
 
-/// Builds Helm 3 and Helm 4, and returns the folder with `helm3/helm` and `helm4/helm`. Both programs are called helm,
-/// because Helm takes the name of its field manager from the program's.
+/// Builds Helm 3 and Helm 4, and returns the folder with `helm3/helm` and `helm4/helm`. Both
+/// programs are called helm, because Helm takes the name of its field manager from the program's.
 pub async fn build_helm() -> Result<PathBuf, Error> {
     let build = Build::new("helm", &["go.mod", "go.sum"])?;
     if !build.is_done() {

@@ -26,7 +26,8 @@ pub fn state() -> PathBuf {
     target().join("e2e")
 }
 
-/// The folder of the programs in Go: the multi-call binary, its links (`kubectl`, `kubelet`, …), and Helm.
+/// The folder of the programs in Go: the multi-call binary, its links (`kubectl`, `kubelet`, …),
+/// and Helm.
 pub fn programs() -> PathBuf {
     state().join("bin")
 }
@@ -36,7 +37,8 @@ pub fn static_program(name: &str) -> PathBuf {
     workspace().join("target/x86_64-unknown-linux-gnu/release").join(name)
 }
 
-/// Waits until no other process holds the lock on this file, and holds it until the result is dropped.
+/// Waits until no other process holds the lock on this file, and holds it until the result is
+/// dropped.
 pub fn lock(path: &Path) -> io::Result<File> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;

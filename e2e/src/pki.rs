@@ -1,7 +1,8 @@
 //! Certificates of a throw-away cluster.
 //!
-//! In: the subject of a certificate. Out: PEM files and kubeconfigs. One certificate authority signs servers and clients. The
-//! Kubernetes user is the common name, and its group the organisation.
+//! In: the subject of a certificate. Out: PEM files and kubeconfigs. One certificate authority
+//! signs servers and clients. The Kubernetes user is the common name, and its group the
+//! organisation.
 
 use std::fs;
 use std::io;

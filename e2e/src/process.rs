@@ -1,8 +1,9 @@
 //! Processes that outlive the process that started them; and ending exactly these.
 //!
-//! In: a folder. Each process that is started gets a log and a record there: its pid and its start time (field 22 of
-//! `/proc/PID/stat`). Out: the processes that still run, or their end. A pid that the kernel has reused is never signalled:
-//! the start time differs, and the signal goes through a pidfd that is opened before the start time is compared.
+//! In: a folder. Each process that is started gets a log and a record there: its pid and its start
+//! time (field 22 of `/proc/PID/stat`). Out: the processes that still run, or their end. A pid that
+//! the kernel has reused is never signalled: the start time differs, and the signal goes through a
+//! pidfd that is opened before the start time is compared.
 
 use std::fs::{self, File};
 use std::io;
@@ -75,7 +76,8 @@ impl Record {
         Some(Self { pid, started })
     }
 
-    /// A child of this process. A child that has ended already gets no start time, so that it counts as ended.
+    /// A child of this process. A child that has ended already gets no start time, so that it
+    /// counts as ended.
     fn of_child(child: &Child) -> Self {
         Self::of(child.id()).unwrap_or(Self { pid: child.id(), started: 0 })
     }
@@ -107,7 +109,8 @@ impl Record {
 
 /// The start time in `/proc/PID/stat`; none for a zombie.
 fn start_of_living(stat: &str) -> Option<u64> {
-    // The second field is the program's name in parentheses, which may contain blanks and parentheses.
+    // The second field is the program's name in parentheses, which may contain blanks and
+    // parentheses.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     (!matches!(*fields.first()?, "Z" | "X")).then(|| fields.get(19)?.parse().ok())?
 }
@@ -135,8 +138,8 @@ impl Processes {
         Ok(Record::of_child(&child))
     }
 
-    /// Starts a program with the given standard input, in a process group of its own: Ctrl-C in the terminal does not reach
-    /// it.
+    /// Starts a program with the given standard input, in a process group of its own: Ctrl-C in the
+    /// terminal does not reach it.
     pub fn start(&self, name: &str, command: &mut Command) -> Result<Child, Error> {
         fs::create_dir_all(&self.dir)
             .map_err(|source| Error::Write { path: self.dir.clone(), source })?;
@@ -182,7 +185,8 @@ impl Processes {
         self.all().into_iter().filter(|(_, record)| !record.lives()).map(|(name, _)| name).collect()
     }
 
-    /// Waits until one of the recorded processes ends by itself, and returns it with the end of its log.
+    /// Waits until one of the recorded processes ends by itself, and returns it with the end of its
+    /// log.
     pub async fn an_end(&self) -> Ended {
         let mut ticks = tokio::time::interval(LOOK);
         loop {
@@ -200,7 +204,8 @@ impl Processes {
         let _ = fs::remove_file(self.dir.join(format!("{name}.pid")));
     }
 
-    /// Kills every recorded process, waits until all have ended, and removes the records. Logs stay.
+    /// Kills every recorded process, waits until all have ended, and removes the records. Logs
+    /// stay.
     pub async fn kill_all(&self) -> Result<(), Error> {
         let all = self.all();
         kill(all.iter().map(|(_, record)| *record).collect()).await?;

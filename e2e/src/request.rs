@@ -1,7 +1,7 @@
 //! Requests to an API server as plain JSON, for tests that check its exact answers.
 //!
-//! In: a client, a verb, a path, a body. Out: the code, message and object of the answer. [`kubectl`] is for what only it
-//! does: kustomize, waiting, and commands that a person would type.
+//! In: a client, a verb, a path, a body. Out: the code, message and object of the answer.
+//! [`kubectl`] is for what only it does: kustomize, waiting, and commands that a person would type.
 
 use std::path::Path;
 use std::process::Command;
@@ -66,8 +66,8 @@ impl Answer {
     }
 }
 
-/// Sends one request. `verb` is `GET`, `POST`, `PUT`, `DELETE`, or a kind of patch: `MERGE`, `STRATEGIC`, `APPLY`. A refusal is
-/// an answer.
+/// Sends one request. `verb` is `GET`, `POST`, `PUT`, `DELETE`, or a kind of patch: `MERGE`,
+/// `STRATEGIC`, `APPLY`. A refusal is an answer.
 pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Result<Answer, Error> {
     let (method, content) = match verb {
         "MERGE" => ("PATCH", "application/merge-patch+json"),

@@ -1,7 +1,7 @@
 //! Waiting for a condition, with a deadline.
 //!
-//! In: a deadline, the condition, and its name in words. Out: the value of the condition, or an error with the last
-//! observation.
+//! In: a deadline, the condition, and its name in words. Out: the value of the condition, or an
+//! error with the last observation.
 
 use std::time::Duration;
 

@@ -1,9 +1,12 @@
-//! The kernel tier of kernels without securityfs: the probe's container starts there and reports what it found.
+//! The kernel tier of kernels without securityfs: the probe's container starts there and reports
+//! what it found.
 //!
-//! In: Debian's kernels 6.1 and 6.12, booted with `initcall_blacklist=securityfs_init`. They are then like a kernel without
-//! CONFIG_SECURITYFS: there is no directory /sys/kernel/security and no such file system. And the manifest of the probe: runc
-//! starts its container with the mounts that containerd makes of the manifest. Out: the container starts, proves the same as
-//! everywhere, and reports that the kernel has no securityfs. With a mount of /sys/kernel/security it does not start.
+//! In: Debian's kernels 6.1 and 6.12, booted with `initcall_blacklist=securityfs_init`. They are
+//! then like a kernel without CONFIG_SECURITYFS: there is no directory /sys/kernel/security and no
+//! such file system. And the manifest of the probe: runc starts its container with the mounts that
+//! containerd makes of the manifest. Out: the container starts, proves the same as everywhere, and
+//! reports that the kernel has no securityfs. With a mount of /sys/kernel/security it does not
+//! start.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -18,8 +21,8 @@ use serde_json::{Value, json};
 
 const RUNC: &str = "/usr/sbin/runc";
 
-/// Whether the directory is there, then the outcome of a container with the narrow mount, then the report of one with the
-/// manifest's.
+/// Whether the directory is there, then the outcome of a container with the narrow mount, then the
+/// report of one with the manifest's.
 const SCRIPT: &str = r"
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p /c/rootfs/proc /c/rootfs/sys /c/rootfs/dev
@@ -105,8 +108,9 @@ fn mounts(pod: &Value) -> Vec<Value> {
     pod["containers"][0]["volumeMounts"].as_array().unwrap().iter().map(mount).collect()
 }
 
-/// A container with the capabilities of the manifest, a sysfs and those mounts, in a mount namespace of its own. It requires an
-/// LSM that is not active, so that its report shows whether it can read the list.
+/// A container with the capabilities of the manifest, a sysfs and those mounts, in a mount
+/// namespace of its own. It requires an LSM that is not active, so that its report shows whether it
+/// can read the list.
 fn specification(container: &Value, mounts: &[Value]) -> Value {
     let added = container["securityContext"]["capabilities"]["add"].as_array().unwrap();
     let capabilities: Vec<String> =

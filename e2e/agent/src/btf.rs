@@ -69,8 +69,8 @@ impl<'a> Types<'a> {
         found.is_some_and(|rest| rest.first() == Some(&0))
     }
 
-    /// The offset of a member of a struct, also of a member of an unnamed struct or union inside it. Fails where there is no
-    /// such member.
+    /// The offset of a member of a struct, also of a member of an unnamed struct or union inside
+    /// it. Fails where there is no such member.
     pub fn offset(&self, of: &str, member: &str) -> anyhow::Result<u64> {
         let mut of_name =
             self.types.iter().filter(|found| found.kind == STRUCT && self.is_named(found.name, of));
@@ -97,7 +97,8 @@ impl<'a> Types<'a> {
 mod tests {
     use super::*;
 
-    /// `struct file { int f_mode; union { int __f_path; int f_path; }; }`, with a typedef before it.
+    /// `struct file { int f_mode; union { int __f_path; int f_path; }; }`, with a typedef before
+    /// it.
     fn sample() -> Vec<u8> {
         let strings = b"\0file\0f_mode\0__f_path\0f_path\0int\0";
         let kind = |kind: u32, count: u32| kind << 24 | count;

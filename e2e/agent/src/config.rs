@@ -1,6 +1,7 @@
 //! The settings of the test agent: a release, and the addresses at which it serves.
 //!
-//! In: flags, and the folder that Tetragon's chart mounts, which has a file for each flag. Out: [`Settings`].
+//! In: flags, and the folder that Tetragon's chart mounts, which has a file for each flag. Out:
+//! [`Settings`].
 
 use std::fs;
 use std::io;
@@ -24,10 +25,11 @@ impl Release {
     pub const LISTS_MODES: Self = Self(1, 4);
     /// From this release on it lists how often a policy has acted.
     pub const LISTS_COUNTERS: Self = Self(1, 6);
-    /// From this release on it lists domains and hooks, knows skipped policies, and serves over TLS: main of 2026-08, which is
-    /// called 1.8 here.
+    /// From this release on it lists domains and hooks, knows skipped policies, and serves over
+    /// TLS: main of 2026-08, which is called 1.8 here.
     pub const LISTS_DOMAINS: Self = Self(1, 8);
-    /// From this release on it serves at a socket in the file system; older releases serve at a local port.
+    /// From this release on it serves at a socket in the file system; older releases serve at a
+    /// local port.
     const SERVES_AT_SOCKET: Self = Self(1, 7);
 
     /// The default address of the gRPC server.
@@ -116,7 +118,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings. A flag overrides its file, and the file overrides the default of the release.
+    /// Reads the settings. A flag overrides its file, and the file overrides the default of the
+    /// release.
     pub fn read(flags: Flags) -> anyhow::Result<Self> {
         let dir = flags.config_dir.as_deref();
         let value = |flag: Option<String>, name: &str| {

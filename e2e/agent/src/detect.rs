@@ -1,7 +1,8 @@
-//! Finds out whether LSM BPF can be used, as the release does it: once, with a program and by the kernel's list.
+//! Finds out whether LSM BPF can be used, as the release does it: once, with a program and by the
+//! kernel's list.
 //!
-//! In: the release, the kernel and `/sys/kernel/security`. Out: the answer, which is valid until the process ends, and the
-//! lines for the log. (detectLSM in pkg/bpf/detect_linux.go of Tetragon.)
+//! In: the release, the kernel and `/sys/kernel/security`. Out: the answer, which is valid until
+//! the process ends, and the lines for the log. (detectLSM in pkg/bpf/detect_linux.go of Tetragon.)
 
 use std::fs;
 use std::io;
@@ -45,7 +46,8 @@ fn read_list() -> Result<String, NoList> {
     fs::read_to_string(LSM_LIST).map_err(NoList::Read)
 }
 
-/// Mounts securityfs where the folder is empty, as in a container without a mount there, and unmounts it again.
+/// Mounts securityfs where the folder is empty, as in a container without a mount there, and
+/// unmounts it again.
 fn list_of_own_mount() -> Result<String, NoList> {
     if fs::read_dir(SECURITYFS).map_err(NoList::Read)?.next().is_some() {
         return read_list();

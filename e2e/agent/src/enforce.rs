@@ -20,14 +20,16 @@ const PROBE: &str = "probe";
 /// The hook with which Tetragon finds out whether the kernel takes any LSM program.
 const FIRST_HOOK: &str = "file_mprotect";
 
-/// A program that allows everything. It is loaded and attached only to see whether the kernel allows that.
+/// A program that allows everything. It is loaded and attached only to see whether the kernel
+/// allows that.
 pub struct Probe {
     btf: Btf,
     ebpf: Ebpf,
 }
 
 impl Probe {
-    /// Loads it once, on another hook than the one that is used later. Fails where the kernel refuses it.
+    /// Loads it once, on another hook than the one that is used later. Fails where the kernel
+    /// refuses it.
     pub fn load() -> anyhow::Result<Self> {
         let btf = Btf::from_sys_fs().context("read the kernel's BTF")?;
         let ebpf = EbpfLoader::new().btf(Some(&btf)).load(OBJECT).context("make the maps")?;

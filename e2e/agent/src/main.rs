@@ -1,8 +1,10 @@
-//! The test agent: it does for real what decides about Tetragon's LSM policies, where Tetragon's image cannot be pulled.
+//! The test agent: it does for real what decides about Tetragon's LSM policies, where Tetragon's
+//! image cannot be pulled.
 //!
-//! In: the release whose behaviour is wanted, its configuration, TracingPolicies. Out: LSM programs that really deny, or the
-//! error of that release; by gRPC, as a metric and in the log, as Tetragon does it. `README.md` beside this crate has a row
-//! for each behaviour with its source. Called as `tetra` it is the client that asks an agent.
+//! In: the release whose behaviour is wanted, its configuration, TracingPolicies. Out: LSM programs
+//! that really deny, or the error of that release; by gRPC, as a metric and in the log, as Tetragon
+//! does it. `README.md` beside this crate has a row for each behaviour with its source. Called as
+//! `tetra` it is the client that asks an agent.
 
 mod btf;
 mod config;
@@ -42,7 +44,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Opens a file for writing and for reading, and prints both outcomes. A refusal is an outcome, not a failure.
+    /// Opens a file for writing and for reading, and prints both outcomes. A refusal is an outcome,
+    /// not a failure.
     Open {
         /// The file.
         path: PathBuf,
@@ -84,13 +87,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// How long the agent takes to load its own programs before it loads policies. Tetragon takes about 7 s under emulation.
+/// How long the agent takes to load its own programs before it loads policies. Tetragon takes about
+/// 7 s under emulation.
 const BASE_PROGRAMS: Duration = Duration::from_secs(3);
 
 /// Finds out once whether LSM policies can be loaded, then serves and watches until a signal comes.
 ///
-/// Metrics are served at once. Everything else waits until the kinds of policies exist and the agent's own programs are
-/// loaded. Until then all metrics are zero, whatever policies exist.
+/// Metrics are served at once. Everything else waits until the kinds of policies exist and the
+/// agent's own programs are loaded. Until then all metrics are zero, whatever policies exist.
 async fn agent(settings: &Settings) -> anyhow::Result<()> {
     // First of all: the first process of a container ignores every signal that it does not handle.
     let ended = serve::ended()?;

@@ -1,6 +1,7 @@
 //! The messages with which Tetragon lists policies, in their published names and numbers.
 //!
-//! api/v1/tetragon/sensors.proto of Tetragon: package tetragon. What is read from JSON is what `tetra` prints.
+//! api/v1/tetragon/sensors.proto of Tetragon: package tetragon. What is read from JSON is what
+//! `tetra` prints.
 
 use prost::Message;
 use serde::Deserialize;
@@ -154,7 +155,8 @@ pub struct HookStatus {
 mod tests {
     use super::*;
 
-    /// Fields by number, as sensors.proto has them: a mistake in a tag would still decode between our own two ends.
+    /// Fields by number, as sensors.proto has them: a mistake in a tag would still decode between
+    /// our own two ends.
     #[test]
     fn the_bytes_are_those_of_the_published_numbers() {
         let status = TracingPolicyStatus {

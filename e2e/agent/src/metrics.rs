@@ -1,4 +1,5 @@
-//! The text of the metrics about policies (pkg/metrics/policymetrics of v1.3.0, v1.7.0 and main of 2026-08).
+//! The text of the metrics about policies (pkg/metrics/policymetrics of v1.3.0, v1.7.0 and main of
+//! 2026-08).
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,9 @@
 //! The policies that the agent knows, each with its state.
 //!
-//! In: TracingPolicies that are applied and deleted, and whether LSM BPF can be used. Out: the list for gRPC and the metrics.
-//! As in Tetragon, a policy that failed to load is loaded again only when its spec changes, or by the next process. So a mount
-//! that is added later helps only after a restart.
+//! In: TracingPolicies that are applied and deleted, and whether LSM BPF can be used. Out: the list
+//! for gRPC and the metrics. As in Tetragon, a policy that failed to load is loaded again only when
+//! its spec changes, or by the next process. So a mount that is added later helps only after a
+//! restart.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,7 +48,8 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// Knows no policies yet. `lsm` is whether LSM policies can be loaded, for as long as the process runs.
+    /// Knows no policies yet. `lsm` is whether LSM policies can be loaded, for as long as the
+    /// process runs.
     pub fn new(lsm: bool) -> Self {
         Self { lsm, table: Arc::default() }
     }
@@ -57,7 +59,8 @@ impl Policies {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds or changes a policy. Nothing happens where this edition is known. Loading blocks the thread.
+    /// Adds or changes a policy. Nothing happens where this edition is known. Loading blocks the
+    /// thread.
     pub fn apply(&self, edition: &Edition, spec: &Value) {
         if !self.begin(edition) {
             return;
@@ -80,7 +83,8 @@ impl Policies {
         };
     }
 
-    /// Notes that the policy is loading, and returns whether it has to be loaded. An earlier edition is no longer enforced.
+    /// Notes that the policy is loading, and returns whether it has to be loaded. An earlier
+    /// edition is no longer enforced.
     fn begin(&self, edition: &Edition) -> bool {
         let mut table = self.table();
         if table.entries.get(&edition.name).is_some_and(|entry| entry.edition == *edition) {

@@ -1,8 +1,8 @@
 //! Which fields of its policies each release of Tetragon fills in, and which it leaves out.
 //!
 //! In: policies with the fields of all releases. Out: the policies with the fields of one release
-//! (api/v1/tetragon/sensors.proto and pkg/sensors/collection.go of v1.3.0, v1.4.0, v1.7.0 and main of 2026-08, here called
-//! 1.8).
+//! (api/v1/tetragon/sensors.proto and pkg/sensors/collection.go of v1.3.0, v1.4.0, v1.7.0 and main
+//! of 2026-08, here called 1.8).
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! Policies that come from a file and are not loaded: the test agent without a kernel.
 //!
-//! In: a file in the form of `tetra tracingpolicy list -o json`. Out: the policies that gRPC and the metrics list.
+//! In: a file in the form of `tetra tracingpolicy list -o json`. Out: the policies that gRPC and
+//! the metrics list.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,8 @@
-//! The servers of the agent: gRPC for people and tools, metrics, and the health service that the kubelet asks.
+//! The servers of the agent: gRPC for people and tools, metrics, and the health service that the
+//! kubelet asks.
 //!
-//! In: [`Settings`] and a [`Source`]. Out: nothing; a server ends only when its address cannot be used.
+//! In: [`Settings`] and a [`Source`]. Out: nothing; a server ends only when its address cannot be
+//! used.
 
 use std::fs;
 use std::io;
@@ -81,7 +83,8 @@ fn tls(files: &TlsFiles) -> anyhow::Result<ServerTlsConfig> {
     Ok(config.client_ca_root(Certificate::from_pem(cas)))
 }
 
-/// Makes a socket in the file system. It replaces an old one, as a socket stays when its process ends.
+/// Makes a socket in the file system. It replaces an old one, as a socket stays when its process
+/// ends.
 fn socket(path: &Path) -> anyhow::Result<UnixListener> {
     let bind = || {
         match fs::remove_file(path) {

@@ -90,7 +90,8 @@ pub async fn list(address: &str) -> anyhow::Result<Vec<TracingPolicyStatus>> {
     Ok(response.with_context(|| format!("list the policies at {address}"))?.into_inner().policies)
 }
 
-/// The JSON of Protocol Buffers: 64-bit numbers are strings, and fields with their default value are left out.
+/// The JSON of Protocol Buffers: 64-bit numbers are strings, and fields with their default value
+/// are left out.
 fn as_json(policies: &[TracingPolicyStatus]) -> Value {
     let one = |policy: &TracingPolicyStatus| {
         let mut object = json!({"id": policy.id.to_string(), "name": policy.name, "state": policy.state().name()});

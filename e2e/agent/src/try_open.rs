@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Opens the file for writing (and makes it where it is missing), then for reading. Returns a line for each.
+/// Opens the file for writing (and makes it where it is missing), then for reading. Returns a line
+/// for each.
 pub fn report(path: &Path) -> String {
     let write = OpenOptions::new().append(true).create(true).open(path);
     let read = File::open(path);

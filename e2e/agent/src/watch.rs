@@ -1,7 +1,8 @@
 //! Watches TracingPolicies with the pod's ServiceAccount.
 //!
-//! In: the API server. Out: up-to-date [`Policies`]. Tetragon begins to watch only when both of its kinds exist. Where policies
-//! may not be read, the watch retries with a growing interval and logs nothing.
+//! In: the API server. Out: up-to-date [`Policies`]. Tetragon begins to watch only when both of its
+//! kinds exist. Where policies may not be read, the watch retries with a growing interval and logs
+//! nothing.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! An API server as small as can be, for probe daemons in a machine without a cluster.
 //!
-//! In: HTTP requests at 127.0.0.1:8080. Out: answers. The Node n1 exists; of other objects the server keeps what was last
-//! created or applied as status, each in a file below [`OBJECTS`]. It notes each request with the profile that it names.
+//! In: HTTP requests at 127.0.0.1:8080. Out: answers. The Node n1 exists; of other objects the
+//! server keeps what was last created or applied as status, each in a file below [`OBJECTS`]. It
+//! notes each request with the profile that it names.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};

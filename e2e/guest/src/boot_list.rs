@@ -1,7 +1,8 @@
 //! Prints what this boot can do: `guest boot-list`.
 //!
-//! Out: an object with the active LSMs, how many files IMA has measured, the exit code of `node-probe check`, and what
-//! AppArmor answers to a process that asks for its profile, and to a process that enters another one.
+//! Out: an object with the active LSMs, how many files IMA has measured, the exit code of
+//! `node-probe check`, and what AppArmor answers to a process that asks for its profile, and to a
+//! process that enters another one.
 
 use std::fs;
 use std::io;

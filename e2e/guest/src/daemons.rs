@@ -1,7 +1,7 @@
 //! Two probe daemons, one after the other in the same boot, against [`Api`]: `guest daemons`.
 //!
-//! Out: an object for each daemon, with its requests and the memory it took. A daemon is ended at its second check after a
-//! request that shows that the hook profile is settled, or after a minute.
+//! Out: an object for each daemon, with its requests and the memory it took. A daemon is ended at
+//! its second check after a request that shows that the hook profile is settled, or after a minute.
 
 use std::fs;
 use std::io;

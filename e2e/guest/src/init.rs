@@ -1,7 +1,7 @@
 //! The first process in the initial ramdisk.
 //!
-//! In: [`Start`]. Out: the command's output and exit code at the serial ports and a machine that is turned off; or, for a
-//! node, the first process of its root file system.
+//! In: [`Start`]. Out: the command's output and exit code at the serial ports and a machine that is
+//! turned off; or, for a node, the first process of its root file system.
 
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -21,7 +21,8 @@ use crate::shell;
 
 /// The serial ports of the command's output, of its errors, and of its exit code.
 const PORTS: [&str; 3] = ["/dev/ttyS1", "/dev/ttyS2", "/dev/ttyS3"];
-/// The root file system, the node's own disk and the disk with the images, with the places where they are mounted.
+/// The root file system, the node's own disk and the disk with the images, with the places where
+/// they are mounted.
 const DISKS: [(&str, &str); 3] =
     [("/dev/vda", "/new"), ("/dev/vdb", "/new/var"), ("/dev/vdc", "/new/var/lib/containerd")];
 /// How long the kernel may take to find the disks after their driver was loaded.
@@ -119,7 +120,8 @@ fn code(status: WaitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
-/// Loads the drivers of the disks and continues with the first process of the root file system on them.
+/// Loads the drivers of the disks and continues with the first process of the root file system on
+/// them.
 fn change_root(modules: &[String]) -> io::Result<Infallible> {
     mount_plain("devtmpfs", "/dev")?;
     for module in modules {

@@ -1,9 +1,9 @@
 //! Kills checks, and then probe daemons, and prints what is left of them: `guest kill KILLS SEED`.
 //!
-//! Out: three lines of JSON. One is about a check that was killed while its canary was attached, one about checks that were
-//! killed at random moments, one about half as many daemons. A check may take minutes where the processor is emulated on a
-//! busy machine. Each of the C programs ends when what it killed is gone from the kernel, so that the next one begins with
-//! nothing on its way out.
+//! Out: three lines of JSON. One is about a check that was killed while its canary was attached,
+//! one about checks that were killed at random moments, one about half as many daemons. A check may
+//! take minutes where the processor is emulated on a busy machine. Each of the C programs ends when
+//! what it killed is gone from the kernel, so that the next one begins with nothing on its way out.
 
 use std::io;
 use std::time::Instant;
@@ -30,8 +30,8 @@ pub fn run(kills: &str, seed: &str) -> io::Result<u8> {
     }
     let _api = Api::start()?;
     let half: u32 = kills.parse().map_err(io::Error::other)?;
-    // The API server forgets everything when a daemon starts, so that each daemon tries the hooks. A daemon is told to end
-    // after some checks, and is killed before that.
+    // The API server forgets everything when a daemon starts, so that each daemon tries the hooks.
+    // A daemon is told to end after some checks, and is killed before that.
     let daemon = format!(
         "rm -f {OBJECTS}/*; exec /bin/busybox timeout {seconds} /bin/node-probe agent --node-name n1 --check-interval 2s"
     );

@@ -1,7 +1,7 @@
 //! What the rig and the program inside its virtual machines tell each other.
 //!
-//! The rig writes [`Start`] into the initial ramdisk, and [`NodeSettings`] onto the disk of a node. The program `guest`,
-//! which is the first process of every machine, reads them.
+//! The rig writes [`Start`] into the initial ramdisk, and [`NodeSettings`] onto the disk of a node.
+//! The program `guest`, which is the first process of every machine, reads them.
 
 pub mod place;
 
@@ -20,14 +20,16 @@ pub const MODULES: &str = "/modules";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Start {
-    /// Runs a command, passes its output and exit code on through serial ports, and turns the machine off.
+    /// Runs a command, passes its output and exit code on through serial ports, and turns the
+    /// machine off.
     Command {
         /// The program, as found in /bin, and its arguments.
         command: Vec<String>,
         /// Whether securityfs is mounted.
         securityfs: bool,
     },
-    /// Loads drivers, changes to the root file system on the first disk, and becomes a node of a cluster.
+    /// Loads drivers, changes to the root file system on the first disk, and becomes a node of a
+    /// cluster.
     Node {
         /// The files in [`MODULES`], in the order in which the kernel needs them.
         modules: Vec<String>,

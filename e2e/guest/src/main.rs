@@ -1,6 +1,7 @@
 //! `guest`: the first process of every virtual machine of the rig, and what tests run in one.
 //!
-//! In: [`e2e_guest::Start`] for the first process; a command and its arguments otherwise. Out: JSON on standard output.
+//! In: [`e2e_guest::Start`] for the first process; a command and its arguments otherwise. Out: JSON
+//! on standard output.
 
 mod api;
 mod boot_list;
@@ -21,7 +22,8 @@ const USAGE: &str = "usage: guest measure PLACE… | within PLACE PROGRAM ARGUME
     boot-list | control";
 
 fn main() -> ExitCode {
-    // The kernel passes boot parameters that it does not know to its first process: they mean nothing here.
+    // The kernel passes boot parameters that it does not know to its first process: they mean
+    // nothing here.
     if std::process::id() == 1 {
         let Err(error) = first_process();
         println!("guest: {error}");

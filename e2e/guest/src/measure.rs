@@ -1,7 +1,8 @@
 //! Measures one boot from several places: `guest measure PLACE…`.
 //!
-//! In: places, which are what a process can see and may do. Out: for each place an object with what node-probe says there,
-//! what the truth program finds there, and what the text-based ways would say there.
+//! In: places, which are what a process can see and may do. Out: for each place an object with what
+//! node-probe says there, what the truth program finds there, and what the text-based ways would
+//! say there.
 
 use std::fs;
 use std::io;

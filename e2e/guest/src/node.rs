@@ -1,8 +1,9 @@
 //! The first process of a node: mounts, network, containerd, kubelet; and the control port.
 //!
-//! The root is read-only and shared by all nodes. What a node has of its own is on its second disk, /var, where the rig has
-//! put its configuration into /var/node. containerd's folder is a third disk, with the images that every pod needs. Logs go
-//! to the rig through ports of their own, as do the requests at the control port:
+//! The root is read-only and shared by all nodes. What a node has of its own is on its second disk,
+//! /var, where the rig has put its configuration into /var/node. containerd's folder is a third
+//! disk, with the images that every pod needs. Logs go to the rig through ports of their own, as do
+//! the requests at the control port:
 //!
 //! - `import SIZE`, followed by SIZE bytes of an image archive
 //! - `poweroff`
@@ -132,8 +133,8 @@ fn port_device(name: &str) -> io::Result<PathBuf> {
     Err(io::Error::other(format!("there is no virtio port {name}")))
 }
 
-/// The control port. It reads as "end of file" while nobody is connected and for a moment after, also in the middle of an
-/// archive, so only an end that lasts is one.
+/// The control port. It reads as "end of file" while nobody is connected and for a moment after,
+/// also in the middle of an archive, so only an end that lasts is one.
 struct Port {
     file: File,
     patience: Option<Duration>,

@@ -1,4 +1,5 @@
-//! Places to ask from: what the process that asks can see and may do. `guest measure` runs programs in them.
+//! Places to ask from: what the process that asks can see and may do. `guest measure` runs programs
+//! in them.
 
 use serde::{Deserialize, Serialize};
 

@@ -17,7 +17,8 @@ pub fn command(words: &[&str]) -> Command {
     command
 }
 
-/// The exit code as a shell gives it: 128 and the number of the signal where a signal ended the program.
+/// The exit code as a shell gives it: 128 and the number of the signal where a signal ended the
+/// program.
 pub fn code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)

@@ -1,8 +1,9 @@
 //! The images that virtual machines find on their disk when they start.
 //!
-//! In: image archives. Out: a file system with containerd's folder, in which they are imported and unpacked. An import
-//! takes about a minute in an emulated machine for an image of 150 MB, and a second here. The file system is kept
-//! between runs; its name is a digest of what the archives contain, so another build of an image is another file.
+//! In: image archives. Out: a file system with containerd's folder, in which they are imported and
+//! unpacked. An import takes about a minute in an emulated machine for an image of 150 MB, and a
+//! second here. The file system is kept between runs; its name is a digest of what the archives
+//! contain, so another build of an image is another file.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,6 +1,7 @@
 //! The cgroup that holds every container of the node on this machine, in each mounted hierarchy.
 //!
-//! In: the mounted hierarchies, of either version. Out: the processes inside; in the end the cgroup is removed.
+//! In: the mounted hierarchies, of either version. Out: the processes inside; in the end the cgroup
+//! is removed.
 
 use std::fs;
 use std::io;

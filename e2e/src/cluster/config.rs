@@ -103,7 +103,8 @@ pub fn kubelet(places: &Places<'_>, cgroup_root: &str) -> Value {
         "resolvConf": "",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "serializeImagePulls": false,
-        // Other programs use the machine's disk and memory too, so percentages of them mean nothing here.
+        // Other programs use the machine's disk and memory too, so percentages of them mean nothing
+        // here.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "50Mi"},
         "localStorageCapacityIsolation": false,

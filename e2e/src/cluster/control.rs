@@ -1,7 +1,8 @@
 //! The control port of a virtual machine: one line is a request, one line is the answer.
 //!
-//! In: the socket at which the emulator offers the port; `e2e/guest/src/node.rs` describes the requests. The port works as
-//! soon as the emulator runs: a request waits until the machine reads it.
+//! In: the socket at which the emulator offers the port; `e2e/guest/src/node.rs` describes the
+//! requests. The port works as soon as the emulator runs: a request waits until the machine reads
+//! it.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -15,7 +16,8 @@ use tokio::time::timeout;
 
 use crate::wait;
 
-/// How long an answer may take: the machine may still be starting, and large images are unpacked under emulation.
+/// How long an answer may take: the machine may still be starting, and large images are unpacked
+/// under emulation.
 const ANSWER: Duration = Duration::from_mins(4);
 /// How long the emulator may take to listen: milliseconds are usual.
 const LISTENS: Duration = Duration::from_secs(10);
@@ -88,8 +90,8 @@ async fn ask(socket: &Path, request: &str, archive: Option<&Path>) -> Result<(),
     }
 }
 
-/// Connects as soon as the emulator listens. The path goes through the folder's descriptor, because the path of a socket may
-/// have only 107 bytes.
+/// Connects as soon as the emulator listens. The path goes through the folder's descriptor, because
+/// the path of a socket may have only 107 bytes.
 async fn connect(socket: &Path) -> io::Result<UnixStream> {
     let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
         return Err(ErrorKind::InvalidInput.into());

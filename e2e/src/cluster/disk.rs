@@ -6,7 +6,8 @@ use std::process::Command;
 use super::Error;
 use crate::command::run;
 
-/// The size of a node's own disk and of the one with its images. The file holds only what is written.
+/// The size of a node's own disk and of the one with its images. The file holds only what is
+/// written.
 pub const SIZE: &str = "8G";
 /// Options of a disk that is written to.
 pub const WRITABLE: [&str; 2] = ["-E", "lazy_itable_init=1,root_owner=0:0"];

@@ -1,7 +1,7 @@
 //! Removing the cluster, whatever state it is in.
 //!
-//! All recorded processes are ended, and all others in our network namespace or our cgroup: only ours are there. Then the
-//! cgroup, the namespace and the files are removed. Logs stay.
+//! All recorded processes are ended, and all others in our network namespace or our cgroup: only
+//! ours are there. Then the cgroup, the namespace and the files are removed. Logs stay.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,8 @@ use crate::paths::{remove_dir, remove_file};
 use crate::process::Record;
 use crate::wait;
 
-/// How long another process that starts the cluster may take to stop and to remove what it has started.
+/// How long another process that starts the cluster may take to stop and to remove what it has
+/// started.
 const GIVE_UP: Duration = Duration::from_mins(1);
 /// How long all processes may take to end.
 const GONE: Duration = Duration::from_secs(30);

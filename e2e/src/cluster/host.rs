@@ -1,7 +1,8 @@
 //! The node on this machine's kernel.
 //!
-//! In: the cluster's folder and the node's certificate. Out: containerd and a kubelet in a mount namespace of their
-//! own, in which securityfs is mounted. The machine's mounts and kernel settings stay as they are.
+//! In: the cluster's folder and the node's certificate. Out: containerd and a kubelet in a mount
+//! namespace of their own, in which securityfs is mounted. The machine's mounts and kernel settings
+//! stay as they are.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,7 +20,8 @@ use crate::process::{Processes, Record};
 use crate::wait;
 
 const MOUNTS: &str = include_str!("host.sh");
-/// Folders over which the node mounts its own. Those that are missing are made, and removed in the end.
+/// Folders over which the node mounts its own. Those that are missing are made, and removed in the
+/// end.
 const MOUNT_POINTS: [&str; 2] = ["/var/lib/cni", "/var/lib/kubelet"];
 const CONTAINERD: &str = "containerd";
 const SOCKET: Duration = Duration::from_secs(30);

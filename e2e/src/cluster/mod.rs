@@ -1,8 +1,9 @@
-//! A whole cluster on one machine: control plane, a node on this kernel, and nodes in virtual machines.
+//! A whole cluster on one machine: control plane, a node on this kernel, and nodes in virtual
+//! machines.
 //!
-//! In: the nodes that are wanted and image archives. Out: a [`Cluster`] in which every node is Ready, all of it inside
-//! one network namespace, with state and logs in `target/e2e/cluster/`. [`Cluster::down`] removes all of it, whatever state
-//! it is in.
+//! In: the nodes that are wanted and image archives. Out: a [`Cluster`] in which every node is
+//! Ready, all of it inside one network namespace, with state and logs in `target/e2e/cluster/`.
+//! [`Cluster::down`] removes all of it, whatever state it is in.
 
 pub mod bake;
 pub mod cgroup;
@@ -200,8 +201,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// The error for a program that ended by itself. For an emulator it has the console of the machine, as the emulator's
-    /// own log says nothing.
+    /// The error for a program that ended by itself. For an emulator it has the console of the
+    /// machine, as the emulator's own log says nothing.
     fn ended(&self, ended: Ended) -> Error {
         let is_guest = self
             .nodes()

@@ -1,6 +1,7 @@
 //! The network namespace of the whole cluster. No traffic goes into it or out of it.
 //!
-//! In: the nodes. Out: a bridge with an interface for each virtual machine, and routes to the pods of each.
+//! In: the nodes. Out: a bridge with an interface for each virtual machine, and routes to the pods
+//! of each.
 
 use std::fs::{self, File};
 use std::io;

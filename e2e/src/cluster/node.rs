@@ -1,6 +1,7 @@
 //! The nodes of a cluster as they are written: `host`, `vm:NAME`, `vm:NAME=LSM,LSM`.
 //!
-//! In: these words. Out: each node's name, addresses and, for a virtual machine, its `lsm=` list. Pure.
+//! In: these words. Out: each node's name, addresses and, for a virtual machine, its `lsm=` list.
+//! Pure.
 
 use std::net::Ipv4Addr;
 
@@ -12,7 +13,8 @@ pub const LSM_LIST: &str = "landlock,lockdown,yama,integrity,bpf";
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The last number in the address of the first virtual machine.
 const FIRST_VM: u8 = 10;
-/// The largest number of nodes. More would not fit into the memory of any machine, and the address has one byte for them.
+/// The largest number of nodes. More would not fit into the memory of any machine, and the address
+/// has one byte for them.
 const MAX_NODES: usize = 100;
 
 /// What is invalid in a description of nodes.

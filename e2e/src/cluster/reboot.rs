@@ -9,8 +9,8 @@ use crate::wait;
 const BACK: Duration = Duration::from_mins(3);
 
 impl Cluster {
-    /// Turns a virtual machine off and on again, with the same disk and another `lsm=` list (`default`: none), and returns
-    /// the id of the new boot as soon as the node is Ready.
+    /// Turns a virtual machine off and on again, with the same disk and another `lsm=` list
+    /// (`default`: none), and returns the id of the new boot as soon as the node is Ready.
     pub async fn reboot(&self, name: &str, lsm: &str) -> Result<String, Error> {
         let lsm = node::lsm_list(lsm)?;
         let mut nodes = self.nodes()?;

@@ -1,8 +1,9 @@
-//! What nodes in virtual machines boot from: a stock kernel, a ramdisk with drivers, and a root file system.
+//! What nodes in virtual machines boot from: a stock kernel, a ramdisk with drivers, and a root
+//! file system.
 //!
-//! In: the kernel, the multi-call binary of Kubernetes, the program `guest`, and programs of this machine. Out:
-//! `target/e2e/guest/{initrd,root.img}`. The root is read-only and the same for every node. Building takes a few seconds, and
-//! nothing when the inputs are the same.
+//! In: the kernel, the multi-call binary of Kubernetes, the program `guest`, and programs of this
+//! machine. Out: `target/e2e/guest/{initrd,root.img}`. The root is read-only and the same for every
+//! node. Building takes a few seconds, and nothing when the inputs are the same.
 
 use std::fs;
 use std::io;
@@ -134,7 +135,8 @@ impl Inputs {
         })
     }
 
-    /// A digest of everything that makes one build differ from another: this source file, and each input's size and time.
+    /// A digest of everything that makes one build differ from another: this source file, and each
+    /// input's size and time.
     fn key(&self, kernel: &Kernel) -> io::Result<String> {
         let mut text = include_str!("root_disk.rs").to_owned();
         let own = [&self.guest, &self.busybox, &self.kubelet, &kernel.image()];
@@ -150,7 +152,8 @@ impl Inputs {
     }
 }
 
-/// The ramdisk: the first process, and the drivers, unpacked, in the order in which they must be loaded.
+/// The ramdisk: the first process, and the drivers, unpacked, in the order in which they must be
+/// loaded.
 fn write_initrd(kernel: &Kernel, inputs: &Inputs, to: &Path) -> Result<(), Error> {
     let files = driver_files(kernel)?;
     let mut modules = Vec::new();
@@ -236,7 +239,8 @@ fn write_configuration(root: &Path) -> io::Result<()> {
     symlink("/var/node/machine-id", etc.join("machine-id"))
 }
 
-/// Copies a program, and the libraries that it is linked to, to the places that they have on this machine.
+/// Copies a program, and the libraries that it is linked to, to the places that they have on this
+/// machine.
 fn add_program(program: &Path, root: &Path) -> Result<(), Error> {
     // ldd fails on a static program.
     let listed = run(Command::new("ldd").arg(program)).unwrap_or_default();

@@ -6,8 +6,9 @@ use super::up::interruption;
 use super::{Cluster, Error, Wanted};
 
 impl Cluster {
-    /// Starts the cluster, runs a command in it, and ends the cluster again, also when the command failed. A cluster that was
-    /// up before with the same nodes stays up, and with `keep` every cluster does.
+    /// Starts the cluster, runs a command in it, and ends the cluster again, also when the command
+    /// failed. A cluster that was up before with the same nodes stays up, and with `keep` every
+    /// cluster does.
     pub async fn run_in(
         &self,
         wanted: &Wanted,

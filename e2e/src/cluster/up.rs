@@ -1,7 +1,7 @@
 //! Starting the cluster.
 //!
-//! Whatever needs nothing else is started at once: the virtual machines boot while the control plane starts, and kubelets
-//! retry until it answers.
+//! Whatever needs nothing else is started at once: the virtual machines boot while the control
+//! plane starts, and kubelets retry until it answers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,8 +28,8 @@ use crate::{api, paths};
 /// How long nodes may take to be Ready. Virtual machines take 20 to 40 seconds on two cores.
 const NODES_READY: Duration = Duration::from_mins(4);
 
-/// How often a start is tried in which a virtual machine ends by itself. On a busy machine an emulated kernel can miss an
-/// event and panic, which ends its machine.
+/// How often a start is tried in which a virtual machine ends by itself. On a busy machine an
+/// emulated kernel can miss an event and panic, which ends its machine.
 const STARTS: u32 = 3;
 
 /// The cluster that is wanted.
@@ -49,8 +49,8 @@ struct Built {
 }
 
 impl Cluster {
-    /// Starts the cluster and returns when every node is Ready and has the images. A cluster that is up with the same nodes
-    /// only gets the images. When this fails, only logs are left.
+    /// Starts the cluster and returns when every node is Ready and has the images. A cluster that
+    /// is up with the same nodes only gets the images. When this fails, only logs are left.
     pub async fn up(&self, wanted: &Wanted) -> Result<(), Error> {
         require_root()?;
         readable(&wanted.images)?;
@@ -169,7 +169,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts the rest of a node and puts the images into it. A virtual machine has them on its disk.
+    /// Starts the rest of a node and puts the images into it. A virtual machine has them on its
+    /// disk.
     async fn fill(&self, node: &Node, images: &[PathBuf], progress: Progress) -> Result<(), Error> {
         if node.is_vm() {
             return Ok(());
@@ -213,7 +214,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Whether the cluster is up with exactly these nodes. Their `lsm=` lists may differ after reboots.
+    /// Whether the cluster is up with exactly these nodes. Their `lsm=` lists may differ after
+    /// reboots.
     pub(super) fn is_up_with(&self, nodes: &[Node]) -> bool {
         let names = |nodes: &[Node]| nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>();
         let same = self.nodes().is_ok_and(|existing| names(&existing) == names(nodes));
@@ -221,7 +223,8 @@ impl Cluster {
         same && runs && self.starter().all().is_empty() && self.answers()
     }
 
-    /// Whether the API server is ready. A child process asks, because this one may still need the network outside.
+    /// Whether the API server is ready. A child process asks, because this one may still need the
+    /// network outside.
     fn answers(&self) -> bool {
         let kubectl = paths::programs().join("kubectl");
         let mut ask = Command::new("nsenter");

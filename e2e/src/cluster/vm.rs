@@ -1,6 +1,8 @@
-//! A node in a virtual machine: a stock kernel, a shared read-only root, a disk of its own and one with its images.
+//! A node in a virtual machine: a stock kernel, a shared read-only root, a disk of its own and one
+//! with its images.
 //!
-//! In: what all nodes boot from, the node's configuration and its `lsm=` list. Out: an emulator process.
+//! In: what all nodes boot from, the node's configuration and its `lsm=` list. Out: an emulator
+//! process.
 
 use std::fs;
 use std::io;
@@ -132,7 +134,8 @@ pub fn console(dir: &Path, name: &str) -> PathBuf {
     dir.join(name).join("console.log")
 }
 
-/// The machine of a node. The emulator's working folder is the node's: a path of a socket may have only 107 bytes.
+/// The machine of a node. The emulator's working folder is the node's: a path of a socket may have
+/// only 107 bytes.
 fn hardware(boot: &BootFiles, node: &Node, lsm: Option<&str>) -> Hardware {
     let lsm = lsm.map(|list| format!(" lsm={list}")).unwrap_or_default();
     let (tap, index, root) = (node.tap(), node.index, escaped(&boot.root));

@@ -1,7 +1,8 @@
 //! Container images without Docker: one layer, as an OCI archive.
 //!
-//! In: a name, files and the command. Out: a tar in the OCI image layout, which `ctr images import`, `podman load` and
-//! `docker load` take. The same input gives the same bytes: there are no times and no owners, and the order is fixed.
+//! In: a name, files and the command. Out: a tar in the OCI image layout, which `ctr images
+//! import`, `podman load` and `docker load` take. The same input gives the same bytes: there are no
+//! times and no owners, and the order is fixed.
 
 pub mod project;
 
@@ -82,7 +83,8 @@ impl Image {
         Ok(format!("sha256:{}", manifest.digest))
     }
 
-    /// Writes the archive to a file and returns the digest of its manifest. The file appears only when it is complete.
+    /// Writes the archive to a file and returns the digest of its manifest. The file appears only
+    /// when it is complete.
     pub fn write_file(&self, path: &Path) -> Result<String, Error> {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
@@ -205,7 +207,8 @@ fn place(destination: &str) -> Result<&Path, Error> {
     Ok(path)
 }
 
-/// The mode in the layer. Only whether a file can be executed is taken from it: the rest depends on a umask.
+/// The mode in the layer. Only whether a file can be executed is taken from it: the rest depends on
+/// a umask.
 fn mode(metadata: &fs::Metadata) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     if metadata.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 }

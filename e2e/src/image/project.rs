@@ -1,8 +1,9 @@
 //! The project's own images, as OCI archives in `target/images`.
 //!
-//! In: the static programs of `make static`. Out: an archive for each image. Another engine (docker, podman or buildah)
-//! builds the product's images from their Containerfiles; without one they are written by [`Image`], the same bytes each
-//! time. The image with the test agent, which stands in for Tetragon's, is never made with another engine.
+//! In: the static programs of `make static`. Out: an archive for each image. Another engine
+//! (docker, podman or buildah) builds the product's images from their Containerfiles; without one
+//! they are written by [`Image`], the same bytes each time. The image with the test agent, which
+//! stands in for Tetragon's, is never made with another engine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! What machines of arm64 need, made on this machine.
 //!
-//! In: apt's mirror of Debian, cargo, and the packages of `e2e/prerequisites.sh arm64`. Out: `target/e2e/arm64/` with static
-//! programs: busybox, node-probe, guest. They are compiled by the rustc that probe-ebpf/toolchain.sh unpacks, with the arm64
-//! standard library of the same packages, because rustup may not be able to download one. They are built quickly, without
+//! In: apt's mirror of Debian, cargo, and the packages of `e2e/prerequisites.sh arm64`. Out:
+//! `target/e2e/arm64/` with static programs: busybox, node-probe, guest. They are compiled by the
+//! rustc that probe-ebpf/toolchain.sh unpacks, with the arm64 standard library of the same
+//! packages, because rustup may not be able to download one. They are built quickly, without
 //! link-time optimisation: the emulated processor is patient.
 
 use std::fs;
@@ -45,7 +46,8 @@ fn unpack(out: &Path, root: &Path) -> Result<(), Error> {
     paths::remove_dir(root).map_err(Error::Folder)?;
     let apt = Apt::private(&out.join(".apt"), "arm64", &apt::system_suites()?)?;
     apt.update()?;
-    // The shared library has the compiler's version in its name, and the other package depends on it.
+    // The shared library has the compiler's version in its name, and the other package depends on
+    // it.
     let std = "libstd-rust-web-";
     let is_version = |rest: &str| rest.chars().all(|c| c.is_ascii_digit() || c == '.');
     let mut packages = apt.depends("libstd-rust-web-dev")?;

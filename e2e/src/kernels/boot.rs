@@ -1,5 +1,5 @@
-//! The boots: parameters, and the places to ask from in each boot. Places share a boot, because booting takes longer than a
-//! check.
+//! The boots: parameters, and the places to ask from in each boot. Places share a boot, because
+//! booting takes longer than a check.
 
 use super::Place;
 
@@ -23,7 +23,8 @@ pub const BOOTS: [Boot; 14] = [
     Boot { parameters: "lsm=landlock,lockdown,yama", places: EVERYWHERE },
     Boot { parameters: "lsm=bpf,landlock,lockdown,yama", places: SHORT },
     Boot { parameters: "lsm=landlock,bpf,bpf", places: SHORT },
-    // Debian's kernels have bpf in their default list, which counts without lsm= and with security=.
+    // Debian's kernels have bpf in their default list, which counts without lsm= and with
+    // security=.
     Boot { parameters: "", places: SHORT },
     Boot { parameters: "security=apparmor", places: SHORT },
     Boot { parameters: "lsm=landlock,bfp", places: SHORT },
@@ -45,7 +46,8 @@ impl Boot {
         if self.parameters.is_empty() { "(none)" } else { self.parameters }
     }
 
-    /// The list of the last `lsm=` parameter, which is the one that counts; none where there is no such parameter.
+    /// The list of the last `lsm=` parameter, which is the one that counts; none where there is no
+    /// such parameter.
     pub fn lsm_parameter(&self) -> Option<&'static str> {
         self.parameters.split(' ').filter_map(|word| word.strip_prefix("lsm=")).next_back()
     }

@@ -1,7 +1,7 @@
 //! The right answer of a case, derived by rule from its boot parameters, its place and the truth.
 //!
-//! In: kernel, boot, place, truth. Out: answer, evidence, reason and [`Fix`] of the case's cause. No verdict is written by
-//! hand for any kernel.
+//! In: kernel, boot, place, truth. Out: answer, evidence, reason and [`Fix`] of the case's cause.
+//! No verdict is written by hand for any kernel.
 
 use serde::Serialize;
 
@@ -102,8 +102,8 @@ fn untried(hindrance: Hindrance) -> Expected {
     Expected { answer: Answer::Unknown, evidence, reason, fix: Fix::Says(words) }
 }
 
-/// How the fix begins: with the list of the boot, all names kept, and `bpf` among them. Where that list is empty, the fix may
-/// begin with any list.
+/// How the fix begins: with the list of the boot, all names kept, and `bpf` among them. Where that
+/// list is empty, the fix may begin with any list.
 fn boot_fix(boot: &Boot) -> String {
     let present = boot.lsm_parameter().unwrap_or_default();
     let mut names: Vec<&str> = present.split(',').filter(|name| !name.is_empty()).collect();
@@ -117,8 +117,8 @@ fn boot_fix(boot: &Boot) -> String {
     format!("Boot with lsm={} in place of lsm={present}.", names.join(","))
 }
 
-/// Whether something can be denied, by the boot parameters: where the list that counts has `bpf`, and where there are BTF and
-/// trampolines.
+/// Whether something can be denied, by the boot parameters: where the list that counts has `bpf`,
+/// and where there are BTF and trampolines.
 pub fn promised(kernel: &Kernel, boot: &Boot, place: Place) -> bool {
     let list = boot.lsm_parameter().unwrap_or_else(|| kernel.default_lsms());
     list.split(',').any(|name| name == "bpf")

@@ -130,7 +130,8 @@ impl Counts {
     }
 }
 
-/// Judges the cases of one boot. Fails where there is no truth of the host, where nothing hinders the truth program.
+/// Judges the cases of one boot. Fails where there is no truth of the host, where nothing hinders
+/// the truth program.
 pub fn rows(kernel: &Kernel, boot: &Boot, measured: &[Measured]) -> Result<Vec<Row>, String> {
     let host = measured.iter().find(|measured| measured.place == Place::Host);
     let host = host
@@ -209,8 +210,8 @@ fn faults(kernel: &Kernel, boot: &Boot, measured: &Measured, truth: &Truth) -> V
     faults
 }
 
-/// The rungs up to the evidence must pass, the next one must say why the evidence is no higher, and the rungs above must be
-/// unknown.
+/// The rungs up to the evidence must pass, the next one must say why the evidence is no higher, and
+/// the rungs above must be unknown.
 fn rung_faults(report: &Report, exit: u8) -> Vec<String> {
     let proved = RUNGS.iter().position(|rung| *rung == report.evidence).map_or(0, |rung| rung + 1);
     let outcome = |rung: usize| match rung {

@@ -14,7 +14,8 @@ pub struct Kills {
     pub kernel: String,
     /// The seed of the random moments.
     pub seed: u64,
-    /// Whether a check was killed with its canary attached: not on a kernel to which nothing can be attached.
+    /// Whether a check was killed with its canary attached: not on a kernel to which nothing can be
+    /// attached.
     pub while_attached: bool,
     /// The checks killed at random moments.
     pub checks: Met,
@@ -41,7 +42,8 @@ impl Met {
     }
 }
 
-/// Judges the kills: the same must be loaded after them as before, and they must have met what they are for.
+/// Judges the kills: the same must be loaded after them as before, and they must have met what they
+/// are for.
 pub fn judge(kernel: &Kernel, killed: &Killed) -> Kills {
     let Killed { attached, checks, daemons } = killed;
     let links = attached.before.links.len() + usize::from(kernel.has_trampolines());

@@ -1,7 +1,8 @@
 //! The virtual machines of the comparison: what goes into them, and what comes out of them as data.
 //!
-//! In: static programs of [`Arch`], and the C programs of `e2e/tests/kernels/`, which are compiled here. Out: what was
-//! [`Measured`] in each place of a boot, and what was left of [`Killed`] checks and daemons.
+//! In: static programs of [`Arch`], and the C programs of `e2e/tests/kernels/`, which are compiled
+//! here. Out: what was [`Measured`] in each place of a boot, and what was left of [`Killed`] checks
+//! and daemons.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -132,8 +133,9 @@ pub struct Machines {
     _folder: TempDir,
 }
 
-/// The static programs of a machine: the node-probe to try (`NODE_PROBE`, or the one that the Makefile builds) and, for
-/// another architecture than this machine's, the first process and busybox.
+/// The static programs of a machine: the node-probe to try (`NODE_PROBE`, or the one that the
+/// Makefile builds) and, for another architecture than this machine's, the first process and
+/// busybox.
 pub fn programs(arch: Arch) -> Result<Vec<(PathBuf, String)>, Error> {
     let mut files = Vec::new();
     let built = match arch {
@@ -179,7 +181,8 @@ impl Machines {
         Ok(Self { files, _folder: folder })
     }
 
-    /// Boots once, and measures in every place of the boot. An error has the last messages of the kernel.
+    /// Boots once, and measures in every place of the boot. An error has the last messages of the
+    /// kernel.
     pub fn measure(&self, kernel: &Kernel, boot: &Boot) -> Result<Vec<Measured>, String> {
         let places = boot.places.iter().map(|place| place.name().to_owned());
         let command: Vec<String> =

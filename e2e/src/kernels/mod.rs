@@ -1,22 +1,27 @@
-//! The kernel tier: what `node-probe check` says on stock kernels in virtual machines, beside the truth.
+//! The kernel tier: what `node-probe check` says on stock kernels in virtual machines, beside the
+//! truth.
 //!
-//! In: stock kernels ([`crate::stock_kernel`]), a static `node-probe`, the programs in `e2e/tests/kernels/`. Out: a [`Comparison`], a
-//! row for each case: one kernel, one [`Boot`], one [`Place`] to ask from.
+//! In: stock kernels ([`crate::stock_kernel`]), a static `node-probe`, the programs in
+//! `e2e/tests/kernels/`. Out: a [`Comparison`], a row for each case: one kernel, one [`Boot`], one
+//! [`Place`] to ask from.
 //!
 //! # The truth
-//! `truth.c` shares only bpf(2) with `node-probe`: it is in another language, reads BTF itself, uses another hook
-//! (`task_setnice`) and denies in another way. A kernel can deny where a denial was seen, and only of the call that should be
-//! denied. Where a place keeps a process from trying, the truth is that of [`Place::Host`] in the same boot. Everywhere else
-//! it is measured in the place itself. That includes the place where BTF is hidden: loaders read BTF ids from
-//! `/sys/kernel/btf/vmlinux`, so they cannot load anything on a kernel without that file. The boot parameters also say what
-//! the truth has to be, and a truth that contradicts them is a fault of the run.
+//! `truth.c` shares only bpf(2) with `node-probe`: it is in another language, reads BTF itself,
+//! uses another hook (`task_setnice`) and denies in another way. A kernel can deny where a denial
+//! was seen, and only of the call that should be denied. Where a place keeps a process from trying,
+//! the truth is that of [`Place::Host`] in the same boot. Everywhere else it is measured in the
+//! place itself. That includes the place where BTF is hidden: loaders read BTF ids from
+//! `/sys/kernel/btf/vmlinux`, so they cannot load anything on a kernel without that file. The boot
+//! parameters also say what the truth has to be, and a truth that contradicts them is a fault of
+//! the run.
 //!
 //! # What is counted
 //! - `false_ready`: the answer is "ready" and the truth is that nothing can be denied.
-//! - `false_not_ready`: the answer is "not ready" (exit code 1) and the truth is that something can be denied. An answer
-//!   of "not known" (exit code 2) is neither.
-//! - `wrong_reason`: the answer, evidence, reason or fix is not that of the case's cause, which [`expect`] derives from boot
-//!   parameters, place and truth. "Not known" is counted here wherever nothing kept the probe from trying.
+//! - `false_not_ready`: the answer is "not ready" (exit code 1) and the truth is that something can
+//!   be denied. An answer of "not known" (exit code 2) is neither.
+//! - `wrong_reason`: the answer, evidence, reason or fix is not that of the case's cause, which
+//!   [`expect`] derives from boot parameters, place and truth. "Not known" is counted here wherever
+//!   nothing kept the probe from trying.
 //!
 //! Three common ways to answer the question are tried in the same places: see [`judge::Ways`].
 
@@ -124,7 +129,8 @@ enum Done {
     Failed(String),
 }
 
-/// Fetches kernels, boots them, measures and judges. A machine that fails is part of the comparison, not an error.
+/// Fetches kernels, boots them, measures and judges. A machine that fails is part of the
+/// comparison, not an error.
 pub fn compare(options: &Options) -> Result<Comparison, Error> {
     let begun = Instant::now();
     let machines = Machines::prepare(options.arch)?;

@@ -1,4 +1,5 @@
-//! The comparison as text: a line for each case, then the counts. Wrong answers are marked with `!`.
+//! The comparison as text: a line for each case, then the counts. Wrong answers are marked with
+//! `!`.
 
 use std::fmt::Write as _;
 

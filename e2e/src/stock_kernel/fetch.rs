@@ -1,7 +1,8 @@
 //! Fetching a kernel's packages and unpacking them below `target/e2e/kernels/`.
 //!
-//! apt's own package lists and mirror are used, and nothing is installed into the system. A series that is there already
-//! costs nothing; delete its folder to get a newer one. Kernels of another architecture have a folder of that name.
+//! apt's own package lists and mirror are used, and nothing is installed into the system. A series
+//! that is there already costs nothing; delete its folder to get a newer one. Kernels of another
+//! architecture have a folder of that name.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -73,7 +74,8 @@ pub fn fetch(arch: Arch, series: &str) -> Result<Kernel, Error> {
     Ok(Kernel { arch, folder, release, config })
 }
 
-/// The package of the kernel: by the system's own lists or, for another architecture or the newest kernel, by others.
+/// The package of the kernel: by the system's own lists or, for another architecture or the newest
+/// kernel, by others.
 fn image(all: &Path, arch: Arch, series: &str, native: bool) -> Result<Image, Error> {
     let system = Apt::of_system()?;
     let no_kernel = || Error::NoKernel { series: series.to_owned(), arch: arch.name() };
@@ -155,7 +157,8 @@ fn parts(name: &str) -> Vec<(String, u64)> {
     parts
 }
 
-/// Ubuntu keeps modules and configuration in a package of their own, newer Debian has one for each of its parts.
+/// Ubuntu keeps modules and configuration in a package of their own, newer Debian has one for each
+/// of its parts.
 fn unpack(folder: &Path, series: &str, image: &Image) -> Result<(), Error> {
     let release = image.package.trim_start_matches("linux-image-");
     let depends = image.apt.depends(&image.package)?;

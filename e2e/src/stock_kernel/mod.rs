@@ -1,7 +1,8 @@
 //! Stock kernels of the distribution, for virtual machines.
 //!
-//! In: an architecture and a series: `6.12` is the newest packaged patch level of it, `newest` the newest kernel that the
-//! distribution packages at all, backports included. Out: a [`Kernel`], unpacked by [`fetch`].
+//! In: an architecture and a series: `6.12` is the newest packaged patch level of it, `newest` the
+//! newest kernel that the distribution packages at all, backports included. Out: a [`Kernel`],
+//! unpacked by [`fetch`].
 
 mod arch;
 mod fetch;
@@ -41,7 +42,8 @@ impl Kernel {
         self.version() >= (6, 8)
     }
 
-    /// Whether BPF programs can be attached to its functions: on arm64 from Linux 6.4 on, where ftrace got direct calls.
+    /// Whether BPF programs can be attached to its functions: on arm64 from Linux 6.4 on, where
+    /// ftrace got direct calls.
     pub fn has_trampolines(&self) -> bool {
         self.arch == Arch::Amd64 || self.version() >= (6, 4)
     }

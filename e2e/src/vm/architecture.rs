@@ -41,8 +41,9 @@ impl Architecture {
         }
     }
 
-    /// Its boot parameters: the console and, on x86-64, that the kernel does not test its timer. An emulated processor on a
-    /// busy machine serves the timer late, and the kernel would panic ("IO-APIC + timer doesn't work!").
+    /// Its boot parameters: the console and, on x86-64, that the kernel does not test its timer. An
+    /// emulated processor on a busy machine serves the timer late, and the kernel would panic
+    /// ("IO-APIC + timer doesn't work!").
     pub const fn parameters(self) -> &'static str {
         match self {
             Self::X86_64 => "console=ttyS0 no_timer_check",
@@ -50,7 +51,8 @@ impl Architecture {
         }
     }
 
-    /// QEMU's arguments for the character device `console` as the kernel's console, and for others as /dev/ttyS1 and on.
+    /// QEMU's arguments for the character device `console` as the kernel's console, and for others
+    /// as /dev/ttyS1 and on.
     pub fn serial_ports(self, ports: &[&str]) -> Vec<String> {
         let mut arguments = Vec::new();
         let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
@@ -61,7 +63,8 @@ impl Architecture {
                     add("-serial", format!("chardev:{port}"));
                 }
             }
-            // The board's one port is none of /dev/ttyS*: a card has these, with nothing at its first.
+            // The board's one port is none of /dev/ttyS*: a card has these, with nothing at its
+            // first.
             Self::Arm64 => {
                 add("-M", "virt".to_owned());
                 add("-serial", "chardev:console".to_owned());

@@ -1,6 +1,8 @@
-//! Initial ramdisks: cpio archives in the "newc" form (Documentation/driver-api/early-userspace/buffer-format.rst).
+//! Initial ramdisks: cpio archives in the "newc" form
+//! (Documentation/driver-api/early-userspace/buffer-format.rst).
 //!
-//! In: files. Out: the archive, with the folders above the files. [`write_for_command`] makes one that runs a command.
+//! In: files. Out: the archive, with the folders above the files. [`write_for_command`] makes one
+//! that runs a command.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,7 +20,8 @@ const FILE: u32 = 0o100_000;
 const LINK: u32 = 0o120_777;
 const MOUNT_POINTS: [&str; 7] = ["bin", "dev", "etc", "proc", "run", "sys", "tmp"];
 const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n";
-/// The places of the first process and of the shell, which a machine can replace by files of its own.
+/// The places of the first process and of the shell, which a machine can replace by files of its
+/// own.
 const INIT: &str = "/init";
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -61,7 +64,8 @@ pub fn guest_program() -> Result<PathBuf, Error> {
     if program.is_file() { Ok(program) } else { Err(Error::NoGuest(program)) }
 }
 
-/// The file to copy in for the command, if its first word is a path on this machine, and the command inside the machine.
+/// The file to copy in for the command, if its first word is a path on this machine, and the
+/// command inside the machine.
 fn resolve(command: &[String]) -> (Option<(PathBuf, String)>, Vec<String>) {
     let mut command = command.to_vec();
     let Some(first) = command.first_mut().filter(|first| first.contains('/')) else {

@@ -1,12 +1,13 @@
 //! Boots a kernel in QEMU, runs one static program in it and takes its output and exit code.
 //!
-//! In: a [`Machine`] (kernel, boot parameters, files) and a command. Out: the command's standard output while it runs, and
-//! then an [`Ended`] with its exit code, its standard error and the kernel's own messages.
+//! In: a [`Machine`] (kernel, boot parameters, files) and a command. Out: the command's standard
+//! output while it runs, and then an [`Ended`] with its exit code, its standard error and the
+//! kernel's own messages.
 //!
 //! # Flow
-//! The initial ramdisk is written by [`initramfs`] and holds the program `guest` (e2e/guest) as first process, busybox, and
-//! the machine's files. [`qemu`] runs it. The machine has four serial ports: the kernel's console, the command's output, its
-//! errors, and its exit code.
+//! The initial ramdisk is written by [`initramfs`] and holds the program `guest` (e2e/guest) as
+//! first process, busybox, and the machine's files. [`qemu`] runs it. The machine has four serial
+//! ports: the kernel's console, the command's output, its errors, and its exit code.
 
 mod architecture;
 pub mod initramfs;
@@ -43,8 +44,8 @@ pub struct Machine {
     pub append: String,
     /// Memory in MiB.
     pub memory: u32,
-    /// Files of this machine and where they go in the virtual one; they keep their permissions. A file for `/init` or
-    /// `/bin/busybox` is used in place of this machine's own.
+    /// Files of this machine and where they go in the virtual one; they keep their permissions. A
+    /// file for `/init` or `/bin/busybox` is used in place of this machine's own.
     pub files: Vec<(PathBuf, String)>,
     /// What the machine has at `/sys/kernel/security`.
     pub securityfs: Securityfs,
@@ -110,8 +111,9 @@ fn while_doing(doing: &'static str) -> impl Fn(io::Error) -> Error {
 
 /// Boots the machine, runs the command and copies its standard output to `stdout` as it comes.
 ///
-/// The first word of the command is a static program of this machine if there is a slash in it, and otherwise a program of
-/// the virtual machine: one of busybox, `guest`, or one of `machine.files` in `/bin`. A command that fails is not an error.
+/// The first word of the command is a static program of this machine if there is a slash in it, and
+/// otherwise a program of the virtual machine: one of busybox, `guest`, or one of `machine.files`
+/// in `/bin`. A command that fails is not an error.
 pub fn run(machine: &Machine, command: &[String], stdout: &mut dyn Write) -> Result<Ended, Error> {
     let work =
         TempDir::with_prefix("vm-").map_err(while_doing("making a folder for the machine"))?;

@@ -1,7 +1,8 @@
 //! QEMU's command line, for every virtual machine of the rig.
 //!
-//! In: [`Hardware`]. Out: the command that runs it. The processor is emulated unless `VM_ACCEL=kvm` asks for more: a
-//! /dev/kvm that exists need not work. A kernel of another architecture always runs on an emulated processor.
+//! In: [`Hardware`]. Out: the command that runs it. The processor is emulated unless `VM_ACCEL=kvm`
+//! asks for more: a /dev/kvm that exists need not work. A kernel of another architecture always
+//! runs on an emulated processor.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -27,7 +28,8 @@ pub struct Hardware {
     pub console: PathBuf,
     /// Character devices for serial ports, from /dev/ttyS1 on.
     pub serial_ports: Vec<CharacterDevice>,
-    /// Whatever else there is: disks, networks, other ports. Two words each, for instance `-device` and its value.
+    /// Whatever else there is: disks, networks, other ports. Two words each, for instance `-device`
+    /// and its value.
     pub devices: Vec<String>,
 }
 
@@ -110,7 +112,8 @@ fn accelerator(architecture: Architecture) -> String {
     wanted.unwrap_or_else(|| "tcg,thread=multi".to_owned())
 }
 
-/// The program, to be killed when this process ends without a chance to do it itself (setpriv is util-linux's).
+/// The program, to be killed when this process ends without a chance to do it itself (setpriv is
+/// util-linux's).
 pub fn bound_to_us(program: &str) -> Command {
     let has_setpriv =
         Command::new("setpriv").arg("--version").stdout(Stdio::null()).status().is_ok();

@@ -1,9 +1,10 @@
 //! The kernel tier of the boot lists: stock kernels, booted with the list that a fix proposes.
 //!
-//! In: Debian's kernels 6.1 and 6.12, an IMA policy from the start of the boot (`ima_policy=tcb`), an AppArmor policy, and a
-//! static `node-probe`. Out: with the proposed list the kernel boots, IMA measures, the canary is denied, and AppArmor answers.
-//! Two other lists look as good and fail: without `integrity` 6.1 panics, and with `bpf` before `apparmor` no process can read
-//! or change a profile.
+//! In: Debian's kernels 6.1 and 6.12, an IMA policy from the start of the boot (`ima_policy=tcb`),
+//! an AppArmor policy, and a static `node-probe`. Out: with the proposed list the kernel boots, IMA
+//! measures, the canary is denied, and AppArmor answers. Two other lists look as good and fail:
+//! without `integrity` 6.1 panics, and with `bpf` before `apparmor` no process can read or change a
+//! profile.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +51,8 @@ fn on(kernel: &Kernel, policy: &Path) {
     let active: Vec<String> = before["active"].split(',').map(str::to_owned).collect();
     assert!(!active.contains(&"integrity".to_owned()), "the kernel never lists it: {active:?}");
 
-    // The probe can read the kernel's configuration, and the operator cannot: their lists may differ.
+    // The probe can read the kernel's configuration, and the operator cannot: their lists may
+    // differ.
     let by_configuration =
         boot_list(Present { built: Some(&built), active: &active, ..Present::default() }, &NOTHING);
     let by_active_list = boot_list(Present { active: &active, ..Present::default() }, &NOTHING);

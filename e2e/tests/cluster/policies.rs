@@ -1,4 +1,5 @@
-//! Policies: they count nodes, keep workloads away from some, and remove everything when they are deleted.
+//! Policies: they count nodes, keep workloads away from some, and remove everything when they are
+//! deleted.
 
 use serde_json::{Value, json};
 

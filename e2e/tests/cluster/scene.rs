@@ -15,9 +15,11 @@ pub const LSM_NODES: &str = "/apis/lsmready.io/v1alpha1/lsmnodes";
 pub const NODES: &str = "/api/v1/nodes";
 pub const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";
 
-/// The usual deadline. Pods start in seconds, and in tens of seconds on an emulated and busy processor.
+/// The usual deadline. Pods start in seconds, and in tens of seconds on an emulated and busy
+/// processor.
 const DEADLINE: Duration = Duration::from_mins(3);
-/// The deadline with Tetragon's own agents. They take about half a minute to start under emulation, one after the other.
+/// The deadline with Tetragon's own agents. They take about half a minute to start under emulation,
+/// one after the other.
 const DEADLINE_OF_REAL_AGENTS: Duration = Duration::from_mins(10);
 
 /// The longest time that a test waits for a condition.
@@ -68,7 +70,8 @@ impl Scene {
         self.try_kubectl(arguments).unwrap()
     }
 
-    /// Runs kubectl where it may fail for a while, for instance because a container is about to start.
+    /// Runs kubectl where it may fail for a while, for instance because a container is about to
+    /// start.
     pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, command::Error> {
         request::kubectl(&self.kubeconfig, arguments)
     }
@@ -134,8 +137,9 @@ impl Scene {
         self.get(&path).await["items"].as_array().unwrap().clone()
     }
 
-    /// Waits until nothing changes any more because of an installation, a reboot or a deletion before. A node that has just
-    /// booted reports twice, first the outcome of its canary and then the hooks. The labels of a policy are removed after it.
+    /// Waits until nothing changes any more because of an installation, a reboot or a deletion
+    /// before. A node that has just booted reports twice, first the outcome of its canary and then
+    /// the hooks. The labels of a policy are removed after it.
     pub async fn settled(&self) {
         for node in self.linux_nodes().await {
             let boot = &node["status"]["nodeInfo"]["bootID"];
@@ -177,7 +181,8 @@ impl Scene {
         self.client.request_text(request).await.unwrap_or_else(|error| error.to_string())
     }
 
-    /// Checks that none of our containers has ended by itself. On a node that was powered off the reason is Unknown.
+    /// Checks that none of our containers has ended by itself. On a node that was powered off the
+    /// reason is Unknown.
     pub async fn nothing_has_crashed(&self) {
         for app in ["lsm-ready-operator", "lsm-ready-probe"] {
             for pod in self.pods(NAMESPACE, app).await {

@@ -1,4 +1,5 @@
-//! Tetragon's DaemonSet: the missing mount is added, helps, and is removed again; and what prevents it is reported.
+//! Tetragon's DaemonSet: the missing mount is added, helps, and is removed again; and what prevents
+//! it is reported.
 
 use std::path::Path;
 
@@ -46,7 +47,8 @@ async fn the_mount_is_added_lets_agents_read_the_list_and_is_removed_with_the_po
     assert_eq!(mounts(&patched).len(), 1, "{patched:#}");
     assert_eq!(mounts(&patched)[0]["readOnly"], true);
     assert_eq!(owned(&patched), our_fields());
-    // On every node, also where LSM BPF cannot be used: an agent there reads the list, or is refused before that.
+    // On every node, also where LSM BPF cannot be used: an agent there reads the list, or is
+    // refused before that.
     until_every_agent_logs(&scene, |log| {
         log.contains("detected features") && !log.contains("failed to read")
     })
@@ -150,7 +152,8 @@ struct Named<'a> {
     container: &'a str,
 }
 
-/// Waits until a policy for the DaemonSet reports that reason with that remedy, and deletes the policy.
+/// Waits until a policy for the DaemonSet reports that reason with that remedy, and deletes the
+/// policy.
 async fn reported(scene: &Scene, named: Named<'_>, reason: &str, remedy: &str) {
     let Named { daemon_set, container } = named;
     let named = json!({"namespace": "default", "name": daemon_set, "container": container});

@@ -1,9 +1,10 @@
-//! The kernel tier of the hook trial: the list of `node-probe hooks` on stock kernels, beside the truth of a C program that
-//! uses only bpf(2).
+//! The kernel tier of the hook trial: the list of `node-probe hooks` on stock kernels, beside the
+//! truth of a C program that uses only bpf(2).
 //!
-//! In: stock kernels and a static `node-probe` (`NODE_PROBE`, or the release build for x86_64-unknown-linux-gnu). Out: the
-//! lists are the same, hook by hook. The trial loaded as many programs as it says, and left none. The probe daemon makes the
-//! trial once a boot, also when the daemon is replaced.
+//! In: stock kernels and a static `node-probe` (`NODE_PROBE`, or the release build for
+//! x86_64-unknown-linux-gnu). Out: the lists are the same, hook by hook. The trial loaded as many
+//! programs as it says, and left none. The probe daemon makes the trial once a boot, also when the
+//! daemon is replaced.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -29,7 +30,8 @@ su nobody -s /bin/sh -c '/bin/node-probe check --require-hook file_open' >/dev/n
 const EVERYWHERE: [&str; 5] =
     ["file_open", "bprm_check_security", "task_prctl", "inode_unlink", "task_free"];
 
-/// At most two machines at a time. The daemons run beside the newest kernel, which takes the longest.
+/// At most two machines at a time. The daemons run beside the newest kernel, which takes the
+/// longest.
 #[test]
 fn the_list_of_hooks_is_the_true_one_on_stock_kernels() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,9 +2,10 @@
  *
  * truth PROGRAM [ARG...]
  *
- * Runs PROGRAM, whose output goes where this program's goes, and prints a line of JSON after it: the number of programs that
- * were loaded before and after PROGRAM, how many got an id meanwhile (ids only grow), every function bpf_lsm_* of the kernel's
- * BTF, those of them that take a program by bpf(2), and those that take a sleepable one. The exit code is PROGRAM's. */
+ * Runs PROGRAM, whose output goes where this program's goes, and prints a line of JSON after it:
+ * the number of programs that were loaded before and after PROGRAM, how many got an id meanwhile
+ * (ids only grow), every function bpf_lsm_* of the kernel's BTF, those of them that take a program
+ * by bpf(2), and those that take a sleepable one. The exit code is PROGRAM's. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

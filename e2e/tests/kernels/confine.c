@@ -1,11 +1,12 @@
 /* Runs a program with less than this process may do.
  *
- * confine [-c CAPABILITY-NUMBER]... [-k CAPABILITY-NUMBER]... [-b ERRNO|kill] [-p ERRNO] PROGRAM [ARG...]
+ * confine [-c CAPABILITY-NUMBER]... [-k CAPABILITY-NUMBER]... [-b ERRNO|kill] [-p ERRNO] PROGRAM
+ * [ARG...]
  *
- * -c  without that capability
- * -k  without any capability but this one and those of further -k
- * -b  under a seccomp filter that answers bpf(2) with that errno, or kills the process
- * -p  under a seccomp filter that answers prctl(2) with that errno where it does not know the option: options up to 100 and
+ * -c  without that capability -k  without any capability but this one and those of further -k -b
+ * under a seccomp filter that answers bpf(2) with that errno, or kills the process -p  under a
+ * seccomp filter that answers prctl(2) with that errno where it does not know the option: options
+ * up to 100 and
  *     the two with names in place of numbers, PR_SET_VMA and PR_SET_PTRACER, are allowed
  *
  * Needs root. Capabilities are removed from the bounding set, which limits what execve(2) gives. */

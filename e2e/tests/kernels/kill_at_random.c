@@ -2,17 +2,20 @@
  *
  * kill_at_random KILLS SEED PROGRAM [ARG...]
  *
- * Two kinds of moments take turns. For the first kind, the time that PROGRAM takes is cut into as many equal parts as there
- * are kills, and a run is killed at a random moment of its part, so that no part is left out. Few of these moments meet a
- * program that has something loaded, which is only for a short time. For the second kind, the moment is drawn by progress and
- * not by the clock: it is a random beginning or end of a system call that PROGRAM and its children make while something is
- * loaded, counted under ptrace.
+ * Two kinds of moments take turns. For the first kind, the time that PROGRAM takes is cut into as
+ * many equal parts as there are kills, and a run is killed at a random moment of its part, so that
+ * no part is left out. Few of these moments meet a program that has something loaded, which is only
+ * for a short time. For the second kind, the moment is drawn by progress and not by the clock: it
+ * is a random beginning or end of a system call that PROGRAM and its children make while something
+ * is loaded, counted under ptrace.
  *
- * PROGRAM alone is killed, without its children, or its whole process group: these take turns too. After each kill all its
- * descendants must end by themselves, and then the ids in use must be those from before.
+ * PROGRAM alone is killed, without its children, or its whole process group: these take turns too.
+ * After each kill all its descendants must end by themselves, and then the ids in use must be those
+ * from before.
  *
- * Prints a line of JSON: the seed, the kills, how many of them met a program that still ran, how many met one that had
- * something loaded, and the ids before and after all kills. Ends at the first kill after which something is left. */
+ * Prints a line of JSON: the seed, the kills, how many of them met a program that still ran, how
+ * many met one that had something loaded, and the ids before and after all kills. Ends at the first
+ * kill after which something is left. */
 #define _GNU_SOURCE
 #include "loaded.h"
 #include <signal.h>

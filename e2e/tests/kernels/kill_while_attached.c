@@ -2,10 +2,11 @@
  *
  * kill_while_attached PROGRAM [ARG...]
  *
- * Runs PROGRAM under ptrace, children included. When BPF_RAW_TRACEPOINT_OPEN or BPF_LINK_CREATE (how an LSM program is
- * attached) has succeeded in any of them, all are stopped, what is loaded is noted, and PROGRAM itself gets SIGKILL. The
- * child is not killed. Prints a line of JSON: the ids in use before, while attached, and after all is gone. Exit
- * code 0 when something was attached, 1 when nothing ever was; a line is printed then as well. */
+ * Runs PROGRAM under ptrace, children included. When BPF_RAW_TRACEPOINT_OPEN or BPF_LINK_CREATE
+ * (how an LSM program is attached) has succeeded in any of them, all are stopped, what is loaded is
+ * noted, and PROGRAM itself gets SIGKILL. The child is not killed. Prints a line of JSON: the ids
+ * in use before, while attached, and after all is gone. Exit code 0 when something was attached, 1
+ * when nothing ever was; a line is printed then as well. */
 #define _GNU_SOURCE
 #include "loaded.h"
 #include <signal.h>

@@ -2,13 +2,15 @@
  *
  * truth
  *
- * Uses only bpf(2) and no library for it: looks up bpf_lsm_task_setnice in /sys/kernel/btf/vmlinux, loads a program for it,
- * attaches it, and asks for two niceness values of a child. The program denies one of them with ENOMSG when this process
- * asks, and nothing else to any process. It counts as denied when the request was refused while the program was attached and
- * succeeded before and after, and the request for the other value always succeeded.
+ * Uses only bpf(2) and no library for it: looks up bpf_lsm_task_setnice in /sys/kernel/btf/vmlinux,
+ * loads a program for it, attaches it, and asks for two niceness values of a child. The program
+ * denies one of them with ENOMSG when this process asks, and nothing else to any process. It counts
+ * as denied when the request was refused while the program was attached and succeeded before and
+ * after, and the request for the other value always succeeded.
  *
- * Prints a line of JSON: {"loaded", "attached", "denied", "stage": where it ended, "errno": of that stage (0: nothing
- * failed)}. The exit code is always 0. When the program is killed, there is no line. */
+ * Prints a line of JSON: {"loaded", "attached", "denied", "stage": where it ended, "errno": of that
+ * stage (0: nothing failed)}. The exit code is always 0. When the program is killed, there is no
+ * line. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>

@@ -12,7 +12,8 @@ const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitio
 /// The kinds that agents wait for when they start.
 const KINDS: [&str; 2] = ["tracingpolicies.cilium.io", "tracingpoliciesnamespaced.cilium.io"];
 const METRICS: &str = "2112";
-/// The smallest set with which real agents of 1.3.0 and 1.7.0 start without a warning, load the policy and deny.
+/// The smallest set with which real agents of 1.3.0 and 1.7.0 start without a warning, load the
+/// policy and deny.
 const NEEDED: [&str; 5] = ["BPF", "PERFMON", "SYS_ADMIN", "SYS_PTRACE", "DAC_OVERRIDE"];
 
 /// A DaemonSet that is rolled out, and a policy that denies opening /tmp/secret.
@@ -30,7 +31,8 @@ pub fn are_real() -> bool {
 pub struct Form {
     /// `v1.3` or `v1.7`.
     pub release: &'static str,
-    /// Whether it is privileged, as the chart deploys it. Otherwise it has only the capabilities that it needs.
+    /// Whether it is privileged, as the chart deploys it. Otherwise it has only the capabilities
+    /// that it needs.
     pub privileged: bool,
 }
 
@@ -81,7 +83,8 @@ fn is_wanted(object: &Value) -> bool {
     object["kind"] != "Deployment"
 }
 
-/// Sets the agent's image and privileges, and keeps it off this machine's own kernel, where the real agent cannot start.
+/// Sets the agent's image and privileges, and keeps it off this machine's own kernel, where the
+/// real agent cannot start.
 fn adapt(mut object: Value, form: Form) -> Value {
     if object["kind"] != "DaemonSet" {
         return object;
@@ -104,7 +107,8 @@ fn adapt(mut object: Value, form: Form) -> Value {
     object
 }
 
-/// Removes the rights that the agent does not need. The API server allows Bidirectional mounts only in privileged containers.
+/// Removes the rights that the agent does not need. The API server allows Bidirectional mounts only
+/// in privileged containers.
 fn confine(container: &mut Value) {
     container["securityContext"] = json!({
         "privileged": false, "capabilities": {"drop": ["ALL"], "add": NEEDED}, "seccompProfile": {"type": "RuntimeDefault"},
@@ -128,7 +132,8 @@ impl<'a> Agents<'a> {
         std::fs::create_dir_all(&dir).unwrap();
         let file = dir.join(format!("{release}.json"));
         std::fs::write(&file, list.to_string()).unwrap();
-        // Server-side, because the releases' definitions are too long for the annotation of a client-side apply.
+        // Server-side, because the releases' definitions are too long for the annotation of a
+        // client-side apply.
         scene.kubectl(&[
             "apply",
             "--server-side",
@@ -231,7 +236,8 @@ impl<'a> Agents<'a> {
             .ok_or_else(|| listed.to_string())
     }
 
-    /// Runs `tetra tracingpolicy VERB deny-secret …` in the agent of a node, for instance with `["set-mode", "monitor"]`.
+    /// Runs `tetra tracingpolicy VERB deny-secret …` in the agent of a node, for instance with
+    /// `["set-mode", "monitor"]`.
     pub async fn tetra(&self, node: &str, command: &[&str]) {
         let pod = self.pod(node).await.unwrap();
         let (verb, more) = command.split_first().unwrap();
@@ -248,11 +254,13 @@ impl<'a> Agents<'a> {
             verb,
             "deny-secret",
         ];
-        // Under emulation tetra may give up before the agent has finished. The caller waits for the outcome.
+        // Under emulation tetra may give up before the agent has finished. The caller waits for the
+        // outcome.
         let _ = self.scene.try_kubectl(&[&exec[..], more].concat());
     }
 
-    /// Waits until the agent of a node reports the policy in a state, for instance `ENABLED`, and returns the policy.
+    /// Waits until the agent of a node reports the policy in a state, for instance `ENABLED`, and
+    /// returns the policy.
     pub async fn until(&self, node: &str, state: &str) -> Value {
         let state = format!("TP_STATE_{state}");
         let asked = async || {
@@ -276,7 +284,8 @@ impl<'a> Agents<'a> {
         self.scene.kubectl(&["-n", "kube-system", "logs", &pod, "-c", "tetragon"])
     }
 
-    /// Removes everything and waits until no agent is left: two agents on a node would need the same ports.
+    /// Removes everything and waits until no agent is left: two agents on a node would need the
+    /// same ports.
     pub async fn remove(self) {
         self.scene.delete(TRACING_POLICY).await;
         self.scene.delete(TETRAGON).await;

@@ -1,4 +1,5 @@
-//! A policy that is changed in one agent only, while the object in the cluster stays the same: the status reports it.
+//! A policy that is changed in one agent only, while the object in the cluster stays the same: the
+//! status reports it.
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,8 @@ use crate::scene::{POLICIES, Scene, condition};
 const POLICY: &str = "changed";
 const SECRET: &str = "/tmp/secret";
 
-/// Waits until the condition has this reason. Nothing changes in the cluster, so this takes up to one polling period.
+/// Waits until the condition has this reason. Nothing changes in the cluster, so this takes up to
+/// one polling period.
 async fn until_reported(scene: &Scene, status: &str, reason: &str) {
     let is_reported = |policy: &Value| {
         let enforced = condition(policy, "TracingPoliciesEnforced");

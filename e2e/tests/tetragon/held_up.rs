@@ -1,4 +1,5 @@
-//! What holds up the repair: a rollout that does not progress, an owner's annotation, and a tool that removes the mount.
+//! What holds up the repair: a rollout that does not progress, an owner's annotation, and a tool
+//! that removes the mount.
 
 use e2e::request;
 use serde_json::{Value, json};

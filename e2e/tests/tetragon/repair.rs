@@ -1,4 +1,5 @@
-//! Each release, with and without the rights that its agent needs: the state of its policy, and whether it is enforced.
+//! Each release, with and without the rights that its agent needs: the state of its policy, and
+//! whether it is enforced.
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,8 @@ use crate::scene::{POLICIES, Scene, condition, name};
 const POLICY: &str = "enforcing";
 const SECRET: &str = "/tmp/secret";
 
-/// Applies a policy for Tetragon, and waits until it reports this reason for securityfs and the agents are replaced.
+/// Applies a policy for Tetragon, and waits until it reports this reason for securityfs and the
+/// agents are replaced.
 async fn apply_policy(scene: &Scene, reason: &str) -> Value {
     scene.policy(POLICY, &json!({"minReady": 1, "tetragon": {}})).await;
     let settled = |policy: &Value| {

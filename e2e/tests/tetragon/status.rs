@@ -37,7 +37,8 @@ async fn an_agent_that_refuses_a_policy_on_a_ready_node_is_reported_with_its_err
     let agents = Agents::deploy(&scene, V1_3).await;
     let refused = agents.until("vm-lsm", "LOAD_ERROR").await;
 
-    // By default gRPC is served only on the node itself. The metrics show that something is wrong, but not what.
+    // By default gRPC is served only on the node itself. The metrics show that something is wrong,
+    // but not what.
     policy(&scene, "Suggest").await;
     until_reported(
         &scene,

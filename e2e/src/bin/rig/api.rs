@@ -1,4 +1,5 @@
-//! `rig api`: etcd and kube-apiserver alone, with their state in `target/e2e/api/`; and the programs in Go.
+//! `rig api`: etcd and kube-apiserver alone, with their state in `target/e2e/api/`; and the
+//! programs in Go.
 
 use std::process::ExitCode;
 

@@ -103,7 +103,8 @@ fn spread(mut times: Vec<u128>) -> Value {
     json!({"min": times.first(), "median": times.get(times.len() / 2), "max": times.last(), "runs": times.len()})
 }
 
-/// From the probe's report being stored to the Node's label, as a client that reads the Node sees it.
+/// From the probe's report being stored to the Node's label, as a client that reads the Node sees
+/// it.
 async fn evidence_to_label(client: &Client, runs: usize) -> Result<Vec<u128>, Failure> {
     let before = request::done(client, "GET", REPORT, &Value::Null).await?["status"].take();
     let mut times = Vec::new();
@@ -122,7 +123,8 @@ async fn evidence_to_label(client: &Client, runs: usize) -> Result<Vec<u128>, Fa
     Ok(times)
 }
 
-/// From a policy being stored to the mount in the DaemonSet that it names. The DaemonSet runs nowhere.
+/// From a policy being stored to the mount in the DaemonSet that it names. The DaemonSet runs
+/// nowhere.
 async fn policy_to_patch(client: &Client, runs: usize) -> Result<Vec<u128>, Failure> {
     request::done(client, "APPLY", DAEMON_SET, &daemon_set()).await?;
     let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": {"minReady": 0,
@@ -167,7 +169,8 @@ async fn until(
     Err(format!("{path} did not become as it should be within {} s", GIVE_UP.as_secs()).into())
 }
 
-/// How often our two ServiceAccounts have written during a minute in which nothing changes, by the API server's audit log.
+/// How often our two ServiceAccounts have written during a minute in which nothing changes, by the
+/// API server's audit log.
 async fn writes_at_rest(cluster: &Cluster) -> Result<usize, Failure> {
     // The consequences of the measurements before are over after the debounce of a policy's status.
     wait_for(Duration::from_secs(3)).await;
@@ -188,7 +191,8 @@ async fn wait_for(time: Duration) {
     ticks.tick().await;
 }
 
-/// VmRSS of the process on this machine that runs that program of one of the cluster's images, in KiB.
+/// VmRSS of the process on this machine that runs that program of one of the cluster's images, in
+/// KiB.
 fn resident(program: &str) -> Result<u64, Failure> {
     let runs = |pid: &u32| {
         fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.as_os_str() == program)

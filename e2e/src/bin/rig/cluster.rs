@@ -1,4 +1,5 @@
-//! `rig cluster`: a real Kubernetes cluster on this machine, with nodes on stock kernels in virtual machines.
+//! `rig cluster`: a real Kubernetes cluster on this machine, with nodes on stock kernels in virtual
+//! machines.
 
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
@@ -16,14 +17,16 @@ use crate::Failure;
 pub enum Action {
     /// Starts it and returns when every node is Ready.
     Up {
-        /// The nodes: host, vm:lsm, vm:nolsm, vm:NAME=LSM,LSM (vm:NAME=default: the kernel's own list).
+        /// The nodes: host, vm:lsm, vm:nolsm, vm:NAME=LSM,LSM (vm:NAME=default: the kernel's own
+        /// list).
         #[arg(long, default_value = "host vm:lsm vm:nolsm")]
         nodes: String,
         /// Image archives that every node is to have.
         #[arg(long, value_delimiter = ',')]
         images: Vec<PathBuf>,
     },
-    /// Starts it, runs a command as `exec` does, and ends it again. A cluster that was up before stays; KEEP=1 keeps it too.
+    /// Starts it, runs a command as `exec` does, and ends it again. A cluster that was up before
+    /// stays; KEEP=1 keeps it too.
     Run {
         /// The nodes, as for `up`.
         #[arg(long, default_value = "host vm:lsm vm:nolsm")]

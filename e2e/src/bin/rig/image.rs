@@ -1,4 +1,5 @@
-//! `rig image`: container images without Docker, as OCI archives. The same input gives the same bytes.
+//! `rig image`: container images without Docker, as OCI archives. The same input gives the same
+//! bytes.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,8 +11,8 @@ use crate::Failure;
 
 #[derive(Subcommand)]
 pub enum Action {
-    /// Builds the project's own images into target/images and prints their archives and names. ENGINE=docker, podman or
-    /// buildah builds the product's images with that instead.
+    /// Builds the project's own images into target/images and prints their archives and names.
+    /// ENGINE=docker, podman or buildah builds the product's images with that instead.
     Build,
     /// Writes a one-layer image and prints the digest of its manifest.
     Write(Arguments),
@@ -25,7 +26,8 @@ pub struct Arguments {
     /// The archive to write.
     #[arg(long)]
     output: PathBuf,
-    /// What the image runs: a path, then its first arguments, each with an `--entrypoint` of its own.
+    /// What the image runs: a path, then its first arguments, each with an `--entrypoint` of its
+    /// own.
     #[arg(long, required = true, allow_hyphen_values = true)]
     entrypoint: Vec<String>,
     /// The number of the user that runs it.

@@ -1,4 +1,5 @@
-//! `rig kernels`: stock kernels, and what `node-probe check` says on them next to the truth and to what others say.
+//! `rig kernels`: stock kernels, and what `node-probe check` says on them next to the truth and to
+//! what others say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,8 @@ pub enum Action {
 
 #[derive(Args)]
 pub struct Wanted {
-    /// Series of kernels: `6.12` is the newest packaged patch level of it, `newest` the newest kernel there is.
+    /// Series of kernels: `6.12` is the newest packaged patch level of it, `newest` the newest
+    /// kernel there is.
     #[arg(default_values = ["6.1", "6.12", "newest"])]
     series: Vec<String>,
     /// The architecture of the virtual machines.
@@ -41,13 +43,15 @@ pub struct Arguments {
     /// How many machines run at a time; as many as there are processors, if not given.
     #[arg(long)]
     jobs: Option<usize>,
-    /// How many checks are killed at random moments on each kernel. Half as many probe daemons are killed after them.
+    /// How many checks are killed at random moments on each kernel. Half as many probe daemons are
+    /// killed after them.
     #[arg(long, default_value_t = 30)]
     kills: u32,
     /// The seed of these moments, to repeat a run; the time of day, if not given.
     #[arg(long)]
     seed: Option<u64>,
-    /// The file for the comparison as JSON; target/kernels.json (target/kernels-arm64.json), if not given.
+    /// The file for the comparison as JSON; target/kernels.json (target/kernels-arm64.json), if not
+    /// given.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -1,7 +1,7 @@
 //! `rig vm`: boots a kernel, runs a static program in it and passes its output and exit code on.
 //!
-//! Exit codes of its own: 124 the time was over, 125 the machine could not run or died. The kernel's last messages go to
-//! standard error then.
+//! Exit codes of its own: 124 the time was over, 125 the machine could not run or died. The
+//! kernel's last messages go to standard error then.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -37,7 +37,8 @@ pub struct Arguments {
     /// Write the kernel's own messages to this file.
     #[arg(long, value_name = "FILE")]
     console: Option<PathBuf>,
-    /// A static program of this machine (with a slash in it) or one of the virtual machine (busybox), and its arguments.
+    /// A static program of this machine (with a slash in it) or one of the virtual machine
+    /// (busybox), and its arguments.
     #[arg(last = true, required = true)]
     command: Vec<String>,
 }
