@@ -53,5 +53,5 @@ if [ ! -e $policy ]; then
     trap 'rm -f $policy' EXIT
 fi
 install() { apt-get -q install -y --no-install-recommends $wanted >&2; }
-# Package lists may be missing, or so old that they name what is no longer there.
+# Package lists may be missing, or so old that they name files that the mirror has removed.
 install || { apt-get -q update >&2; install; }

@@ -39,7 +39,7 @@ fn parser() -> Result<PathBuf, Error> {
     let partial = root.with_extension("partial");
     let package = ["apparmor".to_owned()];
     let apt = Apt::of_system()?;
-    // The package lists may be so old that they name what is no longer there.
+    // Old package lists may name files that the mirror has removed.
     if apt.unpack(&package, &partial).is_err() {
         apt.update()?;
         apt.unpack(&package, &partial)?;

@@ -69,6 +69,22 @@ impl Answer {
 /// Sends one request. `verb` is `GET`, `POST`, `PUT`, `DELETE`, or a kind of patch: `MERGE`,
 /// `STRATEGIC`, `APPLY`. A refusal is an answer.
 pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Result<Answer, Error> {
+    let answered = async {
+        let response = client.send(request(verb, path, body)?).await?;
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect_bytes().await?;
+        Ok((code, bytes))
+    };
+    let (code, bytes) =
+        answered.await.map_err(|source: Box<dyn std::error::Error + Send + Sync>| {
+            Error::Unanswered { verb: verb.to_owned(), path: path.to_owned(), source }
+        })?;
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let message = if code < 300 { "" } else { body["message"].as_str().unwrap_or("no message") };
+    Ok(Answer { code, message: message.to_owned(), body })
+}
+
+fn request(verb: &str, path: &str, body: &Value) -> Result<Request<Body>, http::Error> {
     let (method, content) = match verb {
         "MERGE" => ("PATCH", "application/merge-patch+json"),
         "STRATEGIC" => ("PATCH", "application/strategic-merge-patch+json"),
@@ -84,23 +100,11 @@ pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Resu
         body["metadata"]["name"] = json!(name);
     }
     let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-    let request = Request::builder()
+    Request::builder()
         .method(method)
         .uri(format!("{path}{query}"))
-        .header("Content-Type", content);
-    let answered = async {
-        let response = client.send(request.body(Body::from(bytes))?).await?;
-        let code = response.status().as_u16();
-        let bytes = response.into_body().collect_bytes().await?;
-        Ok((code, bytes))
-    };
-    let (code, bytes) =
-        answered.await.map_err(|source: Box<dyn std::error::Error + Send + Sync>| {
-            Error::Unanswered { verb: verb.to_owned(), path: path.to_owned(), source }
-        })?;
-    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let message = if code < 300 { "" } else { body["message"].as_str().unwrap_or("no message") };
-    Ok(Answer { code, message: message.to_owned(), body })
+        .header("Content-Type", content)
+        .body(Body::from(bytes))
 }
 
 /// Sends a request that has to succeed, and returns the object.

@@ -46,7 +46,8 @@ impl Probe {
     }
 
     fn program(&mut self, hook: &str) -> anyhow::Result<&mut Lsm> {
-        let program = self.ebpf.program_mut(PROBE).context("the object has no such program")?;
+        let program =
+            self.ebpf.program_mut(PROBE).context("the program is missing in the object")?;
         let program: &mut Lsm = program.try_into()?;
         program.load(hook, &self.btf).context("load the probe")?;
         Ok(program)
@@ -84,7 +85,7 @@ fn attach(rule: &Rule, offset: u64, btf: &Btf) -> anyhow::Result<Ebpf> {
         .load(OBJECT)
         .context("make the maps")?;
     let program: &mut Lsm =
-        ebpf.program_mut(PROGRAM).context("the object has no such program")?.try_into()?;
+        ebpf.program_mut(PROGRAM).context("the program is missing in the object")?.try_into()?;
     program.load(PROGRAM, btf).context("load the program")?;
     program.attach().context("attach the program")?;
     Ok(ebpf)

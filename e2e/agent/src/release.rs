@@ -71,7 +71,7 @@ mod tests {
             hook_statuses: vec![HookStatus::default()],
             ..TracingPolicyStatus::default()
         };
-        for (release, state, told) in [
+        for (release, state, listed) in [
             ("v1.3.0", State::Enabled, [false, false, false]),
             ("v1.4.0", State::Enabled, [true, false, false]),
             ("v1.6.0", State::Enabled, [true, true, false]),
@@ -81,8 +81,8 @@ mod tests {
         ] {
             let status = keep_fields(release.parse().unwrap(), full(state));
             let has = [status.mode != 0, status.stats.is_some(), !status.domain.is_empty()];
-            assert_eq!(has, told, "{release} {state:?}");
-            assert_eq!(status.hook_statuses.is_empty(), !told[2], "{release} {state:?}");
+            assert_eq!(has, listed, "{release} {state:?}");
+            assert_eq!(status.hook_statuses.is_empty(), !listed[2], "{release} {state:?}");
         }
     }
 }

@@ -144,9 +144,9 @@ mod tests {
             mode: 2,
             ..Default::default()
         };
-        let told = json!({"policies": [
+        let expected = json!({"policies": [
             {"id": "4", "name": "q", "state": "TP_STATE_ENABLED", "mode": "TP_MODE_MONITOR"}]});
-        assert_eq!(as_json(&[monitoring]), told);
+        assert_eq!(as_json(&[monitoring]), expected);
         let refused = TracingPolicyStatus {
             id: 3,
             name: "p".into(),
@@ -154,8 +154,8 @@ mod tests {
             error: "no".into(),
             ..Default::default()
         };
-        let told = json!({"policies": [{"id": "3", "name": "p", "state": "TP_STATE_LOAD_ERROR", "error": "no"}]});
-        assert_eq!(as_json(std::slice::from_ref(&refused)), told);
+        let expected = json!({"policies": [{"id": "3", "name": "p", "state": "TP_STATE_LOAD_ERROR", "error": "no"}]});
+        assert_eq!(as_json(std::slice::from_ref(&refused)), expected);
         assert!(as_text(&[refused]).ends_with("TP_STATE_LOAD_ERROR  no"));
     }
 }

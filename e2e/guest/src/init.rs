@@ -62,13 +62,13 @@ fn run_command(command: &[String], securityfs: bool) -> io::Result<Infallible> {
     // A kernel without BPF has no such file system.
     mount_plain("bpf", "/sys/fs/bpf").ok();
     if securityfs {
-        // A kernel that has no securityfs is told apart by the command, not here.
+        // Some tests boot kernels without securityfs.
         mount_plain("securityfs", "/sys/kernel/security").ok();
     }
     shell::must(Command::new("/bin/busybox").args(["--install", "-s", "/bin"]))?;
     let [output, errors, exit_code] = PORTS.map(raw_port);
     let code = run_with(command, &output?, &errors?)?;
-    // The exit code goes last: a machine that sent none has died.
+    // The exit code is written last: a machine without one has died.
     let mut exit_code = exit_code?;
     writeln!(exit_code, "{code}")?;
     tcdrain(&exit_code)?;

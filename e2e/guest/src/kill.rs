@@ -18,7 +18,7 @@ const NOTHING_ATTACHED: u8 = 1;
 pub fn run(kills: &str, seed: &str) -> io::Result<u8> {
     let begun = Instant::now();
     let code = shell::run(&mut command(&[&["kill_while_attached"], &CHECK[..]].concat()))?;
-    // A kernel to which nothing can be attached has a line that says so.
+    // On a kernel to which nothing can be attached, the line of JSON shows that.
     if code != 0 && code != NOTHING_ATTACHED {
         return Ok(code);
     }
@@ -31,7 +31,7 @@ pub fn run(kills: &str, seed: &str) -> io::Result<u8> {
     let _api = Api::start()?;
     let half: u32 = kills.parse().map_err(io::Error::other)?;
     // The API server forgets everything when a daemon starts, so that each daemon tries the hooks.
-    // A daemon is told to end after some checks, and is killed before that.
+    // A daemon would end by itself after some checks, and is killed before that.
     let daemon = format!(
         "rm -f {OBJECTS}/*; exec /bin/busybox timeout {seconds} /bin/node-probe agent --node-name n1 --check-interval 2s"
     );

@@ -19,7 +19,7 @@ const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
 /// Whether BTF is there and the kernel was built with BPF LSM.
 const CONFIG: &str =
     r#"[ -e /sys/kernel/btf/vmlinux ] && grep -q ^CONFIG_BPF_LSM=y "/boot/config-$(uname -r)""#;
-/// The processor may be emulated on a busy machine: a slow check is no finding here.
+/// The deadline is long, because the processor may be emulated on a busy machine.
 const CHECK: [&str; 6] = ["node-probe", "check", "--deadline", "4m", "--output", "json"];
 /// The user and group `nobody` of the ramdisk's /etc/passwd.
 const NOBODY: u32 = 65534;

@@ -133,8 +133,8 @@ fn port_device(name: &str) -> io::Result<PathBuf> {
     Err(io::Error::other(format!("there is no virtio port {name}")))
 }
 
-/// The control port. It reads as "end of file" while nobody is connected and for a moment after,
-/// also in the middle of an archive, so only an end that lasts is one.
+/// The control port. It reads as "end of file" while the rig is not connected and for a moment
+/// after, also in the middle of an archive, so only an end that lasts is one.
 struct Port {
     file: File,
     patience: Option<Duration>,

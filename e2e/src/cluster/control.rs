@@ -58,24 +58,8 @@ pub async fn power_off(socket: &Path) -> Result<(), Error> {
 }
 
 async fn ask(socket: &Path, request: &str, archive: Option<&Path>) -> Result<(), Error> {
-    let asked = async {
-        let mut port = BufReader::new(connect(socket).await?);
-        match archive {
-            None => port.write_all(format!("{request}\n").as_bytes()).await?,
-            Some(archive) => {
-                let mut file = tokio::fs::File::open(archive).await?;
-                let size = file.metadata().await?.len();
-                port.write_all(format!("import {size}\n").as_bytes()).await?;
-                tokio::io::copy(&mut file, &mut port).await?;
-            }
-        }
-        port.flush().await?;
-        let mut answer = String::new();
-        port.read_line(&mut answer).await?;
-        Ok(answer)
-    };
-    let answer: io::Result<String> =
-        timeout(ANSWER, asked).await.unwrap_or_else(|late| Err(late.into()));
+    let asked = timeout(ANSWER, exchange(socket, request, archive)).await;
+    let answer: io::Result<String> = asked.unwrap_or_else(|late| Err(late.into()));
     let request = request.to_owned();
     match answer {
         Ok(answer) if answer.is_empty() => Err(Error::Closed(request)),
@@ -88,6 +72,24 @@ async fn ask(socket: &Path, request: &str, archive: Option<&Path>) -> Result<(),
         }
         Err(source) => Err(Error::Port { request, source }),
     }
+}
+
+/// Sends a request, which for an archive is its size and the archive itself, and reads the answer.
+async fn exchange(socket: &Path, request: &str, archive: Option<&Path>) -> io::Result<String> {
+    let mut port = BufReader::new(connect(socket).await?);
+    match archive {
+        None => port.write_all(format!("{request}\n").as_bytes()).await?,
+        Some(archive) => {
+            let mut file = tokio::fs::File::open(archive).await?;
+            let size = file.metadata().await?.len();
+            port.write_all(format!("import {size}\n").as_bytes()).await?;
+            tokio::io::copy(&mut file, &mut port).await?;
+        }
+    }
+    port.flush().await?;
+    let mut answer = String::new();
+    port.read_line(&mut answer).await?;
+    Ok(answer)
 }
 
 /// Connects as soon as the emulator listens. The path goes through the folder's descriptor, because

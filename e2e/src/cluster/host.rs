@@ -46,36 +46,32 @@ impl Host {
 
     /// Starts containerd, which holds the mount namespace.
     pub fn start_containerd(&self, node: &Node) -> Result<(), Error> {
-        let (config, state) = (self.dir.join("containerd.toml"), self.dir.join("containerd"));
-        let places = Places { node: &self.node_dir(), containerd: &state };
-        let write = || {
-            let made: Vec<&str> =
-                MOUNT_POINTS.into_iter().filter(|path| !Path::new(path).exists()).collect();
-            fs::create_dir_all(&self.dir)?;
-            fs::write(self.made(), made.join("\n"))?;
-            for folder in
-                MOUNT_POINTS.map(Path::new).into_iter().chain([&*self.dir.join("kubelet")])
-            {
-                fs::create_dir_all(folder)?;
-            }
-            fs::create_dir_all(self.node_dir().join("cni"))?;
-            fs::write(
-                self.node_dir().join("cni/10-pods.conflist"),
-                config::network(node).to_string(),
-            )?;
-            fs::write(
-                self.dir.join("kubelet.json"),
-                config::kubelet(&places, cgroup::ROOT).to_string(),
-            )?;
-            fs::write(&config, config::containerd(&places))?;
-            cgroup::create()
-        };
-        write().map_err(Error::io("prepare the node on this machine"))?;
+        let config = self.dir.join("containerd.toml");
+        self.write_files(node, &config).map_err(Error::io("prepare the node on this machine"))?;
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation=private", "--", "sh", "-c", MOUNTS, "host.sh"]);
         command.arg(&self.dir).args(["containerd", "--config"]).arg(&config);
         self.processes.spawn(CONTAINERD, &mut command)?;
         Ok(())
+    }
+
+    fn write_files(&self, node: &Node, config: &Path) -> io::Result<()> {
+        let (state, dir) = (self.dir.join("containerd"), self.node_dir());
+        let places = Places { node: &dir, containerd: &state };
+        let made: Vec<&str> =
+            MOUNT_POINTS.into_iter().filter(|path| !Path::new(path).exists()).collect();
+        fs::create_dir_all(&self.dir)?;
+        fs::write(self.made(), made.join("\n"))?;
+        for folder in MOUNT_POINTS.map(PathBuf::from).into_iter().chain([self.dir.join("kubelet")])
+        {
+            fs::create_dir_all(folder)?;
+        }
+        fs::create_dir_all(dir.join("cni"))?;
+        fs::write(dir.join("cni/10-pods.conflist"), config::network(node).to_string())?;
+        let kubelet = config::kubelet(&places, cgroup::ROOT);
+        fs::write(self.dir.join("kubelet.json"), kubelet.to_string())?;
+        fs::write(config, config::containerd(&places))?;
+        cgroup::create()
     }
 
     /// Starts the kubelet as soon as containerd listens.

@@ -89,24 +89,30 @@ impl BootFiles {
             return Ok(places);
         }
         eprintln!("rig: building the disk of the virtual machines");
+        places.build_from(&kernel, &inputs)?;
+        fs::write(&key_file, key).map_err(doing())?;
+        Ok(places)
+    }
+
+    fn build_from(&self, kernel: &Kernel, inputs: &Inputs) -> Result<(), Error> {
+        let doing = || Error::io("build the disk of the virtual machines");
         let work = dir().join(".partial");
+        let (root, initrd, image) = (work.join("root"), work.join("initrd"), work.join("root.img"));
         paths::remove_dir(&work).map_err(doing())?;
-        fs::create_dir_all(work.join("root")).map_err(doing())?;
-        write_initrd(&kernel, &inputs, &work.join("initrd"))?;
-        write_root(&inputs, &work.join("root"))?;
-        let size = run(Command::new("du").arg("-sm").arg(work.join("root")))?;
-        let size: u64 =
-            size.split_whitespace().next().and_then(|size| size.parse().ok()).unwrap_or(1024);
+        fs::create_dir_all(&root).map_err(doing())?;
+        write_initrd(kernel, inputs, &initrd)?;
+        write_root(inputs, &root)?;
+        let size = run(Command::new("du").arg("-sm").arg(&root))?;
+        let size = size.split_whitespace().next().and_then(|size| size.parse().ok());
+        let size: u64 = size.unwrap_or(1024);
         let size = format!("{}M", size + size / 8 + 32);
-        disk::make(&work.join("root"), &work.join("root.img"), &size, &disk::READ_ONLY)?;
+        disk::make(&root, &image, &size, &disk::READ_ONLY)?;
         let finish = || {
-            fs::rename(work.join("initrd"), &places.initrd)?;
-            fs::rename(work.join("root.img"), &places.root)?;
-            fs::write(&key_file, key)?;
+            fs::rename(initrd, &self.initrd)?;
+            fs::rename(image, &self.root)?;
             paths::remove_dir(&work)
         };
-        finish().map_err(doing())?;
-        Ok(places)
+        finish().map_err(doing())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Starting the cluster.
 //!
-//! Whatever needs nothing else is started at once: the virtual machines boot while the control
-//! plane starts, and kubelets retry until it answers.
+//! Everything that does not depend on another part is started at once: the virtual machines boot
+//! while the control plane starts, and kubelets retry until it answers.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -134,11 +134,29 @@ pub fn console(dir: &Path, name: &str) -> PathBuf {
     dir.join(name).join("console.log")
 }
 
-/// The machine of a node. The emulator's working folder is the node's: a path of a socket may have
-/// only 107 bytes.
+/// The machine of a node. The emulator's working folder is the node's, because the path of a
+/// socket may have only 107 bytes.
 fn hardware(boot: &BootFiles, node: &Node, lsm: Option<&str>) -> Hardware {
     let lsm = lsm.map(|list| format!(" lsm={list}")).unwrap_or_default();
-    let (tap, index, root) = (node.tap(), node.index, escaped(&boot.root));
+    let mut devices = devices(node);
+    // The path of the root may contain a blank.
+    let root = format!("if=none,id=root,format=raw,readonly=on,file={}", escaped(&boot.root));
+    devices.extend(["-drive".to_owned(), root]);
+    Hardware {
+        kernel: boot.kernel.clone(),
+        initrd: boot.initrd.clone(),
+        parameters: format!("net.ifnames=0 mitigations=off{lsm}"),
+        memory: MEMORY,
+        processors: 2,
+        console: "console.log".into(),
+        serial_ports: Vec::new(),
+        devices,
+    }
+}
+
+/// A network card, three disks, and the ports for requests and logs.
+fn devices(node: &Node) -> Vec<String> {
+    let (tap, index) = (node.tap(), node.index);
     let lines = [
         format!("-netdev tap,id=net,ifname={tap},script=no,downscript=no"),
         format!("-device virtio-net-pci,netdev=net,romfile=,mac=52:54:00:00:00:{index:02x}"),
@@ -154,22 +172,7 @@ fn hardware(boot: &BootFiles, node: &Node, lsm: Option<&str>) -> Hardware {
         "-device virtserialport,chardev=containerd,name=containerd".to_owned(),
         "-device virtserialport,chardev=kubelet,name=kubelet".to_owned(),
     ];
-    let mut devices: Vec<String> = lines.iter().flat_map(|line| words(line)).collect();
-    // Its path may hold a blank.
-    devices.extend([
-        "-drive".to_owned(),
-        format!("if=none,id=root,format=raw,readonly=on,file={root}"),
-    ]);
-    Hardware {
-        kernel: boot.kernel.clone(),
-        initrd: boot.initrd.clone(),
-        parameters: format!("net.ifnames=0 mitigations=off{lsm}"),
-        memory: MEMORY,
-        processors: 2,
-        console: "console.log".into(),
-        serial_ports: Vec::new(),
-        devices,
-    }
+    lines.iter().flat_map(|line| words(line)).collect()
 }
 
 #[cfg(test)]

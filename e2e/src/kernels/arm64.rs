@@ -7,6 +7,7 @@
 //! link-time optimisation: the emulated processor is patient.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,7 +38,7 @@ pub fn prepare() -> Result<(), Error> {
         unpack(&out, &root)?;
     }
     let busybox = apt::find(&root, &|path| path.ends_with("bin/busybox"));
-    let busybox = busybox.ok_or_else(|| Error::Folder(std::io::ErrorKind::NotFound.into()))?;
+    let busybox = busybox.ok_or_else(|| Error::Folder(io::ErrorKind::NotFound.into()))?;
     fs::copy(busybox, out.join("busybox")).map_err(Error::Folder)?;
     compile(&out, &bpf)
 }
@@ -58,48 +59,36 @@ fn unpack(out: &Path, root: &Path) -> Result<(), Error> {
 }
 
 fn compile(out: &Path, bpf: &Path) -> Result<(), Error> {
-    let library_path = fs::read_to_string(bpf.join("library-path")).map_err(Error::Folder)?;
-    // The compiler finds its libraries by LD_LIBRARY_PATH, which no other program may see.
-    let rustc = out.join("rustc");
-    let script = format!(
-        "#!/bin/sh\nLD_LIBRARY_PATH={} exec {} \"$@\"\n",
-        library_path.trim(),
-        bpf.join("root/usr/bin/rustc").display()
-    );
-    let write = || {
-        fs::write(&rustc, script)?;
-        fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755))
-    };
-    write().map_err(Error::Folder)?;
+    let rustc = write_rustc(out, bpf).map_err(Error::Folder)?;
     let target = paths::target().join("arm64");
-    let flags =
-        format!("--sysroot={} -Ctarget-feature=+crt-static", out.join("root/usr").display());
+    let sysroot = out.join("root/usr");
+    let flags = format!("--sysroot={} -Ctarget-feature=+crt-static", sysroot.display());
     let mut build = Command::new("cargo");
-    build
-        .current_dir(paths::workspace())
-        .env("RUSTC", &rustc)
-        .env("CARGO_TARGET_DIR", &target)
-        .envs([
-            ("CARGO_PROFILE_RELEASE_LTO", "off"),
-            ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
-            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"),
-            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", flags.as_str()),
-        ]);
-    build.args([
-        "build",
-        "-q",
-        "--release",
-        "--target",
-        TRIPLE,
-        "-p",
-        "node-probe",
-        "-p",
-        "e2e-guest",
+    build.current_dir(paths::workspace());
+    build.env("RUSTC", &rustc).env("CARGO_TARGET_DIR", &target).envs([
+        ("CARGO_PROFILE_RELEASE_LTO", "off"),
+        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+        ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"),
+        ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", flags.as_str()),
     ]);
-    run(&mut build)?;
-    for name in PROGRAMS {
-        fs::copy(target.join(TRIPLE).join("release").join(name), out.join(name))
-            .map_err(Error::Folder)?;
-    }
-    Ok(())
+    build.args(["build", "-q", "--release", "--target", TRIPLE]);
+    run(build.args(["-p", "node-probe", "-p", "e2e-guest"]))?;
+    let programs = target.join(TRIPLE).join("release");
+    let copy = |name: &str| fs::copy(programs.join(name), out.join(name)).map(drop);
+    PROGRAMS.iter().try_for_each(|name| copy(name)).map_err(Error::Folder)
+}
+
+/// Writes a script that runs the compiler. The compiler finds its libraries by LD_LIBRARY_PATH,
+/// which no other program may see.
+fn write_rustc(out: &Path, bpf: &Path) -> io::Result<PathBuf> {
+    let library_path = fs::read_to_string(bpf.join("library-path"))?;
+    let (library_path, compiler) = (library_path.trim(), bpf.join("root/usr/bin/rustc"));
+    let compiler = compiler.display();
+    let rustc = out.join("rustc");
+    fs::write(
+        &rustc,
+        format!("#!/bin/sh\nLD_LIBRARY_PATH={library_path} exec {compiler} \"$@\"\n"),
+    )?;
+    fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755))?;
+    Ok(rustc)
 }

@@ -44,7 +44,7 @@ pub struct Row {
     pub ways: Ways,
     /// What is wrong in answer, evidence, reason or fix, if anything.
     pub wrong_reason: Option<String>,
-    /// Whatever else is wrong.
+    /// Other faults.
     pub faults: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The virtual machines of the comparison: what goes into them, and what comes out of them as data.
+//! The virtual machines of the comparison: the files in them, and their output as data.
 //!
 //! In: static programs of [`Arch`], and the C programs of `e2e/tests/kernels/`, which are compiled
 //! here. Out: what was [`Measured`] in each place of a boot, and what was left of [`Killed`] checks
@@ -44,7 +44,7 @@ pub struct Report {
     pub schema: String,
     /// The highest rung that was proved.
     pub evidence: String,
-    /// Why it is no higher.
+    /// Why the evidence is no higher.
     pub reason: String,
     /// What to change.
     pub fix: String,

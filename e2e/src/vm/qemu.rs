@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use super::architecture::Architecture;
 
-/// A virtual machine, as QEMU is told of it.
+/// A virtual machine, for QEMU.
 #[derive(Clone, Debug)]
 pub struct Hardware {
     /// The kernel's image.
@@ -28,7 +28,7 @@ pub struct Hardware {
     pub console: PathBuf,
     /// Character devices for serial ports, from /dev/ttyS1 on.
     pub serial_ports: Vec<CharacterDevice>,
-    /// Whatever else there is: disks, networks, other ports. Two words each, for instance `-device`
+    /// Other devices: disks, networks, other ports. Two words each, for instance `-device`
     /// and its value.
     pub devices: Vec<String>,
 }

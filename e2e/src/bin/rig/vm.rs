@@ -25,7 +25,7 @@ pub struct Arguments {
     /// Memory of the machine.
     #[arg(long, value_name = "MB", default_value_t = 512)]
     memory: u32,
-    /// A further file, and where it goes in the virtual machine. May be repeated.
+    /// Another file, and its path in the virtual machine. May be repeated.
     #[arg(long = "file", value_name = "SRC=DEST", value_parser = file)]
     files: Vec<(PathBuf, String)>,
     /// Leave /sys/kernel/security empty.
