@@ -20,10 +20,11 @@ STATIC  := RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target
 ON_A_CLUSTER = $(RIG) cluster run --nodes "host vm:lsm vm:nolsm" --images $(ARCHIVES)$(addprefix $(comma),$(REAL)) --
 SCENARIOS := $(TEST) --test cluster -- --test-threads=1
 
-# The tests of these crates that need nothing but the crate, by the names that cargo gives them.
+# The tests that need nothing but their own crate, by the names that cargo gives them.
 UNIT_CRATES := crds tetragon kubectl-lsm node-probe e2e/agent docs/generator
-UNIT_TESTS := docs tetragon_client* $(sort $(basename $(notdir $(wildcard $(UNIT_CRATES:%=%/tests/*.rs)))) \
-	$(notdir $(patsubst %/main.rs,%,$(wildcard $(UNIT_CRATES:%=%/tests/*/main.rs)))))
+UNIT_FILES := $(wildcard $(UNIT_CRATES:%=%/tests/*.rs) $(UNIT_CRATES:%=%/tests/*/main.rs) \
+	operator/tests/docs.rs operator/tests/tetragon_client*.rs operator/tests/tetragon_client*/main.rs)
+UNIT_TESTS := $(sort $(basename $(notdir $(patsubst %/main.rs,%,$(UNIT_FILES)))))
 
 ##@ See it
 .PHONY: demo
@@ -42,7 +43,7 @@ test-lint: prerequisites ## Formatting and clippy, with warnings as errors
 lint: test-lint ## The same as test-lint
 
 test-unit: prerequisites ## Tables and properties of every plan, verdict and parser; the programs as they are called
-	$(TEST) --lib --bins $(UNIT_TESTS:%=--test '%') -- --skip scenarios::
+	$(TEST) --lib --bins $(UNIT_TESTS:%=--test %) -- --skip scenarios::
 
 test-fake-api: prerequisites ## Controllers against a scripted API server, request by request
 	$(TEST) --lib -- scenarios::
