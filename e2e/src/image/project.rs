@@ -59,7 +59,8 @@ pub fn build(engine: Option<&str>) -> Result<Vec<String>, BuildError> {
 
 impl Built {
     fn line(&self) -> String {
-        format!("{}  {}", self.file.display(), self.image.name)
+        let file = self.file.strip_prefix(paths::workspace()).unwrap_or(&self.file);
+        format!("{}  {}", file.display(), self.image.name)
     }
 }
 
