@@ -29,9 +29,9 @@ const PATH: &str = "/bin:/sbin:/usr/bin:/usr/sbin";
 const SOCKET: &str = "/run/containerd/containerd.sock";
 /// How long containerd may take to listen, on an emulated processor.
 const LISTENS: Duration = Duration::from_mins(4);
-/// Where an image archive is while it is imported.
+/// The file for an image archive while it is imported.
 const ARCHIVE: &str = "/var/import.tar";
-/// How often a port is read that has nothing.
+/// How often an empty port is read.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long an archive may stop before its end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,9 +43,8 @@ pub fn run() -> io::Result<Infallible> {
     let list = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
     println!("guest: node {} runs with lsm={list}", node.name);
     set_up_network(&node)?;
-    let containerd =
-        program("containerd").args(["-c", "/var/node/containerd.toml"]).spawn_to("containerd");
-    containerd?;
+    let configuration = ["-c", "/var/node/containerd.toml"];
+    program("containerd").args(configuration).spawn_to("containerd")?;
     if !shell::until(LISTENS, || Path::new(SOCKET).exists()) {
         println!("guest: containerd does not listen at {SOCKET}");
     }
