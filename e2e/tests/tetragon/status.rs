@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::agents::{Agents, V1_3};
 use crate::scene::{NODES, POLICIES, Scene, condition, label};
 
-const POLICY: &str = "status";
+const POLICY: &str = "agents-answers";
 
 /// Applies a policy for the node that can deny, with its agent asked.
 async fn policy(scene: &Scene, apply: &str) {
@@ -66,7 +66,10 @@ async fn an_agent_that_refuses_a_policy_on_a_ready_node_is_reported_with_its_err
         "True",
         "the evidence comes from the kernel: {disagrees:#}"
     );
-    assert_eq!(label(&scene.get(&format!("{NODES}/vm-lsm")).await, "policy.status"), "ready");
+    assert_eq!(
+        label(&scene.get(&format!("{NODES}/vm-lsm")).await, "policy.agents-answers"),
+        "ready"
+    );
 
     // The mount restarts the agents, and then they enforce the policy.
     policy(&scene, "Patch").await;
