@@ -1,16 +1,17 @@
 #!/bin/bash
-# The demonstration: a real three-node cluster finds out which of its nodes can deny through LSM BPF.
-# KEEP=1 leaves the cluster up. Expects ARCHIVES and target/debug/cluster (`make demo` sees to both).
+# The demonstration: a real three-node cluster finds out which of its nodes can deny through LSM
+# BPF. KEEP=1 leaves the cluster up. Expects ARCHIVES and target/debug/rig (`make demo` sees to
+# both).
 set -eu
 cd "$(dirname "$0")/.."
-cluster=target/debug/cluster
+rig=target/debug/rig
 prefix=lsmready.node-restriction.kubernetes.io
 
 bold=$([ -t 1 ] && printf '\033[1m' || true) plain=$([ -t 1 ] && printf '\033[0m' || true)
 step() { printf '\n%s== %s%s  [%ds]\n' "$bold" "$*" "$plain" $SECONDS; }
 say() { printf '%s\n' "$@"; }
-quiet() { "$cluster" exec -- kubectl "$@" >/dev/null; }
-kubectl() { "$cluster" exec -- kubectl "$@"; }
+quiet() { "$rig" cluster exec -- kubectl "$@" >/dev/null; }
+kubectl() { "$rig" cluster exec -- kubectl "$@"; }
 # Prints a command as one would type it, and its output.
 show() {
     local word line=
@@ -18,7 +19,7 @@ show() {
         case $word in *[\ \{]*) line+=" '$word'" ;; *) line+=" $word" ;; esac
     done
     printf '%s$%s%s\n' "$bold" "$line" "$plain"
-    "$cluster" exec -- "$@"
+    "$rig" cluster exec -- "$@"
 }
 
 # The agent's pod on a node.
@@ -31,9 +32,9 @@ finish() {
     trap - EXIT INT TERM
     if [ -n "${KEEP:-}" ]; then
         say "" "The cluster stays. To use it:" \
-            "  target/debug/cluster exec -- kubectl get nodes     (or: exec -- bash)" "To end it: make cluster-down"
+            "  target/debug/rig cluster exec -- kubectl get nodes     (or: exec -- bash)" "To end it: make cluster-down"
     else
-        $cluster down >/dev/null 2>&1 || { say "demo.sh: make cluster-down did not succeed"; status=1; }
+        $rig cluster down >/dev/null 2>&1 || { say "demo.sh: make cluster-down did not succeed"; status=1; }
     fi
     exit $status
 }
@@ -41,7 +42,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 step "A cluster of three nodes: this machine's kernel, a VM with bpf in lsm=, a VM without"
-$cluster up --nodes "host vm:lsm vm:nolsm" --images "$ARCHIVES" >/dev/null
+$rig cluster up --nodes "host vm:lsm vm:nolsm" --images "$ARCHIVES" >/dev/null
 
 step "Install lsm-ready: kubectl apply -k config/default"
 quiet apply -k config/default
@@ -92,7 +93,7 @@ show kubectl get node vm-nolsm -o 'jsonpath={.spec.taints[*].key}{"\n"}{.status.
 
 lsm=$(kubectl get lsmnode vm-nolsm -o 'jsonpath={.status.fix}' | sed -n 's/^Boot with lsm=\([^ ]*\).*/\1/p')
 step "Do what it says: reboot vm-nolsm with lsm=$lsm"
-$cluster reboot vm-nolsm --lsm "$lsm" >/dev/null
+$rig cluster reboot vm-nolsm --lsm "$lsm" >/dev/null
 quiet wait --for=jsonpath="{.metadata.labels.${prefix//./\\.}/policy\.enforce}"=ready node/vm-nolsm --timeout=120s
 quiet wait --for=jsonpath='{.status.nodes.ready}'=2 lsmpolicy/enforce --timeout=60s
 show kubectl get nodes -L $prefix/bpf -L $prefix/policy.enforce

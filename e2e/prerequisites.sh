@@ -1,13 +1,16 @@
 #!/bin/sh
-# Checks for everything the end-to-end harness needs and installs the Debian or Ubuntu packages that are missing.
-# `e2e/prerequisites.sh arm64` does so for what arm64 guests need besides.
+# Checks for everything that the rig needs, and installs the Debian or Ubuntu packages that are
+# missing. With the argument arm64 it does so for the packages that only virtual machines of arm64
+# need.
 #
-# As root it says what it is going to install and installs it; otherwise it prints the command and exits with 1.
-# Rust and Go are not installed, only looked for. Silent and under a second when nothing is missing.
+# As root it prints what it is going to install and installs it. Other users get the command, and
+# exit code 1. Rust and Go are not installed: the script only checks that they are there. When
+# nothing is missing it is silent and takes no second.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
-# Containers and their network; virtual machines and what builds their disks; compiling what cargo builds in C.
+# Containers and their network; virtual machines and what builds their disks; compiling what cargo
+# builds in C.
 packages='containerd runc containernetworking-plugins iproute2 iptables nftables kmod util-linux mount
 qemu-system-x86 e2fsprogs busybox-static cpio xz-utils
 gcc libc6-dev'
@@ -50,5 +53,5 @@ if [ ! -e $policy ]; then
     trap 'rm -f $policy' EXIT
 fi
 install() { apt-get -q install -y --no-install-recommends $wanted >&2; }
-# Package lists may be missing, or so old that they name what is no longer there.
+# Package lists may be missing, or so old that they name files that the mirror has removed.
 install || { apt-get -q update >&2; install; }

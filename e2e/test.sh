@@ -1,17 +1,17 @@
 #!/bin/bash
-# Runs the test tiers one after the other, announces and times each. A tier that fails or cannot run fails the whole;
-# one that SKIP names is printed as skipped, and so is the end result.
+# Runs the test tiers one after the other, announces and times each. A tier that fails or cannot run
+# fails the whole run. A tier in SKIP is printed as skipped, at its place and in the summary.
 set -u
 cd "$(dirname "$0")/.."
 tiers='lint unit fake-api api kernel cluster tetragon'
 for name in ${SKIP:-}; do
-    [[ " $tiers " == *" $name "* ]] || { echo "test.sh: SKIP names no tier: $name (tiers: $tiers)" >&2; exit 64; }
+    [[ " $tiers " == *" $name "* ]] || { echo "test.sh: invalid tier \"$name\" in SKIP: use some of $tiers" >&2; exit 64; }
 done
 
 results=() passed=0 failed=0 skipped=0
 for tier in $tiers; do
     if [[ " ${SKIP:-} " == *" $tier "* ]]; then
-        echo "=== tier $tier: skipped, because SKIP names it"
+        echo "=== tier $tier: skipped, because it is in SKIP"
         results+=("$tier skipped")
         skipped=$((skipped + 1))
         continue

@@ -2,7 +2,7 @@
 # Compiles BPF programs: probe-ebpf/build.sh OUT [CRATE BINARY]
 #
 # Uses nightly Rust where it has rust-src and bpf-linker is on the PATH, and otherwise the compiler that toolchain.sh
-# unpacks below target/bpf. BPF_TOOLCHAIN=nightly or =packages chooses by hand.
+# unpacks below target/bpf. BPF_TOOLCHAIN=nightly or =packages chooses one of them.
 # In: this directory, or another crate of such programs and the name of its binary. Out: the file OUT, an ELF object for
 # bpfel-unknown-none.
 set -eu
@@ -13,7 +13,7 @@ crate=${2:-$here} binary=${3:-probe}
 dir=${BPF_TARGET_DIR:-$here/../target/bpf}
 target=bpfel-unknown-none
 
-# A build script's environment speaks of the host's build, and clippy's of its wrapper.
+# The environment of a build script describes the host's build, and clippy sets a wrapper.
 unset CARGO CARGO_ENCODED_RUSTFLAGS RUSTFLAGS RUSTC RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER CARGO_BUILD_TARGET \
     CARGO_BUILD_RUSTFLAGS TARGET RUSTUP_TOOLCHAIN LD_LIBRARY_PATH 2>/dev/null || true
 export CARGO_TARGET_DIR="$dir/build"
@@ -43,6 +43,6 @@ case ${BPF_TOOLCHAIN:-} in
 nightly) with_nightly ;;
 packages) with_packages ;;
 '') if has_nightly; then with_nightly; else with_packages; fi ;;
-*) echo "$0: BPF_TOOLCHAIN is nightly or packages, not '$BPF_TOOLCHAIN'" >&2; exit 64 ;;
+*) echo "$0: invalid BPF_TOOLCHAIN '$BPF_TOOLCHAIN': use nightly or packages" >&2; exit 64 ;;
 esac
 cp "$CARGO_TARGET_DIR/$target/release/$binary" "$1"

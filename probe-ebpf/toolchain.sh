@@ -6,7 +6,7 @@
 #
 # In:  apt's package lists (fetched when they are missing and this runs as root), cargo, a C compiler.
 # Out: DIR/root (the packages, unpacked), DIR/bin/bpf-linker. Nothing is installed into the system.
-#      Prints nothing when all is there already.
+#      Prints nothing when everything is there.
 set -eu
 
 [ $# = 1 ] || { echo "usage: $0 DIR" >&2; exit 64; }
@@ -17,7 +17,7 @@ linker_version=0.13.0
 say() { echo "probe-ebpf/toolchain.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-# The other way there is, for the end of an error message.
+# What else one can do, for the end of an error message.
 other_way="Or use nightly Rust: rustup toolchain install nightly --component rust-src && cargo install bpf-linker"
 
 require_lists() {
@@ -50,7 +50,7 @@ unpack_compiler() {
     say "unpacking rustc-web, its core for BPF and $llvm below $dir"
     rm -rf "$dir/root"
     download rustc-web "$std" libstd-rust-web-dev libstd-rust-web-dev-bpf "$llvm"
-    # Libraries of LLVM's that this machine has not got.
+    # Libraries that LLVM needs and this machine does not have.
     if LD_LIBRARY_PATH=$(libraries) ldd "$dir/root/usr/bin/rustc" | grep -q 'not found'; then
         # shellcheck disable=SC2046 # package names, one word each
         download $(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \

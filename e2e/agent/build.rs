@@ -1,4 +1,5 @@
-//! Compiles the BPF program of `ebpf/` into `OUT_DIR/agent.o`, by the script that compiles the node probe's.
+//! Compiles the BPF program of `ebpf/` into `OUT_DIR/agent.o`, with the script that compiles the
+//! node probe's program.
 
 use std::env;
 use std::path::Path;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(status) => {
             println!(
-                "cargo::error={} ended with {status}; what it said stands above",
+                "cargo::error={} ended with {status}; its messages are above",
                 script.display()
             );
             ExitCode::FAILURE

@@ -1,8 +1,8 @@
-// One binary, many programs: the parts of a Kubernetes control plane, the kubelet, kubectl and etcd, each chosen
-// by the name the binary is called by or by its first argument.
+// One binary, many programs: the parts of a Kubernetes control plane, the kubelet, kubectl and
+// etcd, each chosen by the name the binary is called by or by its first argument.
 //
-// With EXIT_WITH_STDIN set, the program ends as soon as its standard input is closed: a test that holds the other
-// end of that pipe takes its servers with it, however the test itself ends.
+// With EXIT_WITH_STDIN set, the program ends as soon as its standard input is closed. A test holds
+// the other end of that pipe, so its servers end when it does, however it ends.
 package main
 
 import (
@@ -40,8 +40,8 @@ var programs = map[string]program{
 	"kubelet":                 command(func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) }),
 }
 
-// command makes a program of a cobra command. The command is only built when it is run, because building one
-// registers flags and metrics that the others register too.
+// command makes a program of a cobra command. The command is only built when it is run, because
+// building one registers flags and metrics that the others register too.
 func command(build func() *cobra.Command) program {
 	return func([]string) int { return cli.Run(build()) }
 }

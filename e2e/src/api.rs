@@ -1,60 +1,59 @@
-//! etcd and kube-apiserver alone, on loopback and free ports; no root needed.
+//! etcd and kube-apiserver alone, on loopback and free ports. They need no root.
 //!
-//! In: a folder. Out: a real API server in a few seconds, either one that ends with the test that holds it
-//! ([`ApiServer`]) or one that stays ([`up`], [`down`]).
+//! In: a folder. Out: a real API server in a few seconds. [`ApiServer`] ends with the test that
+//! holds it; the one of [`up`] stays until [`down`].
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
-use crate::command::{self, run_visibly};
 use crate::control_plane::{self, ControlPlane};
-use crate::paths;
+use crate::go;
 use crate::pki::{self, Authority, Subject};
 use crate::process::{self, Ended, Processes};
 use crate::wait::{self, TimedOut};
 
-/// How long an API server may take to be ready; 4 s is usual, and a minute on a machine that is busy otherwise.
+/// How long an API server may take to be ready: 4 s is usual, and a minute on a busy machine.
 const READY: Duration = Duration::from_mins(2);
 
-/// What can go wrong with an API server.
+/// What goes wrong with an API server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its files.
+    /// The files of the control plane.
     #[error(transparent)]
     Prepare(#[from] control_plane::Error),
     /// A client's certificate.
     #[error(transparent)]
     Pki(#[from] pki::Error),
-    /// Its processes.
+    /// The processes.
     #[error(transparent)]
     Process(#[from] process::Error),
     /// A file or a port.
-    #[error("could not {doing}: {source}")]
+    #[error("cannot {doing}: {source}")]
     Io {
         /// What was being done.
         doing: String,
-        /// Why not.
+        /// Why.
         source: io::Error,
     },
-    /// The binary could not be built.
+    /// The binary cannot be built.
     #[error(transparent)]
-    Build(#[from] command::Error),
+    Build(#[from] go::Error),
     /// The client's configuration.
-    #[error("could not use the kubeconfig {}: {source}", path.display())]
+    #[error("cannot use the kubeconfig {}: {source}", path.display())]
     Kubeconfig {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It did not come up.
+    /// The API server is not ready in time.
     #[error(transparent)]
     NotReady(#[from] TimedOut),
     /// A program ended.
@@ -62,7 +61,8 @@ pub enum Error {
     Ended(#[from] Ended),
 }
 
-/// An API server that ends when it is dropped, and also when the process that holds it dies in any other way.
+/// An API server that ends when it is dropped, and also when the process that holds it ends in any
+/// other way.
 #[derive(Debug)]
 pub struct ApiServer {
     plane: ControlPlane,
@@ -70,10 +70,8 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Starts etcd and kube-apiserver with their state in `dir` and waits until requests are served.
-    ///
-    /// # Errors
-    /// When the binary cannot be built, a program not be started, or it is not ready within two minutes.
+    /// Starts etcd and kube-apiserver with their state in `dir` and waits until requests are
+    /// served.
     pub async fn start(dir: impl AsRef<Path>) -> Result<Self, Error> {
         ensure_binary().await?;
         let plane = place(dir.as_ref())?;
@@ -83,7 +81,8 @@ impl ApiServer {
         for (name, mut command) in
             [("etcd", server.plane.etcd()), ("kube-apiserver", server.plane.api_server())]
         {
-            // This process holds the other end of their standard input, so they end when it does, however it ends.
+            // They end when their standard input is closed, and this process holds the other end of
+            // it.
             let child =
                 processes.start(name, command.env("EXIT_WITH_STDIN", "1").stdin(Stdio::piped()))?;
             server.children.push(child);
@@ -97,23 +96,18 @@ impl ApiServer {
         self.plane.kubeconfig()
     }
 
-    /// The audit log: one JSON line for each request that was to write something.
+    /// The audit log: a JSON line for each request to write.
     pub fn audit_log(&self) -> PathBuf {
         self.plane.audit_log()
     }
 
-    /// A client that may do everything.
-    ///
-    /// # Errors
-    /// When the kubeconfig cannot be used.
+    /// An administrator's client.
     pub async fn client(&self) -> Result<Client, Error> {
         client(&self.kubeconfig()).await
     }
 
-    /// A kubeconfig, written beside the others, of any user: `system:node:NAME` in `system:nodes` is a kubelet.
-    ///
-    /// # Errors
-    /// When the certificate cannot be made or the file not be written.
+    /// Writes a kubeconfig for any user and returns its path. `system:node:NAME` in the group
+    /// `system:nodes` is a kubelet.
     pub fn kubeconfig_for(&self, user: &str, group: Option<&str>) -> Result<PathBuf, Error> {
         let path = self.plane.kubeconfig_of(&user.replace(['/', ':'], "-"));
         let authority = Authority::load(&self.plane.pki())?;
@@ -121,18 +115,12 @@ impl ApiServer {
         Ok(path)
     }
 
-    /// A client of any user; see [`Self::kubeconfig_for`].
-    ///
-    /// # Errors
-    /// As [`Self::kubeconfig_for`].
+    /// A client of any user: see [`Self::kubeconfig_for`].
     pub async fn client_for(&self, user: &str, group: Option<&str>) -> Result<Client, Error> {
         client(&self.kubeconfig_for(user, group)?).await
     }
 
-    /// A client that presents a bearer token, such as one of a service account.
-    ///
-    /// # Errors
-    /// When the kubeconfig cannot be used.
+    /// A client with a bearer token, for example of a service account.
     pub async fn client_with_token(&self, token: &str) -> Result<Client, Error> {
         let mut config = config(&self.kubeconfig()).await?;
         config.auth_info =
@@ -144,17 +132,14 @@ impl ApiServer {
 impl Drop for ApiServer {
     fn drop(&mut self) {
         for child in &mut self.children {
-            // It may have ended by itself; waiting takes its zombie away in either case.
+            // It may have ended by itself. Waiting removes its zombie in both cases.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 }
 
-/// Starts an API server that stays, unless it already runs, and returns its kubeconfig's path.
-///
-/// # Errors
-/// As [`ApiServer::start`].
+/// Starts an API server that stays, unless it runs already, and returns the path of its kubeconfig.
 pub async fn up(dir: &Path) -> Result<PathBuf, Error> {
     ensure_binary().await?;
     let processes = Processes::new(dir.join("processes"));
@@ -172,10 +157,7 @@ pub async fn up(dir: &Path) -> Result<PathBuf, Error> {
     Ok(kubeconfig)
 }
 
-/// Ends what [`up`] started and removes its state; nothing happens when nothing runs.
-///
-/// # Errors
-/// When a process stays or the folder cannot be removed.
+/// Ends what [`up`] started and removes its state. Nothing happens when nothing runs.
 pub async fn down(dir: &Path) -> Result<(), Error> {
     Processes::new(dir.join("processes")).kill_all().await?;
     match std::fs::remove_dir_all(dir) {
@@ -187,17 +169,12 @@ pub async fn down(dir: &Path) -> Result<(), Error> {
 }
 
 /// Builds the multi-call binary unless it is up to date.
-///
-/// # Errors
-/// When the build fails.
 pub async fn ensure_binary() -> Result<(), Error> {
-    Ok(run_visibly(Command::new(paths::sources().join("cluster/build.sh"))).await?)
+    go::build_kubernetes().await?;
+    Ok(())
 }
 
 /// A client with the administrator's kubeconfig at `path`.
-///
-/// # Errors
-/// When the kubeconfig cannot be used.
 pub async fn client(path: &Path) -> Result<Client, Error> {
     new_client(config(path).await?, path)
 }
@@ -218,12 +195,12 @@ fn unusable(path: &Path, source: impl std::error::Error + Send + Sync + 'static)
     Error::Kubeconfig { path: path.to_owned(), source: source.into() }
 }
 
-/// A fresh folder and three free ports.
+/// A control plane in that folder, on three free ports.
 fn place(dir: &Path) -> Result<ControlPlane, Error> {
     let make = || {
         std::fs::create_dir_all(dir)?;
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        // All three are held at once, so that they differ.
+        // All three are held at the same time, so that they differ.
         let held = [(); 3].map(|()| TcpListener::bind((address, 0)));
         let [port, clients, peers] =
             held.map(|listener| Ok::<_, io::Error>(listener?.local_addr()?.port()));
@@ -238,9 +215,6 @@ fn place(dir: &Path) -> Result<ControlPlane, Error> {
 }
 
 /// Waits until the API server serves requests.
-///
-/// # Errors
-/// When it does not within two minutes, or one of `processes` ends.
 pub async fn ready(kubeconfig: &Path, processes: &Processes) -> Result<(), Error> {
     tokio::select! {
         ready = wait::until(READY, "the API server to be ready", async || ready_client(kubeconfig).await) => Ok(ready?),
@@ -248,10 +222,8 @@ pub async fn ready(kubeconfig: &Path, processes: &Processes) -> Result<(), Error
     }
 }
 
-/// Whether the API server is ready and has made the namespaces that everybody uses; otherwise what is missing.
-///
-/// # Errors
-/// In words, what is missing.
+/// Checks that the API server is ready and has made its own namespaces. The error says what is
+/// missing.
 pub async fn ready_client(kubeconfig: &Path) -> Result<(), String> {
     let client = client(kubeconfig).await.map_err(|error| error.to_string())?;
     let request =

@@ -1,7 +1,8 @@
 //! The programs of a control plane and their arguments.
 //!
-//! In: a folder and where to listen. Out: certificates, the audit policy and a [`Command`] for each program of the
-//! multi-call binary. Starting them is the caller's work: [`crate::api`] and [`crate::cluster`] do it differently.
+//! In: a folder and where to listen. Out: certificates, the audit policy and a [`Command`] for each
+//! program of the multi-call binary. The caller starts them: [`crate::api`] and [`crate::cluster`]
+//! do it in different ways.
 
 use std::fs;
 use std::io;
@@ -14,29 +15,29 @@ use serde_json::{Value, json};
 use crate::paths;
 use crate::pki::{self, Authority, Subject};
 
-/// The addresses of Services; the first is the API server's own.
+/// The addresses of Services. The first is the API server's own.
 pub const SERVICE_RANGE: &str = "10.96.0.0/16";
 const KUBERNETES_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 const SERVICE_HOSTS: [&str; 4] =
     ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
 
-/// Preparing a control plane failed.
+/// What goes wrong when a control plane is prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Certificates.
     #[error(transparent)]
     Pki(#[from] pki::Error),
     /// The audit policy.
-    #[error("could not write {}: {source}", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
 }
 
-/// Where one control plane lives and listens.
+/// Where one control plane has its files and listens.
 #[derive(Clone, Debug)]
 pub struct ControlPlane {
     /// The folder of its state.
@@ -45,7 +46,7 @@ pub struct ControlPlane {
     pub address: IpAddr,
     /// The API server's port.
     pub port: u16,
-    /// etcd's ports: clients, peers.
+    /// etcd's ports, for clients and for peers.
     pub etcd: (u16, u16),
 }
 
@@ -65,7 +66,7 @@ impl ControlPlane {
         self.dir.join("kubeconfig")
     }
 
-    /// The API server's audit log: one JSON line for each request that was to write something.
+    /// The API server's audit log: a JSON line for each request to write.
     pub fn audit_log(&self) -> PathBuf {
         self.dir.join("audit.log")
     }
@@ -80,9 +81,6 @@ impl ControlPlane {
     }
 
     /// Writes certificates, kubeconfigs and the audit policy.
-    ///
-    /// # Errors
-    /// When one of them cannot be made or written.
     pub fn prepare(&self) -> Result<Authority, Error> {
         let (authority, dir) = (Authority::new()?, self.pki());
         fs::create_dir_all(&dir).map_err(|source| Error::Write { path: dir.clone(), source })?;
@@ -111,7 +109,7 @@ impl ControlPlane {
         Ok(authority)
     }
 
-    /// etcd, which need not survive a power cut.
+    /// etcd, without the writes to disk that would survive a power cut.
     pub fn etcd(&self) -> Command {
         let (clients, peers) = (url(self.etcd.0), url(self.etcd.1));
         program(
@@ -155,13 +153,13 @@ impl ControlPlane {
             format!("--audit-log-path={}", self.audit_log().display()),
         ];
         if self.address.is_loopback() {
-            // Endpoints of Services must not be loopback addresses, so there is nothing to reconcile.
+            // The endpoint would be a loopback address, which a Service must not have.
             arguments.push("--endpoint-reconciler-type=none".to_owned());
         }
         program("kube-apiserver", arguments)
     }
 
-    /// kube-controller-manager, without what a cloud or certificates of kubelets would need.
+    /// kube-controller-manager, without flags for a cloud or for certificates of kubelets.
     pub fn controller_manager(&self) -> Command {
         let pki = self.pki();
         program(
@@ -185,7 +183,8 @@ impl ControlPlane {
         program("kube-scheduler", [kubeconfig, "--leader-elect=false".to_owned()])
     }
 
-    /// kube-proxy for every node: all send what they have for Services through the place where it runs.
+    /// kube-proxy for all nodes: every node sends its traffic for Services through the namespace in
+    /// which it runs.
     pub fn proxy(&self, node: &str) -> Command {
         program(
             "kube-proxy",
@@ -193,23 +192,23 @@ impl ControlPlane {
                 format!("--kubeconfig={}", self.kubeconfig_of("kube-proxy").display()),
                 format!("--hostname-override={node}"),
                 "--proxy-mode=nftables".to_owned(),
-                // The answers must come back the same way, or nobody undoes the translation.
+                // Answers must come back the same way, or their addresses are not translated back.
                 "--masquerade-all".to_owned(),
-                // Or it changes the machine's own limits.
+                // Without it kube-proxy changes the machine's own limits.
                 "--conntrack-max-per-core=0".to_owned(),
             ],
         )
     }
 }
 
-/// One of the multi-call binary's programs.
+/// One of the programs of the multi-call binary.
 pub fn program(name: &str, arguments: impl IntoIterator<Item = String>) -> Command {
     let mut command = Command::new(paths::programs().join(name));
     command.args(arguments);
     command
 }
 
-/// Every request that was to write something, as metadata, once it is answered.
+/// Metadata of every request to write, noted when it is answered.
 fn audit_policy() -> Value {
     json!({
         "apiVersion": "audit.k8s.io/v1",

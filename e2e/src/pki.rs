@@ -1,7 +1,8 @@
 //! Certificates of a throw-away cluster.
 //!
-//! In: who a certificate is for. Out: PEM files and kubeconfigs. One certificate authority signs servers and clients;
-//! the Kubernetes user is the common name, its group the organisation.
+//! In: the subject of a certificate. Out: PEM files and kubeconfigs. One certificate authority
+//! signs servers and clients. The Kubernetes user is the common name, and its group the
+//! organisation.
 
 use std::fs;
 use std::io;
@@ -15,31 +16,31 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 
-/// What can go wrong with certificates.
+/// What goes wrong with certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A certificate could not be made.
-    #[error("could not make the certificate of {subject}: {source}")]
+    /// A certificate cannot be made.
+    #[error("cannot make the certificate of {subject}: {source}")]
     Make {
-        /// Whose.
+        /// The subject.
         subject: String,
         /// Why.
         source: rcgen::Error,
     },
-    /// A file could not be read or written.
-    #[error("could not read or write {}: {source}", path.display())]
+    /// A file cannot be read or written.
+    #[error("cannot read or write {}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
 }
 
-/// Who a certificate is for.
+/// The subject of a certificate.
 #[derive(Clone, Debug, Default)]
 pub struct Subject<'a> {
-    /// The Kubernetes user, or a server's name.
+    /// The Kubernetes user, or the name of a server.
     pub name: &'a str,
     /// The Kubernetes group.
     pub group: Option<&'a str>,
@@ -67,9 +68,6 @@ pub struct Credentials {
 
 impl Credentials {
     /// Writes `NAME.crt` and `NAME.key` into `dir`.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn write(&self, dir: &Path, name: &str) -> Result<(), Error> {
         write(&dir.join(format!("{name}.crt")), &self.certificate)?;
         write(&dir.join(format!("{name}.key")), &self.key)
@@ -83,10 +81,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new one.
-    ///
-    /// # Errors
-    /// When the key or certificate cannot be made.
+    /// Makes a new one.
     pub fn new() -> Result<Self, Error> {
         let make = || {
             let key = KeyPair::generate()?;
@@ -99,10 +94,7 @@ impl Authority {
         })
     }
 
-    /// The one whose `ca.crt` and `ca.key` are in `dir`.
-    ///
-    /// # Errors
-    /// When a file cannot be read or holds no key.
+    /// Reads the one whose `ca.crt` and `ca.key` are in `dir`.
     pub fn load(dir: &Path) -> Result<Self, Error> {
         let certificate = read(&dir.join("ca.crt"))?;
         let key = KeyPair::from_pem(&read(&dir.join("ca.key"))?)
@@ -111,9 +103,6 @@ impl Authority {
     }
 
     /// Writes `ca.crt` and `ca.key` into `dir`.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         Credentials {
             certificate: self.certificate.clone(),
@@ -122,10 +111,7 @@ impl Authority {
         .write(dir, "ca")
     }
 
-    /// A certificate for a client and, where it has hosts or addresses, a server.
-    ///
-    /// # Errors
-    /// When it cannot be made.
+    /// Issues a certificate for a client and, where the subject has hosts or addresses, a server.
     pub fn issue(&self, subject: &Subject<'_>) -> Result<Credentials, Error> {
         let make = || {
             let key = KeyPair::generate()?;
@@ -135,7 +121,7 @@ impl Authority {
         make().map_err(|source| Error::Make { subject: subject.name.to_owned(), source })
     }
 
-    /// A kubeconfig that holds everything it needs.
+    /// A kubeconfig with all certificates in it.
     pub fn kubeconfig(&self, server: &str, client: &Credentials) -> Value {
         let encoded = |pem: &str| base64(pem.as_bytes());
         json!({
@@ -155,9 +141,6 @@ impl Authority {
     }
 
     /// Writes the kubeconfig of a client to `path`.
-    ///
-    /// # Errors
-    /// When the certificate cannot be made or the file not be written.
     pub fn write_kubeconfig(
         &self,
         path: &Path,
@@ -169,10 +152,7 @@ impl Authority {
     }
 }
 
-/// The key that signs tokens of service accounts and the public one that proves them, PEM.
-///
-/// # Errors
-/// When it cannot be made.
+/// The key that signs tokens of service accounts, and the public key that verifies them, as PEM.
 pub fn signing_keys() -> Result<(String, String), Error> {
     let key = KeyPair::generate()
         .map_err(|source| Error::Make { subject: "service accounts".to_owned(), source })?;
@@ -213,7 +193,7 @@ fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
-/// Writes a file that only its owner can read, with its folder.
+/// Writes a file that only its owner can read, and makes its folder.
 fn write(path: &Path, text: &str) -> Result<(), Error> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -238,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_authority_is_the_same_after_it_was_stored() {
+    fn a_stored_authority_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new().unwrap();
         authority.write(dir.path()).unwrap();
@@ -248,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kubeconfig_is_one_that_a_client_accepts() {
+    fn a_client_accepts_the_kubeconfig() {
         let authority = Authority::new().unwrap();
         let client = authority.issue(&Subject::client("someone", Some("some-group"))).unwrap();
         let config = authority.kubeconfig("https://127.0.0.1:6443", &client);

@@ -1,9 +1,9 @@
-//! Processes that outlive the one that started them, and ending exactly those.
+//! Processes that outlive the process that started them; and ending exactly these.
 //!
-//! In: a folder; each process started gets a log and a record there: its pid and when it started, in the kernel's
-//! own words (field 22 of `/proc/PID/stat`). Out: the processes that still live, or their end. A pid that the kernel
-//! has given to another process since is never signalled: the start time differs, and the signal goes through a
-//! pidfd opened before the start time is compared.
+//! In: a folder. Each process that is started gets a log and a record there: its pid and its start
+//! time (field 22 of `/proc/PID/stat`). Out: the processes that still run, or their end. A pid that
+//! the kernel has reused is never signalled: the start time differs, and the signal goes through a
+//! pidfd that is opened before the start time is compared.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,13 +16,13 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::wait::{self, TimedOut};
 
-/// How long ended processes may take to be gone. Killed ones only wait for the kernel.
+/// How long killed processes may take to end.
 const GONE: Duration = Duration::from_secs(20);
 
-/// How often processes are looked at that should not end.
+/// How often it is checked that no process has ended.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A process that ended though it should not have.
+/// A process that should not have ended.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} ended by itself; the end of {}:\n{text}", log.display())]
 pub struct Ended {
@@ -34,11 +34,11 @@ pub struct Ended {
     pub text: String,
 }
 
-/// What can go wrong with processes.
+/// What goes wrong with processes.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A program could not be started.
-    #[error("could not start {name} ({program}): {source}")]
+    #[error("cannot start {name} ({program}): {source}")]
     Start {
         /// The name of the record.
         name: String,
@@ -48,35 +48,36 @@ pub enum Error {
         source: io::Error,
     },
     /// A record or log could not be written.
-    #[error("could not write {}: {source}", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// Of what.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// Killed processes stayed.
+    /// Killed processes still run.
     #[error(transparent)]
     Stayed(#[from] TimedOut),
 }
 
-/// One process, told from every other that had or will have its pid.
+/// One process. The start time distinguishes it from every other process with its pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The process id.
     pub pid: u32,
-    /// When it started, in clock ticks since boot.
+    /// The start time, in clock ticks since boot.
     pub started: u64,
 }
 
 impl Record {
-    /// The process that has this pid now; none when it is gone or a zombie.
+    /// The process that has this pid now; none where it has ended or is a zombie.
     pub fn of(pid: u32) -> Option<Self> {
         let started = start_of_living(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
         Some(Self { pid, started })
     }
 
-    /// A child of this process. One that has ended already has no start time any more, and so counts as ended.
+    /// A child of this process. A child that has ended already gets no start time, so that it
+    /// counts as ended.
     fn of_child(child: &Child) -> Self {
         Self::of(child.id()).unwrap_or(Self { pid: child.id(), started: 0 })
     }
@@ -86,7 +87,7 @@ impl Record {
         Self::of(self.pid) == Some(self)
     }
 
-    /// Sends a signal; nothing happens when the process is gone.
+    /// Sends a signal. Nothing happens when the process has ended.
     pub fn signal(self, signal: Signal) {
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
             return;
@@ -95,7 +96,7 @@ impl Record {
             return;
         };
         if self.lives() {
-            // The only error left is that it ended in between, which is what was wanted.
+            // The only possible error is that it has just ended, which is fine.
             let _ = pidfd_send_signal(handle, signal);
         }
     }
@@ -106,9 +107,10 @@ impl Record {
     }
 }
 
-/// The start time in `/proc/PID/stat`, unless the process is a zombie.
+/// The start time in `/proc/PID/stat`; none for a zombie.
 fn start_of_living(stat: &str) -> Option<u64> {
-    // The second field is the program's name in parentheses and may hold anything, blanks and parentheses included.
+    // The second field is the program's name in parentheses, which may contain blanks and
+    // parentheses.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     (!matches!(*fields.first()?, "Z" | "X")).then(|| fields.get(19)?.parse().ok())?
 }
@@ -120,30 +122,24 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// Those recorded in `dir`.
+    /// The processes that are recorded in `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
 
-    /// Where a process's output goes.
+    /// The file for the output of a process.
     pub fn log(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.log"))
     }
 
     /// Starts a program that outlives this one.
-    ///
-    /// # Errors
-    /// When the program cannot be started, or its log or record not be written.
     pub fn spawn(&self, name: &str, command: &mut Command) -> Result<Record, Error> {
         let child = self.start(name, command.stdin(Stdio::null()))?;
         Ok(Record::of_child(&child))
     }
 
-    /// Starts a program with the standard input it was given, in a process group of its own, so that a terminal's
-    /// Ctrl-C does not reach it.
-    ///
-    /// # Errors
-    /// When the program cannot be started, or its log or record not be written.
+    /// Starts a program with the given standard input, in a process group of its own: Ctrl-C in the
+    /// terminal does not reach it.
     pub fn start(&self, name: &str, command: &mut Command) -> Result<Child, Error> {
         fs::create_dir_all(&self.dir)
             .map_err(|source| Error::Write { path: self.dir.clone(), source })?;
@@ -160,10 +156,7 @@ impl Processes {
         Ok(child)
     }
 
-    /// Records a process, started here or not.
-    ///
-    /// # Errors
-    /// When the record cannot be written.
+    /// Records a process, also one that was not started here.
     pub fn record(&self, name: &str, Record { pid, started }: Record) -> Result<(), Error> {
         let path = self.dir.join(format!("{name}.pid"));
         fs::create_dir_all(&self.dir)
@@ -192,7 +185,8 @@ impl Processes {
         self.all().into_iter().filter(|(_, record)| !record.lives()).map(|(name, _)| name).collect()
     }
 
-    /// Waits until one of the recorded processes has ended by itself, and says so with the end of its log.
+    /// Waits until one of the recorded processes ends by itself, and returns it with the end of its
+    /// log.
     pub async fn an_end(&self) -> Ended {
         let mut ticks = tokio::time::interval(LOOK);
         loop {
@@ -204,16 +198,14 @@ impl Processes {
         }
     }
 
-    /// Takes a process out of the records.
+    /// Removes a process from the records.
     pub fn forget(&self, name: &str) {
-        // A record that is not there is as good as one removed.
+        // A missing record is fine.
         let _ = fs::remove_file(self.dir.join(format!("{name}.pid")));
     }
 
-    /// Kills every recorded process, waits until none is left, and forgets them. Logs stay.
-    ///
-    /// # Errors
-    /// When one of them is still there at the deadline.
+    /// Kills every recorded process, waits until all have ended, and removes the records. Logs
+    /// stay.
     pub async fn kill_all(&self) -> Result<(), Error> {
         let all = self.all();
         kill(all.iter().map(|(_, record)| *record).collect()).await?;
@@ -224,15 +216,12 @@ impl Processes {
     }
 }
 
-/// Kills processes and waits until they are gone.
-///
-/// # Errors
-/// When one of them is still there at the deadline.
+/// Kills processes and waits until they have ended.
 pub async fn kill(records: Vec<Record>) -> Result<(), TimedOut> {
     for record in &records {
         record.signal(Signal::KILL);
     }
-    wait::until(GONE, "killed processes to be gone", async || {
+    wait::until(GONE, "killed processes to end", async || {
         match records.iter().find(|record| record.lives()) {
             Some(record) => Err(format!("process {} still runs", record.pid)),
             None => Ok(()),
@@ -255,21 +244,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_parentheses_and_blanks_does_not_shift_the_fields() {
+    fn the_start_time_is_found_behind_any_name_of_a_program() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
         assert_eq!(start_of_living(stat), Some(4711));
         assert_eq!(start_of_living(&stat.replace(") S ", ") Z ")), None);
     }
 
     #[test]
-    fn another_start_time_is_another_process() {
+    fn a_process_with_another_start_time_counts_as_ended() {
         let me = Record::of(std::process::id()).unwrap();
         assert!(me.lives());
         assert!(!Record { started: me.started + 1, ..me }.lives());
     }
 
     #[tokio::test]
-    async fn a_recorded_process_is_ended_and_a_reused_pid_is_not() {
+    async fn a_recorded_process_is_killed_and_one_with_a_reused_pid_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::new(dir.path());
         let ours = processes.spawn("ours", Command::new("cat").arg("/dev/zero")).unwrap();

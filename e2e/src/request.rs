@@ -1,7 +1,7 @@
-//! Requests to an API server as plain JSON, for tests that are to see what it answers to the letter.
+//! Requests to an API server as plain JSON, for tests that check its exact answers.
 //!
-//! In: a client, a verb, a path, a body. Out: the answer's code, message and object. [`kubectl`] is for what only it
-//! does: kustomize, waiting, and what a person would type.
+//! In: a client, a verb, a path, a body. Out: the code, message and object of the answer.
+//! [`kubectl`] is for what only it does: kustomize, waiting, and commands that a person would type.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,29 +14,29 @@ use serde_json::{Value, json};
 use crate::command::{self, run};
 use crate::paths;
 
-/// A request that got no answer.
+/// A request without an answer, or with a refusal.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It could not be made or sent, or its answer not be read.
+    /// The request cannot be sent, or its answer cannot be read.
     #[error("{verb} {path}: {source}")]
     Unanswered {
-        /// What was to be done.
+        /// The verb.
         verb: String,
-        /// To what.
+        /// The path.
         path: String,
-        /// Why not.
+        /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It was refused.
+    /// The request was refused.
     #[error("{verb} {path}: {code} {message}")]
     Refused {
-        /// What was to be done.
+        /// The verb.
         verb: String,
-        /// To what.
+        /// The path.
         path: String,
-        /// HTTP status.
+        /// The HTTP status.
         code: u16,
-        /// Why not.
+        /// Why.
         message: String,
     },
 }
@@ -44,21 +44,21 @@ pub enum Error {
 /// The API server's answer to one request.
 #[derive(Debug)]
 pub struct Answer {
-    /// HTTP status.
+    /// The HTTP status.
     pub code: u16,
-    /// The Status' message, where it was refused.
+    /// The message of the Status, where the request was refused.
     pub message: String,
-    /// The object.
+    /// The object, or the Status of a refusal.
     pub body: Value,
 }
 
 impl Answer {
-    /// It was done.
+    /// Whether the request succeeded.
     pub fn is_ok(&self) -> bool {
         (200..300).contains(&self.code)
     }
 
-    /// It was refused because RBAC grants nobody of that name this.
+    /// Whether RBAC refused the request.
     pub fn is_forbidden_by_rbac(&self) -> bool {
         self.code == 403
             && self.message.contains("cannot")
@@ -66,32 +66,11 @@ impl Answer {
     }
 }
 
-/// One request: `verb` is `GET`, `POST`, `PUT`, `DELETE`, or a kind of patch: `MERGE`, `STRATEGIC`, `APPLY`.
-///
-/// # Errors
-/// When there is no answer. A refusal is an answer.
+/// Sends one request. `verb` is `GET`, `POST`, `PUT`, `DELETE`, or a kind of patch: `MERGE`,
+/// `STRATEGIC`, `APPLY`. A refusal is an answer.
 pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Result<Answer, Error> {
-    let (method, content) = match verb {
-        "MERGE" => ("PATCH", "application/merge-patch+json"),
-        "STRATEGIC" => ("PATCH", "application/strategic-merge-patch+json"),
-        "APPLY" => ("PATCH", "application/apply-patch+yaml"),
-        other => (other, "application/json"),
-    };
-    let query =
-        if verb == "APPLY" { "?fieldManager=test&force=true&fieldValidation=Strict" } else { "" };
-    let mut body = body.clone();
-    if verb == "APPLY" {
-        // Server-side apply wants the name in the object too.
-        let name = path.trim_end_matches("/status").rsplit('/').next().unwrap_or_default();
-        body["metadata"]["name"] = json!(name);
-    }
-    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("{path}{query}"))
-        .header("Content-Type", content);
     let answered = async {
-        let response = client.send(request.body(Body::from(bytes))?).await?;
+        let response = client.send(request(verb, path, body)?).await?;
         let code = response.status().as_u16();
         let bytes = response.into_body().collect_bytes().await?;
         Ok((code, bytes))
@@ -105,10 +84,30 @@ pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Resu
     Ok(Answer { code, message: message.to_owned(), body })
 }
 
-/// A call that has to work: the object that came back.
-///
-/// # Errors
-/// When there is no answer, or a refusal.
+fn request(verb: &str, path: &str, body: &Value) -> Result<Request<Body>, http::Error> {
+    let (method, content) = match verb {
+        "MERGE" => ("PATCH", "application/merge-patch+json"),
+        "STRATEGIC" => ("PATCH", "application/strategic-merge-patch+json"),
+        "APPLY" => ("PATCH", "application/apply-patch+yaml"),
+        other => (other, "application/json"),
+    };
+    let query =
+        if verb == "APPLY" { "?fieldManager=test&force=true&fieldValidation=Strict" } else { "" };
+    let mut body = body.clone();
+    if verb == "APPLY" {
+        // Server-side apply requires the name in the object too.
+        let name = path.trim_end_matches("/status").rsplit('/').next().unwrap_or_default();
+        body["metadata"]["name"] = json!(name);
+    }
+    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    Request::builder()
+        .method(method)
+        .uri(format!("{path}{query}"))
+        .header("Content-Type", content)
+        .body(Body::from(bytes))
+}
+
+/// Sends a request that has to succeed, and returns the object.
 pub async fn done(client: &Client, verb: &str, path: &str, body: &Value) -> Result<Value, Error> {
     let answer = call(client, verb, path, body).await?;
     if answer.is_ok() {
@@ -118,10 +117,7 @@ pub async fn done(client: &Client, verb: &str, path: &str, body: &Value) -> Resu
     Err(Error::Refused { verb: verb.to_owned(), path: path.to_owned(), code, message })
 }
 
-/// What kubectl prints.
-///
-/// # Errors
-/// When it fails, with what it complained about.
+/// Runs kubectl and returns what it prints.
 pub fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String, command::Error> {
     run(Command::new(paths::programs().join("kubectl"))
         .arg("--kubeconfig")

@@ -1,31 +1,28 @@
-//! Waiting for a condition with a deadline.
+//! Waiting for a condition, with a deadline.
 //!
-//! In: a deadline, what is waited for in words, and the condition. Out: what the condition gave, or an error with
-//! the last observation, so that a timeout says what was seen instead.
+//! In: a deadline, the condition, and its name in words. Out: the value of the condition, or an
+//! error with the last observation.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// The condition did not come true in time.
+/// The condition did not hold before the deadline.
 #[derive(Debug, thiserror::Error)]
 #[error("waited {:.0} s for {what}; last seen: {observed}", waited.as_secs_f64())]
 pub struct TimedOut {
     /// What was waited for.
     pub what: String,
-    /// How long.
+    /// The deadline.
     pub waited: Duration,
-    /// What the condition said last.
+    /// The last observation.
     pub observed: String,
 }
 
-/// Looks at `condition` until it is `Ok`, whose value is returned. `Err` is what was observed instead.
-///
-/// # Errors
-/// [`TimedOut`] with the last observation once `deadline` has passed.
+/// Checks `condition` until it is `Ok`, and returns its value. `Err` is an observation.
 pub async fn until<T, O: ToString>(
     deadline: Duration,
     what: &str,
@@ -65,7 +62,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timeout_says_what_was_awaited_and_what_was_seen() {
+    async fn a_timeout_has_the_condition_and_the_last_observation() {
         let never = until(Duration::from_secs(1), "the moon", async || Err::<(), _>("a cloud"));
         assert_eq!(
             never.await.unwrap_err().to_string(),

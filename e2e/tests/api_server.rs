@@ -1,4 +1,4 @@
-//! The API server that tests hold: what it enforces, what it logs, and that it ends.
+//! The API server of tests: it enforces identities, logs writes, and ends when it is dropped.
 
 use e2e::api::ApiServer;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -14,7 +14,7 @@ fn named<K: Default>(name: &str, set: impl Fn(&mut K, ObjectMeta)) -> K {
 }
 
 #[tokio::test]
-async fn enforces_identities_logs_writes_and_ends_when_dropped() {
+async fn the_api_server_enforces_identities_logs_writes_and_ends_when_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let server = ApiServer::start(dir.path()).await.unwrap();
     let admin = server.client().await.unwrap();

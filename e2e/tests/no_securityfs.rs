@@ -1,9 +1,12 @@
-//! The kernel tier of kernels without securityfs: the probe's container starts there and says what it found.
+//! The kernel tier of kernels without securityfs: the probe's container starts there and reports
+//! what it found.
 //!
-//! In: Debian's kernels 6.1 and 6.12, booted with `initcall_blacklist=securityfs_init`, which leaves them as a kernel built
-//! without CONFIG_SECURITYFS is: no directory /sys/kernel/security, no such file system. And the manifest of the probe, whose
-//! container is started by runc with the mounts that containerd makes of it. Out: it starts, proves what it proves anywhere, and
-//! reports that the kernel has no securityfs; with a mount of /sys/kernel/security it does not start.
+//! In: Debian's kernels 6.1 and 6.12, booted with `initcall_blacklist=securityfs_init`. They are
+//! then like a kernel without CONFIG_SECURITYFS: there is no directory /sys/kernel/security and no
+//! such file system. And the manifest of the probe: runc starts its container with the mounts that
+//! containerd makes of the manifest. Out: the container starts, proves the same as everywhere, and
+//! reports that the kernel has no securityfs. With a mount of /sys/kernel/security it does not
+//! start.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -11,16 +14,15 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use e2e::kernels::Arch;
-use e2e::kernels::kernel::{Kernel, fetch};
-use e2e::paths;
+use e2e::stock_kernel::{Arch, Kernel, fetch};
 use e2e::vm::{How, Machine, Securityfs, run};
+use e2e::{kernels, paths};
 use serde_json::{Value, json};
 
 const RUNC: &str = "/usr/sbin/runc";
 
-/// Whether the directory is there, then the outcome of a container with the narrow mount, then the report of one with the
-/// manifest's.
+/// Whether the directory is there, then the outcome of a container with the narrow mount, then the
+/// report of one with the manifest's.
 const SCRIPT: &str = r"
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p /c/rootfs/proc /c/rootfs/sys /c/rootfs/dev
@@ -31,7 +33,7 @@ runc run --no-pivot --bundle /c/manifest manifest
 ";
 
 #[test]
-fn the_probes_container_starts_without_securityfs() {
+fn the_container_of_the_probe_starts_without_securityfs() {
     let folder = tempfile::tempdir().unwrap();
     let files = files(folder.path());
     let kernels = ["6.1", "6.12"].map(|series| fetch(Arch::Amd64, series).unwrap());
@@ -55,7 +57,7 @@ fn on(kernel: &Kernel, files: &[(PathBuf, String)]) {
         (&json!("Denied"), &json!("NotInKernel")),
         "{report:#}"
     );
-    // What cannot be known without the list is said with a remedy that this kernel can take.
+    // Where the list is needed and missing, the fix is one that works on this kernel.
     let (source, reason, words) = if kernel.lists_lsms_by_call() {
         ("Syscall", "RequiredLsmInactive", "dmesg")
     } else {
@@ -76,7 +78,7 @@ fn files(folder: &Path) -> Vec<(PathBuf, String)> {
     let pod = &daemon_set["spec"]["template"]["spec"];
     let narrow = json!({"destination": "/sys/kernel/security", "type": "bind", "source": "/sys/kernel/security",
         "options": ["rbind", "rprivate", "ro"]});
-    let mut files = Arch::Amd64.files().unwrap();
+    let mut files = kernels::machines::programs(Arch::Amd64).unwrap();
     files.push((RUNC.into(), "/bin/runc".to_owned()));
     files.extend(libraries().into_iter().map(|path| (path.clone().into(), path)));
     for (name, mounts) in [("narrow", vec![narrow]), ("manifest", mounts(pod))] {
@@ -91,7 +93,7 @@ fn manifest() -> String {
     std::fs::read_to_string(paths::workspace().join("config/probe/daemonset.yaml")).unwrap()
 }
 
-/// What containerd makes of the hostPath volumes: recursive bind mounts.
+/// The recursive bind mounts that containerd makes of the hostPath volumes.
 fn mounts(pod: &Value) -> Vec<Value> {
     let source = |name: &Value| {
         let volumes = pod["volumes"].as_array().unwrap();
@@ -106,8 +108,9 @@ fn mounts(pod: &Value) -> Vec<Value> {
     pod["containers"][0]["volumeMounts"].as_array().unwrap().iter().map(mount).collect()
 }
 
-/// A container with the capabilities of the manifest, and a sysfs and those mounts, in the guest's other namespaces. It
-/// requires an LSM that is not active, so that it has to say what it knows of the list.
+/// A container with the capabilities of the manifest, a sysfs and those mounts, in a mount
+/// namespace of its own. It requires an LSM that is not active, so that its report shows whether it
+/// can read the list.
 fn specification(container: &Value, mounts: &[Value]) -> Value {
     let added = container["securityContext"]["capabilities"]["add"].as_array().unwrap();
     let capabilities: Vec<String> =
@@ -134,7 +137,7 @@ fn specification(container: &Value, mounts: &[Value]) -> Value {
     })
 }
 
-/// The libraries that runc is linked with, where it is not static.
+/// The libraries that runc is linked to, where it is not static.
 fn libraries() -> Vec<String> {
     let listed = Command::new("ldd").arg(RUNC).output().unwrap();
     let text = String::from_utf8(listed.stdout).unwrap();
@@ -144,7 +147,7 @@ fn libraries() -> Vec<String> {
 /// Boots the kernel without securityfs and runs the script.
 fn output(kernel: &Kernel, files: &[(PathBuf, String)]) -> String {
     let machine = Machine {
-        kernel: kernel.folder.join("vmlinuz"),
+        kernel: kernel.image(),
         append: "initcall_blacklist=securityfs_init lsm=landlock,yama,loadpin,bpf".to_owned(),
         memory: 768,
         files: files.to_vec(),

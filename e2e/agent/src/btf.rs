@@ -1,7 +1,7 @@
-//! Where a member lies in a struct of the running kernel, from its BTF.
+//! The offset of a member in a struct of the running kernel, by its BTF.
 //!
-//! In: the bytes of `/sys/kernel/btf/vmlinux`. Out: an offset in bytes. The layout is that of
-//! Documentation/bpf/btf.rst; aya keeps its own reading of it to itself.
+//! In: the bytes of `/sys/kernel/btf/vmlinux`. Out: an offset in bytes. The layout is described in
+//! Documentation/bpf/btf.rst. aya reads it too, but does not export it.
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -12,7 +12,7 @@ const UNION: u32 = 5;
 /// The kernel's types, by number.
 pub struct Types<'a> {
     strings: &'a [u8],
-    /// Kind, flags and what follows of each type; the first is "void", which is not stored.
+    /// The types. The first is "void", which BTF does not store.
     types: Vec<Type<'a>>,
 }
 
@@ -42,8 +42,7 @@ fn size_of_more(kind: u32, count: usize) -> anyhow::Result<usize> {
 }
 
 impl<'a> Types<'a> {
-    /// # Errors
-    /// Where this is not BTF, or of a kind that is not known here.
+    /// Reads the types. Fails where this is not BTF, or has a type of an unknown kind.
     pub fn parse(btf: &'a [u8]) -> anyhow::Result<Self> {
         ensure!(btf.get(..2) == Some(&MAGIC.to_ne_bytes()), "this is not BTF");
         let header = word(btf, 4)? as usize;
@@ -70,10 +69,8 @@ impl<'a> Types<'a> {
         found.is_some_and(|rest| rest.first() == Some(&0))
     }
 
-    /// The offset of a member of a struct, also where it lies in a struct or union without a name inside of it.
-    ///
-    /// # Errors
-    /// Where there is none of that name.
+    /// The offset of a member of a struct, also of a member of an unnamed struct or union inside
+    /// it. Fails where there is no such member.
     pub fn offset(&self, of: &str, member: &str) -> anyhow::Result<u64> {
         let mut of_name =
             self.types.iter().filter(|found| found.kind == STRUCT && self.is_named(found.name, of));
@@ -100,7 +97,8 @@ impl<'a> Types<'a> {
 mod tests {
     use super::*;
 
-    /// `struct file { int f_mode; union { int __f_path; int f_path; }; }`, with a typedef before it.
+    /// `struct file { int f_mode; union { int __f_path; int f_path; }; }`, with a typedef before
+    /// it.
     fn sample() -> Vec<u8> {
         let strings = b"\0file\0f_mode\0__f_path\0f_path\0int\0";
         let kind = |kind: u32, count: u32| kind << 24 | count;
@@ -119,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_found_also_inside_of_an_unnamed_union() {
+    fn a_member_of_an_unnamed_union_is_found() {
         let btf = sample();
         let types = Types::parse(&btf).unwrap();
         assert_eq!(types.offset("file", "f_mode").unwrap(), 0);
@@ -129,16 +127,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_something_else_is_an_error() {
+    fn incomplete_btf_and_other_files_are_errors() {
         let btf = sample();
         assert!((0..btf.len()).all(|end| Types::parse(&btf[..end]).is_err()));
         assert!(Types::parse(b"\x7fELF").is_err());
     }
 
     #[test]
-    fn this_machines_kernel_has_a_path_in_its_files() {
+    fn the_offset_is_found_in_the_btf_of_this_machine() {
         let Ok(btf) = std::fs::read("/sys/kernel/btf/vmlinux") else {
-            return println!("left out: no BTF here");
+            return println!("skipped: this machine has no BTF");
         };
         assert!(Types::parse(&btf).unwrap().offset("file", "f_path").unwrap() < 1024);
     }

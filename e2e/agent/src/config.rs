@@ -1,6 +1,7 @@
-//! What the agent is told: a release, and the addresses at which it answers.
+//! The settings of the test agent: a release, and the addresses at which it serves.
 //!
-//! In: flags, and the folder that Tetragon's chart mounts, which has a file for each flag. Out: [`Settings`].
+//! In: flags, and the folder that Tetragon's chart mounts, which has a file for each flag. Out:
+//! [`Settings`].
 
 use std::fs;
 use std::io;
@@ -10,29 +11,30 @@ use std::str::FromStr;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
-/// The file of the mounted ConfigMap that says where gRPC is answered.
+/// The file of the mounted ConfigMap with the address of the gRPC server.
 pub const SERVER_ADDRESS: &str = "server-address";
 
-/// A release, as far as the behaviour differs.
+/// A release. Only numbers that change the behaviour are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Release(u32, u32);
 
 impl Release {
-    /// From this one on the agent mounts securityfs itself.
+    /// From this release on the agent mounts securityfs itself.
     pub const MOUNTS_SECURITYFS: Self = Self(1, 4);
-    /// From this one on it tells the mode of a policy.
-    pub const TELLS_MODES: Self = Self(1, 4);
-    /// From this one on it tells how often a policy has acted.
-    pub const TELLS_COUNTERS: Self = Self(1, 6);
-    /// From this one on it tells domains and hooks, knows skipped policies, and answers over TLS: main of 2026-08, which
-    /// is 1.8 here.
-    pub const TELLS_DOMAINS: Self = Self(1, 8);
-    /// From this one on it answers on a socket in the file system; before on a local port.
-    const ANSWERS_ON_SOCKET: Self = Self(1, 7);
+    /// From this release on it lists the mode of a policy.
+    pub const LISTS_MODES: Self = Self(1, 4);
+    /// From this release on it lists how often a policy has acted.
+    pub const LISTS_COUNTERS: Self = Self(1, 6);
+    /// From this release on it lists domains and hooks, knows skipped policies, and serves over
+    /// TLS: main of 2026-08, which is called 1.8 here.
+    pub const LISTS_DOMAINS: Self = Self(1, 8);
+    /// From this release on it serves at a socket in the file system; older releases serve at a
+    /// local port.
+    const SERVES_AT_SOCKET: Self = Self(1, 7);
 
-    /// Where gRPC is answered when nothing is said.
+    /// The default address of the gRPC server.
     pub fn server_address(self) -> &'static str {
-        if self >= Self::ANSWERS_ON_SOCKET {
+        if self >= Self::SERVES_AT_SOCKET {
             "unix:///var/run/tetragon/tetragon.sock"
         } else {
             "localhost:54321"
@@ -52,27 +54,27 @@ impl FromStr for Release {
             .collect::<Result<Vec<u32>, _>>();
         match numbers.as_deref() {
             Ok([major, minor, _patch]) => Ok(Self(*major, *minor)),
-            _ => Err(format!("{text:?} is no release: use one like v1.3.0")),
+            _ => Err(format!("invalid release {text:?}: use three numbers, for example v1.3.0")),
         }
     }
 }
 
-/// The flags that matter here, by their names in Tetragon.
+/// The flags that are used here, by their names in Tetragon.
 #[derive(Args)]
 pub struct Flags {
-    /// The release whose behaviour is wanted; the image says it.
+    /// The release whose behaviour is wanted. The image sets it.
     #[arg(long, default_value = "v1.3.0")]
     release: Release,
-    /// A folder with a file for each flag, named as the flag is.
+    /// A folder with a file for each flag, by the flag's name.
     #[arg(long)]
     config_dir: Option<PathBuf>,
-    /// Where gRPC is answered: HOST:PORT, or unix://PATH.
+    /// The address of the gRPC server: HOST:PORT, or unix://PATH.
     #[arg(long)]
     server_address: Option<String>,
-    /// Where metrics are served.
+    /// The address of the metrics.
     #[arg(long)]
     metrics_server: Option<String>,
-    /// Where the health service answers, which the kubelet asks.
+    /// The address of the health service, which the kubelet asks.
     #[arg(long)]
     health_server_address: Option<String>,
     #[command(flatten)]
@@ -82,13 +84,13 @@ pub struct Flags {
 /// The flags for gRPC over TLS of Tetragon's main.
 #[derive(Args)]
 pub struct TlsFlags {
-    /// The certificate; with it gRPC is answered over TLS.
+    /// The certificate. With it gRPC is served over TLS.
     #[arg(long = "server-tls-cert-file")]
     certificate: Option<String>,
-    /// Its key.
+    /// The key of the certificate.
     #[arg(long = "server-tls-key-file")]
     key: Option<String>,
-    /// The CAs of clients, with commas between the files.
+    /// The files with the CAs of clients, with commas between them.
     #[arg(long = "server-tls-client-ca-files")]
     client_cas: Option<String>,
     /// Whether clients must show a certificate: true or false.
@@ -96,7 +98,7 @@ pub struct TlsFlags {
     requires: Option<String>,
 }
 
-/// Certificate and key, and the CAs of clients where these must show a certificate.
+/// Certificate and key; and the CAs of clients, where clients must show a certificate.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     pub certificate: PathBuf,
@@ -104,22 +106,20 @@ pub struct TlsFiles {
     pub client_cas: Option<Vec<PathBuf>>,
 }
 
-/// What holds for this run.
+/// The settings of this process.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
     pub release: Release,
     pub server_address: String,
-    /// None serves no metrics, as Tetragon without its chart.
+    /// Without an address no metrics are served, as by Tetragon without its chart.
     pub metrics_server: Option<String>,
     pub health_server_address: Option<String>,
     pub tls: Option<TlsFiles>,
 }
 
 impl Settings {
-    /// A flag counts before its file, and its file before the release's own value.
-    ///
-    /// # Errors
-    /// When a file is there and cannot be read.
+    /// Reads the settings. A flag overrides its file, and the file overrides the default of the
+    /// release.
     pub fn read(flags: Flags) -> anyhow::Result<Self> {
         let dir = flags.config_dir.as_deref();
         let value = |flag: Option<String>, name: &str| {
@@ -171,7 +171,7 @@ impl TlsValues {
         let Some((certificate, key)) = certificate.zip(key) else {
             return Ok(None);
         };
-        ensure!(release >= Release::TELLS_DOMAINS, "unknown flag: --server-tls-cert-file");
+        ensure!(release >= Release::LISTS_DOMAINS, "unknown flag: --server-tls-cert-file");
         ensure!(
             !address.starts_with("unix://"),
             "server-tls-cert-file requires a server-address with TCP"
@@ -182,10 +182,7 @@ impl TlsValues {
     }
 }
 
-/// The value of a flag's file; none where there is no such file or it is empty.
-///
-/// # Errors
-/// When it is there and cannot be read.
+/// The value in the file of a flag; none where the file is missing or empty.
 pub fn from_file(dir: Option<&Path>, name: &str) -> anyhow::Result<Option<String>> {
     let Some(dir) = dir else { return Ok(None) };
     match fs::read_to_string(dir.join(name)) {
@@ -195,7 +192,7 @@ pub fn from_file(dir: Option<&Path>, name: &str) -> anyhow::Result<Option<String
     }
 }
 
-/// An address that can be bound: Go takes ":2112" for port 2112 of every address.
+/// An address that can be bound. In Go ":2112" means port 2112 of every address.
 pub fn bindable(address: &str) -> String {
     if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() }
 }
@@ -218,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn each_release_answers_where_it_does_by_default() {
+    fn each_release_has_its_default_address() {
         assert_eq!(read(&["--release=v1.3.0"]).server_address, "localhost:54321");
         assert_eq!(
             read(&["--release=v1.7.0"]).server_address,
@@ -228,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_counts_before_its_file() {
+    fn a_flag_overrides_its_file() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("server-address"), "localhost:1\n").unwrap();
         fs::write(dir.path().join("metrics-server"), ":2112").unwrap();
@@ -243,6 +240,7 @@ mod tests {
         assert_eq!(settings.health_server_address, None);
         assert_eq!(read(&[&folder, "--server-address=localhost:2"]).server_address, "localhost:2");
     }
+
     #[test]
     fn tls_needs_its_files_and_a_release_that_knows_it() {
         let with = |arguments: &[&str]| {

@@ -1,7 +1,8 @@
-//! Finds out whether LSM BPF can be used, as the release does it: once, by a program and by the kernel's list.
+//! Finds out whether LSM BPF can be used, as the release does it: once, with a program and by the
+//! kernel's list.
 //!
-//! In: the release, the kernel and `/sys/kernel/security`. Out: the answer, which holds for as long as the process lives,
-//! and the lines that the log gets. (detectLSM in pkg/bpf/detect_linux.go of Tetragon.)
+//! In: the release, the kernel and `/sys/kernel/security`. Out: the answer, which is valid until
+//! the process ends, and the lines for the log. (detectLSM in pkg/bpf/detect_linux.go of Tetragon.)
 
 use std::fs;
 use std::io;
@@ -14,25 +15,25 @@ use crate::enforce::Probe;
 const SECURITYFS: &str = "/sys/kernel/security";
 const LSM_LIST: &str = "/sys/kernel/security/lsm";
 
-/// What was found out.
+/// The answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Detected {
     /// Whether LSM policies can be loaded.
     pub lsm: bool,
-    /// What the log says about it.
+    /// The lines for the log.
     pub log: String,
 }
 
-/// The list of LSMs could not be had.
+/// Why the list of LSMs cannot be read.
 #[derive(Debug)]
 enum NoList {
     Mount(io::Error),
     Read(io::Error),
 }
 
-/// Asks the kernel, which may take mounting its security file system.
+/// Asks the kernel. Some releases mount securityfs for that.
 pub fn detect(release: Release) -> Detected {
-    // A kernel that takes no LSM program is asked nothing more, and the log does not say why.
+    // Where the kernel refuses an LSM program, nothing else is tried, and the log has no reason.
     let Ok(mut probe) = Probe::load() else {
         return detected(false, None);
     };
@@ -45,7 +46,8 @@ fn read_list() -> Result<String, NoList> {
     fs::read_to_string(LSM_LIST).map_err(NoList::Read)
 }
 
-/// An empty folder is what a container has there that was given nothing. What is mounted here is unmounted again.
+/// Mounts securityfs where the folder is empty, as in a container without a mount there, and
+/// unmounts it again.
 fn list_of_own_mount() -> Result<String, NoList> {
     if fs::read_dir(SECURITYFS).map_err(NoList::Read)?.next().is_some() {
         return read_list();
@@ -62,7 +64,7 @@ fn list_of_own_mount() -> Result<String, NoList> {
     list
 }
 
-/// The list decides first. Where it names `bpf`, a program has to be attached too; nobody fires it.
+/// The list decides first. Where it has `bpf`, a program has to be attached too. It is never fired.
 fn answer(list: Result<String, NoList>, attach: impl FnOnce() -> Result<(), String>) -> Detected {
     match list {
         Err(NoList::Mount(error)) => detected(
@@ -91,7 +93,7 @@ fn detected(lsm: bool, problem: Option<(&str, String)>) -> Detected {
     Detected { lsm, log }
 }
 
-/// Go's os package words its errors in lower case and without the number.
+/// The text of an error as Go's os package has it: in lower case and without the number.
 pub fn reason(error: &io::Error) -> String {
     error.to_string().split(" (os error").next().unwrap_or_default().to_lowercase()
 }
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_and_the_probe_both_have_to_agree() {
+    fn lsm_is_true_only_when_the_list_has_bpf_and_the_probe_attaches() {
         let listed = |list: &str| Ok(list.to_owned());
         assert!(answer(listed("landlock,bpf\n"), || Ok(())).lsm);
         let Detected { lsm, log } = answer(listed("landlock,yama\n"), || Ok(()));
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_may_not_mount_says_so_and_uses_nothing() {
+    fn an_agent_that_may_not_mount_logs_the_reason_and_finds_no_lsm() {
         let Detected { lsm, log } = answer(Err(NoList::Mount(errno(libc::EPERM))), || Ok(()));
         assert!(
             !lsm && log.contains("failed to mount securityfs")

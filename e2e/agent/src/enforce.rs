@@ -1,6 +1,6 @@
 //! Loads and attaches one LSM program for each rule.
 //!
-//! In: rules, and the kernel's BTF. Out: [`Enforced`]; dropping it takes the programs off the hook.
+//! In: rules, and the kernel's BTF. Out: [`Enforced`]. Dropping it detaches the programs.
 
 use std::fs;
 
@@ -17,20 +17,19 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ag
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 const PROGRAM: &str = "file_open";
 const PROBE: &str = "probe";
-/// The hook on which it is tried whether the kernel takes an LSM program at all.
+/// The hook with which Tetragon finds out whether the kernel takes any LSM program.
 const FIRST_HOOK: &str = "file_mprotect";
 
-/// A program that lets everything pass. It is loaded and attached only to see whether the kernel allows that.
+/// A program that allows everything. It is loaded and attached only to see whether the kernel
+/// allows that.
 pub struct Probe {
     btf: Btf,
     ebpf: Ebpf,
 }
 
 impl Probe {
-    /// Loads it once, on another hook than the one that is used later.
-    ///
-    /// # Errors
-    /// Where BTF cannot be read or the kernel refuses the program.
+    /// Loads it once, on another hook than the one that is used later. Fails where the kernel
+    /// refuses it.
     pub fn load() -> anyhow::Result<Self> {
         let btf = Btf::from_sys_fs().context("read the kernel's BTF")?;
         let ebpf = EbpfLoader::new().btf(Some(&btf)).load(OBJECT).context("make the maps")?;
@@ -39,10 +38,7 @@ impl Probe {
         Ok(probe)
     }
 
-    /// Attaches it to `file_open` and takes it off again.
-    ///
-    /// # Errors
-    /// Where the kernel refuses that.
+    /// Attaches it to `file_open` and detaches it again.
     pub fn attach(&mut self) -> anyhow::Result<()> {
         let program = self.program(PROGRAM)?;
         program.attach().context("attach the probe")?;
@@ -50,27 +46,25 @@ impl Probe {
     }
 
     fn program(&mut self, hook: &str) -> anyhow::Result<&mut Lsm> {
-        let program = self.ebpf.program_mut(PROBE).context("the object has no such program")?;
+        let program =
+            self.ebpf.program_mut(PROBE).context("the program is missing in the object")?;
         let program: &mut Lsm = program.try_into()?;
         program.load(hook, &self.btf).context("load the probe")?;
         Ok(program)
     }
 }
 
-/// Programs that are attached for as long as this lives.
+/// Programs that stay attached until this is dropped.
 pub struct Enforced(Vec<Ebpf>);
 
 impl Enforced {
-    /// How many programs there are.
+    /// The number of programs.
     pub fn programs(&self) -> usize {
         self.0.len()
     }
 }
 
-/// Loads and attaches them all, or none. Takes a second or two where the processor is emulated.
-///
-/// # Errors
-/// Where BTF cannot be read or the kernel refuses a program.
+/// Loads and attaches all rules, or none. This takes a second or two on an emulated processor.
 pub fn enforce(rules: &[Rule]) -> anyhow::Result<Enforced> {
     let btf = Btf::from_sys_fs().context("read the kernel's BTF")?;
     let bytes = fs::read(KERNEL_BTF).with_context(|| format!("read {KERNEL_BTF}"))?;
@@ -91,7 +85,7 @@ fn attach(rule: &Rule, offset: u64, btf: &Btf) -> anyhow::Result<Ebpf> {
         .load(OBJECT)
         .context("make the maps")?;
     let program: &mut Lsm =
-        ebpf.program_mut(PROGRAM).context("the object has no such program")?.try_into()?;
+        ebpf.program_mut(PROGRAM).context("the program is missing in the object")?.try_into()?;
     program.load(PROGRAM, btf).context("load the program")?;
     program.attach().context("attach the program")?;
     Ok(ebpf)

@@ -1,20 +1,25 @@
-//! An agent that does for real what decides about Tetragon's LSM policies, for clusters where its image cannot be had.
+//! The test agent: it does for real what decides about Tetragon's LSM policies, where Tetragon's
+//! image cannot be pulled.
 //!
-//! In: the release whose behaviour is wanted, its configuration, TracingPolicies. Out: LSM programs that really deny, or
-//! the error that the release ends in; told by gRPC, by a metric and in the log, where Tetragon tells it. `README.md`
-//! beside this crate has a row for each behaviour with its source. Called as `tetra` it is the client that asks an agent.
+//! In: the release whose behaviour is wanted, its configuration, TracingPolicies. Out: LSM programs
+//! that really deny, or the error of that release; by gRPC, as a metric and in the log, as Tetragon
+//! does it. `README.md` beside this crate has a row for each behaviour with its source. Called as
+//! `tetra` it is the client that asks an agent.
 
-mod api;
 mod btf;
 mod config;
 mod detect;
 mod enforce;
+mod json;
+mod messages;
 mod metrics;
-mod played;
+mod policies;
 mod policy;
+mod release;
+mod scripted;
 mod serve;
-mod shape;
-mod table;
+mod service;
+mod states;
 mod tetra;
 mod try_open;
 mod watch;
@@ -27,7 +32,7 @@ use clap::{Parser, Subcommand};
 
 use config::{Flags, Settings};
 
-/// An agent with the behaviour of a release of Tetragon, as far as its LSM policies go.
+/// The test agent: it handles LSM policies as a release of Tetragon does.
 #[derive(Parser)]
 #[command(name = "tetragon")]
 struct Cli {
@@ -39,17 +44,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Open a file for writing and for reading, and say what came of it. A refusal is an answer, and no failure.
+    /// Opens a file for writing and for reading, and prints both outcomes. A refusal is an outcome,
+    /// not a failure.
     Open {
         /// The file.
         path: PathBuf,
     },
-    /// Answer what a file lists, and look at no kernel and no cluster.
-    Play {
+    /// Serves the policies of a file, without a kernel and without a cluster.
+    Scripted {
         /// The policies, as `tetra tracingpolicy list -o json` prints them.
         path: PathBuf,
     },
-    /// Do nothing until a signal comes.
+    /// Does nothing until a signal comes.
     Wait,
 }
 
@@ -73,29 +79,30 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             println!("{}", try_open::report(&path));
             Ok(ExitCode::SUCCESS)
         }
-        Some(Action::Play { path }) => {
-            play(&Settings::read(cli.flags)?, &path).await.map(|()| ExitCode::SUCCESS)
+        Some(Action::Scripted { path }) => {
+            serve_file(&Settings::read(cli.flags)?, &path).await.map(|()| ExitCode::SUCCESS)
         }
         Some(Action::Wait) => serve::ended()?.await.map(|()| ExitCode::SUCCESS),
         None => agent(&Settings::read(cli.flags)?).await.map(|()| ExitCode::SUCCESS),
     }
 }
 
-/// How long Tetragon loads its own programs before it knows a policy; about 7 s under emulation.
+/// How long the agent takes to load its own programs before it loads policies. Tetragon takes about
+/// 7 s under emulation.
 const BASE_PROGRAMS: Duration = Duration::from_secs(3);
 
 /// Finds out once whether LSM policies can be loaded, then serves and watches until a signal comes.
 ///
-/// Metrics are served at once. Everything else waits until the kinds of policies exist and the agent's own programs are
-/// loaded; until then the metrics are all zero, whatever policies there are.
+/// Metrics are served at once. Everything else waits until the kinds of policies exist and the
+/// agent's own programs are loaded. Until then all metrics are zero, whatever policies exist.
 async fn agent(settings: &Settings) -> anyhow::Result<()> {
-    // First of all, as the first process of a container ignores a signal that it does not handle.
+    // First of all: the first process of a container ignores every signal that it does not handle.
     let ended = serve::ended()?;
     let detected = detect::detect(settings.release);
     println!("{}", detected.log);
-    let policies = table::Policies::new(detected.lsm);
-    let told = policies.clone();
-    let source = shape::Source::new(settings.release, move || told.statuses());
+    let policies = policies::Policies::new(detected.lsm);
+    let shared = policies.clone();
+    let source = release::Source::new(settings.release, move || shared.statuses());
     let started = async {
         let client = watch::client().await;
         watch::wait_for_kinds(client.as_ref()).await;
@@ -110,10 +117,10 @@ async fn agent(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// Serves what a file lists until a signal comes.
-async fn play(settings: &Settings, path: &Path) -> anyhow::Result<()> {
+async fn serve_file(settings: &Settings, path: &Path) -> anyhow::Result<()> {
     let ended = serve::ended()?;
-    let policies = played::read(path)?;
-    let source = shape::Source::new(settings.release, move || policies.clone());
+    let policies = scripted::read(path)?;
+    let source = release::Source::new(settings.release, move || policies.clone());
     let served = async {
         tokio::try_join!(
             serve::serve(settings, &source),

@@ -1,17 +1,19 @@
-//! The text of the metrics about policies (pkg/metrics/policymetrics of v1.3.0, v1.7.0 and main of 2026-08).
+//! The text of the metrics about policies (pkg/metrics/policymetrics of v1.3.0, v1.7.0 and main of
+//! 2026-08).
 
 use std::fmt::Write as _;
 
-use crate::api::{ActionCounters, State, TracingPolicyStatus};
 use crate::config::Release;
-use crate::shape::Source;
+use crate::messages::{ActionCounters, TracingPolicyStatus};
+use crate::release::Source;
+use crate::states::State;
 
 /// The states that the gauge of every release has, whether or not a policy is in them.
 const COUNTED: [State; 4] = [State::Disabled, State::Enabled, State::Error, State::LoadError];
-/// The states that main has besides.
+/// The states that only main has.
 const COUNTED_SINCE_DOMAINS: [State; 2] = [State::PartiallyEnabled, State::Skipped];
 
-/// What `/metrics` answers.
+/// The answer of `/metrics`.
 pub fn text(source: &Source) -> String {
     let policies = source.statuses();
     let mut text =
@@ -24,7 +26,7 @@ pub fn text(source: &Source) -> String {
     }
     text += "# HELP tetragon_tracingpolicy_loaded The number of loaded tracing policies by state.\n\
         # TYPE tetragon_tracingpolicy_loaded gauge\n";
-    let knows_more = source.release() >= Release::TELLS_DOMAINS;
+    let knows_more = source.release() >= Release::LISTS_DOMAINS;
     for state in COUNTED.iter().chain(COUNTED_SINCE_DOMAINS.iter().filter(|_| knows_more)) {
         let count = policies.iter().filter(|policy| policy.state() == *state).count();
         let label = state.name().trim_start_matches("TP_STATE_").to_lowercase();
@@ -42,7 +44,7 @@ fn labels(policy: &TracingPolicyStatus) -> String {
     format!("policy=\"{}\",policy_namespace=\"{}\"", policy.name, policy.namespace)
 }
 
-/// Counters that are not zero, each selector's.
+/// The counters of each selector that are not zero.
 fn selector_actions(text: &mut String, policy: &TracingPolicyStatus) {
     for selector in policy.stats.iter().flat_map(|stats| &stats.selector_action_counters) {
         let (hook, policy) = (&selector.hook, labels(policy));
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gauge_counts_policies_by_state_and_another_names_them() {
+    fn one_gauge_counts_policies_by_state_and_another_has_their_names() {
         for line in [
             "tetragon_tracingpolicy_loaded{state=\"load_error\"} 1\n",
             "tetragon_tracingpolicy_loaded{state=\"enabled\"} 0\n",

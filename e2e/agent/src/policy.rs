@@ -1,6 +1,6 @@
-//! What a TracingPolicy asks for, as far as it can be enforced here. Pure.
+//! The rules of a TracingPolicy that this agent can enforce. Pure.
 //!
-//! In: the spec. Out: the paths whose opening is refused, or why the policy cannot be loaded.
+//! In: the spec. Out: the paths that may not be opened, or why the policy cannot be loaded.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The longest path that the BPF program compares, without its final zero.
 pub const LONGEST: usize = 255;
 
-/// One path, and what opening it comes to.
+/// One path, and the answer when it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub path: String,
@@ -37,7 +37,7 @@ struct Selector {
     match_args: Vec<Argument>,
     #[serde(default)]
     match_actions: Vec<Action>,
-    /// What else narrows the selector, and is not looked at here.
+    /// Other conditions of the selector, which are not supported here.
     #[serde(flatten)]
     other: serde_json::Map<String, Value>,
 }
@@ -58,10 +58,7 @@ struct Action {
     arg_error: i32,
 }
 
-/// The rules of a policy; none for one without LSM hooks, which is not ours to enforce.
-///
-/// # Errors
-/// In words, where it asks for what is not done here. Doing half of it would be the worst answer.
+/// The rules of a policy. A policy without LSM hooks has none: it is not enforced here.
 pub fn rules(spec: &Value) -> Result<Vec<Rule>, String> {
     let spec: Spec = serde_json::from_value(spec.clone())
         .map_err(|error| format!("the spec cannot be read: {error}"))?;
@@ -100,14 +97,14 @@ fn selector_rules(selector: &Selector) -> Result<Vec<Rule>, String> {
     argument.values.iter().map(rule).collect()
 }
 
-/// Override answers with the policy's error; Post, and no action at all, only watch.
+/// Override answers with the policy's error. Post, and no action at all, only watch.
 fn verdict(actions: &[Action]) -> Result<i32, String> {
     let mut verdict = 0;
     for action in actions {
         match action.action.as_str() {
             "Override" if (-4095..0).contains(&action.arg_error) => verdict = action.arg_error,
             "Override" => {
-                return Err(format!("argError {} is no negative errno", action.arg_error));
+                return Err(format!("argError {} is not a negative errno", action.arg_error));
             }
             "Post" | "NoPost" => {}
             other => return Err(format!("action {other:?} is not known to this agent")),
@@ -129,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_override_is_a_verdict_and_a_post_is_none() {
+    fn an_override_denies_and_a_post_only_watches() {
         let denied = json!({"action": "Override", "argError": -1});
         let rule = |verdict| Ok(vec![Rule { path: "/tmp/secret".to_owned(), verdict }]);
         assert_eq!(rules(&spec("Equal", "/tmp/secret", &denied)), rule(-1));
@@ -138,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_an_error_and_never_half_done() {
+    fn a_policy_that_is_not_fully_supported_is_an_error() {
         let denied = json!({"action": "Override", "argError": -1});
         let long = "x".repeat(LONGEST + 1);
         for (spec, word) in [

@@ -1,6 +1,8 @@
-//! What the agent answers: gRPC for people and tools, metrics, and the health service that the kubelet asks.
+//! The servers of the agent: gRPC for people and tools, metrics, and the health service that the
+//! kubelet asks.
 //!
-//! In: [`Settings`] and [`Policies`]. Out: nothing; it ends only when an address cannot be used.
+//! In: [`Settings`] and a [`Source`]. Out: nothing; a server ends only when its address cannot be
+//! used.
 
 use std::fs;
 use std::io;
@@ -14,15 +16,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-use crate::api::Sensors;
 use crate::config::{Settings, TlsFiles, bindable};
 use crate::metrics;
-use crate::shape::Source;
+use crate::release::Source;
+use crate::service::Sensors;
 
-/// Until somebody wants this process to end. The signals are caught from the call on.
-///
-/// # Errors
-/// When signals cannot be listened for.
+/// Waits for a signal that asks this process to end. The signals are caught from this call on.
 pub fn ended() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     let catch = |kind| signal(kind).context("listen for signals");
     let (mut interrupt, mut terminate) =
@@ -33,10 +32,7 @@ pub fn ended() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     })
 }
 
-/// Answers gRPC and, where an address is set, the kubelet.
-///
-/// # Errors
-/// When one of the addresses cannot be used.
+/// Serves gRPC and, where an address is set, the kubelet.
 pub async fn serve(settings: &Settings, policies: &Source) -> anyhow::Result<()> {
     let health = async {
         match &settings.health_server_address {
@@ -48,10 +44,7 @@ pub async fn serve(settings: &Settings, policies: &Source) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Serves metrics where an address is set, and else waits for ever.
-///
-/// # Errors
-/// When the address cannot be used.
+/// Serves metrics where an address is set. Otherwise it waits for ever.
 pub async fn serve_metrics_where_set(settings: &Settings, policies: &Source) -> anyhow::Result<()> {
     match &settings.metrics_server {
         Some(address) => serve_metrics(address, policies.clone()).await,
@@ -90,7 +83,8 @@ fn tls(files: &TlsFiles) -> anyhow::Result<ServerTlsConfig> {
     Ok(config.client_ca_root(Certificate::from_pem(cas)))
 }
 
-/// A socket in the file system outlives the process that made it, so an old one is replaced.
+/// Makes a socket in the file system. It replaces an old one, as a socket stays when its process
+/// ends.
 fn socket(path: &Path) -> anyhow::Result<UnixListener> {
     let bind = || {
         match fs::remove_file(path) {
@@ -107,7 +101,7 @@ async fn listen(address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(bindable(address)).await.with_context(|| format!("listen at {address}"))
 }
 
-/// The kubelet's liveness probe asks for the service named "liveness".
+/// Serves the service "liveness", which the kubelet's liveness probe asks for.
 async fn serve_health(address: &str) -> anyhow::Result<()> {
     let (reporter, service) = tonic_health::server::health_reporter();
     reporter.set_service_status("liveness", tonic_health::ServingStatus::Serving).await;
@@ -126,11 +120,12 @@ async fn serve_metrics(address: &str, policies: Source) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{State, TracingPolicyStatus};
+    use crate::messages::TracingPolicyStatus;
+    use crate::states::State;
     use crate::tetra;
 
     #[tokio::test]
-    async fn a_client_is_answered_on_a_socket_that_an_earlier_process_left() {
+    async fn a_socket_that_an_earlier_process_left_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let address = format!("unix://{}", dir.path().join("run/tetragon.sock").display());
         drop(socket(Path::new(address.trim_start_matches("unix://"))).unwrap());

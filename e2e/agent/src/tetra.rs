@@ -1,4 +1,4 @@
-//! The client: what `tetra tracingpolicy list` prints about the agent beside it.
+//! The client: `tetra tracingpolicy list` for the agent in the same container.
 //!
 //! In: an address. Out: the policies, as a table or as JSON in the protocol's own names.
 
@@ -13,20 +13,20 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 use tonic_prost::ProstCodec;
 
-use crate::api::{
-    LIST_TRACING_POLICIES, ListTracingPoliciesRequest, ListTracingPoliciesResponse,
-    TracingPolicyStatus,
-};
 use crate::config::{SERVER_ADDRESS, from_file};
+use crate::messages::{
+    ListTracingPoliciesRequest, ListTracingPoliciesResponse, TracingPolicyStatus,
+};
+use crate::service::LIST_TRACING_POLICIES;
 
-/// Where the chart's configuration is mounted in the agent's container.
+/// The folder where the chart mounts the configuration in the agent's container.
 const CONFIG_DIR: &str = "/etc/tetragon/tetragon.conf.d";
 
-/// Asks an agent.
+/// Asks an agent for its policies.
 #[derive(Parser)]
 #[command(name = "tetra")]
 pub struct Cli {
-    /// HOST:PORT or unix://PATH; without it, what the agent of this container was told.
+    /// HOST:PORT or unix://PATH; without it, the address of the agent in this container.
     #[arg(long, global = true)]
     server_address: Option<String>,
     #[command(subcommand)]
@@ -42,13 +42,13 @@ enum Subject {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Each with its state.
+    /// Lists the policies with their states.
     List(List),
 }
 
 #[derive(Args)]
 struct List {
-    /// How to print them.
+    /// The form of the list.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -59,15 +59,13 @@ enum Output {
     Text,
 }
 
-/// # Errors
-/// When nobody answers.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Subject::TracingPolicy(Verb::List(List { output })) = cli.subject;
-    let told = match cli.server_address {
+    let address = match cli.server_address {
         Some(address) => Some(address),
         None => from_file(Some(Path::new(CONFIG_DIR)), SERVER_ADDRESS)?,
     };
-    let policies = list(told.as_deref().unwrap_or("localhost:54321")).await?;
+    let policies = list(address.as_deref().unwrap_or("localhost:54321")).await?;
     println!(
         "{}",
         if output == Output::Json { as_json(&policies).to_string() } else { as_text(&policies) }
@@ -76,9 +74,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// The policies of the agent at an address.
-///
-/// # Errors
-/// When nobody answers there.
 pub async fn list(address: &str) -> anyhow::Result<Vec<TracingPolicyStatus>> {
     let uri =
         if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") };
@@ -95,7 +90,8 @@ pub async fn list(address: &str) -> anyhow::Result<Vec<TracingPolicyStatus>> {
     Ok(response.with_context(|| format!("list the policies at {address}"))?.into_inner().policies)
 }
 
-/// In the mapping of Protocol Buffers to JSON: 64-bit numbers are strings, and what has its default is left out.
+/// The JSON of Protocol Buffers: 64-bit numbers are strings, and fields with their default value
+/// are left out.
 fn as_json(policies: &[TracingPolicyStatus]) -> Value {
     let one = |policy: &TracingPolicyStatus| {
         let mut object = json!({"id": policy.id.to_string(), "name": policy.name, "state": policy.state().name()});
@@ -140,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_has_the_protocols_names() {
+    fn json_has_the_names_of_the_protocol() {
         let monitoring = TracingPolicyStatus {
             id: 4,
             name: "q".into(),
@@ -148,9 +144,9 @@ mod tests {
             mode: 2,
             ..Default::default()
         };
-        let told = json!({"policies": [
+        let expected = json!({"policies": [
             {"id": "4", "name": "q", "state": "TP_STATE_ENABLED", "mode": "TP_MODE_MONITOR"}]});
-        assert_eq!(as_json(&[monitoring]), told);
+        assert_eq!(as_json(&[monitoring]), expected);
         let refused = TracingPolicyStatus {
             id: 3,
             name: "p".into(),
@@ -158,8 +154,8 @@ mod tests {
             error: "no".into(),
             ..Default::default()
         };
-        let told = json!({"policies": [{"id": "3", "name": "p", "state": "TP_STATE_LOAD_ERROR", "error": "no"}]});
-        assert_eq!(as_json(std::slice::from_ref(&refused)), told);
+        let expected = json!({"policies": [{"id": "3", "name": "p", "state": "TP_STATE_LOAD_ERROR", "error": "no"}]});
+        assert_eq!(as_json(std::slice::from_ref(&refused)), expected);
         assert!(as_text(&[refused]).ends_with("TP_STATE_LOAD_ERROR  no"));
     }
 }

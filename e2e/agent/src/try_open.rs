@@ -1,10 +1,11 @@
-//! What a program in any pod sees when it opens a file.
+//! What a program in a pod sees when it opens a file.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Opens it for writing (it is made where it is not there), then for reading; a line for each.
+/// Opens the file for writing (and makes it where it is missing), then for reading. Returns a line
+/// for each.
 pub fn report(path: &Path) -> String {
     let write = OpenOptions::new().append(true).create(true).open(path);
     let read = File::open(path);
@@ -20,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_of_it_is_told_in_the_kernels_words() {
+    fn an_error_is_reported_as_the_kernel_words_it() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         assert_eq!(report(&file), "write: opened\nread: opened");

@@ -1,7 +1,8 @@
 //! Watches TracingPolicies with the pod's ServiceAccount.
 //!
-//! In: the API server. Out: [`Policies`] kept up to date. Tetragon starts to watch only when both of its kinds exist.
-//! Where policies may not be read, the watch asks again with a growing interval and says nothing.
+//! In: the API server. Out: up-to-date [`Policies`]. Tetragon begins to watch only when both of its
+//! kinds exist. Where policies may not be read, the watch retries with a growing interval and logs
+//! nothing.
 
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use kube::{Api, Client, ResourceExt as _};
 use kube_runtime::WatchStreamExt as _;
 use kube_runtime::watcher::{Config, Event, watcher};
 
-use crate::table::{Edition, Policies};
+use crate::policies::{Edition, Policies};
 
-/// The kinds that have to exist before Tetragon goes on, by their definitions' names.
+/// The kinds that must exist before Tetragon continues, by the names of their definitions.
 const KINDS: [&str; 2] = ["tracingpolicies.cilium.io", "tracingpoliciesnamespaced.cilium.io"];
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -34,7 +35,7 @@ pub async fn wait_for_kinds(client: Option<&Client>) {
     println!("level=info msg=\"Waiting for required CRDs\" crds=\"{}\"", KINDS.join(" "));
     let definitions = Api::<CustomResourceDefinition>::all(client.clone());
     for kind in KINDS {
-        // No answer is as good as none of that name: both are asked for again.
+        // An error and a missing kind are handled alike: the agent asks again.
         while definitions.get_opt(kind).await.ok().flatten().is_none() {
             tokio::time::sleep(PERIOD).await;
         }
@@ -42,10 +43,7 @@ pub async fn wait_for_kinds(client: Option<&Client>) {
     println!("level=info msg=\"Found all the required CRDs\"");
 }
 
-/// Follows the policies of the cluster; without one it waits for ever.
-///
-/// # Errors
-/// When loading a policy panicked.
+/// Follows the policies of the cluster. Without a cluster it waits for ever.
 pub async fn watch(client: Option<Client>, policies: &Policies) -> anyhow::Result<()> {
     let Some(client) = client else {
         return std::future::pending().await;
@@ -59,7 +57,7 @@ pub async fn watch(client: Option<Client>, policies: &Policies) -> anyhow::Resul
     futures::pin_mut!(events);
     let mut listed = Vec::new();
     loop {
-        // An error is answered by the stream's own backoff.
+        // After an error the stream waits by itself.
         let Ok(Some(event)) = events.try_next().await else {
             continue;
         };
@@ -76,7 +74,7 @@ pub async fn watch(client: Option<Client>, policies: &Policies) -> anyhow::Resul
     }
 }
 
-/// Loading blocks, and gRPC is to say meanwhile that it goes on.
+/// Loads a policy on another thread, so that gRPC can list it as loading meanwhile.
 async fn apply(policies: &Policies, object: DynamicObject) -> anyhow::Result<()> {
     let policies = policies.clone();
     let load = move || {

@@ -133,7 +133,7 @@ impl Agent {
                 "--metrics-server=127.0.0.1:0",
             ])
             .args(arguments)
-            .arg("play")
+            .arg("scripted")
             .arg(policies)
             .stdout(Stdio::piped())
             .spawn()

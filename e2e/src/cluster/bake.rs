@@ -1,8 +1,9 @@
 //! The images that virtual machines find on their disk when they start.
 //!
-//! In: image archives. Out: a file system with containerd's folder, in which they are imported and unpacked. An import
-//! takes about a minute in an emulated machine for an image of 150 MB, and a second here. The file system is kept
-//! between runs; its name is a digest of what the archives contain, so another build of an image is another file.
+//! In: image archives. Out: a file system with containerd's folder, in which they are imported and
+//! unpacked. An import takes about a minute in an emulated machine for an image of 150 MB, and a
+//! second here. The file system is kept between runs; its name is a digest of what the archives
+//! contain, so another build of an image is another file.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,21 +11,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use super::guest::DISK;
-use super::{Error, config, remove_dir, remove_file};
+use super::{Error, config, disk};
 use crate::command::{run, run_long};
-use crate::paths;
+use crate::paths::{self, remove_dir, remove_file};
 
 const SCRIPT: &str = include_str!("bake.sh");
 /// A change of the layout makes all older file systems useless.
 const LAYOUT: &str = "1";
-/// How many file systems are kept. Each holds as much as its images take unpacked.
+/// How many file systems are kept. Each takes as much room as its images take unpacked.
 const KEPT: usize = 3;
 
-/// Returns a file system that holds these images. It is made if there is none.
-///
-/// # Errors
-/// When an archive cannot be read or is no image, or a program fails.
+/// Returns a file system that holds these images. It is made where there is none.
 pub async fn bake(archives: &[PathBuf]) -> Result<PathBuf, Error> {
     let dir = paths::state().join("disks");
     let doing = "prepare the disk with the images";
@@ -45,7 +42,7 @@ pub async fn bake(archives: &[PathBuf]) -> Result<PathBuf, Error> {
     prepare().map_err(Error::io(doing))?;
     import(&work, archives).await?;
     let partial = work.join("disk.img");
-    run_long(make_file_system(&work.join("root"), &partial), None).await?;
+    disk::make(&work.join("root"), &partial, disk::SIZE, &disk::WRITABLE)?;
     let finish = || {
         fs::rename(&partial, &baked)?;
         remove_dir(&work)?;
@@ -55,16 +52,7 @@ pub async fn bake(archives: &[PathBuf]) -> Result<PathBuf, Error> {
     Ok(baked)
 }
 
-/// A node's own copy. Only what holds data is copied.
-///
-/// # Errors
-/// When it cannot be copied.
-pub fn copy(baked: &Path, to: &Path) -> Result<(), Error> {
-    run(Command::new("cp").args(["--sparse=always", "--reflink=auto"]).arg(baked).arg(to))?;
-    Ok(())
-}
-
-/// A digest of what the archives contain, in whatever order and under whatever names they come.
+/// A digest of what the archives contain. Their order and names do not matter.
 fn digest(archives: &[PathBuf]) -> Result<String, Error> {
     let lines = run(Command::new("sha256sum").arg("--").args(archives))?;
     let mut digests: Vec<&str> =
@@ -76,37 +64,13 @@ fn digest(archives: &[PathBuf]) -> Result<String, Error> {
 
 async fn import(work: &Path, archives: &[PathBuf]) -> Result<(), Error> {
     let mut import = Command::new("unshare");
-    // A process namespace, so that containerd ends with the script, however that ends.
-    import.args([
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-        "--propagation=private",
-    ]);
+    // A process namespace, so that containerd ends with the script, also when the script is killed.
+    import.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    import.arg("--propagation=private");
     import.args(["--", "sh", "-c", SCRIPT, "bake.sh"]);
     import.arg(work).args(archives);
     run_long(import, None).await?;
     Ok(())
-}
-
-fn make_file_system(from: &Path, to: &Path) -> Command {
-    let mut make = Command::new("mke2fs");
-    make.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
-    make.args([
-        "-q",
-        "-F",
-        "-t",
-        "ext4",
-        "-m",
-        "0",
-        "-E",
-        "lazy_itable_init=1,root_owner=0:0",
-        "-d",
-    ]);
-    make.arg(from).arg(to).arg(DISK);
-    make
 }
 
 /// Removes all file systems but the ones that were used last.
@@ -137,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_depends_on_the_content_and_on_nothing_else() {
+    fn the_digest_depends_only_on_the_content() {
         let dir = tempfile::tempdir().unwrap();
         let first = digest(&archives(dir.path(), &[("a", "1"), ("b", "2")])).unwrap();
         let moved = digest(&archives(dir.path(), &[("c", "2"), ("d", "1"), ("e", "1")])).unwrap();
@@ -150,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_systems_used_last_are_kept() {
+    fn only_the_file_systems_that_were_used_last_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         for (age, name) in ["new.img", "used.img", "old.img", "other"].iter().enumerate() {
             let file = File::create(dir.path().join(name)).unwrap();

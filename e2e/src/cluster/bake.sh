@@ -1,7 +1,8 @@
-# Imports image archives into an empty containerd, at this machine's speed: `sh bake.sh WORK ARCHIVE…`.
+# Imports image archives into an empty containerd, at this machine's speed: `sh bake.sh WORK
+# ARCHIVE…`.
 #
-# In: WORK/containerd.toml, whose root is WORK/root. Out: WORK/root as containerd leaves it. Runs in a mount namespace of
-# its own: the socket and the mounts that unpack an image go with it.
+# In: WORK/containerd.toml, whose root is WORK/root. Out: WORK/root as containerd leaves it. Runs in
+# a mount namespace of its own, so that the socket and the mounts that unpack an image end with it.
 set -eu
 work=$1
 shift

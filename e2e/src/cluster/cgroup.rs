@@ -1,6 +1,7 @@
-//! The cgroup that holds every container of the node on this machine, in each hierarchy there is.
+//! The cgroup that holds every container of the node on this machine, in each mounted hierarchy.
 //!
-//! In: the mounted hierarchies, of either version. Out: the processes inside, and in the end nothing.
+//! In: the mounted hierarchies, of either version. Out: the processes inside; in the end the cgroup
+//! is removed.
 
 use std::fs;
 use std::io;
@@ -12,13 +13,10 @@ use crate::wait::{self, TimedOut};
 
 /// The cgroup's path in its hierarchy.
 pub const ROOT: &str = "/lsm-ready";
-/// The kernel takes a moment to let go of the processes that were killed.
+/// How long the cgroup may take to be empty: the kernel frees killed processes a moment later.
 const EMPTY: Duration = Duration::from_secs(20);
 
 /// Makes the cgroup in every hierarchy.
-///
-/// # Errors
-/// When one of them cannot be made.
 pub fn create() -> io::Result<()> {
     roots().iter().try_for_each(fs::create_dir_all)
 }
@@ -36,9 +34,6 @@ pub fn members() -> Vec<Record> {
 }
 
 /// Removes the cgroup and all below it, once no process is left inside.
-///
-/// # Errors
-/// When one of them cannot be removed within the deadline.
 pub async fn remove() -> Result<(), TimedOut> {
     let roots = roots();
     wait::until(EMPTY, "the cgroups to be empty", async || {
@@ -87,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_versions_are_found_among_other_mounts() {
+    fn hierarchies_of_both_versions_are_found_among_other_mounts() {
         let mountinfo = "22 1 0:20 / /sys rw - sysfs sysfs rw\n\
             31 30 0:27 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
             32 30 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";

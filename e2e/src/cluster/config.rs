@@ -94,16 +94,17 @@ pub fn kubelet(places: &Places<'_>, cgroup_root: &str) -> Value {
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroup_root,
-        // The machine may still have the first version, and swap.
+        // The machine may still have cgroups of the first version, and swap.
         "failCgroupV1": false,
         "failSwapOn": false,
-        // Nothing answers there: without it each pod gets a warning, again and again.
+        // Nothing answers at this address. Without it each pod gets a warning again and again.
         "clusterDNS": ["10.96.0.10"],
         "clusterDomain": "cluster.local",
         "resolvConf": "",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "serializeImagePulls": false,
-        // The machine's disk and memory are not ours to judge by percentages.
+        // Other programs use the machine's disk and memory too, so percentages of them mean nothing
+        // here.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "50Mi"},
         "localStorageCapacityIsolation": false,

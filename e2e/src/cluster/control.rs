@@ -1,7 +1,8 @@
-//! The control port of a virtual machine: a line asks, a line answers.
+//! The control port of a virtual machine: one line is a request, one line is the answer.
 //!
-//! In: the socket at which the emulator offers the port; see `e2e/guest/init` for the requests. It works from the
-//! moment the emulator runs: what is sent waits until the guest reads it.
+//! In: the socket at which the emulator offers the port; `e2e/guest/src/node.rs` describes the
+//! requests. The port works as soon as the emulator runs: a request waits until the machine reads
+//! it.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -15,71 +16,50 @@ use tokio::time::timeout;
 
 use crate::wait;
 
-/// How long an answer may take: the machine may still be starting, and large images are unpacked under emulation.
+/// How long an answer may take: the machine may still be starting, and large images are unpacked
+/// under emulation.
 const ANSWER: Duration = Duration::from_mins(4);
-/// The emulator listens within milliseconds of its start.
+/// How long the emulator may take to listen: milliseconds are usual.
 const LISTENS: Duration = Duration::from_secs(10);
 
-/// A request that was not done.
+/// A request that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The port does not work.
-    #[error("could not ask the virtual machine to {request}: {source}")]
+    /// The port failed.
+    #[error("cannot ask the virtual machine to {request}: {source}")]
     Port {
-        /// What was asked.
+        /// The request.
         request: String,
-        /// Why not.
+        /// Why.
         source: io::Error,
     },
-    /// The emulator is gone, and with it the guest.
+    /// The emulator ended, and the machine with it.
     #[error("the virtual machine ended before it answered the request to {0}")]
     Closed(String),
-    /// The guest said no.
+    /// The machine refused.
     #[error("the virtual machine could not {request}: {answer}")]
     Refused {
-        /// What was asked.
+        /// The request.
         request: String,
-        /// What it said.
+        /// Its answer.
         answer: String,
     },
 }
 
-/// Asks the guest to import an image archive.
-///
-/// # Errors
-/// When the archive cannot be read or the guest not import it.
+/// Asks the machine to import an image archive.
 pub async fn import(socket: &Path, archive: &Path) -> Result<(), Error> {
     let what = format!("import {}", archive.display());
     ask(socket, &what, Some(archive)).await
 }
 
-/// Asks the guest to write everything to its disk and turn itself off.
-///
-/// # Errors
-/// When the guest cannot be asked.
+/// Asks the machine to write everything to its disk and turn itself off.
 pub async fn power_off(socket: &Path) -> Result<(), Error> {
     ask(socket, "poweroff", None).await
 }
 
 async fn ask(socket: &Path, request: &str, archive: Option<&Path>) -> Result<(), Error> {
-    let asked = async {
-        let mut port = BufReader::new(connect(socket).await?);
-        match archive {
-            None => port.write_all(format!("{request}\n").as_bytes()).await?,
-            Some(archive) => {
-                let mut file = tokio::fs::File::open(archive).await?;
-                let size = file.metadata().await?.len();
-                port.write_all(format!("import {size}\n").as_bytes()).await?;
-                tokio::io::copy(&mut file, &mut port).await?;
-            }
-        }
-        port.flush().await?;
-        let mut answer = String::new();
-        port.read_line(&mut answer).await?;
-        Ok(answer)
-    };
-    let answer: io::Result<String> =
-        timeout(ANSWER, asked).await.unwrap_or_else(|late| Err(late.into()));
+    let asked = timeout(ANSWER, exchange(socket, request, archive)).await;
+    let answer: io::Result<String> = asked.unwrap_or_else(|late| Err(late.into()));
     let request = request.to_owned();
     match answer {
         Ok(answer) if answer.is_empty() => Err(Error::Closed(request)),
@@ -94,7 +74,26 @@ async fn ask(socket: &Path, request: &str, archive: Option<&Path>) -> Result<(),
     }
 }
 
-/// Connects once the emulator listens, by way of the folder's descriptor: a socket's path may have only 107 bytes.
+/// Sends a request, which for an archive is its size and the archive itself, and reads the answer.
+async fn exchange(socket: &Path, request: &str, archive: Option<&Path>) -> io::Result<String> {
+    let mut port = BufReader::new(connect(socket).await?);
+    match archive {
+        None => port.write_all(format!("{request}\n").as_bytes()).await?,
+        Some(archive) => {
+            let mut file = tokio::fs::File::open(archive).await?;
+            let size = file.metadata().await?.len();
+            port.write_all(format!("import {size}\n").as_bytes()).await?;
+            tokio::io::copy(&mut file, &mut port).await?;
+        }
+    }
+    port.flush().await?;
+    let mut answer = String::new();
+    port.read_line(&mut answer).await?;
+    Ok(answer)
+}
+
+/// Connects as soon as the emulator listens. The path goes through the folder's descriptor, because
+/// the path of a socket may have only 107 bytes.
 async fn connect(socket: &Path) -> io::Result<UnixStream> {
     let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
         return Err(ErrorKind::InvalidInput.into());
@@ -113,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of a request that is answered like this, before the port is closed.
+    /// The outcome of a request with this answer, after which the port is closed.
     async fn answered(answer: &'static str) -> Result<(), Error> {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("control.sock");
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_is_no_answer() {
+    async fn a_port_that_is_closed_without_an_answer_is_an_error() {
         assert!(answered("ok\n").await.is_ok());
         assert!(matches!(answered("").await, Err(Error::Closed(_))));
         let refused = answered("failed: no space\n").await.unwrap_err().to_string();

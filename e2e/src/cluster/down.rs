@@ -1,7 +1,7 @@
-//! Taking the cluster away, whatever state it is in.
+//! Removing the cluster, whatever state it is in.
 //!
-//! What is ended: the recorded processes, and all that live in our network namespace or our cgroup, which nobody
-//! else's do. Then the cgroup, the namespace and the files go; logs stay.
+//! All recorded processes are ended, and all others in our network namespace or our cgroup: only
+//! ours are there. Then the cgroup, the namespace and the files are removed. Logs stay.
 
 use std::fs;
 use std::io;
@@ -9,21 +9,20 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::guest::Guest;
-use super::{Cluster, Error, cgroup, namespace, remove_dir, remove_file, require_root};
+use super::vm::Vm;
+use super::{Cluster, Error, cgroup, namespace, require_root};
+use crate::paths::{remove_dir, remove_file};
 use crate::process::Record;
 use crate::wait;
 
-/// How long a start that is under way may take to give up and clean up behind itself.
+/// How long another process that starts the cluster may take to stop and to remove what it has
+/// started.
 const GIVE_UP: Duration = Duration::from_mins(1);
-/// How long all processes may take to be gone.
+/// How long all processes may take to end.
 const GONE: Duration = Duration::from_secs(30);
 
 impl Cluster {
-    /// Ends everything and leaves nothing but logs. Nothing happens when there is nothing.
-    ///
-    /// # Errors
-    /// What could not be ended or removed.
+    /// Ends and removes everything but the logs. Nothing happens when no cluster is up.
     pub async fn down(&self) -> Result<(), Error> {
         // The list of nodes is written before anything is started, and removed last.
         let starts = self.starter().get("up").is_some();
@@ -47,7 +46,7 @@ impl Cluster {
             .map_err(Error::io(format!("remove the cluster's files in {}", self.dir.display())))
     }
 
-    /// Another process that is starting the cluster is asked to stop, which takes away what it has started.
+    /// Asks another process that is starting the cluster to stop. It removes what it has started.
     async fn stop_starter(&self) -> Result<(), Error> {
         let me = Record::of(std::process::id());
         let Some(starter) = self.starter().get("up").filter(|starter| Some(*starter) != me) else {
@@ -75,8 +74,8 @@ impl Cluster {
 
     fn remove_files(&self) -> io::Result<()> {
         self.host().remove()?;
-        for vm in fs::read_dir(self.guests_dir()).into_iter().flatten().flatten() {
-            Guest::remove(&vm.path())?;
+        for vm in fs::read_dir(self.vms_dir()).into_iter().flatten().flatten() {
+            Vm::remove(&vm.path())?;
         }
         for name in ["etcd", "pki", "starting"] {
             remove_dir(&self.dir.join(name))?;
@@ -86,7 +85,7 @@ impl Cluster {
             .try_for_each(|path| remove_file(path))
     }
 
-    /// Notes that the folder of network namespaces was made by us.
+    /// The file that is there when we have made the folder of network namespaces.
     pub(super) fn made_netns_folder(&self) -> std::path::PathBuf {
         self.dir.join("made-netns-folder")
     }

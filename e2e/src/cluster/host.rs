@@ -1,7 +1,8 @@
 //! The node on this machine's kernel.
 //!
-//! In: the cluster's folder and the node's certificate. Out: containerd and a kubelet in a mount namespace of their
-//! own, in which securityfs is mounted; the machine's mounts and kernel settings stay as they are.
+//! In: the cluster's folder and the node's certificate. Out: containerd and a kubelet in a mount
+//! namespace of their own, in which securityfs is mounted. The machine's mounts and kernel settings
+//! stay as they are.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,14 +12,16 @@ use std::time::Duration;
 
 use super::config::{self, Places};
 use super::node::Node;
-use super::{Error, cgroup, remove_dir};
+use super::{Error, cgroup};
 use crate::command::run_long;
 use crate::control_plane::program;
+use crate::paths::remove_dir;
 use crate::process::{Processes, Record};
 use crate::wait;
 
 const MOUNTS: &str = include_str!("host.sh");
-/// What the node mounts its own things over. Those that are not there are made, and removed in the end.
+/// Folders over which the node mounts its own. Those that are missing are made, and removed in the
+/// end.
 const MOUNT_POINTS: [&str; 2] = ["/var/lib/cni", "/var/lib/kubelet"];
 const CONTAINERD: &str = "containerd";
 const SOCKET: Duration = Duration::from_secs(30);
@@ -31,46 +34,20 @@ pub struct Host {
 }
 
 impl Host {
-    /// The one whose state is in `dir`.
+    /// The node whose state is in `dir`.
     pub fn new(dir: PathBuf, processes: Processes) -> Self {
         Self { dir, processes }
     }
 
-    /// Where its certificates go.
+    /// The folder for its certificates.
     pub fn node_dir(&self) -> PathBuf {
         self.dir.join("node")
     }
 
     /// Starts containerd, which holds the mount namespace.
-    ///
-    /// # Errors
-    /// When a file cannot be written or containerd not be started.
     pub fn start_containerd(&self, node: &Node) -> Result<(), Error> {
-        let (config, state) = (self.dir.join("containerd.toml"), self.dir.join("containerd"));
-        let places = Places { node: &self.node_dir(), containerd: &state };
-        let write = || {
-            let made: Vec<&str> =
-                MOUNT_POINTS.into_iter().filter(|path| !Path::new(path).exists()).collect();
-            fs::create_dir_all(&self.dir)?;
-            fs::write(self.made(), made.join("\n"))?;
-            for folder in
-                MOUNT_POINTS.map(Path::new).into_iter().chain([&*self.dir.join("kubelet")])
-            {
-                fs::create_dir_all(folder)?;
-            }
-            fs::create_dir_all(self.node_dir().join("cni"))?;
-            fs::write(
-                self.node_dir().join("cni/10-pods.conflist"),
-                config::network(node).to_string(),
-            )?;
-            fs::write(
-                self.dir.join("kubelet.json"),
-                config::kubelet(&places, cgroup::ROOT).to_string(),
-            )?;
-            fs::write(&config, config::containerd(&places))?;
-            cgroup::create()
-        };
-        write().map_err(Error::io("prepare the node on this machine"))?;
+        let config = self.dir.join("containerd.toml");
+        self.write_files(node, &config).map_err(Error::io("prepare the node on this machine"))?;
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation=private", "--", "sh", "-c", MOUNTS, "host.sh"]);
         command.arg(&self.dir).args(["containerd", "--config"]).arg(&config);
@@ -78,10 +55,26 @@ impl Host {
         Ok(())
     }
 
-    /// Starts the kubelet once containerd answers.
-    ///
-    /// # Errors
-    /// When containerd does not, or the kubelet cannot be started.
+    fn write_files(&self, node: &Node, config: &Path) -> io::Result<()> {
+        let (state, dir) = (self.dir.join("containerd"), self.node_dir());
+        let places = Places { node: &dir, containerd: &state };
+        let made: Vec<&str> =
+            MOUNT_POINTS.into_iter().filter(|path| !Path::new(path).exists()).collect();
+        fs::create_dir_all(&self.dir)?;
+        fs::write(self.made(), made.join("\n"))?;
+        for folder in MOUNT_POINTS.map(PathBuf::from).into_iter().chain([self.dir.join("kubelet")])
+        {
+            fs::create_dir_all(folder)?;
+        }
+        fs::create_dir_all(dir.join("cni"))?;
+        fs::write(dir.join("cni/10-pods.conflist"), config::network(node).to_string())?;
+        let kubelet = config::kubelet(&places, cgroup::ROOT);
+        fs::write(self.dir.join("kubelet.json"), kubelet.to_string())?;
+        fs::write(config, config::containerd(&places))?;
+        cgroup::create()
+    }
+
+    /// Starts the kubelet as soon as containerd listens.
     pub async fn start_kubelet(&self, node: &Node) -> Result<(), Error> {
         let containerd = self.containerd()?;
         let socket =
@@ -104,9 +97,6 @@ impl Host {
     }
 
     /// Puts an image archive into containerd.
-    ///
-    /// # Errors
-    /// When it cannot be read or is none.
     pub async fn import(&self, archive: &Path) -> Result<(), Error> {
         let file = File::open(archive).map_err(Error::io(format!("open {}", archive.display())))?;
         let mut import = Command::new("ctr");
@@ -116,12 +106,9 @@ impl Host {
     }
 
     /// Removes what was made outside the cluster's folder, and the folder of this node.
-    ///
-    /// # Errors
-    /// When something cannot be removed.
     pub fn remove(&self) -> io::Result<()> {
         for path in fs::read_to_string(self.made()).unwrap_or_default().lines() {
-            // Somebody else's if it holds anything: ours only ever had something mounted over it.
+            // A folder that holds anything is not ours: ours only had something mounted over it.
             let _ = fs::remove_dir(path);
         }
         remove_dir(&self.dir)

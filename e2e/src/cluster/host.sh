@@ -1,7 +1,9 @@
-# The mounts of the node on this machine, in a mount namespace of its own: `sh host.sh STATE PROGRAM…`.
+# The mounts of the node on this machine, in a mount namespace of its own: `sh host.sh STATE
+# PROGRAM…`.
 #
-# What containerd and the kubelet leave in /run and /var goes with the namespace, and what the kubelet would change in
-# the machine's kernel it finds as it wants it, in files that hide the kernel's own.
+# What containerd and the kubelet leave in /run and /var ends with the namespace. The kubelet would
+# change settings of the machine's kernel: files with the values that it wants hide the kernel's
+# own.
 set -eu
 state=$1
 shift

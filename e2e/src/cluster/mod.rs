@@ -1,27 +1,30 @@
-//! A whole cluster on one machine: control plane, a node on this kernel, and nodes in virtual machines.
+//! A whole cluster on one machine: control plane, a node on this kernel, and nodes in virtual
+//! machines.
 //!
-//! In: the nodes that are wanted and image archives. Out: a [`Cluster`] in which every node is Ready, all of it inside
-//! one network namespace, with state and logs in `target/e2e/cluster/`. [`Cluster::down`] takes all of it away
-//! again, however it came to be there.
+//! In: the nodes that are wanted and image archives. Out: a [`Cluster`] in which every node is
+//! Ready, all of it inside one network namespace, with state and logs in `target/e2e/cluster/`.
+//! [`Cluster::down`] removes all of it, whatever state it is in.
 
 pub mod bake;
 pub mod cgroup;
 pub mod config;
 pub mod control;
+pub mod disk;
 mod down;
-pub mod guest;
 pub mod host;
 pub mod namespace;
 pub mod node;
 mod progress;
 mod reboot;
+pub mod root_disk;
 mod run;
 mod up;
+pub mod vm;
 
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use k8s_openapi::api::core::v1 as core;
@@ -34,46 +37,52 @@ use crate::process::{self, Ended, Processes};
 use crate::wait::TimedOut;
 use crate::{api, command, paths, pki};
 
-/// What can go wrong with a cluster.
+/// What goes wrong with a cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Network namespaces, mounts and taps need it.
+    /// Network namespaces, mounts and taps need root.
     #[error(
-        "the cluster needs root for its network namespace, mounts and containers: run it with sudo"
+        "a cluster needs root for its network namespace, mounts and containers: run it with sudo"
     )]
     NotRoot,
-    /// There is none.
-    #[error("the cluster is not up: start it with `cargo run -p e2e --bin cluster -- up`")]
+    /// No cluster is up.
+    #[error("the cluster is not up: start it with `make cluster-up`")]
     NotUp,
-    /// Not a node of it.
-    #[error("there is no virtual machine {name} in the cluster; there are: {existing}")]
+    /// The cluster has no such virtual machine.
+    #[error("the cluster has no virtual machine {name:?}: use one of {existing}")]
     NoVm {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
+        /// The names of its virtual machines.
         existing: String,
     },
-    /// Words that mean no nodes.
+    /// A description of nodes that is invalid.
     #[error(transparent)]
     Node(#[from] node::Error),
     /// The API server.
     #[error(transparent)]
     Api(#[from] api::Error),
-    /// Its files.
+    /// The files of the control plane.
     #[error(transparent)]
     ControlPlane(#[from] control_plane::Error),
     /// Certificates.
     #[error(transparent)]
     Pki(#[from] pki::Error),
-    /// A program that was run.
+    /// A program that failed.
     #[error(transparent)]
     Command(#[from] command::Error),
-    /// The namespace.
+    /// The network namespace.
     #[error(transparent)]
     Namespace(#[from] namespace::NotEntered),
     /// A virtual machine's control port.
     #[error(transparent)]
     Control(#[from] control::Error),
+    /// The kernel of the virtual machines.
+    #[error(transparent)]
+    Kernel(#[from] crate::stock_kernel::Error),
+    /// A virtual machine.
+    #[error(transparent)]
+    Vm(#[from] crate::vm::Error),
     /// An image.
     #[error(transparent)]
     Image(#[from] crate::image::Error),
@@ -88,7 +97,7 @@ pub enum Error {
     Fell {
         /// The node.
         name: String,
-        /// The kernel's last words.
+        /// The last lines of its console.
         text: String,
     },
     /// Something did not happen in time.
@@ -97,15 +106,15 @@ pub enum Error {
     /// A request to the API server.
     #[error("the API server: {0}")]
     Kube(#[from] kube::Error),
-    /// A signal came.
+    /// A signal ended it.
     #[error("interrupted")]
     Interrupted,
     /// A file.
-    #[error("could not {doing}: {source}")]
+    #[error("cannot {doing}: {source}")]
     Io {
         /// What was being done.
         doing: String,
-        /// Why not.
+        /// Why.
         source: io::Error,
     },
 }
@@ -117,7 +126,7 @@ impl Error {
     }
 }
 
-/// The cluster of this checkout, up or not.
+/// The cluster of this checkout, whether it is up or not.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     dir: PathBuf,
@@ -129,20 +138,17 @@ impl Cluster {
         Self { dir: paths::state().join("cluster") }
     }
 
-    /// The administrator's kubeconfig; its server can be reached inside the namespace only.
+    /// The administrator's kubeconfig. Its server can be reached only from inside the namespace.
     pub fn kubeconfig(&self) -> PathBuf {
         self.plane().kubeconfig()
     }
 
-    /// The API server's audit log: one JSON line for each request that was to write something.
+    /// The API server's audit log: a JSON line for each request to write.
     pub fn audit_log(&self) -> PathBuf {
         self.plane().audit_log()
     }
 
     /// Moves this thread, and all that it starts, into the cluster's network namespace.
-    ///
-    /// # Errors
-    /// When there is no cluster or we are not root.
     pub fn enter(&self) -> Result<(), Error> {
         require_root()?;
         if !namespace::file().exists() {
@@ -151,15 +157,12 @@ impl Cluster {
         Ok(namespace::enter()?)
     }
 
-    /// A client that may do everything, for a process inside the namespace.
-    ///
-    /// # Errors
-    /// When the kubeconfig cannot be used.
+    /// An administrator's client, for a process inside the namespace.
     pub async fn client(&self) -> Result<Client, Error> {
         Ok(api::client(&self.kubeconfig()).await?)
     }
 
-    /// A command that finds the cluster: KUBECONFIG is set, and kubectl is on its PATH.
+    /// A command with the cluster's KUBECONFIG and with kubectl on its PATH.
     pub fn exec(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let path =
@@ -169,19 +172,13 @@ impl Cluster {
         command
     }
 
-    /// The nodes it was started with, with the `lsm=` lists that they run now.
-    ///
-    /// # Errors
-    /// When no cluster is up.
+    /// The nodes with which it was started, with the `lsm=` lists that they run now.
     pub fn nodes(&self) -> Result<Vec<Node>, Error> {
         let text = fs::read(self.nodes_file()).map_err(|_| Error::NotUp)?;
         serde_json::from_slice(&text).map_err(|_| Error::NotUp)
     }
 
     /// Puts image archives into every node.
-    ///
-    /// # Errors
-    /// When one of the nodes cannot take one.
     pub async fn load(&self, archives: &[PathBuf]) -> Result<(), Error> {
         let nodes = self.nodes()?;
         futures::future::try_join_all(nodes.iter().map(|node| self.load_into(node, archives)))
@@ -194,7 +191,7 @@ impl Cluster {
             match node.place {
                 Place::Host => self.host().import(archive).await?,
                 Place::Vm { .. } => {
-                    self.guest(node).import(archive).await.map_err(|error| match error {
+                    self.vm(node).import(archive).await.map_err(|error| match error {
                         Error::Control(control::Error::Closed(_)) => self.fell(&node.name),
                         error => error,
                     })?;
@@ -204,7 +201,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// What a program's end means: of an emulator, its own log says nothing.
+    /// The error for a program that ended by itself. For an emulator it has the console of the
+    /// machine, as the emulator's own log says nothing.
     fn ended(&self, ended: Ended) -> Error {
         let is_guest = self
             .nodes()
@@ -213,7 +211,7 @@ impl Cluster {
     }
 
     fn fell(&self, name: &str) -> Error {
-        let text = process::tail(&guest::console(&self.guests_dir(), name), 30);
+        let text = process::tail(&vm::console(&self.vms_dir(), name), 30);
         Error::Fell { name: name.to_owned(), text }
     }
 
@@ -232,12 +230,12 @@ impl Cluster {
         self.dir.join("nodes.json")
     }
 
-    fn guests_dir(&self) -> PathBuf {
+    fn vms_dir(&self) -> PathBuf {
         self.dir.join("vms")
     }
 
-    fn guest(&self, node: &Node) -> guest::Guest {
-        guest::Guest::new(node, &self.guests_dir(), self.processes())
+    fn vm(&self, node: &Node) -> vm::Vm {
+        vm::Vm::new(node, &self.vms_dir(), self.processes())
     }
 
     fn host(&self) -> host::Host {
@@ -254,7 +252,7 @@ impl Cluster {
     }
 }
 
-/// What stands between a node and being Ready, in words.
+/// Why a node is not Ready; none where it is.
 fn not_ready(node: &core::Node) -> Option<String> {
     let conditions =
         node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
@@ -265,7 +263,7 @@ fn not_ready(node: &core::Node) -> Option<String> {
     }
 }
 
-/// The boot that a node reports.
+/// The id of the boot that a node reports.
 fn boot_id(node: &core::Node) -> Option<&str> {
     Some(node.status.as_ref()?.node_info.as_ref()?.boot_id.as_str())
 }
@@ -280,18 +278,4 @@ async fn get_node(client: &Client, name: &str) -> Result<core::Node, String> {
 
 fn require_root() -> Result<(), Error> {
     if rustix::process::geteuid().is_root() { Ok(()) } else { Err(Error::NotRoot) }
-}
-
-fn remove_dir(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

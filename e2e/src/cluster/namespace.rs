@@ -1,6 +1,7 @@
-//! The network namespace that the whole cluster lives in: nothing of it can be reached from outside, or reach outside.
+//! The network namespace of the whole cluster. No traffic goes into it or out of it.
 //!
-//! In: the nodes. Out: a bridge with an interface for each virtual machine, and routes to the pods of each.
+//! In: the nodes. Out: a bridge with an interface for each virtual machine, and routes to the pods
+//! of each.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,18 +21,15 @@ const FOLDER: &str = "/run/netns";
 
 /// The namespace could not be entered.
 #[derive(Debug, thiserror::Error)]
-#[error("could not enter the network namespace {NAME} (is the cluster up?): {0}")]
+#[error("cannot enter the network namespace {NAME}: {0}; is the cluster up?")]
 pub struct NotEntered(#[from] io::Error);
 
-/// Where the namespace can be entered: `nsenter --net=FILE`.
+/// The file of the namespace, for `nsenter --net=FILE`.
 pub fn file() -> PathBuf {
     Path::new(FOLDER).join(NAME)
 }
 
 /// Makes the namespace with a bridge, and an interface and a route for each virtual machine.
-///
-/// # Errors
-/// When one of the commands fails.
 pub fn create(nodes: &[Node]) -> Result<(), command::Error> {
     run_line(&format!("ip netns add {NAME}"))?;
     let ip = |rest: &str| run_line(&format!("ip -n {NAME} {rest}"));
@@ -49,13 +47,9 @@ pub fn create(nodes: &[Node]) -> Result<(), command::Error> {
     Ok(())
 }
 
-/// Moves this thread, and with it all processes and threads that it starts, into the namespace.
+/// Moves this thread into the namespace, with all processes and threads that it starts from now on.
 ///
-/// The sysfs that is mounted stays the machine's own, which `ip netns exec` would replace: a kubelet would then find
-/// no cgroups.
-///
-/// # Errors
-/// When there is no such namespace, or we are not root.
+/// `ip netns exec` would mount another sysfs too, in which a kubelet finds no cgroups.
 pub fn enter() -> Result<(), NotEntered> {
     let namespace = File::open(file())?;
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
@@ -63,7 +57,7 @@ pub fn enter() -> Result<(), NotEntered> {
     Ok(())
 }
 
-/// The processes that live in the namespace, other than this one.
+/// The processes in the namespace, without this one.
 pub fn members() -> Vec<Record> {
     let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     let Some(ours) = identity(&file()) else {
@@ -77,22 +71,19 @@ pub fn members() -> Vec<Record> {
     inside.filter_map(Record::of).collect()
 }
 
-/// Whether `ip netns` has its folder; it mounts something there when it makes the first namespace.
+/// Whether the folder of `ip netns` exists. It is mounted when the first namespace is made.
 pub fn folder_exists() -> bool {
     Path::new(FOLDER).exists()
 }
 
-/// Removes the namespace; with `folder`, also the folder of namespaces where no other is left.
-///
-/// # Errors
-/// When `ip` cannot remove it.
+/// Removes the namespace and, with `folder`, the folder of namespaces when no other is left in it.
 pub fn remove(folder: bool) -> Result<(), command::Error> {
     if file().exists() {
         run_line(&format!("ip netns del {NAME}"))?;
     }
     let empty = fs::read_dir(FOLDER).is_ok_and(|mut entries| entries.next().is_none());
     if folder && empty {
-        // It is a mount of its own only where the kernel or `ip` made it so.
+        // Some versions of `ip` mount something there.
         let _ = run_line(&format!("umount {FOLDER}"));
         let _ = fs::remove_dir(FOLDER);
     }

@@ -1,6 +1,7 @@
-//! The nodes that somebody asks for: `host`, `vm:NAME`, `vm:NAME=LSM,LSM`.
+//! The nodes of a cluster as they are written: `host`, `vm:NAME`, `vm:NAME=LSM,LSM`.
 //!
-//! In: those words. Out: each node's name, addresses and, for a virtual machine, its `lsm=` list. Pure.
+//! In: these words. Out: each node's name, addresses and, for a virtual machine, its `lsm=` list.
+//! Pure.
 
 use std::net::Ipv4Addr;
 
@@ -8,32 +9,37 @@ use serde::{Deserialize, Serialize};
 
 /// What `vm:lsm` boots with. `vm:nolsm` is the same without `bpf`.
 pub const LSM_LIST: &str = "landlock,lockdown,yama,integrity,bpf";
-/// The network of the nodes; the host has its first address.
+/// The first address of the nodes' network, which this machine has.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// Virtual machines are numbered from here.
+/// The last number in the address of the first virtual machine.
 const FIRST_VM: u8 = 10;
-/// More would not fit into any machine's memory, and each needs an address of one byte.
-const MOST: usize = 100;
+/// The largest number of nodes. More would not fit into the memory of any machine, and the address
+/// has one byte for them.
+const MAX_NODES: usize = 100;
 
-/// Nobody can tell which nodes are meant.
+/// What is invalid in a description of nodes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Not one of the forms.
+    /// None of the forms.
     #[error(
-        "{0:?} is no node: use host, vm:lsm, vm:nolsm or vm:NAME=LIST, such as vm:custom=landlock,bpf"
+        "invalid node {0:?}: use host, vm:lsm, vm:nolsm or vm:NAME=LIST, for example vm:custom=landlock,bpf"
     )]
     Form(String),
-    /// A name that Kubernetes would not take.
-    #[error("{0:?} is no name for a node: use lower-case letters, digits and '-'")]
+    /// A name that Kubernetes would refuse.
+    #[error(
+        "invalid name of a node {0:?}: use lower-case letters, digits and '-', for example vm:a-1=bpf"
+    )]
     Name(String),
-    /// An `lsm=` list with something else in it.
-    #[error("{0:?} is no list of LSMs: use names with commas in between and no blanks")]
+    /// A list with something else than names of LSMs in it.
+    #[error(
+        "invalid list of LSMs {0:?}: use names with commas between them, for example landlock,bpf"
+    )]
     List(String),
     /// The same name twice.
-    #[error("the node {0} is asked for twice")]
+    #[error("duplicate node {0}: use each name once")]
     Twice(String),
-    /// None or too many.
-    #[error("{0} nodes are asked for; 1 to {MOST} are possible")]
+    /// No node, or too many.
+    #[error("invalid number of nodes {0}: use 1 to {MAX_NODES}")]
     Count(usize),
 }
 
@@ -42,7 +48,7 @@ pub enum Error {
 pub struct Node {
     /// Its name in the cluster.
     pub name: String,
-    /// Which of the nodes it is; the host is 0.
+    /// Its number. The host is 0.
     pub index: u8,
     /// Where it runs.
     pub place: Place,
@@ -55,7 +61,7 @@ pub enum Place {
     Host,
     /// In a virtual machine.
     Vm {
-        /// The kernel's `lsm=` parameter; without it the kernel takes its built-in list.
+        /// The kernel's `lsm=` parameter. Without it the kernel takes its built-in list.
         lsm: Option<String>,
     },
 }
@@ -74,7 +80,7 @@ impl Node {
         format!("10.88.{}.0/24", self.index)
     }
 
-    /// The virtual machine's network interface on this side; at most 15 characters.
+    /// The name of the virtual machine's network interface on this side, at most 15 characters.
     pub fn tap(&self) -> String {
         format!("tap{}", self.index)
     }
@@ -86,9 +92,6 @@ impl Node {
 }
 
 /// Parses the nodes of a cluster.
-///
-/// # Errors
-/// When one of them cannot be understood, or a name comes twice.
 pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Node>, Error> {
     let mut nodes: Vec<Node> = Vec::new();
     for word in words {
@@ -104,7 +107,11 @@ pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Node>, 
         let index = u8::try_from(index).map_err(|_| Error::Count(index))?;
         nodes.push(Node { name, index, place });
     }
-    if nodes.is_empty() || nodes.len() > MOST { Err(Error::Count(nodes.len())) } else { Ok(nodes) }
+    if nodes.is_empty() || nodes.len() > MAX_NODES {
+        Err(Error::Count(nodes.len()))
+    } else {
+        Ok(nodes)
+    }
 }
 
 fn parse_one(word: &str) -> Result<(String, Place), Error> {
@@ -125,10 +132,7 @@ fn parse_one(word: &str) -> Result<(String, Place), Error> {
     Ok((format!("vm-{name}"), Place::Vm { lsm }))
 }
 
-/// An `lsm=` list; `default` is none, which leaves the choice to the kernel.
-///
-/// # Errors
-/// When it holds anything but names and commas.
+/// An `lsm=` list. `default` means none: the kernel takes its built-in list.
 pub fn lsm_list(list: &str) -> Result<Option<String>, Error> {
     if list == "default" {
         return Ok(None);
@@ -145,12 +149,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_three() {
+    fn the_usual_three_nodes_have_fixed_addresses_and_lists() {
         let nodes = parse(["host", "vm:lsm", "vm:nolsm"]).unwrap();
-        let told: Vec<_> =
+        let listed: Vec<_> =
             nodes.iter().map(|n| (n.name.as_str(), n.address().to_string(), n.pods())).collect();
         assert_eq!(
-            told,
+            listed,
             [
                 ("host", "10.77.0.1".to_owned(), "10.88.0.0/24".to_owned()),
                 ("vm-lsm", "10.77.0.11".to_owned(), "10.88.1.0/24".to_owned()),
@@ -170,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn any_list_or_the_kernels_own() {
+    fn a_node_can_have_any_list_or_the_kernels_own() {
         let nodes = parse(["vm:typo=landlock,bfp", "vm:own=default"]).unwrap();
         assert_eq!(nodes[0].place, Place::Vm { lsm: Some("landlock,bfp".to_owned()) });
         assert_eq!(nodes[1].place, Place::Vm { lsm: None });
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn invalid_descriptions_are_refused() {
         assert_eq!(parse([]), Err(Error::Count(0)));
         assert_eq!(parse(["lsm"]), Err(Error::Form("lsm".to_owned())));
         assert_eq!(parse(["vm:other"]), Err(Error::Form("vm:other".to_owned())));

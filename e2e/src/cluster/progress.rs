@@ -2,19 +2,19 @@
 
 use std::time::Instant;
 
-/// Says what has been reached.
+/// Prints what has been reached.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     start: Instant,
 }
 
 impl Progress {
-    /// Counts from now.
+    /// Seconds are counted from now.
     pub fn start() -> Self {
         Self { start: Instant::now() }
     }
 
-    /// One line.
+    /// Prints a line.
     pub fn say(&self, what: &str) {
         eprintln!("[{:5.1} s] {what}", self.start.elapsed().as_secs_f64());
     }

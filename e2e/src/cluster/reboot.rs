@@ -1,19 +1,16 @@
-//! Power-cycling a virtual machine with another `lsm=` list.
+//! Turning a virtual machine off and on again with another `lsm=` list.
 
 use std::time::Duration;
 
-use super::guest::Boot;
+use super::root_disk::BootFiles;
 use super::{Cluster, Error, Place, boot_id, get_node, node, not_ready};
 use crate::wait;
 
 const BACK: Duration = Duration::from_mins(3);
 
 impl Cluster {
-    /// Turns a virtual machine off and on again, on the same disk and with another `lsm=` list (`default`: none), and
-    /// returns the new boot's id once the node is Ready.
-    ///
-    /// # Errors
-    /// When there is no such machine, or it is not back in time.
+    /// Turns a virtual machine off and on again, with the same disk and another `lsm=` list
+    /// (`default`: none), and returns the id of the new boot as soon as the node is Ready.
     pub async fn reboot(&self, name: &str, lsm: &str) -> Result<String, Error> {
         let lsm = node::lsm_list(lsm)?;
         let mut nodes = self.nodes()?;
@@ -28,9 +25,9 @@ impl Cluster {
         let node = found.clone();
         let client = self.client().await?;
         let before = get_node(&client, name).await.ok();
-        let guest = self.guest(&node);
-        guest.power_off().await?;
-        guest.power_on(&Boot::new(), &node, lsm.as_deref())?;
+        let vm = self.vm(&node);
+        vm.power_off().await?;
+        vm.power_on(&BootFiles::places(), &node, lsm.as_deref())?;
         self.write_nodes(&nodes)?;
 
         let what = format!("node {name} to be Ready after its reboot");

@@ -1,4 +1,4 @@
-//! A command on a cluster that is there for it alone.
+//! Running a command on a cluster of its own.
 
 use std::process::ExitStatus;
 
@@ -6,12 +6,9 @@ use super::up::interruption;
 use super::{Cluster, Error, Wanted};
 
 impl Cluster {
-    /// Starts the cluster, runs a command in it, and ends it again, however the command ended. A cluster that was up
-    /// before with the same nodes stays, and so does one that is to be kept.
-    ///
-    /// # Errors
-    /// When the cluster cannot be started or ended, a part of it ends by itself, the command cannot be run, or a signal
-    /// interrupts it.
+    /// Starts the cluster, runs a command in it, and ends the cluster again, also when the command
+    /// failed. A cluster that was up before with the same nodes stays up, and with `keep` every
+    /// cluster does.
     pub async fn run_in(
         &self,
         wanted: &Wanted,
@@ -36,7 +33,7 @@ impl Cluster {
         let processes = self.processes();
         tokio::select! {
             status = running.wait() => status.map_err(Error::io(format!("wait for {program}"))),
-            // Without it the command would only see that it waits in vain.
+            // Without this the command would wait for the cluster until its own deadline.
             ended = processes.an_end() => Err(self.ended(ended)),
             () = interruption() => Err(Error::Interrupted),
         }

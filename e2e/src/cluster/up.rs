@@ -1,7 +1,7 @@
 //! Starting the cluster.
 //!
-//! Everything that does not wait for something else is started at once: the virtual machines boot while the control
-//! plane comes up, and kubelets try until it answers.
+//! Everything that does not depend on another part is started at once: the virtual machines boot
+//! while the control plane starts, and kubelets retry until it answers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,14 +13,13 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use kube::Client;
 
-use super::guest::Boot;
 use super::node::Node;
 use super::progress::Progress;
-use super::{
-    Cluster, Error, Place, bake, config, get_node, namespace, not_ready, remove_dir, require_root,
-};
+use super::root_disk::BootFiles;
+use super::{Cluster, Error, Place, bake, config, get_node, namespace, not_ready, require_root};
 use crate::command::{run, run_line};
 use crate::image::Image;
+use crate::paths::remove_dir;
 use crate::pki::{Authority, Subject};
 use crate::process::Record;
 use crate::wait;
@@ -29,8 +28,8 @@ use crate::{api, paths};
 /// How long nodes may take to be Ready. Virtual machines take 20 to 40 seconds on two cores.
 const NODES_READY: Duration = Duration::from_mins(4);
 
-/// How often a start is tried in which a virtual machine ends by itself. An emulator that is starved of the machine's time
-/// can let a kernel miss what it waits for, and a kernel that panics ends its machine.
+/// How often a start is tried in which a virtual machine ends by itself. On a busy machine an
+/// emulated kernel can miss an event and panic, which ends its machine.
 const STARTS: u32 = 3;
 
 /// The cluster that is wanted.
@@ -44,17 +43,14 @@ pub struct Wanted {
 
 /// What nodes are started from.
 struct Built {
-    boot: Boot,
+    boot: BootFiles,
     /// The disk with the images, for virtual machines.
     images: PathBuf,
 }
 
 impl Cluster {
-    /// Starts the cluster and returns when every node is Ready and has the images. One that is up with the same nodes
-    /// only gets the images. When this fails, nothing is left but logs.
-    ///
-    /// # Errors
-    /// What could not be done, with the end of the log that says why.
+    /// Starts the cluster and returns when every node is Ready and has the images. A cluster that
+    /// is up with the same nodes only gets the images. When this fails, only logs are left.
     pub async fn up(&self, wanted: &Wanted) -> Result<(), Error> {
         require_root()?;
         readable(&wanted.images)?;
@@ -70,7 +66,7 @@ impl Cluster {
                 () = interruption() => Err(Error::Interrupted),
             };
             let Err(error) = outcome else { break };
-            progress.say("failed; taking everything down again");
+            progress.say("failed; removing everything");
             self.down().await?;
             match error {
                 Error::Fell { .. } if more > 0 => progress.say(&format!("{error}\nstarting again")),
@@ -87,7 +83,7 @@ impl Cluster {
     }
 
     async fn start(&self, wanted: &Wanted, progress: Progress) -> Result<(), Error> {
-        // What the one before left to be read.
+        // The logs of the cluster before.
         remove_dir(&self.dir).map_err(Error::io("remove the logs of an earlier cluster"))?;
         if let Some(me) = Record::of(std::process::id()) {
             self.starter().record("up", me)?;
@@ -109,12 +105,14 @@ impl Cluster {
 
     /// Builds what nodes boot from, where it is not there yet.
     async fn build(&self, wanted: &Wanted, progress: Progress) -> Result<Built, Error> {
-        let boot = Boot::new();
+        let mut boot = BootFiles::places();
         api::ensure_binary().await?;
         write_pause(&pause())?;
         let mut images = PathBuf::new();
         if wanted.nodes.iter().any(Node::is_vm) {
-            boot.build().await?;
+            // On another thread, so that a signal is handled meanwhile.
+            let built = tokio::task::spawn_blocking(BootFiles::build).await;
+            boot = built.map_err(|error| Error::io("build the disks")(error.into()))??;
             images = bake::bake(&[&[pause()], &wanted.images[..]].concat()).await?;
         }
         progress.say("programs, kernel and disks are there");
@@ -136,7 +134,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a node as far as it needs no API server.
+    /// Starts the part of a node that needs no API server.
     fn start_node(&self, node: &Node, authority: &Authority, built: &Built) -> Result<(), Error> {
         match &node.place {
             Place::Host => {
@@ -144,15 +142,15 @@ impl Cluster {
                 self.host().start_containerd(node)
             }
             Place::Vm { lsm } => {
-                let guest = self.guest(node);
-                self.write_identity(node, authority, &guest.node_dir())?;
-                guest.make_disks(node, &built.images)?;
-                guest.power_on(&built.boot, node, lsm.as_deref())
+                let vm = self.vm(node);
+                self.write_identity(node, authority, &vm.node_dir())?;
+                vm.make_disks(node, &built.images)?;
+                vm.power_on(&built.boot, node, lsm.as_deref())
             }
         }
     }
 
-    /// A kubelet's certificate, which serves as well, and its kubeconfig.
+    /// Writes a kubelet's certificate, for its server and its client, and its kubeconfig.
     fn write_identity(&self, node: &Node, authority: &Authority, dir: &Path) -> Result<(), Error> {
         let user = format!("system:node:{}", node.name);
         let (hosts, addresses) = ([node.name.as_str()], [node.address().into()]);
@@ -171,7 +169,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts what is left of a node and puts the images into it. A virtual machine has them on its disk.
+    /// Starts the rest of a node and puts the images into it. A virtual machine has them on its
+    /// disk.
     async fn fill(&self, node: &Node, images: &[PathBuf], progress: Progress) -> Result<(), Error> {
         if node.is_vm() {
             return Ok(());
@@ -215,7 +214,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Whether it is up with exactly these nodes. The `lsm=` lists may have been changed by reboots.
+    /// Whether the cluster is up with exactly these nodes. Their `lsm=` lists may differ after
+    /// reboots.
     pub(super) fn is_up_with(&self, nodes: &[Node]) -> bool {
         let names = |nodes: &[Node]| nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>();
         let same = self.nodes().is_ok_and(|existing| names(&existing) == names(nodes));
@@ -223,7 +223,8 @@ impl Cluster {
         same && runs && self.starter().all().is_empty() && self.answers()
     }
 
-    /// Whether the API server is ready. A child asks: this process may still need the network outside.
+    /// Whether the API server is ready. A child process asks, because this one may still need the
+    /// network outside.
     fn answers(&self) -> bool {
         let kubectl = paths::programs().join("kubectl");
         let mut ask = Command::new("nsenter");
@@ -237,7 +238,7 @@ impl Cluster {
     }
 }
 
-/// Says at once that an archive is missing, and not when a node is to import it.
+/// Fails where an archive cannot be read, before anything is started.
 fn readable(archives: &[PathBuf]) -> Result<(), Error> {
     archives.iter().try_for_each(|archive| match File::open(archive) {
         Ok(_) => Ok(()),
@@ -252,7 +253,7 @@ fn pause() -> PathBuf {
     paths::state().join("pause.tar")
 }
 
-/// The image that holds a pod's namespaces open: busybox, asleep.
+/// Writes the image that holds a pod's namespaces open: busybox that sleeps.
 fn write_pause(path: &Path) -> Result<(), Error> {
     let which = run_line("which busybox")?;
     let image = Image {
@@ -267,7 +268,7 @@ fn write_pause(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The first signal that asks us to stop.
+/// Waits for a signal that asks this process to stop.
 pub(super) async fn interruption() {
     use tokio::signal::unix::{SignalKind, signal};
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];

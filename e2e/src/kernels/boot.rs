@@ -1,4 +1,5 @@
-//! The boots: parameters, and the places to ask from in each. Checks share a boot, which costs more than they do.
+//! The boots: parameters, and the places to ask from in each boot. Places share a boot, because
+//! booting takes longer than a check.
 
 use super::Place;
 
@@ -7,7 +8,7 @@ use super::Place;
 pub struct Boot {
     /// The boot parameters.
     pub parameters: &'static str,
-    /// Where to ask from. The host is always among them.
+    /// Where to ask from. The host is always the first.
     pub places: &'static [Place],
 }
 
@@ -22,13 +23,14 @@ pub const BOOTS: [Boot; 14] = [
     Boot { parameters: "lsm=landlock,lockdown,yama", places: EVERYWHERE },
     Boot { parameters: "lsm=bpf,landlock,lockdown,yama", places: SHORT },
     Boot { parameters: "lsm=landlock,bpf,bpf", places: SHORT },
-    // Debian's kernels have bpf in their default list, which counts without lsm= and with security=.
+    // Debian's kernels have bpf in their default list, which counts without lsm= and with
+    // security=.
     Boot { parameters: "", places: SHORT },
     Boot { parameters: "security=apparmor", places: SHORT },
     Boot { parameters: "lsm=landlock,bfp", places: SHORT },
-    // A list without anything in it is a list.
+    // An empty list is a list too.
     Boot { parameters: "lsm=", places: SHORT },
-    // A blank ends the parameter, and the rest is one of its own.
+    // A blank ends the parameter. The rest is another parameter.
     Boot { parameters: "lsm=landlock,yama, bpf", places: SHORT },
     // The last of several counts.
     Boot { parameters: "lsm=landlock,bpf lsm=yama", places: SHORT },
@@ -39,17 +41,18 @@ pub const BOOTS: [Boot; 14] = [
 ];
 
 impl Boot {
-    /// The parameters, or a word for their absence.
+    /// The parameters, or `(none)`.
     pub const fn title(&self) -> &'static str {
         if self.parameters.is_empty() { "(none)" } else { self.parameters }
     }
 
-    /// The list of the `lsm=` parameter that counts, if there is one.
+    /// The list of the last `lsm=` parameter, which is the one that counts; none where there is no
+    /// such parameter.
     pub fn lsm_parameter(&self) -> Option<&'static str> {
         self.parameters.split(' ').filter_map(|word| word.strip_prefix("lsm=")).next_back()
     }
 
-    /// Programs may not read kernel memory (Documentation of lockdown: kernel_lockdown(7)).
+    /// Whether programs may not read kernel memory: see kernel_lockdown(7).
     pub fn forbids_kernel_reads(&self) -> bool {
         self.parameters.split(' ').any(|word| word == "lockdown=confidentiality")
     }
@@ -67,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_list_counts() {
+    fn the_last_of_several_lists_counts() {
         let boot = |parameters| Boot { parameters, places: SHORT };
         assert_eq!(boot("quiet lsm=a,bpf x=1 lsm=b").lsm_parameter(), Some("b"));
         assert_eq!(boot("lsm=").lsm_parameter(), Some(""));

@@ -1,39 +1,40 @@
-//! What a case has to be answered with: derived by rule from its boot parameters, its place and the truth.
+//! The right answer of a case, derived by rule from its boot parameters, its place and the truth.
 //!
-//! In: kernel, boot, place, truth. Out: answer, evidence, reason and the [`Fix`] of the case's cause. No verdict is
-//! written down by hand for any kernel.
+//! In: kernel, boot, place, truth. Out: answer, evidence, reason and [`Fix`] of the case's cause.
+//! No verdict is written by hand for any kernel.
 
 use serde::Serialize;
 
-use super::guest::Truth;
-use super::kernel::Kernel;
-use super::place::Hindrance;
+use e2e_guest::place::Hindrance;
+
+use super::machines::Truth;
 use super::{Boot, Place};
+use crate::stock_kernel::Kernel;
 
 /// An answer to "can this machine deny something?".
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub enum Answer {
-    /// It can.
+    /// Yes.
     Ready,
-    /// It cannot.
+    /// No.
     NotReady,
     /// Not known.
     Unknown,
 }
 
-/// What to change, by how the text says it.
+/// What to change, as the text has to put it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fix {
     /// Nothing.
     Nothing,
-    /// The boot parameters: the text begins with these words.
+    /// Other boot parameters: the text begins with these words.
     Boot(String),
-    /// Something else: the text has these words.
+    /// Something else: the text contains these words.
     Says(&'static str),
 }
 
 impl Fix {
-    /// The text is one of this kind.
+    /// Whether the text is right.
     pub fn is(&self, text: &str) -> bool {
         match self {
             Self::Nothing => text.is_empty(),
@@ -43,7 +44,7 @@ impl Fix {
     }
 }
 
-/// What has to be said.
+/// What node-probe has to say.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Expected {
     /// The answer.
@@ -62,9 +63,9 @@ const OPTIONS: &str = "Find what answers prctl(2)";
 const TRAMPOLINES: &str = "on arm64 at least Linux 6.4";
 const BTF: &str = "CONFIG_DEBUG_INFO_BTF=y";
 
-/// What has to be said of a case with that truth.
+/// What node-probe has to say in a case with that truth.
 pub fn expect(kernel: &Kernel, boot: &Boot, place: Place, truth: &Truth) -> Expected {
-    // The canary calls prctl(2) once it is attached.
+    // The canary calls prctl(2) only after it was attached.
     let comes_first = |hindrance: &Hindrance| *hindrance != Hindrance::Prctl || truth.attached;
     if let Some(hindrance) = place.hindrance().filter(comes_first) {
         return untried(hindrance);
@@ -90,7 +91,7 @@ pub fn expect(kernel: &Kernel, boot: &Boot, place: Place, truth: &Truth) -> Expe
     not_ready("Attached", reason, Fix::Boot(boot_fix(boot)))
 }
 
-/// Something kept the probe from trying: whatever the kernel can do, it is not known.
+/// Something keeps the probe from trying, so that it cannot know what the kernel can do.
 fn untried(hindrance: Hindrance) -> Expected {
     let (evidence, reason, words) = match hindrance {
         Hindrance::Capability => ("None", "MissingCapability", CAPABILITIES),
@@ -101,8 +102,8 @@ fn untried(hindrance: Hindrance) -> Expected {
     Expected { answer: Answer::Unknown, evidence, reason, fix: Fix::Says(words) }
 }
 
-/// How the fix begins: with the list that the machine was booted with, all names kept, `bpf` among them. Where that is
-/// empty, any list to begin with will do.
+/// How the fix begins: with the list of the boot, all names kept, and `bpf` among them. Where that
+/// list is empty, the fix may begin with any list.
 fn boot_fix(boot: &Boot) -> String {
     let present = boot.lsm_parameter().unwrap_or_default();
     let mut names: Vec<&str> = present.split(',').filter(|name| !name.is_empty()).collect();
@@ -116,8 +117,8 @@ fn boot_fix(boot: &Boot) -> String {
     format!("Boot with lsm={} in place of lsm={present}.", names.join(","))
 }
 
-/// What the boot parameters promise about the truth: BPF LSM is active where the list that counts names it, and of use
-/// where there are BTF and trampolines.
+/// Whether something can be denied, by the boot parameters: where the list that counts has `bpf`,
+/// and where there are BTF and trampolines.
 pub fn promised(kernel: &Kernel, boot: &Boot, place: Place) -> bool {
     let list = boot.lsm_parameter().unwrap_or_else(|| kernel.default_lsms());
     list.split(',').any(|name| name == "bpf")
@@ -127,8 +128,8 @@ pub fn promised(kernel: &Kernel, boot: &Boot, place: Place) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kernel::tests::kernel;
     use super::*;
+    use crate::stock_kernel::tests::kernel;
 
     const WITHOUT: Boot = Boot { parameters: "lsm=yama,bfp", places: &Place::ALL };
 
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hindrance_comes_before_the_truth() {
+    fn a_hindered_probe_has_to_say_that_it_does_not_know() {
         for denied in [true, false] {
             assert_eq!(
                 reason("6.1.0", Place::Nobody, denied),
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_program_is_explained_by_the_list_where_it_can_be_read() {
+    fn a_program_that_never_fires_is_explained_by_the_list_where_it_can_be_read() {
         assert_eq!(reason("6.1.0", Place::Host, false), (Answer::NotReady, "BpfNotInLsmList"));
         assert_eq!(
             reason("6.1.0", Place::SecurityfsEmpty, false),
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_attached_wants_another_kernel() {
+    fn a_program_that_cannot_be_attached_needs_another_kernel() {
         let truth = Truth { loaded: true, ..Truth::default() };
         for place in [Place::Host, Place::SeccompPrctl] {
             let expected = expect(&kernel("6.1.0"), &WITHOUT, place, &truth);
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fix_keeps_the_list() {
+    fn the_fix_keeps_all_names_of_the_list() {
         let fix = |parameters| boot_fix(&Boot { parameters, places: &[] });
         assert_eq!(fix("lsm=yama,bfp"), "Boot with lsm=yama,bpf in place of lsm=yama,bfp.");
         assert_eq!(fix("lsm=bpf lsm=yama"), "Boot with lsm=yama,bpf in place of lsm=yama.");
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_promise_what_the_last_list_says() {
+    fn the_last_list_decides_what_the_parameters_promise() {
         let promised =
             |parameters, place| promised(&kernel("6.1"), &Boot { parameters, places: &[] }, place);
         assert!(promised("", Place::Host), "the kernel's default list");

@@ -1,25 +1,25 @@
-//! The judgement: what was measured against the truth and against what has to be said.
+//! The judgement of what was measured.
 //!
-//! In: a boot's measurements. Out: a [`Row`] a case, and the [`Counts`] of all rows.
+//! In: the measurements of a boot. Out: a [`Row`] for each case, and the [`Counts`] of all rows.
 
 use serde::Serialize;
 
 use super::expect::{Answer, Expected, expect, promised};
-use super::guest::{Measured, Report, Truth};
-use super::kernel::Kernel;
+use super::machines::{Measured, Report, Truth};
 use super::{Boot, Place};
+use crate::stock_kernel::Kernel;
 
 const SCHEMA: &str = "lsmready.io/check/v1";
 const RUNGS: [&str; 4] = ["Loaded", "Attached", "Fired", "Denied"];
 
-/// What three common ways say: true is "ready".
+/// The answers of three common ways: true is "ready".
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Ways {
     /// `grep bpf /sys/kernel/security/lsm`.
     pub lsm_list: bool,
     /// `/sys/kernel/btf/vmlinux` exists and the kernel's configuration has CONFIG_BPF_LSM=y.
     pub btf_and_config: bool,
-    /// An LSM program is loaded and attached; it is never seen to do anything.
+    /// An LSM program is loaded and attached, and never fired.
     pub load_and_attach: bool,
 }
 
@@ -30,36 +30,36 @@ pub struct Row {
     pub kernel: String,
     /// The boot parameters.
     pub parameters: &'static str,
-    /// Where it was asked.
+    /// Where the question was asked.
     pub place: Place,
-    /// Something can be denied.
+    /// Whether something can be denied.
     pub truth: bool,
     /// Our answer.
     pub answer: Answer,
-    /// The highest rung that we proved.
+    /// The highest rung that node-probe proved.
     pub evidence: String,
     /// Our reason.
     pub reason: String,
     /// The other ways' answers.
     pub ways: Ways,
-    /// Why the answer, evidence, reason or fix is not the one of the cause, where it is not.
+    /// What is wrong in answer, evidence, reason or fix, if anything.
     pub wrong_reason: Option<String>,
-    /// Whatever else is not as it has to be.
+    /// Other faults.
     pub faults: Vec<String>,
 }
 
 impl Row {
-    /// We say that it can be done, and it cannot.
+    /// Whether our answer is "ready", and nothing can be denied.
     pub fn is_false_ready(&self) -> bool {
         self.answer == Answer::Ready && !self.truth
     }
 
-    /// We say that it cannot be done, and it can.
+    /// Whether our answer is "not ready", and something can be denied.
     pub fn is_false_not_ready(&self) -> bool {
         self.answer == Answer::NotReady && self.truth
     }
 
-    /// Nothing of ours is wrong.
+    /// Whether nothing of ours is wrong.
     pub fn is_right(&self) -> bool {
         !self.is_false_ready()
             && !self.is_false_not_ready()
@@ -71,11 +71,11 @@ impl Row {
 /// How often a way is wrong.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Count {
-    /// It says "ready", and nothing can be denied.
+    /// Answers of "ready" where nothing can be denied.
     pub false_ready: usize,
-    /// It says "not ready", and something can be denied.
+    /// Answers of "not ready" where something can be denied.
     pub false_not_ready: usize,
-    /// How many of these are from places where something keeps the process from trying.
+    /// How many of both come from places that keep a process from trying.
     pub hindered: usize,
 }
 
@@ -113,7 +113,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts.
+    /// Counts the wrong answers in these rows.
     pub fn of(rows: &[Row]) -> Self {
         let way = |ready: fn(&Ways) -> bool| {
             let false_ready = move |row: &Row| ready(&row.ways) && !row.truth;
@@ -130,15 +130,13 @@ impl Counts {
     }
 }
 
-/// Judges the cases of one boot.
-///
-/// # Errors
-/// Where the truth program told nothing on the host, where nothing hinders it.
+/// Judges the cases of one boot. Fails where there is no truth of the host, where nothing hinders
+/// the truth program.
 pub fn rows(kernel: &Kernel, boot: &Boot, measured: &[Measured]) -> Result<Vec<Row>, String> {
     let host = measured.iter().find(|measured| measured.place == Place::Host);
     let host = host
         .and_then(|host| host.truth.as_ref())
-        .ok_or("the truth program told nothing on the host")?;
+        .ok_or("the truth program printed nothing on the host")?;
     Ok(measured.iter().map(|measured| row(kernel, boot, measured, host)).collect())
 }
 
@@ -186,7 +184,7 @@ fn wrong_reason(measured: &Measured, answer: Answer, expected: &Expected) -> Opt
         .then(|| format!("the fix {:?} where it is {:?}", report.fix, expected.fix))
 }
 
-/// What else is documented or promised, and does not hold.
+/// Everything else that is documented or promised, and does not hold.
 fn faults(kernel: &Kernel, boot: &Boot, measured: &Measured, truth: &Truth) -> Vec<String> {
     let mut faults = Vec::new();
     if truth.denied != promised(kernel, boot, measured.place) {
@@ -212,7 +210,8 @@ fn faults(kernel: &Kernel, boot: &Boot, measured: &Measured, truth: &Truth) -> V
     faults
 }
 
-/// The rungs up to the evidence pass, the next one tells why it is no higher, and nothing is known of those above.
+/// The rungs up to the evidence must pass, the next one must say why the evidence is no higher, and
+/// the rungs above must be unknown.
 fn rung_faults(report: &Report, exit: u8) -> Vec<String> {
     let proved = RUNGS.iter().position(|rung| *rung == report.evidence).map_or(0, |rung| rung + 1);
     let outcome = |rung: usize| match rung {
@@ -235,9 +234,9 @@ fn outcome_fault(report: &Report, name: &str, right: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::guest::Check;
-    use super::super::kernel::tests::kernel;
+    use super::super::machines::Check;
     use super::*;
+    use crate::stock_kernel::tests::kernel;
 
     const WITH: Boot = Boot { parameters: "lsm=yama,bpf", places: &Place::ALL };
     const WITHOUT: Boot = Boot { parameters: "lsm=yama", places: &Place::ALL };
@@ -294,13 +293,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_right() {
+    fn right_answers_are_judged_right() {
         assert!(judged(&WITH, ready()).is_right());
         assert!(judged(&WITHOUT, silent()).is_right());
     }
 
     #[test]
-    fn a_false_answer_is_counted_where_it_belongs() {
+    fn each_false_answer_is_counted_for_its_way() {
         let false_ready = judged(&WITHOUT, Measured { truth: silent().truth, ..ready() });
         let false_not_ready = judged(&WITH, Measured { truth: ready().truth, ..silent() });
         let counts = Counts::of(&[false_ready, false_not_ready, judged(&WITHOUT, silent())]);
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn not_knowing_without_a_hindrance_is_wrong() {
+    fn an_answer_of_not_known_is_wrong_where_nothing_hinders_the_probe() {
         let row = judged(&WITH, Measured { exit: 2, ..ready() });
         assert!(row.wrong_reason.is_some() && !row.is_false_not_ready());
     }

@@ -1,35 +1,38 @@
-//! Killed checks and agents: in, what was loaded before and after; out, whether anything was left behind.
+//! Killed checks and probe daemons.
+//!
+//! In: what was loaded before and after. Out: whether anything was left.
 
 use serde::Serialize;
 
-use super::guest::{AtRandom, Killed};
-use super::kernel::Kernel;
+use super::machines::{AtRandom, Killed};
+use crate::stock_kernel::Kernel;
 
-/// What became of the killed processes on one kernel.
+/// The outcome of the kills on one kernel.
 #[derive(Clone, Debug, Serialize)]
 pub struct Kills {
     /// `uname -r`.
     pub kernel: String,
-    /// What the moments were drawn with.
+    /// The seed of the random moments.
     pub seed: u64,
-    /// A check was killed with its canary attached; not where nothing can be attached.
+    /// Whether a check was killed with its canary attached: not on a kernel to which nothing can be
+    /// attached.
     pub while_attached: bool,
     /// The checks killed at random moments.
     pub checks: Met,
-    /// The agents killed at random moments.
-    pub agents: Met,
-    /// What is not as it has to be.
+    /// The probe daemons killed at random moments.
+    pub daemons: Met,
+    /// What is wrong, in words.
     pub faults: Vec<String>,
 }
 
-/// What the kills met.
+/// How many kills met what.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Met {
-    /// How many there were.
+    /// All kills.
     pub kills: u32,
-    /// How many met a process that was still running.
+    /// Those that met a process that was still running.
     pub running: u32,
-    /// How many met one that had something loaded.
+    /// Those that met a process that had something loaded.
     pub with_loaded: u32,
 }
 
@@ -39,9 +42,10 @@ impl Met {
     }
 }
 
-/// The kernel has loaded after the kills what it had before them, and the kills met what they were to meet.
+/// Judges the kills: the same must be loaded after them as before, and they must have met what they
+/// are for.
 pub fn judge(kernel: &Kernel, killed: &Killed) -> Kills {
-    let Killed { attached, checks, agents } = killed;
+    let Killed { attached, checks, daemons } = killed;
     let links = attached.before.links.len() + usize::from(kernel.has_trampolines());
     let one = [
         (
@@ -62,8 +66,8 @@ pub fn judge(kernel: &Kernel, killed: &Killed) -> Kills {
         seed: checks.seed,
         while_attached: kernel.has_trampolines(),
         checks: Met::of(checks),
-        agents: Met::of(agents),
-        faults: one.chain(at_random("check", checks)).chain(at_random("agent", agents)).collect(),
+        daemons: Met::of(daemons),
+        faults: one.chain(at_random("check", checks)).chain(at_random("daemon", daemons)).collect(),
     }
 }
 
@@ -79,10 +83,10 @@ fn at_random(what: &str, random: &AtRandom) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Arch;
-    use super::super::guest::{Loaded, WhileAttached};
-    use super::super::kernel::tests::kernel;
+    use super::super::machines::{Loaded, WhileAttached};
     use super::*;
+    use crate::stock_kernel::Arch;
+    use crate::stock_kernel::tests::kernel;
 
     fn clean() -> Killed {
         let before = Loaded { programs: vec![3], ..Loaded::default() };
@@ -96,11 +100,11 @@ mod tests {
             after: before.clone(),
         };
         let attached = WhileAttached { before: before.clone(), attached, after: before };
-        Killed { attached, checks: random.clone(), agents: random }
+        Killed { attached, checks: random.clone(), daemons: random }
     }
 
     #[test]
-    fn what_is_left_is_found() {
+    fn every_fault_of_a_kill_is_found() {
         let faults = |change: fn(&mut Killed)| {
             let mut killed = clean();
             change(&mut killed);
@@ -112,8 +116,8 @@ mod tests {
         let arm64 = Kernel { arch: Arch::Arm64, ..kernel("6.1") };
         assert_eq!(judge(&arm64, &clean()).faults.len(), 1, "nothing is attached to this kernel");
         assert_eq!(faults(|killed| killed.checks.after.programs[0] = 4), 1);
-        assert_eq!(faults(|killed| killed.agents.after.maps.push(7)), 1);
+        assert_eq!(faults(|killed| killed.daemons.after.maps.push(7)), 1);
         assert_eq!(faults(|killed| killed.checks.with_loaded = 0), 1);
-        assert_eq!(faults(|killed| killed.agents.running = 0), 1);
+        assert_eq!(faults(|killed| killed.daemons.running = 0), 1);
     }
 }

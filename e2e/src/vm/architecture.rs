@@ -1,6 +1,8 @@
-//! The guest's architecture: in, the kernel's image; out, the QEMU that runs it and what differs in its machine.
+//! The architecture of a virtual machine.
+//!
+//! In: the kernel's image. Out: the QEMU that runs it, and what differs in its machine.
 
-/// What the kernel was built for.
+/// The architecture that a kernel was built for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Architecture {
     /// x86-64.
@@ -10,12 +12,12 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// By the magic number of Documentation/arch/arm64/booting.rst.
+    /// Found by the magic number of Documentation/arch/arm64/booting.rst.
     pub fn of(kernel: &[u8]) -> Self {
         if kernel.get(56..60) == Some(b"ARM\x64") { Self::Arm64 } else { Self::X86_64 }
     }
 
-    /// The QEMU for it.
+    /// The QEMU that emulates it.
     pub const fn qemu(self) -> &'static str {
         match self {
             Self::X86_64 => "qemu-system-x86_64",
@@ -23,7 +25,7 @@ impl Architecture {
         }
     }
 
-    /// The package that has it.
+    /// The package that has this QEMU.
     pub const fn package(self) -> &'static str {
         match self {
             Self::X86_64 => "qemu-system-x86",
@@ -31,7 +33,7 @@ impl Architecture {
         }
     }
 
-    /// It is this machine's own.
+    /// Whether it is this machine's own.
     pub fn is_native(self) -> bool {
         match self {
             Self::X86_64 => cfg!(target_arch = "x86_64"),
@@ -39,8 +41,9 @@ impl Architecture {
         }
     }
 
-    /// Its boot parameters: the console and, where the kernel would give up on a timer that an emulated processor without
-    /// time to spare serves late, not to test it ("IO-APIC + timer doesn't work!").
+    /// Its boot parameters: the console and, on x86-64, that the kernel does not test its timer. An
+    /// emulated processor on a busy machine serves the timer late, and the kernel would panic
+    /// ("IO-APIC + timer doesn't work!").
     pub const fn parameters(self) -> &'static str {
         match self {
             Self::X86_64 => "console=ttyS0 no_timer_check",
@@ -48,32 +51,34 @@ impl Architecture {
         }
     }
 
-    /// QEMU's arguments for the console and for the character devices `out`, `err` and `code` as /dev/ttyS1 to 3.
-    pub fn serial_ports(self, console: &str) -> Vec<String> {
-        let arguments: &[&str] = match self {
-            Self::X86_64 => &[
-                "-serial",
-                console,
-                "-serial",
-                "chardev:out",
-                "-serial",
-                "chardev:err",
-                "-serial",
-                "chardev:code",
-            ],
-            // The board's one port is none of /dev/ttyS*: a card has these, with nothing at its first.
-            Self::Arm64 => &[
-                "-M",
-                "virt",
-                "-serial",
-                console,
-                "-chardev",
-                "null,id=none",
-                "-device",
-                "pci-serial-4x,chardev1=none,chardev2=out,chardev3=err,chardev4=code",
-            ],
-        };
-        arguments.iter().map(|argument| (*argument).to_owned()).collect()
+    /// QEMU's arguments for the character device `console` as the kernel's console, and for others
+    /// as /dev/ttyS1 and on.
+    pub fn serial_ports(self, ports: &[&str]) -> Vec<String> {
+        let mut arguments = Vec::new();
+        let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        match self {
+            Self::X86_64 => {
+                add("-serial", "chardev:console".to_owned());
+                for port in ports {
+                    add("-serial", format!("chardev:{port}"));
+                }
+            }
+            // The board's one port is none of /dev/ttyS*: a card has these, with nothing at its
+            // first.
+            Self::Arm64 => {
+                add("-M", "virt".to_owned());
+                add("-serial", "chardev:console".to_owned());
+                if !ports.is_empty() {
+                    add("-chardev", "null,id=none".to_owned());
+                    let ports = (2..).zip(ports).map(|(at, port)| format!(",chardev{at}={port}"));
+                    add(
+                        "-device",
+                        format!("pci-serial-4x,chardev1=none{}", ports.collect::<String>()),
+                    );
+                }
+            }
+        }
+        arguments
     }
 }
 
@@ -82,9 +87,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_tells_what_it_is_for() {
+    fn the_architecture_is_read_from_the_kernels_image() {
         let image = [&[0; 56][..], b"ARM\x64", &[0; 8]].concat();
         assert_eq!(Architecture::of(&image), Architecture::Arm64);
         assert_eq!(Architecture::of(b"MZ"), Architecture::X86_64);
+    }
+
+    #[test]
+    fn ports_have_the_same_numbers_on_both_architectures() {
+        let serial = |architecture: Architecture| architecture.serial_ports(&["a", "b"]).join(" ");
+        assert_eq!(
+            serial(Architecture::X86_64),
+            "-serial chardev:console -serial chardev:a -serial chardev:b"
+        );
+        assert!(serial(Architecture::Arm64).ends_with("chardev1=none,chardev2=a,chardev3=b"));
     }
 }

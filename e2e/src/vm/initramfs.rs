@@ -1,6 +1,8 @@
-//! The guest's initramfs: a cpio archive in the "newc" form (Documentation/driver-api/early-userspace/buffer-format.rst).
+//! Initial ramdisks: cpio archives in the "newc" form
+//! (Documentation/driver-api/early-userspace/buffer-format.rst).
 //!
-//! In: the machine's files and the command. Out: the archive, with busybox, the files, `/init` and the mount points.
+//! In: files. Out: the archive, with the folders above the files. [`write_for_command`] makes one
+//! that runs a command.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -8,42 +10,62 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Machine, init, while_doing};
+use e2e_guest::{START, Start};
+
+use super::{Error, Machine, Securityfs, while_doing};
+use crate::paths;
 
 const DIRECTORY: u32 = 0o040_755;
 const FILE: u32 = 0o100_000;
+const LINK: u32 = 0o120_777;
 const MOUNT_POINTS: [&str; 7] = ["bin", "dev", "etc", "proc", "run", "sys", "tmp"];
+const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n";
+/// The places of the first process and of the shell, which a machine can replace by files of its
+/// own.
+const INIT: &str = "/init";
 const BUSYBOX: &str = "/bin/busybox";
-const PASSWD: &str = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
 
-/// Writes the archive.
-pub fn write(path: &Path, machine: &Machine, command: &[String]) -> Result<(), Error> {
+/// Writes the ramdisk of a machine that runs a command.
+pub(super) fn write_for_command(
+    path: &Path,
+    machine: &Machine,
+    command: &[String],
+) -> Result<(), Error> {
     let (program, command) = resolve(command);
-    let mut files: Vec<_> = program.into_iter().chain(machine.files.iter().cloned()).collect();
+    let mut files: Vec<(PathBuf, String)> = program.into_iter().collect();
+    files.extend(machine.files.iter().cloned());
     if !files.iter().any(|(_, target)| target == BUSYBOX) {
         files.push((busybox()?, BUSYBOX.to_owned()));
     }
-    let archive = File::create(path).map_err(while_doing("making the initramfs"))?;
-    let mut archive =
-        Archive { out: BufWriter::new(archive), inode: 0, directories: BTreeSet::new() };
-    let writing = while_doing("writing the initramfs");
-    for name in MOUNT_POINTS {
-        archive.directory(name).map_err(&writing)?;
+    if !files.iter().any(|(_, target)| target == INIT) {
+        files.push((guest_program()?, INIT.to_owned()));
     }
-    let script = init::script(machine.securityfs, &command);
-    archive.file("init", 0o755, script.as_bytes()).map_err(&writing)?;
-    archive.file("etc/passwd", 0o644, PASSWD.as_bytes()).map_err(&writing)?;
-    archive.file("etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n").map_err(&writing)?;
-    for (source, target) in files {
-        let unreadable = |error| Error::File { path: source.clone(), source: error };
-        let content = fs::read(&source).map_err(unreadable)?;
-        let mode = fs::metadata(&source).map_err(unreadable)?.permissions().mode() & 0o777;
-        archive.file(target.trim_start_matches('/'), mode, &content).map_err(&writing)?;
-    }
-    archive.end().map_err(&writing)
+    let start = Start::Command { command, securityfs: machine.securityfs == Securityfs::Mounted };
+    let write = || {
+        let mut archive = Archive::create(path)?;
+        for name in MOUNT_POINTS {
+            archive.directory(name)?;
+        }
+        archive.file("/etc/passwd", 0o644, PASSWD.as_bytes())?;
+        archive.file("/etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n")?;
+        archive.start(&start)?;
+        archive.link("/bin/guest", INIT)?;
+        for (source, target) in &files {
+            archive.copy(source, target)?;
+        }
+        archive.end()
+    };
+    write().map_err(while_doing("writing the initial ramdisk"))
 }
 
-/// The file to copy in for the command, if its first word is one of this machine's, and the command as the guest has it.
+/// The program that is the first process of every machine.
+pub fn guest_program() -> Result<PathBuf, Error> {
+    let program = paths::static_program("guest");
+    if program.is_file() { Ok(program) } else { Err(Error::NoGuest(program)) }
+}
+
+/// The file to copy in for the command, if its first word is a path on this machine, and the
+/// command inside the machine.
 fn resolve(command: &[String]) -> (Option<(PathBuf, String)>, Vec<String>) {
     let mut command = command.to_vec();
     let Some(first) = command.first_mut().filter(|first| first.contains('/')) else {
@@ -91,27 +113,56 @@ fn is_static(elf: &[u8]) -> bool {
         && (0..count).all(|index| kind(index).is_some_and(|kind| kind != PT_INTERP))
 }
 
-struct Archive<W: Write> {
+/// An archive that is being written.
+pub struct Archive<W: Write> {
     out: W,
     inode: u32,
     directories: BTreeSet<String>,
 }
 
+impl Archive<BufWriter<File>> {
+    /// Begins an archive in a file.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self::new(BufWriter::new(File::create(path)?)))
+    }
+}
+
 impl<W: Write> Archive<W> {
-    fn directory(&mut self, name: &str) -> io::Result<()> {
+    fn new(out: W) -> Self {
+        Self { out, inode: 0, directories: BTreeSet::new() }
+    }
+
+    /// Adds what the first process is to do.
+    pub fn start(&mut self, start: &Start) -> io::Result<()> {
+        self.file(START, 0o644, &serde_json::to_vec(start)?)
+    }
+
+    /// Adds a file of this machine with its permissions.
+    pub fn copy(&mut self, source: &Path, target: &str) -> io::Result<()> {
+        let read = || Ok((fs::metadata(source)?.permissions().mode() & 0o777, fs::read(source)?));
+        let (mode, content) = read().map_err(|error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot read {}: {error}", source.display()))
+        })?;
+        self.file(target, mode, &content)
+    }
+
+    /// Adds a folder with the folders above it, unless it is there.
+    pub fn directory(&mut self, name: &str) -> io::Result<()> {
         if name.is_empty() || !self.directories.insert(name.to_owned()) {
             return Ok(());
         }
-        if let Some((parent, _)) = name.rsplit_once('/') {
-            self.directory(parent)?;
-        }
+        self.parent(name)?;
         self.entry(name, DIRECTORY, &[])
     }
 
-    fn file(&mut self, name: &str, permissions: u32, content: &[u8]) -> io::Result<()> {
-        if let Some((parent, _)) = name.rsplit_once('/') {
-            self.directory(parent)?;
-        }
+    fn parent(&mut self, name: &str) -> io::Result<()> {
+        name.rsplit_once('/').map_or(Ok(()), |(parent, _)| self.directory(parent))
+    }
+
+    /// Adds a file.
+    pub fn file(&mut self, name: &str, permissions: u32, content: &[u8]) -> io::Result<()> {
+        let name = name.trim_start_matches('/');
+        self.parent(name)?;
         self.entry(name, FILE | permissions, content)
     }
 
@@ -136,7 +187,15 @@ impl<W: Write> Archive<W> {
         if over == 0 { Ok(()) } else { self.out.write_all(&[0; 4][over..]) }
     }
 
-    fn end(mut self) -> io::Result<()> {
+    /// Adds a symbolic link to a path.
+    pub fn link(&mut self, name: &str, to: &str) -> io::Result<()> {
+        let name = name.trim_start_matches('/');
+        self.parent(name)?;
+        self.entry(name, LINK, to.as_bytes())
+    }
+
+    /// Ends the archive.
+    pub fn end(mut self) -> io::Result<()> {
         self.entry("TRAILER!!!", 0, &[])?;
         self.out.flush()
     }
@@ -151,7 +210,7 @@ mod tests {
     #[test]
     fn cpio_reads_what_is_written() {
         let mut bytes = Vec::new();
-        let mut archive = Archive { out: &mut bytes, inode: 0, directories: BTreeSet::new() };
+        let mut archive = Archive::new(&mut bytes);
         archive.file("a/b/c", 0o640, b"hello").unwrap();
         archive.directory("a/d").unwrap();
         archive.end().unwrap();

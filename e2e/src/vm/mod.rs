@@ -1,96 +1,100 @@
 //! Boots a kernel in QEMU, runs one static program in it and takes its output and exit code.
 //!
-//! In: a [`Machine`] (kernel, boot parameters, files) and a command. Out: the command's standard output as it comes,
-//! and how it [`Ended`], with its standard error and the kernel's own messages apart from them.
+//! In: a [`Machine`] (kernel, boot parameters, files) and a command. Out: the command's standard
+//! output while it runs, and then an [`Ended`] with its exit code, its standard error and the
+//! kernel's own messages.
 //!
 //! # Flow
-//! The initramfs is written by [`initramfs`] and holds busybox, the files and a generated [`init`] script, no more.
-//! The guest has four serial ports: the kernel's console, the command's output, its errors, and its exit code.
-//! The processor is emulated unless `VM_ACCEL=kvm` asks for more: a /dev/kvm that is there need not work. A kernel for
-//! another processor than this machine's always runs on an emulated one.
+//! The initial ramdisk is written by [`initramfs`] and holds the program `guest` (e2e/guest) as
+//! first process, busybox, and the machine's files. [`qemu`] runs it. The machine has four serial
+//! ports: the kernel's console, the command's output, its errors, and its exit code.
 
 mod architecture;
-mod init;
-mod initramfs;
+pub mod initramfs;
+pub mod qemu;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use architecture::Architecture;
-pub use init::Securityfs;
+use qemu::{CharacterDevice, Hardware, bound_to_us};
+
+/// What the machine has at `/sys/kernel/security`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Securityfs {
+    /// securityfs, mounted.
+    #[default]
+    Mounted,
+    /// The empty directory that sysfs has there when nothing is mounted.
+    Empty,
+}
 
 /// A machine to boot.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// The kernel's image, as `e2e/kernels.sh` unpacks it.
+    /// The kernel's image ([`crate::stock_kernel`] fetches some).
     pub kernel: PathBuf,
     /// Further boot parameters.
     pub append: String,
     /// Memory in MiB.
     pub memory: u32,
-    /// Files of this machine and where they go in the guest; they keep their mode. One that goes to `/bin/busybox` is the
-    /// guest's shell, in place of this machine's busybox.
+    /// Files of this machine and where they go in the virtual one; they keep their permissions. A
+    /// file for `/init` or `/bin/busybox` is used in place of this machine's own.
     pub files: Vec<(PathBuf, String)>,
-    /// What the guest has at `/sys/kernel/security`.
+    /// What the machine has at `/sys/kernel/security`.
     pub securityfs: Securityfs,
-    /// How long it may take from power-on to the end.
+    /// How long the run may take, from power-on to the end.
     pub timeout: Duration,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// The way.
+    /// The kind of end.
     pub how: How,
     /// The command's standard error.
     pub stderr: Vec<u8>,
-    /// What the kernel printed, and what QEMU itself had to say.
+    /// The messages of the kernel, and of QEMU itself.
     pub console: String,
 }
 
 /// The ways in which a run ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum How {
-    /// The command ended, with that exit code (128 and the signal's number for a signal, as in a shell).
+    /// The command ended with this exit code (128 and the number of the signal, as in a shell).
     Exited(u8),
-    /// It took too long and was powered off.
+    /// The run took too long, and the machine was turned off.
     TimedOut,
-    /// The machine went down without an exit code: the kernel panicked or never came up.
+    /// The machine ended without an exit code: the kernel panicked or did not start.
     Died,
 }
 
 /// What keeps a machine from running.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file for the guest cannot be read.
-    #[error("cannot put {} into the initramfs: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// The first process of the machine was not built.
+    #[error("{} is missing: build it with `make guest`", _0.display())]
+    NoGuest(PathBuf),
     /// busybox is missing or not static.
-    #[error("the guest's shell is missing: install busybox-static (no static busybox on the PATH)")]
+    #[error("there is no static busybox on the PATH: install the package busybox-static")]
     Busybox,
     /// QEMU cannot be started.
     #[error("cannot start {program}: {source} (package {package})")]
     Qemu {
         /// The program.
         program: &'static str,
-        /// What has it.
+        /// The package that has it.
         package: &'static str,
         /// Why.
         source: io::Error,
     },
-    /// Reading or writing on this side failed.
+    /// Reading or writing on this machine failed.
     #[error("{doing}: {source}")]
     Io {
         /// What was being done.
@@ -100,26 +104,24 @@ pub enum Error {
     },
 }
 
-/// Makes an [`Error::Io`] of whatever failed while doing that.
+/// Makes an [`Error::Io`] of what failed while doing that.
 fn while_doing(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Io { doing, source }
 }
 
 /// Boots the machine, runs the command and copies its standard output to `stdout` as it comes.
 ///
-/// The first word of the command is a static program of this machine if there is a slash in it, and a program of the
-/// guest otherwise (busybox's, or one of `machine.files` in `/bin`).
-///
-/// # Errors
-/// Where the machine cannot be started or its output cannot be passed on. A guest that fails is an [`Ended`].
+/// The first word of the command is a static program of this machine if there is a slash in it, and
+/// otherwise a program of the virtual machine: one of busybox, `guest`, or one of `machine.files`
+/// in `/bin`. A command that fails is not an error.
 pub fn run(machine: &Machine, command: &[String], stdout: &mut dyn Write) -> Result<Ended, Error> {
     let work =
         TempDir::with_prefix("vm-").map_err(while_doing("making a folder for the machine"))?;
     let initrd = work.path().join("initrd");
-    initramfs::write(&initrd, machine, command)?;
+    initramfs::write_for_command(&initrd, machine, command)?;
     let mut qemu = start(machine, &initrd, work.path())?;
     let timed_out = pass_on(&mut qemu, machine.timeout, stdout);
-    // It is gone, or on its way: wait() returns once it is.
+    // QEMU has closed its output, so it has ended or is about to: wait() returns then.
     let how = match timed_out {
         Ok(true) => {
             qemu.kill().map_err(while_doing("powering the machine off"))?;
@@ -137,59 +139,37 @@ pub fn run(machine: &Machine, command: &[String], stdout: &mut dyn Write) -> Res
     let code = String::from_utf8_lossy(&read("code")).trim().parse().ok();
     Ok(Ended {
         how: code.filter(|_| how == How::Died).map_or(how, How::Exited),
-        stderr: read("stderr"),
+        stderr: read("err"),
         console: String::from_utf8_lossy(&[read("console"), read("qemu")].concat()).into_owned(),
     })
 }
 
 fn start(machine: &Machine, initrd: &Path, work: &Path) -> Result<Child, Error> {
-    let unreadable = |source| Error::File { path: machine.kernel.clone(), source };
-    let architecture = Architecture::of(&fs::read(&machine.kernel).map_err(unreadable)?);
-    let file = |name: &str| work.join(name).display().to_string();
-    let port = |id: &str, name: &str| format!("file,id={id},path={}", file(name));
+    let port = |id| CharacterDevice { id, file: Some(work.join(id)) };
+    let hardware = Hardware {
+        kernel: machine.kernel.clone(),
+        initrd: initrd.to_owned(),
+        parameters: machine.append.clone(),
+        memory: machine.memory,
+        processors: 1,
+        console: work.join("console"),
+        serial_ports: vec![CharacterDevice { id: "out", file: None }, port("err"), port("code")],
+        devices: Vec::new(),
+    };
+    let reading = while_doing("reading the kernel");
+    let (program, arguments) =
+        (hardware.program().map_err(&reading)?, hardware.arguments().map_err(&reading)?);
     let log = File::create(work.join("qemu")).map_err(while_doing("making QEMU's log"))?;
-    let wanted = std::env::var("VM_ACCEL").ok().filter(|_| architecture.is_native());
-    let accelerator = wanted.unwrap_or_else(|| "tcg".to_owned());
-    let mut qemu = bound_to_us(architecture.qemu());
-    qemu.args([
-        "-accel",
-        &accelerator,
-        "-cpu",
-        "max",
-        "-smp",
-        "1",
-        "-m",
-        &machine.memory.to_string(),
-    ])
-    .args(["-nodefaults", "-display", "none", "-no-reboot"])
-    .args(["-chardev", "stdio,id=out,signal=off", "-chardev", &port("err", "stderr")])
-    .args(["-chardev", &port("code", "code")])
-    .args(architecture.serial_ports(&format!("file:{}", file("console"))))
-    .arg("-kernel")
-    .arg(&machine.kernel)
-    .arg("-initrd")
-    .arg(initrd)
-    .args(["-append", &format!("{} quiet panic=-1 {}", architecture.parameters(), machine.append)])
-    .stdin(Stdio::null())
-    .stdout(Stdio::piped())
-    .stderr(log);
-    let (program, package) = (architecture.qemu(), architecture.package());
-    qemu.spawn().map_err(|source| Error::Qemu { program, package, source })
+    let mut qemu = bound_to_us(program.name);
+    qemu.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    qemu.spawn().map_err(|source| Error::Qemu {
+        program: program.name,
+        package: program.package,
+        source,
+    })
 }
 
-/// The program, to be killed when this process goes without a chance to do it itself (setpriv is util-linux's).
-fn bound_to_us(program: &str) -> Command {
-    let has_setpriv =
-        Command::new("setpriv").arg("--version").stdout(Stdio::null()).status().is_ok();
-    if !has_setpriv {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", program]);
-    command
-}
-
-/// Copies the guest's output until QEMU closes it; true when the time is over first.
+/// Copies the output of the machine until QEMU closes it. Returns true when the time is over first.
 fn pass_on(qemu: &mut Child, timeout: Duration, to: &mut dyn Write) -> Result<bool, Error> {
     let end = Instant::now() + timeout;
     let Some(mut from) = qemu.stdout.take() else {

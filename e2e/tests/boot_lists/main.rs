@@ -1,36 +1,35 @@
-//! The kernel tier of the boot lists: what happens when stock kernels are booted with the list that a fix proposes.
+//! The kernel tier of the boot lists: stock kernels, booted with the list that a fix proposes.
 //!
-//! In: Debian's kernels 6.1 and 6.12, an IMA policy that is there from the start (`ima_policy=tcb`), an AppArmor policy, and
-//! a static `node-probe`. Out: with the proposed list the kernel boots, measures, denies the canary, and AppArmor answers
-//! whoever asks. Beside it, two lists that look as good and are not: one without `integrity`, with which 6.1 panics, and one
-//! with `bpf` before `apparmor`, with which nobody can read or change a profile.
+//! In: Debian's kernels 6.1 and 6.12, an IMA policy from the start of the boot (`ima_policy=tcb`),
+//! an AppArmor policy, and a static `node-probe`. Out: with the proposed list the kernel boots, IMA
+//! measures, the canary is denied, and AppArmor answers. Two other lists look as good and fail:
+//! without `integrity` 6.1 panics, and with `bpf` before `apparmor` no process can read or change a
+//! profile.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use e2e::kernels::Arch;
-use e2e::kernels::kernel::{Kernel, fetch};
-use e2e::paths;
+use e2e::stock_kernel::{Arch, Kernel, fetch};
 use e2e::vm::{Ended, How, Machine, Securityfs, run};
+use e2e::{apparmor, kernels, paths};
 use lsm_ready_crds::boot_list::{Present, boot_list};
 
 const UNCONFINED: &str = "unconfined";
 const ENTERED: &str = "lsm-ready-second (enforce)";
 const REFUSED: &str = "Invalid argument";
 
-/// What a boot with a list came to.
+/// The outcome of a boot with a list.
 enum Boot {
-    /// It ran: what `look.sh` printed.
+    /// The output of `guest boot-list`.
     Ran(BTreeMap<String, String>),
-    /// The kernel panicked: its console.
+    /// The console of a kernel that panicked.
     Panicked(String),
 }
 
-/// One thread and at most one machine for each kernel.
+/// Runs a thread for each kernel, with at most one machine each.
 #[test]
 fn the_proposed_list_keeps_ima_and_apparmor_working() {
     let folder = tempfile::tempdir().unwrap();
@@ -52,7 +51,8 @@ fn on(kernel: &Kernel, policy: &Path) {
     let active: Vec<String> = before["active"].split(',').map(str::to_owned).collect();
     assert!(!active.contains(&"integrity".to_owned()), "the kernel never lists it: {active:?}");
 
-    // What the probe proposes, which can read the configuration, and what the operator does, which cannot.
+    // The probe can read the kernel's configuration, and the operator cannot: their lists may
+    // differ.
     let by_configuration =
         boot_list(Present { built: Some(&built), active: &active, ..Present::default() }, &NOTHING);
     let by_active_list = boot_list(Present { active: &active, ..Present::default() }, &NOTHING);
@@ -61,7 +61,7 @@ fn on(kernel: &Kernel, policy: &Path) {
         works(&ran(boot(kernel, policy, list)));
     }
     let bpf_first = proposed.first().map(|list| with_bpf_first(list)).unwrap();
-    cannot_be_asked(&ran(boot(kernel, policy, &bpf_first)));
+    app_armor_does_not_answer(&ran(boot(kernel, policy, &bpf_first)));
 
     let without_integrity: Vec<String> =
         active.into_iter().filter(|name| name != "capability").chain(["bpf".to_owned()]).collect();
@@ -79,7 +79,7 @@ fn on(kernel: &Kernel, policy: &Path) {
 
 const NOTHING: [&str; 0] = [];
 
-/// The canary is denied, IMA measures more than the boot itself, and AppArmor answers.
+/// Checks that the canary is denied, IMA measures more than the boot itself, and AppArmor answers.
 fn works(found: &BTreeMap<String, String>) {
     let measured: u32 = found["measured"].parse().unwrap();
     assert!(measured > 1, "{found:?}");
@@ -89,8 +89,8 @@ fn works(found: &BTreeMap<String, String>) {
     );
 }
 
-/// The canary is denied, and AppArmor's profiles can neither be read nor entered.
-fn cannot_be_asked(found: &BTreeMap<String, String>) {
+/// Checks that the canary is denied, and that AppArmor's profiles can neither be read nor entered.
+fn app_armor_does_not_answer(found: &BTreeMap<String, String>) {
     assert_eq!(found["canary"], "0", "{found:?}");
     assert!(found["current"].contains(REFUSED) && found["entered"].contains(REFUSED), "{found:?}");
 }
@@ -111,11 +111,10 @@ fn ran(boot: Boot) -> BTreeMap<String, String> {
 
 /// Boots with that list. The root is a ramfs, because the policy `tcb` measures nothing on a tmpfs.
 fn boot(kernel: &Kernel, policy: &Path, list: &[String]) -> Boot {
-    let mut files = Arch::Amd64.files().unwrap();
+    let mut files = kernels::machines::programs(Arch::Amd64).unwrap();
     files.push((policy.to_owned(), "/policy".to_owned()));
-    files.push((paths::sources().join("tests/boot_lists/look.sh"), "/bin/look.sh".to_owned()));
     let machine = Machine {
-        kernel: kernel.folder.join("vmlinuz"),
+        kernel: kernel.image(),
         append: format!("rootfstype=ramfs ima_policy=tcb lsm={}", list.join(",")),
         memory: 512,
         files,
@@ -123,11 +122,11 @@ fn boot(kernel: &Kernel, policy: &Path, list: &[String]) -> Boot {
         timeout: Duration::from_mins(5),
     };
     let mut stdout = Vec::new();
-    let command = ["sh", "/bin/look.sh"].map(str::to_owned);
+    let command = ["guest", "boot-list"].map(str::to_owned);
     let Ended { how, stderr, console } = run(&machine, &command, &mut stdout).unwrap();
     let stdout = String::from_utf8(stdout).unwrap();
     match how {
-        How::Exited(0) => Boot::Ran(stdout.lines().filter_map(pair).collect()),
+        How::Exited(0) => Boot::Ran(serde_json::from_str(&stdout).unwrap()),
         How::Died if console.contains("Kernel panic") => Boot::Panicked(console),
         how => {
             panic!("{list:?}: {how:?}\n{stdout}\n{}\n{console}", String::from_utf8_lossy(&stderr))
@@ -135,15 +134,10 @@ fn boot(kernel: &Kernel, policy: &Path, list: &[String]) -> Boot {
     }
 }
 
-fn pair(line: &str) -> Option<(String, String)> {
-    line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
-}
-
 /// The AppArmor policy in the form that a kernel takes.
 fn compiled(folder: &Path) -> PathBuf {
     let policy = folder.join("policy");
     let source = paths::sources().join("tests/boot_lists/policy");
-    let mut script = Command::new(paths::sources().join("apparmor.sh"));
-    e2e::command::run(script.arg(source).arg(&policy)).unwrap();
+    apparmor::compile(&source, &policy).unwrap();
     policy
 }

@@ -1,9 +1,10 @@
 //! The cluster tier: lsm-ready installed with `kubectl apply -k`, on a whole cluster.
 //!
-//! In: the cluster of KUBECONFIG. Without lsm-ready it is installed there from INSTALL (default: config/default), whose
-//! images its nodes must be able to get. Out: what a person would look for with kubectl, after each thing that people do.
-//! Tests leave the cluster as they found it, but for lsm-ready. What needs our own cluster (reboots, the audit log, our
-//! agent in Tetragon's place) says so and is left out on another.
+//! In: the cluster of KUBECONFIG. Where lsm-ready is not there, it is installed from INSTALL
+//! (default: config/default); the nodes must be able to pull its images. Out: what an administrator
+//! looks for with kubectl, after each of an administrator's actions. Tests leave the cluster as
+//! they found it, except that lsm-ready stays. Tests that need our own cluster (reboots, the audit
+//! log, the test agent) are skipped on another, and print so.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod nodes;

@@ -1,4 +1,4 @@
-//! Nodes: each is judged by what its own kernel did in its present boot.
+//! Nodes: each is judged by what its own kernel did in its current boot.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::scene::{
 };
 
 #[tokio::test]
-async fn labels_and_conditions_say_what_each_nodes_own_probe_has_shown() {
+async fn labels_and_conditions_follow_the_report_of_each_nodes_own_probe() {
     let scene = Scene::enter().await;
     for node in scene.linux_nodes().await {
         let boot = &node["status"]["nodeInfo"]["bootID"];
@@ -30,11 +30,11 @@ async fn labels_and_conditions_say_what_each_nodes_own_probe_has_shown() {
                 label(node, "bpf") == value
             })
             .await;
-        let told = condition(&node, "lsmready.io/LsmBpfReady");
+        let found = condition(&node, "lsmready.io/LsmBpfReady");
         assert_eq!(
-            (&told["status"], &told["reason"]),
+            (&found["status"], &found["reason"]),
             (&json!(status), &report["status"]["reason"]),
-            "{told:#}"
+            "{found:#}"
         );
     }
     scene.nothing_has_crashed().await;
@@ -59,7 +59,7 @@ fn expected(status: &Value) -> (&'static str, &'static str) {
 }
 
 #[tokio::test]
-async fn the_probe_in_its_container_finds_what_is_found_outside() {
+async fn the_probe_in_its_container_reports_the_same_as_a_check_on_the_host() {
     let scene = Scene::enter().await;
     let Some(_) = scene.own("comparing with node-probe check on the host itself") else {
         return;
@@ -74,7 +74,7 @@ async fn the_probe_in_its_container_finds_what_is_found_outside() {
 }
 
 #[tokio::test]
-async fn boot_parameters_decide_and_the_fix_is_for_that_very_node() {
+async fn boot_parameters_decide_and_the_fix_is_made_for_the_node() {
     let scene = Scene::enter().await;
     let Some(_) = scene.own("nodes with chosen boot parameters") else {
         return;
@@ -88,7 +88,7 @@ async fn boot_parameters_decide_and_the_fix_is_for_that_very_node() {
     );
     let fix = silent["fix"].as_str().unwrap();
     assert!(fix.contains("lsm=landlock,lockdown,yama,integrity,bpf"), "{fix}");
-    // QEMU starts its kernel without a boot loader, so no boot loader's way is right.
+    // QEMU starts its kernel without a boot loader, so the fix must not name one.
     assert!(fix.contains("the host of a virtual machine") && !fix.contains("grub"), "{fix}");
 }
 
@@ -101,7 +101,7 @@ async fn reported(scene: &Scene, node: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_reboot_is_unknown_at_first_and_then_judged_anew() {
+async fn a_node_is_judged_anew_after_each_reboot() {
     let scene = Scene::enter().await;
     let Some(cluster) = scene.own("rebooting a node") else {
         return;
@@ -137,7 +137,7 @@ async fn a_reboot_is_unknown_at_first_and_then_judged_anew() {
 }
 
 #[tokio::test]
-async fn a_probe_that_was_replaced_finds_the_same_and_writes_nothing() {
+async fn a_new_probe_on_the_same_boot_writes_nothing() {
     let scene = Scene::enter().await;
     scene.settled().await;
     let old = scene.pods(NAMESPACE, "lsm-ready-probe").await.remove(0);
@@ -168,7 +168,7 @@ async fn a_probe_that_was_replaced_finds_the_same_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn required_hooks_are_judged_by_what_the_nodes_kernel_takes() {
+async fn required_hooks_are_judged_by_the_hooks_of_the_nodes_kernel() {
     let scene = Scene::enter().await;
     let Some(_) = scene.own("nodes with a known kernel") else {
         return;
@@ -194,8 +194,10 @@ async fn required_hooks_are_judged_by_what_the_nodes_kernel_takes() {
     scene
         .until_object(&format!("{LSM_NODES}/vm-nolsm"), "the same kernel, the same profile", same)
         .await;
-    let told = |policy: &Value| policy["status"]["reasons"].to_string().contains("HookNotInKernel");
-    let policy = scene.until_object(&format!("{POLICIES}/no-such-hook"), "the reason", told).await;
+    let has_reason =
+        |policy: &Value| policy["status"]["reasons"].to_string().contains("HookNotInKernel");
+    let policy =
+        scene.until_object(&format!("{POLICIES}/no-such-hook"), "the reason", has_reason).await;
     assert_eq!(policy["status"]["nodes"]["ready"], 0, "{policy:#}");
     for name in ["hooks", "no-such-hook"] {
         scene.delete(&format!("{POLICIES}/{name}")).await;

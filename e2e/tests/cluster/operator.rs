@@ -1,4 +1,4 @@
-//! The operator's process: what it serves, and that a new one finds nothing to write.
+//! The operator's process: what it serves, and that a new one writes nothing.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ async fn health_readiness_and_metrics_are_served() {
 }
 
 #[tokio::test]
-async fn a_new_operator_finds_nothing_to_write_but_its_lease() {
+async fn a_new_operator_writes_only_its_lease() {
     let scene = Scene::enter().await;
     let Some(cluster) = scene.own("reading the API server's audit log") else {
         return;
@@ -32,10 +32,10 @@ async fn a_new_operator_finds_nothing_to_write_but_its_lease() {
     let old = scene.pods(NAMESPACE, "lsm-ready-operator").await.remove(0);
     let seen = fs::read_to_string(cluster.audit_log()).unwrap().len();
     scene.delete(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", name(&old))).await;
-    // It has looked at every node once that many reconciles are counted.
+    // It has reconciled every node when that many reconciles are counted.
     let nodes = scene.linux_nodes().await.len();
     let new = scene
-        .until("the new operator to have looked at every node", async || {
+        .until("the new operator to have reconciled every node", async || {
             let pods = scene.pods(NAMESPACE, "lsm-ready-operator").await;
             let new = pods.iter().find(|pod| name(pod) != name(&old)).ok_or("no pod")?;
             let metrics = page(&scene, name(new), "metrics").await;

@@ -1,11 +1,12 @@
-//! Policies: what they count, what they keep away, and that they take everything back.
+//! Policies: they count nodes, keep workloads away from some, and remove everything when they are
+//! deleted.
 
 use serde_json::{Value, json};
 
 use crate::scene::{NODES, POLICIES, Scene, condition, is_tainted, label, name};
 
 #[tokio::test]
-async fn a_policy_counts_its_nodes_and_says_why_the_others_are_not_ready() {
+async fn a_policy_counts_its_nodes_and_gives_a_reason_for_each_that_is_not_ready() {
     let scene = Scene::enter().await;
     scene.policy("counting", &json!({"minReady": "0%"})).await;
     let path = format!("{POLICIES}/counting");
@@ -37,7 +38,7 @@ async fn a_policy_counts_its_nodes_and_says_why_the_others_are_not_ready() {
 }
 
 #[tokio::test]
-async fn a_pod_lands_only_where_enforcement_works() {
+async fn a_pod_is_scheduled_only_on_a_ready_node() {
     let scene = Scene::enter().await;
     let Some(_) = scene.own("nodes of which one is ready") else {
         return;
@@ -68,7 +69,7 @@ async fn a_pod_lands_only_where_enforcement_works() {
             .await;
     }
     scene
-        .until_object(&on_other, "running, as nothing keeps it away", |pod| {
+        .until_object(&on_other, "running, as the taint is gone", |pod| {
             pod["status"]["phase"] == "Running"
         })
         .await;
@@ -84,7 +85,7 @@ async fn start(scene: &Scene, name: &str, selector: &Value) -> String {
         "nodeSelector": selector, "terminationGracePeriodSeconds": 1,
         "containers": [{"name": "main", "image": "lsm-ready.test/tetragon:v1.3.0", "imagePullPolicy": "IfNotPresent"}],
     }});
-    // The controller that makes the namespace's ServiceAccount may need a moment on a new cluster.
+    // On a new cluster the namespace's ServiceAccount may be missing for a moment.
     scene
         .until("the pod to be admitted", async || {
             e2e::request::done(&scene.client, "APPLY", &path, &pod).await
@@ -94,7 +95,7 @@ async fn start(scene: &Scene, name: &str, selector: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_policy_that_selects_nothing_says_so() {
+async fn a_policy_that_selects_no_node_reports_no_nodes_selected() {
     let scene = Scene::enter().await;
     scene
         .policy(

@@ -1,4 +1,4 @@
-//! The cluster as the tests see it: requests, waiting, and what is installed on it.
+//! The cluster for tests: requests, waiting, and the installation of lsm-ready.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,12 +15,14 @@ pub const LSM_NODES: &str = "/apis/lsmready.io/v1alpha1/lsmnodes";
 pub const NODES: &str = "/api/v1/nodes";
 pub const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";
 
-/// Pods start in seconds, and in a few more where the processor is emulated and busy.
+/// The usual deadline. Pods start in seconds, and in tens of seconds on an emulated and busy
+/// processor.
 const DEADLINE: Duration = Duration::from_mins(3);
-/// Tetragon's own agents take about half a minute to start under emulation, and the rollout restarts one after the other.
+/// The deadline with Tetragon's own agents. They take about half a minute to start under emulation,
+/// one after the other.
 const DEADLINE_OF_REAL_AGENTS: Duration = Duration::from_mins(10);
 
-/// How long something may take that is waited for.
+/// The longest time that a test waits for a condition.
 pub fn deadline() -> Duration {
     let real = std::env::var("AGENT").is_ok_and(|agent| agent == "real");
     if real { DEADLINE_OF_REAL_AGENTS } else { DEADLINE }
@@ -33,7 +35,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Enters it; installs lsm-ready where it is not.
+    /// Connects to the cluster, and installs lsm-ready where it is missing.
     pub async fn enter() -> Self {
         let path = std::env::var_os("KUBECONFIG")
             .expect("KUBECONFIG names the cluster: run this with `make e2e`");
@@ -54,13 +56,13 @@ impl Scene {
         scene
     }
 
-    /// The cluster of this checkout, where this is it.
+    /// The cluster of this checkout, if this is it. Otherwise it prints that `what` is skipped.
     pub fn own(&self, what: &str) -> Option<Cluster> {
         let cluster = Cluster::here();
         if cluster.kubeconfig() == self.kubeconfig {
             return Some(cluster);
         }
-        println!("left out on a cluster that is not our own: {what}");
+        println!("skipped, because the cluster is not our own: {what}");
         None
     }
 
@@ -68,7 +70,8 @@ impl Scene {
         self.try_kubectl(arguments).unwrap()
     }
 
-    /// What may fail for a while, as a program in a container that is about to start.
+    /// Runs kubectl where it may fail for a while, for instance because a container is about to
+    /// start.
     pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, command::Error> {
         request::kubectl(&self.kubeconfig, arguments)
     }
@@ -83,7 +86,7 @@ impl Scene {
         answer.is_ok().then_some(answer.body)
     }
 
-    /// Applies an object and returns what the API server made of it.
+    /// Applies an object and returns it as the API server has stored it.
     pub async fn apply(&self, path: &str, object: &Value) -> Value {
         request::done(&self.client, "APPLY", path, object).await.unwrap()
     }
@@ -113,7 +116,7 @@ impl Scene {
         wait::until(deadline(), what, condition).await.unwrap()
     }
 
-    /// Waits until the object at a path is as it should be, and returns it.
+    /// Waits until the object at a path is right, and returns it.
     pub async fn until_object(
         &self,
         path: &str,
@@ -134,18 +137,19 @@ impl Scene {
         self.get(&path).await["items"].as_array().unwrap().clone()
     }
 
-    /// What was installed, rebooted or deleted before has no consequence left: a node that has just booted reports twice
-    /// (what its canary did, and then which hooks there are), and the labels of a policy go after it.
+    /// Waits until nothing changes any more because of an installation, a reboot or a deletion
+    /// before. A node that has just booted reports twice, first the outcome of its canary and then
+    /// the hooks. The labels of a policy are removed after it.
     pub async fn settled(&self) {
         for node in self.linux_nodes().await {
             let boot = &node["status"]["nodeInfo"]["bootID"];
-            let said_all = |report: &Value| {
+            let is_complete = |report: &Value| {
                 let status = &report["status"];
                 &status["bootID"] == boot
                     && (status["evidence"] == "None" || status["hookProfile"].is_string())
             };
             let path = format!("{LSM_NODES}/{}", name(&node));
-            self.until_object(&path, "all that there is to say of this boot", said_all).await;
+            self.until_object(&path, "the complete report of this boot", is_complete).await;
             let no_policy = |node: &Value| {
                 !node["metadata"]["labels"].to_string().contains("kubernetes.io/policy.")
             };
@@ -158,7 +162,7 @@ impl Scene {
         }
     }
 
-    /// The pods of one of our workloads, or of another one in a namespace.
+    /// The pods of a workload in a namespace.
     pub async fn pods(&self, namespace: &str, app: &str) -> Vec<Value> {
         let path = format!(
             "/api/v1/namespaces/{namespace}/pods?labelSelector=app.kubernetes.io/name%3D{app}"
@@ -166,18 +170,19 @@ impl Scene {
         self.get(&path).await["items"].as_array().unwrap().clone()
     }
 
-    /// What a pod has logged.
+    /// The log of a pod.
     pub async fn log(&self, namespace: &str, pod: &str) -> String {
         self.text(&format!("/api/v1/namespaces/{namespace}/pods/{pod}/log")).await
     }
 
-    /// What is at a path that has no JSON, or why there is nothing.
+    /// The text at a path, or the error.
     pub async fn text(&self, path: &str) -> String {
         let request = http::Request::get(path).body(Vec::new()).unwrap();
         self.client.request_text(request).await.unwrap_or_else(|error| error.to_string())
     }
 
-    /// None of our containers has ended by itself. That of a node that was powered off has ended for a reason unknown.
+    /// Checks that none of our containers has ended by itself. On a node that was powered off the
+    /// reason is Unknown.
     pub async fn nothing_has_crashed(&self) {
         for app in ["lsm-ready-operator", "lsm-ready-probe"] {
             for pod in self.pods(NAMESPACE, app).await {

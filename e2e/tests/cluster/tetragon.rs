@@ -1,4 +1,5 @@
-//! Tetragon's DaemonSet: the mount that it lacks comes, helps, and goes again; and what stands in the way is told.
+//! Tetragon's DaemonSet: the missing mount is added, helps, and is removed again; and what prevents
+//! it is reported.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{NAMESPACE, POLICIES, Scene, TETRAGON, condition, name};
 
-/// The demonstration's DaemonSet, in the shape of release 1.3.
+/// Deploys the DaemonSet of the demonstration, in the shape of release 1.3.
 async fn deploy(scene: &Scene) -> Value {
     let file = paths::workspace().join("e2e/demo/tetragon.yaml");
     apply_file(scene, &file);
@@ -26,13 +27,13 @@ fn mounts(daemon_set: &Value) -> Vec<&Value> {
 }
 
 #[tokio::test]
-async fn the_mount_comes_the_agents_see_the_list_and_all_is_given_back() {
+async fn the_mount_is_added_lets_agents_read_the_list_and_is_removed_with_the_policy() {
     let scene = Scene::enter().await;
-    let Some(_) = scene.own("our own agent in Tetragon's place") else {
+    let Some(_) = scene.own("the test agent") else {
         return;
     };
     let before = deploy(&scene).await;
-    until_every_agent_says(&scene, |log| log.contains("lsm: false")).await;
+    until_every_agent_logs(&scene, |log| log.contains("lsm: false")).await;
 
     scene.policy("mounting", &json!({"minReady": 1, "tetragon": {}})).await;
     let policy = format!("{POLICIES}/mounting");
@@ -46,8 +47,9 @@ async fn the_mount_comes_the_agents_see_the_list_and_all_is_given_back() {
     assert_eq!(mounts(&patched).len(), 1, "{patched:#}");
     assert_eq!(mounts(&patched)[0]["readOnly"], true);
     assert_eq!(owned(&patched), our_fields());
-    // On every node, also where LSM BPF cannot be used: there the agent reads the list, or is refused before that.
-    until_every_agent_says(&scene, |log| {
+    // On every node, also where LSM BPF cannot be used: an agent there reads the list, or is
+    // refused before that.
+    until_every_agent_logs(&scene, |log| {
         log.contains("detected features") && !log.contains("failed to read")
     })
     .await;
@@ -61,7 +63,7 @@ async fn the_mount_comes_the_agents_see_the_list_and_all_is_given_back() {
     scene.nothing_has_crashed().await;
 }
 
-/// What server-side apply has noted as ours.
+/// The fields that server-side apply has noted as ours.
 fn owned(daemon_set: &Value) -> Value {
     let managers = daemon_set["metadata"]["managedFields"].as_array().unwrap();
     managers.iter().find(|entry| entry["manager"] == "lsm-ready").unwrap()["fieldsV1"].clone()
@@ -82,29 +84,29 @@ fn our_fields() -> Value {
     })
 }
 
-async fn until_every_agent_says(scene: &Scene, is_said: impl Fn(&str) -> bool) {
+async fn until_every_agent_logs(scene: &Scene, is_expected: impl Fn(&str) -> bool) {
     let nodes = scene.linux_nodes().await.len();
     scene
-        .until("every agent to say in its log what is expected", async || {
+        .until("every agent to have the expected log", async || {
             let mut logs = Vec::new();
             for pod in scene.pods("kube-system", "tetragon").await {
                 logs.push(scene.log("kube-system", name(&pod)).await);
             }
-            let said = logs.iter().filter(|log| is_said(log)).count();
-            if said == nodes && logs.len() == nodes { Ok(()) } else { Err(format!("{logs:?}")) }
+            let expected = logs.iter().filter(|log| is_expected(log)).count();
+            if expected == nodes && logs.len() == nodes { Ok(()) } else { Err(format!("{logs:?}")) }
         })
         .await;
 }
 
 #[tokio::test]
-async fn what_stands_in_the_way_is_told_with_a_way_out() {
+async fn a_daemon_set_that_cannot_be_patched_is_reported_with_a_remedy() {
     let scene = Scene::enter().await;
     let file =
         json!([{"name": "list", "hostPath": {"path": "/sys/kernel/security/lsm", "type": "File"}}]);
     let taken = json!([{"name": "lsm-ready-securityfs", "emptyDir": {}}]);
     let at = |volume: &str, path: &str| json!([{"name": volume, "mountPath": path}]);
     let nothing = json!([]);
-    for (name, container, volumes, mounts, reason, way_out) in [
+    for (name, container, volumes, mounts, reason, remedy) in [
         (
             "no-container",
             "other",
@@ -132,27 +134,36 @@ async fn what_stands_in_the_way_is_told_with_a_way_out() {
     ] {
         let path = format!("/apis/apps/v1/namespaces/default/daemonsets/{name}");
         scene.apply(&path, &daemon_set(name, container, volumes, &mounts)).await;
-        // The default name would do for an agent that is known by its image.
-        let named = if reason == "ContainerNotFound" { "agent" } else { "tetragon" };
-        told(&scene, (name, named), reason, way_out).await;
+        // Without a name the agent would be found by its image.
+        let container = if reason == "ContainerNotFound" { "agent" } else { "tetragon" };
+        reported(&scene, Named { daemon_set: name, container }, reason, remedy).await;
         scene.delete(&path).await;
     }
-    told(&scene, ("none", "tetragon"), "DaemonSetNotFound", "kubectl get daemonsets").await;
+    let none = Named { daemon_set: "none", container: "tetragon" };
+    reported(&scene, none, "DaemonSetNotFound", "kubectl get daemonsets").await;
     let operator = scene.pods(NAMESPACE, "lsm-ready-operator").await;
     assert!(operator.iter().all(|pod| pod["status"]["phase"] == "Running"), "{operator:#?}");
     scene.nothing_has_crashed().await;
 }
 
-/// Until a policy that names the DaemonSet says that reason, with that way out; the policy goes again.
-async fn told(scene: &Scene, (daemon_set, container): (&str, &str), reason: &str, way_out: &str) {
+/// A DaemonSet and a container, as a policy names them.
+struct Named<'a> {
+    daemon_set: &'a str,
+    container: &'a str,
+}
+
+/// Waits until a policy for the DaemonSet reports that reason with that remedy, and deletes the
+/// policy.
+async fn reported(scene: &Scene, named: Named<'_>, reason: &str, remedy: &str) {
+    let Named { daemon_set, container } = named;
     let named = json!({"namespace": "default", "name": daemon_set, "container": container});
     let named = json!({"tetragon": {"daemonSet": named}});
     let policy = format!("{POLICIES}/in-the-way");
     scene.policy("in-the-way", &named).await;
-    let is_told = |policy: &Value| condition(policy, "SecurityfsMounted")["reason"] == reason;
-    let found = scene.until_object(&policy, reason, is_told).await;
+    let is_reported = |policy: &Value| condition(policy, "SecurityfsMounted")["reason"] == reason;
+    let found = scene.until_object(&policy, reason, is_reported).await;
     let message = condition(&found, "SecurityfsMounted")["message"].as_str().unwrap();
-    assert!(message.contains(way_out), "{message}");
+    assert!(message.contains(remedy), "{message}");
     assert_eq!(condition(&found, "Ready")["status"], "False", "{found:#}");
     scene.delete(&policy).await;
 }
@@ -169,7 +180,7 @@ fn daemon_set(name: &str, container: &str, volumes: &Value, mounts: &Value) -> V
 }
 
 #[tokio::test]
-async fn what_the_api_server_can_know_it_refuses() {
+async fn the_api_server_refuses_invalid_policies() {
     let scene = Scene::enter().await;
     for (spec, word) in [
         (json!({"minReady": "101%"}), "percentage"),

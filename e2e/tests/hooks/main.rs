@@ -1,18 +1,20 @@
-//! The kernel tier of the hook trial: what `node-probe hooks` says on stock kernels, beside the truth that a C program
-//! finds out with nothing but bpf(2).
+//! The kernel tier of the hook trial: the list of `node-probe hooks` on stock kernels, beside the
+//! truth of a C program that uses only bpf(2).
 //!
-//! In: kernels of `e2e/kernels.sh` and a static `node-probe` (`NODE_PROBE`, or the release build for
-//! x86_64-unknown-linux-gnu). Out: the lists are the same, hook by hook; the trial loaded what it says and left nothing; and
-//! the agent makes it once a boot, whatever becomes of the agent.
+//! In: stock kernels and a static `node-probe` (`NODE_PROBE`, or the release build for
+//! x86_64-unknown-linux-gnu). Out: the lists are the same, hook by hook. The trial loaded as many
+//! programs as it says, and left none. The probe daemon makes the trial once a boot, also when the
+//! daemon is replaced.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
+use e2e::kernels::machines;
 use e2e::paths;
-use e2e::pki::{Authority, Subject};
+use e2e::stock_kernel::{Arch, fetch};
 use e2e::vm::{How, Machine, Securityfs, run};
 use serde_json::Value;
 
@@ -24,19 +26,26 @@ node-probe check --require-hook file_opn >/dev/null; echo $?
 su nobody -s /bin/sh -c '/bin/node-probe check --require-hook file_open' >/dev/null; echo $?
 ";
 
-/// Linux 5.7 has these already.
+/// Hooks that exist since Linux 5.7.
 const EVERYWHERE: [&str; 5] =
     ["file_open", "bprm_check_security", "task_prctl", "inode_unlink", "task_free"];
 
-/// One kernel after the other, so that there is never more than one machine.
+/// At most two machines at a time. The daemons run beside the newest kernel, which takes the
+/// longest.
 #[test]
-fn on_stock_kernels() {
+fn the_list_of_hooks_is_the_true_one_on_stock_kernels() {
     let folder = tempfile::tempdir().unwrap();
     let truth = compiled(folder.path());
-    for series in ["6.1", "6.12", "newest"] {
-        the_hooks_are_the_true_ones(series, &truth);
-    }
-    an_agent_publishes_once_a_boot(folder.path());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            the_hooks_are_the_true_ones("6.12", &truth);
+            the_hooks_are_the_true_ones("newest", &truth);
+        });
+        scope.spawn(|| {
+            the_hooks_are_the_true_ones("6.1", &truth);
+            a_daemon_publishes_once_a_boot(folder.path());
+        });
+    });
 }
 
 fn the_hooks_are_the_true_ones(series: &str, truth: &Path) {
@@ -49,20 +58,19 @@ fn the_hooks_are_the_true_ones(series: &str, truth: &Path) {
     assert_eq!(codes, [0, 1, 2], "{series}: there, mistyped, without capabilities");
 }
 
-/// Request by request, against a shell script that is all of the cluster that the machine has.
-fn an_agent_publishes_once_a_boot(folder: &Path) {
+/// Request by request, against an API server that runs inside the machine.
+fn a_daemon_publishes_once_a_boot(folder: &Path) {
     let kubeconfig = folder.join("kubeconfig");
-    let authority = Authority::new().unwrap();
-    authority
-        .write_kubeconfig(&kubeconfig, "http://127.0.0.1:8080", &Subject::client("probe", None))
-        .unwrap();
-    let script =
-        |name: &str| (paths::sources().join("tests/hooks").join(name), format!("/bin/{name}"));
-    let files =
-        vec![script("api.sh"), script("agents.sh"), (kubeconfig, "/bin/kubeconfig".to_owned())];
-    let text = output("newest", files, "sh /bin/agents.sh");
-    let mut agents = text.split("agent\n").skip(1).map(|agent| agent.lines().collect::<Vec<_>>());
-    let (first, second) = (agents.next().unwrap(), agents.next().unwrap());
+    machines::write_kubeconfig(&kubeconfig).unwrap();
+    let files = vec![(kubeconfig, "/bin/kubeconfig".to_owned())];
+    let text = output("newest", files, "guest daemons");
+    let daemons: Vec<Value> =
+        serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
+    let requests = |daemon: &Value| -> Vec<String> {
+        let requests = daemon["requests"].as_array().unwrap();
+        requests.iter().map(|request| request.as_str().unwrap().to_owned()).collect()
+    };
+    let (first, second) = (requests(&daemons[0]), requests(&daemons[1]));
     let named = first
         .iter()
         .find_map(|line| line.strip_prefix("PATCH /apis/lsmready.io/v1alpha1/lsmnodes/n1/status "));
@@ -84,16 +92,21 @@ fn an_agent_publishes_once_a_boot(folder: &Path) {
         report,
         node,
     ];
-    assert!(first.starts_with(&expected), "{first:#?}");
-    // The next agent takes over what the first has left, and writes nothing.
-    assert!(second.starts_with(&[node, report, &asked, node, report, node]), "{second:#?}");
-    for agent in [first, second] {
-        let kilobytes = agent.last().and_then(|line| line.strip_prefix("kilobytes ")?.parse().ok());
+    assert!(starts_with(&first, &expected), "{first:#?}");
+    // The next daemon takes over what the first has left, and writes nothing.
+    let expected = [node, report, &asked, node, report, node];
+    assert!(starts_with(&second, &expected), "{second:#?}");
+    for daemon in &daemons {
+        let kilobytes = daemon["kilobytes"].as_u64();
         assert!(
-            kilobytes.is_some_and(|kilobytes: u32| kilobytes < 12_000),
-            "an agent stays small: {agent:#?}"
+            kilobytes.is_some_and(|kilobytes| kilobytes < 12_000),
+            "a daemon stays small: {daemon:#}"
         );
     }
+}
+
+fn starts_with(requests: &[String], expected: &[&str]) -> bool {
+    requests.len() >= expected.len() && requests.iter().zip(expected).all(|(a, b)| a == b)
 }
 
 fn compare(series: &str, list: &Value, truth: &Value) {
@@ -109,7 +122,7 @@ fn compare(series: &str, list: &Value, truth: &Value) {
         sleepable.contains("bprm_check_security") && !sleepable.contains("task_free"),
         "{series}: {sleepable:?}"
     );
-    // What is left of the functions are the kernel's own, which are no hooks.
+    // The other functions are the kernel's own, and not hooks.
     let functions = set(&truth["functions"]);
     let all: BTreeSet<&str> = hooks.iter().map(name).collect();
     assert!(all.is_subset(&functions), "{series}: {all:?}");
@@ -120,7 +133,7 @@ fn compare(series: &str, list: &Value, truth: &Value) {
     assert_eq!(counts.map(|count| usize::try_from(count).unwrap()), expected, "{series}");
 }
 
-/// As many programs were loaded as the list says hooks took one, and none is there any more.
+/// Checks that the trial loaded as many programs as hooks took one, and that none is left.
 fn leaves_nothing(series: &str, list: &Value, truth: &Value) {
     let loads = list["attachable"].as_u64().unwrap() + list["sleepable"].as_u64().unwrap();
     assert_eq!(truth["ids"], loads, "{series}");
@@ -135,49 +148,19 @@ fn set(names: &Value) -> BTreeSet<&str> {
     names.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
 }
 
-/// The C program, static.
+/// Compiles the C program, static.
 fn compiled(folder: &Path) -> PathBuf {
     let program = folder.join("truth");
     let source = paths::sources().join("tests/hooks/truth.c");
-    let output = Command::new("cc")
-        .args(["-static", "-O1", "-Wall", "-o"])
-        .arg(&program)
-        .arg(&source)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    machines::compile("cc", &source, &program).unwrap();
     program
-}
-
-/// A kernel of that series, fetched if it is not there.
-fn kernel(series: &str) -> PathBuf {
-    let script = paths::sources().join("kernels.sh");
-    let output = Command::new(&script).arg(series).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}: {}",
-        script.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()).join("vmlinuz")
-}
-
-fn node_probe() -> PathBuf {
-    let built = paths::workspace().join("target/x86_64-unknown-linux-gnu/release/node-probe");
-    let path = std::env::var_os("NODE_PROBE").map_or(built, PathBuf::from);
-    assert!(
-        path.is_file(),
-        "there is no static node-probe at {}: run `make static`, or set NODE_PROBE",
-        path.display()
-    );
-    path
 }
 
 /// Boots, runs the script with these files beside the probe and returns its standard output.
 fn output(series: &str, mut files: Vec<(PathBuf, String)>, script: &str) -> String {
-    files.push((node_probe(), "/bin/node-probe".to_owned()));
+    files.extend(machines::programs(Arch::Amd64).unwrap());
     let machine = Machine {
-        kernel: kernel(series),
+        kernel: fetch(Arch::Amd64, series).unwrap().image(),
         append: "lsm=landlock,bpf".to_owned(),
         memory: 512,
         files,

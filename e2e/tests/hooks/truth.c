@@ -1,10 +1,11 @@
-/* The truth about a kernel's LSM hooks, found without any of the probe's code, and what a run of the probe leaves.
+/* The truth about a kernel's LSM hooks, found without any of the probe's code; and what a run of the probe leaves loaded.
  *
  * truth PROGRAM [ARG...]
  *
- * Runs PROGRAM, whose output goes where this program's goes, and prints a line of JSON behind it: how many programs were
- * loaded before and after PROGRAM, how many got an id meanwhile (ids only ever count up), every function bpf_lsm_* of the
- * kernel's BTF, those of them that take a program by bpf(2), and those that take a sleepable one. Exit code: PROGRAM's. */
+ * Runs PROGRAM, whose output goes where this program's goes, and prints a line of JSON after it:
+ * the number of programs that were loaded before and after PROGRAM, how many got an id meanwhile
+ * (ids only grow), every function bpf_lsm_* of the kernel's BTF, those of them that take a program
+ * by bpf(2), and those that take a sleepable one. The exit code is PROGRAM's. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +51,7 @@ static int takes_program(unsigned int id, unsigned int flags)
     return 1;
 }
 
-/* The id that the next program gets, less one: of a socket filter that is loaded to have its id read. */
+/* The last id that was given to a program: that of a socket filter which is loaded only for its id. */
 static unsigned int last_id(void)
 {
     struct bpf_prog_info info;
@@ -83,7 +84,7 @@ static int programs(void)
     }
 }
 
-/* A program that was closed goes a moment later: looks for up to ten seconds. */
+/* The kernel frees a closed program a moment later: waits for up to ten seconds. */
 static int settled(int wanted)
 {
     struct timespec pause = { 0, 50 * 1000 * 1000 };

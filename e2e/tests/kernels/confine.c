@@ -1,14 +1,15 @@
 /* Runs a program with less than this process may do.
  *
- * confine [-c CAPABILITY-NUMBER]... [-k CAPABILITY-NUMBER]... [-b ERRNO|kill] [-p ERRNO] PROGRAM [ARG...]
+ * confine [-c CAPABILITY-NUMBER]... [-k CAPABILITY-NUMBER]... [-b ERRNO|kill] [-p ERRNO] PROGRAM
+ * [ARG...]
  *
- * -c  without that capability
- * -k  without any capability but this one and those of further -k
- * -b  under a seccomp filter that answers bpf(2) with that errno, or kills the process
- * -p  under a seccomp filter that answers prctl(2) with that errno where it does not know the option: those up to 100 and
- *     the two that spell their LSM's or their purpose's name are let through
+ * -c  without that capability -k  without any capability but this one and those of further -k -b
+ * under a seccomp filter that answers bpf(2) with that errno, or kills the process -p  under a
+ * seccomp filter that answers prctl(2) with that errno where it does not know the option: options
+ * up to 100 and
+ *     the two with names in place of numbers, PR_SET_VMA and PR_SET_PTRACER, are allowed
  *
- * For root: capabilities are taken off the bounding set, which execve(2) then does not exceed. */
+ * Needs root. Capabilities are removed from the bounding set, which limits what execve(2) gives. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -48,7 +49,7 @@ static void filter_bpf(uint32_t action)
     filter(code, sizeof code / sizeof *code);
 }
 
-/* The option's low half decides, wherever it stands in the array: both architectures are little-endian. */
+/* The lower half of the option decides. It comes first, as both architectures are little-endian. */
 static void filter_prctl(uint32_t action)
 {
     struct sock_filter code[] = {
@@ -79,7 +80,7 @@ int main(int argc, char **argv)
         }
     }
     if (optind >= argc) { fprintf(stderr, "usage: see the top of confine.c\n"); return 64; }
-    /* Filters first: without new privileges they take CAP_SYS_ADMIN, which may go next. */
+    /* Filters first: they need CAP_SYS_ADMIN, which may be removed next. */
     if (options) filter_prctl(options);
     if (bpf) filter_bpf(bpf);
     if (dropped || kept) keep_only(kept ? kept : ~dropped);

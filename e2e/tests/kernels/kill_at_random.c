@@ -2,16 +2,20 @@
  *
  * kill_at_random KILLS SEED PROGRAM [ARG...]
  *
- * Moments are of two kinds, by turns. The time that PROGRAM takes is cut into as many equal parts as there are kills, and
- * a run is killed at a random moment of its part, so that no part is left out. Of the time for which something is loaded,
- * which is short, and which few of these meet, the moment is drawn by progress and not by the clock: at a random one of
- * the beginnings and ends of system calls that PROGRAM and its children go through meanwhile, counted under ptrace.
+ * Two kinds of moments take turns. For the first kind, the time that PROGRAM takes is cut into as
+ * many equal parts as there are kills, and a run is killed at a random moment of its part, so that
+ * no part is left out. Few of these moments meet a program that has something loaded, which is only
+ * for a short time. For the second kind, the moment is drawn by progress and not by the clock: it
+ * is a random beginning or end of a system call that PROGRAM and its children make while something
+ * is loaded, counted under ptrace.
  *
- * It is PROGRAM alone that is killed (its children are left to their own) or, by turns, its whole process group. After
- * each kill everything that descends from it must go by itself, and then the ids in use must be those from before.
+ * PROGRAM alone is killed, without its children, or its whole process group: these take turns too.
+ * After each kill all its descendants must end by themselves, and then the ids in use must be those
+ * from before.
  *
- * Prints a line of JSON: the seed, the kills, how many of them met a program that still ran, and how many one of which
- * something was loaded; the ids before and after all. Ends at the first kill after which something is left. */
+ * Prints a line of JSON: the seed, the kills, how many of them met a program that still ran, how
+ * many met one that had something loaded, and the ids before and after all kills. Ends at the first
+ * kill after which something is left. */
 #define _GNU_SOURCE
 #include "loaded.h"
 #include <signal.h>
@@ -21,7 +25,7 @@
 #include <sys/wait.h>
 
 struct result { int running, with_loaded; };
-/* What an undisturbed run takes: by the clock, and the stops that it makes while something is loaded. */
+/* The time of an undisturbed run, and the number of its stops while something is loaded. */
 struct extent { double seconds; int stops; };
 
 static uint64_t state;
@@ -60,11 +64,11 @@ static pid_t start(char **command, int traced)
         perror(command[0]);
         _exit(127);
     }
-    setpgid(pid, pid); /* whoever of both comes first */
+    setpgid(pid, pid); /* both do it, as either may be the first */
     return pid;
 }
 
-/* Waits for the process and all that it leaves behind, which come to us. 1: it was still running when killed. */
+/* Waits for the process and for its orphans, which become our children. 1: it was still running when it was killed. */
 static int reap(pid_t program)
 {
     int status, killed = 0;
@@ -73,8 +77,8 @@ static int reap(pid_t program)
     return killed;
 }
 
-/* A run under ptrace, children included; returns its stops while something is loaded. With the one numbered `at`, if it
- * comes to that, the run is killed. */
+/* Runs the command under ptrace, children included, and returns the number of its stops while something is loaded. At the
+ * stop with the number `at` the run is killed. */
 static int trace(char **command, int at, int group, struct loaded before, struct result *result)
 {
     int stops = 0;

@@ -2,17 +2,19 @@
  *
  * kill_while_attached PROGRAM [ARG...]
  *
- * Runs PROGRAM under ptrace, children included. When BPF_RAW_TRACEPOINT_OPEN or BPF_LINK_CREATE (how an LSM program is
- * attached) has succeeded in any of them, all are held, what is loaded is noted, and PROGRAM itself gets SIGKILL; the
- * child is left to its own. Prints a line of JSON: the ids in use before, while attached, and after all is gone. Exit
- * code 0 when something was attached, 1 when nothing ever was; a line is printed then as well. */
+ * Runs PROGRAM under ptrace, children included. When BPF_RAW_TRACEPOINT_OPEN or BPF_LINK_CREATE
+ * (how an LSM program is attached) has succeeded in any of them, all are stopped, what is loaded is
+ * noted, and PROGRAM itself gets SIGKILL. The child is not killed. Prints a line of JSON: the ids
+ * in use before, while attached, and after all is gone. Exit code 0 when something was attached, 1
+ * when nothing ever was; a line is printed then as well. */
 #define _GNU_SOURCE
 #include "loaded.h"
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-/* The process is at the end of a bpf(2) that attached a program. The call's number is told at its beginning only. */
+/* Whether the process is at the end of a bpf(2) that attached a program. ptrace gives the number of a call only at its
+ * beginning. */
 static int has_attached(pid_t pid)
 {
     static pid_t attaching;
@@ -55,7 +57,7 @@ int main(int argc, char **argv)
             found = 1;
             attached = loaded();
             kill(program, SIGKILL);
-            continue; /* pid stays held: only a signal of the kernel's can end it now */
+            continue; /* pid stays stopped: only a signal from the kernel can end it now */
         }
         if (signal == (SIGTRAP | 0x80) || signal == SIGTRAP || signal == SIGSTOP) signal = 0;
         ptrace(PTRACE_SYSCALL, pid, 0, signal);

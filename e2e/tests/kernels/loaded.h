@@ -1,4 +1,4 @@
-/* What the kernel has loaded of BPF: the ids of all programs, maps and links. */
+/* The ids of all BPF programs, maps and links that the kernel has loaded. */
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdio.h>
@@ -41,7 +41,7 @@ static int same(struct loaded a, struct loaded b)
     return memcmp(&a, &b, sizeof a) == 0;
 }
 
-/* The kernel frees programs and maps after a grace period: looks for up to ten seconds. */
+/* The kernel frees programs and maps after a grace period: waits for up to ten seconds. */
 static struct loaded settled(struct loaded wanted)
 {
     struct timespec pause = { 0, 50 * 1000 * 1000 };

@@ -1,14 +1,16 @@
-/* The truth about LSM BPF, found out in another way than lsm-ready's: can a program deny something here?
+/* The truth about LSM BPF, found in another way than lsm-ready's: can a program deny something here?
  *
  * truth
  *
- * By itself, with nothing but bpf(2): looks up bpf_lsm_task_setnice in /sys/kernel/btf/vmlinux, loads a program for it,
- * attaches it, and asks for two niceness values of a child. The program denies one of them with ENOMSG when this process
- * asks, and nothing else to anybody. Denied is what was seen to be denied, while the same request went through before and after, and the
- * other one all the time.
+ * Uses only bpf(2) and no library for it: looks up bpf_lsm_task_setnice in /sys/kernel/btf/vmlinux,
+ * loads a program for it, attaches it, and asks for two niceness values of a child. The program
+ * denies one of them with ENOMSG when this process asks, and nothing else to any process. It counts
+ * as denied when the request was refused while the program was attached and succeeded before and
+ * after, and the request for the other value always succeeded.
  *
- * Prints a line of JSON: {"loaded", "attached", "denied", "stage": where it ended, "errno": what with (0: nothing failed)}.
- * Exit code 0 in any case; there is no line when it is killed. */
+ * Prints a line of JSON: {"loaded", "attached", "denied", "stage": where it ended, "errno": of that
+ * stage (0: nothing failed)}. The exit code is always 0. When the program is killed, there is no
+ * line. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -41,7 +43,7 @@ static long bpf(int command, union bpf_attr *attr)
     return syscall(SYS_bpf, command, attr, sizeof *attr);
 }
 
-/* The whole file; its size does not tell, as sysfs may say anything. */
+/* The whole file. Its size is not used, because sysfs may give any size. */
 static char *content(const char *path, size_t *length)
 {
     size_t room = 1 << 20;
@@ -59,7 +61,7 @@ static char *content(const char *path, size_t *length)
     return bytes;
 }
 
-/* How many bytes follow a type of that kind (Documentation/bpf/btf.rst); -1: a kind that is newer than this. */
+/* How many bytes follow a type of that kind (Documentation/bpf/btf.rst); -1: an unknown kind. */
 static long tail(unsigned kind, unsigned members)
 {
     switch (kind) {
@@ -73,7 +75,7 @@ static long tail(unsigned kind, unsigned members)
     }
 }
 
-/* The id of the function with that name. Types are numbered from 1 in the order in which they stand. */
+/* The id of the function with that name. Types are numbered from 1, in their order. */
 static int function_id(const char *btf, size_t length, const char *name)
 {
     const struct btf_header *header = (const void *)btf;
@@ -96,7 +98,7 @@ static int function_id(const char *btf, size_t length, const char *name)
 #define INSN(op, dst, src, offset, value) \
     { .code = (op), .dst_reg = (dst), .src_reg = (src), .off = (offset), .imm = (value) }
 
-/* int task_setnice(struct task_struct *p, int nice): both arguments stand in the context, eight bytes each. */
+/* int task_setnice(struct task_struct *p, int nice): both arguments are in the context, eight bytes each. */
 static int load(int hook)
 {
     struct bpf_insn program[] = {
@@ -131,7 +133,7 @@ static int attach(int program)
     return link;
 }
 
-/* Asks for that niceness, for a new child each time: raising it is anybody's right, lowering it again is not. */
+/* Asks for that niceness, for a new child each time: any process may raise it, but not lower it again. */
 static int ask_for(int nice)
 {
     pid_t child = fork();

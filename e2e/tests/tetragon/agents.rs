@@ -1,4 +1,4 @@
-//! The agents of a release: deployed, asked by gRPC, and taken away again.
+//! The agents of a release: deployed, asked by gRPC, and removed again.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,14 @@ use crate::scene::{Scene, TETRAGON, condition, deadline, name};
 
 pub const TRACING_POLICY: &str = "/apis/cilium.io/v1alpha1/tracingpolicies/deny-secret";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-/// Agents wait for both when they start.
+/// The kinds that agents wait for when they start.
 const KINDS: [&str; 2] = ["tracingpolicies.cilium.io", "tracingpoliciesnamespaced.cilium.io"];
 const METRICS: &str = "2112";
-/// The smallest set with which real agents of 1.3.0 and 1.7.0 start without a warning, load the policy and deny.
+/// The smallest set with which real agents of 1.3.0 and 1.7.0 start without a warning, load the
+/// policy and deny.
 const NEEDED: [&str; 5] = ["BPF", "PERFMON", "SYS_ADMIN", "SYS_PTRACE", "DAC_OVERRIDE"];
 
-/// A DaemonSet that is rolled out, and the policy that nobody opens /tmp/secret.
+/// A DaemonSet that is rolled out, and a policy that denies opening /tmp/secret.
 pub struct Agents<'a> {
     scene: &'a Scene,
 }
@@ -30,7 +31,8 @@ pub fn are_real() -> bool {
 pub struct Form {
     /// `v1.3` or `v1.7`.
     pub release: &'static str,
-    /// As the chart deploys it; otherwise with the capabilities that it needs and no others.
+    /// Whether it is privileged, as the chart deploys it. Otherwise it has only the capabilities
+    /// that it needs.
     pub privileged: bool,
 }
 
@@ -39,7 +41,7 @@ pub const V1_3: Form = Form { release: "v1.3", privileged: true };
 /// Release 1.7 as its chart deploys it.
 pub const V1_7: Form = Form { release: "v1.7", privileged: true };
 
-/// Our manifests, unless there is a folder of the releases' own that has this one.
+/// The files of a release: ours, unless the folder of the releases' own manifests has this release.
 fn files(release: &str) -> Vec<PathBuf> {
     let folder = std::env::var_os("TETRAGON_MANIFESTS").filter(|folder| !folder.is_empty());
     let theirs = folder.map(|folder| paths::workspace().join(folder).join(format!("{release}.0")));
@@ -76,12 +78,13 @@ fn objects(scene: &Scene, file: &Path) -> Vec<Value> {
     read.into_iter().flat_map(items).collect()
 }
 
-/// Of Tetragon's own operator nothing can run here, and nothing is needed.
+/// Tetragon's own operator cannot run here, and is not needed.
 fn is_wanted(object: &Value) -> bool {
     object["kind"] != "Deployment"
 }
 
-/// The agent's image and privileges, and no agent on this machine's own kernel, where the real one cannot start.
+/// Sets the agent's image and privileges, and keeps it off this machine's own kernel, where the
+/// real agent cannot start.
 fn adapt(mut object: Value, form: Form) -> Value {
     if object["kind"] != "DaemonSet" {
         return object;
@@ -104,7 +107,8 @@ fn adapt(mut object: Value, form: Form) -> Value {
     object
 }
 
-/// Takes away what the agent does not need. The API server allows Bidirectional mounts to privileged containers only.
+/// Removes the rights that the agent does not need. The API server allows Bidirectional mounts only
+/// in privileged containers.
 fn confine(container: &mut Value) {
     container["securityContext"] = json!({
         "privileged": false, "capabilities": {"drop": ["ALL"], "add": NEEDED}, "seccompProfile": {"type": "RuntimeDefault"},
@@ -128,7 +132,8 @@ impl<'a> Agents<'a> {
         std::fs::create_dir_all(&dir).unwrap();
         let file = dir.join(format!("{release}.json"));
         std::fs::write(&file, list.to_string()).unwrap();
-        // By the server, as the releases' definitions are too long for the annotation of the other way.
+        // Server-side, because the releases' definitions are too long for the annotation of a
+        // client-side apply.
         scene.kubectl(&[
             "apply",
             "--server-side",
@@ -159,8 +164,8 @@ impl<'a> Agents<'a> {
         ]);
     }
 
-    /// Lets the agents answer gRPC at their nodes' addresses, which no release's chart does by itself.
-    pub fn answer_outside(&self) {
+    /// Lets the agents serve gRPC at their nodes' addresses, which no chart does by default.
+    pub fn serve_outside(&self) {
         let data = json!({"data": {"server-address": "0.0.0.0:54321"}}).to_string();
         let in_namespace = ["-n", "kube-system"];
         let patch = ["patch", "configmap", "tetragon-config", "--type=merge", "-p", &data];
@@ -170,7 +175,7 @@ impl<'a> Agents<'a> {
         self.rolled_out();
     }
 
-    /// Changes the agent's container, as its owner may.
+    /// Changes the agent's container, as its owner does.
     pub fn change(&self, container: &Value) {
         let mut container = container.clone();
         container["name"] = json!("tetragon");
@@ -179,7 +184,7 @@ impl<'a> Agents<'a> {
         self.scene.kubectl(&["-n", "kube-system", "patch", "daemonset", "tetragon", "-p", &patch]);
     }
 
-    /// Takes the last change of the pod template back.
+    /// Reverts the last change of the pod template.
     pub fn undo(&self) {
         self.scene.kubectl(&["-n", "kube-system", "rollout", "undo", "daemonset/tetragon"]);
     }
@@ -201,7 +206,7 @@ impl<'a> Agents<'a> {
         self.scene.get(TETRAGON).await
     }
 
-    /// The agent of a node.
+    /// The pod of the agent on a node.
     async fn pod(&self, node: &str) -> Result<String, String> {
         let pods = self.scene.pods("kube-system", "tetragon").await;
         let here = |pod: &&Value| {
@@ -213,7 +218,7 @@ impl<'a> Agents<'a> {
             .ok_or_else(|| format!("no agent on {node}"))
     }
 
-    /// What its `tetra` says of the policy: that asks the agent by gRPC.
+    /// Asks the agent for the policy by gRPC, with its `tetra`.
     async fn ask(&self, node: &str) -> Result<Value, String> {
         let pod = self.pod(node).await?;
         let command = ["-n", "kube-system", "exec", &pod, "-c", "tetragon", "--"];
@@ -222,16 +227,17 @@ impl<'a> Agents<'a> {
             .scene
             .try_kubectl(&[&command[..], &tetra].concat())
             .map_err(|error| error.to_string())?;
-        let told: Value =
+        let listed: Value =
             serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
-        let policies = told["policies"].as_array().cloned().unwrap_or_default();
+        let policies = listed["policies"].as_array().cloned().unwrap_or_default();
         policies
             .into_iter()
             .find(|policy| policy["name"] == "deny-secret")
-            .ok_or_else(|| told.to_string())
+            .ok_or_else(|| listed.to_string())
     }
 
-    /// Lets `tetra` in the agent of a node do something with the policy: `["set-mode", "monitor"]`.
+    /// Runs `tetra tracingpolicy VERB deny-secret …` in the agent of a node, for instance with
+    /// `["set-mode", "monitor"]`.
     pub async fn tetra(&self, node: &str, command: &[&str]) {
         let pod = self.pod(node).await.unwrap();
         let (verb, more) = command.split_first().unwrap();
@@ -248,11 +254,13 @@ impl<'a> Agents<'a> {
             verb,
             "deny-secret",
         ];
-        // Under emulation tetra may give up before the agent is done. Who calls this waits for what comes of it.
+        // Under emulation tetra may give up before the agent has finished. The caller waits for the
+        // outcome.
         let _ = self.scene.try_kubectl(&[&exec[..], more].concat());
     }
 
-    /// Waits until the agent of a node has the policy in a state, `ENABLED` say, and returns what it says of it.
+    /// Waits until the agent of a node reports the policy in a state, for instance `ENABLED`, and
+    /// returns the policy.
     pub async fn until(&self, node: &str, state: &str) -> Value {
         let state = format!("TP_STATE_{state}");
         let asked = async || {
@@ -262,7 +270,7 @@ impl<'a> Agents<'a> {
         self.scene.until(&format!("{state} on {node}"), asked).await
     }
 
-    /// How many policies the agent's gauge counts in a state.
+    /// The number of policies that the agent's gauge counts in a state.
     pub async fn counted(&self, node: &str, state: &str) -> String {
         let pod = self.pod(node).await.unwrap();
         let path = format!("/api/v1/namespaces/kube-system/pods/{pod}:{METRICS}/proxy/metrics");
@@ -276,7 +284,8 @@ impl<'a> Agents<'a> {
         self.scene.kubectl(&["-n", "kube-system", "logs", &pod, "-c", "tetragon"])
     }
 
-    /// Takes everything away and waits until no agent is left: two on one node would want the same ports.
+    /// Removes everything and waits until no agent is left: two agents on a node would need the
+    /// same ports.
     pub async fn remove(self) {
         self.scene.delete(TRACING_POLICY).await;
         self.scene.delete(TETRAGON).await;

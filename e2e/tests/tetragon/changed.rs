@@ -1,4 +1,5 @@
-//! What somebody changes in one agent while the object in the cluster stays as it is: the policy's status says so.
+//! A policy that is changed in one agent only, while the object in the cluster stays the same: the
+//! status reports it.
 
 use serde_json::{Value, json};
 
@@ -9,31 +10,32 @@ use crate::scene::{POLICIES, Scene, condition};
 const POLICY: &str = "changed";
 const SECRET: &str = "/tmp/secret";
 
-/// Waits until the condition has this reason. Nothing in the cluster changed, so this takes up to a period of asking.
-async fn told(scene: &Scene, status: &str, reason: &str) {
-    let is_told = |policy: &Value| {
+/// Waits until the condition has this reason. Nothing changes in the cluster, so this takes up to
+/// one polling period.
+async fn until_reported(scene: &Scene, status: &str, reason: &str) {
+    let is_reported = |policy: &Value| {
         let enforced = condition(policy, "TracingPoliciesEnforced");
         enforced["status"] == status && enforced["reason"] == reason
     };
-    scene.until_object(&format!("{POLICIES}/{POLICY}"), reason, is_told).await;
+    scene.until_object(&format!("{POLICIES}/{POLICY}"), reason, is_reported).await;
 }
 
 #[tokio::test]
-async fn a_policy_that_is_changed_in_an_agent_alone_is_told() {
+async fn a_policy_that_is_changed_in_one_agent_only_is_reported() {
     if !are_real() {
-        return println!("left out with our own agent: its tetra only lists policies");
+        return println!("skipped with the test agent: its tetra only lists policies");
     }
     let scene = Scene::enter().await;
     scene.settled().await;
     let agents = Agents::deploy(&scene, V1_7).await;
-    agents.answer_outside();
+    agents.serve_outside();
     agents.until("vm-lsm", "ENABLED").await;
     let opener = Opener::start(&scene, "vm-lsm").await;
     let only = json!({"matchLabels": {"kubernetes.io/hostname": "vm-lsm"}});
     scene
         .policy(POLICY, &json!({"nodeSelector": only, "tetragon": {"agents": {"ask": "Auto"}}}))
         .await;
-    told(&scene, "True", "AllEnforcing").await;
+    until_reported(&scene, "True", "AllEnforcing").await;
 
     for (command, outcome, status, reason) in [
         (&["disable"][..], OPENED, "False", "PoliciesDisabled"),
@@ -44,7 +46,7 @@ async fn a_policy_that_is_changed_in_an_agent_alone_is_told() {
     ] {
         agents.tetra("vm-lsm", command).await;
         opener.until(SECRET, outcome).await;
-        told(&scene, status, reason).await;
+        until_reported(&scene, status, reason).await;
     }
     scene.delete(&format!("{POLICIES}/{POLICY}")).await;
     agents.remove().await;

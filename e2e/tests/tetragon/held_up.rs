@@ -1,4 +1,5 @@
-//! What holds up the repair: a rollout that sticks, an owner who says not yet, and somebody who takes the mount out again.
+//! What holds up the repair: a rollout that does not progress, an owner's annotation, and a tool
+//! that removes the mount.
 
 use e2e::request;
 use serde_json::{Value, json};
@@ -23,9 +24,9 @@ async fn clean(scene: &Scene, agents: Agents<'_>) {
     agents.remove().await;
 }
 
-/// In the kubelet's and the scheduler's own words.
+/// The reason and the message are those of the kubelet or the scheduler.
 #[tokio::test]
-async fn a_rollout_that_sticks_says_how() {
+async fn a_rollout_that_does_not_progress_is_reported_with_its_reason() {
     let scene = Scene::enter().await;
     let agents = Agents::deploy(&scene, V1_7).await;
     scene.policy(POLICY, &json!({"minReady": 1, "tetragon": {}})).await;
@@ -46,7 +47,7 @@ async fn a_rollout_that_sticks_says_how() {
 }
 
 #[tokio::test]
-async fn the_owners_word_is_heard_and_who_keeps_reverting_is_let_be() {
+async fn an_annotation_holds_the_patch_and_repeated_reverts_stop_it() {
     let scene = Scene::enter().await;
     let agents = Agents::deploy(&scene, V1_3).await;
     agents.annotate("lsmready.io/apply=hold");
@@ -64,28 +65,28 @@ async fn the_owners_word_is_heard_and_who_keeps_reverting_is_let_be() {
 
     agents.annotate("lsmready.io/apply=allow");
     let mut applied = 0;
-    let contested = async || {
+    let is_contested = async || {
         let policy = scene.get(&format!("{POLICIES}/{POLICY}")).await;
-        let told = condition(&policy, "SecurityfsMounted");
-        if told["reason"] == "Contested" {
-            return Ok(told.clone());
+        let found = condition(&policy, "SecurityfsMounted");
+        if found["reason"] == "Contested" {
+            return Ok(found.clone());
         }
         if agents.daemon_set().await["spec"] != theirs["spec"] {
             applied += 1;
             revert(&scene, &theirs).await;
         }
-        Err(told.to_string())
+        Err(found.to_string())
     };
-    let told = scene.until("the reverts to be noticed", contested).await;
-    assert_eq!(applied, 3, "{told:#}");
-    for way_out in ["ignoreDifferences", "apply: Suggest", "extraVolumes"] {
-        assert!(message(&told).contains(way_out), "{told:#}");
+    let contested = scene.until("the reverts to be noticed", is_contested).await;
+    assert_eq!(applied, 3, "{contested:#}");
+    for remedy in ["ignoreDifferences", "apply: Suggest", "extraVolumes"] {
+        assert!(message(&contested).contains(remedy), "{contested:#}");
     }
-    assert_eq!(agents.daemon_set().await["spec"], theirs["spec"], "who reverts is let be");
+    assert_eq!(agents.daemon_set().await["spec"], theirs["spec"], "nothing is patched any more");
     clean(&scene, agents).await;
 }
 
-/// Puts the owner's DaemonSet in place of what is there, as a tool that enforces its manifests does.
+/// Replaces the DaemonSet by the owner's, as a tool that enforces its manifests does.
 async fn revert(scene: &Scene, theirs: &Value) {
     let mut object = theirs.clone();
     let metadata = object["metadata"].as_object_mut().unwrap();

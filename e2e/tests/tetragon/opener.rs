@@ -1,4 +1,4 @@
-//! A pod on a node, and what a program in it may open.
+//! A pod on a node, and the files that a program in it may open.
 
 use serde_json::json;
 
@@ -26,7 +26,7 @@ impl<'a> Opener<'a> {
         }});
         let admitted =
             async || e2e::request::done(&scene.client, "APPLY", &opener.path(), &pod).await;
-        // The controller that makes the namespace's ServiceAccount may need a moment on a new cluster.
+        // On a new cluster the namespace's ServiceAccount may be missing for a moment.
         scene.until("the pod to be admitted", admitted).await;
         scene
             .until_object(&opener.path(), "running", |pod| pod["status"]["phase"] == "Running")

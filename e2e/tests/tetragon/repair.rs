@@ -1,4 +1,5 @@
-//! Each release, with and without what its agent needs: what it says of the policy, and whether it is enforced.
+//! Each release, with and without the rights that its agent needs: the state of its policy, and
+//! whether it is enforced.
 
 use serde_json::{Value, json};
 
@@ -9,8 +10,9 @@ use crate::scene::{POLICIES, Scene, condition, name};
 const POLICY: &str = "enforcing";
 const SECRET: &str = "/tmp/secret";
 
-/// Applies a policy that looks after Tetragon and waits for its word on securityfs, and for the agents to be replaced.
-async fn look_after(scene: &Scene, reason: &str) -> Value {
+/// Applies a policy for Tetragon, and waits until it reports this reason for securityfs and the
+/// agents are replaced.
+async fn apply_policy(scene: &Scene, reason: &str) -> Value {
     scene.policy(POLICY, &json!({"minReady": 1, "tetragon": {}})).await;
     let settled = |policy: &Value| {
         let is = |type_: &str, reason: &str| condition(policy, type_)["reason"] == reason;
@@ -29,7 +31,7 @@ async fn clean(scene: &Scene, agents: Agents<'_>, openers: impl IntoIterator<Ite
     }
 }
 
-/// The failure: the policy is refused for want of a mount, on a node that can deny.
+/// Checks the failure: the policy is refused because a mount is missing, on a node that can deny.
 async fn is_refused(agents: &Agents<'_>, opener: &Opener<'_>) {
     let refused = agents.until("vm-lsm", "LOAD_ERROR").await;
     let error = refused["error"].as_str().unwrap();
@@ -37,7 +39,7 @@ async fn is_refused(agents: &Agents<'_>, opener: &Opener<'_>) {
     opener.until(SECRET, OPENED).await;
 }
 
-/// The repair: it is loaded, and denies what it says, and nothing else.
+/// Checks the repair: the policy is loaded, and denies what it should, and nothing else.
 async fn is_enforced(agents: &Agents<'_>, opener: &Opener<'_>) {
     let enabled = agents.until("vm-lsm", "ENABLED").await;
     assert!(enabled["error"].as_str().is_none_or(str::is_empty), "{enabled}");
@@ -55,10 +57,10 @@ async fn release_1_3_refuses_the_policy_until_the_mount_is_there() {
     assert!(agents.log("vm-lsm").await.contains("failed to read /sys/kernel/security/lsm"));
     assert_eq!(agents.counted("vm-lsm", "load_error").await, "1");
 
-    look_after(&scene, "Mounted").await;
+    apply_policy(&scene, "Mounted").await;
     is_enforced(&agents, &able).await;
     assert_eq!(agents.counted("vm-lsm", "enabled").await, "1");
-    // The mount makes no kernel able to deny that is not.
+    // The mount does not help where the kernel cannot deny.
     agents.until("vm-nolsm", "LOAD_ERROR").await;
     unable.until(SECRET, OPENED).await;
 
@@ -78,7 +80,7 @@ async fn release_1_7_with_only_the_capabilities_it_needs_mounts_securityfs_itsel
     is_left_alone(Form { privileged: false, ..V1_7 }).await;
 }
 
-/// It enforces from the start, so neither its DaemonSet nor its pods may change.
+/// The release enforces from the start, so neither its DaemonSet nor its pods may change.
 async fn is_left_alone(form: Form) {
     let scene = Scene::enter().await;
     let agents = Agents::deploy(&scene, form).await;
@@ -87,7 +89,7 @@ async fn is_left_alone(form: Form) {
     let before = agents.daemon_set().await;
     let pods = pods(&scene).await;
 
-    look_after(&scene, "MountsItself").await;
+    apply_policy(&scene, "MountsItself").await;
     let after = agents.daemon_set().await;
     assert!(!after["metadata"]["managedFields"].to_string().contains("lsm-ready"), "{after:#}");
     assert_eq!(
@@ -109,7 +111,7 @@ async fn release_1_3_with_only_the_capabilities_it_needs_is_given_the_mount() {
     let opener = Opener::start(&scene, "vm-lsm").await;
     is_refused(&agents, &opener).await;
 
-    look_after(&scene, "Mounted").await;
+    apply_policy(&scene, "Mounted").await;
     is_enforced(&agents, &opener).await;
     clean(&scene, agents, [opener]).await;
 }

@@ -1,8 +1,10 @@
-//! What the agent enforces: an LSM program on `file_open` that refuses one path. And one that only tries the kernel.
+//! What the test agent enforces: an LSM program on `file_open` that refuses one path; and a program
+//! that only tries the kernel.
 //!
-//! In: `RULE_PATH` and its length, the answer `RULE_VERDICT`, and where `struct file` has its `f_path` on the running
-//! kernel, all written by the agent into the object's read-only data before it loads the program. Out: the verdict for
-//! every opening of that path, for reading and for writing, in any container, and 0 for every other one.
+//! In: `RULE_PATH` and its length, the answer `RULE_VERDICT`, and the offset of `f_path` in `struct
+//! file` on the running kernel. The test agent writes all of them into the object's read-only data
+//! before it loads the program. Out: the verdict whenever that path is opened, for reading or
+//! writing, in any container; 0 for every other path.
 #![no_std]
 #![no_main]
 
@@ -22,7 +24,7 @@ static RULE_PATH: [u8; LONGEST] = [0; LONGEST];
 #[unsafe(no_mangle)]
 static RULE_LENGTH: u32 = 0;
 
-/// What an opening of it comes to: a negative errno, or 0 where the policy only watches.
+/// The answer when the path is opened: a negative errno, or 0 where the policy only watches.
 #[unsafe(no_mangle)]
 static RULE_VERDICT: i32 = 0;
 
@@ -34,7 +36,8 @@ static FILE_PATH_OFFSET: u64 = 0;
 /// The program on `file_open`.
 #[lsm(hook = "file_open")]
 pub fn file_open(ctx: LsmContext) -> i32 {
-    // SAFETY: reads of live statics. Volatile, as the compiler would otherwise fold in the zeros that it sees here.
+    // SAFETY: reads of live statics. They are volatile, or the compiler would use the zeros that it
+    // sees here.
     let (offset, length, verdict) = unsafe {
         (
             read_volatile(&raw const FILE_PATH_OFFSET),
@@ -44,12 +47,14 @@ pub fn file_open(ctx: LsmContext) -> i32 {
     };
     let file: *const u8 = ctx.arg(0);
     let mut seen = [0_u8; LONGEST];
-    // The helper is allowed on this hook, whose programs may sleep (bpf_d_path_allowed in kernel/trace/bpf_trace.c).
-    // SAFETY: the offset is a constant to the verifier, which checks that a `struct path` lies there.
+    // The helper is allowed on this hook, whose programs may sleep (bpf_d_path_allowed in
+    // kernel/trace/bpf_trace.c). SAFETY: the offset is a constant to the verifier, which checks
+    // that a `struct path` lies there.
     let size = unsafe {
         bpf_d_path(file.wrapping_add(offset as usize) as *mut _, seen.as_mut_ptr().cast::<c_char>(), LONGEST as u32)
     };
-    // The size counts the final zero; a path that does not fit is an error, and then none of ours.
+    // The size counts the final zero. A path that does not fit gives an error, and is not the path
+    // of the rule.
     if length == 0 || size != i64::from(length) + 1 || !is_rule_path(&seen, length) {
         return 0;
     }
@@ -57,7 +62,8 @@ pub fn file_open(ctx: LsmContext) -> i32 {
 }
 
 // LSM_HOOK(int, 0, file_open, struct file *file)                      include/linux/lsm_hook_defs.h
-/// The program that is loaded, attached and taken off again to see whether the kernel allows it: it lets everything pass.
+/// The program that is loaded, attached and detached to see whether the kernel allows it. It allows
+/// everything.
 #[lsm(hook = "file_open")]
 pub fn probe(_: LsmContext) -> i32 {
     0
@@ -77,7 +83,8 @@ fn is_rule_path(seen: &[u8; LONGEST], length: u32) -> bool {
     true
 }
 
-/// The kernel's helpers are open to GPL-compatible programs only, and BPF LSM refuses a program of another licence.
+/// Only GPL-compatible programs may call the kernel's helpers, and BPF LSM refuses a program with
+/// another licence.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 4] = *b"GPL\0";

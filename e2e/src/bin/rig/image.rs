@@ -1,0 +1,64 @@
+//! `rig image`: container images without Docker, as OCI archives. The same input gives the same
+//! bytes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use e2e::image::{Image, parse_file, project};
+
+use crate::Failure;
+
+#[derive(Subcommand)]
+pub enum Action {
+    /// Builds the project's own images into target/images and prints their archives and names.
+    /// ENGINE=docker, podman or buildah builds the product's images with that instead.
+    Build,
+    /// Writes a one-layer image and prints the digest of its manifest.
+    Write(Arguments),
+}
+
+#[derive(Args)]
+pub struct Arguments {
+    /// The image's name, `NAME:TAG`.
+    #[arg(long)]
+    name: String,
+    /// The archive to write.
+    #[arg(long)]
+    output: PathBuf,
+    /// What the image runs: a path, then its first arguments, each with an `--entrypoint` of its
+    /// own.
+    #[arg(long, required = true, allow_hyphen_values = true)]
+    entrypoint: Vec<String>,
+    /// The number of the user that runs it.
+    #[arg(long)]
+    user: Option<String>,
+    /// The processor architecture.
+    #[arg(long, default_value = "amd64")]
+    arch: String,
+    /// Files: SOURCE=DESTINATION.
+    #[arg(required = true, value_parser = parse_file)]
+    files: Vec<(String, PathBuf)>,
+}
+
+pub fn run(action: Action) -> Result<ExitCode, Failure> {
+    match action {
+        Action::Build => {
+            let engine = std::env::var("ENGINE").ok().filter(|engine| !engine.is_empty());
+            for line in project::build(engine.as_deref())? {
+                println!("{line}");
+            }
+        }
+        Action::Write(arguments) => {
+            let image = Image {
+                name: arguments.name,
+                entrypoint: arguments.entrypoint,
+                user: arguments.user,
+                architecture: arguments.arch,
+                files: arguments.files.into_iter().collect(),
+            };
+            println!("{}", image.write_file(&arguments.output)?);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,127 @@
+//! The programs in Go: Kubernetes and etcd as one multi-call binary, and Helm 3 and 4.
+//!
+//! In: Go 1.25 or newer; `e2e/cluster` or `e2e/helm`; Go's module proxy the first time. Out: the
+//! programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for Kubernetes, 1.5
+//! for Helm), nothing when they are up to date.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command::{self, run, run_visibly};
+use crate::{image, paths};
+
+/// The names by which the multi-call binary is called.
+const NAMES: [&str; 7] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubectl",
+    "kubelet",
+];
+/// Where Kubernetes keeps its own version.
+const VERSION: &str = "k8s.io/component-base/version";
+
+/// What keeps a program from being built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Go failed.
+    #[error(transparent)]
+    Command(#[from] command::Error),
+    /// A file.
+    #[error("cannot build the programs in Go: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Builds Kubernetes and etcd, and returns the path of the binary.
+pub async fn build_kubernetes() -> Result<PathBuf, Error> {
+    let binary = paths::programs().join("cluster");
+    let build = Build::new("cluster", &["main.go", "go.mod", "go.sum"])?;
+    if build.is_done() && binary.exists() {
+        return Ok(binary);
+    }
+    let kubernetes = build.version("k8s.io/kubernetes")?;
+    eprintln!("rig: building Kubernetes {kubernetes} and etcd (minutes the first time)");
+    // Without a version of its own, Kubernetes calls itself v0.0.0-master, and nodes report that.
+    let minor = kubernetes.split('.').nth(1).unwrap_or_default();
+    let flags = format!(
+        "-s -w -X {VERSION}.gitVersion={kubernetes} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor={minor} \
+         -X {VERSION}.gitTreeState=clean"
+    );
+    build.run(&flags, ".", &binary).await?;
+    for name in NAMES {
+        let link = paths::programs().join(name);
+        paths::remove_file(&link)?;
+        symlink("cluster", link)?;
+    }
+    build.done()?;
+    Ok(binary)
+}
+
+/// Builds Helm 3 and Helm 4, and returns the folder with `helm3/helm` and `helm4/helm`. Both
+/// programs are called helm, because Helm takes the name of its field manager from the program's.
+pub async fn build_helm() -> Result<PathBuf, Error> {
+    let build = Build::new("helm", &["go.mod", "go.sum"])?;
+    if !build.is_done() {
+        for major in [3, 4] {
+            let module = format!("helm.sh/helm/v{major}");
+            eprintln!("rig: building Helm {}", build.version(&module)?);
+            let binary = paths::programs().join(format!("helm{major}/helm"));
+            build.run("-s -w", &format!("{module}/cmd/helm"), &binary).await?;
+        }
+        build.done()?;
+    }
+    Ok(paths::programs())
+}
+
+/// One folder with a Go module.
+struct Build {
+    source: PathBuf,
+    /// A digest of the sources, and the file that has the digest of the last build.
+    key: String,
+    key_file: PathBuf,
+    /// Held until the build is over.
+    _lock: fs::File,
+}
+
+impl Build {
+    fn new(name: &str, sources: &[&str]) -> Result<Self, Error> {
+        let (source, programs) = (paths::sources().join(name), paths::programs());
+        fs::create_dir_all(&programs)?;
+        let lock = paths::lock(&programs.join(format!(".{name}.lock")))?;
+        let mut bytes = include_bytes!("go.rs").to_vec();
+        for file in sources {
+            bytes.extend(fs::read(source.join(file))?);
+        }
+        let key_file = programs.join(format!(".{name}.key"));
+        Ok(Self { source, key: image::sha256(&bytes), key_file, _lock: lock })
+    }
+
+    fn is_done(&self) -> bool {
+        fs::read_to_string(&self.key_file).is_ok_and(|key| key == self.key)
+    }
+
+    fn done(&self) -> io::Result<()> {
+        fs::write(&self.key_file, &self.key)
+    }
+
+    fn version(&self, module: &str) -> Result<String, Error> {
+        let mut list = Command::new("go");
+        list.current_dir(&self.source).args(["list", "-m", "-f", "{{.Version}}", module]);
+        Ok(run(&mut list)?)
+    }
+
+    /// Builds a package. The binary appears only when it is complete.
+    async fn run(&self, flags: &str, package: &str, binary: &Path) -> Result<(), Error> {
+        let partial = binary.with_extension("partial");
+        let mut build = Command::new("go");
+        build.current_dir(&self.source).env("CGO_ENABLED", "0");
+        build.args(["build", "-trimpath", "-ldflags", flags, "-o"]).arg(&partial).arg(package);
+        run_visibly(build).await?;
+        Ok(fs::rename(partial, binary)?)
+    }
+}
