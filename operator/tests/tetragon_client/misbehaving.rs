@@ -24,8 +24,8 @@ async fn by_metrics(address: SocketAddr) -> QueryResult {
     ask(&Endpoints { grpc: None, metrics: Some(address) }, None, &LIMITS).await
 }
 
-fn answered(answer: Answer, grpc_error: Option<AskError>) -> QueryResult {
-    Ok(Response { answer, actions: ActionsByPolicy::new(), grpc_error })
+fn response(answer: Answer, grpc_error: Option<AskError>) -> Response {
+    Response { answer, actions: ActionsByPolicy::new(), grpc_error }
 }
 
 fn no_grpc(error: AskError) -> QueryResult {
@@ -137,9 +137,9 @@ async fn the_policies_of_an_agent_are_read() {
     let expected = Answer { policies: policies.into(), counts, ..Answer::empty(Source::Grpc) };
     let result =
         by_grpc(listing(&[("allow", 1, ""), ("deny", 3, "no\nLSM"), ("new", 99, "")]).await).await;
-    assert_eq!(result, answered(expected, None));
+    assert_eq!(result, Ok(response(expected, None)));
     let nothing = by_grpc(listing(&[]).await).await;
-    assert_eq!(nothing, answered(Answer::empty(Source::Grpc), None));
+    assert_eq!(nothing, Ok(response(Answer::empty(Source::Grpc), None)));
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn the_metrics_are_read_if_grpc_fails() {
     let result = ask(&at, None, &LIMITS).await;
     let counts: StateCounts = [(PolicyState::LoadError, 2)].into_iter().collect();
     let answer = Answer { counts, named: None, ..Answer::empty(Source::Metrics) };
-    assert_eq!(result, answered(answer, Some(AskError::Refused)));
+    assert_eq!(result, Ok(response(answer, Some(AskError::Refused))));
     assert_eq!(attempts(&result), [(Source::Grpc, "refused"), (Source::Metrics, "answered")]);
 }
 

@@ -221,11 +221,11 @@ fn the_message_has_policies_hooks_and_counts() {
     let message = found(&requires(), &snapshot, selection).unwrap().message;
     assert_eq!(
         message,
-        "1 of 2 TracingPolicies do not load: b loads on 0 of 4 nodes (file_opn: HookNotInKernel on \
-         3, for example n0000 n0001 n0002: kernel 6.12 x86_64: file_opn is not a hook of this kernel; \
-         did you mean file_open?; file_open: HookProfileMissing on 1, for example n0003: the node \
-         has published no hook profile, so the required hooks cannot be judged); `kubectl \
-         lsm-ready preflight` shows every policy"
+        "1 of 2 TracingPolicies do not load: b loads on 0 of 4 nodes (file_opn: HookNotInKernel \
+         on 3, for example n0000 n0001 n0002: kernel 6.12 x86_64: file_opn is not a hook of this \
+         kernel; did you mean file_open?; file_open: HookProfileMissing on 1, for example n0003: \
+         the node has published no hook profile, so the required hooks cannot be judged); \
+         `kubectl lsm-ready preflight` shows every policy"
     );
 }
 
