@@ -1,4 +1,4 @@
-//! Two helpers for messages: text that has to fit, and the name that a mistyped one probably means.
+//! Two functions for messages: they shorten a text, and suggest a name for a mistyped one.
 
 use strsim::levenshtein;
 
