@@ -133,6 +133,16 @@ fn the_agent_is_found_among_its_neighbours() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_written_cannot_be_judged() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm_ready"));
+    let output = command.arg("helm-values").stdout(full).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("cannot write the answer to standard output"), "{stderr}");
+}
+
+#[test]
 fn several_daemon_sets_of_the_agent_require_a_choice() {
     let mut second = release("v1.7");
     second["metadata"]["namespace"] = json!("security");
