@@ -4,7 +4,7 @@
 //! strongest request wins: a policy that asks for less can be overruled, a policy that asks for
 //! more cannot. Policies that name different containers cannot both be followed. The oldest of them
 //! decides, so that a policy added later does not move a mount that is in use
-//! (docs/adr/0004-wishes-of-several-policies.md).
+//! (docs/adr/0004-several-policies.md).
 
 use kube::ResourceExt;
 use lsm_ready_crds::LsmPolicy;
