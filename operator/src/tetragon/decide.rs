@@ -179,6 +179,11 @@ impl DaemonSetState {
         false
     }
 
+    /// Records the eviction of a stale agent, which replaces it.
+    pub fn record_eviction(&mut self, observed: &Observation<'_>) {
+        self.disruption = Some(Disruption::by_eviction(&observed.rollout, observed.now));
+    }
+
     fn record_written(
         &mut self,
         write: &Write,

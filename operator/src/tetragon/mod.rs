@@ -94,14 +94,14 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     };
 
     // 5. Remember the state (no client required). The policies report a state that changed.
-    news.extend(events::contested(&before, &state));
-    if ctx.tetragon.remember(&daemon_set, state) {
+    if ctx.tetragon.remember(&daemon_set, state.clone()) {
         ctx.queues.policies_of(key, &ctx.stores.policies);
     }
     ctx.tetragon.retain(|key| ctx.stores.daemon_sets.get(&key.object_ref()).is_some());
 
     // 6. Publish Events (client required).
     let retry = result?;
+    news.extend(events::contested(&before, &state));
     for event in &news {
         events::publish(event, &daemon_set, &ctx).await;
     }

@@ -22,7 +22,6 @@ use tracing::{info, warn};
 use super::events;
 use super::observe::Observation;
 use super::rollout::agents::Agent;
-use super::rollout::downtime::Disruption;
 use super::rollout::pods;
 use super::stale::{Fleet, LoadErrors, NodeHistory, Restart, Stale, repairs};
 use super::state::DaemonSetState;
@@ -73,7 +72,7 @@ pub(super) async fn restart_stale_agent(
         Restart::Later => {}
         Restart::Evict { agent, since } => {
             if evict(&agent, since, &observed.key, &mut state.stale, ctx).await {
-                state.disruption = Some(Disruption::by_eviction(&observed.rollout, observed.now));
+                state.record_eviction(observed);
                 news.push(events::restarted(&agent, since));
             }
         }
