@@ -254,7 +254,7 @@ pub enum Mount {
     Always,
 }
 
-/// Who changes the DaemonSet, weakest first.
+/// How the DaemonSet gets the mount, from the weakest choice to the strongest.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
 )]

@@ -204,16 +204,16 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     if !require.kernel_reads {
         return None;
     }
-    match report.check(KERNEL_READS_CHECK) {
-        Some(check) if check.outcome == State::Ready => None,
-        Some(check) if check.outcome == State::NotReady => {
+    match report.check(KERNEL_READS_CHECK).map(|check| (check.outcome, check)) {
+        Some((State::Ready, _)) => None,
+        Some((State::NotReady, check)) => {
             let message = format!("programs may not read kernel memory: {}", check.detail);
             // A probe of an earlier version writes no fix.
             let fix = Some(check.fix.as_str()).filter(|fix| !fix.is_empty());
             let fix = fix.unwrap_or(Reason::KernelReadsForbidden.remedy());
             Some(not_ready(Reason::KernelReadsForbidden, message, fix))
         }
-        _ => Some(unknown(
+        Some((State::Unknown, _)) | None => Some(unknown(
             Reason::KernelReadsUnknown,
             "it is not known whether programs may read kernel memory",
             Reason::KernelReadsUnknown.remedy(),
