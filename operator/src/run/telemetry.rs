@@ -1,5 +1,8 @@
 //! Log lines on standard error.
 
+use std::str::FromStr;
+
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use crate::run::cli::LogFormat;
@@ -7,9 +10,16 @@ use crate::run::cli::LogFormat;
 /// Starts logging. `level` may also be directives of tracing-subscriber. Returns what is wrong with
 /// it.
 pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(level).map_err(|_| {
+    let invalid = || {
         format!("invalid --log {level:?}: use error, warn, info, debug or trace, for example info")
-    })?;
+    };
+    // tracing-subscriber reads a misspelt level as the name of a module, and would then log nothing.
+    let is_level = |word: &str| !word.is_empty() && LevelFilter::from_str(word).is_ok();
+    let is_valid = |directive: &str| directive.contains('=') || is_level(directive.trim());
+    if !level.split(',').all(is_valid) {
+        return Err(invalid());
+    }
+    let filter = EnvFilter::try_new(level).map_err(|_| invalid())?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -27,11 +37,13 @@ mod tests {
 
     #[test]
     fn an_invalid_level_is_reported_with_the_valid_ones() {
-        assert_eq!(
-            start("loud=very=much", LogFormat::Text),
-            Err("invalid --log \"loud=very=much\": use error, warn, info, debug or trace, \
-                 for example info"
-                .to_owned())
-        );
+        for level in ["loud=very=much", "inof", "info,verbose", ""] {
+            assert_eq!(
+                start(level, LogFormat::Text),
+                Err(format!(
+                    "invalid --log {level:?}: use error, warn, info, debug or trace, for example info"
+                ))
+            );
+        }
     }
 }
