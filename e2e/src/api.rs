@@ -39,7 +39,6 @@ pub enum Error {
     Io {
         /// What was being done.
         doing: String,
-        /// Why.
         source: io::Error,
     },
     /// The binary cannot be built.
@@ -50,7 +49,6 @@ pub enum Error {
     Kubeconfig {
         /// The file.
         path: PathBuf,
-        /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The API server is not ready in time.

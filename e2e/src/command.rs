@@ -13,7 +13,6 @@ pub enum Error {
     Start {
         /// The program and its arguments.
         line: String,
-        /// Why.
         source: io::Error,
     },
     /// It failed.

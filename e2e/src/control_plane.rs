@@ -32,7 +32,6 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
 }

@@ -24,7 +24,6 @@ pub enum Error {
     Make {
         /// The subject.
         subject: String,
-        /// Why.
         source: rcgen::Error,
     },
     /// A file cannot be read or written.
@@ -32,7 +31,6 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
 }

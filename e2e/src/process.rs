@@ -26,7 +26,6 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug, thiserror::Error)]
 #[error("{name} ended by itself; the end of {}:\n{text}", log.display())]
 pub struct Ended {
-    /// Its name.
     pub name: String,
     /// Its log.
     pub log: PathBuf,
@@ -44,7 +43,6 @@ pub enum Error {
         name: String,
         /// The program.
         program: String,
-        /// Why.
         source: io::Error,
     },
     /// A record or log could not be written.
@@ -52,7 +50,6 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
     /// Killed processes still run.

@@ -24,7 +24,6 @@ pub enum Error {
         verb: String,
         /// The path.
         path: String,
-        /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The request was refused.
@@ -36,7 +35,6 @@ pub enum Error {
         path: String,
         /// The HTTP status.
         code: u16,
-        /// Why.
         message: String,
     },
 }

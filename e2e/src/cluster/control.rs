@@ -30,7 +30,6 @@ pub enum Error {
     Port {
         /// The request.
         request: String,
-        /// Why.
         source: io::Error,
     },
     /// The emulator ended, and the machine with it.

@@ -114,7 +114,6 @@ pub enum Error {
     Io {
         /// What was being done.
         doing: String,
-        /// Why.
         source: io::Error,
     },
 }

@@ -242,10 +242,6 @@ mod tests {
     const WITHOUT: Boot = Boot { parameters: "lsm=yama", places: &Place::ALL };
 
     fn report(evidence: &str, reason: &str, fix: &str, outcomes: [&str; 4]) -> Report {
-        let check = |(name, outcome): (&str, &str)| Check {
-            name: name.to_owned(),
-            outcome: outcome.to_owned(),
-        };
         Report {
             schema: SCHEMA.to_owned(),
             evidence: evidence.to_owned(),
@@ -255,7 +251,7 @@ mod tests {
                 .into_iter()
                 .zip(outcomes)
                 .chain([("KernelReads", "Pass")])
-                .map(check)
+                .map(|(name, outcome)| Check { name: name.into(), outcome: outcome.into() })
                 .collect(),
         }
     }

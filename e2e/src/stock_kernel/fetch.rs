@@ -34,7 +34,6 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
     /// There is no such package.

@@ -91,7 +91,6 @@ pub enum Error {
         program: &'static str,
         /// The package that has it.
         package: &'static str,
-        /// Why.
         source: io::Error,
     },
     /// Reading or writing on this machine failed.
@@ -99,7 +98,6 @@ pub enum Error {
     Io {
         /// What was being done.
         doing: &'static str,
-        /// Why.
         source: io::Error,
     },
 }

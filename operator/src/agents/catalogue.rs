@@ -7,11 +7,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use lsm_ready_crds::selection::Labels;
-use lsm_ready_tetragon::tracing_policy::Name;
 
 use crate::tetragon_client::{Answer, PolicyName, Source};
 use crate::tracing_policies::expectation::{Expectation, Placement};
-use crate::tracing_policies::snapshot::{Object, Snapshot};
+use crate::tracing_policies::snapshot::Snapshot;
 
 /// Maximum number of policies kept of one answer beside those in the cluster.
 pub const MAX_OTHERS: usize = 64;
@@ -34,12 +33,12 @@ pub struct CataloguedPolicy<'a> {
 
 impl<'a> Catalogue<'a> {
     pub fn of(snapshot: &'a Snapshot) -> Self {
-        let policy = |(name, object): (&Name, &'a Object)| CataloguedPolicy {
+        let policies = snapshot.objects().map(|(name, object)| CataloguedPolicy {
             name: PolicyName { namespace: name.namespace.clone(), name: name.name.clone() },
             labels: object.entry.labels(),
             expectation: &object.expectation,
-        };
-        let mut policies: Vec<_> = snapshot.objects().map(policy).collect();
+        });
+        let mut policies: Vec<_> = policies.collect();
         policies.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let mut hasher = DefaultHasher::new();
         for CataloguedPolicy { name, expectation, .. } in &policies {

@@ -162,14 +162,14 @@ impl fmt::Display for Releases {
         if *self == Self::ALL {
             return f.write_str("every release from v1.3 to main");
         }
-        let run = |(first, last): (Release, Release)| match (first, last) {
+        let runs = self.runs().into_iter().map(|run| match run {
             (V1_3, V1_3) => "v1.3".to_owned(),
             (V1_3, last) => format!("v1.3 to {}", last.name()),
             (first, last) if first == last => first.name().to_owned(),
             (first, Main) => format!("{} and later", first.name()),
             (first, last) => format!("{} to {}", first.name(), last.name()),
-        };
-        let runs: Vec<String> = self.runs().into_iter().map(run).collect();
+        });
+        let runs: Vec<String> = runs.collect();
         if runs.is_empty() { f.write_str("no release") } else { f.write_str(&runs.join(", ")) }
     }
 }

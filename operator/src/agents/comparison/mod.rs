@@ -98,7 +98,7 @@ impl Comparison<'_> {
         placements: &'s [Placement],
         answer: &'s Answer,
     ) -> Vec<PolicyEffect<'s>> {
-        let effect = |(policy, place): (&'s CataloguedPolicy<'s>, Placement)| {
+        let effects = self.here(placements).map(|(policy, place)| {
             let status = answer.policies.get(&policy.name);
             let effect = match (status, place) {
                 (None, Placement::Unclear) => Effect::Problem(Problem::StateUnclear),
@@ -107,8 +107,8 @@ impl Comparison<'_> {
                 (Some(status), _) => self.effect_of_status(policy.expectation, status),
             };
             PolicyEffect { effect, policy: Some(&policy.name), status }
-        };
-        self.here(placements).map(effect).collect()
+        });
+        effects.collect()
     }
 
     fn effect_of_status(&self, expectation: &Expectation, status: &PolicyStatus) -> Effect {
