@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # A compiler for BPF programs without a nightly Rust, from packages of Debian 12 or newer: probe-ebpf/toolchain.sh DIR
 #
 # rustc-web is Debian's newer rustc for building browsers; with it comes a prebuilt `core` for bpfel-unknown-none.
@@ -75,6 +75,7 @@ build_linker() {
     rm -rf "$dir/linker-build"
 }
 
-exec 9>"$dir/.lock"; flock 9
+# bash picks a free descriptor. A fixed one could be that of cargo's jobserver.
+exec {lock}>"$dir/.lock"; flock "$lock"
 [ -e "$dir/llvm-version" ] || unpack_compiler
 [ -x "$dir/bin/bpf-linker" ] || build_linker
