@@ -29,7 +29,7 @@ impl Context {
     pub fn forget_gone_policies(&self) {
         let uids = uids(&self.stores.policies);
         self.backoffs.policies.retain(|uid| uids.contains(uid));
-        self.pace.retain(|uid| uids.contains(uid));
+        self.rate_limit.retain(|uid| uids.contains(uid));
         self.metrics
             .retain_policies(|name| self.stores.policies.get(&ObjectRef::new(name)).is_some());
     }

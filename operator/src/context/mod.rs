@@ -15,7 +15,7 @@ use crate::agents::tls::TlsFiles;
 use crate::context::backoff::Backoffs;
 use crate::context::metrics::Metrics;
 use crate::node::required;
-use crate::policy::rate_limit::Pace;
+use crate::policy::rate_limit::RateLimit;
 use crate::tetragon::state::Memory;
 use crate::watch::queue::Queues;
 use crate::watch::store::Stores;
@@ -28,7 +28,7 @@ pub struct Context {
     /// For queueing other objects than the one that is being reconciled.
     pub queues: Queues,
     /// What all policies require of nodes, computed once for many Nodes.
-    pub required: required::Memory,
+    pub required: required::Cache,
     /// The state of each DaemonSet that the Tetragon controller looks after.
     pub tetragon: Memory,
     /// The answers of Tetragon's agents.
@@ -36,7 +36,7 @@ pub struct Context {
     /// The files for gRPC over TLS to Tetragon's agents.
     pub agent_tls: TlsFiles,
     /// Limits how often each policy is evaluated.
-    pub pace: Pace,
+    pub rate_limit: RateLimit,
     /// Failures in a row, for each controller.
     pub backoffs: Backoffs,
     pub metrics: Metrics,
@@ -60,11 +60,11 @@ impl Context {
             client,
             stores,
             queues,
-            required: required::Memory::default(),
+            required: required::Cache::default(),
             tetragon: Memory::default(),
             agents: crate::agents::answers::Answers::default(),
             agent_tls: TlsFiles::default(),
-            pace: Pace::default(),
+            rate_limit: RateLimit::default(),
             backoffs: Backoffs::default(),
             metrics,
             now: Timestamp::now,

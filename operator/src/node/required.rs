@@ -19,7 +19,7 @@ use crate::tracing_policies::snapshot::Snapshot;
 pub struct Required {
     pub policy: Arc<LsmPolicy>,
     pub selection: Selection,
-    pub demand: Requirement,
+    pub requirement: Requirement,
 }
 
 impl Required {
@@ -28,8 +28,8 @@ impl Required {
         let lives = |policy: &&Arc<LsmPolicy>| policy.metadata.deletion_timestamp.is_none();
         let required = |policy: &Arc<LsmPolicy>| {
             let selection = Selection::of(&policy.spec).ok()?;
-            let demand = Requirement::of(&policy.spec, tetragons).ok()?;
-            Some(Self { policy: policy.clone(), selection, demand })
+            let requirement = Requirement::of(&policy.spec, tetragons).ok()?;
+            Some(Self { policy: policy.clone(), selection, requirement })
         };
         policies.iter().filter(lives).filter_map(required).collect()
     }
@@ -37,33 +37,33 @@ impl Required {
 
 /// The last result, with the inputs that it was computed from.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<Option<Remembered>>);
+pub struct Cache(Mutex<Option<Cached>>);
 
 #[derive(Debug)]
-struct Remembered {
+struct Cached {
     policies: Vec<Arc<LsmPolicy>>,
     tetragons: Arc<Snapshot>,
     required: Arc<Vec<Required>>,
 }
 
-impl Memory {
+impl Cache {
     /// Like [`Required::all`], from the cache where the inputs are the same.
     pub fn all(
         &self,
         policies: Vec<Arc<LsmPolicy>>,
         tetragons: Arc<Snapshot>,
     ) -> Arc<Vec<Required>> {
-        let mut memory = self.0.lock();
-        if let Some(known) = memory.as_ref().filter(|known| known.is_of(&policies, &tetragons)) {
+        let mut cached = self.0.lock();
+        if let Some(known) = cached.as_ref().filter(|known| known.is_of(&policies, &tetragons)) {
             return known.required.clone();
         }
         let required = Arc::new(Required::all(&policies, &tetragons));
-        *memory = Some(Remembered { policies, tetragons, required: required.clone() });
+        *cached = Some(Cached { policies, tetragons, required: required.clone() });
         required
     }
 }
 
-impl Remembered {
+impl Cached {
     /// Whether the result was computed from these objects. Pointers identify them: the objects are
     /// held here, so no new object can have the address of an old one.
     fn is_of(&self, policies: &[Arc<LsmPolicy>], tetragons: &Arc<Snapshot>) -> bool {
@@ -86,18 +86,18 @@ mod tests {
 
     #[test]
     fn the_result_is_cached_until_a_policy_or_tracing_policy_changes() {
-        let memory = Memory::default();
+        let cached = Cache::default();
         let (a, known) = (policy("a"), Arc::new(Snapshot::default()));
-        let first = memory.all(vec![a.clone()], known.clone());
-        assert!(Arc::ptr_eq(&first, &memory.all(vec![a.clone()], known.clone())));
+        let first = cached.all(vec![a.clone()], known.clone());
+        assert!(Arc::ptr_eq(&first, &cached.all(vec![a.clone()], known.clone())));
         for (policies, tetragons) in [
             (vec![a.clone(), policy("b")], known.clone()),
             (vec![policy("a")], known.clone()),
             (Vec::new(), known.clone()),
             (vec![a.clone()], Arc::new(Snapshot::default())),
         ] {
-            let before = memory.all(vec![a.clone()], known.clone());
-            let after = memory.all(policies.clone(), tetragons);
+            let before = cached.all(vec![a.clone()], known.clone());
+            let after = cached.all(policies.clone(), tetragons);
             assert!(!Arc::ptr_eq(&before, &after));
             assert_eq!(after.len(), policies.len());
         }

@@ -62,7 +62,7 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     }
     // 1. Wait if the policy was evaluated less than a second ago.
     let now = (ctx.now)();
-    if let Err(wait) = ctx.pace.step(&policy.uid().unwrap_or_default(), now) {
+    if let Err(wait) = ctx.rate_limit.allow(&policy.uid().unwrap_or_default(), now) {
         return Ok(Action::requeue(wait));
     }
     // 2. Collect what is known.

@@ -12,12 +12,12 @@ const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When each policy was last evaluated, by UID.
 #[derive(Debug, Default)]
-pub struct Pace(Mutex<HashMap<String, Timestamp>>);
+pub struct RateLimit(Mutex<HashMap<String, Timestamp>>);
 
-impl Pace {
+impl RateLimit {
     /// Records an evaluation. The error is the time to wait, if the last one was less than a second
     /// ago.
-    pub fn step(&self, uid: &str, now: Timestamp) -> Result<(), Duration> {
+    pub fn allow(&self, uid: &str, now: Timestamp) -> Result<(), Duration> {
         let mut last = self.0.lock();
         // Drops the entries of deleted policies too, so the map does not grow.
         last.retain(|_, then| wait(*then, now).is_some());
@@ -46,12 +46,12 @@ mod tests {
 
     #[test]
     fn each_policy_is_evaluated_once_a_second() {
-        let pace = Pace::default();
+        let rate_limit = RateLimit::default();
         let at = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
-        assert_eq!(pace.step("a", at(0)), Ok(()));
-        assert_eq!(pace.step("b", at(100)), Ok(()));
-        assert_eq!(pace.step("a", at(300)), Err(Duration::from_millis(700)));
-        assert_eq!(pace.step("a", at(1000)), Ok(()));
-        assert_eq!(pace.step("a", at(500)), Ok(()), "the clock was set back");
+        assert_eq!(rate_limit.allow("a", at(0)), Ok(()));
+        assert_eq!(rate_limit.allow("b", at(100)), Ok(()));
+        assert_eq!(rate_limit.allow("a", at(300)), Err(Duration::from_millis(700)));
+        assert_eq!(rate_limit.allow("a", at(1000)), Ok(()));
+        assert_eq!(rate_limit.allow("a", at(500)), Ok(()), "the clock was set back");
     }
 }

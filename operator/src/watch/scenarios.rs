@@ -106,7 +106,7 @@ async fn a_policy_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
             for name in ["kept", "gone"] {
                 let uid = format!("uid-{name}");
                 ctx.metrics.policy_nodes(name, &NodeCounts::default());
-                ctx.pace.step(&uid, (ctx.now)()).unwrap();
+                ctx.rate_limit.allow(&uid, (ctx.now)()).unwrap();
                 ctx.backoffs.policies.failed(&uid);
             }
         })
@@ -114,8 +114,8 @@ async fn a_policy_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
     assert_eq!(remembered, [2, 1]);
     let metrics = ctx.metrics.encode().unwrap();
     assert!(metrics.contains(r#"policy="kept""#) && !metrics.contains("gone"), "{metrics}");
-    assert!(ctx.pace.step("uid-kept", (ctx.now)()).is_err());
-    assert!(ctx.pace.step("uid-gone", (ctx.now)()).is_ok());
+    assert!(ctx.rate_limit.allow("uid-kept", (ctx.now)()).is_err());
+    assert!(ctx.rate_limit.allow("uid-gone", (ctx.now)()).is_ok());
     assert!(!is_forgotten(&ctx.backoffs.policies, "uid-kept"));
     assert!(is_forgotten(&ctx.backoffs.policies, "uid-gone"));
 }

@@ -78,7 +78,7 @@ fn policy_verdicts<'a>(
         .filter(|required| required.selection.selects(labels))
         .map(|required| PolicyVerdict {
             policy: &required.policy,
-            verdict: required.demand.verdict(labels, facts),
+            verdict: required.requirement.verdict(labels, facts),
         })
         .collect()
 }
