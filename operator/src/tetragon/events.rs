@@ -24,7 +24,7 @@ pub(super) fn written(write: &Write) -> Event {
         }
         Write::Remove => {
             let note = "removed the mount of securityfs that lsm-ready had added";
-            event(EventType::Normal, "SecurityfsGivenBack", note.to_owned())
+            event(EventType::Normal, "SecurityfsRemoved", note.to_owned())
         }
         Write::TakeBack { cause, .. } => {
             let note = format!(
