@@ -9,6 +9,7 @@
 //! No controller runs before every store has its first list: a Node is never labelled from half of
 //! the evidence.
 
+mod cleanup;
 pub mod cli;
 mod controllers;
 pub mod election;
@@ -35,7 +36,8 @@ use self::signals::Signals;
 use crate::agents::tls::TlsFiles;
 use crate::context::Context;
 use crate::context::metrics::Metrics;
-use crate::run::cli::Cli;
+use crate::run::cli::{Cli, Command};
+use crate::teardown::Teardown;
 use crate::watch;
 use crate::watch::queue::queues;
 use crate::watch::store::stores;
@@ -58,6 +60,9 @@ pub enum Error {
     /// Another replica is the leader now.
     #[error(transparent)]
     Election(#[from] election::Error),
+    /// Something is left after the subcommand `cleanup`. It has been logged.
+    #[error("not everything was removed")]
+    Cleanup,
     /// This is a bug: watches are restarted for ever.
     #[error("the watches ended")]
     Watches,
@@ -65,6 +70,9 @@ pub enum Error {
 
 /// Runs until a signal or an error.
 pub async fn run(cli: Cli) -> Result<(), Error> {
+    if let Some(Command::Cleanup { namespace }) = cli.command {
+        return cleanup::run(namespace).await;
+    }
     let mut signals = Signals::listen().map_err(Error::Signals)?;
     let client = Client::try_default().await.map_err(|error| Error::Client(Box::new(error)))?;
     let (metrics, readiness) = (Metrics::default(), Readiness::default());
@@ -92,16 +100,19 @@ async fn lead(cli: &Cli, start: Start, signals: &mut Signals) -> Result<(), Erro
         info!("no leader election: the operator does not run in a pod");
         return work(start, std::future::pending(), signals).await;
     };
+    let teardown = Teardown::connect(&identity.namespace).await;
+    let teardown = teardown.map_err(|error| Error::Client(Box::new(error)))?;
     let election = Election::new(&start.client, identity);
     // A replica that stands by counts as ready. Otherwise a rolling update would never get past it.
     let standing_by = || start.readiness.all_done();
     tokio::select! {
         () = election.win(standing_by) => {}
+        () = teardown.instead_of_the_leader() => return Ok(()),
         () = signals.next() => return Ok(()),
     }
     start.metrics.leading(true);
     info!("this replica is the leader");
-    let worked = work(start, election.lose(), signals).await;
+    let worked = teardown.while_leading(work(start, election.lose(), signals)).await;
     if let Err(error) = election.resign().await {
         warn!(%error, "the Lease was not released");
     }
