@@ -22,6 +22,19 @@ pub fn release(metadata: &ObjectMeta) -> Option<Value> {
     Some(with_finalizers(metadata, &json!(finalizers(metadata)?)))
 }
 
+/// A JSON patch that removes that finalizer. Its preconditions are the UID and the finalizer itself:
+/// it also fits when something else of the object has changed meanwhile, for example because its
+/// deletion began.
+pub fn remove_finalizer(metadata: &ObjectMeta, finalizer: &str) -> Option<Value> {
+    let position = metadata.finalizers.as_ref()?.iter().position(|name| name == finalizer)?;
+    let path = format!("/metadata/finalizers/{position}");
+    Some(json!([
+        {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
+        {"op": "test", "path": path, "value": finalizer},
+        {"op": "remove", "path": path},
+    ]))
+}
+
 /// A merge patch that adds our finalizer. None where it is there, and where it is too late for it:
 /// an object that is being deleted gets no new finalizers.
 pub fn hold(metadata: &ObjectMeta, finalizer: &str) -> Option<Value> {
@@ -71,6 +84,19 @@ mod tests {
         assert_eq!(patch, Some(wanted));
         assert_eq!(release(&metadata(&["a.io/x"])), None);
         assert_eq!(release(&metadata(&[])), None);
+    }
+
+    #[test]
+    fn one_finalizer_is_removed_by_its_position_and_value() {
+        let patch =
+            remove_finalizer(&metadata(&["a.io/x", "lsmready.io/cleanup"]), "lsmready.io/cleanup");
+        let wanted = json!([
+            {"op": "test", "path": "/metadata/uid", "value": "u"},
+            {"op": "test", "path": "/metadata/finalizers/1", "value": "lsmready.io/cleanup"},
+            {"op": "remove", "path": "/metadata/finalizers/1"},
+        ]);
+        assert_eq!(patch, Some(wanted));
+        assert_eq!(remove_finalizer(&metadata(&["a.io/x"]), "lsmready.io/cleanup"), None);
     }
 
     #[test]

@@ -89,6 +89,21 @@ impl ApiServer {
         Ok(server)
     }
 
+    /// Starts those controllers of kube-controller-manager, for example `namespace-controller`. They
+    /// end with the API server.
+    pub fn start_controllers(&mut self, controllers: &[&str]) -> Result<(), Error> {
+        let processes = Processes::new(self.plane.dir.join("processes"));
+        let mut command = self.plane.controller_manager();
+        command
+            .arg(format!("--controllers={}", controllers.join(",")))
+            // Other API servers of this machine may have controllers too.
+            .arg("--secure-port=0")
+            .env("EXIT_WITH_STDIN", "1")
+            .stdin(Stdio::piped());
+        self.children.push(processes.start("kube-controller-manager", &mut command)?);
+        Ok(())
+    }
+
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.plane.kubeconfig()

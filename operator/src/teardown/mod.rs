@@ -43,8 +43,10 @@ use release::Pending;
 pub const CLEAN_WITHIN: Duration = Duration::from_secs(40);
 /// How long a replica that does not lead leaves the cleanup to the leader.
 const STANDBY_WAITS: Duration = Duration::from_secs(15);
-/// How long the ends of the watches are looked at, and the finalizers removed.
-const REQUESTS_WITHIN: Duration = Duration::from_secs(10);
+/// How long one look at the objects may take.
+const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
+/// How often the finalizers are tried to be removed.
+const ATTEMPTS: u32 = 3;
 
 /// Cleans up when lsm-ready is uninstalled. Its requests are its own: they do not depend on the
 /// Lease, which may be gone by then.
@@ -161,24 +163,40 @@ impl Teardown {
 
     /// Removes the finalizers. Errors are logged: nothing else can be done about them.
     async fn let_go(&self) {
-        let reads = self.guarded.iter().map(async |guarded| {
-            let object = guarded.api(&self.client).get_opt(&guarded.name).await?;
-            Ok::<_, kube::Error>(object.and_then(|object| Pending::of(guarded, &object.metadata)))
-        });
-        let Ok(reads) = timeout(REQUESTS_WITHIN, join_all(reads)).await else {
-            warn!("the finalizers were not removed: the API server gave no answer");
-            return;
-        };
-        let mut pending = Vec::new();
-        for read in reads {
-            match read {
-                Ok(found) => pending.extend(found),
-                Err(error) => warn!(%error, "a finalizer may not be removed"),
+        let mut errors = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let (pending, unread) = self.pending().await;
+            errors = release::together(&self.config, pending).await;
+            errors.extend(unread);
+            if errors.is_empty() {
+                return;
             }
         }
-        for error in release::together(&self.config, pending).await {
-            warn!("a finalizer was not removed: run kubectl lsm-ready cleanup: {error}");
+        for error in errors {
+            warn!("a finalizer may be left: run kubectl lsm-ready cleanup: {error}");
         }
+    }
+
+    /// The objects that have our finalizer, and why some cannot be read.
+    async fn pending(&self) -> (Vec<Pending>, Vec<String>) {
+        let reads = self.guarded.iter().map(async |guarded| {
+            let api = guarded.api(&self.client);
+            match timeout(REQUESTS_WITHIN, api.get_opt(&guarded.name)).await {
+                Ok(Ok(object)) => {
+                    Ok(object.and_then(|object| Pending::of(guarded, &object.metadata)))
+                }
+                Ok(Err(error)) => Err(format!("{guarded}: {error}")),
+                Err(_) => Err(format!("{guarded}: no answer in time")),
+            }
+        });
+        let (mut pending, mut unread) = (Vec::new(), Vec::new());
+        for read in join_all(reads).await {
+            match read {
+                Ok(found) => pending.extend(found),
+                Err(error) => unread.push(error),
+            }
+        }
+        (pending, unread)
     }
 }
 

@@ -20,7 +20,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Config;
 use kube::client::ConfigExt;
 use lsm_ready_cleanup::metadata;
-use lsm_ready_crds::names::FIELD_MANAGER;
+use lsm_ready_crds::names::{FIELD_MANAGER, FINALIZER};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tower::{BoxError, ServiceBuilder, ServiceExt};
@@ -43,7 +43,7 @@ pub(super) struct Pending {
 
 impl Pending {
     pub fn of(guarded: &Guarded, metadata: &ObjectMeta) -> Option<Self> {
-        let patch = metadata::release(metadata)?;
+        let patch = metadata::remove_finalizer(metadata, FINALIZER)?;
         Some(Self { object: guarded.to_string(), path: guarded.path(), patch })
     }
 }
@@ -66,7 +66,7 @@ async fn remove(config: &Config, pending: Pending) -> Result<(), BoxError> {
         Ok::<_, Infallible>(Frame::data(Bytes::from(patch.to_string())))
     }));
     let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
-        .header(CONTENT_TYPE, "application/merge-patch+json")
+        .header(CONTENT_TYPE, "application/json-patch+json")
         .body(body.boxed_unsync())?;
     let connector = config.rustls_https_connector()?;
     let service = ServiceBuilder::new()

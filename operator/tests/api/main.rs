@@ -19,3 +19,4 @@ mod server;
 mod tetragon;
 mod tetragon_operator;
 mod tracing_policies;
+mod uninstall;
