@@ -94,10 +94,12 @@ impl Guarded {
         format!("{kind}/{}", self.name)
     }
 
-    pub async fn patch(&self, client: &Client, patch: &Value) -> kube::Result<()> {
+    /// Returns the metadata after the patch.
+    pub async fn patch(&self, client: &Client, patch: &Value) -> kube::Result<ObjectMeta> {
         let field_manager = Some(FIELD_MANAGER.to_owned());
         let params = PatchParams { field_manager, ..PatchParams::default() };
-        self.api(client).patch(&self.name, &params, &Patch::Merge(patch)).await.map(drop)
+        let patched = self.api(client).patch(&self.name, &params, &Patch::Merge(patch)).await?;
+        Ok(patched.metadata)
     }
 }
 

@@ -24,18 +24,23 @@
 mod guarded;
 mod release;
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
 use futures::stream::select_all;
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, Config};
-use kube_runtime::{WatchStreamExt, watcher};
+use kube_runtime::WatchStreamExt;
+use kube_runtime::watcher::{self, Event, watcher};
 use lsm_ready_cleanup::{Cluster, Mode, Names, traces};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tracing::{error, info, warn};
 
+use crate::run::connection::{self, Held, KeepAlive};
 use guarded::{Guarded, Step, guarded, step};
 use release::Pending;
 
@@ -43,94 +48,131 @@ use release::Pending;
 pub const CLEAN_WITHIN: Duration = Duration::from_secs(40);
 /// How long a replica that does not lead leaves the cleanup to the leader.
 const STANDBY_WAITS: Duration = Duration::from_secs(15);
+/// How often a replica looks whether it leads.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long one look at the objects may take.
 const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
 /// How often the finalizers are tried to be removed.
 const ATTEMPTS: u32 = 3;
 
-/// Cleans up when lsm-ready is uninstalled. Its requests are its own: they do not depend on the
-/// Lease, which may be gone by then.
+/// Cleans up when lsm-ready is uninstalled. Its requests are not fenced: the Lease may be gone by
+/// then, and what they do is right whoever leads.
 pub struct Teardown {
     config: Config,
     client: Client,
+    held: Held,
+    /// Whether this replica has led.
+    led: AtomicBool,
     guarded: Vec<Guarded>,
 }
 
 impl Teardown {
-    /// For the operator in that namespace.
-    pub async fn connect(namespace: &str) -> kube::Result<Self> {
-        let config = Config::infer().await.map_err(kube::Error::InferConfig)?;
-        let client = Client::try_from(config.clone())?;
-        Ok(Self { config, client, guarded: guarded(namespace) })
+    /// For the operator in that namespace. `held` says whether this replica leads.
+    pub fn new(config: &Config, namespace: &str, held: Held) -> kube::Result<Self> {
+        let client = connection::client(config, KeepAlive::WORK, Held::without_election())?;
+        let config = config.clone();
+        Ok(Self { config, client, held, led: AtomicBool::new(false), guarded: guarded(namespace) })
     }
 
-    /// Does the leader's work. Cleans up instead as soon as lsm-ready is being uninstalled.
-    pub async fn while_leading<E>(
-        &self,
-        work: impl Future<Output = Result<(), E>>,
-    ) -> Result<(), E> {
+    /// Does the work. Stops it and cleans up as soon as lsm-ready is being uninstalled.
+    pub async fn beside<E>(&self, work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let worked = tokio::select! {
             worked = work => Some(worked),
-            () = self.deletion(Role::Leader) => None,
+            () = self.deletion() => None,
         };
-        match worked {
-            // Another replica may lead by now. It needs the finalizers.
-            Some(Err(error)) if !self.is_being_deleted().await => Err(error),
-            Some(Ok(())) if !self.is_being_deleted().await => {
-                self.let_go().await;
-                Ok(())
-            }
-            None | Some(_) => {
-                self.clean_up().await;
-                Ok(())
-            }
+        let Some(worked) = worked else {
+            self.clean_up().await;
+            return Ok(());
+        };
+        if !self.led.load(Ordering::Relaxed) {
+            return worked;
         }
+        if self.is_being_deleted().await {
+            self.clean_up().await;
+        } else if worked.is_ok() {
+            self.let_go(Release::OneByOne).await;
+        }
+        worked
     }
 
-    /// Cleans up where the leader has died during its cleanup. Returns only after that.
-    pub async fn instead_of_the_leader(&self) {
-        self.deletion(Role::Standby).await;
-        sleep(STANDBY_WAITS).await;
-        self.clean_up().await;
+    fn role(&self) -> Role {
+        if self.held.until(Instant::now()).is_none() {
+            return Role::Standby;
+        }
+        self.led.store(true, Ordering::Relaxed);
+        Role::Leader
     }
 
     /// Returns when lsm-ready is being uninstalled. A leader sets the finalizers meanwhile.
-    async fn deletion(&self, role: Role) {
-        let watches = self.guarded.iter().map(|guarded| {
-            let config = watcher::Config::default().fields(&guarded.field_selector());
-            let events = watcher::watcher(guarded.api(&self.client), config);
-            let objects = events.default_backoff().applied_objects();
-            objects.map_ok(move |object| (guarded, object)).boxed()
-        });
-        let mut changes = select_all(watches);
-        while let Some(change) = changes.next().await {
-            let (guarded, object) = match change {
-                Ok(change) => change,
-                // Without the right to watch, there is no cleanup. Everything else works.
-                Err(error) => {
-                    warn!(%error, "cannot watch an object of the installation");
-                    continue;
+    async fn deletion(&self) {
+        let mut changes = self.changes();
+        let mut ticks = interval(LOOK);
+        let mut objects = BTreeMap::new();
+        let mut deleted_at = None;
+        loop {
+            tokio::select! {
+                Some(change) = changes.next() => change.remember(&mut objects),
+                _ = ticks.tick() => {}
+            }
+            let role = self.role();
+            for (index, object) in std::mem::take(&mut objects) {
+                let guarded = &self.guarded[index];
+                let step = step(guarded, &object, role);
+                if step == Step::CleanUp && deleted_at.is_none() {
+                    info!("{guarded} is being deleted");
+                    deleted_at = Some(Instant::now());
                 }
-            };
-            match step(guarded, &object.metadata, role) {
-                Step::CleanUp => {
-                    info!(object = guarded.name, kind = guarded.kind.kind, "is being deleted");
-                    return;
+                if let Some(object) = self.take(step, guarded, object).await {
+                    objects.insert(index, object);
                 }
-                Step::Hold(patch) | Step::LetGo(patch) => {
-                    if let Err(error) = guarded.patch(&self.client, &patch).await {
-                        warn!(%guarded, %error, "the finalizer was not changed");
-                    }
-                }
-                Step::Nothing => {}
+            }
+            let is_mine = role == Role::Leader
+                || deleted_at.is_some_and(|since: Instant| since.elapsed() >= STANDBY_WAITS);
+            if deleted_at.is_some() && is_mine {
+                return;
             }
         }
+    }
+
+    /// The changes of all objects.
+    fn changes(&self) -> impl Stream<Item = Change> {
+        select_all(self.guarded.iter().enumerate().map(|(index, guarded)| {
+            let config = watcher::Config::default().fields(&guarded.field_selector());
+            let events = watcher(guarded.api(&self.client), config).default_backoff();
+            let changes = events.filter_map(move |event| async move {
+                match event {
+                    Ok(Event::Apply(object) | Event::InitApply(object)) => {
+                        Some(Change { index, object: Some(object.metadata) })
+                    }
+                    Ok(Event::Delete(_)) => Some(Change { index, object: None }),
+                    Ok(Event::Init | Event::InitDone) => None,
+                    // Without the right to watch there is no cleanup. Everything else works.
+                    Err(error) => {
+                        warn!(%error, "cannot watch {guarded}");
+                        None
+                    }
+                }
+            });
+            changes.boxed()
+        }))
+    }
+
+    /// Does what the step says. Returns the object as it is then. None where only a later change
+    /// of the object can help.
+    async fn take(&self, step: Step, guarded: &Guarded, object: ObjectMeta) -> Option<ObjectMeta> {
+        let (Step::Hold(patch) | Step::LetGo(patch)) = step else { return Some(object) };
+        match timeout(REQUESTS_WITHIN, guarded.patch(&self.client, &patch)).await {
+            Ok(Ok(patched)) => return Some(patched),
+            Ok(Err(error)) => warn!(%error, "the finalizer of {guarded} was not changed"),
+            Err(_) => warn!("the finalizer of {guarded} was not changed: no answer in time"),
+        }
+        None
     }
 
     /// Whether an object whose deletion is an uninstallation is being deleted.
     async fn is_being_deleted(&self) -> bool {
         let looks = self.guarded.iter().filter(|guarded| guarded.means_uninstall).map(async |g| {
-            let object = g.api(&self.client).get_opt(g.name.as_str()).await;
+            let object = g.api(&self.client).get_opt(&g.name).await;
             object.is_ok_and(|object| {
                 object.is_some_and(|object| object.metadata.deletion_timestamp.is_some())
             })
@@ -158,15 +200,15 @@ impl Teardown {
                 "the cleanup was not finished in time: run kubectl lsm-ready cleanup"
             ),
         }
-        self.let_go().await;
+        self.let_go(Release::Together).await;
     }
 
     /// Removes the finalizers. Errors are logged: nothing else can be done about them.
-    async fn let_go(&self) {
+    async fn let_go(&self, release: Release) {
         let mut errors = Vec::new();
         for _ in 0..ATTEMPTS {
             let (pending, unread) = self.pending().await;
-            errors = release::together(&self.config, pending).await;
+            errors = release::remove(&self.config, pending, release).await;
             errors.extend(unread);
             if errors.is_empty() {
                 return;
@@ -200,9 +242,34 @@ impl Teardown {
     }
 }
 
+/// A change of the guarded object with that index.
+struct Change {
+    index: usize,
+    /// None: it is gone.
+    object: Option<ObjectMeta>,
+}
+
+impl Change {
+    fn remember(self, objects: &mut BTreeMap<usize, ObjectMeta>) {
+        match self.object {
+            Some(object) => drop(objects.insert(self.index, object)),
+            None => drop(objects.remove(&self.index)),
+        }
+    }
+}
+
 /// Whether this replica leads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Role {
     Leader,
     Standby,
+}
+
+/// How finalizers are removed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Release {
+    /// The objects stay.
+    OneByOne,
+    /// The objects are being deleted, and with each of them a right may go.
+    Together,
 }

@@ -25,6 +25,7 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
+use super::Release;
 use super::guarded::Guarded;
 
 /// How long the bodies wait for the headers of all requests to be judged.
@@ -49,20 +50,28 @@ impl Pending {
 }
 
 /// Removes the finalizers. Returns an error for each that is still there.
-pub(super) async fn together(config: &Config, pending: Vec<Pending>) -> Vec<String> {
+pub(super) async fn remove(
+    config: &Config,
+    pending: Vec<Pending>,
+    release: Release,
+) -> Vec<String> {
+    let wait = match release {
+        Release::OneByOne => Duration::ZERO,
+        Release::Together => BODIES_WAIT,
+    };
     let removals = pending.into_iter().map(async |one| {
         let object = one.object.clone();
-        let removed = timeout(DEADLINE, remove(config, one)).await;
+        let removed = timeout(DEADLINE, send(config, one, wait)).await;
         let removed = removed.unwrap_or_else(|_| Err("no answer in time".into()));
         removed.err().map(|error| format!("{object}: {error}"))
     });
     join_all(removals).await.into_iter().flatten().collect()
 }
 
-async fn remove(config: &Config, pending: Pending) -> Result<(), BoxError> {
+async fn send(config: &Config, pending: Pending, wait: Duration) -> Result<(), BoxError> {
     let Pending { path, patch, .. } = pending;
     let body = StreamBody::new(stream::once(async move {
-        sleep(BODIES_WAIT).await;
+        sleep(wait).await;
         Ok::<_, Infallible>(Frame::data(Bytes::from(patch.to_string())))
     }));
     let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
