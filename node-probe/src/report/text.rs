@@ -4,7 +4,7 @@
 use lsm_ready_crds::node::LsmSource;
 use lsm_ready_crds::{Evidence, Reason};
 
-use super::{Check, Report, words};
+use super::{Check, Report, bounds, words};
 
 /// The width of a line, without its indentation.
 const MAX_LEN: usize = 110;
@@ -78,12 +78,10 @@ fn check_line(check: &Check) -> String {
     format!("  {outcome:<4}  {:<18} {detail}", check.name)
 }
 
-/// The text without control characters. Recorded facts can come from anybody, and control
-/// characters could change what a terminal shows.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter })
-        .collect()
+/// One line, without characters that change what a terminal shows. Recorded facts can come from
+/// anybody.
+pub fn printable(line: &str) -> String {
+    bounds::printable(line).replace('\n', "\u{fffd}")
 }
 
 /// The text's lines, indented and broken between words. A command in backquotes is not broken,
