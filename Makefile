@@ -16,7 +16,7 @@ REAL    := $(if $(filter real,$(AGENT)),$(wildcard $(TETRAGON_IMAGES)/*.tar))
 
 # Always the whole workspace: with a part of it, cargo compiles the dependencies again with other features.
 TEST    := cargo test -q --workspace
-STATIC  := RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET)
+STATIC  := release/build.sh
 ON_A_CLUSTER = $(RIG) cluster run --nodes "host vm:lsm vm:nolsm" --images $(ARCHIVES)$(addprefix $(comma),$(REAL)) --
 SCENARIOS := $(TEST) --test cluster -- --test-threads=1
 

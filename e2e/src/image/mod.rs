@@ -4,6 +4,7 @@
 //! import`, `podman load` and `docker load` take. The same input gives the same bytes: there are no
 //! times and no owners, and the order is fixed.
 
+pub mod contents;
 pub mod project;
 
 use std::collections::BTreeMap;

@@ -14,6 +14,12 @@ pub enum Action {
     /// Builds the project's own images into target/images and prints their archives and names.
     /// ENGINE=docker, podman or buildah builds the product's images with that instead.
     Build,
+    /// Prints the licence texts that go with the static program of a package, for an image that
+    /// another engine builds.
+    Notices {
+        /// lsm-ready-operator or node-probe.
+        package: String,
+    },
     /// Writes a one-layer image and prints the digest of its manifest.
     Write(Arguments),
 }
@@ -49,6 +55,7 @@ pub fn run(action: Action) -> Result<ExitCode, Failure> {
                 println!("{line}");
             }
         }
+        Action::Notices { package } => print!("{}", project::notices_of(&package)?),
         Action::Write(arguments) => {
             let image = Image {
                 name: arguments.name,
