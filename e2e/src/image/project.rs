@@ -12,7 +12,7 @@ use std::process::Command;
 
 use super::contents::bom::Subject;
 use super::contents::{self, bom, notices, of_program, parts};
-use super::{Error, Image};
+use super::{Error, Image, digest};
 use crate::command::{self, run};
 use crate::paths;
 
@@ -30,6 +30,18 @@ pub enum BuildError {
     /// The SBOM or the licence texts.
     #[error(transparent)]
     Contents(#[from] contents::Error),
+    /// The programs of another build are different.
+    #[error("the image {name} has the digest {first}, and {second} with the programs of {folder}")]
+    Different {
+        /// The image.
+        name: &'static str,
+        /// The digest of the archive in target/images.
+        first: String,
+        /// The digest with the other programs.
+        second: String,
+        /// Where the other programs are.
+        folder: String,
+    },
     /// Another engine failed.
     #[error(transparent)]
     Command(#[from] command::Error),
@@ -77,6 +89,25 @@ pub fn build(engine: Option<&str>) -> Result<Vec<String>, BuildError> {
         lines.push(built.line());
     }
     Ok(lines)
+}
+
+/// Makes the product's images again, of the programs in another folder, and compares their digests
+/// with those of the archives. Returns a line for each image.
+pub fn compare(folder: &Path) -> Result<Vec<String>, BuildError> {
+    let compare = |product: &Product| {
+        let name = product.name;
+        let mut built = product.image();
+        let first = digest(&built.file)?;
+        write_file(&product.notices(), &notices_of(product.package)?)?;
+        built.image.files.insert(format!("/{name}"), folder.join(name));
+        let second = built.image.write(std::io::sink())?;
+        if first == second {
+            return Ok(format!("{name}: {first}, twice"));
+        }
+        let folder = folder.display().to_string();
+        Err(BuildError::Different { name, first, second, folder })
+    };
+    PRODUCTS.iter().map(compare).collect()
 }
 
 impl Built {

@@ -175,3 +175,17 @@ async fn replace_status(
     let replace = api.replace_status(name, &params, &object);
     within("replace the status of the LsmNode", name, replace).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_an_answer_ends_at_the_deadline() {
+        let started = tokio::time::Instant::now();
+        let silence = std::future::pending::<kube::Result<()>>();
+        let error = within("get the Node", "n1", silence).await.unwrap_err();
+        assert_eq!(started.elapsed(), DEADLINE);
+        assert_eq!(error.to_string(), "cannot get the Node \"n1\": no answer within 10 s");
+    }
+}

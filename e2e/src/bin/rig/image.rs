@@ -14,6 +14,12 @@ pub enum Action {
     /// Builds the project's own images into target/images and prints their archives and names.
     /// ENGINE=docker, podman or buildah builds the product's images with that instead.
     Build,
+    /// Makes the product's images again, of the programs in that folder, and fails if an image has
+    /// another digest than its archive in target/images.
+    Compare {
+        /// Where a second build has left the programs.
+        folder: PathBuf,
+    },
     /// Prints the licence texts that go with the static program of a package, for an image that
     /// another engine builds.
     Notices {
@@ -52,6 +58,11 @@ pub fn run(action: Action) -> Result<ExitCode, Failure> {
         Action::Build => {
             let engine = std::env::var("ENGINE").ok().filter(|engine| !engine.is_empty());
             for line in project::build(engine.as_deref())? {
+                println!("{line}");
+            }
+        }
+        Action::Compare { folder } => {
+            for line in project::compare(&folder)? {
                 println!("{line}");
             }
         }
