@@ -209,40 +209,10 @@ impl Span {
 /// Maximum number of spans in a report.
 pub const SPANS: usize = 8;
 
-/// Whether the proved evidence is enough. Where it is not, the check of the first missing rung
-/// tells a failed trial (`NotReady`) from one that could not be made (`Unknown`).
-#[must_use]
-pub fn evidence_state(proved: Evidence, checks: &[Check], required: Evidence) -> State {
-    if proved >= required {
-        return State::Ready;
-    }
-    let missing = Evidence::RUNGS.into_iter().find(|rung| *rung > proved).map(Evidence::as_str);
-    let check = checks.iter().find(|check| Some(check.name.as_str()) == missing);
-    // A report without the check was not written by our probe. Its evidence is too low all the
-    // same.
-    match check.map_or(State::NotReady, |check| check.outcome) {
-        State::Ready | State::NotReady => State::NotReady,
-        State::Unknown => State::Unknown,
-    }
-}
-
 impl LsmNodeStatus {
     /// The check with that name.
     #[must_use]
     pub fn check(&self, name: &str) -> Option<&Check> {
         self.checks.iter().find(|check| check.name == name)
-    }
-
-    /// Whether the two reports differ at most in times and in the history of the boot.
-    #[must_use]
-    pub fn equal_but_for_time(&self, other: &Self) -> bool {
-        let timeless = |status: &Self| Self {
-            observed_time: None,
-            denied_since: None,
-            refused_since: None,
-            denied_before: Vec::new(),
-            ..status.clone()
-        };
-        timeless(self) == timeless(other)
     }
 }

@@ -7,7 +7,7 @@
 //! The API server refuses no report because of a text. No text changes what a terminal shows.
 
 use lsm_ready_crds::node::{Kernel, Lsms};
-use lsm_ready_crds::text::truncate;
+use lsm_ready_crds::text::{self, truncate};
 
 /// The LsmNode's limit for the detail of one check.
 pub const MAX_DETAIL: usize = 2000;
@@ -44,20 +44,10 @@ pub fn lsms(lsms: &Lsms) -> Lsms {
     Lsms { active: active.collect(), source: lsms.source }
 }
 
-/// The text with U+FFFD in place of characters that a terminal does not show as they are: control
-/// characters, and characters that reorder the text around them or are invisible. Line breaks and
-/// tabs stay.
+/// The text without characters that a terminal does not show as they are. Line breaks stay.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|letter| if is_shown(letter) { letter } else { '\u{fffd}' }).collect()
-}
-
-fn is_shown(letter: char) -> bool {
-    let is_break = matches!(letter, '\n' | '\t');
-    let is_invisible = matches!(letter,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}');
-    is_break || !(letter.is_control() || is_invisible)
+    let lines: Vec<String> = text.lines().map(|line| text::printable(line, usize::MAX)).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -65,9 +55,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_and_reordering_characters_are_replaced() {
-        assert_eq!(printable("a\u{1b}[2Jb\r\tc\nd\0"), "a\u{fffd}[2Jb\u{fffd}\tc\nd\u{fffd}");
-        assert_eq!(printable("\u{202e}toor\u{2066}\u{feff}é…"), "\u{fffd}toor\u{fffd}\u{fffd}é…");
+    fn control_and_reordering_characters_are_replaced_and_lines_stay() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\tc\nd\0"), "a\u{fffd}[2Jb⏎ c\nd\u{fffd}");
+        assert_eq!(printable("\u{202e}toor\u{2066}é…"), "\u{fffd}toor\u{fffd}é…");
     }
 
     #[test]
