@@ -5,7 +5,7 @@
 //!
 //! A look is a GET of metadata from the API server's cache. It needs no right beyond `get`, which a
 //! watch would, and a dead connection cannot hide a change for longer than the deadline of a
-//! request. docs/adr/0037-supply-chain.md has the costs.
+//! request. docs/adr/0038-the-probe-looks.md has the costs.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::GetParams;
