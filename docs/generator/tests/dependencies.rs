@@ -31,7 +31,8 @@ fn dependencies(manifest: &str, heading: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in manifest.lines() {
         if let Some(section) = line.strip_prefix('[') {
-            is_wanted = section == format!("{heading}]") || section.ends_with(&format!(".{heading}]"));
+            is_wanted =
+                section == format!("{heading}]") || section.ends_with(&format!(".{heading}]"));
         } else if is_wanted && let Some((name, _)) = line.split_once(['=', '.']) {
             let name = name.trim();
             let is_name = !name.is_empty() && !name.starts_with('#') && !line.starts_with(' ');
@@ -73,7 +74,10 @@ fn in_page(heading: &str) -> BTreeSet<String> {
     let crates = rows.filter_map(|row| {
         let (name, rest) = row.split_once("` |")?;
         let columns: Vec<&str> = rest.trim_end_matches('|').split('|').map(str::trim).collect();
-        assert!(columns.len() == 3 && columns.iter().all(|text| text.len() > 3), "{name}: {columns:?}");
+        assert!(
+            columns.len() == 3 && columns.iter().all(|text| text.len() > 3),
+            "{name}: {columns:?}"
+        );
         Some(name.to_owned())
     });
     crates.collect()

@@ -33,10 +33,7 @@ pub struct TrialError(pub String);
 /// The profile, if the trial finished and the kernel accepted a program on some hook.
 pub fn profile(output: &TrialOutput, kernel: &Kernel) -> Result<LsmHookProfileSpec, TrialError> {
     check_finished(output)?;
-    let mut profile = LsmHookProfileSpec {
-        kernel: kernel_name(kernel),
-        ..Default::default()
-    };
+    let mut profile = LsmHookProfileSpec { kernel: kernel_name(kernel), ..Default::default() };
     for line in &output.lines {
         add(&mut profile, line);
     }

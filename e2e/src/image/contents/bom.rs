@@ -59,7 +59,11 @@ fn metadata(subject: Subject<'_>) -> Result<Metadata, Error> {
     image.hashes = subject.digest.strip_prefix("sha256:").map(sha256);
     image.licenses = Some(licences(subject.licence));
     let tool = Tool::new("lsm-ready", "rig image build", VERSION);
-    Ok(Metadata { tools: Some(Tools::List(vec![tool])), component: Some(image), ..Metadata::default() })
+    Ok(Metadata {
+        tools: Some(Tools::List(vec![tool])),
+        component: Some(image),
+        ..Metadata::default()
+    })
 }
 
 fn reference(subject: Subject<'_>) -> String {
@@ -144,10 +148,16 @@ mod tests {
     fn the_document_has_what_the_schema_requires() {
         for package in ["lsm-ready-operator", "node-probe"] {
             let bom: Value = serde_json::from_str(&made(package)).unwrap();
-            assert_eq!((&bom["bomFormat"], &bom["specVersion"]), (&"CycloneDX".into(), &"1.5".into()));
+            assert_eq!(
+                (&bom["bomFormat"], &bom["specVersion"]),
+                (&"CycloneDX".into(), &"1.5".into())
+            );
             assert_eq!(bom["version"], 1);
             let subject = &bom["metadata"]["component"];
-            assert_eq!((&subject["type"], &subject["name"]), (&"container".into(), &"node-probe".into()));
+            assert_eq!(
+                (&subject["type"], &subject["name"]),
+                (&"container".into(), &"node-probe".into())
+            );
             let components = bom["components"].as_array().unwrap();
             assert!(components.len() > 50, "{}", components.len());
             let mut known = BTreeSet::from([subject["bom-ref"].as_str().unwrap()]);
@@ -158,7 +168,11 @@ mod tests {
                 assert!(component["licenses"][0]["expression"].is_string(), "{component}");
                 assert!(known.insert(text("bom-ref")), "{component}: not unique");
                 let is_published = text("purl").starts_with("pkg:cargo/");
-                assert_eq!(is_published, component["hashes"][0]["content"].is_string(), "{component}");
+                assert_eq!(
+                    is_published,
+                    component["hashes"][0]["content"].is_string(),
+                    "{component}"
+                );
             }
             for dependency in bom["dependencies"].as_array().unwrap() {
                 let on = dependency["dependsOn"].as_array();
@@ -177,7 +191,12 @@ mod tests {
 
     #[test]
     fn an_invalid_licence_is_refused() {
-        let wrong = Crate { name: "a".into(), version: "1".into(), licence: "frob(".into(), ..Crate::default() };
+        let wrong = Crate {
+            name: "a".into(),
+            version: "1".into(),
+            licence: "frob(".into(),
+            ..Crate::default()
+        };
         assert!(document(SUBJECT, &[wrong], &[]).is_err());
     }
 }

@@ -172,7 +172,10 @@ mod tests {
         let all = ["b@1.0.0", "c@1.0.0"].map(str::to_owned);
         assert_eq!(crates[0].dependencies, all.into());
         assert_eq!(crates[1].dependencies, ["c@1.0.0".to_owned()].into());
-        assert_eq!((crates[1].licence.as_str(), crates[1].features.as_str()), ("MIT OR Apache-2.0", "std"));
+        assert_eq!(
+            (crates[1].licence.as_str(), crates[1].features.as_str()),
+            ("MIT OR Apache-2.0", "std")
+        );
         assert!(crates[0].is_ours && !crates[1].is_ours);
         let other: Vec<String> = of_tree(printed, "other").unwrap().iter().map(Crate::id).collect();
         assert_eq!(other, ["other@1.0.0", "b@1.0.0", "c@1.0.0", "d@1.0.0"]);

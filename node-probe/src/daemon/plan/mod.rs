@@ -102,11 +102,7 @@ pub fn plan(present: Option<&LsmNode>, desired: &Desired<'_>) -> Plan {
 
 /// Whether the status differs in more than its time, or was written a renewal period ago. A time in
 /// the future counts as due too: the clock was set back since.
-fn is_due(
-    written: Option<&LsmNodeStatus>,
-    status: &LsmNodeStatus,
-    desired: &Desired<'_>,
-) -> bool {
+fn is_due(written: Option<&LsmNodeStatus>, status: &LsmNodeStatus, desired: &Desired<'_>) -> bool {
     let undated = |status: &LsmNodeStatus| LsmNodeStatus { observed_time: None, ..status.clone() };
     let Some(written) = written.filter(|written| undated(written) == undated(status)) else {
         return true;

@@ -86,7 +86,8 @@ fn what_somebody_else_has_changed_is_written_back() {
         let mut object = ours.clone();
         object.status.as_mut().map(change).unwrap();
         let plan = plan_after(1, &node("u"), last, Some(&object), &found);
-        let expected = LsmNodeStatus { observed_time: Some(Time(minute(1))), ..last.cloned().unwrap() };
+        let expected =
+            LsmNodeStatus { observed_time: Some(Time(minute(1))), ..last.cloned().unwrap() };
         assert_eq!(plan.status, Some(expected), "{object:?}");
     }
     assert!(plan_after(1, &node("u"), last, Some(&ours), &found).is_empty());
