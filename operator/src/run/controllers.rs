@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 
 use crate::context::Context;
 use crate::context::backoff::{Backoff, Backoffs};
+use crate::run::connection::NotLeader;
 use crate::run::liveness::{Liveness, RECONCILE_DEADLINE};
 use crate::watch::Watched;
 use crate::watch::queue::Receivers;
@@ -118,6 +119,7 @@ where
         };
         let failed = move |object: Arc<K>, error: &Failure<E>, ctx: Arc<Context>| {
             let reason = match error {
+                Failure::Reconcile(error) if NotLeader::is_cause_of(error) => "not-leader",
                 Failure::Reconcile(error) => reason(error),
                 Failure::Deadline => "deadline",
             };
