@@ -32,7 +32,7 @@ demo: images rig ## A three-node cluster finds out which nodes can deny through 
 	@ARCHIVES=$(ARCHIVES) e2e/demo.sh
 
 ##@ Test
-.PHONY: test test-reproducible test-lint test-unit test-fake-api test-api test-kernel test-kernels test-cluster test-tetragon e2e lint bench
+.PHONY: test test-reproducible test-lint test-unit test-fake-api test-api test-faults test-kernel test-kernels test-cluster test-tetragon e2e lint bench
 test: ## All tiers, one after the other (SKIP="kernel cluster" leaves some out and says so)
 	@e2e/test.sh
 
@@ -52,6 +52,10 @@ test-fake-api: prerequisites ## Controllers against a scripted API server, reque
 test-api: rig ## CEL, admission, RBAC and field ownership on a real API server
 	$(RIG) api build --helm
 	$(TEST) --test api_server --test api -- --test-threads=6
+
+test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, as a table (SCENARIO=name, SEED=number)
+	$(RIG) api build
+	$(TEST) --test faults
 
 test-kernels: $(if $(filter arm64,$(ARCH)),,static) rig ## Verdicts against the truth on stock kernels in virtual machines (ARCH=arm64: emulated arm64)
 	$(RIG) kernels compare --arch $(ARCH)
