@@ -1,9 +1,9 @@
-//! What the daemon knows of its kernel's hooks, when it has to try them, and whether the cluster has
-//! the result. Pure.
+//! What the daemon knows of its kernel's hooks, when it has to try them, and whether the cluster
+//! has the result. Pure.
 //!
 //! In: the LsmNode that is there, the evidence, the result of a trial, what the cluster has under
-//! the profile's name. Out: whether a trial is due, whether the profile has to be published, and its
-//! name for the LsmNode.
+//! the profile's name. Out: whether a trial is due, whether the profile has to be published, and
+//! its name for the LsmNode.
 //!
 //! The hooks do not change while a kernel runs, so one trial per boot is enough. A daemon that
 //! restarts in the same boot adopts the profile that its LsmNode names.
