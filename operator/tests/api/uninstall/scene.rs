@@ -22,7 +22,7 @@ use crate::server::{
     NAMESPACE, OPERATOR, account, call, config, create_node, done, granted, kubectl,
 };
 
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";
 const POD: &str = "/api/v1/namespaces/lsm-ready-system/pods/operator";
