@@ -79,6 +79,8 @@ impl Scene {
         let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
         wait.extend(crds.iter().map(String::as_str));
         self.kubectl(&wait);
+        // A CRD that is deleted before its objects are served takes the API server a minute.
+        self.kubectl(&["get", "lsmpolicies,lsmnodes,lsmhookprofiles"]);
         let patch = json!({"verb": "patch", "group": "apps", "resource": "daemonsets"});
         granted(self.server, &account(OPERATOR), &patch).await;
     }
