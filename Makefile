@@ -21,10 +21,11 @@ ON_A_CLUSTER = $(RIG) cluster run --nodes "host vm:lsm vm:nolsm" --images $(ARCH
 SCENARIOS := $(TEST) --test cluster -- --test-threads=1
 
 # The tests that need nothing but their own crate, by the names that cargo gives them.
-UNIT_CRATES := crds tetragon kubectl-lsm node-probe e2e/agent docs/generator
+UNIT_CRATES := crds tetragon cleanup kubectl-lsm node-probe e2e/agent docs/generator
 UNIT_FILES := $(wildcard $(UNIT_CRATES:%=%/tests/*.rs) $(UNIT_CRATES:%=%/tests/*/main.rs) \
 	operator/tests/tetragon_client*.rs operator/tests/tetragon_client*/main.rs)
-UNIT_TESTS := $(filter-out api,$(sort $(basename $(notdir $(patsubst %/main.rs,%,$(UNIT_FILES))))))
+# Of these, two need an API server.
+UNIT_TESTS := $(filter-out api cleanup,$(sort $(basename $(notdir $(patsubst %/main.rs,%,$(UNIT_FILES))))))
 
 ##@ See it
 .PHONY: demo
@@ -51,7 +52,7 @@ test-fake-api: prerequisites ## Controllers against a scripted API server, reque
 
 test-api: rig ## CEL, admission, RBAC and field ownership on a real API server
 	$(RIG) api build --helm
-	$(TEST) --test api_server --test api -- --test-threads=6
+	$(TEST) --test api_server --test api --test cleanup -- --test-threads=6
 
 test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, as a table (SCENARIO=name, SEED=number)
 	$(RIG) api build
@@ -128,6 +129,14 @@ api-up: rig ## etcd and API server only; prints the path of the kubeconfig last
 
 api-down: rig ## Ends what api-up started
 	@$(RIG) api down
+
+##@ lsm-ready on the cluster of your kubeconfig
+.PHONY: install uninstall
+install: ## Applies config/default (images: docs/install.md)
+	kubectl apply -k config/default
+
+uninstall: ## Removes lsm-ready and everything that it left on Nodes and DaemonSets (ARGS=--dry-run: says what)
+	cargo run -q -p kubectl-lsm -- cleanup --yes $(ARGS)
 
 ##@ Other
 .PHONY: help clean

@@ -22,7 +22,7 @@ use crate::server::{
     NAMESPACE, OPERATOR, account, call, config, create_node, done, granted, kubectl,
 };
 
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";
 const POD: &str = "/api/v1/namespaces/lsm-ready-system/pods/operator";
@@ -79,6 +79,8 @@ impl Scene {
         let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
         wait.extend(crds.iter().map(String::as_str));
         self.kubectl(&wait);
+        // A CRD that is deleted before its objects are served takes the API server a minute.
+        self.kubectl(&["get", "lsmpolicies,lsmnodes,lsmhookprofiles"]);
         let patch = json!({"verb": "patch", "group": "apps", "resource": "daemonsets"});
         granted(self.server, &account(OPERATOR), &patch).await;
     }
