@@ -236,11 +236,16 @@ pub fn time(_: &mut SchemaGenerator) -> Schema {
         "format": "date-time",
         "maxLength": 35,
         "pattern": concat!(
-            "^(19|20|21)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
+            "^(19[7-9][0-9]|2[01][0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
             "T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?",
             "(Z|[-+](0[0-9]|1[0-4]):[0-5][0-9])$",
         ),
         "description": "Time of the change.",
+        // Without a rule, the API server takes an empty list for a text with a format.
+        "x-kubernetes-validations": [{
+            "rule": "self >= timestamp('1970-01-01T00:00:00Z')",
+            "message": "must be a time since 1970",
+        }],
     })
 }
 

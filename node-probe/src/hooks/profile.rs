@@ -4,7 +4,7 @@
 //! is none.
 
 use lsm_ready_crds::node::Kernel;
-use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::profile::{LsmHookProfileSpec, kernel_name};
 
 use super::trial::Line;
 use crate::subprocess::End;
@@ -27,10 +27,7 @@ pub struct TrialError(pub String);
 /// The profile, if the trial finished and the kernel accepted a program on some hook.
 pub fn profile(output: &TrialOutput, kernel: &Kernel) -> Result<LsmHookProfileSpec, TrialError> {
     check_finished(output)?;
-    let mut profile = LsmHookProfileSpec {
-        kernel: format!("{} {}", kernel.release, kernel.machine),
-        ..Default::default()
-    };
+    let mut profile = LsmHookProfileSpec { kernel: kernel_name(kernel), ..Default::default() };
     for line in &output.lines {
         add(&mut profile, line);
     }

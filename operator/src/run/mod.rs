@@ -201,11 +201,7 @@ enum Ended {
 }
 
 /// Runs watches and controllers until `stop`, or until this replica is no longer the leader.
-async fn work(
-    setup: &Setup,
-    lost: impl Future<Output = Lost>,
-    stop: Stop,
-) -> Result<Ended, Error> {
+async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Result<Ended, Error> {
     let Setup { client, metrics, readiness, liveness, .. } = setup;
     readiness.leads();
     let (stores, writers) = stores();
