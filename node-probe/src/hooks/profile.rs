@@ -4,7 +4,7 @@
 //! is none.
 
 use lsm_ready_crds::node::Kernel;
-use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::profile::{LsmHookProfileSpec, kernel_name};
 
 use super::trial::Line;
 use crate::subprocess::End;

@@ -208,6 +208,7 @@ impl Report {
             checks: self.checks.into_iter().map(Into::into).collect(),
             hook_profile: None,
         }
+        .printable()
     }
 }
 

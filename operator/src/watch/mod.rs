@@ -37,14 +37,14 @@ use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::connection::watch_config;
 use crate::tracing_policies;
-use crate::watch::store::{Writers, trim, trim_node};
+use crate::watch::store::{Writers, trim, trim_node, trim_report};
 use crate::watch::triggers::Triggers;
 
 /// Runs the watches with that client's rights, until the future is dropped.
 pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
     let ctx = triggers.context();
     let nodes = watch(&client, writers.nodes, trim_node, ctx, |event| triggers.node(event));
-    let reports = watch(&client, writers.reports, trim, ctx, |event| triggers.report(event));
+    let reports = watch(&client, writers.reports, trim_report, ctx, |event| triggers.report(event));
     let profiles = watch(&client, writers.profiles, trim, ctx, |event| triggers.profile(event));
     let policies = watch(&client, writers.policies, trim, ctx, |event| triggers.policy(event));
     let daemon_sets =

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::node::Securityfs;
 use lsm_ready_crds::verdict::Facts;
-use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
+use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmNodeStatus, LsmPolicy, names};
 
 use crate::tracing_policies::snapshot::{self, Reader};
 use crate::watch::digest_cache::DigestCache;
@@ -142,6 +142,12 @@ pub(crate) fn trim_node(node: &mut Node) {
         node_info: Some(NodeSystemInfo { boot_id, ..Default::default() }),
         ..Default::default()
     });
+}
+
+/// Removes the metadata that no controller reads, and makes the texts of a report printable.
+pub(crate) fn trim_report(report: &mut LsmNode) {
+    trim(report);
+    report.status = report.status.take().map(LsmNodeStatus::cleaned);
 }
 
 /// Removes the metadata that no controller reads.
