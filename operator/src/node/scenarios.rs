@@ -17,7 +17,8 @@ const ENFORCE: &str = "lsmready.node-restriction.kubernetes.io/policy.enforce";
 fn condition(status: &str, reason: &str) -> Value {
     let now = "2026-01-01T00:10:00Z";
     let message = if status == "True" { "Denied: shown in boot b00t" } else { "because" };
-    json!({"metadata": {"uid": "uid-n1"}, "status": {"conditions": [{
+    let message = format!("boot b00t: {message}");
+    json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7"}, "status": {"conditions": [{
         "type": "lsmready.io/LsmBpfReady", "status": status, "reason": reason, "message": message,
         "lastTransitionTime": now, "lastHeartbeatTime": now}]}})
 }
@@ -34,7 +35,8 @@ async fn a_proved_node_gets_labels_and_a_condition() {
         .plays(vec![
             Exchange::new(
                 PATCH,
-                json!({"metadata": {"uid": "uid-n1", "labels": {BPF: "true", ENFORCE: "ready"}}}),
+                json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
+                    "labels": {BPF: "true", ENFORCE: "ready"}}}),
                 node("n1"),
             ),
             Exchange::new(PATCH_STATUS, condition("True", "CanaryDenied"), node("n1")),
@@ -109,7 +111,8 @@ async fn a_conflict_is_an_error_and_nothing_more_is_written() {
         .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
         .plays(vec![Exchange::refused(
             PATCH,
-            json!({"metadata": {"uid": "uid-n1", "labels": {BPF: "true"}}}),
+            json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
+                "labels": {BPF: "true"}}}),
             409,
             "Conflict",
         )]);

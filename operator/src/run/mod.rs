@@ -33,6 +33,7 @@ use self::election::Election;
 use self::readiness::{ELECTION, Readiness};
 use self::signals::Signals;
 use crate::agents::tls::TlsFiles;
+use crate::breaker::Breaker;
 use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::cli::Cli;
@@ -70,7 +71,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
     let (metrics, readiness) = (Metrics::default(), Readiness::default());
     let server = server::serve(cli.listen, readiness.clone(), metrics.clone());
     let agent_tls = TlsFiles::of(cli.agent_tls_dir.clone());
-    let work = lead(&cli, Start { client, metrics, readiness, agent_tls }, &mut signals);
+    let breaker = Breaker::new(cli.breaker_limit());
+    let work = lead(&cli, Start { client, metrics, readiness, agent_tls, breaker }, &mut signals);
     pin_mut!(server, work);
     match select(server, work).await {
         Either::Left((outcome, _)) => outcome.map_err(|error| Error::Serve(cli.listen, error)),
@@ -84,6 +86,7 @@ struct Start {
     metrics: Metrics,
     readiness: Readiness,
     agent_tls: TlsFiles,
+    breaker: Breaker,
 }
 
 /// Wins the election, works, releases the Lease.
@@ -114,12 +117,12 @@ async fn work(
     lost: impl Future<Output = election::Error>,
     signals: &mut Signals,
 ) -> Result<(), Error> {
-    let Start { client, metrics, readiness, agent_tls } = start;
+    let Start { client, metrics, readiness, agent_tls, breaker } = start;
     readiness.done(ELECTION);
     let (stores, writers) = stores();
     let (queues, receivers) = queues();
     let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics);
-    let ctx = Arc::new(Context { agent_tls, ..ctx });
+    let ctx = Arc::new(Context { agent_tls, breaker, ..ctx });
     let watches = tokio::spawn(watch::run(client, writers, Triggers::new(ctx.clone())));
     tokio::select! {
         () = readiness.wait_for_lists(&ctx.stores) => info!("all lists are complete"),
