@@ -151,3 +151,6 @@ pub fn is_release(policy: &LsmPolicy) -> bool {
 pub fn known_reason(reason: &str) -> &'static str {
     Reason::from_code(reason).map_or(OTHER_REASON, Reason::code)
 }
+
+#[cfg(test)]
+mod tests;

@@ -247,4 +247,6 @@ fn condition_change(
 }
 
 #[cfg(test)]
+pub(crate) use tests::applied;
+#[cfg(test)]
 mod tests;

@@ -73,7 +73,7 @@ fn facts(report: Option<&LsmNodeStatus>) -> Facts<'_> {
 }
 
 /// The Node after the plan was written.
-fn applied(node: &Node, plan: &Plan) -> Node {
+pub(crate) fn applied(node: &Node, plan: &Plan) -> Node {
     let mut node = node.clone();
     let labels = node.metadata.labels.get_or_insert_default();
     for (key, value) in &plan.labels {
