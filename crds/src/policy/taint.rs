@@ -21,10 +21,10 @@ pub struct Taint {
     /// key, the strongest effect applies.
     pub effect: TaintEffect,
     /// How the taint goes on after the policy was created or changed. Staged (default): if it is
-    /// for more than 30 % of the selected nodes and for at least three, one tenth of these nodes
-    /// gets it at once and one more tenth each minute. AllAtOnce: all of these nodes get it at
-    /// once. Taints are always removed at once, and a node that joins or stops being ready later
-    /// is tainted at once.
+    /// for more than the circuit breaker's share of the selected nodes (30 %, at least three), one
+    /// tenth of these nodes gets it at once and one more tenth each minute. AllAtOnce: all of these
+    /// nodes get it at once. Taints are always removed at once, and a node that joins or stops
+    /// being ready later is tainted at once.
     #[serde(default)]
     pub rollout: TaintRollout,
 }

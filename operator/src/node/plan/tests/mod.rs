@@ -233,6 +233,15 @@ prop_compose! {
     }
 }
 
+/// Policies with different names.
+fn any_policies() -> impl Strategy<Value = Vec<Arc<LsmPolicy>>> {
+    prop::collection::vec(any_policy(), 0..4).prop_map(|mut policies| {
+        policies.sort_by_key(|policy| policy.name_any());
+        policies.dedup_by_key(|policy| policy.name_any());
+        policies
+    })
+}
+
 prop_compose! {
     fn any_report()(
         evidence in "None|Loaded|Attached|Fired|Denied",
@@ -290,7 +299,7 @@ proptest! {
     #[test]
     fn the_second_plan_is_empty(
         report in any_report(),
-        policies in prop::collection::vec(any_policy(), 0..4),
+        policies in any_policies(),
         tainted: bool,
     ) {
         let taints = if tainted { json!([taints::our_taint("NoSchedule")]) } else { json!([]) };
