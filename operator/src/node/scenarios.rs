@@ -19,7 +19,7 @@ const ENFORCE: &str = "lsmready.node-restriction.kubernetes.io/policy.enforce";
 fn condition(status: &str, reason: &str) -> Value {
     let now = "2026-01-01T00:10:00Z";
     let message = if status == "True" { "Denied: shown in boot b00t" } else { "because" };
-    let message = format!("boot b00t: {message}");
+    let message = format!("boot b00t, probe {}: {message}", env!("CARGO_PKG_VERSION"));
     json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7"}, "status": {"conditions": [{
         "type": "lsmready.io/LsmBpfReady", "status": status, "reason": reason, "message": message,
         "lastTransitionTime": now, "lastHeartbeatTime": now}]}})

@@ -75,7 +75,7 @@ fn a_broken_probe_that_is_rolled_out_slowly_loses_two_nodes() {
     let mut fleet = Fleet::ready(NODES);
     for ten in fleet.names().chunks(10) {
         for name in ten {
-            fleet.reports.insert(name.clone(), report("1", "Attached", "R", "0.1.1"));
+            fleet.reports.insert(name.clone(), report("1", "Attached", "BpfNotInLsmList", "0.1.1"));
         }
         fleet.settle();
         fleet.pass(300);

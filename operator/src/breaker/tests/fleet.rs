@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
+use lsm_ready_crds::fixture;
 use lsm_ready_crds::names::{BPF_LABEL, TAINT_KEYS, policy_label};
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::verdict::Facts;
-use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, LsmPolicySpec};
+use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, LsmPolicySpec, State};
 use serde_json::{Value, json};
 
 use crate::breaker::decide::{Limit, Machine};
@@ -32,17 +33,11 @@ pub struct Fleet {
 
 /// A report of that boot. `probe` is the version of the probe.
 pub fn report(boot: &str, evidence: &str, reason: &str, probe: &str) -> LsmNodeStatus {
-    let passed = ["Loaded", "Attached", "Fired", "Denied", "KernelReads"];
-    let checks: Vec<Value> = passed
-        .iter()
-        .filter(|_| evidence == "Denied")
-        .map(|name| json!({"name": name, "outcome": "Pass"}))
-        .collect();
-    serde_json::from_value(json!({
-        "bootID": boot, "evidence": evidence, "reason": reason, "message": "because",
-        "probeVersion": probe, "checks": checks, "hookProfile": "d",
-    }))
-    .unwrap()
+    let mut report = fixture::report(boot, fixture::evidence(evidence), reason);
+    report.checks.push(fixture::kernel_reads(State::Ready));
+    report.probe_version = probe.to_owned();
+    report.hook_profile = Some("d".to_owned());
+    report
 }
 
 fn node(name: &str) -> Node {

@@ -33,7 +33,6 @@ use parking_lot::Mutex;
 
 use crate::breaker::is_release;
 use crate::context::Context;
-use crate::context::metrics::Metrics;
 use crate::policy::spec_change::{self, is_changing};
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::lacks_securityfs;
@@ -61,8 +60,8 @@ impl Triggers {
         }
     }
 
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.ctx.metrics
+    pub(crate) fn context(&self) -> &Context {
+        &self.ctx
     }
 
     /// How many objects the triggers remember.
