@@ -42,6 +42,8 @@ use self::readiness::Readiness;
 use self::server::Served;
 use self::signals::Signals;
 use crate::agents::tls::TlsFiles;
+use crate::breaker::Breaker;
+use crate::breaker::decide::Limit;
 use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::cli::{Cli, Command};
@@ -128,6 +130,8 @@ pub struct Setup {
     pub liveness: Liveness,
     /// Files for gRPC over TLS to Tetragon's agents.
     pub agent_tls_dir: Option<PathBuf>,
+    /// When the circuit breaker opens.
+    pub breaker_limit: Limit,
     /// The wall clock.
     pub now: fn() -> Timestamp,
 }
@@ -147,6 +151,7 @@ async fn setup(cli: &Cli) -> kube::Result<(Setup, Option<Teardown>)> {
         readiness: Readiness::default(),
         liveness: Liveness::default(),
         agent_tls_dir: cli.agent_tls_dir.clone(),
+        breaker_limit: cli.breaker_limit(),
         now: Timestamp::now,
     };
     Ok((setup, teardown.transpose()?))
@@ -225,6 +230,7 @@ async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Re
     let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics.clone());
     let ctx = Arc::new(Context {
         agent_tls: TlsFiles::of(setup.agent_tls_dir.clone()),
+        breaker: Breaker::new(setup.breaker_limit),
         now: setup.now,
         readiness: readiness.clone(),
         ..ctx
