@@ -10,7 +10,7 @@
 //! the evidence.
 
 pub mod cli;
-mod controllers;
+pub mod controllers;
 pub mod election;
 pub mod readiness;
 pub mod server;

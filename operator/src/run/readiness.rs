@@ -46,7 +46,7 @@ impl Readiness {
     }
 
     /// Returns when every store has its first list.
-    pub(super) async fn wait_for_lists(&self, stores: &Stores) {
+    pub async fn wait_for_lists(&self, stores: &Stores) {
         tokio::join!(
             self.wait_for_list(&stores.nodes, NODES),
             self.wait_for_list(&stores.reports, REPORTS),
