@@ -6,6 +6,11 @@ use crate::step::{
 };
 use crate::weather::Weather;
 
+/// Reports that contradict themselves are told apart.
+const CONSISTENCY: bool = false;
+/// Every request has a deadline.
+const DEADLINES: bool = false;
+
 /// The steps of that seed.
 #[must_use]
 pub fn history(seed: u64) -> Vec<Step> {
@@ -92,6 +97,7 @@ impl Generator {
             12..16 => Report::Attached,
             16..18 => Report::Untried,
             18 | 19 => Report::OldBoot,
+            20.. if !CONSISTENCY => Report::Denied,
             20 => Report::FailedCheck,
             21 => Report::NoChecks,
             22 => Report::WrongReason,
@@ -182,7 +188,8 @@ impl Generator {
             6 => Step::Weather(Weather::default()),
             7 | 8 => Step::Cut { replica, milliseconds },
             9..12 => Step::CutAndCompact { replica, milliseconds },
-            12 => Step::Freeze(replica),
+            12 if DEADLINES => Step::Freeze(replica),
+            12 => Step::Compact,
             13 => Step::Compact,
             14 => Step::Pause(replica),
             15 => Step::Crash(replica),
@@ -212,8 +219,8 @@ impl Generator {
             Weather { slow, ..calm },
             Weather { lag, ..calm },
             Weather { lag, slow, ..calm },
-            Weather { lost_after: percent, hanging: 50, ..calm },
-            Weather { broken_watches: percent, hanging: 20, ..calm },
+            Weather { lost_after: percent, hanging: if DEADLINES { 50 } else { 0 }, ..calm },
+            Weather { broken_watches: percent, hanging: if DEADLINES { 20 } else { 0 }, ..calm },
             Weather { refused: 5, lost_before: 5, lost_after: 10, broken_watches: 5, slow, lag, ..calm },
         ])
     }

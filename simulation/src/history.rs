@@ -20,8 +20,9 @@ use crate::world::World;
 
 /// Longest time until everything has converged after the faults: above the longest backoff.
 const CONVERGED_AFTER: Duration = Duration::from_mins(20);
-/// What may still be written after everything has converged, such as Events.
-const AFTERMATH: Duration = Duration::from_secs(12);
+/// What may still be written after everything has converged: Events, and what follows from
+/// TracingPolicies, which are looked for every 30 seconds.
+const AFTERMATH: Duration = Duration::from_secs(40);
 /// How long nothing may be written then.
 const SILENCE: Duration = Duration::from_mins(3);
 /// Longest time until a change is followed in calm weather.

@@ -122,6 +122,12 @@ impl Server {
         }
     }
 
+    /// Whether a watch may no longer begin at that version.
+    #[must_use]
+    pub const fn is_forgotten(&self, version: u64) -> bool {
+        version < self.compacted
+    }
+
     /// Forgets the past: watches from before now get 410.
     pub const fn compact(&mut self) {
         self.compacted = self.version;

@@ -102,11 +102,7 @@ impl Server {
         }
         let asked = call.query.get("resourceVersion").and_then(|version| version.parse().ok());
         if call.is_watch() {
-            let version: u64 = asked.unwrap_or(self.version);
-            if version < self.compacted {
-                return Err(Refusal::new(410, "Expired", "too old resource version"));
-            }
-            return Ok(Answer::Watch(target.kind, version));
+            return Ok(Answer::Watch(target.kind, asked.unwrap_or(self.version)));
         }
         self.list(call, target)
     }

@@ -29,6 +29,7 @@ struct Watch {
     /// The connections that existed when it began.
     era: u64,
     over: bool,
+    is_new: bool,
 }
 
 /// The lines of a watch from that version on.
@@ -42,7 +43,7 @@ pub fn lines(
     let ends = Instant::now() + Duration::from_secs(seconds.unwrap_or(290));
     let bookmarks = query.get("allowWatchBookmarks").is_some_and(|value| value == "true");
     let era = network.era();
-    let watch = Watch { network, kind, sent: version, ends, bookmarks, era, over: false };
+    let watch = Watch { network, kind, sent: version, ends, bookmarks, era, over: false, is_new: true };
     stream::unfold(watch, |mut watch| async move {
         let line = watch.next().await?;
         Some((line, watch))
@@ -57,6 +58,11 @@ enum Next {
 impl Watch {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         let bookmark = Instant::now() + BOOKMARK;
+        // The API server answers 200, and the first line says that the version is too old.
+        if std::mem::take(&mut self.is_new) && self.network.server().lock().is_forgotten(self.sent) {
+            self.over = true;
+            return Some(Ok(expired()));
+        }
         while !self.over {
             self.network.still_connected(self.era).await;
             let notify = self.network.server().lock().changed.clone();
