@@ -287,8 +287,9 @@ fn policy_differences(name: &str, policy: &Value, counts: [usize; 3]) -> Vec<Str
 fn mount_difference(server: &Server, name: &str, daemon_set: &Value) -> Option<String> {
     let wanted = server.all(Kind::Policy).any(|(_, policy)| wants_mount(policy));
     let fails = !daemon_set["metadata"]["annotations"][MOUNT_FAILS].is_null();
-    let should = wanted && !fails && needs_mount(daemon_set);
     let is = has_mount(daemon_set);
+    // A mount that is there stays when an upgrade makes it superfluous.
+    let should = wanted && !fails && (needs_mount(daemon_set) || is);
     let label = text(daemon_set, "/metadata/labels/lsmready.io~1securityfs");
     let label_fits = match (should, wanted && fails) {
         (true, _) => label == "mounted",

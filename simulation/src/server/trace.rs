@@ -44,8 +44,10 @@ impl Server {
         (stamp(), process, call.method.as_str(), &call.path, code, version)
             .hash(&mut trace.hasher);
         let is_runaway = trace.requests > MOST_REQUESTS;
-        let lease = Target::parse(&call.path).is_some_and(|target| target.kind == Kind::Lease);
-        if call.is_write() && !lease {
+        let kind = Target::parse(&call.path).map(|target| target.kind);
+        let lease = kind == Some(Kind::Lease);
+        // An unused profile may go at any time. The checks look at each.
+        if call.is_write() && !lease && kind != Some(Kind::Profile) {
             trace.writes += 1;
             trace.last_write = format!("{} {} {code} {}", call.method, call.path, call.body);
         }
@@ -53,7 +55,7 @@ impl Server {
         if of_interest {
             trace.note(|| {
                 let body = call.body.to_string();
-                let body = body.get(..400).unwrap_or(&body);
+                let body = body.get(..2000).unwrap_or(&body);
                 format!("process {process}: {} {} {code} {body}", call.method, call.path)
             });
         }
