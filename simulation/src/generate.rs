@@ -7,9 +7,9 @@ use crate::step::{
 use crate::weather::Weather;
 
 /// Reports that contradict themselves are told apart.
-const CONSISTENCY: bool = false;
+const CONSISTENCY: bool = true;
 /// Every request has a deadline.
-const DEADLINES: bool = false;
+const DEADLINES: bool = true;
 
 /// The steps of that seed.
 #[must_use]

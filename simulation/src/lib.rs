@@ -17,6 +17,7 @@ mod daemon_set;
 pub mod generate;
 pub mod history;
 pub mod model;
+pub mod mutants;
 pub mod network;
 pub mod objects;
 pub mod operator;

@@ -36,6 +36,9 @@ struct Arguments {
     /// How many at once. Default: as many as there are processors.
     #[arg(long)]
     jobs: Option<usize>,
+    /// Prints a failure, and does not shorten its history.
+    #[arg(long)]
+    brief: bool,
     /// Goes on after a failure, and counts.
     #[arg(long)]
     keep_going: bool,
@@ -81,6 +84,7 @@ fn report(seed: u64, steps: &[Step], outcome: &Outcome, as_it_is: bool) -> ExitC
         return ExitCode::SUCCESS;
     };
     println!("seed {seed} fails: {failure}");
+    println!("invariant: {invariant}");
     if as_it_is {
         return ExitCode::FAILURE;
     }
@@ -130,7 +134,9 @@ fn many(arguments: &Arguments) -> ExitCode {
     }
     match failures.first() {
         None => ExitCode::SUCCESS,
-        Some((seed, outcome)) => report(*seed, &generate::history(*seed), outcome, false),
+        Some((seed, outcome)) => {
+            report(*seed, &generate::history(*seed), outcome, arguments.brief)
+        }
     }
 }
 

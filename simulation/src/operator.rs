@@ -1,70 +1,44 @@
-//! One process of the operator: the real election, watches and controllers, over a client of the
+//! One process of the operator: the real election, watches and controllers, over clients of the
 //! simulated network, with the simulation's clock.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use kube::Client;
-use kube_runtime::events::Reporter;
-use lsm_ready_operator::context::Context;
 use lsm_ready_operator::context::metrics::Metrics;
-use lsm_ready_operator::run::controllers;
-use lsm_ready_operator::run::election::{Election, Identity};
+use lsm_ready_operator::run::connection::{Held, client_over};
+use lsm_ready_operator::run::election::Identity;
+use lsm_ready_operator::run::liveness::Liveness;
 use lsm_ready_operator::run::readiness::Readiness;
-use lsm_ready_operator::watch;
-use lsm_ready_operator::watch::queue::queues;
-use lsm_ready_operator::watch::store::stores;
-use lsm_ready_operator::watch::triggers::Triggers;
+use lsm_ready_operator::run::{self, Setup};
 
 use crate::clock;
 use crate::network::{Connection, Network};
 
 pub const NAMESPACE: &str = "lsm-ready-system";
 
-/// Runs until `stop` (then in order), until the Lease is lost, or until the process dies.
-pub async fn run(network: Arc<Network>, identity: Identity, stop: impl Future<Output = ()>) {
+/// Runs until `stop` (then in order), or until the process dies.
+pub async fn run(
+    network: Arc<Network>,
+    identity: Identity,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
     let died = network.clone();
+    let held = Held::default();
+    let setup = Setup {
+        client: client_over(Connection(network.clone()), held.clone()),
+        lease_client: client_over(Connection(network), Held::without_election()),
+        held,
+        identity: Some(identity),
+        metrics: Metrics::default(),
+        readiness: Readiness::default(),
+        liveness: Liveness::default(),
+        agent_tls_dir: None,
+        now: clock::operator_time,
+    };
     tokio::select! {
         biased;
         () = died.died() => {}
-        () = lead(network, identity, stop) => {}
+        _ = run::operate(setup, stop.boxed().shared()) => {}
     }
-}
-
-async fn lead(network: Arc<Network>, identity: Identity, stop: impl Future<Output = ()>) {
-    let client = Client::new(Connection(network), NAMESPACE);
-    let election = Election::new(&client, identity);
-    let stop = std::pin::pin!(stop.fuse());
-    let mut stop = stop;
-    tokio::select! {
-        biased;
-        () = &mut stop => return,
-        () = election.win(|| {}) => {}
-    }
-    let (stores, writers) = stores();
-    let (queues, receivers) = queues();
-    let reporter = Reporter { controller: "lsmready.io/operator".into(), instance: None };
-    let ctx = Context::new(client.clone(), reporter, stores, queues, Metrics::default());
-    let ctx = Arc::new(Context { now: clock::operator_time, ..ctx });
-    let watches = tokio::spawn(watch::run(client, writers, Triggers::new(ctx.clone())));
-    let readiness = Readiness::default();
-    tokio::select! {
-        biased;
-        () = &mut stop => return,
-        () = readiness.wait_for_lists(&ctx.stores) => {}
-    }
-    let (end, ended) = futures::channel::oneshot::channel::<()>();
-    let controllers = controllers::run(&ctx, receivers, ended.map(|_| ()).shared());
-    let mut controllers = std::pin::pin!(controllers);
-    tokio::select! {
-        biased;
-        () = &mut stop => {}
-        _ = election.lose() => { watches.abort(); return }
-        () = &mut controllers => return,
-    }
-    drop(end);
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(6), controllers).await;
-    let _ = election.resign().await;
-    watches.abort();
 }
