@@ -45,7 +45,8 @@ pub struct Outcome {
 }
 
 /// What goes wrong, in one or two words.
-const INVARIANTS: [&str; 13] = [
+const INVARIANTS: [&str; 14] = [
+    "not repeatable",
     "false ready",
     "not ours",
     "no version",

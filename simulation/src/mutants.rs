@@ -3,6 +3,7 @@
 //! In: `mutants.yaml`, and the workspace. Out: a copy of the workspace in which every mutant is
 //! compiled, and one of them can be switched on by the environment.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -55,18 +56,58 @@ impl Mutant {
     }
 }
 
-/// Puts every mutant into its file under that folder.
+/// Writes a copy of the workspace with every mutant in it. A file that is as it should be is left
+/// alone, so that it is not compiled again.
 ///
 /// # Errors
 /// A file cannot be read or written, or a mutant does not fit.
-pub fn put_into(folder: &Path, mutants: &[Mutant]) -> Result<(), String> {
+pub fn copy(from: &Path, to: &Path, mutants: &[Mutant]) -> Result<(), String> {
+    let mut files = files(from)?;
     for mutant in mutants {
-        change(&folder.join(&mutant.file), |text| mutant.put_into(text))?;
+        change(&mut files, &mutant.file, |text| mutant.put_into(text))?;
     }
-    change(&folder.join("crds/src/lib.rs"), |text| Ok(format!("{text}\n{SWITCH}")))?;
-    change(&folder.join("simulation/Cargo.toml"), |text| {
+    change(&mut files, Path::new("crds/src/lib.rs"), |text| Ok(format!("{text}\n{SWITCH}")))?;
+    change(&mut files, Path::new("simulation/Cargo.toml"), |text| {
         Ok(text.replace("name = \"simulation\"", &format!("name = {PROGRAM:?}")))
-    })
+    })?;
+    for (file, text) in files {
+        write(&to.join(file), &text)?;
+    }
+    Ok(())
+}
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// Every file that git knows or would add.
+fn files(folder: &Path) -> Result<Files, String> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(folder)
+        .output()
+        .map_err(|error| format!("git ls-files: {error}"))?;
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    // A file that was deleted and is still known to git is left out.
+    let files = listed.lines().filter_map(|file| Some((file.into(), fs::read(folder.join(file)).ok()?)));
+    Ok(files.collect())
+}
+
+fn change(
+    files: &mut Files,
+    file: &Path,
+    edit: impl FnOnce(&str) -> Result<String, String>,
+) -> Result<(), String> {
+    let text = files.get_mut(file).ok_or_else(|| format!("{}: no such file", file.display()))?;
+    *text = edit(&String::from_utf8_lossy(text))?.into_bytes();
+    Ok(())
+}
+
+fn write(path: &Path, text: &[u8]) -> Result<(), String> {
+    if fs::read(path).is_ok_and(|present| present == text) {
+        return Ok(());
+    }
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(failed)?;
+    fs::write(path, text).map_err(failed)
 }
 
 /// What the copy's crate `lsm-ready-crds` has in addition.
@@ -77,33 +118,6 @@ pub fn mutant(name: &str) -> bool {
     ON.get_or_init(|| std::env::var("LSM_READY_MUTANT").ok()).as_deref() == Some(name)
 }
 "#;
-
-fn change(path: &Path, edit: impl FnOnce(&str) -> Result<String, String>) -> Result<(), String> {
-    let failed = |error: io::Error| format!("{}: {error}", path.display());
-    let text = fs::read_to_string(path).map_err(failed)?;
-    fs::write(path, edit(&text)?).map_err(failed)
-}
-
-/// Copies every file that git knows or would add from one folder to the other. A file that is equal
-/// is left alone, so that it is not compiled again.
-///
-/// # Errors
-/// git or the copying fails.
-pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    let listed = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(from)
-        .output()
-        .map_err(|error| format!("git ls-files: {error}"))?;
-    for file in String::from_utf8_lossy(&listed.stdout).lines() {
-        let (source, target) = (from.join(file), to.join(file));
-        let Ok(text) = fs::read(&source) else { continue };
-        let failed = |error: io::Error| format!("{}: {error}", target.display());
-        fs::create_dir_all(target.parent().unwrap_or(to)).map_err(failed)?;
-        fs::write(&target, text).map_err(failed)?;
-    }
-    Ok(())
-}
 
 #[cfg(test)]
 mod tests {

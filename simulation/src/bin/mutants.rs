@@ -58,14 +58,15 @@ fn run(arguments: &Arguments) -> Result<usize, String> {
 fn build(workspace: &Path) -> Result<PathBuf, String> {
     let workspace = workspace.canonicalize().map_err(|error| error.to_string())?;
     let (target, copy) = (workspace.join("target"), workspace.join("target/mutants"));
-    mutants::copy(&workspace, &copy)?;
-    mutants::put_into(&copy, &mutants::all()?)?;
+    mutants::copy(&workspace, &copy, &mutants::all()?)?;
     let built = Command::new("cargo")
         .args(["build", "-q", "--profile", "simulation", "-p", "lsm-ready-simulation"])
         .args(["--bin", PROGRAM])
         .current_dir(&copy)
         .env("CARGO_TARGET_DIR", &target)
         .env("RUSTFLAGS", "--cfg tokio_unstable")
+        // Compiled more often than it runs.
+        .env("CARGO_PROFILE_SIMULATION_OPT_LEVEL", "0")
         .status()
         .map_err(|error| format!("cargo: {error}"))?;
     if built.success() { Ok(target.join("simulation").join(PROGRAM)) } else { Err("no build".into()) }

@@ -151,6 +151,11 @@ impl Server {
         self.commit(kind, key, ChangeType::Added, object);
     }
 
+    /// Keeps an object as it is, with its UID: one that was read from a real API server.
+    pub fn load(&mut self, kind: Kind, object: Value) {
+        self.commit(kind, key_of(&object), ChangeType::Added, object);
+    }
+
     /// Changes an object, where it exists and the change changes something.
     pub fn edit(&mut self, kind: Kind, key: &Key, change: impl FnOnce(&mut Value)) {
         let Some(before) = self.get(kind, key).cloned() else { return };
