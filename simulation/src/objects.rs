@@ -68,8 +68,9 @@ pub fn false_profile(kernel: u8) -> Value {
 pub fn report(report: Report, boot: &str, now: Timestamp) -> Value {
     let checks = |outcomes: [&str; 4]| {
         let rungs = ["Loaded", "Attached", "Fired", "Denied"].into_iter().zip(outcomes);
-        let checks = rungs.map(|(name, outcome)| json!({"name": name, "outcome": outcome}));
-        checks.collect::<Value>()
+        // TracingPolicies with lsmhooks read kernel memory.
+        let all = rungs.chain([("KernelReads", "Pass")]);
+        all.map(|(name, outcome)| json!({"name": name, "outcome": outcome})).collect::<Value>()
     };
     let (pass, fail, unknown) = ("Pass", "Fail", "Unknown");
     let mut status = json!({
