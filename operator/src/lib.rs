@@ -5,10 +5,12 @@
 //! watches ([`watch`], [`tracing_policies`]), and the answers of Tetragon's agents ([`agents`]).
 //! Out: node labels, taints and a NodeCondition ([`node`]), the status of each LsmPolicy
 //! ([`policy`]), and the securityfs volume of Tetragon's DaemonSet ([`tetragon`]). Hook profiles
-//! that no report names are deleted ([`profile`]). Each controller observes, plans with a pure
+//! that no report names are deleted ([`profile`]). Where many nodes stop being ready at once, the
+//! circuit breaker holds their changes ([`breaker`]). Each controller observes, plans with a pure
 //! function, and writes only what differs.
 
 pub mod agents;
+pub mod breaker;
 pub mod context;
 pub mod node;
 pub mod policy;

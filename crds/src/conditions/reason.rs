@@ -36,6 +36,7 @@ reasons! {
     NodesUnknown
     NoNodesSelected
     InvalidSpec
+    TooManyPolicies
     AllLoadable
     SomeDenyNothing
     NotLoadable
@@ -110,6 +111,9 @@ reasons! {
     Asking
     NoPolicies
     AllEnforcing
+    BreakerOpen
+    BreakerReleased
+    TaintingByTenths
     ProbeSilent
 }
 

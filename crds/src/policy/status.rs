@@ -1,6 +1,6 @@
 //! The status of an `LsmPolicy`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,8 @@ pub struct LsmPolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Conditions: Ready, NodesReady, TracingPoliciesLoadable, SecurityfsMounted,
-    /// TetragonRolledOut, TetragonHardened, TracingPoliciesEnforced, Reconciling and Stalled.
+    /// TetragonRolledOut, TetragonHardened, TracingPoliciesEnforced, ChangesHeld, TaintStaged,
+    /// Reconciling and Stalled.
     /// docs/conditions.md explains them and their reasons.
     #[serde(default)]
     #[schemars(schema_with = "schema::conditions")]
@@ -26,6 +27,24 @@ pub struct LsmPolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub reasons: Vec<ReasonCount>,
+    /// The change of the spec that has not reached every node yet. Absent where every node has what
+    /// the policy asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec_change: Option<SpecChange>,
+}
+
+/// A new or changed spec that has not reached every node yet. Labels that change for it are no
+/// losses for the circuit breaker, and its taint is staged.
+#[derive(KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpecChange {
+    /// The generation of the spec.
+    pub generation: i64,
+    /// When the operator first saw this generation.
+    pub start_time: Time,
+    /// Number of nodes that had the taint and needed it at that time.
+    #[serde(default)]
+    pub tainted_before: i64,
 }
 
 /// Numbers of selected nodes.

@@ -157,6 +157,11 @@ impl Exchange {
         Self { request: request.into(), body: Some(body), status: 200, answer }
     }
 
+    /// A request whose body is not compared.
+    pub(crate) fn any(request: &str, answer: Value) -> Self {
+        Self { request: request.into(), body: None, status: 200, answer }
+    }
+
     /// The creation of an Event. Its body holds the present time, so it is not compared.
     pub(crate) fn event() -> Self {
         let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event",
@@ -232,6 +237,15 @@ pub(crate) fn report(name: &str, evidence: &str, reason: &str) -> Value {
 pub(crate) fn policy(name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
-        "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1}, "spec": spec,
+        "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1,
+            "resourceVersion": "5"},
+        "spec": spec,
     })
+}
+
+/// A policy with that spec, which has reached every node.
+pub(crate) fn settled_policy(name: &str, spec: &Value) -> Value {
+    let mut policy = policy(name, spec);
+    policy["status"] = json!({"observedGeneration": 1});
+    policy
 }

@@ -41,6 +41,8 @@ use self::readiness::Readiness;
 use self::server::Served;
 use self::signals::Signals;
 use crate::agents::tls::TlsFiles;
+use crate::breaker::Breaker;
+use crate::breaker::decide::Limit;
 use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::cli::Cli;
@@ -114,6 +116,8 @@ pub struct Setup {
     pub liveness: Liveness,
     /// Files for gRPC over TLS to Tetragon's agents.
     pub agent_tls_dir: Option<PathBuf>,
+    /// When the circuit breaker opens.
+    pub breaker_limit: Limit,
     /// The wall clock.
     pub now: fn() -> Timestamp,
 }
@@ -132,6 +136,7 @@ async fn setup(cli: &Cli) -> kube::Result<Setup> {
         readiness: Readiness::default(),
         liveness: Liveness::default(),
         agent_tls_dir: cli.agent_tls_dir.clone(),
+        breaker_limit: cli.breaker_limit(),
         now: Timestamp::now,
     })
 }
@@ -213,6 +218,7 @@ async fn work(
     let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics.clone());
     let ctx = Arc::new(Context {
         agent_tls: TlsFiles::of(setup.agent_tls_dir.clone()),
+        breaker: Breaker::new(setup.breaker_limit),
         now: setup.now,
         readiness: readiness.clone(),
         ..ctx

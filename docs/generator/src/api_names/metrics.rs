@@ -35,12 +35,16 @@ fn written_once() -> Metrics {
     let metrics = Metrics::default();
     metrics.reconciled("node", "ok");
     metrics.wrote("Node");
+    metrics.conflicted("Node");
     metrics.skipped("LsmNode");
     metrics.watch_failed("LsmNode");
     metrics.policy_nodes("enforce", &NodeCounts::default());
     metrics.agent_asked("grpc", "answered");
     metrics.agents_unready(1.0);
     metrics.leading(true);
+    metrics.breaker(true, &BTreeMap::from([("NoReport", 3)]));
+    metrics.silent_nodes(1);
+    metrics.contested();
     metrics
 }
 
