@@ -6,9 +6,12 @@
 //! - Nothing that is not ours changes: of Nodes our labels, taints and condition, of policies the
 //!   status, of DaemonSets our label, volume and mount.
 //! - No write without a version, and none by a process whose Lease had ended when it was sent.
+//! - No third node loses ready within a minute in the boot in which it was shown ready: the breaker's
+//!   share of up to five nodes. A node that rebooted, is gone or can deny again does not count.
 //! - A mount goes only if no policy wanted it, or if agents cannot start with it.
 //! - A hook profile goes only if it is false, or if no report names it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::model::{self, Facts, State, text};
 use crate::network::{Network, Term};
-use crate::server::Server;
+use crate::server::{Loss, Server};
 use crate::server::kind::Kind;
 use crate::server::requests::Written;
 
@@ -28,7 +31,8 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
         Kind::Event => Ok(()),
         Kind::Node => fenced(process, write, sent)
             .and_then(|()| only_ours(write))
-            .and_then(|()| proved(server, process, write, sent)),
+            .and_then(|()| proved(server, process, write, sent))
+            .and_then(|()| losses(server, process, write, sent)),
         Kind::Policy => fenced(process, write, sent).and_then(|()| only_ours(write)),
         Kind::DaemonSet => fenced(process, write, sent)
             .and_then(|()| only_ours(write))
@@ -46,18 +50,12 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
     }
 }
 
-/// Every write is fenced by a Lease with renewal.
-const FENCED: bool = true;
-/// Every write names the version that it is about.
-const VERSIONED: bool = false;
-
 type Checked = Result<(), String>;
 
 fn fenced(process: &Network, write: &Written, sent: Duration) -> Checked {
-    if !FENCED {
-        return Ok(());
-    }
-    if VERSIONED && !write.has_version {
+    // The apply of a DaemonSet and an eviction name the UID only.
+    let by_uid = matches!(write.target.kind, Kind::DaemonSet | Kind::Pod);
+    if !write.has_version && !by_uid {
         return Err("no version: the write has no resourceVersion as a precondition".into());
     }
     match process.term() {
@@ -177,6 +175,54 @@ fn proved(server: &Server, process: &Network, write: &Written, sent: Duration) -
     Ok(())
 }
 
+/// Losses that count together. The operator counts for a minute from its decision.
+const WINDOW: Duration = Duration::from_secs(50);
+/// This many are too many of five nodes or fewer.
+const TOO_MANY: usize = 3;
+
+/// Notes where a node loses ready, and counts the losses.
+fn losses(server: &mut Server, process: &Network, write: &Written, sent: Duration) -> Checked {
+    let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
+    let [was, is] = [before, after].map(|node| node["metadata"]["labels"][model::BPF] == "true");
+    let (uid, boot) = (text(after, "/metadata/uid").to_owned(), model::boot(after).to_owned());
+    if is && !was {
+        server.shown_ready.insert(uid, boot);
+        return Ok(());
+    }
+    if is || !was || server.shown_ready.remove(&uid) != Some(boot.clone()) {
+        return Ok(());
+    }
+    let name = text(after, "/metadata/name").to_owned();
+    server.losses.push(Loss { at: clock::elapsed(), name, uid, boot });
+    let told = process.told_before(Kind::Report, sent);
+    let is_released = server.all(Kind::Policy).any(|(_, policy)| {
+        !policy["metadata"]["annotations"]["lsmready.io/breaker"].is_null()
+    });
+    let begin = clock::elapsed().saturating_sub(WINDOW);
+    let recent = server.losses.iter().filter(|loss| loss.at >= begin);
+    let lost: BTreeSet<&str> = recent
+        .filter(|loss| loss.counts(server, told))
+        .map(|loss| loss.name.as_str())
+        .collect();
+    if lost.len() < TOO_MANY || is_released || clock::has_jumped() {
+        return Ok(());
+    }
+    Err(format!("too many losses: {lost:?} lost ready within {} s", WINDOW.as_secs()))
+}
+
+impl Loss {
+    /// The node is still there, in the same boot, and not proved again.
+    fn counts(&self, server: &Server, told: u64) -> bool {
+        let Some(node) = server.named(Kind::Node, &self.name) else { return false };
+        let key = (String::new(), self.name.clone());
+        let reports = server.versions_since(Kind::Report, &key, told);
+        node["metadata"]["uid"] == *self.uid
+            && model::boot(node) == self.boot
+            && !server.shown_ready.contains_key(&self.uid)
+            && !reports.iter().flatten().any(|report| model::proves(report, &self.boot))
+    }
+}
+
 /// What a process may believe of one node.
 struct View<'a> {
     server: &'a Server,
@@ -210,7 +256,7 @@ impl View<'_> {
             let profiles = profiles.iter().map(Option::as_deref);
             profiles.into_iter().any(|profile| {
                 // Which TracingPolicies the process may believe in is not compared.
-                let hooks = std::collections::BTreeSet::new();
+                let hooks = BTreeSet::new();
                 let (node, report) = (self.node, Some(&**report));
                 let facts = Facts { node, report, profile, tracing_hooks: &hooks };
                 model::verdict(policy, facts) == State::Ready

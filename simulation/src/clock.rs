@@ -11,6 +11,7 @@ const BEGIN_SECONDS: i64 = 1_767_225_600;
 
 thread_local! {
     static BEGIN: Cell<Option<Instant>> = const { Cell::new(None) };
+    static HAS_JUMPED: Cell<bool> = const { Cell::new(false) };
     static OPERATORS_LEAD: Cell<i64> = const { Cell::new(0) };
 }
 
@@ -18,6 +19,7 @@ thread_local! {
 pub fn begin() {
     BEGIN.set(Some(Instant::now()));
     OPERATORS_LEAD.set(0);
+    HAS_JUMPED.set(false);
 }
 
 /// Time since the history began.
@@ -40,7 +42,14 @@ pub fn operator_time() -> Timestamp {
     true_time().saturating_add(lead).unwrap_or_default()
 }
 
+/// Whether the operators' clock was set.
+#[must_use]
+pub fn has_jumped() -> bool {
+    HAS_JUMPED.get()
+}
+
 /// Sets the clock of the operator's machine forward, or back.
 pub fn jump(seconds: i64) {
+    HAS_JUMPED.set(true);
     OPERATORS_LEAD.set(OPERATORS_LEAD.get().saturating_add(seconds));
 }

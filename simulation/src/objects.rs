@@ -104,11 +104,15 @@ pub fn report(report: Report, boot: &str, now: Timestamp) -> Value {
 #[must_use]
 pub fn policy(policy: Policy) -> Value {
     let taint = |key: &str, effect: &str| json!({"key": key, "effect": effect});
+    let at_once = |mut taint: Value| {
+        taint["rollout"] = json!("AllAtOnce");
+        taint
+    };
     let ours = "lsmready.io/not-ready";
     let tetragon = |mount: &str| json!({"securityfs": {"mount": mount}});
     match policy {
         Policy::Plain => json!({}),
-        Policy::Taint => json!({"taint": taint(ours, "NoSchedule")}),
+        Policy::Taint => json!({"taint": at_once(taint(ours, "NoSchedule"))}),
         Policy::SoftTaint => {
             json!({"taint": taint("readiness.k8s.io/lsmready.io-not-ready", "PreferNoSchedule")})
         }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use lsm_ready_operator::breaker::decide::Limit;
 use lsm_ready_operator::context::metrics::Metrics;
 use lsm_ready_operator::run::connection::{Held, client_over};
 use lsm_ready_operator::run::election::Identity;
@@ -34,6 +35,7 @@ pub async fn run(
         readiness: Readiness::default(),
         liveness: Liveness::default(),
         agent_tls_dir: None,
+        breaker_limit: Limit::default(),
         now: clock::operator_time,
     };
     tokio::select! {

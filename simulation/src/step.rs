@@ -44,9 +44,9 @@ pub enum Policy {
     Plain,
     /// A taint at once: NoSchedule with the default key.
     Taint,
-    /// A taint with another key.
+    /// A taint with another key, in stages.
     SoftTaint,
-    /// A taint for nodes of zone `a` only.
+    /// A taint for nodes of zone `a` only, in stages.
     TaintInZone,
     /// The hook `file_open`.
     Hooks,
@@ -113,6 +113,8 @@ pub enum Step {
     Renew(u8),
     ApplyPolicy(u8, Policy),
     DeletePolicy(u8),
+    /// A person releases the circuit breaker, by an annotation of that policy.
+    Release(u8),
     PublishProfile(u8),
     /// A profile with another content, under the name of that kernel's profile.
     FalseProfile(u8),

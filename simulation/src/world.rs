@@ -167,6 +167,11 @@ fn change_others(server: &mut Server, step: Step) {
             }
         }
         Step::DeletePolicy(policy) => server.remove(Kind::Policy, &key(policy_name(policy))),
+        Step::Release(policy) => {
+            server.edit(Kind::Policy, &key(policy_name(policy)), |object| {
+                object["metadata"]["annotations"]["lsmready.io/breaker"] = json!("release");
+            });
+        }
         Step::EmptyStatus(policy) => {
             server.edit(Kind::Policy, &key(policy_name(policy)), |object| {
                 object.as_object_mut().map(|object| object.remove("status"));

@@ -53,6 +53,15 @@ pub struct Change {
     pub object: Arc<Value>,
 }
 
+/// A Node that was shown ready, and is not any more.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    pub at: Duration,
+    pub name: String,
+    pub uid: String,
+    pub boot: String,
+}
+
 /// Everything that the API server keeps.
 #[derive(Debug, Default)]
 pub struct Server {
@@ -66,6 +75,10 @@ pub struct Server {
     applied: BTreeMap<String, patch::Applied>,
     /// The CRDs of Tetragon's policies are installed.
     pub has_tracing_policies: bool,
+    /// In which boot the operator showed each Node ready, by UID.
+    pub shown_ready: BTreeMap<String, String>,
+    /// Nodes that lost ready in that boot, by the operator's writes.
+    pub losses: Vec<Loss>,
     /// Wakes the watches.
     pub changed: Arc<Notify>,
     /// The first thing that went wrong.
