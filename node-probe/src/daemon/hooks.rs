@@ -10,10 +10,10 @@
 
 use kube::Resource as _;
 use lsm_ready_crds::node::Kernel;
-use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::profile::{LsmHookProfileSpec, kernel_name};
 use lsm_ready_crds::{Evidence, LsmHookProfile, LsmNode};
 
-use crate::hooks::{TrialError, kernel_name};
+use crate::hooks::TrialError;
 
 /// How many trials may fail in one boot. A failed trial is repeated with the next check.
 const MAX_FAILURES: u32 = 3;
