@@ -160,6 +160,9 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
 /// What the selected nodes have of the policy.
 fn progress(policy: &LsmPolicy, nodes: &[SelectedNode], ctx: &Context) -> Progress {
     let mut progress = Progress { selected: nodes.len(), ..Progress::default() };
+    if !spec_change::is_changing(policy) {
+        return progress;
+    }
     let label = policy_label(&policy.name_any());
     for SelectedNode { node, verdict, .. } in nodes {
         if ctx.breaker.is_held(&node.uid().unwrap_or_default()) {

@@ -196,6 +196,9 @@ impl Machine {
 
     /// While released, the breaker stays closed. Returns whether it switched.
     pub fn release(&mut self, is_released: bool, now: Timestamp) -> bool {
+        if self.is_released == is_released {
+            return false;
+        }
         self.is_released = is_released;
         self.update(now)
     }
