@@ -130,9 +130,6 @@ fn many(arguments: &Arguments) -> ExitCode {
     let mut failures = sum.failures.into_inner();
     failures.sort_by_key(|(seed, _)| *seed);
     if arguments.keep_going {
-        for (seed, outcome) in &failures {
-            println!("seed {seed} fails: {}", outcome.failure.as_deref().unwrap_or_default());
-        }
         println!("{} failures", failures.len());
     }
     match failures.first() {
@@ -156,7 +153,10 @@ fn work(arguments: &Arguments, sum: &Sum) {
         }
         sum.requests.fetch_add(outcome.requests, Ordering::Relaxed);
         sum.virtual_seconds.fetch_add(outcome.lasted.as_secs(), Ordering::Relaxed);
-        if outcome.failure.is_some() {
+        if let Some(failure) = &outcome.failure {
+            if arguments.keep_going {
+                println!("seed {seed} fails: {failure}");
+            }
             sum.failures.lock().push((seed, outcome));
             if !arguments.keep_going {
                 sum.stop.store(true, Ordering::Relaxed);

@@ -70,6 +70,11 @@ pub fn copy(from: &Path, to: &Path, mutants: &[Mutant]) -> Result<(), String> {
     change(&mut files, Path::new("simulation/Cargo.toml"), |text| {
         Ok(text.replace("name = \"simulation\"", &format!("name = {PROGRAM:?}")))
     })?;
+    // Another version makes other packages: cargo keeps them apart from the true ones, and compiles
+    // their dependencies only once.
+    change(&mut files, Path::new("Cargo.toml"), |text| {
+        Ok(text.replacen("\"\nedition", "+mutants\"\nedition", 1))
+    })?;
     for (file, text) in files {
         write(&to.join(file), &text)?;
     }
