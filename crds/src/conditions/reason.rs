@@ -54,6 +54,7 @@ reasons! {
     Overruled
     ContainerConflict
     DaemonSetNotFound
+    DaemonSetNotAllowed
     ContainerNotFound
     NotLinux
     DuplicateVolume
@@ -64,6 +65,7 @@ reasons! {
     NodesWithoutSecurityfs
     UserNamespace
     AppArmor
+    PodsForbidden
     TakenBack
     Contested
     OutsideWindow

@@ -16,6 +16,7 @@ use crate::context::backoff::Backoffs;
 use crate::context::metrics::Metrics;
 use crate::node::required;
 use crate::policy::rate_limit::RateLimit;
+use crate::tetragon::allow_list::AllowList;
 use crate::tetragon::state::Memory;
 use crate::watch::queue::Queues;
 use crate::watch::store::Stores;
@@ -29,6 +30,8 @@ pub struct Context {
     pub queues: Queues,
     /// What all policies require of nodes, computed once for many Nodes.
     pub required: required::Cache,
+    /// Which DaemonSets may get a mount and be restarted.
+    pub allow_list: AllowList,
     /// The state of each DaemonSet that the Tetragon controller looks after.
     pub tetragon: Memory,
     /// The answers of Tetragon's agents.
@@ -61,6 +64,7 @@ impl Context {
             stores,
             queues,
             required: required::Cache::default(),
+            allow_list: AllowList::default(),
             tetragon: Memory::default(),
             agents: crate::agents::answers::Answers::default(),
             agent_tls: TlsFiles::default(),

@@ -37,6 +37,18 @@ pub struct Cli {
     #[arg(long, env = "LSM_READY_AGENT_TLS_DIR", value_name = "DIRECTORY")]
     pub agent_tls_dir: Option<PathBuf>,
 
+    /// Programs whose DaemonSets a policy may name: the label app.kubernetes.io/name and the last
+    /// part of the image, separated by commas. For another DaemonSet its owner sets the annotation
+    /// lsmready.io/securityfs to allow. The admission policy has its own list.
+    #[arg(
+        long,
+        env = "LSM_READY_ALLOWED_PROGRAMS",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "tetragon"
+    )]
+    pub allowed_programs: Vec<String>,
+
     /// Format of the log lines.
     #[arg(long, env = "LSM_READY_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,

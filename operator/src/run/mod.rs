@@ -36,6 +36,7 @@ use crate::agents::tls::TlsFiles;
 use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::cli::Cli;
+use crate::tetragon::allow_list::AllowList;
 use crate::watch;
 use crate::watch::queue::queues;
 use crate::watch::store::stores;
@@ -70,7 +71,9 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
     let (metrics, readiness) = (Metrics::default(), Readiness::default());
     let server = server::serve(cli.listen, readiness.clone(), metrics.clone());
     let agent_tls = TlsFiles::of(cli.agent_tls_dir.clone());
-    let work = lead(&cli, Start { client, metrics, readiness, agent_tls }, &mut signals);
+    let allow_list = AllowList::new(cli.allowed_programs.clone());
+    let start = Start { client, metrics, readiness, agent_tls, allow_list };
+    let work = lead(&cli, start, &mut signals);
     pin_mut!(server, work);
     match select(server, work).await {
         Either::Left((outcome, _)) => outcome.map_err(|error| Error::Serve(cli.listen, error)),
@@ -84,6 +87,7 @@ struct Start {
     metrics: Metrics,
     readiness: Readiness,
     agent_tls: TlsFiles,
+    allow_list: AllowList,
 }
 
 /// Wins the election, works, releases the Lease.
@@ -114,12 +118,12 @@ async fn work(
     lost: impl Future<Output = election::Error>,
     signals: &mut Signals,
 ) -> Result<(), Error> {
-    let Start { client, metrics, readiness, agent_tls } = start;
+    let Start { client, metrics, readiness, agent_tls, allow_list } = start;
     readiness.done(ELECTION);
     let (stores, writers) = stores();
     let (queues, receivers) = queues();
     let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics);
-    let ctx = Arc::new(Context { agent_tls, ..ctx });
+    let ctx = Arc::new(Context { agent_tls, allow_list, ..ctx });
     let watches = tokio::spawn(watch::run(client, writers, Triggers::new(ctx.clone())));
     tokio::select! {
         () = readiness.wait_for_lists(&ctx.stores) => info!("all lists are complete"),

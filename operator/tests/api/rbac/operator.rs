@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    BPF, CRDS, Call, DAEMON_SETS, DIGEST, LEASES, NODES, calls, daemon_set, eviction, judge, server,
+    AGENT, BPF, CRDS, Call, DAEMON_SETS, DIGEST, LEASES, NODES, calls, daemon_set, eviction, judge,
+    server,
 };
 use crate::server::{NAMESPACE, OPERATOR, on_node, securityfs, tetragon_crds};
 
@@ -26,7 +27,12 @@ fn calls_to_nodes_and_daemon_sets() -> Vec<Call> {
             "/api/v1/namespaces/kube-system/pods?labelSelector=app%3Drbac&limit=500",
             Value::Null,
         ),
-        ("POST", "/api/v1/namespaces/kube-system/pods/agent/eviction", eviction()),
+        (
+            "GET",
+            "/api/v1/namespaces/kube-system/events?fieldSelector=reason%3DFailedCreate&limit=50",
+            Value::Null,
+        ),
+        ("POST", &format!("/api/v1/namespaces/kube-system/pods/{AGENT}/eviction"), eviction()),
     ])
 }
 
@@ -36,9 +42,10 @@ fn calls_to_custom_resources() -> Vec<Call> {
         "status": {"observedGeneration": 1}});
     let event = json!({"metadata": {"generateName": "lsm-", "namespace": "default"},
         "action": "Judge", "reason": "Ready", "type": "Normal",
-        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "lsm-ready",
+        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "lsmready.io/operator",
         "reportingInstance": "lsm-ready-operator-0",
-        "regarding": {"kind": "LsmPolicy", "name": "present"}});
+        "regarding": {"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
+            "name": "present"}});
     calls([
         ("GET", &format!("{CRDS}/lsmpolicies"), Value::Null),
         ("GET", &format!("{CRDS}/lsmpolicies?watch=1&timeoutSeconds=1"), Value::Null),
@@ -79,7 +86,11 @@ fn forbidden_outside_of_its_work() -> Vec<Call> {
         ("POST", &pods, json!({"metadata": {"name": "p"}})),
         ("DELETE", &format!("{pods}/p"), Value::Null),
         ("POST", &format!("{pods}/p/eviction"), eviction()),
-        ("DELETE", "/api/v1/namespaces/kube-system/pods/agent", Value::Null),
+        ("DELETE", &format!("/api/v1/namespaces/kube-system/pods/{AGENT}"), Value::Null),
+        // Events are published where our objects are, and nowhere else.
+        ("POST", "/apis/events.k8s.io/v1/namespaces/kube-public/events", json!({})),
+        ("GET", "/api/v1/namespaces/default/events", Value::Null),
+        ("GET", "/apis/events.k8s.io/v1/events", Value::Null),
         ("MERGE", "/apis/apps/v1/namespaces/default/deployments/d", json!({})),
         ("POST", DAEMON_SETS, daemon_set()),
         ("PUT", &format!("{DAEMON_SETS}/rbac"), daemon_set()),
