@@ -21,17 +21,18 @@ use super::NODES;
 use crate::server::{OPERATOR, call, done, node_object, start, unbound};
 
 const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 const GROUPS: [&str; 3] = ["none", "reserved", "both"];
 const NODES_PER_GROUP: usize = 50;
-const BATCH: usize = 300;
+const BATCH: u32 = 300;
 const ROUNDS: usize = 30;
 /// Each of 5,000 kubelets renews its Lease every ten seconds and reports its status every five
 /// minutes (the defaults nodeLeaseDurationSeconds 40, a quarter of it, and nodeStatusReportFrequency
 /// 5m).
 const LEASES_PER_STATUS: f64 = 30.0;
 
-/// A Node like those of a cloud: 25 labels, 50 images, and what is ours.
-async fn create(admin: &Client, operator: &Client, group: &str, number: usize) {
+/// A Node like those of a cloud: 25 labels, 50 images, and what is ours. Returns its Lease.
+async fn create(admin: &Client, operator: &Client, group: &str, number: usize) -> Value {
     let name = format!("{group}-{number}");
     let mut node = node_object(&name);
     for label in 0..25 {
@@ -59,11 +60,7 @@ async fn create(admin: &Client, operator: &Client, group: &str, number: usize) {
     let ours = json!({"status": {"conditions": [condition("lsmready.io/LsmBpfReady")]}});
     done(operator, "STRATEGIC", &format!("{NODES}/{name}/status"), &ours).await;
     let lease = json!({"metadata": {"name": name}, "spec": {"holderIdentity": name}});
-    done(admin, "POST", &leases(), &lease).await;
-}
-
-fn leases() -> String {
-    "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases".to_owned()
+    done(admin, "POST", LEASES, &lease).await
 }
 
 /// The binding of that policy applies to Nodes of these groups only.
@@ -89,33 +86,58 @@ fn pid_of(server: &ApiServer) -> u32 {
     Processes::new(processes).get("kube-apiserver").unwrap().pid
 }
 
-/// CPU time of one request of a batch, in microseconds.
-async fn batch(pid: u32, client: &Client, group: &str, beat: &mut usize, lease: bool) -> f64 {
-    let before = cpu(pid);
-    for number in 0..BATCH {
-        *beat += 1;
-        let name = format!("{group}-{}", number % NODES_PER_GROUP);
-        let time = format!(
-            "2026-01-01T{:02}:{:02}:{:02}Z",
-            *beat / 3600 % 24,
-            *beat / 60 % 60,
-            *beat % 60
-        );
-        let answer = if lease {
-            let micro = time.replace('Z', ".000000Z");
-            let renewed = json!({"metadata": {"name": name},
-                "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": micro}});
-            call(client, "PUT", &format!("{}/{name}", leases()), &renewed).await
-        } else {
-            let status = json!({"status": {"conditions": [
-                {"type": "Ready", "status": "True", "lastHeartbeatTime": time}]}});
-            call(client, "STRATEGIC", &format!("{NODES}/{name}/status"), &status).await
-        };
+/// Kubelets of all groups, and the API server that they report to.
+struct Kubelets {
+    client: Client,
+    pid: u32,
+    beats: u32,
+    /// The Leases of the first group, as the API server returned them last.
+    leases: Vec<Value>,
+}
+
+impl Kubelets {
+    fn time(&mut self) -> String {
+        self.beats += 1;
+        let (hours, minutes) = (self.beats / 3600 % 24, self.beats / 60 % 60);
+        format!("2026-01-01T{hours:02}:{minutes:02}:{:02}", self.beats % 60)
+    }
+
+    /// The status report of a node, as a kubelet patches it.
+    async fn report(&mut self, group: &str, number: usize) {
+        let time = format!("{}Z", self.time());
+        let status = json!({"status": {"conditions": [
+            {"type": "Ready", "status": "True", "lastHeartbeatTime": time}]}});
+        let path = format!("{NODES}/{group}-{number}/status");
+        let answer = call(&self.client, "STRATEGIC", &path, &status).await;
         assert!(answer.is_ok() && answer.warnings.is_empty(), "{answer:?}");
     }
-    #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
-    let per_request = (cpu(pid) - before).as_secs_f64() * 1e6 / BATCH as f64;
-    per_request
+
+    /// The renewal of a node's Lease.
+    async fn renew(&mut self, group: &str, number: usize) {
+        let time = format!("{}.000000Z", self.time());
+        self.leases[number]["spec"]["renewTime"] = json!(time);
+        let path = format!("{LEASES}/{group}-{number}");
+        self.leases[number] = done(&self.client, "PUT", &path, &self.leases[number]).await;
+    }
+
+    /// CPU time of one of these requests, in microseconds.
+    async fn cost(&mut self, group: &str, kind: Kind) -> f64 {
+        let before = cpu(self.pid);
+        for number in 0..BATCH {
+            match kind {
+                Kind::Report => self.report(group, number as usize % NODES_PER_GROUP).await,
+                Kind::Renewal => self.renew(group, number as usize % NODES_PER_GROUP).await,
+            }
+        }
+        (cpu(self.pid) - before).as_secs_f64() * 1e6 / f64::from(BATCH)
+    }
+}
+
+/// What a kubelet sends.
+#[derive(Clone, Copy)]
+enum Kind {
+    Report,
+    Renewal,
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -131,20 +153,21 @@ async fn heartbeats_cost() {
     let operator = unbound(&server, OPERATOR).await;
     select(&admin, "lsm-ready-reserved", &["reserved", "both"]).await;
     select(&admin, "lsm-ready-operator-on-nodes", &["both"]).await;
-    for group in GROUPS {
+    let pid = pid_of(&server);
+    let mut kubelets = Kubelets { client: admin.clone(), pid, beats: 0, leases: Vec::new() };
+    for group in GROUPS.into_iter().rev() {
+        kubelets.leases.clear();
         for number in 0..NODES_PER_GROUP {
-            create(&admin, &operator, group, number).await;
+            kubelets.leases.push(create(&admin, &operator, group, number).await);
         }
     }
-    let (pid, mut beat) = (pid_of(&server), 0);
     let mut found: [Vec<f64>; 4] = Default::default();
     for round in 0..ROUNDS {
         for step in 0..GROUPS.len() {
             let group = (round + step) % GROUPS.len();
-            let cost = batch(pid, &admin, GROUPS[group], &mut beat, false).await;
-            found[group].push(cost);
+            found[group].push(kubelets.cost(GROUPS[group], Kind::Report).await);
         }
-        found[3].push(batch(pid, &admin, "none", &mut beat, true).await);
+        found[3].push(kubelets.cost(GROUPS[0], Kind::Renewal).await);
     }
     let of_policy = |group: usize| {
         let pairs = found[group].iter().zip(&found[0]);

@@ -2,6 +2,8 @@
 //! manager owns which field after each kind of change, and what happens when the DaemonSet has
 //! changed meanwhile.
 
+mod allowed;
+
 use std::process::Command;
 
 use e2e::command::run;
