@@ -11,7 +11,7 @@ fn named_tests(text: &str) -> Vec<(&str, &str)> {
     for part in text.split('`').skip(1).step_by(2) {
         let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let is_name = part.chars().all(is_part);
-        if part.ends_with(".rs") {
+        if part.contains('/') && part.ends_with("rs") {
             file = Some(part);
         } else if let Some(file) = file.filter(|_| is_name && part.contains('_')) {
             found.push((file, part));
@@ -35,7 +35,7 @@ fn every_test_that_the_threat_model_names_exists() {
 
 #[test]
 fn tests_are_found_behind_their_file() {
-    let row = "| a `threat_of` | `a/b.rs`: `one_test`, `two_tests`; `c.rs`: `three_tests`, `Not` |";
-    let expected = [("a/b.rs", "one_test"), ("a/b.rs", "two_tests"), ("c.rs", "three_tests")];
+    let row = "| a `threat_of` | `a/b.rs`: `one_test`, `two_tests`; `c/d.rs`: `three_tests`, `Not` |";
+    let expected = [("a/b.rs", "one_test"), ("a/b.rs", "two_tests"), ("c/d.rs", "three_tests")];
     assert_eq!(named_tests(row), expected);
 }

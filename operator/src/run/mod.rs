@@ -123,7 +123,7 @@ async fn work(
     let (stores, writers) = stores();
     let (queues, receivers) = queues();
     let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics);
-    let ctx = Arc::new(Context { agent_tls, allow_list, ..ctx });
+    let ctx = Arc::new(Context { allow_list, agent_tls, ..ctx });
     let watches = tokio::spawn(watch::run(client, writers, Triggers::new(ctx.clone())));
     tokio::select! {
         () = readiness.wait_for_lists(&ctx.stores) => info!("all lists are complete"),
