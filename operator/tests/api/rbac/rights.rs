@@ -33,15 +33,14 @@ const OPERATOR_IN_KUBE_SYSTEM: &[&str] = &[
     "events.k8s.io/events: create patch",
 ];
 const OPERATOR_AT_HOME: &[&str] = &[
-    "/pods: get",
-    "coordination.k8s.io/leases lsm-ready-operator: get patch update",
+    "coordination.k8s.io/leases lsm-ready-operator: get update",
     "coordination.k8s.io/leases: create",
 ];
 const PROBE_EVERYWHERE: &[&str] = &[
     "/nodes: get",
     "lsmready.io/lsmhookprofiles: create get",
     "lsmready.io/lsmnodes: create get patch",
-    "lsmready.io/lsmnodes/status: patch",
+    "lsmready.io/lsmnodes/status: patch update",
 ];
 const VIEWER: &[&str] = &[
     "lsmready.io/lsmhookprofiles: get list watch",
