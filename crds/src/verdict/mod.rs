@@ -6,10 +6,12 @@
 //! the requirement was shown in this boot.
 
 use crate::boot_list::{Present, boot_list};
+use crate::consistency::{contradiction, evidence_state, gap};
 use crate::evidence::Evidence;
 use crate::hooks::{Refusal, refusal};
-use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Securityfs, evidence_state};
+use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Securityfs};
 use crate::policy::Require;
+use crate::probe_version::unknown_version;
 use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
 use crate::state::State;
@@ -28,7 +30,30 @@ pub struct Verdict {
     pub message: String,
     /// What to change. Empty where nothing has to be or can be changed.
     pub fix: String,
+    /// Whether message and fix are texts of the node's own report, or about its report alone. They
+    /// may be shown under the node's name only; other places use [`Self::shared`].
+    pub is_of_one_node: bool,
 }
+
+impl Verdict {
+    /// The verdict for a place that is about several nodes, such as the status of a policy. One
+    /// node must not choose what people read there and may paste into a shell, so message and fix
+    /// come from our own table. A code that is not in it has no fix.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        if !self.is_of_one_node {
+            return self;
+        }
+        let known = Reason::from_code(&self.reason);
+        let message = known.map_or(UNLISTED_REASON, Reason::meaning).trim_end_matches('.');
+        let fix = known.map_or("", Reason::remedy);
+        Self { message: message.to_owned(), fix: fix.to_owned(), ..self }
+    }
+}
+
+/// Stands for the message of a reason of another version.
+const UNLISTED_REASON: &str = "the probe gives a reason that this version of lsm-ready does not \
+                               know; read the node's LsmNode";
 
 /// State and reason of a verdict, where no message is needed.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -104,7 +129,7 @@ pub fn downgrade_if_incomplete(verdict: Verdict, why_incomplete: Option<&str>) -
     }
 }
 
-/// The report, if it is about the Node's current boot.
+/// The report, if it is about the Node's current boot and does not contradict itself.
 fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
     let Some(report) = facts.report else {
         return Err(unknown(
@@ -118,21 +143,22 @@ fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
             "the latest report is about boot {:?}, but the node is in boot {:?}",
             report.boot_id, facts.boot_id
         );
-        return Err(unknown(
-            Reason::ReportFromEarlierBoot,
-            message,
-            "wait for the probe's pod on this node to start; it reports at once",
-        ));
+        let fix = "wait for the probe's pod on this node to start; it reports at once";
+        return Err(of_one_node(unknown(Reason::ReportFromEarlierBoot, message, fix)));
     }
-    Ok(report)
+    match contradiction(report) {
+        Some(contradiction) => Err(inconsistent(contradiction)),
+        None => Ok(report),
+    }
 }
 
 fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     let required = Evidence::from(require.evidence);
-    let state = evidence_state(report.evidence, &report.checks, required);
-    if state == State::Ready {
-        return None;
+    if report.evidence >= required {
+        let version = unknown_version(&report.probe_version).map(unknown_probe);
+        return version.or_else(|| gap(report).map(inconsistent));
     }
+    let state = evidence_state(report.evidence, &report.checks, required);
     let reason = if report.reason.is_empty() {
         Reason::EvidenceTooLow.code().to_owned()
     } else {
@@ -143,7 +169,17 @@ fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     } else {
         report.message.clone()
     };
-    Some(Verdict { state, reason, message, fix: report.fix.clone() })
+    Some(Verdict { state, reason, message, fix: report.fix.clone(), is_of_one_node: true })
+}
+
+fn inconsistent(what: String) -> Verdict {
+    let reason = Reason::EvidenceInconsistent;
+    of_one_node(unknown(reason, what, reason.remedy()))
+}
+
+fn unknown_probe(why: String) -> Verdict {
+    let reason = Reason::ProbeVersionUnknown;
+    of_one_node(unknown(reason, why, reason.remedy()))
 }
 
 fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
@@ -211,7 +247,7 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
             // A probe of an earlier version writes no fix.
             let fix = Some(check.fix.as_str()).filter(|fix| !fix.is_empty());
             let fix = fix.unwrap_or(Reason::KernelReadsForbidden.remedy());
-            Some(not_ready(Reason::KernelReadsForbidden, message, fix))
+            Some(of_one_node(not_ready(Reason::KernelReadsForbidden, message, fix)))
         }
         Some((State::Unknown, _)) | None => Some(unknown(
             Reason::KernelReadsUnknown,
@@ -268,7 +304,8 @@ fn worst_reason(refusals: &[Refusal<'_>]) -> Option<Reason> {
 
 fn ready(report: &LsmNodeStatus) -> Verdict {
     let message = format!("{}: shown in boot {}", report.evidence.as_str(), report.boot_id);
-    Verdict { state: State::Ready, reason: report.reason.clone(), message, fix: String::new() }
+    let (reason, fix) = (report.reason.clone(), String::new());
+    Verdict { state: State::Ready, reason, message, fix, is_of_one_node: true }
 }
 
 fn not_ready(reason: Reason, message: impl Into<String>, fix: impl Into<String>) -> Verdict {
@@ -277,7 +314,12 @@ fn not_ready(reason: Reason, message: impl Into<String>, fix: impl Into<String>)
         reason: reason.code().to_owned(),
         message: message.into(),
         fix: fix.into(),
+        is_of_one_node: false,
     }
+}
+
+fn of_one_node(verdict: Verdict) -> Verdict {
+    Verdict { is_of_one_node: true, ..verdict }
 }
 
 fn unknown(reason: Reason, message: impl Into<String>, fix: impl Into<String>) -> Verdict {

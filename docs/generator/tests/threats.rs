@@ -35,7 +35,8 @@ fn every_test_that_the_threat_model_names_exists() {
 
 #[test]
 fn tests_are_found_behind_their_file() {
-    let row = "| a `threat_of` | `a/b.rs`: `one_test`, `two_tests`; `c/d.rs`: `three_tests`, `Not` |";
+    let row =
+        "| a `threat_of` | `a/b.rs`: `one_test`, `two_tests`; `c/d.rs`: `three_tests`, `Not` |";
     let expected = [("a/b.rs", "one_test"), ("a/b.rs", "two_tests"), ("c/d.rs", "three_tests")];
     assert_eq!(named_tests(row), expected);
 }

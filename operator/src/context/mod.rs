@@ -16,6 +16,7 @@ use crate::context::backoff::Backoffs;
 use crate::context::metrics::Metrics;
 use crate::node::required;
 use crate::policy::rate_limit::RateLimit;
+use crate::run::readiness::Readiness;
 use crate::tetragon::allow_list::AllowList;
 use crate::tetragon::state::Memory;
 use crate::watch::queue::Queues;
@@ -43,6 +44,8 @@ pub struct Context {
     /// Failures in a row, for each controller.
     pub backoffs: Backoffs,
     pub metrics: Metrics,
+    /// Failures of the watches are reported to it.
+    pub readiness: Readiness,
     /// Publishes Kubernetes Events.
     pub events: Recorder,
     /// The clock. Tests replace it by a fixed time.
@@ -71,6 +74,7 @@ impl Context {
             rate_limit: RateLimit::default(),
             backoffs: Backoffs::default(),
             metrics,
+            readiness: Readiness::default(),
             now: Timestamp::now,
         }
     }

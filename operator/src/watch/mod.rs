@@ -24,7 +24,7 @@ pub mod triggers;
 use std::fmt::Debug;
 use std::future::Future;
 
-use futures::{Stream, StreamExt, future};
+use futures::{Stream, StreamExt, TryStreamExt, future};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt};
 use kube_runtime::WatchStreamExt;
@@ -33,23 +33,25 @@ use kube_runtime::watcher::{self, Event, watcher};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
+use crate::context::Context;
 use crate::context::metrics::Metrics;
+use crate::run::connection::watch_config;
 use crate::tracing_policies;
 use crate::watch::store::{Writers, trim, trim_node};
 use crate::watch::triggers::Triggers;
 
 /// Runs the watches with that client's rights, until the future is dropped.
 pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
-    let metrics = triggers.metrics();
-    let nodes = watch(&client, writers.nodes, trim_node, metrics, |event| triggers.node(event));
-    let reports = watch(&client, writers.reports, trim, metrics, |event| triggers.report(event));
-    let profiles = watch(&client, writers.profiles, trim, metrics, |event| triggers.profile(event));
-    let policies = watch(&client, writers.policies, trim, metrics, |event| triggers.policy(event));
+    let ctx = triggers.context();
+    let nodes = watch(&client, writers.nodes, trim_node, ctx, |event| triggers.node(event));
+    let reports = watch(&client, writers.reports, trim, ctx, |event| triggers.report(event));
+    let profiles = watch(&client, writers.profiles, trim, ctx, |event| triggers.profile(event));
+    let policies = watch(&client, writers.policies, trim, ctx, |event| triggers.policy(event));
     let daemon_sets =
-        watch(&client, writers.daemon_sets, trim, metrics, |event| triggers.daemon_set(event));
+        watch(&client, writers.daemon_sets, trim, ctx, |event| triggers.daemon_set(event));
     let changed = || triggers.tracing_policies();
-    let tracing =
-        tracing_policies::watch::run(client.clone(), writers.tracing_policies, &changed, metrics);
+    let (client, writer) = (client.clone(), writers.tracing_policies);
+    let tracing = tracing_policies::watch::run(client, writer, &changed, &ctx.metrics);
     Box::pin(future::join(future::join5(nodes, reports, profiles, policies, daemon_sets), tracing))
         .await;
 }
@@ -84,12 +86,15 @@ fn watch<K: Watched>(
     client: &Client,
     writer: Writer<K>,
     trim: fn(&mut K),
-    metrics: &Metrics,
+    ctx: &Context,
     trigger: impl Fn(&Event<K>),
 ) -> impl Future<Output = ()> {
     let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
-    let events = watcher(api, watcher::Config::default()).default_backoff();
-    let events = parsed(events, writer.as_reader(), metrics.clone()).modify(trim);
+    let readiness = ctx.readiness.clone();
+    let events = watcher(api, watch_config())
+        .default_backoff()
+        .inspect_err(move |error| readiness.watch_failed(&<K as Resource>::kind(&()), error));
+    let events = parsed(events, writer.as_reader(), ctx.metrics.clone()).modify(trim);
     reflector::reflector(writer, events).for_each(move |event| {
         if let Ok(event) = &event {
             trigger(event);

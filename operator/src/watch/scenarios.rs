@@ -30,7 +30,7 @@ fn list(path: &str, version: &str, items: &[&Value]) -> Exchange {
 
 /// The watch after that list. It breaks, because the API server no longer has this version.
 fn broken_watch(path: &str, version: &str) -> Exchange {
-    let watch = "watch=true&timeoutSeconds=290&allowWatchBookmarks=true";
+    let watch = "watch=true&timeoutSeconds=10&allowWatchBookmarks=true";
     let request = format!("GET {path}?&{watch}&resourceVersion={version}");
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410,
         "reason": "Expired", "message": "too old resource version"});
@@ -58,7 +58,7 @@ impl<K: Stored + Send + Sync> Relisted<K> {
         let writer = std::mem::take(K::writer(&mut writers));
         let (first, second) = (Cell::new(None), Cell::new(None));
         let done = tokio::sync::Notify::new();
-        let watching = watch(&ctx.client, writer, trim, &ctx.metrics, |event| {
+        let watching = watch(&ctx.client, writer, trim, &ctx, |event| {
             (self.trigger)(&triggers, event);
             match (event, first.get()) {
                 (Event::InitDone, None) => {

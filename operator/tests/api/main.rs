@@ -8,6 +8,7 @@
 mod admission;
 mod crds;
 mod helm;
+mod leadership;
 mod operator;
 mod process;
 mod profile;

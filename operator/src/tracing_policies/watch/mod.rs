@@ -37,6 +37,7 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use crate::context::metrics::Metrics;
+use crate::run::connection::watch_config;
 use crate::tracing_policies::expectation::Expectation;
 use crate::tracing_policies::snapshot::{Entry, Object, ReadError, Writer};
 
@@ -124,7 +125,7 @@ impl KindWatch<'_> {
     /// Lists and watches until the installed version changes.
     async fn watch(&self, resource: &ApiResource) {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
-        let events = watcher(api, watcher::Config::default()).default_backoff();
+        let events = watcher(api, watch_config()).default_backoff();
         pin_mut!(events);
         let mut discoveries =
             interval_at(tokio::time::Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);

@@ -32,7 +32,6 @@ use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
 use parking_lot::Mutex;
 
 use crate::context::Context;
-use crate::context::metrics::Metrics;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::lacks_securityfs;
 
@@ -59,8 +58,8 @@ impl Triggers {
         }
     }
 
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.ctx.metrics
+    pub(crate) fn context(&self) -> &Context {
+        &self.ctx
     }
 
     /// How many objects the triggers remember.

