@@ -45,6 +45,28 @@ pub async fn shared() -> &'static ApiServer {
     SHARED.get_or_init(|| start("shared")).await
 }
 
+/// The server on which our names on Nodes are reserved: config/default with the component
+/// config/reserve-deny.
+pub async fn denying() -> &'static ApiServer {
+    static DENYING: OnceCell<ApiServer> = OnceCell::const_new();
+    DENYING
+        .get_or_init(async || {
+            let server = start("denying").await;
+            let overlay = server.kubeconfig().with_file_name("overlay");
+            std::fs::create_dir_all(&overlay).unwrap();
+            // kustomize wants relative paths.
+            let up = "../".repeat(overlay.strip_prefix(paths::workspace()).unwrap().iter().count());
+            let text =
+                format!("resources: [{up}config/default]\ncomponents: [{up}config/reserve-deny]\n");
+            std::fs::write(overlay.join("kustomization.yaml"), text).unwrap();
+            let overlay = overlay.display().to_string();
+            let apply = ["apply", "--server-side", "-k", &overlay];
+            kubectl(&server.kubeconfig(), &apply).unwrap();
+            server
+        })
+        .await
+}
+
 /// A turn on the server of the tests that need it for themselves.
 pub struct Turn {
     pub server: &'static ApiServer,

@@ -1,40 +1,34 @@
 //! The reservation: nobody but the operator sets or changes our labels, taints and condition on
 //! Nodes. By default a warning says so; a binding with Deny refuses.
 //!
-//! One binding of these tests refuses on Nodes that have a certain label, so that the other tests
-//! keep the default.
+//! Most of these tests run on the server with config/reserve-deny.
 
+use std::time::Duration;
+
+use e2e::api::ApiServer;
+use e2e::wait;
 use kube::Client;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use super::{NODES, refused, server};
 use crate::server::{
-    OPERATOR, account, call, create_node, done, enforced, node_object, unbound, with_rights,
+    OPERATOR, account, call, create_node, denying, done, enforced, node_object, unbound,
+    with_rights,
 };
 
-const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+const DEADLINE: Duration = Duration::from_secs(30);
 const OURS: &str = "lsmready.node-restriction.kubernetes.io";
 const CONDITION: &str = "lsmready.io/LsmBpfReady";
 const TAINTS: [&str; 3] = lsm_ready_crds::names::TAINT_KEYS;
 
-/// A Node on which the reservation refuses, with that name, as an administrator creates it.
-async fn reserved_node(name: &str) -> &'static e2e::api::ApiServer {
-    static BOUND: OnceCell<()> = OnceCell::const_new();
-    let server = server().await;
+/// The server that refuses, with a Node of that name.
+async fn reserved_node(name: &str) -> &'static ApiServer {
+    let server = denying().await;
     let admin = server.client().await.unwrap();
     create_node(server, name).await;
-    let deny = json!({"metadata": {"labels": {"reserve": "deny"}}});
-    done(&admin, "MERGE", &format!("{NODES}/{name}"), &deny).await;
-    BOUND
-        .get_or_init(async || {
-            let binding = json!({"metadata": {"name": "reserve-deny"}, "spec": {
-                "policyName": "lsm-ready-reserved", "validationActions": ["Deny"],
-                "matchResources": {"objectSelector": {"matchLabels": {"reserve": "deny"}}}}});
-            done(&admin, "POST", BINDINGS, &binding).await;
-        })
-        .await;
-    enforced(&admin, "MERGE", &format!("{NODES}/{name}"), &label("bpf", json!("true"))).await;
+    let path = format!("{NODES}/{name}");
+    enforced(&admin, "MERGE", &path, &label("bpf", json!("true"))).await;
+    enforced(&admin, "MERGE", &format!("{path}/status"), &label("bpf", json!("true"))).await;
     server
 }
 
@@ -76,14 +70,14 @@ async fn cannot_claim(client: &Client, name: &str) {
         let patch = taints(&[(key, "PreferNoSchedule")]);
         refused(client, "MERGE", &path, &patch, "are set by lsm-ready's operator").await;
     }
-    let part = "the condition lsmready.io/LsmBpfReady says";
+    let part = "the condition lsmready.io/LsmBpfReady and labels";
     refused(client, "STRATEGIC", &format!("{path}/status"), &condition("True"), part).await;
     let later = json!({"status": {"conditions": [{"type": CONDITION, "status": "False",
         "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]}});
     refused(client, "STRATEGIC", &format!("{path}/status"), &later, part).await;
 }
 
-async fn patcher(server: &e2e::api::ApiServer, user: &str) -> Client {
+async fn patcher(server: &ApiServer, user: &str) -> Client {
     let rules = json!([{"apiGroups": [""], "resources": ["nodes", "nodes/status"],
         "verbs": ["get", "create", "patch", "update"]}]);
     let right = json!({"verb": "patch", "resource": "nodes"});
@@ -152,7 +146,7 @@ async fn a_kubelet_reports_beside_our_condition_and_cannot_change_it() {
     let user = "system:node:reserved-kubelet";
     let kubelet = server.client_for(user, Some("system:nodes")).await.unwrap();
     let path = format!("{NODES}/reserved-kubelet/status");
-    let part = "the condition lsmready.io/LsmBpfReady says";
+    let part = "the condition lsmready.io/LsmBpfReady and labels";
     refused(&kubelet, "STRATEGIC", &path, &condition("True"), part).await;
     judged(&unbound(server, OPERATOR).await, "reserved-kubelet").await;
     refused(&kubelet, "STRATEGIC", &path, &condition("True"), part).await;
@@ -190,7 +184,6 @@ async fn nodes_register_with_our_taints_and_autoscalers_add_them() {
     let user = "system:node:reserved-registered";
     let kubelet = server.client_for(user, Some("system:nodes")).await.unwrap();
     let mut node = node_object("reserved-registered");
-    node["metadata"]["labels"]["reserve"] = json!("deny");
     node["spec"] = taints(&TAINTS.map(|key| (key, "NoSchedule")))["spec"].clone();
     done(&kubelet, "POST", NODES, &node).await;
     let karpenter = patcher(server, "system:serviceaccount:kube-system:karpenter").await;
@@ -205,9 +198,11 @@ async fn nobody_creates_a_node_that_is_ready() {
     let server = reserved_node("reserved-first").await;
     let client = patcher(server, "creator-of-nodes").await;
     let mut node = node_object("reserved-new");
-    node["metadata"]["labels"] =
-        json!({"reserve": "deny", format!("{OURS}/policy.enforce"): "ready"});
+    node["metadata"]["labels"][format!("{OURS}/policy.enforce")] = json!("ready");
     refused(&client, "POST", NODES, &node, "only its operator sets them").await;
+    let mut node = node_object("reserved-new");
+    node["status"] = condition("True")["status"].clone();
+    refused(&client, "POST", NODES, &node, "so only its operator sets it").await;
 }
 
 /// The expressions cost the more the larger a Node is, and one that costs too much would let the
@@ -226,16 +221,22 @@ async fn the_largest_node_is_protected_too() {
     cannot_claim(&admin, "reserved-large").await;
     let operator = unbound(server, OPERATOR).await;
     done(&operator, "MERGE", &path, &label("bpf", json!("false"))).await;
+    // Its kubelet reports as before.
+    let user = "system:node:reserved-large";
+    let kubelet = server.client_for(user, Some("system:nodes")).await.unwrap();
+    let beat = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    done(&kubelet, "STRATEGIC", &format!("{path}/status"), &beat).await;
 }
 
-/// The default: the write passes, and its writer gets a warning.
+/// The default: the write passes, and its writer gets a warning, or is noted in the audit log.
 #[tokio::test]
 async fn by_default_a_write_of_others_is_warned_about() {
     let server = server().await;
     create_node(server, "reserved-warned").await;
     let admin = server.client().await.unwrap();
     let (path, patch) = (format!("{NODES}/reserved-warned"), label("bpf", json!("true")));
-    let warned = e2e::wait::until(std::time::Duration::from_secs(30), "a warning", async || {
+    let status = format!("{path}/status");
+    let warned = wait::until(DEADLINE, "a warning", async || {
         let answer = call(&admin, "MERGE", &format!("{path}?dryRun=All"), &patch).await;
         assert!(answer.is_ok(), "{answer:?}");
         answer.warnings.first().cloned().ok_or_else(|| "none".to_owned())
@@ -243,9 +244,22 @@ async fn by_default_a_write_of_others_is_warned_about() {
     let warning = warned.await.unwrap();
     assert!(warning.contains("lsm-ready-reserved"), "{warning}");
     let beat = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-    let answer = call(&admin, "STRATEGIC", &format!("{path}/status"), &beat).await;
+    let answer = call(&admin, "STRATEGIC", &status, &beat).await;
     assert_eq!(answer.warnings, Vec::<String>::new());
+    let noted = |count: usize| {
+        let log = std::fs::read_to_string(server.audit_log()).unwrap();
+        let own = log.lines().filter(|line| line.contains("reserved-warned"));
+        let found =
+            own.filter(|line| line.contains("lsm-ready-operator-on-nodes/reserved")).count();
+        if found == count { Ok(()) } else { Err(format!("{found} writes are noted")) }
+    };
+    assert_eq!(noted(0), Ok(()), "a heartbeat is not noted");
+    done(&admin, "STRATEGIC", &status, &condition("True")).await;
+    wait::until(DEADLINE, "the audit log", async || noted(1)).await.unwrap();
     let operator = server.client_for(&account(OPERATOR), Some("system:serviceaccounts")).await;
-    let answer = call(&operator.unwrap(), "MERGE", &path, &patch).await;
+    let operator = operator.unwrap();
+    let answer = call(&operator, "MERGE", &path, &patch).await;
     assert!(answer.is_ok() && answer.warnings.is_empty(), "{answer:?}");
+    done(&operator, "STRATEGIC", &status, &condition("False")).await;
+    assert_eq!(noted(1), Ok(()), "the operator is not noted");
 }

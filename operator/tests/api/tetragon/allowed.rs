@@ -64,7 +64,8 @@ async fn refused_pod(scene: &Scene, daemon_set: &Value, refusal: &str) {
         "metadata": {"generateName": "tetragon.", "namespace": scene.name},
         "involvedObject": {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon",
             "namespace": scene.name, "uid": daemon_set["metadata"]["uid"]},
-        "reason": "FailedCreate", "type": "Warning", "message": format!("Error creating: {refusal}"),
+        "reason": "FailedCreate", "type": "Warning",
+        "message": format!("Error creating: {refusal}"),
         "source": {"component": "daemonset-controller"}, "count": 1,
         "firstTimestamp": now, "lastTimestamp": now});
     done(&scene.admin, "POST", &format!("/api/v1/namespaces/{}/events", scene.name), &event).await;
