@@ -1,12 +1,13 @@
 //! The operator's rights.
 
+use kube::Client;
 use serde_json::{Value, json};
 
 use super::{
     AGENT, BPF, CRDS, Call, DAEMON_SETS, DIGEST, LEASES, NODES, calls, daemon_set, eviction, judge,
     server,
 };
-use crate::server::{NAMESPACE, OPERATOR, on_node, securityfs, tetragon_crds};
+use crate::server::{NAMESPACE, OPERATOR, done, on_node, securityfs, tetragon_crds};
 
 const TRACING_POLICIES: &str = "/apis/cilium.io/v1alpha1/tracingpolicies";
 
@@ -59,17 +60,13 @@ fn calls_to_custom_resources() -> Vec<Call> {
     ])
 }
 
-/// The calls of the leader election.
-fn calls_of_the_election() -> Vec<Call> {
-    calls([
-        ("POST", LEASES, json!({"metadata": {"name": "lsm-ready-operator"}})),
-        ("GET", &format!("{LEASES}/lsm-ready-operator"), Value::Null),
-        (
-            "MERGE",
-            &format!("{LEASES}/lsm-ready-operator"),
-            json!({"spec": {"holderIdentity": "a"}}),
-        ),
-    ])
+/// The calls of the leader election: the Lease is made, read and replaced.
+async fn takes_the_lease(client: &Client) {
+    let path = format!("{LEASES}/lsm-ready-operator");
+    done(client, "POST", LEASES, &json!({"metadata": {"name": "lsm-ready-operator"}})).await;
+    let mut lease = done(client, "GET", &path, &Value::Null).await;
+    lease["spec"]["holderIdentity"] = json!("a");
+    done(client, "PUT", &path, &lease).await;
 }
 
 /// Secrets, workloads and Nodes of others.
@@ -122,6 +119,7 @@ fn forbidden_within_its_work() -> Vec<Call> {
         // The Leases of others.
         ("GET", LEASES, Value::Null),
         ("MERGE", &format!("{LEASES}/somebody-else"), json!({})),
+        ("MERGE", &format!("{LEASES}/lsm-ready-operator"), json!({})),
         ("DELETE", &format!("{LEASES}/lsm-ready-operator"), Value::Null),
         (
             "POST",
@@ -156,7 +154,7 @@ async fn the_operator_can_do_its_work_and_nothing_else() {
     let client = on_node(server, OPERATOR, "rbac-node").await;
     judge(&client, calls_to_nodes_and_daemon_sets(), true).await;
     judge(&client, calls_to_custom_resources(), true).await;
-    judge(&client, calls_of_the_election(), true).await;
+    takes_the_lease(&client).await;
     judge(&client, forbidden_outside_of_its_work(), false).await;
     judge(&client, forbidden_within_its_work(), false).await;
     crds.delete();
