@@ -55,6 +55,7 @@ reasons! {
     Overruled
     ContainerConflict
     DaemonSetNotFound
+    DaemonSetNotAllowed
     ContainerNotFound
     NotLinux
     DuplicateVolume
@@ -65,6 +66,7 @@ reasons! {
     NodesWithoutSecurityfs
     UserNamespace
     AppArmor
+    PodsForbidden
     TakenBack
     Contested
     OutsideWindow

@@ -23,6 +23,7 @@ use crate::node::silent::SilentNodes;
 use crate::policy::permits::Permits;
 use crate::policy::rate_limit::RateLimit;
 use crate::run::readiness::Readiness;
+use crate::tetragon::allow_list::AllowList;
 use crate::tetragon::state::Memory;
 use crate::watch::queue::Queues;
 use crate::watch::store::Stores;
@@ -44,6 +45,8 @@ pub struct Context {
     pub silent: SilentNodes,
     /// Which nodes may get the taint of a new or changed policy.
     pub permits: Permits,
+    /// Which DaemonSets may get a mount and be restarted.
+    pub allow_list: AllowList,
     /// The state of each DaemonSet that the Tetragon controller looks after.
     pub tetragon: Memory,
     /// The answers of Tetragon's agents.
@@ -82,6 +85,7 @@ impl Context {
             contests: Contests::default(),
             silent: SilentNodes::default(),
             permits: Permits::default(),
+            allow_list: AllowList::default(),
             tetragon: Memory::default(),
             agents: crate::agents::answers::Answers::default(),
             agent_tls: TlsFiles::default(),

@@ -51,6 +51,17 @@ pub struct Cli {
     #[arg(long, env = "LSM_READY_BREAKER_MIN_NODES", default_value_t = 3,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub breaker_min_nodes: u32,
+    /// Programs whose DaemonSets a policy may name: the label app.kubernetes.io/name and the last
+    /// part of the image, separated by commas. For another DaemonSet its owner sets the annotation
+    /// lsmready.io/securityfs to allow. The admission policy has its own list.
+    #[arg(
+        long,
+        env = "LSM_READY_ALLOWED_PROGRAMS",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "tetragon"
+    )]
+    pub allowed_programs: Vec<String>,
 
     /// Format of the log lines.
     #[arg(long, env = "LSM_READY_LOG_FORMAT", default_value = "text")]

@@ -48,6 +48,7 @@ use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::cli::{Cli, Command};
 use crate::teardown::Teardown;
+use crate::tetragon::allow_list::AllowList;
 use crate::watch;
 use crate::watch::queue::queues;
 use crate::watch::store::stores;
@@ -132,6 +133,8 @@ pub struct Setup {
     pub agent_tls_dir: Option<PathBuf>,
     /// When the circuit breaker opens.
     pub breaker_limit: Limit,
+    /// Which DaemonSets may get a mount and be restarted.
+    pub allow_list: AllowList,
     /// The wall clock.
     pub now: fn() -> Timestamp,
 }
@@ -152,6 +155,7 @@ async fn setup(cli: &Cli) -> kube::Result<(Setup, Option<Teardown>)> {
         liveness: Liveness::default(),
         agent_tls_dir: cli.agent_tls_dir.clone(),
         breaker_limit: cli.breaker_limit(),
+        allow_list: AllowList::new(cli.allowed_programs.clone()),
         now: Timestamp::now,
     };
     Ok((setup, teardown.transpose()?))
@@ -231,6 +235,7 @@ async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Re
     let ctx = Arc::new(Context {
         agent_tls: TlsFiles::of(setup.agent_tls_dir.clone()),
         breaker: Breaker::new(setup.breaker_limit),
+        allow_list: setup.allow_list.clone(),
         now: setup.now,
         readiness: readiness.clone(),
         ..ctx
