@@ -1,9 +1,7 @@
 //! A history from its seed: a calm beginning, then steps and faults, mixed as the seed says.
 
 use crate::network::CrashAt;
-use crate::step::{
-    Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, Tetragon,
-};
+use crate::step::{Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, Tetragon};
 use crate::weather::Weather;
 
 /// Reports that contradict themselves are told apart.
@@ -221,7 +219,15 @@ impl Generator {
             Weather { lag, slow, ..calm },
             Weather { lost_after: percent, hanging: if DEADLINES { 50 } else { 0 }, ..calm },
             Weather { broken_watches: percent, hanging: if DEADLINES { 20 } else { 0 }, ..calm },
-            Weather { refused: 5, lost_before: 5, lost_after: 10, broken_watches: 5, slow, lag, ..calm },
+            Weather {
+                refused: 5,
+                lost_before: 5,
+                lost_after: 10,
+                broken_watches: 5,
+                slow,
+                lag,
+                ..calm
+            },
         ])
     }
 }

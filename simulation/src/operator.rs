@@ -12,6 +12,7 @@ use lsm_ready_operator::run::election::Identity;
 use lsm_ready_operator::run::liveness::Liveness;
 use lsm_ready_operator::run::readiness::Readiness;
 use lsm_ready_operator::run::{self, Setup};
+use lsm_ready_operator::tetragon::allow_list::AllowList;
 
 use crate::clock;
 use crate::network::{Connection, Network};
@@ -36,6 +37,7 @@ pub async fn run(
         liveness: Liveness::default(),
         agent_tls_dir: None,
         breaker_limit: Limit::default(),
+        allow_list: AllowList::default(),
         now: clock::operator_time,
     };
     tokio::select! {

@@ -163,7 +163,7 @@ impl Exchange {
 
     /// A request whose body is not compared.
     pub(crate) fn any(request: &str, answer: Value) -> Self {
-        Self { request: request.into(), body: None, status: 200, answer }
+        Self { request: request.into(), body: None, status: 200, answer, warning: None }
     }
 
     /// The creation of an Event. Its body holds the present time, so it is not compared.

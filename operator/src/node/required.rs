@@ -46,10 +46,8 @@ pub struct AllRequired {
 impl AllRequired {
     /// What these policies require. A policy that is being deleted or is invalid requires nothing.
     pub fn of(policies: &[Arc<LsmPolicy>], tetragons: &Snapshot) -> Self {
-        let mut lives: Vec<&Arc<LsmPolicy>> = policies
-            .iter()
-            .filter(|policy| policy.metadata.deletion_timestamp.is_none())
-            .collect();
+        let mut lives: Vec<&Arc<LsmPolicy>> =
+            policies.iter().filter(|policy| policy.metadata.deletion_timestamp.is_none()).collect();
         // The order is the same in every process: a label may not depend on who leads.
         lives.sort_by_key(|policy| (policy.creation_timestamp(), policy.name_any()));
         let newer = lives.split_off(lives.len().min(MAX_POLICIES));
@@ -158,7 +156,8 @@ mod tests {
             Arc::new(policy)
         };
         // The newest name is the oldest policy. Two have the same age.
-        let ages = (0..102).map(|number: usize| (number, 1000 - (i64::try_from(number).unwrap() / 2)));
+        let ages =
+            (0..102).map(|number: usize| (number, 1000 - (i64::try_from(number).unwrap() / 2)));
         let policies: Vec<_> = ages.map(aged).collect();
         let required = AllRequired::of(&policies, &Snapshot::default());
         assert_eq!(required.policies.len(), MAX_POLICIES);
