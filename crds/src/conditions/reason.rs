@@ -36,6 +36,8 @@ reasons! {
     NodesUnknown
     NoNodesSelected
     InvalidSpec
+    Unparsable
+    TooManyPolicies
     AllLoadable
     SomeDenyNothing
     NotLoadable

@@ -52,7 +52,7 @@ pub fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
 }
 
 /// `wait`, up to a fifth longer or shorter. `random` is between 0 and 1.
-fn jittered(wait: Duration, random: f64) -> Duration {
+pub fn jittered(wait: Duration, random: f64) -> Duration {
     wait.mul_f64(random.mul_add(0.4, 0.8))
 }
 

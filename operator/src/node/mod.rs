@@ -41,7 +41,8 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
         ctx.required.all(ctx.stores.policies.state(), ctx.stores.tracing_policies.snapshot());
     let record = ctx.stores.record(&node);
     // 2. Decide what has to change.
-    let plan = plan::plan(&node, record.facts(), &required, (ctx.now)());
+    let unread = ctx.stores.unread_policies();
+    let plan = plan::plan(&node, record.facts(), &required, (ctx.now)()).unless_unread(&unread, &node);
     debug!(node = node.name_any(), ?plan, "planned");
     // 3. Write what differs.
     apply::apply(&node, &plan, &ctx).await?;

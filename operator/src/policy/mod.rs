@@ -57,7 +57,9 @@ struct SelectedNode {
 }
 
 pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Action, Error> {
-    if policy.metadata.deletion_timestamp.is_some() {
+    // The status of a policy whose newest version cannot be parsed is written by `not_in_force`.
+    let is_unparsable = ctx.stores.unparsable_policies.has(&policy.name_any());
+    if policy.metadata.deletion_timestamp.is_some() || is_unparsable {
         return Ok(Action::await_change());
     }
     // 1. Wait if the policy was evaluated less than a second ago.

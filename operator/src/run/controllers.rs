@@ -24,7 +24,7 @@ use crate::context::backoff::{Backoff, Backoffs};
 use crate::watch::Watched;
 use crate::watch::queue::Receivers;
 use crate::watch::store::Stores;
-use crate::{agents, node, policy, profile, tetragon};
+use crate::{agents, node, not_in_force, policy, profile, tetragon};
 
 /// Reconciles of one controller that may run at once.
 const CONCURRENCY: u16 = 16;
@@ -72,6 +72,7 @@ pub async fn run(
         policy.run(queues.policies, ctx, stop.clone()),
         tetragon.run(queues.daemon_sets, ctx, stop.clone()),
         profile::sweeps(ctx, stop.clone()),
+        not_in_force::reports(ctx, stop.clone()),
         agents::poll_agents(ctx, stop),
     );
 }

@@ -45,6 +45,19 @@ impl Decision {
             Self::Rest | Self::Write(_) => None,
         }
     }
+
+    /// Takes no mount away while it is unknown what some policies ask for: one of them may have
+    /// asked for it. `unread` are these policies.
+    pub fn unless_unread(self, unread: &[String], daemon_set: &DaemonSet) -> Self {
+        match &self {
+            Self::Write(Write::Remove) if !unread.is_empty() => Self::Rest,
+            // It may move the mount to another container.
+            Self::Write(Write::Mount { .. }) if !unread.is_empty() && owned(daemon_set) => {
+                Self::Rest
+            }
+            Self::Write(_) | Self::Wait(_) | Self::Rest => self,
+        }
+    }
 }
 
 impl DaemonSetState {

@@ -33,6 +33,32 @@ pub struct Plan {
     pub stale_in: Option<Duration>,
 }
 
+impl Plan {
+    /// Removes neither the labels of these policies nor a taint: it is unknown what they ask for.
+    pub fn unless_unread(mut self, unread: &[String], node: &Node) -> Self {
+        if unread.is_empty() {
+            return self;
+        }
+        for policy in unread {
+            self.labels.remove(&policy_label(policy));
+        }
+        if let Some(taints) = &mut self.taints {
+            let present = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+            let ours = present.filter(|taint| TAINT_KEYS.contains(&taint.key.as_str()));
+            let kept = ours.filter(|taint| !taints.iter().any(|other| other.key == taint.key));
+            taints.extend(kept.cloned().collect::<Vec<_>>());
+            let is_unchanged = node.spec.as_ref().is_some_and(|spec| {
+                let present = spec.taints.as_deref().unwrap_or_default();
+                present.len() == taints.len() && present.iter().all(|taint| taints.contains(taint))
+            });
+            if is_unchanged {
+                self.taints = None;
+            }
+        }
+        self
+    }
+}
+
 /// The verdict of a policy that selects the Node.
 struct PolicyVerdict<'a> {
     policy: &'a LsmPolicy,
