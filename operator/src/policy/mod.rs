@@ -42,7 +42,7 @@ use crate::context::Context;
 use crate::policy::status::{Evaluation, Observation, Tally};
 use crate::tetragon;
 use crate::tracing_policies::condition;
-use crate::tracing_policies::requirement::{Requirement, Verdicts};
+use crate::tracing_policies::requirement::Requirement;
 use crate::tracing_policies::snapshot::Snapshot;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::NodeRecord;
@@ -111,12 +111,11 @@ fn selected_nodes(
     requirement: &Requirement,
     ctx: &Context,
 ) -> Vec<SelectedNode> {
-    let mut verdicts = Verdicts::of(requirement);
     let all = ctx.stores.nodes.state();
     let selected = all.into_iter().filter(|node| selection.selects(node.labels()));
     let judged = selected.map(|node| {
         let record = ctx.stores.record(&node);
-        let verdict = verdicts.verdict(node.labels(), record.facts());
+        let verdict = requirement.verdict(node.labels(), record.facts());
         SelectedNode { node, record, verdict }
     });
     judged.collect()
