@@ -12,14 +12,18 @@
 pub mod agent_query;
 pub mod boot_list;
 pub mod conditions;
+pub mod consistency;
 pub mod evidence;
 pub mod exit_code;
 pub mod first_n;
+#[doc(hidden)]
+pub mod fixture;
 pub mod hooks;
 pub mod manifest;
 pub mod names;
 pub mod node;
 pub mod policy;
+pub mod probe_version;
 pub mod profile;
 pub mod reason;
 pub mod schema;

@@ -209,23 +209,6 @@ impl Span {
 /// Maximum number of spans in a report.
 pub const SPANS: usize = 8;
 
-/// Whether the proved evidence is enough. Where it is not, the check of the first missing rung
-/// tells a failed trial (`NotReady`) from one that could not be made (`Unknown`).
-#[must_use]
-pub fn evidence_state(proved: Evidence, checks: &[Check], required: Evidence) -> State {
-    if proved >= required {
-        return State::Ready;
-    }
-    let missing = Evidence::RUNGS.into_iter().find(|rung| *rung > proved).map(Evidence::as_str);
-    let check = checks.iter().find(|check| Some(check.name.as_str()) == missing);
-    // A report without the check was not written by our probe. Its evidence is too low all the
-    // same.
-    match check.map_or(State::NotReady, |check| check.outcome) {
-        State::Ready | State::NotReady => State::NotReady,
-        State::Unknown => State::Unknown,
-    }
-}
-
 impl LsmNodeStatus {
     /// The check with that name.
     #[must_use]

@@ -3,15 +3,18 @@
 //!
 //! The list of one kernel has about 7 KB, and thousands of nodes share it. So it is stored once,
 //! under the digest of its content. Every reader compares the digest, so no node can publish a
-//! false list under the name of another list.
+//! false list under the name of another list. docs/adr/0031-profile-digest.md says why the digest
+//! is one of JSON.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use kube::CustomResource;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
+
+use crate::schema;
 
 /// The hooks of one kernel build.
 #[derive(
@@ -33,43 +36,51 @@ use sha2::{Digest, Sha256};
         .message("the name must be the SHA-256 of the content, in lower-case hex")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self == oldSelf")
-    .message("a profile cannot change, because its name is the digest of its content"))]
+#[x_kube(
+    validation = Rule::new("self == oldSelf")
+        .message("a profile cannot change, because its name is the digest of its content"),
+    validation = Rule::new("self.sleepableHooks.all(h, h in self.hooks)")
+        .message("each of sleepableHooks must be one of hooks"),
+    validation = Rule::new("self.refusedHooks.all(h, !(h in self.hooks))")
+        .message("a hook cannot be in both hooks and refusedHooks"),
+    validation = Rule::new("size(self.hooks) + size(self.refusedHooks) <= 480")
+        .message("a kernel cannot have more than 480 hooks")
+)]
 pub struct LsmHookProfileSpec {
     /// Release and machine of the kernel on which the trial was made, for example `6.12.1 x86_64`.
-    #[schemars(length(max = 256))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^[ -~]+$"))]
     pub kernel: String,
     /// Hooks on which the kernel accepted a program, without the prefix `bpf_lsm_`.
-    #[schemars(length(max = 2048), inner(length(max = 64)))]
+    #[schemars(schema_with = "schema::hook_set")]
     pub hooks: BTreeSet<String>,
     /// Hooks on which the kernel also accepted a sleepable program.
-    #[schemars(length(max = 2048), inner(length(max = 64)))]
+    #[schemars(schema_with = "schema::hook_set")]
     pub sleepable_hooks: BTreeSet<String>,
     /// Hooks that the kernel has, but on which it refused a program.
     #[serde(default)]
-    #[schemars(length(max = 2048), inner(length(max = 64)))]
+    #[schemars(schema_with = "schema::hook_set")]
     pub refused_hooks: BTreeSet<String>,
 }
 
 impl LsmHookProfileSpec {
-    /// The name of the profile: the SHA-256 of its lines, in lower-case hex.
+    /// The name of the profile: the SHA-256 of its canonical JSON, in lower-case hex.
     #[must_use]
     pub fn digest(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(format!("kernel {}\n", self.kernel));
-        for (kind, set) in [
-            ("hook", &self.hooks),
-            ("sleepable", &self.sleepable_hooks),
-            ("refused", &self.refused_hooks),
-        ] {
-            for name in set {
-                hash.update(format!("{kind} {name}\n"));
-            }
-        }
-        hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        format!("{:x}", Sha256::digest(self.canonical_json()))
+    }
+
+    /// The one JSON text of this content: keys and names sorted, no blanks, every field written.
+    /// JSON marks where each name ends, so different content has different texts.
+    fn canonical_json(&self) -> String {
+        // The keys are written in their sorted order, for maps of serde_json that keep the order of
+        // insertion.
+        let content = json!({
+            "hooks": self.hooks,
+            "kernel": self.kernel,
+            "refusedHooks": self.refused_hooks,
+            "sleepableHooks": self.sleepable_hooks,
+        });
+        content.to_string()
     }
 }
 
@@ -83,6 +94,8 @@ impl LsmHookProfile {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn profile(hooks: &[&str]) -> LsmHookProfileSpec {
@@ -102,10 +115,78 @@ mod tests {
         assert_eq!(profile(&["file_open"]).digest().len(), 64);
     }
 
+    /// By these texts, other programs can compute the digest: `jq -jcS .spec | sha256sum`.
+    #[test]
+    fn the_digest_is_that_of_sorted_json() {
+        let profile = profile(&["file_open", "bprm_check_security"]);
+        assert_eq!(
+            profile.canonical_json(),
+            concat!(
+                r#"{"hooks":["bprm_check_security","file_open"],"kernel":"6.12 x86_64","#,
+                r#""refusedHooks":[],"sleepableHooks":[]}"#
+            )
+        );
+        assert_eq!(
+            profile.digest(),
+            "f08f039d33e8a4f6f0a4f65fbf9a695acd223e2182051bab6d75557a1c2e1719"
+        );
+    }
+
     #[test]
     fn a_profile_with_the_name_of_another_is_not_genuine() {
         let spec = profile(&["file_open"]);
         assert!(LsmHookProfile::new(&spec.digest(), spec.clone()).is_genuine());
         assert!(!LsmHookProfile::new(&profile(&[]).digest(), spec).is_genuine());
+    }
+
+    /// A name with a newline was once read as the line of another set: each of these had the digest
+    /// of the profile in which `file_open` is a usable hook.
+    #[test]
+    fn names_that_hold_separators_do_not_take_the_digest_of_another_profile() {
+        let honest = profile(&["bprm_check_security", "file_open"]);
+        let in_a_hook = profile(&["bprm_check_security\nhook file_open"]);
+        let in_the_kernel = LsmHookProfileSpec {
+            kernel: "6.12 x86_64\nhook bprm_check_security\nhook file_open".into(),
+            ..LsmHookProfileSpec::default()
+        };
+        let with_quotes = profile(&["bprm_check_security\",\"file_open"]);
+        for false_profile in [in_a_hook, in_the_kernel, with_quotes] {
+            let named = LsmHookProfile::new(&honest.digest(), false_profile);
+            assert!(!named.is_genuine(), "{:?}", named.spec);
+        }
+    }
+
+    fn names() -> impl Strategy<Value = BTreeSet<String>> {
+        prop::collection::btree_set(
+            "[a-b]{0,2}|(\\n|hook |refused |\",\"|\\\\|\u{0}|[ab]){1,3}",
+            0..3,
+        )
+    }
+
+    fn spec() -> impl Strategy<Value = LsmHookProfileSpec> {
+        ("(k|\\n|hook a|\"){0,3}", names(), names(), names()).prop_map(
+            |(kernel, hooks, sleepable_hooks, refused_hooks)| LsmHookProfileSpec {
+                kernel,
+                hooks,
+                sleepable_hooks,
+                refused_hooks,
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn different_content_has_different_canonical_json(one in spec(), other in spec()) {
+            prop_assert_eq!(one.canonical_json() == other.canonical_json(), one == other);
+        }
+
+        /// The text says everything about the content.
+        #[test]
+        fn canonical_json_is_read_back_as_the_same_content(spec in spec()) {
+            let read: LsmHookProfileSpec = serde_json::from_str(&spec.canonical_json()).unwrap();
+            prop_assert_eq!(read, spec);
+        }
     }
 }

@@ -159,6 +159,23 @@ pub fn hook_names(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The schema of a set of hook names in a profile. Two lists of the same names would have the same
+/// digest, so only one of them is accepted: sorted, and each name once. The three sets of a profile
+/// have together at most about 64 kB.
+#[must_use]
+pub fn hook_set(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 480,
+        "x-kubernetes-list-type": "set",
+        "items": {"type": "string", "maxLength": 64, "pattern": "^[a-z][a-z0-9_]{0,63}$"},
+        "x-kubernetes-validations": [{
+            "rule": "self.isSorted()",
+            "message": "the names must be sorted",
+        }],
+    })
+}
+
 /// The schema of a list of `metav1.Condition`s, merged by type.
 #[must_use]
 pub fn conditions(generator: &mut SchemaGenerator) -> Schema {

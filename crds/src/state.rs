@@ -33,6 +33,16 @@ impl State {
         }
     }
 
+    /// The state as the outcome of a check.
+    #[must_use]
+    pub const fn check_outcome(self) -> &'static str {
+        match self {
+            Self::Ready => "Pass",
+            Self::NotReady => "Fail",
+            Self::Unknown => "Unknown",
+        }
+    }
+
     /// The state as the status of a condition.
     #[must_use]
     pub const fn condition_status(self) -> &'static str {
@@ -72,6 +82,10 @@ mod tests {
     fn a_check_is_written_as_pass_fail_or_unknown() {
         let written = serde_json::to_string(&[Ready, NotReady, Unknown]).unwrap();
         assert_eq!(written, r#"["Pass","Fail","Unknown"]"#);
+        assert_eq!(
+            [Ready, NotReady, Unknown].map(State::check_outcome),
+            ["Pass", "Fail", "Unknown"]
+        );
         assert_eq!(State::from(true).condition_status(), "True");
     }
 }

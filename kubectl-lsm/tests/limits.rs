@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use kubectl_lsm::documents::Document;
 use kubectl_lsm::preflight::nodes::Cluster;
 use kubectl_lsm::preflight::{policies, preflight};
-use lsm_ready_crds::LsmHookProfile;
+use lsm_ready_crds::fixture;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::{Evidence, LsmHookProfile, State};
 use lsm_ready_tetragon::verdict::TargetVersion;
 use serde_json::{Value, json};
 
@@ -36,14 +37,17 @@ fn profile(kernel: usize) -> LsmHookProfile {
 
 /// The LsmNode of a node whose report names that profile. One of fifty nodes cannot deny.
 fn lsm_node(number: usize, profile: &LsmHookProfile) -> Value {
-    let evidence = if number.is_multiple_of(50) { "Attached" } else { "Denied" };
+    let mut status = if number.is_multiple_of(50) {
+        fixture::report("b", Evidence::Attached, "R")
+    } else {
+        fixture::denied("b")
+    };
+    status.hook_profile.clone_from(&profile.metadata.name);
+    status.checks.push(fixture::kernel_reads(State::Ready));
     json!({
         "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode",
         "metadata": {"name": name(number)},
-        "status": {
-            "bootID": "b", "evidence": evidence, "hookProfile": profile.metadata.name,
-            "reason": "R", "checks": [{"name": "KernelReads", "outcome": "Pass"}],
-        },
+        "status": status,
     })
 }
 

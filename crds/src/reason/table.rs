@@ -285,6 +285,22 @@ reasons! {
     remedy "Wait for the probe's pod on the node to start: it reports at once. If it does not, \
         read its log."
 
+    /// The report contradicts itself, so it proves nothing: its evidence, its reason and its checks
+    /// do not agree.
+    EvidenceInconsistent [Policy: Unknown]
+    distinguish "The report is about this boot. The message says what does not agree. A report of \
+        a probe version that is not understood gives `ProbeVersionUnknown`."
+    remedy "Our probe writes no such report. Find out who wrote it: read the managedFields of the \
+        node's LsmNode and the audit log of the API server, and see docs/threat-model.md. To get a \
+        new report, delete the probe's pod on the node."
+
+    /// The report is of a version of the probe that this version of lsm-ready does not understand.
+    ProbeVersionUnknown [Policy: Unknown]
+    distinguish "The evidence would be enough. The report's probeVersion has another major \
+        version, or its minor version differs by more than one, or it is not a semantic version."
+    remedy "Run the operator, the probe and the kubectl plugin in versions that differ by at most \
+        one minor version. Upgrade and downgrade one minor version at a time."
+
     /// The evidence is below what the policy requires.
     EvidenceTooLow [Policy: NotReady]
     distinguish "The report does not say why. A report that says why gives its own reason instead."

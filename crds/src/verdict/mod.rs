@@ -6,10 +6,12 @@
 //! the requirement was shown in this boot.
 
 use crate::boot_list::{Present, boot_list};
+use crate::consistency::{contradiction, evidence_state, gap};
 use crate::evidence::Evidence;
 use crate::hooks::{Refusal, refusal};
-use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Securityfs, evidence_state};
+use crate::node::{KERNEL_READS_CHECK, LsmNodeStatus, Securityfs};
 use crate::policy::Require;
+use crate::probe_version::unknown_version;
 use crate::profile::LsmHookProfileSpec;
 use crate::reason::Reason;
 use crate::state::State;
@@ -104,7 +106,7 @@ pub fn downgrade_if_incomplete(verdict: Verdict, why_incomplete: Option<&str>) -
     }
 }
 
-/// The report, if it is about the Node's current boot.
+/// The report, if it is about the Node's current boot and does not contradict itself.
 fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
     let Some(report) = facts.report else {
         return Err(unknown(
@@ -124,15 +126,19 @@ fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
             "wait for the probe's pod on this node to start; it reports at once",
         ));
     }
-    Ok(report)
+    match contradiction(report) {
+        Some(contradiction) => Err(inconsistent(contradiction)),
+        None => Ok(report),
+    }
 }
 
 fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     let required = Evidence::from(require.evidence);
-    let state = evidence_state(report.evidence, &report.checks, required);
-    if state == State::Ready {
-        return None;
+    if report.evidence >= required {
+        let version = unknown_version(&report.probe_version).map(unknown_probe);
+        return version.or_else(|| gap(report).map(inconsistent));
     }
+    let state = evidence_state(report.evidence, &report.checks, required);
     let reason = if report.reason.is_empty() {
         Reason::EvidenceTooLow.code().to_owned()
     } else {
@@ -144,6 +150,14 @@ fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
         report.message.clone()
     };
     Some(Verdict { state, reason, message, fix: report.fix.clone() })
+}
+
+fn inconsistent(what: String) -> Verdict {
+    unknown(Reason::EvidenceInconsistent, what, Reason::EvidenceInconsistent.remedy())
+}
+
+fn unknown_probe(why: String) -> Verdict {
+    unknown(Reason::ProbeVersionUnknown, why, Reason::ProbeVersionUnknown.remedy())
 }
 
 fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {

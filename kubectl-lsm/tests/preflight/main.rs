@@ -7,8 +7,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use lsm_ready_crds::LsmHookProfile;
+use lsm_ready_crds::fixture;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::{LsmHookProfile, State};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -56,12 +57,14 @@ fn profile() -> LsmHookProfile {
 }
 
 fn lsm_node(name: &str, evidence: &str, profile: Option<&str>) -> Value {
+    let reason = if evidence == "Denied" { "CanaryDenied" } else { "R" };
+    let mut status = fixture::report("1", fixture::evidence(evidence), reason);
+    status.message = "because".to_owned();
+    status.hook_profile = profile.map(str::to_owned);
+    status.checks.push(fixture::kernel_reads(State::Ready));
     json!({
         "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
-        "status": {
-            "bootID": "1", "evidence": evidence, "reason": "R", "message": "because",
-            "hookProfile": profile, "checks": [{"name": "KernelReads", "outcome": "Pass"}],
-        },
+        "status": status,
     })
 }
 

@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use lsm_ready_crds::node::{self, Kernel, LsmNodeStatus, Lsms, Securityfs, evidence_state};
+use lsm_ready_crds::consistency::evidence_state;
+use lsm_ready_crds::node::{self, Kernel, LsmNodeStatus, Lsms, Securityfs};
 use lsm_ready_crds::text::truncate;
 use lsm_ready_crds::{Evidence, Reason, State};
 use serde::Serialize;

@@ -14,6 +14,7 @@ use kube::{Client, ResourceExt};
 use kube_runtime::events::Reporter;
 use kube_runtime::reflector::store::Writer;
 use kube_runtime::watcher::Event;
+use lsm_ready_crds::fixture;
 use lsm_ready_tetragon::tracing_policy::Name;
 use serde_json::{Value, json};
 use tower_test::mock;
@@ -236,13 +237,16 @@ pub(crate) fn node(name: &str) -> Value {
     })
 }
 
-/// A report of that node in its boot `b00t`.
+/// A consistent report of that node in its boot `b00t`.
 pub(crate) fn report(name: &str, evidence: &str, reason: &str) -> Value {
-    json!({
+    let status = fixture::report("b00t", fixture::evidence(evidence), reason);
+    let mut report = json!({
         "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode", "metadata": {"name": name},
-        "status": {"bootID": "b00t", "evidence": evidence, "reason": reason, "message": "because",
-            "observedTime": "2026-01-01T00:00:00Z"},
-    })
+        "status": status,
+    });
+    report["status"]["message"] = json!("because");
+    report["status"]["observedTime"] = json!("2026-01-01T00:00:00Z");
+    report
 }
 
 /// A policy with that spec.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use e2e::api::ApiServer;
 use e2e::wait;
 use kube::Client;
+use lsm_ready_crds::fixture;
 use serde_json::{Value, json};
 
 use crate::process::{Operator, Pod};
@@ -20,9 +21,10 @@ async fn report(client: &Client, node: &str, evidence: &str, boot: &str) {
     let path = format!("/apis/lsmready.io/v1alpha1/lsmnodes/{node}");
     let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
     done(client, "APPLY", &path, &object).await;
-    let status = json!({"status": {"bootID": boot, "evidence": evidence, "reason": "R",
-        "message": "because",
-        "observedTime": jiff::Timestamp::now().to_string()}});
+    let reason = if evidence == "Denied" { "CanaryDenied" } else { "BpfNotInLsmList" };
+    let mut status = json!({"status": fixture::report(boot, fixture::evidence(evidence), reason)});
+    status["status"]["message"] = json!("because");
+    status["status"]["observedTime"] = json!(jiff::Timestamp::now().to_string());
     done(client, "MERGE", &format!("{path}/status"), &status).await;
 }
 

@@ -8,6 +8,7 @@ use e2e::wait;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::{Client, ResourceExt};
 use kube_runtime::reflector::ObjectRef;
+use lsm_ready_crds::fixture;
 use lsm_ready_operator::context::Context;
 use lsm_ready_operator::tetragon::reconcile;
 use lsm_ready_operator::tetragon::state::DaemonSetState;
@@ -128,7 +129,8 @@ impl Scene {
         let path = format!("/apis/lsmready.io/v1alpha1/lsmnodes/{name}");
         let report = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
         done(&self.admin, "APPLY", &path, &report).await;
-        let status = json!({"status": {"bootID": "1", "evidence": "Denied", "deniedSince": since}});
+        let mut status = json!({"status": fixture::denied("1")});
+        status["status"]["deniedSince"] = json!(since);
         done(&self.admin, "MERGE", &format!("{path}/status"), &status).await;
         wait::until(DEADLINE, "the repaired node", async || {
             let report = self.ctx.stores.reports.get(&ObjectRef::new(name));

@@ -8,8 +8,9 @@ use e2e::api::ApiServer;
 use e2e::wait;
 use kube::{Api, Client};
 use kube_runtime::reflector::ObjectRef;
+use lsm_ready_crds::fixture;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_crds::{LsmHookProfile, LsmPolicy};
+use lsm_ready_crds::{LsmHookProfile, LsmPolicy, State};
 use lsm_ready_operator::context::Context;
 use lsm_ready_operator::tracing_policies::watch::REDISCOVER_AFTER;
 use lsm_ready_operator::{node, policy};
@@ -40,9 +41,10 @@ async fn prepare(server: &ApiServer, admin: &Client) {
     done(admin, "POST", &format!("{kinds}/lsmhookprofiles"), &object).await;
     let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
     done(admin, "APPLY", &format!("{kinds}/lsmnodes/{NODE}"), &object).await;
-    let status = json!({"status": {"bootID": "1", "evidence": "Denied", "reason": "CanaryDenied",
-        "hookProfile": profile.metadata.name,
-        "checks": [{"name": "KernelReads", "outcome": "Pass"}]}});
+    let mut status = fixture::denied("1");
+    status.hook_profile.clone_from(&profile.metadata.name);
+    status.checks.push(fixture::kernel_reads(State::Ready));
+    let status = json!({ "status": status });
     done(admin, "MERGE", &format!("{kinds}/lsmnodes/{NODE}/status"), &status).await;
     let spec = json!({"nodeSelector": {"matchLabels": {"traced": "yes"}},
         "require": {"tracingPolicies": {"matchLabels": {"tier": "enforce"}}}});

@@ -1,6 +1,7 @@
 //! Cases and properties of the forecast.
 
 use lsm_ready_crds::LsmNodeStatus;
+use lsm_ready_crds::fixture;
 use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::selection::Labels;
@@ -32,10 +33,12 @@ fn profile() -> LsmHookProfileSpec {
 
 /// A report that names a profile. `reads` is the outcome of the check KernelReads.
 fn report(evidence: &str, reads: &str) -> LsmNodeStatus {
-    serde_json::from_value(json!({"bootID": BOOT, "evidence": evidence, "hookProfile": "digest",
-        "reason": if evidence == "Denied" { "CanaryDenied" } else { "BpfNotInLsmList" },
-        "checks": [{"name": "KernelReads", "outcome": reads, "detail": "lockdown"}]}))
-    .unwrap()
+    let reason = if evidence == "Denied" { "CanaryDenied" } else { "BpfNotInLsmList" };
+    let mut report = fixture::report(BOOT, fixture::evidence(evidence), reason);
+    report.hook_profile = Some("digest".to_owned());
+    let reads = json!({"name": "KernelReads", "outcome": reads, "detail": "lockdown"});
+    report.checks.push(serde_json::from_value(reads).unwrap());
+    report
 }
 
 fn known<'a>(

@@ -109,9 +109,15 @@ async fn evidence_to_label(client: &Client, runs: usize) -> Result<Vec<u128>, Fa
     let before = request::done(client, "GET", REPORT, &Value::Null).await?["status"].take();
     let mut times = Vec::new();
     for run in 0..runs {
-        let (evidence, label) =
-            if run % 2 == 0 { ("Denied", "true") } else { ("Attached", "false") };
-        let report = json!({"status": {"evidence": evidence, "reason": "Bench", "checks": []}});
+        let (evidence, reason, outcomes, label) = if run % 2 == 0 {
+            ("Denied", "CanaryDenied", ["Pass", "Pass", "Pass", "Pass"], "true")
+        } else {
+            ("Attached", "Bench", ["Pass", "Pass", "Fail", "Unknown"], "false")
+        };
+        let rungs = ["Loaded", "Attached", "Fired", "Denied"].into_iter().zip(outcomes);
+        let checks: Vec<Value> =
+            rungs.map(|(name, outcome)| json!({"name": name, "outcome": outcome})).collect();
+        let report = json!({"status": {"evidence": evidence, "reason": reason, "checks": checks}});
         let since = Instant::now();
         request::done(client, "MERGE", REPORT, &report).await?;
         let has = |node: &Value| {

@@ -23,8 +23,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::node::Span;
+use lsm_ready_crds::policy::Require;
+use lsm_ready_crds::verdict::{Facts, outcome};
+use lsm_ready_crds::{LsmNodeStatus, State};
 use lsm_ready_tetragon::image::{LSM_HOOKS_SINCE, Version};
 use lsm_ready_tetragon::plan::{NoNeed, Plan};
 
@@ -116,12 +118,9 @@ pub fn repairs(stores: &Stores) -> Repairs {
 
 /// The node's newest repair, where an earlier report of this boot showed that it could not deny.
 fn repair(report: Option<&LsmNodeStatus>, boot_id: &str) -> Option<Repair> {
-    let report = report.filter(|report| !boot_id.is_empty() && report.boot_id == boot_id)?;
-    let since = report
-        .denied_since
-        .as_ref()
-        .filter(|_| report.evidence == lsm_ready_crds::Evidence::Denied)?
-        .0;
+    let outcome = outcome(&Require::default(), Facts { boot_id, report, profile: None });
+    let report = report.filter(|_| outcome.state == State::Ready)?;
+    let since = report.denied_since.as_ref()?.0;
     Some(Repair { since, before: report.denied_before.clone() })
 }
 

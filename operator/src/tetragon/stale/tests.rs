@@ -1,5 +1,6 @@
 //! Which agents are stale, and when one of them is restarted.
 
+use lsm_ready_crds::fixture;
 use serde_json::{Value, json};
 
 use super::*;
@@ -110,9 +111,9 @@ fn each_agent_is_restarted_once_for_one_repair() {
 #[test]
 fn a_repair_counts_only_in_the_present_boot_and_while_the_node_can_deny() {
     let report = |evidence: &str, since: Option<u32>| -> LsmNodeStatus {
-        let since = since.map(|minute| at(minute).to_string());
-        serde_json::from_value(json!({"bootID": "b", "evidence": evidence, "deniedSince": since}))
-            .unwrap()
+        let reason = if evidence == "Denied" { "CanaryDenied" } else { "FiredNotDenied" };
+        let report = fixture::report("b", fixture::evidence(evidence), reason);
+        LsmNodeStatus { denied_since: since.map(|minute| Time(at(minute))), ..report }
     };
     assert_eq!(
         repair(Some(&report("Denied", Some(5))), "b"),
@@ -131,6 +132,10 @@ fn a_repair_counts_only_in_the_present_boot_and_while_the_node_can_deny() {
         );
     }
     assert_eq!(repair(None, "b"), None);
+    // Agents are not restarted for a claim that the checks deny.
+    let mut claimed = report("Denied", Some(5));
+    claimed.checks.clear();
+    assert_eq!(repair(Some(&claimed), "b"), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use ConditionReason as R;
 use State::{NotReady as False, Ready as True, Unknown};
 use lsm_ready_crds::LsmNodeStatus;
+use lsm_ready_crds::fixture;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_tetragon::forecast::KnownNode;
@@ -34,9 +35,10 @@ fn profile() -> LsmHookProfileSpec {
 }
 
 fn report() -> LsmNodeStatus {
-    serde_json::from_value(json!({"bootID": BOOT, "evidence": "Denied", "hookProfile": "d",
-        "checks": [{"name": "KernelReads", "outcome": "Pass"}]}))
-    .unwrap()
+    let mut report = fixture::denied(BOOT);
+    report.hook_profile = Some("d".to_owned());
+    report.checks.push(fixture::kernel_reads(State::Ready));
+    report
 }
 
 /// The selected nodes: how many have a hook profile, and how many do not.

@@ -2,6 +2,7 @@
 
 use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::State;
+use lsm_ready_crds::fixture;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_tetragon::tracing_policy::{KINDS, Name};
 use proptest::prelude::*;
@@ -31,11 +32,11 @@ fn profile() -> LsmHookProfileSpec {
 }
 
 fn report(evidence: &str) -> LsmNodeStatus {
-    serde_json::from_value(
-        json!({"bootID": BOOT, "evidence": evidence, "reason": "CanaryDenied", "hookProfile": "d",
-        "checks": [{"name": "KernelReads", "outcome": "Pass"}]}),
-    )
-    .unwrap()
+    let reason = if evidence == "Denied" { "CanaryDenied" } else { "BpfNotInLsmList" };
+    let mut report = fixture::report(BOOT, fixture::evidence(evidence), reason);
+    report.hook_profile = Some("d".to_owned());
+    report.checks.push(fixture::kernel_reads(State::Ready));
+    report
 }
 
 /// The verdict on a node with `profile`.
@@ -109,7 +110,7 @@ fn with_unknown_policies_a_ready_node_is_unknown() {
     }
     // Evidence that is not enough counts more.
     let attached = judge(&enforce(), &forbidden, "Attached", &zone("left"));
-    assert_eq!(attached, is(State::NotReady, "CanaryDenied"));
+    assert_eq!(attached, is(State::NotReady, "BpfNotInLsmList"));
 }
 
 #[test]

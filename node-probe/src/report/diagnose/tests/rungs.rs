@@ -1,10 +1,15 @@
 //! The rungs above the load, and canaries that end early.
 
+use std::time::Duration;
+
+use lsm_ready_crds::consistency::{contradiction, gap};
 use lsm_ready_crds::node::LsmSource;
+use lsm_ready_crds::probe_version::unknown_version;
 use proptest::prelude::*;
 
 use super::*;
 use crate::canary::Step;
+use crate::report::Report;
 
 #[test]
 fn a_denial_is_the_highest_evidence() {
@@ -176,5 +181,11 @@ proptest! {
         prop_assert_eq!(diagnosis.reason == Reason::CanaryDenied, is_denied);
         prop_assert_eq!(stopped(&diagnosis).is_none(), is_denied);
         prop_assert!(as_documented(&diagnosis));
+        // The operator calls none of our reports inconsistent.
+        let report = Report::from_diagnosis(diagnosis, vec![], &facts, Duration::ZERO);
+        let status = report.into_status();
+        prop_assert_eq!(contradiction(&status), None);
+        prop_assert_eq!(gap(&status), None);
+        prop_assert_eq!(unknown_version(&status.probe_version), None);
     }
 }

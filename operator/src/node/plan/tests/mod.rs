@@ -8,6 +8,8 @@ use super::*;
 use crate::tracing_policies::snapshot;
 use crate::tracing_policies::snapshot::Snapshot;
 use crate::tracing_policies::snapshot::tests::{entry, listed};
+use lsm_ready_crds::fixture;
+use lsm_ready_crds::node::{LsmSource, Lsms};
 use lsm_ready_crds::{Evidence, LsmNodeStatus, LsmPolicySpec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -31,11 +33,13 @@ fn linux() -> Node {
 }
 
 fn report(evidence: &str, reason: &str) -> LsmNodeStatus {
-    serde_json::from_value(json!({
-        "bootID": BOOT, "evidence": evidence, "reason": reason, "message": "because", "fix": "do",
-        "observedTime": "2026-01-01T00:00:00Z", "lsms": {"active": ["bpf"], "source": "Securityfs"},
-    }))
-    .unwrap()
+    LsmNodeStatus {
+        message: "because".to_owned(),
+        fix: "do".to_owned(),
+        observed_time: Some(Time("2026-01-01T00:00:00Z".parse().unwrap())),
+        lsms: Lsms { active: vec!["bpf".to_owned()], source: LsmSource::Securityfs },
+        ..fixture::report(BOOT, fixture::evidence(evidence), reason)
+    }
 }
 
 fn policy(name: &str, spec: Value) -> Arc<LsmPolicy> {
@@ -225,7 +229,8 @@ prop_compose! {
         boot in "b00t|other",
         there: bool,
     ) -> Option<LsmNodeStatus> {
-        let mut report = report(&evidence, "R");
+        let reason = if evidence == "Denied" { "CanaryDenied" } else { "R" };
+        let mut report = report(&evidence, reason);
         report.boot_id = boot;
         there.then_some(report)
     }
@@ -240,8 +245,7 @@ fn required(tetragons: &Snapshot, present: &str) -> Option<String> {
     let node = node(&json!({"kubernetes.io/os": "linux", &key: present}), &json!([]), &json!([]));
     let mut report = report("Denied", "CanaryDenied");
     report.hook_profile = Some("d".into());
-    report.checks =
-        serde_json::from_value(json!([{"name": "KernelReads", "outcome": "Pass"}])).unwrap();
+    report.checks.push(fixture::kernel_reads(State::Ready));
     let profile = serde_json::from_value(
         json!({"kernel": "k", "hooks": ["file_open"], "sleepableHooks": []}),
     )

@@ -26,6 +26,7 @@ fn taints(evidence: &str, policies: &[Arc<LsmPolicy>], present: &Value) -> Optio
         "unknown" => {
             LsmNodeStatus { boot_id: "another".into(), ..report("Denied", "CanaryDenied") }
         }
+        "Denied" => report("Denied", "CanaryDenied"),
         evidence => report(evidence, "R"),
     };
     let plan = plan(&node, facts(Some(&report)), policies, &Snapshot::default(), now());

@@ -1,6 +1,10 @@
-//! Tables and properties of the verdict.
+//! Tables and properties of the verdict. `consistency` beside it has those about reports that
+//! disagree with themselves.
+
+mod consistency;
 
 use super::*;
+use crate::fixture;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -8,10 +12,20 @@ use State::{NotReady, Ready, Unknown};
 
 const BOOT: &str = "b00t";
 
+/// A consistent report with these fields. Its checks replace those of the same name.
 fn report(value: &Value) -> LsmNodeStatus {
-    let mut report = json!({"bootID": BOOT, "evidence": "Denied", "reason": "CanaryDenied",
-        "lsms": {"active": ["lockdown", "bpf"], "source": "Syscall"}});
+    let text = |field: &str, default| value[field].as_str().unwrap_or(default).to_owned();
+    let evidence = fixture::evidence(&text("evidence", "Denied"));
+    let base = fixture::report(BOOT, evidence, &text("reason", "CanaryDenied"));
+    let mut report = serde_json::to_value(base).unwrap();
+    report["lsms"] = json!({"active": ["lockdown", "bpf"], "source": "Syscall"});
+    let mut checks = report["checks"].as_array().unwrap().clone();
+    for check in value["checks"].as_array().into_iter().flatten() {
+        checks.retain(|other| other["name"] != check["name"]);
+        checks.push(check.clone());
+    }
     report.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+    report["checks"] = json!(checks);
     serde_json::from_value(report).unwrap()
 }
 
@@ -178,7 +192,8 @@ proptest! {
         outcome in "Pass|Fail|Unknown",
         reads: bool,
     ) {
-        let report = report(&json!({"bootID": boot, "evidence": evidence,
+        let reason = if evidence == "Denied" { "CanaryDenied" } else { "BpfNotInLsmList" };
+        let report = report(&json!({"bootID": boot, "evidence": evidence, "reason": reason,
             "checks": [{"name": "KernelReads", "outcome": outcome}]}));
         let require = require(json!({"evidence": required, "lsms": [lsm], "kernelReads": reads}));
         let (state, _) = judge(&require, &report, None);
