@@ -46,6 +46,10 @@ pub const DAEMON_SET_LABEL: &str = "lsmready.io/securityfs";
 /// lsm-ready change the `DaemonSet` now, `hold` forbids it.
 pub const APPLY_ANNOTATION: &str = "lsmready.io/apply";
 
+/// Maximum number of policies that count in a cluster, and so of policy labels on a Node: the
+/// oldest ones.
+pub const MAX_POLICIES: usize = 100;
+
 /// Name of the volume that gives Tetragon's container the host's securityfs.
 pub const SECURITYFS_VOLUME: &str = "lsm-ready-securityfs";
 

@@ -36,8 +36,8 @@ reasons! {
     NodesUnknown
     NoNodesSelected
     InvalidSpec
-    Unparsable
     TooManyPolicies
+    Unparsable
     AllLoadable
     SomeDenyNothing
     NotLoadable

@@ -2,12 +2,13 @@
 
 use kube_runtime::watcher::Event;
 use lsm_ready_crds::LsmPolicy;
+use lsm_ready_crds::names::MAX_POLICIES;
 use serde_json::{Value, json};
 
 use super::{Reported, round};
 use crate::context::fixture::{Exchange, Fixture, policy};
 use crate::watch::guard::Guard;
-use crate::watch::policy_bound::{MAX_POLICIES, PolicyBound};
+use crate::watch::policy_bound::PolicyBound;
 use crate::watch::unparsable::Parse;
 
 const PATH: &str = "/apis/lsmready.io/v1alpha1/lsmpolicies";

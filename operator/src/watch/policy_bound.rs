@@ -15,11 +15,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube_runtime::watcher::Event;
 use lsm_ready_crds::LsmPolicy;
+use lsm_ready_crds::names::MAX_POLICIES;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-
-/// Maximum number of policies in force.
-pub const MAX_POLICIES: usize = 100;
 
 /// The policies that are not in force, because there are too many. A clone shares them.
 #[derive(Clone, Debug, Default)]

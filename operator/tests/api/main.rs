@@ -7,7 +7,9 @@
 
 mod admission;
 mod crds;
+mod flood;
 mod helm;
+mod memory;
 mod operator;
 mod process;
 mod profile;
@@ -19,3 +21,4 @@ mod server;
 mod tetragon;
 mod tetragon_operator;
 mod tracing_policies;
+mod unparsable;

@@ -17,7 +17,7 @@ const LABELS: &str = "lsmready.node-restriction.kubernetes.io/";
 const LEASE: &str =
     "/apis/coordination.k8s.io/v1/namespaces/lsm-ready-system/leases/lsm-ready-operator";
 
-async fn report(client: &Client, node: &str, evidence: &str, boot: &str) {
+pub async fn report(client: &Client, node: &str, evidence: &str, boot: &str) {
     let path = format!("/apis/lsmready.io/v1alpha1/lsmnodes/{node}");
     let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
     done(client, "APPLY", &path, &object).await;
@@ -28,13 +28,13 @@ async fn report(client: &Client, node: &str, evidence: &str, boot: &str) {
     done(client, "MERGE", &format!("{path}/status"), &status).await;
 }
 
-async fn apply_policy(client: &Client, name: &str, spec: &Value) {
+pub async fn apply_policy(client: &Client, name: &str, spec: &Value) {
     let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
     done(client, "APPLY", &format!("/apis/lsmready.io/v1alpha1/lsmpolicies/{name}"), &object).await;
 }
 
 /// Waits until the Node has these labels under our prefix. A null label must be absent.
-async fn labelled(client: &Client, node: &str, wanted: Value) {
+pub async fn labelled(client: &Client, node: &str, wanted: Value) {
     wait::until(DEADLINE, "the node's labels", async || {
         let labels = done(
             client,

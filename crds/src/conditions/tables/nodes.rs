@@ -33,17 +33,18 @@ pub(super) const NODES_READY: &[Row] = &[
         "correct the field that the message names",
     ),
     row(
+        R::TooManyPolicies,
+        "the cluster has more than 100 LsmPolicies. The 100 oldest count; this policy sets no \
+         label and no taint",
+        "delete policies that are not needed, or combine policies with the same requirement",
+    ),
+    row(
         R::Unparsable,
         "the API server accepted the policy, but this version of the operator cannot read it. The \
          version before it stays in force. Where the operator has started since, no label, taint \
          or mount is removed that the policy may have asked for",
         "correct the field that the message names, or install the operator and the CRDs of one \
          release",
-    ),
-    row(
-        R::TooManyPolicies,
-        "the operator acts on the 100 oldest policies, and this is not one of them",
-        "delete policies that are not needed",
     ),
 ];
 
