@@ -27,7 +27,7 @@ async fn allow_everything(client: &Client) {
 }
 
 fn restore(server: &ApiServer) {
-    let file = format!("{}/lsmpolicies.yaml", config("crd"));
+    let file = format!("{}/bases/lsmready.io_lsmpolicies.yaml", config("crd"));
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", &file];
     kubectl(&server.kubeconfig(), &apply).unwrap();
 }
