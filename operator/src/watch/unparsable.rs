@@ -145,7 +145,12 @@ impl<K: Kept> Parse<K> {
             return None;
         }
         let mut held = K::clone(&stored);
-        held.meta_mut().deletion_timestamp.clone_from(&invalid.metadata.deletion_timestamp);
+        // A deletion that has begun changes the generation, by which the triggers see it.
+        if invalid.metadata.deletion_timestamp.is_some() {
+            let metadata = held.meta_mut();
+            metadata.deletion_timestamp.clone_from(&invalid.metadata.deletion_timestamp);
+            metadata.generation = invalid.metadata.generation;
+        }
         Some(held)
     }
 
