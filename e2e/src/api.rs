@@ -4,7 +4,7 @@
 //! holds it; the one of [`up`] stays until [`down`].
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -12,11 +12,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+pub use rustix::process::Signal;
 
 use crate::control_plane::{self, ControlPlane};
 use crate::go;
 use crate::pki::{self, Authority, Subject};
-use crate::process::{self, Ended, Processes};
+use crate::process::{self, Ended, Processes, Record};
+use crate::proxy::Proxy;
 use crate::wait::{self, TimedOut};
 
 /// How long an API server may take to be ready: 4 s is usual, and a minute on a busy machine.
@@ -64,7 +66,16 @@ pub enum Error {
 #[derive(Debug)]
 pub struct ApiServer {
     plane: ControlPlane,
-    children: Vec<Child>,
+    etcd: Child,
+    api_server: Child,
+    controllers: Option<Child>,
+}
+
+/// A program of the control plane.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Program {
+    Etcd,
+    ApiServer,
 }
 
 impl ApiServer {
@@ -74,19 +85,64 @@ impl ApiServer {
         ensure_binary().await?;
         let plane = place(dir.as_ref())?;
         plane.prepare()?;
-        let processes = Processes::new(plane.dir.join("processes"));
-        let mut server = Self { plane, children: Vec::new() };
-        for (name, mut command) in
-            [("etcd", server.plane.etcd()), ("kube-apiserver", server.plane.api_server())]
-        {
-            // They end when their standard input is closed, and this process holds the other end of
-            // it.
-            let child =
-                processes.start(name, command.env("EXIT_WITH_STDIN", "1").stdin(Stdio::piped()))?;
-            server.children.push(child);
-        }
-        ready(&server.kubeconfig(), &processes).await?;
+        let etcd = start(&plane, Program::Etcd)?;
+        let api_server = start(&plane, Program::ApiServer)?;
+        let server = Self { plane, etcd, api_server, controllers: None };
+        server.ready().await?;
         Ok(server)
+    }
+
+    /// Starts those controllers of kube-controller-manager, for example `namespace-controller`. They
+    /// end with the API server.
+    pub fn start_controllers(&mut self, controllers: &[&str]) -> Result<(), Error> {
+        let mut command = self.plane.controller_manager();
+        command
+            .arg(format!("--controllers={}", controllers.join(",")))
+            // Other API servers of this machine may have controllers too.
+            .arg("--secure-port=0")
+            .env("EXIT_WITH_STDIN", "1")
+            .stdin(Stdio::piped());
+        let started = processes(&self.plane).start("kube-controller-manager", &mut command)?;
+        self.controllers = Some(started);
+        Ok(())
+    }
+
+    /// Waits until requests are served.
+    pub async fn ready(&self) -> Result<(), Error> {
+        ready(&self.kubeconfig(), &processes(&self.plane)).await
+    }
+
+    /// Sends a signal to one of the two programs.
+    pub fn signal(&self, program: Program, signal: Signal) {
+        let child = match program {
+            Program::Etcd => &self.etcd,
+            Program::ApiServer => &self.api_server,
+        };
+        if let Some(record) = Record::of(child.id()) {
+            record.signal(signal);
+        }
+    }
+
+    /// Kills one of the two programs, starts it again on its state and its ports, and waits until
+    /// requests are served.
+    pub async fn kill_and_restart(&mut self, program: Program) -> Result<(), Error> {
+        let child = match program {
+            Program::Etcd => &mut self.etcd,
+            Program::ApiServer => &mut self.api_server,
+        };
+        end(child);
+        *child = start(&self.plane, program)?;
+        self.ready().await
+    }
+
+    /// The address at which the API server listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.plane.address, self.plane.port)
+    }
+
+    /// The address at which etcd answers clients.
+    pub fn etcd_address(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.plane.etcd.0)
     }
 
     /// The administrator's kubeconfig.
@@ -108,8 +164,29 @@ impl ApiServer {
     /// `system:nodes` is a kubelet.
     pub fn kubeconfig_for(&self, user: &str, group: Option<&str>) -> Result<PathBuf, Error> {
         let path = self.plane.kubeconfig_of(&user.replace(['/', ':'], "-"));
-        let authority = Authority::load(&self.plane.pki())?;
-        authority.write_kubeconfig(&path, &self.plane.url(), &Subject::client(user, group))?;
+        self.write_kubeconfig(path, &self.plane.url(), &Subject::client(user, group))
+    }
+
+    /// Like [`Self::kubeconfig_for`], with a proxy between the client and the API server.
+    pub fn kubeconfig_through(
+        &self,
+        proxy: &Proxy,
+        user: &str,
+        group: Option<&str>,
+    ) -> Result<PathBuf, Error> {
+        let (user_name, port) = (user.replace(['/', ':'], "-"), proxy.address().port());
+        let path = self.plane.kubeconfig_of(&format!("{user_name}-{port}"));
+        let url = format!("https://{}", proxy.address());
+        self.write_kubeconfig(path, &url, &Subject::client(user, group))
+    }
+
+    fn write_kubeconfig(
+        &self,
+        path: PathBuf,
+        url: &str,
+        subject: &Subject<'_>,
+    ) -> Result<PathBuf, Error> {
+        Authority::load(&self.plane.pki())?.write_kubeconfig(&path, url, subject)?;
         Ok(path)
     }
 
@@ -129,12 +206,31 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        for child in &mut self.children {
-            // It may have ended by itself. Waiting removes its zombie in both cases.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.controllers.iter_mut().for_each(end);
+        end(&mut self.api_server);
+        end(&mut self.etcd);
     }
+}
+
+fn processes(plane: &ControlPlane) -> Processes {
+    Processes::new(plane.dir.join("processes"))
+}
+
+/// Starts one of the programs. It ends when its standard input is closed, and this process holds
+/// the other end of it.
+fn start(plane: &ControlPlane, program: Program) -> Result<Child, Error> {
+    let (name, mut command) = match program {
+        Program::Etcd => ("etcd", plane.etcd()),
+        Program::ApiServer => ("kube-apiserver", plane.api_server()),
+    };
+    let command = command.env("EXIT_WITH_STDIN", "1").stdin(Stdio::piped());
+    Ok(processes(plane).start(name, command)?)
+}
+
+fn end(child: &mut Child) {
+    // It may have ended by itself. Waiting removes its zombie in both cases.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// Starts an API server that stays, unless it runs already, and returns the path of its kubeconfig.

@@ -17,6 +17,7 @@ pub mod kernels;
 pub mod paths;
 pub mod pki;
 pub mod process;
+pub mod proxy;
 pub mod request;
 pub mod stock_kernel;
 pub mod vm;

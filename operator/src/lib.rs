@@ -15,6 +15,7 @@ pub mod not_in_force;
 pub mod policy;
 pub mod profile;
 pub mod run;
+pub mod teardown;
 pub mod tetragon;
 pub mod tetragon_client;
 pub mod tracing_policies;

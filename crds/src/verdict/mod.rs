@@ -30,7 +30,30 @@ pub struct Verdict {
     pub message: String,
     /// What to change. Empty where nothing has to be or can be changed.
     pub fix: String,
+    /// Whether message and fix are texts of the node's own report, or about its report alone. They
+    /// may be shown under the node's name only; other places use [`Self::shared`].
+    pub is_of_one_node: bool,
 }
+
+impl Verdict {
+    /// The verdict for a place that is about several nodes, such as the status of a policy. One
+    /// node must not choose what people read there and may paste into a shell, so message and fix
+    /// come from our own table. A code that is not in it has no fix.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        if !self.is_of_one_node {
+            return self;
+        }
+        let known = Reason::from_code(&self.reason);
+        let message = known.map_or(UNLISTED_REASON, Reason::meaning).trim_end_matches('.');
+        let fix = known.map_or("", Reason::remedy);
+        Self { message: message.to_owned(), fix: fix.to_owned(), ..self }
+    }
+}
+
+/// Stands for the message of a reason of another version.
+const UNLISTED_REASON: &str = "the probe gives a reason that this version of lsm-ready does not \
+                               know; read the node's LsmNode";
 
 /// State and reason of a verdict, where no message is needed.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -120,11 +143,8 @@ fn current_report(facts: Facts<'_>) -> Result<&LsmNodeStatus, Verdict> {
             "the latest report is about boot {:?}, but the node is in boot {:?}",
             report.boot_id, facts.boot_id
         );
-        return Err(unknown(
-            Reason::ReportFromEarlierBoot,
-            message,
-            "wait for the probe's pod on this node to start; it reports at once",
-        ));
+        let fix = "wait for the probe's pod on this node to start; it reports at once";
+        return Err(of_one_node(unknown(Reason::ReportFromEarlierBoot, message, fix)));
     }
     match contradiction(report) {
         Some(contradiction) => Err(inconsistent(contradiction)),
@@ -149,15 +169,17 @@ fn evidence(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
     } else {
         report.message.clone()
     };
-    Some(Verdict { state, reason, message, fix: report.fix.clone() })
+    Some(Verdict { state, reason, message, fix: report.fix.clone(), is_of_one_node: true })
 }
 
 fn inconsistent(what: String) -> Verdict {
-    unknown(Reason::EvidenceInconsistent, what, Reason::EvidenceInconsistent.remedy())
+    let reason = Reason::EvidenceInconsistent;
+    of_one_node(unknown(reason, what, reason.remedy()))
 }
 
 fn unknown_probe(why: String) -> Verdict {
-    unknown(Reason::ProbeVersionUnknown, why, Reason::ProbeVersionUnknown.remedy())
+    let reason = Reason::ProbeVersionUnknown;
+    of_one_node(unknown(reason, why, reason.remedy()))
 }
 
 fn lsms(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
@@ -225,7 +247,7 @@ fn kernel_reads(require: &Require, report: &LsmNodeStatus) -> Option<Verdict> {
             // A probe of an earlier version writes no fix.
             let fix = Some(check.fix.as_str()).filter(|fix| !fix.is_empty());
             let fix = fix.unwrap_or(Reason::KernelReadsForbidden.remedy());
-            Some(not_ready(Reason::KernelReadsForbidden, message, fix))
+            Some(of_one_node(not_ready(Reason::KernelReadsForbidden, message, fix)))
         }
         Some((State::Unknown, _)) | None => Some(unknown(
             Reason::KernelReadsUnknown,
@@ -282,7 +304,8 @@ fn worst_reason(refusals: &[Refusal<'_>]) -> Option<Reason> {
 
 fn ready(report: &LsmNodeStatus) -> Verdict {
     let message = format!("{}: shown in boot {}", report.evidence.as_str(), report.boot_id);
-    Verdict { state: State::Ready, reason: report.reason.clone(), message, fix: String::new() }
+    let (reason, fix) = (report.reason.clone(), String::new());
+    Verdict { state: State::Ready, reason, message, fix, is_of_one_node: true }
 }
 
 fn not_ready(reason: Reason, message: impl Into<String>, fix: impl Into<String>) -> Verdict {
@@ -291,7 +314,12 @@ fn not_ready(reason: Reason, message: impl Into<String>, fix: impl Into<String>)
         reason: reason.code().to_owned(),
         message: message.into(),
         fix: fix.into(),
+        is_of_one_node: false,
     }
+}
+
+fn of_one_node(verdict: Verdict) -> Verdict {
+    Verdict { is_of_one_node: true, ..verdict }
 }
 
 fn unknown(reason: Reason, message: impl Into<String>, fix: impl Into<String>) -> Verdict {

@@ -16,6 +16,7 @@ use crate::context::backoff::Backoffs;
 use crate::context::metrics::Metrics;
 use crate::node::required;
 use crate::policy::rate_limit::RateLimit;
+use crate::run::readiness::Readiness;
 use crate::tetragon::state::Memory;
 use crate::watch::queue::Queues;
 use crate::watch::store::Stores;
@@ -42,6 +43,8 @@ pub struct Context {
     /// Failures in a row, for each controller.
     pub backoffs: Backoffs,
     pub metrics: Metrics,
+    /// Failures of the watches are reported to it.
+    pub readiness: Readiness,
     /// Publishes Kubernetes Events.
     pub events: Recorder,
     /// The clock. Tests replace it by a fixed time.
@@ -70,6 +73,7 @@ impl Context {
             rate_limit: RateLimit::default(),
             backoffs: Backoffs::default(),
             metrics,
+            readiness: Readiness::default(),
             now: Timestamp::now,
         }
     }

@@ -5,7 +5,8 @@
 //! error, retry that object after its own backoff.
 //!
 //! ## Errors
-//! A reconcile that fails is logged, counted by a short word for its error, and retried.
+//! A reconcile that fails is logged, counted by a short word for its error, and retried. One that
+//! does not end within [`RECONCILE_DEADLINE`] has failed.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use futures::{StreamExt, stream};
 use kube::ResourceExt;
 use kube_runtime::controller::{self, Action, Controller};
 use kube_runtime::reflector::{ObjectRef, Store};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::context::Context;
 use crate::context::backoff::{Backoff, Backoffs};
+use crate::run::liveness::{Liveness, RECONCILE_DEADLINE};
 use crate::watch::Watched;
 use crate::watch::queue::Receivers;
 use crate::watch::store::Stores;
@@ -39,10 +42,20 @@ struct Reconciler<K: Watched, E, F> {
     reason: fn(&E) -> &'static str,
 }
 
+/// Why a reconcile failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure<E> {
+    #[error(transparent)]
+    Reconcile(E),
+    #[error("the reconcile did not end within {RECONCILE_DEADLINE:?} and was stopped")]
+    Deadline,
+}
+
 /// Runs the three controllers, the deletion of unused hook profiles and the questions to agents,
 /// until `stop`.
 pub async fn run(
     ctx: &Arc<Context>,
+    liveness: &Liveness,
     queues: Receivers,
     stop: Shared<impl Future<Output = ()> + Send + 'static>,
 ) {
@@ -68,9 +81,9 @@ pub async fn run(
         reason: tetragon::Error::reason,
     };
     tokio::join!(
-        node.run(queues.nodes, ctx, stop.clone()),
-        policy.run(queues.policies, ctx, stop.clone()),
-        tetragon.run(queues.daemon_sets, ctx, stop.clone()),
+        node.run(queues.nodes, ctx, liveness.clone(), stop.clone()),
+        policy.run(queues.policies, ctx, liveness.clone(), stop.clone()),
+        tetragon.run(queues.daemon_sets, ctx, liveness.clone(), stop.clone()),
         profile::sweeps(ctx, stop.clone()),
         not_in_force::reports(ctx, stop.clone()),
         agents::poll_agents(ctx, stop),
@@ -87,18 +100,29 @@ where
         self,
         queue: UnboundedReceiver<ObjectRef<K>>,
         ctx: &Arc<Context>,
+        liveness: Liveness,
         stop: impl Future<Output = ()> + Send + Sync + 'static,
     ) {
         let Self { name, store, backoff, reconcile, reason } = self;
-        let reconcile = move |object: Arc<K>, ctx: Arc<Context>| async move {
-            let uid = ResourceExt::uid(&*object).unwrap_or_default();
-            let action = reconcile(object, ctx.clone()).await?;
-            backoff(&ctx.backoffs).reset(&uid);
-            ctx.metrics.reconciled(name, "ok");
-            Ok(action)
+        let reconcile = move |object: Arc<K>, ctx: Arc<Context>| {
+            let running = liveness.begin(name, ObjectRef::from_obj(&*object).to_string());
+            async move {
+                let _running = running;
+                let uid = ResourceExt::uid(&*object).unwrap_or_default();
+                let reconcile = timeout(RECONCILE_DEADLINE, reconcile(object, ctx.clone()));
+                let outcome = reconcile.await.map_err(|_| Failure::Deadline)?;
+                let action = outcome.map_err(Failure::Reconcile)?;
+                backoff(&ctx.backoffs).reset(&uid);
+                ctx.metrics.reconciled(name, "ok");
+                Ok(action)
+            }
         };
-        let failed = move |object: Arc<K>, error: &E, ctx: Arc<Context>| {
-            ctx.metrics.reconciled(name, reason(error));
+        let failed = move |object: Arc<K>, error: &Failure<E>, ctx: Arc<Context>| {
+            let reason = match error {
+                Failure::Reconcile(error) => reason(error),
+                Failure::Deadline => "deadline",
+            };
+            ctx.metrics.reconciled(name, reason);
             let wait = wait_after_failure(&*object, backoff(&ctx.backoffs), store(&ctx.stores));
             let object = object.name_any();
             warn!(controller = name, object, %error, retry_in = ?wait, "reconcile failed");

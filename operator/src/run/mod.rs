@@ -3,46 +3,58 @@
 //! ## Flow
 //! serve /healthz → win the Lease → start the watches → when every store has its first list, start
 //! the controllers → on SIGTERM let the running reconciles finish, release the Lease, stop. A
-//! second signal stops at once.
+//! second signal stops at once. A leader that lost the Lease stands by again.
 //!
 //! ## Guarantees
-//! No controller runs before every store has its first list: a Node is never labelled from half of
-//! the evidence.
+//! - No controller runs before every store has its first list: a Node is never labelled from half
+//!   of the evidence.
+//! - Nothing is written without the Lease ([`connection::Fence`]).
 
+mod cleanup;
 pub mod cli;
+pub mod connection;
 mod controllers;
 pub mod election;
+pub mod liveness;
 pub mod readiness;
 pub mod server;
 mod signals;
 pub mod telemetry;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{Either, select};
-use futures::pin_mut;
-use kube::Client;
+use futures::future::Shared;
+use jiff::Timestamp;
+use kube::{Client, Config};
 use kube_runtime::events::Reporter;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use self::election::Election;
-use self::readiness::{ELECTION, Readiness};
+use self::connection::{Held, KeepAlive};
+use self::election::{Election, Identity, Lost};
+use self::liveness::Liveness;
+use self::readiness::Readiness;
+use self::server::Served;
 use self::signals::Signals;
 use crate::agents::tls::TlsFiles;
 use crate::context::Context;
 use crate::context::metrics::Metrics;
-use crate::run::cli::Cli;
+use crate::run::cli::{Cli, Command};
+use crate::teardown::Teardown;
 use crate::watch;
 use crate::watch::queue::queues;
 use crate::watch::store::stores;
 use crate::watch::triggers::Triggers;
 
-/// Longest wait for running reconciles at the end. The kubelet kills the process after ten seconds.
+/// Longest wait for running reconciles at the end.
 const GRACE: Duration = Duration::from_secs(6);
+/// Longest wait for the release of the Lease.
+const RELEASE: Duration = Duration::from_secs(2);
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +67,9 @@ pub enum Error {
     Serve(std::net::SocketAddr, #[source] std::io::Error),
     #[error("cannot listen for signals: {0}")]
     Signals(#[source] std::io::Error),
-    /// Another replica is the leader now.
-    #[error(transparent)]
-    Election(#[from] election::Error),
+    /// Something is left after the subcommand `cleanup`. It has been logged.
+    #[error("not everything was removed")]
+    Cleanup,
     /// This is a bug: watches are restarted for ever.
     #[error("the watches ended")]
     Watches,
@@ -65,91 +77,190 @@ pub enum Error {
 
 /// Runs until a signal or an error.
 pub async fn run(cli: Cli) -> Result<(), Error> {
+    if let Some(Command::Cleanup { namespace }) = cli.command {
+        return cleanup::run(namespace).await;
+    }
     let mut signals = Signals::listen().map_err(Error::Signals)?;
-    let client = Client::try_default().await.map_err(|error| Error::Client(Box::new(error)))?;
-    let (metrics, readiness) = (Metrics::default(), Readiness::default());
-    let server = server::serve(cli.listen, readiness.clone(), metrics.clone());
-    let agent_tls = TlsFiles::of(cli.agent_tls_dir.clone());
-    let work = lead(&cli, Start { client, metrics, readiness, agent_tls }, &mut signals);
-    pin_mut!(server, work);
-    match select(server, work).await {
-        Either::Left((outcome, _)) => outcome.map_err(|error| Error::Serve(cli.listen, error)),
-        Either::Right((outcome, _)) => outcome,
-    }
-}
-
-/// What the work begins with.
-struct Start {
-    client: Client,
-    metrics: Metrics,
-    readiness: Readiness,
-    agent_tls: TlsFiles,
-}
-
-/// Wins the election, works, releases the Lease.
-async fn lead(cli: &Cli, start: Start, signals: &mut Signals) -> Result<(), Error> {
-    let Some(identity) = cli.identity() else {
-        info!("no leader election: the operator does not run in a pod");
-        return work(start, std::future::pending(), signals).await;
+    let (setup, teardown) = setup(&cli).await.map_err(|error| Error::Client(Box::new(error)))?;
+    let served = Served {
+        liveness: setup.liveness.clone(),
+        readiness: setup.readiness.clone(),
+        metrics: setup.metrics.clone(),
     };
-    let election = Election::new(&start.client, identity);
-    // A replica that stands by counts as ready. Otherwise a rolling update would never get past it.
-    let standing_by = || start.readiness.all_done();
-    tokio::select! {
-        () = election.win(standing_by) => {}
-        () = signals.next() => return Ok(()),
-    }
-    start.metrics.leading(true);
-    info!("this replica is the leader");
-    let worked = work(start, election.lose(), signals).await;
-    if let Err(error) = election.resign().await {
-        warn!(%error, "the Lease was not released");
-    }
-    worked
-}
-
-/// Runs watches and controllers until a signal, or until this replica is no longer the leader.
-async fn work(
-    start: Start,
-    lost: impl Future<Output = election::Error>,
-    signals: &mut Signals,
-) -> Result<(), Error> {
-    let Start { client, metrics, readiness, agent_tls } = start;
-    readiness.done(ELECTION);
-    let (stores, writers) = stores();
-    let (queues, receivers) = queues();
-    let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics);
-    let ctx = Arc::new(Context { agent_tls, ..ctx });
-    let watches = tokio::spawn(watch::run(client, writers, Triggers::new(ctx.clone())));
-    tokio::select! {
-        () = readiness.wait_for_lists(&ctx.stores) => info!("all lists are complete"),
-        () = signals.next() => return Ok(()),
-    }
+    // Its own task: it answers also when the controllers do not yield.
+    let mut server = JoinSet::new();
+    server.spawn(server::serve(cli.listen, served));
     let (stop, stopped) = futures::channel::oneshot::channel::<()>();
-    let controllers = controllers::run(&ctx, receivers, stopped.map(|_| ()).shared());
-    pin_mut!(controllers, lost);
-    let outcome = tokio::select! {
-        () = &mut controllers => Ok(()),
-        _ = watches => Err(Error::Watches),
-        error = &mut lost => return Err(error.into()),
-        () = signals.next() => Ok(()),
+    let operated = operate(setup, stopped.map(|_| ()).boxed().shared());
+    let operated = async {
+        match &teardown {
+            Some(teardown) => teardown.beside(operated).await,
+            None => operated.await,
+        }
     };
-    info!("stopping: waiting for running reconciles");
-    drop(stop);
-    finish(controllers, signals).await;
-    outcome
+    let signals = async {
+        signals.next().await;
+        drop(stop);
+        signals.next().await;
+    };
+    tokio::select! {
+        Some(Ok(Err(error))) = server.join_next() => Err(Error::Serve(cli.listen, error)),
+        outcome = operated => outcome,
+        () = signals => {
+            warn!("second signal: stopping at once");
+            Ok(())
+        }
+    }
 }
 
-/// Waits for the running reconciles, but not for long, and not after a second signal.
-async fn finish(controllers: impl Future<Output = ()>, signals: &mut Signals) {
-    tokio::select! {
-        finished = timeout(GRACE, controllers) => {
-            if finished.is_err() {
-                warn!(?GRACE, "running reconciles did not finish in time");
+/// The parts of an operator. Tests put other clients and another clock into it.
+pub struct Setup {
+    /// For all work. Its writes must be fenced by `held` ([`connection::client`]).
+    pub client: Client,
+    /// For the Lease. It is not fenced.
+    pub lease_client: Client,
+    /// Shared with the fence of `client`.
+    pub held: Held,
+    /// `None`: there is no election, and this is the only replica.
+    pub identity: Option<Identity>,
+    pub metrics: Metrics,
+    pub readiness: Readiness,
+    pub liveness: Liveness,
+    /// Files for gRPC over TLS to Tetragon's agents.
+    pub agent_tls_dir: Option<PathBuf>,
+    /// The wall clock.
+    pub now: fn() -> Timestamp,
+}
+
+async fn setup(cli: &Cli) -> kube::Result<(Setup, Option<Teardown>)> {
+    let config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    let identity = cli.identity();
+    let without_election = Held::without_election();
+    let held = if identity.is_some() { Held::default() } else { without_election.clone() };
+    let teardown = identity.as_ref().map(|me| Teardown::new(&config, &me.namespace, held.clone()));
+    let setup = Setup {
+        client: connection::client(&config, KeepAlive::WORK, held.clone())?,
+        lease_client: connection::client(&config, KeepAlive::LEASE, without_election)?,
+        held,
+        identity,
+        metrics: Metrics::default(),
+        readiness: Readiness::default(),
+        liveness: Liveness::default(),
+        agent_tls_dir: cli.agent_tls_dir.clone(),
+        now: Timestamp::now,
+    };
+    Ok((setup, teardown.transpose()?))
+}
+
+/// The request to stop.
+pub type Stop = Shared<futures::future::BoxFuture<'static, ()>>;
+
+/// Wins the election, works, and releases the Lease after `stop`. Stands by again when the Lease is
+/// lost.
+pub async fn operate(setup: Setup, stop: Stop) -> Result<(), Error> {
+    let liveness = setup.liveness.clone();
+    liveness.beside(elect(setup, stop)).await
+}
+
+async fn elect(setup: Setup, stop: Stop) -> Result<(), Error> {
+    let Some(identity) = setup.identity.clone() else {
+        info!("no leader election: the operator does not run in a pod");
+        return work(&setup, std::future::pending(), stop).await.map(|_| ());
+    };
+    let mut election = Election::new(election::Setup {
+        client: setup.lease_client.clone(),
+        me: identity,
+        held: setup.held.clone(),
+        readiness: setup.readiness.clone(),
+        now: setup.now,
+    });
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.clone() => return Ok(()),
+            () = election.win() => {}
+        }
+        setup.metrics.leading(true);
+        info!("this replica is the leader");
+        let ended = work(&setup, election.keep(), stop.clone()).await?;
+        setup.metrics.leading(false);
+        match ended {
+            Ended::Stopped => return release(&mut election).await,
+            Ended::StoppedInHaste => {
+                setup.held.lost();
+                return Ok(());
+            }
+            Ended::Lost(lost) => {
+                warn!("no longer the leader: {lost}");
+                setup.readiness.stands_by();
             }
         }
-        () = signals.next() => warn!("second signal: stopping at once"),
     }
+}
+
+async fn release(election: &mut Election) -> Result<(), Error> {
+    match timeout(RELEASE, election.release()).await {
+        Ok(Ok(())) => info!("the Lease is released"),
+        Ok(Err(error)) => warn!(%error, "the Lease was not released"),
+        Err(_) => warn!("the Lease was not released: no answer in {RELEASE:?}"),
+    }
+    Ok(())
+}
+
+/// How the work ended.
+enum Ended {
+    /// Every reconcile has ended.
+    Stopped,
+    /// Some reconciles were stopped. Their writes may still be under way.
+    StoppedInHaste,
+    Lost(Lost),
+}
+
+/// Runs watches and controllers until `stop`, or until this replica is no longer the leader.
+async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Result<Ended, Error> {
+    let Setup { client, metrics, readiness, liveness, .. } = setup;
+    readiness.leads();
+    let (stores, writers) = stores();
+    let (queues, receivers) = queues();
+    let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics.clone());
+    let ctx = Arc::new(Context {
+        agent_tls: TlsFiles::of(setup.agent_tls_dir.clone()),
+        now: setup.now,
+        readiness: readiness.clone(),
+        ..ctx
+    });
+    // They end when this is dropped.
+    let mut watches = JoinSet::new();
+    watches.spawn(watch::run(client.clone(), writers, Triggers::new(ctx.clone())));
+    tokio::pin!(lost);
+    tokio::select! {
+        biased;
+        () = stop.clone() => return Ok(Ended::Stopped),
+        lost = &mut lost => return Ok(Ended::Lost(lost)),
+        () = readiness.wait_for_lists(&ctx.stores) => info!("all lists are complete"),
+    }
+    let (end, ended) = futures::channel::oneshot::channel::<()>();
+    let controllers = controllers::run(&ctx, liveness, receivers, ended.map(|_| ()).shared());
+    tokio::pin!(controllers);
+    tokio::select! {
+        biased;
+        () = stop => {}
+        lost = &mut lost => return Ok(Ended::Lost(lost)),
+        _ = watches.join_next() => return Err(Error::Watches),
+        () = &mut controllers => return Ok(Ended::Stopped),
+    }
+    info!("stopping: waiting for running reconciles");
+    drop(end);
+    let finished = timeout(GRACE, async {
+        tokio::select! {
+            () = controllers => Ended::Stopped,
+            lost = lost => Ended::Lost(lost),
+        }
+    });
+    Ok(finished.await.unwrap_or_else(|_| {
+        warn!("running reconciles did not finish within {GRACE:?}");
+        Ended::StoppedInHaste
+    }))
 }
 
 fn reporter() -> Reporter {

@@ -1,73 +1,199 @@
-//! What has to happen before the operator is ready.
+//! What keeps this replica from being ready, for `/readyz`.
 //!
-//! In: the names of the steps, and which of them are done. Out: the steps that are pending, for
-//! `/readyz`.
+//! | this replica | is ready |
+//! |---|---|
+//! | stands by | while it reaches the Lease |
+//! | leads | when every store has its first list, and while the watches work |
+//!
+//! In: what the election and the watches report. Out: one line for each thing that is missing, with
+//! the API server's own words. Nothing here decides who leads: all replicas have the same rights, so
+//! another leader would miss the same.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube_runtime::reflector::{Lookup, Store};
+use lsm_ready_crds::text::truncate;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
+use crate::run::election::LEASE;
 use crate::watch::store::Stores;
 
-pub const ELECTION: &str = "the leader election";
-const NODES: &str = "the list of Nodes";
-const REPORTS: &str = "the list of LsmNodes";
-const PROFILES: &str = "the list of LsmHookProfiles";
-const POLICIES: &str = "the list of LsmPolicies";
-const DAEMON_SETS: &str = "the list of DaemonSets";
-const TRACING_POLICIES: &str = "the search for TracingPolicies";
-const ALL: [&str; 7] =
-    [ELECTION, NODES, REPORTS, PROFILES, POLICIES, DAEMON_SETS, TRACING_POLICIES];
+/// A standby replica that has not reached the Lease for so long is not ready.
+const LEASE_PATIENCE: Duration = Duration::from_secs(15);
+/// A watch that has failed for so long is reported. A single failure is not: it is retried.
+const WATCH_PATIENCE: Duration = Duration::from_secs(20);
+/// kube's backoff tries again within 30 s. A watch that has not failed for longer works.
+const WATCH_WORKS_AFTER: Duration = Duration::from_mins(1);
+/// Longest error in a line.
+const ERROR_LENGTH: usize = 400;
 
-/// The pending steps. A clone shares them.
-#[derive(Clone, Debug)]
-pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
+/// The kinds whose lists the leader needs, with their names in `/readyz`.
+const LISTS: [(&str, &str); 5] = [
+    ("DaemonSet", "the list of DaemonSets"),
+    ("LsmHookProfile", "the list of LsmHookProfiles"),
+    ("LsmNode", "the list of LsmNodes"),
+    ("LsmPolicy", "the list of LsmPolicies"),
+    ("Node", "the list of Nodes"),
+];
+const TRACING_POLICIES: &str = "TracingPolicy";
+const TRACING_POLICIES_SEARCH: &str = "the search for TracingPolicies";
 
-impl Default for Readiness {
-    /// Every step is pending.
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(ALL.into())))
-    }
+/// A clone shares the state.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    role: Role,
+    lease: Lease,
+    /// By kind.
+    watches: BTreeMap<String, Watch>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Role {
+    #[default]
+    Starting,
+    StandingBy,
+    Leading,
+}
+
+#[derive(Debug, Default)]
+struct Lease {
+    reached: Option<Instant>,
+    error: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Watch {
+    listed: bool,
+    failure: Option<Failure>,
+}
+
+/// Failures in a row.
+#[derive(Debug)]
+struct Failure {
+    first: Instant,
+    last: Instant,
+    error: String,
 }
 
 impl Readiness {
-    pub fn done(&self, step: &'static str) {
-        self.0.lock().remove(step);
+    /// The Lease was read or written.
+    pub fn lease_reached(&self) {
+        let mut state = self.0.lock();
+        state.lease = Lease { reached: Some(Instant::now()), error: None };
+        if state.role == Role::Starting {
+            state.role = Role::StandingBy;
+        }
     }
 
-    pub fn all_done(&self) {
-        self.0.lock().clear();
+    pub fn lease_failed(&self, error: &impl Display) {
+        self.0.lock().lease.error = Some(shown(error));
     }
 
-    pub fn pending(&self) -> Vec<&'static str> {
-        self.0.lock().iter().copied().collect()
+    /// This replica works from now on. Its lists are missing.
+    pub fn leads(&self) {
+        let mut state = self.0.lock();
+        state.role = Role::Leading;
+        state.watches.clear();
+    }
+
+    /// This replica no longer works.
+    pub fn stands_by(&self) {
+        let mut state = self.0.lock();
+        state.role = Role::StandingBy;
+        state.watches.clear();
+    }
+
+    /// The list or the watch of a kind failed.
+    pub fn watch_failed(&self, kind: &str, error: &impl Display) {
+        let (mut state, now) = (self.0.lock(), Instant::now());
+        let watch = state.watches.entry(kind.to_owned()).or_default();
+        let before = watch.failure.take().filter(|failure| now < failure.last + WATCH_WORKS_AFTER);
+        let first = before.map_or(now, |failure| failure.first);
+        watch.failure = Some(Failure { first, last: now, error: shown(error) });
+    }
+
+    fn listed(&self, kind: &str) {
+        *self.0.lock().watches.entry(kind.to_owned()).or_default() =
+            Watch { listed: true, failure: None };
+    }
+
+    /// What is missing; nothing if this replica is ready.
+    pub fn pending(&self) -> Vec<String> {
+        let (state, now) = (self.0.lock(), Instant::now());
+        match state.role {
+            Role::Starting | Role::StandingBy => state.lease.pending(now).into_iter().collect(),
+            Role::Leading => state.pending_lists(now),
+        }
     }
 
     /// Returns when every store has its first list.
-    pub(super) async fn wait_for_lists(&self, stores: &Stores) {
+    pub async fn wait_for_lists(&self, stores: &Stores) {
         tokio::join!(
-            self.wait_for_list(&stores.nodes, NODES),
-            self.wait_for_list(&stores.reports, REPORTS),
-            self.wait_for_list(&stores.profiles, PROFILES),
-            self.wait_for_list(&stores.policies, POLICIES),
-            self.wait_for_list(&stores.daemon_sets, DAEMON_SETS),
+            self.wait_for_list(&stores.nodes, "Node"),
+            self.wait_for_list(&stores.reports, "LsmNode"),
+            self.wait_for_list(&stores.profiles, "LsmHookProfile"),
+            self.wait_for_list(&stores.policies, "LsmPolicy"),
+            self.wait_for_list(&stores.daemon_sets, "DaemonSet"),
             async {
                 // A missing CRD and a missing right both count as done: neither may hold up the
                 // rest.
                 stores.tracing_policies.settled().await;
-                self.done(TRACING_POLICIES);
+                self.listed(TRACING_POLICIES);
             },
         );
     }
 
-    async fn wait_for_list<K>(&self, store: &Store<K>, step: &'static str)
+    async fn wait_for_list<K>(&self, store: &Store<K>, kind: &str)
     where
         K: Lookup<DynamicType = ()> + Clone + 'static,
     {
         if store.wait_until_ready().await.is_ok() {
-            self.done(step);
+            self.listed(kind);
         }
     }
+}
+
+impl State {
+    fn pending_lists(&self, now: Instant) -> Vec<String> {
+        let search = (TRACING_POLICIES, TRACING_POLICIES_SEARCH);
+        let lists = LISTS.into_iter().chain([search]);
+        lists.filter_map(|(kind, list)| Watch::pending(self.watches.get(kind), list, now)).collect()
+    }
+}
+
+impl Lease {
+    fn pending(&self, now: Instant) -> Option<String> {
+        if self.reached.is_some_and(|reached| now < reached + LEASE_PATIENCE) {
+            return None;
+        }
+        let error = self.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        Some(format!("the Lease {LEASE}{error}"))
+    }
+}
+
+impl Watch {
+    /// What is missing of the list of that name.
+    fn pending(watch: Option<&Self>, list: &str, now: Instant) -> Option<String> {
+        let failure = watch.and_then(|watch| watch.failure.as_ref());
+        if !watch.is_some_and(|watch| watch.listed) {
+            let error = failure.map(|failure| format!(": {}", failure.error)).unwrap_or_default();
+            return Some(format!("{list}{error}"));
+        }
+        let failure = failure.filter(|failure| {
+            now < failure.last + WATCH_WORKS_AFTER && failure.last - failure.first >= WATCH_PATIENCE
+        })?;
+        Some(format!("{list}: its watch fails: {}", failure.error))
+    }
+}
+
+/// An error in one line.
+fn shown(error: &impl Display) -> String {
+    truncate(&error.to_string().replace(['\n', '\r'], " "), ERROR_LENGTH)
 }

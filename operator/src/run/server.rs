@@ -1,7 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics` over plain HTTP.
 //!
-//! `/readyz` answers 503 with one pending step in each line, so that `kubectl describe pod` shows
-//! them.
+//! `/readyz` answers 503 with one line for each thing that is missing, and `/healthz` with one for
+//! each thing that does not go on. `kubectl describe pod` shows them.
 
 use std::net::SocketAddr;
 
@@ -12,39 +12,45 @@ use axum::{Router, routing::get};
 use tokio::net::TcpListener;
 
 use crate::context::metrics::Metrics;
+use crate::run::liveness::Liveness;
 use crate::run::readiness::Readiness;
 
+/// What is served.
 #[derive(Clone)]
-struct Served {
-    readiness: Readiness,
-    metrics: Metrics,
+pub struct Served {
+    pub liveness: Liveness,
+    pub readiness: Readiness,
+    pub metrics: Metrics,
 }
 
 /// Serves until the future is dropped.
-pub async fn serve(
-    address: SocketAddr,
-    readiness: Readiness,
-    metrics: Metrics,
-) -> std::io::Result<()> {
+pub async fn serve(address: SocketAddr, served: Served) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
-    axum::serve(listener, router(readiness, metrics)).await
+    axum::serve(listener, router(served)).await
 }
 
-fn router(readiness: Readiness, metrics: Metrics) -> Router {
+fn router(served: Served) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/metrics", get(measured))
-        .with_state(Served { readiness, metrics })
+        .with_state(served)
+}
+
+async fn healthy(State(served): State<Served>) -> Response {
+    answer("ok\n", "this process does not go on:", &served.liveness.stuck())
 }
 
 async fn ready(State(served): State<Served>) -> Response {
-    let pending = served.readiness.pending();
-    if pending.is_empty() {
-        return "ready\n".into_response();
+    answer("ready\n", "waiting for:", &served.readiness.pending())
+}
+
+fn answer(well: &'static str, heading: &str, problems: &[String]) -> Response {
+    if problems.is_empty() {
+        return well.into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for:\n{}\n", pending.join("\n")))
-        .into_response()
+    let text = format!("{heading}\n{}\n", problems.join("\n"));
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 async fn measured(State(served): State<Served>) -> Response {

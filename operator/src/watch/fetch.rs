@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Reads what is missing, until the future is dropped.
 pub(super) async fn contents(client: &Client, triggers: &Triggers) {
     let api: Api<Guard<Profile>> = Api::all(client.clone());
-    let stores = triggers.stores();
+    let stores = &triggers.context().stores;
     loop {
         stores.contents.named().await;
         let is_genuine = |digest: &String| {
@@ -47,5 +47,5 @@ pub(super) async fn contents(client: &Client, triggers: &Triggers) {
 fn put(digest: &str, found: Guard<Profile>, triggers: &Triggers) -> bool {
     let content = found.0.ok().filter(|profile| profile.is_genuine);
     let content = content.and_then(|mut profile| profile.take_content());
-    content.map(|content| triggers.stores().contents.offer(digest, content)).is_some()
+    content.map(|content| triggers.context().stores.contents.offer(digest, content)).is_some()
 }

@@ -54,7 +54,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
+use crate::context::Context;
 use crate::context::metrics::Metrics;
+use crate::run::connection::watch_config;
+use crate::run::readiness::Readiness;
 use crate::tracing_policies;
 use crate::watch::guard::{Guard, MAX_ERROR};
 use crate::watch::kept::Kept;
@@ -73,7 +76,7 @@ const LIST_INTERVAL: Duration = Duration::from_secs(1);
 /// Runs the watches with that client's rights, until the future is dropped.
 pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
     let triggers = Arc::new(triggers);
-    let (metrics, stores) = (triggers.metrics(), triggers.stores());
+    let Context { stores, metrics, .. } = triggers.context();
     let changed = || triggers.tracing_policies();
     let tracing =
         tracing_policies::watch::run(client.clone(), writers.tracing_policies, &changed, metrics);
@@ -121,6 +124,7 @@ impl<K> Watched for K where
 /// What is particular to the watch of one kind.
 struct Parts<'a, K> {
     metrics: Metrics,
+    readiness: Readiness,
     unparsable: Unparsable,
     /// Called when an object is gone of which no version could be parsed.
     on_unread_gone: Box<dyn Fn() + Send + Sync>,
@@ -136,7 +140,8 @@ impl<'a, K: Kept> Parts<'a, K> {
     /// Every object enters the store.
     fn plain(triggers: &'a Triggers, trigger: fn(&Triggers, &Event<K>)) -> Self {
         Self {
-            metrics: triggers.metrics().clone(),
+            metrics: triggers.context().metrics.clone(),
+            readiness: triggers.context().readiness.clone(),
             unparsable: Unparsable::default(),
             on_unread_gone: Box::new(|| {}),
             keep: Box::new(|event| vec![event]),
@@ -148,7 +153,7 @@ impl<'a, K: Kept> Parts<'a, K> {
 
 /// The oldest policies enter the store.
 fn policies(triggers: &Arc<Triggers>) -> Parts<'_, LsmPolicy> {
-    let stores = triggers.stores();
+    let stores = &triggers.context().stores;
     let mut bound = PolicyBound::new(stores.excess_policies.clone());
     let must_list = Arc::new(Notify::new());
     let (asked, gone) = (must_list.clone(), triggers.clone());
@@ -170,7 +175,7 @@ fn policies(triggers: &Arc<Triggers>) -> Parts<'_, LsmPolicy> {
 
 /// Every profile enters the store without its content, which is put aside.
 fn profiles(triggers: &Triggers) -> Parts<'_, Profile> {
-    let contents = triggers.stores().contents.clone();
+    let contents = triggers.context().stores.contents.clone();
     let keep = move |mut event: Event<Profile>| {
         if let Event::InitApply(profile) | Event::Apply(profile) = &mut event
             && let Some(content) = profile.take_content()
@@ -184,7 +189,7 @@ fn profiles(triggers: &Triggers) -> Parts<'_, Profile> {
 
 /// The DaemonSets that matter enter the store.
 fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::DaemonSet> {
-    let Stores { wanted_daemon_sets: wanted, daemon_sets, .. } = triggers.stores();
+    let Stores { wanted_daemon_sets: wanted, daemon_sets, .. } = &triggers.context().stores;
     let must_list = wanted.grown();
     let named = NamedDaemonSets { wanted: wanted.clone(), store: daemon_sets.clone() };
     let keep = move |event| named.pass(event).into_iter().collect();
@@ -197,10 +202,11 @@ fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::Dae
 
 /// One watch, from the API server to the triggers.
 async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_, K>) {
-    let Parts { metrics, unparsable, on_unread_gone, mut keep, trigger, must_list } = parts;
+    let Parts { metrics, readiness, unparsable, on_unread_gone, mut keep, trigger, must_list } =
+        parts;
     let api: Api<Guard<K>> = Api::all(client.clone());
     let mut parse = Parse::new(unparsable, writer.as_reader(), metrics.clone(), on_unread_gone);
-    let mut health = Health { metrics, retry: Retry::default(), log: LogLimit::default() };
+    let mut health = Health::of(metrics, readiness);
     loop {
         let events = watcher(api.clone(), config::<K>());
         pin_mut!(events);
@@ -239,7 +245,7 @@ async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_,
 
 /// How objects of that kind are listed and watched.
 fn config<K: Kept>() -> watcher::Config {
-    watcher::Config::default().page_size(K::PAGE)
+    watch_config().page_size(K::PAGE)
 }
 
 /// Returns when a further list is asked for, and the last one is not too recent.
@@ -251,15 +257,21 @@ async fn asked(must_list: &Notify, listed: Instant) {
 /// What is known of a watch's failures.
 struct Health {
     metrics: Metrics,
+    readiness: Readiness,
     retry: Retry,
     log: LogLimit,
 }
 
 impl Health {
+    fn of(metrics: Metrics, readiness: Readiness) -> Self {
+        Self { metrics, readiness, retry: Retry::default(), log: LogLimit::default() }
+    }
+
     /// Counts a failure, logs it if it is a new one, and returns how long to wait.
     fn failed<K: Kept>(&mut self, error: &watcher::Error) -> Duration {
         let (kind, now) = (<K as Resource>::kind(&()), Instant::now());
         self.metrics.watch_failed(&kind);
+        self.readiness.watch_failed(&kind, error);
         let error = truncate(&error.to_string(), MAX_ERROR);
         if self.log.allows("", &error, now) {
             warn!(%kind, error, "watch broke, restarting it");

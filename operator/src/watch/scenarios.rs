@@ -31,7 +31,7 @@ fn list<K: Kept>(path: &str, version: &str, items: &[&Value]) -> Exchange {
 
 /// The watch after that list. It breaks, because the API server no longer has this version.
 fn broken_watch(path: &str, version: &str) -> Exchange {
-    let watch = "watch=true&timeoutSeconds=290&allowWatchBookmarks=true";
+    let watch = "watch=true&timeoutSeconds=10&allowWatchBookmarks=true";
     let request = format!("GET {path}?&{watch}&resourceVersion={version}");
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410,
         "reason": "Expired", "message": "too old resource version"});

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::process::{Operator, Pod};
 use crate::server::{self, NAMESPACE, OPERATOR, call, done};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 const LABELS: &str = "lsmready.node-restriction.kubernetes.io/";
-const LEASE: &str =
+pub const LEASE: &str =
     "/apis/coordination.k8s.io/v1/namespaces/lsm-ready-system/leases/lsm-ready-operator";
 
 pub async fn report(client: &Client, node: &str, evidence: &str, boot: &str) {
@@ -54,7 +54,7 @@ pub async fn labelled(client: &Client, node: &str, wanted: Value) {
     .unwrap();
 }
 
-async fn holder(client: &Client, wanted: &str) {
+pub async fn holder(client: &Client, wanted: &str) {
     wait::until(DEADLINE, "the Lease's holder", async || {
         let lease = call(client, "GET", LEASE, &Value::Null).await.body;
         let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
@@ -64,7 +64,7 @@ async fn holder(client: &Client, wanted: &str) {
     .unwrap();
 }
 
-async fn create_pod(client: &Client, name: &str) -> String {
+pub async fn create_pod(client: &Client, name: &str) -> String {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
         "spec": {"serviceAccountName": OPERATOR,
             "containers": [{"name": "operator", "image": "none"}]}});
@@ -138,13 +138,10 @@ async fn another_replica_takes_over_from_the_leader(server: &ApiServer, client: 
     report(client, "n1", "Denied", "2").await;
     labelled(client, "n1", json!({"bpf": "true"})).await;
 
-    // The second is killed and its pod deleted: the third takes the Lease although nobody released
-    // it.
+    // The second is killed: the third takes the Lease although nobody released it.
     drop(second);
     let c = create_pod(client, "op-c").await;
     let third = Operator::start(server, Some(Pod { name: "op-c", uid: &c }));
-    let now = json!({"gracePeriodSeconds": 0});
-    done(client, "DELETE", &format!("/api/v1/namespaces/{NAMESPACE}/pods/op-b"), &now).await;
     holder(client, &format!("op-c_{c}")).await;
     third.terminate();
 }

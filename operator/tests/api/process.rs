@@ -1,9 +1,10 @@
 //! The operator's own process.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command};
 
-use e2e::api::ApiServer;
+use e2e::api::{ApiServer, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -22,11 +23,21 @@ pub struct Pod<'a> {
     pub uid: &'a str,
 }
 
+/// What an operator's HTTP server answers.
+#[derive(Debug)]
+pub struct Page {
+    pub code: u16,
+    pub text: String,
+}
+
 impl Operator {
     /// Starts an operator. Without a pod there is no leader election.
     pub fn start(server: &ApiServer, pod: Option<Pod>) -> Self {
         let group = Some("system:serviceaccounts");
-        let kubeconfig = server.kubeconfig_for(&account(OPERATOR), group).unwrap();
+        Self::with_kubeconfig(&server.kubeconfig_for(&account(OPERATOR), group).unwrap(), pod)
+    }
+
+    pub fn with_kubeconfig(kubeconfig: &Path, pod: Option<Pod>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
         command.env("KUBECONFIG", kubeconfig).env("LSM_READY_LISTEN", format!("127.0.0.1:{port}"));
@@ -39,16 +50,6 @@ impl Operator {
         Self { process: command.spawn().unwrap(), port }
     }
 
-    /// The answer to a request to the operator's own port, for example `/metrics`.
-    pub async fn get(&self, path: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok(answer)
-    }
-
     /// The most memory that the process has had, in MiB.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
@@ -57,11 +58,41 @@ impl Operator {
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
+    pub fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Whether the process has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
     /// Sends SIGTERM and waits until the process has ended.
     pub fn terminate(mut self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal(Signal::TERM);
         assert!(self.process.wait().unwrap().success(), "the operator ends in order after SIGTERM");
+    }
+
+    /// Asks the operator's HTTP server. An error says why there is no answer.
+    pub async fn page(&self, path: &str) -> Result<Page, String> {
+        let mut answer = String::new();
+        let asked = async {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+            let request = format!("GET {path} HTTP/1.1\r\nHost: o\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            stream.read_to_string(&mut answer).await
+        };
+        asked.await.map_err(|error| error.to_string())?;
+        let code = answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_default();
+        Ok(Page { code, text: answer })
+    }
+
+    /// The sum of a metric's series.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let page = self.page("/metrics").await.unwrap().text;
+        let series = page.lines().filter(|line| line.starts_with(name));
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 }
 

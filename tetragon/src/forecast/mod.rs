@@ -89,10 +89,11 @@ impl Forecast {
 }
 
 impl Nodes<'_> {
-    /// The sentence and the fix for nodes that do not accept a hook.
+    /// The sentence and the fix for nodes that do not accept a hook. They are for all these nodes,
+    /// so they are never a text of one node.
     #[must_use]
     pub fn explain(&self, requirement: &HookRequirement, others: &NodesByReason) -> Verdict {
-        self.verdict(requirement, others.class)
+        self.verdict(requirement, others.class).shared()
     }
 }
 

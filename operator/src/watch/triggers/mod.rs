@@ -32,7 +32,6 @@ use lsm_ready_crds::{LsmNode, LsmPolicy, names};
 use parking_lot::Mutex;
 
 use crate::context::Context;
-use crate::context::metrics::Metrics;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::profile::Profile;
 use crate::watch::store::{Stores, lacks_securityfs};
@@ -60,12 +59,8 @@ impl Triggers {
         }
     }
 
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.ctx.metrics
-    }
-
-    pub(crate) fn stores(&self) -> &Stores {
-        &self.ctx.stores
+    pub(crate) fn context(&self) -> &Context {
+        &self.ctx
     }
 
     /// How many objects the triggers remember.
