@@ -42,7 +42,8 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
     let record = ctx.stores.record(&node);
     // 2. Decide what has to change.
     let unread = ctx.stores.unread_policies();
-    let plan = plan::plan(&node, record.facts(), &required, (ctx.now)()).unless_unread(&unread, &node);
+    let plan =
+        plan::plan(&node, record.facts(), &required, (ctx.now)()).unless_unread(&unread, &node);
     debug!(node = node.name_any(), ?plan, "planned");
     // 3. Write what differs.
     apply::apply(&node, &plan, &ctx).await?;

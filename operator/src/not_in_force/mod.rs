@@ -89,8 +89,7 @@ pub async fn round(ctx: &Context, reported: &mut Reported) -> bool {
     let mut all_is_well = true;
     for policy in all {
         let name = policy.metadata.name.clone().unwrap_or_default();
-        let seen =
-            (policy.metadata.uid.clone(), policy.metadata.generation, policy.cause.clone());
+        let seen = (policy.metadata.uid.clone(), policy.metadata.generation, policy.cause.clone());
         if reported.get(&name) == Some(&seen) {
             continue;
         }

@@ -66,10 +66,7 @@ async fn an_unparsable_policy_that_is_held_says_so() {
     );
     let status = wanted(&message, "Unknown", "Unparsable");
     let fixture = seen(&[policy("p", &json!({})), bad(&json!({}))]);
-    let (ctx, played) = fixture.plays(vec![
-        get(bad(&json!({}))),
-        patch(&status, bad(&status)),
-    ]);
+    let (ctx, played) = fixture.plays(vec![get(bad(&json!({}))), patch(&status, bad(&status))]);
     let mut reported = Reported::new();
     assert!(round(&ctx, &mut reported).await);
     assert!(round(&ctx, &mut reported).await, "the second round sends nothing");
@@ -108,8 +105,10 @@ async fn a_newer_generation_is_left_alone() {
 async fn a_refused_write_is_tried_again() {
     let fixture = seen(&[bad(&json!({}))]);
     let refused = Exchange::refused(&format!("GET {PATH}/p"), Value::Null, 403, "Forbidden");
-    let (ctx, played) = fixture.plays(vec![refused, Exchange::refused(
-        &format!("GET {PATH}/p"), Value::Null, 404, "NotFound")]);
+    let (ctx, played) = fixture.plays(vec![
+        refused,
+        Exchange::refused(&format!("GET {PATH}/p"), Value::Null, 404, "NotFound"),
+    ]);
     let mut reported = Reported::new();
     assert!(!round(&ctx, &mut reported).await);
     assert!(round(&ctx, &mut reported).await);
@@ -133,8 +132,7 @@ async fn a_policy_that_is_one_too_many_says_so() {
     let message = "the operator acts on the 100 oldest policies, and this is not one of them: \
                    delete policies that are not needed";
     let status = wanted(message, "False", "TooManyPolicies");
-    let (ctx, played) =
-        fixture.plays(vec![get(bad(&json!({}))), patch(&status, bad(&status))]);
+    let (ctx, played) = fixture.plays(vec![get(bad(&json!({}))), patch(&status, bad(&status))]);
     assert!(round(&ctx, &mut Reported::new()).await);
     assert!(ctx.metrics.encode().unwrap().contains("lsm_ready_policies_not_in_force 1"));
     drop(ctx);

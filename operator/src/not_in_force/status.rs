@@ -3,8 +3,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::core::DynamicObject;
 use lsm_ready_crds::conditions::{self, Finding, READY, STALLED};
-use lsm_ready_crds::{ConditionReason, State};
 use lsm_ready_crds::names::MAX_POLICIES;
+use lsm_ready_crds::{ConditionReason, State};
 use serde_json::{Value, json};
 
 /// Why a policy's newest version is not in force.

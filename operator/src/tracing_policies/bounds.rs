@@ -49,8 +49,9 @@ fn with_fewer_hooks<'a>(metadata: &ObjectMeta, spec: &'a Value) -> Result<Cow<'a
     });
     let Some(last) = enough else {
         let (name, count) = (Name::of(metadata), entries.len());
-        let problem =
-            format!("of {name} has {count} entries, and policies with up to {MAX_ENTRIES} are judged");
+        let problem = format!(
+            "of {name} has {count} entries, and policies with up to {MAX_ENTRIES} are judged"
+        );
         return Err(Error { path: "spec.lsmhooks".to_owned(), problem });
     };
     let mut fewer = spec.clone();
@@ -96,8 +97,11 @@ mod tests {
     #[test]
     fn many_entries_with_few_hooks_are_refused() {
         let found = read((0..5_000).map(|number| format!("hook_{}", number % 5))).unwrap_err();
-        assert_eq!(found.to_string(), "spec.lsmhooks: of p has 5000 entries, and policies with up \
-                                       to 1024 are judged");
+        assert_eq!(
+            found.to_string(),
+            "spec.lsmhooks: of p has 5000 entries, and policies with up \
+                                       to 1024 are judged"
+        );
         assert!(read((0..1_000).map(|number| format!("hook_{}", number % 5))).is_ok());
     }
 

@@ -102,8 +102,7 @@ impl Contents {
     /// Forgets the reports that are gone.
     pub fn retain_nodes(&self, exists: impl Fn(&str) -> bool) {
         let gone = |node: &&String| !exists(node);
-        let nodes: Vec<String> =
-            self.0.state.lock().names.keys().filter(gone).cloned().collect();
+        let nodes: Vec<String> = self.0.state.lock().names.keys().filter(gone).cloned().collect();
         for node in nodes {
             self.names(&node, None);
         }

@@ -141,8 +141,10 @@ mod tests {
 
     #[test]
     fn an_object_of_too_many_bytes_is_invalid() {
-        let policy = |hooks: usize| json!({"metadata": {"name": "p"},
-            "spec": {"require": {"hooks": vec!["x".repeat(64); hooks]}}});
+        let policy = |hooks: usize| {
+            json!({"metadata": {"name": "p"},
+            "spec": {"require": {"hooks": vec!["x".repeat(64); hooks]}}})
+        };
         assert!(serde_json::from_value::<Guard<LsmPolicy>>(policy(100)).unwrap().0.is_ok());
         let found = invalid::<LsmPolicy>(policy(10_000));
         assert!(found.error.contains("bytes"), "{}", found.error);

@@ -84,9 +84,10 @@ impl Kept for LsmNode {
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);
         self.metadata.labels = None;
-        if let Some(status) = &mut self.status {
-            trim_report(status);
-        }
+        self.status = self.status.take().map(|mut status| {
+            trim_report(&mut status);
+            status.cleaned()
+        });
     }
 }
 
@@ -143,9 +144,8 @@ impl Kept for DaemonSet {
     const MAX_BYTES: Option<usize> = Some(256 * 1024);
 
     fn trim(&mut self) {
-        let is_read = |annotation: &str| {
-            annotation.starts_with(OURS) || annotation == TEMPLATE_ANNOTATION
-        };
+        let is_read =
+            |annotation: &str| annotation.starts_with(OURS) || annotation == TEMPLATE_ANNOTATION;
         trim_metadata(&mut self.metadata, is_read);
         if let Some(pod) = self.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) {
             trim_pod(pod);
@@ -194,8 +194,10 @@ mod tests {
     #[test]
     fn a_report_of_a_megabyte_is_kept_in_few_bytes() {
         let text = "ü".repeat(100_000);
-        let check = |name: &str| json!({"name": name, "outcome": "Pass", "detail": text,
-            "fix": text, "reason": text});
+        let check = |name: &str| {
+            json!({"name": name, "outcome": "Pass", "detail": text,
+            "fix": text, "reason": text})
+        };
         let checks: Vec<_> = (0..500).map(|number| check(&format!("C{number}"))).collect();
         let rungs = ["Loaded", "Attached", "Fired", "Denied", "KernelReads"].map(check);
         let mut report: LsmNode = serde_json::from_value(json!({

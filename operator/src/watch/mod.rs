@@ -72,6 +72,9 @@ use crate::watch::unparsable::{Parse, Unparsable};
 
 /// Shortest time between two lists that are made because more objects have to be kept.
 const LIST_INTERVAL: Duration = Duration::from_secs(1);
+/// Objects are listed again after this time, whatever the watch says: an event that got lost on the
+/// way, which Kubernetes rules out, must not leave a label wrong for ever.
+const LIST_AGAIN_AFTER: Duration = Duration::from_mins(15);
 
 /// Runs the watches with that client's rights, until the future is dropped.
 pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
@@ -193,11 +196,7 @@ fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::Dae
     let must_list = wanted.grown();
     let named = NamedDaemonSets { wanted: wanted.clone(), store: daemon_sets.clone() };
     let keep = move |event| named.pass(event).into_iter().collect();
-    Parts {
-        keep: Box::new(keep),
-        must_list,
-        ..Parts::plain(triggers, Triggers::daemon_set)
-    }
+    Parts { keep: Box::new(keep), must_list, ..Parts::plain(triggers, Triggers::daemon_set) }
 }
 
 /// One watch, from the API server to the triggers.
@@ -248,10 +247,14 @@ fn config<K: Kept>() -> watcher::Config {
     watch_config().page_size(K::PAGE)
 }
 
-/// Returns when a further list is asked for, and the last one is not too recent.
+/// Returns when a further list is asked for, and the last one is not too recent, or is old.
 async fn asked(must_list: &Notify, listed: Instant) {
     sleep_until(listed + LIST_INTERVAL).await;
-    must_list.notified().await;
+    tokio::select! {
+        biased;
+        () = must_list.notified() => {}
+        () = sleep_until(listed + LIST_AGAIN_AFTER) => {}
+    }
 }
 
 /// What is known of a watch's failures.

@@ -33,7 +33,8 @@ impl From<LsmHookProfile> for Profile {
     fn from(profile: LsmHookProfile) -> Self {
         let is_genuine = profile.is_genuine();
         let content = is_genuine.then(|| Arc::new(profile.spec));
-        let has_finalizers = profile.metadata.finalizers.as_ref().is_some_and(|all| !all.is_empty());
+        let has_finalizers =
+            profile.metadata.finalizers.as_ref().is_some_and(|all| !all.is_empty());
         let mut found = Self { metadata: profile.metadata, is_genuine, has_finalizers, content };
         found.trim();
         found

@@ -260,7 +260,10 @@ mod tests {
 
         /// The kernel reads that each stored policy requires, by name.
         fn stored(&self) -> Vec<(String, bool)> {
-            let mut all: Vec<_> = self.store.state().iter()
+            let mut all: Vec<_> = self
+                .store
+                .state()
+                .iter()
                 .map(|policy| (policy.name_any(), policy.spec.require.kernel_reads))
                 .collect();
             all.sort();

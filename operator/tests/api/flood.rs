@@ -7,8 +7,8 @@ use e2e::api::ApiServer;
 use e2e::{paths, wait};
 use futures::{StreamExt, stream};
 use kube::Client;
-use lsm_ready_crds::{LsmHookProfile, fixture};
 use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::{LsmHookProfile, fixture};
 use serde_json::{Value, json};
 
 use crate::operator::{apply_policy, labelled, report};
@@ -17,8 +17,7 @@ use crate::server::{self, call, config, create_node, done, kubectl};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 const KINDS: &str = "/apis/lsmready.io/v1alpha1";
-const POLICIES: &str =
-    "/apis/cilium.io/v1alpha1/namespaces/default/tracingpoliciesnamespaced";
+const POLICIES: &str = "/apis/cilium.io/v1alpha1/namespaces/default/tracingpoliciesnamespaced";
 const NODES: usize = 50;
 
 /// Writes the report of a node, which names that profile.
@@ -54,15 +53,18 @@ fn crds(server: &ApiServer, verb: &str) {
 }
 
 /// The longest time that `/healthz` took to answer, until `stop`.
-async fn slowest_answer(operator: &Operator, stop: impl Future<Output = Duration>) -> [Duration; 2] {
+async fn slowest_answer(
+    operator: &Operator,
+    stop: impl Future<Output = Duration>,
+) -> [Duration; 2] {
     tokio::pin!(stop);
     let mut slowest = Duration::ZERO;
     loop {
         let began = Instant::now();
         tokio::select! {
             took = &mut stop => return [took, slowest],
-            answer = operator.get("/healthz") => {
-                answer.unwrap();
+            answer = operator.page("/healthz") => {
+                assert_eq!(answer.unwrap().code, 200);
                 slowest = slowest.max(began.elapsed());
             }
         }
@@ -73,7 +75,8 @@ async fn slowest_answer(operator: &Operator, stop: impl Future<Output = Duration
 async fn label_after(client: &Client, digest: &str, evidence: &str) -> Duration {
     report_with(client, "n0", evidence, digest).await;
     let began = Instant::now();
-    labelled(client, "n0", json!({"bpf": if evidence == "Denied" { "true" } else { "false" }})).await;
+    labelled(client, "n0", json!({"bpf": if evidence == "Denied" { "true" } else { "false" }}))
+        .await;
     began.elapsed()
 }
 
@@ -100,8 +103,13 @@ async fn thousands_of_unknown_hooks_delay_no_label() {
             report_with(&client, node, "Denied", &digest).await;
         })
         .await;
-    apply_policy(&client, "traced", &json!({"tetragon": {}, "require": {"tracingPolicies": {},
-        "namespacedTracingPolicies": "Require"}})).await;
+    apply_policy(
+        &client,
+        "traced",
+        &json!({"tetragon": {}, "require": {"tracingPolicies": {},
+        "namespacedTracingPolicies": "Require"}}),
+    )
+    .await;
     apply_policy(&client, "default", &json!({"require": {"tracingPolicies": {}}})).await;
     let operator = Operator::start(turn.server, None);
     labelled(&client, "n49", json!({"policy.traced": "ready", "policy.default": "ready"})).await;
@@ -143,11 +151,9 @@ async fn a_restored_crd_is_watched_again_within_ten_seconds() {
     let kubeconfig = turn.server.kubeconfig();
     kubectl(&kubeconfig, &["delete", "crd", "lsmnodes.lsmready.io"]).unwrap();
     // Long enough for the waits between two attempts to grow.
-    let failures = r#"lsm_ready_watch_errors_total{kind="LsmNode"} "#;
+    let failures = r#"lsm_ready_watch_errors_total{kind="LsmNode"}"#;
     wait::until(DEADLINE, "the watch to fail often", async || {
-        let metrics = operator.get("/metrics").await.unwrap_or_default();
-        let line = metrics.lines().find_map(|line| line.strip_prefix(failures));
-        let count: u32 = line.and_then(|count| count.parse().ok()).unwrap_or_default();
+        let count = operator.metric(failures).await;
         if count >= 7 { Ok(()) } else { Err(format!("{count} failures")) }
     })
     .await

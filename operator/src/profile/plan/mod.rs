@@ -3,12 +3,11 @@
 //! In: the profiles, the names in the reports, what the last sweep remembered, and the time. Out:
 //! the profiles to delete, and what to remember.
 //!
-//! | profile | deleted |
-//! |---|---|
-//! | its name is not the digest of its content | at once, also if a report names it |
-//! | no report names it | after [`KEEP_UNNAMED`] |
-//! | no report names it, and there are more than [`MAX_UNNAMED`] of those, or more than [`MAX_UNNAMED_PER_NODE`] of one node | after [`KEEP_YOUNG`], the oldest first |
-//! | a report names it | never |
+//! - Its name is not the digest of its content: it is deleted at once, also if a report names it.
+//! - No report names it: it is deleted after [`KEEP_UNNAMED`].
+//! - No report names it, and there are more than [`MAX_UNNAMED`] of those, or more than
+//!   [`MAX_UNNAMED_PER_NODE`] of one node: the oldest are deleted after [`KEEP_YOUNG`].
+//! - A report names it: it stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

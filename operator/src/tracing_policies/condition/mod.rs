@@ -65,8 +65,7 @@ impl<'a> Selected<'a> {
         let mut selected = Self { count: 0, with_hooks: Vec::new(), unreadable: Vec::new() };
         for (name, object) in snapshot.objects() {
             let labels = object.entry.labels();
-            let is_required =
-                |selector: &Selector| counts(spec, name) && selector.matches(labels);
+            let is_required = |selector: &Selector| counts(spec, name) && selector.matches(labels);
             if selector.is_some_and(|selector| !is_required(selector)) {
                 continue;
             }

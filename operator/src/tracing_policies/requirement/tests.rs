@@ -196,9 +196,8 @@ fn namespaced() -> Snapshot {
 
 #[test]
 fn namespaced_policies_count_only_where_the_policy_asks_for_them() {
-    let ask = |value: &str| {
-        spec(&json!({"tracingPolicies": {}, "namespacedTracingPolicies": value}))
-    };
+    let ask =
+        |value: &str| spec(&json!({"tracingPolicies": {}, "namespacedTracingPolicies": value}));
     assert_eq!(denied(&enforce(), &namespaced()), is(State::Ready, "CanaryDenied"));
     assert_eq!(denied(&ask("Ignore"), &namespaced()), is(State::Ready, "CanaryDenied"));
     assert_eq!(denied(&ask("Require"), &namespaced()), is(State::NotReady, "HookNotInKernel"));

@@ -32,8 +32,8 @@ use kube::{Api, Client};
 use kube_runtime::watcher::{self, Event, watcher};
 use lsm_ready_crds::text::truncate;
 use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name, TracingPolicy};
-use serde_json::Value;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
@@ -142,8 +142,7 @@ impl KindWatch<'_> {
         let events = watcher(api, watch_config().page_size(PAGE));
         pin_mut!(events);
         let mut retry = Retry::default();
-        let mut discoveries =
-            interval_at(Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);
+        let mut discoveries = interval_at(Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);
         discoveries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut list = BTreeMap::new();
         loop {

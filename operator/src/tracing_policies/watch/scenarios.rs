@@ -118,7 +118,8 @@ async fn a_fresh_list_forgets_deleted_policies() {
     let (ctx, writers, _) = Fixture::new().plays_for_a_watch(vec![]);
     let writer = writers.tracing_policies.clone();
     let (client, metrics) = (ctx.client.clone(), ctx.metrics.clone());
-    let kind_watch = KindWatch { client, writer, on_change: &|| {}, metrics, kind: 0, log: Mutex::default() };
+    let kind_watch =
+        KindWatch { client, writer, on_change: &|| {}, metrics, kind: 0, log: Mutex::default() };
     let object = |name: &str| {
         let object = json!({"metadata": {"name": name}, "spec": {"lsmhooks": []}});
         serde_json::from_value::<DynamicObject>(object).unwrap()

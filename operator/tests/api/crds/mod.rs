@@ -1,6 +1,7 @@
 //! The CRDs: the API server refuses invalid objects with a message that says what to do, and fills
 //! in the defaults of valid ones.
 
+mod arbitrary;
 mod refused;
 
 use kube::Client;
