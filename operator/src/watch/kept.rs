@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Node, NodeSpec, NodeStatus, NodeSystemInfo, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, LsmNodeStatus};
-use lsm_ready_crds::text::truncate;
+use lsm_ready_crds::text::printable;
 use lsm_ready_crds::{Evidence, LsmNode, LsmPolicy, names};
 use serde::Serialize;
 
@@ -84,34 +84,33 @@ impl Kept for LsmNode {
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);
         self.metadata.labels = None;
-        self.status = self.status.take().map(|mut status| {
-            trim_report(&mut status);
-            status.cleaned()
-        });
+        if let Some(status) = &mut self.status {
+            trim_report(status);
+        }
     }
 }
 
-/// Keeps the checks that a verdict reads, and shortens every text.
+/// Keeps the checks that a verdict reads, and cleans every text.
 fn trim_report(status: &mut LsmNodeStatus) {
-    shorten(&mut status.message, MAX_TEXT);
-    shorten(&mut status.fix, MAX_TEXT);
+    clean(&mut status.message, MAX_TEXT);
+    clean(&mut status.fix, MAX_TEXT);
     let names = [&mut status.reason, &mut status.boot_id, &mut status.probe_version];
     let kernel = [&mut status.kernel.release, &mut status.kernel.machine];
     let optional = [&mut status.hook_profile, &mut status.lockdown].into_iter().flatten();
     for name in names.into_iter().chain(kernel).chain(optional) {
-        shorten(name, MAX_NAME);
+        clean(name, MAX_NAME);
     }
     status.lsms.active.truncate(MAX_LSMS);
-    status.lsms.active.iter_mut().for_each(|lsm| shorten(lsm, MAX_NAME));
+    status.lsms.active.iter_mut().for_each(|lsm| clean(lsm, MAX_NAME));
     status.lsms.active.shrink_to_fit();
     status.denied_before.truncate(lsm_ready_crds::node::SPANS);
     status.checks.retain(is_read);
     status.checks.truncate(MAX_CHECKS);
     status.checks.shrink_to_fit();
     for check in &mut status.checks {
-        shorten(&mut check.reason, MAX_NAME);
-        shorten(&mut check.detail, MAX_TEXT);
-        shorten(&mut check.fix, MAX_TEXT);
+        clean(&mut check.reason, MAX_NAME);
+        clean(&mut check.detail, MAX_TEXT);
+        clean(&mut check.fix, MAX_TEXT);
     }
 }
 
@@ -121,10 +120,9 @@ fn is_read(check: &Check) -> bool {
         || Evidence::RUNGS.into_iter().any(|rung| rung.as_str() == check.name)
 }
 
-fn shorten(text: &mut String, max_chars: usize) {
-    if text.len() > max_chars {
-        *text = truncate(text, max_chars);
-    }
+/// Shortens a text of a node and makes it printable.
+fn clean(text: &mut String, max_chars: usize) {
+    *text = printable(text, max_chars);
     text.shrink_to_fit();
 }
 
@@ -214,6 +212,20 @@ mod tests {
         let names: Vec<&str> =
             report.status.iter().flat_map(|status| &status.checks).map(|c| &*c.name).collect();
         assert_eq!(names, ["Loaded", "Attached", "Fired", "Denied", "KernelReads"]);
+    }
+
+    #[test]
+    fn texts_of_nodes_are_printable() {
+        let text = "a\u{1b}[2Jb\u{202e}c\nd";
+        let check = json!({"name": "KernelReads", "outcome": "Fail", "detail": text, "fix": text});
+        let mut report: LsmNode = serde_json::from_value(json!({"metadata": {"name": "n"},
+            "status": {"message": text, "fix": text, "reason": text, "checks": [check]}}))
+        .unwrap();
+        report.trim();
+        let kept = serde_json::to_string(&report).unwrap();
+        for hostile in ["\\u001b", "\u{1b}", "\u{202e}", "\\n"] {
+            assert!(!kept.contains(hostile), "{kept}");
+        }
     }
 
     #[test]
