@@ -134,9 +134,9 @@ pub struct Require {
     #[serde(default)]
     pub kernel_reads: bool,
 
-    /// Label selector for TracingPolicies and TracingPoliciesNamespaced. The lsmhooks of the
-    /// selected policies become requirements on each node: hooks, sleepableHooks for policies with
-    /// imaHash, and kernelReads. An empty selector {} selects every policy. Absent: no policy.
+    /// Label selector for TracingPolicies. The lsmhooks of the selected policies become
+    /// requirements on each node: hooks, sleepableHooks for policies with imaHash, and kernelReads.
+    /// An empty selector {} selects every policy. Absent: no policy.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -144,6 +144,22 @@ pub struct Require {
     )]
     #[schemars(schema_with = "schema::tracing_policies")]
     pub tracing_policies: Option<LabelSelector>,
+
+    /// Whether the selector in tracingPolicies also selects TracingPoliciesNamespaced. Ignore
+    /// (default): it does not. Require: it does. Whoever may write TracingPoliciesNamespaced in any
+    /// namespace can then make nodes not ready for this policy.
+    #[serde(default)]
+    pub namespaced_tracing_policies: NamespacedTracingPolicies,
+}
+
+/// Whether TracingPoliciesNamespaced count.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum NamespacedTracingPolicies {
+    /// They do not count.
+    #[default]
+    Ignore,
+    /// The selector in tracingPolicies selects them too.
+    Require,
 }
 
 /// Tetragon's installation, and what the operator may change in it.

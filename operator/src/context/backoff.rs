@@ -13,7 +13,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// Before jitter.
 const LONGEST_RETRY: Duration = Duration::from_mins(5);
 /// The waits are up to a fifth longer or shorter.
-const JITTER: f64 = 0.2;
+pub const JITTER: f64 = 0.2;
 
 /// After a conflict, the new object mostly arrives within a second: 0.2 to 1 second.
 const FIRST_AFTER_CONFLICT: Duration = Duration::from_millis(600);
@@ -95,7 +95,7 @@ pub fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
 }
 
 /// `wait`, up to that part longer or shorter. `random` is between 0 and 1.
-fn jittered(wait: Duration, jitter: f64, random: f64) -> Duration {
+pub fn jittered(wait: Duration, jitter: f64, random: f64) -> Duration {
     wait.mul_f64(random.mul_add(2.0 * jitter, 1.0 - jitter))
 }
 

@@ -60,7 +60,8 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
     let judged = judge(&node, &labels, record.facts(), &required.policies, now);
     let is_held = hold(&node, judged.as_ref(), &required, &ctx);
     // 3. Decide what has to change.
-    let plan = plan(&node, judged.as_ref(), is_held, &ctx);
+    let unread = ctx.stores.unread_policies();
+    let plan = plan(&node, judged.as_ref(), is_held, &ctx).unless_unread(&unread, &node);
     debug!(node = node.name_any(), is_held, ?plan, "planned");
     // 4. Wait where others keep changing what we write.
     if let Some(wait) = contested(&node, &plan, &ctx).await {

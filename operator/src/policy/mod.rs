@@ -54,7 +54,7 @@ use crate::policy::status::held::Breaking;
 use crate::policy::status::{Evaluation, Observation, Tally};
 use crate::tetragon;
 use crate::tracing_policies::condition;
-use crate::tracing_policies::requirement::{Requirement, Verdicts};
+use crate::tracing_policies::requirement::Requirement;
 use crate::tracing_policies::snapshot::Snapshot;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::NodeRecord;
@@ -69,7 +69,9 @@ struct SelectedNode {
 }
 
 pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Action, Error> {
-    if policy.metadata.deletion_timestamp.is_some() {
+    // The status of a policy whose newest version cannot be parsed is written by `not_in_force`.
+    let is_unparsable = ctx.stores.unparsable_policies.has(&policy.name_any());
+    if policy.metadata.deletion_timestamp.is_some() || is_unparsable {
         return Ok(Action::await_change());
     }
     // 1. Wait if the policy was evaluated less than a second ago.
@@ -192,7 +194,6 @@ fn selected_nodes(
     requirement: &Requirement,
     ctx: &Context,
 ) -> Vec<SelectedNode> {
-    let mut verdicts = Verdicts::of(requirement);
     let all = ctx.stores.nodes.state();
     let judged = all.into_iter().filter_map(|node| {
         let record = ctx.stores.record(&node);
@@ -200,7 +201,7 @@ fn selected_nodes(
         if !selection.selects(&labels) {
             return None;
         }
-        let verdict = verdicts.verdict(&labels, record.facts());
+        let verdict = requirement.verdict(&labels, record.facts());
         drop(labels);
         Some(SelectedNode { node, record, verdict })
     });

@@ -51,7 +51,8 @@ async fn an_omitted_field_gets_its_default() {
     let answer = apply_policy(&client, "defaults", &json!({})).await;
     assert_eq!(
         answer.body["spec"],
-        json!({"minReady": "100%", "require": {"evidence": "Denied", "kernelReads": false}})
+        json!({"minReady": "100%", "require": {"evidence": "Denied", "kernelReads": false,
+            "namespacedTracingPolicies": "Ignore"}})
     );
     let answer = apply_policy(&client, "with-tetragon", &json!({"tetragon": {}})).await;
     assert_eq!(
