@@ -34,7 +34,8 @@ pub struct Failed(String);
 impl Failed {
     /// With all causes in one line.
     pub fn boxed(error: &(dyn Error + 'static)) -> BoxError {
-        let causes = iter::successors(Some(error), |&error| error.source()).map(ToString::to_string);
+        let causes =
+            iter::successors(Some(error), |&error| error.source()).map(ToString::to_string);
         Self(causes.collect::<Vec<_>>().join(": ")).into()
     }
 }
