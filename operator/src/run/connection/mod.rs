@@ -76,7 +76,7 @@ impl KeepAlive {
 const WINDOW: u32 = 1 << 20;
 
 /// A client with connections of its own. It writes only while `held` says that the Lease is held.
-pub fn client(config: &Config, keep_alive: KeepAlive, held: Held) -> kube::Result<Client> {
+pub fn client(config: &Config, keep_alive: KeepAlive, held: &Held) -> kube::Result<Client> {
     if let Some(proxy) = &config.proxy_url {
         return Err(kube::Error::ProxyProtocolUnsupported { proxy_url: Box::new(proxy.clone()) });
     }

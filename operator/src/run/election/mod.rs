@@ -103,7 +103,19 @@ pub enum Lost {
     #[error("the Lease {LEASE} is held by {0:?} now")]
     Taken(String),
     #[error("the Lease {LEASE} could not be renewed for {RENEW_DEADLINE:?}: {0}")]
-    NotRenewed(String),
+    NotRenewed(Failure),
+}
+
+/// Why a renewal failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Request(Error),
+    #[error("the API server did not answer")]
+    NoAnswer,
+    /// It was stopped, or its machine was.
+    #[error("this process did not run")]
+    DidNotRun,
 }
 
 /// What the election needs.
@@ -156,7 +168,7 @@ impl Election {
 
     /// Renews the Lease until it is lost.
     pub async fn keep(&mut self) -> Lost {
-        let mut failure = "this process did not run".to_owned();
+        let mut failure = Failure::DidNotRun;
         let mut next = self.renewed + RENEW_PERIOD;
         loop {
             let deadline = self.renewed + RENEW_DEADLINE;
@@ -169,10 +181,10 @@ impl Election {
                 Ok(Ok(Some(holder))) => return self.lose(Lost::Taken(holder)),
                 Ok(Err(error)) => {
                     warn!(%error, "retrying");
-                    failure = error.to_string();
+                    failure = Failure::Request(error);
                     next = Instant::now() + RETRY_PERIOD;
                 }
-                Err(_) => failure = "the API server did not answer".to_owned(),
+                Err(_) => failure = Failure::NoAnswer,
             }
         }
     }
