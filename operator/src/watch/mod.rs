@@ -162,7 +162,10 @@ mod tests {
     use serde_json::json;
 
     fn guarded(evidence: &str) -> DeserializeGuard<LsmNode> {
-        let object = json!({"metadata": {"name": "n1"}, "status": {"evidence": evidence}});
+        // A reason that is no text cannot be read.
+        let reason = if evidence == "Divined" { json!(7) } else { json!("R") };
+        let status = json!({"evidence": evidence, "reason": reason});
+        let object = json!({"metadata": {"name": "n1"}, "status": status});
         serde_json::from_value(object).unwrap()
     }
 
