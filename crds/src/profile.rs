@@ -63,8 +63,8 @@ pub struct LsmHookProfileSpec {
     pub refused_hooks: BTreeSet<String>,
 }
 
-/// The pattern of a kernel's name. It has no character with which a text could pass for a command or
-/// a sentence, because messages about all nodes with the kernel name it.
+/// The pattern of a kernel's name. It has no character with which a text could pass for a command
+/// or a sentence, because messages about all nodes with the kernel name it.
 const KERNEL: &str = "^[A-Za-z0-9._+~:-]{1,128}( [A-Za-z0-9._-]{1,64})?$";
 
 /// The name of a kernel in a profile: its release and machine, with `_` for characters that the

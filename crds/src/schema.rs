@@ -128,7 +128,8 @@ pub fn min_ready(_: &mut SchemaGenerator) -> Schema {
         "maxLength": 4,
         "default": "100%",
         "x-kubernetes-validations": [{
-            "rule": "type(self) == int ? self >= 0 && self <= 2147483647 : self.matches('^(100|[0-9]{1,2})%$')",
+            "rule": "type(self) == int ? self >= 0 && self <= 2147483647 : \
+                     self.matches('^(100|[0-9]{1,2})%$')",
             "message": message,
         }],
     })
@@ -272,7 +273,9 @@ pub fn checks(generator: &mut SchemaGenerator) -> Schema {
         "items": check,
         "x-kubernetes-validations": [{
             "rule": rule,
-            "message": format!("all details and fixes together have at most {MAX_CHECK_TEXTS} characters"),
+            "message": format!(
+                "all details and fixes together have at most {MAX_CHECK_TEXTS} characters"
+            ),
         }],
     })
 }

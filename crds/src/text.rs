@@ -1,5 +1,5 @@
-//! Functions for messages: they shorten a text, make it printable, and suggest a name for a mistyped
-//! one.
+//! Functions for messages: they shorten a text, make it printable, and suggest a name for a
+//! mistyped one.
 
 use std::fmt::Write as _;
 
@@ -40,8 +40,8 @@ pub fn printable_lines(text: &str, max_chars: usize) -> String {
     truncate(text, max_chars).chars().map(keep).collect()
 }
 
-/// JSON in which every unprintable character of a text is an escape, such as `\u202e`. What the JSON
-/// says does not change.
+/// JSON in which every unprintable character of a text is an escape, such as `\u202e`. What the
+/// JSON says does not change.
 #[must_use]
 pub fn printable_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
@@ -69,8 +69,8 @@ fn visible(letter: char) -> char {
 }
 
 /// Whether the character is visible by itself. The standard library's tables say so: `{:?}` escapes
-/// every character of the Unicode categories C and Z but the space, and every character that extends
-/// the one before. The letters here are blank, although their category is that of letters.
+/// every character of the Unicode categories C and Z but the space, and every character that
+/// extends the one before. The letters here are blank, although their category is that of letters.
 fn is_printable(letter: char) -> bool {
     const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
     let is_escaped = letter.escape_debug().len() > 1 && !['\\', '"', '\''].contains(&letter);

@@ -26,7 +26,8 @@ fn status() -> Value {
         "conditions": [condition("Ready", "True", "EnforcementReady", message),
             condition("NodesReady", "True", "EnoughNodesReady", message)],
         "nodes": {"summary": "1/2", "selected": 2, "ready": 1, "notReady": 1, "unknown": 0},
-        "reasons": [{"reason": "BpfNotInLsmList", "count": 1, "sample": ["n2"]}],
+        "reasons": [{"reason": "BpfNotInLsmList", "count": 1, "sample": ["n2"],
+            "fix": lsm_ready_crds::Reason::BpfNotInLsmList.remedy()}],
     })
 }
 

@@ -1,4 +1,5 @@
-//! Objects that were once accepted and harmed others. Each is refused now, or read with its meaning.
+//! Objects that were once accepted and harmed others. Each is refused now, or read with its
+//! meaning.
 
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::selection::Selection;
@@ -196,11 +197,12 @@ async fn hostile_texts_of_a_report_are_refused() {
         assert!(!update(json!({"lsms": {"active": [text]}})).await, "{text:?}");
         assert!(!update(json!({"kernel": {"release": text}})).await, "{text:?}");
     }
+    let long_check = json!({"name": "a", "outcome": "Pass", "detail": "x".repeat(2048)});
     for status in [
         json!({"reason": "not a code"}),
         json!({"lsms": {"active": ["x;reboot"]}}),
         json!({"message": "x".repeat(1_400_000)}),
-        json!({"checks": vec![json!({"name": "a", "outcome": "Pass", "detail": "x".repeat(2048)}); 25]}),
+        json!({"checks": vec![long_check; 25]}),
     ] {
         let what: String = status.to_string().chars().take(60).collect();
         assert!(!update(status).await, "{what}");
