@@ -20,9 +20,9 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::model::{self, Facts, State, text};
 use crate::network::{Network, Term};
-use crate::server::{Loss, Server};
 use crate::server::kind::Kind;
 use crate::server::requests::Written;
+use crate::server::{Loss, Server};
 
 /// Checks one committed write.
 pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Duration) {
@@ -37,15 +37,17 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
         Kind::DaemonSet => fenced(process, write, sent)
             .and_then(|()| only_ours(write))
             .and_then(|()| mount(server, process, write, sent)),
-        Kind::Profile => fenced(process, write, sent)
-            .and_then(|()| unnamed(server, process, write, sent)),
+        Kind::Profile => {
+            fenced(process, write, sent).and_then(|()| unnamed(server, process, write, sent))
+        }
         Kind::Pod => fenced(process, write, sent),
         Kind::Report | Kind::TracingPolicy | Kind::TracingPolicyNamespaced => {
             Err("the kind is never written".to_owned())
         }
     };
     if let Err(what) = found {
-        let (kind, name) = (write.target.kind.name(), write.target.name.clone().unwrap_or_default());
+        let (kind, name) =
+            (write.target.kind.name(), write.target.name.clone().unwrap_or_default());
         server.fail(|| format!("process {} wrote {kind} {name}: {what}", process.id));
     }
 }
@@ -167,7 +169,8 @@ fn proved(server: &Server, process: &Network, write: &Written, sent: Duration) -
             return Err(format!("false ready: {key}={value} without evidence of this boot"));
         }
     }
-    let became_true = model::condition(after).is_some_and(|condition| condition["status"] == "True")
+    let became_true = model::condition(after)
+        .is_some_and(|condition| condition["status"] == "True")
         && model::condition(before).is_none_or(|condition| condition["status"] != "True");
     if became_true && !view.proves_bpf() {
         return Err("false ready: the condition is True without evidence of this boot".into());
@@ -195,15 +198,13 @@ fn losses(server: &mut Server, process: &Network, write: &Written, sent: Duratio
     let name = text(after, "/metadata/name").to_owned();
     server.losses.push(Loss { at: clock::elapsed(), name, uid, boot });
     let told = process.told_before(Kind::Report, sent);
-    let is_released = server.all(Kind::Policy).any(|(_, policy)| {
-        !policy["metadata"]["annotations"]["lsmready.io/breaker"].is_null()
-    });
+    let is_released = server
+        .all(Kind::Policy)
+        .any(|(_, policy)| !policy["metadata"]["annotations"]["lsmready.io/breaker"].is_null());
     let begin = clock::elapsed().saturating_sub(WINDOW);
     let recent = server.losses.iter().filter(|loss| loss.at >= begin);
-    let lost: BTreeSet<&str> = recent
-        .filter(|loss| loss.counts(server, told))
-        .map(|loss| loss.name.as_str())
-        .collect();
+    let lost: BTreeSet<&str> =
+        recent.filter(|loss| loss.counts(server, told)).map(|loss| loss.name.as_str()).collect();
     if lost.len() < TOO_MANY || is_released || clock::has_jumped() {
         return Ok(());
     }
@@ -262,9 +263,10 @@ impl View<'_> {
                 model::verdict(policy, facts) == State::Ready
             })
         };
-        policies.iter().flatten().any(|policy| {
-            reports.iter().flatten().any(|report| is_ready(policy, report))
-        })
+        policies
+            .iter()
+            .flatten()
+            .any(|policy| reports.iter().flatten().any(|report| is_ready(policy, report)))
     }
 }
 

@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::clock;
 use crate::model::{self, text};
 use crate::server::kind::Kind;
 use crate::server::patch::TEMPLATE_GENERATION;
 use crate::server::{Key, Server, seconds};
-use crate::clock;
 
 /// How long the controller takes for one pod.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -49,7 +49,8 @@ fn remove_orphans(server: &mut Server, daemon_sets: &[(Key, Arc<Value>)]) {
 
 /// Replaces at most one pod, and counts.
 fn roll(server: &mut Server, key: &Key, daemon_set: &Value) {
-    let generation = text(&daemon_set["metadata"]["annotations"], &format!("/{TEMPLATE_GENERATION}"));
+    let generation =
+        text(&daemon_set["metadata"]["annotations"], &format!("/{TEMPLATE_GENERATION}"));
     let nodes: Vec<String> = server.all(Kind::Node).map(|(key, _)| key.1.clone()).collect();
     let fails = !daemon_set["metadata"]["annotations"][model::MOUNT_FAILS].is_null()
         && model::has_mount(daemon_set);
@@ -57,9 +58,8 @@ fn roll(server: &mut Server, key: &Key, daemon_set: &Value) {
     let (mut updated, mut available, mut replaced) = (0, 0, false);
     for node in &nodes {
         let pod = server.get(Kind::Pod, &pod_key(node)).cloned();
-        let is_updated = |pod: &Value| {
-            text(pod, "/metadata/labels/pod-template-generation") == generation
-        };
+        let is_updated =
+            |pod: &Value| text(pod, "/metadata/labels/pod-template-generation") == generation;
         let present = pod.as_deref();
         if !present.is_some_and(is_updated) && !replaced && !(fails && available < updated) {
             server.put(Kind::Pod, made_from(daemon_set, node, fails));

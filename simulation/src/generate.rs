@@ -1,9 +1,7 @@
 //! A history from its seed: a calm beginning, then steps and faults, mixed as the seed says.
 
 use crate::network::CrashAt;
-use crate::step::{
-    Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, Tetragon,
-};
+use crate::step::{Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, Tetragon};
 use crate::weather::Weather;
 
 /// The steps of that seed.
@@ -214,7 +212,15 @@ impl Generator {
             Weather { lag, slow, ..calm },
             Weather { lost_after: percent, hanging: 50, ..calm },
             Weather { broken_watches: percent, hanging: 20, ..calm },
-            Weather { refused: 5, lost_before: 5, lost_after: 10, broken_watches: 5, slow, lag, ..calm },
+            Weather {
+                refused: 5,
+                lost_before: 5,
+                lost_after: 10,
+                broken_watches: 5,
+                slow,
+                lag,
+                ..calm
+            },
         ])
     }
 }

@@ -85,9 +85,7 @@ pub fn run(seed: u64, steps: &[Step], with_lines: bool) -> Outcome {
     // A new thread, because the keys of its hash maps are drawn once.
     let history = thread::Builder::new().stack_size(1 << 20).spawn(move || {
         random::seed(seed);
-        runtime().map(|runtime| {
-            LocalSet::new().block_on(&runtime, live(seed, steps, with_lines))
-        })
+        runtime().map(|runtime| LocalSet::new().block_on(&runtime, live(seed, steps, with_lines)))
     });
     match history.map(thread::JoinHandle::join) {
         Ok(Ok(Ok(outcome))) => outcome,

@@ -67,8 +67,10 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     let outcome = history::run(seed, &steps, true);
     if arguments.trace || outcome.failure.is_none() {
         outcome.lines.iter().for_each(|line| println!("{line}"));
-        println!("seed {seed}: {} requests in {:?}, hash {:016x}", outcome.requests, outcome.lasted,
-            outcome.hash);
+        println!(
+            "seed {seed}: {} requests in {:?}, hash {:016x}",
+            outcome.requests, outcome.lasted, outcome.hash
+        );
     }
     report(seed, &steps, &outcome, arguments.trace)
 }
@@ -113,7 +115,8 @@ struct Sum {
 
 fn many(arguments: &Arguments) -> ExitCode {
     let (begun, sum) = (Instant::now(), Sum::default());
-    let jobs = arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(2, usize::from));
+    let jobs =
+        arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(2, usize::from));
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| work(arguments, &sum));
@@ -125,8 +128,11 @@ fn many(arguments: &Arguments) -> ExitCode {
         [&sum.requests, &sum.virtual_seconds].map(|count| count.load(Ordering::Relaxed));
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = ran as f64 / seconds;
-    println!("{ran} histories in {seconds:.1} s ({rate:.0} a second): {requests} requests in \
-        {} hours of virtual time", lasted / 3600);
+    println!(
+        "{ran} histories in {seconds:.1} s ({rate:.0} a second): {requests} requests in \
+        {} hours of virtual time",
+        lasted / 3600
+    );
     let mut failures = sum.failures.into_inner();
     failures.sort_by_key(|(seed, _)| *seed);
     if arguments.keep_going {
@@ -134,9 +140,7 @@ fn many(arguments: &Arguments) -> ExitCode {
     }
     match failures.first() {
         None => ExitCode::SUCCESS,
-        Some((seed, outcome)) => {
-            report(*seed, &generate::history(*seed), outcome, arguments.brief)
-        }
+        Some((seed, outcome)) => report(*seed, &generate::history(*seed), outcome, arguments.brief),
     }
 }
 

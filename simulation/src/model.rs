@@ -161,10 +161,12 @@ pub fn differences(server: &Server) -> Vec<String> {
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for ((_, name), node) in server.all(Kind::Node) {
         let report = server.named(Kind::Report, name).map(|report| &**report);
-        let facts = Facts { node, report, profile: profile_of(server, report), tracing_hooks: &hooks };
+        let facts =
+            Facts { node, report, profile: profile_of(server, report), tracing_hooks: &hooks };
         let policies = server.all(Kind::Policy).filter(|(_, policy)| selects(policy, node));
-        let verdicts: Vec<_> =
-            policies.map(|((_, name), policy)| (name.as_str(), &**policy, verdict(policy, facts))).collect();
+        let verdicts: Vec<_> = policies
+            .map(|((_, name), policy)| (name.as_str(), &**policy, verdict(policy, facts)))
+            .collect();
         for (policy, _, state) in &verdicts {
             counts.entry(policy).or_default()[*state as usize] += 1;
         }
@@ -206,9 +208,8 @@ fn node_differences(name: &str, facts: Facts<'_>, verdicts: &[PolicyVerdict<'_>]
     if present != labels {
         found.push(format!("node {name}: labels are {present:?}, should be {labels:?}"));
     }
-    let present: BTreeMap<&str, &str> = our_taints(facts.node)
-        .map(|taint| (text(taint, "/key"), text(taint, "/effect")))
-        .collect();
+    let present: BTreeMap<&str, &str> =
+        our_taints(facts.node).map(|taint| (text(taint, "/key"), text(taint, "/effect"))).collect();
     if present != taints {
         found.push(format!("node {name}: taints are {present:?}, should be {taints:?}"));
     }
@@ -244,7 +245,8 @@ pub fn condition(node: &Value) -> Option<&Value> {
 fn policy_differences(name: &str, policy: &Value, counts: [usize; 3]) -> Vec<String> {
     let (status, mut found) = (&policy["status"], Vec::new());
     let [ready, not_ready, unknown] = counts;
-    let shown = ["ready", "notReady", "unknown"].map(|field| status["nodes"][field].as_u64().unwrap_or(0));
+    let shown =
+        ["ready", "notReady", "unknown"].map(|field| status["nodes"][field].as_u64().unwrap_or(0));
     if shown != counts.map(|count| count as u64) {
         found.push(format!("policy {name}: the counts are {shown:?}, should be {counts:?}"));
     }
@@ -252,9 +254,9 @@ fn policy_differences(name: &str, policy: &Value, counts: [usize; 3]) -> Vec<Str
         found.push(format!("policy {name}: the status is of another generation"));
     }
     let all = ready + not_ready + unknown;
-    let required = policy["spec"]["minReady"].as_u64().map_or(all, |number| {
-        usize::try_from(number).unwrap_or(usize::MAX)
-    });
+    let required = policy["spec"]["minReady"]
+        .as_u64()
+        .map_or(all, |number| usize::try_from(number).unwrap_or(usize::MAX));
     let should = if all == 0 {
         "False"
     } else if ready >= required {

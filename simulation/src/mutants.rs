@@ -92,7 +92,8 @@ fn files(folder: &Path) -> Result<Files, String> {
         .map_err(|error| format!("git ls-files: {error}"))?;
     let listed = String::from_utf8_lossy(&listed.stdout);
     // A file that was deleted and is still known to git is left out.
-    let files = listed.lines().filter_map(|file| Some((file.into(), fs::read(folder.join(file)).ok()?)));
+    let files =
+        listed.lines().filter_map(|file| Some((file.into(), fs::read(folder.join(file)).ok()?)));
     Ok(files.collect())
 }
 

@@ -209,9 +209,8 @@ impl Network {
 
     /// Returns at once, unless the process is paused or its connection hangs.
     pub async fn still_connected(&self, era: u64) {
-        let connected = |state: &State| {
-            !state.is_dead && !state.is_paused && era >= state.frozen_before
-        };
+        let connected =
+            |state: &State| !state.is_dead && !state.is_paused && era >= state.frozen_before;
         self.until(connected).await;
     }
 
@@ -262,7 +261,9 @@ impl Network {
         let (era, fate) = (self.era(), self.fate(&call));
         sleep(fate.out).await;
         self.still_connected(era).await;
-        if era < self.state.lock().cut_before || clock::elapsed() < self.state.lock().unreachable_until {
+        if era < self.state.lock().cut_before
+            || clock::elapsed() < self.state.lock().unreachable_until
+        {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         if fate.lost_before {

@@ -102,8 +102,7 @@ impl Shared {
             let id = self.processes.fetch_add(1, Ordering::Relaxed);
             let network = {
                 let mut state = self.state.lock();
-                let network =
-                    Network::new(id, self.seed, self.server.clone(), state.weather);
+                let network = Network::new(id, self.seed, self.server.clone(), state.weather);
                 state.network = Some(network.clone());
                 network
             };

@@ -101,7 +101,9 @@ pub enum Tetragon {
 /// One step.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Step {
-    Wait { milliseconds: u32 },
+    Wait {
+        milliseconds: u32,
+    },
     AddNode(u8),
     RemoveNode(u8),
     /// Deletes the Node and makes another one of that name, in another boot.
@@ -133,9 +135,15 @@ pub enum Step {
     DeleteTracingPolicy(u8),
     Weather(Weather),
     /// Connections break, and nothing can be reached for a while.
-    Cut { replica: u8, milliseconds: u32 },
+    Cut {
+        replica: u8,
+        milliseconds: u32,
+    },
     /// The same, and what was missed cannot be had: the next watch gets 410.
-    CutAndCompact { replica: u8, milliseconds: u32 },
+    CutAndCompact {
+        replica: u8,
+        milliseconds: u32,
+    },
     /// Connections hang. Nobody says so.
     Freeze(u8),
     /// The API server forgets old versions.
@@ -148,5 +156,7 @@ pub enum Step {
     Stop(u8),
     Start(u8),
     /// The operators' clock.
-    ClockJump { seconds: i32 },
+    ClockJump {
+        seconds: i32,
+    },
 }

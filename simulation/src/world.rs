@@ -56,7 +56,8 @@ impl World {
             Step::CutAndCompact { replica, milliseconds } => {
                 self.cut(replica, milliseconds);
                 // What happens within the cut is forgotten when it ends.
-                let (server, wait) = (self.server.clone(), Duration::from_millis(milliseconds.into()));
+                let (server, wait) =
+                    (self.server.clone(), Duration::from_millis(milliseconds.into()));
                 tokio::spawn(async move {
                     sleep(wait).await;
                     server.lock().compact();

@@ -47,7 +47,10 @@ fn run(arguments: &Arguments) -> Result<usize, String> {
             Some(found) => println!("| {} | {found} |", mutant.name),
             None => {
                 missed += 1;
-                println!("| {} | not found in {} histories | | |", mutant.name, arguments.histories);
+                println!(
+                    "| {} | not found in {} histories | | |",
+                    mutant.name, arguments.histories
+                );
             }
         }
     }
@@ -69,7 +72,11 @@ fn build(workspace: &Path) -> Result<PathBuf, String> {
         .env("CARGO_PROFILE_SIMULATION_OPT_LEVEL", "0")
         .status()
         .map_err(|error| format!("cargo: {error}"))?;
-    if built.success() { Ok(target.join("simulation").join(PROGRAM)) } else { Err("no build".into()) }
+    if built.success() {
+        Ok(target.join("simulation").join(PROGRAM))
+    } else {
+        Err("no build".into())
+    }
 }
 
 /// Histories, seconds and the invariant, as cells of a table.

@@ -59,9 +59,7 @@ pub fn refused(refusal: &Refusal) -> Response {
 
 /// The lines of a watch.
 #[must_use]
-pub fn stream(
-    lines: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
-) -> Response {
+pub fn stream(lines: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>) -> Response {
     response(200, BodyExt::boxed_unsync(StreamBody::new(lines.map(|line| line.map(Frame::data)))))
 }
 

@@ -48,12 +48,9 @@ impl Kind {
             Profile => Names(OURS, "lsmhookprofiles", OUR_VERSION, "LsmHookProfile"),
             DaemonSet => Names("/apis/apps/v1", "daemonsets", "apps/v1", "DaemonSet"),
             Pod => Names("/api/v1", "pods", "v1", "Pod"),
-            Lease => Names(
-                "/apis/coordination.k8s.io/v1",
-                "leases",
-                "coordination.k8s.io/v1",
-                "Lease",
-            ),
+            Lease => {
+                Names("/apis/coordination.k8s.io/v1", "leases", "coordination.k8s.io/v1", "Lease")
+            }
             Event => Names("/apis/events.k8s.io/v1", "events", "events.k8s.io/v1", "Event"),
             TracingPolicy => Names(CILIUM, "tracingpolicies", CILIUM_VERSION, "TracingPolicy"),
             TracingPolicyNamespaced => Names(

@@ -180,7 +180,13 @@ impl Server {
     }
 
     /// Commits an object that may differ from the one before. Returns the present one.
-    fn replace(&mut self, kind: Kind, key: &Key, before: &Arc<Value>, mut after: Value) -> Arc<Value> {
+    fn replace(
+        &mut self,
+        kind: Kind,
+        key: &Key,
+        before: &Arc<Value>,
+        mut after: Value,
+    ) -> Arc<Value> {
         if **before == after {
             return before.clone();
         }

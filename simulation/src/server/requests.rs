@@ -83,14 +83,15 @@ impl Server {
         if call.method == Method::GET {
             return (self.read(call, &target), None);
         }
-        let key = (target.namespace.clone(), target.name.clone().unwrap_or_else(|| key_of(&call.body).1));
+        let key =
+            (target.namespace.clone(), target.name.clone().unwrap_or_else(|| key_of(&call.body).1));
         let before = self.get(target.kind, &key).cloned();
         let version = self.version;
         let answer = self.write(call, &target, &key, before.as_ref());
         let has_version = call.precondition("resourceVersion").is_some();
         let after = self.get(target.kind, &key).cloned();
-        let written = (self.version != version)
-            .then_some(Written { target, before, after, has_version });
+        let written =
+            (self.version != version).then_some(Written { target, before, after, has_version });
         (answer, written)
     }
 
@@ -258,7 +259,8 @@ impl Server {
 
     fn discovery(&self, path: &str) -> Option<Result<Value>> {
         let version = json!({"groupVersion": "cilium.io/v1alpha1", "version": "v1alpha1"});
-        let group = json!({"name": "cilium.io", "versions": [version], "preferredVersion": version});
+        let group =
+            json!({"name": "cilium.io", "versions": [version], "preferredVersion": version});
         let groups = if self.has_tracing_policies { vec![group] } else { Vec::new() };
         let resource = |plural: &str, kind: &str, namespaced: bool| {
             json!({"name": plural, "singularName": "", "namespaced": namespaced, "kind": kind,

@@ -43,7 +43,8 @@ pub fn lines(
     let ends = Instant::now() + Duration::from_secs(seconds.unwrap_or(290));
     let bookmarks = query.get("allowWatchBookmarks").is_some_and(|value| value == "true");
     let era = network.era();
-    let watch = Watch { network, kind, sent: version, ends, bookmarks, era, over: false, is_new: true };
+    let watch =
+        Watch { network, kind, sent: version, ends, bookmarks, era, over: false, is_new: true };
     stream::unfold(watch, |mut watch| async move {
         let line = watch.next().await?;
         Some((line, watch))
@@ -59,7 +60,8 @@ impl Watch {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         let bookmark = Instant::now() + BOOKMARK;
         // The API server answers 200, and the first line says that the version is too old.
-        if std::mem::take(&mut self.is_new) && self.network.server().lock().is_forgotten(self.sent) {
+        if std::mem::take(&mut self.is_new) && self.network.server().lock().is_forgotten(self.sent)
+        {
             self.over = true;
             return Some(Ok(expired()));
         }
