@@ -4,11 +4,6 @@ use crate::network::CrashAt;
 use crate::step::{Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, Tetragon};
 use crate::weather::Weather;
 
-/// Reports that contradict themselves are told apart.
-const CONSISTENCY: bool = true;
-/// Every request has a deadline.
-const DEADLINES: bool = true;
-
 /// The steps of that seed.
 #[must_use]
 pub fn history(seed: u64) -> Vec<Step> {
@@ -95,7 +90,6 @@ impl Generator {
             12..16 => Report::Attached,
             16..18 => Report::Untried,
             18 | 19 => Report::OldBoot,
-            20.. if !CONSISTENCY => Report::Denied,
             20 => Report::FailedCheck,
             21 => Report::NoChecks,
             22 => Report::WrongReason,
@@ -181,20 +175,19 @@ impl Generator {
         let milliseconds = self.random.u32(0..12_000);
         let weather = self.weather();
         let crash = CrashAt { writes: self.random.u32(1..6), after: self.random.bool() };
-        let step = match self.random.u8(0..20) {
+        let step = match self.random.u8(0..21) {
             0..6 => Step::Weather(weather),
             6 => Step::Weather(Weather::default()),
             7 | 8 => Step::Cut { replica, milliseconds },
             9..12 => Step::CutAndCompact { replica, milliseconds },
-            12 if DEADLINES => Step::Freeze(replica),
-            12 => Step::Compact,
+            12 => Step::Freeze(replica),
             13 => Step::Compact,
             14 => Step::Pause(replica),
             15 => Step::Crash(replica),
             16 => Step::CrashAtWrite(replica, crash),
             17 => Step::Stop(replica),
             18 => Step::Start(self.random.u8(0..REPLICAS)),
-            _ => Step::ClockJump { seconds: self.one(&[-7_200, -30, 30, 5_500]) },
+            _ => Step::ClockJump { seconds: self.one(&[-7_200, 30, 5_500, 5_500]) },
         };
         steps.push(step);
         if let Step::Pause(replica) = step {
@@ -217,8 +210,8 @@ impl Generator {
             Weather { slow, ..calm },
             Weather { lag, ..calm },
             Weather { lag, slow, ..calm },
-            Weather { lost_after: percent, hanging: if DEADLINES { 50 } else { 0 }, ..calm },
-            Weather { broken_watches: percent, hanging: if DEADLINES { 20 } else { 0 }, ..calm },
+            Weather { lost_after: percent, hanging: 50, ..calm },
+            Weather { broken_watches: percent, hanging: 20, ..calm },
             Weather {
                 refused: 5,
                 lost_before: 5,

@@ -233,3 +233,34 @@ async fn prompt(world: &mut World) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::Foreign;
+
+    #[test]
+    fn one_seed_is_one_history() {
+        random::init();
+        for seed in [0, 7] {
+            let (first, second) = (of_seed(seed), of_seed(seed));
+            assert_eq!((first.failure, first.hash), (None, second.hash), "seed {seed}");
+            assert!(first.requests > 50 && first.writes > 5, "{} requests", first.requests);
+        }
+        assert_ne!(of_seed(0).hash, of_seed(7).hash);
+    }
+
+    #[test]
+    fn without_an_operator_nothing_converges() {
+        random::init();
+        // Its only process is cut off for longer than the simulation waits.
+        let steps = [
+            Step::AddNode(0),
+            Step::Start(0),
+            Step::Cut { replica: 0, milliseconds: 4_000_000 },
+            Step::Foreign(0, Foreign::OurOldLabel),
+        ];
+        let outcome = run(1, &steps, false);
+        assert_eq!(outcome.invariant(), Some("not converged"), "{:?}", outcome.failure);
+    }
+}

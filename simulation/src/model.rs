@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::clock;
 use crate::server::Server;
 use crate::server::kind::Kind;
 
@@ -27,7 +26,6 @@ pub const VOLUME: &str = "lsm-ready-securityfs";
 pub const FALSE_PROFILE: &str = "simulation/false";
 /// Annotation of the simulation: no agent of this DaemonSet can start with our mount.
 pub const MOUNT_FAILS: &str = "simulation/mount-fails";
-const SILENT_AFTER_SECONDS: i64 = 90 * 60;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum State {
@@ -218,20 +216,11 @@ fn node_differences(name: &str, facts: Facts<'_>, verdicts: &[PolicyVerdict<'_>]
     let status = ["True", "False", "Unknown"][bpf as usize];
     let present = condition(facts.node);
     let shown = present.map(|condition| text(condition, "/status")).unwrap_or_default();
-    let says_silent = present.is_some_and(|condition| condition["reason"] == "ProbeSilent");
-    if shown != status && !(says_silent && may_be_silent(facts)) {
+    // Also where the probe is silent: evidence holds for the whole boot.
+    if shown != status {
         found.push(format!("node {name}: the condition is {shown:?}, should be {status:?}"));
     }
     found
-}
-
-/// The report is old by one of the clocks that there are.
-fn may_be_silent(facts: Facts<'_>) -> bool {
-    let observed = facts.report.map(|report| text(report, "/status/observedTime"));
-    let observed = observed.and_then(|time| time.parse::<jiff::Timestamp>().ok());
-    observed.is_some_and(|observed| {
-        clock::operator_time().as_second() - observed.as_second() >= SILENT_AFTER_SECONDS
-    })
 }
 
 fn our_labels(node: &Value) -> impl Iterator<Item = (String, &str)> {

@@ -8,6 +8,8 @@ pub mod answer;
 pub mod kind;
 pub mod patch;
 pub mod requests;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 pub mod watch;
 
