@@ -15,8 +15,10 @@ const NAMESPACES: [&str; 4] = ["default", "kube-system", NAMESPACE, "kube-public
 
 /// Rights in the whole cluster: `group/resource: verbs`.
 const OPERATOR_EVERYWHERE: &[&str] = &[
+    "/namespaces lsm-ready-system: get list watch",
     "/nodes: get list patch watch",
     "/nodes/status: patch",
+    "/serviceaccounts lsm-ready-operator: get list patch watch",
     "apps/daemonsets: get list patch watch",
     "cilium.io/tracingpolicies: get list watch",
     "cilium.io/tracingpoliciesnamespaced: get list watch",
@@ -24,6 +26,10 @@ const OPERATOR_EVERYWHERE: &[&str] = &[
     "lsmready.io/lsmnodes: get list watch",
     "lsmready.io/lsmpolicies: get list watch",
     "lsmready.io/lsmpolicies/status: patch",
+    "rbac.authorization.k8s.io/clusterrolebindings lsm-ready-operator lsm-ready-patching: get list \
+     patch watch",
+    "rbac.authorization.k8s.io/clusterroles lsm-ready-operator lsm-ready-patching: get list patch \
+     watch",
 ];
 const OPERATOR_IN_DEFAULT: &[&str] = &["events.k8s.io/events: create patch"];
 const OPERATOR_IN_KUBE_SYSTEM: &[&str] = &[
