@@ -21,3 +21,4 @@ mod server;
 mod tetragon;
 mod tetragon_operator;
 mod tracing_policies;
+mod uninstall;

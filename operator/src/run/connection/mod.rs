@@ -105,7 +105,10 @@ where
 
 type Https = hyper_rustls::HttpsConnector<HttpConnector>;
 
-fn http_client(config: &Config, keep_alive: KeepAlive) -> kube::Result<legacy::Client<Https, Body>> {
+fn http_client(
+    config: &Config,
+    keep_alive: KeepAlive,
+) -> kube::Result<legacy::Client<Https, Body>> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -116,7 +119,8 @@ fn http_client(config: &Config, keep_alive: KeepAlive) -> kube::Result<legacy::C
         .with_tls_config(config.rustls_client_config()?)
         .https_or_http();
     if let Some(name) = &config.tls_server_name {
-        let name = name.clone().try_into().map_err(|error| kube::Error::Service(Box::new(error)))?;
+        let name =
+            name.clone().try_into().map_err(|error| kube::Error::Service(Box::new(error)))?;
         tls = tls.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name));
     }
     let connector = tls.enable_all_versions().wrap_connector(tcp);

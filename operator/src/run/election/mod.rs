@@ -118,8 +118,7 @@ pub struct Election {
 impl Election {
     pub fn new(setup: Setup) -> Self {
         let kind = ApiResource::erase::<Lease>(&());
-        let leases =
-            Api::namespaced_with(setup.client.clone(), &setup.me.namespace, &kind);
+        let leases = Api::namespaced_with(setup.client.clone(), &setup.me.namespace, &kind);
         Self { record: Record::new(setup.me.holder()), setup, leases, renewed: Instant::now() }
     }
 

@@ -45,8 +45,7 @@ impl Record {
             self.since = Some(now);
         }
         if let Some(lease) = &lease {
-            self.rival =
-                holder(lease).filter(|&holder| holder != self.me).map(ToOwned::to_owned);
+            self.rival = holder(lease).filter(|&holder| holder != self.me).map(ToOwned::to_owned);
         }
         self.lease = lease;
     }

@@ -33,11 +33,7 @@ impl Replica {
         Self::with_kubeconfig(server, name, &kubeconfig).await
     }
 
-    async fn with_kubeconfig(
-        server: &ApiServer,
-        name: &str,
-        kubeconfig: &std::path::Path,
-    ) -> Self {
+    async fn with_kubeconfig(server: &ApiServer, name: &str, kubeconfig: &std::path::Path) -> Self {
         let uid = create_pod(&server.client().await.unwrap(), name).await;
         let process = Operator::with_kubeconfig(kubeconfig, Some(Pod { name, uid: &uid }));
         Self { holder: format!("{name}_{uid}"), process }

@@ -41,7 +41,9 @@ enum Network {
     /// Requests take effect, perhaps after their sender has given up.
     Delays(Duration),
     /// The API server answers with an error, after the request took effect or before.
-    Fails { after: bool },
+    Fails {
+        after: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
