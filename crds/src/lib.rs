@@ -19,6 +19,7 @@ pub mod first_n;
 #[doc(hidden)]
 pub mod fixture;
 pub mod hooks;
+mod lenient;
 pub mod manifest;
 pub mod names;
 pub mod node;

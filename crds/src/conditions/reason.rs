@@ -37,6 +37,7 @@ reasons! {
     NoNodesSelected
     InvalidSpec
     TooManyPolicies
+    Unparsable
     AllLoadable
     SomeDenyNothing
     NotLoadable

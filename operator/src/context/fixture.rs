@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::client::Body;
-use kube::{Client, Resource};
+use kube::{Client, ResourceExt};
 use kube_runtime::events::Reporter;
-use kube_runtime::reflector::{Lookup, store::Writer};
+use kube_runtime::reflector::store::Writer;
 use kube_runtime::watcher::Event;
 use lsm_ready_crds::fixture;
 use lsm_ready_tetragon::tracing_policy::Name;
@@ -22,6 +22,8 @@ use tower_test::mock;
 use crate::context::Context;
 use crate::tracing_policies::snapshot::Object;
 use crate::tracing_policies::snapshot::tests::object;
+use crate::watch::kept::Kept;
+use crate::watch::profile::Profile;
 use crate::watch::queue::{Receivers, queues};
 use crate::watch::store::{Writers, stores};
 
@@ -63,19 +65,18 @@ impl Fixture {
     /// Puts an object into its store, as a watch does.
     pub(crate) fn with<K: Stored>(mut self, object: Value) -> Self {
         let object: K = serde_json::from_value(object).unwrap();
-        K::writer(&mut self.writers).apply_watcher_event(&Event::Apply(object));
+        object.put(&self.ctx, &mut self.writers, Event::Apply);
         self
     }
 
     /// Replaces a store's objects, as a list after a broken watch does.
     pub(crate) fn with_list<K: Stored>(mut self, objects: &[Value]) -> Self {
-        let writer = K::writer(&mut self.writers);
-        writer.apply_watcher_event(&Event::Init);
+        K::writer(&mut self.writers).apply_watcher_event(&Event::Init);
         for object in objects {
             let object: K = serde_json::from_value(object.clone()).unwrap();
-            writer.apply_watcher_event(&Event::InitApply(object));
+            object.put(&self.ctx, &mut self.writers, Event::InitApply);
         }
-        writer.apply_watcher_event(&Event::InitDone);
+        K::writer(&mut self.writers).apply_watcher_event(&Event::InitDone);
         self
     }
 
@@ -179,22 +180,27 @@ impl Exchange {
 }
 
 /// A kind that has a store.
-pub(crate) trait Stored:
-    Resource<DynamicType = ()>
-    + Lookup<DynamicType = ()>
-    + Clone
-    + Debug
-    + serde::de::DeserializeOwned
-    + 'static
-{
-    fn writer(writers: &mut Writers) -> &mut Writer<Self>;
+pub(crate) trait Stored: serde::de::DeserializeOwned + Clone + Debug + 'static {
+    /// What is kept of it.
+    type Kept: Kept;
+
+    fn writer(writers: &mut Writers) -> &mut Writer<Self::Kept>;
+
+    /// Puts it into its store by an event.
+    fn put(self, ctx: &Context, writers: &mut Writers, event: fn(Self::Kept) -> Event<Self::Kept>);
 }
 
 macro_rules! stored {
     ($($kind:ty => $field:ident),+ $(,)?) => {
         $(impl Stored for $kind {
+            type Kept = Self;
+
             fn writer(writers: &mut Writers) -> &mut Writer<Self> {
                 &mut writers.$field
+            }
+
+            fn put(self, _: &Context, writers: &mut Writers, event: fn(Self) -> Event<Self>) {
+                writers.$field.apply_watcher_event(&event(self));
             }
         })+
     };
@@ -203,9 +209,24 @@ macro_rules! stored {
 stored! {
     k8s_openapi::api::core::v1::Node => nodes,
     k8s_openapi::api::apps::v1::DaemonSet => daemon_sets,
-    lsm_ready_crds::LsmHookProfile => profiles,
     lsm_ready_crds::LsmNode => reports,
     lsm_ready_crds::LsmPolicy => policies,
+}
+
+impl Stored for lsm_ready_crds::LsmHookProfile {
+    type Kept = Profile;
+
+    fn writer(writers: &mut Writers) -> &mut Writer<Profile> {
+        &mut writers.profiles
+    }
+
+    fn put(self, ctx: &Context, writers: &mut Writers, event: fn(Profile) -> Event<Profile>) {
+        let mut profile = Profile::from(self);
+        if let Some(content) = profile.take_content() {
+            ctx.stores.contents.offer(&profile.name_any(), content);
+        }
+        writers.profiles.apply_watcher_event(&event(profile));
+    }
 }
 
 /// A Linux Node in its boot `b00t`.

@@ -62,8 +62,9 @@ impl Context {
     }
 
     pub fn forget_gone_profiles(&self) {
-        let uids = uids(&self.stores.profiles);
-        self.stores.digests.retain(|uid| uids.contains(uid));
+        let profiles = &self.stores.profiles;
+        let exists = |digest: &str| profiles.get(&ObjectRef::new(digest)).is_some();
+        self.stores.contents.retain_profiles(exists);
     }
 }
 

@@ -16,6 +16,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::profile::plan::Counts;
+
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Reconcile {
     controller: &'static str,
@@ -44,6 +46,16 @@ struct PolicyState {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ProfileState {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct DeletedProfile {
+    why: &'static str,
+}
+
 /// The states of a policy's nodes, as the label `state` has them.
 const NODE_STATES: [&str; 3] = ["ready", "not-ready", "unknown"];
 
@@ -54,7 +66,10 @@ pub struct Metrics {
     writes: Family<Kind, Counter>,
     conflicts: Family<Kind, Counter>,
     skipped: Family<Kind, Counter>,
+    not_in_force: Gauge,
     watch_errors: Family<Kind, Counter>,
+    profiles: Family<ProfileState, Gauge>,
+    deleted_profiles: Family<DeletedProfile, Counter>,
     nodes: Family<PolicyState, Gauge>,
     /// The policies that have series in `nodes`.
     policies: Arc<Mutex<BTreeSet<String>>>,
@@ -86,6 +101,26 @@ impl Metrics {
     /// Counts an object that was skipped because it could not be parsed.
     pub fn skipped(&self, kind: &str) {
         self.skipped.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+    }
+
+    /// Sets how many policies are not in force as they are written.
+    pub fn policies_not_in_force(&self, count: usize) {
+        self.not_in_force.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how many hook profiles there are of each sort.
+    pub fn hook_profiles(&self, counts: &Counts) {
+        let Counts { named, unnamed, false_name, held } = *counts;
+        let all = [("named", named), ("unnamed", unnamed), ("false", false_name), ("held", held)];
+        for (state, count) in all {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.profiles.get_or_create(&ProfileState { state }).set(count);
+        }
+    }
+
+    /// Counts a hook profile that was deleted.
+    pub fn hook_profile_deleted(&self, why: &'static str) {
+        self.deleted_profiles.get_or_create(&DeletedProfile { why }).inc();
     }
 
     /// Counts a watch that broke.
@@ -167,6 +202,14 @@ impl Metrics {
         all.register("conflicts", help, self.conflicts.clone());
         let help = "Objects that were skipped because they could not be parsed";
         all.register("skipped_objects", help, self.skipped.clone());
+        let help = "Policies whose newest version is not in force: it cannot be parsed, or there \
+                    are too many policies";
+        all.register("policies_not_in_force", help, self.not_in_force.clone());
+        let help = "Hook profiles: named by a report, unnamed, false (the name is not the digest), \
+                    or held by finalizers while they are deleted";
+        all.register("hook_profiles", help, self.profiles.clone());
+        let help = "Hook profiles that were deleted, by cause";
+        all.register("hook_profiles_deleted", help, self.deleted_profiles.clone());
         let help = "Watches that broke and were restarted";
         all.register("watch_errors", help, self.watch_errors.clone());
         all.register("policy_nodes", "Nodes that a policy selects, by state", self.nodes.clone());

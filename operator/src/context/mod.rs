@@ -50,6 +50,8 @@ pub struct Context {
     pub agents: crate::agents::answers::Answers,
     /// The files for gRPC over TLS to Tetragon's agents.
     pub agent_tls: TlsFiles,
+    /// Is notified when a hook profile was created or changed.
+    pub profiles_changed: tokio::sync::Notify,
     /// Limits how often each policy is evaluated.
     pub rate_limit: RateLimit,
     /// Failures in a row, for each controller.
@@ -85,6 +87,7 @@ impl Context {
             tetragon: Memory::default(),
             agents: crate::agents::answers::Answers::default(),
             agent_tls: TlsFiles::default(),
+            profiles_changed: tokio::sync::Notify::new(),
             rate_limit: RateLimit::default(),
             backoffs: Backoffs::default(),
             metrics,

@@ -54,7 +54,7 @@ use crate::policy::status::held::Breaking;
 use crate::policy::status::{Evaluation, Observation, Tally};
 use crate::tetragon;
 use crate::tracing_policies::condition;
-use crate::tracing_policies::requirement::{Requirement, Verdicts};
+use crate::tracing_policies::requirement::Requirement;
 use crate::tracing_policies::snapshot::Snapshot;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::NodeRecord;
@@ -69,7 +69,9 @@ struct SelectedNode {
 }
 
 pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Action, Error> {
-    if policy.metadata.deletion_timestamp.is_some() {
+    // The status of a policy whose newest version cannot be parsed is written by `not_in_force`.
+    let is_unparsable = ctx.stores.unparsable_policies.has(&policy.name_any());
+    if policy.metadata.deletion_timestamp.is_some() || is_unparsable {
         return Ok(Action::await_change());
     }
     // 1. Wait if the policy was evaluated less than a second ago.
@@ -78,17 +80,12 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
         return Ok(Action::requeue(wait));
     }
     // 2. Collect what is known.
-    let required = ctx.required();
-    let observation = if required.too_many.contains(&uid) {
-        Observation::TooMany
-    } else {
-        observe(&policy, &ctx).unwrap_or_else(Observation::Invalid)
-    };
+    let observation = observe(&policy, &ctx).unwrap_or_else(Observation::Invalid);
     // 3. Compute the status and the metrics.
     let breaking = Breaking {
         limit: ctx.breaker.limit(),
         holding: ctx.breaker.holding(),
-        released_by: required.released_by.clone(),
+        released_by: ctx.required().released_by.clone(),
     };
     let status = status::status(&policy, &observation, &breaking, &Time(now));
     publish(&policy.name_any(), &status.nodes, &ctx);
@@ -196,7 +193,6 @@ fn selected_nodes(
     requirement: &Requirement,
     ctx: &Context,
 ) -> Vec<SelectedNode> {
-    let mut verdicts = Verdicts::of(requirement);
     let all = ctx.stores.nodes.state();
     let judged = all.into_iter().filter_map(|node| {
         let record = ctx.stores.record(&node);
@@ -204,7 +200,7 @@ fn selected_nodes(
         if !selection.selects(&labels) {
             return None;
         }
-        let verdict = verdicts.verdict(&labels, record.facts());
+        let verdict = requirement.verdict(&labels, record.facts());
         drop(labels);
         Some(SelectedNode { node, record, verdict })
     });

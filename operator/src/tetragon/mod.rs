@@ -72,7 +72,8 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     let mut state = before.clone();
 
     // 2. Decide (no client required).
-    let decision = state.decide(&observed);
+    let decision =
+        state.decide(&observed).unless_unread(&ctx.stores.unread_policies(), &daemon_set);
     let Observation { key, plan, gate, .. } = &observed;
     debug!(daemon_set = %key, ?plan, ?gate, ?decision, "decided");
 

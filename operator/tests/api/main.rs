@@ -8,8 +8,10 @@
 mod admission;
 mod breaker;
 mod crds;
+mod flood;
 mod helm;
 mod leadership;
+mod memory;
 mod operator;
 mod process;
 mod profile;
@@ -22,3 +24,4 @@ mod tetragon;
 mod tetragon_operator;
 mod tracing_policies;
 mod uninstall;
+mod unparsable;

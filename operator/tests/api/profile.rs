@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_operator::profile::{plan, sweep};
+use lsm_ready_operator::profile::{Memory, plan, sweep};
 use lsm_ready_operator::watch::store::Stores;
 use serde_json::{Value, json};
 
@@ -66,17 +66,17 @@ async fn an_unused_profile_is_deleted_and_so_is_a_false_one() {
     let operator = unbound(server, OPERATOR).await;
     let ctx = server::context(&operator, operator.clone());
     seen(&ctx.stores, 3).await;
-    let (mut memory, now) = (plan::Unnamed::default(), Timestamp::now());
+    let (mut memory, now) = (Memory::default(), Timestamp::now());
     let names = [present.as_str(), past.as_str(), &"0".repeat(64)];
     sweep(&ctx, &mut memory, now).await.unwrap();
     assert_eq!(
         codes(&admin, names).await,
-        [200, 200, 200],
-        "no profile is deleted when it is first seen unused"
+        [200, 200, 404],
+        "a false profile is deleted at once, a genuine one not when it is first seen unused"
     );
     sweep(&ctx, &mut memory, now + plan::KEEP_UNNAMED).await.unwrap();
     assert_eq!(codes(&admin, names).await, [200, 404, 404]);
     seen(&ctx.stores, 1).await;
     sweep(&ctx, &mut memory, now + 2 * plan::KEEP_UNNAMED).await.unwrap();
-    assert_eq!(memory, plan::Unnamed::default(), "deleted profiles are forgotten");
+    assert_eq!(memory.unnamed, plan::Unnamed::default(), "deleted profiles are forgotten");
 }

@@ -38,6 +38,14 @@ pub(super) const NODES_READY: &[Row] = &[
          label and no taint",
         "delete policies that are not needed, or combine policies with the same requirement",
     ),
+    row(
+        R::Unparsable,
+        "the API server accepted the policy, but this version of the operator cannot read it. The \
+         version before it stays in force. Where the operator has started since, no label, taint \
+         or mount is removed that the policy may have asked for",
+        "correct the field that the message names, or install the operator and the CRDs of one \
+         release",
+    ),
 ];
 
 pub(super) const TRACING_POLICIES_LOADABLE: &[Row] = &[

@@ -14,7 +14,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use lsm_ready_crds::names::{BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, TAINT_KEYS};
+use lsm_ready_crds::names::{
+    BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, TAINT_KEYS, policy_label,
+};
 use lsm_ready_crds::policy::{TaintEffect, TaintKey};
 use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::{ConditionReason, State};
@@ -39,6 +41,30 @@ pub struct Plan {
 impl Plan {
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.taints.is_none() && self.condition.is_none()
+    }
+
+    /// Removes neither the labels of these policies nor a taint: it is unknown what they ask for.
+    pub fn unless_unread(mut self, unread: &[String], node: &Node) -> Self {
+        if unread.is_empty() {
+            return self;
+        }
+        for policy in unread {
+            self.labels.remove(&policy_label(policy));
+        }
+        if let Some(taints) = &mut self.taints {
+            let present = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+            let ours = present.filter(|taint| TAINT_KEYS.contains(&taint.key.as_str()));
+            let kept = ours.filter(|taint| !taints.iter().any(|other| other.key == taint.key));
+            taints.extend(kept.cloned().collect::<Vec<_>>());
+            let is_unchanged = node.spec.as_ref().is_some_and(|spec| {
+                let present = spec.taints.as_deref().unwrap_or_default();
+                present.len() == taints.len() && present.iter().all(|taint| taints.contains(taint))
+            });
+            if is_unchanged {
+                self.taints = None;
+            }
+        }
+        self
     }
 }
 

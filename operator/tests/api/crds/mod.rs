@@ -1,6 +1,7 @@
 //! The CRDs: the API server refuses invalid objects with a message that says what to do, and fills
 //! in the defaults of valid ones.
 
+mod arbitrary;
 mod refused;
 
 use kube::Client;
@@ -49,7 +50,8 @@ async fn an_omitted_field_gets_its_default() {
     let answer = apply_policy(&client, "defaults", &json!({})).await;
     assert_eq!(
         answer.body["spec"],
-        json!({"minReady": "100%", "require": {"evidence": "Denied", "kernelReads": false}})
+        json!({"minReady": "100%", "require": {"evidence": "Denied", "kernelReads": false,
+            "namespacedTracingPolicies": "Ignore"}})
     );
     let answer = apply_policy(&client, "with-tetragon", &json!({"tetragon": {}})).await;
     assert_eq!(

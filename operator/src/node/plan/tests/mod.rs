@@ -332,3 +332,21 @@ proptest! {
         }
     }
 }
+
+/// A policy whose spec was never parsed may have asked for its label and the taint.
+#[test]
+fn labels_and_taints_of_an_unread_policy_stay() {
+    let labels = json!({"kubernetes.io/os": "linux", policy_label("unread"): "ready",
+        policy_label("gone"): "ready"});
+    let taints = json!([{"key": "foreign", "effect": "NoSchedule"},
+        {"key": TAINT_KEYS[0], "effect": "NoSchedule"}]);
+    let node = node(&labels, &taints, &json!([]));
+    let planned = || plan(&node, facts(None), &[], &listed([]), now());
+    let unread = planned().unless_unread(&["unread".to_owned()], &node);
+    assert_eq!(unread.labels.get(&policy_label("gone")), Some(&None));
+    assert_eq!(unread.labels.get(&policy_label("unread")), None);
+    assert_eq!(unread.taints, None);
+    let read = planned().unless_unread(&[], &node);
+    assert_eq!(read.labels.get(&policy_label("unread")), Some(&None));
+    assert_eq!(read.taints.unwrap().len(), 1);
+}
