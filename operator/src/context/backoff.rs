@@ -131,7 +131,10 @@ mod tests {
     fn after_a_conflict_the_wait_begins_below_one_second() {
         let backoff = Backoff::of_conflicts();
         let first = backoff.failed("a");
-        assert!(first >= Duration::from_millis(199) && first <= Duration::from_secs(1), "{first:?}");
+        assert!(
+            first >= Duration::from_millis(199) && first <= Duration::from_secs(1),
+            "{first:?}"
+        );
         for _ in 0..20 {
             assert!(backoff.failed("a") <= LONGEST_AFTER_CONFLICT * 2);
         }

@@ -152,9 +152,7 @@ impl Judged<'_> {
         let of_bpf = (is_true || is_shown(BPF_LABEL, "true")) && self.bpf.state != State::Ready;
         // Where a person changed a policy, its label follows and is no loss.
         let mut losing = self.policies.iter().filter(|policy| {
-            !policy.is_ready()
-                && !policy.required.is_changing
-                && is_shown(&policy.label(), "ready")
+            !policy.is_ready() && !policy.required.is_changing && is_shown(&policy.label(), "ready")
         });
         let verdict = if of_bpf { &self.bpf } else { &losing.next()?.verdict };
         let is_new = shown.version.is_some() && shown.version != self.version;

@@ -124,9 +124,9 @@ fn plan(node: &Node, judged: Option<&Judged<'_>>, is_held: bool, ctx: &Context) 
 /// changed: it joined after that, or loses LSM BPF now.
 fn is_own_loss(node: &Node, judged: &Judged<'_>, policy: &PolicyVerdict<'_>) -> bool {
     let change = spec_change::current(&policy.required.policy);
-    let joined = node.creation_timestamp().is_some_and(|created| {
-        change.is_some_and(|change| created.0 > change.start_time.0)
-    });
+    let joined = node
+        .creation_timestamp()
+        .is_some_and(|created| change.is_some_and(|change| created.0 > change.start_time.0));
     joined || judged.loss.as_ref().is_some_and(|loss| loss.is_of_bpf)
 }
 

@@ -140,12 +140,8 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
     let daemon_set = daemon_set.as_deref();
     let loadable = loadable_finding(spec, &nodes, &tracing_policies, daemon_set)?;
     let tetragon = key.map(|key| tetragon::findings(policy, &key, daemon_set, ctx));
-    let next = spec_change::next(
-        policy,
-        &progress(policy, &nodes, ctx),
-        ctx.breaker.limit(),
-        (ctx.now)(),
-    );
+    let next =
+        spec_change::next(policy, &progress(policy, &nodes, ctx), ctx.breaker.limit(), (ctx.now)());
     let mut tally = Tally::default();
     for SelectedNode { node, verdict, .. } in nodes {
         tally.add(&node.name_any(), verdict);

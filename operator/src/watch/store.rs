@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::node::Securityfs;
-use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 

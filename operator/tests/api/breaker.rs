@@ -235,10 +235,11 @@ async fn the_taint_of_a_new_policy_goes_on_by_tenths_unless_all_at_once_is_wante
     let all = json!({"taint": {"effect": "NoSchedule", "rollout": "AllAtOnce"}});
     apply_policy(&scene.client, "enforce", &all).await;
     scene.shows(0, NODES).await;
-    scene.policy("the change to end", |policy| {
-        is_settled(policy) && condition(policy, "TaintStaged").is_null()
-    })
-    .await;
+    scene
+        .policy("the change to end", |policy| {
+            is_settled(policy) && condition(policy, "TaintStaged").is_null()
+        })
+        .await;
     scene.operator.terminate();
 }
 
@@ -265,9 +266,8 @@ async fn a_kubelet_that_keeps_writing_our_condition_is_not_answered_each_time() 
         let path = "/apis/events.k8s.io/v1/namespaces/default/events";
         let events = done(&client, "GET", path, &Value::Null).await;
         let mut events = events["items"].as_array().unwrap().iter();
-        let is_ours = |event: &&Value| {
-            event["reason"] == "Contested" && event["regarding"]["uid"] == uid
-        };
+        let is_ours =
+            |event: &&Value| event["reason"] == "Contested" && event["regarding"]["uid"] == uid;
         if events.any(|event| is_ours(&event)) { Ok(()) } else { Err("no Event") }
     })
     .await

@@ -205,8 +205,7 @@ impl Machine {
 
     /// Keeps the nodes that exist. Returns whether the breaker switched.
     pub fn retain(&mut self, exists: impl Fn(&str) -> bool, now: Timestamp) -> bool {
-        let gone: Vec<String> =
-            self.nodes.keys().filter(|node| !exists(node)).cloned().collect();
+        let gone: Vec<String> = self.nodes.keys().filter(|node| !exists(node)).cloned().collect();
         for node in gone {
             self.replace(&node, NodeState::NeverReady);
             self.nodes.remove(&node);

@@ -223,8 +223,10 @@ impl Model {
 
     /// Nodes that show that they lost ready less than a minute ago, and these with the ready ones.
     fn losses(&self) -> Losses {
-        let is_recent = |shown: &&NodeState| matches!(shown, NodeState::Lost { at: lost_at, .. }
-            if at(self.now).duration_since(*lost_at) < WINDOW);
+        let is_recent = |shown: &&NodeState| {
+            matches!(shown, NodeState::Lost { at: lost_at, .. }
+            if at(self.now).duration_since(*lost_at) < WINDOW)
+        };
         let nodes = self.shown.iter().filter(is_recent).count();
         Losses { nodes, of: nodes + self.shown.iter().filter(|shown| **shown == ready()).count() }
     }

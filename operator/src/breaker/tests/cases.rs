@@ -49,10 +49,9 @@ fn missing_hook_profiles_move_at_most_the_share() {
     fleet.profile = None;
     fleet.settle();
     assert_eq!(fleet.shows(), [NODES, 70, 30, NODES]);
-    fleet.profile = serde_json::from_value(
-        json!({"kernel": "k", "hooks": ["another"], "sleepableHooks": []}),
-    )
-    .unwrap();
+    fleet.profile =
+        serde_json::from_value(json!({"kernel": "k", "hooks": ["another"], "sleepableHooks": []}))
+            .unwrap();
     fleet.settle();
     assert_eq!(fleet.policy(), 70, "a false profile");
 }

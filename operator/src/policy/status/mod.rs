@@ -118,9 +118,7 @@ pub fn status(
     now: &Time,
 ) -> LsmPolicyStatus {
     let (mut found, nodes, reasons, spec_change) = match observation {
-        Observation::Invalid(error) => {
-            (invalid(error), NodeCounts::default(), Vec::new(), None)
-        }
+        Observation::Invalid(error) => (invalid(error), NodeCounts::default(), Vec::new(), None),
         Observation::Valid(evaluation) => {
             let Evaluation { tally, next, .. } = &**evaluation;
             (findings(evaluation), tally.counts(), tally.histogram(), next.change.clone())

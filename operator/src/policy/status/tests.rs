@@ -117,8 +117,7 @@ fn an_invalid_spec_gets_a_status() {
     let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
     policy.metadata.generation = Some(4);
     let invalid = Observation::Invalid(InvalidSpec::MinReady("101%".into()));
-    let found =
-        status(&policy, &invalid, &Breaking::default(), &at(0));
+    let found = status(&policy, &invalid, &Breaking::default(), &at(0));
     assert_eq!(found.observed_generation, Some(4));
     assert_eq!(condition(&found, READY), Some(is("False", Reason::InvalidSpec)));
     assert_eq!(condition(&found, STALLED), Some(is("True", Reason::InvalidSpec)));
