@@ -13,7 +13,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// Before jitter.
 const LONGEST_RETRY: Duration = Duration::from_mins(5);
 /// The waits are up to a fifth longer or shorter.
-pub const JITTER: f64 = 0.2;
+const JITTER: f64 = 0.2;
 
 /// After a conflict, the new object mostly arrives within a second: 0.2 to 1 second.
 const FIRST_AFTER_CONFLICT: Duration = Duration::from_millis(600);
@@ -74,7 +74,7 @@ impl Backoff {
         let mut failures = self.failures.lock();
         let count = failures.entry(uid.to_owned()).or_default();
         *count = count.saturating_add(1);
-        jittered(doubled(self.first, *count, self.longest), self.jitter, fastrand::f64())
+        spread(doubled(self.first, *count, self.longest), self.jitter, fastrand::f64())
     }
 
     /// Resets the failures of an object, because it was reconciled or is gone.
@@ -94,8 +94,13 @@ pub fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(longest)
 }
 
+/// `wait`, up to a fifth longer or shorter. `random` is between 0 and 1.
+pub fn jittered(wait: Duration, random: f64) -> Duration {
+    spread(wait, JITTER, random)
+}
+
 /// `wait`, up to that part longer or shorter. `random` is between 0 and 1.
-pub fn jittered(wait: Duration, jitter: f64, random: f64) -> Duration {
+fn spread(wait: Duration, jitter: f64, random: f64) -> Duration {
     wait.mul_f64(random.mul_add(2.0 * jitter, 1.0 - jitter))
 }
 
@@ -118,8 +123,8 @@ mod tests {
 
     #[test]
     fn jitter_changes_the_wait_by_at_most_a_fifth() {
-        assert_eq!(jittered(FIRST_RETRY, JITTER, 0.0), Duration::from_secs(4));
-        assert_eq!(jittered(FIRST_RETRY, JITTER, 1.0), Duration::from_secs(6));
+        assert_eq!(jittered(FIRST_RETRY, 0.0), Duration::from_secs(4));
+        assert_eq!(jittered(FIRST_RETRY, 1.0), Duration::from_secs(6));
     }
 
     #[test]

@@ -117,7 +117,8 @@ fn plan(node: &Node, judged: Option<&Judged<'_>>, is_held: bool, ctx: &Context) 
             || ctx.permits.has(&policy.required.policy, &name)
             || is_own_loss(node, judged, policy)
     };
-    plan::plan(node, judged, &Moves { is_held, may_taint: &may_taint }, (ctx.now)())
+    let plan = plan::plan(node, judged, &Moves { is_held, may_taint: &may_taint }, (ctx.now)());
+    plan.unless_unread(&ctx.stores.unread_policies(), node)
 }
 
 /// Whether the Node is not ready for a reason of its own, and not because the policy is new or was

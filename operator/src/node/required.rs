@@ -1,19 +1,14 @@
 //! What all policies require of nodes, computed once for many Nodes.
 //!
-//! In: the LsmPolicies and what is known about the TracingPolicies. Out: for each LsmPolicy that
-//! counts, which nodes it selects and what it requires of them. The result is cached until one of
-//! the inputs changes: one changed TracingPolicy makes the operator reconcile every Node, and each
-//! of them needs the same result.
-//!
-//! Only the [`MAX_POLICIES`] oldest policies count, so neither the labels of a Node nor the work for
-//! it grow without a bound.
+//! In: the LsmPolicies and what is known about the TracingPolicies. Out: for each LsmPolicy, which
+//! nodes it selects and what it requires of them. The result is cached until one of the inputs
+//! changes: one changed TracingPolicy makes the operator reconcile every Node, and each of them
+//! needs the same result.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use kube::ResourceExt;
 use lsm_ready_crds::LsmPolicy;
-use lsm_ready_crds::names::MAX_POLICIES;
 use lsm_ready_crds::selection::Selection;
 use parking_lot::Mutex;
 
@@ -35,10 +30,8 @@ pub struct Required {
 /// What all policies say to all nodes.
 #[derive(Debug, Default)]
 pub struct AllRequired {
-    /// The policies that count, with a valid spec.
+    /// The policies with a valid spec.
     pub policies: Vec<Required>,
-    /// UIDs of the policies that do not count, because there are too many.
-    pub too_many: HashSet<String>,
     /// Name of a policy by which a person releases held changes.
     pub released_by: Option<String>,
 }
@@ -46,11 +39,7 @@ pub struct AllRequired {
 impl AllRequired {
     /// What these policies require. A policy that is being deleted or is invalid requires nothing.
     pub fn of(policies: &[Arc<LsmPolicy>], tetragons: &Snapshot) -> Self {
-        let mut lives: Vec<&Arc<LsmPolicy>> =
-            policies.iter().filter(|policy| policy.metadata.deletion_timestamp.is_none()).collect();
-        // The order is the same in every process: a label may not depend on who leads.
-        lives.sort_by_key(|policy| (policy.creation_timestamp(), policy.name_any()));
-        let newer = lives.split_off(lives.len().min(MAX_POLICIES));
+        let lives = |policy: &&Arc<LsmPolicy>| policy.metadata.deletion_timestamp.is_none();
         let required = |policy: &Arc<LsmPolicy>| {
             let selection = Selection::of(&policy.spec).ok()?;
             let requirement = Requirement::of(&policy.spec, tetragons).ok()?;
@@ -58,8 +47,7 @@ impl AllRequired {
             Some(Required { policy: policy.clone(), selection, requirement, is_changing })
         };
         Self {
-            policies: lives.into_iter().filter_map(required).collect(),
-            too_many: newer.into_iter().filter_map(|policy| policy.uid()).collect(),
+            policies: policies.iter().filter(lives).filter_map(required).collect(),
             released_by: policies
                 .iter()
                 .filter(|policy| breaker::is_release(policy))
@@ -105,7 +93,6 @@ impl Cached {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use lsm_ready_crds::LsmPolicySpec;
     use serde_json::json;
 
@@ -144,31 +131,6 @@ mod tests {
         invalid.spec.node_selector = serde_json::from_value(selector).unwrap();
         let required = AllRequired::of(&[deleted.into(), invalid.into()], &Snapshot::default());
         assert!(required.policies.is_empty());
-    }
-
-    #[test]
-    fn only_the_oldest_hundred_policies_count() {
-        let aged = |(number, second): (usize, i64)| {
-            let mut policy = LsmPolicy::clone(&policy(&format!("p{number:03}")));
-            policy.metadata.uid = Some(format!("u{number:03}"));
-            policy.metadata.creation_timestamp =
-                Some(Time(jiff::Timestamp::from_second(second).unwrap()));
-            Arc::new(policy)
-        };
-        // The newest name is the oldest policy. Two have the same age.
-        let ages =
-            (0..102).map(|number: usize| (number, 1000 - (i64::try_from(number).unwrap() / 2)));
-        let policies: Vec<_> = ages.map(aged).collect();
-        let required = AllRequired::of(&policies, &Snapshot::default());
-        assert_eq!(required.policies.len(), MAX_POLICIES);
-        let mut too_many: Vec<_> = required.too_many.into_iter().collect();
-        too_many.sort();
-        assert_eq!(too_many, ["u000", "u001"]);
-        let mut reversed = policies;
-        reversed.reverse();
-        reversed.pop();
-        let required = AllRequired::of(&reversed, &Snapshot::default());
-        assert_eq!(required.too_many, HashSet::from(["u001".to_owned()]), "one was deleted");
     }
 
     #[test]

@@ -80,17 +80,12 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
         return Ok(Action::requeue(wait));
     }
     // 2. Collect what is known.
-    let required = ctx.required();
-    let observation = if required.too_many.contains(&uid) {
-        Observation::TooMany
-    } else {
-        observe(&policy, &ctx).unwrap_or_else(Observation::Invalid)
-    };
+    let observation = observe(&policy, &ctx).unwrap_or_else(Observation::Invalid);
     // 3. Compute the status and the metrics.
     let breaking = Breaking {
         limit: ctx.breaker.limit(),
         holding: ctx.breaker.holding(),
-        released_by: required.released_by.clone(),
+        released_by: ctx.required().released_by.clone(),
     };
     let status = status::status(&policy, &observation, &breaking, &Time(now));
     publish(&policy.name_any(), &status.nodes, &ctx);

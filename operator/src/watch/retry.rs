@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::context::backoff::{JITTER, doubled, jittered};
+use crate::context::backoff::{doubled, jittered};
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(4);
@@ -31,7 +31,7 @@ impl Retry {
         }
         self.last = Some(now);
         self.failures = self.failures.saturating_add(1);
-        jittered(doubled(FIRST, self.failures, LONGEST), JITTER, fastrand::f64())
+        jittered(doubled(FIRST, self.failures, LONGEST), fastrand::f64())
     }
 
     /// A change arrived.

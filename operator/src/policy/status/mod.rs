@@ -15,7 +15,6 @@ use lsm_ready_crds::conditions::{
     TRACING_POLICIES_LOADABLE,
 };
 use lsm_ready_crds::first_n;
-use lsm_ready_crds::names::MAX_POLICIES;
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
 use lsm_ready_crds::selection::{InvalidSpec, MinReady};
 use lsm_ready_crds::verdict::Verdict;
@@ -92,8 +91,6 @@ fn count(number: usize) -> i64 {
 #[derive(Clone, Debug)]
 pub enum Observation {
     Invalid(InvalidSpec),
-    /// The policy does not count, because there are too many.
-    TooMany,
     Valid(Box<Evaluation>),
 }
 
@@ -121,11 +118,7 @@ pub fn status(
     now: &Time,
 ) -> LsmPolicyStatus {
     let (mut found, nodes, reasons, spec_change) = match observation {
-        Observation::Invalid(error) => {
-            let found = stalled(ConditionReason::InvalidSpec, &error.to_string());
-            (found, NodeCounts::default(), Vec::new(), None)
-        }
-        Observation::TooMany => (too_many(), NodeCounts::default(), Vec::new(), None),
+        Observation::Invalid(error) => (invalid(error), NodeCounts::default(), Vec::new(), None),
         Observation::Valid(evaluation) => {
             let Evaluation { tally, next, .. } = &**evaluation;
             (findings(evaluation), tally.counts(), tally.histogram(), next.change.clone())
@@ -144,20 +137,12 @@ pub fn status(
     }
 }
 
-/// Nothing continues until somebody changes something.
-fn stalled(reason: ConditionReason, message: &str) -> Vec<Finding> {
+fn invalid(error: &InvalidSpec) -> Vec<Finding> {
+    let message = error.to_string();
     vec![
-        Finding::new(READY, State::NotReady, reason, message),
-        Finding::new(STALLED, State::Ready, reason, message),
+        Finding::new(READY, State::NotReady, ConditionReason::InvalidSpec, &message),
+        Finding::new(STALLED, State::Ready, ConditionReason::InvalidSpec, &message),
     ]
-}
-
-fn too_many() -> Vec<Finding> {
-    let message = format!(
-        "the cluster has more than {MAX_POLICIES} LsmPolicies, and only the {MAX_POLICIES} oldest \
-         count, so this policy sets no label and no taint; delete policies that are not needed"
-    );
-    stalled(ConditionReason::TooManyPolicies, &message)
 }
 
 /// The conditions in their order in the status.
