@@ -73,13 +73,12 @@ pub fn build(engine: Option<&str>) -> Result<Vec<String>, BuildError> {
     let mut lines = Vec::new();
     for product in PRODUCTS {
         let built = product.image();
-        match engine {
-            Some(engine) => build_with(engine, product.name, &built)?,
-            None => {
-                write_file(&product.notices(), &notices_of(product.package)?)?;
-                let digest = built.image.write_file(&built.file)?;
-                lines.push(product.write_bom(&digest)?);
-            }
+        if let Some(engine) = engine {
+            build_with(engine, product.name, &built)?;
+        } else {
+            write_file(&product.notices(), &notices_of(product.package)?)?;
+            let digest = built.image.write_file(&built.file)?;
+            lines.push(product.write_bom(&digest)?);
         }
         lines.push(built.line());
     }
