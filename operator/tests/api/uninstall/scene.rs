@@ -234,8 +234,8 @@ fn guarded() -> Vec<String> {
     paths
 }
 
-/// The operator's process in its pod. A task stands in for the kubelet: it ends the process when the
-/// pod is deleted, and the pod when the process has ended.
+/// The operator's process in its pod. A task stands in for the kubelet: it ends the process when
+/// the pod is deleted, and the pod when the process has ended.
 pub struct Operator {
     process: Arc<Mutex<Child>>,
     kubelet: JoinHandle<()>,
