@@ -99,7 +99,8 @@ impl Scene {
 
     /// Has the operator write all that it can write, and returns when it has.
     pub async fn work(&self) -> Operator {
-        let spec = json!({"taint": {"effect": "NoSchedule"}, "tetragon": {}});
+        let taint = json!({"effect": "NoSchedule", "rollout": "AllAtOnce"});
+        let spec = json!({"taint": taint, "tetragon": {}});
         let policy =
             json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
         let path = "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce";
