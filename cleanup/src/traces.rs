@@ -36,13 +36,13 @@ pub async fn remove(cluster: &Cluster) -> Report {
     let mut total = Report::default();
     if cluster.mode == Mode::DryRun {
         total.add(nodes(cluster, Part::All).await);
-        total.add(daemon_sets(cluster).await);
+        total.add(Box::pin(daemon_sets(cluster)).await);
         return total;
     }
     for pass in 0..PASSES {
         let part = if pass == 0 { Part::Metadata } else { Part::All };
         let mut found = nodes(cluster, part).await;
-        found.add(daemon_sets(cluster).await);
+        found.add(Box::pin(daemon_sets(cluster)).await);
         let is_over = pass > 0 && found.done.is_empty();
         // The last pass knows best what failed.
         total.failed.clone_from(&found.failed);

@@ -21,7 +21,8 @@ async fn deleting_the_manifests_leaves_nothing_and_lets_pods_in() {
     let before = scene.get(TETRAGON).await;
 
     // This machine's kernel refuses LSM programs, so its node is not ready.
-    let spec = json!({"taint": {"effect": "NoSchedule"}, "tetragon": {}});
+    let taint = json!({"effect": "NoSchedule", "rollout": "AllAtOnce"});
+    let spec = json!({"taint": taint, "tetragon": {}});
     scene.policy("uninstalled", &spec).await;
     scene.until_object(&format!("{NODES}/host"), "tainted", is_tainted).await;
     let mounted = |now: &Value| now.to_string().contains("lsm-ready-securityfs");

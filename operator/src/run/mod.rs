@@ -94,10 +94,10 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
     let mut http = JoinSet::new();
     http.spawn(server::serve(cli.listen, served));
     let (stop, stopped) = futures::channel::oneshot::channel::<()>();
-    let operated = operate(setup, stopped.map(|_| ()).boxed().shared());
+    let operated = Box::pin(operate(setup, stopped.map(|_| ()).boxed().shared()));
     let operated = async {
         match &teardown {
-            Some(teardown) => teardown.beside(operated).await,
+            Some(teardown) => Box::pin(teardown.beside(operated)).await,
             None => operated.await,
         }
     };

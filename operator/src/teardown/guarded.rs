@@ -62,17 +62,16 @@ pub(super) enum Step {
 
 pub(super) fn step(guarded: &Guarded, object: &ObjectMeta, role: Role) -> Step {
     let is_being_deleted = object.deletion_timestamp.is_some();
-    match role {
-        _ if is_being_deleted && guarded.means_uninstall => Step::CleanUp,
-        Role::Standby => Step::Nothing,
-        Role::Leader if is_being_deleted => {
-            metadata::release(object).map_or(Step::Nothing, Step::LetGo)
-        }
-        Role::Leader if guarded.gets_finalizer => {
-            metadata::hold(object, FINALIZER).map_or(Step::Nothing, Step::Hold)
-        }
-        Role::Leader => Step::Nothing,
+    if is_being_deleted && guarded.means_uninstall {
+        return Step::CleanUp;
     }
+    let step = match role {
+        Role::Standby => None,
+        Role::Leader if is_being_deleted => metadata::release(object).map(Step::LetGo),
+        Role::Leader if guarded.gets_finalizer => metadata::hold(object, FINALIZER).map(Step::Hold),
+        Role::Leader => None,
+    };
+    step.unwrap_or(Step::Nothing)
 }
 
 impl Guarded {

@@ -99,7 +99,8 @@ impl Scene {
 
     /// Has the operator write all that it can write, and returns when it has.
     pub async fn work(&self) -> Operator {
-        let spec = json!({"taint": {"effect": "NoSchedule"}, "tetragon": {}});
+        let taint = json!({"effect": "NoSchedule", "rollout": "AllAtOnce"});
+        let spec = json!({"taint": taint, "tetragon": {}});
         let policy =
             json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
         let path = "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce";
@@ -234,8 +235,8 @@ fn guarded() -> Vec<String> {
     paths
 }
 
-/// The operator's process in its pod. A task stands in for the kubelet: it ends the process when the
-/// pod is deleted, and the pod when the process has ended.
+/// The operator's process in its pod. A task stands in for the kubelet: it ends the process when
+/// the pod is deleted, and the pod when the process has ended.
 pub struct Operator {
     process: Arc<Mutex<Child>>,
     kubelet: JoinHandle<()>,
