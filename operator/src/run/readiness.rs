@@ -6,8 +6,8 @@
 //! | leads | when every store has its first list, and while the watches work |
 //!
 //! In: what the election and the watches report. Out: one line for each thing that is missing, with
-//! the API server's own words. Nothing here decides who leads: all replicas have the same rights, so
-//! another leader would miss the same.
+//! the API server's own words. Nothing here decides who leads: all replicas have the same rights,
+//! so another leader would miss the same.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

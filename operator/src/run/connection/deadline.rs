@@ -2,7 +2,7 @@
 //!
 //! | request | deadline |
 //! |---|---|
-//! | list (it has `limit`) | a minute for each page, as the API server's own (`--request-timeout`) |
+//! | list (it has `limit`) | a minute for each page, as the API server has (`--request-timeout`) |
 //! | watch | for its start; kube-runtime looks after the rest |
 //! | any other | for the whole answer |
 

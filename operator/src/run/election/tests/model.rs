@@ -312,6 +312,27 @@ proptest! {
     }
 }
 
+/// The model is worth something: it notices a leader whose fence stays open.
+#[test]
+fn a_leader_that_does_not_stop_is_noticed() {
+    run(async {
+        let model = Model::new();
+        model.watch(5 * SECOND).await?;
+        let leader = &model.replicas[model.holders()[0]];
+        *leader.network.lock() = Network::LosesRequests;
+        let held = leader.held.clone();
+        tokio::spawn(async move {
+            loop {
+                held.renewed(Instant::now());
+                sleep(SECOND).await;
+            }
+        });
+        prop_assert!(model.watch(2 * LEASE_DURATION).await.is_err());
+        Ok(())
+    })
+    .unwrap();
+}
+
 /// The times that the documentation promises, without any disturbance but the death.
 #[test]
 fn after_the_leaders_death_another_leads_within_twenty_seconds() {

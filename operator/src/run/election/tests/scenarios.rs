@@ -38,7 +38,8 @@ fn scenario() -> Scenario {
 
 fn lease(version: &str, holder: &Value) -> Value {
     json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-        "metadata": {"name": LEASE, "resourceVersion": version}, "spec": {"holderIdentity": holder}})
+        "metadata": {"name": LEASE, "resourceVersion": version},
+        "spec": {"holderIdentity": holder}})
 }
 
 /// Answers the next request, which must be this one. Returns its body.
