@@ -16,7 +16,7 @@ REAL    := $(if $(filter real,$(AGENT)),$(wildcard $(TETRAGON_IMAGES)/*.tar))
 
 # Always the whole workspace: with a part of it, cargo compiles the dependencies again with other features.
 TEST    := cargo test -q --workspace
-STATIC  := RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --target $(TARGET)
+STATIC  := release/build.sh
 ON_A_CLUSTER = $(RIG) cluster run --nodes "host vm:lsm vm:nolsm" --images $(ARCHIVES)$(addprefix $(comma),$(REAL)) --
 SCENARIOS := $(TEST) --test cluster -- --test-threads=1
 
@@ -24,7 +24,7 @@ SCENARIOS := $(TEST) --test cluster -- --test-threads=1
 UNIT_CRATES := crds tetragon kubectl-lsm node-probe e2e/agent docs/generator
 UNIT_FILES := $(wildcard $(UNIT_CRATES:%=%/tests/*.rs) $(UNIT_CRATES:%=%/tests/*/main.rs) \
 	operator/tests/tetragon_client*.rs operator/tests/tetragon_client*/main.rs)
-UNIT_TESTS := $(sort $(basename $(notdir $(patsubst %/main.rs,%,$(UNIT_FILES)))))
+UNIT_TESTS := $(filter-out api,$(sort $(basename $(notdir $(patsubst %/main.rs,%,$(UNIT_FILES))))))
 
 ##@ See it
 .PHONY: demo
@@ -32,13 +32,14 @@ demo: images rig ## A three-node cluster finds out which nodes can deny through 
 	@ARCHIVES=$(ARCHIVES) e2e/demo.sh
 
 ##@ Test
-.PHONY: test test-lint test-unit test-fake-api test-api test-kernel test-kernels test-cluster test-tetragon e2e lint bench
+.PHONY: test test-reproducible test-lint test-unit test-fake-api test-api test-faults test-kernel test-kernels test-cluster test-tetragon e2e lint bench
 test: ## All tiers, one after the other (SKIP="kernel cluster" leaves some out and says so)
 	@e2e/test.sh
 
-test-lint: prerequisites ## Formatting and clippy, with warnings as errors
+test-lint: prerequisites ## Formatting, clippy with warnings as errors, and licences, versions and sources of all crates
 	cargo fmt --all --check
 	cargo clippy -q --workspace --all-targets -- -D warnings
+	release/deny.sh licenses bans sources
 
 lint: test-lint ## The same as test-lint
 
@@ -51,6 +52,10 @@ test-fake-api: prerequisites ## Controllers against a scripted API server, reque
 test-api: rig ## CEL, admission, RBAC and field ownership on a real API server
 	$(RIG) api build --helm
 	$(TEST) --test api_server --test api -- --test-threads=6
+
+test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, as a table (SCENARIO=name, SEED=number)
+	$(RIG) api build
+	$(TEST) --test faults
 
 test-kernels: $(if $(filter arm64,$(ARCH)),,static) rig ## Verdicts against the truth on stock kernels in virtual machines (ARCH=arm64: emulated arm64)
 	$(RIG) kernels compare --arch $(ARCH)
@@ -66,6 +71,9 @@ test-tetragon: images rig ## Tetragon's failure and its repair (AGENT=real TETRA
 	$(TEST) --test tetragon --no-run
 	$(ON_A_CLUSTER) $(TEST) --test tetragon -- --test-threads=1
 
+test-reproducible: images ## A second build of our own crates, elsewhere, has the same images
+	release/reproduce.sh
+
 e2e: rig ## The scenarios on the cluster of KUBECONFIG, or on one of our own
 	@if [ -n "$${KUBECONFIG:-}" ]; then $(RIG) api build && $(SCENARIOS); else $(MAKE) --no-print-directory test-cluster; fi
 
@@ -74,7 +82,7 @@ bench: images rig ## Latencies, writes at rest, memory, and what a check costs: 
 	@$(RIG) bench --images $(ARCHIVES)
 
 ##@ Build
-.PHONY: prerequisites build rig static guest images crds docs
+.PHONY: prerequisites build rig static guest images reproducible advisories crds docs
 prerequisites: ## Installs Debian or Ubuntu packages that are missing (says so first)
 	@e2e/prerequisites.sh
 
@@ -92,8 +100,14 @@ static: prerequisites guest ## Static release programs for the images: operator,
 guest: prerequisites ## The static program that is the first process of every virtual machine
 	@$(STATIC) -p e2e-guest
 
-images: static rig ## OCI archives in target/images (ENGINE=docker|podman|buildah builds them with that instead)
+images: static rig ## OCI archives and their SBOMs in target/images (ENGINE=docker|podman|buildah builds them with that instead)
 	@$(RIG) image build
+
+reproducible: images ## A second build of everything, elsewhere, has the same images (as long as the first build)
+	release/reproduce.sh full
+
+advisories: ## Known vulnerabilities and unmaintained crates among the dependencies (needs the network)
+	release/deny.sh advisories
 
 crds: ## config/crd/bases, from the types in crds/
 	cargo run -q -p lsm-ready-crds --bin crdgen -- config/crd/bases

@@ -4,6 +4,28 @@
 //! The names are part of the API: people select on them, and the admission policies in `config/`
 //! repeat them.
 
+/// Prefix of every key and name that is ours alone, of whatever version.
+pub const DOMAIN_PREFIX: &str = "lsmready.io/";
+
+/// API group of our kinds.
+pub const GROUP: &str = "lsmready.io";
+
+/// What the names of all objects begin with that are installed for lsm-ready.
+pub const INSTALLATION_PREFIX: &str = "lsm-ready-";
+
+/// Namespace of the manifests in `config/`.
+pub const NAMESPACE: &str = "lsm-ready-system";
+
+/// Name of the Job in `config/cleanup`, and of all objects that it needs.
+pub const CLEANUP_JOB: &str = "lsm-ready-cleanup";
+
+/// `ServiceAccount`, `ClusterRole` and `ClusterRoleBinding` of the operator.
+pub const OPERATOR_ACCOUNT: &str = "lsm-ready-operator";
+
+/// Finalizer of the few objects without which the operator cannot clean up: its rights. The leader
+/// sets it, and removes it at its end.
+pub const FINALIZER: &str = "lsmready.io/cleanup";
+
 /// Prefix of all node labels. The `NodeRestriction` admission plugin does not let kubelets set
 /// labels with the suffix `node-restriction.kubernetes.io`, so a node cannot label itself ready.
 /// See
@@ -31,6 +53,10 @@ pub const TAINT_KEYS: [&str; 3] = [
 
 /// Type of the condition that the operator writes to Nodes.
 pub const NODE_CONDITION: &str = "lsmready.io/LsmBpfReady";
+
+/// Types of Node conditions that earlier versions wrote. No version writes them any more, and the
+/// cleanup removes them. A type that is renamed stays here for at least one minor release.
+pub const RETIRED_NODE_CONDITIONS: [&str; 1] = ["LsmBpfReady"];
 
 /// Field manager of the operator's writes.
 pub const FIELD_MANAGER: &str = "lsm-ready";
@@ -63,3 +89,25 @@ pub const RENEW_SECONDS: i64 = 30 * 60;
 
 /// Time after which a probe that does not renew its report counts as silent: three intervals.
 pub const STALE_AFTER_SECONDS: i64 = 3 * RENEW_SECONDS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A retired name that is used again would be removed while it is needed.
+    #[test]
+    fn no_retired_name_is_in_use() {
+        assert!(!RETIRED_NODE_CONDITIONS.contains(&NODE_CONDITION));
+    }
+
+    /// A version removes what the next or the previous one wrote, because the prefixes stay.
+    #[test]
+    fn every_name_in_use_has_a_prefix_that_other_versions_know() {
+        for name in [NODE_CONDITION, DAEMON_SET_LABEL, APPLY_ANNOTATION, FINALIZER] {
+            assert!(name.starts_with(DOMAIN_PREFIX), "{name}");
+        }
+        assert!(BPF_LABEL.starts_with(NODE_LABEL_PREFIX));
+        assert!(policy_label("x").starts_with(NODE_LABEL_PREFIX));
+        assert!(TAINT_KEYS.iter().all(|key| key.contains("lsmready")), "{TAINT_KEYS:?}");
+    }
+}

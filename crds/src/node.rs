@@ -242,17 +242,4 @@ impl LsmNodeStatus {
     pub fn check(&self, name: &str) -> Option<&Check> {
         self.checks.iter().find(|check| check.name == name)
     }
-
-    /// Whether the two reports differ at most in times and in the history of the boot.
-    #[must_use]
-    pub fn equal_but_for_time(&self, other: &Self) -> bool {
-        let timeless = |status: &Self| Self {
-            observed_time: None,
-            denied_since: None,
-            refused_since: None,
-            denied_before: Vec::new(),
-            ..status.clone()
-        };
-        timeless(self) == timeless(other)
-    }
 }

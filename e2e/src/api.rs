@@ -68,6 +68,7 @@ pub struct ApiServer {
     plane: ControlPlane,
     etcd: Child,
     api_server: Child,
+    controllers: Option<Child>,
 }
 
 /// A program of the control plane.
@@ -86,9 +87,24 @@ impl ApiServer {
         plane.prepare()?;
         let etcd = start(&plane, Program::Etcd)?;
         let api_server = start(&plane, Program::ApiServer)?;
-        let server = Self { plane, etcd, api_server };
+        let server = Self { plane, etcd, api_server, controllers: None };
         server.ready().await?;
         Ok(server)
+    }
+
+    /// Starts those controllers of kube-controller-manager, for example `namespace-controller`. They
+    /// end with the API server.
+    pub fn start_controllers(&mut self, controllers: &[&str]) -> Result<(), Error> {
+        let mut command = self.plane.controller_manager();
+        command
+            .arg(format!("--controllers={}", controllers.join(",")))
+            // Other API servers of this machine may have controllers too.
+            .arg("--secure-port=0")
+            .env("EXIT_WITH_STDIN", "1")
+            .stdin(Stdio::piped());
+        let started = processes(&self.plane).start("kube-controller-manager", &mut command)?;
+        self.controllers = Some(started);
+        Ok(())
     }
 
     /// Waits until requests are served.
@@ -190,6 +206,7 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
+        self.controllers.iter_mut().for_each(end);
         end(&mut self.api_server);
         end(&mut self.etcd);
     }

@@ -2,7 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Check Tetragon's manifests and policies for LSM BPF, before they are applied.
+/// Check Tetragon's manifests and policies for LSM BPF before they are applied, and remove lsm-ready
+/// from a cluster.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-lsm_ready",
@@ -57,6 +58,20 @@ pub enum Command {
     ///          kubectl lsm-ready preflight policy.yaml --nodes nodes.yaml
     #[command(verbatim_doc_comment)]
     Preflight(PreflightArgs),
+    /// Remove lsm-ready from a cluster, with everything that it left there.
+    ///
+    /// Removes our labels, taints and conditions from all Nodes, our mount and label from
+    /// DaemonSets, and then our CRDs with their objects, admission policies, rights, workloads and
+    /// namespace. It works in every state: while the operator runs, when it is dead, when the CRDs
+    /// or the namespace are gone already. Nothing of others is changed. A DaemonSet that had our
+    /// mount restarts its pods by its own update strategy.
+    ///
+    /// Exit code: 0 nothing of lsm-ready is left; 1 something is left (also with --dry-run); 2 the
+    /// cluster cannot be reached, or a right is missing; 64 wrong use.
+    ///
+    /// Example: kubectl lsm-ready cleanup --dry-run
+    #[command(verbatim_doc_comment)]
+    Cleanup(CleanupArgs),
 }
 
 #[derive(Args, Debug)]
@@ -156,4 +171,20 @@ pub enum PreflightFormat {
     Text,
     /// For programs. The field `schema` names the version of the format.
     Json,
+}
+
+#[derive(Args, Debug)]
+pub struct CleanupArgs {
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// The namespace in which lsm-ready is installed.
+    #[arg(long, short, value_name = "NAME", default_value = lsm_ready_crds::names::NAMESPACE)]
+    pub namespace: String,
+    /// The kubeconfig context to use. Default: the current one.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The three commands. In: the arguments. Out: an [`Answer`], or an [`Error`].
+//! The commands. In: the arguments. Out: an [`Answer`], or an [`Error`].
 
 use lsm_ready_crds::ExitCode;
 use lsm_ready_crds::text::printable_lines;
@@ -9,7 +9,7 @@ use crate::cli::{Cli, Command, HelmArgs, MountArgs, PreflightArgs, PreflightForm
 use crate::error::Error;
 use crate::preflight::nodes::Cluster;
 use crate::preflight::{self, PolicyFiles};
-use crate::{documents, find, helm, kubectl, mount, read, render, values};
+use crate::{cleanup, documents, find, helm, kubectl, mount, read, render, values};
 
 /// The release that Tetragon's development branch becomes. `--tetragon-version main` means it.
 const MAIN: &str = "v1.8.0-pre.0";
@@ -36,6 +36,7 @@ pub fn answer(cli: &Cli) -> Result<Answer, Error> {
         Command::Mount(args) => mount(args),
         Command::HelmValues(args) => helm_values(args),
         Command::Preflight(args) => preflight(args),
+        Command::Cleanup(args) => cleanup::answer(args),
     }
 }
 

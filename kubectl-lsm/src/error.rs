@@ -6,7 +6,7 @@
 
 use lsm_ready_crds::ExitCode;
 
-use crate::{documents, find, helm, kubectl, preflight, read, values};
+use crate::{cleanup, documents, find, helm, kubectl, preflight, read, values};
 
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,8 @@ pub enum Error {
     Nodes(#[from] preflight::nodes::Error),
     #[error(transparent)]
     Kubectl(#[from] kubectl::Error),
+    #[error(transparent)]
+    Cleanup(#[from] cleanup::Error),
     #[error(
         "invalid value {0:?} of --tetragon-version: write a release, for example v1.7.0, or main"
     )]
@@ -46,6 +48,7 @@ impl Error {
     pub const fn code(&self) -> ExitCode {
         match self {
             Self::Helm(error) => error.code(),
+            Self::Cleanup(error) => error.code(),
             Self::Kubectl(_) | Self::Output(_) => ExitCode::CannotBeJudged,
             Self::Read(_)
             | Self::Document(_)

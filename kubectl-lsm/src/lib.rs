@@ -1,14 +1,15 @@
 //! `kubectl lsm-ready`: says what the operator would do about a manifest of Tetragon's DaemonSet,
-//! and whether Tetragon's policies will load and deny.
+//! whether Tetragon's policies will load and deny, and removes lsm-ready from a cluster.
 //!
 //! In: the command line and files. Out: text on standard output, and an exit code.
 //! The answers come from [`lsm_ready_tetragon`], which the operator uses too, so both always agree.
 //!
 //! ## Guarantees
-//! The plugin changes nothing. It asks a cluster only for `preflight` without `--nodes`, and for
-//! `--server`, so it also runs in the checks of a repository. Only [`run`], [`read`] and
-//! [`kubectl`] do input and output.
+//! Only `cleanup` changes anything, and only after a question. The others ask a cluster only for
+//! `preflight` without `--nodes`, and for `--server`, so they also run in the checks of a
+//! repository. Only [`run`], [`read`], [`kubectl`] and [`cleanup`] do input and output.
 
+pub mod cleanup;
 pub mod cli;
 
 pub mod commands;

@@ -122,6 +122,10 @@ pub struct AgentArgs {
     /// noticed.
     #[arg(long, env = "LSM_READY_RENEW_INTERVAL", value_parser = duration, default_value = "30m")]
     pub renew_interval: Duration,
+    /// Time between two looks whether somebody has changed or deleted the report. A look is one
+    /// small request that the API server answers from its cache.
+    #[arg(long, env = "LSM_READY_LOOK_INTERVAL", value_parser = duration, default_value = "9s")]
+    pub look_interval: Duration,
     /// How long the canary may run before it is killed, for example 30s.
     #[arg(long, env = "LSM_READY_DEADLINE", value_parser = duration, default_value = "30s")]
     pub deadline: Duration,

@@ -14,6 +14,7 @@ pub mod node;
 pub mod policy;
 pub mod profile;
 pub mod run;
+pub mod teardown;
 pub mod tetragon;
 pub mod tetragon_client;
 pub mod tracing_policies;

@@ -4,6 +4,7 @@
 //! import`, `podman load` and `docker load` take. The same input gives the same bytes: there are no
 //! times and no owners, and the order is fixed.
 
+pub mod contents;
 pub mod project;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,9 @@ pub enum Error {
         path: PathBuf,
         source: io::Error,
     },
+    /// A file is no archive of an image.
+    #[error("{} is no OCI archive: build it with `make images`", .0.display())]
+    Archive(PathBuf),
     /// The archive cannot be written.
     #[error("cannot write the image: {0}")]
     Write(#[from] io::Error),
@@ -158,6 +162,22 @@ impl Image {
     }
 }
 
+/// The digest of the manifest of the first image in an archive.
+pub fn digest(archive: &Path) -> Result<String, Error> {
+    let wrong = || Error::Archive(archive.to_owned());
+    let file = File::open(archive).map_err(|_| wrong())?;
+    let mut archive = tar::Archive::new(file);
+    for entry in archive.entries()? {
+        let entry = entry?;
+        if entry.path()? == Path::new("index.json") {
+            let index: Value = serde_json::from_reader(entry).map_err(|_| wrong())?;
+            let digest = index["manifests"][0]["digest"].as_str();
+            return digest.map(str::to_owned).ok_or_else(wrong);
+        }
+    }
+    Err(wrong())
+}
+
 /// Parses `SOURCE=DESTINATION`.
 pub fn parse_file(text: &str) -> Result<(String, PathBuf), Error> {
     let (source, destination) = text.split_once('=').ok_or_else(|| Error::File(text.to_owned()))?;
@@ -284,6 +304,17 @@ mod tests {
             (digest, bytes)
         });
         assert_eq!(one, two);
+    }
+
+    #[test]
+    fn the_digest_is_read_from_the_archive_and_changes_with_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (image, archive) = (image(dir.path()), dir.path().join("image.tar"));
+        let written = image.write_file(&archive).unwrap();
+        assert_eq!(digest(&archive).unwrap(), written);
+        fs::write(dir.path().join("program"), b"#!/bin/false").unwrap();
+        assert_ne!(image.write(io::sink()).unwrap(), written);
+        assert!(digest(&dir.path().join("program")).is_err());
     }
 
     #[test]

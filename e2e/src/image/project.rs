@@ -1,15 +1,18 @@
 //! The project's own images, as OCI archives in `target/images`.
 //!
-//! In: the static programs of `make static`. Out: an archive for each image. Another engine
-//! (docker, podman or buildah) builds the product's images from their Containerfiles; without one
-//! they are written by [`Image`], the same bytes each time. The image with the test agent, which
-//! stands in for Tetragon's, is never made with another engine.
+//! In: the static programs of `make static`. Out: an archive for each image, and beside it the SBOM
+//! of each of the product's images, named by the image's digest. Another engine (docker, podman or
+//! buildah) builds the product's images from their Containerfiles, without an SBOM; without one they
+//! are written by [`Image`], the same bytes each time. The image with the test agent, which stands
+//! in for Tetragon's, is never made with another engine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Error, Image};
+use super::contents::bom::Subject;
+use super::contents::{self, bom, notices, of_program, parts};
+use super::{Error, Image, digest};
 use crate::command::{self, run};
 use crate::paths;
 
@@ -24,6 +27,21 @@ pub enum BuildError {
     /// The archive.
     #[error(transparent)]
     Image(#[from] Error),
+    /// The SBOM or the licence texts.
+    #[error(transparent)]
+    Contents(#[from] contents::Error),
+    /// The programs of another build are different.
+    #[error("the image {name} has the digest {first}, and {second} with the programs of {folder}")]
+    Different {
+        /// The image.
+        name: &'static str,
+        /// The digest of the archive in target/images.
+        first: String,
+        /// The digest with the other programs.
+        second: String,
+        /// Where the other programs are.
+        folder: String,
+    },
     /// Another engine failed.
     #[error(transparent)]
     Command(#[from] command::Error),
@@ -38,14 +56,30 @@ struct Built {
     image: Image,
 }
 
+/// One of the product's two images.
+struct Product {
+    name: &'static str,
+    package: &'static str,
+    user: &'static str,
+}
+
+const PRODUCTS: [Product; 2] = [
+    Product { name: "operator", package: "lsm-ready-operator", user: "65532" },
+    Product { name: "node-probe", package: "node-probe", user: "0" },
+];
+
 /// Builds all images and returns a line for each: its archive and its name.
 pub fn build(engine: Option<&str>) -> Result<Vec<String>, BuildError> {
     let mut lines = Vec::new();
-    for (name, user) in [("operator", "65532"), ("node-probe", "0")] {
-        let built = product(name, user);
+    for product in PRODUCTS {
+        let built = product.image();
         match engine {
-            Some(engine) => build_with(engine, name, &built)?,
-            None => drop(built.image.write_file(&built.file)?),
+            Some(engine) => build_with(engine, product.name, &built)?,
+            None => {
+                write_file(&product.notices(), &notices_of(product.package)?)?;
+                let digest = built.image.write_file(&built.file)?;
+                lines.push(product.write_bom(&digest)?);
+            }
         }
         lines.push(built.line());
     }
@@ -55,6 +89,25 @@ pub fn build(engine: Option<&str>) -> Result<Vec<String>, BuildError> {
         lines.push(built.line());
     }
     Ok(lines)
+}
+
+/// Makes the product's images again, of the programs in another folder, and compares their digests
+/// with those of the archives. Returns a line for each image.
+pub fn compare(folder: &Path) -> Result<Vec<String>, BuildError> {
+    let compare = |product: &Product| {
+        let name = product.name;
+        let mut built = product.image();
+        let first = digest(&built.file)?;
+        write_file(&product.notices(), &notices_of(product.package)?)?;
+        built.image.files.insert(format!("/{name}"), folder.join(name));
+        let second = built.image.write(std::io::sink())?;
+        if first == second {
+            return Ok(format!("{name}: {first}, twice"));
+        }
+        let folder = folder.display().to_string();
+        Err(BuildError::Different { name, first, second, folder })
+    };
+    PRODUCTS.iter().map(compare).collect()
 }
 
 impl Built {
@@ -68,15 +121,57 @@ fn archive(name: &str) -> PathBuf {
     paths::workspace().join("target/images").join(format!("{name}.tar"))
 }
 
-fn product(name: &str, user: &str) -> Built {
-    let image = Image {
-        name: format!("docker.io/lsm-ready/{name}:{VERSION}"),
-        entrypoint: vec![format!("/{name}")],
-        user: Some(user.to_owned()),
-        architecture: ARCHITECTURE.to_owned(),
-        files: BTreeMap::from([(format!("/{name}"), paths::static_program(name))]),
-    };
-    Built { file: archive(name), image }
+impl Product {
+    fn notices(&self) -> PathBuf {
+        archive(self.name).with_extension("third-party.txt")
+    }
+
+    fn image(&self) -> Built {
+        let Self { name, user, .. } = self;
+        let image = Image {
+            name: format!("docker.io/lsm-ready/{name}:{VERSION}"),
+            entrypoint: vec![format!("/{name}")],
+            user: Some((*user).to_owned()),
+            architecture: ARCHITECTURE.to_owned(),
+            files: BTreeMap::from([
+                (format!("/{name}"), paths::static_program(name)),
+                ("/licenses/LICENSE".to_owned(), paths::workspace().join("LICENSE")),
+                ("/licenses/THIRD-PARTY.txt".to_owned(), self.notices()),
+            ]),
+        };
+        Built { file: archive(name), image }
+    }
+
+    /// Writes the SBOM of the image with that digest, and removes those of earlier images. Returns
+    /// its path.
+    fn write_bom(&self, digest: &str) -> Result<String, BuildError> {
+        let (crates, parts) = (of_program(self.package)?, parts::of_program(self.package)?);
+        let subject = Subject { name: self.name, digest, licence: "Apache-2.0" };
+        let document = bom::document(subject, &crates, &parts)?;
+        let folder = paths::workspace().join("target/images");
+        let prefix = format!("{}@", self.name);
+        for entry in std::fs::read_dir(&folder).map_err(Error::from)? {
+            let entry = entry.map_err(Error::from)?;
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                paths::remove_file(&entry.path()).map_err(Error::from)?;
+            }
+        }
+        let file = format!("{prefix}{}.cdx.json", digest.replace(':', "-"));
+        write_file(&folder.join(&file), &document)?;
+        Ok(format!("target/images/{file}"))
+    }
+}
+
+/// The text of THIRD-PARTY.txt in the image with the program of that package.
+pub fn notices_of(package: &str) -> Result<String, contents::Error> {
+    notices::text(&of_program(package)?, &parts::of_program(package)?)
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(std::fs::write(path, text)?)
 }
 
 /// A link named tetra is the client of the test agent.

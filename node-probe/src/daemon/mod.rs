@@ -10,12 +10,16 @@
 //! makes the hook trial in another child process, publishes the result as an LsmHookProfile, and
 //! names that profile in the LsmNode.
 //!
+//! Between two rounds it [`look`]s whether both objects are still as it left them. If somebody has
+//! changed or deleted one, the next round starts at once.
+//!
 //! # Guarantees
-//! Errors of the API server never end the daemon: it logs what it waits for and retries with
+//! A report that was deleted or changed is back within a minute, and so is a profile. Errors of the API server never end the daemon: it logs what it waits for and retries with
 //! growing pauses. SIGTERM ends it at once, and the canary's process with it. This process never
 //! parses BTF, so it stays small.
 
 pub mod hooks;
+mod look;
 pub mod plan;
 mod publish;
 mod round;
@@ -31,14 +35,15 @@ use kube::Client;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{ExitCode, LsmNodeStatus};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::cli::{AgentArgs, LogFormat};
 use crate::commands::check::check;
 use crate::facts::NodeInfo;
 use crate::hooks::{DEADLINE, TrialError, run as try_hooks};
-use hooks::ProfileState;
-use round::Round;
+use round::{Memory, Round};
+use schedule::Looks;
 use write::Error;
 
 /// Runs until a signal ends it.
@@ -90,12 +95,10 @@ fn log_to_stderr(format: LogFormat) {
 /// Checks and writes, for ever.
 async fn rounds(args: &AgentArgs) {
     let client = retry("the API server's address and this pod's token", write::connect).await;
-    let mut hooks = ProfileState::default();
-    let mut logged = None;
+    let (mut memory, mut looks, mut logged) = (Memory::default(), Looks::default(), None);
     loop {
-        if one_round(&client, args, &mut hooks, &mut logged).await {
-            let pause = schedule::spread(args.check_interval, schedule::chance());
-            tokio::time::sleep(pause).await;
+        if one_round(&client, args, &mut memory, &mut logged).await {
+            pause(&client, args, &mut memory, &mut looks).await;
         }
     }
 }
@@ -104,7 +107,7 @@ async fn rounds(args: &AgentArgs) {
 async fn one_round(
     client: &Client,
     args: &AgentArgs,
-    hooks: &mut ProfileState,
+    memory: &mut Memory,
     logged: &mut Option<String>,
 ) -> bool {
     let node = retry("the Node", async || write::node(client, &args.node_name).await).await;
@@ -114,25 +117,83 @@ async fn one_round(
     log_change(&found, logged);
     let round = Round { client, args, node: &node, found: &found };
     // The evidence is written first, because the hook trial takes longer.
-    if !write_in_time(&round, hooks).await {
+    if !write_in_time(&round, memory).await {
         return false;
     }
-    if !hooks.is_due(found.evidence) {
+    if !memory.hooks.is_due(found.evidence) {
         return true;
     }
-    hooks.learn(try_hooks_of_node().await);
-    write_in_time(&round, hooks).await
+    memory.hooks.learn(try_hooks_of_node().await);
+    write_in_time(&round, memory).await
 }
 
 /// Writes the report, with retries for at most one interval. After that, a new check is more useful
 /// than this report.
-async fn write_in_time(round: &Round<'_>, hooks: &mut ProfileState) -> bool {
-    let write = retry("the LsmNode", async || round.write(hooks).await);
+async fn write_in_time(round: &Round<'_>, memory: &mut Memory) -> bool {
+    let write = retry("the LsmNode", async || round.write(memory).await);
     let is_written = tokio::time::timeout(round.args.check_interval, write).await.is_ok();
     if !is_written {
         warn!("the LsmNode could not be written within the check interval: checking again");
     }
     is_written
+}
+
+/// Waits for the time of the next check, or until somebody else has changed or deleted what this
+/// daemon has written.
+async fn pause(client: &Client, args: &AgentArgs, memory: &mut Memory, looks: &mut Looks) {
+    let next_check = Instant::now() + schedule::spread(args.check_interval, schedule::chance());
+    let mut profile_look = Instant::now() + schedule::PROFILE_LOOK;
+    let mut is_answered = true;
+    loop {
+        let next_look = Instant::now() + looks.pause(args.look_interval, schedule::chance());
+        tokio::time::sleep_until(next_look.min(next_check)).await;
+        if next_check <= next_look {
+            return;
+        }
+        let with_profile = profile_look <= Instant::now();
+        if with_profile {
+            profile_look = Instant::now() + schedule::PROFILE_LOOK;
+        }
+        match look(client, args, memory, with_profile).await {
+            Ok(is_changed) => {
+                looks.learn(is_changed);
+                is_answered = true;
+                if is_changed {
+                    return;
+                }
+            }
+            // One line for an outage: the next look is soon.
+            Err(error) if is_answered => {
+                is_answered = false;
+                warn!(%error, "the next looks will try again");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Whether somebody else has changed or deleted the report, or the profile.
+async fn look(
+    client: &Client,
+    args: &AgentArgs,
+    memory: &mut Memory,
+    with_profile: bool,
+) -> Result<bool, Error> {
+    let Some(left) = &memory.left else {
+        return Ok(true);
+    };
+    if look::report_differs(client, &args.node_name, left).await? {
+        warn!("somebody else has changed or deleted the LsmNode: checking again");
+        // With the CRD of one kind, that of the other may be gone.
+        memory.hooks.look_again();
+        return Ok(true);
+    }
+    if with_profile && look::profile_differs(client, &memory.hooks).await? {
+        warn!("the LsmHookProfile is missing or another one: publishing it again");
+        memory.hooks.look_again();
+        return Ok(true);
+    }
+    Ok(false)
 }
 
 /// Makes one hook trial on a thread of its own. The trial's process dies with that thread.
@@ -158,7 +219,7 @@ async fn check_node(deadline: Duration, node: NodeInfo) -> Option<LsmNodeStatus>
         Ok(report) => Some(report.into_status()),
         Err(error) => {
             warn!(%error, "the thread of the check failed: trying again");
-            tokio::time::sleep(schedule::backoff(0, schedule::chance())).await;
+            tokio::time::sleep(schedule::backoff(0, false, schedule::chance())).await;
             None
         }
     }
@@ -185,7 +246,8 @@ async fn retry<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, Error>
         match attempt().await {
             Ok(value) => return value,
             Err(error) => {
-                let pause = schedule::backoff(failures, schedule::chance());
+                let is_kind_missing = error.code() == Some(404);
+                let pause = schedule::backoff(failures, is_kind_missing, schedule::chance());
                 failures += 1;
                 warn!(%error, retry_in = ?pause, "waiting for {what}");
                 tokio::time::sleep(pause).await;

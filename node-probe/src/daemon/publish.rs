@@ -1,105 +1,131 @@
-//! Hook profiles in the cluster. In: a profile. Out: whether the cluster has it under its name.
+//! Hook profiles in the cluster. In: a profile. Out: what the cluster has under its name.
 //!
 //! # Guarantees
 //! A report never names an object whose content does not match its name. If the API server refuses
 //! profiles (an older CRD, different RBAC), the report has no profile but still shows the evidence.
 
-use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::api::{GetParams, PostParams};
+use kube::{Api, Client, ResourceExt as _};
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::names::PROBE_FIELD_MANAGER;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use tracing::{info, warn};
 
-use super::hooks::{KnownProfile, ProfileState};
-use super::write::{Error, failed};
+use super::hooks::{InCluster, ProfileState};
+use super::write::{Error, if_found, within};
 
-/// Makes sure that the cluster has the known profile, and creates it if it is missing. Returns
-/// whether the cluster has it.
-pub async fn ensure(client: &Client, hooks: &mut ProfileState) -> Result<bool, Error> {
-    match hooks.known() {
-        None => Ok(false),
-        Some(KnownProfile::Made(profile)) => publish(client, profile).await,
-        Some(KnownProfile::Published(digest)) => {
-            let is_there = is_genuine(client, digest).await?;
-            if !is_there {
-                warn!(
-                    profile = digest,
-                    "the hook profile no longer exists: the hooks will be tried again"
-                );
-                hooks.forget();
-            }
-            Ok(is_there)
-        }
+/// The label of a profile: the node whose probe published it. Admission compares the value with the
+/// node of the probe's token.
+const NODE_LABEL: &str = "lsmready.io/node";
+/// Maximum length of a label's value.
+const LABEL_VALUE_MAX: usize = 63;
+
+/// Makes sure that the cluster has the known profile, and creates it if it is missing. Sends nothing
+/// if the cluster has it.
+pub async fn ensure(client: &Client, hooks: &mut ProfileState, node: &str) -> Result<(), Error> {
+    if let Some(profile) = hooks.unpublished() {
+        let cluster = publish(client, profile, node).await?;
+        hooks.found_in_cluster(cluster);
     }
+    Ok(())
 }
 
-/// Whether the cluster has a profile of that name whose content matches its name.
-pub async fn is_genuine(client: &Client, digest: &str) -> Result<bool, Error> {
-    Ok(get(client, digest).await?.is_some_and(|profile| profile.is_genuine()))
-}
-
-async fn get(client: &Client, digest: &str) -> Result<Option<LsmHookProfile>, Error> {
+/// The profile of that name.
+pub async fn get(client: &Client, digest: &str) -> Result<Option<LsmHookProfile>, Error> {
     let api: Api<LsmHookProfile> = Api::all(client.clone());
-    let answer = api.get_opt(digest).await;
-    none_if_refused(digest, answer, "get the LsmHookProfile").map(Option::flatten)
+    let answer = if_found(within("get the LsmHookProfile", digest, api.get(digest)).await);
+    none_if_refused(digest, answer).map(Option::flatten)
+}
+
+/// The uid of the profile of that name, as the API server's cache has it.
+pub async fn uid(client: &Client, digest: &str) -> Result<Option<String>, Error> {
+    let api: Api<LsmHookProfile> = Api::all(client.clone());
+    let params = GetParams::any();
+    let get = api.get_metadata_with(digest, &params);
+    let found = if_found(within("look at the LsmHookProfile", digest, get).await)?;
+    Ok(found.map(|object| object.uid().unwrap_or_default()))
 }
 
 /// Creates the profile unless a node with the same kernel already has.
-async fn publish(client: &Client, profile: &LsmHookProfileSpec) -> Result<bool, Error> {
+async fn publish(
+    client: &Client,
+    profile: &LsmHookProfileSpec,
+    node: &str,
+) -> Result<InCluster, Error> {
     let digest = profile.digest();
     let present = match get(client, &digest).await? {
         Some(present) => Some(present),
-        None if create(client, &digest, profile).await? => return Ok(true),
-        // Another node created it in between, or the API server refused.
-        None => get(client, &digest).await?,
+        None => match create(client, &digest, profile, node).await? {
+            Created::Now(object) => Some(object),
+            Created::Before => get(client, &digest).await?,
+            Created::KindMissing => None,
+            Created::Refused => return Ok(InCluster::Refused),
+        },
     };
-    let is_genuine = present.as_ref().is_some_and(LsmHookProfile::is_genuine);
-    if present.is_some() && !is_genuine {
+    let cluster = present.as_ref().map_or(InCluster::Unknown, InCluster::of);
+    if matches!(cluster, InCluster::False { .. }) {
         warn!(
             profile = digest,
             "the content of this LsmHookProfile does not match its name: the report names no \
-             profile"
+             profile until somebody deletes it (the operator does)"
         );
     }
-    Ok(is_genuine)
+    Ok(cluster)
 }
 
-/// Whether the profile was created.
+/// How an attempt to create the profile ended.
+enum Created {
+    Now(LsmHookProfile),
+    /// Another node created it in between.
+    Before,
+    /// The cluster does not know the kind, for example because its CRD is being replaced.
+    KindMissing,
+    Refused,
+}
+
 async fn create(
     client: &Client,
     digest: &str,
     profile: &LsmHookProfileSpec,
-) -> Result<bool, Error> {
+    node: &str,
+) -> Result<Created, Error> {
     let api: Api<LsmHookProfile> = Api::all(client.clone());
     let params =
         PostParams { field_manager: Some(PROBE_FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    let answer = api.create(&params, &LsmHookProfile::new(digest, profile.clone())).await;
-    if matches!(&answer, Err(kube::Error::Api(status)) if status.code == 409) {
-        return Ok(false);
+    let object = object(digest, profile, node);
+    let answer = within("create the LsmHookProfile", digest, api.create(&params, &object)).await;
+    match answer.as_ref().err().and_then(Error::code) {
+        Some(409) => return Ok(Created::Before),
+        Some(404) => return Ok(Created::KindMissing),
+        _ => {}
     }
-    let created = none_if_refused(digest, answer, "create the LsmHookProfile")?.is_some();
-    if created {
+    Ok(none_if_refused(digest, answer)?.map_or(Created::Refused, |object| {
         info!(profile = digest, "the hook profile is published");
+        Created::Now(object)
+    }))
+}
+
+/// The object with the one label that a probe may set. A name that is too long for a label's value
+/// is left out.
+fn object(digest: &str, profile: &LsmHookProfileSpec, node: &str) -> LsmHookProfile {
+    let mut object = LsmHookProfile::new(digest, profile.clone());
+    if node.len() <= LABEL_VALUE_MAX {
+        object.labels_mut().insert(NODE_LABEL.to_owned(), node.to_owned());
     }
-    Ok(created)
+    object
 }
 
 /// The answer, or `None` if the API server refused the request for good. A refusal is logged and
 /// does not stop the daemon.
-fn none_if_refused<T>(
-    digest: &str,
-    answer: kube::Result<T>,
-    doing: &'static str,
-) -> Result<Option<T>, Error> {
+fn none_if_refused<T>(digest: &str, answer: Result<T, Error>) -> Result<Option<T>, Error> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(kube::Error::Api(status))
-            if (400..500).contains(&status.code) && status.code != 429 =>
-        {
-            warn!(profile = digest, error = %status.message, "cannot {doing}");
-            Ok(None)
-        }
-        Err(error) => Err(failed(doing, digest)(error)),
+        Err(error) => match error.code() {
+            Some(code) if (400..500).contains(&code) && code != 429 => {
+                warn!(profile = digest, %error, "the API server refuses this request");
+                Ok(None)
+            }
+            _ => Err(error),
+        },
     }
 }

@@ -6,16 +6,18 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::config::KubeConfigOptions;
-use kube::{Api, Client, Config, Resource};
+use kube::{Api, Client, Config};
 use lsm_ready_crds::names::PROBE_FIELD_MANAGER;
+use lsm_ready_crds::node::LsmNodeContent;
 use lsm_ready_crds::{LsmNode, LsmNodeStatus};
 use serde_json::json;
 
 use super::plan::{Identity, Owners, Plan};
 use crate::facts::NodeInfo;
 
-/// How long one request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one request may take, with its retries. A connection that is dead without saying so is
+/// noticed by this.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,13 +27,51 @@ pub enum Error {
     Kubeconfig(#[from] kube::config::KubeconfigError),
     #[error("cannot {doing} {name:?}: {source}")]
     Api { doing: &'static str, name: String, source: Box<kube::Error> },
+    #[error("cannot {doing} {name:?}: no answer within {} s", DEADLINE.as_secs())]
+    Silent { doing: &'static str, name: String },
     /// An API server always sets the uid, so its answer was incomplete.
     #[error("the Node {0:?} has no uid")]
     NoUid(String),
 }
 
-pub(super) fn failed(doing: &'static str, name: &str) -> impl FnOnce(kube::Error) -> Error {
+impl Error {
+    /// The HTTP status with which the API server refused the request.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Api { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::Configuration(_) | Self::Kubeconfig(_) | Self::Silent { .. } | Self::NoUid(_) => {
+                None
+            }
+        }
+    }
+}
+
+fn failed(doing: &'static str, name: &str) -> impl FnOnce(kube::Error) -> Error {
     move |source| Error::Api { doing, name: name.to_owned(), source: Box::new(source) }
+}
+
+/// Waits for the answer to a request, but not longer than the deadline.
+pub(super) async fn within<T>(
+    doing: &'static str,
+    name: &str,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(answer) => answer.map_err(failed(doing, name)),
+        Err(_) => Err(Error::Silent { doing, name: name.to_owned() }),
+    }
+}
+
+/// The object, or `None` if the API server does not have it. While a CRD is missing, the API server
+/// answers with 404 and no reason, which kube's `get_opt` takes for an error.
+pub(super) fn if_found<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Err(error) if error.code() == Some(404) => Ok(None),
+        answer => answer.map(Some),
+    }
 }
 
 /// What the daemon needs to know of its Node.
@@ -49,16 +89,16 @@ pub async fn connect() -> Result<Client, Error> {
     } else {
         Config::incluster()?
     };
-    config.connect_timeout = Some(REQUEST_TIMEOUT);
-    config.read_timeout = Some(REQUEST_TIMEOUT);
-    config.write_timeout = Some(REQUEST_TIMEOUT);
+    config.connect_timeout = Some(DEADLINE);
+    config.read_timeout = Some(DEADLINE);
+    config.write_timeout = Some(DEADLINE);
     Client::try_from(config).map_err(failed("create a client for", "the API server"))
 }
 
 /// The Node of that name.
 pub async fn node(client: &Client, name: &str) -> Result<Node, Error> {
     let api: Api<v1::Node> = Api::all(client.clone());
-    let node = api.get(name).await.map_err(failed("get the Node", name))?;
+    let node = within("get the Node", name, api.get(name)).await?;
     let uid = node.metadata.uid.ok_or_else(|| Error::NoUid(name.to_owned()))?;
     let os_image = node
         .status
@@ -75,32 +115,39 @@ pub async fn node(client: &Client, name: &str) -> Result<Node, Error> {
 /// The LsmNode of that name, if it exists.
 pub async fn lsm_node(client: &Client, name: &str) -> Result<Option<LsmNode>, Error> {
     let api: Api<LsmNode> = Api::all(client.clone());
-    api.get_opt(name).await.map_err(failed("get the LsmNode", name))
+    if_found(within("get the LsmNode", name, api.get(name)).await)
 }
 
-/// Makes the writes of the plan.
-pub async fn carry_out(client: &Client, name: &str, plan: &Plan) -> Result<(), Error> {
+/// Makes the writes of the plan, and returns the object as they leave it.
+pub async fn carry_out(
+    client: &Client,
+    name: &str,
+    present: Option<LsmNode>,
+    plan: &Plan,
+) -> Result<Option<LsmNode>, Error> {
     let api: Api<LsmNode> = Api::all(client.clone());
-    if let Some(object) = &plan.create {
-        create(&api, name, object).await?;
+    let mut object = present;
+    if let Some(new) = &plan.create {
+        object = Some(create(&api, name, new).await?);
     }
     if let Some(owners) = &plan.own {
-        set_owners(&api, name, owners).await?;
+        object = Some(set_owners(&api, name, owners).await?);
     }
-    if let Some(status) = &plan.status {
-        apply_status(&api, name, status).await?;
+    if let (Some(status), Some(present)) = (&plan.status, &object) {
+        object = Some(replace_status(&api, name, present, status).await?);
     }
-    Ok(())
+    Ok(object)
 }
 
-async fn create(api: &Api<LsmNode>, name: &str, object: &LsmNode) -> Result<(), Error> {
-    let params =
-        PostParams { field_manager: Some(PROBE_FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    api.create(&params, object).await.map_err(failed("create the LsmNode", name))?;
-    Ok(())
+fn post_params() -> PostParams {
+    PostParams { field_manager: Some(PROBE_FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
-async fn set_owners(api: &Api<LsmNode>, name: &str, own: &Owners) -> Result<(), Error> {
+async fn create(api: &Api<LsmNode>, name: &str, object: &LsmNode) -> Result<LsmNode, Error> {
+    within("create the LsmNode", name, api.create(&post_params(), object)).await
+}
+
+async fn set_owners(api: &Api<LsmNode>, name: &str, own: &Owners) -> Result<LsmNode, Error> {
     let Owners { owners, resource_version } = own;
     let patch =
         json!({"metadata": {"ownerReferences": owners, "resourceVersion": resource_version}});
@@ -108,20 +155,37 @@ async fn set_owners(api: &Api<LsmNode>, name: &str, own: &Owners) -> Result<(), 
         field_manager: Some(PROBE_FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let patched = api.patch(name, &params, &Patch::Merge(patch)).await;
-    patched.map_err(failed("set the owners of the LsmNode", name))?;
-    Ok(())
+    let patch = Patch::Merge(patch);
+    within("set the owners of the LsmNode", name, api.patch(name, &params, &patch)).await
 }
 
-async fn apply_status(api: &Api<LsmNode>, name: &str, status: &LsmNodeStatus) -> Result<(), Error> {
-    let patch = json!({
-        "apiVersion": LsmNode::api_version(&()),
-        "kind": LsmNode::kind(&()),
-        "metadata": {"name": name},
-        "status": status,
-    });
-    let params = PatchParams::apply(PROBE_FIELD_MANAGER).force();
-    let applied = api.patch_status(name, &params, &Patch::Apply(patch)).await;
-    applied.map_err(failed("apply the status of the LsmNode", name))?;
-    Ok(())
+/// Replaces the whole status, so that nothing of another writer stays in it. Fails if the object has
+/// changed since it was read.
+async fn replace_status(
+    api: &Api<LsmNode>,
+    name: &str,
+    present: &LsmNode,
+    status: &LsmNodeStatus,
+) -> Result<LsmNode, Error> {
+    let mut object = LsmNode::new(name, LsmNodeContent::default());
+    object.metadata.uid.clone_from(&present.metadata.uid);
+    object.metadata.resource_version.clone_from(&present.metadata.resource_version);
+    object.status = Some(status.clone());
+    let params = post_params();
+    let replace = api.replace_status(name, &params, &object);
+    within("replace the status of the LsmNode", name, replace).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_an_answer_ends_at_the_deadline() {
+        let started = tokio::time::Instant::now();
+        let silence = std::future::pending::<kube::Result<()>>();
+        let error = within("get the Node", "n1", silence).await.unwrap_err();
+        assert_eq!(started.elapsed(), DEADLINE);
+        assert_eq!(error.to_string(), "cannot get the Node \"n1\": no answer within 10 s");
+    }
 }

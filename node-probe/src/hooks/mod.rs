@@ -31,6 +31,7 @@ use lsm_ready_crds::profile::LsmHookProfileSpec;
 
 use crate::subprocess;
 use crate::sys;
+pub use lsm_ready_crds::profile::kernel_name;
 pub use profile::TrialError;
 
 /// The hidden subcommand that starts the child.

@@ -10,6 +10,11 @@ use super::trial::Line;
 use crate::subprocess::End;
 use crate::sys::Answer;
 
+/// The profile's limit for the number of hooks.
+const MAX_HOOKS: usize = 480;
+/// The profile's limit for the name of a hook.
+const MAX_HOOK_NAME: usize = 64;
+
 /// What the parent saw of one trial.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TrialOutput {
@@ -39,7 +44,21 @@ pub fn profile(output: &TrialOutput, kernel: &Kernel) -> Result<LsmHookProfileSp
             profile.refused_hooks.len()
         )));
     }
+    let hooks = profile.hooks.len() + profile.refused_hooks.len();
+    if hooks > MAX_HOOKS {
+        return Err(TrialError(format!(
+            "the kernel has {hooks} hooks, and a profile can hold {MAX_HOOKS}"
+        )));
+    }
     Ok(profile)
+}
+
+/// Whether a profile can hold the name, and a policy can require it.
+fn is_hook_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.len() <= MAX_HOOK_NAME
+        && name.bytes().all(is_plain)
 }
 
 fn check_finished(TrialOutput { lines, end }: &TrialOutput) -> Result<(), TrialError> {
@@ -54,9 +73,15 @@ fn add(profile: &mut LsmHookProfileSpec, line: &Line) {
     let Line::Hook { name, plain, sleepable } = line else {
         return;
     };
-    let set = if *plain == Answer(0) { &mut profile.hooks } else { &mut profile.refused_hooks };
+    if !is_hook_name(name) {
+        return;
+    }
+    let is_sleepable = *sleepable == Some(Answer(0));
+    // A hook that accepts a sleepable program accepts a program.
+    let is_accepted = *plain == Answer(0) || is_sleepable;
+    let set = if is_accepted { &mut profile.hooks } else { &mut profile.refused_hooks };
     set.insert(name.clone());
-    if *sleepable == Some(Answer(0)) {
+    if is_sleepable {
         profile.sleepable_hooks.insert(name.clone());
     }
 }
@@ -138,11 +163,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_profile_holds_only_what_its_schema_accepts() {
+        let long = "a".repeat(65);
+        let names = ["", "a\nb", "A", "_a", "a-b", "é", long.as_str()];
+        let mut lines: Vec<Line> = names.iter().map(|name| hook(name, 0, Some(0))).collect();
+        lines.extend([hook("file_open", 22, Some(0)), Line::Finished]);
+        let profile = profile_of(&lines, End::Finished).unwrap();
+        assert_eq!(profile.hooks, ["file_open"].map(str::to_owned).into());
+        assert!(profile.refused_hooks.is_empty() && profile.sleepable_hooks == profile.hooks);
+
+        let many = (0..481).map(|n| hook(&format!("h{n}"), 22 * (n % 2), None));
+        let lines: Vec<Line> = many.chain([Line::Finished]).collect();
+        let error = profile_of(&lines, End::Finished).unwrap_err().to_string();
+        assert_eq!(error, "the kernel has 481 hooks, and a profile can hold 480");
+    }
+
     proptest! {
         #[test]
         fn the_order_of_the_answers_does_not_change_the_digest(
             answers in proptest::collection::btree_map(
-                "[a-z_]{1,8}", (0..2i32, 0..2i32), 1..20,
+                "[a-z][a-z_]{0,7}", (0..2i32, 0..2i32), 1..20,
             ),
             seed: u64,
         ) {

@@ -4,13 +4,13 @@
 //! serialises as the JSON of `node-probe check` and becomes the status of an LsmNode.
 //!
 //! `diagnose` judges the canary, `replay` judges recorded facts instead, `checks` explains both by
-//! the facts, `hooks` judges required hooks, and `text` renders the report for people.
+//! the facts, `hooks` judges required hooks, `bounds` keeps every text within the schema, and `text`
+//! renders the report for people.
 
 use std::time::Duration;
 
 use lsm_ready_crds::consistency::evidence_state;
 use lsm_ready_crds::node::{self, Kernel, LsmNodeStatus, Lsms, Securityfs};
-use lsm_ready_crds::text::truncate;
 use lsm_ready_crds::{Evidence, Reason, State};
 use serde::Serialize;
 
@@ -18,16 +18,20 @@ use crate::canary::Observed;
 use crate::facts::Facts;
 use crate::fix::{fix, required_lsms};
 
+mod bounds;
 pub mod check;
 pub(crate) mod checks;
 pub mod diagnose;
 pub mod hooks;
 pub mod replay;
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
 mod tests;
 pub mod text;
 mod words;
 
+use bounds::{MAX_DETAIL, MAX_MESSAGE, bounded};
 pub use check::Check;
 use checks::{REQUIRED_LSMS, RequiredLsms};
 use diagnose::{Diagnosis, diagnose};
@@ -36,11 +40,6 @@ use hooks::Hooks;
 /// Version of the JSON form. It changes if a field is removed or changes its meaning. Fields may be
 /// added without a new version.
 pub const SCHEMA: &str = "lsmready.io/check/v1";
-
-/// The LsmNode's limit for the detail of one check.
-const MAX_DETAIL: usize = 2000;
-/// The LsmNode's limit for a message and for a fix.
-const MAX_MESSAGE: usize = 4000;
 
 /// One check of this machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -93,21 +92,21 @@ impl Report {
         let mut checks = diagnosis.rungs;
         checks.extend(explanations);
         for check in &mut checks {
-            check.detail = truncate(&check.detail, MAX_DETAIL);
-            check.fix = truncate(&check.fix, MAX_MESSAGE);
+            check.detail = bounded(&check.detail, MAX_DETAIL);
+            check.fix = bounded(&check.fix, MAX_MESSAGE);
         }
         Self {
             schema: SCHEMA,
             evidence: diagnosis.evidence,
             reason: diagnosis.reason,
-            message: truncate(&diagnosis.message, MAX_MESSAGE),
-            fix: truncate(&fix(diagnosis.reason, facts), MAX_MESSAGE),
+            message: bounded(&diagnosis.message, MAX_MESSAGE),
+            fix: bounded(&fix(diagnosis.reason, facts), MAX_MESSAGE),
             checks,
-            kernel: facts.kernel.clone(),
-            lsms: facts.lsms.clone(),
+            kernel: bounds::kernel(&facts.kernel),
+            lsms: bounds::lsms(&facts.lsms),
             securityfs: facts.securityfs.into(),
-            lockdown: facts.lockdown.clone(),
-            boot_id: facts.boot_id.clone(),
+            lockdown: facts.lockdown.as_deref().map(bounds::lockdown),
+            boot_id: bounds::boot_id(&facts.boot_id),
             hooks: None,
             duration_ms: milliseconds(took),
         }
@@ -131,12 +130,13 @@ impl Report {
             self.explain_by(reason, &check.detail, &fix);
         } else if is_inactive && self.is_fixed_by_lsm_parameter() {
             // This fix sets lsm= for the required LSMs and for bpf at once.
-            self.fix = truncate(&fix, MAX_MESSAGE);
+            self.fix = bounded(&fix, MAX_MESSAGE);
         } else if is_inactive {
-            self.fix = truncate(&format!("{}\n{fix}", self.fix), MAX_MESSAGE);
+            self.fix = bounded(&format!("{}\n{fix}", self.fix), MAX_MESSAGE);
         } else {
-            check.fix = truncate(&fix, MAX_MESSAGE);
+            check.fix = bounded(&fix, MAX_MESSAGE);
         }
+        check.detail = bounded(&check.detail, MAX_DETAIL);
         self.checks.push(check);
     }
 
@@ -168,8 +168,8 @@ impl Report {
 
     fn explain_by(&mut self, reason: Reason, message: &str, fix: &str) {
         self.reason = reason;
-        self.message = truncate(message, MAX_MESSAGE);
-        self.fix = truncate(fix, MAX_MESSAGE);
+        self.message = bounded(message, MAX_MESSAGE);
+        self.fix = bounded(fix, MAX_MESSAGE);
     }
 
     /// Whether all requirements hold: the evidence, and the LSMs and hooks that

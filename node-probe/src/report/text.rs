@@ -2,7 +2,7 @@
 //! check` prints.
 
 use lsm_ready_crds::node::LsmSource;
-use lsm_ready_crds::{Evidence, Reason};
+use lsm_ready_crds::{Evidence, Reason, text};
 
 use super::{Check, Report, words};
 
@@ -78,12 +78,10 @@ fn check_line(check: &Check) -> String {
     format!("  {outcome:<4}  {:<18} {detail}", check.name)
 }
 
-/// The text without control characters. Recorded facts can come from anybody, and control
-/// characters could change what a terminal shows.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter })
-        .collect()
+/// One line, without characters that change what a terminal shows. Recorded facts can come from
+/// anybody.
+pub fn printable(line: &str) -> String {
+    text::printable(line, usize::MAX)
 }
 
 /// The text's lines, indented and broken between words. A command in backquotes is not broken,
@@ -151,7 +149,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_replaced() {
-        assert_eq!(printable("a\u{1b}[2Jb\r\tc"), "a\u{fffd}[2Jb\u{fffd}\tc");
+        assert_eq!(printable("a\u{1b}[2Jb\r\tc"), "a\u{fffd}[2Jb⏎ c");
     }
 
     #[test]
@@ -159,7 +157,7 @@ mod tests {
         let lockdown = Err(Unread { missing: true, message: "x\n  pass  Denied".to_owned() });
         let facts = Facts::of(&Raw { lockdown, ..raw() });
         let text = render(&replay::report(&facts, Duration::ZERO), Evidence::Denied);
-        assert!(text.contains("x\u{fffd}  pass  Denied"), "{text}");
+        assert!(text.contains("x⏎  pass  Denied"), "{text}");
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use lsm_ready_crds::ExitCode::WrongUse;
 
 use crate::run::election::Identity;
@@ -15,6 +15,9 @@ use crate::run::election::Identity;
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Address that serves /healthz, /readyz and /metrics.
     #[arg(long, env = "LSM_READY_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
@@ -44,6 +47,17 @@ pub struct Cli {
     /// Log level: error, warn, info, debug or trace. Directives of tracing-subscriber work too.
     #[arg(long, env = "LSM_READY_LOG", default_value = "info")]
     pub log: String,
+}
+
+/// What to do instead of running the operator.
+#[derive(Clone, Debug, Eq, PartialEq, Subcommand)]
+pub enum Command {
+    /// Remove everything of lsm-ready from the cluster, and end: for the Job in config/cleanup.
+    Cleanup {
+        /// The namespace in which lsm-ready is installed.
+        #[arg(long, value_name = "NAME", default_value = lsm_ready_crds::names::NAMESPACE)]
+        namespace: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

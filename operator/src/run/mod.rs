@@ -10,6 +10,7 @@
 //!   of the evidence.
 //! - Nothing is written without the Lease ([`connection::Fence`]).
 
+mod cleanup;
 pub mod cli;
 pub mod connection;
 mod controllers;
@@ -43,13 +44,14 @@ use self::signals::Signals;
 use crate::agents::tls::TlsFiles;
 use crate::context::Context;
 use crate::context::metrics::Metrics;
-use crate::run::cli::Cli;
+use crate::run::cli::{Cli, Command};
+use crate::teardown::Teardown;
 use crate::watch;
 use crate::watch::queue::queues;
 use crate::watch::store::stores;
 use crate::watch::triggers::Triggers;
 
-/// Longest wait for running reconciles at the end. The kubelet kills the process after ten seconds.
+/// Longest wait for running reconciles at the end.
 const GRACE: Duration = Duration::from_secs(6);
 /// Longest wait for the release of the Lease.
 const RELEASE: Duration = Duration::from_secs(2);
@@ -65,6 +67,9 @@ pub enum Error {
     Serve(std::net::SocketAddr, #[source] std::io::Error),
     #[error("cannot listen for signals: {0}")]
     Signals(#[source] std::io::Error),
+    /// Something is left after the subcommand `cleanup`. It has been logged.
+    #[error("not everything was removed")]
+    Cleanup,
     /// This is a bug: watches are restarted for ever.
     #[error("the watches ended")]
     Watches,
@@ -72,8 +77,11 @@ pub enum Error {
 
 /// Runs until a signal or an error.
 pub async fn run(cli: Cli) -> Result<(), Error> {
+    if let Some(Command::Cleanup { namespace }) = cli.command {
+        return cleanup::run(namespace).await;
+    }
     let mut signals = Signals::listen().map_err(Error::Signals)?;
-    let setup = setup(&cli).await.map_err(|error| Error::Client(Box::new(error)))?;
+    let (setup, teardown) = setup(&cli).await.map_err(|error| Error::Client(Box::new(error)))?;
     let served = Served {
         liveness: setup.liveness.clone(),
         readiness: setup.readiness.clone(),
@@ -84,6 +92,12 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
     server.spawn(server::serve(cli.listen, served));
     let (stop, stopped) = futures::channel::oneshot::channel::<()>();
     let operated = operate(setup, stopped.map(|_| ()).boxed().shared());
+    let operated = async {
+        match &teardown {
+            Some(teardown) => teardown.beside(operated).await,
+            None => operated.await,
+        }
+    };
     let signals = async {
         signals.next().await;
         drop(stop);
@@ -118,12 +132,13 @@ pub struct Setup {
     pub now: fn() -> Timestamp,
 }
 
-async fn setup(cli: &Cli) -> kube::Result<Setup> {
+async fn setup(cli: &Cli) -> kube::Result<(Setup, Option<Teardown>)> {
     let config = Config::infer().await.map_err(kube::Error::InferConfig)?;
     let identity = cli.identity();
     let without_election = Held::without_election();
     let held = if identity.is_some() { Held::default() } else { without_election.clone() };
-    Ok(Setup {
+    let teardown = identity.as_ref().map(|me| Teardown::new(&config, &me.namespace, held.clone()));
+    let setup = Setup {
         client: connection::client(&config, KeepAlive::WORK, held.clone())?,
         lease_client: connection::client(&config, KeepAlive::LEASE, without_election)?,
         held,
@@ -133,7 +148,8 @@ async fn setup(cli: &Cli) -> kube::Result<Setup> {
         liveness: Liveness::default(),
         agent_tls_dir: cli.agent_tls_dir.clone(),
         now: Timestamp::now,
-    })
+    };
+    Ok((setup, teardown.transpose()?))
 }
 
 /// The request to stop.

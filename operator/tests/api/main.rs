@@ -20,3 +20,4 @@ mod server;
 mod tetragon;
 mod tetragon_operator;
 mod tracing_policies;
+mod uninstall;

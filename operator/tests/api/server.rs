@@ -26,6 +26,9 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// The namespace of the manifests.
 pub const NAMESPACE: &str = "lsm-ready-system";
+/// Our CRDs, as kubectl takes them.
+pub const CRDS: [&str; 3] =
+    ["crd/lsmpolicies.lsmready.io", "crd/lsmnodes.lsmready.io", "crd/lsmhookprofiles.lsmready.io"];
 /// The operator's ServiceAccount.
 pub const OPERATOR: &str = "lsm-ready-operator";
 /// The probe's ServiceAccount.
@@ -62,17 +65,15 @@ pub async fn exclusive() -> Turn {
 }
 
 /// Starts a server and applies the manifests.
-async fn start(name: &str) -> ApiServer {
+pub async fn start(name: &str) -> ApiServer {
     let dir = paths::state().join("tests").join(name);
     // An earlier run may have left the folder.
     let _ = std::fs::remove_dir_all(&dir);
     let server = ApiServer::start(&dir).await.unwrap();
     let kubeconfig = server.kubeconfig();
     kubectl(&kubeconfig, &["apply", "--server-side", "-k", &config("default")]).unwrap();
-    let crds = ["lsmpolicies", "lsmnodes", "lsmhookprofiles"]
-        .map(|plural| format!("crd/{plural}.lsmready.io"));
     let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
-    wait.extend(crds.iter().map(String::as_str));
+    wait.extend(CRDS);
     kubectl(&kubeconfig, &wait).unwrap();
     let patch = json!({"verb": "patch", "group": "apps", "resource": "daemonsets"});
     granted(&server, &account(OPERATOR), &patch).await;

@@ -14,6 +14,18 @@ pub enum Action {
     /// Builds the project's own images into target/images and prints their archives and names.
     /// ENGINE=docker, podman or buildah builds the product's images with that instead.
     Build,
+    /// Makes the product's images again, of the programs in that folder, and fails if an image has
+    /// another digest than its archive in target/images.
+    Compare {
+        /// Where a second build has left the programs.
+        folder: PathBuf,
+    },
+    /// Prints the licence texts that go with the static program of a package, for an image that
+    /// another engine builds.
+    Notices {
+        /// lsm-ready-operator or node-probe.
+        package: String,
+    },
     /// Writes a one-layer image and prints the digest of its manifest.
     Write(Arguments),
 }
@@ -49,6 +61,12 @@ pub fn run(action: Action) -> Result<ExitCode, Failure> {
                 println!("{line}");
             }
         }
+        Action::Compare { folder } => {
+            for line in project::compare(&folder)? {
+                println!("{line}");
+            }
+        }
+        Action::Notices { package } => print!("{}", project::notices_of(&package)?),
         Action::Write(arguments) => {
             let image = Image {
                 name: arguments.name,

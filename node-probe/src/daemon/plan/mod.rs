@@ -31,6 +31,9 @@ pub struct Desired<'a> {
     pub node: &'a Identity,
     /// What the check has found.
     pub found: &'a LsmNodeStatus,
+    /// What this daemon wrote last. The history of the boot goes on from there, also if somebody has
+    /// deleted or changed the object since. `None` before the first write.
+    pub last: Option<&'a LsmNodeStatus>,
     pub now: Timestamp,
     /// The age at which an unchanged status is written again.
     pub renew_after: Duration,
@@ -72,13 +75,14 @@ impl Plan {
 
 /// The writes after which the LsmNode says what is desired.
 pub fn plan(present: Option<&LsmNode>, desired: &Desired<'_>) -> Plan {
-    let Desired { node, found, now, .. } = *desired;
+    let Desired { node, found, last, now, .. } = *desired;
     let written = present.and_then(|present| present.status.as_ref());
+    let before = last.or(written);
     let status = LsmNodeStatus {
         observed_time: Some(Time(now)),
-        denied_since: denied_since(written, found, now),
-        refused_since: refused_since(written, found, now),
-        denied_before: denied_before(written, found),
+        denied_since: denied_since(before, found, now),
+        refused_since: refused_since(before, found, now),
+        denied_before: denied_before(before, found),
         ..found.clone()
     };
     let owner = owner(node);
@@ -92,14 +96,15 @@ pub fn plan(present: Option<&LsmNode>, desired: &Desired<'_>) -> Plan {
     Plan {
         create: None,
         own: (!is_owned).then(|| Owners { owners, resource_version: present.resource_version() }),
-        status: is_due(written, desired).then_some(status),
+        status: is_due(written, &status, desired).then_some(status),
     }
 }
 
-/// Whether the status differs in more than time, or was written a renewal period ago. A time in the
-/// future counts as due too: the clock was set back since.
-fn is_due(written: Option<&LsmNodeStatus>, desired: &Desired<'_>) -> bool {
-    let Some(written) = written.filter(|written| written.equal_but_for_time(desired.found)) else {
+/// Whether the status differs in more than its time, or was written a renewal period ago. A time in
+/// the future counts as due too: the clock was set back since.
+fn is_due(written: Option<&LsmNodeStatus>, status: &LsmNodeStatus, desired: &Desired<'_>) -> bool {
+    let undated = |status: &LsmNodeStatus| LsmNodeStatus { observed_time: None, ..status.clone() };
+    let Some(written) = written.filter(|written| undated(written) == undated(status)) else {
         return true;
     };
     let Some(Time(then)) = &written.observed_time else {

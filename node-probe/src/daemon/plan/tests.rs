@@ -23,7 +23,18 @@ fn minute(minute: i64) -> Timestamp {
 /// The plan at that minute, for a node with that uid.
 fn plan_at(at: i64, uid: &str, present: Option<&LsmNode>, found: &LsmNodeStatus) -> Plan {
     let node = node(uid);
-    let desired = Desired { node: &node, found, now: minute(at), renew_after: RENEW };
+    plan_after(at, &node, None, present, found)
+}
+
+/// The plan of a daemon that wrote `last`.
+fn plan_after(
+    at: i64,
+    node: &Identity,
+    last: Option<&LsmNodeStatus>,
+    present: Option<&LsmNode>,
+    found: &LsmNodeStatus,
+) -> Plan {
+    let desired = Desired { node, found, last, now: minute(at), renew_after: RENEW };
     plan(present, &desired)
 }
 
@@ -57,6 +68,42 @@ fn an_unchanged_report_is_renewed_after_the_period_or_if_the_clock_was_set_back(
         let plan = plan_at(at, "u", Some(&written()), &found(Evidence::Denied));
         assert_eq!(plan.describe(), "status", "minute {at}");
     }
+}
+
+#[test]
+fn what_somebody_else_has_changed_is_written_back() {
+    let ours = written();
+    let found = found(Evidence::Denied);
+    let last = ours.status.as_ref();
+    let foreign: [fn(&mut LsmNodeStatus); 5] = [
+        |status| status.evidence = Evidence::None,
+        |status| status.fix = "run this".to_owned(),
+        |status| status.hook_profile = Some("0".repeat(64)),
+        |status| status.denied_since = Some(Time(minute(-60))),
+        |status| status.observed_time = None,
+    ];
+    for change in foreign {
+        let mut object = ours.clone();
+        object.status.as_mut().map(change).unwrap();
+        let plan = plan_after(1, &node("u"), last, Some(&object), &found);
+        let expected =
+            LsmNodeStatus { observed_time: Some(Time(minute(1))), ..last.cloned().unwrap() };
+        assert_eq!(plan.status, Some(expected), "{object:?}");
+    }
+    assert!(plan_after(1, &node("u"), last, Some(&ours), &found).is_empty());
+}
+
+#[test]
+fn the_history_of_the_boot_outlives_the_object() {
+    let refused = after(plan_at(0, "u", None, &booted("b", Evidence::Fired))).status.unwrap();
+    let node = node("u");
+    let repaired = plan_after(1, &node, Some(&refused), None, &found(Evidence::Denied));
+    let repaired = repaired.status.unwrap();
+    assert_eq!(repaired.denied_since, Some(Time(minute(1))), "an agent started before is stale");
+    let again = plan_after(9, &node, Some(&repaired), None, &found(Evidence::Denied));
+    assert_eq!(again.status.unwrap().denied_since, Some(Time(minute(1))));
+    let rebooted = plan_after(9, &node, Some(&repaired), None, &booted("c", Evidence::Denied));
+    assert_eq!(rebooted.status.unwrap().denied_since, None);
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! The objects without which the operator cannot clean up, and what to do about each. Pure, but for
+//! the requests at the end.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::core::PartialObjectMeta;
+use kube::{Api, Client, Resource};
+use lsm_ready_cleanup::kinds::{self, Kind};
+use lsm_ready_cleanup::metadata;
+use lsm_ready_crds::names::{FIELD_MANAGER, FINALIZER, OPERATOR_ACCOUNT};
+use serde_json::Value;
+
+use super::Role;
+
+/// The ClusterRole for patching DaemonSets, and its binding.
+const PATCHING: &str = "lsm-ready-patching";
+
+/// One of these objects.
+#[derive(Clone, Debug)]
+pub(super) struct Guarded {
+    pub kind: Kind,
+    pub namespace: Option<String>,
+    pub name: String,
+    /// Whether its deletion means that lsm-ready is being uninstalled.
+    pub means_uninstall: bool,
+    /// Whether it gets our finalizer. The namespace gets none: its deletion is seen early enough.
+    gets_finalizer: bool,
+}
+
+/// The objects of the operator in that namespace.
+pub(super) fn guarded(namespace: &str) -> Vec<Guarded> {
+    let object = |kind: Kind, name: &str| Guarded {
+        kind,
+        namespace: (kind == kinds::SERVICE_ACCOUNT).then(|| namespace.to_owned()),
+        name: name.to_owned(),
+        means_uninstall: name != PATCHING,
+        gets_finalizer: kind != kinds::NAMESPACE,
+    };
+    vec![
+        object(kinds::NAMESPACE, namespace),
+        object(kinds::SERVICE_ACCOUNT, OPERATOR_ACCOUNT),
+        object(kinds::CLUSTER_ROLE, OPERATOR_ACCOUNT),
+        object(kinds::CLUSTER_ROLE_BINDING, OPERATOR_ACCOUNT),
+        object(kinds::CLUSTER_ROLE, PATCHING),
+        object(kinds::CLUSTER_ROLE_BINDING, PATCHING),
+    ]
+}
+
+/// What to do about an object.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    /// Set our finalizer.
+    Hold(Value),
+    /// Remove our finalizer: the object is being deleted, and lsm-ready stays.
+    LetGo(Value),
+    /// Lsm-ready is being uninstalled.
+    CleanUp,
+    Nothing,
+}
+
+pub(super) fn step(guarded: &Guarded, object: &ObjectMeta, role: Role) -> Step {
+    let is_being_deleted = object.deletion_timestamp.is_some();
+    match role {
+        _ if is_being_deleted && guarded.means_uninstall => Step::CleanUp,
+        Role::Standby => Step::Nothing,
+        Role::Leader if is_being_deleted => {
+            metadata::release(object).map_or(Step::Nothing, Step::LetGo)
+        }
+        Role::Leader if guarded.gets_finalizer => {
+            metadata::hold(object, FINALIZER).map_or(Step::Nothing, Step::Hold)
+        }
+        Role::Leader => Step::Nothing,
+    }
+}
+
+impl Guarded {
+    pub fn api(&self, client: &Client) -> Api<PartialObjectMeta<DynamicObject>> {
+        let resource = self.kind.resource();
+        match &self.namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        }
+    }
+
+    pub fn field_selector(&self) -> String {
+        format!("metadata.name={}", self.name)
+    }
+
+    /// The path of the object at the API server.
+    pub fn path(&self) -> String {
+        let kind = DynamicObject::url_path(&self.kind.resource(), self.namespace.as_deref());
+        format!("{kind}/{}", self.name)
+    }
+
+    /// Returns the metadata after the patch.
+    pub async fn patch(&self, client: &Client, patch: &Value) -> kube::Result<ObjectMeta> {
+        let field_manager = Some(FIELD_MANAGER.to_owned());
+        let params = PatchParams { field_manager, ..PatchParams::default() };
+        let patched = self.api(client).patch(&self.name, &params, &Patch::Merge(patch)).await?;
+        Ok(patched.metadata)
+    }
+}
+
+impl fmt::Display for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.kind, self.name)
+    }
+}
