@@ -29,8 +29,8 @@ pub const TETRAGON_HARDENED: &str = "TetragonHardened";
 /// Type of the condition that, by the agents' answers, every `TracingPolicy` is enabled and
 /// enforced on its nodes. No other condition depends on it.
 pub const TRACING_POLICIES_ENFORCED: &str = "TracingPoliciesEnforced";
-/// Type of the condition that the circuit breaker holds changes of nodes. No other condition depends
-/// on it.
+/// Type of the condition that the circuit breaker holds changes of nodes. No other condition
+/// depends on it.
 pub const CHANGES_HELD: &str = "ChangesHeld";
 /// Type of the condition that the taint of a new or changed policy goes on step by step. No other
 /// condition depends on it.

@@ -107,9 +107,9 @@ fn summary(plan: &Plan) -> String {
     labels.chain(plan.taints.iter().map(|_| "taints".to_owned())).collect::<Vec<_>>().join(" ")
 }
 
-/// Labels and taints as one merge patch. With the resourceVersion that we saw it cannot drop a taint
-/// that someone else adds meanwhile, and a leader that is none any more cannot undo what the new one
-/// wrote.
+/// Labels and taints as one merge patch. With the resourceVersion that we saw it cannot drop a
+/// taint that someone else adds meanwhile, and a leader that is none any more cannot undo what the
+/// new one wrote.
 fn metadata_patch(node: &Node, plan: &Plan) -> Option<Value> {
     if plan.labels.is_empty() && plan.taints.is_none() {
         return None;

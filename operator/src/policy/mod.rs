@@ -101,7 +101,8 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     Ok(again_in.map_or_else(Action::await_change, Action::requeue))
 }
 
-/// Lets the nodes of this step get the taint of a new or changed policy. Returns when to look again.
+/// Lets the nodes of this step get the taint of a new or changed policy. Returns when to look
+/// again.
 fn permit(policy: &LsmPolicy, observation: &Observation, ctx: &Context) -> Option<Duration> {
     let Observation::Valid(evaluation) = observation else {
         ctx.permits.remove(policy);

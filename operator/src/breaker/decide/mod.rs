@@ -11,11 +11,14 @@
 //!       losses ≤ share (nodes recovered, rebooted or are gone), or released by a person
 //! ```
 //!
-//! | | losses | of |
-//! |---|---|---|
-//! | closed | nodes that lose ready now, and those that lost it in the last 60 s | these, and the nodes that are ready |
-//! | open | nodes that are held, and those that lost ready since 60 s before the opening | these, and the nodes that are ready |
-//! | of one new probe version | nodes that lose or lost ready with it, at any time | these, and the nodes that are ready with it |
+//! | the breaker is | losses are the nodes that lose ready now, and those that lost it |
+//! |---|---|
+//! | closed | in the last 60 s |
+//! | open | since 60 s before it opened |
+//! | for one new probe version | with this version, at any time |
+//!
+//! The share is that of the losses and the ready nodes; for a version, of the nodes that report
+//! with it.
 //!
 //! ## Guarantees
 //! - At most the share of the nodes loses ready, whatever the order in which nodes are looked at: a

@@ -28,8 +28,8 @@ fn plan(label: &str, message: &str) -> Plan {
     Plan { labels, condition, ..Plan::default() }
 }
 
-/// Each second a kubelet changes the condition ten times. Returns when we wrote, and how many Events
-/// there were.
+/// Each second a kubelet changes the condition ten times. Returns when we wrote, and how many
+/// Events there were.
 fn fought(seconds: i64) -> (Vec<i64>, usize) {
     let contests = Contests::default();
     let (mut writes, mut events, mut version) = (Vec::new(), 0, 1);
