@@ -14,12 +14,15 @@ use crate::clock;
 use crate::generate;
 use crate::model;
 use crate::random;
-use crate::step::{POLICIES, Policy, Report, Step};
+use crate::server::kind::Kind;
+use crate::step::{Foreign, POLICIES, Policy, Report, Step};
 use crate::weather::Weather;
 use crate::world::World;
 
 /// Longest time until everything has converged after the faults: above the longest backoff.
 const CONVERGED_AFTER: Duration = Duration::from_mins(20);
+/// After this time a person looks whether the circuit breaker holds changes.
+const HELD_AFTER: Duration = Duration::from_mins(2);
 /// What may still be written after everything has converged: Events, and what follows from
 /// TracingPolicies, which are looked for every 30 seconds.
 const AFTERMATH: Duration = Duration::from_secs(40);
@@ -137,12 +140,12 @@ async fn played(world: &mut World, steps: Vec<Step>) -> Result<(), String> {
         }
     }
     heal(world);
-    converge(world, CONVERGED_AFTER).await.map_err(|what| format!("not converged: {what}"))?;
+    recover(world).await.map_err(|what| format!("not converged: {what}"))?;
     silence(world).await?;
     prompt(world).await
 }
 
-/// All faults end, and the circuit breaker is released.
+/// All faults end.
 fn heal(world: &mut World) {
     world.server.lock().trace.note(|| "all faults end".to_owned());
     world.set_weather(Weather::default());
@@ -152,11 +155,30 @@ fn heal(world: &mut World) {
     if !world.replicas.iter().any(crate::replica::Replica::is_started) {
         world.replicas[0].start();
     }
-    // A person looks at what is held, and lets it go.
-    world.change(Step::ApplyPolicy(2, Policy::Plain));
-    for policy in 0..POLICIES {
-        world.change(Step::Release(policy));
+}
+
+/// Waits until everything has converged. A person releases the circuit breaker where it is open.
+async fn recover(world: &mut World) -> Result<(), String> {
+    if converge(world, HELD_AFTER).await.is_ok() {
+        return Ok(());
     }
+    let has_policy = world.server.lock().all(Kind::Policy).next().is_some();
+    if !has_policy {
+        // Its status says whether changes are held.
+        world.change(Step::ApplyPolicy(2, Policy::Plain));
+        sleep(HELD_AFTER).await;
+    }
+    let changes_are_held = || model::changes_are_held(&world.server.lock());
+    if changes_are_held() {
+        world.server.lock().trace.note(|| "the circuit breaker is released".to_owned());
+        for policy in 0..POLICIES {
+            world.change(Step::Release(policy));
+        }
+    } else if !has_policy {
+        // The new policy may have mended what is wrong.
+        return Err("nothing was held".to_owned());
+    }
+    converge(world, CONVERGED_AFTER).await
 }
 
 /// Waits until nothing differs from the model.
@@ -210,12 +232,22 @@ async fn silent_for_a_span(world: &World) -> Result<(), String> {
 /// Changes in calm weather.
 async fn prompt(world: &mut World) -> Result<(), String> {
     let changes = [
-        (vec![Step::AddNode(0), Step::Report(0, Report::Denied)], false),
+        (vec![Step::AddNode(0), Step::Report(0, Report::DeniedOn(0))], false),
         (vec![Step::ApplyPolicy(3, Policy::Taint)], false),
         (vec![Step::Report(0, Report::Attached)], false),
-        (vec![Step::Report(0, Report::Denied)], true),
+        (vec![Step::Report(0, Report::DeniedOn(0))], true),
+        (vec![Step::ApplyPolicy(3, Policy::Hooks)], false),
+        (vec![Step::DeleteProfile(0)], false),
+        (vec![Step::PublishProfile(0)], false),
+        (vec![Step::DeleteReport(0)], false),
+        (vec![Step::Report(0, Report::Denied)], false),
         (vec![Step::Reboot(0)], false),
+        (
+            vec![Step::ApplyPolicy(3, Policy::TaintInZone), Step::Foreign(0, Foreign::Zone(false))],
+            false,
+        ),
         (vec![Step::DeletePolicy(3)], false),
+        (vec![Step::RemoveNode(0)], false),
     ];
     for (steps, with_refusal) in changes {
         if with_refusal {
@@ -237,7 +269,6 @@ async fn prompt(world: &mut World) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::Foreign;
 
     #[test]
     fn one_seed_is_one_history() {
