@@ -15,7 +15,7 @@ use crate::generate;
 use crate::model;
 use crate::random;
 use crate::server::kind::Kind;
-use crate::step::{Foreign, POLICIES, Policy, Report, Step};
+use crate::step::{Foreign, POLICIES, Policy, REPLICAS, Report, Step};
 use crate::weather::Weather;
 use crate::world::World;
 
@@ -32,6 +32,8 @@ const SILENCE: Duration = Duration::from_mins(3);
 const SOON: Duration = Duration::from_secs(5);
 /// The same, where one write was refused.
 const SOON_AFTER_REFUSAL: Duration = Duration::from_secs(12);
+/// The same, where the watches were broken: above their backoff.
+const SOON_AFTER_GAP: Duration = Duration::from_secs(40);
 
 /// What came of a history.
 #[derive(Clone, Debug, Default)]
@@ -229,39 +231,63 @@ async fn silent_for_a_span(world: &World) -> Result<(), String> {
     Err(format!("not silent: {writes} writes in {seconds} s at rest, the last is {last}"))
 }
 
-/// Changes in calm weather.
+/// What else happens while something changes in calm weather.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mishap {
+    Nothing,
+    /// The next write is refused once.
+    Refusal,
+    /// The change is made while every watch is broken, and nobody can tell it afterwards.
+    Gap,
+}
+
+/// Changes in calm weather: each thing that has to be noticed, alone.
+fn calm_changes() -> Vec<(Mishap, Vec<Step>)> {
+    use Mishap::{Gap, Nothing, Refusal};
+    let report = |report| vec![Step::Report(0, report)];
+    let zone = Step::Foreign(0, Foreign::Zone(false));
+    vec![
+        (Nothing, vec![Step::AddNode(0), Step::Report(0, Report::DeniedOn(0))]),
+        (Nothing, vec![Step::ApplyPolicy(3, Policy::Taint)]),
+        (Nothing, report(Report::Attached)),
+        (Refusal, report(Report::DeniedOn(0))),
+        (Nothing, vec![Step::ApplyPolicy(3, Policy::Hooks)]),
+        (Nothing, vec![Step::DeleteProfile(0)]),
+        (Nothing, vec![Step::PublishProfile(0)]),
+        (Nothing, vec![Step::DeleteReport(0)]),
+        (Nothing, report(Report::Denied)),
+        (Gap, vec![Step::DeleteReport(0)]),
+        (Gap, report(Report::Denied)),
+        (Nothing, vec![Step::Reboot(0)]),
+        (Nothing, vec![Step::ApplyPolicy(3, Policy::TaintInZone), zone]),
+        (Gap, vec![Step::DeletePolicy(3)]),
+        (Nothing, vec![Step::RemoveNode(0)]),
+    ]
+}
+
 async fn prompt(world: &mut World) -> Result<(), String> {
-    let changes = [
-        (vec![Step::AddNode(0), Step::Report(0, Report::DeniedOn(0))], false),
-        (vec![Step::ApplyPolicy(3, Policy::Taint)], false),
-        (vec![Step::Report(0, Report::Attached)], false),
-        (vec![Step::Report(0, Report::DeniedOn(0))], true),
-        (vec![Step::ApplyPolicy(3, Policy::Hooks)], false),
-        (vec![Step::DeleteProfile(0)], false),
-        (vec![Step::PublishProfile(0)], false),
-        (vec![Step::DeleteReport(0)], false),
-        (vec![Step::Report(0, Report::Denied)], false),
-        (vec![Step::Reboot(0)], false),
-        (
-            vec![Step::ApplyPolicy(3, Policy::TaintInZone), Step::Foreign(0, Foreign::Zone(false))],
-            false,
-        ),
-        (vec![Step::DeletePolicy(3)], false),
-        (vec![Step::RemoveNode(0)], false),
-    ];
-    for (steps, with_refusal) in changes {
-        if with_refusal {
-            for replica in &world.replicas {
-                replica.on_network(|network| network.refuse_next_write());
+    for (mishap, steps) in calm_changes() {
+        world.server.lock().trace.note(|| format!("in calm weather: {mishap:?} {steps:?}"));
+        let within = match mishap {
+            Mishap::Nothing => SOON,
+            Mishap::Refusal => {
+                for replica in &world.replicas {
+                    replica.on_network(|network| network.refuse_next_write());
+                }
+                SOON_AFTER_REFUSAL
             }
-        }
-        world.server.lock().trace.note(|| format!("in calm weather: {steps:?}"));
+            Mishap::Gap => {
+                for replica in 0..REPLICAS {
+                    world.apply(Step::CutAndCompact { replica, milliseconds: 500 }).await;
+                }
+                SOON_AFTER_GAP
+            }
+        };
         for step in &steps {
             world.change(*step);
         }
-        let within = if with_refusal { SOON_AFTER_REFUSAL } else { SOON };
         let what = converge(world, within).await;
-        what.map_err(|what| format!("too late: {steps:?}, {what}"))?;
+        what.map_err(|what| format!("too late: {mishap:?} {steps:?}, {what}"))?;
     }
     Ok(())
 }
