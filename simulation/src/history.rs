@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::clock;
 use crate::generate;
 use crate::model;
+use crate::network::Network;
 use crate::random;
 use crate::server::kind::Kind;
 use crate::step::{Foreign, POLICIES, Policy, REPLICAS, Report, Step};
@@ -272,7 +273,7 @@ async fn prompt(world: &mut World) -> Result<(), String> {
             Mishap::Nothing => SOON,
             Mishap::Refusal => {
                 for replica in &world.replicas {
-                    replica.on_network(|network| network.refuse_next_write());
+                    replica.on_network(Network::refuse_next_write);
                 }
                 SOON_AFTER_REFUSAL
             }
