@@ -6,8 +6,8 @@
 //! - Nothing that is not ours changes: of Nodes our labels, taints and condition, of policies the
 //!   status, of DaemonSets our label, volume and mount.
 //! - No write without a version, and none by a process whose Lease had ended when it was sent.
-//! - No third node loses ready within a minute in the boot in which it was shown ready: the breaker's
-//!   share of up to five nodes. A node that rebooted, is gone or can deny again does not count.
+//! - No third node loses ready within a minute in the boot in which it was shown ready: that is the
+//!   breaker's share of up to five nodes. A node that rebooted, is gone or can deny again does not count.
 //! - A mount goes only if no policy wanted it, or if agents cannot start with it.
 //! - A hook profile goes only if it is false, or if no report names it.
 
@@ -105,7 +105,10 @@ fn only_ours(write: &Written) -> Checked {
 
 fn remove_ours(kind: Kind, object: &mut Value) {
     let metadata = object["metadata"].as_object_mut();
-    metadata.map(|metadata| ["resourceVersion", "generation"].map(|field| metadata.remove(field)));
+    if let Some(metadata) = metadata {
+        metadata.remove("resourceVersion");
+        metadata.remove("generation");
+    }
     match kind {
         Kind::Node => {
             if let Some(labels) = object["metadata"]["labels"].as_object_mut() {
@@ -132,10 +135,14 @@ fn remove_mount(object: &mut Value) {
     object["metadata"]["annotations"][crate::server::patch::TEMPLATE_GENERATION] = Value::Null;
     let pod = &mut object["spec"]["template"]["spec"];
     let volumes = pod["volumes"].as_array_mut();
-    volumes.map(|volumes| volumes.retain(|volume| volume["name"] != model::VOLUME));
+    if let Some(volumes) = volumes {
+        volumes.retain(|volume| volume["name"] != model::VOLUME);
+    }
     for container in pod["containers"].as_array_mut().into_iter().flatten() {
         let mounts = container["volumeMounts"].as_array_mut();
-        mounts.map(|mounts| mounts.retain(|mount| mount["name"] != model::VOLUME));
+        if let Some(mounts) = mounts {
+            mounts.retain(|mount| mount["name"] != model::VOLUME);
+        }
     }
 }
 
@@ -156,9 +163,10 @@ fn proved(server: &Server, process: &Network, write: &Written, sent: Duration) -
     let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
     let name = text(after, "/metadata/name").to_owned();
     let view = View { server, process, sent, node: after, name };
-    let set = |key: &str| before["metadata"]["labels"][key] != after["metadata"]["labels"][key];
+    let differs = |key: &str| before["metadata"]["labels"][key] != after["metadata"]["labels"][key];
     let labels = after["metadata"]["labels"].as_object().into_iter().flatten();
-    for (key, value) in labels.filter(|(key, _)| key.starts_with(model::OUR_PREFIX) && set(key)) {
+    for (key, value) in labels.filter(|(key, _)| key.starts_with(model::OUR_PREFIX) && differs(key))
+    {
         let policy = key.strip_prefix(model::POLICY_PREFIX);
         let is_proved = match (policy, value.as_str()) {
             (None, Some("true")) => view.proves_bpf(),
@@ -302,11 +310,11 @@ fn unnamed(server: &Server, process: &Network, write: &Written, sent: Duration) 
     let names = |report: &Option<Arc<Value>>| {
         report.as_ref().is_some_and(|report| text(report, "/status/hookProfile") == name)
     };
-    let named = server.all(Kind::Report).find(|((_, node), _)| {
+    let user = server.all(Kind::Report).find(|((_, node), _)| {
         let key = (String::new(), node.clone());
         server.versions_since(Kind::Report, &key, told).iter().all(names)
     });
-    if let Some(((_, node), _)) = named {
+    if let Some(((_, node), _)) = user {
         return Err(format!("the profile is named by the report of {node} all the time"));
     }
     let created = text(before, "/metadata/creationTimestamp").parse::<jiff::Timestamp>();

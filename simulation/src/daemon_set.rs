@@ -44,7 +44,9 @@ fn remove_orphans(server: &mut Server, daemon_sets: &[(Key, Arc<Value>)]) {
     let pods = server.all(Kind::Pod).filter(|(key, _)| key.0 == "kube-system");
     let orphans: Vec<Key> =
         pods.filter(|(_, pod)| !is_owned(pod)).map(|(key, _)| key.clone()).collect();
-    orphans.iter().for_each(|pod| server.remove(Kind::Pod, pod));
+    for pod in &orphans {
+        server.remove(Kind::Pod, pod);
+    }
 }
 
 /// Replaces at most one pod, and counts.
@@ -61,7 +63,8 @@ fn roll(server: &mut Server, key: &Key, daemon_set: &Value) {
         let is_updated =
             |pod: &Value| text(pod, "/metadata/labels/pod-template-generation") == generation;
         let present = pod.as_deref();
-        if !present.is_some_and(is_updated) && !replaced && !(fails && available < updated) {
+        let is_stuck = fails && available < updated;
+        if !(replaced || is_stuck || present.is_some_and(is_updated)) {
             server.put(Kind::Pod, made_from(daemon_set, node, fails));
             replaced = true;
         }

@@ -209,7 +209,7 @@ impl Generator {
             Weather { broken_watches: percent, ..calm },
             Weather { slow, ..calm },
             Weather { lag, ..calm },
-            Weather { lag, slow, ..calm },
+            Weather { slow, lag, ..calm },
             Weather { lost_after: percent, hanging: 50, ..calm },
             Weather { broken_watches: percent, hanging: 20, ..calm },
             Weather {

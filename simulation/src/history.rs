@@ -13,13 +13,17 @@ use tokio::time::sleep;
 use crate::clock;
 use crate::generate;
 use crate::model;
+use crate::network::Network;
 use crate::random;
-use crate::step::{POLICIES, Policy, Report, Step};
+use crate::server::kind::Kind;
+use crate::step::{Foreign, POLICIES, Policy, REPLICAS, Report, Step};
 use crate::weather::Weather;
 use crate::world::World;
 
 /// Longest time until everything has converged after the faults: above the longest backoff.
 const CONVERGED_AFTER: Duration = Duration::from_mins(20);
+/// After this time a person looks whether the circuit breaker holds changes.
+const HELD_AFTER: Duration = Duration::from_mins(2);
 /// What may still be written after everything has converged: Events, and what follows from
 /// TracingPolicies, which are looked for every 30 seconds.
 const AFTERMATH: Duration = Duration::from_secs(40);
@@ -29,6 +33,8 @@ const SILENCE: Duration = Duration::from_mins(3);
 const SOON: Duration = Duration::from_secs(5);
 /// The same, where one write was refused.
 const SOON_AFTER_REFUSAL: Duration = Duration::from_secs(12);
+/// The same, where the watches were broken: above their backoff.
+const SOON_AFTER_GAP: Duration = Duration::from_secs(40);
 
 /// What came of a history.
 #[derive(Clone, Debug, Default)]
@@ -137,12 +143,12 @@ async fn played(world: &mut World, steps: Vec<Step>) -> Result<(), String> {
         }
     }
     heal(world);
-    converge(world, CONVERGED_AFTER).await.map_err(|what| format!("not converged: {what}"))?;
+    recover(world).await.map_err(|what| format!("not converged: {what}"))?;
     silence(world).await?;
     prompt(world).await
 }
 
-/// All faults end, and the circuit breaker is released.
+/// All faults end.
 fn heal(world: &mut World) {
     world.server.lock().trace.note(|| "all faults end".to_owned());
     world.set_weather(Weather::default());
@@ -152,11 +158,30 @@ fn heal(world: &mut World) {
     if !world.replicas.iter().any(crate::replica::Replica::is_started) {
         world.replicas[0].start();
     }
-    // A person looks at what is held, and lets it go.
-    world.change(Step::ApplyPolicy(2, Policy::Plain));
-    for policy in 0..POLICIES {
-        world.change(Step::Release(policy));
+}
+
+/// Waits until everything has converged. A person releases the circuit breaker where it is open.
+async fn recover(world: &mut World) -> Result<(), String> {
+    if converge(world, HELD_AFTER).await.is_ok() {
+        return Ok(());
     }
+    let has_policy = world.server.lock().all(Kind::Policy).next().is_some();
+    if !has_policy {
+        // Its status says whether changes are held.
+        world.change(Step::ApplyPolicy(2, Policy::Plain));
+        sleep(HELD_AFTER).await;
+    }
+    let changes_are_held = || model::changes_are_held(&world.server.lock());
+    if changes_are_held() {
+        world.server.lock().trace.note(|| "the circuit breaker is released".to_owned());
+        for policy in 0..POLICIES {
+            world.change(Step::Release(policy));
+        }
+    } else if !has_policy {
+        // The new policy may have mended what is wrong.
+        return Err("nothing was held".to_owned());
+    }
+    converge(world, CONVERGED_AFTER).await
 }
 
 /// Waits until nothing differs from the model.
@@ -207,29 +232,63 @@ async fn silent_for_a_span(world: &World) -> Result<(), String> {
     Err(format!("not silent: {writes} writes in {seconds} s at rest, the last is {last}"))
 }
 
-/// Changes in calm weather.
+/// What else happens while something changes in calm weather.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mishap {
+    Nothing,
+    /// The next write is refused once.
+    Refusal,
+    /// The change is made while every watch is broken, and nobody can tell it afterwards.
+    Gap,
+}
+
+/// Changes in calm weather: each thing that has to be noticed, alone.
+fn calm_changes() -> Vec<(Mishap, Vec<Step>)> {
+    use Mishap::{Gap, Nothing, Refusal};
+    let report = |report| vec![Step::Report(0, report)];
+    let zone = Step::Foreign(0, Foreign::Zone(false));
+    vec![
+        (Nothing, vec![Step::AddNode(0), Step::Report(0, Report::DeniedOn(0))]),
+        (Nothing, vec![Step::ApplyPolicy(3, Policy::Taint)]),
+        (Nothing, report(Report::Attached)),
+        (Refusal, report(Report::DeniedOn(0))),
+        (Nothing, vec![Step::ApplyPolicy(3, Policy::Hooks)]),
+        (Nothing, vec![Step::DeleteProfile(0)]),
+        (Nothing, vec![Step::PublishProfile(0)]),
+        (Nothing, vec![Step::DeleteReport(0)]),
+        (Nothing, report(Report::Denied)),
+        (Gap, vec![Step::DeleteReport(0)]),
+        (Gap, report(Report::Denied)),
+        (Nothing, vec![Step::Reboot(0)]),
+        (Nothing, vec![Step::ApplyPolicy(3, Policy::TaintInZone), zone]),
+        (Gap, vec![Step::DeletePolicy(3)]),
+        (Nothing, vec![Step::RemoveNode(0)]),
+    ]
+}
+
 async fn prompt(world: &mut World) -> Result<(), String> {
-    let changes = [
-        (vec![Step::AddNode(0), Step::Report(0, Report::Denied)], false),
-        (vec![Step::ApplyPolicy(3, Policy::Taint)], false),
-        (vec![Step::Report(0, Report::Attached)], false),
-        (vec![Step::Report(0, Report::Denied)], true),
-        (vec![Step::Reboot(0)], false),
-        (vec![Step::DeletePolicy(3)], false),
-    ];
-    for (steps, with_refusal) in changes {
-        if with_refusal {
-            for replica in &world.replicas {
-                replica.on_network(|network| network.refuse_next_write());
+    for (mishap, steps) in calm_changes() {
+        world.server.lock().trace.note(|| format!("in calm weather: {mishap:?} {steps:?}"));
+        let within = match mishap {
+            Mishap::Nothing => SOON,
+            Mishap::Refusal => {
+                for replica in &world.replicas {
+                    replica.on_network(Network::refuse_next_write);
+                }
+                SOON_AFTER_REFUSAL
             }
-        }
-        world.server.lock().trace.note(|| format!("in calm weather: {steps:?}"));
+            Mishap::Gap => {
+                for replica in 0..REPLICAS {
+                    world.apply(Step::CutAndCompact { replica, milliseconds: 500 }).await;
+                }
+                SOON_AFTER_GAP
+            }
+        };
         for step in &steps {
             world.change(*step);
         }
-        let within = if with_refusal { SOON_AFTER_REFUSAL } else { SOON };
         let what = converge(world, within).await;
-        what.map_err(|what| format!("too late: {steps:?}, {what}"))?;
+        what.map_err(|what| format!("too late: {mishap:?} {steps:?}, {what}"))?;
     }
     Ok(())
 }
@@ -237,7 +296,6 @@ async fn prompt(world: &mut World) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::Foreign;
 
     #[test]
     fn one_seed_is_one_history() {

@@ -242,6 +242,17 @@ pub fn condition(node: &Value) -> Option<&Value> {
     conditions.into_iter().find(|condition| condition["type"] == CONDITION)
 }
 
+/// Whether a policy says that the circuit breaker holds changes.
+#[must_use]
+pub fn changes_are_held(server: &Server) -> bool {
+    let is_held =
+        |condition: &Value| condition["type"] == "ChangesHeld" && condition["status"] == "True";
+    let mut policies = server.all(Kind::Policy);
+    policies.any(|(_, policy)| {
+        policy["status"]["conditions"].as_array().into_iter().flatten().any(is_held)
+    })
+}
+
 fn policy_differences(name: &str, policy: &Value, counts: [usize; 3]) -> Vec<String> {
     let (status, mut found) = (&policy["status"], Vec::new());
     let [ready, not_ready, unknown] = counts;

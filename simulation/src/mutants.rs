@@ -26,6 +26,14 @@ pub struct Mutant {
     pub name: String,
     /// Why it is dangerous.
     pub why: String,
+    /// The edit that makes it. Where the code moves, several may be given: the one that fits is
+    /// made.
+    edits: Vec<Edit>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
     file: PathBuf,
     /// A text that the file has exactly once.
     find: String,
@@ -42,17 +50,28 @@ pub fn all() -> Result<Vec<Mutant>, String> {
 }
 
 impl Mutant {
-    /// Puts the mutant into the text of its file.
-    fn put_into(&self, text: &str) -> Result<String, String> {
-        let count = text.matches(&self.find).count();
-        if count != 1 {
-            let (name, file) = (&self.name, self.file.display());
-            return Err(format!("mutant {name}: {file} has its text {count} times, expected once"));
-        }
+    /// Puts the mutant into its file.
+    fn put_into(&self, files: &mut Files) -> Result<(), String> {
+        let mut fitting = self.edits.iter().filter(|edit| edit.fits(files));
+        let (Some(edit), None) = (fitting.next(), fitting.next()) else {
+            let file = self.edits.first().map(|edit| edit.file.display().to_string());
+            let (name, file) = (&self.name, file.unwrap_or_default());
+            return Err(format!("mutant {name}: {file} must have its text exactly once"));
+        };
+        change(files, &edit.file, |text| text.replace(&edit.find, &edit.switched(&self.name)))
+    }
+}
+
+impl Edit {
+    fn fits(&self, files: &Files) -> bool {
+        let text = files.get(&self.file).map(|text| String::from_utf8_lossy(text));
+        text.is_some_and(|text| text.matches(&self.find).count() == 1)
+    }
+
+    fn switched(&self, name: &str) -> String {
         let is_in_crds = self.file.starts_with("crds");
         let switch = if is_in_crds { "crate::mutant" } else { "lsm_ready_crds::mutant" };
-        let with = self.with.replace("MUTANT", &format!("{switch}({:?})", self.name));
-        Ok(text.replace(&self.find, &with))
+        self.with.replace("MUTANT", &format!("{switch}({name:?})"))
     }
 }
 
@@ -64,16 +83,22 @@ impl Mutant {
 pub fn copy(from: &Path, to: &Path, mutants: &[Mutant]) -> Result<(), String> {
     let mut files = files(from)?;
     for mutant in mutants {
-        change(&mut files, &mutant.file, |text| mutant.put_into(text))?;
+        mutant.put_into(&mut files)?;
     }
-    change(&mut files, Path::new("crds/src/lib.rs"), |text| Ok(format!("{text}\n{SWITCH}")))?;
+    change(&mut files, Path::new("crds/src/lib.rs"), |text| format!("{text}\n{SWITCH}"))?;
     change(&mut files, Path::new("simulation/Cargo.toml"), |text| {
-        Ok(text.replace("name = \"simulation\"", &format!("name = {PROGRAM:?}")))
+        text.replace("name = \"simulation\"", &format!("name = {PROGRAM:?}"))
     })?;
     // Another version makes other packages: cargo keeps them apart from the true ones, and compiles
     // their dependencies only once.
     change(&mut files, Path::new("Cargo.toml"), |text| {
-        Ok(text.replacen("\"\nedition", "+mutants\"\nedition", 1))
+        text.replacen(
+            "\"
+edition",
+            "+mutants\"
+edition",
+            1,
+        )
     })?;
     for (file, text) in files {
         write(&to.join(file), &text)?;
@@ -97,13 +122,9 @@ fn files(folder: &Path) -> Result<Files, String> {
     Ok(files.collect())
 }
 
-fn change(
-    files: &mut Files,
-    file: &Path,
-    edit: impl FnOnce(&str) -> Result<String, String>,
-) -> Result<(), String> {
+fn change(files: &mut Files, file: &Path, edit: impl FnOnce(&str) -> String) -> Result<(), String> {
     let text = files.get_mut(file).ok_or_else(|| format!("{}: no such file", file.display()))?;
-    *text = edit(&String::from_utf8_lossy(text))?.into_bytes();
+    *text = edit(&String::from_utf8_lossy(text)).into_bytes();
     Ok(())
 }
 
@@ -131,28 +152,23 @@ mod tests {
 
     #[test]
     fn every_mutant_fits_its_file() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-        let mutants = all().unwrap_or_default();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let (mutants, mut files) = (all().unwrap_or_default(), files(&root).unwrap_or_default());
         assert!(mutants.len() >= 20, "{} mutants", mutants.len());
-        let fits = |mutant: &Mutant| {
-            let text = fs::read_to_string(root.join(&mutant.file));
-            mutant.put_into(&text.map_err(|error| format!("{}: {error}", mutant.name))?)
-        };
-        let unfit: Vec<_> = mutants.iter().filter_map(|mutant| fits(mutant).err()).collect();
-        assert_eq!(unfit, Vec::<String>::new());
+        let unfit = mutants.iter().filter_map(|mutant| mutant.put_into(&mut files).err());
+        assert_eq!(unfit.collect::<Vec<_>>(), Vec::<String>::new());
     }
 
     #[test]
-    fn a_text_that_is_there_twice_does_not_fit() {
-        let mutant = Mutant {
-            name: "m".into(),
-            why: String::new(),
-            file: "a.rs".into(),
-            find: "x".into(),
-            with: "MUTANT || x".into(),
+    fn a_text_that_is_missing_or_there_twice_does_not_fit() {
+        let edit = Edit { file: "a.rs".into(), find: "x".into(), with: "MUTANT || x".into() };
+        let mutant = Mutant { name: "m".into(), why: String::new(), edits: vec![edit] };
+        let changed = |text: &str| {
+            let mut files = Files::from([("a.rs".into(), text.into())]);
+            mutant.put_into(&mut files).map(|()| files.into_values().collect::<Vec<_>>())
         };
-        assert_eq!(mutant.put_into("(x)").as_deref(), Ok("(lsm_ready_crds::mutant(\"m\") || x)"));
-        assert!(mutant.put_into("xx").is_err());
-        assert!(mutant.put_into("y").is_err());
+        assert_eq!(changed("(x)"), Ok(vec![b"(lsm_ready_crds::mutant(\"m\") || x)".to_vec()]));
+        assert!(changed("xx").is_err());
+        assert!(changed("y").is_err());
     }
 }

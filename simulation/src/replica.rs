@@ -111,7 +111,7 @@ impl Shared {
             let stop = async move {
                 let _ = stop.wait_for(|stop| *stop).await;
             };
-            operator::run(network.clone(), self.identity(), stop).await;
+            Box::pin(operator::run(network.clone(), self.identity(), stop)).await;
             // Nothing that is left of the process does anything any more.
             network.kill();
             self.server.lock().trace.note(|| format!("process {id} ended"));

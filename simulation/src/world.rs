@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::clock;
 use crate::daemon_set;
 use crate::model::{self, OUR_TAINTS};
+use crate::network::Network;
 use crate::objects::{self, node_name, policy_name};
 use crate::replica::Replica;
 use crate::server::kind::Kind;
@@ -63,11 +64,11 @@ impl World {
                     server.lock().compact();
                 });
             }
-            Step::Freeze(replica) => self.replica(replica).on_network(|network| network.freeze()),
+            Step::Freeze(replica) => self.replica(replica).on_network(Network::freeze),
             Step::Compact => self.server.lock().compact(),
             Step::Pause(replica) => self.replica(replica).on_network(|network| network.pause(true)),
             Step::Resume(replica) => self.replica(replica).on_network(|it| it.pause(false)),
-            Step::Crash(replica) => self.replica(replica).on_network(|network| network.kill()),
+            Step::Crash(replica) => self.replica(replica).on_network(Network::kill),
             Step::CrashAtWrite(replica, crash) => {
                 self.replica(replica).on_network(|network| network.crash_at(crash));
             }
@@ -197,7 +198,9 @@ fn change_others(server: &mut Server, step: Step) {
             server.has_tracing_policies = false;
             let names: Vec<Key> =
                 server.all(Kind::TracingPolicy).map(|(key, _)| key.clone()).collect();
-            names.iter().for_each(|key| server.remove(Kind::TracingPolicy, key));
+            for key in &names {
+                server.remove(Kind::TracingPolicy, key);
+            }
         }
         Step::ApplyTracingPolicy(number) if server.has_tracing_policies => {
             server.put(Kind::TracingPolicy, objects::tracing_policy(number));

@@ -43,15 +43,11 @@ fn run(arguments: &Arguments) -> Result<usize, String> {
     let mut missed = 0;
     println!("| mutant | found after | in | by |\n|---|---|---|---|");
     for mutant in mutants.iter().filter(|mutant| mutant.name.contains(&arguments.only)) {
-        match hunt(&program, mutant, arguments.histories)? {
-            Some(found) => println!("| {} | {found} |", mutant.name),
-            None => {
-                missed += 1;
-                println!(
-                    "| {} | not found in {} histories | | |",
-                    mutant.name, arguments.histories
-                );
-            }
+        if let Some(found) = hunt(&program, mutant, arguments.histories)? {
+            println!("| {} | {found} |", mutant.name);
+        } else {
+            missed += 1;
+            println!("| {} | not found in {} histories | | |", mutant.name, arguments.histories);
         }
     }
     Ok(missed)

@@ -182,6 +182,9 @@ impl Server {
             (&Method::PATCH, _, _) => {
                 let before = precondition(call, key, before)?.clone();
                 let after = self.patched(call, target, &before)?;
+                if call.query.contains_key("dryRun") {
+                    return Ok(Answer::Object(after));
+                }
                 Ok(Answer::Object(Value::clone(&self.replace(target.kind, key, &before, after))))
             }
             _ => self.not_modelled(call, "the verb"),
@@ -240,7 +243,10 @@ impl Server {
                     Err(field) => return self.not_modelled(call, &field).map(|_| after),
                 };
                 let uid = before["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-                let known = self.applied.insert(uid, applied.clone()).unwrap_or_default();
+                let known = self.applied.get(&uid).cloned().unwrap_or_default();
+                if !call.query.contains_key("dryRun") {
+                    self.applied.insert(uid, applied.clone());
+                }
                 if known != applied {
                     known.withdraw(&mut after);
                 }
@@ -257,6 +263,7 @@ impl Server {
         Err(Refusal::new(500, "InternalError", "not modelled"))
     }
 
+    /// Discovery, and the Events of the core API, of which there are none.
     fn discovery(&self, path: &str) -> Option<Result<Value>> {
         let version = json!({"groupVersion": "cilium.io/v1alpha1", "version": "v1alpha1"});
         let group =
@@ -276,6 +283,10 @@ impl Server {
                     resource("tracingpolicies", "TracingPolicy", false),
                     resource("tracingpoliciesnamespaced", "TracingPolicyNamespaced", true),
                 ],
+            }))),
+            _ if path.starts_with("/api/v1/") && path.ends_with("/events") => Some(Ok(json!({
+                "kind": "EventList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"},
+                "items": [],
             }))),
             _ => None,
         }

@@ -60,7 +60,7 @@ fn a_request_that_is_not_modelled_fails_the_history() {
         (Method::GET, "/apis/batch/v1/jobs"),
     ] {
         let mut server = with_node();
-        server.handle(&call(method, path, "", Value::Null));
+        assert!(server.handle(&call(method, path, "", Value::Null)).0.is_err(), "{path}");
         assert!(server.failure.is_some_and(|failure| failure.contains("not modelled")), "{path}");
     }
 }

@@ -123,7 +123,7 @@ impl Watch {
         let due = change.at + lag;
         let elapsed = clock::elapsed();
         if due > elapsed {
-            return Next::Wait(Some(Instant::now() + (due - elapsed)));
+            return Next::Wait(Some(Instant::now() + due.saturating_sub(elapsed)));
         }
         let line = json!({"type": change.type_.as_str(), "object": *change.object});
         Next::Line(line, change.version)
