@@ -30,6 +30,7 @@ use lsm_ready_tetragon::patch;
 use lsm_ready_tetragon::plan::pod;
 use tracing::debug;
 
+use super::apply::fenced;
 use super::observe::Observation;
 use super::write::{Outcome, Write};
 
@@ -82,7 +83,8 @@ async fn warnings(
 ) -> Result<Vec<String>, Box<dyn std::error::Error + Send + Sync>> {
     let path = DaemonSet::url_path(&(), Some(&observed.key.namespace));
     let params = PatchParams { dry_run: true, ..PatchParams::apply(FIELD_MANAGER) };
-    let object = Patch::Apply(patch::mount(observed.daemon_set, container));
+    let object = patch::mount(observed.daemon_set, container);
+    let object = Patch::Apply(fenced(object, observed.daemon_set));
     let request = Request::new(path).patch(&observed.key.name, &params, &object)?;
     let response = client.send(request.map(Body::from)).await?;
     let texts = response.headers().get_all(http::header::WARNING).iter();

@@ -69,6 +69,7 @@ fn with_mount() -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "DaemonSet",
         "metadata": {"namespace": "default", "name": "tetragon", "uid": "uid-1",
+            "resourceVersion": "100",
             "labels": {"lsmready.io/securityfs": "mounted"}},
         "spec": {"template": {"spec": {
             "volumes": [{"name": "lsm-ready-securityfs",
@@ -84,8 +85,15 @@ fn with_mount() -> Value {
 fn without_mount() -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": {"namespace": "default", "name": "tetragon", "uid": "uid-1"},
+        "metadata": {"namespace": "default", "name": "tetragon", "uid": "uid-1",
+            "resourceVersion": "100"},
     })
+}
+
+/// The same object, for a decision that was made from that resourceVersion.
+fn from_version(version: &str, mut object: Value) -> Value {
+    object["metadata"]["resourceVersion"] = json!(version);
+    object
 }
 
 fn scenario(policies: Vec<Value>, script: Vec<Exchange>) -> (Arc<Context>, JoinHandle<()>) {

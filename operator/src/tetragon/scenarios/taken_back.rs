@@ -168,7 +168,8 @@ async fn after_a_change_of_the_pod_template_or_request_the_mount_is_added_again(
     changed["spec"]["template"]["metadata"]["annotations"] =
         json!({"kubectl.kubernetes.io/restartedAt": "x"});
     for (object, securityfs) in [(changed, json!({})), (taken(), json!({"mount": "Always"}))] {
-        let script = vec![Exchange::new(PATCH, with_mount(), mounted(102)), Exchange::event()];
+        let body = from_version("101", with_mount());
+        let script = vec![Exchange::new(PATCH, body, mounted(102)), Exchange::event()];
         let (ctx, played) = scenario(vec![policy_with(&securityfs)], script);
         reconcile_once(&object, &ctx).await.unwrap();
         end(ctx, played).await;
@@ -177,7 +178,8 @@ async fn after_a_change_of_the_pod_template_or_request_the_mount_is_added_again(
 
 #[tokio::test]
 async fn without_a_policy_the_mark_is_removed() {
-    let script = vec![Exchange::new(PATCH, without_mount(), reverted(102)), Exchange::event()];
+    let body = from_version("101", without_mount());
+    let script = vec![Exchange::new(PATCH, body, reverted(102)), Exchange::event()];
     let (ctx, played) = scenario(vec![], script);
     reconcile_once(&taken(), &ctx).await.unwrap();
     reconcile_once(&reverted(102), &ctx).await.unwrap();

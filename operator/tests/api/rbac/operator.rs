@@ -132,7 +132,7 @@ fn forbidden_within_its_work() -> Vec<Call> {
             "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/lsm-ready-lsmnodes",
             Value::Null,
         ),
-        ("MERGE", "/apis/rbac.authorization.k8s.io/v1/clusterroles/lsm-ready-operator", json!({})),
+        ("MERGE", "/apis/rbac.authorization.k8s.io/v1/clusterroles/lsm-ready-probe", json!({})),
         (
             "POST",
             &format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/lsm-ready-probe/token"),
