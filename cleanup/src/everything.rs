@@ -14,7 +14,7 @@ use crate::{metadata, traces};
 
 /// How long deleted objects may take to go: the API server deletes the objects of a CRD first, and
 /// the namespace controller those of a namespace.
-const GONE_AFTER: Duration = Duration::from_secs(60);
+const GONE_AFTER: Duration = Duration::from_secs(120);
 /// How often that is looked at.
 const POLL: Duration = Duration::from_millis(500);
 

@@ -1,8 +1,8 @@
 //! Reading what the schema lets through, or let through in an earlier version.
 //!
 //! In: a field as the API server stores it. Out: its value. The operator cannot act on an object
-//! that it cannot read, not even on its deletion. So what can be understood is understood: a null is
-//! an absent field, `1.0` is a whole number, and of a status only the readable parts count.
+//! that it cannot read, not even on its deletion. So what can be understood is understood: a null
+//! is an absent field, `1.0` is a whole number, and of a status only the readable parts count.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -190,7 +190,8 @@ mod tests {
             "bootID": "b", "evidence": "Proved", "observedTime": "2026-01-01T00:00:00ZT",
             "deniedSince": "9999-12-31T23:59:59Z", "lsms": null, "securityfs": "Elsewhere",
             "deniedBefore": [{"until": []}, {"until": "2026-01-01T00:00:00Z"}],
-            "checks": [{"name": "Loaded", "outcome": "Perhaps"}, {"name": "Btf", "outcome": "Pass"}],
+            "checks": [{"name": "Loaded", "outcome": "Perhaps"},
+                {"name": "Btf", "outcome": "Pass"}],
         }))
         .unwrap();
         assert_eq!((status.boot_id.as_str(), status.evidence), ("b", Evidence::None));

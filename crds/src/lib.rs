@@ -11,6 +11,7 @@
 
 pub mod agent_query;
 pub mod boot_list;
+mod cleaning;
 pub mod conditions;
 pub mod consistency;
 pub mod evidence;

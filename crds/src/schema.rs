@@ -128,7 +128,8 @@ pub fn min_ready(_: &mut SchemaGenerator) -> Schema {
         "maxLength": 4,
         "default": "100%",
         "x-kubernetes-validations": [{
-            "rule": "type(self) == int ? self >= 0 && self <= 2147483647 : self.matches('^(100|[0-9]{1,2})%$')",
+            "rule": "type(self) == int ? self >= 0 && self <= 2147483647 : \
+                     self.matches('^(100|[0-9]{1,2})%$')",
             "message": message,
         }],
     })
@@ -236,11 +237,16 @@ pub fn time(_: &mut SchemaGenerator) -> Schema {
         "format": "date-time",
         "maxLength": 35,
         "pattern": concat!(
-            "^(19|20|21)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
+            "^(19[7-9][0-9]|2[01][0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
             "T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?",
             "(Z|[-+](0[0-9]|1[0-4]):[0-5][0-9])$",
         ),
         "description": "Time of the change.",
+        // Without a rule, the API server takes an empty list for a text with a format.
+        "x-kubernetes-validations": [{
+            "rule": "self >= timestamp('1970-01-01T00:00:00Z')",
+            "message": "must be a time since 1970",
+        }],
     })
 }
 
@@ -267,7 +273,9 @@ pub fn checks(generator: &mut SchemaGenerator) -> Schema {
         "items": check,
         "x-kubernetes-validations": [{
             "rule": rule,
-            "message": format!("all details and fixes together have at most {MAX_CHECK_TEXTS} characters"),
+            "message": format!(
+                "all details and fixes together have at most {MAX_CHECK_TEXTS} characters"
+            ),
         }],
     })
 }

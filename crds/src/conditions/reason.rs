@@ -56,6 +56,7 @@ reasons! {
     Overruled
     ContainerConflict
     DaemonSetNotFound
+    DaemonSetNotAllowed
     ContainerNotFound
     NotLinux
     DuplicateVolume
@@ -66,6 +67,7 @@ reasons! {
     NodesWithoutSecurityfs
     UserNamespace
     AppArmor
+    PodsForbidden
     TakenBack
     Contested
     OutsideWindow
@@ -112,6 +114,9 @@ reasons! {
     Asking
     NoPolicies
     AllEnforcing
+    BreakerOpen
+    BreakerReleased
+    TaintingByTenths
     ProbeSilent
 }
 

@@ -4,8 +4,8 @@
 mod status;
 mod taint;
 
-pub use status::{LsmPolicyStatus, NodeCounts, ReasonCount};
-pub use taint::{Taint, TaintEffect, TaintKey};
+pub use status::{LsmPolicyStatus, NodeCounts, ReasonCount, SpecChange};
+pub use taint::{Taint, TaintEffect, TaintKey, TaintRollout};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

@@ -1,6 +1,6 @@
 //! The status of an `LsmPolicy`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,8 @@ pub struct LsmPolicyStatus {
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// Conditions: Ready, NodesReady, TracingPoliciesLoadable, SecurityfsMounted,
-    /// TetragonRolledOut, TetragonHardened, TracingPoliciesEnforced, Reconciling and Stalled.
+    /// TetragonRolledOut, TetragonHardened, TracingPoliciesEnforced, ChangesHeld, TaintStaged,
+    /// Reconciling and Stalled.
     /// docs/conditions.md explains them and their reasons.
     #[serde(default, deserialize_with = "lenient::readable_items")]
     #[schemars(schema_with = "schema::conditions")]
@@ -36,6 +37,24 @@ pub struct LsmPolicyStatus {
     )]
     #[schemars(length(max = 20))]
     pub reasons: Vec<ReasonCount>,
+    /// The change of the spec that has not reached every node yet. Absent where every node has what
+    /// the policy asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec_change: Option<SpecChange>,
+}
+
+/// A new or changed spec that has not reached every node yet. Labels that change for it are no
+/// losses for the circuit breaker, and its taint is staged.
+#[derive(KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpecChange {
+    /// The generation of the spec.
+    pub generation: i64,
+    /// When the operator first saw this generation.
+    pub start_time: Time,
+    /// Number of nodes that had the taint and needed it at that time.
+    #[serde(default)]
+    pub tainted_before: i64,
 }
 
 /// Numbers of selected nodes.
@@ -78,8 +97,8 @@ pub struct ReasonCount {
     #[serde(default)]
     #[schemars(length(max = 3), inner(length(max = 253)))]
     pub sample: Vec<String>,
-    /// What to change on these nodes, in lsm-ready's own words. Where it names the parameter to boot
-    /// with, that is for the first of them. The LsmNode of each node has the fix of its own probe.
+    /// What to change on these nodes, in lsm-ready's own words. Where it names the parameter to
+    /// boot with, that is for the first of them. The LsmNode of each node has the fix of its own probe.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 8192))]
     pub fix: String,

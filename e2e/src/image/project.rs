@@ -2,9 +2,9 @@
 //!
 //! In: the static programs of `make static`. Out: an archive for each image, and beside it the SBOM
 //! of each of the product's images, named by the image's digest. Another engine (docker, podman or
-//! buildah) builds the product's images from their Containerfiles, without an SBOM; without one they
-//! are written by [`Image`], the same bytes each time. The image with the test agent, which stands
-//! in for Tetragon's, is never made with another engine.
+//! buildah) builds the product's images from their Containerfiles, without an SBOM; without one
+//! they are written by [`Image`], the same bytes each time. The image with the test agent, which
+//! stands in for Tetragon's, is never made with another engine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -20,8 +20,8 @@ const NODE_LABEL: &str = "lsmready.io/node";
 /// Maximum length of a label's value.
 const LABEL_VALUE_MAX: usize = 63;
 
-/// Makes sure that the cluster has the known profile, and creates it if it is missing. Sends nothing
-/// if the cluster has it.
+/// Makes sure that the cluster has the known profile, and creates it if it is missing. Sends
+/// nothing if the cluster has it.
 pub async fn ensure(client: &Client, hooks: &mut ProfileState, node: &str) -> Result<(), Error> {
     if let Some(profile) = hooks.unpublished() {
         let cluster = publish(client, profile, node).await?;

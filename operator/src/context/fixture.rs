@@ -138,7 +138,10 @@ async fn answer_all(handle: &mut Handle, script: Vec<Exchange>) {
             assert_eq!(body, wanted, "the body of {found}");
         }
         let answer = serde_json::to_vec(&exchange.answer).unwrap();
-        let response = http::Response::builder().status(exchange.status);
+        let mut response = http::Response::builder().status(exchange.status);
+        if let Some(warning) = exchange.warning {
+            response = response.header(http::header::WARNING, warning);
+        }
         respond.send_response(response.body(Body::from(answer)).unwrap());
     }
 }
@@ -150,12 +153,18 @@ pub(crate) struct Exchange {
     body: Option<Value>,
     status: u16,
     answer: Value,
+    warning: Option<&'static str>,
 }
 
 impl Exchange {
     /// A request with that body, which is answered with that object.
     pub(crate) fn new(request: &str, body: Value, answer: Value) -> Self {
-        Self { request: request.into(), body: Some(body), status: 200, answer }
+        Self { request: request.into(), body: Some(body), status: 200, answer, warning: None }
+    }
+
+    /// A request whose body is not compared.
+    pub(crate) fn any(request: &str, answer: Value) -> Self {
+        Self { request: request.into(), body: None, status: 200, answer, warning: None }
     }
 
     /// The creation of an Event. Its body holds the present time, so it is not compared.
@@ -163,14 +172,19 @@ impl Exchange {
         let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event",
             "metadata": {"name": "e"}, "eventTime": null});
         let request = "POST /apis/events.k8s.io/v1/namespaces/default/events?".into();
-        Self { request, body: None, status: 201, answer: event }
+        Self { request, body: None, status: 201, answer: event, warning: None }
+    }
+
+    /// The same answer with a header `Warning`.
+    pub(crate) fn with_warning(self, warning: &'static str) -> Self {
+        Self { warning: Some(warning), ..self }
     }
 
     /// A request that the API server refuses.
     pub(crate) fn refused(request: &str, body: Value, code: u16, reason: &str) -> Self {
         let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
             "reason": reason, "message": format!("the server says {reason}")});
-        Self { request: request.into(), body: Some(body), status: code, answer }
+        Self { request: request.into(), body: Some(body), status: code, answer, warning: None }
     }
 }
 
@@ -253,6 +267,15 @@ pub(crate) fn report(name: &str, evidence: &str, reason: &str) -> Value {
 pub(crate) fn policy(name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
-        "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1}, "spec": spec,
+        "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1,
+            "resourceVersion": "5"},
+        "spec": spec,
     })
+}
+
+/// A policy with that spec, which has reached every node.
+pub(crate) fn settled_policy(name: &str, spec: &Value) -> Value {
+    let mut policy = policy(name, spec);
+    policy["status"] = json!({"observedGeneration": 1});
+    policy
 }

@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 
 use crate::context::Context;
 use crate::context::backoff::{Backoff, Backoffs};
+use crate::run::connection::NotLeader;
 use crate::run::liveness::{Liveness, RECONCILE_DEADLINE};
 use crate::watch::Watched;
 use crate::watch::queue::Receivers;
@@ -119,6 +120,7 @@ where
         };
         let failed = move |object: Arc<K>, error: &Failure<E>, ctx: Arc<Context>| {
             let reason = match error {
+                Failure::Reconcile(error) if NotLeader::is_cause_of(error) => "not-leader",
                 Failure::Reconcile(error) => reason(error),
                 Failure::Deadline => "deadline",
             };
@@ -174,5 +176,35 @@ mod tests {
             let shortest = Duration::from_secs(shortest_third_wait);
             assert!(third >= shortest && third <= shortest * 3 / 2, "{name}: {third:?}");
         }
+    }
+    /// A reconcile that does not end in time is an error, and is tried again.
+    #[tokio::test(start_paused = true)]
+    async fn a_reconcile_that_does_not_end_is_stopped_counted_and_tried_again() {
+        let fixture = Fixture::new().with_list::<Node>(&[node("n1")]);
+        let (ctx, liveness) = (fixture.ctx.clone(), Liveness::default());
+        let reconciler = Reconciler::<Node, std::fmt::Error, _> {
+            name: "node",
+            store: |stores| &stores.nodes,
+            backoff: |backoffs| &backoffs.nodes,
+            reconcile: |_, _| std::future::pending(),
+            reason: |_| "other",
+        };
+        ctx.queues.node("n1");
+        let never = std::future::pending();
+        let run = reconciler.run(fixture.receivers.nodes, &ctx, liveness.clone(), never);
+        let twice = async {
+            let counted = r#"lsm_ready_reconciles_total{controller="node",outcome="deadline"} 2"#;
+            while !ctx.metrics.encode().unwrap().contains(counted) {
+                assert!(liveness.stuck().iter().all(|stuck| !stuck.contains("n1")));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let both = tokio::time::timeout(Duration::from_mins(3), async {
+            tokio::select! {
+                () = run => unreachable!(),
+                () = twice => {}
+            }
+        });
+        both.await.unwrap();
     }
 }

@@ -111,7 +111,7 @@ mod tests {
             let stuck = liveness.begin("node", "n1".to_owned());
             let ended = liveness.begin("policy", "enforce".to_owned());
             drop(ended);
-            sleep(STUCK_AFTER - Duration::from_millis(1)).await;
+            sleep(STUCK_AFTER.saturating_sub(Duration::from_millis(1))).await;
             assert!(liveness.stuck().is_empty());
             sleep(Duration::from_millis(1)).await;
             assert_eq!(liveness.stuck(), ["the controller node has reconciled n1 for 90 s"]);

@@ -42,10 +42,13 @@ use self::readiness::Readiness;
 use self::server::Served;
 use self::signals::Signals;
 use crate::agents::tls::TlsFiles;
+use crate::breaker::Breaker;
+use crate::breaker::decide::Limit;
 use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::cli::{Cli, Command};
 use crate::teardown::Teardown;
+use crate::tetragon::allow_list::AllowList;
 use crate::watch;
 use crate::watch::queue::queues;
 use crate::watch::store::stores;
@@ -88,8 +91,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         metrics: setup.metrics.clone(),
     };
     // Its own task: it answers also when the controllers do not yield.
-    let mut server = JoinSet::new();
-    server.spawn(server::serve(cli.listen, served));
+    let mut http = JoinSet::new();
+    http.spawn(server::serve(cli.listen, served));
     let (stop, stopped) = futures::channel::oneshot::channel::<()>();
     let operated = operate(setup, stopped.map(|_| ()).boxed().shared());
     let operated = async {
@@ -104,7 +107,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         signals.next().await;
     };
     tokio::select! {
-        Some(Ok(Err(error))) = server.join_next() => Err(Error::Serve(cli.listen, error)),
+        Some(Ok(Err(error))) = http.join_next() => Err(Error::Serve(cli.listen, error)),
         outcome = operated => outcome,
         () = signals => {
             warn!("second signal: stopping at once");
@@ -128,6 +131,10 @@ pub struct Setup {
     pub liveness: Liveness,
     /// Files for gRPC over TLS to Tetragon's agents.
     pub agent_tls_dir: Option<PathBuf>,
+    /// When the circuit breaker opens.
+    pub breaker_limit: Limit,
+    /// Which DaemonSets may get a mount and be restarted.
+    pub allow_list: AllowList,
     /// The wall clock.
     pub now: fn() -> Timestamp,
 }
@@ -139,14 +146,16 @@ async fn setup(cli: &Cli) -> kube::Result<(Setup, Option<Teardown>)> {
     let held = if identity.is_some() { Held::default() } else { without_election.clone() };
     let teardown = identity.as_ref().map(|me| Teardown::new(&config, &me.namespace, held.clone()));
     let setup = Setup {
-        client: connection::client(&config, KeepAlive::WORK, held.clone())?,
-        lease_client: connection::client(&config, KeepAlive::LEASE, without_election)?,
+        client: connection::client(&config, KeepAlive::WORK, &held)?,
+        lease_client: connection::client(&config, KeepAlive::LEASE, &without_election)?,
         held,
         identity,
         metrics: Metrics::default(),
         readiness: Readiness::default(),
         liveness: Liveness::default(),
         agent_tls_dir: cli.agent_tls_dir.clone(),
+        breaker_limit: cli.breaker_limit(),
+        allow_list: AllowList::new(cli.allowed_programs.clone()),
         now: Timestamp::now,
     };
     Ok((setup, teardown.transpose()?))
@@ -159,13 +168,13 @@ pub type Stop = Shared<futures::future::BoxFuture<'static, ()>>;
 /// lost.
 pub async fn operate(setup: Setup, stop: Stop) -> Result<(), Error> {
     let liveness = setup.liveness.clone();
-    liveness.beside(elect(setup, stop)).await
+    liveness.beside(Box::pin(elect(setup, stop))).await
 }
 
 async fn elect(setup: Setup, stop: Stop) -> Result<(), Error> {
     let Some(identity) = setup.identity.clone() else {
         info!("no leader election: the operator does not run in a pod");
-        return work(&setup, std::future::pending(), stop).await.map(|_| ());
+        return Box::pin(work(&setup, std::future::pending(), stop)).await.map(|_| ());
     };
     let mut election = Election::new(election::Setup {
         client: setup.lease_client.clone(),
@@ -182,7 +191,7 @@ async fn elect(setup: Setup, stop: Stop) -> Result<(), Error> {
         }
         setup.metrics.leading(true);
         info!("this replica is the leader");
-        let ended = work(&setup, election.keep(), stop.clone()).await?;
+        let ended = Box::pin(work(&setup, election.keep(), stop.clone())).await?;
         setup.metrics.leading(false);
         match ended {
             Ended::Stopped => return release(&mut election).await,
@@ -225,6 +234,8 @@ async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Re
     let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics.clone());
     let ctx = Arc::new(Context {
         agent_tls: TlsFiles::of(setup.agent_tls_dir.clone()),
+        breaker: Breaker::new(setup.breaker_limit),
+        allow_list: setup.allow_list.clone(),
         now: setup.now,
         readiness: readiness.clone(),
         ..ctx

@@ -197,3 +197,70 @@ impl Watch {
 fn shown(error: &impl Display) -> String {
     truncate(&error.to_string().replace(['\n', '\r'], " "), ERROR_LENGTH)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const FORBIDDEN: &str = "nodes is forbidden: User \"o\" cannot list resource \"nodes\"";
+
+    fn all_listed(readiness: &Readiness) {
+        for (kind, _) in LISTS {
+            readiness.listed(kind);
+        }
+        readiness.listed(TRACING_POLICIES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_standby_is_ready_while_it_reaches_the_lease() {
+        let readiness = Readiness::default();
+        assert_eq!(readiness.pending(), ["the Lease lsm-ready-operator"]);
+        readiness.lease_failed(&"no\nroute");
+        assert_eq!(readiness.pending(), ["the Lease lsm-ready-operator: no route"]);
+        readiness.lease_reached();
+        readiness.lease_failed(&"no route");
+        assert!(readiness.pending().is_empty(), "one failure is not reported");
+        sleep(LEASE_PATIENCE).await;
+        assert_eq!(readiness.pending(), ["the Lease lsm-ready-operator: no route"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_names_each_missing_list_with_the_reason() {
+        let readiness = Readiness::default();
+        readiness.lease_reached();
+        readiness.leads();
+        assert_eq!(readiness.pending().len(), 6);
+        all_listed(&readiness);
+        assert!(readiness.pending().is_empty());
+        // It loses the Lease and leads again: all lists are new.
+        readiness.stands_by();
+        assert!(readiness.pending().is_empty());
+        readiness.leads();
+        for kind in ["DaemonSet", "LsmHookProfile", "LsmNode", "LsmPolicy", "TracingPolicy"] {
+            readiness.listed(kind);
+        }
+        readiness.watch_failed("Node", &FORBIDDEN);
+        assert_eq!(readiness.pending(), [format!("the list of Nodes: {FORBIDDEN}")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_is_reported_when_it_has_failed_for_long_and_no_longer_when_it_works() {
+        let readiness = Readiness::default();
+        readiness.leads();
+        all_listed(&readiness);
+        readiness.watch_failed("Node", &FORBIDDEN);
+        sleep(WATCH_PATIENCE / 2).await;
+        readiness.watch_failed("Node", &FORBIDDEN);
+        assert!(readiness.pending().is_empty(), "a short failure is not reported");
+        sleep(WATCH_PATIENCE / 2).await;
+        readiness.watch_failed("Node", &FORBIDDEN);
+        let wanted = format!("the list of Nodes: its watch fails: {FORBIDDEN}");
+        assert_eq!(readiness.pending(), [wanted]);
+        sleep(WATCH_WORKS_AFTER).await;
+        assert!(readiness.pending().is_empty());
+        readiness.watch_failed("Node", &FORBIDDEN);
+        assert!(readiness.pending().is_empty(), "a new failure counts from its beginning");
+    }
+}

@@ -35,7 +35,7 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, Config};
 use kube_runtime::WatchStreamExt;
-use kube_runtime::watcher::{self, Event, watcher};
+use kube_runtime::watcher::{Event, watcher};
 use lsm_ready_cleanup::{Cluster, Mode, Names, traces};
 use tokio::time::{Instant, interval, timeout};
 use tracing::{error, info, warn};
@@ -69,7 +69,7 @@ pub struct Teardown {
 impl Teardown {
     /// For the operator in that namespace. `held` says whether this replica leads.
     pub fn new(config: &Config, namespace: &str, held: Held) -> kube::Result<Self> {
-        let client = connection::client(config, KeepAlive::WORK, Held::without_election())?;
+        let client = connection::client(config, KeepAlive::WORK, &Held::without_election())?;
         let config = config.clone();
         Ok(Self { config, client, held, led: AtomicBool::new(false), guarded: guarded(namespace) })
     }
@@ -137,7 +137,7 @@ impl Teardown {
     /// The changes of all objects.
     fn changes(&self) -> impl Stream<Item = Change> {
         select_all(self.guarded.iter().enumerate().map(|(index, guarded)| {
-            let config = watcher::Config::default().fields(&guarded.field_selector());
+            let config = connection::watch_config().fields(&guarded.field_selector());
             let events = watcher(guarded.api(&self.client), config).default_backoff();
             let changes = events.filter_map(move |event| async move {
                 match event {

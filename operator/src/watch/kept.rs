@@ -84,6 +84,7 @@ impl Kept for LsmNode {
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);
         self.metadata.labels = None;
+        self.status = self.status.take().map(LsmNodeStatus::cleaned);
         if let Some(status) = &mut self.status {
             trim_report(status);
         }

@@ -3,6 +3,7 @@
 //! In: the events of [`crate::watch`]. Out: the objects as they were last seen, trimmed
 //! ([`crate::watch::kept`]).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -11,6 +12,7 @@ use kube::ResourceExt;
 use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::node::Securityfs;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 
@@ -105,7 +107,17 @@ impl NodeRecord {
             profile: self.profile.as_deref(),
         }
     }
+
+    /// The labels by which policies select the Node.
+    pub fn labels<'a>(&self, node: &'a Node) -> Cow<'a, Labels> {
+        labels_for_selecting(node, self.report.is_some())
+    }
 }
+
+/// The label for a Node's operating system, which its kubelet sets.
+pub const OS_LABEL: &str = "kubernetes.io/os";
+/// Its value on Linux.
+pub const LINUX: &str = "linux";
 
 impl Stores {
     /// The report and hook profile of that Node. A profile whose name is not the digest of its
@@ -130,6 +142,26 @@ impl Stores {
     pub fn unread_policies(&self) -> Vec<String> {
         self.unparsable_policies.unread()
     }
+}
+
+impl Stores {
+    /// The labels by which policies select the Node.
+    pub fn labels<'a>(&self, node: &'a Node) -> Cow<'a, Labels> {
+        let is_reported = self.reports.get(&ObjectRef::new(&node.name_any())).is_some();
+        labels_for_selecting(node, is_reported)
+    }
+}
+
+/// Only a probe on Linux reports, so the report decides about the operating system: a kubelet can
+/// give its Node any label for it.
+pub(crate) fn labels_for_selecting(node: &Node, is_reported: bool) -> Cow<'_, Labels> {
+    let labels = node.labels();
+    if !is_reported || labels.get(OS_LABEL).is_some_and(|os| os == LINUX) {
+        return Cow::Borrowed(labels);
+    }
+    let mut labels = labels.clone();
+    labels.insert(OS_LABEL.to_owned(), LINUX.to_owned());
+    Cow::Owned(labels)
 }
 
 /// The ID of the Node's present boot, as its kubelet reports it.

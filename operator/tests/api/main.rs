@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod admission;
+mod breaker;
 mod crds;
 mod flood;
 mod helm;

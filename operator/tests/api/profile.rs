@@ -22,9 +22,15 @@ const REPORT: &str = "/apis/lsmready.io/v1alpha1/lsmnodes/n1";
 async fn published(probe: &Client, kernel: &str) -> String {
     let spec = LsmHookProfileSpec { kernel: kernel.to_owned(), ..LsmHookProfileSpec::default() };
     let digest = spec.digest();
-    let object = serde_json::to_value(LsmHookProfile::new(&digest, spec)).unwrap();
-    done(probe, "POST", PROFILES, &object).await;
+    done(probe, "POST", PROFILES, &of_node(&digest, spec)).await;
     digest
+}
+
+/// The profile as the probe on node n1 publishes it.
+fn of_node(name: &str, spec: LsmHookProfileSpec) -> Value {
+    let mut object = serde_json::to_value(LsmHookProfile::new(name, spec)).unwrap();
+    object["metadata"]["labels"] = json!({"lsmready.io/node": "n1"});
+    object
 }
 
 /// Waits until the watches have seen that many profiles, and the report.
@@ -53,11 +59,8 @@ async fn an_unused_profile_is_deleted_and_so_is_a_false_one() {
     create_node(server, "n1").await;
     let probe = on_node(server, PROBE, "n1").await;
     let (present, past) = (published(&probe, "new").await, published(&probe, "old").await);
-    let lie = LsmHookProfile::new(
-        &"0".repeat(64),
-        LsmHookProfileSpec { kernel: "lie".into(), ..Default::default() },
-    );
-    done(&probe, "POST", PROFILES, &serde_json::to_value(&lie).unwrap()).await;
+    let lie = LsmHookProfileSpec { kernel: "lie".into(), ..Default::default() };
+    done(&probe, "POST", PROFILES, &of_node(&"0".repeat(64), lie)).await;
     let report = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
     done(&admin, "APPLY", REPORT, &report).await;
     let status = json!({"status": {"bootID": "1", "hookProfile": present}});

@@ -99,8 +99,34 @@ pub(super) const TRACING_POLICIES_LOADABLE: &[Row] = &[
     ),
 ];
 
+pub(super) const CHANGES_HELD: &[Row] = &[
+    row(
+        R::BreakerOpen,
+        "too many nodes lost `ready` without a reboot, so the labels, the taints and the condition \
+         of the nodes that would lose it now keep their values",
+        "look at the probes' pods and logs first, and undo what broke them: the nodes recover by \
+         themselves. If the nodes really cannot deny any more, release the changes \
+         ([circuit-breaker.md](circuit-breaker.md))",
+    ),
+    row(
+        R::BreakerReleased,
+        "a policy has the annotation `lsmready.io/breaker: release`, so no change is held. The \
+         condition is False",
+        "remove the annotation that the message names when the nodes are as you want them",
+    ),
+];
+
+pub(super) const TAINT_STAGED: &[Row] = &[row(
+    R::TaintingByTenths,
+    "the policy is new or was changed and would taint many nodes, so one more tenth of them gets \
+     the taint each minute",
+    "nothing; or correct the policy before the taint is everywhere; or set `spec.taint.rollout: \
+     AllAtOnce`",
+)];
+
 pub(super) const NODE_CONDITION: &[Row] = &[row(
     R::ProbeSilent,
-    "the probe has not renewed its report for 90 minutes (three intervals)",
+    "the probe has not renewed its report for 90 minutes (three intervals). The status stays, \
+     because evidence holds for the whole boot",
     "check the probe's pod on this node",
 )];

@@ -36,6 +36,7 @@ fn written_once() -> Metrics {
     let metrics = Metrics::default();
     metrics.reconciled("node", "ok");
     metrics.wrote("Node");
+    metrics.conflicted("Node");
     metrics.skipped("LsmNode");
     metrics.watch_failed("LsmNode");
     metrics.policies_not_in_force(0);
@@ -45,6 +46,9 @@ fn written_once() -> Metrics {
     metrics.agent_asked("grpc", "answered");
     metrics.agents_unready(1.0);
     metrics.leading(true);
+    metrics.breaker(true, &BTreeMap::from([("NoReport", 3)]));
+    metrics.silent_nodes(1);
+    metrics.contested();
     metrics
 }
 

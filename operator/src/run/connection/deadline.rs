@@ -6,6 +6,8 @@
 //! | watch | for its start; kube-runtime looks after the rest |
 //! | any other | for the whole answer |
 
+use std::error::Error;
+use std::iter;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +25,20 @@ pub const REQUEST: Duration = Duration::from_secs(10);
 /// Deadline of each page of a list. A page that the API server needs long for must get through, or
 /// the list would begin again for ever. A dead connection is noticed long before.
 pub const LIST: Duration = Duration::from_mins(1);
+
+/// The connection failed. hyper's own text leaves out the cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failed(String);
+
+impl Failed {
+    /// With all causes in one line.
+    pub fn boxed(error: &(dyn Error + 'static)) -> BoxError {
+        let causes =
+            iter::successors(Some(error), |&error| error.source()).map(ToString::to_string);
+        Self(causes.collect::<Vec<_>>().join(": ")).into()
+    }
+}
 
 /// A request had no answer.
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,8 @@
 //! What is already in the network cannot be taken back. Therefore every write also has the
 //! resourceVersion that it is based on.
 
+use std::error::Error;
+use std::iter;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
@@ -29,9 +31,9 @@ pub struct NotLeader {
 }
 
 impl NotLeader {
-    /// Whether a request failed because this replica is no longer the leader.
-    pub fn is_cause_of(error: &kube::Error) -> bool {
-        matches!(error, kube::Error::Service(cause) if cause.is::<Self>())
+    /// Whether something failed because this replica is no longer the leader.
+    pub fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
+        iter::successors(Some(error), |&error| error.source()).any(<dyn Error>::is::<Self>)
     }
 }
 

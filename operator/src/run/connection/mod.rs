@@ -23,6 +23,8 @@ mod tests;
 use std::time::Duration;
 
 use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -33,7 +35,7 @@ use kube_runtime::watcher;
 use tower::retry::RetryLayer;
 use tower::{BoxError, Service, ServiceBuilder};
 
-pub use deadline::{Deadlines, NoAnswer};
+pub use deadline::{Deadlines, Failed, NoAnswer};
 pub use fence::{Fence, NotLeader};
 pub use held::Held;
 
@@ -74,7 +76,7 @@ impl KeepAlive {
 const WINDOW: u32 = 1 << 20;
 
 /// A client with connections of its own. It writes only while `held` says that the Lease is held.
-pub fn client(config: &Config, keep_alive: KeepAlive, held: Held) -> kube::Result<Client> {
+pub fn client(config: &Config, keep_alive: KeepAlive, held: &Held) -> kube::Result<Client> {
     if let Some(proxy) = &config.proxy_url {
         return Err(kube::Error::ProxyProtocolUnsupported { proxy_url: Box::new(proxy.clone()) });
     }
@@ -86,7 +88,10 @@ pub fn client(config: &Config, keep_alive: KeepAlive, held: Held) -> kube::Resul
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .layer_fn(|service| Fence::new(service, held.clone()))
-        .map_err(BoxError::from)
+        .map_err(|error: legacy::Error| Failed::boxed(&error))
+        .map_response(|response: Response<Incoming>| {
+            response.map(|body| body.map_err(|error| Failed::boxed(&error)))
+        })
         .service(http_client(config, keep_alive)?);
     Ok(Client::new(service, config.default_namespace.clone()))
 }

@@ -84,13 +84,38 @@ pub enum Error {
     Changed,
 }
 
+impl Error {
+    /// The HTTP status of the API server, if it answered.
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Api(_, error) => match &**error {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::NoAnswer(_) | Self::Changed => None,
+        }
+    }
+}
+
 /// Why this replica is no longer the leader.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
     #[error("the Lease {LEASE} is held by {0:?} now")]
     Taken(String),
     #[error("the Lease {LEASE} could not be renewed for {RENEW_DEADLINE:?}: {0}")]
-    NotRenewed(String),
+    NotRenewed(Failure),
+}
+
+/// Why a renewal failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Request(Error),
+    #[error("the API server did not answer")]
+    NoAnswer,
+    /// It was stopped, or its machine was.
+    #[error("this process did not run")]
+    DidNotRun,
 }
 
 /// What the election needs.
@@ -143,7 +168,7 @@ impl Election {
 
     /// Renews the Lease until it is lost.
     pub async fn keep(&mut self) -> Lost {
-        let mut failure = "this process did not run".to_owned();
+        let mut failure = Failure::DidNotRun;
         let mut next = self.renewed + RENEW_PERIOD;
         loop {
             let deadline = self.renewed + RENEW_DEADLINE;
@@ -156,10 +181,10 @@ impl Election {
                 Ok(Ok(Some(holder))) => return self.lose(Lost::Taken(holder)),
                 Ok(Err(error)) => {
                     warn!(%error, "retrying");
-                    failure = error.to_string();
+                    failure = Failure::Request(error);
                     next = Instant::now() + RETRY_PERIOD;
                 }
-                Err(_) => failure = "the API server did not answer".to_owned(),
+                Err(_) => failure = Failure::NoAnswer,
             }
         }
     }
@@ -221,7 +246,10 @@ impl Election {
     }
 
     async fn read(&mut self) -> Result<(), Error> {
-        let lease = answered("read", self.leases.get_opt(LEASE)).await?;
+        let lease = match answered("read", self.leases.get(LEASE)).await {
+            Err(error) if error.code() == Some(404) => None,
+            lease => Some(lease?),
+        };
         self.record.saw(lease, Instant::now());
         Ok(())
     }
@@ -237,11 +265,18 @@ impl Election {
 
     async fn write(&mut self, lease: DynamicObject) -> Result<(), Error> {
         let params = PostParams::default();
-        let written = if lease.metadata.resource_version.is_some() {
-            answered("write", self.leases.replace(LEASE, &params, &lease)).await?
+        let exists = lease.metadata.resource_version.is_some();
+        let written = if exists {
+            answered("write", self.leases.replace(LEASE, &params, &lease)).await
         } else {
-            answered("create", self.leases.create(&params, &lease)).await?
+            answered("create", self.leases.create(&params, &lease)).await
         };
+        let written = written.map_err(|error| match error.code() {
+            Some(409) => Error::Changed,
+            // It was deleted after it was read.
+            Some(404) if exists => Error::Changed,
+            _ => error,
+        })?;
         self.record.saw(Some(written), Instant::now());
         Ok(())
     }
@@ -254,10 +289,6 @@ async fn answered<T>(
 ) -> Result<T, Error> {
     match timeout(REQUEST_DEADLINE, request).await {
         Ok(Ok(answer)) => Ok(answer),
-        // 404: the Lease was deleted after it was read.
-        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-            Err(Error::Changed)
-        }
         Ok(Err(error)) => Err(Error::Api(doing, Box::new(error))),
         Err(_) => Err(Error::NoAnswer(doing)),
     }

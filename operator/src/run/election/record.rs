@@ -7,10 +7,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{DynamicObject, ObjectMeta, TypeMeta};
+use lsm_ready_crds::text::truncate;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{LEASE, LEASE_DURATION};
+
+/// The name of a pod and its UID fit.
+const HOLDER_LENGTH: usize = 300;
 
 /// What to do about the Lease.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,7 +32,8 @@ pub struct Record {
     lease: Option<DynamicObject>,
     /// When `spec` was first seen with its present content.
     since: Option<Instant>,
-    /// The last holder that is not this replica. A Lease that is gone may still be in its use.
+    /// The last holder that is not this replica, for messages. A Lease that is gone may still be
+    /// in its use.
     rival: Option<String>,
 }
 
@@ -45,7 +50,8 @@ impl Record {
             self.since = Some(now);
         }
         if let Some(lease) = &lease {
-            self.rival = holder(lease).filter(|&holder| holder != self.me).map(ToOwned::to_owned);
+            let rival = holder(lease).filter(|&holder| holder != self.me);
+            self.rival = rival.map(|holder| truncate(holder, HOLDER_LENGTH));
         }
         self.lease = lease;
     }

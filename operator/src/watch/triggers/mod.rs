@@ -5,7 +5,7 @@
 //! | Node: labels, taints, boot, our condition | itself | all | ours, if it has no securityfs |
 //! | LsmNode | its Node | all | ours, if the node was repaired, or securityfs came or went |
 //! | LsmHookProfile that a report names | all | all | |
-//! | LsmPolicy: spec, or deleted | all | all | ours |
+//! | LsmPolicy: spec, spec change, release annotation, or deleted | all | all | ours |
 //! | LsmPolicy: status | | itself | |
 //! | TracingPolicy, or whether it can be read | all, if a policy requires TracingPolicies | all | |
 //! | DaemonSet: spec, labels, our annotation, rollout | | those that name it | itself, if ours |
@@ -31,7 +31,9 @@ use kube_runtime::watcher::Event;
 use lsm_ready_crds::{LsmNode, LsmPolicy, names};
 use parking_lot::Mutex;
 
+use crate::breaker::is_release;
 use crate::context::Context;
+use crate::policy::spec_change::{self, is_changing};
 use crate::watch::key::DaemonSetKey;
 use crate::watch::profile::Profile;
 use crate::watch::store::{Stores, lacks_securityfs};
@@ -202,7 +204,7 @@ impl Triggers {
         match event {
             Event::Init => return self.policies.clear(),
             Event::InitApply(policy) => {
-                self.policies.changed(policy, &policy.metadata.generation);
+                self.policies.changed(policy, &relevant_in_policy(policy));
                 return;
             }
             Event::InitDone => {
@@ -211,7 +213,7 @@ impl Triggers {
             }
             Event::Apply(policy) => {
                 self.ctx.queues.policy(&policy.name_any());
-                if !self.policies.changed(policy, &policy.metadata.generation) {
+                if !self.policies.changed(policy, &relevant_in_policy(policy)) {
                     return;
                 }
                 self.read_wanted_daemon_sets();
@@ -312,6 +314,12 @@ fn relevant_in_node(node: &Node) -> impl Hash {
         .map(|taints| format!("{taints:?}"));
     let status = node.status.as_ref().map(|status| format!("{status:?}"));
     (node.labels().clone(), taints, status)
+}
+
+/// The spec, whether it has reached the nodes, and whether held changes are released.
+fn relevant_in_policy(policy: &LsmPolicy) -> impl Hash {
+    let has_change = spec_change::current(policy).is_some();
+    (policy.metadata.generation, has_change, is_changing(policy), is_release(policy))
 }
 
 fn relevant_in_daemon_set(daemon_set: &DaemonSet) -> impl Hash {

@@ -17,7 +17,8 @@ use crate::operator::{LEASE, create_pod};
 use crate::process::{Operator, Pod};
 use crate::server::{OPERATOR, account, call, done};
 
-const PATCHED: Duration = Duration::from_secs(60);
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A replica of the operator.
 struct Replica {
@@ -42,7 +43,7 @@ impl Replica {
     /// Waits until this replica holds the Lease. Returns how long that took.
     async fn leads(&self, client: &Client) -> Duration {
         let since = Instant::now();
-        wait::until(PATCHED, "the takeover", async || {
+        wait::until(PATIENCE, "the takeover", async || {
             let lease = call(client, "GET", LEASE, &Value::Null).await.body;
             let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
             if holder == self.holder { Ok(()) } else { Err(holder) }
@@ -54,7 +55,7 @@ impl Replica {
 
     /// Waits until `/readyz` has this code and text.
     async fn answers_readyz(&self, code: u16, text: &str) {
-        wait::until(PATCHED, "the answer of /readyz", async || {
+        wait::until(PATIENCE, "the answer of /readyz", async || {
             let page = self.process.page("/readyz").await?;
             let right = page.code == code && page.text.contains(text);
             if right { Ok(()) } else { Err(page.text) }
@@ -67,7 +68,7 @@ impl Replica {
 /// Waits until each of these Nodes has this value of the label `bpf`. Returns how long that took.
 async fn all_labelled(client: &Client, nodes: &[String], wanted: &str) -> Duration {
     let since = Instant::now();
-    wait::until(PATCHED, "the labels of all nodes", async || {
+    wait::until(PATIENCE, "the labels of all nodes", async || {
         let mut wrong = Vec::new();
         for name in nodes {
             let path = format!("/api/v1/nodes/{name}");

@@ -3,7 +3,7 @@
 use e2e::wait;
 use serde_json::{Value, json};
 
-use super::{PATCHED, Replica};
+use super::{PATIENCE, Replica};
 use crate::server::{self, call, done};
 
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/lsm-ready-operator";
@@ -34,7 +34,7 @@ async fn a_leader_that_may_not_list_says_what_and_why_and_another_would_not_help
     assert_eq!(leader.process.metric("lsm_ready_leader").await, 1);
 
     done(&client, "MERGE", ROLE, &json!({ "rules": role["rules"] })).await;
-    wait::until(PATCHED, "the right", async || {
+    wait::until(PATIENCE, "the right", async || {
         let page = leader.process.page("/readyz").await?;
         if page.code == 200 { Ok(()) } else { Err(page.text) }
     })

@@ -1,4 +1,6 @@
-//! The Lease by tables ([`record`]), and elections over a simulated API server ([`model`]).
+//! The Lease by tables ([`record`]), requests by scripts ([`scenarios`]), and elections over a
+//! simulated API server ([`model`]).
 
 mod model;
 mod record;
+mod scenarios;

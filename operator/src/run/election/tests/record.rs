@@ -68,7 +68,7 @@ async fn a_held_lease_is_taken_when_it_has_not_changed_for_fifteen_seconds() {
         let until = Instant::now() + LEASE_DURATION;
         let holder = spec["holderIdentity"].as_str().unwrap().to_owned();
         assert_eq!(record.decide(Instant::now()), Decision::Wait { holder, until }, "{spec}");
-        advance(LEASE_DURATION - Duration::from_millis(1)).await;
+        advance(LEASE_DURATION.saturating_sub(Duration::from_millis(1))).await;
         // The same content, also with another resourceVersion or another label, is no renewal.
         let mut touched = lease(&spec);
         touched.metadata.resource_version = Some("8".to_owned());

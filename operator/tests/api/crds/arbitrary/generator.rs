@@ -208,7 +208,10 @@ impl Generator {
         let length = if self.is_odd() { max.unwrap_or(100) + 1 } else { length };
         let letters = if self.random.bool() { "[ -~]" } else { "\\PC|[\u{0}-\u{ff}]" };
         let letter = string_regex(letters).unwrap();
-        (0..length).map(|_| letter.new_tree(&mut self.runner).unwrap().current()).collect()
+        let letters =
+            (0..length.min(64)).map(|_| letter.new_tree(&mut self.runner).unwrap().current());
+        let letters: Vec<String> = letters.collect();
+        letters.iter().cycle().take(length).map(String::as_str).collect()
     }
 
     /// A value of a kind that the schema most likely does not expect.

@@ -15,7 +15,7 @@ pub fn meaning(value: &Value) -> Value {
         Value::Number(number) => number.as_f64().map_or(Value::Null, |number| json!(number)),
         Value::String(text) => match text.parse::<Timestamp>() {
             // Times count in whole seconds, as in Kubernetes' own objects.
-            Ok(time) => json!(time.as_second()),
+            Ok(time) => json!(time.as_nanosecond().div_euclid(1_000_000_000)),
             Err(_) => value.clone(),
         },
         Value::Null | Value::Bool(_) => value.clone(),

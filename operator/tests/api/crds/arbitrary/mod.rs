@@ -16,6 +16,7 @@ use generator::Generator;
 use kube::Client;
 use lsm_ready_crds::manifest::definitions;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection, tracing_policies};
+use lsm_ready_crds::window::InvalidWindow;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, LsmPolicySpec};
 use meaning::meaning;
 use serde::Serialize;
@@ -39,7 +40,7 @@ fn seed() -> u64 {
 }
 
 fn objects() -> usize {
-    number("LSM_READY_TEST_OBJECTS").and_then(|n| usize::try_from(n).ok()).unwrap_or(1200)
+    number("LSM_READY_TEST_OBJECTS").and_then(|n| usize::try_from(n).ok()).unwrap_or(700)
 }
 
 /// The schema of that part of the kind's objects.
@@ -90,7 +91,9 @@ impl Trial {
         let mut counts = Counts::default();
         while let Some((sent, answer)) = answers.next().await {
             if !answer.is_ok() {
-                assert!([400, 413, 422, 500].contains(&answer.code), "{sent}: {answer:?}");
+                // Server-side apply answers 500 to fields that the schema does not have.
+                let refused = [400, 413, 422, 500].contains(&answer.code);
+                assert!(refused, "{sent}: {answer:?}");
                 counts.refused += 1;
                 continue;
             }
@@ -147,7 +150,11 @@ fn valid_spec(policy: &LsmPolicy) -> Result<(), String> {
         }
         Ok(())
     };
-    check(&policy.spec).map_err(|error| error.to_string())
+    match check(&policy.spec) {
+        // The API server's database of time zones has names that ours lacks. The status says so.
+        Ok(()) | Err(InvalidSpec::Window(InvalidWindow::TimeZone(_))) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn envelope(kind: &str, name: &str) -> Value {
