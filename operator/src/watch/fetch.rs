@@ -14,6 +14,9 @@ use super::triggers::Triggers;
 /// Shortest time between two rounds.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Wait after a failure.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Reads what is missing, until the future is dropped.
 pub(super) async fn contents(client: &Client, triggers: &Triggers) {
     let api: Api<Guard<Profile>> = Api::all(client.clone());
@@ -32,6 +35,7 @@ pub(super) async fn contents(client: &Client, triggers: &Triggers) {
                 Err(error) => {
                     warn!(profile = digest, %error, "hook profile not read, trying again");
                     stores.contents.try_again();
+                    sleep(RETRY).await;
                     break;
                 }
             }

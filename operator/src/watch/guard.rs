@@ -111,7 +111,7 @@ impl<K: Resource> Resource for Guard<K> {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Node;
-    use lsm_ready_crds::{LsmNode, LsmPolicy};
+    use lsm_ready_crds::LsmPolicy;
     use serde_json::json;
 
     use super::*;
@@ -122,9 +122,9 @@ mod tests {
 
     #[test]
     fn an_invalid_object_has_a_name_and_a_short_error() {
-        let found = invalid::<LsmNode>(json!({
+        let found = invalid::<LsmPolicy>(json!({
             "metadata": {"name": "n1", "uid": "u", "resourceVersion": "7", "generation": 3},
-            "status": {"evidence": "x".repeat(1_400_000)},
+            "spec": {"require": "x".repeat(1_400_000)},
         }));
         let metadata = &found.metadata;
         assert_eq!(metadata.name.as_deref(), Some("n1"));

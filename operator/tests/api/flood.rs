@@ -52,23 +52,36 @@ fn crds(server: &ApiServer, verb: &str) {
     }
 }
 
-/// The longest time that `/healthz` took to answer, until `stop`.
-async fn slowest_answer(
-    operator: &Operator,
-    stop: impl Future<Output = Duration>,
-) -> [Duration; 2] {
-    tokio::pin!(stop);
-    let mut slowest = Duration::ZERO;
-    loop {
-        let began = Instant::now();
-        tokio::select! {
-            took = &mut stop => return [took, slowest],
-            answer = operator.page("/healthz") => {
-                assert_eq!(answer.unwrap().code, 200);
-                slowest = slowest.max(began.elapsed());
+/// How long two things took at most.
+#[derive(Debug, Default)]
+struct Slowest {
+    /// From a report to the label.
+    label: Duration,
+    /// An answer of `/healthz` meanwhile.
+    health: Duration,
+}
+
+/// Changes the evidence of a node twice, and asks `/healthz` meanwhile.
+async fn slowest(operator: &Operator, client: &Client, digest: &str) -> Slowest {
+    let mut slowest = Slowest::default();
+    for evidence in ["Attached", "Denied"] {
+        let label = label_after(client, digest, evidence);
+        tokio::pin!(label);
+        loop {
+            let began = Instant::now();
+            tokio::select! {
+                took = &mut label => {
+                    slowest.label = slowest.label.max(took);
+                    break;
+                }
+                answer = operator.page("/healthz") => {
+                    assert_eq!(answer.unwrap().code, 200);
+                    slowest.health = slowest.health.max(began.elapsed());
+                }
             }
         }
     }
+    slowest
 }
 
 /// How long it takes from a report to the label, while the policy with these hooks is in force.
@@ -113,16 +126,16 @@ async fn thousands_of_unknown_hooks_delay_no_label() {
     apply_policy(&client, "default", &json!({"require": {"tracingPolicies": {}}})).await;
     let operator = Operator::start(turn.server, None);
     labelled(&client, "n49", json!({"policy.traced": "ready", "policy.default": "ready"})).await;
+    let usual = slowest(&operator, &client, &digest).await;
+    println!("without a flood: {usual:?}");
     for hooks in [1_000, 50_000] {
         flood(&client, hooks).await;
         labelled(&client, "n49", json!({"policy.default": "ready"})).await;
-        for evidence in ["Attached", "Denied"] {
-            let label = label_after(&client, &digest, evidence);
-            let [label, health] = slowest_answer(&operator, label).await;
-            println!("{hooks} hooks: label after {label:?}, slowest /healthz {health:?}");
-            assert!(label < Duration::from_secs(1), "label after {label:?}");
-            assert!(health < Duration::from_millis(100), "/healthz after {health:?}");
-        }
+        let found = slowest(&operator, &client, &digest).await;
+        println!("{hooks} hooks: {found:?}");
+        // On a busy machine everything is slow, also without a flood.
+        assert!(found.label < Duration::from_secs(1).max(2 * usual.label), "{found:?}");
+        assert!(found.health < Duration::from_millis(100).max(2 * usual.health), "{found:?}");
         done(&client, "DELETE", &format!("{POLICIES}/flood"), &Value::Null).await;
         labelled(&client, "n49", json!({"policy.traced": "ready"})).await;
     }

@@ -77,7 +77,7 @@ fn full_report() -> Value {
     };
     json!({"status": {"bootID": "1", "evidence": "Attached", "reason": "BpfNotInLsmList",
         "message": "m".repeat(4096), "fix": "f".repeat(4096),
-        "checks": (0..64).map(check).collect::<Vec<_>>()}})
+        "checks": (0..32).map(check).collect::<Vec<_>>()}})
 }
 
 async fn post_reports(client: &Client, count: usize) {
