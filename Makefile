@@ -20,11 +20,17 @@ STATIC  := release/build.sh
 ON_A_CLUSTER = $(RIG) cluster run --nodes "host vm:lsm vm:nolsm" --images $(ARCHIVES)$(addprefix $(comma),$(REAL)) --
 SCENARIOS := $(TEST) --test cluster -- --test-threads=1
 
+# The simulation is optimized, and seeds tokio's own random choices, which needs this flag.
+SIMULATION := RUSTFLAGS="--cfg tokio_unstable" cargo run -q --profile simulation -p lsm-ready-simulation
+HISTORIES  ?= 1000000
+FIRST      ?= 1000000
+
 # The tests that need nothing but their own crate, by the names that cargo gives them.
-UNIT_CRATES := crds tetragon kubectl-lsm node-probe e2e/agent docs/generator
+UNIT_CRATES := crds tetragon cleanup kubectl-lsm node-probe e2e/agent docs/generator
 UNIT_FILES := $(wildcard $(UNIT_CRATES:%=%/tests/*.rs) $(UNIT_CRATES:%=%/tests/*/main.rs) \
 	operator/tests/tetragon_client*.rs operator/tests/tetragon_client*/main.rs)
-UNIT_TESTS := $(filter-out api,$(sort $(basename $(notdir $(patsubst %/main.rs,%,$(UNIT_FILES))))))
+# Of these, two need an API server.
+UNIT_TESTS := $(filter-out api cleanup,$(sort $(basename $(notdir $(patsubst %/main.rs,%,$(UNIT_FILES))))))
 
 ##@ See it
 .PHONY: demo
@@ -32,7 +38,7 @@ demo: images rig ## A three-node cluster finds out which nodes can deny through 
 	@ARCHIVES=$(ARCHIVES) e2e/demo.sh
 
 ##@ Test
-.PHONY: test test-reproducible test-lint test-unit test-fake-api test-api test-faults test-kernel test-kernels test-cluster test-tetragon e2e lint bench
+.PHONY: test test-reproducible test-lint test-unit test-fake-api test-simulation simulate mutants test-api test-faults test-kernel test-kernels test-cluster test-tetragon e2e lint bench
 test: ## All tiers, one after the other (SKIP="kernel cluster" leaves some out and says so)
 	@e2e/test.sh
 
@@ -49,9 +55,18 @@ test-unit: prerequisites ## Tables and properties of every plan, verdict and par
 test-fake-api: prerequisites ## Controllers against a scripted API server, request by request
 	$(TEST) --lib -- scenarios::
 
+test-simulation: prerequisites ## 20,000 histories of the operator against a simulated API server, in virtual time
+	$(SIMULATION) --bin simulation -- --histories 20000
+
+simulate: prerequisites ## A million other histories (HISTORIES=number, FIRST=first seed)
+	$(SIMULATION) --bin simulation -- --histories $(HISTORIES) --first $(FIRST)
+
+mutants: prerequisites ## Puts mistakes into a copy of the operator: the simulation must find each
+	$(SIMULATION) --bin mutants
+
 test-api: rig ## CEL, admission, RBAC and field ownership on a real API server
 	$(RIG) api build --helm
-	$(TEST) --test api_server --test api -- --test-threads=6
+	$(TEST) --test api_server --test api --test cleanup -- --test-threads=6
 
 test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, as a table (SCENARIO=name, SEED=number)
 	$(RIG) api build
@@ -128,6 +143,14 @@ api-up: rig ## etcd and API server only; prints the path of the kubeconfig last
 
 api-down: rig ## Ends what api-up started
 	@$(RIG) api down
+
+##@ lsm-ready on the cluster of your kubeconfig
+.PHONY: install uninstall
+install: ## Applies config/default (images: docs/install.md)
+	kubectl apply -k config/default
+
+uninstall: ## Removes lsm-ready and everything that it left on Nodes and DaemonSets (ARGS=--dry-run: says what)
+	cargo run -q -p kubectl-lsm -- cleanup --yes $(ARGS)
 
 ##@ Other
 .PHONY: help clean

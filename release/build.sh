@@ -2,9 +2,9 @@
 # Builds static release programs whose bytes do not depend on where and when they are built:
 # release/build.sh PACKAGES, for example release/build.sh -p lsm-ready-operator -p node-probe
 #
-# In: arguments for cargo build. Out: the programs in target/TRIPLE/release.
-# What the bytes do depend on: the sources, Cargo.lock, the Rust toolchain of rust-toolchain.toml, and the C library and
-# C compiler of this machine.
+# In: arguments for cargo build. Out: the programs in target/TRIPLE/release. What the bytes do
+# depend on: the sources, Cargo.lock, the Rust toolchain of rust-toolchain.toml, and the C library
+# and C compiler of this machine.
 set -eu
 umask 022
 cd "$(dirname "$0")/.."
@@ -14,8 +14,9 @@ cargo_home=${CARGO_HOME:-$HOME/.cargo}
 # Fetched first, because the folders of the registries are looked up below.
 cargo fetch --locked --quiet --target "$target"
 
-# Panics name source files. Those of this workspace have relative paths; those of crates are in cargo's home, in a
-# folder whose name depends on the registry. Unit separators, because a path may contain spaces.
+# Panics name source files. Those of this workspace have relative paths; those of crates are in
+# cargo's home, in a folder whose name depends on the registry. Unit separators, because a path may
+# contain spaces.
 flags=-Ctarget-feature=+crt-static
 c_flags=
 for registry in "$cargo_home"/registry/src/*; do

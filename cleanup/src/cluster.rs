@@ -115,24 +115,33 @@ impl Cluster {
 
     /// Applies what `next` asks for, until it asks for nothing more. After a conflict the object is
     /// read again, and `next` decides again.
-    pub async fn change<K>(
+    pub async fn change<K: Readable>(
         &self,
         api: &Api<K>,
         name: &str,
         object: K,
         next: impl Fn(&K) -> Option<Change>,
-    ) -> Result<Outcome, Error>
-    where
-        K: Clone + Debug + serde::de::DeserializeOwned,
-    {
+    ) -> Result<Outcome, Error> {
+        let send = async |_: K, change: &Change| send(api, name, change).await;
+        self.change_by(api, name, object, Steps { next, send }).await
+    }
+
+    /// The same, where a write may be sent and its answer be read in another way.
+    pub async fn change_by<K: Readable>(
+        &self,
+        api: &Api<K>,
+        name: &str,
+        object: K,
+        steps: Steps<impl Fn(&K) -> Option<Change>, impl AsyncFn(K, &Change) -> Result<K, Error>>,
+    ) -> Result<Outcome, Error> {
         let mut object = object;
         let mut outcome = Outcome::Clean;
         let mut failures = 0;
-        while let Some(change) = next(&object) {
+        while let Some(change) = (steps.next)(&object) {
             if self.mode == Mode::DryRun {
                 return Ok(Outcome::Removed);
             }
-            match send(api, name, &change).await {
+            match (steps.send)(object, &change).await {
                 Ok(changed) => {
                     object = changed;
                     outcome = Outcome::Removed;
@@ -157,10 +166,21 @@ impl Cluster {
     }
 }
 
-async fn send<K>(api: &Api<K>, name: &str, change: &Change) -> Result<K, Error>
-where
-    K: Clone + Debug + serde::de::DeserializeOwned,
-{
+/// How an object is changed.
+pub struct Steps<Next, Send> {
+    /// What to send next.
+    pub next: Next,
+    /// Sends it, and returns the object as it is then.
+    pub send: Send,
+}
+
+/// An object that can be read.
+pub trait Readable: Clone + Debug + serde::de::DeserializeOwned {}
+
+impl<K: Clone + Debug + serde::de::DeserializeOwned> Readable for K {}
+
+/// Sends a patch.
+pub async fn send<K: Readable>(api: &Api<K>, name: &str, change: &Change) -> Result<K, Error> {
     let field_manager = Some(FIELD_MANAGER.to_owned());
     let params = PatchParams { field_manager, ..PatchParams::default() };
     if change.status {
@@ -181,10 +201,7 @@ pub struct Pages<K> {
     params: Option<ListParams>,
 }
 
-impl<K> Pages<K>
-where
-    K: Clone + Debug + serde::de::DeserializeOwned,
-{
+impl<K: Readable> Pages<K> {
     pub fn new(api: Api<K>) -> Self {
         Self { api, params: Some(ListParams::default().limit(PAGE)) }
     }

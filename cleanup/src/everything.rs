@@ -14,7 +14,7 @@ use crate::{metadata, traces};
 
 /// How long deleted objects may take to go: the API server deletes the objects of a CRD first, and
 /// the namespace controller those of a namespace.
-const GONE_AFTER: Duration = Duration::from_secs(60);
+const GONE_AFTER: Duration = Duration::from_mins(2);
 /// How often that is looked at.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -24,7 +24,7 @@ pub async fn remove(cluster: &Cluster, installation: &Installation) -> Report {
     for rule in WRITERS {
         report.add(delete(cluster, installation, rule).await);
     }
-    report.add(traces::remove(cluster).await);
+    report.add(Box::pin(traces::remove(cluster)).await);
     if cluster.mode == Mode::Remove {
         report.add(release_ours(cluster).await);
     }
@@ -33,7 +33,7 @@ pub async fn remove(cluster: &Cluster, installation: &Installation) -> Report {
     }
     if cluster.mode == Mode::Remove {
         // The last look counts, because an earlier failure may be over. Its cause is worth more.
-        let mut left = wait_until_gone(cluster, installation).await.failed;
+        let mut left = Box::pin(wait_until_gone(cluster, installation)).await.failed;
         for (object, why) in &mut left {
             if let Some(cause) = report.failed.remove(object) {
                 *why = cause;
@@ -139,7 +139,7 @@ async fn wait_until_gone(cluster: &Cluster, installation: &Installation) -> Repo
             left.add(delete(&looking, installation, rule).await);
         }
         if left.done.is_empty() || Instant::now() >= deadline {
-            left.add(traces::remove(&looking).await);
+            left.add(Box::pin(traces::remove(&looking)).await);
             return still_there(left);
         }
         // What failed before is tried again, and a finalizer may have come after ours were removed.

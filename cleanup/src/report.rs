@@ -35,7 +35,9 @@ impl Report {
     /// Adds what another report says.
     pub fn add(&mut self, other: Self) {
         for (kind, names) in other.done {
-            names.into_iter().for_each(|name| self.did(kind, name));
+            for name in names {
+                self.did(kind, name);
+            }
         }
         self.failed.extend(other.failed);
     }
@@ -57,16 +59,13 @@ impl Report {
 
     /// One line for each error, at most [`MAX_ERRORS`].
     pub fn errors(&self) -> String {
-        let mut text: String = self
-            .failed
-            .iter()
-            .take(MAX_ERRORS)
-            .map(|(object, why)| format!("  {object}: {why}\n"))
-            .collect();
+        let shown = self.failed.iter().take(MAX_ERRORS);
+        let mut lines: Vec<String> =
+            shown.map(|(object, why)| format!("  {object}: {why}\n")).collect();
         if self.failed.len() > MAX_ERRORS {
-            text.push_str(&format!("  … {} in all\n", self.failed.len()));
+            lines.push(format!("  … {} in all\n", self.failed.len()));
         }
-        text
+        lines.concat()
     }
 }
 

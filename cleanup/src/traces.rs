@@ -7,10 +7,12 @@
 use futures::{StreamExt, stream};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Patch;
+use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 
-use crate::cluster::{Change, Cluster, Error, Mode, Outcome, Pages};
+use crate::cluster::{self, Change, Cluster, Error, Mode, Outcome, Pages, Steps};
 use crate::report::Report;
 use crate::{daemon_set, node};
 
@@ -34,13 +36,13 @@ pub async fn remove(cluster: &Cluster) -> Report {
     let mut total = Report::default();
     if cluster.mode == Mode::DryRun {
         total.add(nodes(cluster, Part::All).await);
-        total.add(daemon_sets(cluster).await);
+        total.add(Box::pin(daemon_sets(cluster)).await);
         return total;
     }
     for pass in 0..PASSES {
         let part = if pass == 0 { Part::Metadata } else { Part::All };
         let mut found = nodes(cluster, part).await;
-        found.add(daemon_sets(cluster).await);
+        found.add(Box::pin(daemon_sets(cluster)).await);
         let is_over = pass > 0 && found.done.is_empty();
         // The last pass knows best what failed.
         total.failed.clone_from(&found.failed);
@@ -54,6 +56,7 @@ pub async fn remove(cluster: &Cluster) -> Report {
 
 async fn nodes(cluster: &Cluster, part: Part) -> Report {
     let api = Api::<Node>::all(cluster.client.clone());
+    let metadata = Api::<PartialObjectMeta<Node>>::all(cluster.client.clone());
     let mut report = Report::default();
     let mut pages = Pages::new(api.clone());
     loop {
@@ -68,7 +71,11 @@ async fn nodes(cluster: &Cluster, part: Part) -> Report {
         let next = |node: &Node| node_change(cluster, node, part);
         let changes = page.into_iter().filter(|node| next(node).is_some()).map(async |node| {
             let name = node.name_any();
-            let outcome = cluster.change(&api, &name, node, next).await;
+            // Of the answer only the metadata is asked for: a whole Node has about 15 KB.
+            let send = async |node: Node, change: &Change| {
+                Ok(after(node, change, cluster::send(&metadata, &name, change).await?.metadata))
+            };
+            let outcome = cluster.change_by(&api, &name, node, Steps { next, send }).await;
             (name, outcome)
         });
         let mut changes = stream::iter(changes).buffer_unordered(CONCURRENCY);
@@ -76,6 +83,17 @@ async fn nodes(cluster: &Cluster, part: Part) -> Report {
             note(&mut report, "Node", name, outcome);
         }
     }
+}
+
+/// The Node after that change was accepted.
+fn after(mut node: Node, change: &Change, metadata: ObjectMeta) -> Node {
+    node.metadata = metadata;
+    if change.status {
+        node.status = None;
+    } else {
+        node.spec = None;
+    }
+    node
 }
 
 fn node_change(cluster: &Cluster, node: &Node, part: Part) -> Option<Change> {

@@ -11,6 +11,7 @@
 
 pub mod agent_query;
 pub mod boot_list;
+mod cleaning;
 pub mod conditions;
 pub mod consistency;
 pub mod evidence;
@@ -19,6 +20,7 @@ pub mod first_n;
 #[doc(hidden)]
 pub mod fixture;
 pub mod hooks;
+mod lenient;
 pub mod manifest;
 pub mod names;
 pub mod node;

@@ -68,9 +68,27 @@ pub const PROBE_FIELD_MANAGER: &str = "lsm-ready-probe";
 /// finds the mounts that it has to remove.
 pub const DAEMON_SET_LABEL: &str = "lsmready.io/securityfs";
 
+/// Annotation by which the owner of a `DaemonSet` that is not on the operator's list allows
+/// lsm-ready to add the mount to it: [`ALLOW`]. It has the key of [`DAEMON_SET_LABEL`].
+pub const ALLOW_ANNOTATION: &str = "lsmready.io/securityfs";
+
+/// The value of [`ALLOW_ANNOTATION`] that allows it.
+pub const ALLOW: &str = "allow";
+
 /// Annotation by which the owner of a `DaemonSet` overrides the policies' windows: `allow` lets
 /// lsm-ready change the `DaemonSet` now, `hold` forbids it.
 pub const APPLY_ANNOTATION: &str = "lsmready.io/apply";
+
+/// Annotation on any `LsmPolicy` by which a person ends the holding of changes: with the value
+/// [`BREAKER_RELEASE`] the circuit breaker stays closed.
+pub const BREAKER_ANNOTATION: &str = "lsmready.io/breaker";
+
+/// Value of [`BREAKER_ANNOTATION`].
+pub const BREAKER_RELEASE: &str = "release";
+
+/// Maximum number of policies that count in a cluster, and so of policy labels on a Node: the
+/// oldest ones.
+pub const MAX_POLICIES: usize = 100;
 
 /// Name of the volume that gives Tetragon's container the host's securityfs.
 pub const SECURITYFS_VOLUME: &str = "lsm-ready-securityfs";

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Evidence;
+use crate::lenient;
+use crate::schema;
 use crate::state::State;
 
 /// The content of an `LsmNode`, which has no spec.
@@ -45,68 +47,87 @@ pub struct LsmNodeStatus {
     /// Content of `/proc/sys/kernel/random/boot_id` at the time of the report. Evidence belongs to
     /// a boot: where the Node's `status.nodeInfo.bootID` differs, the report does not count.
     #[serde(rename = "bootID", default)]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), regex(pattern = "^[ -~]*$"))]
     pub boot_id: String,
     /// Time of the report, by the probe's clock. The probe renews it every half hour, which shows
     /// that the probe still runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::or_default"
+    )]
+    #[schemars(schema_with = "schema::optional_time")]
     pub observed_time: Option<Time>,
     /// Version of the probe that wrote the report.
     #[serde(default)]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), regex(pattern = "^[ -~]*$"))]
     pub probe_version: String,
     /// The running kernel.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub kernel: Kernel,
     /// The Linux Security Modules that the kernel lists as active. The list explains failures and
     /// is never evidence.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub lsms: Lsms,
     /// Kernel lockdown: `none`, `integrity` or `confidentiality`. Absent where it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), regex(pattern = "^[ -~]*$"))]
     pub lockdown: Option<String>,
     /// Whether the kernel has securityfs, and whether it is mounted. The verdict does not depend on
     /// it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub securityfs: Securityfs,
     /// The highest rung of evidence that the canary program reached.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub evidence: Evidence,
     /// Time of the repair, by the node's clock: since then the evidence is Denied, after an earlier
     /// report of this boot had shown that the node could not deny. Absent where no report of this
     /// boot had shown that. A process that started before this time, and outside every span of
     /// deniedBefore, started on a kernel that could not deny.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::or_default"
+    )]
+    #[schemars(schema_with = "schema::optional_time")]
     pub denied_since: Option<Time>,
     /// Time since which reports of this boot show that the node cannot deny. Reports that show
     /// neither keep it. Absent while the evidence is Denied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::or_default"
+    )]
+    #[schemars(schema_with = "schema::optional_time")]
     pub refused_since: Option<Time>,
     /// The last eight earlier spans of this boot in which the evidence was Denied, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "lenient::readable_items"
+    )]
     #[schemars(length(max = 8))]
     pub denied_before: Vec<Span>,
     /// Why the evidence is not higher, or `CanaryDenied` at the highest rung. docs/reasons.md
     /// explains the codes.
     #[serde(default)]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), regex(pattern = schema::CODE))]
     pub reason: String,
     /// The reason in a sentence, with the error that the kernel returned.
     #[serde(default)]
-    #[schemars(length(max = 4096))]
+    #[schemars(length(max = 4096), regex(pattern = schema::PRINTABLE))]
     pub message: String,
     /// What to change on this node. Empty where nothing has to be or can be changed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 4096))]
+    #[schemars(length(max = 4096), regex(pattern = schema::PRINTABLE))]
     pub fix: String,
     /// Everything that the probe checked, with its outcome.
-    #[serde(default)]
-    #[schemars(length(max = 64))]
+    #[serde(default, deserialize_with = "lenient::readable_items")]
+    #[schemars(schema_with = "schema::checks")]
     pub checks: Vec<Check>,
     /// Name of the `LsmHookProfile` for this kernel. Absent where the hook trial was not made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), regex(pattern = "^([0-9a-f]{64})?$"))]
     pub hook_profile: Option<String>,
 }
 
@@ -115,11 +136,11 @@ pub struct LsmNodeStatus {
 pub struct Kernel {
     /// Release of the kernel, as `uname -r` prints it.
     #[serde(default)]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 128), regex(pattern = "^[ -~]*$"))]
     pub release: String,
     /// Machine type, as `uname -m` prints it.
     #[serde(default)]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), regex(pattern = "^[ -~]*$"))]
     pub machine: String,
 }
 
@@ -128,7 +149,7 @@ pub struct Kernel {
 pub struct Lsms {
     /// Names of the active LSMs. Empty where they could not be read.
     #[serde(default)]
-    #[schemars(length(max = 64), inner(length(max = 64)))]
+    #[schemars(length(max = 64), inner(length(max = 64), regex(pattern = "^[A-Za-z0-9_.-]+$")))]
     pub active: Vec<String>,
     /// Source of the list.
     #[serde(default)]
@@ -167,21 +188,21 @@ pub enum Securityfs {
 pub struct Check {
     /// Name of the check: a rung (`Loaded`, `Attached`, `Fired`, `Denied`), or a fact that explains
     /// a rung.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), regex(pattern = schema::CODE))]
     pub name: String,
     /// Result of the check: `Pass`, `Fail`, or `Unknown` where it could not be tried.
     pub outcome: State,
     /// Code of the outcome. Empty where the check passed without a remark.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), regex(pattern = schema::CODE))]
     pub reason: String,
     /// What was found: a value, an error number, or the verifier's log.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), regex(pattern = schema::PRINTABLE))]
     pub detail: String,
     /// What to change on this node so that the check passes, where a policy can require the check.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 4096))]
+    #[schemars(length(max = 4096), regex(pattern = schema::PRINTABLE))]
     pub fix: String,
 }
 
@@ -192,9 +213,15 @@ pub const KERNEL_READS_CHECK: &str = "KernelReads";
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Span {
     /// Beginning of the span. Absent where the first report of the boot had the evidence Denied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::or_default"
+    )]
+    #[schemars(schema_with = "schema::optional_time")]
     pub from: Option<Time>,
     /// Time of the last report with the evidence Denied.
+    #[schemars(schema_with = "schema::time")]
     pub until: Time,
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::node::Kernel;
 use crate::schema;
 
 /// The hooks of one kernel build.
@@ -48,7 +49,7 @@ use crate::schema;
 )]
 pub struct LsmHookProfileSpec {
     /// Release and machine of the kernel on which the trial was made, for example `6.12.1 x86_64`.
-    #[schemars(length(min = 1, max = 256), regex(pattern = "^[ -~]+$"))]
+    #[schemars(length(max = 193), regex(pattern = KERNEL))]
     pub kernel: String,
     /// Hooks on which the kernel accepted a program, without the prefix `bpf_lsm_`.
     #[schemars(schema_with = "schema::hook_set")]
@@ -60,6 +61,25 @@ pub struct LsmHookProfileSpec {
     #[serde(default)]
     #[schemars(schema_with = "schema::hook_set")]
     pub refused_hooks: BTreeSet<String>,
+}
+
+/// The pattern of a kernel's name. It has no character with which a text could pass for a command
+/// or a sentence, because messages about all nodes with the kernel name it.
+const KERNEL: &str = "^[A-Za-z0-9._+~:-]{1,128}( [A-Za-z0-9._-]{1,64})?$";
+
+/// The name of a kernel in a profile: its release and machine, with `_` for characters that the
+/// schema refuses.
+#[must_use]
+pub fn kernel_name(kernel: &Kernel) -> String {
+    let word = |text: &str, max: usize, marks: &str| -> String {
+        let fits = |letter: &char| letter.is_ascii_alphanumeric() || marks.contains(*letter);
+        let letters = text.chars().take(max);
+        letters.map(|letter| if fits(&letter) { letter } else { '_' }).collect()
+    };
+    let (release, machine) =
+        (word(&kernel.release, 128, "._+~:-"), word(&kernel.machine, 64, "._-"));
+    let release = if release.is_empty() { "unknown".to_owned() } else { release };
+    if machine.is_empty() { release } else { format!("{release} {machine}") }
 }
 
 impl LsmHookProfileSpec {
@@ -130,6 +150,19 @@ mod tests {
             profile.digest(),
             "f08f039d33e8a4f6f0a4f65fbf9a695acd223e2182051bab6d75557a1c2e1719"
         );
+    }
+
+    #[test]
+    fn the_name_of_a_kernel_has_plain_characters_only() {
+        for (release, machine, name) in [
+            ("6.12.1-cloud-amd64", "x86_64", "6.12.1-cloud-amd64 x86_64"),
+            ("5.10.0+dirty~rc1", "", "5.10.0+dirty~rc1"),
+            ("6.1; curl a | sh\n", "x\u{202e}y", "6.1__curl_a___sh_ x_y"),
+            ("", "aarch64", "unknown aarch64"),
+        ] {
+            let kernel = Kernel { release: release.into(), machine: machine.into() };
+            assert_eq!(kernel_name(&kernel), name);
+        }
     }
 
     #[test]

@@ -119,7 +119,8 @@ fn match_expressions() -> Value {
 /// The schema of `minReady`: a number of nodes or a percentage.
 #[must_use]
 pub fn min_ready(_: &mut SchemaGenerator) -> Schema {
-    let message = "must be a number of nodes (0 or more) or a percentage from \"0%\" to \"100%\"";
+    let message =
+        "must be a number of nodes (0 to 2147483647) or a percentage from \"0%\" to \"100%\"";
     json_schema!({
         "x-kubernetes-int-or-string": true,
         // So an explicit null becomes the default. Otherwise it would reach the operator as null.
@@ -127,7 +128,8 @@ pub fn min_ready(_: &mut SchemaGenerator) -> Schema {
         "maxLength": 4,
         "default": "100%",
         "x-kubernetes-validations": [{
-            "rule": "type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')",
+            "rule": "type(self) == int ? self >= 0 && self <= 2147483647 : \
+                     self.matches('^(100|[0-9]{1,2})%$')",
             "message": message,
         }],
     })
@@ -176,11 +178,47 @@ pub fn hook_set(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The schema of a list of `metav1.Condition`s, merged by type.
+/// The schema of a list of `metav1.Condition`s, merged by type. Bounds and patterns are those of
+/// the Go type; the times are those of [`time`].
 #[must_use]
 pub fn conditions(generator: &mut SchemaGenerator) -> Schema {
-    let condition =
-        generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();
+    let condition = json!({
+        "type": "object",
+        "description": "A condition of the policy.",
+        "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+        "properties": {
+            "type": {
+                "type": "string",
+                "description": "Type of the condition.",
+                "maxLength": 316,
+                "pattern": LABEL_KEY,
+            },
+            "status": {
+                "type": "string",
+                "description": "Whether the condition holds.",
+                "enum": ["True", "False", "Unknown"],
+            },
+            "reason": {
+                "type": "string",
+                "description": "Why the condition has this status: a code of docs/conditions.md.",
+                "minLength": 1,
+                "maxLength": 1024,
+                "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+            },
+            "message": {
+                "type": "string",
+                "description": "The reason in a sentence, with names and numbers.",
+                "maxLength": 32768,
+            },
+            "lastTransitionTime": time(generator),
+            "observedGeneration": {
+                "type": "integer",
+                "format": "int64",
+                "description": "The generation of the spec that the condition is about.",
+                "minimum": 0,
+            },
+        },
+    });
     json_schema!({
         "type": "array",
         "maxItems": 16,
@@ -189,3 +227,66 @@ pub fn conditions(generator: &mut SchemaGenerator) -> Schema {
         "items": condition,
     })
 }
+
+/// The schema of a time. The API server's `date-time` also takes `ZT` at the end, offsets of 99
+/// hours and fractions of any length. With the pattern, it takes what we can read.
+#[must_use]
+pub fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "format": "date-time",
+        "maxLength": 35,
+        "pattern": concat!(
+            "^(19[7-9][0-9]|2[01][0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
+            "T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?",
+            "(Z|[-+](0[0-9]|1[0-4]):[0-5][0-9])$",
+        ),
+        "description": "Time of the change.",
+        // Without a rule, the API server takes an empty list for a text with a format.
+        "x-kubernetes-validations": [{
+            "rule": "self >= timestamp('1970-01-01T00:00:00Z')",
+            "message": "must be a time since 1970",
+        }],
+    })
+}
+
+/// The schema of a time that may be absent.
+#[must_use]
+pub fn optional_time(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = time(generator);
+    schema.insert("nullable".to_owned(), json!(true));
+    schema.remove("description");
+    schema
+}
+
+/// The schema of the checks of a report. All their texts together are bounded, so that a report has
+/// at most about 64 thousand characters.
+#[must_use]
+pub fn checks(generator: &mut SchemaGenerator) -> Schema {
+    let check = generator.subschema_for::<crate::node::Check>();
+    let size = |field: &str| format!("(has(c.{field}) ? size(c.{field}) : 0)");
+    let rule =
+        format!("self.map(c, {} + {}).sum() <= {MAX_CHECK_TEXTS}", size("detail"), size("fix"));
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "items": check,
+        "x-kubernetes-validations": [{
+            "rule": rule,
+            "message": format!(
+                "all details and fixes together have at most {MAX_CHECK_TEXTS} characters"
+            ),
+        }],
+    })
+}
+
+/// Maximum number of characters in the details and fixes of all checks. Our probe writes less than
+/// 34,000: 15 details of at most 2,000 characters, and one fix of at most 4,000.
+const MAX_CHECK_TEXTS: u32 = 49_152;
+
+/// The pattern of texts for people: no control characters but the end of a line, and no characters
+/// without width or for the direction of text. `text::printable_lines` makes such a text.
+pub const PRINTABLE: &str = r"^([^\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]|\n)*$";
+
+/// The pattern of a code, such as a reason's. It may be empty.
+pub const CODE: &str = "^([A-Za-z][A-Za-z0-9]{0,63})?$";

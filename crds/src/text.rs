@@ -1,5 +1,7 @@
-//! Functions for messages: they shorten a text, make it printable, and suggest a name for a mistyped
-//! one.
+//! Functions for messages: they shorten a text, make it printable, and suggest a name for a
+//! mistyped one.
+
+use std::fmt::Write as _;
 
 use strsim::levenshtein;
 
@@ -31,6 +33,32 @@ pub fn printable(text: &str, max_chars: usize) -> String {
     truncate(text, max_chars).chars().map(visible).collect()
 }
 
+/// Like [`printable`], but the end of a line `\n` stays, for texts of several lines.
+#[must_use]
+pub fn printable_lines(text: &str, max_chars: usize) -> String {
+    let keep = |letter| if letter == '\n' { letter } else { visible(letter) };
+    truncate(text, max_chars).chars().map(keep).collect()
+}
+
+/// JSON in which every unprintable character of a text is an escape, such as `\u202e`. What the
+/// JSON says does not change.
+#[must_use]
+pub fn printable_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for letter in json.chars() {
+        // Outside of texts, JSON has no other unprintable character than the end of a line.
+        if letter == '\n' || is_printable(letter) {
+            escaped.push(letter);
+        } else {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                write!(escaped, "\\u{unit:04x}").ok();
+            }
+        }
+    }
+    escaped
+}
+
 fn visible(letter: char) -> char {
     match letter {
         '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => '⏎',
@@ -41,8 +69,8 @@ fn visible(letter: char) -> char {
 }
 
 /// Whether the character is visible by itself. The standard library's tables say so: `{:?}` escapes
-/// every character of the Unicode categories C and Z but the space, and every character that extends
-/// the one before. The letters here are blank, although their category is that of letters.
+/// every character of the Unicode categories C and Z but the space, and every character that
+/// extends the one before. The letters here are blank, although their category is that of letters.
 fn is_printable(letter: char) -> bool {
     const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
     let is_escaped = letter.escape_debug().len() > 1 && !['\\', '"', '\''].contains(&letter);
@@ -131,6 +159,20 @@ mod tests {
             assert_eq!(printable(text, 100), shown, "{text:?}");
         }
         assert_eq!(printable("a\u{1b}bcd", 3), "a\u{fffd}…");
+    }
+
+    #[test]
+    fn json_says_the_same_after_its_texts_were_escaped() {
+        let value = serde_json::json!({"a\u{9b}": ["\u{202e}\u{e0041}", "\u{7f}é\n\t\u{0}"]});
+        let printed = printable_json(&format!("{value:#}"));
+        assert!(printed.contains(r"\u202e\udb40\udc41") && printed.contains(r"\u007fé\n\t\u0000"));
+        assert!(printed.lines().all(|line| line.chars().all(is_printable)), "{printed}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), value);
+    }
+
+    #[test]
+    fn lines_stay_in_texts_of_several_lines() {
+        assert_eq!(printable_lines("a\r\nb\u{1b}[2J\n", 99), "a⏎\nb\u{fffd}[2J\n");
     }
 
     #[test]

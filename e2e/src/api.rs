@@ -67,7 +67,7 @@ pub enum Error {
 pub struct ApiServer {
     plane: ControlPlane,
     etcd: Child,
-    api_server: Child,
+    process: Child,
     controllers: Option<Child>,
 }
 
@@ -86,8 +86,8 @@ impl ApiServer {
         let plane = place(dir.as_ref())?;
         plane.prepare()?;
         let etcd = start(&plane, Program::Etcd)?;
-        let api_server = start(&plane, Program::ApiServer)?;
-        let server = Self { plane, etcd, api_server, controllers: None };
+        let process = start(&plane, Program::ApiServer)?;
+        let server = Self { plane, etcd, process, controllers: None };
         server.ready().await?;
         Ok(server)
     }
@@ -116,7 +116,7 @@ impl ApiServer {
     pub fn signal(&self, program: Program, signal: Signal) {
         let child = match program {
             Program::Etcd => &self.etcd,
-            Program::ApiServer => &self.api_server,
+            Program::ApiServer => &self.process,
         };
         if let Some(record) = Record::of(child.id()) {
             record.signal(signal);
@@ -128,7 +128,7 @@ impl ApiServer {
     pub async fn kill_and_restart(&mut self, program: Program) -> Result<(), Error> {
         let child = match program {
             Program::Etcd => &mut self.etcd,
-            Program::ApiServer => &mut self.api_server,
+            Program::ApiServer => &mut self.process,
         };
         end(child);
         *child = start(&self.plane, program)?;
@@ -207,7 +207,7 @@ impl ApiServer {
 impl Drop for ApiServer {
     fn drop(&mut self) {
         self.controllers.iter_mut().for_each(end);
-        end(&mut self.api_server);
+        end(&mut self.process);
         end(&mut self.etcd);
     }
 }

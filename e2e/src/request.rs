@@ -48,6 +48,8 @@ pub struct Answer {
     pub message: String,
     /// The object, or the Status of a refusal.
     pub body: Value,
+    /// The texts of the headers `Warning`.
+    pub warnings: Vec<String>,
 }
 
 impl Answer {
@@ -65,21 +67,24 @@ impl Answer {
 }
 
 /// Sends one request. `verb` is `GET`, `POST`, `PUT`, `DELETE`, or a kind of patch: `MERGE`,
-/// `STRATEGIC`, `APPLY`. A refusal is an answer.
+/// `STRATEGIC`, `APPLY`. `APPLY` has the field manager `test` and force, unless the path has a query.
+/// A refusal is an answer.
 pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Result<Answer, Error> {
     let answered = async {
         let response = client.send(request(verb, path, body)?).await?;
         let code = response.status().as_u16();
+        let warnings = response.headers().get_all(http::header::WARNING).iter();
+        let warnings = warnings.filter_map(|text| text.to_str().ok()).map(str::to_owned).collect();
         let bytes = response.into_body().collect_bytes().await?;
-        Ok((code, bytes))
+        Ok((code, warnings, bytes))
     };
-    let (code, bytes) =
+    let (code, warnings, bytes) =
         answered.await.map_err(|source: Box<dyn std::error::Error + Send + Sync>| {
             Error::Unanswered { verb: verb.to_owned(), path: path.to_owned(), source }
         })?;
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let message = if code < 300 { "" } else { body["message"].as_str().unwrap_or("no message") };
-    Ok(Answer { code, message: message.to_owned(), body })
+    Ok(Answer { code, message: message.to_owned(), body, warnings })
 }
 
 fn request(verb: &str, path: &str, body: &Value) -> Result<Request<Body>, http::Error> {
@@ -89,12 +94,15 @@ fn request(verb: &str, path: &str, body: &Value) -> Result<Request<Body>, http::
         "APPLY" => ("PATCH", "application/apply-patch+yaml"),
         other => (other, "application/json"),
     };
-    let query =
-        if verb == "APPLY" { "?fieldManager=test&force=true&fieldValidation=Strict" } else { "" };
+    let object = path.split('?').next().unwrap_or_default();
+    let query = match (verb, path == object) {
+        ("APPLY", true) => "?fieldManager=test&force=true&fieldValidation=Strict",
+        _ => "",
+    };
     let mut body = body.clone();
     if verb == "APPLY" {
         // Server-side apply requires the name in the object too.
-        let name = path.trim_end_matches("/status").rsplit('/').next().unwrap_or_default();
+        let name = object.trim_end_matches("/status").rsplit('/').next().unwrap_or_default();
         body["metadata"]["name"] = json!(name);
     }
     let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };

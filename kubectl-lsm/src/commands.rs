@@ -1,6 +1,7 @@
 //! The commands. In: the arguments. Out: an [`Answer`], or an [`Error`].
 
 use lsm_ready_crds::ExitCode;
+use lsm_ready_crds::text::printable_lines;
 use lsm_ready_tetragon::image::Version;
 use lsm_ready_tetragon::verdict::TargetVersion;
 
@@ -98,7 +99,7 @@ fn preflight(args: &PreflightArgs) -> Result<Answer, Error> {
     }
     let result = preflight::preflight(&found.policies, &cluster, target);
     let text = match args.output {
-        PreflightFormat::Text => preflight::render::text(&result),
+        PreflightFormat::Text => printable_lines(&preflight::render::text(&result), usize::MAX),
         PreflightFormat::Json => render::json(&result),
     };
     let code =

@@ -28,6 +28,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use lsm_ready_crds::ExitCode as Code;
+use lsm_ready_crds::text::printable_lines;
 
 use cli::Cli;
 use commands::Answer;
@@ -50,6 +51,7 @@ fn print(text: &str) -> Result<(), Error> {
 }
 
 fn fail(message: &str, code: Code) -> ExitCode {
-    eprintln!("kubectl lsm-ready: {message}");
+    // The message can quote a file or the cluster's answer.
+    eprintln!("kubectl lsm-ready: {}", printable_lines(message, usize::MAX));
     code.into()
 }

@@ -1,5 +1,6 @@
 //! Prints the answers of `mount` and `helm-values`. In: an answer and the wanted format. Out: text.
 
+use lsm_ready_crds::text::{printable_json, printable_lines};
 use lsm_ready_tetragon::suggest;
 use serde::Serialize;
 
@@ -13,7 +14,7 @@ pub fn mount(result: &MountResult, format: MountFormat) -> String {
     match format {
         MountFormat::Json => json(result),
         MountFormat::Yaml => yaml(result),
-        MountFormat::Text => text(result),
+        MountFormat::Text => printable_lines(&text(result), usize::MAX),
         MountFormat::ArgoCd => suggest::argo_cd(namespace, name),
         MountFormat::Kustomize => match &result.container {
             Some(container) => suggest::kustomize(namespace, name, container),
@@ -68,7 +69,7 @@ fn comment(text: &str) -> String {
 /// Serialising cannot fail: each key of what is printed is text.
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value)
-        .map_or_else(|error| comment(&error.to_string()), |text| text + "\n")
+        .map_or_else(|error| comment(&error.to_string()), |text| printable_json(&text) + "\n")
 }
 
 fn yaml(value: &impl Serialize) -> String {

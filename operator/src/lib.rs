@@ -4,13 +4,16 @@
 //! In: Nodes, LsmNodes, LsmHookProfiles, LsmPolicies, DaemonSets and Tetragon's own policies, by
 //! watches ([`watch`], [`tracing_policies`]), and the answers of Tetragon's agents ([`agents`]).
 //! Out: node labels, taints and a NodeCondition ([`node`]), the status of each LsmPolicy
-//! ([`policy`]), and the securityfs volume of Tetragon's DaemonSet ([`tetragon`]). Hook profiles
-//! that no report names are deleted ([`profile`]). Each controller observes, plans with a pure
-//! function, and writes only what differs.
+//! ([`policy`], [`not_in_force`]), and the securityfs volume of Tetragon's DaemonSet
+//! ([`tetragon`]). Hook profiles that no report names are deleted ([`profile`]). Where many nodes
+//! stop being ready at once, the circuit breaker holds their changes ([`breaker`]). Each controller
+//! observes, plans with a pure function, and writes only what differs.
 
 pub mod agents;
+pub mod breaker;
 pub mod context;
 pub mod node;
+pub mod not_in_force;
 pub mod policy;
 pub mod profile;
 pub mod run;

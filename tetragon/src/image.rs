@@ -117,8 +117,15 @@ impl<'a> Image<'a> {
     /// repository (`quay.io/cilium/tetragon`, `registry:5000/mirror/tetragon-ci`).
     #[must_use]
     pub fn is_agent(&self) -> bool {
+        self.is_build_of("tetragon")
+    }
+
+    /// Whether the last part of the repository is that name, or another build of the same
+    /// program: `NAME-ci`.
+    #[must_use]
+    pub fn is_build_of(&self, program: &str) -> bool {
         let name = self.repository.rsplit('/').next().unwrap_or_default();
-        match name.strip_prefix("tetragon") {
+        match name.strip_prefix(program) {
             Some("") => true,
             Some(rest) => rest.strip_prefix('-').is_some_and(|build| BUILDS.contains(&build)),
             None => false,

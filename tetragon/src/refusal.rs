@@ -2,7 +2,9 @@
 
 use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::first_n::MAX_ITEMS;
-use lsm_ready_crds::names::{DAEMON_SET_LABEL, SECURITYFS_PATH, SECURITYFS_VOLUME};
+use lsm_ready_crds::names::{
+    ALLOW, ALLOW_ANNOTATION, DAEMON_SET_LABEL, SECURITYFS_PATH, SECURITYFS_VOLUME,
+};
 
 use crate::view::OtherMount;
 
@@ -94,6 +96,14 @@ pub enum Refusal {
         /// A phrase that says where AppArmor is active.
         nodes: String,
     },
+    /// The DaemonSet is not on the operator's list, and its owner has not allowed the mount.
+    #[error("{}", not_allowed(container, names))]
+    NotAllowed {
+        /// Name of the agent's container.
+        container: String,
+        /// The names on the list.
+        names: String,
+    },
     /// Agents could not be created with our mount, and nothing has changed since.
     #[error("{}", taken_back(container))]
     TakenBack {
@@ -136,9 +146,20 @@ impl Refusal {
             Self::NodesWithoutSecurityfs(_) => ConditionReason::NodesWithoutSecurityfs,
             Self::UserNamespace => ConditionReason::UserNamespace,
             Self::AppArmor(_) | Self::AppArmorActive { .. } => ConditionReason::AppArmor,
+            Self::NotAllowed { .. } => ConditionReason::DaemonSetNotAllowed,
             Self::TakenBack { .. } => ConditionReason::TakenBack,
         }
     }
+}
+
+fn not_allowed(container: &str, names: &str) -> String {
+    format!(
+        "the mount is missing from container {container} and is not added, because a policy alone \
+         must not mount a directory of the host into any DaemonSet: lsm-ready changes one with the \
+         label app.kubernetes.io/name and an image of the same name, which is on its list \
+         ({names}), or one whose owner allows it: kubectl annotate daemonset NAME \
+         {ALLOW_ANNOTATION}={ALLOW}"
+    )
 }
 
 fn taken_back(container: &str) -> String {

@@ -1,6 +1,7 @@
 //! What has to be removed from a DaemonSet. Pure.
 //!
-//! In: a DaemonSet as it was read, with its managed fields. Out: one strategic merge patch, or None.
+//! In: a DaemonSet as it was read, with its managed fields. Out: one strategic merge patch, or
+//! None.
 //!
 //! ## What is ours
 //! - Each label that begins with `lsmready.io/`.

@@ -29,6 +29,12 @@ pub const TETRAGON_HARDENED: &str = "TetragonHardened";
 /// Type of the condition that, by the agents' answers, every `TracingPolicy` is enabled and
 /// enforced on its nodes. No other condition depends on it.
 pub const TRACING_POLICIES_ENFORCED: &str = "TracingPoliciesEnforced";
+/// Type of the condition that the circuit breaker holds changes of nodes. No other condition depends
+/// on it.
+pub const CHANGES_HELD: &str = "ChangesHeld";
+/// Type of the condition that the taint of a new or changed policy goes on step by step. No other
+/// condition depends on it.
+pub const TAINT_STAGED: &str = "TaintStaged";
 /// Type of the kstatus condition that a change is in progress.
 pub const RECONCILING: &str = "Reconciling";
 /// Type of the kstatus condition that the operator cannot continue until someone changes something.

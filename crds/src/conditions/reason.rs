@@ -36,6 +36,8 @@ reasons! {
     NodesUnknown
     NoNodesSelected
     InvalidSpec
+    TooManyPolicies
+    Unparsable
     AllLoadable
     SomeDenyNothing
     NotLoadable
@@ -54,6 +56,7 @@ reasons! {
     Overruled
     ContainerConflict
     DaemonSetNotFound
+    DaemonSetNotAllowed
     ContainerNotFound
     NotLinux
     DuplicateVolume
@@ -64,6 +67,7 @@ reasons! {
     NodesWithoutSecurityfs
     UserNamespace
     AppArmor
+    PodsForbidden
     TakenBack
     Contested
     OutsideWindow
@@ -110,6 +114,9 @@ reasons! {
     Asking
     NoPolicies
     AllEnforcing
+    BreakerOpen
+    BreakerReleased
+    TaintingByTenths
     ProbeSilent
 }
 

@@ -4,8 +4,8 @@
 mod status;
 mod taint;
 
-pub use status::{LsmPolicyStatus, NodeCounts, ReasonCount};
-pub use taint::{Taint, TaintEffect, TaintKey};
+pub use status::{LsmPolicyStatus, NodeCounts, ReasonCount, SpecChange};
+pub use taint::{Taint, TaintEffect, TaintKey, TaintRollout};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::RequiredEvidence;
 use crate::agent_query::Agents;
+use crate::lenient;
 use crate::schema;
 use crate::window::Window;
 
@@ -65,30 +66,34 @@ use crate::window::Window;
 pub struct LsmPolicySpec {
     /// Label selector for the Nodes that the policy is about. An empty selector {} selects every
     /// node. Absent: every Linux node (kubernetes.io/os=linux).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::selector"
+    )]
     #[schemars(schema_with = "schema::label_selector")]
     pub node_selector: Option<LabelSelector>,
 
     /// How many of the selected nodes must be ready for the policy to be ready: a number of nodes,
     /// for example 3, or a percentage, for example "90%" (rounded up). Default: "100%". A policy
     /// that selects no node is not ready.
-    #[serde(default = "all_nodes")]
+    #[serde(default = "all_nodes", deserialize_with = "lenient::int_or_text")]
     #[schemars(schema_with = "schema::min_ready")]
     pub min_ready: IntOrString,
 
     /// What each selected node must be able to do. Default: its canary program denied a call.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::part")]
     pub require: Require,
 
     /// The Tetragon installation that enforces on these nodes. Absent: the operator ignores
     /// Tetragon.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::part")]
     pub tetragon: Option<Tetragon>,
 
     /// Taint selected nodes that are not proved ready, so that no new pods are scheduled to them.
     /// Nodes that join with the taint (an autoscaler's startup taint) lose it once they are ready.
     /// Absent: no taint.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::part")]
     pub taint: Option<Taint>,
 }
 
@@ -129,12 +134,32 @@ pub struct Require {
     #[serde(default)]
     pub kernel_reads: bool,
 
-    /// Label selector for TracingPolicies and TracingPoliciesNamespaced. The lsmhooks of the
-    /// selected policies become requirements on each node: hooks, sleepableHooks for policies with
-    /// imaHash, and kernelReads. An empty selector {} selects every policy. Absent: no policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Label selector for TracingPolicies. The lsmhooks of the selected policies become
+    /// requirements on each node: hooks, sleepableHooks for policies with imaHash, and kernelReads.
+    /// An empty selector {} selects every policy. Absent: no policy.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::selector"
+    )]
     #[schemars(schema_with = "schema::tracing_policies")]
     pub tracing_policies: Option<LabelSelector>,
+
+    /// Whether the selector in tracingPolicies also selects TracingPoliciesNamespaced. Ignore
+    /// (default): it does not. Require: it does. Whoever may write TracingPoliciesNamespaced in any
+    /// namespace can then make nodes not ready for this policy.
+    #[serde(default)]
+    pub namespaced_tracing_policies: NamespacedTracingPolicies,
+}
+
+/// Whether TracingPoliciesNamespaced count.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum NamespacedTracingPolicies {
+    /// They do not count.
+    #[default]
+    Ignore,
+    /// The selector in tracingPolicies selects them too.
+    Require,
 }
 
 /// Tetragon's installation, and what the operator may change in it.
@@ -170,8 +195,12 @@ pub struct Tetragon {
     /// operator never changes the update strategy. Where the DaemonSet's maxUnavailable or maxSurge
     /// allows more, the operator changes nothing and reports it. Absent: as many as the DaemonSet
     /// allows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::at_most_i32"
+    )]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub max_concurrent: Option<i32>,
 
     /// Restart stale agents: those that found no LSM BPF when they started, although their node has

@@ -20,6 +20,23 @@ pub struct Taint {
     /// the node where it can. Running pods are never evicted. Where several policies use the same
     /// key, the strongest effect applies.
     pub effect: TaintEffect,
+    /// How the taint goes on after the policy was created or changed. Staged (default): if it is
+    /// for more than the circuit breaker's share of the selected nodes (30 %, at least three), one
+    /// tenth of these nodes gets it at once and one more tenth each minute. AllAtOnce: all of these
+    /// nodes get it at once. Taints are always removed at once, and a node that joins or stops
+    /// being ready later is tainted at once.
+    #[serde(default)]
+    pub rollout: TaintRollout,
+}
+
+/// How the taint goes on after the policy was created or changed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum TaintRollout {
+    /// By tenths of the nodes, with a minute between.
+    #[default]
+    Staged,
+    /// On all nodes at once.
+    AllAtOnce,
 }
 
 /// Key of the taint.
@@ -67,6 +84,12 @@ pub enum TaintEffect {
 }
 
 impl TaintEffect {
+    /// The effect with that name. `None` for an effect that no policy has.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::PreferNoSchedule, Self::NoSchedule].into_iter().find(|of| of.as_str() == name)
+    }
+
     /// The effect as it is written in `Node.spec.taints`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -89,5 +112,6 @@ mod tests {
         }
         let taint: Taint = serde_json::from_str(r#"{"effect": "NoSchedule"}"#).unwrap();
         assert_eq!(taint.key, TaintKey::NotReady);
+        assert_eq!(taint.rollout, TaintRollout::Staged);
     }
 }

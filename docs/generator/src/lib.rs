@@ -4,6 +4,7 @@
 //! and the decisions in docs/adr/. Out: each page as a file name and its content. `make docs`
 //! writes the pages; `tests/drift.rs` fails where a page in docs/ differs.
 
+pub mod admission_manifests;
 pub mod adr_index;
 pub mod api_names;
 mod markdown;

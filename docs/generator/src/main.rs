@@ -1,8 +1,11 @@
-//! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs.
+//! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs, and the admission policies for the
+//! API server's disk to ROOT/config.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
+
+use lsm_ready_docs::admission_manifests;
 
 fn main() -> ExitCode {
     let Some(root) = env::args().nth(1) else {
@@ -19,6 +22,8 @@ fn main() -> ExitCode {
 }
 
 fn write(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let manifests = admission_manifests::content(root)?;
+    fs::write(root.join(admission_manifests::FILE), manifests)?;
     for page in lsm_ready_docs::pages(root)? {
         fs::write(root.join("docs").join(page.name), page.content)?;
     }

@@ -1,5 +1,5 @@
-//! docs/dependencies.md has each direct dependency of each crate, in the table where it belongs, and
-//! no others.
+//! docs/dependencies.md has each direct dependency of each crate, in the table where it belongs,
+//! and no others.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -2,9 +2,9 @@
 //!
 //! In: the static programs of `make static`. Out: an archive for each image, and beside it the SBOM
 //! of each of the product's images, named by the image's digest. Another engine (docker, podman or
-//! buildah) builds the product's images from their Containerfiles, without an SBOM; without one they
-//! are written by [`Image`], the same bytes each time. The image with the test agent, which stands
-//! in for Tetragon's, is never made with another engine.
+//! buildah) builds the product's images from their Containerfiles, without an SBOM; without one
+//! they are written by [`Image`], the same bytes each time. The image with the test agent, which
+//! stands in for Tetragon's, is never made with another engine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,13 +73,12 @@ pub fn build(engine: Option<&str>) -> Result<Vec<String>, BuildError> {
     let mut lines = Vec::new();
     for product in PRODUCTS {
         let built = product.image();
-        match engine {
-            Some(engine) => build_with(engine, product.name, &built)?,
-            None => {
-                write_file(&product.notices(), &notices_of(product.package)?)?;
-                let digest = built.image.write_file(&built.file)?;
-                lines.push(product.write_bom(&digest)?);
-            }
+        if let Some(engine) = engine {
+            build_with(engine, product.name, &built)?;
+        } else {
+            write_file(&product.notices(), &notices_of(product.package)?)?;
+            let digest = built.image.write_file(&built.file)?;
+            lines.push(product.write_bom(&digest)?);
         }
         lines.push(built.line());
     }

@@ -12,3 +12,4 @@ mod operator;
 mod policies;
 mod scene;
 mod tetragon;
+mod uninstall;

@@ -64,7 +64,8 @@ impl Cluster {
             match (group, document.value["kind"].as_str().unwrap_or_default()) {
                 ("lsmready.io", "LsmNode") => {
                     let node: LsmNode = read(file, document, "LsmNode")?;
-                    self.reports.insert(node.name_any(), node.status.unwrap_or_default());
+                    let status = node.status.clone().unwrap_or_default().cleaned();
+                    self.reports.insert(node.name_any(), status);
                 }
                 ("lsmready.io", "LsmHookProfile") => {
                     let profile: LsmHookProfile = read(file, document, "LsmHookProfile")?;

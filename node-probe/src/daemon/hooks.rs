@@ -1,19 +1,19 @@
-//! What the daemon knows of its kernel's hooks, when it has to try them, and whether the cluster has
-//! the result. Pure.
+//! What the daemon knows of its kernel's hooks, when it has to try them, and whether the cluster
+//! has the result. Pure.
 //!
 //! In: the LsmNode that is there, the evidence, the result of a trial, what the cluster has under
-//! the profile's name. Out: whether a trial is due, whether the profile has to be published, and its
-//! name for the LsmNode.
+//! the profile's name. Out: whether a trial is due, whether the profile has to be published, and
+//! its name for the LsmNode.
 //!
 //! The hooks do not change while a kernel runs, so one trial per boot is enough. A daemon that
 //! restarts in the same boot adopts the profile that its LsmNode names.
 
 use kube::Resource as _;
 use lsm_ready_crds::node::Kernel;
-use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::profile::{LsmHookProfileSpec, kernel_name};
 use lsm_ready_crds::{Evidence, LsmHookProfile, LsmNode};
 
-use crate::hooks::{TrialError, kernel_name};
+use crate::hooks::TrialError;
 
 /// How many trials may fail in one boot. A failed trial is repeated with the next check.
 const MAX_FAILURES: u32 = 3;

@@ -21,7 +21,8 @@ use super::write::{Error, if_found, within};
 pub struct Left {
     uid: Option<String>,
     resource_version: Option<String>,
-    /// What the daemon wrote. It holds the history of the boot, also if somebody deletes the object.
+    /// What the daemon wrote. It holds the history of the boot, also if somebody deletes the
+    /// object.
     pub status: LsmNodeStatus,
 }
 

@@ -14,9 +14,10 @@
 //! changed or deleted one, the next round starts at once.
 //!
 //! # Guarantees
-//! A report that was deleted or changed is back within a minute, and so is a profile. Errors of the API server never end the daemon: it logs what it waits for and retries with
-//! growing pauses. SIGTERM ends it at once, and the canary's process with it. This process never
-//! parses BTF, so it stays small.
+//! A report that was deleted or changed is back within a minute, and so is a profile. Errors of the
+//! API server never end the daemon: it logs what it waits for and retries with growing pauses.
+//! SIGTERM ends it at once, and the canary's process with it. This process never parses BTF, so it
+//! stays small.
 
 pub mod hooks;
 mod look;

@@ -20,8 +20,8 @@ const NODE_LABEL: &str = "lsmready.io/node";
 /// Maximum length of a label's value.
 const LABEL_VALUE_MAX: usize = 63;
 
-/// Makes sure that the cluster has the known profile, and creates it if it is missing. Sends nothing
-/// if the cluster has it.
+/// Makes sure that the cluster has the known profile, and creates it if it is missing. Sends
+/// nothing if the cluster has it.
 pub async fn ensure(client: &Client, hooks: &mut ProfileState, node: &str) -> Result<(), Error> {
     if let Some(profile) = hooks.unpublished() {
         let cluster = publish(client, profile, node).await?;
@@ -56,7 +56,7 @@ async fn publish(
     let present = match get(client, &digest).await? {
         Some(present) => Some(present),
         None => match create(client, &digest, profile, node).await? {
-            Created::Now(object) => Some(object),
+            Created::Now(object) => Some(*object),
             Created::Before => get(client, &digest).await?,
             Created::KindMissing => None,
             Created::Refused => return Ok(InCluster::Refused),
@@ -75,7 +75,7 @@ async fn publish(
 
 /// How an attempt to create the profile ended.
 enum Created {
-    Now(LsmHookProfile),
+    Now(Box<LsmHookProfile>),
     /// Another node created it in between.
     Before,
     /// The cluster does not know the kind, for example because its CRD is being replaced.
@@ -101,7 +101,7 @@ async fn create(
     }
     Ok(none_if_refused(digest, answer)?.map_or(Created::Refused, |object| {
         info!(profile = digest, "the hook profile is published");
-        Created::Now(object)
+        Created::Now(Box::new(object))
     }))
 }
 

@@ -6,8 +6,8 @@ use crate::sys;
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LAST_BACKOFF: Duration = Duration::from_mins(1);
-/// The longest pause while the API server answers, but does not know our kinds: their CRDs are being
-/// replaced, and the report has to be back soon.
+/// The longest pause while the API server answers, but does not know our kinds: their CRDs are
+/// being replaced, and the report has to be back soon.
 const LAST_BACKOFF_WITHOUT_KIND: Duration = Duration::from_secs(8);
 /// The longest pause between two looks at the LsmNode, while somebody else keeps changing it.
 const LAST_LOOK: Duration = Duration::from_secs(45);
@@ -24,16 +24,16 @@ fn fraction(bits: u64) -> f64 {
     f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
 }
 
-/// The pause after that many failures in a row. The upper bound doubles from 1 s to 1 min, or to 8 s
-/// while only the kind is missing; the pause is a random part of it, at least one half.
+/// The pause after that many failures in a row. The upper bound doubles from 1 s to 1 min, or to 8
+/// s while only the kind is missing; the pause is a random part of it, at least one half.
 pub fn backoff(failures: u32, is_kind_missing: bool, chance: f64) -> Duration {
     let last = if is_kind_missing { LAST_BACKOFF_WITHOUT_KIND } else { LAST_BACKOFF };
     let whole = FIRST_BACKOFF.saturating_mul(2u32.saturating_pow(failures)).min(last);
     whole.mul_f64(0.5 + chance / 2.0)
 }
 
-/// How often the daemon looks whether its LsmNode is as it left it. The pause doubles with each time
-/// that it was not, so that two writers do not fight.
+/// How often the daemon looks whether its LsmNode is as it left it. The pause doubles with each
+/// time that it was not, so that two writers do not fight.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Looks {
     disturbed: u32,

@@ -159,8 +159,8 @@ async fn set_owners(api: &Api<LsmNode>, name: &str, own: &Owners) -> Result<LsmN
     within("set the owners of the LsmNode", name, api.patch(name, &params, &patch)).await
 }
 
-/// Replaces the whole status, so that nothing of another writer stays in it. Fails if the object has
-/// changed since it was read.
+/// Replaces the whole status, so that nothing of another writer stays in it. Fails if the object
+/// has changed since it was read.
 async fn replace_status(
     api: &Api<LsmNode>,
     name: &str,

@@ -31,7 +31,7 @@ use lsm_ready_crds::profile::LsmHookProfileSpec;
 
 use crate::subprocess;
 use crate::sys;
-pub use profile::{TrialError, kernel_name};
+pub use profile::TrialError;
 
 /// The hidden subcommand that starts the child.
 pub const SUBCOMMAND: &str = "hooks-child";

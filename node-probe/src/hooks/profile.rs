@@ -4,7 +4,7 @@
 //! is none.
 
 use lsm_ready_crds::node::Kernel;
-use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::profile::{LsmHookProfileSpec, kernel_name};
 
 use super::trial::Line;
 use crate::subprocess::End;
@@ -12,9 +12,8 @@ use crate::sys::Answer;
 
 /// The profile's limit for the number of hooks.
 const MAX_HOOKS: usize = 480;
-/// The profile's limit for the name of a hook, and for that of the kernel.
+/// The profile's limit for the name of a hook.
 const MAX_HOOK_NAME: usize = 64;
-const MAX_KERNEL_NAME: usize = 256;
 
 /// What the parent saw of one trial.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -52,13 +51,6 @@ pub fn profile(output: &TrialOutput, kernel: &Kernel) -> Result<LsmHookProfileSp
         )));
     }
     Ok(profile)
-}
-
-/// The kernel as a profile names it: printable ASCII.
-pub fn kernel_name(kernel: &Kernel) -> String {
-    let name = format!("{} {}", kernel.release, kernel.machine);
-    let shown = |letter: char| if matches!(letter, ' '..='~') { letter } else { '?' };
-    name.chars().take(MAX_KERNEL_NAME).map(shown).collect()
 }
 
 /// Whether a profile can hold the name, and a policy can require it.
@@ -180,10 +172,6 @@ mod tests {
         let profile = profile_of(&lines, End::Finished).unwrap();
         assert_eq!(profile.hooks, ["file_open"].map(str::to_owned).into());
         assert!(profile.refused_hooks.is_empty() && profile.sleepable_hooks == profile.hooks);
-
-        let odd = Kernel { release: "6\u{202e}\n".repeat(200), machine: "é".to_owned() };
-        let name = kernel_name(&odd);
-        assert!(name.len() == 256 && name.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
 
         let many = (0..481).map(|n| hook(&format!("h{n}"), 22 * (n % 2), None));
         let lines: Vec<Line> = many.chain([Line::Finished]).collect();

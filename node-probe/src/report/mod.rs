@@ -4,8 +4,8 @@
 //! serialises as the JSON of `node-probe check` and becomes the status of an LsmNode.
 //!
 //! `diagnose` judges the canary, `replay` judges recorded facts instead, `checks` explains both by
-//! the facts, `hooks` judges required hooks, `bounds` keeps every text within the schema, and `text`
-//! renders the report for people.
+//! the facts, `hooks` judges required hooks, `bounds` keeps every text within the schema, and
+//! `text` renders the report for people.
 
 use std::time::Duration;
 
@@ -208,6 +208,7 @@ impl Report {
             checks: self.checks.into_iter().map(Into::into).collect(),
             hook_profile: None,
         }
+        .printable()
     }
 }
 

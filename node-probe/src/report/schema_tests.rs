@@ -117,7 +117,8 @@ fn schema() -> Value {
     schema["properties"]["status"].clone()
 }
 
-/// Where the value does not have the schema. Knows the keywords that the CRD uses, except CEL rules.
+/// Where the value does not have the schema. Knows the keywords that the CRD uses, except CEL
+/// rules.
 fn misfits(value: &Value, schema: &Value, at: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let limit = |name: &str| schema[name].as_u64().and_then(|limit| usize::try_from(limit).ok());

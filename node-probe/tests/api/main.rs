@@ -59,8 +59,8 @@ impl Scene {
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}});
         done(&admin, "POST", "/api/v1/nodes", &node).await.unwrap();
         let token = token_of_pod(&admin).await;
-        let _probe = Probe::start(&kubeconfig(&server, &token));
-        Self { server, admin, _probe }
+        let probe = Probe::start(&kubeconfig(&server, &token));
+        Self { server, admin, _probe: probe }
     }
 
     /// The report, or why there is none.

@@ -34,7 +34,7 @@ pub fn questions(catalogue: &Catalogue<'_>, ctx: &Context) -> BTreeMap<Target, Q
             continue;
         };
         let nodes = ctx.stores.nodes.state();
-        for node in nodes.iter().filter(|node| selection.selects(node.labels())) {
+        for node in nodes.iter().filter(|node| selection.selects(&ctx.stores.labels(node))) {
             let Some(Ok(target)) = agents.target(node) else {
                 continue;
             };

@@ -12,36 +12,79 @@ use parking_lot::Mutex;
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// Before jitter.
 const LONGEST_RETRY: Duration = Duration::from_mins(5);
+/// The waits are up to a fifth longer or shorter.
+const JITTER: f64 = 0.2;
+
+/// After a conflict, the new object mostly arrives within a second: 0.2 to 1 second.
+const FIRST_AFTER_CONFLICT: Duration = Duration::from_millis(600);
+const LONGEST_AFTER_CONFLICT: Duration = Duration::from_secs(30);
+const JITTER_AFTER_CONFLICT: f64 = 2.0 / 3.0;
 
 /// The failures of each controller's objects.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backoffs {
     pub nodes: Backoff,
     pub policies: Backoff,
     pub daemon_sets: Backoff,
+    /// Writes that the API server refused because the object was changed meanwhile.
+    pub node_conflicts: Backoff,
+    pub policy_conflicts: Backoff,
+}
+
+impl Default for Backoffs {
+    fn default() -> Self {
+        Self {
+            nodes: Backoff::default(),
+            policies: Backoff::default(),
+            daemon_sets: Backoff::default(),
+            node_conflicts: Backoff::of_conflicts(),
+            policy_conflicts: Backoff::of_conflicts(),
+        }
+    }
 }
 
 /// Failures in a row, by an object's UID.
-#[derive(Debug, Default)]
-pub struct Backoff(Mutex<HashMap<String, u32>>);
+#[derive(Debug)]
+pub struct Backoff {
+    failures: Mutex<HashMap<String, u32>>,
+    first: Duration,
+    longest: Duration,
+    jitter: f64,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        let failures = Mutex::default();
+        Self { failures, first: FIRST_RETRY, longest: LONGEST_RETRY, jitter: JITTER }
+    }
+}
 
 impl Backoff {
+    fn of_conflicts() -> Self {
+        Self {
+            first: FIRST_AFTER_CONFLICT,
+            longest: LONGEST_AFTER_CONFLICT,
+            jitter: JITTER_AFTER_CONFLICT,
+            ..Self::default()
+        }
+    }
+
     /// Counts a failure and returns how long to wait.
     pub fn failed(&self, uid: &str) -> Duration {
-        let mut failures = self.0.lock();
+        let mut failures = self.failures.lock();
         let count = failures.entry(uid.to_owned()).or_default();
         *count = count.saturating_add(1);
-        jittered(doubled(FIRST_RETRY, *count, LONGEST_RETRY), fastrand::f64())
+        spread(doubled(self.first, *count, self.longest), self.jitter, fastrand::f64())
     }
 
     /// Resets the failures of an object, because it was reconciled or is gone.
     pub fn reset(&self, uid: &str) {
-        self.0.lock().remove(uid);
+        self.failures.lock().remove(uid);
     }
 
     /// Keeps the failures of the objects that exist.
     pub fn retain(&self, exists: impl Fn(&str) -> bool) {
-        self.0.lock().retain(|uid, _| exists(uid));
+        self.failures.lock().retain(|uid, _| exists(uid));
     }
 }
 
@@ -52,8 +95,18 @@ pub fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
 }
 
 /// `wait`, up to a fifth longer or shorter. `random` is between 0 and 1.
-fn jittered(wait: Duration, random: f64) -> Duration {
-    wait.mul_f64(random.mul_add(0.4, 0.8))
+pub fn jittered(wait: Duration, random: f64) -> Duration {
+    spread(wait, JITTER, random)
+}
+
+/// `wait`, up to that part longer or shorter. `random` is between 0 and 1.
+fn spread(wait: Duration, jitter: f64, random: f64) -> Duration {
+    wait.mul_f64(random.mul_add(2.0 * jitter, 1.0 - jitter))
+}
+
+/// Whether the object was changed since it was seen.
+pub fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
 #[cfg(test)]
@@ -72,6 +125,19 @@ mod tests {
     fn jitter_changes_the_wait_by_at_most_a_fifth() {
         assert_eq!(jittered(FIRST_RETRY, 0.0), Duration::from_secs(4));
         assert_eq!(jittered(FIRST_RETRY, 1.0), Duration::from_secs(6));
+    }
+
+    #[test]
+    fn after_a_conflict_the_wait_begins_below_one_second() {
+        let backoff = Backoff::of_conflicts();
+        let first = backoff.failed("a");
+        assert!(
+            first >= Duration::from_millis(199) && first <= Duration::from_secs(1),
+            "{first:?}"
+        );
+        for _ in 0..20 {
+            assert!(backoff.failed("a") <= LONGEST_AFTER_CONFLICT * 2);
+        }
     }
 
     #[test]

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::client::Body;
-use kube::{Client, Resource};
+use kube::{Client, ResourceExt};
 use kube_runtime::events::Reporter;
-use kube_runtime::reflector::{Lookup, store::Writer};
+use kube_runtime::reflector::store::Writer;
 use kube_runtime::watcher::Event;
 use lsm_ready_crds::fixture;
 use lsm_ready_tetragon::tracing_policy::Name;
@@ -22,6 +22,8 @@ use tower_test::mock;
 use crate::context::Context;
 use crate::tracing_policies::snapshot::Object;
 use crate::tracing_policies::snapshot::tests::object;
+use crate::watch::kept::Kept;
+use crate::watch::profile::Profile;
 use crate::watch::queue::{Receivers, queues};
 use crate::watch::store::{Writers, stores};
 
@@ -63,19 +65,18 @@ impl Fixture {
     /// Puts an object into its store, as a watch does.
     pub(crate) fn with<K: Stored>(mut self, object: Value) -> Self {
         let object: K = serde_json::from_value(object).unwrap();
-        K::writer(&mut self.writers).apply_watcher_event(&Event::Apply(object));
+        object.put(&self.ctx, &mut self.writers, Event::Apply);
         self
     }
 
     /// Replaces a store's objects, as a list after a broken watch does.
     pub(crate) fn with_list<K: Stored>(mut self, objects: &[Value]) -> Self {
-        let writer = K::writer(&mut self.writers);
-        writer.apply_watcher_event(&Event::Init);
+        K::writer(&mut self.writers).apply_watcher_event(&Event::Init);
         for object in objects {
             let object: K = serde_json::from_value(object.clone()).unwrap();
-            writer.apply_watcher_event(&Event::InitApply(object));
+            object.put(&self.ctx, &mut self.writers, Event::InitApply);
         }
-        writer.apply_watcher_event(&Event::InitDone);
+        K::writer(&mut self.writers).apply_watcher_event(&Event::InitDone);
         self
     }
 
@@ -137,7 +138,10 @@ async fn answer_all(handle: &mut Handle, script: Vec<Exchange>) {
             assert_eq!(body, wanted, "the body of {found}");
         }
         let answer = serde_json::to_vec(&exchange.answer).unwrap();
-        let response = http::Response::builder().status(exchange.status);
+        let mut response = http::Response::builder().status(exchange.status);
+        if let Some(warning) = exchange.warning {
+            response = response.header(http::header::WARNING, warning);
+        }
         respond.send_response(response.body(Body::from(answer)).unwrap());
     }
 }
@@ -149,12 +153,18 @@ pub(crate) struct Exchange {
     body: Option<Value>,
     status: u16,
     answer: Value,
+    warning: Option<&'static str>,
 }
 
 impl Exchange {
     /// A request with that body, which is answered with that object.
     pub(crate) fn new(request: &str, body: Value, answer: Value) -> Self {
-        Self { request: request.into(), body: Some(body), status: 200, answer }
+        Self { request: request.into(), body: Some(body), status: 200, answer, warning: None }
+    }
+
+    /// A request whose body is not compared.
+    pub(crate) fn any(request: &str, answer: Value) -> Self {
+        Self { request: request.into(), body: None, status: 200, answer, warning: None }
     }
 
     /// The creation of an Event. Its body holds the present time, so it is not compared.
@@ -162,34 +172,44 @@ impl Exchange {
         let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event",
             "metadata": {"name": "e"}, "eventTime": null});
         let request = "POST /apis/events.k8s.io/v1/namespaces/default/events?".into();
-        Self { request, body: None, status: 201, answer: event }
+        Self { request, body: None, status: 201, answer: event, warning: None }
+    }
+
+    /// The same answer with a header `Warning`.
+    pub(crate) fn with_warning(self, warning: &'static str) -> Self {
+        Self { warning: Some(warning), ..self }
     }
 
     /// A request that the API server refuses.
     pub(crate) fn refused(request: &str, body: Value, code: u16, reason: &str) -> Self {
         let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
             "reason": reason, "message": format!("the server says {reason}")});
-        Self { request: request.into(), body: Some(body), status: code, answer }
+        Self { request: request.into(), body: Some(body), status: code, answer, warning: None }
     }
 }
 
 /// A kind that has a store.
-pub(crate) trait Stored:
-    Resource<DynamicType = ()>
-    + Lookup<DynamicType = ()>
-    + Clone
-    + Debug
-    + serde::de::DeserializeOwned
-    + 'static
-{
-    fn writer(writers: &mut Writers) -> &mut Writer<Self>;
+pub(crate) trait Stored: serde::de::DeserializeOwned + Clone + Debug + 'static {
+    /// What is kept of it.
+    type Kept: Kept;
+
+    fn writer(writers: &mut Writers) -> &mut Writer<Self::Kept>;
+
+    /// Puts it into its store by an event.
+    fn put(self, ctx: &Context, writers: &mut Writers, event: fn(Self::Kept) -> Event<Self::Kept>);
 }
 
 macro_rules! stored {
     ($($kind:ty => $field:ident),+ $(,)?) => {
         $(impl Stored for $kind {
+            type Kept = Self;
+
             fn writer(writers: &mut Writers) -> &mut Writer<Self> {
                 &mut writers.$field
+            }
+
+            fn put(self, _: &Context, writers: &mut Writers, event: fn(Self) -> Event<Self>) {
+                writers.$field.apply_watcher_event(&event(self));
             }
         })+
     };
@@ -198,9 +218,24 @@ macro_rules! stored {
 stored! {
     k8s_openapi::api::core::v1::Node => nodes,
     k8s_openapi::api::apps::v1::DaemonSet => daemon_sets,
-    lsm_ready_crds::LsmHookProfile => profiles,
     lsm_ready_crds::LsmNode => reports,
     lsm_ready_crds::LsmPolicy => policies,
+}
+
+impl Stored for lsm_ready_crds::LsmHookProfile {
+    type Kept = Profile;
+
+    fn writer(writers: &mut Writers) -> &mut Writer<Profile> {
+        &mut writers.profiles
+    }
+
+    fn put(self, ctx: &Context, writers: &mut Writers, event: fn(Profile) -> Event<Profile>) {
+        let mut profile = Profile::from(self);
+        if let Some(content) = profile.take_content() {
+            ctx.stores.contents.offer(&profile.name_any(), content);
+        }
+        writers.profiles.apply_watcher_event(&event(profile));
+    }
 }
 
 /// A Linux Node in its boot `b00t`.
@@ -232,6 +267,15 @@ pub(crate) fn report(name: &str, evidence: &str, reason: &str) -> Value {
 pub(crate) fn policy(name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
-        "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1}, "spec": spec,
+        "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1,
+            "resourceVersion": "5"},
+        "spec": spec,
     })
+}
+
+/// A policy with that spec, which has reached every node.
+pub(crate) fn settled_policy(name: &str, spec: &Value) -> Value {
+    let mut policy = policy(name, spec);
+    policy["status"] = json!({"observedGeneration": 1});
+    policy
 }

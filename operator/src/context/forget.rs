@@ -15,6 +15,7 @@
 
 use std::collections::HashSet;
 
+use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube_runtime::reflector::{Lookup, ObjectRef, Store};
 
@@ -23,12 +24,32 @@ use super::Context;
 impl Context {
     pub fn forget_gone_nodes(&self) {
         let uids = uids(&self.stores.nodes);
-        self.backoffs.nodes.retain(|uid| uids.contains(uid));
+        let exists = |uid: &str| uids.contains(uid);
+        self.backoffs.nodes.retain(exists);
+        self.backoffs.node_conflicts.retain(exists);
+        self.contests.retain(exists);
+        self.metrics.silent_nodes(self.silent.retain(exists));
+        self.retain_in_breaker(exists);
+    }
+
+    /// Forgets a Node that was deleted while it was looked at, after it had been forgotten.
+    pub fn forget_if_gone(&self, node: &Node) {
+        let stored = self.stores.nodes.get(&ObjectRef::from_obj(node));
+        let uid = ResourceExt::uid(node).unwrap_or_default();
+        if stored.and_then(|stored| ResourceExt::uid(&*stored)).as_ref() == Some(&uid) {
+            return;
+        }
+        let others = |known: &str| known != uid;
+        self.contests.forget(&uid);
+        self.metrics.silent_nodes(self.silent.retain(others));
+        self.retain_in_breaker(others);
     }
 
     pub fn forget_gone_policies(&self) {
         let uids = uids(&self.stores.policies);
         self.backoffs.policies.retain(|uid| uids.contains(uid));
+        self.backoffs.policy_conflicts.retain(|uid| uids.contains(uid));
+        self.permits.retain(|uid| uids.contains(uid));
         self.rate_limit.retain(|uid| uids.contains(uid));
         self.metrics
             .retain_policies(|name| self.stores.policies.get(&ObjectRef::new(name)).is_some());
@@ -41,8 +62,9 @@ impl Context {
     }
 
     pub fn forget_gone_profiles(&self) {
-        let uids = uids(&self.stores.profiles);
-        self.stores.digests.retain(|uid| uids.contains(uid));
+        let profiles = &self.stores.profiles;
+        let exists = |digest: &str| profiles.get(&ObjectRef::new(digest)).is_some();
+        self.stores.contents.retain_profiles(exists);
     }
 }
 

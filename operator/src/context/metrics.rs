@@ -3,7 +3,7 @@
 //! The only objects that labels name are policies, so the number of series does not grow with the
 //! number of nodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,6 +15,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::profile::plan::Counts;
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Reconcile {
@@ -34,9 +36,24 @@ struct Kind {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct LosingFor {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct PolicyState {
     policy: String,
     state: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ProfileState {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct DeletedProfile {
+    why: &'static str,
 }
 
 /// The states of a policy's nodes, as the label `state` has them.
@@ -47,14 +64,22 @@ const NODE_STATES: [&str; 3] = ["ready", "not-ready", "unknown"];
 pub struct Metrics {
     reconciles: Family<Reconcile, Counter>,
     writes: Family<Kind, Counter>,
+    conflicts: Family<Kind, Counter>,
     skipped: Family<Kind, Counter>,
+    not_in_force: Gauge,
     watch_errors: Family<Kind, Counter>,
+    profiles: Family<ProfileState, Gauge>,
+    deleted_profiles: Family<DeletedProfile, Counter>,
     nodes: Family<PolicyState, Gauge>,
     /// The policies that have series in `nodes`.
     policies: Arc<Mutex<BTreeSet<String>>>,
     agents: Family<Question, Counter>,
     agents_unready: Counter<f64, AtomicU64>,
     leader: Gauge,
+    breaker_open: Gauge,
+    breaker_losing: Family<LosingFor, Gauge>,
+    silent_nodes: Gauge,
+    contested: Counter,
 }
 
 impl Metrics {
@@ -68,9 +93,34 @@ impl Metrics {
         self.writes.get_or_create(&Kind { kind: kind.to_owned() }).inc();
     }
 
+    /// Counts a write that was refused because the object was changed since it was seen.
+    pub fn conflicted(&self, kind: &str) {
+        self.conflicts.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+    }
+
     /// Counts an object that was skipped because it could not be parsed.
     pub fn skipped(&self, kind: &str) {
         self.skipped.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+    }
+
+    /// Sets how many policies are not in force as they are written.
+    pub fn policies_not_in_force(&self, count: usize) {
+        self.not_in_force.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how many hook profiles there are of each sort.
+    pub fn hook_profiles(&self, counts: &Counts) {
+        let Counts { named, unnamed, false_name, held } = *counts;
+        let all = [("named", named), ("unnamed", unnamed), ("false", false_name), ("held", held)];
+        for (state, count) in all {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.profiles.get_or_create(&ProfileState { state }).set(count);
+        }
+    }
+
+    /// Counts a hook profile that was deleted.
+    pub fn hook_profile_deleted(&self, why: &'static str) {
+        self.deleted_profiles.get_or_create(&DeletedProfile { why }).inc();
     }
 
     /// Counts a watch that broke.
@@ -118,6 +168,25 @@ impl Metrics {
         self.leader.set(i64::from(leads));
     }
 
+    /// Sets whether the circuit breaker holds changes, and how many nodes lose ready, by reason.
+    pub fn breaker(&self, is_open: bool, losing: &BTreeMap<&'static str, usize>) {
+        self.breaker_open.set(i64::from(is_open));
+        for (reason, count) in losing {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.breaker_losing.get_or_create(&LosingFor { reason }).set(count);
+        }
+    }
+
+    /// Sets how many nodes have a silent probe.
+    pub fn silent_nodes(&self, count: usize) {
+        self.silent_nodes.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a change of our fields on a Node by others.
+    pub fn contested(&self) {
+        self.contested.inc();
+    }
+
     /// The metrics as text.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
@@ -129,8 +198,18 @@ impl Metrics {
         let mut all = Registry::with_prefix("lsm_ready");
         all.register("reconciles", "Reconciles by controller and outcome", self.reconciles.clone());
         all.register("writes", "Writes to the API server by kind of object", self.writes.clone());
+        let help = "Writes that were refused because the object had changed, by kind of object";
+        all.register("conflicts", help, self.conflicts.clone());
         let help = "Objects that were skipped because they could not be parsed";
         all.register("skipped_objects", help, self.skipped.clone());
+        let help = "Policies whose newest version is not in force: it cannot be parsed, or there \
+                    are too many policies";
+        all.register("policies_not_in_force", help, self.not_in_force.clone());
+        let help = "Hook profiles: named by a report, unnamed, false (the name is not the digest), \
+                    or held by finalizers while they are deleted";
+        all.register("hook_profiles", help, self.profiles.clone());
+        let help = "Hook profiles that were deleted, by cause";
+        all.register("hook_profiles_deleted", help, self.deleted_profiles.clone());
         let help = "Watches that broke and were restarted";
         all.register("watch_errors", help, self.watch_errors.clone());
         all.register("policy_nodes", "Nodes that a policy selects, by state", self.nodes.clone());
@@ -140,6 +219,14 @@ impl Metrics {
         all.register("agent_unready_node_seconds", help, self.agents_unready.clone());
         let help = "1 if this replica is the leader, 0 if not";
         all.register("leader", help, self.leader.clone());
+        let help = "1 while the circuit breaker holds changes of nodes, else 0";
+        all.register("breaker_open", help, self.breaker_open.clone());
+        let help = "Nodes that are shown ready and are not any more, by reason";
+        all.register("breaker_losing_nodes", help, self.breaker_losing.clone());
+        let help = "Nodes whose probe has not renewed its report for 90 minutes";
+        all.register("silent_nodes", help, self.silent_nodes.clone());
+        let help = "Changes of lsm-ready's labels, taints or condition on Nodes by others";
+        all.register("contested_changes", help, self.contested.clone());
         all
     }
 }

@@ -7,16 +7,23 @@ pub(crate) mod fixture;
 pub mod forget;
 pub mod metrics;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use kube::Client;
 use kube_runtime::events::{Recorder, Reporter};
 
 use crate::agents::tls::TlsFiles;
+use crate::breaker::Breaker;
 use crate::context::backoff::Backoffs;
 use crate::context::metrics::Metrics;
-use crate::node::required;
+use crate::node::contest::Contests;
+use crate::node::required::{self, AllRequired};
+use crate::node::silent::SilentNodes;
+use crate::policy::permits::Permits;
 use crate::policy::rate_limit::RateLimit;
 use crate::run::readiness::Readiness;
+use crate::tetragon::allow_list::AllowList;
 use crate::tetragon::state::Memory;
 use crate::watch::queue::Queues;
 use crate::watch::store::Stores;
@@ -30,12 +37,24 @@ pub struct Context {
     pub queues: Queues,
     /// What all policies require of nodes, computed once for many Nodes.
     pub required: required::Cache,
+    /// Holds changes where too many nodes lose ready at once.
+    pub breaker: Breaker,
+    /// What others did to what we wrote to Nodes.
+    pub contests: Contests,
+    /// The nodes whose probe is silent.
+    pub silent: SilentNodes,
+    /// Which nodes may get the taint of a new or changed policy.
+    pub permits: Permits,
+    /// Which DaemonSets may get a mount and be restarted.
+    pub allow_list: AllowList,
     /// The state of each DaemonSet that the Tetragon controller looks after.
     pub tetragon: Memory,
     /// The answers of Tetragon's agents.
     pub agents: crate::agents::answers::Answers,
     /// The files for gRPC over TLS to Tetragon's agents.
     pub agent_tls: TlsFiles,
+    /// Is notified when a hook profile was created or changed.
+    pub profiles_changed: tokio::sync::Notify,
     /// Limits how often each policy is evaluated.
     pub rate_limit: RateLimit,
     /// Failures in a row, for each controller.
@@ -64,14 +83,25 @@ impl Context {
             stores,
             queues,
             required: required::Cache::default(),
+            breaker: Breaker::default(),
+            contests: Contests::default(),
+            silent: SilentNodes::default(),
+            permits: Permits::default(),
+            allow_list: AllowList::default(),
             tetragon: Memory::default(),
             agents: crate::agents::answers::Answers::default(),
             agent_tls: TlsFiles::default(),
+            profiles_changed: tokio::sync::Notify::new(),
             rate_limit: RateLimit::default(),
             backoffs: Backoffs::default(),
             metrics,
             readiness: Readiness::default(),
             now: Timestamp::now,
         }
+    }
+
+    /// What all policies require of nodes now.
+    pub fn required(&self) -> Arc<AllRequired> {
+        self.required.all(self.stores.policies.state(), self.stores.tracing_policies.snapshot())
     }
 }

@@ -3,25 +3,33 @@
 //!
 //! ## Flow
 //! From the stores: the Node, its report and hook profile, all LsmPolicies and TracingPolicies →
-//! [`plan`](plan::plan), a pure function → at most one patch of the Node and one of its status,
-//! each only where something differs.
+//! [`judge`](judge::judge): verdicts, and what the Node loses → the circuit breaker
+//! ([`crate::breaker`]) → [`plan`](plan::plan) → a wait, if others keep changing our fields
+//! ([`contest`]) → at most one patch of the Node and one of its status, each only where something
+//! differs.
 //!
 //! ## Guarantees
 //! - The labels and taints of a deleted policy are removed without a finalizer, also after a
 //!   restart: the plan follows from the policies that exist, and the controller remembers nothing.
 //! - A label changes only on new evidence or a new boot, never because a probe is silent.
-//! - Each patch has the Node's UID. So a new Node with an old name never gets the old Node's
-//!   evidence, and a patch never creates a Node.
+//! - Where many nodes lose ready in one boot, those beyond the breaker's share keep what they show.
+//! - Each patch has the Node's UID and resourceVersion. So a new Node with an old name never gets
+//!   the old Node's evidence, a patch never creates a Node, and a write from an old observation is
+//!   refused. The labels are written before the condition, which says in which boot they were set.
 //!
 //! ## Errors
 //! An error says which write to which Node failed. The Node is retried with backoff, or at once
-//! when it changes.
+//! when it changes. A conflict is no error: the Node is looked at again within a second.
 
 mod apply;
+pub mod contest;
+pub mod header;
+pub mod judge;
 pub mod plan;
 pub mod required;
 #[cfg(test)]
 mod scenarios;
+pub mod silent;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,22 +39,109 @@ use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use tracing::debug;
 
+use crate::breaker::decide::NodeState;
+use crate::breaker::{Start, open_since};
 use crate::context::Context;
+use crate::node::apply::Outcome;
+use crate::node::judge::{Judged, PolicyVerdict, judge};
+use crate::node::plan::{Moves, Plan};
+use crate::node::required::AllRequired;
+use crate::policy::spec_change;
 
 pub use apply::Error;
 
 pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let (now, uid) = ((ctx.now)(), node.uid().unwrap_or_default());
     // 1. Collect what is known.
-    let required =
-        ctx.required.all(ctx.stores.policies.state(), ctx.stores.tracing_policies.snapshot());
+    let required = ctx.required();
     let record = ctx.stores.record(&node);
-    // 2. Decide what has to change.
-    let plan = plan::plan(&node, record.facts(), &required, (ctx.now)());
-    debug!(node = node.name_any(), ?plan, "planned");
-    // 3. Write what differs.
-    apply::apply(&node, &plan, &ctx).await?;
-    // 4. Reconcile again when the report becomes stale.
+    let labels = record.labels(&node);
+    // 2. Find out what the Node loses, and whether it may.
+    let judged = judge(&node, &labels, record.facts(), &required.policies, now);
+    let is_held = hold(&node, judged.as_ref(), &required, &ctx);
+    // 3. Decide what has to change.
+    let unread = ctx.stores.unread_policies();
+    let plan = plan(&node, judged.as_ref(), is_held, &ctx).unless_unread(&unread, &node);
+    debug!(node = node.name_any(), is_held, ?plan, "planned");
+    // 4. Wait where others keep changing what we write.
+    if let Some(wait) = contested(&node, &plan, &ctx).await {
+        return Ok(Action::requeue(wait));
+    }
+    // 5. Write what differs.
+    match apply::apply(&node, &plan, &ctx).await? {
+        Outcome::Conflict => return Ok(Action::requeue(ctx.backoffs.node_conflicts.failed(&uid))),
+        Outcome::Done => ctx.backoffs.node_conflicts.reset(&uid),
+    }
+    // 6. Reconcile again when the report becomes stale.
     Ok(plan.stale_in.map_or_else(Action::await_change, |wait| {
         Action::requeue(wait.max(Duration::from_secs(1)))
     }))
+}
+
+/// Tells the circuit breaker what the Node shows. Returns whether its changes are held.
+fn hold(node: &Node, judged: Option<&Judged<'_>>, required: &AllRequired, ctx: &Context) -> bool {
+    let uid = node.uid().unwrap_or_default();
+    let is_silent = judged.is_some_and(|judged| judged.freshness.is_silent());
+    ctx.metrics.silent_nodes(ctx.silent.note(&uid, is_silent));
+    ctx.release_held_changes(required.released_by.is_some());
+    let state = judged.map_or(NodeState::NeverReady, Judged::state);
+    let is_held = ctx.hold(&uid, state, || start(required, ctx));
+    ctx.forget_if_gone(node);
+    is_held
+}
+
+/// All Nodes, for the breaker's first decision after a start.
+fn start(required: &AllRequired, ctx: &Context) -> Start {
+    let now = (ctx.now)();
+    let state = |node: &Arc<Node>| {
+        let record = ctx.stores.record(node);
+        let labels = record.labels(node);
+        let judged = judge(node, &labels, record.facts(), &required.policies, now);
+        let state = judged.as_ref().map_or(NodeState::NeverReady, Judged::state);
+        (node.uid().unwrap_or_default(), state)
+    };
+    let policies = ctx.stores.policies.state();
+    Start {
+        nodes: ctx.stores.nodes.state().iter().map(state).collect(),
+        open_since: open_since(policies.iter().map(|policy| &**policy)),
+    }
+}
+
+fn plan(node: &Node, judged: Option<&Judged<'_>>, is_held: bool, ctx: &Context) -> Plan {
+    let Some(judged) = judged else {
+        return plan::without_ours(node);
+    };
+    let name = node.name_any();
+    let may_taint = |policy: &PolicyVerdict<'_>| {
+        !policy.required.is_changing
+            || ctx.permits.has(&policy.required.policy, &name)
+            || is_own_loss(node, judged, policy)
+    };
+    let plan = plan::plan(node, judged, &Moves { is_held, may_taint: &may_taint }, (ctx.now)());
+    plan.unless_unread(&ctx.stores.unread_policies(), node)
+}
+
+/// Whether the Node is not ready for a reason of its own, and not because the policy is new or was
+/// changed: it joined after that, or loses LSM BPF now.
+fn is_own_loss(node: &Node, judged: &Judged<'_>, policy: &PolicyVerdict<'_>) -> bool {
+    let change = spec_change::current(&policy.required.policy);
+    let joined = node
+        .creation_timestamp()
+        .is_some_and(|created| change.is_some_and(|change| created.0 > change.start_time.0));
+    joined || judged.loss.as_ref().is_some_and(|loss| loss.is_of_bpf)
+}
+
+/// Counts a change of our fields by others. Returns how long to wait before they are written again.
+async fn contested(node: &Node, plan: &Plan, ctx: &Context) -> Option<Duration> {
+    if plan.is_empty() {
+        return None;
+    }
+    let answer = ctx.contests.look(node, plan, (ctx.now)());
+    if answer.is_new {
+        ctx.metrics.contested();
+    }
+    if let Some(changes) = answer.announce {
+        apply::announce_contest(node, changes, ctx).await;
+    }
+    answer.wait
 }

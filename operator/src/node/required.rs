@@ -7,10 +7,13 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::selection::Selection;
 use parking_lot::Mutex;
 
+use crate::breaker;
+use crate::policy::spec_change::is_changing;
 use crate::tracing_policies::requirement::Requirement;
 use crate::tracing_policies::snapshot::Snapshot;
 
@@ -20,18 +23,37 @@ pub struct Required {
     pub policy: Arc<LsmPolicy>,
     pub selection: Selection,
     pub requirement: Requirement,
+    /// The policy is new or was changed, and not every node has what it asks for.
+    pub is_changing: bool,
 }
 
-impl Required {
+/// What all policies say to all nodes.
+#[derive(Debug, Default)]
+pub struct AllRequired {
+    /// The policies with a valid spec.
+    pub policies: Vec<Required>,
+    /// Name of a policy by which a person releases held changes.
+    pub released_by: Option<String>,
+}
+
+impl AllRequired {
     /// What these policies require. A policy that is being deleted or is invalid requires nothing.
-    pub fn all(policies: &[Arc<LsmPolicy>], tetragons: &Snapshot) -> Vec<Self> {
+    pub fn of(policies: &[Arc<LsmPolicy>], tetragons: &Snapshot) -> Self {
         let lives = |policy: &&Arc<LsmPolicy>| policy.metadata.deletion_timestamp.is_none();
         let required = |policy: &Arc<LsmPolicy>| {
             let selection = Selection::of(&policy.spec).ok()?;
             let requirement = Requirement::of(&policy.spec, tetragons).ok()?;
-            Some(Self { policy: policy.clone(), selection, requirement })
+            let is_changing = is_changing(policy);
+            Some(Required { policy: policy.clone(), selection, requirement, is_changing })
         };
-        policies.iter().filter(lives).filter_map(required).collect()
+        Self {
+            policies: policies.iter().filter(lives).filter_map(required).collect(),
+            released_by: policies
+                .iter()
+                .filter(|policy| breaker::is_release(policy))
+                .map(|policy| policy.name_any())
+                .min(),
+        }
     }
 }
 
@@ -43,21 +65,17 @@ pub struct Cache(Mutex<Option<Cached>>);
 struct Cached {
     policies: Vec<Arc<LsmPolicy>>,
     tetragons: Arc<Snapshot>,
-    required: Arc<Vec<Required>>,
+    required: Arc<AllRequired>,
 }
 
 impl Cache {
-    /// Like [`Required::all`], from the cache where the inputs are the same.
-    pub fn all(
-        &self,
-        policies: Vec<Arc<LsmPolicy>>,
-        tetragons: Arc<Snapshot>,
-    ) -> Arc<Vec<Required>> {
+    /// Like [`AllRequired::of`], from the cache where the inputs are the same.
+    pub fn all(&self, policies: Vec<Arc<LsmPolicy>>, tetragons: Arc<Snapshot>) -> Arc<AllRequired> {
         let mut cached = self.0.lock();
         if let Some(known) = cached.as_ref().filter(|known| known.is_of(&policies, &tetragons)) {
             return known.required.clone();
         }
-        let required = Arc::new(Required::all(&policies, &tetragons));
+        let required = Arc::new(AllRequired::of(&policies, &tetragons));
         *cached = Some(Cached { policies, tetragons, required: required.clone() });
         required
     }
@@ -99,7 +117,7 @@ mod tests {
             let before = cached.all(vec![a.clone()], known.clone());
             let after = cached.all(policies.clone(), tetragons);
             assert!(!Arc::ptr_eq(&before, &after));
-            assert_eq!(after.len(), policies.len());
+            assert_eq!(after.policies.len(), policies.len());
         }
     }
 
@@ -111,6 +129,17 @@ mod tests {
         let mut invalid = LsmPolicy::clone(&policy("b"));
         let selector = json!({"matchExpressions": [{"key": "a", "operator": "Like"}]});
         invalid.spec.node_selector = serde_json::from_value(selector).unwrap();
-        assert!(Required::all(&[deleted.into(), invalid.into()], &Snapshot::default()).is_empty());
+        let required = AllRequired::of(&[deleted.into(), invalid.into()], &Snapshot::default());
+        assert!(required.policies.is_empty());
+    }
+
+    #[test]
+    fn any_policy_can_release_held_changes() {
+        let mut releasing = LsmPolicy::clone(&policy("b"));
+        releasing.annotations_mut().insert("lsmready.io/breaker".into(), "release".into());
+        let all = |policies: &[Arc<LsmPolicy>]| AllRequired::of(policies, &Snapshot::default());
+        assert_eq!(all(&[policy("a"), releasing.clone().into()]).released_by, Some("b".into()));
+        releasing.annotations_mut().insert("lsmready.io/breaker".into(), "realease".into());
+        assert_eq!(all(&[releasing.into()]).released_by, None);
     }
 }

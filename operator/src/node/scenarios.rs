@@ -1,13 +1,15 @@
 //! Scenarios: the requests that the node controller sends, one by one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
+use kube_runtime::controller::Action;
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
 
 use super::reconcile;
-use crate::context::fixture::{Exchange, Fixture, node, policy, report};
+use crate::context::fixture::{Exchange, Fixture, node, policy, report, settled_policy};
 
 const PATCH: &str = "PATCH /api/v1/nodes/n1?&fieldManager=lsm-ready";
 const PATCH_STATUS: &str = "PATCH /api/v1/nodes/n1/status?&fieldManager=lsm-ready";
@@ -17,7 +19,8 @@ const ENFORCE: &str = "lsmready.node-restriction.kubernetes.io/policy.enforce";
 fn condition(status: &str, reason: &str) -> Value {
     let now = "2026-01-01T00:10:00Z";
     let message = if status == "True" { "Denied: shown in boot b00t" } else { "because" };
-    json!({"metadata": {"uid": "uid-n1"}, "status": {"conditions": [{
+    let message = format!("boot b00t, probe {}: {message}", env!("CARGO_PKG_VERSION"));
+    json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7"}, "status": {"conditions": [{
         "type": "lsmready.io/LsmBpfReady", "status": status, "reason": reason, "message": message,
         "lastTransitionTime": now, "lastHeartbeatTime": now}]}})
 }
@@ -34,7 +37,8 @@ async fn a_proved_node_gets_labels_and_a_condition() {
         .plays(vec![
             Exchange::new(
                 PATCH,
-                json!({"metadata": {"uid": "uid-n1", "labels": {BPF: "true", ENFORCE: "ready"}}}),
+                json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
+                    "labels": {BPF: "true", ENFORCE: "ready"}}}),
                 node("n1"),
             ),
             Exchange::new(PATCH_STATUS, condition("True", "CanaryDenied"), node("n1")),
@@ -47,7 +51,7 @@ async fn a_proved_node_gets_labels_and_a_condition() {
 async fn a_taint_is_written_with_the_resource_version_that_was_seen() {
     let (ctx, played) = Fixture::new()
         .with::<LsmNode>(report("n1", "Attached", "BpfNotInLsmList"))
-        .with::<LsmPolicy>(policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
+        .with::<LsmPolicy>(settled_policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
         .plays(vec![
             Exchange::new(
                 PATCH,
@@ -104,17 +108,129 @@ async fn nothing_is_sent_where_everything_is_as_wanted() {
 }
 
 #[tokio::test]
-async fn a_conflict_is_an_error_and_nothing_more_is_written() {
+async fn after_a_conflict_nothing_more_is_written_and_the_node_is_looked_at_again() {
     let (ctx, played) = Fixture::new()
         .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
         .plays(vec![Exchange::refused(
             PATCH,
-            json!({"metadata": {"uid": "uid-n1", "labels": {BPF: "true"}}}),
+            json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
+                "labels": {BPF: "true"}}}),
             409,
             "Conflict",
+        )]);
+    let action = reconcile(parsed(&node("n1")), ctx.clone()).await.unwrap();
+    assert_ne!(action, Action::await_change());
+    let metrics = ctx.metrics.encode().unwrap();
+    assert!(metrics.contains(r#"lsm_ready_conflicts_total{kind="Node"} 1"#), "{metrics}");
+    drop(ctx);
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_write_is_an_error_that_names_the_node() {
+    let (ctx, played) = Fixture::new()
+        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+        .plays(vec![Exchange::refused(
+            PATCH,
+            json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
+                "labels": {BPF: "true"}}}),
+            403,
+            "Forbidden",
         )]);
     let error = reconcile(parsed(&node("n1")), ctx).await.unwrap_err();
     assert_eq!(error.reason(), "patch");
     assert!(error.to_string().contains("node n1"), "{error}");
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_condition_is_written_with_the_version_that_the_first_answer_gave() {
+    let mut written = node("n1");
+    written["metadata"]["resourceVersion"] = json!("8");
+    written["metadata"]["labels"][BPF] = json!("true");
+    let mut with_condition = condition("True", "CanaryDenied");
+    with_condition["metadata"]["resourceVersion"] = json!("8");
+    let (ctx, played) =
+        Fixture::new().with::<LsmNode>(report("n1", "Denied", "CanaryDenied")).plays(vec![
+            Exchange::any(PATCH, written),
+            Exchange::new(PATCH_STATUS, with_condition, node("n1")),
+        ]);
+    reconcile(parsed(&node("n1")), ctx).await.unwrap();
+    played.await.unwrap();
+}
+
+/// A Node that is shown ready in its present boot.
+fn shown_ready(name: &str) -> Value {
+    let mut node = node(name);
+    node["metadata"]["labels"][BPF] = json!("true");
+    node["status"]["conditions"] =
+        condition("True", "CanaryDenied")["status"]["conditions"].clone();
+    node
+}
+
+/// The operator has just started. It looks at all nodes before it moves the first one.
+#[tokio::test]
+async fn no_node_moves_where_all_have_lost_ready() {
+    let mut fixture = Fixture::new().with::<LsmPolicy>(settled_policy("enforce", &json!({})));
+    for name in ["n1", "n2", "n3", "n4"] {
+        let lost = report(name, "Attached", "BpfNotInLsmList");
+        fixture = fixture.with::<Node>(shown_ready(name)).with::<LsmNode>(lost);
+    }
+    let unlabelled = shown_ready("n1");
+    let label = json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
+        "labels": {ENFORCE: "not-ready"}}});
+    let (ctx, played) = fixture.plays(vec![Exchange::new(PATCH, label, unlabelled.clone())]);
+    reconcile(parsed(&unlabelled), ctx.clone()).await.unwrap();
+    assert_eq!(ctx.breaker.holding().unwrap().held, 4);
+    let metrics = ctx.metrics.encode().unwrap();
+    assert!(metrics.contains("lsm_ready_breaker_open 1"), "{metrics}");
+    let losing = r#"lsm_ready_breaker_losing_nodes{reason="BpfNotInLsmList"} 4"#;
+    assert!(metrics.contains(losing), "{metrics}");
+    drop(ctx);
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_label_for_another_system_beside_a_report_changes_nothing() {
+    let mut windows = shown_ready("n1");
+    windows["metadata"]["labels"]["kubernetes.io/os"] = json!("windows");
+    windows["metadata"]["labels"][ENFORCE] = json!("ready");
+    let explicit = json!({"nodeSelector": {"matchExpressions": [
+        {"key": "kubernetes.io/os", "operator": "NotIn", "values": ["windows"]}]}});
+    for spec in [json!({}), explicit] {
+        let (ctx, played) = Fixture::new()
+            .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+            .with::<LsmPolicy>(settled_policy("enforce", &spec))
+            .plays(vec![Exchange::any(PATCH_STATUS, windows.clone())]);
+        reconcile(parsed(&windows), ctx).await.unwrap();
+        played.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_another_writer_keeps_changing_is_written_after_a_wait() {
+    let changed = |version: u32| {
+        let mut node = shown_ready("n1");
+        node["metadata"]["resourceVersion"] = json!(version.to_string());
+        node["status"]["conditions"][0]["message"] = json!(format!("theirs {version}"));
+        node
+    };
+    let ours = |version: u32| {
+        let mut node = shown_ready("n1");
+        node["metadata"]["resourceVersion"] = json!(version.to_string());
+        Exchange::any(PATCH_STATUS, node)
+    };
+    let (ctx, played) = Fixture::new()
+        .with::<Node>(node("n1"))
+        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+        .plays(vec![ours(10), ours(12)]);
+    for version in [9, 11] {
+        reconcile(parsed(&changed(version)), ctx.clone()).await.unwrap();
+    }
+    let action = reconcile(parsed(&changed(13)), ctx.clone()).await.unwrap();
+    assert_eq!(action, Action::requeue(Duration::from_secs(1)), "the clock stands still");
+    let metrics = ctx.metrics.encode().unwrap();
+    assert!(metrics.contains("lsm_ready_contested_changes_total 2"), "{metrics}");
+    drop(ctx);
     played.await.unwrap();
 }

@@ -3,25 +3,32 @@
 //!
 //! ## Flow
 //! From the stores: the policy, its Nodes with their reports and hook profiles, the
-//! TracingPolicies, and the DaemonSet that the policy names → [`status::status`], a pure function →
-//! one server-side apply of the status where something but times differs → an Event where Ready
-//! changed.
+//! TracingPolicies, and the DaemonSet that the policy names → [`spec_change`]: how a new or changed
+//! spec reaches the nodes → [`status::status`], a pure function → one server-side apply of the
+//! status where something but times differs → Events where Ready or `ChangesHeld` changed → the
+//! nodes that may get the taint now are queued.
 //!
 //! ## Guarantees
 //! - A policy is evaluated at most once a second.
 //! - An invalid spec gets a status too, with its generation as observed.
 //! - The size of the status does not grow with the cluster.
+//! - The status is written with the policy's resourceVersion, so a write from an old observation is
+//!   refused.
 //!
 //! ## Errors
-//! An error names the policy. The policy is retried with backoff, or at once when it changes.
+//! An error names the policy. The policy is retried with backoff, or at once when it changes. A
+//! conflict is no error: the policy is looked at again within a second.
 
 mod apply;
+pub mod permits;
 pub mod rate_limit;
 #[cfg(test)]
 mod scenarios;
+pub mod spec_change;
 pub mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
@@ -30,19 +37,24 @@ use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::conditions::Finding;
+use lsm_ready_crds::names::policy_label;
 use lsm_ready_crds::policy::NodeCounts;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
-use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, Verdict};
+use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, State, Verdict};
 use lsm_ready_tetragon::agent;
 use lsm_ready_tetragon::forecast::{KnownNode, Nodes};
 
 use crate::agents::AgentSurvey;
 use crate::agents::catalogue::Catalogue;
 use crate::context::Context;
+use crate::node::plan::{policy_value, present_effect};
+use crate::policy::apply::Outcome;
+use crate::policy::spec_change::{Next, Progress};
+use crate::policy::status::held::Breaking;
 use crate::policy::status::{Evaluation, Observation, Tally};
 use crate::tetragon;
 use crate::tracing_policies::condition;
-use crate::tracing_policies::requirement::{Requirement, Verdicts};
+use crate::tracing_policies::requirement::Requirement;
 use crate::tracing_policies::snapshot::Snapshot;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::store::NodeRecord;
@@ -57,22 +69,60 @@ struct SelectedNode {
 }
 
 pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Action, Error> {
-    if policy.metadata.deletion_timestamp.is_some() {
+    // The status of a policy whose newest version cannot be parsed is written by `not_in_force`.
+    let is_unparsable = ctx.stores.unparsable_policies.has(&policy.name_any());
+    if policy.metadata.deletion_timestamp.is_some() || is_unparsable {
         return Ok(Action::await_change());
     }
     // 1. Wait if the policy was evaluated less than a second ago.
-    let now = (ctx.now)();
-    if let Err(wait) = ctx.rate_limit.allow(&policy.uid().unwrap_or_default(), now) {
+    let (now, uid) = ((ctx.now)(), policy.uid().unwrap_or_default());
+    if let Err(wait) = ctx.rate_limit.allow(&uid, now) {
         return Ok(Action::requeue(wait));
     }
     // 2. Collect what is known.
     let observation = observe(&policy, &ctx).unwrap_or_else(Observation::Invalid);
     // 3. Compute the status and the metrics.
-    let status = status::status(&policy, &observation, &Time(now));
+    let breaking = Breaking {
+        limit: ctx.breaker.limit(),
+        holding: ctx.breaker.holding(),
+        released_by: ctx.required().released_by.clone(),
+    };
+    let status = status::status(&policy, &observation, &breaking, &Time(now));
     publish(&policy.name_any(), &status.nodes, &ctx);
     // 4. Write the status where it differs.
-    apply::apply(&policy, status, &ctx).await?;
-    Ok(Action::await_change())
+    match apply::apply(&policy, status, &ctx).await? {
+        Outcome::Conflict => {
+            return Ok(Action::requeue(ctx.backoffs.policy_conflicts.failed(&uid)));
+        }
+        Outcome::Done => ctx.backoffs.policy_conflicts.reset(&uid),
+    }
+    // 5. Let the taint go on.
+    let again_in = permit(&policy, &observation, &ctx);
+    Ok(again_in.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Lets the nodes of this step get the taint of a new or changed policy. Returns when to look again.
+fn permit(policy: &LsmPolicy, observation: &Observation, ctx: &Context) -> Option<Duration> {
+    let Observation::Valid(evaluation) = observation else {
+        ctx.permits.remove(policy);
+        return None;
+    };
+    let Next { change, permitted, again_in, .. } = &evaluation.next;
+    if change.is_none() {
+        ctx.permits.remove(policy);
+        return None;
+    }
+    if ctx.permits.set(policy, permitted.clone()) {
+        match permitted {
+            Some(nodes) => nodes.iter().for_each(|node| ctx.queues.node(node)),
+            None => ctx.queues.all_nodes(&ctx.stores.nodes),
+        }
+    }
+    // The policy may have been deleted meanwhile, after its permit was forgotten.
+    if ctx.stores.policies.get(&ObjectRef::from_obj(policy)).is_none() {
+        ctx.permits.remove(policy);
+    }
+    again_in.map(|wait| wait.max(Duration::from_secs(1)))
 }
 
 /// Collects what the stores know about the policy's nodes and its DaemonSet.
@@ -90,11 +140,41 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
     let daemon_set = daemon_set.as_deref();
     let loadable = loadable_finding(spec, &nodes, &tracing_policies, daemon_set)?;
     let tetragon = key.map(|key| tetragon::findings(policy, &key, daemon_set, ctx));
+    let next =
+        spec_change::next(policy, &progress(policy, &nodes, ctx), ctx.breaker.limit(), (ctx.now)());
     let mut tally = Tally::default();
     for SelectedNode { node, verdict, .. } in nodes {
         tally.add(&node.name_any(), verdict);
     }
-    Ok(Observation::Valid(Box::new(Evaluation { tally, min_ready, loadable, tetragon, agents })))
+    let evaluation = Evaluation { tally, min_ready, loadable, tetragon, agents, next };
+    Ok(Observation::Valid(Box::new(evaluation)))
+}
+
+/// What the selected nodes have of the policy.
+fn progress(policy: &LsmPolicy, nodes: &[SelectedNode], ctx: &Context) -> Progress {
+    let mut progress = Progress { selected: nodes.len(), ..Progress::default() };
+    if !spec_change::is_changing(policy) {
+        return progress;
+    }
+    let label = policy_label(&policy.name_any());
+    for SelectedNode { node, verdict, .. } in nodes {
+        if ctx.breaker.is_held(&node.uid().unwrap_or_default()) {
+            continue;
+        }
+        let is_labelled =
+            node.labels().get(&label).is_some_and(|shown| shown == policy_value(verdict.state));
+        progress.unlabelled += usize::from(!is_labelled);
+        let Some(taint) = policy.spec.taint.as_ref().filter(|_| verdict.state != State::Ready)
+        else {
+            continue;
+        };
+        if present_effect(node, taint.key).is_some_and(|present| present >= taint.effect) {
+            progress.tainted += 1;
+        } else {
+            progress.untainted.insert(node.name_any());
+        }
+    }
+    progress
 }
 
 fn check_window(spec: &LsmPolicySpec) -> Result<(), InvalidSpec> {
@@ -109,13 +189,16 @@ fn selected_nodes(
     requirement: &Requirement,
     ctx: &Context,
 ) -> Vec<SelectedNode> {
-    let mut verdicts = Verdicts::of(requirement);
     let all = ctx.stores.nodes.state();
-    let selected = all.into_iter().filter(|node| selection.selects(node.labels()));
-    let judged = selected.map(|node| {
+    let judged = all.into_iter().filter_map(|node| {
         let record = ctx.stores.record(&node);
-        let verdict = verdicts.verdict(node.labels(), record.facts());
-        SelectedNode { node, record, verdict }
+        let labels = record.labels(&node);
+        if !selection.selects(&labels) {
+            return None;
+        }
+        let verdict = requirement.verdict(&labels, record.facts());
+        drop(labels);
+        Some(SelectedNode { node, record, verdict })
     });
     judged.collect()
 }

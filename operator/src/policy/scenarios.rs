@@ -26,19 +26,29 @@ fn status() -> Value {
         "conditions": [condition("Ready", "True", "EnforcementReady", message),
             condition("NodesReady", "True", "EnoughNodesReady", message)],
         "nodes": {"summary": "1/2", "selected": 2, "ready": 1, "notReady": 1, "unknown": 0},
-        "reasons": [{"reason": "BpfNotInLsmList", "count": 1, "sample": ["n2"]}],
+        "reasons": [{"reason": "BpfNotInLsmList", "count": 1, "sample": ["n2"],
+            "fix": lsm_ready_crds::Reason::BpfNotInLsmList.remedy()}],
     })
 }
 
 fn body(status: &Value) -> Value {
     json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
-        "metadata": {"name": "enforce", "uid": "uid-enforce"}, "status": status})
+        "metadata": {"name": "enforce", "uid": "uid-enforce", "resourceVersion": "5"},
+        "status": status})
+}
+
+const ENFORCE: &str = "lsmready.node-restriction.kubernetes.io/policy.enforce";
+
+fn labelled(name: &str, value: &str) -> Value {
+    let mut node = node(name);
+    node["metadata"]["labels"][ENFORCE] = json!(value);
+    node
 }
 
 fn two_nodes() -> Fixture {
     Fixture::new()
-        .with::<Node>(node("n1"))
-        .with::<Node>(node("n2"))
+        .with::<Node>(labelled("n1", "ready"))
+        .with::<Node>(labelled("n2", "not-ready"))
         .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
         .with::<LsmNode>(report("n2", "Attached", "BpfNotInLsmList"))
 }
@@ -91,6 +101,36 @@ async fn a_refused_status_is_an_error_that_names_the_policy() {
         two_nodes().plays(vec![Exchange::refused(PATCH, body(&status()), 422, "Invalid")]);
     let error = reconcile(parsed(half()), ctx).await.unwrap_err();
     assert!(error.to_string().contains("LsmPolicy enforce"), "{error}");
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_conflict_the_policy_is_looked_at_again_within_a_second() {
+    let (ctx, played) =
+        two_nodes().plays(vec![Exchange::refused(PATCH, body(&status()), 409, "Conflict")]);
+    let action = reconcile(parsed(half()), ctx.clone()).await.unwrap();
+    assert_ne!(action, kube_runtime::controller::Action::await_change());
+    let metrics = ctx.metrics.encode().unwrap();
+    assert!(metrics.contains(r#"lsm_ready_conflicts_total{kind="LsmPolicy"} 1"#), "{metrics}");
+    drop(ctx);
+    played.await.unwrap();
+}
+
+/// Ten nodes need the taint of a new policy: one gets it at once.
+#[tokio::test]
+async fn a_new_policy_taints_one_tenth_of_the_nodes_first() {
+    let mut fixture = Fixture::new();
+    for number in 0..10 {
+        fixture = fixture.with::<Node>(labelled(&format!("n{number}"), "unknown"));
+    }
+    let tainting = policy("enforce", &json!({"taint": {"effect": "NoSchedule"}}));
+    let fixture = fixture.with::<LsmPolicy>(tainting.clone());
+    let (ctx, played) = fixture.plays(vec![Exchange::any(PATCH, tainting.clone())]);
+    let policy = parsed(tainting);
+    reconcile(policy.clone(), ctx.clone()).await.unwrap();
+    let tainted = (0..10).filter(|number| ctx.permits.has(&policy, &format!("n{number}")));
+    assert_eq!(tainted.collect::<Vec<_>>(), [0]);
+    drop(ctx);
     played.await.unwrap();
 }
 

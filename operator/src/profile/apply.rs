@@ -27,8 +27,8 @@ impl Error {
 /// sweep. An error does not stop the other deletions; the first error is returned.
 pub(super) async fn apply(deletions: &[Deletion], ctx: &Context) -> Result<(), Error> {
     let api = Api::<LsmHookProfile>::all(ctx.client.clone());
-    let mut failed = None;
-    for Deletion { name, uid, resource_version } in deletions {
+    let (mut deleted, mut failed) = (0_usize, None);
+    for Deletion { name, uid, resource_version, why, .. } in deletions {
         let seen = Preconditions {
             uid: Some(uid.clone()),
             resource_version: Some(resource_version.clone()),
@@ -36,7 +36,8 @@ pub(super) async fn apply(deletions: &[Deletion], ctx: &Context) -> Result<(), E
         match api.delete(name, &DeleteParams::default().preconditions(seen)).await {
             Ok(_) => {
                 ctx.metrics.wrote("LsmHookProfile");
-                info!(profile = name, "deleted a hook profile that no node names");
+                ctx.metrics.hook_profile_deleted(why.word());
+                deleted += 1;
             }
             // It is gone, or it has changed.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
@@ -44,6 +45,10 @@ pub(super) async fn apply(deletions: &[Deletion], ctx: &Context) -> Result<(), E
                 failed = failed.or_else(|| Some(Error::Delete(name.clone(), Box::new(error))));
             }
         }
+    }
+    if let (Some(first), 1..) = (deletions.first(), deleted) {
+        let Deletion { name, why, node, .. } = first;
+        info!(deleted, first = name, why = why.word(), node, "deleted hook profiles");
     }
     failed.map_or(Ok(()), Err)
 }

@@ -5,8 +5,7 @@ use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{LsmHookProfile, LsmNode};
 use serde_json::{Value, json};
 
-use super::plan::Unnamed;
-use super::sweep;
+use super::{Memory, sweep};
 use crate::context::fixture::{Exchange, Fixture, report};
 
 fn spec(kernel: &str) -> LsmHookProfileSpec {
@@ -49,9 +48,9 @@ fn two() -> Fixture {
 async fn an_unnamed_profile_is_deleted_with_preconditions() {
     let (request, body) = delete("old");
     let (ctx, played) = two().plays(vec![Exchange::new(&request, body, profile("old"))]);
-    let mut unnamed = Unnamed::default();
-    sweep(&ctx, &mut unnamed, minute(0)).await.unwrap();
-    sweep(&ctx, &mut unnamed, minute(60)).await.unwrap();
+    let mut memory = Memory::default();
+    sweep(&ctx, &mut memory, minute(0)).await.unwrap();
+    sweep(&ctx, &mut memory, minute(60)).await.unwrap();
     drop(ctx);
     played.await.unwrap();
 }
@@ -59,9 +58,9 @@ async fn an_unnamed_profile_is_deleted_with_preconditions() {
 #[tokio::test]
 async fn nothing_is_sent_within_the_hour() {
     let (ctx, played) = two().plays(Vec::new());
-    let mut unnamed = Unnamed::default();
+    let mut memory = Memory::default();
     for at in [0, 10, 59] {
-        sweep(&ctx, &mut unnamed, minute(at)).await.unwrap();
+        sweep(&ctx, &mut memory, minute(at)).await.unwrap();
     }
     drop(ctx);
     played.await.unwrap();
@@ -74,12 +73,48 @@ async fn a_changed_profile_is_skipped_and_a_refusal_is_an_error() {
         Exchange::refused(&request, body.clone(), 409, "Conflict"),
         Exchange::refused(&request, body, 403, "Forbidden"),
     ]);
-    let mut unnamed = Unnamed::default();
-    sweep(&ctx, &mut unnamed, minute(0)).await.unwrap();
-    sweep(&ctx, &mut unnamed, minute(60)).await.unwrap();
-    let error = sweep(&ctx, &mut unnamed, minute(70)).await.unwrap_err();
+    let mut memory = Memory::default();
+    sweep(&ctx, &mut memory, minute(0)).await.unwrap();
+    sweep(&ctx, &mut memory, minute(60)).await.unwrap();
+    let error = sweep(&ctx, &mut memory, minute(70)).await.unwrap_err();
     assert_eq!(error.reason(), "delete");
     assert!(error.to_string().contains(&spec("old").digest()), "{error}");
+    drop(ctx);
+    played.await.unwrap();
+}
+
+fn lie() -> Value {
+    let mut lie = profile("old");
+    lie["spec"]["hooks"] = json!(["file_open"]);
+    lie["metadata"]["labels"] = json!({"lsmready.io/node": "n7"});
+    lie
+}
+
+#[tokio::test]
+async fn a_false_profile_is_deleted_at_once_and_reported() {
+    let (request, body) = delete("old");
+    let fixture = Fixture::new().with::<LsmHookProfile>(lie());
+    let (ctx, played) =
+        fixture.plays(vec![Exchange::new(&request, body, lie()), Exchange::event()]);
+    sweep(&ctx, &mut Memory::default(), minute(0)).await.unwrap();
+    let metrics = ctx.metrics.encode().unwrap();
+    let deleted = r#"lsm_ready_hook_profiles_deleted_total{why="false-name"} 1"#;
+    assert!(metrics.contains(deleted), "{metrics}");
+    assert!(metrics.contains(r#"lsm_ready_hook_profiles{state="false"} 1"#), "{metrics}");
+    drop(ctx);
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn further_false_profiles_are_deleted_without_a_further_event() {
+    let (request, body) = delete("old");
+    let exchange = || Exchange::new(&request, body.clone(), lie());
+    let fixture = Fixture::new().with::<LsmHookProfile>(lie());
+    let (ctx, played) = fixture.plays(vec![exchange(), Exchange::event(), exchange()]);
+    let mut memory = Memory::default();
+    for _ in 0..2 {
+        sweep(&ctx, &mut memory, minute(0)).await.unwrap();
+    }
     drop(ctx);
     played.await.unwrap();
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use lsm_ready_crds::ExitCode::WrongUse;
 
+use crate::breaker::decide::Limit;
 use crate::run::election::Identity;
 
 /// Turns the evidence of lsm-ready's probes into node labels, taints and conditions, and mounts
@@ -39,6 +40,28 @@ pub struct Cli {
     /// Tetragon's agents if a policy has spec.tetragon.agents.tls. Changed files are read again.
     #[arg(long, env = "LSM_READY_AGENT_TLS_DIR", value_name = "DIRECTORY")]
     pub agent_tls_dir: Option<PathBuf>,
+
+    /// Share of the nodes, in percent, above which losses of ready within a minute are held: the
+    /// circuit breaker opens. With 100 it never does.
+    #[arg(long, env = "LSM_READY_BREAKER_PERCENT", default_value_t = 30,
+        value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub breaker_percent: u8,
+
+    /// Fewer nodes than this never open the circuit breaker.
+    #[arg(long, env = "LSM_READY_BREAKER_MIN_NODES", default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub breaker_min_nodes: u32,
+    /// Programs whose DaemonSets a policy may name: the label app.kubernetes.io/name and the last
+    /// part of the image, separated by commas. For another DaemonSet its owner sets the annotation
+    /// lsmready.io/securityfs to allow. The admission policy has its own list.
+    #[arg(
+        long,
+        env = "LSM_READY_ALLOWED_PROGRAMS",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "tetragon"
+    )]
+    pub allowed_programs: Vec<String>,
 
     /// Format of the log lines.
     #[arg(long, env = "LSM_READY_LOG_FORMAT", default_value = "text")]
@@ -80,6 +103,12 @@ impl Cli {
         })
     }
 
+    /// When the circuit breaker opens.
+    pub fn breaker_limit(&self) -> Limit {
+        let min_nodes = usize::try_from(self.breaker_min_nodes).unwrap_or(usize::MAX);
+        Limit { percent: self.breaker_percent, min_nodes }
+    }
+
     /// The identity of this replica in the leader election. None outside of a pod.
     pub fn identity(&self) -> Option<Identity> {
         Some(Identity {
@@ -105,5 +134,9 @@ mod tests {
         assert_eq!(exit_code("--help"), Some(ExitCode::SUCCESS));
         assert_eq!(exit_code("--version"), Some(ExitCode::SUCCESS));
         assert_eq!(exit_code("--log=debug"), None);
+        for invalid in ["percent=0", "percent=101", "percent=a", "min-nodes=0", "min-nodes=-1"] {
+            let argument = format!("--breaker-{invalid}");
+            assert_eq!(exit_code(&argument), Some(ExitCode::from(64)), "{argument}");
+        }
     }
 }

@@ -28,7 +28,7 @@ use crate::run::liveness::{Liveness, RECONCILE_DEADLINE};
 use crate::watch::Watched;
 use crate::watch::queue::Receivers;
 use crate::watch::store::Stores;
-use crate::{agents, node, policy, profile, tetragon};
+use crate::{agents, node, not_in_force, policy, profile, tetragon};
 
 /// Reconciles of one controller that may run at once.
 const CONCURRENCY: u16 = 16;
@@ -86,6 +86,7 @@ pub async fn run(
         policy.run(queues.policies, ctx, liveness.clone(), stop.clone()),
         tetragon.run(queues.daemon_sets, ctx, liveness.clone(), stop.clone()),
         profile::sweeps(ctx, stop.clone()),
+        not_in_force::reports(ctx, stop.clone()),
         agents::poll_agents(ctx, stop),
     );
 }

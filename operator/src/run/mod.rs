@@ -42,10 +42,13 @@ use self::readiness::Readiness;
 use self::server::Served;
 use self::signals::Signals;
 use crate::agents::tls::TlsFiles;
+use crate::breaker::Breaker;
+use crate::breaker::decide::Limit;
 use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::cli::{Cli, Command};
 use crate::teardown::Teardown;
+use crate::tetragon::allow_list::AllowList;
 use crate::watch;
 use crate::watch::queue::queues;
 use crate::watch::store::stores;
@@ -91,10 +94,10 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
     let mut http = JoinSet::new();
     http.spawn(server::serve(cli.listen, served));
     let (stop, stopped) = futures::channel::oneshot::channel::<()>();
-    let operated = operate(setup, stopped.map(|_| ()).boxed().shared());
+    let operated = Box::pin(operate(setup, stopped.map(|_| ()).boxed().shared()));
     let operated = async {
         match &teardown {
-            Some(teardown) => teardown.beside(operated).await,
+            Some(teardown) => Box::pin(teardown.beside(operated)).await,
             None => operated.await,
         }
     };
@@ -128,6 +131,10 @@ pub struct Setup {
     pub liveness: Liveness,
     /// Files for gRPC over TLS to Tetragon's agents.
     pub agent_tls_dir: Option<PathBuf>,
+    /// When the circuit breaker opens.
+    pub breaker_limit: Limit,
+    /// Which DaemonSets may get a mount and be restarted.
+    pub allow_list: AllowList,
     /// The wall clock.
     pub now: fn() -> Timestamp,
 }
@@ -147,6 +154,8 @@ async fn setup(cli: &Cli) -> kube::Result<(Setup, Option<Teardown>)> {
         readiness: Readiness::default(),
         liveness: Liveness::default(),
         agent_tls_dir: cli.agent_tls_dir.clone(),
+        breaker_limit: cli.breaker_limit(),
+        allow_list: AllowList::new(cli.allowed_programs.clone()),
         now: Timestamp::now,
     };
     Ok((setup, teardown.transpose()?))
@@ -225,6 +234,8 @@ async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Re
     let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics.clone());
     let ctx = Arc::new(Context {
         agent_tls: TlsFiles::of(setup.agent_tls_dir.clone()),
+        breaker: Breaker::new(setup.breaker_limit),
+        allow_list: setup.allow_list.clone(),
         now: setup.now,
         readiness: readiness.clone(),
         ..ctx

@@ -62,17 +62,16 @@ pub(super) enum Step {
 
 pub(super) fn step(guarded: &Guarded, object: &ObjectMeta, role: Role) -> Step {
     let is_being_deleted = object.deletion_timestamp.is_some();
-    match role {
-        _ if is_being_deleted && guarded.means_uninstall => Step::CleanUp,
-        Role::Standby => Step::Nothing,
-        Role::Leader if is_being_deleted => {
-            metadata::release(object).map_or(Step::Nothing, Step::LetGo)
-        }
-        Role::Leader if guarded.gets_finalizer => {
-            metadata::hold(object, FINALIZER).map_or(Step::Nothing, Step::Hold)
-        }
-        Role::Leader => Step::Nothing,
+    if is_being_deleted && guarded.means_uninstall {
+        return Step::CleanUp;
     }
+    let step = match role {
+        Role::Standby => None,
+        Role::Leader if is_being_deleted => metadata::release(object).map(Step::LetGo),
+        Role::Leader if guarded.gets_finalizer => metadata::hold(object, FINALIZER).map(Step::Hold),
+        Role::Leader => None,
+    };
+    step.unwrap_or(Step::Nothing)
 }
 
 impl Guarded {
@@ -106,5 +105,63 @@ impl Guarded {
 impl fmt::Display for Guarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind.kind, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(deleted: bool, finalizers: &[&str]) -> ObjectMeta {
+        let deleted = deleted.then_some("2026-01-01T00:00:00Z");
+        let object = json!({"uid": "u", "resourceVersion": "7", "finalizers": finalizers,
+            "deletionTimestamp": deleted});
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn word(step: &Step) -> &'static str {
+        match step {
+            Step::Hold(_) => "hold",
+            Step::LetGo(_) => "let go",
+            Step::CleanUp => "clean up",
+            Step::Nothing => "nothing",
+        }
+    }
+
+    /// Role, kind, name, whether it is being deleted, whether it has our finalizer.
+    #[test]
+    fn each_object_has_its_step() {
+        let objects = guarded("lsm-ready-system");
+        let (leader, standby) = (Role::Leader, Role::Standby);
+        for (role, kind, name, deleted, held, expected) in [
+            (leader, kinds::SERVICE_ACCOUNT, OPERATOR_ACCOUNT, false, false, "hold"),
+            (leader, kinds::SERVICE_ACCOUNT, OPERATOR_ACCOUNT, false, true, "nothing"),
+            (leader, kinds::SERVICE_ACCOUNT, OPERATOR_ACCOUNT, true, true, "clean up"),
+            (leader, kinds::CLUSTER_ROLE, OPERATOR_ACCOUNT, true, false, "clean up"),
+            (leader, kinds::NAMESPACE, "lsm-ready-system", false, false, "nothing"),
+            (leader, kinds::NAMESPACE, "lsm-ready-system", true, false, "clean up"),
+            (leader, kinds::CLUSTER_ROLE_BINDING, PATCHING, false, false, "hold"),
+            (leader, kinds::CLUSTER_ROLE_BINDING, PATCHING, true, true, "let go"),
+            (leader, kinds::CLUSTER_ROLE_BINDING, PATCHING, true, false, "nothing"),
+            (standby, kinds::SERVICE_ACCOUNT, OPERATOR_ACCOUNT, false, false, "nothing"),
+            (standby, kinds::SERVICE_ACCOUNT, OPERATOR_ACCOUNT, true, true, "clean up"),
+            (standby, kinds::CLUSTER_ROLE_BINDING, PATCHING, true, true, "nothing"),
+        ] {
+            let found = objects.iter().find(|object| object.kind == kind && object.name == name);
+            let finalizers: &[&str] = if held { &[FINALIZER] } else { &[] };
+            let step = step(found.unwrap(), &object(deleted, finalizers), role);
+            assert_eq!(word(&step), expected, "{role:?} {} {name} {deleted} {held}", kind.kind);
+        }
+    }
+
+    #[test]
+    fn paths_are_those_of_the_api_server() {
+        let paths: Vec<String> = guarded("ns").iter().map(Guarded::path).collect();
+        assert_eq!(paths[0], "/api/v1/namespaces/ns");
+        assert_eq!(paths[1], "/api/v1/namespaces/ns/serviceaccounts/lsm-ready-operator");
+        let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/lsm-ready-operator";
+        assert_eq!(paths[2], role);
     }
 }

@@ -19,6 +19,7 @@ use lsm_ready_crds::names::FIELD_MANAGER;
 use lsm_ready_tetragon::patch;
 use tracing::{info, warn};
 
+use super::dry_run;
 use super::observe::Observation;
 use super::write::{Error, Outcome, Write};
 use crate::context::Context;
@@ -30,6 +31,10 @@ pub(super) async fn apply(
     ctx: &Context,
 ) -> Result<Outcome, Error> {
     let key = &observed.key;
+    if let Some(refused) = dry_run::refusal(write, observed, &ctx.client).await {
+        warn!(daemon_set = %key, ?write, outcome = ?refused, "DaemonSet not changed");
+        return Ok(refused);
+    }
     match send(write, observed, ctx).await {
         Ok(Some(written)) => {
             ctx.metrics.wrote("DaemonSet");

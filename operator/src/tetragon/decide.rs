@@ -45,6 +45,19 @@ impl Decision {
             Self::Rest | Self::Write(_) => None,
         }
     }
+
+    /// Takes no mount away while it is unknown what some policies ask for: one of them may have
+    /// asked for it. `unread` are these policies.
+    pub fn unless_unread(self, unread: &[String], daemon_set: &DaemonSet) -> Self {
+        match &self {
+            Self::Write(Write::Remove) if !unread.is_empty() => Self::Rest,
+            // It may move the mount to another container.
+            Self::Write(Write::Mount { .. }) if !unread.is_empty() && owned(daemon_set) => {
+                Self::Rest
+            }
+            Self::Write(_) | Self::Wait(_) | Self::Rest => self,
+        }
+    }
 }
 
 impl DaemonSetState {
@@ -227,6 +240,7 @@ fn has_our_mount(daemon_set: &DaemonSet, container: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use lsm_ready_crds::names;
     use lsm_ready_tetragon::plan::Need;
     use serde_json::json;
 
@@ -329,6 +343,21 @@ mod tests {
             Observation { gate: held, ..observe(&daemon_set, Plan::NotWanted, minute(1)) };
         reverted.decide(&observed);
         assert_eq!(reverted, DaemonSetState::default(), "there is nothing to hold");
+    }
+
+    #[test]
+    fn no_mount_is_removed_or_moved_while_a_policy_is_unread() {
+        let label = json!({names::DAEMON_SET_LABEL: "managed"});
+        let ours: DaemonSet =
+            serde_json::from_value(json!({"metadata": {"labels": label}})).unwrap();
+        let unread = ["p".to_owned()];
+        let decide = |write: &Write, unread: &[String], daemon_set: &DaemonSet| {
+            Decision::Write(write.clone()).unless_unread(unread, daemon_set)
+        };
+        assert_eq!(decide(&Write::Remove, &unread, &ours), Decision::Rest);
+        assert_eq!(decide(&mount(), &unread, &ours), Decision::Rest);
+        assert_eq!(decide(&mount(), &unread, &at("1")), Decision::Write(mount()));
+        assert_eq!(decide(&Write::Remove, &[], &ours), Decision::Write(Write::Remove));
     }
 
     #[test]

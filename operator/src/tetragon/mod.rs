@@ -11,7 +11,8 @@
 //! ## Guarantees
 //! Nothing is written where nothing differs. We own one label, one volume and one mount. The label
 //! marks them, so they are removed when no policy asks for them, also after a restart of the
-//! operator. No other field is changed, and no DaemonSet is created.
+//! operator. No other field is changed, and no DaemonSet is created. Only DaemonSets of the
+//! [`allow_list`] and those whose owners allow it get a mount, and only their agents are restarted.
 //!
 //! ## Assumptions
 //! Every store is filled before the first reconcile. Without the policies, every mount would be
@@ -22,9 +23,11 @@
 //! once a minute, and at once when the DaemonSet or the request changes. All other errors are
 //! retried with backoff.
 
+pub mod allow_list;
 pub mod apply;
 pub mod condition;
 pub mod decide;
+mod dry_run;
 mod events;
 pub mod gate;
 pub mod merge;
@@ -67,12 +70,13 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     }
     // 1. Observe (no client required).
     let now = (ctx.now)();
-    let observed = observe(&daemon_set, &ctx.stores, now);
+    let observed = observe(&daemon_set, &ctx, now);
     let before = ctx.tetragon.recall(&daemon_set);
     let mut state = before.clone();
 
     // 2. Decide (no client required).
-    let decision = state.decide(&observed);
+    let decision =
+        state.decide(&observed).unless_unread(&ctx.stores.unread_policies(), &daemon_set);
     let Observation { key, plan, gate, .. } = &observed;
     debug!(daemon_set = %key, ?plan, ?gate, ?decision, "decided");
 
@@ -125,8 +129,8 @@ async fn follow(
         state.survey = None;
         return None;
     }
-    let wrote_template = state.disruption.as_ref().is_some_and(|own| own.wrote(rollout));
-    let next_survey = pods::survey(observed, &mut state.survey, wrote_template, &ctx.client).await;
+    let wrote = state.disruption.as_ref().and_then(|own| own.wrote(rollout));
+    let next_survey = pods::survey(observed, &mut state.survey, wrote, &ctx.client).await;
     if next_survey.is_some() {
         return next_survey;
     }
@@ -142,7 +146,7 @@ pub fn findings(
 ) -> Findings {
     match daemon_set {
         Some(daemon_set) => {
-            let observed = observe(daemon_set, &ctx.stores, (ctx.now)());
+            let observed = observe(daemon_set, ctx, (ctx.now)());
             condition::findings(policy, &observed, &ctx.tetragon.recall(daemon_set))
         }
         None => condition::without_daemon_set(policy, key),

@@ -12,14 +12,15 @@ use lsm_ready_tetragon::plan::{Plan, owned, plan, pod, release};
 use lsm_ready_tetragon::privilege::is_confined_by_default;
 use lsm_ready_tetragon::refusal::Refusal;
 
+use super::allow_list::AllowList;
 use super::gate::{Gate, gate};
 use super::merge::PolicyRequests;
 use super::nodes::NodeFacts;
 use super::rollout::agents::programs;
 use super::rollout::progress::Progress;
 use super::stale::can_help;
+use crate::context::Context;
 use crate::watch::key::DaemonSetKey;
-use crate::watch::store::Stores;
 
 /// One DaemonSet, what the policies ask of it, and what follows from both.
 #[derive(Clone, Debug)]
@@ -48,12 +49,13 @@ pub struct Observation<'a> {
     pub now: Timestamp,
 }
 
-/// Reads the policies and the nodes from the stores.
-pub fn observe<'a>(daemon_set: &'a DaemonSet, stores: &Stores, now: Timestamp) -> Observation<'a> {
-    let policies = stores.policies.state();
+/// Reads the policies and the nodes from the stores, and the list of DaemonSets that may be changed.
+pub fn observe<'a>(daemon_set: &'a DaemonSet, ctx: &Context, now: Timestamp) -> Observation<'a> {
+    let policies = ctx.stores.policies.state();
     let requests =
         PolicyRequests::of(&DaemonSetKey::of(daemon_set), policies.iter().map(AsRef::as_ref));
-    Observation::new(daemon_set, requests, NodeFacts::of(daemon_set, stores), now)
+    Observation::new(daemon_set, requests, NodeFacts::of(daemon_set, &ctx.stores), now)
+        .within(&ctx.allow_list)
 }
 
 /// What a DaemonSet's pod template says about the agent.
@@ -99,6 +101,27 @@ impl<'a> Observation<'a> {
             restart_helps,
             now,
         }
+    }
+
+    /// The same observation, where only DaemonSets of that list get a mount and are restarted. What
+    /// is mounted stays, and is removed when nobody wants it.
+    #[must_use]
+    pub fn within(self, list: &AllowList) -> Self {
+        if list.allows(self.daemon_set, &self.request.container) {
+            return self;
+        }
+        let plan = match self.plan {
+            Plan::Patch { container, .. } => {
+                Plan::Refused(Refusal::NotAllowed { container, names: list.words() })
+            }
+            plan @ (Plan::NotWanted
+            | Plan::NotNeeded(_)
+            | Plan::Keep { .. }
+            | Plan::Suggest { .. }
+            | Plan::Remove { .. }
+            | Plan::Refused(_)) => plan,
+        };
+        Self { plan, restart_helps: false, ..self }
     }
 
     /// On which nodes AppArmor keeps the agents from securityfs, in words. None where there is no

@@ -14,6 +14,7 @@
 //! - Listed policies stay until there is a newer list. No label changes because the API server, or
 //!   a right of the operator, is missing for a while.
 
+mod bounds;
 pub mod condition;
 pub mod expectation;
 pub mod requirement;

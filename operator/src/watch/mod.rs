@@ -1,59 +1,102 @@
 //! The watches that fill the stores and trigger the controllers.
 //!
 //! ## Flow
-//! list and watch → skip, log and count objects that cannot be parsed → trim → store → trigger: the
-//! keys of the objects that the change concerns go into the queues.
+//! list and watch → parse and trim ([`guard`], [`kept`]) → set aside what cannot be parsed
+//! ([`unparsable`]) → keep what is bounded: the oldest policies ([`policy_bound`]), the DaemonSets
+//! that matter ([`named`]), the contents of the hook profiles that are used ([`contents`]) → store
+//! → trigger: the keys of the objects that the change concerns go into the queues.
 //!
 //! ## Guarantees
-//! A key is queued only after the store has the change. After a watch had to list again, everything
-//! is queued, because a deletion in the gap has no event of its own. A change that no controller
-//! reads, such as a kubelet's heartbeat, queues nothing.
+//! - A key is queued only after the store has the change. After a watch had to list again,
+//!   everything is queued, because a deletion in the gap has no event of its own. A change that no
+//!   controller reads, such as a kubelet's heartbeat, queues nothing.
+//! - An object that cannot be parsed changes nothing: its last version stays in force until the
+//!   object is deleted.
+//! - Memory is bounded, whatever is written to the API server; docs/limits.md has the numbers.
+//!
+//! ## Order
+//! Hook profiles are listed after the reports, which say whose content is needed. DaemonSets are
+//! listed after the policies, which say which of them matter.
 //!
 //! ## Errors
-//! A watch that breaks is restarted with backoff, logged and counted. The stores keep their objects
-//! meanwhile, so no label changes because the API server is unreachable.
+//! A watch that breaks is restarted within five seconds ([`retry`]), logged and counted. The stores
+//! keep their objects meanwhile, so no label changes because the API server is unreachable.
 
-pub mod digest_cache;
+pub mod contents;
+mod fetch;
+pub mod guard;
+pub mod kept;
 pub mod key;
+pub(crate) mod log_limit;
+pub mod named;
+pub mod policy_bound;
+pub mod profile;
 pub mod queue;
+pub(crate) mod retry;
 #[cfg(test)]
 mod scenarios;
 pub mod store;
 pub mod triggers;
+pub mod unparsable;
 
 use std::fmt::Debug;
-use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures::{Stream, StreamExt, TryStreamExt, future};
-use kube::core::DeserializeGuard;
+use futures::{StreamExt, future, pin_mut};
 use kube::{Api, Client, Resource, ResourceExt};
-use kube_runtime::WatchStreamExt;
-use kube_runtime::reflector::{self, Lookup, ObjectRef, Store, store::Writer};
+use kube_runtime::reflector::{Lookup, store::Writer};
 use kube_runtime::watcher::{self, Event, watcher};
+use lsm_ready_crds::LsmPolicy;
+use lsm_ready_crds::text::truncate;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::connection::watch_config;
+use crate::run::readiness::Readiness;
 use crate::tracing_policies;
-use crate::watch::store::{Writers, trim, trim_node};
+use crate::watch::guard::{Guard, MAX_ERROR};
+use crate::watch::kept::Kept;
+use crate::watch::log_limit::LogLimit;
+use crate::watch::named::NamedDaemonSets;
+use crate::watch::policy_bound::PolicyBound;
+use crate::watch::profile::Profile;
+use crate::watch::retry::Retry;
+use crate::watch::store::{Stores, Writers};
 use crate::watch::triggers::Triggers;
+use crate::watch::unparsable::{Parse, Unparsable};
+
+/// Shortest time between two lists that are made because more objects have to be kept.
+const LIST_INTERVAL: Duration = Duration::from_secs(1);
+/// Objects are listed again after this time, whatever the watch says: an event that got lost on the
+/// way, which Kubernetes rules out, must not leave a label wrong for ever.
+const LIST_AGAIN_AFTER: Duration = Duration::from_mins(15);
 
 /// Runs the watches with that client's rights, until the future is dropped.
 pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
-    let ctx = triggers.context();
-    let nodes = watch(&client, writers.nodes, trim_node, ctx, |event| triggers.node(event));
-    let reports = watch(&client, writers.reports, trim, ctx, |event| triggers.report(event));
-    let profiles = watch(&client, writers.profiles, trim, ctx, |event| triggers.profile(event));
-    let policies = watch(&client, writers.policies, trim, ctx, |event| triggers.policy(event));
-    let daemon_sets =
-        watch(&client, writers.daemon_sets, trim, ctx, |event| triggers.daemon_set(event));
+    let triggers = Arc::new(triggers);
+    let Context { stores, metrics, .. } = triggers.context();
     let changed = || triggers.tracing_policies();
-    let (client, writer) = (client.clone(), writers.tracing_policies);
-    let tracing = tracing_policies::watch::run(client, writer, &changed, &ctx.metrics);
-    Box::pin(future::join(future::join5(nodes, reports, profiles, policies, daemon_sets), tracing))
-        .await;
+    let tracing =
+        tracing_policies::watch::run(client.clone(), writers.tracing_policies, &changed, metrics);
+    let nodes = watch(&client, writers.nodes, Parts::plain(&triggers, Triggers::node));
+    let reports = watch(&client, writers.reports, Parts::plain(&triggers, Triggers::report));
+    let policies = watch(&client, writers.policies, policies(&triggers));
+    let profiles = async {
+        let _ = stores.reports.wait_until_ready().await;
+        watch(&client, writers.profiles, profiles(&triggers)).await;
+    };
+    let daemon_sets = async {
+        let _ = stores.policies.wait_until_ready().await;
+        watch(&client, writers.daemon_sets, daemon_sets(&triggers)).await;
+    };
+    let contents = fetch::contents(&client, &triggers);
+    let watches = future::join5(nodes, reports, profiles, policies, daemon_sets);
+    Box::pin(future::join3(watches, tracing, contents)).await;
 }
 
 /// A kind of object that can be watched and kept in a store.
@@ -81,118 +124,180 @@ impl<K> Watched for K where
 {
 }
 
-/// One watch, from the API server to the triggers.
-fn watch<K: Watched>(
-    client: &Client,
-    writer: Writer<K>,
-    trim: fn(&mut K),
-    ctx: &Context,
-    trigger: impl Fn(&Event<K>),
-) -> impl Future<Output = ()> {
-    let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
-    let readiness = ctx.readiness.clone();
-    let events = watcher(api, watch_config())
-        .default_backoff()
-        .inspect_err(move |error| readiness.watch_failed(&<K as Resource>::kind(&()), error));
-    let events = parsed(events, writer.as_reader(), ctx.metrics.clone()).modify(trim);
-    reflector::reflector(writer, events).for_each(move |event| {
-        if let Ok(event) = &event {
-            trigger(event);
-        }
-        future::ready(())
-    })
-}
-
-/// Passes on the events of objects that can be parsed. Logs and counts the others, and the watch's
-/// own errors.
-fn parsed<K: Watched>(
-    events: impl Stream<Item = watcher::Result<Event<DeserializeGuard<K>>>>,
-    store: Store<K>,
+/// What is particular to the watch of one kind.
+struct Parts<'a, K> {
     metrics: Metrics,
-) -> impl Stream<Item = watcher::Result<Event<K>>> {
-    events.filter_map(move |event| {
-        let event = match event {
-            Ok(Event::Apply(object)) => parse(object, &metrics).map(Event::Apply),
-            Ok(Event::InitApply(object)) => parse(object, &metrics).map(Event::InitApply),
-            Ok(Event::Delete(object)) => {
-                // A deleted object leaves the store, also if it can no longer be parsed.
-                let stored = store.get(&key(&object));
-                let stored = stored.map(|stored| K::clone(&stored));
-                parse(object, &metrics).or(stored).map(Event::Delete)
+    readiness: Readiness,
+    unparsable: Unparsable,
+    /// Called when an object is gone of which no version could be parsed.
+    on_unread_gone: Box<dyn Fn() + Send + Sync>,
+    /// Which objects enter the store.
+    keep: Box<dyn FnMut(Event<K>) -> Vec<Event<K>> + Send>,
+    /// Called after the store has the change.
+    trigger: Box<dyn Fn(&Event<K>) + Send + Sync + 'a>,
+    /// Is notified when the objects have to be listed again.
+    must_list: Arc<Notify>,
+}
+
+impl<'a, K: Kept> Parts<'a, K> {
+    /// Every object enters the store.
+    fn plain(triggers: &'a Triggers, trigger: fn(&Triggers, &Event<K>)) -> Self {
+        Self {
+            metrics: triggers.context().metrics.clone(),
+            readiness: triggers.context().readiness.clone(),
+            unparsable: Unparsable::default(),
+            on_unread_gone: Box::new(|| {}),
+            keep: Box::new(|event| vec![event]),
+            trigger: Box::new(move |event| trigger(triggers, event)),
+            must_list: Arc::default(),
+        }
+    }
+}
+
+/// The oldest policies enter the store.
+fn policies(triggers: &Arc<Triggers>) -> Parts<'_, LsmPolicy> {
+    let stores = &triggers.context().stores;
+    let mut bound = PolicyBound::new(stores.excess_policies.clone());
+    let must_list = Arc::new(Notify::new());
+    let (asked, gone) = (must_list.clone(), triggers.clone());
+    let keep = move |event| {
+        let passed = bound.pass(event);
+        if passed.must_list {
+            asked.notify_one();
+        }
+        passed.events
+    };
+    Parts {
+        unparsable: stores.unparsable_policies.clone(),
+        on_unread_gone: Box::new(move || gone.unread_policy_gone()),
+        keep: Box::new(keep),
+        must_list,
+        ..Parts::plain(triggers, Triggers::policy)
+    }
+}
+
+/// Every profile enters the store without its content, which is put aside.
+fn profiles(triggers: &Triggers) -> Parts<'_, Profile> {
+    let contents = triggers.context().stores.contents.clone();
+    let keep = move |mut event: Event<Profile>| {
+        if let Event::InitApply(profile) | Event::Apply(profile) = &mut event
+            && let Some(content) = profile.take_content()
+        {
+            contents.offer(&profile.name_any(), content);
+        }
+        vec![event]
+    };
+    Parts { keep: Box::new(keep), ..Parts::plain(triggers, Triggers::profile) }
+}
+
+/// The DaemonSets that matter enter the store.
+fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::DaemonSet> {
+    let Stores { wanted_daemon_sets: wanted, daemon_sets, .. } = &triggers.context().stores;
+    let must_list = wanted.grown();
+    let named = NamedDaemonSets { wanted: wanted.clone(), store: daemon_sets.clone() };
+    let keep = move |event| named.pass(event).into_iter().collect();
+    Parts { keep: Box::new(keep), must_list, ..Parts::plain(triggers, Triggers::daemon_set) }
+}
+
+/// One watch, from the API server to the triggers.
+async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_, K>) {
+    let Parts { metrics, readiness, unparsable, on_unread_gone, mut keep, trigger, must_list } =
+        parts;
+    let api: Api<Guard<K>> = Api::all(client.clone());
+    let mut parse = Parse::new(unparsable, writer.as_reader(), metrics.clone(), on_unread_gone);
+    let mut health = Health::of(metrics, readiness);
+    loop {
+        let events = watcher(api.clone(), config::<K>());
+        pin_mut!(events);
+        let (mut is_listing, mut listed) = (true, Instant::now());
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = asked(&must_list, listed), if !is_listing => break,
+                event = events.next() => event,
+            };
+            match event {
+                Some(Ok(event)) => {
+                    match &event {
+                        Event::Init => is_listing = true,
+                        Event::InitDone => (is_listing, listed) = (false, Instant::now()),
+                        Event::Apply(_) | Event::Delete(_) => health.works(),
+                        Event::InitApply(_) => {}
+                    }
+                    for event in parse.pass(event).into_iter().flat_map(&mut keep) {
+                        writer.apply_watcher_event(&event);
+                        trigger(&event);
+                    }
+                }
+                Some(Err(error)) => {
+                    sleep(health.failed::<K>(&error)).await;
+                    // The resource or the right is gone. A watch does not recover from that.
+                    if matches!(code(&error), Some(403 | 404)) {
+                        break;
+                    }
+                }
+                None => break,
             }
-            Ok(Event::Init) => Some(Event::Init),
-            Ok(Event::InitDone) => Some(Event::InitDone),
-            Err(error) => {
-                let kind = <K as Resource>::kind(&());
-                warn!(%kind, %error, "watch broke, restarting it");
-                metrics.watch_failed(&kind);
-                None
-            }
-        };
-        future::ready(event.map(Ok))
-    })
-}
-
-fn key<K: Watched>(object: &DeserializeGuard<K>) -> ObjectRef<K> {
-    let key = ObjectRef::new(&object.name_any());
-    match &object.meta().namespace {
-        Some(namespace) => key.within(namespace),
-        None => key,
+        }
     }
 }
 
-fn parse<K: Watched>(object: DeserializeGuard<K>, metrics: &Metrics) -> Option<K> {
-    object
-        .0
-        .inspect_err(|invalid| {
-            let kind = <K as Resource>::kind(&());
-            let name = invalid.metadata.name.as_deref().unwrap_or_default();
-            let namespace = invalid.metadata.namespace.as_deref().unwrap_or_default();
-            let error = &invalid.error;
-            warn!(%kind, namespace, name, error, "skipping object: it cannot be parsed");
-            metrics.skipped(&kind);
-        })
-        .ok()
+/// How objects of that kind are listed and watched.
+fn config<K: Kept>() -> watcher::Config {
+    watch_config().page_size(K::PAGE)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lsm_ready_crds::{Evidence, LsmNode};
-    use serde_json::json;
+/// Returns when a further list is asked for, and the last one is not too recent, or is old.
+async fn asked(must_list: &Notify, listed: Instant) {
+    sleep_until(listed + LIST_INTERVAL).await;
+    tokio::select! {
+        biased;
+        () = must_list.notified() => {}
+        () = sleep_until(listed + LIST_AGAIN_AFTER) => {}
+    }
+}
 
-    fn guarded(evidence: &str) -> DeserializeGuard<LsmNode> {
-        let object = json!({"metadata": {"name": "n1"}, "status": {"evidence": evidence}});
-        serde_json::from_value(object).unwrap()
+/// What is known of a watch's failures.
+struct Health {
+    metrics: Metrics,
+    readiness: Readiness,
+    retry: Retry,
+    log: LogLimit,
+}
+
+impl Health {
+    fn of(metrics: Metrics, readiness: Readiness) -> Self {
+        Self { metrics, readiness, retry: Retry::default(), log: LogLimit::default() }
     }
 
-    #[tokio::test]
-    async fn an_object_that_cannot_be_parsed_is_skipped_and_counted() {
-        let metrics = Metrics::default();
-        let events = futures::stream::iter([
-            Ok(Event::Init),
-            Ok(Event::InitApply(guarded("Divined"))),
-            Ok(Event::InitApply(guarded("Denied"))),
-            Ok(Event::InitDone),
-            Err(watcher::Error::NoResourceVersion),
-            Ok(Event::Apply(guarded("Divined"))),
-        ]);
-        let (store, _) = reflector::store();
-        let seen: Vec<_> = parsed(events, store, metrics.clone()).collect().await;
-        let seen: Vec<_> = seen.into_iter().map(|event| event.unwrap().to_string()).collect();
-        assert_eq!(seen, ["Init", "InitApply(n1)", "InitDone"]);
-        let text = metrics.encode().unwrap();
-        assert!(text.contains(r#"lsm_ready_skipped_objects_total{kind="LsmNode"} 2"#), "{text}");
-        assert!(text.contains(r#"lsm_ready_watch_errors_total{kind="LsmNode"} 1"#), "{text}");
+    /// Counts a failure, logs it if it is a new one, and returns how long to wait.
+    fn failed<K: Kept>(&mut self, error: &watcher::Error) -> Duration {
+        let (kind, now) = (<K as Resource>::kind(&()), Instant::now());
+        self.metrics.watch_failed(&kind);
+        self.readiness.watch_failed(&kind, error);
+        let error = truncate(&error.to_string(), MAX_ERROR);
+        if self.log.allows("", &error, now) {
+            warn!(%kind, error, "watch broke, restarting it");
+        }
+        self.retry.failed(now)
     }
 
-    #[tokio::test]
-    async fn a_deleted_object_that_cannot_be_parsed_is_deleted_as_it_is_stored() {
-        let (store, mut writer) = reflector::store();
-        writer.apply_watcher_event(&Event::Apply(guarded("Denied").0.unwrap()));
-        let events = futures::stream::iter([Ok(Event::Delete(guarded("Divined")))]);
-        let seen: Vec<_> = parsed(events, store, Metrics::default()).collect().await;
-        let [Ok(Event::Delete(deleted))] = seen.as_slice() else { panic!("{seen:?}") };
-        assert_eq!(deleted.status.as_ref().unwrap().evidence, Evidence::Denied);
+    fn works(&mut self) {
+        self.retry.works();
+        self.log.forget("");
+    }
+}
+
+/// The HTTP status of the API server, if it answered.
+pub(crate) fn code(error: &watcher::Error) -> Option<u16> {
+    use watcher::Error::{
+        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
+    };
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => Some(status.code),
+        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => None,
     }
 }

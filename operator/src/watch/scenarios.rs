@@ -1,7 +1,6 @@
 //! A watch breaks, an object is deleted meanwhile, and the watch lists again: everything that was
 //! remembered of the object is forgotten.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,8 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_crds::policy::NodeCounts;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy};
+use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
@@ -22,10 +22,11 @@ use crate::watch::triggers::Triggers;
 const CRDS: &str = "/apis/lsmready.io/v1alpha1";
 
 /// A list, as the API server answers it.
-fn list(path: &str, version: &str, items: &[&Value]) -> Exchange {
+fn list<K: Kept>(path: &str, version: &str, items: &[&Value]) -> Exchange {
+    let page = K::PAGE;
     let answer = json!({"kind": "List", "apiVersion": "v1", "items": items,
         "metadata": {"resourceVersion": version}});
-    Exchange::new(&format!("GET {path}?&limit=500"), Value::Null, answer)
+    Exchange::new(&format!("GET {path}?&limit={page}"), Value::Null, answer)
 }
 
 /// The watch after that list. It breaks, because the API server no longer has this version.
@@ -38,47 +39,41 @@ fn broken_watch(path: &str, version: &str) -> Exchange {
 }
 
 /// The objects of one kind: one is in both lists, the other is deleted while the watch is broken.
-struct Relisted<K> {
+struct Relisted<K: Stored> {
     path: String,
     kept: Value,
     gone: Value,
-    trigger: fn(&Triggers, &Event<K>),
+    trigger: fn(&Triggers, &Event<K::Kept>),
 }
 
-impl<K: Stored + Send + Sync> Relisted<K> {
+impl<K: Stored> Relisted<K> {
     /// Watches until the second list. `remember` is called after the first. Returns the context and
     /// the number of objects that the triggers remember after each list.
-    async fn watch(self, remember: impl Fn(&Context)) -> (Arc<Context>, [usize; 2]) {
+    async fn watch(self, remember: fn(&Context)) -> (Arc<Context>, [usize; 2]) {
         let (ctx, mut writers, server) = Fixture::new().plays_for_a_watch(vec![
-            list(&self.path, "7", &[&self.kept, &self.gone]),
+            list::<K::Kept>(&self.path, "7", &[&self.kept, &self.gone]),
             broken_watch(&self.path, "7"),
-            list(&self.path, "9", &[&self.kept]),
+            list::<K::Kept>(&self.path, "9", &[&self.kept]),
         ]);
         let triggers = Triggers::new(ctx.clone());
         let writer = std::mem::take(K::writer(&mut writers));
-        let (first, second) = (Cell::new(None), Cell::new(None));
+        let remembered = Mutex::new(Vec::new());
         let done = tokio::sync::Notify::new();
-        let watching = watch(&ctx.client, writer, trim, &ctx, |event| {
+        let trigger = |event: &Event<K::Kept>| {
             (self.trigger)(&triggers, event);
-            match (event, first.get()) {
-                (Event::InitDone, None) => {
-                    first.set(Some(triggers.remembered()));
-                    remember(&ctx);
-                }
-                (Event::InitDone, Some(_)) => {
-                    second.set(Some(triggers.remembered()));
-                    done.notify_one();
-                }
-                (Event::Init | Event::InitApply(_) | Event::Apply(_) | Event::Delete(_), _) => {}
+            if let Event::InitDone = event {
+                remembered.lock().push(triggers.remembered());
+                if remembered.lock().len() == 1 { remember(&ctx) } else { done.notify_one() }
             }
-        });
+        };
+        let parts = Parts { trigger: Box::new(trigger), ..Parts::plain(&triggers, self.trigger) };
         tokio::select! {
-            () = watching => {}
+            () = watch(&ctx.client, writer, parts) => {}
             () = done.notified() => {}
             played = server => panic!("the script is over: {played:?}"),
         }
-        let remembered = [&first, &second].map(|count| count.get().unwrap());
-        (ctx, remembered)
+        let remembered = remembered.lock().clone().try_into().unwrap();
+        (ctx.clone(), remembered)
     }
 }
 
@@ -89,13 +84,14 @@ fn is_forgotten(backoff: &Backoff, uid: &str) -> bool {
 
 fn daemon_set(name: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": {"name": name, "namespace": "kube-system", "uid": format!("uid-{name}")},
+        "metadata": {"name": name, "namespace": "kube-system", "uid": format!("uid-{name}"),
+            "labels": {names::DAEMON_SET_LABEL: "managed"}},
         "spec": {"selector": {}, "template": {}}})
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
-    let relisted = Relisted {
+    let relisted = Relisted::<LsmPolicy> {
         path: format!("{CRDS}/lsmpolicies"),
         kept: fixture::policy("kept", &json!({})),
         gone: fixture::policy("gone", &json!({})),
@@ -147,8 +143,12 @@ async fn a_daemon_set_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
         gone: daemon_set("gone"),
         trigger: Triggers::daemon_set,
     };
-    let written = || DaemonSetState { written: Some("7".to_owned()), ..DaemonSetState::default() };
-    let object = |name| serde_json::from_value::<DaemonSet>(daemon_set(name)).unwrap();
+    fn written() -> DaemonSetState {
+        DaemonSetState { written: Some("7".to_owned()), ..DaemonSetState::default() }
+    }
+    fn object(name: &str) -> DaemonSet {
+        serde_json::from_value(daemon_set(name)).unwrap()
+    }
     let (ctx, remembered) = relisted
         .watch(|ctx| {
             for name in ["kept", "gone"] {
@@ -183,26 +183,29 @@ async fn a_report_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hook_profile_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
-    let profile = |kernel: &str| {
+    fn profile(kernel: &str) -> LsmHookProfile {
         let spec = LsmHookProfileSpec { kernel: kernel.to_owned(), ..Default::default() };
         let mut profile = LsmHookProfile::new(&spec.digest(), spec);
         profile.metadata.uid = Some(format!("uid-{kernel}"));
         profile.metadata.resource_version = Some("1".to_owned());
         profile
-    };
-    let (kept, gone) = (profile("kept"), profile("gone"));
+    }
     let relisted = Relisted::<LsmHookProfile> {
         path: format!("{CRDS}/lsmhookprofiles"),
-        kept: serde_json::to_value(&kept).unwrap(),
-        gone: serde_json::to_value(&gone).unwrap(),
+        kept: serde_json::to_value(profile("kept")).unwrap(),
+        gone: serde_json::to_value(profile("gone")).unwrap(),
         trigger: Triggers::profile,
     };
     let (ctx, _) = relisted
         .watch(|ctx| {
-            assert!(ctx.stores.digests.is_genuine(&kept) && ctx.stores.digests.is_genuine(&gone));
+            for kernel in ["kept", "gone"] {
+                let spec = profile(kernel).spec;
+                ctx.stores.contents.offer(&spec.digest(), Arc::new(spec));
+            }
         })
         .await;
-    assert_eq!(ctx.stores.digests.len(), 1);
+    assert!(ctx.stores.contents.get(&profile("kept").spec.digest()).is_some());
+    assert!(ctx.stores.contents.get(&profile("gone").spec.digest()).is_none());
 }
 
 /// A deletion that has its event is treated like one that has none.

@@ -1,20 +1,27 @@
 //! What the operator knows of the cluster: one store in memory for each kind of object.
 //!
-//! In: the events of [`crate::watch`]. Out: the objects as they were last seen. Objects are trimmed
-//! before they are stored: 5,000 Nodes with their images and managed fields would take 150 MB.
+//! In: the events of [`crate::watch`]. Out: the objects as they were last seen, trimmed
+//! ([`crate::watch::kept`]).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus, NodeSystemInfo};
+use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::node::Securityfs;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::verdict::Facts;
-use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
+use lsm_ready_crds::{LsmNode, LsmPolicy};
 
 use crate::tracing_policies::snapshot::{self, Reader};
-use crate::watch::digest_cache::DigestCache;
+use crate::watch::contents::Contents;
+use crate::watch::named::Wanted;
+use crate::watch::policy_bound::Excess;
+use crate::watch::profile::Profile;
+use crate::watch::unparsable::Unparsable;
 
 /// The read sides.
 #[derive(Clone)]
@@ -23,13 +30,20 @@ pub struct Stores {
     pub nodes: Store<Node>,
     /// The probes' reports, by the node's name.
     pub reports: Store<LsmNode>,
-    /// Hook profiles, by digest.
-    pub profiles: Store<LsmHookProfile>,
+    /// Hook profiles by name, without their contents.
+    pub profiles: Store<Profile>,
+    /// The contents of the hook profiles that are used, by digest.
+    pub contents: Contents,
+    /// The policies in force.
     pub policies: Store<LsmPolicy>,
-    /// Every DaemonSet of the cluster, because a policy may name any of them.
+    /// The policies that are not in force, because there are too many.
+    pub excess_policies: Excess,
+    /// The policies whose newest version cannot be parsed. An earlier version stays in force.
+    pub unparsable_policies: Unparsable,
+    /// The DaemonSets that a policy names, and those with our label.
     pub daemon_sets: Store<DaemonSet>,
-    /// Which hook profiles are named by the digest of their content.
-    pub digests: DigestCache,
+    /// The DaemonSets that policies name.
+    pub wanted_daemon_sets: Wanted,
     /// Tetragon's own policies, if their CRDs are installed.
     pub tracing_policies: Reader,
 }
@@ -38,7 +52,7 @@ pub struct Stores {
 pub struct Writers {
     pub(crate) nodes: Writer<Node>,
     pub(crate) reports: Writer<LsmNode>,
-    pub(crate) profiles: Writer<LsmHookProfile>,
+    pub(crate) profiles: Writer<Profile>,
     pub(crate) policies: Writer<LsmPolicy>,
     pub(crate) daemon_sets: Writer<DaemonSet>,
     pub(crate) tracing_policies: snapshot::Writer,
@@ -65,9 +79,12 @@ pub fn stores() -> (Stores, Writers) {
             nodes,
             reports,
             profiles,
+            contents: Contents::default(),
             policies,
+            excess_policies: Excess::default(),
+            unparsable_policies: Unparsable::default(),
             daemon_sets,
-            digests: DigestCache::default(),
+            wanted_daemon_sets: Wanted::default(),
             tracing_policies,
         },
         writers,
@@ -78,7 +95,7 @@ pub fn stores() -> (Stores, Writers) {
 pub struct NodeRecord {
     boot_id: String,
     report: Option<Arc<LsmNode>>,
-    profile: Option<Arc<LsmHookProfile>>,
+    profile: Option<Arc<LsmHookProfileSpec>>,
 }
 
 impl NodeRecord {
@@ -87,10 +104,20 @@ impl NodeRecord {
         Facts {
             boot_id: &self.boot_id,
             report: self.report.as_ref().and_then(|report| report.status.as_ref()),
-            profile: self.profile.as_ref().map(|profile| &profile.spec),
+            profile: self.profile.as_deref(),
         }
     }
+
+    /// The labels by which policies select the Node.
+    pub fn labels<'a>(&self, node: &'a Node) -> Cow<'a, Labels> {
+        labels_for_selecting(node, self.report.is_some())
+    }
 }
+
+/// The label for a Node's operating system, which its kubelet sets.
+pub const OS_LABEL: &str = "kubernetes.io/os";
+/// Its value on Linux.
+pub const LINUX: &str = "linux";
 
 impl Stores {
     /// The report and hook profile of that Node. A profile whose name is not the digest of its
@@ -99,11 +126,42 @@ impl Stores {
         let report = self.reports.get(&ObjectRef::new(&node.name_any()));
         let profile = report
             .as_ref()
-            .and_then(|report| report.status.as_ref()?.hook_profile.as_deref())
-            .and_then(|digest| self.profiles.get(&ObjectRef::new(digest)))
-            .filter(|profile| self.digests.is_genuine(profile));
+            .and_then(|report| self.profile(report.status.as_ref()?.hook_profile.as_deref()?));
         NodeRecord { boot_id: boot_id(node).to_owned(), report, profile }
     }
+
+    /// The content of the genuine profile with that name.
+    fn profile(&self, digest: &str) -> Option<Arc<LsmHookProfileSpec>> {
+        let profile = self.profiles.get(&ObjectRef::new(digest))?;
+        if profile.is_genuine { self.contents.get(digest) } else { None }
+    }
+
+    /// The names of the policies of which no version is known, because none could be parsed since
+    /// this process started. What they ask for is unknown, so no label, taint or mount may be
+    /// removed that they could have asked for.
+    pub fn unread_policies(&self) -> Vec<String> {
+        self.unparsable_policies.unread()
+    }
+}
+
+impl Stores {
+    /// The labels by which policies select the Node.
+    pub fn labels<'a>(&self, node: &'a Node) -> Cow<'a, Labels> {
+        let is_reported = self.reports.get(&ObjectRef::new(&node.name_any())).is_some();
+        labels_for_selecting(node, is_reported)
+    }
+}
+
+/// Only a probe on Linux reports, so the report decides about the operating system: a kubelet can
+/// give its Node any label for it.
+pub(crate) fn labels_for_selecting(node: &Node, is_reported: bool) -> Cow<'_, Labels> {
+    let labels = node.labels();
+    if !is_reported || labels.get(OS_LABEL).is_some_and(|os| os == LINUX) {
+        return Cow::Borrowed(labels);
+    }
+    let mut labels = labels.clone();
+    labels.insert(OS_LABEL.to_owned(), LINUX.to_owned());
+    Cow::Owned(labels)
 }
 
 /// The ID of the Node's present boot, as its kubelet reports it.
@@ -117,38 +175,4 @@ pub fn boot_id(node: &Node) -> &str {
 /// Whether a report says that the kernel has no securityfs.
 pub fn lacks_securityfs(report: &LsmNode) -> bool {
     report.status.as_ref().is_some_and(|status| status.securityfs == Securityfs::NotInKernel)
-}
-
-/// Removes everything of a Node that no controller reads.
-pub(crate) fn trim_node(node: &mut Node) {
-    node.metadata.managed_fields = None;
-    node.metadata.annotations = None;
-    if let Some(spec) = &mut node.spec {
-        *spec = NodeSpec { taints: spec.taints.take(), ..Default::default() };
-    }
-    let Some(status) = node.status.take() else {
-        return;
-    };
-    let conditions = status
-        .conditions
-        .into_iter()
-        .flatten()
-        .filter(|c| c.type_ == names::NODE_CONDITION)
-        .collect();
-    let boot_id = status.node_info.map(|info| info.boot_id).unwrap_or_default();
-    node.status = Some(NodeStatus {
-        addresses: status.addresses,
-        conditions: Some(conditions),
-        node_info: Some(NodeSystemInfo { boot_id, ..Default::default() }),
-        ..Default::default()
-    });
-}
-
-/// Removes the metadata that no controller reads.
-pub(crate) fn trim<K: kube::Resource>(object: &mut K) {
-    let metadata = object.meta_mut();
-    metadata.managed_fields = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-    }
 }

@@ -6,9 +6,12 @@
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod admission;
+mod breaker;
 mod crds;
+mod flood;
 mod helm;
 mod leadership;
+mod memory;
 mod operator;
 mod process;
 mod profile;
@@ -21,3 +24,4 @@ mod tetragon;
 mod tetragon_operator;
 mod tracing_policies;
 mod uninstall;
+mod unparsable;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_operator::profile::{plan, sweep};
+use lsm_ready_operator::profile::{Memory, plan, sweep};
 use lsm_ready_operator::watch::store::Stores;
 use serde_json::{Value, json};
 
@@ -22,9 +22,15 @@ const REPORT: &str = "/apis/lsmready.io/v1alpha1/lsmnodes/n1";
 async fn published(probe: &Client, kernel: &str) -> String {
     let spec = LsmHookProfileSpec { kernel: kernel.to_owned(), ..LsmHookProfileSpec::default() };
     let digest = spec.digest();
-    let object = serde_json::to_value(LsmHookProfile::new(&digest, spec)).unwrap();
-    done(probe, "POST", PROFILES, &object).await;
+    done(probe, "POST", PROFILES, &of_node(&digest, spec)).await;
     digest
+}
+
+/// The profile as the probe on node n1 publishes it.
+fn of_node(name: &str, spec: LsmHookProfileSpec) -> Value {
+    let mut object = serde_json::to_value(LsmHookProfile::new(name, spec)).unwrap();
+    object["metadata"]["labels"] = json!({"lsmready.io/node": "n1"});
+    object
 }
 
 /// Waits until the watches have seen that many profiles, and the report.
@@ -53,11 +59,8 @@ async fn an_unused_profile_is_deleted_and_so_is_a_false_one() {
     create_node(server, "n1").await;
     let probe = on_node(server, PROBE, "n1").await;
     let (present, past) = (published(&probe, "new").await, published(&probe, "old").await);
-    let lie = LsmHookProfile::new(
-        &"0".repeat(64),
-        LsmHookProfileSpec { kernel: "lie".into(), ..Default::default() },
-    );
-    done(&probe, "POST", PROFILES, &serde_json::to_value(&lie).unwrap()).await;
+    let lie = LsmHookProfileSpec { kernel: "lie".into(), ..Default::default() };
+    done(&probe, "POST", PROFILES, &of_node(&"0".repeat(64), lie)).await;
     let report = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
     done(&admin, "APPLY", REPORT, &report).await;
     let status = json!({"status": {"bootID": "1", "hookProfile": present}});
@@ -66,17 +69,17 @@ async fn an_unused_profile_is_deleted_and_so_is_a_false_one() {
     let operator = unbound(server, OPERATOR).await;
     let ctx = server::context(&operator, operator.clone());
     seen(&ctx.stores, 3).await;
-    let (mut memory, now) = (plan::Unnamed::default(), Timestamp::now());
+    let (mut memory, now) = (Memory::default(), Timestamp::now());
     let names = [present.as_str(), past.as_str(), &"0".repeat(64)];
     sweep(&ctx, &mut memory, now).await.unwrap();
     assert_eq!(
         codes(&admin, names).await,
-        [200, 200, 200],
-        "no profile is deleted when it is first seen unused"
+        [200, 200, 404],
+        "a false profile is deleted at once, a genuine one not when it is first seen unused"
     );
     sweep(&ctx, &mut memory, now + plan::KEEP_UNNAMED).await.unwrap();
     assert_eq!(codes(&admin, names).await, [200, 404, 404]);
     seen(&ctx.stores, 1).await;
     sweep(&ctx, &mut memory, now + 2 * plan::KEEP_UNNAMED).await.unwrap();
-    assert_eq!(memory, plan::Unnamed::default(), "deleted profiles are forgotten");
+    assert_eq!(memory.unnamed, plan::Unnamed::default(), "deleted profiles are forgotten");
 }

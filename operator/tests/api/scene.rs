@@ -19,6 +19,8 @@ use crate::releases::release;
 use crate::server::{self, Answer, NAMESPACE, OPERATOR, account, call, done, granted, shared};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+/// The name that the DaemonSet controller gives a pod.
+pub const AGENT: &str = "tetragon-abcde";
 const POLICIES: &str = "/apis/lsmready.io/v1alpha1/lsmpolicies";
 
 /// A client with the operator's rights. Its kubeconfig is written once, because the tests run in
@@ -97,6 +99,13 @@ impl Scene {
         self.known("the policy", |policy| policy == Some(version.as_str())).await;
     }
 
+    /// Grants the operator the right to publish Events in this namespace.
+    pub async fn allow_events(&self) {
+        let create = json!({"verb": "create", "group": "events.k8s.io", "resource": "events",
+            "namespace": self.name});
+        self.bind("lsm-ready-events", &create).await;
+    }
+
     /// Grants the operator the right to read the agents' pods in this namespace.
     pub async fn allow_reading_pods(&self) {
         let list = json!({"verb": "list", "resource": "pods", "namespace": self.name});
@@ -157,14 +166,14 @@ impl Scene {
             "uid": daemon_set["metadata"]["uid"]});
         let labels = &daemon_set["spec"]["template"]["metadata"]["labels"];
         let pod = json!({
-            "metadata": {"name": "agent", "labels": labels, "ownerReferences": [owner]},
+            "metadata": {"name": AGENT, "labels": labels, "ownerReferences": [owner]},
             "spec": {"nodeName": node, "serviceAccountName": "tetragon",
                 "volumes": [
                     {"name": "lsm-ready-securityfs", "hostPath": {"path": "/sys/kernel/security"}}],
                 "containers": [{"name": "tetragon", "image": "none"}]},
         });
         done(&self.admin, "POST", &format!("{namespace}/pods"), &pod).await;
-        let path = format!("{namespace}/pods/agent");
+        let path = format!("{namespace}/pods/{AGENT}");
         let status = json!({"status": {"phase": "Running",
             "conditions": [{"type": "Ready", "status": "True"}],
             "containerStatuses": [{"name": "tetragon", "image": "none", "imageID": "",
@@ -253,7 +262,12 @@ impl Scene {
         let code = response.status().as_u16();
         let bytes = response.into_body().collect_bytes().await.unwrap();
         let body: Value = serde_json::from_slice(&bytes).unwrap();
-        Answer { code, message: body["message"].as_str().unwrap_or_default().to_owned(), body }
+        Answer {
+            code,
+            message: body["message"].as_str().unwrap_or_default().to_owned(),
+            body,
+            warnings: Vec::new(),
+        }
     }
 }
 

@@ -34,6 +34,9 @@ pub const OPERATOR: &str = "lsm-ready-operator";
 /// The probe's ServiceAccount.
 pub const PROBE: &str = "lsm-ready-probe";
 
+/// The path of the API group of roles.
+pub const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+
 const DEADLINE: Duration = Duration::from_secs(30);
 
 static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
@@ -43,6 +46,28 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// The server of the tests that use objects of their own.
 pub async fn shared() -> &'static ApiServer {
     SHARED.get_or_init(|| start("shared")).await
+}
+
+/// The server on which our names on Nodes are reserved: config/default with the component
+/// config/reserve-deny.
+pub async fn denying() -> &'static ApiServer {
+    static DENYING: OnceCell<ApiServer> = OnceCell::const_new();
+    DENYING
+        .get_or_init(async || {
+            let server = start("denying").await;
+            let overlay = server.kubeconfig().with_file_name("overlay");
+            std::fs::create_dir_all(&overlay).unwrap();
+            // kustomize wants relative paths.
+            let up = "../".repeat(overlay.strip_prefix(paths::workspace()).unwrap().iter().count());
+            let text =
+                format!("resources: [{up}config/default]\ncomponents: [{up}config/reserve-deny]\n");
+            std::fs::write(overlay.join("kustomization.yaml"), text).unwrap();
+            let overlay = overlay.display().to_string();
+            let apply = ["apply", "--server-side", "-k", &overlay];
+            kubectl(&server.kubeconfig(), &apply).unwrap();
+            server
+        })
+        .await
 }
 
 /// A turn on the server of the tests that need it for themselves.
@@ -181,16 +206,52 @@ async fn as_account(server: &ApiServer, account: &str, to: Option<BoundObjectRef
     server.client_with_token(&token.status.unwrap().token).await.unwrap()
 }
 
-/// Creates a Node with a label, taint and condition of others.
-pub async fn create_node(server: &ApiServer, name: &str) -> Value {
+/// A client of a user that has these rights in the whole cluster, by a ClusterRole of its name.
+/// `probe` is one of the rights, and is waited for.
+pub async fn with_rights(server: &ApiServer, user: &str, rules: &Value, probe: &Value) -> Client {
     let admin = server.client().await.unwrap();
-    let node = json!({
+    let name = user.replace(':', "-");
+    let role = json!({"metadata": {"name": name}, "rules": rules});
+    done(&admin, "POST", &format!("{RBAC}/clusterroles"), &role).await;
+    let binding = json!({"metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]});
+    done(&admin, "POST", &format!("{RBAC}/clusterrolebindings"), &binding).await;
+    granted(server, user, probe).await;
+    server.client_for(user, None).await.unwrap()
+}
+
+/// Runs `work` while one of our accounts has every right that RBAC can grant.
+pub async fn as_cluster_admin(server: &ApiServer, account: &str, work: impl AsyncFnOnce()) {
+    let admin = server.client().await.unwrap();
+    let name = format!("{account}-is-admin");
+    let binding = json!({"metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": NAMESPACE}]});
+    done(&admin, "POST", &format!("{RBAC}/clusterrolebindings"), &binding).await;
+    let all = json!({"verb": "*", "group": "*", "resource": "*"});
+    granted(server, &self::account(account), &all).await;
+    work().await;
+    let path = format!("{RBAC}/clusterrolebindings/{name}");
+    done(&admin, "DELETE", &path, &Value::Null).await;
+}
+
+/// A Node with a label, an annotation and a taint of others.
+pub fn node_object(name: &str) -> Value {
+    json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", "zone": "a"},
             "annotations": {"note": "x"}},
         "spec": {"taints": [{"key": "example.com/foreign", "effect": "NoSchedule"}],
             "podCIDR": "10.0.0.0/24"},
-    });
+    })
+}
+
+/// Creates a Node with a label, taint and condition of others.
+pub async fn create_node(server: &ApiServer, name: &str) -> Value {
+    let admin = server.client().await.unwrap();
+    let node = node_object(name);
     done(&admin, "POST", "/api/v1/nodes", &node).await;
     let status = json!({"status": {
         "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady",
@@ -207,7 +268,7 @@ pub async fn create_node(server: &ApiServer, name: &str) -> Value {
 /// The patch by which the operator adds the volume and its mount.
 pub fn securityfs() -> Value {
     json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
-        "metadata": {"labels": {"lsmready.io/securityfs": "managed"}},
+        "metadata": {"labels": {"lsmready.io/securityfs": "mounted"}},
     "spec": {"template": {"spec": {
         "containers": [{"name": "tetragon", "volumeMounts": [
             {"name": "lsm-ready-securityfs", "mountPath": "/sys/kernel/security",

@@ -47,6 +47,14 @@ pub(super) const SECURITYFS_MOUNTED: &[Row] = &[
         "correct `spec.tetragon.daemonSet`, or install Tetragon",
     ),
     row(
+        R::DaemonSetNotAllowed,
+        "the DaemonSet is not Tetragon's by its label `app.kubernetes.io/name: tetragon` and the \
+         image of the container, and its owner has not allowed the mount. So the operator neither \
+         adds the mount nor restarts agents",
+        "correct `spec.tetragon.daemonSet`, or ask the DaemonSet's owner to run `kubectl annotate \
+         daemonset NAME lsmready.io/securityfs=allow`",
+    ),
+    row(
         R::ContainerNotFound,
         "the DaemonSet has no container with that name. With the default name: no container, or \
          more than one, could be the agent",
@@ -106,9 +114,17 @@ pub(super) const SECURITYFS_MOUNTED: &[Row] = &[
         "set `appArmorProfile: {type: Unconfined}` in the pod template",
     ),
     row(
+        R::PodsForbidden,
+        "Pod Security forbids pods with the mount in the DaemonSet's namespace, so the operator \
+         does not add it: the old agents would go, and no new ones would come",
+        "exempt the namespace (label `pod-security.kubernetes.io/enforce: privileged`), or use \
+         `mount: Never`",
+    ),
+    row(
         R::TakenBack,
         "an agent could not be created with the mount that lsm-ready had added, so the operator \
-         removed the mount. The message has the node and the runtime's error. The operator adds \
+         removed the mount. The message has the node and the runtime's error, or why the API \
+         server refused the pod. The operator adds \
          the mount again when the pod template or the policy changes; the label \
          `lsmready.io/securityfs=taken-back-…` records this",
         "repair the node that the message names, then run `kubectl label daemonset NAME \

@@ -32,6 +32,20 @@ pub(super) const NODES_READY: &[Row] = &[
         "the API server accepted the spec, but it is invalid",
         "correct the field that the message names",
     ),
+    row(
+        R::TooManyPolicies,
+        "the cluster has more than 100 LsmPolicies. The 100 oldest count; this policy sets no \
+         label and no taint",
+        "delete policies that are not needed, or combine policies with the same requirement",
+    ),
+    row(
+        R::Unparsable,
+        "the API server accepted the policy, but this version of the operator cannot read it. The \
+         version before it stays in force. Where the operator has started since, no label, taint \
+         or mount is removed that the policy may have asked for",
+        "correct the field that the message names, or install the operator and the CRDs of one \
+         release",
+    ),
 ];
 
 pub(super) const TRACING_POLICIES_LOADABLE: &[Row] = &[
@@ -85,8 +99,34 @@ pub(super) const TRACING_POLICIES_LOADABLE: &[Row] = &[
     ),
 ];
 
+pub(super) const CHANGES_HELD: &[Row] = &[
+    row(
+        R::BreakerOpen,
+        "too many nodes lost `ready` without a reboot, so the labels, the taints and the condition \
+         of the nodes that would lose it now keep their values",
+        "look at the probes' pods and logs first, and undo what broke them: the nodes recover by \
+         themselves. If the nodes really cannot deny any more, release the changes \
+         ([circuit-breaker.md](circuit-breaker.md))",
+    ),
+    row(
+        R::BreakerReleased,
+        "a policy has the annotation `lsmready.io/breaker: release`, so no change is held. The \
+         condition is False",
+        "remove the annotation that the message names when the nodes are as you want them",
+    ),
+];
+
+pub(super) const TAINT_STAGED: &[Row] = &[row(
+    R::TaintingByTenths,
+    "the policy is new or was changed and would taint many nodes, so one more tenth of them gets \
+     the taint each minute",
+    "nothing; or correct the policy before the taint is everywhere; or set `spec.taint.rollout: \
+     AllAtOnce`",
+)];
+
 pub(super) const NODE_CONDITION: &[Row] = &[row(
     R::ProbeSilent,
-    "the probe has not renewed its report for 90 minutes (three intervals)",
+    "the probe has not renewed its report for 90 minutes (three intervals). The status stays, \
+     because evidence holds for the whole boot",
     "check the probe's pod on this node",
 )];

@@ -186,7 +186,7 @@ fn any_checks() -> impl Strategy<Value = Vec<Check>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     /// Ready means that every condition holds, written here a second time and in another way.
     #[test]

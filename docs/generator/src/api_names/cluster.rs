@@ -16,7 +16,7 @@ struct Key {
 
 /// Keys of labels, taints and annotations.
 pub fn keys() -> String {
-    let rows = node_keys().into_iter().chain(daemon_set_keys());
+    let rows = node_keys().into_iter().chain(daemon_set_keys()).chain([policy_key()]);
     let rows = rows.map(|key| [key.on, &key.keys, key.values, key.meaning].map(str::to_owned));
     let prefix = format!(
         "\nEvery label of a Node begins with `{}`. NodeRestriction forbids kubelets to set labels \
@@ -66,6 +66,15 @@ fn daemon_set_keys() -> [Key; 2] {
             meaning: "the owner allows or forbids a change now",
         },
     ]
+}
+
+fn policy_key() -> Key {
+    Key {
+        on: "annotation of any LsmPolicy",
+        keys: code(names::BREAKER_ANNOTATION),
+        values: "`release`",
+        meaning: "the circuit breaker holds no changes of nodes",
+    }
 }
 
 /// The volume, its path, and who writes.

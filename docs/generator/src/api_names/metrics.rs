@@ -7,6 +7,7 @@ use lsm_ready_crds::policy::NodeCounts;
 use std::collections::BTreeMap;
 
 use lsm_ready_operator::context::metrics::Metrics;
+use lsm_ready_operator::profile::plan::Counts;
 
 use crate::Error;
 use crate::markdown::{code, codes, table};
@@ -35,12 +36,19 @@ fn written_once() -> Metrics {
     let metrics = Metrics::default();
     metrics.reconciled("node", "ok");
     metrics.wrote("Node");
+    metrics.conflicted("Node");
     metrics.skipped("LsmNode");
     metrics.watch_failed("LsmNode");
+    metrics.policies_not_in_force(0);
+    metrics.hook_profiles(&Counts::default());
+    metrics.hook_profile_deleted("false-name");
     metrics.policy_nodes("enforce", &NodeCounts::default());
     metrics.agent_asked("grpc", "answered");
     metrics.agents_unready(1.0);
     metrics.leading(true);
+    metrics.breaker(true, &BTreeMap::from([("NoReport", 3)]));
+    metrics.silent_nodes(1);
+    metrics.contested();
     metrics
 }
 

@@ -114,9 +114,9 @@ async fn evidence_to_label(client: &Client, runs: usize) -> Result<Vec<u128>, Fa
         } else {
             ("Attached", "Bench", ["Pass", "Pass", "Fail", "Unknown"], "false")
         };
-        let rungs = ["Loaded", "Attached", "Fired", "Denied"].into_iter().zip(outcomes);
+        let names = ["Loaded", "Attached", "Fired", "Denied"].into_iter().zip(outcomes);
         let checks: Vec<Value> =
-            rungs.map(|(name, outcome)| json!({"name": name, "outcome": outcome})).collect();
+            names.map(|(name, outcome)| json!({"name": name, "outcome": outcome})).collect();
         let report = json!({"status": {"evidence": evidence, "reason": reason, "checks": checks}});
         let since = Instant::now();
         request::done(client, "MERGE", REPORT, &report).await?;

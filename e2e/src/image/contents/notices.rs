@@ -8,7 +8,8 @@ use std::path::Path;
 use super::{Crate, Error, Part};
 use crate::paths;
 
-/// Crates that may be used under Apache-2.0 and are published without its text, which ./LICENSE has.
+/// Crates that may be used under Apache-2.0 and are published without its text, which ./LICENSE
+/// has.
 const WITHOUT_TEXT: [&str; 6] =
     ["aya-ebpf", "aya-ebpf-bindings", "kube", "kube-client", "kube-core", "kube-runtime"];
 

@@ -19,6 +19,7 @@ use super::poller::round;
 use super::target::AgentAddress;
 use crate::context::Context;
 use crate::context::fixture::{Fixture, node, policy, report};
+use crate::policy::status::held::Breaking;
 use crate::watch::key::DaemonSetKey;
 
 mod condition;
@@ -130,7 +131,7 @@ fn reasons(ctx: &Context) -> Reasons {
     let policy = ctx.stores.policies.state()[0].clone();
     let observation = crate::policy::observe(&policy, ctx).unwrap();
     let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time((ctx.now)());
-    let status = crate::policy::status::status(&policy, &observation, &now);
+    let status = crate::policy::status::status(&policy, &observation, &Breaking::default(), &now);
     let reason = |type_| find(&status.conditions, type_).unwrap().reason.clone();
     Reasons { enforced: reason(TRACING_POLICIES_ENFORCED), ready: reason("Ready") }
 }

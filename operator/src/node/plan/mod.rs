@@ -1,7 +1,11 @@
 //! What has to change at a Node. Pure.
 //!
-//! In: the Node, what is known about it, what the policies require, and the time. Out: the labels,
-//! taints and condition that differ from the wanted ones.
+//! In: the Node, what was found out about it ([`Judged`]), what may move, and the time. Out: the
+//! labels, taints and condition that differ from the wanted ones.
+//!
+//! While the Node is held, what is shown stays: a label that is there changes only to ready, no
+//! taint is added, and the condition changes only to True. Labels and taints of policies that are
+//! gone are removed all the same.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,14 +15,15 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use lsm_ready_crds::names::{
-    BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, STALE_AFTER_SECONDS, TAINT_KEYS, policy_label,
+    BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, TAINT_KEYS, policy_label,
 };
-use lsm_ready_crds::policy::{Require, TaintEffect, TaintKey};
+use lsm_ready_crds::policy::{TaintEffect, TaintKey};
 use lsm_ready_crds::selection::Labels;
-use lsm_ready_crds::verdict::{Facts, Verdict};
-use lsm_ready_crds::{ConditionReason, LsmPolicy, State, verdict};
+use lsm_ready_crds::{ConditionReason, State};
 
-use crate::node::required::Required;
+use crate::node::header::{Header, PastLoss};
+use crate::node::judge::{self, Freshness, Judged, Loss, PolicyVerdict};
+use crate::watch::store::{LINUX, OS_LABEL};
 
 /// What has to change. Empty where everything is as wanted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,34 +38,56 @@ pub struct Plan {
     pub stale_in: Option<Duration>,
 }
 
-/// The verdict of a policy that selects the Node.
-struct PolicyVerdict<'a> {
-    policy: &'a LsmPolicy,
-    verdict: Verdict,
+impl Plan {
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.taints.is_none() && self.condition.is_none()
+    }
+
+    /// Removes neither the labels of these policies nor a taint: it is unknown what they ask for.
+    pub fn unless_unread(mut self, unread: &[String], node: &Node) -> Self {
+        if unread.is_empty() {
+            return self;
+        }
+        for policy in unread {
+            self.labels.remove(&policy_label(policy));
+        }
+        if let Some(taints) = &mut self.taints {
+            let present = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+            let ours = present.filter(|taint| TAINT_KEYS.contains(&taint.key.as_str()));
+            let kept = ours.filter(|taint| !taints.iter().any(|other| other.key == taint.key));
+            taints.extend(kept.cloned().collect::<Vec<_>>());
+            let is_unchanged = node.spec.as_ref().is_some_and(|spec| {
+                let present = spec.taints.as_deref().unwrap_or_default();
+                present.len() == taints.len() && present.iter().all(|taint| taints.contains(taint))
+            });
+            if is_unchanged {
+                self.taints = None;
+            }
+        }
+        self
+    }
 }
 
-pub fn plan(node: &Node, facts: Facts<'_>, required: &[Required], now: Timestamp) -> Plan {
-    if is_not_linux(node.labels()) && facts.report.is_none() {
-        return without_ours(node);
-    }
-    let bpf = verdict(&Require::default(), facts);
-    let policies = policy_verdicts(node.labels(), facts, required);
-    let freshness = Freshness::of(facts, now);
+/// What may change at a Node.
+pub struct Moves<'a> {
+    /// The circuit breaker holds what the Node shows.
+    pub is_held: bool,
+    /// Whether the taint of a policy that is new or was changed may be added now.
+    pub may_taint: &'a dyn Fn(&PolicyVerdict<'_>) -> bool,
+}
+
+pub fn plan(node: &Node, judged: &Judged<'_>, moves: &Moves<'_>, now: Timestamp) -> Plan {
+    let wanted = wanted_labels(node.labels(), judged, moves);
     Plan {
-        labels: label_changes(node.labels(), &wanted_labels(&bpf, &policies)),
-        taints: taint_changes(node, &wanted_taints(&policies)),
-        condition: condition_change(node, wanted_condition(&bpf, freshness), now),
-        stale_in: freshness.stale_in(),
+        labels: label_changes(node.labels(), &wanted),
+        taints: taint_changes(node, &wanted_taints(node, judged, moves)),
+        condition: condition_change(node, judged, moves, now),
+        stale_in: judged.freshness.stale_in(),
     }
 }
 
-/// LSM BPF does not exist on other operating systems.
-fn is_not_linux(labels: &Labels) -> bool {
-    labels.get("kubernetes.io/os").is_some_and(|os| os != "linux")
-}
-
-/// Removes our labels and taints.
-fn without_ours(node: &Node) -> Plan {
+/// Removes our labels and taints from a Node that does not run Linux.
+pub fn without_ours(node: &Node) -> Plan {
     Plan {
         labels: label_changes(node.labels(), &Labels::new()),
         taints: taint_changes(node, &BTreeMap::new()),
@@ -68,36 +95,33 @@ fn without_ours(node: &Node) -> Plan {
     }
 }
 
-fn policy_verdicts<'a>(
-    labels: &Labels,
-    facts: Facts<'_>,
-    required: &'a [Required],
-) -> Vec<PolicyVerdict<'a>> {
-    required
-        .iter()
-        .filter(|required| required.selection.selects(labels))
-        .map(|required| PolicyVerdict {
-            policy: &required.policy,
-            verdict: required.requirement.verdict(labels, facts),
-        })
-        .collect()
+/// The value of a policy's label.
+pub const fn policy_value(state: State) -> &'static str {
+    match state {
+        State::Ready => "ready",
+        State::NotReady => "not-ready",
+        State::Unknown => "unknown",
+    }
 }
 
-fn wanted_labels(bpf: &Verdict, policies: &[PolicyVerdict<'_>]) -> Labels {
-    let bpf = match bpf.state {
+fn wanted_labels(present: &Labels, judged: &Judged<'_>, moves: &Moves<'_>) -> Labels {
+    let bpf = match judged.bpf.state {
         State::Ready => "true",
         State::NotReady => "false",
         State::Unknown => "unknown",
     };
-    let of_policies = policies.iter().map(|PolicyVerdict { policy, verdict }| {
-        let value = match verdict.state {
-            State::Ready => "ready",
-            State::NotReady => "not-ready",
-            State::Unknown => "unknown",
-        };
-        (policy_label(&policy.name_any()), value.to_owned())
+    let of_policies = judged.policies.iter().map(|policy| {
+        let state = policy.verdict.state;
+        (policy.label(), state, policy_value(state))
     });
-    of_policies.chain([(BPF_LABEL.to_owned(), bpf.to_owned())]).collect()
+    of_policies
+        .chain([(BPF_LABEL.to_owned(), judged.bpf.state, bpf)])
+        .map(|(key, state, value)| {
+            let held = present.get(&key).filter(|_| moves.is_held && state != State::Ready);
+            let value = held.cloned().unwrap_or_else(|| value.to_owned());
+            (key, value)
+        })
+        .collect()
 }
 
 /// The labels with our prefix that differ from the wanted ones.
@@ -114,15 +138,34 @@ fn label_changes(labels: &Labels, wanted: &Labels) -> BTreeMap<String, Option<St
 }
 
 /// The taints that policies ask for whose verdict is not ready. Where several policies use one key,
-/// the strongest effect applies.
-fn wanted_taints(policies: &[PolicyVerdict<'_>]) -> BTreeMap<TaintKey, TaintEffect> {
+/// the strongest effect applies. A taint that may not be added yet stays as it is.
+fn wanted_taints(
+    node: &Node,
+    judged: &Judged<'_>,
+    moves: &Moves<'_>,
+) -> BTreeMap<TaintKey, TaintEffect> {
     let mut wanted = BTreeMap::new();
-    let unready = policies.iter().filter(|policy| policy.verdict.state != State::Ready);
-    for taint in unready.filter_map(|unready| unready.policy.spec.taint.as_ref()) {
-        let effect = wanted.entry(taint.key).or_insert(taint.effect);
-        *effect = taint.effect.max(*effect);
+    for unready in judged.policies.iter().filter(|policy| !policy.is_ready()) {
+        let Some(taint) = &unready.required.policy.spec.taint else {
+            continue;
+        };
+        let may_add = !moves.is_held && (moves.may_taint)(unready);
+        let present = present_effect(node, taint.key);
+        let stays = present.map(|effect| effect.min(taint.effect));
+        let Some(effect) = Some(taint.effect).filter(|_| may_add).or(stays) else {
+            continue;
+        };
+        let strongest = wanted.entry(taint.key).or_insert(effect);
+        *strongest = effect.max(*strongest);
     }
     wanted
+}
+
+/// The effect of the Node's taint with that key, if it has one.
+pub fn present_effect(node: &Node, key: TaintKey) -> Option<TaintEffect> {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let effects = taints.iter().filter(|taint| taint.key == key.as_str());
+    effects.filter_map(|taint| TaintEffect::of(&taint.effect)).max()
 }
 
 /// The new list of taints, where one of ours has to be added, removed or changed. Other taints
@@ -149,38 +192,6 @@ fn taint_changes(node: &Node, wanted: &BTreeMap<TaintKey, TaintEffect>) -> Optio
     Some(foreign.into_iter().cloned().chain(ours).collect())
 }
 
-/// Whether the probe still renews its report.
-#[derive(Clone, Copy)]
-enum Freshness {
-    /// There is no report of this boot that could become stale.
-    NoReport,
-    /// The report becomes stale after this time.
-    Fresh(Duration),
-    /// The probe has been silent since.
-    Silent(Timestamp),
-}
-
-impl Freshness {
-    fn of(facts: Facts<'_>, now: Timestamp) -> Self {
-        let report = facts.report.filter(|report| report.boot_id == facts.boot_id);
-        let Some(observed) = report.and_then(|report| report.observed_time.as_ref()) else {
-            return Self::NoReport;
-        };
-        let age = now.as_second().saturating_sub(observed.0.as_second());
-        match u64::try_from(STALE_AFTER_SECONDS.saturating_sub(age)) {
-            Ok(seconds) if seconds > 0 => Self::Fresh(Duration::from_secs(seconds)),
-            _ => Self::Silent(observed.0),
-        }
-    }
-
-    fn stale_in(self) -> Option<Duration> {
-        match self {
-            Self::Fresh(left) => Some(left),
-            Self::NoReport | Self::Silent(_) => None,
-        }
-    }
-}
-
 /// What our condition should say.
 struct Wanted {
     status: &'static str,
@@ -188,33 +199,61 @@ struct Wanted {
     message: String,
 }
 
-fn wanted_condition(bpf: &Verdict, freshness: Freshness) -> Wanted {
-    let message = if bpf.fix.is_empty() {
-        bpf.message.clone()
-    } else {
-        format!("{}. Fix: {}", bpf.message, bpf.fix)
-    };
-    match freshness {
-        Freshness::Silent(since) => Wanted {
-            status: State::Unknown.condition_status(),
-            reason: ConditionReason::ProbeSilent.code().to_owned(),
-            message: format!(
-                "the probe has not reported since {since}; the labels stay, because evidence holds \
-                 for the whole boot; check the lsm-ready probe's pod on this node. Last report: \
-                 {message}"
-            ),
-        },
-        Freshness::NoReport | Freshness::Fresh(_) => {
-            Wanted { status: bpf.state.condition_status(), reason: bpf.reason.clone(), message }
-        }
+fn wanted_condition(judged: &Judged<'_>, is_held: bool, now: Timestamp) -> Wanted {
+    let bpf = &judged.bpf;
+    let mut message = header(judged, is_held, now).to_string();
+    let mut reason = bpf.reason.clone();
+    if let Freshness::Silent(since) = judged.freshness {
+        ConditionReason::ProbeSilent.code().clone_into(&mut reason);
+        message.push_str(&format!(
+            "the probe has not reported since {since}; status and labels stay, because evidence \
+             holds for the whole boot; check the lsm-ready probe's pod on this node. Last report: "
+        ));
     }
+    message.push_str(&bpf.message);
+    if !bpf.fix.is_empty() {
+        message.push_str(&format!(". Fix: {}", bpf.fix));
+    }
+    if let Some(os) = judged.ignored_os {
+        message.push_str(&format!(
+            ". The label {OS_LABEL} is {os:?} and is ignored: the node's probe reports, so the \
+             node runs Linux. Set the label to {LINUX}"
+        ));
+    }
+    Wanted { status: bpf.state.condition_status(), reason, message }
+}
+
+/// What the Node says about itself from now on.
+fn header(judged: &Judged<'_>, is_held: bool, now: Timestamp) -> Header {
+    if let Some(shown) = judged.shown.as_ref().filter(|_| is_held) {
+        return shown.clone();
+    }
+    let past = judged.shown.as_ref().and_then(|shown| shown.loss.clone());
+    let loss = match &judged.loss {
+        Some(Loss { is_of_bpf, new_version, .. }) => Some(PastLoss {
+            at: Timestamp::from_second(now.as_second()).unwrap_or(now),
+            is_of_bpf: *is_of_bpf,
+            new_version: new_version.clone(),
+        }),
+        None => past.filter(|_| !judged.has_recovered),
+    };
+    Header { boot: judged.boot.to_owned(), version: judged.version.clone(), loss }
 }
 
 /// Our NodeCondition, where it differs from the present one in more than its times.
-fn condition_change(node: &Node, wanted: Wanted, now: Timestamp) -> Option<NodeCondition> {
-    let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let present = conditions.find(|condition| condition.type_ == NODE_CONDITION);
+fn condition_change(
+    node: &Node,
+    judged: &Judged<'_>,
+    moves: &Moves<'_>,
+    now: Timestamp,
+) -> Option<NodeCondition> {
+    let wanted = wanted_condition(judged, moves.is_held, now);
+    let present = judge::condition(node);
     let same_status = present.filter(|present| present.status == wanted.status);
+    let is_gain = judged.bpf.state == State::Ready && same_status.is_none();
+    if moves.is_held && present.is_some() && !is_gain {
+        return None;
+    }
     if same_status.is_some_and(|present| {
         present.reason.as_ref() == Some(&wanted.reason)
             && present.message.as_ref() == Some(&wanted.message)
@@ -233,5 +272,7 @@ fn condition_change(node: &Node, wanted: Wanted, now: Timestamp) -> Option<NodeC
     })
 }
 
+#[cfg(test)]
+pub(crate) use tests::applied;
 #[cfg(test)]
 mod tests;

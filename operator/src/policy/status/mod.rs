@@ -1,14 +1,18 @@
 //! The status of an `LsmPolicy`. Pure.
 //!
-//! In: the policy, the verdicts of its nodes, and what was found out about its DaemonSet. Out: the
-//! status.
+//! In: the policy, the verdicts of its nodes, what was found out about its DaemonSet, and what the
+//! circuit breaker does. Out: the status. The counts tell the truth of the verdicts, also while
+//! labels and taints are held.
+
+pub mod held;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lsm_ready_crds::conditions::{
-    self, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED, TETRAGON_HARDENED,
-    TETRAGON_ROLLED_OUT, TRACING_POLICIES_ENFORCED, TRACING_POLICIES_LOADABLE,
+    self, CHANGES_HELD, Finding, NODES_READY, READY, RECONCILING, SECURITYFS_MOUNTED, STALLED,
+    TAINT_STAGED, TETRAGON_HARDENED, TETRAGON_ROLLED_OUT, TRACING_POLICIES_ENFORCED,
+    TRACING_POLICIES_LOADABLE,
 };
 use lsm_ready_crds::first_n;
 use lsm_ready_crds::policy::{NodeCounts, ReasonCount};
@@ -16,7 +20,10 @@ use lsm_ready_crds::selection::{InvalidSpec, MinReady};
 use lsm_ready_crds::verdict::Verdict;
 use lsm_ready_crds::{ConditionReason, LsmPolicy, LsmPolicyStatus, State};
 
+use crate::policy::spec_change::Next;
 use crate::tetragon::condition::Findings;
+
+use self::held::{Breaking, staged};
 
 /// Maximum number of reasons in the status.
 const MAX_REASONS: usize = 20;
@@ -99,16 +106,26 @@ pub struct Evaluation {
     pub tetragon: Option<Findings>,
     /// `TracingPoliciesEnforced`. No other condition depends on it.
     pub agents: Option<Finding>,
+    /// How the present spec reaches the nodes.
+    pub next: Next,
 }
 
 /// The status that the policy should have.
-pub fn status(policy: &LsmPolicy, observation: &Observation, now: &Time) -> LsmPolicyStatus {
-    let (found, nodes, reasons) = match observation {
-        Observation::Invalid(error) => (invalid(error), NodeCounts::default(), Vec::new()),
+pub fn status(
+    policy: &LsmPolicy,
+    observation: &Observation,
+    breaking: &Breaking,
+    now: &Time,
+) -> LsmPolicyStatus {
+    let (mut found, nodes, reasons, spec_change) = match observation {
+        Observation::Invalid(error) => (invalid(error), NodeCounts::default(), Vec::new(), None),
         Observation::Valid(evaluation) => {
-            (findings(evaluation), evaluation.tally.counts(), evaluation.tally.histogram())
+            let Evaluation { tally, next, .. } = &**evaluation;
+            (findings(evaluation), tally.counts(), tally.histogram(), next.change.clone())
         }
     };
+    let name = policy.metadata.name.as_deref().unwrap_or_default();
+    found.extend(breaking.finding(name));
     let old = policy.status.as_ref().map_or(&[][..], |status| &status.conditions);
     let generation = policy.metadata.generation;
     LsmPolicyStatus {
@@ -116,6 +133,7 @@ pub fn status(policy: &LsmPolicy, observation: &Observation, now: &Time) -> LsmP
         conditions: conditions::merge(old, &found, generation, now),
         nodes,
         reasons,
+        spec_change,
     }
 }
 
@@ -129,7 +147,7 @@ fn invalid(error: &InvalidSpec) -> Vec<Finding> {
 
 /// The conditions in their order in the status.
 fn findings(evaluation: &Evaluation) -> Vec<Finding> {
-    let Evaluation { tally, min_ready, loadable, tetragon, agents } = evaluation;
+    let Evaluation { tally, min_ready, loadable, tetragon, agents, next } = evaluation;
     let tetragon = tetragon.as_ref();
     let nodes = nodes_ready(tally, *min_ready);
     let mut found = vec![ready(&nodes, tetragon), nodes.clone()];
@@ -138,6 +156,7 @@ fn findings(evaluation: &Evaluation) -> Vec<Finding> {
         found.extend([securityfs, rolled_out, hardened].map(Finding::clone));
     }
     found.extend(agents.clone());
+    found.extend(next.stage.as_ref().map(staged));
     found.extend(tetragon.and_then(|tetragon| tetragon.stalled.clone()));
     found.extend(reconciling(&nodes, tetragon));
     found
@@ -204,7 +223,7 @@ fn reconciling(nodes: &Finding, tetragon: Option<&Findings>) -> Option<Finding> 
 }
 
 /// Every condition, in the order of the status.
-pub const TYPES: [&str; 9] = [
+pub const TYPES: [&str; 11] = [
     READY,
     NODES_READY,
     TRACING_POLICIES_LOADABLE,
@@ -212,8 +231,10 @@ pub const TYPES: [&str; 9] = [
     TETRAGON_ROLLED_OUT,
     TETRAGON_HARDENED,
     TRACING_POLICIES_ENFORCED,
+    TAINT_STAGED,
     STALLED,
     RECONCILING,
+    CHANGES_HELD,
 ];
 
 #[cfg(test)]

@@ -33,10 +33,11 @@ fn valid(evaluation: Evaluation) -> Observation {
 
 fn evaluate(tally: Tally, min_ready: MinReady, tetragon: Option<Findings>) -> LsmPolicyStatus {
     let policy = LsmPolicy::new("p", LsmPolicySpec::default());
-    let loadable = Some(not_loadable());
+    let (loadable, next) = (Some(not_loadable()), Next::default());
     status(
         &policy,
-        &valid(Evaluation { tally, min_ready, loadable, tetragon, agents: None }),
+        &valid(Evaluation { tally, min_ready, loadable, tetragon, agents: None, next }),
+        &Breaking::default(),
         &at(0),
     )
 }
@@ -115,8 +116,8 @@ fn ready_reports_the_first_condition_that_does_not_hold() {
 fn an_invalid_spec_gets_a_status() {
     let mut policy = LsmPolicy::new("p", LsmPolicySpec::default());
     policy.metadata.generation = Some(4);
-    let found =
-        status(&policy, &Observation::Invalid(InvalidSpec::MinReady("101%".into())), &at(0));
+    let invalid = Observation::Invalid(InvalidSpec::MinReady("101%".into()));
+    let found = status(&policy, &invalid, &Breaking::default(), &at(0));
     assert_eq!(found.observed_generation, Some(4));
     assert_eq!(condition(&found, READY), Some(is("False", Reason::InvalidSpec)));
     assert_eq!(condition(&found, STALLED), Some(is("True", Reason::InvalidSpec)));
@@ -132,10 +133,12 @@ fn a_second_evaluation_changes_nothing() {
         loadable: Some(not_loadable()),
         tetragon: None,
         agents: None,
+        next: Next::default(),
     });
-    let first = status(&policy, &observation, &at(0));
+    let breaking = Breaking::default();
+    let first = status(&policy, &observation, &breaking, &at(0));
     policy.status = Some(first.clone());
-    assert_eq!(status(&policy, &observation, &at(99)), first);
+    assert_eq!(status(&policy, &observation, &breaking, &at(99)), first);
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Disruption {
     at: Timestamp,
     /// When an agent was evicted, until the counts show it.
     evicted: Option<Timestamp>,
+    /// When we began it.
+    since: Timestamp,
 }
 
 /// What one more observation adds.
@@ -57,7 +59,7 @@ impl Disruption {
     pub fn by(before: &Progress, after: &Progress, now: Timestamp) -> Self {
         let unavailable = before.unavailable;
         let template = after.generation();
-        Self { template, before: unavailable, unavailable, at: now, evicted: None }
+        Self { template, before: unavailable, unavailable, at: now, evicted: None, since: now }
     }
 
     /// We have just evicted an agent.
@@ -65,9 +67,12 @@ impl Disruption {
         Self { evicted: Some(now), ..Self::by(rollout, rollout, now) }
     }
 
-    /// We wrote the pod template of that rollout.
-    pub fn wrote(&self, rollout: &Progress) -> bool {
-        self.template.is_some() && self.template == rollout.generation() && self.evicted.is_none()
+    /// When we wrote the pod template of that rollout. None where somebody else did.
+    pub fn wrote(&self, rollout: &Progress) -> Option<Timestamp> {
+        let is_ours = self.template.is_some()
+            && self.template == rollout.generation()
+            && self.evicted.is_none();
+        is_ours.then_some(self.since)
     }
 
     /// Observes the rollout once more.

@@ -10,6 +10,7 @@ pub mod blame;
 pub mod blockers;
 pub mod budget;
 pub mod downtime;
+pub mod missing;
 pub mod pods;
 pub mod progress;
 

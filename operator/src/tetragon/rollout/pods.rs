@@ -4,7 +4,7 @@
 //! ## Flow
 //! counts that are not complete → the next survey is due → the pods by the DaemonSet's own
 //! selector, 500 a page, each reduced at once to an [`Agent`] → those that the DaemonSet owns →
-//! what holds them up ([`Blockers`], [`Blame`]).
+//! what holds them up ([`Blockers`], [`blame()`], [`missing`]).
 //!
 //! ## Guarantees
 //! Nothing is read once every node has an available agent of the present pod template, nor where no
@@ -27,6 +27,7 @@ use tracing::{debug, warn};
 use super::agents::Agent;
 use super::blame::blame;
 use super::blockers::Blockers;
+use super::missing;
 use super::progress::{Counts, Progress};
 use crate::tetragon::observe::Observation;
 use crate::watch::key::DaemonSetKey;
@@ -138,12 +139,12 @@ pub fn due(rollout: &Progress, before: Option<&PodSurvey>, now: Timestamp) -> Du
     }
 }
 
-/// Surveys the pods where that is due. Returns when to look again. `wrote_template` says that we
-/// wrote the DaemonSet's present pod template.
+/// Surveys the pods where that is due. Returns when to look again. `wrote` says when we wrote the
+/// DaemonSet's present pod template.
 pub(crate) async fn survey(
     observed: &Observation<'_>,
     survey: &mut Option<PodSurvey>,
-    wrote_template: bool,
+    wrote: Option<Timestamp>,
     client: &Client,
 ) -> Option<Timestamp> {
     let counts = match due(&observed.rollout, survey.as_ref(), observed.now) {
@@ -158,7 +159,10 @@ pub(crate) async fn survey(
         Err(error) => (not_listed(&error, &observed.key), None),
         Ok(agents) => {
             let blockers = Blockers::of(&observed.rollout, &agents, observed.now);
-            let blame = blame(observed, &agents, wrote_template);
+            let blame = match blame(observed, &agents, wrote.is_some()) {
+                Some(agent) => Some(agent),
+                None => missing::blame(observed, &agents, wrote, client).await,
+            };
             (SurveyResult::Blockers(blockers), blame)
         }
     };

@@ -1,6 +1,7 @@
 //! The Tetragon controller against a scripted API server: exact requests, and none where nothing
 //! differs.
 
+mod allowed;
 mod gate;
 mod rollout;
 mod securityfs;

@@ -9,6 +9,21 @@ use crate::watch::key::DaemonSetKey;
 pub(super) const PODS: &str = "GET /api/v1/namespaces/default/pods?\
     &labelSelector=app.kubernetes.io%2Finstance%3Dtetragon%2Capp.kubernetes.io%2Fname%3Dtetragon&limit=500";
 
+/// The DaemonSet's Events about pods that could not be made.
+pub(super) const EVENTS: &str = "GET /api/v1/namespaces/default/events?\
+    &fieldSelector=involvedObject.uid%3Duid-1%2Creason%3DFailedCreate&limit=50";
+
+/// A list of Events with these messages, first seen a minute after midnight.
+pub(super) fn events(messages: &[&str]) -> Value {
+    let items = messages.iter().map(|message| {
+        json!({"metadata": {"name": "e", "namespace": "default"}, "involvedObject": {},
+            "reason": "FailedCreate", "message": message,
+            "firstTimestamp": "2026-01-01T00:01:00Z", "lastTimestamp": "2026-01-01T00:01:00Z"})
+    });
+    json!({"apiVersion": "v1", "kind": "EventList", "metadata": {},
+        "items": items.collect::<Vec<_>>()})
+}
+
 /// The DaemonSet with our mount, and the counts `[desired, updated, available]`.
 fn rolling([desired, updated, available]: [i32; 3]) -> Value {
     let mut object = mounted(100);
@@ -68,6 +83,7 @@ async fn the_pods_are_read_page_by_page_and_at_most_every_ten_seconds() {
             Value::Null,
             page(&[without_image("n3", "uid-1")], ""),
         ),
+        Exchange::new(EVENTS, Value::Null, events(&[])),
     ];
     let (ctx, played) = scenario(vec![policy_with(&json!({}))], script);
     let stuck = rolling([5, 3, 3]);

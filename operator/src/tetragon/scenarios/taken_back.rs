@@ -7,7 +7,7 @@ use lsm_ready_crds::State;
 
 use lsm_ready_tetragon::plan::MountRequest;
 
-use super::rollout::PODS;
+use super::rollout::{EVENTS, PODS, events};
 use super::*;
 use crate::context::fixture::{node, report};
 use crate::tetragon::condition::Findings;
@@ -119,6 +119,40 @@ async fn the_mount_is_taken_back_once() {
     end(ctx, played).await;
 }
 
+/// The DaemonSet controller deletes an agent, and the API server refuses the next one.
+#[tokio::test]
+async fn the_mount_is_taken_back_when_pods_with_it_are_forbidden() {
+    let nobody = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": []});
+    let forbidden = "Error creating: pods \"tetragon-x\" is forbidden: violates PodSecurity \
+        \"restricted:latest\": restricted volume types (volume \"lsm-ready-securityfs\")";
+    let script = vec![
+        Exchange::new(PODS, Value::Null, nobody),
+        Exchange::new(EVENTS, Value::Null, events(&[forbidden])),
+        Exchange::new(PATCH, take_back(), taken()),
+        Exchange::event(),
+    ];
+    let (ctx, played) = scenario(vec![policy_with(&json!({}))], script);
+    assert_eq!(reconcile_once(&rolling(), &ctx).await.unwrap(), now());
+    reconcile_once(&rolling(), &ctx).await.unwrap();
+    let found = conditions(&taken(), &ctx);
+    assert_eq!(found.securityfs.reason.code(), "TakenBack");
+    assert!(found.securityfs.message.contains("violates PodSecurity"), "{:?}", found.securityfs);
+    end(ctx, played).await;
+}
+
+#[tokio::test]
+async fn without_the_right_to_read_events_the_mount_stays() {
+    let nobody = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": []});
+    let script = vec![
+        Exchange::new(PODS, Value::Null, nobody),
+        Exchange::refused(EVENTS, Value::Null, 403, "Forbidden"),
+    ];
+    let (ctx, played) = scenario(vec![policy_with(&json!({}))], script);
+    reconcile_once(&rolling(), &ctx).await.unwrap();
+    reconcile_once(&rolling(), &ctx).await.unwrap();
+    end(ctx, played).await;
+}
+
 #[tokio::test]
 async fn a_restart_of_the_operator_does_not_add_the_mount_again() {
     let (ctx, played) = scenario(vec![policy_with(&json!({}))], vec![]);
@@ -155,7 +189,10 @@ async fn for_problems_of_another_cause_the_mount_stays() {
     for (reason, message) in [("CrashLoopBackOff", MESSAGE), ("ErrImagePull", MESSAGE)] {
         let (ctx, played) = scenario(
             vec![policy_with(&json!({}))],
-            vec![Exchange::new(PODS, Value::Null, pods(reason, message))],
+            vec![
+                Exchange::new(PODS, Value::Null, pods(reason, message)),
+                Exchange::new(EVENTS, Value::Null, events(&[])),
+            ],
         );
         assert_eq!(
             reconcile_once(&rolling(), &ctx).await.unwrap(),

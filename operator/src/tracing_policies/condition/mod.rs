@@ -22,6 +22,7 @@ use lsm_ready_tetragon::image::Version;
 use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
 use lsm_ready_tetragon::verdict::{JudgedPolicy, PolicyVerdict, TargetVersion, judge};
 
+use crate::tracing_policies::requirement::counts;
 use crate::tracing_policies::snapshot::{Entry, ReadError, Snapshot};
 
 /// The condition, if there is one. `version` is that of the agents, if it is known.
@@ -36,7 +37,7 @@ pub fn finding<'a>(
     if !is_required && (spec.tetragon.is_none() || snapshot.is_absent()) {
         return Ok(None);
     }
-    let selected = Selected::by(selector.as_ref(), snapshot);
+    let selected = Selected::by(selector.as_ref(), spec, snapshot);
     let has_no_hooks = selected.with_hooks.is_empty() && selected.unreadable.is_empty();
     let is_known = snapshot.unlisted().is_none() && snapshot.error().is_none();
     if has_no_hooks && !is_required && is_known {
@@ -59,12 +60,13 @@ struct UnreadablePolicy<'a> {
 }
 
 impl<'a> Selected<'a> {
-    /// The policies that match the selector; all policies without one.
-    fn by(selector: Option<&Selector>, snapshot: &'a Snapshot) -> Self {
+    /// The policies that count and match the selector; all policies without one.
+    fn by(selector: Option<&Selector>, spec: &LsmPolicySpec, snapshot: &'a Snapshot) -> Self {
         let mut selected = Self { count: 0, with_hooks: Vec::new(), unreadable: Vec::new() };
         for (name, object) in snapshot.objects() {
             let labels = object.entry.labels();
-            if selector.is_some_and(|selector| !selector.matches(labels)) {
+            let is_required = |selector: &Selector| counts(spec, name) && selector.matches(labels);
+            if selector.is_some_and(|selector| !is_required(selector)) {
                 continue;
             }
             selected.count += 1;

@@ -10,15 +10,24 @@ use std::sync::Arc;
 
 use kube::core::SelectorExt;
 use lsm_ready_crds::LsmPolicySpec;
-use lsm_ready_crds::policy::Require;
+use lsm_ready_crds::policy::{NamespacedTracingPolicies, Require};
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::selection::{InvalidSpec, Labels, tracing_policies};
-use lsm_ready_crds::verdict::{
-    Facts, Verdict, downgrade_if_incomplete, hooks, verdict, verdict_with_hooks,
-};
-use lsm_ready_tetragon::tracing_policy::TracingPolicy;
+use lsm_ready_crds::verdict::{Facts, Verdict, downgrade_if_incomplete, hooks, verdict_with_hooks};
+use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
+use parking_lot::Mutex;
 
 use crate::tracing_policies::snapshot::{Entry, Snapshot};
+
+/// Whether a policy with that name counts for the spec. Somebody who may write in one namespace
+/// must not change the state of nodes, unless the policy asks for that.
+pub fn counts(spec: &LsmPolicySpec, name: &Name) -> bool {
+    name.namespace.is_none()
+        || match spec.require.namespaced_tracing_policies {
+            NamespacedTracingPolicies::Ignore => false,
+            NamespacedTracingPolicies::Require => true,
+        }
+}
 
 /// What an `LsmPolicy` requires of nodes.
 #[derive(Clone, Debug)]
@@ -29,6 +38,9 @@ pub struct Requirement {
     of_some_nodes: Vec<Arc<TracingPolicy>>,
     /// Why the requirement may be incomplete.
     incomplete: Option<String>,
+    /// The verdicts on the hooks, made once for all nodes with equal policies and profile: a
+    /// policy can name hundreds of hooks, and thousands of nodes share a profile.
+    judged: Arc<Mutex<HashMap<HookKey, Arc<JudgedHooks>>>>,
 }
 
 /// Indices into [`Requirement::of_some_nodes`].
@@ -41,13 +53,14 @@ impl Requirement {
             of_all_nodes: spec.require.clone(),
             of_some_nodes: Vec::new(),
             incomplete: None,
+            judged: Arc::default(),
         };
         let Some(selector) = tracing_policies(spec)? else {
             return Ok(requirement);
         };
         requirement.incomplete = snapshot.unlisted();
         for (name, object) in snapshot.objects() {
-            if !selector.matches(object.entry.labels()) {
+            if !counts(spec, name) || !selector.matches(object.entry.labels()) {
                 continue;
             }
             match &object.entry {
@@ -92,19 +105,39 @@ impl Requirement {
 
     /// The verdict for one node.
     pub fn verdict(&self, labels: &Labels, facts: Facts<'_>) -> Verdict {
-        let require = self.with(&self.policies_for(labels), facts.profile);
-        downgrade_if_incomplete(verdict(&require, facts), self.incomplete.as_deref())
+        let judged = self.judged(labels, facts);
+        let verdict = verdict_with_hooks(&judged.require, facts, || judged.verdict.clone());
+        downgrade_if_incomplete(verdict, self.incomplete.as_deref())
+    }
+
+    /// The requirement and the verdict on the hooks, from the cache where they are known.
+    fn judged(&self, labels: &Labels, facts: Facts<'_>) -> Arc<JudgedHooks> {
+        let key = HookKey {
+            policies: self.policies_for(labels),
+            profile_digest: facts
+                .profile
+                .and(facts.report)
+                .and_then(|report| report.hook_profile.clone()),
+        };
+        let mut known = self.judged.lock();
+        if let Some(judged) = known.get(&key) {
+            return judged.clone();
+        }
+        let require = self.with(&key.policies, facts.profile).into_owned();
+        let verdict = hooks(&require, facts.profile);
+        let judged = Arc::new(JudgedHooks { require, verdict });
+        if known.len() >= MAX_JUDGED {
+            known.clear();
+        }
+        known.insert(key, judged.clone());
+        judged
     }
 }
 
-/// Verdicts for many nodes. The hooks are judged once for all nodes with equal policies and
-/// profile.
-#[derive(Debug)]
-pub struct Verdicts<'a> {
-    requirement: &'a Requirement,
-    judged: HashMap<HookKey, JudgedHooks<'a>>,
-}
+/// Maximum number of verdicts on hooks that are kept. A cluster has some dozens of kernels.
+const MAX_JUDGED: usize = 256;
 
+/// What a verdict on hooks depends on.
 #[derive(Debug, Eq, Hash, PartialEq)]
 struct HookKey {
     policies: PolicyIndices,
@@ -113,33 +146,9 @@ struct HookKey {
 
 /// The requirement of the nodes with one key, and the verdict on the hooks there.
 #[derive(Debug)]
-struct JudgedHooks<'a> {
-    require: Cow<'a, Require>,
+struct JudgedHooks {
+    require: Require,
     verdict: Option<Verdict>,
-}
-
-impl<'a> Verdicts<'a> {
-    pub fn of(requirement: &'a Requirement) -> Self {
-        Self { requirement, judged: HashMap::new() }
-    }
-
-    /// The same verdict as [`Requirement::verdict`].
-    pub fn verdict(&mut self, labels: &Labels, facts: Facts<'_>) -> Verdict {
-        let key = HookKey {
-            policies: self.requirement.policies_for(labels),
-            profile_digest: facts
-                .profile
-                .and(facts.report)
-                .and_then(|report| report.hook_profile.clone()),
-        };
-        let judged = self.judged.entry(key).or_insert_with_key(|key| {
-            let require = self.requirement.with(&key.policies, facts.profile);
-            let verdict = hooks(&require, facts.profile);
-            JudgedHooks { require, verdict }
-        });
-        let verdict = verdict_with_hooks(&judged.require, facts, || judged.verdict.clone());
-        downgrade_if_incomplete(verdict, self.requirement.incomplete.as_deref())
-    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ fn judge(
     let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
     let requirement = Requirement::of(spec, snapshot).unwrap();
     let verdict = requirement.verdict(labels, facts);
-    assert_eq!(Verdicts::of(&requirement).verdict(labels, facts), verdict);
+    assert_eq!(requirement.verdict(labels, facts), verdict, "the cache changes nothing");
     (verdict.state, verdict.reason)
 }
 
@@ -132,13 +132,13 @@ fn hashes_require_nothing_before_linux_5_11() {
         &json!({"lsmhooks": [{"hook": "file_open", "selectors": hash}]}),
     )]);
     let requirement = Requirement::of(&enforce(), &snapshot).unwrap();
-    let report = report("Denied");
+    let mut report = report("Denied");
     for (kernel, state) in [("5.10.0 x86_64", State::Ready), ("6.12 x86_64", State::NotReady)] {
         let profile = LsmHookProfileSpec { kernel: kernel.into(), ..profile() };
+        report.hook_profile = Some(profile.digest());
         let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
         let verdict = requirement.verdict(&Labels::new(), facts);
         assert_eq!(verdict.state, state, "{kernel}");
-        assert_eq!(Verdicts::of(&requirement).verdict(&Labels::new(), facts), verdict);
     }
 }
 
@@ -175,14 +175,43 @@ proptest! {
             entry(&format!("p{number}"), tier, &[hook], &selector)
         }));
         let requirement = Requirement::of(&enforce(), &snapshot).unwrap();
-        let mut verdicts = Verdicts::of(&requirement);
         let profile = profile();
         for (evidence, place, has_profile) in &nodes {
             let report = report(evidence);
             let profile = has_profile.then_some(&profile);
             let facts = Facts { boot_id: BOOT, report: Some(&report), profile };
-            let expected = requirement.verdict(&zone(place), facts);
-            prop_assert_eq!(verdicts.verdict(&zone(place), facts), expected);
+            let alone = Requirement::of(&enforce(), &snapshot).unwrap();
+            let expected = alone.verdict(&zone(place), facts);
+            prop_assert_eq!(requirement.verdict(&zone(place), facts), expected);
         }
     }
+}
+
+/// A snapshot with a namespaced policy, which names a hook that no kernel has.
+fn namespaced() -> Snapshot {
+    let (_, entry) = typo("enforce");
+    let name = Name { namespace: Some("tenant".to_owned()), name: "typo".to_owned() };
+    listed([good(), (name, entry)])
+}
+
+#[test]
+fn namespaced_policies_count_only_where_the_policy_asks_for_them() {
+    let ask =
+        |value: &str| spec(&json!({"tracingPolicies": {}, "namespacedTracingPolicies": value}));
+    assert_eq!(denied(&enforce(), &namespaced()), is(State::Ready, "CanaryDenied"));
+    assert_eq!(denied(&ask("Ignore"), &namespaced()), is(State::Ready, "CanaryDenied"));
+    assert_eq!(denied(&ask("Require"), &namespaced()), is(State::NotReady, "HookNotInKernel"));
+}
+
+#[test]
+fn the_hooks_are_judged_once_for_all_nodes_with_a_profile() {
+    let left = entry("left", "enforce", &["file_opn"], &json!({"matchLabels": {"zone": "left"}}));
+    let requirement = Requirement::of(&enforce(), &listed([good(), left])).unwrap();
+    let (report, profile) = (report("Denied"), profile());
+    let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
+    for node in 0..1000 {
+        let labels = zone(if node % 2 == 0 { "left" } else { "right" });
+        requirement.verdict(&labels, facts);
+    }
+    assert_eq!(requirement.judged.lock().len(), 2);
 }

@@ -3,22 +3,22 @@
 //!
 //! ## Flow
 //! 1. Discovery: find the version of `cilium.io` that has the kind. If there is none, repeat after
-//!    [`REDISCOVER_AFTER`].
-//! 2. List and watch that version. Repeat the discovery at the same interval, and start again if
-//!    the version has changed.
+//!    [`LOOK_AGAIN_AFTER`].
+//! 2. List and watch that version. Repeat the discovery every [`REDISCOVER_AFTER`], and start again
+//!    if the version has changed.
 //! 3. Each change goes into [`Writer`]. The Nodes and policies that it concerns are reconciled.
 //!
 //! ## Guarantees
 //! - The watch needs only the right to read the two kinds. Everybody may read the API server's
 //!   discovery.
-//! - A CRD that is installed, removed or changes its version is found within [`REDISCOVER_AFTER`];
-//!   a removed one at once.
+//! - A CRD that is installed is found within [`LOOK_AGAIN_AFTER`], one that changes its version
+//!   within [`REDISCOVER_AFTER`], a removed one at once.
 //! - There is no hot loop: each discovery waits.
 //! - A state is logged when it begins, not each time it is found again.
 //!
 //! ## Errors
-//! If the list is refused or fails, the error is noted and the known objects stay. kube's backoff
-//! retries.
+//! If the list is refused or fails, the error is noted and the known objects stay. The list is
+//! tried again within five seconds.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -29,23 +29,35 @@ use kube::core::DynamicObject;
 use kube::discovery::{self, ApiResource};
 use kube::error::DiscoveryError;
 use kube::{Api, Client};
-use kube_runtime::WatchStreamExt;
 use kube_runtime::watcher::{self, Event, watcher};
+use lsm_ready_crds::text::truncate;
 use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name, TracingPolicy};
+use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::time::{MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use crate::context::metrics::Metrics;
 use crate::run::connection::watch_config;
+use crate::tracing_policies::bounds;
 use crate::tracing_policies::expectation::Expectation;
 use crate::tracing_policies::snapshot::{Entry, Object, ReadError, Writer};
+use crate::watch::code;
+use crate::watch::guard::MAX_ERROR;
+use crate::watch::log_limit::LogLimit;
+use crate::watch::retry::Retry;
 
-/// Time between two discoveries of the installed version.
+/// Time between two discoveries of the installed version, while one is watched.
 pub const REDISCOVER_AFTER: Duration = Duration::from_secs(30);
+
+/// The same while none is installed, or the discovery fails.
+pub const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Pause after a watch has ended, because its resource is gone.
 const PAUSE_AFTER_WATCH: Duration = Duration::from_secs(2);
+
+/// Number of objects in a page of a list. A TracingPolicy has up to 1.5 MB.
+const PAGE: u32 = 10;
 
 /// Watches both kinds. Never returns. Calls `on_change` after each change.
 pub async fn run(client: Client, writer: Writer, on_change: &(dyn Fn() + Sync), metrics: &Metrics) {
@@ -55,6 +67,7 @@ pub async fn run(client: Client, writer: Writer, on_change: &(dyn Fn() + Sync), 
         on_change,
         metrics: metrics.clone(),
         kind,
+        log: Mutex::default(),
     };
     future::join(watch(0).run(), watch(1).run()).await;
 }
@@ -67,6 +80,7 @@ struct KindWatch<'a> {
     metrics: Metrics,
     /// Index into [`KINDS`].
     kind: usize,
+    log: Mutex<LogLimit>,
 }
 
 impl KindWatch<'_> {
@@ -96,7 +110,7 @@ impl KindWatch<'_> {
                 }
                 Err(error) => self.read_failed(ReadError::Failed(self.plural(), error.to_string())),
             }
-            sleep(REDISCOVER_AFTER).await;
+            sleep(LOOK_AGAIN_AFTER).await;
         }
     }
 
@@ -125,17 +139,22 @@ impl KindWatch<'_> {
     /// Lists and watches until the installed version changes.
     async fn watch(&self, resource: &ApiResource) {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
-        let events = watcher(api, watch_config()).default_backoff();
+        let events = watcher(api, watch_config().page_size(PAGE));
         pin_mut!(events);
-        let mut discoveries =
-            interval_at(tokio::time::Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);
+        let mut retry = Retry::default();
+        let mut discoveries = interval_at(Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);
         discoveries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut list = BTreeMap::new();
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(event)) => self.apply(event, &mut list),
-                    Some(Err(error)) => if self.must_rediscover(&error) { return },
+                    Some(Err(error)) => {
+                        if self.must_rediscover(&error) {
+                            return;
+                        }
+                        sleep(retry.failed(Instant::now())).await;
+                    }
                     None => return,
                 },
                 _ = discoveries.tick() => match self.installed().await {
@@ -161,7 +180,11 @@ impl KindWatch<'_> {
             Event::Apply(object) => {
                 self.writer.set(self.kind, Name::of(&object.metadata), self.read(&object))
             }
-            Event::Delete(object) => self.writer.remove(self.kind, &Name::of(&object.metadata)),
+            Event::Delete(object) => {
+                let name = Name::of(&object.metadata);
+                self.log.lock().forget(&name.to_string());
+                self.writer.remove(self.kind, &name)
+            }
         };
         self.changed(differs, "Tetragon's policies changed");
     }
@@ -173,16 +196,19 @@ impl KindWatch<'_> {
     }
 
     fn entry(&self, object: &DynamicObject, spec: &Value) -> Entry {
-        match TracingPolicy::from_cluster(&object.metadata, spec) {
+        let read = bounds::check(&object.metadata, spec)
+            .and_then(|spec| TracingPolicy::from_cluster(&object.metadata, &spec));
+        match read {
             Ok(policy) => Entry::Read(policy.into()),
             Err(error) => {
-                let name = Name::of(&object.metadata);
-                warn!(kind = self.name(), %name, %error, "skipping an object that cannot be read");
-                self.metrics.skipped(self.name());
-                Entry::Unreadable {
-                    labels: object.metadata.labels.clone().unwrap_or_default(),
-                    error: error.to_string(),
+                let name = Name::of(&object.metadata).to_string();
+                let error = truncate(&error.to_string(), MAX_ERROR);
+                if self.log.lock().allows(&name, &error, Instant::now()) {
+                    warn!(kind = self.name(), name, error, "object cannot be read");
                 }
+                self.metrics.skipped(self.name());
+                let labels = bounds::labels(&object.metadata);
+                Entry::Unreadable { labels, error }
             }
         }
     }
@@ -222,20 +248,6 @@ impl KindWatch<'_> {
             info!(kind = self.name(), "{change}");
             (self.on_change)();
         }
-    }
-}
-
-/// The HTTP status of the API server, if it answered.
-fn code(error: &watcher::Error) -> Option<u16> {
-    use watcher::Error::{
-        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
-    };
-    match error {
-        InitialListFailed(kube::Error::Api(status))
-        | WatchStartFailed(kube::Error::Api(status))
-        | WatchFailed(kube::Error::Api(status))
-        | WatchError(status) => Some(status.code),
-        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => None,
     }
 }
 

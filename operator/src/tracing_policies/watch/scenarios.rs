@@ -12,7 +12,7 @@ use crate::tracing_policies::snapshot::Snapshot;
 use lsm_ready_crds::LsmPolicy;
 
 const GROUPS: &str = "GET /apis";
-const LIST: &str = "GET /apis/cilium.io/v1alpha1/tracingpolicies?&limit=500";
+const LIST: &str = "GET /apis/cilium.io/v1alpha1/tracingpolicies?&limit=10";
 
 fn groups(versions: &[&str]) -> Value {
     let versions: Vec<Value> = versions
@@ -48,6 +48,7 @@ async fn settled(script: Vec<Exchange>) -> (Arc<Context>, Arc<Snapshot>) {
         on_change: &|| {},
         metrics: ctx.metrics.clone(),
         kind: 0,
+        log: Mutex::default(),
     };
     tokio::select! {
         () = kind_watch.run() => {}
@@ -117,7 +118,8 @@ async fn a_fresh_list_forgets_deleted_policies() {
     let (ctx, writers, _) = Fixture::new().plays_for_a_watch(vec![]);
     let writer = writers.tracing_policies.clone();
     let (client, metrics) = (ctx.client.clone(), ctx.metrics.clone());
-    let kind_watch = KindWatch { client, writer, on_change: &|| {}, metrics, kind: 0 };
+    let kind_watch =
+        KindWatch { client, writer, on_change: &|| {}, metrics, kind: 0, log: Mutex::default() };
     let object = |name: &str| {
         let object = json!({"metadata": {"name": name}, "spec": {"lsmhooks": []}});
         serde_json::from_value::<DynamicObject>(object).unwrap()

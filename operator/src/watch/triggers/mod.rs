@@ -4,8 +4,8 @@
 //! |---|---|---|---|
 //! | Node: labels, taints, boot, our condition | itself | all | ours, if it has no securityfs |
 //! | LsmNode | its Node | all | ours, if the node was repaired, or securityfs came or went |
-//! | LsmHookProfile | all | all | |
-//! | LsmPolicy: spec, or deleted | all | all | ours |
+//! | LsmHookProfile that a report names | all | all | |
+//! | LsmPolicy: spec, spec change, release annotation, or deleted | all | all | ours |
 //! | LsmPolicy: status | | itself | |
 //! | TracingPolicy, or whether it can be read | all, if a policy requires TracingPolicies | all | |
 //! | DaemonSet: spec, labels, our annotation, rollout | | those that name it | itself, if ours |
@@ -28,12 +28,15 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube_runtime::reflector::ObjectRef;
 use kube_runtime::watcher::Event;
-use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy, names};
+use lsm_ready_crds::{LsmNode, LsmPolicy, names};
 use parking_lot::Mutex;
 
+use crate::breaker::is_release;
 use crate::context::Context;
+use crate::policy::spec_change::{self, is_changing};
 use crate::watch::key::DaemonSetKey;
-use crate::watch::store::lacks_securityfs;
+use crate::watch::profile::Profile;
+use crate::watch::store::{Stores, lacks_securityfs};
 
 use self::change_filter::ChangeFilter;
 
@@ -107,6 +110,7 @@ impl Triggers {
         match event {
             Event::Init => return,
             Event::InitApply(report) => {
+                self.note_profile(report, false);
                 self.note_securityfs(report, false);
                 return;
             }
@@ -123,6 +127,7 @@ impl Triggers {
 
     fn queue_changed_report(&self, report: &LsmNode, is_deleted: bool) {
         self.ctx.queues.node(&report.name_any());
+        self.note_profile(report, is_deleted);
         // A repaired node may have a stale agent. On a node without securityfs an agent with our
         // mount cannot start.
         let is_repaired =
@@ -130,6 +135,13 @@ impl Triggers {
         if self.note_securityfs(report, is_deleted) || is_repaired {
             self.queue_our_daemon_sets();
         }
+    }
+
+    /// Remembers which hook profile the report names.
+    fn note_profile(&self, report: &LsmNode, is_deleted: bool) {
+        let status = report.status.as_ref().filter(|_| !is_deleted);
+        let digest = status.and_then(|status| status.hook_profile.as_deref());
+        self.ctx.stores.contents.names(&report.name_any(), digest);
     }
 
     /// Remembers whether a report says that the kernel has no securityfs. Returns whether that
@@ -145,41 +157,81 @@ impl Triggers {
 
     fn forget_gone_reports(&self) {
         let reports = &self.ctx.stores.reports;
-        self.without_securityfs.lock().retain(|name| reports.get(&ObjectRef::new(name)).is_some());
+        let exists = |name: &str| reports.get(&ObjectRef::new(name)).is_some();
+        self.without_securityfs.lock().retain(|name| exists(name));
+        self.ctx.stores.contents.retain_nodes(exists);
     }
 
-    pub(crate) fn profile(&self, event: &Event<LsmHookProfile>) {
+    pub(crate) fn profile(&self, event: &Event<Profile>) {
         match event {
             Event::Init | Event::InitApply(_) => return,
-            Event::Apply(_) => {}
-            Event::Delete(_) | Event::InitDone => self.ctx.forget_gone_profiles(),
+            // A profile that no report names changes nothing for any node.
+            Event::Apply(profile) => {
+                self.ctx.profiles_changed.notify_one();
+                if !self.ctx.stores.contents.is_named(&profile.name_any()) {
+                    return;
+                }
+            }
+            Event::Delete(profile) => {
+                let was_named = self.ctx.stores.contents.is_named(&profile.name_any());
+                self.ctx.stores.contents.forget(&profile.name_any());
+                if !was_named {
+                    return;
+                }
+            }
+            Event::InitDone => {
+                self.ctx.profiles_changed.notify_one();
+                self.ctx.forget_gone_profiles();
+            }
         }
+        self.contents();
+    }
+
+    /// The content of a hook profile that a report names came or went.
+    pub(crate) fn contents(&self) {
         self.queue_all_nodes();
         self.queue_all_policies();
+    }
+
+    /// A policy is gone of which no version could be parsed. Nothing is known of what it asked for.
+    pub(crate) fn unread_policy_gone(&self) {
+        self.queue_all_nodes();
+        self.queue_all_policies();
+        self.queue_our_daemon_sets();
     }
 
     pub(crate) fn policy(&self, event: &Event<LsmPolicy>) {
         match event {
             Event::Init => return self.policies.clear(),
             Event::InitApply(policy) => {
-                self.policies.changed(policy, &policy.metadata.generation);
+                self.policies.changed(policy, &relevant_in_policy(policy));
                 return;
             }
-            Event::InitDone => self.ctx.forget_gone_policies(),
+            Event::InitDone => {
+                self.ctx.forget_gone_policies();
+                self.read_wanted_daemon_sets();
+            }
             Event::Apply(policy) => {
                 self.ctx.queues.policy(&policy.name_any());
-                if !self.policies.changed(policy, &policy.metadata.generation) {
+                if !self.policies.changed(policy, &relevant_in_policy(policy)) {
                     return;
                 }
+                self.read_wanted_daemon_sets();
             }
             Event::Delete(policy) => {
                 self.policies.forget(policy);
                 self.ctx.forget_gone_policies();
+                self.read_wanted_daemon_sets();
             }
         }
         self.queue_all_nodes();
         self.queue_all_policies();
         self.queue_our_daemon_sets();
+    }
+
+    fn read_wanted_daemon_sets(&self) {
+        let Stores { wanted_daemon_sets, policies, .. } = &self.ctx.stores;
+        wanted_daemon_sets.read(policies);
     }
 
     pub(crate) fn daemon_set(&self, event: &Event<DaemonSet>) {
@@ -262,6 +314,12 @@ fn relevant_in_node(node: &Node) -> impl Hash {
         .map(|taints| format!("{taints:?}"));
     let status = node.status.as_ref().map(|status| format!("{status:?}"));
     (node.labels().clone(), taints, status)
+}
+
+/// The spec, whether it has reached the nodes, and whether held changes are released.
+fn relevant_in_policy(policy: &LsmPolicy) -> impl Hash {
+    let has_change = spec_change::current(policy).is_some();
+    (policy.metadata.generation, has_change, is_changing(policy), is_release(policy))
 }
 
 fn relevant_in_daemon_set(daemon_set: &DaemonSet) -> impl Hash {

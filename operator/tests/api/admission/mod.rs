@@ -1,9 +1,15 @@
-//! The admission policies: a probe writes its own LsmNode only, and the operator changes nothing of
-//! Nodes and DaemonSets except our own fields.
+//! The admission policies: a probe writes its own LsmNode and profile only, the operator changes
+//! nothing of Nodes and DaemonSets except our own fields, nobody else changes these on Nodes, and
+//! only our pods have our accounts.
 
+mod accounts;
 mod daemon_sets;
+mod events;
+mod heartbeats;
 mod nodes;
+mod profiles;
 mod reports;
+mod reserved;
 mod rights;
 
 use e2e::api::ApiServer;

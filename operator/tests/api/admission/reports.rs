@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{LSM_NODES, NODES, lsm_node, refused, server};
-use crate::server::{PROBE, done, granted, on_node, unbound};
+use crate::server::{PROBE, call, create_node, done, on_node, unbound, with_rights};
 
 #[tokio::test]
 async fn a_probe_reports_for_its_own_node() {
@@ -69,6 +69,54 @@ async fn a_probe_cannot_prevent_the_deletion_of_a_report() {
 }
 
 #[tokio::test]
+async fn a_probe_sets_no_labels_and_annotations_of_a_report() {
+    let server = server().await;
+    create_node(server, "node-labels").await;
+    let probe = on_node(server, PROBE, "node-labels").await;
+    let path = format!("{LSM_NODES}/node-labels");
+    let part = "neither set nor change labels and annotations";
+    for metadata in
+        [json!({"labels": {"team": "x"}}), json!({"annotations": {"note": "x".repeat(200_000)}})]
+    {
+        let mut report = lsm_node("node-labels");
+        for (field, value) in metadata.as_object().unwrap() {
+            report["metadata"][field] = value.clone();
+        }
+        refused(&probe, "POST", LSM_NODES, &report, part).await;
+    }
+    done(&probe, "POST", LSM_NODES, &lsm_node("node-labels")).await;
+    let admin = server.client().await.unwrap();
+    let theirs = json!({"metadata": {"labels": {"team": "x"}, "annotations": {"note": "y"}}});
+    done(&admin, "MERGE", &path, &theirs).await;
+    for metadata in [
+        json!({"labels": {"more": "x"}}),
+        json!({"labels": {"team": null}}),
+        json!({"annotations": {"note": "z"}}),
+        json!({"annotations": null}),
+    ] {
+        refused(&probe, "MERGE", &path, &json!({"metadata": metadata}), part).await;
+    }
+    // Labels of others do not keep a probe from reporting.
+    let status = json!({"status": {"evidence": "Denied"}});
+    done(&probe, "MERGE", &format!("{path}/status"), &status).await;
+}
+
+/// The API server ignores metadata in a write to the status of a custom resource.
+#[tokio::test]
+async fn a_finalizer_in_a_write_to_the_status_has_no_effect() {
+    let server = server().await;
+    create_node(server, "node-finalizer").await;
+    let probe = on_node(server, PROBE, "node-finalizer").await;
+    done(&probe, "POST", LSM_NODES, &lsm_node("node-finalizer")).await;
+    let patch = json!({"metadata": {"finalizers": ["example.com/forever"]},
+        "status": {"evidence": "Denied"}});
+    let path = format!("{LSM_NODES}/node-finalizer");
+    let _ = call(&probe, "MERGE", &format!("{path}/status"), &patch).await;
+    let stored = done(&probe, "GET", &path, &Value::Null).await;
+    assert_eq!(stored["metadata"]["finalizers"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_probe_still_reports_when_others_added_finalizers_and_owners() {
     let server = server().await;
     let admin = server.client().await.unwrap();
@@ -89,23 +137,15 @@ async fn other_users_need_the_verb_override() {
     let path = format!("{LSM_NODES}/node-b/status");
     let status = json!({"status": {"evidence": "None", "message": "a drill"}});
     done(&admin, "MERGE", &path, &status).await;
-    let bind = async |user: &str, verbs: &[&str]| {
-        let rbac = "/apis/rbac.authorization.k8s.io/v1";
-        let role = json!({"metadata": {"name": user}, "rules": [
-            {"apiGroups": ["lsmready.io"], "resources": ["lsmnodes/status"], "verbs": verbs}]});
-        done(&admin, "POST", &format!("{rbac}/clusterroles"), &role).await;
-        let binding = json!({"metadata": {"name": user},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
-                "name": user},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]});
-        done(&admin, "POST", &format!("{rbac}/clusterrolebindings"), &binding).await;
+    let rights = async |user: &str, verbs: &[&str]| {
+        let rules = json!([
+            {"apiGroups": ["lsmready.io"], "resources": ["lsmnodes/status"], "verbs": verbs}]);
         let right = json!({"verb": "patch", "group": "lsmready.io", "resource": "lsmnodes",
             "subresource": "status"});
-        granted(server, user, &right).await;
-        server.client_for(user, None).await.unwrap()
+        with_rights(server, user, &rules, &right).await
     };
-    let patcher = bind("patcher", &["patch"]).await;
+    let patcher = rights("patcher", &["patch"]).await;
     refused(&patcher, "MERGE", &path, &status, "others need the verb \"override\"").await;
-    let overrider = bind("overrider", &["patch", "override"]).await;
+    let overrider = rights("overrider", &["patch", "override"]).await;
     done(&overrider, "MERGE", &path, &status).await;
 }

@@ -10,7 +10,8 @@ const LABEL_KEY: &str = "must be a label key: an optional DNS prefix and a slash
 const VALUES: &str = "In and NotIn need at least one value; Exists and DoesNotExist take none";
 
 fn min_ready_taints_and_unknown_fields() -> Vec<Refused> {
-    let min_ready = r#"must be a number of nodes (0 or more) or a percentage from "0%" to "100%""#;
+    let min_ready =
+        r#"must be a number of nodes (0 to 2147483647) or a percentage from "0%" to "100%""#;
     vec![
         (json!({"minReady": "101%"}), min_ready),
         (json!({"minReady": "-5%"}), min_ready),
@@ -18,6 +19,7 @@ fn min_ready_taints_and_unknown_fields() -> Vec<Refused> {
         (json!({"minReady": "all"}), min_ready),
         (json!({"minReady": "5"}), min_ready),
         (json!({"minReady": -1}), min_ready),
+        (json!({"minReady": 2_147_483_648_u32}), min_ready),
         (json!({"minReady": true}), "must be of type"),
         (json!({"nodeSelctor": {}}), "field not declared in schema"),
         (json!({"taint": {}}), "Required value"),
@@ -78,6 +80,10 @@ fn tetragon() -> Vec<Refused> {
             r#"supported values: "Suggest", "Patch""#,
         ),
         (json!({"tetragon": {"maxConcurrent": 0}}), "should be greater than or equal to 1"),
+        (
+            json!({"tetragon": {"maxConcurrent": 2_147_483_648_u32}}),
+            "should be less than or equal to 2147483647",
+        ),
         (json!({"tetragon": {"restartStaleAgents": "yes"}}), "expected boolean"),
         (json!({"tetragon": {"daemonSet": {"name": "Tetragon"}}}), "should match"),
         (json!({"tetragon": {"daemonSet": {"namespace": ""}}}), "should be at least 1 chars long"),

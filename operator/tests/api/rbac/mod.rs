@@ -4,7 +4,10 @@
 mod editor;
 mod operator;
 mod probe;
+mod rights;
 mod suggest_only;
+
+use std::sync::OnceLock;
 
 use e2e::api::ApiServer;
 use kube::Client;
@@ -19,6 +22,10 @@ const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/lsm-ready-system/leases";
 const BPF: &str = "lsmready.node-restriction.kubernetes.io/bpf";
 const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// A pod that the DaemonSet tetragon could have made.
+const AGENT: &str = "tetragon-rbac1";
+static AGENT_UID: OnceLock<String> = OnceLock::new();
 
 /// Verb, path and body of a request.
 type Call = (&'static str, String, Value);
@@ -48,15 +55,20 @@ async fn prepare(server: &ApiServer) {
     // A pod needs a ServiceAccount, and the controller that creates `default` does not run here.
     let account = json!({"metadata": {"name": "agent"}});
     done(&admin, "POST", "/api/v1/namespaces/kube-system/serviceaccounts", &account).await;
-    let agent = json!({"metadata": {"name": "agent"}, "spec": {"serviceAccountName": "agent",
+    let agent = json!({"metadata": {"name": AGENT}, "spec": {"serviceAccountName": "agent",
         "containers": [{"name": "tetragon", "image": "none"}]}});
-    done(&admin, "POST", "/api/v1/namespaces/kube-system/pods", &agent).await;
+    let pods = "/api/v1/namespaces/kube-system/pods";
+    let agent = done(&admin, "POST", pods, &agent).await;
+    let uid = agent["metadata"]["uid"].as_str().unwrap();
+    AGENT_UID.set(uid.to_owned()).unwrap();
     done(&admin, "POST", DAEMON_SETS, &daemon_set()).await;
     done(&admin, "POST", LEASES, &json!({"metadata": {"name": "somebody-else"}})).await;
 }
 
+/// The eviction of the agent, as the operator asks for it.
 fn eviction() -> Value {
-    json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "agent"}})
+    json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": AGENT},
+        "deleteOptions": {"preconditions": {"uid": AGENT_UID.get()}}})
 }
 
 fn profile() -> Value {
@@ -65,9 +77,9 @@ fn profile() -> Value {
 
 fn daemon_set() -> Value {
     let labels = json!({"app": "rbac"});
-    json!({"metadata": {"name": "rbac"}, "spec": {"selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels},
-            "spec": {"containers": [{"name": "tetragon", "image": "none"}]}}}})
+    json!({"metadata": {"name": "rbac", "labels": {"app.kubernetes.io/name": "tetragon"}},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "tetragon", "image": "tetragon:v1.3.0"}]}}}})
 }
 
 /// Makes the calls in order, and fails with a list of those that did not end as they should.

@@ -1,11 +1,13 @@
 //! The operator's rights.
 
+use kube::Client;
 use serde_json::{Value, json};
 
 use super::{
-    BPF, CRDS, Call, DAEMON_SETS, DIGEST, LEASES, NODES, calls, daemon_set, eviction, judge, server,
+    AGENT, BPF, CRDS, Call, DAEMON_SETS, DIGEST, LEASES, NODES, calls, daemon_set, eviction, judge,
+    server,
 };
-use crate::server::{NAMESPACE, OPERATOR, on_node, securityfs, tetragon_crds};
+use crate::server::{NAMESPACE, OPERATOR, done, on_node, securityfs, tetragon_crds};
 
 const TRACING_POLICIES: &str = "/apis/cilium.io/v1alpha1/tracingpolicies";
 
@@ -26,7 +28,12 @@ fn calls_to_nodes_and_daemon_sets() -> Vec<Call> {
             "/api/v1/namespaces/kube-system/pods?labelSelector=app%3Drbac&limit=500",
             Value::Null,
         ),
-        ("POST", "/api/v1/namespaces/kube-system/pods/agent/eviction", eviction()),
+        (
+            "GET",
+            "/api/v1/namespaces/kube-system/events?fieldSelector=reason%3DFailedCreate&limit=50",
+            Value::Null,
+        ),
+        ("POST", &format!("/api/v1/namespaces/kube-system/pods/{AGENT}/eviction"), eviction()),
     ])
 }
 
@@ -36,9 +43,10 @@ fn calls_to_custom_resources() -> Vec<Call> {
         "status": {"observedGeneration": 1}});
     let event = json!({"metadata": {"generateName": "lsm-", "namespace": "default"},
         "action": "Judge", "reason": "Ready", "type": "Normal",
-        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "lsm-ready",
+        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "lsmready.io/operator",
         "reportingInstance": "lsm-ready-operator-0",
-        "regarding": {"kind": "LsmPolicy", "name": "present"}});
+        "regarding": {"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
+            "name": "present"}});
     calls([
         ("GET", &format!("{CRDS}/lsmpolicies"), Value::Null),
         ("GET", &format!("{CRDS}/lsmpolicies?watch=1&timeoutSeconds=1"), Value::Null),
@@ -52,17 +60,13 @@ fn calls_to_custom_resources() -> Vec<Call> {
     ])
 }
 
-/// The calls of the leader election.
-fn calls_of_the_election() -> Vec<Call> {
-    calls([
-        ("POST", LEASES, json!({"metadata": {"name": "lsm-ready-operator"}})),
-        ("GET", &format!("{LEASES}/lsm-ready-operator"), Value::Null),
-        (
-            "MERGE",
-            &format!("{LEASES}/lsm-ready-operator"),
-            json!({"spec": {"holderIdentity": "a"}}),
-        ),
-    ])
+/// The calls of the leader election: the Lease is made, read and replaced.
+async fn takes_the_lease(client: &Client) {
+    let path = format!("{LEASES}/lsm-ready-operator");
+    done(client, "POST", LEASES, &json!({"metadata": {"name": "lsm-ready-operator"}})).await;
+    let mut lease = done(client, "GET", &path, &Value::Null).await;
+    lease["spec"]["holderIdentity"] = json!("a");
+    done(client, "PUT", &path, &lease).await;
 }
 
 /// Secrets, workloads and Nodes of others.
@@ -79,7 +83,11 @@ fn forbidden_outside_of_its_work() -> Vec<Call> {
         ("POST", &pods, json!({"metadata": {"name": "p"}})),
         ("DELETE", &format!("{pods}/p"), Value::Null),
         ("POST", &format!("{pods}/p/eviction"), eviction()),
-        ("DELETE", "/api/v1/namespaces/kube-system/pods/agent", Value::Null),
+        ("DELETE", &format!("/api/v1/namespaces/kube-system/pods/{AGENT}"), Value::Null),
+        // Events are published where our objects are, and nowhere else.
+        ("POST", "/apis/events.k8s.io/v1/namespaces/kube-public/events", json!({})),
+        ("GET", "/api/v1/namespaces/default/events", Value::Null),
+        ("GET", "/apis/events.k8s.io/v1/events", Value::Null),
         ("MERGE", "/apis/apps/v1/namespaces/default/deployments/d", json!({})),
         ("POST", DAEMON_SETS, daemon_set()),
         ("PUT", &format!("{DAEMON_SETS}/rbac"), daemon_set()),
@@ -111,6 +119,7 @@ fn forbidden_within_its_work() -> Vec<Call> {
         // The Leases of others.
         ("GET", LEASES, Value::Null),
         ("MERGE", &format!("{LEASES}/somebody-else"), json!({})),
+        ("MERGE", &format!("{LEASES}/lsm-ready-operator"), json!({})),
         ("DELETE", &format!("{LEASES}/lsm-ready-operator"), Value::Null),
         (
             "POST",
@@ -145,7 +154,7 @@ async fn the_operator_can_do_its_work_and_nothing_else() {
     let client = on_node(server, OPERATOR, "rbac-node").await;
     judge(&client, calls_to_nodes_and_daemon_sets(), true).await;
     judge(&client, calls_to_custom_resources(), true).await;
-    judge(&client, calls_of_the_election(), true).await;
+    takes_the_lease(&client).await;
     judge(&client, forbidden_outside_of_its_work(), false).await;
     judge(&client, forbidden_within_its_work(), false).await;
     crds.delete();

@@ -12,7 +12,8 @@ fn calls_of_the_probe() -> Vec<Call> {
     let mut profile = profile();
     profile["apiVersion"] = json!("lsmready.io/v1alpha1");
     profile["kind"] = json!("LsmHookProfile");
-    profile["metadata"] = json!({"name": DIGEST.replace('0', "1")});
+    profile["metadata"] = json!({"name": DIGEST.replace('0', "1"),
+        "labels": {"lsmready.io/node": "rbac-node"}});
     calls([
         ("GET", &format!("{NODES}/rbac-node"), Value::Null),
         ("APPLY", &format!("{CRDS}/lsmnodes/rbac-node"), node),

@@ -2,6 +2,8 @@
 //! manager owns which field after each kind of change, and what happens when the DaemonSet has
 //! changed meanwhile.
 
+mod allowed;
+
 use std::process::Command;
 
 use e2e::command::run;
@@ -11,7 +13,7 @@ use lsm_ready_operator::tetragon::state::DaemonSetState;
 use serde_json::{Value, json};
 
 use crate::releases::{self, add_volume, agent, host_path, release};
-use crate::scene::Scene;
+use crate::scene::{AGENT, Scene};
 use crate::server::{self, done, shared};
 
 /// The fields that our field manager owns.
@@ -136,6 +138,7 @@ async fn an_upgrade_by_server_side_apply_keeps_the_mount() {
 #[tokio::test]
 async fn the_mount_is_not_added_again_after_the_third_removal_by_another_manager() {
     let scene = Scene::new("contested").await;
+    scene.allow_events().await;
     let mut applied = 0;
     for _ in 0..5 {
         if is_mounted(&scene.reconcile().await) {
@@ -271,7 +274,7 @@ async fn another_pod_with_the_same_name_is_not_evicted() {
     let patched = scene.reconcile().await;
     let pod = scene.agent(&patched, "another-node", "2026-01-01T00:00:00Z").await;
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
-        "metadata": {"name": "agent"},
+        "metadata": {"name": AGENT},
         "deleteOptions": {"preconditions": {"uid": "another"}}});
     let answer = server::call(&scene.admin, "POST", &format!("{pod}/eviction"), &eviction).await;
     assert_eq!(answer.code, 409, "{answer:?}");

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use crate::server::{NAMESPACE, call, config, done};
 use scene::{Operator, Scene};
 
-/// `kubectl delete -k` has to end within this time.
-const ENDS: &str = "--timeout=60s";
+/// `kubectl delete -k` has to end within this time. It is not ours: the API server alone may take
+/// a minute for a CRD.
+const ENDS: &str = "--timeout=150s";
 
 /// What `kubectl lsm-ready cleanup` does.
 async fn clean_up(scene: &Scene) {

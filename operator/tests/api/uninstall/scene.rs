@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use e2e::api::ApiServer;
 use e2e::{paths, wait};
+use futures::{StreamExt, stream};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
@@ -22,7 +23,7 @@ use crate::server::{
     NAMESPACE, OPERATOR, account, call, config, create_node, done, granted, kubectl,
 };
 
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";
 const POD: &str = "/api/v1/namespaces/lsm-ready-system/pods/operator";
@@ -50,6 +51,8 @@ async fn start() -> ApiServer {
     for node in NODES {
         create_node(&server, node).await;
     }
+    let more = (0..more_nodes()).map(|number| create_node_named(&server, number));
+    stream::iter(more).buffer_unordered(16).collect::<Vec<()>>().await;
     let mut tetragon = release("v1.3");
     for set_by_the_server in ["uid", "resourceVersion", "generation"] {
         tetragon["metadata"].as_object_mut().unwrap().remove(set_by_the_server);
@@ -57,6 +60,15 @@ async fn start() -> ApiServer {
     let path = "/apis/apps/v1/namespaces/kube-system/daemonsets?fieldManager=helm";
     done(&admin, "POST", path, &tetragon).await;
     server
+}
+
+/// `UNINSTALL_NODES=5000` measures a large cluster.
+fn more_nodes() -> usize {
+    std::env::var("UNINSTALL_NODES").map_or(0, |nodes| nodes.parse().unwrap())
+}
+
+async fn create_node_named(server: &ApiServer, number: usize) {
+    create_node(server, &format!("more-{number:04}")).await;
 }
 
 impl Scene {
@@ -79,13 +91,16 @@ impl Scene {
         let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
         wait.extend(crds.iter().map(String::as_str));
         self.kubectl(&wait);
+        // A CRD that is deleted before its objects are served takes the API server a minute.
+        self.kubectl(&["get", "lsmpolicies,lsmnodes,lsmhookprofiles"]);
         let patch = json!({"verb": "patch", "group": "apps", "resource": "daemonsets"});
         granted(self.server, &account(OPERATOR), &patch).await;
     }
 
     /// Has the operator write all that it can write, and returns when it has.
     pub async fn work(&self) -> Operator {
-        let spec = json!({"taint": {"effect": "NoSchedule"}, "tetragon": {}});
+        let taint = json!({"effect": "NoSchedule", "rollout": "AllAtOnce"});
+        let spec = json!({"taint": taint, "tetragon": {}});
         let policy =
             json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
         let path = "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce";
@@ -104,11 +119,27 @@ impl Scene {
         for node in NODES {
             self.until_has(&format!("/api/v1/nodes/{node}"), &marks).await;
         }
+        if more_nodes() > 0 {
+            self.until_all_nodes_have_a_condition().await;
+        }
         self.until_has(TETRAGON, &["lsm-ready-securityfs", "lsmready.io/securityfs"]).await;
         for path in guarded() {
             self.until_has(&path, &["lsmready.io/cleanup"]).await;
         }
         operator
+    }
+
+    async fn until_all_nodes_have_a_condition(&self) {
+        let long = Duration::from_secs(600);
+        wait::until(long, "all nodes", async || {
+            let list = done(&self.admin, "GET", "/api/v1/nodes", &Value::Null).await;
+            let nodes = list["items"].as_array().unwrap();
+            let is_done = |node: &&Value| node["status"].to_string().contains("lsmready.io/");
+            let done = nodes.iter().filter(is_done).count();
+            if done == nodes.len() { Ok(()) } else { Err(format!("{done} of {}", nodes.len())) }
+        })
+        .await
+        .unwrap();
     }
 
     async fn until_has(&self, path: &str, marks: &[&str]) {
@@ -204,8 +235,8 @@ fn guarded() -> Vec<String> {
     paths
 }
 
-/// The operator's process in its pod. A task stands in for the kubelet: it ends the process when the
-/// pod is deleted, and the pod when the process has ended.
+/// The operator's process in its pod. A task stands in for the kubelet: it ends the process when
+/// the pod is deleted, and the pod when the process has ended.
 pub struct Operator {
     process: Arc<Mutex<Child>>,
     kubelet: JoinHandle<()>,

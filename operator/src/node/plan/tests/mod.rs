@@ -5,12 +5,17 @@ mod taints;
 use std::sync::Arc;
 
 use super::*;
+use crate::node::judge::judge;
+use crate::node::required::AllRequired;
 use crate::tracing_policies::snapshot;
 use crate::tracing_policies::snapshot::Snapshot;
 use crate::tracing_policies::snapshot::tests::{entry, listed};
+use crate::watch::store::labels_for_selecting;
 use lsm_ready_crds::fixture;
+use lsm_ready_crds::names::policy_label;
 use lsm_ready_crds::node::{LsmSource, Lsms};
-use lsm_ready_crds::{Evidence, LsmNodeStatus, LsmPolicySpec};
+use lsm_ready_crds::verdict::Facts;
+use lsm_ready_crds::{Evidence, LsmNodeStatus, LsmPolicy, LsmPolicySpec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -58,7 +63,13 @@ fn plan(
     tetragons: &Snapshot,
     now: Timestamp,
 ) -> Plan {
-    super::plan(node, facts, &Required::all(policies, tetragons), now)
+    let required = AllRequired::of(policies, tetragons);
+    let is_reported = facts.report.is_some();
+    let labels = labels_for_selecting(node, is_reported);
+    let Some(judged) = judge(node, &labels, facts, &required.policies, now) else {
+        return without_ours(node);
+    };
+    super::plan(node, &judged, &Moves { is_held: false, may_taint: &|_| true }, now)
 }
 
 fn facts(report: Option<&LsmNodeStatus>) -> Facts<'_> {
@@ -66,7 +77,7 @@ fn facts(report: Option<&LsmNodeStatus>) -> Facts<'_> {
 }
 
 /// The Node after the plan was written.
-fn applied(node: &Node, plan: &Plan) -> Node {
+pub(crate) fn applied(node: &Node, plan: &Plan) -> Node {
     let mut node = node.clone();
     let labels = node.metadata.labels.get_or_insert_default();
     for (key, value) in &plan.labels {
@@ -150,7 +161,7 @@ fn a_deleted_policy_removes_its_labels_and_no_others() {
 }
 
 #[test]
-fn a_silent_probe_changes_the_condition_but_no_label() {
+fn a_silent_probe_changes_the_reason_but_no_label_and_no_status() {
     let report = report("Denied", "CanaryDenied");
     let before = plan(&linux(), facts(Some(&report)), &[], &Snapshot::default(), now());
     assert_eq!(before.stale_in, Some(Duration::from_mins(80)));
@@ -161,8 +172,11 @@ fn a_silent_probe_changes_the_condition_but_no_label() {
     let condition = after.condition.unwrap();
     assert_eq!(
         (condition.status.as_str(), condition.reason.as_deref()),
-        ("Unknown", Some("ProbeSilent"))
+        ("True", Some("ProbeSilent")),
+        "evidence holds for the whole boot"
     );
+    let message = condition.message.unwrap();
+    assert!(message.contains("has not reported since 2026-01-01T00:00:00Z"), "{message}");
     let earlier = LsmNodeStatus { boot_id: "another".into(), ..report };
     let condition =
         plan(&node, facts(Some(&earlier)), &[], &Snapshot::default(), late).condition.unwrap();
@@ -223,6 +237,15 @@ prop_compose! {
     }
 }
 
+/// Policies with different names.
+fn any_policies() -> impl Strategy<Value = Vec<Arc<LsmPolicy>>> {
+    prop::collection::vec(any_policy(), 0..4).prop_map(|mut policies| {
+        policies.sort_by_key(|policy| policy.name_any());
+        policies.dedup_by_key(|policy| policy.name_any());
+        policies
+    })
+}
+
 prop_compose! {
     fn any_report()(
         evidence in "None|Loaded|Attached|Fired|Denied",
@@ -280,7 +303,7 @@ proptest! {
     #[test]
     fn the_second_plan_is_empty(
         report in any_report(),
-        policies in prop::collection::vec(any_policy(), 0..4),
+        policies in any_policies(),
         tainted: bool,
     ) {
         let taints = if tainted { json!([taints::our_taint("NoSchedule")]) } else { json!([]) };
@@ -308,4 +331,22 @@ proptest! {
             prop_assert!(!claims || proved, "{} without proof", key);
         }
     }
+}
+
+/// A policy whose spec was never parsed may have asked for its label and the taint.
+#[test]
+fn labels_and_taints_of_an_unread_policy_stay() {
+    let labels = json!({"kubernetes.io/os": "linux", policy_label("unread"): "ready",
+        policy_label("gone"): "ready"});
+    let taints = json!([{"key": "foreign", "effect": "NoSchedule"},
+        {"key": TAINT_KEYS[0], "effect": "NoSchedule"}]);
+    let node = node(&labels, &taints, &json!([]));
+    let planned = || plan(&node, facts(None), &[], &listed([]), now());
+    let unread = planned().unless_unread(&["unread".to_owned()], &node);
+    assert_eq!(unread.labels.get(&policy_label("gone")), Some(&None));
+    assert_eq!(unread.labels.get(&policy_label("unread")), None);
+    assert_eq!(unread.taints, None);
+    let read = planned().unless_unread(&[], &node);
+    assert_eq!(read.labels.get(&policy_label("unread")), Some(&None));
+    assert_eq!(read.taints.unwrap().len(), 1);
 }

@@ -1,0 +1,166 @@
+//! Writers that keep changing our labels, taints or condition on a Node.
+//!
+//! In: what we left on each Node, and what is there now. Out: how long to wait before it is written
+//! again. A kubelet may write the condition of its own Node, and could otherwise cause one write of
+//! ours for each of its own.
+//!
+//! ## Guarantees
+//! - A change of ours is repaired at once the first time. After that the wait doubles from one
+//!   second up to five minutes, until nobody has changed anything for ten minutes.
+//! - What we want to change is never delayed: the wait is only for writing the same again.
+//! - Our own writes and late watches are no changes by others: only a Node with a newer
+//!   resourceVersion than that of our last write counts.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, Taint};
+use kube::ResourceExt;
+use lsm_ready_crds::names::{NODE_LABEL_PREFIX, TAINT_KEYS};
+use parking_lot::Mutex;
+
+use crate::context::backoff::doubled;
+use crate::node::judge::condition;
+use crate::node::plan::Plan;
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// After this time without a change by others, the contest is over.
+const QUIET: SignedDuration = SignedDuration::from_mins(10);
+/// From this many changes on, an Event says so.
+const ANNOUNCED_FROM: u32 = 3;
+/// Minimum time between two Events on a Node.
+const ANNOUNCED_EVERY: SignedDuration = SignedDuration::from_hours(1);
+
+/// What is remembered of each Node, by its UID.
+#[derive(Debug, Default)]
+pub struct Contests(Mutex<HashMap<String, History>>);
+
+/// What we left on a Node, and what others did to it.
+#[derive(Debug, Default)]
+struct History {
+    /// Our fields after our last write, as a hash.
+    left: u64,
+    /// The resourceVersion of our last write.
+    version: u64,
+    written: Timestamp,
+    /// Whether the change that others made after our last write was counted.
+    is_counted: bool,
+    /// How often others changed what we had left.
+    changes: u32,
+    changed: Timestamp,
+    announced: Option<Timestamp>,
+}
+
+/// What to do about a Node whose fields are not as we want them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Answer {
+    /// Wait this long before writing.
+    pub wait: Option<Duration>,
+    /// Others changed our fields since our last write, and this was not counted yet.
+    pub is_new: bool,
+    /// An Event should say how often others changed our fields.
+    pub announce: Option<u32>,
+}
+
+impl Contests {
+    /// Looks at a Node that has to be written.
+    pub fn look(&self, node: &Node, plan: &Plan, now: Timestamp) -> Answer {
+        let mut histories = self.0.lock();
+        let uid = node.uid().unwrap_or_default();
+        let Some(history) = histories.get_mut(&uid) else {
+            return Answer::default();
+        };
+        history.look(ours(node), version(node), ours_after(node, plan), now)
+    }
+
+    /// Remembers a Node as the API server answered it after a write of ours.
+    pub fn wrote(&self, node: &Node, now: Timestamp) {
+        let mut histories = self.0.lock();
+        let history = histories.entry(node.uid().unwrap_or_default()).or_default();
+        history.left = ours(node);
+        history.version = version(node).unwrap_or(u64::MAX);
+        history.written = now;
+        history.is_counted = false;
+    }
+
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().remove(uid);
+    }
+
+    /// Keeps the Nodes that exist.
+    pub fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.0.lock().retain(|uid, _| exists(uid));
+    }
+}
+
+impl History {
+    fn look(&mut self, seen: u64, version: Option<u64>, wanted: u64, now: Timestamp) -> Answer {
+        if now.duration_since(self.changed) > QUIET {
+            self.changes = 0;
+        }
+        let is_newer = version.is_some_and(|version| version > self.version);
+        let is_new = is_newer && seen != self.left && !self.is_counted;
+        if is_new {
+            self.is_counted = true;
+            self.changes = self.changes.saturating_add(1);
+            self.changed = now;
+        }
+        let is_due = self.announced.is_none_or(|at| now.duration_since(at) >= ANNOUNCED_EVERY);
+        let announce = (is_new && is_due && self.changes >= ANNOUNCED_FROM).then_some(self.changes);
+        if announce.is_some() {
+            self.announced = Some(now);
+        }
+        let wait = if wanted == self.left { self.wait(now) } else { None };
+        Answer { wait, is_new, announce }
+    }
+
+    /// What is left of the wait before the same is written again.
+    fn wait(&self, now: Timestamp) -> Option<Duration> {
+        let repairs = self.changes.checked_sub(1).filter(|repairs| *repairs > 0)?;
+        let passed = Duration::try_from(now.duration_since(self.written)).unwrap_or_default();
+        let left = doubled(FIRST_WAIT, repairs, LONGEST_WAIT).saturating_sub(passed);
+        (!left.is_zero()).then_some(left)
+    }
+}
+
+fn version(node: &Node) -> Option<u64> {
+    node.resource_version()?.parse().ok()
+}
+
+/// Our labels, taints and condition on a Node, as a hash.
+fn ours(node: &Node) -> u64 {
+    hash(node, &Plan::default())
+}
+
+/// [`ours`] after the plan was written.
+fn ours_after(node: &Node, plan: &Plan) -> u64 {
+    hash(node, plan)
+}
+
+fn hash(node: &Node, plan: &Plan) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut labels = node.labels().clone();
+    labels.retain(|key, _| key.starts_with(NODE_LABEL_PREFIX));
+    for (key, value) in &plan.labels {
+        match value {
+            Some(value) => labels.insert(key.clone(), value.clone()),
+            None => labels.remove(key),
+        };
+    }
+    labels.hash(&mut hasher);
+    let present = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let taints = plan.taints.as_deref().unwrap_or(present).iter();
+    let is_ours = |taint: &&Taint| TAINT_KEYS.contains(&taint.key.as_str());
+    let mut taints: Vec<_> = taints.filter(is_ours).map(|t| (&t.key, &t.effect)).collect();
+    taints.sort_unstable();
+    taints.hash(&mut hasher);
+    let condition = plan.condition.as_ref().or_else(|| condition(node));
+    condition.map(|c| (&c.status, &c.reason, &c.message)).hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! How often a Node is written that others keep changing.
+
+use std::collections::BTreeMap;
+
+use lsm_ready_crds::names::{BPF_LABEL, NODE_CONDITION};
+use serde_json::json;
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_767_226_200 + second).unwrap()
+}
+
+fn node(version: u64, label: &str, message: &str) -> Node {
+    serde_json::from_value(json!({
+        "metadata": {"name": "n1", "uid": "u1", "resourceVersion": version.to_string(),
+            "labels": {BPF_LABEL: label}},
+        "status": {"conditions": [
+            {"type": NODE_CONDITION, "status": "True", "reason": "R", "message": message}]},
+    }))
+    .unwrap()
+}
+
+/// The plan that sets the label and the condition of [`node`] again.
+fn plan(label: &str, message: &str) -> Plan {
+    let condition = condition(&node(1, label, message)).cloned();
+    let labels = BTreeMap::from([(BPF_LABEL.to_owned(), Some(label.to_owned()))]);
+    Plan { labels, condition, ..Plan::default() }
+}
+
+/// Each second a kubelet changes the condition ten times. Returns when we wrote, and how many Events
+/// there were.
+fn fought(seconds: i64) -> (Vec<i64>, usize) {
+    let contests = Contests::default();
+    let (mut writes, mut events, mut version) = (Vec::new(), 0, 1);
+    contests.wrote(&node(version, "true", "ours"), at(0));
+    for tenth in 0..seconds * 10 {
+        version += 1;
+        let theirs = node(version, "true", &format!("theirs {tenth}"));
+        let answer = contests.look(&theirs, &plan("true", "ours"), at(tenth / 10));
+        events += usize::from(answer.announce.is_some());
+        if answer.wait.is_none() {
+            version += 1;
+            contests.wrote(&node(version, "true", "ours"), at(tenth / 10));
+            writes.push(tenth / 10);
+        }
+    }
+    (writes, events)
+}
+
+#[test]
+fn the_wait_doubles_up_to_five_minutes() {
+    let (writes, events) = fought(3600);
+    assert_eq!(writes[..9], [0, 1, 3, 7, 15, 31, 63, 127, 255]);
+    assert!(writes[9..].windows(2).all(|pair| pair[1] - pair[0] == 300), "{writes:?}");
+    assert_eq!(events, 1, "one an hour");
+    assert_eq!(fought(7200).1, 2);
+}
+
+#[test]
+fn what_we_want_to_change_is_not_delayed() {
+    let contests = Contests::default();
+    for second in 0..10 {
+        let version = u64::try_from(second).unwrap() * 2;
+        contests.wrote(&node(version + 10, "true", "ours"), at(second));
+        let theirs = node(version + 11, "true", "theirs");
+        let answer = contests.look(&theirs, &plan("true", "ours"), at(second));
+        assert_eq!(answer.wait.is_some(), second > 0);
+        let loss = contests.look(&theirs, &plan("false", "ours"), at(second));
+        assert_eq!(loss.wait, None, "the evidence changed");
+    }
+}
+
+#[test]
+fn our_own_writes_and_late_watches_are_no_changes_by_others() {
+    let contests = Contests::default();
+    for version in (10..100).step_by(2) {
+        contests.wrote(&node(version, "true", "ours"), at(0));
+        let late = node(version - 1, "false", "before");
+        let answer = contests.look(&late, &plan("true", "ours"), at(0));
+        assert_eq!(answer, Answer::default(), "the watch is late");
+        let next = contests.look(&node(version, "true", "ours"), &plan("false", "new"), at(0));
+        assert_eq!(next, Answer::default(), "we want something else");
+    }
+}
+
+#[test]
+fn after_ten_quiet_minutes_the_contest_is_over() {
+    let contests = Contests::default();
+    let changed = |version: u64, second| {
+        contests.wrote(&node(version, "true", "ours"), at(second));
+        contests.look(&node(version + 1, "true", "theirs"), &plan("true", "ours"), at(second))
+    };
+    for round in 0..5 {
+        changed(10 + round * 2, 0);
+    }
+    assert_eq!(changed(30, 599).wait, Some(Duration::from_secs(16)));
+    assert_eq!(changed(40, 1200).wait, None);
+}
+
+#[test]
+fn a_node_that_is_gone_is_forgotten() {
+    let contests = Contests::default();
+    contests.wrote(&node(1, "true", "ours"), at(0));
+    contests.retain(|uid| uid == "u1");
+    assert_eq!(contests.0.lock().len(), 1);
+    contests.forget("u1");
+    assert_eq!(contests.0.lock().len(), 0);
+}

@@ -1,0 +1,251 @@
+//! What is kept of an object of each kind, and how many objects a page of a list has.
+//!
+//! In: an object as the API server sent it. Out: the fields that some controller reads. Everything
+//! else is removed, so that neither a large cluster nor somebody who writes large objects fills the
+//! operator's memory. docs/limits.md lists the bounds.
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Container, Node, NodeSpec, NodeStatus, NodeSystemInfo, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, LsmNodeStatus};
+use lsm_ready_crds::text::printable;
+use lsm_ready_crds::{Evidence, LsmNode, LsmPolicy, names};
+use serde::Serialize;
+
+use super::Watched;
+
+/// The annotation by which the DaemonSet controller numbers its pod templates.
+const TEMPLATE_ANNOTATION: &str = "deprecated.daemonset.template.generation";
+/// Prefix of the names that are ours.
+const OURS: &str = "lsmready.io/";
+
+/// A kind that the operator watches.
+pub trait Kept: Watched + Serialize {
+    /// Number of objects in a page of a list. A page is in memory as a whole, so kinds with large
+    /// objects have small pages.
+    const PAGE: u32;
+    /// Maximum size of a trimmed object. A larger one counts as one that cannot be parsed. `None`
+    /// where trimming bounds the size, or where only administrators can write large objects.
+    const MAX_BYTES: Option<usize> = None;
+
+    /// Removes what no controller reads.
+    fn trim(&mut self);
+
+    /// The size of the object, where it matters.
+    fn bytes(&self) -> usize {
+        if Self::MAX_BYTES.is_none() {
+            return 0;
+        }
+        serde_json::to_vec(self).map_or(usize::MAX, |bytes| bytes.len())
+    }
+}
+
+impl Kept for Node {
+    /// A Node of a large cluster has up to 100 kB, most of it images and managed fields.
+    const PAGE: u32 = 100;
+
+    fn trim(&mut self) {
+        trim_metadata(&mut self.metadata, |_| false);
+        if let Some(spec) = &mut self.spec {
+            *spec = NodeSpec { taints: spec.taints.take(), ..Default::default() };
+        }
+        let Some(status) = self.status.take() else {
+            return;
+        };
+        let conditions = status
+            .conditions
+            .into_iter()
+            .flatten()
+            .filter(|c| c.type_ == names::NODE_CONDITION)
+            .collect();
+        let boot_id = status.node_info.map(|info| info.boot_id).unwrap_or_default();
+        self.status = Some(NodeStatus {
+            addresses: status.addresses,
+            conditions: Some(conditions),
+            node_info: Some(NodeSystemInfo { boot_id, ..Default::default() }),
+            ..Default::default()
+        });
+    }
+}
+
+/// Maximum length of a report's message and fix, in characters.
+const MAX_TEXT: usize = 1024;
+/// Maximum length of a report's names and codes, in characters.
+const MAX_NAME: usize = 128;
+/// Maximum number of active LSMs that are kept. The kernel has about a dozen.
+const MAX_LSMS: usize = 64;
+
+/// Maximum number of checks that are kept. A report of our probe has five that a verdict reads.
+const MAX_CHECKS: usize = 16;
+
+impl Kept for LsmNode {
+    const PAGE: u32 = 50;
+
+    fn trim(&mut self) {
+        trim_metadata(&mut self.metadata, |_| false);
+        self.metadata.labels = None;
+        self.status = self.status.take().map(LsmNodeStatus::cleaned);
+        if let Some(status) = &mut self.status {
+            trim_report(status);
+        }
+    }
+}
+
+/// Keeps the checks that a verdict reads, and cleans every text.
+fn trim_report(status: &mut LsmNodeStatus) {
+    clean(&mut status.message, MAX_TEXT);
+    clean(&mut status.fix, MAX_TEXT);
+    let names = [&mut status.reason, &mut status.boot_id, &mut status.probe_version];
+    let kernel = [&mut status.kernel.release, &mut status.kernel.machine];
+    let optional = [&mut status.hook_profile, &mut status.lockdown].into_iter().flatten();
+    for name in names.into_iter().chain(kernel).chain(optional) {
+        clean(name, MAX_NAME);
+    }
+    status.lsms.active.truncate(MAX_LSMS);
+    status.lsms.active.iter_mut().for_each(|lsm| clean(lsm, MAX_NAME));
+    status.lsms.active.shrink_to_fit();
+    status.denied_before.truncate(lsm_ready_crds::node::SPANS);
+    status.checks.retain(is_read);
+    status.checks.truncate(MAX_CHECKS);
+    status.checks.shrink_to_fit();
+    for check in &mut status.checks {
+        clean(&mut check.reason, MAX_NAME);
+        clean(&mut check.detail, MAX_TEXT);
+        clean(&mut check.fix, MAX_TEXT);
+    }
+}
+
+/// Whether a verdict reads the check.
+fn is_read(check: &Check) -> bool {
+    check.name == KERNEL_READS_CHECK
+        || Evidence::RUNGS.into_iter().any(|rung| rung.as_str() == check.name)
+}
+
+/// Shortens a text of a node and makes it printable.
+fn clean(text: &mut String, max_chars: usize) {
+    *text = printable(text, max_chars);
+    text.shrink_to_fit();
+}
+
+impl Kept for LsmPolicy {
+    const PAGE: u32 = 50;
+    const MAX_BYTES: Option<usize> = Some(64 * 1024);
+
+    fn trim(&mut self) {
+        trim_metadata(&mut self.metadata, |annotation| annotation.starts_with(OURS));
+        self.metadata.labels = None;
+    }
+}
+
+impl Kept for DaemonSet {
+    /// A DaemonSet has up to 1.5 MB.
+    const PAGE: u32 = 5;
+    const MAX_BYTES: Option<usize> = Some(256 * 1024);
+
+    fn trim(&mut self) {
+        let is_read =
+            |annotation: &str| annotation.starts_with(OURS) || annotation == TEMPLATE_ANNOTATION;
+        trim_metadata(&mut self.metadata, is_read);
+        if let Some(pod) = self.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) {
+            trim_pod(pod);
+        }
+    }
+}
+
+/// Removes the large fields of a pod template that no controller reads.
+fn trim_pod(pod: &mut PodSpec) {
+    pod.host_aliases = None;
+    pod.dns_config = None;
+    pod.topology_spread_constraints = None;
+    pod.scheduling_gates = None;
+    let init = pod.init_containers.iter_mut().flatten();
+    for container in init.chain(&mut pod.containers) {
+        trim_container(container);
+    }
+}
+
+fn trim_container(container: &mut Container) {
+    container.env_from = None;
+    container.lifecycle = None;
+    container.liveness_probe = None;
+    container.readiness_probe = None;
+    container.startup_probe = None;
+    container.resources = None;
+}
+
+/// Removes the metadata that no controller reads, of any kind.
+pub(super) fn trim_metadata(metadata: &mut ObjectMeta, is_read: impl Fn(&str) -> bool) {
+    metadata.managed_fields = None;
+    metadata.finalizers = None;
+    metadata.owner_references = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|name, _| is_read(name));
+    }
+    metadata.annotations = metadata.annotations.take().filter(|kept| !kept.is_empty());
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_of_a_megabyte_is_kept_in_few_bytes() {
+        let text = "ü".repeat(100_000);
+        let check = |name: &str| {
+            json!({"name": name, "outcome": "Pass", "detail": text,
+            "fix": text, "reason": text})
+        };
+        let checks: Vec<_> = (0..500).map(|number| check(&format!("C{number}"))).collect();
+        let rungs = ["Loaded", "Attached", "Fired", "Denied", "KernelReads"].map(check);
+        let mut report: LsmNode = serde_json::from_value(json!({
+            "metadata": {"name": "n", "labels": {"a": text}, "annotations": {"a": text},
+                "finalizers": [text], "ownerReferences": []},
+            "status": {"message": text, "fix": text, "reason": text, "probeVersion": text,
+                "checks": checks.into_iter().chain(rungs).collect::<Vec<_>>(),
+                "lsms": {"active": vec![text.clone(); 500]}},
+        }))
+        .unwrap();
+        report.trim();
+        let kept = serde_json::to_vec(&report).unwrap().len();
+        assert!(kept < 64 * 1024, "{kept} bytes");
+        let names: Vec<&str> =
+            report.status.iter().flat_map(|status| &status.checks).map(|c| &*c.name).collect();
+        assert_eq!(names, ["Loaded", "Attached", "Fired", "Denied", "KernelReads"]);
+    }
+
+    #[test]
+    fn texts_of_nodes_are_printable() {
+        let text = "a\u{1b}[2Jb\u{202e}c\nd";
+        let check = json!({"name": "KernelReads", "outcome": "Fail", "detail": text, "fix": text});
+        let mut report: LsmNode = serde_json::from_value(json!({"metadata": {"name": "n"},
+            "status": {"message": text, "fix": text, "reason": text, "checks": [check]}}))
+        .unwrap();
+        report.trim();
+        let kept = serde_json::to_string(&report).unwrap();
+        for hostile in ["\\u001b", "\u{1b}", "\u{202e}", "\\n"] {
+            assert!(!kept.contains(hostile), "{kept}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_set_keeps_what_the_controllers_read() {
+        let mut daemon_set: DaemonSet = serde_json::from_value(json!({
+            "metadata": {"name": "d", "annotations": {"lsmready.io/apply": "hold", "other": "x",
+                TEMPLATE_ANNOTATION: "2"}},
+            "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "c",
+                "image": "i", "env": [{"name": "A", "value": "b"}],
+                "livenessProbe": {"exec": {"command": ["x"]}},
+                "volumeMounts": [{"name": "v", "mountPath": "/m"}]}]}}},
+        }))
+        .unwrap();
+        daemon_set.trim();
+        let kept = serde_json::to_value(&daemon_set).unwrap();
+        let annotations = json!({"lsmready.io/apply": "hold", TEMPLATE_ANNOTATION: "2"});
+        assert_eq!(kept["metadata"]["annotations"], annotations);
+        let container = json!({"name": "c", "image": "i", "env": [{"name": "A", "value": "b"}],
+            "volumeMounts": [{"name": "v", "mountPath": "/m"}]});
+        assert_eq!(kept["spec"]["template"]["spec"]["containers"][0], container);
+    }
+}

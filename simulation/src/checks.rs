@@ -1,0 +1,318 @@
+//! What must hold at every committed write of the operator.
+//!
+//! - Never ready without evidence: among the versions of the report that the process may still
+//!   believe (what it was told before it sent the write, and everything since), one proves the boot
+//!   that the Node has now.
+//! - Nothing that is not ours changes: of Nodes our labels, taints and condition, of policies the
+//!   status, of DaemonSets our label, volume and mount.
+//! - No write without a version, and none by a process whose Lease had ended when it was sent.
+//! - No third node loses ready within a minute in the boot in which it was shown ready: the breaker's
+//!   share of up to five nodes. A node that rebooted, is gone or can deny again does not count.
+//! - A mount goes only if no policy wanted it, or if agents cannot start with it.
+//! - A hook profile goes only if it is false, or if no report names it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::model::{self, Facts, State, text};
+use crate::network::{Network, Term};
+use crate::server::kind::Kind;
+use crate::server::requests::Written;
+use crate::server::{Loss, Server};
+
+/// Checks one committed write.
+pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Duration) {
+    let found = match write.target.kind {
+        Kind::Lease => lease(server, process, write, sent),
+        Kind::Event => Ok(()),
+        Kind::Node => fenced(process, write, sent)
+            .and_then(|()| only_ours(write))
+            .and_then(|()| proved(server, process, write, sent))
+            .and_then(|()| losses(server, process, write, sent)),
+        Kind::Policy => fenced(process, write, sent).and_then(|()| only_ours(write)),
+        Kind::DaemonSet => fenced(process, write, sent)
+            .and_then(|()| only_ours(write))
+            .and_then(|()| mount(server, process, write, sent)),
+        Kind::Profile => {
+            fenced(process, write, sent).and_then(|()| unnamed(server, process, write, sent))
+        }
+        Kind::Pod => fenced(process, write, sent),
+        Kind::Report | Kind::TracingPolicy | Kind::TracingPolicyNamespaced => {
+            Err("the kind is never written".to_owned())
+        }
+    };
+    if let Err(what) = found {
+        let (kind, name) =
+            (write.target.kind.name(), write.target.name.clone().unwrap_or_default());
+        server.fail(|| format!("process {} wrote {kind} {name}: {what}", process.id));
+    }
+}
+
+type Checked = Result<(), String>;
+
+fn fenced(process: &Network, write: &Written, sent: Duration) -> Checked {
+    // The apply of a DaemonSet and an eviction name the UID only.
+    let by_uid = matches!(write.target.kind, Kind::DaemonSet | Kind::Pod);
+    if !write.has_version && !by_uid {
+        return Err("no version: the write has no resourceVersion as a precondition".into());
+    }
+    match process.term() {
+        Some(Term { renewed, lasts }) if sent < renewed + lasts => Ok(()),
+        _ => Err("no lease: its Lease had ended when it sent the write".into()),
+    }
+}
+
+/// A Lease is not taken from a holder before it has ended.
+fn lease(server: &Server, process: &Network, write: &Written, sent: Duration) -> Checked {
+    let holder = |lease: &Arc<Value>| text(lease, "/spec/holderIdentity").to_owned();
+    let after = write.after.as_ref().map(holder).unwrap_or_default();
+    let lasts = write.after.as_ref().and_then(|it| it["spec"]["leaseDurationSeconds"].as_u64());
+    if after.is_empty() {
+        process.set_term(None);
+        return Ok(());
+    }
+    process.set_term(Some(Term { renewed: sent, lasts: Duration::from_secs(lasts.unwrap_or(0)) }));
+    let before = write.before.as_ref().map(holder).unwrap_or_default();
+    let renewed = server.log(Kind::Lease).iter().rev().nth(1).map(|change| change.at);
+    let lasted = write.before.as_ref().and_then(|it| it["spec"]["leaseDurationSeconds"].as_u64());
+    let ends = renewed.unwrap_or_default() + Duration::from_secs(lasted.unwrap_or(0));
+    if before.is_empty() || before == after || clock::elapsed() >= ends {
+        return Ok(());
+    }
+    Err(format!("taken too early: {before} holds the Lease until {ends:?}"))
+}
+
+/// Everything but what is ours is as before.
+fn only_ours(write: &Written) -> Checked {
+    let (Some(before), Some(after)) = (&write.before, &write.after) else {
+        return Err("not ours: it was created or deleted".into());
+    };
+    let clean = |object: &Arc<Value>| {
+        let mut object = Value::clone(object);
+        remove_ours(write.target.kind, &mut object);
+        object
+    };
+    let (before, after) = (clean(before), clean(after));
+    if before == after {
+        return Ok(());
+    }
+    Err(format!("not ours: it changed more than our fields: {}", difference("", &before, &after)))
+}
+
+fn remove_ours(kind: Kind, object: &mut Value) {
+    let metadata = object["metadata"].as_object_mut();
+    metadata.map(|metadata| ["resourceVersion", "generation"].map(|field| metadata.remove(field)));
+    match kind {
+        Kind::Node => {
+            if let Some(labels) = object["metadata"]["labels"].as_object_mut() {
+                labels.retain(|key, _| !key.starts_with(model::OUR_PREFIX));
+            }
+            let taints = object["spec"]["taints"].take();
+            let taints = taints.as_array().into_iter().flatten();
+            let foreign = taints.filter(|it| !model::OUR_TAINTS.contains(&text(it, "/key")));
+            object["spec"]["taints"] = foreign.cloned().collect();
+            if let Some(conditions) = object["status"]["conditions"].as_array_mut() {
+                conditions.retain(|condition| condition["type"] != model::CONDITION);
+            }
+        }
+        Kind::Policy => object["status"] = Value::Null,
+        Kind::DaemonSet => remove_mount(object),
+        _ => {}
+    }
+}
+
+fn remove_mount(object: &mut Value) {
+    if let Some(labels) = object["metadata"]["labels"].as_object_mut() {
+        labels.remove(model::MOUNT_LABEL);
+    }
+    object["metadata"]["annotations"][crate::server::patch::TEMPLATE_GENERATION] = Value::Null;
+    let pod = &mut object["spec"]["template"]["spec"];
+    let volumes = pod["volumes"].as_array_mut();
+    volumes.map(|volumes| volumes.retain(|volume| volume["name"] != model::VOLUME));
+    for container in pod["containers"].as_array_mut().into_iter().flatten() {
+        let mounts = container["volumeMounts"].as_array_mut();
+        mounts.map(|mounts| mounts.retain(|mount| mount["name"] != model::VOLUME));
+    }
+}
+
+/// The first place where the two differ.
+fn difference(at: &str, before: &Value, after: &Value) -> String {
+    if let (Value::Object(old), Value::Object(new)) = (before, after) {
+        for key in old.keys().chain(new.keys()) {
+            if before[key] != after[key] {
+                return difference(&format!("{at}.{key}"), &before[key], &after[key]);
+            }
+        }
+    }
+    format!("{at}: {before} is now {after}")
+}
+
+/// Each ready value that the write sets is proved.
+fn proved(server: &Server, process: &Network, write: &Written, sent: Duration) -> Checked {
+    let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
+    let name = text(after, "/metadata/name").to_owned();
+    let view = View { server, process, sent, node: after, name };
+    let set = |key: &str| before["metadata"]["labels"][key] != after["metadata"]["labels"][key];
+    let labels = after["metadata"]["labels"].as_object().into_iter().flatten();
+    for (key, value) in labels.filter(|(key, _)| key.starts_with(model::OUR_PREFIX) && set(key)) {
+        let policy = key.strip_prefix(model::POLICY_PREFIX);
+        let is_proved = match (policy, value.as_str()) {
+            (None, Some("true")) => view.proves_bpf(),
+            (Some(policy), Some("ready")) => view.proves_policy(policy),
+            _ => true,
+        };
+        if !is_proved {
+            return Err(format!("false ready: {key}={value} without evidence of this boot"));
+        }
+    }
+    let became_true = model::condition(after)
+        .is_some_and(|condition| condition["status"] == "True")
+        && model::condition(before).is_none_or(|condition| condition["status"] != "True");
+    if became_true && !view.proves_bpf() {
+        return Err("false ready: the condition is True without evidence of this boot".into());
+    }
+    Ok(())
+}
+
+/// Losses that count together. The operator counts for a minute from its decision.
+const WINDOW: Duration = Duration::from_secs(50);
+/// This many are too many of five nodes or fewer.
+const TOO_MANY: usize = 3;
+
+/// Notes where a node loses ready, and counts the losses.
+fn losses(server: &mut Server, process: &Network, write: &Written, sent: Duration) -> Checked {
+    let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
+    let [was, is] = [before, after].map(|node| node["metadata"]["labels"][model::BPF] == "true");
+    let (uid, boot) = (text(after, "/metadata/uid").to_owned(), model::boot(after).to_owned());
+    if is && !was {
+        server.shown_ready.insert(uid, boot);
+        return Ok(());
+    }
+    if is || !was || server.shown_ready.remove(&uid) != Some(boot.clone()) {
+        return Ok(());
+    }
+    let name = text(after, "/metadata/name").to_owned();
+    server.losses.push(Loss { at: clock::elapsed(), name, uid, boot });
+    let told = process.told_before(Kind::Report, sent);
+    let is_released = server
+        .all(Kind::Policy)
+        .any(|(_, policy)| !policy["metadata"]["annotations"]["lsmready.io/breaker"].is_null());
+    let begin = clock::elapsed().saturating_sub(WINDOW);
+    let recent = server.losses.iter().filter(|loss| loss.at >= begin);
+    let lost: BTreeSet<&str> =
+        recent.filter(|loss| loss.counts(server, told)).map(|loss| loss.name.as_str()).collect();
+    if lost.len() < TOO_MANY || is_released || clock::has_jumped() {
+        return Ok(());
+    }
+    Err(format!("too many losses: {lost:?} lost ready within {} s", WINDOW.as_secs()))
+}
+
+impl Loss {
+    /// The node is still there, in the same boot, and not proved again.
+    fn counts(&self, server: &Server, told: u64) -> bool {
+        let Some(node) = server.named(Kind::Node, &self.name) else { return false };
+        let key = (String::new(), self.name.clone());
+        let reports = server.versions_since(Kind::Report, &key, told);
+        node["metadata"]["uid"] == *self.uid
+            && model::boot(node) == self.boot
+            && !server.shown_ready.contains_key(&self.uid)
+            && !reports.iter().flatten().any(|report| model::proves(report, &self.boot))
+    }
+}
+
+/// What a process may believe of one node.
+struct View<'a> {
+    server: &'a Server,
+    process: &'a Network,
+    sent: Duration,
+    node: &'a Value,
+    name: String,
+}
+
+type Versions = Vec<Option<Arc<Value>>>;
+
+impl View<'_> {
+    fn versions(&self, kind: Kind, name: &str) -> Versions {
+        // The condition is written after the labels, from the same observation.
+        let observed = self.sent.saturating_sub(Duration::from_millis(50));
+        let told = self.process.told_before(kind, observed);
+        self.server.versions_since(kind, &(String::new(), name.to_owned()), told)
+    }
+
+    fn proves_bpf(&self) -> bool {
+        let reports = self.versions(Kind::Report, &self.name);
+        reports.iter().flatten().any(|report| model::proves(report, model::boot(self.node)))
+    }
+
+    fn proves_policy(&self, policy: &str) -> bool {
+        let reports = self.versions(Kind::Report, &self.name);
+        let policies = self.versions(Kind::Policy, policy);
+        let is_ready = |policy: &Value, report: &Arc<Value>| {
+            let profile = text(report, "/status/hookProfile");
+            let profiles = self.versions(Kind::Profile, profile);
+            let profiles = profiles.iter().map(Option::as_deref);
+            profiles.into_iter().any(|profile| {
+                // Which TracingPolicies the process may believe in is not compared.
+                let hooks = BTreeSet::new();
+                let (node, report) = (self.node, Some(&**report));
+                let facts = Facts { node, report, profile, tracing_hooks: &hooks };
+                model::verdict(policy, facts) == State::Ready
+            })
+        };
+        policies
+            .iter()
+            .flatten()
+            .any(|policy| reports.iter().flatten().any(|report| is_ready(policy, report)))
+    }
+}
+
+/// A mount comes only where a policy wanted it, and goes only where none did.
+fn mount(server: &Server, process: &Network, write: &Written, sent: Duration) -> Checked {
+    let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
+    let (had, has) = (model::has_mount(before), model::has_mount(after));
+    let fails = !after["metadata"]["annotations"][model::MOUNT_FAILS].is_null();
+    if had == has || (had && fails) {
+        return Ok(());
+    }
+    let told = process.told_before(Kind::Policy, sent);
+    let since = server.log(Kind::Policy).iter().map(|change| change.version);
+    let moments = std::iter::once(told).chain(since.filter(|version| *version > told));
+    let mut wanted = moments.map(|version| {
+        server.at(Kind::Policy, version).values().any(|policy| model::wants_mount(policy))
+    });
+    if wanted.any(|wanted| wanted == has) {
+        return Ok(());
+    }
+    Err(format!("the mount {} although", if has { "was added" } else { "was removed" })
+        + if has { " no policy wanted it" } else { " a policy wanted it all the time" })
+}
+
+/// A deleted hook profile was false, or not named.
+fn unnamed(server: &Server, process: &Network, write: &Written, sent: Duration) -> Checked {
+    let Some(before) = &write.before else { return Ok(()) };
+    if before["metadata"]["annotations"][model::FALSE_PROFILE] == json!("true") {
+        return Ok(());
+    }
+    let name = text(before, "/metadata/name");
+    let told = process.told_before(Kind::Report, sent);
+    let names = |report: &Option<Arc<Value>>| {
+        report.as_ref().is_some_and(|report| text(report, "/status/hookProfile") == name)
+    };
+    let named = server.all(Kind::Report).find(|((_, node), _)| {
+        let key = (String::new(), node.clone());
+        server.versions_since(Kind::Report, &key, told).iter().all(names)
+    });
+    if let Some(((_, node), _)) = named {
+        return Err(format!("the profile is named by the report of {node} all the time"));
+    }
+    let created = text(before, "/metadata/creationTimestamp").parse::<jiff::Timestamp>();
+    let age = created.map(|created| clock::operator_time().duration_since(created).as_secs());
+    if age.is_ok_and(|age| age < 59 * 60) {
+        return Err("the profile is less than an hour old".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! The clocks of a history. Virtual time runs only while everybody waits.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+/// 2026-01-01T00:00:00Z.
+const BEGIN_SECONDS: i64 = 1_767_225_600;
+
+thread_local! {
+    static BEGIN: Cell<Option<Instant>> = const { Cell::new(None) };
+    static HAS_JUMPED: Cell<bool> = const { Cell::new(false) };
+    static OPERATORS_LEAD: Cell<i64> = const { Cell::new(0) };
+}
+
+/// Starts the history's clock.
+pub fn begin() {
+    BEGIN.set(Some(Instant::now()));
+    OPERATORS_LEAD.set(0);
+    HAS_JUMPED.set(false);
+}
+
+/// Time since the history began.
+#[must_use]
+pub fn elapsed() -> Duration {
+    BEGIN.get().map_or(Duration::ZERO, |begin| begin.elapsed())
+}
+
+/// The true time of day: the clock of the nodes and of the API server.
+#[must_use]
+pub fn true_time() -> Timestamp {
+    let begin = Timestamp::from_second(BEGIN_SECONDS).unwrap_or_default();
+    begin.saturating_add(elapsed()).unwrap_or(begin)
+}
+
+/// The time of day as the operator's machine has it.
+#[must_use]
+pub fn operator_time() -> Timestamp {
+    let lead = SignedDuration::from_secs(OPERATORS_LEAD.get());
+    true_time().saturating_add(lead).unwrap_or_default()
+}
+
+/// Whether the operators' clock was set.
+#[must_use]
+pub fn has_jumped() -> bool {
+    HAS_JUMPED.get()
+}
+
+/// Sets the clock of the operator's machine forward, or back.
+pub fn jump(seconds: i64) {
+    HAS_JUMPED.set(true);
+    OPERATORS_LEAD.set(OPERATORS_LEAD.get().saturating_add(seconds));
+}

@@ -1,0 +1,226 @@
+//! A history from its seed: a calm beginning, then steps and faults, mixed as the seed says.
+
+use crate::network::CrashAt;
+use crate::step::{Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, Tetragon};
+use crate::weather::Weather;
+
+/// The steps of that seed.
+#[must_use]
+pub fn history(seed: u64) -> Vec<Step> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut generator = Generator { faults: random.u8(0..4), random };
+    let mut steps = generator.beginning();
+    for _ in 0..generator.random.usize(3..16) {
+        generator.turn(&mut steps);
+    }
+    steps
+}
+
+struct Generator {
+    /// How many of the turns are faults: none, few, many.
+    faults: u8,
+    random: fastrand::Rng,
+}
+
+impl Generator {
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.random.usize(..of.len())]
+    }
+
+    fn node(&mut self) -> u8 {
+        // Small histories with few nodes find most mistakes, and are quick.
+        if self.random.u8(0..4) == 0 { self.random.u8(0..NODES) } else { self.random.u8(0..3) }
+    }
+
+    fn beginning(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for node in 0..self.random.u8(1..=3) {
+            steps.push(Step::AddNode(node));
+            if self.random.u8(0..4) > 0 {
+                steps.push(Step::Report(node, self.report()));
+            }
+        }
+        for policy in 0..self.random.u8(0..=2) {
+            steps.push(Step::ApplyPolicy(policy, self.policy()));
+        }
+        if self.random.u8(0..3) == 0 {
+            steps.push(Step::InstallTetragon(self.tetragon()));
+        }
+        if self.random.u8(0..3) == 0 {
+            steps.extend((0..KERNELS).map(Step::PublishProfile));
+        }
+        if self.random.u8(0..6) == 0 {
+            steps.push(Step::InstallTracingPolicies);
+        }
+        steps.push(Step::Start(0));
+        if self.random.u8(0..3) == 0 {
+            steps.push(Step::Start(1));
+        }
+        if self.random.bool() {
+            steps.push(Step::Wait { milliseconds: 3_000 });
+        }
+        steps
+    }
+
+    fn turn(&mut self, steps: &mut Vec<Step>) {
+        if self.random.u8(0..6) < self.faults {
+            self.fault(steps);
+        }
+        let changes = if self.random.u8(0..4) == 0 { 3 } else { 1 };
+        for _ in 0..changes {
+            let change = self.change();
+            steps.push(change);
+        }
+        let wait = match self.random.u8(0..20) {
+            0..8 => 0,
+            8..12 => self.random.u32(1..100),
+            12..18 => self.random.u32(100..5_000),
+            18 => self.random.u32(5_000..40_000),
+            _ => self.random.u32(40_000..400_000),
+        };
+        if wait > 0 {
+            steps.push(Step::Wait { milliseconds: wait });
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        match self.random.u8(0..24) {
+            0..8 => Report::Denied,
+            8..12 => Report::DeniedOn(self.random.u8(0..KERNELS)),
+            12..16 => Report::Attached,
+            16..18 => Report::Untried,
+            18 | 19 => Report::OldBoot,
+            20 => Report::FailedCheck,
+            21 => Report::NoChecks,
+            22 => Report::WrongReason,
+            _ => Report::UnknownProbe,
+        }
+    }
+
+    fn policy(&mut self) -> Policy {
+        self.one(&[
+            Policy::Plain,
+            Policy::Taint,
+            Policy::Taint,
+            Policy::SoftTaint,
+            Policy::TaintInZone,
+            Policy::Hooks,
+            Policy::TracingPolicies,
+            Policy::MinReadyOne,
+            Policy::Mount,
+            Policy::MountAndTaint,
+            Policy::NoMount,
+        ])
+    }
+
+    fn tetragon(&mut self) -> Tetragon {
+        self.one(&[
+            Tetragon::NeedsMount,
+            Tetragon::NeedsMount,
+            Tetragon::NeedsNoMount,
+            Tetragon::MountFails,
+        ])
+    }
+
+    fn foreign(&mut self) -> Foreign {
+        let zone = self.random.bool();
+        self.one(&[
+            Foreign::Label,
+            Foreign::SimilarLabel,
+            Foreign::OurLabel,
+            Foreign::OurOldLabel,
+            Foreign::Taint,
+            Foreign::Taint,
+            Foreign::NoTaint,
+            Foreign::OurTaint,
+            Foreign::NoTaintOfOurs,
+            Foreign::Heartbeat,
+            Foreign::OurCondition,
+            Foreign::Zone(zone),
+            Foreign::Zone(zone),
+        ])
+    }
+
+    fn change(&mut self) -> Step {
+        let (node, policy) = (self.node(), self.random.u8(0..POLICIES));
+        let kernel = self.random.u8(0..KERNELS);
+        match self.random.u8(0..60) {
+            0..14 => Step::Report(node, self.report()),
+            14..17 => Step::DeleteReport(node),
+            17 => Step::Renew(node),
+            18..22 => Step::Reboot(node),
+            22..24 => Step::AddNode(node),
+            24 => Step::RemoveNode(node),
+            25..27 => Step::ReplaceNode(node),
+            27..34 => Step::ApplyPolicy(policy, self.policy()),
+            34..38 => Step::DeletePolicy(policy),
+            38..45 => Step::Foreign(node, self.foreign()),
+            45 => Step::EmptyStatus(policy),
+            46..48 => Step::PublishProfile(kernel),
+            48 => Step::FalseProfile(kernel),
+            49 => Step::DeleteProfile(kernel),
+            50..52 => Step::InstallTetragon(self.tetragon()),
+            52 => Step::DeleteTetragon,
+            53 => Step::RevertMount,
+            54 => Step::UpgradeTetragon,
+            55 => Step::InstallTracingPolicies,
+            56 => Step::RemoveTracingPolicies,
+            57 | 58 => Step::ApplyTracingPolicy(kernel),
+            _ => Step::DeleteTracingPolicy(kernel),
+        }
+    }
+
+    fn fault(&mut self, steps: &mut Vec<Step>) {
+        let replica = if self.random.u8(0..4) == 0 { self.random.u8(0..REPLICAS) } else { 0 };
+        let milliseconds = self.random.u32(0..12_000);
+        let weather = self.weather();
+        let crash = CrashAt { writes: self.random.u32(1..6), after: self.random.bool() };
+        let step = match self.random.u8(0..21) {
+            0..6 => Step::Weather(weather),
+            6 => Step::Weather(Weather::default()),
+            7 | 8 => Step::Cut { replica, milliseconds },
+            9..12 => Step::CutAndCompact { replica, milliseconds },
+            12 => Step::Freeze(replica),
+            13 => Step::Compact,
+            14 => Step::Pause(replica),
+            15 => Step::Crash(replica),
+            16 => Step::CrashAtWrite(replica, crash),
+            17 => Step::Stop(replica),
+            18 => Step::Start(self.random.u8(0..REPLICAS)),
+            _ => Step::ClockJump { seconds: self.one(&[-7_200, 30, 5_500, 5_500]) },
+        };
+        steps.push(step);
+        if let Step::Pause(replica) = step {
+            let change = self.change();
+            let milliseconds = self.random.u32(1_000..40_000);
+            steps.extend([change, Step::Wait { milliseconds }, Step::Resume(replica)]);
+        }
+    }
+
+    fn weather(&mut self) -> Weather {
+        let calm = Weather::default();
+        let percent = self.one(&[5, 20, 50]);
+        let slow = self.one(&[50, 500, 3_000]);
+        let lag = self.one(&[200, 2_000, 9_000]);
+        self.one(&[
+            Weather { refused: percent, ..calm },
+            Weather { lost_before: percent, ..calm },
+            Weather { lost_after: percent, ..calm },
+            Weather { broken_watches: percent, ..calm },
+            Weather { slow, ..calm },
+            Weather { lag, ..calm },
+            Weather { lag, slow, ..calm },
+            Weather { lost_after: percent, hanging: 50, ..calm },
+            Weather { broken_watches: percent, hanging: 20, ..calm },
+            Weather {
+                refused: 5,
+                lost_before: 5,
+                lost_after: 10,
+                broken_watches: 5,
+                slow,
+                lag,
+                ..calm
+            },
+        ])
+    }
+}

@@ -1,0 +1,266 @@
+//! One history: its steps, then all faults end, and everything must come to rest as it should be.
+//!
+//! ## Flow
+//! steps → the faults end → everything converges to the model → nothing is written any more → some
+//! changes in calm weather, each of which must be followed soon, also after one refused write.
+
+use std::thread;
+use std::time::Duration;
+
+use tokio::task::LocalSet;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::generate;
+use crate::model;
+use crate::random;
+use crate::step::{POLICIES, Policy, Report, Step};
+use crate::weather::Weather;
+use crate::world::World;
+
+/// Longest time until everything has converged after the faults: above the longest backoff.
+const CONVERGED_AFTER: Duration = Duration::from_mins(20);
+/// What may still be written after everything has converged: Events, and what follows from
+/// TracingPolicies, which are looked for every 30 seconds.
+const AFTERMATH: Duration = Duration::from_secs(40);
+/// How long nothing may be written then.
+const SILENCE: Duration = Duration::from_mins(3);
+/// Longest time until a change is followed in calm weather.
+const SOON: Duration = Duration::from_secs(5);
+/// The same, where one write was refused.
+const SOON_AFTER_REFUSAL: Duration = Duration::from_secs(12);
+
+/// What came of a history.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub failure: Option<String>,
+    /// Equal for equal histories.
+    pub hash: u64,
+    pub requests: u64,
+    pub writes: u64,
+    /// Virtual time.
+    pub lasted: Duration,
+    /// What happened, line by line, where it was asked for.
+    pub lines: Vec<String>,
+}
+
+/// What goes wrong, in one or two words.
+const INVARIANTS: [&str; 15] = [
+    "too many losses",
+    "not repeatable",
+    "false ready",
+    "not ours",
+    "no version",
+    "no lease",
+    "taken too early",
+    "not modelled",
+    "the mount",
+    "the profile",
+    "not converged",
+    "not silent",
+    "too late",
+    "too many requests",
+    "panicked",
+];
+
+impl Outcome {
+    /// The invariant that does not hold.
+    #[must_use]
+    pub fn invariant(&self) -> Option<&'static str> {
+        let failure = self.failure.as_deref()?;
+        Some(INVARIANTS.into_iter().find(|name| failure.contains(name)).unwrap_or("other"))
+    }
+}
+
+/// Runs the history of that seed.
+#[must_use]
+pub fn of_seed(seed: u64) -> Outcome {
+    run(seed, &generate::history(seed), false)
+}
+
+/// Runs these steps. The seed decides what the steps leave open.
+#[must_use]
+pub fn run(seed: u64, steps: &[Step], with_lines: bool) -> Outcome {
+    let steps = steps.to_vec();
+    // A new thread, because the keys of its hash maps are drawn once.
+    let history = thread::Builder::new().stack_size(1 << 20).spawn(move || {
+        random::seed(seed);
+        runtime().map(|runtime| LocalSet::new().block_on(&runtime, live(seed, steps, with_lines)))
+    });
+    match history.map(thread::JoinHandle::join) {
+        Ok(Ok(Ok(outcome))) => outcome,
+        Ok(Ok(Err(error))) | Err(error) => failed(format!("cannot run: {error}")),
+        Ok(Err(panic)) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            failed(format!("panicked: {}", text.unwrap_or_default()))
+        }
+    }
+}
+
+fn failed(what: String) -> Outcome {
+    Outcome { failure: Some(what), ..Outcome::default() }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true);
+    #[cfg(tokio_unstable)]
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(b"one seed, one history"));
+    builder.build()
+}
+
+async fn live(seed: u64, steps: Vec<Step>, with_lines: bool) -> Outcome {
+    clock::begin();
+    let mut world = World::new(seed);
+    if with_lines {
+        world.server.lock().trace.lines = Some(Vec::new());
+    }
+    let failure = played(&mut world, steps).await;
+    let mut server = world.server.lock();
+    let failure = server.failure.take().or(failure.err());
+    Outcome {
+        failure,
+        hash: server.trace.hash(),
+        requests: server.trace.requests,
+        writes: server.trace.writes,
+        lasted: clock::elapsed(),
+        lines: server.trace.lines.take().unwrap_or_default(),
+    }
+}
+
+async fn played(world: &mut World, steps: Vec<Step>) -> Result<(), String> {
+    for step in steps {
+        world.apply(step).await;
+        if world.server.lock().failure.is_some() {
+            return Ok(());
+        }
+    }
+    heal(world);
+    converge(world, CONVERGED_AFTER).await.map_err(|what| format!("not converged: {what}"))?;
+    silence(world).await?;
+    prompt(world).await
+}
+
+/// All faults end, and the circuit breaker is released.
+fn heal(world: &mut World) {
+    world.server.lock().trace.note(|| "all faults end".to_owned());
+    world.set_weather(Weather::default());
+    for replica in &mut world.replicas {
+        replica.on_network(|network| network.pause(false));
+    }
+    if !world.replicas.iter().any(crate::replica::Replica::is_started) {
+        world.replicas[0].start();
+    }
+    // A person looks at what is held, and lets it go.
+    world.change(Step::ApplyPolicy(2, Policy::Plain));
+    for policy in 0..POLICIES {
+        world.change(Step::Release(policy));
+    }
+}
+
+/// Waits until nothing differs from the model.
+async fn converge(world: &World, within: Duration) -> Result<(), String> {
+    let end = clock::elapsed() + within;
+    let mut pause = Duration::from_millis(200);
+    loop {
+        let differences = {
+            let server = world.server.lock();
+            if server.failure.is_some() {
+                return Ok(());
+            }
+            model::differences(&server)
+        };
+        if differences.is_empty() {
+            return Ok(());
+        }
+        if clock::elapsed() >= end {
+            return Err(format!("after {} s: {}", within.as_secs(), differences.join("; ")));
+        }
+        sleep(pause.min(end.saturating_sub(clock::elapsed()))).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+/// A second span may follow: a list that hung, and its backoff, can take two minutes.
+async fn silence(world: &World) -> Result<(), String> {
+    sleep(AFTERMATH).await;
+    match silent_for_a_span(world).await {
+        Ok(()) => Ok(()),
+        Err(_) => silent_for_a_span(world).await,
+    }
+}
+
+async fn silent_for_a_span(world: &World) -> Result<(), String> {
+    let before = world.server.lock().trace.writes;
+    sleep(SILENCE).await;
+    let server = world.server.lock();
+    let differences = model::differences(&server);
+    if !differences.is_empty() {
+        return Err(format!("not converged: it changed at rest: {}", differences.join("; ")));
+    }
+    let writes = server.trace.writes - before;
+    if writes == 0 {
+        return Ok(());
+    }
+    let (seconds, last) = (SILENCE.as_secs(), &server.trace.last_write);
+    Err(format!("not silent: {writes} writes in {seconds} s at rest, the last is {last}"))
+}
+
+/// Changes in calm weather.
+async fn prompt(world: &mut World) -> Result<(), String> {
+    let changes = [
+        (vec![Step::AddNode(0), Step::Report(0, Report::Denied)], false),
+        (vec![Step::ApplyPolicy(3, Policy::Taint)], false),
+        (vec![Step::Report(0, Report::Attached)], false),
+        (vec![Step::Report(0, Report::Denied)], true),
+        (vec![Step::Reboot(0)], false),
+        (vec![Step::DeletePolicy(3)], false),
+    ];
+    for (steps, with_refusal) in changes {
+        if with_refusal {
+            for replica in &world.replicas {
+                replica.on_network(|network| network.refuse_next_write());
+            }
+        }
+        world.server.lock().trace.note(|| format!("in calm weather: {steps:?}"));
+        for step in &steps {
+            world.change(*step);
+        }
+        let within = if with_refusal { SOON_AFTER_REFUSAL } else { SOON };
+        let what = converge(world, within).await;
+        what.map_err(|what| format!("too late: {steps:?}, {what}"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::Foreign;
+
+    #[test]
+    fn one_seed_is_one_history() {
+        random::init();
+        for seed in [0, 7] {
+            let (first, second) = (of_seed(seed), of_seed(seed));
+            assert_eq!((first.failure, first.hash), (None, second.hash), "seed {seed}");
+            assert!(first.requests > 50 && first.writes > 5, "{} requests", first.requests);
+        }
+        assert_ne!(of_seed(0).hash, of_seed(7).hash);
+    }
+
+    #[test]
+    fn without_an_operator_nothing_converges() {
+        random::init();
+        // Its only process is cut off for longer than the simulation waits.
+        let steps = [
+            Step::AddNode(0),
+            Step::Start(0),
+            Step::Cut { replica: 0, milliseconds: 4_000_000 },
+            Step::Foreign(0, Foreign::OurOldLabel),
+        ];
+        let outcome = run(1, &steps, false);
+        assert_eq!(outcome.invariant(), Some("not converged"), "{:?}", outcome.failure);
+    }
+}

@@ -1,0 +1,158 @@
+//! Mutants: mistakes put into the operator on purpose, to see that the simulation finds them.
+//!
+//! In: `mutants.yaml`, and the workspace. Out: a copy of the workspace in which every mutant is
+//! compiled, and one of them can be switched on by the environment.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+/// Names the mutant that is switched on.
+pub const VARIABLE: &str = "LSM_READY_MUTANT";
+
+/// The program in the copy. Its name differs, so that it does not replace the true one.
+pub const PROGRAM: &str = "simulation-with-mutants";
+
+const LIST: &str = include_str!("../mutants.yaml");
+
+/// One mutant.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mutant {
+    pub name: String,
+    /// Why it is dangerous.
+    pub why: String,
+    file: PathBuf,
+    /// A text that the file has exactly once.
+    find: String,
+    /// What stands there instead. `MUTANT` is true where the mutant is switched on.
+    with: String,
+}
+
+/// Every mutant of the list.
+///
+/// # Errors
+/// The list is not valid.
+pub fn all() -> Result<Vec<Mutant>, String> {
+    serde_saphyr::from_str(LIST).map_err(|error| format!("mutants.yaml: {error}"))
+}
+
+impl Mutant {
+    /// Puts the mutant into the text of its file.
+    fn put_into(&self, text: &str) -> Result<String, String> {
+        let count = text.matches(&self.find).count();
+        if count != 1 {
+            let (name, file) = (&self.name, self.file.display());
+            return Err(format!("mutant {name}: {file} has its text {count} times, expected once"));
+        }
+        let is_in_crds = self.file.starts_with("crds");
+        let switch = if is_in_crds { "crate::mutant" } else { "lsm_ready_crds::mutant" };
+        let with = self.with.replace("MUTANT", &format!("{switch}({:?})", self.name));
+        Ok(text.replace(&self.find, &with))
+    }
+}
+
+/// Writes a copy of the workspace with every mutant in it. A file that is as it should be is left
+/// alone, so that it is not compiled again.
+///
+/// # Errors
+/// A file cannot be read or written, or a mutant does not fit.
+pub fn copy(from: &Path, to: &Path, mutants: &[Mutant]) -> Result<(), String> {
+    let mut files = files(from)?;
+    for mutant in mutants {
+        change(&mut files, &mutant.file, |text| mutant.put_into(text))?;
+    }
+    change(&mut files, Path::new("crds/src/lib.rs"), |text| Ok(format!("{text}\n{SWITCH}")))?;
+    change(&mut files, Path::new("simulation/Cargo.toml"), |text| {
+        Ok(text.replace("name = \"simulation\"", &format!("name = {PROGRAM:?}")))
+    })?;
+    // Another version makes other packages: cargo keeps them apart from the true ones, and compiles
+    // their dependencies only once.
+    change(&mut files, Path::new("Cargo.toml"), |text| {
+        Ok(text.replacen("\"\nedition", "+mutants\"\nedition", 1))
+    })?;
+    for (file, text) in files {
+        write(&to.join(file), &text)?;
+    }
+    Ok(())
+}
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// Every file that git knows or would add.
+fn files(folder: &Path) -> Result<Files, String> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(folder)
+        .output()
+        .map_err(|error| format!("git ls-files: {error}"))?;
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    // A file that was deleted and is still known to git is left out.
+    let files =
+        listed.lines().filter_map(|file| Some((file.into(), fs::read(folder.join(file)).ok()?)));
+    Ok(files.collect())
+}
+
+fn change(
+    files: &mut Files,
+    file: &Path,
+    edit: impl FnOnce(&str) -> Result<String, String>,
+) -> Result<(), String> {
+    let text = files.get_mut(file).ok_or_else(|| format!("{}: no such file", file.display()))?;
+    *text = edit(&String::from_utf8_lossy(text))?.into_bytes();
+    Ok(())
+}
+
+fn write(path: &Path, text: &[u8]) -> Result<(), String> {
+    if fs::read(path).is_ok_and(|present| present == text) {
+        return Ok(());
+    }
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(failed)?;
+    fs::write(path, text).map_err(failed)
+}
+
+/// What the copy's crate `lsm-ready-crds` has in addition.
+const SWITCH: &str = r#"
+/// Whether that mutant is switched on.
+pub fn mutant(name: &str) -> bool {
+    static ON: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    ON.get_or_init(|| std::env::var("LSM_READY_MUTANT").ok()).as_deref() == Some(name)
+}
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_fits_its_file() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+        let mutants = all().unwrap_or_default();
+        assert!(mutants.len() >= 20, "{} mutants", mutants.len());
+        let fits = |mutant: &Mutant| {
+            let text = fs::read_to_string(root.join(&mutant.file));
+            mutant.put_into(&text.map_err(|error| format!("{}: {error}", mutant.name))?)
+        };
+        let unfit: Vec<_> = mutants.iter().filter_map(|mutant| fits(mutant).err()).collect();
+        assert_eq!(unfit, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_text_that_is_there_twice_does_not_fit() {
+        let mutant = Mutant {
+            name: "m".into(),
+            why: String::new(),
+            file: "a.rs".into(),
+            find: "x".into(),
+            with: "MUTANT || x".into(),
+        };
+        assert_eq!(mutant.put_into("(x)").as_deref(), Ok("(lsm_ready_crds::mutant(\"m\") || x)"));
+        assert!(mutant.put_into("xx").is_err());
+        assert!(mutant.put_into("y").is_err());
+    }
+}

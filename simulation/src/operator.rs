@@ -1,0 +1,48 @@
+//! One process of the operator: the real election, watches and controllers, over clients of the
+//! simulated network, with the simulation's clock.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use lsm_ready_operator::breaker::decide::Limit;
+use lsm_ready_operator::context::metrics::Metrics;
+use lsm_ready_operator::run::connection::{Held, client_over};
+use lsm_ready_operator::run::election::Identity;
+use lsm_ready_operator::run::liveness::Liveness;
+use lsm_ready_operator::run::readiness::Readiness;
+use lsm_ready_operator::run::{self, Setup};
+use lsm_ready_operator::tetragon::allow_list::AllowList;
+
+use crate::clock;
+use crate::network::{Connection, Network};
+
+pub const NAMESPACE: &str = "lsm-ready-system";
+
+/// Runs until `stop` (then in order), or until the process dies.
+pub async fn run(
+    network: Arc<Network>,
+    identity: Identity,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let died = network.clone();
+    let held = Held::default();
+    let setup = Setup {
+        client: client_over(Connection(network.clone()), held.clone()),
+        lease_client: client_over(Connection(network), Held::without_election()),
+        held,
+        identity: Some(identity),
+        metrics: Metrics::default(),
+        readiness: Readiness::default(),
+        liveness: Liveness::default(),
+        agent_tls_dir: None,
+        breaker_limit: Limit::default(),
+        allow_list: AllowList::default(),
+        now: clock::operator_time,
+    };
+    tokio::select! {
+        biased;
+        () = died.died() => {}
+        _ = run::operate(setup, stop.boxed().shared()) => {}
+    }
+}

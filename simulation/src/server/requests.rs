@@ -1,0 +1,318 @@
+//! The requests that the operator sends, and their answers.
+//!
+//! ## Errors
+//! A request that is not modelled fails the history.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::answer::Refusal;
+use super::kind::{Kind, Target};
+use super::patch::{self, Applied};
+use super::{ChangeType, Key, Server, key_of};
+use crate::clock;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub method: Method,
+    pub path: String,
+    pub query: BTreeMap<String, String>,
+    pub content_type: String,
+    pub body: Value,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Answer {
+    Object(Value),
+    Created(Value),
+    Watch(Kind, u64),
+}
+
+/// A write that was committed, as the checks see it.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub target: Target,
+    pub before: Option<Arc<Value>>,
+    pub after: Option<Arc<Value>>,
+    /// The request named the version that it is about.
+    pub has_version: bool,
+}
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+impl Call {
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        self.method != Method::GET
+    }
+
+    #[must_use]
+    pub fn is_watch(&self) -> bool {
+        self.query.get("watch").is_some_and(|value| value == "true" || value == "1")
+    }
+
+    fn precondition(&self, field: &str) -> Option<&str> {
+        let at = match self.method {
+            Method::DELETE => &self.body["preconditions"],
+            _ if self.body["kind"] == "Eviction" => &self.body["deleteOptions"]["preconditions"],
+            _ => &self.body["metadata"],
+        };
+        at[field].as_str()
+    }
+}
+
+impl Server {
+    /// Answers a request. A committed write is returned too.
+    pub fn handle(&mut self, call: &Call) -> (Result<Answer>, Option<Written>) {
+        if let Some(answer) = self.discovery(&call.path) {
+            return (answer.map(Answer::Object), None);
+        }
+        let target = Target::parse(&call.path)
+            .filter(|target| self.has_tracing_policies || !target.kind.is_tracing_policy());
+        let Some(target) = target else {
+            if !call.path.contains("/cilium.io/") {
+                self.fail(|| format!("not modelled: {} {}", call.method, call.path));
+            }
+            return (Err(Refusal::not_found(&call.path)), None);
+        };
+        if call.method == Method::GET {
+            return (self.read(call, &target), None);
+        }
+        let key =
+            (target.namespace.clone(), target.name.clone().unwrap_or_else(|| key_of(&call.body).1));
+        let before = self.get(target.kind, &key).cloned();
+        let version = self.version;
+        let answer = self.write(call, &target, &key, before.as_ref());
+        let has_version = call.precondition("resourceVersion").is_some();
+        let after = self.get(target.kind, &key).cloned();
+        let written =
+            (self.version != version).then_some(Written { target, before, after, has_version });
+        (answer, written)
+    }
+
+    fn read(&self, call: &Call, target: &Target) -> Result<Answer> {
+        if let Some(name) = &target.name {
+            let key = (target.namespace.clone(), name.clone());
+            let object = self.get(target.kind, &key).ok_or_else(|| Refusal::not_found(name))?;
+            return Ok(Answer::Object(Value::clone(object)));
+        }
+        let asked = call.query.get("resourceVersion").and_then(|version| version.parse().ok());
+        if call.is_watch() {
+            return Ok(Answer::Watch(target.kind, asked.unwrap_or(self.version)));
+        }
+        self.list(call, target)
+    }
+
+    fn list(&self, call: &Call, target: &Target) -> Result<Answer> {
+        let limit = call.query.get("limit").and_then(|limit| limit.parse().ok());
+        // Pages are smaller than what is asked for, so that there are several.
+        let limit = limit.map_or(usize::MAX, |limit: usize| limit.min(2));
+        let (begin, version) = match call.query.get("continue").filter(|token| !token.is_empty()) {
+            None => (0, self.version),
+            Some(token) => {
+                let (begin, version) = token.split_once('-').unwrap_or(("0", "0"));
+                (begin.parse().unwrap_or(0), version.parse().unwrap_or(0))
+            }
+        };
+        if version < self.compacted {
+            return Err(Refusal::new(410, "Expired", "the continue token is too old"));
+        }
+        let in_scope = |key: &Key| target.namespace.is_empty() || key.0 == target.namespace;
+        let all = self.at(target.kind, version);
+        let all: Vec<_> = all.into_iter().filter(|(key, _)| in_scope(key)).collect();
+        let page: Vec<&Value> = all.iter().skip(begin).take(limit).map(|(_, it)| &**it).collect();
+        let next = begin + page.len();
+        let token = if next < all.len() { format!("{next}-{version}") } else { String::new() };
+        let kind = target.kind;
+        Ok(Answer::Object(json!({
+            "apiVersion": kind.api_version(), "kind": format!("{}List", kind.name()),
+            "metadata": {"resourceVersion": version.to_string(), "continue": token},
+            "items": page,
+        })))
+    }
+
+    /// The objects as they were at that version.
+    #[must_use]
+    pub fn at(&self, kind: Kind, version: u64) -> BTreeMap<Key, Arc<Value>> {
+        if self.log(kind).last().is_none_or(|last| last.version <= version) {
+            return self.objects[kind.index()].clone();
+        }
+        let mut objects = BTreeMap::new();
+        for change in self.log(kind).iter().take_while(|change| change.version <= version) {
+            match change.type_ {
+                ChangeType::Deleted => objects.remove(&change.key),
+                _ => objects.insert(change.key.clone(), change.object.clone()),
+            };
+        }
+        objects
+    }
+
+    fn write(
+        &mut self,
+        call: &Call,
+        target: &Target,
+        key: &Key,
+        before: Option<&Arc<Value>>,
+    ) -> Result<Answer> {
+        let subresource = target.subresource.as_deref();
+        match (&call.method, target.kind, subresource) {
+            (&Method::POST, Kind::Lease | Kind::Event, None) => self.create(call, target, before),
+            (&Method::POST, Kind::Pod, Some("eviction")) => {
+                let pod = precondition(call, key, before)?.clone();
+                self.remove(Kind::Pod, &key_of(&pod));
+                Ok(Answer::Created(json!({"kind": "Status", "apiVersion": "v1",
+                    "status": "Success", "code": 201})))
+            }
+            (&Method::DELETE, Kind::Profile, None) => {
+                let object = Value::clone(precondition(call, key, before)?);
+                self.remove(target.kind, key);
+                Ok(Answer::Object(object))
+            }
+            (&Method::PUT, Kind::Lease, None) => {
+                let before = precondition(call, key, before)?.clone();
+                let mut after = call.body.clone();
+                after["metadata"] = before["metadata"].clone();
+                Ok(Answer::Object(Value::clone(&self.replace(Kind::Lease, key, &before, after))))
+            }
+            (&Method::PATCH, _, _) => {
+                let before = precondition(call, key, before)?.clone();
+                let after = self.patched(call, target, &before)?;
+                Ok(Answer::Object(Value::clone(&self.replace(target.kind, key, &before, after))))
+            }
+            _ => self.not_modelled(call, "the verb"),
+        }
+    }
+
+    fn create(
+        &mut self,
+        call: &Call,
+        target: &Target,
+        before: Option<&Arc<Value>>,
+    ) -> Result<Answer> {
+        if before.is_some() {
+            return Err(Refusal::new(409, "AlreadyExists", "it exists already"));
+        }
+        let mut object = call.body.clone();
+        object["metadata"]["namespace"] = json!(target.namespace);
+        let key = key_of(&object);
+        self.put(target.kind, object);
+        let created = self.get(target.kind, &key).ok_or_else(|| Refusal::not_found(&key.1))?;
+        Ok(Answer::Created(Value::clone(created)))
+    }
+
+    fn patched(&mut self, call: &Call, target: &Target, before: &Arc<Value>) -> Result<Value> {
+        let mut after = Value::clone(before);
+        let (body, type_) = (&call.body, call.content_type.as_str());
+        match (target.kind, target.subresource.as_deref(), type_) {
+            (Kind::Node, None, "application/merge-patch+json") => {
+                if body.get("status").is_some() {
+                    return self.not_modelled(call, "a status in a patch of a Node").map(|_| after);
+                }
+                let mut patch = body.clone();
+                without_preconditions(&mut patch);
+                patch::merge(&mut after, &patch);
+            }
+            (Kind::Node, Some("status"), "application/strategic-merge-patch+json") => {
+                let fields = patch::only(body, &["metadata", "status", "apiVersion", "kind"])
+                    .and_then(|()| patch::only(&body["status"], &["conditions"]));
+                if let Err(field) = fields {
+                    return self.not_modelled(call, &field).map(|_| after);
+                }
+                let conditions = body["status"]["conditions"].as_array().cloned();
+                patch::merge_conditions(&mut after, &conditions.unwrap_or_default());
+            }
+            (Kind::Policy, Some("status"), "application/apply-patch+yaml") => {
+                after["status"] = body["status"].clone();
+            }
+            (Kind::Lease | Kind::Event, None, "application/merge-patch+json") => {
+                let mut patch = body.clone();
+                without_preconditions(&mut patch);
+                patch::merge(&mut after, &patch);
+            }
+            (Kind::DaemonSet, None, "application/apply-patch+yaml") => {
+                let applied = match Applied::read(body) {
+                    Ok(applied) => applied,
+                    Err(field) => return self.not_modelled(call, &field).map(|_| after),
+                };
+                let uid = before["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+                let known = self.applied.insert(uid, applied.clone()).unwrap_or_default();
+                if known != applied {
+                    known.withdraw(&mut after);
+                }
+                applied.add(&mut after);
+            }
+            _ => return self.not_modelled(call, "the patch").map(|_| after),
+        }
+        Ok(after)
+    }
+
+    fn not_modelled(&mut self, call: &Call, what: &str) -> Result<Answer> {
+        let Call { method, path, content_type, .. } = call;
+        self.fail(|| format!("not modelled: {what}: {method} {path} {content_type}"));
+        Err(Refusal::new(500, "InternalError", "not modelled"))
+    }
+
+    fn discovery(&self, path: &str) -> Option<Result<Value>> {
+        let version = json!({"groupVersion": "cilium.io/v1alpha1", "version": "v1alpha1"});
+        let group =
+            json!({"name": "cilium.io", "versions": [version], "preferredVersion": version});
+        let groups = if self.has_tracing_policies { vec![group] } else { Vec::new() };
+        let resource = |plural: &str, kind: &str, namespaced: bool| {
+            json!({"name": plural, "singularName": "", "namespaced": namespaced, "kind": kind,
+                "verbs": ["get", "list", "watch"]})
+        };
+        match path {
+            "/apis" => Some(Ok(json!({"kind": "APIGroupList", "apiVersion": "v1",
+                "groups": groups}))),
+            "/apis/cilium.io/v1alpha1" if self.has_tracing_policies => Some(Ok(json!({
+                "kind": "APIResourceList", "apiVersion": "v1",
+                "groupVersion": "cilium.io/v1alpha1",
+                "resources": [
+                    resource("tracingpolicies", "TracingPolicy", false),
+                    resource("tracingpoliciesnamespaced", "TracingPolicyNamespaced", true),
+                ],
+            }))),
+            _ => None,
+        }
+    }
+}
+
+/// The object, where the request's preconditions hold.
+fn precondition<'a>(
+    call: &Call,
+    key: &Key,
+    before: Option<&'a Arc<Value>>,
+) -> Result<&'a Arc<Value>> {
+    let before = before.ok_or_else(|| match call.precondition("uid") {
+        Some(_) if call.content_type.contains("apply") => {
+            Refusal::conflict("uid mismatch: no existing object was found")
+        }
+        _ => Refusal::not_found(&key.1),
+    })?;
+    for field in ["uid", "resourceVersion"] {
+        let wanted = call.precondition(field);
+        if wanted.is_some_and(|wanted| before["metadata"][field] != wanted) {
+            let message = format!("{field} mismatch at {}: the object has been modified", key.1);
+            return Err(Refusal::conflict(message));
+        }
+    }
+    Ok(before)
+}
+
+fn without_preconditions(patch: &mut Value) {
+    if let Some(metadata) = patch["metadata"].as_object_mut() {
+        metadata.remove("uid");
+        metadata.remove("resourceVersion");
+    }
+}
+
+/// Time of the history, for the log of a failing history.
+#[must_use]
+pub fn stamp() -> String {
+    format!("{:9.3}", clock::elapsed().as_secs_f64())
+}
