@@ -76,6 +76,7 @@ impl Generator {
             8..12 => self.random.u32(1..100),
             12..18 => self.random.u32(100..5_000),
             18 => self.random.u32(5_000..40_000),
+            _ if self.random.u8(0..3) > 0 => self.random.u32(1_000..10_000),
             _ => self.random.u32(40_000..400_000),
         };
         if wait > 0 {

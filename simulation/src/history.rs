@@ -28,7 +28,9 @@ const HELD_AFTER: Duration = Duration::from_mins(2);
 /// TracingPolicies, which are looked for every 30 seconds.
 const AFTERMATH: Duration = Duration::from_secs(40);
 /// How long nothing may be written then.
-const SILENCE: Duration = Duration::from_mins(3);
+const SILENCE: Duration = Duration::from_mins(1);
+/// The same for every sixteenth seed.
+const LONG_SILENCE: Duration = Duration::from_mins(10);
 /// Longest time until a change is followed in calm weather.
 const SOON: Duration = Duration::from_secs(5);
 /// The same, where one write was refused.
@@ -122,7 +124,7 @@ async fn live(seed: u64, steps: Vec<Step>, with_lines: bool) -> Outcome {
     if with_lines {
         world.server.lock().trace.lines = Some(Vec::new());
     }
-    let failure = played(&mut world, steps).await;
+    let failure = played(&mut world, seed, steps).await;
     let mut server = world.server.lock();
     let failure = server.failure.take().or(failure.err());
     Outcome {
@@ -135,7 +137,7 @@ async fn live(seed: u64, steps: Vec<Step>, with_lines: bool) -> Outcome {
     }
 }
 
-async fn played(world: &mut World, steps: Vec<Step>) -> Result<(), String> {
+async fn played(world: &mut World, seed: u64, steps: Vec<Step>) -> Result<(), String> {
     for step in steps {
         world.apply(step).await;
         if world.server.lock().failure.is_some() {
@@ -144,7 +146,7 @@ async fn played(world: &mut World, steps: Vec<Step>) -> Result<(), String> {
     }
     heal(world);
     recover(world).await.map_err(|what| format!("not converged: {what}"))?;
-    silence(world).await?;
+    silence(world, if seed.is_multiple_of(16) { LONG_SILENCE } else { SILENCE }).await?;
     prompt(world).await
 }
 
@@ -208,17 +210,17 @@ async fn converge(world: &World, within: Duration) -> Result<(), String> {
 }
 
 /// A second span may follow: a list that hung, and its backoff, can take two minutes.
-async fn silence(world: &World) -> Result<(), String> {
+async fn silence(world: &World, span: Duration) -> Result<(), String> {
     sleep(AFTERMATH).await;
-    match silent_for_a_span(world).await {
+    match silent_for(world, span).await {
         Ok(()) => Ok(()),
-        Err(_) => silent_for_a_span(world).await,
+        Err(_) => silent_for(world, span).await,
     }
 }
 
-async fn silent_for_a_span(world: &World) -> Result<(), String> {
+async fn silent_for(world: &World, span: Duration) -> Result<(), String> {
     let before = world.server.lock().trace.writes;
-    sleep(SILENCE).await;
+    sleep(span).await;
     let server = world.server.lock();
     let differences = model::differences(&server);
     if !differences.is_empty() {
@@ -228,7 +230,7 @@ async fn silent_for_a_span(world: &World) -> Result<(), String> {
     if writes == 0 {
         return Ok(());
     }
-    let (seconds, last) = (SILENCE.as_secs(), &server.trace.last_write);
+    let (seconds, last) = (span.as_secs(), &server.trace.last_write);
     Err(format!("not silent: {writes} writes in {seconds} s at rest, the last is {last}"))
 }
 
