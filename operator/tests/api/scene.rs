@@ -240,6 +240,12 @@ impl Scene {
         call(&self.admin, "GET", &self.path(), &Value::Null).await.body
     }
 
+    /// As [`Self::reconcile_object`], for a reconcile that fails. Returns the error.
+    pub async fn error_of(&self, object: &Value) -> String {
+        let daemon_set: DaemonSet = serde_json::from_value(object.clone()).unwrap();
+        reconcile(Arc::new(daemon_set), self.ctx.clone()).await.unwrap_err().to_string()
+    }
+
     /// Has the controller reconcile the present object.
     pub async fn reconcile(&self) -> Value {
         self.reconcile_object(&self.get().await).await
