@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::model::{self, Facts, State, text};
 use crate::network::{Network, Term};
-use crate::server::kind::Kind;
-use crate::server::requests::Written;
+use crate::server::kind::{Kind, Target};
+use crate::server::requests::{Call, Written};
 use crate::server::{Loss, Server};
 
 /// Checks one committed write.
@@ -49,6 +49,14 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
         let (kind, name) =
             (write.target.kind.name(), write.target.name.clone().unwrap_or_default());
         server.fail(|| format!("process {} wrote {kind} {name}: {what}", process.id));
+    }
+}
+
+/// No write to a Node or a policy changes nothing: it names the version that it was planned for.
+pub fn idle(server: &mut Server, call: &Call) {
+    let target = Target::parse(&call.path).filter(|_| call.is_write());
+    if target.is_some_and(|target| matches!(target.kind, Kind::Node | Kind::Policy)) {
+        server.fail(|| format!("idle write: {} changes nothing: {}", call.path, call.body));
     }
 }
 

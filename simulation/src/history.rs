@@ -53,7 +53,8 @@ pub struct Outcome {
 }
 
 /// What goes wrong, in one or two words.
-const INVARIANTS: [&str; 15] = [
+const INVARIANTS: [&str; 16] = [
+    "idle write",
     "too many losses",
     "not repeatable",
     "false ready",
@@ -317,6 +318,7 @@ mod tests {
         let steps = [
             Step::AddNode(0),
             Step::Start(0),
+            Step::Wait { milliseconds: 1 },
             Step::Cut { replica: 0, milliseconds: 4_000_000 },
             Step::Foreign(0, Foreign::OurOldLabel),
         ];

@@ -312,6 +312,8 @@ impl Network {
         server.trace(self.id, call, code);
         if let Some(written) = written {
             checks::written(&mut server, self, &written, sent);
+        } else if answer.is_ok() {
+            checks::idle(&mut server, call);
         }
         answer
     }
