@@ -73,7 +73,7 @@ fn policy(number: usize) -> Value {
 fn full_report() -> Value {
     let check = |number: usize| {
         json!({"name": format!("Check{number}"), "outcome": "Fail",
-        "detail": "d".repeat(2048), "fix": "f".repeat(4096)})
+        "detail": "d".repeat(500), "fix": "f".repeat(1000)})
     };
     json!({"status": {"bootID": "1", "evidence": "Attached", "reason": "BpfNotInLsmList",
         "message": "m".repeat(4096), "fix": "f".repeat(4096),
