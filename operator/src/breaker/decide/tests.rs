@@ -221,14 +221,26 @@ impl Model {
         self.machine.observe(&node.to_string(), self.shown[node].clone(), now);
     }
 
-    /// Nodes that show that they lost ready less than a minute ago, and these with the ready ones.
+    /// Nodes that lost ready less than a minute ago and have not recovered, and these with the
+    /// ready ones. A node that recovered counts as ready before this is written.
     fn losses(&self) -> Losses {
-        let is_recent = |shown: &&NodeState| {
-            matches!(shown, NodeState::Lost { at: lost_at, .. }
-            if at(self.now).duration_since(*lost_at) < WINDOW)
-        };
-        let nodes = self.shown.iter().filter(is_recent).count();
-        Losses { nodes, of: nodes + self.shown.iter().filter(|shown| **shown == ready()).count() }
+        let mut losses = Losses::default();
+        for node in 0..self.shown.len() {
+            match self.found(node) {
+                NodeState::Lost { at: lost_at, .. }
+                    if at(self.now).duration_since(lost_at) < WINDOW =>
+                {
+                    losses.nodes += 1;
+                    losses.of += 1;
+                }
+                found if found == ready() => losses.of += 1,
+                NodeState::NeverReady
+                | NodeState::Ready { .. }
+                | NodeState::Losing { .. }
+                | NodeState::Lost { .. } => {}
+            }
+        }
+        losses
     }
 
     fn restart(&mut self) {
