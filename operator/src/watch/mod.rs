@@ -24,6 +24,7 @@
 
 pub mod contents;
 mod fetch;
+mod first_list;
 pub mod guard;
 pub mod kept;
 pub mod key;
@@ -54,11 +55,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
-use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::connection::watch_config;
 use crate::run::readiness::Readiness;
 use crate::tracing_policies;
+use crate::watch::first_list::FirstList;
 use crate::watch::guard::{Guard, MAX_ERROR};
 use crate::watch::kept::Kept;
 use crate::watch::log_limit::LogLimit;
@@ -79,19 +80,23 @@ const LIST_AGAIN_AFTER: Duration = Duration::from_mins(15);
 /// Runs the watches with that client's rights, until the future is dropped.
 pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
     let triggers = Arc::new(triggers);
-    let Context { stores, metrics, .. } = triggers.context();
+    let metrics = &triggers.context().metrics;
     let changed = || triggers.tracing_policies();
     let tracing =
         tracing_policies::watch::run(client.clone(), writers.tracing_policies, &changed, metrics);
     let nodes = watch(&client, writers.nodes, Parts::plain(&triggers, Triggers::node));
-    let reports = watch(&client, writers.reports, Parts::plain(&triggers, Triggers::report));
-    let policies = watch(&client, writers.policies, policies(&triggers));
+    let (reports_listed, policies_listed) = (FirstList::default(), FirstList::default());
+    let reports =
+        Parts { first_list: reports_listed.clone(), ..Parts::plain(&triggers, Triggers::report) };
+    let reports = watch(&client, writers.reports, reports);
+    let policies = Parts { first_list: policies_listed.clone(), ..policies(&triggers) };
+    let policies = watch(&client, writers.policies, policies);
     let profiles = async {
-        let _ = stores.reports.wait_until_ready().await;
+        reports_listed.wait().await;
         watch(&client, writers.profiles, profiles(&triggers)).await;
     };
     let daemon_sets = async {
-        let _ = stores.policies.wait_until_ready().await;
+        policies_listed.wait().await;
         watch(&client, writers.daemon_sets, daemon_sets(&triggers)).await;
     };
     let contents = fetch::contents(&client, &triggers);
@@ -137,6 +142,7 @@ struct Parts<'a, K> {
     trigger: Box<dyn Fn(&Event<K>) + Send + Sync + 'a>,
     /// Is notified when the objects have to be listed again.
     must_list: Arc<Notify>,
+    first_list: FirstList,
 }
 
 impl<'a, K: Kept> Parts<'a, K> {
@@ -150,6 +156,7 @@ impl<'a, K: Kept> Parts<'a, K> {
             keep: Box::new(|event| vec![event]),
             trigger: Box::new(move |event| trigger(triggers, event)),
             must_list: Arc::default(),
+            first_list: FirstList::default(),
         }
     }
 }
@@ -201,8 +208,8 @@ fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::Dae
 
 /// One watch, from the API server to the triggers.
 async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_, K>) {
-    let Parts { metrics, readiness, unparsable, on_unread_gone, mut keep, trigger, must_list } =
-        parts;
+    let Parts { metrics, readiness, unparsable, on_unread_gone, mut keep, trigger, .. } = parts;
+    let (must_list, first_list) = (parts.must_list, parts.first_list);
     let api: Api<Guard<K>> = Api::all(client.clone());
     let mut parse = Parse::new(unparsable, writer.as_reader(), metrics.clone(), on_unread_gone);
     let mut health = Health::of(metrics, readiness);
@@ -227,6 +234,9 @@ async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_,
                     for event in parse.pass(event).into_iter().flat_map(&mut keep) {
                         writer.apply_watcher_event(&event);
                         trigger(&event);
+                        if matches!(event, Event::InitDone) {
+                            first_list.done();
+                        }
                     }
                 }
                 Some(Err(error)) => {
