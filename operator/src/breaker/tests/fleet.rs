@@ -119,7 +119,9 @@ impl Fleet {
         for _ in 0..2 {
             let mut names = self.names();
             self.random.shuffle(&mut names);
-            names.iter().for_each(|name| self.reconcile(name));
+            for name in &names {
+                self.reconcile(name);
+            }
         }
     }
 
