@@ -143,7 +143,7 @@ fn reviews(server: &ApiServer) -> usize {
 
 async fn nothing_is_left(server: &ApiServer) {
     let client = server.client().await.unwrap();
-    wait::until(Duration::from_secs(60), "nothing to be left", async || {
+    wait::until(Duration::from_mins(1), "nothing to be left", async || {
         for path in [
             "/api/v1/nodes",
             "/api/v1/namespaces",

@@ -59,7 +59,7 @@ fn profile() -> LsmHookProfile {
 fn lsm_node(name: &str, evidence: &str, profile: Option<&str>) -> Value {
     let reason = if evidence == "Denied" { "CanaryDenied" } else { "R" };
     let mut status = fixture::report("1", fixture::evidence(evidence), reason);
-    status.message = "because".to_owned();
+    "because".clone_into(&mut status.message);
     status.hook_profile = profile.map(str::to_owned);
     status.checks.push(fixture::kernel_reads(State::Ready));
     json!({

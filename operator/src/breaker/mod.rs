@@ -117,10 +117,10 @@ impl Context {
 
     /// Held nodes can move now, or moving nodes are held, and each policy has to say so.
     fn breaker_switched(&self) {
-        let holding = self.breaker.holding();
-        match &holding {
-            Some(holding) => warn!(?holding, "too many nodes lost ready: changes are held"),
-            None => warn!("changes are not held any more"),
+        if let Some(holding) = self.breaker.holding() {
+            warn!(?holding, "too many nodes lost ready: changes are held");
+        } else {
+            warn!("changes are not held any more");
         }
         self.queues.all_nodes(&self.stores.nodes);
         self.queues.all_policies(&self.stores.policies);

@@ -66,10 +66,9 @@ pub(super) fn step(guarded: &Guarded, object: &ObjectMeta, role: Role) -> Step {
         return Step::CleanUp;
     }
     let step = match role {
-        Role::Standby => None,
         Role::Leader if is_being_deleted => metadata::release(object).map(Step::LetGo),
         Role::Leader if guarded.gets_finalizer => metadata::hold(object, FINALIZER).map(Step::Hold),
-        Role::Leader => None,
+        Role::Standby | Role::Leader => None,
     };
     step.unwrap_or(Step::Nothing)
 }

@@ -251,7 +251,7 @@ mod tests {
         let (digest, spec) = content("k", 1000);
         contents.names("n1", Some(&digest));
         contents.named().await;
-        assert_eq!(contents.missing(), [digest.clone()]);
+        assert_eq!(contents.missing(), std::slice::from_ref(&digest));
         contents.offer(&digest, spec);
         assert_eq!(contents.missing(), Vec::<String>::new());
         contents.retain_profiles(|_| false);

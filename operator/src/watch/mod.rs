@@ -129,6 +129,8 @@ impl<K> Watched for K where
 {
 }
 
+type Trigger<'a, K> = Box<dyn Fn(&Event<K>) + Send + Sync + 'a>;
+
 /// What is particular to the watch of one kind.
 struct Parts<'a, K> {
     metrics: Metrics,
@@ -139,7 +141,7 @@ struct Parts<'a, K> {
     /// Which objects enter the store.
     keep: Box<dyn FnMut(Event<K>) -> Vec<Event<K>> + Send>,
     /// Called after the store has the change.
-    trigger: Box<dyn Fn(&Event<K>) + Send + Sync + 'a>,
+    trigger: Trigger<'a, K>,
     /// Is notified when the objects have to be listed again.
     must_list: Arc<Notify>,
     first_list: FirstList,

@@ -106,9 +106,9 @@ mod tests {
             }
         };
         let kept = || {
-            let mut names: Vec<_> = store.state().iter().map(|kept| kept.name_any()).collect();
-            names.sort();
-            names
+            let mut kept: Vec<_> = store.state().iter().map(|kept| kept.name_any()).collect();
+            kept.sort();
+            kept
         };
         let ours = json!({names::DAEMON_SET_LABEL: "managed"});
         see(Event::Apply(daemon_set("foreign", &json!({}))));

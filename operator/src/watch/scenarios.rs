@@ -137,18 +137,18 @@ async fn a_node_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn a_daemon_set_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
-    let relisted = Relisted::<DaemonSet> {
-        path: "/apis/apps/v1/daemonsets".to_owned(),
-        kept: daemon_set("kept"),
-        gone: daemon_set("gone"),
-        trigger: Triggers::daemon_set,
-    };
     fn written() -> DaemonSetState {
         DaemonSetState { written: Some("7".to_owned()), ..DaemonSetState::default() }
     }
     fn object(name: &str) -> DaemonSet {
         serde_json::from_value(daemon_set(name)).unwrap()
     }
+    let relisted = Relisted::<DaemonSet> {
+        path: "/apis/apps/v1/daemonsets".to_owned(),
+        kept: daemon_set("kept"),
+        gone: daemon_set("gone"),
+        trigger: Triggers::daemon_set,
+    };
     let (ctx, remembered) = relisted
         .watch(|ctx| {
             for name in ["kept", "gone"] {

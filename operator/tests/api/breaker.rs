@@ -48,7 +48,7 @@ impl Scene {
         }
     }
 
-    async fn restart(&mut self) {
+    fn restart(&mut self) {
         let operator = Operator::start(self.turn.server, None);
         std::mem::replace(&mut self.operator, operator).terminate();
     }
@@ -141,7 +141,7 @@ async fn a_probe_that_is_broken_everywhere_moves_at_most_the_share_until_it_work
     assert!(message.contains("BpfNotInLsmList on 14"), "{message}");
     assert_eq!(policy["status"]["nodes"]["ready"], 0, "the counts tell the truth");
 
-    scene.restart().await;
+    scene.restart();
     scene.held(NODES - SHARE).await;
 
     scene.report_everywhere("Denied").await;
@@ -218,7 +218,7 @@ async fn the_taint_of_a_new_policy_goes_on_by_tenths_unless_all_at_once_is_wante
     let policy = scene.policy("the policy to say so", is_staged).await;
     let began = policy["status"]["specChange"]["startTime"].clone();
 
-    scene.restart().await;
+    scene.restart();
     let is_ready = async || match scene.operator.page("/readyz").await {
         Ok(page) if page.code == 200 => Ok(()),
         other => Err(format!("{other:?}")),

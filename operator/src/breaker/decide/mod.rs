@@ -315,11 +315,16 @@ impl Machine {
 
     /// Replaces what is known about a node, and all that is counted of it.
     fn replace(&mut self, node: &str, state: NodeState) {
-        let old = self.nodes.insert(node.to_owned(), state.clone()).unwrap_or_default();
-        if old == state {
-            return;
+        let old = self.nodes.get(node).cloned().unwrap_or_default();
+        if old != state {
+            self.uncount(node, &old);
+            self.count(node, &state);
         }
-        match &old {
+        self.nodes.insert(node.to_owned(), state);
+    }
+
+    fn uncount(&mut self, node: &str, state: &NodeState) {
+        match state {
             NodeState::NeverReady => {}
             NodeState::Ready { .. } => self.ready -= 1,
             NodeState::Losing { reason, .. } => {
@@ -328,7 +333,11 @@ impl Machine {
             }
             NodeState::Lost { at, .. } => drop(self.window.remove(&(*at, node.to_owned()))),
         }
-        match &state {
+        self.count_version(state, false);
+    }
+
+    fn count(&mut self, node: &str, state: &NodeState) {
+        match state {
             NodeState::NeverReady => {}
             NodeState::Ready { .. } => self.ready += 1,
             NodeState::Losing { reason, .. } => {
@@ -337,8 +346,7 @@ impl Machine {
             }
             NodeState::Lost { at, .. } => drop(self.window.insert((*at, node.to_owned()))),
         }
-        self.count_version(&old, false);
-        self.count_version(&state, true);
+        self.count_version(state, true);
     }
 
     fn count_version(&mut self, state: &NodeState, is_added: bool) {

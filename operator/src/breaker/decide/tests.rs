@@ -221,8 +221,8 @@ impl Model {
         self.machine.observe(&node.to_string(), self.shown[node].clone(), now);
     }
 
-    /// Nodes that lost ready less than a minute ago and have not recovered, and these with the
-    /// ready ones. A node that recovered counts as ready before this is written.
+    /// Nodes that lost ready less than a minute ago and have not recovered, and these with those
+    /// that show ready. A node that recovered counts as ready before this is written.
     fn losses(&self) -> Losses {
         let mut losses = Losses::default();
         for node in 0..self.shown.len() {
@@ -233,11 +233,9 @@ impl Model {
                     losses.nodes += 1;
                     losses.of += 1;
                 }
-                found if found == ready() => losses.of += 1,
-                NodeState::NeverReady
-                | NodeState::Ready { .. }
-                | NodeState::Losing { .. }
-                | NodeState::Lost { .. } => {}
+                // A node that is losing still shows ready.
+                NodeState::Ready { .. } | NodeState::Losing { .. } => losses.of += 1,
+                NodeState::NeverReady | NodeState::Lost { .. } => {}
             }
         }
         losses
@@ -245,10 +243,17 @@ impl Model {
 
     fn restart(&mut self) {
         let since = self.machine.open_since;
-        let found: Vec<_> =
-            (0..self.shown.len()).map(|node| (node.to_string(), self.found(node))).collect();
+        // A recovery counts when it is written.
+        let at_start = |node: usize| match &self.shown[node] {
+            lost @ NodeState::Lost { .. } => lost.clone(),
+            NodeState::NeverReady | NodeState::Ready { .. } | NodeState::Losing { .. } => {
+                self.found(node)
+            }
+        };
+        let nodes: Vec<_> =
+            (0..self.shown.len()).map(|node| (node.to_string(), at_start(node))).collect();
         self.machine = Machine::new(Limit::default());
-        self.machine.restore(found, since, at(self.now));
+        self.machine.restore(nodes, since, at(self.now));
     }
 }
 

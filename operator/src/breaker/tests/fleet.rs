@@ -107,7 +107,7 @@ impl Fleet {
             let facts = self.facts(name);
             let labels = labels_for_selecting(node, facts.report.is_some());
             let judged = judge(node, &labels, facts, &required.policies, self.now).unwrap();
-            (node.uid().unwrap(), judged.state())
+            (node.uid().unwrap(), judged.state_at_start())
         });
         let states: Vec<_> = states.collect();
         self.machine = Machine::new(Limit::default());
@@ -119,7 +119,9 @@ impl Fleet {
         for _ in 0..2 {
             let mut names = self.names();
             self.random.shuffle(&mut names);
-            names.iter().for_each(|name| self.reconcile(name));
+            for name in &names {
+                self.reconcile(name);
+            }
         }
     }
 

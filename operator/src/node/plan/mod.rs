@@ -201,25 +201,24 @@ struct Wanted {
 
 fn wanted_condition(judged: &Judged<'_>, is_held: bool, now: Timestamp) -> Wanted {
     let bpf = &judged.bpf;
-    let mut message = header(judged, is_held, now).to_string();
     let mut reason = bpf.reason.clone();
+    let mut silence = String::new();
     if let Freshness::Silent(since) = judged.freshness {
         ConditionReason::ProbeSilent.code().clone_into(&mut reason);
-        message.push_str(&format!(
+        silence = format!(
             "the probe has not reported since {since}; status and labels stay, because evidence \
              holds for the whole boot; check the lsm-ready probe's pod on this node. Last report: "
-        ));
+        );
     }
-    message.push_str(&bpf.message);
-    if !bpf.fix.is_empty() {
-        message.push_str(&format!(". Fix: {}", bpf.fix));
-    }
-    if let Some(os) = judged.ignored_os {
-        message.push_str(&format!(
+    let fix = if bpf.fix.is_empty() { String::new() } else { format!(". Fix: {}", bpf.fix) };
+    let os = judged.ignored_os.map(|os| {
+        format!(
             ". The label {OS_LABEL} is {os:?} and is ignored: the node's probe reports, so the \
              node runs Linux. Set the label to {LINUX}"
-        ));
-    }
+        )
+    });
+    let os = os.unwrap_or_default();
+    let message = format!("{}{silence}{}{fix}{os}", header(judged, is_held, now), bpf.message);
     Wanted { status: bpf.state.condition_status(), reason, message }
 }
 

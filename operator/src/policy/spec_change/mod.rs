@@ -102,7 +102,7 @@ pub fn next(policy: &LsmPolicy, progress: &Progress, limit: Limit, now: Timestam
             of: progress.tainted + progress.untainted.len(),
             ends: ends(&change),
         }),
-        again_in: Some(STEP - Duration::from_secs(of_this_step)),
+        again_in: Some(STEP.saturating_sub(Duration::from_secs(of_this_step))),
         change: Some(change),
     }
 }

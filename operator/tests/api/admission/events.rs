@@ -109,20 +109,19 @@ async fn the_operator_evicts_only_tetragons_agents() {
         let uid = done(&admin, "POST", pods, &pod).await["metadata"]["uid"].clone();
         let path = format!("{pods}/{name}/eviction");
         let body = eviction(name, json!({"preconditions": {"uid": uid}}));
-        match refusal {
-            Some(part) => refused(&operator, "POST", &path, &body, part).await,
-            None => {
-                let part = "names the pod's uid and no gracePeriodSeconds";
-                for options in [
-                    json!({}),
-                    json!({"preconditions": {}}),
-                    json!({"preconditions": {"uid": uid}, "gracePeriodSeconds": 0}),
-                ] {
-                    refused(&operator, "POST", &path, &eviction(name, options), part).await;
-                }
-                done(&operator, "POST", &path, &body).await;
-            }
+        if let Some(part) = refusal {
+            refused(&operator, "POST", &path, &body, part).await;
+            continue;
         }
+        let part = "names the pod's uid and no gracePeriodSeconds";
+        for options in [
+            json!({}),
+            json!({"preconditions": {}}),
+            json!({"preconditions": {"uid": uid}, "gracePeriodSeconds": 0}),
+        ] {
+            refused(&operator, "POST", &path, &eviction(name, options), part).await;
+        }
+        done(&operator, "POST", &path, &body).await;
     }
 }
 
@@ -149,8 +148,8 @@ async fn the_operator_makes_a_node_forget_no_manager() {
         labels.as_object_mut().unwrap().remove("f:example.com/theirs");
     }
     for (list, part) in [(json!([{}]), forget), (json!(without), forget), (json!(less), change)] {
-        let patch = json!({"metadata": {"managedFields": list}});
-        refused(&operator, "MERGE", &path, &patch, part).await;
+        let change = json!({"metadata": {"managedFields": list}});
+        refused(&operator, "MERGE", &path, &change, part).await;
     }
     // Our own fields may change hands: somebody else has set one of them before.
     let ours = "lsmready.node-restriction.kubernetes.io/bpf";

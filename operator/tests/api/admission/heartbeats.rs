@@ -139,7 +139,7 @@ impl Kubelets {
                 Kind::Renewal => self.renew(group, number as usize % NODES_PER_GROUP).await,
             }
         }
-        (cpu(self.pid) - before).as_secs_f64() * 1e6 / f64::from(BATCH)
+        cpu(self.pid).saturating_sub(before).as_secs_f64() * 1e6 / f64::from(BATCH)
     }
 }
 

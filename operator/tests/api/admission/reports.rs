@@ -108,10 +108,10 @@ async fn a_finalizer_in_a_write_to_the_status_has_no_effect() {
     create_node(server, "node-finalizer").await;
     let probe = on_node(server, PROBE, "node-finalizer").await;
     done(&probe, "POST", LSM_NODES, &lsm_node("node-finalizer")).await;
-    let patch = json!({"metadata": {"finalizers": ["example.com/forever"]},
+    let change = json!({"metadata": {"finalizers": ["example.com/forever"]},
         "status": {"evidence": "Denied"}});
     let path = format!("{LSM_NODES}/node-finalizer");
-    let _ = call(&probe, "MERGE", &format!("{path}/status"), &patch).await;
+    let _ = call(&probe, "MERGE", &format!("{path}/status"), &change).await;
     let stored = done(&probe, "GET", &path, &Value::Null).await;
     assert_eq!(stored["metadata"]["finalizers"], Value::Null);
 }

@@ -27,12 +27,12 @@ async fn reserved_node(name: &str) -> &'static ApiServer {
     let admin = server.client().await.unwrap();
     create_node(server, name).await;
     let path = format!("{NODES}/{name}");
-    enforced(&admin, "MERGE", &path, &label("bpf", json!("true"))).await;
-    enforced(&admin, "MERGE", &format!("{path}/status"), &label("bpf", json!("true"))).await;
+    enforced(&admin, "MERGE", &path, &label("bpf", Some("true"))).await;
+    enforced(&admin, "MERGE", &format!("{path}/status"), &label("bpf", Some("true"))).await;
     server
 }
 
-fn label(name: &str, value: Value) -> Value {
+fn label(name: &str, value: Option<&str>) -> Value {
     json!({"metadata": {"labels": {format!("{OURS}/{name}"): value}}})
 }
 
@@ -50,7 +50,7 @@ fn taints(own: &[(&str, &str)]) -> Value {
 /// What the operator writes when the node is ready.
 async fn judged(operator: &Client, name: &str) {
     let path = format!("{NODES}/{name}");
-    done(operator, "MERGE", &path, &label("bpf", json!("false"))).await;
+    done(operator, "MERGE", &path, &label("bpf", Some("false"))).await;
     // The API server has added a taint of its own.
     let mut all = done(operator, "GET", &path, &Value::Null).await["spec"]["taints"].clone();
     all.as_array_mut().unwrap().push(json!({"key": TAINTS[0], "effect": "NoSchedule"}));
@@ -62,13 +62,13 @@ async fn judged(operator: &Client, name: &str) {
 async fn cannot_claim(client: &Client, name: &str) {
     let path = format!("{NODES}/{name}");
     let by_label = "only its operator sets them";
-    for patch in [label("bpf", json!("true")), label("policy.x", json!("ready"))] {
+    for patch in [label("bpf", Some("true")), label("policy.x", Some("ready"))] {
         refused(client, "MERGE", &path, &patch, by_label).await;
         refused(client, "MERGE", &format!("{path}/status"), &patch, by_label).await;
     }
     for key in TAINTS {
-        let patch = taints(&[(key, "PreferNoSchedule")]);
-        refused(client, "MERGE", &path, &patch, "are set by lsm-ready's operator").await;
+        let taint = taints(&[(key, "PreferNoSchedule")]);
+        refused(client, "MERGE", &path, &taint, "are set by lsm-ready's operator").await;
     }
     let part = "the condition lsmready.io/LsmBpfReady and labels";
     refused(client, "STRATEGIC", &format!("{path}/status"), &condition("True"), part).await;
@@ -157,8 +157,8 @@ async fn a_kubelet_reports_beside_our_condition_and_cannot_change_it() {
     let whole = done(&kubelet, "GET", &format!("{NODES}/reserved-kubelet"), &Value::Null).await;
     done(&kubelet, "PUT", &path, &whole).await;
     // NodeRestriction keeps a kubelet from our labels and from all taints.
-    let (node, patch) = (format!("{NODES}/reserved-kubelet"), label("bpf", json!("true")));
-    assert_eq!(call(&kubelet, "MERGE", &node, &patch).await.code, 403);
+    let (node, ours) = (format!("{NODES}/reserved-kubelet"), label("bpf", Some("true")));
+    assert_eq!(call(&kubelet, "MERGE", &node, &ours).await.code, 403);
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn removing_what_is_ours_is_free() {
     let user = "remover-of-ours";
     let client = patcher(server, user).await;
     let path = format!("{NODES}/reserved-removal");
-    done(&client, "MERGE", &path, &label("bpf", Value::Null)).await;
+    done(&client, "MERGE", &path, &label("bpf", None)).await;
     done(&client, "MERGE", &path, &taints(&[])).await;
     let gone = json!({"status": {"conditions": [{"type": CONDITION, "$patch": "delete"}]}});
     done(&client, "STRATEGIC", &format!("{path}/status"), &gone).await;
@@ -190,7 +190,7 @@ async fn nodes_register_with_our_taints_and_autoscalers_add_them() {
     let path = format!("{NODES}/reserved-scaled");
     done(&karpenter, "MERGE", &path, &taints(&[(TAINTS[2], "NoSchedule")])).await;
     let part = "only its operator sets them";
-    refused(&karpenter, "MERGE", &path, &label("bpf", json!("true")), part).await;
+    refused(&karpenter, "MERGE", &path, &label("bpf", Some("true")), part).await;
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn the_largest_node_is_protected_too() {
     assert!(size > 1_000_000, "the Node has {size} bytes");
     cannot_claim(&admin, "reserved-large").await;
     let operator = unbound(server, OPERATOR).await;
-    done(&operator, "MERGE", &path, &label("bpf", json!("false"))).await;
+    done(&operator, "MERGE", &path, &label("bpf", Some("false"))).await;
     // Its kubelet reports as before.
     let user = "system:node:reserved-large";
     let kubelet = server.client_for(user, Some("system:nodes")).await.unwrap();
@@ -234,10 +234,10 @@ async fn by_default_a_write_of_others_is_warned_about() {
     let server = server().await;
     create_node(server, "reserved-warned").await;
     let admin = server.client().await.unwrap();
-    let (path, patch) = (format!("{NODES}/reserved-warned"), label("bpf", json!("true")));
+    let (path, ours) = (format!("{NODES}/reserved-warned"), label("bpf", Some("true")));
     let status = format!("{path}/status");
     let warned = wait::until(DEADLINE, "a warning", async || {
-        let answer = call(&admin, "MERGE", &format!("{path}?dryRun=All"), &patch).await;
+        let answer = call(&admin, "MERGE", &format!("{path}?dryRun=All"), &ours).await;
         assert!(answer.is_ok(), "{answer:?}");
         answer.warnings.first().cloned().ok_or_else(|| "none".to_owned())
     });
@@ -258,7 +258,7 @@ async fn by_default_a_write_of_others_is_warned_about() {
     wait::until(DEADLINE, "the audit log", async || noted(1)).await.unwrap();
     let operator = server.client_for(&account(OPERATOR), Some("system:serviceaccounts")).await;
     let operator = operator.unwrap();
-    let answer = call(&operator, "MERGE", &path, &patch).await;
+    let answer = call(&operator, "MERGE", &path, &ours).await;
     assert!(answer.is_ok() && answer.warnings.is_empty(), "{answer:?}");
     done(&operator, "STRATEGIC", &status, &condition("False")).await;
     assert_eq!(noted(1), Ok(()), "the operator is not noted");

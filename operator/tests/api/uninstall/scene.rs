@@ -23,7 +23,7 @@ use crate::server::{
     NAMESPACE, OPERATOR, account, call, config, create_node, done, granted, kubectl,
 };
 
-pub const DEADLINE: Duration = Duration::from_secs(120);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";
 const POD: &str = "/api/v1/namespaces/lsm-ready-system/pods/operator";
@@ -130,7 +130,7 @@ impl Scene {
     }
 
     async fn until_all_nodes_have_a_condition(&self) {
-        let long = Duration::from_secs(600);
+        let long = Duration::from_mins(10);
         wait::until(long, "all nodes", async || {
             let list = done(&self.admin, "GET", "/api/v1/nodes", &Value::Null).await;
             let nodes = list["items"].as_array().unwrap();
@@ -168,7 +168,7 @@ impl Scene {
             let found = sweep(&self.admin).await;
             if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
         });
-        clean.await.unwrap_or_else(|error| panic!("{when}: {error}"));
+        clean.await.expect(when);
         self.others_are_as_before().await;
     }
 

@@ -135,7 +135,7 @@ impl Generator {
     fn integer(&mut self, schema: &Value) -> Value {
         let bound = |name: &str| schema[name].as_f64();
         let (low, high) = (bound("minimum").unwrap_or(-3.0), bound("maximum").unwrap_or(1e6));
-        let near = *self.choice(&[low, low + 1.0, high, (low + high) / 2.0]);
+        let near = *self.choice(&[low, low + 1.0, high, f64::midpoint(low, high)]);
         let near =
             if self.is_odd() { *self.choice(&[low - 1.0, high + 1.0]) } else { near }.trunc();
         #[expect(clippy::cast_possible_truncation, reason = "bounds of integers are integers")]
@@ -194,7 +194,7 @@ impl Generator {
 
     fn matching(&mut self, pattern: &str) -> String {
         let bare = pattern.trim_start_matches('^').trim_end_matches('$');
-        let strategy = string_regex(bare).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        let strategy = string_regex(bare).expect(pattern);
         strategy.new_tree(&mut self.runner).unwrap().current()
     }
 
