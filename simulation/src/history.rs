@@ -161,6 +161,10 @@ fn heal(world: &mut World) {
     if !world.replicas.iter().any(crate::replica::Replica::is_started) {
         world.replicas[0].start();
     }
+    // Without any node no agent can fail, and nobody can know whether a mount does harm.
+    if world.server.lock().all(Kind::Node).next().is_none() {
+        world.change(Step::AddNode(0));
+    }
 }
 
 /// Waits until everything has converged. A person releases the circuit breaker where it is open.
@@ -260,12 +264,14 @@ fn calm_changes() -> Vec<(Mishap, Vec<Step>)> {
         (Nothing, vec![Step::PublishProfile(0)]),
         (Nothing, vec![Step::DeleteReport(0)]),
         (Nothing, report(Report::Denied)),
-        (Gap, vec![Step::DeleteReport(0)]),
-        (Gap, report(Report::Denied)),
         (Nothing, vec![Step::Reboot(0)]),
         (Nothing, vec![Step::ApplyPolicy(3, Policy::TaintInZone), zone]),
+        (Nothing, report(Report::Denied)),
+        // The gaps are the last: when one watch is back, another may still be waiting.
+        (Gap, vec![Step::DeleteReport(0)]),
+        (Gap, report(Report::Denied)),
         (Gap, vec![Step::DeletePolicy(3)]),
-        (Nothing, vec![Step::RemoveNode(0)]),
+        (Gap, vec![Step::RemoveNode(0)]),
     ]
 }
 
