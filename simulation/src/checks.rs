@@ -63,9 +63,8 @@ pub fn idle(server: &mut Server, call: &Call) {
 type Checked = Result<(), String>;
 
 fn fenced(process: &Network, write: &Written, sent: Duration) -> Checked {
-    // The apply of a DaemonSet and an eviction name the UID only.
-    let by_uid = matches!(write.target.kind, Kind::DaemonSet | Kind::Pod);
-    if !write.has_version && !by_uid {
+    // An eviction names the UID only: what it is about is the pod, not a version of it.
+    if !write.has_version && write.target.kind != Kind::Pod {
         return Err("no version: the write has no resourceVersion as a precondition".into());
     }
     match process.term() {
@@ -253,8 +252,8 @@ type Versions = Vec<Option<Arc<Value>>>;
 
 impl View<'_> {
     fn versions(&self, kind: Kind, name: &str) -> Versions {
-        // The condition is written after the labels, from the same observation.
-        let observed = self.sent.saturating_sub(Duration::from_millis(50));
+        // The condition is written when the labels are, from the same observation.
+        let observed = self.process.planned(&self.name, self.sent);
         let told = self.process.told_before(kind, observed);
         self.server.versions_since(kind, &(String::new(), name.to_owned()), told)
     }
@@ -326,7 +325,7 @@ fn unnamed(server: &Server, process: &Network, write: &Written, sent: Duration) 
         return Err(format!("the profile is named by the report of {node} all the time"));
     }
     let created = text(before, "/metadata/creationTimestamp").parse::<jiff::Timestamp>();
-    let age = created.map(|created| clock::operator_time().duration_since(created).as_secs());
+    let age = created.map(|created| clock::longest_since(created).as_secs());
     if age.is_ok_and(|age| age < 59 * 60) {
         return Err("the profile is less than an hour old".into());
     }

@@ -12,6 +12,7 @@ const BEGIN_SECONDS: i64 = 1_767_225_600;
 thread_local! {
     static BEGIN: Cell<Option<Instant>> = const { Cell::new(None) };
     static HAS_JUMPED: Cell<bool> = const { Cell::new(false) };
+    static FORWARD: Cell<i64> = const { Cell::new(0) };
     static OPERATORS_LEAD: Cell<i64> = const { Cell::new(0) };
 }
 
@@ -20,6 +21,7 @@ pub fn begin() {
     BEGIN.set(Some(Instant::now()));
     OPERATORS_LEAD.set(0);
     HAS_JUMPED.set(false);
+    FORWARD.set(0);
 }
 
 /// Time since the history began.
@@ -48,8 +50,16 @@ pub fn has_jumped() -> bool {
     HAS_JUMPED.get()
 }
 
+/// The most time that can have passed since that moment, as the operators' clock has it: each jump
+/// forward is time to them.
+#[must_use]
+pub fn longest_since(moment: Timestamp) -> SignedDuration {
+    true_time().duration_since(moment) + SignedDuration::from_secs(FORWARD.get())
+}
+
 /// Sets the clock of the operator's machine forward, or back.
 pub fn jump(seconds: i64) {
     HAS_JUMPED.set(true);
+    FORWARD.set(FORWARD.get().saturating_add(seconds.max(0)));
     OPERATORS_LEAD.set(OPERATORS_LEAD.get().saturating_add(seconds));
 }

@@ -47,9 +47,19 @@ pub struct Facts<'a> {
     pub tracing_hooks: &'a BTreeSet<String>,
 }
 
+/// The text at that JSON pointer, or nothing.
 #[must_use]
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    let found = if pointer.contains('~') { value.pointer(pointer) } else { walk(value, pointer) };
+    found.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Much faster than `Value::pointer`, which copies each part.
+fn walk<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    pointer.split('/').skip(1).try_fold(value, |value, part| match value {
+        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        object => object.get(part),
+    })
 }
 
 #[must_use]

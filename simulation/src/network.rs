@@ -22,10 +22,13 @@ use tokio::time::sleep;
 use crate::checks;
 use crate::clock;
 use crate::server::answer::{self, Refusal, Response};
-use crate::server::kind::Kind;
+use crate::server::kind::{Kind, Target};
 use crate::server::requests::{Answer, Call};
 use crate::server::{Server, watch};
 use crate::weather::{Fate, Weather};
+
+/// Longest time from what the process knows to the write that follows.
+const PLANNING: Duration = Duration::from_millis(50);
 
 /// What happens to one line of a watch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,6 +76,8 @@ struct State {
     refuse_next_write: bool,
     /// What the process was told, by kind: when, and up to which version.
     told: [Vec<Told>; Kind::ALL.len()],
+    /// The last write of each Node that was answered.
+    node_writes: BTreeMap<String, NodeWrite>,
     /// When the process sent its last successful renewal of the Lease, and for how long it holds.
     lease: Option<Term>,
 }
@@ -81,6 +86,12 @@ struct State {
 struct Told {
     at: Duration,
     version: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct NodeWrite {
+    sent: Duration,
+    answered: Duration,
 }
 
 /// One process's hold of the Lease.
@@ -105,6 +116,7 @@ impl Network {
             crash: None,
             refuse_next_write: false,
             told: std::array::from_fn(|_| Vec::new()),
+            node_writes: BTreeMap::new(),
             lease: None,
         };
         Arc::new(Self { id, server, state: Mutex::new(state), woken: Notify::new() })
@@ -186,6 +198,24 @@ impl Network {
         let state = self.state.lock();
         let before = state.told[kind.index()].iter().rev().find(|told| told.at < moment);
         before.map_or(0, |told| told.version)
+    }
+
+    /// When the process decided what it sent about that Node at that moment: where it had just got
+    /// the answer to another write of the Node, the decision is from before that.
+    #[must_use]
+    pub fn planned(&self, node: &str, sent: Duration) -> Duration {
+        let state = self.state.lock();
+        let write = state.node_writes.get(node);
+        let write = write.filter(|write| sent.saturating_sub(write.answered) <= PLANNING);
+        write.map_or(sent, |write| write.sent).saturating_sub(PLANNING)
+    }
+
+    fn answered(&self, call: &Call, sent: Duration) {
+        let Some(target) = Target::parse(&call.path).filter(|_| call.is_write()) else { return };
+        if let (Kind::Node, Some(name)) = (target.kind, target.name) {
+            let write = NodeWrite { sent, answered: clock::elapsed() };
+            self.state.lock().node_writes.insert(name, write);
+        }
     }
 
     #[must_use]
@@ -286,6 +316,7 @@ impl Network {
         if era < self.state.lock().cut_before {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
+        self.answered(&call, sent);
         if let Some((kind, version)) = listed(&call, &response) {
             self.delivered(kind, version);
         }
@@ -333,7 +364,7 @@ impl Network {
 /// The kind and version of a complete list.
 fn listed(call: &Call, answer: &Result<Answer, Refusal>) -> Option<(Kind, u64)> {
     let Ok(Answer::Object(object)) = answer else { return None };
-    let target = crate::server::kind::Target::parse(&call.path)?;
+    let target = Target::parse(&call.path)?;
     let metadata = &object["metadata"];
     let is_last = target.name.is_none() && metadata["continue"].as_str() == Some("");
     let version = metadata["resourceVersion"].as_str()?.parse().ok()?;

@@ -81,8 +81,8 @@ pub struct Server {
     pub shown_ready: BTreeMap<String, String>,
     /// Nodes that lost ready in that boot, by the operator's writes.
     pub losses: Vec<Loss>,
-    /// Wakes the watches.
-    pub changed: Arc<Notify>,
+    /// Wakes the watches of each kind.
+    changed: [Arc<Notify>; Kind::ALL.len()],
     /// The first thing that went wrong.
     pub failure: Option<String>,
     /// What happened, in short.
@@ -93,6 +93,11 @@ impl Server {
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Wakes the watches of that kind.
+    fn changed(&self, kind: Kind) -> Arc<Notify> {
+        self.changed[kind.index()].clone()
     }
 
     #[must_use]
@@ -220,7 +225,7 @@ impl Server {
         let (version, at) = (self.version, clock::elapsed());
         let change = Change { version, at, type_, key, object: object.clone() };
         self.log[kind.index()].push(change);
-        self.changed.notify_waiters();
+        self.changed[kind.index()].notify_waiters();
         object
     }
 }

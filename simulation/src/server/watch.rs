@@ -14,8 +14,8 @@ use super::kind::Kind;
 use crate::clock;
 use crate::network::{Network, StreamFate};
 
-/// How often a watch without changes sends a bookmark.
-const BOOKMARK: Duration = Duration::from_secs(10);
+/// How often a watch without changes sends a bookmark: as often as a real API server.
+const BOOKMARK: Duration = Duration::from_mins(1);
 
 /// One open watch.
 struct Watch {
@@ -67,7 +67,7 @@ impl Watch {
         }
         while !self.over {
             self.network.still_connected(self.era).await;
-            let notify = self.network.server().lock().changed.clone();
+            let notify = self.network.server().lock().changed(self.kind);
             let changed = notify.notified();
             let now = Instant::now();
             match self.due() {

@@ -98,6 +98,7 @@ impl Contests {
 
 impl History {
     fn look(&mut self, seen: u64, version: Option<u64>, wanted: u64, now: Timestamp) -> Answer {
+        self.clock_was_set_back(now);
         if now.duration_since(self.changed) > QUIET {
             self.changes = 0;
         }
@@ -115,6 +116,13 @@ impl History {
         }
         let wait = if wanted == self.left { self.wait(now) } else { None };
         Answer { wait, is_new, announce }
+    }
+
+    /// A time in the future is from before the clock was set back. Nothing must wait for it.
+    fn clock_was_set_back(&mut self, now: Timestamp) {
+        self.written = self.written.min(now);
+        self.changed = self.changed.min(now);
+        self.announced = self.announced.map(|at| at.min(now));
     }
 
     /// What is left of the wait before the same is written again.

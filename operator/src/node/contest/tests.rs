@@ -49,6 +49,19 @@ fn fought(seconds: i64) -> (Vec<i64>, usize) {
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_no_wait_longer() {
+    let contests = Contests::default();
+    let theirs = |version| node(version, "true", "theirs");
+    for version in [1, 3, 5] {
+        contests.wrote(&node(version, "true", "ours"), at(7_200));
+        contests.look(&theirs(version + 1), &plan("true", "ours"), at(7_200));
+    }
+    let look = |second| contests.look(&theirs(6), &plan("true", "ours"), at(second)).wait;
+    assert_eq!(look(0), Some(Duration::from_secs(2)), "the wait of the third change, from now on");
+    assert_eq!(look(2), None);
+}
+
+#[test]
 fn the_wait_doubles_up_to_five_minutes() {
     let (writes, events) = fought(3600);
     assert_eq!(writes[..9], [0, 1, 3, 7, 15, 31, 63, 127, 255]);

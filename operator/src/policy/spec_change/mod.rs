@@ -112,18 +112,23 @@ fn change(policy: &LsmPolicy, progress: &Progress, now: Timestamp) -> Option<Spe
     if !is_changing(policy) || (progress.unlabelled == 0 && progress.untainted.is_empty()) {
         return None;
     }
+    // The API server keeps whole seconds only.
+    let start_time = Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
     let Some(known) = current(policy) else {
         return Some(SpecChange {
             generation: policy.metadata.generation?,
-            // The API server keeps whole seconds only.
-            start_time: Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
+            start_time,
             tainted_before: i64::try_from(progress.tainted).unwrap_or(i64::MAX),
         });
     };
+    if known.start_time.0 > now {
+        // The clock was set back. The taint must not wait until the clock is there again.
+        return Some(SpecChange { start_time, ..known.clone() });
+    }
     (elapsed(known, now) < LONGEST).then(|| known.clone())
 }
 
-/// The time since the change began. If the clock was set back, none has passed.
+/// The time since the change began.
 fn elapsed(change: &SpecChange, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(change.start_time.0)).unwrap_or_default()
 }

@@ -99,6 +99,19 @@ fn a_node_that_cannot_be_written_keeps_no_change_open_for_ever() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_does_not_stop_the_taint_until_it_is_there_again() {
+    let first = next(&policy(1, "Staged"), &progress(10, 0), Limit::default(), at(7_200));
+    let seen = observed(policy(1, "Staged"), first.change);
+    let later = next(&seen, &progress(10, 1), Limit::default(), at(0));
+    let change = later.change.unwrap();
+    assert_eq!(change.start_time.0, at(0), "the change begins again at the present time");
+    assert!(later.permitted.unwrap().is_empty(), "the first tenth has the taint already");
+    let seen = observed(policy(1, "Staged"), Some(change));
+    let minute = next(&seen, &progress(10, 1), Limit::default(), at(60));
+    assert_eq!(minute.permitted.unwrap().len(), 1, "the second tenth follows after a minute");
+}
+
+#[test]
 fn an_edit_during_a_change_begins_again() {
     let first = next(&policy(1, "Staged"), &progress(100, 0), Limit::default(), at(0));
     let mut edited = observed(policy(1, "Staged"), first.change);
