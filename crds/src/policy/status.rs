@@ -51,6 +51,7 @@ pub struct SpecChange {
     /// The generation of the spec.
     pub generation: i64,
     /// When the operator first saw this generation.
+    #[schemars(schema_with = "schema::time")]
     pub start_time: Time,
     /// Number of nodes that had the taint and needed it at that time.
     #[serde(default)]

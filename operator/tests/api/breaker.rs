@@ -35,7 +35,7 @@ impl Scene {
             report(&client, &name, "Denied", "1").await;
         }
         apply_policy(&client, "enforce", &json!({"taint": {"effect": "NoSchedule"}})).await;
-        let operator = Operator::start(turn.server, None);
+        let operator = Operator::with_breaker(turn.server);
         let scene = Self { turn, client, operator };
         scene.shows(NODES, 0).await;
         scene.policy("the policy to have reached every node", is_settled).await;
@@ -49,7 +49,7 @@ impl Scene {
     }
 
     fn restart(&mut self) {
-        let operator = Operator::start(self.turn.server, None);
+        let operator = Operator::with_breaker(self.turn.server);
         std::mem::replace(&mut self.operator, operator).terminate();
     }
 
@@ -211,7 +211,7 @@ async fn the_taint_of_a_new_policy_goes_on_by_tenths_unless_all_at_once_is_wante
         server::create_node(turn.server, &name).await;
     }
     apply_policy(&client, "enforce", &json!({"taint": {"effect": "NoSchedule"}})).await;
-    let operator = Operator::start(turn.server, None);
+    let operator = Operator::with_breaker(turn.server);
     let mut scene = Scene { turn, client, operator };
     scene.shows(0, NODES / 10).await;
     let is_staged = |policy: &Value| condition(policy, "TaintStaged")["status"] == "True";
@@ -250,7 +250,7 @@ async fn a_kubelet_that_keeps_writing_our_condition_is_not_answered_each_time() 
     let client = turn.server.client().await.unwrap();
     let uid = server::create_node(turn.server, "n1").await["metadata"]["uid"].take();
     report(&client, "n1", "Denied", "1").await;
-    let operator = Operator::start(turn.server, None);
+    let operator = Operator::with_breaker(turn.server);
     labelled(&client, "n1", json!({"bpf": "true"})).await;
     for number in 0..200 {
         let condition = json!({"type": "lsmready.io/LsmBpfReady", "status": "False",

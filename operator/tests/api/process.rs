@@ -3,8 +3,10 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use e2e::api::{ApiServer, Signal};
+use e2e::wait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -31,16 +33,31 @@ pub struct Page {
 }
 
 impl Operator {
-    /// Starts an operator. Without a pod there is no leader election.
+    /// Starts an operator. Without a pod there is no leader election. The circuit breaker is off,
+    /// because the tests change many of few nodes at once.
     pub fn start(server: &ApiServer, pod: Option<Pod>) -> Self {
         let group = Some("system:serviceaccounts");
         Self::with_kubeconfig(&server.kubeconfig_for(&account(OPERATOR), group).unwrap(), pod)
     }
 
+    /// As [`Self::start`], with these rights.
     pub fn with_kubeconfig(kubeconfig: &Path, pod: Option<Pod>) -> Self {
+        Self::spawn(kubeconfig, pod, 100)
+    }
+
+    /// Starts an operator with its circuit breaker.
+    pub fn with_breaker(server: &ApiServer) -> Self {
+        let group = Some("system:serviceaccounts");
+        Self::spawn(&server.kubeconfig_for(&account(OPERATOR), group).unwrap(), None, 30)
+    }
+
+    fn spawn(kubeconfig: &Path, pod: Option<Pod>, breaker_percent: u8) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
-        command.env("KUBECONFIG", kubeconfig).env("LSM_READY_LISTEN", format!("127.0.0.1:{port}"));
+        command
+            .env("KUBECONFIG", kubeconfig)
+            .env("LSM_READY_LISTEN", format!("127.0.0.1:{port}"))
+            .env("LSM_READY_BREAKER_PERCENT", breaker_percent.to_string());
         if let Some(Pod { name, uid }) = pod {
             command
                 .env("LSM_READY_POD_NAME", name)
@@ -90,7 +107,8 @@ impl Operator {
 
     /// The sum of a metric's series.
     pub async fn metric(&self, name: &str) -> u64 {
-        let page = self.page("/metrics").await.unwrap().text;
+        let limit = Duration::from_secs(30);
+        let page = wait::until(limit, "the metrics", || self.page("/metrics")).await.unwrap().text;
         let series = page.lines().filter(|line| line.starts_with(name));
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }

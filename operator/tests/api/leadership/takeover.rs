@@ -81,7 +81,9 @@ async fn a_leader_that_was_stopped_for_longer_than_the_lease_writes_nothing_when
     all_labelled(&client, &nodes, "true").await;
     assert_eq!(old.process.metric("lsm_ready_writes_total").await, before);
     assert_eq!(old.process.metric("lsm_ready_leader").await, 0);
-    let by_the_new = new.process.metric("lsm_ready_writes_total{kind=\"Node").await;
+    // The API server logs the requests that it refuses as conflicts too.
+    let by_the_new = new.process.metric("lsm_ready_writes_total{kind=\"Node").await
+        + new.process.metric("lsm_ready_conflicts_total{kind=\"Node").await;
     let audited = self::audited(turn.server) - audited;
     assert_eq!(audited, by_the_new, "all writes of Nodes are the new leader's");
 }
