@@ -7,7 +7,8 @@
 //!   status, of DaemonSets our label, volume and mount.
 //! - No write without a version, and none by a process whose Lease had ended when it was sent.
 //! - No third node loses ready within a minute in the boot in which it was shown ready: that is the
-//!   breaker's share of up to five nodes. A node that rebooted, is gone or can deny again does not count.
+//!   breaker's share of up to five nodes. A node that rebooted, is gone or can deny again does not
+//!   count.
 //! - A mount goes only if no policy wanted it, or if agents cannot start with it.
 //! - A hook profile goes only if it is false, or if no report names it.
 

@@ -100,8 +100,28 @@ edition",
             1,
         )
     })?;
+    // A module that has moved must not be there twice.
+    remove_others(to, Path::new(""), &files)
+        .map_err(|error| format!("{}: {error}", to.display()))?;
     for (file, text) in files {
         write(&to.join(file), &text)?;
+    }
+    Ok(())
+}
+
+/// Removes the sources that an earlier copy left in that folder.
+fn remove_others(root: &Path, folder: &Path, files: &Files) -> io::Result<()> {
+    if !root.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(root.join(folder))? {
+        let entry = entry?;
+        let path = folder.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            remove_others(root, &path, files)?;
+        } else if path.extension().is_some_and(|it| it == "rs") && !files.contains_key(&path) {
+            fs::remove_file(root.join(path))?;
+        }
     }
     Ok(())
 }

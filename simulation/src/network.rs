@@ -15,7 +15,6 @@ use http::Request;
 use kube::client::Body;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -23,7 +22,7 @@ use crate::checks;
 use crate::clock;
 use crate::server::answer::{self, Refusal, Response};
 use crate::server::kind::{Kind, Target};
-use crate::server::requests::{Answer, Call};
+use crate::server::requests::{self, Answer, Call};
 use crate::server::{Server, watch};
 use crate::weather::{Fate, Weather};
 
@@ -285,7 +284,7 @@ impl Network {
     }
 
     async fn request(self: Arc<Self>, request: Request<Body>) -> io::Result<Response> {
-        let call = read(request).await?;
+        let call = requests::read(request).await?;
         let sent = clock::elapsed();
         self.running().await;
         let (era, fate) = (self.era(), self.fate(&call));
@@ -369,26 +368,6 @@ fn listed(call: &Call, answer: &Result<Answer, Refusal>) -> Option<(Kind, u64)> 
     let is_last = target.name.is_none() && metadata["continue"].as_str() == Some("");
     let version = metadata["resourceVersion"].as_str()?.parse().ok()?;
     is_last.then_some((target.kind, version))
-}
-
-async fn read(request: Request<Body>) -> io::Result<Call> {
-    let (parts, body) = request.into_parts();
-    let bytes = body.collect_bytes().await.map_err(io::Error::other)?;
-    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
-    let content_type = parts.headers.get(http::header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let pairs = parts.uri.query().unwrap_or_default().split('&');
-    let query: BTreeMap<String, String> = pairs
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect();
-    Ok(Call {
-        method: parts.method,
-        path: parts.uri.path().to_owned(),
-        query,
-        content_type: content_type.to_owned(),
-        body,
-    })
 }
 
 /// The service under a process's client.

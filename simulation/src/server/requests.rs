@@ -4,9 +4,11 @@
 //! A request that is not modelled fails the history.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use http::Method;
+use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
@@ -64,6 +66,30 @@ impl Call {
         };
         at[field].as_str()
     }
+}
+
+/// Reads a request of a client.
+///
+/// # Errors
+/// The body is not JSON.
+pub async fn read(request: http::Request<Body>) -> io::Result<Call> {
+    let (parts, body) = request.into_parts();
+    let bytes = body.collect_bytes().await.map_err(io::Error::other)?;
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+    let content_type = parts.headers.get(http::header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let pairs = parts.uri.query().unwrap_or_default().split('&');
+    let query: BTreeMap<String, String> = pairs
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    Ok(Call {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query,
+        content_type: content_type.to_owned(),
+        body,
+    })
 }
 
 impl Server {
