@@ -31,7 +31,7 @@ async fn deleting_the_manifests_leaves_nothing_and_lets_pods_in() {
         "nodeSelector": {"kubernetes.io/hostname": "host"},
         "containers": [{"name": "main", "image": "lsm-ready/none"}]}});
     scene.apply(POD, &pod).await;
-    let kept_away = |pod: &Value| pod.to_string().contains("lsmready.io/not-ready");
+    let kept_away = |pod: &Value| pod["status"].to_string().contains("untolerated taint");
     scene.until_object(POD, "kept away by our taint", kept_away).await;
 
     scene.kubectl(&["delete", "-k", &manifests, "--timeout=180s"]);
