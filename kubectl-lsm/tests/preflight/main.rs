@@ -209,7 +209,8 @@ fn the_text_form_names_policies_hooks_nodes_and_fixes() {
         "      - 2 HookNotInKernel (a, b): kernel 6.12 x86_64: file_opn is not a hook of this \
          kernel; did you mean file_open?\n",
         "        Fix: correct the hook's name in the policy, or use a kernel that has it\n",
-        "      - 1 R (c): because\n",
+        "      - 1 R (c): the probe gives a reason that this version of lsm-ready does not know; \
+         read the node's LsmNode\n",
         "Policies: 1. 0 deny, 0 deny nothing, 1 do not load, 0 cannot be judged, 0 have no LSM \
          hooks. Nodes: 3.",
     ] {
