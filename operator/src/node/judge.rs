@@ -125,23 +125,14 @@ impl PolicyVerdict<'_> {
 }
 
 impl Judged<'_> {
-    /// What the circuit breaker has to know.
+    /// What the circuit breaker has to know. A recovery counts when it is written: the node may
+    /// lose ready again before that.
     pub fn state(&self) -> NodeState {
-        self.state_where(self.has_recovered)
-    }
-
-    /// The same after a start. A recovery counts when it is written, and this node may lose ready
-    /// again before that.
-    pub fn state_at_start(&self) -> NodeState {
-        self.state_where(false)
-    }
-
-    fn state_where(&self, has_recovered: bool) -> NodeState {
         if let Some(Loss { reason, new_version, .. }) = &self.loss {
             return NodeState::Losing { reason, new_version: new_version.clone() };
         }
         let past = self.shown.as_ref().and_then(|shown| shown.loss.as_ref());
-        if let Some(past) = past.filter(|_| !has_recovered) {
+        if let Some(past) = past {
             return NodeState::Lost { at: past.at, new_version: past.new_version.clone() };
         }
         let is_ready =

@@ -84,7 +84,7 @@ fn hold(node: &Node, judged: Option<&Judged<'_>>, required: &AllRequired, ctx: &
     let is_silent = judged.is_some_and(|judged| judged.freshness.is_silent());
     ctx.metrics.silent_nodes(ctx.silent.note(&uid, is_silent));
     ctx.release_held_changes(required.released_by.is_some());
-    let state = judged.map_or(NodeState::NeverReady, Judged::state_at_start);
+    let state = judged.map_or(NodeState::NeverReady, Judged::state);
     let is_held = ctx.hold(&uid, state, || start(required, ctx));
     ctx.forget_if_gone(node);
     is_held
@@ -97,7 +97,7 @@ fn start(required: &AllRequired, ctx: &Context) -> Start {
         let record = ctx.stores.record(node);
         let labels = record.labels(node);
         let judged = judge(node, &labels, record.facts(), &required.policies, now);
-        let state = judged.as_ref().map_or(NodeState::NeverReady, Judged::state_at_start);
+        let state = judged.as_ref().map_or(NodeState::NeverReady, Judged::state);
         (node.uid().unwrap_or_default(), state)
     };
     let policies = ctx.stores.policies.state();
@@ -117,8 +117,7 @@ fn plan(node: &Node, judged: Option<&Judged<'_>>, is_held: bool, ctx: &Context) 
             || ctx.permits.has(&policy.required.policy, &name)
             || is_own_loss(node, judged, policy)
     };
-    let plan = plan::plan(node, judged, &Moves { is_held, may_taint: &may_taint }, (ctx.now)());
-    plan.unless_unread(&ctx.stores.unread_policies(), node)
+    plan::plan(node, judged, &Moves { is_held, may_taint: &may_taint }, (ctx.now)())
 }
 
 /// Whether the Node is not ready for a reason of its own, and not because the policy is new or was

@@ -107,7 +107,7 @@ impl Fleet {
             let facts = self.facts(name);
             let labels = labels_for_selecting(node, facts.report.is_some());
             let judged = judge(node, &labels, facts, &required.policies, self.now).unwrap();
-            (node.uid().unwrap(), judged.state_at_start())
+            (node.uid().unwrap(), judged.state())
         });
         let states: Vec<_> = states.collect();
         self.machine = Machine::new(Limit::default());
