@@ -26,7 +26,7 @@ use crate::watch::store::Stores;
 const LEASE_PATIENCE: Duration = Duration::from_secs(15);
 /// A watch that has failed for so long is reported. A single failure is not: it is retried.
 const WATCH_PATIENCE: Duration = Duration::from_secs(20);
-/// kube's backoff tries again within 30 s. A watch that has not failed for longer works.
+/// A watch that broke tries again within seconds. One that has not failed for longer works.
 const WATCH_WORKS_AFTER: Duration = Duration::from_mins(1);
 /// Longest error in a line.
 const ERROR_LENGTH: usize = 400;

@@ -69,11 +69,6 @@ impl Contents {
         self.0.state.lock().nodes.contains_key(digest)
     }
 
-    /// The digests that reports name.
-    pub fn named_digests(&self) -> BTreeSet<String> {
-        self.0.state.lock().nodes.keys().cloned().collect()
-    }
-
     /// Forgets the content of a profile that is gone.
     pub fn forget(&self, digest: &str) {
         self.0.state.lock().kept.remove(digest);

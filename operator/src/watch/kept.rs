@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Node, NodeSpec, NodeStatus, NodeSystemInfo, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, LsmNodeStatus};
-use lsm_ready_crds::text::printable;
+use lsm_ready_crds::text::truncate;
 use lsm_ready_crds::{Evidence, LsmNode, LsmPolicy, names};
 use serde::Serialize;
 
@@ -68,12 +68,8 @@ impl Kept for Node {
     }
 }
 
-/// Maximum length of a report's message and fix, in characters.
+/// Maximum length of a report's texts, in characters.
 const MAX_TEXT: usize = 1024;
-/// Maximum length of a report's names and codes, in characters.
-const MAX_NAME: usize = 128;
-/// Maximum number of active LSMs that are kept. The kernel has about a dozen.
-const MAX_LSMS: usize = 64;
 
 /// Maximum number of checks that are kept. A report of our probe has five that a verdict reads.
 const MAX_CHECKS: usize = 16;
@@ -84,35 +80,23 @@ impl Kept for LsmNode {
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);
         self.metadata.labels = None;
-        self.status = self.status.take().map(LsmNodeStatus::cleaned);
-        if let Some(status) = &mut self.status {
-            trim_report(status);
-        }
+        self.status = self.status.take().map(trim_report);
     }
 }
 
-/// Keeps the checks that a verdict reads, and cleans every text.
-fn trim_report(status: &mut LsmNodeStatus) {
-    clean(&mut status.message, MAX_TEXT);
-    clean(&mut status.fix, MAX_TEXT);
-    let names = [&mut status.reason, &mut status.boot_id, &mut status.probe_version];
-    let kernel = [&mut status.kernel.release, &mut status.kernel.machine];
-    let optional = [&mut status.hook_profile, &mut status.lockdown].into_iter().flatten();
-    for name in names.into_iter().chain(kernel).chain(optional) {
-        clean(name, MAX_NAME);
-    }
-    status.lsms.active.truncate(MAX_LSMS);
-    status.lsms.active.iter_mut().for_each(|lsm| clean(lsm, MAX_NAME));
-    status.lsms.active.shrink_to_fit();
+/// Keeps the checks that a verdict reads, and short, printable texts.
+fn trim_report(mut status: LsmNodeStatus) -> LsmNodeStatus {
     status.denied_before.truncate(lsm_ready_crds::node::SPANS);
     status.checks.retain(is_read);
     status.checks.truncate(MAX_CHECKS);
-    status.checks.shrink_to_fit();
+    let mut status = status.cleaned();
+    shorten(&mut status.message);
+    shorten(&mut status.fix);
     for check in &mut status.checks {
-        clean(&mut check.reason, MAX_NAME);
-        clean(&mut check.detail, MAX_TEXT);
-        clean(&mut check.fix, MAX_TEXT);
+        shorten(&mut check.detail);
+        shorten(&mut check.fix);
     }
+    status
 }
 
 /// Whether a verdict reads the check.
@@ -121,10 +105,9 @@ fn is_read(check: &Check) -> bool {
         || Evidence::RUNGS.into_iter().any(|rung| rung.as_str() == check.name)
 }
 
-/// Shortens a text of a node and makes it printable.
-fn clean(text: &mut String, max_chars: usize) {
-    *text = printable(text, max_chars);
-    text.shrink_to_fit();
+/// Shortens a text, and gives the memory back.
+fn shorten(text: &mut String) {
+    *text = truncate(text, MAX_TEXT);
 }
 
 impl Kept for LsmPolicy {
