@@ -25,18 +25,18 @@ use std::future::Future;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
-use kube::{Api, Resource};
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::names::FIELD_MANAGER;
 use lsm_ready_crds::text::truncate;
-use serde_json::json;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::context::Context;
+use crate::policy::status_patch;
 use crate::watch::guard::MAX_ERROR;
 
 use self::status::Cause;
@@ -134,13 +134,7 @@ async fn report(name: &str, policy: &NotInForce, ctx: &Context) -> Result<(), Er
     let Some(status) = status::status(&live, cause, &Time((ctx.now)())) else {
         return Ok(());
     };
-    let patch = json!({
-        "apiVersion": LsmPolicy::api_version(&()),
-        "kind": LsmPolicy::kind(&()),
-        "metadata": {"name": name, "uid": live.metadata.uid,
-            "resourceVersion": live.metadata.resource_version},
-        "status": status,
-    });
+    let patch = status_patch(&live.metadata, &status);
     let params = PatchParams::apply(FIELD_MANAGER).force();
     api.patch_status(name, &params, &Patch::Apply(patch)).await.map_err(failed)?;
     ctx.metrics.wrote("LsmPolicy/status");

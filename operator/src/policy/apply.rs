@@ -1,5 +1,6 @@
 //! Writes a policy's status, and an Event where Ready changed.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use kube_runtime::events::{Event, EventType};
@@ -7,7 +8,8 @@ use lsm_ready_crds::conditions::{CHANGES_HELD, READY, find};
 use lsm_ready_crds::names::FIELD_MANAGER;
 use lsm_ready_crds::text::truncate;
 use lsm_ready_crds::{LsmPolicy, LsmPolicyStatus};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use crate::context::Context;
@@ -44,13 +46,7 @@ pub(super) async fn apply(
         return Ok(Outcome::Done);
     }
     let name = policy.name_any();
-    let patch = json!({
-        "apiVersion": LsmPolicy::api_version(&()),
-        "kind": LsmPolicy::kind(&()),
-        "metadata": {"name": name, "uid": policy.metadata.uid,
-            "resourceVersion": policy.metadata.resource_version},
-        "status": status,
-    });
+    let patch = status_patch(&policy.metadata, &status);
     let written = Api::<LsmPolicy>::all(ctx.client.clone())
         .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch))
         .await;
@@ -65,6 +61,16 @@ pub(super) async fn apply(
     info!(policy = name, nodes = status.nodes.summary, "policy status changed");
     announce(policy, &status, ctx).await;
     Ok(Outcome::Done)
+}
+
+/// The object of a server-side apply of a policy's status, with the version that was seen.
+pub(crate) fn status_patch(seen: &ObjectMeta, status: &impl Serialize) -> Value {
+    json!({
+        "apiVersion": LsmPolicy::api_version(&()),
+        "kind": LsmPolicy::kind(&()),
+        "metadata": {"name": seen.name, "uid": seen.uid, "resourceVersion": seen.resource_version},
+        "status": status,
+    })
 }
 
 /// Publishes an Event where Ready changed, and one where the circuit breaker opened or closed.

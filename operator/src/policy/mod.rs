@@ -60,6 +60,7 @@ use crate::watch::key::DaemonSetKey;
 use crate::watch::store::NodeRecord;
 
 pub use apply::Error;
+pub(crate) use apply::status_patch;
 
 /// A Node that the policy selects.
 struct SelectedNode {
