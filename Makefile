@@ -70,7 +70,7 @@ test-api: rig ## CEL, admission, RBAC and field ownership on a real API server
 
 test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, as a table (SCENARIO=name, SEED=number)
 	$(RIG) api build
-	$(TEST) --test faults
+	LSM_READY_LOG=$${LSM_READY_LOG:-error} $(TEST) --test faults
 
 test-kernels: $(if $(filter arm64,$(ARCH)),,static) rig ## Verdicts against the truth on stock kernels in virtual machines (ARCH=arm64: emulated arm64)
 	$(RIG) kernels compare --arch $(ARCH)

@@ -7,8 +7,10 @@ use k8s_openapi::api::core::v1::Node;
 use kube_runtime::controller::Action;
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::reconcile;
+use crate::context::Context;
 use crate::context::fixture::{Exchange, Fixture, node, policy, report, settled_policy};
 
 const PATCH: &str = "PATCH /api/v1/nodes/n1?&fieldManager=lsm-ready";
@@ -107,17 +109,18 @@ async fn nothing_is_sent_where_everything_is_as_wanted() {
     played.await.unwrap();
 }
 
+/// A proved node, whose label the API server refuses.
+fn label_refused(code: u16, reason: &str) -> (Arc<Context>, JoinHandle<()>) {
+    let body = json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
+        "labels": {BPF: "true"}}});
+    Fixture::new()
+        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+        .plays(vec![Exchange::refused(PATCH, body, code, reason)])
+}
+
 #[tokio::test]
 async fn after_a_conflict_nothing_more_is_written_and_the_node_is_looked_at_again() {
-    let (ctx, played) = Fixture::new()
-        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
-        .plays(vec![Exchange::refused(
-            PATCH,
-            json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
-                "labels": {BPF: "true"}}}),
-            409,
-            "Conflict",
-        )]);
+    let (ctx, played) = label_refused(409, "Conflict");
     let action = reconcile(parsed(&node("n1")), ctx.clone()).await.unwrap();
     assert_ne!(action, Action::await_change());
     let metrics = ctx.metrics.encode().unwrap();
@@ -128,15 +131,7 @@ async fn after_a_conflict_nothing_more_is_written_and_the_node_is_looked_at_agai
 
 #[tokio::test]
 async fn a_refused_write_is_an_error_that_names_the_node() {
-    let (ctx, played) = Fixture::new()
-        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
-        .plays(vec![Exchange::refused(
-            PATCH,
-            json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
-                "labels": {BPF: "true"}}}),
-            403,
-            "Forbidden",
-        )]);
+    let (ctx, played) = label_refused(403, "Forbidden");
     let error = reconcile(parsed(&node("n1")), ctx).await.unwrap_err();
     assert_eq!(error.reason(), "patch");
     assert!(error.to_string().contains("node n1"), "{error}");

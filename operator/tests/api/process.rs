@@ -42,22 +42,23 @@ impl Operator {
 
     /// As [`Self::start`], with these rights.
     pub fn with_kubeconfig(kubeconfig: &Path, pod: Option<Pod>) -> Self {
-        Self::spawn(kubeconfig, pod, 100)
+        Self::with_breaker_at(kubeconfig, pod, 100)
     }
 
     /// Starts an operator with its circuit breaker.
     pub fn with_breaker(server: &ApiServer) -> Self {
         let group = Some("system:serviceaccounts");
-        Self::spawn(&server.kubeconfig_for(&account(OPERATOR), group).unwrap(), None, 30)
+        Self::with_breaker_at(&server.kubeconfig_for(&account(OPERATOR), group).unwrap(), None, 30)
     }
 
-    fn spawn(kubeconfig: &Path, pod: Option<Pod>, breaker_percent: u8) -> Self {
+    /// Starts an operator whose circuit breaker opens above that share.
+    pub fn with_breaker_at(kubeconfig: &Path, pod: Option<Pod>, percent: u8) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
         command
             .env("KUBECONFIG", kubeconfig)
             .env("LSM_READY_LISTEN", format!("127.0.0.1:{port}"))
-            .env("LSM_READY_BREAKER_PERCENT", breaker_percent.to_string());
+            .env("LSM_READY_BREAKER_PERCENT", percent.to_string());
         if let Some(Pod { name, uid }) = pod {
             command
                 .env("LSM_READY_POD_NAME", name)

@@ -278,6 +278,13 @@ pub fn securityfs() -> Value {
     }}}})
 }
 
+/// The operator's requests to write, from the API server's audit log.
+pub fn audited(server: &ApiServer) -> Vec<Value> {
+    let log = std::fs::read_to_string(server.audit_log()).unwrap();
+    let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter(|event| event["user"]["username"] == account(OPERATOR)).collect()
+}
+
 /// The user name of a ServiceAccount of ours.
 pub fn account(name: &str) -> String {
     format!("system:serviceaccount:{NAMESPACE}:{name}")

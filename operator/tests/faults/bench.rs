@@ -1,6 +1,5 @@
 //! An API server, two replicas of the operator, and a world that changes.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use e2e::api::ApiServer;
@@ -8,7 +7,7 @@ use e2e::wait;
 use serde_json::Value;
 
 use crate::replica::Replica;
-use crate::server::{OPERATOR, account, call};
+use crate::server::{self, call};
 use crate::world::{Change, Evidence, World};
 
 /// How many nodes the world has. A tenth of them may lose readiness in one scenario: fewer than
@@ -112,20 +111,17 @@ impl Bench {
 
     /// How many writes the operator makes at rest, without renewals of the Lease.
     pub async fn writes_at_rest(&self) -> usize {
-        let before = writes(self.server.audit_log());
+        let before = writes(&self.server);
         tokio::time::sleep(REST).await;
-        writes(self.server.audit_log()).saturating_sub(before)
+        writes(&self.server).saturating_sub(before)
     }
 }
 
-/// The number of writes of the operator in the audit log.
-fn writes(log: PathBuf) -> usize {
-    let operator = account(OPERATOR);
-    let text = std::fs::read_to_string(log).unwrap();
-    text.lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|event| event["user"]["username"] == *operator)
-        .filter(|event| event["objectRef"]["resource"] != "leases")
-        .filter(|event| event["objectRef"]["resource"] != "events")
-        .count()
+/// The number of writes of the operator, without renewals of the Lease and without Events.
+fn writes(server: &ApiServer) -> usize {
+    let is_other = |event: &&Value| {
+        let resource = &event["objectRef"]["resource"];
+        resource != "leases" && resource != "events"
+    };
+    server::audited(server).iter().filter(is_other).count()
 }

@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod bench;
+#[path = "../api/process.rs"]
+#[allow(dead_code, reason = "this binary uses a part of it")]
+mod process;
 #[path = "../../../tetragon/tests/releases/mod.rs"]
 mod releases;
 mod replica;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use e2e::request;
 use e2e::wait;
 use kube::Client;
+use lsm_ready_crds::{Reason, fixture};
 use serde_json::{Value, json};
 
 use crate::releases::release;
@@ -304,17 +305,17 @@ impl Shown {
 
 /// A report as a probe of this version writes it.
 fn status(boot: u32, evidence: Evidence) -> Value {
-    let passed = |name: &str| json!({"name": name, "outcome": "Pass"});
-    let failed = |name: &str| json!({"name": name, "outcome": "Fail", "reason": "BpfNotInLsmList"});
-    let (text, reason, last) = match evidence {
-        Evidence::Denied => ("Denied", "CanaryDenied", [passed("Fired"), passed("Denied")]),
-        Evidence::Attached => ("Attached", "BpfNotInLsmList", [failed("Fired"), failed("Denied")]),
+    let boot = format!("boot-{boot}");
+    let report = match evidence {
+        Evidence::Denied => fixture::denied(&boot),
+        Evidence::Attached => fixture::report(
+            &boot,
+            lsm_ready_crds::Evidence::Attached,
+            Reason::BpfNotInLsmList.code(),
+        ),
     };
-    let [fired, denied] = last;
-    json!({
-        "bootID": format!("boot-{boot}"), "evidence": text, "reason": reason,
-        "message": "because", "observedTime": jiff::Timestamp::now().to_string(),
-        "probeVersion": env!("CARGO_PKG_VERSION"),
-        "checks": [passed("Loaded"), passed("Attached"), fired, denied],
-    })
+    let mut status = json!(report);
+    status["message"] = json!("because");
+    status["observedTime"] = json!(jiff::Timestamp::now().to_string());
+    status
 }

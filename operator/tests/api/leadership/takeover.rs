@@ -90,14 +90,10 @@ async fn a_leader_that_was_stopped_for_longer_than_the_lease_writes_nothing_when
 
 /// How many writes of Nodes by the operator the API server has logged.
 fn audited(server: &e2e::api::ApiServer) -> u64 {
-    let log = std::fs::read_to_string(server.audit_log()).unwrap();
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let ours = lines.filter(|line| {
-        line["user"]["username"] == server::account(server::OPERATOR)
-            && line["objectRef"]["resource"] == "nodes"
-            && line["stage"] == "ResponseComplete"
-    });
-    ours.count() as u64
+    let is_node = |event: &&Value| {
+        event["objectRef"]["resource"] == "nodes" && event["stage"] == "ResponseComplete"
+    };
+    server::audited(server).iter().filter(is_node).count() as u64
 }
 
 /// Whatever somebody writes into the Lease, a replica leads again within our own times.
