@@ -1,8 +1,8 @@
 //! An API server as small as can be, for probe daemons in a machine without a cluster.
 //!
-//! In: HTTP requests at 127.0.0.1:8080. Out: answers. The Node n1 exists; of other objects the
-//! server keeps what was last created or applied as status, each in a file below [`OBJECTS`]. It
-//! notes each request with the profile that it names.
+//! In: HTTP requests at 127.0.0.1:8080. Out: answers. The Node n1 exists. The server
+//! keeps other objects as they were created, with the status that was last written, each in a file
+//! below [`OBJECTS`]. It notes each request with the profile that it names.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -111,22 +111,48 @@ fn answer(request: &Request) -> io::Result<(u16, String)> {
             Err(_) => Ok((404, failure(404, "NotFound").to_string())),
         },
         "POST" => {
-            if request.path.ends_with("/lsmhookprofiles") {
-                let name = body["metadata"]["name"].as_str().unwrap_or_default();
-                fs::write(file(name), &request.body)?;
+            let mut object = body;
+            object["metadata"]["uid"] = json!("o");
+            // Only a write to the status itself sets a status.
+            if let Some(fields) = object.as_object_mut() {
+                fields.remove("status");
             }
-            Ok((201, request.body.clone()))
+            let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            Ok((201, keep(&name, object, 1)?))
         }
-        "PATCH" if request.path.ends_with("/status") => {
-            let mut stored = body;
-            // Server-side apply keeps the owner with which the object was created.
-            stored["metadata"]["ownerReferences"] =
-                json!([{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u"}]);
-            fs::write(file("n1"), stored.to_string())?;
-            Ok((200, request.body.clone()))
+        "PUT" if request.path.ends_with("/status") => {
+            replace_status(name_above(&request.path), &body)
         }
         _ => Ok((405, failure(405, "MethodNotAllowed").to_string())),
     }
+}
+
+/// Replaces the status and nothing else, unless the object has changed since the client read it.
+fn replace_status(name: &str, body: &Value) -> io::Result<(u16, String)> {
+    let Ok(text) = fs::read_to_string(file(name)) else {
+        return Ok((404, failure(404, "NotFound").to_string()));
+    };
+    let mut object: Value = serde_json::from_str(&text)?;
+    let version = &object["metadata"]["resourceVersion"];
+    if body["metadata"]["resourceVersion"] != *version {
+        return Ok((409, failure(409, "Conflict").to_string()));
+    }
+    let version = version.as_str().and_then(|version| version.parse::<u64>().ok()).unwrap_or(0);
+    object["status"] = body["status"].clone();
+    Ok((200, keep(name, object, version + 1)?))
+}
+
+/// Stores the object under that version, and returns its text.
+fn keep(name: &str, mut object: Value, version: u64) -> io::Result<String> {
+    object["metadata"]["resourceVersion"] = json!(version.to_string());
+    let text = object.to_string();
+    fs::write(file(name), &text)?;
+    Ok(text)
+}
+
+/// The name in the path of a status.
+fn name_above(path: &str) -> &str {
+    path.trim_end_matches("/status").rsplit('/').next().unwrap_or_default()
 }
 
 fn file(object: &str) -> PathBuf {

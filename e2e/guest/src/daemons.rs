@@ -24,7 +24,7 @@ pub fn run() -> io::Result<u8> {
     // The first daemon has reported with the digest of its profile.
     daemon(&api, |request| {
         let digest = request.rsplit_once("/status ").map(|(_, digest)| digest);
-        request.starts_with("PATCH ") && digest.is_some_and(|digest| !digest.is_empty())
+        request.starts_with("PUT ") && digest.is_some_and(|digest| !digest.is_empty())
     })?;
     // The second one has found the profile of the first.
     daemon(&api, |request| request.starts_with("GET ") && request.contains("/lsmhookprofiles/"))?;

@@ -73,7 +73,7 @@ fn a_daemon_publishes_once_a_boot(folder: &Path) {
     let (first, second) = (requests(&daemons[0]), requests(&daemons[1]));
     let named = first
         .iter()
-        .find_map(|line| line.strip_prefix("PATCH /apis/lsmready.io/v1alpha1/lsmnodes/n1/status "));
+        .find_map(|line| line.strip_prefix("PUT /apis/lsmready.io/v1alpha1/lsmnodes/n1/status "));
     let digest = named.unwrap_or_else(|| panic!("no profile is named: {text}"));
     let (node, report) = ("GET /api/v1/nodes/n1", "GET /apis/lsmready.io/v1alpha1/lsmnodes/n1");
     let asked = format!("GET /apis/lsmready.io/v1alpha1/lsmhookprofiles/{digest}");
@@ -82,11 +82,11 @@ fn a_daemon_publishes_once_a_boot(folder: &Path) {
         node,
         report,
         "POST /apis/lsmready.io/v1alpha1/lsmnodes",
-        "PATCH /apis/lsmready.io/v1alpha1/lsmnodes/n1/status",
+        "PUT /apis/lsmready.io/v1alpha1/lsmnodes/n1/status",
         report,
         &asked,
         "POST /apis/lsmready.io/v1alpha1/lsmhookprofiles",
-        &format!("PATCH /apis/lsmready.io/v1alpha1/lsmnodes/n1/status {digest}"),
+        &format!("PUT /apis/lsmready.io/v1alpha1/lsmnodes/n1/status {digest}"),
         // At rest.
         node,
         report,
