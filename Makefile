@@ -110,7 +110,7 @@ rig: prerequisites guest ## The program that runs clusters, API servers and virt
 # Each line apart: what one needs must not change what the other is built with.
 static: prerequisites guest ## Static release programs for the images: operator, node-probe, test agent
 	@$(STATIC) -p lsm-ready-operator -p node-probe
-	@$(STATIC) -p e2e-agent
+	@PROFILE=agent $(STATIC) -p e2e-agent
 
 guest: prerequisites ## The static program that is the first process of every virtual machine
 	@$(STATIC) -p e2e-guest
