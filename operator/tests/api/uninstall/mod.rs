@@ -2,7 +2,7 @@
 //! with its rights, its namespace and the CRDs gone at any time. The operator's process runs with
 //! the token of its pod; the namespace controller and the garbage collector are Kubernetes' own.
 
-mod scene;
+pub mod scene;
 mod sweep;
 
 use std::process::Command;
