@@ -1,8 +1,10 @@
 //! Faults on a real API server and etcd, with two real replicas of the operator.
 //!
 //! Each scenario breaks something while the world changes. Then everything has to be as the world
-//! asks for within the scenario's limit, and the operator has to be silent. The outcome is a table.
-//! `SCENARIO=name` runs one, `SEED=number` repeats the changes of an earlier run.
+//! asks for within the scenario's limit, and the operator has to be silent. Histories of the
+//! simulation follow ([`seeds`]). The outcome is two tables. `SCENARIO=name` runs one scenario, or
+//! `SCENARIO=seeds` the histories only; `SEED=number` repeats the changes of an earlier run, and
+//! begins the histories there.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod bench;
@@ -31,12 +33,12 @@ struct Outcome {
     limit: Duration,
     /// How long it took until everything was right, or what was wrong at the limit.
     converged: Result<Duration, String>,
-    writes_at_rest: usize,
+    writes_at_rest: Vec<String>,
 }
 
 impl Outcome {
     fn passed(&self) -> bool {
-        self.converged.is_ok() && self.writes_at_rest == 0
+        self.converged.is_ok() && self.writes_at_rest.is_empty()
     }
 
     fn row(&self) -> String {
@@ -50,7 +52,7 @@ impl Outcome {
             self.took.as_secs_f64(),
             right,
             self.limit.as_secs_f64(),
-            self.writes_at_rest,
+            self.writes_at_rest.len(),
             if self.passed() { "ok" } else { "FAILED" }
         )
     }
@@ -72,6 +74,9 @@ async fn main() -> ExitCode {
         println!("{}", outcome.row());
         if let Err(wrong) = &outcome.converged {
             println!("    {wrong}");
+        }
+        for write in &outcome.writes_at_rest {
+            println!("    at rest: {write}");
         }
         failed += usize::from(!outcome.passed());
     }
