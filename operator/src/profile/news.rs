@@ -10,6 +10,7 @@ use kube::Resource;
 use kube_runtime::events::{Event, EventType};
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::text::truncate;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Memory;

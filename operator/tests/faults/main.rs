@@ -15,6 +15,7 @@ mod process;
 mod releases;
 mod replica;
 mod scenarios;
+mod seeds;
 #[path = "../api/server.rs"]
 #[allow(dead_code, reason = "this binary uses a part of it")]
 mod server;
@@ -23,8 +24,13 @@ mod world;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use e2e::api::ApiServer;
+
 use self::bench::Bench;
 use self::scenarios::{SCENARIOS, Scenario};
+
+/// How many histories of the simulation are run.
+const HISTORIES: u64 = 20;
 
 /// What one scenario showed.
 struct Outcome {
@@ -80,8 +86,32 @@ async fn main() -> ExitCode {
         }
         failed += usize::from(!outcome.passed());
     }
+    if only.is_none_or(|only| only == "seeds") {
+        let Bench { server, replicas, .. } = bench;
+        drop(replicas);
+        failed += histories(&server, seed).await;
+    }
     println!("{failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs histories of the simulation. Returns how many failed.
+async fn histories(server: &ApiServer, first: u64) -> usize {
+    println!("{:<52} {:>8} {:>8}", "history of the simulation", "took", "right in");
+    let mut failed = 0;
+    for seed in first..first + HISTORIES {
+        let outcome = seeds::run(server, seed).await;
+        let name = format!("seed {}, {} acts", outcome.seed, outcome.acts);
+        let took = outcome.took.as_secs_f64();
+        match outcome.converged {
+            Ok(after) => println!("{name:<52} {took:>6.0} s {:>6.1} s  ok", after.as_secs_f64()),
+            Err(wrong) => {
+                println!("{name:<52} {took:>6.0} s {:>8}  FAILED\n    {wrong}", "never");
+                failed += 1;
+            }
+        }
+    }
+    failed
 }
 
 async fn run(scenario: &Scenario, bench: &mut Bench) -> Outcome {

@@ -131,11 +131,6 @@ fn one_node_may_not_keep_many_unnamed_profiles() {
     assert_eq!(found[1], ["uid-0", "uid-1"]);
 }
 
-#[test]
-fn a_clock_that_was_set_back_deletes_nothing() {
-    assert_eq!(gone(&[profile(1)], &[], &[0, -90]), [Vec::<String>::new(), vec![]]);
-}
-
 proptest! {
     /// No named profile is deleted, no sweep exceeds the maximum, and in the end all unnamed are
     /// gone.

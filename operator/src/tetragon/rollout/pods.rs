@@ -27,7 +27,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::agents::Agent;
+use super::agents::{Agent, Ahead};
 use super::blame::blame;
 use super::blockers::Blockers;
 use super::missing;
@@ -78,6 +78,7 @@ pub struct PodSurvey {
     unchanged: u32,
     /// The agent that our mount holds up.
     blame: Option<String>,
+    ahead: Ahead,
 }
 
 impl PodSurvey {
@@ -159,9 +160,11 @@ pub(crate) async fn survey(
         Due::At(next) => return Some(next),
         Due::Now(counts) => counts,
     };
+    let mut ahead = survey.as_ref().map(|before| before.ahead.clone()).unwrap_or_default();
     let (result, blame) = match agents(observed.daemon_set, client).await {
         Err(error) => (not_listed(&error, &observed.key), None),
-        Ok(agents) => {
+        Ok(mut agents) => {
+            ahead.bound(&mut agents, observed.now.time);
             let blockers = Blockers::of(&observed.rollout, &agents, observed.now.time);
             let blame = match blame(observed, &agents, wrote.is_some()) {
                 Some(agent) => Some(agent),
@@ -171,7 +174,7 @@ pub(crate) async fn survey(
         }
     };
     let (at, template) = (observed.now.instant, observed.rollout.template.clone());
-    let new = PodSurvey { result, at, template, counts, unchanged: 0, blame };
+    let new = PodSurvey { result, at, template, counts, unchanged: 0, blame, ahead };
     let new = new.after(survey.as_ref());
     // A mount that keeps an agent from starting is taken back at once.
     let next = if new.blame.is_some() { None } else { observed.now.until(new.next(counts)) };
@@ -269,7 +272,8 @@ mod tests {
         let counts = rollout.counts.unwrap();
         let (result, template) = (SurveyResult::Failed, rollout.template.clone());
         let at = second(at).instant;
-        PodSurvey { result, at, template, counts, unchanged: 0, blame: None }.after(before)
+        let (unchanged, blame, ahead) = (0, None, Ahead::default());
+        PodSurvey { result, at, template, counts, unchanged, blame, ahead }.after(before)
     }
 
     /// The seconds between surveys that all see the same.

@@ -98,14 +98,19 @@ impl World {
             items.map(|item| (name(item), item["count"].clone())).collect()
         };
         let nodes = ["ready", "notReady", "unknown"].map(|state| &status["nodes"][state]);
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let of_mount = |condition: &&Value| condition["type"] == "SecurityfsMounted";
         let found = json!({
+            "mounted": conditions.clone().find(of_mount).map(|condition| &condition["status"]),
             "generation": status["observedGeneration"],
             "nodes": nodes,
             "reasons": counts(&status["reasons"]),
             // A change of the spec that has not reached every node.
             "change": status["specChange"],
         });
+        let asks_for_mount = policy["spec"]["tetragon"].is_object();
         let wanted = json!({
+            "mounted": asks_for_mount.then_some("True"),
             "generation": policy["metadata"]["generation"],
             "nodes": [ready, not_ready, unknown],
             "reasons": reasons,
