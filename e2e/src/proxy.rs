@@ -29,7 +29,9 @@ pub struct Proxy {
 enum Fault {
     Frozen,
     /// They were closed, and new ones are closed until this time.
-    Cut { until: Instant },
+    Cut {
+        until: Instant,
+    },
 }
 
 impl Fault {

@@ -95,11 +95,7 @@ impl Fixture {
     }
 
     /// Replaces the wall clock and the monotonic clock.
-    pub(crate) fn with_clocks(
-        mut self,
-        now: fn() -> Timestamp,
-        instant: fn() -> Instant,
-    ) -> Self {
+    pub(crate) fn with_clocks(mut self, now: fn() -> Timestamp, instant: fn() -> Instant) -> Self {
         let ctx = Arc::get_mut(&mut self.ctx).unwrap();
         (ctx.now, ctx.instant) = (now, instant);
         self

@@ -331,7 +331,9 @@ mod tests {
         let held = Gate::Held { word: "hold".into() };
         let daemon_set = at("1");
         for plan in [wanted(), Plan::Remove { superseded: None }] {
-            for (gate, expected) in [(&until, Decision::Wait(minute(9).time)), (&held, Decision::Rest)] {
+            for (gate, expected) in
+                [(&until, Decision::Wait(minute(9).time)), (&held, Decision::Rest)]
+            {
                 let observed = Observation {
                     gate: gate.clone(),
                     ..observe(&daemon_set, plan.clone(), minute(1))

@@ -176,7 +176,8 @@ fn only_a_change_that_a_condition_shows_is_news() {
 #[test]
 fn load_errors_are_dated_by_their_first_and_newest_answer() {
     let mut state = None;
-    let dates = |since, as_of| Some(LoadErrors { since: second(since).time, as_of: second(as_of).time });
+    let dates =
+        |since, as_of| Some(LoadErrors { since: second(since).time, as_of: second(as_of).time });
     for (now, result, expected) in [
         (0, answered(1), None),
         (10, failed(), dates(10, 10)),

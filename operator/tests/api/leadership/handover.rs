@@ -64,9 +64,8 @@ async fn has_reconciled_everything(leader: &Replica) {
     wait::until(PATIENCE, "the reconciles", async || {
         let page = leader.process.page("/metrics").await?.text;
         let reconciled = |controller: &str| {
-            let series = format!(
-                r#"lsm_ready_reconciles_total{{controller="{controller}",outcome="ok"}} "#
-            );
+            let series =
+                format!(r#"lsm_ready_reconciles_total{{controller="{controller}",outcome="ok"}} "#);
             let count = page.lines().find_map(|line| line.strip_prefix(&series));
             count.and_then(|count| count.parse::<usize>().ok()).unwrap_or_default()
         };
