@@ -34,6 +34,9 @@ const CONVERGED_WITHIN: Duration = Duration::from_secs(90);
 const HELD_AFTER: Duration = Duration::from_secs(3);
 /// Within this time the writes have to end.
 const AT_REST_WITHIN: Duration = Duration::from_secs(30);
+/// The policy by which a person releases the circuit breaker where there is no other. It selects no
+/// node.
+const RELEASE: &str = "release";
 /// So long nothing is written at rest.
 const REST: Duration = Duration::from_secs(3);
 
@@ -224,7 +227,7 @@ impl<'a> Stage<'a> {
             if begun.elapsed() >= HELD_AFTER {
                 self.hurry(&policies).await;
             }
-            self.difference(found, &policies, expected).map_or(Ok(()), Err)
+            difference(&found, &policies, expected).map_or(Ok(()), Err)
         })
         .await
         .map_err(|error| error.to_string())?;
@@ -239,7 +242,8 @@ impl<'a> Stage<'a> {
         let mut policies = Vec::new();
         for kind in [Kind::Node, Kind::Policy] {
             let list = done(&self.admin, "GET", &collection(kind, ""), &Value::Null).await;
-            for object in list["items"].as_array().into_iter().flatten() {
+            let objects = list["items"].as_array().into_iter().flatten();
+            for object in objects.filter(|object| object["metadata"]["name"] != RELEASE) {
                 server.load(kind, object.clone());
                 if kind == Kind::Policy {
                     policies.push(object.clone());
@@ -249,17 +253,6 @@ impl<'a> Stage<'a> {
         (policies, shown(&server))
     }
 
-    fn difference(&self, found: Picture, policies: &[Value], expected: &Picture) -> Option<String> {
-        let mut expected = expected.clone();
-        for policy in policies {
-            let name = policy["metadata"]["name"].as_str().unwrap_or_default();
-            if let Some(state) = expected.policies.get_mut(name) {
-                state.generation = policy["metadata"]["generation"].as_i64().unwrap_or_default();
-            }
-        }
-        (found != expected).then(|| format!("{found:?}, not {expected:?}"))
-    }
-
     /// A person releases the circuit breaker where it holds changes, and waits for no stage of a
     /// taint.
     async fn hurry(&self, policies: &[Value]) {
@@ -267,6 +260,13 @@ impl<'a> Stage<'a> {
             let mut conditions = policy["status"]["conditions"].as_array().into_iter().flatten();
             conditions.any(|condition| condition["type"] == type_ && condition["status"] == "True")
         };
+        if policies.is_empty() {
+            // Its status would say whether changes are held.
+            let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
+                "metadata": {"name": RELEASE, "annotations": {"lsmready.io/breaker": "release"}},
+                "spec": {"nodeSelector": {"matchLabels": {"none": "none"}}}});
+            self.send("POST", &collection(Kind::Policy, ""), &policy, &[409]).await;
+        }
         let is_held = policies.iter().any(|policy| is(policy, "ChangesHeld"));
         for policy in policies {
             let name = policy["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -297,6 +297,18 @@ impl<'a> Stage<'a> {
         .await
         .map_err(|error| error.to_string())
     }
+}
+
+/// What is not as expected. The generations of policies are those of this API server.
+fn difference(found: &Picture, policies: &[Value], expected: &Picture) -> Option<String> {
+    let mut expected = expected.clone();
+    for policy in policies {
+        let name = policy["metadata"]["name"].as_str().unwrap_or_default();
+        if let Some(state) = expected.policies.get_mut(name) {
+            state.generation = policy["metadata"]["generation"].as_i64().unwrap_or_default();
+        }
+    }
+    (*found != expected).then(|| format!("{found:?}, not {expected:?}"))
 }
 
 /// The path of all objects of a kind. The simulation's API server reads the same paths.
