@@ -68,7 +68,7 @@ test-api: rig ## CEL, admission, RBAC and field ownership on a real API server
 	$(RIG) api build --helm
 	$(TEST) --test api_server --test api --test cleanup -- --test-threads=6
 
-test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, as a table (SCENARIO=name, SEED=number)
+test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, and 20 seeds of the simulation (SCENARIO=name, SEED=number)
 	$(RIG) api build
 	LSM_READY_LOG=$${LSM_READY_LOG:-error} $(TEST) --test faults
 
