@@ -290,7 +290,7 @@ impl Network {
                     fate.refusal = Some(Refusal::new(503, "ServiceUnavailable", "refused once"));
                 }
                 Mishap::Invalid => {
-                    fate.refusal = Some(Refusal::new(422, "Invalid", "refused once"))
+                    fate.refusal = Some(Refusal::new(422, "Invalid", "refused once"));
                 }
                 Mishap::Conflict => fate.conflict = true,
                 Mishap::LostAnswer => fate.lost_after = true,
