@@ -283,6 +283,30 @@ async fn another_pod_with_the_same_name_is_not_evicted() {
     assert_eq!(answer.code, 409, "{answer:?}");
 }
 
+/// The operator's eviction names the resourceVersion that it has seen. The API server compares it,
+/// so a leader that was stopped for a while evicts no agent that has changed since.
+#[tokio::test]
+async fn a_pod_that_has_changed_is_not_evicted() {
+    let scene = Scene::new("changed-pod").await;
+    let patched = scene.reconcile().await;
+    let path = scene.agent(&patched, "changed-node", "2026-01-01T00:00:00Z").await;
+    let seen = done(&scene.admin, "GET", &path, &Value::Null).await;
+    let change = json!({"metadata": {"labels": {"changed": "since"}}});
+    let changed = done(&scene.admin, "MERGE", &path, &change).await;
+    let evict = async |pod: &Value| {
+        let metadata = &pod["metadata"];
+        let preconditions =
+            json!({"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]});
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"name": AGENT}, "deleteOptions": {"preconditions": preconditions}});
+        server::call(&scene.admin, "POST", &format!("{path}/eviction"), &eviction).await
+    };
+    let refused = evict(&seen).await;
+    assert_eq!(refused.code, 409, "{refused:?}");
+    let evicted = evict(&changed).await;
+    assert!(evicted.is_ok(), "{evicted:?}");
+}
+
 /// A limit of sharing a container by server-side apply; see docs/adr/0003.
 #[tokio::test]
 async fn a_container_can_be_renamed_by_server_side_apply_only_after_the_mount_is_removed() {
