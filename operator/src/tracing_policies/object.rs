@@ -176,19 +176,23 @@ mod tests {
         assert_eq!(object.created.unwrap().to_string(), "2026-01-01T00:00:00Z");
     }
 
-    /// Each finding repeats the name of a macro.
     #[test]
-    fn a_policy_whose_findings_are_large_is_not_kept_whole() {
-        let name = "m".repeat(60_000);
-        let actions = vec![json!({"action": "Nonsense"}); 100];
-        let spec = json!({
-            "lsmhooks": [{"hook": "file_open", "selectors": [{"macros": [name]}]}],
-            "selectorsMacros": {name: {"matchActions": actions}}});
-        let object = seen(&spec).object;
-        assert!(object.bytes <= bounds::MAX_KEPT_BYTES, "{}", object.bytes);
-        let Entry::Unreadable { labels, error } = &object.entry else { panic!("{object:?}") };
-        assert_eq!(labels["tier"], "enforce");
-        assert!(error.contains("as it is kept"), "{error}");
+    fn the_largest_policy_that_is_judged_takes_less_than_half_a_megabyte() {
+        let hooks: Vec<Value> =
+            (0..510).map(|hook| json!({"hook": format!("h{hook:062}")})).collect();
+        let values: Vec<String> = (0..240).map(|value| format!("{value:060}")).collect();
+        let selector = json!({"matchExpressions": [
+            {"key": "zone", "operator": "In", "values": values}]});
+        let object = seen(&json!({"lsmhooks": hooks, "nodeSelector": selector})).object;
+        assert!(matches!(object.entry, Entry::Read(_)), "{object:?}");
+        assert!((200_000..bounds::MAX_KEPT_BYTES).contains(&object.bytes), "{}", object.bytes);
+    }
+
+    #[test]
+    fn a_policy_that_would_take_more_is_an_error_that_says_so() {
+        assert_eq!(bounds::check_kept(bounds::MAX_KEPT_BYTES), Ok(()));
+        let error = bounds::check_kept(bounds::MAX_KEPT_BYTES + 1).unwrap_err().to_string();
+        assert!(error.starts_with("spec: has 524289 bytes as it is kept"), "{error}");
     }
 
     #[test]
