@@ -6,13 +6,13 @@
 //! pod's UID and resourceVersion, and PodDisruptionBudgets apply to it.
 //!
 //! ## Guarantees
-//! The pod that is evicted is as it was when it was judged. So a leader that was stopped for a while
-//! and goes on evicts no agent that another leader has restarted, or that has changed since.
+//! The pod that is evicted is as it was when it was judged. So a leader that was stopped for a
+//! while evicts no agent that another leader has restarted, or that has changed since.
 //!
 //! ## Errors
 //! An eviction that a PodDisruptionBudget forbids (429), that meets a changed pod (409), or that
 //! gets no answer, is judged anew and retried. A missing right to evict is reported in
-//! `TetragonRolledOut`, and the eviction is retried when a node is repaired or the policies change.
+//! `TetragonRolledOut`, and the eviction is retried when a node is repaired or policies change.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
