@@ -66,7 +66,7 @@ mutants: prerequisites ## Puts mistakes into a copy of the operator: the simulat
 
 test-api: rig ## CEL, admission, RBAC and field ownership on a real API server
 	$(RIG) api build --helm
-	$(TEST) --test api_server --test api --test cleanup -- --test-threads=6
+	$(TEST) --test api_server --test api --test cleanup -- --test-threads=16
 
 test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, and 20 seeds of the simulation (SCENARIO=name, SEED=number)
 	$(RIG) api build
