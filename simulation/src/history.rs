@@ -14,6 +14,7 @@ use crate::calm;
 use crate::clock;
 use crate::generate;
 use crate::model;
+use crate::network::Network;
 use crate::random;
 use crate::server::Server;
 use crate::server::kind::Kind;
@@ -162,7 +163,7 @@ fn heal(world: &mut World) {
     world.set_weather(Weather::default());
     for replica in &mut world.replicas {
         replica.on_network(|network| network.pause(false));
-        replica.on_network(|network| network.spare_next_write());
+        replica.on_network(Network::spare_next_write);
     }
     if !world.replicas.iter().any(crate::replica::Replica::is_started) {
         world.replicas[0].start();

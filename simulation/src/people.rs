@@ -152,7 +152,9 @@ fn change_others(server: &mut Server, step: Step) {
             server.has_tracing_policies = false;
             for kind in [Kind::TracingPolicy, Kind::TracingPolicyNamespaced] {
                 let names: Vec<Key> = server.all(kind).map(|(key, _)| key.clone()).collect();
-                names.iter().for_each(|key| server.remove(kind, key));
+                for key in &names {
+                    server.remove(kind, key);
+                }
             }
         }
         Step::ApplyTracingPolicy(number) if server.has_tracing_policies => {

@@ -138,8 +138,8 @@ impl Author {
             }
             ChangeType::Deleted => vec![Write::Delete(kind, key)],
             ChangeType::Modified => {
-                let log = self.server.log(kind).iter().rev();
-                let before = log.filter(|it| it.version < change.version && it.key == key).next();
+                let mut log = self.server.log(kind).iter().rev();
+                let before = log.find(|it| it.version < change.version && it.key == key);
                 let before = before.map_or(Value::Null, |it| Value::clone(&it.object));
                 patches(kind, &key, &before, &change.object)
             }
@@ -166,8 +166,9 @@ impl Author {
             }
             Foreign::Annotation | Foreign::Cordon => {
                 crate::people::write_foreign(&mut written, foreign);
-                let object = written.as_object_mut();
-                object.into_iter().for_each(|object| drop(object.remove("status")));
+                if let Some(object) = written.as_object_mut() {
+                    object.remove("status");
+                }
                 return vec![Write::Patch(Kind::Node, key, written)];
             }
             Foreign::Heartbeat | Foreign::OurCondition => {

@@ -49,6 +49,7 @@ fn is_zero_long(value: &u16) -> bool {
 
 /// What happens to one request.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent of each other")]
 pub struct Fate {
     pub out: Duration,
     pub back: Duration,

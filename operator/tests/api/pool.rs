@@ -20,7 +20,7 @@ struct Place {
 pub struct Turn {
     pub server: &'static ApiServer,
     // The permit is given back last: a server is free then.
-    _turn: MutexGuard<'static, ()>,
+    _place: MutexGuard<'static, ()>,
     _permit: SemaphorePermit<'static>,
 }
 
@@ -45,6 +45,6 @@ impl<const SIZE: usize> Pool<SIZE> {
         });
         let (number, place, turn) = free.unwrap();
         let server = place.server.get_or_init(async || start(number).await).await;
-        Turn { server, _turn: turn, _permit: permit }
+        Turn { server, _place: turn, _permit: permit }
     }
 }

@@ -141,14 +141,14 @@ impl<'a> Stage<'a> {
     async fn revert_mount(&self) {
         let path = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";
         let ours = "lsm-ready-securityfs";
-        let patch = json!({"spec": {"template": {"spec": {
+        let without_mount = json!({"spec": {"template": {"spec": {
             "volumes": [{"$patch": "delete", "name": ours}],
             "containers": [{"name": "tetragon", "volumeMounts":
                 [{"$patch": "delete", "mountPath": "/sys/kernel/security"}]}],
         }}}});
         let daemon_set = call(&self.admin, "GET", path, &Value::Null).await.body;
         if daemon_set.to_string().contains(ours) {
-            self.send("STRATEGIC", path, &patch, &[404, 409]).await;
+            self.send("STRATEGIC", path, &without_mount, &[404, 409]).await;
         }
     }
 

@@ -167,10 +167,12 @@ pub async fn losses(world: &mut World, random: &mut fastrand::Rng) -> Result<(),
         }
     }
     sleep(AFTER_A_DEATH).await;
-    let server = world.server.lock();
-    if !clock::has_jumped() && !model::changes_are_held(&server) && server.failure.is_none() {
+    let is_held = {
+        let server = world.server.lock();
+        model::changes_are_held(&server) || server.failure.is_some()
+    };
+    if !clock::has_jumped() && !is_held {
         return Err("too many losses: no policy says that changes are held".into());
     }
-    drop(server);
     follow(world, Trouble::Nothing, &[]).await
 }
