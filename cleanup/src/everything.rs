@@ -140,11 +140,7 @@ async fn release_ours(cluster: &Cluster) -> Report {
 }
 
 /// Waits until nothing is left. Reports what is left at the deadline, and why, if that is known.
-async fn wait_until_gone(
-    cluster: &Cluster,
-    installation: &Installation,
-    rest: &[Rule],
-) -> Report {
+async fn wait_until_gone(cluster: &Cluster, installation: &Installation, rest: &[Rule]) -> Report {
     let rules: Vec<Rule> = WRITERS.into_iter().chain(rest.iter().copied()).collect();
     let looking = Cluster { mode: Mode::DryRun, ..cluster.clone() };
     let deadline = Instant::now() + GONE_AFTER;

@@ -91,6 +91,9 @@ refused what is wrong by itself.
 {{- fail (printf "monitoring.%s.enabled is true, and the cluster has no kind %s: install the CRDs of the Prometheus Operator first (with helm template: add --api-versions monitoring.coreos.com/v1/%s), or set it to false." $value $kind $kind) }}
 {{- end }}
 {{- end }}
+{{- if and $monitoring.networkPolicy.from (not $monitoring.networkPolicy.enabled) }}
+{{- fail "monitoring.networkPolicy.from is set, and monitoring.networkPolicy.enabled is false: set it to true, or remove monitoring.networkPolicy.from." }}
+{{- end }}
 {{- if lookup "v1" "Namespace" "" "kube-system" }}
 {{- $name := include "lsm-ready.namespace" . }}
 {{- if and .Values.namespace.create .Release.IsInstall (eq $name .Release.Namespace) }}

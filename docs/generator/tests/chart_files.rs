@@ -61,10 +61,8 @@ fn each_value_is_in_the_schema_and_each_property_of_it_in_the_values() {
     // Helm sets `global` for subcharts. Free maps have names of their own.
     in_schema.remove("global");
     let is_free = |path: &String| path.contains("resources.") || path.contains("kubernetes.io/");
-    let in_values: BTreeSet<String> =
-        in_values.into_iter().filter(|path| !is_free(path)).collect();
-    let in_schema: BTreeSet<String> =
-        in_schema.into_iter().filter(|path| !is_free(path)).collect();
+    let in_values: BTreeSet<String> = in_values.into_iter().filter(|path| !is_free(path)).collect();
+    let in_schema: BTreeSet<String> = in_schema.into_iter().filter(|path| !is_free(path)).collect();
     assert_eq!(in_schema, in_values);
 }
 
@@ -85,7 +83,8 @@ fn no_object_of_the_schema_takes_unknown_names() {
 #[test]
 fn each_value_has_a_comment() {
     let documented = values::documented(&text("values.yaml"));
-    let rows: Vec<_> = documented.iter().filter(|one| !values::is_group(one, &documented)).collect();
+    let rows: Vec<_> =
+        documented.iter().filter(|one| !values::is_group(one, &documented)).collect();
     assert!(rows.len() > 40, "{rows:?}");
     let mut all = BTreeSet::new();
     keys(&yaml("values.yaml"), "", &mut all);

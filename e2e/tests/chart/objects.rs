@@ -19,7 +19,8 @@ impl Objects {
         Self(objects)
     }
 
-    /// For example `Deployment lsm-ready-system/lsm-ready-operator`, or `ClusterRole lsm-ready-probe`.
+    /// For example `Deployment lsm-ready-system/lsm-ready-operator` or `ClusterRole
+    /// lsm-ready-probe`.
     pub fn get(&self, key: &str) -> &Value {
         let names = || self.0.keys().map(String::as_str).collect::<Vec<_>>().join("\n");
         self.0.get(key).unwrap_or_else(|| panic!("there is no {key}, but:\n{}", names()))

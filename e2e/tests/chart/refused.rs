@@ -8,11 +8,11 @@ use crate::render;
 /// The values of `--set`, and the sentence.
 const CONTRADICTIONS: &[(&str, &str)] = &[
     (
-        "operator.image.tag=1,operator.image.digest=DIGEST",
+        "operator.image.tag=v1,operator.image.digest=DIGEST",
         "operator.image has a tag and a digest: remove one of the two.",
     ),
     (
-        "probe.image.tag=1,probe.image.digest=DIGEST",
+        "probe.image.tag=v1,probe.image.digest=DIGEST",
         "probe.image has a tag and a digest: remove one of the two.",
     ),
     (
@@ -100,6 +100,11 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
          CRDs of the Prometheus Operator first (with helm template: add --api-versions \
          monitoring.coreos.com/v1/PrometheusRule), or set it to false.",
     ),
+    (
+        "monitoring.networkPolicy.from[0].podSelector.matchLabels.a=b",
+        "monitoring.networkPolicy.from is set, and monitoring.networkPolicy.enabled is false: set \
+         it to true, or remove monitoring.networkPolicy.from.",
+    ),
 ];
 
 /// The values, and what Helm says about the schema.
@@ -111,7 +116,10 @@ const INVALID: &[(&str, &str)] = &[
     ("operator.breaker.percent=101", "at '/operator/breaker/percent': maximum: got 101, want 100"),
     ("operator.image.digest=sha256:1", "at '/operator/image/digest': 'sha256:1' does not match"),
     ("operator.image.tag=a/b", "at '/operator/image/tag': 'a/b' does not match"),
-    ("image.registry=https://r.example", "at '/image/registry': 'https://r.example' does not match"),
+    (
+        "image.registry=https://r.example",
+        "at '/image/registry': 'https://r.example' does not match",
+    ),
     ("image.registry=r.example/", "at '/image/registry': 'r.example/' does not match"),
     ("patching.enabled=yes", "at '/patching/enabled': got string, want boolean"),
     ("operator.extraArgs={cleanup}", "at '/operator/extraArgs/0': 'cleanup' does not match"),

@@ -33,8 +33,7 @@ fn with_component(component: &str) -> Objects {
     fs::create_dir_all(&overlay).unwrap();
     // kustomize wants relative paths.
     let up = "../".repeat(overlay.strip_prefix(paths::workspace()).unwrap().iter().count());
-    let text =
-        format!("resources: [{up}config/default]\ncomponents: [{up}config/{component}]\n");
+    let text = format!("resources: [{up}config/default]\ncomponents: [{up}config/{component}]\n");
     fs::write(overlay.join("kustomization.yaml"), text).unwrap();
     kustomized(&overlay.display().to_string())
 }

@@ -77,7 +77,8 @@ fn our_own_taints_are_tolerated_whatever_the_values_say() {
         "startup-taint.cluster-autoscaler.kubernetes.io/lsmready",
     ];
     let own = "[{\"key\": \"a\", \"operator\": \"Exists\"}]";
-    let (operator, probe) = (format!("operator.tolerations={own}"), format!("probe.tolerations={own}"));
+    let (operator, probe) =
+        (format!("operator.tolerations={own}"), format!("probe.tolerations={own}"));
     for values in [vec![], vec![operator.as_str(), &probe], vec!["probe.tolerations=[]"]] {
         let objects = with(&values);
         for key in keys {
@@ -114,7 +115,11 @@ fn the_operators_options_are_environment_variables_where_they_are_set() {
         let found = variables.iter().find(|variable| variable["name"] == name);
         found.unwrap()["expression"].as_str().unwrap().to_owned()
     };
-    assert!(expression("isAgent").ends_with("in ['tetragon', 'guard']"), "{}", expression("isAgent"));
+    assert!(
+        expression("isAgent").ends_with("in ['tetragon', 'guard']"),
+        "{}",
+        expression("isAgent")
+    );
     assert!(expression("agentImage").starts_with("'^(.*/)?(tetragon|guard)(-(ci|"));
 }
 
@@ -134,28 +139,33 @@ fn more_autoscalers_may_add_our_taints() {
 fn rights_in_tetragons_namespaces_follow_the_values() {
     let bindings = |objects: &Objects| -> Vec<String> {
         let roles = ["agents", "events", "restarting", "patching"];
-        let is_ours = |key: &&String| {
-            roles.iter().any(|role| key.ends_with(&format!("/lsm-ready-{role}")))
-        };
+        let is_ours =
+            |key: &&String| roles.iter().any(|role| key.ends_with(&format!("/lsm-ready-{role}")));
         let keys = objects.0.keys().filter(|key| key.starts_with("RoleBinding "));
         keys.filter(is_ours).map(|key| key["RoleBinding ".len()..].to_owned()).collect()
     };
     let objects = with(&["tetragon.namespaces=[\"a\", \"default\"]"]);
-    assert_eq!(bindings(&objects), [
-        "a/lsm-ready-agents",
-        "a/lsm-ready-events",
-        "a/lsm-ready-restarting",
-        "default/lsm-ready-agents",
-        "default/lsm-ready-events",
-        "default/lsm-ready-restarting",
-    ]);
+    assert_eq!(
+        bindings(&objects),
+        [
+            "a/lsm-ready-agents",
+            "a/lsm-ready-events",
+            "a/lsm-ready-restarting",
+            "default/lsm-ready-agents",
+            "default/lsm-ready-events",
+            "default/lsm-ready-restarting",
+        ]
+    );
     let objects = with(&["patching.namespaces=[\"kube-system\"]", "patching.evictions=false"]);
-    assert_eq!(bindings(&objects), [
-        "default/lsm-ready-events",
-        "kube-system/lsm-ready-agents",
-        "kube-system/lsm-ready-events",
-        "kube-system/lsm-ready-patching",
-    ]);
+    assert_eq!(
+        bindings(&objects),
+        [
+            "default/lsm-ready-events",
+            "kube-system/lsm-ready-agents",
+            "kube-system/lsm-ready-events",
+            "kube-system/lsm-ready-patching",
+        ]
+    );
     assert!(!objects.has("ClusterRoleBinding lsm-ready-patching"));
     assert!(!objects.has("ClusterRole lsm-ready-restarting"));
     let objects = with(&["tetragon.readPolicies=false"]);
@@ -170,16 +180,11 @@ fn the_cleanup_keeps_what_helm_keeps() {
         job["spec"]["template"]["spec"]["containers"][0]["args"].clone()
     };
     let objects = with(&[]);
-    let expected = [
-        "cleanup",
-        "--namespace=lsm-ready-system",
-        "--keep=namespace,crds",
-        "--at-most=150",
-    ];
+    let expected =
+        ["cleanup", "--namespace=lsm-ready-system", "--keep=namespace,crds", "--at-most=150"];
     assert_eq!(arguments(&objects), json!(expected));
     let objects = with(&["crds.keep=false", "cleanup.deadlineSeconds=600"]);
-    let expected =
-        ["cleanup", "--namespace=lsm-ready-system", "--keep=namespace", "--at-most=570"];
+    let expected = ["cleanup", "--namespace=lsm-ready-system", "--keep=namespace", "--at-most=570"];
     assert_eq!(arguments(&objects), json!(expected));
     assert_eq!(
         objects.get("Job lsm-ready-system/lsm-ready-cleanup")["spec"]["activeDeadlineSeconds"],

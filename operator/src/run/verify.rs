@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
-use kube::api::ListParams;
 use kube::{Api, Client};
 use lsm_ready_cleanup::cluster::{self, Pages};
 use lsm_ready_crds::LsmNode;
@@ -43,8 +42,7 @@ pub(super) async fn run(options: Verify) -> Result<(), Error> {
 }
 
 async fn look(client: &Client, selector: &str) -> Result<Found, cluster::Error> {
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default().labels(selector));
-    let nodes = cluster::answered(nodes).await?.items;
+    let nodes = Pages::labelled(Api::<Node>::all(client.clone()), selector).all().await?;
     let reports = Pages::new(Api::<LsmNode>::all(client.clone())).all().await?;
     Ok(verify(&nodes, &reports, Timestamp::now()))
 }

@@ -19,13 +19,17 @@ const MARKS: [&str; 2] = ["<!-- values -->", "<!-- end of values -->"];
 
 /// A folder of config/, the folder below charts/lsm-ready/files for its copies, and the one file of
 /// it where not all are copied.
-const COPIES: [(&str, &str, Option<&str>); 6] = [
+const COPIES: [(&str, &str, Option<&str>); 10] = [
     ("config/crd/bases", "crds", None),
     ("config/admission", "admission", None),
     ("config/rbac", "rbac", None),
     ("config/rbac/patching", "patching", None),
     ("config/cleanup", "cleanup", Some("rbac.yaml")),
-    ("config/monitoring", "monitoring", None),
+    ("config/monitoring/service-monitor", "monitoring/service-monitor", None),
+    ("config/monitoring/pod-monitor", "monitoring/pod-monitor", None),
+    ("config/monitoring/rules", "monitoring/rules", Some("prometheus-rule.yaml")),
+    ("config/monitoring/dashboard", "monitoring/dashboard", Some("dashboard.json")),
+    ("config/monitoring/network-policy", "monitoring/network-policy", None),
 ];
 
 /// A file that `make chart` writes.

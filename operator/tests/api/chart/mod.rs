@@ -22,7 +22,14 @@ use scene::Scene;
 async fn after_an_installation_helm_test_proves_a_verdict_on_each_node() {
     for helm in Helm::ALL {
         let mut scene = Scene::new(helm).await;
-        scene.helm(&["install", "lsm-ready", "CHART", "--namespace", NAMESPACE, "--create-namespace"]);
+        scene.helm(&[
+            "install",
+            "lsm-ready",
+            "CHART",
+            "--namespace",
+            NAMESPACE,
+            "--create-namespace",
+        ]);
         scene.start_kubelet();
         scene.report("n1").await;
         scene.until_labelled("n1", "true").await;
@@ -50,12 +57,18 @@ async fn the_notes_have_a_policy_that_the_api_server_takes() {
         ),
     ] {
         let scene = Scene::new(helm).await;
-        let notes = scene.helm(
-            &["install", "lsm-ready", "CHART", "--namespace", NAMESPACE, "--create-namespace",
-                "--set", values],
-        );
+        let notes = scene.helm(&[
+            "install",
+            "lsm-ready",
+            "CHART",
+            "--namespace",
+            NAMESPACE,
+            "--create-namespace",
+            "--set",
+            values,
+        ]);
         let (_, policy) = notes.split_once("<<EOF\n").expect(&notes);
-        let (policy, _) = policy.split_once("  EOF\n").expect(&notes);
+        let (policy, _) = policy.split_once("EOF\n").expect(&notes);
         // The policy as it is, and with its taint.
         for policy in [policy.to_owned(), policy.replace("# taint:", "taint:")] {
             let mut policy: Value = serde_saphyr::from_str(&policy).expect(&policy);
