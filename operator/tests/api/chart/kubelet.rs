@@ -73,15 +73,14 @@ impl Node {
         let uid = pod["metadata"]["uid"].as_str().unwrap().to_owned();
         let path = path(pod);
         let is_deleted = !pod["metadata"]["deletionTimestamp"].is_null();
-        if !self.processes.contains_key(&uid) {
-            if !is_deleted {
-                self.run(pod, uid).await;
-            } else {
+        let Some(process) = self.processes.get_mut(&uid) else {
+            if is_deleted {
                 call(&self.admin, "DELETE", &path, &json!({"gracePeriodSeconds": 0})).await;
+            } else {
+                self.run(pod, uid).await;
             }
             return;
-        }
-        let process = self.processes.get_mut(&uid).unwrap();
+        };
         if is_deleted && !process.terminated {
             process.terminated = true;
             let _ = Command::new("kill").args(["-TERM", &process.child.id().to_string()]).status();

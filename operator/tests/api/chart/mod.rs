@@ -34,7 +34,7 @@ async fn after_an_installation_helm_test_proves_a_verdict_on_each_node() {
         scene.report("n1").await;
         scene.until_labelled("n1", "true").await;
         // n2 has no report yet.
-        let missing = scene.verify(&["--wait=0"]).await.unwrap_err();
+        let missing = scene.verify(&["--wait=0"]).unwrap_err();
         assert!(missing.contains("1 of 2 nodes have a verdict"), "{missing}");
         assert!(missing.contains("n2: no report"), "{missing}");
         scene.report("n2").await;
@@ -72,9 +72,8 @@ async fn the_notes_have_a_policy_that_the_api_server_takes() {
         // The policy as it is, and with its taint.
         for policy in [policy.to_owned(), policy.replace("# taint:", "taint:")] {
             let mut policy: Value = serde_saphyr::from_str(&policy).expect(&policy);
-            policy["apiVersion"].as_str().expect("an API version");
             scene.until_served().await;
-            let path = "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce?fieldValidation=Strict";
+            let path = "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce";
             policy["metadata"] = json!({"name": "enforce"});
             done(&scene.admin, "APPLY", path, &policy).await;
         }

@@ -10,19 +10,19 @@ async fn values_that_contradict_the_cluster_are_refused_with_a_sentence() {
     for helm in Helm::ALL {
         let scene = Scene::new(helm).await;
         let refused = |flags: &[&str]| {
-            let install = [&["install", "lsm-ready", "CHART"], flags].concat();
+            let install = [&["install", "lsm-ready", "CHART"][..], flags].concat();
             let error = scene.try_helm(&install).unwrap_err();
             sentence(&error).to_owned()
         };
         let create = ["--namespace", NAMESPACE, "--create-namespace"];
         assert_eq!(
-            refused(&[&create[..], &["--set", "namespace.create=true"]].concat()),
+            refused(&[&create[..], &["--set", "namespace.create=true"][..]].concat()),
             "namespace.create is true, and Helm keeps this release in the same namespace \
              lsm-ready-system, which must exist before: use --create-namespace and set \
              namespace.create to false."
         );
         assert_eq!(
-            refused(&[&create[..], &["--set", "crds.install=false"]].concat()),
+            refused(&[&create[..], &["--set", "crds.install=false"][..]].concat()),
             "crds.install is false, and the cluster has no CRD lsmpolicies.lsmready.io: set \
              crds.install to true, or install the CRDs first (kubectl apply -k config/crd)."
         );
@@ -32,7 +32,7 @@ async fn values_that_contradict_the_cluster_are_refused_with_a_sentence() {
              true, or create it."
         );
         assert_eq!(
-            refused(&[&create[..], &["--set", "monitoring.podMonitor.enabled=true"]].concat()),
+            refused(&[&create[..], &["--set", "monitoring.podMonitor.enabled=true"][..]].concat()),
             "monitoring.podMonitor.enabled is true, and the cluster has no kind PodMonitor: \
              install the CRDs of the Prometheus Operator first (with helm template: add \
              --api-versions monitoring.coreos.com/v1/PodMonitor), or set it to false."

@@ -100,8 +100,10 @@ impl Scene {
     /// The same with another chart.
     pub fn helm_with(&self, chart: &Path, arguments: &[&str]) -> Result<String, String> {
         let chart = chart.display().to_string();
-        let arguments: Vec<&str> =
-            arguments.iter().map(|word| if *word == "CHART" { &chart } else { *word }).collect();
+        let arguments: Vec<&str> = arguments
+            .iter()
+            .map(|word| if *word == "CHART" { chart.as_str() } else { word })
+            .collect();
         let mut command = self.helm.command(self.home.path(), &arguments);
         command.arg("--kubeconfig").arg(&self.kubeconfig);
         tokio::task::block_in_place(|| e2e::command::run(&mut command))
@@ -134,7 +136,8 @@ impl Scene {
         let path = format!("/apis/lsmready.io/v1alpha1/lsmnodes/{node}");
         let report = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
         let mut status = serde_json::to_value(fixture::denied("1")).unwrap();
-        status["observedTime"] = json!(Timestamp::now().to_string());
+        let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+        status["observedTime"] = json!(now.to_string());
         wait::until(DEADLINE, "the report to be written", async || {
             let applied = call(&self.admin, "APPLY", &path, &report).await;
             let status = json!({ "status": status });
@@ -157,10 +160,10 @@ impl Scene {
     }
 
     /// Runs `operator verify` as an administrator. Returns its log.
-    pub async fn verify(&self, arguments: &[&str]) -> Result<String, String> {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_operator"));
+    pub fn verify(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
         command.arg("verify").args(arguments).env("KUBECONFIG", &self.kubeconfig);
-        let output = command.output().await.unwrap();
+        let output = tokio::task::block_in_place(|| command.output()).unwrap();
         let log = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() { Ok(log) } else { Err(log) }
     }

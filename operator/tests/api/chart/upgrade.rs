@@ -72,7 +72,7 @@ async fn helm_takes_over_an_installation_by_kustomize() {
         let install = ["install", "lsm-ready", "CHART", "--namespace", NAMESPACE];
         let refused = scene.try_helm(&install).unwrap_err();
         assert!(refused.contains("invalid ownership metadata"), "{refused}");
-        let mut take = [&install[..], &["--take-ownership"]].concat();
+        let mut take = [&install[..], &["--take-ownership"][..]].concat();
         if helm == Helm::Four {
             take.push("--force-conflicts");
         }
