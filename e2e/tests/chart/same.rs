@@ -29,7 +29,7 @@ fn config(folder: &str) -> String {
 
 /// config/default with that component.
 fn with_component(component: &str) -> Objects {
-    let overlay = paths::state().join("tests/chart").join(component);
+    let overlay = paths::state().join("tests/chart-overlays").join(component);
     fs::create_dir_all(&overlay).unwrap();
     // kustomize wants relative paths.
     let up = "../".repeat(overlay.strip_prefix(paths::workspace()).unwrap().iter().count());

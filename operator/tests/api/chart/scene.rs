@@ -9,6 +9,8 @@ use e2e::helm::{self, Helm};
 use e2e::{paths, wait};
 use jiff::Timestamp;
 use kube::Client;
+use lsm_ready_cleanup::installed::Installation;
+use lsm_ready_cleanup::{Cluster, Mode, Names, everything};
 use lsm_ready_crds::fixture;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -71,12 +73,25 @@ impl Scene {
         let home = TempDir::new().unwrap();
         let kubeconfig = server.kubeconfig();
         let scene = Self { helm, admin, kubeconfig, home, kubelet: None, _turn: turn };
-        // What an earlier test was meant to leave: CRDs with policies, and the namespace.
-        let mut left = vec!["delete", "--ignore-not-found", "--timeout=60s", "ns/lsm-ready-system"];
-        left.extend(CRDS);
-        scene.kubectl(&left);
-        assert_eq!(sweep(&scene.admin).await, Vec::<String>::new(), "of an earlier test");
+        scene.clean().await;
         scene
+    }
+
+    /// Removes what an earlier test was meant to leave, CRDs with policies and the namespace, and
+    /// what it left because it failed.
+    async fn clean(&self) {
+        // Nobody runs these pods any more.
+        let pods = ["delete", "pods", "--all", "-n", NAMESPACE, "--force", "--grace-period=0"];
+        self.kubectl(&pods);
+        let cluster =
+            Cluster { client: self.admin.clone(), names: Names::OfAnyVersion, mode: Mode::Remove };
+        let installation = Installation { namespace: NAMESPACE.to_owned(), keep_job: false };
+        let report = everything::remove(&cluster, &installation).await;
+        assert!(report.failed.is_empty(), "{}", report.errors());
+        self.kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found"]);
+        let releases = ["delete", "secrets", "-n", "default", "-l", "owner=helm"];
+        self.kubectl(&releases);
+        assert_eq!(sweep(&self.admin).await, Vec::<String>::new(), "of an earlier test");
     }
 
     pub fn start_kubelet(&mut self) {
@@ -164,7 +179,7 @@ impl Scene {
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
         command.arg("verify").args(arguments).env("KUBECONFIG", &self.kubeconfig);
         let output = tokio::task::block_in_place(|| command.output()).unwrap();
-        let log = String::from_utf8_lossy(&output.stdout).into_owned();
+        let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         if output.status.success() { Ok(log) } else { Err(log) }
     }
 

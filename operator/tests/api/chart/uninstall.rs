@@ -27,7 +27,12 @@ async fn uninstalling_keeps_crds_and_policies_and_nothing_else() {
         let output = scene.helm(&UNINSTALL);
         println!("{helm:?}: {:.1} s", begun.elapsed().as_secs_f64());
         assert!(output.contains("lsmpolicies.lsmready.io"), "Helm says what it keeps: {output}");
-        let kept = ["CustomResourceDefinition lsm", "LsmPolicy enforce", "LsmNode n1"];
+        let kept = [
+            "CustomResourceDefinition lsm",
+            "APIService v1alpha1.lsmready.io:",
+            "LsmPolicy enforce",
+            "LsmNode n1",
+        ];
         scene.only_is_left(&with(&THE_NAMESPACE, &kept)).await;
         // The same release adopts what was kept.
         scene.stop_kubelet();
