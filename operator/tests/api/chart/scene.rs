@@ -143,6 +143,8 @@ impl Scene {
         let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
         wait.extend(CRDS);
         self.kubectl(&wait);
+        // A CRD that is deleted before its objects are served takes the API server a minute.
+        self.kubectl(&["get", "lsmpolicies,lsmnodes,lsmhookprofiles"]);
     }
 
     /// Writes the report of a node that can deny, as its probe does.
