@@ -3,6 +3,7 @@
 //! In: the programs of `rig api build --helm`. No cluster is needed. Installing, upgrading and
 //! uninstalling are tested on an API server: operator/tests/api/chart.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+#![allow(clippy::panic, reason = "an object that is missing fails the test")]
 
 mod objects;
 mod packaged;

@@ -20,15 +20,14 @@ pub(super) async fn run(options: Cleanup) -> Result<(), Error> {
     let kept: Vec<Kind> = options.keep.into_iter().map(kind).collect();
     let removed = everything::remove_but(&cluster, &installation, &kept);
     let Some(seconds) = options.at_most else { return report(&removed.await) };
-    match timeout(Duration::from_secs(seconds), removed).await {
-        Ok(removed) => {
-            // It is logged. An error would keep Helm from uninstalling.
-            let _ = report(&removed);
-        }
-        Err(_) => error!(
+    if let Ok(removed) = timeout(Duration::from_secs(seconds), removed).await {
+        // It is logged. An error would keep Helm from uninstalling.
+        let _ = report(&removed);
+    } else {
+        error!(
             "the cleanup was not finished after {seconds} s: run kubectl lsm-ready cleanup, or \
              apply config/cleanup"
-        ),
+        );
     }
     Ok(())
 }
