@@ -35,6 +35,8 @@ UNIT_TESTS := $(filter-out api cleanup,$(sort $(basename $(notdir $(patsubst %/m
 ##@ See it
 .PHONY: demo
 demo: images rig ## A three-node cluster finds out which nodes can deny through LSM BPF (KEEP=1 leaves it up)
+	@cargo build -q --workspace --bin kubectl-lsm_ready
+	@$(RIG) api build --helm
 	@ARCHIVES=$(ARCHIVES) e2e/demo.sh
 
 ##@ Test
@@ -64,9 +66,9 @@ simulate: prerequisites ## A million other histories (HISTORIES=number, FIRST=fi
 mutants: prerequisites ## Puts mistakes into a copy of the operator: the simulation must find each
 	$(SIMULATION) --bin mutants
 
-test-api: rig ## CEL, admission, RBAC and field ownership on a real API server
+test-api: rig ## CEL, admission, RBAC, field ownership and the Helm chart on a real API server
 	$(RIG) api build --helm
-	$(TEST) --test api_server --test api --test cleanup -- --test-threads=16
+	$(TEST) --test api_server --test api --test cleanup --test chart -- --test-threads=16
 
 test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, and 20 seeds of the simulation (SCENARIO=name, SEED=number)
 	$(RIG) api build
@@ -97,7 +99,7 @@ bench: images rig ## Latencies, writes at rest, memory, and what a check costs: 
 	@$(RIG) bench --images $(ARCHIVES)
 
 ##@ Build
-.PHONY: prerequisites build rig static guest images reproducible advisories crds docs
+.PHONY: prerequisites build rig static guest images reproducible advisories crds docs chart
 prerequisites: ## Installs Debian or Ubuntu packages that are missing (says so first)
 	@e2e/prerequisites.sh
 
@@ -127,8 +129,12 @@ advisories: ## Known vulnerabilities and unmaintained crates among the dependenc
 crds: ## config/crd/bases, from the types in crds/
 	cargo run -q -p lsm-ready-crds --bin crdgen -- config/crd/bases
 
-docs: ## The pages of docs/ that follow from the code: reasons, boot parameters, names that are API
+docs: ## Pages and files that follow from the code: docs/, the chart's copies and its table of values
 	cargo run -q -p lsm-ready-docs -- .
+
+chart: docs rig ## charts/lsm-ready with its copies of config/, as a package in target/chart
+	@$(RIG) api build --helm
+	target/e2e/bin/helm4/helm package charts/lsm-ready --destination target/chart
 
 ##@ A cluster on this machine
 .PHONY: cluster-up cluster-down api-up api-down

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The demonstration: a real three-node cluster finds out which of its nodes can deny through LSM
-# BPF. KEEP=1 leaves the cluster up. Expects ARCHIVES and target/debug/rig (`make demo` sees to
-# both).
+# BPF. KEEP=1 leaves the cluster up. Expects ARCHIVES, Helm, and rig and kubectl-lsm_ready in
+# target/debug (`make demo` sees to all). Its last line is the path of the report that it wrote.
 set -eu
 cd "$(dirname "$0")/.."
 rig=target/debug/rig
@@ -12,6 +12,7 @@ step() { printf '\n%s== %s%s  [%ds]\n' "$bold" "$*" "$plain" $SECONDS; }
 say() { printf '%s\n' "$@"; }
 quiet() { "$rig" cluster exec -- kubectl "$@" >/dev/null; }
 kubectl() { "$rig" cluster exec -- kubectl "$@"; }
+helm() { "$rig" cluster exec -- target/e2e/bin/helm4/helm "$@"; }
 # Prints a command as one would type it, and its output.
 show() {
     local word line=
@@ -19,7 +20,7 @@ show() {
         case $word in *[\ \{]*) line+=" '$word'" ;; *) line+=" $word" ;; esac
     done
     printf '%s$%s%s\n' "$bold" "$line" "$plain"
-    "$rig" cluster exec -- "$@"
+    "$@"
 }
 
 # The agent's pod on a node.
@@ -44,8 +45,8 @@ trap 'exit 130' INT TERM
 step "A cluster of three nodes: this machine's kernel, a VM with bpf in lsm=, a VM without"
 $rig cluster up --nodes "host vm:lsm vm:nolsm" --images "$ARCHIVES" >/dev/null
 
-step "Install lsm-ready: kubectl apply -k config/default"
-quiet apply -k config/default
+step "Install lsm-ready: helm install"
+helm install lsm-ready charts/lsm-ready --namespace lsm-ready-system --create-namespace >/dev/null
 quiet -n lsm-ready-system rollout status deployment/lsm-ready-operator daemonset/lsm-ready-probe --timeout=120s
 for node in host vm-lsm vm-nolsm; do
     # Waiting for a field of what is not there yet would be an error.
@@ -55,6 +56,8 @@ done
 say "Each node's probe loaded, attached and fired a program that denies one call of its own:"
 show kubectl get lsmnodes
 show kubectl get nodes -L $prefix/bpf
+say "helm test waits until each node has a verdict:"
+show helm test lsm-ready --namespace lsm-ready-system
 
 step "Tetragon, as release 1.3 deploys it: privileged, and without securityfs"
 quiet apply -f e2e/demo/tetragon.yaml
@@ -99,4 +102,8 @@ quiet wait --for=jsonpath='{.status.nodes.ready}'=2 lsmpolicy/enforce --timeout=
 show kubectl get nodes -L $prefix/bpf -L $prefix/policy.enforce
 show kubectl get lsmpolicies
 
-step "Done"
+report=$PWD/target/demo/report.html
+mkdir -p "${report%/*}"
+"$rig" cluster exec -- target/debug/kubectl-lsm_ready report -o html >"$report"
+step "Done. The fleet as a page for your browser:"
+say "$report"

@@ -198,12 +198,23 @@ pub async fn answered<T>(request: impl Future<Output = kube::Result<T>>) -> Resu
 /// The pages of a list, one after the other.
 pub struct Pages<K> {
     api: Api<K>,
+    first: ListParams,
     params: Option<ListParams>,
 }
 
 impl<K: Readable> Pages<K> {
     pub fn new(api: Api<K>) -> Self {
-        Self { api, params: Some(ListParams::default().limit(PAGE)) }
+        Self::of(api, ListParams::default())
+    }
+
+    /// Of the objects with these labels.
+    pub fn labelled(api: Api<K>, selector: &str) -> Self {
+        Self::of(api, ListParams::default().labels(selector))
+    }
+
+    fn of(api: Api<K>, params: ListParams) -> Self {
+        let first = params.limit(PAGE);
+        Self { api, params: Some(first.clone()), first }
     }
 
     /// The next page. None after the last, and where the cluster does not have that kind.
@@ -214,13 +225,13 @@ impl<K: Readable> Pages<K> {
             Err(error) if error.is_gone() => return Ok(None),
             // The list is too old to be continued: what is not clean yet is found from the start.
             Err(error) if error.code() == Some(410) && params.continue_token.is_some() => {
-                self.params = Some(ListParams::default().limit(PAGE));
+                self.params = Some(self.first.clone());
                 return Ok(Some(Vec::new()));
             }
             Err(error) => return Err(error),
         };
         let more = page.metadata.continue_.filter(|token| !token.is_empty());
-        self.params = more.map(|token| ListParams::default().limit(PAGE).continue_token(&token));
+        self.params = more.map(|token| self.first.clone().continue_token(&token));
         Ok(Some(page.items))
     }
 

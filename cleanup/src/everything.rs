@@ -20,20 +20,26 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Removes everything, or says what would be removed. What is left at the end counts as failed.
 pub async fn remove(cluster: &Cluster, installation: &Installation) -> Report {
+    remove_but(cluster, installation, &[]).await
+}
+
+/// The same, but objects of these kinds stay, for example CRDs with the policies of people.
+pub async fn remove_but(cluster: &Cluster, installation: &Installation, kept: &[Kind]) -> Report {
     let mut report = Report::default();
+    let rest: Vec<Rule> = REST.into_iter().filter(|rule| !kept.contains(&rule.kind)).collect();
     for rule in WRITERS {
         report.add(delete(cluster, installation, rule).await);
     }
     report.add(Box::pin(traces::remove(cluster)).await);
-    if cluster.mode == Mode::Remove {
+    if cluster.mode == Mode::Remove && goes(&rest, kinds::CRD) {
         report.add(release_ours(cluster).await);
     }
-    for rule in REST {
-        report.add(delete(cluster, installation, rule).await);
+    for rule in &rest {
+        report.add(delete(cluster, installation, *rule).await);
     }
     if cluster.mode == Mode::Remove {
         // The last look counts, because an earlier failure may be over. Its cause is worth more.
-        let mut left = Box::pin(wait_until_gone(cluster, installation)).await.failed;
+        let mut left = Box::pin(wait_until_gone(cluster, installation, &rest)).await.failed;
         for (object, why) in &mut left {
             if let Some(cause) = report.failed.remove(object) {
                 *why = cause;
@@ -42,6 +48,10 @@ pub async fn remove(cluster: &Cluster, installation: &Installation) -> Report {
         report.failed = left;
     }
     report
+}
+
+fn goes(rules: &[Rule], kind: Kind) -> bool {
+    rules.iter().any(|rule| rule.kind == kind)
 }
 
 /// Deletes the installed objects of one kind.
@@ -130,22 +140,25 @@ async fn release_ours(cluster: &Cluster) -> Report {
 }
 
 /// Waits until nothing is left. Reports what is left at the deadline, and why, if that is known.
-async fn wait_until_gone(cluster: &Cluster, installation: &Installation) -> Report {
+async fn wait_until_gone(cluster: &Cluster, installation: &Installation, rest: &[Rule]) -> Report {
+    let rules: Vec<Rule> = WRITERS.into_iter().chain(rest.iter().copied()).collect();
     let looking = Cluster { mode: Mode::DryRun, ..cluster.clone() };
     let deadline = Instant::now() + GONE_AFTER;
     loop {
         let mut left = Report::default();
-        for rule in WRITERS.into_iter().chain(REST) {
-            left.add(delete(&looking, installation, rule).await);
+        for rule in &rules {
+            left.add(delete(&looking, installation, *rule).await);
         }
         if left.done.is_empty() || Instant::now() >= deadline {
             left.add(Box::pin(traces::remove(&looking)).await);
             return still_there(left);
         }
         // What failed before is tried again, and a finalizer may have come after ours were removed.
-        release_ours(cluster).await;
-        for rule in WRITERS.into_iter().chain(REST) {
-            delete(cluster, installation, rule).await;
+        if goes(&rules, kinds::CRD) {
+            release_ours(cluster).await;
+        }
+        for rule in &rules {
+            delete(cluster, installation, *rule).await;
         }
         sleep(POLL).await;
     }

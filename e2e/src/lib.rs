@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod command;
 pub mod control_plane;
 pub mod go;
+pub mod helm;
 pub mod image;
 pub mod kernels;
 pub mod paths;

@@ -7,6 +7,7 @@
 pub mod admission_manifests;
 pub mod adr_index;
 pub mod api_names;
+pub mod chart;
 mod markdown;
 
 use std::fs;
@@ -42,6 +43,16 @@ pub enum Error {
     /// docs/conditions.md lacks a mark between which a table belongs.
     #[error("docs/conditions.md: {0}")]
     Conditions(String),
+    /// The chart's README lacks a mark between which the table belongs.
+    #[error("charts/lsm-ready/README.md: the lines {0:?} are missing")]
+    Marks([&'static str; 2]),
+    /// A file of the chart cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     /// The operator's metrics have no text form.
     #[error("cannot encode the metrics: {0}")]
     Metrics(#[from] std::fmt::Error),

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use lsm_ready_crds::ExitCode::WrongUse;
 
 use crate::breaker::decide::Limit;
 use crate::run::election::Identity;
+use crate::verify;
 
 /// Turns the evidence of lsm-ready's probes into node labels, taints and conditions, and mounts
 /// securityfs in Tetragon's DaemonSet where Tetragon needs it.
@@ -75,12 +76,49 @@ pub struct Cli {
 /// What to do instead of running the operator.
 #[derive(Clone, Debug, Eq, PartialEq, Subcommand)]
 pub enum Command {
-    /// Remove everything of lsm-ready from the cluster, and end: for the Job in config/cleanup.
-    Cleanup {
-        /// The namespace in which lsm-ready is installed.
-        #[arg(long, value_name = "NAME", default_value = lsm_ready_crds::names::NAMESPACE)]
-        namespace: String,
-    },
+    /// Remove everything of lsm-ready from the cluster, and end: for the Job in config/cleanup, and
+    /// for the Helm chart's hook before an uninstallation.
+    Cleanup(Cleanup),
+    /// Check that each node has a verdict: a label true or false, and a report of its present boot.
+    /// Exits with 1 and names the nodes that have none. For `helm test`.
+    Verify(Verify),
+}
+
+/// How everything is removed.
+#[derive(Args, Clone, Debug, Eq, PartialEq)]
+pub struct Cleanup {
+    /// The namespace in which lsm-ready is installed.
+    #[arg(long, value_name = "NAME", default_value = lsm_ready_crds::names::NAMESPACE)]
+    pub namespace: String,
+
+    /// Leave these alone, separated by commas. crds: the CRDs, with all policies. namespace: the
+    /// namespace itself.
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    pub keep: Vec<Keep>,
+
+    /// End after that many seconds at the latest, and exit with 0 also where something is left. The
+    /// log says what. For a hook that must not keep Helm from uninstalling.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub at_most: Option<u64>,
+}
+
+/// What a cleanup leaves alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Keep {
+    Crds,
+    Namespace,
+}
+
+/// Which nodes are checked, and for how long.
+#[derive(Args, Clone, Debug, Eq, PartialEq)]
+pub struct Verify {
+    /// Check the nodes with these labels only: those on which the probe runs.
+    #[arg(long, value_name = "SELECTOR", default_value = verify::LINUX_NODES)]
+    pub node_selector: String,
+
+    /// Look again and again for that many seconds, until each node has a verdict.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub wait: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -137,6 +175,19 @@ mod tests {
         for invalid in ["percent=0", "percent=101", "percent=a", "min-nodes=0", "min-nodes=-1"] {
             let argument = format!("--breaker-{invalid}");
             assert_eq!(exit_code(&argument), Some(ExitCode::from(64)), "{argument}");
+        }
+    }
+
+    #[test]
+    fn a_cleanup_keeps_what_it_is_told_to_keep() {
+        let cli = ["operator", "cleanup", "--keep=crds,namespace", "--at-most=150"];
+        let cli = Cli::parse_or_exit_code(cli.map(OsString::from)).unwrap();
+        let Some(Command::Cleanup(cleanup)) = cli.command else { unreachable!("{cli:?}") };
+        assert_eq!(cleanup.keep, [Keep::Crds, Keep::Namespace]);
+        assert_eq!(cleanup.at_most, Some(150));
+        for invalid in ["--keep=nodes", "--at-most=0", "--at-most=-1"] {
+            let cli = ["operator", "cleanup", invalid].map(OsString::from);
+            assert_eq!(Cli::parse_or_exit_code(cli).err(), Some(ExitCode::from(64)), "{invalid}");
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod readiness;
 pub mod server;
 mod signals;
 pub mod telemetry;
+mod verify;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -73,6 +74,9 @@ pub enum Error {
     /// Something is left after the subcommand `cleanup`. It has been logged.
     #[error("not everything was removed")]
     Cleanup,
+    /// The subcommand `verify` found nodes without a verdict, or could not look. It has been logged.
+    #[error("not every node has a verdict")]
+    Verify,
     /// This is a bug: watches are restarted for ever.
     #[error("the watches ended")]
     Watches,
@@ -80,8 +84,10 @@ pub enum Error {
 
 /// Runs until a signal or an error.
 pub async fn run(cli: Cli) -> Result<(), Error> {
-    if let Some(Command::Cleanup { namespace }) = cli.command {
-        return cleanup::run(namespace).await;
+    match cli.command {
+        Some(Command::Cleanup(options)) => return cleanup::run(options).await,
+        Some(Command::Verify(options)) => return verify::run(options).await,
+        None => {}
     }
     let mut signals = Signals::listen().map_err(Error::Signals)?;
     let (setup, teardown) = setup(&cli).await.map_err(|error| Error::Client(Box::new(error)))?;

@@ -7,6 +7,7 @@
 
 mod admission;
 mod breaker;
+mod chart;
 mod crds;
 mod flood;
 mod helm;

@@ -3,7 +3,7 @@
 //! the token of its pod; the namespace controller and the garbage collector are Kubernetes' own.
 
 pub mod scene;
-mod sweep;
+pub mod sweep;
 
 use std::process::Command;
 use std::time::{Duration, Instant};

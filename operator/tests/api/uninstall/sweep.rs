@@ -12,7 +12,11 @@ const MARKS: [&str; 3] = ["lsmready", "lsm-ready", "LsmBpfReady"];
 /// Not looked at: Events, which the API server deletes after an hour, and the managed fields, in
 /// which the API server keeps who wrote a field last.
 pub async fn sweep(client: &Client) -> Vec<String> {
-    let discovery = Discovery::new(client.clone()).run().await.unwrap();
+    // A group of a deleted CRD may go while the groups are read: once more, then.
+    let discovery = match Discovery::new(client.clone()).run().await {
+        Ok(discovery) => discovery,
+        Err(_) => Discovery::new(client.clone()).run().await.unwrap(),
+    };
     let mut found = Vec::new();
     let mut kinds = 0;
     for group in discovery.groups() {
