@@ -1,9 +1,9 @@
 //! The programs in Go: Kubernetes and etcd as one multi-call binary, Helm 3 and 4, Prometheus and
-//! promtool, and kstatus.
+//! promtool, and what GitOps tools say of objects.
 //!
 //! In: Go 1.25 or newer; a folder of `e2e/` with a Go module; Go's module proxy the first time. Out:
 //! the programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for Kubernetes,
-//! 1.5 each for Helm and for Prometheus with kstatus), nothing when they are up to date.
+//! 1.5 each for Helm and for Prometheus), nothing when they are up to date.
 //!
 //! [`module`] fetches a module for the files in it, such as the CRDs of another project.
 
@@ -99,16 +99,53 @@ pub async fn build_prometheus() -> Result<(), Error> {
     Ok(())
 }
 
-/// Builds kstatus.
-pub async fn build_kstatus() -> Result<(), Error> {
-    let build = Build::new("kstatus", &["main.go", "go.mod", "go.sum"])?;
+/// Builds the program that asks kstatus, Flux and Argo CD for their verdicts on objects.
+pub async fn build_verdicts() -> Result<(), Error> {
+    let build = Build::new("verdicts", &["main.go", "go.mod", "go.sum"])?;
     if !build.is_done() {
         eprintln!("rig: building kstatus {}", build.version("github.com/fluxcd/cli-utils")?);
-        build.run(&["-ldflags", STRIPPED], ".", &paths::programs().join("kstatus")).await?;
+        build.run(&["-ldflags", STRIPPED], ".", &paths::programs().join("verdicts")).await?;
         build.done()?;
     }
     Ok(())
 }
+
+/// Another project whose CRDs tests install, from its module in Go.
+#[derive(Clone, Copy, Debug)]
+pub struct Other {
+    /// The module with its version.
+    pub module: &'static str,
+    /// Files of the module.
+    pub crds: &'static [&'static str],
+}
+
+/// The Prometheus Operator, Argo CD and Flux.
+pub const OTHERS: [Other; 5] = [
+    Other {
+        module: "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+        crds: &[
+            "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+            "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+            "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+        ],
+    },
+    Other {
+        module: "github.com/argoproj/argo-cd/v3@v3.1.0",
+        crds: &["manifests/crds/application-crd.yaml"],
+    },
+    Other {
+        module: "github.com/fluxcd/kustomize-controller@v1.9.0",
+        crds: &["config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml"],
+    },
+    Other {
+        module: "github.com/fluxcd/helm-controller@v1.4.0",
+        crds: &["config/crd/bases/helm.toolkit.fluxcd.io_helmreleases.yaml"],
+    },
+    Other {
+        module: "github.com/fluxcd/source-controller@v1.7.0",
+        crds: &["config/crd/bases/source.toolkit.fluxcd.io_helmrepositories.yaml"],
+    },
+];
 
 /// Fetches a module with its version, for example `example.com/module@v1.0.0`, and returns its
 /// folder. Go compares it with the public checksum database.

@@ -8,6 +8,7 @@ pub mod admission_manifests;
 pub mod adr_index;
 pub mod api_names;
 mod markdown;
+pub mod prometheus_rule;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,11 @@
-//! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs, and the admission policies for the
-//! API server's disk to ROOT/config.
+//! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs, and to ROOT/config the admission
+//! policies for the API server's disk and the alerts for the Prometheus Operator.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
-use lsm_ready_docs::admission_manifests;
+use lsm_ready_docs::{admission_manifests, prometheus_rule};
 
 fn main() -> ExitCode {
     let Some(root) = env::args().nth(1) else {
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
 fn write(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let manifests = admission_manifests::content(root)?;
     fs::write(root.join(admission_manifests::FILE), manifests)?;
+    fs::write(root.join(prometheus_rule::FILE), prometheus_rule::content(root)?)?;
     for page in lsm_ready_docs::pages(root)? {
         fs::write(root.join("docs").join(page.name), page.content)?;
     }

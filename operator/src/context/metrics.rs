@@ -202,9 +202,20 @@ impl Metrics {
         self.agents_unready.inc_by(seconds);
     }
 
-    /// Sets whether this replica leads.
+    /// Sets whether this replica leads. One that does not lead any more says nothing about the
+    /// cluster: the new leader does.
     pub fn leading(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+        if leads {
+            return;
+        }
+        self.retain_policies(|_| false);
+        self.nodes.clear();
+        self.silent_nodes.set(0);
+        self.breaker_open.set(0);
+        self.breaker_losing.clear();
+        self.profiles.clear();
+        self.not_in_force.set(0);
     }
 
     /// Sets whether the circuit breaker holds changes, and how many nodes lose ready, by reason.
@@ -324,6 +335,7 @@ fn text_format(open_metrics: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::fleet::Found;
 
     fn held(status: &str, reason: &str) -> Condition {
         let condition = serde_json::json!({"type": "Ready", "status": status, "reason": reason,
@@ -359,6 +371,21 @@ mod tests {
             text.lines().filter(|line| line.starts_with("lsm_ready_policy_condition{")).collect();
         let expected = r#"lsm_ready_policy_condition{policy="enforce",type="Ready",status="false",reason="TooFewNodesReady"} 1"#;
         assert_eq!(series, [expected]);
+    }
+
+    #[test]
+    fn a_replica_that_does_not_lead_any_more_says_nothing_about_the_cluster() {
+        let metrics = Metrics::default();
+        let idle = metrics.encode().unwrap();
+        metrics.leading(true);
+        metrics.policy("enforce", &NodeCounts::default(), &[held("True", "EnforcementReady")]);
+        let found = Found { state: State::Ready, reason: "CanaryDenied", is_silent: true };
+        metrics.nodes(&NodeCount::from([(found, 1)]));
+        metrics.breaker(true, &BTreeMap::from([("NoReport", 3)]));
+        metrics.hook_profiles(&Counts::default());
+        metrics.policies_not_in_force(1);
+        metrics.leading(false);
+        assert_eq!(metrics.encode().unwrap(), idle);
     }
 
     #[test]

@@ -76,6 +76,11 @@ impl Operator {
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
+    /// The port on loopback at which it serves its metrics.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = rustix::process::Pid::from_child(&self.process);
         rustix::process::kill_process(pid, signal).unwrap();

@@ -15,7 +15,7 @@ pub enum Action {
         /// Builds Helm 3 and 4 too.
         #[arg(long)]
         helm: bool,
-        /// Builds Prometheus, promtool and kstatus too.
+        /// Builds Prometheus, promtool, and what GitOps tools say of objects, too.
         #[arg(long)]
         monitoring: bool,
     },
@@ -35,7 +35,10 @@ pub async fn run(action: Action) -> Result<ExitCode, Failure> {
             }
             if monitoring {
                 go::build_prometheus().await?;
-                go::build_kstatus().await?;
+                go::build_verdicts().await?;
+                for other in go::OTHERS {
+                    go::module(other.module)?;
+                }
             }
         }
         Action::Up => println!("{}", api::up(&dir).await?.display()),

@@ -1,4 +1,4 @@
-module kstatus
+module verdicts
 
 go 1.25.0
 
@@ -6,6 +6,7 @@ require (
 	github.com/fluxcd/cli-utils v0.37.2-flux.1
 	github.com/fluxcd/pkg/apis/kustomize v1.15.0
 	github.com/fluxcd/pkg/runtime v0.100.1
+	github.com/yuin/gopher-lua v1.1.1
 	k8s.io/apimachinery v0.35.4
 )
 
