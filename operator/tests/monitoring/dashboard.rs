@@ -82,7 +82,11 @@ async fn each_query_and_each_rule_works_on_a_prometheus_that_scrapes_the_operato
     let client = turn.server.client().await.unwrap();
     node(turn.server, "n1", "a", "Denied").await;
     node(turn.server, "n2", "a", "Attached").await;
+    node(turn.server, "n3", "b", "").await;
+    node(turn.server, "n4", "a", "Denied").await;
     policy(&client, "enforce", &json!({"tetragon": {}})).await;
+    // Waits for a node that has not reported.
+    policy(&client, "waiting", &json!({"nodeSelector": {"matchLabels": {"pool": "b"}}})).await;
     let operator = Operator::start(turn.server, None);
     let prometheus = Prometheus::scraping(operator.port());
     wait::until(DEADLINE, "Prometheus to have recorded the share of ready nodes", async || {

@@ -85,8 +85,9 @@ fn closed_window() -> Value {
 }
 
 fn states() -> Vec<State> {
+    // The API server takes this name, and it is none of a time zone.
     let zone = json!({"window": {"days": ["Mon"], "start": "02:00", "duration": "1h",
-        "timeZone": "Mars/Olympus"}});
+        "timeZone": "Local"}});
     let suggest = json!({"securityfs": {"apply": "Suggest"}});
     vec![
         state("ready", of("ready"), ["Current", "Current", "Healthy", "EnforcementReady: 2 of 2"]),
