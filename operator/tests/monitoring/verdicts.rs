@@ -47,6 +47,9 @@ fn ask(object: &Value) -> Verdicts {
     }
 }
 
+/// The namespaces that have a DaemonSet.
+const DAEMON_SETS: [&str; 5] = ["container", "rolling", "held", "window", "suggest"];
+
 /// A state that a policy can be in.
 struct State {
     /// The policy's name, and the name of its DaemonSet's namespace.
@@ -66,7 +69,7 @@ fn of(pool: &str) -> Value {
 
 /// The nodes that are ready, and the DaemonSet of that namespace.
 fn with_tetragon(namespace: &str, mut tetragon: Value) -> Value {
-    tetragon["daemonSet"] = json!({"namespace": namespace});
+    tetragon["daemonSet"]["namespace"] = json!(namespace);
     json!({"nodeSelector": {"matchLabels": {"pool": "ready"}}, "tetragon": tetragon})
 }
 
@@ -85,9 +88,7 @@ fn closed_window() -> Value {
 }
 
 fn states() -> Vec<State> {
-    // The API server takes this name, and it is none of a time zone.
-    let zone = json!({"window": {"days": ["Mon"], "start": "02:00", "duration": "1h",
-        "timeZone": "Local"}});
+    let container = json!({"daemonSet": {"container": "nobody"}});
     let suggest = json!({"securityfs": {"apply": "Suggest"}});
     vec![
         state("ready", of("ready"), ["Current", "Current", "Healthy", "EnforcementReady: 2 of 2"]),
@@ -103,14 +104,14 @@ fn states() -> Vec<State> {
         ),
         state("empty", of("none"), ["InProgress", "Failed", "Degraded", "NoNodesSelected: "]),
         state(
-            "invalid",
-            with_tetragon("invalid", zone),
-            ["Failed", "Failed", "Degraded", "InvalidSpec: "],
+            "container",
+            with_tetragon("container", container),
+            ["Failed", "Failed", "Degraded", "ContainerNotFound: "],
         ),
         state(
             "absent",
             with_tetragon("absent", json!({})),
-            ["Failed", "Failed", "Degraded", "DaemonSetNotFound: "],
+            ["InProgress", "Failed", "Degraded", "DaemonSetNotFound: "],
         ),
         state(
             "rolling",
@@ -143,7 +144,7 @@ async fn scene() -> (Turn, Client) {
     node(turn.server, "n2", "ready", "Denied").await;
     node(turn.server, "n3", "broken", "Attached").await;
     node(turn.server, "n4", "booting", "").await;
-    for namespace in ["rolling", "held", "window", "suggest"] {
+    for namespace in DAEMON_SETS {
         create_tetragon(&client, namespace).await;
     }
     for State { name, spec, .. } in states() {
@@ -226,7 +227,7 @@ fn kubectl_waits(server: &ApiServer) {
 
 /// Without a namespace controller they stay, so they keep nothing that other tests see.
 fn delete_namespaces(server: &ApiServer) {
-    for namespace in ["rolling", "held", "window", "suggest"] {
+    for namespace in DAEMON_SETS {
         let delete = ["delete", "daemonsets", "--all", "-n", namespace];
         kubectl(&server.kubeconfig(), &delete).unwrap();
     }
