@@ -1,9 +1,9 @@
 //! The programs in Go: Kubernetes and etcd as one multi-call binary, Helm 3 and 4, Prometheus and
 //! promtool, and what GitOps tools say of objects.
 //!
-//! In: Go 1.25 or newer; a folder of `e2e/` with a Go module; Go's module proxy the first time. Out:
-//! the programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for Kubernetes,
-//! 1.5 each for Helm and for Prometheus), nothing when they are up to date.
+//! In: Go 1.25 or newer; a folder of `e2e/` with a Go module; Go's module proxy the first time.
+//! Out: the programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for
+//! Kubernetes, 1.5 for Helm, 2 for Prometheus), nothing when they are up to date.
 //!
 //! [`module`] fetches a module for the files in it, such as the CRDs of another project.
 

@@ -1,7 +1,8 @@
-// The verdicts of GitOps tools on objects: of kstatus (kubectl's plugins, Flux), of Flux with health
-// check expressions, and of Argo CD with a health check in Lua.
+// The verdicts of GitOps tools on objects: of kstatus (kubectl's plugins, Flux), of Flux with
+// health check expressions, and of Argo CD with a health check in Lua.
 //
-// In: a JSON list of questions on standard input. Out: a JSON list of the verdicts in the same order.
+// In: a JSON list of questions on standard input. Out: a JSON list of the verdicts in the same
+// order.
 package main
 
 import (
@@ -51,8 +52,8 @@ func flux(asked question) (*status.Result, error) {
 	return evaluator.Evaluate(context.Background(), &asked.Object)
 }
 
-// argo runs a health check as Argo CD does: the same interpreter, and only the libraries that Argo CD
-// opens. There is no string library.
+// argo runs a health check as Argo CD does: the same interpreter, and only the libraries that Argo
+// CD opens. There is no string library.
 func argo(script string, object map[string]any) (verdict, error) {
 	vm := lua.NewState(lua.Options{SkipOpenLibs: true})
 	defer vm.Close()
@@ -73,7 +74,8 @@ func argo(script string, object map[string]any) (verdict, error) {
 	if !ok {
 		return verdict{}, fmt.Errorf("the script returned %s, and not a table", vm.Get(-1).Type())
 	}
-	return verdict{health.RawGetString("status").String(), health.RawGetString("message").String()}, nil
+	text := func(key string) string { return health.RawGetString(key).String() }
+	return verdict{text("status"), text("message")}, nil
 }
 
 func value(vm *lua.LState, from any) lua.LValue {

@@ -1,5 +1,5 @@
-//! Grafana's dashboard: its structure, and each of its queries on a real Prometheus that scrapes the
-//! operator's own process.
+//! Grafana's dashboard: its structure, and each of its queries on a real Prometheus that scrapes
+//! the operator's own process.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The objects for the Prometheus Operator, Argo CD and Flux: they build, and an API server with the
-//! CRDs of these projects takes them.
+//! The objects for the Prometheus Operator, Argo CD and Flux: they build, and an API server with
+//! the CRDs of these projects takes them.
 
 use std::fs;
 use std::path::Path;
@@ -168,7 +168,8 @@ async fn the_settings_of_argo_cd_are_merged_into_its_config_map() {
         "argo-cd",
         "resources: [argocd-cm.yaml]\ncomponents: [config/gitops/argo-cd/settings]\n",
     );
-    let theirs = "{apiVersion: v1, kind: ConfigMap, metadata: {name: argocd-cm, namespace: argocd}, \
+    let theirs = "{apiVersion: v1, kind: ConfigMap, \
+                  metadata: {name: argocd-cm, namespace: argocd}, \
                   data: {url: https://argo.example.com}}\n";
     fs::write(Path::new(&folder).join("argocd-cm.yaml"), theirs).unwrap();
     apply(server, Path::new(&folder));
