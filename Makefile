@@ -72,7 +72,7 @@ test-monitoring: rig ## Metrics, alerts and dashboard with a real Prometheus; wh
 	$(RIG) api build --monitoring
 	$(TEST) --test monitoring -- --test-threads=4
 
-test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, as a table (SCENARIO=name, SEED=number)
+test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, and 20 seeds of the simulation (SCENARIO=name, SEED=number)
 	$(RIG) api build
 	LSM_READY_LOG=$${LSM_READY_LOG:-error} $(TEST) --test faults
 
@@ -114,7 +114,7 @@ rig: prerequisites guest ## The program that runs clusters, API servers and virt
 # Each line apart: what one needs must not change what the other is built with.
 static: prerequisites guest ## Static release programs for the images: operator, node-probe, test agent
 	@$(STATIC) -p lsm-ready-operator -p node-probe
-	@$(STATIC) -p e2e-agent
+	@PROFILE=agent $(STATIC) -p e2e-agent
 
 guest: prerequisites ## The static program that is the first process of every virtual machine
 	@$(STATIC) -p e2e-guest

@@ -14,7 +14,7 @@ use crate::kinds::Kind;
 use crate::ours::Names;
 
 /// How long one request may take.
-const DEADLINE: Duration = Duration::from_secs(15);
+const DEADLINE: Duration = Duration::from_secs(10);
 /// How many objects one answer to a list may have. A Node has about 15 KB.
 const PAGE: u32 = 250;
 /// How often one object is tried.

@@ -34,7 +34,16 @@ pub fn programs() -> PathBuf {
 
 /// A static program that `make static` builds for the images and the virtual machines.
 pub fn static_program(name: &str) -> PathBuf {
-    workspace().join("target/x86_64-unknown-linux-gnu/release").join(name)
+    static_programs().join("release").join(name)
+}
+
+/// The static test agent, which has a build profile of its own.
+pub fn test_agent() -> PathBuf {
+    static_programs().join("agent/tetragon")
+}
+
+fn static_programs() -> PathBuf {
+    workspace().join("target/x86_64-unknown-linux-gnu")
 }
 
 /// Waits until no other process holds the lock on this file, and holds it until the result is

@@ -5,7 +5,10 @@
 //!   that the Node has now.
 //! - Nothing that is not ours changes: of Nodes our labels, taints and condition, of policies the
 //!   status, of DaemonSets our label, volume and mount.
-//! - No write without a version, and none by a process whose Lease had ended when it was sent.
+//! - No write without a version, and none by a process whose Lease had ended when it was sent. None
+//!   is handed to a connection later than the renewal's deadline, and none is carried out after
+//!   another process took the Lease.
+//! - The transition time of a condition changes when its status does, and only then.
 //! - No third node loses ready within a minute in the boot in which it was shown ready: that is the
 //!   breaker's share of up to five nodes. A node that rebooted, is gone or can deny again does not
 //!   count.
@@ -16,6 +19,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use kube::client::Body;
 use serde_json::{Value, json};
 
 use crate::clock;
@@ -23,7 +28,7 @@ use crate::model::{self, Facts, State, text};
 use crate::network::{Network, Term};
 use crate::server::kind::{Kind, Target};
 use crate::server::requests::{Call, Written};
-use crate::server::{Loss, Server};
+use crate::server::{Loss, Server, Shown};
 
 /// Checks one committed write.
 pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Duration) {
@@ -31,17 +36,25 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
         Kind::Lease => lease(server, process, write, sent),
         Kind::Event => Ok(()),
         Kind::Node => fenced(process, write, sent)
+            .and_then(|()| leads(server, process))
             .and_then(|()| only_ours(write))
+            .and_then(|()| transitions(write))
             .and_then(|()| proved(server, process, write, sent))
             .and_then(|()| losses(server, process, write, sent)),
-        Kind::Policy => fenced(process, write, sent).and_then(|()| only_ours(write)),
+        Kind::Policy => fenced(process, write, sent)
+            .and_then(|()| leads(server, process))
+            .and_then(|()| only_ours(write))
+            .and_then(|()| transitions(write)),
         Kind::DaemonSet => fenced(process, write, sent)
+            .and_then(|()| leads(server, process))
             .and_then(|()| only_ours(write))
             .and_then(|()| mount(server, process, write, sent)),
-        Kind::Profile => {
-            fenced(process, write, sent).and_then(|()| unnamed(server, process, write, sent))
-        }
-        Kind::Pod => fenced(process, write, sent),
+        Kind::Profile => fenced(process, write, sent)
+            .and_then(|()| leads(server, process))
+            .and_then(|()| unnamed(server, process, write, sent)),
+        Kind::Pod => fenced(process, write, sent)
+            .and_then(|()| leads(server, process))
+            .and_then(|()| eviction(server, process, write, sent)),
         Kind::Report | Kind::TracingPolicy | Kind::TracingPolicyNamespaced => {
             Err("the kind is never written".to_owned())
         }
@@ -74,15 +87,65 @@ fn fenced(process: &Network, write: &Written, sent: Duration) -> Checked {
     }
 }
 
+/// A leader that could not renew for so long writes no more: what it sends then could arrive after
+/// another process has begun.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Checks a request at the moment at which it is handed to the connection.
+pub fn handed_over(process: &Network, request: &Request<Body>) {
+    let is_late =
+        process.term().is_none_or(|term| clock::elapsed() >= term.renewed + RENEW_DEADLINE);
+    if *request.method() != http::Method::GET && is_late {
+        let (term, now) = (process.term(), clock::elapsed());
+        process.server().lock().fail(|| {
+            let (id, method, path) = (process.id, request.method(), request.uri().path());
+            format!("no lease: process {id} sends {method} {path} at {now:?} with {term:?}")
+        });
+    }
+}
+
+/// No other process has taken the Lease.
+fn leads(server: &Server, process: &Network) -> Checked {
+    match server.leader {
+        Some(leader) if leader != process.id => {
+            Err(format!("no lease: process {leader} has taken it before this was carried out"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The transition time of each condition changes with its status.
+fn transitions(write: &Written) -> Checked {
+    let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
+    let conditions = |object: &'_ Value| object["status"]["conditions"].as_array().cloned();
+    let before = conditions(before).unwrap_or_default();
+    for condition in conditions(after).unwrap_or_default() {
+        let was = before.iter().find(|it| it["type"] == condition["type"]);
+        let Some(was) = was.filter(|was| was.get("lastTransitionTime").is_some()) else { continue };
+        let [has_flipped, has_moved] =
+            ["status", "lastTransitionTime"].map(|field| was[field] != condition[field]);
+        let age = text(was, "/lastTransitionTime").parse::<jiff::Timestamp>();
+        let age = age.map(|moment| clock::operator_time().duration_since(moment).as_secs());
+        // A status may flip twice within the second that a time can tell.
+        let may_stay = age.is_ok_and(|age| age.abs() <= 1);
+        if has_moved && !has_flipped || has_flipped && !has_moved && !may_stay {
+            return Err(format!("wrong transition time: {was} is now {condition}"));
+        }
+    }
+    Ok(())
+}
+
 /// A Lease is not taken from a holder before it has ended.
-fn lease(server: &Server, process: &Network, write: &Written, sent: Duration) -> Checked {
+fn lease(server: &mut Server, process: &Network, write: &Written, sent: Duration) -> Checked {
     let holder = |lease: &Arc<Value>| text(lease, "/spec/holderIdentity").to_owned();
     let after = write.after.as_ref().map(holder).unwrap_or_default();
     let lasts = write.after.as_ref().and_then(|it| it["spec"]["leaseDurationSeconds"].as_u64());
     if after.is_empty() {
         process.set_term(None);
+        server.leader = None;
         return Ok(());
     }
+    server.leader = Some(process.id);
     process.set_term(Some(Term { renewed: sent, lasts: Duration::from_secs(lasts.unwrap_or(0)) }));
     let before = write.before.as_ref().map(holder).unwrap_or_default();
     let renewed = server.log(Kind::Lease).iter().rev().nth(1).map(|change| change.at);
@@ -204,27 +267,49 @@ fn losses(server: &mut Server, process: &Network, write: &Written, sent: Duratio
     let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
     let [was, is] = [before, after].map(|node| node["metadata"]["labels"][model::BPF] == "true");
     let (uid, boot) = (text(after, "/metadata/uid").to_owned(), model::boot(after).to_owned());
-    if is && !was {
-        server.shown_ready.insert(uid, boot);
-        return Ok(());
-    }
-    if is || !was || server.shown_ready.remove(&uid) != Some(boot.clone()) {
-        return Ok(());
-    }
     let name = text(after, "/metadata/name").to_owned();
-    server.losses.push(Loss { at: clock::elapsed(), name, uid, boot });
     let told = process.told_before(Kind::Report, sent);
+    if is && !was {
+        let version = only_version(server, &name, told).unwrap_or_default();
+        server.shown_ready.insert(uid, Shown { boot, version });
+        return Ok(());
+    }
+    let shown = if was && !is { server.shown_ready.remove(&uid) } else { None };
+    let Some(shown) = shown.filter(|shown| shown.boot == boot) else { return Ok(()) };
+    let new_version = only_version(server, &name, told)
+        .filter(|version| !shown.version.is_empty() && *version != shown.version);
+    let at = clock::elapsed();
+    server.losses.push(Loss { at, name, uid, boot, new_version: new_version.clone() });
     let is_released = server
         .all(Kind::Policy)
         .any(|(_, policy)| !policy["metadata"]["annotations"]["lsmready.io/breaker"].is_null());
-    let begin = clock::elapsed().saturating_sub(WINDOW);
-    let recent = server.losses.iter().filter(|loss| loss.at >= begin);
-    let lost: BTreeSet<&str> =
-        recent.filter(|loss| loss.counts(server, told)).map(|loss| loss.name.as_str()).collect();
-    if lost.len() < TOO_MANY || is_released || clock::has_jumped() {
+    if is_released || clock::has_jumped() {
         return Ok(());
     }
-    Err(format!("too many losses: {lost:?} lost ready within {} s", WINDOW.as_secs()))
+    let begin = at.saturating_sub(WINDOW);
+    let counted = |is_meant: &dyn Fn(&Loss) -> bool| {
+        let meant = server.losses.iter().filter(|loss| is_meant(loss) && loss.counts(server, told));
+        meant.map(|loss| loss.name.clone()).collect::<BTreeSet<String>>()
+    };
+    let recent = counted(&|loss| loss.at >= begin);
+    if recent.len() >= TOO_MANY {
+        return Err(format!("too many losses: {recent:?} lost ready within {WINDOW:?}"));
+    }
+    let of_version = counted(&|loss| new_version.is_some() && loss.new_version == new_version);
+    if of_version.len() >= TOO_MANY {
+        return Err(format!("too many losses: {of_version:?} lost ready by a new probe"));
+    }
+    Ok(())
+}
+
+/// The version of the probe in every version of the report that the process may believe.
+fn only_version(server: &Server, node: &str, told: u64) -> Option<String> {
+    let key = (String::new(), node.to_owned());
+    let reports = server.versions_since(Kind::Report, &key, told);
+    let mut versions =
+        reports.iter().map(|it| it.as_ref().map(|it| text(it, "/status/probeVersion")));
+    let first = versions.next()??;
+    versions.all(|version| version == Some(first)).then(|| first.to_owned())
 }
 
 impl Loss {
@@ -239,6 +324,9 @@ impl Loss {
             && !reports.iter().flatten().any(|report| model::proves(report, &self.boot))
     }
 }
+
+/// Longest time from a decision about agents to its write: their pods are listed between.
+const LISTING: Duration = Duration::from_secs(11);
 
 /// What a process may believe of one node.
 struct View<'a> {
@@ -305,6 +393,24 @@ fn mount(server: &Server, process: &Network, write: &Written, sent: Duration) ->
     }
     Err(format!("the mount {} although", if has { "was added" } else { "was removed" })
         + if has { " no policy wanted it" } else { " a policy wanted it all the time" })
+}
+
+/// An evicted agent started before its node could deny, and a policy wants it to be restarted.
+fn eviction(server: &Server, process: &Network, write: &Written, sent: Duration) -> Checked {
+    let Some(pod) = &write.before else { return Ok(()) };
+    let node = (String::new(), text(pod, "/spec/nodeName").to_owned());
+    let told = process.told_before(Kind::Report, sent.saturating_sub(LISTING));
+    let reports = server.versions_since(Kind::Report, &node, told);
+    if !reports.iter().flatten().any(|report| model::is_stale(pod, report)) {
+        return Err("wrong eviction: the agent was not stale".into());
+    }
+    let told = process.told_before(Kind::Policy, sent.saturating_sub(LISTING));
+    let is_wanted = server.at(Kind::Policy, told).values().any(|it| model::wants_restarts(it))
+        || server
+            .log(Kind::Policy)
+            .iter()
+            .any(|change| change.version > told && model::wants_restarts(&change.object));
+    if is_wanted { Ok(()) } else { Err("wrong eviction: no policy wants it".into()) }
 }
 
 /// A deleted hook profile was false, or not named.

@@ -10,13 +10,14 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
+use crate::calm;
 use crate::clock;
 use crate::generate;
 use crate::model;
-use crate::network::Network;
 use crate::random;
+use crate::server::Server;
 use crate::server::kind::Kind;
-use crate::step::{Foreign, POLICIES, Policy, REPLICAS, Report, Step};
+use crate::step::{POLICIES, Policy, Step};
 use crate::weather::Weather;
 use crate::world::World;
 
@@ -31,13 +32,6 @@ const AFTERMATH: Duration = Duration::from_secs(40);
 const SILENCE: Duration = Duration::from_mins(1);
 /// The same for every sixteenth seed.
 const LONG_SILENCE: Duration = Duration::from_mins(10);
-/// Longest time until a change is followed in calm weather.
-const SOON: Duration = Duration::from_secs(5);
-/// The same, where one write was refused.
-const SOON_AFTER_REFUSAL: Duration = Duration::from_secs(12);
-/// The same, where the watches were broken: above their backoff.
-const SOON_AFTER_GAP: Duration = Duration::from_secs(40);
-
 /// What came of a history.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -53,7 +47,8 @@ pub struct Outcome {
 }
 
 /// What goes wrong, in one or two words.
-const INVARIANTS: [&str; 16] = [
+const INVARIANTS: [&str; 22] = [
+    "wrong eviction",
     "idle write",
     "too many losses",
     "not repeatable",
@@ -62,6 +57,11 @@ const INVARIANTS: [&str; 16] = [
     "no version",
     "no lease",
     "taken too early",
+    "taken too late",
+    "wrong transition time",
+    "too fast",
+    "write war",
+    "no leader",
     "not modelled",
     "the mount",
     "the profile",
@@ -148,7 +148,7 @@ async fn played(world: &mut World, seed: u64, steps: Vec<Step>) -> Result<(), St
     heal(world);
     recover(world).await.map_err(|what| format!("not converged: {what}"))?;
     silence(world, if seed.is_multiple_of(16) { LONG_SILENCE } else { SILENCE }).await?;
-    prompt(world).await
+    calm::play(world, seed).await
 }
 
 /// All faults end.
@@ -169,7 +169,7 @@ fn heal(world: &mut World) {
 
 /// Waits until everything has converged. A person releases the circuit breaker where it is open.
 async fn recover(world: &mut World) -> Result<(), String> {
-    if converge(world, HELD_AFTER).await.is_ok() {
+    if reach(world, HELD_AFTER, everything).await.is_ok() {
         return Ok(());
     }
     let has_policy = world.server.lock().all(Kind::Policy).next().is_some();
@@ -184,11 +184,16 @@ async fn recover(world: &mut World) -> Result<(), String> {
         // The new policy may have mended what is wrong.
         return Err("nothing was held".to_owned());
     }
-    converge(world, CONVERGED_AFTER).await
+    reach(world, CONVERGED_AFTER, everything).await
+}
+
+/// What differs, and the agents that are still stale: their turn comes once a minute.
+fn everything(server: &Server) -> Vec<String> {
+    [model::differences(server), model::stale_agents(server)].concat()
 }
 
 /// A person releases the circuit breaker.
-fn release(world: &mut World) {
+pub fn release(world: &mut World) {
     world.server.lock().trace.note(|| "the circuit breaker is released".to_owned());
     for policy in 0..POLICIES {
         world.change(Step::Release(policy));
@@ -196,7 +201,15 @@ fn release(world: &mut World) {
 }
 
 /// Waits until nothing differs from the model.
-async fn converge(world: &World, within: Duration) -> Result<(), String> {
+pub async fn converge(world: &World, within: Duration) -> Result<(), String> {
+    reach(world, within, model::differences).await
+}
+
+async fn reach(
+    world: &World,
+    within: Duration,
+    differences: fn(&Server) -> Vec<String>,
+) -> Result<(), String> {
     let end = clock::elapsed() + within;
     let mut pause = Duration::from_millis(200);
     loop {
@@ -205,7 +218,7 @@ async fn converge(world: &World, within: Duration) -> Result<(), String> {
             if server.failure.is_some() {
                 return Ok(());
             }
-            model::differences(&server)
+            differences(&server)
         };
         if differences.is_empty() {
             return Ok(());
@@ -243,77 +256,10 @@ async fn silent_for(world: &World, span: Duration) -> Result<(), String> {
     Err(format!("not silent: {writes} writes in {seconds} s at rest, the last is {last}"))
 }
 
-/// What else happens while something changes in calm weather.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Mishap {
-    Nothing,
-    /// The next write is refused once.
-    Refusal,
-    /// The change is made while every watch is broken, and nobody can tell it afterwards.
-    Gap,
-}
-
-/// Changes in calm weather: each thing that has to be noticed, alone.
-fn calm_changes() -> Vec<(Mishap, Vec<Step>)> {
-    use Mishap::{Gap, Nothing, Refusal};
-    let report = |report| vec![Step::Report(0, report)];
-    let zone = Step::Foreign(0, Foreign::Zone(false));
-    vec![
-        (Nothing, vec![Step::AddNode(0), Step::Report(0, Report::DeniedOn(0))]),
-        (Nothing, vec![Step::ApplyPolicy(3, Policy::Taint)]),
-        (Nothing, report(Report::Attached)),
-        (Refusal, report(Report::DeniedOn(0))),
-        (Nothing, vec![Step::ApplyPolicy(3, Policy::Hooks)]),
-        (Nothing, vec![Step::DeleteProfile(0)]),
-        (Nothing, vec![Step::PublishProfile(0)]),
-        (Nothing, vec![Step::DeleteReport(0)]),
-        (Nothing, report(Report::Denied)),
-        (Nothing, vec![Step::Reboot(0)]),
-        (Nothing, vec![Step::ApplyPolicy(3, Policy::TaintInZone), zone]),
-        (Nothing, report(Report::Denied)),
-        // The gaps are the last: when one watch is back, another may still be waiting.
-        (Gap, vec![Step::DeleteReport(0)]),
-        (Gap, report(Report::Denied)),
-        (Gap, vec![Step::DeletePolicy(3)]),
-        (Gap, vec![Step::RemoveNode(0)]),
-    ]
-}
-
-async fn prompt(world: &mut World) -> Result<(), String> {
-    for (mishap, steps) in calm_changes() {
-        world.server.lock().trace.note(|| format!("in calm weather: {mishap:?} {steps:?}"));
-        let within = match mishap {
-            Mishap::Nothing => SOON,
-            Mishap::Refusal => {
-                for replica in &world.replicas {
-                    replica.on_network(Network::refuse_next_write);
-                }
-                SOON_AFTER_REFUSAL
-            }
-            Mishap::Gap => {
-                for replica in 0..REPLICAS {
-                    world.apply(Step::CutAndCompact { replica, milliseconds: 500 }).await;
-                }
-                SOON_AFTER_GAP
-            }
-        };
-        for step in &steps {
-            world.change(*step);
-        }
-        let mut what = converge(world, within).await;
-        // Of three nodes that lose the same hook profile, the third is held.
-        if what.is_err() && model::changes_are_held(&world.server.lock()) {
-            release(world);
-            what = converge(world, within).await;
-        }
-        what.map_err(|what| format!("too late: {mishap:?} {steps:?}, {what}"))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::step::Foreign;
 
     #[test]
     fn one_seed_is_one_history() {

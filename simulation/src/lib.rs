@@ -11,6 +11,7 @@
 //!
 //! docs/simulation.md says what is modelled and what is not.
 
+mod calm;
 pub mod checks;
 pub mod clock;
 mod daemon_set;
@@ -21,8 +22,10 @@ pub mod mutants;
 pub mod network;
 pub mod objects;
 pub mod operator;
+pub mod people;
 pub mod random;
 pub mod replica;
+pub mod script;
 pub mod server;
 pub mod shrink;
 pub mod step;

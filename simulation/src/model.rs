@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::server::Server;
@@ -163,11 +164,40 @@ pub fn has_mount(daemon_set: &Value) -> bool {
     volumes.into_iter().flatten().any(|volume| volume["name"] == VOLUME)
 }
 
-/// What differs from what should be. Empty: everything has converged.
+/// What a Node shows, or should show, of what is ours.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct NodeState {
+    pub labels: BTreeMap<String, String>,
+    /// The effect of each taint key.
+    pub taints: BTreeMap<String, String>,
+    /// The status of the condition.
+    pub condition: String,
+}
+
+/// What a policy shows, or should show.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct PolicyState {
+    pub ready: usize,
+    pub not_ready: usize,
+    pub unknown: usize,
+    /// The status of the condition NodesReady.
+    pub nodes_ready: String,
+    /// The generation of the spec that the status is about.
+    pub generation: i64,
+}
+
+/// Nodes and policies by name.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Picture {
+    pub nodes: BTreeMap<String, NodeState>,
+    pub policies: BTreeMap<String, PolicyState>,
+}
+
+/// What Nodes and policies should show.
 #[must_use]
-pub fn differences(server: &Server) -> Vec<String> {
+pub fn expected(server: &Server) -> Picture {
     let hooks = tracing_hooks(server);
-    let mut found = Vec::new();
+    let mut picture = Picture::default();
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for ((_, name), node) in server.all(Kind::Node) {
         let report = server.named(Kind::Report, name).map(|report| &**report);
@@ -180,69 +210,82 @@ pub fn differences(server: &Server) -> Vec<String> {
         for (policy, _, state) in &verdicts {
             counts.entry(policy).or_default()[*state as usize] += 1;
         }
-        found.extend(node_differences(name, facts, &verdicts));
+        picture.nodes.insert(name.clone(), node_state(facts, &verdicts));
     }
     for ((_, name), policy) in server.all(Kind::Policy) {
         let counts = counts.get(name.as_str()).copied().unwrap_or_default();
-        found.extend(policy_differences(name, policy, counts));
+        picture.policies.insert(name.clone(), policy_state(policy, counts));
     }
-    for ((_, name), daemon_set) in server.all(Kind::DaemonSet) {
-        found.extend(mount_difference(server, name, daemon_set));
-    }
-    found
+    picture
+}
+
+/// What they show.
+#[must_use]
+pub fn shown(server: &Server) -> Picture {
+    let nodes = server.all(Kind::Node).map(|((_, name), node)| (name.clone(), shown_by_node(node)));
+    let policies = server.all(Kind::Policy);
+    let policies =
+        policies.map(|((_, name), policy)| (name.clone(), shown_by_policy(&policy["status"])));
+    Picture { nodes: nodes.collect(), policies: policies.collect() }
+}
+
+/// What differs from what should be. Empty: everything has converged.
+#[must_use]
+pub fn differences(server: &Server) -> Vec<String> {
+    let (is, should) = (shown(server), expected(server));
+    let nodes = is.nodes.iter().zip(&should.nodes).filter(|(is, should)| is != should);
+    let nodes =
+        nodes.map(|((name, is), (_, should))| format!("node {name}: {is:?}, not {should:?}"));
+    let policies = is.policies.iter().zip(&should.policies).filter(|(is, should)| is != should);
+    let policies =
+        policies.map(|((name, is), (_, should))| format!("policy {name}: {is:?}, not {should:?}"));
+    let daemon_sets = server.all(Kind::DaemonSet);
+    let mounts = daemon_sets.filter_map(|((_, name), it)| mount_difference(server, name, it));
+    nodes.chain(policies).chain(mounts).collect()
 }
 
 type PolicyVerdict<'a> = (&'a str, &'a Value, State);
 
-fn node_differences(name: &str, facts: Facts<'_>, verdicts: &[PolicyVerdict<'_>]) -> Vec<String> {
-    let mut found = Vec::new();
+fn node_state(facts: Facts<'_>, verdicts: &[PolicyVerdict<'_>]) -> NodeState {
     let bpf = bpf(facts.node, facts.report);
-    let mut labels: BTreeMap<String, &str> =
-        BTreeMap::from([(BPF.to_owned(), ["true", "false", "unknown"][bpf as usize])]);
-    let mut taints: BTreeMap<&str, &str> = BTreeMap::new();
-    for (policy, object, state) in verdicts {
-        let value = ["ready", "not-ready", "unknown"][*state as usize];
-        labels.insert(format!("{POLICY_PREFIX}{policy}"), value);
-        if *state != State::Ready && object["spec"].get("taint").is_some() {
+    let mut state = NodeState {
+        // Also where the probe is silent: evidence holds for the whole boot.
+        condition: ["True", "False", "Unknown"][bpf as usize].to_owned(),
+        ..NodeState::default()
+    };
+    state.labels.insert(BPF.to_owned(), ["true", "false", "unknown"][bpf as usize].to_owned());
+    for (policy, object, verdict) in verdicts {
+        let value = ["ready", "not-ready", "unknown"][*verdict as usize];
+        state.labels.insert(format!("{POLICY_PREFIX}{policy}"), value.to_owned());
+        if *verdict != State::Ready && object["spec"].get("taint").is_some() {
             let taint = &object["spec"]["taint"];
             let key = taint["key"].as_str().unwrap_or(OUR_TAINTS[0]);
             let effect = text(taint, "/effect");
             // PreferNoSchedule is the weaker one.
-            let present = taints.entry(key).or_insert(effect);
+            let present = state.taints.entry(key.to_owned()).or_insert(effect.to_owned());
             if effect == "NoSchedule" {
-                *present = effect;
+                effect.clone_into(present);
             }
         }
     }
-    let present: BTreeMap<String, &str> = our_labels(facts.node).collect();
-    if present != labels {
-        found.push(format!("node {name}: labels are {present:?}, should be {labels:?}"));
-    }
-    let present: BTreeMap<&str, &str> =
-        our_taints(facts.node).map(|taint| (text(taint, "/key"), text(taint, "/effect"))).collect();
-    if present != taints {
-        found.push(format!("node {name}: taints are {present:?}, should be {taints:?}"));
-    }
-    let status = ["True", "False", "Unknown"][bpf as usize];
-    let present = condition(facts.node);
-    let shown = present.map(|condition| text(condition, "/status")).unwrap_or_default();
-    // Also where the probe is silent: evidence holds for the whole boot.
-    if shown != status {
-        found.push(format!("node {name}: the condition is {shown:?}, should be {status:?}"));
-    }
-    found
+    state
 }
 
-fn our_labels(node: &Value) -> impl Iterator<Item = (String, &str)> {
+fn shown_by_node(node: &Value) -> NodeState {
     let labels = node["metadata"]["labels"].as_object().into_iter().flatten();
-    labels
-        .filter(|(key, _)| key.starts_with(OUR_PREFIX))
-        .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default()))
-}
-
-fn our_taints(node: &Value) -> impl Iterator<Item = &Value> {
+    let labels = labels.filter(|(key, _)| key.starts_with(OUR_PREFIX));
     let taints = node["spec"]["taints"].as_array().into_iter().flatten();
-    taints.filter(|taint| OUR_TAINTS.contains(&text(taint, "/key")))
+    let taints = taints.filter(|taint| OUR_TAINTS.contains(&text(taint, "/key")));
+    let condition = condition(node).map(|condition| text(condition, "/status"));
+    NodeState {
+        labels: labels
+            .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+            .collect(),
+        taints: taints
+            .map(|taint| (text(taint, "/key").to_owned(), text(taint, "/effect").to_owned()))
+            .collect(),
+        condition: condition.unwrap_or_default().to_owned(),
+    }
 }
 
 /// Our condition of a Node.
@@ -263,22 +306,13 @@ pub fn changes_are_held(server: &Server) -> bool {
     })
 }
 
-fn policy_differences(name: &str, policy: &Value, counts: [usize; 3]) -> Vec<String> {
-    let (status, mut found) = (&policy["status"], Vec::new());
+fn policy_state(policy: &Value, counts: [usize; 3]) -> PolicyState {
     let [ready, not_ready, unknown] = counts;
-    let shown =
-        ["ready", "notReady", "unknown"].map(|field| status["nodes"][field].as_u64().unwrap_or(0));
-    if shown != counts.map(|count| count as u64) {
-        found.push(format!("policy {name}: the counts are {shown:?}, should be {counts:?}"));
-    }
-    if status["observedGeneration"] != policy["metadata"]["generation"] {
-        found.push(format!("policy {name}: the status is of another generation"));
-    }
     let all = ready + not_ready + unknown;
     let required = policy["spec"]["minReady"]
         .as_u64()
         .map_or(all, |number| usize::try_from(number).unwrap_or(usize::MAX));
-    let should = if all == 0 {
+    let nodes_ready = if all == 0 {
         "False"
     } else if ready >= required {
         "True"
@@ -287,13 +321,23 @@ fn policy_differences(name: &str, policy: &Value, counts: [usize; 3]) -> Vec<Str
     } else {
         "False"
     };
+    let generation = policy["metadata"]["generation"].as_i64().unwrap_or_default();
+    PolicyState { ready, not_ready, unknown, nodes_ready: nodes_ready.to_owned(), generation }
+}
+
+fn shown_by_policy(status: &Value) -> PolicyState {
+    let count = |field: &str| {
+        status["nodes"][field].as_u64().and_then(|it| usize::try_from(it).ok()).unwrap_or_default()
+    };
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let shown = conditions.into_iter().find(|condition| condition["type"] == "NodesReady");
-    let shown = shown.map(|condition| text(condition, "/status")).unwrap_or_default();
-    if shown != should {
-        found.push(format!("policy {name}: NodesReady is {shown:?}, should be {should:?}"));
+    PolicyState {
+        ready: count("ready"),
+        not_ready: count("notReady"),
+        unknown: count("unknown"),
+        nodes_ready: shown.map(|it| text(it, "/status")).unwrap_or_default().to_owned(),
+        generation: status["observedGeneration"].as_i64().unwrap_or_default(),
     }
-    found
 }
 
 fn mount_difference(server: &Server, name: &str, daemon_set: &Value) -> Option<String> {
@@ -311,6 +355,43 @@ fn mount_difference(server: &Server, name: &str, daemon_set: &Value) -> Option<S
     (is != should || !label_fits).then(|| {
         format!("DaemonSet {name}: mounted is {is} with label {label:?}, should be {should}")
     })
+}
+
+/// Agents that a policy wants to be restarted: each started before its node could deny.
+#[must_use]
+pub fn stale_agents(server: &Server) -> Vec<String> {
+    let is_wanted = server.all(Kind::Policy).any(|(_, policy)| wants_restarts(policy));
+    let mut daemon_sets = server.all(Kind::DaemonSet).filter(|_| is_wanted);
+    let sees_securityfs = |daemon_set: &Value| {
+        let fails = !daemon_set["metadata"]["annotations"][MOUNT_FAILS].is_null();
+        !fails && (has_mount(daemon_set) || !needs_mount(daemon_set))
+    };
+    if !daemon_sets.any(|(_, daemon_set)| sees_securityfs(daemon_set)) {
+        return Vec::new();
+    }
+    let pods = server.all(Kind::Pod).filter(|(key, _)| key.0 == "kube-system");
+    let stale = pods.filter(|(_, pod)| {
+        let node = text(pod, "/spec/nodeName");
+        let boot = server.named(Kind::Node, node).map(|node| boot(node)).unwrap_or_default();
+        let report = server.named(Kind::Report, node);
+        let is_tried = server.refused_evictions.contains(text(pod, "/metadata/name"));
+        !is_tried && report.is_some_and(|report| proves(report, boot) && is_stale(pod, report))
+    });
+    stale.map(|((_, name), _)| format!("the agent {name} is stale")).collect()
+}
+
+/// Whether a policy lets stale agents be restarted.
+#[must_use]
+pub fn wants_restarts(policy: &Value) -> bool {
+    policy["spec"]["tetragon"]["restartStaleAgents"] == true
+}
+
+/// Whether an agent started before its node could deny.
+#[must_use]
+pub fn is_stale(pod: &Value, report: &Value) -> bool {
+    let started = text(pod, "/status/containerStatuses/0/state/running/startedAt");
+    // Times in this form are in order as texts.
+    !started.is_empty() && started < text(report, "/status/deniedSince")
 }
 
 /// Tetragon 1.3 needs the mount, 1.4 does not.

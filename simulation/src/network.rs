@@ -15,6 +15,7 @@ use http::Request;
 use kube::client::Body;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -49,6 +50,24 @@ pub struct CrashAt {
     pub after: bool,
 }
 
+/// What happens to the next write about a kind.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Mishap {
+    /// The API server is not ready.
+    Refused,
+    /// An admission webhook does not like it.
+    Invalid,
+    /// Somebody else changed a field just before that means nothing to the operator.
+    Conflict,
+    /// It is carried out, and the connection breaks before the answer.
+    LostAnswer,
+    /// It is carried out, and no answer ever comes.
+    NoAnswer,
+}
+
+/// The annotation that somebody else changes in a [`Mishap::Conflict`].
+pub const TOUCHED: &str = "simulation/touched";
+
 /// The connection of one process.
 #[derive(Debug)]
 pub struct Network {
@@ -65,6 +84,8 @@ struct State {
     random: fastrand::Rng,
     is_dead: bool,
     is_paused: bool,
+    /// The process is paused when its next request is about to be handed to the connection.
+    pauses_at_request: bool,
     /// Connections made before this many cuts and freezes are of an older era.
     era: u64,
     /// Connections of earlier eras are cut, or hang.
@@ -72,13 +93,30 @@ struct State {
     frozen_before: u64,
     unreachable_until: Duration,
     crash: Option<CrashAt>,
-    refuse_next_write: bool,
+    next_write: Option<NextWrite>,
+    /// Kinds whose watch was lost.
+    gaps: [Gap; Kind::ALL.len()],
     /// What the process was told, by kind: when, and up to which version.
     told: [Vec<Told>; Kind::ALL.len()],
     /// The last write of each Node that was answered.
     node_writes: BTreeMap<String, NodeWrite>,
     /// When the process sent its last successful renewal of the Lease, and for how long it holds.
     lease: Option<Term>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct NextWrite {
+    kind: Kind,
+    mishap: Mishap,
+}
+
+/// A watch that was lost: until when the kind cannot be read, and whether it has to be listed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    /// Watches of earlier eras are cut.
+    before: u64,
+    until: Duration,
+    is_forgotten: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,12 +146,14 @@ impl Network {
             random: fastrand::Rng::with_seed(seed ^ (id as u64).wrapping_mul(0x9e37_79b9)),
             is_dead: false,
             is_paused: false,
+            pauses_at_request: false,
             era: 0,
             cut_before: 0,
             frozen_before: 0,
             unreachable_until: Duration::ZERO,
             crash: None,
-            refuse_next_write: false,
+            next_write: None,
+            gaps: [Gap::default(); Kind::ALL.len()],
             told: std::array::from_fn(|_| Vec::new()),
             node_writes: BTreeMap::new(),
             lease: None,
@@ -136,9 +176,36 @@ impl Network {
         self.woken.notify_waiters();
     }
 
+    /// Stops the process as SIGSTOP does, or lets it go on. Time goes on for its timers.
     pub fn pause(&self, is_paused: bool) {
-        self.state.lock().is_paused = is_paused;
+        let mut state = self.state.lock();
+        state.is_paused = is_paused;
+        state.pauses_at_request = false;
+        drop(state);
         self.woken.notify_waiters();
+    }
+
+    /// Pauses the process at its next request, between the last check and the connection.
+    pub fn pause_at_request(&self) {
+        self.state.lock().pauses_at_request = true;
+    }
+
+    /// Whether a request may not be handed over now.
+    fn holds_back(&self) -> bool {
+        let mut state = self.state.lock();
+        state.is_paused |= std::mem::take(&mut state.pauses_at_request);
+        state.is_paused || state.is_dead
+    }
+
+    /// As the seed decides.
+    pub fn random_bool(&self) -> bool {
+        self.state.lock().random.bool()
+    }
+
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        let state = self.state.lock();
+        state.is_paused || state.is_dead
     }
 
     /// Breaks every connection.
@@ -164,9 +231,25 @@ impl Network {
         self.state.lock().crash = Some(crash);
     }
 
-    /// The API server refuses the next write, whatever the weather.
-    pub fn refuse_next_write(&self) {
-        self.state.lock().refuse_next_write = true;
+    /// That happens to the next write about that kind, whatever the weather.
+    pub fn befall_next_write(&self, kind: Kind, mishap: Mishap) {
+        self.state.lock().next_write = Some(NextWrite { kind, mishap });
+    }
+
+    /// The watch of that kind breaks, the kind cannot be read for that time, and then has to be
+    /// listed.
+    pub fn lose_watch(&self, kind: Kind, unreachable: Duration) {
+        let mut state = self.state.lock();
+        state.era += 1;
+        let (before, until) = (state.era, clock::elapsed() + unreachable);
+        state.gaps[kind.index()] = Gap { before, until, is_forgotten: true };
+        drop(state);
+        self.woken.notify_waiters();
+    }
+
+    /// Whether a watch that begins now gets 410 because of a gap.
+    pub fn must_list(&self, kind: Kind) -> bool {
+        std::mem::take(&mut self.state.lock().gaps[kind.index()].is_forgotten)
     }
 
     #[must_use]
@@ -226,13 +309,13 @@ impl Network {
         self.state.lock().lease = term;
     }
 
-    /// Returns when the connections of that era are cut.
-    pub async fn cut(&self, era: u64) {
-        self.until(|state| era < state.cut_before).await;
+    /// Returns when a watch of that kind and era is cut.
+    pub async fn cut(&self, kind: Kind, era: u64) {
+        self.until(|state| era < state.cut_before || era < state.gaps[kind.index()].before).await;
     }
 
     /// Returns when the process runs. Never, where it is dead.
-    async fn running(&self) {
+    pub async fn running(&self) {
         self.until(|state| !state.is_dead && !state.is_paused).await;
     }
 
@@ -274,25 +357,46 @@ impl Network {
 
     fn fate(&self, call: &Call) -> Fate {
         let mut state = self.state.lock();
-        let refuse = call.is_write()
-            && !call.path.contains("/leases/")
-            && std::mem::take(&mut state.refuse_next_write);
-        let State { weather, random, .. } = &mut *state;
-        let fate = weather.fate(random, call);
-        let busy = || Refusal::new(503, "ServiceUnavailable", "refused once");
-        Fate { refusal: if refuse { Some(busy()) } else { fate.refusal }, ..fate }
+        let State { weather, random, next_write, .. } = &mut *state;
+        let mut fate = weather.fate(random, call);
+        let kind = Target::parse(&call.path).filter(|_| call.is_write()).map(|it| it.kind);
+        let befallen = next_write.filter(|next| kind == Some(next.kind));
+        if let Some(NextWrite { mishap, .. }) = befallen {
+            *next_write = None;
+            match mishap {
+                Mishap::Refused => {
+                    fate.refusal = Some(Refusal::new(503, "ServiceUnavailable", "refused once"));
+                }
+                Mishap::Invalid => {
+                    fate.refusal = Some(Refusal::new(422, "Invalid", "refused once"))
+                }
+                Mishap::Conflict => fate.conflict = true,
+                Mishap::LostAnswer => fate.lost_after = true,
+                Mishap::NoAnswer => (fate.lost_after, fate.hangs) = (true, true),
+            }
+        }
+        fate
     }
 
-    async fn request(self: Arc<Self>, request: Request<Body>) -> io::Result<Response> {
+    /// Whether nothing can be had of what that request is about.
+    fn is_unreachable(&self, call: &Call) -> bool {
+        let state = self.state.lock();
+        let kind = Target::parse(&call.path).filter(|_| !call.is_write()).map(|it| it.kind);
+        let gap = kind.map_or(Duration::ZERO, |kind| state.gaps[kind.index()].until);
+        clock::elapsed() < state.unreachable_until.max(gap)
+    }
+
+    async fn request(
+        self: Arc<Self>,
+        request: Request<Body>,
+        sent: Duration,
+    ) -> io::Result<Response> {
         let call = requests::read(request).await?;
-        let sent = clock::elapsed();
         self.running().await;
         let (era, fate) = (self.era(), self.fate(&call));
         sleep(fate.out).await;
         self.still_connected(era).await;
-        if era < self.state.lock().cut_before
-            || clock::elapsed() < self.state.lock().unreachable_until
-        {
+        if era < self.state.lock().cut_before || self.is_unreachable(&call) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         if fate.lost_before {
@@ -301,6 +405,9 @@ impl Network {
         if call.is_write() && self.crashes(false) {
             self.kill();
             return std::future::pending().await;
+        }
+        if fate.conflict {
+            touch(&mut self.server.lock(), &call);
         }
         let response = self.answer(&call, fate.refusal.as_ref(), sent);
         if call.is_write() && self.crashes(true) {
@@ -331,6 +438,10 @@ impl Network {
         let mut server = self.server.lock();
         if let Some(refusal) = refusal {
             server.trace(self.id, call, refusal.code);
+            if let Some(pod) = call.path.strip_suffix("/eviction") {
+                let pod = pod.rsplit('/').next().unwrap_or_default().to_owned();
+                server.refused_evictions.insert(pod);
+            }
             return Err(refusal.clone());
         }
         let (answer, written) = server.handle(call);
@@ -370,20 +481,73 @@ fn listed(call: &Call, answer: &Result<Answer, Refusal>) -> Option<(Kind, u64)> 
     is_last.then_some((target.kind, version))
 }
 
+/// Somebody changes a field of the object that the operator does not look at.
+fn touch(server: &mut Server, call: &Call) {
+    let Some(target) = Target::parse(&call.path) else { return };
+    let key = (target.namespace, target.name.unwrap_or_default());
+    let version = server.version();
+    server.edit(target.kind, &key, |object| {
+        object["metadata"]["annotations"][TOUCHED] = json!(version.to_string());
+    });
+}
+
 /// The service under a process's client.
-#[derive(Clone, Debug)]
-pub struct Connection(pub Arc<Network>);
+#[derive(Debug)]
+pub struct Connection {
+    network: Arc<Network>,
+    /// The connection of the election is not fenced.
+    is_fenced: bool,
+    running: Running,
+}
+
+/// Resolves when the process runs again.
+struct Running(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Running")
+    }
+}
+
+impl Connection {
+    #[must_use]
+    pub const fn fenced(network: Arc<Network>) -> Self {
+        Self { network, is_fenced: true, running: Running(None) }
+    }
+
+    #[must_use]
+    pub const fn of_the_election(network: Arc<Network>) -> Self {
+        Self { network, is_fenced: false, running: Running(None) }
+    }
+}
 
 impl tower::Service<Request<Body>> for Connection {
     type Response = Response;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Response>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// Pending while the process is paused: what was not handed over then is checked afterwards.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let holds_back =
+            if self.is_fenced { self.network.holds_back() } else { self.network.is_stopped() };
+        if !holds_back {
+            self.running.0 = None;
+            return Poll::Ready(Ok(()));
+        }
+        let network = self.network.clone();
+        let running = || Box::pin(async move { network.running().await }) as _;
+        let waiting = self.running.0.get_or_insert_with(running);
+        let ready = waiting.as_mut().poll(cx);
+        ready.map(|()| {
+            self.running.0 = None;
+            Ok(())
+        })
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(self.0.clone().request(request))
+        if self.is_fenced {
+            checks::handed_over(&self.network, &request);
+        }
+        Box::pin(self.network.clone().request(request, clock::elapsed()))
     }
 }

@@ -96,6 +96,10 @@ pub fn report(report: Report, boot: &str, now: Timestamp) -> Value {
         Report::NoChecks => status["checks"] = json!([]),
         Report::WrongReason => status["reason"] = json!("BpfNotInLsmList"),
         Report::UnknownProbe => status["probeVersion"] = json!("7.0.0"),
+        Report::NewProbe => {
+            status = self::report(Report::Attached, boot, now);
+            status["probeVersion"] = json!("0.1.1");
+        }
     }
     status
 }
@@ -126,6 +130,11 @@ pub fn policy(policy: Policy) -> Value {
             json!({"tetragon": tetragon("Auto"), "taint": taint(ours, "NoSchedule")})
         }
         Policy::NoMount => json!({"tetragon": tetragon("Never")}),
+        Policy::Restarts => {
+            let mut tetragon = tetragon("Auto");
+            tetragon["restartStaleAgents"] = json!(true);
+            json!({"tetragon": tetragon})
+        }
     }
 }
 

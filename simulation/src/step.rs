@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::CrashAt;
+use crate::network::{CrashAt, Mishap};
+use crate::server::kind::Kind;
 use crate::weather::Weather;
 
 /// Nodes that a history can have, `n0` to `n4`.
@@ -36,6 +37,8 @@ pub enum Report {
     WrongReason,
     /// Evidence Denied by a probe of an unknown version.
     UnknownProbe,
+    /// A new version of the probe, which finds the canary attached only.
+    NewProbe,
 }
 
 /// What a policy asks for.
@@ -60,6 +63,8 @@ pub enum Policy {
     MountAndTaint,
     /// Tetragon without the mount.
     NoMount,
+    /// Tetragon with the mount, and stale agents are restarted.
+    Restarts,
 }
 
 /// What somebody else writes to a Node.
@@ -87,6 +92,10 @@ pub enum Foreign {
     OurCondition,
     /// The zone becomes `a`, or `b`.
     Zone(bool),
+    /// An annotation of their own.
+    Annotation,
+    /// The node is closed for new pods.
+    Cordon,
 }
 
 /// A release of Tetragon.
@@ -144,11 +153,26 @@ pub enum Step {
         replica: u8,
         milliseconds: u32,
     },
+    /// The watch of one kind breaks, and the kind cannot be read for a while. What was missed
+    /// cannot be had: the next watch gets 410.
+    LoseWatch {
+        replica: u8,
+        kind: Kind,
+        milliseconds: u32,
+    },
+    /// What happens to the next write about that kind.
+    NextWrite {
+        replica: u8,
+        kind: Kind,
+        mishap: Mishap,
+    },
     /// Connections hang. Nobody says so.
     Freeze(u8),
     /// The API server forgets old versions.
     Compact,
     Pause(u8),
+    /// The process is paused when its next request is about to be handed to the connection.
+    PauseAtRequest(u8),
     Resume(u8),
     Crash(u8),
     CrashAtWrite(u8, CrashAt),
@@ -159,4 +183,52 @@ pub enum Step {
     ClockJump {
         seconds: i32,
     },
+}
+
+impl Step {
+    /// Whether it is about processes, their connections or their clock, and no object changes.
+    #[must_use]
+    pub const fn is_fault(&self) -> bool {
+        match self {
+            Self::Weather(_)
+            | Self::Cut { .. }
+            | Self::CutAndCompact { .. }
+            | Self::LoseWatch { .. }
+            | Self::NextWrite { .. }
+            | Self::Freeze(_)
+            | Self::Compact
+            | Self::Pause(_)
+            | Self::PauseAtRequest(_)
+            | Self::Resume(_)
+            | Self::Crash(_)
+            | Self::CrashAtWrite(..)
+            | Self::Stop(_)
+            | Self::Start(_)
+            | Self::ClockJump { .. } => true,
+            Self::Wait { .. }
+            | Self::AddNode(_)
+            | Self::RemoveNode(_)
+            | Self::ReplaceNode(_)
+            | Self::Reboot(_)
+            | Self::Report(..)
+            | Self::DeleteReport(_)
+            | Self::Renew(_)
+            | Self::ApplyPolicy(..)
+            | Self::DeletePolicy(_)
+            | Self::Release(_)
+            | Self::PublishProfile(_)
+            | Self::FalseProfile(_)
+            | Self::DeleteProfile(_)
+            | Self::Foreign(..)
+            | Self::EmptyStatus(_)
+            | Self::InstallTetragon(_)
+            | Self::DeleteTetragon
+            | Self::RevertMount
+            | Self::UpgradeTetragon
+            | Self::InstallTracingPolicies
+            | Self::RemoveTracingPolicies
+            | Self::ApplyTracingPolicy(_)
+            | Self::DeleteTracingPolicy(_) => false,
+        }
+    }
 }

@@ -55,6 +55,8 @@ pub struct Fate {
     pub lost_before: bool,
     pub lost_after: bool,
     pub hangs: bool,
+    /// Somebody else changes the object just before.
+    pub conflict: bool,
     pub refusal: Option<Refusal>,
 }
 
@@ -87,6 +89,7 @@ impl Weather {
             lost_before: happens(random, self.lost_before),
             lost_after: happens(random, self.lost_after),
             hangs: happens(random, self.hanging),
+            conflict: false,
             refusal: happens(random, self.refused).then(|| refusal(random, call)),
         }
     }

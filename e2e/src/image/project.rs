@@ -181,7 +181,7 @@ fn test_agent(release: &str) -> Built {
         entrypoint: vec![names[0].to_owned(), format!("--release={release}")],
         user: Some("0".to_owned()),
         architecture: ARCHITECTURE.to_owned(),
-        files: names.map(|name| (name.to_owned(), paths::static_program("tetragon"))).into(),
+        files: names.map(|name| (name.to_owned(), paths::test_agent())).into(),
     };
     Built { file: archive(&format!("tetragon-{release}")), image }
 }

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::polling::{self, Due, LoadErrors, PATIENCE, Poll, PollState, Reply, Trigger};
 use super::target::Target;
@@ -30,7 +30,7 @@ struct Inner {
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Rollout {
     counts: String,
-    since: Timestamp,
+    since: Instant,
 }
 
 /// The last reply of one agent.
@@ -82,7 +82,7 @@ impl Answers {
     }
 
     /// See [`polling::due`].
-    pub fn due(&self, target: &Target, trigger: &Trigger, now: Timestamp) -> Option<Due> {
+    pub fn due(&self, target: &Target, trigger: &Trigger, now: Instant) -> Option<Due> {
         polling::due(self.0.lock().agents.get(target), trigger, now)
     }
 
@@ -118,7 +118,7 @@ impl Answers {
     }
 
     /// Notes the counts of a DaemonSet's agents. A change means that agents start or stop.
-    pub fn note_rollout(&self, key: &DaemonSetKey, counts: String, now: Timestamp) {
+    pub fn note_rollout(&self, key: &DaemonSetKey, counts: String, now: Instant) {
         let mut inner = self.0.lock();
         if inner.rollouts.get(key).is_none_or(|before| before.counts != counts) {
             inner.rollouts.insert(key.clone(), Rollout { counts, since: now });
@@ -126,7 +126,7 @@ impl Answers {
     }
 
     /// Whether agents of that DaemonSet may have started within the last minute.
-    pub fn may_have_started(&self, key: &DaemonSetKey, now: Timestamp) -> bool {
+    pub fn may_have_started(&self, key: &DaemonSetKey, now: Instant) -> bool {
         let inner = self.0.lock();
         inner.rollouts.get(key).is_none_or(|rollout| now.duration_since(rollout.since) < PATIENCE)
     }

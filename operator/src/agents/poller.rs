@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use futures::{StreamExt, stream};
+use tokio::time::Instant;
 
 use super::catalogue::Catalogue;
 use super::policy_agents::{PolicyAgents, server_names};
@@ -39,7 +40,7 @@ pub const MAX_CONCURRENT: usize = 16;
 pub async fn poll_agents(ctx: &Context, stop: impl Future) {
     let rounds = async {
         loop {
-            let next = tokio::time::Instant::now() + ROUND;
+            let next = Instant::now() + ROUND;
             round(ctx, async |at: AgentAddress, tls| {
                 ask(&at.endpoints, tls.as_deref(), &Limits::default()).await
             })
@@ -86,7 +87,7 @@ pub(super) async fn round(
 }
 
 /// Agents of one lane. The one that is due longest is first.
-type DueLane<'a> = BTreeSet<(jiff::Timestamp, &'a Target)>;
+type DueLane<'a> = BTreeSet<(Option<Instant>, &'a Target)>;
 
 #[derive(Default)]
 struct DueAgents<'a> {
@@ -95,7 +96,7 @@ struct DueAgents<'a> {
 }
 
 fn due<'a>(questions: &'a BTreeMap<Target, Question>, ctx: &Context) -> DueAgents<'a> {
-    let now = (ctx.now)();
+    let now = (ctx.instant)();
     let mut agents = DueAgents::default();
     for (target, Question { trigger, .. }) in questions {
         let Some(due) = ctx.agents.due(target, trigger, now) else {
@@ -124,12 +125,12 @@ fn record(
         catalogue.trim(&mut response.answer);
         catalogue.is_complete(&question.placements, &response.answer)
     });
-    let now = (ctx.now)();
+    let now = ctx.moment();
     let poll = Poll {
         trigger: question.trigger.clone(),
         result,
         is_complete,
-        may_have_started: ctx.agents.may_have_started(&target.daemon_set, now),
+        may_have_started: ctx.agents.may_have_started(&target.daemon_set, now.instant),
         now,
         jitter: fastrand::f64(),
     };
@@ -149,7 +150,7 @@ fn note_rollouts(ctx: &Context) {
         if let Some(PolicyAgents { key, reachable: Ok(agents), .. }) =
             PolicyAgents::of(&policy, ctx)
         {
-            ctx.agents.note_rollout(&key, agents.counts(), (ctx.now)());
+            ctx.agents.note_rollout(&key, agents.counts(), (ctx.instant)());
         }
     }
 }

@@ -17,9 +17,11 @@ use kube_runtime::watcher::Event;
 use lsm_ready_crds::fixture;
 use lsm_ready_tetragon::tracing_policy::Name;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tower_test::mock;
 
 use crate::context::Context;
+use crate::context::moment::tests::second;
 use crate::tracing_policies::snapshot::Object;
 use crate::tracing_policies::snapshot::tests::object;
 use crate::watch::kept::Kept;
@@ -42,6 +44,10 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_767_226_200).unwrap()
 }
 
+fn instant() -> Instant {
+    second(0).instant
+}
+
 impl Fixture {
     pub(crate) fn new() -> Self {
         let (service, handle) = mock::pair();
@@ -51,6 +57,7 @@ impl Fixture {
         let reporter = Reporter { controller: "test".into(), instance: None };
         let ctx = Arc::new(Context {
             now,
+            instant,
             ..Context::new(
                 client,
                 reporter,
@@ -87,9 +94,10 @@ impl Fixture {
         self
     }
 
-    /// Replaces the clock.
-    pub(crate) fn with_clock(mut self, now: fn() -> Timestamp) -> Self {
-        Arc::get_mut(&mut self.ctx).unwrap().now = now;
+    /// Replaces the wall clock and the monotonic clock.
+    pub(crate) fn with_clocks(mut self, now: fn() -> Timestamp, instant: fn() -> Instant) -> Self {
+        let ctx = Arc::get_mut(&mut self.ctx).unwrap();
+        (ctx.now, ctx.instant) = (now, instant);
         self
     }
 

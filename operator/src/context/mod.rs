@@ -6,17 +6,20 @@ pub mod backoff;
 pub(crate) mod fixture;
 pub mod forget;
 pub mod metrics;
+pub mod moment;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
 use kube_runtime::events::{Recorder, Reporter};
+use tokio::time::Instant;
 
 use crate::agents::tls::TlsFiles;
 use crate::breaker::Breaker;
 use crate::context::backoff::Backoffs;
 use crate::context::metrics::Metrics;
+use crate::context::moment::Moment;
 use crate::node::contest::Contests;
 use crate::node::fleet::Fleet;
 use crate::node::required::{self, AllRequired};
@@ -66,6 +69,8 @@ pub struct Context {
     pub events: Recorder,
     /// The clock. Tests replace it by a fixed time.
     pub now: fn() -> Timestamp,
+    /// The monotonic clock. Tests replace it too.
+    pub instant: fn() -> Instant,
 }
 
 impl Context {
@@ -97,7 +102,13 @@ impl Context {
             metrics,
             readiness: Readiness::default(),
             now: Timestamp::now,
+            instant: Instant::now,
         }
+    }
+
+    /// This moment by both clocks.
+    pub fn moment(&self) -> Moment {
+        Moment { time: (self.now)(), instant: (self.instant)() }
     }
 
     /// What all policies require of nodes now.

@@ -30,8 +30,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::context::Context;
@@ -49,7 +48,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Memory {
     pub unnamed: Unnamed,
     /// When the last Event about a false profile was published.
-    pub told: Option<Timestamp>,
+    pub told: Option<Instant>,
 }
 
 /// Sweeps until `stop` ends.
@@ -57,7 +56,7 @@ pub async fn sweeps(ctx: &Context, stop: impl Future) {
     let sweeps = async {
         let mut memory = Memory::default();
         loop {
-            let has_more = match sweep(ctx, &mut memory, (ctx.now)()).await {
+            let has_more = match sweep(ctx, &mut memory, (ctx.instant)()).await {
                 Ok(has_more) => {
                     ctx.metrics.reconciled("profile", "ok");
                     has_more
@@ -85,7 +84,7 @@ pub async fn sweeps(ctx: &Context, stop: impl Future) {
 }
 
 /// One sweep. Returns whether there is more to delete than one sweep may.
-pub async fn sweep(ctx: &Context, memory: &mut Memory, now: Timestamp) -> Result<bool, Error> {
+pub async fn sweep(ctx: &Context, memory: &mut Memory, now: Instant) -> Result<bool, Error> {
     // 1. Collect what is known.
     let profiles = ctx.stores.profiles.state();
     let reports = ctx.stores.reports.state();

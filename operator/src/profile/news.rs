@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube_runtime::events::{Event, EventType};
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::text::truncate;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Memory;
@@ -27,14 +27,12 @@ const MAX_NODE: usize = 253;
 pub(super) async fn publish(
     deleted: &[Deletion],
     memory: &mut Memory,
-    now: Timestamp,
+    now: Instant,
     ctx: &Context,
 ) {
     let mut lies = deleted.iter().filter(|deletion| deletion.why == Why::FalseName);
     let Some(first) = lies.next() else { return };
-    let is_recent = |told: Timestamp| {
-        Duration::try_from(now.duration_since(told)).is_ok_and(|age| age < INTERVAL)
-    };
+    let is_recent = |told: Instant| now.saturating_duration_since(told) < INTERVAL;
     if memory.told.is_some_and(is_recent) {
         return;
     }

@@ -1,12 +1,13 @@
 //! Scenarios: the requests that the sweep of hook profiles sends, one by one.
 
-use jiff::Timestamp;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{LsmHookProfile, LsmNode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Memory, sweep};
 use crate::context::fixture::{Exchange, Fixture, report};
+use crate::context::moment::tests::second;
 
 fn spec(kernel: &str) -> LsmHookProfileSpec {
     LsmHookProfileSpec { kernel: kernel.to_owned(), ..Default::default() }
@@ -20,8 +21,8 @@ fn profile(kernel: &str) -> Value {
     object
 }
 
-fn minute(minute: i64) -> Timestamp {
-    Timestamp::from_second(1_767_226_200 + 60 * minute).unwrap()
+fn minute(minute: u64) -> Instant {
+    second(60 * minute).instant
 }
 
 fn naming(kernel: &str) -> Value {

@@ -144,7 +144,7 @@ async fn setup(cli: &Cli) -> kube::Result<(Setup, Option<Teardown>)> {
     let identity = cli.identity();
     let without_election = Held::without_election();
     let held = if identity.is_some() { Held::default() } else { without_election.clone() };
-    let teardown = identity.as_ref().map(|me| Teardown::new(&config, &me.namespace, held.clone()));
+    let teardown = identity.as_ref().map(|me| Teardown::new(&config, me, held.clone()));
     let setup = Setup {
         client: connection::client(&config, KeepAlive::WORK, &held)?,
         lease_client: connection::client(&config, KeepAlive::LEASE, &without_election)?,

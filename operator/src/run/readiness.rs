@@ -14,12 +14,12 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube_runtime::reflector::{Lookup, Store};
 use lsm_ready_crds::text::truncate;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::run::election::LEASE;
+use crate::watch::first_list::FirstList;
 use crate::watch::store::Stores;
 
 /// A standby replica that has not reached the Lease for so long is not ready.
@@ -135,12 +135,13 @@ impl Readiness {
 
     /// Returns when every store has its first list.
     pub async fn wait_for_lists(&self, stores: &Stores) {
+        let lists = &stores.first_lists;
         tokio::join!(
-            self.wait_for_list(&stores.nodes, "Node"),
-            self.wait_for_list(&stores.reports, "LsmNode"),
-            self.wait_for_list(&stores.profiles, "LsmHookProfile"),
-            self.wait_for_list(&stores.policies, "LsmPolicy"),
-            self.wait_for_list(&stores.daemon_sets, "DaemonSet"),
+            self.wait_for_list(&lists.nodes, "Node"),
+            self.wait_for_list(&lists.reports, "LsmNode"),
+            self.wait_for_list(&lists.profiles, "LsmHookProfile"),
+            self.wait_for_list(&lists.policies, "LsmPolicy"),
+            self.wait_for_list(&lists.daemon_sets, "DaemonSet"),
             async {
                 // A missing CRD and a missing right both count as done: neither may hold up the
                 // rest.
@@ -150,13 +151,9 @@ impl Readiness {
         );
     }
 
-    async fn wait_for_list<K>(&self, store: &Store<K>, kind: &str)
-    where
-        K: Lookup<DynamicType = ()> + Clone + 'static,
-    {
-        if store.wait_until_ready().await.is_ok() {
-            self.listed(kind);
-        }
+    async fn wait_for_list(&self, list: &FirstList, kind: &str) {
+        list.wait().await;
+        self.listed(kind);
     }
 }
 

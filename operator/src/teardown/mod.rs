@@ -4,12 +4,16 @@
 //! ## Flow
 //! The leader puts a finalizer on the few objects without which it could not clean up: its
 //! ServiceAccount, its ClusterRoles and their bindings. When one of them, or its namespace, is being
-//! deleted → stop all other work → clean up, as long as the token works → remove the finalizers. At
-//! an orderly end that is no uninstallation: remove the finalizers only.
+//! deleted → stop all other work → clean up, as long as the token works → remove the finalizers.
+//!
+//! A leader that ends in order waits for what comes next. Another replica leads → leave the
+//! finalizers to it. The deletion begins → clean up. Neither within [`SUCCESSOR_WITHIN`] → remove
+//! the finalizers only.
 //!
 //! ## Guarantees
-//! - Where no operator ever led, or where it ended in order, there is no finalizer, and every
-//!   deletion ends at once.
+//! - A change of the leader writes no finalizer.
+//! - Where no operator ever led, or where the last one ended in order, there is no finalizer, and
+//!   every deletion ends at once.
 //! - A living leader always removes its finalizers, also when the cleanup failed: the deletion ends
 //!   within [`CLEAN_WITHIN`] and some seconds.
 //! - A deletion of the ClusterRole `lsm-ready-patching` or its binding alone is no uninstallation.
@@ -41,6 +45,7 @@ use tokio::time::{Instant, interval, timeout};
 use tracing::{error, info, warn};
 
 use crate::run::connection::{self, Held, KeepAlive};
+use crate::run::election::{Identity, successor};
 use guarded::{Guarded, Step, guarded, step};
 use release::Pending;
 
@@ -48,6 +53,9 @@ use release::Pending;
 pub const CLEAN_WITHIN: Duration = Duration::from_secs(40);
 /// How long a replica that does not lead leaves the cleanup to the leader.
 const STANDBY_WAITS: Duration = Duration::from_secs(15);
+/// How long a leader that has ended waits for another replica to lead, or for an uninstallation. A
+/// tool that deletes the operator and its rights one after the other needs some seconds.
+const SUCCESSOR_WITHIN: Duration = Duration::from_secs(5);
 /// How often a replica looks whether it leads.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long one look at the objects may take.
@@ -60,6 +68,7 @@ const ATTEMPTS: u32 = 3;
 pub struct Teardown {
     config: Config,
     client: Client,
+    me: Identity,
     held: Held,
     /// Whether this replica has led.
     led: AtomicBool,
@@ -67,32 +76,52 @@ pub struct Teardown {
 }
 
 impl Teardown {
-    /// For the operator in that namespace. `held` says whether this replica leads.
-    pub fn new(config: &Config, namespace: &str, held: Held) -> kube::Result<Self> {
-        let client = connection::client(config, KeepAlive::WORK, &Held::without_election())?;
-        let config = config.clone();
-        Ok(Self { config, client, held, led: AtomicBool::new(false), guarded: guarded(namespace) })
+    /// For this replica. `held` says whether it leads.
+    pub fn new(config: &Config, me: &Identity, held: Held) -> kube::Result<Self> {
+        Ok(Self {
+            client: connection::client(config, KeepAlive::WORK, &Held::without_election())?,
+            config: config.clone(),
+            me: me.clone(),
+            held,
+            led: AtomicBool::new(false),
+            guarded: guarded(&me.namespace),
+        })
     }
 
     /// Does the work. Stops it and cleans up as soon as lsm-ready is being uninstalled.
     pub async fn beside<E>(&self, work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let worked = tokio::select! {
-            worked = work => Some(worked),
-            () = self.deletion() => None,
-        };
-        let Some(worked) = worked else {
-            self.clean_up().await;
-            return Ok(());
+            worked = work => worked,
+            () = self.deletion(STANDBY_WAITS) => {
+                self.clean_up().await;
+                return Ok(());
+            }
         };
         if !self.led.load(Ordering::Relaxed) {
             return worked;
         }
-        if self.is_being_deleted().await {
-            self.clean_up().await;
-        } else if worked.is_ok() {
-            self.let_go(Release::OneByOne).await;
+        let next = match &worked {
+            _ if self.is_being_deleted().await => Next::Uninstallation,
+            Ok(()) => self.next().await,
+            Err(_) => Next::Leader,
+        };
+        match next {
+            Next::Uninstallation => self.clean_up().await,
+            Next::Leader => {}
+            Next::Nothing => self.let_go(Release::OneByOne).await,
         }
         worked
+    }
+
+    /// What comes after the orderly end of this leader.
+    async fn next(&self) -> Next {
+        let next = async {
+            tokio::select! {
+                () = self.deletion(Duration::ZERO) => Next::Uninstallation,
+                () = successor::leads(&self.client, &self.me) => Next::Leader,
+            }
+        };
+        timeout(SUCCESSOR_WITHIN, next).await.unwrap_or(Next::Nothing)
     }
 
     fn role(&self) -> Role {
@@ -103,8 +132,9 @@ impl Teardown {
         Role::Leader
     }
 
-    /// Returns when lsm-ready is being uninstalled. A leader sets the finalizers meanwhile.
-    async fn deletion(&self) {
+    /// Returns when lsm-ready is being uninstalled. A leader sets the finalizers meanwhile. A
+    /// replica that does not lead returns after `patience`.
+    async fn deletion(&self, patience: Duration) {
         let mut changes = self.changes();
         let mut ticks = interval(LOOK);
         let mut objects = BTreeMap::new();
@@ -127,7 +157,7 @@ impl Teardown {
                 }
             }
             let is_mine = role == Role::Leader
-                || deleted_at.is_some_and(|since: Instant| since.elapsed() >= STANDBY_WAITS);
+                || deleted_at.is_some_and(|since: Instant| since.elapsed() >= patience);
             if deleted_at.is_some() && is_mine {
                 return;
             }
@@ -263,6 +293,15 @@ impl Change {
 enum Role {
     Leader,
     Standby,
+}
+
+/// What comes after a leader has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Next {
+    Uninstallation,
+    /// Another replica, or this container once more.
+    Leader,
+    Nothing,
 }
 
 /// How finalizers are removed.

@@ -156,8 +156,8 @@ impl DaemonSetState {
         let failure = self.failure.as_ref().filter(|failure| failure.lasting)?;
         let generation = observed.daemon_set.metadata.generation;
         let same = failure.write == *write && failure.generation == generation;
-        let retry = failure.tried.checked_add(write.retry_after()).ok()?;
-        (same && observed.now < retry).then_some(retry)
+        let retry = observed.now.until(failure.tried + write.retry_after());
+        retry.filter(|_| same)
     }
 
     /// The DaemonSet does not show our newest write yet. Versions are decimal numbers that grow
@@ -180,7 +180,7 @@ impl DaemonSetState {
         outcome: &Result<Outcome, Error>,
         observed: &Observation<'_>,
     ) -> bool {
-        let attempt = Attempt { write, daemon_set: observed.daemon_set, at: observed.now };
+        let attempt = Attempt { write, daemon_set: observed.daemon_set, at: observed.now.instant };
         match outcome {
             Ok(Outcome::Written(written)) => return self.record_written(write, written, observed),
             Ok(Outcome::Gone) => *self = Self::default(),
@@ -220,7 +220,7 @@ impl DaemonSetState {
                 self.reverts.applied(observed.now);
             }
             Write::Mount { .. } => {
-                let attempt = Attempt { write, daemon_set: written, at: observed.now };
+                let attempt = Attempt { write, daemon_set: written, at: observed.now.instant };
                 let refused = attempt.refused(ConditionReason::ApplyFailed, REMOVED_BY_WEBHOOK);
                 self.failure = Some(refused);
             }
@@ -245,6 +245,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::context::moment::Moment;
+    use crate::context::moment::tests::second;
     use crate::tetragon::merge::PolicyRequests;
     use crate::tetragon::nodes::NodeFacts;
     use crate::tetragon::state::Failure;
@@ -262,12 +264,12 @@ mod tests {
         Plan::Patch { container: "tetragon".into(), need: Need::Always }
     }
 
-    fn minute(minutes: i64) -> Timestamp {
-        Timestamp::from_second(minutes * 60).unwrap()
+    fn minute(minutes: u64) -> Moment {
+        second(minutes * 60)
     }
 
     /// The observation of that DaemonSet with that plan, and an open gate.
-    fn observe(daemon_set: &DaemonSet, plan: Plan, now: Timestamp) -> Observation<'_> {
+    fn observe(daemon_set: &DaemonSet, plan: Plan, now: Moment) -> Observation<'_> {
         let (requests, nodes) = (PolicyRequests::default(), NodeFacts::default());
         Observation { plan, ..Observation::new(daemon_set, requests, nodes, now) }
     }
@@ -295,7 +297,7 @@ mod tests {
             lasting,
             write,
             generation: Some(generation),
-            tried: minute(0),
+            tried: minute(0).instant,
         };
         DaemonSetState { failure: Some(failure), ..DaemonSetState::default() }
     }
@@ -304,7 +306,7 @@ mod tests {
     fn a_lasting_failure_waits_unless_something_changed() {
         let other = Write::Mount { container: "agent".into() };
         for (mut state, now, expected) in [
-            (failed(true, 1, mount()), minute(0), Decision::Wait(minute(1))),
+            (failed(true, 1, mount()), minute(0), Decision::Wait(minute(1).time)),
             (failed(true, 1, mount()), minute(1), Decision::Write(mount())),
             (failed(true, 0, mount()), minute(0), Decision::Write(mount())),
             (failed(true, 1, other), minute(0), Decision::Write(mount())),
@@ -317,7 +319,7 @@ mod tests {
         let mut refused = failed(true, 1, Write::Remove);
         assert_eq!(
             refused.decide(&observe(&at("1"), give_back, minute(59))),
-            Decision::Wait(minute(60))
+            Decision::Wait(minute(60).time)
         );
     }
 
@@ -325,11 +327,13 @@ mod tests {
     fn a_closed_gate_writes_nothing_and_counts_no_revert() {
         let mut reverted = DaemonSetState::default();
         reverted.reverts.applied(minute(0));
-        let until = Gate::Until { opens: minute(9), policies: "p".into() };
+        let until = Gate::Until { opens: minute(9).time, policies: "p".into() };
         let held = Gate::Held { word: "hold".into() };
         let daemon_set = at("1");
         for plan in [wanted(), Plan::Remove { superseded: None }] {
-            for (gate, expected) in [(&until, Decision::Wait(minute(9))), (&held, Decision::Rest)] {
+            for (gate, expected) in
+                [(&until, Decision::Wait(minute(9).time)), (&held, Decision::Rest)]
+            {
                 let observed = Observation {
                     gate: gate.clone(),
                     ..observe(&daemon_set, plan.clone(), minute(1))

@@ -69,7 +69,7 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
         return Ok(Action::await_change());
     }
     // 1. Observe (no client required).
-    let now = (ctx.now)();
+    let now = ctx.moment();
     let observed = observe(&daemon_set, &ctx, now);
     let before = ctx.tetragon.recall(&daemon_set);
     let mut state = before.clone();
@@ -88,7 +88,7 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
         if state.record(write, &outcome, &observed) {
             news.push(events::written(write));
         }
-        result = outcome.map(|outcome| outcome.retry_at(write, now));
+        result = outcome.map(|outcome| outcome.retry_at(write, now.time));
     }
 
     // 4. Follow what earlier writes caused (client required). A new write has had no effect yet.
@@ -111,7 +111,7 @@ pub async fn reconcile(daemon_set: Arc<DaemonSet>, ctx: Arc<Context>) -> Result<
     }
     let next = [retry, next_look].into_iter().flatten().min();
     Ok(next.map_or_else(Action::await_change, |next| {
-        Action::requeue(Duration::try_from(next.duration_since(now)).unwrap_or_default())
+        Action::requeue(Duration::try_from(next.duration_since(now.time)).unwrap_or_default())
     }))
 }
 
@@ -146,7 +146,7 @@ pub fn findings(
 ) -> Findings {
     match daemon_set {
         Some(daemon_set) => {
-            let observed = observe(daemon_set, ctx, (ctx.now)());
+            let observed = observe(daemon_set, ctx, ctx.moment());
             condition::findings(policy, &observed, &ctx.tetragon.recall(daemon_set))
         }
         None => condition::without_daemon_set(policy, key),

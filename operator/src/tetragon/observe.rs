@@ -3,7 +3,6 @@
 //! In: the DaemonSet, the stores and the time. Out: an [`Observation`], from which everything else
 //! follows: what to write, and what the policies' conditions say. Needs no client.
 
-use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_tetragon::agent::agent;
 use lsm_ready_tetragon::image::Version;
@@ -20,6 +19,7 @@ use super::rollout::agents::programs;
 use super::rollout::progress::Progress;
 use super::stale::can_help;
 use crate::context::Context;
+use crate::context::moment::Moment;
 use crate::watch::key::DaemonSetKey;
 
 /// One DaemonSet, what the policies ask of it, and what follows from both.
@@ -46,11 +46,11 @@ pub struct Observation<'a> {
     /// Whether a restart can help a stale agent.
     pub restart_helps: bool,
     /// The time of the observation.
-    pub now: Timestamp,
+    pub now: Moment,
 }
 
 /// Reads the policies and the nodes from the stores, and the list of DaemonSets that may be changed.
-pub fn observe<'a>(daemon_set: &'a DaemonSet, ctx: &Context, now: Timestamp) -> Observation<'a> {
+pub fn observe<'a>(daemon_set: &'a DaemonSet, ctx: &Context, now: Moment) -> Observation<'a> {
     let policies = ctx.stores.policies.state();
     let requests =
         PolicyRequests::of(&DaemonSetKey::of(daemon_set), policies.iter().map(AsRef::as_ref));
@@ -79,13 +79,13 @@ impl<'a> Observation<'a> {
         daemon_set: &'a DaemonSet,
         requests: PolicyRequests,
         nodes: NodeFacts,
-        now: Timestamp,
+        now: Moment,
     ) -> Self {
         let without_securityfs = nodes.without_securityfs.clone();
         let request = MountRequest { without_securityfs, ..requests.merged() };
         let agent = AgentTemplate::of(daemon_set, &request.container);
         let plan = unless_confined(plan(daemon_set, &request), agent.as_ref(), &nodes);
-        let gate = gate(&requests.limits(), daemon_set, now).before(&plan);
+        let gate = gate(&requests.limits(), daemon_set, now.time).before(&plan);
         let restart_helps = agent.as_ref().is_some_and(|own| can_help(&plan, own.release));
         let (key, rollout) = (DaemonSetKey::of(daemon_set), Progress::of(daemon_set));
         Self {

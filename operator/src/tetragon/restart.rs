@@ -53,7 +53,7 @@ pub(super) async fn restart_stale_agent(
     if !observed.gate.allows_one() {
         return observed.gate.opens_at();
     }
-    let later = observed.now.checked_add(RETRY_AFTER).ok();
+    let later = observed.now.time.checked_add(RETRY_AFTER).ok();
     let listed = pods::agents(observed.daemon_set, &ctx.client).await;
     let warn = |error: &_| warn!(daemon_set = %observed.key, %error, "stale agents not listed");
     let Ok(agents) = listed.inspect_err(warn) else { return later };

@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt;
 use lsm_ready_crds::ConditionReason;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::revert_backoff::RevertBackoff;
@@ -72,7 +72,7 @@ pub struct Failure {
     /// The generation that the DaemonSet had.
     pub generation: Option<i64>,
     /// When it was tried.
-    pub tried: Timestamp,
+    pub tried: Instant,
 }
 
 /// A write to a DaemonSet, as it was tried.
@@ -83,7 +83,7 @@ pub struct Attempt<'a> {
     /// The DaemonSet before the write.
     pub daemon_set: &'a DaemonSet,
     /// When it was tried.
-    pub at: Timestamp,
+    pub at: Instant,
 }
 
 impl Attempt<'_> {

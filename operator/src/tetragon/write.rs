@@ -1,16 +1,18 @@
 //! The writes that this controller makes to a DaemonSet, and what can come of one.
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::ConditionReason;
 
 use crate::watch::key::DaemonSetKey;
 
 /// A refused mount is not tried again for this long, unless the DaemonSet or the request changes.
-const RETRY_MOUNT: SignedDuration = SignedDuration::from_mins(1);
+const RETRY_MOUNT: Duration = Duration::from_mins(1);
 
 /// The same for a removal that was refused. Nobody waits for it.
-const RETRY_REMOVAL: SignedDuration = SignedDuration::from_hours(1);
+const RETRY_REMOVAL: Duration = Duration::from_hours(1);
 
 /// A write to a DaemonSet.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,7 +36,7 @@ pub enum Write {
 
 impl Write {
     /// How long this write is not tried again after it was refused.
-    pub const fn retry_after(&self) -> SignedDuration {
+    pub const fn retry_after(&self) -> Duration {
         match self {
             Self::Mount { .. } | Self::TakeBack { .. } => RETRY_MOUNT,
             Self::Remove => RETRY_REMOVAL,

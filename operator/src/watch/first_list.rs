@@ -1,14 +1,23 @@
-//! Whether a kind has had its first list.
+//! Whether each kind has had its first list.
 //!
 //! Any number of tasks may wait for it. kube's `Store::wait_until_ready` wakes only the task that
-//! waited last, and one task of the operator waits there already
-//! ([`crate::run::readiness::Readiness`]).
+//! waited last.
 
 use tokio::sync::watch;
 
+/// One for each kind that is listed.
+#[derive(Clone, Debug, Default)]
+pub struct FirstLists {
+    pub nodes: FirstList,
+    pub reports: FirstList,
+    pub profiles: FirstList,
+    pub policies: FirstList,
+    pub daemon_sets: FirstList,
+}
+
 /// A clone shares the answer.
 #[derive(Clone, Debug)]
-pub(super) struct FirstList(watch::Sender<bool>);
+pub struct FirstList(watch::Sender<bool>);
 
 impl Default for FirstList {
     fn default() -> Self {
@@ -17,10 +26,12 @@ impl Default for FirstList {
 }
 
 impl FirstList {
-    pub fn done(&self) {
+    /// The store has every object of the list.
+    pub(super) fn done(&self) {
         self.0.send_if_modified(|is_done| !std::mem::replace(is_done, true));
     }
 
+    /// Returns when the store has had its first list.
     pub async fn wait(&self) {
         // The sender lives as long as this does.
         let _ = self.0.subscribe().wait_for(|is_done| *is_done).await;

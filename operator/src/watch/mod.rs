@@ -24,7 +24,7 @@
 
 pub mod contents;
 mod fetch;
-mod first_list;
+pub mod first_list;
 pub mod guard;
 pub mod kept;
 pub mod key;
@@ -84,19 +84,18 @@ pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
     let changed = || triggers.tracing_policies();
     let tracing =
         tracing_policies::watch::run(client.clone(), writers.tracing_policies, &changed, metrics);
-    let nodes = watch(&client, writers.nodes, Parts::plain(&triggers, Triggers::node));
-    let (reports_listed, policies_listed) = (FirstList::default(), FirstList::default());
-    let reports =
-        Parts { first_list: reports_listed.clone(), ..Parts::plain(&triggers, Triggers::report) };
+    let lists = &triggers.context().stores.first_lists;
+    let nodes = Parts::plain(&triggers, &lists.nodes, Triggers::node);
+    let nodes = watch(&client, writers.nodes, nodes);
+    let reports = Parts::plain(&triggers, &lists.reports, Triggers::report);
     let reports = watch(&client, writers.reports, reports);
-    let policies = Parts { first_list: policies_listed.clone(), ..policies(&triggers) };
-    let policies = watch(&client, writers.policies, policies);
+    let policies = watch(&client, writers.policies, policies(&triggers));
     let profiles = async {
-        reports_listed.wait().await;
+        lists.reports.wait().await;
         watch(&client, writers.profiles, profiles(&triggers)).await;
     };
     let daemon_sets = async {
-        policies_listed.wait().await;
+        lists.policies.wait().await;
         watch(&client, writers.daemon_sets, daemon_sets(&triggers)).await;
     };
     let contents = fetch::contents(&client, &triggers);
@@ -149,7 +148,11 @@ struct Parts<'a, K> {
 
 impl<'a, K: Kept> Parts<'a, K> {
     /// Every object enters the store.
-    fn plain(triggers: &'a Triggers, trigger: fn(&Triggers, &Event<K>)) -> Self {
+    fn plain(
+        triggers: &'a Triggers,
+        first_list: &FirstList,
+        trigger: fn(&Triggers, &Event<K>),
+    ) -> Self {
         Self {
             metrics: triggers.context().metrics.clone(),
             readiness: triggers.context().readiness.clone(),
@@ -158,7 +161,7 @@ impl<'a, K: Kept> Parts<'a, K> {
             keep: Box::new(|event| vec![event]),
             trigger: Box::new(move |event| trigger(triggers, event)),
             must_list: Arc::default(),
-            first_list: FirstList::default(),
+            first_list: first_list.clone(),
         }
     }
 }
@@ -181,13 +184,14 @@ fn policies(triggers: &Arc<Triggers>) -> Parts<'_, LsmPolicy> {
         on_unread_gone: Box::new(move || gone.unread_policy_gone()),
         keep: Box::new(keep),
         must_list,
-        ..Parts::plain(triggers, Triggers::policy)
+        ..Parts::plain(triggers, &stores.first_lists.policies, Triggers::policy)
     }
 }
 
 /// Every profile enters the store without its content, which is put aside.
 fn profiles(triggers: &Triggers) -> Parts<'_, Profile> {
-    let contents = triggers.context().stores.contents.clone();
+    let stores = &triggers.context().stores;
+    let contents = stores.contents.clone();
     let keep = move |mut event: Event<Profile>| {
         if let Event::InitApply(profile) | Event::Apply(profile) = &mut event
             && let Some(content) = profile.take_content()
@@ -196,16 +200,19 @@ fn profiles(triggers: &Triggers) -> Parts<'_, Profile> {
         }
         vec![event]
     };
-    Parts { keep: Box::new(keep), ..Parts::plain(triggers, Triggers::profile) }
+    let plain = Parts::plain(triggers, &stores.first_lists.profiles, Triggers::profile);
+    Parts { keep: Box::new(keep), ..plain }
 }
 
 /// The DaemonSets that matter enter the store.
 fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::DaemonSet> {
-    let Stores { wanted_daemon_sets: wanted, daemon_sets, .. } = &triggers.context().stores;
+    let Stores { wanted_daemon_sets: wanted, daemon_sets, first_lists, .. } =
+        &triggers.context().stores;
     let must_list = wanted.grown();
     let named = NamedDaemonSets { wanted: wanted.clone(), store: daemon_sets.clone() };
     let keep = move |event| named.pass(event).into_iter().collect();
-    Parts { keep: Box::new(keep), must_list, ..Parts::plain(triggers, Triggers::daemon_set) }
+    let plain = Parts::plain(triggers, &first_lists.daemon_sets, Triggers::daemon_set);
+    Parts { keep: Box::new(keep), must_list, ..plain }
 }
 
 /// One watch, from the API server to the triggers.

@@ -66,7 +66,8 @@ impl<K: Stored> Relisted<K> {
                 if remembered.lock().len() == 1 { remember(&ctx) } else { done.notify_one() }
             }
         };
-        let parts = Parts { trigger: Box::new(trigger), ..Parts::plain(&triggers, self.trigger) };
+        let plain = Parts::plain(&triggers, &FirstList::default(), self.trigger);
+        let parts = Parts { trigger: Box::new(trigger), ..plain };
         tokio::select! {
             () = watch(&ctx.client, writer, parts) => {}
             () = done.notified() => {}

@@ -18,6 +18,7 @@ use lsm_ready_crds::{LsmNode, LsmPolicy};
 
 use crate::tracing_policies::snapshot::{self, Reader};
 use crate::watch::contents::Contents;
+use crate::watch::first_list::FirstLists;
 use crate::watch::named::Wanted;
 use crate::watch::policy_bound::Excess;
 use crate::watch::profile::Profile;
@@ -46,6 +47,8 @@ pub struct Stores {
     pub wanted_daemon_sets: Wanted,
     /// Tetragon's own policies, if their CRDs are installed.
     pub tracing_policies: Reader,
+    /// Whether the stores have had their first lists.
+    pub first_lists: FirstLists,
 }
 
 /// The write sides.
@@ -86,6 +89,7 @@ pub fn stores() -> (Stores, Writers) {
             daemon_sets,
             wanted_daemon_sets: Wanted::default(),
             tracing_policies,
+            first_lists: FirstLists::default(),
         },
         writers,
     )

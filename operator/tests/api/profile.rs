@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use e2e::wait;
-use jiff::Timestamp;
 use kube::Client;
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_operator::profile::{Memory, plan, sweep};
 use lsm_ready_operator::watch::store::Stores;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::server::{self, OPERATOR, PROBE, call, create_node, done, on_node, unbound};
 
@@ -69,7 +69,7 @@ async fn an_unused_profile_is_deleted_and_so_is_a_false_one() {
     let operator = unbound(server, OPERATOR).await;
     let ctx = server::context(&operator, operator.clone());
     seen(&ctx.stores, 3).await;
-    let (mut memory, now) = (Memory::default(), Timestamp::now());
+    let (mut memory, now) = (Memory::default(), Instant::now());
     let names = [present.as_str(), past.as_str(), &"0".repeat(64)];
     sweep(&ctx, &mut memory, now).await.unwrap();
     assert_eq!(

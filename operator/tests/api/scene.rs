@@ -280,7 +280,7 @@ impl Scene {
 /// A controller that watches with the rights of `admin` and writes with those of `operator`.
 async fn context(admin: &Client, operator: Client) -> Arc<Context> {
     let ctx = server::context(admin, operator);
-    ctx.stores.policies.wait_until_ready().await.unwrap();
-    ctx.stores.daemon_sets.wait_until_ready().await.unwrap();
+    ctx.stores.first_lists.policies.wait().await;
+    ctx.stores.first_lists.daemon_sets.wait().await;
     ctx
 }

@@ -285,6 +285,18 @@ pub fn audited(server: &ApiServer) -> Vec<Value> {
     events.filter(|event| event["user"]["username"] == account(OPERATOR)).collect()
 }
 
+/// The operator's writes, but renewals of the Lease and Events: verb and path, in order.
+pub fn writes(server: &ApiServer) -> Vec<String> {
+    let text = |event: &Value, at: &str| {
+        event.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let events = audited(server);
+    let others = events.iter().filter(|event| {
+        !["leases", "events"].contains(&text(event, "/objectRef/resource").as_str())
+    });
+    others.map(|event| format!("{} {}", text(event, "/verb"), text(event, "/requestURI"))).collect()
+}
+
 /// The user name of a ServiceAccount of ours.
 pub fn account(name: &str) -> String {
     format!("system:serviceaccount:{NAMESPACE}:{name}")

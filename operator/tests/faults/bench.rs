@@ -7,7 +7,7 @@ use e2e::wait;
 use serde_json::Value;
 
 use crate::replica::Replica;
-use crate::server::{self, call};
+use crate::server::{call, writes};
 use crate::world::{Change, Evidence, World};
 
 /// How many nodes the world has. A tenth of them may lose readiness in one scenario: fewer than
@@ -17,7 +17,7 @@ pub const NODES: usize = 40;
 /// How long the operator is watched at rest.
 const REST: Duration = Duration::from_secs(5);
 
-const LEASE: &str =
+pub const LEASE: &str =
     "/apis/coordination.k8s.io/v1/namespaces/lsm-ready-system/leases/lsm-ready-operator";
 
 pub struct Bench {
@@ -109,19 +109,21 @@ impl Bench {
         Ok(begun.elapsed())
     }
 
-    /// How many writes the operator makes at rest, without renewals of the Lease.
-    pub async fn writes_at_rest(&self) -> usize {
-        let before = writes(&self.server);
-        tokio::time::sleep(REST).await;
-        writes(&self.server).saturating_sub(before)
+    /// An error where the kubelet would restart a replica.
+    pub async fn all_live(&self) -> Result<(), String> {
+        for replica in &self.replicas {
+            let page = replica.page("/healthz").await?;
+            if page.code != 200 {
+                return Err(format!("/healthz of {}: {}", replica.pod(), page.text));
+            }
+        }
+        Ok(())
     }
-}
 
-/// The number of writes of the operator, without renewals of the Lease and without Events.
-fn writes(server: &ApiServer) -> usize {
-    let is_other = |event: &&Value| {
-        let resource = &event["objectRef"]["resource"];
-        resource != "leases" && resource != "events"
-    };
-    server::audited(server).iter().filter(is_other).count()
+    /// The writes that the operator makes at rest, without renewals of the Lease.
+    pub async fn writes_at_rest(&self) -> Vec<String> {
+        let before = writes(&self.server).len();
+        tokio::time::sleep(REST).await;
+        writes(&self.server).split_off(before)
+    }
 }

@@ -1,8 +1,10 @@
 //! Faults on a real API server and etcd, with two real replicas of the operator.
 //!
 //! Each scenario breaks something while the world changes. Then everything has to be as the world
-//! asks for within the scenario's limit, and the operator has to be silent. The outcome is a table.
-//! `SCENARIO=name` runs one, `SEED=number` repeats the changes of an earlier run.
+//! asks for within the scenario's limit, and the operator has to be silent. Histories of the
+//! simulation follow ([`seeds`]). The outcome is two tables. `SCENARIO=name` runs one scenario, or
+//! `SCENARIO=seeds` the histories only; `SEED=number` repeats the changes of an earlier run, and
+//! begins the histories there.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod bench;
@@ -13,6 +15,7 @@ mod process;
 mod releases;
 mod replica;
 mod scenarios;
+mod seeds;
 #[path = "../api/server.rs"]
 #[allow(dead_code, reason = "this binary uses a part of it")]
 mod server;
@@ -21,8 +24,13 @@ mod world;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use e2e::api::ApiServer;
+
 use self::bench::Bench;
 use self::scenarios::{SCENARIOS, Scenario};
+
+/// How many histories of the simulation are run.
+const HISTORIES: u64 = 20;
 
 /// What one scenario showed.
 struct Outcome {
@@ -31,12 +39,12 @@ struct Outcome {
     limit: Duration,
     /// How long it took until everything was right, or what was wrong at the limit.
     converged: Result<Duration, String>,
-    writes_at_rest: usize,
+    writes_at_rest: Vec<String>,
 }
 
 impl Outcome {
     fn passed(&self) -> bool {
-        self.converged.is_ok() && self.writes_at_rest == 0
+        self.converged.is_ok() && self.writes_at_rest.is_empty()
     }
 
     fn row(&self) -> String {
@@ -50,7 +58,7 @@ impl Outcome {
             self.took.as_secs_f64(),
             right,
             self.limit.as_secs_f64(),
-            self.writes_at_rest,
+            self.writes_at_rest.len(),
             if self.passed() { "ok" } else { "FAILED" }
         )
     }
@@ -73,10 +81,37 @@ async fn main() -> ExitCode {
         if let Err(wrong) = &outcome.converged {
             println!("    {wrong}");
         }
+        for write in &outcome.writes_at_rest {
+            println!("    at rest: {write}");
+        }
         failed += usize::from(!outcome.passed());
+    }
+    if only.is_none_or(|only| only == "seeds") {
+        let Bench { server, replicas, .. } = bench;
+        drop(replicas);
+        failed += histories(&server, seed).await;
     }
     println!("{failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs histories of the simulation. Returns how many failed.
+async fn histories(server: &ApiServer, first: u64) -> usize {
+    println!("{:<52} {:>8} {:>8}", "history of the simulation", "took", "right in");
+    let mut failed = 0;
+    for seed in first..first + HISTORIES {
+        let outcome = seeds::run(server, seed).await;
+        let name = format!("seed {}, {} acts", outcome.seed, outcome.acts);
+        let took = outcome.took.as_secs_f64();
+        match outcome.converged {
+            Ok(after) => println!("{name:<52} {took:>6.0} s {:>6.1} s  ok", after.as_secs_f64()),
+            Err(wrong) => {
+                println!("{name:<52} {took:>6.0} s {:>8}  FAILED\n    {wrong}", "never");
+                failed += 1;
+            }
+        }
+    }
+    failed
 }
 
 async fn run(scenario: &Scenario, bench: &mut Bench) -> Outcome {

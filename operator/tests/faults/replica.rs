@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use e2e::api::{ApiServer, Signal};
 use e2e::proxy::Proxy;
 
-use crate::process::{Operator, Pod};
+use crate::process::{Operator, Page, Pod};
 use crate::server::{OPERATOR, account};
 
 /// The default of the operator's circuit breaker.
@@ -22,12 +22,17 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts the replica.
-    pub async fn start(server: &ApiServer, name: &'static str) -> Self {
+    /// A replica without a process.
+    pub async fn new(server: &ApiServer, name: &'static str) -> Self {
         let proxy = Proxy::start(server.address()).await.unwrap();
         let group = Some("system:serviceaccounts");
         let kubeconfig = server.kubeconfig_through(&proxy, &account(OPERATOR), group).unwrap();
-        let mut replica = Self { proxy, kubeconfig, process: None, pods: 0, name };
+        Self { proxy, kubeconfig, process: None, pods: 0, name }
+    }
+
+    /// Starts a replica.
+    pub async fn start(server: &ApiServer, name: &'static str) -> Self {
+        let mut replica = Self::new(server, name).await;
         replica.start_in_new_pod();
         replica
     }
@@ -58,8 +63,21 @@ impl Replica {
         }
     }
 
+    /// What its HTTP server answers.
+    pub async fn page(&self, path: &str) -> Result<Page, String> {
+        self.process.as_ref().ok_or("it does not run")?.page(path).await
+    }
+
+    /// Sends a signal to the process, where there is one.
     pub fn signal(&self, signal: Signal) {
-        self.process.as_ref().unwrap().signal(signal);
+        if let Some(process) = &self.process {
+            process.signal(signal);
+        }
+    }
+
+    /// Whether a process runs, also one that is stopped or about to end.
+    pub fn runs(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Operator::runs)
     }
 
     /// Kills the process.

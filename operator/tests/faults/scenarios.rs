@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use e2e::api::{Program, Signal};
+use e2e::api::{ApiServer, Program, Signal};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -40,7 +40,8 @@ scenarios! {
     "etcd is killed", 15 s => etcd_killed,
     "etcd hangs for 20 s", 20 s => etcd_hangs,
     "etcd compacts while the API server restarts", 15 s => compacted,
-    "the leader's connections freeze", 20 s => connections_freeze,
+    "the leader's connections freeze at rest", 15 s => watches_freeze,
+    "the leader's connections freeze while it writes", 20 s => connections_freeze,
     "the leader is stopped, and goes on later", 21 s => leader_stopped,
     "the leader is killed and stays away", 21 s => leader_killed,
     "the leader ends in order", 4 s => leader_ends,
@@ -72,7 +73,9 @@ async fn hang(bench: &mut Bench, program: Program, limit: Duration) -> Result<Du
     bench.change().await;
     bench.server.signal(program, Signal::STOP);
     sleep(Duration::from_secs(20)).await;
+    let live = bench.all_live().await;
     bench.server.signal(program, Signal::CONT);
+    live?;
     bench.server.ready().await.unwrap();
     bench.change().await;
     bench.converge(limit).await
@@ -90,21 +93,21 @@ async fn compacted(bench: &mut Bench, limit: Duration) -> Result<Duration> {
     let (leader, _) = bench.leader().await;
     bench.replicas[leader].signal(Signal::STOP);
     bench.change().await;
-    compact(bench).await;
+    compact(&bench.server).await;
     bench.server.kill_and_restart(Program::ApiServer).await.unwrap();
     bench.replicas[leader].signal(Signal::CONT);
     bench.converge(limit).await
 }
 
 /// Compacts etcd at its present revision, by its JSON gateway.
-async fn compact(bench: &Bench) {
-    let status = etcd(bench, "/v3/maintenance/status", &json!({})).await;
+pub async fn compact(server: &ApiServer) {
+    let status = etcd(server, "/v3/maintenance/status", &json!({})).await;
     let revision = &status["header"]["revision"];
-    etcd(bench, "/v3/kv/compaction", &json!({"revision": revision, "physical": true})).await;
+    etcd(server, "/v3/kv/compaction", &json!({"revision": revision, "physical": true})).await;
 }
 
-async fn etcd(bench: &Bench, path: &str, body: &Value) -> Value {
-    let address = bench.server.etcd_address();
+async fn etcd(server: &ApiServer, path: &str, body: &Value) -> Value {
+    let address = server.etcd_address();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let body = body.to_string();
     let length = body.len();
@@ -120,6 +123,14 @@ async fn etcd(bench: &Bench, path: &str, body: &Value) -> Value {
     // The body may be sent in chunks.
     let json = &body[body.find('{').unwrap()..=body.rfind('}').unwrap()];
     serde_json::from_str(json).unwrap()
+}
+
+/// Only watches are open. Nothing but PING frames can show that they are dead.
+async fn watches_freeze(bench: &mut Bench, limit: Duration) -> Result<Duration> {
+    let (leader, _) = bench.leader().await;
+    bench.replicas[leader].proxy.freeze_open_connections();
+    bench.change().await;
+    bench.converge(limit).await
 }
 
 async fn connections_freeze(bench: &mut Bench, limit: Duration) -> Result<Duration> {

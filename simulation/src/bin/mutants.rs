@@ -12,7 +12,7 @@ use lsm_ready_simulation::mutants::{self, Mutant, PROGRAM, VARIABLE};
 #[derive(Parser)]
 struct Arguments {
     /// The most histories for one mutant.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 5_000)]
     histories: u64,
     /// Only mutants whose name contains this.
     #[arg(long, default_value = "")]
@@ -53,7 +53,8 @@ fn run(arguments: &Arguments) -> Result<usize, String> {
     Ok(missed)
 }
 
-/// Builds the copy with all mutants. Returns its program.
+/// Builds the copy with all mutants. Returns its program. The profile is that of the simulation, so
+/// only the crates of the workspace are compiled again.
 fn build(workspace: &Path) -> Result<PathBuf, String> {
     let workspace = workspace.canonicalize().map_err(|error| error.to_string())?;
     let (target, copy) = (workspace.join("target"), workspace.join("target/mutants"));
@@ -64,8 +65,6 @@ fn build(workspace: &Path) -> Result<PathBuf, String> {
         .current_dir(&copy)
         .env("CARGO_TARGET_DIR", &target)
         .env("RUSTFLAGS", "--cfg tokio_unstable")
-        // Compiled more often than it runs.
-        .env("CARGO_PROFILE_SIMULATION_OPT_LEVEL", "0")
         .status()
         .map_err(|error| format!("cargo: {error}"))?;
     if built.success() {

@@ -13,10 +13,12 @@ mod tests;
 pub mod trace;
 pub mod watch;
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -53,6 +55,27 @@ pub struct Change {
     pub type_: ChangeType,
     pub key: Key,
     pub object: Arc<Value>,
+    /// The line of a watch. Made when the first watch sends it.
+    line: OnceCell<Bytes>,
+}
+
+impl Change {
+    /// The line of a watch.
+    #[must_use]
+    pub fn line(&self) -> Bytes {
+        let line = || {
+            let object = serde_json::to_string(&*self.object).unwrap_or_default();
+            format!("{{\"type\":\"{}\",\"object\":{object}}}\n", self.type_.as_str()).into()
+        };
+        self.line.get_or_init(line).clone()
+    }
+}
+
+/// In which boot, and with which version of the probe, a Node was shown ready.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub boot: String,
+    pub version: String,
 }
 
 /// A Node that was shown ready, and is not any more.
@@ -62,6 +85,8 @@ pub struct Loss {
     pub name: String,
     pub uid: String,
     pub boot: String,
+    /// Another version of the probe than that with which it was shown ready.
+    pub new_version: Option<String>,
 }
 
 /// Everything that the API server keeps.
@@ -77,8 +102,12 @@ pub struct Server {
     applied: BTreeMap<String, patch::Applied>,
     /// The CRDs of Tetragon's policies are installed.
     pub has_tracing_policies: bool,
-    /// In which boot the operator showed each Node ready, by UID.
-    pub shown_ready: BTreeMap<String, String>,
+    /// Pods whose eviction was refused.
+    pub refused_evictions: BTreeSet<String>,
+    /// The process that took or renewed the Lease last.
+    pub leader: Option<usize>,
+    /// The Nodes that the operator shows ready, by UID.
+    pub shown_ready: BTreeMap<String, Shown>,
     /// Nodes that lost ready in that boot, by the operator's writes.
     pub losses: Vec<Loss>,
     /// Wakes the watches of each kind.
@@ -223,7 +252,8 @@ impl Server {
             objects.insert(key.clone(), object.clone());
         }
         let (version, at) = (self.version, clock::elapsed());
-        let change = Change { version, at, type_, key, object: object.clone() };
+        let (object_of, line) = (object.clone(), OnceCell::new());
+        let change = Change { version, at, type_, key, object: object_of, line };
         self.log[kind.index()].push(change);
         self.changed[kind.index()].notify_waiters();
         object

@@ -52,7 +52,7 @@ pub fn lines(
 }
 
 enum Next {
-    Line(Value, u64),
+    Line(Bytes, u64),
     Wait(Option<Instant>),
 }
 
@@ -60,7 +60,9 @@ impl Watch {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         let bookmark = Instant::now() + BOOKMARK;
         // The API server answers 200, and the first line says that the version is too old.
-        if std::mem::take(&mut self.is_new) && self.network.server().lock().is_forgotten(self.sent)
+        if std::mem::take(&mut self.is_new)
+            && (self.network.must_list(self.kind)
+                || self.network.server().lock().is_forgotten(self.sent))
         {
             self.over = true;
             return Some(Ok(expired()));
@@ -86,7 +88,7 @@ impl Watch {
                     }
                     self.sent = version;
                     self.network.delivered(self.kind, version);
-                    return Some(Ok(bytes(&line)));
+                    return Some(Ok(line));
                 }
                 Next::Wait(_) if now >= self.ends => return None,
                 Next::Wait(due) if self.bookmarks && now >= bookmark => {
@@ -102,7 +104,7 @@ impl Watch {
                     tokio::select! {
                         biased;
                         () = changed => {}
-                        () = self.network.cut(self.era) => {
+                        () = self.network.cut(self.kind, self.era) => {
                             self.over = true;
                             return Some(Err(io::ErrorKind::ConnectionReset.into()));
                         }
@@ -125,8 +127,7 @@ impl Watch {
         if due > elapsed {
             return Next::Wait(Some(Instant::now() + due.saturating_sub(elapsed)));
         }
-        let line = json!({"type": change.type_.as_str(), "object": *change.object});
-        Next::Line(line, change.version)
+        Next::Line(change.line(), change.version)
     }
 
     fn bookmark(&self) -> Value {

@@ -23,9 +23,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lsm_ready_crds::Evidence;
+use tokio::time::Instant;
 
+use crate::context::moment::Moment;
 use crate::tetragon_client::{Answer, AskError, QueryResult, Unanswered};
 
 /// Maximum time between two polls of an agent that answers.
@@ -38,9 +40,9 @@ const MIN_PAUSE: Duration = Duration::from_secs(10);
 /// Maximum time between two polls of an agent that does not answer.
 const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// How long an agent may take to load its policies after a start or a trigger.
-pub const PATIENCE: SignedDuration = SignedDuration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// How long an answer must lack something otherwise before that counts.
-const CONFIRM_AFTER: SignedDuration = SignedDuration::from_secs(10);
+const CONFIRM_AFTER: Duration = Duration::from_secs(10);
 /// Number of lost answers in a row after which the last answer no longer counts.
 const MAX_LOST: u32 = 3;
 
@@ -91,7 +93,7 @@ pub struct Poll {
     pub is_complete: bool,
     /// Agents of the DaemonSet were replaced or restarted within the last minute.
     pub may_have_started: bool,
-    pub now: Timestamp,
+    pub now: Moment,
     /// A random number in 0..1, which spreads the polls over time.
     pub jitter: f64,
 }
@@ -108,15 +110,15 @@ pub struct PollState {
     /// Set if the newest answer reports load errors.
     pub load_errors: Option<LoadErrors>,
     /// When the trigger was first polled, or the first answer came after lost ones.
-    since: Timestamp,
+    since: Instant,
     /// Since when the answers lack something.
-    incomplete_since: Option<Timestamp>,
+    incomplete_since: Option<Instant>,
     /// Since when answers are lost.
-    silent_since: Option<Timestamp>,
+    silent_since: Option<Instant>,
     /// Number of answers to this trigger, up to two.
     confirmed: u8,
-    asked_at: Timestamp,
-    next_at: Timestamp,
+    asked_at: Instant,
+    next_at: Instant,
     /// Number of lost answers in a row.
     lost: u32,
     /// Number of answers in a row that were not final.
@@ -124,7 +126,7 @@ pub struct PollState {
 }
 
 /// The time span in which answers in a row reported policies in an error state, by the operator's
-/// clock.
+/// wall clock: it is compared with the times of reports.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LoadErrors {
     /// Time of the first of these answers.
@@ -135,7 +137,7 @@ pub struct LoadErrors {
 
 impl LoadErrors {
     fn after(before: Option<Self>, poll: &Poll) -> Option<Self> {
-        let now = poll.now;
+        let now = poll.now.time;
         let has_errors =
             poll.result.as_ref().is_ok_and(|response| response.answer.counts.errors() > 0);
         has_errors.then(|| Self { since: before.map_or(now, |before| before.since), as_of: now })
@@ -154,24 +156,23 @@ pub enum Lane {
 /// An agent that is to be asked now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Due {
-    /// The agent that is due longest is asked first.
-    pub since: Timestamp,
+    /// The agent that is due longest is asked first. `None`: it was never asked.
+    pub since: Option<Instant>,
     pub lane: Lane,
 }
 
 /// Whether it is time to ask.
-pub fn due(state: Option<&PollState>, trigger: &Trigger, now: Timestamp) -> Option<Due> {
+pub fn due(state: Option<&PollState>, trigger: &Trigger, now: Instant) -> Option<Due> {
     let Some(state) = state else {
-        return Some(Due { since: Timestamp::MIN, lane: Lane::Answering });
+        return Some(Due { since: None, lane: Lane::Answering });
     };
     let lane = if state.lost > 0 { Lane::Silent } else { Lane::Answering };
     let next_at = if state.trigger == *trigger {
         state.next_at
     } else {
-        later(state.asked_at, MIN_PAUSE).min(state.next_at)
+        state.next_at.min(state.asked_at + MIN_PAUSE)
     };
-    // If the clock was set back, the agent is due at once.
-    (next_at <= now || now < state.asked_at).then_some(Due { since: next_at, lane })
+    (next_at <= now).then_some(Due { since: Some(next_at), lane })
 }
 
 impl PollState {
@@ -196,7 +197,7 @@ impl PollState {
     }
 
     fn after_answer(before: Option<&Self>, poll: &Poll, answer: SharedAnswer) -> Self {
-        let now = poll.now;
+        let now = poll.now.instant;
         let same = before.filter(|before| before.trigger == poll.trigger);
         // An agent that was silent may have restarted: its time begins again.
         let since = same.filter(|same| same.silent_since.is_none()).map_or(now, |same| same.since);
@@ -222,14 +223,14 @@ impl PollState {
             silent_since: None,
             confirmed,
             asked_at: now,
-            next_at: later(now, pause),
+            next_at: now + pause,
             lost: 0,
             unsettled,
         }
     }
 
     fn after_silence(before: Option<&Self>, poll: &Poll, unanswered: Unanswered) -> Self {
-        let now = poll.now;
+        let now = poll.now.instant;
         let same = before.filter(|before| before.trigger == poll.trigger);
         let lost = before.map_or(0, |before| before.lost).saturating_add(1);
         let silent_since = before.and_then(|before| before.silent_since).unwrap_or(now);
@@ -249,7 +250,7 @@ impl PollState {
             silent_since: Some(silent_since),
             confirmed: kept.and(same).map_or(0, |same| same.confirmed),
             asked_at: now,
-            next_at: later(now, backoff(lost).min(MAX_PAUSE)),
+            next_at: now + backoff(lost).min(MAX_PAUSE),
             lost,
             unsettled: same.map_or(0, |same| same.unsettled),
         }
@@ -264,10 +265,6 @@ fn usual_pause(jitter: f64) -> Duration {
 /// 10, 20, 40 seconds and so on.
 fn backoff(times: u32) -> Duration {
     MIN_PAUSE.saturating_mul(1 << times.saturating_sub(1).min(8))
-}
-
-fn later(time: Timestamp, pause: Duration) -> Timestamp {
-    time.saturating_add(pause).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

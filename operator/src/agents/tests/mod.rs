@@ -14,11 +14,13 @@ use k8s_openapi::api::core::v1::Node;
 use lsm_ready_crds::conditions::{TRACING_POLICIES_ENFORCED, find};
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::poller::round;
 use super::target::AgentAddress;
 use crate::context::Context;
 use crate::context::fixture::{Fixture, node, policy, report};
+use crate::context::moment::tests::second;
 use crate::policy::status::held::Breaking;
 use crate::watch::key::DaemonSetKey;
 
@@ -32,6 +34,10 @@ thread_local! {
 
 fn now() -> Timestamp {
     Timestamp::from_second(SECOND.get()).unwrap()
+}
+
+fn instant() -> Instant {
+    second(u64::try_from(SECOND.get()).unwrap()).instant
 }
 
 fn pass(seconds: i64) {
@@ -64,7 +70,7 @@ fn tracing_policy(name: &str, generation: i64) -> Value {
 
 /// Three nodes and their agents, and policies with this `spec.tetragon`.
 fn three_nodes(policies: &[(&str, Value)]) -> Fixture {
-    let mut fixture = Fixture::new().with_clock(now).with::<DaemonSet>(daemon_set(1));
+    let mut fixture = Fixture::new().with_clocks(now, instant).with::<DaemonSet>(daemon_set(1));
     for number in 1..=3 {
         let name = format!("n{number}");
         fixture = fixture.with::<Node>(at(number, &name)).with::<LsmNode>(report(

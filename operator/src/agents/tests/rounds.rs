@@ -36,7 +36,7 @@ async fn each_agent_is_asked_once_and_every_policy_gets_its_answer() {
 
 /// Two hundred nodes, and a policy that wants their agents asked.
 fn two_hundred() -> Fixture {
-    let mut fixture = Fixture::new().with_clock(now).with::<DaemonSet>(daemon_set(1));
+    let mut fixture = Fixture::new().with_clocks(now, instant).with::<DaemonSet>(daemon_set(1));
     for number in 1..=200 {
         fixture = fixture.with::<Node>(at(number, &format!("n{number}")));
     }

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
+use tokio::time::Instant;
 
 use crate::watch::profile::Profile;
 
@@ -34,8 +34,8 @@ pub const MAX_UNNAMED_PER_NODE: usize = 10;
 /// Maximum number of profiles deleted in one sweep. It limits the harm of a mistake, and the load.
 pub const MAX_DELETIONS: usize = 50;
 
-/// The time at which each profile, by UID, was first seen unnamed.
-pub type Unnamed = BTreeMap<String, Timestamp>;
+/// When each profile, by UID, was first seen unnamed.
+pub type Unnamed = BTreeMap<String, Instant>;
 
 /// What one sweep does.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -88,7 +88,7 @@ pub enum Why {
 /// An unnamed profile.
 struct Candidate<'a> {
     profile: &'a Profile,
-    since: Timestamp,
+    since: Instant,
     deletion: Deletion,
 }
 
@@ -96,7 +96,7 @@ pub fn plan(
     profiles: &[Arc<Profile>],
     named: &BTreeSet<&str>,
     before: &Unnamed,
-    now: Timestamp,
+    now: Instant,
 ) -> Plan {
     let mut plan = Plan::default();
     let mut unnamed = Vec::new();
@@ -122,7 +122,7 @@ pub fn plan(
 }
 
 /// The unnamed profiles that may not stay, the oldest first.
-fn expired(mut unnamed: Vec<Candidate<'_>>, now: Timestamp) -> Vec<Deletion> {
+fn expired(mut unnamed: Vec<Candidate<'_>>, now: Instant) -> Vec<Deletion> {
     let created = |candidate: &Candidate<'_>| {
         candidate.profile.meta().creation_timestamp.as_ref().map(|time| time.0)
     };
@@ -139,7 +139,7 @@ fn expired(mut unnamed: Vec<Candidate<'_>>, now: Timestamp) -> Vec<Deletion> {
             *count
         });
         let is_surplus = place >= MAX_UNNAMED || of_same > MAX_UNNAMED_PER_NODE;
-        let age = Duration::try_from(now.duration_since(candidate.since)).unwrap_or_default();
+        let age = now.saturating_duration_since(candidate.since);
         if age >= KEEP_UNNAMED {
             expired.push(candidate.deletion);
         } else if is_surplus && age >= KEEP_YOUNG {

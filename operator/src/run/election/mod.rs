@@ -23,6 +23,7 @@
 //! See `docs/adr/0028-a-lease-with-renewal.md`.
 
 mod record;
+pub mod successor;
 #[cfg(test)]
 mod tests;
 
@@ -142,8 +143,7 @@ pub struct Election {
 
 impl Election {
     pub fn new(setup: Setup) -> Self {
-        let kind = ApiResource::erase::<Lease>(&());
-        let leases = Api::namespaced_with(setup.client.clone(), &setup.me.namespace, &kind);
+        let leases = leases(&setup.client, &setup.me);
         Self { record: Record::new(setup.me.holder()), setup, leases, renewed: Instant::now() }
     }
 
@@ -280,6 +280,12 @@ impl Election {
         self.record.saw(Some(written), Instant::now());
         Ok(())
     }
+}
+
+/// The Leases of the operator's namespace.
+fn leases(client: &Client, me: &Identity) -> Api<DynamicObject> {
+    let kind = ApiResource::erase::<Lease>(&());
+    Api::namespaced_with(client.clone(), &me.namespace, &kind)
 }
 
 /// The answer to a request, within its deadline.

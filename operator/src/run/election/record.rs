@@ -130,7 +130,7 @@ fn spec(lease: &DynamicObject) -> &Value {
     &lease.data["spec"]
 }
 
-fn holder(lease: &DynamicObject) -> Option<&str> {
+pub(super) fn holder(lease: &DynamicObject) -> Option<&str> {
     spec(lease)["holderIdentity"].as_str().filter(|holder| !holder.is_empty())
 }
 

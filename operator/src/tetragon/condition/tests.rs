@@ -5,6 +5,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::context::moment::tests::second;
 use crate::tetragon::gate::Gate;
 use crate::tetragon::merge::PolicyRequests;
 use crate::tetragon::nodes::NodeFacts;
@@ -57,7 +58,7 @@ fn key() -> DaemonSetKey {
 /// The observation of that DaemonSet, which those policies name, through an open gate.
 fn observe<'a>(daemon_set: &'a DaemonSet, policies: &[LsmPolicy]) -> Observation<'a> {
     let requests = PolicyRequests::of(&key(), policies);
-    Observation::new(daemon_set, requests, NodeFacts::default(), Timestamp::UNIX_EPOCH)
+    Observation::new(daemon_set, requests, NodeFacts::default(), second(0))
 }
 
 /// The conditions of the first of those policies.
@@ -86,7 +87,7 @@ fn failed(reason: ConditionReason, lasting: bool) -> DaemonSetState {
         lasting,
         write,
         generation: Some(1),
-        tried: Timestamp::UNIX_EPOCH,
+        tried: second(0).instant,
     };
     DaemonSetState { failure: Some(failure), ..DaemonSetState::default() }
 }
@@ -94,8 +95,8 @@ fn failed(reason: ConditionReason, lasting: bool) -> DaemonSetState {
 fn contested() -> DaemonSetState {
     let mut reverts = RevertBackoff::default();
     for _ in 0..4 {
-        reverts.missing(Timestamp::UNIX_EPOCH);
-        reverts.applied(Timestamp::UNIX_EPOCH);
+        reverts.missing(second(0));
+        reverts.applied(second(0));
     }
     DaemonSetState { reverts, ..DaemonSetState::default() }
 }

@@ -11,10 +11,16 @@
 //! observations are kept in memory only: after a restart of the operator the rest of a rollout is
 //! not counted.
 
-use jiff::Timestamp;
+use std::time::Duration;
 
-use super::agents::PATIENCE;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
 use super::progress::Progress;
+use crate::context::moment::Moment;
+
+/// An eviction that the counts do not show for so long is not waited for.
+const LOST_AFTER: Duration = Duration::from_mins(5);
 
 /// A restart of agents that we caused and that is not over.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -26,10 +32,10 @@ pub struct Disruption {
     /// Unavailable agents at the last observation.
     unavailable: i32,
     /// Time of the last observation.
-    at: Timestamp,
+    at: Instant,
     /// When an agent was evicted, until the counts show it.
-    evicted: Option<Timestamp>,
-    /// When we began it.
+    evicted: Option<Instant>,
+    /// When we began it, by the wall clock: it is compared with the times of Events.
     since: Timestamp,
 }
 
@@ -44,7 +50,7 @@ struct Downtime {
 
 /// Counts the node-seconds without a ready agent since the last observation, and ends a disruption
 /// that is over.
-pub fn count(disruption: &mut Option<Disruption>, rollout: &Progress, now: Timestamp) -> f64 {
+pub fn count(disruption: &mut Option<Disruption>, rollout: &Progress, now: Moment) -> f64 {
     let Some(downtime) = disruption.as_mut().map(|own| own.observe(rollout, now)) else {
         return 0.0;
     };
@@ -56,15 +62,21 @@ pub fn count(disruption: &mut Option<Disruption>, rollout: &Progress, now: Times
 
 impl Disruption {
     /// Our write has just turned the rollout `before` into the rollout `after`.
-    pub fn by(before: &Progress, after: &Progress, now: Timestamp) -> Self {
+    pub fn by(before: &Progress, after: &Progress, now: Moment) -> Self {
         let unavailable = before.unavailable;
-        let template = after.generation();
-        Self { template, before: unavailable, unavailable, at: now, evicted: None, since: now }
+        Self {
+            template: after.generation(),
+            before: unavailable,
+            unavailable,
+            at: now.instant,
+            evicted: None,
+            since: now.time,
+        }
     }
 
     /// We have just evicted an agent.
-    pub fn by_eviction(rollout: &Progress, now: Timestamp) -> Self {
-        Self { evicted: Some(now), ..Self::by(rollout, rollout, now) }
+    pub fn by_eviction(rollout: &Progress, now: Moment) -> Self {
+        Self { evicted: Some(now.instant), ..Self::by(rollout, rollout, now) }
     }
 
     /// When we wrote the pod template of that rollout. None where somebody else did.
@@ -76,11 +88,11 @@ impl Disruption {
     }
 
     /// Observes the rollout once more.
-    fn observe(&mut self, rollout: &Progress, now: Timestamp) -> Downtime {
-        let elapsed = now.duration_since(self.at).as_secs_f64().max(0.0);
+    fn observe(&mut self, rollout: &Progress, now: Moment) -> Downtime {
+        let elapsed = now.since(self.at).as_secs_f64();
         let node_seconds = f64::from((self.unavailable - self.before).max(0)) * elapsed;
         self.unavailable = rollout.unavailable;
-        self.at = now;
+        self.at = now.instant;
         if self.unavailable > self.before {
             self.evicted = None;
         }
@@ -93,7 +105,7 @@ impl Disruption {
         // An eviction that the counts never show is not waited for, so that a later outage is not
         // counted as ours.
         let is_lost =
-            self.evicted.is_some_and(|evicted| self.at.duration_since(evicted) >= PATIENCE);
+            self.evicted.is_some_and(|evicted| self.at.duration_since(evicted) >= LOST_AFTER);
         let is_seen = generation == self.template && self.evicted.is_none();
         let is_updated = rollout.counts.is_some_and(|counts| counts.updated >= counts.desired);
         let is_complete = is_seen && is_updated && self.unavailable <= self.before;
@@ -107,6 +119,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::context::moment::tests::second;
 
     /// A rollout on five nodes. The DaemonSet controller has seen its template generation `seen`.
     fn five(template: i64, seen: i64, updated: i32, available: i32) -> Progress {
@@ -123,12 +136,8 @@ mod tests {
         Progress::of(&serde_json::from_value(object).unwrap())
     }
 
-    fn second(seconds: i64) -> Timestamp {
-        Timestamp::from_second(seconds).unwrap()
-    }
-
     /// The downtime of these observations after our write at second 0.
-    fn counted(before: i32, observations: &[(i64, Progress)]) -> Downtime {
+    fn counted(before: i32, observations: &[(u64, Progress)]) -> Downtime {
         let written = five(2, 1, 5, before);
         let mut disruption = Disruption::by(&five(1, 1, 5, before), &written, second(0));
         let mut sum = Downtime { node_seconds: 0.0, is_over: false };
@@ -202,18 +211,18 @@ mod tests {
     }
 
     proptest! {
-        /// However the counts change and the clock jumps, no time is counted twice, and none is
+        /// However the counts change and the times jump, no time is counted twice, and none is
         /// negative.
         #[test]
         fn never_more_than_all_nodes_for_all_the_time(
-            steps in prop::collection::vec((0_i64..100, 0_i32..=5, 0_i32..=5), 0..20)
+            steps in prop::collection::vec((0_u64..100, 0_i32..=5, 0_i32..=5), 0..20)
         ) {
-            let observe = |step: &(i64, i32, i32)| (step.0, five(2, 2, step.1, step.2));
+            let observe = |step: &(u64, i32, i32)| (step.0, five(2, 2, step.1, step.2));
             let observations: Vec<_> = steps.iter().map(observe).collect();
             let seconds = counted(5, &observations).node_seconds;
             let later = steps.iter().map(|step| step.0);
-            let times: Vec<i64> = std::iter::once(0).chain(later).collect();
-            let forward: i64 = times.windows(2).map(|pair| (pair[1] - pair[0]).max(0)).sum();
+            let times: Vec<u64> = std::iter::once(0).chain(later).collect();
+            let forward: u64 = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).sum();
             prop_assert!(seconds >= 0.0);
             prop_assert!(seconds <= 5.0 * f64::from(i32::try_from(forward).unwrap()) + 1e-9);
         }

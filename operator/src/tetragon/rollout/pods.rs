@@ -16,26 +16,30 @@
 //! Without the right to list pods, or without an answer, the rollout is judged by its counts, and
 //! the condition says so.
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::core::Selector;
 use kube::{Api, Client, ResourceExt};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::agents::Agent;
+use super::agents::{Agent, Ahead};
 use super::blame::blame;
 use super::blockers::Blockers;
 use super::missing;
 use super::progress::{Counts, Progress};
+use crate::context::moment::Moment;
 use crate::tetragon::observe::Observation;
 use crate::watch::key::DaemonSetKey;
 
 /// Shortest time between two surveys of one DaemonSet, for each page.
-const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest time between two surveys, unless the pages alone take longer.
-const MAX_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
+const MAX_INTERVAL: Duration = Duration::from_mins(5);
 /// The interval is doubled at most this often.
 const MAX_DOUBLINGS: u32 = 5;
 /// Pods a page.
@@ -66,7 +70,7 @@ impl SurveyResult {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PodSurvey {
     result: SurveyResult,
-    at: Timestamp,
+    at: Instant,
     /// Generation of the pod template that was rolled out.
     template: Option<String>,
     counts: Counts,
@@ -74,6 +78,7 @@ pub struct PodSurvey {
     unchanged: u32,
     /// The agent that our mount holds up.
     blame: Option<String>,
+    ahead: Ahead,
 }
 
 impl PodSurvey {
@@ -89,12 +94,12 @@ impl PodSurvey {
     }
 
     /// When the next survey is due.
-    fn next(&self, counts: Counts) -> Timestamp {
+    fn next(&self, counts: Counts) -> Instant {
         let pages = counts.desired.max(1).unsigned_abs().div_ceil(PAGE);
-        let shortest = MIN_INTERVAL * i32::try_from(pages).unwrap_or(i32::MAX);
+        let shortest = MIN_INTERVAL * pages;
         let doublings = if counts == self.counts { self.unchanged.min(MAX_DOUBLINGS) } else { 0 };
-        let wait = (shortest * 2_i32.pow(doublings)).min(MAX_INTERVAL.max(shortest));
-        self.at.checked_add(wait).unwrap_or(Timestamp::MAX)
+        let wait = (shortest * 2_u32.pow(doublings)).min(MAX_INTERVAL.max(shortest));
+        self.at + wait
     }
 
     fn is_same_as(&self, later: &Self) -> bool {
@@ -123,7 +128,7 @@ pub enum Due {
 }
 
 /// When the pods of that rollout are to be surveyed.
-pub fn due(rollout: &Progress, before: Option<&PodSurvey>, now: Timestamp) -> Due {
+pub fn due(rollout: &Progress, before: Option<&PodSurvey>, now: Moment) -> Due {
     let Some(counts) = rollout.counts.filter(|counts| !counts.is_complete()) else {
         return Due::Never;
     };
@@ -133,7 +138,7 @@ pub fn due(rollout: &Progress, before: Option<&PodSurvey>, now: Timestamp) -> Du
     {
         return Due::Never;
     }
-    match before.map(|before| before.next(counts)).filter(|next| now < *next) {
+    match before.and_then(|before| now.until(before.next(counts))) {
         Some(next) => Due::At(next),
         None => Due::Now(counts),
     }
@@ -155,10 +160,12 @@ pub(crate) async fn survey(
         Due::At(next) => return Some(next),
         Due::Now(counts) => counts,
     };
+    let mut ahead = survey.as_ref().map(|before| before.ahead.clone()).unwrap_or_default();
     let (result, blame) = match agents(observed.daemon_set, client).await {
         Err(error) => (not_listed(&error, &observed.key), None),
-        Ok(agents) => {
-            let blockers = Blockers::of(&observed.rollout, &agents, observed.now);
+        Ok(mut agents) => {
+            ahead.bound(&mut agents, observed.now.time);
+            let blockers = Blockers::of(&observed.rollout, &agents, observed.now.time);
             let blame = match blame(observed, &agents, wrote.is_some()) {
                 Some(agent) => Some(agent),
                 None => missing::blame(observed, &agents, wrote, client).await,
@@ -166,13 +173,13 @@ pub(crate) async fn survey(
             (SurveyResult::Blockers(blockers), blame)
         }
     };
-    let (at, template) = (observed.now, observed.rollout.template.clone());
-    let new = PodSurvey { result, at, template, counts, unchanged: 0, blame };
+    let (at, template) = (observed.now.instant, observed.rollout.template.clone());
+    let new = PodSurvey { result, at, template, counts, unchanged: 0, blame, ahead };
     let new = new.after(survey.as_ref());
     // A mount that keeps an agent from starting is taken back at once.
-    let next = if new.blame.is_some() { observed.now } else { new.next(counts) };
+    let next = if new.blame.is_some() { None } else { observed.now.until(new.next(counts)) };
     *survey = Some(new);
-    Some(next)
+    Some(next.unwrap_or(observed.now.time))
 }
 
 fn not_listed(error: &kube::Error, key: &DaemonSetKey) -> SurveyResult {
@@ -224,6 +231,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::context::moment::tests::second;
 
     /// A rollout with that many desired, updated and available agents.
     fn rollout(strategy: &str, [desired, updated, available]: [i32; 3]) -> Progress {
@@ -238,10 +246,6 @@ mod tests {
                 "observedGeneration": 2},
         });
         Progress::of(&serde_json::from_value(object).unwrap())
-    }
-
-    fn second(seconds: i64) -> Timestamp {
-        Timestamp::from_second(seconds).unwrap()
     }
 
     #[test]
@@ -264,23 +268,27 @@ mod tests {
         assert_eq!(due(&not_observed, None, second(0)), Due::Never);
     }
 
-    fn failed(rollout: &Progress, before: Option<&PodSurvey>, at: Timestamp) -> PodSurvey {
+    fn failed(rollout: &Progress, before: Option<&PodSurvey>, at: u64) -> PodSurvey {
         let counts = rollout.counts.unwrap();
         let (result, template) = (SurveyResult::Failed, rollout.template.clone());
-        PodSurvey { result, at, template, counts, unchanged: 0, blame: None }.after(before)
+        let at = second(at).instant;
+        let (unchanged, blame, ahead) = (0, None, Ahead::default());
+        PodSurvey { result, at, template, counts, unchanged, blame, ahead }.after(before)
     }
 
     /// The seconds between surveys that all see the same.
-    fn waits(desired: i32) -> Vec<i64> {
+    fn waits(desired: i32) -> Vec<u64> {
         let stuck = rollout("RollingUpdate", [desired, 1, 1]);
         let counts = stuck.counts.unwrap();
-        let (mut survey, mut now, mut waits) = (None, second(0), Vec::new());
+        let (mut survey, mut now, mut waits) = (None, 0, Vec::new());
         for _ in 0..8 {
-            assert_eq!(due(&stuck, survey.as_ref(), now), Due::Now(counts));
+            assert_eq!(due(&stuck, survey.as_ref(), second(now)), Due::Now(counts));
             let new = failed(&stuck, survey.as_ref(), now);
-            waits.push(new.next(counts).duration_since(now).as_secs());
-            assert_eq!(due(&stuck, Some(&new), now), Due::At(new.next(counts)));
-            now = new.next(counts);
+            let wait = new.next(counts).duration_since(second(now).instant).as_secs();
+            waits.push(wait);
+            let next = now + wait;
+            assert_eq!(due(&stuck, Some(&new), second(now)), Due::At(second(next).time));
+            now = next;
             survey = Some(new);
         }
         waits
@@ -298,10 +306,10 @@ mod tests {
         let stuck = rollout("RollingUpdate", [3, 1, 1]);
         let mut survey = None;
         for _ in 0..9 {
-            survey = Some(failed(&stuck, survey.as_ref(), second(0)));
+            survey = Some(failed(&stuck, survey.as_ref(), 0));
         }
         let moved = rollout("RollingUpdate", [3, 2, 2]);
-        assert_eq!(due(&moved, survey.as_ref(), second(9)), Due::At(second(10)));
+        assert_eq!(due(&moved, survey.as_ref(), second(9)), Due::At(second(10).time));
         assert!(matches!(due(&moved, survey.as_ref(), second(10)), Due::Now(_)));
     }
 }

@@ -248,7 +248,7 @@ async fn a_webhook_that_removes_the_mount_is_reported() {
 #[tokio::test]
 async fn after_the_third_revert_nothing_is_written_for_ten_minutes() {
     let (ctx, played) = scenario(vec![policy_with(&json!({}))], vec![Exchange::event()]);
-    let now = (ctx.now)();
+    let now = ctx.moment();
     let mut reverts = RevertBackoff::default();
     for _ in 0..2 {
         reverts.applied(now);

@@ -3,6 +3,7 @@
 //! Each test prints how long a takeover or a correction took.
 
 mod connections;
+mod handover;
 mod rights;
 mod takeover;
 

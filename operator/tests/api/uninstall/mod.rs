@@ -2,7 +2,7 @@
 //! with its rights, its namespace and the CRDs gone at any time. The operator's process runs with
 //! the token of its pod; the namespace controller and the garbage collector are Kubernetes' own.
 
-mod scene;
+pub mod scene;
 mod sweep;
 
 use std::process::Command;
@@ -137,6 +137,19 @@ async fn an_operator_that_ended_in_order_holds_up_no_deletion() {
     scene.kubectl(&["delete", ENDS, "-k", &config("default")]);
     clean_up(&scene).await;
     scene.nothing_is_left("the operator had ended").await;
+}
+
+/// A tool may delete the Deployment first, and the rest some moments later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_begins_right_after_the_operators_end_leaves_nothing() {
+    let scene = Scene::new().await;
+    scene.install().await;
+    let operator = scene.work().await;
+    let pod = format!("/api/v1/namespaces/{NAMESPACE}/pods/operator");
+    done(&scene.admin, "DELETE", &pod, &Value::Null).await;
+    scene.kubectl(&["delete", ENDS, "-k", &config("default")]);
+    operator.ended().await;
+    scene.nothing_is_left("the operator had just ended").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -223,7 +223,7 @@ impl Scene {
 }
 
 /// The objects that a leader keeps by its finalizer.
-fn guarded() -> Vec<String> {
+pub fn guarded() -> Vec<String> {
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
     let mut paths =
         vec!["/api/v1/namespaces/lsm-ready-system/serviceaccounts/lsm-ready-operator".to_owned()];

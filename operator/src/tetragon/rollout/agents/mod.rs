@@ -5,6 +5,7 @@
 //! are not read. A volume that cannot be mounted (FailedMount) shows in the pod's condition
 //! PodReadyToStartContainers, which stays False.
 
+mod ahead;
 mod container;
 mod problem;
 
@@ -15,6 +16,7 @@ use lsm_ready_crds::names::SECURITYFS_VOLUME;
 
 use lsm_ready_crds::text::truncate;
 
+pub use ahead::Ahead;
 pub use container::Container;
 pub use problem::{Problem, ProblemKind};
 

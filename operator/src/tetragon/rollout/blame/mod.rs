@@ -27,7 +27,7 @@ pub fn blame(observed: &Observation<'_>, agents: &[Agent], wrote_template: bool)
         .iter()
         .filter(|agent| agent.has_ours && agent.gone_by.is_none() && present.made(agent));
     with_mount
-        .filter_map(|agent| held_up(agent, &template.container, ours_alone, observed.now))
+        .filter_map(|agent| held_up(agent, &template.container, ours_alone, observed.now.time))
         .min_by(|a, b| (&a.node, &a.pod).cmp(&(&b.node, &b.pod)))
         .map(|problem| problem.words())
 }

@@ -6,14 +6,16 @@ use serde_json::{Value, json};
 use k8s_openapi::api::apps::v1::DaemonSet;
 
 use super::*;
+use crate::context::moment::Moment;
+use crate::context::moment::tests::second;
 use crate::tetragon::merge::PolicyRequests;
 use crate::tetragon::nodes::NodeFacts;
 use crate::watch::key::DaemonSetKey;
 
 const IMAGE: &str = "quay.io/cilium/tetragon:v1.3.0";
 
-fn now() -> Timestamp {
-    "2026-01-01T01:00:00Z".parse().unwrap()
+fn now() -> Moment {
+    Moment { time: "2026-01-01T01:00:00Z".parse().unwrap(), ..second(0) }
 }
 
 /// The observation of that DaemonSet, for which a policy asks for `mount: Auto`.

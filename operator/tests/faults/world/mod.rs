@@ -1,8 +1,10 @@
 //! The cluster as it really is, and what the operator should make of it.
 //!
 //! In: changes, each applied to the API server as a person, a kubelet or a probe would. Out: the
-//! labels, taints, conditions and mounts that follow from them, by rules that are written here a
-//! second time and share nothing with the operator.
+//! labels, taints, conditions, mounts and statuses that follow from them, by rules that are written
+//! here a second time and share nothing with the operator ([`expected`]).
+
+mod expected;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,16 +17,12 @@ use serde_json::{Value, json};
 
 use crate::releases::release;
 
-const PREFIX: &str = "lsmready.node-restriction.kubernetes.io/";
 const API: &str = "/apis/lsmready.io/v1alpha1";
 const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";
 /// How long the API server may refuse a change before the test gives up.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long one request may take. A paused API server does not answer at all.
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// The taint that the policy `enforce` asks for.
-const TAINT: &str = "lsmready.io/not-ready";
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Evidence {
@@ -208,63 +206,6 @@ impl World {
         self.apply(Change::Enforce(self.enforce)).await;
         self.apply(Change::Mount(self.mount)).await;
     }
-
-    /// The first thing that is not as it should be.
-    pub async fn difference(&self) -> Option<String> {
-        match tokio::time::timeout(DEADLINE, self.compare()).await {
-            Ok(Ok(difference)) => difference,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("the API server does not answer".to_owned()),
-        }
-    }
-
-    async fn compare(&self) -> Result<Option<String>, request::Error> {
-        let get = async |path: &str| request::done(&self.client, "GET", path, &Value::Null).await;
-        let nodes = get("/api/v1/nodes").await?;
-        for object in nodes["items"].as_array().into_iter().flatten() {
-            let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            let (found, wanted) = (Shown::of(object), self.wanted(&self.nodes[name]));
-            if found != wanted {
-                return Ok(Some(format!("node {name}: {found:?} in place of {wanted:?}")));
-            }
-        }
-        let text = get(TETRAGON).await?.to_string();
-        if text.contains("lsm-ready-securityfs") != self.mount {
-            return Ok(Some(format!("the mount in Tetragon's DaemonSet is not {}", self.mount)));
-        }
-        if self.enforce {
-            let policy = get(&format!("{API}/lsmpolicies/enforce")).await?;
-            let ready = self.nodes.values().filter(|node| node.proves() == Some(true)).count();
-            if policy["status"]["nodes"]["ready"] != ready {
-                let nodes = &policy["status"]["nodes"];
-                return Ok(Some(format!("policy enforce: {nodes} with {ready} ready nodes")));
-            }
-        }
-        Ok(None)
-    }
-
-    fn wanted(&self, node: &Node) -> Shown {
-        let proves = node.proves();
-        let words = |yes: &str, no: &str| match proves {
-            Some(true) => yes.to_owned(),
-            Some(false) => no.to_owned(),
-            None => "unknown".to_owned(),
-        };
-        let mut labels = BTreeMap::from([("bpf".to_owned(), words("true", "false"))]);
-        if self.enforce {
-            labels.insert("policy.enforce".to_owned(), words("ready", "not-ready"));
-        }
-        if self.mount {
-            labels.insert("policy.mount".to_owned(), words("ready", "not-ready"));
-        }
-        let condition = match proves {
-            Some(true) => "True",
-            Some(false) => "False",
-            None => "Unknown",
-        };
-        let is_tainted = self.enforce && proves != Some(true);
-        Shown { labels, is_tainted, condition: condition.to_owned() }
-    }
 }
 
 impl Node {
@@ -272,34 +213,6 @@ impl Node {
     fn proves(&self) -> Option<bool> {
         let (boot, evidence) = self.report?;
         (boot == self.boot).then_some(evidence == Evidence::Denied)
-    }
-}
-
-/// What a Node object says.
-#[derive(Debug, PartialEq)]
-struct Shown {
-    labels: BTreeMap<String, String>,
-    is_tainted: bool,
-    condition: String,
-}
-
-impl Shown {
-    fn of(node: &Value) -> Self {
-        let labels = node["metadata"]["labels"].as_object().into_iter().flatten();
-        let ours = labels.filter_map(|(key, value)| {
-            Some((key.strip_prefix(PREFIX)?.to_owned(), value.as_str()?.to_owned()))
-        });
-        let taints = node["spec"]["taints"].as_array();
-        let mut conditions = node["status"]["conditions"].as_array().into_iter().flatten();
-        let condition = conditions.find(|condition| condition["type"] == "lsmready.io/LsmBpfReady");
-        Self {
-            labels: ours.collect(),
-            is_tainted: taints.into_iter().flatten().any(|taint| taint["key"] == TAINT),
-            condition: condition
-                .and_then(|condition| condition["status"].as_str())
-                .unwrap_or_default()
-                .to_owned(),
-        }
     }
 }
 

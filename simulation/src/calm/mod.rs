@@ -1,0 +1,246 @@
+//! Changes in calm weather, after everything has come to rest: each must be followed soon, whatever
+//! single mishap meets it. So each thing that has to be noticed is tried alone, where nothing else
+//! wakes the operator.
+//!
+//! ## Flow
+//! a fresh node and policy → changes and mishaps as the seed says → for some seeds one of the
+//! [`scenes`].
+
+mod scenes;
+
+use std::time::Duration;
+
+use crate::history::{converge, release};
+use crate::model;
+use crate::network::Mishap;
+use crate::server::kind::Kind;
+use crate::step::{Foreign, KERNELS, Policy, REPLICAS, Report, Step, Tetragon};
+use crate::world::World;
+
+/// Longest time until a change is followed.
+const SOON: Duration = Duration::from_secs(5);
+/// The same, where a write failed: above the first backoff.
+const SOON_AFTER_FAILURE: Duration = Duration::from_secs(12);
+/// The same, where no answer came: above the deadline of a request.
+const SOON_AFTER_SILENCE: Duration = Duration::from_secs(22);
+/// The same, where watches were broken: above their backoff.
+const SOON_AFTER_GAP: Duration = Duration::from_secs(40);
+/// How many changes each history has.
+const CHANGES: usize = 7;
+/// The policy that changes.
+const POLICY: u8 = 3;
+
+/// What else happens while something changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Trouble {
+    Nothing,
+    /// The next write about that kind.
+    NextWrite(Kind, Mishap),
+    /// The change is made while the watch of that kind is broken.
+    Gap(Kind),
+    /// The change is made while every watch is broken.
+    Gaps,
+}
+
+impl Trouble {
+    const fn within(self) -> Duration {
+        match self {
+            Self::Nothing => SOON,
+            Self::NextWrite(_, Mishap::NoAnswer) => SOON_AFTER_SILENCE,
+            Self::NextWrite(..) => SOON_AFTER_FAILURE,
+            Self::Gap(_) | Self::Gaps => SOON_AFTER_GAP,
+        }
+    }
+}
+
+/// Plays the changes of that seed.
+pub async fn play(world: &mut World, seed: u64) -> Result<(), String> {
+    let mut calm = Calm { random: fastrand::Rng::with_seed(!seed), claims: 0 };
+    let has_tracing_policies = world.server.lock().has_tracing_policies;
+    let beginning = [
+        Step::ReplaceNode(0),
+        Step::Report(0, Report::DeniedOn(0)),
+        Step::ApplyPolicy(POLICY, Policy::Taint),
+        Step::PublishProfile(0),
+        Step::PublishProfile(1),
+    ];
+    follow(world, Trouble::Nothing, &beginning).await?;
+    if !has_tracing_policies && calm.random.u8(0..4) == 0 {
+        world.change(Step::InstallTracingPolicies);
+        // They are looked for every five seconds.
+        tokio::time::sleep(SOON_AFTER_FAILURE).await;
+    }
+    for _ in 0..CHANGES {
+        calm.change(world).await?;
+    }
+    match calm.random.u8(0..16) {
+        0 | 1 => scenes::takeovers(world).await,
+        2 => scenes::stages(world).await,
+        3 => scenes::contest(world).await,
+        4 | 5 => scenes::refusals(world, &mut calm.random).await,
+        6 | 7 => scenes::losses(world, &mut calm.random).await,
+        _ => Ok(()),
+    }
+}
+
+struct Calm {
+    random: fastrand::Rng,
+    /// How often somebody changed what is ours on the Node: the more often, the later it is
+    /// repaired.
+    claims: u8,
+}
+
+impl Calm {
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.random.usize(..of.len())]
+    }
+
+    /// One change after which something differs, and what meets it.
+    async fn change(&mut self, world: &mut World) -> Result<(), String> {
+        let (trouble, mut steps) = (self.trouble(), Vec::new());
+        arrange(world, trouble).await;
+        for _ in 0..8 {
+            let step = self.step();
+            steps.push(step);
+            world.change(step);
+            if let Step::ReplaceNode(_) = step {
+                self.claims = 0;
+            }
+            if !model::differences(&world.server.lock()).is_empty() {
+                break;
+            }
+        }
+        settle(world, trouble, &steps).await
+    }
+
+    fn trouble(&mut self) -> Trouble {
+        let kind = self.one(&[
+            Kind::Node,
+            Kind::Node,
+            Kind::Report,
+            Kind::Policy,
+            Kind::Profile,
+            Kind::DaemonSet,
+            Kind::TracingPolicy,
+        ]);
+        let written = self.one(&[Kind::Node, Kind::Node, Kind::Policy, Kind::DaemonSet]);
+        let mishap = self.one(&[
+            Mishap::Refused,
+            Mishap::Invalid,
+            Mishap::Conflict,
+            Mishap::LostAnswer,
+            Mishap::NoAnswer,
+        ]);
+        match self.random.u8(0..14) {
+            0..6 => Trouble::Nothing,
+            6..10 => Trouble::NextWrite(written, mishap),
+            10..13 => Trouble::Gap(kind),
+            _ => Trouble::Gaps,
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        let kernel = self.random.u8(0..KERNELS);
+        match self.random.u8(0..44) {
+            0..8 => Step::Report(0, self.report(kernel)),
+            8..12 => Step::Report(0, Report::DeniedOn(kernel)),
+            12..14 => Step::DeleteReport(0),
+            14..16 => Step::Reboot(0),
+            16 => Step::RemoveNode(0),
+            17 => Step::AddNode(0),
+            18 => Step::ReplaceNode(0),
+            19..25 => Step::ApplyPolicy(POLICY, self.policy()),
+            25..28 => Step::DeletePolicy(POLICY),
+            28 => Step::PublishProfile(kernel),
+            29 => Step::DeleteProfile(kernel),
+            30 => Step::FalseProfile(kernel),
+            31 => Step::Foreign(0, Foreign::Zone(self.random.bool())),
+            32..35 => self.claim(),
+            35..38 => Step::ApplyTracingPolicy(kernel),
+            38..40 => Step::DeleteTracingPolicy(kernel),
+            40 => Step::EmptyStatus(POLICY),
+            41 => Step::InstallTetragon(Tetragon::NeedsMount),
+            42 => Step::DeleteTetragon,
+            _ => Step::AddNode(4),
+        }
+    }
+
+    fn report(&mut self, kernel: u8) -> Report {
+        self.one(&[
+            Report::Denied,
+            Report::DeniedOn(kernel),
+            Report::Attached,
+            Report::Untried,
+            Report::OldBoot,
+            Report::FailedCheck,
+            Report::NoChecks,
+            Report::WrongReason,
+            Report::UnknownProbe,
+            Report::NewProbe,
+        ])
+    }
+
+    fn policy(&mut self) -> Policy {
+        self.one(&[
+            Policy::Plain,
+            Policy::Taint,
+            Policy::SoftTaint,
+            Policy::TaintInZone,
+            Policy::Hooks,
+            Policy::TracingPolicies,
+            Policy::MinReadyOne,
+            Policy::Mount,
+            Policy::MountAndTaint,
+            Policy::NoMount,
+        ])
+    }
+
+    /// Somebody changes what is ours on the Node.
+    fn claim(&mut self) -> Step {
+        self.claims += 1;
+        if self.claims > 2 {
+            return Step::Report(0, Report::Attached);
+        }
+        let foreign = self.one(&[
+            Foreign::OurLabel,
+            Foreign::OurOldLabel,
+            Foreign::OurTaint,
+            Foreign::NoTaintOfOurs,
+            Foreign::OurCondition,
+        ]);
+        Step::Foreign(0, foreign)
+    }
+}
+
+/// Makes the changes, and waits until they are followed.
+async fn follow(world: &mut World, trouble: Trouble, steps: &[Step]) -> Result<(), String> {
+    arrange(world, trouble).await;
+    for step in steps {
+        world.change(*step);
+    }
+    settle(world, trouble, steps).await
+}
+
+async fn arrange(world: &mut World, trouble: Trouble) {
+    world.server.lock().trace.note(|| format!("in calm weather: {trouble:?}"));
+    for replica in 0..REPLICAS {
+        let fault = match trouble {
+            Trouble::Nothing => continue,
+            Trouble::NextWrite(kind, mishap) => Step::NextWrite { replica, kind, mishap },
+            Trouble::Gap(kind) => Step::LoseWatch { replica, kind, milliseconds: 500 },
+            Trouble::Gaps => Step::CutAndCompact { replica, milliseconds: 500 },
+        };
+        world.apply(fault).await;
+    }
+}
+
+async fn settle(world: &mut World, trouble: Trouble, steps: &[Step]) -> Result<(), String> {
+    world.server.lock().trace.note(|| format!("changed: {steps:?}"));
+    let mut what = converge(world, trouble.within()).await;
+    // Of three nodes that lose the same hook profile, the third is held.
+    if what.is_err() && model::changes_are_held(&world.server.lock()) {
+        release(world);
+        what = converge(world, trouble.within()).await;
+    }
+    what.map_err(|what| format!("too late: {trouble:?} {steps:?}, {what}"))
+}
