@@ -55,8 +55,8 @@ test-unit: prerequisites ## Tables and properties of every plan, verdict and par
 test-fake-api: prerequisites ## Controllers against a scripted API server, request by request
 	$(TEST) --lib -- scenarios::
 
-test-simulation: prerequisites ## 10,000 histories of the operator against a simulated API server, in virtual time
-	$(SIMULATION) --bin simulation -- --histories 10000
+test-simulation: prerequisites ## 20,000 histories of the operator against a simulated API server, in virtual time
+	$(SIMULATION) --bin simulation -- --histories 20000
 
 simulate: prerequisites ## A million other histories (HISTORIES=number, FIRST=first seed)
 	$(SIMULATION) --bin simulation -- --histories $(HISTORIES) --first $(FIRST)
@@ -66,7 +66,7 @@ mutants: prerequisites ## Puts mistakes into a copy of the operator: the simulat
 
 test-api: rig ## CEL, admission, RBAC and field ownership on a real API server
 	$(RIG) api build --helm
-	$(TEST) --test api_server --test api --test cleanup -- --test-threads=6
+	$(TEST) --test api_server --test api --test cleanup -- --test-threads=16
 
 test-monitoring: rig ## Metrics, alerts and dashboard with a real Prometheus; what Argo CD and Flux say of our objects
 	$(RIG) api build --monitoring

@@ -55,7 +55,7 @@ fn roll(server: &mut Server, key: &Key, daemon_set: &Value) {
         text(&daemon_set["metadata"]["annotations"], &format!("/{TEMPLATE_GENERATION}"));
     let nodes: Vec<String> = server.all(Kind::Node).map(|(key, _)| key.1.clone()).collect();
     let fails = !daemon_set["metadata"]["annotations"][model::MOUNT_FAILS].is_null()
-        && model::has_mount(daemon_set);
+        && model::tetragon::has_mount(daemon_set);
     let pod_key = |node: &String| (key.0.clone(), format!("{}-{node}", key.1));
     let (mut updated, mut available, mut replaced) = (0, 0, false);
     for node in &nodes {

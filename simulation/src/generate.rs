@@ -3,7 +3,9 @@
 
 use crate::network::{CrashAt, Mishap};
 use crate::server::kind::Kind;
-use crate::step::{Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, Tetragon};
+use crate::step::{
+    Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, TRACING_POLICIES, Tetragon,
+};
 use crate::weather::Weather;
 
 /// What a history is about.
@@ -202,6 +204,8 @@ impl Generator {
                 Policy::NoMount,
                 Policy::Restarts,
                 Policy::Restarts,
+                Policy::Suggest,
+                Policy::Window,
             ]);
         }
         self.one(&[
@@ -255,7 +259,7 @@ impl Generator {
         let kind = if self.is_about(Theme::Hooks) {
             self.one(&[1, 46, 48, 49, 55, 57, 58, 59, 60, 60])
         } else if self.is_about(Theme::Tetragon) {
-            self.one(&[0, 0, 27, 34, 50, 52, 53, 54])
+            self.one(&[0, 0, 27, 34, 50, 52, 53, 54, 61])
         } else {
             self.random.u8(0..60)
         };
@@ -280,9 +284,10 @@ impl Generator {
             54 => Step::UpgradeTetragon,
             55 => Step::InstallTracingPolicies,
             56 => Step::RemoveTracingPolicies,
-            57 | 58 => Step::ApplyTracingPolicy(kernel),
+            57 | 58 => Step::ApplyTracingPolicy(self.random.u8(0..TRACING_POLICIES)),
+            61 => Step::HoldTetragon(self.random.bool()),
             60 => Step::Report(node, Report::DeniedOn(kernel)),
-            _ => Step::DeleteTracingPolicy(kernel),
+            _ => Step::DeleteTracingPolicy(self.random.u8(0..TRACING_POLICIES)),
         }
     }
 

@@ -29,9 +29,9 @@ const HELD_AFTER: Duration = Duration::from_mins(2);
 /// TracingPolicies, which are looked for every 30 seconds.
 const AFTERMATH: Duration = Duration::from_secs(40);
 /// How long nothing may be written then.
-const SILENCE: Duration = Duration::from_mins(1);
-/// The same for every sixteenth seed.
-const LONG_SILENCE: Duration = Duration::from_mins(10);
+const SILENCE: Duration = Duration::from_secs(20);
+/// The same for every eighth seed, and for every sixty-fourth.
+const LONG_SILENCES: [Duration; 2] = [Duration::from_secs(70), Duration::from_mins(10)];
 /// What came of a history.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -147,7 +147,12 @@ async fn played(world: &mut World, seed: u64, steps: Vec<Step>) -> Result<(), St
     }
     heal(world);
     recover(world).await.map_err(|what| format!("not converged: {what}"))?;
-    silence(world, if seed.is_multiple_of(16) { LONG_SILENCE } else { SILENCE }).await?;
+    let span = match seed {
+        _ if seed.is_multiple_of(64) => LONG_SILENCES[1],
+        _ if seed.is_multiple_of(8) => LONG_SILENCES[0],
+        _ => SILENCE,
+    };
+    silence(world, span).await?;
     calm::play(world, seed).await
 }
 
@@ -157,6 +162,7 @@ fn heal(world: &mut World) {
     world.set_weather(Weather::default());
     for replica in &mut world.replicas {
         replica.on_network(|network| network.pause(false));
+        replica.on_network(|network| network.spare_next_write());
     }
     if !world.replicas.iter().any(crate::replica::Replica::is_started) {
         world.replicas[0].start();
@@ -189,7 +195,7 @@ async fn recover(world: &mut World) -> Result<(), String> {
 
 /// What differs, and the agents that are still stale: their turn comes once a minute.
 fn everything(server: &Server) -> Vec<String> {
-    [model::differences(server), model::stale_agents(server)].concat()
+    [model::differences(server), model::tetragon::stale_agents(server)].concat()
 }
 
 /// A person releases the circuit breaker.
@@ -205,7 +211,8 @@ pub async fn converge(world: &World, within: Duration) -> Result<(), String> {
     reach(world, within, model::differences).await
 }
 
-async fn reach(
+/// Waits until nothing differs.
+pub async fn reach(
     world: &World,
     within: Duration,
     differences: fn(&Server) -> Vec<String>,

@@ -15,6 +15,9 @@ use lsm_ready_simulation::step::Step;
 use lsm_ready_simulation::{generate, random, shrink};
 use parking_lot::Mutex;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs histories of the operator against a simulated API server.
 #[derive(Parser)]
 struct Arguments {

@@ -6,6 +6,7 @@ use lsm_ready_crds::profile::LsmHookProfileSpec;
 use serde_json::{Value, json};
 
 use crate::model::{FALSE_PROFILE, MOUNT_FAILS};
+use crate::server::kind::Kind;
 use crate::server::seconds;
 use crate::step::{Policy, Report, Tetragon};
 
@@ -120,7 +121,7 @@ pub fn policy(policy: Policy) -> Value {
         Policy::SoftTaint => {
             json!({"taint": taint("readiness.k8s.io/lsmready.io-not-ready", "PreferNoSchedule")})
         }
-        Policy::TaintInZone => json!({"taint": taint(ours, "PreferNoSchedule"),
+        Policy::TaintInZone => json!({"taint": at_once(taint(ours, "PreferNoSchedule")),
             "nodeSelector": {"matchLabels": {"zone": "a"}}}),
         Policy::Hooks => json!({"require": {"hooks": ["file_open"]}}),
         Policy::TracingPolicies => json!({"require": {"tracingPolicies": {}}}),
@@ -130,6 +131,16 @@ pub fn policy(policy: Policy) -> Value {
             json!({"tetragon": tetragon("Auto"), "taint": taint(ours, "NoSchedule")})
         }
         Policy::NoMount => json!({"tetragon": tetragon("Never")}),
+        Policy::Suggest => {
+            json!({"tetragon": {"securityfs": {"mount": "Auto", "apply": "Suggest"}}})
+        }
+        Policy::Window => {
+            let mut tetragon = tetragon("Auto");
+            // The history is on a Thursday.
+            tetragon["window"] = json!({"days": ["Sun"], "start": "01:00", "duration": "1h",
+                "timeZone": "UTC"});
+            json!({"tetragon": tetragon})
+        }
         Policy::Restarts => {
             let mut tetragon = tetragon("Auto");
             tetragon["restartStaleAgents"] = json!(true);
@@ -177,13 +188,24 @@ pub fn tetragon(tetragon: Tetragon) -> Value {
     object
 }
 
-/// A TracingPolicy that denies at one hook: `file_open`, or `bprm_check_security`.
+/// A TracingPolicy that denies at one hook: `file_open`, or `bprm_check_security`. The third is in a
+/// namespace, with a hook that no kernel has.
 #[must_use]
 pub fn tracing_policy(number: u8) -> Value {
-    let hook = if number == 0 { "file_open" } else { "bprm_check_security" };
-    json!({
+    let hook = ["file_open", "bprm_check_security", "no_such_hook"][usize::from(number.min(2))];
+    let mut object = json!({
         "metadata": {"name": format!("t{number}")},
         "spec": {"lsmhooks": [{"hook": hook, "args": [{"index": 0, "type": "file"}],
             "selectors": [{"matchActions": [{"action": "Override", "argError": -1}]}]}]},
-    })
+    });
+    if tracing_policy_kind(number) == Kind::TracingPolicyNamespaced {
+        object["metadata"]["namespace"] = json!("default");
+    }
+    object
+}
+
+/// The kind of that TracingPolicy.
+#[must_use]
+pub const fn tracing_policy_kind(number: u8) -> Kind {
+    if number < 2 { Kind::TracingPolicy } else { Kind::TracingPolicyNamespaced }
 }

@@ -140,20 +140,27 @@ fn change_others(server: &mut Server, step: Step) {
             let image = objects::image(Tetragon::NeedsNoMount);
             object["spec"]["template"]["spec"]["containers"][1]["image"] = json!(image);
         }),
+        Step::HoldTetragon(is_held) => server.edit(Kind::DaemonSet, &tetragon(), |object| {
+            let word = if is_held { json!("hold") } else { Value::Null };
+            crate::server::patch::merge(
+                &mut object["metadata"]["annotations"],
+                &json!({model::tetragon::APPLY: word}),
+            );
+        }),
         Step::InstallTracingPolicies => server.has_tracing_policies = true,
         Step::RemoveTracingPolicies => {
             server.has_tracing_policies = false;
-            let names: Vec<Key> =
-                server.all(Kind::TracingPolicy).map(|(key, _)| key.clone()).collect();
-            for key in &names {
-                server.remove(Kind::TracingPolicy, key);
+            for kind in [Kind::TracingPolicy, Kind::TracingPolicyNamespaced] {
+                let names: Vec<Key> = server.all(kind).map(|(key, _)| key.clone()).collect();
+                names.iter().for_each(|key| server.remove(kind, key));
             }
         }
         Step::ApplyTracingPolicy(number) if server.has_tracing_policies => {
-            server.put(Kind::TracingPolicy, objects::tracing_policy(number));
+            server.put(objects::tracing_policy_kind(number), objects::tracing_policy(number));
         }
         Step::DeleteTracingPolicy(number) => {
-            server.remove(Kind::TracingPolicy, &key(format!("t{number}")));
+            let key = crate::server::key_of(&objects::tracing_policy(number));
+            server.remove(objects::tracing_policy_kind(number), &key);
         }
         _ => {}
     }

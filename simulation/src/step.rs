@@ -13,6 +13,8 @@ pub const NODES: u8 = 5;
 pub const POLICIES: u8 = 4;
 /// Processes of the operator.
 pub const REPLICAS: u8 = 2;
+/// TracingPolicies that a history can have, `t0` to `t2`.
+pub const TRACING_POLICIES: u8 = 3;
 /// Kernels with a hook profile.
 pub const KERNELS: u8 = 2;
 
@@ -49,7 +51,7 @@ pub enum Policy {
     Taint,
     /// A taint with another key, in stages.
     SoftTaint,
-    /// A taint for nodes of zone `a` only, in stages.
+    /// A taint at once, for nodes of zone `a` only.
     TaintInZone,
     /// The hook `file_open`.
     Hooks,
@@ -65,6 +67,10 @@ pub enum Policy {
     NoMount,
     /// Tetragon with the mount, and stale agents are restarted.
     Restarts,
+    /// Tetragon with a mount that somebody else adds.
+    Suggest,
+    /// Tetragon with the mount, in a window that is closed for the whole history.
+    Window,
 }
 
 /// What somebody else writes to a Node.
@@ -138,8 +144,11 @@ pub enum Step {
     /// Another manager removes our volume and mount.
     RevertMount,
     UpgradeTetragon,
+    /// The owner of Tetragon's DaemonSet forbids changes, or no longer.
+    HoldTetragon(bool),
     InstallTracingPolicies,
     RemoveTracingPolicies,
+    /// The third is in a namespace, and no policy counts it.
     ApplyTracingPolicy(u8),
     DeleteTracingPolicy(u8),
     Weather(Weather),
@@ -225,6 +234,7 @@ impl Step {
             | Self::DeleteTetragon
             | Self::RevertMount
             | Self::UpgradeTetragon
+            | Self::HoldTetragon(_)
             | Self::InstallTracingPolicies
             | Self::RemoveTracingPolicies
             | Self::ApplyTracingPolicy(_)

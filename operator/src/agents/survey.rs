@@ -113,7 +113,8 @@ fn unread(snapshot: &Snapshot) -> Option<(ConditionReason, String)> {
     if let Some(error @ ReadError::Forbidden(_)) = snapshot.error() {
         return Some((ConditionReason::TracingPoliciesForbidden, error.to_string()));
     }
-    let error = snapshot.error().map(ReadError::to_string).or_else(|| snapshot.unlisted())?;
+    let error = snapshot.error().map(ReadError::to_string);
+    let error = error.or_else(|| snapshot.unlisted()).or_else(|| snapshot.left_out(true))?;
     Some((ConditionReason::TracingPoliciesUnread, truncate(&error, MAX_ERROR)))
 }
 

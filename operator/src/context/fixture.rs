@@ -89,7 +89,8 @@ impl Fixture {
 
     /// Sets the TracingPolicies of the cluster, as a list does. There are no namespaced ones.
     pub(crate) fn with_tracing_policies(self, objects: &[Value]) -> Self {
-        self.writers.tracing_policies.listed(0, objects.iter().map(object).collect());
+        let objects: BTreeMap<_, _> = objects.iter().map(object).collect();
+        self.writers.tracing_policies.listed(0, objects);
         self.writers.tracing_policies.listed(1, BTreeMap::<Name, Object>::new());
         self
     }

@@ -34,6 +34,7 @@ mod scenarios;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube_runtime::controller::Action;
@@ -110,22 +111,27 @@ fn plan(node: &Node, judged: Option<&Judged<'_>>, is_held: bool, ctx: &Context) 
     let Some(judged) = judged else {
         return plan::without_ours(node);
     };
-    let name = node.name_any();
+    let (name, now) = (node.name_any(), (ctx.now)());
     let may_taint = |policy: &PolicyVerdict<'_>| {
         !policy.required.is_changing
             || ctx.permits.has(&policy.required.policy, &name)
-            || is_own_loss(node, judged, policy)
+            || is_own_loss(node, judged, policy, now)
     };
-    plan::plan(node, judged, &Moves { is_held, may_taint: &may_taint }, (ctx.now)())
+    plan::plan(node, judged, &Moves { is_held, may_taint: &may_taint }, now)
 }
 
 /// Whether the Node is not ready for a reason of its own, and not because the policy is new or was
 /// changed: it joined after that, or loses LSM BPF now.
-fn is_own_loss(node: &Node, judged: &Judged<'_>, policy: &PolicyVerdict<'_>) -> bool {
+fn is_own_loss(
+    node: &Node,
+    judged: &Judged<'_>,
+    policy: &PolicyVerdict<'_>,
+    now: Timestamp,
+) -> bool {
     let change = spec_change::current(&policy.required.policy);
-    let joined = node
-        .creation_timestamp()
-        .is_some_and(|created| change.is_some_and(|change| created.0 > change.start_time.0));
+    let joined = node.creation_timestamp().is_some_and(|created| {
+        change.is_some_and(|change| spec_change::joined_after(change, created.0, now))
+    });
     joined || judged.loss.as_ref().is_some_and(|loss| loss.is_of_bpf)
 }
 

@@ -3,12 +3,16 @@
 //! ## Flow
 //! a policy asks for it, a restart can help, and a node was repaired since the last look → the
 //! agents' pods → which agent to restart ([`super::stale`]) → at most one eviction. It carries the
-//! pod's UID, and PodDisruptionBudgets apply to it.
+//! pod's UID and resourceVersion, and PodDisruptionBudgets apply to it.
+//!
+//! ## Guarantees
+//! The pod that is evicted is as it was when it was judged. So a leader that was stopped for a
+//! while evicts no agent that another leader has restarted, or that has changed since.
 //!
 //! ## Errors
-//! An eviction that a PodDisruptionBudget forbids (429), or that gets no answer, is retried. A
-//! missing right to evict is reported in `TetragonRolledOut`, and the eviction is retried when a
-//! node is repaired or the policies change.
+//! An eviction that a PodDisruptionBudget forbids (429), that meets a changed pod (409), or that
+//! gets no answer, is judged anew and retried. A missing right to evict is reported in
+//! `TetragonRolledOut`, and the eviction is retried when a node is repaired or policies change.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -107,11 +111,12 @@ async fn evict(
             info!(daemon_set = %key, pod, node = agent.node, %since, "stale agent evicted");
             return true;
         }
-        // A PodDisruptionBudget forbids it, or the API server limits its requests.
-        Err(kube::Error::Api(status)) if status.code == 429 => {
+        // A PodDisruptionBudget forbids it, the API server limits its requests, or the pod has
+        // changed since it was listed.
+        Err(kube::Error::Api(status)) if [409, 429].contains(&status.code) => {
             info!(daemon_set = %key, pod, message = status.message, "stale agent not evicted yet");
         }
-        Err(kube::Error::Api(status)) if [403, 404, 409, 422].contains(&status.code) => {
+        Err(kube::Error::Api(status)) if [403, 404, 422].contains(&status.code) => {
             let refused = (status.code == 403).then(|| forbidden(&key.namespace, &status.message));
             stale.record(agent, since, refused);
             warn!(daemon_set = %key, pod, message = status.message, "stale agent not evicted");
@@ -121,14 +126,16 @@ async fn evict(
     false
 }
 
-/// Requests the eviction of that very pod. kube's own `evict` (5.0) writes the field of the delete
-/// options in another way than the API server reads it, so the UID would be lost.
+/// Requests the eviction of that very pod, as it was listed. kube's own `evict` (5.0) writes the
+/// field of the delete options in another way than the API server reads it, so the preconditions
+/// would be lost.
 async fn send(agent: &Agent, namespace: &str, ctx: &Context) -> kube::Result<Status> {
     let eviction = json!({
         "apiVersion": "policy/v1",
         "kind": "Eviction",
         "metadata": {"name": agent.pod, "namespace": namespace},
-        "deleteOptions": {"preconditions": {"uid": agent.uid}},
+        "deleteOptions":
+            {"preconditions": {"uid": agent.uid, "resourceVersion": agent.version}},
     });
     let pods = Api::<Pod>::namespaced(ctx.client.clone(), namespace);
     pods.create_subresource("eviction", &agent.pod, &PostParams::default(), &eviction).await

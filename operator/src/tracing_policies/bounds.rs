@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use lsm_ready_crds::selection::Labels;
 use lsm_ready_tetragon::tracing_policy::hook_requirements::MAX_HOOKS;
 use lsm_ready_tetragon::tracing_policy::{Error, Name};
 use serde_json::Value;
+
+use super::object::Entry;
 
 /// Maximum number of entries of `spec.lsmhooks`.
 pub const MAX_ENTRIES: usize = 1024;
@@ -19,6 +20,19 @@ pub const MAX_ENTRIES: usize = 1024;
 pub const MAX_BYTES: usize = 256 * 1024;
 /// Maximum size of all labels of a policy, in bytes.
 const MAX_LABELS: usize = 32 * 1024;
+/// Maximum size of a `nodeSelector`, in bytes of JSON.
+pub const MAX_SELECTOR: usize = 16 * 1024;
+/// Maximum size of one object as it is kept.
+pub const MAX_KEPT_BYTES: usize = 512 * 1024;
+
+/// What an object takes without its lists: its name, its effects, and its places in maps.
+const BASE: usize = 1024;
+/// What a label, a hook or a finding takes beside its texts.
+const PER_LABEL: usize = 96;
+const PER_HOOK: usize = 256;
+const PER_FINDING: usize = 128;
+/// A selector is kept twice, with about four bytes for each byte of JSON.
+const PER_SELECTOR_BYTE: usize = 8;
 
 /// The spec, without entries that cannot change the verdict.
 ///
@@ -27,6 +41,11 @@ pub(super) fn check<'a>(metadata: &ObjectMeta, spec: &'a Value) -> Result<Cow<'a
     if size_of_labels(metadata) > MAX_LABELS {
         let problem = format!("have more than {MAX_LABELS} bytes, so they are not read");
         return Err(Error { path: "metadata.labels".to_owned(), problem });
+    }
+    let bytes = selector_bytes(spec);
+    if bytes > MAX_SELECTOR {
+        let problem = format!("has {bytes} bytes, and selectors of up to {MAX_SELECTOR} are read");
+        return Err(Error { path: "spec.nodeSelector".to_owned(), problem });
     }
     let spec = with_fewer_hooks(metadata, spec)?;
     let bytes = serde_json::to_vec(&*spec).map_or(usize::MAX, |bytes| bytes.len());
@@ -54,17 +73,49 @@ fn with_fewer_hooks<'a>(metadata: &ObjectMeta, spec: &'a Value) -> Result<Cow<'a
         );
         return Err(Error { path: "spec.lsmhooks".to_owned(), problem });
     };
-    let mut fewer = spec.clone();
-    if let Some(entries) = fewer["lsmhooks"].as_array_mut() {
-        entries.truncate(last + 1);
-    }
-    Ok(Cow::Owned(fewer))
+    // A copy of the whole spec would take as much memory as the spec.
+    let fields = spec.as_object().into_iter().flatten();
+    let fewer = fields.map(|(field, value)| match field.as_str() {
+        "lsmhooks" => (field.clone(), Value::from(&entries[..=last])),
+        _ => (field.clone(), value.clone()),
+    });
+    Ok(Cow::Owned(fewer.collect()))
 }
 
-/// The labels, unless there are too many to be kept.
-pub(super) fn labels(metadata: &ObjectMeta) -> Labels {
-    let labels = metadata.labels.clone().unwrap_or_default();
-    if size_of_labels(metadata) > MAX_LABELS { Labels::new() } else { labels }
+/// Fails if what is kept of a policy is too large.
+pub(super) fn check_kept(bytes: usize) -> Result<(), Error> {
+    if bytes <= MAX_KEPT_BYTES {
+        return Ok(());
+    }
+    let problem = format!(
+        "has {bytes} bytes as it is kept, with what was found in it, and policies of up to \
+         {MAX_KEPT_BYTES} are judged"
+    );
+    Err(Error { path: "spec".to_owned(), problem })
+}
+
+/// About how much memory the object with that spec takes.
+pub(super) fn kept_bytes(entry: &Entry, spec: &Value) -> usize {
+    let labels = entry.labels().iter();
+    let labels: usize = labels.map(|(key, value)| PER_LABEL + key.len() + value.len()).sum();
+    let content: usize = match entry {
+        Entry::Unreadable { error, .. } => error.len(),
+        Entry::Read(policy) => {
+            let hooks = policy.required_hooks.iter();
+            let hooks = hooks.map(|hook| PER_HOOK + 2 * hook.hook.len() + hook.field.len());
+            let findings = policy.diagnostics.iter();
+            let findings = findings.map(|found| PER_FINDING + found.path.len() + found.rule.len());
+            hooks.chain(findings).sum()
+        }
+    };
+    let selector = Some(selector_bytes(spec)).filter(|bytes| *bytes <= MAX_SELECTOR);
+    BASE + labels + content + PER_SELECTOR_BYTE * selector.unwrap_or_default()
+}
+
+/// The size of the `nodeSelector`, in bytes of JSON.
+pub(super) fn selector_bytes(spec: &Value) -> usize {
+    let selector = spec.get("nodeSelector").filter(|selector| !selector.is_null());
+    selector.map_or(0, |selector| selector.to_string().len())
 }
 
 fn size_of_labels(metadata: &ObjectMeta) -> usize {

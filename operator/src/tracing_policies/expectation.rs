@@ -11,6 +11,8 @@ use lsm_ready_tetragon::tracing_policy::Enforcement;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::bounds::{MAX_SELECTOR, selector_bytes};
+
 /// What agents are expected to do with one object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expectation {
@@ -31,7 +33,7 @@ enum Nodes {
     #[default]
     All,
     Some(Selector),
-    /// The `nodeSelector` is not a label selector.
+    /// The `nodeSelector` is not a label selector, or is too large to be kept.
     Unreadable,
 }
 
@@ -58,7 +60,7 @@ impl Expectation {
                 .is_some_and(|hooks| !hooks.is_empty()),
             denies,
             monitors,
-            nodes: nodes(spec.get("nodeSelector")),
+            nodes: nodes(spec),
         }
     }
 
@@ -78,10 +80,13 @@ impl Expectation {
     }
 }
 
-fn nodes(selector: Option<&Value>) -> Nodes {
-    let Some(selector) = selector.filter(|selector| !selector.is_null()) else {
+fn nodes(spec: &Value) -> Nodes {
+    let Some(selector) = spec.get("nodeSelector").filter(|selector| !selector.is_null()) else {
         return Nodes::All;
     };
+    if selector_bytes(spec) > MAX_SELECTOR {
+        return Nodes::Unreadable;
+    }
     let parsed = LabelSelector::deserialize(selector)
         .ok()
         .and_then(|selector| Selector::try_from(selector).ok());

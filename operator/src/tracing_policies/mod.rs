@@ -11,12 +11,15 @@
 //!   found.
 //! - A policy that cannot be read never counts as requiring nothing: a node that is otherwise ready
 //!   is unknown until the policy can be read.
+//! - A policy for which there is no room in memory counts as one that cannot be read.
 //! - Listed policies stay until there is a newer list. No label changes because the API server, or
 //!   a right of the operator, is missing for a while.
 
 mod bounds;
 pub mod condition;
 pub mod expectation;
+pub mod kept;
+pub mod object;
 pub mod requirement;
 pub mod snapshot;
 pub mod watch;

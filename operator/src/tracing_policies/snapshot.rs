@@ -3,15 +3,15 @@
 //! In: what [`crate::tracing_policies::watch`] lists and sees. Out: a [`Snapshot`], which is shared
 //! and never changes while it is read.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use lsm_ready_crds::selection::Labels;
-use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name, TracingPolicy};
+use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name};
 use tokio::sync::watch;
 
-use super::expectation::Expectation;
+use super::bounds::MAX_KEPT_BYTES;
+use super::kept::{Kept, MAX_TOGETHER};
+pub use super::object::{Entry, Object};
 
 /// Both kinds, in the order of [`KINDS`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Snapshot {
 struct KindSnapshot {
     progress: Progress,
     error: Option<ReadError>,
-    objects: BTreeMap<Name, Object>,
+    kept: Kept,
 }
 
 /// How much is known of one kind.
@@ -61,46 +61,26 @@ impl fmt::Display for ReadError {
     }
 }
 
-/// One object of the API server.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
-    Read(Arc<TracingPolicy>),
-    Unreadable {
-        labels: Labels,
-        /// The field, and what is wrong with it.
-        error: String,
-    },
-}
-
-/// One object, with what agents are expected to do with it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Object {
-    pub entry: Entry,
-    pub expectation: Expectation,
-}
-
-impl From<Entry> for Object {
-    /// An object without metadata and spec.
-    fn from(entry: Entry) -> Self {
-        let has_lsm_hooks =
-            matches!(&entry, Entry::Read(policy) if !policy.required_hooks.is_empty());
-        Self { entry, expectation: Expectation::without_spec(has_lsm_hooks) }
-    }
-}
-
-impl Entry {
-    pub fn labels(&self) -> &Labels {
-        match self {
-            Self::Read(policy) => &policy.labels,
-            Self::Unreadable { labels, .. } => labels,
-        }
-    }
-}
-
 impl Snapshot {
-    /// Every object, with its name.
+    /// Every object that is kept, with its name.
     pub fn objects(&self) -> impl Iterator<Item = (&Name, &Object)> {
-        self.kinds.iter().flat_map(|kind| &kind.objects)
+        self.kinds.iter().flat_map(|kind| kind.kept.objects())
+    }
+
+    /// Why not all objects are known, although all were listed: there are too many, or one is too
+    /// large. `namespaced` says whether the namespaced kind counts.
+    pub fn left_out(&self, namespaced: bool) -> Option<String> {
+        let kinds = self.kinds.iter().zip(KINDS).take(if namespaced { KINDS.len() } else { 1 });
+        let mut left_out = kinds.filter(|(kind, _)| kind.kept.left_out() > 0);
+        let (kind, (_, plural)) = left_out.next()?;
+        let (count, kept) = (kind.kept.left_out(), kind.kept.objects().count());
+        Some(format!(
+            "{count} of {} {plural} are not read: the oldest are, up to {} MiB of what is kept of \
+             them, and {} KiB of one. Delete those that are not needed",
+            count + kept,
+            MAX_TOGETHER / 1024 / 1024,
+            MAX_KEPT_BYTES / 1024,
+        ))
     }
 
     /// The plurals of the kinds whose CRD is not installed.
@@ -166,41 +146,46 @@ impl Reader {
 impl Writer {
     /// The CRD is not installed.
     pub(crate) fn absent(&self, kind: usize) -> bool {
-        self.change(kind, |kind| {
-            *kind = KindSnapshot { progress: Progress::NotInstalled, ..KindSnapshot::default() };
-        })
+        let absent = KindSnapshot { progress: Progress::NotInstalled, ..KindSnapshot::default() };
+        self.change(kind, |kind| replace(kind, absent))
     }
 
     /// A list replaces all objects of the kind, so that objects deleted meanwhile are forgotten.
-    pub(crate) fn listed(&self, kind: usize, objects: BTreeMap<Name, impl Into<Object>>) -> bool {
-        let objects = objects.into_iter().map(|(name, object)| (name, object.into())).collect();
-        self.change(kind, |kind| {
-            *kind = KindSnapshot { progress: Progress::Listed, error: None, objects };
-        })
+    pub(crate) fn listed(&self, kind: usize, objects: impl Into<Kept>) -> bool {
+        let new = KindSnapshot { progress: Progress::Listed, error: None, kept: objects.into() };
+        self.change(kind, |kind| replace(kind, new))
     }
 
     /// An object was added or changed.
     pub(crate) fn set(&self, kind: usize, name: Name, object: impl Into<Object>) -> bool {
-        self.change(kind, |kind| drop(kind.objects.insert(name, object.into())))
+        self.change(kind, |kind| kind.kept.insert(name, object.into()))
     }
 
     /// An object was deleted.
     pub(crate) fn remove(&self, kind: usize, name: &Name) -> bool {
-        self.change(kind, |kind| drop(kind.objects.remove(name)))
+        self.change(kind, |kind| kind.kept.remove(name))
     }
 
     /// The kind cannot be read. The objects stay.
     pub(crate) fn failed(&self, kind: usize, error: ReadError) -> bool {
-        self.change(kind, |kind| kind.error = Some(error))
+        let error = Some(error);
+        self.change(kind, |kind| {
+            let differs = kind.error != error;
+            kind.error = error;
+            differs
+        })
     }
 
-    fn change(&self, kind: usize, change: impl FnOnce(&mut KindSnapshot)) -> bool {
+    /// Whether a new list could keep objects that are left out now.
+    pub(crate) fn has_room(&self, kind: usize) -> bool {
+        self.0.borrow().kinds.get(kind).is_some_and(|kind| kind.kept.has_room())
+    }
+
+    /// `change` returns whether anything is different.
+    fn change(&self, kind: usize, change: impl FnOnce(&mut KindSnapshot) -> bool) -> bool {
         self.0.send_if_modified(|snapshot| {
             let mut changed = Snapshot::clone(snapshot);
-            if let Some(kind) = changed.kinds.get_mut(kind) {
-                change(kind);
-            }
-            let differs = changed != **snapshot;
+            let differs = changed.kinds.get_mut(kind).is_some_and(change);
             if differs {
                 *snapshot = Arc::new(changed);
             }
@@ -209,8 +194,19 @@ impl Writer {
     }
 }
 
+/// Returns whether the new one is different.
+fn replace(kind: &mut KindSnapshot, new: KindSnapshot) -> bool {
+    let differs = *kind != new;
+    *kind = new;
+    differs
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use lsm_ready_crds::selection::Labels;
+    use lsm_ready_tetragon::tracing_policy::TracingPolicy;
     use serde_json::{Value, json};
 
     use super::*;
@@ -240,8 +236,8 @@ pub(crate) mod tests {
     pub(crate) fn object(object: &Value) -> (Name, Object) {
         let policy = TracingPolicy::from_file(object).unwrap();
         let metadata = serde_json::from_value(object["metadata"].clone()).unwrap();
-        let expectation = Expectation::of(&metadata, &object["spec"]);
-        (policy.name.clone(), Object { entry: Entry::Read(policy.into()), expectation })
+        let known = Object::of(&metadata, &object["spec"]);
+        (policy.name.clone(), Object { entry: Entry::Read(policy.into()), ..known })
     }
 
     /// An object that cannot be read.
@@ -259,8 +255,19 @@ pub(crate) mod tests {
     /// As [`listed`], with expectations.
     pub(crate) fn with_expectations(objects: impl IntoIterator<Item = (Name, Object)>) -> Snapshot {
         let (reader, writer) = channel();
-        writer.listed(0, objects.into_iter().collect());
+        writer.listed(0, objects.into_iter().collect::<BTreeMap<_, _>>());
         writer.absent(1);
+        Snapshot::clone(&reader.snapshot())
+    }
+
+    /// A snapshot in which the only object is of that kind and is too large to be kept.
+    pub(crate) fn without_room(kind: usize) -> Snapshot {
+        let (name, entry) = entry("large", "enforce", &["file_open"], &Value::Null);
+        let object = Object { bytes: MAX_KEPT_BYTES + 1, ..Object::from(entry) };
+        let (reader, writer) = channel();
+        writer.listed(0, Kept::default());
+        writer.listed(1, Kept::default());
+        writer.set(kind, name, object);
         Snapshot::clone(&reader.snapshot())
     }
 

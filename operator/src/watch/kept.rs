@@ -41,8 +41,9 @@ pub trait Kept: Watched + Serialize {
 }
 
 impl Kept for Node {
-    /// A Node of a large cluster has up to 100 kB, most of it images and managed fields.
-    const PAGE: u32 = 100;
+    /// A Node of a large cluster has up to 100 kB, most of it images and managed fields. Kubelets
+    /// can write 1 MB.
+    const PAGE: u32 = 10;
 
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);

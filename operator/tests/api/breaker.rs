@@ -3,11 +3,13 @@
 
 use e2e::wait;
 use kube::Client;
+use lsm_ready_crds::{Evidence, LsmNodeStatus, fixture};
 use serde_json::{Value, json};
 
 use crate::operator::{DEADLINE, apply_policy, labelled, report};
+use crate::pool::Turn;
 use crate::process::Operator;
-use crate::server::{self, Turn, call, config, done, kubectl};
+use crate::server::{self, call, config, done, kubectl};
 
 const POLICY: &str = "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce";
 const LABEL: &str = "lsmready.node-restriction.kubernetes.io/bpf";
@@ -20,6 +22,13 @@ struct Scene {
     turn: Turn,
     client: Client,
     operator: Operator,
+}
+
+/// A version of the probe that the operator understands: one minor version later than ours.
+fn next_version() -> String {
+    let numbers = env!("CARGO_PKG_VERSION").split('.').filter_map(|number| number.parse().ok());
+    let numbers: Vec<u64> = numbers.collect();
+    format!("{}.{}.0", numbers[0], numbers[1] + 1)
 }
 
 fn names() -> impl Iterator<Item = String> {
@@ -45,6 +54,14 @@ impl Scene {
     async fn report_everywhere(&self, evidence: &str) {
         for name in names() {
             report(&self.client, &name, evidence, "1").await;
+        }
+    }
+
+    /// Writes that status as the report of every node.
+    async fn report_status(&self, status: &LsmNodeStatus) {
+        for name in names() {
+            let path = format!("/apis/lsmready.io/v1alpha1/lsmnodes/{name}/status");
+            done(&self.client, "MERGE", &path, &json!({ "status": status })).await;
         }
     }
 
@@ -97,6 +114,16 @@ impl Scene {
         assert_eq!((ready, tainted), (count, NODES - count), "held nodes keep what they show");
     }
 
+    /// Waits until the policy's message counts the held nodes, and its status no ready one.
+    async fn tells_the_truth(&self, held: &str) {
+        self.policy(held, |policy| {
+            let message = condition(policy, "ChangesHeld")["message"].as_str();
+            message.is_some_and(|message| message.contains(held))
+                && policy["status"]["nodes"]["ready"] == 0
+        })
+        .await;
+    }
+
     /// The reasons of the policy's Events about the breaker.
     async fn events(&self) -> Vec<String> {
         let uid = done(&self.client, "GET", POLICY, &Value::Null).await["metadata"]["uid"].take();
@@ -136,10 +163,7 @@ async fn a_probe_that_is_broken_everywhere_moves_at_most_the_share_until_it_work
     let mut scene = Scene::ready().await;
     scene.report_everywhere("Attached").await;
     scene.held(NODES - SHARE).await;
-    let policy = scene.policy("the message", |_| true).await;
-    let message = condition(&policy, "ChangesHeld")["message"].as_str().unwrap();
-    assert!(message.contains("BpfNotInLsmList on 14"), "{message}");
-    assert_eq!(policy["status"]["nodes"]["ready"], 0, "the counts tell the truth");
+    scene.tells_the_truth("BpfNotInLsmList on 14").await;
 
     scene.restart();
     scene.held(NODES - SHARE).await;
@@ -153,6 +177,79 @@ async fn a_probe_that_is_broken_everywhere_moves_at_most_the_share_until_it_work
     })
     .await
     .unwrap();
+    scene.operator.terminate();
+}
+
+/// Somebody sets LSM_READY_DEADLINE=1ms on the probe's DaemonSet: no trial ends in time, with the
+/// same version of the probe.
+#[tokio::test]
+async fn a_probe_that_times_out_everywhere_moves_at_most_the_share() {
+    let scene = Scene::ready().await;
+    let timed_out = fixture::report("1", Evidence::None, "CanaryTimedOut");
+    scene.report_status(&timed_out).await;
+    scene.held(NODES - SHARE).await;
+    scene.tells_the_truth("CanaryTimedOut on 14").await;
+
+    scene.report_everywhere("Denied").await;
+    scene.shows(NODES, 0).await;
+    scene.operator.terminate();
+}
+
+/// Of the nodes with a new version of the probe at most the share loses ready, and the others are
+/// held until they report with a version that works.
+#[tokio::test]
+async fn a_new_probe_version_that_fails_everywhere_moves_at_most_the_share() {
+    let scene = Scene::ready().await;
+    let mut failed = fixture::report("1", Evidence::Attached, "BpfNotInLsmList");
+    failed.probe_version = next_version();
+    scene.report_status(&failed).await;
+    let sees_all = |policy: &Value| policy["status"]["nodes"]["ready"] == 0;
+    scene.policy("all reports to be seen", sees_all).await;
+    let is_held = |policy: &Value| held(policy) == "True BreakerOpen";
+    scene.policy("the policy to say that nodes are held", is_held).await;
+    // Some more nodes lose ready as the version reaches more of them.
+    wait::until(DEADLINE, "every other node to be held", async || {
+        let losing = scene.operator.metric("lsm_ready_breaker_losing_nodes").await;
+        let (ready, tainted) = scene.counts().await;
+        let observed = format!("{losing} losing, {ready} ready, {tainted} tainted");
+        let is_right = losing == ready as u64 && ready + tainted == NODES;
+        if is_right { Ok(()) } else { Err(observed) }
+    })
+    .await
+    .unwrap();
+    let (ready, _) = scene.counts().await;
+    assert!(ready >= NODES - SHARE, "{ready} nodes are ready");
+
+    scene.report_everywhere("Denied").await;
+    scene.shows(NODES, 0).await;
+    scene.operator.terminate();
+}
+
+/// The probe's DaemonSet is deleted: its reports stay, and become old.
+#[tokio::test]
+async fn a_probe_that_is_gone_everywhere_changes_no_label_and_no_taint() {
+    let scene = Scene::ready().await;
+    let mut old = fixture::denied("1");
+    let hours_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(3);
+    old.observed_time = serde_json::from_value(json!(hours_ago.to_string())).unwrap();
+    scene.report_status(&old).await;
+    wait::until(DEADLINE, "all nodes to be silent", async || {
+        let silent = scene.operator.metric("lsm_ready_silent_nodes").await;
+        if silent == NODES as u64 { Ok(()) } else { Err(silent) }
+    })
+    .await
+    .unwrap();
+    let node = wait::until(DEADLINE, "the condition to say so", async || {
+        let node = done(&scene.client, "GET", "/api/v1/nodes/n00", &Value::Null).await;
+        if node["status"].to_string().contains("ProbeSilent") { Ok(node) } else { Err("no") }
+    });
+    let conditions = node.await.unwrap()["status"]["conditions"].take();
+    let mut conditions = conditions.as_array().unwrap().iter();
+    let ours = conditions.find(|found| found["type"] == "lsmready.io/LsmBpfReady").unwrap();
+    assert_eq!((&ours["status"], &ours["reason"]), (&json!("True"), &json!("ProbeSilent")));
+    assert_eq!(scene.counts().await, (NODES, 0));
+    let policy = scene.policy("no condition", |_| true).await;
+    assert_eq!(held(&policy), " ", "nothing has to be held");
     scene.operator.terminate();
 }
 

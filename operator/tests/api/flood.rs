@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::api::ApiServer;
-use e2e::{paths, wait};
+use e2e::wait;
 use futures::{StreamExt, stream};
 use kube::Client;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
@@ -40,16 +39,6 @@ async fn publish(client: &Client) -> String {
     let object = serde_json::to_value(LsmHookProfile::new(&digest, spec)).unwrap();
     done(client, "POST", &format!("{KINDS}/lsmhookprofiles"), &object).await;
     digest
-}
-
-fn crds(server: &ApiServer, verb: &str) {
-    let file = paths::workspace().join("e2e/agent/manifests/crd.yaml").display().to_string();
-    kubectl(&server.kubeconfig(), &[verb, "-f", &file]).unwrap();
-    if verb == "apply" {
-        let names = ["crd/tracingpolicies.cilium.io", "crd/tracingpoliciesnamespaced.cilium.io"];
-        let wait = [&["wait", "--for=condition=Established", "--timeout=30s"][..], &names].concat();
-        kubectl(&server.kubeconfig(), &wait).unwrap();
-    }
 }
 
 /// How long two things took at most.
@@ -107,7 +96,7 @@ async fn flood(client: &Client, hooks: usize) {
 async fn thousands_of_unknown_hooks_delay_no_label() {
     let turn = server::exclusive().await;
     let client = turn.server.client().await.unwrap();
-    crds(turn.server, "apply");
+    server::install_tetragons_crds(turn.server);
     let digest = publish(&client).await;
     let nodes: Vec<String> = (0..NODES).map(|number| format!("n{number}")).collect();
     stream::iter(&nodes)
@@ -140,7 +129,7 @@ async fn thousands_of_unknown_hooks_delay_no_label() {
         labelled(&client, "n49", json!({"policy.traced": "ready"})).await;
     }
     operator.terminate();
-    crds(turn.server, "delete");
+    server::delete_tetragons_crds(turn.server);
 }
 
 /// Waits until the CRD's objects can be written again.

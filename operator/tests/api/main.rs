@@ -1,8 +1,8 @@
 //! The operator on a real API server: CRDs, admission, RBAC, field ownership, and the operator's
 //! own process.
 //!
-//! Two servers run at once. Most tests share one and use objects of their own. A test that changes
-//! what others see, such as one that runs the operator's process, takes its turn on the other.
+//! Most tests share one server and use objects of their own. A test that changes what others see,
+//! such as one that runs the operator's process, takes its turn on one of a few others (`pool`).
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod admission;
@@ -13,6 +13,7 @@ mod helm;
 mod leadership;
 mod memory;
 mod operator;
+mod pool;
 mod process;
 mod profile;
 mod rbac;

@@ -1,7 +1,7 @@
 //! The operator's own process.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -32,6 +32,12 @@ pub struct Page {
     pub text: String,
 }
 
+/// The operator that was built for these tests, or that of `LSM_READY_OPERATOR`, for measurements.
+pub fn program() -> PathBuf {
+    let built = || PathBuf::from(env!("CARGO_BIN_EXE_operator"));
+    std::env::var_os("LSM_READY_OPERATOR").map_or_else(built, PathBuf::from)
+}
+
 impl Operator {
     /// Starts an operator. Without a pod there is no leader election. The circuit breaker is off,
     /// because the tests change many of few nodes at once.
@@ -54,7 +60,7 @@ impl Operator {
     /// Starts an operator whose circuit breaker opens above that share.
     pub fn with_breaker_at(kubeconfig: &Path, pod: Option<Pod>, percent: u8) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
+        let mut command = Command::new(program());
         command
             .env("KUBECONFIG", kubeconfig)
             .env("LSM_READY_LISTEN", format!("127.0.0.1:{port}"))
@@ -79,6 +85,16 @@ impl Operator {
     /// The port on loopback at which it serves its metrics.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The CPU time that the process has used.
+    pub fn cpu(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
+        let nanoseconds = tasks.filter_map(|task| {
+            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanoseconds.sum())
     }
 
     pub fn signal(&self, signal: Signal) {

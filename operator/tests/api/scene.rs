@@ -56,7 +56,18 @@ impl Scene {
     pub async fn as_user(name: &'static str, object: Value, operator: Client) -> Self {
         let mut scene = Self::without_daemon_set(name, operator).await;
         scene.created = scene.create(object).await;
+        scene.sees_its_daemon_set().await;
         scene
+    }
+
+    /// Waits until the controller has seen the DaemonSet. It forgets what it knows of others.
+    async fn sees_its_daemon_set(&self) {
+        wait::until(DEADLINE, "the DaemonSet", async || {
+            let key = ObjectRef::new("tetragon").within(self.name);
+            self.ctx.stores.daemon_sets.get(&key).map(drop).ok_or("not in the store")
+        })
+        .await
+        .unwrap();
     }
 
     /// Creates no DaemonSet: the test installs Tetragon.

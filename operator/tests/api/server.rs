@@ -1,4 +1,4 @@
-//! The two API servers of this binary, with our manifests applied, and requests to them.
+//! The API servers of this binary, with our manifests applied, and requests to them.
 //!
 //! In: a component's ServiceAccount. Out: requests with that component's token, each with the code
 //! and message of the answer. The servers end with this process.
@@ -24,6 +24,8 @@ use lsm_ready_operator::watch::triggers::Triggers;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
+use crate::pool::{Pool, Turn};
+
 /// The namespace of the manifests.
 pub const NAMESPACE: &str = "lsm-ready-system";
 /// Our CRDs, as kubectl takes them.
@@ -40,8 +42,7 @@ pub const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
-static EXCLUSIVE: OnceCell<ApiServer> = OnceCell::const_new();
-static TURN: Mutex<()> = Mutex::const_new(());
+static EXCLUSIVE: Pool<3> = Pool::new();
 
 /// The server of the tests that use objects of their own.
 pub async fn shared() -> &'static ApiServer {
@@ -70,23 +71,17 @@ pub async fn denying() -> &'static ApiServer {
         .await
 }
 
-/// A turn on the server of the tests that need it for themselves.
-pub struct Turn {
-    pub server: &'static ApiServer,
-    _turn: MutexGuard<'static, ()>,
-}
-
-/// Waits for the turn of this test. The objects of the tests before are gone then.
+/// Waits for a server of its own for this test. The objects of the tests before are gone then.
 pub async fn exclusive() -> Turn {
-    let turn = TURN.lock().await;
-    let server = EXCLUSIVE.get_or_init(|| start("exclusive")).await;
-    let kubeconfig = server.kubeconfig();
+    let start = async |number| start(&format!("exclusive-{number}")).await;
+    let turn = EXCLUSIVE.turn(start).await;
+    let kubeconfig = turn.server.kubeconfig();
     let kinds = "lsmpolicies,lsmnodes,lsmhookprofiles,nodes";
     kubectl(&kubeconfig, &["delete", kinds, "--all"]).unwrap();
     let kinds = "daemonsets,pods,leases";
     kubectl(&kubeconfig, &["delete", kinds, "--all", "-n", NAMESPACE, "--force"]).unwrap();
     kubectl(&kubeconfig, &["delete", "daemonsets", "--all", "-n", "kube-system"]).unwrap();
-    Turn { server, _turn: turn }
+    turn
 }
 
 /// Starts a server and applies the manifests.
@@ -134,20 +129,30 @@ pub async fn tetragon_crds() -> TetragonCrds {
 impl TetragonCrds {
     /// Installs them as the test agent does.
     pub fn install(&self) {
-        let file = paths::workspace().join("e2e/agent/manifests/crd.yaml").display().to_string();
-        let kubeconfig = self.server.kubeconfig();
-        kubectl(&kubeconfig, &["apply", "-f", &file]).unwrap();
-        let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
-        wait.extend(TETRAGON_CRDS);
-        kubectl(&kubeconfig, &wait).unwrap();
+        install_tetragons_crds(self.server);
     }
 
     /// Deletes them, and waits until they are gone.
     pub fn delete(&self) {
-        let mut delete = vec!["delete", "--ignore-not-found"];
-        delete.extend(TETRAGON_CRDS);
-        kubectl(&self.server.kubeconfig(), &delete).unwrap();
+        delete_tetragons_crds(self.server);
     }
+}
+
+/// Installs Tetragon's CRDs as the test agent does.
+pub fn install_tetragons_crds(server: &ApiServer) {
+    let file = paths::workspace().join("e2e/agent/manifests/crd.yaml").display().to_string();
+    let kubeconfig = server.kubeconfig();
+    kubectl(&kubeconfig, &["apply", "-f", &file]).unwrap();
+    let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
+    wait.extend(TETRAGON_CRDS);
+    kubectl(&kubeconfig, &wait).unwrap();
+}
+
+/// Deletes Tetragon's CRDs, and waits until they are gone.
+pub fn delete_tetragons_crds(server: &ApiServer) {
+    let mut delete = vec!["delete", "--ignore-not-found"];
+    delete.extend(TETRAGON_CRDS);
+    kubectl(&server.kubeconfig(), &delete).unwrap();
 }
 
 /// The operator's context. Its watches run with the rights of `watching` and end with the test. It

@@ -9,8 +9,9 @@ use e2e::{paths, wait};
 use kube::Client;
 use serde_json::{Value, json};
 
+use crate::pool::Turn;
 use crate::process::Operator;
-use crate::server::{self, Turn, call, done, kubectl};
+use crate::server::{self, call, done, kubectl};
 use crate::world::{DEADLINE, config, get_policy, node, tetragon};
 
 const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";

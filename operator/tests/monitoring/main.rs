@@ -9,6 +9,8 @@ mod dashboard;
 mod drift;
 mod manifests;
 mod metrics;
+#[path = "../api/pool.rs"]
+mod pool;
 #[path = "../api/process.rs"]
 #[allow(dead_code, reason = "this binary uses a part of it")]
 mod process;

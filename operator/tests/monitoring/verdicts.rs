@@ -8,8 +8,9 @@ use e2e::wait;
 use kube::Client;
 use serde_json::{Value, json};
 
+use crate::pool::Turn;
 use crate::process::Operator;
-use crate::server::{self, Turn, done, kubectl};
+use crate::server::{self, done, kubectl};
 use crate::world::{
     DEADLINE, config, get_policy, node, piped, policy, program, report, tetragon, yaml,
 };

@@ -54,7 +54,7 @@ fn run(arguments: &Arguments) -> Result<usize, String> {
 }
 
 /// Builds the copy with all mutants. Returns its program. The profile is that of the simulation, so
-/// only the crates of the workspace are compiled again.
+/// only our own crates are compiled again.
 fn build(workspace: &Path) -> Result<PathBuf, String> {
     let workspace = workspace.canonicalize().map_err(|error| error.to_string())?;
     let (target, copy) = (workspace.join("target"), workspace.join("target/mutants"));

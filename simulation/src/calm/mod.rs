@@ -10,11 +10,11 @@ mod scenes;
 
 use std::time::Duration;
 
-use crate::history::{converge, release};
+use crate::history::{reach, release};
 use crate::model;
-use crate::network::Mishap;
+use crate::network::{Mishap, Network};
 use crate::server::kind::Kind;
-use crate::step::{Foreign, KERNELS, Policy, REPLICAS, Report, Step, Tetragon};
+use crate::step::{Foreign, KERNELS, Policy, REPLICAS, Report, Step, TRACING_POLICIES, Tetragon};
 use crate::world::World;
 
 /// Longest time until a change is followed.
@@ -25,8 +25,8 @@ const SOON_AFTER_FAILURE: Duration = Duration::from_secs(12);
 const SOON_AFTER_SILENCE: Duration = Duration::from_secs(22);
 /// The same, where watches were broken: above their backoff.
 const SOON_AFTER_GAP: Duration = Duration::from_secs(40);
-/// How many changes each history has.
-const CHANGES: usize = 7;
+/// Longest time until a mount is as it should be: a rollout may have to end first.
+const SOON_AT_TETRAGON: Duration = Duration::from_mins(3);
 /// The policy that changes.
 const POLICY: u8 = 3;
 
@@ -70,17 +70,22 @@ pub async fn play(world: &mut World, seed: u64) -> Result<(), String> {
         // They are looked for every five seconds.
         tokio::time::sleep(SOON_AFTER_FAILURE).await;
     }
-    for _ in 0..CHANGES {
-        calm.change(world).await?;
+    for _ in 0..2 {
+        calm.change(world, false).await?;
     }
-    match calm.random.u8(0..16) {
-        0 | 1 => scenes::takeovers(world).await,
-        2 => scenes::stages(world).await,
-        3 => scenes::contest(world).await,
-        4 | 5 => scenes::refusals(world, &mut calm.random).await,
-        6 | 7 => scenes::losses(world, &mut calm.random).await,
-        _ => Ok(()),
+    match calm.random.u8(0..32) {
+        0 | 1 => scenes::takeovers(world).await?,
+        2 => scenes::stages(world).await?,
+        3 => scenes::contest(world).await?,
+        4 | 5 => scenes::refusals(world, &mut calm.random).await?,
+        6..9 => scenes::losses(world, &mut calm.random).await?,
+        _ => {}
     }
+    // The gaps are the last: when one watch is back, another may still be waiting.
+    for _ in 0..2 {
+        calm.change(world, true).await?;
+    }
+    Ok(())
 }
 
 struct Calm {
@@ -96,8 +101,8 @@ impl Calm {
     }
 
     /// One change after which something differs, and what meets it.
-    async fn change(&mut self, world: &mut World) -> Result<(), String> {
-        let (trouble, mut steps) = (self.trouble(), Vec::new());
+    async fn change(&mut self, world: &mut World, is_gap: bool) -> Result<(), String> {
+        let (trouble, mut steps) = (self.trouble(is_gap), Vec::new());
         arrange(world, trouble).await;
         for _ in 0..8 {
             let step = self.step();
@@ -113,7 +118,7 @@ impl Calm {
         settle(world, trouble, &steps).await
     }
 
-    fn trouble(&mut self) -> Trouble {
+    fn trouble(&mut self, is_gap: bool) -> Trouble {
         let kind = self.one(&[
             Kind::Node,
             Kind::Node,
@@ -131,11 +136,11 @@ impl Calm {
             Mishap::LostAnswer,
             Mishap::NoAnswer,
         ]);
-        match self.random.u8(0..14) {
-            0..6 => Trouble::Nothing,
-            6..10 => Trouble::NextWrite(written, mishap),
-            10..13 => Trouble::Gap(kind),
-            _ => Trouble::Gaps,
+        match (is_gap, self.random.u8(0..4)) {
+            (true, 0) => Trouble::Gaps,
+            (true, _) => Trouble::Gap(kind),
+            (false, 0 | 1) => Trouble::Nothing,
+            (false, _) => Trouble::NextWrite(written, mishap),
         }
     }
 
@@ -156,12 +161,12 @@ impl Calm {
             30 => Step::FalseProfile(kernel),
             31 => Step::Foreign(0, Foreign::Zone(self.random.bool())),
             32..35 => self.claim(),
-            35..38 => Step::ApplyTracingPolicy(kernel),
-            38..40 => Step::DeleteTracingPolicy(kernel),
+            35..38 => Step::ApplyTracingPolicy(self.random.u8(0..TRACING_POLICIES)),
+            38..40 => Step::DeleteTracingPolicy(self.random.u8(0..TRACING_POLICIES)),
             40 => Step::EmptyStatus(POLICY),
             41 => Step::InstallTetragon(Tetragon::NeedsMount),
             42 => Step::DeleteTetragon,
-            _ => Step::AddNode(4),
+            _ => Step::HoldTetragon(self.random.bool()),
         }
     }
 
@@ -180,17 +185,16 @@ impl Calm {
         ])
     }
 
+    /// None whose taint goes on by tenths.
     fn policy(&mut self) -> Policy {
         self.one(&[
             Policy::Plain,
             Policy::Taint,
-            Policy::SoftTaint,
             Policy::TaintInZone,
             Policy::Hooks,
             Policy::TracingPolicies,
             Policy::MinReadyOne,
             Policy::Mount,
-            Policy::MountAndTaint,
             Policy::NoMount,
         ])
     }
@@ -236,11 +240,18 @@ async fn arrange(world: &mut World, trouble: Trouble) {
 
 async fn settle(world: &mut World, trouble: Trouble, steps: &[Step]) -> Result<(), String> {
     world.server.lock().trace.note(|| format!("changed: {steps:?}"));
-    let mut what = converge(world, trouble.within()).await;
+    let mut what = reach(world, trouble.within(), model::node_and_policy_differences).await;
     // Of three nodes that lose the same hook profile, the third is held.
     if what.is_err() && model::changes_are_held(&world.server.lock()) {
         release(world);
-        what = converge(world, trouble.within()).await;
+        what = reach(world, trouble.within(), model::node_and_policy_differences).await;
     }
-    what.map_err(|what| format!("too late: {trouble:?} {steps:?}, {what}"))
+    what.map_err(|what| format!("too late: {trouble:?} {steps:?}, {what}"))?;
+    if let Trouble::NextWrite(..) = trouble {
+        // The failed write may be a second one, whose object is right already.
+        tokio::time::sleep(trouble.within()).await;
+        world.replicas.iter().for_each(|replica| replica.on_network(Network::spare_next_write));
+    }
+    let mounted = reach(world, SOON_AT_TETRAGON, model::differences).await;
+    mounted.map_err(|what| format!("too late: {trouble:?} {steps:?}, {what}"))
 }

@@ -112,7 +112,7 @@ fn what_is_applied_no_more_goes_and_the_rest_stays() {
     assert_eq!(send(&mut server, &apply(mount.clone())), (200, 2));
     assert_eq!(send(&mut server, &apply(mount)), (200, 2), "the same again changes nothing");
     let with = server.get(Kind::DaemonSet, &key).cloned().unwrap_or_default();
-    assert!(crate::model::has_mount(&with));
+    assert!(crate::model::tetragon::has_mount(&with));
     assert_eq!(with["metadata"]["generation"], 2);
     assert_eq!(send(&mut server, &apply(nothing)), (200, 3));
     let after = server.get(Kind::DaemonSet, &key).cloned().unwrap_or_default();

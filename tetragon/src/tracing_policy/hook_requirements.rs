@@ -99,6 +99,9 @@ impl HookRequirements {
     }
 
     /// Adds these hooks to the requirement of a node with that profile, each hook once.
+    ///
+    /// No kernel has [`MAX_HOOKS`] hooks, so a requirement that names as many is not met. More are
+    /// not added.
     pub fn add_to(&self, require: &mut Require, profile: Option<&LsmHookProfileSpec>) {
         let computes_hashes = computes_hashes(profile);
         let mut plain: HashSet<String> = require.hooks.iter().cloned().collect();
@@ -109,7 +112,7 @@ impl HookRequirements {
             } else {
                 (&mut require.hooks, &mut plain)
             };
-            if present.insert(hook.clone()) {
+            if list.len() < MAX_HOOKS && present.insert(hook.clone()) {
                 list.push(hook.clone());
             }
             require.kernel_reads |= reads_memory;

@@ -94,8 +94,8 @@ pub(super) const TRACING_POLICIES_LOADABLE: &[Row] = &[
     ),
     row(
         R::TracingPoliciesUnread,
-        "the operator could not read the TracingPolicies yet",
-        "the message has the API server's error",
+        "the operator could not read all TracingPolicies",
+        "the message has the API server's error, or how many have no room in memory",
     ),
 ];
 

@@ -41,6 +41,14 @@ pub fn is_changing(policy: &LsmPolicy) -> bool {
     observed != policy.metadata.generation || current(policy).is_some()
 }
 
+/// Whether a node joined after the change began. The API server's clock says when it was created,
+/// and ours when the change began. A creation in the future shows that the two clocks differ: such a
+/// node gets the taint in its turn, as if it had been there.
+pub fn joined_after(change: &SpecChange, created: Timestamp, now: Timestamp) -> bool {
+    let latest = now.saturating_add(STEP).unwrap_or(now);
+    change.start_time.0 < created && created <= latest
+}
+
 /// What the selected nodes have of the policy. Nodes that are held do not count.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Progress {

@@ -123,6 +123,25 @@ fn an_edit_during_a_change_begins_again() {
     assert_eq!(second.permitted.unwrap().len(), 9, "a tenth of the 90 nodes that are left");
 }
 
+/// Nodes are created by the API server's clock. Where ours is hours behind, none of them joined after
+/// the change because of that.
+#[test]
+fn a_clock_that_is_behind_makes_no_old_node_a_new_one() {
+    let change = SpecChange { generation: 1, start_time: Time(at(100)), tainted_before: 0 };
+    for (created, now, joined) in [
+        (99, 200, false),
+        (100, 200, false),
+        (101, 200, true),
+        (200, 200, true),
+        // Clocks are never quite the same.
+        (260, 200, true),
+        (261, 200, false),
+        (7_200, 101, false),
+    ] {
+        assert_eq!(joined_after(&change, at(created), at(now)), joined, "created at {created}");
+    }
+}
+
 proptest! {
     /// Whatever the numbers and the time, no step permits more nodes than its tenths, and the nodes
     /// come in the order of their names.

@@ -1,4 +1,4 @@
-//! Stale agents: one eviction, with the pod's UID, and no request where no node was repaired.
+//! Stale agents: one eviction, with the pod's UID and resourceVersion, and no request where no node was repaired.
 
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_crds::LsmNode;
@@ -22,8 +22,8 @@ fn whole() -> Value {
 /// The agent on n1, started at that minute past midnight.
 fn agent(uid: &str, minute: u32) -> Value {
     json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [{
-        "metadata": {"name": "tetragon-n1", "namespace": "default", "uid": uid, "ownerReferences": [
-            {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1",
+        "metadata": {"name": "tetragon-n1", "namespace": "default", "uid": uid,
+            "resourceVersion": "7", "ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon", "uid": "uid-1",
                 "controller": true}]},
         "spec": {"nodeName": "n1", "containers": []},
         "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [
@@ -35,7 +35,7 @@ fn agent(uid: &str, minute: u32) -> Value {
 fn eviction(uid: &str) -> Value {
     json!({"apiVersion": "policy/v1", "kind": "Eviction",
         "metadata": {"name": "tetragon-n1", "namespace": "default"},
-            "deleteOptions": {"preconditions": {"uid": uid}}})
+        "deleteOptions": {"preconditions": {"uid": uid, "resourceVersion": "7"}}})
 }
 
 /// A node that was repaired at 00:05, and the policy.
@@ -152,5 +152,22 @@ async fn a_disruption_budget_is_respected_and_a_missing_right_is_reported() {
             && refused.contains("the server says Refused"),
         "{refused}"
     );
+    end(ctx, played).await;
+}
+
+/// The pod has changed since it was listed: perhaps another leader has restarted it.
+#[tokio::test]
+async fn an_agent_that_changed_meanwhile_is_judged_anew() {
+    let script = vec![
+        Exchange::new(PODS, Value::Null, agent("old", 1)),
+        Exchange::refused(EVICT, eviction("old"), 409, "Conflict"),
+        Exchange::new(PODS, Value::Null, agent("old", 1)),
+        Exchange::new(EVICT, eviction("old"), success()),
+        Exchange::event(),
+    ];
+    let (ctx, played) = repaired(true, script);
+    assert_eq!(reconcile_once(&whole(), &ctx).await.unwrap(), minute());
+    assert_eq!(remembered(&ctx).stale.refused, None);
+    assert_eq!(reconcile_once(&whole(), &ctx).await.unwrap(), minute());
     end(ctx, played).await;
 }

@@ -22,7 +22,7 @@ use lsm_ready_tetragon::image::Version;
 use lsm_ready_tetragon::tracing_policy::{Name, TracingPolicy};
 use lsm_ready_tetragon::verdict::{JudgedPolicy, PolicyVerdict, TargetVersion, judge};
 
-use crate::tracing_policies::requirement::counts;
+use crate::tracing_policies::requirement::{counts, namespaced_count};
 use crate::tracing_policies::snapshot::{Entry, ReadError, Snapshot};
 
 /// The condition, if there is one. `version` is that of the agents, if it is known.
@@ -39,7 +39,8 @@ pub fn finding<'a>(
     }
     let selected = Selected::by(selector.as_ref(), spec, snapshot);
     let has_no_hooks = selected.with_hooks.is_empty() && selected.unreadable.is_empty();
-    let is_known = snapshot.unlisted().is_none() && snapshot.error().is_none();
+    let is_known =
+        snapshot.unlisted().is_none() && snapshot.error().is_none() && selected.left_out.is_none();
     if has_no_hooks && !is_required && is_known {
         return Ok(None);
     }
@@ -52,6 +53,8 @@ struct Selected<'a> {
     count: usize,
     with_hooks: Vec<&'a TracingPolicy>,
     unreadable: Vec<UnreadablePolicy<'a>>,
+    /// Why some are not known.
+    left_out: Option<String>,
 }
 
 struct UnreadablePolicy<'a> {
@@ -62,7 +65,9 @@ struct UnreadablePolicy<'a> {
 impl<'a> Selected<'a> {
     /// The policies that count and match the selector; all policies without one.
     fn by(selector: Option<&Selector>, spec: &LsmPolicySpec, snapshot: &'a Snapshot) -> Self {
-        let mut selected = Self { count: 0, with_hooks: Vec::new(), unreadable: Vec::new() };
+        let left_out = snapshot.left_out(selector.is_none() || namespaced_count(spec));
+        let mut selected =
+            Self { count: 0, with_hooks: Vec::new(), unreadable: Vec::new(), left_out };
         for (name, object) in snapshot.objects() {
             let labels = object.entry.labels();
             let is_required = |selector: &Selector| counts(spec, name) && selector.matches(labels);
@@ -156,8 +161,8 @@ fn unknown_policies(selected: &Selected<'_>, snapshot: &Snapshot) -> Option<Find
         };
         return unknown(reason, message::read_error(error));
     }
-    if let Some(pending) = snapshot.unlisted() {
-        return unknown(ConditionReason::TracingPoliciesUnread, pending);
+    if let Some(unread) = snapshot.unlisted().or_else(|| selected.left_out.clone()) {
+        return unknown(ConditionReason::TracingPoliciesUnread, unread);
     }
     if !selected.unreadable.is_empty() {
         let message = message::unreadable(&selected.unreadable);

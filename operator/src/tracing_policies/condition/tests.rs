@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::tracing_policies::snapshot::channel;
-use crate::tracing_policies::snapshot::tests::{entry, failed, listed, policy, unreadable};
+use crate::tracing_policies::snapshot::tests::{
+    entry, failed, listed, policy, unreadable, without_room,
+};
 
 const BOOT: &str = "b00t";
 
@@ -144,6 +146,8 @@ fn required_policies_that_cannot_be_read_make_the_condition_unknown() {
         ("forbidden", forbidden(), Unknown, R::TracingPoliciesForbidden),
         ("an error", error, Unknown, R::TracingPoliciesUnread),
         ("not listed yet", Snapshot::default(), Unknown, R::TracingPoliciesUnread),
+        ("no room for it", without_room(0), Unknown, R::TracingPoliciesUnread),
+        ("no room in another namespace", without_room(1), Unknown, R::NoneSelected),
     ] {
         check(what, &requires(), &snapshot, TWO, Some((status, reason)));
     }

@@ -22,11 +22,15 @@ use crate::tracing_policies::snapshot::{Entry, Snapshot};
 /// Whether a policy with that name counts for the spec. Somebody who may write in one namespace
 /// must not change the state of nodes, unless the policy asks for that.
 pub fn counts(spec: &LsmPolicySpec, name: &Name) -> bool {
-    name.namespace.is_none()
-        || match spec.require.namespaced_tracing_policies {
-            NamespacedTracingPolicies::Ignore => false,
-            NamespacedTracingPolicies::Require => true,
-        }
+    name.namespace.is_none() || namespaced_count(spec)
+}
+
+/// Whether policies in namespaces count for the spec.
+pub fn namespaced_count(spec: &LsmPolicySpec) -> bool {
+    match spec.require.namespaced_tracing_policies {
+        NamespacedTracingPolicies::Ignore => false,
+        NamespacedTracingPolicies::Require => true,
+    }
 }
 
 /// What an `LsmPolicy` requires of nodes.
@@ -40,7 +44,7 @@ pub struct Requirement {
     incomplete: Option<String>,
     /// The verdicts on the hooks, made once for all nodes with equal policies and profile: a
     /// policy can name hundreds of hooks, and thousands of nodes share a profile.
-    judged: Arc<Mutex<HashMap<HookKey, Arc<JudgedHooks>>>>,
+    judged: Arc<Mutex<Judged>>,
 }
 
 /// Indices into [`Requirement::of_some_nodes`].
@@ -58,7 +62,8 @@ impl Requirement {
         let Some(selector) = tracing_policies(spec)? else {
             return Ok(requirement);
         };
-        requirement.incomplete = snapshot.unlisted();
+        requirement.incomplete =
+            snapshot.unlisted().or_else(|| snapshot.left_out(namespaced_count(spec)));
         for (name, object) in snapshot.objects() {
             if !counts(spec, name) || !selector.matches(object.entry.labels()) {
                 continue;
@@ -120,15 +125,12 @@ impl Requirement {
                 .and_then(|report| report.hook_profile.clone()),
         };
         let mut known = self.judged.lock();
-        if let Some(judged) = known.get(&key) {
+        if let Some(judged) = known.by_key.get(&key) {
             return judged.clone();
         }
         let require = self.with(&key.policies, facts.profile).into_owned();
         let verdict = hooks(&require, facts.profile);
         let judged = Arc::new(JudgedHooks { require, verdict });
-        if known.len() >= MAX_JUDGED {
-            known.clear();
-        }
         known.insert(key, judged.clone());
         judged
     }
@@ -136,6 +138,29 @@ impl Requirement {
 
 /// Maximum number of verdicts on hooks that are kept. A cluster has some dozens of kernels.
 const MAX_JUDGED: usize = 256;
+/// Maximum number of hooks and TracingPolicies that they name together: some megabytes.
+const MAX_JUDGED_NAMES: usize = 32 * 1024;
+
+/// The verdicts on hooks that were made before.
+#[derive(Debug, Default)]
+struct Judged {
+    by_key: HashMap<HookKey, Arc<JudgedHooks>>,
+    /// How many hooks and TracingPolicies they name.
+    names: usize,
+}
+
+impl Judged {
+    /// Keeps a verdict. Forgets all others where there are too many.
+    fn insert(&mut self, key: HookKey, judged: Arc<JudgedHooks>) {
+        let JudgedHooks { require, .. } = &*judged;
+        let names = key.policies.len() + require.hooks.len() + require.sleepable_hooks.len();
+        if self.by_key.len() >= MAX_JUDGED || self.names + names > MAX_JUDGED_NAMES {
+            *self = Self::default();
+        }
+        self.names += names;
+        self.by_key.insert(key, judged);
+    }
+}
 
 /// What a verdict on hooks depends on.
 #[derive(Debug, Eq, Hash, PartialEq)]

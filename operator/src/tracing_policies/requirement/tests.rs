@@ -4,13 +4,16 @@ use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::State;
 use lsm_ready_crds::fixture;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
+use lsm_ready_tetragon::tracing_policy::hook_requirements::MAX_HOOKS;
 use lsm_ready_tetragon::tracing_policy::{KINDS, Name};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::tracing_policies::snapshot::ReadError;
-use crate::tracing_policies::snapshot::tests::{entry, failed, listed, policy, unreadable};
+use crate::tracing_policies::snapshot::tests::{
+    entry, failed, listed, policy, unreadable, without_room,
+};
 
 const BOOT: &str = "b00t";
 
@@ -213,5 +216,59 @@ fn the_hooks_are_judged_once_for_all_nodes_with_a_profile() {
         let labels = zone(if node % 2 == 0 { "left" } else { "right" });
         requirement.verdict(&labels, facts);
     }
-    assert_eq!(requirement.judged.lock().len(), 2);
+    assert_eq!(requirement.judged.lock().by_key.len(), 2);
+}
+
+#[test]
+fn a_policy_without_room_in_memory_is_unknown_and_not_without_requirements() {
+    let namespaced = spec(&json!({"tracingPolicies": {"matchLabels": {"tier": "enforce"}},
+        "namespacedTracingPolicies": "Require"}));
+    let unknown = is(State::Unknown, "TracingPoliciesUnknown");
+    let ready = is(State::Ready, "CanaryDenied");
+    let nothing_required = spec(&json!({}));
+    for (spec, kind, expected) in [
+        (&enforce(), 0, &unknown),
+        (&enforce(), 1, &ready),
+        (&namespaced, 1, &unknown),
+        (&nothing_required, 0, &ready),
+    ] {
+        assert_eq!(denied(spec, &without_room(kind)), *expected, "kind {kind}");
+    }
+    let why = without_room(0).left_out(false).unwrap();
+    assert!(why.starts_with("1 of 1 tracingpolicies are not read: the oldest are, "), "{why}");
+}
+
+/// Each node has a TracingPolicy of its own, and each TracingPolicy hundreds of hooks.
+#[test]
+fn the_verdicts_that_are_kept_name_a_bounded_number_of_hooks() {
+    let policies = (0..80).map(|number| {
+        let names: Vec<String> = (0..500).map(|hook| format!("h{number}_{hook}")).collect();
+        let hooks: Vec<&str> = names.iter().map(String::as_str).collect();
+        let zone = json!({"matchLabels": {"zone": number.to_string()}});
+        entry(&format!("p{number}"), "enforce", &hooks, &zone)
+    });
+    let requirement = Requirement::of(&enforce(), &listed(policies)).unwrap();
+    let (report, profile) = (report("Denied"), profile());
+    let facts = Facts { boot_id: BOOT, report: Some(&report), profile: Some(&profile) };
+    for number in 0..80 {
+        let verdict = requirement.verdict(&zone(&number.to_string()), facts);
+        assert_eq!(verdict.reason, "HookNotInKernel");
+    }
+    let known = requirement.judged.lock();
+    assert!((1..80).contains(&known.by_key.len()), "{}", known.by_key.len());
+    assert!(known.names <= MAX_JUDGED_NAMES, "{}", known.names);
+}
+
+/// All TracingPolicies together name more hooks than any kernel has.
+#[test]
+fn what_all_policies_require_together_is_bounded() {
+    let policies = (0..20).map(|number| {
+        let names: Vec<String> = (0..100).map(|hook| format!("h{number}_{hook}")).collect();
+        let hooks: Vec<&str> = names.iter().map(String::as_str).collect();
+        entry(&format!("p{number}"), "enforce", &hooks, &Value::Null)
+    });
+    let snapshot = listed(policies);
+    let requirement = Requirement::of(&enforce(), &snapshot).unwrap();
+    assert_eq!(requirement.of_all_nodes.hooks.len(), MAX_HOOKS);
+    assert_eq!(denied(&enforce(), &snapshot), is(State::NotReady, "HookNotInKernel"));
 }

@@ -13,6 +13,8 @@
 //!   discovery.
 //! - A CRD that is installed is found within [`LOOK_AGAIN_AFTER`], one that changes its version
 //!   within [`REDISCOVER_AFTER`], a removed one at once.
+//! - An object for which there was no room ([`super::kept`]) is listed again within
+//!   [`REDISCOVER_AFTER`] after there is room.
 //! - There is no hot loop: each discovery waits.
 //! - A state is logged when it begins, not each time it is found again.
 //!
@@ -20,30 +22,25 @@
 //! If the list is refused or fails, the error is noted and the known objects stay. The list is
 //! tried again within five seconds.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
 use futures::{StreamExt, future, pin_mut};
-use kube::core::DynamicObject;
 use kube::discovery::{self, ApiResource};
 use kube::error::DiscoveryError;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use kube_runtime::watcher::{self, Event, watcher};
-use lsm_ready_crds::text::truncate;
-use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name, TracingPolicy};
+use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name};
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use crate::context::metrics::Metrics;
 use crate::run::connection::watch_config;
-use crate::tracing_policies::bounds;
-use crate::tracing_policies::expectation::Expectation;
-use crate::tracing_policies::snapshot::{Entry, Object, ReadError, Writer};
+use crate::tracing_policies::kept::Kept;
+use crate::tracing_policies::object::{Entry, Seen};
+use crate::tracing_policies::snapshot::{ReadError, Writer};
 use crate::watch::code;
-use crate::watch::guard::MAX_ERROR;
 use crate::watch::log_limit::LogLimit;
 use crate::watch::retry::Retry;
 
@@ -138,13 +135,13 @@ impl KindWatch<'_> {
 
     /// Lists and watches until the installed version changes.
     async fn watch(&self, resource: &ApiResource) {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
+        let api: Api<Seen> = Api::all_with(self.client.clone(), resource);
         let events = watcher(api, watch_config().page_size(PAGE));
         pin_mut!(events);
         let mut retry = Retry::default();
         let mut discoveries = interval_at(Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);
         discoveries.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut list = BTreeMap::new();
+        let mut list = Kept::default();
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -159,6 +156,8 @@ impl KindWatch<'_> {
                 },
                 _ = discoveries.tick() => match self.installed().await {
                     Ok(found) if found.as_ref() != Some(resource) => return,
+                    // Objects that were left out are listed again.
+                    Ok(_) if self.writer.has_room(self.kind) => return,
                     Ok(_) => {}
                     Err(error) => debug!(kind = self.name(), %error, "discovery failed"),
                 },
@@ -166,22 +165,24 @@ impl KindWatch<'_> {
         }
     }
 
-    fn apply(&self, event: Event<DynamicObject>, list: &mut BTreeMap<Name, Object>) {
+    fn apply(&self, event: Event<Seen>, list: &mut Kept) {
         let differs = match event {
             Event::Init => {
-                list.clear();
+                *list = Kept::default();
                 false
             }
-            Event::InitApply(object) => {
-                list.insert(Name::of(&object.metadata), self.read(&object));
+            Event::InitApply(seen) => {
+                let name = self.noted(&seen);
+                list.insert(name, seen.object);
                 false
             }
             Event::InitDone => self.writer.listed(self.kind, std::mem::take(list)),
-            Event::Apply(object) => {
-                self.writer.set(self.kind, Name::of(&object.metadata), self.read(&object))
+            Event::Apply(seen) => {
+                let name = self.noted(&seen);
+                self.writer.set(self.kind, name, seen.object)
             }
-            Event::Delete(object) => {
-                let name = Name::of(&object.metadata);
+            Event::Delete(seen) => {
+                let name = Name::of(seen.meta());
                 self.log.lock().forget(&name.to_string());
                 self.writer.remove(self.kind, &name)
             }
@@ -189,28 +190,17 @@ impl KindWatch<'_> {
         self.changed(differs, "Tetragon's policies changed");
     }
 
-    fn read(&self, object: &DynamicObject) -> Object {
-        let spec = object.data.get("spec").unwrap_or(&Value::Null);
-        let expectation = Expectation::of(&object.metadata, spec);
-        Object { entry: self.entry(object, spec), expectation }
-    }
-
-    fn entry(&self, object: &DynamicObject, spec: &Value) -> Entry {
-        let read = bounds::check(&object.metadata, spec)
-            .and_then(|spec| TracingPolicy::from_cluster(&object.metadata, &spec));
-        match read {
-            Ok(policy) => Entry::Read(policy.into()),
-            Err(error) => {
-                let name = Name::of(&object.metadata).to_string();
-                let error = truncate(&error.to_string(), MAX_ERROR);
-                if self.log.lock().allows(&name, &error, Instant::now()) {
-                    warn!(kind = self.name(), name, error, "object cannot be read");
-                }
-                self.metrics.skipped(self.name());
-                let labels = bounds::labels(&object.metadata);
-                Entry::Unreadable { labels, error }
+    /// The object's name. An object that cannot be read is logged and counted.
+    fn noted(&self, seen: &Seen) -> Name {
+        let name = Name::of(seen.meta());
+        if let Entry::Unreadable { error, .. } = &seen.object.entry {
+            let text = name.to_string();
+            if self.log.lock().allows(&text, error, Instant::now()) {
+                warn!(kind = self.name(), name = text, error, "object cannot be read");
             }
+            self.metrics.skipped(self.name());
         }
+        name
     }
 
     /// Notes an error of the watch. Returns whether the watch must end and begin with a discovery.

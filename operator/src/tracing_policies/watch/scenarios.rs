@@ -122,9 +122,9 @@ async fn a_fresh_list_forgets_deleted_policies() {
         KindWatch { client, writer, on_change: &|| {}, metrics, kind: 0, log: Mutex::default() };
     let object = |name: &str| {
         let object = json!({"metadata": {"name": name}, "spec": {"lsmhooks": []}});
-        serde_json::from_value::<DynamicObject>(object).unwrap()
+        serde_json::from_value::<Seen>(object).unwrap()
     };
-    let mut list = BTreeMap::new();
+    let mut list = Kept::default();
     for names in [&["goes", "stays"][..], &["stays"]] {
         kind_watch.apply(Event::Init, &mut list);
         for name in names {

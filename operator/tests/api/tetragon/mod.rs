@@ -3,6 +3,7 @@
 //! changed meanwhile.
 
 mod allowed;
+mod evictions;
 
 use std::process::Command;
 
@@ -13,7 +14,7 @@ use lsm_ready_operator::tetragon::state::DaemonSetState;
 use serde_json::{Value, json};
 
 use crate::releases::{self, add_volume, agent, host_path, release};
-use crate::scene::{AGENT, Scene};
+use crate::scene::Scene;
 use crate::server::{self, done, shared};
 
 /// The fields that our field manager owns.
@@ -244,43 +245,6 @@ async fn the_owners_own_mount_replaces_ours() {
         json!({"name": "host-securityfs", "mountPath": "/sys/kernel/security", "readOnly": true});
     assert_eq!(mounts(&handed_over), [mounted]);
     assert_eq!(version(&scene.reconcile().await), version(&handed_over));
-}
-
-/// The namespace has the RoleBindings that every namespace except kube-system needs.
-#[tokio::test]
-async fn a_stale_agent_is_evicted() {
-    let scene = Scene::new("stale").await;
-    scene.allow_reading_pods().await;
-    scene.allow_evictions().await;
-    let patched = scene.reconcile().await;
-    scene.repaired_node("stale-node", "2026-01-01T00:05:00Z").await;
-    let pod = scene.agent(&patched, "stale-node", "2026-01-01T00:00:00Z").await;
-    scene.reconcile().await;
-    assert!(
-        done(&scene.admin, "GET", &pod, &Value::Null).await["metadata"]["deletionTimestamp"]
-            .is_null(),
-        "no policy asks for it"
-    );
-    scene.set_tetragon(&json!({"restartStaleAgents": true})).await;
-    scene.reconcile().await;
-    let evicted = done(&scene.admin, "GET", &pod, &Value::Null).await;
-    assert!(
-        evicted["metadata"]["deletionTimestamp"].is_string(),
-        "{:?}",
-        scene.remembered(&patched)
-    );
-}
-
-#[tokio::test]
-async fn another_pod_with_the_same_name_is_not_evicted() {
-    let scene = Scene::new("another-pod").await;
-    let patched = scene.reconcile().await;
-    let pod = scene.agent(&patched, "another-node", "2026-01-01T00:00:00Z").await;
-    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
-        "metadata": {"name": AGENT},
-        "deleteOptions": {"preconditions": {"uid": "another"}}});
-    let answer = server::call(&scene.admin, "POST", &format!("{pod}/eviction"), &eviction).await;
-    assert_eq!(answer.code, 409, "{answer:?}");
 }
 
 /// A limit of sharing a container by server-side apply; see docs/adr/0003.

@@ -8,16 +8,19 @@ mod sweep;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use e2e::wait;
 use lsm_ready_cleanup::installed::Installation;
 use lsm_ready_cleanup::{Cluster, Mode, Names, everything};
 use serde_json::{Value, json};
 
 use crate::server::{NAMESPACE, call, config, done};
-use scene::{Operator, Scene};
+use scene::{DEADLINE, Operator, Scene};
 
 /// `kubectl delete -k` has to end within this time. It is not ours: the API server alone may take
 /// a minute for a CRD.
 const ENDS: &str = "--timeout=150s";
+/// The plural of the kind.
+const POLICIES: &str = "validatingadmissionpolicies";
 
 /// What `kubectl lsm-ready cleanup` does.
 async fn clean_up(scene: &Scene) {
@@ -88,22 +91,45 @@ fn orders() -> Vec<[Step; 4]> {
     orders
 }
 
-/// All 24 orders. In every other one the operator is killed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cleanup_after_any_order_of_deletions_leaves_nothing() {
-    let scene = Scene::new().await;
-    for (number, order) in orders().into_iter().enumerate() {
+/// All 24 orders, by their first step. In every other one the operator is killed.
+async fn clean_up_after_orders_that_begin_with(first: Step) {
+    for (number, order) in orders().into_iter().enumerate().filter(|(_, order)| order[0] == first) {
         let end = if number % 2 == 0 { End::Killed } else { End::InOrder };
-        let begun = Instant::now();
-        scene.install().await;
-        let mut operator = Some(scene.work().await);
-        for step in order {
-            take(step, end, &scene, &mut operator).await;
-        }
-        clean_up(&scene).await;
-        scene.nothing_is_left(&format!("{order:?}, {end:?}")).await;
-        println!("{order:?}, {end:?}: {:.1} s", begun.elapsed().as_secs_f64());
+        clean_up_after(order, end).await;
     }
+}
+
+async fn clean_up_after(order: [Step; 4], end: End) {
+    let scene = Scene::new().await;
+    let begun = Instant::now();
+    scene.install().await;
+    let mut operator = Some(scene.work().await);
+    for step in order {
+        take(step, end, &scene, &mut operator).await;
+    }
+    clean_up(&scene).await;
+    scene.nothing_is_left(&format!("{order:?}, {end:?}")).await;
+    println!("{order:?}, {end:?}: {:.1} s", begun.elapsed().as_secs_f64());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cleanup_leaves_nothing_in_any_order_that_begins_with_the_crds() {
+    clean_up_after_orders_that_begin_with(Step::Crds).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cleanup_leaves_nothing_in_any_order_that_begins_with_the_operator() {
+    clean_up_after_orders_that_begin_with(Step::Operator).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cleanup_leaves_nothing_in_any_order_that_begins_with_the_namespace() {
+    clean_up_after_orders_that_begin_with(Step::Namespace).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cleanup_leaves_nothing_in_any_order_that_begins_with_the_rights() {
+    clean_up_after_orders_that_begin_with(Step::Rights).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -204,6 +230,56 @@ async fn the_job_cleans_up_after_everything_else_is_gone() {
     run_job(&scene).await;
     scene.kubectl(&["delete", ENDS, "-k", &config("cleanup")]);
     scene.nothing_is_left("the Job has run").await;
+}
+
+/// An upgrade or a downgrade by one minor version: the manifests of the other version had further
+/// objects, and its operator wrote further names to Nodes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_another_version_is_left() {
+    let scene = Scene::new().await;
+    scene.install().await;
+    let operator = scene.work().await;
+    let retired = "lsmready.node-restriction.kubernetes.io/retired";
+    write_names_of_another_version(&scene, retired).await;
+    let labels = async || {
+        let node = done(&scene.admin, "GET", "/api/v1/nodes/n2", &Value::Null).await;
+        let labels = node["metadata"]["labels"].to_string();
+        if labels.contains(retired) { Err(labels) } else { Ok(()) }
+    };
+    wait::until(DEADLINE, "the running operator to remove the label", labels).await.unwrap();
+    operator.kill(&scene).await;
+    clean_up(&scene).await;
+    scene.nothing_is_left("names of another version were there").await;
+}
+
+async fn write_names_of_another_version(scene: &Scene, label: &str) {
+    let path = "/api/v1/nodes/n2";
+    let mut node = done(&scene.admin, "GET", path, &Value::Null).await;
+    let taints = &mut node["spec"]["taints"];
+    let taint = json!({"key": "lsmready.io/retired", "effect": "PreferNoSchedule"});
+    taints.as_array_mut().unwrap().push(taint);
+    let change = json!({"spec": {"taints": taints},
+        "metadata": {"labels": {label: "x", "lsmready.io/retired": "x"}}});
+    done(&scene.admin, "MERGE", path, &change).await;
+    let condition = |type_: &str| json!({"type": type_, "status": "True", "reason": "R"});
+    let conditions = ["LsmBpfReady", "lsmready.io/Retired"].map(condition);
+    let status = json!({"status": {"conditions": conditions}});
+    done(&scene.admin, "STRATEGIC", &format!("{path}/status"), &status).await;
+    for (group, kind, plural) in [
+        ("rbac.authorization.k8s.io", "ClusterRole", "clusterroles"),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", POLICIES),
+    ] {
+        let labels = json!({"app.kubernetes.io/part-of": "lsm-ready"});
+        let mut object = json!({"apiVersion": format!("{group}/v1"), "kind": kind,
+            "metadata": {"name": "lsm-ready-retired", "labels": labels}});
+        if plural == POLICIES {
+            let rules = json!([{"apiGroups": [""], "apiVersions": ["v1"],
+                "operations": ["UPDATE"], "resources": ["configmaps"]}]);
+            object["spec"] = json!({"matchConstraints": {"resourceRules": rules},
+                "validations": [{"expression": "true"}]});
+        }
+        done(&scene.admin, "POST", &format!("/apis/{group}/v1/{plural}"), &object).await;
+    }
 }
 
 /// A probe's token, for example, could put a finalizer on a profile. The CRD stays then, but

@@ -14,10 +14,11 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex as Turns, MutexGuard, OnceCell};
 use tokio::task::JoinHandle;
 
 use super::sweep::sweep;
+use crate::pool::{Pool, Turn};
+use crate::process::program;
 use crate::releases::release;
 use crate::server::{
     NAMESPACE, OPERATOR, account, call, config, create_node, done, granted, kubectl,
@@ -28,21 +29,20 @@ const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";
 const POD: &str = "/api/v1/namespaces/lsm-ready-system/pods/operator";
 
-static SERVER: OnceCell<ApiServer> = OnceCell::const_new();
-static TURN: Turns<()> = Turns::const_new(());
+static SERVERS: Pool<3> = Pool::new();
 
-/// A turn on the API server of these tests, with nothing of lsm-ready on it.
+/// A turn on an API server of these tests, with nothing of lsm-ready on it.
 pub struct Scene {
     pub server: &'static ApiServer,
     pub admin: Client,
     pub kubeconfig: PathBuf,
     /// Tetragon's DaemonSet as it was before lsm-ready came.
     tetragon: Value,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
-async fn start() -> ApiServer {
-    let dir = paths::state().join("tests").join("uninstall");
+async fn start(number: usize) -> ApiServer {
+    let dir = paths::state().join("tests").join(format!("uninstall-{number}"));
     // An earlier run may have left the folder.
     let _ = std::fs::remove_dir_all(&dir);
     let mut server = ApiServer::start(&dir).await.unwrap();
@@ -73,8 +73,8 @@ async fn create_node_named(server: &ApiServer, number: usize) {
 
 impl Scene {
     pub async fn new() -> Self {
-        let turn = TURN.lock().await;
-        let server = SERVER.get_or_init(start).await;
+        let turn = SERVERS.turn(start).await;
+        let server = turn.server;
         let admin = server.client().await.unwrap();
         let tetragon = done(&admin, "GET", TETRAGON, &Value::Null).await;
         let kubeconfig = server.kubeconfig();
@@ -261,7 +261,7 @@ impl Operator {
         let kubeconfig = scene.token(NAMESPACE, OPERATOR, Some(bound)).await;
         let log = scene.kubeconfig.with_file_name("operator.log");
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_operator"))
+        let process = Command::new(program())
             .env("KUBECONFIG", kubeconfig)
             .env("LSM_READY_LISTEN", "127.0.0.1:0")
             .env("LSM_READY_POD_NAME", "operator")

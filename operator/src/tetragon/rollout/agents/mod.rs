@@ -41,6 +41,8 @@ pub struct Agent {
     pub pod: String,
     /// UID of the pod.
     pub uid: String,
+    /// resourceVersion of the pod.
+    pub version: String,
     /// Its node, also before it is scheduled. Empty where the pod names no node.
     pub node: String,
     /// Template generation that it was made from.
@@ -77,6 +79,7 @@ impl Agent {
         Self {
             pod: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
+            version: pod.resource_version().unwrap_or_default(),
             node: node(&spec),
             template: label(TEMPLATE_LABEL),
             revision: label(REVISION_LABEL),

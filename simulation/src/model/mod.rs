@@ -3,6 +3,8 @@
 //!
 //! In: the objects of the API server. Out: verdicts, and what differs from them.
 
+pub mod tetragon;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -150,20 +152,6 @@ fn profile_of<'a>(server: &'a Server, report: Option<&Value>) -> Option<&'a Valu
     server.named(Kind::Profile, name).map(|profile| &**profile)
 }
 
-/// Whether a policy lets the operator add the mount.
-#[must_use]
-pub fn wants_mount(policy: &Value) -> bool {
-    let securityfs = &policy["spec"]["tetragon"]["securityfs"];
-    policy["spec"].get("tetragon").is_some() && securityfs["mount"] != "Never"
-}
-
-/// Whether our mount is in the pod template.
-#[must_use]
-pub fn has_mount(daemon_set: &Value) -> bool {
-    let volumes = daemon_set["spec"]["template"]["spec"]["volumes"].as_array();
-    volumes.into_iter().flatten().any(|volume| volume["name"] == VOLUME)
-}
-
 /// What a Node shows, or should show, of what is ours.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct NodeState {
@@ -232,6 +220,17 @@ pub fn shown(server: &Server) -> Picture {
 /// What differs from what should be. Empty: everything has converged.
 #[must_use]
 pub fn differences(server: &Server) -> Vec<String> {
+    let daemon_sets = server.all(Kind::DaemonSet);
+    let mounts =
+        daemon_sets.filter_map(|((_, name), it)| tetragon::mount_difference(server, name, it));
+    let mut found = node_and_policy_differences(server);
+    found.extend(mounts);
+    found
+}
+
+/// The same without mounts.
+#[must_use]
+pub fn node_and_policy_differences(server: &Server) -> Vec<String> {
     let (is, should) = (shown(server), expected(server));
     let nodes = is.nodes.iter().zip(&should.nodes).filter(|(is, should)| is != should);
     let nodes =
@@ -239,9 +238,7 @@ pub fn differences(server: &Server) -> Vec<String> {
     let policies = is.policies.iter().zip(&should.policies).filter(|(is, should)| is != should);
     let policies =
         policies.map(|((name, is), (_, should))| format!("policy {name}: {is:?}, not {should:?}"));
-    let daemon_sets = server.all(Kind::DaemonSet);
-    let mounts = daemon_sets.filter_map(|((_, name), it)| mount_difference(server, name, it));
-    nodes.chain(policies).chain(mounts).collect()
+    nodes.chain(policies).collect()
 }
 
 type PolicyVerdict<'a> = (&'a str, &'a Value, State);
@@ -338,64 +335,4 @@ fn shown_by_policy(status: &Value) -> PolicyState {
         nodes_ready: shown.map(|it| text(it, "/status")).unwrap_or_default().to_owned(),
         generation: status["observedGeneration"].as_i64().unwrap_or_default(),
     }
-}
-
-fn mount_difference(server: &Server, name: &str, daemon_set: &Value) -> Option<String> {
-    let wanted = server.all(Kind::Policy).any(|(_, policy)| wants_mount(policy));
-    let fails = !daemon_set["metadata"]["annotations"][MOUNT_FAILS].is_null();
-    let is = has_mount(daemon_set);
-    // A mount that is there stays when an upgrade makes it superfluous.
-    let should = wanted && !fails && (needs_mount(daemon_set) || is);
-    let label = text(daemon_set, "/metadata/labels/lsmready.io~1securityfs");
-    let label_fits = match (should, wanted && fails) {
-        (true, _) => label == "mounted",
-        (false, true) => label != "mounted",
-        (false, false) => label.is_empty(),
-    };
-    (is != should || !label_fits).then(|| {
-        format!("DaemonSet {name}: mounted is {is} with label {label:?}, should be {should}")
-    })
-}
-
-/// Agents that a policy wants to be restarted: each started before its node could deny.
-#[must_use]
-pub fn stale_agents(server: &Server) -> Vec<String> {
-    let is_wanted = server.all(Kind::Policy).any(|(_, policy)| wants_restarts(policy));
-    let mut daemon_sets = server.all(Kind::DaemonSet).filter(|_| is_wanted);
-    let sees_securityfs = |daemon_set: &Value| {
-        let fails = !daemon_set["metadata"]["annotations"][MOUNT_FAILS].is_null();
-        !fails && (has_mount(daemon_set) || !needs_mount(daemon_set))
-    };
-    if !daemon_sets.any(|(_, daemon_set)| sees_securityfs(daemon_set)) {
-        return Vec::new();
-    }
-    let pods = server.all(Kind::Pod).filter(|(key, _)| key.0 == "kube-system");
-    let stale = pods.filter(|(_, pod)| {
-        let node = text(pod, "/spec/nodeName");
-        let boot = server.named(Kind::Node, node).map(|node| boot(node)).unwrap_or_default();
-        let report = server.named(Kind::Report, node);
-        let is_tried = server.refused_evictions.contains(text(pod, "/metadata/name"));
-        !is_tried && report.is_some_and(|report| proves(report, boot) && is_stale(pod, report))
-    });
-    stale.map(|((_, name), _)| format!("the agent {name} is stale")).collect()
-}
-
-/// Whether a policy lets stale agents be restarted.
-#[must_use]
-pub fn wants_restarts(policy: &Value) -> bool {
-    policy["spec"]["tetragon"]["restartStaleAgents"] == true
-}
-
-/// Whether an agent started before its node could deny.
-#[must_use]
-pub fn is_stale(pod: &Value, report: &Value) -> bool {
-    let started = text(pod, "/status/containerStatuses/0/state/running/startedAt");
-    // Times in this form are in order as texts.
-    !started.is_empty() && started < text(report, "/status/deniedSince")
-}
-
-/// Tetragon 1.3 needs the mount, 1.4 does not.
-fn needs_mount(daemon_set: &Value) -> bool {
-    let containers = daemon_set["spec"]["template"]["spec"]["containers"].as_array();
-    containers.into_iter().flatten().any(|it| text(it, "/image").ends_with(":v1.3.0"))
 }

@@ -15,6 +15,9 @@
 //! - A mount goes only if no policy wanted it, or if agents cannot start with it.
 //! - A hook profile goes only if it is false, or if no report names it.
 
+mod losses;
+mod tetragon;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +29,9 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::model::{self, Facts, State, text};
 use crate::network::{Network, Term};
+use crate::server::Server;
 use crate::server::kind::{Kind, Target};
 use crate::server::requests::{Call, Written};
-use crate::server::{Loss, Server, Shown};
 
 /// Checks one committed write.
 pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Duration) {
@@ -40,7 +43,7 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
             .and_then(|()| only_ours(write))
             .and_then(|()| transitions(write))
             .and_then(|()| proved(server, process, write, sent))
-            .and_then(|()| losses(server, process, write, sent)),
+            .and_then(|()| losses::losses(server, process, write, sent)),
         Kind::Policy => fenced(process, write, sent)
             .and_then(|()| leads(server, process))
             .and_then(|()| only_ours(write))
@@ -48,13 +51,13 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
         Kind::DaemonSet => fenced(process, write, sent)
             .and_then(|()| leads(server, process))
             .and_then(|()| only_ours(write))
-            .and_then(|()| mount(server, process, write, sent)),
+            .and_then(|()| tetragon::mount(server, process, write, sent)),
         Kind::Profile => fenced(process, write, sent)
             .and_then(|()| leads(server, process))
             .and_then(|()| unnamed(server, process, write, sent)),
         Kind::Pod => fenced(process, write, sent)
             .and_then(|()| leads(server, process))
-            .and_then(|()| eviction(server, process, write, sent)),
+            .and_then(|()| tetragon::eviction(server, process, write, sent)),
         Kind::Report | Kind::TracingPolicy | Kind::TracingPolicyNamespaced => {
             Err("the kind is never written".to_owned())
         }
@@ -257,77 +260,6 @@ fn proved(server: &Server, process: &Network, write: &Written, sent: Duration) -
     Ok(())
 }
 
-/// Losses that count together. The operator counts for a minute from its decision.
-const WINDOW: Duration = Duration::from_secs(50);
-/// This many are too many of five nodes or fewer.
-const TOO_MANY: usize = 3;
-
-/// Notes where a node loses ready, and counts the losses.
-fn losses(server: &mut Server, process: &Network, write: &Written, sent: Duration) -> Checked {
-    let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
-    let [was, is] = [before, after].map(|node| node["metadata"]["labels"][model::BPF] == "true");
-    let (uid, boot) = (text(after, "/metadata/uid").to_owned(), model::boot(after).to_owned());
-    let name = text(after, "/metadata/name").to_owned();
-    let told = process.told_before(Kind::Report, sent);
-    if is && !was {
-        let version = only_version(server, &name, told).unwrap_or_default();
-        server.shown_ready.insert(uid, Shown { boot, version });
-        return Ok(());
-    }
-    let shown = if was && !is { server.shown_ready.remove(&uid) } else { None };
-    let Some(shown) = shown.filter(|shown| shown.boot == boot) else { return Ok(()) };
-    let new_version = only_version(server, &name, told)
-        .filter(|version| !shown.version.is_empty() && *version != shown.version);
-    let at = clock::elapsed();
-    server.losses.push(Loss { at, name, uid, boot, new_version: new_version.clone() });
-    let is_released = server
-        .all(Kind::Policy)
-        .any(|(_, policy)| !policy["metadata"]["annotations"]["lsmready.io/breaker"].is_null());
-    if is_released || clock::has_jumped() {
-        return Ok(());
-    }
-    let begin = at.saturating_sub(WINDOW);
-    let counted = |is_meant: &dyn Fn(&Loss) -> bool| {
-        let meant = server.losses.iter().filter(|loss| is_meant(loss) && loss.counts(server, told));
-        meant.map(|loss| loss.name.clone()).collect::<BTreeSet<String>>()
-    };
-    let recent = counted(&|loss| loss.at >= begin);
-    if recent.len() >= TOO_MANY {
-        return Err(format!("too many losses: {recent:?} lost ready within {WINDOW:?}"));
-    }
-    let of_version = counted(&|loss| new_version.is_some() && loss.new_version == new_version);
-    if of_version.len() >= TOO_MANY {
-        return Err(format!("too many losses: {of_version:?} lost ready by a new probe"));
-    }
-    Ok(())
-}
-
-/// The version of the probe in every version of the report that the process may believe.
-fn only_version(server: &Server, node: &str, told: u64) -> Option<String> {
-    let key = (String::new(), node.to_owned());
-    let reports = server.versions_since(Kind::Report, &key, told);
-    let mut versions =
-        reports.iter().map(|it| it.as_ref().map(|it| text(it, "/status/probeVersion")));
-    let first = versions.next()??;
-    versions.all(|version| version == Some(first)).then(|| first.to_owned())
-}
-
-impl Loss {
-    /// The node is still there, in the same boot, and not proved again.
-    fn counts(&self, server: &Server, told: u64) -> bool {
-        let Some(node) = server.named(Kind::Node, &self.name) else { return false };
-        let key = (String::new(), self.name.clone());
-        let reports = server.versions_since(Kind::Report, &key, told);
-        node["metadata"]["uid"] == *self.uid
-            && model::boot(node) == self.boot
-            && !server.shown_ready.contains_key(&self.uid)
-            && !reports.iter().flatten().any(|report| model::proves(report, &self.boot))
-    }
-}
-
-/// Longest time from a decision about agents to its write: their pods are listed between.
-const LISTING: Duration = Duration::from_secs(11);
-
 /// What a process may believe of one node.
 struct View<'a> {
     server: &'a Server,
@@ -372,45 +304,6 @@ impl View<'_> {
             .flatten()
             .any(|policy| reports.iter().flatten().any(|report| is_ready(policy, report)))
     }
-}
-
-/// A mount comes only where a policy wanted it, and goes only where none did.
-fn mount(server: &Server, process: &Network, write: &Written, sent: Duration) -> Checked {
-    let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
-    let (had, has) = (model::has_mount(before), model::has_mount(after));
-    let fails = !after["metadata"]["annotations"][model::MOUNT_FAILS].is_null();
-    if had == has || (had && fails) {
-        return Ok(());
-    }
-    let told = process.told_before(Kind::Policy, sent);
-    let since = server.log(Kind::Policy).iter().map(|change| change.version);
-    let moments = std::iter::once(told).chain(since.filter(|version| *version > told));
-    let mut wanted = moments.map(|version| {
-        server.at(Kind::Policy, version).values().any(|policy| model::wants_mount(policy))
-    });
-    if wanted.any(|wanted| wanted == has) {
-        return Ok(());
-    }
-    Err(format!("the mount {} although", if has { "was added" } else { "was removed" })
-        + if has { " no policy wanted it" } else { " a policy wanted it all the time" })
-}
-
-/// An evicted agent started before its node could deny, and a policy wants it to be restarted.
-fn eviction(server: &Server, process: &Network, write: &Written, sent: Duration) -> Checked {
-    let Some(pod) = &write.before else { return Ok(()) };
-    let node = (String::new(), text(pod, "/spec/nodeName").to_owned());
-    let told = process.told_before(Kind::Report, sent.saturating_sub(LISTING));
-    let reports = server.versions_since(Kind::Report, &node, told);
-    if !reports.iter().flatten().any(|report| model::is_stale(pod, report)) {
-        return Err("wrong eviction: the agent was not stale".into());
-    }
-    let told = process.told_before(Kind::Policy, sent.saturating_sub(LISTING));
-    let is_wanted = server.at(Kind::Policy, told).values().any(|it| model::wants_restarts(it))
-        || server
-            .log(Kind::Policy)
-            .iter()
-            .any(|change| change.version > told && model::wants_restarts(&change.object));
-    if is_wanted { Ok(()) } else { Err("wrong eviction: no policy wants it".into()) }
 }
 
 /// A deleted hook profile was false, or not named.

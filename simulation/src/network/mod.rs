@@ -3,19 +3,17 @@
 //! In: the requests of the process's client, the weather, and what the history does to the process
 //! (pause, crash, cut, freeze). Out: answers, late, lost or never.
 
+mod connection;
+mod mishaps;
+
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Request;
 use kube::client::Body;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -26,6 +24,10 @@ use crate::server::kind::{Kind, Target};
 use crate::server::requests::{self, Answer, Call};
 use crate::server::{Server, watch};
 use crate::weather::{Fate, Weather};
+
+pub use connection::Connection;
+pub use mishaps::{CrashAt, Mishap};
+use mishaps::{Gap, NextWrite, touch};
 
 /// Longest time from what the process knows to the write that follows.
 const PLANNING: Duration = Duration::from_millis(50);
@@ -41,32 +43,6 @@ pub enum StreamFate {
     /// The server says that it no longer knows the version.
     Expired,
 }
-
-/// When a process dies by itself: at its n-th next write.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct CrashAt {
-    pub writes: u32,
-    /// After the API server has committed the write.
-    pub after: bool,
-}
-
-/// What happens to the next write about a kind.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Mishap {
-    /// The API server is not ready.
-    Refused,
-    /// An admission webhook does not like it.
-    Invalid,
-    /// Somebody else changed a field just before that means nothing to the operator.
-    Conflict,
-    /// It is carried out, and the connection breaks before the answer.
-    LostAnswer,
-    /// It is carried out, and no answer ever comes.
-    NoAnswer,
-}
-
-/// The annotation that somebody else changes in a [`Mishap::Conflict`].
-pub const TOUCHED: &str = "simulation/touched";
 
 /// The connection of one process.
 #[derive(Debug)]
@@ -102,21 +78,6 @@ struct State {
     node_writes: BTreeMap<String, NodeWrite>,
     /// When the process sent its last successful renewal of the Lease, and for how long it holds.
     lease: Option<Term>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct NextWrite {
-    kind: Kind,
-    mishap: Mishap,
-}
-
-/// A watch that was lost: until when the kind cannot be read, and whether it has to be listed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Gap {
-    /// Watches of earlier eras are cut.
-    before: u64,
-    until: Duration,
-    is_forgotten: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -227,31 +188,6 @@ impl Network {
         self.woken.notify_waiters();
     }
 
-    pub fn crash_at(&self, crash: CrashAt) {
-        self.state.lock().crash = Some(crash);
-    }
-
-    /// That happens to the next write about that kind, whatever the weather.
-    pub fn befall_next_write(&self, kind: Kind, mishap: Mishap) {
-        self.state.lock().next_write = Some(NextWrite { kind, mishap });
-    }
-
-    /// The watch of that kind breaks, the kind cannot be read for that time, and then has to be
-    /// listed.
-    pub fn lose_watch(&self, kind: Kind, unreachable: Duration) {
-        let mut state = self.state.lock();
-        state.era += 1;
-        let (before, until) = (state.era, clock::elapsed() + unreachable);
-        state.gaps[kind.index()] = Gap { before, until, is_forgotten: true };
-        drop(state);
-        self.woken.notify_waiters();
-    }
-
-    /// Whether a watch that begins now gets 410 because of a gap.
-    pub fn must_list(&self, kind: Kind) -> bool {
-        std::mem::take(&mut self.state.lock().gaps[kind.index()].is_forgotten)
-    }
-
     #[must_use]
     pub fn era(&self) -> u64 {
         self.state.lock().era
@@ -341,20 +277,6 @@ impl Network {
         }
     }
 
-    /// Whether the process dies at this moment of a write.
-    fn crashes(&self, after: bool) -> bool {
-        let mut state = self.state.lock();
-        let Some(crash) = state.crash.as_mut().filter(|crash| crash.after == after) else {
-            return false;
-        };
-        crash.writes = crash.writes.saturating_sub(1);
-        let now = crash.writes == 0;
-        if now {
-            state.is_dead = true;
-        }
-        now
-    }
-
     fn fate(&self, call: &Call) -> Fate {
         let mut state = self.state.lock();
         let State { weather, random, next_write, .. } = &mut *state;
@@ -368,7 +290,7 @@ impl Network {
                     fate.refusal = Some(Refusal::new(503, "ServiceUnavailable", "refused once"));
                 }
                 Mishap::Invalid => {
-                    fate.refusal = Some(Refusal::new(422, "Invalid", "refused once"))
+                    fate.refusal = Some(Refusal::new(422, "Invalid", "refused once"));
                 }
                 Mishap::Conflict => fate.conflict = true,
                 Mishap::LostAnswer => fate.lost_after = true,
@@ -376,14 +298,6 @@ impl Network {
             }
         }
         fate
-    }
-
-    /// Whether nothing can be had of what that request is about.
-    fn is_unreachable(&self, call: &Call) -> bool {
-        let state = self.state.lock();
-        let kind = Target::parse(&call.path).filter(|_| !call.is_write()).map(|it| it.kind);
-        let gap = kind.map_or(Duration::ZERO, |kind| state.gaps[kind.index()].until);
-        clock::elapsed() < state.unreachable_until.max(gap)
     }
 
     async fn request(
@@ -479,75 +393,4 @@ fn listed(call: &Call, answer: &Result<Answer, Refusal>) -> Option<(Kind, u64)> 
     let is_last = target.name.is_none() && metadata["continue"].as_str() == Some("");
     let version = metadata["resourceVersion"].as_str()?.parse().ok()?;
     is_last.then_some((target.kind, version))
-}
-
-/// Somebody changes a field of the object that the operator does not look at.
-fn touch(server: &mut Server, call: &Call) {
-    let Some(target) = Target::parse(&call.path) else { return };
-    let key = (target.namespace, target.name.unwrap_or_default());
-    let version = server.version();
-    server.edit(target.kind, &key, |object| {
-        object["metadata"]["annotations"][TOUCHED] = json!(version.to_string());
-    });
-}
-
-/// The service under a process's client.
-#[derive(Debug)]
-pub struct Connection {
-    network: Arc<Network>,
-    /// The connection of the election is not fenced.
-    is_fenced: bool,
-    running: Running,
-}
-
-/// Resolves when the process runs again.
-struct Running(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
-
-impl std::fmt::Debug for Running {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Running")
-    }
-}
-
-impl Connection {
-    #[must_use]
-    pub const fn fenced(network: Arc<Network>) -> Self {
-        Self { network, is_fenced: true, running: Running(None) }
-    }
-
-    #[must_use]
-    pub const fn of_the_election(network: Arc<Network>) -> Self {
-        Self { network, is_fenced: false, running: Running(None) }
-    }
-}
-
-impl tower::Service<Request<Body>> for Connection {
-    type Response = Response;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Response>> + Send>>;
-
-    /// Pending while the process is paused: what was not handed over then is checked afterwards.
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let holds_back =
-            if self.is_fenced { self.network.holds_back() } else { self.network.is_stopped() };
-        if !holds_back {
-            self.running.0 = None;
-            return Poll::Ready(Ok(()));
-        }
-        let network = self.network.clone();
-        let running = || Box::pin(async move { network.running().await }) as _;
-        let waiting = self.running.0.get_or_insert_with(running);
-        let ready = waiting.as_mut().poll(cx);
-        ready.map(|()| {
-            self.running.0 = None;
-            Ok(())
-        })
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if self.is_fenced {
-            checks::handed_over(&self.network, &request);
-        }
-        Box::pin(self.network.clone().request(request, clock::elapsed()))
-    }
 }

@@ -1,0 +1,208 @@
+//! One TracingPolicy as it is kept.
+//!
+//! It is made while the API server's answer is parsed, so that a page of a list is in memory only
+//! in its kept form: a spec of a megabyte takes up to twenty times as much when it is parsed.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use kube::core::DynamicObject;
+use kube::discovery::ApiResource;
+use lsm_ready_crds::selection::Labels;
+use lsm_ready_crds::text::truncate;
+use lsm_ready_tetragon::tracing_policy::TracingPolicy;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::bounds;
+use super::expectation::Expectation;
+use crate::watch::guard::MAX_ERROR;
+
+/// What is known of one object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    Read(Arc<TracingPolicy>),
+    Unreadable {
+        labels: Labels,
+        /// The field, and what is wrong with it.
+        error: String,
+    },
+}
+
+/// One object, with what agents are expected to do with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    pub entry: Entry,
+    pub expectation: Expectation,
+    /// The older objects are kept where there are too many.
+    pub created: Option<Timestamp>,
+    /// About how much memory it takes.
+    pub bytes: usize,
+}
+
+impl Entry {
+    pub fn labels(&self) -> &Labels {
+        match self {
+            Self::Read(policy) => &policy.labels,
+            Self::Unreadable { labels, .. } => labels,
+        }
+    }
+}
+
+impl From<Entry> for Object {
+    /// An object without metadata and spec.
+    fn from(entry: Entry) -> Self {
+        let has_lsm_hooks =
+            matches!(&entry, Entry::Read(policy) if !policy.required_hooks.is_empty());
+        let bytes = bounds::kept_bytes(&entry, &Value::Null);
+        Self { entry, expectation: Expectation::without_spec(has_lsm_hooks), created: None, bytes }
+    }
+}
+
+impl Object {
+    /// Reads an object of the API server.
+    pub fn of(metadata: &ObjectMeta, spec: &Value) -> Self {
+        let mut entry = read(metadata, spec);
+        let checked = bounds::check_kept(bounds::kept_bytes(&entry, spec));
+        let too_large = checked.err().filter(|_| matches!(entry, Entry::Read(_)));
+        if let Some(error) = too_large {
+            entry = unreadable(metadata, &error.to_string());
+        }
+        Self {
+            expectation: Expectation::of(metadata, spec),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            bytes: bounds::kept_bytes(&entry, spec),
+            entry,
+        }
+    }
+}
+
+fn read(metadata: &ObjectMeta, spec: &Value) -> Entry {
+    let read =
+        bounds::check(metadata, spec).and_then(|spec| TracingPolicy::from_cluster(metadata, &spec));
+    match read {
+        Ok(policy) => Entry::Read(policy.into()),
+        Err(error) => unreadable(metadata, &error.to_string()),
+    }
+}
+
+fn unreadable(metadata: &ObjectMeta, error: &str) -> Entry {
+    let labels = metadata.labels.clone().unwrap_or_default();
+    Entry::Unreadable { labels, error: truncate(error, MAX_ERROR) }
+}
+
+/// An object as a watch gives it: read, with the metadata that identifies it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    metadata: ObjectMeta,
+    pub object: Object,
+}
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Raw {
+            #[serde(default)]
+            metadata: ObjectMeta,
+            #[serde(default)]
+            spec: Value,
+        }
+        let Raw { metadata, spec } = Raw::deserialize(deserializer)?;
+        let object = Object::of(&metadata, &spec);
+        let metadata = ObjectMeta {
+            name: metadata.name,
+            namespace: metadata.namespace,
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            ..ObjectMeta::default()
+        };
+        Ok(Self { metadata, object })
+    }
+}
+
+impl Resource for Seen {
+    type DynamicType = ApiResource;
+    type Scope = <DynamicObject as Resource>::Scope;
+
+    fn kind(resource: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::kind(resource)
+    }
+
+    fn group(resource: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::group(resource)
+    }
+
+    fn version(resource: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::version(resource)
+    }
+
+    fn plural(resource: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::plural(resource)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn seen(spec: &Value) -> Seen {
+        let metadata = json!({"name": "p", "uid": "u", "resourceVersion": "7",
+            "labels": {"tier": "enforce"}, "creationTimestamp": "2026-01-01T00:00:00Z",
+            "annotations": {"large": "x".repeat(100_000)}});
+        serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
+    }
+
+    #[test]
+    fn a_usual_policy_takes_few_kilobytes() {
+        let hooks = json!([{"hook": "file_open", "selectors": [{"matchActions":
+            [{"action": "Override", "argError": -1}]}]}]);
+        let Seen { metadata, object } = seen(&json!({ "lsmhooks": hooks }));
+        assert!(matches!(object.entry, Entry::Read(_)), "{object:?}");
+        assert!((1024..4096).contains(&object.bytes), "{}", object.bytes);
+        assert_eq!(metadata.annotations, None);
+        assert_eq!(object.created.unwrap().to_string(), "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn the_largest_policy_that_is_judged_takes_less_than_half_a_megabyte() {
+        let hooks: Vec<Value> =
+            (0..510).map(|hook| json!({"hook": format!("h{hook:062}")})).collect();
+        let values: Vec<String> = (0..240).map(|value| format!("{value:060}")).collect();
+        let selector = json!({"matchExpressions": [
+            {"key": "zone", "operator": "In", "values": values}]});
+        let object = seen(&json!({"lsmhooks": hooks, "nodeSelector": selector})).object;
+        assert!(matches!(object.entry, Entry::Read(_)), "{object:?}");
+        assert!((200_000..bounds::MAX_KEPT_BYTES).contains(&object.bytes), "{}", object.bytes);
+    }
+
+    #[test]
+    fn a_policy_that_would_take_more_is_an_error_that_says_so() {
+        assert_eq!(bounds::check_kept(bounds::MAX_KEPT_BYTES), Ok(()));
+        let error = bounds::check_kept(bounds::MAX_KEPT_BYTES + 1).unwrap_err().to_string();
+        assert!(error.starts_with("spec: has 524289 bytes as it is kept"), "{error}");
+    }
+
+    #[test]
+    fn a_large_node_selector_is_not_kept() {
+        let values: Vec<String> = (0..5_000).map(|number| format!("zone-{number}")).collect();
+        let selector = json!({"matchExpressions": [
+            {"key": "zone", "operator": "In", "values": values}]});
+        let object = seen(&json!({"lsmhooks": [], "nodeSelector": selector})).object;
+        assert!(object.bytes < 4096, "{}", object.bytes);
+        let Entry::Unreadable { error, .. } = &object.entry else { panic!("{object:?}") };
+        assert!(error.starts_with("spec.nodeSelector: has "), "{error}");
+    }
+}
