@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod bench;
+#[path = "../api/pool.rs"]
+mod pool;
 #[path = "../api/process.rs"]
 #[allow(dead_code, reason = "this binary uses a part of it")]
 mod process;
