@@ -90,7 +90,7 @@ async fn each_query_and_each_rule_works_on_a_prometheus_that_scrapes_the_operato
     let operator = Operator::start(turn.server, None);
     let prometheus = Prometheus::scraping(operator.port());
     wait::until(DEADLINE, "Prometheus to have recorded the share of ready nodes", async || {
-        let found = prometheus.query("cluster:lsm_ready_nodes_ready:ratio").await?;
+        let found = prometheus.query("cluster:lsm_ready_nodes:ready_ratio").await?;
         let share = found.first().and_then(|series| series["value"][1].as_str()).unwrap_or("none");
         // Two scrapes, so that rates have a value.
         let scrapes = prometheus.query("count_over_time(lsm_ready_leader[1m]) > 2").await?;
