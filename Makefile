@@ -40,7 +40,7 @@ demo: images rig ## A three-node cluster finds out which nodes can deny through 
 	@ARCHIVES=$(ARCHIVES) e2e/demo.sh
 
 ##@ Test
-.PHONY: test test-reproducible test-lint test-unit test-fake-api test-simulation simulate mutants test-api test-faults test-kernel test-kernels test-cluster test-tetragon e2e lint bench
+.PHONY: test test-reproducible test-lint test-unit test-fake-api test-simulation simulate mutants test-api test-monitoring test-faults test-kernel test-kernels test-cluster test-tetragon e2e lint bench
 test: ## All tiers, one after the other (SKIP="kernel cluster" leaves some out and says so)
 	@e2e/test.sh
 
@@ -69,6 +69,10 @@ mutants: prerequisites ## Puts mistakes into a copy of the operator: the simulat
 test-api: rig ## CEL, admission, RBAC, field ownership and the Helm chart on a real API server
 	$(RIG) api build --helm
 	$(TEST) --test api_server --test api --test cleanup --test chart -- --test-threads=16
+
+test-monitoring: rig ## Metrics, alerts and dashboard with a real Prometheus; what Argo CD and Flux say of our objects
+	$(RIG) api build --monitoring
+	$(TEST) --test monitoring -- --test-threads=4
 
 test-faults: rig ## Killed, paused and frozen API servers, etcds and operators, and 20 seeds of the simulation (SCENARIO=name, SEED=number)
 	$(RIG) api build

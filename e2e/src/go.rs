@@ -1,8 +1,11 @@
-//! The programs in Go: Kubernetes and etcd as one multi-call binary, and Helm 3 and 4.
+//! The programs in Go: Kubernetes and etcd as one multi-call binary, Helm 3 and 4, Prometheus and
+//! promtool, and what GitOps tools say of objects.
 //!
-//! In: Go 1.25 or newer; `e2e/cluster` or `e2e/helm`; Go's module proxy the first time. Out: the
-//! programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for Kubernetes, 1.5
-//! for Helm), nothing when they are up to date.
+//! In: Go 1.25 or newer; a folder of `e2e/` with a Go module; Go's module proxy the first time.
+//! Out: the programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for
+//! Kubernetes, 1.5 for Helm, 2 for Prometheus), nothing when they are up to date.
+//!
+//! [`module`] fetches a module for the files in it, such as the CRDs of another project.
 
 use std::fs;
 use std::io;
@@ -23,6 +26,8 @@ const NAMES: [&str; 7] = [
     "kubectl",
     "kubelet",
 ];
+/// Linker flags that leave symbols and debug information out.
+const STRIPPED: &str = "-s -w";
 /// Where Kubernetes keeps its own version.
 const VERSION: &str = "k8s.io/component-base/version";
 
@@ -49,10 +54,10 @@ pub async fn build_kubernetes() -> Result<PathBuf, Error> {
     // Without a version of its own, Kubernetes calls itself v0.0.0-master, and nodes report that.
     let minor = kubernetes.split('.').nth(1).unwrap_or_default();
     let flags = format!(
-        "-s -w -X {VERSION}.gitVersion={kubernetes} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor={minor} \
+        "{STRIPPED} -X {VERSION}.gitVersion={kubernetes} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor={minor} \
          -X {VERSION}.gitTreeState=clean"
     );
-    build.run(&flags, ".", &binary).await?;
+    build.run(&["-ldflags", &flags], ".", &binary).await?;
     for name in NAMES {
         let link = paths::programs().join(name);
         paths::remove_file(&link)?;
@@ -71,11 +76,92 @@ pub async fn build_helm() -> Result<PathBuf, Error> {
             let module = format!("helm.sh/helm/v{major}");
             eprintln!("rig: building Helm {}", build.version(&module)?);
             let binary = paths::programs().join(format!("helm{major}/helm"));
-            build.run("-s -w", &format!("{module}/cmd/helm"), &binary).await?;
+            build.run(&["-ldflags", STRIPPED], &format!("{module}/cmd/helm"), &binary).await?;
         }
         build.done()?;
     }
     Ok(paths::programs())
+}
+
+/// Builds Prometheus and promtool, without the web interface and without service discovery.
+pub async fn build_prometheus() -> Result<(), Error> {
+    let build = Build::new("prometheus", &["go.mod", "go.sum"])?;
+    if !build.is_done() {
+        let module = "github.com/prometheus/prometheus";
+        eprintln!("rig: building Prometheus {}", build.version(module)?);
+        let flags = ["-tags", "remove_all_sd", "-ldflags", STRIPPED];
+        for name in ["prometheus", "promtool"] {
+            let binary = paths::programs().join(name);
+            build.run(&flags, &format!("{module}/cmd/{name}"), &binary).await?;
+        }
+        build.done()?;
+    }
+    Ok(())
+}
+
+/// Builds the program that asks kstatus, Flux and Argo CD for their verdicts on objects.
+pub async fn build_verdicts() -> Result<(), Error> {
+    let build = Build::new("verdicts", &["main.go", "go.mod", "go.sum"])?;
+    if !build.is_done() {
+        eprintln!("rig: building kstatus {}", build.version("github.com/fluxcd/cli-utils")?);
+        build.run(&["-ldflags", STRIPPED], ".", &paths::programs().join("verdicts")).await?;
+        build.done()?;
+    }
+    Ok(())
+}
+
+/// Another project whose CRDs tests install, from its module in Go.
+#[derive(Clone, Copy, Debug)]
+pub struct Other {
+    /// The module with its version.
+    pub module: &'static str,
+    /// Files of the module.
+    pub crds: &'static [&'static str],
+}
+
+/// The Prometheus Operator, Argo CD and Flux.
+pub const OTHERS: [Other; 5] = [
+    Other {
+        module: "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+        crds: &[
+            "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+            "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+            "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+        ],
+    },
+    Other {
+        module: "github.com/argoproj/argo-cd/v3@v3.1.0",
+        crds: &["manifests/crds/application-crd.yaml"],
+    },
+    Other {
+        module: "github.com/fluxcd/kustomize-controller@v1.9.0",
+        crds: &["config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml"],
+    },
+    Other {
+        module: "github.com/fluxcd/helm-controller@v1.4.0",
+        crds: &["config/crd/bases/helm.toolkit.fluxcd.io_helmreleases.yaml"],
+    },
+    Other {
+        module: "github.com/fluxcd/source-controller@v1.7.0",
+        crds: &["config/crd/bases/source.toolkit.fluxcd.io_helmrepositories.yaml"],
+    },
+];
+
+/// Fetches a module with its version, for example `example.com/module@v1.0.0`, and returns its
+/// folder. Go compares it with the public checksum database.
+pub fn module(module: &str) -> Result<PathBuf, Error> {
+    let mut download = Command::new("go");
+    // Outside of any module, so that no go.mod counts.
+    download.current_dir("/").args(["mod", "download", "-json", module]);
+    let found: Downloaded = serde_json::from_str(&run(&mut download)?).map_err(io::Error::from)?;
+    Ok(found.dir)
+}
+
+/// What `go mod download -json` prints.
+#[derive(serde::Deserialize)]
+struct Downloaded {
+    #[serde(rename = "Dir")]
+    dir: PathBuf,
 }
 
 /// One folder with a Go module.
@@ -116,11 +202,11 @@ impl Build {
     }
 
     /// Builds a package. The binary appears only when it is complete.
-    async fn run(&self, flags: &str, package: &str, binary: &Path) -> Result<(), Error> {
+    async fn run(&self, flags: &[&str], package: &str, binary: &Path) -> Result<(), Error> {
         let partial = binary.with_extension("partial");
         let mut build = Command::new("go");
         build.current_dir(&self.source).env("CGO_ENABLED", "0");
-        build.args(["build", "-trimpath", "-ldflags", flags, "-o"]).arg(&partial).arg(package);
+        build.args(["build", "-trimpath"]).args(flags).arg("-o").arg(&partial).arg(package);
         run_visibly(build).await?;
         Ok(fs::rename(partial, binary)?)
     }

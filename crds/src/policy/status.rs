@@ -11,13 +11,14 @@ use crate::schema;
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LsmPolicyStatus {
-    /// The generation of the spec that this status was computed from.
+    /// The generation of the spec that this status was computed from. -1 until the operator has
+    /// looked at the policy.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "lenient::or_default"
     )]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = -1))]
     pub observed_generation: Option<i64>,
     /// Conditions: Ready, NodesReady, TracingPoliciesLoadable, SecurityfsMounted,
     /// TetragonRolledOut, TetragonHardened, TracingPoliciesEnforced, ChangesHeld, TaintStaged,

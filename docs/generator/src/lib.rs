@@ -9,6 +9,7 @@ pub mod adr_index;
 pub mod api_names;
 pub mod chart;
 mod markdown;
+pub mod prometheus_rule;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,12 @@
-//! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs, the admission policies for the API
-//! server's disk to ROOT/config, and the generated files of the chart to ROOT/charts.
+//! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs, to ROOT/config the admission
+//! policies for the API server's disk and the alerts for the Prometheus Operator, and to ROOT/charts
+//! the generated files of the chart.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
-use lsm_ready_docs::{admission_manifests, chart};
+use lsm_ready_docs::{admission_manifests, chart, prometheus_rule};
 
 fn main() -> ExitCode {
     let Some(root) = env::args().nth(1) else {
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
 fn write(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let manifests = admission_manifests::content(root)?;
     fs::write(root.join(admission_manifests::FILE), manifests)?;
+    fs::write(root.join(prometheus_rule::FILE), prometheus_rule::content(root)?)?;
+    // After the alerts, which it copies.
     chart::write(root)?;
     for page in lsm_ready_docs::pages(root)? {
         fs::write(root.join("docs").join(page.name), page.content)?;

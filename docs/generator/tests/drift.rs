@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use lsm_ready_docs::admission_manifests;
+use lsm_ready_docs::{admission_manifests, prometheus_rule};
 
 #[test]
 fn every_generated_page_is_up_to_date() {
@@ -16,6 +16,17 @@ fn every_generated_page_is_up_to_date() {
             page.name
         );
     }
+}
+
+#[test]
+fn the_alerts_for_the_prometheus_operator_are_those_of_the_rule_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let found = fs::read_to_string(root.join(prometheus_rule::FILE)).unwrap_or_default();
+    let wanted = prometheus_rule::content(&root).unwrap();
+    assert_eq!(found, wanted, "{} differs: run `make docs`", prometheus_rule::FILE);
+    let parse = |text: &str| serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
+    let rules = fs::read_to_string(root.join(prometheus_rule::RULES)).unwrap();
+    assert_eq!(parse(&found)["spec"], parse(&rules));
 }
 
 #[test]

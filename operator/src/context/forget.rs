@@ -28,7 +28,7 @@ impl Context {
         self.backoffs.nodes.retain(exists);
         self.backoffs.node_conflicts.retain(exists);
         self.contests.retain(exists);
-        self.metrics.silent_nodes(self.silent.retain(exists));
+        self.metrics.nodes(&self.fleet.retain(exists));
         self.retain_in_breaker(exists);
     }
 
@@ -41,7 +41,7 @@ impl Context {
         }
         let others = |known: &str| known != uid;
         self.contests.forget(&uid);
-        self.metrics.silent_nodes(self.silent.retain(others));
+        self.metrics.nodes(&self.fleet.retain(others));
         self.retain_in_breaker(others);
     }
 

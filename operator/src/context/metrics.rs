@@ -1,13 +1,15 @@
-//! The operator's own metrics, in the OpenMetrics text format.
+//! The operator's own metrics, in Prometheus' text format.
 //!
 //! The only objects that labels name are policies, so the number of series does not grow with the
-//! number of nodes.
+//! number of nodes. `docs/monitoring.md` says what to do with them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use lsm_ready_crds::State;
 use lsm_ready_crds::policy::NodeCounts;
 use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -16,6 +18,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::node::fleet::NodeCount;
 use crate::profile::plan::Counts;
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -26,7 +29,7 @@ struct Reconcile {
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Question {
-    how: &'static str,
+    protocol: &'static str,
     outcome: &'static str,
 }
 
@@ -47,13 +50,33 @@ struct PolicyState {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct PolicyCondition {
+    policy: String,
+    #[prometheus(flatten)]
+    held: ConditionLabels,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ConditionLabels {
+    r#type: String,
+    status: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct NodeState {
+    state: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct ProfileState {
     state: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct DeletedProfile {
-    why: &'static str,
+    reason: &'static str,
 }
 
 /// The states of a policy's nodes, as the label `state` has them.
@@ -70,9 +93,11 @@ pub struct Metrics {
     watch_errors: Family<Kind, Counter>,
     profiles: Family<ProfileState, Gauge>,
     deleted_profiles: Family<DeletedProfile, Counter>,
-    nodes: Family<PolicyState, Gauge>,
-    /// The policies that have series in `nodes`.
-    policies: Arc<Mutex<BTreeSet<String>>>,
+    nodes: Family<NodeState, Gauge>,
+    policy_nodes: Family<PolicyState, Gauge>,
+    policy_conditions: Family<PolicyCondition, Gauge>,
+    /// The policies that have series, with the conditions that they have series of.
+    policies: Arc<Mutex<BTreeMap<String, Vec<ConditionLabels>>>>,
     agents: Family<Question, Counter>,
     agents_unready: Counter<f64, AtomicU64>,
     leader: Gauge,
@@ -119,8 +144,8 @@ impl Metrics {
     }
 
     /// Counts a hook profile that was deleted.
-    pub fn hook_profile_deleted(&self, why: &'static str) {
-        self.deleted_profiles.get_or_create(&DeletedProfile { why }).inc();
+    pub fn hook_profile_deleted(&self, reason: &'static str) {
+        self.deleted_profiles.get_or_create(&DeletedProfile { reason }).inc();
     }
 
     /// Counts a watch that broke.
@@ -128,12 +153,21 @@ impl Metrics {
         self.watch_errors.get_or_create(&Kind { kind: kind.to_owned() }).inc();
     }
 
-    /// Sets how many of a policy's selected nodes are in each state.
-    pub fn policy_nodes(&self, policy: &str, nodes: &NodeCounts) {
-        self.policies.lock().insert(policy.to_owned());
+    /// Sets how many of a policy's selected nodes are in each state, and its conditions.
+    pub fn policy(&self, policy: &str, nodes: &NodeCounts, conditions: &[Condition]) {
         let counts = [nodes.ready, nodes.not_ready, nodes.unknown];
         for (state, count) in NODE_STATES.into_iter().zip(counts) {
-            self.nodes.get_or_create(&PolicyState { policy: policy.to_owned(), state }).set(count);
+            self.policy_nodes
+                .get_or_create(&PolicyState { policy: policy.to_owned(), state })
+                .set(count);
+        }
+        let held: Vec<_> = conditions.iter().map(ConditionLabels::of).collect();
+        for one in &held {
+            self.policy_conditions.get_or_create(&one.series(policy)).set(1);
+        }
+        let before = self.policies.lock().insert(policy.to_owned(), held.clone());
+        for gone in before.unwrap_or_default().iter().filter(|one| !held.contains(one)) {
+            self.policy_conditions.remove(&gone.series(policy));
         }
     }
 
@@ -144,17 +178,22 @@ impl Metrics {
 
     /// Keeps the series of the policies that exist.
     pub fn retain_policies(&self, exists: impl Fn(&str) -> bool) {
-        let gone =
-            self.policies.lock().extract_if(.., |policy| !exists(policy)).collect::<Vec<_>>();
-        for (policy, state) in gone.iter().flat_map(|p| NODE_STATES.map(|state| (p, state))) {
-            self.nodes.remove(&PolicyState { policy: policy.clone(), state });
+        let gone: Vec<_> =
+            self.policies.lock().extract_if(.., |policy, _| !exists(policy)).collect();
+        for (policy, held) in gone {
+            for one in held {
+                self.policy_conditions.remove(&one.series(&policy));
+            }
+            for state in NODE_STATES {
+                self.policy_nodes.remove(&PolicyState { policy: policy.clone(), state });
+            }
         }
     }
 
     /// Counts a question to one of Tetragon's agents. `outcome` is `answered` or a short word for
     /// the error.
-    pub fn agent_asked(&self, how: &'static str, outcome: &'static str) {
-        self.agents.get_or_create(&Question { how, outcome }).inc();
+    pub fn agent_asked(&self, protocol: &'static str, outcome: &'static str) {
+        self.agents.get_or_create(&Question { protocol, outcome }).inc();
     }
 
     /// Adds seconds in which nodes had no ready agent because of a restart that we caused, summed
@@ -163,9 +202,20 @@ impl Metrics {
         self.agents_unready.inc_by(seconds);
     }
 
-    /// Sets whether this replica leads.
+    /// Sets whether this replica leads. One that does not lead any more says nothing about the
+    /// cluster: the new leader does.
     pub fn leading(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+        if leads {
+            return;
+        }
+        self.retain_policies(|_| false);
+        self.nodes.clear();
+        self.silent_nodes.set(0);
+        self.breaker_open.set(0);
+        self.breaker_losing.clear();
+        self.profiles.clear();
+        self.not_in_force.set(0);
     }
 
     /// Sets whether the circuit breaker holds changes, and how many nodes lose ready, by reason.
@@ -177,9 +227,24 @@ impl Metrics {
         }
     }
 
-    /// Sets how many nodes have a silent probe.
-    pub fn silent_nodes(&self, count: usize) {
-        self.silent_nodes.set(i64::try_from(count).unwrap_or(i64::MAX));
+    /// Sets how many nodes there are, by state and reason, and how many have a silent probe.
+    pub fn nodes(&self, count: &NodeCount) {
+        let mut by_reason: BTreeMap<(usize, &'static str), i64> = BTreeMap::new();
+        let mut silent = 0;
+        for (found, count) in count {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            let state = match found.state {
+                State::Ready => 0,
+                State::NotReady => 1,
+                State::Unknown => 2,
+            };
+            *by_reason.entry((state, found.reason)).or_default() += count;
+            silent += if found.is_silent { count } else { 0 };
+        }
+        for ((state, reason), count) in by_reason {
+            self.nodes.get_or_create(&NodeState { state: NODE_STATES[state], reason }).set(count);
+        }
+        self.silent_nodes.set(silent);
     }
 
     /// Counts a change of our fields on a Node by others.
@@ -190,8 +255,8 @@ impl Metrics {
     /// The metrics as text.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        text::encode(&mut text, &self.registry())?;
-        Ok(text)
+        text::encode_registry(&mut text, &self.registry())?;
+        Ok(text_format(&text))
     }
 
     fn registry(&self) -> Registry {
@@ -212,7 +277,12 @@ impl Metrics {
         all.register("hook_profiles_deleted", help, self.deleted_profiles.clone());
         let help = "Watches that broke and were restarted";
         all.register("watch_errors", help, self.watch_errors.clone());
-        all.register("policy_nodes", "Nodes that a policy selects, by state", self.nodes.clone());
+        let help = "Linux nodes, by what this boot can do and why (docs/reasons.md)";
+        all.register("nodes", help, self.nodes.clone());
+        let help = "Nodes that a policy selects, by state";
+        all.register("policy_nodes", help, self.policy_nodes.clone());
+        let help = "1 for each condition of a policy, with its present status and reason";
+        all.register("policy_condition", help, self.policy_conditions.clone());
         let help = "Questions to Tetragon's agents by outcome";
         all.register("agents_asked", help, self.agents.clone());
         let help = "Seconds without a ready agent after a restart by lsm-ready, summed over nodes";
@@ -231,15 +301,53 @@ impl Metrics {
     }
 }
 
+impl ConditionLabels {
+    fn of(condition: &Condition) -> Self {
+        let Condition { type_, status, reason, .. } = condition;
+        // As kube-state-metrics writes a status.
+        let status = status.to_lowercase();
+        Self { r#type: type_.clone(), status, reason: reason.clone() }
+    }
+
+    fn series(&self, policy: &str) -> PolicyCondition {
+        PolicyCondition { policy: policy.to_owned(), held: self.clone() }
+    }
+}
+
+/// OpenMetrics as Prometheus' text format. In OpenMetrics a counter's HELP and TYPE have its name
+/// without `_total`; in the text format they have the name of the series. `promtool check metrics`
+/// and other programs than Prometheus read the text format only.
+fn text_format(open_metrics: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in open_metrics.lines() {
+        let counter = line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter"));
+        match (counter, lines.last_mut()) {
+            (Some(name), Some(help)) => {
+                *help = help.replacen(name, &format!("{name}_total"), 1);
+                lines.push(format!("# TYPE {name}_total counter"));
+            }
+            (Some(_), None) | (None, _) => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::fleet::Found;
+
+    fn held(status: &str, reason: &str) -> Condition {
+        let condition = serde_json::json!({"type": "Ready", "status": status, "reason": reason,
+            "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        serde_json::from_value(condition).unwrap()
+    }
 
     #[test]
     fn a_policy_that_is_gone_has_no_series() {
         let metrics = Metrics::default();
         let nodes = NodeCounts { ready: 1, unknown: 2, ..NodeCounts::default() };
-        metrics.policy_nodes("enforce", &nodes);
+        metrics.policy("enforce", &nodes, &[held("True", "EnforcementReady")]);
         assert!(
             metrics
                 .encode()
@@ -250,5 +358,42 @@ mod tests {
         assert!(metrics.encode().unwrap().contains("enforce"));
         metrics.forget_policy("enforce");
         assert!(!metrics.encode().unwrap().contains("enforce"));
+    }
+
+    #[test]
+    fn a_condition_has_one_series_with_its_present_status() {
+        let metrics = Metrics::default();
+        let nodes = NodeCounts::default();
+        metrics.policy("enforce", &nodes, &[held("True", "EnforcementReady")]);
+        metrics.policy("enforce", &nodes, &[held("False", "TooFewNodesReady")]);
+        let text = metrics.encode().unwrap();
+        let series: Vec<_> =
+            text.lines().filter(|line| line.starts_with("lsm_ready_policy_condition{")).collect();
+        let expected = r#"lsm_ready_policy_condition{policy="enforce",type="Ready",status="false",reason="TooFewNodesReady"} 1"#;
+        assert_eq!(series, [expected]);
+    }
+
+    #[test]
+    fn a_replica_that_does_not_lead_any_more_says_nothing_about_the_cluster() {
+        let metrics = Metrics::default();
+        let idle = metrics.encode().unwrap();
+        metrics.leading(true);
+        metrics.policy("enforce", &NodeCounts::default(), &[held("True", "EnforcementReady")]);
+        let found = Found { state: State::Ready, reason: "CanaryDenied", is_silent: true };
+        metrics.nodes(&NodeCount::from([(found, 1)]));
+        metrics.breaker(true, &BTreeMap::from([("NoReport", 3)]));
+        metrics.hook_profiles(&Counts::default());
+        metrics.policies_not_in_force(1);
+        metrics.leading(false);
+        assert_eq!(metrics.encode().unwrap(), idle);
+    }
+
+    #[test]
+    fn counters_are_declared_by_the_name_of_their_series() {
+        let text = "# HELP a_writes Writes of a_writes.\n# TYPE a_writes counter\na_writes_total 1\n\
+                    # HELP b Bs.\n# TYPE b gauge\nb 2\n";
+        let expected = "# HELP a_writes_total Writes of a_writes.\n# TYPE a_writes_total counter\n\
+                        a_writes_total 1\n# HELP b Bs.\n# TYPE b gauge\nb 2\n";
+        assert_eq!(text_format(text), expected);
     }
 }

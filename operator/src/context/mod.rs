@@ -21,8 +21,8 @@ use crate::context::backoff::Backoffs;
 use crate::context::metrics::Metrics;
 use crate::context::moment::Moment;
 use crate::node::contest::Contests;
+use crate::node::fleet::Fleet;
 use crate::node::required::{self, AllRequired};
-use crate::node::silent::SilentNodes;
 use crate::policy::permits::Permits;
 use crate::policy::rate_limit::RateLimit;
 use crate::run::readiness::Readiness;
@@ -44,8 +44,8 @@ pub struct Context {
     pub breaker: Breaker,
     /// What others did to what we wrote to Nodes.
     pub contests: Contests,
-    /// The nodes whose probe is silent.
-    pub silent: SilentNodes,
+    /// What was found out about each node, for the metrics.
+    pub fleet: Fleet,
     /// Which nodes may get the taint of a new or changed policy.
     pub permits: Permits,
     /// Which DaemonSets may get a mount and be restarted.
@@ -90,7 +90,7 @@ impl Context {
             required: required::Cache::default(),
             breaker: Breaker::default(),
             contests: Contests::default(),
-            silent: SilentNodes::default(),
+            fleet: Fleet::default(),
             permits: Permits::default(),
             allow_list: AllowList::default(),
             tetragon: Memory::default(),

@@ -16,6 +16,7 @@ use lsm_ready_crds::{State, verdict};
 
 use crate::breaker::decide::NodeState;
 use crate::breaker::known_reason;
+use crate::node::fleet::Found;
 use crate::node::header::{self, Header};
 use crate::node::required::Required;
 use crate::watch::store::{LINUX, OS_LABEL};
@@ -142,6 +143,13 @@ impl Judged<'_> {
         } else {
             NodeState::NeverReady
         }
+    }
+
+    /// What the metrics tell of the Node.
+    pub fn found(&self) -> Found {
+        let Verdict { state, reason, .. } = &self.bpf;
+        let is_silent = self.freshness.is_silent();
+        Found { state: *state, reason: known_reason(reason), is_silent }
     }
 
     fn find_loss(&self, node: &Node) -> Option<Loss> {

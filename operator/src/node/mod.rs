@@ -23,13 +23,13 @@
 
 mod apply;
 pub mod contest;
+pub mod fleet;
 pub mod header;
 pub mod judge;
 pub mod plan;
 pub mod required;
 #[cfg(test)]
 mod scenarios;
-pub mod silent;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,8 +82,7 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
 /// Tells the circuit breaker what the Node shows. Returns whether its changes are held.
 fn hold(node: &Node, judged: Option<&Judged<'_>>, required: &AllRequired, ctx: &Context) -> bool {
     let uid = node.uid().unwrap_or_default();
-    let is_silent = judged.is_some_and(|judged| judged.freshness.is_silent());
-    ctx.metrics.silent_nodes(ctx.silent.note(&uid, is_silent));
+    ctx.metrics.nodes(&ctx.fleet.note(&uid, judged.map(Judged::found)));
     ctx.release_held_changes(required.released_by.is_some());
     let state = judged.map_or(NodeState::NeverReady, Judged::state);
     let is_held = ctx.hold(&uid, state, || start(required, ctx));

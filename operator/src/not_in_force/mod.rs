@@ -138,6 +138,8 @@ async fn report(name: &str, policy: &NotInForce, ctx: &Context) -> Result<(), Er
     let params = PatchParams::apply(FIELD_MANAGER).force();
     api.patch_status(name, &params, &Patch::Apply(patch)).await.map_err(failed)?;
     ctx.metrics.wrote("LsmPolicy/status");
+    // What was counted of it before is not kept up any more.
+    ctx.metrics.forget_policy(name);
     info!(policy = name, "reported that the policy is not in force");
     Ok(())
 }

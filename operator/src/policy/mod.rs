@@ -38,9 +38,8 @@ use kube_runtime::controller::Action;
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::conditions::Finding;
 use lsm_ready_crds::names::policy_label;
-use lsm_ready_crds::policy::NodeCounts;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
-use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, State, Verdict};
+use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus, State, Verdict};
 use lsm_ready_tetragon::agent;
 use lsm_ready_tetragon::forecast::{KnownNode, Nodes};
 
@@ -89,7 +88,7 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
         released_by: ctx.required().released_by.clone(),
     };
     let status = status::status(&policy, &observation, &breaking, &Time(now));
-    publish(&policy.name_any(), &status.nodes, &ctx);
+    publish(&policy.name_any(), &status, &ctx);
     // 4. Write the status where it differs.
     match apply::apply(&policy, status, &ctx).await? {
         Outcome::Conflict => {
@@ -244,8 +243,8 @@ impl SelectedNode {
     }
 }
 
-fn publish(name: &str, nodes: &NodeCounts, ctx: &Context) {
-    ctx.metrics.policy_nodes(name, nodes);
+fn publish(name: &str, status: &LsmPolicyStatus, ctx: &Context) {
+    ctx.metrics.policy(name, &status.nodes, &status.conditions);
     // The policy may have been deleted meanwhile, after its series were removed.
     if ctx.stores.policies.get(&ObjectRef::new(name)).is_none() {
         ctx.metrics.forget_policy(name);

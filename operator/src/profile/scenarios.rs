@@ -99,7 +99,7 @@ async fn a_false_profile_is_deleted_at_once_and_reported() {
         fixture.plays(vec![Exchange::new(&request, body, lie()), Exchange::event()]);
     sweep(&ctx, &mut Memory::default(), minute(0)).await.unwrap();
     let metrics = ctx.metrics.encode().unwrap();
-    let deleted = r#"lsm_ready_hook_profiles_deleted_total{why="false-name"} 1"#;
+    let deleted = r#"lsm_ready_hook_profiles_deleted_total{reason="false-name"} 1"#;
     assert!(metrics.contains(deleted), "{metrics}");
     assert!(metrics.contains(r#"lsm_ready_hook_profiles{state="false"} 1"#), "{metrics}");
     drop(ctx);

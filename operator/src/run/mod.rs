@@ -180,6 +180,7 @@ pub async fn operate(setup: Setup, stop: Stop) -> Result<(), Error> {
 async fn elect(setup: Setup, stop: Stop) -> Result<(), Error> {
     let Some(identity) = setup.identity.clone() else {
         info!("no leader election: the operator does not run in a pod");
+        setup.metrics.leading(true);
         return Box::pin(work(&setup, std::future::pending(), stop)).await.map(|_| ());
     };
     let mut election = Election::new(election::Setup {

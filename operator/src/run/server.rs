@@ -56,7 +56,7 @@ fn answer(well: &'static str, heading: &str, problems: &[String]) -> Response {
 async fn measured(State(served): State<Served>) -> Response {
     match served.metrics.encode() {
         Ok(text) => {
-            let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            let form = "text/plain; version=0.0.4; charset=utf-8";
             ([(header::CONTENT_TYPE, form)], text).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -102,7 +102,7 @@ async fn a_policy_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
         .watch(|ctx| {
             for name in ["kept", "gone"] {
                 let uid = format!("uid-{name}");
-                ctx.metrics.policy_nodes(name, &NodeCounts::default());
+                ctx.metrics.policy(name, &NodeCounts::default(), &[]);
                 ctx.rate_limit.allow(&uid, (ctx.now)()).unwrap();
                 ctx.backoffs.policies.failed(&uid);
             }
@@ -216,7 +216,7 @@ async fn a_deleted_policy_is_forgotten() {
     let ctx = Fixture::new().ctx;
     let triggers = Triggers::new(ctx.clone());
     triggers.policy(&Event::Apply(policy.clone()));
-    ctx.metrics.policy_nodes("gone", &NodeCounts::default());
+    ctx.metrics.policy("gone", &NodeCounts::default(), &[]);
     ctx.backoffs.policies.failed("uid-gone");
     triggers.policy(&Event::Delete(policy));
     assert_eq!(triggers.remembered(), 0);

@@ -82,6 +82,11 @@ impl Operator {
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
+    /// The port on loopback at which it serves its metrics.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The CPU time that the process has used.
     pub fn cpu(&self) -> Duration {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();

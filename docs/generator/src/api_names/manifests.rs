@@ -47,6 +47,8 @@ impl Names {
                     let images = document["images"].as_array().into_iter().flatten();
                     self.images.extend(images.map(|image| string(image, "/name").to_owned()));
                 }
+                // The rules of Prometheus and their tests are no objects.
+                "" => {}
                 kind => {
                     self.objects.entry(kind.to_owned()).or_default().insert(object(&document));
                 }

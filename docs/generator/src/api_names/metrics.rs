@@ -3,11 +3,13 @@
 //! In: the metrics' text form, after each of them was written once. Out: a table. Name, type, help
 //! and labels are read from that text, so they are what Prometheus gets.
 
-use lsm_ready_crds::policy::NodeCounts;
 use std::collections::BTreeMap;
 
+use lsm_ready_crds::{LsmPolicyStatus, State};
 use lsm_ready_operator::context::metrics::Metrics;
+use lsm_ready_operator::node::fleet::Found;
 use lsm_ready_operator::profile::plan::Counts;
+use serde_json::json;
 
 use crate::Error;
 use crate::markdown::{code, codes, table};
@@ -16,17 +18,16 @@ use crate::markdown::{code, codes, table};
 struct Metric {
     kind: String,
     help: String,
-    /// The series' name: a counter's ends in `_total`.
-    series: String,
+    has_series: bool,
     labels: Vec<String>,
 }
 
 /// The table of metrics.
 pub fn section() -> Result<String, Error> {
     let rows = parse(&written_once().encode()?);
-    let rows = rows.into_values().map(|metric| {
+    let rows = rows.into_iter().map(|(name, metric)| {
         let labels = codes(metric.labels.iter().map(String::as_str));
-        [code(&metric.series), metric.kind, labels, metric.help]
+        [code(&name), metric.kind, labels, metric.help]
     });
     Ok(table(["metric", "type", "labels", "help"], rows))
 }
@@ -42,12 +43,17 @@ fn written_once() -> Metrics {
     metrics.policies_not_in_force(0);
     metrics.hook_profiles(&Counts::default());
     metrics.hook_profile_deleted("false-name");
-    metrics.policy_nodes("enforce", &NodeCounts::default());
+    let status: LsmPolicyStatus = serde_json::from_value(json!({"conditions": [{"type": "Ready",
+        "status": "True", "reason": "EnforcementReady", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"}]}))
+    .unwrap_or_default();
+    metrics.policy("enforce", &status.nodes, &status.conditions);
     metrics.agent_asked("grpc", "answered");
     metrics.agents_unready(1.0);
     metrics.leading(true);
     metrics.breaker(true, &BTreeMap::from([("NoReport", 3)]));
-    metrics.silent_nodes(1);
+    let found = Found { state: State::Ready, reason: "CanaryDenied", is_silent: true };
+    metrics.nodes(&BTreeMap::from([(found, 1)]));
     metrics.contested();
     metrics
 }
@@ -73,9 +79,8 @@ fn parse(text: &str) -> BTreeMap<String, Metric> {
 fn series(line: &str, metrics: &mut BTreeMap<String, Metric>) {
     let Some((series, _)) = line.split_once(' ').filter(|_| !line.starts_with('#')) else { return };
     let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-    let base = name.strip_suffix("_total").unwrap_or(name);
-    if let Some(metric) = metrics.get_mut(base) {
-        name.clone_into(&mut metric.series);
+    if let Some(metric) = metrics.get_mut(name) {
+        metric.has_series = true;
         let names = labels.split(',').filter_map(|label| label.split_once('='));
         metric.labels = names.map(|(label, _)| label.to_owned()).collect();
     }
@@ -90,18 +95,17 @@ mod tests {
         let metrics = parse(&written_once().encode().unwrap());
         assert!(!metrics.is_empty());
         for (name, metric) in metrics {
-            assert!(!metric.series.is_empty(), "{name}: written_once() does not write this metric");
+            assert!(metric.has_series, "{name}: written_once() does not write this metric");
             assert!(!metric.help.is_empty() && !metric.kind.is_empty(), "{name}");
         }
     }
 
     #[test]
-    fn labels_and_the_suffix_of_counters_are_read() {
-        let text = "# HELP a_writes Writes.\n# TYPE a_writes \
-                    counter\na_writes_total{kind=\"x\",to=\"y\"} 1\n# EOF\n";
-        let metrics = parse(text);
-        let writes = &metrics["a_writes"];
-        assert_eq!((writes.series.as_str(), writes.help.as_str()), ("a_writes_total", "Writes."));
+    fn the_labels_of_a_series_are_read() {
+        let text = "# HELP a_writes_total Writes.\n# TYPE a_writes_total counter\n\
+                    a_writes_total{kind=\"x\",to=\"y\"} 1\n";
+        let writes = &parse(text)["a_writes_total"];
+        assert_eq!((writes.help.as_str(), writes.kind.as_str()), ("Writes.", "counter"));
         assert_eq!(writes.labels, ["kind", "to"]);
     }
 }

@@ -10,6 +10,7 @@ mod crds;
 mod json;
 mod manifests;
 mod metrics;
+mod rules;
 
 use std::path::Path;
 
@@ -37,6 +38,7 @@ pub fn page(root: &Path) -> Result<String, Error> {
         ("Condition types", cluster::condition_types()),
         ("Reasons", cluster::reasons()),
         ("Metrics of the operator", metrics::section()?),
+        ("Alerts and recorded series", rules::section(root)?),
         ("Commands, options and environment variables", commands::section()),
         ("Exit codes", commands::exit_codes()),
         ("JSON output", json::section()?),

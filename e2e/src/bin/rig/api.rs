@@ -15,6 +15,9 @@ pub enum Action {
         /// Builds Helm 3 and 4 too.
         #[arg(long)]
         helm: bool,
+        /// Builds Prometheus, promtool, and what GitOps tools say of objects, too.
+        #[arg(long)]
+        monitoring: bool,
     },
     /// Starts it unless it runs, and prints the path of its kubeconfig as the last line.
     Up,
@@ -25,10 +28,17 @@ pub enum Action {
 pub async fn run(action: Action) -> Result<ExitCode, Failure> {
     let dir = paths::state().join("api");
     match action {
-        Action::Build { helm } => {
+        Action::Build { helm, monitoring } => {
             go::build_kubernetes().await?;
             if helm {
                 go::build_helm().await?;
+            }
+            if monitoring {
+                go::build_prometheus().await?;
+                go::build_verdicts().await?;
+                for other in go::OTHERS {
+                    go::module(other.module)?;
+                }
             }
         }
         Action::Up => println!("{}", api::up(&dir).await?.display()),

@@ -1,0 +1,93 @@
+//! What was last found out about each Node, counted for the metrics.
+
+use std::collections::{BTreeMap, HashMap};
+
+use lsm_ready_crds::State;
+use parking_lot::Mutex;
+
+/// What the metrics tell of one Node.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Found {
+    /// Whether this boot can deny.
+    pub state: State,
+    /// A code of docs/reasons.md.
+    pub reason: &'static str,
+    /// Whether the probe has not renewed its report in time.
+    pub is_silent: bool,
+}
+
+/// How many Nodes there are of each sort. A sort that no Node has any more stays, with 0.
+pub type NodeCount = BTreeMap<Found, usize>;
+
+/// The Nodes by their UID.
+#[derive(Debug, Default)]
+pub struct Fleet(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    nodes: HashMap<String, Found>,
+    /// Kept beside `nodes`, because it is read after each Node and `nodes` can be large.
+    count: NodeCount,
+}
+
+impl Fleet {
+    /// Notes what was found out about a Node: `None` where it does not run Linux. Returns the
+    /// count.
+    pub fn note(&self, uid: &str, found: Option<Found>) -> NodeCount {
+        let mut inner = self.0.lock();
+        let before = match found {
+            Some(found) => inner.nodes.insert(uid.to_owned(), found),
+            None => inner.nodes.remove(uid),
+        };
+        if let Some(found) = found {
+            *inner.count.entry(found).or_default() += 1;
+        }
+        inner.leave(before);
+        inner.count.clone()
+    }
+
+    /// Keeps the Nodes that exist. Returns the count.
+    pub fn retain(&self, exists: impl Fn(&str) -> bool) -> NodeCount {
+        let mut inner = self.0.lock();
+        let gone: Vec<Found> =
+            inner.nodes.extract_if(|uid, _| !exists(uid)).map(|(_, found)| found).collect();
+        inner.leave(gone);
+        inner.count.clone()
+    }
+}
+
+impl Inner {
+    fn leave(&mut self, gone: impl IntoIterator<Item = Found>) {
+        for found in gone {
+            if let Some(count) = self.count.get_mut(&found) {
+                *count = count.saturating_sub(1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READY: Found = Found { state: State::Ready, reason: "CanaryDenied", is_silent: false };
+    const SILENT: Found = Found { is_silent: true, ..READY };
+
+    #[test]
+    fn a_node_counts_once_and_where_it_is_now() {
+        let fleet = Fleet::default();
+        fleet.note("a", Some(READY));
+        fleet.note("a", Some(READY));
+        assert_eq!(fleet.note("b", Some(READY)), BTreeMap::from([(READY, 2)]));
+        assert_eq!(fleet.note("b", Some(SILENT)), BTreeMap::from([(READY, 1), (SILENT, 1)]));
+        assert_eq!(fleet.note("b", None), BTreeMap::from([(READY, 1), (SILENT, 0)]));
+    }
+
+    #[test]
+    fn a_node_that_is_gone_does_not_count() {
+        let fleet = Fleet::default();
+        fleet.note("a", Some(READY));
+        fleet.note("b", Some(SILENT));
+        assert_eq!(fleet.retain(|uid| uid == "a"), BTreeMap::from([(READY, 1), (SILENT, 0)]));
+    }
+}
