@@ -16,6 +16,7 @@ pub mod commands;
 pub mod documents;
 pub mod error;
 pub mod find;
+pub mod fleet;
 pub mod helm;
 pub mod kubectl;
 pub mod mount;
