@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kubectl_lsm::kubectl::DryRun;
+use kubectl_lsm::cluster::dry_run::DryRun;
 use kubectl_lsm::mount::{Advice, Decision, MountResult, Name};
 use kubectl_lsm::preflight::result::{
     self, DiagnosticResult, HookResult, PolicyResult, PreflightResult, ReasonResult,
