@@ -23,6 +23,7 @@ pub mod mount;
 pub mod preflight;
 pub mod read;
 pub mod render;
+pub mod report;
 pub mod values;
 
 use std::io::Write;
