@@ -19,7 +19,9 @@ use crate::commands::Answer;
 /// Why there was no cleanup.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{0}. The Job does the same from inside of the cluster: kubectl apply -k config/cleanup")]
+    #[error(
+        "{0}. The Job does the same from inside of the cluster: kubectl apply -k config/cleanup"
+    )]
     Connect(#[from] crate::cluster::Error),
     #[error("the cluster gives no answer: {0}")]
     Unreachable(#[source] cluster::Error),
@@ -57,7 +59,8 @@ pub async fn answer(args: &CleanupArgs, connection: &ConnectionArgs) -> Result<A
     if !missing.is_empty() {
         return Err(Error::Rights(missing));
     }
-    let installation = Installation { namespace: connection.namespace().to_owned(), keep_job: false };
+    let installation =
+        Installation { namespace: connection.namespace().to_owned(), keep_job: false };
     let looking = Cluster { client, names: Names::OfAnyVersion, mode: Mode::DryRun };
     let found = everything::remove(&looking, &installation).await;
     if args.dry_run || found.is_empty() {

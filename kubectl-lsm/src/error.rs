@@ -45,8 +45,6 @@ pub enum Error {
     Unreadable(Vec<String>),
     #[error("policies and nodes cannot both come from standard input: name a file for one of them")]
     StdinTwice,
-    #[error("this build has no renderer for the report: use -o json")]
-    NoRenderer,
     #[error("cannot write the answer to standard output: {0}")]
     Output(#[source] std::io::Error),
 }
@@ -69,7 +67,6 @@ impl Error {
             | Self::Unreadable(_)
             | Self::UnknownReason(_)
             | Self::Explain(_)
-            | Self::NoRenderer
             | Self::StdinTwice => ExitCode::WrongUse,
         }
     }

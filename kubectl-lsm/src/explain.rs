@@ -113,7 +113,8 @@ fn plain(text: &str) -> String {
     let mut rest = text;
     while let Some((before, link)) = rest.split_once('[') {
         plain.push_str(before);
-        match link.split_once("](").and_then(|(name, after)| Some((name, after.split_once(')')?.1))) {
+        match link.split_once("](").and_then(|(name, after)| Some((name, after.split_once(')')?.1)))
+        {
             Some((name, after)) => {
                 plain.push_str(name);
                 rest = after;

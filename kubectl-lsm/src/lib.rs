@@ -28,6 +28,7 @@ pub mod output;
 pub mod preflight;
 pub mod read;
 pub mod render;
+pub mod report;
 pub mod values;
 
 use std::io::{ErrorKind, Write};

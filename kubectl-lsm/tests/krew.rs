@@ -60,7 +60,10 @@ fn the_manifest_keeps_the_rules_of_krew() {
         assert_eq!(platform["uri"], format!("{URL}/releases/download/v1.2.3/{archive}"));
         assert_eq!(platform["sha256"].as_str().unwrap(), sum(number));
         // kubectl finds a plugin with a dash in its name by a file with an underscore.
-        assert_eq!(platform["bin"], env!("CARGO_BIN_EXE_kubectl-lsm_ready").rsplit('/').next().unwrap());
+        assert_eq!(
+            platform["bin"],
+            env!("CARGO_BIN_EXE_kubectl-lsm_ready").rsplit('/').next().unwrap()
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! `drill`: which nodes a mitigation would protect.
 //!
-//! The verdict is the operator's. A node that is not ready is told apart further: a boot argument is
-//! enough if it is the only thing that is missing, and if the kernel takes the programs.
+//! The verdict is the operator's. A node that is not ready is told apart further: a boot argument
+//! is enough if it is the only thing that is missing, and if the kernel takes the programs.
 
 use std::collections::BTreeMap;
 
@@ -157,7 +157,8 @@ fn numbers(groups: &[Group]) -> DrillCounts {
 impl Drill {
     /// The exit code.
     pub fn code(&self) -> ExitCode {
-        let DrillCounts { selected, after_boot_argument, not_protectable, unknown, .. } = self.counts;
+        let DrillCounts { selected, after_boot_argument, not_protectable, unknown, .. } =
+            self.counts;
         if after_boot_argument + not_protectable > 0 {
             ExitCode::DoesNotHold
         } else if unknown > 0 || selected == 0 {
@@ -213,7 +214,9 @@ impl Drill {
     fn question(&self) -> String {
         let RequireRow { hooks, sleepable_hooks, lsms, kernel_reads, .. } = &self.require;
         let mut parts = Vec::new();
-        for (what, names) in [("hooks", hooks), ("sleepable hooks", sleepable_hooks), ("LSMs", lsms)] {
+        for (what, names) in
+            [("hooks", hooks), ("sleepable hooks", sleepable_hooks), ("LSMs", lsms)]
+        {
             if !names.is_empty() {
                 parts.push(format!("{what} {}", names.join(", ")));
             }

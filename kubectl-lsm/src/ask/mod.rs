@@ -1,7 +1,7 @@
 //! The questions about a fleet: `status`, `why`, `nodes` and `drill`.
 //!
-//! In: the fleet or its objects, and the question. Out: plain values for JSON, and text of at most 80
-//! columns. Pure.
+//! In: the fleet or its objects, and the question. Out: plain values for JSON, and text of at most
+//! 80 columns. Pure.
 
 pub mod drill;
 pub mod nodes;

@@ -9,9 +9,7 @@ use serde::Serialize;
 
 use super::counts;
 use crate::cli::ListFormat;
-use crate::fleet::{
-    Counts, Fleet, HookProfileRow, NodeRow, Objects, RequireRow, judged_by, word,
-};
+use crate::fleet::{Counts, Fleet, HookProfileRow, NodeRow, Objects, RequireRow, judged_by, word};
 use crate::output::table::{Cell, table};
 use crate::output::tone::Tone;
 use crate::output::{COLUMNS, age, labelled};
@@ -55,7 +53,11 @@ fn did_you_mean(near: &[String]) -> String {
 }
 
 /// The nodes of these objects that the filter lets through.
-pub fn list(objects: &Objects, require: &Require, filter: &Filter) -> Result<NodeList, UnknownReason> {
+pub fn list(
+    objects: &Objects,
+    require: &Require,
+    filter: &Filter,
+) -> Result<NodeList, UnknownReason> {
     let Fleet { nodes, hook_profiles, notes, .. } = judged_by(objects, require);
     for name in &filter.reasons {
         let is_found = nodes.iter().any(|node| node.verdict.reason == *name);
@@ -90,7 +92,9 @@ impl NodeList {
         match format {
             ListFormat::Json => render::json(self),
             ListFormat::Yaml => render::yaml(self),
-            ListFormat::Name => self.nodes.iter().map(|node| format!("node/{}\n", node.name)).collect(),
+            ListFormat::Name => {
+                self.nodes.iter().map(|node| format!("node/{}\n", node.name)).collect()
+            }
             ListFormat::Table => self.narrow() + &self.footer(),
             ListFormat::Wide => self.wide() + &self.footer(),
         }
@@ -131,7 +135,8 @@ impl NodeList {
             })
             .collect();
         let headings = [
-            "NAME", "STATE", "EVIDENCE", "REASON", "KERNEL", "OS", "POOL", "ZONE", "ARCH", "AGE", "LSMS",
+            "NAME", "STATE", "EVIDENCE", "REASON", "KERNEL", "OS", "POOL", "ZONE", "ARCH", "AGE",
+            "LSMS",
         ];
         table(headings, &rows, None)
     }

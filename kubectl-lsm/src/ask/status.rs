@@ -19,6 +19,9 @@ use crate::output::{COLUMNS, labelled, wrapped};
 /// The name of this form of JSON.
 pub const SCHEMA: &str = "lsmready.io/status/v1";
 
+/// Stands for operator or probe.
+const NOT_FOUND: &str = "not found; name its namespace with -n";
+
 /// Names that an example of nodes has.
 const SAMPLE: usize = 3;
 
@@ -111,7 +114,8 @@ impl Status {
 
     /// For people.
     pub fn text(&self) -> String {
-        let mut text = labelled("Cluster   ", &format!("{} {}", self.context.name, self.context.server));
+        let Context { name, server } = &self.context;
+        let mut text = labelled("Cluster   ", &format!("{name} {server}"));
         text += &labelled("Operator  ", &self.operator_line());
         text += &labelled("Probe     ", &self.probe_line());
         text += &labelled("Nodes     ", &self.nodes.phrase());
@@ -132,23 +136,16 @@ impl Status {
     }
 
     fn operator_line(&self) -> String {
-        self.operator.as_ref().map_or_else(
-            || "not found; name its namespace with -n".to_owned(),
-            |found| {
-                let OperatorRow { namespace, name, image, replicas_wanted, replicas_available } = found;
-                format!("{replicas_available} of {replicas_wanted} available, {namespace}/{name}, {image}")
-            },
-        )
+        let Some(found) = &self.operator else { return NOT_FOUND.to_owned() };
+        let OperatorRow { namespace, name, image, replicas_wanted, replicas_available } = found;
+        let available = format!("{replicas_available} of {replicas_wanted} available");
+        format!("{available}, {namespace}/{name}, {image}")
     }
 
     fn probe_line(&self) -> String {
-        self.probe.as_ref().map_or_else(
-            || "not found; name its namespace with -n".to_owned(),
-            |found| {
-                let ProbeRow { namespace, name, image, pods_wanted, pods_ready } = found;
-                format!("{pods_ready} of {pods_wanted} pods ready, {namespace}/{name}, {image}")
-            },
-        )
+        let Some(found) = &self.probe else { return NOT_FOUND.to_owned() };
+        let ProbeRow { namespace, name, image, pods_wanted, pods_ready } = found;
+        format!("{pods_ready} of {pods_wanted} pods ready, {namespace}/{name}, {image}")
     }
 
     fn reasons_table(&self) -> String {
@@ -192,7 +189,8 @@ impl Status {
     fn hints(&self) -> String {
         let mut text = String::new();
         for policy in &self.policies {
-            if let Some(held) = policy.condition(CHANGES_HELD).filter(|held| held.status == "True") {
+            if let Some(held) = policy.condition(CHANGES_HELD).filter(|held| held.status == "True")
+            {
                 text += &wrapped("", &format!("Policy {}: {}", policy.name, held.message));
             }
         }
@@ -246,4 +244,3 @@ impl PolicyRow {
         self.conditions.iter().find(|condition| condition.type_ == type_)
     }
 }
-

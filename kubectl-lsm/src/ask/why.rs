@@ -64,9 +64,9 @@ fn agent(pod: &Pod, agents: &[AgentRow]) -> Option<AgentPod> {
     let of = agents.iter().find(|of| of.name == owner.name && of.namespace == namespace)?;
     let status = pod.status.clone().unwrap_or_default();
     let containers = status.container_statuses.unwrap_or_default();
-    let waiting = containers.iter().find_map(|container| {
-        container.state.as_ref()?.waiting.as_ref()?.reason.clone()
-    });
+    let waiting = containers
+        .iter()
+        .find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone());
     let state = waiting.or(status.phase).unwrap_or_else(|| "Unknown".to_owned());
     Some(AgentPod {
         namespace,
@@ -123,8 +123,12 @@ impl Why {
         }
         if let Some(profile) = &self.hook_profile {
             let HookProfileRow { attachable, sleepable, refused, .. } = profile;
-            let (attachable, sleepable, refused) = (attachable.len(), sleepable.len(), refused.len());
-            let said = format!("{attachable} accept programs, {sleepable} of them sleepable ones; {refused} accept none");
+            let said = format!(
+                "{} accept programs, {} of them sleepable ones; {} accept none",
+                attachable.len(),
+                sleepable.len(),
+                refused.len()
+            );
             text += &labelled("Hooks     ", &said);
         }
         text
@@ -201,7 +205,8 @@ impl Why {
     /// What the Node shows, and why it differs from the verdict.
     fn shown(&self) -> String {
         let shown = &self.node.shown;
-        let mut text = labelled("Label     ", &format!("bpf={}", shown.bpf.as_deref().unwrap_or("-")));
+        let bpf = shown.bpf.as_deref().unwrap_or("-");
+        let mut text = labelled("Label     ", &format!("bpf={bpf}"));
         if !shown.taints.is_empty() {
             text += &labelled("Taints    ", &shown.taints.join(", "));
         }
@@ -215,8 +220,8 @@ impl Why {
             State::Unknown => "unknown",
         };
         if shown.bpf.as_deref() != Some(wanted) {
-            let said = "the Node does not show this verdict: the operator is not there, has not got \
-                        to it yet, or holds changes (kubectl lsm-ready status)";
+            let said = "the Node does not show this verdict: the operator is not there, has not \
+                        got to it yet, or holds changes (kubectl lsm-ready status)";
             text += &labelled("Note: ", said);
         }
         text

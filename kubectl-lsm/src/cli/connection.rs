@@ -76,7 +76,8 @@ fn timeout(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
-    let invalid = || format!("invalid duration {text:?}: use a number with a unit, for example 30s");
+    let invalid =
+        || format!("invalid duration {text:?}: use a number with a unit, for example 30s");
     let duration: jiff::SignedDuration = text.parse().map_err(|_| invalid())?;
     Duration::try_from(duration).map_err(|_| invalid())
 }

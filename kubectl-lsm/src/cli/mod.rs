@@ -54,8 +54,8 @@ pub enum Command {
     /// each node is the one that the operator would give for a policy with the same requirement.
     ///
     /// Exit code: 0 each selected node is ready; 1 some node is not; 2 some node is unknown, none
-    /// is selected, or the cluster cannot be read; 64 wrong use. --reason and --state choose what is
-    /// shown and do not change the exit code.
+    /// is selected, or the cluster cannot be read; 64 wrong use. --reason and --state choose what
+    /// is shown and do not change the exit code.
     ///
     /// Example: kubectl lsm-ready nodes --require-hook file_open --state ready -o name
     #[command(verbatim_doc_comment)]

@@ -186,10 +186,14 @@ users:
 
     fn result(file: &str, args: &ConnectionArgs) -> Result<(Cluster, AuthInfo), Error> {
         let (kubeconfig, options) = overridden(Kubeconfig::from_yaml(file).unwrap(), args)?;
-        let cluster =
-            kubeconfig.clusters.into_iter().find(|named| Some(&named.name) == options.cluster.as_ref());
-        let user =
-            kubeconfig.auth_infos.into_iter().find(|named| Some(&named.name) == options.user.as_ref());
+        let cluster = kubeconfig
+            .clusters
+            .into_iter()
+            .find(|named| Some(&named.name) == options.cluster.as_ref());
+        let user = kubeconfig
+            .auth_infos
+            .into_iter()
+            .find(|named| Some(&named.name) == options.user.as_ref());
         Ok((cluster.unwrap().cluster.unwrap(), user.unwrap().auth_info.unwrap()))
     }
 

@@ -101,7 +101,11 @@ fn did_you_mean(near: &[String]) -> String {
 
 /// The role in config/rbac that has the rule.
 fn hint(asked: Asked) -> &'static str {
-    if asked.group == lsm_ready_crds::names::GROUP { " (ClusterRole lsm-ready-viewer has it)" } else { "" }
+    if asked.group == lsm_ready_crds::names::GROUP {
+        " (ClusterRole lsm-ready-viewer has it)"
+    } else {
+        ""
+    }
 }
 
 impl Error {
@@ -177,7 +181,9 @@ mod tests {
     use super::*;
 
     fn api(code: u16) -> kube::Error {
-        kube::Error::Api(Box::new(Status::failure("it\nsays\u{1b}[2J no", "Reason").with_code(code)))
+        kube::Error::Api(Box::new(
+            Status::failure("it\nsays\u{1b}[2J no", "Reason").with_code(code),
+        ))
     }
 
     #[test]

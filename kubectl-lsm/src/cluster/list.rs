@@ -62,7 +62,11 @@ impl Cluster {
         }
     }
 
-    async fn list_once<T, K>(&self, query: Query<'_>, keep: impl Fn(T) -> K) -> Result<Vec<K>, Error>
+    async fn list_once<T, K>(
+        &self,
+        query: Query<'_>,
+        keep: impl Fn(T) -> K,
+    ) -> Result<Vec<K>, Error>
     where
         T: DeserializeOwned,
     {

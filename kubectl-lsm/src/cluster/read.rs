@@ -116,7 +116,8 @@ impl Cluster {
         };
         objects.nodes = vec![trim::node(node)];
         let asked = Asked::get(GROUP, "lsmnodes");
-        let report = self.get::<Value>(asked, &path("lsmnodes"), name).await?.map(parsed::<LsmNode>);
+        let report =
+            self.get::<Value>(asked, &path("lsmnodes"), name).await?.map(parsed::<LsmNode>);
         let report = readable("LsmNode", report.into_iter().collect(), &mut objects.notes).pop();
         let digest = report.as_ref().and_then(|of| of.status.as_ref()?.hook_profile.clone());
         report.into_iter().for_each(|report| objects.add_report(report));

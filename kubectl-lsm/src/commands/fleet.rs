@@ -1,6 +1,5 @@
 //! The commands that ask the cluster about its nodes.
 
-
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
@@ -18,7 +17,7 @@ use crate::cluster::list::Query;
 use crate::cluster::read::{NODES, NODES_PATH, Scope};
 use crate::cluster::{self, Cluster, connect};
 use crate::error::Error;
-use crate::{fleet, output, render};
+use crate::{fleet, output, report};
 
 const PODS: Asked = Asked::list("", "pods");
 
@@ -80,17 +79,20 @@ pub async fn report(args: &ReportArgs, connection: &ConnectionArgs) -> Result<An
     let cluster = connect(connection).await?;
     let fleet = fleet::of(&cluster.objects(Scope::All, None).await?);
     let text = match args.output {
-        ReportFormat::Json => render::json(&fleet),
-        ReportFormat::Html | ReportFormat::Md => {
-            return Err(Error::NoRenderer);
-        }
+        ReportFormat::Html => report::html(&fleet),
+        ReportFormat::Json => report::json(&fleet),
+        ReportFormat::Md => report::markdown(&fleet),
     };
     Ok(Answer::complete(text, ExitCode::Holds))
 }
 
 impl Cluster {
     /// Tetragon's pods on that Node. A note says so where they may not be listed.
-    async fn agents_on(&self, node: &str, notes: &mut Vec<String>) -> Result<Vec<Pod>, cluster::Error> {
+    async fn agents_on(
+        &self,
+        node: &str,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Pod>, cluster::Error> {
         let fields = format!("spec.nodeName={node}");
         let query = Query { fields: Some(&fields), ..Query::all(PODS, "/api/v1/pods") };
         match self.list(query, |pod: Pod| pod).await {

@@ -12,7 +12,11 @@ use crate::render;
 pub const COLUMNS: usize = 80;
 
 /// The object in the format for programs, or else the text.
-pub fn object(object: &impl Serialize, format: ObjectFormat, text: impl FnOnce() -> String) -> String {
+pub fn object(
+    object: &impl Serialize,
+    format: ObjectFormat,
+    text: impl FnOnce() -> String,
+) -> String {
     match format {
         ObjectFormat::Text => text(),
         ObjectFormat::Json => render::json(object),

@@ -34,7 +34,11 @@ impl<T: Into<String>> From<T> for Cell {
 
 /// The table, with lines of at most that many columns where there is a limit. The widest columns
 /// are shortened first.
-pub fn table<const N: usize>(headings: [&str; N], rows: &[[Cell; N]], limit: Option<usize>) -> String {
+pub fn table<const N: usize>(
+    headings: [&str; N],
+    rows: &[[Cell; N]],
+    limit: Option<usize>,
+) -> String {
     let mut widths = headings.map(width);
     for row in rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
@@ -126,7 +130,7 @@ mod tests {
                 .map(|text| Cell::from(printable(&text, 8192)))
                 .collect();
             let rows: Vec<[Cell; 3]> =
-                cells.chunks_exact(3).map(|row| [row[0].clone(), row[1].clone(), row[2].clone()]).collect();
+                cells.as_chunks::<3>().0.iter().map(|row| row.clone()).collect();
             let text = table(["NAME", "STATE", "REASON"], &rows, Some(80));
             let plain = anstream::adapter::strip_str(&text).to_string();
             prop_assert_eq!(plain.lines().count(), rows.len() + 1);

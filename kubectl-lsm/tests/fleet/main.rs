@@ -132,7 +132,10 @@ fn questions_about_nodes(scene: &Scene) {
         assert_eq!(said, "", "{arguments:?}");
         (code, text.lines().map(str::to_owned).collect::<Vec<_>>())
     };
-    assert_eq!(names(&[]), (1, ["n0000", "n0001", "n0002", "n0003"].map(|n| format!("node/{n}")).into()));
+    assert_eq!(
+        names(&[]),
+        (1, ["n0000", "n0001", "n0002", "n0003"].map(|n| format!("node/{n}")).into())
+    );
     assert_eq!(names(&["--state", "ready"]), (1, vec!["node/n0003".to_owned()]));
     assert_eq!(names(&["--reason", "NoReport"]), (1, vec!["node/n0002".to_owned()]));
     let with_hook = &["--require-hook", "file_open", "--state", "ready"];
@@ -283,13 +286,16 @@ fn figures(scene: &Scene) {
         &["report", "-o", "json"],
     ] {
         let began = Instant::now();
-        let mut child = command(&scene.kubeconfig(), arguments).stdout(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command(&scene.kubeconfig(), arguments).stdout(Stdio::null()).spawn().unwrap();
         let path = format!("/proc/{}/status", child.id());
         let mut largest = String::new();
         while child.try_wait().unwrap().is_none() {
             let status = std::fs::read_to_string(&path).unwrap_or_default();
-            largest =
-                status.lines().find(|line| line.starts_with("VmHWM")).map_or(largest, str::to_owned);
+            largest = status
+                .lines()
+                .find(|line| line.starts_with("VmHWM"))
+                .map_or(largest, str::to_owned);
             std::thread::sleep(Duration::from_millis(20));
         }
         let seconds = began.elapsed().as_secs_f64();
@@ -301,7 +307,8 @@ fn figures(scene: &Scene) {
 async fn half_upgraded(scene: &Scene) {
     let client = scene.client().await;
     scene.remove_crd("lsmhookprofiles").await;
-    let (code, list) = json_of(&scene.kubeconfig(), &["nodes", "-l", "few=no", "--require-hook", "bpf"]);
+    let (code, list) =
+        json_of(&scene.kubeconfig(), &["nodes", "-l", "few=no", "--require-hook", "bpf"]);
     assert_eq!((code, &list["nodes"][0]["verdict"]["reason"]), (2, &json!("HookProfileMissing")));
     let notes = list["notes"].to_string();
     assert!(notes.contains("does not serve lsmhookprofiles.lsmready.io"), "{notes}");

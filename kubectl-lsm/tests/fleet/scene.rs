@@ -67,7 +67,9 @@ impl Scene {
     async fn served(&self, path: &str) {
         let client = self.client().await;
         wait::until(DEADLINE, path, async || {
-            request::done(&client, "GET", path, &Value::Null).await.map_err(|error| error.to_string())
+            request::done(&client, "GET", path, &Value::Null)
+                .await
+                .map_err(|error| error.to_string())
         })
         .await
         .unwrap();
@@ -83,8 +85,9 @@ impl Scene {
         let created = stream::iter(0..self.nodes()).map(|of| create_node(&client, &digest, of));
         created.buffer_unordered(CONCURRENCY).collect::<Vec<()>>().await;
         for (name, daemon_set) in [("enforce", "tetragon"), ("other", "elsewhere")] {
+            let spec = json!({"tetragon": {"daemonSet": {"name": daemon_set}}});
             let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
-                "metadata": {"name": name}, "spec": {"tetragon": {"daemonSet": {"name": daemon_set}}}});
+                "metadata": {"name": name}, "spec": spec});
             post(&client, &format!("{KINDS}/lsmpolicies"), &object).await;
         }
         workloads(&client).await;
@@ -210,7 +213,8 @@ async fn create_node(client: &Client, digest: &str, number: usize) {
     let few = if number < 4 { "yes" } else { "no" };
     let labels = json!({"kubernetes.io/os": "linux", "few": few,
         "topology.kubernetes.io/zone": format!("zone-{}", number % 3)});
-    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}});
+    let node =
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}});
     post(client, "/api/v1/nodes", &node).await;
     let images: Vec<Value> = (0..40)
         .map(|image| {
