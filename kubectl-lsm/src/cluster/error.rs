@@ -89,7 +89,9 @@ pub enum Error {
     #[error("the API server did not answer in time to {} {}: try again, or give it more time with \
          --request-timeout", .0.verb, .0.name())]
     Timeout(Asked),
-    #[error("the API server's answer to {} {} is invalid: {1}", .0.verb, .0.name())]
+    #[error(
+        "the API server's answer to {verb} {name} is invalid: {1}", verb = .0.verb, name = .0.name()
+    )]
     Answer(Asked, String),
     #[error("the list of {0} changed faster than it could be read: try again")]
     Expired(String),

@@ -4,7 +4,7 @@
 //! Nodes and LsmNodes are needed for any answer. What else cannot be read becomes a note.
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::core::Request;
@@ -160,10 +160,10 @@ impl Cluster {
         objects.policies = readable("LsmPolicy", policies, &mut objects.notes);
         self.read_daemon_sets(objects).await?;
         let apps = |kind: &str| format!("/apis/apps/v1/namespaces/{}/{kind}", self.namespace);
-        let operator = self.get::<Deployment>(DEPLOYMENT, &apps("deployments"), OPERATOR_ACCOUNT);
-        objects.operator = noted(operator.await, &mut objects.notes)?.flatten();
-        let probe = self.get::<DaemonSet>(DAEMON_SET, &apps("daemonsets"), PROBE);
-        objects.probe = noted(probe.await, &mut objects.notes)?.flatten();
+        let operator = self.get(DEPLOYMENT, &apps("deployments"), OPERATOR_ACCOUNT).await;
+        objects.operator = noted(operator, &mut objects.notes)?.flatten();
+        let probe = self.get(DAEMON_SET, &apps("daemonsets"), PROBE).await;
+        objects.probe = noted(probe, &mut objects.notes)?.flatten();
         Ok(())
     }
 
