@@ -112,7 +112,7 @@ pub fn drill(objects: &Objects, require: &Require) -> Drill {
             fix,
             nodes: Vec::new(),
         });
-        group.nodes.push(known.node.metadata.name.clone().unwrap_or_default());
+        group.nodes.push(known.name());
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
     groups.sort_by_key(|group| (group.protection, std::cmp::Reverse(group.nodes.len())));

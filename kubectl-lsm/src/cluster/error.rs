@@ -37,12 +37,13 @@ impl Asked {
         format!("{{apiGroups: [{group}], resources: [{resource}], verbs: [{verb}]}}")
     }
 
-    /// The resource with its group.
+    /// The resource with its group, or the group alone.
     fn name(self) -> String {
-        if self.group.is_empty() {
-            return self.resource.to_owned();
+        match (self.resource, self.group) {
+            ("", group) => format!("the API group {group}"),
+            (resource, "") => resource.to_owned(),
+            (resource, group) => format!("{resource}.{group}"),
         }
-        format!("{}.{}", self.resource, self.group)
     }
 }
 

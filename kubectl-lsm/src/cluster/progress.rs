@@ -48,6 +48,12 @@ impl Progress {
     }
 }
 
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 fn line(read: &BTreeMap<&'static str, (usize, Option<i64>)>) -> String {
     let kinds = read.iter().map(|(kind, (read, left))| match left {
         Some(left) => format!("{read} of {} {kind}", *read + usize::try_from(*left).unwrap_or(0)),

@@ -49,6 +49,8 @@ const MAX_ERROR_CHARS: usize = 200;
 /// How much is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Scope {
+    /// Reports and hook profiles, and Nodes if these may be read.
+    Reports,
     /// Nodes, reports and hook profiles: what a verdict needs.
     Nodes,
     /// Also policies, Tetragon's DaemonSets, operator and probe.
@@ -84,11 +86,15 @@ impl Cluster {
         };
         let nodes = Query { labels, ..Query::all(NODES, NODES_PATH) };
         let (reports_path, profiles_path) = (path("lsmnodes"), path("lsmhookprofiles"));
-        let (nodes, reports) = tokio::try_join!(
+        let (nodes, reports) = tokio::join!(
             self.list(nodes, trim::node),
             self.list(Query::all(REPORTS, &reports_path), parsed::<LsmNode>),
-        )?;
-        objects.nodes = nodes;
+        );
+        let reports = reports?;
+        objects.nodes = match scope {
+            Scope::Reports => noted(nodes, &mut objects.notes)?.unwrap_or_default(),
+            Scope::Nodes | Scope::All => nodes?,
+        };
         for report in readable("LsmNode", reports, &mut objects.notes) {
             objects.add_report(report);
         }

@@ -160,7 +160,7 @@ async fn nodes(
 /// What the cluster tells about its nodes and about the release of Tetragon.
 async fn read_cluster(connection: &ConnectionArgs) -> Result<KnownNodes, cluster::Error> {
     let cluster = connect(connection).await?;
-    let mut objects = cluster.objects(Scope::Nodes, None).await?;
+    let mut objects = cluster.objects(Scope::Reports, None).await?;
     cluster.read_daemon_sets(&mut objects).await?;
     cluster.progress.end();
     Ok(KnownNodes::of(objects))

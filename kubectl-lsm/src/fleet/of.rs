@@ -45,6 +45,13 @@ pub struct Known<'a> {
     pub facts: Facts<'a>,
 }
 
+impl Known<'_> {
+    /// The node's name, printable.
+    pub fn name(&self) -> String {
+        printed(&self.node.name_any())
+    }
+}
+
 impl Objects {
     /// Adds a report, with printable texts.
     pub fn add_report(&mut self, report: LsmNode) {
