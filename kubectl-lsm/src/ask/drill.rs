@@ -116,7 +116,7 @@ pub fn drill(objects: &Objects, require: &Require) -> Drill {
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
     groups.sort_by_key(|group| (group.protection, std::cmp::Reverse(group.nodes.len())));
-    let notes = objects.notes.clone();
+    let notes = objects.printed_notes();
     let counts = numbers(&groups);
     Drill { schema: SCHEMA, require: require.into(), counts, groups, notes }
 }

@@ -239,9 +239,9 @@ users:
 
     #[test]
     fn a_name_that_is_not_there_is_refused_with_similar_ones() {
-        let args = ConnectionArgs { context: Some("prdo".into()), ..ConnectionArgs::default() };
+        let args = ConnectionArgs { context: Some("prd".into()), ..ConnectionArgs::default() };
         let said = result(FILE, &args).unwrap_err().to_string();
-        assert!(said.contains("no context \"prdo\"") && said.contains("prod"), "{said}");
+        assert!(said.contains("no context \"prd\"") && said.contains("prod"), "{said}");
         let args = ConnectionArgs { user: Some("x".into()), ..ConnectionArgs::default() };
         assert!(result(FILE, &args).unwrap_err().to_string().contains("no user"));
         let none = result("{}", &ConnectionArgs::default()).unwrap_err().to_string();

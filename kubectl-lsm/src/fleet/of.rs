@@ -68,6 +68,11 @@ impl Objects {
         }
     }
 
+    /// The notes. They can repeat what an object or an API server says.
+    pub fn printed_notes(&self) -> Vec<String> {
+        self.notes.iter().map(|note| printed(note)).collect()
+    }
+
     /// The Linux nodes, by name.
     pub fn known(&self) -> Vec<Known<'_>> {
         let mut known: Vec<Known<'_>> =
@@ -107,7 +112,7 @@ pub fn judged_by(objects: &Objects, require: &Require) -> Fleet {
         nodes: node::rows(&known, require, asking, objects.taken_at),
         policies: policy::rows(&objects.policies),
         agents: agent::rows(&objects.daemon_sets, &objects.policies),
-        notes: objects.notes.iter().map(|note| printed(note)).collect(),
+        notes: objects.printed_notes(),
     }
 }
 
