@@ -16,7 +16,7 @@ pub const SCHEMA: &str = "lsmready.io/explain/v1";
 
 /// A code that is not known.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error("unknown reason {code:?}{}: `kubectl lsm-ready explain` lists all", did_you_mean(.near))]
+#[error("unknown reason {code:?}: `kubectl lsm-ready explain` lists all{}", did_you_mean(.near))]
 pub struct Error {
     code: String,
     near: Vec<String>,

@@ -42,7 +42,7 @@ pub struct NodeList {
 
 /// A reason that no node has and that is not known.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error("unknown reason {name:?}{}: `kubectl lsm-ready explain` lists all", did_you_mean(.near))]
+#[error("unknown reason {name:?}: `kubectl lsm-ready explain` lists all{}", did_you_mean(.near))]
 pub struct UnknownReason {
     name: String,
     near: Vec<String>,
