@@ -1,7 +1,7 @@
 //! Completion of command lines: scripts for shells, and the candidates that kubectl asks for.
 //!
 //! kubectl from 1.26 on completes a plugin by the program `kubectl_complete-PLUGIN` in the PATH. It
-//! gets the words of the command line, and prints one candidate in a line and a directive at the end.
+//! gets the words of the command line, and prints one candidate in a line and a directive last.
 
 use clap::{Arg, Command, CommandFactory};
 use k8s_openapi::api::core::v1::Node;

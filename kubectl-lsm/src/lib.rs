@@ -1,6 +1,6 @@
 //! `kubectl lsm-ready`: says which nodes can deny through LSM BPF and why others cannot, what the
-//! operator would do about a manifest of Tetragon's DaemonSet, whether Tetragon's policies will load
-//! and deny, and removes lsm-ready from a cluster.
+//! operator would do about a manifest of Tetragon's DaemonSet, whether Tetragon's policies will
+//! load and deny, and removes lsm-ready from a cluster.
 //!
 //! In: the command line, files, and the objects of a cluster. Out: text on standard output, and an
 //! exit code. The verdicts come from [`lsm_ready_crds`] and [`lsm_ready_tetragon`], which the

@@ -121,8 +121,8 @@ impl Status {
         text += &labelled("Nodes     ", &self.nodes.phrase());
         if self.silent > 0 {
             let said = format!(
-                "the probes of {} nodes have not reported for {SILENT_AFTER_MINUTES} minutes; their \
-                 verdicts stay as they were",
+                "the probes of {} nodes have not reported for {SILENT_AFTER_MINUTES} minutes; \
+                 their verdicts stay as they were",
                 self.silent
             );
             text += &wrapped("          ", &said);
