@@ -113,16 +113,14 @@ fn plain(text: &str) -> String {
     let mut rest = text;
     while let Some((before, link)) = rest.split_once('[') {
         plain.push_str(before);
-        match link.split_once("](").and_then(|(name, after)| Some((name, after.split_once(')')?.1)))
-        {
-            Some((name, after)) => {
-                plain.push_str(name);
-                rest = after;
-            }
-            None => {
-                plain.push('[');
-                rest = link;
-            }
+        let parts =
+            link.split_once("](").and_then(|(name, url)| Some((name, url.split_once(')')?)));
+        if let Some((name, (_, after))) = parts {
+            plain.push_str(name);
+            rest = after;
+        } else {
+            plain.push('[');
+            rest = link;
         }
     }
     plain + rest

@@ -173,9 +173,7 @@ impl Drill {
         match format {
             ListFormat::Json => render::json(self),
             ListFormat::Yaml => render::yaml(self),
-            ListFormat::Name => {
-                self.of(Protection::Protected).map(|name| format!("node/{name}\n")).collect()
-            }
+            ListFormat::Name => super::node_names(self.of(Protection::Protected)),
             ListFormat::Table => self.text(false),
             ListFormat::Wide => self.text(true),
         }

@@ -25,6 +25,11 @@ fn names<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     shown.join(", ")
 }
 
+/// One line for each node, as `kubectl get -o name` prints it.
+fn node_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.flat_map(|name| ["node/", name, "\n"]).collect()
+}
+
 /// The numbers of nodes in each state.
 fn counts(states: impl Iterator<Item = State>) -> Counts {
     let mut counts = Counts::default();

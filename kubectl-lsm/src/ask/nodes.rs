@@ -92,9 +92,7 @@ impl NodeList {
         match format {
             ListFormat::Json => render::json(self),
             ListFormat::Yaml => render::yaml(self),
-            ListFormat::Name => {
-                self.nodes.iter().map(|node| format!("node/{}\n", node.name)).collect()
-            }
+            ListFormat::Name => super::node_names(self.nodes.iter().map(|node| node.name.as_str())),
             ListFormat::Table => self.narrow() + &self.footer(),
             ListFormat::Wide => self.wide() + &self.footer(),
         }

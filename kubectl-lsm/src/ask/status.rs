@@ -198,7 +198,7 @@ impl Status {
             text += &labelled("Note: ", note);
         }
         if let Some(name) = self.reasons.first().and_then(|of| of.sample.first()) {
-            text += &format!("Next: kubectl lsm-ready why {name}\n");
+            text += &wrapped("", &format!("Next: kubectl lsm-ready why {name}"));
         }
         if text.is_empty() { text } else { "\n".to_owned() + &text }
     }

@@ -156,7 +156,7 @@ impl Why {
         let mut text = String::new();
         for (heading, rows) in [("EVIDENCE", &rungs), ("CHECK", &checks)] {
             if !rows.is_empty() {
-                text = text + &table([heading, "OUTCOME", "FOUND"], rows, Some(COLUMNS));
+                text += &table([heading, "OUTCOME", "FOUND"], rows, Some(COLUMNS));
             }
         }
         text + &self.fixes()

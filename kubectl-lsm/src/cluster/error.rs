@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn the_core_group_is_written_as_roles_write_it() {
         let said = Error::Forbidden(Asked::list("", "nodes")).to_string();
-        assert!(said.contains(r#"you may not list nodes"#), "{said}");
+        assert!(said.contains("you may not list nodes"), "{said}");
         assert!(said.contains(r#"{apiGroups: [""], resources: [nodes], verbs: [list]}"#), "{said}");
     }
 }

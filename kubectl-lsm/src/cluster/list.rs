@@ -5,7 +5,7 @@
 //! pages (410) begins again, at most [`TRIES`] times.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
-use kube::api::ListParams;
+use kube::api::{GetParams, ListParams};
 use kube::core::Request;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -111,7 +111,7 @@ impl Cluster {
         T: DeserializeOwned + Clone + std::fmt::Debug,
     {
         let invalid = |error: String| Error::Answer(asked, error);
-        let request = Request::new(path).get(name, &Default::default());
+        let request = Request::new(path).get(name, &GetParams::default());
         let request = request.map_err(|error| invalid(error.to_string()))?;
         match self.client.request(request).await {
             Ok(object) => Ok(Some(object)),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
+use kube::api::GetParams;
 use kube::core::Request;
 use lsm_ready_crds::names::{GROUP, OPERATOR_ACCOUNT};
 use lsm_ready_crds::text::printable;
@@ -126,7 +127,9 @@ impl Cluster {
             self.get::<Value>(asked, &path("lsmnodes"), name).await?.map(parsed::<LsmNode>);
         let report = readable("LsmNode", report.into_iter().collect(), &mut objects.notes).pop();
         let digest = report.as_ref().and_then(|of| of.status.as_ref()?.hook_profile.clone());
-        report.into_iter().for_each(|report| objects.add_report(report));
+        if let Some(report) = report {
+            objects.add_report(report);
+        }
         if let Some(digest) = digest.filter(|digest| !digest.is_empty()) {
             let asked = Asked::get(GROUP, "lsmhookprofiles");
             let found = self.get::<Value>(asked, &path("lsmhookprofiles"), &digest).await;
@@ -143,7 +146,7 @@ impl Cluster {
     /// Refuses a cluster without our CRDs, or with those of another version.
     pub async fn check_group(&self) -> Result<(), Error> {
         let asked = Asked::get(GROUP, "");
-        let Ok(request) = Request::new("/apis").get(GROUP, &Default::default()) else {
+        let Ok(request) = Request::new("/apis").get(GROUP, &GetParams::default()) else {
             return Ok(());
         };
         match self.client.request::<Group>(request).await {

@@ -8,6 +8,7 @@ use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::conditions::{
     SECURITYFS_MOUNTED, TETRAGON_HARDENED, TETRAGON_ROLLED_OUT, TRACING_POLICIES_ENFORCED,
 };
+use lsm_ready_crds::policy::DaemonSetRef;
 use lsm_ready_tetragon::agent;
 use lsm_ready_tetragon::plan::{labelled, pod};
 
@@ -25,7 +26,7 @@ pub fn rows(daemon_sets: &[DaemonSet], policies: &[LsmPolicy]) -> Vec<AgentRow> 
     let mut rows: BTreeMap<Key, AgentRow> = daemon_sets
         .iter()
         .map(|found| ((found.namespace().unwrap_or_default(), found.name_any()), found))
-        .map(|(key, found)| (key.clone(), row(key, container(found, policies), found)))
+        .map(|(key, found)| (key, row(found, &container(found, policies))))
         .collect();
     for of in policies {
         let Some(tetragon) = &of.spec.tetragon else {
@@ -33,7 +34,7 @@ pub fn rows(daemon_sets: &[DaemonSet], policies: &[LsmPolicy]) -> Vec<AgentRow> 
         };
         let wanted = &tetragon.daemon_set;
         let key = (wanted.namespace.clone(), wanted.name.clone());
-        let row = rows.entry(key.clone()).or_insert_with(|| missing(key));
+        let row = rows.entry(key).or_insert_with(|| missing(wanted));
         row.policies.push(printed(&of.name_any()));
         let status = of.status.iter().flat_map(|status| &status.conditions);
         for condition in status.filter(|found| CONDITIONS.contains(&found.type_.as_str())) {
@@ -54,14 +55,14 @@ fn container(daemon_set: &DaemonSet, policies: &[LsmPolicy]) -> String {
     named.next().unwrap_or_else(agent::default_name)
 }
 
-fn row((namespace, name): Key, container: String, daemon_set: &DaemonSet) -> AgentRow {
+fn row(daemon_set: &DaemonSet, container: &str) -> AgentRow {
     let status = daemon_set.status.as_ref();
-    let agent = pod(daemon_set).and_then(|pod| agent::agent(pod, &container).ok());
+    let agent = pod(daemon_set).and_then(|pod| agent::agent(pod, container).ok());
     AgentRow {
-        namespace: printed(&namespace),
-        name: printed(&name),
+        namespace: printed(&daemon_set.namespace().unwrap_or_default()),
+        name: printed(&daemon_set.name_any()),
         is_missing: false,
-        version: agent::version(daemon_set, &container).map(|version| version.to_string()),
+        version: agent::version(daemon_set, container).map(|version| version.to_string()),
         image: agent.and_then(|agent| agent.image.as_deref()).map(printed),
         pods_wanted: status.map_or(0, |status| status.desired_number_scheduled),
         pods_ready: status.map_or(0, |status| status.number_ready),
@@ -72,10 +73,10 @@ fn row((namespace, name): Key, container: String, daemon_set: &DaemonSet) -> Age
     }
 }
 
-fn missing((namespace, name): Key) -> AgentRow {
+fn missing(wanted: &DaemonSetRef) -> AgentRow {
     AgentRow {
-        namespace: printed(&namespace),
-        name: printed(&name),
+        namespace: printed(&wanted.namespace),
+        name: printed(&wanted.name),
         is_missing: true,
         version: None,
         image: None,

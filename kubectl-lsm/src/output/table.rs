@@ -129,8 +129,7 @@ mod tests {
                 .chain([wide])
                 .map(|text| Cell::from(printable(&text, 8192)))
                 .collect();
-            let rows: Vec<[Cell; 3]> =
-                cells.as_chunks::<3>().0.iter().map(|row| row.clone()).collect();
+            let rows: Vec<[Cell; 3]> = cells.as_chunks().0.to_vec();
             let text = table(["NAME", "STATE", "REASON"], &rows, Some(80));
             let plain = anstream::adapter::strip_str(&text).to_string();
             prop_assert_eq!(plain.lines().count(), rows.len() + 1);
