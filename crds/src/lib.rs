@@ -19,6 +19,7 @@ pub mod exit_code;
 pub mod first_n;
 #[doc(hidden)]
 pub mod fixture;
+pub mod freshness;
 pub mod hooks;
 mod lenient;
 pub mod manifest;

@@ -3,6 +3,7 @@
 //! The CRD's schema and CEL rules refuse most invalid specs. This module refuses those that were
 //! stored before the rules existed, or that CEL cannot recognise.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -14,6 +15,30 @@ use crate::window::InvalidWindow;
 
 /// Labels of a Node.
 pub type Labels = BTreeMap<String, String>;
+
+/// The label for a Node's operating system, which its kubelet sets.
+pub const OS_LABEL: &str = "kubernetes.io/os";
+/// Its value on Linux.
+pub const LINUX: &str = "linux";
+
+/// The labels by which policies select a Node. Only a probe on Linux reports, so the report decides
+/// about the operating system: a kubelet can give its Node any label for it.
+#[must_use]
+pub fn labels_for_selecting(labels: &Labels, is_reported: bool) -> Cow<'_, Labels> {
+    if !is_reported || labels.get(OS_LABEL).is_some_and(|os| os == LINUX) {
+        return Cow::Borrowed(labels);
+    }
+    let mut labels = labels.clone();
+    labels.insert(OS_LABEL.to_owned(), LINUX.to_owned());
+    Cow::Owned(labels)
+}
+
+/// Whether the Node may run Linux, by its labels for selecting. There is no LSM BPF on other
+/// operating systems, so such Nodes have no verdict.
+#[must_use]
+pub fn may_run_linux(labels: &Labels) -> bool {
+    labels.get(OS_LABEL).is_none_or(|os| os == LINUX)
+}
 
 /// An invalid spec.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -56,7 +81,7 @@ impl Selection {
     /// When it is not a label selector, or selects by labels that follow from policies.
     pub fn of(spec: &LsmPolicySpec) -> Result<Self, InvalidSpec> {
         let Some(selector) = spec.node_selector.clone() else {
-            return Ok(Self(Expression::Equal("kubernetes.io/os".into(), "linux".into()).into()));
+            return Ok(Self(Expression::Equal(OS_LABEL.into(), LINUX.into()).into()));
         };
         let selector = Selector::try_from(selector)
             .map_err(|error| InvalidSpec::Selector(error.to_string()))?;

@@ -3,14 +3,13 @@
 //! In: the Node, its labels for selecting, its facts, what the policies require, and the time. Out:
 //! the verdicts, what the Node shows of its present boot, and what it loses.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use kube::ResourceExt;
-use lsm_ready_crds::names::{BPF_LABEL, NODE_CONDITION, STALE_AFTER_SECONDS, policy_label};
+pub use lsm_ready_crds::freshness::Freshness;
+use lsm_ready_crds::names::{BPF_LABEL, NODE_CONDITION, policy_label};
 use lsm_ready_crds::policy::Require;
-use lsm_ready_crds::selection::Labels;
+use lsm_ready_crds::selection::{Labels, OS_LABEL, may_run_linux};
 use lsm_ready_crds::verdict::{Facts, Verdict};
 use lsm_ready_crds::{State, verdict};
 
@@ -19,7 +18,6 @@ use crate::breaker::known_reason;
 use crate::node::fleet::Found;
 use crate::node::header::{self, Header};
 use crate::node::required::Required;
-use crate::watch::store::{LINUX, OS_LABEL};
 
 /// What is found out about a Node now, compared with what it shows.
 pub struct Judged<'a> {
@@ -67,7 +65,7 @@ pub fn judge<'a>(
     required: &'a [Required],
     now: Timestamp,
 ) -> Option<Judged<'a>> {
-    if labels.get(OS_LABEL).is_some_and(|os| os != LINUX) {
+    if !may_run_linux(labels) {
         return None;
     }
     let bpf = verdict(&Require::default(), facts);
@@ -183,44 +181,5 @@ impl Judged<'_> {
             policy.is_ready() && labels.get(&policy.label()).is_some_and(|shown| shown != "ready")
         };
         self.policies.iter().any(is_gained) || self.policies.iter().all(PolicyVerdict::is_ready)
-    }
-}
-
-/// Whether the probe still renews its report.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Freshness {
-    /// There is no report of this boot that could become stale.
-    NoReport,
-    /// The report becomes stale after this time.
-    Fresh(Duration),
-    /// The probe has been silent since.
-    Silent(Timestamp),
-}
-
-impl Freshness {
-    fn of(facts: Facts<'_>, now: Timestamp) -> Self {
-        let report = facts.report.filter(|report| report.boot_id == facts.boot_id);
-        let Some(observed) = report.and_then(|report| report.observed_time.as_ref()) else {
-            return Self::NoReport;
-        };
-        let age = now.as_second().saturating_sub(observed.0.as_second());
-        match u64::try_from(STALE_AFTER_SECONDS.saturating_sub(age)) {
-            Ok(seconds) if seconds > 0 => Self::Fresh(Duration::from_secs(seconds)),
-            _ => Self::Silent(observed.0),
-        }
-    }
-
-    pub const fn is_silent(self) -> bool {
-        match self {
-            Self::Silent(_) => true,
-            Self::NoReport | Self::Fresh(_) => false,
-        }
-    }
-
-    pub const fn stale_in(self) -> Option<Duration> {
-        match self {
-            Self::Fresh(left) => Some(left),
-            Self::NoReport | Self::Silent(_) => None,
-        }
     }
 }

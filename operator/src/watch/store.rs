@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::node::Securityfs;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_crds::selection::Labels;
+use lsm_ready_crds::selection::{self, Labels};
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 
@@ -118,11 +118,6 @@ impl NodeRecord {
     }
 }
 
-/// The label for a Node's operating system, which its kubelet sets.
-pub const OS_LABEL: &str = "kubernetes.io/os";
-/// Its value on Linux.
-pub const LINUX: &str = "linux";
-
 impl Stores {
     /// The report and hook profile of that Node. A profile whose name is not the digest of its
     /// content is left out.
@@ -156,16 +151,9 @@ impl Stores {
     }
 }
 
-/// Only a probe on Linux reports, so the report decides about the operating system: a kubelet can
-/// give its Node any label for it.
+/// The labels by which policies select the Node.
 pub(crate) fn labels_for_selecting(node: &Node, is_reported: bool) -> Cow<'_, Labels> {
-    let labels = node.labels();
-    if !is_reported || labels.get(OS_LABEL).is_some_and(|os| os == LINUX) {
-        return Cow::Borrowed(labels);
-    }
-    let mut labels = labels.clone();
-    labels.insert(OS_LABEL.to_owned(), LINUX.to_owned());
-    Cow::Owned(labels)
+    selection::labels_for_selecting(node.labels(), is_reported)
 }
 
 /// The ID of the Node's present boot, as its kubelet reports it.

@@ -18,12 +18,11 @@ use lsm_ready_crds::names::{
     BPF_LABEL, NODE_CONDITION, NODE_LABEL_PREFIX, TAINT_KEYS, policy_label,
 };
 use lsm_ready_crds::policy::{TaintEffect, TaintKey};
-use lsm_ready_crds::selection::Labels;
+use lsm_ready_crds::selection::{LINUX, Labels, OS_LABEL};
 use lsm_ready_crds::{ConditionReason, State};
 
 use crate::node::header::{Header, PastLoss};
 use crate::node::judge::{self, Freshness, Judged, Loss, PolicyVerdict};
-use crate::watch::store::{LINUX, OS_LABEL};
 
 /// What has to change. Empty where everything is as wanted.
 #[derive(Clone, Debug, Default, PartialEq)]

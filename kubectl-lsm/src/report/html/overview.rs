@@ -1,0 +1,152 @@
+//! The parts of the page that show the fleet at a glance: one number, the reasons, and pictures by
+//! kernel, pool and zone.
+
+use lsm_ready_crds::State;
+use lsm_ready_crds::reason::Reason;
+
+use super::bar::bar;
+use crate::fleet::Fleet;
+use crate::report::markup::Markup;
+use crate::report::summary::{Group, Summary, Tally};
+
+/// Groups in one picture. The smaller ones are one line.
+const GROUPS: usize = 12;
+
+pub fn overview<'a>(part: &'a mut Markup, fleet: &Fleet, summary: &Summary) -> &'a mut Markup {
+    for note in &fleet.notes {
+        part.raw("<p class=\"note\">").text(note).raw("</p>\n");
+    }
+    let all = summary.all;
+    if all.total() == 0 {
+        return part.raw("<p class=\"card\">No Linux node was found.</p>");
+    }
+    part.raw("<div class=\"card overview\"><p class=\"answer\"><b>").number(all.ready);
+    part.raw("</b> of ").number(all.total());
+    part.raw(if all.total() == 1 { " node can deny.</p>\n" } else { " nodes can deny.</p>\n" });
+    bar(part, all).raw("\n<ul class=\"tiles\">\n");
+    for state in Tally::STATES {
+        tile(part, state, all);
+    }
+    part.raw("</ul></div>")
+}
+
+fn tile(part: &mut Markup, state: State, all: Tally) {
+    let count = all.of(state);
+    part.raw("<li><a href=\"#state=").parameter(state.words()).raw("\"><b>").number(count);
+    part.raw("</b><span class=\"state ").class(state).raw("\">").raw(state.words());
+    part.raw("</span></a> <span class=\"quiet\">").per_mille(share(count, all.total()));
+    part.raw("</span></li>\n");
+}
+
+/// Thousandths. What is there is never shown as 0, and what is missing never as 100%.
+fn share(count: usize, total: usize) -> usize {
+    let share = (count * 1000 + total / 2).checked_div(total).unwrap_or_default();
+    if count == 0 || count == total { share } else { share.clamp(1, 999) }
+}
+
+pub fn reasons<'a>(part: &'a mut Markup, summary: &Summary) -> &'a mut Markup {
+    if summary.reasons.is_empty() {
+        return part.raw("<p class=\"card\">There is no node.</p>");
+    }
+    part.raw("<ul class=\"reasons\">\n");
+    for group in &summary.reasons {
+        reason(part, group, summary.all.total());
+    }
+    part.raw("</ul>")
+}
+
+fn reason(part: &mut Markup, group: &Group, total: usize) {
+    part.raw("<li><div><a href=\"#reason=").parameter(group.name).raw("\"><b>");
+    part.text(or(group.name, "no reason")).raw("</b></a>");
+    for state in Tally::STATES {
+        if group.tally.of(state) > 0 {
+            part.raw(" <span class=\"state ").class(state).raw("\">").raw(state.words());
+            part.raw("</span>");
+        }
+    }
+    let count = group.tally.total();
+    part.raw("</div><div class=\"count\">");
+    bar_of_share(part, group.tally, total);
+    part.raw("<span>").number(count).raw(if count == 1 { " node" } else { " nodes" });
+    part.raw("</span></div><div class=\"text\">");
+    explanation(part, group);
+    part.raw("</div></li>\n");
+}
+
+/// A bar whose whole width is the fleet.
+fn bar_of_share(part: &mut Markup, tally: Tally, total: usize) {
+    part.raw("<svg class=\"bar\" aria-hidden=\"true\" focusable=\"false\">");
+    part.raw("<rect width=\"100%\" height=\"100%\"/>");
+    let mut start = 0;
+    for state in Tally::STATES {
+        let width = share(tally.of(state), total);
+        if width > 0 {
+            part.raw("<rect class=\"").class(state).raw("\" x=\"").per_mille(start);
+            part.raw("\" width=\"").per_mille(width.max(6)).raw("\" height=\"100%\"/>");
+        }
+        start += width;
+    }
+    part.raw("</svg>");
+}
+
+/// What the reason means in general. The texts are our own: a fix that one node reports is shown
+/// for that node only.
+fn explanation(part: &mut Markup, group: &Group) {
+    let Some(reason) = Reason::from_code(group.name) else {
+        part.raw("<p>This version of the plugin does not know this reason.</p>");
+        return;
+    };
+    part.raw("<p>").with_code(reason.meaning()).raw("</p>");
+    if group.tally.ready == group.tally.total() {
+        return;
+    }
+    part.raw("<details><summary>What to do</summary><p class=\"fix\">").with_code(reason.remedy());
+    part.raw("</p><p class=\"quiet\">Nodes: ").text(&group.sample.join(", "));
+    let others = group.tally.total() - group.sample.len();
+    if others > 0 {
+        part.raw(" and ").number(others).raw(" more");
+    }
+    part.raw(". The fix for one node is in the table below.</p></details>");
+}
+
+pub fn groups<'a>(part: &'a mut Markup, summary: &Summary) -> &'a mut Markup {
+    picture(part, &Picture { title: "Kernel", filter: "#kernel=", groups: &summary.kernels });
+    picture(part, &Picture { title: "Pool", filter: "#pool=", groups: &summary.pools });
+    picture(part, &Picture { title: "Zone", filter: "#zone=", groups: &summary.zones })
+}
+
+struct Picture<'a> {
+    title: &'static str,
+    /// The address that finds the nodes of a group, without its name.
+    filter: &'static str,
+    groups: &'a [Group<'a>],
+}
+
+fn picture<'a>(part: &'a mut Markup, picture: &Picture) -> &'a mut Markup {
+    let Picture { title, filter, groups } = *picture;
+    part.raw("<table><caption>").raw(title).raw("</caption><thead><tr><th scope=\"col\">Name</th>");
+    part.raw("<th scope=\"col\"><span class=\"hidden\">Share</span></th>");
+    part.raw("<th scope=\"col\">ready / all</th></tr></thead><tbody>\n");
+    let (first, others) = groups.split_at(groups.len().min(GROUPS));
+    for group in first {
+        part.raw("<tr><th scope=\"row\"><a href=\"").raw(filter).parameter(group.name).raw("\">");
+        part.text(or(group.name, "(not known)")).raw("</a></th>");
+        numbers(part, group.tally);
+    }
+    if !others.is_empty() {
+        let tally = others.iter().fold(Tally::default(), |sum, group| sum.plus(group.tally));
+        part.raw("<tr><th scope=\"row\">").number(others.len()).raw(" others</th>");
+        numbers(part, tally);
+    }
+    part.raw("</tbody></table>\n")
+}
+
+fn numbers(part: &mut Markup, tally: Tally) {
+    part.raw("<td>");
+    bar(part, tally).raw("</td><td class=\"number\">").number(tally.ready).raw(" / ");
+    part.number(tally.total()).raw("</td></tr>\n");
+}
+
+fn or<'a>(text: &'a str, instead: &'a str) -> &'a str {
+    if text.is_empty() { instead } else { text }
+}
