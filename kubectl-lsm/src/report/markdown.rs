@@ -143,7 +143,7 @@ fn agents(fleet: &Fleet) -> String {
             let version = text(agent.version.as_deref().unwrap_or("not known"));
             let pods = format!("{}/{}", agent.pods_ready, agent.pods_wanted);
             let conditions: Vec<String> = agent.conditions.iter().map(condition).collect();
-            vec![name, version, pods, conditions.join("<br>")]
+            vec![name, version, pods, conditions.join("; ")]
         })
         .collect();
     table("Tetragon’s agents", &["DaemonSet", "Release", "Ready pods", "Conditions"], &rows)

@@ -21,8 +21,26 @@ const LEFT_OUT: &str = "(left out, because the texts of this fleet are too large
 
 /// The names of a node's values, in their order. The script finds values by these names.
 const COLUMNS: [&str; 21] = [
-    "name", "state", "evidence", "reason", "message", "fix", "kernel", "arch", "os", "pool", "zone",
-    "instanceType", "lsms", "lockdown", "probe", "age", "silent", "rungs", "checks", "policies",
+    "name",
+    "state",
+    "evidence",
+    "reason",
+    "message",
+    "fix",
+    "kernel",
+    "arch",
+    "os",
+    "pool",
+    "zone",
+    "instanceType",
+    "lsms",
+    "lockdown",
+    "probe",
+    "age",
+    "silent",
+    "rungs",
+    "checks",
+    "policies",
     "shown",
 ];
 
@@ -81,7 +99,8 @@ impl<T: Clone + Eq + Hash> Shared<T> {
 
 struct Tables {
     texts: Shared<String>,
-    bytes: usize,
+    /// Bytes that texts may still have.
+    room: usize,
     checks: Shared<Vec<[usize; 5]>>,
     policies: Shared<Vec<[usize; 5]>>,
 }
@@ -90,7 +109,7 @@ impl Default for Tables {
     fn default() -> Self {
         let mut texts = Shared::default();
         texts.add(String::new());
-        Self { texts, bytes: 0, checks: Shared::default(), policies: Shared::default() }
+        Self { texts, room: MAX_BYTES, checks: Shared::default(), policies: Shared::default() }
     }
 }
 
@@ -100,10 +119,10 @@ impl Tables {
         if let Some(index) = self.texts.index.get(&text) {
             return *index;
         }
-        if self.bytes + text.len() > MAX_BYTES {
+        let Some(room) = self.room.checked_sub(text.len()) else {
             return self.texts.add(LEFT_OUT.to_owned());
-        }
-        self.bytes += text.len();
+        };
+        self.room = room;
         self.texts.add(text)
     }
 
@@ -178,4 +197,29 @@ fn shown(shown: &Shown) -> String {
     let condition = shown.condition.iter();
     let condition = condition.map(|one| format!("condition {}={}", one.type_, one.status));
     bpf.chain(policies).chain(taints).chain(condition).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_stored_once_and_an_empty_one_is_the_first() {
+        let mut tables = Tables::default();
+        assert_eq!(tables.text(""), 0);
+        let [one, other, again] = ["one", "other", "one"].map(|text| tables.text(text));
+        assert_eq!((one, other, again), (1, 2, 1));
+        assert_eq!(tables.texts.list, ["", "one", "other"]);
+    }
+
+    #[test]
+    fn texts_that_are_too_large_together_are_left_out_and_known_ones_stay() {
+        let mut tables = Tables { room: 10, ..Tables::default() };
+        let known = tables.text("0123456");
+        for text in ["abcdefg", "hijklmn"] {
+            let index = tables.text(text);
+            assert_eq!(tables.texts.list[index], LEFT_OUT);
+        }
+        assert_eq!(tables.text("0123456"), known);
+    }
 }

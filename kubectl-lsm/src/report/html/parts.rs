@@ -40,7 +40,8 @@ pub fn policies<'a>(part: &'a mut Markup, fleet: &Fleet) -> &'a mut Markup {
 fn policy(part: &mut Markup, policy: &PolicyRow) {
     let ready = policy.conditions.iter().find(|one| one.type_ == "Ready");
     head(part, &policy.name, ready);
-    bar(part, tally(policy.counts));
+    let tally = tally(policy.counts);
+    bar(part, tally, tally.total());
     part.raw("<dl class=\"facts\">");
     fact(part, "Nodes", &counts(policy.counts));
     fact(part, "Required", &policy.min_ready);
@@ -161,7 +162,11 @@ pub fn ourselves<'a>(part: &'a mut Markup, fleet: &Fleet) -> &'a mut Markup {
     match &fleet.probe {
         None => fact(part, "Probe", "not found, or it may not be read"),
         Some(probe) => {
-            fact(part, "Probe", &format!("{} of {} pods are ready", probe.pods_ready, probe.pods_wanted));
+            fact(
+                part,
+                "Probe",
+                &format!("{} of {} pods are ready", probe.pods_ready, probe.pods_wanted),
+            );
             fact(part, "Its image", &probe.image)
         }
     };
