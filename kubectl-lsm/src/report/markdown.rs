@@ -49,12 +49,14 @@ pub fn markdown(fleet: &Fleet) -> String {
 /// that a reader that knows no backslashes makes no HTML of them.
 pub fn text(text: &str) -> String {
     let mut escaped = String::new();
-    for letter in printable(text, MAX_CHARS).chars() {
+    for letter in printable(text, MAX_CHARS).trim().chars() {
         match letter {
             '<' => escaped.push_str("&lt;"),
             '&' => escaped.push_str("&amp;"),
             // Marks that mean nothing inside of a line.
-            ',' | '-' | '/' | '=' | '%' | ';' | '"' | '\'' | '?' => escaped.push(letter),
+            ',' | '/' | '%' | ';' | '"' | '\'' | '?' => escaped.push(letter),
+            // At the beginning of a line these would make a list, a rule or a heading.
+            '-' | '=' if !escaped.is_empty() => escaped.push(letter),
             _ if letter.is_ascii_punctuation() => escaped.extend(['\\', letter]),
             _ => escaped.push(letter),
         }
