@@ -12,7 +12,7 @@ use crate::fleet::{ConditionRow, Fleet};
 
 /// Nodes in the table of those that are not ready. Pages that show Markdown have limits too.
 const NODES: usize = 500;
-/// Groups in a table by kernel, pool or zone.
+/// Rows in a table by reason, kernel, pool or zone.
 const GROUPS: usize = 50;
 const MAX_CHARS: usize = 1024;
 
@@ -77,7 +77,7 @@ fn table(title: &str, headings: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 fn reasons(summary: &Summary) -> String {
-    let rows: Vec<Vec<String>> = summary.reasons.iter().map(reason).collect();
+    let rows: Vec<Vec<String>> = summary.reasons.iter().take(GROUPS).map(reason).collect();
     table("Reasons", &["Reason", "State", "Nodes", "What to do"], &rows)
 }
 

@@ -40,7 +40,8 @@ fn with_text(text: &str) -> Fleet {
     fleet
 }
 
-/// Any text in which something can be seen, often with letters that mean something in HTML, JSON or Markdown.
+/// Any text in which something can be seen, often with letters that mean something in HTML, JSON or
+/// Markdown.
 fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         "\\PC{1,40}",

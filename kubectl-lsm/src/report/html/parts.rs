@@ -32,7 +32,7 @@ pub fn policies<'a>(part: &'a mut Markup, fleet: &Fleet) -> &'a mut Markup {
         self::policy(part, policy);
     }
     if fleet.policies.is_empty() {
-        part.raw("<p class=\"card\">There is no LsmPolicy, so no node gets a policy’s label.</p>");
+        part.raw("<p class=\"card\">There is no LsmPolicy, so no node has a label of one.</p>");
     }
     part
 }
