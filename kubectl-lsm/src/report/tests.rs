@@ -213,6 +213,17 @@ fn evidence_of_another_boot_is_not_shown() {
 }
 
 #[test]
+fn silent_probes_and_labels_that_differ_are_counted() {
+    let mut fleet = fleet(5);
+    assert!(!html(&fleet).contains("class=\"note\">1"));
+    fleet.nodes[0].is_silent = true;
+    fleet.nodes[1].shown.bpf = Some("other".to_owned());
+    let page = html(&fleet);
+    assert!(page.contains("<p class=\"note\">1 probe is silent."));
+    assert!(page.contains("<p class=\"note\">1 Node has a label that differs from the report."));
+}
+
+#[test]
 fn the_same_fleet_gives_the_same_bytes() {
     let (one, other) = (hostile(), hostile());
     assert_eq!(html(&one), html(&other));

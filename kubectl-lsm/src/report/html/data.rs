@@ -9,7 +9,7 @@ use lsm_ready_crds::text::printable;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::fleet::{CheckRow, NodePolicyRow, NodeRow, Shown};
+use crate::fleet::{CheckRow, NodePolicyRow, NodeRow, Shown, VerdictRow};
 use crate::report::summary::evidence;
 
 /// Longer texts are cut.
@@ -140,11 +140,11 @@ impl Tables {
         self.checks.add(list)
     }
 
-    fn policies(&mut self, policies: &[NodePolicyRow]) -> usize {
-        let list = policies.iter().map(|NodePolicyRow { policy, verdict, .. }| {
-            let texts = [policy, &verdict.reason, &verdict.message, &verdict.fix];
-            let texts = texts.map(|text| self.text(text));
-            [texts[0], number(verdict.state), texts[1], texts[2], texts[3]]
+    fn policies(&mut self, node: &NodeRow) -> usize {
+        let list = node.policies.iter().map(|row| {
+            let VerdictRow { state, reason, message, fix } = whole_verdict(row, &node.shown);
+            let texts = [&row.policy, &reason, &message, &fix].map(|text| self.text(text));
+            [texts[0], number(state), texts[1], texts[2], texts[3]]
         });
         let list = list.collect();
         self.policies.add(list)
@@ -173,10 +173,32 @@ impl Tables {
             json!(u8::from(node.is_silent)),
             json!(self.checks(&node.rungs)),
             json!(self.checks(&node.checks)),
-            json!(self.policies(&node.policies)),
+            json!(self.policies(node)),
             json!(self.text(&shown(&node.shown))),
         ]
     }
+}
+
+/// What a policy says about a node. Where it also requires what TracingPolicies require, only the
+/// operator knows all of it, and the Node's label has its answer: without one the node is not shown
+/// as ready.
+fn whole_verdict(row: &NodePolicyRow, shown: &Shown) -> VerdictRow {
+    let mut verdict = row.verdict.clone();
+    if row.has_tracing_policies {
+        let label = shown.policies.get(&row.policy).map_or("", String::as_str);
+        verdict.state = verdict.state.worst(match label {
+            "ready" => State::Ready,
+            "not-ready" => State::NotReady,
+            _ => State::Unknown,
+        });
+        let label = if label.is_empty() { "not there" } else { label };
+        verdict.message = format!(
+            "{}. The policy also requires what its TracingPolicies require; the Node's label, \
+             which includes that, is {label}",
+            verdict.message
+        );
+    }
+    verdict
 }
 
 /// The index of the state in the script's lists.
@@ -221,5 +243,19 @@ mod tests {
             assert_eq!(tables.texts.list[index], LEFT_OUT);
         }
         assert_eq!(tables.text("0123456"), known);
+    }
+
+    #[test]
+    fn a_policy_that_requires_more_than_the_report_shows_is_ready_only_by_the_nodes_label() {
+        let mut fleet = crate::report::fixture::fleet(1);
+        let node = &mut fleet.nodes[0];
+        node.policies[0].has_tracing_policies = true;
+        let policy = node.policies[0].policy.clone();
+        for (label, state) in [("ready", 0), ("not-ready", 1), ("unknown", 2), ("", 2)] {
+            node.shown.policies.insert(policy.clone(), label.to_owned());
+            let mut tables = Tables::default();
+            tables.node(node);
+            assert_eq!(tables.policies.list[0][0][1], state, "{label:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use lsm_ready_crds::State;
 use lsm_ready_crds::reason::Reason;
 
 use super::bar::bar;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, NodeRow};
 use crate::report::markup::Markup;
 use crate::report::summary::{Group, Summary, Tally};
 
@@ -19,6 +19,7 @@ pub fn overview<'a>(part: &'a mut Markup, fleet: &Fleet, summary: &Summary) -> &
         part.raw("<p class=\"note\">").text(note).raw("</p>\n");
     }
     silent(part, fleet);
+    differing(part, fleet);
     let all = summary.all;
     if all.total() == 0 {
         return part.raw("<p class=\"card\">No Linux node was found.</p>");
@@ -40,6 +41,25 @@ fn silent(part: &mut Markup, fleet: &Fleet) {
         part.raw("<p class=\"note\">").number(silent);
         part.raw(if silent == 1 { " probe is" } else { " probes are" });
         part.raw(" silent. The state of such a node is that of its last report.</p>\n");
+    }
+}
+
+/// Tells about Nodes whose label is not what their report says.
+fn differing(part: &mut Markup, fleet: &Fleet) {
+    let differs = |node: &&NodeRow| {
+        let label = match node.verdict.state {
+            State::Ready => "true",
+            State::NotReady => "false",
+            State::Unknown => "unknown",
+        };
+        node.shown.bpf.as_deref().is_some_and(|shown| shown != label)
+    };
+    let differing = fleet.nodes.iter().filter(differs).count();
+    if differing > 0 {
+        part.raw("<p class=\"note\">").number(differing);
+        part.raw(if differing == 1 { " Node has" } else { " Nodes have" });
+        part.raw(" a label that differs from the report. The circuit breaker may hold changes, ");
+        part.raw("or the operator does not run.</p>\n");
     }
 }
 

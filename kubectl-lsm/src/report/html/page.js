@@ -1,4 +1,4 @@
-// Fills the table of nodes from the data of this page. Every text goes in by textContent, so no
+// Fills the table of nodes from the data of this page. Every text goes in as a text node, so no
 // text can become markup. The address after # holds search and filters, so it can be shared.
 'use strict';
 (() => {
