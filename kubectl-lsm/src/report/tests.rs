@@ -160,7 +160,7 @@ fn the_hostile_fleet_has_only_our_own_tags() {
 fn the_policy_allows_the_style_and_the_script_of_the_page_and_nothing_else() {
     let page = html(&fleet(3));
     let policy = unescaped(between(&page, "Content-Security-Policy\" content=\"", "\">"));
-    let hash = |text| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
+    let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
     let style = hash(between(&page, "<style>", "</style>"));
     let script = hash(between(&page, "</script>\n<script>", "</script>"));
     assert_eq!(
