@@ -3,32 +3,26 @@
 //! ## Flow
 //! the user's rights → a dry run → the question → the removal, and one more look.
 //!
-//! ## Why not kubectl
-//! With 5,000 Nodes there are 10,000 patches. A process for each would take half an hour. So this
-//! command has a client of its own, which reads the same kubeconfig. Where that client cannot log
-//! in, the Job in `config/cleanup` does the same from inside of the cluster.
+//! Where this program cannot log in, the Job in `config/cleanup` does the same from inside of the
+//! cluster.
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use kube::config::KubeConfigOptions;
-use kube::{Client, Config};
 use lsm_ready_cleanup::installed::Installation;
 use lsm_ready_cleanup::{Cluster, Mode, Names, Report, cluster, everything, rights};
 use lsm_ready_crds::ExitCode;
 
-use crate::cli::CleanupArgs;
+use crate::cli::{CleanupArgs, ConnectionArgs};
+use crate::cluster::connect;
 use crate::commands::Answer;
 
 /// Why there was no cleanup.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot start: {0}")]
-    Runtime(#[source] std::io::Error),
     #[error(
-        "cannot use the kubeconfig: {0}. The Job does the same from inside of the cluster: \
-         kubectl apply -k config/cleanup"
+        "{0}. The Job does the same from inside of the cluster: kubectl apply -k config/cleanup"
     )]
-    Kubeconfig(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Connect(#[from] crate::cluster::Error),
     #[error("the cluster gives no answer: {0}")]
     Unreachable(#[source] cluster::Error),
     #[error(
@@ -50,9 +44,8 @@ impl Error {
     /// The exit code.
     pub const fn code(&self) -> ExitCode {
         match self {
-            Self::Runtime(_) | Self::Kubeconfig(_) | Self::Unreachable(_) | Self::Rights(_) => {
-                ExitCode::CannotBeJudged
-            }
+            Self::Connect(error) => error.code(),
+            Self::Unreachable(_) | Self::Rights(_) => ExitCode::CannotBeJudged,
             Self::NoTerminal => ExitCode::WrongUse,
             Self::Declined => ExitCode::DoesNotHold,
         }
@@ -60,19 +53,14 @@ impl Error {
 }
 
 /// Removes lsm-ready, or says what would be removed.
-pub fn answer(args: &CleanupArgs) -> Result<Answer, crate::error::Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Error::Runtime)?;
-    Ok(runtime.block_on(clean(args))?)
-}
-
-async fn clean(args: &CleanupArgs) -> Result<Answer, Error> {
-    let client = connect(args.context.clone()).await?;
+pub async fn answer(args: &CleanupArgs, connection: &ConnectionArgs) -> Result<Answer, Error> {
+    let client = connect(connection).await?.client;
     let missing = rights::missing(&client).await.map_err(Error::Unreachable)?;
     if !missing.is_empty() {
         return Err(Error::Rights(missing));
     }
-    let installation = Installation { namespace: args.namespace.clone(), keep_job: false };
+    let installation =
+        Installation { namespace: connection.namespace().to_owned(), keep_job: false };
     let looking = Cluster { client, names: Names::OfAnyVersion, mode: Mode::DryRun };
     let found = everything::remove(&looking, &installation).await;
     if args.dry_run || found.is_empty() {
@@ -83,13 +71,6 @@ async fn clean(args: &CleanupArgs) -> Result<Answer, Error> {
     }
     let removing = Cluster { mode: Mode::Remove, ..looking };
     Ok(removed(&everything::remove(&removing, &installation).await))
-}
-
-async fn connect(context: Option<String>) -> Result<Client, Error> {
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    let config = Config::from_kubeconfig(&options).await;
-    let config = config.map_err(|error| Error::Kubeconfig(Box::new(error)))?;
-    Client::try_from(config).map_err(|error| Error::Kubeconfig(Box::new(error)))
 }
 
 /// Asks whether to go on. Standard output stays free for the result.

@@ -6,7 +6,7 @@
 
 use lsm_ready_crds::ExitCode;
 
-use crate::{cleanup, documents, find, helm, kubectl, preflight, read, values};
+use crate::{ask, cleanup, cluster, documents, explain, find, helm, preflight, read, values};
 
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +26,14 @@ pub enum Error {
     /// An object in a file of `--nodes` is invalid.
     #[error(transparent)]
     Nodes(#[from] preflight::nodes::Error),
+    #[error("cannot start: {0}")]
+    Runtime(#[source] std::io::Error),
     #[error(transparent)]
-    Kubectl(#[from] kubectl::Error),
+    Cluster(#[from] cluster::Error),
+    #[error(transparent)]
+    UnknownReason(#[from] ask::nodes::UnknownReason),
+    #[error(transparent)]
+    Explain(#[from] explain::Error),
     #[error(transparent)]
     Cleanup(#[from] cleanup::Error),
     #[error(
@@ -49,7 +55,8 @@ impl Error {
         match self {
             Self::Helm(error) => error.code(),
             Self::Cleanup(error) => error.code(),
-            Self::Kubectl(_) | Self::Output(_) => ExitCode::CannotBeJudged,
+            Self::Cluster(error) => error.code(),
+            Self::Runtime(_) | Self::Output(_) => ExitCode::CannotBeJudged,
             Self::Read(_)
             | Self::Document(_)
             | Self::Find(_)
@@ -58,6 +65,8 @@ impl Error {
             | Self::Nodes(_)
             | Self::Version(_)
             | Self::Unreadable(_)
+            | Self::UnknownReason(_)
+            | Self::Explain(_)
             | Self::StdinTwice => ExitCode::WrongUse,
         }
     }

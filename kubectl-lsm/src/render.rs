@@ -72,6 +72,7 @@ pub(crate) fn json(value: &impl Serialize) -> String {
         .map_or_else(|error| comment(&error.to_string()), |text| printable_json(&text) + "\n")
 }
 
-fn yaml(value: &impl Serialize) -> String {
+/// The same keys and values as [`json`].
+pub(crate) fn yaml(value: &impl Serialize) -> String {
     serde_saphyr::to_string(value).unwrap_or_else(|error| comment(&error.to_string()))
 }

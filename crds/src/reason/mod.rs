@@ -40,6 +40,53 @@ impl Reason {
         words.join(" or ")
     }
 
+    /// Whether another boot argument is what a node with this reason needs, and the kernel and the
+    /// platform may stay as they are.
+    #[must_use]
+    pub const fn is_of_boot_arguments(self) -> bool {
+        match self {
+            Self::BpfNotInLsmList
+            | Self::NeverFired
+            | Self::RequiredLsmInactive
+            | Self::KernelReadsForbidden => true,
+            Self::CanaryDenied
+            | Self::ListedButNotFired
+            | Self::ListedButRefused
+            | Self::LsmProgramsRefused
+            | Self::BtfMissing
+            | Self::HookNotInBtf
+            | Self::ProgramTypeUnsupported
+            | Self::TrampolineUnsupported
+            | Self::FiredNotDenied
+            | Self::LoadFailed
+            | Self::AttachFailed
+            | Self::MissingCapability
+            | Self::SeccompRefusesBpf
+            | Self::BpfRefused
+            | Self::CallIntercepted
+            | Self::MemlockTooLow
+            | Self::NoMemory
+            | Self::NoSpace
+            | Self::TooManyFiles
+            | Self::CanaryTimedOut
+            | Self::CanaryCrashed
+            | Self::CanaryNotStarted
+            | Self::NoReport
+            | Self::ReportFromEarlierBoot
+            | Self::EvidenceInconsistent
+            | Self::ProbeVersionUnknown
+            | Self::EvidenceTooLow
+            | Self::LsmListUnknown
+            | Self::HookNotInKernel
+            | Self::HookNotAttachable
+            | Self::HookNotSleepable
+            | Self::HookProfileMissing
+            | Self::KernelReadsUnknown
+            | Self::TracingPoliciesUnknown
+            | Self::NotTried => false,
+        }
+    }
+
     /// At most three reasons whose codes are similar to a mistyped one, the most similar first.
     #[must_use]
     pub fn nearest(text: &str) -> Vec<Self> {
@@ -100,6 +147,15 @@ mod tests {
         let ready: Vec<_> =
             Reason::ALL.iter().filter(|reason| reason.states().contains(&State::Ready)).collect();
         assert_eq!(ready, [&Reason::CanaryDenied]);
+    }
+
+    #[test]
+    fn a_reason_of_boot_arguments_has_a_fix_that_says_how_to_boot() {
+        for reason in Reason::ALL.iter().filter(|reason| reason.is_of_boot_arguments()) {
+            assert!(reason.states() == [State::NotReady], "{reason}");
+            let fix = reason.remedy().to_lowercase();
+            assert!(fix.contains("boot"), "{reason}: {fix}");
+        }
     }
 
     #[test]

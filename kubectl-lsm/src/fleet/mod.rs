@@ -23,7 +23,7 @@ use lsm_ready_crds::{Evidence, State};
 use serde::{Deserialize, Serialize};
 
 pub use node::{Judge, SILENT_AFTER_MINUTES};
-pub use of::{Known, Objects, of};
+pub use of::{Known, Objects, judged_by, of};
 pub use state_word::word;
 
 /// The name of this form of JSON. Fields may be added under the same name. A change of meaning gets

@@ -83,11 +83,15 @@ impl From<Verdict> for VerdictRow {
     }
 }
 
-/// The rows of these nodes, in their order.
-pub fn rows<'a>(known: &[Known<'a>], mut asking: Vec<Asking<'a>>, now: Timestamp) -> Vec<NodeRow> {
+/// The rows of these nodes, in their order, judged by that requirement.
+pub fn rows<'a>(
+    known: &[Known<'a>],
+    require: &'a Require,
+    mut asking: Vec<Asking<'a>>,
+    now: Timestamp,
+) -> Vec<NodeRow> {
     asking.sort_by_key(|asking| asking.policy.name_any());
-    let require = Require::default();
-    let mut judge = Judge::new(&require);
+    let mut judge = Judge::new(require);
     let mut rows = Vec::with_capacity(known.len());
     for Known { node, labels, facts } in known {
         let verdict = judge.verdict(*facts).into();

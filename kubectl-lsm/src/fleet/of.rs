@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Node, PodTemplateSpec};
 use kube::ResourceExt;
+use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::selection::{Labels, labels_for_selecting, may_run_linux};
 use lsm_ready_crds::verdict::Facts;
@@ -24,9 +25,9 @@ pub struct Objects {
     pub taken_at: Timestamp,
     pub nodes: Vec<Node>,
     /// Cleaned, by the name of the node.
-    reports: HashMap<String, LsmNodeStatus>,
+    pub(crate) reports: HashMap<String, LsmNodeStatus>,
     /// Only profiles whose name is the digest of their content.
-    profiles: BTreeMap<String, LsmHookProfileSpec>,
+    pub(crate) profiles: BTreeMap<String, LsmHookProfileSpec>,
     pub policies: Vec<LsmPolicy>,
     /// Tetragon's.
     pub daemon_sets: Vec<DaemonSet>,
@@ -44,6 +45,13 @@ pub struct Known<'a> {
     pub facts: Facts<'a>,
 }
 
+impl Known<'_> {
+    /// The node's name, printable.
+    pub fn name(&self) -> String {
+        printed(&self.node.name_any())
+    }
+}
+
 impl Objects {
     /// Adds a report, with printable texts.
     pub fn add_report(&mut self, report: LsmNode) {
@@ -58,6 +66,11 @@ impl Objects {
         if profile.is_genuine() {
             self.profiles.insert(profile.name_any(), profile.spec);
         }
+    }
+
+    /// The notes. They can repeat what an object or an API server says.
+    pub fn printed_notes(&self) -> Vec<String> {
+        self.notes.iter().map(|note| printed(note)).collect()
     }
 
     /// The Linux nodes, by name.
@@ -79,6 +92,11 @@ impl Objects {
 
 /// The fleet that these objects describe.
 pub fn of(objects: &Objects) -> Fleet {
+    judged_by(objects, &Require::default())
+}
+
+/// The same, with the nodes judged by that requirement.
+pub fn judged_by(objects: &Objects, require: &Require) -> Fleet {
     let asking: Vec<Asking<'_>> = objects.policies.iter().filter_map(Asking::of).collect();
     let known = objects.known();
     Fleet {
@@ -91,10 +109,10 @@ pub fn of(objects: &Objects) -> Fleet {
         operator: objects.operator.as_ref().map(operator),
         probe: objects.probe.as_ref().map(probe),
         hook_profiles: used_profiles(objects, &known),
-        nodes: node::rows(&known, asking, objects.taken_at),
+        nodes: node::rows(&known, require, asking, objects.taken_at),
         policies: policy::rows(&objects.policies),
         agents: agent::rows(&objects.daemon_sets, &objects.policies),
-        notes: objects.notes.iter().map(|note| printed(note)).collect(),
+        notes: objects.printed_notes(),
     }
 }
 

@@ -30,7 +30,7 @@ fn row(policy: &LsmPolicy) -> PolicyRow {
             IntOrString::Int(number) => number.to_string(),
             IntOrString::String(text) => text.clone(),
         }),
-        require: require(&spec.require),
+        require: (&spec.require).into(),
         taint: spec
             .taint
             .as_ref()
@@ -56,15 +56,17 @@ fn selector(policy: &LsmPolicy) -> String {
     }
 }
 
-fn require(require: &Require) -> RequireRow {
-    let names = |names: &[String]| names.iter().map(|name| printed(name)).collect();
-    RequireRow {
-        evidence: require.evidence.into(),
-        lsms: names(&require.lsms),
-        hooks: names(&require.hooks),
-        sleepable_hooks: names(&require.sleepable_hooks),
-        kernel_reads: require.kernel_reads,
-        tracing_policies: require.tracing_policies.is_some(),
+impl From<&Require> for RequireRow {
+    fn from(require: &Require) -> Self {
+        let names = |names: &[String]| names.iter().map(|name| printed(name)).collect();
+        Self {
+            evidence: require.evidence.into(),
+            lsms: names(&require.lsms),
+            hooks: names(&require.hooks),
+            sleepable_hooks: names(&require.sleepable_hooks),
+            kernel_reads: require.kernel_reads,
+            tracing_policies: require.tracing_policies.is_some(),
+        }
     }
 }
 

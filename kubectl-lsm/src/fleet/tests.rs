@@ -36,7 +36,9 @@ fn node(name: &str, boot: &str) -> Value {
                 "machineID": "", "operatingSystem": "linux", "osImage": "Debian 12",
                 "systemUUID": "",
             },
-            "conditions": [{"type": "lsmready.io/LsmBpfReady", "status": "True", "reason": "CanaryDenied"}],
+            "conditions": [
+                {"type": "lsmready.io/LsmBpfReady", "status": "True", "reason": "CanaryDenied"},
+            ],
         },
     })
 }

@@ -16,7 +16,8 @@ use lsm_ready_tetragon::tracing_policy::{
 use lsm_ready_tetragon::verdict::{JudgedPolicy, PolicyVerdict, TargetVersion, judge};
 use serde_json::Value;
 
-use crate::kubectl::DryRun;
+use crate::cluster::Cluster as Connection;
+use crate::cluster::dry_run::DryRun;
 use crate::preflight::kinds::Kind;
 use crate::preflight::nodes::Cluster;
 use crate::preflight::result::{HookResult, PolicyResult, PreflightResult, SCHEMA};
@@ -159,9 +160,13 @@ fn with_dry_run(judged: JudgedPolicy, server: Option<&DryRun>) -> JudgedPolicy {
 }
 
 /// Asks the API server about each policy. A policy that it accepts is not refused for its schema.
-pub fn ask_server(policies: &mut [LocatedPolicy], dry_run: impl Fn(&Value) -> DryRun) {
+/// Without a connection, the answer for each policy is why there is none.
+pub async fn ask_server(policies: &mut [LocatedPolicy], connection: Result<&Connection, &str>) {
     for located in policies {
-        let answer = dry_run(&located.object);
+        let answer = match connection {
+            Ok(connection) => connection.dry_run(&located.object).await,
+            Err(why) => DryRun::NotAsked(why.to_owned()),
+        };
         if answer == DryRun::Accepted {
             located.policy.mark_accepted();
         }

@@ -19,9 +19,9 @@ use lsm_ready_tetragon::image::Version;
 use lsm_ready_tetragon::plan::pod;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::documents::Document;
+use crate::fleet::Objects;
 
 /// An object is not what its kind says.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
@@ -55,6 +55,20 @@ struct NodeInfo {
 }
 
 impl Cluster {
+    /// What was read of a cluster.
+    pub fn of(objects: Objects) -> Self {
+        let mut cluster = Self { notes: objects.notes, ..Self::default() };
+        cluster.reports = objects.reports.into_iter().collect();
+        cluster.profiles = objects.profiles.into_iter().collect();
+        for node in &objects.nodes {
+            cluster.add_node(node);
+        }
+        for daemon_set in &objects.daemon_sets {
+            cluster.add_agents(daemon_set);
+        }
+        cluster
+    }
+
     /// Adds the objects of that file. Other kinds are skipped.
     pub fn add(&mut self, file: &str, documents: &[Document]) -> Result<(), Error> {
         for document in documents {
@@ -73,7 +87,12 @@ impl Cluster {
                         self.profiles.insert(profile.name_any(), profile.spec);
                     }
                 }
-                ("apps", "DaemonSet") => self.add_agents(&document.value),
+                ("apps", "DaemonSet") => {
+                    // An invalid DaemonSet is skipped.
+                    if let Ok(daemon_set) = DaemonSet::deserialize(&document.value) {
+                        self.add_agents(&daemon_set);
+                    }
+                }
                 ("", "Node") => self.add_node(&read::<Node>(file, document, "Node")?),
                 _ => {}
             }
@@ -81,17 +100,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Records the release of a DaemonSet with Tetragon's image. An invalid DaemonSet is skipped.
-    fn add_agents(&mut self, object: &Value) {
-        let Ok(daemon_set) = DaemonSet::deserialize(object) else {
-            return;
-        };
+    /// Records the release of a DaemonSet with Tetragon's image.
+    fn add_agents(&mut self, daemon_set: &DaemonSet) {
         let name = agent::default_name();
-        let container = pod(&daemon_set).and_then(|pod| agent::agent(pod, &name).ok());
+        let container = pod(daemon_set).and_then(|pod| agent::agent(pod, &name).ok());
         if container
             .is_some_and(|container| agent::matched_by(container, &name) == MatchedBy::Image)
         {
-            self.versions.extend(agent::version(&daemon_set, &name));
+            self.versions.extend(agent::version(daemon_set, &name));
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use lsm_ready_tetragon::verdict::PolicyVerdict;
 
-use crate::kubectl::DryRun;
+use crate::cluster::dry_run::DryRun;
 use crate::preflight::result::{
     DiagnosticResult, HookResult, PolicyResult, PreflightResult, ReasonResult,
 };

@@ -6,7 +6,7 @@ use lsm_ready_tetragon::tracing_policy::{Diagnostic, Release, Releases, Severity
 use lsm_ready_tetragon::verdict::PolicyVerdict;
 use serde::{Serialize, Serializer};
 
-use crate::kubectl::DryRun;
+use crate::cluster::dry_run::DryRun;
 
 /// The name of this form of `-o json`. Fields may be added under the same name. A change of meaning
 /// gets another name.

@@ -1,10 +1,7 @@
 //! `kubectl lsm-ready preflight` as people run it: what it prints, and its exit codes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
-mod cluster;
-
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use lsm_ready_crds::fixture;
@@ -13,11 +10,11 @@ use lsm_ready_crds::{LsmHookProfile, State};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Exit code, standard output and standard error of `kubectl lsm-ready preflight ARGS`, with
-/// `kubectl` found in `path` alone.
-fn run(args: &[&str], input: &str, path: &Path) -> (i32, String, String) {
+/// Exit code, standard output and standard error of `kubectl lsm-ready preflight ARGS`, without a
+/// cluster.
+fn run(args: &[&str], input: &str) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm_ready"));
-    command.arg("preflight").args(args).env("PATH", path);
+    command.arg("preflight").args(args).env("PATH", "/nowhere").env("KUBECONFIG", "/nowhere");
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -29,10 +26,6 @@ fn run(args: &[&str], input: &str, path: &Path) -> (i32, String, String) {
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
-fn nowhere() -> &'static Path {
-    Path::new("/nowhere")
 }
 
 fn policy(name: &str, hooks: &[&str]) -> Value {
@@ -100,7 +93,7 @@ fn judged(policies: &[Value], nodes: &str) -> (i32, Value) {
         .flat_map(|policy| ["---\n".to_owned(), policy.to_string(), "\n".to_owned()])
         .collect();
     let args = ["-", "-o", "json", "--tetragon-version", "main", "--nodes", file.to_str().unwrap()];
-    let (code, stdout, stderr) = run(&args, &input, nowhere());
+    let (code, stdout, stderr) = run(&args, &input);
     assert_eq!(stderr, "");
     let answer: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(answer["schema"], "lsmready.io/preflight/v3");
@@ -183,16 +176,16 @@ fn nodes_supply_the_current_boot_and_the_labels() {
 fn invalid_input_is_wrong_use_and_reported_with_its_place() {
     let mut nameless = policy("", &["file_open"]);
     nameless["metadata"] = json!({});
-    let (code, stdout, stderr) = run(&["-"], &nameless.to_string(), nowhere());
+    let (code, stdout, stderr) = run(&["-"], &nameless.to_string());
     assert_eq!((code, stdout.as_str()), (64, ""), "{stderr}");
     assert!(stderr.contains("-:1: TracingPolicy : metadata.name: is missing"), "{stderr}");
-    let (code, _, stderr) = run(&["-"], "kind: Pod", nowhere());
+    let (code, _, stderr) = run(&["-"], "kind: Pod");
     assert_eq!(code, 64);
     assert!(stderr.contains("-: found no TracingPolicy"), "{stderr}");
-    let (code, _, stderr) = run(&["-", "--nodes", "-"], "", nowhere());
+    let (code, _, stderr) = run(&["-", "--nodes", "-"], "");
     assert_eq!(code, 64);
     assert!(stderr.contains("cannot both come from standard input"), "{stderr}");
-    assert_eq!(run(&[], "", nowhere()).0, 64);
+    assert_eq!(run(&[], "").0, 64);
 }
 
 #[test]
@@ -201,7 +194,7 @@ fn the_text_form_names_policies_hooks_nodes_and_fixes() {
     let file = folder.path().join("nodes.json");
     std::fs::write(&file, nodes(&[lsm_node("c", "Attached", None)])).unwrap();
     let input = policy("typo", &["file_opn"]).to_string();
-    let (code, text, _) = run(&["-", "--nodes", file.to_str().unwrap()], &input, nowhere());
+    let (code, text, _) = run(&["-", "--nodes", file.to_str().unwrap()], &input);
     assert_eq!(code, 1);
     for part in [
         "NO      TracingPolicy typo loads on 0 of 3 nodes  (-:1)\n",
@@ -222,9 +215,22 @@ fn the_text_form_names_policies_hooks_nodes_and_fixes() {
 fn a_policy_that_tetragon_refuses_needs_no_cluster() {
     let mut refused = policy("p", &["file_open"]);
     refused["spec"]["kprobes"] = json!([{"call": "a"}]);
-    let (code, stdout, stderr) = run(&["-"], &refused.to_string(), nowhere());
+    let (code, stdout, stderr) = run(&["-"], &refused.to_string());
     assert_eq!(code, 1, "Tetragon refuses it on any cluster: {stderr}");
     assert!(stdout.contains("has kprobes and lsmhooks"), "{stdout}");
+}
+
+#[test]
+fn without_a_cluster_a_good_policy_cannot_be_judged_and_one_line_says_why() {
+    let input = policy("p", &["file_open"]).to_string();
+    let (code, stdout, stderr) = run(&["-"], &input);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("no kubeconfig") && stderr.contains("--nodes FILE"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stdout.contains("1 cannot be judged"), "{stdout}");
+    let (code, stdout, _) = run(&["-", "--ask-server", "-o", "json"], &input);
+    let answer: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &answer["policies"][0]["server"]["result"]), (2, &json!("NotAsked")));
 }
 
 #[test]
@@ -242,10 +248,9 @@ fn each_kind_of_wrong_use_is_64() {
             &["-", "--tetragon-version", "newest"],
             "invalid value \"newest\" of --tetragon-version: write a release, for example v1.7.0",
         ),
-        (&["-", "--nodes", "n", "--context", "c"], "cannot be used with"),
         (&["-", "--unknown"], "unexpected argument"),
     ] {
-        let (code, stdout, stderr) = run(args, &input, nowhere());
+        let (code, stdout, stderr) = run(args, &input);
         assert_eq!((code, stdout.as_str()), (64, ""), "{args:?} {stderr}");
         assert!(stderr.contains(wanted), "{args:?} {stderr}");
     }
@@ -262,7 +267,7 @@ fn with(policy: &Value, args: &[&str]) -> (i32, Value) {
         .chain(args)
         .copied()
         .collect();
-    let (code, stdout, stderr) = run(&args, &policy.to_string(), nowhere());
+    let (code, stdout, stderr) = run(&args, &policy.to_string());
     (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}")))
 }
 
@@ -325,7 +330,7 @@ fn a_similar_kind_beside_a_policy_is_a_note_with_a_suggestion() {
         notes.contains("did you mean TracingPolicyNamespaced") && !notes.contains("Network"),
         "{notes}"
     );
-    let (code, _, stderr) = run(&["-"], &other.to_string(), nowhere());
+    let (code, _, stderr) = run(&["-"], &other.to_string());
     assert_eq!(code, 64);
     assert!(stderr.contains("did you mean TracingPolicyNamespaced"), "{stderr}");
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kubectl_lsm::kubectl::DryRun;
+use kubectl_lsm::cluster::dry_run::DryRun;
 use kubectl_lsm::mount::{Advice, Decision, MountResult, Name};
 use kubectl_lsm::preflight::result::{
     self, DiagnosticResult, HookResult, PolicyResult, PreflightResult, ReasonResult,
@@ -24,6 +24,7 @@ use node_probe::report::{self, Check, Report};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::fleet;
 use crate::Error;
 use crate::markdown::{code, heading, table};
 
@@ -56,7 +57,7 @@ pub fn section() -> Result<String, Error> {
     Ok(text)
 }
 
-fn forms() -> Result<[Form; 5], Error> {
+fn forms() -> Result<[Form; 11], Error> {
     let without_trial = report(None, Some(trial(None)));
     let full = report(Some("none".to_owned()), Some(trial(Some(1))));
     let checks = vec![value("check", &full)?, value("check", &without_trial)?];
@@ -65,6 +66,12 @@ fn forms() -> Result<[Form; 5], Error> {
         ("`node-probe check -o json`", checks),
         ("`node-probe hooks -o json`", vec![hooks(&Ok(profile()))?, hooks(&Err(no_trial()))?]),
         ("`node-probe facts`", vec![facts()?]),
+        ("`kubectl lsm-ready status -o json`", vec![value("status", &fleet::status())?]),
+        ("`kubectl lsm-ready why -o json`", vec![value("why", &fleet::why())?]),
+        ("`kubectl lsm-ready nodes -o json`", vec![value("nodes", &fleet::nodes())?]),
+        ("`kubectl lsm-ready drill -o json`", vec![value("drill", &fleet::drill())?]),
+        ("`kubectl lsm-ready explain -o json`", vec![value("explain", &fleet::explanations())?]),
+        ("`kubectl lsm-ready report -o json`", vec![value("report", &fleet::fleet())?]),
         ("`kubectl lsm-ready mount -o json`", mounts),
         ("`kubectl lsm-ready preflight -o json`", vec![value("preflight", &preflight())?]),
     ])

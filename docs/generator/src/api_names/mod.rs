@@ -7,6 +7,7 @@
 mod cluster;
 mod commands;
 mod crds;
+mod fleet;
 mod json;
 mod manifests;
 mod metrics;

@@ -1,15 +1,21 @@
 //! The commands. In: the arguments. Out: an [`Answer`], or an [`Error`].
 
+mod fleet;
+
 use lsm_ready_crds::ExitCode;
 use lsm_ready_crds::text::printable_lines;
 use lsm_ready_tetragon::image::Version;
 use lsm_ready_tetragon::verdict::TargetVersion;
 
-use crate::cli::{Cli, Command, HelmArgs, MountArgs, PreflightArgs, PreflightFormat};
+use crate::cli::{
+    Cli, Command, ConnectionArgs, HelmArgs, MountArgs, PreflightArgs, PreflightFormat,
+};
+use crate::cluster::read::Scope;
+use crate::cluster::{self, connect};
 use crate::error::Error;
-use crate::preflight::nodes::Cluster;
+use crate::preflight::nodes::Cluster as KnownNodes;
 use crate::preflight::{self, PolicyFiles};
-use crate::{cleanup, documents, find, helm, kubectl, mount, read, render, values};
+use crate::{cleanup, completion, documents, explain, find, helm, mount, read, render, values};
 
 /// The release that Tetragon's development branch becomes. `--tetragon-version main` means it.
 const MAIN: &str = "v1.8.0-pre.0";
@@ -31,12 +37,26 @@ impl Answer {
 }
 
 /// The answer of the command.
-pub fn answer(cli: &Cli) -> Result<Answer, Error> {
+pub async fn answer(cli: &Cli) -> Result<Answer, Error> {
+    let connection = &cli.connection;
     match &cli.command {
+        Command::Status(args) => fleet::status(args, connection).await,
+        Command::Why(args) => fleet::why(args, connection).await,
+        Command::Nodes(args) => fleet::nodes(args, connection).await,
+        Command::Drill(args) => fleet::drill(args, connection).await,
+        Command::Report(args) => fleet::report(args, connection).await,
+        Command::Explain(args) => Ok(Answer::complete(explain::explain(args)?, ExitCode::Holds)),
         Command::Mount(args) => mount(args),
         Command::HelmValues(args) => helm_values(args),
-        Command::Preflight(args) => preflight(args),
-        Command::Cleanup(args) => cleanup::answer(args),
+        Command::Preflight(args) => preflight(args, connection).await,
+        Command::Cleanup(args) => Ok(cleanup::answer(args, connection).await?),
+        Command::Completion(args) => {
+            Ok(Answer::complete(completion::script(args.shell), ExitCode::Holds))
+        }
+        Command::Complete(args) => {
+            let text = completion::complete(&args.words, connection).await;
+            Ok(Answer::complete(text, ExitCode::Holds))
+        }
     }
 }
 
@@ -79,25 +99,26 @@ fn helm_values(args: &HelmArgs) -> Result<Answer, Error> {
     Ok(Answer::complete(render::values(&completed, args.output), ExitCode::Holds))
 }
 
-fn preflight(args: &PreflightArgs) -> Result<Answer, Error> {
+async fn preflight(args: &PreflightArgs, connection: &ConnectionArgs) -> Result<Answer, Error> {
     if args.files.iter().chain(&args.nodes).filter(|file| *file == "-").count() > 1 {
         return Err(Error::StdinTwice);
     }
     let version = args.tetragon_version.as_deref().map(version).transpose()?;
     let mut found = policies(&args.files)?;
-    let (mut cluster, unreachable) = nodes(args)?;
-    cluster.notes.append(&mut found.notes);
-    if args.server {
-        let context = args.context.as_deref();
-        preflight::ask_server(&mut found.policies, |object| kubectl::dry_run(context, object));
+    let (mut known, unreachable) = nodes(args, connection).await?;
+    known.notes.append(&mut found.notes);
+    if args.ask_server {
+        let cluster = connect(connection).await.map_err(|error| error.to_string());
+        let cluster = cluster.as_ref().map_err(String::as_str);
+        preflight::ask_server(&mut found.policies, cluster).await;
     }
-    let target = TargetVersion::of(version.or_else(|| cluster.version()));
+    let target = TargetVersion::of(version.or_else(|| known.version()));
     if preflight::depends_on_release(&found.policies, target) {
-        cluster.notes.push(
+        known.notes.push(
             "name the release of Tetragon with --tetragon-version, for example v1.7.0".to_owned(),
         );
     }
-    let result = preflight::preflight(&found.policies, &cluster, target);
+    let result = preflight::preflight(&found.policies, &known, target);
     let text = match args.output {
         PreflightFormat::Text => printable_lines(&preflight::render::text(&result), usize::MAX),
         PreflightFormat::Json => render::json(&result),
@@ -114,20 +135,35 @@ fn version(text: &str) -> Result<Version, Error> {
 
 /// The nodes, and why the cluster gave none. Policies that Tetragon refuses for their text are
 /// reported without a cluster too.
-fn nodes(args: &PreflightArgs) -> Result<(Cluster, Option<String>), Error> {
-    let mut cluster = Cluster::default();
+async fn nodes(
+    args: &PreflightArgs,
+    connection: &ConnectionArgs,
+) -> Result<(KnownNodes, Option<String>), Error> {
+    let mut known = KnownNodes::default();
     for file in &args.nodes {
-        cluster.add(file, &documents::parse(file, &read::text(file)?)?)?;
+        known.add(file, &documents::parse(file, &read::text(file)?)?)?;
     }
     let mut unreachable = None;
     if args.nodes.is_empty() {
-        match kubectl::read_cluster(args.context.as_deref()) {
-            Ok(read) => cluster = read,
-            Err(error) => unreachable = Some(error.to_string()),
+        match read_cluster(connection).await {
+            Ok(read) => known = read,
+            Err(error) => {
+                let advice = "Or name a file that has the nodes with --nodes FILE";
+                unreachable = Some(format!("{error}. {advice}"));
+            }
         }
     }
-    cluster.note_assumptions();
-    Ok((cluster, unreachable))
+    known.note_assumptions();
+    Ok((known, unreachable))
+}
+
+/// What the cluster tells about its nodes and about the release of Tetragon.
+async fn read_cluster(connection: &ConnectionArgs) -> Result<KnownNodes, cluster::Error> {
+    let cluster = connect(connection).await?;
+    let mut objects = cluster.objects(Scope::Reports, None).await?;
+    cluster.read_daemon_sets(&mut objects).await?;
+    cluster.progress.end();
+    Ok(KnownNodes::of(objects))
 }
 
 /// The policies of all files. An invalid one does not hide the others.

@@ -1,9 +1,17 @@
 //! The command line. In: arguments. Out: a [`Cli`].
 
+mod connection;
+mod fleet;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Check Tetragon's manifests and policies for LSM BPF before they are applied, and remove lsm-ready
-/// from a cluster.
+pub use connection::ConnectionArgs;
+pub use fleet::{
+    CompletionArgs, DrillArgs, ExplainArgs, ListFormat, NodesArgs, ObjectFormat, ReportArgs,
+    ReportFormat, RequireArgs, SelectArgs, ShellArg, StateArg, StatusArgs, WhyArgs,
+};
+
+/// Say which nodes can deny through LSM BPF, why others cannot, and what to do.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-lsm_ready",
@@ -15,10 +23,68 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the fleet at a glance: nodes by reason, policies, agents.
+    ///
+    /// Exit code: 0 each node is ready, and each policy too; 1 some node or policy is not; 2 some
+    /// node or policy is unknown, or the cluster cannot be read; 64 wrong use.
+    ///
+    /// Example: kubectl lsm-ready status
+    #[command(verbatim_doc_comment)]
+    Status(StatusArgs),
+    /// Say why a node is ready, not ready or unknown, and what to change.
+    ///
+    /// Shows the evidence, each check of the probe, the policies that select the node, and the
+    /// agents on it.
+    ///
+    /// Exit code: 0 the node is ready; 1 it is not; 2 it is unknown, or the cluster cannot be read;
+    /// 64 wrong use, or no such node.
+    ///
+    /// Example: kubectl lsm-ready why worker-3
+    #[command(verbatim_doc_comment)]
+    Why(WhyArgs),
+    /// List nodes by what they can do, without writing a policy.
+    ///
+    /// The options --require-… and --evidence say what a node must be able to do. The verdict on
+    /// each node is the one that the operator would give for a policy with the same requirement.
+    ///
+    /// Exit code: 0 each selected node is ready; 1 some node is not; 2 some node is unknown, none
+    /// is selected, or the cluster cannot be read; 64 wrong use. --reason and --state choose what
+    /// is shown and do not change the exit code.
+    ///
+    /// Example: kubectl lsm-ready nodes --require-hook file_open --state ready -o name
+    #[command(verbatim_doc_comment)]
+    Nodes(NodesArgs),
+    /// Say which nodes a mitigation with programs on these LSM hooks would protect.
+    ///
+    /// Each node is in one of four groups: protected; protected after a boot argument; not
+    /// protectable with its kernel; unknown. Each group has counts, names and what to change.
+    ///
+    /// Exit code: 0 each selected node is protected; 1 some node is not; 2 some node is unknown,
+    /// none is selected, or the cluster cannot be read; 64 wrong use.
+    ///
+    /// Example: kubectl lsm-ready drill file_open bprm_check_security -l pool=web
+    #[command(verbatim_doc_comment)]
+    Drill(DrillArgs),
+    /// Explain a reason of a node or of a condition.
+    ///
+    /// It asks no cluster. Exit code: 0 it is explained; 64 no such reason.
+    ///
+    /// Example: kubectl lsm-ready explain BpfNotInLsmList
+    #[command(verbatim_doc_comment)]
+    Explain(ExplainArgs),
+    /// Write a report about the fleet: one HTML file, Markdown or JSON.
+    ///
+    /// Exit code: 0 it is written; 2 the cluster cannot be read; 64 wrong use.
+    ///
+    /// Example: kubectl lsm-ready report -o html > report.html
+    #[command(verbatim_doc_comment)]
+    Report(ReportArgs),
     /// Say whether Tetragon's agent in a manifest needs the securityfs mount, and what to change.
     ///
     /// FILE is one manifest or many, YAML or JSON, also in List objects: what `helm template`,
@@ -48,7 +114,7 @@ pub enum Command {
     /// FILE holds TracingPolicies and TracingPoliciesNamespaced, YAML or JSON. Other objects are
     /// skipped. Each policy is checked against the schema and the rules of Tetragon's releases. Its
     /// lsmhooks are checked against what lsm-ready's probes found on the nodes. The nodes come from
-    /// the cluster, asked with kubectl, or from the files of --nodes.
+    /// the cluster or from the files of --nodes.
     ///
     /// Exit code: 0 each policy loads on each of its nodes; 1 some policy does not load (with
     /// --require-deny also: denies nothing); 2 it cannot be judged, because no node is known, too
@@ -72,6 +138,22 @@ pub enum Command {
     /// Example: kubectl lsm-ready cleanup --dry-run
     #[command(verbatim_doc_comment)]
     Cleanup(CleanupArgs),
+    /// Print a script that completes command lines.
+    ///
+    /// Example: kubectl lsm-ready completion kubectl > ~/bin/kubectl_complete-lsm_ready
+    ///          chmod +x ~/bin/kubectl_complete-lsm_ready
+    #[command(verbatim_doc_comment)]
+    Completion(CompletionArgs),
+    /// Candidates for the last word, as kubectl asks its plugins.
+    #[command(name = "__complete", hide = true)]
+    Complete(CompleteArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct CompleteArgs {
+    /// The words of the command line, without the plugin's name.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -144,7 +226,7 @@ pub struct PreflightArgs {
     /// A file with LsmNodes, LsmHookProfiles and, if possible, Nodes, as `kubectl get
     /// lsmnodes,lsmhookprofiles,nodes -o yaml` prints them, or - for standard input. May be
     /// repeated. The cluster is not asked then.
-    #[arg(long, value_name = "FILE|-", conflicts_with = "context")]
+    #[arg(long, value_name = "FILE|-")]
     pub nodes: Vec<String>,
     /// Release of Tetragon's agents, for example v1.7.0, or main. Default: the release of the
     /// DaemonSet in the cluster or in --nodes, else all known releases.
@@ -153,13 +235,10 @@ pub struct PreflightArgs {
     /// Exit with 1 also if a policy loads and denies nothing.
     #[arg(long)]
     pub require_deny: bool,
-    /// Also ask the API server whether the installed CRDs accept each policy (kubectl apply
-    /// --dry-run=server).
+    /// Also ask the API server whether the installed CRDs accept each policy (a dry run of
+    /// server-side apply).
     #[arg(long)]
-    pub server: bool,
-    /// The kubeconfig context to use. Default: the current one.
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
+    pub ask_server: bool,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = PreflightFormat::Text)]
     pub output: PreflightFormat,
@@ -181,10 +260,4 @@ pub struct CleanupArgs {
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,
-    /// The namespace in which lsm-ready is installed.
-    #[arg(long, short, value_name = "NAME", default_value = lsm_ready_crds::names::NAMESPACE)]
-    pub namespace: String,
-    /// The kubeconfig context to use. Default: the current one.
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
 }
