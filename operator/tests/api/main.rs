@@ -10,6 +10,7 @@ mod breaker;
 mod crds;
 mod flood;
 mod helm;
+mod integrations;
 mod leadership;
 mod memory;
 mod operator;

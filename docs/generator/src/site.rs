@@ -1,0 +1,86 @@
+//! The sources of the site, for mdBook (docs/site.sh).
+//!
+//! In: the pages, docs/SUMMARY.md and docs/book.toml. Out: a folder with the repository's own layout,
+//! so that each link works as it is written. mdBook makes a page of each Markdown file that
+//! SUMMARY.md names, and copies all other files.
+
+use std::fs;
+use std::path::Path;
+
+use crate::links::{beside, links};
+use crate::{Error, files, read};
+
+/// The table of contents. Its links start in docs/, where it is.
+pub const SUMMARY: &str = "docs/SUMMARY.md";
+/// Folders that pages link to.
+const FOLDERS: [&str; 3] = ["docs", "config", "charts"];
+
+/// Writes the folder anew.
+pub fn write(root: &Path, to: &Path) -> Result<(), Error> {
+    if to.exists() {
+        fs::remove_dir_all(to).map_err(|source| Error::Write { path: to.to_owned(), source })?;
+    }
+    for folder in FOLDERS.iter().filter(|folder| root.join(folder).is_dir()) {
+        copy_folder(&root.join(folder), &to.join(folder))?;
+    }
+    for page in pages(&read(&root.join(SUMMARY))?) {
+        copy(&root.join(&page), &to.join(&page))?;
+    }
+    copy(&root.join("docs/book.toml"), &to.join("book.toml"))?;
+    put(&to.join("SUMMARY.md"), &from_root(&read(&root.join(SUMMARY))?))
+}
+
+/// The pages that a table of contents names, from the root of the repository.
+pub fn pages(summary: &str) -> Vec<String> {
+    links(summary).iter().map(|link| beside(SUMMARY, link)).collect()
+}
+
+/// The table of contents with links that start at the root.
+fn from_root(summary: &str) -> String {
+    let mut parts = summary.split("](");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (link, rest) = part.split_once(')').unwrap_or((part, ""));
+        text.extend(["](", &beside(SUMMARY, link), ")", rest]);
+    }
+    text
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
+    for path in files(from)? {
+        let target = to.join(path.file_name().unwrap_or_default());
+        let is_code = path.ends_with("docs/generator");
+        if path.is_dir() && !is_code {
+            copy_folder(&path, &target)?;
+        } else if path.is_file() {
+            copy(&path, &target)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    let bytes = fs::read(from).map_err(|source| Error::Read { path: from.to_owned(), source })?;
+    put(to, bytes)
+}
+
+fn put(to: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
+    let failed = |source| Error::Write { path: to.to_owned(), source };
+    fs::create_dir_all(to.parent().unwrap_or(to)).map_err(failed)?;
+    fs::write(to, bytes).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_links_of_the_summary_start_at_the_root() {
+        let summary = "# Summary\n\n- [A](a.md)\n  - [B (c)](adr/b.md)\n- [D](../D.md)\n";
+        assert_eq!(
+            from_root(summary),
+            "# Summary\n\n- [A](docs/a.md)\n  - [B (c)](docs/adr/b.md)\n- [D](D.md)\n"
+        );
+        assert_eq!(pages(summary), ["docs/a.md", "docs/adr/b.md", "D.md"]);
+    }
+}
