@@ -97,7 +97,7 @@ bench: images rig ## Latencies, writes at rest, memory, and what a check costs: 
 	@$(RIG) bench --images $(ARCHIVES)
 
 ##@ Build
-.PHONY: prerequisites build rig static guest images reproducible advisories crds docs
+.PHONY: prerequisites build rig static guest images reproducible advisories crds docs site
 prerequisites: ## Installs Debian or Ubuntu packages that are missing (says so first)
 	@e2e/prerequisites.sh
 
@@ -127,8 +127,11 @@ advisories: ## Known vulnerabilities and unmaintained crates among the dependenc
 crds: ## config/crd/bases, from the types in crds/
 	cargo run -q -p lsm-ready-crds --bin crdgen -- config/crd/bases
 
-docs: ## The pages of docs/ that follow from the code: reasons, boot parameters, names that are API
+docs: ## The pages of docs/ that follow from the code: reasons, boot parameters, names, the API's fields
 	cargo run -q -p lsm-ready-docs -- .
+
+site: ## The pages as a site: target/site (builds mdBook the first time, some minutes)
+	docs/site.sh
 
 ##@ A cluster on this machine
 .PHONY: cluster-up cluster-down api-up api-down

@@ -87,6 +87,31 @@ fn the_line_for_node_problem_detector_says_the_same_as_the_report() {
     assert_eq!(npd.status.code(), json.status.code());
 }
 
+/// The sample for node-feature-discovery, with this program.
+#[test]
+fn the_feature_file_says_what_the_exit_code_says() {
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../config/integrations/node-feature-discovery/lsm-bpf-feature.sh"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let written = |program: &str| {
+        let mut command = Command::new(script);
+        command.env("FEATURES", folder.path()).env("NODE_PROBE", program);
+        assert!(run(&mut command).status.success());
+        std::fs::read_to_string(folder.path().join("lsm-bpf")).unwrap()
+    };
+    let value = match run(node_probe().arg("check")).status.code() {
+        Some(0) => "true",
+        Some(1) => "false",
+        _ => "unknown",
+    };
+    assert_eq!(written(env!("CARGO_BIN_EXE_node-probe")), format!("lsm-bpf={value}\n"));
+    // A program that is missing has shown nothing.
+    assert_eq!(written("/no/such/program"), "lsm-bpf=unknown\n");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+}
+
 #[test]
 fn what_is_printed_has_the_form_of_the_published_schema() {
     let schema: Value =

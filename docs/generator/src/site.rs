@@ -1,9 +1,10 @@
 //! The sources of the site, for mdBook (docs/site.sh).
 //!
 //! In: the pages, docs/SUMMARY.md and docs/book.toml. Out: a folder with the repository's own layout,
-//! so that each link works as it is written. mdBook makes a page of each Markdown file that
-//! SUMMARY.md names, and copies all other files.
+//! so that each link works as it is written. mdBook makes a page of each Markdown file that the table
+//! of contents names, and copies all other files.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -23,16 +24,51 @@ pub fn write(root: &Path, to: &Path) -> Result<(), Error> {
     for folder in FOLDERS.iter().filter(|folder| root.join(folder).is_dir()) {
         copy_folder(&root.join(folder), &to.join(folder))?;
     }
-    for page in pages(&read(&root.join(SUMMARY))?) {
+    let contents = contents(root)?;
+    for page in pages(&contents) {
         copy(&root.join(&page), &to.join(&page))?;
     }
     copy(&root.join("docs/book.toml"), &to.join("book.toml"))?;
-    put(&to.join("SUMMARY.md"), &from_root(&read(&root.join(SUMMARY))?))
+    put(&to.join("SUMMARY.md"), from_root(&contents))
+}
+
+/// The table of contents: docs/SUMMARY.md, and below each README.md of a folder the pages of that
+/// folder that it does not name, for example the decisions.
+pub fn contents(root: &Path) -> Result<String, Error> {
+    let summary = read(&root.join(SUMMARY))?;
+    let named = pages(&summary);
+    let mut text = String::new();
+    for line in summary.lines() {
+        text.extend([line, "\n"]);
+        let link = links(line).pop().unwrap_or_default();
+        let folder = link.strip_suffix("/README.md").filter(|folder| *folder != "..");
+        let indent = line.len() - line.trim_start().len() + 2;
+        for (link, title) in folder.map_or(Ok(Vec::new()), |folder| pages_of(root, folder))? {
+            if !named.contains(&beside(SUMMARY, &link)) {
+                // Writing to a String cannot fail.
+                writeln!(text, "{:indent$}- [{title}]({link})", "").ok();
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// Link and title of each page in a folder of docs/.
+fn pages_of(root: &Path, folder: &str) -> Result<Vec<(String, String)>, Error> {
+    let pages = files(&root.join("docs").join(folder))?;
+    let pages = pages.iter().filter(|page| page.extension().is_some_and(|found| found == "md"));
+    let described = pages.map(|page| {
+        let name = page.file_name().unwrap_or_default().to_string_lossy();
+        let text = read(page)?;
+        let title = text.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or(&name);
+        Ok((format!("{folder}/{name}"), title.to_owned()))
+    });
+    described.collect()
 }
 
 /// The pages that a table of contents names, from the root of the repository.
-pub fn pages(summary: &str) -> Vec<String> {
-    links(summary).iter().map(|link| beside(SUMMARY, link)).collect()
+pub fn pages(contents: &str) -> Vec<String> {
+    links(contents).iter().map(|link| beside(SUMMARY, link)).collect()
 }
 
 /// The table of contents with links that start at the root.

@@ -11,29 +11,32 @@ use std::collections::BTreeSet;
 
 use sources::{Tree, is_page};
 
+const UNINSTALL: &str = "operator/tests/api/uninstall/mod.rs";
+const PREFLIGHT: &str = "kubectl-lsm/tests/preflight/main.rs";
+const CLEANUP: &str = "kubectl-lsm/tests/cleanup.rs";
+
 /// The beginning of a command, and the file and the words in it by which a test runs it.
-const RUN_BY: [(&str, &str, &str); 21] = [
+const RUN_BY: [(&str, &str, &str); 20] = [
     ("make test", ".ci/run", "exec make test"),
-    ("make demo", "e2e/src/bin/rig/bench_demo.rs", "e2e/demo.sh"),
+    ("make demo", "e2e/src/bin/rig/bench_demo.rs", "join(\"demo.sh\")"),
     ("make images", "Makefile", "test-cluster: images rig"),
-    ("make docs", "docs/generator/tests/drift.rs", "every_generated_page_is_up_to_date"),
-    ("git diff", "docs/generator/tests/drift.rs", "every_generated_page_is_up_to_date"),
+    ("make docs", "docs/generator/tests/drift.rs", "fn every_generated_page_is_up_to_date"),
+    ("git diff", "docs/generator/tests/drift.rs", "fn every_generated_page_is_up_to_date"),
     ("cargo test -p lsm-ready-crds --lib", "Makefile", "$(TEST) --lib --bins"),
     ("kubectl apply -k config/default", "e2e/tests/cluster/scene.rs", "config/default"),
-    ("kubectl apply -k config/cleanup", "operator/tests/api/uninstall/mod.rs", "config(\"cleanup\")"),
-    ("kubectl delete -k config/cleanup", "operator/tests/api/uninstall/mod.rs", "\"delete\", ENDS, \"-k\""),
-    ("kubectl apply -f - <<EOF", "e2e/demo.sh", "policy.yaml"),
+    ("kubectl apply -k config/cleanup", UNINSTALL, "\"-k\", &config(\"cleanup\")"),
+    ("kubectl delete -k config/cleanup", UNINSTALL, "[\"delete\", ENDS, \"-k\""),
+    ("kubectl -n lsm-ready-cleanup wait", UNINSTALL, "fn the_job_cleans_up_after_a_killed_operator"),
     ("kubectl apply -f config/samples/", "operator/tests/api/crds/mod.rs", "samples"),
-    ("kubectl -n lsm-ready-system rollout status", "e2e/tests/cluster/scene.rs", "\"rollout\", \"status\""),
+    ("kubectl -n lsm-ready-system rollout status", "e2e/tests/cluster/scene.rs", "\"rollout\""),
+    ("kubectl -n lsm-ready-system get pods", "e2e/tests/cluster/scene.rs", "fn pods("),
+    ("kubectl -n lsm-ready-system logs", "e2e/tests/cluster/scene.rs", "fn log("),
     ("kubectl get ", "e2e/demo.sh", "show kubectl get"),
-    ("kubectl describe lsmpolicy", "e2e/demo.sh", "kubectl get lsmpolicy"),
-    ("kubectl describe node", "e2e/demo.sh", "kubectl get node"),
-    ("kubectl lsm-ready mount", "kubectl-lsm/tests/plugin.rs", "fn each_decision_has_its_exit_code_and_reason"),
-    ("kubectl lsm-ready preflight", "kubectl-lsm/tests/preflight/main.rs", "fn each_result_has_its_exit_code"),
-    ("kubectl lsm-ready cleanup", "kubectl-lsm/tests/cleanup.rs", "fn the_plugin_asks_then_removes_everything_and_says_so"),
-    ("kubectl lsm-ready --help", "kubectl-lsm/tests/preflight/main.rs", "fn each_kind_of_wrong_use_is_64"),
+    ("kubectl describe ", "e2e/demo.sh", "kubectl get lsmpolicy"),
+    ("kubectl annotate lsmpolicy", "operator/tests/api/breaker.rs", "[\"annotate\", \"lsmpolicy\""),
+    ("kubectl lsm-ready preflight", PREFLIGHT, "fn each_result_has_its_exit_code"),
+    ("kubectl lsm-ready cleanup", CLEANUP, "fn the_plugin_asks_then_removes_everything_and_says_so"),
     ("node-probe check", "node-probe/tests/check.rs", "\"check\""),
-    ("node-probe explain", "node-probe/tests/check.rs", "\"explain\""),
 ];
 
 /// A command, where it is.

@@ -1,12 +1,23 @@
-//! docs/SUMMARY.md names every page, so that the site has all of them.
+//! The table of contents names every page, so that the site has all of them.
+#![allow(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
 mod sources;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use lsm_ready_docs::links::{beside, links};
 use lsm_ready_docs::site::{self, SUMMARY};
 use sources::{Tree, is_page, without_code};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The pages of the table of contents.
+fn named() -> Vec<String> {
+    site::pages(&site::contents(&root()).unwrap())
+}
 
 /// Pages for people who work on the code. The site does not have them.
 fn is_left_out(page: &str) -> bool {
@@ -16,7 +27,7 @@ fn is_left_out(page: &str) -> bool {
 #[test]
 fn every_page_is_in_the_table_of_contents_once() {
     let tree = Tree::read();
-    let named = site::pages(tree.text(SUMMARY).unwrap());
+    let named = named();
     let once: BTreeSet<&str> = named.iter().map(String::as_str).collect();
     assert_eq!(once.len(), named.len(), "a page is named twice: {named:#?}");
     let pages = tree.texts().map(|(file, _)| file);
@@ -29,7 +40,7 @@ fn every_page_is_in_the_table_of_contents_once() {
 #[test]
 fn every_page_that_a_page_links_to_is_in_the_table_of_contents() {
     let tree = Tree::read();
-    let named = site::pages(tree.text(SUMMARY).unwrap());
+    let named = named();
     let mut missing = BTreeSet::new();
     for page in &named {
         for link in links(&without_code(tree.text(page).unwrap_or_default())) {
@@ -45,7 +56,7 @@ fn every_page_that_a_page_links_to_is_in_the_table_of_contents() {
 
 #[test]
 fn the_sources_of_the_site_have_each_page_and_each_file_that_pages_link_to() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root();
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("site");
     site::write(&root, &to).unwrap();
@@ -55,7 +66,7 @@ fn the_sources_of_the_site_have_each_page_and_each_file_that_pages_link_to() {
     assert!(!to.join("docs/old.md").exists());
     let tree = Tree::read();
     let mut missing = BTreeSet::new();
-    for page in site::pages(tree.text(SUMMARY).unwrap()) {
+    for page in named() {
         for link in links(&without_code(tree.text(&page).unwrap_or_default())) {
             let target = beside(&page, link.split('#').next().unwrap_or_default());
             if !link.starts_with('#') && !to.join(&target).exists() {

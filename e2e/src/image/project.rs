@@ -276,6 +276,20 @@ mod tests {
         assert!(!label("description").is_empty());
     }
 
+    /// Another engine builds the image from the Containerfile.
+    #[test]
+    fn the_containerfiles_set_the_same_labels() {
+        for product in PRODUCTS {
+            let file = paths::workspace().join(product.name).join("Containerfile");
+            let text = std::fs::read_to_string(&file).unwrap();
+            for (key, value) in labels(product.name, product.description) {
+                let is_of_a_release = ["source", "revision"].iter().any(|end| key.ends_with(end));
+                let wanted = format!("{key}=\"{value}\"");
+                assert!(is_of_a_release || text.contains(&wanted), "{} lacks {wanted}", file.display());
+            }
+        }
+    }
+
     #[test]
     fn an_archive_that_is_too_large_is_refused() {
         let dir = tempfile::tempdir().unwrap();
