@@ -1,9 +1,10 @@
 #!/bin/sh
 # Builds the pages as a site: docs/site.sh, or `make site`.
 #
-# In: the pages, book.toml, cargo. Out: target/site, of which index.html is the first page. mdBook is
-# built from crates.io into target/tools when it is not there (some minutes). Nothing is installed
-# into the system. Without optimisation, because compiling it takes longer than all of its work.
+# In: the pages, book.toml, cargo. Out: target/site, of which index.html is the first page. mdBook
+# is built from crates.io into target/tools when it is not there (some minutes). Nothing is
+# installed into the system. Without optimisation, because compiling it takes longer than all of its
+# work.
 set -eu
 version=0.5.4
 cd "$(dirname "$0")/.."

@@ -85,8 +85,8 @@ impl ApiServer {
         Self::start_with(dir, &[]).await
     }
 
-    /// Like [`Self::start`], with more arguments for kube-apiserver, for example feature gates. They
-    /// are gone after [`Self::kill_and_restart`].
+    /// Like [`Self::start`], with more arguments for kube-apiserver, for example feature gates.
+    /// They are gone after [`Self::kill_and_restart`].
     pub async fn start_with(dir: impl AsRef<Path>, arguments: &[&str]) -> Result<Self, Error> {
         ensure_binary().await?;
         let plane = place(dir.as_ref())?;

@@ -1,5 +1,6 @@
-//! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs, and the admission policies for the
-//! API server's disk to ROOT/config. `lsm-ready-docs ROOT site FOLDER` writes the sources of the site.
+//! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs, and the admission policies for
+//! the API server's disk to ROOT/config. `lsm-ready-docs ROOT site FOLDER` writes the sources of
+//! the site.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -26,8 +26,8 @@ const KINDS: [(&str, &str, &str); 3] = [
     (
         "LsmHookProfile",
         "reference/lsmhookprofile.md",
-        "A probe publishes one for each kernel; people only read it. Its name is the SHA-256 of its \
-         content ([ADR 31](../adr/0031-profile-digest.md)).",
+        "A probe publishes one for each kernel; people only read it. Its name is the SHA-256 of \
+         its content ([ADR 31](../adr/0031-profile-digest.md)).",
     ),
 ];
 

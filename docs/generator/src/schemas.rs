@@ -1,5 +1,5 @@
-//! JSON Schemas of what programs read: the report of `node-probe check -o json`, and the status of an
-//! LsmNode. From the types that are written.
+//! JSON Schemas of what programs read: the report of `node-probe check -o json`, and the status of
+//! an LsmNode. From the types that are written.
 
 use lsm_ready_crds::node::LsmNodeStatus;
 use node_probe::report::Report;

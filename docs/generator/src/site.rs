@@ -1,8 +1,8 @@
 //! The sources of the site, for mdBook (docs/site.sh).
 //!
-//! In: the pages, docs/SUMMARY.md and docs/book.toml. Out: a folder with the repository's own layout,
-//! so that each link works as it is written. mdBook makes a page of each Markdown file that the table
-//! of contents names, and copies all other files.
+//! In: the pages, docs/SUMMARY.md and docs/book.toml. Out: a folder with the repository's own
+//! layout, so that each link works as it is written. mdBook makes a page of each Markdown file that
+//! the table of contents names, and copies all other files.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -26,7 +26,11 @@ const RUN_BY: [(&str, &str, &str); 20] = [
     ("kubectl apply -k config/default", "e2e/tests/cluster/scene.rs", "config/default"),
     ("kubectl apply -k config/cleanup", UNINSTALL, "\"-k\", &config(\"cleanup\")"),
     ("kubectl delete -k config/cleanup", UNINSTALL, "[\"delete\", ENDS, \"-k\""),
-    ("kubectl -n lsm-ready-cleanup wait", UNINSTALL, "fn the_job_cleans_up_after_a_killed_operator"),
+    (
+        "kubectl -n lsm-ready-cleanup wait",
+        UNINSTALL,
+        "fn the_job_cleans_up_after_a_killed_operator",
+    ),
     ("kubectl apply -f config/samples/", "operator/tests/api/crds/mod.rs", "samples"),
     ("kubectl -n lsm-ready-system rollout status", "e2e/tests/cluster/scene.rs", "\"rollout\""),
     ("kubectl -n lsm-ready-system get pods", "e2e/tests/cluster/scene.rs", "fn pods("),
@@ -35,7 +39,11 @@ const RUN_BY: [(&str, &str, &str); 20] = [
     ("kubectl describe ", "e2e/demo.sh", "kubectl get lsmpolicy"),
     ("kubectl annotate lsmpolicy", "operator/tests/api/breaker.rs", "[\"annotate\", \"lsmpolicy\""),
     ("kubectl lsm-ready preflight", PREFLIGHT, "fn each_result_has_its_exit_code"),
-    ("kubectl lsm-ready cleanup", CLEANUP, "fn the_plugin_asks_then_removes_everything_and_says_so"),
+    (
+        "kubectl lsm-ready cleanup",
+        CLEANUP,
+        "fn the_plugin_asks_then_removes_everything_and_says_so",
+    ),
     ("node-probe check", "node-probe/tests/check.rs", "\"check\""),
 ];
 

@@ -1,5 +1,6 @@
-//! The samples of config/integrations use our own names, commands that our programs take, and fields
-//! that the others have. `operator/tests/api/integrations.rs` applies those that a CRD can be had for.
+//! The samples of config/integrations use our own names, commands that our programs take, and
+//! fields that the others have. `operator/tests/api/integrations.rs` applies those that a CRD can
+//! be had for.
 #![allow(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
 use std::collections::BTreeSet;
@@ -80,8 +81,8 @@ fn each_folder_is_explained() {
     }
 }
 
-/// node-readiness-controller: the fields of `NodeReadinessRule` in readiness.node.x-k8s.io/v1alpha1.
-/// Its API server rules want a key that begins with `readiness.k8s.io/`; ours are for our operator.
+/// node-readiness-controller: the fields of `NodeReadinessRule`, readiness.node.x-k8s.io/v1alpha1.
+/// Its rules want a key that begins with `readiness.k8s.io/`; ours are for our operator.
 #[test]
 fn the_node_readiness_rule_has_its_fields_and_a_key_of_its_own() {
     let rule = sample("node-readiness-controller/rule.yaml");

@@ -31,7 +31,8 @@ fn every_page_is_in_the_table_of_contents_once() {
     let once: BTreeSet<&str> = named.iter().map(String::as_str).collect();
     assert_eq!(once.len(), named.len(), "a page is named twice: {named:#?}");
     let pages = tree.texts().map(|(file, _)| file);
-    let pages = pages.filter(|file| is_page(file) && file.starts_with("docs/") && !is_left_out(file));
+    let pages =
+        pages.filter(|file| is_page(file) && file.starts_with("docs/") && !is_left_out(file));
     let missing: Vec<&str> = pages.filter(|page| !once.contains(page)).collect();
     assert!(missing.is_empty(), "add these to {SUMMARY}: {missing:#?}");
 }

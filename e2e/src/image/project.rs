@@ -46,7 +46,10 @@ pub enum BuildError {
         folder: String,
     },
     /// The archive of an image is too large.
-    #[error("{} has {bytes} bytes, more than {MAX_BYTES}: look for what its program has grown by", file.display())]
+    #[error(
+        "{} has {bytes} bytes, more than {MAX_BYTES}: look for what its program has grown by",
+        file.display()
+    )]
     TooLarge {
         /// The archive.
         file: PathBuf,
@@ -285,7 +288,11 @@ mod tests {
             for (key, value) in labels(product.name, product.description) {
                 let is_of_a_release = ["source", "revision"].iter().any(|end| key.ends_with(end));
                 let wanted = format!("{key}=\"{value}\"");
-                assert!(is_of_a_release || text.contains(&wanted), "{} lacks {wanted}", file.display());
+                assert!(
+                    is_of_a_release || text.contains(&wanted),
+                    "{} lacks {wanted}",
+                    file.display()
+                );
             }
         }
     }

@@ -37,8 +37,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::facts::tests::raw;
     use crate::facts::Facts;
+    use crate::facts::tests::raw;
     use crate::report::replay;
 
     #[test]

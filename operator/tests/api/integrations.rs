@@ -1,5 +1,6 @@
-//! The samples of config/integrations on a real API server: the CRDs of Karpenter, Kyverno and Kueue
-//! accept theirs, Kubernetes accepts the others, and the MutatingAdmissionPolicy does what it says.
+//! The samples of config/integrations on a real API server: the CRDs of Karpenter, Kyverno and
+//! Kueue accept theirs, Kubernetes accepts the others, and the MutatingAdmissionPolicy does what it
+//! says.
 //!
 //! In: the modules of e2e/integrations/go.mod, by Go's module proxy the first time. None of their
 //! programs runs.
