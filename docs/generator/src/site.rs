@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::links::{beside, links};
 use crate::{Error, files, read};
@@ -27,6 +27,7 @@ pub fn write(root: &Path, to: &Path) -> Result<(), Error> {
     let contents = contents(root)?;
     for page in pages(&contents) {
         copy(&root.join(&page), &to.join(&page))?;
+        copy_linked(root, to, &page)?;
     }
     copy(&root.join("docs/book.toml"), &to.join("book.toml"))?;
     put(&to.join("SUMMARY.md"), from_root(&contents))
@@ -82,6 +83,39 @@ fn from_root(summary: &str) -> String {
     text
 }
 
+/// Copies the files and folders elsewhere in the repository that a page links to. A folder gets a
+/// page that lists it, as a code host shows it.
+fn copy_linked(root: &Path, to: &Path, page: &str) -> Result<(), Error> {
+    for link in links(&read(&root.join(page))?) {
+        let target = beside(page, link.split('#').next().unwrap_or_default());
+        let (from, copied) = (root.join(&target), to.join(&target));
+        if from.is_file() && !copied.exists() {
+            copy(&from, &copied)?;
+        }
+        let index = copied.join("index.html");
+        if from.is_dir() && !target.is_empty() && !index.exists() {
+            copy_folder(&from, &copied)?;
+            put(&index, listing(&target, &files(&from)?))?;
+        }
+    }
+    Ok(())
+}
+
+/// An HTML page with a link to each of the files. mdBook turns Markdown into HTML.
+fn listing(folder: &str, files: &[PathBuf]) -> String {
+    let names = files.iter().filter_map(|file| file.file_name()?.to_str());
+    let items = names.map(|name| {
+        let target =
+            name.strip_suffix(".md").map_or(name.to_owned(), |stem| format!("{stem}.html"));
+        format!("<li><a href=\"{target}\">{name}</a></li>\n")
+    });
+    let items: String = items.collect();
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{folder}</title>\n\
+         <h1>{folder}</h1>\n<ul>\n{items}</ul>\n</html>\n"
+    )
+}
+
 fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
     for path in files(from)? {
         let target = to.join(path.file_name().unwrap_or_default());
@@ -109,6 +143,14 @@ fn put(to: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_listed_with_the_pages_that_mdbook_makes() {
+        let files = ["config/a.yaml", "config/b.md"].map(PathBuf::from);
+        let page = listing("config", &files);
+        assert!(page.contains("<a href=\"a.yaml\">a.yaml</a>"), "{page}");
+        assert!(page.contains("<a href=\"b.html\">b.md</a>"), "{page}");
+    }
 
     #[test]
     fn the_links_of_the_summary_start_at_the_root() {
