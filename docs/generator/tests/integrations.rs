@@ -69,7 +69,7 @@ fn every_name_of_ours_in_a_sample_exists() {
             assert!(known(name), "{}: there is no {name}", file.display());
         }
     }
-    assert!(checked >= 8, "only {checked} names were found: is the search broken?");
+    assert!(checked >= 6, "only {checked} names were found: is the search broken?");
 }
 
 #[test]
