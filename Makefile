@@ -126,7 +126,7 @@ bench: images rig ## Latencies, writes at rest, memory, and what a check costs: 
 	@$(RIG) bench --images $(ARCHIVES)
 
 ##@ Build
-.PHONY: prerequisites build rig static guest images reproducible advisories crds docs chart
+.PHONY: prerequisites build rig static guest images reproducible advisories crds docs chart site
 prerequisites: ## Installs Debian or Ubuntu packages that are missing (says so first)
 	@e2e/prerequisites.sh
 
@@ -156,12 +156,14 @@ advisories: ## Known vulnerabilities and unmaintained crates among the dependenc
 crds: ## config/crd/bases, from the types in crds/
 	cargo run -q -p lsm-ready-crds --bin crdgen -- config/crd/bases
 
-docs: ## Pages and files that follow from the code: docs/, the chart's copies and its table of values
+docs: ## Pages and files that follow from the code: docs/, the chart's copies, its table of values
 	cargo run -q -p lsm-ready-docs -- .
 
 chart: docs rig ## charts/lsm-ready with its copies of config/, as a package in target/chart
 	@$(RIG) api build --helm
 	target/e2e/bin/helm4/helm package charts/lsm-ready --destination target/chart
+site: ## The pages as a site: target/site (builds mdBook the first time, some minutes)
+	docs/site.sh
 
 ##@ A cluster on this machine
 .PHONY: cluster-up cluster-down api-up api-down

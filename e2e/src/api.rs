@@ -82,11 +82,17 @@ impl ApiServer {
     /// Starts etcd and kube-apiserver with their state in `dir` and waits until requests are
     /// served.
     pub async fn start(dir: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::start_with(dir, &[]).await
+    }
+
+    /// Like [`Self::start`], with more arguments for kube-apiserver, for example feature gates.
+    /// They are gone after [`Self::kill_and_restart`].
+    pub async fn start_with(dir: impl AsRef<Path>, arguments: &[&str]) -> Result<Self, Error> {
         ensure_binary().await?;
         let plane = place(dir.as_ref())?;
         plane.prepare()?;
-        let etcd = start(&plane, Program::Etcd)?;
-        let process = start(&plane, Program::ApiServer)?;
+        let etcd = start(&plane, Program::Etcd, &[])?;
+        let process = start(&plane, Program::ApiServer, arguments)?;
         let server = Self { plane, etcd, process, controllers: None };
         server.ready().await?;
         Ok(server)
@@ -131,7 +137,7 @@ impl ApiServer {
             Program::ApiServer => &mut self.process,
         };
         end(child);
-        *child = start(&self.plane, program)?;
+        *child = start(&self.plane, program, &[])?;
         self.ready().await
     }
 
@@ -218,12 +224,12 @@ fn processes(plane: &ControlPlane) -> Processes {
 
 /// Starts one of the programs. It ends when its standard input is closed, and this process holds
 /// the other end of it.
-fn start(plane: &ControlPlane, program: Program) -> Result<Child, Error> {
+fn start(plane: &ControlPlane, program: Program, arguments: &[&str]) -> Result<Child, Error> {
     let (name, mut command) = match program {
         Program::Etcd => ("etcd", plane.etcd()),
         Program::ApiServer => ("kube-apiserver", plane.api_server()),
     };
-    let command = command.env("EXIT_WITH_STDIN", "1").stdin(Stdio::piped());
+    let command = command.args(arguments).env("EXIT_WITH_STDIN", "1").stdin(Stdio::piped());
     Ok(processes(plane).start(name, command)?)
 }
 

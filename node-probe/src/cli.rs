@@ -58,8 +58,8 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct CheckArgs {
     /// Format of the report.
-    #[arg(long, short, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+    #[arg(long, short, value_enum, default_value_t = CheckOutput::Text)]
+    pub output: CheckOutput,
     /// The evidence that is required: loaded, attached, fired or denied.
     #[arg(long, value_name = "EVIDENCE", default_value = "denied")]
     pub require: RequiredEvidence,
@@ -88,6 +88,17 @@ pub struct CheckArgs {
     /// 1m.
     #[arg(long, value_parser = duration, default_value = "30s")]
     pub deadline: Duration,
+}
+
+/// The formats of the report of `check`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum CheckOutput {
+    /// For people.
+    Text,
+    /// For programs, as docs/check-output.md describes it.
+    Json,
+    /// One line of at most 80 bytes, for a custom plugin of node-problem-detector.
+    Npd,
 }
 
 /// Arguments of `hooks`.

@@ -74,6 +74,82 @@ fn the_documentation_has_every_check_and_field() {
     }
 }
 
+/// node-problem-detector cuts the line at 80 bytes, and reads the exit code.
+#[test]
+fn the_line_for_node_problem_detector_says_the_same_as_the_report() {
+    let json = run(node_probe().args(["check", "-o", "json"]));
+    let npd = run(node_probe().args(["check", "-o", "npd"]));
+    let line = String::from_utf8(npd.stdout.clone()).unwrap();
+    let line = line.strip_suffix('\n').unwrap();
+    let reason = report(&json)["reason"].as_str().unwrap().to_owned();
+    assert!(line.starts_with(&format!("{reason}: ")), "{line}");
+    assert!(line.len() <= 80 && !line.contains('\n'), "{line}");
+    assert_eq!(npd.status.code(), json.status.code());
+}
+
+/// The sample for node-feature-discovery, with this program.
+#[test]
+fn the_feature_file_says_what_the_exit_code_says() {
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../config/integrations/node-feature-discovery/lsm-bpf-feature.sh"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let written = |program: &str| {
+        let mut command = Command::new(script);
+        command.env("FEATURES", folder.path()).env("NODE_PROBE", program);
+        assert!(run(&mut command).status.success());
+        std::fs::read_to_string(folder.path().join("lsm-bpf")).unwrap()
+    };
+    let value = match run(node_probe().arg("check")).status.code() {
+        Some(0) => "true",
+        Some(1) => "false",
+        _ => "unknown",
+    };
+    assert_eq!(written(env!("CARGO_BIN_EXE_node-probe")), format!("lsm-bpf={value}\n"));
+    // A program that is missing has shown nothing.
+    assert_eq!(written("/no/such/program"), "lsm-bpf=unknown\n");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+}
+
+#[test]
+fn what_is_printed_has_the_form_of_the_published_schema() {
+    let schema: Value =
+        serde_json::from_str(include_str!("../../docs/reference/check.v1.schema.json")).unwrap();
+    let required = ["--require-hook", "file_open", "--require-lsm", "yama"];
+    for more in [&[][..], &required] {
+        let found = report(&run(node_probe().args(["check", "-o", "json"]).args(more)));
+        assert_form(&found, &schema, &schema);
+    }
+}
+
+/// Checks required fields, that no field is missing in the schema, and the values of enums.
+fn assert_form(found: &Value, schema: &Value, root: &Value) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let definition = root.pointer(reference.trim_start_matches('#')).unwrap();
+        return assert_form(found, definition, root);
+    }
+    if let Some(fields) = found.as_object() {
+        for name in schema["required"].as_array().into_iter().flatten() {
+            assert!(fields.contains_key(name.as_str().unwrap()), "{name} is missing: {found:#}");
+        }
+        for (name, field) in fields {
+            let known = &schema["properties"][name];
+            let nested = known["anyOf"].as_array().map_or(known, |either| &either[0]);
+            assert!(!nested.is_null(), "the schema has no {name}: {schema:#}");
+            assert_form(field, nested, root);
+        }
+    }
+    for item in found.as_array().into_iter().flatten() {
+        assert_form(item, &schema["items"], root);
+    }
+    let values = schema["enum"].as_array().cloned().unwrap_or_default();
+    let variants = schema["oneOf"].as_array().into_iter().flatten();
+    let values: Vec<Value> =
+        values.into_iter().chain(variants.map(|variant| variant["const"].clone())).collect();
+    assert!(values.is_empty() || values.contains(found), "{found} is none of {values:?}");
+}
+
 #[test]
 fn text_is_the_default_and_says_what_to_do() {
     let output = run(node_probe().arg("check"));
@@ -92,6 +168,7 @@ fn wrong_use_has_exit_code_64() {
         &["check", "--deadline", "0s"],
         &["check", "--require-hook", ""],
         &["hooks", "--output", "xml"],
+        &["hooks", "--output", "npd"],
         &["check", "--require-lsm", "Not An LSM"],
         &["check", "--from", "/no/such/file"],
         &["explain", "NoSuchReason"],

@@ -8,20 +8,24 @@ pub mod admission_manifests;
 pub mod adr_index;
 pub mod api_names;
 pub mod chart;
+pub mod links;
 mod markdown;
 pub mod prometheus_rule;
+pub mod reference;
+mod schemas;
+pub mod site;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lsm_ready_crds::conditions::docs::fill;
 
-/// A page of docs/ that `make docs` writes. Of conditions.md only the tables are written.
+/// A file of docs/ that `make docs` writes. Of conditions.md only the tables are written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Page {
     /// File name below docs/.
     pub name: &'static str,
-    /// The Markdown text.
+    /// The text: Markdown, or a JSON Schema.
     pub content: String,
 }
 
@@ -31,6 +35,13 @@ pub enum Error {
     /// A folder or a manifest of config/ cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the site cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
         path: PathBuf,
         #[source]
         source: std::io::Error,
@@ -62,13 +73,16 @@ pub enum Error {
 /// All generated pages. `root` is the folder with config/ and docs/.
 pub fn pages(root: &Path) -> Result<Vec<Page>, Error> {
     let conditions = fill(&read(&root.join("docs/conditions.md"))?).map_err(Error::Conditions)?;
-    Ok(vec![
+    let mut pages = vec![
         Page { name: "reasons.md", content: lsm_ready_crds::reason::docs::page() },
         Page { name: "boot-parameters.md", content: node_probe::fix::systems::page::page() },
         Page { name: "conditions.md", content: conditions },
         Page { name: "adr/README.md", content: adr_index::page(&root.join("docs/adr"))? },
         Page { name: "api-names.md", content: api_names::page(root)? },
-    ])
+    ];
+    pages.extend(reference::pages());
+    pages.extend(schemas::files()?);
+    Ok(pages)
 }
 
 /// What a folder holds, sorted by path.

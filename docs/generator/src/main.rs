@@ -1,19 +1,27 @@
 //! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs, to ROOT/config the admission
 //! policies for the API server's disk and the alerts for the Prometheus Operator, and to ROOT/charts
-//! the generated files of the chart.
+//! the generated files of the chart. `lsm-ready-docs ROOT site FOLDER` writes the sources of the site.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
-use lsm_ready_docs::{admission_manifests, chart, prometheus_rule};
+use lsm_ready_docs::{admission_manifests, chart, prometheus_rule, site};
 
 fn main() -> ExitCode {
-    let Some(root) = env::args().nth(1) else {
-        eprintln!("usage: lsm-ready-docs ROOT, for example: lsm-ready-docs .");
-        return ExitCode::from(64);
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let written = match arguments[..] {
+        [root] => write(Path::new(root)),
+        [root, "site", folder] => {
+            site::write(Path::new(root), Path::new(folder)).map_err(Into::into)
+        }
+        _ => {
+            eprintln!("usage: lsm-ready-docs ROOT [site FOLDER], for example: lsm-ready-docs .");
+            return ExitCode::from(64);
+        }
     };
-    match write(Path::new(&root)) {
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lsm-ready-docs: {error}");

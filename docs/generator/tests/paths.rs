@@ -3,8 +3,7 @@
 
 mod sources;
 
-use std::path::Path;
-
+use lsm_ready_docs::links::{beside, links};
 use sources::{Tree, is_page, named_paths, without_code};
 
 #[test]
@@ -43,27 +42,6 @@ fn every_link_of_a_page_leads_to_a_file_and_a_heading() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// Targets of links that stay in this repository.
-fn links(text: &str) -> Vec<String> {
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
-    let targets = targets.map(|(target, _)| target.trim());
-    targets.filter(|target| !target.contains("://")).map(str::to_owned).collect()
-}
-
-/// The target of a relative link, from the root of the repository.
-fn beside(file: &str, link: &str) -> String {
-    let mut parts: Vec<&str> = file.split('/').collect();
-    parts.pop();
-    for part in link.trim_end_matches('/').split('/') {
-        match part {
-            "." => {}
-            ".." => drop(parts.pop()),
-            name => parts.push(name),
-        }
-    }
-    parts.join("/")
-}
-
 /// A heading's anchor is the heading in lower case, with hyphens for spaces and without
 /// punctuation.
 fn has_heading(tree: &Tree, path: &str, wanted: &str) -> bool {
@@ -75,12 +53,4 @@ fn has_heading(tree: &Tree, path: &str, wanted: &str) -> bool {
         kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>()
     });
     anchors.any(|anchor| anchor == wanted)
-}
-
-#[test]
-fn relative_links_are_followed_from_their_page() {
-    assert_eq!(beside("docs/a.md", "../config/rbac"), "config/rbac");
-    assert_eq!(beside("docs/adr/1.md", "2.md"), "docs/adr/2.md");
-    assert_eq!(beside("README.md", "docs/"), "docs");
-    assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md").is_file());
 }

@@ -262,6 +262,7 @@ fn write_pause(path: &Path) -> Result<(), Error> {
         user: None,
         architecture: "amd64".to_owned(),
         files: BTreeMap::from([("/bin/busybox".to_owned(), PathBuf::from(which))]),
+        labels: BTreeMap::new(),
     };
     let file = File::create(path).map_err(Error::io(format!("create {}", path.display())))?;
     image.write(file)?;

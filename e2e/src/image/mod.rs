@@ -59,6 +59,8 @@ pub struct Image {
     pub architecture: String,
     /// Files on this machine, by their paths in the image.
     pub files: BTreeMap<String, PathBuf>,
+    /// Labels, for example `org.opencontainers.image.title`.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Image {
@@ -143,6 +145,9 @@ impl Image {
         });
         if let Some(user) = &self.user {
             run["User"] = json!(user);
+        }
+        if !self.labels.is_empty() {
+            run["Labels"] = json!(self.labels);
         }
         json!({
             "architecture": self.architecture, "os": "linux", "config": run,
@@ -281,6 +286,7 @@ mod tests {
             user: Some("65532".to_owned()),
             architecture: "amd64".to_owned(),
             files: BTreeMap::from([("/bin/program".to_owned(), program)]),
+            labels: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
         }
     }
 
@@ -335,6 +341,7 @@ mod tests {
         let manifest = json(&blob(&found["digest"]));
         let config = json(&blob(&manifest["config"]["digest"]));
         assert_eq!(config["config"]["User"], "65532");
+        assert_eq!(config["config"]["Labels"], json!({"a": "b"}));
         let layer = blob(&manifest["layers"][0]["digest"]);
         assert_eq!(
             self::entries(&entries[&layer]).keys().collect::<Vec<_>>(),

@@ -18,6 +18,9 @@ use crate::paths;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+/// The most bytes that the archive of one of the product's images may have. Nodes pull the probe
+/// when they join, and nothing is judged before.
+const MAX_BYTES: u64 = 15_000_000;
 /// The releases of Tetragon whose behaviour the test agent has.
 const RELEASES: [&str; 2] = ["v1.3.0", "v1.7.0"];
 
@@ -42,6 +45,17 @@ pub enum BuildError {
         /// Where the other programs are.
         folder: String,
     },
+    /// The archive of an image is too large.
+    #[error(
+        "{} has {bytes} bytes, more than {MAX_BYTES}: look for what its program has grown by",
+        file.display()
+    )]
+    TooLarge {
+        /// The archive.
+        file: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
     /// Another engine failed.
     #[error(transparent)]
     Command(#[from] command::Error),
@@ -61,11 +75,22 @@ struct Product {
     name: &'static str,
     package: &'static str,
     user: &'static str,
+    description: &'static str,
 }
 
 const PRODUCTS: [Product; 2] = [
-    Product { name: "operator", package: "lsm-ready-operator", user: "65532" },
-    Product { name: "node-probe", package: "node-probe", user: "0" },
+    Product {
+        name: "operator",
+        package: "lsm-ready-operator",
+        user: "65532",
+        description: "Says on Nodes and LsmPolicies which nodes can deny through LSM BPF",
+    },
+    Product {
+        name: "node-probe",
+        package: "node-probe",
+        user: "0",
+        description: "Finds out whether a node can deny through LSM BPF, by denying a call",
+    },
 ];
 
 /// Builds all images and returns a line for each: its archive and its name.
@@ -80,6 +105,7 @@ pub fn build(engine: Option<&str>) -> Result<Vec<String>, BuildError> {
             let digest = built.image.write_file(&built.file)?;
             lines.push(product.write_bom(&digest)?);
         }
+        check_size(&built.file)?;
         lines.push(built.line());
     }
     for release in RELEASES {
@@ -137,6 +163,7 @@ impl Product {
                 ("/licenses/LICENSE".to_owned(), paths::workspace().join("LICENSE")),
                 ("/licenses/THIRD-PARTY.txt".to_owned(), self.notices()),
             ]),
+            labels: labels(name, self.description),
         };
         Built { file: archive(name), image }
     }
@@ -161,6 +188,33 @@ impl Product {
     }
 }
 
+/// The labels of one of the product's images. A release adds where its sources are: registries
+/// read that, and the sources alone do not know it.
+fn labels(name: &str, description: &str) -> BTreeMap<String, String> {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let labels = [
+        ("title", Some(format!("lsm-ready {name}"))),
+        ("description", Some(description.to_owned())),
+        ("version", Some(VERSION.to_owned())),
+        ("licenses", Some("Apache-2.0".to_owned())),
+        ("source", set("IMAGE_SOURCE")),
+        ("revision", set("IMAGE_REVISION")),
+    ];
+    let named = labels
+        .into_iter()
+        .filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?)));
+    named.collect()
+}
+
+/// Fails if the archive is larger than one of the product's images may be.
+fn check_size(file: &Path) -> Result<(), BuildError> {
+    let bytes = std::fs::metadata(file).map_err(Error::from)?.len();
+    if bytes <= MAX_BYTES {
+        return Ok(());
+    }
+    Err(BuildError::TooLarge { file: file.to_owned(), bytes })
+}
+
 /// The text of THIRD-PARTY.txt in the image with the program of that package.
 pub fn notices_of(package: &str) -> Result<String, contents::Error> {
     notices::text(&of_program(package)?, &parts::of_program(package)?)
@@ -182,6 +236,7 @@ fn test_agent(release: &str) -> Built {
         user: Some("0".to_owned()),
         architecture: ARCHITECTURE.to_owned(),
         files: names.map(|name| (name.to_owned(), paths::test_agent())).into(),
+        labels: BTreeMap::new(),
     };
     Built { file: archive(&format!("tetragon-{release}")), image }
 }
@@ -209,4 +264,48 @@ fn build_with(engine: &str, folder: &str, wanted: &Built) -> Result<(), BuildErr
         other => return Err(BuildError::Engine(other.to_owned())),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_of_the_product_says_what_it_is() {
+        let image = PRODUCTS[1].image().image;
+        let label = |key: &str| image.labels[&format!("org.opencontainers.image.{key}")].as_str();
+        assert_eq!(label("title"), "lsm-ready node-probe");
+        assert_eq!((label("version"), label("licenses")), (VERSION, "Apache-2.0"));
+        assert!(!label("description").is_empty());
+    }
+
+    /// Another engine builds the image from the Containerfile.
+    #[test]
+    fn the_containerfiles_set_the_same_labels() {
+        for product in PRODUCTS {
+            let file = paths::workspace().join(product.name).join("Containerfile");
+            let text = std::fs::read_to_string(&file).unwrap();
+            for (key, value) in labels(product.name, product.description) {
+                let is_of_a_release = ["source", "revision"].iter().any(|end| key.ends_with(end));
+                let wanted = format!("{key}=\"{value}\"");
+                assert!(
+                    is_of_a_release || text.contains(&wanted),
+                    "{} lacks {wanted}",
+                    file.display()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_archive_that_is_too_large_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("image.tar");
+        let sized = |bytes| {
+            std::fs::File::create(&file).unwrap().set_len(bytes).unwrap();
+            check_size(&file).map_err(|error| error.to_string())
+        };
+        assert_eq!(sized(MAX_BYTES), Ok(()));
+        assert!(sized(MAX_BYTES + 1).unwrap_err().contains("15000001 bytes"));
+    }
 }

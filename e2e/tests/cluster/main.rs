@@ -7,6 +7,7 @@
 //! log, the test agent) are skipped on another, and print so.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod joins;
 mod nodes;
 mod operator;
 mod policies;

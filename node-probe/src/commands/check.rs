@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use lsm_ready_crds::{Evidence, ExitCode};
 
-use crate::cli::{CheckArgs, Output};
+use crate::cli::{CheckArgs, CheckOutput};
 use crate::facts::{Facts, NodeInfo, OsRelease, read, record};
 use crate::hooks::TrialError;
 use crate::report::hooks::Hooks;
-use crate::report::{Report, replay, text};
+use crate::report::{Report, npd, replay, text};
 use crate::{canary, hooks};
 
 /// Checks once, prints the report, and returns the exit code that says whether the requirement
@@ -91,11 +91,12 @@ fn required_hooks(args: &CheckArgs) -> Option<Hooks> {
     Some(Hooks::of(&args.hooks, &args.sleepable_hooks, &trial))
 }
 
-fn print(report: &Report, output: Output, required: Evidence) -> io::Result<()> {
+fn print(report: &Report, output: CheckOutput, required: Evidence) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match output {
-        Output::Text => write!(stdout, "{}", text::render(report, required))?,
-        Output::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?,
+        CheckOutput::Text => write!(stdout, "{}", text::render(report, required))?,
+        CheckOutput::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?,
+        CheckOutput::Npd => writeln!(stdout, "{}", npd::line(report))?,
     }
     stdout.flush()
 }

@@ -3,15 +3,17 @@
 
 use lsm_ready_crds::node;
 use lsm_ready_crds::{Reason, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A rung, or a fact that explains the rungs.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(into = "node::Check")]
 pub struct Check {
     pub name: &'static str,
     pub outcome: State,
     /// Why it did not pass. `None` if it passed, or if there is no reason to give.
+    #[schemars(with = "Option<String>")]
     pub reason: Option<Reason>,
     /// The raw value, errno or log. Empty if there is nothing to add.
     pub detail: String,

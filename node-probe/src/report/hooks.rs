@@ -7,6 +7,7 @@
 use lsm_ready_crds::hooks::refusal;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{Reason, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::words;
@@ -16,7 +17,7 @@ use crate::hooks::TrialError;
 type Trial = Result<LsmHookProfileSpec, TrialError>;
 
 /// What the hook trial says about required hooks.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Serialize)]
 pub struct Hooks {
     /// How many hooks accept a program. This and the next two are null if the trial failed.
     pub attachable: Option<usize>,
@@ -31,7 +32,7 @@ pub struct Hooks {
 }
 
 /// One required hook.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Serialize)]
 pub struct RequiredHook {
     /// The name as the command line has it.
     pub hook: String,
@@ -40,6 +41,7 @@ pub struct RequiredHook {
     /// Whether the kernel accepts the program.
     pub outcome: State,
     /// Why the outcome is not `Pass`.
+    #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The reason in a sentence, with similar names of hooks.

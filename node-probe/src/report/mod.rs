@@ -4,14 +4,15 @@
 //! serialises as the JSON of `node-probe check` and becomes the status of an LsmNode.
 //!
 //! `diagnose` judges the canary, `replay` judges recorded facts instead, `checks` explains both by
-//! the facts, `hooks` judges required hooks, `bounds` keeps every text within the schema, and
-//! `text` renders the report for people.
+//! the facts, `hooks` judges required hooks, `bounds` keeps every text within the schema, `text`
+//! renders the report for people, and `npd` for node-problem-detector.
 
 use std::time::Duration;
 
 use lsm_ready_crds::consistency::evidence_state;
 use lsm_ready_crds::node::{self, Kernel, LsmNodeStatus, Lsms, Securityfs};
 use lsm_ready_crds::{Evidence, Reason, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::canary::Observed;
@@ -23,6 +24,7 @@ pub mod check;
 pub(crate) mod checks;
 pub mod diagnose;
 pub mod hooks;
+pub mod npd;
 pub mod replay;
 #[cfg(test)]
 mod schema_tests;
@@ -42,14 +44,16 @@ use hooks::Hooks;
 pub const SCHEMA: &str = "lsmready.io/check/v1";
 
 /// One check of this machine.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// Name and version of this form.
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: &'static str,
     /// The highest rung proved.
     pub evidence: Evidence,
     /// Why the evidence is no higher; `CanaryDenied` at the top.
+    #[schemars(with = "String")]
     pub reason: Reason,
     /// The reason in a sentence, with the raw error.
     pub message: String,

@@ -11,6 +11,7 @@ mod chart;
 mod crds;
 mod flood;
 mod helm;
+mod integrations;
 mod leadership;
 mod memory;
 mod operator;

@@ -39,7 +39,7 @@ pub const PROBE: &str = "lsm-ready-probe";
 /// The path of the API group of roles.
 pub const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
 static EXCLUSIVE: Pool<3> = Pool::new();

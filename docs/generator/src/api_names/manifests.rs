@@ -1,7 +1,7 @@
 //! The objects, images, Secrets, paths and folders of config/.
 //!
-//! In: the manifests. Out: a table. Samples are examples and CRDs have a section of their own: both
-//! are left out.
+//! In: the manifests. Out: a table. Samples and integrations are examples, and CRDs have a section
+//! of their own: they are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -82,8 +82,10 @@ fn values_of(text: &str, key: &str) -> Vec<String> {
 
 /// All YAML files below a folder, sorted by path.
 fn list(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let is_left_out =
+        |path: &Path| ["samples", "bases", "integrations"].iter().any(|name| path.ends_with(name));
     for path in files(folder)? {
-        if path.is_dir() && !path.ends_with("samples") && !path.ends_with("bases") {
+        if path.is_dir() && !is_left_out(&path) {
             list(&path, found)?;
         } else if path.extension().is_some_and(|extension| extension == "yaml") {
             found.push(path);

@@ -1,6 +1,7 @@
 //! `rig image`: container images without Docker, as OCI archives. The same input gives the same
 //! bytes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -74,6 +75,7 @@ pub fn run(action: Action) -> Result<ExitCode, Failure> {
                 user: arguments.user,
                 architecture: arguments.arch,
                 files: arguments.files.into_iter().collect(),
+                labels: BTreeMap::new(),
             };
             println!("{}", image.write_file(&arguments.output)?);
         }
