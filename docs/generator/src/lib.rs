@@ -39,7 +39,7 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A file of the site cannot be written.
+    /// A file of the site or of the chart cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         path: PathBuf,
@@ -58,13 +58,6 @@ pub enum Error {
     /// The chart's README lacks a mark between which the table belongs.
     #[error("charts/lsm-ready/README.md: the lines {0:?} are missing")]
     Marks([&'static str; 2]),
-    /// A file of the chart cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
     /// The operator's metrics have no text form.
     #[error("cannot encode the metrics: {0}")]
     Metrics(#[from] std::fmt::Error),

@@ -114,7 +114,7 @@ fn is_yaml_or_json(file: &Path) -> bool {
 
 /// JSON has no comments.
 fn copied(from: &str, text: &str) -> String {
-    if from.ends_with(".json") {
+    if Path::new(from).extension().is_some_and(|extension| extension == "json") {
         return text.to_owned();
     }
     format!("# Copied from {from} by `make chart`. Do not edit.\n{text}")
