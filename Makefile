@@ -86,6 +86,29 @@ test-tetragon: images rig ## Tetragon's failure and its repair (AGENT=real TETRA
 	$(TEST) --test tetragon --no-run
 	$(ON_A_CLUSTER) $(TEST) --test tetragon -- --test-threads=1
 
+# The packages of npm, by the versions and checksums of package-lock.json.
+BROWSER := target/browser
+CHROMIUM ?= /usr/bin/chromium
+.PHONY: browser report-pages
+browser:
+	@e2e/prerequisites.sh browser
+
+$(BROWSER)/node_modules/.package-lock.json: kubectl-lsm/tests/browser/package-lock.json | browser
+	mkdir -p $(BROWSER)
+	cp kubectl-lsm/tests/browser/.npmrc kubectl-lsm/tests/browser/*.json $(BROWSER)
+	npm ci --silent --prefix $(BROWSER)
+
+report-pages: prerequisites browser $(BROWSER)/node_modules/.package-lock.json
+	cargo run -q -p kubectl-lsm --example report -- target/report
+	cp kubectl-lsm/tests/browser/*.js $(BROWSER)
+
+test-report: report-pages ## The HTML report in Chromium: layout, axe, keyboard, hostile texts, 5,000 nodes
+	REPORTS=$(CURDIR)/target/report CHROMIUM=$(CHROMIUM) node --test --test-reporter spec $(BROWSER)/report.test.js
+
+report-pictures: report-pages ## The pictures of the report in docs/images, of a fleet that is not there
+	mkdir -p docs/images
+	REPORTS=$(CURDIR)/target/report PICTURES=docs/images CHROMIUM=$(CHROMIUM) node $(BROWSER)/pictures.js
+
 test-reproducible: images ## A second build of our own crates, elsewhere, has the same images
 	release/reproduce.sh
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks for everything that the rig needs, and installs the Debian or Ubuntu packages that are
 # missing. With the argument arm64 it does so for the packages that only virtual machines of arm64
-# need.
+# need, and with browser for those that only the tests of the report in a browser need.
 #
 # As root it prints what it is going to install and installs it. Other users get the command, and
 # exit code 1. Rust and Go are not installed: the script only checks that they are there. When
@@ -15,9 +15,14 @@ packages='containerd runc containernetworking-plugins iproute2 iptables nftables
 qemu-system-x86 e2fsprogs busybox-static cpio xz-utils
 gcc libc6-dev'
 # A machine of another architecture, and compiling for it.
-case ${1:-} in arm64) packages='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross' ;; esac
+case ${1:-} in
+arm64) packages='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross' ;;
+browser) packages='chromium fonts-dejavu-core' ;;
+esac
 
 have() { command -v "$1" >/dev/null 2>&1; }
+# Node.js may come from elsewhere than Debian, and brings npm with it then.
+[ "${1:-}" != browser ] || { have node && have npm; } || packages="$packages nodejs npm"
 
 missing=
 have cargo || missing="$missing

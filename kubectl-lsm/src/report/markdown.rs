@@ -12,7 +12,7 @@ use crate::fleet::{ConditionRow, Fleet};
 
 /// Nodes in the table of those that are not ready. Pages that show Markdown have limits too.
 const NODES: usize = 500;
-/// Groups in a table by kernel, pool or zone.
+/// Rows in a table by reason, kernel, pool or zone.
 const GROUPS: usize = 50;
 const MAX_CHARS: usize = 1024;
 
@@ -49,12 +49,14 @@ pub fn markdown(fleet: &Fleet) -> String {
 /// that a reader that knows no backslashes makes no HTML of them.
 pub fn text(text: &str) -> String {
     let mut escaped = String::new();
-    for letter in printable(text, MAX_CHARS).chars() {
+    for letter in printable(text, MAX_CHARS).trim().chars() {
         match letter {
             '<' => escaped.push_str("&lt;"),
             '&' => escaped.push_str("&amp;"),
             // Marks that mean nothing inside of a line.
-            ',' | '-' | '/' | '=' | '%' | ';' | '"' | '\'' | '?' => escaped.push(letter),
+            ',' | '/' | '%' | ';' | '"' | '\'' | '?' => escaped.push(letter),
+            // At the beginning of a line these would make a list, a rule or a heading.
+            '-' | '=' if !escaped.is_empty() => escaped.push(letter),
             _ if letter.is_ascii_punctuation() => escaped.extend(['\\', letter]),
             _ => escaped.push(letter),
         }
@@ -75,7 +77,7 @@ fn table(title: &str, headings: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 fn reasons(summary: &Summary) -> String {
-    let rows: Vec<Vec<String>> = summary.reasons.iter().map(reason).collect();
+    let rows: Vec<Vec<String>> = summary.reasons.iter().take(GROUPS).map(reason).collect();
     table("Reasons", &["Reason", "State", "Nodes", "What to do"], &rows)
 }
 
@@ -143,7 +145,7 @@ fn agents(fleet: &Fleet) -> String {
             let version = text(agent.version.as_deref().unwrap_or("not known"));
             let pods = format!("{}/{}", agent.pods_ready, agent.pods_wanted);
             let conditions: Vec<String> = agent.conditions.iter().map(condition).collect();
-            vec![name, version, pods, conditions.join("<br>")]
+            vec![name, version, pods, conditions.join("; ")]
         })
         .collect();
     table("Tetragon’s agents", &["DaemonSet", "Release", "Ready pods", "Conditions"], &rows)

@@ -1,7 +1,7 @@
 //! `report`: the fleet as a page for people, as Markdown and as JSON.
 //!
-//! In: a [`Fleet`]. Out: one text. The same fleet always gives the same bytes: there is no clock and
-//! no randomness here.
+//! In: a [`Fleet`]. Out: one text. The same fleet always gives the same bytes: there is no clock
+//! and no randomness here.
 //!
 //! ## Guarantees
 //! Texts of the fleet come from nodes and people, so nothing trusts them. In the page they are

@@ -6,13 +6,14 @@ use crate::report::summary::Tally;
 /// A part that is not empty is at least this wide, in thousandths, so that it can be seen.
 const LEAST: usize = 6;
 
-/// The bar, for eyes only. The numbers stand beside it as text. Attributes and not styles give the
-/// widths, because the page's security policy allows no styles in attributes.
-pub fn bar<'a>(part: &'a mut Markup, tally: Tally) -> &'a mut Markup {
+/// The bar, for eyes only, of a width that stands for `whole` nodes. The numbers stand beside it as
+/// text. Attributes and not styles give the widths, because the page's security policy allows no
+/// styles in attributes.
+pub fn bar(part: &mut Markup, tally: Tally, whole: usize) -> &mut Markup {
     part.raw("<svg class=\"bar\" aria-hidden=\"true\" focusable=\"false\">");
     part.raw("<rect width=\"100%\" height=\"100%\"/>");
     let mut start = 0;
-    for (state, width) in Tally::STATES.into_iter().zip(widths(tally)) {
+    for (state, width) in Tally::STATES.into_iter().zip(widths(tally, whole)) {
         if width > 0 {
             part.raw("<rect class=\"").class(state).raw("\" x=\"").per_mille(start);
             part.raw("\" width=\"").per_mille(width).raw("\" height=\"100%\"/>");
@@ -22,20 +23,17 @@ pub fn bar<'a>(part: &'a mut Markup, tally: Tally) -> &'a mut Markup {
     part.raw("</svg>")
 }
 
-/// Widths in thousandths, which are 1,000 together, or all 0 without nodes.
-fn widths(tally: Tally) -> [usize; 3] {
-    let total = tally.total();
+/// Widths in thousandths of the bar.
+fn widths(tally: Tally, whole: usize) -> [usize; 3] {
+    let share = |count: usize| (count * 1000).checked_div(whole).unwrap_or_default();
     let mut widths = Tally::STATES.map(|state| {
         let count = tally.of(state);
-        let least = if count == 0 { 0 } else { LEAST };
-        (count * 1000).checked_div(total).unwrap_or_default().max(least)
+        if count == 0 { 0 } else { share(count).max(LEAST) }
     });
     // The widest part gives or takes what rounding left.
-    if let Some(widest) = (0..widths.len()).max_by_key(|index| widths[*index])
-        && total > 0
-    {
+    if let Some(widest) = (0..widths.len()).max_by_key(|index| widths[*index]) {
         let others = widths.iter().sum::<usize>() - widths[widest];
-        widths[widest] = 1000 - others;
+        widths[widest] = share(tally.total()).saturating_sub(others).max(widths[widest].min(LEAST));
     }
     widths
 }
@@ -48,15 +46,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_bar_is_full_and_shows_each_state_that_a_node_has(
-            ready in 0_usize..30_000, not_ready in 0_usize..30_000, unknown in 0_usize..3
+        fn a_bar_shows_each_state_that_a_node_has_and_is_full_for_all_nodes(
+            ready in 0_usize..30_000, not_ready in 0_usize..30_000, unknown in 0_usize..3,
+            others in 0_usize..90_000
         ) {
             let tally = Tally { ready, not_ready, unknown };
-            let widths = widths(tally);
-            prop_assert_eq!(widths.iter().sum::<usize>(), if tally.total() == 0 { 0 } else { 1000 });
-            for (state, width) in Tally::STATES.into_iter().zip(widths) {
-                prop_assert_eq!(width == 0, tally.of(state) == 0);
+            for whole in [tally.total(), tally.total() + others] {
+                let widths = widths(tally, whole);
+                for (state, width) in Tally::STATES.into_iter().zip(widths) {
+                    prop_assert_eq!(width == 0, tally.of(state) == 0);
+                }
+                prop_assert!(widths.iter().sum::<usize>() <= 1000);
             }
+            let full = widths(tally, tally.total()).iter().sum::<usize>();
+            prop_assert_eq!(full, if tally.total() == 0 { 0 } else { 1000 });
         }
     }
 }

@@ -9,7 +9,7 @@ use lsm_ready_crds::text::printable;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::fleet::{CheckRow, NodePolicyRow, NodeRow, Shown};
+use crate::fleet::{CheckRow, NodePolicyRow, NodeRow, Shown, VerdictRow};
 use crate::report::summary::evidence;
 
 /// Longer texts are cut.
@@ -99,7 +99,8 @@ impl<T: Clone + Eq + Hash> Shared<T> {
 
 struct Tables {
     texts: Shared<String>,
-    bytes: usize,
+    /// Bytes that texts may still have.
+    room: usize,
     checks: Shared<Vec<[usize; 5]>>,
     policies: Shared<Vec<[usize; 5]>>,
 }
@@ -108,7 +109,7 @@ impl Default for Tables {
     fn default() -> Self {
         let mut texts = Shared::default();
         texts.add(String::new());
-        Self { texts, bytes: 0, checks: Shared::default(), policies: Shared::default() }
+        Self { texts, room: MAX_BYTES, checks: Shared::default(), policies: Shared::default() }
     }
 }
 
@@ -118,10 +119,10 @@ impl Tables {
         if let Some(index) = self.texts.index.get(&text) {
             return *index;
         }
-        if self.bytes + text.len() > MAX_BYTES {
+        let Some(room) = self.room.checked_sub(text.len()) else {
             return self.texts.add(LEFT_OUT.to_owned());
-        }
-        self.bytes += text.len();
+        };
+        self.room = room;
         self.texts.add(text)
     }
 
@@ -139,11 +140,11 @@ impl Tables {
         self.checks.add(list)
     }
 
-    fn policies(&mut self, policies: &[NodePolicyRow]) -> usize {
-        let list = policies.iter().map(|NodePolicyRow { policy, verdict, .. }| {
-            let texts = [policy, &verdict.reason, &verdict.message, &verdict.fix];
-            let texts = texts.map(|text| self.text(text));
-            [texts[0], number(verdict.state), texts[1], texts[2], texts[3]]
+    fn policies(&mut self, node: &NodeRow) -> usize {
+        let list = node.policies.iter().map(|row| {
+            let VerdictRow { state, reason, message, fix } = whole_verdict(row, &node.shown);
+            let texts = [&row.policy, &reason, &message, &fix].map(|text| self.text(text));
+            [texts[0], number(state), texts[1], texts[2], texts[3]]
         });
         let list = list.collect();
         self.policies.add(list)
@@ -172,10 +173,32 @@ impl Tables {
             json!(u8::from(node.is_silent)),
             json!(self.checks(&node.rungs)),
             json!(self.checks(&node.checks)),
-            json!(self.policies(&node.policies)),
+            json!(self.policies(node)),
             json!(self.text(&shown(&node.shown))),
         ]
     }
+}
+
+/// What a policy says about a node. Where it also requires what TracingPolicies require, only the
+/// operator knows all of it, and the Node's label has its answer: without one the node is not shown
+/// as ready.
+fn whole_verdict(row: &NodePolicyRow, shown: &Shown) -> VerdictRow {
+    let mut verdict = row.verdict.clone();
+    if row.has_tracing_policies {
+        let label = shown.policies.get(&row.policy).map_or("", String::as_str);
+        verdict.state = verdict.state.worst(match label {
+            "ready" => State::Ready,
+            "not-ready" => State::NotReady,
+            _ => State::Unknown,
+        });
+        let label = if label.is_empty() { "not there" } else { label };
+        verdict.message = format!(
+            "{}. The policy also requires what its TracingPolicies require; the Node's label, \
+             which includes that, is {label}",
+            verdict.message
+        );
+    }
+    verdict
 }
 
 /// The index of the state in the script's lists.
@@ -196,4 +219,43 @@ fn shown(shown: &Shown) -> String {
     let condition = shown.condition.iter();
     let condition = condition.map(|one| format!("condition {}={}", one.type_, one.status));
     bpf.chain(policies).chain(taints).chain(condition).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_stored_once_and_an_empty_one_is_the_first() {
+        let mut tables = Tables::default();
+        assert_eq!(tables.text(""), 0);
+        let [one, other, again] = ["one", "other", "one"].map(|text| tables.text(text));
+        assert_eq!((one, other, again), (1, 2, 1));
+        assert_eq!(tables.texts.list, ["", "one", "other"]);
+    }
+
+    #[test]
+    fn texts_that_are_too_large_together_are_left_out_and_known_ones_stay() {
+        let mut tables = Tables { room: 10, ..Tables::default() };
+        let known = tables.text("0123456");
+        for text in ["abcdefg", "hijklmn"] {
+            let index = tables.text(text);
+            assert_eq!(tables.texts.list[index], LEFT_OUT);
+        }
+        assert_eq!(tables.text("0123456"), known);
+    }
+
+    #[test]
+    fn a_policy_that_requires_more_than_the_report_shows_is_ready_only_by_the_nodes_label() {
+        let mut fleet = crate::report::fixture::fleet(1);
+        let node = &mut fleet.nodes[0];
+        node.policies[0].has_tracing_policies = true;
+        let policy = node.policies[0].policy.clone();
+        for (label, state) in [("ready", 0), ("not-ready", 1), ("unknown", 2), ("", 2)] {
+            node.shown.policies.insert(policy.clone(), label.to_owned());
+            let mut tables = Tables::default();
+            tables.node(node);
+            assert_eq!(tables.policies.list[0][0][1], state, "{label:?}");
+        }
+    }
 }

@@ -5,17 +5,21 @@ use lsm_ready_crds::State;
 use lsm_ready_crds::reason::Reason;
 
 use super::bar::bar;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, NodeRow};
 use crate::report::markup::Markup;
 use crate::report::summary::{Group, Summary, Tally};
 
 /// Groups in one picture. The smaller ones are one line.
 const GROUPS: usize = 12;
+/// Reasons that are listed. There are fewer, unless nodes make up codes.
+const REASONS: usize = 60;
 
 pub fn overview<'a>(part: &'a mut Markup, fleet: &Fleet, summary: &Summary) -> &'a mut Markup {
     for note in &fleet.notes {
         part.raw("<p class=\"note\">").text(note).raw("</p>\n");
     }
+    silent(part, fleet);
+    differing(part, fleet);
     let all = summary.all;
     if all.total() == 0 {
         return part.raw("<p class=\"card\">No Linux node was found.</p>");
@@ -23,11 +27,40 @@ pub fn overview<'a>(part: &'a mut Markup, fleet: &Fleet, summary: &Summary) -> &
     part.raw("<div class=\"card overview\"><p class=\"answer\"><b>").number(all.ready);
     part.raw("</b> of ").number(all.total());
     part.raw(if all.total() == 1 { " node can deny.</p>\n" } else { " nodes can deny.</p>\n" });
-    bar(part, all).raw("\n<ul class=\"tiles\">\n");
+    bar(part, all, all.total()).raw("\n<ul class=\"tiles\">\n");
     for state in Tally::STATES {
         tile(part, state, all);
     }
     part.raw("</ul></div>")
+}
+
+/// Tells about probes that do not renew their reports, because their nodes look as they did.
+fn silent(part: &mut Markup, fleet: &Fleet) {
+    let silent = fleet.nodes.iter().filter(|node| node.is_silent).count();
+    if silent > 0 {
+        part.raw("<p class=\"note\">").number(silent);
+        part.raw(if silent == 1 { " probe is" } else { " probes are" });
+        part.raw(" silent. The state of such a node is that of its last report.</p>\n");
+    }
+}
+
+/// Tells about Nodes whose label is not what their report says.
+fn differing(part: &mut Markup, fleet: &Fleet) {
+    let differs = |node: &&NodeRow| {
+        let label = match node.verdict.state {
+            State::Ready => "true",
+            State::NotReady => "false",
+            State::Unknown => "unknown",
+        };
+        node.shown.bpf.as_deref().is_some_and(|shown| shown != label)
+    };
+    let differing = fleet.nodes.iter().filter(differs).count();
+    if differing > 0 {
+        part.raw("<p class=\"note\">").number(differing);
+        part.raw(if differing == 1 { " Node has" } else { " Nodes have" });
+        part.raw(" a label that differs from the report. The circuit breaker may hold changes, ");
+        part.raw("or the operator does not run.</p>\n");
+    }
 }
 
 fn tile(part: &mut Markup, state: State, all: Tally) {
@@ -49,8 +82,12 @@ pub fn reasons<'a>(part: &'a mut Markup, summary: &Summary) -> &'a mut Markup {
         return part.raw("<p class=\"card\">There is no node.</p>");
     }
     part.raw("<ul class=\"reasons\">\n");
-    for group in &summary.reasons {
+    for group in summary.reasons.iter().take(REASONS) {
         reason(part, group, summary.all.total());
+    }
+    let others = summary.reasons.len().saturating_sub(REASONS);
+    if others > 0 {
+        part.raw("<li>").number(others).raw(" other reasons are in the table of nodes.</li>");
     }
     part.raw("</ul>")
 }
@@ -66,27 +103,11 @@ fn reason(part: &mut Markup, group: &Group, total: usize) {
     }
     let count = group.tally.total();
     part.raw("</div><div class=\"count\">");
-    bar_of_share(part, group.tally, total);
+    bar(part, group.tally, total);
     part.raw("<span>").number(count).raw(if count == 1 { " node" } else { " nodes" });
     part.raw("</span></div><div class=\"text\">");
     explanation(part, group);
     part.raw("</div></li>\n");
-}
-
-/// A bar whose whole width is the fleet.
-fn bar_of_share(part: &mut Markup, tally: Tally, total: usize) {
-    part.raw("<svg class=\"bar\" aria-hidden=\"true\" focusable=\"false\">");
-    part.raw("<rect width=\"100%\" height=\"100%\"/>");
-    let mut start = 0;
-    for state in Tally::STATES {
-        let width = share(tally.of(state), total);
-        if width > 0 {
-            part.raw("<rect class=\"").class(state).raw("\" x=\"").per_mille(start);
-            part.raw("\" width=\"").per_mille(width.max(6)).raw("\" height=\"100%\"/>");
-        }
-        start += width;
-    }
-    part.raw("</svg>");
 }
 
 /// What the reason means in general. The texts are our own: a fix that one node reports is shown
@@ -143,7 +164,10 @@ fn picture<'a>(part: &'a mut Markup, picture: &Picture) -> &'a mut Markup {
 
 fn numbers(part: &mut Markup, tally: Tally) {
     part.raw("<td>");
-    bar(part, tally).raw("</td><td class=\"number\">").number(tally.ready).raw(" / ");
+    bar(part, tally, tally.total())
+        .raw("</td><td class=\"number\">")
+        .number(tally.ready)
+        .raw(" / ");
     part.number(tally.total()).raw("</td></tr>\n");
 }
 

@@ -1,8 +1,9 @@
-// Fills the table of nodes from the data of this page. Every text goes in by textContent, so no
+// Fills the table of nodes from the data of this page. Every text goes in as a text node, so no
 // text can become markup. The address after # holds search and filters, so it can be shared.
 'use strict';
 (() => {
   const ROWS = 100; // rows that are added at a time
+  const OPTIONS = 200; // values of one filter: the most frequent ones
   const PRINTED = 300; // nodes that are printed with everything that is known of them
   const STATES = ['ready', 'not ready', 'unknown'];
   const CLASSES = ['ready', 'not-ready', 'unknown'];
@@ -79,7 +80,7 @@
       counts.set(value, (counts.get(value) || 0) + 1);
     }
     const values = [...counts].sort((one, other) => other[1] - one[1]);
-    const options = values.map(([value, count]) =>
+    const options = values.slice(0, OPTIONS).map(([value, count]) =>
       new Option(`${value || '(not known)'} · ${number(count)}`, `=${value}`));
     form.elements[name].append(new Option('all', ''), ...options);
   }
@@ -90,8 +91,11 @@
     const wanted = new URLSearchParams(location.hash.slice(1));
     if (![...FILTERS, 'search'].some((name) => wanted.has(name))) return false;
     for (const name of FILTERS) {
-      form.elements[name].value = wanted.has(name) ? `=${wanted.get(name)}` : '';
-      if (form.elements[name].selectedIndex < 0) form.elements[name].value = '';
+      const field = form.elements[name];
+      const value = wanted.has(name) ? `=${wanted.get(name)}` : '';
+      field.value = value;
+      // An address can name a value that is too rare for the list, or one of another report.
+      if (field.selectedIndex < 0) field.append(new Option(value.slice(1), value, false, true));
     }
     form.elements.search.value = wanted.get('search') || '';
     return true;
@@ -230,7 +234,7 @@
     const below = make('div', 'all',
       ...(data.policies[node[columns.policies]].length
         ? part('Policies that select it', policies(node)) : []),
-      ...part('Checks', checks(node)));
+      ...(data.checks[node[columns.checks]].length ? part('Checks', checks(node)) : []));
     const cell = make('td', '', make('div', 'why', left, right, below));
     cell.colSpan = 7;
     return make('tr', 'detail', cell);

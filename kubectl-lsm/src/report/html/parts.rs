@@ -32,7 +32,7 @@ pub fn policies<'a>(part: &'a mut Markup, fleet: &Fleet) -> &'a mut Markup {
         self::policy(part, policy);
     }
     if fleet.policies.is_empty() {
-        part.raw("<p class=\"card\">There is no LsmPolicy, so no node gets a policy’s label.</p>");
+        part.raw("<p class=\"card\">There is no LsmPolicy, so no node has a label of one.</p>");
     }
     part
 }
@@ -40,7 +40,8 @@ pub fn policies<'a>(part: &'a mut Markup, fleet: &Fleet) -> &'a mut Markup {
 fn policy(part: &mut Markup, policy: &PolicyRow) {
     let ready = policy.conditions.iter().find(|one| one.type_ == "Ready");
     head(part, &policy.name, ready);
-    bar(part, tally(policy.counts));
+    let tally = tally(policy.counts);
+    bar(part, tally, tally.total());
     part.raw("<dl class=\"facts\">");
     fact(part, "Nodes", &counts(policy.counts));
     fact(part, "Required", &policy.min_ready);
