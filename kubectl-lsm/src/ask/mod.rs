@@ -13,7 +13,7 @@ use lsm_ready_crds::{ExitCode, State};
 use crate::fleet::Counts;
 
 /// Names in a line, at most.
-const MAX_NAMES: usize = 5;
+const MAX_NAMES: usize = 3;
 
 /// The first names, and how many more there are.
 fn names<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {

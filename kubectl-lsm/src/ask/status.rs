@@ -222,7 +222,7 @@ fn policy_row(policy: &PolicyRow) -> [Cell; 5] {
 fn agent_row(agent: &AgentRow) -> [Cell; 4] {
     let mounted = agent.conditions.iter().find(|found| found.type_ == SECURITYFS_MOUNTED);
     let mounted = mounted.map_or_else(
-        || Cell::from("no policy names it"),
+        || Cell::from(if agent.policies.is_empty() { "no policy names it" } else { "unknown" }),
         |found: &ConditionRow| Cell::toned(&*found.reason, Tone::of_status(&found.status)),
     );
     let pods = if agent.is_missing {

@@ -136,9 +136,13 @@ impl Why {
 
     fn report(&self) -> String {
         let node = &self.node;
-        let Some(seconds) = node.age_seconds else { return "none".to_owned() };
+        if node.probe_version.is_empty() {
+            return "none".to_owned();
+        }
+        let age =
+            node.age_seconds.map_or_else(|| "of unknown age".to_owned(), |of| age(of) + " old");
         let silent = if node.is_silent { "; the probe is silent" } else { "" };
-        format!("{} old, by probe {}{silent}", age(seconds), node.probe_version)
+        format!("{age}, by probe {}{silent}", node.probe_version)
     }
 
     /// The rungs and the checks.

@@ -68,6 +68,8 @@ fn answer(code: u16, message: &str) -> DryRun {
     let message = truncate(&printable(message, usize::MAX), MAX_MESSAGE_CHARS);
     match code {
         400 | 422 => DryRun::Refused(message),
+        // So does an API server answer that finds a field which its schema does not have.
+        500 if message.contains("field not declared in schema") => DryRun::Refused(message),
         _ => DryRun::NotAsked(message),
     }
 }
@@ -81,6 +83,8 @@ mod tests {
         for code in [400, 422] {
             assert_eq!(answer(code, "no\nway"), DryRun::Refused("no⏎way".to_owned()), "{code}");
         }
+        let unknown_field = ".spec.strange: field not declared in schema";
+        assert!(matches!(answer(500, unknown_field), DryRun::Refused(_)));
         for code in [401, 403, 404, 409, 500, 503] {
             assert!(matches!(answer(code, ""), DryRun::NotAsked(_)), "{code}");
         }
