@@ -95,7 +95,8 @@ fn copy_linked(root: &Path, to: &Path, page: &str) -> Result<(), Error> {
         let index = copied.join("index.html");
         if from.is_dir() && !target.is_empty() && !index.exists() {
             copy_folder(&from, &copied)?;
-            put(&index, listing(&target, &files(&from)?))?;
+            let shown: Vec<_> = files(&from)?.into_iter().filter(|path| path.is_file()).collect();
+            put(&index, listing(&target, &shown))?;
         }
     }
     Ok(())
