@@ -122,7 +122,7 @@ fn states() -> Vec<State> {
         state(
             "held",
             with_tetragon("held", json!({})),
-            ["InProgress", "InProgress", "Suspended", "Held: "],
+            ["Failed", "Failed", "Suspended", "Held: "],
         ),
         state(
             "window",
