@@ -83,6 +83,7 @@ impl Operator {
     }
 
     /// The port on loopback at which it serves its metrics.
+    #[allow(dead_code, reason = "only the tests with a real Prometheus use it")]
     pub fn port(&self) -> u16 {
         self.port
     }

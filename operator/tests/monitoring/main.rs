@@ -3,7 +3,7 @@
 //!
 //! In: the programs of `rig api build --monitoring`, a real API server, and the operator's own
 //! process. Nothing here is installed from the network.
-#![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
 mod dashboard;
 mod drift;

@@ -63,7 +63,8 @@ impl Prometheus {
 
     /// The series that an expression has now. An error is what Prometheus says of the expression.
     pub async fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
-        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded =
+            expression.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
         let data = self.get(&format!("/api/v1/query?query={encoded}")).await?;
         Ok(data["result"].as_array().cloned().unwrap_or_default())
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::releases::release;
 use crate::server::{create_node, done};
 
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 const POLICIES: &str = "/apis/lsmready.io/v1alpha1/lsmpolicies";
 
 /// A file of `config/`.

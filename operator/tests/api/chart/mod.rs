@@ -72,7 +72,7 @@ async fn the_notes_have_a_policy_that_the_api_server_takes() {
         // The policy as it is, and with its taint.
         for policy in [policy.to_owned(), policy.replace("# taint:", "taint:")] {
             let mut policy: Value = serde_saphyr::from_str(&policy).expect(&policy);
-            scene.until_served().await;
+            scene.until_served();
             let path = "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce";
             policy["metadata"] = json!({"name": "enforce"});
             done(&scene.admin, "APPLY", path, &policy).await;

@@ -139,7 +139,7 @@ impl Scene {
     }
 
     /// Waits until the API server serves our kinds.
-    pub async fn until_served(&self) {
+    pub fn until_served(&self) {
         let mut wait = vec!["wait", "--for=condition=Established", "--timeout=30s"];
         wait.extend(CRDS);
         self.kubectl(&wait);
@@ -149,7 +149,7 @@ impl Scene {
 
     /// Writes the report of a node that can deny, as its probe does.
     pub async fn report(&self, node: &str) {
-        self.until_served().await;
+        self.until_served();
         let path = format!("/apis/lsmready.io/v1alpha1/lsmnodes/{node}");
         let report = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode"});
         let mut status = serde_json::to_value(fixture::denied("1")).unwrap();
@@ -187,7 +187,7 @@ impl Scene {
 
     /// Has the operator write all that it can write, and returns when it has.
     pub async fn work(&mut self) {
-        self.until_served().await;
+        self.until_served();
         let taint = json!({"effect": "NoSchedule", "rollout": "AllAtOnce"});
         let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
             "spec": {"taint": taint, "tetragon": {}}});

@@ -109,7 +109,7 @@ async fn where_no_pod_can_start_uninstalling_ends_in_time_and_goes_on_without_th
         assert!(text.contains(deadline));
         std::fs::write(&template, text.replace(deadline, "activeDeadlineSeconds: 3")).unwrap();
         scene.helm_with(&chart, &with(&INSTALL, &["--set", "crds.keep=false"])).unwrap();
-        scene.until_served().await;
+        scene.until_served();
         let begun = Instant::now();
         let error = scene.try_helm(&UNINSTALL).unwrap_err();
         assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
