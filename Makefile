@@ -29,8 +29,8 @@ FIRST      ?= 1000000
 UNIT_CRATES := crds tetragon cleanup kubectl-lsm node-probe e2e/agent docs/generator
 UNIT_FILES := $(wildcard $(UNIT_CRATES:%=%/tests/*.rs) $(UNIT_CRATES:%=%/tests/*/main.rs) \
 	operator/tests/tetragon_client*.rs operator/tests/tetragon_client*/main.rs)
-# Of these, two need an API server.
-UNIT_TESTS := $(filter-out api cleanup,$(sort $(basename $(notdir $(patsubst %/main.rs,%,$(UNIT_FILES))))))
+# Of these, three need an API server.
+UNIT_TESTS := $(filter-out api cleanup fleet,$(sort $(basename $(notdir $(patsubst %/main.rs,%,$(UNIT_FILES))))))
 
 ##@ See it
 .PHONY: demo
@@ -68,7 +68,7 @@ mutants: prerequisites ## Puts mistakes into a copy of the operator: the simulat
 
 test-api: rig ## CEL, admission, RBAC, field ownership and the Helm chart on a real API server
 	$(RIG) api build --helm
-	$(TEST) --test api_server --test api --test cleanup --test chart -- --test-threads=16
+	$(TEST) --test api_server --test api --test cleanup --test chart --test fleet -- --test-threads=16
 
 test-monitoring: rig ## Metrics, alerts and dashboard with a real Prometheus; what Argo CD and Flux say of our objects
 	$(RIG) api build --monitoring
@@ -162,6 +162,7 @@ docs: ## Pages and files that follow from the code: docs/, the chart's copies, i
 chart: docs rig ## charts/lsm-ready with its copies of config/, as a package in target/chart
 	@$(RIG) api build --helm
 	target/e2e/bin/helm4/helm package charts/lsm-ready --destination target/chart
+
 site: ## The pages as a site: target/site (builds mdBook the first time, some minutes)
 	docs/site.sh
 

@@ -14,9 +14,11 @@ use sources::{Tree, is_page};
 const UNINSTALL: &str = "operator/tests/api/uninstall/mod.rs";
 const PREFLIGHT: &str = "kubectl-lsm/tests/preflight/main.rs";
 const CLEANUP: &str = "kubectl-lsm/tests/cleanup.rs";
+const FLEET: &str = "kubectl-lsm/tests/fleet/main.rs";
+const HELM: &str = "operator/tests/api/chart/upgrade.rs";
 
 /// The beginning of a command, and the file and the words in it by which a test runs it.
-const RUN_BY: [(&str, &str, &str); 20] = [
+const RUN_BY: [(&str, &str, &str); 29] = [
     ("make test", ".ci/run", "exec make test"),
     ("make demo", "e2e/src/bin/rig/bench_demo.rs", "join(\"demo.sh\")"),
     ("make images", "Makefile", "test-cluster: images rig"),
@@ -38,6 +40,15 @@ const RUN_BY: [(&str, &str, &str); 20] = [
     ("kubectl get ", "e2e/demo.sh", "show kubectl get"),
     ("kubectl describe ", "e2e/demo.sh", "kubectl get lsmpolicy"),
     ("kubectl annotate lsmpolicy", "operator/tests/api/breaker.rs", "[\"annotate\", \"lsmpolicy\""),
+    ("kubectl lsm-ready status", FLEET, "[\"status\"]"),
+    ("kubectl lsm-ready why", FLEET, "[\"why\", name]"),
+    ("kubectl lsm-ready nodes", FLEET, "[\"nodes\", \"-l\""),
+    ("kubectl lsm-ready drill", FLEET, "[\"drill\", \"file_open\""),
+    ("helm install lsm-ready charts/lsm-ready", HELM, "\"install\", \"lsm-ready\", \"CHART\""),
+    ("helm upgrade lsm-ready charts/lsm-ready", HELM, "\"upgrade\", \"lsm-ready\", \"CHART\""),
+    ("helm rollback lsm-ready", HELM, "\"rollback\", \"lsm-ready\""),
+    ("helm uninstall lsm-ready", HELM, "\"uninstall\", \"lsm-ready\""),
+    ("helm test lsm-ready", "operator/tests/api/chart/mod.rs", "\"test\", \"lsm-ready\""),
     ("kubectl lsm-ready preflight", PREFLIGHT, "fn each_result_has_its_exit_code"),
     (
         "kubectl lsm-ready cleanup",

@@ -32,10 +32,10 @@ pub struct Page {
     pub text: String,
 }
 
-/// The operator that was built for these tests, or that of `LSM_READY_OPERATOR`, for measurements.
+/// The operator that was built for these tests, or that of `FLOOD_OPERATOR`, for measurements.
 pub fn program() -> PathBuf {
     let built = || PathBuf::from(env!("CARGO_BIN_EXE_operator"));
-    std::env::var_os("LSM_READY_OPERATOR").map_or_else(built, PathBuf::from)
+    std::env::var_os("FLOOD_OPERATOR").map_or_else(built, PathBuf::from)
 }
 
 impl Operator {

@@ -29,7 +29,7 @@ async fn each_agent_is_asked_once_and_every_policy_gets_its_answer() {
     assert!(queued(&mut fixture).is_empty());
     let text = fixture.ctx.metrics.encode().unwrap();
     assert!(
-        text.contains(r#"lsm_ready_agents_asked_total{how="grpc",outcome="answered"} 3"#),
+        text.contains(r#"lsm_ready_agents_asked_total{protocol="grpc",outcome="answered"} 3"#),
         "{text}"
     );
 }

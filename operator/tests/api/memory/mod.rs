@@ -5,7 +5,7 @@
 //! lists all of them. docs/limits.md has the figures of the measurement:
 //!
 //! ```text
-//! LSM_READY_NODES=1000 cargo test --workspace --test api -- --ignored --nocapture each_attack
+//! FLOOD_NODES=1000 cargo test --workspace --test api -- --ignored --nocapture each_attack
 //! ```
 
 mod attacks;
@@ -130,7 +130,7 @@ async fn floods_do_not_fill_the_operators_memory() {
 }
 
 fn nodes() -> usize {
-    std::env::var("LSM_READY_NODES").map_or(1_000, |nodes| nodes.parse().unwrap())
+    std::env::var("FLOOD_NODES").map_or(1_000, |nodes| nodes.parse().unwrap())
 }
 
 /// Creates the nodes of a cluster, with the hook profile of one kernel and a report of each.
@@ -155,7 +155,7 @@ async fn create_cluster(server: &ApiServer, client: &Client) {
         .await;
 }
 
-/// Prints a row of the table for each attack. `LSM_READY_ATTACKS=3,4` measures only these.
+/// Prints a row of the table for each attack. `FLOODS=3,4` measures only these.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement of many minutes"]
 async fn each_attack_leaves_the_operators_memory_below_its_limit() {
@@ -165,7 +165,7 @@ async fn each_attack_leaves_the_operators_memory_below_its_limit() {
     create_cluster(&server, &client).await;
     let usual = measure(&server, &client, async |_| ()).await;
     println!("| nothing | | {usual} |");
-    let chosen = std::env::var("LSM_READY_ATTACKS").ok();
+    let chosen = std::env::var("FLOODS").ok();
     let is_chosen = |number: usize| {
         chosen.as_ref().is_none_or(|all| all.split(',').any(|one| one == number.to_string()))
     };
