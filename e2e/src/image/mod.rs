@@ -12,13 +12,15 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// What goes wrong with an image.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +68,9 @@ pub struct Image {
 impl Image {
     /// Writes the archive and returns the digest of its manifest.
     pub fn write(&self, output: impl Write) -> Result<String, Error> {
-        let layer = self.layer()?;
-        let layer = Blob::new(LAYER, layer);
-        let config = Blob::json(CONFIG, &self.config(&layer));
+        let contents = self.layer()?;
+        let layer = Blob::new(LAYER, compressed(&contents)?);
+        let config = Blob::json(CONFIG, &self.config(&sha256(&contents)));
         let manifest = Blob::json(
             MANIFEST,
             &json!({
@@ -137,7 +139,8 @@ impl Image {
         Ok(layer.into_inner()?)
     }
 
-    fn config(&self, layer: &Blob) -> Value {
+    /// `contents` is the digest of the layer before it is compressed.
+    fn config(&self, contents: &str) -> Value {
         let mut run = json!({
             "Entrypoint": self.entrypoint,
             "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
@@ -151,7 +154,7 @@ impl Image {
         }
         json!({
             "architecture": self.architecture, "os": "linux", "config": run,
-            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", layer.digest)]},
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{contents}")]},
         })
     }
 
@@ -165,6 +168,13 @@ impl Image {
         });
         json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]})
     }
+}
+
+/// The bytes as gzip, without a time: equal bytes are compressed equally.
+fn compressed(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(bytes)?;
+    Ok(gzip.finish()?)
 }
 
 /// The digest of the manifest of the first image in an archive.
@@ -273,8 +283,11 @@ fn append_link<W: Write>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
 
     fn image(dir: &Path) -> Image {
         let program = dir.join("program");
@@ -343,10 +356,10 @@ mod tests {
         assert_eq!(config["config"]["User"], "65532");
         assert_eq!(config["config"]["Labels"], json!({"a": "b"}));
         let layer = blob(&manifest["layers"][0]["digest"]);
-        assert_eq!(
-            self::entries(&entries[&layer]).keys().collect::<Vec<_>>(),
-            ["bin", "bin/program"]
-        );
+        let mut contents = Vec::new();
+        GzDecoder::new(entries[&layer].as_slice()).read_to_end(&mut contents).unwrap();
+        assert_eq!(self::entries(&contents).keys().collect::<Vec<_>>(), ["bin", "bin/program"]);
+        assert_eq!(config["rootfs"]["diff_ids"], json!([format!("sha256:{}", sha256(&contents))]));
     }
 
     #[test]

@@ -50,10 +50,9 @@ pub enum Placement {
 
 impl Expectation {
     pub fn of(metadata: &ObjectMeta, spec: &Value) -> Self {
-        let uid = metadata.uid.as_deref().unwrap_or_default();
         let Enforcement { denies, monitors } = Enforcement::of(spec);
         Self {
-            revision: format!("{uid}/{}", metadata.generation.unwrap_or_default()),
+            revision: revision(metadata),
             has_lsm_hooks: spec
                 .get("lsmhooks")
                 .and_then(Value::as_array)
@@ -62,6 +61,12 @@ impl Expectation {
             monitors,
             nodes: nodes(spec),
         }
+    }
+
+    /// For an object whose spec is not read: it may have hooks, and may be for any node.
+    pub fn of_unread(metadata: &ObjectMeta) -> Self {
+        let nodes = Nodes::Unreadable;
+        Self { revision: revision(metadata), has_lsm_hooks: true, nodes, ..Self::default() }
     }
 
     /// For an object whose metadata and spec are unknown.
@@ -78,6 +83,11 @@ impl Expectation {
             Nodes::Unreadable => Placement::Unclear,
         }
     }
+}
+
+fn revision(metadata: &ObjectMeta) -> String {
+    let uid = metadata.uid.as_deref().unwrap_or_default();
+    format!("{uid}/{}", metadata.generation.unwrap_or_default())
 }
 
 fn nodes(spec: &Value) -> Nodes {

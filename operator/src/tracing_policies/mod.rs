@@ -15,6 +15,7 @@
 //! - Listed policies stay until there is a newer list. No label changes because the API server, or
 //!   a right of the operator, is missing for a while.
 
+mod bounded_value;
 mod bounds;
 pub mod condition;
 pub mod expectation;

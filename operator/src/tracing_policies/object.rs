@@ -17,6 +17,7 @@ use lsm_ready_tetragon::tracing_policy::TracingPolicy;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::bounded_value::{BoundedValue, MAX_ITEMS, MAX_VALUES};
 use super::bounds;
 use super::expectation::Expectation;
 use crate::watch::guard::MAX_ERROR;
@@ -78,6 +79,26 @@ impl Object {
             entry,
         }
     }
+
+    /// Reads an object whose spec may be cut. The first hooks of so many say enough. A
+    /// `nodeSelector` that is cut is too large in any case.
+    fn of_bounded(metadata: &ObjectMeta, spec: &BoundedValue) -> Self {
+        let hooks = spec.value["lsmhooks"].as_array().map_or(0, Vec::len);
+        if !spec.is_cut || hooks == MAX_ITEMS {
+            return Self::of(metadata, &spec.value);
+        }
+        let error = format!(
+            "spec: has more than {MAX_VALUES} values, or a list of more than {MAX_ITEMS}, and is \
+             not read"
+        );
+        let entry = unreadable(metadata, &error);
+        Self {
+            expectation: Expectation::of_unread(metadata),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            bytes: bounds::kept_bytes(&entry, &Value::Null),
+            entry,
+        }
+    }
 }
 
 fn read(metadata: &ObjectMeta, spec: &Value) -> Entry {
@@ -108,10 +129,10 @@ impl<'de> Deserialize<'de> for Seen {
             #[serde(default)]
             metadata: ObjectMeta,
             #[serde(default)]
-            spec: Value,
+            spec: BoundedValue,
         }
         let Raw { metadata, spec } = Raw::deserialize(deserializer)?;
-        let object = Object::of(&metadata, &spec);
+        let object = Object::of_bounded(&metadata, &spec);
         let metadata = ObjectMeta {
             name: metadata.name,
             namespace: metadata.namespace,

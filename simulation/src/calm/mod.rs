@@ -27,6 +27,8 @@ const SOON_AFTER_SILENCE: Duration = Duration::from_secs(22);
 const SOON_AFTER_GAP: Duration = Duration::from_secs(40);
 /// Longest time until a mount is as it should be: a rollout may have to end first.
 const SOON_AT_TETRAGON: Duration = Duration::from_mins(3);
+/// How often somebody may change what is ours on the Node until the operator waits for minutes.
+const MAX_CLAIMS: u8 = 2;
 /// The policy that changes.
 const POLICY: u8 = 3;
 
@@ -76,7 +78,10 @@ pub async fn play(world: &mut World, seed: u64) -> Result<(), String> {
     match calm.random.u8(0..32) {
         0 | 1 => scenes::takeovers(world).await?,
         2 => scenes::stages(world).await?,
-        3 => scenes::contest(world).await?,
+        3 => {
+            scenes::contest(world).await?;
+            calm.claims = MAX_CLAIMS;
+        }
         4 | 5 => scenes::refusals(world, &mut calm.random).await?,
         6..9 => scenes::losses(world, &mut calm.random).await?,
         _ => {}
@@ -202,7 +207,7 @@ impl Calm {
     /// Somebody changes what is ours on the Node.
     fn claim(&mut self) -> Step {
         self.claims += 1;
-        if self.claims > 2 {
+        if self.claims > MAX_CLAIMS {
             return Step::Report(0, Report::Attached);
         }
         let foreign = self.one(&[

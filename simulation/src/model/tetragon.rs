@@ -12,10 +12,13 @@ pub const APPLY: &str = "lsmready.io/apply";
 /// Whether a policy lets the operator add the mount.
 #[must_use]
 pub fn wants_mount(policy: &Value) -> bool {
-    let securityfs = &policy["spec"]["tetragon"]["securityfs"];
+    allows_mount(policy) && policy["spec"]["tetragon"]["securityfs"]["apply"] != "Suggest"
+}
+
+/// Whether a mount that is there may stay.
+fn allows_mount(policy: &Value) -> bool {
     policy["spec"].get("tetragon").is_some()
-        && securityfs["mount"] != "Never"
-        && securityfs["apply"] != "Suggest"
+        && policy["spec"]["tetragon"]["securityfs"]["mount"] != "Never"
 }
 
 /// Whether a policy has a window. The windows of histories are always closed.
@@ -49,9 +52,15 @@ pub(super) fn mount_difference(server: &Server, name: &str, daemon_set: &Value) 
     }
     let wanted = server.all(Kind::Policy).any(|(_, policy)| wants_mount(policy));
     let fails = !daemon_set["metadata"]["annotations"][MOUNT_FAILS].is_null();
+    if fails && server.all(Kind::Node).next().is_none() {
+        // Where no agent starts, nobody sees that the mount keeps it from starting.
+        return None;
+    }
     let is = has_mount(daemon_set);
-    // A mount that is there stays when an upgrade makes it superfluous.
-    let should = wanted && !fails && (needs_mount(daemon_set) || is);
+    // A mount that is there stays when an upgrade makes it superfluous, and where the policies that
+    // are left only suggest it.
+    let may_stay = is && server.all(Kind::Policy).any(|(_, policy)| allows_mount(policy));
+    let should = !fails && (wanted && needs_mount(daemon_set) || may_stay);
     let label = text(daemon_set, "/metadata/labels/lsmready.io~1securityfs");
     let label_fits = match (should, wanted && fails) {
         (true, _) => label == "mounted",

@@ -27,9 +27,8 @@ use attacks::{ATTACKS, Attack, KINDS, PROFILES, write_report};
 
 /// The operator's memory at 1,000 nodes, whatever happens.
 const LIMIT_MIB: u64 = 128;
-/// The kubelet's liveness probe waits so long for an answer: `timeoutSeconds`, which is 1 by
-/// default.
-const LIVENESS: Duration = Duration::from_secs(1);
+/// The kubelet's liveness probe waits so long for an answer: `timeoutSeconds` of the Deployment.
+const LIVENESS: Duration = Duration::from_secs(5);
 const DEADLINE: Duration = Duration::from_mins(5);
 
 /// Waits until an old policy is in force on the Node, so that the operator works.
