@@ -6,12 +6,12 @@
 //!   the same.
 //! - It is known how many are left out. They count as unknown, never as requiring nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, LazyLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use lsm_ready_tetragon::tracing_policy::Name;
+use sha2::{Digest as _, Sha256};
 
 use super::bounds::MAX_KEPT_BYTES;
 use super::object::Object;
@@ -28,7 +28,7 @@ pub struct Kept {
     bytes: usize,
     /// The digests of the names of what is left out, with the size. The size is 0 where the object
     /// alone is too large, so that it never fits.
-    left_out: HashMap<u64, usize>,
+    left_out: BTreeMap<Digest, usize>,
     /// The oldest object for which there was no room. What is newer is left out, too.
     cutoff: Option<Age>,
 }
@@ -40,10 +40,11 @@ struct Age {
     name: Arc<Name>,
 }
 
-/// Nobody can make two names with the same digest, because nobody knows the hasher's keys.
-fn digest(name: &Name) -> u64 {
-    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    KEYS.hash_one(name)
+/// The digest of a name. Nobody can make two names with the same one.
+type Digest = [u8; 32];
+
+fn digest(name: &Name) -> Digest {
+    Sha256::digest(name.to_string()).into()
 }
 
 impl<O: Into<Object>> From<BTreeMap<Name, O>> for Kept {

@@ -59,10 +59,11 @@ pub(super) fn mount_difference(server: &Server, name: &str, daemon_set: &Value) 
     let is = has_mount(daemon_set);
     // A mount that is there stays when an upgrade makes it superfluous, and where the policies that
     // are left only suggest it.
-    let may_stay = is && server.all(Kind::Policy).any(|(_, policy)| allows_mount(policy));
-    let should = !fails && (wanted && needs_mount(daemon_set) || may_stay);
+    let is_allowed = server.all(Kind::Policy).any(|(_, policy)| allows_mount(policy));
+    let should = !fails && (wanted && needs_mount(daemon_set) || is && is_allowed);
     let label = text(daemon_set, "/metadata/labels/lsmready.io~1securityfs");
-    let label_fits = match (should, wanted && fails) {
+    // That a mount was taken back is remembered as long.
+    let label_fits = match (should, is_allowed && fails) {
         (true, _) => label == "mounted",
         (false, true) => label != "mounted",
         (false, false) => label.is_empty(),
