@@ -148,15 +148,7 @@ fn change_others(server: &mut Server, step: Step) {
             );
         }),
         Step::InstallTracingPolicies => server.has_tracing_policies = true,
-        Step::RemoveTracingPolicies => {
-            server.has_tracing_policies = false;
-            for kind in [Kind::TracingPolicy, Kind::TracingPolicyNamespaced] {
-                let names: Vec<Key> = server.all(kind).map(|(key, _)| key.clone()).collect();
-                for key in &names {
-                    server.remove(kind, key);
-                }
-            }
-        }
+        Step::RemoveTracingPolicies => remove_tracing_policies(server),
         Step::ApplyTracingPolicy(number) if server.has_tracing_policies => {
             server.put(objects::tracing_policy_kind(number), objects::tracing_policy(number));
         }
@@ -165,6 +157,17 @@ fn change_others(server: &mut Server, step: Step) {
             server.remove(objects::tracing_policy_kind(number), &key);
         }
         _ => {}
+    }
+}
+
+/// With their CRDs.
+fn remove_tracing_policies(server: &mut Server) {
+    server.has_tracing_policies = false;
+    for kind in [Kind::TracingPolicy, Kind::TracingPolicyNamespaced] {
+        let names: Vec<Key> = server.all(kind).map(|(key, _)| key.clone()).collect();
+        for key in &names {
+            server.remove(kind, key);
+        }
     }
 }
 

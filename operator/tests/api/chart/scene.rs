@@ -19,7 +19,7 @@ use tokio::sync::{Mutex as Turns, MutexGuard, OnceCell};
 use super::kubelet::Kubelet;
 use crate::releases::release;
 use crate::server::{CRDS, NAMESPACE, call, create_node, done, kubectl};
-use crate::uninstall::sweep::sweep;
+use crate::uninstall::sweep::{no_trace_is_left, sweep};
 
 pub const DEADLINE: Duration = Duration::from_mins(2);
 const TETRAGON: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/tetragon";
@@ -224,14 +224,6 @@ impl Scene {
 
     /// Waits until Nodes and DaemonSets are clean.
     pub async fn no_trace_is_left(&self) {
-        wait::until(DEADLINE, "Nodes and DaemonSets to be clean", async || {
-            let found = sweep(&self.admin).await;
-            let mut traces = found.iter().filter(|found| {
-                found.starts_with("Node ") || found.starts_with("DaemonSet tetragon")
-            });
-            traces.next().map_or(Ok(()), |trace| Err(trace.clone()))
-        })
-        .await
-        .unwrap();
+        no_trace_is_left(&self.admin, DEADLINE).await;
     }
 }

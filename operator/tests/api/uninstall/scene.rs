@@ -16,7 +16,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::sweep::sweep;
+use super::sweep::{no_trace_is_left, sweep};
 use crate::pool::{Pool, Turn};
 use crate::process::program;
 use crate::releases::release;
@@ -174,15 +174,7 @@ impl Scene {
 
     /// Waits until Nodes and DaemonSets are clean.
     pub async fn no_trace_is_left(&self) {
-        wait::until(DEADLINE, "Nodes and DaemonSets to be clean", async || {
-            let found = sweep(&self.admin).await;
-            let mut traces = found.iter().filter(|found| {
-                found.starts_with("Node ") || found.starts_with("DaemonSet tetragon")
-            });
-            traces.next().map_or(Ok(()), |trace| Err(trace.clone()))
-        })
-        .await
-        .unwrap();
+        no_trace_is_left(&self.admin, DEADLINE).await;
         self.others_are_as_before().await;
     }
 

@@ -1,5 +1,8 @@
 //! Looks through all objects of an API server for anything of ours.
 
+use std::time::Duration;
+
+use e2e::wait;
 use kube::api::{DynamicObject, ListParams};
 use kube::discovery::{Discovery, verbs};
 use kube::{Api, Client, ResourceExt};
@@ -40,4 +43,17 @@ pub async fn sweep(client: &Client) -> Vec<String> {
     }
     assert!(kinds > 30, "only {kinds} kinds were looked at: is the discovery broken?");
     found
+}
+
+/// Waits until Nodes and DaemonSets are clean.
+pub async fn no_trace_is_left(client: &Client, deadline: Duration) {
+    wait::until(deadline, "Nodes and DaemonSets to be clean", async || {
+        let found = sweep(client).await;
+        let mut traces = found
+            .iter()
+            .filter(|found| found.starts_with("Node ") || found.starts_with("DaemonSet tetragon"));
+        traces.next().map_or(Ok(()), |trace| Err(trace.clone()))
+    })
+    .await
+    .unwrap();
 }
