@@ -24,6 +24,7 @@
 
 pub mod contents;
 mod fetch;
+mod fields;
 pub mod first_list;
 pub mod guard;
 pub mod kept;
