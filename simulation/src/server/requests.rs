@@ -254,6 +254,10 @@ impl Server {
                 }
                 let conditions = body["status"]["conditions"].as_array().cloned();
                 patch::merge_conditions(&mut after, &conditions.unwrap_or_default());
+                // The strategy of a Node's status keeps the spec only.
+                if let Some(labels) = body["metadata"].get("labels") {
+                    patch::merge(&mut after["metadata"]["labels"], labels);
+                }
             }
             (Kind::Policy, Some("status"), "application/apply-patch+yaml") => {
                 after["status"] = body["status"].clone();
