@@ -55,6 +55,7 @@ pub use apply::Error;
 
 pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Error> {
     let (now, uid) = ((ctx.now)(), node.uid().unwrap_or_default());
+    ctx.queues.node_begins(&node.name_any());
     if let Some(wait) = ctx.contests.unseen(&node, now) {
         return Ok(Action::requeue(wait));
     }
