@@ -58,6 +58,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use crate::context::metrics::Metrics;
+use crate::run::memory;
 use crate::run::readiness::Readiness;
 use crate::tracing_policies;
 use crate::watch::first_list::FirstList;
@@ -252,6 +253,7 @@ async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_,
                         trigger(&event);
                         if matches!(event, Event::InitDone) {
                             first_list.done();
+                            memory::give_back();
                         }
                     }
                 }
