@@ -129,6 +129,9 @@ impl Server {
         }
         let asked = call.query.get("resourceVersion").and_then(|version| version.parse().ok());
         if call.is_watch() {
+            if call.query.contains_key("sendInitialEvents") {
+                return Err(Refusal::new(422, "Invalid", "there are no streaming lists"));
+            }
             return Ok(Answer::Watch(target.kind, asked.unwrap_or(self.version)));
         }
         self.list(call, target)
