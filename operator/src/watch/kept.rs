@@ -61,20 +61,28 @@ impl Kept for Node {
         let Some(status) = self.status.take() else {
             return;
         };
-        let conditions = status
-            .conditions
-            .into_iter()
-            .flatten()
-            .filter(|c| c.type_ == names::NODE_CONDITION)
-            .collect();
+        let ours = status.conditions.into_iter().flatten();
+        let ours = ours.filter(|condition| condition.type_ == names::NODE_CONDITION);
+        let internal = status.addresses.into_iter().flatten();
+        let internal = internal.filter(|address| address.type_ == INTERNAL_IP);
         let boot_id = status.node_info.map(|info| info.boot_id).unwrap_or_default();
         self.status = Some(NodeStatus {
-            addresses: status.addresses,
-            conditions: Some(conditions),
+            addresses: Some(exactly(internal)),
+            conditions: Some(exactly(ours)),
             node_info: Some(NodeSystemInfo { boot_id, ..Default::default() }),
             ..Default::default()
         });
     }
+}
+
+/// The type of the addresses at which agents are asked.
+const INTERNAL_IP: &str = "InternalIP";
+
+/// A list without room for more.
+fn exactly<T>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut list: Vec<T> = items.collect();
+    list.shrink_to_fit();
+    list
 }
 
 /// The fields of a Node's status that are read.
@@ -110,11 +118,23 @@ fn trim_report(mut status: LsmNodeStatus) -> LsmNodeStatus {
     status.checks.retain(is_read);
     status.checks.truncate(MAX_CHECKS);
     let mut status = status.cleaned();
+    status.checks.shrink_to_fit();
+    status.lsms.active.shrink_to_fit();
+    if status.evidence == Evidence::Denied {
+        // They say why the evidence is not higher, and it is the highest.
+        (status.message, status.fix) = (String::new(), String::new());
+    }
     shorten(&mut status.message);
     shorten(&mut status.fix);
     for check in &mut status.checks {
-        shorten(&mut check.detail);
-        shorten(&mut check.fix);
+        if check.name == KERNEL_READS_CHECK {
+            shorten(&mut check.detail);
+            shorten(&mut check.fix);
+        } else {
+            // Of a rung only its outcome is read.
+            check.detail = String::new();
+            check.fix = String::new();
+        }
     }
     status
 }
@@ -181,6 +201,8 @@ pub(super) fn trim_metadata(metadata: &mut ObjectMeta, is_read: impl Fn(&str) ->
     metadata.managed_fields = None;
     metadata.finalizers = None;
     metadata.owner_references = None;
+    // A map that is made at once is full; one that grew has twice the room.
+    metadata.labels = metadata.labels.take().map(|labels| labels.into_iter().collect());
     if let Some(annotations) = &mut metadata.annotations {
         annotations.retain(|name, _| is_read(name));
     }
