@@ -6,8 +6,8 @@
 //! | Node: our labels, taints, boot, our condition | itself | concerned | the same |
 //! | LsmNode | its Node | concerned | ours, if the node was repaired, or securityfs came or went |
 //! | LsmHookProfile that a report names | all | all | |
-//! | LsmPolicy: spec, spec change | those that it selects or selected | all | ours |
-//! | LsmPolicy: new, release annotation, or deleted | all | all | ours |
+//! | LsmPolicy: spec, release annotation, or deleted | all | all | ours |
+//! | LsmPolicy: spec change goes on or ends | its unready ones | all | ours |
 //! | LsmPolicy: status | | itself | |
 //! | TracingPolicy, or whether it can be read | all, if a policy requires TracingPolicies | all | |
 //! | DaemonSet: spec, labels, our annotation, rollout | | those that name it | itself, if ours |
@@ -21,9 +21,9 @@
 //! gone is forgotten ([`crate::context::forget`]).
 
 mod change_filter;
+mod relevant;
 
 use std::collections::BTreeSet;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -31,20 +31,21 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube_runtime::reflector::ObjectRef;
 use kube_runtime::watcher::Event;
-use lsm_ready_crds::names::{POLICY_LABEL_PREFIX, policy_label};
+use lsm_ready_crds::names::policy_label;
 use lsm_ready_crds::selection::{LINUX, OS_LABEL, Selection};
-use lsm_ready_crds::{LsmNode, LsmPolicy, names};
+use lsm_ready_crds::{LsmNode, LsmPolicy, State, names};
 use parking_lot::Mutex;
 
-use crate::breaker::is_release;
 use crate::context::Context;
-use crate::node::judge;
-use crate::policy::spec_change::{self, is_changing};
+use crate::node::plan::policy_value;
 use crate::watch::key::DaemonSetKey;
 use crate::watch::profile::Profile;
-use crate::watch::store::{Stores, boot_id, lacks_securityfs};
+use crate::watch::store::{Stores, lacks_securityfs};
 
 use self::change_filter::ChangeFilter;
+use self::relevant::{
+    RelevantInNode, Selecting, for_all_nodes, relevant_in_daemon_set, relevant_in_policy,
+};
 
 /// Puts the keys of the objects that an event concerns into the queues.
 pub struct Triggers {
@@ -235,7 +236,7 @@ impl Triggers {
         match event {
             Event::Init => return self.policies.clear(),
             Event::InitApply(policy) => {
-                self.policies.change(policy, &relevant_in_policy(policy), &is_release(policy));
+                self.policies.change(policy, &relevant_in_policy(policy), &for_all_nodes(policy));
                 return;
             }
             Event::InitDone => {
@@ -246,13 +247,16 @@ impl Triggers {
             Event::Apply(policy) => {
                 self.ctx.queues.policy(&policy.name_any());
                 let relevant = relevant_in_policy(policy);
-                let change = self.policies.change(policy, &relevant, &is_release(policy));
+                let change = self.policies.change(policy, &relevant, &for_all_nodes(policy));
                 if !change.relevant {
                     return;
                 }
                 self.read_wanted_daemon_sets();
-                // A release is for every node.
-                if change.selecting { self.queue_all_nodes() } else { self.queue_nodes_of(policy) }
+                if change.selecting {
+                    self.queue_all_nodes();
+                } else {
+                    self.queue_unready_nodes_of(policy);
+                }
             }
             Event::Delete(policy) => {
                 self.policies.forget(policy);
@@ -319,15 +323,17 @@ impl Triggers {
         self.ctx.queues.all_nodes(&self.ctx.stores.nodes);
     }
 
-    /// Queues the Nodes that a policy selects, and those that have its label: it selected them.
-    fn queue_nodes_of(&self, policy: &LsmPolicy) {
-        let Context { stores, queues, .. } = &*self.ctx;
-        let label = policy_label(&policy.name_any());
-        let selection = Selection::of(&policy.spec).ok();
+    /// Queues the Nodes that a policy selects and that are not labelled ready for it: a change of
+    /// the policy goes on or has ended. For the others nothing follows from that.
+    fn queue_unready_nodes_of(&self, policy: &LsmPolicy) {
+        let Context { stores, queues, breaker, .. } = &*self.ctx;
+        // Held nodes are labelled ready, and are not.
+        let is_any = breaker.is_open();
+        let (label, ready) = (policy_label(&policy.name_any()), policy_value(State::Ready));
+        let Ok(selection) = Selection::of(&policy.spec) else { return };
         for node in stores.nodes.state() {
-            let labels = stores.labels(&node);
-            let is_selected = selection.as_ref().is_some_and(|it| it.selects(&labels));
-            if is_selected || labels.contains_key(&label) {
+            let is_ready = node.labels().get(&label).is_some_and(|shown| shown == ready);
+            if (is_any || !is_ready) && selection.selects(&stores.labels(&node)) {
                 queues.node_of_policy(&node.name_any());
             }
         }
@@ -359,48 +365,6 @@ fn is_linux(node: &Node) -> bool {
 
 fn has_our_label(daemon_set: &DaemonSet) -> bool {
     daemon_set.labels().contains_key(names::DAEMON_SET_LABEL)
-}
-
-/// What some controller reads of a Node.
-struct RelevantInNode<'a>(&'a Node);
-
-impl Hash for RelevantInNode<'_> {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Self(node) = self;
-        let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-        let taints: Vec<_> = taints.map(|it| (&it.key, &it.value, &it.effect)).collect();
-        let status = node.status.as_ref();
-        let addresses = status.iter().flat_map(|status| status.addresses.iter().flatten());
-        let addresses: Vec<_> = addresses.map(|it| (&it.type_, &it.address)).collect();
-        let condition =
-            judge::condition(node).map(|it| (&it.status, &it.reason, &it.message));
-        (node.labels(), taints, boot_id(node), addresses, condition).hash(hasher);
-    }
-}
-
-/// The labels by which policies may select a Node.
-struct Selecting<'a>(&'a Node);
-
-impl Hash for Selecting<'_> {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let labels = self.0.labels().iter();
-        labels.filter(|(key, _)| !key.starts_with(POLICY_LABEL_PREFIX)).for_each(|label| {
-            label.hash(hasher);
-        });
-    }
-}
-
-/// The spec, whether it has reached the nodes, and whether held changes are released.
-fn relevant_in_policy(policy: &LsmPolicy) -> impl Hash {
-    // Since when it reaches the nodes matters for its taint only.
-    let has_change = policy.spec.taint.is_some() && spec_change::current(policy).is_some();
-    (policy.metadata.generation, has_change, is_changing(policy), is_release(policy))
-}
-
-fn relevant_in_daemon_set(daemon_set: &DaemonSet) -> impl Hash {
-    let status = daemon_set.status.as_ref().map(|status| format!("{status:?}"));
-    let owner = daemon_set.annotations().get(names::APPLY_ANNOTATION).cloned();
-    (daemon_set.metadata.generation, daemon_set.labels().clone(), owner, status)
 }
 
 #[cfg(test)]
