@@ -76,6 +76,17 @@ impl Fixture {
         self
     }
 
+    /// Changes a store by any event.
+    pub(crate) fn with_event<K: Stored>(
+        mut self,
+        object: Value,
+        event: fn(K::Kept) -> Event<K::Kept>,
+    ) -> Self {
+        let object: K = serde_json::from_value(object).unwrap();
+        object.put(&self.ctx, &mut self.writers, event);
+        self
+    }
+
     /// Replaces a store's objects, as a list after a broken watch does.
     pub(crate) fn with_list<K: Stored>(mut self, objects: &[Value]) -> Self {
         K::writer(&mut self.writers).apply_watcher_event(&Event::Init);

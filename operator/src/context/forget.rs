@@ -18,6 +18,7 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube_runtime::reflector::{Lookup, ObjectRef, Store};
+use lsm_ready_crds::LsmPolicy;
 
 use super::Context;
 
@@ -51,10 +52,19 @@ impl Context {
         self.backoffs.policies.retain(|uid| uids.contains(uid));
         self.backoffs.policy_conflicts.retain(|uid| uids.contains(uid));
         self.permits.retain(|uid| uids.contains(uid));
+        self.census.retain(|uid| uids.contains(uid));
         self.rate_limit.retain(|uid| uids.contains(uid));
         let exists = |name: &str| self.stores.policies.get(&ObjectRef::new(name)).is_some();
         self.queues.retain_policies(exists);
         self.metrics.retain_policies(exists);
+    }
+
+    /// Forgets what was counted of a policy that was deleted meanwhile, after it had been forgotten.
+    pub fn forget_if_gone_policy(&self, policy: &LsmPolicy) {
+        if self.stores.policies.get(&ObjectRef::from_obj(policy)).is_none() {
+            let uid = ResourceExt::uid(policy).unwrap_or_default();
+            self.census.retain(|known| known != uid);
+        }
     }
 
     pub fn forget_gone_daemon_sets(&self) {

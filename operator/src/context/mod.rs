@@ -5,6 +5,7 @@ pub mod backoff;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod forget;
+pub mod lines;
 pub mod metrics;
 pub mod moment;
 
@@ -18,11 +19,13 @@ use tokio::time::Instant;
 use crate::agents::tls::TlsFiles;
 use crate::breaker::Breaker;
 use crate::context::backoff::Backoffs;
+use crate::context::lines::Lines;
 use crate::context::metrics::Metrics;
 use crate::context::moment::Moment;
 use crate::node::contest::Contests;
 use crate::node::fleet::Fleet;
 use crate::node::required::{self, AllRequired};
+use crate::policy::census::Census;
 use crate::policy::permits::Permits;
 use crate::policy::rate_limit::RateLimit;
 use crate::run::readiness::Readiness;
@@ -46,6 +49,8 @@ pub struct Context {
     pub contests: Contests,
     /// What was found out about each node, for the metrics.
     pub fleet: Fleet,
+    /// What was counted of each policy's nodes.
+    pub census: Census,
     /// Which nodes may get the taint of a new or changed policy.
     pub permits: Permits,
     /// Which DaemonSets may get a mount and be restarted.
@@ -63,6 +68,8 @@ pub struct Context {
     /// Failures in a row, for each controller.
     pub backoffs: Backoffs,
     pub metrics: Metrics,
+    /// The log lines about changed nodes.
+    pub node_lines: Lines,
     /// Failures of the watches are reported to it.
     pub readiness: Readiness,
     /// Publishes Kubernetes Events.
@@ -91,6 +98,7 @@ impl Context {
             breaker: Breaker::default(),
             contests: Contests::default(),
             fleet: Fleet::default(),
+            census: Census::default(),
             permits: Permits::default(),
             allow_list: AllowList::default(),
             tetragon: Memory::default(),
@@ -100,6 +108,7 @@ impl Context {
             rate_limit: RateLimit::default(),
             backoffs: Backoffs::default(),
             metrics,
+            node_lines: Lines::default(),
             readiness: Readiness::default(),
             now: Timestamp::now,
             instant: Instant::now,

@@ -17,10 +17,11 @@ use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::{FIELD_MANAGER, NODE_LABEL_PREFIX};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::context::Context;
 use crate::context::backoff::is_conflict;
+use crate::context::lines::Line;
 use crate::node::plan::Plan;
 
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +68,7 @@ pub(super) async fn apply(node: &Node, plan: &Plan, ctx: &Context) -> Result<Out
         }
     }
     if !plan.labels.is_empty() || plan.taints.is_some() {
-        info!(node = node.name_any(), changes = summary(plan), "node changed");
+        log(node, plan, ctx);
     }
     Ok(Outcome::Done)
 }
@@ -167,6 +168,19 @@ pub(super) async fn announce_contest(node: &Node, changes: u32, ctx: &Context) {
     match ctx.events.publish(&event, &node.object_ref(&())).await {
         Ok(()) => ctx.metrics.wrote("Event"),
         Err(error) => warn!(node = node.name_any(), %error, "event not published"),
+    }
+}
+
+fn log(node: &Node, plan: &Plan, ctx: &Context) {
+    let (node, changes) = (node.name_any(), summary(plan));
+    let line = ctx.node_lines.next((ctx.instant)());
+    if line == Line::LeaveOut {
+        debug!(node, changes, "node changed");
+        return;
+    }
+    info!(node, changes, "node changed");
+    if line == Line::LogAsLast {
+        info!("many nodes change: more lines are left out for a minute; --log debug has them");
     }
 }
 

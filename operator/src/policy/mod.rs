@@ -20,6 +20,7 @@
 //! conflict is no error: the policy is looked at again within a second.
 
 mod apply;
+pub mod census;
 pub mod permits;
 pub mod rate_limit;
 #[cfg(test)]
@@ -37,20 +38,19 @@ use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::conditions::Finding;
-use lsm_ready_crds::names::policy_label;
 use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
-use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus, State, Verdict};
+use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus, Verdict};
 use lsm_ready_tetragon::agent;
 use lsm_ready_tetragon::forecast::{KnownNode, Nodes};
 
 use crate::agents::AgentSurvey;
 use crate::agents::catalogue::Catalogue;
 use crate::context::Context;
-use crate::node::plan::{policy_value, present_effect};
 use crate::policy::apply::Outcome;
-use crate::policy::spec_change::{Next, Progress};
+use crate::policy::census::{Parsed, Standing};
+use crate::policy::spec_change::Next;
 use crate::policy::status::held::Breaking;
-use crate::policy::status::{Evaluation, Observation, Tally};
+use crate::policy::status::{Evaluation, Observation};
 use crate::tetragon;
 use crate::tracing_policies::condition;
 use crate::tracing_policies::requirement::Requirement;
@@ -98,6 +98,7 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
         }
         Outcome::Done => ctx.backoffs.policy_conflicts.reset(&uid),
     }
+    ctx.rate_limit.ended(&uid, (ctx.now)());
     // 5. Let the taint go on.
     let again_in = permit(&policy, &observation, &ctx);
     Ok(again_in.map_or_else(Action::await_change, Action::requeue))
@@ -136,48 +137,26 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
     check_window(spec)?;
     let tracing_policies = ctx.stores.tracing_policies.snapshot();
     let requirement = Requirement::of(spec, &tracing_policies)?;
-    let nodes = selected_nodes(&selection, &requirement, ctx);
+    // Few policies need each node by itself.
+    let needs_nodes = spec.tetragon.is_some() || spec.require.tracing_policies.is_some();
+    let nodes =
+        if needs_nodes { selected_nodes(&selection, &requirement, ctx) } else { Vec::new() };
     let agents = agents_finding(policy, &nodes, &tracing_policies, ctx)?;
     let key = DaemonSetKey::named_by(spec);
     let daemon_set = key.as_ref().and_then(|key| ctx.stores.daemon_sets.get(&key.object_ref()));
     let daemon_set = daemon_set.as_deref();
     let loadable = loadable_finding(spec, &nodes, &tracing_policies, daemon_set)?;
     let tetragon = key.map(|key| tetragon::findings(policy, &key, daemon_set, ctx));
-    let next =
-        spec_change::next(policy, &progress(policy, &nodes, ctx), ctx.breaker.limit(), (ctx.now)());
-    let mut tally = Tally::default();
-    for SelectedNode { node, verdict, .. } in nodes {
-        tally.add(&node.name_any(), verdict);
-    }
+    let parsed = Parsed {
+        selection: &selection,
+        requirement: &requirement,
+        tracing_policies: &tracing_policies,
+    };
+    let Standing { tally, progress } = ctx.census.standing(policy, parsed, ctx);
+    ctx.forget_if_gone_policy(policy);
+    let next = spec_change::next(policy, &progress, ctx.breaker.limit(), (ctx.now)());
     let evaluation = Evaluation { tally, min_ready, loadable, tetragon, agents, next };
     Ok(Observation::Valid(Box::new(evaluation)))
-}
-
-/// What the selected nodes have of the policy.
-fn progress(policy: &LsmPolicy, nodes: &[SelectedNode], ctx: &Context) -> Progress {
-    let mut progress = Progress { selected: nodes.len(), ..Progress::default() };
-    if !spec_change::is_changing(policy) {
-        return progress;
-    }
-    let label = policy_label(&policy.name_any());
-    for SelectedNode { node, verdict, .. } in nodes {
-        if ctx.breaker.is_held(&node.uid().unwrap_or_default()) {
-            continue;
-        }
-        let is_labelled =
-            node.labels().get(&label).is_some_and(|shown| shown == policy_value(verdict.state));
-        progress.unlabelled += usize::from(!is_labelled);
-        let Some(taint) = policy.spec.taint.as_ref().filter(|_| verdict.state != State::Ready)
-        else {
-            continue;
-        };
-        if present_effect(node, taint.key).is_some_and(|present| present >= taint.effect) {
-            progress.tainted += 1;
-        } else {
-            progress.untainted.insert(node.name_any());
-        }
-    }
-    progress
 }
 
 fn check_window(spec: &LsmPolicySpec) -> Result<(), InvalidSpec> {

@@ -28,6 +28,12 @@ impl RateLimit {
         Ok(())
     }
 
+    /// Records the end of an evaluation whose write took its time: the next one comes a second after
+    /// that.
+    pub fn ended(&self, uid: &str, now: Timestamp) {
+        self.0.lock().insert(uid.to_owned(), now);
+    }
+
     /// Keeps the policies that exist.
     pub fn retain(&self, exists: impl Fn(&str) -> bool) {
         self.0.lock().retain(|uid, _| exists(uid));
@@ -53,5 +59,7 @@ mod tests {
         assert_eq!(rate_limit.allow("a", at(300)), Err(Duration::from_millis(700)));
         assert_eq!(rate_limit.allow("a", at(1000)), Ok(()));
         assert_eq!(rate_limit.allow("a", at(500)), Ok(()), "the clock was set back");
+        rate_limit.ended("a", at(900));
+        assert_eq!(rate_limit.allow("a", at(1500)), Err(Duration::from_millis(400)));
     }
 }

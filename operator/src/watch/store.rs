@@ -27,7 +27,7 @@ use crate::watch::unparsable::Unparsable;
 /// The read sides.
 #[derive(Clone)]
 pub struct Stores {
-    /// Nodes with their labels, taints, addresses, boot ID and our condition.
+    /// Nodes with their labels, taints, internal addresses, boot ID and our condition.
     pub nodes: Store<Node>,
     /// The probes' reports, by the node's name.
     pub reports: Store<LsmNode>,
@@ -103,6 +103,19 @@ pub struct NodeRecord {
 }
 
 impl NodeRecord {
+    pub fn new(
+        node: &Node,
+        report: Option<Arc<LsmNode>>,
+        profile: Option<Arc<LsmHookProfileSpec>>,
+    ) -> Self {
+        Self { boot_id: boot_id(node).to_owned(), report, profile }
+    }
+
+    /// Whether the node's probe has reported.
+    pub const fn is_reported(&self) -> bool {
+        self.report.is_some()
+    }
+
     /// The facts that a verdict is computed from.
     pub fn facts(&self) -> Facts<'_> {
         Facts {
@@ -126,11 +139,11 @@ impl Stores {
         let profile = report
             .as_ref()
             .and_then(|report| self.profile(report.status.as_ref()?.hook_profile.as_deref()?));
-        NodeRecord { boot_id: boot_id(node).to_owned(), report, profile }
+        NodeRecord::new(node, report, profile)
     }
 
     /// The content of the genuine profile with that name.
-    fn profile(&self, digest: &str) -> Option<Arc<LsmHookProfileSpec>> {
+    pub fn profile(&self, digest: &str) -> Option<Arc<LsmHookProfileSpec>> {
         let profile = self.profiles.get(&ObjectRef::new(digest))?;
         if profile.is_genuine { self.contents.get(digest) } else { None }
     }

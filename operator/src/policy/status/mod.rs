@@ -61,11 +61,17 @@ impl Tally {
         }
     }
 
-    fn selected(&self) -> usize {
+    /// From numbers that were counted before.
+    pub fn new(ready: usize, not_ready: usize, unknown: usize, reasons: Vec<ReasonCount>) -> Self {
+        let reasons = reasons.into_iter().map(|count| (count.reason.clone(), count)).collect();
+        Self { ready, not_ready, unknown, reasons }
+    }
+
+    pub const fn selected(&self) -> usize {
         self.ready + self.not_ready + self.unknown
     }
 
-    fn counts(&self) -> NodeCounts {
+    pub fn counts(&self) -> NodeCounts {
         NodeCounts {
             summary: format!("{}/{}", self.ready, self.selected()),
             selected: count(self.selected()),

@@ -1,0 +1,161 @@
+//! The nodes as they were last counted, and when each of them last changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Node;
+use lsm_ready_crds::LsmNode;
+use lsm_ready_crds::profile::LsmHookProfileSpec;
+
+use crate::watch::store::{NodeRecord, Stores};
+
+/// One place for each name of a node. A place is not given to another name.
+#[derive(Debug, Default)]
+pub struct Places {
+    all: Vec<Place>,
+    by_name: HashMap<Arc<str>, usize>,
+    round: u64,
+}
+
+/// A node, or none where it is gone.
+#[derive(Debug)]
+pub struct Place {
+    pub name: Arc<str>,
+    pub node: Option<Arc<Node>>,
+    report: Option<Arc<LsmNode>>,
+    content: Option<Arc<LsmHookProfileSpec>>,
+    /// The round in which something of it last changed.
+    changed: u64,
+    /// The last rounds in which the node and the report were there.
+    node_seen: u64,
+    report_seen: u64,
+}
+
+impl Place {
+    fn new(name: Arc<str>) -> Self {
+        let (node, report, content) = (None, None, None);
+        Self { name, node, report, content, changed: 0, node_seen: 0, report_seen: 0 }
+    }
+
+    /// The node with its report and hook profile.
+    pub fn record(&self) -> Option<(&Node, NodeRecord)> {
+        let node = self.node.as_deref()?;
+        Some((node, NodeRecord::new(node, self.report.clone(), self.content.clone())))
+    }
+}
+
+impl Places {
+    /// Compares all places with the stores. Returns whether all of them are new, because more than
+    /// half of the nodes were gone.
+    pub fn update(&mut self, stores: &Stores) -> bool {
+        let gone = self.all.iter().filter(|place| place.node.is_none()).count();
+        let is_new = gone > 64 && gone * 2 > self.all.len();
+        if is_new {
+            *self = Self { round: self.round, ..Self::default() };
+        }
+        self.round += 1;
+        self.update_nodes(stores);
+        self.update_reports(stores);
+        self.update_contents(stores);
+        is_new
+    }
+
+    /// The number of the present round.
+    pub const fn round(&self) -> u64 {
+        self.round
+    }
+
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn get(&self, index: usize) -> &Place {
+        &self.all[index]
+    }
+
+    /// The place of the node with that name.
+    pub fn of(&self, name: &str) -> Option<&Place> {
+        self.by_name.get(name).map(|index| &self.all[*index])
+    }
+
+    /// The places that changed after that round.
+    pub fn changed_after(&self, round: u64) -> impl Iterator<Item = (usize, &Place)> {
+        self.all.iter().enumerate().filter(move |(_, place)| place.changed > round)
+    }
+
+    fn update_nodes(&mut self, stores: &Stores) {
+        let round = self.round;
+        for node in stores.nodes.state() {
+            let name = node.metadata.name.as_deref().unwrap_or_default();
+            let index = self.by_name.get(name).copied().unwrap_or_else(|| self.add(name));
+            let place = &mut self.all[index];
+            place.node_seen = round;
+            if !is_same(place.node.as_ref(), Some(&node)) {
+                place.node = Some(node);
+                place.changed = round;
+            }
+        }
+        for place in self.all.iter_mut().filter(|place| place.node_seen != round) {
+            if place.node.take().is_some() {
+                place.changed = round;
+            }
+        }
+    }
+
+    fn add(&mut self, name: &str) -> usize {
+        let (index, name) = (self.all.len(), Arc::<str>::from(name));
+        self.by_name.insert(name.clone(), index);
+        self.all.push(Place::new(name));
+        index
+    }
+
+    fn update_reports(&mut self, stores: &Stores) {
+        let round = self.round;
+        for report in stores.reports.state() {
+            let name = report.metadata.name.as_deref().unwrap_or_default();
+            // The report of a node that does not exist counts for nothing.
+            let Some(index) = self.by_name.get(name) else { continue };
+            let place = &mut self.all[*index];
+            place.report_seen = round;
+            if !is_same(place.report.as_ref(), Some(&report)) {
+                place.report = Some(report);
+                place.changed = round;
+            }
+        }
+        for place in self.all.iter_mut().filter(|place| place.report_seen != round) {
+            if place.report.take().is_some() {
+                place.changed = round;
+            }
+        }
+    }
+
+    fn update_contents(&mut self, stores: &Stores) {
+        let round = self.round;
+        // Thousands of nodes share a hook profile.
+        let mut known: HashMap<String, Option<Arc<LsmHookProfileSpec>>> = HashMap::new();
+        for place in &mut self.all {
+            let status = place.report.as_ref().and_then(|report| report.status.as_ref());
+            let digest = status.and_then(|status| status.hook_profile.as_deref());
+            let content = digest.and_then(|digest| {
+                if !known.contains_key(digest) {
+                    known.insert(digest.to_owned(), stores.profile(digest));
+                }
+                known.get(digest)?.clone()
+            });
+            if !is_same(place.content.as_ref(), content.as_ref()) {
+                place.content = content;
+                place.changed = round;
+            }
+        }
+    }
+}
+
+/// Whether they are the same object in memory. Both are held, so no new object can have the address
+/// of an old one.
+fn is_same<T>(known: Option<&Arc<T>>, found: Option<&Arc<T>>) -> bool {
+    match (known, found) {
+        (Some(known), Some(found)) => Arc::ptr_eq(known, found),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
