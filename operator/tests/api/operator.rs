@@ -77,9 +77,25 @@ pub async fn create_pod(client: &Client, name: &str) -> String {
 async fn the_operator_labels_nodes_catches_up_and_hands_over() {
     let turn = server::exclusive().await;
     let client = turn.server.client().await.unwrap();
+    labels_and_condition_take_one_patch_of_the_status(turn.server, &client).await;
     evidence_becomes_labels_and_a_reboot_makes_them_unknown(turn.server, &client).await;
     changes_during_the_operators_absence_are_caught_up(turn.server, &client).await;
     another_replica_takes_over_from_the_leader(turn.server, &client).await;
+}
+
+/// A Node without a change of taints is not patched itself: the API server takes the labels with the
+/// status.
+async fn labels_and_condition_take_one_patch_of_the_status(server: &ApiServer, client: &Client) {
+    server::create_node(server, "n0").await;
+    let operator = Operator::start(server, None);
+    labelled(client, "n0", json!({"bpf": "unknown"})).await;
+    let node = done(client, "GET", "/api/v1/nodes/n0", &Value::Null).await;
+    let managers = node["metadata"]["managedFields"].as_array().unwrap().iter();
+    let ours: Vec<_> = managers.filter(|manager| manager["manager"] == "lsm-ready").collect();
+    assert!(ours.iter().all(|manager| manager["subresource"] == "status"), "{ours:?}");
+    assert!(ours[0]["fieldsV1"].to_string().contains("LsmBpfReady"), "{ours:?}");
+    operator.terminate();
+    done(client, "DELETE", "/api/v1/nodes/n0", &Value::Null).await;
 }
 
 async fn evidence_becomes_labels_and_a_reboot_makes_them_unknown(
