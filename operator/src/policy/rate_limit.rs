@@ -28,8 +28,8 @@ impl RateLimit {
         Ok(())
     }
 
-    /// Records the end of an evaluation whose write took its time: the next one comes a second after
-    /// that.
+    /// Records the end of an evaluation whose write took its time: the next one comes a second
+    /// after that.
     pub fn ended(&self, uid: &str, now: Timestamp) {
         self.0.lock().insert(uid.to_owned(), now);
     }

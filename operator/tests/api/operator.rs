@@ -83,8 +83,8 @@ async fn the_operator_labels_nodes_catches_up_and_hands_over() {
     another_replica_takes_over_from_the_leader(turn.server, &client).await;
 }
 
-/// A Node without a change of taints is not patched itself: the API server takes the labels with the
-/// status.
+/// A Node without a change of taints is not patched itself: the API server takes the labels with
+/// the status.
 async fn labels_and_condition_take_one_patch_of_the_status(server: &ApiServer, client: &Client) {
     server::create_node(server, "n0").await;
     let operator = Operator::start(server, None);

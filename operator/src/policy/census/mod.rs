@@ -1,7 +1,7 @@
 //! What was counted of each policy's nodes, kept from one evaluation to the next.
 //!
-//! In: the stores, and what a policy selects and requires. Out: how many of its nodes are ready, and
-//! how far its spec has reached them. Only the nodes that changed since the last evaluation are
+//! In: the stores, and what a policy selects and requires. Out: how many of its nodes are ready,
+//! and how far its spec has reached them. Only the nodes that changed since the last evaluation are
 //! judged again: while 5,000 nodes change, 20 policies are evaluated each second.
 //!
 //! ## Guarantees
