@@ -27,7 +27,8 @@ pub struct Queues {
     waiting_policies: Waiting,
 }
 
-/// The names that were queued, and whose turn has not begun since. A clone shares them.
+/// The names of objects in a store that were queued with many others, and whose turn has not begun
+/// since. A clone shares them.
 #[derive(Clone, Debug, Default)]
 struct Waiting(Arc<Mutex<HashSet<String>>>);
 
@@ -72,9 +73,9 @@ pub fn queues() -> (Queues, Receivers) {
 }
 
 impl Queues {
-    /// Queues one Node.
+    /// Queues one Node. There need not be one: a report can come first. So the name does not wait:
+    /// its turn may never begin.
     pub fn node(&self, name: &str) {
-        self.waiting_nodes.add(name);
         send(&self.nodes, ObjectRef::new(name));
     }
 
@@ -97,7 +98,6 @@ impl Queues {
 
     /// Queues one policy.
     pub fn policy(&self, name: &str) {
-        self.waiting_policies.add(name);
         send(&self.policies, ObjectRef::new(name));
     }
 

@@ -80,6 +80,23 @@ async fn a_report_queues_its_node_and_so_does_its_deletion() {
     assert_eq!(queued(|triggers| triggers.report(&Event::Delete(report()))), wanted);
 }
 
+/// The controller finds no Node of that name, so its turn does not begin.
+#[tokio::test]
+async fn a_report_without_a_node_does_not_keep_the_node_from_the_queue() {
+    let fixture = cluster();
+    let triggers = Triggers::new(fixture.ctx.clone());
+    let early = serde_json::from_value(report("n9", "Denied", "CanaryDenied")).unwrap();
+    triggers.report(&Event::Apply(early));
+    let Fixture { mut receivers, .. } = fixture.with::<Node>(node("n9"));
+    while receivers.nodes.try_recv().is_ok() {}
+    triggers.node(&Event::InitDone);
+    let mut queued = BTreeSet::new();
+    while let Ok(key) = receivers.nodes.try_recv() {
+        queued.insert(key.name);
+    }
+    assert!(queued.contains("n9"), "{queued:?}");
+}
+
 #[tokio::test]
 async fn a_repaired_node_queues_the_daemon_sets_that_may_have_a_stale_agent() {
     let mut repaired = report("n2", "Denied", "CanaryDenied");
