@@ -16,6 +16,7 @@ pub mod connection;
 mod controllers;
 pub mod election;
 pub mod liveness;
+pub mod memory;
 pub mod readiness;
 pub mod server;
 mod signals;

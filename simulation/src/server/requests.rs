@@ -129,6 +129,9 @@ impl Server {
         }
         let asked = call.query.get("resourceVersion").and_then(|version| version.parse().ok());
         if call.is_watch() {
+            if call.query.contains_key("sendInitialEvents") {
+                return Err(Refusal::new(422, "Invalid", "there are no streaming lists"));
+            }
             return Ok(Answer::Watch(target.kind, asked.unwrap_or(self.version)));
         }
         self.list(call, target)
@@ -254,6 +257,10 @@ impl Server {
                 }
                 let conditions = body["status"]["conditions"].as_array().cloned();
                 patch::merge_conditions(&mut after, &conditions.unwrap_or_default());
+                // The strategy of a Node's status keeps the spec only.
+                if let Some(labels) = body["metadata"].get("labels") {
+                    patch::merge(&mut after["metadata"]["labels"], labels);
+                }
             }
             (Kind::Policy, Some("status"), "application/apply-patch+yaml") => {
                 after["status"] = body["status"].clone();

@@ -42,6 +42,13 @@ impl Plan {
         self.labels.is_empty() && self.taints.is_none() && self.condition.is_none()
     }
 
+    /// Adds another part of the same plan.
+    pub fn add(&mut self, part: &Self) {
+        self.labels.extend(part.labels.clone());
+        self.taints = part.taints.clone().or(self.taints.take());
+        self.condition = part.condition.clone().or(self.condition.take());
+    }
+
     /// Removes neither the labels of these policies nor a taint: it is unknown what they ask for.
     pub fn unless_unread(mut self, unread: &[String], node: &Node) -> Self {
         if unread.is_empty() {
