@@ -152,7 +152,9 @@ impl Fleet {
 
     fn facts(&self, name: &str) -> Facts<'_> {
         let boot_id = crate::watch::store::boot_id(&self.nodes[name]);
-        Facts { boot_id, report: self.reports.get(name), profile: self.profile.as_ref() }
+        let report = self.reports.get(name);
+        let names_it = report.is_some_and(|report| report.hook_profile.is_some());
+        Facts { boot_id, report, profile: self.profile.as_ref().filter(|_| names_it) }
     }
 
     fn count(&self, is: impl Fn(&Node) -> bool) -> usize {
