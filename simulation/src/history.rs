@@ -18,7 +18,7 @@ use crate::network::Network;
 use crate::random;
 use crate::server::Server;
 use crate::server::kind::Kind;
-use crate::step::{POLICIES, Policy, Step};
+use crate::step::{POLICIES, Step};
 use crate::weather::Weather;
 use crate::world::World;
 
@@ -179,17 +179,8 @@ async fn recover(world: &mut World) -> Result<(), String> {
     if reach(world, HELD_AFTER, everything).await.is_ok() {
         return Ok(());
     }
-    let has_policy = world.server.lock().all(Kind::Policy).next().is_some();
-    if !has_policy {
-        // Its status says whether changes are held.
-        world.change(Step::ApplyPolicy(2, Policy::Plain));
-        sleep(HELD_AFTER).await;
-    }
     if model::changes_are_held(&world.server.lock()) {
         release(world);
-    } else if !has_policy {
-        // The new policy may have mended what is wrong.
-        return Err("nothing was held".to_owned());
     }
     reach(world, CONVERGED_AFTER, everything).await
 }
@@ -199,11 +190,26 @@ fn everything(server: &Server) -> Vec<String> {
     [model::differences(server), model::tetragon::stale_agents(server)].concat()
 }
 
-/// A person releases the circuit breaker.
+/// A person releases the circuit breaker: at a policy, or where there is none at the Lease.
 pub fn release(world: &mut World) {
     world.server.lock().trace.note(|| "the circuit breaker is released".to_owned());
+    if world.server.lock().all(Kind::Policy).next().is_none() {
+        annotate_lease(world, &serde_json::json!("release"));
+    }
     for policy in 0..POLICIES {
         world.change(Step::Release(policy));
+    }
+}
+
+/// Sets the annotation of the Lease by which a person releases the circuit breaker, or removes it.
+pub fn annotate_lease(world: &World, word: &serde_json::Value) {
+    let mut server = world.server.lock();
+    let leases: Vec<_> = server.all(Kind::Lease).map(|(key, _)| key.clone()).collect();
+    for key in leases {
+        server.edit(Kind::Lease, &key, |lease| {
+            let change = serde_json::json!({"annotations": {"lsmready.io/breaker": word}});
+            crate::server::patch::merge(&mut lease["metadata"], &change);
+        });
     }
 }
 

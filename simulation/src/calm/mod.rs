@@ -248,12 +248,7 @@ async fn settle(world: &mut World, trouble: Trouble, steps: &[Step]) -> Result<(
     let mut what = reach(world, trouble.within(), model::node_and_policy_differences).await;
     // Of three nodes that lose the same hook profile, the third is held.
     let is_held = model::changes_are_held(&world.server.lock());
-    let has_policy = world.server.lock().all(Kind::Policy).next().is_some();
-    if what.is_err() && (is_held || !has_policy) {
-        if !has_policy {
-            // Without a policy nothing says that changes are held, and nobody can release them.
-            world.change(Step::ApplyPolicy(POLICY, Policy::Plain));
-        }
+    if what.is_err() && is_held {
         release(world);
         what = reach(world, trouble.within(), model::node_and_policy_differences).await;
     }

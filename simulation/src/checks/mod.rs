@@ -3,6 +3,8 @@
 //! - Never ready without evidence: among the versions of the report that the process may still
 //!   believe (what it was told before it sent the write, and everything since), one proves the boot
 //!   that the Node has now.
+//! - What the operator leaves at ready is proved, or was written by the operator in this boot: no
+//!   claim of somebody else is kept.
 //! - Nothing that is not ours changes: of Nodes our labels, taints and condition, of policies the
 //!   status, of DaemonSets our label, volume and mount.
 //! - No write without a version, and none by a process whose Lease had ended when it was sent. None
@@ -43,6 +45,7 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
             .and_then(|()| only_ours(write))
             .and_then(|()| transitions(write))
             .and_then(|()| proved(server, process, write, sent))
+            .and_then(|()| no_claim_is_kept(server, process, write, sent))
             .and_then(|()| losses::losses(server, process, write, sent)),
         Kind::Policy => fenced(process, write, sent)
             .and_then(|()| leads(server, process))
@@ -152,7 +155,7 @@ fn lease(server: &mut Server, process: &Network, write: &Written, sent: Duration
     server.leader = Some(process.id);
     process.set_term(Some(Term { renewed: sent, lasts: Duration::from_secs(lasts.unwrap_or(0)) }));
     let before = write.before.as_ref().map(holder).unwrap_or_default();
-    let renewed = server.log(Kind::Lease).iter().rev().nth(1).map(|change| change.at);
+    let renewed = server.lease_renewed.replace(clock::elapsed());
     let lasted = write.before.as_ref().and_then(|it| it["spec"]["leaseDurationSeconds"].as_u64());
     let ends = renewed.unwrap_or_default() + Duration::from_secs(lasted.unwrap_or(0));
     if before.is_empty() || before == after || clock::elapsed() >= ends {
@@ -258,6 +261,37 @@ fn proved(server: &Server, process: &Network, write: &Written, sent: Duration) -
     if became_true && !view.proves_bpf() {
         return Err("false ready: the condition is True without evidence of this boot".into());
     }
+    Ok(())
+}
+
+/// Labels that were ready before and still are: the operator wrote them in this boot, or they are
+/// proved now.
+fn no_claim_is_kept(
+    server: &mut Server,
+    process: &Network,
+    write: &Written,
+    sent: Duration,
+) -> Checked {
+    let Some(after) = &write.after else { return Ok(()) };
+    let (uid, boot) = (text(after, "/metadata/uid").to_owned(), model::boot(after).to_owned());
+    let labels = after["metadata"]["labels"].as_object().into_iter().flatten();
+    let ready = labels.filter(|(key, value)| {
+        key.starts_with(model::OUR_PREFIX) && (*value == "true" || *value == "ready")
+    });
+    let ready: BTreeSet<String> = ready.map(|(key, _)| key.clone()).collect();
+    let ours = server.ours_ready.get(&uid).filter(|ours| ours.0 == boot);
+    let is_ours = |key: &String| ours.is_some_and(|ours| ours.1.contains(key));
+    let name = text(after, "/metadata/name").to_owned();
+    let view = View { server, process, sent, node: after, name };
+    let is_proved = |key: &str| {
+        let policy = key.strip_prefix(model::POLICY_PREFIX);
+        policy.map_or_else(|| view.proves_bpf(), |policy| view.proves_policy(policy))
+    };
+    let kept = ready.iter().find(|key| !is_ours(key) && !is_proved(key));
+    if let Some(key) = kept {
+        return Err(format!("false ready: {key} is kept, and somebody else has written it"));
+    }
+    server.ours_ready.insert(uid, (boot, ready));
     Ok(())
 }
 

@@ -292,15 +292,18 @@ pub fn condition(node: &Value) -> Option<&Value> {
     conditions.into_iter().find(|condition| condition["type"] == CONDITION)
 }
 
-/// Whether a policy says that the circuit breaker holds changes.
+/// Whether a policy or the Lease says that the circuit breaker holds changes.
 #[must_use]
 pub fn changes_are_held(server: &Server) -> bool {
     let is_held =
         |condition: &Value| condition["type"] == "ChangesHeld" && condition["status"] == "True";
+    let is_open =
+        |lease: &Value| !lease["metadata"]["annotations"]["lsmready.io/breaker-open"].is_null();
     let mut policies = server.all(Kind::Policy);
-    policies.any(|(_, policy)| {
-        policy["status"]["conditions"].as_array().into_iter().flatten().any(is_held)
-    })
+    server.all(Kind::Lease).any(|(_, lease)| is_open(lease))
+        || policies.any(|(_, policy)| {
+            policy["status"]["conditions"].as_array().into_iter().flatten().any(is_held)
+        })
 }
 
 fn policy_state(policy: &Value, counts: [usize; 3]) -> PolicyState {

@@ -106,6 +106,10 @@ pub struct Server {
     pub refused_evictions: BTreeSet<String>,
     /// The process that took or renewed the Lease last.
     pub leader: Option<usize>,
+    /// When the Lease was renewed or taken last.
+    pub lease_renewed: Option<Duration>,
+    /// Our labels that say ready, as the operator left them: by UID, with the boot.
+    pub ours_ready: BTreeMap<String, (String, BTreeSet<String>)>,
     /// The Nodes that the operator shows ready, by UID.
     pub shown_ready: BTreeMap<String, Shown>,
     /// Nodes that lost ready in that boot, by the operator's writes.
