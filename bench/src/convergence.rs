@@ -9,7 +9,7 @@ use crate::Failure;
 use crate::audit::{self, Write};
 use crate::course::{Converged, Course, Follows};
 use crate::fleet::Proof;
-use crate::operator::Operator;
+use crate::operator::{Operator, Pod};
 use crate::raw::{self, Raw};
 use crate::stats::{bytes, count, rounded};
 use crate::usage::{self, Usage};
@@ -40,6 +40,8 @@ pub struct Convergence {
     pub peak_rss_kb_per_node: f64,
     pub steady_writes: usize,
     pub restart_writes: usize,
+    /// But for the Lease.
+    pub leader_change_writes: usize,
     /// Writes of Nodes and their status, for each node, at the start.
     pub node_writes_per_node: f64,
     pub policy_writes_in_a_second: usize,
@@ -48,9 +50,10 @@ pub struct Convergence {
     pub start: Converged,
     pub flip: Converged,
     pub restart: Restart,
+    pub leader_change: Restart,
 }
 
-/// A restart in which nothing has changed.
+/// A restart or a change of the leader in which nothing else has changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Restart {
     /// Until the operator rests.
@@ -75,10 +78,11 @@ pub async fn measure(world: &World, rest: Duration) -> Result<(Convergence, Oper
     let (flip, reported) = flip(world, &operator, &follows, Proof::Denied).await?;
     say(&format!("right after {:.1} s; the operator starts again", flip.seconds));
     let last = operator.usage();
-    operator.terminate().await?;
-    let (operator, restart) = restart(world).await?;
+    operator.kill();
+    let (operator, restart) = again(world, Pod::First, None).await?;
+    let (operator, leader_change) = again(world, Pod::Second, Some(operator)).await?;
     let steady = steady.len();
-    let measured = Measured { raw, raw_reports, start, steady, flip, reported, last, restart };
+    let measured = Measured { raw, raw_reports, start, steady, flip, reported, last, restart, leader_change };
     Ok((measured.figures(world.fleet.nodes, world.fleet.policies.len()), operator))
 }
 
@@ -93,11 +97,12 @@ struct Measured {
     /// Of the operator, before its restart.
     last: Usage,
     restart: Restart,
+    leader_change: Restart,
 }
 
 impl Measured {
     fn figures(self, nodes: usize, policies: usize) -> Convergence {
-        let Self { raw, raw_reports, start, steady, flip, reported, last, restart } = self;
+        let Self { raw, raw_reports, start, steady, flip, reported, last, restart, leader_change } = self;
         let peak = last.peak_rss_bytes.max(restart.peak_rss_bytes);
         let node_writes = start.writes_to("nodes") + start.writes_to("nodes/status");
         let of_policies = start.most_writes_of_a_policy_in_a_second;
@@ -118,6 +123,7 @@ impl Measured {
             peak_rss_kb_per_node: rounded(bytes(peak) / 1000.0 / count(nodes)),
             steady_writes: steady,
             restart_writes: restart.writes.values().sum(),
+            leader_change_writes: leader_change.writes.values().sum(),
             node_writes_per_node: rounded(count(node_writes) / count(nodes)),
             policy_writes_in_a_second: of_policies.max(flip.most_writes_of_a_policy_in_a_second),
             bytes_watched: flip.received_bytes,
@@ -125,6 +131,7 @@ impl Measured {
             start,
             flip,
             restart,
+            leader_change,
         }
     }
 }
@@ -137,7 +144,7 @@ pub async fn start(
 ) -> Result<(Operator, Converged), Failure> {
     follows.nodes.want(&world.fleet, proof);
     let course = Course::from_start(world)?;
-    let operator = Operator::start(world).await?;
+    let operator = Operator::start(world, Pod::First).await?;
     let start = course.of(&operator).until_right(follows, proof, operator.began).await?;
     Ok((operator, start))
 }
@@ -164,10 +171,19 @@ async fn at_rest(world: &World, rest: Duration) -> Result<Vec<Write>, Failure> {
     Ok(audit::writes(&audit::since(&log, before)?, OPERATOR))
 }
 
-/// Starts the operator, although nothing has changed, and waits until it has seen everything.
-async fn restart(world: &World) -> Result<(Operator, Restart), Failure> {
+/// Starts the operator, although nothing has changed, and waits until it has seen everything. One
+/// that led until then ends in order when the new one stands by.
+async fn again(
+    world: &World,
+    pod: Pod,
+    led: Option<Operator>,
+) -> Result<(Operator, Restart), Failure> {
     let course = Course::from_start(world)?;
-    let operator = Operator::start(world).await?;
+    let operator = Operator::start(world, pod).await?;
+    if let Some(led) = led {
+        operator.until_ready().await?;
+        led.terminate().await?;
+    }
     let course = course.of(&operator);
     let rested = operator.until_rest(world.fleet.nodes).await?;
     let used = operator.usage();

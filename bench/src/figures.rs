@@ -39,14 +39,15 @@ const fn figure(
 }
 
 /// All figures, in the order of the table.
-pub const ALL: [Figure; 25] = [
+pub const ALL: [Figure; 26] = [
     figure("scale", "/ratio", "start until all is right / raw patches", Some(1.25)),
     figure("scale", "/patch_ratio", "first write until all is right / raw patches", Some(1.15)),
     figure("scale", "/cpu_ratio", "the same in CPU time of all three programs", None),
     figure("scale", "/flip_ratio", "all evidence flips / raw patches and reports", Some(1.25)),
     figure("scale", "/peak_rss_kb_per_node", "most memory / nodes, kB", Some(12.0)),
     figure("scale", "/steady_writes", "writes at rest", Some(0.0)),
-    figure("scale", "/restart_writes", "writes after a restart", Some(0.0)),
+    figure("scale", "/restart_writes", "writes after a crash", Some(0.0)),
+    figure("scale", "/leader_change_writes", "writes when the leader changes", Some(0.0)),
     figure("scale", "/node_writes_per_node", "Node writes / nodes at a start", Some(2.0)),
     figure("scale", "/policy_writes_in_a_second", "writes of one policy in a second", Some(1.0)),
     figure("latency", "/label_ms/p50", "report to label, p50, ms", Some(20.0)),

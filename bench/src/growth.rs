@@ -111,7 +111,7 @@ async fn size(nodes: usize) -> Result<Size, Failure> {
     let (flip, _) = convergence::flip(&world, &operator, &follows, Proof::Denied).await?;
     let usage = operator.usage();
     say(&format!("{nodes} nodes: right after {:.1} s", start.seconds));
-    operator.terminate().await?;
+    operator.kill();
     Ok(Size {
         nodes,
         converge_seconds: start.seconds,
@@ -132,7 +132,7 @@ async fn change(fleet: Fleet) -> Result<Change, Failure> {
     drop(follows);
     let Latency { label_ms, operator_cpu_seconds_per_1000_changes, .. } =
         latency::measure(&world, &operator, RATE).await?;
-    operator.terminate().await?;
+    operator.kill();
     Ok(Change {
         policies,
         operator_cpu_seconds_per_1000_changes,

@@ -11,12 +11,15 @@ use e2e::{paths, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::{interval, timeout};
 
 use crate::Failure;
 use crate::usage::{self, Usage};
 use crate::world::{NAMESPACE, World};
 
 const ENDED: Duration = Duration::from_secs(30);
+/// How often it is looked whether it is ready.
+const LOOK: Duration = Duration::from_millis(10);
 /// How long an operator that rests has used no more than [`RESTING`].
 const REST: Duration = Duration::from_secs(3);
 const RESTING: f64 = 0.03;
@@ -40,22 +43,39 @@ pub fn program() -> Result<PathBuf, Failure> {
     Err(format!("there is no {}: run make static, or set OPERATOR", program.display()).into())
 }
 
+/// The pod as which an operator takes part in the election. One that crashed and starts again in
+/// the same pod continues at once.
+#[derive(Clone, Copy, Debug)]
+pub enum Pod {
+    First,
+    Second,
+}
+
+impl Pod {
+    const fn uid(self) -> &'static str {
+        match self {
+            Self::First => "0b6f4c1e-0000-4000-8000-000000000001",
+            Self::Second => "0b6f4c1e-0000-4000-8000-000000000002",
+        }
+    }
+}
+
 impl Operator {
     /// Starts it. Its log is `operator.log` in the world's folder.
-    pub async fn start(world: &World) -> Result<Self, Failure> {
+    pub async fn start(world: &World, pod: Pod) -> Result<Self, Failure> {
         let kubeconfig = world.operator_kubeconfig().await?;
-        Self::spawn(&kubeconfig, &world.dir.join("operator.log"))
+        Self::spawn(&kubeconfig, &world.dir.join("operator.log"), pod)
     }
 
-    fn spawn(kubeconfig: &Path, log: &Path) -> Result<Self, Failure> {
+    fn spawn(kubeconfig: &Path, log: &Path, pod: Pod) -> Result<Self, Failure> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let log = File::options().create(true).append(true).open(log)?;
         let began = Instant::now();
         let process = Command::new(program()?)
             .env("KUBECONFIG", kubeconfig)
             .env("LSM_READY_LISTEN", format!("127.0.0.1:{port}"))
-            .env("LSM_READY_POD_NAME", "lsm-ready-operator-bench")
-            .env("LSM_READY_POD_UID", "0b6f4c1e-0000-4000-8000-000000000001")
+            .env("LSM_READY_POD_NAME", format!("lsm-ready-operator-{pod:?}").to_lowercase())
+            .env("LSM_READY_POD_UID", pod.uid())
             .env("LSM_READY_POD_NAMESPACE", NAMESPACE)
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -91,8 +111,22 @@ impl Operator {
         .map_err(Failure::from)
     }
 
-    /// Whether `/readyz` says that it has all lists.
-    pub async fn is_ready(&self) -> bool {
+    /// Waits until `/readyz` says that it has all lists, or stands by. Returns when that was, since
+    /// its start.
+    pub async fn until_ready(&self) -> Result<Duration, Failure> {
+        let mut often = interval(LOOK);
+        let ready = timeout(ENDED * 4, async {
+            loop {
+                often.tick().await;
+                if self.is_ready().await {
+                    return self.began.elapsed();
+                }
+            }
+        });
+        Ok(ready.await.map_err(|_| "the operator is not ready in time")?)
+    }
+
+    async fn is_ready(&self) -> bool {
         let mut answer = [0; 12];
         let asked = async {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
@@ -100,6 +134,11 @@ impl Operator {
             stream.read_exact(&mut answer).await
         };
         asked.await.is_ok() && answer.ends_with(b" 200")
+    }
+
+    /// Ends it as a crash does.
+    pub fn kill(self) {
+        drop(self);
     }
 
     /// Sends SIGTERM, and waits until the process has ended.

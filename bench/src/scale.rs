@@ -115,11 +115,11 @@ async fn one_fleet(arguments: &Arguments, chosen: &[Section]) -> Result<(), Fail
     }
     if chosen.contains(&Section::Start) {
         // It has written everything, so that the next one only has to read.
-        running(&world, operator.take()).await?.terminate().await?;
+        running(&world, operator.take()).await?.kill();
         write("start", &start::measure(&world).await?)?;
     }
     if let Some(operator) = operator {
-        operator.terminate().await?;
+        operator.kill();
     }
     if chosen.contains(&Section::Probes) {
         write("probes", &probes::measure(&world, arguments.nodes, rest).await?)?;

@@ -3,24 +3,20 @@
 //!
 //! Nothing has changed, so the operator has nothing to write.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::try_join_all;
 use http::Request;
 use kube::Client;
 use serde::{Deserialize, Serialize};
-use tokio::time::{interval, timeout};
 
 use crate::Failure;
-use crate::operator::Operator;
+use crate::operator::{Operator, Pod};
 use crate::stats::rounded;
 use crate::usage;
 use crate::world::{World, say};
 
 const ROUNDS: usize = 3;
-const LISTED: Duration = Duration::from_mins(2);
-/// How often it is looked whether the operator has all lists.
-const LOOK: Duration = Duration::from_millis(10);
 /// The collections that the operator lists. As many objects in a page as it asks for.
 const COLLECTIONS: [&str; 4] = [
     "/api/v1/nodes",
@@ -53,10 +49,10 @@ pub async fn measure(world: &World) -> Result<Start, Failure> {
         let (began, cpu) = (Instant::now(), usage::own_cpu());
         try_join_all(COLLECTIONS.map(|path| list(&world.client, path))).await?;
         bare.push((began.elapsed().as_secs_f64(), usage::own_cpu() - cpu));
-        let operator = Operator::start(world).await?;
-        listed.push((until_listed(&operator).await?, operator.usage().cpu_seconds));
+        let operator = Operator::start(world, Pod::First).await?;
+        listed.push((operator.until_ready().await?.as_secs_f64(), operator.usage().cpu_seconds));
         peak = peak.max(operator.usage().peak_rss_bytes);
-        operator.terminate().await?;
+        operator.kill();
     }
     let (bare, listed) = (shortest(&bare), shortest(&listed));
     Ok(Start {
@@ -73,19 +69,6 @@ pub async fn measure(world: &World) -> Result<Start, Failure> {
 fn shortest(rounds: &[(f64, f64)]) -> (f64, f64) {
     let shortest = rounds.iter().copied().min_by(|a, b| a.0.total_cmp(&b.0));
     shortest.unwrap_or_default()
-}
-
-async fn until_listed(operator: &Operator) -> Result<f64, Failure> {
-    let mut often = interval(LOOK);
-    let listed = timeout(LISTED, async {
-        loop {
-            often.tick().await;
-            if operator.is_ready().await {
-                return operator.began.elapsed().as_secs_f64();
-            }
-        }
-    });
-    Ok(listed.await.map_err(|_| "the operator is not ready in time")?)
 }
 
 #[derive(Deserialize)]
