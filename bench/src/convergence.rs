@@ -82,7 +82,8 @@ pub async fn measure(world: &World, rest: Duration) -> Result<(Convergence, Oper
     let (operator, restart) = again(world, Pod::First, None).await?;
     let (operator, leader_change) = again(world, Pod::Second, Some(operator)).await?;
     let steady = steady.len();
-    let measured = Measured { raw, raw_reports, start, steady, flip, reported, last, restart, leader_change };
+    let measured =
+        Measured { raw, raw_reports, start, steady, flip, reported, last, restart, leader_change };
     Ok((measured.figures(world.fleet.nodes, world.fleet.policies.len()), operator))
 }
 
@@ -102,7 +103,8 @@ struct Measured {
 
 impl Measured {
     fn figures(self, nodes: usize, policies: usize) -> Convergence {
-        let Self { raw, raw_reports, start, steady, flip, reported, last, restart, leader_change } = self;
+        let Self { raw, raw_reports, start, steady, flip, reported, last, restart, leader_change } =
+            self;
         let peak = last.peak_rss_bytes.max(restart.peak_rss_bytes);
         let node_writes = start.writes_to("nodes") + start.writes_to("nodes/status");
         let of_policies = start.most_writes_of_a_policy_in_a_second;

@@ -16,9 +16,9 @@ use crate::fleet::Proof;
 use crate::follow::{Follow, METADATA};
 use crate::operator::Operator;
 use crate::stats::{Quantiles, quantiles, rounded};
+use crate::truth;
 use crate::usage::{self, Usage};
 use crate::world::{OPERATOR, PlaneCpu, World};
-use crate::truth;
 
 /// The longest time in which everything must become right.
 const DEADLINE: Duration = Duration::from_mins(10);
@@ -135,7 +135,12 @@ impl<'a> Course<'a> {
         self.converged(follows.last().duration_since(began), used, plane)
     }
 
-    fn converged(&self, took: Duration, used: Usage, plane: PlaneCpu) -> Result<Converged, Failure> {
+    fn converged(
+        &self,
+        took: Duration,
+        used: Usage,
+        plane: PlaneCpu,
+    ) -> Result<Converged, Failure> {
         let writes = self.writes()?;
         let refused = writes.iter().filter(|write| write.code >= 400).count();
         let (policies, served) = ("lsmpolicies/status", writes.iter().map(Write::milliseconds));

@@ -51,7 +51,12 @@ pub const ALL: [Figure; 26] = [
     figure("scale", "/node_writes_per_node", "Node writes / nodes at a start", Some(2.0)),
     figure("scale", "/policy_writes_in_a_second", "writes of one policy in a second", Some(1.0)),
     figure("latency", "/label_ms/p50", "report to label, p50, ms", Some(20.0)),
-    figure("latency", "/p99_above_server_ms", "report to label, p99 above the server, ms", Some(50.0)),
+    figure(
+        "latency",
+        "/p99_above_server_ms",
+        "report to label, p99 above the server, ms",
+        Some(50.0),
+    ),
     figure("latency", "/missing", "labels that never came", Some(0.0)),
     figure("latency", "/node_writes_per_change", "Node writes / changes", Some(2.0)),
     figure("latency", "/operator_cpu_seconds_per_1000_changes", "CPU s / 1,000 changes", None),
@@ -91,7 +96,8 @@ pub fn table(figures: &Figures, baseline: &Figures) -> String {
         let Some(measured) = figures.get(&figure.name()) else { continue };
         let limit = figure.limit.map_or_else(String::new, short);
         let before = baseline.get(&figure.name()).copied().map_or_else(String::new, short);
-        let verdict = if figure.limit.is_some_and(|limit| *measured > limit) { "  OVER" } else { "" };
+        let verdict =
+            if figure.limit.is_some_and(|limit| *measured > limit) { "  OVER" } else { "" };
         let (what, measured) = (figure.what, short(*measured));
         // Writing to a String cannot fail.
         let _ = writeln!(table, "{what:<48} {measured:>10} {limit:>8} {before:>10}{verdict}");

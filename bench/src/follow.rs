@@ -23,8 +23,7 @@ use crate::fleet::{self, Fleet, Labels, Proof};
 /// Only the metadata of each object.
 pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /// The same of a list.
-pub const METADATA_LIST: &str =
-    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+pub const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 /// Whole objects.
 pub const WHOLE: &str = "application/json";
 

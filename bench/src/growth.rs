@@ -18,12 +18,12 @@ use crate::world::{World, say};
 /// Policies in the fleets of growing size.
 const POLICIES: usize = 20;
 /// Nodes in the fleets with growing numbers of policies.
-const NODES: usize = 1250;
+const NODES: usize = 1000;
 /// How many policies: first as in a fleet, then one that selects everything beside others that
 /// select none of the nodes.
 const POLICY_COUNTS: [usize; 4] = [1, 5, 20, 100];
-/// Half a minute is enough for CPU time.
-const RATE: Rate = Rate { changes_per_second: 50, seconds: 20 };
+/// Short: CPU time is counted, not the time of the clock.
+const RATE: Rate = Rate { changes_per_second: 50, seconds: 10 };
 /// The size that is not measured.
 const FAR: f64 = 100_000.0;
 
@@ -93,7 +93,10 @@ pub async fn measure(sizes: &[usize]) -> Result<Sizes, Failure> {
         cpu: fit(|size| size.operator_cpu_seconds),
         memory: fit(|size| bytes(size.peak_rss_bytes)),
         memory_line: Line::fit(
-            &measured.iter().map(|size| (count(size.nodes), bytes(size.peak_rss_bytes))).collect::<Vec<_>>(),
+            &measured
+                .iter()
+                .map(|size| (count(size.nodes), bytes(size.peak_rss_bytes)))
+                .collect::<Vec<_>>(),
         ),
         sizes: measured,
         policies,
@@ -142,10 +145,8 @@ async fn change(fleet: Fleet) -> Result<Change, Failure> {
 }
 
 fn fit(sizes: &[Size], figure: fn(&Size) -> f64) -> Option<Fit> {
-    let points: Vec<Point> = sizes
-        .iter()
-        .map(|size| Point { size: count(size.nodes), figure: figure(size) })
-        .collect();
+    let points: Vec<Point> =
+        sizes.iter().map(|size| Point { size: count(size.nodes), figure: figure(size) }).collect();
     let growth = Growth::fit(&points)?;
     Some(Fit {
         factor: growth.factor,

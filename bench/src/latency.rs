@@ -72,7 +72,11 @@ pub struct Change {
 }
 
 /// Measures it on a fleet on which all nodes can deny. Afterwards all can deny again.
-pub async fn measure(world: &Arc<World>, operator: &Operator, rate: Rate) -> Result<Latency, Failure> {
+pub async fn measure(
+    world: &Arc<World>,
+    operator: &Operator,
+    rate: Rate,
+) -> Result<Latency, Failure> {
     say(&format!("{} changes a second for {} s", rate.changes_per_second, rate.seconds));
     let nodes = Follow::start(&world.client, "/api/v1/nodes", METADATA).await?;
     nodes.with(|seen| seen.flips = Some(Flips::default()));

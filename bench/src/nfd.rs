@@ -41,8 +41,8 @@ pub struct Nfd {
     pub writes: usize,
     pub milliseconds_per_write: f64,
     /// The same of the operator, at its start on the same nodes.
-    pub operator_milliseconds_per_write: f64,
-    pub operator_over_nfd: f64,
+    pub operator_milliseconds_per_write: Option<f64>,
+    pub operator_over_nfd: Option<f64>,
 }
 
 /// What the operator did on the same nodes.
@@ -84,7 +84,7 @@ pub async fn measure(world: &World, operator: Option<Operator>) -> Result<Nfd, F
     let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
     let writes = audit::writes(&audit::since(&world.server.audit_log(), offset)?, &user).len();
     let per_write = 1000.0 * seconds / count(writes.max(1));
-    let ours = operator.map_or(0.0, |ours| 1000.0 * ours.seconds / count(ours.writes.max(1)));
+    let ours = operator.map(|ours| 1000.0 * ours.seconds / count(ours.writes.max(1)));
     Ok(Nfd {
         nodes: world.fleet.nodes,
         seconds: rounded(seconds),
@@ -92,8 +92,8 @@ pub async fn measure(world: &World, operator: Option<Operator>) -> Result<Nfd, F
         peak_rss_bytes: usage.peak_rss_bytes,
         writes,
         milliseconds_per_write: rounded(per_write),
-        operator_milliseconds_per_write: rounded(ours),
-        operator_over_nfd: rounded(ours / per_write),
+        operator_milliseconds_per_write: ours.map(rounded),
+        operator_over_nfd: ours.map(|ours| rounded(ours / per_write)),
     })
 }
 

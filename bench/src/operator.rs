@@ -130,7 +130,9 @@ impl Operator {
         let mut answer = [0; 12];
         let asked = async {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-            stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: o\r\nConnection: close\r\n\r\n").await?;
+            stream
+                .write_all(b"GET /readyz HTTP/1.1\r\nHost: o\r\nConnection: close\r\n\r\n")
+                .await?;
             stream.read_exact(&mut answer).await
         };
         asked.await.is_ok() && answer.ends_with(b" 200")

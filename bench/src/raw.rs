@@ -119,14 +119,16 @@ impl Patches {
             labels.iter().map(|(key, value)| (key.replace(OURS, RAW), value)).collect();
         let mut patch = json!({"metadata": {"labels": labels}});
         if fleet.is_tainted(node, proof) {
-            patch["spec"]["taints"] = json!([{"key": "rawbench.io/not-ready", "effect": "NoSchedule"}]);
+            patch["spec"]["taints"] =
+                json!([{"key": "rawbench.io/not-ready", "effect": "NoSchedule"}]);
         }
         let report = objects::report(node, proof, "", jiff::Timestamp::UNIX_EPOCH);
         let message = format!(
             "boot {}, probe {}: {}. Fix: {}",
             report.boot_id, report.probe_version, report.message, report.fix
         );
-        let (status, now) = (if proof == Proof::Denied { "True" } else { "False" }, jiff::Timestamp::now());
+        let (status, now) =
+            (if proof == Proof::Denied { "True" } else { "False" }, jiff::Timestamp::now());
         let condition = json!({"type": NODE_CONDITION.replace(OURS, RAW), "status": status,
             "reason": report.reason, "message": message,
             "lastTransitionTime": seconds(now), "lastHeartbeatTime": seconds(now)});

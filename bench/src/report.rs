@@ -54,7 +54,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         names.into_iter().filter_map(|name| Some((name.to_owned(), read(name)?))).collect();
     let figures = figures::figures(&sections);
     if figures.is_empty() {
-        return Err(format!("there are no figures in {}: run make bench", folder().display()).into());
+        return Err(
+            format!("there are no figures in {}: run make bench", folder().display()).into()
+        );
     }
     let baseline: Figures = serde_json::from_str(&fs::read_to_string(baseline_file())?)?;
     print!("{}", figures::table(&figures, &baseline));

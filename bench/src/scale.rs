@@ -99,9 +99,11 @@ async fn one_fleet(arguments: &Arguments, chosen: &[Section]) -> Result<(), Fail
     let fleet = Fleet::new(arguments.nodes, arguments.policies);
     let world = Arc::new(World::create(fleet, proof).await?);
     let rest = Duration::from_secs(arguments.rest);
-    let mut operator = None;
+    let (mut operator, mut started) = (None, None);
     if converges {
         let (figures, running) = convergence::measure(&world, rest).await?;
+        let writes = figures.start.writes.values().sum();
+        started = Some(nfd::Operator { seconds: figures.converge_seconds, writes });
         write("scale", &figures)?;
         operator = Some(running);
     }
@@ -125,7 +127,7 @@ async fn one_fleet(arguments: &Arguments, chosen: &[Section]) -> Result<(), Fail
         write("probes", &probes::measure(&world, arguments.nodes, rest).await?)?;
     }
     if chosen.contains(&Section::Nfd) {
-        nfd(&world).await?;
+        nfd(&world, started).await?;
     }
     Ok(())
 }
@@ -150,14 +152,7 @@ fn note_latency(p99: f64) -> Result<(), Failure> {
 
 /// Without Go or its module proxy there is nothing to compare with. The other figures are of use all
 /// the same.
-async fn nfd(world: &World) -> Result<(), Failure> {
-    let scale = report::read("scale");
-    let operator = scale.and_then(|scale| {
-        let writes = scale["start"]["writes"].as_object()?.values();
-        let writes: u64 = writes.filter_map(serde_json::Value::as_u64).sum();
-        let seconds = scale["converge_seconds"].as_f64()?;
-        Some(nfd::Operator { seconds, writes: usize::try_from(writes).ok()? })
-    });
+async fn nfd(world: &World, operator: Option<nfd::Operator>) -> Result<(), Failure> {
     match nfd::measure(world, operator).await {
         Ok(figures) => write("nfd", &figures),
         Err(error) => {

@@ -14,12 +14,15 @@ use crate::fleet::policies::Policy;
 use crate::fleet::{self, Fleet, Proof, objects};
 
 /// What is wrong. None where everything is right.
-pub async fn wrong(client: &Client, fleet: &Fleet, proof: Proof) -> Result<Option<String>, Failure> {
+pub async fn wrong(
+    client: &Client,
+    fleet: &Fleet,
+    proof: Proof,
+) -> Result<Option<String>, Failure> {
     let (mut next, mut count) = (String::new(), 0);
     loop {
         let path = format!("/api/v1/nodes?limit=500&continue={next}");
-        let page: ObjectList<Node> =
-            client.request(Request::get(path).body(Vec::new())?).await?;
+        let page: ObjectList<Node> = client.request(Request::get(path).body(Vec::new())?).await?;
         count += page.items.len();
         let wrong = page.items.iter().find_map(|node| wrong_node(node, fleet, proof));
         if wrong.is_some() {
@@ -46,13 +49,15 @@ pub async fn wrong_policies(
     let policies: ObjectList<LsmPolicy> =
         client.request(Request::get(path).body(Vec::new())?).await?;
     let wrong = fleet.policies.iter().find_map(|policy| {
-        let found = policies.items.iter().find(|found| found.metadata.name.as_ref() == Some(&policy.name));
+        let found =
+            policies.items.iter().find(|found| found.metadata.name.as_ref() == Some(&policy.name));
         let status = found.and_then(|found| found.status.as_ref());
         let is_right = status.is_some_and(|status| {
             is_status_right(status, policy, fleet.nodes, proof)
                 && status.observed_generation == found.and_then(|found| found.metadata.generation)
         });
-        (!is_right).then(|| format!("policy {}: {:?}", policy.name, status.map(|status| &status.nodes)))
+        (!is_right)
+            .then(|| format!("policy {}: {:?}", policy.name, status.map(|status| &status.nodes)))
     });
     Ok(wrong)
 }

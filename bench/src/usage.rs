@@ -83,7 +83,9 @@ mod tests {
     #[test]
     fn connections_of_other_processes_do_not_count() {
         let line = |pid: u32| {
-            format!("0 0 127.0.0.1:1 127.0.0.1:2 users:((\"o\",pid={pid},fd=9)) bytes_received:40 x:1")
+            format!(
+                "0 0 127.0.0.1:1 127.0.0.1:2 users:((\"o\",pid={pid},fd=9)) bytes_received:40 x:1"
+            )
         };
         let lines = [line(12), line(12), line(123)].join("\n");
         assert_eq!(received(&lines, 12), 80);

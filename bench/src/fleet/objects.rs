@@ -118,9 +118,7 @@ pub fn profile() -> LsmHookProfile {
 pub fn report(node: usize, proof: Proof, profile: &str, now: Timestamp) -> LsmNodeStatus {
     let mut report = match proof {
         Proof::Denied => fixture::denied(&boot_id(node)),
-        Proof::NotDenied => {
-            fixture::report(&boot_id(node), Evidence::Attached, "BpfNotInLsmList")
-        }
+        Proof::NotDenied => fixture::report(&boot_id(node), Evidence::Attached, "BpfNotInLsmList"),
     };
     let (active, message, fix) = match proof {
         Proof::Denied => ("bpf", "the canary program denied prctl(2)", ""),
