@@ -1,4 +1,5 @@
-//! Section convergence: how long until everything is right, beside the same patches of a bare client.
+//! Section convergence: how long until everything is right, beside the same patches of a bare
+//! client.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -25,8 +26,8 @@ pub struct Convergence {
     pub ratio: f64,
     /// Without the lists: from the operator's first write on.
     pub patch_ratio: f64,
-    /// All CPU time of operator, API server and etcd, beside that of the bare client and both. Other
-    /// programs of the machine change it less than the time of the clock.
+    /// All CPU time of operator, API server and etcd, beside that of the bare client and both.
+    /// Other programs of the machine change it less than the time of the clock.
     pub cpu_ratio: f64,
     pub raw_report_seconds: f64,
     /// From the first new report on.
@@ -151,8 +152,8 @@ pub async fn start(
     Ok((operator, start))
 }
 
-/// Writes new reports of all nodes and waits until everything is right. Returns how long the writing
-/// of the reports took, in seconds.
+/// Writes new reports of all nodes and waits until everything is right. Returns how long the
+/// writing of the reports took, in seconds.
 pub async fn flip(
     world: &World,
     operator: &Operator,

@@ -1,9 +1,9 @@
-//! The figures that a run is judged by: what they are called, where they are in the sections' files,
-//! and their limits. Pure.
+//! The figures that a run is judged by: what they are called, where they are in the sections'
+//! files, and their limits. Pure.
 //!
-//! In: the sections as JSON, and the figures of an earlier run. Out: a row for each figure, and what
-//! got worse. All figures are such that less is better, and most are ratios within one run, so that
-//! runs on other machines can be compared.
+//! In: the sections as JSON, and the figures of an earlier run. Out: a row for each figure, and
+//! what got worse. All figures are such that less is better, and most are ratios within one run, so
+//! that runs on other machines can be compared.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

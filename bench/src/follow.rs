@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use http::Request;
@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::Failure;
 use crate::fleet::{self, Fleet, Labels, Proof};
+use crate::world::say;
 
 /// Only the metadata of each object.
 pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -73,12 +74,30 @@ impl Seen {
     fn take(&mut self, line: &[u8]) {
         self.events += 1;
         self.last_event = Instant::now();
-        if self.wanted.is_empty() && self.flips.is_none() && self.firsts.is_none() {
-            return;
+        if self.reads()
+            && let Ok(Event { object }) = serde_json::from_slice(line)
+        {
+            self.read(object.metadata);
         }
-        let Ok(Event { object: Object { metadata } }) = serde_json::from_slice(line) else {
-            return;
-        };
+    }
+
+    /// Whether anything of the objects is needed.
+    fn reads(&self) -> bool {
+        !self.wanted.is_empty() || self.flips.is_some() || self.firsts.is_some()
+    }
+
+    /// Takes in what a list shows after the watch broke. What it does not change is no event.
+    fn take_list(&mut self, objects: Vec<Object>) {
+        let (right, now) = (self.right.len(), Instant::now());
+        for object in objects {
+            self.read(object.metadata);
+        }
+        if self.right.len() != right {
+            self.last_event = now;
+        }
+    }
+
+    fn read(&mut self, metadata: Metadata) {
         self.flip(&metadata);
         if let Some(firsts) = &mut self.firsts {
             firsts.entry(metadata.name.clone()).or_insert(self.last_event);
@@ -121,6 +140,7 @@ struct Metadata {
     name: String,
     labels: Labels,
     resource_version: String,
+    r#continue: String,
 }
 
 /// A watch that runs until this is dropped.
@@ -132,20 +152,11 @@ pub struct Follow {
 impl Follow {
     /// Watches what changes from now on. With [`WHOLE`] the objects are counted and not read.
     pub async fn start(client: &Client, path: &str, form: &'static str) -> Result<Self, Failure> {
-        let list = Request::get(format!("{path}?limit=1"))
-            .header("Accept", METADATA_LIST)
-            .body(Vec::new())?;
-        let list: Object = client.request(list).await?;
-        let version = list.metadata.resource_version;
-        let watch = Request::get(format!("{path}?watch=true&resourceVersion={version}"))
-            .header("Accept", form)
-            .body(Body::empty())?;
-        let answer = client.send(watch).await?;
-        if !answer.status().is_success() {
-            return Err(format!("watching {path}: {}", answer.status()).into());
-        }
+        let source = Source { client: client.clone(), path: path.to_owned(), form };
+        let version = source.page("", 1).await?.metadata.resource_version;
+        let body = source.watch(&version).await?;
         let seen = Arc::new(Mutex::new(Seen::new()));
-        let task = tokio::spawn(follow(answer.into_body(), seen.clone()));
+        let task = tokio::spawn(follow(source, body, seen.clone()));
         Ok(Self { seen, task })
     }
 
@@ -161,7 +172,7 @@ impl Follow {
 
     /// Reads what was seen.
     pub fn with<T>(&self, read: impl FnOnce(&mut Seen) -> T) -> T {
-        read(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&mut locked(&self.seen))
     }
 }
 
@@ -171,14 +182,69 @@ impl Drop for Follow {
     }
 }
 
-async fn follow(mut body: Body, seen: Arc<Mutex<Seen>>) {
-    let mut rest = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        let Ok(data) = frame.into_data() else { continue };
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.bytes += u64::try_from(data.len()).unwrap_or_default();
-        for line in lines(&mut rest, &data) {
-            seen.take(&line);
+/// What is watched.
+struct Source {
+    client: Client,
+    path: String,
+    form: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    metadata: Metadata,
+    #[serde(default)]
+    items: Vec<Object>,
+}
+
+impl Source {
+    async fn page(&self, next: &str, limit: usize) -> kube::Result<Page> {
+        let path = format!("{}?limit={limit}&continue={next}", self.path);
+        let list = Request::get(path).header("Accept", METADATA_LIST).body(Vec::new());
+        self.client.request(list.map_err(kube::Error::HttpError)?).await
+    }
+
+    async fn watch(&self, version: &str) -> kube::Result<Body> {
+        let path = format!("{}?watch=true&resourceVersion={version}", self.path);
+        let watch = Request::get(path).header("Accept", self.form).body(Body::empty());
+        let answer = self.client.send(watch.map_err(kube::Error::HttpError)?).await?;
+        Ok(answer.into_body())
+    }
+
+    /// Lists again and watches again, after the API server has ended the watch: it does so where a
+    /// client reads too slowly.
+    async fn again(&self, seen: &Mutex<Seen>) -> kube::Result<Body> {
+        let (mut next, mut version) = (String::new(), None);
+        loop {
+            let page = self.page(&next, 500).await?;
+            let version = version.get_or_insert(page.metadata.resource_version);
+            locked(seen).take_list(page.items);
+            next = page.metadata.r#continue;
+            if next.is_empty() {
+                return self.watch(version).await;
+            }
+        }
+    }
+}
+
+fn locked(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn follow(source: Source, mut body: Body, seen: Arc<Mutex<Seen>>) {
+    loop {
+        let mut rest = Vec::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            let Ok(data) = frame.into_data() else { continue };
+            let mut seen = locked(&seen);
+            seen.bytes += u64::try_from(data.len()).unwrap_or_default();
+            for line in lines(&mut rest, &data) {
+                seen.take(&line);
+            }
+        }
+        say(&format!("the watch on {} ended: it begins anew", source.path));
+        match source.again(&seen).await {
+            Ok(watch) => body = watch,
+            Err(error) => return say(&format!("{} is not watched any more: {error}", source.path)),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Section latency: evidence written → label visible, while evidence changes all over the fleet.
 //!
-//! A tenth of the nodes loses and regains its evidence again and again, at a fixed rate that does not
-//! wait for answers: fewer nodes than the circuit breaker holds. Beside it stands what the API server
-//! itself took for the writes of the same time, by its audit log.
+//! A tenth of the nodes loses and regains its evidence again and again, at a fixed rate that does
+//! not wait for answers: fewer nodes than the circuit breaker holds. Beside it stands what the API
+//! server itself took for the writes of the same time, by its audit log.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

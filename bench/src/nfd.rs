@@ -1,5 +1,5 @@
-//! Section nfd: the master of Node Feature Discovery, which does the nearest job of another project:
-//! objects of its workers become labels of Nodes.
+//! Section nfd: the master of Node Feature Discovery, which does the nearest job of another
+//! project: objects of its workers become labels of Nodes.
 //!
 //! It gets as many labels for each node as the operator writes, and writes no condition. So the
 //! times are compared for each write. It runs with an administrator's rights of a ServiceAccount.

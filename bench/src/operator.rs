@@ -1,5 +1,5 @@
-//! The operator's process: the release binary, or the program of the variable OPERATOR, with a token
-//! of its ServiceAccount and as the pod that it is in a cluster.
+//! The operator's process: the release binary, or the program of the variable OPERATOR, with a
+//! token of its ServiceAccount and as the pod that it is in a cluster.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -30,6 +30,7 @@ const LISTED: u64 = 5_000;
 pub struct Operator {
     process: Child,
     pub began: Instant,
+    pod: Pod,
     port: u16,
 }
 
@@ -80,7 +81,7 @@ impl Operator {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        Ok(Self { process, began, port })
+        Ok(Self { process, began, pod, port })
     }
 
     pub fn pid(&self) -> u32 {
@@ -91,8 +92,8 @@ impl Operator {
         usage::of(self.pid())
     }
 
-    /// Waits until it has listed that many nodes and uses hardly any CPU time. Returns when that was,
-    /// since its start.
+    /// Waits until it has listed that many nodes and uses hardly any CPU time. Returns when that
+    /// was, since its start.
     pub async fn until_rest(&self, nodes: usize) -> Result<Duration, Failure> {
         let least = u64::try_from(nodes)?.saturating_mul(LISTED);
         let (mut busy, mut cpu) = (Instant::now(), 0.0);
@@ -138,9 +139,10 @@ impl Operator {
         asked.await.is_ok() && answer.ends_with(b" 200")
     }
 
-    /// Ends it as a crash does.
-    pub fn kill(self) {
-        drop(self);
+    /// Ends it as a crash does. Returns its pod: in another one the next operator would wait for the
+    /// Lease.
+    pub fn kill(self) -> Pod {
+        self.pod
     }
 
     /// Sends SIGTERM, and waits until the process has ended.

@@ -1,9 +1,9 @@
 //! Section probes: what thousands of probes ask of the API server.
 //!
-//! Each simulated probe is the daemon's own loop with a connection of its own; only the machine that
-//! it checks is not there. All start at the same moment, as after an outage of everything: first with
-//! the boot that their reports have, then with a new one. The client's user has a ServiceAccount's
-//! place in the API server's flow control, which has its defaults.
+//! Each simulated probe is the daemon's own loop with a connection of its own; only the machine
+//! that it checks is not there. All start at the same moment, as after an outage of everything:
+//! first with the boot that their reports have, then with a new one. The client's user has a
+//! ServiceAccount's place in the API server's flow control, which has its defaults.
 
 use std::collections::HashMap;
 use std::path::Path;

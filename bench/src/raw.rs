@@ -1,8 +1,8 @@
 //! The fair baseline: a bare client that makes the writes of the operator, and nothing else.
 //!
 //! For each node one merge patch of its labels and taints and one strategic patch of a condition,
-//! with the same preconditions, of the same size, as many at once, while one watcher watches Nodes as
-//! the operator must. The names differ in their prefix only, so the patches stand beside the
+//! with the same preconditions, of the same size, as many at once, while one watcher watches Nodes
+//! as the operator must. The names differ in their prefix only, so the patches stand beside the
 //! operator's fields and are removed again.
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::Failure;
 use crate::figures::{self, Figures, Sections};
 
-#[derive(clap::Args, Default)]
+#[derive(clap::Args)]
 pub struct Arguments {
     /// Make the figures the new baseline.
     #[arg(long)]
@@ -47,16 +47,23 @@ pub fn forget(section: &str) -> Result<(), Failure> {
     Ok(paths::remove_file(&folder().join(format!("{section}.json")))?)
 }
 
-/// Prints the table.
+/// Prints the table of everything that has been measured.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let names = figures::ALL.map(|figure| figure.section);
-    let sections: Sections =
-        names.into_iter().filter_map(|name| Some((name.to_owned(), read(name)?))).collect();
-    let figures = figures::figures(&sections);
+    print(names.into_iter())?;
+    if arguments.set_baseline {
+        let figures = figures::figures(&sections(names.into_iter()));
+        fs::write(baseline_file(), format!("{:#}\n", serde_json::to_value(&figures)?))?;
+    }
+    Ok(())
+}
+
+/// Prints the table of these sections, and what got worse.
+pub fn print<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    let figures = figures::figures(&sections(names));
     if figures.is_empty() {
-        return Err(
-            format!("there are no figures in {}: run make bench", folder().display()).into()
-        );
+        let folder = folder().display().to_string();
+        return Err(format!("there are no figures in {folder}: run make bench").into());
     }
     let baseline: Figures = serde_json::from_str(&fs::read_to_string(baseline_file())?)?;
     print!("{}", figures::table(&figures, &baseline));
@@ -65,8 +72,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         0 => println!("no figure got worse by more than a tenth"),
         _ => println!("{}", worse.join("\n")),
     }
-    if arguments.set_baseline {
-        fs::write(baseline_file(), format!("{:#}\n", serde_json::to_value(&figures)?))?;
-    }
     Ok(())
+}
+
+fn sections<'a>(names: impl Iterator<Item = &'a str>) -> Sections {
+    names.filter_map(|name| Some((name.to_owned(), read(name)?))).collect()
 }

@@ -88,7 +88,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
         write("growth", &growth::measure(&arguments.sizes).await?)?;
     }
     say(&format!("measured in {:.0} s", began.elapsed().as_secs_f64()));
-    report::run(&report::Arguments::default())
+    report::print(chosen.iter().map(|section| section.file()))
 }
 
 /// The sections that share one fleet.
@@ -116,9 +116,8 @@ async fn one_fleet(arguments: &Arguments, chosen: &[Section]) -> Result<(), Fail
         operator = Some(running);
     }
     if chosen.contains(&Section::Start) {
-        // It has written everything, so that the next one only has to read.
-        running(&world, operator.take()).await?.kill();
-        write("start", &start::measure(&world).await?)?;
+        let running = running(&world, operator.take()).await?;
+        write("start", &start::measure(&world, running).await?)?;
     }
     if let Some(operator) = operator {
         operator.kill();
@@ -150,8 +149,8 @@ fn note_latency(p99: f64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Without Go or its module proxy there is nothing to compare with. The other figures are of use all
-/// the same.
+/// Without Go or its module proxy there is nothing to compare with. The other figures are of use
+/// all the same.
 async fn nfd(world: &World, operator: Option<nfd::Operator>) -> Result<(), Failure> {
     match nfd::measure(world, operator).await {
         Ok(figures) => write("nfd", &figures),

@@ -1,5 +1,5 @@
-//! Section start: how long until the operator has listed everything, beside a bare client that lists
-//! the same objects in pages and reads nothing of them but their names.
+//! Section start: how long until the operator has listed everything, beside a bare client that
+//! lists the same objects in pages and reads nothing of them but their names.
 //!
 //! Nothing has changed, so the operator has nothing to write.
 
@@ -11,7 +11,7 @@ use kube::Client;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
-use crate::operator::{Operator, Pod};
+use crate::operator::Operator;
 use crate::stats::rounded;
 use crate::usage;
 use crate::world::{World, say};
@@ -40,16 +40,16 @@ pub struct Start {
     pub peak_rss_bytes: u64,
 }
 
-/// Measures it. No operator may run.
-pub async fn measure(world: &World) -> Result<Start, Failure> {
+/// Measures it. The operator has written everything, so that the next one only has to read.
+pub async fn measure(world: &World, operator: Operator) -> Result<Start, Failure> {
     say("lists: a bare client and the operator in turns");
     let (mut bare, mut listed) = (Vec::new(), Vec::new());
-    let mut peak = 0;
+    let (pod, mut peak) = (operator.kill(), 0);
     for _ in 0..ROUNDS {
         let (began, cpu) = (Instant::now(), usage::own_cpu());
         try_join_all(COLLECTIONS.map(|path| list(&world.client, path))).await?;
         bare.push((began.elapsed().as_secs_f64(), usage::own_cpu() - cpu));
-        let operator = Operator::start(world, Pod::First).await?;
+        let operator = Operator::start(world, pod).await?;
         listed.push((operator.until_ready().await?.as_secs_f64(), operator.usage().cpu_seconds));
         peak = peak.max(operator.usage().peak_rss_bytes);
         operator.kill();

@@ -1,8 +1,8 @@
 //! The objects of a fleet, and what the operator has to make of them. Pure.
 //!
-//! In: how many nodes and policies, and which nodes can deny. Out: Nodes of about 12 KB, reports with
-//! 14 checks, policies; the labels, the taint and the condition that each Node must have, and the
-//! counts that each policy must have.
+//! In: how many nodes and policies, and which nodes can deny. Out: Nodes of about 12 KB, reports
+//! with 14 checks, policies; the labels, the taint and the condition that each Node must have, and
+//! the counts that each policy must have.
 
 pub mod objects;
 pub mod policies;

@@ -42,9 +42,10 @@ pub fn node(number: usize) -> Value {
 }
 
 fn image(number: usize) -> Value {
+    let repository = format!("registry.example.com/team-{}/service-{number:03}", number % 7);
     json!({"names": [
-        format!("registry.example.com/team-{}/service-{number:03}@sha256:{:064x}", number % 7, number),
-        format!("registry.example.com/team-{}/service-{number:03}:v1.{number}.0", number % 7),
+        format!("{repository}@sha256:{number:064x}"),
+        format!("{repository}:v1.{number}.0"),
     ], "sizeBytes": 40_000_000 + number})
 }
 
@@ -53,7 +54,8 @@ fn bare_node(number: usize) -> Value {
     let condition = |kind: &str, status: &str, reason: &str| {
         json!({"type": kind, "status": status, "reason": reason,
             "message": format!("kubelet has {reason}"),
-            "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"})
+            "lastHeartbeatTime": "2026-01-01T00:00:00Z",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
     };
     let resources = json!({"cpu": "8", "memory": "32Gi", "pods": "110", "ephemeral-storage": "98Gi",
         "hugepages-1Gi": "0", "hugepages-2Mi": "0"});
@@ -62,7 +64,8 @@ fn bare_node(number: usize) -> Value {
         "metadata": {"name": name, "labels": labels(number), "annotations": {
             "node.alpha.kubernetes.io/ttl": "0",
             "volumes.kubernetes.io/controller-managed-attach-detach": "true",
-            "csi.volume.kubernetes.io/nodeid": format!("{{\"csi.example.com\":\"i-{number:017x}\"}}"),
+            "csi.volume.kubernetes.io/nodeid":
+                json!({"csi.example.com": format!("i-{number:017x}")}).to_string(),
         }},
         "spec": {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"],
             "providerID": format!("example:///zone-{}/i-{number:017x}", number % 2)},
@@ -145,8 +148,8 @@ pub fn report(node: usize, proof: Proof, profile: &str, now: Timestamp) -> LsmNo
     report
 }
 
-const NOT_IN_LIST: &str = "the program was loaded and attached, but the kernel did not call it: bpf \
-                           is not in the list of active LSMs";
+const NOT_IN_LIST: &str = "the program was loaded and attached, but the kernel did not call it: \
+                           bpf is not in the list of active LSMs";
 const FIX: &str = "add bpf to lsm= on the kernel's command line, for example \
                    lsm=landlock,lockdown,yama,integrity,apparmor,bpf, and reboot the node";
 
