@@ -1,5 +1,5 @@
 //! The programs in Go: Kubernetes and etcd as one multi-call binary, Helm 3 and 4, Prometheus and
-//! promtool, and what GitOps tools say of objects.
+//! promtool, what GitOps tools say of objects, and Node Feature Discovery's master.
 //!
 //! In: Go 1.25 or newer; the Go module `e2e/programs/`; Go's module proxy the first time.
 //! Out: the programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for
@@ -111,6 +111,28 @@ pub async fn build_verdicts() -> Result<(), Error> {
         build.done()?;
     }
     Ok(())
+}
+
+/// The module of Node Feature Discovery.
+pub const NFD: &str = "sigs.k8s.io/node-feature-discovery";
+
+/// Builds the master of Node Feature Discovery, which labels nodes too, to measure it beside the
+/// operator. Returns its path. It needs Go 1.26.
+pub async fn build_nfd() -> Result<PathBuf, Error> {
+    let build = Build::new("nfd", &["go.mod", "go.sum"])?;
+    let binary = paths::programs().join("nfd-master");
+    if !build.is_done() {
+        eprintln!("rig: building Node Feature Discovery {}", build.version(NFD)?);
+        let package = format!("{NFD}/cmd/nfd-master");
+        build.run(&["-ldflags", STRIPPED], &package, &binary).await?;
+        build.done()?;
+    }
+    Ok(binary)
+}
+
+/// The folder of the module of Node Feature Discovery, in the version that is built.
+pub fn nfd_module() -> Result<PathBuf, Error> {
+    module(&format!("{NFD}@{}", Build::new("nfd", &[])?.version(NFD)?))
 }
 
 /// Another project whose CRDs tests install, from its module in Go.
