@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::api::GetParams;
-use kube::core::Request;
+use kube::core::{PartialObjectMeta, Request};
 use lsm_ready_crds::names::{GROUP, OPERATOR_ACCOUNT};
 use lsm_ready_crds::text::printable;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy};
@@ -18,14 +18,15 @@ use serde_json::Value;
 
 use crate::cluster::error::{Asked, Error};
 use crate::cluster::list::Query;
+use crate::cluster::trim::ParsedNode;
 use crate::cluster::{Cluster, trim};
 use crate::fleet::Objects;
 
 /// The only version that this plugin reads.
 const VERSION: &str = "v1alpha1";
 
-pub const NODES: Asked = Asked::list("", "nodes");
-pub const REPORTS: Asked = Asked::list(GROUP, "lsmnodes");
+const NODES: Asked = Asked::list("", "nodes");
+const REPORTS: Asked = Asked::list(GROUP, "lsmnodes");
 const PROFILES: Asked = Asked::list(GROUP, "lsmhookprofiles");
 const POLICIES: Asked = Asked::list(GROUP, "lsmpolicies");
 const DAEMON_SETS: Asked = Asked::list("apps", "daemonsets");
@@ -33,7 +34,7 @@ const DAEMON_SET: Asked = Asked::get("apps", "daemonsets");
 const DEPLOYMENT: Asked = Asked::get("apps", "deployments");
 
 /// Path of the list of Nodes.
-pub const NODES_PATH: &str = "/api/v1/nodes";
+const NODES_PATH: &str = "/api/v1/nodes";
 
 /// Selects the DaemonSets of Tetragon's chart.
 const TETRAGON_SELECTOR: &str = "app.kubernetes.io/name=tetragon";
@@ -43,6 +44,9 @@ const PROBE: &str = "lsm-ready-probe";
 
 /// Maximum number of notes about objects of one kind.
 const MAX_NOTES: usize = 3;
+
+/// Maximum length of a Node's name, in characters.
+const MAX_NAME_CHARS: usize = 253;
 
 /// Maximum length of an error about an object, in characters.
 const MAX_ERROR_CHARS: usize = 200;
@@ -73,9 +77,7 @@ struct GroupVersion {
 impl Cluster {
     /// The objects of the nodes with these labels.
     pub async fn objects(&self, scope: Scope, labels: Option<&str>) -> Result<Objects, Error> {
-        let result = self.read(scope, labels).await;
-        self.progress.end();
-        result
+        self.progress.during(self.read(scope, labels)).await
     }
 
     async fn read(&self, scope: Scope, labels: Option<&str>) -> Result<Objects, Error> {
@@ -112,13 +114,18 @@ impl Cluster {
 
     /// The objects of one Node, without Nodes where it is not there.
     pub async fn objects_of(&self, name: &str) -> Result<Objects, Error> {
+        self.progress.during(self.read_of(name)).await
+    }
+
+    async fn read_of(&self, name: &str) -> Result<Objects, Error> {
         self.check_group().await?;
         let mut objects = Objects {
             context: self.context.clone(),
             taken_at: Timestamp::now(),
             ..Objects::default()
         };
-        let Some(node) = self.get::<Node>(Asked::get("", "nodes"), NODES_PATH, name).await? else {
+        let asked = Asked::get("", "nodes");
+        let Some(node) = self.get::<ParsedNode>(asked, NODES_PATH, name).await? else {
             return Ok(objects);
         };
         objects.nodes = vec![trim::node(node)];
@@ -141,6 +148,13 @@ impl Cluster {
         }
         self.read_others(&mut objects).await?;
         Ok(objects)
+    }
+
+    /// The names of all Nodes.
+    pub async fn node_names(&self) -> Result<Vec<String>, Error> {
+        let query = Query { is_metadata: true, ..Query::all(NODES, NODES_PATH) };
+        let keep = |node: PartialObjectMeta<Node>| printable(&node.name_any(), MAX_NAME_CHARS);
+        self.list(query, keep).await
     }
 
     /// Refuses a cluster without our CRDs, or with those of another version.
@@ -213,9 +227,10 @@ pub fn path(resource: &str) -> String {
 }
 
 /// An object of another version may not be what this version expects. It does not hide the others.
-fn parsed<K: DeserializeOwned>(object: Value) -> Result<K, String> {
+fn parsed<K: DeserializeOwned + ResourceExt>(object: Value) -> Result<K, String> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    K::deserialize(object).map_err(|error| format!("{name} cannot be read: {error}"))
+    let parsed = K::deserialize(object).map(trim::managers);
+    parsed.map_err(|error| format!("{name} cannot be read: {error}"))
 }
 
 fn readable<K>(kind: &str, parsed: Vec<Result<K, String>>, notes: &mut Vec<String>) -> Vec<K> {

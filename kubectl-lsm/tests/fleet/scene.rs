@@ -18,6 +18,8 @@ const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 /// Requests that create nodes at once.
 const CONCURRENCY: usize = 32;
 const DEADLINE: Duration = Duration::from_mins(1);
+/// The API server deletes the objects of a kind one by one, and there may be 20,000.
+const DELETED: Duration = Duration::from_mins(15);
 
 pub struct Scene {
     server: ApiServer,
@@ -145,7 +147,7 @@ impl Scene {
         let path = format!("{CRDS}/{plural}.lsmready.io");
         request::done(&client, "DELETE", &path, &Value::Null).await.unwrap();
         let list = format!("{KINDS}/{plural}");
-        wait::until(DEADLINE, "the kind to be gone", async || {
+        wait::until(DELETED, "the kind to be gone", async || {
             match request::done(&client, "GET", &list, &Value::Null).await {
                 Ok(_) => Err("still served"),
                 Err(_) => Ok(()),
