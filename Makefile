@@ -94,7 +94,7 @@ test-tetragon: images rig ## Tetragon's failure and its repair (AGENT=real TETRA
 
 # The packages of npm, by the versions and checksums of package-lock.json.
 BROWSER := target/browser
-CHROMIUM ?= /usr/bin/chromium
+CHROMIUM ?= $(or $(shell command -v chromium google-chrome | head -n 1),/usr/bin/chromium)
 .PHONY: browser report-pages test-report report-pictures
 browser:
 	@e2e/prerequisites.sh browser

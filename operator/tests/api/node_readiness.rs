@@ -84,7 +84,7 @@ async fn node_readiness_controllers_taint_follows_our_condition_and_not_a_silent
     tainted(&client, "n1", false).await;
 
     // The probe is silent: the condition stays True, so the rule does nothing.
-    let long_ago = Timestamp::now() - Span::new().hours(1);
+    let long_ago = Timestamp::now() - Span::new().hours(3);
     let status = json!({"status": {"observedTime": long_ago.to_string()}});
     let path = "/apis/lsmready.io/v1alpha1/lsmnodes/n1/status";
     assert!(call(&client, "MERGE", path, &status).await.is_ok());
