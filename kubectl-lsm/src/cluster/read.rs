@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::api::GetParams;
@@ -32,6 +33,11 @@ const POLICIES: Asked = Asked::list(GROUP, "lsmpolicies");
 const DAEMON_SETS: Asked = Asked::list("apps", "daemonsets");
 const DAEMON_SET: Asked = Asked::get("apps", "daemonsets");
 const DEPLOYMENT: Asked = Asked::get("apps", "deployments");
+
+const LEASE: Asked = Asked::get("coordination.k8s.io", "leases");
+
+/// What the operator says on its Lease while the circuit breaker is open.
+const BREAKER_OPEN: &str = "lsmready.io/breaker-open";
 
 /// Path of the list of Nodes.
 const NODES_PATH: &str = "/api/v1/nodes";
@@ -181,12 +187,27 @@ impl Cluster {
         let policies = self.list(Query::all(POLICIES, &path), parsed::<LsmPolicy>).await;
         let policies = noted(policies, &mut objects.notes)?.unwrap_or_default();
         objects.policies = readable("LsmPolicy", policies, &mut objects.notes);
+        self.read_breaker(objects).await?;
         self.read_daemon_sets(objects).await?;
         let apps = |kind: &str| format!("/apis/apps/v1/namespaces/{}/{kind}", self.namespace);
         let operator = self.get(DEPLOYMENT, &apps("deployments"), OPERATOR_ACCOUNT).await;
         objects.operator = noted(operator, &mut objects.notes)?.flatten();
         let probe = self.get(DAEMON_SET, &apps("daemonsets"), PROBE).await;
         objects.probe = noted(probe, &mut objects.notes)?.flatten();
+        Ok(())
+    }
+
+    /// What the circuit breaker holds. Where there are policies, these say it.
+    async fn read_breaker(&self, objects: &mut Objects) -> Result<(), Error> {
+        if !objects.policies.is_empty() {
+            return Ok(());
+        }
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.namespace);
+        let lease = self.get::<PartialObjectMeta<Lease>>(LEASE, &path, OPERATOR_ACCOUNT).await;
+        // It is only more to know, so somebody who may not read Leases gets no note about it.
+        let lease = noted(lease, &mut Vec::new())?.flatten();
+        let says = lease.and_then(|lease| lease.annotations().get(BREAKER_OPEN).cloned());
+        objects.notes.extend(says.map(|says| format!("the circuit breaker holds changes: {says}")));
         Ok(())
     }
 

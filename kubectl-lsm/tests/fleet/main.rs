@@ -84,6 +84,8 @@ fn without_crds(scene: &Scene) {
 fn an_empty_cluster_cannot_be_judged(scene: &Scene) {
     let (code, status) = json_of(&scene.kubeconfig(), &["status"]);
     assert_eq!((code, &status["nodes"]["selected"]), (2, &json!(0)), "{status}");
+    // Without policies, only the Lease says what is held.
+    assert_eq!(status["notes"], json!(["the circuit breaker holds changes: 7 nodes"]));
 }
 
 fn the_fleet_at_a_glance(scene: &Scene) {
@@ -120,6 +122,9 @@ fn one_node(scene: &Scene) {
     assert_eq!(why["agents"][0]["name"], "tetragon-a", "{why}");
     let (_, text, _) = lsm(&kubeconfig, &["why", "n0001"]);
     assert!(text.contains("Node n0001: not ready (BpfNotInLsmList)"), "{text}");
+    let (code, names, _) = lsm(&kubeconfig, &["__complete", "--", "why", "n000"]);
+    let names: Vec<&str> = names.lines().collect();
+    assert_eq!((code, &names[..2], names.last()), (0, &["n0000", "n0001"][..], Some(&":4")));
     let said = refused(&kubeconfig, &["why", "n003"], 64);
     assert!(said.contains("no node \"n003\"; did you mean n0003"), "{said}");
 }
