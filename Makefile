@@ -99,8 +99,8 @@ test-tetragon: images rig ## Tetragon's failure and its repair (AGENT=real TETRA
 
 # The packages of npm, by the versions and checksums of package-lock.json.
 BROWSER := target/browser
-CHROMIUM ?= /usr/bin/chromium
-.PHONY: browser report-pages
+CHROMIUM ?= $(or $(shell command -v chromium google-chrome | head -n 1),/usr/bin/chromium)
+.PHONY: browser report-pages test-report report-pictures
 browser:
 	@e2e/prerequisites.sh browser
 
@@ -110,7 +110,8 @@ $(BROWSER)/node_modules/.package-lock.json: kubectl-lsm/tests/browser/package-lo
 	npm ci --silent --prefix $(BROWSER)
 
 report-pages: prerequisites browser $(BROWSER)/node_modules/.package-lock.json
-	cargo run -q -p kubectl-lsm --example report -- target/report
+	cargo build -q --workspace --example report
+	target/debug/examples/report target/report
 	cp kubectl-lsm/tests/browser/*.js $(BROWSER)
 
 test-report: report-pages ## The HTML report in Chromium: layout, axe, keyboard, hostile texts, 5,000 nodes
@@ -141,7 +142,7 @@ bench-cluster: images rig ## Three nodes: latencies, writes at rest, memory, wha
 	@$(RIG) bench --images $(ARCHIVES)
 
 ##@ Build
-.PHONY: prerequisites build rig static guest images reproducible advisories crds docs chart site
+.PHONY: prerequisites build rig static guest images images-arm64 reproducible advisories crds docs chart site
 prerequisites: ## Installs Debian or Ubuntu packages that are missing (says so first)
 	@e2e/prerequisites.sh
 
@@ -159,8 +160,12 @@ static: prerequisites guest ## Static release programs for the images: operator,
 guest: prerequisites ## The static program that is the first process of every virtual machine
 	@$(STATIC) -p e2e-guest
 
-images: static rig ## OCI archives and their SBOMs in target/images (ENGINE=docker|podman|buildah builds them with that instead)
-	@$(RIG) image build
+images: $(if $(filter arm64,$(ARCH)),images-arm64,static rig) ## OCI archives and their SBOMs in target/images (ENGINE=docker|podman|buildah builds them with that instead; ARCH=arm64: cross-compiled)
+	@$(if $(filter arm64,$(ARCH)),:,$(RIG) image build)
+
+images-arm64: rig
+	@e2e/prerequisites.sh arm64
+	@release/images-arm64.sh
 
 reproducible: images ## A second build of everything, elsewhere, has the same images (as long as the first build)
 	release/reproduce.sh full

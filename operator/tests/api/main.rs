@@ -15,6 +15,7 @@ mod helm;
 mod integrations;
 mod leadership;
 mod memory;
+mod node_readiness;
 mod operator;
 mod pool;
 mod process;
