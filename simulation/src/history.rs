@@ -220,19 +220,23 @@ pub async fn reach(
 ) -> Result<(), String> {
     let end = clock::elapsed() + within;
     let mut pause = Duration::from_millis(200);
+    let (mut seen, mut found) = (None, Vec::new());
     loop {
-        let differences = {
+        {
             let server = world.server.lock();
             if server.failure.is_some() {
                 return Ok(());
             }
-            differences(&server)
-        };
-        if differences.is_empty() {
+            // What has not changed differs as before.
+            if seen.replace(server.state()) != Some(server.state()) {
+                found = differences(&server);
+            }
+        }
+        if found.is_empty() {
             return Ok(());
         }
         if clock::elapsed() >= end {
-            return Err(format!("after {} s: {}", within.as_secs(), differences.join("; ")));
+            return Err(format!("after {} s: {}", within.as_secs(), found.join("; ")));
         }
         sleep(pause.min(end.saturating_sub(clock::elapsed()))).await;
         pause = (pause * 2).min(Duration::from_secs(5));

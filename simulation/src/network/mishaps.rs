@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Network;
 use crate::clock;
 use crate::server::Server;
-use crate::server::kind::{Kind, Target};
+use crate::server::kind::Kind;
 use crate::server::requests::Call;
 
 /// When a process dies by itself: at its n-th next write.
@@ -100,7 +100,7 @@ impl Network {
     /// Whether nothing can be had of what that request is about.
     pub(super) fn is_unreachable(&self, call: &Call) -> bool {
         let state = self.state.lock();
-        let kind = Target::parse(&call.path).filter(|_| !call.is_write()).map(|it| it.kind);
+        let kind = call.target.as_ref().filter(|_| !call.is_write()).map(|it| it.kind);
         let gap = kind.map_or(Duration::ZERO, |kind| state.gaps[kind.index()].until);
         clock::elapsed() < state.unreachable_until.max(gap)
     }
@@ -108,7 +108,7 @@ impl Network {
 
 /// Somebody changes a field of the object that the operator does not look at.
 pub(super) fn touch(server: &mut Server, call: &Call) {
-    let Some(target) = Target::parse(&call.path) else { return };
+    let Some(target) = call.target.clone() else { return };
     let key = (target.namespace, target.name.unwrap_or_default());
     let version = server.version();
     server.edit(target.kind, &key, |object| {
