@@ -34,6 +34,11 @@ pub enum Mishap {
     NoAnswer,
 }
 
+impl Mishap {
+    pub const ALL: [Self; 5] =
+        [Self::Refused, Self::Invalid, Self::Conflict, Self::LostAnswer, Self::NoAnswer];
+}
+
 /// The annotation that somebody else changes in a [`Mishap::Conflict`].
 pub const TOUCHED: &str = "simulation/touched";
 
@@ -60,6 +65,12 @@ impl Network {
     /// That happens to the next write about that kind, whatever the weather.
     pub fn befall_next_write(&self, kind: Kind, mishap: Mishap) {
         self.state.lock().next_write = Some(NextWrite { kind, mishap });
+    }
+
+    /// Whether the next write that something happens to is still to come.
+    #[must_use]
+    pub fn awaits_next_write(&self) -> bool {
+        self.state.lock().next_write.is_some()
     }
 
     /// Nothing happens to the next write any more.
