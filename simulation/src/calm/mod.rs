@@ -29,6 +29,9 @@ const SOON_AFTER_SILENCE: Duration = Duration::from_secs(22);
 const SOON_AFTER_GAP: Duration = Duration::from_secs(40);
 /// Longest time until a mount is as it should be: a rollout may have to end first.
 const SOON_AT_TETRAGON: Duration = Duration::from_mins(3);
+/// The same, where the API server refused the change as invalid: a removal is tried again after an
+/// hour.
+const SOON_AFTER_INVALID: Duration = Duration::from_mins(65);
 /// Longest time from one write to the next about the same change.
 const SECOND_WRITE: Duration = Duration::from_secs(2);
 /// How often somebody may change what is ours on the Node until the operator waits for minutes.
@@ -258,6 +261,10 @@ async fn settle(world: &mut World, trouble: Trouble, steps: &[Step]) -> Result<(
         }
         world.replicas.iter().for_each(|replica| replica.on_network(Network::spare_next_write));
     }
-    let mounted = reach(world, SOON_AT_TETRAGON, model::differences).await;
+    let within = match trouble {
+        Trouble::NextWrite(Kind::DaemonSet, Mishap::Invalid) => SOON_AFTER_INVALID,
+        _ => SOON_AT_TETRAGON,
+    };
+    let mounted = reach(world, within, model::differences).await;
     mounted.map_err(|what| format!("too late: {trouble:?} {steps:?}, {what}"))
 }
