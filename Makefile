@@ -57,8 +57,8 @@ test-unit: prerequisites ## Tables and properties of every plan, verdict and par
 test-fake-api: prerequisites ## Controllers against a scripted API server, request by request
 	$(TEST) --lib -- scenarios::
 
-test-simulation: prerequisites ## 3,000 histories of the operator against a simulated API server, in virtual time
-	$(SIMULATION) --bin simulation -- --histories 3000
+test-simulation: prerequisites ## 20,000 histories of the operator against a simulated API server, in virtual time
+	$(SIMULATION) --bin simulation -- --histories 20000
 
 simulate: prerequisites ## A million other histories (HISTORIES=number, FIRST=first seed)
 	$(SIMULATION) --bin simulation -- --histories $(HISTORIES) --first $(FIRST)
