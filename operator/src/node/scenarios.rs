@@ -174,10 +174,9 @@ async fn nothing_is_written_twice_before_the_watch_has_shown_the_first_write() {
 
 #[tokio::test]
 async fn the_answer_to_a_write_may_be_its_metadata_alone() {
-    let (ctx, played) =
-        Fixture::new().with::<LsmNode>(report("n1", "Denied", "CanaryDenied")).plays(vec![
-            Exchange::any(PATCH_STATUS, json!({"metadata": {"resourceVersion": "8"}})),
-        ]);
+    let (ctx, played) = Fixture::new()
+        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+        .plays(vec![Exchange::any(PATCH_STATUS, json!({"metadata": {"resourceVersion": "8"}}))]);
     reconcile(parsed(&node("n1")), ctx).await.unwrap();
     played.await.unwrap();
 }
