@@ -6,8 +6,13 @@ use lsm_ready_crds::ExitCode::WrongUse;
 use lsm_ready_operator::run::{self, cli::Cli, telemetry};
 use tracing::error;
 
+fn main() -> ExitCode {
+    run::memory::set_up();
+    operate()
+}
+
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
+async fn operate() -> ExitCode {
     let cli = match Cli::parse_or_exit_code(std::env::args_os()) {
         Ok(cli) => cli,
         Err(exit_code) => return exit_code,

@@ -28,6 +28,7 @@ impl Context {
         self.backoffs.nodes.retain(exists);
         self.backoffs.node_conflicts.retain(exists);
         self.contests.retain(exists);
+        self.queues.retain_nodes(|name| self.stores.nodes.get(&ObjectRef::new(name)).is_some());
         self.metrics.nodes(&self.fleet.retain(exists));
         self.retain_in_breaker(exists);
     }
@@ -51,8 +52,9 @@ impl Context {
         self.backoffs.policy_conflicts.retain(|uid| uids.contains(uid));
         self.permits.retain(|uid| uids.contains(uid));
         self.rate_limit.retain(|uid| uids.contains(uid));
-        self.metrics
-            .retain_policies(|name| self.stores.policies.get(&ObjectRef::new(name)).is_some());
+        let exists = |name: &str| self.stores.policies.get(&ObjectRef::new(name)).is_some();
+        self.queues.retain_policies(exists);
+        self.metrics.retain_policies(exists);
     }
 
     pub fn forget_gone_daemon_sets(&self) {

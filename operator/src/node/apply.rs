@@ -1,11 +1,21 @@
 //! Writes a node plan. No other module changes Nodes.
+//!
+//! The API server takes labels in a patch of a Node's status too, so that labels and condition
+//! change together, by one write. A server that left the labels out would get them by the next
+//! reconcile, which finds nothing else to write.
 
+use std::collections::BTreeMap;
+
+use http::HeaderValue;
+use http::header::ACCEPT;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Resource, ResourceExt};
+use kube::core::Request;
+use kube::{Resource, ResourceExt};
 use kube_runtime::events::{Event, EventType};
 use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::{FIELD_MANAGER, NODE_LABEL_PREFIX};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -38,36 +48,99 @@ pub(super) enum Outcome {
     Conflict,
 }
 
+/// Writes what differs: one patch of the Node's status with the condition and the labels, or two
+/// patches where taints differ, which only a patch of the Node itself can change.
 pub(super) async fn apply(node: &Node, plan: &Plan, ctx: &Context) -> Result<Outcome, Error> {
-    let api = Api::<Node>::all(ctx.client.clone());
-    let name = node.name_any();
-    let params =
-        PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let mut version = node.resource_version();
-    if let Some(patch) = metadata_patch(node, plan) {
-        let written = match api.patch(&name, &params, &Patch::Merge(patch)).await {
-            Ok(written) => written,
-            Err(error) if is_conflict(&error) => return Ok(conflict(ctx)),
-            Err(error) => return Err(Error::Patch(name, Box::new(error))),
-        };
-        version = written.resource_version();
-        wrote("Node", &written, ctx);
-        info!(node = name, changes = summary(plan), "node changed");
-    }
-    if let Some(patch) = status_patch(node, version.as_deref(), plan) {
-        match api.patch_status(&name, &params, &Patch::Strategic(patch)).await {
-            Ok(written) => wrote("Node/status", &written, ctx),
-            Err(error) if is_conflict(&error) => return Ok(conflict(ctx)),
-            Err(error) => return Err(Error::Status(name, Box::new(error))),
+    let mut write = Write { node, ctx, version: node.resource_version(), left: Plan::default() };
+    let is_one = plan.taints.is_none() && plan.condition.is_some();
+    if !is_one && (!plan.labels.is_empty() || plan.taints.is_some()) {
+        let part = Plan { condition: None, ..plan.clone() };
+        if !write.send(None, &part).await? {
+            return Ok(conflict(ctx));
         }
+    }
+    if plan.condition.is_some() {
+        let labels = if is_one { plan.labels.clone() } else { BTreeMap::new() };
+        let part = Plan { labels, condition: plan.condition.clone(), ..Plan::default() };
+        if !write.send(Some("status"), &part).await? {
+            return Ok(conflict(ctx));
+        }
+    }
+    if !plan.labels.is_empty() || plan.taints.is_some() {
+        info!(node = node.name_any(), changes = summary(plan), "node changed");
     }
     Ok(Outcome::Done)
 }
 
-fn wrote(kind: &str, written: &Node, ctx: &Context) {
-    ctx.metrics.wrote(kind);
-    ctx.contests.wrote(written, (ctx.now)());
-    ctx.forget_if_gone(written);
+/// The writes to one Node.
+struct Write<'a> {
+    node: &'a Node,
+    ctx: &'a Context,
+    /// The resourceVersion that the next write is based on.
+    version: Option<String>,
+    /// What has been written.
+    left: Plan,
+}
+
+/// The answer to a write, without what the operator knows already.
+#[derive(Deserialize)]
+struct Written {
+    metadata: WrittenMetadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenMetadata {
+    resource_version: Option<String>,
+}
+
+/// Asks for the metadata of what was written only: a Node has 12 kB and more.
+const METADATA: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+
+impl Write<'_> {
+    /// Writes a part of a plan to the Node, or to its status. Returns whether the Node was still as
+    /// it had been seen.
+    async fn send(&mut self, subresource: Option<&str>, part: &Plan) -> Result<bool, Error> {
+        let name = self.node.name_any();
+        let sent = async {
+            let request = self.request(&name, subresource, part);
+            let mut request = request.map_err(kube::Error::BuildRequest)?;
+            request.headers_mut().insert(ACCEPT, METADATA);
+            self.ctx.client.request::<Written>(request).await
+        };
+        let written = match (sent.await, subresource) {
+            (Ok(written), _) => written,
+            (Err(error), _) if is_conflict(&error) => return Ok(false),
+            (Err(error), None) => return Err(Error::Patch(name, Box::new(error))),
+            (Err(error), Some(_)) => return Err(Error::Status(name, Box::new(error))),
+        };
+        self.version = written.metadata.resource_version;
+        self.left.add(part);
+        let Self { node, ctx, .. } = *self;
+        ctx.metrics.wrote(if subresource.is_none() { "Node" } else { "Node/status" });
+        ctx.contests.wrote(node, &self.left, self.version.as_deref(), (ctx.now)());
+        ctx.forget_if_gone(node);
+        Ok(true)
+    }
+
+    fn request(
+        &self,
+        name: &str,
+        subresource: Option<&str>,
+        part: &Plan,
+    ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
+        let params =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let request = Request::new(Node::url_path(&(), None));
+        let body = body(self.node, self.version.as_deref(), part);
+        match subresource {
+            None => request.patch(name, &params, &Patch::Merge(body)),
+            Some(status) => {
+                request.patch_subresource(status, name, &params, &Patch::Strategic(body))
+            }
+        }
+    }
 }
 
 fn conflict(ctx: &Context) -> Outcome {
@@ -107,30 +180,20 @@ fn summary(plan: &Plan) -> String {
     labels.chain(plan.taints.iter().map(|_| "taints".to_owned())).collect::<Vec<_>>().join(" ")
 }
 
-/// Labels and taints as one merge patch. With the resourceVersion that we saw it cannot drop a
-/// taint that someone else adds meanwhile, and a leader that is none any more cannot undo what the
-/// new one wrote.
-fn metadata_patch(node: &Node, plan: &Plan) -> Option<Value> {
-    if plan.labels.is_empty() && plan.taints.is_none() {
-        return None;
+/// The body of a patch. As a merge patch it replaces the list of taints; as a strategic merge patch
+/// it merges conditions by their type. With the resourceVersion that was seen it cannot drop a taint
+/// that someone else adds meanwhile, and a leader that is none any more cannot undo what the new one
+/// wrote.
+fn body(node: &Node, version: Option<&str>, part: &Plan) -> Value {
+    let mut body = json!({"metadata": {"uid": node.metadata.uid, "resourceVersion": version}});
+    if !part.labels.is_empty() {
+        body["metadata"]["labels"] = json!(part.labels);
     }
-    let mut patch = json!({"metadata": precondition(node, node.resource_version().as_deref())});
-    if !plan.labels.is_empty() {
-        patch["metadata"]["labels"] = json!(plan.labels);
+    if let Some(taints) = &part.taints {
+        body["spec"] = json!({ "taints": taints });
     }
-    if let Some(taints) = &plan.taints {
-        patch["spec"] = json!({ "taints": taints });
+    if let Some(condition) = &part.condition {
+        body["status"] = json!({ "conditions": [condition] });
     }
-    Some(patch)
-}
-
-/// The condition as a strategic merge patch, which merges conditions by their type.
-fn status_patch(node: &Node, version: Option<&str>, plan: &Plan) -> Option<Value> {
-    let condition = plan.condition.as_ref()?;
-    let metadata = precondition(node, version);
-    Some(json!({"metadata": metadata, "status": {"conditions": [condition]}}))
-}
-
-fn precondition(node: &Node, version: Option<&str>) -> Value {
-    json!({"uid": node.metadata.uid, "resourceVersion": version})
+    body
 }

@@ -5,8 +5,9 @@
 //! From the stores: the Node, its report and hook profile, all LsmPolicies and TracingPolicies →
 //! [`judge`](judge::judge): verdicts, and what the Node loses → the circuit breaker
 //! ([`crate::breaker`]) → [`plan`](plan::plan) → a wait, if others keep changing our fields
-//! ([`contest`]) → at most one patch of the Node and one of its status, each only where something
-//! differs.
+//! ([`contest`]) → one patch of the Node's status with condition and labels, and one of the Node
+//! where taints differ. Nothing is sent where nothing differs, or before the watch has shown the
+//! last write.
 //!
 //! ## Guarantees
 //! - The labels and taints of a deleted policy are removed without a finalizer, also after a
@@ -15,7 +16,8 @@
 //! - Where many nodes lose ready in one boot, those beyond the breaker's share keep what they show.
 //! - Each patch has the Node's UID and resourceVersion. So a new Node with an old name never gets
 //!   the old Node's evidence, a patch never creates a Node, and a write from an old observation is
-//!   refused. The labels are written before the condition, which says in which boot they were set.
+//!   refused. The labels are written before the condition, which says in which boot they were set,
+//!   or together with it.
 //!
 //! ## Errors
 //! An error says which write to which Node failed. The Node is retried with backoff, or at once
@@ -53,6 +55,10 @@ pub use apply::Error;
 
 pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Error> {
     let (now, uid) = ((ctx.now)(), node.uid().unwrap_or_default());
+    ctx.queues.node_begins(&node.name_any());
+    if let Some(wait) = ctx.contests.unseen(&node, now) {
+        return Ok(Action::requeue(wait));
+    }
     // 1. Collect what is known.
     let required = ctx.required();
     let record = ctx.stores.record(&node);
@@ -84,7 +90,7 @@ fn hold(node: &Node, judged: Option<&Judged<'_>>, required: &AllRequired, ctx: &
     let uid = node.uid().unwrap_or_default();
     ctx.metrics.nodes(&ctx.fleet.note(&uid, judged.map(Judged::found)));
     ctx.release_held_changes(required.released_by.is_some());
-    let state = judged.map_or(NodeState::NeverReady, Judged::state);
+    let state = judged.map_or(NodeState::NeverReady, |judged| judged.state((ctx.now)()));
     let is_held = ctx.hold(&uid, state, || start(required, ctx));
     ctx.forget_if_gone(node);
     is_held
@@ -97,13 +103,16 @@ fn start(required: &AllRequired, ctx: &Context) -> Start {
         let record = ctx.stores.record(node);
         let labels = record.labels(node);
         let judged = judge(node, &labels, record.facts(), &required.policies, now);
-        let state = judged.as_ref().map_or(NodeState::NeverReady, Judged::state);
+        let state = judged.as_ref().map_or(NodeState::NeverReady, |judged| judged.state(now));
         (node.uid().unwrap_or_default(), state)
     };
     let policies = ctx.stores.policies.state();
     Start {
         nodes: ctx.stores.nodes.state().iter().map(state).collect(),
-        open_since: open_since(policies.iter().map(|policy| &**policy)),
+        open_since: open_since(policies.iter().map(|policy| &**policy))
+            .into_iter()
+            .chain(ctx.notes.open_since())
+            .min(),
     }
 }
 
@@ -115,7 +124,7 @@ fn plan(node: &Node, judged: Option<&Judged<'_>>, is_held: bool, ctx: &Context) 
     let may_taint = |policy: &PolicyVerdict<'_>| {
         !policy.required.is_changing
             || ctx.permits.has(&policy.required.policy, &name)
-            || is_own_loss(node, judged, policy, now)
+            || (!is_held && is_own_loss(node, judged, policy, now))
     };
     plan::plan(node, judged, &Moves { is_held, may_taint: &may_taint }, now)
 }

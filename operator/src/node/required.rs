@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use lsm_ready_crds::LsmPolicy;
-use lsm_ready_crds::selection::Selection;
+use lsm_ready_crds::selection::{Labels, Selection};
 use parking_lot::Mutex;
 
 use crate::breaker;
@@ -54,6 +54,17 @@ impl AllRequired {
                 .map(|policy| policy.name_any())
                 .min(),
         }
+    }
+}
+
+impl AllRequired {
+    /// The policies that a Node with these labels for selecting concerns: those that select it, and
+    /// those that name a DaemonSet, which can run on any node.
+    pub fn concerned<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a LsmPolicy> {
+        let concerns = |required: &&Required| {
+            required.policy.spec.tetragon.is_some() || required.selection.selects(labels)
+        };
+        self.policies.iter().filter(concerns).map(|required| &*required.policy)
     }
 }
 

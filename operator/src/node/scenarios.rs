@@ -27,24 +27,25 @@ fn condition(status: &str, reason: &str) -> Value {
         "lastTransitionTime": now, "lastHeartbeatTime": now}]}})
 }
 
+/// The patch of the status that sets labels and the condition.
+fn labels_and_condition(labels: Value, status: &str, reason: &str) -> Value {
+    let mut patch = condition(status, reason);
+    patch["metadata"]["labels"] = labels;
+    patch
+}
+
 fn parsed(node: &Value) -> Arc<Node> {
     Arc::new(serde_json::from_value(node.clone()).unwrap())
 }
 
 #[tokio::test]
-async fn a_proved_node_gets_labels_and_a_condition() {
+async fn a_proved_node_gets_labels_and_a_condition_by_one_write() {
+    let patch =
+        labels_and_condition(json!({BPF: "true", ENFORCE: "ready"}), "True", "CanaryDenied");
     let (ctx, played) = Fixture::new()
         .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
         .with::<LsmPolicy>(policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
-        .plays(vec![
-            Exchange::new(
-                PATCH,
-                json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
-                    "labels": {BPF: "true", ENFORCE: "ready"}}}),
-                node("n1"),
-            ),
-            Exchange::new(PATCH_STATUS, condition("True", "CanaryDenied"), node("n1")),
-        ]);
+        .plays(vec![Exchange::new(PATCH_STATUS, patch, node("n1"))]);
     reconcile(parsed(&node("n1")), ctx).await.unwrap();
     played.await.unwrap();
 }
@@ -109,18 +110,17 @@ async fn nothing_is_sent_where_everything_is_as_wanted() {
     played.await.unwrap();
 }
 
-/// A proved node, whose label the API server refuses.
-fn label_refused(code: u16, reason: &str) -> (Arc<Context>, JoinHandle<()>) {
-    let body = json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
-        "labels": {BPF: "true"}}});
+/// A proved node, whose label and condition the API server refuses.
+fn write_refused(code: u16, reason: &str) -> (Arc<Context>, JoinHandle<()>) {
+    let body = labels_and_condition(json!({BPF: "true"}), "True", "CanaryDenied");
     Fixture::new()
         .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
-        .plays(vec![Exchange::refused(PATCH, body, code, reason)])
+        .plays(vec![Exchange::refused(PATCH_STATUS, body, code, reason)])
 }
 
 #[tokio::test]
 async fn after_a_conflict_nothing_more_is_written_and_the_node_is_looked_at_again() {
-    let (ctx, played) = label_refused(409, "Conflict");
+    let (ctx, played) = write_refused(409, "Conflict");
     let action = reconcile(parsed(&node("n1")), ctx.clone()).await.unwrap();
     assert_ne!(action, Action::await_change());
     let metrics = ctx.metrics.encode().unwrap();
@@ -131,9 +131,9 @@ async fn after_a_conflict_nothing_more_is_written_and_the_node_is_looked_at_agai
 
 #[tokio::test]
 async fn a_refused_write_is_an_error_that_names_the_node() {
-    let (ctx, played) = label_refused(403, "Forbidden");
+    let (ctx, played) = write_refused(403, "Forbidden");
     let error = reconcile(parsed(&node("n1")), ctx).await.unwrap_err();
-    assert_eq!(error.reason(), "patch");
+    assert_eq!(error.reason(), "status");
     assert!(error.to_string().contains("node n1"), "{error}");
     played.await.unwrap();
 }
@@ -142,13 +142,41 @@ async fn a_refused_write_is_an_error_that_names_the_node() {
 async fn the_condition_is_written_with_the_version_that_the_first_answer_gave() {
     let mut written = node("n1");
     written["metadata"]["resourceVersion"] = json!("8");
-    written["metadata"]["labels"][BPF] = json!("true");
-    let mut with_condition = condition("True", "CanaryDenied");
+    let mut with_condition = condition("False", "BpfNotInLsmList");
     with_condition["metadata"]["resourceVersion"] = json!("8");
-    let (ctx, played) =
-        Fixture::new().with::<LsmNode>(report("n1", "Denied", "CanaryDenied")).plays(vec![
+    let (ctx, played) = Fixture::new()
+        .with::<LsmNode>(report("n1", "Attached", "BpfNotInLsmList"))
+        .with::<LsmPolicy>(settled_policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
+        .plays(vec![
             Exchange::any(PATCH, written),
             Exchange::new(PATCH_STATUS, with_condition, node("n1")),
+        ]);
+    reconcile(parsed(&node("n1")), ctx).await.unwrap();
+    played.await.unwrap();
+}
+
+/// The watch is late: it shows the Node as it was before the write.
+#[tokio::test]
+async fn nothing_is_written_twice_before_the_watch_has_shown_the_first_write() {
+    let patch = labels_and_condition(json!({BPF: "true"}), "True", "CanaryDenied");
+    let mut written = node("n1");
+    written["metadata"]["resourceVersion"] = json!("8");
+    let (ctx, played) = Fixture::new()
+        .with::<Node>(node("n1"))
+        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+        .plays(vec![Exchange::new(PATCH_STATUS, patch, written)]);
+    reconcile(parsed(&node("n1")), ctx.clone()).await.unwrap();
+    let action = reconcile(parsed(&node("n1")), ctx.clone()).await.unwrap();
+    assert_eq!(action, Action::requeue(Duration::from_secs(15)), "the clock stands still");
+    drop(ctx);
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_answer_to_a_write_may_be_its_metadata_alone() {
+    let (ctx, played) =
+        Fixture::new().with::<LsmNode>(report("n1", "Denied", "CanaryDenied")).plays(vec![
+            Exchange::any(PATCH_STATUS, json!({"metadata": {"resourceVersion": "8"}})),
         ]);
     reconcile(parsed(&node("n1")), ctx).await.unwrap();
     played.await.unwrap();
@@ -174,7 +202,15 @@ async fn no_node_moves_where_all_have_lost_ready() {
     let unlabelled = shown_ready("n1");
     let label = json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
         "labels": {ENFORCE: "not-ready"}}});
-    let (ctx, played) = fixture.plays(vec![Exchange::new(PATCH, label, unlabelled.clone())]);
+    // Whoever claims later that the node is ready for the policy is not believed.
+    let mut not_judged = condition("True", "CanaryDenied");
+    let condition = &mut not_judged["status"]["conditions"][0];
+    let message = condition["message"].as_str().unwrap();
+    condition["message"] = json!(message.replacen(": ", ", not judged for enforce: ", 1));
+    let (ctx, played) = fixture.plays(vec![
+        Exchange::new(PATCH, label, unlabelled.clone()),
+        Exchange::new(PATCH_STATUS, not_judged, unlabelled.clone()),
+    ]);
     reconcile(parsed(&unlabelled), ctx.clone()).await.unwrap();
     assert_eq!(ctx.breaker.holding().unwrap().held, 4);
     let metrics = ctx.metrics.encode().unwrap();

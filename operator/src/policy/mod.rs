@@ -72,6 +72,7 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     // The status of a policy whose newest version cannot be parsed is written by `not_in_force`.
     let is_unparsable = ctx.stores.unparsable_policies.has(&policy.name_any());
     if policy.metadata.deletion_timestamp.is_some() || is_unparsable {
+        ctx.queues.policy_begins(&policy.name_any());
         return Ok(Action::await_change());
     }
     // 1. Wait if the policy was evaluated less than a second ago.
@@ -79,13 +80,14 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     if let Err(wait) = ctx.rate_limit.allow(&uid, now) {
         return Ok(Action::requeue(wait));
     }
+    ctx.queues.policy_begins(&policy.name_any());
     // 2. Collect what is known.
     let observation = observe(&policy, &ctx).unwrap_or_else(Observation::Invalid);
     // 3. Compute the status and the metrics.
     let breaking = Breaking {
         limit: ctx.breaker.limit(),
         holding: ctx.breaker.holding(),
-        released_by: ctx.required().released_by.clone(),
+        released_by: ctx.released_by(),
     };
     let status = status::status(&policy, &observation, &breaking, &Time(now));
     publish(&policy.name_any(), &status, &ctx);

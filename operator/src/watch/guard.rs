@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use lsm_ready_crds::text::truncate;
+use serde::de::DeserializeSeed;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -36,7 +37,7 @@ pub type Metadata = Box<ObjectMeta>;
 
 impl<'de, K: Kept> Deserialize<'de> for Guard<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = Value::deserialize(deserializer)?;
+        let object = K::FIELDS.deserialize(deserializer)?;
         let parsed = match K::deserialize(&object) {
             Ok(mut parsed) => {
                 parsed.trim();

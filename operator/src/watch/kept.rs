@@ -13,6 +13,7 @@ use lsm_ready_crds::{Evidence, LsmNode, LsmPolicy, names};
 use serde::Serialize;
 
 use super::Watched;
+use super::fields::{Fields, IDENTITY_AND_LABELS};
 
 /// The annotation by which the DaemonSet controller numbers its pod templates.
 const TEMPLATE_ANNOTATION: &str = "deprecated.daemonset.template.generation";
@@ -27,6 +28,8 @@ pub trait Kept: Watched + Serialize {
     /// Maximum size of a trimmed object. A larger one counts as one that cannot be parsed. `None`
     /// where trimming bounds the size, or where only administrators can write large objects.
     const MAX_BYTES: Option<usize> = None;
+    /// The fields that are parsed at all. What else an object has takes no memory.
+    const FIELDS: Fields = Fields::All;
 
     /// Removes what no controller reads.
     fn trim(&mut self);
@@ -44,6 +47,11 @@ impl Kept for Node {
     /// A Node of a large cluster has up to 100 kB, most of it images and managed fields. Kubelets
     /// can write 1 MB.
     const PAGE: u32 = 10;
+    const FIELDS: Fields = Fields::Only(&[
+        ("metadata", IDENTITY_AND_LABELS),
+        ("spec", Fields::Only(&[("taints", Fields::All)])),
+        ("status", NODE_STATUS),
+    ]);
 
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);
@@ -69,6 +77,16 @@ impl Kept for Node {
     }
 }
 
+/// The fields of a Node's status that are read.
+const NODE_STATUS: Fields = Fields::Only(&[
+    ("addresses", Fields::All),
+    ("conditions", Fields::All),
+    ("nodeInfo", Fields::Only(&[("bootID", Fields::All)])),
+]);
+
+/// The fields of a report: all but the metadata that nobody reads.
+const REPORT: Fields = Fields::Only(&[("metadata", IDENTITY_AND_LABELS), ("status", Fields::All)]);
+
 /// Maximum length of a report's texts, in characters.
 const MAX_TEXT: usize = 1024;
 
@@ -77,6 +95,7 @@ const MAX_CHECKS: usize = 16;
 
 impl Kept for LsmNode {
     const PAGE: u32 = 50;
+    const FIELDS: Fields = REPORT;
 
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);

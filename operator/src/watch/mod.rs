@@ -24,6 +24,8 @@
 
 pub mod contents;
 mod fetch;
+mod fields;
+mod follow;
 pub mod first_list;
 pub mod guard;
 pub mod kept;
@@ -44,10 +46,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, future, pin_mut};
+use futures::future;
 use kube::{Api, Client, Resource, ResourceExt};
 use kube_runtime::reflector::{Lookup, store::Writer};
-use kube_runtime::watcher::{self, Event, watcher};
+use kube_runtime::watcher::{self, Event};
 use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::text::truncate;
 use serde::de::DeserializeOwned;
@@ -56,10 +58,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use crate::context::metrics::Metrics;
-use crate::run::connection::watch_config;
+use crate::run::memory;
 use crate::run::readiness::Readiness;
 use crate::tracing_policies;
 use crate::watch::first_list::FirstList;
+use crate::watch::follow::{Follow, Lists};
 use crate::watch::guard::{Guard, MAX_ERROR};
 use crate::watch::kept::Kept;
 use crate::watch::log_limit::LogLimit;
@@ -85,9 +88,9 @@ pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
     let tracing =
         tracing_policies::watch::run(client.clone(), writers.tracing_policies, &changed, metrics);
     let lists = &triggers.context().stores.first_lists;
-    let nodes = Parts::plain(&triggers, &lists.nodes, Triggers::node);
+    let nodes = Parts::plain(&triggers, &lists.nodes, Triggers::node).streamed();
     let nodes = watch(&client, writers.nodes, nodes);
-    let reports = Parts::plain(&triggers, &lists.reports, Triggers::report);
+    let reports = Parts::plain(&triggers, &lists.reports, Triggers::report).streamed();
     let reports = watch(&client, writers.reports, reports);
     let policies = watch(&client, writers.policies, policies(&triggers));
     let profiles = async {
@@ -144,6 +147,7 @@ struct Parts<'a, K> {
     /// Is notified when the objects have to be listed again.
     must_list: Arc<Notify>,
     first_list: FirstList,
+    lists: Lists,
 }
 
 impl<'a, K: Kept> Parts<'a, K> {
@@ -162,7 +166,12 @@ impl<'a, K: Kept> Parts<'a, K> {
             trigger: Box::new(move |event| trigger(triggers, event)),
             must_list: Arc::default(),
             first_list: first_list.clone(),
+            lists: Lists::Paged,
         }
+    }
+
+    fn streamed(self) -> Self {
+        Self { lists: Lists::Streamed, ..self }
     }
 }
 
@@ -218,13 +227,12 @@ fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::Dae
 /// One watch, from the API server to the triggers.
 async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_, K>) {
     let Parts { metrics, readiness, unparsable, on_unread_gone, mut keep, trigger, .. } = parts;
-    let (must_list, first_list) = (parts.must_list, parts.first_list);
+    let (must_list, first_list, lists) = (parts.must_list, parts.first_list, parts.lists);
     let api: Api<Guard<K>> = Api::all(client.clone());
     let mut parse = Parse::new(unparsable, writer.as_reader(), metrics.clone(), on_unread_gone);
     let mut health = Health::of(metrics, readiness);
     loop {
-        let events = watcher(api.clone(), config::<K>());
-        pin_mut!(events);
+        let mut events = Follow::new(api.clone(), lists);
         let (mut is_listing, mut listed) = (true, Instant::now());
         loop {
             let event = tokio::select! {
@@ -233,7 +241,7 @@ async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_,
                 event = events.next() => event,
             };
             match event {
-                Some(Ok(event)) => {
+                Ok(event) => {
                     match &event {
                         Event::Init => is_listing = true,
                         Event::InitDone => (is_listing, listed) = (false, Instant::now()),
@@ -245,25 +253,20 @@ async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_,
                         trigger(&event);
                         if matches!(event, Event::InitDone) {
                             first_list.done();
+                            memory::give_back();
                         }
                     }
                 }
-                Some(Err(error)) => {
+                Err(error) => {
                     sleep(health.failed::<K>(&error)).await;
                     // The resource or the right is gone. A watch does not recover from that.
                     if matches!(code(&error), Some(403 | 404)) {
                         break;
                     }
                 }
-                None => break,
             }
         }
     }
-}
-
-/// How objects of that kind are listed and watched.
-fn config<K: Kept>() -> watcher::Config {
-    watch_config().page_size(K::PAGE)
 }
 
 /// Returns when a further list is asked for, and the last one is not too recent, or is old.

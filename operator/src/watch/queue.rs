@@ -1,8 +1,11 @@
 //! The three work queues: the Nodes, policies and DaemonSets that have to be reconciled.
 //!
 //! In: keys, from triggers and from other controllers. Out: each controller takes the keys of its
-//! own queue. The controllers' schedulers drop duplicates, so a key may be queued any number of
-//! times.
+//! own queue. A key may be queued any number of times. One that waits for its turn anyway takes no
+//! second place, so that the queues stay short where thousands of objects change.
+
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -10,6 +13,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube_runtime::reflector::{Lookup, ObjectRef, Store};
 use lsm_ready_crds::LsmPolicy;
+use parking_lot::Mutex;
 
 use crate::watch::key::DaemonSetKey;
 
@@ -19,6 +23,28 @@ pub struct Queues {
     nodes: UnboundedSender<ObjectRef<Node>>,
     policies: UnboundedSender<ObjectRef<LsmPolicy>>,
     daemon_sets: UnboundedSender<ObjectRef<DaemonSet>>,
+    waiting_nodes: Waiting,
+    waiting_policies: Waiting,
+}
+
+/// The names that were queued, and whose turn has not begun since. A clone shares them.
+#[derive(Clone, Debug, Default)]
+struct Waiting(Arc<Mutex<HashSet<String>>>);
+
+impl Waiting {
+    /// Returns whether the name did not wait already.
+    fn add(&self, name: &str) -> bool {
+        let mut names = self.0.lock();
+        !names.contains(name) && names.insert(name.to_owned())
+    }
+
+    fn remove(&self, name: &str) {
+        self.0.lock().remove(name);
+    }
+
+    fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.0.lock().retain(|name| exists(name));
+    }
 }
 
 /// The receiving ends, one for each controller.
@@ -35,18 +61,61 @@ pub fn queues() -> (Queues, Receivers) {
     let (daemon_sets, daemon_set_keys) = unbounded();
     let receivers =
         Receivers { nodes: node_keys, policies: policy_keys, daemon_sets: daemon_set_keys };
-    (Queues { nodes, policies, daemon_sets }, receivers)
+    let queues = Queues {
+        nodes,
+        policies,
+        daemon_sets,
+        waiting_nodes: Waiting::default(),
+        waiting_policies: Waiting::default(),
+    };
+    (queues, receivers)
 }
 
 impl Queues {
     /// Queues one Node.
     pub fn node(&self, name: &str) {
+        self.waiting_nodes.add(name);
         send(&self.nodes, ObjectRef::new(name));
+    }
+
+    /// Queues one Node, because of a policy, if it does not wait already.
+    pub fn node_of_policy(&self, name: &str) {
+        if self.waiting_nodes.add(name) {
+            send(&self.nodes, ObjectRef::new(name));
+        }
+    }
+
+    /// A Node's turn begins. What changes from now on needs another one.
+    pub fn node_begins(&self, name: &str) {
+        self.waiting_nodes.remove(name);
+    }
+
+    /// Keeps the Nodes that exist.
+    pub fn retain_nodes(&self, exists: impl Fn(&str) -> bool) {
+        self.waiting_nodes.retain(exists);
     }
 
     /// Queues one policy.
     pub fn policy(&self, name: &str) {
+        self.waiting_policies.add(name);
         send(&self.policies, ObjectRef::new(name));
+    }
+
+    /// Queues one policy, because of one of its nodes, if it does not wait already.
+    pub fn policy_of_node(&self, name: &str) {
+        if self.waiting_policies.add(name) {
+            send(&self.policies, ObjectRef::new(name));
+        }
+    }
+
+    /// A policy's turn begins. What changes from now on needs another one.
+    pub fn policy_begins(&self, name: &str) {
+        self.waiting_policies.remove(name);
+    }
+
+    /// Keeps the policies that exist.
+    pub fn retain_policies(&self, exists: impl Fn(&str) -> bool) {
+        self.waiting_policies.retain(exists);
     }
 
     /// Queues one DaemonSet.
@@ -54,17 +123,17 @@ impl Queues {
         send(&self.daemon_sets, key.object_ref());
     }
 
-    /// Queues every Node.
+    /// Queues every Node that does not wait already.
     pub fn all_nodes(&self, store: &Store<Node>) {
         for node in store.state() {
-            self.node(&node.name_any());
+            self.node_of_policy(&node.name_any());
         }
     }
 
-    /// Queues every policy.
+    /// Queues every policy that does not wait already.
     pub fn all_policies(&self, store: &Store<LsmPolicy>) {
         for policy in store.state() {
-            self.policy(&policy.name_any());
+            self.policy_of_node(&policy.name_any());
         }
     }
 

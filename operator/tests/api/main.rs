@@ -10,6 +10,7 @@ mod breaker;
 mod chart;
 mod crds;
 mod flood;
+mod held;
 mod helm;
 mod integrations;
 mod leadership;

@@ -80,8 +80,18 @@ impl Fleet {
 
     /// Replaces the policy. It counts as one that has reached every node.
     pub fn set_policy(&mut self, spec: &Value) {
+        self.policies.clear();
+        self.add_policy("enforce", spec);
+    }
+
+    pub fn add_policy(&mut self, name: &str, spec: &Value) {
         let spec: LsmPolicySpec = serde_json::from_value(spec.clone()).unwrap();
-        self.policies = vec![Arc::new(LsmPolicy::new("enforce", spec))];
+        self.policies.push(Arc::new(LsmPolicy::new(name, spec)));
+    }
+
+    pub fn reboot(&mut self, name: &str, boot: &str) {
+        let status = self.nodes.get_mut(name).unwrap().status.as_mut().unwrap();
+        boot.clone_into(&mut status.node_info.as_mut().unwrap().boot_id);
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -107,7 +117,7 @@ impl Fleet {
             let facts = self.facts(name);
             let labels = labels_for_selecting(node, facts.report.is_some());
             let judged = judge(node, &labels, facts, &required.policies, self.now).unwrap();
-            (node.uid().unwrap(), judged.state())
+            (node.uid().unwrap(), judged.state(self.now))
         });
         let states: Vec<_> = states.collect();
         self.machine = Machine::new(Limit::default());
@@ -132,7 +142,8 @@ impl Fleet {
         let facts = self.facts(name);
         let labels = labels_for_selecting(node, facts.report.is_some());
         let judged = judge(node, &labels, facts, &required.policies, self.now).unwrap();
-        let is_held = machine.observe(&node.uid().unwrap(), judged.state(), self.now).is_held;
+        let is_held =
+            machine.observe(&node.uid().unwrap(), judged.state(self.now), self.now).is_held;
         let plan = plan(node, &judged, &Moves { is_held, may_taint: &|_| true }, self.now);
         let written = crate::node::plan::applied(node, &plan);
         self.nodes.insert(name.to_owned(), written);
@@ -141,7 +152,9 @@ impl Fleet {
 
     fn facts(&self, name: &str) -> Facts<'_> {
         let boot_id = crate::watch::store::boot_id(&self.nodes[name]);
-        Facts { boot_id, report: self.reports.get(name), profile: self.profile.as_ref() }
+        let report = self.reports.get(name);
+        let names_it = report.is_some_and(|report| report.hook_profile.is_some());
+        Facts { boot_id, report, profile: self.profile.as_ref().filter(|_| names_it) }
     }
 
     fn count(&self, is: impl Fn(&Node) -> bool) -> usize {

@@ -22,11 +22,14 @@ use lsm_ready_crds::names::{NODE_LABEL_PREFIX, TAINT_KEYS};
 use parking_lot::Mutex;
 
 use crate::context::backoff::doubled;
+use crate::node::header;
 use crate::node::judge::condition;
 use crate::node::plan::Plan;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// A watch shows a write within milliseconds, and is renewed after ten seconds.
+const LONGEST_UNSEEN: Duration = Duration::from_secs(15);
 /// After this time without a change by others, the contest is over.
 const QUIET: SignedDuration = SignedDuration::from_mins(10);
 /// From this many changes on, an Event says so.
@@ -43,8 +46,8 @@ pub struct Contests(Mutex<HashMap<String, History>>);
 struct History {
     /// Our fields after our last write, as a hash.
     left: u64,
-    /// The resourceVersion of our last write.
-    version: u64,
+    /// The resourceVersion of our last write. None where it is no number.
+    version: Option<u64>,
     written: Timestamp,
     /// Whether the change that others made after our last write was counted.
     is_counted: bool,
@@ -76,14 +79,27 @@ impl Contests {
         history.look(ours(node), version(node), ours_after(node, plan), now)
     }
 
-    /// Remembers a Node as the API server answered it after a write of ours.
-    pub fn wrote(&self, node: &Node, now: Timestamp) {
+    /// Remembers a Node after a write of ours: as it was seen, what was changed of that, and the
+    /// version that the API server answered.
+    pub fn wrote(&self, node: &Node, changes: &Plan, version: Option<&str>, now: Timestamp) {
         let mut histories = self.0.lock();
         let history = histories.entry(node.uid().unwrap_or_default()).or_default();
-        history.left = ours(node);
-        history.version = version(node).unwrap_or(u64::MAX);
+        history.left = ours_after(node, changes);
+        history.version = version.and_then(|version| version.parse().ok());
         history.written = now;
         history.is_counted = false;
+    }
+
+    /// How long to wait for the watch, where it has not shown our last write yet. What the Node
+    /// shows is then older than that write, and another one would only be refused. The wait has an
+    /// end, so that nothing stands still where versions went back, as after a restore of etcd.
+    pub fn unseen(&self, node: &Node, now: Timestamp) -> Option<Duration> {
+        let histories = self.0.lock();
+        let History { version: wrote, written, .. } = histories.get(&node.uid()?)?;
+        let is_older = version(node)? < (*wrote)?;
+        let passed = Duration::try_from(now.duration_since(*written)).ok()?;
+        let left = LONGEST_UNSEEN.checked_sub(passed).filter(|left| !left.is_zero())?;
+        is_older.then_some(left)
     }
 
     pub fn forget(&self, uid: &str) {
@@ -102,7 +118,7 @@ impl History {
         if now.duration_since(self.changed) > QUIET {
             self.changes = 0;
         }
-        let is_newer = version.is_some_and(|version| version > self.version);
+        let is_newer = version.zip(self.version).is_some_and(|(version, ours)| version > ours);
         let is_new = is_newer && seen != self.left && !self.is_counted;
         if is_new {
             self.is_counted = true;
@@ -165,8 +181,12 @@ fn hash(node: &Node, plan: &Plan) -> u64 {
     let mut taints: Vec<_> = taints.filter(is_ours).map(|t| (&t.key, &t.effect)).collect();
     taints.sort_unstable();
     taints.hash(&mut hasher);
-    let condition = plan.condition.as_ref().or_else(|| condition(node));
-    condition.map(|c| (&c.status, &c.reason, &c.message)).hash(&mut hasher);
+    if let Some(condition) = plan.condition.as_ref().or_else(|| condition(node)) {
+        (&condition.status, &condition.reason).hash(&mut hasher);
+        // A loss that somebody claims again and again has another time each time.
+        let message = condition.message.as_deref().unwrap_or_default();
+        header::without_time(message).for_each(|part| part.hash(&mut hasher));
+    }
     hasher.finish()
 }
 

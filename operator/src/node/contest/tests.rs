@@ -28,12 +28,17 @@ fn plan(label: &str, message: &str) -> Plan {
     Plan { labels, condition, ..Plan::default() }
 }
 
+/// We wrote the node as it is here.
+fn wrote(contests: &Contests, node: &Node, now: Timestamp) {
+    contests.wrote(node, &Plan::default(), node.resource_version().as_deref(), now);
+}
+
 /// Each second a kubelet changes the condition ten times. Returns when we wrote, and how many
 /// Events there were.
 fn fought(seconds: i64) -> (Vec<i64>, usize) {
     let contests = Contests::default();
     let (mut writes, mut events, mut version) = (Vec::new(), 0, 1);
-    contests.wrote(&node(version, "true", "ours"), at(0));
+    wrote(&contests, &node(version, "true", "ours"), at(0));
     for tenth in 0..seconds * 10 {
         version += 1;
         let theirs = node(version, "true", &format!("theirs {tenth}"));
@@ -41,11 +46,32 @@ fn fought(seconds: i64) -> (Vec<i64>, usize) {
         events += usize::from(answer.announce.is_some());
         if answer.wait.is_none() {
             version += 1;
-            contests.wrote(&node(version, "true", "ours"), at(tenth / 10));
+            wrote(&contests, &node(version, "true", "ours"), at(tenth / 10));
             writes.push(tenth / 10);
         }
     }
     (writes, events)
+}
+
+/// A kubelet claims again and again that its node was ready in this boot. Each correction is a loss
+/// with another time.
+#[test]
+fn a_loss_that_is_claimed_again_and_again_is_met_with_waits() {
+    let contests = Contests::default();
+    let ours = |second: i64| format!("boot b, lost ready at {}: why", at(second));
+    let (mut writes, mut version) = (0, 1);
+    contests.wrote(&node(version, "false", &ours(0)), at(0));
+    for second in 0..60 {
+        version += 1;
+        let theirs = node(version, "false", "boot b: a lie");
+        let answer = contests.look(&theirs, &plan("false", &ours(second)), at(second));
+        if answer.wait.is_none() {
+            version += 1;
+            contests.wrote(&node(version, "false", &ours(second)), at(second));
+            writes += 1;
+        }
+    }
+    assert!(writes <= 7, "{writes} writes in a minute");
 }
 
 #[test]
@@ -53,7 +79,7 @@ fn a_clock_that_is_set_back_makes_no_wait_longer() {
     let contests = Contests::default();
     let theirs = |version| node(version, "true", "theirs");
     for version in [1, 3, 5] {
-        contests.wrote(&node(version, "true", "ours"), at(7_200));
+        wrote(&contests, &node(version, "true", "ours"), at(7_200));
         contests.look(&theirs(version + 1), &plan("true", "ours"), at(7_200));
     }
     let look = |second| contests.look(&theirs(6), &plan("true", "ours"), at(second)).wait;
@@ -75,7 +101,7 @@ fn what_we_want_to_change_is_not_delayed() {
     let contests = Contests::default();
     for second in 0..10 {
         let version = u64::try_from(second).unwrap() * 2;
-        contests.wrote(&node(version + 10, "true", "ours"), at(second));
+        wrote(&contests, &node(version + 10, "true", "ours"), at(second));
         let theirs = node(version + 11, "true", "theirs");
         let answer = contests.look(&theirs, &plan("true", "ours"), at(second));
         assert_eq!(answer.wait.is_some(), second > 0);
@@ -88,7 +114,7 @@ fn what_we_want_to_change_is_not_delayed() {
 fn our_own_writes_and_late_watches_are_no_changes_by_others() {
     let contests = Contests::default();
     for version in (10..100).step_by(2) {
-        contests.wrote(&node(version, "true", "ours"), at(0));
+        wrote(&contests, &node(version, "true", "ours"), at(0));
         let late = node(version - 1, "false", "before");
         let answer = contests.look(&late, &plan("true", "ours"), at(0));
         assert_eq!(answer, Answer::default(), "the watch is late");
@@ -98,10 +124,23 @@ fn our_own_writes_and_late_watches_are_no_changes_by_others() {
 }
 
 #[test]
+fn a_node_that_is_older_than_our_last_write_waits_for_the_watch_and_not_for_ever() {
+    let contests = Contests::default();
+    let unseen = |version, second| contests.unseen(&node(version, "true", "old"), at(second));
+    assert_eq!(unseen(7, 0), None, "nothing was written");
+    wrote(&contests, &node(9, "true", "ours"), at(0));
+    assert_eq!(unseen(7, 1), Some(Duration::from_secs(14)));
+    assert_eq!(unseen(7, 15), None, "the versions may have gone back");
+    assert_eq!(unseen(7, -1), None, "the clock was set back");
+    assert_eq!(unseen(9, 1), None);
+    assert_eq!(unseen(10, 1), None);
+}
+
+#[test]
 fn after_ten_quiet_minutes_the_contest_is_over() {
     let contests = Contests::default();
     let changed = |version: u64, second| {
-        contests.wrote(&node(version, "true", "ours"), at(second));
+        wrote(&contests, &node(version, "true", "ours"), at(second));
         contests.look(&node(version + 1, "true", "theirs"), &plan("true", "ours"), at(second))
     };
     for round in 0..5 {
@@ -114,7 +153,7 @@ fn after_ten_quiet_minutes_the_contest_is_over() {
 #[test]
 fn a_node_that_is_gone_is_forgotten() {
     let contests = Contests::default();
-    contests.wrote(&node(1, "true", "ours"), at(0));
+    wrote(&contests, &node(1, "true", "ours"), at(0));
     contests.retain(|uid| uid == "u1");
     assert_eq!(contests.0.lock().len(), 1);
     contests.forget("u1");

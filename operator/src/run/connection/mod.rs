@@ -35,7 +35,7 @@ use kube_runtime::watcher;
 use tower::retry::RetryLayer;
 use tower::{BoxError, Service, ServiceBuilder};
 
-pub use deadline::{Deadlines, Failed, NoAnswer};
+pub use deadline::{Deadlines, Failed, LIST, NoAnswer};
 pub use fence::{Fence, NotLeader};
 pub use held::Held;
 

@@ -8,17 +8,44 @@ use std::hash::{Hash, Hasher};
 use kube::ResourceExt;
 use parking_lot::Mutex;
 
-/// The relevant part of each object as it was last seen, as a hash, by UID.
+/// The relevant part of each object as it was last seen, as hashes, by UID.
 #[derive(Default)]
-pub(super) struct ChangeFilter(Mutex<HashMap<String, u64>>);
+pub(super) struct ChangeFilter(Mutex<HashMap<String, Seen>>);
+
+#[derive(Clone, Copy)]
+struct Seen {
+    relevant: u64,
+    selecting: u64,
+}
+
+/// What differs from the last time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Change {
+    pub relevant: bool,
+    /// That by which other objects select this one.
+    pub selecting: bool,
+}
 
 impl ChangeFilter {
     /// Remembers the relevant part of an object. Returns whether it differs from the last time.
     pub(super) fn changed(&self, object: &impl ResourceExt, relevant: &impl Hash) -> bool {
-        let mut hasher = DefaultHasher::new();
-        relevant.hash(&mut hasher);
-        let hash = hasher.finish();
-        self.0.lock().insert(object.uid().unwrap_or_default(), hash) != Some(hash)
+        self.change(object, relevant, &()).relevant
+    }
+
+    /// Remembers the relevant part of an object, and that by which others select it. Returns what
+    /// differs from the last time.
+    pub(super) fn change(
+        &self,
+        object: &impl ResourceExt,
+        relevant: &impl Hash,
+        selecting: &impl Hash,
+    ) -> Change {
+        let seen = Seen { relevant: hash(relevant), selecting: hash(selecting) };
+        let before = self.0.lock().insert(object.uid().unwrap_or_default(), seen);
+        Change {
+            relevant: before.is_none_or(|before| before.relevant != seen.relevant),
+            selecting: before.is_none_or(|before| before.selecting != seen.selecting),
+        }
     }
 
     pub(super) fn forget(&self, object: &impl ResourceExt) {
@@ -34,4 +61,10 @@ impl ChangeFilter {
     pub(super) fn len(&self) -> usize {
         self.0.lock().len()
     }
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }

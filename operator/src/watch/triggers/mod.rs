@@ -2,16 +2,19 @@
 //!
 //! | changed | Nodes | policies | DaemonSets |
 //! |---|---|---|---|
-//! | Node: labels, taints, boot, our condition | itself | all | ours, if it has no securityfs |
-//! | LsmNode | its Node | all | ours, if the node was repaired, or securityfs came or went |
+//! | Node: labels | itself | all | ours, if it has no securityfs |
+//! | Node: our labels, taints, boot, our condition | itself | concerned | the same |
+//! | LsmNode | its Node | concerned | ours, if the node was repaired, or securityfs came or went |
 //! | LsmHookProfile that a report names | all | all | |
-//! | LsmPolicy: spec, spec change, release annotation, or deleted | all | all | ours |
+//! | LsmPolicy: spec, spec change | those that it selects or selected | all | ours |
+//! | LsmPolicy: new, release annotation, or deleted | all | all | ours |
 //! | LsmPolicy: status | | itself | |
 //! | TracingPolicy, or whether it can be read | all, if a policy requires TracingPolicies | all | |
 //! | DaemonSet: spec, labels, our annotation, rollout | | those that name it | itself, if ours |
 //!
-//! "Ours" are the DaemonSets that a policy names, and those that carry our label. "All policies" is
-//! cheap, because each policy is evaluated at most once a second.
+//! "Concerned" are the policies that select the Node, and those that name a DaemonSet; all while the
+//! circuit breaker is open. "Ours" are the DaemonSets that a policy names, and those that carry our label. A policy
+//! is evaluated at most once a second.
 //!
 //! A fresh list triggers everything, because a deletion while the watch was broken has no event of
 //! its own. After a deletion and after a fresh list, what is remembered of the objects that are
@@ -20,7 +23,7 @@
 mod change_filter;
 
 use std::collections::BTreeSet;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -28,15 +31,18 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube_runtime::reflector::ObjectRef;
 use kube_runtime::watcher::Event;
+use lsm_ready_crds::names::{POLICY_LABEL_PREFIX, policy_label};
+use lsm_ready_crds::selection::{LINUX, OS_LABEL, Selection};
 use lsm_ready_crds::{LsmNode, LsmPolicy, names};
 use parking_lot::Mutex;
 
 use crate::breaker::is_release;
 use crate::context::Context;
+use crate::node::judge;
 use crate::policy::spec_change::{self, is_changing};
 use crate::watch::key::DaemonSetKey;
 use crate::watch::profile::Profile;
-use crate::watch::store::{Stores, lacks_securityfs};
+use crate::watch::store::{Stores, boot_id, lacks_securityfs};
 
 use self::change_filter::ChangeFilter;
 
@@ -77,7 +83,7 @@ impl Triggers {
         match event {
             Event::Init => return self.nodes.clear(),
             Event::InitApply(node) => {
-                self.nodes.changed(node, &relevant_in_node(node));
+                self.nodes.change(node, &RelevantInNode(node), &Selecting(node));
                 return;
             }
             Event::InitDone => {
@@ -85,10 +91,15 @@ impl Triggers {
                 self.queue_all_nodes();
             }
             Event::Apply(node) => {
-                if !self.nodes.changed(node, &relevant_in_node(node)) {
+                let change = self.nodes.change(node, &RelevantInNode(node), &Selecting(node));
+                if !change.relevant {
                     return;
                 }
                 self.queue_changed_node(node);
+                if !change.selecting {
+                    self.queue_policies_of(node, true);
+                    return;
+                }
             }
             Event::Delete(node) => {
                 self.nodes.forget(node);
@@ -119,10 +130,30 @@ impl Triggers {
                 self.queue_all_nodes();
                 self.queue_our_daemon_sets();
             }
-            Event::Apply(report) => self.queue_changed_report(report, false),
+            Event::Apply(report) => {
+                self.queue_changed_report(report, false);
+                let node = self.ctx.stores.nodes.get(&ObjectRef::new(&report.name_any()));
+                if let Some(node) = node {
+                    self.queue_policies_of(&node, is_linux(&node));
+                }
+                return;
+            }
             Event::Delete(report) => self.queue_changed_report(report, true),
         }
         self.queue_all_policies();
+    }
+
+    /// Queues the policies that a Node concerns. `is_certain`: it is certain which ones select it,
+    /// and have selected it.
+    fn queue_policies_of(&self, node: &Node, is_certain: bool) {
+        // While changes are held, every policy says how many.
+        if !is_certain || self.ctx.breaker.is_open() {
+            return self.queue_all_policies();
+        }
+        let required = self.ctx.required();
+        for policy in required.concerned(&self.ctx.stores.labels(node)) {
+            self.ctx.queues.policy_of_node(&policy.name_any());
+        }
     }
 
     fn queue_changed_report(&self, report: &LsmNode, is_deleted: bool) {
@@ -204,27 +235,32 @@ impl Triggers {
         match event {
             Event::Init => return self.policies.clear(),
             Event::InitApply(policy) => {
-                self.policies.changed(policy, &relevant_in_policy(policy));
+                self.policies.change(policy, &relevant_in_policy(policy), &is_release(policy));
                 return;
             }
             Event::InitDone => {
                 self.ctx.forget_gone_policies();
                 self.read_wanted_daemon_sets();
+                self.queue_all_nodes();
             }
             Event::Apply(policy) => {
                 self.ctx.queues.policy(&policy.name_any());
-                if !self.policies.changed(policy, &relevant_in_policy(policy)) {
+                let relevant = relevant_in_policy(policy);
+                let change = self.policies.change(policy, &relevant, &is_release(policy));
+                if !change.relevant {
                     return;
                 }
                 self.read_wanted_daemon_sets();
+                // A release is for every node.
+                if change.selecting { self.queue_all_nodes() } else { self.queue_nodes_of(policy) }
             }
             Event::Delete(policy) => {
                 self.policies.forget(policy);
                 self.ctx.forget_gone_policies();
                 self.read_wanted_daemon_sets();
+                self.queue_all_nodes();
             }
         }
-        self.queue_all_nodes();
         self.queue_all_policies();
         self.queue_our_daemon_sets();
     }
@@ -283,6 +319,20 @@ impl Triggers {
         self.ctx.queues.all_nodes(&self.ctx.stores.nodes);
     }
 
+    /// Queues the Nodes that a policy selects, and those that have its label: it selected them.
+    fn queue_nodes_of(&self, policy: &LsmPolicy) {
+        let Context { stores, queues, .. } = &*self.ctx;
+        let label = policy_label(&policy.name_any());
+        let selection = Selection::of(&policy.spec).ok();
+        for node in stores.nodes.state() {
+            let labels = stores.labels(&node);
+            let is_selected = selection.as_ref().is_some_and(|it| it.selects(&labels));
+            if is_selected || labels.contains_key(&label) {
+                queues.node_of_policy(&node.name_any());
+            }
+        }
+    }
+
     fn queue_all_policies(&self) {
         self.ctx.queues.all_policies(&self.ctx.stores.policies);
     }
@@ -302,23 +352,48 @@ impl Triggers {
     }
 }
 
+/// Whether the Node's labels alone say that it runs Linux. If not, its report decides about that.
+fn is_linux(node: &Node) -> bool {
+    node.labels().get(OS_LABEL).is_some_and(|os| os == LINUX)
+}
+
 fn has_our_label(daemon_set: &DaemonSet) -> bool {
     daemon_set.labels().contains_key(names::DAEMON_SET_LABEL)
 }
 
-fn relevant_in_node(node: &Node) -> impl Hash {
-    let taints = node
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.taints.as_ref())
-        .map(|taints| format!("{taints:?}"));
-    let status = node.status.as_ref().map(|status| format!("{status:?}"));
-    (node.labels().clone(), taints, status)
+/// What some controller reads of a Node.
+struct RelevantInNode<'a>(&'a Node);
+
+impl Hash for RelevantInNode<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self(node) = self;
+        let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+        let taints: Vec<_> = taints.map(|it| (&it.key, &it.value, &it.effect)).collect();
+        let status = node.status.as_ref();
+        let addresses = status.iter().flat_map(|status| status.addresses.iter().flatten());
+        let addresses: Vec<_> = addresses.map(|it| (&it.type_, &it.address)).collect();
+        let condition =
+            judge::condition(node).map(|it| (&it.status, &it.reason, &it.message));
+        (node.labels(), taints, boot_id(node), addresses, condition).hash(hasher);
+    }
+}
+
+/// The labels by which policies may select a Node.
+struct Selecting<'a>(&'a Node);
+
+impl Hash for Selecting<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let labels = self.0.labels().iter();
+        labels.filter(|(key, _)| !key.starts_with(POLICY_LABEL_PREFIX)).for_each(|label| {
+            label.hash(hasher);
+        });
+    }
 }
 
 /// The spec, whether it has reached the nodes, and whether held changes are released.
 fn relevant_in_policy(policy: &LsmPolicy) -> impl Hash {
-    let has_change = spec_change::current(policy).is_some();
+    // Since when it reaches the nodes matters for its taint only.
+    let has_change = policy.spec.taint.is_some() && spec_change::current(policy).is_some();
     (policy.metadata.generation, has_change, is_changing(policy), is_release(policy))
 }
 

@@ -1,0 +1,230 @@
+//! Lists the objects of a kind, and follows their changes.
+//!
+//! In: an API. Out: the events of kube-runtime's `watcher`, with the same meaning. That function
+//! has one deadline for the list and for the watch after it, so it cannot have both: a streaming
+//! list, which takes as long as it takes, and a watch that is renewed every ten seconds.
+//!
+//! ## The list
+//! | the API server | list | in memory at once |
+//! |---|---|---|
+//! | has streaming lists (Kubernetes 1.34, or the feature gate WatchList) | a watch that begins with every object | one object |
+//! | refuses them, or ends one early | pages | one page |
+//!
+//! Both are consistent: they show all that was written before they began.
+//!
+//! ## Errors
+//! An error is returned, and the next call goes on: a list begins anew, a watch goes on where it
+//! was, or begins with a new list if the API server no longer has that version.
+
+use std::time::Duration;
+use std::vec;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Api, ResourceExt};
+use kube_runtime::watcher::{Error, Event};
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::guard::Guard;
+use super::kept::Kept;
+use crate::run::connection::{LIST, WATCH_SECONDS};
+
+/// The API server ends a streaming list after this time.
+const STREAM_SECONDS: u32 = 290;
+/// A watch that is silent for so long is renewed: the API server should have ended it.
+const SILENT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
+/// Marks the end of a streaming list.
+const END_OF_LIST: &str = "k8s.io/initial-events-end";
+
+/// The API server no longer has that version.
+const GONE: u16 = 410;
+
+/// How objects are listed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lists {
+    /// By a stream, where the API server has that.
+    Streamed,
+    Paged,
+}
+
+type Changes<K> = BoxStream<'static, kube::Result<WatchEvent<Guard<K>>>>;
+
+/// The objects of one kind.
+pub struct Follow<K: Kept> {
+    api: Api<Guard<K>>,
+    lists: Lists,
+    state: State<K>,
+}
+
+enum State<K> {
+    Start,
+    Streaming(Changes<K>),
+    Page { next: Option<String>, objects: vec::IntoIter<Guard<K>>, version: String },
+    Listed { version: String },
+    Watching { version: String, changes: Changes<K> },
+}
+
+impl<K: Kept> Follow<K> {
+    pub const fn new(api: Api<Guard<K>>, lists: Lists) -> Self {
+        Self { api, lists, state: State::Start }
+    }
+
+    /// The next event, or an error.
+    pub async fn next(&mut self) -> Result<Event<Guard<K>>, Error> {
+        loop {
+            // Where this is dropped while it waits, everything begins anew.
+            let state = std::mem::replace(&mut self.state, State::Start);
+            let found = match state {
+                State::Start => self.start().await,
+                State::Streaming(changes) => self.streamed(changes).await,
+                State::Page { next, mut objects, version } => match objects.next() {
+                    Some(object) => {
+                        self.state = State::Page { next, objects, version };
+                        Some(Ok(Event::InitApply(object)))
+                    }
+                    None => self.paged(next, version).await,
+                },
+                State::Listed { version } => self.watch(version).await,
+                State::Watching { version, changes } => self.changed(version, changes).await,
+            };
+            if let Some(found) = found {
+                return found;
+            }
+        }
+    }
+
+    async fn start(&mut self) -> Option<Result<Event<Guard<K>>, Error>> {
+        match self.lists {
+            Lists::Paged => match self.page(None).await {
+                Ok(()) => Some(Ok(Event::Init)),
+                Err(error) => Some(Err(error)),
+            },
+            Lists::Streamed => {
+                let params = WatchParams::default().timeout(STREAM_SECONDS).initial_events();
+                match self.api.watch(&params, "").await {
+                    Ok(changes) => {
+                        self.state = State::Streaming(changes.boxed());
+                        Some(Ok(Event::Init))
+                    }
+                    Err(error) if is_refusal(&error) => {
+                        debug!(%error, "the API server has no streaming lists");
+                        self.lists = Lists::Paged;
+                        None
+                    }
+                    Err(error) => Some(Err(Error::WatchStartFailed(error))),
+                }
+            }
+        }
+    }
+
+    async fn streamed(&mut self, mut changes: Changes<K>) -> Option<Result<Event<Guard<K>>, Error>> {
+        let event = timeout(LIST, changes.next()).await.ok().flatten();
+        match event {
+            Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
+                self.state = State::Streaming(changes);
+                Some(Ok(Event::InitApply(object)))
+            }
+            Some(Ok(WatchEvent::Bookmark(bookmark))) => {
+                if bookmark.metadata.annotations.contains_key(END_OF_LIST) {
+                    self.state = State::Listed { version: bookmark.metadata.resource_version };
+                    return Some(Ok(Event::InitDone));
+                }
+                self.state = State::Streaming(changes);
+                None
+            }
+            // There are no deletions in a list: it begins anew.
+            Some(Ok(WatchEvent::Deleted(_))) => None,
+            Some(Ok(WatchEvent::Error(status))) => Some(Err(Error::WatchError(status))),
+            Some(Err(error)) => Some(Err(Error::WatchFailed(error))),
+            // It took too long. Pages have a deadline each.
+            None => {
+                self.lists = Lists::Paged;
+                None
+            }
+        }
+    }
+
+    /// Reads the next page, or ends the list.
+    async fn paged(
+        &mut self,
+        next: Option<String>,
+        version: String,
+    ) -> Option<Result<Event<Guard<K>>, Error>> {
+        if next.is_none() {
+            self.state = State::Listed { version };
+            return Some(Ok(Event::InitDone));
+        }
+        self.page(next).await.err().map(Err)
+    }
+
+    async fn page(&mut self, token: Option<String>) -> Result<(), Error> {
+        let params = ListParams { continue_token: token, ..ListParams::default().limit(K::PAGE) };
+        let list = self.api.list(&params).await.map_err(Error::InitialListFailed)?;
+        let next = list.metadata.continue_.filter(|token| !token.is_empty());
+        let version = list.metadata.resource_version.filter(|version| !version.is_empty());
+        let version = version.ok_or(Error::NoResourceVersion)?;
+        self.state = State::Page { next, objects: list.items.into_iter(), version };
+        Ok(())
+    }
+
+    async fn watch(&mut self, version: String) -> Option<Result<Event<Guard<K>>, Error>> {
+        let params = WatchParams::default().timeout(WATCH_SECONDS);
+        match self.api.watch(&params, &version).await {
+            Ok(changes) => {
+                self.state = State::Watching { version, changes: changes.boxed() };
+                None
+            }
+            Err(error) => {
+                if !matches!(&error, kube::Error::Api(status) if status.code == GONE) {
+                    self.state = State::Listed { version };
+                }
+                Some(Err(Error::WatchStartFailed(error)))
+            }
+        }
+    }
+
+    async fn changed(
+        &mut self,
+        version: String,
+        mut changes: Changes<K>,
+    ) -> Option<Result<Event<Guard<K>>, Error>> {
+        let (event, version) = match timeout(SILENT, changes.next()).await.ok().flatten() {
+            Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
+                let Some(version) = object.resource_version() else {
+                    return Some(Err(Error::NoResourceVersion));
+                };
+                (Some(Ok(Event::Apply(object))), version)
+            }
+            Some(Ok(WatchEvent::Deleted(object))) => {
+                let Some(version) = object.resource_version() else {
+                    return Some(Err(Error::NoResourceVersion));
+                };
+                (Some(Ok(Event::Delete(object))), version)
+            }
+            Some(Ok(WatchEvent::Bookmark(bookmark))) => (None, bookmark.metadata.resource_version),
+            Some(Ok(WatchEvent::Error(status))) => {
+                if status.code != GONE {
+                    self.state = State::Watching { version, changes };
+                }
+                return Some(Err(Error::WatchError(status)));
+            }
+            Some(Err(error)) => {
+                self.state = State::Watching { version, changes };
+                return Some(Err(Error::WatchFailed(error)));
+            }
+            None => {
+                self.state = State::Listed { version };
+                return None;
+            }
+        };
+        self.state = State::Watching { version, changes };
+        event
+    }
+}
+
+/// Whether the API server does not take that kind of request.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 422))
+}
