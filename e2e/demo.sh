@@ -2,7 +2,7 @@
 # The demonstration: a real three-node cluster finds out which of its nodes can deny through LSM
 # BPF. KEEP=1 leaves the cluster up. Expects ARCHIVES, Helm, and rig and kubectl-lsm_ready in
 # target/debug (`make demo` sees to all). Its last line is the path of the report that it wrote.
-set -eu
+set -eu -o pipefail
 cd "$(dirname "$0")/.."
 rig=target/debug/rig
 prefix=lsmready.node-restriction.kubernetes.io
@@ -11,7 +11,13 @@ bold=$([ -t 1 ] && printf '\033[1m' || true) plain=$([ -t 1 ] && printf '\033[0m
 step() { printf '\n%s== %s%s  [%ds]\n' "$bold" "$*" "$plain" $SECONDS; }
 say() { printf '%s\n' "$@"; }
 quiet() { "$rig" cluster exec -- kubectl "$@" >/dev/null; }
-kubectl() { "$rig" cluster exec -- kubectl "$@"; }
+# The plugin is not in the PATH here.
+kubectl() {
+    case $1 in
+    lsm-ready) shift; "$rig" cluster exec -- target/debug/kubectl-lsm_ready "$@" ;;
+    *) "$rig" cluster exec -- kubectl "$@" ;;
+    esac
+}
 helm() { "$rig" cluster exec -- target/e2e/bin/helm4/helm "$@"; }
 # Prints a command as one would type it, and its output.
 show() {
@@ -21,6 +27,15 @@ show() {
     done
     printf '%s$%s%s\n' "$bold" "$line" "$plain"
     "$@"
+}
+
+# Shows the log of that pod when it says whether the agent can load LSM policies.
+show_log() {
+    local deadline=$((SECONDS + 60))
+    until kubectl -n kube-system logs "$1" | grep -q 'detected features'; do
+        [ $SECONDS -lt $deadline ] || { say "demo.sh: $1 does not say what it found"; return 1; }
+    done
+    show kubectl -n kube-system logs "$1"
 }
 
 # The agent's pod on a node.
@@ -56,14 +71,15 @@ done
 say "Each node's probe loaded, attached and fired a program that denies one call of its own:"
 show kubectl get lsmnodes
 show kubectl get nodes -L $prefix/bpf
-say "helm test waits until each node has a verdict:"
-show helm test lsm-ready --namespace lsm-ready-system
+say "helm test waits until each node has a verdict:" \
+    "$bold\$ helm test lsm-ready --namespace lsm-ready-system$plain"
+helm test lsm-ready --namespace lsm-ready-system 2>&1 | sed -n 's/.*INFO \(.* have a verdict.*\)"$/\1/p'
 
 step "Tetragon, as release 1.3 deploys it: privileged, and without securityfs"
 quiet apply -f e2e/demo/tetragon.yaml
 quiet -n kube-system rollout status daemonset/tetragon --timeout=120s
 say "Its agents read the list of LSMs, do not find it, and will refuse every LSM policy, on ready nodes too:"
-show kubectl -n kube-system logs "$(agent_on vm-lsm)"
+show_log "$(agent_on vm-lsm)"
 before=$(kubectl -n kube-system get daemonset tetragon -o yaml)
 
 step "Apply an LsmPolicy"
@@ -75,7 +91,7 @@ diff <(grep -v -e resourceVersion -e generation <<<"$before" | sed '/^status:/,$
     <(kubectl -n kube-system get daemonset tetragon -o yaml | grep -v -e resourceVersion -e generation | sed '/^status:/,$d') || true
 say "It rolls out by its own update strategy, and the agents see the list now:"
 show kubectl -n kube-system rollout status daemonset/tetragon --timeout=120s
-show kubectl -n kube-system logs "$(agent_on vm-lsm)"
+show_log "$(agent_on vm-lsm)"
 quiet wait --for=condition=Ready lsmpolicy/enforce --timeout=60s
 show kubectl get lsmpolicies
 show kubectl get lsmpolicy enforce -o 'jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}'
@@ -85,12 +101,12 @@ quiet apply -f e2e/demo/workload.yaml
 quiet wait --for=condition=Ready pod/guarded --timeout=60s
 show kubectl get pod guarded -o wide
 
-step "The other two: why, and what to change"
-show kubectl get lsmpolicy enforce -o 'jsonpath={range .status.reasons[*]}{.reason} on {.sample}{"\n"}  {.fix}{"\n"}{end}'
+step "The other two: what would an LSM program on file_open do there, and what to change"
+# The exit code says that not every node is protected.
+show kubectl lsm-ready drill file_open || [ $? = 1 ]
 say "The kernel of host lists bpf and refuses LSM programs all the same. The agent there is refused too, and does not say why:"
-show kubectl -n kube-system logs "$(agent_on host)"
-show kubectl get lsmnode host -o 'jsonpath={.status.lsms.active}{"\n"}{.status.reason}: {.status.message}{"\n"}'
-
+show_log "$(agent_on host)"
+show kubectl lsm-ready why host || [ $? = 1 ]
 say "Kubernetes' own view of a node says the same:"
 show kubectl get node vm-nolsm -o 'jsonpath={.spec.taints[*].key}{"\n"}{.status.conditions[?(@.type=="lsmready.io/LsmBpfReady")].reason}{"\n"}'
 
@@ -100,10 +116,11 @@ $rig cluster reboot vm-nolsm --lsm "$lsm" >/dev/null
 quiet wait --for=jsonpath="{.metadata.labels.${prefix//./\\.}/policy\.enforce}"=ready node/vm-nolsm --timeout=120s
 quiet wait --for=jsonpath='{.status.nodes.ready}'=2 lsmpolicy/enforce --timeout=60s
 show kubectl get nodes -L $prefix/bpf -L $prefix/policy.enforce
-show kubectl get lsmpolicies
 
 report=$PWD/target/demo/report.html
 mkdir -p "${report%/*}"
-"$rig" cluster exec -- target/debug/kubectl-lsm_ready report -o html >"$report"
+kubectl lsm-ready report -o html >"$report"
+show kubectl lsm-ready status || [ $? = 1 ]
+
 step "Done. The fleet as a page for your browser:"
 say "$report"

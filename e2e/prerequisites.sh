@@ -17,12 +17,16 @@ gcc libc6-dev'
 # A machine of another architecture, and compiling for it.
 case ${1:-} in
 arm64) packages='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross' ;;
-browser) packages='chromium fonts-dejavu-core' ;;
+browser) packages=fonts-dejavu-core ;;
 esac
 
 have() { command -v "$1" >/dev/null 2>&1; }
-# Node.js may come from elsewhere than Debian, and brings npm with it then.
-[ "${1:-}" != browser ] || { have node && have npm; } || packages="$packages nodejs npm"
+# A browser and Node.js may come from elsewhere than Debian. Node.js brings npm with it then. Ubuntu
+# has no package with Chromium.
+if [ "${1:-}" = browser ]; then
+    have chromium || have google-chrome || packages="$packages chromium"
+    { have node && have npm; } || packages="$packages nodejs npm"
+fi
 
 missing=
 have cargo || missing="$missing

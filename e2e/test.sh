@@ -3,7 +3,7 @@
 # fails the whole run. A tier in SKIP is printed as skipped, at its place and in the summary.
 set -u
 cd "$(dirname "$0")/.."
-tiers='lint unit fake-api simulation api monitoring kernel cluster tetragon'
+tiers='lint unit fake-api simulation api monitoring report scale kernel cluster tetragon'
 for name in ${SKIP:-}; do
     [[ " $tiers " == *" $name "* ]] || { echo "test.sh: invalid tier \"$name\" in SKIP: use some of $tiers" >&2; exit 64; }
 done

@@ -5,10 +5,16 @@
 # In: arguments for cargo build, and the profile in PROFILE if it is not release. Out: the programs
 # in target/TRIPLE/PROFILE. What the bytes do depend on: the sources, Cargo.lock, the Rust toolchain
 # of rust-toolchain.toml, and the C library and C compiler of this machine.
+#
+# TRIPLE=aarch64-unknown-linux-gnu compiles for arm64, with Debian's cross compiler.
 set -eu
 umask 022
 cd "$(dirname "$0")/.."
-target=$(uname -m)-unknown-linux-gnu
+host=$(uname -m)-unknown-linux-gnu
+target=${TRIPLE:-$host}
+if [ "$target" != "$host" ]; then
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+fi
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 
 # Fetched first, because the folders of the registries are looked up below.

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
+use futures::{Stream, StreamExt, stream};
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ObjectList;
 use kube::{Api, Client};
@@ -245,6 +246,21 @@ impl<K: Readable> Pages<K> {
             wait *= 2;
         }
         answered(self.api.list(params)).await
+    }
+
+    /// The objects one by one. The next page is read while those of the last are worked on.
+    pub fn objects(self) -> impl Stream<Item = Result<K, Error>> {
+        let pages = stream::unfold(Some(self), async |pages| {
+            let mut pages = pages?;
+            match pages.next().await {
+                Ok(page) => page.map(|page| (Ok(page), Some(pages))),
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        pages.flat_map(|page| match page {
+            Ok(page) => stream::iter(page).map(Ok).left_stream(),
+            Err(error) => stream::iter([Err(error)]).right_stream(),
+        })
     }
 
     /// All pages together.

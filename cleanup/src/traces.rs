@@ -1,10 +1,13 @@
 //! Removes what is on Nodes and DaemonSets.
 //!
 //! ## Flow
-//! labels and taints of all Nodes and everything of DaemonSets, because these act on workloads →
-//! the conditions → all once more, until a pass finds nothing.
+//! everything of DaemonSets, which are few and which need a right of their own → labels and taints
+//! of all Nodes, because these act on workloads → the conditions → all once more, until a pass
+//! finds nothing.
 
-use futures::{StreamExt, stream};
+use std::future::ready;
+
+use futures::StreamExt;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -25,7 +28,8 @@ const PASSES: usize = 5;
 /// What of a Node a pass removes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Part {
-    /// Labels and taints: what acts on workloads.
+    /// Labels and taints: what acts on workloads. The condition goes with them where one request is
+    /// enough.
     Metadata,
     /// The condition too.
     All,
@@ -41,8 +45,8 @@ pub async fn remove(cluster: &Cluster) -> Report {
     }
     for pass in 0..PASSES {
         let part = if pass == 0 { Part::Metadata } else { Part::All };
-        let mut found = nodes(cluster, part).await;
-        found.add(Box::pin(daemon_sets(cluster)).await);
+        let mut found = Box::pin(daemon_sets(cluster)).await;
+        found.add(nodes(cluster, part).await);
         let is_over = pass > 0 && found.done.is_empty();
         // The last pass knows best what failed.
         total.failed.clone_from(&found.failed);
@@ -58,31 +62,29 @@ async fn nodes(cluster: &Cluster, part: Part) -> Report {
     let api = Api::<Node>::all(cluster.client.clone());
     let metadata = Api::<PartialObjectMeta<Node>>::all(cluster.client.clone());
     let mut report = Report::default();
-    let mut pages = Pages::new(api.clone());
-    loop {
-        let page = match pages.next().await {
-            Ok(Some(page)) => page,
-            Ok(None) => return report,
-            Err(error) => {
-                report.failed("Nodes".to_owned(), error);
-                return report;
-            }
+    let next = |node: &Node| node_change(cluster, node, part);
+    let clean = async |node: Node| {
+        let name = node.name_any();
+        // Of the answer only the metadata is asked for: a whole Node has about 15 KB.
+        let send = async |node: Node, change: &Change| {
+            Ok(after(node, change, cluster::send(&metadata, &name, change).await?.metadata))
         };
-        let next = |node: &Node| node_change(cluster, node, part);
-        let changes = page.into_iter().filter(|node| next(node).is_some()).map(async |node| {
-            let name = node.name_any();
-            // Of the answer only the metadata is asked for: a whole Node has about 15 KB.
-            let send = async |node: Node, change: &Change| {
-                Ok(after(node, change, cluster::send(&metadata, &name, change).await?.metadata))
-            };
-            let outcome = cluster.change_by(&api, &name, node, Steps { next, send }).await;
-            (name, outcome)
-        });
-        let mut changes = stream::iter(changes).buffer_unordered(CONCURRENCY);
-        while let Some((name, outcome)) = changes.next().await {
-            note(&mut report, "Node", name, outcome);
+        let outcome = cluster.change_by(&api, &name, node, Steps { next, send }).await;
+        (name, outcome)
+    };
+    let nodes = Pages::new(api.clone()).objects();
+    let unclean =
+        nodes.filter(|node| ready(node.as_ref().map_or(true, |node| next(node).is_some())));
+    let mut changes = std::pin::pin!(
+        unclean.map(async |node| Ok::<_, Error>(clean(node?).await)).buffer_unordered(CONCURRENCY)
+    );
+    while let Some(change) = changes.next().await {
+        match change {
+            Ok((name, outcome)) => note(&mut report, "Node", name, outcome),
+            Err(error) => report.failed("Nodes".to_owned(), error),
         }
     }
+    report
 }
 
 /// The Node after that change was accepted.
@@ -98,6 +100,9 @@ fn after(mut node: Node, change: &Change, metadata: ObjectMeta) -> Node {
 
 fn node_change(cluster: &Cluster, node: &Node, part: Part) -> Option<Change> {
     let names = cluster.names;
+    if let Some(patch) = node::whole_patch(node, names) {
+        return Some(Change { patch: Patch::Strategic(patch), status: true });
+    }
     if let Some(patch) = node::metadata_patch(node, names) {
         return Some(Change { patch: Patch::Merge(patch), status: false });
     }

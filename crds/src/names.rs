@@ -79,9 +79,13 @@ pub const ALLOW: &str = "allow";
 /// lsm-ready change the `DaemonSet` now, `hold` forbids it.
 pub const APPLY_ANNOTATION: &str = "lsmready.io/apply";
 
-/// Annotation on any `LsmPolicy` by which a person ends the holding of changes: with the value
-/// [`BREAKER_RELEASE`] the circuit breaker stays closed.
+/// Annotation on any `LsmPolicy`, or on the Lease of the operator, by which a person ends the
+/// holding of changes: with the value [`BREAKER_RELEASE`] the circuit breaker stays closed.
 pub const BREAKER_ANNOTATION: &str = "lsmready.io/breaker";
+
+/// Annotation that the leader sets on its Lease while the circuit breaker is open. It says what is
+/// held and why.
+pub const BREAKER_OPEN_ANNOTATION: &str = "lsmready.io/breaker-open";
 
 /// Value of [`BREAKER_ANNOTATION`].
 pub const BREAKER_RELEASE: &str = "release";

@@ -283,7 +283,8 @@ fn new_client(config: Config, path: &Path) -> Result<Client, Error> {
     Client::try_from(config).map_err(|source| unusable(path, source))
 }
 
-async fn config(path: &Path) -> Result<Config, Error> {
+/// The configuration of a client with the kubeconfig at `path`.
+pub async fn config(path: &Path) -> Result<Config, Error> {
     let kubeconfig = Kubeconfig::read_from(path).map_err(|source| unusable(path, source))?;
     let options = KubeConfigOptions::default();
     Config::from_custom_kubeconfig(kubeconfig, &options)

@@ -1,9 +1,10 @@
 //! The programs in Go: Kubernetes and etcd as one multi-call binary, Helm 3 and 4, Prometheus and
-//! promtool, and what GitOps tools say of objects.
+//! promtool, what GitOps tools say of objects, and Node Feature Discovery's master.
 //!
-//! In: Go 1.25 or newer; a folder of `e2e/` with a Go module; Go's module proxy the first time.
+//! In: Go 1.25 or newer; the Go module `e2e/programs/`; Go's module proxy the first time.
 //! Out: the programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for
-//! Kubernetes, 1.5 for Helm, 2 for Prometheus), nothing when they are up to date.
+//! Kubernetes), nothing when they are up to date. One module for all of them means one version of
+//! each library, which is compiled once.
 //!
 //! [`module`] fetches a module for the files in it, such as the CRDs of another project.
 
@@ -45,7 +46,7 @@ pub enum Error {
 /// Builds Kubernetes and etcd, and returns the path of the binary.
 pub async fn build_kubernetes() -> Result<PathBuf, Error> {
     let binary = paths::programs().join("cluster");
-    let build = Build::new("cluster", &["main.go", "go.mod", "go.sum"])?;
+    let build = Build::new("programs", "cluster", &["cluster/main.go"])?;
     if build.is_done() && binary.exists() {
         return Ok(binary);
     }
@@ -57,7 +58,7 @@ pub async fn build_kubernetes() -> Result<PathBuf, Error> {
         "{STRIPPED} -X {VERSION}.gitVersion={kubernetes} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor={minor} \
          -X {VERSION}.gitTreeState=clean"
     );
-    build.run(&["-ldflags", &flags], ".", &binary).await?;
+    build.run(&["-ldflags", &flags], "./cluster", &binary).await?;
     for name in NAMES {
         let link = paths::programs().join(name);
         paths::remove_file(&link)?;
@@ -70,7 +71,7 @@ pub async fn build_kubernetes() -> Result<PathBuf, Error> {
 /// Builds Helm 3 and Helm 4, and returns the folder with `helm3/helm` and `helm4/helm`. Both
 /// programs are called helm, because Helm takes the name of its field manager from the program's.
 pub async fn build_helm() -> Result<PathBuf, Error> {
-    let build = Build::new("helm", &["go.mod", "go.sum"])?;
+    let build = Build::new("programs", "helm", &[])?;
     if !build.is_done() {
         for major in [3, 4] {
             let module = format!("helm.sh/helm/v{major}");
@@ -85,7 +86,7 @@ pub async fn build_helm() -> Result<PathBuf, Error> {
 
 /// Builds Prometheus and promtool, without the web interface and without service discovery.
 pub async fn build_prometheus() -> Result<(), Error> {
-    let build = Build::new("prometheus", &["go.mod", "go.sum"])?;
+    let build = Build::new("programs", "prometheus", &[])?;
     if !build.is_done() {
         let module = "github.com/prometheus/prometheus";
         eprintln!("rig: building Prometheus {}", build.version(module)?);
@@ -101,13 +102,37 @@ pub async fn build_prometheus() -> Result<(), Error> {
 
 /// Builds the program that asks kstatus, Flux and Argo CD for their verdicts on objects.
 pub async fn build_verdicts() -> Result<(), Error> {
-    let build = Build::new("verdicts", &["main.go", "go.mod", "go.sum"])?;
+    let build = Build::new("programs", "verdicts", &["verdicts/main.go"])?;
     if !build.is_done() {
         eprintln!("rig: building kstatus {}", build.version("github.com/fluxcd/cli-utils")?);
-        build.run(&["-ldflags", STRIPPED], ".", &paths::programs().join("verdicts")).await?;
+        build
+            .run(&["-ldflags", STRIPPED], "./verdicts", &paths::programs().join("verdicts"))
+            .await?;
         build.done()?;
     }
     Ok(())
+}
+
+/// The module of Node Feature Discovery.
+pub const NFD: &str = "sigs.k8s.io/node-feature-discovery";
+
+/// Builds the master of Node Feature Discovery, which labels nodes too, to measure it beside the
+/// operator. Returns its path. It needs Go 1.26.
+pub async fn build_nfd() -> Result<PathBuf, Error> {
+    let build = Build::new("nfd", "nfd", &[])?;
+    let binary = paths::programs().join("nfd-master");
+    if !build.is_done() {
+        eprintln!("rig: building Node Feature Discovery {}", build.version(NFD)?);
+        let package = format!("{NFD}/cmd/nfd-master");
+        build.run(&["-ldflags", STRIPPED], &package, &binary).await?;
+        build.done()?;
+    }
+    Ok(binary)
+}
+
+/// The folder of the module of Node Feature Discovery, in the version that is built.
+pub fn nfd_module() -> Result<PathBuf, Error> {
+    module(&format!("{NFD}@{}", Build::new("nfd", "nfd", &[])?.version(NFD)?))
 }
 
 /// Another project whose CRDs tests install, from its module in Go.
@@ -164,9 +189,9 @@ struct Downloaded {
     dir: PathBuf,
 }
 
-/// One folder with a Go module.
+/// One or two programs of a Go module.
 struct Build {
-    source: PathBuf,
+    module: PathBuf,
     /// A digest of the sources, and the file that has the digest of the last build.
     key: String,
     key_file: PathBuf,
@@ -175,16 +200,17 @@ struct Build {
 }
 
 impl Build {
-    fn new(name: &str, sources: &[&str]) -> Result<Self, Error> {
-        let (source, programs) = (paths::sources().join(name), paths::programs());
+    /// `module` is a folder of `e2e/`. `sources` are files in it, beside `go.mod` and `go.sum`.
+    fn new(module: &str, name: &str, sources: &[&str]) -> Result<Self, Error> {
+        let (module, programs) = (paths::sources().join(module), paths::programs());
         fs::create_dir_all(&programs)?;
         let lock = paths::lock(&programs.join(format!(".{name}.lock")))?;
         let mut bytes = include_bytes!("go.rs").to_vec();
-        for file in sources {
-            bytes.extend(fs::read(source.join(file))?);
+        for file in ["go.mod", "go.sum"].iter().chain(sources) {
+            bytes.extend(fs::read(module.join(file))?);
         }
         let key_file = programs.join(format!(".{name}.key"));
-        Ok(Self { source, key: image::sha256(&bytes), key_file, _lock: lock })
+        Ok(Self { module, key: image::sha256(&bytes), key_file, _lock: lock })
     }
 
     fn is_done(&self) -> bool {
@@ -197,7 +223,7 @@ impl Build {
 
     fn version(&self, module: &str) -> Result<String, Error> {
         let mut list = Command::new("go");
-        list.current_dir(&self.source).args(["list", "-m", "-f", "{{.Version}}", module]);
+        list.current_dir(&self.module).args(["list", "-m", "-f", "{{.Version}}", module]);
         Ok(run(&mut list)?)
     }
 
@@ -205,7 +231,7 @@ impl Build {
     async fn run(&self, flags: &[&str], package: &str, binary: &Path) -> Result<(), Error> {
         let partial = binary.with_extension("partial");
         let mut build = Command::new("go");
-        build.current_dir(&self.source).env("CGO_ENABLED", "0");
+        build.current_dir(&self.module).env("CGO_ENABLED", "0");
         build.args(["build", "-trimpath"]).args(flags).arg("-o").arg(&partial).arg(package);
         run_visibly(build).await?;
         Ok(fs::rename(partial, binary)?)

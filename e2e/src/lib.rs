@@ -1,7 +1,7 @@
 //! The test rig: real clusters, API servers, virtual machines and images, on one machine.
 //!
 //! In: programs from Debian or Ubuntu packages, and one multi-call binary of Kubernetes and etcd
-//! built from `e2e/cluster/`. Out: an API server ([`api`]), a whole cluster with nodes on stock
+//! built from `e2e/programs/`. Out: an API server ([`api`]), a whole cluster with nodes on stock
 //! kernels ([`cluster`]), virtual machines that run one command ([`vm`]) and container images made
 //! without Docker ([`image`]). The program `rig` offers all of it.
 

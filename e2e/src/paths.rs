@@ -43,7 +43,7 @@ pub fn test_agent() -> PathBuf {
 }
 
 fn static_programs() -> PathBuf {
-    workspace().join("target/x86_64-unknown-linux-gnu")
+    workspace().join(format!("target/{}-unknown-linux-gnu", std::env::consts::ARCH))
 }
 
 /// Waits until no other process holds the lock on this file, and holds it until the result is

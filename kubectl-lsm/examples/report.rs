@@ -20,8 +20,11 @@ fn main() -> io::Result<()> {
     write("empty", &Fleet { operator: None, probe: None, ..emptied(fleet(0)) })?;
     write("fleet", &fleet(412))?;
     write("hostile", &hostile())?;
-    write("5000", &fleet(5_000))?;
-    write("20000", &fleet(20_000))
+    // Of the large ones only the page is looked at.
+    for nodes in [5_000, 20_000] {
+        fs::write(folder.join(format!("{nodes}.html")), report::html(&fleet(nodes)))?;
+    }
+    Ok(())
 }
 
 fn emptied(fleet: Fleet) -> Fleet {

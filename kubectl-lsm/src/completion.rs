@@ -3,15 +3,13 @@
 //! kubectl from 1.26 on completes a plugin by the program `kubectl_complete-PLUGIN` in the PATH. It
 //! gets the words of the command line, and prints one candidate in a line and a directive last.
 
+use std::time::Duration;
+
 use clap::{Arg, Command, CommandFactory};
-use k8s_openapi::api::core::v1::Node;
-use kube::core::PartialObjectMeta;
 use lsm_ready_crds::{ConditionReason, Reason};
 
 use crate::cli::{Cli, ConnectionArgs, ShellArg};
 use crate::cluster::connect;
-use crate::cluster::list::Query;
-use crate::cluster::read::{NODES, NODES_PATH};
 
 /// The script for kubectl.
 const KUBECTL: &str = "#!/bin/sh\nexec kubectl-lsm_ready __complete -- \"$@\"\n";
@@ -20,6 +18,9 @@ const KUBECTL: &str = "#!/bin/sh\nexec kubectl-lsm_ready __complete -- \"$@\"\n"
 const NO_FILES: &str = ":4";
 /// Tells kubectl to do what the shell does.
 const DEFAULT: &str = ":0";
+
+/// How long a shell waits for names of nodes.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The script for that shell.
 pub fn script(shell: ShellArg) -> String {
@@ -58,11 +59,11 @@ pub async fn complete(words: &[String], connection: &ConnectionArgs) -> String {
     format!("{lines}{NO_FILES}\n")
 }
 
-/// The names of the Nodes. A cluster that does not answer has no candidates.
+/// The names of the Nodes. A cluster that does not answer in time has no candidates.
 async fn node_names(connection: &ConnectionArgs) -> Vec<String> {
     let Ok(cluster) = connect(connection).await else { return Vec::new() };
-    let keep = |node: PartialObjectMeta<Node>| node.metadata.name.unwrap_or_default();
-    cluster.list(Query::all(NODES, NODES_PATH), keep).await.unwrap_or_default()
+    let names = tokio::time::timeout(PATIENCE, cluster.node_names()).await;
+    names.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// What can be at the place of the last of these words. Pure.

@@ -370,3 +370,22 @@ fn manifests_of_real_releases_get_the_expected_decision() {
         assert_eq!((code, answer["reason"].as_str().unwrap()), expected, "{answer}");
     }
 }
+
+/// `script` of util-linux gives the plugin a terminal.
+#[test]
+fn a_terminal_says_from_the_first_second_on_what_is_waited_for() {
+    // The kernel accepts the connection, and nobody answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let program = env!("CARGO_BIN_EXE_kubectl-lsm_ready");
+    let line = format!("{program} status --server {server} --request-timeout 3s");
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).env("KUBECONFIG", "/nowhere");
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (waiting, error) = text.split_once("kubectl lsm-ready: ").unwrap();
+    assert!(waiting.contains(&format!("Waiting for {server}")), "{text:?}");
+    assert!(waiting.ends_with("\r\u{1b}[K"), "the line is removed: {text:?}");
+    assert!(error.contains("did not answer in time") && error.lines().count() == 1, "{text:?}");
+    assert_eq!(output.status.code(), Some(2));
+}

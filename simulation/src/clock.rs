@@ -11,7 +11,7 @@ const BEGIN_SECONDS: i64 = 1_767_225_600;
 
 thread_local! {
     static BEGIN: Cell<Option<Instant>> = const { Cell::new(None) };
-    static HAS_JUMPED: Cell<bool> = const { Cell::new(false) };
+    static JUMPED: Cell<Option<Duration>> = const { Cell::new(None) };
     static FORWARD: Cell<i64> = const { Cell::new(0) };
     static OPERATORS_LEAD: Cell<i64> = const { Cell::new(0) };
 }
@@ -20,7 +20,7 @@ thread_local! {
 pub fn begin() {
     BEGIN.set(Some(Instant::now()));
     OPERATORS_LEAD.set(0);
-    HAS_JUMPED.set(false);
+    JUMPED.set(None);
     FORWARD.set(0);
 }
 
@@ -47,7 +47,13 @@ pub fn operator_time() -> Timestamp {
 /// Whether the operators' clock was set.
 #[must_use]
 pub fn has_jumped() -> bool {
-    HAS_JUMPED.get()
+    JUMPED.get().is_some()
+}
+
+/// Whether it was set in the last seconds.
+#[must_use]
+pub fn has_jumped_within(span: Duration) -> bool {
+    JUMPED.get().is_some_and(|jumped| jumped + span >= elapsed())
 }
 
 /// The most time that can have passed since that moment, as the operators' clock has it: each jump
@@ -59,7 +65,7 @@ pub fn longest_since(moment: Timestamp) -> SignedDuration {
 
 /// Sets the clock of the operator's machine forward, or back.
 pub fn jump(seconds: i64) {
-    HAS_JUMPED.set(true);
+    JUMPED.set(Some(elapsed()));
     FORWARD.set(FORWARD.get().saturating_add(seconds.max(0)));
     OPERATORS_LEAD.set(OPERATORS_LEAD.get().saturating_add(seconds));
 }

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use crate::clock;
 use crate::model::{self, text};
 use crate::server::kind::Kind;
+use crate::server::object::Object;
 use crate::server::patch::TEMPLATE_GENERATION;
 use crate::server::{Key, Server, seconds};
 
@@ -19,9 +20,15 @@ const PERIOD: Duration = Duration::from_secs(2);
 
 /// Runs for the whole history.
 pub async fn control(server: Arc<Mutex<Server>>) {
+    let mut seen = None;
     loop {
         sleep(PERIOD).await;
         let mut server = server.lock();
+        // Where nothing has changed since, there is nothing to do.
+        let now = [Kind::Node, Kind::DaemonSet, Kind::Pod].map(|kind| server.version_of(kind));
+        if seen.replace(now) == Some(now) {
+            continue;
+        }
         let daemon_sets: Vec<_> =
             server.all(Kind::DaemonSet).map(|(key, it)| (key.clone(), it.clone())).collect();
         remove_orphans(&mut server, &daemon_sets);
@@ -35,7 +42,7 @@ fn owner(pod: &Value) -> &str {
     text(pod, "/metadata/ownerReferences/0/uid")
 }
 
-fn remove_orphans(server: &mut Server, daemon_sets: &[(Key, Arc<Value>)]) {
+fn remove_orphans(server: &mut Server, daemon_sets: &[(Key, Arc<Object>)]) {
     let is_owned = |pod: &Value| {
         let node = text(pod, "/spec/nodeName");
         server.named(Kind::Node, node).is_some()
@@ -62,15 +69,15 @@ fn roll(server: &mut Server, key: &Key, daemon_set: &Value) {
         let pod = server.get(Kind::Pod, &pod_key(node)).cloned();
         let is_updated =
             |pod: &Value| text(pod, "/metadata/labels/pod-template-generation") == generation;
-        let present = pod.as_deref();
+        let present = pod.as_ref().map(|pod| &***pod);
         let is_stuck = fails && available < updated;
         if !(replaced || is_stuck || present.is_some_and(is_updated)) {
             server.put(Kind::Pod, made_from(daemon_set, node, fails));
             replaced = true;
         }
         let pod = server.get(Kind::Pod, &pod_key(node)).cloned();
-        let (new, ready) = pod.as_deref().map_or((false, false), |pod| {
-            (is_updated(pod), pod["status"]["conditions"][0]["status"] == "True")
+        let (new, ready) = pod.map_or((false, false), |pod| {
+            (is_updated(&pod), pod["status"]["conditions"][0]["status"] == "True")
         });
         updated += i32::from(new);
         available += i32::from(ready);

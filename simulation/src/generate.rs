@@ -2,6 +2,7 @@
 //! the histories have a theme, so that situations come together which are rare by chance.
 
 use crate::network::{CrashAt, Mishap};
+use crate::random;
 use crate::server::kind::Kind;
 use crate::step::{
     Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, TRACING_POLICIES, Tetragon,
@@ -25,15 +26,7 @@ enum Theme {
 /// The steps of that seed.
 #[must_use]
 pub fn history(seed: u64) -> Vec<Step> {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let theme = match random.u8(0..8) {
-        0 => Theme::Losses,
-        1 => Theme::Hooks,
-        2 => Theme::Tetragon,
-        3 => Theme::Leaders,
-        _ => Theme::Anything,
-    };
-    let mut generator = Generator { faults: random.u8(0..4), theme, random };
+    let mut generator = Generator::of(seed);
     let mut steps = generator.beginning();
     for _ in 0..generator.random.usize(3..14) {
         generator.turn(&mut steps);
@@ -48,9 +41,27 @@ struct Generator {
     random: fastrand::Rng,
 }
 
+/// Its beginning, without any fault.
+#[must_use]
+pub fn beginning(seed: u64) -> Vec<Step> {
+    Generator::of(seed).beginning()
+}
+
 impl Generator {
+    fn of(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let theme = match random.u8(0..8) {
+            0 => Theme::Losses,
+            1 => Theme::Hooks,
+            2 => Theme::Tetragon,
+            3 => Theme::Leaders,
+            _ => Theme::Anything,
+        };
+        Self { faults: random.u8(0..4), theme, random }
+    }
+
     fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.random.usize(..of.len())]
+        random::one(&mut self.random, of)
     }
 
     fn node(&mut self) -> u8 {
@@ -296,16 +307,9 @@ impl Generator {
         let milliseconds = self.random.u32(0..12_000);
         let weather = self.weather();
         let crash = CrashAt { writes: self.random.u32(1..6), after: self.random.bool() };
-        let kind = self.one(&[
-            Kind::Node,
-            Kind::Report,
-            Kind::Policy,
-            Kind::Profile,
-            Kind::DaemonSet,
-            Kind::TracingPolicy,
-        ]);
-        let mishap = self.mishap();
-        let written = self.one(&[Kind::Node, Kind::Node, Kind::Policy, Kind::DaemonSet]);
+        let kind = self.one(&Kind::WATCHED);
+        let mishap = self.one(&Mishap::ALL);
+        let written = self.one(&Kind::WRITTEN);
         let step = match self.random.u8(0..26) {
             0..6 => Step::Weather(weather),
             6 => Step::Weather(Weather::default()),
@@ -336,16 +340,6 @@ impl Generator {
             }
             _ => {}
         }
-    }
-
-    fn mishap(&mut self) -> Mishap {
-        self.one(&[
-            Mishap::Refused,
-            Mishap::Invalid,
-            Mishap::Conflict,
-            Mishap::LostAnswer,
-            Mishap::NoAnswer,
-        ])
     }
 
     fn weather(&mut self) -> Weather {

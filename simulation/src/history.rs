@@ -2,7 +2,8 @@
 //!
 //! ## Flow
 //! steps → the faults end → everything converges to the model → nothing is written any more → some
-//! changes in calm weather, each of which must be followed soon, also after one refused write.
+//! changes in calm weather, each of which must be followed soon, also after one refused write. Most
+//! histories have a part of it ([`Course`]).
 
 use std::thread;
 use std::time::Duration;
@@ -18,21 +19,44 @@ use crate::network::Network;
 use crate::random;
 use crate::server::Server;
 use crate::server::kind::Kind;
-use crate::step::{POLICIES, Policy, Step};
+use crate::step::{POLICIES, Step};
 use crate::weather::Weather;
 use crate::world::World;
 
 /// Longest time until everything has converged after the faults: above the longest backoff.
 const CONVERGED_AFTER: Duration = Duration::from_mins(20);
-/// After this time a person looks whether the circuit breaker holds changes.
-const HELD_AFTER: Duration = Duration::from_mins(2);
+/// How often a person looks whether the circuit breaker holds changes, at first.
+const LOOK_AFTER: Duration = Duration::from_secs(30);
+const LOOKS: u32 = 4;
 /// What may still be written after everything has converged: Events, and what follows from
 /// TracingPolicies, which are looked for every 30 seconds.
 const AFTERMATH: Duration = Duration::from_secs(40);
 /// How long nothing may be written then.
 const SILENCE: Duration = Duration::from_secs(20);
-/// The same for every eighth seed, and for every sixty-fourth.
+/// The same for every eighth of these histories, and for every sixty-fourth.
 const LONG_SILENCES: [Duration; 2] = [Duration::from_secs(70), Duration::from_mins(10)];
+
+/// Which parts a history has. The seed says it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Course {
+    /// Steps and faults, until everything has converged.
+    Steps,
+    /// A beginning without faults, and changes in calm weather.
+    Calm,
+    /// Everything, with a rest between.
+    Whole,
+}
+
+impl Course {
+    const fn of(seed: u64) -> Self {
+        match seed % 8 {
+            0 => Self::Whole,
+            1..4 => Self::Steps,
+            _ => Self::Calm,
+        }
+    }
+}
+
 /// What came of a history.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -82,10 +106,19 @@ impl Outcome {
     }
 }
 
+/// The steps of that seed.
+#[must_use]
+pub fn steps(seed: u64) -> Vec<Step> {
+    match Course::of(seed) {
+        Course::Steps | Course::Whole => generate::history(seed),
+        Course::Calm => generate::beginning(seed),
+    }
+}
+
 /// Runs the history of that seed.
 #[must_use]
 pub fn of_seed(seed: u64) -> Outcome {
-    run(seed, &generate::history(seed), false)
+    run(seed, &steps(seed), false)
 }
 
 /// Runs these steps. The seed decides what the steps leave open.
@@ -148,13 +181,21 @@ async fn played(world: &mut World, seed: u64, steps: Vec<Step>) -> Result<(), St
     }
     heal(world);
     recover(world).await.map_err(|what| format!("not converged: {what}"))?;
-    let span = match seed {
-        _ if seed.is_multiple_of(64) => LONG_SILENCES[1],
-        _ if seed.is_multiple_of(8) => LONG_SILENCES[0],
-        _ => SILENCE,
-    };
-    silence(world, span).await?;
+    match Course::of(seed) {
+        Course::Steps => return Ok(()),
+        Course::Calm => {}
+        Course::Whole => silence(world, span(seed / 8)).await?,
+    }
     calm::play(world, seed).await
+}
+
+/// How long nothing may be written in the history of that number.
+const fn span(number: u64) -> Duration {
+    match number {
+        _ if number.is_multiple_of(64) => LONG_SILENCES[1],
+        _ if number.is_multiple_of(8) => LONG_SILENCES[0],
+        _ => SILENCE,
+    }
 }
 
 /// All faults end.
@@ -176,20 +217,16 @@ fn heal(world: &mut World) {
 
 /// Waits until everything has converged. A person releases the circuit breaker where it is open.
 async fn recover(world: &mut World) -> Result<(), String> {
-    if reach(world, HELD_AFTER, everything).await.is_ok() {
-        return Ok(());
-    }
-    let has_policy = world.server.lock().all(Kind::Policy).next().is_some();
-    if !has_policy {
-        // Its status says whether changes are held.
-        world.change(Step::ApplyPolicy(2, Policy::Plain));
-        sleep(HELD_AFTER).await;
+    for _ in 0..LOOKS {
+        if reach(world, LOOK_AFTER, everything).await.is_ok() {
+            return Ok(());
+        }
+        if model::changes_are_held(&world.server.lock()) {
+            break;
+        }
     }
     if model::changes_are_held(&world.server.lock()) {
         release(world);
-    } else if !has_policy {
-        // The new policy may have mended what is wrong.
-        return Err("nothing was held".to_owned());
     }
     reach(world, CONVERGED_AFTER, everything).await
 }
@@ -199,11 +236,26 @@ fn everything(server: &Server) -> Vec<String> {
     [model::differences(server), model::tetragon::stale_agents(server)].concat()
 }
 
-/// A person releases the circuit breaker.
+/// A person releases the circuit breaker: at a policy, or where there is none at the Lease.
 pub fn release(world: &mut World) {
     world.server.lock().trace.note(|| "the circuit breaker is released".to_owned());
+    if world.server.lock().all(Kind::Policy).next().is_none() {
+        annotate_lease(world, &serde_json::json!("release"));
+    }
     for policy in 0..POLICIES {
         world.change(Step::Release(policy));
+    }
+}
+
+/// Sets the annotation of the Lease by which a person releases the circuit breaker, or removes it.
+pub fn annotate_lease(world: &World, word: &serde_json::Value) {
+    let mut server = world.server.lock();
+    let leases: Vec<_> = server.all(Kind::Lease).map(|(key, _)| key.clone()).collect();
+    for key in leases {
+        server.edit(Kind::Lease, &key, |lease| {
+            let change = serde_json::json!({"annotations": {"lsmready.io/breaker": word}});
+            crate::server::patch::merge(&mut lease["metadata"], &change);
+        });
     }
 }
 
@@ -220,19 +272,23 @@ pub async fn reach(
 ) -> Result<(), String> {
     let end = clock::elapsed() + within;
     let mut pause = Duration::from_millis(200);
+    let (mut seen, mut found) = (None, Vec::new());
     loop {
-        let differences = {
+        {
             let server = world.server.lock();
             if server.failure.is_some() {
                 return Ok(());
             }
-            differences(&server)
-        };
-        if differences.is_empty() {
+            // What has not changed differs as before.
+            if seen.replace(server.state()) != Some(server.state()) {
+                found = differences(&server);
+            }
+        }
+        if found.is_empty() {
             return Ok(());
         }
         if clock::elapsed() >= end {
-            return Err(format!("after {} s: {}", within.as_secs(), differences.join("; ")));
+            return Err(format!("after {} s: {}", within.as_secs(), found.join("; ")));
         }
         sleep(pause.min(end.saturating_sub(clock::elapsed()))).await;
         pause = (pause * 2).min(Duration::from_secs(5));

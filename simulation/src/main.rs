@@ -12,7 +12,7 @@ use std::time::Instant;
 use clap::Parser;
 use lsm_ready_simulation::history::{self, Outcome};
 use lsm_ready_simulation::step::Step;
-use lsm_ready_simulation::{generate, random, shrink};
+use lsm_ready_simulation::{random, shrink};
 use parking_lot::Mutex;
 
 #[global_allocator]
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     let steps = match &arguments.steps {
-        None => generate::history(seed),
+        None => history::steps(seed),
         Some(path) => match read(path) {
             Ok(steps) => steps,
             Err(error) => {
@@ -143,7 +143,7 @@ fn many(arguments: &Arguments) -> ExitCode {
     }
     match failures.first() {
         None => ExitCode::SUCCESS,
-        Some((seed, outcome)) => report(*seed, &generate::history(*seed), outcome, arguments.brief),
+        Some((seed, outcome)) => report(*seed, &history::steps(*seed), outcome, arguments.brief),
     }
 }
 

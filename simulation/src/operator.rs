@@ -11,6 +11,7 @@ use lsm_ready_operator::breaker::decide::Limit;
 use lsm_ready_operator::context::metrics::Metrics;
 use lsm_ready_operator::run::connection::{Held, client_over};
 use lsm_ready_operator::run::election::Identity;
+use lsm_ready_operator::run::election::notes::Notes;
 use lsm_ready_operator::run::liveness::Liveness;
 use lsm_ready_operator::run::readiness::Readiness;
 use lsm_ready_operator::run::{self, Setup};
@@ -40,6 +41,7 @@ pub async fn run(
         identity: Some(identity),
         metrics: Metrics::default(),
         readiness: Readiness::default(),
+        notes: Notes::default(),
         liveness: Liveness::default(),
         agent_tls_dir: None,
         breaker_limit: Limit::default(),

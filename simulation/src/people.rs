@@ -83,7 +83,7 @@ fn write_report(server: &mut Server, node: u8, report: Report) {
     // A probe runs only on a node that is there.
     let Some(object) = server.get(Kind::Node, &key).cloned() else { return };
     let mut status = objects::report(report, model::boot(&object), clock::true_time());
-    if let Some(since) = denied_since(server.get(Kind::Report, &key).map(|it| &**it), &status) {
+    if let Some(since) = denied_since(server.get(Kind::Report, &key).map(|it| &***it), &status) {
         status["deniedSince"] = since;
     }
     if server.get(Kind::Report, &key).is_none() {

@@ -68,6 +68,11 @@ pub fn seed(seed: u64) {
     fastrand::seed(seed);
 }
 
+/// One of these.
+pub fn one<T: Copy>(random: &mut fastrand::Rng, of: &[T]) -> T {
+    of[random.usize(..of.len())]
+}
+
 /// A number that differs where hash maps iterate in another order. For tests.
 #[must_use]
 pub fn fingerprint() -> u64 {

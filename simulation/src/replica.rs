@@ -65,10 +65,19 @@ impl Replica {
 
     /// Does something to the connection of the present process, where there is one.
     pub fn on_network(&self, act: impl FnOnce(&Network)) {
-        let network = self.shared.state.lock().network.clone();
-        if let Some(network) = network {
+        if let Some(network) = self.network() {
             act(&network);
         }
+    }
+
+    /// Whether something has happened to the write that it should happen to.
+    #[must_use]
+    pub fn has_met_mishap(&self) -> bool {
+        self.network().is_some_and(|network| !network.awaits_next_write())
+    }
+
+    fn network(&self) -> Option<Arc<Network>> {
+        self.shared.state.lock().network.clone()
     }
 
     #[must_use]

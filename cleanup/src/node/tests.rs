@@ -111,6 +111,32 @@ proptest! {
     }
 }
 
+/// A taint is in the spec, which a write to the status does not change; a finalizer is left alone.
+#[test]
+fn one_patch_is_enough_where_neither_a_taint_nor_a_finalizer_is_ours() {
+    let names = Names::OfThisVersion;
+    let (labels, conditions) = (&OURS[..1], &OUR_CONDITIONS[..1]);
+    for (taints, finalizer, labels, conditions, is_one) in [
+        (&FOREIGN_TAINTS[..], false, labels, conditions, true),
+        (&OUR_TAINTS[..1], false, labels, conditions, false),
+        (&[], true, labels, conditions, false),
+        (&[], false, &[][..], conditions, false),
+        (&[], false, labels, &[][..], false),
+    ] {
+        let mut before = node(labels, taints, conditions);
+        if finalizer {
+            before["metadata"]["finalizers"] = json!(["lsmready.io/x"]);
+        }
+        let before = parsed(&before);
+        let whole = whole_patch(&before, names);
+        assert_eq!(whole.is_some(), is_one, "{before:?}");
+        if let Some(whole) = whole {
+            assert_eq!(whole["metadata"], metadata_patch(&before, names).unwrap()["metadata"]);
+            assert_eq!(whole["status"], status_patch(&before, names).unwrap()["status"]);
+        }
+    }
+}
+
 /// The operator's admission policy would refuse the whole patch otherwise.
 #[test]
 fn the_operator_removes_the_names_of_its_own_version_only() {

@@ -154,6 +154,7 @@ fn rights_in_tetragons_namespaces_follow_the_values() {
             "default/lsm-ready-agents",
             "default/lsm-ready-events",
             "default/lsm-ready-restarting",
+            "lsm-ready-system/lsm-ready-events",
         ]
     );
     let objects = with(&["patching.namespaces=[\"kube-system\"]", "patching.evictions=false"]);
@@ -164,6 +165,7 @@ fn rights_in_tetragons_namespaces_follow_the_values() {
             "kube-system/lsm-ready-agents",
             "kube-system/lsm-ready-events",
             "kube-system/lsm-ready-patching",
+            "lsm-ready-system/lsm-ready-events",
         ]
     );
     assert!(!objects.has("ClusterRoleBinding lsm-ready-patching"));

@@ -212,11 +212,11 @@ impl Drill {
     fn question(&self) -> String {
         let RequireRow { hooks, sleepable_hooks, lsms, kernel_reads, .. } = &self.require;
         let mut parts = Vec::new();
-        for (what, names) in
-            [("hooks", hooks), ("sleepable hooks", sleepable_hooks), ("LSMs", lsms)]
-        {
-            if !names.is_empty() {
-                parts.push(format!("{what} {}", names.join(", ")));
+        for (what, names) in [("hook", hooks), ("sleepable hook", sleepable_hooks), ("LSM", lsms)] {
+            match names.as_slice() {
+                [] => {}
+                [name] => parts.push(format!("{what} {name}")),
+                names => parts.push(format!("{what}s {}", names.join(", "))),
             }
         }
         if *kernel_reads {

@@ -218,6 +218,27 @@ fn why_shows_the_rungs_the_reason_and_what_the_node_does_not_show() {
     }
 }
 
+#[test]
+fn what_policy_and_condition_repeat_is_said_once() {
+    let mut cluster = Cluster::new();
+    let mut report = not_in_list();
+    (report.message, report.fix) = ("it never ran".to_owned(), "boot with it".to_owned());
+    report.checks.push(object(json!({"name": "Btf", "outcome": "Fail", "reason": "NoBtf",
+        "detail": "there is no BTF ".repeat(6) + "at all", "fix": "use another kernel"})));
+    cluster.add("n1", Some(report), None);
+    cluster.0.policies = vec![object(json!({"metadata": {"name": "enforce"}, "spec": {}}))];
+    let message = "boot b1, probe 0.1.0: it never ran. Fix: boot with it";
+    cluster.0.nodes[0].status.as_mut().unwrap().conditions = object(json!([
+        {"type": "lsmready.io/LsmBpfReady", "status": "False", "reason": "BpfNotInLsmList",
+         "message": message}]));
+    let text = why(fleet::of(&cluster.0), &[]).unwrap().text();
+    let text = anstream::adapter::strip_str(&text).to_string();
+    for once in ["it never ran", "boot with it", "as above", "at all", "use another kernel"] {
+        assert_eq!(text.matches(once).count(), 1, "{once}: {text}");
+    }
+    assert!(text.contains("\n     Fix: use another kernel\n"), "{text}");
+}
+
 /// Every text that a node, a kubelet or a person can write.
 fn hostile(text: &str) -> Objects {
     let mut cluster = Cluster::new();

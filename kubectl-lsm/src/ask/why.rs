@@ -8,9 +8,10 @@ use lsm_ready_crds::{ExitCode, State};
 use serde::Serialize;
 
 use crate::fleet::{
-    AgentRow, CheckRow, ConditionRow, Fleet, HookProfileRow, NodePolicyRow, NodeRow, word,
+    AgentRow, CheckRow, ConditionRow, Fleet, HookProfileRow, NodePolicyRow, NodeRow, VerdictRow,
+    word,
 };
-use crate::output::table::{Cell, table};
+use crate::output::table::{Cell, table, width};
 use crate::output::tone::Tone;
 use crate::output::{COLUMNS, age, labelled, wrapped};
 
@@ -160,17 +161,27 @@ impl Why {
         let mut text = String::new();
         for (heading, rows) in [("EVIDENCE", &rungs), ("CHECK", &checks)] {
             if !rows.is_empty() {
+                text.push_str(if text.is_empty() { "" } else { "\n" });
                 text += &table([heading, "OUTCOME", "FOUND"], rows, Some(COLUMNS));
             }
         }
-        text + &self.fixes()
+        text + &self.failing()
     }
 
-    /// The fixes of checks, which a policy may require.
-    fn fixes(&self) -> String {
-        let failing = |check: &&CheckRow| check.outcome != State::Ready && !check.fix.is_empty();
-        let fix = |check: &CheckRow| labelled(&format!("{}: ", check.name), &check.fix);
-        self.node.checks.iter().filter(failing).map(fix).collect()
+    /// What was found by the checks that did not pass, in full, and their fixes.
+    fn failing(&self) -> String {
+        let failing = self.node.checks.iter().filter(|check| check.outcome != State::Ready);
+        failing
+            .map(|check| {
+                let name = format!("{}: ", check.name);
+                let indent = " ".repeat(width(&name));
+                let cut = width(&check.detail) > COLUMNS / 2;
+                let found = if cut { labelled(&name, &check.detail) } else { String::new() };
+                let before = if cut { indent + "Fix: " } else { name + "Fix: " };
+                let fix = Some(&check.fix).filter(|fix| !fix.is_empty());
+                found + &fix.map_or_else(String::new, |fix| labelled(&before, fix))
+            })
+            .collect()
     }
 
     /// Who wants what of the node.
@@ -181,7 +192,8 @@ impl Why {
         let rows: Vec<[Cell; 4]> = self.node.policies.iter().map(|row| self.policy(row)).collect();
         let mut text = table(["POLICY", "VERDICT", "LABEL", "REASON"], &rows, Some(COLUMNS));
         for NodePolicyRow { policy, verdict, has_tracing_policies } in &self.node.policies {
-            if verdict.state != State::Ready {
+            // What was said above is not said again.
+            if verdict.state != State::Ready && *verdict != self.node.verdict {
                 text += &labelled(&format!("{policy}: "), &verdict.message);
                 if !verdict.fix.is_empty() {
                     text += &labelled("  Fix: ", &verdict.fix);
@@ -216,6 +228,7 @@ impl Why {
         }
         if let Some(condition) = &shown.condition {
             let ConditionRow { status, reason, message, .. } = condition;
+            let message = self.without_verdict(message);
             text += &labelled("Condition ", &format!("{status} {reason}: {message}"));
         }
         let wanted = match self.node.verdict.state {
@@ -229,6 +242,15 @@ impl Why {
             text += &labelled("Note: ", said);
         }
         text
+    }
+
+    /// A message of the operator, without what the first lines say already.
+    fn without_verdict(&self, message: &str) -> String {
+        let VerdictRow { message: said, fix, .. } = &self.node.verdict;
+        if said.is_empty() {
+            return message.to_owned();
+        }
+        message.replace(&format!("{said}. Fix: {fix}"), "as above").replace(said, "as above")
     }
 
     fn agents(&self) -> String {

@@ -63,7 +63,7 @@ pub enum Command {
     /// Say which nodes a mitigation with programs on these LSM hooks would protect.
     ///
     /// Each node is in one of four groups: protected; protected after a boot argument; not
-    /// protectable with its kernel; unknown. Each group has counts, names and what to change.
+    /// protectable; unknown. Each group has counts, names and what to change.
     ///
     /// Exit code: 0 each selected node is protected; 1 some node is not; 2 some node is unknown,
     /// none is selected, or the cluster cannot be read; 64 wrong use.

@@ -37,12 +37,14 @@ pub struct Query<'a> {
     pub labels: Option<&'a str>,
     /// A field selector.
     pub fields: Option<&'a str>,
+    /// Asks for nothing but metadata.
+    pub is_metadata: bool,
 }
 
 impl<'a> Query<'a> {
     /// All objects at this path.
     pub const fn all(asked: Asked, path: &'a str) -> Self {
-        Self { asked, path, labels: None, fields: None }
+        Self { asked, path, labels: None, fields: None, is_metadata: false }
     }
 }
 
@@ -95,8 +97,10 @@ impl Cluster {
         T: DeserializeOwned,
     {
         let invalid = |error: String| Error::Answer(query.asked, error);
+        let request = Request::new(query.path);
         let request =
-            Request::new(query.path).list(params).map_err(|error| invalid(error.to_string()))?;
+            if query.is_metadata { request.list_metadata(params) } else { request.list(params) };
+        let request = request.map_err(|error| invalid(error.to_string()))?;
         self.client.request(request).await.map_err(|error| match (&error, query.labels) {
             (kube::Error::Api(status), Some(labels)) if status.code == 400 => {
                 Error::Selector(labels.to_owned(), error::shorten(&status.message))
@@ -108,7 +112,7 @@ impl Cluster {
     /// One object, or `None` where it is not there.
     pub async fn get<T>(&self, asked: Asked, path: &str, name: &str) -> Result<Option<T>, Error>
     where
-        T: DeserializeOwned + Clone + std::fmt::Debug,
+        T: DeserializeOwned,
     {
         let invalid = |error: String| Error::Answer(asked, error);
         let request = Request::new(path).get(name, &GetParams::default());

@@ -39,8 +39,8 @@ pub async fn connect(args: &ConnectionArgs) -> Result<Cluster, Error> {
     let client = Client::try_from(config).map_err(failed)?;
     Ok(Cluster {
         client,
+        progress: progress::Progress::of(server.clone()),
         context: Context { name, server },
         namespace: args.namespace().to_owned(),
-        progress: progress::Progress::default(),
     })
 }

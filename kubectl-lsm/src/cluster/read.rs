@@ -5,11 +5,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::api::GetParams;
-use kube::core::Request;
-use lsm_ready_crds::names::{GROUP, OPERATOR_ACCOUNT};
+use kube::core::{PartialObjectMeta, Request};
+use lsm_ready_crds::names::{BREAKER_OPEN_ANNOTATION, GROUP, OPERATOR_ACCOUNT};
 use lsm_ready_crds::text::printable;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy};
 use serde::Deserialize;
@@ -18,22 +19,25 @@ use serde_json::Value;
 
 use crate::cluster::error::{Asked, Error};
 use crate::cluster::list::Query;
+use crate::cluster::trim::ParsedNode;
 use crate::cluster::{Cluster, trim};
 use crate::fleet::Objects;
 
 /// The only version that this plugin reads.
 const VERSION: &str = "v1alpha1";
 
-pub const NODES: Asked = Asked::list("", "nodes");
-pub const REPORTS: Asked = Asked::list(GROUP, "lsmnodes");
+const NODES: Asked = Asked::list("", "nodes");
+const REPORTS: Asked = Asked::list(GROUP, "lsmnodes");
 const PROFILES: Asked = Asked::list(GROUP, "lsmhookprofiles");
 const POLICIES: Asked = Asked::list(GROUP, "lsmpolicies");
 const DAEMON_SETS: Asked = Asked::list("apps", "daemonsets");
 const DAEMON_SET: Asked = Asked::get("apps", "daemonsets");
 const DEPLOYMENT: Asked = Asked::get("apps", "deployments");
 
+const LEASE: Asked = Asked::get("coordination.k8s.io", "leases");
+
 /// Path of the list of Nodes.
-pub const NODES_PATH: &str = "/api/v1/nodes";
+const NODES_PATH: &str = "/api/v1/nodes";
 
 /// Selects the DaemonSets of Tetragon's chart.
 const TETRAGON_SELECTOR: &str = "app.kubernetes.io/name=tetragon";
@@ -43,6 +47,9 @@ const PROBE: &str = "lsm-ready-probe";
 
 /// Maximum number of notes about objects of one kind.
 const MAX_NOTES: usize = 3;
+
+/// Maximum length of a Node's name, in characters.
+const MAX_NAME_CHARS: usize = 253;
 
 /// Maximum length of an error about an object, in characters.
 const MAX_ERROR_CHARS: usize = 200;
@@ -73,9 +80,7 @@ struct GroupVersion {
 impl Cluster {
     /// The objects of the nodes with these labels.
     pub async fn objects(&self, scope: Scope, labels: Option<&str>) -> Result<Objects, Error> {
-        let result = self.read(scope, labels).await;
-        self.progress.end();
-        result
+        self.progress.during(self.read(scope, labels)).await
     }
 
     async fn read(&self, scope: Scope, labels: Option<&str>) -> Result<Objects, Error> {
@@ -112,13 +117,18 @@ impl Cluster {
 
     /// The objects of one Node, without Nodes where it is not there.
     pub async fn objects_of(&self, name: &str) -> Result<Objects, Error> {
+        self.progress.during(self.read_of(name)).await
+    }
+
+    async fn read_of(&self, name: &str) -> Result<Objects, Error> {
         self.check_group().await?;
         let mut objects = Objects {
             context: self.context.clone(),
             taken_at: Timestamp::now(),
             ..Objects::default()
         };
-        let Some(node) = self.get::<Node>(Asked::get("", "nodes"), NODES_PATH, name).await? else {
+        let asked = Asked::get("", "nodes");
+        let Some(node) = self.get::<ParsedNode>(asked, NODES_PATH, name).await? else {
             return Ok(objects);
         };
         objects.nodes = vec![trim::node(node)];
@@ -141,6 +151,13 @@ impl Cluster {
         }
         self.read_others(&mut objects).await?;
         Ok(objects)
+    }
+
+    /// The names of all Nodes.
+    pub async fn node_names(&self) -> Result<Vec<String>, Error> {
+        let query = Query { is_metadata: true, ..Query::all(NODES, NODES_PATH) };
+        let keep = |node: PartialObjectMeta<Node>| printable(&node.name_any(), MAX_NAME_CHARS);
+        self.list(query, keep).await
     }
 
     /// Refuses a cluster without our CRDs, or with those of another version.
@@ -167,12 +184,28 @@ impl Cluster {
         let policies = self.list(Query::all(POLICIES, &path), parsed::<LsmPolicy>).await;
         let policies = noted(policies, &mut objects.notes)?.unwrap_or_default();
         objects.policies = readable("LsmPolicy", policies, &mut objects.notes);
+        self.read_breaker(objects).await?;
         self.read_daemon_sets(objects).await?;
         let apps = |kind: &str| format!("/apis/apps/v1/namespaces/{}/{kind}", self.namespace);
         let operator = self.get(DEPLOYMENT, &apps("deployments"), OPERATOR_ACCOUNT).await;
         objects.operator = noted(operator, &mut objects.notes)?.flatten();
         let probe = self.get(DAEMON_SET, &apps("daemonsets"), PROBE).await;
         objects.probe = noted(probe, &mut objects.notes)?.flatten();
+        Ok(())
+    }
+
+    /// What the circuit breaker holds. Where there are policies, these say it.
+    async fn read_breaker(&self, objects: &mut Objects) -> Result<(), Error> {
+        if !objects.policies.is_empty() {
+            return Ok(());
+        }
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.namespace);
+        let lease = self.get::<PartialObjectMeta<Lease>>(LEASE, &path, OPERATOR_ACCOUNT).await;
+        // It is only more to know, so somebody who may not read Leases gets no note about it.
+        let lease = noted(lease, &mut Vec::new())?.flatten();
+        let says =
+            lease.and_then(|lease| lease.annotations().get(BREAKER_OPEN_ANNOTATION).cloned());
+        objects.notes.extend(says.map(|says| format!("the circuit breaker holds changes: {says}")));
         Ok(())
     }
 
@@ -213,9 +246,10 @@ pub fn path(resource: &str) -> String {
 }
 
 /// An object of another version may not be what this version expects. It does not hide the others.
-fn parsed<K: DeserializeOwned>(object: Value) -> Result<K, String> {
+fn parsed<K: DeserializeOwned + ResourceExt>(object: Value) -> Result<K, String> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    K::deserialize(object).map_err(|error| format!("{name} cannot be read: {error}"))
+    let parsed = K::deserialize(object).map(trim::managers);
+    parsed.map_err(|error| format!("{name} cannot be read: {error}"))
 }
 
 fn readable<K>(kind: &str, parsed: Vec<Result<K, String>>, notes: &mut Vec<String>) -> Vec<K> {

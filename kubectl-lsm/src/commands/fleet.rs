@@ -1,8 +1,7 @@
 //! The commands that ask the cluster about its nodes.
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::core::PartialObjectMeta;
 use lsm_ready_crds::ExitCode;
 use lsm_ready_crds::text::nearest;
 
@@ -14,7 +13,7 @@ use crate::cli::{
 };
 use crate::cluster::error::Asked;
 use crate::cluster::list::Query;
-use crate::cluster::read::{NODES, NODES_PATH, Scope};
+use crate::cluster::read::Scope;
 use crate::cluster::{self, Cluster, connect};
 use crate::error::Error;
 use crate::{fleet, output, report};
@@ -35,8 +34,8 @@ pub async fn why(args: &WhyArgs, connection: &ConnectionArgs) -> Result<Answer, 
     if objects.nodes.is_empty() {
         return Err(unknown_node(&cluster, name).await.into());
     }
-    let pods = cluster.agents_on(name, &mut objects.notes).await?;
-    cluster.progress.end();
+    let agents = cluster.agents_on(name, &mut objects.notes);
+    let pods = cluster.progress.during(agents).await?;
     let Some(why) = why::why(fleet::of(&objects), &pods) else {
         let what = "Linux node";
         let not_found = cluster::Error::NotFound { what, name: name.to_owned(), near: Vec::new() };
@@ -48,9 +47,7 @@ pub async fn why(args: &WhyArgs, connection: &ConnectionArgs) -> Result<Answer, 
 
 /// The error for a Node that is not there, with the names that are similar.
 async fn unknown_node(cluster: &Cluster, name: &str) -> cluster::Error {
-    let keep = |node: PartialObjectMeta<Node>| node.metadata.name.unwrap_or_default();
-    let names = cluster.list(Query::all(NODES, NODES_PATH), keep).await.unwrap_or_default();
-    cluster.progress.end();
+    let names = cluster.progress.during(cluster.node_names()).await.unwrap_or_default();
     let near = nearest(name, names.iter().map(String::as_str));
     let near = near.into_iter().map(str::to_owned).collect();
     cluster::Error::NotFound { what: "node", name: name.to_owned(), near }

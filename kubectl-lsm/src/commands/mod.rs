@@ -161,8 +161,7 @@ async fn nodes(
 async fn read_cluster(connection: &ConnectionArgs) -> Result<KnownNodes, cluster::Error> {
     let cluster = connect(connection).await?;
     let mut objects = cluster.objects(Scope::Reports, None).await?;
-    cluster.read_daemon_sets(&mut objects).await?;
-    cluster.progress.end();
+    cluster.progress.during(cluster.read_daemon_sets(&mut objects)).await?;
     Ok(KnownNodes::of(objects))
 }
 

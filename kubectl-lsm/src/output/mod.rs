@@ -26,14 +26,21 @@ pub fn object(
 
 /// The text in lines of at most [`COLUMNS`] columns, each after that indent.
 pub fn wrapped(indent: &str, text: &str) -> String {
-    let options = textwrap::Options::new(COLUMNS).initial_indent(indent).subsequent_indent(indent);
-    textwrap::fill(text, options) + "\n"
+    filled(indent, indent, text)
 }
 
 /// The text, with a label before its first line.
 pub fn labelled(label: &str, text: &str) -> String {
     let indent = " ".repeat(table::width(label));
-    let options = textwrap::Options::new(COLUMNS).initial_indent(label).subsequent_indent(&indent);
+    filled(label, &indent, text)
+}
+
+/// Names have hyphens, and a name is not split at one.
+fn filled(first: &str, others: &str, text: &str) -> String {
+    let options = textwrap::Options::new(COLUMNS)
+        .initial_indent(first)
+        .subsequent_indent(others)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     textwrap::fill(text, options) + "\n"
 }
 
@@ -50,6 +57,15 @@ pub fn age(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_not_split_at_its_hyphens() {
+        let text =
+            labelled("Operator  ", "1 of 1 available, lsm-ready-system/a-long-name-of-it, x");
+        assert_eq!(text, "Operator  1 of 1 available, lsm-ready-system/a-long-name-of-it, x\n");
+        let text = wrapped("", &("word ".repeat(15) + "a-b-c-d-e-f"));
+        assert!(text.ends_with("\na-b-c-d-e-f\n"), "{text}");
+    }
 
     #[test]
     fn an_age_has_the_unit_that_says_most() {

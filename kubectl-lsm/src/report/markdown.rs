@@ -7,7 +7,7 @@ use lsm_ready_crds::reason::Reason;
 use lsm_ready_crds::text::printable;
 
 use super::markup::with_commas;
-use super::summary::{Group, Summary, Tally, evidence};
+use super::summary::{Group, Summary, Tally, evidence, has_names};
 use crate::fleet::{ConditionRow, Fleet};
 
 /// Nodes in the table of those that are not ready. Pages that show Markdown have limits too.
@@ -90,6 +90,9 @@ fn reason(group: &Group) -> Vec<String> {
 }
 
 fn groups(title: &str, groups: &[Group]) -> String {
+    if !has_names(groups) {
+        return String::new();
+    }
     let row = |group: &Group| {
         let name = if group.name.is_empty() { "(not known)" } else { group.name };
         let Tally { ready, not_ready, unknown } = group.tally;

@@ -107,6 +107,11 @@ fn order(node: &NodeRow) -> (u8, &str) {
     (rank, &node.name)
 }
 
+/// Whether some node has a name for this. In a cluster without pools no node has one.
+pub fn has_names(groups: &[Group]) -> bool {
+    groups.iter().any(|group| !group.name.is_empty())
+}
+
 /// The groups by the text that `name` finds, the largest first.
 fn group<'a>(nodes: &[&'a NodeRow], name: impl Fn(&'a NodeRow) -> &'a str) -> Vec<Group<'a>> {
     const SAMPLE: usize = 3;

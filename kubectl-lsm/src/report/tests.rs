@@ -248,3 +248,16 @@ fn numbers_have_commas() {
     let numbers = [0, 12, 999, 1_000, 20_000, 1_234_567].map(with_commas);
     assert_eq!(numbers, ["0", "12", "999", "1,000", "20,000", "1,234,567"]);
 }
+
+#[test]
+fn pools_and_zones_are_shown_where_a_node_has_one() {
+    let mut fleet = fleet(9);
+    for title in ["<caption>Pool</caption>", "<caption>Zone</caption>"] {
+        assert!(html(&fleet).contains(title), "{title}");
+    }
+    assert!(markdown(&fleet).contains("By pool"));
+    fleet.nodes.iter_mut().for_each(|node| (node.labels.pool, node.labels.zone) = (None, None));
+    let (page, text) = (html(&fleet), markdown(&fleet));
+    assert!(!page.contains("<caption>Pool") && !page.contains("<caption>Zone"));
+    assert!(!text.contains("By pool") && !text.contains("By zone") && text.contains("By kernel"));
+}

@@ -84,6 +84,8 @@ fn without_crds(scene: &Scene) {
 fn an_empty_cluster_cannot_be_judged(scene: &Scene) {
     let (code, status) = json_of(&scene.kubeconfig(), &["status"]);
     assert_eq!((code, &status["nodes"]["selected"]), (2, &json!(0)), "{status}");
+    // Without policies, only the Lease says what is held.
+    assert_eq!(status["notes"], json!(["the circuit breaker holds changes: 7 nodes"]));
 }
 
 fn the_fleet_at_a_glance(scene: &Scene) {
@@ -120,6 +122,9 @@ fn one_node(scene: &Scene) {
     assert_eq!(why["agents"][0]["name"], "tetragon-a", "{why}");
     let (_, text, _) = lsm(&kubeconfig, &["why", "n0001"]);
     assert!(text.contains("Node n0001: not ready (BpfNotInLsmList)"), "{text}");
+    let (code, names, _) = lsm(&kubeconfig, &["__complete", "--", "why", "n000"]);
+    let names: Vec<&str> = names.lines().collect();
+    assert_eq!((code, &names[..2], names.last()), (0, &["n0000", "n0001"][..], Some(&":4")));
     let said = refused(&kubeconfig, &["why", "n003"], 64);
     assert!(said.contains("no node \"n003\"; did you mean n0003"), "{said}");
 }
@@ -276,6 +281,29 @@ fn a_reader_that_stops_reading_is_no_error(scene: &Scene) {
     assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
 }
 
+/// Linux counts CPU time for processes in hundredths of a second.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What a process has used up to now.
+#[derive(Clone, Copy, Default)]
+struct Used {
+    kilobytes: u32,
+    ticks: u32,
+}
+
+impl Used {
+    /// `None` where the process has ended.
+    fn of(process: &str) -> Option<Self> {
+        let status = std::fs::read_to_string(format!("{process}/status")).ok()?;
+        let largest = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes = largest.trim().strip_suffix(" kB")?.parse().ok()?;
+        let stat = std::fs::read_to_string(format!("{process}/stat")).ok()?;
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let times = fields.split(' ').skip(11).take(2);
+        Some(Self { kilobytes, ticks: times.filter_map(|time| time.parse::<u32>().ok()).sum() })
+    }
+}
+
 /// Time and memory of each question.
 fn figures(scene: &Scene) {
     for arguments in [
@@ -288,18 +316,19 @@ fn figures(scene: &Scene) {
         let began = Instant::now();
         let mut child =
             command(&scene.kubeconfig(), arguments).stdout(Stdio::null()).spawn().unwrap();
-        let path = format!("/proc/{}/status", child.id());
-        let mut largest = String::new();
+        let process = format!("/proc/{}", child.id());
+        let mut used = Used::default();
         while child.try_wait().unwrap().is_none() {
-            let status = std::fs::read_to_string(&path).unwrap_or_default();
-            largest = status
-                .lines()
-                .find(|line| line.starts_with("VmHWM"))
-                .map_or(largest, str::to_owned);
+            used = Used::of(&process).unwrap_or(used);
             std::thread::sleep(Duration::from_millis(20));
         }
-        let seconds = began.elapsed().as_secs_f64();
-        println!("{} nodes, {arguments:?}: {seconds:.1} s, {largest}", scene.nodes());
+        let (seconds, Used { kilobytes, ticks }) = (began.elapsed().as_secs_f64(), used);
+        println!(
+            "{} nodes, {arguments:?}: {seconds:.1} s, {:.1} s of CPU, {} MB",
+            scene.nodes(),
+            f64::from(ticks) / TICKS_PER_SECOND,
+            kilobytes / 1000,
+        );
     }
 }
 

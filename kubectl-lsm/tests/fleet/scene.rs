@@ -18,6 +18,8 @@ const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 /// Requests that create nodes at once.
 const CONCURRENCY: usize = 32;
 const DEADLINE: Duration = Duration::from_mins(1);
+/// The API server deletes the objects of a kind one by one, and there may be 20,000.
+const DELETED: Duration = Duration::from_mins(15);
 
 pub struct Scene {
     server: ApiServer,
@@ -54,7 +56,7 @@ impl Scene {
         std::env::var("FLEET_NODES").map_or(60, |nodes| nodes.parse().unwrap())
     }
 
-    /// Our CRDs.
+    /// Our CRDs, and a Lease of the operator.
     pub async fn install(&self) {
         let manifests = paths::workspace().join("config/crd").display().to_string();
         let apply = ["apply", "--server-side", "-k", &manifests];
@@ -62,6 +64,13 @@ impl Scene {
         self.served(&format!("{KINDS}/lsmnodes")).await;
         self.served(&format!("{KINDS}/lsmhookprofiles")).await;
         self.served(&format!("{KINDS}/lsmpolicies")).await;
+        let client = self.client().await;
+        let namespace = json!({"metadata": {"name": "lsm-ready-system"}});
+        post(&client, "/api/v1/namespaces", &namespace).await;
+        let path = "/apis/coordination.k8s.io/v1/namespaces/lsm-ready-system/leases";
+        let says = json!({"lsmready.io/breaker-open": "7 nodes"});
+        let lease = json!({"metadata": {"name": "lsm-ready-operator", "annotations": says}});
+        post(&client, path, &lease).await;
     }
 
     async fn served(&self, path: &str) {
@@ -145,7 +154,7 @@ impl Scene {
         let path = format!("{CRDS}/{plural}.lsmready.io");
         request::done(&client, "DELETE", &path, &Value::Null).await.unwrap();
         let list = format!("{KINDS}/{plural}");
-        wait::until(DEADLINE, "the kind to be gone", async || {
+        wait::until(DELETED, "the kind to be gone", async || {
             match request::done(&client, "GET", &list, &Value::Null).await {
                 Ok(_) => Err("still served"),
                 Err(_) => Ok(()),
@@ -245,9 +254,6 @@ async fn workloads(client: &Client) {
                 "metadata": {"labels": labels},
                 "spec": {"containers": [{"name": name, "image": image}]}}}})
     };
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace",
-        "metadata": {"name": "lsm-ready-system"}});
-    post(client, "/api/v1/namespaces", &namespace).await;
     let operator = object("Deployment", "lsm-ready-operator", "lsm-ready/operator:0.1.0");
     post(client, &format!("{APPS}/lsm-ready-system/deployments"), &operator).await;
     let tetragon = object("DaemonSet", "tetragon", "quay.io/cilium/tetragon:v1.3.0");

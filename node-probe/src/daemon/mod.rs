@@ -21,6 +21,7 @@
 
 pub mod hooks;
 mod look;
+pub mod machine;
 pub mod plan;
 mod publish;
 mod round;
@@ -30,19 +31,15 @@ pub mod schedule;
 mod write;
 
 use std::io::IsTerminal;
-use std::time::Duration;
 
 use kube::Client;
-use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{ExitCode, LsmNodeStatus};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::cli::{AgentArgs, LogFormat};
-use crate::commands::check::check;
-use crate::facts::NodeInfo;
-use crate::hooks::{DEADLINE, TrialError, run as try_hooks};
+use machine::{Machine, ThisMachine};
 use round::{Memory, Round};
 use schedule::Looks;
 use write::Error;
@@ -93,13 +90,18 @@ fn log_to_stderr(format: LogFormat) {
     }
 }
 
-/// Checks and writes, for ever.
+/// Connects, and works for ever.
 async fn rounds(args: &AgentArgs) {
     let client = retry("the API server's address and this pod's token", write::connect).await;
+    work(&client, args, &ThisMachine { deadline: args.deadline }).await;
+}
+
+/// Checks that machine and writes what was found, for ever.
+pub async fn work(client: &Client, args: &AgentArgs, machine: &impl Machine) {
     let (mut memory, mut looks, mut logged) = (Memory::default(), Looks::default(), None);
     loop {
-        if one_round(&client, args, &mut memory, &mut logged).await {
-            pause(&client, args, &mut memory, &mut looks).await;
+        if one_round(client, args, machine, &mut memory, &mut logged).await {
+            pause(client, args, &mut memory, &mut looks).await;
         }
     }
 }
@@ -108,11 +110,13 @@ async fn rounds(args: &AgentArgs) {
 async fn one_round(
     client: &Client,
     args: &AgentArgs,
+    machine: &impl Machine,
     memory: &mut Memory,
     logged: &mut Option<String>,
 ) -> bool {
     let node = retry("the Node", async || write::node(client, &args.node_name).await).await;
-    let Some(found) = check_node(args.deadline, node.info.clone()).await else {
+    let Some(found) = machine.check(node.info.clone()).await else {
+        tokio::time::sleep(schedule::backoff(0, false, schedule::chance())).await;
         return false;
     };
     log_change(&found, logged);
@@ -124,7 +128,7 @@ async fn one_round(
     if !memory.hooks.is_due(found.evidence) {
         return true;
     }
-    memory.hooks.learn(try_hooks_of_node().await);
+    memory.hooks.learn(machine.try_hooks().await);
     write_in_time(&round, memory).await
 }
 
@@ -195,35 +199,6 @@ async fn look(
         return Ok(true);
     }
     Ok(false)
-}
-
-/// Makes one hook trial on a thread of its own. The trial's process dies with that thread.
-async fn try_hooks_of_node() -> Result<LsmHookProfileSpec, TrialError> {
-    let trial = tokio::task::spawn_blocking(|| try_hooks(DEADLINE)).await;
-    let failed = |error| Err(TrialError(format!("the thread of the trial failed: {error}")));
-    let trial = trial.unwrap_or_else(failed);
-    match &trial {
-        Ok(profile) => info!(
-            attachable = profile.hooks.len(),
-            sleepable = profile.sleepable_hooks.len(),
-            refused = profile.refused_hooks.len(),
-            "the hooks were tried"
-        ),
-        Err(error) => warn!(%error, "the hooks could not be tried"),
-    }
-    trial
-}
-
-/// Makes one check on a thread of its own. The canary's process dies with that thread.
-async fn check_node(deadline: Duration, node: NodeInfo) -> Option<LsmNodeStatus> {
-    match tokio::task::spawn_blocking(move || check(deadline, Some(&node))).await {
-        Ok(report) => Some(report.into_status()),
-        Err(error) => {
-            warn!(%error, "the thread of the check failed: trying again");
-            tokio::time::sleep(schedule::backoff(0, false, schedule::chance())).await;
-            None
-        }
-    }
 }
 
 /// Logs a result that differs from the last one.

@@ -9,11 +9,14 @@
 //! ## Guarantees
 //! - Nothing is lost in a restart. What a Node says about itself is enough: its labels, and its
 //!   condition's message with the boot and the last loss ([`crate::node::header`]). Since when the
-//!   breaker is open is in the policies' condition `ChangesHeld`.
+//!   breaker is open is in the policies' condition `ChangesHeld` and on the Lease ([`on_lease`]).
+//! - A node is held only at what our own label and condition both show ([`crate::node::judge`]).
 //! - The first decision is made after all Nodes of the store were looked at.
 //! - Nodes that are gone are forgotten.
 
 pub mod decide;
+mod memory;
+pub mod on_lease;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -21,10 +24,14 @@ use lsm_ready_crds::conditions::{CHANGES_HELD, find};
 use lsm_ready_crds::names::{BREAKER_ANNOTATION, BREAKER_RELEASE};
 use lsm_ready_crds::{LsmPolicy, Reason};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::breaker::decide::{Decision, Holding, Limit, Machine, NodeState};
+use crate::breaker::memory::Memory;
 use crate::context::Context;
+use crate::node::header::PastLoss;
+use crate::node::judge::Judged;
 
 /// The reason of nodes whose own reason is not in docs/reasons.md. A node's own text goes nowhere.
 const OTHER_REASON: &str = "Other";
@@ -32,55 +39,89 @@ const OTHER_REASON: &str = "Other";
 /// A policy says that the breaker is open some moments after it opened.
 const STATUS_DELAY: SignedDuration = SignedDuration::from_secs(10);
 
+/// Longest note of an Event. The API server refuses longer ones.
+pub const MAX_NOTE: usize = 1000;
+
+/// What an Event says when the breaker closes.
+pub const CLOSED: &str = "labels, taints and conditions of nodes follow the probes' reports again";
+
 /// The breaker of this process.
 #[derive(Debug, Default)]
-pub struct Breaker(Mutex<Inner>);
+pub struct Breaker {
+    inner: Mutex<Inner>,
+    /// Is notified when the breaker opens or closes, and when it begins.
+    switched: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
     machine: Machine,
+    memory: Memory,
     /// Whether all nodes of the store were looked at after the start.
     is_restored: bool,
 }
 
 impl Breaker {
     pub fn new(limit: Limit) -> Self {
-        Self(Mutex::new(Inner { machine: Machine::new(limit), is_restored: false }))
+        let inner = Inner { machine: Machine::new(limit), ..Inner::default() };
+        Self { inner: Mutex::new(inner), switched: Notify::new() }
     }
 
-    pub fn limit(&self) -> Limit {
-        self.0.lock().machine.limit()
-    }
-
-    /// What is held and why. None while the breaker is closed.
-    pub fn holding(&self) -> Option<Holding> {
-        self.0.lock().machine.holding()
+    /// Whether all nodes were looked at after the start.
+    pub fn is_restored(&self) -> bool {
+        self.inner.lock().is_restored
     }
 
     /// Whether changes of any nodes are held.
     pub fn is_open(&self) -> bool {
-        self.0.lock().machine.is_open()
+        self.inner.lock().machine.is_open()
+    }
+
+    /// Since when it is open for all nodes.
+    pub fn open_since(&self) -> Option<Timestamp> {
+        self.inner.lock().machine.open_since()
+    }
+
+    /// Returns after it opened, closed or began, or at once if it did since the last call.
+    pub async fn switched(&self) {
+        self.switched.notified().await;
+    }
+
+    pub fn limit(&self) -> Limit {
+        self.inner.lock().machine.limit()
+    }
+
+    /// What is held and why. None while the breaker is closed.
+    pub fn holding(&self) -> Option<Holding> {
+        self.inner.lock().machine.holding()
     }
 
     /// Whether that node's changes are held. `uid` is that of the Node.
     pub fn is_held(&self, uid: &str) -> bool {
-        self.0.lock().machine.is_held(uid)
+        self.inner.lock().machine.is_held(uid)
+    }
+
+    /// The loss of LSM BPF of that node in that boot, as this process saw it.
+    pub fn loss(&self, uid: &str, boot: &str) -> Option<PastLoss> {
+        self.inner.lock().memory.loss(uid, boot)
     }
 
     /// Takes in what one node shows now. `all` gives every node of the store; it is called once.
     fn observe(
         &self,
         uid: &str,
-        state: NodeState,
+        judged: Option<&Judged<'_>>,
         all: impl FnOnce() -> Start,
         now: Timestamp,
     ) -> Decision {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if !inner.is_restored {
             inner.is_restored = true;
             let Start { nodes, open_since } = all();
             inner.machine.restore(nodes, open_since, now);
+            self.switched.notify_one();
         }
+        let state = judged.map_or(NodeState::NeverReady, |it| inner.memory.state(uid, it, now));
         inner.machine.observe(uid, state, now)
     }
 }
@@ -89,15 +130,20 @@ impl Breaker {
 pub struct Start {
     /// Every Node by its UID.
     pub nodes: Vec<(String, NodeState)>,
-    /// Since when the breaker is open, as the policies say.
+    /// Since when the breaker is open, as the policies and the Lease say.
     pub open_since: Option<Timestamp>,
 }
 
 impl Context {
     /// Takes in what one node shows now. Returns whether its changes are held.
-    pub fn hold(&self, uid: &str, state: NodeState, all: impl FnOnce() -> Start) -> bool {
+    pub fn hold(
+        &self,
+        uid: &str,
+        judged: Option<&Judged<'_>>,
+        all: impl FnOnce() -> Start,
+    ) -> bool {
         let now = (self.now)();
-        let decision = self.breaker.observe(uid, state, all, now);
+        let decision = self.breaker.observe(uid, judged, all, now);
         if decision.has_switched {
             self.breaker_switched();
         }
@@ -105,16 +151,31 @@ impl Context {
         decision.is_held
     }
 
-    /// While a policy has the annotation, no change is held.
-    pub fn release_held_changes(&self, is_released: bool) {
-        if self.breaker.0.lock().machine.release(is_released, (self.now)()) {
+    /// While a policy has the annotation, or the Lease, no change is held.
+    pub fn release_held_changes(&self, by_policy: bool) {
+        let is_released = by_policy || self.notes.is_released();
+        if self.breaker.inner.lock().machine.release(is_released, (self.now)()) {
             self.breaker_switched();
         }
     }
 
+    /// Where a person releases held changes.
+    pub fn released_by(&self) -> Option<ReleasedBy> {
+        let policy = self.required().released_by.clone();
+        let lease = || self.notes.is_released().then(|| self.notes.lease()).flatten();
+        policy
+            .map(ReleasedBy::Policy)
+            .or_else(|| lease().map(|lease| ReleasedBy::Lease(lease.namespace.unwrap_or_default())))
+    }
+
     /// Keeps what is known of the Nodes that exist, by their UID.
     pub fn retain_in_breaker(&self, exists: impl Fn(&str) -> bool) {
-        if self.breaker.0.lock().machine.retain(exists, (self.now)()) {
+        let has_switched = {
+            let mut inner = self.breaker.inner.lock();
+            inner.memory.retain(&exists);
+            inner.machine.retain(exists, (self.now)())
+        };
+        if has_switched {
             self.breaker_switched();
         }
         self.publish_breaker();
@@ -127,14 +188,24 @@ impl Context {
         } else {
             warn!("changes are not held any more");
         }
+        self.breaker.switched.notify_one();
         self.queues.all_nodes(&self.stores.nodes);
         self.queues.all_policies(&self.stores.policies);
     }
 
     fn publish_breaker(&self) {
-        let inner = self.breaker.0.lock();
+        let inner = self.breaker.inner.lock();
         self.metrics.breaker(inner.machine.is_open(), inner.machine.reasons());
     }
+}
+
+/// Where a person releases held changes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ReleasedBy {
+    /// By an annotation of the policy with that name.
+    Policy(String),
+    /// By an annotation of the Lease in that namespace.
+    Lease(String),
 }
 
 /// Since when the breaker is open, as the policies say.

@@ -28,6 +28,7 @@ use crate::node::required::{self, AllRequired};
 use crate::policy::census::Census;
 use crate::policy::permits::Permits;
 use crate::policy::rate_limit::RateLimit;
+use crate::run::election::notes::Notes;
 use crate::run::readiness::Readiness;
 use crate::tetragon::allow_list::AllowList;
 use crate::tetragon::state::Memory;
@@ -45,6 +46,8 @@ pub struct Context {
     pub required: required::Cache,
     /// Holds changes where too many nodes lose ready at once.
     pub breaker: Breaker,
+    /// What the Lease says besides who leads.
+    pub notes: Notes,
     /// What others did to what we wrote to Nodes.
     pub contests: Contests,
     /// What was found out about each node, for the metrics.
@@ -96,6 +99,7 @@ impl Context {
             queues,
             required: required::Cache::default(),
             breaker: Breaker::default(),
+            notes: Notes::default(),
             contests: Contests::default(),
             fleet: Fleet::default(),
             census: Census::default(),

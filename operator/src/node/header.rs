@@ -3,13 +3,15 @@
 //! ```text
 //! boot 5b0c…, probe 0.3.0: Denied: shown in boot 5b0c…
 //! boot 5b0c…, probe 0.3.1, lost ready at 2026-01-01T00:10:00Z with probe 0.3.1: …
-//! boot 5b0c…, probe 0.3.1, lost a policy at 2026-01-01T00:10:00Z: …
+//! boot 5b0c…, probe 0.3.1, lost a policy at 2026-01-01T00:10:00Z, not ready for enforce: …
 //! ```
 //!
-//! The circuit breaker needs three facts after a restart of the operator: in which boot the labels
-//! were set, with which probe, and when the node last lost ready. This module writes them and reads
-//! them again; nothing else does.
+//! The circuit breaker needs some facts after a restart of the operator: in which boot the labels
+//! were set, with which probe, when the node last lost ready, and for which policies it is shown
+//! ready. A policy is named only where the condition's status does not tell it: so in most clusters
+//! no policy is named. This module writes these facts and reads them again; nothing else does.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -17,6 +19,11 @@ use lsm_ready_crds::LsmNodeStatus;
 
 const LOST_BPF: &str = "lost ready at ";
 const LOST_POLICY: &str = "lost a policy at ";
+const READY_FOR: &str = "ready for ";
+const NOT_READY_FOR: &str = "not ready for ";
+const NOT_JUDGED_FOR: &str = "not judged for ";
+/// Between the names of policies: no name has a space.
+const AND: &str = " and ";
 
 /// What the message begins with.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -27,6 +34,21 @@ pub struct Header {
     pub version: Option<String>,
     /// The loss from which the node has not recovered.
     pub loss: Option<PastLoss>,
+    /// Where the condition is not True: the policies for which the node is shown ready.
+    pub ready_for: BTreeSet<String>,
+    /// Where the condition is True: the policies for which the node is not shown ready.
+    pub not_ready_for: BTreeSet<String>,
+    /// Policies that came while the node was held.
+    pub not_judged_for: BTreeSet<String>,
+}
+
+/// What a node shows for a policy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Says {
+    Ready,
+    NotReady,
+    /// It is not known whether the node is ready for the policy.
+    NotJudged,
 }
 
 /// When a node lost ready in this boot.
@@ -43,26 +65,92 @@ impl Header {
     /// Reads the header of a message. None where the message is about another boot, or has no
     /// header.
     pub fn read(message: &str, boot: &str) -> Option<Self> {
+        Self::split(message, boot).map(|(header, _)| header)
+    }
+
+    /// The header of a message, and the rest of it.
+    pub fn split<'a>(message: &'a str, boot: &str) -> Option<(Self, &'a str)> {
         if boot.is_empty() {
             return None;
         }
         // The boot ID is what the kubelet says, so it can have any characters.
         let rest = message.strip_prefix("boot ")?.strip_prefix(boot)?;
-        let end = rest.find(": ")?;
+        let (parts, text) = rest.split_once(": ")?;
         let mut header = Self { boot: boot.to_owned(), ..Self::default() };
-        for part in rest[..end].split(", ") {
-            if let Some(version) = part.strip_prefix("probe ") {
-                header.version = valid_version(version);
-            } else if let Some(loss) = part.strip_prefix(LOST_BPF) {
-                header.loss = Some(PastLoss::read(loss, true)?);
-            } else if let Some(loss) = part.strip_prefix(LOST_POLICY) {
-                header.loss = Some(PastLoss::read(loss, false)?);
-            } else if !part.is_empty() {
-                return None;
-            }
+        for part in parts.split(", ").filter(|part| !part.is_empty()) {
+            header.read_part(part)?;
         }
-        Some(header)
+        Some((header, text))
     }
+
+    fn read_part(&mut self, part: &str) -> Option<()> {
+        if let Some(version) = part.strip_prefix("probe ") {
+            self.version = valid_version(version);
+        } else if let Some(loss) = part.strip_prefix(LOST_BPF) {
+            self.loss = Some(PastLoss::read(loss, true)?);
+        } else if let Some(loss) = part.strip_prefix(LOST_POLICY) {
+            self.loss = Some(PastLoss::read(loss, false)?);
+        } else if let Some(names) = part.strip_prefix(READY_FOR) {
+            self.ready_for = policies(names);
+        } else if let Some(names) = part.strip_prefix(NOT_READY_FOR) {
+            self.not_ready_for = policies(names);
+        } else if let Some(names) = part.strip_prefix(NOT_JUDGED_FOR) {
+            self.not_judged_for = policies(names);
+        } else {
+            return None;
+        }
+        Some(())
+    }
+
+    /// Whether LSM BPF was lost in this boot.
+    pub fn has_lost_bpf(&self) -> bool {
+        self.loss.as_ref().is_some_and(|loss| loss.is_of_bpf)
+    }
+
+    /// What it says about a policy, with the condition True or not.
+    pub fn says(&self, policy: &str, is_true: bool) -> Says {
+        let is_ready = if is_true {
+            !self.not_ready_for.contains(policy)
+        } else {
+            self.ready_for.contains(policy)
+        };
+        match is_ready {
+            _ if self.not_judged_for.contains(policy) => Says::NotJudged,
+            true => Says::Ready,
+            false => Says::NotReady,
+        }
+    }
+
+    /// Notes what the node is shown for a policy, under a condition that will be True or not.
+    pub fn note(&mut self, policy: &str, says: Says, is_true: bool) {
+        let named = match says {
+            Says::Ready if !is_true => &mut self.ready_for,
+            Says::NotReady if is_true => &mut self.not_ready_for,
+            Says::NotJudged => &mut self.not_judged_for,
+            Says::Ready | Says::NotReady => return,
+        };
+        named.insert(policy.to_owned());
+    }
+
+    /// Forgets what it says about policies.
+    pub fn without_policies(self) -> Self {
+        let Self { boot, version, loss, .. } = self;
+        Self { boot, version, loss, ..Self::default() }
+    }
+}
+
+fn policies(names: &str) -> BTreeSet<String> {
+    names.split(AND).map(str::to_owned).collect()
+}
+
+/// A message without the time of the loss in its header: the same loss that is found once more has
+/// another time.
+pub fn without_time(message: &str) -> impl Iterator<Item = &str> {
+    let (header, text) = message.split_once(": ").unwrap_or(("", message));
+    let parts = header.split(", ").map(|part| {
+        [LOST_BPF, LOST_POLICY].into_iter().find(|lost| part.starts_with(lost)).unwrap_or(part)
+    });
+    parts.chain([text])
 }
 
 impl PastLoss {
@@ -85,6 +173,16 @@ impl fmt::Display for Header {
             write!(f, ", {}{at}", if *is_of_bpf { LOST_BPF } else { LOST_POLICY })?;
             if let Some(version) = new_version {
                 write!(f, " with probe {version}")?;
+            }
+        }
+        for (what, policies) in [
+            (READY_FOR, &self.ready_for),
+            (NOT_READY_FOR, &self.not_ready_for),
+            (NOT_JUDGED_FOR, &self.not_judged_for),
+        ] {
+            if !policies.is_empty() {
+                let names: Vec<&str> = policies.iter().map(String::as_str).collect();
+                write!(f, ", {what}{}", names.join(AND))?;
             }
         }
         f.write_str(": ")
@@ -151,11 +249,18 @@ mod tests {
             lost: bool,
             of_bpf: bool,
             by_version: bool,
+            policies in prop::array::uniform3(
+                prop::collection::btree_set("and|[a-z][a-z.-]{0,3}", 0..3)
+            ),
             text in "\\PC{0,40}",
         ) {
             let loss = lost.then(|| loss(of_bpf, probe.as_deref().filter(|_| by_version)));
-            let header = Header { boot: boot.clone(), version: probe, loss };
-            prop_assert_eq!(Header::read(&format!("{header}{text}"), &boot), Some(header));
+            let [ready_for, not_ready_for, not_judged_for] = policies;
+            let header = Header {
+                boot: boot.clone(), version: probe, loss, ready_for, not_ready_for, not_judged_for,
+            };
+            let message = format!("{header}{text}");
+            prop_assert_eq!(Header::split(&message, &boot), Some((header, text.as_str())));
         }
 
         #[test]

@@ -2,6 +2,12 @@
 //!
 //! In: the Node, its labels for selecting, its facts, what the policies require, and the time. Out:
 //! the verdicts, what the Node shows of its present boot, and what it loses.
+//!
+//! ## What is believed of a Node
+//! Others may write to it. So the Node is shown ready only where our two writes agree: the label
+//! says ready, and so does the condition, whose message names this boot and no loss
+//! ([`Header::says`] for policies). Few may write both: a kubelet may not write the label, and who
+//! syncs labels writes no conditions.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
@@ -16,8 +22,11 @@ use lsm_ready_crds::{State, verdict};
 use crate::breaker::decide::NodeState;
 use crate::breaker::known_reason;
 use crate::node::fleet::Found;
-use crate::node::header::{self, Header};
+use crate::node::header::{self, Header, Says};
 use crate::node::required::Required;
+
+/// The value of a policy's label on a node that is ready for it.
+pub const READY: &str = "ready";
 
 /// What is found out about a Node now, compared with what it shows.
 pub struct Judged<'a> {
@@ -32,6 +41,10 @@ pub struct Judged<'a> {
     pub version: Option<String>,
     /// What the Node's condition says, where it was written in this boot.
     pub shown: Option<Header>,
+    /// Whether that condition is True, and its message tells of no loss.
+    pub is_true: bool,
+    /// The present labels of the Node.
+    pub present: &'a Labels,
     /// What the Node loses: it is shown ready in this boot, and is not any more.
     pub loss: Option<Loss>,
     /// Whether the Node has recovered from its last loss.
@@ -54,6 +67,9 @@ pub struct Loss {
     pub reason: &'static str,
     /// The version of the probe, where the Node is shown ready with another version.
     pub new_version: Option<String>,
+    /// The condition says ready and the label does not: the loss was written in part, or somebody
+    /// else wrote one of them. Either way there is nothing to hold.
+    pub has_moved: bool,
 }
 
 /// Judges a Node by the labels that select it. None for a Node that does not run Linux: there is no
@@ -72,8 +88,11 @@ pub fn judge<'a>(
     let policies = policy_verdicts(labels, facts, required);
     let of_this_boot = facts.report.filter(|report| report.boot_id == facts.boot_id);
     let version = of_this_boot.and_then(header::version);
-    let message = condition(node).and_then(|condition| condition.message.as_deref());
+    let condition = condition(node);
+    let message = condition.and_then(|condition| condition.message.as_deref());
     let shown = Header::read(message.unwrap_or_default(), facts.boot_id);
+    let is_true = condition.is_some_and(|condition| condition.status == "True")
+        && shown.as_ref().is_some_and(|shown| !shown.has_lost_bpf());
     let os = node.labels().get(OS_LABEL).map_or("", String::as_str);
     let mut judged = Judged {
         bpf,
@@ -82,12 +101,14 @@ pub fn judge<'a>(
         boot: facts.boot_id,
         version,
         shown,
+        is_true,
+        present: node.labels(),
         loss: None,
         has_recovered: false,
         ignored_os: (labels.get(OS_LABEL).map_or("", String::as_str) != os).then_some(os),
     };
-    judged.loss = judged.find_loss(node);
-    judged.has_recovered = judged.find_recovery(node.labels());
+    judged.loss = judged.find_loss();
+    judged.has_recovered = judged.find_recovery();
     Some(judged)
 }
 
@@ -126,9 +147,14 @@ impl PolicyVerdict<'_> {
 impl Judged<'_> {
     /// What the circuit breaker has to know. A recovery counts when it is written: the node may
     /// lose ready again before that.
-    pub fn state(&self) -> NodeState {
-        if let Some(Loss { reason, new_version, .. }) = &self.loss {
-            return NodeState::Losing { reason, new_version: new_version.clone() };
+    pub fn state(&self, now: Timestamp) -> NodeState {
+        if let Some(Loss { reason, new_version, has_moved, .. }) = &self.loss {
+            let new_version = new_version.clone();
+            return if *has_moved {
+                NodeState::Lost { at: now, new_version }
+            } else {
+                NodeState::Losing { reason, new_version }
+            };
         }
         let past = self.shown.as_ref().and_then(|shown| shown.loss.as_ref());
         if let Some(past) = past {
@@ -150,16 +176,34 @@ impl Judged<'_> {
         Found { state: *state, reason: known_reason(reason), is_silent }
     }
 
-    fn find_loss(&self, node: &Node) -> Option<Loss> {
+    /// Whether label and condition agree that the Node is ready for LSM BPF.
+    pub fn is_bpf_shown(&self) -> bool {
+        self.is_true && self.shows(BPF_LABEL, "true")
+    }
+
+    /// What label and condition show for a policy.
+    pub fn shown_for(&self, policy: &PolicyVerdict<'_>) -> Says {
+        let Some(shown) = &self.shown else { return Says::NotJudged };
+        let label = self.present.get(&policy.label()).map(String::as_str);
+        match (shown.says(&policy.required.policy.name_any(), self.is_true), label) {
+            (Says::Ready, Some(READY)) => Says::Ready,
+            (Says::NotReady, Some(_)) => Says::NotReady,
+            (Says::Ready | Says::NotReady | Says::NotJudged, _) => Says::NotJudged,
+        }
+    }
+
+    fn shows(&self, key: &str, ready: &str) -> bool {
+        self.present.get(key).is_some_and(|value| value == ready)
+    }
+
+    fn find_loss(&self) -> Option<Loss> {
         let shown = self.shown.as_ref()?;
-        // The labels are written before the condition, so after a crash only one of them may say
-        // ready.
-        let is_true = condition(node).is_some_and(|condition| condition.status == "True");
-        let is_shown = |key: &str, ready: &str| node.labels().get(key).is_some_and(|v| v == ready);
-        let of_bpf = (is_true || is_shown(BPF_LABEL, "true")) && self.bpf.state != State::Ready;
+        let of_bpf = self.is_true && self.bpf.state != State::Ready;
         // Where a person changed a policy, its label follows and is no loss.
         let mut losing = self.policies.iter().filter(|policy| {
-            !policy.is_ready() && !policy.required.is_changing && is_shown(&policy.label(), "ready")
+            !policy.is_ready()
+                && !policy.required.is_changing
+                && self.shown_for(policy) == Says::Ready
         });
         let verdict = if of_bpf { &self.bpf } else { &losing.next()?.verdict };
         let is_new = shown.version.is_some() && shown.version != self.version;
@@ -167,18 +211,20 @@ impl Judged<'_> {
             is_of_bpf: of_bpf,
             reason: known_reason(&verdict.reason),
             new_version: self.version.clone().filter(|_| is_new),
+            has_moved: of_bpf && !self.is_bpf_shown(),
         })
     }
 
     /// Whether the Node has recovered from its last loss: LSM BPF is ready again, or, where only a
     /// policy was lost, a policy is ready again or no policy is left that is not.
-    fn find_recovery(&self, labels: &Labels) -> bool {
-        let past = self.shown.as_ref().and_then(|shown| shown.loss.as_ref());
-        if past.is_some_and(|past| past.is_of_bpf) {
+    fn find_recovery(&self) -> bool {
+        if self.shown.as_ref().is_some_and(Header::has_lost_bpf) {
             return self.bpf.state == State::Ready;
         }
         let is_gained = |policy: &PolicyVerdict<'_>| {
-            policy.is_ready() && labels.get(&policy.label()).is_some_and(|shown| shown != "ready")
+            policy.is_ready()
+                && self.present.contains_key(&policy.label())
+                && self.shown_for(policy) != Says::Ready
         };
         self.policies.iter().any(is_gained) || self.policies.iter().all(PolicyVerdict::is_ready)
     }

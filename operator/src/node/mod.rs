@@ -90,8 +90,7 @@ fn hold(node: &Node, judged: Option<&Judged<'_>>, required: &AllRequired, ctx: &
     let uid = node.uid().unwrap_or_default();
     ctx.metrics.nodes(&ctx.fleet.note(&uid, judged.map(Judged::found)));
     ctx.release_held_changes(required.released_by.is_some());
-    let state = judged.map_or(NodeState::NeverReady, Judged::state);
-    let is_held = ctx.hold(&uid, state, || start(required, ctx));
+    let is_held = ctx.hold(&uid, judged, || start(required, ctx));
     ctx.forget_if_gone(node);
     is_held
 }
@@ -103,13 +102,16 @@ fn start(required: &AllRequired, ctx: &Context) -> Start {
         let record = ctx.stores.record(node);
         let labels = record.labels(node);
         let judged = judge(node, &labels, record.facts(), &required.policies, now);
-        let state = judged.as_ref().map_or(NodeState::NeverReady, Judged::state);
+        let state = judged.as_ref().map_or(NodeState::NeverReady, |judged| judged.state(now));
         (node.uid().unwrap_or_default(), state)
     };
     let policies = ctx.stores.policies.state();
     Start {
         nodes: ctx.stores.nodes.state().iter().map(state).collect(),
-        open_since: open_since(policies.iter().map(|policy| &**policy)),
+        open_since: open_since(policies.iter().map(|policy| &**policy))
+            .into_iter()
+            .chain(ctx.notes.open_since())
+            .min(),
     }
 }
 
@@ -121,9 +123,10 @@ fn plan(node: &Node, judged: Option<&Judged<'_>>, is_held: bool, ctx: &Context) 
     let may_taint = |policy: &PolicyVerdict<'_>| {
         !policy.required.is_changing
             || ctx.permits.has(&policy.required.policy, &name)
-            || is_own_loss(node, judged, policy, now)
+            || (!is_held && is_own_loss(node, judged, policy, now))
     };
-    plan::plan(node, judged, &Moves { is_held, may_taint: &may_taint }, now)
+    let remembered = ctx.breaker.loss(&node.uid().unwrap_or_default(), judged.boot);
+    plan::plan(node, judged, &Moves { is_held, remembered, may_taint: &may_taint }, now)
 }
 
 /// Whether the Node is not ready for a reason of its own, and not because the policy is new or was

@@ -199,9 +199,14 @@ async fn no_node_moves_where_all_have_lost_ready() {
         fixture = fixture.with::<Node>(shown_ready(name)).with::<LsmNode>(lost);
     }
     let unlabelled = shown_ready("n1");
-    let label = json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
-        "labels": {ENFORCE: "not-ready"}}});
-    let (ctx, played) = fixture.plays(vec![Exchange::new(PATCH, label, unlabelled.clone())]);
+    // Whoever claims later that the node is ready for the policy is not believed.
+    let mut not_judged = condition("True", "CanaryDenied");
+    let condition = &mut not_judged["status"]["conditions"][0];
+    let message = condition["message"].as_str().unwrap();
+    condition["message"] = json!(message.replacen(": ", ", not judged for enforce: ", 1));
+    not_judged["metadata"]["labels"] = json!({ENFORCE: "not-ready"});
+    let script = vec![Exchange::new(PATCH_STATUS, not_judged, unlabelled.clone())];
+    let (ctx, played) = fixture.plays(script);
     reconcile(parsed(&unlabelled), ctx.clone()).await.unwrap();
     assert_eq!(ctx.breaker.holding().unwrap().held, 4);
     let metrics = ctx.metrics.encode().unwrap();

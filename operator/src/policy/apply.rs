@@ -12,11 +12,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
+use crate::breaker::{CLOSED, MAX_NOTE};
 use crate::context::Context;
 use crate::context::backoff::is_conflict;
-
-/// The API server refuses longer notes.
-const MAX_NOTE: usize = 1000;
 
 #[derive(Debug, thiserror::Error)]
 #[error("writing the status of LsmPolicy {0}: {1}")]
@@ -90,10 +88,7 @@ fn breaker_event(policy: &LsmPolicy, status: &LsmPolicyStatus) -> Option<Event> 
     };
     let (type_, reason, note) = match (policy.status.as_ref().and_then(held), held(status)) {
         (None, Some(held)) => (EventType::Warning, "BreakerOpened", held.message),
-        (Some(_), None) => {
-            let note = "labels, taints and conditions of nodes follow the probes' reports again";
-            (EventType::Normal, "BreakerClosed", note.to_owned())
-        }
+        (Some(_), None) => (EventType::Normal, "BreakerClosed", CLOSED.to_owned()),
         (None, None) | (Some(_), Some(_)) => return None,
     };
     let note = Some(truncate(&note, MAX_NOTE));

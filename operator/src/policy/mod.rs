@@ -87,7 +87,7 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     let breaking = Breaking {
         limit: ctx.breaker.limit(),
         holding: ctx.breaker.holding(),
-        released_by: ctx.required().released_by.clone(),
+        released_by: ctx.released_by(),
     };
     let status = status::status(&policy, &observation, &breaking, &Time(now));
     publish(&policy.name_any(), &status, &ctx);

@@ -21,6 +21,7 @@ use kube_runtime::reflector::{ObjectRef, Store};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use crate::breaker::on_lease;
 use crate::context::Context;
 use crate::context::backoff::{Backoff, Backoffs};
 use crate::run::connection::NotLeader;
@@ -87,6 +88,7 @@ pub async fn run(
         tetragon.run(queues.daemon_sets, ctx, liveness.clone(), stop.clone()),
         profile::sweeps(ctx, stop.clone()),
         not_in_force::reports(ctx, stop.clone()),
+        on_lease::follow(ctx, stop.clone()),
         agents::poll_agents(ctx, stop),
     );
 }

@@ -38,6 +38,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use self::connection::{Held, KeepAlive};
+use self::election::notes::{Notes, Says};
 use self::election::{Election, Identity, Lost};
 use self::liveness::Liveness;
 use self::readiness::Readiness;
@@ -135,6 +136,8 @@ pub struct Setup {
     pub identity: Option<Identity>,
     pub metrics: Metrics,
     pub readiness: Readiness,
+    /// What the Lease says besides who leads.
+    pub notes: Notes,
     pub liveness: Liveness,
     /// Files for gRPC over TLS to Tetragon's agents.
     pub agent_tls_dir: Option<PathBuf>,
@@ -159,6 +162,7 @@ async fn setup(cli: &Cli) -> kube::Result<(Setup, Option<Teardown>)> {
         identity,
         metrics: Metrics::default(),
         readiness: Readiness::default(),
+        notes: Notes::default(),
         liveness: Liveness::default(),
         agent_tls_dir: cli.agent_tls_dir.clone(),
         breaker_limit: cli.breaker_limit(),
@@ -189,6 +193,7 @@ async fn elect(setup: Setup, stop: Stop) -> Result<(), Error> {
         me: identity,
         held: setup.held.clone(),
         readiness: setup.readiness.clone(),
+        notes: setup.notes.clone(),
         now: setup.now,
     });
     loop {
@@ -237,6 +242,8 @@ enum Ended {
 async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Result<Ended, Error> {
     let Setup { client, metrics, readiness, liveness, .. } = setup;
     readiness.leads();
+    // What the last leader said stays until this one knows.
+    setup.notes.say(Says::Nothing);
     let (stores, writers) = stores();
     let (queues, receivers) = queues();
     let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics.clone());
@@ -246,6 +253,7 @@ async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Re
         allow_list: setup.allow_list.clone(),
         now: setup.now,
         readiness: readiness.clone(),
+        notes: setup.notes.clone(),
         ..ctx
     });
     // They end when this is dropped.

@@ -60,13 +60,15 @@ pub(super) enum Step {
     Nothing,
 }
 
-pub(super) fn step(guarded: &Guarded, object: &ObjectMeta, role: Role) -> Step {
+/// `is_alone`: its deletion was seen some time ago, and no uninstallation was seen since.
+pub(super) fn step(guarded: &Guarded, object: &ObjectMeta, role: Role, is_alone: bool) -> Step {
     let is_being_deleted = object.deletion_timestamp.is_some();
     if is_being_deleted && guarded.means_uninstall {
         return Step::CleanUp;
     }
     let step = match role {
-        Role::Leader if is_being_deleted => metadata::release(object).map(Step::LetGo),
+        Role::Leader if is_being_deleted && is_alone => metadata::release(object).map(Step::LetGo),
+        Role::Leader if is_being_deleted => None,
         Role::Leader if guarded.gets_finalizer => metadata::hold(object, FINALIZER).map(Step::Hold),
         Role::Standby | Role::Leader => None,
     };
@@ -129,7 +131,8 @@ mod tests {
         }
     }
 
-    /// Role, kind, name, whether it is being deleted, whether it has our finalizer.
+    /// Role, kind, name, whether it is being deleted, whether it has our finalizer. If it is being
+    /// deleted, this was seen some time ago.
     #[test]
     fn each_object_has_its_step() {
         let objects = guarded("lsm-ready-system");
@@ -150,8 +153,19 @@ mod tests {
         ] {
             let found = objects.iter().find(|object| object.kind == kind && object.name == name);
             let finalizers: &[&str] = if held { &[FINALIZER] } else { &[] };
-            let step = step(found.unwrap(), &object(deleted, finalizers), role);
+            let step = step(found.unwrap(), &object(deleted, finalizers), role, true);
             assert_eq!(word(&step), expected, "{role:?} {} {name} {deleted} {held}", kind.kind);
+        }
+    }
+
+    /// Helm deletes all bindings at once. Which deletion is seen first is chance.
+    #[test]
+    fn the_right_to_patch_is_kept_until_it_is_clear_that_it_goes_alone() {
+        let objects = guarded("lsm-ready-system");
+        for object_of in objects.iter().filter(|object| object.name == PATCHING) {
+            let deleted = object(true, &[FINALIZER]);
+            let step = |is_alone| step(object_of, &deleted, Role::Leader, is_alone);
+            assert_eq!([false, true].map(|is_alone| word(&step(is_alone))), ["nothing", "let go"]);
         }
     }
 

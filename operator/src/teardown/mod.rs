@@ -17,7 +17,8 @@
 //! - A living leader always removes its finalizers, also when the cleanup failed: the deletion ends
 //!   within [`CLEAN_WITHIN`] and some seconds.
 //! - A deletion of the ClusterRole `lsm-ready-patching` or its binding alone is no uninstallation.
-//!   They are let go.
+//!   They are let go after [`ALONE_AFTER`]. Until then the right to remove a mount stays, because a
+//!   tool may delete the rest a moment later.
 //!
 //! ## Assumptions
 //! The API server takes a token for 60 s after the deletion of its ServiceAccount began
@@ -56,6 +57,9 @@ const STANDBY_WAITS: Duration = Duration::from_secs(15);
 /// How long a leader that has ended waits for another replica to lead, or for an uninstallation. A
 /// tool that deletes the operator and its rights one after the other needs some seconds.
 const SUCCESSOR_WITHIN: Duration = Duration::from_secs(5);
+/// How long the right to patch DaemonSets is kept after its deletion began. If the deletion of the
+/// rest begins within this time, it is an uninstallation.
+const ALONE_AFTER: Duration = Duration::from_secs(5);
 /// How often a replica looks whether it leads.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long one look at the objects may take.
@@ -137,6 +141,8 @@ impl Teardown {
     async fn deletion(&self, patience: Duration) {
         let mut changes = self.changes();
         let mut ticks = interval(LOOK);
+        // When each object was last seen as one that stays, or first seen at all.
+        let mut stayed_until = BTreeMap::new();
         let mut objects = BTreeMap::new();
         let mut deleted_at = None;
         loop {
@@ -147,7 +153,11 @@ impl Teardown {
             let role = self.role();
             for (index, object) in std::mem::take(&mut objects) {
                 let guarded = &self.guarded[index];
-                let step = step(guarded, &object, role);
+                if object.deletion_timestamp.is_none() {
+                    stayed_until.remove(&index);
+                }
+                let since = *stayed_until.entry(index).or_insert_with(Instant::now);
+                let step = step(guarded, &object, role, since.elapsed() >= ALONE_AFTER);
                 if step == Step::CleanUp && deleted_at.is_none() {
                     info!("{guarded} is being deleted");
                     deleted_at = Some(Instant::now());

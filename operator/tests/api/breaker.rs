@@ -12,16 +12,16 @@ use crate::process::Operator;
 use crate::server::{self, call, config, done, kubectl};
 
 const POLICY: &str = "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce";
-const LABEL: &str = "lsmready.node-restriction.kubernetes.io/bpf";
-const NODES: usize = 20;
+pub const LABEL: &str = "lsmready.node-restriction.kubernetes.io/bpf";
+pub const NODES: usize = 20;
 /// 30 % of the nodes.
-const SHARE: usize = 6;
+pub const SHARE: usize = 6;
 
 /// Nodes that are ready for a policy with a taint, and the operator.
-struct Scene {
-    turn: Turn,
-    client: Client,
-    operator: Operator,
+pub struct Scene {
+    pub turn: Turn,
+    pub client: Client,
+    pub operator: Operator,
 }
 
 /// A version of the probe that the operator understands: one minor version later than ours.
@@ -31,12 +31,12 @@ fn next_version() -> String {
     format!("{}.{}.0", numbers[0], numbers[1] + 1)
 }
 
-fn names() -> impl Iterator<Item = String> {
+pub fn names() -> impl Iterator<Item = String> {
     (0..NODES).map(|number| format!("n{number:02}"))
 }
 
 impl Scene {
-    async fn ready() -> Self {
+    pub async fn ready() -> Self {
         let turn = server::exclusive().await;
         let client = turn.server.client().await.unwrap();
         for name in names() {
@@ -51,7 +51,7 @@ impl Scene {
         scene
     }
 
-    async fn report_everywhere(&self, evidence: &str) {
+    pub async fn report_everywhere(&self, evidence: &str) {
         for name in names() {
             report(&self.client, &name, evidence, "1").await;
         }
@@ -71,7 +71,7 @@ impl Scene {
     }
 
     /// How many nodes have the label `true`, and how many have our taint.
-    async fn counts(&self) -> (usize, usize) {
+    pub async fn counts(&self) -> (usize, usize) {
         let nodes = done(&self.client, "GET", "/api/v1/nodes", &Value::Null).await;
         let nodes = nodes["items"].as_array().unwrap();
         let count = |is: fn(&Value) -> bool| nodes.iter().filter(|node| is(node)).count();
@@ -82,7 +82,7 @@ impl Scene {
     }
 
     /// Waits until so many nodes have the label `true`, and so many have our taint.
-    async fn shows(&self, ready: usize, tainted: usize) {
+    pub async fn shows(&self, ready: usize, tainted: usize) {
         wait::until(DEADLINE, "the nodes' labels and taints", async || {
             let counts = self.counts().await;
             if counts == (ready, tainted) { Ok(()) } else { Err(format!("{counts:?}")) }
@@ -102,7 +102,7 @@ impl Scene {
     }
 
     /// Waits until that many nodes are held: every node was looked at.
-    async fn held(&self, count: usize) {
+    pub async fn held(&self, count: usize) {
         wait::until(DEADLINE, "all nodes to be held", async || {
             let held = self.operator.metric("lsm_ready_breaker_losing_nodes").await;
             if held == u64::try_from(count).unwrap() { Ok(()) } else { Err(held) }

@@ -13,6 +13,8 @@ use std::time::Duration;
 use crate::history::{reach, release};
 use crate::model;
 use crate::network::{Mishap, Network};
+use crate::random;
+use crate::replica::Replica;
 use crate::server::kind::Kind;
 use crate::step::{Foreign, KERNELS, Policy, REPLICAS, Report, Step, TRACING_POLICIES, Tetragon};
 use crate::world::World;
@@ -27,8 +29,15 @@ const SOON_AFTER_SILENCE: Duration = Duration::from_secs(22);
 const SOON_AFTER_GAP: Duration = Duration::from_secs(40);
 /// Longest time until a mount is as it should be: a rollout may have to end first.
 const SOON_AT_TETRAGON: Duration = Duration::from_mins(3);
+/// The same, where the API server refused the change as invalid: a removal is tried again after an
+/// hour.
+const SOON_AFTER_INVALID: Duration = Duration::from_mins(65);
+/// Longest time from one write to the next about the same change.
+const SECOND_WRITE: Duration = Duration::from_secs(2);
 /// How often somebody may change what is ours on the Node until the operator waits for minutes.
 const MAX_CLAIMS: u8 = 2;
+/// Changes of one history, before the gaps.
+const CHANGES: usize = 3;
 /// The policy that changes.
 const POLICY: u8 = 3;
 
@@ -72,7 +81,7 @@ pub async fn play(world: &mut World, seed: u64) -> Result<(), String> {
         // They are looked for every five seconds.
         tokio::time::sleep(SOON_AFTER_FAILURE).await;
     }
-    for _ in 0..2 {
+    for _ in 0..CHANGES {
         calm.change(world, false).await?;
     }
     match calm.random.u8(0..32) {
@@ -102,7 +111,7 @@ struct Calm {
 
 impl Calm {
     fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.random.usize(..of.len())]
+        random::one(&mut self.random, of)
     }
 
     /// One change after which something differs, and what meets it.
@@ -124,23 +133,8 @@ impl Calm {
     }
 
     fn trouble(&mut self, is_gap: bool) -> Trouble {
-        let kind = self.one(&[
-            Kind::Node,
-            Kind::Node,
-            Kind::Report,
-            Kind::Policy,
-            Kind::Profile,
-            Kind::DaemonSet,
-            Kind::TracingPolicy,
-        ]);
-        let written = self.one(&[Kind::Node, Kind::Node, Kind::Policy, Kind::DaemonSet]);
-        let mishap = self.one(&[
-            Mishap::Refused,
-            Mishap::Invalid,
-            Mishap::Conflict,
-            Mishap::LostAnswer,
-            Mishap::NoAnswer,
-        ]);
+        let (kind, written) = (self.one(&Kind::WATCHED), self.one(&Kind::WRITTEN));
+        let mishap = self.one(&Mishap::ALL);
         match (is_gap, self.random.u8(0..4)) {
             (true, 0) => Trouble::Gaps,
             (true, _) => Trouble::Gap(kind),
@@ -248,21 +242,24 @@ async fn settle(world: &mut World, trouble: Trouble, steps: &[Step]) -> Result<(
     let mut what = reach(world, trouble.within(), model::node_and_policy_differences).await;
     // Of three nodes that lose the same hook profile, the third is held.
     let is_held = model::changes_are_held(&world.server.lock());
-    let has_policy = world.server.lock().all(Kind::Policy).next().is_some();
-    if what.is_err() && (is_held || !has_policy) {
-        if !has_policy {
-            // Without a policy nothing says that changes are held, and nobody can release them.
-            world.change(Step::ApplyPolicy(POLICY, Policy::Plain));
-        }
+    if what.is_err() && is_held {
         release(world);
         what = reach(world, trouble.within(), model::node_and_policy_differences).await;
     }
     what.map_err(|what| format!("too late: {trouble:?} {steps:?}, {what}"))?;
-    if let Trouble::NextWrite(..) = trouble {
+    if let Trouble::NextWrite(kind, _) = trouble {
         // The failed write may be a second one, whose object is right already.
-        tokio::time::sleep(trouble.within()).await;
+        tokio::time::sleep(SECOND_WRITE).await;
+        let is_met = world.replicas.iter().any(Replica::has_met_mishap);
+        if is_met || kind == Kind::DaemonSet {
+            tokio::time::sleep(trouble.within()).await;
+        }
         world.replicas.iter().for_each(|replica| replica.on_network(Network::spare_next_write));
     }
-    let mounted = reach(world, SOON_AT_TETRAGON, model::differences).await;
+    let within = match trouble {
+        Trouble::NextWrite(Kind::DaemonSet, Mishap::Invalid) => SOON_AFTER_INVALID,
+        _ => SOON_AT_TETRAGON,
+    };
+    let mounted = reach(world, within, model::differences).await;
     mounted.map_err(|what| format!("too late: {trouble:?} {steps:?}, {what}"))
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{POLICY, Trouble, follow};
+use serde_json::Value;
+
+use super::{POLICY, SOON_AFTER_FAILURE, Trouble, follow};
 use crate::clock;
-use crate::history::converge;
+use crate::history::{annotate_lease, converge};
 use crate::model::{self, OUR_TAINTS};
 use crate::network::{Mishap, Network};
 use crate::objects::node_name;
@@ -150,6 +152,7 @@ pub async fn refusals(world: &mut World, random: &mut fastrand::Rng) -> Result<(
 /// by another leader, until a person releases it.
 pub async fn losses(world: &mut World, random: &mut fastrand::Rng) -> Result<(), String> {
     (0..POLICIES).for_each(|policy| world.change(Step::DeletePolicy(policy)));
+    annotate_lease(world, &Value::Null);
     let mut beginning = vec![Step::ApplyPolicy(POLICY, Policy::Taint)];
     for node in 0..NODES {
         beginning.extend([Step::ReplaceNode(node), Step::Report(node, Report::Denied)]);
@@ -174,5 +177,29 @@ pub async fn losses(world: &mut World, random: &mut fastrand::Rng) -> Result<(),
     if !clock::has_jumped() && !is_held {
         return Err("too many losses: no policy says that changes are held".into());
     }
+    claims(world).await?;
     follow(world, Trouble::Nothing, &[]).await
+}
+
+/// Somebody claims that the nodes are ready which have lost it. The breaker does not hold that.
+async fn claims(world: &mut World) -> Result<(), String> {
+    let lost: Vec<u8> = (0..NODES).filter(|node| !shows_ready(world, *node)).collect();
+    for (number, node) in lost.iter().enumerate() {
+        let claim = if number % 2 == 0 { Foreign::OurLabel } else { Foreign::OurCondition };
+        world.change(Step::Foreign(*node, claim));
+    }
+    sleep(SOON_AFTER_FAILURE).await;
+    let is_over = world.server.lock().failure.is_some();
+    match lost.into_iter().find(|node| !is_over && shows_ready(world, *node)) {
+        Some(node) => Err(format!("false ready: a claim about node {node} is held")),
+        None => Ok(()),
+    }
+}
+
+fn shows_ready(world: &World, node: u8) -> bool {
+    let server = world.server.lock();
+    server.named(Kind::Node, &node_name(node)).is_some_and(|node| {
+        node["metadata"]["labels"][model::BPF] == "true"
+            || model::condition(node).is_some_and(|condition| condition["status"] == "True")
+    })
 }

@@ -34,14 +34,21 @@ pub(super) fn losses(
         return Ok(());
     }
     let shown = if was && !is { server.shown_ready.remove(&uid) } else { None };
-    let Some(shown) = shown.filter(|shown| shown.boot == boot) else { return Ok(()) };
+    // A label that the condition does not confirm is not shown: it was written in part, or somebody
+    // else wrote the condition.
+    let is_confirmed = model::condition(before).is_some_and(|it| {
+        it["status"] == "True" && text(it, "/message").starts_with(&format!("boot {boot}"))
+    });
+    let shown = shown.filter(|shown| shown.boot == boot && is_confirmed);
+    let Some(shown) = shown else { return Ok(()) };
     let new_version = only_version(server, &name, told)
         .filter(|version| !shown.version.is_empty() && *version != shown.version);
     let at = clock::elapsed();
     server.losses.push(Loss { at, name, uid, boot, new_version: new_version.clone() });
     let is_released = server
         .all(Kind::Policy)
-        .any(|(_, policy)| !policy["metadata"]["annotations"]["lsmready.io/breaker"].is_null());
+        .chain(server.all(Kind::Lease))
+        .any(|(_, it)| !it["metadata"]["annotations"]["lsmready.io/breaker"].is_null());
     if is_released || clock::has_jumped() {
         return Ok(());
     }

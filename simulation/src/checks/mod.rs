@@ -3,6 +3,8 @@
 //! - Never ready without evidence: among the versions of the report that the process may still
 //!   believe (what it was told before it sent the write, and everything since), one proves the boot
 //!   that the Node has now.
+//! - What the operator leaves at ready is proved, or was written by the operator in this boot: no
+//!   claim of somebody else is kept.
 //! - Nothing that is not ours changes: of Nodes our labels, taints and condition, of policies the
 //!   status, of DaemonSets our label, volume and mount.
 //! - No write without a version, and none by a process whose Lease had ended when it was sent. None
@@ -30,7 +32,8 @@ use crate::clock;
 use crate::model::{self, Facts, State, text};
 use crate::network::{Network, Term};
 use crate::server::Server;
-use crate::server::kind::{Kind, Target};
+use crate::server::kind::Kind;
+use crate::server::object::Object;
 use crate::server::requests::{Call, Written};
 
 /// Checks one committed write.
@@ -43,6 +46,7 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
             .and_then(|()| only_ours(write))
             .and_then(|()| transitions(write))
             .and_then(|()| proved(server, process, write, sent))
+            .and_then(|()| no_claim_is_kept(server, process, write, sent))
             .and_then(|()| losses::losses(server, process, write, sent)),
         Kind::Policy => fenced(process, write, sent)
             .and_then(|()| leads(server, process))
@@ -71,7 +75,7 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
 
 /// No write to a Node or a policy changes nothing: it names the version that it was planned for.
 pub fn idle(server: &mut Server, call: &Call) {
-    let target = Target::parse(&call.path).filter(|_| call.is_write());
+    let target = call.target.as_ref().filter(|_| call.is_write());
     if target.is_some_and(|target| matches!(target.kind, Kind::Node | Kind::Policy)) {
         server.fail(|| format!("idle write: {} changes nothing: {}", call.path, call.body));
     }
@@ -131,7 +135,8 @@ fn transitions(write: &Written) -> Checked {
         let age = age.map(|moment| clock::operator_time().duration_since(moment).as_secs());
         // A status may flip twice within a second, and a write that was decided then may be sent
         // after a pause: as long as the Lease lasts.
-        let may_stay = age.is_ok_and(|age| age.abs() <= 15);
+        let may_stay = age.is_ok_and(|age| age.abs() <= 15)
+            || clock::has_jumped_within(Duration::from_secs(15));
         if has_moved && !has_flipped || has_flipped && !has_moved && !may_stay {
             return Err(format!("wrong transition time: {was} is now {condition}"));
         }
@@ -141,7 +146,7 @@ fn transitions(write: &Written) -> Checked {
 
 /// A Lease is not taken from a holder before it has ended.
 fn lease(server: &mut Server, process: &Network, write: &Written, sent: Duration) -> Checked {
-    let holder = |lease: &Arc<Value>| text(lease, "/spec/holderIdentity").to_owned();
+    let holder = |lease: &Arc<Object>| text(lease, "/spec/holderIdentity").to_owned();
     let after = write.after.as_ref().map(holder).unwrap_or_default();
     let lasts = write.after.as_ref().and_then(|it| it["spec"]["leaseDurationSeconds"].as_u64());
     if after.is_empty() {
@@ -152,7 +157,7 @@ fn lease(server: &mut Server, process: &Network, write: &Written, sent: Duration
     server.leader = Some(process.id);
     process.set_term(Some(Term { renewed: sent, lasts: Duration::from_secs(lasts.unwrap_or(0)) }));
     let before = write.before.as_ref().map(holder).unwrap_or_default();
-    let renewed = server.log(Kind::Lease).iter().rev().nth(1).map(|change| change.at);
+    let renewed = server.lease_renewed.replace(clock::elapsed());
     let lasted = write.before.as_ref().and_then(|it| it["spec"]["leaseDurationSeconds"].as_u64());
     let ends = renewed.unwrap_or_default() + Duration::from_secs(lasted.unwrap_or(0));
     if before.is_empty() || before == after || clock::elapsed() >= ends {
@@ -166,7 +171,7 @@ fn only_ours(write: &Written) -> Checked {
     let (Some(before), Some(after)) = (&write.before, &write.after) else {
         return Err("not ours: it was created or deleted".into());
     };
-    let clean = |object: &Arc<Value>| {
+    let clean = |object: &Arc<Object>| {
         let mut object = Value::clone(object);
         remove_ours(write.target.kind, &mut object);
         object
@@ -261,6 +266,37 @@ fn proved(server: &Server, process: &Network, write: &Written, sent: Duration) -
     Ok(())
 }
 
+/// Labels that were ready before and still are: the operator wrote them in this boot, or they are
+/// proved now.
+fn no_claim_is_kept(
+    server: &mut Server,
+    process: &Network,
+    write: &Written,
+    sent: Duration,
+) -> Checked {
+    let Some(after) = &write.after else { return Ok(()) };
+    let (uid, boot) = (text(after, "/metadata/uid").to_owned(), model::boot(after).to_owned());
+    let labels = after["metadata"]["labels"].as_object().into_iter().flatten();
+    let ready = labels.filter(|(key, value)| {
+        key.starts_with(model::OUR_PREFIX) && (*value == "true" || *value == "ready")
+    });
+    let ready: BTreeSet<String> = ready.map(|(key, _)| key.clone()).collect();
+    let ours = server.ours_ready.get(&uid).filter(|ours| ours.0 == boot);
+    let is_ours = |key: &String| ours.is_some_and(|ours| ours.1.contains(key));
+    let name = text(after, "/metadata/name").to_owned();
+    let view = View { server, process, sent, node: after, name };
+    let is_proved = |key: &str| {
+        let policy = key.strip_prefix(model::POLICY_PREFIX);
+        policy.map_or_else(|| view.proves_bpf(), |policy| view.proves_policy(policy))
+    };
+    let kept = ready.iter().find(|key| !is_ours(key) && !is_proved(key));
+    if let Some(key) = kept {
+        return Err(format!("false ready: {key} is kept, and somebody else has written it"));
+    }
+    server.ours_ready.insert(uid, (boot, ready));
+    Ok(())
+}
+
 /// What a process may believe of one node.
 struct View<'a> {
     server: &'a Server,
@@ -270,7 +306,7 @@ struct View<'a> {
     name: String,
 }
 
-type Versions = Vec<Option<Arc<Value>>>;
+type Versions = Vec<Option<Arc<Object>>>;
 
 impl View<'_> {
     fn versions(&self, kind: Kind, name: &str) -> Versions {
@@ -288,14 +324,14 @@ impl View<'_> {
     fn proves_policy(&self, policy: &str) -> bool {
         let reports = self.versions(Kind::Report, &self.name);
         let policies = self.versions(Kind::Policy, policy);
-        let is_ready = |policy: &Value, report: &Arc<Value>| {
+        let is_ready = |policy: &Value, report: &Arc<Object>| {
             let profile = text(report, "/status/hookProfile");
             let profiles = self.versions(Kind::Profile, profile);
-            let profiles = profiles.iter().map(Option::as_deref);
+            let profiles = profiles.iter().map(|it| it.as_ref().map(|it| &***it));
             profiles.into_iter().any(|profile| {
                 // Which TracingPolicies the process may believe in is not compared.
                 let hooks = BTreeSet::new();
-                let (node, report) = (self.node, Some(&**report));
+                let (node, report) = (self.node, Some(&***report));
                 let facts = Facts { node, report, profile, tracing_hooks: &hooks };
                 model::verdict(policy, facts) == State::Ready
             })
@@ -315,7 +351,7 @@ fn unnamed(server: &Server, process: &Network, write: &Written, sent: Duration) 
     }
     let name = text(before, "/metadata/name");
     let told = process.told_before(Kind::Report, sent);
-    let names = |report: &Option<Arc<Value>>| {
+    let names = |report: &Option<Arc<Object>>| {
         report.as_ref().is_some_and(|report| text(report, "/status/hookProfile") == name)
     };
     let user = server.all(Kind::Report).find(|((_, node), _)| {

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::server::Server;
 use crate::server::kind::Kind;
+use crate::server::object::Object;
 
 pub const BPF: &str = "lsmready.node-restriction.kubernetes.io/bpf";
 pub const POLICY_PREFIX: &str = "lsmready.node-restriction.kubernetes.io/policy.";
@@ -135,7 +136,7 @@ pub fn verdict(policy: &Value, facts: Facts<'_>) -> State {
 }
 
 /// The hooks that TracingPolicies use.
-pub fn hooks_of<'a>(policies: impl Iterator<Item = &'a Arc<Value>>) -> BTreeSet<String> {
+pub fn hooks_of<'a>(policies: impl Iterator<Item = &'a Arc<Object>>) -> BTreeSet<String> {
     let hooks = policies.flat_map(|policy| policy["spec"]["lsmhooks"].as_array().into_iter());
     hooks.flatten().map(|hook| text(hook, "/hook").to_owned()).collect()
 }
@@ -149,7 +150,7 @@ fn tracing_hooks(server: &Server) -> BTreeSet<String> {
 
 fn profile_of<'a>(server: &'a Server, report: Option<&Value>) -> Option<&'a Value> {
     let name = text(report?, "/status/hookProfile");
-    server.named(Kind::Profile, name).map(|profile| &**profile)
+    server.named(Kind::Profile, name).map(|profile| &***profile)
 }
 
 /// What a Node shows, or should show, of what is ours.
@@ -188,12 +189,12 @@ pub fn expected(server: &Server) -> Picture {
     let mut picture = Picture::default();
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for ((_, name), node) in server.all(Kind::Node) {
-        let report = server.named(Kind::Report, name).map(|report| &**report);
+        let report = server.named(Kind::Report, name).map(|report| &***report);
         let facts =
             Facts { node, report, profile: profile_of(server, report), tracing_hooks: &hooks };
         let policies = server.all(Kind::Policy).filter(|(_, policy)| selects(policy, node));
         let verdicts: Vec<_> = policies
-            .map(|((_, name), policy)| (name.as_str(), &**policy, verdict(policy, facts)))
+            .map(|((_, name), policy)| (name.as_str(), &***policy, verdict(policy, facts)))
             .collect();
         for (policy, _, state) in &verdicts {
             counts.entry(policy).or_default()[*state as usize] += 1;
@@ -292,15 +293,18 @@ pub fn condition(node: &Value) -> Option<&Value> {
     conditions.into_iter().find(|condition| condition["type"] == CONDITION)
 }
 
-/// Whether a policy says that the circuit breaker holds changes.
+/// Whether a policy or the Lease says that the circuit breaker holds changes.
 #[must_use]
 pub fn changes_are_held(server: &Server) -> bool {
     let is_held =
         |condition: &Value| condition["type"] == "ChangesHeld" && condition["status"] == "True";
+    let is_open =
+        |lease: &Value| !lease["metadata"]["annotations"]["lsmready.io/breaker-open"].is_null();
     let mut policies = server.all(Kind::Policy);
-    policies.any(|(_, policy)| {
-        policy["status"]["conditions"].as_array().into_iter().flatten().any(is_held)
-    })
+    server.all(Kind::Lease).any(|(_, lease)| is_open(lease))
+        || policies.any(|(_, policy)| {
+            policy["status"]["conditions"].as_array().into_iter().flatten().any(is_held)
+        })
 }
 
 fn policy_state(policy: &Value, counts: [usize; 3]) -> PolicyState {

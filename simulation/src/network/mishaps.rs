@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Network;
 use crate::clock;
 use crate::server::Server;
-use crate::server::kind::{Kind, Target};
+use crate::server::kind::Kind;
 use crate::server::requests::Call;
 
 /// When a process dies by itself: at its n-th next write.
@@ -32,6 +32,11 @@ pub enum Mishap {
     LostAnswer,
     /// It is carried out, and no answer ever comes.
     NoAnswer,
+}
+
+impl Mishap {
+    pub const ALL: [Self; 5] =
+        [Self::Refused, Self::Invalid, Self::Conflict, Self::LostAnswer, Self::NoAnswer];
 }
 
 /// The annotation that somebody else changes in a [`Mishap::Conflict`].
@@ -60,6 +65,12 @@ impl Network {
     /// That happens to the next write about that kind, whatever the weather.
     pub fn befall_next_write(&self, kind: Kind, mishap: Mishap) {
         self.state.lock().next_write = Some(NextWrite { kind, mishap });
+    }
+
+    /// Whether the next write that something happens to is still to come.
+    #[must_use]
+    pub fn awaits_next_write(&self) -> bool {
+        self.state.lock().next_write.is_some()
     }
 
     /// Nothing happens to the next write any more.
@@ -100,7 +111,7 @@ impl Network {
     /// Whether nothing can be had of what that request is about.
     pub(super) fn is_unreachable(&self, call: &Call) -> bool {
         let state = self.state.lock();
-        let kind = Target::parse(&call.path).filter(|_| !call.is_write()).map(|it| it.kind);
+        let kind = call.target.as_ref().filter(|_| !call.is_write()).map(|it| it.kind);
         let gap = kind.map_or(Duration::ZERO, |kind| state.gaps[kind.index()].until);
         clock::elapsed() < state.unreachable_until.max(gap)
     }
@@ -108,7 +119,7 @@ impl Network {
 
 /// Somebody changes a field of the object that the operator does not look at.
 pub(super) fn touch(server: &mut Server, call: &Call) {
-    let Some(target) = Target::parse(&call.path) else { return };
+    let Some(target) = call.target.clone() else { return };
     let key = (target.namespace, target.name.unwrap_or_default());
     let version = server.version();
     server.edit(target.kind, &key, |object| {

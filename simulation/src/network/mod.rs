@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use crate::checks;
 use crate::clock;
 use crate::server::answer::{self, Refusal, Response};
-use crate::server::kind::{Kind, Target};
+use crate::server::kind::Kind;
 use crate::server::requests::{self, Answer, Call};
 use crate::server::{Server, watch};
 use crate::weather::{Fate, Weather};
@@ -229,10 +229,10 @@ impl Network {
     }
 
     fn answered(&self, call: &Call, sent: Duration) {
-        let Some(target) = Target::parse(&call.path).filter(|_| call.is_write()) else { return };
-        if let (Kind::Node, Some(name)) = (target.kind, target.name) {
+        let Some(target) = call.target.as_ref().filter(|_| call.is_write()) else { return };
+        if let (Kind::Node, Some(name)) = (target.kind, &target.name) {
             let write = NodeWrite { sent, answered: clock::elapsed() };
-            self.state.lock().node_writes.insert(name, write);
+            self.state.lock().node_writes.insert(name.clone(), write);
         }
     }
 
@@ -281,7 +281,7 @@ impl Network {
         let mut state = self.state.lock();
         let State { weather, random, next_write, .. } = &mut *state;
         let mut fate = weather.fate(random, call);
-        let kind = Target::parse(&call.path).filter(|_| call.is_write()).map(|it| it.kind);
+        let kind = call.target.as_ref().filter(|_| call.is_write()).map(|it| it.kind);
         let befallen = next_write.filter(|next| kind == Some(next.kind));
         if let Some(NextWrite { mishap, .. }) = befallen {
             *next_write = None;
@@ -360,7 +360,7 @@ impl Network {
         }
         let (answer, written) = server.handle(call);
         let code = match &answer {
-            Ok(Answer::Object(_) | Answer::Watch(..)) => 200,
+            Ok(Answer::Object(_) | Answer::List { .. } | Answer::Watch(..)) => 200,
             Ok(Answer::Created(_)) => 201,
             Err(refusal) => refusal.code,
         };
@@ -375,8 +375,8 @@ impl Network {
 
     fn respond(self: &Arc<Self>, call: &Call, answer: Result<Answer, Refusal>) -> Response {
         match answer {
-            Ok(Answer::Object(object)) => answer::object(200, &object),
-            Ok(Answer::Created(object)) => answer::object(201, &object),
+            Ok(Answer::Object(text) | Answer::List { text, .. }) => answer::text(200, text),
+            Ok(Answer::Created(text)) => answer::text(201, text),
             Ok(Answer::Watch(kind, version)) => {
                 answer::stream(Box::pin(watch::lines(self.clone(), kind, version, &call.query)))
             }
@@ -387,10 +387,6 @@ impl Network {
 
 /// The kind and version of a complete list.
 fn listed(call: &Call, answer: &Result<Answer, Refusal>) -> Option<(Kind, u64)> {
-    let Ok(Answer::Object(object)) = answer else { return None };
-    let target = Target::parse(&call.path)?;
-    let metadata = &object["metadata"];
-    let is_last = target.name.is_none() && metadata["continue"].as_str() == Some("");
-    let version = metadata["resourceVersion"].as_str()?.parse().ok()?;
-    is_last.then_some((target.kind, version))
+    let Ok(Answer::List { version, is_last: true, .. }) = answer else { return None };
+    Some((call.target.as_ref()?.kind, *version))
 }

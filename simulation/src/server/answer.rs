@@ -11,6 +11,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::{Value, json};
 
+use super::object;
+
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub type Response = http::Response<Body>;
 
@@ -46,15 +48,14 @@ impl Refusal {
 }
 
 #[must_use]
-pub fn object(code: u16, value: &Value) -> Response {
-    let bytes = serde_json::to_vec(value).unwrap_or_default();
-    let body = Full::new(Bytes::from(bytes)).map_err(|never: Infallible| match never {});
+pub fn text(code: u16, text: Bytes) -> Response {
+    let body = Full::new(text).map_err(|never: Infallible| match never {});
     response(code, body.boxed_unsync())
 }
 
 #[must_use]
 pub fn refused(refusal: &Refusal) -> Response {
-    object(refusal.code, &refusal.status())
+    text(refusal.code, object::json(&refusal.status()))
 }
 
 /// The lines of a watch.

@@ -38,6 +38,12 @@ impl Kind {
         TracingPolicyNamespaced,
     ];
 
+    /// What the operator watches.
+    pub const WATCHED: [Self; 6] = [Node, Report, Policy, Profile, DaemonSet, TracingPolicy];
+
+    /// What the operator writes, Nodes twice as often.
+    pub const WRITTEN: [Self; 4] = [Node, Node, Policy, DaemonSet];
+
     const fn names(self) -> Names {
         const OURS: &str = "/apis/lsmready.io/v1alpha1";
         const OUR_VERSION: &str = "lsmready.io/v1alpha1";

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod kind;
+pub mod object;
 pub mod patch;
 pub mod requests;
 #[cfg(test)]
@@ -13,7 +14,6 @@ mod tests;
 pub mod trace;
 pub mod watch;
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use self::kind::Kind;
+use self::object::Object;
 use self::trace::Trace;
 use crate::clock;
 
@@ -54,20 +55,16 @@ pub struct Change {
     pub at: Duration,
     pub type_: ChangeType,
     pub key: Key,
-    pub object: Arc<Value>,
-    /// The line of a watch. Made when the first watch sends it.
-    line: OnceCell<Bytes>,
+    pub object: Arc<Object>,
 }
 
 impl Change {
     /// The line of a watch.
     #[must_use]
     pub fn line(&self) -> Bytes {
-        let line = || {
-            let object = serde_json::to_string(&*self.object).unwrap_or_default();
-            format!("{{\"type\":\"{}\",\"object\":{object}}}\n", self.type_.as_str()).into()
-        };
-        self.line.get_or_init(line).clone()
+        let (type_, object) = (self.type_.as_str(), self.object.json());
+        let begin = format!("{{\"type\":\"{type_}\",\"object\":");
+        [begin.as_bytes(), &object, b"}\n"].concat().into()
     }
 }
 
@@ -92,7 +89,7 @@ pub struct Loss {
 /// Everything that the API server keeps.
 #[derive(Debug, Default)]
 pub struct Server {
-    objects: [BTreeMap<Key, Arc<Value>>; Kind::ALL.len()],
+    objects: [BTreeMap<Key, Arc<Object>>; Kind::ALL.len()],
     log: [Vec<Change>; Kind::ALL.len()],
     version: u64,
     uids: u64,
@@ -106,6 +103,10 @@ pub struct Server {
     pub refused_evictions: BTreeSet<String>,
     /// The process that took or renewed the Lease last.
     pub leader: Option<usize>,
+    /// When the Lease was renewed or taken last.
+    pub lease_renewed: Option<Duration>,
+    /// Our labels that say ready, as the operator left them: by UID, with the boot.
+    pub ours_ready: BTreeMap<String, (String, BTreeSet<String>)>,
     /// The Nodes that the operator shows ready, by UID.
     pub shown_ready: BTreeMap<String, Shown>,
     /// Nodes that lost ready in that boot, by the operator's writes.
@@ -124,23 +125,35 @@ impl Server {
         self.version
     }
 
+    /// Differs where anything differs that the model looks at.
+    #[must_use]
+    pub fn state(&self) -> (u64, bool, usize) {
+        (self.version, self.has_tracing_policies, self.refused_evictions.len())
+    }
+
+    /// The version of the last change of that kind.
+    #[must_use]
+    pub fn version_of(&self, kind: Kind) -> u64 {
+        self.log(kind).last().map_or(0, |change| change.version)
+    }
+
     /// Wakes the watches of that kind.
     fn changed(&self, kind: Kind) -> Arc<Notify> {
         self.changed[kind.index()].clone()
     }
 
     #[must_use]
-    pub fn get(&self, kind: Kind, key: &Key) -> Option<&Arc<Value>> {
+    pub fn get(&self, kind: Kind, key: &Key) -> Option<&Arc<Object>> {
         self.objects[kind.index()].get(key)
     }
 
     /// An object that has no namespace.
     #[must_use]
-    pub fn named(&self, kind: Kind, name: &str) -> Option<&Arc<Value>> {
+    pub fn named(&self, kind: Kind, name: &str) -> Option<&Arc<Object>> {
         self.get(kind, &(String::new(), name.to_owned()))
     }
 
-    pub fn all(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+    pub fn all(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Arc<Object>)> {
         self.objects[kind.index()].iter()
     }
 
@@ -152,7 +165,7 @@ impl Server {
     /// The versions of an object that existed at or after that version of the server: what a
     /// process may still believe that was told everything up to it. None: it did not exist.
     #[must_use]
-    pub fn versions_since(&self, kind: Kind, key: &Key, version: u64) -> Vec<Option<Arc<Value>>> {
+    pub fn versions_since(&self, kind: Kind, key: &Key, version: u64) -> Vec<Option<Arc<Object>>> {
         let mut versions = vec![None];
         for change in self.log(kind).iter().filter(|change| change.key == *key) {
             if change.version <= version {
@@ -218,10 +231,10 @@ impl Server {
         &mut self,
         kind: Kind,
         key: &Key,
-        before: &Arc<Value>,
+        before: &Arc<Object>,
         mut after: Value,
-    ) -> Arc<Value> {
-        if **before == after {
+    ) -> Arc<Object> {
+        if ***before == after {
             return before.clone();
         }
         if before.get("spec") != after.get("spec") && kind != Kind::Node {
@@ -241,10 +254,16 @@ impl Server {
         }
     }
 
-    fn commit(&mut self, kind: Kind, key: Key, type_: ChangeType, mut object: Value) -> Arc<Value> {
+    fn commit(
+        &mut self,
+        kind: Kind,
+        key: Key,
+        type_: ChangeType,
+        mut object: Value,
+    ) -> Arc<Object> {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        let object = Arc::new(object);
+        let object = Arc::new(Object::new(object));
         let objects = &mut self.objects[kind.index()];
         if type_ == ChangeType::Deleted {
             objects.remove(&key);
@@ -252,8 +271,7 @@ impl Server {
             objects.insert(key.clone(), object.clone());
         }
         let (version, at) = (self.version, clock::elapsed());
-        let (object_of, line) = (object.clone(), OnceCell::new());
-        let change = Change { version, at, type_, key, object: object_of, line };
+        let change = Change { version, at, type_, key, object: object.clone() };
         self.log[kind.index()].push(change);
         self.changed[kind.index()].notify_waiters();
         object

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Method;
 use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
 use super::kind::{Kind, Target};
+use super::object::{self, Object};
 use super::patch::{self, Applied};
 use super::{ChangeType, Key, Server, key_of};
 use crate::clock;
@@ -22,6 +24,8 @@ use crate::clock;
 pub struct Call {
     pub method: Method,
     pub path: String,
+    /// Nothing for discovery, and for what is not modelled.
+    pub target: Option<Target>,
     pub query: BTreeMap<String, String>,
     pub content_type: String,
     pub body: Value,
@@ -30,8 +34,14 @@ pub struct Call {
 /// What becomes of a request.
 #[derive(Debug)]
 pub enum Answer {
-    Object(Value),
-    Created(Value),
+    Object(Bytes),
+    Created(Bytes),
+    /// A page of the objects at that version, and whether it is the last.
+    List {
+        text: Bytes,
+        version: u64,
+        is_last: bool,
+    },
     Watch(Kind, u64),
 }
 
@@ -39,8 +49,8 @@ pub enum Answer {
 #[derive(Clone, Debug)]
 pub struct Written {
     pub target: Target,
-    pub before: Option<Arc<Value>>,
-    pub after: Option<Arc<Value>>,
+    pub before: Option<Arc<Object>>,
+    pub after: Option<Arc<Object>>,
     /// The request named the version that it is about.
     pub has_version: bool,
 }
@@ -86,6 +96,7 @@ pub async fn read(request: http::Request<Body>) -> io::Result<Call> {
     Ok(Call {
         method: parts.method,
         path: parts.uri.path().to_owned(),
+        target: Target::parse(parts.uri.path()),
         query,
         content_type: content_type.to_owned(),
         body,
@@ -96,10 +107,11 @@ impl Server {
     /// Answers a request. A committed write is returned too.
     pub fn handle(&mut self, call: &Call) -> (Result<Answer>, Option<Written>) {
         if let Some(answer) = self.discovery(&call.path) {
-            return (answer.map(Answer::Object), None);
+            return (answer.map(|answer| Answer::Object(object::json(&answer))), None);
         }
-        let target = Target::parse(&call.path)
-            .filter(|target| self.has_tracing_policies || !target.kind.is_tracing_policy());
+        let target = call.target.clone();
+        let target =
+            target.filter(|target| self.has_tracing_policies || !target.kind.is_tracing_policy());
         let Some(target) = target else {
             if !call.path.contains("/cilium.io/") {
                 self.fail(|| format!("not modelled: {} {}", call.method, call.path));
@@ -125,7 +137,7 @@ impl Server {
         if let Some(name) = &target.name {
             let key = (target.namespace.clone(), name.clone());
             let object = self.get(target.kind, &key).ok_or_else(|| Refusal::not_found(name))?;
-            return Ok(Answer::Object(Value::clone(object)));
+            return Ok(Answer::Object(object.json()));
         }
         let asked = call.query.get("resourceVersion").and_then(|version| version.parse().ok());
         if call.is_watch() {
@@ -154,20 +166,22 @@ impl Server {
         let in_scope = |key: &Key| target.namespace.is_empty() || key.0 == target.namespace;
         let all = self.at(target.kind, version);
         let all: Vec<_> = all.into_iter().filter(|(key, _)| in_scope(key)).collect();
-        let page: Vec<&Value> = all.iter().skip(begin).take(limit).map(|(_, it)| &**it).collect();
+        let page: Vec<Bytes> =
+            all.iter().skip(begin).take(limit).map(|(_, it)| it.json()).collect();
         let next = begin + page.len();
-        let token = if next < all.len() { format!("{next}-{version}") } else { String::new() };
-        let kind = target.kind;
-        Ok(Answer::Object(json!({
-            "apiVersion": kind.api_version(), "kind": format!("{}List", kind.name()),
-            "metadata": {"resourceVersion": version.to_string(), "continue": token},
-            "items": page,
-        })))
+        let is_last = next >= all.len();
+        let token = if is_last { String::new() } else { format!("{next}-{version}") };
+        let (api_version, kind) = (target.kind.api_version(), target.kind.name());
+        let begin = format!(r#"{{"apiVersion":"{api_version}","kind":"{kind}List","metadata":"#);
+        let metadata = json!({"resourceVersion": version.to_string(), "continue": token});
+        let items = page.join(&b","[..]);
+        let parts = [begin.as_bytes(), &object::json(&metadata), b",\"items\":[", &items, b"]}"];
+        Ok(Answer::List { text: parts.concat().into(), version, is_last })
     }
 
     /// The objects as they were at that version.
     #[must_use]
-    pub fn at(&self, kind: Kind, version: u64) -> BTreeMap<Key, Arc<Value>> {
+    pub fn at(&self, kind: Kind, version: u64) -> BTreeMap<Key, Arc<Object>> {
         if self.log(kind).last().is_none_or(|last| last.version <= version) {
             return self.objects[kind.index()].clone();
         }
@@ -186,7 +200,7 @@ impl Server {
         call: &Call,
         target: &Target,
         key: &Key,
-        before: Option<&Arc<Value>>,
+        before: Option<&Arc<Object>>,
     ) -> Result<Answer> {
         let subresource = target.subresource.as_deref();
         match (&call.method, target.kind, subresource) {
@@ -194,11 +208,12 @@ impl Server {
             (&Method::POST, Kind::Pod, Some("eviction")) => {
                 let pod = precondition(call, key, before)?.clone();
                 self.remove(Kind::Pod, &key_of(&pod));
-                Ok(Answer::Created(json!({"kind": "Status", "apiVersion": "v1",
-                    "status": "Success", "code": 201})))
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Success",
+                    "code": 201});
+                Ok(Answer::Created(object::json(&status)))
             }
             (&Method::DELETE, Kind::Profile, None) => {
-                let object = Value::clone(precondition(call, key, before)?);
+                let object = precondition(call, key, before)?.json();
                 self.remove(target.kind, key);
                 Ok(Answer::Object(object))
             }
@@ -206,15 +221,15 @@ impl Server {
                 let before = precondition(call, key, before)?.clone();
                 let mut after = call.body.clone();
                 after["metadata"] = before["metadata"].clone();
-                Ok(Answer::Object(Value::clone(&self.replace(Kind::Lease, key, &before, after))))
+                Ok(Answer::Object(self.replace(Kind::Lease, key, &before, after).json()))
             }
             (&Method::PATCH, _, _) => {
                 let before = precondition(call, key, before)?.clone();
                 let after = self.patched(call, target, &before)?;
                 if call.query.contains_key("dryRun") {
-                    return Ok(Answer::Object(after));
+                    return Ok(Answer::Object(object::json(&after)));
                 }
-                Ok(Answer::Object(Value::clone(&self.replace(target.kind, key, &before, after))))
+                Ok(Answer::Object(self.replace(target.kind, key, &before, after).json()))
             }
             _ => self.not_modelled(call, "the verb"),
         }
@@ -224,7 +239,7 @@ impl Server {
         &mut self,
         call: &Call,
         target: &Target,
-        before: Option<&Arc<Value>>,
+        before: Option<&Arc<Object>>,
     ) -> Result<Answer> {
         if before.is_some() {
             return Err(Refusal::new(409, "AlreadyExists", "it exists already"));
@@ -234,10 +249,10 @@ impl Server {
         let key = key_of(&object);
         self.put(target.kind, object);
         let created = self.get(target.kind, &key).ok_or_else(|| Refusal::not_found(&key.1))?;
-        Ok(Answer::Created(Value::clone(created)))
+        Ok(Answer::Created(created.json()))
     }
 
-    fn patched(&mut self, call: &Call, target: &Target, before: &Arc<Value>) -> Result<Value> {
+    fn patched(&mut self, call: &Call, target: &Target, before: &Arc<Object>) -> Result<Value> {
         let mut after = Value::clone(before);
         let (body, type_) = (&call.body, call.content_type.as_str());
         match (target.kind, target.subresource.as_deref(), type_) {
@@ -330,8 +345,8 @@ impl Server {
 fn precondition<'a>(
     call: &Call,
     key: &Key,
-    before: Option<&'a Arc<Value>>,
-) -> Result<&'a Arc<Value>> {
+    before: Option<&'a Arc<Object>>,
+) -> Result<&'a Arc<Object>> {
     let before = before.ok_or_else(|| match call.precondition("uid") {
         Some(_) if call.content_type.contains("apply") => {
             Refusal::conflict("uid mismatch: no existing object was found")

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::Server;
-use super::kind::Kind;
+use super::kind::{Kind, Target};
 use super::requests::{Answer, Call};
 use crate::objects;
 use crate::step::Tetragon;
@@ -16,8 +16,9 @@ const MERGE: &str = "application/merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 
 fn call(method: Method, path: &str, content_type: &str, body: Value) -> Call {
+    let (target, query) = (Target::parse(path), BTreeMap::new());
     let (path, content_type) = (path.to_owned(), content_type.to_owned());
-    Call { method, path, query: BTreeMap::new(), content_type, body }
+    Call { method, path, target, query, content_type, body }
 }
 
 fn with_node() -> Server {
@@ -77,13 +78,15 @@ fn a_list_has_pages_of_one_version() {
         list.query = [("limit", "500"), ("continue", token.as_str())]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into();
-        let Ok(Answer::Object(page)) = server.handle(&list).0 else { break };
+        let Ok(Answer::List { text, is_last, .. }) = server.handle(&list).0 else { break };
+        let page: Value = serde_json::from_slice(&text).unwrap_or_default();
         let items = page["items"].as_array().cloned().unwrap_or_default();
         names.extend(items.iter().map(|node| node["metadata"]["name"].clone()));
         page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut token);
         // What changes between two pages is not in the list.
         server.remove(Kind::Node, &(String::new(), "n4".to_owned()));
-        if token.is_empty() {
+        assert_eq!(token.is_empty(), is_last);
+        if is_last {
             break;
         }
     }
@@ -131,7 +134,8 @@ fn the_versions_that_a_process_may_believe_begin_with_what_it_was_told() {
     server.remove(Kind::Node, &key);
     let boots = |version| {
         let versions = server.versions_since(Kind::Node, &key, version).into_iter();
-        let boot = |node: std::sync::Arc<Value>| crate::model::boot(&node).to_owned();
+        let boot =
+            |node: std::sync::Arc<super::object::Object>| crate::model::boot(&node).to_owned();
         versions.map(|node| node.map_or_else(|| "none".to_owned(), boot)).collect::<Vec<_>>()
     };
     assert_eq!(boots(0), ["none", "boot-1", "boot-2", "boot-3", "none"]);

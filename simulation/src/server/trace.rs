@@ -4,7 +4,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::Server;
-use super::kind::{Kind, Target};
+use super::kind::Kind;
 use super::requests::{Call, stamp};
 
 /// More than any history needs.
@@ -42,7 +42,7 @@ impl Server {
         let (version, trace) = (self.version(), &mut self.trace);
         trace.requests += 1;
         let is_runaway = trace.requests > MOST_REQUESTS;
-        let kind = Target::parse(&call.path).map(|target| target.kind);
+        let kind = call.target.as_ref().map(|target| target.kind);
         // The name of an Event has the machine's time in it.
         let path = if kind == Some(Kind::Event) { "events" } else { &call.path };
         (stamp(), process, call.method.as_str(), path, code, version).hash(&mut trace.hasher);

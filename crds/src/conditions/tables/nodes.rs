@@ -110,8 +110,8 @@ pub(super) const CHANGES_HELD: &[Row] = &[
     ),
     row(
         R::BreakerReleased,
-        "a policy has the annotation `lsmready.io/breaker: release`, so no change is held. The \
-         condition is False",
+        "a policy, or the operator's Lease, has the annotation `lsmready.io/breaker: release`, so \
+         no change is held. The condition is False",
         "remove the annotation that the message names when the nodes are as you want them",
     ),
 ];

@@ -16,7 +16,7 @@ struct Key {
 
 /// Keys of labels, taints and annotations.
 pub fn keys() -> String {
-    let rows = node_keys().into_iter().chain(daemon_set_keys()).chain([policy_key()]);
+    let rows = node_keys().into_iter().chain(daemon_set_keys()).chain(breaker_keys());
     let rows = rows.map(|key| [key.on, &key.keys, key.values, key.meaning].map(str::to_owned));
     let prefix = format!(
         "\nEvery label of a Node begins with `{}`. NodeRestriction forbids kubelets to set labels \
@@ -68,13 +68,21 @@ fn daemon_set_keys() -> [Key; 2] {
     ]
 }
 
-fn policy_key() -> Key {
-    Key {
-        on: "annotation of any LsmPolicy",
-        keys: code(names::BREAKER_ANNOTATION),
-        values: "`release`",
-        meaning: "the circuit breaker holds no changes of nodes",
-    }
+fn breaker_keys() -> [Key; 2] {
+    [
+        Key {
+            on: "annotation of any LsmPolicy, or of the operator's Lease",
+            keys: code(names::BREAKER_ANNOTATION),
+            values: "`release`",
+            meaning: "the circuit breaker holds no changes of nodes",
+        },
+        Key {
+            on: "annotation of the operator's Lease",
+            keys: code(names::BREAKER_OPEN_ANNOTATION),
+            values: "text",
+            meaning: "the circuit breaker is open: since when, what is held, and why",
+        },
+    ]
 }
 
 /// The volume, its path, and who writes.

@@ -7,7 +7,7 @@ use lsm_ready_crds::reason::Reason;
 use super::bar::bar;
 use crate::fleet::{Fleet, NodeRow};
 use crate::report::markup::Markup;
-use crate::report::summary::{Group, Summary, Tally};
+use crate::report::summary::{Group, Summary, Tally, has_names};
 
 /// Groups in one picture. The smaller ones are one line.
 const GROUPS: usize = 12;
@@ -132,8 +132,13 @@ fn explanation(part: &mut Markup, group: &Group) {
 
 pub fn groups<'a>(part: &'a mut Markup, summary: &Summary) -> &'a mut Markup {
     picture(part, &Picture { title: "Kernel", filter: "#kernel=", groups: &summary.kernels });
-    picture(part, &Picture { title: "Pool", filter: "#pool=", groups: &summary.pools });
-    picture(part, &Picture { title: "Zone", filter: "#zone=", groups: &summary.zones })
+    if has_names(&summary.pools) {
+        picture(part, &Picture { title: "Pool", filter: "#pool=", groups: &summary.pools });
+    }
+    if has_names(&summary.zones) {
+        picture(part, &Picture { title: "Zone", filter: "#zone=", groups: &summary.zones });
+    }
+    part
 }
 
 struct Picture<'a> {

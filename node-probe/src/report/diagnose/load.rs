@@ -129,9 +129,9 @@ fn refused(failure: &Failure, result: &CanaryResult, facts: &Facts) -> Stop {
 /// The kernel refused the program before the verifier saw it.
 fn program_refused(detail: &str, result: &CanaryResult, facts: &Facts) -> Stop {
     let others = match &result.plain_load {
-        Some(Ok(())) => "The kernel accepts other programs (a socket filter).",
-        Some(Err(_)) => "The kernel refuses other programs (a socket filter) too.",
-        None => "Other programs were not tried.",
+        Some(Ok(())) => "The kernel accepts other programs (a socket filter)",
+        Some(Err(_)) => "The kernel refuses other programs (a socket filter) too",
+        None => "Other programs were not tried",
     };
     let process =
         "This process holds CAP_BPF and CAP_PERFMON, and no seccomp filter is in the way.";

@@ -165,7 +165,8 @@ impl Machine {
         open_since: Option<Timestamp>,
         now: Timestamp,
     ) {
-        self.open_since = open_since;
+        // A time in the future would forget losses.
+        self.open_since = open_since.map(|since| since.min(now));
         for (node, state) in nodes {
             self.replace(&node, state);
         }
@@ -245,6 +246,11 @@ impl Machine {
         self.open_since.is_some() || !self.open_versions.is_empty()
     }
 
+    /// Since when the breaker is open for all nodes.
+    pub const fn open_since(&self) -> Option<Timestamp> {
+        self.open_since
+    }
+
     /// How many nodes lose ready now, by reason. A reason stays with 0.
     pub const fn reasons(&self) -> &BTreeMap<&'static str, usize> {
         &self.reasons
@@ -306,7 +312,11 @@ impl Machine {
         while self.window.first().is_some_and(|(at, _)| *at < first) {
             self.window.pop_first();
         }
-        // A time in the future comes from another clock. It must not count for ever.
+        // A time in the future comes from another clock. It must not count for ever. While the
+        // breaker is open, every loss counts anyway, and a clock that is set back must not close it.
+        if self.open_since.is_some() {
+            return;
+        }
         let last = now.saturating_add(WINDOW).unwrap_or(now);
         while self.window.last().is_some_and(|(at, _)| *at > last) {
             self.window.pop_last();

@@ -163,6 +163,21 @@ fn a_clock_that_jumps_forgets_losses_but_never_counts_them_for_ever() {
     assert_eq!(machine.losses().nodes, 0, "these losses are in the future");
 }
 
+#[test]
+fn a_clock_that_is_set_back_does_not_close_the_breaker() {
+    let mut machine = fleet(100);
+    assert_eq!(lose(&mut machine, 0..40, 3600), 30);
+    for second in [0, 1800, 7200] {
+        assert!(machine.observe("35", losing(), at(second)).is_held, "at {second} s");
+    }
+    // The same for a new process whose clock is behind that of the last one.
+    let state = |node: usize| if node < 30 { lost(3600) } else { losing() };
+    let mut machine = Machine::new(Limit::default());
+    let nodes: Vec<_> = (0..40).map(|node| (node.to_string(), state(node))).collect();
+    machine.restore(nodes, Some(at(3600)), at(0));
+    assert!(machine.observe("35", losing(), at(1)).is_held);
+}
+
 /// What happens to a node of the property below.
 #[derive(Clone, Debug)]
 enum Happens {

@@ -14,6 +14,7 @@ use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, LsmPolicySpec, State};
 use serde_json::{Value, json};
 
 use crate::breaker::decide::{Limit, Machine};
+use crate::breaker::memory::Memory;
 use crate::node::judge::judge;
 use crate::node::plan::{Moves, plan};
 use crate::node::required::AllRequired;
@@ -27,6 +28,7 @@ pub struct Fleet {
     pub policies: Vec<Arc<LsmPolicy>>,
     pub tracing_policies: Snapshot,
     pub machine: Machine,
+    pub memory: Memory,
     pub now: Timestamp,
     random: fastrand::Rng,
 }
@@ -68,6 +70,7 @@ impl Fleet {
             policies: Vec::new(),
             tracing_policies: Snapshot::default(),
             machine: Machine::new(Limit::default()),
+            memory: Memory::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             random: fastrand::Rng::with_seed(u64::try_from(count).unwrap()),
         };
@@ -80,8 +83,18 @@ impl Fleet {
 
     /// Replaces the policy. It counts as one that has reached every node.
     pub fn set_policy(&mut self, spec: &Value) {
+        self.policies.clear();
+        self.add_policy("enforce", spec);
+    }
+
+    pub fn add_policy(&mut self, name: &str, spec: &Value) {
         let spec: LsmPolicySpec = serde_json::from_value(spec.clone()).unwrap();
-        self.policies = vec![Arc::new(LsmPolicy::new("enforce", spec))];
+        self.policies.push(Arc::new(LsmPolicy::new(name, spec)));
+    }
+
+    pub fn reboot(&mut self, name: &str, boot: &str) {
+        let status = self.nodes.get_mut(name).unwrap().status.as_mut().unwrap();
+        boot.clone_into(&mut status.node_info.as_mut().unwrap().boot_id);
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -107,10 +120,11 @@ impl Fleet {
             let facts = self.facts(name);
             let labels = labels_for_selecting(node, facts.report.is_some());
             let judged = judge(node, &labels, facts, &required.policies, self.now).unwrap();
-            (node.uid().unwrap(), judged.state())
+            (node.uid().unwrap(), judged.state(self.now))
         });
         let states: Vec<_> = states.collect();
         self.machine = Machine::new(Limit::default());
+        self.memory = Memory::default();
         self.machine.restore(states, open_since, self.now);
     }
 
@@ -128,20 +142,28 @@ impl Fleet {
     pub fn reconcile(&mut self, name: &str) {
         let required = AllRequired::of(&self.policies, &self.tracing_policies);
         let mut machine = std::mem::take(&mut self.machine);
+        let mut memory = std::mem::take(&mut self.memory);
         let node = &self.nodes[name];
+        let uid = node.uid().unwrap();
         let facts = self.facts(name);
         let labels = labels_for_selecting(node, facts.report.is_some());
         let judged = judge(node, &labels, facts, &required.policies, self.now).unwrap();
-        let is_held = machine.observe(&node.uid().unwrap(), judged.state(), self.now).is_held;
-        let plan = plan(node, &judged, &Moves { is_held, may_taint: &|_| true }, self.now);
+        let is_held =
+            machine.observe(&uid, memory.state(&uid, &judged, self.now), self.now).is_held;
+        let remembered = memory.loss(&uid, judged.boot);
+        let plan =
+            plan(node, &judged, &Moves { is_held, remembered, may_taint: &|_| true }, self.now);
         let written = crate::node::plan::applied(node, &plan);
         self.nodes.insert(name.to_owned(), written);
         self.machine = machine;
+        self.memory = memory;
     }
 
     fn facts(&self, name: &str) -> Facts<'_> {
         let boot_id = crate::watch::store::boot_id(&self.nodes[name]);
-        Facts { boot_id, report: self.reports.get(name), profile: self.profile.as_ref() }
+        let report = self.reports.get(name);
+        let names_it = report.is_some_and(|report| report.hook_profile.is_some());
+        Facts { boot_id, report, profile: self.profile.as_ref().filter(|_| names_it) }
     }
 
     fn count(&self, is: impl Fn(&Node) -> bool) -> usize {

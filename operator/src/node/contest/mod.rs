@@ -22,6 +22,7 @@ use lsm_ready_crds::names::{NODE_LABEL_PREFIX, TAINT_KEYS};
 use parking_lot::Mutex;
 
 use crate::context::backoff::doubled;
+use crate::node::header;
 use crate::node::judge::condition;
 use crate::node::plan::Plan;
 
@@ -180,8 +181,12 @@ fn hash(node: &Node, plan: &Plan) -> u64 {
     let mut taints: Vec<_> = taints.filter(is_ours).map(|t| (&t.key, &t.effect)).collect();
     taints.sort_unstable();
     taints.hash(&mut hasher);
-    let condition = plan.condition.as_ref().or_else(|| condition(node));
-    condition.map(|c| (&c.status, &c.reason, &c.message)).hash(&mut hasher);
+    if let Some(condition) = plan.condition.as_ref().or_else(|| condition(node)) {
+        (&condition.status, &condition.reason).hash(&mut hasher);
+        // A loss that somebody claims again and again has another time each time.
+        let message = condition.message.as_deref().unwrap_or_default();
+        header::without_time(message).for_each(|part| part.hash(&mut hasher));
+    }
     hasher.finish()
 }
 

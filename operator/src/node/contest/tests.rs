@@ -53,6 +53,27 @@ fn fought(seconds: i64) -> (Vec<i64>, usize) {
     (writes, events)
 }
 
+/// A kubelet claims again and again that its node was ready in this boot. Each correction is a loss
+/// with another time.
+#[test]
+fn a_loss_that_is_claimed_again_and_again_is_met_with_waits() {
+    let contests = Contests::default();
+    let ours = |second: i64| format!("boot b, lost ready at {}: why", at(second));
+    let (mut writes, mut version) = (0, 1);
+    wrote(&contests, &node(version, "false", &ours(0)), at(0));
+    for second in 0..60 {
+        version += 1;
+        let theirs = node(version, "false", "boot b: a lie");
+        let answer = contests.look(&theirs, &plan("false", &ours(second)), at(second));
+        if answer.wait.is_none() {
+            version += 1;
+            wrote(&contests, &node(version, "false", &ours(second)), at(second));
+            writes += 1;
+        }
+    }
+    assert!(writes <= 7, "{writes} writes in a minute");
+}
+
 #[test]
 fn a_clock_that_is_set_back_makes_no_wait_longer() {
     let contests = Contests::default();

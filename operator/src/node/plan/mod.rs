@@ -3,9 +3,10 @@
 //! In: the Node, what was found out about it ([`Judged`]), what may move, and the time. Out: the
 //! labels, taints and condition that differ from the wanted ones.
 //!
-//! While the Node is held, what is shown stays: a label that is there changes only to ready, no
-//! taint is added, and the condition changes only to True. Labels and taints of policies that are
-//! gone are removed all the same.
+//! While the Node is held, what it is shown ready for stays: these labels, no taint of these
+//! policies, and the condition. What others wrote is corrected all the same: a label that the
+//! condition does not confirm, and a taint that is missing ([`judge`] says what is believed).
+//! Labels and taints of policies that are gone are removed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,8 +22,8 @@ use lsm_ready_crds::policy::{TaintEffect, TaintKey};
 use lsm_ready_crds::selection::{LINUX, Labels, OS_LABEL};
 use lsm_ready_crds::{ConditionReason, State};
 
-use crate::node::header::{Header, PastLoss};
-use crate::node::judge::{self, Freshness, Judged, Loss, PolicyVerdict};
+use crate::node::header::{Header, PastLoss, Says};
+use crate::node::judge::{self, Freshness, Judged, Loss, PolicyVerdict, READY};
 
 /// What has to change. Empty where everything is as wanted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,12 +79,14 @@ impl Plan {
 pub struct Moves<'a> {
     /// The circuit breaker holds what the Node shows.
     pub is_held: bool,
+    /// A loss of LSM BPF in this boot that this process saw.
+    pub remembered: Option<PastLoss>,
     /// Whether the taint of a policy that is new or was changed may be added now.
     pub may_taint: &'a dyn Fn(&PolicyVerdict<'_>) -> bool,
 }
 
 pub fn plan(node: &Node, judged: &Judged<'_>, moves: &Moves<'_>, now: Timestamp) -> Plan {
-    let wanted = wanted_labels(node.labels(), judged, moves);
+    let wanted = wanted_labels(judged, moves);
     Plan {
         labels: label_changes(node.labels(), &wanted),
         taints: taint_changes(node, &wanted_taints(node, judged, moves)),
@@ -101,33 +104,72 @@ pub fn without_ours(node: &Node) -> Plan {
     }
 }
 
+/// The values of a policy's label, for the states Ready, NotReady and Unknown.
+const POLICY_VALUES: [&str; 3] = [READY, "not-ready", "unknown"];
+
 /// The value of a policy's label.
 pub const fn policy_value(state: State) -> &'static str {
+    value(POLICY_VALUES, state)
+}
+
+const fn value([ready, not_ready, unknown]: [&'static str; 3], state: State) -> &'static str {
     match state {
-        State::Ready => "ready",
-        State::NotReady => "not-ready",
-        State::Unknown => "unknown",
+        State::Ready => ready,
+        State::NotReady => not_ready,
+        State::Unknown => unknown,
     }
 }
 
-fn wanted_labels(present: &Labels, judged: &Judged<'_>, moves: &Moves<'_>) -> Labels {
-    let bpf = match judged.bpf.state {
-        State::Ready => "true",
-        State::NotReady => "false",
-        State::Unknown => "unknown",
-    };
-    let of_policies = judged.policies.iter().map(|policy| {
-        let state = policy.verdict.state;
-        (policy.label(), state, policy_value(state))
+fn wanted_labels(judged: &Judged<'_>, moves: &Moves<'_>) -> Labels {
+    let of_policies = judged.policies.iter().map(|policy| Label {
+        key: policy.label(),
+        state: policy.verdict.state,
+        values: POLICY_VALUES,
+        is_shown: judged.shown_for(policy) == Says::Ready,
     });
-    of_policies
-        .chain([(BPF_LABEL.to_owned(), judged.bpf.state, bpf)])
-        .map(|(key, state, value)| {
-            let held = present.get(&key).filter(|_| moves.is_held && state != State::Ready);
-            let value = held.cloned().unwrap_or_else(|| value.to_owned());
-            (key, value)
-        })
-        .collect()
+    let of_bpf = Label {
+        key: BPF_LABEL.to_owned(),
+        state: judged.bpf.state,
+        values: ["true", "false", "unknown"],
+        is_shown: judged.is_bpf_shown(),
+    };
+    let wanted = |label: Label| {
+        let held = judged.present.get(&label.key).filter(|_| moves.is_held);
+        let held = held.and_then(|present| label.held(present));
+        let wanted = held.unwrap_or_else(|| value(label.values, label.state));
+        (label.key, wanted.to_owned())
+    };
+    of_policies.chain([of_bpf]).map(wanted).collect()
+}
+
+/// A label of ours.
+struct Label {
+    key: String,
+    state: State,
+    /// For the states Ready, NotReady and Unknown.
+    values: [&'static str; 3],
+    /// The condition confirms that the Node is ready.
+    is_shown: bool,
+}
+
+impl Label {
+    /// The present value, where it may stay.
+    fn held(&self, present: &str) -> Option<&'static str> {
+        let [ready, ..] = self.values;
+        let known = self.values.into_iter().find(|value| *value == present)?;
+        (self.state != State::Ready && (known != ready || self.is_shown)).then_some(known)
+    }
+}
+
+/// What the Node will show for a policy.
+fn says(judged: &Judged<'_>, policy: &PolicyVerdict<'_>, moves: &Moves<'_>) -> Says {
+    if policy.is_ready() {
+        Says::Ready
+    } else if moves.is_held {
+        judged.shown_for(policy)
+    } else {
+        Says::NotReady
+    }
 }
 
 /// The labels with our prefix that differ from the wanted ones.
@@ -155,7 +197,13 @@ fn wanted_taints(
         let Some(taint) = &unready.required.policy.spec.taint else {
             continue;
         };
-        let may_add = !moves.is_held && (moves.may_taint)(unready);
+        let may_add = match says(judged, unready, moves) {
+            // It is held. A taint of this policy is not ours.
+            Says::Ready => continue,
+            // Its verdict may be part of what is held.
+            Says::NotJudged => false,
+            Says::NotReady => (moves.may_taint)(unready),
+        };
         let present = present_effect(node, taint.key);
         let stays = present.map(|effect| effect.min(taint.effect));
         let Some(effect) = Some(taint.effect).filter(|_| may_add).or(stays) else {
@@ -205,7 +253,7 @@ struct Wanted {
     message: String,
 }
 
-fn wanted_condition(judged: &Judged<'_>, is_held: bool, now: Timestamp) -> Wanted {
+fn wanted_condition(judged: &Judged<'_>, header: &Header) -> Wanted {
     let bpf = &judged.bpf;
     let mut reason = bpf.reason.clone();
     let mut silence = String::new();
@@ -224,15 +272,23 @@ fn wanted_condition(judged: &Judged<'_>, is_held: bool, now: Timestamp) -> Wante
         )
     });
     let os = os.unwrap_or_default();
-    let message = format!("{}{silence}{}{fix}{os}", header(judged, is_held, now), bpf.message);
+    let message = format!("{header}{silence}{}{fix}{os}", bpf.message);
     Wanted { status: bpf.state.condition_status(), reason, message }
 }
 
-/// What the Node says about itself from now on.
-fn header(judged: &Judged<'_>, is_held: bool, now: Timestamp) -> Header {
-    if let Some(shown) = judged.shown.as_ref().filter(|_| is_held) {
-        return shown.clone();
+/// What the Node says about itself from now on, under a condition that will be True or not.
+fn header(judged: &Judged<'_>, moves: &Moves<'_>, is_true: bool, now: Timestamp) -> Header {
+    let held = judged.shown.as_ref().filter(|_| moves.is_held);
+    let moved = || moved(judged, moves, now);
+    let mut header = held.map_or_else(moved, |shown| shown.clone().without_policies());
+    for policy in &judged.policies {
+        header.note(&policy.required.policy.name_any(), says(judged, policy, moves), is_true);
     }
+    header
+}
+
+/// The same for a Node that is not held, without policies.
+fn moved(judged: &Judged<'_>, moves: &Moves<'_>, now: Timestamp) -> Header {
     let past = judged.shown.as_ref().and_then(|shown| shown.loss.clone());
     let loss = match &judged.loss {
         Some(Loss { is_of_bpf, new_version, .. }) => Some(PastLoss {
@@ -240,9 +296,24 @@ fn header(judged: &Judged<'_>, is_held: bool, now: Timestamp) -> Header {
             is_of_bpf: *is_of_bpf,
             new_version: new_version.clone(),
         }),
-        None => past.filter(|_| !judged.has_recovered),
+        // What the condition tells may be somebody else's.
+        None => moves.remembered.clone().or_else(|| past.filter(|_| !judged.has_recovered)),
     };
-    Header { boot: judged.boot.to_owned(), version: judged.version.clone(), loss }
+    let (boot, version) = (judged.boot.to_owned(), judged.version.clone());
+    Header { boot, version, loss, ..Header::default() }
+}
+
+/// The condition as it is, with what it says about policies brought up to date. None where its
+/// status is not what its message tells of.
+fn held_condition(held: &NodeCondition, judged: &Judged<'_>, header: &Header) -> Option<Wanted> {
+    let status = ["False", "Unknown", "True"].into_iter().find(|status| held.status == *status)?;
+    let (_, text) = Header::split(held.message.as_deref()?, judged.boot)?;
+    let reason = held.reason.clone().unwrap_or_default();
+    (judged.is_true == (status == "True")).then(|| Wanted {
+        status,
+        reason,
+        message: format!("{header}{text}"),
+    })
 }
 
 /// Our NodeCondition, where it differs from the present one in more than its times.
@@ -252,13 +323,13 @@ fn condition_change(
     moves: &Moves<'_>,
     now: Timestamp,
 ) -> Option<NodeCondition> {
-    let wanted = wanted_condition(judged, moves.is_held, now);
     let present = judge::condition(node);
+    let is_ready = judged.bpf.state == State::Ready;
+    let held = present.filter(|_| moves.is_held && (judged.is_true || !is_ready));
+    let wanted = held
+        .and_then(|held| held_condition(held, judged, &header(judged, moves, judged.is_true, now)))
+        .unwrap_or_else(|| wanted_condition(judged, &header(judged, moves, is_ready, now)));
     let same_status = present.filter(|present| present.status == wanted.status);
-    let is_gain = judged.bpf.state == State::Ready && same_status.is_none();
-    if moves.is_held && present.is_some() && !is_gain {
-        return None;
-    }
     if same_status.is_some_and(|present| {
         present.reason.as_ref() == Some(&wanted.reason)
             && present.message.as_ref() == Some(&wanted.message)

@@ -6,8 +6,10 @@ use lsm_ready_crds::conditions::{CHANGES_HELD, Finding, TAINT_STAGED};
 use lsm_ready_crds::names::{BREAKER_ANNOTATION, BREAKER_RELEASE};
 use lsm_ready_crds::{ConditionReason, State};
 
+use crate::breaker::ReleasedBy;
 use crate::breaker::decide::{Holding, Limit, Losses};
 use crate::policy::spec_change::Stage;
+use crate::run::election::LEASE;
 
 /// What the circuit breaker does, for the status of every policy.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,30 +17,37 @@ pub struct Breaking {
     pub limit: Limit,
     /// What is held. None while the breaker is closed.
     pub holding: Option<Holding>,
-    /// Name of a policy by which a person releases held changes.
-    pub released_by: Option<String>,
+    /// Where a person releases held changes.
+    pub released_by: Option<ReleasedBy>,
 }
 
 impl Breaking {
     /// The condition, where something is held or released.
     pub fn finding(&self, policy: &str) -> Option<Finding> {
         if let Some(holding) = &self.holding {
-            let message = held_message(holding, self.limit, policy);
+            let how = format!("lsmpolicy {policy} {BREAKER_ANNOTATION}={BREAKER_RELEASE}");
+            let message = held_message(holding, self.limit, &how);
             let reason = ConditionReason::BreakerOpen;
             return Some(Finding::new(CHANGES_HELD, State::Ready, reason, message));
         }
-        let by = self.released_by.as_ref()?;
+        let (what, object) = match self.released_by.as_ref()? {
+            ReleasedBy::Policy(by) => (format!("LsmPolicy {by}"), format!("lsmpolicy {by}")),
+            ReleasedBy::Lease(namespace) => {
+                (format!("the Lease {LEASE}"), format!("-n {namespace} lease {LEASE}"))
+            }
+        };
         let message = format!(
-            "no change of a node is held, because LsmPolicy {by} has the annotation \
+            "no change of a node is held, because {what} has the annotation \
              {BREAKER_ANNOTATION}: {BREAKER_RELEASE}; when the nodes are as you want them, run: \
-             kubectl annotate lsmpolicy {by} {BREAKER_ANNOTATION}-"
+             kubectl annotate {object} {BREAKER_ANNOTATION}-"
         );
         let reason = ConditionReason::BreakerReleased;
         Some(Finding::new(CHANGES_HELD, State::NotReady, reason, message))
     }
 }
 
-fn held_message(holding: &Holding, limit: Limit, policy: &str) -> String {
+/// What is held and why. `how`: what to annotate to release it, as kubectl's arguments.
+pub fn held_message(holding: &Holding, limit: Limit, how: &str) -> String {
     let Holding { held, of_all, of_versions, reasons } = holding;
     let of_all = of_all.iter().map(|losses| format!("{} lost ready", count(*losses)));
     let of_versions = of_versions.iter().map(|(version, losses)| {
@@ -49,8 +58,7 @@ fn held_message(holding: &Holding, limit: Limit, policy: &str) -> String {
         "labels, taints and condition of {held} nodes keep their values, because {} without a \
          reboot (limit {} %, at least {} nodes). Reasons: {}. Look at the probes first: kubectl \
          get lsmnodes; kubectl logs -n lsm-ready-system daemonset/lsm-ready-probe. The nodes \
-         recover by themselves. If they really cannot deny any more, run: kubectl annotate \
-         lsmpolicy {policy} {BREAKER_ANNOTATION}={BREAKER_RELEASE}",
+         recover by themselves. If they really cannot deny any more, run: kubectl annotate {how}",
         why.join(", and "),
         limit.percent,
         limit.min_nodes,

@@ -22,6 +22,7 @@
 //!
 //! See `docs/adr/0028-a-lease-with-renewal.md`.
 
+pub mod notes;
 mod record;
 pub mod successor;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::{info, warn};
 
+use self::notes::Notes;
 use self::record::{Decision, Record};
 use crate::run::connection::Held;
 use crate::run::readiness::Readiness;
@@ -127,6 +129,7 @@ pub struct Setup {
     /// Says to the fence whether the Lease is held.
     pub held: Held,
     pub readiness: Readiness,
+    pub notes: Notes,
     /// The wall clock. It only fills `renewTime` and `acquireTime`, for people.
     pub now: fn() -> Timestamp,
 }
@@ -250,14 +253,21 @@ impl Election {
             Err(error) if error.code() == Some(404) => None,
             lease => Some(lease?),
         };
-        self.record.saw(lease, Instant::now());
+        self.saw(lease);
         Ok(())
+    }
+
+    fn saw(&mut self, lease: Option<DynamicObject>) {
+        self.setup.notes.saw(lease.as_ref());
+        self.record.saw(lease, Instant::now());
     }
 
     /// Takes or renews the Lease.
     async fn take(&mut self) -> Result<(), Error> {
         let sent = Instant::now();
-        self.write(self.record.mine((self.setup.now)())).await?;
+        let mut lease = self.record.mine((self.setup.now)());
+        self.setup.notes.write(&mut lease);
+        self.write(lease).await?;
         self.renewed = sent;
         self.setup.held.renewed(sent);
         Ok(())
@@ -277,7 +287,7 @@ impl Election {
             Some(404) if exists => Error::Changed,
             _ => error,
         })?;
-        self.record.saw(Some(written), Instant::now());
+        self.saw(Some(written));
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::{NODES, refused, server};
-use crate::server::{OPERATOR, call, create_node, done, enforced, unbound};
+use crate::server::{NAMESPACE, OPERATOR, call, create_node, done, enforced, unbound};
 
 fn events(namespace: &str) -> String {
     format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events")
@@ -19,6 +19,12 @@ fn event(controller: &str, regarding: &Value) -> Value {
 
 fn regarding(version: &str, kind: &str, namespace: Option<&str>) -> Value {
     json!({"apiVersion": version, "kind": kind, "name": "it", "namespace": namespace})
+}
+
+fn lease(name: &str) -> Value {
+    let mut lease = regarding("coordination.k8s.io/v1", "Lease", Some(NAMESPACE));
+    lease["name"] = json!(name);
+    lease
 }
 
 const OURS: &str = "lsmready.io/operator";
@@ -37,6 +43,7 @@ async fn the_operator_publishes_events_about_its_own_objects_only() {
         ("default", regarding("v1", "Node", None)),
         ("default", regarding("lsmready.io/v1alpha1", "LsmPolicy", None)),
         ("kube-system", regarding("apps/v1", "DaemonSet", Some("kube-system"))),
+        (NAMESPACE, lease("lsm-ready-operator")),
     ] {
         done(&operator, "POST", &events(namespace), &event(OURS, &about)).await;
         let part = "only Events of the reportingController lsmready.io/operator";
@@ -48,13 +55,15 @@ async fn the_operator_publishes_events_about_its_own_objects_only() {
         ("kube-system", regarding("v1", "Pod", Some("kube-system"))),
         ("kube-system", regarding("apps/v1", "Deployment", Some("kube-system"))),
         ("default", regarding("v1", "Namespace", None)),
+        (NAMESPACE, regarding("v1", "Pod", Some(NAMESPACE))),
+        (NAMESPACE, lease("another")),
     ] {
-        let part = "may publish Events only about DaemonSets and";
+        let part = "may publish Events only about DaemonSets,";
         refused(&operator, "POST", &events(namespace), &event(OURS, &about), part).await;
     }
     // Other namespaces need a RoleBinding.
-    let about = regarding("apps/v1", "DaemonSet", Some("lsm-ready-system"));
-    let answer = call(&operator, "POST", &events("lsm-ready-system"), &event(OURS, &about)).await;
+    let about = regarding("apps/v1", "DaemonSet", Some("kube-public"));
+    let answer = call(&operator, "POST", &events("kube-public"), &event(OURS, &about)).await;
     assert!(answer.is_forbidden_by_rbac(), "{answer:?}");
 }
 

@@ -41,6 +41,7 @@ const OPERATOR_IN_KUBE_SYSTEM: &[&str] = &[
 const OPERATOR_AT_HOME: &[&str] = &[
     "coordination.k8s.io/leases lsm-ready-operator: get update",
     "coordination.k8s.io/leases: create",
+    "events.k8s.io/events: create patch",
 ];
 const PROBE_EVERYWHERE: &[&str] = &[
     "/nodes: get",

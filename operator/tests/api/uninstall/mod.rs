@@ -317,6 +317,21 @@ async fn the_right_to_patch_daemon_sets_can_be_taken_away_alone() {
     scene.nothing_is_left("the right to patch went first").await;
 }
 
+/// Tools delete objects in an order of their own. If the rest follows some seconds after the right to
+/// patch, the mount is removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_uninstallation_that_begins_with_the_right_to_patch_leaves_no_mount() {
+    let scene = Scene::new().await;
+    scene.install().await;
+    let operator = scene.work().await;
+    let patching = ["clusterrolebinding/lsm-ready-patching", "clusterrole/lsm-ready-patching"];
+    scene.kubectl(&[&["delete", "--wait=false"], &patching[..]].concat());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    scene.kubectl(&["delete", ENDS, "--ignore-not-found", "-k", &config("default")]);
+    operator.ended().await;
+    scene.nothing_is_left("the right to patch went first").await;
+}
+
 /// The limit is what the token of a deleted ServiceAccount is good for.
 #[test]
 fn a_cleanup_ends_before_the_token_does() {

@@ -19,6 +19,8 @@ struct Shown {
     is_tainted: bool,
     /// Status and reason.
     condition: [String; 2],
+    /// The boot that the condition's message is about. After a reboot nothing else may differ.
+    boot: String,
 }
 
 impl World {
@@ -80,6 +82,7 @@ impl World {
             labels,
             is_tainted: self.enforce && proves != Some(true),
             condition: [status, node.reason()].map(ToOwned::to_owned),
+            boot: format!("boot-{}", node.boot),
         }
     }
 
@@ -145,10 +148,13 @@ impl Shown {
             let value = condition.and_then(|condition| condition[field].as_str());
             value.unwrap_or_default().to_owned()
         };
+        let message = text("message");
+        let boot = message.strip_prefix("boot ").and_then(|rest| rest.split([',', ':']).next());
         Self {
             labels: ours.collect(),
             is_tainted: taints.into_iter().flatten().any(|taint| taint["key"] == TAINT),
             condition: ["status", "reason"].map(text),
+            boot: boot.unwrap_or_default().to_owned(),
         }
     }
 }

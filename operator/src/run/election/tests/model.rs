@@ -21,14 +21,15 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::super::notes::Notes;
 use super::super::{Election, Identity, LEASE, LEASE_DURATION, Setup};
 use crate::run::connection::Held;
 use crate::run::readiness::Readiness;
 
 const REPLICAS: usize = 3;
-const SECOND: Duration = Duration::from_secs(1);
+pub const SECOND: Duration = Duration::from_secs(1);
 /// Longest time until a new leader, after any death.
-const TAKEOVER: Duration = Duration::from_secs(20);
+pub const TAKEOVER: Duration = Duration::from_secs(20);
 
 /// What happens to one replica's requests.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,8 @@ enum Disturbance {
     Dies,
     /// The wall clock jumps by so many seconds.
     ClockJumps(i64),
+    /// A person annotates the Lease.
+    Annotates,
 }
 
 /// A disturbance of one replica.
@@ -68,12 +71,21 @@ struct Event {
 }
 
 #[derive(Debug, Default)]
-struct ApiServer {
+pub struct ApiServer {
     lease: Option<Value>,
     version: u64,
 }
 
 impl ApiServer {
+    /// Somebody sets an annotation of the Lease.
+    pub fn annotate(&mut self) {
+        let Some(lease) = &mut self.lease else { return };
+        self.version += 1;
+        let version = self.version.to_string();
+        lease["metadata"]["annotations"]["lsmready.io/breaker"] = json!(version);
+        lease["metadata"]["resourceVersion"] = json!(version);
+    }
+
     fn answer(&mut self, method: &http::Method, body: &Value) -> (u16, Value) {
         let failed = |code: u16, reason: &str| {
             (code, json!({"kind": "Status", "code": code, "reason": reason}))
@@ -106,12 +118,12 @@ fn wall_clock() -> Timestamp {
     Timestamp::from_second(1_767_225_600 + JUMPED.get()).unwrap()
 }
 
-struct Replica {
-    held: Held,
+pub struct Replica {
+    pub held: Held,
     network: Arc<Mutex<Network>>,
     /// The process does not run before.
     stopped: Arc<Mutex<Instant>>,
-    process: JoinHandle<()>,
+    pub process: JoinHandle<()>,
 }
 
 impl Replica {
@@ -124,6 +136,7 @@ impl Replica {
             me: Identity { namespace: "ns".into(), pod: name, uid: "1".into() },
             held: held.clone(),
             readiness: Readiness::default(),
+            notes: Notes::default(),
             now: wall_clock,
         });
         let stopped = Arc::new(Mutex::new(Instant::now()));
@@ -198,25 +211,25 @@ async fn stoppable(process: impl Future<Output = ()> + Send, stopped: Arc<Mutex<
     .await;
 }
 
-struct Model {
-    server: Arc<Mutex<ApiServer>>,
-    replicas: Vec<Replica>,
+pub struct Model {
+    pub server: Arc<Mutex<ApiServer>>,
+    pub replicas: Vec<Replica>,
     started: usize,
 }
 
 impl Model {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let server = Arc::default();
         let replicas = (0..REPLICAS).map(|n| Replica::start(&server, format!("r{n}"))).collect();
         Self { server, replicas, started: REPLICAS }
     }
 
-    fn holders(&self) -> Vec<usize> {
+    pub fn holders(&self) -> Vec<usize> {
         (0..REPLICAS).filter(|&n| self.replicas[n].holds()).collect()
     }
 
     /// Lets time pass, and looks all the time.
-    async fn watch(&self, time: Duration) -> Result<(), TestCaseError> {
+    pub async fn watch(&self, time: Duration) -> Result<(), TestCaseError> {
         let end = Instant::now() + time;
         while Instant::now() < end {
             let holders = self.holders();
@@ -247,6 +260,7 @@ impl Model {
                 self.replicas[replica] = Replica::start(&self.server, name);
             }
             Disturbance::ClockJumps(seconds) => JUMPED.set(seconds),
+            Disturbance::Annotates => self.server.lock().annotate(),
         }
         Ok(())
     }
@@ -282,13 +296,14 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Disturbance::Stops),
         1 => Just(Disturbance::Dies),
         1 => (-1_000_000_i64..1_000_000).prop_map(Disturbance::ClockJumps),
+        1 => Just(Disturbance::Annotates),
     ];
     let up_to = |ms: u64| (0..ms).prop_map(Duration::from_millis);
     (up_to(20_000), 0..REPLICAS, what, up_to(40_000))
         .prop_map(|(after, replica, what, lasts)| Event { after, replica, what, lasts })
 }
 
-fn run(case: impl Future<Output = TestCaseResult>) -> TestCaseResult {
+pub fn run(case: impl Future<Output = TestCaseResult>) -> TestCaseResult {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(case)
 }

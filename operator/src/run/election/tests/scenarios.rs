@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower_test::mock;
 
+use super::super::notes::{Notes, Says};
 use super::super::{Election, Identity, LEASE, Lost, RENEW_DEADLINE, Setup};
 use crate::run::connection::Held;
 use crate::run::readiness::Readiness;
@@ -20,20 +21,22 @@ struct Scenario {
     election: Election,
     held: Held,
     readiness: Readiness,
+    notes: Notes,
     server: Server,
 }
 
 fn scenario() -> Scenario {
     let (service, server) = mock::pair();
-    let (held, readiness) = (Held::default(), Readiness::default());
+    let (held, readiness, notes) = (Held::default(), Readiness::default(), Notes::default());
     let election = Election::new(Setup {
         client: Client::new(service, "ns"),
         me: Identity { namespace: "ns".into(), pod: "b".into(), uid: "2".into() },
         held: held.clone(),
         readiness: readiness.clone(),
+        notes: notes.clone(),
         now: || Timestamp::from_second(1_767_225_600).unwrap(),
     });
-    Scenario { election, held, readiness, server }
+    Scenario { election, held, readiness, notes, server }
 }
 
 fn lease(version: &str, holder: &Value) -> Value {
@@ -113,6 +116,39 @@ async fn a_leader_whose_renewals_fail_stops_after_ten_seconds_and_says_why() {
     assert!(lost.to_string().contains("could not be renewed for 10s"), "{lost}");
     assert!(lost.to_string().contains("no right"), "{lost}");
     assert!(s.held.until(Instant::now()).is_none());
+}
+
+/// No request is for the breaker alone. A person's annotation makes the resourceVersion old, as any
+/// write by somebody else does.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_says_that_the_breaker_is_open_and_sees_a_persons_release() {
+    let mut s = scenario();
+    let (read, write) = (format!("GET /{LEASE}"), format!("PUT /{LEASE}"));
+    let play = async |server: &mut Server| {
+        answer(server, &read, 200, lease("1", &Value::Null)).await;
+        answer(server, &write, 200, lease("2", &json!("b_2"))).await;
+    };
+    tokio::join!(s.election.win(), play(&mut s.server));
+    s.notes.say(Says::Open { since: None, message: "7 nodes".into() });
+    let play = async {
+        let mut released = lease("3", &json!("b_2"));
+        released["metadata"]["annotations"] = json!({"lsmready.io/breaker": "release"});
+        answer(&mut s.server, &write, 409, Value::Null).await;
+        answer(&mut s.server, &read, 200, released.clone()).await;
+        let renewed = answer(&mut s.server, &write, 200, released).await;
+        assert!(s.notes.is_released());
+        let expected = json!({"lsmready.io/breaker": "release",
+            "lsmready.io/breaker-open": "7 nodes"});
+        assert_eq!(renewed["metadata"]["annotations"], expected, "the person's stays");
+        s.notes.say(Says::Closed);
+        let renewed = answer(&mut s.server, &write, 200, lease("4", &json!("b_2"))).await;
+        assert_eq!(renewed["metadata"]["annotations"], json!({"lsmready.io/breaker": "release"}));
+        answer(&mut s.server, &write, 409, Value::Null).await;
+        assert!(!s.notes.is_released(), "the last Lease had no annotation");
+        answer(&mut s.server, &read, 200, lease("5", &json!("a_1"))).await;
+    };
+    let (lost, ()) = tokio::join!(s.election.keep(), play);
+    assert!(matches!(lost, Lost::Taken(holder) if holder == "a_1"));
 }
 
 #[tokio::test(start_paused = true)]
