@@ -95,11 +95,6 @@ impl Breaker {
         self.inner.lock().machine.holding()
     }
 
-    /// Whether changes of any nodes are held.
-    pub fn is_open(&self) -> bool {
-        self.0.lock().machine.is_open()
-    }
-
     /// Whether that node's changes are held. `uid` is that of the Node.
     pub fn is_held(&self, uid: &str) -> bool {
         self.inner.lock().machine.is_held(uid)
