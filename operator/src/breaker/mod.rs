@@ -72,6 +72,7 @@ impl Breaker {
         self.inner.lock().is_restored
     }
 
+    /// Whether changes of any nodes are held.
     pub fn is_open(&self) -> bool {
         self.inner.lock().machine.is_open()
     }
