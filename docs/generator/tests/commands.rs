@@ -18,7 +18,7 @@ const FLEET: &str = "kubectl-lsm/tests/fleet/main.rs";
 const HELM: &str = "operator/tests/api/chart/upgrade.rs";
 
 /// The beginning of a command, and the file and the words in it by which a test runs it.
-const RUN_BY: [(&str, &str, &str); 29] = [
+const RUN_BY: [(&str, &str, &str); 30] = [
     ("make test", ".ci/run", "exec make test"),
     ("make demo", "e2e/src/bin/rig/bench_demo.rs", "join(\"demo.sh\")"),
     ("make images", "Makefile", "test-cluster: images rig"),
@@ -40,6 +40,11 @@ const RUN_BY: [(&str, &str, &str); 29] = [
     ("kubectl get ", "e2e/demo.sh", "show kubectl get"),
     ("kubectl describe ", "e2e/demo.sh", "kubectl get lsmpolicy"),
     ("kubectl annotate lsmpolicy", "operator/tests/api/breaker.rs", "[\"annotate\", \"lsmpolicy\""),
+    (
+        "kubectl annotate lease",
+        "operator/tests/api/held.rs",
+        "[\"annotate\", \"-n\", NAMESPACE, \"lease\"",
+    ),
     ("kubectl lsm-ready status", FLEET, "[\"status\"]"),
     ("kubectl lsm-ready why", FLEET, "[\"why\", name]"),
     ("kubectl lsm-ready nodes", FLEET, "[\"nodes\", \"-l\""),
