@@ -67,6 +67,7 @@ impl Breaker {
         self.inner.lock().is_restored
     }
 
+    /// Whether changes of any nodes are held.
     pub fn is_open(&self) -> bool {
         self.inner.lock().machine.is_open()
     }
@@ -88,11 +89,6 @@ impl Breaker {
     /// What is held and why. None while the breaker is closed.
     pub fn holding(&self) -> Option<Holding> {
         self.inner.lock().machine.holding()
-    }
-
-    /// Whether changes of any nodes are held.
-    pub fn is_open(&self) -> bool {
-        self.0.lock().machine.is_open()
     }
 
     /// Whether that node's changes are held. `uid` is that of the Node.
