@@ -27,7 +27,8 @@ pub struct Queues {
     waiting_policies: Waiting,
 }
 
-/// The names that were queued, and whose turn has not begun since. A clone shares them.
+/// The names of objects that were queued with many others, and whose turn has not begun since. A
+/// clone shares them.
 #[derive(Clone, Debug, Default)]
 struct Waiting(Arc<Mutex<HashSet<String>>>);
 
@@ -72,9 +73,9 @@ pub fn queues() -> (Queues, Receivers) {
 }
 
 impl Queues {
-    /// Queues one Node.
+    /// Queues one Node. There may be none of that name yet, whose turn would then never begin: so
+    /// it does not count as waiting.
     pub fn node(&self, name: &str) {
-        self.waiting_nodes.add(name);
         send(&self.nodes, ObjectRef::new(name));
     }
 
@@ -95,9 +96,8 @@ impl Queues {
         self.waiting_nodes.retain(exists);
     }
 
-    /// Queues one policy.
+    /// Queues one policy. As for [`Self::node`], it does not count as waiting.
     pub fn policy(&self, name: &str) {
-        self.waiting_policies.add(name);
         send(&self.policies, ObjectRef::new(name));
     }
 
@@ -153,4 +153,25 @@ where
 {
     // A queue is closed only after its controller has ended during shutdown. Nothing is left to do.
     let _ = queue.unbounded_send(key);
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, StreamExt};
+
+    use super::*;
+
+    /// A report can arrive before its Node. The controller finds no Node then, and no turn begins.
+    #[test]
+    fn what_was_queued_before_it_existed_is_queued_again_with_all_others() {
+        let (queues, mut receivers) = queues();
+        queues.node("n");
+        queues.policy("p");
+        assert!(receivers.nodes.next().now_or_never().flatten().is_some());
+        assert!(receivers.policies.next().now_or_never().flatten().is_some());
+        queues.node_of_policy("n");
+        queues.policy_of_node("p");
+        assert!(receivers.nodes.next().now_or_never().flatten().is_some());
+        assert!(receivers.policies.next().now_or_never().flatten().is_some());
+    }
 }
