@@ -279,8 +279,8 @@ mod tests {
     #[test]
     fn a_node_is_right_while_its_labels_are() {
         let fleet = Fleet::new(2, 4);
-        let wanted = |proof| (0..2).map(|node| (fleet::name(node), fleet.labels(node, proof)));
-        let mut seen = Seen { wanted: wanted(Proof::Denied).collect(), ..Seen::new() };
+        let wanted = |node| (fleet::name(node), fleet.labels(node, Proof::Denied));
+        let mut seen = Seen { wanted: (0..2).map(wanted).collect(), ..Seen::new() };
         let event = |proof| {
             let mut labels = fleet.labels(0, proof);
             labels.insert("other".to_owned(), "x".to_owned());

@@ -3,8 +3,8 @@
 //!
 //! In: Go 1.25 or newer; the Go module `e2e/programs/`; Go's module proxy the first time.
 //! Out: the programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for
-//! Kubernetes), nothing when they are up to date. One module for all of them means one version of
-//! each library, which is compiled once.
+//! Kubernetes), nothing when they are up to date. One module for all of them but the last means one
+//! version of each library, which is compiled once.
 //!
 //! [`module`] fetches a module for the files in it, such as the CRDs of another project.
 
@@ -119,10 +119,10 @@ pub const NFD: &str = "sigs.k8s.io/node-feature-discovery";
 /// Builds the master of Node Feature Discovery, which labels nodes too, to measure it beside the
 /// operator. Returns its path. It needs Go 1.26.
 pub async fn build_nfd() -> Result<PathBuf, Error> {
-    let build = Build::new("nfd", &["go.mod", "go.sum"])?;
+    let build = Build::of(nfd(), "nfd", &[])?;
     let binary = paths::programs().join("nfd-master");
     if !build.is_done() {
-        eprintln!("rig: building Node Feature Discovery {}", build.version(NFD)?);
+        eprintln!("rig: building Node Feature Discovery {}", version_in(&nfd(), NFD)?);
         let package = format!("{NFD}/cmd/nfd-master");
         build.run(&["-ldflags", STRIPPED], &package, &binary).await?;
         build.done()?;
@@ -132,7 +132,12 @@ pub async fn build_nfd() -> Result<PathBuf, Error> {
 
 /// The folder of the module of Node Feature Discovery, in the version that is built.
 pub fn nfd_module() -> Result<PathBuf, Error> {
-    module(&format!("{NFD}@{}", Build::new("nfd", &[])?.version(NFD)?))
+    module(&format!("{NFD}@{}", version_in(&nfd(), NFD)?))
+}
+
+/// A Go module of its own: with its dependencies Kubernetes would be another version.
+fn nfd() -> PathBuf {
+    paths::sources().join("nfd")
 }
 
 /// Another project whose CRDs tests install, from its module in Go.
@@ -196,13 +201,18 @@ fn go_module() -> PathBuf {
 
 /// The version of a module that the programs are built from.
 fn version(module: &str) -> Result<String, Error> {
+    version_in(&go_module(), module)
+}
+
+fn version_in(folder: &Path, module: &str) -> Result<String, Error> {
     let mut list = Command::new("go");
-    list.current_dir(go_module()).args(["list", "-m", "-f", "{{.Version}}", module]);
+    list.current_dir(folder).args(["list", "-m", "-f", "{{.Version}}", module]);
     Ok(run(&mut list)?)
 }
 
-/// One or two programs of the Go module.
+/// One or two programs of a Go module.
 struct Build {
+    module: PathBuf,
     /// A digest of the sources, and the file that has the digest of the last build.
     key: String,
     key_file: PathBuf,
@@ -213,15 +223,19 @@ struct Build {
 impl Build {
     /// `sources` are files of the module, beside `go.mod` and `go.sum`.
     fn new(name: &str, sources: &[&str]) -> Result<Self, Error> {
+        Self::of(go_module(), name, sources)
+    }
+
+    fn of(module: PathBuf, name: &str, sources: &[&str]) -> Result<Self, Error> {
         let programs = paths::programs();
         fs::create_dir_all(&programs)?;
         let lock = paths::lock(&programs.join(format!(".{name}.lock")))?;
         let mut bytes = include_bytes!("go.rs").to_vec();
         for file in ["go.mod", "go.sum"].iter().chain(sources) {
-            bytes.extend(fs::read(go_module().join(file))?);
+            bytes.extend(fs::read(module.join(file))?);
         }
         let key_file = programs.join(format!(".{name}.key"));
-        Ok(Self { key: image::sha256(&bytes), key_file, _lock: lock })
+        Ok(Self { module, key: image::sha256(&bytes), key_file, _lock: lock })
     }
 
     fn is_done(&self) -> bool {
@@ -236,7 +250,7 @@ impl Build {
     async fn run(&self, flags: &[&str], package: &str, binary: &Path) -> Result<(), Error> {
         let partial = binary.with_extension("partial");
         let mut build = Command::new("go");
-        build.current_dir(go_module()).env("CGO_ENABLED", "0");
+        build.current_dir(&self.module).env("CGO_ENABLED", "0");
         build.args(["build", "-trimpath"]).args(flags).arg("-o").arg(&partial).arg(package);
         run_visibly(build).await?;
         Ok(fs::rename(partial, binary)?)
