@@ -3,8 +3,8 @@
 //!
 //! In: Go 1.25 or newer; the Go module `e2e/programs/`; Go's module proxy the first time.
 //! Out: the programs in `target/e2e/bin/`. Minutes the first time (about 4 on two cores for
-//! Kubernetes), nothing when they are up to date. One module for all of them but the last means one
-//! version of each library, which is compiled once.
+//! Kubernetes), nothing when they are up to date. One module for all of them means one version of
+//! each library, which is compiled once.
 //!
 //! [`module`] fetches a module for the files in it, such as the CRDs of another project.
 
@@ -46,11 +46,11 @@ pub enum Error {
 /// Builds Kubernetes and etcd, and returns the path of the binary.
 pub async fn build_kubernetes() -> Result<PathBuf, Error> {
     let binary = paths::programs().join("cluster");
-    let build = Build::new("cluster", &["cluster/main.go"])?;
+    let build = Build::new("programs", "cluster", &["cluster/main.go"])?;
     if build.is_done() && binary.exists() {
         return Ok(binary);
     }
-    let kubernetes = version("k8s.io/kubernetes")?;
+    let kubernetes = build.version("k8s.io/kubernetes")?;
     eprintln!("rig: building Kubernetes {kubernetes} and etcd (minutes the first time)");
     // Without a version of its own, Kubernetes calls itself v0.0.0-master, and nodes report that.
     let minor = kubernetes.split('.').nth(1).unwrap_or_default();
@@ -71,11 +71,11 @@ pub async fn build_kubernetes() -> Result<PathBuf, Error> {
 /// Builds Helm 3 and Helm 4, and returns the folder with `helm3/helm` and `helm4/helm`. Both
 /// programs are called helm, because Helm takes the name of its field manager from the program's.
 pub async fn build_helm() -> Result<PathBuf, Error> {
-    let build = Build::new("helm", &[])?;
+    let build = Build::new("programs", "helm", &[])?;
     if !build.is_done() {
         for major in [3, 4] {
             let module = format!("helm.sh/helm/v{major}");
-            eprintln!("rig: building Helm {}", version(&module)?);
+            eprintln!("rig: building Helm {}", build.version(&module)?);
             let binary = paths::programs().join(format!("helm{major}/helm"));
             build.run(&["-ldflags", STRIPPED], &format!("{module}/cmd/helm"), &binary).await?;
         }
@@ -86,10 +86,10 @@ pub async fn build_helm() -> Result<PathBuf, Error> {
 
 /// Builds Prometheus and promtool, without the web interface and without service discovery.
 pub async fn build_prometheus() -> Result<(), Error> {
-    let build = Build::new("prometheus", &[])?;
+    let build = Build::new("programs", "prometheus", &[])?;
     if !build.is_done() {
         let module = "github.com/prometheus/prometheus";
-        eprintln!("rig: building Prometheus {}", version(module)?);
+        eprintln!("rig: building Prometheus {}", build.version(module)?);
         let flags = ["-tags", "remove_all_sd", "-ldflags", STRIPPED];
         for name in ["prometheus", "promtool"] {
             let binary = paths::programs().join(name);
@@ -102,9 +102,9 @@ pub async fn build_prometheus() -> Result<(), Error> {
 
 /// Builds the program that asks kstatus, Flux and Argo CD for their verdicts on objects.
 pub async fn build_verdicts() -> Result<(), Error> {
-    let build = Build::new("verdicts", &["verdicts/main.go"])?;
+    let build = Build::new("programs", "verdicts", &["verdicts/main.go"])?;
     if !build.is_done() {
-        eprintln!("rig: building kstatus {}", version("github.com/fluxcd/cli-utils")?);
+        eprintln!("rig: building kstatus {}", build.version("github.com/fluxcd/cli-utils")?);
         build
             .run(&["-ldflags", STRIPPED], "./verdicts", &paths::programs().join("verdicts"))
             .await?;
@@ -119,10 +119,10 @@ pub const NFD: &str = "sigs.k8s.io/node-feature-discovery";
 /// Builds the master of Node Feature Discovery, which labels nodes too, to measure it beside the
 /// operator. Returns its path. It needs Go 1.26.
 pub async fn build_nfd() -> Result<PathBuf, Error> {
-    let build = Build::of(nfd(), "nfd", &[])?;
+    let build = Build::new("nfd", "nfd", &[])?;
     let binary = paths::programs().join("nfd-master");
     if !build.is_done() {
-        eprintln!("rig: building Node Feature Discovery {}", version_in(&nfd(), NFD)?);
+        eprintln!("rig: building Node Feature Discovery {}", build.version(NFD)?);
         let package = format!("{NFD}/cmd/nfd-master");
         build.run(&["-ldflags", STRIPPED], &package, &binary).await?;
         build.done()?;
@@ -132,12 +132,7 @@ pub async fn build_nfd() -> Result<PathBuf, Error> {
 
 /// The folder of the module of Node Feature Discovery, in the version that is built.
 pub fn nfd_module() -> Result<PathBuf, Error> {
-    module(&format!("{NFD}@{}", version_in(&nfd(), NFD)?))
-}
-
-/// A Go module of its own: with its dependencies Kubernetes would be another version.
-fn nfd() -> PathBuf {
-    paths::sources().join("nfd")
+    module(&format!("{NFD}@{}", Build::new("nfd", "nfd", &[])?.version(NFD)?))
 }
 
 /// Another project whose CRDs tests install, from its module in Go.
@@ -194,22 +189,6 @@ struct Downloaded {
     dir: PathBuf,
 }
 
-/// The folder of the Go module.
-fn go_module() -> PathBuf {
-    paths::sources().join("programs")
-}
-
-/// The version of a module that the programs are built from.
-fn version(module: &str) -> Result<String, Error> {
-    version_in(&go_module(), module)
-}
-
-fn version_in(folder: &Path, module: &str) -> Result<String, Error> {
-    let mut list = Command::new("go");
-    list.current_dir(folder).args(["list", "-m", "-f", "{{.Version}}", module]);
-    Ok(run(&mut list)?)
-}
-
 /// One or two programs of a Go module.
 struct Build {
     module: PathBuf,
@@ -221,13 +200,9 @@ struct Build {
 }
 
 impl Build {
-    /// `sources` are files of the module, beside `go.mod` and `go.sum`.
-    fn new(name: &str, sources: &[&str]) -> Result<Self, Error> {
-        Self::of(go_module(), name, sources)
-    }
-
-    fn of(module: PathBuf, name: &str, sources: &[&str]) -> Result<Self, Error> {
-        let programs = paths::programs();
+    /// `module` is a folder of `e2e/`. `sources` are files in it, beside `go.mod` and `go.sum`.
+    fn new(module: &str, name: &str, sources: &[&str]) -> Result<Self, Error> {
+        let (module, programs) = (paths::sources().join(module), paths::programs());
         fs::create_dir_all(&programs)?;
         let lock = paths::lock(&programs.join(format!(".{name}.lock")))?;
         let mut bytes = include_bytes!("go.rs").to_vec();
@@ -244,6 +219,12 @@ impl Build {
 
     fn done(&self) -> io::Result<()> {
         fs::write(&self.key_file, &self.key)
+    }
+
+    fn version(&self, module: &str) -> Result<String, Error> {
+        let mut list = Command::new("go");
+        list.current_dir(&self.module).args(["list", "-m", "-f", "{{.Version}}", module]);
+        Ok(run(&mut list)?)
     }
 
     /// Builds a package. The binary appears only when it is complete.

@@ -25,9 +25,10 @@ pub fn write(root: &Path, to: &Path) -> Result<(), Error> {
         copy_folder(&root.join(folder), &to.join(folder))?;
     }
     let contents = contents(root)?;
-    for page in pages(&contents) {
-        copy(&root.join(&page), &to.join(&page))?;
-        copy_linked(root, to, &page)?;
+    let pages = pages(&contents);
+    for page in &pages {
+        copy(&root.join(page), &to.join(page))?;
+        copy_linked(root, to, page, &pages)?;
     }
     copy(&root.join("docs/book.toml"), &to.join("book.toml"))?;
     put(&to.join("SUMMARY.md"), from_root(&contents))
@@ -85,7 +86,7 @@ fn from_root(summary: &str) -> String {
 
 /// Copies the files and folders elsewhere in the repository that a page links to. A folder gets a
 /// page that lists it, as a code host shows it.
-fn copy_linked(root: &Path, to: &Path, page: &str) -> Result<(), Error> {
+fn copy_linked(root: &Path, to: &Path, page: &str, pages: &[String]) -> Result<(), Error> {
     for link in links(&read(&root.join(page))?) {
         let target = beside(page, link.split('#').next().unwrap_or_default());
         let (from, copied) = (root.join(&target), to.join(&target));
@@ -96,19 +97,22 @@ fn copy_linked(root: &Path, to: &Path, page: &str) -> Result<(), Error> {
         if from.is_dir() && !target.is_empty() && !index.exists() {
             copy_folder(&from, &copied)?;
             let shown: Vec<_> = files(&from)?.into_iter().filter(|path| path.is_file()).collect();
-            put(&index, listing(&target, &shown))?;
+            put(&index, listing(&target, &shown, pages))?;
         }
     }
     Ok(())
 }
 
-/// An HTML page with a link to each of the files. mdBook turns Markdown into HTML.
-fn listing(folder: &str, files: &[PathBuf]) -> String {
+/// An HTML page with a link to each of the files. mdBook turns the pages of the table of contents
+/// into HTML, and leaves other Markdown out.
+fn listing(folder: &str, files: &[PathBuf], pages: &[String]) -> String {
     let names = files.iter().filter_map(|file| file.file_name()?.to_str());
-    let items = names.map(|name| {
-        let target =
-            name.strip_suffix(".md").map_or(name.to_owned(), |stem| format!("{stem}.html"));
-        format!("<li><a href=\"{target}\">{name}</a></li>\n")
+    let items = names.map(|name| match name.strip_suffix(".md") {
+        Some(stem) if pages.contains(&format!("{folder}/{name}")) => {
+            format!("<li><a href=\"{stem}.html\">{name}</a></li>\n")
+        }
+        Some(_) => format!("<li>{name}</li>\n"),
+        None => format!("<li><a href=\"{name}\">{name}</a></li>\n"),
     });
     let items: String = items.collect();
     format!(
@@ -147,10 +151,11 @@ mod tests {
 
     #[test]
     fn a_folder_is_listed_with_the_pages_that_mdbook_makes() {
-        let files = ["config/a.yaml", "config/b.md"].map(PathBuf::from);
-        let page = listing("config", &files);
+        let files = ["config/a.yaml", "config/b.md", "config/c.md"].map(PathBuf::from);
+        let page = listing("config", &files, &["config/b.md".to_owned()]);
         assert!(page.contains("<a href=\"a.yaml\">a.yaml</a>"), "{page}");
         assert!(page.contains("<a href=\"b.html\">b.md</a>"), "{page}");
+        assert!(page.contains("<li>c.md</li>") && !page.contains("c.html"), "{page}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::api::GetParams;
 use kube::core::{PartialObjectMeta, Request};
-use lsm_ready_crds::names::{GROUP, OPERATOR_ACCOUNT};
+use lsm_ready_crds::names::{BREAKER_OPEN_ANNOTATION, GROUP, OPERATOR_ACCOUNT};
 use lsm_ready_crds::text::printable;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmPolicy};
 use serde::Deserialize;
@@ -35,9 +35,6 @@ const DAEMON_SET: Asked = Asked::get("apps", "daemonsets");
 const DEPLOYMENT: Asked = Asked::get("apps", "deployments");
 
 const LEASE: Asked = Asked::get("coordination.k8s.io", "leases");
-
-/// What the operator says on its Lease while the circuit breaker is open.
-const BREAKER_OPEN: &str = "lsmready.io/breaker-open";
 
 /// Path of the list of Nodes.
 const NODES_PATH: &str = "/api/v1/nodes";
@@ -206,7 +203,8 @@ impl Cluster {
         let lease = self.get::<PartialObjectMeta<Lease>>(LEASE, &path, OPERATOR_ACCOUNT).await;
         // It is only more to know, so somebody who may not read Leases gets no note about it.
         let lease = noted(lease, &mut Vec::new())?.flatten();
-        let says = lease.and_then(|lease| lease.annotations().get(BREAKER_OPEN).cloned());
+        let says =
+            lease.and_then(|lease| lease.annotations().get(BREAKER_OPEN_ANNOTATION).cloned());
         objects.notes.extend(says.map(|says| format!("the circuit breaker holds changes: {says}")));
         Ok(())
     }

@@ -15,6 +15,7 @@
 //! - Nodes that are gone are forgotten.
 
 pub mod decide;
+mod memory;
 pub mod on_lease;
 
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +28,10 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::breaker::decide::{Decision, Holding, Limit, Machine, NodeState};
+use crate::breaker::memory::Memory;
 use crate::context::Context;
+use crate::node::header::PastLoss;
+use crate::node::judge::Judged;
 
 /// The reason of nodes whose own reason is not in docs/reasons.md. A node's own text goes nowhere.
 const OTHER_REASON: &str = "Other";
@@ -52,13 +56,14 @@ pub struct Breaker {
 #[derive(Debug, Default)]
 struct Inner {
     machine: Machine,
+    memory: Memory,
     /// Whether all nodes of the store were looked at after the start.
     is_restored: bool,
 }
 
 impl Breaker {
     pub fn new(limit: Limit) -> Self {
-        let inner = Inner { machine: Machine::new(limit), is_restored: false };
+        let inner = Inner { machine: Machine::new(limit), ..Inner::default() };
         Self { inner: Mutex::new(inner), switched: Notify::new() }
     }
 
@@ -67,6 +72,7 @@ impl Breaker {
         self.inner.lock().is_restored
     }
 
+    /// Whether changes of any nodes are held.
     pub fn is_open(&self) -> bool {
         self.inner.lock().machine.is_open()
     }
@@ -90,21 +96,21 @@ impl Breaker {
         self.inner.lock().machine.holding()
     }
 
-    /// Whether changes of any nodes are held.
-    pub fn is_open(&self) -> bool {
-        self.0.lock().machine.is_open()
-    }
-
     /// Whether that node's changes are held. `uid` is that of the Node.
     pub fn is_held(&self, uid: &str) -> bool {
         self.inner.lock().machine.is_held(uid)
+    }
+
+    /// The loss of LSM BPF of that node in that boot, as this process saw it.
+    pub fn loss(&self, uid: &str, boot: &str) -> Option<PastLoss> {
+        self.inner.lock().memory.loss(uid, boot)
     }
 
     /// Takes in what one node shows now. `all` gives every node of the store; it is called once.
     fn observe(
         &self,
         uid: &str,
-        state: NodeState,
+        judged: Option<&Judged<'_>>,
         all: impl FnOnce() -> Start,
         now: Timestamp,
     ) -> Decision {
@@ -115,6 +121,7 @@ impl Breaker {
             inner.machine.restore(nodes, open_since, now);
             self.switched.notify_one();
         }
+        let state = judged.map_or(NodeState::NeverReady, |it| inner.memory.state(uid, it, now));
         inner.machine.observe(uid, state, now)
     }
 }
@@ -129,9 +136,14 @@ pub struct Start {
 
 impl Context {
     /// Takes in what one node shows now. Returns whether its changes are held.
-    pub fn hold(&self, uid: &str, state: NodeState, all: impl FnOnce() -> Start) -> bool {
+    pub fn hold(
+        &self,
+        uid: &str,
+        judged: Option<&Judged<'_>>,
+        all: impl FnOnce() -> Start,
+    ) -> bool {
         let now = (self.now)();
-        let decision = self.breaker.observe(uid, state, all, now);
+        let decision = self.breaker.observe(uid, judged, all, now);
         if decision.has_switched {
             self.breaker_switched();
         }
@@ -158,7 +170,12 @@ impl Context {
 
     /// Keeps what is known of the Nodes that exist, by their UID.
     pub fn retain_in_breaker(&self, exists: impl Fn(&str) -> bool) {
-        if self.breaker.inner.lock().machine.retain(exists, (self.now)()) {
+        let has_switched = {
+            let mut inner = self.breaker.inner.lock();
+            inner.memory.retain(&exists);
+            inner.machine.retain(exists, (self.now)())
+        };
+        if has_switched {
             self.breaker_switched();
         }
         self.publish_breaker();

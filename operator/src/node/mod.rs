@@ -90,8 +90,7 @@ fn hold(node: &Node, judged: Option<&Judged<'_>>, required: &AllRequired, ctx: &
     let uid = node.uid().unwrap_or_default();
     ctx.metrics.nodes(&ctx.fleet.note(&uid, judged.map(Judged::found)));
     ctx.release_held_changes(required.released_by.is_some());
-    let state = judged.map_or(NodeState::NeverReady, |judged| judged.state((ctx.now)()));
-    let is_held = ctx.hold(&uid, state, || start(required, ctx));
+    let is_held = ctx.hold(&uid, judged, || start(required, ctx));
     ctx.forget_if_gone(node);
     is_held
 }
@@ -126,7 +125,8 @@ fn plan(node: &Node, judged: Option<&Judged<'_>>, is_held: bool, ctx: &Context) 
             || ctx.permits.has(&policy.required.policy, &name)
             || (!is_held && is_own_loss(node, judged, policy, now))
     };
-    plan::plan(node, judged, &Moves { is_held, may_taint: &may_taint }, now)
+    let remembered = ctx.breaker.loss(&node.uid().unwrap_or_default(), judged.boot);
+    plan::plan(node, judged, &Moves { is_held, remembered, may_taint: &may_taint }, now)
 }
 
 /// Whether the Node is not ready for a reason of its own, and not because the policy is new or was

@@ -174,10 +174,9 @@ async fn nothing_is_written_twice_before_the_watch_has_shown_the_first_write() {
 
 #[tokio::test]
 async fn the_answer_to_a_write_may_be_its_metadata_alone() {
-    let (ctx, played) =
-        Fixture::new().with::<LsmNode>(report("n1", "Denied", "CanaryDenied")).plays(vec![
-            Exchange::any(PATCH_STATUS, json!({"metadata": {"resourceVersion": "8"}})),
-        ]);
+    let (ctx, played) = Fixture::new()
+        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+        .plays(vec![Exchange::any(PATCH_STATUS, json!({"metadata": {"resourceVersion": "8"}}))]);
     reconcile(parsed(&node("n1")), ctx).await.unwrap();
     played.await.unwrap();
 }
@@ -200,17 +199,14 @@ async fn no_node_moves_where_all_have_lost_ready() {
         fixture = fixture.with::<Node>(shown_ready(name)).with::<LsmNode>(lost);
     }
     let unlabelled = shown_ready("n1");
-    let label = json!({"metadata": {"uid": "uid-n1", "resourceVersion": "7",
-        "labels": {ENFORCE: "not-ready"}}});
     // Whoever claims later that the node is ready for the policy is not believed.
     let mut not_judged = condition("True", "CanaryDenied");
     let condition = &mut not_judged["status"]["conditions"][0];
     let message = condition["message"].as_str().unwrap();
     condition["message"] = json!(message.replacen(": ", ", not judged for enforce: ", 1));
-    let (ctx, played) = fixture.plays(vec![
-        Exchange::new(PATCH, label, unlabelled.clone()),
-        Exchange::new(PATCH_STATUS, not_judged, unlabelled.clone()),
-    ]);
+    not_judged["metadata"]["labels"] = json!({ENFORCE: "not-ready"});
+    let script = vec![Exchange::new(PATCH_STATUS, not_judged, unlabelled.clone())];
+    let (ctx, played) = fixture.plays(script);
     reconcile(parsed(&unlabelled), ctx.clone()).await.unwrap();
     assert_eq!(ctx.breaker.holding().unwrap().held, 4);
     let metrics = ctx.metrics.encode().unwrap();

@@ -119,7 +119,10 @@ impl<K: Kept> Follow<K> {
         }
     }
 
-    async fn streamed(&mut self, mut changes: Changes<K>) -> Option<Result<Event<Guard<K>>, Error>> {
+    async fn streamed(
+        &mut self,
+        mut changes: Changes<K>,
+    ) -> Option<Result<Event<Guard<K>>, Error>> {
         let event = timeout(LIST, changes.next()).await.ok().flatten();
         match event {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {

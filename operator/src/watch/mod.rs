@@ -25,8 +25,8 @@
 pub mod contents;
 mod fetch;
 mod fields;
-mod follow;
 pub mod first_list;
+mod follow;
 pub mod guard;
 pub mod kept;
 pub mod key;

@@ -34,8 +34,11 @@ pub(super) fn losses(
         return Ok(());
     }
     let shown = if was && !is { server.shown_ready.remove(&uid) } else { None };
-    // A label that the condition does not confirm is not shown: it was written in part.
-    let is_confirmed = model::condition(before).is_some_and(|it| it["status"] == "True");
+    // A label that the condition does not confirm is not shown: it was written in part, or somebody
+    // else wrote the condition.
+    let is_confirmed = model::condition(before).is_some_and(|it| {
+        it["status"] == "True" && text(it, "/message").starts_with(&format!("boot {boot}"))
+    });
     let shown = shown.filter(|shown| shown.boot == boot && is_confirmed);
     let Some(shown) = shown else { return Ok(()) };
     let new_version = only_version(server, &name, told)

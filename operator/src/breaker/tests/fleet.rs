@@ -14,6 +14,7 @@ use lsm_ready_crds::{LsmNodeStatus, LsmPolicy, LsmPolicySpec, State};
 use serde_json::{Value, json};
 
 use crate::breaker::decide::{Limit, Machine};
+use crate::breaker::memory::Memory;
 use crate::node::judge::judge;
 use crate::node::plan::{Moves, plan};
 use crate::node::required::AllRequired;
@@ -27,6 +28,7 @@ pub struct Fleet {
     pub policies: Vec<Arc<LsmPolicy>>,
     pub tracing_policies: Snapshot,
     pub machine: Machine,
+    pub memory: Memory,
     pub now: Timestamp,
     random: fastrand::Rng,
 }
@@ -68,6 +70,7 @@ impl Fleet {
             policies: Vec::new(),
             tracing_policies: Snapshot::default(),
             machine: Machine::new(Limit::default()),
+            memory: Memory::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             random: fastrand::Rng::with_seed(u64::try_from(count).unwrap()),
         };
@@ -121,6 +124,7 @@ impl Fleet {
         });
         let states: Vec<_> = states.collect();
         self.machine = Machine::new(Limit::default());
+        self.memory = Memory::default();
         self.machine.restore(states, open_since, self.now);
     }
 
@@ -138,16 +142,21 @@ impl Fleet {
     pub fn reconcile(&mut self, name: &str) {
         let required = AllRequired::of(&self.policies, &self.tracing_policies);
         let mut machine = std::mem::take(&mut self.machine);
+        let mut memory = std::mem::take(&mut self.memory);
         let node = &self.nodes[name];
+        let uid = node.uid().unwrap();
         let facts = self.facts(name);
         let labels = labels_for_selecting(node, facts.report.is_some());
         let judged = judge(node, &labels, facts, &required.policies, self.now).unwrap();
         let is_held =
-            machine.observe(&node.uid().unwrap(), judged.state(self.now), self.now).is_held;
-        let plan = plan(node, &judged, &Moves { is_held, may_taint: &|_| true }, self.now);
+            machine.observe(&uid, memory.state(&uid, &judged, self.now), self.now).is_held;
+        let remembered = memory.loss(&uid, judged.boot);
+        let plan =
+            plan(node, &judged, &Moves { is_held, remembered, may_taint: &|_| true }, self.now);
         let written = crate::node::plan::applied(node, &plan);
         self.nodes.insert(name.to_owned(), written);
         self.machine = machine;
+        self.memory = memory;
     }
 
     fn facts(&self, name: &str) -> Facts<'_> {

@@ -307,6 +307,35 @@ fn labels_that_others_set_on_nodes_that_were_never_ready_do_not_open_the_breaker
     assert_eq!(fleet.shows(), [4, 4, 6, 4]);
 }
 
+/// Somebody overwrites the condition in which the operator keeps a node's loss.
+#[test]
+fn a_loss_whose_condition_others_overwrite_counts_all_the_same_and_is_written_again() {
+    let lies: [fn(&mut Node); 3] = [
+        |node| set_condition(node, "True", "a lie"),
+        |node| set_condition(node, "False", &format!("boot {}, probe 0.1.0: a lie", boot(node))),
+        |node| node.status.as_mut().unwrap().conditions = None,
+    ];
+    for (number, lie) in lies.into_iter().enumerate() {
+        let mut fleet = Fleet::ready(5);
+        let names = fleet.names();
+        for name in &names {
+            let attached = report("1", "Attached", "BpfNotInLsmList", "0.1.0");
+            fleet.reports.insert(name.clone(), attached);
+            fleet.reconcile(name);
+            fleet.reconcile(name);
+            lie(fleet.nodes.get_mut(&names[0]).unwrap());
+            fleet.reconcile(&names[0]);
+        }
+        assert_eq!(fleet.shows(), [3, 3, 2, 3], "{number}: two of five nodes");
+        fleet.restart(None);
+        fleet.settle();
+        assert_eq!(fleet.shows(), [3, 3, 2, 3], "{number}: the condition tells of it again");
+        fleet.report_everywhere("Denied", "CanaryDenied", "0.1.0");
+        fleet.settle();
+        assert_eq!((fleet.shows(), fleet.memory.len()), ([5, 5, 0, 5], 0), "{number}");
+    }
+}
+
 /// The operator dies between its two writes about a node.
 #[test]
 fn a_loss_that_was_written_in_part_counts_and_is_written_whole() {

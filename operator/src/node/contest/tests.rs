@@ -60,14 +60,14 @@ fn a_loss_that_is_claimed_again_and_again_is_met_with_waits() {
     let contests = Contests::default();
     let ours = |second: i64| format!("boot b, lost ready at {}: why", at(second));
     let (mut writes, mut version) = (0, 1);
-    contests.wrote(&node(version, "false", &ours(0)), at(0));
+    wrote(&contests, &node(version, "false", &ours(0)), at(0));
     for second in 0..60 {
         version += 1;
         let theirs = node(version, "false", "boot b: a lie");
         let answer = contests.look(&theirs, &plan("false", &ours(second)), at(second));
         if answer.wait.is_none() {
             version += 1;
-            contests.wrote(&node(version, "false", &ours(second)), at(second));
+            wrote(&contests, &node(version, "false", &ours(second)), at(second));
             writes += 1;
         }
     }

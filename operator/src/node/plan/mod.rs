@@ -79,6 +79,8 @@ impl Plan {
 pub struct Moves<'a> {
     /// The circuit breaker holds what the Node shows.
     pub is_held: bool,
+    /// A loss of LSM BPF in this boot that this process saw.
+    pub remembered: Option<PastLoss>,
     /// Whether the taint of a policy that is new or was changed may be added now.
     pub may_taint: &'a dyn Fn(&PolicyVerdict<'_>) -> bool,
 }
@@ -277,7 +279,8 @@ fn wanted_condition(judged: &Judged<'_>, header: &Header) -> Wanted {
 /// What the Node says about itself from now on, under a condition that will be True or not.
 fn header(judged: &Judged<'_>, moves: &Moves<'_>, is_true: bool, now: Timestamp) -> Header {
     let held = judged.shown.as_ref().filter(|_| moves.is_held);
-    let mut header = held.map_or_else(|| moved(judged, now), |it| it.clone().without_policies());
+    let moved = || moved(judged, moves, now);
+    let mut header = held.map_or_else(moved, |shown| shown.clone().without_policies());
     for policy in &judged.policies {
         header.note(&policy.required.policy.name_any(), says(judged, policy, moves), is_true);
     }
@@ -285,7 +288,7 @@ fn header(judged: &Judged<'_>, moves: &Moves<'_>, is_true: bool, now: Timestamp)
 }
 
 /// The same for a Node that is not held, without policies.
-fn moved(judged: &Judged<'_>, now: Timestamp) -> Header {
+fn moved(judged: &Judged<'_>, moves: &Moves<'_>, now: Timestamp) -> Header {
     let past = judged.shown.as_ref().and_then(|shown| shown.loss.clone());
     let loss = match &judged.loss {
         Some(Loss { is_of_bpf, new_version, .. }) => Some(PastLoss {
@@ -293,7 +296,8 @@ fn moved(judged: &Judged<'_>, now: Timestamp) -> Header {
             is_of_bpf: *is_of_bpf,
             new_version: new_version.clone(),
         }),
-        None => past.filter(|_| !judged.has_recovered),
+        // What the condition tells may be somebody else's.
+        None => moves.remembered.clone().or_else(|| past.filter(|_| !judged.has_recovered)),
     };
     let (boot, version) = (judged.boot.to_owned(), judged.version.clone());
     Header { boot, version, loss, ..Header::default() }

@@ -372,8 +372,7 @@ impl Hash for RelevantInNode<'_> {
         let status = node.status.as_ref();
         let addresses = status.iter().flat_map(|status| status.addresses.iter().flatten());
         let addresses: Vec<_> = addresses.map(|it| (&it.type_, &it.address)).collect();
-        let condition =
-            judge::condition(node).map(|it| (&it.status, &it.reason, &it.message));
+        let condition = judge::condition(node).map(|it| (&it.status, &it.reason, &it.message));
         (node.labels(), taints, boot_id(node), addresses, condition).hash(hasher);
     }
 }

@@ -69,7 +69,12 @@ fn plan(
     let Some(judged) = judge(node, &labels, facts, &required.policies, now) else {
         return without_ours(node);
     };
-    super::plan(node, &judged, &Moves { is_held: false, may_taint: &|_| true }, now)
+    super::plan(
+        node,
+        &judged,
+        &Moves { is_held: false, remembered: None, may_taint: &|_| true },
+        now,
+    )
 }
 
 fn facts(report: Option<&LsmNodeStatus>) -> Facts<'_> {
