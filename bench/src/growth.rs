@@ -28,14 +28,14 @@ const RATE: Rate = Rate { changes_per_second: 50, seconds: 10 };
 const FAR: f64 = 100_000.0;
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Sizes {
+pub struct Figures {
     pub sizes: Vec<Size>,
     /// Of `converge_seconds`.
-    pub time: Option<Fit>,
+    pub time: Option<Extrapolated>,
     /// Of `operator_cpu_seconds`.
-    pub cpu: Option<Fit>,
+    pub cpu: Option<Extrapolated>,
     /// Of `peak_rss_bytes`.
-    pub memory: Option<Fit>,
+    pub memory: Option<Extrapolated>,
     /// `peak_rss_bytes` as a constant and a part for each node.
     pub memory_line: Option<Line>,
     /// A change of a node that all policies but some select, in CPU seconds for 1,000 changes.
@@ -58,7 +58,7 @@ pub struct Size {
 
 /// `factor * nodes ^ exponent`, and what it says of 100,000 nodes.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Fit {
+pub struct Extrapolated {
     pub factor: f64,
     pub exponent: f64,
     pub at_100000_by_fit: f64,
@@ -73,7 +73,7 @@ pub struct Change {
 }
 
 /// Measures fleets of these sizes.
-pub async fn measure(sizes: &[usize]) -> Result<Sizes, Failure> {
+pub async fn measure(sizes: &[usize]) -> Result<Figures, Failure> {
     let mut measured = Vec::new();
     for nodes in sizes {
         measured.push(size(*nodes).await?);
@@ -88,7 +88,7 @@ pub async fn measure(sizes: &[usize]) -> Result<Sizes, Failure> {
     };
     let ratio = rounded(cost(bystanders.last()) / cost(bystanders.first()));
     let fit = |figure: fn(&Size) -> f64| fit(&measured, figure);
-    Ok(Sizes {
+    Ok(Figures {
         time: fit(|size| size.converge_seconds),
         cpu: fit(|size| size.operator_cpu_seconds),
         memory: fit(|size| bytes(size.peak_rss_bytes)),
@@ -144,11 +144,11 @@ async fn change(fleet: Fleet) -> Result<Change, Failure> {
     })
 }
 
-fn fit(sizes: &[Size], figure: fn(&Size) -> f64) -> Option<Fit> {
+fn fit(sizes: &[Size], figure: fn(&Size) -> f64) -> Option<Extrapolated> {
     let points: Vec<Point> =
         sizes.iter().map(|size| Point { size: count(size.nodes), figure: figure(size) }).collect();
     let growth = Growth::fit(&points)?;
-    Some(Fit {
+    Some(Extrapolated {
         factor: growth.factor,
         exponent: rounded(growth.exponent),
         at_100000_by_fit: rounded(growth.at(FAR)),

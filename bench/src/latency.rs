@@ -136,7 +136,8 @@ async fn change(world: &Arc<World>, rate: Rate) -> Result<Vec<Change>, Failure> 
     for number in 0..rounds * chosen {
         ticks.tick().await;
         let (world, node) = (world.clone(), spread(number % chosen));
-        let proof = if number / chosen % 2 == 0 { Proof::NotDenied } else { Proof::Denied };
+        let proof =
+            if (number / chosen).is_multiple_of(2) { Proof::NotDenied } else { Proof::Denied };
         running.spawn(async move {
             let began = Instant::now();
             let done = world.report(node, proof).await.map_err(|error| error.to_string());

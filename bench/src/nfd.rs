@@ -4,6 +4,7 @@
 //! It gets as many labels for each node as the operator writes, and writes no condition. So the
 //! times are compared for each write. It runs with an administrator's rights of a ServiceAccount.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::net::TcpListener;
 use std::process::{Child, Command};
@@ -33,7 +34,7 @@ const DEADLINE: Duration = Duration::from_mins(8);
 const ATTRIBUTES: usize = 60;
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Nfd {
+pub struct Comparison {
     pub nodes: usize,
     pub seconds: f64,
     pub cpu_seconds: f64,
@@ -53,7 +54,7 @@ pub struct Operator {
 }
 
 /// Measures it. No operator may run.
-pub async fn measure(world: &World, operator: Option<Operator>) -> Result<Nfd, Failure> {
+pub async fn measure(world: &World, operator: Option<Operator>) -> Result<Comparison, Failure> {
     let program = go::build_nfd().await?;
     say("Node Feature Discovery: an object for each node");
     let crds = go::nfd_module()?.join(CRDS).display().to_string();
@@ -63,7 +64,7 @@ pub async fn measure(world: &World, operator: Option<Operator>) -> Result<Nfd, F
     let kubeconfig = world.kubeconfig_of_an_account(ACCOUNT).await?;
     create_features(world).await?;
     let nodes = Follow::start(&world.client, "/api/v1/nodes", METADATA).await?;
-    nodes.with(|seen| seen.firsts = Some(std::collections::HashMap::new()));
+    nodes.with(|seen| seen.firsts = Some(HashMap::new()));
     let offset = audit::end(&world.server.audit_log())?;
     say("Node Feature Discovery: its master starts");
     let began = Instant::now();
@@ -75,7 +76,7 @@ pub async fn measure(world: &World, operator: Option<Operator>) -> Result<Nfd, F
     command.env("KUBERNETES_NAMESPACE", NAMESPACE).env("NODE_NAME", name(0));
     let master = Master(command.spawn()?);
     let seen = wait::until(DEADLINE, "the labels of Node Feature Discovery", async || {
-        let labelled = nodes.with(|seen| seen.firsts.as_ref().map_or(0, |firsts| firsts.len()));
+        let labelled = nodes.with(|seen| seen.firsts.as_ref().map_or(0, HashMap::len));
         if labelled >= world.fleet.nodes { Ok(master.usage()) } else { Err(labelled) }
     });
     let usage = seen.await?;
@@ -85,7 +86,7 @@ pub async fn measure(world: &World, operator: Option<Operator>) -> Result<Nfd, F
     let writes = audit::writes(&audit::since(&world.server.audit_log(), offset)?, &user).len();
     let per_write = 1000.0 * seconds / count(writes.max(1));
     let ours = operator.map(|ours| 1000.0 * ours.seconds / count(ours.writes.max(1)));
-    Ok(Nfd {
+    Ok(Comparison {
         nodes: world.fleet.nodes,
         seconds: rounded(seconds),
         cpu_seconds: usage.cpu_seconds,

@@ -37,7 +37,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 /// What the probes of a fleet cost.
 #[derive(Clone, Debug, Serialize)]
-pub struct Probes {
+pub struct Load {
     pub probes: usize,
     /// In a span without any change.
     pub rest: Rest,
@@ -73,7 +73,7 @@ const WRITES: [&str; 5] = ["POST", "PUT", "PATCH", "APPLY", "DELETE"];
 const ALL_REPORT: Duration = Duration::from_mins(5);
 
 /// Measures so many probes. No operator may run.
-pub async fn measure(world: &World, count: usize, rest: Duration) -> Result<Probes, Failure> {
+pub async fn measure(world: &World, count: usize, rest: Duration) -> Result<Load, Failure> {
     let kubeconfig = world.kubeconfig_of_an_account("bench-probe").await?;
     say(&format!("{count} probes start"));
     let before = Requests::read(&world.client, &OURS).await?;
@@ -93,7 +93,7 @@ pub async fn measure(world: &World, count: usize, rest: Duration) -> Result<Prob
     running.stop();
     say("all nodes have booted, and all probes start at once");
     let reboot = reboot(world, &kubeconfig, count).await?;
-    Ok(Probes { probes: count, rest, reboot })
+    Ok(Load { probes: count, rest, reboot })
 }
 
 async fn at_rest(world: &World, rest: Duration) -> Result<Rest, Failure> {

@@ -45,12 +45,12 @@ impl Raw {
 
 #[derive(Deserialize)]
 struct Written {
-    metadata: Version,
+    metadata: Identity,
 }
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Version {
+struct Identity {
     uid: String,
     resource_version: String,
     #[serde(default)]
@@ -91,7 +91,7 @@ pub async fn measure(world: &World, proof: Proof) -> Result<Raw, Failure> {
     Ok(raw)
 }
 
-async fn versions(client: &Client) -> Result<BTreeMap<String, Version>, Failure> {
+async fn versions(client: &Client) -> Result<BTreeMap<String, Identity>, Failure> {
     let (mut versions, mut next) = (BTreeMap::new(), String::new());
     loop {
         let path = format!("/api/v1/nodes?limit=500&continue={next}");
@@ -154,27 +154,27 @@ fn seconds(time: jiff::Timestamp) -> String {
 
 async fn patch_all(
     world: &World,
-    versions: &BTreeMap<String, Version>,
+    versions: &BTreeMap<String, Identity>,
     patches: impl Fn(usize) -> Patches,
 ) -> Result<(), Failure> {
-    let patched = stream::iter(0..world.fleet.nodes).map(|node| {
+    let nodes = stream::iter(0..world.fleet.nodes).map(|node| {
         let (version, patches) = (versions.get(&name(node)), patches(node));
         async move {
             let version = version.ok_or_else(|| format!("there is no {}", name(node)))?;
             patch_node(&world.client, version, patches).await
         }
     });
-    let mut patched = patched.buffer_unordered(CONCURRENCY);
-    while let Some(done) = patched.next().await {
+    let mut nodes = nodes.buffer_unordered(CONCURRENCY);
+    while let Some(done) = nodes.next().await {
         done?;
     }
     Ok(())
 }
 
-async fn patch_node(client: &Client, version: &Version, patches: Patches) -> Result<(), Failure> {
+async fn patch_node(client: &Client, version: &Identity, patches: Patches) -> Result<(), Failure> {
     let path = format!("/api/v1/nodes/{}", version.name);
     let written = patch(client, &path, "application/merge-patch+json", version, patches.labels);
-    let version = Version { name: String::new(), ..written.await? };
+    let version = Identity { name: String::new(), ..written.await? };
     let path = format!("{path}/status");
     let kind = "application/strategic-merge-patch+json";
     patch(client, &path, kind, &version, patches.status).await?;
@@ -185,9 +185,9 @@ async fn patch(
     client: &Client,
     path: &str,
     kind: &'static str,
-    version: &Version,
+    version: &Identity,
     mut body: Value,
-) -> Result<Version, Failure> {
+) -> Result<Identity, Failure> {
     body["metadata"]["uid"] = json!(version.uid);
     body["metadata"]["resourceVersion"] = json!(version.resource_version);
     let request = Request::patch(format!("{path}?fieldManager=rawbench"))

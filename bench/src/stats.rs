@@ -103,7 +103,7 @@ mod tests {
     fn quantiles_are_figures_that_were_measured() {
         let all = quantiles((1..=200).rev().map(f64::from).collect());
         assert_eq!(all, Quantiles { count: 200, p50: 100.0, p90: 180.0, p99: 198.0, max: 200.0 });
-        assert_eq!(quantiles(vec![7.0]).p99, 7.0);
+        assert!(near(quantiles(vec![7.0]).p99, 7.0));
         assert_eq!(quantiles(Vec::new()), Quantiles::default());
     }
 

@@ -82,7 +82,7 @@ impl World {
         while let Some(done) = created.next().await {
             done?;
             count += 1;
-            if count % 1000 == 0 {
+            if count.is_multiple_of(1000) {
                 say(&format!("{count} of {total} nodes"));
             }
         }

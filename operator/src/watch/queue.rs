@@ -154,3 +154,24 @@ where
     // A queue is closed only after its controller has ended during shutdown. Nothing is left to do.
     let _ = queue.unbounded_send(key);
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, StreamExt};
+
+    use super::*;
+
+    /// A report can arrive before its Node. The controller finds no Node then, and no turn begins.
+    #[test]
+    fn what_was_queued_before_it_existed_is_queued_again_with_all_others() {
+        let (queues, mut receivers) = queues();
+        queues.node("n");
+        queues.policy("p");
+        assert!(receivers.nodes.next().now_or_never().flatten().is_some());
+        assert!(receivers.policies.next().now_or_never().flatten().is_some());
+        queues.node_of_policy("n");
+        queues.policy_of_node("p");
+        assert!(receivers.nodes.next().now_or_never().flatten().is_some());
+        assert!(receivers.policies.next().now_or_never().flatten().is_some());
+    }
+}
