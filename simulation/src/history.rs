@@ -248,12 +248,12 @@ pub fn release(world: &mut World) {
 }
 
 /// Sets the annotation of the Lease by which a person releases the circuit breaker, or removes it.
-pub fn annotate_lease(world: &World, word: &serde_json::Value) {
+pub fn annotate_lease(world: &World, text: &serde_json::Value) {
     let mut server = world.server.lock();
     let leases: Vec<_> = server.all(Kind::Lease).map(|(key, _)| key.clone()).collect();
     for key in leases {
         server.edit(Kind::Lease, &key, |lease| {
-            let change = serde_json::json!({"annotations": {"lsmready.io/breaker": word}});
+            let change = serde_json::json!({"annotations": {"lsmready.io/breaker": text}});
             crate::server::patch::merge(&mut lease["metadata"], &change);
         });
     }

@@ -80,7 +80,8 @@ struct GroupVersion {
 impl Cluster {
     /// The objects of the nodes with these labels.
     pub async fn objects(&self, scope: Scope, labels: Option<&str>) -> Result<Objects, Error> {
-        self.progress.during(self.read(scope, labels)).await
+        // Boxed, because every command has a future as large as this one.
+        Box::pin(self.progress.during(self.read(scope, labels))).await
     }
 
     async fn read(&self, scope: Scope, labels: Option<&str>) -> Result<Objects, Error> {

@@ -41,7 +41,7 @@ pub async fn answer(cli: &Cli) -> Result<Answer, Error> {
     let connection = &cli.connection;
     match &cli.command {
         Command::Status(args) => fleet::status(args, connection).await,
-        Command::Why(args) => fleet::why(args, connection).await,
+        Command::Why(args) => Box::pin(fleet::why(args, connection)).await,
         Command::Nodes(args) => fleet::nodes(args, connection).await,
         Command::Drill(args) => fleet::drill(args, connection).await,
         Command::Report(args) => fleet::report(args, connection).await,

@@ -279,8 +279,10 @@ fn wanted_condition(judged: &Judged<'_>, header: &Header) -> Wanted {
 /// What the Node says about itself from now on, under a condition that will be True or not.
 fn header(judged: &Judged<'_>, moves: &Moves<'_>, is_true: bool, now: Timestamp) -> Header {
     let held = judged.shown.as_ref().filter(|_| moves.is_held);
-    let moved = || moved(judged, moves, now);
-    let mut header = held.map_or_else(moved, |shown| shown.clone().without_policies());
+    let mut header = match held {
+        Some(shown) => shown.clone().without_policies(),
+        None => moved(judged, moves, now),
+    };
     for policy in &judged.policies {
         header.note(&policy.required.policy.name_any(), says(judged, policy, moves), is_true);
     }

@@ -190,7 +190,7 @@ impl Counts {
             selected,
             unlabelled: self.unlabelled,
             tainted: self.tainted,
-            untainted: self.untainted.iter().map(|name| name.to_string()).collect(),
+            untainted: self.untainted.iter().map(ToString::to_string).collect(),
         };
         if ctx.breaker.is_open() {
             for (index, one) in self.nodes.iter().enumerate() {
@@ -214,7 +214,7 @@ fn reason_count(reason: &Reason, places: &Places, asks: &Asks<'_>) -> ReasonCoun
     ReasonCount {
         reason: reason.code.clone(),
         count: i64::try_from(reason.nodes.len()).unwrap_or(i64::MAX),
-        sample: reason.nodes.iter().take(first_n::MAX_ITEMS).map(|name| name.to_string()).collect(),
+        sample: reason.nodes.iter().take(first_n::MAX_ITEMS).map(ToString::to_string).collect(),
         // The fix is shown for all nodes with the reason, so it is never one node's own text.
         fix: first.map(|verdict| verdict.shared().fix).unwrap_or_default(),
     }
