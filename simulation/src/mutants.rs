@@ -100,6 +100,12 @@ edition",
             1,
         )
     })?;
+    // What is compiled for a few hundred histories only is not optimized.
+    change(&mut files, Path::new("Cargo.toml"), |text| {
+        let own = ["crds", "operator", "simulation", "tetragon"];
+        let own = own.map(|name| format!("lsm-ready-{name} = {{ opt-level = 0 }}\n")).concat();
+        text.replace(PROFILE, &format!("{PROFILE}{own}"))
+    })?;
     // A module that has moved must not be there twice.
     remove_others(to, Path::new(""), &files)
         .map_err(|error| format!("{}: {error}", to.display()))?;
@@ -156,6 +162,9 @@ fn write(path: &Path, text: &[u8]) -> Result<(), String> {
     fs::create_dir_all(path.parent().unwrap_or(path)).map_err(failed)?;
     fs::write(path, text).map_err(failed)
 }
+
+/// Where the profile says how packages are compiled.
+const PROFILE: &str = "[profile.simulation.package]\n";
 
 /// What the copy's crate `lsm-ready-crds` has in addition.
 const SWITCH: &str = r#"
