@@ -139,8 +139,8 @@ impl Operator {
         asked.await.is_ok() && answer.ends_with(b" 200")
     }
 
-    /// Ends it as a crash does. Returns its pod: in another one the next operator would wait for the
-    /// Lease.
+    /// Ends it as a crash does. Returns its pod: in another one the next operator would wait for
+    /// the Lease.
     pub fn kill(self) -> Pod {
         self.pod
     }
