@@ -47,7 +47,7 @@ impl Memory {
                 });
             }
         };
-        let loss = PastLoss { at, is_of_bpf: true, new_version: new_version.clone() };
+        let loss = PastLoss::new(at, true, new_version.clone());
         self.0.insert(uid.to_owned(), Remembered { boot: judged.boot.to_owned(), loss });
         state
     }

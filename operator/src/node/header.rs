@@ -154,9 +154,16 @@ pub fn without_time(message: &str) -> impl Iterator<Item = &str> {
 }
 
 impl PastLoss {
+    /// The time is cut to the second, as the message tells it: what is remembered and what was
+    /// written must not differ.
+    pub fn new(at: Timestamp, is_of_bpf: bool, new_version: Option<String>) -> Self {
+        let at = Timestamp::from_second(at.as_second()).unwrap_or(at);
+        Self { at, is_of_bpf, new_version }
+    }
+
     fn read(text: &str, is_of_bpf: bool) -> Option<Self> {
         let (at, version) = text.split_once(" with probe ").unwrap_or((text, ""));
-        Some(Self { at: at.parse().ok()?, is_of_bpf, new_version: valid_version(version) })
+        Some(Self::new(at.parse().ok()?, is_of_bpf, valid_version(version)))
     }
 }
 

@@ -220,7 +220,10 @@ impl Server {
             (&Method::PUT, Kind::Lease, None) => {
                 let before = precondition(call, key, before)?.clone();
                 let mut after = call.body.clone();
+                // Of the metadata a client may change labels and annotations.
+                let annotations = after["metadata"]["annotations"].take();
                 after["metadata"] = before["metadata"].clone();
+                after["metadata"]["annotations"] = annotations;
                 Ok(Answer::Object(self.replace(Kind::Lease, key, &before, after).json()))
             }
             (&Method::PATCH, _, _) => {

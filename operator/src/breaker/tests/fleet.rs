@@ -71,7 +71,7 @@ impl Fleet {
             tracing_policies: Snapshot::default(),
             machine: Machine::new(Limit::default()),
             memory: Memory::default(),
-            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            now: "2026-01-01T00:00:00.972Z".parse().unwrap(),
             random: fastrand::Rng::with_seed(u64::try_from(count).unwrap()),
         };
         let spec = json!({"taint": {"effect": "NoSchedule"}, "require": {"hooks": ["file_open"]}});

@@ -355,3 +355,15 @@ fn a_loss_that_was_written_in_part_counts_and_is_written_whole() {
     fleet.settle();
     assert_eq!(fleet.shows(), [7, 7, 3, 7], "three of ten nodes");
 }
+
+/// The process remembers the loss that it wrote to the Node: to the second, as it was written.
+#[test]
+fn a_loss_that_was_written_is_not_written_again() {
+    let mut fleet = Fleet::ready(NODES);
+    let name = fleet.names().remove(0);
+    fleet.reports.insert(name.clone(), report("1", "Attached", "BpfNotInLsmList", "0.1.0"));
+    fleet.reconcile(&name);
+    let written = fleet.nodes[&name].clone();
+    fleet.reconcile(&name);
+    assert_eq!(fleet.nodes[&name], written);
+}

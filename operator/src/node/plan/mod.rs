@@ -293,11 +293,9 @@ fn header(judged: &Judged<'_>, moves: &Moves<'_>, is_true: bool, now: Timestamp)
 fn moved(judged: &Judged<'_>, moves: &Moves<'_>, now: Timestamp) -> Header {
     let past = judged.shown.as_ref().and_then(|shown| shown.loss.clone());
     let loss = match &judged.loss {
-        Some(Loss { is_of_bpf, new_version, .. }) => Some(PastLoss {
-            at: Timestamp::from_second(now.as_second()).unwrap_or(now),
-            is_of_bpf: *is_of_bpf,
-            new_version: new_version.clone(),
-        }),
+        Some(Loss { is_of_bpf, new_version, .. }) => {
+            Some(PastLoss::new(now, *is_of_bpf, new_version.clone()))
+        }
         // What the condition tells may be somebody else's.
         None => moves.remembered.clone().or_else(|| past.filter(|_| !judged.has_recovered)),
     };
