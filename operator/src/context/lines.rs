@@ -1,17 +1,32 @@
-//! Keeps log lines about single nodes few where thousands of them change.
+//! Counts log lines, and keeps those about single nodes few where thousands of them change.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Maximum number of lines in a minute.
+/// Maximum number of lines about single nodes in a minute.
 const LINES: u32 = 60;
 const PERIOD: Duration = Duration::from_mins(1);
 
-/// The lines of the present minute.
+/// Counts the lines of the present minute.
 #[derive(Debug, Default)]
-pub struct Lines(Mutex<Option<(Instant, u32)>>);
+pub struct Minute(Option<(Instant, u32)>);
+
+impl Minute {
+    /// The number of the next line in its minute, from 1.
+    pub fn next(&mut self, now: Instant) -> u32 {
+        let is_same = |began: Instant| now.saturating_duration_since(began) < PERIOD;
+        let (began, lines) = self.0.filter(|(began, _)| is_same(*began)).unwrap_or((now, 0));
+        let number = lines.saturating_add(1);
+        self.0 = Some((began, number));
+        number
+    }
+}
+
+/// The lines about single nodes.
+#[derive(Debug, Default)]
+pub struct Lines(Mutex<Minute>);
 
 /// What to do with a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,11 +39,7 @@ pub enum Line {
 
 impl Lines {
     pub fn next(&self, now: Instant) -> Line {
-        let mut period = self.0.lock();
-        let is_same = |began: Instant| now.saturating_duration_since(began) < PERIOD;
-        let (began, lines) = period.filter(|(began, _)| is_same(*began)).unwrap_or((now, 0));
-        *period = Some((began, lines.saturating_add(1)));
-        match lines.saturating_add(1) {
+        match self.0.lock().next(now) {
             ..LINES => Line::Log,
             LINES => Line::LogAsLast,
             _ => Line::LeaveOut,

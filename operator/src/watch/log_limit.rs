@@ -6,20 +6,20 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::context::lines::Minute;
+
 /// Maximum number of lines a minute, for each kind.
 pub const LINES: u32 = 10;
-const PERIOD: Duration = Duration::from_mins(1);
 
 /// The lines of one kind.
 #[derive(Debug, Default)]
 pub struct LogLimit {
     /// The last text about each subject, as a hash.
     last: HashMap<String, u64>,
-    period: Option<(Instant, u32)>,
+    minute: Minute,
 }
 
 impl LogLimit {
@@ -31,12 +31,7 @@ impl LogLimit {
         if self.last.insert(subject.to_owned(), hash) == Some(hash) {
             return false;
         }
-        let (began, lines) = match self.period {
-            Some((began, lines)) if now.duration_since(began) < PERIOD => (began, lines),
-            Some(_) | None => (now, 0),
-        };
-        self.period = Some((began, lines.saturating_add(1)));
-        lines < LINES
+        self.minute.next(now) <= LINES
     }
 
     /// Forgets a subject: it is gone, or it is well again. The next line about it is a first one.
@@ -52,6 +47,8 @@ impl LogLimit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

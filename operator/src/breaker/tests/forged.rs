@@ -136,6 +136,18 @@ fn boot(node: &Node) -> String {
     crate::watch::store::boot_id(node).to_owned()
 }
 
+/// Each of these forgeries is corrected at once, whenever it comes.
+fn are_corrected(forgeries: &[fn(&mut Node)]) {
+    for victim in [Victim::NeverReady, Victim::LostReady] {
+        for when in ALWAYS {
+            for (number, forge) in forgeries.iter().enumerate() {
+                let shown = shown(victim, when, *forge);
+                assert_eq!(shown, Shown::not_ready(), "{victim:?} {when:?} {number}");
+            }
+        }
+    }
+}
+
 #[test]
 fn labels_that_the_condition_does_not_confirm_are_corrected_while_the_breaker_is_open() {
     let forgeries: [fn(&mut Node); 3] = [
@@ -146,14 +158,7 @@ fn labels_that_the_condition_does_not_confirm_are_corrected_while_the_breaker_is
             set(node, &policy_label(ENFORCE), "ready");
         },
     ];
-    for victim in [Victim::NeverReady, Victim::LostReady] {
-        for when in ALWAYS {
-            for (number, forge) in forgeries.into_iter().enumerate() {
-                let shown = shown(victim, when, forge);
-                assert_eq!(shown, Shown::not_ready(), "{victim:?} {when:?} {number}");
-            }
-        }
-    }
+    are_corrected(&forgeries);
 }
 
 #[test]
@@ -167,14 +172,7 @@ fn a_condition_that_the_label_does_not_confirm_is_corrected_while_the_breaker_is
             set_condition(node, "True", &condition.message.unwrap());
         },
     ];
-    for victim in [Victim::NeverReady, Victim::LostReady] {
-        for when in ALWAYS {
-            for (number, forge) in forgeries.into_iter().enumerate() {
-                let shown = shown(victim, when, forge);
-                assert_eq!(shown, Shown::not_ready(), "{victim:?} {when:?} {number}");
-            }
-        }
-    }
+    are_corrected(&forgeries);
 }
 
 /// The condition is True, so it does not contradict the label. Its message does.
