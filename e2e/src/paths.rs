@@ -41,16 +41,7 @@ pub fn static_program(name: &str) -> PathBuf {
 
 /// A static program of ours for that architecture.
 pub fn static_program_for(arch: Arch, name: &str) -> PathBuf {
-    static_programs(arch).join("release").join(name)
-}
-
-/// The static test agent, which has a build profile of its own.
-pub fn test_agent() -> PathBuf {
-    static_programs(Arch::HOST).join("agent/tetragon")
-}
-
-fn static_programs(arch: Arch) -> PathBuf {
-    workspace().join("target").join(arch.triple())
+    workspace().join("target").join(arch.triple()).join("release").join(name)
 }
 
 /// Waits until no other process holds the lock on this file, and holds it until the result is

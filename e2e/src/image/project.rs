@@ -266,7 +266,7 @@ fn test_agent(release: &str) -> Built {
         entrypoint: vec![names[0].to_owned(), format!("--release={release}")],
         user: Some("0".to_owned()),
         architecture: Arch::HOST.name().to_owned(),
-        files: names.map(|name| (name.to_owned(), paths::test_agent())).into(),
+        files: names.map(|name| (name.to_owned(), paths::static_program("tetragon"))).into(),
         labels: BTreeMap::new(),
     };
     Built { file: archive(Arch::HOST, &format!("tetragon-{release}")), image }

@@ -17,6 +17,7 @@ mod controllers;
 pub mod election;
 pub mod liveness;
 pub mod memory;
+pub mod process;
 pub mod readiness;
 pub mod server;
 mod signals;
