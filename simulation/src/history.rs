@@ -146,11 +146,7 @@ fn failed(what: String) -> Outcome {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_time().start_paused(true);
-    #[cfg(tokio_unstable)]
-    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(b"one seed, one history"));
-    builder.build()
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()
 }
 
 async fn live(seed: u64, steps: Vec<Step>, with_lines: bool) -> Outcome {
