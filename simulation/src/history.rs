@@ -72,7 +72,7 @@ pub struct Outcome {
 }
 
 /// What goes wrong, in one or two words.
-const INVARIANTS: [&str; 22] = [
+const INVARIANTS: [&str; 24] = [
     "wrong eviction",
     "idle write",
     "too many losses",
@@ -86,6 +86,8 @@ const INVARIANTS: [&str; 22] = [
     "wrong transition time",
     "too fast",
     "write war",
+    "two writes",
+    "own write",
     "no leader",
     "not modelled",
     "the mount",
