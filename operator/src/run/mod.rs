@@ -116,12 +116,14 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         signals.next().await;
     };
     tokio::select! {
-        Some(Ok(Err(error))) = http.join_next() => Err(Error::Serve(cli.listen, error)),
-        outcome = operated => outcome,
+        biased;
+        // First: a signal must be seen also where the operator always has work.
         () = signals => {
             warn!("second signal: stopping at once");
             Ok(())
         }
+        Some(Ok(Err(error))) = http.join_next() => Err(Error::Serve(cli.listen, error)),
+        outcome = operated => outcome,
     }
 }
 
@@ -281,8 +283,9 @@ async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Re
     drop(end);
     let finished = timeout(GRACE, async {
         tokio::select! {
-            () = controllers => Ended::Stopped,
+            biased;
             lost = lost => Ended::Lost(lost),
+            () = controllers => Ended::Stopped,
         }
     });
     Ok(finished.await.unwrap_or_else(|_| {
