@@ -65,11 +65,15 @@ impl Kept for Node {
         let ours = ours.filter(|condition| condition.type_ == names::NODE_CONDITION);
         let internal = status.addresses.into_iter().flatten();
         let internal = internal.filter(|address| address.type_ == INTERNAL_IP);
-        let boot_id = status.node_info.map(|info| info.boot_id).unwrap_or_default();
+        let internal = internal.filter(|address| address.address.len() <= MAX_ADDRESS);
+        let boot_id = status.node_info.map(|info| info.boot_id).filter(|boot| is_boot_id(boot));
         self.status = Some(NodeStatus {
-            addresses: Some(exactly(internal)),
+            addresses: Some(exactly(internal.take(MAX_ADDRESSES))),
             conditions: Some(exactly(ours)),
-            node_info: Some(NodeSystemInfo { boot_id, ..Default::default() }),
+            node_info: Some(NodeSystemInfo {
+                boot_id: boot_id.unwrap_or_default(),
+                ..Default::default()
+            }),
             ..Default::default()
         });
     }
@@ -77,6 +81,17 @@ impl Kept for Node {
 
 /// The type of the addresses at which agents are asked.
 const INTERNAL_IP: &str = "InternalIP";
+
+/// A node has one of each IP family. A kubelet can write a megabyte of them.
+const MAX_ADDRESSES: usize = 8;
+/// An IPv6 address with a zone is shorter.
+const MAX_ADDRESS: usize = 64;
+
+/// Whether it is the ID of a boot as a report may name it. The condition of the Node repeats it, so
+/// it has to be short and printable. Another one counts as none, and no evidence belongs to it.
+fn is_boot_id(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
 
 /// A list without room for more.
 fn exactly<T>(items: impl Iterator<Item = T>) -> Vec<T> {
@@ -238,6 +253,41 @@ mod tests {
         let names: Vec<&str> =
             report.status.iter().flat_map(|status| &status.checks).map(|c| &*c.name).collect();
         assert_eq!(names, ["Loaded", "Attached", "Fired", "Denied", "KernelReads"]);
+    }
+
+    /// The condition of the Node repeats the boot ID, for people and for terminals.
+    #[test]
+    fn a_boot_id_is_short_and_printable_or_none() {
+        let honest = "5b0c2a0e-0c1d-4e0f-9a8b-7c6d5e4f3a2b";
+        let long = "b".repeat(65);
+        for (boot, kept) in [
+            (honest, honest),
+            (&long, ""),
+            ("a\u{1b}[2J", ""),
+            ("a\u{202e}b", ""),
+            ("a\nb", ""),
+            ("a\u{fe0f}", ""),
+        ] {
+            let mut node: Node = serde_json::from_value(json!({"metadata": {"name": "n"},
+                "status": {"nodeInfo": {"bootID": boot}}}))
+            .unwrap();
+            node.trim();
+            assert_eq!(crate::watch::store::boot_id(&node), kept, "{boot:?}");
+        }
+    }
+
+    #[test]
+    fn few_addresses_of_a_node_are_kept() {
+        let address = |address: String| json!({"type": "InternalIP", "address": address});
+        let many = (0..10_000).map(|number| address(format!("10.0.{}.1", number % 256)));
+        let long = address("1".repeat(100_000));
+        let addresses: Vec<_> = [long].into_iter().chain(many).collect();
+        let mut node: Node = serde_json::from_value(json!({"metadata": {"name": "n"},
+            "status": {"addresses": addresses}}))
+        .unwrap();
+        node.trim();
+        let kept = node.status.and_then(|status| status.addresses).unwrap();
+        assert_eq!((kept.len(), kept[0].address.as_str()), (MAX_ADDRESSES, "10.0.0.1"));
     }
 
     #[test]
