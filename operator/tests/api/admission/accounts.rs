@@ -155,12 +155,11 @@ async fn nobody_changes_the_image_of_our_pods() {
             let name = &ours["spec"][list][0]["name"];
             let image = json!({"spec": {list: [{"name": name, "image": "evil"}]}});
             refused(&client, "STRATEGIC", &path, &image, part).await;
-            let image = json!([{"op": "replace", "path": format!("/spec/{list}/0/image"),
-                "value": "evil"}]);
-            refused(&client, "JSON", &path, &image, part).await;
             let mut whole = done(&client, "GET", &path, &Value::Null).await;
             whole["spec"][list][0]["image"] = json!("evil");
             refused(&client, "PUT", &path, &whole, part).await;
+            let spec = json!({"spec": {list: whole["spec"][list]}});
+            refused(&client, "MERGE", &path, &spec, part).await;
         }
         // Everything else of a pod is not ours to refuse.
         let label = json!({"metadata": {"labels": {"a": "b"}}});

@@ -254,6 +254,13 @@ async fn what_the_operator_could_not_remove_at_its_end_the_job_removes() {
     }
     let policies = "validatingadmissionpolicybinding,validatingadmissionpolicy";
     scene.kubectl(&["delete", policies, "held-back"]);
+    wait::until(DEADLINE, "no policy any more", async || {
+        let change = json!({"metadata": {"annotations": {"a": "b"}}});
+        let answer = call(&scene.admin, "MERGE", "/api/v1/nodes/n2?dryRun=All", &change).await;
+        if answer.is_ok() { Ok(()) } else { Err(answer.message) }
+    })
+    .await
+    .unwrap();
     run_job(&scene).await;
     scene.kubectl(&["delete", ENDS, "-k", &config("cleanup")]);
     scene.nothing_is_left("the Job has removed the rest").await;
