@@ -8,6 +8,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Node, NodeSpec, NodeStatus, NodeSystemInfo, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, LsmNodeStatus};
+use lsm_ready_crds::selection::{Labels, OS_LABEL};
 use lsm_ready_crds::text::truncate;
 use lsm_ready_crds::{Evidence, LsmNode, LsmPolicy, names};
 use serde::Serialize;
@@ -55,6 +56,7 @@ impl Kept for Node {
 
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);
+        self.metadata.labels = self.metadata.labels.take().map(bounded_labels);
         if let Some(spec) = &mut self.spec {
             *spec = NodeSpec { taints: spec.taints.take(), ..Default::default() };
         }
@@ -86,6 +88,28 @@ const INTERNAL_IP: &str = "InternalIP";
 const MAX_ADDRESSES: usize = 8;
 /// An IPv6 address with a zone is shorter.
 const MAX_ADDRESS: usize = 64;
+
+/// Maximum size of a Node's labels. Usual ones have 2 kB.
+const MAX_LABELS: usize = 64 * 1024;
+
+/// The labels, and of too many ours, that of the operating system, and the first others. A kubelet
+/// can give its own Node a megabyte of labels.
+fn bounded_labels(labels: Labels) -> Labels {
+    let bytes = |(key, value): (&String, &String)| key.len() + value.len();
+    if labels.iter().map(bytes).sum::<usize>() <= MAX_LABELS {
+        return labels;
+    }
+    let is_first =
+        |(key, _): &(String, String)| key.starts_with(names::NODE_LABEL_PREFIX) || key == OS_LABEL;
+    let (first, others): (Vec<_>, Vec<_>) = labels.into_iter().partition(is_first);
+    let mut room = MAX_LABELS;
+    let kept = first.into_iter().chain(others).take_while(|(key, value)| {
+        let left = room.checked_sub(key.len() + value.len());
+        room = left.unwrap_or_default();
+        left.is_some()
+    });
+    kept.collect()
+}
 
 /// Whether it is the ID of a boot as a report may name it. The condition of the Node repeats it, so
 /// it has to be short and printable. Another one counts as none, and no evidence belongs to it.
@@ -274,6 +298,21 @@ mod tests {
             node.trim();
             assert_eq!(crate::watch::store::boot_id(&node), kept, "{boot:?}");
         }
+    }
+
+    #[test]
+    fn of_a_megabyte_of_labels_ours_and_few_others_are_kept() {
+        let many = (0..8000).map(|number| (format!("a/{number:060}"), json!("v".repeat(60))));
+        let ours =
+            [(names::BPF_LABEL.to_owned(), json!("true")), (OS_LABEL.into(), json!("linux"))];
+        let labels: serde_json::Map<_, _> = many.chain(ours).collect();
+        let mut node: Node =
+            serde_json::from_value(json!({"metadata": {"name": "n", "labels": labels}})).unwrap();
+        node.trim();
+        let kept = node.metadata.labels.unwrap();
+        assert!(kept.contains_key(names::BPF_LABEL) && kept.contains_key(OS_LABEL));
+        let bytes: usize = kept.iter().map(|(key, value)| key.len() + value.len()).sum();
+        assert!((MAX_LABELS - 200..=MAX_LABELS).contains(&bytes), "{bytes} bytes");
     }
 
     #[test]

@@ -228,8 +228,10 @@ fn taint_changes(node: &Node, wanted: &BTreeMap<TaintKey, TaintEffect>) -> Optio
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let (ours, foreign): (Vec<&Taint>, Vec<&Taint>) =
         taints.iter().partition(|taint| TAINT_KEYS.contains(&taint.key.as_str()));
-    let mut present: Vec<(&str, &str, &str)> =
-        ours.iter().map(|taint| (taint.key.as_str(), taint.effect.as_str(), value_of(taint))).collect();
+    let mut present: Vec<(&str, &str, &str)> = ours
+        .iter()
+        .map(|taint| (taint.key.as_str(), taint.effect.as_str(), value_of(taint)))
+        .collect();
     // Ours have no value: with one, a toleration with the operator Equal would not match any more.
     let mut wanted: Vec<(&str, &str, &str)> =
         wanted.iter().map(|(key, effect)| (key.as_str(), effect.as_str(), "")).collect();

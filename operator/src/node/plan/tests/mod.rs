@@ -211,9 +211,8 @@ fn a_windows_node_loses_our_labels_and_gets_none() {
 #[test]
 fn a_condition_that_is_there_twice_is_written_once_more() {
     let report = report("Denied", "CanaryDenied");
-    let changes = |node: &Node| {
-        plan(node, facts(Some(&report)), &[], &Snapshot::default(), now()).condition
-    };
+    let changes =
+        |node: &Node| plan(node, facts(Some(&report)), &[], &Snapshot::default(), now()).condition;
     let first = plan(&linux(), facts(Some(&report)), &[], &Snapshot::default(), now());
     let node = applied(&linux(), &first);
     assert_eq!(changes(&node), None);

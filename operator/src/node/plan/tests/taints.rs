@@ -41,9 +41,8 @@ fn a_node_has_the_taint_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
     let both = [prefer.clone(), no_schedule.clone()];
     let weaker = our_taint("PreferNoSchedule");
     let evicting = our_taint("NoExecute");
-    let with_value = |value: &str| {
-        json!({"key": TAINT_KEYS[0], "effect": "NoSchedule", "value": value})
-    };
+    let with_value =
+        |value: &str| json!({"key": TAINT_KEYS[0], "effect": "NoSchedule", "value": value});
     let (valued, empty) = (with_value("true"), with_value(""));
     for (what, evidence, policies, present, wanted) in [
         ("not known", "unknown", only(&no_schedule), json!([]), Some(json!([ours]))),
