@@ -1,13 +1,16 @@
-//! Writers that keep changing our labels, taints or condition on a Node.
+//! Writers that keep changing our labels, taints or condition on a Node, or what we write them from.
 //!
 //! In: what we left on each Node, and what is there now. Out: how long to wait before it is written
-//! again. A kubelet may write the condition of its own Node, and could otherwise cause one write of
-//! ours for each of its own.
+//! again. A kubelet may write the condition and the boot ID of its own Node, and its probe the
+//! report. Each could otherwise cause one write of ours for each of its own.
 //!
 //! ## Guarantees
 //! - A change of ours is repaired at once the first time. After that the wait doubles from one
 //!   second up to five minutes, until nobody has changed anything for ten minutes.
-//! - What we want to change is never delayed: the wait is only for writing the same again.
+//! - What we want to change is delayed only on a Node that was written [`AT_ONCE`] times in a row.
+//!   Then there is one write in [`SUSTAINED`].
+//! - A loss is never delayed by that: a label or a condition that says ready, or a taint that has to
+//!   come. A Node that is to lose ready again has to gain it before.
 //! - Our own writes and late watches are no changes by others: only a Node with a newer
 //!   resourceVersion than that of our last write counts.
 
@@ -23,8 +26,8 @@ use parking_lot::Mutex;
 
 use crate::context::backoff::doubled;
 use crate::node::header;
-use crate::node::judge::condition;
-use crate::node::plan::Plan;
+use crate::node::judge::{READY, condition, conditions};
+use crate::node::plan::{Plan, value_of};
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
@@ -36,6 +39,11 @@ const QUIET: SignedDuration = SignedDuration::from_mins(10);
 const ANNOUNCED_FROM: u32 = 3;
 /// Minimum time between two Events on a Node.
 const ANNOUNCED_EVERY: SignedDuration = SignedDuration::from_hours(1);
+
+/// So many writes of one Node follow each other without a wait.
+const AT_ONCE: u32 = 20;
+/// The time for each further one.
+const SUSTAINED: Duration = Duration::from_secs(3);
 
 /// What is remembered of each Node, by its UID.
 #[derive(Debug, Default)]
@@ -55,6 +63,8 @@ struct History {
     changes: u32,
     changed: Timestamp,
     announced: Option<Timestamp>,
+    /// Every write adds [`SUSTAINED`] to this time, which is never before now.
+    busy_until: Timestamp,
 }
 
 /// What to do about a Node whose fields are not as we want them.
@@ -76,7 +86,9 @@ impl Contests {
         let Some(history) = histories.get_mut(&uid) else {
             return Answer::default();
         };
-        history.look(ours(node), version(node), ours_after(node, plan), now)
+        let answer = history.look(ours(node), version(node), ours_after(node, plan), now);
+        let is_loss = takes_ready(node, plan);
+        Answer { wait: answer.wait.max(history.pause(now).filter(|_| !is_loss)), ..answer }
     }
 
     /// Remembers a Node after a write of ours: as it was seen, what was changed of that, and the
@@ -88,6 +100,7 @@ impl Contests {
         history.version = version.and_then(|version| version.parse().ok());
         history.written = now;
         history.is_counted = false;
+        history.busy_until = history.busy_until.max(now).saturating_add(SUSTAINED).unwrap_or(now);
     }
 
     /// How long to wait for the watch, where it has not shown our last write yet. What the Node
@@ -136,9 +149,18 @@ impl History {
 
     /// A time in the future is from before the clock was set back. Nothing must wait for it.
     fn clock_was_set_back(&mut self, now: Timestamp) {
+        let set_back = self.written.duration_since(now).max(SignedDuration::ZERO);
+        self.busy_until = self.busy_until.saturating_sub(set_back).unwrap_or(now);
         self.written = self.written.min(now);
         self.changed = self.changed.min(now);
         self.announced = self.announced.map(|at| at.min(now));
+    }
+
+    /// How long to wait where many writes followed each other.
+    fn pause(&self, now: Timestamp) -> Option<Duration> {
+        let busy = Duration::try_from(self.busy_until.duration_since(now)).ok()?;
+        let pause = busy.checked_sub(SUSTAINED * (AT_ONCE - 1))?;
+        (!pause.is_zero()).then_some(pause)
     }
 
     /// What is left of the wait before the same is written again.
@@ -148,6 +170,21 @@ impl History {
         let left = doubled(FIRST_WAIT, repairs, LONGEST_WAIT).saturating_sub(passed);
         (!left.is_zero()).then_some(left)
     }
+}
+
+/// Whether the plan takes something from the Node that says ready, or brings a taint.
+fn takes_ready(node: &Node, plan: &Plan) -> bool {
+    let is_taken = |(key, value): (&String, &Option<String>)| {
+        let present = node.labels().get(key).map(String::as_str);
+        matches!(present, Some("true" | READY)) && value.as_deref() != present
+    };
+    let present = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    let present: Vec<_> = present.map(|taint| (&taint.key, &taint.effect)).collect();
+    let mut taints = plan.taints.iter().flatten();
+    let says_ready = condition(node).is_some_and(|condition| condition.status == "True");
+    plan.labels.iter().any(is_taken)
+        || taints.any(|taint| !present.contains(&(&taint.key, &taint.effect)))
+        || (says_ready && plan.condition.as_ref().is_some_and(|wanted| wanted.status != "True"))
 }
 
 fn version(node: &Node) -> Option<u64> {
@@ -178,10 +215,12 @@ fn hash(node: &Node, plan: &Plan) -> u64 {
     let present = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let taints = plan.taints.as_deref().unwrap_or(present).iter();
     let is_ours = |taint: &&Taint| TAINT_KEYS.contains(&taint.key.as_str());
-    let mut taints: Vec<_> = taints.filter(is_ours).map(|t| (&t.key, &t.effect)).collect();
+    let taints = taints.filter(is_ours);
+    let mut taints: Vec<_> = taints.map(|t| (&t.key, &t.effect, value_of(t))).collect();
     taints.sort_unstable();
     taints.hash(&mut hasher);
-    if let Some(condition) = plan.condition.as_ref().or_else(|| condition(node)) {
+    let present = conditions(node).filter(|_| plan.condition.is_none());
+    for condition in plan.condition.iter().chain(present) {
         (&condition.status, &condition.reason).hash(&mut hasher);
         // A loss that somebody claims again and again has another time each time.
         let message = condition.message.as_deref().unwrap_or_default();

@@ -85,6 +85,13 @@ fn a_clock_that_is_set_back_makes_no_wait_longer() {
     let look = |second| contests.look(&theirs(6), &plan("true", "ours"), at(second)).wait;
     assert_eq!(look(0), Some(Duration::from_secs(2)), "the wait of the third change, from now on");
     assert_eq!(look(2), None);
+    // Many writes, and then another clock.
+    for _ in 0..20 {
+        wrote(&contests, &node(7, "true", "ours"), at(7_200));
+    }
+    let other = |second| contests.look(&node(7, "true", "ours"), &plan("true", "new"), at(second));
+    assert_eq!(other(0).wait, Some(SUSTAINED), "as without the change of the clock");
+    assert_eq!(other(3).wait, None);
 }
 
 #[test]
@@ -94,6 +101,46 @@ fn the_wait_doubles_up_to_five_minutes() {
     assert!(writes[9..].windows(2).all(|pair| pair[1] - pair[0] == 300), "{writes:?}");
     assert_eq!(events, 1, "one an hour");
     assert_eq!(fought(7200).1, 2);
+}
+
+/// A probe reports something else each tenth of a second. Returns when we wrote, in tenths.
+fn flipping(tenths: i64, reports: impl Fn(i64) -> (&'static str, String)) -> Vec<i64> {
+    let contests = Contests::default();
+    let (mut shown, mut version, mut writes) = (node(1, "false", "first"), 1, Vec::new());
+    wrote(&contests, &shown, at(0));
+    for tenth in 1..tenths {
+        let (label, message) = reports(tenth);
+        let wanted = plan(label, &message);
+        if shown == node(version, label, &message) {
+            continue;
+        }
+        if contests.look(&shown, &wanted, at(tenth / 10)).wait.is_none() {
+            version += 1;
+            shown = node(version, label, &message);
+            wrote(&contests, &shown, at(tenth / 10));
+            writes.push(tenth);
+        }
+    }
+    writes
+}
+
+/// What we write follows from what the node says, so it could cause a write for each of its own.
+#[test]
+fn a_node_that_reports_something_else_again_and_again_is_written_less_and_less() {
+    let writes = flipping(600, |tenth| ("false", format!("why {tenth}")));
+    assert_eq!(writes[..19], (1..20).collect::<Vec<_>>(), "at once");
+    assert!(writes.len() <= 40, "{} writes in a minute", writes.len());
+    assert!(writes[20..].windows(2).all(|pair| pair[1] - pair[0] == 30), "{writes:?}");
+}
+
+#[test]
+fn a_node_that_reports_something_else_again_and_again_loses_ready_at_once() {
+    let states = |tenth: i64| if tenth % 2 == 0 { "true" } else { "false" };
+    let writes = flipping(600, |tenth| (states(tenth), "ours".into()));
+    assert!(writes.len() <= 80, "{} writes in a minute", writes.len());
+    for gained in writes.iter().filter(|tenth| *tenth % 2 == 0) {
+        assert!(writes.contains(&(gained + 1)), "the loss after {gained} is written at once");
+    }
 }
 
 #[test]
@@ -113,7 +160,7 @@ fn what_we_want_to_change_is_not_delayed() {
 #[test]
 fn our_own_writes_and_late_watches_are_no_changes_by_others() {
     let contests = Contests::default();
-    for version in (10..100).step_by(2) {
+    for version in (10..40).step_by(2) {
         wrote(&contests, &node(version, "true", "ours"), at(0));
         let late = node(version - 1, "false", "before");
         let answer = contests.look(&late, &plan("true", "ours"), at(0));
@@ -134,6 +181,28 @@ fn a_node_that_is_older_than_our_last_write_waits_for_the_watch_and_not_for_ever
     assert_eq!(unseen(7, -1), None, "the clock was set back");
     assert_eq!(unseen(9, 1), None);
     assert_eq!(unseen(10, 1), None);
+}
+
+/// What others add beside ours is a change of ours too, so that it is met with waits.
+#[test]
+fn a_second_condition_and_a_value_of_a_taint_are_changes_by_others() {
+    let ours = node(1, "true", "ours");
+    let mut twice = ours.clone();
+    let conditions = twice.status.as_mut().unwrap().conditions.as_mut().unwrap();
+    conditions.push(conditions[0].clone());
+    let tainted = |value: Option<&str>| {
+        let taint = json!({"key": TAINT_KEYS[0], "effect": "NoSchedule", "value": value});
+        let mut node = ours.clone();
+        node.spec = serde_json::from_value(json!({"taints": [taint]})).ok();
+        node
+    };
+    for (before, after) in [(&ours, &twice), (&tainted(None), &tainted(Some("x")))] {
+        let contests = Contests::default();
+        let mut after = after.clone();
+        wrote(&contests, before, at(0));
+        after.metadata.resource_version = Some("2".into());
+        assert!(contests.look(&after, &plan("true", "ours"), at(1)).is_new);
+    }
 }
 
 #[test]
