@@ -19,8 +19,9 @@
 //! listed after the policies, which say which of them matter.
 //!
 //! ## Errors
-//! A watch that breaks is restarted within five seconds ([`retry`]), logged and counted. The stores
-//! keep their objects meanwhile, so no label changes because the API server is unreachable.
+//! A watch that breaks is restarted within five seconds ([`retry`]), logged and counted. Where all
+//! objects have to be listed again and again, the lists become seldom. The stores keep their
+//! objects meanwhile, so no label changes because the API server is unreachable.
 
 pub mod contents;
 mod fetch;
@@ -39,6 +40,8 @@ pub(crate) mod retry;
 #[cfg(test)]
 mod scenarios;
 pub mod store;
+#[cfg(test)]
+mod storms;
 pub mod triggers;
 pub mod unparsable;
 
@@ -69,7 +72,7 @@ use crate::watch::log_limit::LogLimit;
 use crate::watch::named::NamedDaemonSets;
 use crate::watch::policy_bound::PolicyBound;
 use crate::watch::profile::Profile;
-use crate::watch::retry::Retry;
+use crate::watch::retry::Retries;
 use crate::watch::store::{Stores, Writers};
 use crate::watch::triggers::Triggers;
 use crate::watch::unparsable::{Parse, Unparsable};
@@ -242,11 +245,11 @@ async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_,
             };
             match event {
                 Ok(event) => {
+                    health.saw(&event);
                     match &event {
                         Event::Init => is_listing = true,
                         Event::InitDone => (is_listing, listed) = (false, Instant::now()),
-                        Event::Apply(_) | Event::Delete(_) => health.works(),
-                        Event::InitApply(_) => {}
+                        Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
                     }
                     for event in parse.pass(event).into_iter().flat_map(&mut keep) {
                         writer.apply_watcher_event(&event);
@@ -283,32 +286,46 @@ async fn asked(must_list: &Notify, listed: Instant) {
 struct Health {
     metrics: Metrics,
     readiness: Readiness,
-    retry: Retry,
+    retries: Retries,
+    /// Some objects of a list have arrived, and the list is not complete.
+    is_within_list: bool,
     log: LogLimit,
 }
 
 impl Health {
     fn of(metrics: Metrics, readiness: Readiness) -> Self {
-        Self { metrics, readiness, retry: Retry::default(), log: LogLimit::default() }
+        let (retries, log) = (Retries::default(), LogLimit::default());
+        Self { metrics, readiness, retries, is_within_list: false, log }
     }
 
     /// Counts a failure, logs it if it is a new one, and returns how long to wait.
     fn failed<K: Kept>(&mut self, error: &watcher::Error) -> Duration {
-        let (kind, now) = (<K as Resource>::kind(&()), Instant::now());
+        let (kind, now, code) = (<K as Resource>::kind(&()), Instant::now(), code(error));
         self.metrics.watch_failed(&kind);
         self.readiness.watch_failed(&kind, error);
         let error = truncate(&error.to_string(), MAX_ERROR);
         if self.log.allows("", &error, now) {
             warn!(%kind, error, "watch broke, restarting it");
         }
-        self.retry.failed(now)
+        // Some objects were listed in vain, or all of them have to be listed again.
+        let lists_again = std::mem::take(&mut self.is_within_list) || code == Some(GONE);
+        self.retries.failed(lists_again, now)
     }
 
-    fn works(&mut self) {
-        self.retry.works();
-        self.log.forget("");
+    fn saw<K>(&mut self, event: &Event<K>) {
+        match event {
+            Event::Init | Event::InitDone => self.is_within_list = false,
+            Event::InitApply(_) => self.is_within_list = true,
+            Event::Apply(_) | Event::Delete(_) => {
+                self.retries.works();
+                self.log.forget("");
+            }
+        }
     }
 }
+
+/// The API server no longer has that version.
+pub(crate) const GONE: u16 = 410;
 
 /// The HTTP status of the API server, if it answered.
 pub(crate) fn code(error: &watcher::Error) -> Option<u16> {

@@ -6,9 +6,10 @@ use lsm_ready_crds::names::{BPF_LABEL, NODE_CONDITION};
 use serde_json::json;
 
 use super::*;
+use crate::context::moment;
 
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_767_226_200 + second).unwrap()
+fn at(second: u64) -> Instant {
+    moment::tests::second(second).instant
 }
 
 fn node(version: u64, label: &str, message: &str) -> Node {
@@ -29,13 +30,13 @@ fn plan(label: &str, message: &str) -> Plan {
 }
 
 /// We wrote the node as it is here.
-fn wrote(contests: &Contests, node: &Node, now: Timestamp) {
+fn wrote(contests: &Contests, node: &Node, now: Instant) {
     contests.wrote(node, &Plan::default(), node.resource_version().as_deref(), now);
 }
 
 /// Each second a kubelet changes the condition ten times. Returns when we wrote, and how many
 /// Events there were.
-fn fought(seconds: i64) -> (Vec<i64>, usize) {
+fn fought(seconds: u64) -> (Vec<u64>, usize) {
     let contests = Contests::default();
     let (mut writes, mut events, mut version) = (Vec::new(), 0, 1);
     wrote(&contests, &node(version, "true", "ours"), at(0));
@@ -58,7 +59,7 @@ fn fought(seconds: i64) -> (Vec<i64>, usize) {
 #[test]
 fn a_loss_that_is_claimed_again_and_again_is_met_with_waits() {
     let contests = Contests::default();
-    let ours = |second: i64| format!("boot b, lost ready at {}: why", at(second));
+    let ours = |second: u64| format!("boot b, lost ready at 2026-01-01T00:00:{second:02}Z: why");
     let (mut writes, mut version) = (0, 1);
     wrote(&contests, &node(version, "false", &ours(0)), at(0));
     for second in 0..60 {
@@ -75,19 +76,6 @@ fn a_loss_that_is_claimed_again_and_again_is_met_with_waits() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_no_wait_longer() {
-    let contests = Contests::default();
-    let theirs = |version| node(version, "true", "theirs");
-    for version in [1, 3, 5] {
-        wrote(&contests, &node(version, "true", "ours"), at(7_200));
-        contests.look(&theirs(version + 1), &plan("true", "ours"), at(7_200));
-    }
-    let look = |second| contests.look(&theirs(6), &plan("true", "ours"), at(second)).wait;
-    assert_eq!(look(0), Some(Duration::from_secs(2)), "the wait of the third change, from now on");
-    assert_eq!(look(2), None);
-}
-
-#[test]
 fn the_wait_doubles_up_to_five_minutes() {
     let (writes, events) = fought(3600);
     assert_eq!(writes[..9], [0, 1, 3, 7, 15, 31, 63, 127, 255]);
@@ -100,7 +88,7 @@ fn the_wait_doubles_up_to_five_minutes() {
 fn what_we_want_to_change_is_not_delayed() {
     let contests = Contests::default();
     for second in 0..10 {
-        let version = u64::try_from(second).unwrap() * 2;
+        let version = second * 2;
         wrote(&contests, &node(version + 10, "true", "ours"), at(second));
         let theirs = node(version + 11, "true", "theirs");
         let answer = contests.look(&theirs, &plan("true", "ours"), at(second));
@@ -124,16 +112,40 @@ fn our_own_writes_and_late_watches_are_no_changes_by_others() {
 }
 
 #[test]
-fn a_node_that_is_older_than_our_last_write_waits_for_the_watch_and_not_for_ever() {
+fn a_node_that_is_older_than_our_last_write_waits_for_the_watch() {
     let contests = Contests::default();
-    let unseen = |version, second| contests.unseen(&node(version, "true", "old"), at(second));
-    assert_eq!(unseen(7, 0), None, "nothing was written");
+    let wait = |version, second| contests.wait(&node(version, "true", "old"), at(second));
+    assert_eq!(wait(7, 0), None, "nothing was written");
     wrote(&contests, &node(9, "true", "ours"), at(0));
-    assert_eq!(unseen(7, 1), Some(Duration::from_secs(14)));
-    assert_eq!(unseen(7, 15), None, "the versions may have gone back");
-    assert_eq!(unseen(7, -1), None, "the clock was set back");
-    assert_eq!(unseen(9, 1), None);
-    assert_eq!(unseen(10, 1), None);
+    assert_eq!(wait(7, 1), Some(Duration::from_secs(14)));
+    assert_eq!(wait(9, 1), None);
+}
+
+/// A label by which a policy selects the node changes a thousand times a second, and each time the
+/// policy's label has to follow.
+#[test]
+fn a_node_whose_labels_change_all_the_time_is_written_twice_a_second() {
+    let contests = Contests::default();
+    let mut writes = Vec::new();
+    for millisecond in 0..10_000_u64 {
+        let now = at(0) + Duration::from_millis(millisecond);
+        let (version, label) = (millisecond * 2, if millisecond % 2 == 0 { "a" } else { "b" });
+        let changed = node(version, label, "ours");
+        if contests.wait(&changed, now).is_none() {
+            assert_eq!(contests.look(&changed, &plan(label, "new"), now).wait, None);
+            wrote(&contests, &node(version + 1, label, "new"), now);
+            writes.push(millisecond);
+        }
+    }
+    assert_eq!(writes.iter().filter(|at| **at < 500).count(), 11, "a burst");
+    assert!((30..=31).contains(&writes.len()), "{writes:?}");
+    // Whoever rests can be written at once again.
+    let rested = at(60);
+    for version in 0..10 {
+        let node = node(30_000 + version, "a", "ours");
+        assert_eq!(contests.wait(&node, rested), None);
+        wrote(&contests, &node, rested);
+    }
 }
 
 #[test]
