@@ -51,9 +51,8 @@ mod tests {
     async fn an_object_that_is_older_than_our_last_write_waits_for_the_watch_and_not_for_ever() {
         let began = Instant::now();
         let write = LastWrite::new(Some("9"), began);
-        let unseen = |version, second| {
-            write.unseen(Some(version), began + Duration::from_secs(second))
-        };
+        let unseen =
+            |version, second| write.unseen(Some(version), began + Duration::from_secs(second));
         assert_eq!(unseen("7", 1), Some(Duration::from_secs(14)));
         assert_eq!(unseen("7", 15), None, "the versions may have gone back");
         assert_eq!(unseen("9", 1), None);

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::reconcile;
 use crate::context::Context;
-use crate::context::moment::tests::second;
 use crate::context::fixture::{Exchange, Fixture, node, policy, report};
+use crate::context::moment::tests::second;
 
 const PATCH: &str = concat!(
     "PATCH /apis/lsmready.io/v1alpha1/lsmpolicies/enforce/status",

@@ -32,9 +32,9 @@ use kube_runtime::watcher::{Error, Event};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::GONE;
 use super::guard::Guard;
 use super::kept::Kept;
+use super::retry::GONE;
 use crate::run::connection::{LIST, WATCH_SECONDS};
 
 /// The API server ends a streaming list after this time.
@@ -67,11 +67,24 @@ pub struct Follow<K: Kept> {
 enum State<K: Kept> {
     Start,
     Streaming(Stream<K>),
-    Page { next: Option<String>, objects: vec::IntoIter<Guard<K>>, version: String },
+    Page {
+        next: Option<String>,
+        objects: vec::IntoIter<Guard<K>>,
+        version: String,
+    },
     /// The list is complete, but for the objects that were deleted meanwhile.
-    Ending { gone: Vec<Guard<K>>, version: String },
-    Listed { version: String },
-    Watching { version: String, changes: Changes<K>, began: Instant },
+    Ending {
+        gone: Vec<Guard<K>>,
+        version: String,
+    },
+    Listed {
+        version: String,
+    },
+    Watching {
+        version: String,
+        changes: Changes<K>,
+        began: Instant,
+    },
 }
 
 /// A streaming list.

@@ -26,6 +26,7 @@
 pub mod contents;
 mod fetch;
 mod fields;
+mod fill;
 pub mod first_list;
 mod follow;
 pub mod guard;
@@ -64,6 +65,7 @@ use crate::context::metrics::Metrics;
 use crate::run::memory;
 use crate::run::readiness::Readiness;
 use crate::tracing_policies;
+use crate::watch::fill::Filler;
 use crate::watch::first_list::FirstList;
 use crate::watch::follow::{Follow, Lists};
 use crate::watch::guard::{Guard, MAX_ERROR};
@@ -72,7 +74,7 @@ use crate::watch::log_limit::LogLimit;
 use crate::watch::named::NamedDaemonSets;
 use crate::watch::policy_bound::PolicyBound;
 use crate::watch::profile::Profile;
-use crate::watch::retry::Retries;
+use crate::watch::retry::{GONE, Retries, code};
 use crate::watch::store::{Stores, Writers};
 use crate::watch::triggers::Triggers;
 use crate::watch::unparsable::{Parse, Unparsable};
@@ -228,11 +230,12 @@ fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::Dae
 }
 
 /// One watch, from the API server to the triggers.
-async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_, K>) {
+async fn watch<K: Kept>(client: &Client, writer: Writer<K>, parts: Parts<'_, K>) {
     let Parts { metrics, readiness, unparsable, on_unread_gone, mut keep, trigger, .. } = parts;
     let (must_list, first_list, lists) = (parts.must_list, parts.first_list, parts.lists);
     let api: Api<Guard<K>> = Api::all(client.clone());
     let mut parse = Parse::new(unparsable, writer.as_reader(), metrics.clone(), on_unread_gone);
+    let mut filler = Filler::new(writer);
     let mut health = Health::of(metrics, readiness);
     loop {
         let mut events = Follow::new(api.clone(), lists);
@@ -252,7 +255,7 @@ async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_,
                         Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
                     }
                     for event in parse.pass(event).into_iter().flat_map(&mut keep) {
-                        writer.apply_watcher_event(&event);
+                        filler.apply(&event);
                         trigger(&event);
                         if matches!(event, Event::InitDone) {
                             first_list.done();
@@ -321,22 +324,5 @@ impl Health {
                 self.log.forget("");
             }
         }
-    }
-}
-
-/// The API server no longer has that version.
-pub(crate) const GONE: u16 = 410;
-
-/// The HTTP status of the API server, if it answered.
-pub(crate) fn code(error: &watcher::Error) -> Option<u16> {
-    use watcher::Error::{
-        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
-    };
-    match error {
-        InitialListFailed(kube::Error::Api(status))
-        | WatchStartFailed(kube::Error::Api(status))
-        | WatchFailed(kube::Error::Api(status))
-        | WatchError(status) => Some(status.code),
-        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => None,
     }
 }

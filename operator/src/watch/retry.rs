@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use kube_runtime::watcher;
 use tokio::time::Instant;
 
 use crate::context::backoff::{doubled, jittered};
@@ -70,6 +71,23 @@ impl Retry {
         self.last = Some(now);
         self.failures = self.failures.saturating_add(1);
         jittered(doubled(FIRST, self.failures, self.longest), fastrand::f64())
+    }
+}
+
+/// The API server no longer has that version.
+pub(crate) const GONE: u16 = 410;
+
+/// The HTTP status of the API server, if it answered.
+pub(crate) fn code(error: &watcher::Error) -> Option<u16> {
+    use watcher::Error::{
+        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
+    };
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => Some(status.code),
+        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => None,
     }
 }
 

@@ -122,10 +122,8 @@ async fn a_watch_that_falls_behind_again_and_again_lists_ever_more_seldom() {
 /// A list that breaks in its middle costs as much as a whole one.
 #[tokio::test(start_paused = true)]
 async fn a_list_that_breaks_again_and_again_is_asked_for_ever_more_seldom() {
-    let server = Server {
-        list: |_| vec![event("ADDED", &node("n1")), too_old()],
-        watch: |_| Vec::new(),
-    };
+    let server =
+        Server { list: |_| vec![event("ADDED", &node("n1")), too_old()], watch: |_| Vec::new() };
     let (asked, names) = server.watched(Lists::Streamed, TEN_MINUTES).await;
     assert!((20..=40).contains(&asked.lists), "{asked:?}");
     assert_eq!((asked.watches, names.len()), (0, 0));

@@ -125,15 +125,15 @@ fn a_node_that_is_older_than_our_last_write_waits_for_the_watch() {
 /// policy's label has to follow.
 #[test]
 fn a_node_whose_labels_change_all_the_time_is_written_twice_a_second() {
-    let contests = Contests::default();
-    let mut writes = Vec::new();
+    let (contests, mut writes, mut shown) = (Contests::default(), Vec::new(), "false");
     for millisecond in 0..10_000_u64 {
         let now = at(0) + Duration::from_millis(millisecond);
-        let (version, label) = (millisecond * 2, if millisecond % 2 == 0 { "a" } else { "b" });
-        let changed = node(version, label, "ours");
+        let (version, wanted) = (millisecond * 2, ["true", "false"][usize::from(shown == "true")]);
+        let changed = node(version, shown, "ours");
         if contests.wait(&changed, now).is_none() {
-            assert_eq!(contests.look(&changed, &plan(label, "new"), now).wait, None);
-            wrote(&contests, &node(version + 1, label, "new"), now);
+            assert_eq!(contests.look(&changed, &plan(wanted, "ours"), now).wait, None);
+            wrote(&contests, &node(version + 1, wanted, "ours"), now);
+            shown = wanted;
             writes.push(millisecond);
         }
     }

@@ -13,7 +13,7 @@ use tower::{BoxError, ServiceBuilder};
 
 use super::deadline::{LIST, REQUEST};
 use super::*;
-use crate::run::election::{LEASE_DURATION, RENEW_DEADLINE};
+use crate::run::lease::{LEASE_DURATION, RENEW_DEADLINE};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -37,12 +37,12 @@ use tracing::{debug, info, warn};
 
 use crate::context::metrics::Metrics;
 use crate::run::connection::watch_config;
+use crate::tracing_policies::entry::Entry;
 use crate::tracing_policies::kept::Kept;
-use crate::tracing_policies::object::{Entry, Seen};
+use crate::tracing_policies::object::Seen;
 use crate::tracing_policies::snapshot::{ReadError, Writer};
 use crate::watch::log_limit::LogLimit;
-use crate::watch::retry::Retries;
-use crate::watch::{GONE, code};
+use crate::watch::retry::{GONE, Retries, code};
 
 /// Time between two discoveries of the installed version, while one is watched.
 pub const REDISCOVER_AFTER: Duration = Duration::from_secs(30);
