@@ -3,7 +3,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::Evidence;
@@ -123,7 +123,7 @@ pub struct LsmNodeStatus {
     pub fix: String,
     /// Everything that the probe checked, with its outcome.
     #[serde(default, deserialize_with = "lenient::readable_items")]
-    #[schemars(schema_with = "schema::checks")]
+    #[schemars(schema_with = "checks_schema")]
     pub checks: Vec<Check>,
     /// Name of the `LsmHookProfile` for this kernel. Absent where the hook trial was not made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,6 +182,30 @@ pub enum Securityfs {
     #[default]
     Unknown,
 }
+
+/// The schema of the checks of a report. All their texts together are bounded, so that a report has
+/// at most about 64 thousand characters.
+fn checks_schema(generator: &mut SchemaGenerator) -> Schema {
+    let check = generator.subschema_for::<Check>();
+    let size = |field: &str| format!("(has(c.{field}) ? size(c.{field}) : 0)");
+    let rule =
+        format!("self.map(c, {} + {}).sum() <= {MAX_CHECK_TEXTS}", size("detail"), size("fix"));
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "items": check,
+        "x-kubernetes-validations": [{
+            "rule": rule,
+            "message": format!(
+                "all details and fixes together have at most {MAX_CHECK_TEXTS} characters"
+            ),
+        }],
+    })
+}
+
+/// Maximum number of characters in the details and fixes of all checks. Our probe writes less than
+/// 34,000: 15 details of at most 2,000 characters, and one fix of at most 4,000.
+const MAX_CHECK_TEXTS: u32 = 49_152;
 
 /// One check of the probe.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

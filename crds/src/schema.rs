@@ -259,31 +259,6 @@ pub fn optional_time(generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
-/// The schema of the checks of a report. All their texts together are bounded, so that a report has
-/// at most about 64 thousand characters.
-#[must_use]
-pub fn checks(generator: &mut SchemaGenerator) -> Schema {
-    let check = generator.subschema_for::<crate::node::Check>();
-    let size = |field: &str| format!("(has(c.{field}) ? size(c.{field}) : 0)");
-    let rule =
-        format!("self.map(c, {} + {}).sum() <= {MAX_CHECK_TEXTS}", size("detail"), size("fix"));
-    json_schema!({
-        "type": "array",
-        "maxItems": 32,
-        "items": check,
-        "x-kubernetes-validations": [{
-            "rule": rule,
-            "message": format!(
-                "all details and fixes together have at most {MAX_CHECK_TEXTS} characters"
-            ),
-        }],
-    })
-}
-
-/// Maximum number of characters in the details and fixes of all checks. Our probe writes less than
-/// 34,000: 15 details of at most 2,000 characters, and one fix of at most 4,000.
-const MAX_CHECK_TEXTS: u32 = 49_152;
-
 /// The pattern of texts for people: no control characters but the end of a line, no characters
 /// without width or for the direction of text, and none that extends the one before, such as a
 /// variation selector. `text::printable_lines` makes such a text.

@@ -12,9 +12,9 @@ use lsm_ready_cleanup::installed::Installation;
 use lsm_ready_cleanup::{Cluster, Mode, Names, Report, cluster, everything, rights};
 use lsm_ready_crds::ExitCode;
 
+use crate::answer::Answer;
 use crate::cli::{CleanupArgs, ConnectionArgs};
 use crate::cluster::connect;
-use crate::commands::Answer;
 
 /// Why there was no cleanup.
 #[derive(Debug, thiserror::Error)]

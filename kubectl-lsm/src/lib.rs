@@ -11,6 +11,7 @@
 //! and `preflight` with `--nodes` ask no cluster, so they also run in the checks of a repository.
 //! Only [`run`], [`read`], [`cluster`], [`cleanup`] and [`completion`] do input and output.
 
+pub mod answer;
 pub mod ask;
 pub mod cleanup;
 pub mod cli;
@@ -37,8 +38,8 @@ use std::process::ExitCode;
 use lsm_ready_crds::ExitCode as Code;
 use lsm_ready_crds::text::printable_lines;
 
+use answer::Answer;
 use cli::Cli;
-use commands::Answer;
 use error::Error;
 
 /// Runs the command, prints its answer, and returns the exit code.

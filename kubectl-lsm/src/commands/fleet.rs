@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use lsm_ready_crds::ExitCode;
 use lsm_ready_crds::text::nearest;
 
-use super::Answer;
+use crate::answer::Answer;
 use crate::ask::nodes::Filter;
 use crate::ask::{drill, nodes, status, why};
 use crate::cli::{

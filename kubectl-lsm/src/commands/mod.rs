@@ -7,6 +7,7 @@ use lsm_ready_crds::text::printable_lines;
 use lsm_ready_tetragon::image::Version;
 use lsm_ready_tetragon::verdict::TargetVersion;
 
+use crate::answer::Answer;
 use crate::cli::{
     Cli, Command, ConnectionArgs, HelmArgs, MountArgs, PreflightArgs, PreflightFormat,
 };
@@ -19,22 +20,6 @@ use crate::{cleanup, completion, documents, explain, find, helm, mount, read, re
 
 /// The release that Tetragon's development branch becomes. `--tetragon-version main` means it.
 const MAIN: &str = "v1.8.0-pre.0";
-
-/// What a command prints.
-pub struct Answer {
-    /// For standard output.
-    pub text: String,
-    /// Sentences for standard error: what could not be read. The answer is about everything else.
-    pub unread: Vec<String>,
-    /// The exit code.
-    pub code: ExitCode,
-}
-
-impl Answer {
-    const fn complete(text: String, code: ExitCode) -> Self {
-        Self { text, unread: Vec::new(), code }
-    }
-}
 
 /// The answer of the command.
 pub async fn answer(cli: &Cli) -> Result<Answer, Error> {

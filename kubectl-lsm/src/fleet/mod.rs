@@ -22,8 +22,8 @@ use lsm_ready_crds::text::printable;
 use lsm_ready_crds::{Evidence, State};
 use serde::{Deserialize, Serialize};
 
-pub use node::{Judge, SILENT_AFTER_MINUTES};
-pub use of::{Known, Objects, judged_by, of};
+pub use node::{Judge, Known, SILENT_AFTER_MINUTES};
+pub use of::{Objects, judged_by, of};
 pub use state_word::word;
 
 /// The name of this form of JSON. Fields may be added under the same name. A change of meaning gets

@@ -1,5 +1,6 @@
 //! The rows of nodes. Pure.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -15,7 +16,6 @@ use lsm_ready_crds::selection::{Labels, Selection};
 use lsm_ready_crds::verdict::{Facts, Verdict, hooks, verdict_with_hooks};
 use lsm_ready_crds::{Evidence, LsmNodeStatus, LsmPolicy};
 
-use super::of::Known;
 use super::{
     CheckRow, ConditionRow, NodeLabels, NodePolicyRow, NodeRow, Shown, VerdictRow, printed,
 };
@@ -80,6 +80,21 @@ impl From<Verdict> for VerdictRow {
     fn from(verdict: Verdict) -> Self {
         let Verdict { state, reason, message, fix, is_of_one_node: _ } = verdict;
         Self { state, reason, message: printed(&message), fix: printed(&fix) }
+    }
+}
+
+/// One Linux node with what is known of it.
+pub struct Known<'a> {
+    pub node: &'a Node,
+    /// The labels by which policies select it.
+    pub labels: Cow<'a, Labels>,
+    pub facts: Facts<'a>,
+}
+
+impl Known<'_> {
+    /// The node's name, printable.
+    pub fn name(&self) -> String {
+        printed(&self.node.name_any())
     }
 }
 

@@ -1,6 +1,5 @@
 //! Makes the fleet of objects. Pure.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
@@ -9,11 +8,11 @@ use k8s_openapi::api::core::v1::{Node, PodTemplateSpec};
 use kube::ResourceExt;
 use lsm_ready_crds::policy::Require;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_crds::selection::{Labels, labels_for_selecting, may_run_linux};
+use lsm_ready_crds::selection::{labels_for_selecting, may_run_linux};
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmHookProfile, LsmNode, LsmNodeStatus, LsmPolicy};
 
-use super::node::{self, Asking};
+use super::node::{self, Asking, Known};
 use super::{
     Context, Fleet, HookProfileRow, OperatorRow, ProbeRow, SCHEMA, agent, policy, printed,
 };
@@ -35,21 +34,6 @@ pub struct Objects {
     pub probe: Option<DaemonSet>,
     /// Sentences about what could not be read.
     pub notes: Vec<String>,
-}
-
-/// One Linux node with what is known of it.
-pub struct Known<'a> {
-    pub node: &'a Node,
-    /// The labels by which policies select it.
-    pub labels: Cow<'a, Labels>,
-    pub facts: Facts<'a>,
-}
-
-impl Known<'_> {
-    /// The node's name, printable.
-    pub fn name(&self) -> String {
-        printed(&self.node.name_any())
-    }
 }
 
 impl Objects {

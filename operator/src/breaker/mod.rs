@@ -20,9 +20,9 @@ pub mod on_lease;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::conditions::{CHANGES_HELD, find};
 use lsm_ready_crds::names::{BREAKER_ANNOTATION, BREAKER_RELEASE};
-use lsm_ready_crds::{LsmPolicy, Reason};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -32,9 +32,6 @@ use crate::breaker::memory::Memory;
 use crate::context::Context;
 use crate::node::header::PastLoss;
 use crate::node::judge::Judged;
-
-/// The reason of nodes whose own reason is not in docs/reasons.md. A node's own text goes nowhere.
-const OTHER_REASON: &str = "Other";
 
 /// A policy says that the breaker is open some moments after it opened.
 const STATUS_DELAY: SignedDuration = SignedDuration::from_secs(10);
@@ -221,11 +218,6 @@ pub fn open_since<'a>(policies: impl IntoIterator<Item = &'a LsmPolicy>) -> Opti
 /// Whether that policy asks to release held changes.
 pub fn is_release(policy: &LsmPolicy) -> bool {
     policy.annotations().get(BREAKER_ANNOTATION).is_some_and(|value| value == BREAKER_RELEASE)
-}
-
-/// The code of a reason that is in docs/reasons.md.
-pub fn known_reason(reason: &str) -> &'static str {
-    Reason::from_code(reason).map_or(OTHER_REASON, Reason::code)
 }
 
 #[cfg(test)]

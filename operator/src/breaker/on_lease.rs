@@ -24,8 +24,8 @@ use tracing::warn;
 use crate::breaker::{CLOSED, MAX_NOTE};
 use crate::context::Context;
 use crate::policy::status::held::held_message;
-use crate::run::election::LEASE;
 use crate::run::election::notes::Says;
+use crate::run::lease::LEASE;
 
 /// How often the Lease's text follows the counts while the breaker is open.
 const REFRESH: Duration = Duration::from_secs(10);

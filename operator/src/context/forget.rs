@@ -59,12 +59,12 @@ impl Context {
         self.metrics.retain_policies(exists);
     }
 
-    /// Forgets what was counted of a policy that was deleted meanwhile, after it had been
-    /// forgotten.
+    /// Forgets a policy that was deleted while it was evaluated, after it had been forgotten.
     pub fn forget_if_gone_policy(&self, policy: &LsmPolicy) {
         if self.stores.policies.get(&ObjectRef::from_obj(policy)).is_none() {
             let uid = ResourceExt::uid(policy).unwrap_or_default();
             self.census.retain(|known| known != uid);
+            self.rate_limit.retain(|known| known != uid);
         }
     }
 

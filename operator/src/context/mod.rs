@@ -5,6 +5,7 @@ pub mod backoff;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod forget;
+pub mod last_write;
 pub mod lines;
 pub mod metrics;
 pub mod moment;

@@ -121,7 +121,7 @@ impl Write<'_> {
         self.left.add(part);
         let Self { node, ctx, .. } = *self;
         ctx.metrics.wrote(if subresource.is_none() { "Node" } else { "Node/status" });
-        ctx.contests.wrote(node, &self.left, self.version.as_deref(), (ctx.now)());
+        ctx.contests.wrote(node, &self.left, self.version.as_deref(), (ctx.instant)());
         ctx.forget_if_gone(node);
         Ok(true)
     }

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use lsm_ready_crds::State;
+use lsm_ready_crds::{Reason, State};
 use parking_lot::Mutex;
+
+/// The reason of nodes whose own reason is not in docs/reasons.md. A node's own text goes nowhere.
+const OTHER_REASON: &str = "Other";
 
 /// What the metrics tell of one Node.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -64,6 +67,11 @@ impl Inner {
             }
         }
     }
+}
+
+/// The code of a reason that is in docs/reasons.md.
+pub fn known_reason(reason: &str) -> &'static str {
+    Reason::from_code(reason).map_or(OTHER_REASON, Reason::code)
 }
 
 #[cfg(test)]

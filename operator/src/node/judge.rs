@@ -20,8 +20,7 @@ use lsm_ready_crds::verdict::{Facts, Verdict};
 use lsm_ready_crds::{State, verdict};
 
 use crate::breaker::decide::NodeState;
-use crate::breaker::known_reason;
-use crate::node::fleet::Found;
+use crate::node::fleet::{Found, known_reason};
 use crate::node::header::{self, Header, Says};
 use crate::node::required::Required;
 

@@ -6,8 +6,8 @@
 //! [`judge`](judge::judge): verdicts, and what the Node loses → the circuit breaker
 //! ([`crate::breaker`]) → [`plan`](plan::plan) → a wait, if others keep changing our fields
 //! ([`contest`]) → one patch of the Node's status with condition and labels, and one of the Node
-//! where taints differ. Nothing is sent where nothing differs, or before the watch has shown the
-//! last write.
+//! where taints differ. Nothing is sent where nothing differs, before the watch has shown the last
+//! write, or where the Node was written too often.
 //!
 //! ## Guarantees
 //! - The labels and taints of a deleted policy are removed without a finalizer, also after a
@@ -56,7 +56,7 @@ pub use apply::Error;
 pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Error> {
     let (now, uid) = ((ctx.now)(), node.uid().unwrap_or_default());
     ctx.queues.node_begins(&node.name_any());
-    if let Some(wait) = ctx.contests.unseen(&node, now) {
+    if let Some(wait) = ctx.contests.unseen(&node, (ctx.instant)()) {
         return Ok(Action::requeue(wait));
     }
     // 1. Collect what is known.
@@ -149,7 +149,7 @@ async fn contested(node: &Node, plan: &Plan, ctx: &Context) -> Option<Duration> 
     if plan.is_empty() {
         return None;
     }
-    let answer = ctx.contests.look(node, plan, (ctx.now)());
+    let answer = ctx.contests.look(node, plan, (ctx.instant)());
     if answer.is_new {
         ctx.metrics.contested();
     }

@@ -48,13 +48,16 @@ pub(super) async fn apply(
     let written = Api::<LsmPolicy>::all(ctx.client.clone())
         .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch))
         .await;
-    if let Err(error) = written {
-        if is_conflict(&error) {
+    let written = match written {
+        Ok(written) => written,
+        Err(error) if is_conflict(&error) => {
             ctx.metrics.conflicted("LsmPolicy");
             return Ok(Outcome::Conflict);
         }
-        return Err(Error(name, Box::new(error)));
-    }
+        Err(error) => return Err(Error(name, Box::new(error))),
+    };
+    let (uid, version) = (policy.uid().unwrap_or_default(), written.resource_version());
+    ctx.rate_limit.wrote(&uid, version.as_deref(), (ctx.instant)());
     ctx.metrics.wrote("LsmPolicy/status");
     info!(policy = name, nodes = status.nodes.summary, "policy status changed");
     announce(policy, &status, ctx).await;

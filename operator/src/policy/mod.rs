@@ -9,7 +9,8 @@
 //! nodes that may get the taint now are queued.
 //!
 //! ## Guarantees
-//! - A policy is evaluated at most once a second.
+//! - A policy is evaluated at most once a second, and not before the watch has shown our last
+//!   write ([`rate_limit`]).
 //! - An invalid spec gets a status too, with its generation as observed.
 //! - The size of the status does not grow with the cluster.
 //! - The status is written with the policy's resourceVersion, so a write from an old observation is
@@ -75,9 +76,10 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
         ctx.queues.policy_begins(&policy.name_any());
         return Ok(Action::await_change());
     }
-    // 1. Wait if the policy was evaluated less than a second ago.
+    // 1. Wait if the policy was evaluated less than a second ago, or is older than our last write.
     let (now, uid) = ((ctx.now)(), policy.uid().unwrap_or_default());
-    if let Err(wait) = ctx.rate_limit.allow(&uid, now) {
+    let version = policy.metadata.resource_version.as_deref();
+    if let Err(wait) = ctx.rate_limit.allow(&uid, version, (ctx.instant)()) {
         return Ok(Action::requeue(wait));
     }
     ctx.queues.policy_begins(&policy.name_any());
@@ -92,13 +94,15 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     let status = status::status(&policy, &observation, &breaking, &Time(now));
     publish(&policy.name_any(), &status, &ctx);
     // 4. Write the status where it differs.
-    match apply::apply(&policy, status, &ctx).await? {
+    let applied = apply::apply(&policy, status, &ctx).await;
+    ctx.rate_limit.ended(&uid, (ctx.instant)());
+    ctx.forget_if_gone_policy(&policy);
+    match applied? {
         Outcome::Conflict => {
             return Ok(Action::requeue(ctx.backoffs.policy_conflicts.failed(&uid)));
         }
         Outcome::Done => ctx.backoffs.policy_conflicts.reset(&uid),
     }
-    ctx.rate_limit.ended(&uid, (ctx.now)());
     // 5. Let the taint go on.
     let again_in = permit(&policy, &observation, &ctx);
     Ok(again_in.map_or_else(Action::await_change, Action::requeue))
@@ -153,7 +157,6 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
         tracing_policies: &tracing_policies,
     };
     let Standing { tally, progress } = ctx.census.standing(policy, parsed, ctx);
-    ctx.forget_if_gone_policy(policy);
     let next = spec_change::next(policy, &progress, ctx.breaker.limit(), (ctx.now)());
     let evaluation = Evaluation { tally, min_ready, loadable, tetragon, agents, next };
     Ok(Observation::Valid(Box::new(evaluation)))

@@ -1,13 +1,17 @@
 //! Scenarios: the requests that the policy controller sends, one by one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
+use kube_runtime::controller::Action;
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
 
 use super::reconcile;
+use crate::context::Context;
 use crate::context::fixture::{Exchange, Fixture, node, policy, report};
+use crate::context::moment::tests::second;
 
 const PATCH: &str = concat!(
     "PATCH /apis/lsmready.io/v1alpha1/lsmpolicies/enforce/status",
@@ -85,13 +89,25 @@ async fn nothing_is_sent_where_the_status_is_right() {
 async fn a_second_reconcile_within_a_second_waits() {
     let mut settled = half();
     settled["status"] = status();
-    let (ctx, played) = two_nodes().plays(Vec::new());
+    let (ctx, played) = two_nodes().with::<LsmPolicy>(settled.clone()).plays(Vec::new());
     reconcile(parsed(settled.clone()), ctx.clone()).await.unwrap();
     let action = reconcile(parsed(settled), ctx).await.unwrap();
-    assert_eq!(
-        action,
-        kube_runtime::controller::Action::requeue(std::time::Duration::from_secs(1))
-    );
+    assert_eq!(action, Action::requeue(Duration::from_secs(1)));
+    played.await.unwrap();
+}
+
+/// The watch has not shown our last write a second after it: a write would only be refused.
+#[tokio::test]
+async fn a_policy_that_is_older_than_our_last_write_is_not_written() {
+    let mut written = half();
+    written["metadata"]["resourceVersion"] = json!("6");
+    let (ctx, played) = two_nodes()
+        .with::<LsmPolicy>(half())
+        .plays(vec![Exchange::new(PATCH, body(&status()), written), Exchange::event()]);
+    reconcile(parsed(half()), ctx.clone()).await.unwrap();
+    let later = Context { instant: || second(2).instant, ..Arc::into_inner(ctx).unwrap() };
+    let action = reconcile(parsed(half()), Arc::new(later)).await.unwrap();
+    assert_eq!(action, Action::requeue(Duration::from_secs(13)));
     played.await.unwrap();
 }
 
@@ -109,7 +125,7 @@ async fn after_a_conflict_the_policy_is_looked_at_again_within_a_second() {
     let (ctx, played) =
         two_nodes().plays(vec![Exchange::refused(PATCH, body(&status()), 409, "Conflict")]);
     let action = reconcile(parsed(half()), ctx.clone()).await.unwrap();
-    assert_ne!(action, kube_runtime::controller::Action::await_change());
+    assert_ne!(action, Action::await_change());
     let metrics = ctx.metrics.encode().unwrap();
     assert!(metrics.contains(r#"lsm_ready_conflicts_total{kind="LsmPolicy"} 1"#), "{metrics}");
     drop(ctx);

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod connection;
 mod controllers;
 pub mod election;
+pub mod lease;
 pub mod liveness;
 pub mod memory;
 pub mod process;

@@ -18,7 +18,7 @@ use lsm_ready_crds::text::truncate;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::run::election::LEASE;
+use crate::run::lease::LEASE;
 use crate::watch::first_list::FirstList;
 use crate::watch::store::Stores;
 

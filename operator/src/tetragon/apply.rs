@@ -2,8 +2,9 @@
 //!
 //! ## Guarantees
 //! Each write is a server-side apply without force, or the one guarded merge patch
-//! [`patch::release`]. The UID and the resourceVersion are preconditions. So no field of another manager is changed, a
-//! DaemonSet made anew under the same name is not changed, and no DaemonSet is created.
+//! [`patch::release`]. The UID and the resourceVersion are preconditions. So no field of another
+//! manager is changed, a DaemonSet made anew under the same name is not changed, and no DaemonSet
+//! is created.
 //!
 //! ## Errors
 //! A refusal that lasts until somebody acts (a missing right, a conflict, an invalid result) is an
@@ -17,12 +18,11 @@ use kube::core::Status;
 use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::FIELD_MANAGER;
 use lsm_ready_tetragon::patch;
-use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::dry_run;
 use super::observe::Observation;
-use super::write::{Error, Outcome, Write};
+use super::write::{Error, Outcome, Write, fenced};
 use crate::context::Context;
 
 /// Sends the write.
@@ -85,15 +85,6 @@ async fn send(
     api.patch(name, &params, &Patch::Apply(object)).await.map(Some)
 }
 
-/// The object with the version that the decision was made from. A replica that is no longer the
-/// leader, and does not know it yet, cannot undo what the next one has written.
-pub(super) fn fenced(mut object: Value, daemon_set: &DaemonSet) -> Value {
-    if let Some(version) = &daemon_set.metadata.resource_version {
-        object["metadata"]["resourceVersion"] = json!(version);
-    }
-    object
-}
-
 /// The outcome of a request that the API server refused. None where the next try may succeed.
 fn refusal(status: &Status) -> Option<Outcome> {
     let conflicts = conflicts(status);
@@ -139,6 +130,8 @@ fn conflicts(status: &Status) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     /// The outcome of a refusal with that code and those details: a word, and the message.

@@ -30,9 +30,8 @@ use lsm_ready_tetragon::patch;
 use lsm_ready_tetragon::plan::pod;
 use tracing::debug;
 
-use super::apply::fenced;
 use super::observe::Observation;
-use super::write::{Outcome, Write};
+use super::write::{Outcome, Write, fenced};
 
 /// Longest text of a warning in a condition.
 const MAX_CHARS: usize = 400;

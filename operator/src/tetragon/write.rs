@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::ConditionReason;
+use serde_json::{Value, json};
 
 use crate::watch::key::DaemonSetKey;
 
@@ -68,6 +69,15 @@ impl Outcome {
             Self::Written(_) | Self::Gone => None,
         }
     }
+}
+
+/// The object with the version that the decision was made from. A replica that is no longer the
+/// leader, and does not know it yet, cannot undo what the next one has written.
+pub(super) fn fenced(mut object: Value, daemon_set: &DaemonSet) -> Value {
+    if let Some(version) = &daemon_set.metadata.resource_version {
+        object["metadata"]["resourceVersion"] = json!(version);
+    }
+    object
 }
 
 /// A write that failed and may succeed when it is tried again.

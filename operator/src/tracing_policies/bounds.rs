@@ -12,7 +12,7 @@ use lsm_ready_tetragon::tracing_policy::hook_requirements::MAX_HOOKS;
 use lsm_ready_tetragon::tracing_policy::{Error, Name};
 use serde_json::Value;
 
-use super::object::Entry;
+use super::entry::Entry;
 
 /// Maximum number of entries of `spec.lsmhooks`.
 pub const MAX_ENTRIES: usize = 1024;

@@ -125,7 +125,7 @@ mod tests {
     use lsm_ready_crds::selection::Labels;
     use proptest::prelude::*;
 
-    use super::super::object::Entry;
+    use super::super::entry::Entry;
     use super::*;
 
     const LARGE: usize = MAX_KEPT_BYTES;

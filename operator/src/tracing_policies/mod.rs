@@ -18,6 +18,7 @@
 mod bounded_value;
 mod bounds;
 pub mod condition;
+pub mod entry;
 pub mod expectation;
 pub mod kept;
 pub mod object;

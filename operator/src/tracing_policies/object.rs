@@ -4,14 +4,12 @@
 //! in its kept form: a spec of a megabyte takes up to twenty times as much when it is parsed.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
-use lsm_ready_crds::selection::Labels;
 use lsm_ready_crds::text::printable;
 use lsm_ready_tetragon::tracing_policy::TracingPolicy;
 use serde::{Deserialize, Deserializer};
@@ -19,19 +17,9 @@ use serde_json::Value;
 
 use super::bounded_value::{BoundedValue, MAX_ITEMS, MAX_VALUES};
 use super::bounds;
+use super::entry::Entry;
 use super::expectation::Expectation;
 use crate::watch::guard::MAX_ERROR;
-
-/// What is known of one object.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
-    Read(Arc<TracingPolicy>),
-    Unreadable {
-        labels: Labels,
-        /// The field, and what is wrong with it.
-        error: String,
-    },
-}
 
 /// One object, with what agents are expected to do with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,15 +30,6 @@ pub struct Object {
     pub created: Option<Timestamp>,
     /// About how much memory it takes.
     pub bytes: usize,
-}
-
-impl Entry {
-    pub fn labels(&self) -> &Labels {
-        match self {
-            Self::Read(policy) => &policy.labels,
-            Self::Unreadable { labels, .. } => labels,
-        }
-    }
 }
 
 impl From<Entry> for Object {

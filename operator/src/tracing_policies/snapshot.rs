@@ -10,8 +10,9 @@ use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name};
 use tokio::sync::watch;
 
 use super::bounds::MAX_KEPT_BYTES;
+pub use super::entry::Entry;
 use super::kept::{Kept, MAX_TOGETHER};
-pub use super::object::{Entry, Object};
+pub use super::object::Object;
 
 /// Both kinds, in the order of [`KINDS`].
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -12,10 +12,15 @@
 //!
 //! Both are consistent: they show all that was written before they began.
 //!
+//! What is deleted during a streaming list is part of the list first, and is deleted after it.
+//!
 //! ## Errors
+//! A watch that ends sooner than after a second is renewed after that second.
+//!
 //! An error is returned, and the next call goes on: a list begins anew, a watch goes on where it
 //! was, or begins with a new list if the API server no longer has that version.
 
+use std::collections::HashMap;
 use std::time::Duration;
 use std::vec;
 
@@ -24,22 +29,23 @@ use futures::stream::BoxStream;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, ResourceExt};
 use kube_runtime::watcher::{Error, Event};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::guard::Guard;
 use super::kept::Kept;
+use super::retry::GONE;
 use crate::run::connection::{LIST, WATCH_SECONDS};
 
 /// The API server ends a streaming list after this time.
 const STREAM_SECONDS: u32 = 290;
 /// A watch that is silent for so long is renewed: the API server should have ended it.
 const SILENT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
+/// A watch is not asked for again sooner than this. A server that ends each of them at once would
+/// be asked without pause.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// Marks the end of a streaming list.
 const END_OF_LIST: &str = "k8s.io/initial-events-end";
-
-/// The API server no longer has that version.
-const GONE: u16 = 410;
 
 /// How objects are listed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,12 +64,40 @@ pub struct Follow<K: Kept> {
     state: State<K>,
 }
 
-enum State<K> {
+enum State<K: Kept> {
     Start,
-    Streaming(Changes<K>),
-    Page { next: Option<String>, objects: vec::IntoIter<Guard<K>>, version: String },
-    Listed { version: String },
-    Watching { version: String, changes: Changes<K> },
+    Streaming(Stream<K>),
+    Page {
+        next: Option<String>,
+        objects: vec::IntoIter<Guard<K>>,
+        version: String,
+    },
+    /// The list is complete, but for the objects that were deleted meanwhile.
+    Ending {
+        gone: Vec<Guard<K>>,
+        version: String,
+    },
+    Listed {
+        version: String,
+    },
+    Watching {
+        version: String,
+        changes: Changes<K>,
+        began: Instant,
+    },
+}
+
+/// A streaming list.
+struct Stream<K: Kept> {
+    changes: Changes<K>,
+    /// The objects that were deleted since it began, by namespace and name.
+    gone: HashMap<Key, Guard<K>>,
+}
+
+type Key = (Option<String>, String);
+
+fn key<K: Kept>(object: &Guard<K>) -> Key {
+    (object.namespace(), object.name_any())
 }
 
 impl<K: Kept> Follow<K> {
@@ -78,7 +112,7 @@ impl<K: Kept> Follow<K> {
             let state = std::mem::replace(&mut self.state, State::Start);
             let found = match state {
                 State::Start => self.start().await,
-                State::Streaming(changes) => self.streamed(changes).await,
+                State::Streaming(stream) => self.streamed(stream).await,
                 State::Page { next, mut objects, version } => match objects.next() {
                     Some(object) => {
                         self.state = State::Page { next, objects, version };
@@ -86,8 +120,17 @@ impl<K: Kept> Follow<K> {
                     }
                     None => self.paged(next, version).await,
                 },
+                State::Ending { mut gone, version } => match gone.pop() {
+                    Some(object) => {
+                        self.state = State::Ending { gone, version };
+                        Some(Ok(Event::Delete(object)))
+                    }
+                    None => self.watch(version).await,
+                },
                 State::Listed { version } => self.watch(version).await,
-                State::Watching { version, changes } => self.changed(version, changes).await,
+                State::Watching { version, changes, began } => {
+                    self.changed(version, changes, began).await
+                }
             };
             if let Some(found) = found {
                 return found;
@@ -105,7 +148,8 @@ impl<K: Kept> Follow<K> {
                 let params = WatchParams::default().timeout(STREAM_SECONDS).initial_events();
                 match self.api.watch(&params, "").await {
                     Ok(changes) => {
-                        self.state = State::Streaming(changes.boxed());
+                        let (changes, gone) = (changes.boxed(), HashMap::new());
+                        self.state = State::Streaming(Stream { changes, gone });
                         Some(Ok(Event::Init))
                     }
                     Err(error) if is_refusal(&error) => {
@@ -119,34 +163,37 @@ impl<K: Kept> Follow<K> {
         }
     }
 
-    async fn streamed(
-        &mut self,
-        mut changes: Changes<K>,
-    ) -> Option<Result<Event<Guard<K>>, Error>> {
-        let event = timeout(LIST, changes.next()).await.ok().flatten();
-        match event {
+    async fn streamed(&mut self, mut stream: Stream<K>) -> Option<Result<Event<Guard<K>>, Error>> {
+        let event = timeout(LIST, stream.changes.next()).await.ok().flatten();
+        let event = match event {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
-                self.state = State::Streaming(changes);
+                stream.gone.remove(&key(&object));
                 Some(Ok(Event::InitApply(object)))
             }
             Some(Ok(WatchEvent::Bookmark(bookmark))) => {
                 if bookmark.metadata.annotations.contains_key(END_OF_LIST) {
-                    self.state = State::Listed { version: bookmark.metadata.resource_version };
+                    let gone = stream.gone.into_values().collect();
+                    let version = bookmark.metadata.resource_version;
+                    self.state = State::Ending { gone, version };
                     return Some(Ok(Event::InitDone));
                 }
-                self.state = State::Streaming(changes);
                 None
             }
-            // There are no deletions in a list: it begins anew.
-            Some(Ok(WatchEvent::Deleted(_))) => None,
-            Some(Ok(WatchEvent::Error(status))) => Some(Err(Error::WatchError(status))),
-            Some(Err(error)) => Some(Err(Error::WatchFailed(error))),
+            // A list has no deletions: it would forget them at its end.
+            Some(Ok(WatchEvent::Deleted(object))) => {
+                stream.gone.insert(key(&object), object);
+                None
+            }
+            Some(Ok(WatchEvent::Error(status))) => return Some(Err(Error::WatchError(status))),
+            Some(Err(error)) => return Some(Err(Error::WatchFailed(error))),
             // It took too long. Pages have a deadline each.
             None => {
                 self.lists = Lists::Paged;
-                None
+                return None;
             }
-        }
+        };
+        self.state = State::Streaming(stream);
+        event
     }
 
     /// Reads the next page, or ends the list.
@@ -176,7 +223,8 @@ impl<K: Kept> Follow<K> {
         let params = WatchParams::default().timeout(WATCH_SECONDS);
         match self.api.watch(&params, &version).await {
             Ok(changes) => {
-                self.state = State::Watching { version, changes: changes.boxed() };
+                let (changes, began) = (changes.boxed(), Instant::now());
+                self.state = State::Watching { version, changes, began };
                 None
             }
             Err(error) => {
@@ -192,6 +240,7 @@ impl<K: Kept> Follow<K> {
         &mut self,
         version: String,
         mut changes: Changes<K>,
+        began: Instant,
     ) -> Option<Result<Event<Guard<K>>, Error>> {
         let (event, version) = match timeout(SILENT, changes.next()).await.ok().flatten() {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
@@ -209,20 +258,21 @@ impl<K: Kept> Follow<K> {
             Some(Ok(WatchEvent::Bookmark(bookmark))) => (None, bookmark.metadata.resource_version),
             Some(Ok(WatchEvent::Error(status))) => {
                 if status.code != GONE {
-                    self.state = State::Watching { version, changes };
+                    self.state = State::Watching { version, changes, began };
                 }
                 return Some(Err(Error::WatchError(status)));
             }
             Some(Err(error)) => {
-                self.state = State::Watching { version, changes };
+                self.state = State::Watching { version, changes, began };
                 return Some(Err(Error::WatchFailed(error)));
             }
             None => {
+                sleep_until(began + SHORTEST).await;
                 self.state = State::Listed { version };
                 return None;
             }
         };
-        self.state = State::Watching { version, changes };
+        self.state = State::Watching { version, changes, began };
         event
     }
 }

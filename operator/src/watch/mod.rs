@@ -19,12 +19,14 @@
 //! listed after the policies, which say which of them matter.
 //!
 //! ## Errors
-//! A watch that breaks is restarted within five seconds ([`retry`]), logged and counted. The stores
-//! keep their objects meanwhile, so no label changes because the API server is unreachable.
+//! A watch that breaks is restarted within five seconds ([`retry`]), logged and counted. Where all
+//! objects have to be listed again and again, the lists become seldom. The stores keep their
+//! objects meanwhile, so no label changes because the API server is unreachable.
 
 pub mod contents;
 mod fetch;
 mod fields;
+mod fill;
 pub mod first_list;
 mod follow;
 pub mod guard;
@@ -39,6 +41,8 @@ pub(crate) mod retry;
 #[cfg(test)]
 mod scenarios;
 pub mod store;
+#[cfg(test)]
+mod storms;
 pub mod triggers;
 pub mod unparsable;
 
@@ -61,6 +65,7 @@ use crate::context::metrics::Metrics;
 use crate::run::memory;
 use crate::run::readiness::Readiness;
 use crate::tracing_policies;
+use crate::watch::fill::Filler;
 use crate::watch::first_list::FirstList;
 use crate::watch::follow::{Follow, Lists};
 use crate::watch::guard::{Guard, MAX_ERROR};
@@ -69,7 +74,7 @@ use crate::watch::log_limit::LogLimit;
 use crate::watch::named::NamedDaemonSets;
 use crate::watch::policy_bound::PolicyBound;
 use crate::watch::profile::Profile;
-use crate::watch::retry::Retry;
+use crate::watch::retry::{GONE, Retries, code};
 use crate::watch::store::{Stores, Writers};
 use crate::watch::triggers::Triggers;
 use crate::watch::unparsable::{Parse, Unparsable};
@@ -225,11 +230,12 @@ fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::Dae
 }
 
 /// One watch, from the API server to the triggers.
-async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_, K>) {
+async fn watch<K: Kept>(client: &Client, writer: Writer<K>, parts: Parts<'_, K>) {
     let Parts { metrics, readiness, unparsable, on_unread_gone, mut keep, trigger, .. } = parts;
     let (must_list, first_list, lists) = (parts.must_list, parts.first_list, parts.lists);
     let api: Api<Guard<K>> = Api::all(client.clone());
     let mut parse = Parse::new(unparsable, writer.as_reader(), metrics.clone(), on_unread_gone);
+    let mut filler = Filler::new(writer);
     let mut health = Health::of(metrics, readiness);
     loop {
         let mut events = Follow::new(api.clone(), lists);
@@ -242,14 +248,14 @@ async fn watch<K: Kept>(client: &Client, mut writer: Writer<K>, parts: Parts<'_,
             };
             match event {
                 Ok(event) => {
+                    health.saw(&event);
                     match &event {
                         Event::Init => is_listing = true,
                         Event::InitDone => (is_listing, listed) = (false, Instant::now()),
-                        Event::Apply(_) | Event::Delete(_) => health.works(),
-                        Event::InitApply(_) => {}
+                        Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
                     }
                     for event in parse.pass(event).into_iter().flat_map(&mut keep) {
-                        writer.apply_watcher_event(&event);
+                        filler.apply(&event);
                         trigger(&event);
                         if matches!(event, Event::InitDone) {
                             first_list.done();
@@ -283,43 +289,40 @@ async fn asked(must_list: &Notify, listed: Instant) {
 struct Health {
     metrics: Metrics,
     readiness: Readiness,
-    retry: Retry,
+    retries: Retries,
+    /// Some objects of a list have arrived, and the list is not complete.
+    is_within_list: bool,
     log: LogLimit,
 }
 
 impl Health {
     fn of(metrics: Metrics, readiness: Readiness) -> Self {
-        Self { metrics, readiness, retry: Retry::default(), log: LogLimit::default() }
+        let (retries, log) = (Retries::default(), LogLimit::default());
+        Self { metrics, readiness, retries, is_within_list: false, log }
     }
 
     /// Counts a failure, logs it if it is a new one, and returns how long to wait.
     fn failed<K: Kept>(&mut self, error: &watcher::Error) -> Duration {
-        let (kind, now) = (<K as Resource>::kind(&()), Instant::now());
+        let (kind, now, code) = (<K as Resource>::kind(&()), Instant::now(), code(error));
         self.metrics.watch_failed(&kind);
         self.readiness.watch_failed(&kind, error);
         let error = truncate(&error.to_string(), MAX_ERROR);
         if self.log.allows("", &error, now) {
             warn!(%kind, error, "watch broke, restarting it");
         }
-        self.retry.failed(now)
+        // Some objects were listed in vain, or all of them have to be listed again.
+        let lists_again = std::mem::take(&mut self.is_within_list) || code == Some(GONE);
+        self.retries.failed(lists_again, now)
     }
 
-    fn works(&mut self) {
-        self.retry.works();
-        self.log.forget("");
-    }
-}
-
-/// The HTTP status of the API server, if it answered.
-pub(crate) fn code(error: &watcher::Error) -> Option<u16> {
-    use watcher::Error::{
-        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
-    };
-    match error {
-        InitialListFailed(kube::Error::Api(status))
-        | WatchStartFailed(kube::Error::Api(status))
-        | WatchFailed(kube::Error::Api(status))
-        | WatchError(status) => Some(status.code),
-        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => None,
+    fn saw<K>(&mut self, event: &Event<K>) {
+        match event {
+            Event::Init | Event::InitDone => self.is_within_list = false,
+            Event::InitApply(_) => self.is_within_list = true,
+            Event::Apply(_) | Event::Delete(_) => {
+                self.retries.works();
+                self.log.forget("");
+            }
+        }
     }
 }

@@ -1,42 +1,93 @@
-//! How soon a watch that broke is restarted.
+//! How soon a watch that broke is restarted, and objects are listed again.
 //!
-//! The waits are short: while a watch is broken, labels may be wrong. They begin at a fifth of a
-//! second, double up to four seconds, and vary by a fifth, so that the watches of several kinds do
-//! not return at the same moment. A change that arrives resets them. A list does not: a server
-//! that answers lists and refuses watches would be asked without pause.
+//! | | first wait | longest | begins with the first wait again |
+//! |---|---|---|---|
+//! | a watch broke | 0.2 s | 4 s | after a change that arrived, or 30 s without a failure |
+//! | objects must be listed again | 0.2 s | 30 s | after 2 minutes without such a failure |
+//!
+//! The waits double, and vary by a fifth, so that the watches of several kinds do not return at the
+//! same moment. Those of a watch are short: while it is broken, labels may be wrong. A list does
+//! not reset them: a server that answers lists and refuses watches would be asked without pause. A
+//! list of a large cluster is work for the API server. Where a watch falls behind again and again,
+//! more lists would make it worse, and a change that arrives between them says nothing.
 
 use std::time::Duration;
 
+use kube_runtime::watcher;
 use tokio::time::Instant;
 
 use crate::context::backoff::{doubled, jittered};
 
 const FIRST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(4);
-/// A watch that was well for so long begins with the shortest wait.
-const WELL_AFTER: Duration = Duration::from_secs(30);
 
-/// The failures of one watch in a row.
-#[derive(Debug, Default)]
-pub struct Retry {
-    failures: u32,
-    last: Option<Instant>,
+/// What is waited for after failures of the watch of one kind.
+#[derive(Debug)]
+pub struct Retries {
+    watches: Retry,
+    lists: Retry,
 }
 
-impl Retry {
-    /// Counts a failure and returns how long to wait.
-    pub fn failed(&mut self, now: Instant) -> Duration {
-        if self.last.is_some_and(|last| now.duration_since(last) >= WELL_AFTER) {
-            self.failures = 0;
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            watches: Retry::new(Duration::from_secs(4), Duration::from_secs(30)),
+            lists: Retry::new(Duration::from_secs(30), Duration::from_mins(2)),
         }
-        self.last = Some(now);
-        self.failures = self.failures.saturating_add(1);
-        jittered(doubled(FIRST, self.failures, LONGEST), fastrand::f64())
+    }
+}
+
+impl Retries {
+    /// Counts a failure and returns how long to wait. `lists_again`: all objects have to be listed
+    /// again.
+    pub fn failed(&mut self, lists_again: bool, now: Instant) -> Duration {
+        if lists_again { self.lists.failed(now) } else { self.watches.failed(now) }
     }
 
     /// A change arrived.
     pub const fn works(&mut self) {
-        self.failures = 0;
+        self.watches.failures = 0;
+    }
+}
+
+/// Failures in a row.
+#[derive(Debug)]
+struct Retry {
+    failures: u32,
+    last: Option<Instant>,
+    longest: Duration,
+    /// After so long without a failure the next wait is the shortest one.
+    well_after: Duration,
+}
+
+impl Retry {
+    const fn new(longest: Duration, well_after: Duration) -> Self {
+        Self { failures: 0, last: None, longest, well_after }
+    }
+
+    fn failed(&mut self, now: Instant) -> Duration {
+        if self.last.is_some_and(|last| now.duration_since(last) >= self.well_after) {
+            self.failures = 0;
+        }
+        self.last = Some(now);
+        self.failures = self.failures.saturating_add(1);
+        jittered(doubled(FIRST, self.failures, self.longest), fastrand::f64())
+    }
+}
+
+/// The API server no longer has that version.
+pub(crate) const GONE: u16 = 410;
+
+/// The HTTP status of the API server, if it answered.
+pub(crate) fn code(error: &watcher::Error) -> Option<u16> {
+    use watcher::Error::{
+        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
+    };
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => Some(status.code),
+        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => None,
     }
 }
 
@@ -44,26 +95,39 @@ impl Retry {
 mod tests {
     use super::*;
 
+    /// The waits after so many failures at one moment.
+    fn waits(retries: &mut Retries, lists_again: bool) -> Vec<Duration> {
+        let now = Instant::now();
+        (0..20).map(|_| retries.failed(lists_again, now)).collect()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn the_wait_never_exceeds_five_seconds() {
-        let (mut retry, now) = (Retry::default(), Instant::now());
-        let waits: Vec<Duration> = (0..20).map(|_| retry.failed(now)).collect();
+    async fn the_wait_for_a_watch_never_exceeds_five_seconds() {
+        let waits = waits(&mut Retries::default(), false);
         assert!(waits[0] <= Duration::from_millis(240), "{waits:?}");
         assert!(waits.iter().all(|wait| *wait < Duration::from_secs(5)), "{waits:?}");
         assert!(waits[19] > Duration::from_secs(3), "{waits:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_change_or_half_a_minute_resets_the_wait() {
-        let (mut retry, now) = (Retry::default(), Instant::now());
-        for _ in 0..9 {
-            retry.failed(now);
-        }
-        retry.works();
-        assert!(retry.failed(now) < Duration::from_secs(1));
-        for _ in 0..9 {
-            retry.failed(now);
-        }
-        assert!(retry.failed(now + WELL_AFTER) < Duration::from_secs(1));
+    async fn a_change_or_half_a_minute_resets_the_wait_for_a_watch() {
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        waits(&mut retries, false);
+        retries.works();
+        assert!(retries.failed(false, now) < Duration::from_secs(1));
+        waits(&mut retries, false);
+        assert!(retries.failed(false, now + Duration::from_secs(30)) < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_two_minutes_without_a_further_list_reset_the_wait_for_a_list() {
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        let waits = waits(&mut retries, true);
+        assert!(waits[0] <= Duration::from_millis(240), "{waits:?}");
+        assert!((24..=36).contains(&waits[19].as_secs()), "{waits:?}");
+        retries.works();
+        let mut after = |minutes| retries.failed(true, now + Duration::from_mins(minutes));
+        assert!(after(1) > Duration::from_secs(20));
+        assert!(after(3) < Duration::from_secs(1));
     }
 }

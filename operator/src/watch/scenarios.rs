@@ -104,7 +104,7 @@ async fn a_policy_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
             for name in ["kept", "gone"] {
                 let uid = format!("uid-{name}");
                 ctx.metrics.policy(name, &NodeCounts::default(), &[]);
-                ctx.rate_limit.allow(&uid, (ctx.now)()).unwrap();
+                ctx.rate_limit.allow(&uid, None, (ctx.instant)()).unwrap();
                 ctx.backoffs.policies.failed(&uid);
             }
         })
@@ -112,8 +112,8 @@ async fn a_policy_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
     assert_eq!(remembered, [2, 1]);
     let metrics = ctx.metrics.encode().unwrap();
     assert!(metrics.contains(r#"policy="kept""#) && !metrics.contains("gone"), "{metrics}");
-    assert!(ctx.rate_limit.allow("uid-kept", (ctx.now)()).is_err());
-    assert!(ctx.rate_limit.allow("uid-gone", (ctx.now)()).is_ok());
+    assert!(ctx.rate_limit.allow("uid-kept", None, (ctx.instant)()).is_err());
+    assert!(ctx.rate_limit.allow("uid-gone", None, (ctx.instant)()).is_ok());
     assert!(!is_forgotten(&ctx.backoffs.policies, "uid-kept"));
     assert!(is_forgotten(&ctx.backoffs.policies, "uid-gone"));
 }

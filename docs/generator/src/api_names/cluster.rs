@@ -92,7 +92,7 @@ pub fn names() -> String {
         ("path of that mount, on the host and in the container", names::SECURITYFS_PATH),
         ("field manager of the operator", names::FIELD_MANAGER),
         ("field manager of the probe", names::PROBE_FIELD_MANAGER),
-        ("Lease of the operator's leader election", lsm_ready_operator::run::election::LEASE),
+        ("Lease of the operator's leader election", lsm_ready_operator::run::lease::LEASE),
     ];
     table(["name of", "name"], rows.map(|(what, name)| [what.to_owned(), code(name)]))
 }

@@ -1,14 +1,15 @@
-//! Writers that keep changing our labels, taints or condition on a Node, or what we write them from.
+//! Writers that keep changing our labels, taints or condition on a Node.
 //!
 //! In: what we left on each Node, and what is there now. Out: how long to wait before it is written
-//! again. A kubelet may write the condition and the boot ID of its own Node, and its probe the
-//! report. Each could otherwise cause one write of ours for each of its own.
+//! again. A kubelet may write the condition of its own Node, and could otherwise cause one write of
+//! ours for each of its own.
 //!
 //! ## Guarantees
 //! - A change of ours is repaired at once the first time. After that the wait doubles from one
 //!   second up to five minutes, until nobody has changed anything for ten minutes.
 //! - What we want to change is delayed only on a Node that was written [`AT_ONCE`] times in a row.
-//!   Then there is one write in [`SUSTAINED`].
+//!   Then there is one write in [`SUSTAINED`]. So whoever changes its labels or its report again and
+//!   again cannot make us write as often.
 //! - A loss is never delayed by that: a label or a condition that says ready, or a taint that has to
 //!   come. A Node that is to lose ready again has to gain it before.
 //! - Our own writes and late watches are no changes by others: only a Node with a newer
@@ -18,53 +19,50 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Taint};
 use kube::ResourceExt;
 use lsm_ready_crds::names::{NODE_LABEL_PREFIX, TAINT_KEYS};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::context::backoff::doubled;
+use crate::context::last_write::LastWrite;
 use crate::node::header;
 use crate::node::judge::{READY, condition, conditions};
 use crate::node::plan::{Plan, value_of};
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
-/// A watch shows a write within milliseconds, and is renewed after ten seconds.
-const LONGEST_UNSEEN: Duration = Duration::from_secs(15);
-/// After this time without a change by others, the contest is over.
-const QUIET: SignedDuration = SignedDuration::from_mins(10);
-/// From this many changes on, an Event says so.
-const ANNOUNCED_FROM: u32 = 3;
-/// Minimum time between two Events on a Node.
-const ANNOUNCED_EVERY: SignedDuration = SignedDuration::from_hours(1);
-
-/// So many writes of one Node follow each other without a wait.
+/// So many writes of one Node follow each other without a wait: it joins, its probe reports,
+/// policies select it.
 const AT_ONCE: u32 = 20;
 /// The time for each further one.
 const SUSTAINED: Duration = Duration::from_secs(3);
+/// After this time without a change by others, the contest is over.
+const QUIET: Duration = Duration::from_mins(10);
+/// From this many changes on, an Event says so.
+const ANNOUNCED_FROM: u32 = 3;
+/// Minimum time between two Events on a Node.
+const ANNOUNCED_EVERY: Duration = Duration::from_hours(1);
 
 /// What is remembered of each Node, by its UID.
 #[derive(Debug, Default)]
 pub struct Contests(Mutex<HashMap<String, History>>);
 
 /// What we left on a Node, and what others did to it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct History {
     /// Our fields after our last write, as a hash.
     left: u64,
-    /// The resourceVersion of our last write. None where it is no number.
-    version: Option<u64>,
-    written: Timestamp,
+    last: LastWrite,
+    /// Every write adds [`SUSTAINED`] to this time, which is never before now.
+    busy_until: Instant,
     /// Whether the change that others made after our last write was counted.
     is_counted: bool,
     /// How often others changed what we had left.
     changes: u32,
-    changed: Timestamp,
-    announced: Option<Timestamp>,
-    /// Every write adds [`SUSTAINED`] to this time, which is never before now.
-    busy_until: Timestamp,
+    changed: Option<Instant>,
+    announced: Option<Instant>,
 }
 
 /// What to do about a Node whose fields are not as we want them.
@@ -80,39 +78,34 @@ pub struct Answer {
 
 impl Contests {
     /// Looks at a Node that has to be written.
-    pub fn look(&self, node: &Node, plan: &Plan, now: Timestamp) -> Answer {
+    pub fn look(&self, node: &Node, plan: &Plan, now: Instant) -> Answer {
         let mut histories = self.0.lock();
         let uid = node.uid().unwrap_or_default();
         let Some(history) = histories.get_mut(&uid) else {
             return Answer::default();
         };
-        let answer = history.look(ours(node), version(node), ours_after(node, plan), now);
+        let is_newer = history.last.is_before(node.metadata.resource_version.as_deref());
+        let fields = Fields { seen: ours(node), wanted: ours_after(node, plan), is_newer };
+        let answer = history.look(fields, now);
         let is_loss = takes_ready(node, plan);
         Answer { wait: answer.wait.max(history.pause(now).filter(|_| !is_loss)), ..answer }
     }
 
     /// Remembers a Node after a write of ours: as it was seen, what was changed of that, and the
     /// version that the API server answered.
-    pub fn wrote(&self, node: &Node, changes: &Plan, version: Option<&str>, now: Timestamp) {
+    pub fn wrote(&self, node: &Node, changes: &Plan, version: Option<&str>, now: Instant) {
         let mut histories = self.0.lock();
-        let history = histories.entry(node.uid().unwrap_or_default()).or_default();
-        history.left = ours_after(node, changes);
-        history.version = version.and_then(|version| version.parse().ok());
-        history.written = now;
-        history.is_counted = false;
-        history.busy_until = history.busy_until.max(now).saturating_add(SUSTAINED).unwrap_or(now);
+        let last = LastWrite::new(version, now);
+        let history =
+            histories.entry(node.uid().unwrap_or_default()).or_insert_with(|| History::new(last));
+        history.wrote(ours_after(node, changes), last);
     }
 
-    /// How long to wait for the watch, where it has not shown our last write yet. What the Node
-    /// shows is then older than that write, and another one would only be refused. The wait has an
-    /// end, so that nothing stands still where versions went back, as after a restore of etcd.
-    pub fn unseen(&self, node: &Node, now: Timestamp) -> Option<Duration> {
+    /// How long to wait until the watch has shown our last write.
+    pub fn unseen(&self, node: &Node, now: Instant) -> Option<Duration> {
         let histories = self.0.lock();
-        let History { version: wrote, written, .. } = histories.get(&node.uid()?)?;
-        let is_older = version(node)? < (*wrote)?;
-        let passed = Duration::try_from(now.duration_since(*written)).ok()?;
-        let left = LONGEST_UNSEEN.checked_sub(passed).filter(|left| !left.is_zero())?;
-        is_older.then_some(left)
+        let history = histories.get(&node.uid()?)?;
+        history.last.unseen(node.metadata.resource_version.as_deref(), now)
     }
 
     pub fn forget(&self, uid: &str) {
@@ -125,20 +118,47 @@ impl Contests {
     }
 }
 
+/// Our fields of a Node, as hashes.
+struct Fields {
+    seen: u64,
+    wanted: u64,
+    /// The Node was written by others after our last write.
+    is_newer: bool,
+}
+
 impl History {
-    fn look(&mut self, seen: u64, version: Option<u64>, wanted: u64, now: Timestamp) -> Answer {
-        self.clock_was_set_back(now);
-        if now.duration_since(self.changed) > QUIET {
+    const fn new(last: LastWrite) -> Self {
+        Self {
+            left: 0,
+            last,
+            busy_until: last.at,
+            is_counted: false,
+            changes: 0,
+            changed: None,
+            announced: None,
+        }
+    }
+
+    fn wrote(&mut self, left: u64, last: LastWrite) {
+        self.left = left;
+        self.last = last;
+        self.busy_until = self.busy_until.max(last.at) + SUSTAINED;
+        self.is_counted = false;
+    }
+
+    fn look(&mut self, fields: Fields, now: Instant) -> Answer {
+        let Fields { seen, wanted, is_newer } = fields;
+        let since = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then));
+        if since(self.changed).is_some_and(|quiet| quiet > QUIET) {
             self.changes = 0;
         }
-        let is_newer = version.zip(self.version).is_some_and(|(version, ours)| version > ours);
         let is_new = is_newer && seen != self.left && !self.is_counted;
         if is_new {
             self.is_counted = true;
             self.changes = self.changes.saturating_add(1);
-            self.changed = now;
+            self.changed = Some(now);
         }
-        let is_due = self.announced.is_none_or(|at| now.duration_since(at) >= ANNOUNCED_EVERY);
+        let is_due = since(self.announced).is_none_or(|passed| passed >= ANNOUNCED_EVERY);
         let announce = (is_new && is_due && self.changes >= ANNOUNCED_FROM).then_some(self.changes);
         if announce.is_some() {
             self.announced = Some(now);
@@ -147,28 +167,18 @@ impl History {
         Answer { wait, is_new, announce }
     }
 
-    /// A time in the future is from before the clock was set back. Nothing must wait for it.
-    fn clock_was_set_back(&mut self, now: Timestamp) {
-        let set_back = self.written.duration_since(now).max(SignedDuration::ZERO);
-        self.busy_until = self.busy_until.saturating_sub(set_back).unwrap_or(now);
-        self.written = self.written.min(now);
-        self.changed = self.changed.min(now);
-        self.announced = self.announced.map(|at| at.min(now));
+    /// What is left of the wait before the same is written again.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let repairs = self.changes.checked_sub(1).filter(|repairs| *repairs > 0)?;
+        let passed = now.saturating_duration_since(self.last.at);
+        let left = doubled(FIRST_WAIT, repairs, LONGEST_WAIT).saturating_sub(passed);
+        (!left.is_zero()).then_some(left)
     }
 
     /// How long to wait where many writes followed each other.
-    fn pause(&self, now: Timestamp) -> Option<Duration> {
-        let busy = Duration::try_from(self.busy_until.duration_since(now)).ok()?;
-        let pause = busy.checked_sub(SUSTAINED * (AT_ONCE - 1))?;
-        (!pause.is_zero()).then_some(pause)
-    }
-
-    /// What is left of the wait before the same is written again.
-    fn wait(&self, now: Timestamp) -> Option<Duration> {
-        let repairs = self.changes.checked_sub(1).filter(|repairs| *repairs > 0)?;
-        let passed = Duration::try_from(now.duration_since(self.written)).unwrap_or_default();
-        let left = doubled(FIRST_WAIT, repairs, LONGEST_WAIT).saturating_sub(passed);
-        (!left.is_zero()).then_some(left)
+    fn pause(&self, now: Instant) -> Option<Duration> {
+        let busy = self.busy_until.saturating_duration_since(now);
+        busy.checked_sub(SUSTAINED * (AT_ONCE - 1)).filter(|pause| !pause.is_zero())
     }
 }
 
@@ -185,10 +195,6 @@ fn takes_ready(node: &Node, plan: &Plan) -> bool {
     plan.labels.iter().any(is_taken)
         || taints.any(|taint| !present.contains(&(&taint.key, &taint.effect)))
         || (says_ready && plan.condition.as_ref().is_some_and(|wanted| wanted.status != "True"))
-}
-
-fn version(node: &Node) -> Option<u64> {
-    node.resource_version()?.parse().ok()
 }
 
 /// Our labels, taints and condition on a Node, as a hash.

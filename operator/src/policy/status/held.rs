@@ -9,7 +9,7 @@ use lsm_ready_crds::{ConditionReason, State};
 use crate::breaker::ReleasedBy;
 use crate::breaker::decide::{Holding, Limit, Losses};
 use crate::policy::spec_change::Stage;
-use crate::run::election::LEASE;
+use crate::run::lease::LEASE;
 
 /// What the circuit breaker does, for the status of every policy.
 #[derive(Clone, Debug, Default, PartialEq)]

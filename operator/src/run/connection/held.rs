@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::run::election::{LEASE_DURATION, RENEW_DEADLINE};
+use crate::run::lease::{LEASE_DURATION, RENEW_DEADLINE};
 
 /// A clone shares the state.
 #[derive(Clone, Debug, Default)]

@@ -1,17 +1,19 @@
 //! Deadlines and the fence, over services that stand for the API server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, future};
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
+use parking_lot::Mutex;
 use tokio::time::{Instant, advance, sleep};
-use tower::BoxError;
+use tower::{BoxError, ServiceBuilder};
 
 use super::deadline::{LIST, REQUEST};
 use super::*;
-use crate::run::election::{LEASE_DURATION, RENEW_DEADLINE};
+use crate::run::lease::{LEASE_DURATION, RENEW_DEADLINE};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -71,6 +73,51 @@ async fn an_answer_whose_end_never_comes_ends_with_an_error_and_a_watch_goes_on(
     let mut body = client.send(watch).await.unwrap().into_body();
     advance(3600 * SECOND).await;
     assert!(http_body_util::BodyExt::frame(&mut body).await.unwrap().is_ok());
+}
+
+/// A client of a server that has no time for so long. Returns it, and when requests arrived.
+fn throttled(lasts: Duration, retry_after: Option<&'static str>) -> (Client, Arrivals) {
+    let arrivals = Arrivals::default();
+    let (noted, began) = (arrivals.clone(), Instant::now());
+    let answer = move |_: Request<Body>| {
+        noted.lock().push(began.elapsed());
+        let mut answer = Response::builder();
+        if began.elapsed() < lasts {
+            answer = answer.status(429);
+            if let Some(seconds) = retry_after {
+                answer = answer.header("Retry-After", seconds);
+            }
+        }
+        future::ready(Ok::<_, BoxError>(answer.body(Body::from(b"{}".to_vec())).unwrap()))
+    };
+    let service = ServiceBuilder::new()
+        .layer_fn(Deadlines::new)
+        .layer(retry())
+        .service(tower::service_fn(answer));
+    (Client::new(service, "default"), arrivals)
+}
+
+type Arrivals = Arc<Mutex<Vec<Duration>>>;
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_has_no_time_is_asked_again_when_it_says() {
+    let (client, arrivals) = throttled(5 * SECOND, Some("3"));
+    assert_eq!(send(&client, "PATCH", "/api/v1/nodes/n1").await.unwrap(), "{}");
+    let arrivals: Vec<u64> = arrivals.lock().iter().map(Duration::as_secs).collect();
+    assert_eq!(arrivals, [0, 3, 6]);
+}
+
+/// However long the server has no time, a request is sent few times, and ends.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_has_time_is_asked_few_times() {
+    for (retry_after, most) in [(None, 12), (Some("0"), 12), (Some("1"), 10), (Some("3600"), 1)] {
+        let (client, arrivals) = throttled(3600 * SECOND, retry_after);
+        let since = Instant::now();
+        send(&client, "PATCH", "/api/v1/nodes/n1").await.unwrap_err();
+        assert_eq!(since.elapsed(), REQUEST, "{retry_after:?}");
+        let sent = arrivals.lock().len();
+        assert!(sent <= most, "{retry_after:?}: {sent} times");
+    }
 }
 
 #[tokio::test(start_paused = true)]

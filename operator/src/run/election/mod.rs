@@ -42,14 +42,9 @@ use tracing::{info, warn};
 use self::notes::Notes;
 use self::record::{Decision, Record};
 use crate::run::connection::Held;
+use crate::run::lease::{LEASE, LEASE_DURATION, RENEW_DEADLINE};
 use crate::run::readiness::Readiness;
 
-/// The name of the Lease.
-pub const LEASE: &str = "lsm-ready-operator";
-/// A Lease that has not changed for so long can be taken.
-pub const LEASE_DURATION: Duration = Duration::from_secs(15);
-/// A leader whose last successful renewal was sent so long ago writes no more.
-pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the leader renews.
 const RENEW_PERIOD: Duration = Duration::from_secs(2);
 /// How often the others read, and how long a failed request waits before the next.

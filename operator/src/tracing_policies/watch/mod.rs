@@ -37,12 +37,12 @@ use tracing::{debug, info, warn};
 
 use crate::context::metrics::Metrics;
 use crate::run::connection::watch_config;
+use crate::tracing_policies::entry::Entry;
 use crate::tracing_policies::kept::Kept;
-use crate::tracing_policies::object::{Entry, Seen};
+use crate::tracing_policies::object::Seen;
 use crate::tracing_policies::snapshot::{ReadError, Writer};
-use crate::watch::code;
 use crate::watch::log_limit::LogLimit;
-use crate::watch::retry::Retry;
+use crate::watch::retry::{GONE, Retries, code};
 
 /// Time between two discoveries of the installed version, while one is watched.
 pub const REDISCOVER_AFTER: Duration = Duration::from_secs(30);
@@ -138,7 +138,7 @@ impl KindWatch<'_> {
         let api: Api<Seen> = Api::all_with(self.client.clone(), resource);
         let events = watcher(api, watch_config().page_size(PAGE));
         pin_mut!(events);
-        let mut retry = Retry::default();
+        let mut retries = Retries::default();
         let mut discoveries = interval_at(Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);
         discoveries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut list = Kept::default();
@@ -159,7 +159,8 @@ impl KindWatch<'_> {
                         if self.must_rediscover(&error) {
                             return;
                         }
-                        sleep(retry.failed(Instant::now())).await;
+                        let lists_again = code(&error) == Some(GONE);
+                        sleep(retries.failed(lists_again, Instant::now())).await;
                     }
                     None => return,
                 },
