@@ -127,8 +127,14 @@ test-reproducible: images ## A second build of our own crates, elsewhere, has th
 e2e: rig ## The scenarios on the cluster of KUBECONFIG, or on one of our own
 	@if [ -n "$${KUBECONFIG:-}" ]; then $(RIG) api build && $(SCENARIOS); else $(MAKE) --no-print-directory test-cluster; fi
 
-bench: bench-scale bench-cluster ## Everything that users wait for and pay: a table, and target/bench/*.json
-	@$(BENCH) report
+# Both parts and the table, also if a part fails.
+bench: ## Everything that users wait for and pay: a table, and target/bench/*.json
+	@failed=; \
+	for part in bench-scale bench-cluster; do \
+		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
+	done; \
+	$(BENCH) report || failed="$$failed report"; \
+	if [ -n "$$failed" ]; then echo "make bench:$$failed failed"; exit 1; fi
 
 # Optimised, as what it measures, and beside which it stands.
 BENCH := target/$(TARGET)/release/bench
