@@ -115,7 +115,9 @@ mod tests {
     fn unbiased_lines(text: &str) -> impl Iterator<Item = usize> {
         let is_random = |at: usize| {
             let body = text[at + SELECT.len()..].trim_start();
-            !body.strip_prefix(['{', '(']).is_some_and(|body| body.trim_start().starts_with("biased;"))
+            !body
+                .strip_prefix(['{', '('])
+                .is_some_and(|body| body.trim_start().starts_with("biased;"))
         };
         let random = text.match_indices(SELECT).filter(move |(at, _)| is_random(*at));
         random.map(|(at, _)| text[..at].lines().count())
