@@ -250,6 +250,7 @@ impl Generator {
             Foreign::SimilarLabel,
             Foreign::OurLabel,
             Foreign::OurOldLabel,
+            Foreign::OurPolicyLabel,
             Foreign::Taint,
             Foreign::Taint,
             Foreign::NoTaint,

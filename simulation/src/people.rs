@@ -12,7 +12,7 @@ use crate::objects::{self, node_name, policy_name};
 use crate::server::kind::Kind;
 use crate::server::patch::list;
 use crate::server::{Key, Server};
-use crate::step::{Foreign, Report, Step, Tetragon};
+use crate::step::{Foreign, POLICIES, Report, Step, Tetragon};
 
 /// Everybody but the operator.
 #[derive(Debug, Default)]
@@ -186,6 +186,10 @@ pub fn write_foreign(node: &mut Value, foreign: Foreign) {
         Foreign::SimilarLabel => return label("lsmready.node-restriction.example/bpf", "true"),
         Foreign::OurLabel => return label(model::BPF, "true"),
         Foreign::OurOldLabel => return label(&format!("{}old", model::POLICY_PREFIX), "ready"),
+        Foreign::OurPolicyLabel => {
+            let last = policy_name(POLICIES - 1);
+            return label(&format!("{}{last}", model::POLICY_PREFIX), "ready");
+        }
         Foreign::Annotation => {
             node["metadata"]["annotations"]["example.org/seen"] =
                 json!(clock::elapsed().as_millis().to_string());
@@ -222,11 +226,16 @@ pub fn write_foreign(node: &mut Value, foreign: Foreign) {
         Foreign::Heartbeat => {
             list(&mut node["status"]["conditions"])[0]["lastHeartbeatTime"] = json!(now);
         }
-        Foreign::OurCondition => {
+        Foreign::OurCondition | Foreign::ForgedCondition => {
+            let boot = model::boot(node);
+            let message = match foreign {
+                Foreign::ForgedCondition => format!("boot {boot}: a lie"),
+                _ => "a lie".to_owned(),
+            };
             let conditions = list(&mut node["status"]["conditions"]);
             conditions.retain(|condition| condition["type"] != model::CONDITION);
             conditions.push(json!({"type": model::CONDITION, "status": "True", "reason": "Lie",
-                "message": "a lie"}));
+                "message": message}));
         }
         _ => {}
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::network::Network;
+use crate::network::{Network, Term};
 use crate::operator;
 use crate::server::Server;
 use crate::server::kind::Kind;
@@ -74,6 +74,12 @@ impl Replica {
     #[must_use]
     pub fn has_met_mishap(&self) -> bool {
         self.network().is_some_and(|network| !network.awaits_next_write())
+    }
+
+    /// The hold of the Lease of the present process.
+    #[must_use]
+    pub fn term(&self) -> Option<Term> {
+        self.network()?.term()
     }
 
     fn network(&self) -> Option<Arc<Network>> {

@@ -157,6 +157,7 @@ impl Author {
             | Foreign::SimilarLabel
             | Foreign::OurLabel
             | Foreign::OurOldLabel
+            | Foreign::OurPolicyLabel
             | Foreign::Zone(_) => {
                 crate::people::write_foreign(&mut written, foreign);
                 labels = written["metadata"]["labels"].take();
@@ -171,8 +172,9 @@ impl Author {
                 }
                 return vec![Write::Patch(Kind::Node, key, written)];
             }
-            Foreign::Heartbeat | Foreign::OurCondition => {
+            Foreign::Heartbeat | Foreign::OurCondition | Foreign::ForgedCondition => {
                 written["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+                written["status"]["nodeInfo"] = object["status"]["nodeInfo"].clone();
                 crate::people::write_foreign(&mut written, foreign);
                 let status = json!({"status": {"conditions": written["status"]["conditions"]}});
                 return vec![Write::PatchStatus(Kind::Node, key, status)];

@@ -84,6 +84,8 @@ pub enum Foreign {
     OurLabel,
     /// A label of ours for a policy that does not exist.
     OurOldLabel,
+    /// The label of the last policy, with a lie.
+    OurPolicyLabel,
     /// A taint of their own.
     Taint,
     /// Their taint goes.
@@ -96,6 +98,8 @@ pub enum Foreign {
     Heartbeat,
     /// Our condition, with a lie.
     OurCondition,
+    /// The same lie, with the beginning that our own messages have.
+    ForgedCondition,
     /// The zone becomes `a`, or `b`.
     Zone(bool),
     /// An annotation of their own.

@@ -96,6 +96,8 @@ pub async fn play(world: &mut World, seed: u64) -> Result<(), String> {
         9 => scenes::restarts(world, &mut calm.random).await?,
         10 | 11 => scenes::tracing_policies(world, &mut calm.random).await?,
         12 => scenes::profiles(world, &mut calm.random).await?,
+        13 => scenes::contents(world).await?,
+        14 => scenes::selection(world).await?,
         _ => {}
     }
     // The gaps are the last: when one watch is back, another may still be waiting.
@@ -210,6 +212,7 @@ impl Calm {
         let foreign = self.one(&[
             Foreign::OurLabel,
             Foreign::OurOldLabel,
+            Foreign::OurPolicyLabel,
             Foreign::OurTaint,
             Foreign::NoTaintOfOurs,
             Foreign::OurCondition,

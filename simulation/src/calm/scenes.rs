@@ -11,12 +11,13 @@ use crate::clock;
 use crate::history::{annotate_lease, converge, reach};
 use crate::model::{self, OUR_TAINTS};
 use crate::network::{Mishap, Network};
-use crate::objects::{node_name, profile_spec};
+use crate::objects::{node_name, policy_name, profile_spec};
 use crate::random::one;
 use crate::server::kind::Kind;
 use crate::step::{
     Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, TRACING_POLICIES, Tetragon,
 };
+use crate::weather::Weather;
 use crate::world::World;
 
 /// Longest time from an orderly end to the next leader.
@@ -44,6 +45,8 @@ pub async fn takeovers(world: &mut World) -> Result<(), String> {
     let next = other_than(world, leader, AFTER_A_STOP).await?;
     world.apply(Step::Start(leader)).await;
     sleep(LISTED).await;
+    late_writes(world, next).await;
+    let next = self::leader(world).unwrap_or(next);
     world.apply(Step::Pause(next)).await;
     world.change(Step::ReplaceNode(0));
     world.change(Step::Report(0, Report::Denied));
@@ -52,6 +55,24 @@ pub async fn takeovers(world: &mut World) -> Result<(), String> {
     followed.map_err(|what| format!("too late: after a takeover {what}"))?;
     world.apply(Step::Resume(next)).await;
     follow(world, Trouble::Nothing, &[Step::Reboot(0)]).await
+}
+
+/// The leader's renewals are slow. It is stopped before a write, and goes on just after the time in
+/// which it may write, which begins when the renewal is sent. The checks find a write.
+async fn late_writes(world: &mut World, leader: u8) {
+    const JUST_AFTER: Duration = Duration::from_millis(10_200);
+    world.set_weather(Weather { slow: 3_000, ..Weather::default() });
+    sleep(LISTED).await;
+    world.apply(Step::PauseAtRequest(leader)).await;
+    world.change(Step::ReplaceNode(0));
+    world.change(Step::Report(0, Report::Denied));
+    sleep(Duration::from_secs(4)).await;
+    let renewed = world.replicas[usize::from(leader)].term().map(|term| term.renewed);
+    let after = renewed.unwrap_or_default() + JUST_AFTER;
+    sleep(after.saturating_sub(clock::elapsed())).await;
+    world.apply(Step::Resume(leader)).await;
+    world.set_weather(Weather::default());
+    sleep(AFTER_A_DEATH).await;
 }
 
 /// The replica whose process holds the Lease.
@@ -165,9 +186,15 @@ pub async fn losses(world: &mut World, random: &mut fastrand::Rng) -> Result<(),
     let (report, longest) =
         if is_new_probe { (Report::NewProbe, 70_000) } else { (Report::Attached, 9_000) };
     let dies_after = random.u8(0..NODES * 2);
+    let claims_meanwhile = random.u8(0..3) == 0;
     for node in 0..NODES {
         world.change(Step::Report(node, report));
         sleep(Duration::from_millis(random.u64(1..longest))).await;
+        // The breaker remembers a loss that the condition does not tell any more.
+        if claims_meanwhile && node < 2 && !shows_ready(world, node) {
+            world.change(Step::Foreign(node, Foreign::OurCondition));
+            sleep(LISTED).await;
+        }
         if node == dies_after {
             world.replicas.iter().for_each(|replica| replica.on_network(Network::kill));
         }
@@ -180,16 +207,37 @@ pub async fn losses(world: &mut World, random: &mut fastrand::Rng) -> Result<(),
     if !clock::has_jumped() && !is_held {
         return Err("too many losses: no policy says that changes are held".into());
     }
-    claims(world).await?;
+    claims(world, random.usize(..CLAIMS.len())).await?;
+    if random.bool() {
+        stays_held(world).await?;
+    }
     follow(world, Trouble::Nothing, &[]).await
 }
 
+/// The losses count for as long as the breaker is open, also after a restart.
+async fn stays_held(world: &mut World) -> Result<(), String> {
+    /// Longer than losses count while the breaker is closed.
+    const LONG_AFTER: Duration = Duration::from_secs(65);
+    let ready = |world: &World| (0..NODES).filter(|node| shows_ready(world, *node)).count();
+    let before = ready(world);
+    sleep(LONG_AFTER).await;
+    world.replicas.iter().for_each(|replica| replica.on_network(Network::kill));
+    sleep(AFTER_A_DEATH).await;
+    if ready(world) < before && !clock::has_jumped() && world.server.lock().failure.is_none() {
+        return Err("too many losses: a restart has ended the holding".into());
+    }
+    Ok(())
+}
+
+/// What somebody may claim.
+const CLAIMS: [Foreign; 4] =
+    [Foreign::OurLabel, Foreign::OurCondition, Foreign::ForgedCondition, Foreign::OurPolicyLabel];
+
 /// Somebody claims that the nodes are ready which have lost it. The breaker does not hold that.
-async fn claims(world: &mut World) -> Result<(), String> {
+async fn claims(world: &mut World, first: usize) -> Result<(), String> {
     let lost: Vec<u8> = (0..NODES).filter(|node| !shows_ready(world, *node)).collect();
     for (number, node) in lost.iter().enumerate() {
-        let claim = if number % 2 == 0 { Foreign::OurLabel } else { Foreign::OurCondition };
-        world.change(Step::Foreign(*node, claim));
+        world.change(Step::Foreign(*node, CLAIMS[(first + number) % CLAIMS.len()]));
     }
     sleep(SOON_AFTER_FAILURE).await;
     let is_over = world.server.lock().failure.is_some();
@@ -202,7 +250,9 @@ async fn claims(world: &mut World) -> Result<(), String> {
 fn shows_ready(world: &World, node: u8) -> bool {
     let server = world.server.lock();
     server.named(Kind::Node, &node_name(node)).is_some_and(|node| {
-        node["metadata"]["labels"][model::BPF] == "true"
+        let labels = &node["metadata"]["labels"];
+        labels[model::BPF] == "true"
+            || labels[format!("{}{}", model::POLICY_PREFIX, policy_name(POLICY))] == "ready"
             || model::condition(node).is_some_and(|condition| condition["status"] == "True")
     })
 }
@@ -226,6 +276,37 @@ pub async fn restarts(world: &mut World, random: &mut fastrand::Rng) -> Result<(
     restarted.map_err(|what| format!("too late: {what}"))?;
     // An eviction of the new agent would be a wrong one.
     sleep(RESTARTED / 2).await;
+    Ok(())
+}
+
+/// The hook profile of the node's kernel comes and goes, and a false one takes its place.
+pub async fn contents(world: &mut World) -> Result<(), String> {
+    let beginning = [
+        Step::DeleteProfile(0),
+        Step::PublishProfile(0),
+        Step::ReplaceNode(0),
+        Step::Report(0, Report::DeniedOn(0)),
+        Step::ApplyPolicy(POLICY, Policy::Hooks),
+    ];
+    follow(world, Trouble::Nothing, &beginning).await?;
+    for step in [Step::DeleteProfile(0), Step::PublishProfile(0)] {
+        follow(world, Trouble::Nothing, &[step]).await?;
+    }
+    follow(world, Trouble::Nothing, &[Step::DeleteProfile(0), Step::FalseProfile(0)]).await
+}
+
+/// The policy selects the node by a label, which comes and goes.
+pub async fn selection(world: &mut World) -> Result<(), String> {
+    let beginning = [
+        Step::ApplyPolicy(POLICY, Policy::TaintInZone),
+        Step::ReplaceNode(0),
+        Step::Report(0, Report::Attached),
+    ];
+    follow(world, Trouble::Nothing, &beginning).await?;
+    for is_selected in [true, false, true] {
+        let zone = Step::Foreign(0, Foreign::Zone(is_selected));
+        follow(world, Trouble::Nothing, &[zone]).await?;
+    }
     Ok(())
 }
 
