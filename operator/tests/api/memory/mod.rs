@@ -38,8 +38,8 @@ async fn works(client: &Client, evidence: &str) {
     labelled(client, "n1", json!({"policy.oldest": state})).await;
 }
 
-/// Waits until the process has used hardly any CPU time for three seconds: it has seen everything. It
-/// may still tell policies that they are not in force, ten a second.
+/// Waits until the process has used hardly any CPU time for three seconds: it has seen everything.
+/// It may still tell policies that they are not in force, ten a second.
 async fn rests(operator: &Operator) {
     let mut busy = (Instant::now(), operator.cpu());
     wait::until(DEADLINE, "the operator to be at rest", async || {
