@@ -38,7 +38,8 @@ fn problem(source: &str, name: &str) -> Option<&'static str> {
 
 /// The rows of the section with the threats: what, and held by what.
 fn threats(page: &str) -> Vec<(&str, &str)> {
-    let section = page.split("\n## ").find(|section| section.starts_with("Threats")).unwrap();
+    let mut sections = page.split("\n## ");
+    let section = sections.find(|section| section.starts_with("Threats")).unwrap_or_default();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
     rows.filter(|(threat, _)| *threat != "threat").collect()
 }

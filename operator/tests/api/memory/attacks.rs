@@ -112,9 +112,10 @@ pub const ATTACKS: [Attack; 10] = [
         },
     },
     Attack {
+        // Each write to such a Node takes the API server seconds.
         what: "Nodes with 800 kB of labels and 5,000 addresses",
-        many: 300,
-        few: 20,
+        many: 30,
+        few: 3,
         collection: NODES,
         write: |client, number| write_labels(client, number).boxed(),
     },
