@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::Watched;
 use super::fields::{Fields, IDENTITY_AND_LABELS};
+use super::packed_node::PackedNode;
 
 /// The annotation by which the DaemonSet controller numbers its pod templates.
 const TEMPLATE_ANNOTATION: &str = "deprecated.daemonset.template.generation";
@@ -22,6 +23,8 @@ const OURS: &str = "lsmready.io/";
 
 /// A kind that the operator watches.
 pub trait Kept: Watched + Serialize {
+    /// What the store holds of the object.
+    type Stored: Watched;
     /// Number of objects in a page of a list. A page is in memory as a whole, so kinds with large
     /// objects have small pages.
     const PAGE: u32;
@@ -34,6 +37,10 @@ pub trait Kept: Watched + Serialize {
     /// Removes what no controller reads.
     fn trim(&mut self);
 
+    fn pack(&self) -> Self::Stored;
+
+    fn unpack(stored: &Self::Stored) -> Self;
+
     /// The size of the object, where it matters.
     fn bytes(&self) -> usize {
         if Self::MAX_BYTES.is_none() {
@@ -43,7 +50,33 @@ pub trait Kept: Watched + Serialize {
     }
 }
 
+/// The store holds objects of this kind as they are.
+macro_rules! stored_as_it_is {
+    () => {
+        type Stored = Self;
+
+        fn pack(&self) -> Self {
+            self.clone()
+        }
+
+        fn unpack(stored: &Self) -> Self {
+            stored.clone()
+        }
+    };
+}
+pub(super) use stored_as_it_is;
+
 impl Kept for Node {
+    type Stored = PackedNode;
+
+    fn pack(&self) -> PackedNode {
+        PackedNode::of(self)
+    }
+
+    fn unpack(stored: &PackedNode) -> Self {
+        stored.node()
+    }
+
     /// A Node of a large cluster has up to 100 kB, most of it images and managed fields. Kubelets
     /// can write 1 MB.
     const PAGE: u32 = 10;
@@ -102,6 +135,8 @@ const MAX_TEXT: usize = 1024;
 const MAX_CHECKS: usize = 16;
 
 impl Kept for LsmNode {
+    stored_as_it_is!();
+
     const PAGE: u32 = 50;
     const FIELDS: Fields = REPORT;
 
@@ -151,6 +186,8 @@ fn shorten(text: &mut String) {
 }
 
 impl Kept for LsmPolicy {
+    stored_as_it_is!();
+
     const PAGE: u32 = 50;
     const MAX_BYTES: Option<usize> = Some(64 * 1024);
 
@@ -161,6 +198,8 @@ impl Kept for LsmPolicy {
 }
 
 impl Kept for DaemonSet {
+    stored_as_it_is!();
+
     /// A DaemonSet has up to 1.5 MB.
     const PAGE: u32 = 5;
     const MAX_BYTES: Option<usize> = Some(256 * 1024);

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
+use kube::Resource;
 use lsm_ready_crds::LsmNode;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 
+use crate::watch::packed_node::PackedNode;
 use crate::watch::store::{NodeRecord, Stores};
 
 /// One place for each name of a node. A place is not given to another name.
@@ -21,7 +23,7 @@ pub struct Places {
 #[derive(Debug)]
 pub struct Place {
     pub name: Arc<str>,
-    pub node: Option<Arc<Node>>,
+    pub node: Option<Arc<PackedNode>>,
     report: Option<Arc<LsmNode>>,
     content: Option<Arc<LsmHookProfileSpec>>,
     /// The round in which something of it last changed.
@@ -38,9 +40,10 @@ impl Place {
     }
 
     /// The node with its report and hook profile.
-    pub fn record(&self) -> Option<(&Node, NodeRecord)> {
-        let node = self.node.as_deref()?;
-        Some((node, NodeRecord::new(node, self.report.clone(), self.content.clone())))
+    pub fn record(&self) -> Option<(Node, NodeRecord)> {
+        let node = self.node.as_ref()?.node();
+        let record = NodeRecord::new(&node, self.report.clone(), self.content.clone());
+        Some((node, record))
     }
 }
 
@@ -85,8 +88,8 @@ impl Places {
 
     fn update_nodes(&mut self, stores: &Stores) {
         let round = self.round;
-        for node in stores.nodes.state() {
-            let name = node.metadata.name.as_deref().unwrap_or_default();
+        for node in stores.nodes.0.state() {
+            let name = node.meta().name.as_deref().unwrap_or_default();
             let index = self.by_name.get(name).copied().unwrap_or_else(|| self.add(name));
             let place = &mut self.all[index];
             place.node_seen = round;
