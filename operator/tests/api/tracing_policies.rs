@@ -7,7 +7,6 @@ use std::time::Duration;
 use e2e::api::ApiServer;
 use e2e::wait;
 use kube::{Api, Client};
-use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::fixture;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{LsmHookProfile, LsmPolicy, State};
