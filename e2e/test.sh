@@ -2,8 +2,9 @@
 # Runs the test tiers one after the other, announces and times each. A tier that fails or cannot run
 # fails the whole run. A tier in SKIP is printed as skipped, at its place and in the summary.
 #
-# The simulation has a time of its own, and the tetragon tier mostly waits. So the simulation is
-# built and run beside it, with the processors that it leaves. Its output is printed at its end.
+# Some tiers mostly wait. Beside them runs what needs processors only, with those that they leave:
+# beside the api tier the build of the release programs, which later tiers need, and beside the
+# cluster and tetragon tiers the simulation, whose output is printed at its place.
 set -u
 cd "$(dirname "$0")/.."
 tiers='lint unit fake-api api monitoring report scale kernel cluster tetragon simulation'
@@ -13,8 +14,23 @@ done
 
 results=() passed=0 failed=0 skipped=0 simulation=
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# What was begun is ended in order.
+trap 'wait; rm -f "$log"' EXIT
 is_skipped() { [[ " ${SKIP:-} " == *" $1 "* ]]; }
+beside() { nice -n 19 make --no-print-directory "$1" & }
+
+start_beside() {
+    case $1 in
+    # If it fails, the tier that needs the programs fails too, and says why.
+    api) is_skipped scale || beside static >/dev/null 2>&1 ;;
+    cluster | tetragon)
+        if [ -z "$simulation" ] && ! is_skipped simulation; then
+            beside test-simulation >"$log" 2>&1
+            simulation=$!
+        fi
+        ;;
+    esac
+}
 
 run() {
     if [[ $1 = simulation && -n $simulation ]]; then
@@ -34,12 +50,9 @@ for tier in $tiers; do
         skipped=$((skipped + 1))
         continue
     fi
-    if [ "$tier" = tetragon ] && [ $failed = 0 ] && ! is_skipped simulation; then
-        nice -n 19 make --no-print-directory test-simulation >"$log" 2>&1 &
-        simulation=$!
-    fi
     # After a failure only what runs already is waited for.
     [ $failed = 0 ] || [[ $tier = simulation && -n $simulation ]] || continue
+    [ $failed = 1 ] || start_beside "$tier"
     echo "=== tier $tier"
     begun=$SECONDS
     if run "$tier"; then

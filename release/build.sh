@@ -2,9 +2,9 @@
 # Builds static release programs whose bytes do not depend on where and when they are built:
 # release/build.sh PACKAGES, for example release/build.sh -p lsm-ready-operator -p node-probe
 #
-# In: arguments for cargo build, and the profile in PROFILE if it is not release. Out: the programs
-# in target/TRIPLE/PROFILE. What the bytes do depend on: the sources, Cargo.lock, the Rust toolchain
-# of rust-toolchain.toml, and the C library and C compiler of this machine.
+# In: arguments for cargo build. Out: the programs in target/TRIPLE/release. What the bytes do depend
+# on: the sources, Cargo.lock, the Rust toolchain of rust-toolchain.toml, and the C library and C
+# compiler of this machine.
 #
 # TRIPLE=aarch64-unknown-linux-gnu compiles for arm64, with Debian's cross compiler.
 set -eu
@@ -33,4 +33,4 @@ unset RUSTFLAGS SOURCE_DATE_EPOCH
 export CARGO_ENCODED_RUSTFLAGS="$flags" CFLAGS="${c_flags# }" LC_ALL=C TZ=UTC
 
 # --target keeps the static C runtime out of build scripts and procedural macros.
-exec cargo build --profile "${PROFILE:-release}" --locked --target "$target" "$@"
+exec cargo build --release --locked --target "$target" "$@"

@@ -104,6 +104,15 @@ pub fn most_in_a_second(writes: &[Write], resource: &str) -> usize {
     counts.into_values().max().unwrap_or_default()
 }
 
+/// The most writes within one second of the clock.
+pub fn most_of_all_in_a_second(writes: &[Write]) -> usize {
+    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+    for write in writes {
+        *counts.entry(write.received.as_second()).or_default() += 1;
+    }
+    counts.into_values().max().unwrap_or_default()
+}
+
 /// From the first write of Nodes and policies to the end of the last.
 pub fn span_seconds(writes: &[Write]) -> f64 {
     let ours = writes.iter().filter(|write| {
@@ -169,6 +178,7 @@ mod tests {
         let writes = writes(&lines.join("\n"), "us");
         assert_eq!(most_in_a_second(&writes, "lsmpolicies/status"), 2);
         assert_eq!(most_in_a_second(&writes, "nodes"), 0);
+        assert_eq!((most_of_all_in_a_second(&writes), most_of_all_in_a_second(&[])), (2, 0));
         assert!((span_seconds(&writes) - 1.25).abs() < 1e-9);
         assert!(span_seconds(&[]).abs() < 1e-9);
     }

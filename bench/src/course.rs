@@ -20,8 +20,9 @@ use crate::truth;
 use crate::usage::{self, Usage};
 use crate::world::{OPERATOR, PlaneCpu, World};
 
-/// The longest time in which everything must become right.
-const DEADLINE: Duration = Duration::from_mins(10);
+/// The longest time in which everything must become right: a constant, and a part for each node.
+const DEADLINE: Duration = Duration::from_mins(2);
+const DEADLINE_OF_A_NODE: Duration = Duration::from_millis(30);
 /// How long nothing may change before all objects are read: longer than the policies' debounce.
 const QUIET: Duration = Duration::from_millis(2500);
 
@@ -118,7 +119,8 @@ impl<'a> Course<'a> {
         began: Instant,
     ) -> Result<Converged, Failure> {
         let (client, fleet) = (&self.world.client, &self.world.fleet);
-        let quiet = wait::until(DEADLINE, "everything to be right", async || {
+        let deadline = DEADLINE + DEADLINE_OF_A_NODE * u32::try_from(fleet.nodes)?;
+        let quiet = wait::until(deadline, "everything to be right", async || {
             let (wrong, rest) = (follows.nodes.with(|seen| seen.wrong()), follows.last().elapsed());
             if wrong > 0 || rest < QUIET {
                 return Err(format!("{wrong} nodes have wrong labels"));

@@ -2,8 +2,8 @@
 //! files, and their limits. Pure.
 //!
 //! In: the sections as JSON, and the figures of an earlier run. Out: a row for each figure, and
-//! what got worse. All figures are such that less is better, and most are ratios within one run, so
-//! that runs on other machines can be compared.
+//! what got worse. All figures are such that less is better. Those that depend on the machine are
+//! not compared with an earlier run.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,6 +18,16 @@ pub type Figures = BTreeMap<String, f64>;
 /// A figure is worse if it is larger than this times its baseline.
 const TOLERANCE: f64 = 1.1;
 
+/// Whether a figure can be compared with that of another run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Compared {
+    /// A ratio within one run, a number of writes, or memory.
+    Yes,
+    /// It is a time of the clock, or CPU time.
+    No,
+}
+use Compared::{No, Yes};
+
 /// One figure.
 #[derive(Clone, Copy, Debug)]
 pub struct Figure {
@@ -27,51 +37,140 @@ pub struct Figure {
     /// For people.
     pub what: &'static str,
     pub limit: Option<f64>,
+    pub compared: Compared,
 }
 
-const fn figure(
-    section: &'static str,
-    pointer: &'static str,
-    what: &'static str,
-    limit: Option<f64>,
-) -> Figure {
-    Figure { section, pointer, what, limit }
-}
+type Row = (&'static str, &'static str, Option<f64>, Compared);
+
+/// All figures of a section, as (place, what, limit, compared).
+const SECTIONS: &[(&str, &[Row])] = &[
+    (
+        "scale",
+        &[
+            ("/ratio", "start until all is right / raw patches", Some(1.25), Yes),
+            ("/patch_ratio", "first write until all is right / raw patches", Some(1.15), Yes),
+            ("/cpu_ratio", "the same in CPU time of all three programs", None, Yes),
+            ("/flip_ratio", "all evidence flips / raw patches and reports", Some(1.25), Yes),
+            ("/peak_rss_kb_per_node", "most memory / nodes, kB", Some(12.0), Yes),
+            ("/steady_writes", "writes at rest", Some(0.0), Yes),
+            ("/restart_writes", "writes after a crash", Some(0.0), Yes),
+            ("/leader_change_writes", "writes when the leader changes", Some(0.0), Yes),
+            ("/node_writes_per_node", "Node writes / nodes at a start", Some(2.0), Yes),
+            ("/policy_writes_in_a_second", "writes of one policy in a second", Some(1.0), Yes),
+        ],
+    ),
+    (
+        "latency",
+        &[
+            ("/label_ms/p50", "report to label, p50, ms", Some(20.0), No),
+            ("/p99_above_server_ms", "report to label, p99 above the server, ms", Some(50.0), No),
+            ("/missing", "labels that never came", Some(0.0), Yes),
+            ("/node_writes_per_change", "Node writes / changes", Some(2.0), Yes),
+            ("/operator_cpu_seconds_per_1000_changes", "CPU s / 1,000 changes", None, No),
+        ],
+    ),
+    (
+        "joining",
+        &[
+            ("/label_ms/p50", "a node joins: report to label, p50, ms", None, No),
+            ("/slowest_above_server_ms", "the slowest of 50 above the server, ms", Some(100.0), No),
+            ("/node_writes_per_join", "Node writes / joins", Some(2.0), Yes),
+        ],
+    ),
+    ("start", &[("/ratio", "all lists / a bare client's lists", Some(1.2), Yes)]),
+    (
+        "growth",
+        &[
+            ("/time/exponent", "time grows with nodes ^", Some(1.05), Yes),
+            ("/memory/exponent", "memory grows with nodes ^", Some(1.05), Yes),
+            ("/bystanders_ratio", "CPU of a change, 99 other policies / none", Some(1.1), Yes),
+        ],
+    ),
+    (
+        "probes",
+        &[
+            ("/rest/writes_per_second", "writes of the probes at rest, per second", None, Yes),
+            ("/rest/watches", "watches of the probes", Some(0.0), Yes),
+            ("/rest/reads_per_second", "reads of the probes at rest, per second", None, Yes),
+            ("/rest/api_server_cpu_share", "CPUs of the API server for them", None, No),
+            ("/api_server_kb_per_probe", "memory of the API server / probes, kB", None, No),
+            ("/reboot/requests/throttled", "throttled when all boot", None, Yes),
+            ("/reboot/requests_per_probe", "requests of a probe when all boot", None, Yes),
+        ],
+    ),
+    ("nfd", &[("/operator_over_nfd", "time of a write / that of NFD's master", Some(1.0), Yes)]),
+    (
+        "bad-input",
+        &[
+            (
+                "/everything/operator_cpu_seconds_per_1000_changes",
+                "100 policies for all: CPU s / 1,000 changes",
+                None,
+                No,
+            ),
+            ("/everything/peak_rss_kb_per_node", "the same: most memory / nodes, kB", None, Yes),
+            ("/everything/node_writes_per_change", "the same: Node writes / changes", None, Yes),
+            ("/throttled/requests_per_write", "429: requests / writes", Some(2.0), No),
+            ("/throttled/node_writes_per_node", "429: Node writes / nodes", Some(2.0), Yes),
+            ("/flapping/writes_per_change", "labels flap: writes / changes", Some(1.0), No),
+            (
+                "/flapping/p99_above_server_ms",
+                "the same: others' p99 above the server, ms",
+                Some(50.0),
+                No,
+            ),
+            ("/flapping/missing", "the same: labels that never came", Some(0.0), Yes),
+            ("/forgotten/node_writes_per_change", "410: Node writes / changes", Some(2.0), Yes),
+            ("/forgotten/seconds/max", "410: seconds until all is right", None, No),
+        ],
+    ),
+    ("check", &[("/ratio", "a check / a bare loader", Some(1.5), Yes)]),
+    (
+        "node",
+        &[
+            ("/probe_resident_kib", "memory of a probe, KiB", Some(10_240.0), Yes),
+            ("/looks_cpu_seconds_a_day", "CPU s a day of a probe's looks", None, No),
+            ("/checks_cpu_seconds_a_day", "the same of its checks, emulated", None, No),
+            ("/start_to_report_ms/median", "start to report of a probe, emulated, ms", None, No),
+            ("/image_kib/node-probe", "image of the probe, KiB", Some(8_192.0), Yes),
+            ("/image_kib/operator", "image of the operator, KiB", Some(12_288.0), Yes),
+        ],
+    ),
+    (
+        "cluster",
+        &[
+            ("/evidence_to_label_ms/max", "three nodes: report to label, ms", Some(1000.0), No),
+            ("/policy_to_patch_ms/max", "policy to mount, ms", Some(1000.0), No),
+            ("/writes_in_a_minute_at_rest", "writes of a cluster at rest", Some(0.0), Yes),
+            ("/operator_resident_kib", "memory of its operator, KiB", Some(40_960.0), Yes),
+        ],
+    ),
+    (
+        "demo",
+        &[
+            ("/seconds", "the demonstration, s", Some(240.0), No),
+            ("/cluster_seconds", "of which the cluster, s", Some(90.0), No),
+        ],
+    ),
+];
 
 /// All figures, in the order of the table.
-pub const ALL: [Figure; 26] = [
-    figure("scale", "/ratio", "start until all is right / raw patches", Some(1.25)),
-    figure("scale", "/patch_ratio", "first write until all is right / raw patches", Some(1.15)),
-    figure("scale", "/cpu_ratio", "the same in CPU time of all three programs", None),
-    figure("scale", "/flip_ratio", "all evidence flips / raw patches and reports", Some(1.25)),
-    figure("scale", "/peak_rss_kb_per_node", "most memory / nodes, kB", Some(12.0)),
-    figure("scale", "/steady_writes", "writes at rest", Some(0.0)),
-    figure("scale", "/restart_writes", "writes after a crash", Some(0.0)),
-    figure("scale", "/leader_change_writes", "writes when the leader changes", Some(0.0)),
-    figure("scale", "/node_writes_per_node", "Node writes / nodes at a start", Some(2.0)),
-    figure("scale", "/policy_writes_in_a_second", "writes of one policy in a second", Some(1.0)),
-    figure("latency", "/label_ms/p50", "report to label, p50, ms", Some(20.0)),
-    figure(
-        "latency",
-        "/p99_above_server_ms",
-        "report to label, p99 above the server, ms",
-        Some(50.0),
-    ),
-    figure("latency", "/missing", "labels that never came", Some(0.0)),
-    figure("latency", "/node_writes_per_change", "Node writes / changes", Some(2.0)),
-    figure("latency", "/operator_cpu_seconds_per_1000_changes", "CPU s / 1,000 changes", None),
-    figure("start", "/ratio", "all lists / a bare client's lists", Some(1.2)),
-    figure("growth", "/time/exponent", "time grows with nodes ^", Some(1.05)),
-    figure("growth", "/memory/exponent", "memory grows with nodes ^", Some(1.05)),
-    figure("growth", "/bystanders_ratio", "CPU of a change, 100 other policies / none", Some(1.1)),
-    figure("probes", "/rest/writes_per_second", "writes of the probes at rest, per second", None),
-    figure("probes", "/rest/watches", "watches of the probes", Some(0.0)),
-    figure("probes", "/reboot/requests/throttled", "throttled when all boot", None),
-    figure("probes", "/reboot/requests_per_probe", "requests of a probe when all boot", None),
-    figure("nfd", "/operator_over_nfd", "time of a write / that of NFD's master", Some(1.0)),
-    figure("check", "/ratio", "a check / a bare loader", Some(1.5)),
-    figure("cluster", "/writes_in_a_minute_at_rest", "writes of a cluster at rest", Some(0.0)),
-];
+pub fn all() -> impl Iterator<Item = Figure> {
+    SECTIONS.iter().flat_map(|(section, rows)| {
+        rows.iter().map(|(pointer, what, limit, compared)| Figure {
+            section,
+            pointer,
+            what,
+            limit: *limit,
+            compared: *compared,
+        })
+    })
+}
+
+/// The names of all sections.
+pub fn sections() -> impl Iterator<Item = &'static str> {
+    SECTIONS.iter().map(|(section, _)| *section)
+}
 
 impl Figure {
     /// The name in `bench/baseline.json`.
@@ -82,22 +181,31 @@ impl Figure {
     fn of(&self, sections: &Sections) -> Option<f64> {
         sections.get(self.section)?.pointer(self.pointer)?.as_f64()
     }
+
+    fn is_over(&self, measured: f64) -> bool {
+        self.limit.is_some_and(|limit| measured > limit)
+    }
 }
 
 /// The figures of those sections that were measured.
 pub fn figures(sections: &Sections) -> Figures {
-    ALL.iter().filter_map(|figure| Some((figure.name(), figure.of(sections)?))).collect()
+    all().filter_map(|figure| Some((figure.name(), figure.of(sections)?))).collect()
+}
+
+/// Those that another run can be compared with.
+pub fn baseline(figures: &Figures) -> Figures {
+    let compared = all().filter(|figure| figure.compared == Yes);
+    compared.filter_map(|figure| Some((figure.name(), *figures.get(&figure.name())?))).collect()
 }
 
 /// The figures as a table, with their limits and those of the baseline.
 pub fn table(figures: &Figures, baseline: &Figures) -> String {
     let mut table = format!("{:<48} {:>10} {:>8} {:>10}\n", "", "measured", "limit", "baseline");
-    for figure in ALL {
+    for figure in all() {
         let Some(measured) = figures.get(&figure.name()) else { continue };
         let limit = figure.limit.map_or_else(String::new, short);
         let before = baseline.get(&figure.name()).copied().map_or_else(String::new, short);
-        let verdict =
-            if figure.limit.is_some_and(|limit| *measured > limit) { "  OVER" } else { "" };
+        let verdict = if figure.is_over(*measured) { "  OVER" } else { "" };
         let (what, measured) = (figure.what, short(*measured));
         // Writing to a String cannot fail.
         let _ = writeln!(table, "{what:<48} {measured:>10} {limit:>8} {before:>10}{verdict}");
@@ -105,9 +213,22 @@ pub fn table(figures: &Figures, baseline: &Figures) -> String {
     table
 }
 
+/// The figures that are over their limits, a line for each.
+pub fn over(figures: &Figures) -> Vec<String> {
+    let over = all().filter_map(|figure| {
+        let measured = *figures.get(&figure.name())?;
+        let line = || {
+            let limit = figure.limit.map_or_else(String::new, short);
+            format!("over its limit: {}: {}, the limit is {limit}", figure.what, short(measured))
+        };
+        figure.is_over(measured).then(line)
+    });
+    over.collect()
+}
+
 /// What got worse by more than a tenth, a line for each.
 pub fn worse(figures: &Figures, baseline: &Figures) -> Vec<String> {
-    let worse = ALL.iter().filter_map(|figure| {
+    let worse = all().filter(|figure| figure.compared == Yes).filter_map(|figure| {
         let (now, then) = (figures.get(&figure.name())?, baseline.get(&figure.name())?);
         let is_worse = *now > *then * TOLERANCE && now - then > 1e-6;
         let percent = if *then > 0.0 {
@@ -121,7 +242,8 @@ pub fn worse(figures: &Figures, baseline: &Figures) -> Vec<String> {
     worse.collect()
 }
 
-fn short(figure: f64) -> String {
+/// At most three digits after the point.
+pub fn short(figure: f64) -> String {
     let text = format!("{figure:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -169,14 +291,29 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_over_its_limit_is_marked() {
-        let table = table(&one("scale.ratio", 1.26), &Figures::new());
-        assert!(table.ends_with("OVER\n"), "{table}");
+    fn a_time_of_the_clock_is_not_compared_with_another_run() {
+        let (now, then) = (one("latency.label_ms.p50", 9.0), one("latency.label_ms.p50", 3.0));
+        assert_eq!(worse(&now, &then), Vec::<String>::new());
+        assert_eq!(baseline(&now), Figures::new());
+        assert_eq!(baseline(&one("scale.ratio", 1.0)).len(), 1);
     }
 
     #[test]
-    fn names_are_unique() {
-        let names: std::collections::BTreeSet<_> = ALL.iter().map(Figure::name).collect();
-        assert_eq!(names.len(), ALL.len());
+    fn a_figure_over_its_limit_is_marked_and_named() {
+        let figures = one("scale.ratio", 1.26);
+        let table = table(&figures, &Figures::new());
+        assert!(table.ends_with("OVER\n"), "{table}");
+        assert_eq!(
+            over(&figures),
+            ["over its limit: start until all is right / raw patches: 1.26, the limit is 1.25"]
+        );
+        assert_eq!(over(&one("scale.ratio", 1.25)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn names_are_unique_and_fit_into_the_table() {
+        let names: std::collections::BTreeSet<_> = all().map(|figure| figure.name()).collect();
+        assert_eq!(names.len(), all().count());
+        assert!(all().all(|figure| figure.what.len() <= 48));
     }
 }

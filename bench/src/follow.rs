@@ -54,7 +54,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             events: 0,
             bytes: 0,
@@ -162,8 +162,14 @@ impl Follow {
 
     /// From now on these labels are right. No node counts as right before it changes.
     pub fn want(&self, fleet: &Fleet, proof: Proof) {
-        let labels = |number| (fleet::name(number), fleet.labels(number, proof));
-        let wanted = (0..fleet.nodes).map(labels).collect();
+        let all: Vec<usize> = (0..fleet.nodes).collect();
+        self.want_some(fleet, proof, &all);
+    }
+
+    /// The same for some of the nodes.
+    pub fn want_some(&self, fleet: &Fleet, proof: Proof, nodes: &[usize]) {
+        let labels = |number: &usize| (fleet::name(*number), fleet.labels(*number, proof));
+        let wanted = nodes.iter().map(labels).collect();
         self.with(|seen| {
             seen.wanted = wanted;
             seen.right.clear();

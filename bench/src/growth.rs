@@ -1,27 +1,28 @@
 //! Section growth: how time and memory grow with the nodes, and CPU time with the policies.
 //!
-//! Each size is a fleet of its own on an API server of its own. 100,000 nodes are a fit, not a
-//! measurement.
+//! Each size is a fleet of its own on an API server of its own. The size of the section convergence
+//! is not measured again. 100,000 nodes are a fit, not a measurement.
 
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::Failure;
 use crate::convergence;
 use crate::course::Follows;
 use crate::fleet::{Fleet, Proof};
 use crate::latency::{self, Latency, Rate};
 use crate::stats::{Growth, Line, Point, bytes, count, rounded};
 use crate::world::{World, say};
+use crate::{Failure, report};
 
 /// Policies in the fleets of growing size.
 const POLICIES: usize = 20;
-/// Nodes in the fleets with growing numbers of policies.
-const NODES: usize = 1000;
-/// How many policies: first as in a fleet, then one that selects everything beside others that
-/// select none of the nodes.
+/// How many policies, as in a fleet.
 const POLICY_COUNTS: [usize; 4] = [1, 5, 20, 100];
+/// How many policies that select none of the nodes, beside one that selects all. Without any, it is
+/// the first fleet above.
+const BYSTANDERS: [usize; 2] = [19, 99];
 /// Short: CPU time is counted, not the time of the clock.
 const RATE: Rate = Rate { changes_per_second: 50, seconds: 10 };
 /// The size that is not measured.
@@ -43,7 +44,7 @@ pub struct Figures {
     /// The same where only one policy selects the node.
     pub bystanders: Vec<Change>,
     /// The most policies beside the fewest, where only one selects the node.
-    pub bystanders_ratio: f64,
+    pub bystanders_ratio: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -72,37 +73,78 @@ pub struct Change {
     pub label_p99_ms: f64,
 }
 
-/// Measures fleets of these sizes.
-pub async fn measure(sizes: &[usize]) -> Result<Figures, Failure> {
-    let mut measured = Vec::new();
+/// Measures fleets of these sizes, and small ones with growing numbers of policies. Returns what
+/// failed, too: it is left out.
+pub async fn measure(sizes: &[usize], small: usize) -> (Figures, Vec<String>) {
+    let (mut measured, mut failed) = (Vec::new(), Vec::new());
     for nodes in sizes {
-        measured.push(size(*nodes).await?);
+        keep(size(*nodes).await, &format!("{nodes} nodes"), &mut measured, &mut failed);
     }
+    let known = report::read("scale").and_then(|scale| Size::measured(&scale));
+    measured.extend(known.filter(|known| !sizes.contains(&known.nodes)));
+    measured.sort_by_key(|size| size.nodes);
     let (mut policies, mut bystanders) = (Vec::new(), Vec::new());
     for count in POLICY_COUNTS {
-        policies.push(change(Fleet::new(NODES, count)).await?);
-        bystanders.push(change(Fleet::with_bystanders(NODES, count - 1)).await?);
+        let changed = change(Fleet::new(small, count)).await;
+        keep(changed, &format!("{count} policies"), &mut policies, &mut failed);
     }
-    let cost = |change: Option<&Change>| {
-        change.map_or(0.0, |change| change.operator_cpu_seconds_per_1000_changes)
-    };
-    let ratio = rounded(cost(bystanders.last()) / cost(bystanders.first()));
-    let fit = |figure: fn(&Size) -> f64| fit(&measured, figure);
-    Ok(Figures {
-        time: fit(|size| size.converge_seconds),
-        cpu: fit(|size| size.operator_cpu_seconds),
-        memory: fit(|size| bytes(size.peak_rss_bytes)),
-        memory_line: Line::fit(
-            &measured
-                .iter()
-                .map(|size| (count(size.nodes), bytes(size.peak_rss_bytes)))
-                .collect::<Vec<_>>(),
-        ),
-        sizes: measured,
-        policies,
-        bystanders,
-        bystanders_ratio: ratio,
-    })
+    bystanders.extend(policies.first().filter(|alone| alone.policies == 1).cloned());
+    for count in BYSTANDERS {
+        let changed = change(Fleet::with_bystanders(small, count)).await;
+        keep(changed, &format!("{count} other policies"), &mut bystanders, &mut failed);
+    }
+    (Figures::of(measured, policies, bystanders), failed)
+}
+
+/// Keeps the figures, or the reason why there are none.
+fn keep<T>(outcome: Result<T, Failure>, what: &str, kept: &mut Vec<T>, failed: &mut Vec<String>) {
+    match outcome {
+        Ok(figures) => kept.push(figures),
+        Err(error) => {
+            say(&format!("{what} FAILED: {error}"));
+            failed.push(format!("{what}: {error}"));
+        }
+    }
+}
+
+impl Figures {
+    fn of(sizes: Vec<Size>, policies: Vec<Change>, bystanders: Vec<Change>) -> Self {
+        let cost = |change: &Change| change.operator_cpu_seconds_per_1000_changes;
+        let ends = bystanders.first().zip(bystanders.last());
+        let ends = ends.filter(|(few, many)| few.policies == 1 && many.policies > 1);
+        let fit = |figure: fn(&Size) -> f64| fit(&sizes, figure);
+        let memory: Vec<(f64, f64)> =
+            sizes.iter().map(|size| (count(size.nodes), bytes(size.peak_rss_bytes))).collect();
+        Self {
+            time: fit(|size| size.converge_seconds),
+            cpu: fit(|size| size.operator_cpu_seconds),
+            memory: fit(|size| bytes(size.peak_rss_bytes)),
+            memory_line: Line::fit(&memory),
+            bystanders_ratio: ends.map(|(few, many)| rounded(cost(many) / cost(few))),
+            sizes,
+            policies,
+            bystanders,
+        }
+    }
+}
+
+impl Size {
+    /// The fleet of the section convergence, if it had the same policies.
+    fn measured(scale: &Value) -> Option<Self> {
+        let number = |pointer: &str| scale.pointer(pointer)?.as_u64();
+        let seconds = |pointer: &str| scale.pointer(pointer)?.as_f64();
+        if number("/policies")? != u64::try_from(POLICIES).ok()? {
+            return None;
+        }
+        Some(Self {
+            nodes: usize::try_from(number("/nodes")?).ok()?,
+            converge_seconds: seconds("/start/seconds")?,
+            flip_seconds: seconds("/flip/seconds")?,
+            operator_cpu_seconds: seconds("/start/operator_cpu_seconds")?,
+            rss_bytes: number("/flip/rss_bytes")?,
+            peak_rss_bytes: number("/flip/peak_rss_bytes")?,
+        })
+    }
 }
 
 /// A fleet of that size: started with all evidence in place, then all evidence flips.
@@ -153,4 +195,42 @@ fn fit(sizes: &[Size], figure: fn(&Size) -> f64) -> Option<Extrapolated> {
         exponent: rounded(growth.exponent),
         at_100000_by_fit: rounded(growth.at(FAR)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn change(policies: usize, cpu: f64) -> Change {
+        Change {
+            policies,
+            operator_cpu_seconds_per_1000_changes: cpu,
+            label_p50_ms: 0.0,
+            label_p99_ms: 0.0,
+        }
+    }
+
+    #[test]
+    fn the_fleet_of_the_section_convergence_counts_if_it_had_the_same_policies() {
+        let course = json!({"seconds": 9.5, "operator_cpu_seconds": 3.0, "rss_bytes": 50,
+            "peak_rss_bytes": 60});
+        let scale = |policies: usize| {
+            json!({"nodes": 5000, "policies": policies,
+            "start": course, "flip": course})
+        };
+        let size = Size::measured(&scale(POLICIES)).unwrap();
+        assert_eq!((size.nodes, size.peak_rss_bytes), (5000, 60));
+        assert!(Size::measured(&scale(1)).is_none());
+        assert!(Size::measured(&json!({"policies": POLICIES})).is_none());
+    }
+
+    #[test]
+    fn policies_are_compared_only_if_the_fewest_and_the_most_were_measured() {
+        let ratio = |bystanders| Figures::of(Vec::new(), Vec::new(), bystanders).bystanders_ratio;
+        assert_eq!(ratio(vec![change(1, 2.0), change(20, 2.1), change(100, 2.2)]), Some(1.1));
+        assert_eq!(ratio(vec![change(20, 2.1), change(100, 2.2)]), None);
+        assert_eq!(ratio(vec![change(1, 2.0)]), None);
+    }
 }

@@ -17,7 +17,7 @@ use crate::audit;
 use crate::fleet::{Proof, name};
 use crate::follow::{Flips, Follow, METADATA};
 use crate::operator::Operator;
-use crate::stats::{Quantiles, count, quantiles, rounded};
+use crate::stats::{Quantiles, count, milliseconds, quantiles, rounded};
 use crate::world::{OPERATOR, World, say, wait_for};
 
 /// How long labels may be late at the end.
@@ -148,7 +148,7 @@ async fn change(world: &Arc<World>, rate: Rate) -> Result<Vec<Change>, Failure> 
 }
 
 /// A tenth of the nodes, of each zone and of each tenth that policies select.
-const fn spread(number: usize) -> usize {
+pub const fn spread(number: usize) -> usize {
     number * 10 + number % 10
 }
 
@@ -165,10 +165,6 @@ fn waits(changes: &[Change], flips: Option<&Flips>) -> (Vec<f64>, usize) {
     let waits: Vec<f64> = changes.iter().filter_map(wait).collect();
     let missing = changes.len() - waits.len();
     (waits, missing)
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
 
 #[cfg(test)]

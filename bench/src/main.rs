@@ -4,13 +4,16 @@
 //! standard output, and `target/bench/*.json`. docs/scale.md explains the figures.
 
 mod audit;
+mod bad_input;
 mod convergence;
 mod course;
 mod figures;
 mod fleet;
 mod follow;
 mod growth;
+mod joining;
 mod latency;
+mod markdown;
 mod nfd;
 mod operator;
 mod probes;
@@ -18,6 +21,7 @@ mod raw;
 mod report;
 mod requests;
 mod scale;
+mod shared;
 mod smoke;
 mod start;
 mod stats;

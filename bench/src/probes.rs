@@ -39,6 +39,9 @@ const SETTLE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Serialize)]
 pub struct Load {
     pub probes: usize,
+    /// What the API server has more of memory than before the probes came: a connection of each,
+    /// and garbage of Go.
+    pub api_server_kb_per_probe: f64,
     /// In a span without any change.
     pub rest: Rest,
     /// All nodes have booted, and all probes start, at the same moment.
@@ -77,6 +80,7 @@ pub async fn measure(world: &World, count: usize, rest: Duration) -> Result<Load
     let kubeconfig = world.kubeconfig_of_an_account("bench-probe").await?;
     say(&format!("{count} probes start"));
     let before = Requests::read(&world.client, &OURS).await?;
+    let memory = world.api_server().rss_bytes;
     let running = Running::start(&kubeconfig, count, 0)?;
     // Each gets its Node, its LsmNode and the profile, and sets the owner.
     wait::until(ALL_REPORT, "the first round of all probes", async || {
@@ -90,10 +94,12 @@ pub async fn measure(world: &World, count: usize, rest: Duration) -> Result<Load
     wait_for(SETTLE).await;
     say(&format!("{count} probes at rest for {} s", rest.as_secs()));
     let rest = at_rest(world, rest).await?;
+    let more = rest.api_server_rss_bytes.saturating_sub(memory);
+    let api_server_kb_per_probe = rounded(bytes(more) / 1000.0 / stats::count(count));
     running.stop();
     say("all nodes have booted, and all probes start at once");
     let reboot = reboot(world, &kubeconfig, count).await?;
-    Ok(Load { probes: count, rest, reboot })
+    Ok(Load { probes: count, api_server_kb_per_probe, rest, reboot })
 }
 
 async fn at_rest(world: &World, rest: Duration) -> Result<Rest, Failure> {

@@ -1,7 +1,7 @@
 //! `bench report`: the table of what has been measured, beside the baseline.
 //!
-//! In: `target/bench/*.json` and `bench/baseline.json`. Out: the table, and what got worse by more
-//! than a tenth.
+//! In: `target/bench/*.json` and `bench/baseline.json`. Out: the table, what is over its limit and
+//! what got worse by more than a tenth; or the rows of the tables of docs/scale.md.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,14 +10,17 @@ use e2e::paths;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::Failure;
 use crate::figures::{self, Figures, Sections};
+use crate::{Failure, markdown};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Make the figures the new baseline.
+    /// Make the figures the new baseline. Figures that were not measured keep their baseline.
     #[arg(long)]
     set_baseline: bool,
+    /// Print the tables of docs/scale.md instead.
+    #[arg(long)]
+    markdown: bool,
 }
 
 /// The folder of the measurements.
@@ -27,6 +30,10 @@ fn folder() -> PathBuf {
 
 fn baseline_file() -> PathBuf {
     paths::workspace().join("bench/baseline.json")
+}
+
+fn baseline() -> Result<Figures, Failure> {
+    Ok(serde_json::from_str(&fs::read_to_string(baseline_file())?)?)
 }
 
 /// Writes the figures of a section.
@@ -49,11 +56,16 @@ pub fn forget(section: &str) -> Result<(), Failure> {
 
 /// Prints the table of everything that has been measured.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let names = figures::ALL.map(|figure| figure.section);
-    print(names.into_iter())?;
+    if arguments.markdown {
+        print!("{}", markdown::tables(&sections(figures::sections())));
+        return Ok(());
+    }
+    print(figures::sections())?;
     if arguments.set_baseline {
-        let figures = figures::figures(&sections(names.into_iter()));
-        fs::write(baseline_file(), format!("{:#}\n", serde_json::to_value(&figures)?))?;
+        let measured = figures::baseline(&figures::figures(&sections(figures::sections())));
+        let mut all = figures::baseline(&baseline()?);
+        all.extend(measured);
+        fs::write(baseline_file(), format!("{:#}\n", serde_json::to_value(&all)?))?;
     }
     Ok(())
 }
@@ -65,8 +77,11 @@ pub fn print<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
         let folder = folder().display().to_string();
         return Err(format!("there are no figures in {folder}: run make bench").into());
     }
-    let baseline: Figures = serde_json::from_str(&fs::read_to_string(baseline_file())?)?;
+    let baseline = baseline()?;
     print!("{}", figures::table(&figures, &baseline));
+    for line in figures::over(&figures) {
+        println!("{line}");
+    }
     let worse = figures::worse(&figures, &baseline);
     match worse.len() {
         0 => println!("no figure got worse by more than a tenth"),

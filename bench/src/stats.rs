@@ -1,5 +1,7 @@
 //! Statistics: quantiles, and the exponent of a growth. Pure.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 /// Quantiles of times in milliseconds.
@@ -26,6 +28,11 @@ pub fn quantiles(mut figures: Vec<f64>) -> Quantiles {
 /// Rounded to three digits after the point, for files that people read.
 pub fn rounded(figure: f64) -> f64 {
     (figure * 1000.0).round() / 1000.0
+}
+
+/// A time in milliseconds.
+pub fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 /// A number of bytes, or of anything else, for a ratio.

@@ -1,6 +1,7 @@
 //! A real API server with our manifests and a fleet of Nodes, reports and policies on it.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use e2e::api::{self, ApiServer};
@@ -57,7 +58,7 @@ impl World {
         request::done(&client, "POST", &path, &serde_json::to_value(&profile)?).await?;
         let profile = profile.metadata.name.unwrap_or_default();
         let world = Self { server, client, fleet, dir, profile };
-        world.create_nodes(0, proof).await?;
+        world.create_nodes(proof).await?;
         for policy in &world.fleet.policies {
             let path = format!("{KINDS}/lsmpolicies");
             request::done(&world.client, "POST", &path, &policy.object()).await?;
@@ -65,20 +66,16 @@ impl World {
         Ok(world)
     }
 
-    /// Creates the nodes from that number on, each with its report.
-    async fn create_nodes(&self, first: usize, proof: Proof) -> Result<(), Failure> {
+    /// Creates the nodes, each with its report.
+    async fn create_nodes(&self, proof: Proof) -> Result<(), Failure> {
         let began = Instant::now();
         let total = self.fleet.nodes;
-        let created = stream::iter(first..total).map(async |number| {
-            let node = objects::node(number);
-            request::done(&self.client, "POST", "/api/v1/nodes", &node).await?;
-            let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode",
-                "metadata": {"name": name(number)}});
-            request::done(&self.client, "POST", &format!("{KINDS}/lsmnodes"), &object).await?;
-            self.report(number, proof).await
+        let created = stream::iter(0..total).map(async |number| {
+            self.create_node(number).await?;
+            self.first_report(number, proof).await
         });
         let mut created = created.buffer_unordered(CONCURRENCY);
-        let mut count = first;
+        let mut count = 0_usize;
         while let Some(done) = created.next().await {
             done?;
             count += 1;
@@ -87,6 +84,32 @@ impl World {
             }
         }
         say(&format!("{total} nodes in {:.1} s", began.elapsed().as_secs_f64()));
+        Ok(())
+    }
+
+    /// Creates a Node, as a kubelet does that joins.
+    pub async fn create_node(&self, number: usize) -> Result<(), Failure> {
+        request::done(&self.client, "POST", "/api/v1/nodes", &objects::node(number)).await?;
+        Ok(())
+    }
+
+    /// Creates a node's LsmNode and writes its report, as a probe does at its first start.
+    pub async fn first_report(&self, number: usize, proof: Proof) -> Result<(), Failure> {
+        let object = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmNode",
+            "metadata": {"name": name(number)}});
+        request::done(&self.client, "POST", LSM_NODES, &object).await?;
+        self.report(number, proof).await
+    }
+
+    /// Deletes a Node and its LsmNode, where they are there.
+    pub async fn delete_node(&self, number: usize) -> Result<(), Failure> {
+        for collection in ["/api/v1/nodes", LSM_NODES] {
+            let path = format!("{collection}/{}", name(number));
+            let answer = request::call(&self.client, "DELETE", &path, &Value::Null).await?;
+            if !answer.is_ok() && answer.code != 404 {
+                return Err(format!("DELETE {path}: {} {}", answer.code, answer.message).into());
+            }
+        }
         Ok(())
     }
 
@@ -177,9 +200,10 @@ async fn apply_manifests(kubeconfig: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says what happens.
+/// Says what happens, and when it began.
 pub fn say(text: &str) {
-    eprintln!("bench: {text}");
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    eprintln!("bench: [{:>4} s] {text}", BEGAN.elapsed().as_secs());
 }
 
 /// Waits for the end of a span in which something is counted.

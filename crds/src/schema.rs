@@ -259,9 +259,10 @@ pub fn optional_time(generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
-/// The pattern of texts for people: no control characters but the end of a line, and no characters
-/// without width or for the direction of text. `text::printable_lines` makes such a text.
-pub const PRINTABLE: &str = r"^([^\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]|\n)*$";
+/// The pattern of texts for people: no control characters but the end of a line, no characters
+/// without width or for the direction of text, and none that extends the one before, such as a
+/// variation selector. `text::printable_lines` makes such a text.
+pub const PRINTABLE: &str = r"^([^\p{Cc}\p{Cf}\p{Co}\p{Mn}\p{Me}\p{Zl}\p{Zp}]|\n)*$";
 
 /// The pattern of a code, such as a reason's. It may be empty.
 pub const CODE: &str = "^([A-Za-z][A-Za-z0-9]{0,63})?$";

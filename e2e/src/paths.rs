@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::stock_kernel::Arch;
+
 /// The checkout.
 pub fn workspace() -> PathBuf {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -34,16 +36,12 @@ pub fn programs() -> PathBuf {
 
 /// A static program that `make static` builds for the images and the virtual machines.
 pub fn static_program(name: &str) -> PathBuf {
-    static_programs().join("release").join(name)
+    static_program_for(Arch::HOST, name)
 }
 
-/// The static test agent, which has a build profile of its own.
-pub fn test_agent() -> PathBuf {
-    static_programs().join("agent/tetragon")
-}
-
-fn static_programs() -> PathBuf {
-    workspace().join(format!("target/{}-unknown-linux-gnu", std::env::consts::ARCH))
+/// A static program of ours for that architecture.
+pub fn static_program_for(arch: Arch, name: &str) -> PathBuf {
+    workspace().join("target").join(arch.triple()).join("release").join(name)
 }
 
 /// Waits until no other process holds the lock on this file, and holds it until the result is

@@ -334,10 +334,6 @@ impl Generator {
                 let milliseconds = self.random.u32(1_000..40_000);
                 steps.extend([change, Step::Wait { milliseconds }, Step::Resume(replica)]);
             }
-            // Unused profiles are deleted after an hour, in a sweep each minute.
-            Step::ClockJump { .. } if self.theme == Theme::Hooks => {
-                steps.push(Step::Wait { milliseconds: 65_000 });
-            }
             _ => {}
         }
     }

@@ -45,6 +45,9 @@ struct Arguments {
     /// Goes on after a failure, and counts.
     #[arg(long)]
     keep_going: bool,
+    /// Each history with a number that this divides runs twice, and both runs must be equal.
+    #[arg(long, default_value_t = 256)]
+    twice: u64,
 }
 
 fn main() -> ExitCode {
@@ -103,9 +106,6 @@ fn report(seed: u64, steps: &[Step], outcome: &Outcome, as_it_is: bool) -> ExitC
     ExitCode::FAILURE
 }
 
-/// Each history with a number that this divides runs twice, and both runs must be equal.
-const TWICE: u64 = 256;
-
 /// What many histories have come to.
 #[derive(Default)]
 struct Sum {
@@ -155,7 +155,7 @@ fn work(arguments: &Arguments, sum: &Sum) {
         }
         let seed = arguments.first + number;
         let mut outcome = history::of_seed(seed);
-        if number.is_multiple_of(TWICE) && history::of_seed(seed).hash != outcome.hash {
+        if number.is_multiple_of(arguments.twice) && history::of_seed(seed).hash != outcome.hash {
             outcome.failure.get_or_insert("not repeatable: a second run differs".to_owned());
         }
         sum.requests.fetch_add(outcome.requests, Ordering::Relaxed);

@@ -50,7 +50,12 @@ pub fn profile_spec(kernel: u8) -> LsmHookProfileSpec {
 
 #[must_use]
 pub fn profile(kernel: u8) -> Value {
-    json!({"metadata": {"name": profile_spec(kernel).digest()}, "spec": profile_spec(kernel)})
+    json!({
+        "metadata": {
+            "name": profile_spec(kernel).digest(), "labels": {"lsmready.io/node": node_name(0)},
+        },
+        "spec": profile_spec(kernel),
+    })
 }
 
 /// The content of the other kernel's profile, under the name of this one's.

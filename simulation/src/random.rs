@@ -1,8 +1,11 @@
 //! Makes everything random follow from the seed of a history.
 //!
-//! The operator and its libraries draw random numbers in four places: `fastrand` (jitter), tokio
-//! (`select!`), and the keys of hash maps, from the system (`std`) and from `ahash` (the stores).
-//! A thread that runs a history gets all of them from its seed. Other threads get true ones.
+//! The operator and its libraries draw random numbers in three places: `fastrand` (jitter), and the
+//! keys of hash maps, from the system (`std`) and from `ahash` (the stores). A thread that runs a
+//! history gets all of them from its seed. Other threads get true ones.
+//!
+//! tokio's own random numbers have no seed without a build flag. It draws them in `select!` without
+//! `biased`, and where several receivers of one `watch` channel wait. The operator has neither.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -81,6 +84,9 @@ pub fn fingerprint() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     fn drawn(with: u64) -> u64 {
@@ -91,6 +97,47 @@ mod tests {
         })
         .join()
         .unwrap_or_default()
+    }
+
+    /// The files below that folder that poll in a random order, with the line.
+    fn unbiased(folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                unbiased(&path, found);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.extend(unbiased_lines(&text).map(|line| format!("{path:?}:{line}")));
+            }
+        }
+    }
+
+    fn unbiased_lines(text: &str) -> impl Iterator<Item = usize> {
+        let is_random = |at: usize| {
+            let body = text[at + SELECT.len()..].trim_start();
+            !body
+                .strip_prefix(['{', '('])
+                .is_some_and(|body| body.trim_start().starts_with("biased;"))
+        };
+        let random = text.match_indices(SELECT).filter(move |(at, _)| is_random(*at));
+        random.map(|(at, _)| text[..at].lines().count())
+    }
+
+    const SELECT: &str = "select!";
+
+    #[test]
+    fn a_select_without_biased_is_found() {
+        let text = "a\nselect! {\n    biased;\n}\nselect!{ b }\nfutures::select_biased! {}";
+        assert_eq!(unbiased_lines(text).collect::<Vec<_>>(), [5]);
+    }
+
+    /// tokio would poll the branches in an order that does not follow from the seed.
+    #[test]
+    fn every_select_of_the_operator_is_biased() {
+        let operator = Path::new(env!("CARGO_MANIFEST_DIR")).join("../operator/src");
+        let mut found = Vec::new();
+        unbiased(&operator, &mut found);
+        assert_eq!(found, Vec::<String>::new(), "add `biased;`, and think about the order");
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Fleet {
         Self { nodes, policies: policies::with_bystanders(bystanders) }
     }
 
+    /// So many policies that select every node.
+    pub fn all_selecting(nodes: usize, policies: usize) -> Self {
+        Self { nodes, policies: policies::all_selecting(policies) }
+    }
+
     /// The labels of ours that a node must have.
     pub fn labels(&self, node: usize, proof: Proof) -> Labels {
         let (bpf, state) = match proof {

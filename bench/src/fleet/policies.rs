@@ -42,6 +42,12 @@ pub fn with_bystanders(bystanders: usize) -> Vec<Policy> {
     std::iter::once(policy(0, 1)).chain(none).collect()
 }
 
+/// So many policies that select every node.
+pub fn all_selecting(count: usize) -> Vec<Policy> {
+    let all = |number| Policy { share: Share::All, taints: false, ..policy(number, count) };
+    (0..count).map(all).collect()
+}
+
 fn policy(number: usize, count: usize) -> Policy {
     let share = match 4 * number / count {
         0 | 1 if count > 1 => Share::Tenth(number % 10),

@@ -11,6 +11,10 @@ pub use reason::ConditionReason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::state::State;
+use crate::text::printable_lines;
+
+/// Maximum length of a condition's message, by the schema of the CRDs.
+const MAX_MESSAGE: usize = 32_768;
 
 /// Type of the condition that everything the policy asks for holds.
 pub const READY: &str = "Ready";
@@ -66,7 +70,8 @@ impl Finding {
 }
 
 /// Turns findings into conditions, in the same order. A condition keeps its old transition time
-/// unless its status changes. Old conditions without a finding are dropped.
+/// unless its status changes. Old conditions without a finding are dropped. Messages can repeat
+/// texts of nodes, agents and other people's objects, so they are made printable and bounded here.
 #[must_use]
 pub fn merge(
     old: &[Condition],
@@ -83,7 +88,7 @@ pub fn merge(
             type_: finding.type_.to_owned(),
             status: status.to_owned(),
             reason: finding.reason.code().to_owned(),
-            message: finding.message.clone(),
+            message: printable_lines(&finding.message, MAX_MESSAGE),
             observed_generation: generation,
             last_transition_time,
         }
@@ -116,6 +121,18 @@ mod tests {
         let flipped =
             merge(&reworded, &ready(true, ConditionReason::AllNodesReady), Some(2), &at(30));
         assert_eq!(flipped[0].last_transition_time, at(30));
+    }
+
+    #[test]
+    fn a_message_is_printable_and_fits_the_schema() {
+        let hostile = "a\u{1b}[2J\u{202e}b\u{e0041}\u{fe0f}\nc\0";
+        let merged = |message: &str| {
+            let found = [Finding::new(READY, true, ConditionReason::AllNodesReady, message)];
+            merge(&[], &found, None, &at(1))[0].message.clone()
+        };
+        let shown = "a\u{fffd}[2J\u{fffd}b\u{fffd}\u{fffd}\nc\u{fffd}";
+        assert_eq!(merged(hostile), shown);
+        assert_eq!(merged(&"ü".repeat(40_000)).chars().count(), MAX_MESSAGE);
     }
 
     #[test]

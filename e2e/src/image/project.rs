@@ -15,9 +15,9 @@ use super::contents::{self, bom, notices, of_program, parts};
 use super::{Error, Image, digest};
 use crate::command::{self, run};
 use crate::paths;
+use crate::stock_kernel::Arch;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 /// The most bytes that the archive of one of the product's images may have. Nodes pull the probe
 /// when they join, and nothing is judged before.
 const MAX_BYTES: u64 = 15_000_000;
@@ -97,16 +97,14 @@ const PRODUCTS: [Product; 2] = [
 pub fn build(engine: Option<&str>) -> Result<Vec<String>, BuildError> {
     let mut lines = Vec::new();
     for product in PRODUCTS {
-        let built = product.image();
         if let Some(engine) = engine {
+            let built = product.image(Arch::HOST);
             build_with(engine, product.name, &built)?;
+            check_size(&built.file)?;
+            lines.push(built.line());
         } else {
-            write_file(&product.notices(), &notices_of(product.package)?)?;
-            let digest = built.image.write_file(&built.file)?;
-            lines.push(product.write_bom(&digest)?);
+            lines.extend(product.build(Arch::HOST)?);
         }
-        check_size(&built.file)?;
-        lines.push(built.line());
     }
     for release in RELEASES {
         let built = test_agent(release);
@@ -116,14 +114,23 @@ pub fn build(engine: Option<&str>) -> Result<Vec<String>, BuildError> {
     Ok(lines)
 }
 
+/// Builds the product's images of programs that were cross-compiled, and returns a line for each.
+pub fn build_for(arch: Arch) -> Result<Vec<String>, BuildError> {
+    let mut lines = Vec::new();
+    for product in PRODUCTS {
+        lines.extend(product.build(arch)?);
+    }
+    Ok(lines)
+}
+
 /// Makes the product's images again, of the programs in another folder, and compares their digests
 /// with those of the archives. Returns a line for each image.
 pub fn compare(folder: &Path) -> Result<Vec<String>, BuildError> {
     let compare = |product: &Product| {
         let name = product.name;
-        let mut built = product.image();
+        let mut built = product.image(Arch::HOST);
         let first = digest(&built.file)?;
-        write_file(&product.notices(), &notices_of(product.package)?)?;
+        product.write_notices(Arch::HOST)?;
         built.image.files.insert(format!("/{name}"), folder.join(name));
         let second = built.image.write(std::io::sink())?;
         if first == second {
@@ -137,44 +144,68 @@ pub fn compare(folder: &Path) -> Result<Vec<String>, BuildError> {
 
 impl Built {
     fn line(&self) -> String {
-        let file = self.file.strip_prefix(paths::workspace()).unwrap_or(&self.file);
-        format!("{}  {}", file.display(), self.image.name)
+        format!("{}  {}", relative(&self.file), self.image.name)
     }
 }
 
-fn archive(name: &str) -> PathBuf {
-    paths::workspace().join("target/images").join(format!("{name}.tar"))
+/// The path as a person in the checkout types it.
+fn relative(file: &Path) -> String {
+    file.strip_prefix(paths::workspace()).unwrap_or(file).display().to_string()
+}
+
+/// Images for another architecture are in a folder of their own.
+fn folder(arch: Arch) -> PathBuf {
+    let images = paths::workspace().join("target/images");
+    if arch == Arch::HOST { images } else { images.join(arch.name()) }
+}
+
+fn archive(arch: Arch, name: &str) -> PathBuf {
+    folder(arch).join(format!("{name}.tar"))
 }
 
 impl Product {
-    fn notices(&self) -> PathBuf {
-        archive(self.name).with_extension("third-party.txt")
+    /// Writes the image and its SBOM, and returns a line for each.
+    fn build(&self, arch: Arch) -> Result<[String; 2], BuildError> {
+        let built = self.image(arch);
+        self.write_notices(arch)?;
+        let digest = built.image.write_file(&built.file)?;
+        check_size(&built.file)?;
+        Ok([self.write_bom(arch, &digest)?, built.line()])
     }
 
-    fn image(&self) -> Built {
+    fn notices(&self, arch: Arch) -> PathBuf {
+        archive(arch, self.name).with_extension("third-party.txt")
+    }
+
+    fn write_notices(&self, arch: Arch) -> Result<(), BuildError> {
+        Ok(write_file(&self.notices(arch), &notices_of(self.package, arch)?)?)
+    }
+
+    fn image(&self, arch: Arch) -> Built {
         let Self { name, user, .. } = self;
         let image = Image {
             name: format!("docker.io/lsm-ready/{name}:{VERSION}"),
             entrypoint: vec![format!("/{name}")],
             user: Some((*user).to_owned()),
-            architecture: ARCHITECTURE.to_owned(),
+            architecture: arch.name().to_owned(),
             files: BTreeMap::from([
-                (format!("/{name}"), paths::static_program(name)),
+                (format!("/{name}"), paths::static_program_for(arch, name)),
                 ("/licenses/LICENSE".to_owned(), paths::workspace().join("LICENSE")),
-                ("/licenses/THIRD-PARTY.txt".to_owned(), self.notices()),
+                ("/licenses/THIRD-PARTY.txt".to_owned(), self.notices(arch)),
             ]),
             labels: labels(name, self.description),
         };
-        Built { file: archive(name), image }
+        Built { file: archive(arch, name), image }
     }
 
     /// Writes the SBOM of the image with that digest, and removes those of earlier images. Returns
     /// its path.
-    fn write_bom(&self, digest: &str) -> Result<String, BuildError> {
-        let (crates, parts) = (of_program(self.package)?, parts::of_program(self.package)?);
+    fn write_bom(&self, arch: Arch, digest: &str) -> Result<String, BuildError> {
+        let crates = of_program(self.package, arch)?;
+        let parts = parts::of_program(self.package, arch)?;
         let subject = Subject { name: self.name, digest, licence: "Apache-2.0" };
         let document = bom::document(subject, &crates, &parts)?;
-        let folder = paths::workspace().join("target/images");
+        let folder = folder(arch);
         let prefix = format!("{}@", self.name);
         for entry in std::fs::read_dir(&folder).map_err(Error::from)? {
             let entry = entry.map_err(Error::from)?;
@@ -182,9 +213,9 @@ impl Product {
                 paths::remove_file(&entry.path()).map_err(Error::from)?;
             }
         }
-        let file = format!("{prefix}{}.cdx.json", digest.replace(':', "-"));
-        write_file(&folder.join(&file), &document)?;
-        Ok(format!("target/images/{file}"))
+        let file = folder.join(format!("{prefix}{}.cdx.json", digest.replace(':', "-")));
+        write_file(&file, &document)?;
+        Ok(relative(&file))
     }
 }
 
@@ -216,8 +247,8 @@ fn check_size(file: &Path) -> Result<(), BuildError> {
 }
 
 /// The text of THIRD-PARTY.txt in the image with the program of that package.
-pub fn notices_of(package: &str) -> Result<String, contents::Error> {
-    notices::text(&of_program(package)?, &parts::of_program(package)?)
+pub fn notices_of(package: &str, arch: Arch) -> Result<String, contents::Error> {
+    notices::text(&of_program(package, arch)?, &parts::of_program(package, arch)?)
 }
 
 fn write_file(path: &Path, text: &str) -> Result<(), Error> {
@@ -234,11 +265,11 @@ fn test_agent(release: &str) -> Built {
         name: format!("lsm-ready.test/tetragon:{release}"),
         entrypoint: vec![names[0].to_owned(), format!("--release={release}")],
         user: Some("0".to_owned()),
-        architecture: ARCHITECTURE.to_owned(),
-        files: names.map(|name| (name.to_owned(), paths::test_agent())).into(),
+        architecture: Arch::HOST.name().to_owned(),
+        files: names.map(|name| (name.to_owned(), paths::static_program("tetragon"))).into(),
         labels: BTreeMap::new(),
     };
-    Built { file: archive(&format!("tetragon-{release}")), image }
+    Built { file: archive(Arch::HOST, &format!("tetragon-{release}")), image }
 }
 
 /// Builds an image from its Containerfile.
@@ -272,7 +303,7 @@ mod tests {
 
     #[test]
     fn an_image_of_the_product_says_what_it_is() {
-        let image = PRODUCTS[1].image().image;
+        let image = PRODUCTS[1].image(Arch::HOST).image;
         let label = |key: &str| image.labels[&format!("org.opencontainers.image.{key}")].as_str();
         assert_eq!(label("title"), "lsm-ready node-probe");
         assert_eq!((label("version"), label("licenses")), (VERSION, "Apache-2.0"));

@@ -1,4 +1,4 @@
-//! Architectures of virtual machines, in Debian's words.
+//! Architectures of images and virtual machines, in Debian's words.
 
 use serde::Serialize;
 
@@ -14,6 +14,17 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// This machine's.
+    pub const HOST: Self = if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::Amd64 };
+
+    /// Rust's name of the target.
+    pub const fn triple(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64-unknown-linux-gnu",
+            Self::Arm64 => "aarch64-unknown-linux-gnu",
+        }
+    }
+
     /// Debian's name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -49,8 +49,9 @@ pub async fn poll_agents(ctx: &Context, stop: impl Future) {
         }
     };
     tokio::select! {
-        () = rounds => {}
+        biased;
         _ = stop => {}
+        () = rounds => {}
     }
 }
 

@@ -90,8 +90,10 @@ impl Told {
             sleep_until(Instant::now() + REFRESH).await;
         };
         tokio::select! {
-            () = ctx.breaker.switched() => {}
+            biased;
+            // First, so that a breaker that keeps switching does not hide what a person asks for.
             Ok(()) = self.releases.changed() => ctx.queues.all_policies(&ctx.stores.policies),
+            () = ctx.breaker.switched() => {}
             () = refresh => {}
         }
     }

@@ -14,7 +14,7 @@ use kube::core::Request;
 use kube::{Resource, ResourceExt};
 use kube_runtime::events::{Event, EventType};
 use lsm_ready_crds::ConditionReason;
-use lsm_ready_crds::names::{FIELD_MANAGER, NODE_LABEL_PREFIX};
+use lsm_ready_crds::names::{FIELD_MANAGER, NODE_CONDITION, NODE_LABEL_PREFIX};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
@@ -22,6 +22,7 @@ use tracing::{debug, info, warn};
 use crate::context::Context;
 use crate::context::backoff::is_conflict;
 use crate::context::lines::Line;
+use crate::node::judge::conditions;
 use crate::node::plan::Plan;
 
 #[derive(Debug, thiserror::Error)]
@@ -195,7 +196,7 @@ fn summary(plan: &Plan) -> String {
 }
 
 /// The body of a patch. As a merge patch it replaces the list of taints; as a strategic merge patch
-/// it merges conditions by their type. With the resourceVersion that was seen it cannot drop a
+/// it merges conditions by their type; of several with our type, one is left. With the resourceVersion that was seen it cannot drop a
 /// taint that someone else adds meanwhile, and a leader that is none any more cannot undo what the
 /// new one wrote.
 fn body(node: &Node, version: Option<&str>, part: &Plan) -> Value {
@@ -207,7 +208,10 @@ fn body(node: &Node, version: Option<&str>, part: &Plan) -> Value {
         body["spec"] = json!({ "taints": taints });
     }
     if let Some(condition) = &part.condition {
-        body["status"] = json!({ "conditions": [condition] });
+        let ours = json!(condition);
+        let all = json!({"type": NODE_CONDITION, "$patch": "delete"});
+        let several = conditions(node).count() > 1;
+        body["status"] = json!({"conditions": if several { vec![all, ours] } else { vec![ours] }});
     }
     body
 }

@@ -48,8 +48,8 @@ pub struct Judged<'a> {
     pub loss: Option<Loss>,
     /// Whether the Node has recovered from its last loss.
     pub has_recovered: bool,
-    /// The value of the label for the operating system, where it is not what the report says.
-    pub ignored_os: Option<&'a str>,
+    /// The label for the operating system is not what the report says.
+    pub ignores_os: bool,
 }
 
 /// A policy that selects the Node, and its verdict.
@@ -104,7 +104,7 @@ pub fn judge<'a>(
         present: node.labels(),
         loss: None,
         has_recovered: false,
-        ignored_os: (labels.get(OS_LABEL).map_or("", String::as_str) != os).then_some(os),
+        ignores_os: labels.get(OS_LABEL).map_or("", String::as_str) != os,
     };
     judged.loss = judged.find_loss();
     judged.has_recovered = judged.find_recovery();
@@ -113,8 +113,14 @@ pub fn judge<'a>(
 
 /// Our condition.
 pub fn condition(node: &Node) -> Option<&NodeCondition> {
-    let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.find(|condition| condition.type_ == NODE_CONDITION)
+    conditions(node).next()
+}
+
+/// All conditions of our type. A write of a kubelet's whole status can hold several, and readers
+/// differ in which of them they take.
+pub fn conditions(node: &Node) -> impl Iterator<Item = &NodeCondition> {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.filter(|condition| condition.type_ == NODE_CONDITION)
 }
 
 fn policy_verdicts<'a>(

@@ -62,7 +62,7 @@ pub async fn reconcile_packed(node: Arc<PackedNode>, ctx: Arc<Context>) -> Resul
 pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Error> {
     let (now, uid) = ((ctx.now)(), node.uid().unwrap_or_default());
     ctx.queues.node_begins(&node.name_any());
-    if let Some(wait) = ctx.contests.wait(&node, (ctx.instant)()) {
+    if let Some(wait) = ctx.contests.unseen(&node, (ctx.instant)()) {
         return Ok(Action::requeue(wait));
     }
     // 1. Collect what is known.

@@ -75,8 +75,9 @@ pub async fn reports(ctx: &Context, stop: impl Future) {
         }
     };
     tokio::select! {
-        () = reports => {}
+        biased;
         _ = stop => {}
+        () = reports => {}
     }
 }
 

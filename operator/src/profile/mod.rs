@@ -78,8 +78,9 @@ pub async fn sweeps(ctx: &Context, stop: impl Future) {
         }
     };
     tokio::select! {
-        () = sweeps => {}
+        biased;
         _ = stop => {}
+        () = sweeps => {}
     }
 }
 

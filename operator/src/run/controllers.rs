@@ -204,6 +204,7 @@ mod tests {
         };
         let both = tokio::time::timeout(Duration::from_mins(3), async {
             tokio::select! {
+                biased;
                 () = run => unreachable!(),
                 () = twice => {}
             }

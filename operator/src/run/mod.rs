@@ -18,6 +18,7 @@ pub mod election;
 pub mod lease;
 pub mod liveness;
 pub mod memory;
+pub mod process;
 pub mod readiness;
 pub mod server;
 mod signals;
@@ -116,12 +117,14 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         signals.next().await;
     };
     tokio::select! {
-        Some(Ok(Err(error))) = http.join_next() => Err(Error::Serve(cli.listen, error)),
-        outcome = operated => outcome,
+        biased;
+        // First: a signal must be seen also where the operator always has work.
         () = signals => {
             warn!("second signal: stopping at once");
             Ok(())
         }
+        Some(Ok(Err(error))) = http.join_next() => Err(Error::Serve(cli.listen, error)),
+        outcome = operated => outcome,
     }
 }
 
@@ -281,8 +284,9 @@ async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Re
     drop(end);
     let finished = timeout(GRACE, async {
         tokio::select! {
-            () = controllers => Ended::Stopped,
+            biased;
             lost = lost => Ended::Lost(lost),
+            () = controllers => Ended::Stopped,
         }
     });
     Ok(finished.await.unwrap_or_else(|_| {

@@ -18,6 +18,7 @@ impl Signals {
     /// Returns at the next signal.
     pub async fn next(&mut self) {
         tokio::select! {
+            biased;
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }

@@ -95,11 +95,13 @@ impl Teardown {
     /// Does the work. Stops it and cleans up as soon as lsm-ready is being uninstalled.
     pub async fn beside<E>(&self, work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let worked = tokio::select! {
-            worked = work => worked,
+            biased;
+            // First: it must be noticed also where the operator always has work.
             () = self.deletion(STANDBY_WAITS) => {
                 self.clean_up().await;
                 return Ok(());
             }
+            worked = work => worked,
         };
         if !self.led.load(Ordering::Relaxed) {
             return worked;
@@ -121,6 +123,7 @@ impl Teardown {
     async fn next(&self) -> Next {
         let next = async {
             tokio::select! {
+                biased;
                 () = self.deletion(Duration::ZERO) => Next::Uninstallation,
                 () = successor::leads(&self.client, &self.me) => Next::Leader,
             }
@@ -147,6 +150,8 @@ impl Teardown {
         let mut deleted_at = None;
         loop {
             tokio::select! {
+                biased;
+                // First: what follows is done after each change too, and ticks can come in bursts.
                 Some(change) = changes.next() => change.remember(&mut objects),
                 _ = ticks.tick() => {}
             }

@@ -25,7 +25,7 @@ use kube::core::Request;
 use kube::{Client, Resource};
 use lsm_ready_crds::ConditionReason;
 use lsm_ready_crds::names::{FIELD_MANAGER, SECURITYFS_VOLUME};
-use lsm_ready_crds::text::truncate;
+use lsm_ready_crds::text::{printable, truncate};
 use lsm_ready_tetragon::patch;
 use lsm_ready_tetragon::plan::pod;
 use tracing::debug;
@@ -94,7 +94,7 @@ async fn warnings(
 fn plain(header: &str) -> String {
     let text = header.split_once('"').map_or(header, |(_, text)| text);
     let text = text.strip_suffix('"').unwrap_or(text).replace("\\\"", "\"");
-    text.chars().filter(|c| !c.is_control()).collect()
+    printable(&text, usize::MAX)
 }
 
 #[cfg(test)]

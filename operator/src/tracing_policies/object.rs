@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
-use lsm_ready_crds::text::truncate;
+use lsm_ready_crds::text::printable;
 use lsm_ready_tetragon::tracing_policy::TracingPolicy;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -91,7 +91,7 @@ fn read(metadata: &ObjectMeta, spec: &Value) -> Entry {
 
 fn unreadable(metadata: &ObjectMeta, error: &str) -> Entry {
     let labels = metadata.labels.clone().unwrap_or_default();
-    Entry::Unreadable { labels, error: truncate(error, MAX_ERROR) }
+    Entry::Unreadable { labels, error: printable(error, MAX_ERROR) }
 }
 
 /// An object as a watch gives it: read, with the metadata that identifies it.

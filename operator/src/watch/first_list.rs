@@ -3,7 +3,9 @@
 //! Any number of tasks may wait for it. kube's `Store::wait_until_ready` wakes only the task that
 //! waited last.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+
+use tokio::sync::SetOnce;
 
 /// One for each kind that is listed.
 #[derive(Clone, Debug, Default)]
@@ -16,25 +18,19 @@ pub struct FirstLists {
 }
 
 /// A clone shares the answer.
-#[derive(Clone, Debug)]
-pub struct FirstList(watch::Sender<bool>);
-
-impl Default for FirstList {
-    fn default() -> Self {
-        Self(watch::Sender::new(false))
-    }
-}
+#[derive(Clone, Debug, Default)]
+pub struct FirstList(Arc<SetOnce<()>>);
 
 impl FirstList {
     /// The store has every object of the list.
     pub(super) fn done(&self) {
-        self.0.send_if_modified(|is_done| !std::mem::replace(is_done, true));
+        // Every list after the first one finds it set.
+        let _ = self.0.set(());
     }
 
     /// Returns when the store has had its first list.
     pub async fn wait(&self) {
-        // The sender lives as long as this does.
-        let _ = self.0.subscribe().wait_for(|is_done| *is_done).await;
+        self.0.wait().await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use lsm_ready_crds::text::truncate;
+use lsm_ready_crds::text::printable;
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -47,7 +47,7 @@ impl<'de, K: Kept> Deserialize<'de> for Guard<K> {
         };
         Ok(Self(parsed.map_err(|error| Invalid {
             metadata: identity(&object),
-            error: truncate(&error, MAX_ERROR),
+            error: printable(&error, MAX_ERROR),
         })))
     }
 }
@@ -132,6 +132,15 @@ mod tests {
         assert_eq!(metadata.resource_version.as_deref(), Some("7"));
         assert_eq!(metadata.generation, Some(3));
         assert_eq!(found.error.chars().count(), MAX_ERROR);
+    }
+
+    /// The error repeats values of the object, and is logged and shown in statuses.
+    #[test]
+    fn an_error_is_printable() {
+        let found = invalid::<LsmPolicy>(json!({"metadata": {"name": "p"},
+            "spec": {"taint": {"effect": "a\u{1b}[2J\u{202e}\n\u{e0041}\u{fe0f}"}}}));
+        assert_eq!(found.error, printable(&found.error, MAX_ERROR));
+        assert!(found.error.contains("[2J"), "{}", found.error);
     }
 
     #[test]

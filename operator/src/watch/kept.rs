@@ -8,6 +8,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Node, NodeSpec, NodeStatus, NodeSystemInfo, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, LsmNodeStatus};
+use lsm_ready_crds::selection::{Labels, OS_LABEL};
 use lsm_ready_crds::text::truncate;
 use lsm_ready_crds::{Evidence, LsmNode, LsmPolicy, names};
 use serde::Serialize;
@@ -88,6 +89,7 @@ impl Kept for Node {
 
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);
+        self.metadata.labels = self.metadata.labels.take().map(bounded_labels);
         if let Some(spec) = &mut self.spec {
             *spec = NodeSpec { taints: spec.taints.take(), ..Default::default() };
         }
@@ -98,11 +100,15 @@ impl Kept for Node {
         let ours = ours.filter(|condition| condition.type_ == names::NODE_CONDITION);
         let internal = status.addresses.into_iter().flatten();
         let internal = internal.filter(|address| address.type_ == INTERNAL_IP);
-        let boot_id = status.node_info.map(|info| info.boot_id).unwrap_or_default();
+        let internal = internal.filter(|address| address.address.len() <= MAX_ADDRESS);
+        let boot_id = status.node_info.map(|info| info.boot_id).filter(|boot| is_boot_id(boot));
         self.status = Some(NodeStatus {
-            addresses: Some(exactly(internal)),
+            addresses: Some(exactly(internal.take(MAX_ADDRESSES))),
             conditions: Some(exactly(ours)),
-            node_info: Some(NodeSystemInfo { boot_id, ..Default::default() }),
+            node_info: Some(NodeSystemInfo {
+                boot_id: boot_id.unwrap_or_default(),
+                ..Default::default()
+            }),
             ..Default::default()
         });
     }
@@ -110,6 +116,39 @@ impl Kept for Node {
 
 /// The type of the addresses at which agents are asked.
 const INTERNAL_IP: &str = "InternalIP";
+
+/// A node has one of each IP family. A kubelet can write a megabyte of them.
+const MAX_ADDRESSES: usize = 8;
+/// An IPv6 address with a zone is shorter.
+const MAX_ADDRESS: usize = 64;
+
+/// Maximum size of a Node's labels. Usual ones have 2 kB.
+const MAX_LABELS: usize = 64 * 1024;
+
+/// The labels, and of too many ours, that of the operating system, and the first others. A kubelet
+/// can give its own Node a megabyte of labels.
+fn bounded_labels(labels: Labels) -> Labels {
+    let bytes = |(key, value): (&String, &String)| key.len() + value.len();
+    if labels.iter().map(bytes).sum::<usize>() <= MAX_LABELS {
+        return labels;
+    }
+    let is_first =
+        |(key, _): &(String, String)| key.starts_with(names::NODE_LABEL_PREFIX) || key == OS_LABEL;
+    let (first, others): (Vec<_>, Vec<_>) = labels.into_iter().partition(is_first);
+    let mut room = MAX_LABELS;
+    let kept = first.into_iter().chain(others).take_while(|(key, value)| {
+        let left = room.checked_sub(key.len() + value.len());
+        room = left.unwrap_or_default();
+        left.is_some()
+    });
+    kept.collect()
+}
+
+/// Whether it is the ID of a boot as a report may name it. The condition of the Node repeats it, so
+/// it has to be short and printable. Another one counts as none, and no evidence belongs to it.
+fn is_boot_id(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
 
 /// A list without room for more.
 fn exactly<T>(items: impl Iterator<Item = T>) -> Vec<T> {
@@ -277,6 +316,56 @@ mod tests {
         let names: Vec<&str> =
             report.status.iter().flat_map(|status| &status.checks).map(|c| &*c.name).collect();
         assert_eq!(names, ["Loaded", "Attached", "Fired", "Denied", "KernelReads"]);
+    }
+
+    /// The condition of the Node repeats the boot ID, for people and for terminals.
+    #[test]
+    fn a_boot_id_is_short_and_printable_or_none() {
+        let honest = "5b0c2a0e-0c1d-4e0f-9a8b-7c6d5e4f3a2b";
+        let long = "b".repeat(65);
+        for (boot, kept) in [
+            (honest, honest),
+            (&long, ""),
+            ("a\u{1b}[2J", ""),
+            ("a\u{202e}b", ""),
+            ("a\nb", ""),
+            ("a\u{fe0f}", ""),
+        ] {
+            let mut node: Node = serde_json::from_value(json!({"metadata": {"name": "n"},
+                "status": {"nodeInfo": {"bootID": boot}}}))
+            .unwrap();
+            node.trim();
+            assert_eq!(crate::watch::store::boot_id(&node), kept, "{boot:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_megabyte_of_labels_ours_and_few_others_are_kept() {
+        let many = (0..8000).map(|number| (format!("a/{number:060}"), json!("v".repeat(60))));
+        let ours =
+            [(names::BPF_LABEL.to_owned(), json!("true")), (OS_LABEL.into(), json!("linux"))];
+        let labels: serde_json::Map<_, _> = many.chain(ours).collect();
+        let mut node: Node =
+            serde_json::from_value(json!({"metadata": {"name": "n", "labels": labels}})).unwrap();
+        node.trim();
+        let kept = node.metadata.labels.unwrap();
+        assert!(kept.contains_key(names::BPF_LABEL) && kept.contains_key(OS_LABEL));
+        let bytes: usize = kept.iter().map(|(key, value)| key.len() + value.len()).sum();
+        assert!((MAX_LABELS - 200..=MAX_LABELS).contains(&bytes), "{bytes} bytes");
+    }
+
+    #[test]
+    fn few_addresses_of_a_node_are_kept() {
+        let address = |address: String| json!({"type": "InternalIP", "address": address});
+        let many = (0..10_000).map(|number| address(format!("10.0.{}.1", number % 256)));
+        let long = address("1".repeat(100_000));
+        let addresses: Vec<_> = [long].into_iter().chain(many).collect();
+        let mut node: Node = serde_json::from_value(json!({"metadata": {"name": "n"},
+            "status": {"addresses": addresses}}))
+        .unwrap();
+        node.trim();
+        let kept = node.status.and_then(|status| status.addresses).unwrap();
+        assert_eq!((kept.len(), kept[0].address.as_str()), (MAX_ADDRESSES, "10.0.0.1"));
     }
 
     #[test]

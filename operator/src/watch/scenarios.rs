@@ -69,6 +69,7 @@ impl<K: Stored> Relisted<K> {
         let plain = Parts::plain(&triggers, &FirstList::default(), self.trigger);
         let parts = Parts { trigger: Box::new(trigger), ..plain };
         tokio::select! {
+            biased;
             () = watch(&ctx.client, writer, parts) => {}
             () = done.notified() => {}
             played = server => panic!("the script is over: {played:?}"),

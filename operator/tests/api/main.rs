@@ -12,6 +12,7 @@ mod crds;
 mod flood;
 mod held;
 mod helm;
+mod hostile_node;
 mod integrations;
 mod leadership;
 mod memory;

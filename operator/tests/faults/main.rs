@@ -4,7 +4,7 @@
 //! asks for within the scenario's limit, and the operator has to be silent. Histories of the
 //! simulation follow ([`seeds`]). The outcome is two tables. `SCENARIO=name` runs one scenario, or
 //! `SCENARIO=seeds` the histories only; `SEED=number` repeats the changes of an earlier run, and
-//! begins the histories there.
+//! begins the histories there; `HISTORIES=number` runs as many.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 mod bench;
@@ -32,7 +32,7 @@ use e2e::api::ApiServer;
 use self::bench::Bench;
 use self::scenarios::{SCENARIOS, Scenario};
 
-/// How many histories of the simulation are run.
+/// How many histories of the simulation are run, if `HISTORIES` does not say it.
 const HISTORIES: u64 = 20;
 
 /// What one scenario showed.
@@ -102,7 +102,8 @@ async fn main() -> ExitCode {
 async fn histories(server: &ApiServer, first: u64) -> usize {
     println!("{:<52} {:>8} {:>8}", "history of the simulation", "took", "right in");
     let mut failed = 0;
-    for seed in first..first + HISTORIES {
+    let number = std::env::var("HISTORIES").ok().and_then(|number| number.parse().ok());
+    for seed in first..first + number.unwrap_or(HISTORIES) {
         let outcome = seeds::run(server, seed).await;
         let name = format!("seed {}, {} acts", outcome.seed, outcome.acts);
         let took = outcome.took.as_secs_f64();

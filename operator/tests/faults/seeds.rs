@@ -34,9 +34,6 @@ const CONVERGED_WITHIN: Duration = Duration::from_secs(90);
 const HELD_AFTER: Duration = Duration::from_secs(3);
 /// Within this time the writes have to end.
 const AT_REST_WITHIN: Duration = Duration::from_secs(30);
-/// The policy by which a person releases the circuit breaker where there is no other. It selects no
-/// node.
-const RELEASE: &str = "release";
 /// So long nothing is written at rest.
 const REST: Duration = Duration::from_secs(3);
 
@@ -243,7 +240,7 @@ impl<'a> Stage<'a> {
         for kind in [Kind::Node, Kind::Policy] {
             let list = done(&self.admin, "GET", &collection(kind, ""), &Value::Null).await;
             let objects = list["items"].as_array().into_iter().flatten();
-            for object in objects.filter(|object| object["metadata"]["name"] != RELEASE) {
+            for object in objects {
                 server.load(kind, object.clone());
                 if kind == Kind::Policy {
                     policies.push(object.clone());
@@ -253,27 +250,23 @@ impl<'a> Stage<'a> {
         (policies, shown(&server))
     }
 
-    /// A person releases the circuit breaker where it holds changes, and waits for no stage of a
-    /// taint.
+    /// A person releases the circuit breaker where it holds changes, at a policy or, where there is
+    /// none, at the Lease, and waits for no stage of a taint.
     async fn hurry(&self, policies: &[Value]) {
         let is = |policy: &Value, type_: &str| {
             let mut conditions = policy["status"]["conditions"].as_array().into_iter().flatten();
             conditions.any(|condition| condition["type"] == type_ && condition["status"] == "True")
         };
+        let release = json!({"metadata": {"annotations": {"lsmready.io/breaker": "release"}}});
         if policies.is_empty() {
-            // Its status would say whether changes are held.
-            let policy = json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy",
-                "metadata": {"name": RELEASE, "annotations": {"lsmready.io/breaker": "release"}},
-                "spec": {"nodeSelector": {"matchLabels": {"none": "none"}}}});
-            self.send("POST", &collection(Kind::Policy, ""), &policy, &[409]).await;
+            // There may be no leader yet. The leader keeps what others write to the Lease.
+            self.send("MERGE", LEASE, &release, &[404]).await;
         }
         let is_held = policies.iter().any(|policy| is(policy, "ChangesHeld"));
         for policy in policies {
             let name = policy["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             let path = object(Kind::Policy, &(String::new(), name));
             if is_held {
-                let release = json!({"metadata": {"annotations":
-                    {"lsmready.io/breaker": "release"}}});
                 self.send("MERGE", &path, &release, &[404]).await;
             }
             if is(policy, "TaintStaged") {

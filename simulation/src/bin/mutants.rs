@@ -64,7 +64,6 @@ fn build(workspace: &Path) -> Result<PathBuf, String> {
         .args(["--bin", PROGRAM])
         .current_dir(&copy)
         .env("CARGO_TARGET_DIR", &target)
-        .env("RUSTFLAGS", "--cfg tokio_unstable")
         .status()
         .map_err(|error| format!("cargo: {error}"))?;
     if built.success() {

@@ -93,6 +93,9 @@ pub async fn play(world: &mut World, seed: u64) -> Result<(), String> {
         }
         4 | 5 => scenes::refusals(world, &mut calm.random).await?,
         6..9 => scenes::losses(world, &mut calm.random).await?,
+        9 => scenes::restarts(world, &mut calm.random).await?,
+        10 | 11 => scenes::tracing_policies(world, &mut calm.random).await?,
+        12 => scenes::profiles(world, &mut calm.random).await?,
         _ => {}
     }
     // The gaps are the last: when one watch is back, another may still be waiting.

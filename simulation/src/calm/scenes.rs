@@ -8,12 +8,15 @@ use serde_json::Value;
 
 use super::{POLICY, SOON_AFTER_FAILURE, Trouble, follow};
 use crate::clock;
-use crate::history::{annotate_lease, converge};
+use crate::history::{annotate_lease, converge, reach};
 use crate::model::{self, OUR_TAINTS};
 use crate::network::{Mishap, Network};
-use crate::objects::node_name;
+use crate::objects::{node_name, profile_spec};
+use crate::random::one;
 use crate::server::kind::Kind;
-use crate::step::{Foreign, NODES, POLICIES, Policy, REPLICAS, Report, Step};
+use crate::step::{
+    Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, TRACING_POLICIES, Tetragon,
+};
 use crate::world::World;
 
 /// Longest time from an orderly end to the next leader.
@@ -202,4 +205,87 @@ fn shows_ready(world: &World, node: u8) -> bool {
         node["metadata"]["labels"][model::BPF] == "true"
             || model::condition(node).is_some_and(|condition| condition["status"] == "True")
     })
+}
+
+/// A node is repaired while its agent runs: the agent is restarted, and the new one stays.
+pub async fn restarts(world: &mut World, random: &mut fastrand::Rng) -> Result<(), String> {
+    /// One agent is looked at in a minute, and all have to be there.
+    const RESTARTED: Duration = Duration::from_mins(5);
+    (0..POLICIES).for_each(|policy| world.change(Step::DeletePolicy(policy)));
+    let release = one(random, &[Tetragon::NeedsMount, Tetragon::NeedsNoMount]);
+    let beginning = [
+        Step::InstallTetragon(release),
+        Step::ApplyPolicy(POLICY, Policy::Restarts),
+        Step::ReplaceNode(0),
+        Step::Report(0, Report::Attached),
+    ];
+    follow(world, Trouble::Nothing, &beginning).await?;
+    sleep(SOON_AFTER_FAILURE).await;
+    follow(world, Trouble::Nothing, &[Step::Report(0, Report::Denied)]).await?;
+    let restarted = reach(world, RESTARTED, model::tetragon::stale_agents).await;
+    restarted.map_err(|what| format!("too late: {what}"))?;
+    // An eviction of the new agent would be a wrong one.
+    sleep(RESTARTED / 2).await;
+    Ok(())
+}
+
+/// TracingPolicies come and go. A hook that one of them needs is missing in the node's kernel.
+pub async fn tracing_policies(world: &mut World, random: &mut fastrand::Rng) -> Result<(), String> {
+    world.change(Step::InstallTracingPolicies);
+    sleep(SOON_AFTER_FAILURE).await;
+    let mut beginning: Vec<Step> = (0..TRACING_POLICIES).map(Step::DeleteTracingPolicy).collect();
+    beginning.extend((0..KERNELS).map(Step::DeleteProfile));
+    beginning.extend((0..KERNELS).map(Step::PublishProfile));
+    beginning.extend([
+        Step::ReplaceNode(0),
+        Step::Report(0, Report::DeniedOn(1)),
+        Step::ApplyPolicy(POLICY, Policy::TracingPolicies),
+    ]);
+    follow(world, Trouble::Nothing, &beginning).await?;
+    for _ in 0..2 {
+        let number = random.u8(0..TRACING_POLICIES);
+        follow(world, Trouble::Nothing, &[Step::ApplyTracingPolicy(number)]).await?;
+        follow(world, Trouble::Nothing, &[Step::DeleteTracingPolicy(number)]).await?;
+    }
+    Ok(())
+}
+
+/// A node publishes more hook profiles than its reports name: the oldest of these go after five
+/// minutes, all after an hour, and the one that is named never.
+pub async fn profiles(world: &mut World, random: &mut fastrand::Rng) -> Result<(), String> {
+    /// Two more than may stay without a name.
+    const PUBLISHED: u8 = 13;
+    const SURPLUS: u8 = 2;
+    /// The five minutes, and the next sweep.
+    const SURPLUS_GONE: Duration = Duration::from_mins(7);
+    const ALL_GONE: Duration = Duration::from_mins(56);
+    world.change(Step::AddNode(0));
+    (0..PUBLISHED).for_each(|kernel| world.change(Step::DeleteProfile(kernel)));
+    for kernel in 0..PUBLISHED {
+        world.change(Step::PublishProfile(kernel));
+        for node in 0..NODES {
+            world.change(Step::Report(node, Report::DeniedOn(0)));
+        }
+        // Their age is in whole seconds.
+        sleep(Duration::from_secs(1)).await;
+    }
+    sleep(SURPLUS_GONE).await;
+    let left = (0..PUBLISHED).filter(|kernel| !(1..=SURPLUS).contains(kernel));
+    has_profiles(world, &left.collect::<Vec<_>>())?;
+    if random.u8(0..8) > 0 {
+        return Ok(());
+    }
+    sleep(ALL_GONE).await;
+    has_profiles(world, &[0])
+}
+
+fn has_profiles(world: &World, should: &[u8]) -> Result<(), String> {
+    let server = world.server.lock();
+    let name = |kernel: &u8| profile_spec(*kernel).digest();
+    let is_there = |kernel: &u8| server.named(Kind::Profile, &name(kernel)).is_some();
+    let is: Vec<u8> = (0..=u8::MAX).filter(is_there).collect();
+    if is == should || server.failure.is_some() {
+        return Ok(());
+    }
+    Err(format!("the profiles are those of kernels {is:?}, not {should:?}"))
 }

@@ -14,11 +14,16 @@
 //! - No third node loses ready within a minute in the boot in which it was shown ready: that is the
 //!   breaker's share of up to five nodes. A node that rebooted, is gone or can deny again does not
 //!   count.
+//! - A Node's labels and condition change by one write, and the next one waits for the watch.
 //! - A mount goes only if no policy wanted it, or if agents cannot start with it.
-//! - A hook profile goes only if it is false, or if no report names it.
+//! - A hook profile goes only if it is false, or if no report names it and it is old or one of too
+//!   many.
 
 mod losses;
+mod own_writes;
 mod tetragon;
+
+pub use own_writes::refused;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,7 +52,8 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
             .and_then(|()| transitions(write))
             .and_then(|()| proved(server, process, write, sent))
             .and_then(|()| no_claim_is_kept(server, process, write, sent))
-            .and_then(|()| losses::losses(server, process, write, sent)),
+            .and_then(|()| losses::losses(server, process, write, sent))
+            .and_then(|()| own_writes::one_write(server, process, write, sent)),
         Kind::Policy => fenced(process, write, sent)
             .and_then(|()| leads(server, process))
             .and_then(|()| only_ours(write))
@@ -343,6 +349,18 @@ impl View<'_> {
     }
 }
 
+/// Whether the node that published a profile has published too many that no report names. The
+/// profile is deleted already.
+fn is_surplus(server: &Server, profile: &Value) -> bool {
+    const MOST: usize = 10;
+    let node = |profile: &Value| text(profile, "/metadata/labels/lsmready.io~1node").to_owned();
+    let is_named = |name: &str| {
+        server.all(Kind::Report).any(|(_, report)| text(report, "/status/hookProfile") == name)
+    };
+    let of_same = server.all(Kind::Profile).filter(|(_, other)| node(other) == node(profile));
+    of_same.filter(|((_, name), _)| !is_named(name)).count() >= MOST
+}
+
 /// A deleted hook profile was false, or not named.
 fn unnamed(server: &Server, process: &Network, write: &Written, sent: Duration) -> Checked {
     let Some(before) = &write.before else { return Ok(()) };
@@ -362,9 +380,9 @@ fn unnamed(server: &Server, process: &Network, write: &Written, sent: Duration) 
         return Err(format!("the profile is named by the report of {node} all the time"));
     }
     let created = text(before, "/metadata/creationTimestamp").parse::<jiff::Timestamp>();
-    let age = created.map(|created| clock::longest_since(created).as_secs());
-    if age.is_ok_and(|age| age < 59 * 60) {
-        return Err("the profile is less than an hour old".into());
+    let age = created.map(|created| clock::longest_since(created).as_secs()).unwrap_or_default();
+    if age >= 59 * 60 || (age >= 4 * 60 + 59 && is_surplus(server, before)) {
+        return Ok(());
     }
-    Ok(())
+    Err(format!("the profile is {age} s old only"))
 }

@@ -228,6 +228,14 @@ impl Network {
         write.map_or(sent, |write| write.sent).saturating_sub(PLANNING)
     }
 
+    /// When the write of that Node was answered that was sent at that moment.
+    #[must_use]
+    pub fn answered_at(&self, node: &str, sent: Duration) -> Option<Duration> {
+        let state = self.state.lock();
+        let write = state.node_writes.get(node).filter(|write| write.sent == sent)?;
+        Some(write.answered)
+    }
+
     fn answered(&self, call: &Call, sent: Duration) {
         let Some(target) = call.target.as_ref().filter(|_| call.is_write()) else { return };
         if let (Kind::Node, Some(name)) = (target.kind, &target.name) {
@@ -369,6 +377,8 @@ impl Network {
             checks::written(&mut server, self, &written, sent);
         } else if answer.is_ok() {
             checks::idle(&mut server, call);
+        } else if code == 409 {
+            checks::refused(&mut server, self, call, sent);
         }
         answer
     }

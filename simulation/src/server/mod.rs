@@ -75,6 +75,16 @@ pub struct Shown {
     pub version: String,
 }
 
+/// A write of a Node by a process of the operator.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeWrite {
+    pub process: usize,
+    pub sent: Duration,
+    /// The version that it made.
+    pub version: u64,
+    pub has_changed_taints: bool,
+}
+
 /// A Node that was shown ready, and is not any more.
 #[derive(Clone, Debug)]
 pub struct Loss {
@@ -109,6 +119,8 @@ pub struct Server {
     pub ours_ready: BTreeMap<String, (String, BTreeSet<String>)>,
     /// The Nodes that the operator shows ready, by UID.
     pub shown_ready: BTreeMap<String, Shown>,
+    /// The last write of each Node by a process, by name.
+    pub node_writes: BTreeMap<String, NodeWrite>,
     /// Nodes that lost ready in that boot, by the operator's writes.
     pub losses: Vec<Loss>,
     /// Wakes the watches of each kind.

@@ -43,7 +43,7 @@ impl Server {
         trace.requests += 1;
         let is_runaway = trace.requests > MOST_REQUESTS;
         let kind = call.target.as_ref().map(|target| target.kind);
-        // The name of an Event has the machine's time in it.
+        // An Event has the machine's time in it, also in its name.
         let path = if kind == Some(Kind::Event) { "events" } else { &call.path };
         (stamp(), process, call.method.as_str(), path, code, version).hash(&mut trace.hasher);
         let lease = kind == Some(Kind::Lease);
@@ -55,9 +55,12 @@ impl Server {
         let of_interest = call.is_write() && !lease || code >= 400;
         if of_interest {
             trace.note(|| {
-                let body = call.body.to_string();
+                let body = match kind {
+                    Some(Kind::Event) => call.body["note"].to_string(),
+                    _ => call.body.to_string(),
+                };
                 let body = body.get(..2000).unwrap_or(&body);
-                format!("process {process}: {} {} {code} {body}", call.method, call.path)
+                format!("process {process}: {} {path} {code} {body}", call.method)
             });
         }
         if is_runaway {

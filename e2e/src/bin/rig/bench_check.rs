@@ -1,7 +1,7 @@
 //! What a check costs, in a virtual machine.
 //!
-//! Out: the time of a check beside that of a bare loader that climbs the same rungs, and what an
-//! attached canary costs the prctl(2) of other processes. Expects the static node-probe and its
+//! Out: the time of a check beside that of a bare loader that climbs the same rungs, the CPU time of
+//! a check, and what an attached canary costs the prctl(2) of other processes. Expects the static node-probe and its
 //! example `bare`.
 
 use std::fs;
@@ -21,9 +21,13 @@ const RUNS: u32 = 5;
 const SCRIPT: &str = r#"
 five() { for i in 1 2 3 4 5; do "$@" >/dev/null || exit 1; done; }
 now() { cut -d " " -f 1 /proc/uptime; }
+# Hundredths of a second that children of this shell have used, in user and kernel mode.
+used() { read -r stat </proc/$$/stat; set -- ${stat##*) }; echo $((${14} + ${15})); }
 five node-probe check; five bare once
 for round in 1 2 3 4; do
-    begun=$(now); five node-probe check; echo check "$begun" "$(now)"
+    begun=$(now) before=$(used)
+    five node-probe check
+    echo check "$begun" "$(now)"; echo cpu "$before" "$(used)"
     begun=$(now); five bare once; echo bare "$begun" "$(now)"
 done
 echo prctl "$(bare prctl)"
@@ -65,11 +69,14 @@ fn figures(text: &str) -> Result<Value, Failure> {
             .sum()
     };
     let (check, bare) = (seconds("check "), seconds("bare "));
+    // The same lines with hundredths of a second.
+    let cpu = seconds("cpu ") / 100.0;
     let milliseconds = |seconds: f64| (1000.0 * seconds / f64::from(ROUNDS * RUNS)).floor();
     let prctl =
         text.lines().find_map(|line| line.strip_prefix("prctl ")).ok_or("no figure of prctl")?;
     Ok(json!({
         "check_ms": milliseconds(check),
+        "check_cpu_ms": milliseconds(cpu),
         "bare_ms": milliseconds(bare),
         "ratio": (100.0 * check / bare).round() / 100.0,
         "runs": ROUNDS * RUNS,
@@ -84,9 +91,10 @@ mod tests {
     #[test]
     fn figures_are_means_of_all_rounds() {
         let figures =
-            figures("check 1.00 2.00\nbare 2.00 3.00\ncheck 3.00 5.00\nprctl {\"ns\": 7}\n")
+            figures("check 1.00 2.00\ncpu 10 60\nbare 2.00 3.00\ncheck 3.00 5.00\ncpu 60 210\nprctl {\"ns\": 7}\n")
                 .unwrap();
         assert_eq!((&figures["check_ms"], &figures["ratio"]), (&json!(150.0), &json!(3.0)));
+        assert_eq!(figures["check_cpu_ms"], json!(100.0));
         assert_eq!(figures["prctl"]["ns"], 7);
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use e2e::image::{Image, parse_file, project};
+use e2e::stock_kernel::Arch;
 
 use crate::Failure;
 
@@ -14,7 +15,12 @@ use crate::Failure;
 pub enum Action {
     /// Builds the project's own images into target/images and prints their archives and names.
     /// ENGINE=docker, podman or buildah builds the product's images with that instead.
-    Build,
+    Build {
+        /// Builds the product's images of programs that were cross-compiled for that architecture
+        /// (release/build.sh), into a folder of their own.
+        #[arg(long)]
+        arch: Option<Arch>,
+    },
     /// Makes the product's images again, of the programs in that folder, and fails if an image has
     /// another digest than its archive in target/images.
     Compare {
@@ -56,7 +62,12 @@ pub struct Arguments {
 
 pub fn run(action: Action) -> Result<ExitCode, Failure> {
     match action {
-        Action::Build => {
+        Action::Build { arch: Some(arch) } if arch != Arch::HOST => {
+            for line in project::build_for(arch)? {
+                println!("{line}");
+            }
+        }
+        Action::Build { .. } => {
             let engine = std::env::var("ENGINE").ok().filter(|engine| !engine.is_empty());
             for line in project::build(engine.as_deref())? {
                 println!("{line}");
@@ -67,7 +78,7 @@ pub fn run(action: Action) -> Result<ExitCode, Failure> {
                 println!("{line}");
             }
         }
-        Action::Notices { package } => print!("{}", project::notices_of(&package)?),
+        Action::Notices { package } => print!("{}", project::notices_of(&package, Arch::HOST)?),
         Action::Write(arguments) => {
             let image = Image {
                 name: arguments.name,

@@ -6,6 +6,7 @@ mod api;
 mod bench_check;
 mod bench_cluster;
 mod bench_demo;
+mod bench_node;
 mod cluster;
 mod image;
 mod kernels;

@@ -131,6 +131,7 @@ mod tests {
 
     use super::*;
     use crate::image::contents::{of_program, parts};
+    use crate::stock_kernel::Arch;
 
     const SUBJECT: Subject = Subject {
         name: "node-probe",
@@ -139,8 +140,8 @@ mod tests {
     };
 
     fn made(package: &str) -> String {
-        let parts = parts::of_program(package).unwrap();
-        document(SUBJECT, &of_program(package).unwrap(), &parts).unwrap()
+        let parts = parts::of_program(package, Arch::HOST).unwrap();
+        document(SUBJECT, &of_program(package, Arch::HOST).unwrap(), &parts).unwrap()
     }
 
     /// The fields that the schema of CycloneDX 1.5 requires, and that every reference has a target.

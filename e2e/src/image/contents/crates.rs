@@ -11,6 +11,7 @@ use std::process::Command;
 use super::Error;
 use crate::command::run;
 use crate::paths;
+use crate::stock_kernel::Arch;
 
 /// The packages that are built with one command, so that their features are united.
 const BUILT_TOGETHER: [&str; 2] = ["lsm-ready-operator", "node-probe"];
@@ -61,11 +62,10 @@ impl Crate {
 
 /// The crates in the static program of that package, the package first. With node-probe come the
 /// crates of the BPF programs.
-pub fn of_program(package: &str) -> Result<Vec<Crate>, Error> {
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+pub fn of_program(package: &str, arch: Arch) -> Result<Vec<Crate>, Error> {
     let root = paths::workspace();
     let together = BUILT_TOGETHER.iter().flat_map(|package| ["-p", package]).collect::<Vec<_>>();
-    let mut crates = of_tree(&tree(&root, &target, &together)?, package)?;
+    let mut crates = of_tree(&tree(&root, arch.triple(), &together)?, package)?;
     add_checksums(&mut crates, &root.join("Cargo.lock"))?;
     if package == "node-probe" {
         let ebpf = root.join("probe-ebpf");
@@ -188,7 +188,7 @@ mod tests {
             ("lsm-ready-operator", ["ring", "kube-client"], ["tempfile", "aya", "serde_derive"]),
             ("node-probe", ["rustls", "aya-ebpf"], ["tempfile", "axum", "serde_derive"]),
         ] {
-            let crates = of_program(package).unwrap();
+            let crates = of_program(package, Arch::HOST).unwrap();
             let has = |name: &str| crates.iter().any(|found| found.name == name);
             assert!(shipped.into_iter().all(has), "{package}: {crates:#?}");
             assert!(!others.into_iter().any(has), "{package}: {crates:#?}");

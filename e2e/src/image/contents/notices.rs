@@ -86,12 +86,13 @@ fn read(path: &Path) -> Result<String, Error> {
 mod tests {
     use super::*;
     use crate::image::contents::{of_program, parts};
+    use crate::stock_kernel::Arch;
 
     #[test]
     fn every_crate_of_the_images_has_its_licence_text() {
         for package in ["lsm-ready-operator", "node-probe"] {
-            let crates = of_program(package).unwrap();
-            let text = text(&crates, &parts::of_program(package).unwrap()).unwrap();
+            let crates = of_program(package, Arch::HOST).unwrap();
+            let text = text(&crates, &parts::of_program(package, Arch::HOST).unwrap()).unwrap();
             for found in crates.iter().filter(|found| !found.is_ours) {
                 assert!(text.contains(&format!("\n{} {}: ", found.name, found.version)));
             }
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_crate_without_a_text_is_refused() {
-        let crates = of_program("node-probe").unwrap();
+        let crates = of_program("node-probe", Arch::HOST).unwrap();
         let kube = crates.iter().find(|found| found.name == "kube").unwrap();
         let relicensed = Crate { licence: "MIT".to_owned(), ..kube.clone() };
         assert!(matches!(texts_of(&relicensed), Err(Error::NoText(_))));

@@ -8,6 +8,7 @@ use std::process::Command;
 use super::Error;
 use crate::command::run;
 use crate::paths;
+use crate::stock_kernel::Arch;
 
 /// A part that no Cargo.lock names.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,7 +22,7 @@ pub struct Part {
 }
 
 /// The parts of the static program of that package.
-pub fn of_program(package: &str) -> Result<Vec<Part>, Error> {
+pub fn of_program(package: &str, arch: Arch) -> Result<Vec<Part>, Error> {
     let rustc = run(Command::new("rustc").current_dir(paths::workspace()).arg("--version"))?;
     let mut parts = vec![
         Part {
@@ -32,13 +33,13 @@ pub fn of_program(package: &str) -> Result<Vec<Part>, Error> {
         },
         Part {
             name: "glibc",
-            version: c_library()?,
+            version: c_library(arch)?,
             licence: "LGPL-2.1-or-later",
             description: "The GNU C Library, linked statically from this machine's libc6-dev",
         },
         Part {
             name: "libgcc",
-            version: run(Command::new("gcc").arg("-dumpfullversion"))?,
+            version: run(Command::new(arch.cc()).arg("-dumpfullversion"))?,
             licence: "GPL-3.0-or-later WITH GCC-exception-3.1",
             description: "The run-time of the C compiler that links the program",
         },
@@ -67,9 +68,13 @@ fn version(text: &str) -> String {
 }
 
 /// The package's version where there are packages, because it says which fixes it has.
-fn c_library() -> Result<String, Error> {
+fn c_library(arch: Arch) -> Result<String, Error> {
     let mut query = Command::new("dpkg-query");
-    query.args(["--show", "--showformat=${Version}", "libc6-dev"]);
+    let package = match arch {
+        Arch::HOST => "libc6-dev".to_owned(),
+        other => format!("libc6-dev-{}-cross", other.name()),
+    };
+    query.args(["--show", "--showformat=${Version}", &package]);
     match run(&mut query) {
         Ok(version) => Ok(version),
         Err(_) => Ok(run(Command::new("getconf").arg("GNU_LIBC_VERSION"))?.replace("glibc ", "")),

@@ -7,9 +7,11 @@
 //! ## Guarantees
 //! - A change of ours is repaired at once the first time. After that the wait doubles from one
 //!   second up to five minutes, until nobody has changed anything for ten minutes.
-//! - What we want to change is not delayed by that: the wait is only for writing the same again.
-//! - However often a Node changes, it is written twice a second at most, after a burst of
-//!   [`BURST`]. So whoever changes its labels again and again cannot make us change ours as often.
+//! - What we want to change is delayed only on a Node that was written [`AT_ONCE`] times in a row.
+//!   Then there is one write in [`SUSTAINED`]. So whoever changes its labels or its report again and
+//!   again cannot make us write as often.
+//! - A loss is never delayed by that: a label or a condition that says ready, or a taint that has to
+//!   come. A Node that is to lose ready again has to gain it before.
 //! - Our own writes and late watches are no changes by others: only a Node with a newer
 //!   resourceVersion than that of our last write counts.
 
@@ -26,16 +28,16 @@ use tokio::time::Instant;
 use crate::context::backoff::doubled;
 use crate::context::last_write::LastWrite;
 use crate::node::header;
-use crate::node::judge::condition;
-use crate::node::plan::Plan;
+use crate::node::judge::{READY, condition, conditions};
+use crate::node::plan::{Plan, value_of};
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
-/// Of one Node two writes a second are enough, as one evaluation may need two.
-const EACH_WRITE: Duration = Duration::from_millis(500);
-/// So many writes of one Node may follow each other at once: it joins, its probe reports, a policy
-/// selects it.
-pub const BURST: u32 = 10;
+/// So many writes of one Node follow each other without a wait: it joins, its probe reports,
+/// policies select it.
+const AT_ONCE: u32 = 20;
+/// The time for each further one.
+const SUSTAINED: Duration = Duration::from_secs(3);
 /// After this time without a change by others, the contest is over.
 const QUIET: Duration = Duration::from_mins(10);
 /// From this many changes on, an Event says so.
@@ -53,8 +55,8 @@ struct History {
     /// Our fields after our last write, as a hash.
     left: u64,
     last: LastWrite,
-    /// Writes beyond this moment's are ahead of their pace.
-    paid_until: Instant,
+    /// Every write adds [`SUSTAINED`] to this time, which is never before now.
+    busy_until: Instant,
     /// Whether the change that others made after our last write was counted.
     is_counted: bool,
     /// How often others changed what we had left.
@@ -83,7 +85,10 @@ impl Contests {
             return Answer::default();
         };
         let is_newer = history.last.is_before(node.metadata.resource_version.as_deref());
-        history.look(Fields { seen: ours(node), wanted: ours_after(node, plan), is_newer }, now)
+        let fields = Fields { seen: ours(node), wanted: ours_after(node, plan), is_newer };
+        let answer = history.look(fields, now);
+        let is_loss = takes_ready(node, plan);
+        Answer { wait: answer.wait.max(history.pause(now).filter(|_| !is_loss)), ..answer }
     }
 
     /// Remembers a Node after a write of ours: as it was seen, what was changed of that, and the
@@ -96,13 +101,11 @@ impl Contests {
         history.wrote(ours_after(node, changes), last);
     }
 
-    /// How long to wait before a Node is looked at: until the watch has shown our last write, and
-    /// as long as the Node was written too often.
-    pub fn wait(&self, node: &Node, now: Instant) -> Option<Duration> {
+    /// How long to wait until the watch has shown our last write.
+    pub fn unseen(&self, node: &Node, now: Instant) -> Option<Duration> {
         let histories = self.0.lock();
         let history = histories.get(&node.uid()?)?;
-        let unseen = history.last.unseen(node.metadata.resource_version.as_deref(), now);
-        unseen.max(history.too_often(now))
+        history.last.unseen(node.metadata.resource_version.as_deref(), now)
     }
 
     pub fn forget(&self, uid: &str) {
@@ -128,7 +131,7 @@ impl History {
         Self {
             left: 0,
             last,
-            paid_until: last.at,
+            busy_until: last.at,
             is_counted: false,
             changes: 0,
             changed: None,
@@ -139,7 +142,7 @@ impl History {
     fn wrote(&mut self, left: u64, last: LastWrite) {
         self.left = left;
         self.last = last;
-        self.paid_until = self.paid_until.max(last.at) + EACH_WRITE;
+        self.busy_until = self.busy_until.max(last.at) + SUSTAINED;
         self.is_counted = false;
     }
 
@@ -172,11 +175,26 @@ impl History {
         (!left.is_zero()).then_some(left)
     }
 
-    /// How long to wait, where the Node was written more often than its pace and its burst allow.
-    fn too_often(&self, now: Instant) -> Option<Duration> {
-        let ahead = self.paid_until.saturating_duration_since(now);
-        ahead.checked_sub(EACH_WRITE * BURST).filter(|wait| !wait.is_zero())
+    /// How long to wait where many writes followed each other.
+    fn pause(&self, now: Instant) -> Option<Duration> {
+        let busy = self.busy_until.saturating_duration_since(now);
+        busy.checked_sub(SUSTAINED * (AT_ONCE - 1)).filter(|pause| !pause.is_zero())
     }
+}
+
+/// Whether the plan takes something from the Node that says ready, or brings a taint.
+fn takes_ready(node: &Node, plan: &Plan) -> bool {
+    let is_taken = |(key, value): (&String, &Option<String>)| {
+        let present = node.labels().get(key).map(String::as_str);
+        matches!(present, Some("true" | READY)) && value.as_deref() != present
+    };
+    let present = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    let present: Vec<_> = present.map(|taint| (&taint.key, &taint.effect)).collect();
+    let mut taints = plan.taints.iter().flatten();
+    let says_ready = condition(node).is_some_and(|condition| condition.status == "True");
+    plan.labels.iter().any(is_taken)
+        || taints.any(|taint| !present.contains(&(&taint.key, &taint.effect)))
+        || (says_ready && plan.condition.as_ref().is_some_and(|wanted| wanted.status != "True"))
 }
 
 /// Our labels, taints and condition on a Node, as a hash.
@@ -203,10 +221,12 @@ fn hash(node: &Node, plan: &Plan) -> u64 {
     let present = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let taints = plan.taints.as_deref().unwrap_or(present).iter();
     let is_ours = |taint: &&Taint| TAINT_KEYS.contains(&taint.key.as_str());
-    let mut taints: Vec<_> = taints.filter(is_ours).map(|t| (&t.key, &t.effect)).collect();
+    let taints = taints.filter(is_ours);
+    let mut taints: Vec<_> = taints.map(|t| (&t.key, &t.effect, value_of(t))).collect();
     taints.sort_unstable();
     taints.hash(&mut hasher);
-    if let Some(condition) = plan.condition.as_ref().or_else(|| condition(node)) {
+    let present = conditions(node).filter(|_| plan.condition.is_none());
+    for condition in plan.condition.iter().chain(present) {
         (&condition.status, &condition.reason).hash(&mut hasher);
         // A loss that somebody claims again and again has another time each time.
         let message = condition.message.as_deref().unwrap_or_default();

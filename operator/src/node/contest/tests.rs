@@ -84,6 +84,46 @@ fn the_wait_doubles_up_to_five_minutes() {
     assert_eq!(fought(7200).1, 2);
 }
 
+/// A probe reports something else each tenth of a second. Returns when we wrote, in tenths.
+fn flipping(tenths: u64, reports: impl Fn(u64) -> (&'static str, String)) -> Vec<u64> {
+    let contests = Contests::default();
+    let (mut shown, mut version, mut writes) = (node(1, "false", "first"), 1, Vec::new());
+    wrote(&contests, &shown, at(0));
+    for tenth in 1..tenths {
+        let (label, message) = reports(tenth);
+        let wanted = plan(label, &message);
+        if shown == node(version, label, &message) {
+            continue;
+        }
+        if contests.look(&shown, &wanted, at(tenth / 10)).wait.is_none() {
+            version += 1;
+            shown = node(version, label, &message);
+            wrote(&contests, &shown, at(tenth / 10));
+            writes.push(tenth);
+        }
+    }
+    writes
+}
+
+/// What we write follows from what the node says, so it could cause a write for each of its own.
+#[test]
+fn a_node_that_reports_something_else_again_and_again_is_written_less_and_less() {
+    let writes = flipping(600, |tenth| ("false", format!("why {tenth}")));
+    assert_eq!(writes[..19], (1..20).collect::<Vec<_>>(), "at once");
+    assert!(writes.len() <= 40, "{} writes in a minute", writes.len());
+    assert!(writes[20..].windows(2).all(|pair| pair[1] - pair[0] == 30), "{writes:?}");
+}
+
+#[test]
+fn a_node_that_reports_something_else_again_and_again_loses_ready_at_once() {
+    let states = |tenth: u64| if tenth % 2 == 0 { "true" } else { "false" };
+    let writes = flipping(600, |tenth| (states(tenth), "ours".into()));
+    assert!(writes.len() <= 80, "{} writes in a minute", writes.len());
+    for gained in writes.iter().filter(|tenth| *tenth % 2 == 0) {
+        assert!(writes.contains(&(gained + 1)), "the loss after {gained} is written at once");
+    }
+}
+
 #[test]
 fn what_we_want_to_change_is_not_delayed() {
     let contests = Contests::default();
@@ -101,7 +141,7 @@ fn what_we_want_to_change_is_not_delayed() {
 #[test]
 fn our_own_writes_and_late_watches_are_no_changes_by_others() {
     let contests = Contests::default();
-    for version in (10..100).step_by(2) {
+    for version in (10..40).step_by(2) {
         wrote(&contests, &node(version, "true", "ours"), at(0));
         let late = node(version - 1, "false", "before");
         let answer = contests.look(&late, &plan("true", "ours"), at(0));
@@ -114,38 +154,48 @@ fn our_own_writes_and_late_watches_are_no_changes_by_others() {
 #[test]
 fn a_node_that_is_older_than_our_last_write_waits_for_the_watch() {
     let contests = Contests::default();
-    let wait = |version, second| contests.wait(&node(version, "true", "old"), at(second));
-    assert_eq!(wait(7, 0), None, "nothing was written");
+    let unseen = |version, second| contests.unseen(&node(version, "true", "old"), at(second));
+    assert_eq!(unseen(7, 0), None, "nothing was written");
     wrote(&contests, &node(9, "true", "ours"), at(0));
-    assert_eq!(wait(7, 1), Some(Duration::from_secs(14)));
-    assert_eq!(wait(9, 1), None);
+    assert_eq!(unseen(7, 1), Some(Duration::from_secs(14)));
+    assert_eq!(unseen(9, 1), None);
 }
 
-/// A label by which a policy selects the node changes a thousand times a second, and each time the
-/// policy's label has to follow.
+/// What others add beside ours is a change of ours too, so that it is met with waits.
 #[test]
-fn a_node_whose_labels_change_all_the_time_is_written_twice_a_second() {
-    let (contests, mut writes, mut shown) = (Contests::default(), Vec::new(), "false");
-    for millisecond in 0..10_000_u64 {
-        let now = at(0) + Duration::from_millis(millisecond);
-        let (version, wanted) = (millisecond * 2, ["true", "false"][usize::from(shown == "true")]);
-        let changed = node(version, shown, "ours");
-        if contests.wait(&changed, now).is_none() {
-            assert_eq!(contests.look(&changed, &plan(wanted, "ours"), now).wait, None);
-            wrote(&contests, &node(version + 1, wanted, "ours"), now);
-            shown = wanted;
-            writes.push(millisecond);
-        }
+fn a_second_condition_and_a_value_of_a_taint_are_changes_by_others() {
+    let ours = node(1, "true", "ours");
+    let mut twice = ours.clone();
+    let conditions = twice.status.as_mut().unwrap().conditions.as_mut().unwrap();
+    conditions.push(conditions[0].clone());
+    let tainted = |value: Option<&str>| {
+        let taint = json!({"key": TAINT_KEYS[0], "effect": "NoSchedule", "value": value});
+        let mut node = ours.clone();
+        node.spec = serde_json::from_value(json!({"taints": [taint]})).ok();
+        node
+    };
+    for (before, after) in [(&ours, &twice), (&tainted(None), &tainted(Some("x")))] {
+        let contests = Contests::default();
+        let mut after = after.clone();
+        wrote(&contests, before, at(0));
+        after.metadata.resource_version = Some("2".into());
+        assert!(contests.look(&after, &plan("true", "ours"), at(1)).is_new);
     }
-    assert_eq!(writes.iter().filter(|at| **at < 500).count(), 11, "a burst");
-    assert!((30..=31).contains(&writes.len()), "{writes:?}");
-    // Whoever rests can be written at once again.
-    let rested = at(60);
-    for version in 0..10 {
-        let node = node(30_000 + version, "a", "ours");
-        assert_eq!(contests.wait(&node, rested), None);
-        wrote(&contests, &node, rested);
+}
+
+#[test]
+fn a_node_that_rested_is_written_at_once_again() {
+    let contests = Contests::default();
+    let pause = |version, second| {
+        contests.look(&node(version, "false", "ours"), &plan("false", "new"), at(second)).wait
+    };
+    for version in 1..=20 {
+        assert_eq!(pause(version, 0), None);
+        wrote(&contests, &node(version, "false", "ours"), at(0));
     }
+    assert_eq!(pause(20, 0), Some(SUSTAINED));
+    assert_eq!(pause(20, 3), None);
+    assert_eq!(pause(20, 60), None);
 }
 
 #[test]

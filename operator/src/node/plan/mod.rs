@@ -228,22 +228,30 @@ fn taint_changes(node: &Node, wanted: &BTreeMap<TaintKey, TaintEffect>) -> Optio
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let (ours, foreign): (Vec<&Taint>, Vec<&Taint>) =
         taints.iter().partition(|taint| TAINT_KEYS.contains(&taint.key.as_str()));
-    let mut present: Vec<(&str, &str)> =
-        ours.iter().map(|taint| (taint.key.as_str(), taint.effect.as_str())).collect();
-    let mut wanted: Vec<(&str, &str)> =
-        wanted.iter().map(|(key, effect)| (key.as_str(), effect.as_str())).collect();
+    let mut present: Vec<(&str, &str, &str)> = ours
+        .iter()
+        .map(|taint| (taint.key.as_str(), taint.effect.as_str(), value_of(taint)))
+        .collect();
+    // Ours have no value: with one, a toleration with the operator Equal would not match any more.
+    let mut wanted: Vec<(&str, &str, &str)> =
+        wanted.iter().map(|(key, effect)| (key.as_str(), effect.as_str(), "")).collect();
     // The order of taints has no meaning.
     present.sort_unstable();
     wanted.sort_unstable();
     if present == wanted {
         return None;
     }
-    let ours = wanted.into_iter().map(|(key, effect)| Taint {
+    let ours = wanted.into_iter().map(|(key, effect, _)| Taint {
         key: key.to_owned(),
         effect: effect.to_owned(),
         ..Taint::default()
     });
     Some(foreign.into_iter().cloned().chain(ours).collect())
+}
+
+/// The value of a taint, which can also be absent.
+pub fn value_of(taint: &Taint) -> &str {
+    taint.value.as_deref().unwrap_or_default()
 }
 
 /// What our condition should say.
@@ -265,13 +273,15 @@ fn wanted_condition(judged: &Judged<'_>, header: &Header) -> Wanted {
         );
     }
     let fix = if bpf.fix.is_empty() { String::new() } else { format!(". Fix: {}", bpf.fix) };
-    let os = judged.ignored_os.map(|os| {
+    // Without the label's value: a kubelet could have its condition written again with each value.
+    let os = if judged.ignores_os {
         format!(
-            ". The label {OS_LABEL} is {os:?} and is ignored: the node's probe reports, so the \
-             node runs Linux. Set the label to {LINUX}"
+            ". The label {OS_LABEL} is not {LINUX} and is ignored: the node's probe reports, so \
+             the node runs Linux. Set the label to {LINUX}"
         )
-    });
-    let os = os.unwrap_or_default();
+    } else {
+        String::new()
+    };
     let message = format!("{header}{silence}{}{fix}{os}", bpf.message);
     Wanted { status: bpf.state.condition_status(), reason, message }
 }
@@ -330,7 +340,8 @@ fn condition_change(
         .and_then(|held| held_condition(held, judged, &header(judged, moves, judged.is_true, now)))
         .unwrap_or_else(|| wanted_condition(judged, &header(judged, moves, is_ready, now)));
     let same_status = present.filter(|present| present.status == wanted.status);
-    if same_status.is_some_and(|present| {
+    let is_one = judge::conditions(node).count() == 1;
+    if same_status.filter(|_| is_one).is_some_and(|present| {
         present.reason.as_ref() == Some(&wanted.reason)
             && present.message.as_ref() == Some(&wanted.message)
     }) {

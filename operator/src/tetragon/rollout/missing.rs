@@ -6,9 +6,11 @@
 //! one that the mount caused.
 //!
 //! ## Guarantees
-//! A refusal that names our volume is caused by the mount, as long as no agent with it exists. Any
-//! other refusal counts only where it began after we had written the present pod template: that
-//! rollout is ours, it deletes agents, and no new ones come.
+//! A refusal that names our volume is caused by the mount. Any other refusal counts only where it
+//! began after we had written the present pod template: that rollout is ours, it deletes agents, and
+//! no new ones come. None counts while there is an agent with our mount: it shows that such pods can
+//! be made. Many may write Events, every kubelet among them, and an Event does not prove who wrote
+//! it.
 //!
 //! ## Errors
 //! Without the right to list Events, nothing is known, and the mount stays.
@@ -18,7 +20,7 @@ use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use lsm_ready_crds::names::SECURITYFS_VOLUME;
-use lsm_ready_crds::text::truncate;
+use lsm_ready_crds::text::printable;
 use tracing::debug;
 
 use super::agents::Agent;
@@ -38,17 +40,15 @@ pub(super) async fn blame(
     client: &Client,
 ) -> Option<String> {
     let has_mount = observed.agent.as_ref().is_some_and(|template| template.has_our_label);
-    if !has_mount || !lacks_pods(observed, agents) {
+    let mount_exists = agents.iter().any(|agent| agent.has_ours);
+    if !has_mount || mount_exists || !lacks_pods(observed, agents) {
         return None;
     }
     let events = Api::<Event>::namespaced(client.clone(), &observed.key.namespace);
     let uid = observed.daemon_set.uid().unwrap_or_default();
     let failed = format!("involvedObject.uid={uid},reason=FailedCreate");
     match events.list(&ListParams::default().fields(&failed).limit(LIMIT)).await {
-        Ok(events) => {
-            let mount_exists = agents.iter().any(|agent| agent.has_ours);
-            caused_by_mount(&events.items, wrote, mount_exists)
-        }
+        Ok(events) => caused_by_mount(&events.items, wrote),
         Err(error) => {
             debug!(daemon_set = %observed.key, %error, "events not listed");
             None
@@ -63,12 +63,8 @@ fn lacks_pods(observed: &Observation<'_>, agents: &[Agent]) -> bool {
     usize::try_from(desired).is_ok_and(|desired| staying < desired)
 }
 
-/// The newest refusal that the mount caused. `mount_exists` says that there is an agent with it.
-fn caused_by_mount(
-    events: &[Event],
-    wrote: Option<Timestamp>,
-    mount_exists: bool,
-) -> Option<String> {
+/// The newest refusal that the mount caused.
+fn caused_by_mount(events: &[Event], wrote: Option<Timestamp>) -> Option<String> {
     let is_cause = |event: &&Event| {
         let message = event.message.as_deref().unwrap_or_default();
         let names_ours = message.contains(SECURITYFS_VOLUME);
@@ -77,13 +73,12 @@ fn caused_by_mount(
             Some(wrote) => {
                 last(event) >= Some(wrote) && (names_ours || refused && first(event) >= Some(wrote))
             }
-            None => names_ours && !mount_exists,
+            None => names_ours,
         }
     };
     let newest = events.iter().filter(is_cause).max_by_key(|event| last(event))?;
     let message = newest.message.as_deref().unwrap_or_default();
-    let printable: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    Some(truncate(&printable, MAX_CHARS))
+    Some(printable(message, MAX_CHARS))
 }
 
 /// When it was first seen. Times of the older form have whole seconds, so they are rounded up: an
@@ -138,26 +133,25 @@ mod tests {
             (QUOTA, BEFORE, AFTER, false),
             (OUTAGE, AFTER, AFTER, false),
         ] {
-            let found = caused_by_mount(&[event(message, first, last)], wrote, true);
+            let found = caused_by_mount(&[event(message, first, last)], wrote);
             assert_eq!(found.is_some(), expected, "{message} {first} {last}");
         }
     }
 
     #[test]
     fn after_a_restart_only_a_refusal_that_names_our_volume_counts() {
-        for (message, mount_exists, expected) in
-            [(PSA, false, true), (PSA, true, false), (QUOTA, false, false)]
-        {
-            let found = caused_by_mount(&[event(message, BEFORE, AFTER)], None, mount_exists);
-            assert_eq!(found.is_some(), expected, "{message} {mount_exists}");
+        for (message, expected) in [(PSA, true), (QUOTA, false)] {
+            let found = caused_by_mount(&[event(message, BEFORE, AFTER)], None);
+            assert_eq!(found.is_some(), expected, "{message}");
         }
     }
 
     #[test]
     fn the_newest_refusal_is_told_in_printable_characters() {
-        let newest = format!("{PSA}\u{1b}[31m\n");
+        let newest = format!("{PSA}\u{1b}[31m\n\u{202e}\u{e0041}");
         let events = [event(PSA, BEFORE, BEFORE), event(&newest, AFTER, AFTER)];
-        let told = caused_by_mount(&events, None, false).unwrap();
-        assert!(told.contains("[31m") && !told.contains(char::is_control), "{told}");
+        let told = caused_by_mount(&events, None).unwrap();
+        assert!(told.contains("[31m"), "{told}");
+        assert_eq!(told, printable(&told, MAX_CHARS));
     }
 }

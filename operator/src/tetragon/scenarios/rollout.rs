@@ -117,6 +117,20 @@ async fn without_the_right_to_list_pods_the_counts_decide() {
     }
 }
 
+/// Every kubelet may write Events, about any object. An agent with the mount shows that such pods
+/// can be made, so no Event is read.
+#[tokio::test]
+async fn a_forged_event_takes_no_mount_away_while_an_agent_has_it() {
+    let mut agent = without_image("n1", "uid-1");
+    agent["spec"]["volumes"] = json!([{"name": "lsm-ready-securityfs",
+        "hostPath": {"path": "/sys/kernel/security"}}]);
+    let script = vec![Exchange::new(PODS, Value::Null, page(&[agent], ""))];
+    let (ctx, played) = scenario(vec![policy_with(&json!({}))], script);
+    let stuck = rolling([5, 3, 3]);
+    assert_eq!(reconcile_once(&stuck, &ctx).await.unwrap(), seconds(10));
+    end(ctx, played).await;
+}
+
 #[tokio::test]
 async fn without_a_policy_no_pod_is_read() {
     let mut theirs = rolling([5, 3, 3]);

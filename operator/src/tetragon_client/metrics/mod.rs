@@ -53,6 +53,7 @@ async fn scrape(address: SocketAddr, max_bytes: usize) -> Result<Listing, AskErr
         std::future::pending().await
     };
     tokio::select! {
+        biased;
         answer = answer => answer,
         never = transfer => never,
     }

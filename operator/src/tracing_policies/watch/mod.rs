@@ -144,6 +144,15 @@ impl KindWatch<'_> {
         let mut list = Kept::default();
         loop {
             tokio::select! {
+                biased;
+                // First, so that a stream that is never empty does not keep it from its turn.
+                _ = discoveries.tick() => match self.installed().await {
+                    Ok(found) if found.as_ref() != Some(resource) => return,
+                    // Objects that were left out are listed again.
+                    Ok(_) if self.writer.has_room(self.kind) => return,
+                    Ok(_) => {}
+                    Err(error) => debug!(kind = self.name(), %error, "discovery failed"),
+                },
                 event = events.next() => match event {
                     Some(Ok(event)) => self.apply(event, &mut list),
                     Some(Err(error)) => {
@@ -154,13 +163,6 @@ impl KindWatch<'_> {
                         sleep(retries.failed(lists_again, Instant::now())).await;
                     }
                     None => return,
-                },
-                _ = discoveries.tick() => match self.installed().await {
-                    Ok(found) if found.as_ref() != Some(resource) => return,
-                    // Objects that were left out are listed again.
-                    Ok(_) if self.writer.has_room(self.kind) => return,
-                    Ok(_) => {}
-                    Err(error) => debug!(kind = self.name(), %error, "discovery failed"),
                 },
             }
         }

@@ -51,6 +51,7 @@ async fn settled(script: Vec<Exchange>) -> (Arc<Context>, Arc<Snapshot>) {
         log: Mutex::default(),
     };
     tokio::select! {
+        biased;
         () = kind_watch.run() => {}
         () = ctx.stores.tracing_policies.settled() => {}
         ended = served => panic!("the script is over: {ended:?}"),

@@ -24,8 +24,9 @@ impl Hash for RelevantInNode<'_> {
         let status = node.status.as_ref();
         let addresses = status.iter().flat_map(|status| status.addresses.iter().flatten());
         let addresses: Vec<_> = addresses.map(|it| (&it.type_, &it.address)).collect();
-        let condition = judge::condition(node).map(|it| (&it.status, &it.reason, &it.message));
-        (node.labels(), taints, boot_id(node), addresses, condition).hash(hasher);
+        let conditions = judge::conditions(node).map(|it| (&it.status, &it.reason, &it.message));
+        let conditions: Vec<_> = conditions.collect();
+        (node.labels(), taints, boot_id(node), addresses, conditions).hash(hasher);
     }
 }
 

@@ -139,6 +139,34 @@ async fn nobody_adds_a_container_to_our_pods() {
     refused(&client, "STRATEGIC", &path, &shell, "no container is added to its pods").await;
 }
 
+/// The kubelet starts a container again whose image has changed.
+#[tokio::test]
+async fn nobody_changes_the_image_of_our_pods() {
+    let server = server().await;
+    let client = resident(server, "pod-editor").await;
+    let admin = server.client().await.unwrap();
+    let part = "stay as they are: change the Deployment or the DaemonSet";
+    for account in [PROBE, OPERATOR] {
+        let mut ours = pod(account, &Value::Null);
+        ours["spec"]["initContainers"] = json!([{"name": "first", "image": "none"}]);
+        let ours = done(&admin, "POST", &pods(), &ours).await;
+        let path = format!("{}/{}", pods(), ours["metadata"]["name"].as_str().unwrap());
+        for list in ["containers", "initContainers"] {
+            let name = &ours["spec"][list][0]["name"];
+            let image = json!({"spec": {list: [{"name": name, "image": "evil"}]}});
+            refused(&client, "STRATEGIC", &path, &image, part).await;
+            let mut whole = done(&client, "GET", &path, &Value::Null).await;
+            whole["spec"][list][0]["image"] = json!("evil");
+            refused(&client, "PUT", &path, &whole, part).await;
+            let spec = json!({"spec": {list: whole["spec"][list]}});
+            refused(&client, "MERGE", &path, &spec, part).await;
+        }
+        // Everything else of a pod is not ours to refuse.
+        let label = json!({"metadata": {"labels": {"a": "b"}}});
+        done(&client, "MERGE", &path, &label).await;
+    }
+}
+
 #[tokio::test]
 async fn the_controllers_make_our_pods_and_kubelets_get_their_tokens() {
     let server = server().await;

@@ -30,7 +30,7 @@ pub struct Attack {
     write: fn(Client, usize) -> BoxFuture<'static, ()>,
 }
 
-pub const ATTACKS: [Attack; 9] = [
+pub const ATTACKS: [Attack; 10] = [
     Attack {
         what: "hook profiles of 31 kB",
         many: 10_000,
@@ -111,6 +111,13 @@ pub const ATTACKS: [Attack; 9] = [
             create(client, NAMESPACED, policy)
         },
     },
+    Attack {
+        what: "Nodes with 800 kB of labels and 5,000 addresses",
+        many: 300,
+        few: 20,
+        collection: NODES,
+        write: |client, number| write_labels(client, number).boxed(),
+    },
 ];
 
 impl Attack {
@@ -189,6 +196,21 @@ async fn write_node(client: Client, number: usize) {
     let images: Vec<Value> =
         (0..700).map(|image| json!({"names": [format!("{image:01000}")]})).collect();
     let status = json!({"status": {"images": images}});
+    done(&client, "MERGE", &format!("{NODES}/{name}/status"), &status).await;
+}
+
+/// A Node that is as large in what the operator reads of it.
+async fn write_labels(client: Client, number: usize) {
+    let name = format!("flood-labels-{number}");
+    let labels = (0..6_500).map(|label| (format!("a/{label:060}"), json!("v".repeat(60))));
+    let mut node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
+    node["metadata"]["labels"] = Value::Object(labels.collect());
+    node["metadata"]["labels"]["flood"] = json!("");
+    done(&client, "POST", NODES, &node).await;
+    let addresses: Vec<Value> = (0..5_000)
+        .map(|address| json!({"type": "InternalIP", "address": format!("fd00::{address:x}")}))
+        .collect();
+    let status = json!({"status": {"addresses": addresses}});
     done(&client, "MERGE", &format!("{NODES}/{name}/status"), &status).await;
 }
 

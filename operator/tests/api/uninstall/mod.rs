@@ -13,7 +13,7 @@ use lsm_ready_cleanup::installed::Installation;
 use lsm_ready_cleanup::{Cluster, Mode, Names, everything};
 use serde_json::{Value, json};
 
-use crate::server::{NAMESPACE, call, config, done};
+use crate::server::{NAMESPACE, call, config, done, enforced};
 use scene::{DEADLINE, Operator, Scene};
 
 /// `kubectl delete -k` has to end within this time. It is not ours: the API server alone may take
@@ -230,6 +230,59 @@ async fn the_job_cleans_up_after_everything_else_is_gone() {
     run_job(&scene).await;
     scene.kubectl(&["delete", ENDS, "-k", &config("cleanup")]);
     scene.nothing_is_left("the Job has run").await;
+}
+
+/// The API server refuses the operator a write, or its time is not enough. The deletion ends all the
+/// same, and the Job removes the rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_operator_could_not_remove_at_its_end_the_job_removes() {
+    let scene = Scene::new().await;
+    scene.install().await;
+    let operator = scene.work().await;
+    refuse_writes_to("n2", &scene).await;
+    scene.kubectl(&["delete", ENDS, "-k", &config("default")]);
+    operator.ended().await;
+    let marks = |node: &Value| {
+        ["lsmready.io/not-ready", "lsmready.io/LsmBpfReady", "/policy.enforce"]
+            .map(|mark| node.to_string().contains(mark))
+    };
+    for (node, expected) in [("n1", [false; 3]), ("n2", [true; 3]), ("n3", [false; 3])] {
+        let path = format!("/api/v1/nodes/{node}");
+        let mut node = done(&scene.admin, "GET", &path, &Value::Null).await;
+        node["metadata"]["managedFields"] = Value::Null;
+        assert_eq!(marks(&node), expected, "{node}");
+    }
+    let policies = "validatingadmissionpolicybinding,validatingadmissionpolicy";
+    scene.kubectl(&["delete", policies, "held-back"]);
+    wait::until(DEADLINE, "no policy any more", async || {
+        let change = json!({"metadata": {"annotations": {"a": "b"}}});
+        let answer = call(&scene.admin, "MERGE", "/api/v1/nodes/n2?dryRun=All", &change).await;
+        if answer.is_ok() { Ok(()) } else { Err(answer.message) }
+    })
+    .await
+    .unwrap();
+    run_job(&scene).await;
+    scene.kubectl(&["delete", ENDS, "-k", &config("cleanup")]);
+    scene.nothing_is_left("the Job has removed the rest").await;
+}
+
+/// Refuses every change of that Node.
+async fn refuse_writes_to(node: &str, scene: &Scene) {
+    let group = "admissionregistration.k8s.io/v1";
+    let rules = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"],
+        "resources": ["nodes", "nodes/status"]}]);
+    let expression = format!("object.metadata.name != '{node}'");
+    let policy = json!({"apiVersion": group, "kind": "ValidatingAdmissionPolicy",
+        "spec": {"matchConstraints": {"resourceRules": rules},
+            "validations": [{"expression": expression}]}});
+    let binding = json!({"apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding",
+        "spec": {"policyName": "held-back", "validationActions": ["Deny"]}});
+    for (plural, object) in [(POLICIES, policy), ("validatingadmissionpolicybindings", binding)] {
+        let path = format!("/apis/{group}/{plural}/held-back");
+        done(&scene.admin, "APPLY", &path, &object).await;
+    }
+    let change = json!({"metadata": {"annotations": {"a": "b"}}});
+    enforced(&scene.admin, "MERGE", &format!("/api/v1/nodes/{node}"), &change).await;
 }
 
 /// An upgrade or a downgrade by one minor version: the manifests of the other version had further

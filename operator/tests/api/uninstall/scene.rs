@@ -67,6 +67,11 @@ fn more_nodes() -> usize {
     std::env::var("UNINSTALL_NODES").map_or(0, |nodes| nodes.parse().unwrap())
 }
 
+/// `UNINSTALL_UNTAINTED=1` measures it without a taint.
+fn is_tainting() -> bool {
+    std::env::var_os("UNINSTALL_UNTAINTED").is_none()
+}
+
 async fn create_node_named(server: &ApiServer, number: usize) {
     create_node(server, &format!("more-{number:04}")).await;
 }
@@ -99,8 +104,10 @@ impl Scene {
 
     /// Has the operator write all that it can write, and returns when it has.
     pub async fn work(&self) -> Operator {
-        let taint = json!({"effect": "NoSchedule", "rollout": "AllAtOnce"});
-        let spec = json!({"taint": taint, "tetragon": {}});
+        let mut spec = json!({"tetragon": {}});
+        if is_tainting() {
+            spec["taint"] = json!({"effect": "NoSchedule", "rollout": "AllAtOnce"});
+        }
         let policy =
             json!({"apiVersion": "lsmready.io/v1alpha1", "kind": "LsmPolicy", "spec": spec});
         let path = "/apis/lsmready.io/v1alpha1/lsmpolicies/enforce";
@@ -113,11 +120,12 @@ impl Scene {
         let operator = Operator::start(self).await;
         let marks = [
             "lsmready.node-restriction.kubernetes.io/policy.enforce",
-            "lsmready.io/not-ready",
             "lsmready.io/LsmBpfReady",
+            "lsmready.io/not-ready",
         ];
+        let marks = if is_tainting() { &marks[..] } else { &marks[..2] };
         for node in NODES {
-            self.until_has(&format!("/api/v1/nodes/{node}"), &marks).await;
+            self.until_has(&format!("/api/v1/nodes/{node}"), marks).await;
         }
         if more_nodes() > 0 {
             self.until_all_nodes_have_a_condition().await;

@@ -1,6 +1,6 @@
 //! The sentences of the schema's diagnostics. In: what was found and what is allowed. Out: text.
 
-use lsm_ready_crds::text::{nearest, truncate};
+use lsm_ready_crds::text::{nearest, printable};
 use serde_json::Value;
 
 use super::MAX_LABEL_LEN;
@@ -18,10 +18,7 @@ const MAX_LISTED_FIELDS: usize = 12;
 
 /// The path of a field of an object.
 pub fn join(path: &str, name: &str) -> String {
-    let name: String = truncate(name, MAX_NAME_CHARS)
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let name = printable(name, MAX_NAME_CHARS);
     if path.is_empty() { name } else { format!("{path}.{name}") }
 }
 

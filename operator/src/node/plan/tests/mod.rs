@@ -207,6 +207,35 @@ fn a_windows_node_loses_our_labels_and_gets_none() {
     assert!(plan.condition.is_none());
 }
 
+/// A kubelet writes its whole status, and can repeat our condition in it.
+#[test]
+fn a_condition_that_is_there_twice_is_written_once_more() {
+    let report = report("Denied", "CanaryDenied");
+    let changes =
+        |node: &Node| plan(node, facts(Some(&report)), &[], &Snapshot::default(), now()).condition;
+    let first = plan(&linux(), facts(Some(&report)), &[], &Snapshot::default(), now());
+    let node = applied(&linux(), &first);
+    assert_eq!(changes(&node), None);
+    for status in ["True", "False"] {
+        let mut node = node.clone();
+        let conditions = node.status.as_mut().unwrap().conditions.as_mut().unwrap();
+        conditions.push(NodeCondition { status: status.into(), ..conditions[0].clone() });
+        assert_eq!(changes(&node).map(|condition| condition.status), Some("True".to_owned()));
+    }
+}
+
+/// Otherwise a kubelet could have its condition written with each value that it sets.
+#[test]
+fn the_value_of_an_ignored_label_changes_nothing() {
+    let report = report("Denied", "CanaryDenied");
+    let changes = |os: &str| {
+        let node = node(&json!({"kubernetes.io/os": os}), &json!([]), &json!([]));
+        plan(&node, facts(Some(&report)), &[], &Snapshot::default(), now()).condition.unwrap()
+    };
+    assert!(changes("windows").message.unwrap().contains("is ignored"));
+    assert_eq!(changes("windows"), changes("plan9"));
+}
+
 #[test]
 fn a_condition_with_a_new_reason_keeps_its_transition_time() {
     let first = plan(

@@ -40,6 +40,10 @@ fn a_node_has_the_taint_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
     let only = std::slice::from_ref::<Arc<LsmPolicy>>;
     let both = [prefer.clone(), no_schedule.clone()];
     let weaker = our_taint("PreferNoSchedule");
+    let evicting = our_taint("NoExecute");
+    let with_value =
+        |value: &str| json!({"key": TAINT_KEYS[0], "effect": "NoSchedule", "value": value});
+    let (valued, empty) = (with_value("true"), with_value(""));
     for (what, evidence, policies, present, wanted) in [
         ("not known", "unknown", only(&no_schedule), json!([]), Some(json!([ours]))),
         ("comes", "Attached", only(&no_schedule), json!([foreign]), Some(json!([foreign, ours]))),
@@ -55,6 +59,10 @@ fn a_node_has_the_taint_while_a_policy_asks_for_it_and_the_node_is_not_ready() {
         ("goes", "Denied", only(&no_schedule), json!([ours, foreign]), Some(json!([foreign]))),
         ("startup taint without a policy", "Denied", &[], json!([ours]), Some(json!([]))),
         ("both effects", "Denied", &[], json!([ours, weaker]), Some(json!([]))),
+        ("with a value", "Attached", only(&no_schedule), json!([valued]), Some(json!([ours]))),
+        ("an empty value", "Attached", only(&no_schedule), json!([empty]), None),
+        ("no longer needed", "Denied", only(&no_schedule), json!([valued]), Some(json!([]))),
+        ("evicts", "Attached", only(&no_schedule), json!([evicting]), Some(json!([ours]))),
         ("nothing to do", "Denied", only(&prefer), json!([foreign]), None),
     ] {
         assert_eq!(taints(evidence, policies, &present), wanted, "{what}");

@@ -109,6 +109,7 @@ async fn a_leader_whose_renewals_fail_stops_after_ten_seconds_and_says_why() {
         }
     };
     let lost = tokio::select! {
+        biased;
         lost = s.election.keep() => lost,
         () = refuse => unreachable!(),
     };

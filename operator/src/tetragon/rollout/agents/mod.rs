@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition, PodSpec, PodStatus};
 use kube::ResourceExt;
 use lsm_ready_crds::names::SECURITYFS_VOLUME;
 
-use lsm_ready_crds::text::truncate;
+use lsm_ready_crds::text::printable;
 
 pub use ahead::Ahead;
 pub use container::Container;
@@ -209,11 +209,10 @@ fn node_of_affinity(spec: &PodSpec) -> Option<String> {
 /// Maximum length of a message of the kubelet or the scheduler, in characters.
 const MAX_LEN: usize = 300;
 
-/// The message on one line, without control characters, truncated to [`MAX_LEN`].
+/// The message on one line, in printable characters, truncated to [`MAX_LEN`]. A kubelet can write
+/// any text into the status of its pods.
 fn shortened(message: &str) -> String {
-    let clean: String =
-        message.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-    truncate(&clean.split_whitespace().collect::<Vec<_>>().join(" "), MAX_LEN)
+    printable(&message.split_whitespace().collect::<Vec<_>>().join(" "), MAX_LEN)
 }
 
 #[cfg(test)]

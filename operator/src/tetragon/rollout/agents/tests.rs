@@ -157,7 +157,7 @@ fn a_pod_without_a_sandbox_is_held_up_after_two_minutes() {
 
 #[test]
 fn messages_are_on_one_line_and_truncated() {
-    assert_eq!(shortened("a\n  b\u{1b}[31m\u{0}"), "a b [31m");
+    assert_eq!(shortened("a\n  b\u{1b}[31m\u{202e}"), "a b\u{fffd}[31m\u{fffd}");
     let long = shortened(&"ä".repeat(1000));
     assert_eq!(long.chars().count(), MAX_LEN);
 }
