@@ -178,7 +178,8 @@ mod tests {
                     }
                     Step::Broken(all) => {
                         let all = all.into_iter().map(|(name, version)| node(name, version));
-                        ([Event::Init].into_iter().chain(all.map(Event::InitApply)).collect(), false)
+                        let objects = all.map(Event::InitApply);
+                        ([Event::Init].into_iter().chain(objects).collect(), false)
                     }
                 };
                 for event in events {

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::Watched;
 use super::fields::{Fields, IDENTITY_AND_LABELS};
 use super::packed_node::PackedNode;
+use super::stored::stored_as_it_is;
 
 /// The annotation by which the DaemonSet controller numbers its pod templates.
 const TEMPLATE_ANNOTATION: &str = "deprecated.daemonset.template.generation";
@@ -50,22 +51,6 @@ pub trait Kept: Watched + Serialize {
         serde_json::to_vec(self).map_or(usize::MAX, |bytes| bytes.len())
     }
 }
-
-/// The store holds objects of this kind as they are.
-macro_rules! stored_as_it_is {
-    () => {
-        type Stored = Self;
-
-        fn pack(&self) -> Self {
-            self.clone()
-        }
-
-        fn unpack(stored: &Self) -> Self {
-            stored.clone()
-        }
-    };
-}
-pub(super) use stored_as_it_is;
 
 impl Kept for Node {
     type Stored = PackedNode;

@@ -42,6 +42,7 @@ pub(crate) mod retry;
 #[cfg(test)]
 mod scenarios;
 pub mod store;
+mod stored;
 #[cfg(test)]
 mod storms;
 pub mod triggers;

@@ -11,7 +11,8 @@ use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::kept::{Kept, stored_as_it_is, trim_metadata};
+use super::kept::{Kept, trim_metadata};
+use super::stored::stored_as_it_is;
 
 /// Label of a profile: the node that published it.
 pub const NODE_LABEL: &str = "lsmready.io/node";

@@ -198,8 +198,7 @@ impl Counts {
         if ctx.breaker.is_open() {
             for (index, one) in self.nodes.iter().enumerate() {
                 let (Some(one), place) = (one, places.get(index)) else { continue };
-                let uid = place.node.as_ref().and_then(|node| node.uid()).unwrap_or_default();
-                if ctx.breaker.is_held(&uid) {
+                if ctx.breaker.is_held(place.uid().unwrap_or_default()) {
                     progress.unlabelled -= usize::from(!one.is_labelled);
                     progress.tainted -= usize::from(one.taint == Tainted::Yes);
                     progress.untainted.remove(&*place.name);
