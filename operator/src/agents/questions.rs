@@ -33,14 +33,16 @@ pub fn questions(catalogue: &Catalogue<'_>, ctx: &Context) -> BTreeMap<Target, Q
         let Ok(selection) = Selection::of(&policy.spec) else {
             continue;
         };
-        let nodes = ctx.stores.nodes.state();
-        for node in nodes.iter().filter(|node| selection.selects(&ctx.stores.labels(node))) {
-            let Some(Ok(target)) = agents.target(node) else {
+        for node in ctx.stores.nodes.iter() {
+            if !selection.selects(&ctx.stores.labels(&node)) {
+                continue;
+            }
+            let Some(Ok(target)) = agents.target(&node) else {
                 continue;
             };
             let question = questions.entry(target).or_insert_with(|| {
                 let placements = catalogue.placements(node.labels());
-                let trigger = agents.trigger(node, catalogue.digest(&placements), ctx);
+                let trigger = agents.trigger(&node, catalogue.digest(&placements), ctx);
                 Question { trigger, placements, policies: Vec::new() }
             });
             question.policies.push(policy.name_any());

@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::context::moment::tests::second;
 use crate::tracing_policies::snapshot::Object;
 use crate::tracing_policies::snapshot::tests::object;
+use crate::watch::fill::packed;
 use crate::watch::kept::Kept;
 use crate::watch::profile::Profile;
 use crate::watch::queue::{Receivers, queues};
@@ -213,7 +214,7 @@ pub(crate) trait Stored: serde::de::DeserializeOwned + Clone + Debug + 'static {
     /// What is kept of it.
     type Kept: Kept;
 
-    fn writer(writers: &mut Writers) -> &mut Writer<Self::Kept>;
+    fn writer(writers: &mut Writers) -> &mut Writer<<Self::Kept as Kept>::Stored>;
 
     /// Puts it into its store by an event.
     fn put(self, ctx: &Context, writers: &mut Writers, event: fn(Self::Kept) -> Event<Self::Kept>);
@@ -224,12 +225,12 @@ macro_rules! stored {
         $(impl Stored for $kind {
             type Kept = Self;
 
-            fn writer(writers: &mut Writers) -> &mut Writer<Self> {
+            fn writer(writers: &mut Writers) -> &mut Writer<<Self as Kept>::Stored> {
                 &mut writers.$field
             }
 
             fn put(self, _: &Context, writers: &mut Writers, event: fn(Self) -> Event<Self>) {
-                writers.$field.apply_watcher_event(&event(self));
+                writers.$field.apply_watcher_event(&packed(&event(self)));
             }
         })+
     };

@@ -24,19 +24,19 @@ use super::Context;
 
 impl Context {
     pub fn forget_gone_nodes(&self) {
-        let uids = uids(&self.stores.nodes);
+        let uids = uids(&self.stores.nodes.0);
         let exists = |uid: &str| uids.contains(uid);
         self.backoffs.nodes.retain(exists);
         self.backoffs.node_conflicts.retain(exists);
         self.contests.retain(exists);
-        self.queues.retain_nodes(|name| self.stores.nodes.get(&ObjectRef::new(name)).is_some());
+        self.queues.retain_nodes(|name| self.stores.nodes.packed(name).is_some());
         self.metrics.nodes(&self.fleet.retain(exists));
         self.retain_in_breaker(exists);
     }
 
     /// Forgets a Node that was deleted while it was looked at, after it had been forgotten.
     pub fn forget_if_gone(&self, node: &Node) {
-        let stored = self.stores.nodes.get(&ObjectRef::from_obj(node));
+        let stored = self.stores.nodes.packed(&node.name_any());
         let uid = ResourceExt::uid(node).unwrap_or_default();
         if stored.and_then(|stored| ResourceExt::uid(&*stored)).as_ref() == Some(&uid) {
             return;

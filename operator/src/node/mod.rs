@@ -50,8 +50,14 @@ use crate::node::judge::{Judged, PolicyVerdict, judge};
 use crate::node::plan::{Moves, Plan};
 use crate::node::required::AllRequired;
 use crate::policy::spec_change;
+use crate::watch::packed_node::PackedNode;
 
 pub use apply::Error;
+
+/// Reconciles a Node as the store holds it.
+pub async fn reconcile_packed(node: Arc<PackedNode>, ctx: Arc<Context>) -> Result<Action, Error> {
+    reconcile(Arc::new(node.node()), ctx).await
+}
 
 pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Error> {
     let (now, uid) = ((ctx.now)(), node.uid().unwrap_or_default());
@@ -98,16 +104,16 @@ fn hold(node: &Node, judged: Option<&Judged<'_>>, required: &AllRequired, ctx: &
 /// All Nodes, for the breaker's first decision after a start.
 fn start(required: &AllRequired, ctx: &Context) -> Start {
     let now = (ctx.now)();
-    let state = |node: &Arc<Node>| {
-        let record = ctx.stores.record(node);
-        let labels = record.labels(node);
-        let judged = judge(node, &labels, record.facts(), &required.policies, now);
+    let state = |node: Node| {
+        let record = ctx.stores.record(&node);
+        let labels = record.labels(&node);
+        let judged = judge(&node, &labels, record.facts(), &required.policies, now);
         let state = judged.as_ref().map_or(NodeState::NeverReady, |judged| judged.state(now));
         (node.uid().unwrap_or_default(), state)
     };
     let policies = ctx.stores.policies.state();
     Start {
-        nodes: ctx.stores.nodes.state().iter().map(state).collect(),
+        nodes: ctx.stores.nodes.iter().map(state).collect(),
         open_since: open_since(policies.iter().map(|policy| &**policy))
             .into_iter()
             .chain(ctx.notes.open_since())

@@ -39,8 +39,8 @@ use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::conditions::Finding;
-use lsm_ready_crds::selection::{InvalidSpec, MinReady, Selection};
-use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus, Verdict};
+use lsm_ready_crds::selection::{InvalidSpec, Labels, MinReady, Selection};
+use lsm_ready_crds::{LsmPolicy, LsmPolicySpec, LsmPolicyStatus};
 use lsm_ready_tetragon::agent;
 use lsm_ready_tetragon::forecast::{KnownNode, Nodes};
 
@@ -62,11 +62,12 @@ use crate::watch::store::NodeRecord;
 pub use apply::Error;
 pub(crate) use apply::status_patch;
 
-/// A Node that the policy selects.
+/// What a forecast reads of a Node that the policy selects. There can be thousands.
 struct SelectedNode {
-    node: Arc<Node>,
+    name: String,
+    /// Those that a TracingPolicy selects by.
+    labels: Labels,
     record: NodeRecord,
-    verdict: Verdict,
 }
 
 pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -141,11 +142,21 @@ pub(crate) fn observe(policy: &LsmPolicy, ctx: &Context) -> Result<Observation, 
     check_window(spec)?;
     let tracing_policies = ctx.stores.tracing_policies.snapshot();
     let requirement = Requirement::of(spec, &tracing_policies)?;
+    let catalogue = Catalogue::of(&tracing_policies);
+    let mut survey = AgentSurvey::start(policy, &tracing_policies, &catalogue, ctx)?;
     // Few policies need each node by itself.
     let needs_nodes = spec.tetragon.is_some() || spec.require.tracing_policies.is_some();
-    let nodes =
-        if needs_nodes { selected_nodes(&selection, &requirement, ctx) } else { Vec::new() };
-    let agents = agents_finding(policy, &nodes, &tracing_policies, ctx)?;
+    let nodes = if needs_nodes {
+        let add = |node: &Node, labels: &Labels, record: &NodeRecord| {
+            if let Some(survey) = &mut survey {
+                survey.add(node, requirement.verdict(labels, record.facts()).state, ctx);
+            }
+        };
+        selected_nodes(&selection, &tracing_policies, ctx, add)
+    } else {
+        Vec::new()
+    };
+    let agents = survey.map(|survey| survey.finding(policy));
     let key = DaemonSetKey::named_by(spec);
     let daemon_set = key.as_ref().and_then(|key| ctx.stores.daemon_sets.get(&key.object_ref()));
     let daemon_set = daemon_set.as_deref();
@@ -169,40 +180,27 @@ fn check_window(spec: &LsmPolicySpec) -> Result<(), InvalidSpec> {
     Ok(())
 }
 
+/// The Nodes that are selected. `each` is called for each of them.
 fn selected_nodes(
     selection: &Selection,
-    requirement: &Requirement,
+    tracing_policies: &Snapshot,
     ctx: &Context,
+    mut each: impl FnMut(&Node, &Labels, &NodeRecord),
 ) -> Vec<SelectedNode> {
-    let all = ctx.stores.nodes.state();
-    let judged = all.into_iter().filter_map(|node| {
+    let read = tracing_policies.selecting_labels();
+    let mut selected = Vec::new();
+    for node in ctx.stores.nodes.iter() {
         let record = ctx.stores.record(&node);
         let labels = record.labels(&node);
         if !selection.selects(&labels) {
-            return None;
+            continue;
         }
-        let verdict = requirement.verdict(&labels, record.facts());
-        drop(labels);
-        Some(SelectedNode { node, record, verdict })
-    });
-    judged.collect()
-}
-
-/// The condition `TracingPoliciesEnforced`, where the policy wants its agents asked.
-fn agents_finding(
-    policy: &LsmPolicy,
-    nodes: &[SelectedNode],
-    tracing_policies: &Snapshot,
-    ctx: &Context,
-) -> Result<Option<Finding>, InvalidSpec> {
-    let catalogue = Catalogue::of(tracing_policies);
-    let Some(mut survey) = AgentSurvey::start(policy, tracing_policies, &catalogue, ctx)? else {
-        return Ok(None);
-    };
-    for SelectedNode { node, verdict, .. } in nodes {
-        survey.add(node, verdict.state, ctx);
+        each(&node, &labels, &record);
+        let labels = node.labels().iter().filter(|(key, _)| read.contains(*key));
+        let labels = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+        selected.push(SelectedNode { name: node.name_any(), labels, record });
     }
-    Ok(Some(survey.finding(policy)))
+    selected
 }
 
 /// The condition `TracingPoliciesLoadable`, where the policy has one.
@@ -222,8 +220,7 @@ fn loadable_finding(
 impl SelectedNode {
     /// The node as the forecast of `TracingPoliciesLoadable` needs it.
     fn known(&self) -> KnownNode<'_> {
-        let name = self.node.metadata.name.as_deref().unwrap_or_default();
-        KnownNode { name, labels: Some(self.node.labels()), facts: self.record.facts() }
+        KnownNode { name: &self.name, labels: Some(&self.labels), facts: self.record.facts() }
     }
 }
 

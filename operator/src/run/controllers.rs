@@ -63,9 +63,9 @@ pub async fn run(
 ) {
     let node = Reconciler {
         name: "node",
-        store: |stores| &stores.nodes,
+        store: |stores| &stores.nodes.0,
         backoff: |backoffs| &backoffs.nodes,
-        reconcile: node::reconcile,
+        reconcile: node::reconcile_packed,
         reason: node::Error::reason,
     };
     let policy = Reconciler {
@@ -166,14 +166,15 @@ mod tests {
 
     use super::*;
     use crate::context::fixture::{Fixture, node};
+    use crate::watch::packed_node::PackedNode;
 
     #[tokio::test]
     async fn an_object_that_is_deleted_during_its_reconcile_leaves_no_failures() {
         let ctx = Fixture::new().with::<Node>(node("kept")).ctx;
         let Context { backoffs, stores, .. } = &*ctx;
         for (name, shortest_third_wait) in [("kept", 16), ("deleted", 4)] {
-            let object: Node = serde_json::from_value(node(name)).unwrap();
-            let failed = || wait_after_failure(&object, &backoffs.nodes, &stores.nodes);
+            let object: PackedNode = serde_json::from_value(node(name)).unwrap();
+            let failed = || wait_after_failure(&object, &backoffs.nodes, &stores.nodes.0);
             let third = [failed(), failed(), failed()][2];
             let shortest = Duration::from_secs(shortest_third_wait);
             assert!(third >= shortest && third <= shortest * 3 / 2, "{name}: {third:?}");
@@ -184,9 +185,9 @@ mod tests {
     async fn a_reconcile_that_does_not_end_is_stopped_counted_and_tried_again() {
         let fixture = Fixture::new().with_list::<Node>(&[node("n1")]);
         let (ctx, liveness) = (fixture.ctx.clone(), Liveness::default());
-        let reconciler = Reconciler::<Node, std::fmt::Error, _> {
+        let reconciler = Reconciler::<PackedNode, std::fmt::Error, _> {
             name: "node",
-            store: |stores| &stores.nodes,
+            store: |stores| &stores.nodes.0,
             backoff: |backoffs| &backoffs.nodes,
             reconcile: |_, _| std::future::pending(),
             reason: |_| "other",

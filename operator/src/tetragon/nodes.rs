@@ -11,7 +11,6 @@
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, PodSpec, Taint, Toleration};
 use kube::ResourceExt;
-use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::first_n;
 use lsm_ready_tetragon::audit::AppArmorNodes;
 use lsm_ready_tetragon::plan::pod;
@@ -48,8 +47,7 @@ impl NodeFacts {
 /// the agent from starting.
 fn without_securityfs(pod: &PodSpec, stores: &Stores) -> Vec<String> {
     let reports = stores.reports.state_filter(lacks_securityfs);
-    let nodes =
-        reports.iter().filter_map(|report| stores.nodes.get(&ObjectRef::new(&report.name_any())));
+    let nodes = reports.iter().filter_map(|report| stores.nodes.get(&report.name_any()));
     let mut names: Vec<String> =
         nodes.filter(|node| runs_on(pod, node)).map(|node| node.name_any()).collect();
     names.sort();
@@ -59,9 +57,9 @@ fn without_securityfs(pod: &PodSpec, stores: &Stores) -> Vec<String> {
 /// Where AppArmor is active. Only reports of the present boot count.
 fn app_armor(pod: &PodSpec, stores: &Stores) -> NodeFacts {
     let (mut reporting, mut count, mut sample) = (0, 0, Vec::new());
-    for node in stores.nodes.state().iter().filter(|node| runs_on(pod, node)) {
-        let record = stores.record(node);
-        let report = record.facts().report.filter(|report| report.boot_id == boot_id(node));
+    for node in stores.nodes.iter().filter(|node| runs_on(pod, node)) {
+        let record = stores.record(&node);
+        let report = record.facts().report.filter(|report| report.boot_id == boot_id(&node));
         let Some(report) = report else { continue };
         reporting += 1;
         if report.lsms.active.iter().any(|lsm| lsm == "apparmor") {

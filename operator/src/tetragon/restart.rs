@@ -92,7 +92,7 @@ fn load_errors(key: &DaemonSetKey, ctx: &Context) -> LoadErrors {
         let errors = ctx.agents.load_errors(key, &name, boot_id(node))?;
         Some((name, errors.as_of))
     };
-    ctx.stores.nodes.state().iter().filter_map(|node| reported(node)).collect()
+    ctx.stores.nodes.iter().filter_map(|node| reported(&node)).collect()
 }
 
 /// Evicts that agent's pod, and records the result. Returns whether it was evicted.

@@ -3,9 +3,11 @@
 //! In: what [`crate::tracing_policies::watch`] lists and sees. Out: a [`Snapshot`], which is shared
 //! and never changes while it is read.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use lsm_ready_crds::selection::key;
 use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name};
 use tokio::sync::watch;
 
@@ -66,6 +68,16 @@ impl Snapshot {
     /// Every object that is kept, with its name.
     pub fn objects(&self) -> impl Iterator<Item = (&Name, &Object)> {
         self.kinds.iter().flat_map(|kind| kind.kept.objects())
+    }
+
+    /// Keys of the labels by which policies select nodes.
+    pub fn selecting_labels(&self) -> BTreeSet<String> {
+        let selectors = self.objects().filter_map(|(_, object)| match &object.entry {
+            Entry::Read(policy) => policy.node_selector(),
+            Entry::Unreadable { .. } => None,
+        });
+        let expressions = selectors.cloned().flatten();
+        expressions.map(|expression| key(&expression).to_owned()).collect()
     }
 
     /// Why not all objects are known, although all were listed: there are too many, or one is too

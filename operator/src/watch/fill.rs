@@ -12,51 +12,52 @@
 
 use std::collections::HashSet;
 
+use kube::ResourceExt;
 use kube_runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube_runtime::watcher::Event;
 
-use super::Watched;
+use super::kept::Kept;
 
 /// The write side of a store.
-pub struct Filler<K: Watched> {
-    writer: Writer<K>,
-    store: Store<K>,
+pub struct Filler<K: Kept> {
+    writer: Writer<K::Stored>,
+    store: Store<K::Stored>,
     is_filled: bool,
     /// The objects of a further list that is being read.
-    listed: HashSet<ObjectRef<K>>,
+    listed: HashSet<ObjectRef<K::Stored>>,
 }
 
-impl<K: Watched> Filler<K> {
-    pub fn new(writer: Writer<K>) -> Self {
+impl<K: Kept> Filler<K> {
+    pub fn new(writer: Writer<K::Stored>) -> Self {
         let store = writer.as_reader();
         Self { writer, store, is_filled: false, listed: HashSet::new() }
     }
 
     pub fn apply(&mut self, event: &Event<K>) {
         match event {
-            Event::Apply(_) | Event::Delete(_) => self.writer.apply_watcher_event(event),
-            Event::Init | Event::InitApply(_) if !self.is_filled => {
-                self.writer.apply_watcher_event(event);
+            Event::Init if self.is_filled => self.listed = HashSet::new(),
+            Event::InitApply(object) if self.is_filled => {
+                let object = object.pack();
+                let key = ObjectRef::from_obj(&object);
+                if !self.has(&key, &object) {
+                    self.writer.apply_watcher_event(&Event::Apply(object));
+                }
+                self.listed.insert(key);
             }
-            Event::InitDone if !self.is_filled => {
-                self.writer.apply_watcher_event(event);
+            Event::InitDone if self.is_filled => self.remove_others(),
+            Event::InitDone => {
+                self.writer.apply_watcher_event(&Event::InitDone);
                 self.is_filled = true;
             }
-            Event::Init => self.listed = HashSet::new(),
-            Event::InitApply(object) => {
-                if !self.has(object) {
-                    self.writer.apply_watcher_event(&Event::Apply(object.clone()));
-                }
-                self.listed.insert(ObjectRef::from_obj(object));
+            Event::Init | Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {
+                self.writer.apply_watcher_event(&packed(event));
             }
-            Event::InitDone => self.remove_others(),
         }
     }
 
     /// Whether the store has that version of the object.
-    fn has(&self, object: &K) -> bool {
-        let stored = self.store.get(&ObjectRef::from_obj(object));
-        stored.is_some_and(|stored| {
+    fn has(&self, key: &ObjectRef<K::Stored>, object: &K::Stored) -> bool {
+        self.store.get(key).is_some_and(|stored| {
             object.resource_version().is_some()
                 && stored.resource_version() == object.resource_version()
                 && stored.uid() == object.uid()
@@ -67,9 +68,20 @@ impl<K: Watched> Filler<K> {
         let listed = std::mem::take(&mut self.listed);
         for object in self.store.state() {
             if !listed.contains(&ObjectRef::from_obj(&*object)) {
-                self.writer.apply_watcher_event(&Event::Delete(K::clone(&object)));
+                self.writer.apply_watcher_event(&Event::Delete(K::Stored::clone(&object)));
             }
         }
+    }
+}
+
+/// The event for the store.
+pub fn packed<K: Kept>(event: &Event<K>) -> Event<K::Stored> {
+    match event {
+        Event::Apply(object) => Event::Apply(object.pack()),
+        Event::Delete(object) => Event::Delete(object.pack()),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(object.pack()),
+        Event::InitDone => Event::InitDone,
     }
 }
 
@@ -79,11 +91,11 @@ mod tests {
     use std::sync::Arc;
 
     use k8s_openapi::api::core::v1::Node;
-    use kube::ResourceExt;
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::watch::packed_node::PackedNode;
 
     fn node(name: &str, version: u64) -> Node {
         let version = version.to_string();
@@ -92,9 +104,10 @@ mod tests {
         .unwrap()
     }
 
-    fn versions(store: &Store<Node>) -> BTreeMap<String, String> {
-        let version =
-            |node: &Arc<Node>| (node.name_any(), ResourceExt::resource_version(&**node).unwrap());
+    fn versions(store: &Store<PackedNode>) -> BTreeMap<String, String> {
+        let version = |node: &Arc<PackedNode>| {
+            (node.name_any(), ResourceExt::resource_version(&**node).unwrap())
+        };
         store.state().iter().map(version).collect()
     }
 
@@ -106,8 +119,8 @@ mod tests {
 
     #[test]
     fn an_object_of_the_same_version_stays_where_it_is() {
-        let (store, writer) = kube_runtime::reflector::store();
-        let mut filler = Filler::new(writer);
+        let (store, writer) = kube_runtime::reflector::store::<PackedNode>();
+        let mut filler = Filler::<Node>::new(writer);
         let get = |name: &str| store.get(&ObjectRef::new(name)).unwrap();
         list(&mut filler, &[node("a", 1), node("b", 1)]);
         let (a, b) = (get("a"), get("b"));
@@ -118,7 +131,7 @@ mod tests {
         let mut other = node("a", 1);
         other.metadata.uid = Some("another".to_owned());
         list(&mut filler, &[other]);
-        assert_eq!(get("a").metadata.uid.as_deref(), Some("another"));
+        assert_eq!(ResourceExt::uid(&*get("a")).as_deref(), Some("another"));
     }
 
     #[derive(Clone, Debug)]
@@ -148,8 +161,8 @@ mod tests {
             steps in prop::collection::vec(steps(), 1..30),
         ) {
             let ((ours, writer), (theirs, mut plain)) =
-                (kube_runtime::reflector::store(), kube_runtime::reflector::store());
-            let mut filler = Filler::new(writer);
+                (kube_runtime::reflector::store::<PackedNode>(), kube_runtime::reflector::store());
+            let mut filler = Filler::<Node>::new(writer);
             for step in steps {
                 let (events, is_list) = match step {
                     Step::Apply(name, version) => (vec![Event::Apply(node(name, version))], false),
@@ -165,12 +178,13 @@ mod tests {
                     }
                     Step::Broken(all) => {
                         let all = all.into_iter().map(|(name, version)| node(name, version));
-                        ([Event::Init].into_iter().chain(all.map(Event::InitApply)).collect(), false)
+                        let objects = all.map(Event::InitApply);
+                        ([Event::Init].into_iter().chain(objects).collect(), false)
                     }
                 };
                 for event in events {
                     filler.apply(&event);
-                    plain.apply_watcher_event(&event);
+                    plain.apply_watcher_event(&packed(&event));
                 }
                 if is_list {
                     prop_assert_eq!(versions(&ours), versions(&theirs));

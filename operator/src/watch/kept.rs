@@ -15,6 +15,8 @@ use serde::Serialize;
 
 use super::Watched;
 use super::fields::{Fields, IDENTITY_AND_LABELS};
+use super::packed_node::PackedNode;
+use super::stored::stored_as_it_is;
 
 /// The annotation by which the DaemonSet controller numbers its pod templates.
 const TEMPLATE_ANNOTATION: &str = "deprecated.daemonset.template.generation";
@@ -23,6 +25,8 @@ const OURS: &str = "lsmready.io/";
 
 /// A kind that the operator watches.
 pub trait Kept: Watched + Serialize {
+    /// What the store holds of the object.
+    type Stored: Watched;
     /// Number of objects in a page of a list. A page is in memory as a whole, so kinds with large
     /// objects have small pages.
     const PAGE: u32;
@@ -35,6 +39,10 @@ pub trait Kept: Watched + Serialize {
     /// Removes what no controller reads.
     fn trim(&mut self);
 
+    fn pack(&self) -> Self::Stored;
+
+    fn unpack(stored: &Self::Stored) -> Self;
+
     /// The size of the object, where it matters.
     fn bytes(&self) -> usize {
         if Self::MAX_BYTES.is_none() {
@@ -45,6 +53,16 @@ pub trait Kept: Watched + Serialize {
 }
 
 impl Kept for Node {
+    type Stored = PackedNode;
+
+    fn pack(&self) -> PackedNode {
+        PackedNode::of(self)
+    }
+
+    fn unpack(stored: &PackedNode) -> Self {
+        stored.node()
+    }
+
     /// A Node of a large cluster has up to 100 kB, most of it images and managed fields. Kubelets
     /// can write 1 MB.
     const PAGE: u32 = 10;
@@ -141,6 +159,8 @@ const MAX_TEXT: usize = 1024;
 const MAX_CHECKS: usize = 16;
 
 impl Kept for LsmNode {
+    stored_as_it_is!();
+
     const PAGE: u32 = 50;
     const FIELDS: Fields = REPORT;
 
@@ -190,6 +210,8 @@ fn shorten(text: &mut String) {
 }
 
 impl Kept for LsmPolicy {
+    stored_as_it_is!();
+
     const PAGE: u32 = 50;
     const MAX_BYTES: Option<usize> = Some(64 * 1024);
 
@@ -200,6 +222,8 @@ impl Kept for LsmPolicy {
 }
 
 impl Kept for DaemonSet {
+    stored_as_it_is!();
+
     /// A DaemonSet has up to 1.5 MB.
     const PAGE: u32 = 5;
     const MAX_BYTES: Option<usize> = Some(256 * 1024);

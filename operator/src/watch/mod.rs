@@ -26,7 +26,7 @@
 pub mod contents;
 mod fetch;
 mod fields;
-mod fill;
+pub(crate) mod fill;
 pub mod first_list;
 mod follow;
 pub mod guard;
@@ -34,6 +34,7 @@ pub mod kept;
 pub mod key;
 pub(crate) mod log_limit;
 pub mod named;
+pub mod packed_node;
 pub mod policy_bound;
 pub mod profile;
 pub mod queue;
@@ -41,6 +42,7 @@ pub(crate) mod retry;
 #[cfg(test)]
 mod scenarios;
 pub mod store;
+mod stored;
 #[cfg(test)]
 mod storms;
 pub mod triggers;
@@ -230,7 +232,7 @@ fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::Dae
 }
 
 /// One watch, from the API server to the triggers.
-async fn watch<K: Kept>(client: &Client, writer: Writer<K>, parts: Parts<'_, K>) {
+async fn watch<K: Kept>(client: &Client, writer: Writer<K::Stored>, parts: Parts<'_, K>) {
     let Parts { metrics, readiness, unparsable, on_unread_gone, mut keep, trigger, .. } = parts;
     let (must_list, first_list, lists) = (parts.must_list, parts.first_list, parts.lists);
     let api: Api<Guard<K>> = Api::all(client.clone());

@@ -12,6 +12,7 @@ use lsm_ready_crds::profile::LsmHookProfileSpec;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::kept::{Kept, trim_metadata};
+use super::stored::stored_as_it_is;
 
 /// Label of a profile: the node that published it.
 pub const NODE_LABEL: &str = "lsmready.io/node";
@@ -60,6 +61,8 @@ impl<'de> Deserialize<'de> for Profile {
 }
 
 impl Kept for Profile {
+    stored_as_it_is!();
+
     /// A profile has up to 64 kB, and one that was stored before that bound had up to 1.5 MB.
     const PAGE: u32 = 10;
 

@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube_runtime::reflector::{Lookup, ObjectRef, Store};
 use lsm_ready_crds::LsmPolicy;
 use parking_lot::Mutex;
 
 use crate::watch::key::DaemonSetKey;
+use crate::watch::packed_node::{Nodes, PackedNode};
 
 /// The sending ends.
 #[derive(Clone, Debug)]
 pub struct Queues {
-    nodes: UnboundedSender<ObjectRef<Node>>,
+    nodes: UnboundedSender<ObjectRef<PackedNode>>,
     policies: UnboundedSender<ObjectRef<LsmPolicy>>,
     daemon_sets: UnboundedSender<ObjectRef<DaemonSet>>,
     waiting_nodes: Waiting,
@@ -50,7 +50,7 @@ impl Waiting {
 
 /// The receiving ends, one for each controller.
 pub struct Receivers {
-    pub(crate) nodes: UnboundedReceiver<ObjectRef<Node>>,
+    pub(crate) nodes: UnboundedReceiver<ObjectRef<PackedNode>>,
     pub(crate) policies: UnboundedReceiver<ObjectRef<LsmPolicy>>,
     pub(crate) daemon_sets: UnboundedReceiver<ObjectRef<DaemonSet>>,
 }
@@ -124,8 +124,8 @@ impl Queues {
     }
 
     /// Queues every Node that does not wait already.
-    pub fn all_nodes(&self, store: &Store<Node>) {
-        for node in store.state() {
+    pub fn all_nodes(&self, nodes: &Nodes) {
+        for node in nodes.0.state() {
             self.node_of_policy(&node.name_any());
         }
     }

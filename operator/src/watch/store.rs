@@ -20,6 +20,7 @@ use crate::tracing_policies::snapshot::{self, Reader};
 use crate::watch::contents::Contents;
 use crate::watch::first_list::FirstLists;
 use crate::watch::named::Wanted;
+use crate::watch::packed_node::{Nodes, PackedNode};
 use crate::watch::policy_bound::Excess;
 use crate::watch::profile::Profile;
 use crate::watch::unparsable::Unparsable;
@@ -28,7 +29,7 @@ use crate::watch::unparsable::Unparsable;
 #[derive(Clone)]
 pub struct Stores {
     /// Nodes with their labels, taints, internal addresses, boot ID and our condition.
-    pub nodes: Store<Node>,
+    pub nodes: Nodes,
     /// The probes' reports, by the node's name.
     pub reports: Store<LsmNode>,
     /// Hook profiles by name, without their contents.
@@ -53,7 +54,7 @@ pub struct Stores {
 
 /// The write sides.
 pub struct Writers {
-    pub(crate) nodes: Writer<Node>,
+    pub(crate) nodes: Writer<PackedNode>,
     pub(crate) reports: Writer<LsmNode>,
     pub(crate) profiles: Writer<Profile>,
     pub(crate) policies: Writer<LsmPolicy>,
@@ -79,7 +80,7 @@ pub fn stores() -> (Stores, Writers) {
     };
     (
         Stores {
-            nodes,
+            nodes: Nodes(nodes),
             reports,
             profiles,
             contents: Contents::default(),

@@ -78,7 +78,7 @@ impl Unparsable {
 /// Passes on the events of objects that can be parsed, and keeps count of the others.
 pub(crate) struct Parse<K: Kept> {
     unparsable: Unparsable,
-    store: Store<K>,
+    store: Store<K::Stored>,
     metrics: Metrics,
     log: LogLimit,
     /// The objects of the list that is being read.
@@ -90,7 +90,7 @@ pub(crate) struct Parse<K: Kept> {
 impl<K: Kept> Parse<K> {
     pub fn new(
         unparsable: Unparsable,
-        store: Store<K>,
+        store: Store<K::Stored>,
         metrics: Metrics,
         on_unread_gone: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
@@ -144,7 +144,7 @@ impl<K: Kept> Parse<K> {
         if ResourceExt::uid(&*stored) != invalid.metadata.uid {
             return None;
         }
-        let mut held = K::clone(&stored);
+        let mut held = K::unpack(&stored);
         // A deletion that has begun changes the generation, by which the triggers see it.
         if invalid.metadata.deletion_timestamp.is_some() {
             let metadata = held.meta_mut();
@@ -157,7 +157,7 @@ impl<K: Kept> Parse<K> {
     /// A deleted object leaves the store, also if it can no longer be parsed.
     fn deleted(&mut self, object: Guard<K>) -> Option<Event<K>> {
         let key = key_of(&object);
-        let stored = self.store.get(&object_ref(&key)).map(|stored| K::clone(&stored));
+        let stored = self.store.get(&object_ref(&key)).map(|stored| K::unpack(&stored));
         let is_unread = stored.is_none();
         if self.is_well(&key) && is_unread {
             (self.on_unread_gone)();

@@ -157,7 +157,7 @@ impl Scene {
             let known = report
                 .and_then(|report| report.status.clone())
                 .is_some_and(|status| status.denied_since.is_some());
-            let booted = self.ctx.stores.nodes.get(&ObjectRef::new(name));
+            let booted = self.ctx.stores.nodes.get(name);
             let booted =
                 booted.is_some_and(|node| lsm_ready_operator::watch::store::boot_id(&node) == "1");
             if known && booted { Ok(()) } else { Err(format!("report {known}, node {booted}")) }

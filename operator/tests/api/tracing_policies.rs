@@ -7,7 +7,6 @@ use std::time::Duration;
 use e2e::api::ApiServer;
 use e2e::wait;
 use kube::{Api, Client};
-use kube_runtime::reflector::ObjectRef;
 use lsm_ready_crds::fixture;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use lsm_ready_crds::{LsmHookProfile, LsmPolicy, State};
@@ -56,10 +55,10 @@ async fn prepare(server: &ApiServer, admin: &Client) {
 /// condition's message.
 async fn message(ctx: &Arc<Context>, admin: &Client, label: &str, reason: &str) -> String {
     wait::until(DEADLINE, &format!("{label} and {reason}"), async || {
-        let Some(node) = ctx.stores.nodes.get(&ObjectRef::new(NODE)) else {
+        let Some(node) = ctx.stores.nodes.get(NODE) else {
             return Err("no Node".to_owned());
         };
-        node::reconcile(node, ctx.clone()).await.map_err(|error| error.to_string())?;
+        node::reconcile(Arc::new(node), ctx.clone()).await.map_err(|error| error.to_string())?;
         let found = Api::<LsmPolicy>::all(admin.clone())
             .get("traced")
             .await

@@ -36,13 +36,15 @@ impl<'a> Asks<'a> {
         }
     }
 
-    fn verdict(&self, place: &Place) -> Option<Verdict> {
+    fn verdict(&self, place: &Place) -> Option<(Verdict, Node)> {
         let (node, record) = place.record()?;
-        let labels = labels_for_selecting(node, record.is_reported());
+        let labels = labels_for_selecting(&node, record.is_reported());
         if !self.parsed.selection.selects(&labels) {
             return None;
         }
-        Some(self.parsed.requirement.verdict(&labels, record.facts()))
+        let verdict = self.parsed.requirement.verdict(&labels, record.facts());
+        drop(labels);
+        Some((verdict, node))
     }
 }
 
@@ -95,8 +97,9 @@ impl Counts {
             if let Some(before) = self.nodes[index].take() {
                 self.leave(&place.name, before);
             }
-            let found = asks.verdict(place).zip(place.node.as_deref());
-            self.nodes[index] = found.map(|(verdict, node)| self.enter(node, verdict, place, asks));
+            let found = asks.verdict(place);
+            self.nodes[index] =
+                found.map(|(verdict, node)| self.enter(&node, verdict, place, asks));
         }
         self.round = places.round();
     }
@@ -195,8 +198,7 @@ impl Counts {
         if ctx.breaker.is_open() {
             for (index, one) in self.nodes.iter().enumerate() {
                 let (Some(one), place) = (one, places.get(index)) else { continue };
-                let uid = place.node.as_ref().and_then(|node| node.uid()).unwrap_or_default();
-                if ctx.breaker.is_held(&uid) {
+                if ctx.breaker.is_held(place.uid().unwrap_or_default()) {
                     progress.unlabelled -= usize::from(!one.is_labelled);
                     progress.tainted -= usize::from(one.taint == Tainted::Yes);
                     progress.untainted.remove(&*place.name);
@@ -216,6 +218,6 @@ fn reason_count(reason: &Reason, places: &Places, asks: &Asks<'_>) -> ReasonCoun
         count: i64::try_from(reason.nodes.len()).unwrap_or(i64::MAX),
         sample: reason.nodes.iter().take(first_n::MAX_ITEMS).map(ToString::to_string).collect(),
         // The fix is shown for all nodes with the reason, so it is never one node's own text.
-        fix: first.map(|verdict| verdict.shared().fix).unwrap_or_default(),
+        fix: first.map(|(verdict, _)| verdict.shared().fix).unwrap_or_default(),
     }
 }

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
+use kube::Resource;
 use lsm_ready_crds::LsmNode;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 
+use crate::watch::packed_node::PackedNode;
 use crate::watch::store::{NodeRecord, Stores};
 
 /// One place for each name of a node. A place is not given to another name.
@@ -21,26 +23,56 @@ pub struct Places {
 #[derive(Debug)]
 pub struct Place {
     pub name: Arc<str>,
-    pub node: Option<Arc<Node>>,
-    report: Option<Arc<LsmNode>>,
+    node: Part<PackedNode>,
+    report: Part<LsmNode>,
     content: Option<Arc<LsmHookProfileSpec>>,
     /// The round in which something of it last changed.
     changed: u64,
-    /// The last rounds in which the node and the report were there.
-    node_seen: u64,
-    report_seen: u64,
+}
+
+/// A Node or a report.
+#[derive(Debug)]
+struct Part<K> {
+    object: Option<Arc<K>>,
+    /// The last round in which it was there.
+    seen: u64,
+}
+
+impl<K> Part<K> {
+    const fn none() -> Self {
+        Self { object: None, seen: 0 }
+    }
+
+    /// Takes in what is there in this round. Returns whether it is another one.
+    fn see(&mut self, found: Arc<K>, round: u64) -> bool {
+        self.seen = round;
+        let is_other = !is_same(self.object.as_ref(), Some(&found));
+        self.object = Some(found);
+        is_other
+    }
+
+    /// Forgets what was not there in this round. Returns whether it was there before.
+    fn expire(&mut self, round: u64) -> bool {
+        self.seen != round && self.object.take().is_some()
+    }
 }
 
 impl Place {
     fn new(name: Arc<str>) -> Self {
-        let (node, report, content) = (None, None, None);
-        Self { name, node, report, content, changed: 0, node_seen: 0, report_seen: 0 }
+        Self { name, node: Part::none(), report: Part::none(), content: None, changed: 0 }
+    }
+
+    /// The UID of the node.
+    pub fn uid(&self) -> Option<&str> {
+        self.node.object.as_ref()?.meta().uid.as_deref()
     }
 
     /// The node with its report and hook profile.
-    pub fn record(&self) -> Option<(&Node, NodeRecord)> {
-        let node = self.node.as_deref()?;
-        Some((node, NodeRecord::new(node, self.report.clone(), self.content.clone())))
+    pub fn record(&self) -> Option<(Node, NodeRecord)> {
+        let node = self.node.object.as_ref()?.node();
+        let report = self.report.object.clone();
+        let record = NodeRecord::new(&node, report, self.content.clone());
+        Some((node, record))
     }
 }
 
@@ -48,7 +80,7 @@ impl Places {
     /// Compares all places with the stores. Returns whether all of them are new, because more than
     /// half of the nodes were gone.
     pub fn update(&mut self, stores: &Stores) -> bool {
-        let gone = self.all.iter().filter(|place| place.node.is_none()).count();
+        let gone = self.all.iter().filter(|place| place.node.object.is_none()).count();
         let is_new = gone > 64 && gone * 2 > self.all.len();
         if is_new {
             *self = Self { round: self.round, ..Self::default() };
@@ -56,6 +88,7 @@ impl Places {
         self.round += 1;
         self.update_nodes(stores);
         self.update_reports(stores);
+        self.expire();
         self.update_contents(stores);
         is_new
     }
@@ -85,18 +118,11 @@ impl Places {
 
     fn update_nodes(&mut self, stores: &Stores) {
         let round = self.round;
-        for node in stores.nodes.state() {
-            let name = node.metadata.name.as_deref().unwrap_or_default();
+        for node in stores.nodes.0.state() {
+            let name = node.meta().name.as_deref().unwrap_or_default();
             let index = self.by_name.get(name).copied().unwrap_or_else(|| self.add(name));
             let place = &mut self.all[index];
-            place.node_seen = round;
-            if !is_same(place.node.as_ref(), Some(&node)) {
-                place.node = Some(node);
-                place.changed = round;
-            }
-        }
-        for place in self.all.iter_mut().filter(|place| place.node_seen != round) {
-            if place.node.take().is_some() {
+            if place.node.see(node, round) {
                 place.changed = round;
             }
         }
@@ -116,14 +142,19 @@ impl Places {
             // The report of a node that does not exist counts for nothing.
             let Some(index) = self.by_name.get(name) else { continue };
             let place = &mut self.all[*index];
-            place.report_seen = round;
-            if !is_same(place.report.as_ref(), Some(&report)) {
-                place.report = Some(report);
+            if place.report.see(report, round) {
                 place.changed = round;
             }
         }
-        for place in self.all.iter_mut().filter(|place| place.report_seen != round) {
-            if place.report.take().is_some() {
+    }
+
+    /// Forgets what is gone.
+    fn expire(&mut self) {
+        let round = self.round;
+        for place in &mut self.all {
+            let (is_node_gone, is_report_gone) =
+                (place.node.expire(round), place.report.expire(round));
+            if is_node_gone || is_report_gone {
                 place.changed = round;
             }
         }
@@ -134,7 +165,7 @@ impl Places {
         // Thousands of nodes share a hook profile.
         let mut known: HashMap<String, Option<Arc<LsmHookProfileSpec>>> = HashMap::new();
         for place in &mut self.all {
-            let status = place.report.as_ref().and_then(|report| report.status.as_ref());
+            let status = place.report.object.as_ref().and_then(|report| report.status.as_ref());
             let digest = status.and_then(|status| status.hook_profile.as_deref());
             let content = digest.and_then(|digest| {
                 if !known.contains_key(digest) {

@@ -113,7 +113,7 @@ pub enum Restart {
 /// The nodes of the cluster that were repaired.
 pub fn repairs(stores: &Stores) -> Repairs {
     let repair = |node: &Node| repair(stores.record(node).facts().report, boot_id(node));
-    stores.nodes.state().iter().filter_map(|node| Some((node.name_any(), repair(node)?))).collect()
+    stores.nodes.iter().filter_map(|node| Some((node.name_any(), repair(&node)?))).collect()
 }
 
 /// The node's newest repair, where an earlier report of this boot showed that it could not deny.

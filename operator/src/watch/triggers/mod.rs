@@ -133,7 +133,7 @@ impl Triggers {
             }
             Event::Apply(report) => {
                 self.queue_changed_report(report, false);
-                let node = self.ctx.stores.nodes.get(&ObjectRef::new(&report.name_any()));
+                let node = self.ctx.stores.nodes.get(&report.name_any());
                 if let Some(node) = node {
                     self.queue_policies_of(&node, is_linux(&node));
                 }
@@ -331,7 +331,7 @@ impl Triggers {
         let is_any = breaker.is_open();
         let (label, ready) = (policy_label(&policy.name_any()), policy_value(State::Ready));
         let Ok(selection) = Selection::of(&policy.spec) else { return };
-        for node in stores.nodes.state() {
+        for node in stores.nodes.iter() {
             let is_ready = node.labels().get(&label).is_some_and(|shown| shown == ready);
             if (is_any || !is_ready) && selection.selects(&stores.labels(&node)) {
                 queues.node_of_policy(&node.name_any());
