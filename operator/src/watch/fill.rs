@@ -113,7 +113,9 @@ mod tests {
 
     fn list(filler: &mut Filler<Node>, nodes: &[Node]) {
         filler.apply(&Event::Init);
-        nodes.iter().for_each(|node| filler.apply(&Event::InitApply(node.clone())));
+        for node in nodes {
+            filler.apply(&Event::InitApply(node.clone()));
+        }
         filler.apply(&Event::InitDone);
     }
 

@@ -75,7 +75,7 @@ impl Server {
 
 /// The events of a watch, which ends after them.
 fn lines(events: &[Value]) -> String {
-    events.iter().map(|event| format!("{event}\n")).collect()
+    events.iter().map(|event| event.to_string() + "\n").collect()
 }
 
 fn event(type_: &str, object: &Value) -> Value {

@@ -119,6 +119,7 @@ impl Contests {
 }
 
 /// Our fields of a Node, as hashes.
+#[derive(Clone, Copy)]
 struct Fields {
     seen: u64,
     wanted: u64,

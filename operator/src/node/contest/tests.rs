@@ -116,7 +116,7 @@ fn a_node_that_reports_something_else_again_and_again_is_written_less_and_less()
 
 #[test]
 fn a_node_that_reports_something_else_again_and_again_loses_ready_at_once() {
-    let states = |tenth: u64| if tenth % 2 == 0 { "true" } else { "false" };
+    let states = |tenth: u64| if tenth.is_multiple_of(2) { "true" } else { "false" };
     let writes = flipping(600, |tenth| (states(tenth), "ours".into()));
     assert!(writes.len() <= 80, "{} writes in a minute", writes.len());
     for gained in writes.iter().filter(|tenth| *tenth % 2 == 0) {
