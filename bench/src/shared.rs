@@ -95,8 +95,8 @@ impl<'a> Shared<'a> {
         write(Section::Probes.file(), &figures)
     }
 
-    /// Without Go or its module proxy there is nothing to compare with. The other figures are of use
-    /// all the same.
+    /// Without Go or its module proxy there is nothing to compare with. The other figures are of
+    /// use all the same.
     pub async fn nfd(&mut self) -> Result<(), Failure> {
         self.operator = None;
         let world = self.world().await?;
