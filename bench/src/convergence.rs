@@ -152,6 +152,15 @@ pub async fn start(
     Ok((operator, start))
 }
 
+/// Starts the operator and waits until everything is right, which it may have been before.
+pub async fn started(world: &World, proof: Proof) -> Result<Operator, Failure> {
+    let (follows, course) = (Follows::start(&world.client).await?, Course::from_start(world)?);
+    let operator = Operator::start(world, Pod::First).await?;
+    operator.until_ready().await?;
+    course.of(&operator).until_right(&follows, proof, operator.began).await?;
+    Ok(operator)
+}
+
 /// Writes new reports of all nodes and waits until everything is right. Returns how long the
 /// writing of the reports took, in seconds.
 pub async fn flip(

@@ -74,7 +74,7 @@ const SECTIONS: &[(&str, &[Row])] = &[
         &[
             ("/label_ms/p50", "a node joins: report to label, p50, ms", None, No),
             ("/slowest_above_server_ms", "the slowest of 50 above the server, ms", Some(100.0), No),
-            ("/node_writes_per_join", "Node writes / joins", Some(2.0), Yes),
+            ("/node_writes_per_join", "Node writes / joins", Some(3.0), Yes),
         ],
     ),
     ("start", &[("/ratio", "all lists / a bare client's lists", Some(1.2), Yes)]),

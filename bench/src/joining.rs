@@ -37,7 +37,8 @@ pub struct Joining {
     pub server_ms: Quantiles,
     /// The slowest of the labels, beside the API server's usual time.
     pub slowest_above_server_ms: f64,
-    /// Writes of the operator to Nodes, for each join.
+    /// Writes of the operator to Nodes, for each join: one before the report and one after it, and
+    /// with a taint two each. Half of the nodes are selected by a policy that taints.
     pub node_writes_per_join: f64,
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::course::Follows;
 use crate::fleet::{Fleet, Proof};
 use crate::latency::Rate;
 use crate::operator::Operator;
@@ -96,8 +95,8 @@ impl<'a> Shared<'a> {
         write(Section::Probes.file(), &figures)
     }
 
-    /// Without Go or its module proxy there is nothing to compare with. The other figures are of use
-    /// all the same.
+    /// Without Go or its module proxy there is nothing to compare with. The other figures are of
+    /// use all the same.
     pub async fn nfd(&mut self) -> Result<(), Failure> {
         self.operator = None;
         let world = self.world().await?;
@@ -131,8 +130,7 @@ impl<'a> Shared<'a> {
             world.report_all(Proof::Denied).await?;
             self.is_disturbed = false;
         }
-        let follows = Follows::start(&world.client).await?;
-        let (operator, _) = convergence::start(&world, &follows, Proof::Denied).await?;
+        let operator = convergence::started(&world, Proof::Denied).await?;
         Ok((world, operator))
     }
 }

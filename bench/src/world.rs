@@ -123,8 +123,14 @@ impl World {
 
     /// Writes the reports of all nodes. Returns how long that took.
     pub async fn report_all(&self, proof: Proof) -> Result<Duration, Failure> {
+        let all: Vec<usize> = (0..self.fleet.nodes).collect();
+        self.report_some(&all, proof).await
+    }
+
+    /// The same for some of the nodes.
+    pub async fn report_some(&self, nodes: &[usize], proof: Proof) -> Result<Duration, Failure> {
         let began = Instant::now();
-        let reports = stream::iter(0..self.fleet.nodes).map(|node| self.report(node, proof));
+        let reports = stream::iter(nodes).map(|node| self.report(*node, proof));
         let mut reports = reports.buffer_unordered(CONCURRENCY);
         while let Some(done) = reports.next().await {
             done?;

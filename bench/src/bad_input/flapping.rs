@@ -34,7 +34,7 @@ const VALUES: [&str; 2] = ["1", "2"];
 #[derive(Clone, Debug, Serialize)]
 pub struct Flapping {
     pub changes_per_second: f64,
-    /// The operator's writes to that Node.
+    /// The operator's writes to that Node, with those that were refused because it had changed.
     pub writes_per_second: f64,
     pub writes_per_change: f64,
     /// Of the other nodes, without the flapping and with it.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use e2e::api::Program;
 use e2e::{request, wait};
-use futures::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,7 +17,7 @@ use crate::course::{Course, Follows};
 use crate::fleet::Proof;
 use crate::latency::spread;
 use crate::stats::{Quantiles, count, quantiles, rounded};
-use crate::world::{CONCURRENCY, OPERATOR, World, say};
+use crate::world::{OPERATOR, World, say};
 
 /// Even, so that all nodes can deny in the end.
 const ROUNDS: usize = 4;
@@ -75,11 +74,7 @@ async fn forget(world: &mut World, changed: &[usize], proof: Proof) -> Result<f6
     let follows = Follows::start(&world.client).await?;
     follows.nodes.want_some(&world.fleet, proof, changed);
     let began = Instant::now();
-    let reports = stream::iter(changed).map(|node| world.report(*node, proof));
-    let mut reports = reports.buffer_unordered(CONCURRENCY);
-    while let Some(done) = reports.next().await {
-        done?;
-    }
+    world.report_some(changed, proof).await?;
     wait::until(DEADLINE, "the labels after the server's restart", async || {
         match follows.nodes.with(|seen| (seen.wrong(), seen.last_event)) {
             (0, last) => Ok(last.duration_since(began).as_secs_f64()),

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::course::Follows;
 use crate::fleet::{Fleet, Proof};
 use crate::operator::Operator;
 use crate::world::{World, say};
@@ -65,6 +64,5 @@ fn kept<T>(what: &str, outcome: Result<T, Failure>, failed: &mut Vec<String>) ->
 /// An operator that has made everything right on a fleet on which all nodes can deny.
 async fn running(world: &World) -> Result<Operator, Failure> {
     world.report_all(Proof::Denied).await?;
-    let follows = Follows::start(&world.client).await?;
-    Ok(convergence::start(world, &follows, Proof::Denied).await?.0)
+    convergence::started(world, Proof::Denied).await
 }

@@ -46,9 +46,11 @@ pub async fn measure(world: &World) -> Result<Throttled, Failure> {
     let (began, course) = (Instant::now(), Course::begin(world, &operator)?);
     let offset = audit::end(&world.server.audit_log())?;
     follows.nodes.want(&world.fleet, Proof::Denied);
-    world.report_all(Proof::Denied).await?;
+    let reported = world.report_all(Proof::Denied).await;
     let flip = course.until_right(&follows, Proof::Denied, began).await;
+    // The next case is not throttled, also if this one failed.
     release(world).await?;
+    reported?;
     let writes = audit::writes(&audit::since(&world.server.audit_log(), offset)?, OPERATOR);
     figures(world, &flip?, &writes)
 }

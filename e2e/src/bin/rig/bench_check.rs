@@ -1,7 +1,7 @@
 //! What a check costs, in a virtual machine.
 //!
-//! Out: the time of a check beside that of a bare loader that climbs the same rungs, the CPU time of
-//! a check, and what an attached canary costs the prctl(2) of other processes. Expects the static node-probe and its
+//! Out: the time of a check beside that of a bare loader that climbs the same rungs, the CPU time
+//! of a check, and what an attached canary costs the prctl(2) of other processes. Expects the static node-probe and its
 //! example `bare`.
 
 use std::fs;
@@ -90,9 +90,9 @@ mod tests {
 
     #[test]
     fn figures_are_means_of_all_rounds() {
-        let figures =
-            figures("check 1.00 2.00\ncpu 10 60\nbare 2.00 3.00\ncheck 3.00 5.00\ncpu 60 210\nprctl {\"ns\": 7}\n")
-                .unwrap();
+        let text = "check 1.00 2.00\ncpu 10 60\nbare 2.00 3.00\ncheck 3.00 5.00\ncpu 60 210\n\
+                    prctl {\"ns\": 7}\n";
+        let figures = figures(text).unwrap();
         assert_eq!((&figures["check_ms"], &figures["ratio"]), (&json!(150.0), &json!(3.0)));
         assert_eq!(figures["check_cpu_ms"], json!(100.0));
         assert_eq!(figures["prctl"]["ns"], 7);

@@ -1,5 +1,5 @@
-//! What a node pays for its probe: memory, CPU time, the size of the image, and how long a new probe
-//! takes to its report.
+//! What a node pays for its probe: memory, CPU time, the size of the image, and how long a new
+//! probe takes to its report.
 //!
 //! CPU time is that of this machine's node, which is not emulated: what the probe's process uses in
 //! the minute at rest, for its looks, times the minutes of a day. This machine's kernel refuses LSM
@@ -85,8 +85,8 @@ fn image_kib(images: &[PathBuf]) -> Result<Value, Failure> {
     Ok(sizes.into())
 }
 
-/// Replaces the probe of a node, again and again, and deletes its report meanwhile. Returns how many
-/// milliseconds each new one took from the start of its process until it had written a report.
+/// Replaces the probe of a node, again and again, and deletes its report meanwhile. Returns how
+/// many milliseconds each new one took from the start of its process until it had written a report.
 async fn start_to_report(cluster: &Cluster) -> Result<Vec<u128>, Failure> {
     let kubeconfig = cluster.kubeconfig();
     let ours = |line: String| {
@@ -109,8 +109,8 @@ async fn start_to_report(cluster: &Cluster) -> Result<Vec<u128>, Failure> {
     Ok(times)
 }
 
-/// From the first line of a probe's log to the one of its first report. The container runtime sets a
-/// time in front of each line.
+/// From the first line of a probe's log to the one of its first report. The container runtime sets
+/// a time in front of each line.
 fn milliseconds_to_report(log: &str) -> Option<u128> {
     let at = |what: &str| -> Option<Timestamp> {
         log.lines().find(|line| line.contains(what))?.split_once(' ')?.0.parse().ok()
