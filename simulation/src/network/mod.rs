@@ -229,11 +229,9 @@ impl Network {
     }
 
     /// When the write of that Node was answered that was sent at that moment.
-    #[must_use]
     pub fn answered_at(&self, node: &str, sent: Duration) -> Option<Duration> {
-        let state = self.state.lock();
-        let write = state.node_writes.get(node).filter(|write| write.sent == sent)?;
-        Some(write.answered)
+        let write = self.state.lock().node_writes.get(node).copied();
+        write.filter(|write| write.sent == sent).map(|write| write.answered)
     }
 
     fn answered(&self, call: &Call, sent: Duration) {
