@@ -1,4 +1,4 @@
-//! A Node as the store holds it: in a third of the memory of the object.
+//! A Node as the store holds it: in less than half of the memory of the object.
 //!
 //! In: a trimmed Node. Out: the same Node, made anew each time somebody asks for it, which takes
 //! some microseconds. Nobody keeps it. A map of labels has an allocation for each key and each
