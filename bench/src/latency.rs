@@ -99,10 +99,10 @@ pub async fn measure(
     let served = quantiles(served.map(|write| write.milliseconds()).collect());
     let (waits, missing) = nodes.with(|seen| waits(&changes, seen.flips.as_ref()));
     // Reports are not awaited one by one, so the last two of a node may have come in any order.
-    let mut changed: Vec<usize> = changes.iter().map(|change| change.node).collect();
-    changed.sort_unstable();
-    changed.dedup();
-    world.report_some(&changed, Proof::Denied).await?;
+    let mut touched: Vec<usize> = changes.iter().map(|change| change.node).collect();
+    touched.sort_unstable();
+    touched.dedup();
+    world.report_some(&touched, Proof::Denied).await?;
     let label_ms = quantiles(waits);
     let of_nodes = ours.iter().filter(|write| write.resource.starts_with("nodes")).count();
     let of_policies = ours.iter().filter(|write| write.resource == POLICIES).count();

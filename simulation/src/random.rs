@@ -120,7 +120,7 @@ mod tests {
                 .is_some_and(|body| body.trim_start().starts_with("biased;"))
         };
         let random = text.match_indices(SELECT).filter(move |(at, _)| is_random(*at));
-        random.map(|(at, _)| text[..at].lines().count())
+        random.map(|(at, _)| text[..at].matches('\n').count() + 1)
     }
 
     const SELECT: &str = "select!";

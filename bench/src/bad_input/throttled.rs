@@ -27,11 +27,11 @@ pub struct Throttled {
     pub seconds: f64,
     /// Requests to write, with those that were refused.
     pub requests: usize,
-    pub throttled: usize,
+    pub refused: usize,
     /// Requests beside writes that succeeded: how much the retries add.
     pub requests_per_write: f64,
     /// The most 429 within a second.
-    pub most_throttled_in_a_second: usize,
+    pub most_refused_in_a_second: usize,
     pub node_writes_per_node: f64,
     pub operator_cpu_seconds: f64,
     pub peak_rss_bytes: u64,
@@ -66,9 +66,9 @@ fn figures(world: &World, flip: &Converged, writes: &[audit::Write]) -> Result<T
     Ok(Throttled {
         seconds: flip.seconds,
         requests: writes.len(),
-        throttled: refused.len(),
+        refused: refused.len(),
         requests_per_write: rounded(count(writes.len()) / count(done.count().max(1))),
-        most_throttled_in_a_second: audit::most_of_all_in_a_second(&refused),
+        most_refused_in_a_second: audit::most_of_all_in_a_second(&refused),
         node_writes_per_node: rounded(count(to_nodes) / count(world.fleet.nodes)),
         operator_cpu_seconds: flip.operator_cpu_seconds,
         peak_rss_bytes: flip.peak_rss_bytes,

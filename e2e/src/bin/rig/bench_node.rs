@@ -8,6 +8,7 @@
 //! which can deny, by the clock of its container runtime.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -140,7 +141,10 @@ pub fn resident(pid: u32) -> Result<u64, Failure> {
 fn running_nanoseconds(pid: u32) -> Result<u64, Failure> {
     let mut all = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let stat = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let stat = match fs::read_to_string(thread?.path().join("schedstat")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            stat => stat?,
+        };
         all += stat.split(' ').next().unwrap_or_default().parse::<u64>()?;
     }
     Ok(all)
@@ -153,6 +157,8 @@ fn rounded(figure: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -165,11 +171,17 @@ mod tests {
         assert_eq!(milliseconds_to_report("2026-01-01T00:00:01Z the probe starts"), None);
     }
 
-    #[test]
-    fn the_time_that_this_process_has_run_grows() {
-        let before = running_nanoseconds(std::process::id()).unwrap();
-        let busy = Instant::now();
-        while busy.elapsed().as_millis() < 20 {}
-        assert!(running_nanoseconds(std::process::id()).unwrap() > before);
+    #[tokio::test]
+    async fn the_time_that_a_process_has_run_grows() {
+        let mut busy = Command::new("yes").stdout(Stdio::null()).spawn().unwrap();
+        let ran = || running_nanoseconds(busy.id()).unwrap();
+        let before = ran();
+        let grows = wait::until(Duration::from_secs(10), "the process to run", async || {
+            if ran() > before + 1_000_000 { Ok(()) } else { Err(ran().to_string()) }
+        });
+        let grew = grows.await;
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        grew.unwrap();
     }
 }
