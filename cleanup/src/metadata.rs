@@ -23,8 +23,8 @@ pub fn release(metadata: &ObjectMeta) -> Option<Value> {
 }
 
 /// A JSON patch that removes that finalizer. Its preconditions are the UID and the finalizer
-/// itself: it also fits when something else of the object has changed meanwhile, for example because its
-/// deletion began.
+/// itself: it also fits when something else of the object has changed meanwhile, for example
+/// because its deletion began.
 pub fn remove_finalizer(metadata: &ObjectMeta, finalizer: &str) -> Option<Value> {
     let position = metadata.finalizers.as_ref()?.iter().position(|name| name == finalizer)?;
     let path = format!("/metadata/finalizers/{position}");

@@ -68,9 +68,10 @@ fn visible(letter: char) -> char {
     }
 }
 
-/// Whether the character is visible by itself, a space included. The standard library's tables say so: `{:?}` escapes
-/// every character of the Unicode categories C and Z but the space, and every character that
-/// extends the one before. The letters here are blank, although their category is that of letters.
+/// Whether the character is visible by itself, a space included. The standard library's tables say
+/// so: `{:?}` escapes every character of the Unicode categories C and Z but the space, and every
+/// character that extends the one before. The letters here are blank, although their category is
+/// that of letters.
 #[must_use]
 pub fn is_printable(letter: char) -> bool {
     const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];

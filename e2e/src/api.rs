@@ -98,8 +98,8 @@ impl ApiServer {
         Ok(server)
     }
 
-    /// Starts those controllers of kube-controller-manager, for example `namespace-controller`. They
-    /// end with the API server.
+    /// Starts those controllers of kube-controller-manager, for example `namespace-controller`.
+    /// They end with the API server.
     pub fn start_controllers(&mut self, controllers: &[&str]) -> Result<(), Error> {
         let mut command = self.plane.controller_manager();
         command

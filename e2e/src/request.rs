@@ -67,8 +67,8 @@ impl Answer {
 }
 
 /// Sends one request. `verb` is `GET`, `POST`, `PUT`, `DELETE`, or a kind of patch: `MERGE`,
-/// `STRATEGIC`, `APPLY`. `APPLY` has the field manager `test` and force, unless the path has a query.
-/// A refusal is an answer.
+/// `STRATEGIC`, `APPLY`. `APPLY` has the field manager `test` and force, unless the path has a
+/// query. A refusal is an answer.
 pub async fn call(client: &Client, verb: &str, path: &str, body: &Value) -> Result<Answer, Error> {
     let answered = async {
         let response = client.send(request(verb, path, body)?).await?;

@@ -7,8 +7,8 @@
 //! ([`policy`], [`not_in_force`]), and the securityfs volume of Tetragon's DaemonSet
 //! ([`tetragon`]). Hook profiles that no report names are deleted ([`profile`]). Where many nodes
 //! stop being ready at once, the circuit breaker holds their changes ([`breaker`]). Each controller
-//! observes, plans with a pure function, and writes only what differs. [`verify`] looks whether each
-//! node has a verdict.
+//! observes, plans with a pure function, and writes only what differs. [`verify`] looks whether
+//! each node has a verdict.
 
 pub mod agents;
 pub mod breaker;

@@ -1,5 +1,5 @@
-//! A history from its seed: a calm beginning, then steps and faults, mixed as the seed says. Half of
-//! the histories have a theme, so that situations come together which are rare by chance.
+//! A history from its seed: a calm beginning, then steps and faults, mixed as the seed says. Half
+//! of the histories have a theme, so that situations come together which are rare by chance.
 
 use crate::network::{CrashAt, Mishap};
 use crate::random;

@@ -193,8 +193,8 @@ pub fn tetragon(tetragon: Tetragon) -> Value {
     object
 }
 
-/// A TracingPolicy that denies at one hook: `file_open`, or `bprm_check_security`. The third is in a
-/// namespace, with a hook that no kernel has.
+/// A TracingPolicy that denies at one hook: `file_open`, or `bprm_check_security`. The third is in
+/// a namespace, with a hook that no kernel has.
 #[must_use]
 pub fn tracing_policy(number: u8) -> Value {
     let hook = ["file_open", "bprm_check_security", "no_such_hook"][usize::from(number.min(2))];

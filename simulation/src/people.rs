@@ -1,5 +1,5 @@
-//! Everybody but the operator: people, probes, kubelets and other controllers. What they change does
-//! not depend on what the operator did.
+//! Everybody but the operator: people, probes, kubelets and other controllers. What they change
+//! does not depend on what the operator did.
 //!
 //! In: one [`Step`] after the other. Out: changes of the objects of a [`Server`].
 

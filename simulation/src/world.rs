@@ -1,7 +1,8 @@
 //! The world of a history: the API server, the nodes with their kubelets and probes, Tetragon's
 //! DaemonSet with its controller, other writers, and the processes of the operator.
 //!
-//! In: one [`Step`] after the other. Out: changes of the objects, and what becomes of the processes.
+//! In: one [`Step`] after the other. Out: changes of the objects, and what becomes of the
+//! processes.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -100,7 +100,8 @@ pub struct ReasonCount {
     #[schemars(length(max = 3), inner(length(max = 253)))]
     pub sample: Vec<String>,
     /// What to change on these nodes, in lsm-ready's own words. Where it names the parameter to
-    /// boot with, that is for the first of them. The LsmNode of each node has the fix of its own probe.
+    /// boot with, that is for the first of them. The LsmNode of each node has the fix of its own
+    /// probe.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 8192))]
     pub fix: String,

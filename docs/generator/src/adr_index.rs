@@ -1,6 +1,7 @@
 //! docs/adr/README.md: the list of decisions.
 //!
-//! In: the files in docs/adr/. Out: a row for each, with its title and the question that it answers.
+//! In: the files in docs/adr/. Out: a row for each, with its title and the question that it
+//! answers.
 
 use std::path::Path;
 

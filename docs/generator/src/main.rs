@@ -1,6 +1,7 @@
 //! `lsm-ready-docs ROOT` writes the generated pages to ROOT/docs, to ROOT/config the admission
-//! policies for the API server's disk and the alerts for the Prometheus Operator, and to ROOT/charts
-//! the generated files of the chart. `lsm-ready-docs ROOT site FOLDER` writes the sources of the site.
+//! policies for the API server's disk and the alerts for the Prometheus Operator, and to
+//! ROOT/charts the generated files of the chart. `lsm-ready-docs ROOT site FOLDER` writes the
+//! sources of the site.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! The probe daemon on a real API server, with the token of its pod and our admission policies.
 //!
-//! In: the built program, and the kernel that runs the tests, whatever that allows. Out: what becomes
-//! of the report when somebody deletes or changes it. The server ends with this process.
+//! In: the built program, and the kernel that runs the tests, whatever that allows. Out: what
+//! becomes of the report when somebody deletes or changes it. The server ends with this process.
 #![allow(clippy::unwrap_used, reason = "what cannot be prepared fails the test")]
 
 use std::path::PathBuf;

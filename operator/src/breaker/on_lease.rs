@@ -3,8 +3,8 @@
 //!
 //! ## Flow
 //! the breaker switches, or a while passes while it is open → the Lease's next renewal says so
-//! ([`Notes`](crate::run::election::notes::Notes)), and an Event about the Lease. A person annotates
-//! the Lease → the next renewal sees it → held changes are released.
+//! ([`Notes`](crate::run::election::notes::Notes)), and an Event about the Lease. A person
+//! annotates the Lease → the next renewal sees it → held changes are released.
 //!
 //! ## Errors
 //! An Event that cannot be published is logged. The Lease says the same.

@@ -196,9 +196,9 @@ fn summary(plan: &Plan) -> String {
 }
 
 /// The body of a patch. As a merge patch it replaces the list of taints; as a strategic merge patch
-/// it merges conditions by their type; of several with our type, one is left. With the resourceVersion that was seen it cannot drop a
-/// taint that someone else adds meanwhile, and a leader that is none any more cannot undo what the
-/// new one wrote.
+/// it merges conditions by their type; of several with our type, one is left. With the
+/// resourceVersion that was seen it cannot drop a taint that someone else adds meanwhile, and a
+/// leader that is none any more cannot undo what the new one wrote.
 fn body(node: &Node, version: Option<&str>, part: &Plan) -> Value {
     let mut body = json!({"metadata": {"uid": node.metadata.uid, "resourceVersion": version}});
     if !part.labels.is_empty() {

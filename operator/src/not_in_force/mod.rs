@@ -11,7 +11,8 @@
 //! - The write has the UID and resourceVersion that were read, and is left out if the policy has a
 //!   newer generation than the one that was noted.
 //! - The policy controller does not write the status of such a policy.
-//! - At most ten policies a second are looked at, so that a flood of policies is no flood of writes.
+//! - At most ten policies a second are looked at, so that a flood of policies is no flood of
+//!   writes.
 //!
 //! ## Errors
 //! An error is logged and counted, and tried again after five seconds.

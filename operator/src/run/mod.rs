@@ -78,7 +78,8 @@ pub enum Error {
     /// Something is left after the subcommand `cleanup`. It has been logged.
     #[error("not everything was removed")]
     Cleanup,
-    /// The subcommand `verify` found nodes without a verdict, or could not look. It has been logged.
+    /// The subcommand `verify` found nodes without a verdict, or could not look. It has been
+    /// logged.
     #[error("not every node has a verdict")]
     Verify,
     /// This is a bug: watches are restarted for ever.

@@ -13,7 +13,8 @@ pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
     let invalid = || {
         format!("invalid --log {level:?}: use error, warn, info, debug or trace, for example info")
     };
-    // tracing-subscriber reads a misspelt level as the name of a module, and would then log nothing.
+    // tracing-subscriber reads a misspelt level as the name of a module, and would then log
+    // nothing.
     let is_level = |word: &str| !word.is_empty() && LevelFilter::from_str(word).is_ok();
     let is_valid = |directive: &str| directive.contains('=') || is_level(directive.trim());
     if !level.split(',').all(is_valid) {

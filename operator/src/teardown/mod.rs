@@ -3,8 +3,9 @@
 //!
 //! ## Flow
 //! The leader puts a finalizer on the few objects without which it could not clean up: its
-//! ServiceAccount, its ClusterRoles and their bindings. When one of them, or its namespace, is being
-//! deleted → stop all other work → clean up, as long as the token works → remove the finalizers.
+//! ServiceAccount, its ClusterRoles and their bindings. When one of them, or its namespace, is
+//! being deleted → stop all other work → clean up, as long as the token works → remove the
+//! finalizers.
 //!
 //! A leader that ends in order waits for what comes next. Another replica leads → leave the
 //! finalizers to it. The deletion begins → clean up. Neither within [`SUCCESSOR_WITHIN`] → remove
@@ -22,8 +23,8 @@
 //!
 //! ## Assumptions
 //! The API server takes a token for 60 s after the deletion of its ServiceAccount began
-//! (`pkg/serviceaccount/claims.go` of Kubernetes), as long as the object exists. A container that is
-//! killed during the cleanup starts again in the same pod, or another replica cleans up after
+//! (`pkg/serviceaccount/claims.go` of Kubernetes), as long as the object exists. A container that
+//! is killed during the cleanup starts again in the same pod, or another replica cleans up after
 //! [`STANDBY_WAITS`]. See docs/adr/0035-cleanup.md.
 
 mod guarded;

@@ -49,7 +49,8 @@ pub struct Observation<'a> {
     pub now: Moment,
 }
 
-/// Reads the policies and the nodes from the stores, and the list of DaemonSets that may be changed.
+/// Reads the policies and the nodes from the stores, and the list of DaemonSets that may be
+/// changed.
 pub fn observe<'a>(daemon_set: &'a DaemonSet, ctx: &Context, now: Moment) -> Observation<'a> {
     let policies = ctx.stores.policies.state();
     let requests =

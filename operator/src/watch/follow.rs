@@ -7,7 +7,8 @@
 //! ## The list
 //! | the API server | list | in memory at once |
 //! |---|---|---|
-//! | has streaming lists (feature gate WatchList) | a watch that begins with every object | an object |
+//! | has streaming lists (feature gate WatchList) | a watch that begins with every object | an
+//! object |
 //! | refuses them, or ends one early | pages | a page |
 //!
 //! Both are consistent: they show all that was written before they began.

@@ -1,9 +1,9 @@
 //! Upgrades by the real Helm 3 (a three-way merge) and Helm 4 (server-side apply) of a Tetragon
 //! with our mount.
 //!
-//! In: the programs of `rig api build --helm`, and a chart with the DaemonSet of a Tetragon release.
-//! Out: our fields survive every upgrade except one that changes the same mount, which is a
-//! conflict that names us. Removing the mount leaves the rendered chart.
+//! In: the programs of `rig api build --helm`, and a chart with the DaemonSet of a Tetragon
+//! release. Out: our fields survive every upgrade except one that changes the same mount, which is
+//! a conflict that names us. Removing the mount leaves the rendered chart.
 
 use std::path::Path;
 use std::process::Command;

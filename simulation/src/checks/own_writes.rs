@@ -1,7 +1,7 @@
 //! What a process does after its own write of a Node.
 //!
-//! - Labels and condition change by one write, but where taints change too: only a write of the Node
-//!   itself can do that.
+//! - Labels and condition change by one write, but where taints change too: only a write of the
+//!   Node   itself can do that.
 //! - The next write waits until the watch has shown the last one. An earlier one is only refused.
 
 use std::time::Duration;
@@ -43,8 +43,9 @@ pub(super) fn one_write(
     let last = server.node_writes.insert(name.to_owned(), this);
     let last = last.filter(|last| last.process == process.id && last.version == version(before));
     let Some(last) = last.filter(|last| !last.has_changed_taints) else { return Ok(()) };
-    // It knows the version from the answer, and not from the watch: both writes follow from one look
-    // at the Node. A list can show a Node before it is told as a whole, so the time counts too.
+    // It knows the version from the answer, and not from the watch: both writes follow from one
+    // look at the Node. A list can show a Node before it is told as a whole, so the time counts
+    // too.
     let told = process.told_before(Kind::Node, sent + Duration::from_nanos(1));
     let answered = process.answered_at(name, last.sent);
     let is_at_once = answered.is_some_and(|at| sent.saturating_sub(at) <= AT_ONCE);

@@ -1,8 +1,8 @@
 //! What a check costs, in a virtual machine.
 //!
 //! Out: the time of a check beside that of a bare loader that climbs the same rungs, the CPU time
-//! of a check, and what an attached canary costs the prctl(2) of other processes. Expects the static node-probe and its
-//! example `bare`.
+//! of a check, and what an attached canary costs the prctl(2) of other processes. Expects the
+//! static node-probe and its example `bare`.
 
 use std::fs;
 use std::path::Path;

@@ -31,8 +31,8 @@ pub struct Desired<'a> {
     pub node: &'a Identity,
     /// What the check has found.
     pub found: &'a LsmNodeStatus,
-    /// What this daemon wrote last. The history of the boot goes on from there, also if somebody has
-    /// deleted or changed the object since. `None` before the first write.
+    /// What this daemon wrote last. The history of the boot goes on from there, also if somebody
+    /// has deleted or changed the object since. `None` before the first write.
     pub last: Option<&'a LsmNodeStatus>,
     pub now: Timestamp,
     /// The age at which an unchanged status is written again.

@@ -313,7 +313,8 @@ impl Machine {
             self.window.pop_first();
         }
         // A time in the future comes from another clock. It must not count for ever. While the
-        // breaker is open, every loss counts anyway, and a clock that is set back must not close it.
+        // breaker is open, every loss counts anyway, and a clock that is set back must not close
+        // it.
         if self.open_since.is_some() {
             return;
         }

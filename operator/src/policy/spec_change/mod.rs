@@ -42,8 +42,8 @@ pub fn is_changing(policy: &LsmPolicy) -> bool {
 }
 
 /// Whether a node joined after the change began. The API server's clock says when it was created,
-/// and ours when the change began. A creation in the future shows that the two clocks differ: such a
-/// node gets the taint in its turn, as if it had been there.
+/// and ours when the change began. A creation in the future shows that the two clocks differ: such
+/// a node gets the taint in its turn, as if it had been there.
 pub fn joined_after(change: &SpecChange, created: Timestamp, now: Timestamp) -> bool {
     let latest = now.saturating_add(STEP).unwrap_or(now);
     change.start_time.0 < created && created <= latest

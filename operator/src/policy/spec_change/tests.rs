@@ -123,8 +123,8 @@ fn an_edit_during_a_change_begins_again() {
     assert_eq!(second.permitted.unwrap().len(), 9, "a tenth of the 90 nodes that are left");
 }
 
-/// Nodes are created by the API server's clock. Where ours is hours behind, none of them joined after
-/// the change because of that.
+/// Nodes are created by the API server's clock. Where ours is hours behind, none of them joined
+/// after the change because of that.
 #[test]
 fn a_clock_that_is_behind_makes_no_old_node_a_new_one() {
     let change = SpecChange { generation: 1, start_time: Time(at(100)), tainted_before: 0 };

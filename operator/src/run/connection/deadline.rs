@@ -40,9 +40,9 @@ impl Failed {
     }
 }
 
-/// A request had no answer.
+/// A request had no answer, or none but that the API server has no time.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer to {request} in {} s", after.as_secs())]
+#[error("no answer to {request} in {} s, or only 429 or 503", after.as_secs())]
 pub struct NoAnswer {
     /// Method and path.
     pub request: String,

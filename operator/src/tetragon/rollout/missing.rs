@@ -7,10 +7,10 @@
 //!
 //! ## Guarantees
 //! A refusal that names our volume is caused by the mount. Any other refusal counts only where it
-//! began after we had written the present pod template: that rollout is ours, it deletes agents, and
-//! no new ones come. None counts while there is an agent with our mount: it shows that such pods can
-//! be made. Many may write Events, every kubelet among them, and an Event does not prove who wrote
-//! it.
+//! began after we had written the present pod template: that rollout is ours, it deletes agents,
+//! and no new ones come. None counts while there is an agent with our mount: it shows that such
+//! pods can be made. Many may write Events, every kubelet among them, and an Event does not prove
+//! who wrote it.
 //!
 //! ## Errors
 //! Without the right to list Events, nothing is known, and the mount stays.

@@ -1,4 +1,5 @@
-//! Stale agents: one eviction, with the pod's UID and resourceVersion, and no request where no node was repaired.
+//! Stale agents: one eviction, with the pod's UID and resourceVersion, and no request where no node
+//! was repaired.
 
 use k8s_openapi::api::core::v1::Node;
 use lsm_ready_crds::LsmNode;

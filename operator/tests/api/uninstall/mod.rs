@@ -232,8 +232,8 @@ async fn the_job_cleans_up_after_everything_else_is_gone() {
     scene.nothing_is_left("the Job has run").await;
 }
 
-/// The API server refuses the operator a write, or its time is not enough. The deletion ends all the
-/// same, and the Job removes the rest.
+/// The API server refuses the operator a write, or its time is not enough. The deletion ends all
+/// the same, and the Job removes the rest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_operator_could_not_remove_at_its_end_the_job_removes() {
     let scene = Scene::new().await;
@@ -370,8 +370,8 @@ async fn the_right_to_patch_daemon_sets_can_be_taken_away_alone() {
     scene.nothing_is_left("the right to patch went first").await;
 }
 
-/// Tools delete objects in an order of their own. If the rest follows some seconds after the right to
-/// patch, the mount is removed.
+/// Tools delete objects in an order of their own. If the rest follows some seconds after the right
+/// to patch, the mount is removed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_uninstallation_that_begins_with_the_right_to_patch_leaves_no_mount() {
     let scene = Scene::new().await;

@@ -1,4 +1,5 @@
-//! Times of pods that are ahead of this machine's clock: it was set back, or a node's clock is fast.
+//! Times of pods that are ahead of this machine's clock: it was set back, or a node's clock is
+//! fast.
 //!
 //! A time that is ahead counts as the time at which it was first seen. So no wait for an agent gets
 //! longer than it should be.
