@@ -3,6 +3,7 @@
 //! In: how many nodes and policies, and which sections. Out: progress on standard error, a table on
 //! standard output, and `target/bench/*.json`. docs/scale.md explains the figures.
 
+mod arguments;
 mod audit;
 mod bad_input;
 mod convergence;
@@ -47,7 +48,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Measures thousands of nodes, section by section.
-    Scale(scale::Arguments),
+    Scale(arguments::Arguments),
     /// A thousand nodes within a minute: fails if a limit does not hold.
     Smoke,
     /// Prints the table of what has been measured, beside bench/baseline.json, and what got worse.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::arguments::{Arguments, Section};
 use crate::fleet::{Fleet, Proof};
 use crate::latency::Rate;
 use crate::operator::Operator;
 use crate::report::{self, write};
-use crate::scale::{Arguments, Section};
 use crate::world::{World, say};
 use crate::{Failure, convergence, joining, latency, nfd, probes, start};
 

@@ -14,7 +14,8 @@ use e2e::{api, paths, request};
 use kube::Client;
 use serde_json::{Value, json};
 
-use crate::{Failure, bench_check, bench_demo, bench_node};
+use crate::bench_node::{self, spread};
+use crate::{Failure, bench_check, bench_demo};
 
 const NODE: &str = "/api/v1/nodes/host";
 const REPORT: &str = "/apis/lsmready.io/v1alpha1/lsmnodes/host/status";
@@ -112,12 +113,6 @@ async fn measure(cluster: &Cluster, images: &[PathBuf], out: &Path) -> Result<()
 fn keep(file: &Path, figures: &Value) -> Result<(), Failure> {
     println!("{figures}");
     Ok(fs::write(file, format!("{figures:#}\n"))?)
-}
-
-/// The least, the median and the most of some times.
-pub fn spread(mut times: Vec<u128>) -> Value {
-    times.sort_unstable();
-    json!({"min": times.first(), "median": times.get(times.len() / 2), "max": times.last(), "runs": times.len()})
 }
 
 /// From the probe's report being stored to the Node's label, as a client that reads the Node sees

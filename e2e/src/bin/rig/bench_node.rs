@@ -19,7 +19,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Failure;
-use crate::bench_cluster::spread;
 
 const DAY_SECONDS: f64 = 86_400.0;
 /// `--check-interval` of the probe: 5 minutes.
@@ -148,6 +147,13 @@ fn running_nanoseconds(pid: u32) -> Result<u64, Failure> {
         all += stat.split(' ').next().unwrap_or_default().parse::<u64>()?;
     }
     Ok(all)
+}
+
+/// The least, the median and the most of some times.
+pub fn spread(mut times: Vec<u128>) -> Value {
+    times.sort_unstable();
+    let median = times.get(times.len() / 2);
+    json!({"min": times.first(), "median": median, "max": times.last(), "runs": times.len()})
 }
 
 /// To hundredths.
