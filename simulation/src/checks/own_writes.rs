@@ -1,7 +1,7 @@
 //! What a process does after its own write of a Node.
 //!
 //! - Labels and condition change by one write, but where taints change too: only a write of the
-//!   Node   itself can do that.
+//!   Node itself can do that.
 //! - The next write waits until the watch has shown the last one. An earlier one is only refused.
 
 use std::time::Duration;

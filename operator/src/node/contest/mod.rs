@@ -9,9 +9,9 @@
 //!   second up to five minutes, until nobody has changed anything for ten minutes.
 //! - What we want to change is delayed only on a Node that was written [`AT_ONCE`] times in a row.
 //!   Then there is one write in [`SUSTAINED`]. So whoever changes its labels or its report again
-//! and   again cannot make us write as often.
+//!   and again cannot make us write as often.
 //! - A loss is never delayed by that: a label or a condition that says ready, or a taint that has
-//!   to   come. A Node that is to lose ready again has to gain it before.
+//!   to come. A Node that is to lose ready again has to gain it before.
 //! - Our own writes and late watches are no changes by others: only a Node with a newer
 //!   resourceVersion than that of our last write counts.
 
