@@ -163,7 +163,9 @@ async fn policy_to_patch(client: &Client, runs: usize) -> Result<Vec<u128>, Fail
 }
 
 fn daemon_set() -> Value {
-    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "spec": {
+    // Only named DaemonSets, and those of Tetragon, may get the mount.
+    let metadata = json!({"name": "bench", "annotations": {"lsmready.io/securityfs": "allow"}});
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": {
         "selector": {"matchLabels": {"app": "bench"}},
         "template": {"metadata": {"labels": {"app": "bench"}}, "spec": {
             "nodeSelector": {"example.com/no": "such-node"},
