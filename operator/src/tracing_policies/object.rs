@@ -3,11 +3,8 @@
 //! It is made while the API server's answer is parsed, so that a page of a list is in memory only
 //! in its kept form: a spec of a megabyte takes up to twenty times as much when it is parsed.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use lsm_ready_crds::text::printable;
@@ -20,6 +17,7 @@ use super::bounds;
 use super::entry::Entry;
 use super::expectation::Expectation;
 use crate::watch::guard::MAX_ERROR;
+use crate::watch::stored::resource_as;
 
 /// One object, with what agents are expected to do with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,34 +121,7 @@ impl<'de> Deserialize<'de> for Seen {
     }
 }
 
-impl Resource for Seen {
-    type DynamicType = ApiResource;
-    type Scope = <DynamicObject as Resource>::Scope;
-
-    fn kind(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::kind(resource)
-    }
-
-    fn group(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::group(resource)
-    }
-
-    fn version(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::version(resource)
-    }
-
-    fn plural(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::plural(resource)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+resource_as!(Seen, DynamicObject, ApiResource);
 
 #[cfg(test)]
 mod tests {

@@ -42,7 +42,7 @@ pub(crate) mod retry;
 #[cfg(test)]
 mod scenarios;
 pub mod store;
-mod stored;
+pub(crate) mod stored;
 #[cfg(test)]
 mod storms;
 pub mod triggers;

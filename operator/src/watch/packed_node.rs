@@ -4,17 +4,18 @@
 //! some microseconds. Nobody keeps it. A map of labels has an allocation for each key and each
 //! value, and the type of the API has 1.5 kB of fields that are empty here.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{
     Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo, Taint,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use kube_runtime::reflector::{ObjectRef, Store};
 use lsm_ready_crds::selection::Labels;
 use serde::{Deserialize, Deserializer};
+
+use super::stored::resource_as;
 
 /// No label has this character.
 const END: char = '\0';
@@ -87,34 +88,7 @@ fn all<T: Clone>(items: Option<&[T]>) -> Box<[T]> {
     items.unwrap_or_default().into()
 }
 
-impl Resource for PackedNode {
-    type DynamicType = ();
-    type Scope = <Node as Resource>::Scope;
-
-    fn kind(dynamic: &()) -> Cow<'_, str> {
-        Node::kind(dynamic)
-    }
-
-    fn group(dynamic: &()) -> Cow<'_, str> {
-        Node::group(dynamic)
-    }
-
-    fn version(dynamic: &()) -> Cow<'_, str> {
-        Node::version(dynamic)
-    }
-
-    fn plural(dynamic: &()) -> Cow<'_, str> {
-        Node::plural(dynamic)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+resource_as!(PackedNode, Node, ());
 
 /// kube-runtime asks this of every object of a controller, and parses none.
 impl<'de> Deserialize<'de> for PackedNode {

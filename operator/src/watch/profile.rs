@@ -2,17 +2,15 @@
 //! of its content. The content itself is kept apart, for the profiles that are used
 //! ([`super::contents`]).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use lsm_ready_crds::LsmHookProfile;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::kept::{Kept, trim_metadata};
-use super::stored::stored_as_it_is;
+use super::stored::{resource_as, stored_as_it_is};
 
 /// Label of a profile: the node that published it.
 pub const NODE_LABEL: &str = "lsmready.io/node";
@@ -74,31 +72,4 @@ impl Kept for Profile {
     }
 }
 
-impl Resource for Profile {
-    type DynamicType = ();
-    type Scope = <LsmHookProfile as Resource>::Scope;
-
-    fn kind(dynamic: &()) -> Cow<'_, str> {
-        LsmHookProfile::kind(dynamic)
-    }
-
-    fn group(dynamic: &()) -> Cow<'_, str> {
-        LsmHookProfile::group(dynamic)
-    }
-
-    fn version(dynamic: &()) -> Cow<'_, str> {
-        LsmHookProfile::version(dynamic)
-    }
-
-    fn plural(dynamic: &()) -> Cow<'_, str> {
-        LsmHookProfile::plural(dynamic)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+resource_as!(Profile, LsmHookProfile, ());
