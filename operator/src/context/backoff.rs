@@ -77,6 +77,11 @@ impl Backoff {
         spread(doubled(self.first, *count, self.longest), self.jitter, fastrand::f64())
     }
 
+    /// Whether the last reconcile failed, and the one before did not.
+    pub fn has_failed_once(&self, uid: &str) -> bool {
+        self.failures.lock().get(uid).is_some_and(|count| *count == 1)
+    }
+
     /// Resets the failures of an object, because it was reconciled or is gone.
     pub fn reset(&self, uid: &str) {
         self.failures.lock().remove(uid);
@@ -147,5 +152,18 @@ mod tests {
         assert!(backoff.failed("a") >= Duration::from_secs(8));
         backoff.reset("a");
         assert!(backoff.failed("a") <= Duration::from_secs(6));
+    }
+
+    #[test]
+    fn an_object_has_failed_once_until_it_fails_again_or_succeeds() {
+        let backoff = Backoff::default();
+        assert!(!backoff.has_failed_once("a"));
+        backoff.failed("a");
+        assert!(backoff.has_failed_once("a"));
+        assert!(!backoff.has_failed_once("b"));
+        backoff.failed("a");
+        assert!(!backoff.has_failed_once("a"));
+        backoff.reset("a");
+        assert!(!backoff.has_failed_once("a"));
     }
 }

@@ -24,7 +24,6 @@ use crate::context::Context;
 use crate::context::moment::tests::second;
 use crate::tracing_policies::snapshot::Object;
 use crate::tracing_policies::snapshot::tests::object;
-use crate::watch::fill::packed;
 use crate::watch::kept::Kept;
 use crate::watch::profile::Profile;
 use crate::watch::queue::{Receivers, queues};
@@ -230,7 +229,7 @@ macro_rules! stored {
             }
 
             fn put(self, _: &Context, writers: &mut Writers, event: fn(Self) -> Event<Self>) {
-                writers.$field.apply_watcher_event(&packed(&event(self)));
+                Self::store(&mut writers.$field, &event(self));
             }
         })+
     };

@@ -21,7 +21,8 @@
 //!
 //! ## Errors
 //! An error says which write to which Node failed. The Node is retried with backoff, or at once
-//! when it changes. A conflict is no error: the Node is looked at again within a second.
+//! when it changes. A conflict is no error: the Node is looked at again when the watch has shown what
+//! changed, or within a second.
 
 mod apply;
 pub mod contest;
@@ -82,13 +83,24 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
     }
     // 5. Write what differs.
     match apply::apply(&node, &plan, &ctx).await? {
-        Outcome::Conflict => return Ok(Action::requeue(ctx.backoffs.node_conflicts.failed(&uid))),
+        Outcome::Conflict => return Ok(Action::requeue(after_conflict(&node, &ctx))),
         Outcome::Done => ctx.backoffs.node_conflicts.reset(&uid),
     }
     // 6. Reconcile again when the report becomes stale.
     Ok(plan.stale_in.map_or_else(Action::await_change, |wait| {
         Action::requeue(wait.max(Duration::from_secs(1)))
     }))
+}
+
+/// How long to wait after a refused write. After a single one only until the watch shows the change
+/// that caused it, which is a matter of milliseconds ([`crate::watch::triggers`]), or not at all if
+/// it has shown that. After several in a row somebody else writes the Node all the time.
+fn after_conflict(node: &Node, ctx: &Context) -> Duration {
+    let (uid, conflicts) = (node.uid().unwrap_or_default(), &ctx.backoffs.node_conflicts);
+    let wait = conflicts.failed(&uid);
+    let known = ctx.stores.nodes.packed(&node.name_any());
+    let is_shown = known.is_some_and(|known| known.resource_version() != node.resource_version());
+    if is_shown && conflicts.has_failed_once(&uid) { Duration::ZERO } else { wait }
 }
 
 /// Tells the circuit breaker what the Node shows. Returns whether its changes are held.

@@ -5,6 +5,7 @@
 //! changes: one changed TracingPolicy makes the operator reconcile every Node, and each of them
 //! needs the same result.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use kube::ResourceExt;
@@ -58,11 +59,16 @@ impl AllRequired {
 }
 
 impl AllRequired {
-    /// The policies that a Node with these labels for selecting concerns: those that select it, and
-    /// those that name a DaemonSet, which can run on any node.
-    pub fn concerned<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a LsmPolicy> {
+    /// The policies that a Node concerns: those that select it by one of these labels, which it had
+    /// one after the other, and those that name a DaemonSet, which can run on any node.
+    pub fn concerned<'a>(
+        &'a self,
+        labels: &'a [Cow<'_, Labels>],
+    ) -> impl Iterator<Item = &'a LsmPolicy> {
         let concerns = |required: &&Required| {
-            required.policy.spec.tetragon.is_some() || required.selection.selects(labels)
+            let mut labels = labels.iter();
+            required.policy.spec.tetragon.is_some()
+                || labels.any(|labels| required.selection.selects(labels))
         };
         self.policies.iter().filter(concerns).map(|required| &*required.policy)
     }

@@ -11,8 +11,9 @@
 //! list has it. Where a list breaks, what it has replaced stays: it was newer.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use kube_runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube_runtime::watcher::Event;
 
@@ -33,16 +34,22 @@ impl<K: Kept> Filler<K> {
         Self { writer, store, is_filled: false, listed: HashSet::new() }
     }
 
+    /// The object of a change, as the store has it.
+    pub fn stored(&self, event: &Event<K>) -> Option<Arc<K::Stored>> {
+        match event {
+            Event::Apply(object) => self.store.get(&reference(object)),
+            Event::Init | Event::InitApply(_) | Event::InitDone | Event::Delete(_) => None,
+        }
+    }
+
     pub fn apply(&mut self, event: &Event<K>) {
         match event {
             Event::Init if self.is_filled => self.listed = HashSet::new(),
             Event::InitApply(object) if self.is_filled => {
-                let object = object.pack();
-                let key = ObjectRef::from_obj(&object);
-                if !self.has(&key, &object) {
-                    self.writer.apply_watcher_event(&Event::Apply(object));
+                if !self.has(object) {
+                    K::store(&mut self.writer, &Event::Apply(object.clone()));
                 }
-                self.listed.insert(key);
+                self.listed.insert(reference(object));
             }
             Event::InitDone if self.is_filled => self.remove_others(),
             Event::InitDone => {
@@ -50,17 +57,18 @@ impl<K: Kept> Filler<K> {
                 self.is_filled = true;
             }
             Event::Init | Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {
-                self.writer.apply_watcher_event(&packed(event));
+                K::store(&mut self.writer, event);
             }
         }
     }
 
     /// Whether the store has that version of the object.
-    fn has(&self, key: &ObjectRef<K::Stored>, object: &K::Stored) -> bool {
-        self.store.get(key).is_some_and(|stored| {
-            object.resource_version().is_some()
-                && stored.resource_version() == object.resource_version()
-                && stored.uid() == object.uid()
+    fn has(&self, object: &K) -> bool {
+        let (version, uid) = (&object.meta().resource_version, &object.meta().uid);
+        self.store.get(&reference(object)).is_some_and(|stored| {
+            version.is_some()
+                && stored.meta().resource_version == *version
+                && stored.meta().uid == *uid
         })
     }
 
@@ -74,14 +82,12 @@ impl<K: Kept> Filler<K> {
     }
 }
 
-/// The event for the store.
-pub fn packed<K: Kept>(event: &Event<K>) -> Event<K::Stored> {
-    match event {
-        Event::Apply(object) => Event::Apply(object.pack()),
-        Event::Delete(object) => Event::Delete(object.pack()),
-        Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(object.pack()),
-        Event::InitDone => Event::InitDone,
+/// By which the store knows the object.
+fn reference<K: Kept>(object: &K) -> ObjectRef<K::Stored> {
+    let reference = ObjectRef::new(&object.name_any());
+    match object.namespace() {
+        Some(namespace) => reference.within(&namespace),
+        None => reference,
     }
 }
 
@@ -186,7 +192,7 @@ mod tests {
                 };
                 for event in events {
                     filler.apply(&event);
-                    plain.apply_watcher_event(&packed(&event));
+                    Node::store(&mut plain, &event);
                 }
                 if is_list {
                     prop_assert_eq!(versions(&ours), versions(&theirs));

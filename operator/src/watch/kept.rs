@@ -7,6 +7,8 @@
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Node, NodeSpec, NodeStatus, NodeSystemInfo, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube_runtime::reflector::store::Writer;
+use kube_runtime::watcher::Event;
 use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, LsmNodeStatus};
 use lsm_ready_crds::selection::{Labels, OS_LABEL};
 use lsm_ready_crds::text::truncate;
@@ -39,7 +41,8 @@ pub trait Kept: Watched + Serialize {
     /// Removes what no controller reads.
     fn trim(&mut self);
 
-    fn pack(&self) -> Self::Stored;
+    /// Tells the store of an event.
+    fn store(writer: &mut Writer<Self::Stored>, event: &Event<Self>);
 
     fn unpack(stored: &Self::Stored) -> Self;
 
@@ -55,8 +58,8 @@ pub trait Kept: Watched + Serialize {
 impl Kept for Node {
     type Stored = PackedNode;
 
-    fn pack(&self) -> PackedNode {
-        PackedNode::of(self)
+    fn store(writer: &mut Writer<PackedNode>, event: &Event<Self>) {
+        writer.apply_watcher_event(&PackedNode::event(event));
     }
 
     fn unpack(stored: &PackedNode) -> Self {

@@ -53,6 +53,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future;
+use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client, Resource, ResourceExt};
 use kube_runtime::reflector::{Lookup, store::Writer};
 use kube_runtime::watcher::{self, Event};
@@ -95,8 +96,7 @@ pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
     let tracing =
         tracing_policies::watch::run(client.clone(), writers.tracing_policies, &changed, metrics);
     let lists = &triggers.context().stores.first_lists;
-    let nodes = Parts::plain(&triggers, &lists.nodes, Triggers::node).streamed();
-    let nodes = watch(&client, writers.nodes, nodes);
+    let nodes = watch(&client, writers.nodes, nodes(&triggers).streamed());
     let reports = Parts::plain(&triggers, &lists.reports, Triggers::report).streamed();
     let reports = watch(&client, writers.reports, reports);
     let policies = watch(&client, writers.policies, policies(&triggers));
@@ -138,10 +138,12 @@ impl<K> Watched for K where
 {
 }
 
-type Trigger<'a, K> = Box<dyn Fn(&Event<K>) + Send + Sync + 'a>;
+/// Gets an event, and the object as the store had it.
+type Trigger<'a, K> =
+    Box<dyn Fn(&Event<K>, Option<&<K as Kept>::Stored>) + Send + Sync + 'a>;
 
 /// What is particular to the watch of one kind.
-struct Parts<'a, K> {
+struct Parts<'a, K: Kept> {
     metrics: Metrics,
     readiness: Readiness,
     unparsable: Unparsable,
@@ -170,7 +172,7 @@ impl<'a, K: Kept> Parts<'a, K> {
             unparsable: Unparsable::default(),
             on_unread_gone: Box::new(|| {}),
             keep: Box::new(|event| vec![event]),
-            trigger: Box::new(move |event| trigger(triggers, event)),
+            trigger: Box::new(move |event, _| trigger(triggers, event)),
             must_list: Arc::default(),
             first_list: first_list.clone(),
             lists: Lists::Paged,
@@ -180,6 +182,13 @@ impl<'a, K: Kept> Parts<'a, K> {
     fn streamed(self) -> Self {
         Self { lists: Lists::Streamed, ..self }
     }
+}
+
+/// By which labels policies selected a Node until now, its trigger has to know.
+fn nodes(triggers: &Triggers) -> Parts<'_, Node> {
+    let first_list = &triggers.context().stores.first_lists.nodes;
+    let plain = Parts::plain(triggers, first_list, |_, _| {});
+    Parts { trigger: Box::new(|event, before| triggers.node(event, before)), ..plain }
 }
 
 /// The oldest policies enter the store.
@@ -257,8 +266,9 @@ async fn watch<K: Kept>(client: &Client, writer: Writer<K::Stored>, parts: Parts
                         Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
                     }
                     for event in parse.pass(event).into_iter().flat_map(&mut keep) {
+                        let before = filler.stored(&event);
                         filler.apply(&event);
-                        trigger(&event);
+                        trigger(&event, before.as_deref());
                         if matches!(event, Event::InitDone) {
                             first_list.done();
                             memory::give_back();

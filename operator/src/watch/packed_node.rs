@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube_runtime::reflector::{ObjectRef, Store};
+use kube_runtime::watcher::Event;
 use lsm_ready_crds::selection::Labels;
 use serde::{Deserialize, Deserializer};
 
@@ -49,6 +50,20 @@ impl PackedNode {
         }
     }
 
+    pub fn event(event: &Event<Node>) -> Event<Self> {
+        match event {
+            Event::Apply(node) => Event::Apply(Self::of(node)),
+            Event::Delete(node) => Event::Delete(Self::of(node)),
+            Event::Init => Event::Init,
+            Event::InitApply(node) => Event::InitApply(Self::of(node)),
+            Event::InitDone => Event::InitDone,
+        }
+    }
+
+    pub fn labels(&self) -> Labels {
+        unpacked(&self.labels)
+    }
+
     /// The Node.
     pub fn node(&self) -> Node {
         let spec = self.taints.as_ref().map(|taints| NodeSpec {
@@ -64,7 +79,7 @@ impl PackedNode {
             }),
             ..NodeStatus::default()
         });
-        let labels = unpacked(&self.labels);
+        let labels = self.labels();
         let labels = (!labels.is_empty()).then_some(labels);
         Node { metadata: ObjectMeta { labels, ..self.metadata.clone() }, spec, status }
     }

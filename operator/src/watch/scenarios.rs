@@ -59,7 +59,7 @@ impl<K: Stored> Relisted<K> {
         let writer = std::mem::take(K::writer(&mut writers));
         let remembered = Mutex::new(Vec::new());
         let done = tokio::sync::Notify::new();
-        let trigger = |event: &Event<K::Kept>| {
+        let trigger = |event: &Event<K::Kept>, _: Option<&_>| {
             (self.trigger)(&triggers, event);
             if let Event::InitDone = event {
                 remembered.lock().push(triggers.remembered());
@@ -124,7 +124,7 @@ async fn a_node_that_is_deleted_while_its_watch_is_broken_is_forgotten() {
         path: "/api/v1/nodes".to_owned(),
         kept: fixture::node("kept"),
         gone: fixture::node("gone"),
-        trigger: Triggers::node,
+        trigger: |triggers, event| triggers.node(event, None),
     };
     let (ctx, remembered) = relisted
         .watch(|ctx| {

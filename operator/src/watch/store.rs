@@ -160,8 +160,12 @@ impl Stores {
 impl Stores {
     /// The labels by which policies select the Node.
     pub fn labels<'a>(&self, node: &'a Node) -> Cow<'a, Labels> {
-        let is_reported = self.reports.get(&ObjectRef::new(&node.name_any())).is_some();
-        labels_for_selecting(node, is_reported)
+        labels_for_selecting(node, self.is_reported(node))
+    }
+
+    /// Whether the node's probe has reported.
+    pub fn is_reported(&self, node: &Node) -> bool {
+        self.reports.get(&ObjectRef::new(&node.name_any())).is_some()
     }
 }
 

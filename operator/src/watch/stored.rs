@@ -5,8 +5,11 @@ macro_rules! stored_as_it_is {
     () => {
         type Stored = Self;
 
-        fn pack(&self) -> Self {
-            self.clone()
+        fn store(
+            writer: &mut kube_runtime::reflector::store::Writer<Self>,
+            event: &kube_runtime::watcher::Event<Self>,
+        ) {
+            writer.apply_watcher_event(event);
         }
 
         fn unpack(stored: &Self) -> Self {

@@ -37,8 +37,7 @@ impl Server {
         let (ctx, mut writers, _server) = Fixture::new().plays_for_a_watch(Vec::new());
         let triggers = Triggers::new(ctx.clone());
         let writer = std::mem::take(<Node as Stored>::writer(&mut writers));
-        let plain = Parts::plain(&triggers, &FirstList::default(), Triggers::node);
-        let parts = Parts { lists, ..plain };
+        let parts = Parts { lists, ..nodes(&triggers) };
         let store = writer.as_reader();
         timeout(duration, watch(&client, writer, parts)).await.unwrap_err();
         let names = store.state().iter().map(|node| node.name_any()).collect();

@@ -2,8 +2,7 @@
 //!
 //! | changed | Nodes | policies | DaemonSets |
 //! |---|---|---|---|
-//! | Node: labels | itself | all | ours, if it has no securityfs |
-//! | Node: our labels, taints, boot, our condition | itself | concerned | the same |
+//! | Node: labels, taints, boot, our condition | itself | concerned | ours, if it has no securityfs |
 //! | LsmNode | its Node | concerned | ours, if the node was repaired, or securityfs came or went |
 //! | LsmHookProfile that a report names | all | all | |
 //! | LsmPolicy: spec, release annotation, or deleted | all | all | ours |
@@ -12,8 +11,8 @@
 //! | TracingPolicy, or whether it can be read | all, if a policy requires TracingPolicies | all | |
 //! | DaemonSet: spec, labels, our annotation, rollout | | those that name it | itself, if ours |
 //!
-//! "Concerned" are the policies that select the Node, and those that name a DaemonSet; all while
-//! the circuit breaker is open. "Ours" are the DaemonSets that a policy names, and those that carry
+//! "Concerned" are the policies that select the Node or did so before the change, and those that name
+//! a DaemonSet; all while the circuit breaker is open. "Ours" are the DaemonSets that a policy names, and those that carry
 //! our label. A policy is evaluated at most once a second.
 //!
 //! A fresh list triggers everything, because a deletion while the watch was broken has no event of
@@ -32,19 +31,20 @@ use kube::ResourceExt;
 use kube_runtime::reflector::ObjectRef;
 use kube_runtime::watcher::Event;
 use lsm_ready_crds::names::policy_label;
-use lsm_ready_crds::selection::{LINUX, OS_LABEL, Selection};
+use lsm_ready_crds::selection::{LINUX, Labels, OS_LABEL, Selection, labels_for_selecting};
 use lsm_ready_crds::{LsmNode, LsmPolicy, State, names};
 use parking_lot::Mutex;
 
 use crate::context::Context;
 use crate::node::plan::policy_value;
 use crate::watch::key::DaemonSetKey;
+use crate::watch::packed_node::PackedNode;
 use crate::watch::profile::Profile;
 use crate::watch::store::{Stores, lacks_securityfs};
 
 use self::change_filter::ChangeFilter;
 use self::relevant::{
-    RelevantInNode, Selecting, for_all_nodes, relevant_in_daemon_set, relevant_in_policy,
+    RelevantInNode, for_all_nodes, relevant_in_daemon_set, relevant_in_policy,
 };
 
 /// Puts the keys of the objects that an event concerns into the queues.
@@ -80,11 +80,12 @@ impl Triggers {
         filtered + self.without_securityfs.lock().len()
     }
 
-    pub(crate) fn node(&self, event: &Event<Node>) {
+    /// `before`: the Node as the store had it.
+    pub(crate) fn node(&self, event: &Event<Node>, before: Option<&PackedNode>) {
         match event {
             Event::Init => return self.nodes.clear(),
             Event::InitApply(node) => {
-                self.nodes.change(node, &RelevantInNode(node), &Selecting(node));
+                self.nodes.changed(node, &RelevantInNode(node));
                 return;
             }
             Event::InitDone => {
@@ -92,15 +93,15 @@ impl Triggers {
                 self.queue_all_nodes();
             }
             Event::Apply(node) => {
-                let change = self.nodes.change(node, &RelevantInNode(node), &Selecting(node));
-                if !change.relevant {
-                    return;
+                if self.nodes.changed(node, &RelevantInNode(node)) {
+                    self.queue_changed_node(node);
+                    let before = before.map(PackedNode::labels);
+                    self.queue_policies_of(node, before.as_ref());
+                } else if self.ctx.backoffs.node_conflicts.has_failed_once(&node.uid().unwrap_or_default()) {
+                    // A write was refused because of this change.
+                    self.ctx.queues.node(&node.name_any());
                 }
-                self.queue_changed_node(node);
-                if !change.selecting {
-                    self.queue_policies_of(node, true);
-                    return;
-                }
+                return;
             }
             Event::Delete(node) => {
                 self.nodes.forget(node);
@@ -133,9 +134,11 @@ impl Triggers {
             }
             Event::Apply(report) => {
                 self.queue_changed_report(report, false);
-                let node = self.ctx.stores.nodes.get(&report.name_any());
-                if let Some(node) = node {
-                    self.queue_policies_of(&node, is_linux(&node));
+                match self.ctx.stores.nodes.get(&report.name_any()) {
+                    Some(node) if is_linux(&node) => self.queue_policies_of(&node, None),
+                    // It may count as a node that runs Linux only now.
+                    Some(_) => self.queue_all_policies(),
+                    None => {}
                 }
                 return;
             }
@@ -144,16 +147,19 @@ impl Triggers {
         self.queue_all_policies();
     }
 
-    /// Queues the policies that a Node concerns. `is_certain`: it is certain which ones select it,
-    /// and have selected it.
-    fn queue_policies_of(&self, node: &Node, is_certain: bool) {
+    /// Queues the policies that a Node concerns, which may have had other labels before.
+    fn queue_policies_of(&self, node: &Node, before: Option<&Labels>) {
+        let Context { stores, queues, breaker, .. } = &*self.ctx;
         // While changes are held, every policy says how many.
-        if !is_certain || self.ctx.breaker.is_open() {
+        if breaker.is_open() {
             return self.queue_all_policies();
         }
-        let required = self.ctx.required();
-        for policy in required.concerned(&self.ctx.stores.labels(node)) {
-            self.ctx.queues.policy_of_node(&policy.name_any());
+        let is_reported = stores.is_reported(node);
+        let labels = before.into_iter().chain([node.labels()]);
+        let labels: Vec<_> =
+            labels.map(|labels| labels_for_selecting(labels, is_reported)).collect();
+        for policy in self.ctx.required().concerned(&labels) {
+            queues.policy_of_node(&policy.name_any());
         }
     }
 

@@ -5,7 +5,6 @@ use std::hash::{Hash, Hasher};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
-use lsm_ready_crds::names::POLICY_LABEL_PREFIX;
 use lsm_ready_crds::{LsmPolicy, names};
 
 use crate::breaker::is_release;
@@ -27,18 +26,6 @@ impl Hash for RelevantInNode<'_> {
         let conditions = judge::conditions(node).map(|it| (&it.status, &it.reason, &it.message));
         let conditions: Vec<_> = conditions.collect();
         (node.labels(), taints, boot_id(node), addresses, conditions).hash(hasher);
-    }
-}
-
-/// The labels by which policies may select a Node.
-pub(super) struct Selecting<'a>(pub &'a Node);
-
-impl Hash for Selecting<'_> {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let labels = self.0.labels().iter();
-        labels.filter(|(key, _)| !key.starts_with(POLICY_LABEL_PREFIX)).for_each(|label| {
-            label.hash(hasher);
-        });
     }
 }
 

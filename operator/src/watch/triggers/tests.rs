@@ -55,20 +55,64 @@ fn apply<K: serde::de::DeserializeOwned>(object: Value) -> Event<K> {
 #[tokio::test]
 async fn a_node_queues_itself_and_the_policies() {
     assert_eq!(
-        queued(|triggers| triggers.node(&apply(node("n1")))),
+        queued(|triggers| triggers.node(&apply(node("n1")), None)),
         keys("node/n1 policy/a policy/b")
     );
+}
+
+/// Of three policies that select by a label, those that select the Node now or did so before.
+#[tokio::test]
+async fn a_changed_label_queues_the_policies_that_selected_the_node_before_and_after() {
+    let zoned = |zone: &str| {
+        let mut node = node("n3");
+        node["metadata"]["labels"]["zone"] = json!(zone);
+        node
+    };
+    let selector = |zone: &str| json!({"nodeSelector": {"matchLabels": {"zone": zone}}});
+    let Fixture { ctx, mut receivers, .. } = Fixture::new()
+        .with::<Node>(zoned("new"))
+        .with::<LsmPolicy>(policy("old", &selector("old")))
+        .with::<LsmPolicy>(policy("new", &selector("new")))
+        .with::<LsmPolicy>(policy("other", &selector("other")));
+    let before = PackedNode::of(&serde_json::from_value(zoned("old")).unwrap());
+    Triggers::new(ctx.clone()).node(&apply(zoned("new")), Some(&before));
+    let mut queued = BTreeSet::new();
+    while let Ok(key) = receivers.policies.try_recv() {
+        queued.insert(key.name);
+    }
+    assert_eq!(queued, keys("old new"));
+}
+
+/// The first time, and not again and again where somebody writes the Node all the time.
+#[tokio::test]
+async fn a_heartbeat_queues_a_node_whose_last_write_it_refused() {
+    let Fixture { ctx, mut receivers, .. } = cluster();
+    let triggers = Triggers::new(ctx.clone());
+    let beat = |version: &str| {
+        let mut beat = node("n1");
+        beat["metadata"]["resourceVersion"] = json!(version);
+        apply(beat)
+    };
+    triggers.node(&beat("8"), None);
+    for (conflicts, is_queued) in [(0, false), (1, true), (2, false)] {
+        while receivers.nodes.try_recv().is_ok() {}
+        (0..conflicts.min(1)).for_each(|_| {
+            ctx.backoffs.node_conflicts.failed("uid-n1");
+        });
+        triggers.node(&beat("9"), None);
+        assert_eq!(receivers.nodes.try_recv().is_ok(), is_queued, "{conflicts} conflicts");
+    }
 }
 
 #[tokio::test]
 async fn a_heartbeat_queues_nothing() {
     let Fixture { ctx, mut receivers, .. } = cluster();
     let triggers = Triggers::new(ctx.clone());
-    triggers.node(&apply(node("n1")));
+    triggers.node(&apply(node("n1")), None);
     while receivers.nodes.try_recv().is_ok() {}
     let mut beat = node("n1");
     beat["metadata"]["resourceVersion"] = json!("9");
-    triggers.node(&apply(beat));
+    triggers.node(&apply(beat), None);
     assert!(receivers.nodes.try_recv().is_err());
 }
 
@@ -89,7 +133,7 @@ async fn a_report_without_a_node_does_not_keep_the_node_from_the_queue() {
     triggers.report(&Event::Apply(early));
     let Fixture { mut receivers, .. } = fixture.with::<Node>(node("n9"));
     while receivers.nodes.try_recv().is_ok() {}
-    triggers.node(&Event::InitDone);
+    triggers.node(&Event::InitDone, None);
     let mut queued = BTreeSet::new();
     while let Ok(key) = receivers.nodes.try_recv() {
         queued.insert(key.name);
@@ -179,7 +223,7 @@ async fn tracing_policies_queue_the_nodes_only_if_a_policy_requires_them() {
 #[tokio::test]
 async fn a_fresh_list_queues_everything() {
     assert_eq!(
-        queued(|triggers| triggers.node(&Event::InitDone)),
+        queued(|triggers| triggers.node(&Event::InitDone, None)),
         keys("node/n1 node/n2 policy/a policy/b")
     );
     assert_eq!(
@@ -197,10 +241,10 @@ async fn a_change_back_to_the_state_before_a_list_is_queued() {
     changed["metadata"]["labels"]["zone"] = json!("b");
     let listed = Event::InitApply(serde_json::from_value(changed).unwrap());
     for event in [apply(node("n1")), Event::Init, listed, Event::InitDone] {
-        triggers.node(&event);
+        triggers.node(&event, None);
     }
     while receivers.nodes.try_recv().is_ok() {}
-    triggers.node(&apply(node("n1")));
+    triggers.node(&apply(node("n1")), None);
     assert_eq!(receivers.nodes.try_recv().unwrap().name, "n1");
 }
 
