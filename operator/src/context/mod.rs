@@ -67,6 +67,9 @@ pub struct Context {
     pub agent_tls: TlsFiles,
     /// Is notified when a hook profile was created or changed.
     pub profiles_changed: tokio::sync::Notify,
+    /// Is held while a policy's nodes are counted. So one thread counts, and the others have time
+    /// for the nodes.
+    pub evaluations: tokio::sync::Mutex<()>,
     /// Limits how often each policy is evaluated.
     pub rate_limit: RateLimit,
     /// Failures in a row, for each controller.
@@ -110,6 +113,7 @@ impl Context {
             agents: crate::agents::answers::Answers::default(),
             agent_tls: TlsFiles::default(),
             profiles_changed: tokio::sync::Notify::new(),
+            evaluations: tokio::sync::Mutex::default(),
             rate_limit: RateLimit::default(),
             backoffs: Backoffs::default(),
             metrics,

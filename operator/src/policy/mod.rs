@@ -85,7 +85,10 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     }
     ctx.queues.policy_begins(&policy.name_any());
     // 2. Collect what is known.
-    let observation = observe(&policy, &ctx).unwrap_or_else(Observation::Invalid);
+    let observation = {
+        let _turn = ctx.evaluations.lock().await;
+        observe(&policy, &ctx).unwrap_or_else(Observation::Invalid)
+    };
     // 3. Compute the status and the metrics.
     let breaking = Breaking {
         limit: ctx.breaker.limit(),

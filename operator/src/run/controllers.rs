@@ -33,10 +33,13 @@ use crate::{agents, node, not_in_force, policy, profile, tetragon};
 
 /// Reconciles of one controller that may run at once.
 const CONCURRENCY: u16 = 16;
+/// Each second every policy may be written. A node's label does not wait for all of them.
+const POLICIES_AT_ONCE: u16 = 4;
 
 /// One controller: how it reconciles, and where its objects and failures are kept.
 struct Reconciler<K: Watched, E, F> {
     name: &'static str,
+    concurrency: u16,
     store: fn(&Stores) -> &Store<K>,
     backoff: fn(&Backoffs) -> &Backoff,
     reconcile: fn(Arc<K>, Arc<Context>) -> F,
@@ -63,6 +66,7 @@ pub async fn run(
 ) {
     let node = Reconciler {
         name: "node",
+        concurrency: CONCURRENCY,
         store: |stores| &stores.nodes.0,
         backoff: |backoffs| &backoffs.nodes,
         reconcile: node::reconcile_packed,
@@ -70,6 +74,7 @@ pub async fn run(
     };
     let policy = Reconciler {
         name: "policy",
+        concurrency: POLICIES_AT_ONCE,
         store: |stores| &stores.policies,
         backoff: |backoffs| &backoffs.policies,
         reconcile: policy::reconcile,
@@ -77,6 +82,7 @@ pub async fn run(
     };
     let tetragon = Reconciler {
         name: "tetragon",
+        concurrency: CONCURRENCY,
         store: |stores| &stores.daemon_sets,
         backoff: |backoffs| &backoffs.daemon_sets,
         reconcile: tetragon::reconcile,
@@ -106,7 +112,7 @@ where
         liveness: Liveness,
         stop: impl Future<Output = ()> + Send + Sync + 'static,
     ) {
-        let Self { name, store, backoff, reconcile, reason } = self;
+        let Self { name, concurrency, store, backoff, reconcile, reason } = self;
         let reconcile = move |object: Arc<K>, ctx: Arc<Context>| {
             let running = liveness.begin(name, ObjectRef::from_obj(&*object).to_string());
             async move {
@@ -133,7 +139,7 @@ where
             Action::requeue(wait)
         };
         Controller::for_shared_stream(stream::pending(), store(&ctx.stores).clone())
-            .with_config(controller::Config::default().concurrency(CONCURRENCY))
+            .with_config(controller::Config::default().concurrency(concurrency))
             .reconcile_on(queue)
             .graceful_shutdown_on(stop)
             .run(reconcile, failed, ctx.clone())
@@ -187,6 +193,7 @@ mod tests {
         let (ctx, liveness) = (fixture.ctx.clone(), Liveness::default());
         let reconciler = Reconciler::<PackedNode, std::fmt::Error, _> {
             name: "node",
+            concurrency: CONCURRENCY,
             store: |stores| &stores.nodes.0,
             backoff: |backoffs| &backoffs.nodes,
             reconcile: |_, _| std::future::pending(),

@@ -139,8 +139,7 @@ impl<K> Watched for K where
 }
 
 /// Gets an event, and the object as the store had it.
-type Trigger<'a, K> =
-    Box<dyn Fn(&Event<K>, Option<&<K as Kept>::Stored>) + Send + Sync + 'a>;
+type Trigger<'a, K> = Box<dyn Fn(&Event<K>, Option<&<K as Kept>::Stored>) + Send + Sync + 'a>;
 
 /// What is particular to the watch of one kind.
 struct Parts<'a, K: Kept> {

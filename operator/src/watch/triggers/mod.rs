@@ -43,9 +43,7 @@ use crate::watch::profile::Profile;
 use crate::watch::store::{Stores, lacks_securityfs};
 
 use self::change_filter::ChangeFilter;
-use self::relevant::{
-    RelevantInNode, for_all_nodes, relevant_in_daemon_set, relevant_in_policy,
-};
+use self::relevant::{RelevantInNode, for_all_nodes, relevant_in_daemon_set, relevant_in_policy};
 
 /// Puts the keys of the objects that an event concerns into the queues.
 pub struct Triggers {
@@ -97,7 +95,12 @@ impl Triggers {
                     self.queue_changed_node(node);
                     let before = before.map(PackedNode::labels);
                     self.queue_policies_of(node, before.as_ref());
-                } else if self.ctx.backoffs.node_conflicts.has_failed_once(&node.uid().unwrap_or_default()) {
+                } else if self
+                    .ctx
+                    .backoffs
+                    .node_conflicts
+                    .has_failed_once(&node.uid().unwrap_or_default())
+                {
                     // A write was refused because of this change.
                     self.ctx.queues.node(&node.name_any());
                 }
