@@ -2,9 +2,9 @@
 # Runs the test tiers one after the other, announces and times each. A tier that fails or cannot run
 # fails the whole run. A tier in SKIP is printed as skipped, at its place and in the summary.
 #
-# Some tiers mostly wait. Beside them runs what needs processors only, with those that they leave:
-# beside the api tier the build of the release programs, which later tiers need, and beside the
-# cluster and tetragon tiers the simulation, whose output is printed at its place.
+# Some tiers wait now and then. Beside them runs what needs processors only, with those that they
+# leave: from the unit tier on the build of the release programs, which later tiers need, and from
+# the kernel tier on the simulation, whose output is printed at its place.
 set -u
 cd "$(dirname "$0")/.."
 tiers='lint unit fake-api api monitoring report scale kernel cluster tetragon simulation'
@@ -22,8 +22,8 @@ beside() { nice -n 19 make --no-print-directory "$1" & }
 start_beside() {
     case $1 in
     # If it fails, the tier that needs the programs fails too, and says why.
-    api) is_skipped scale || beside static >/dev/null 2>&1 ;;
-    cluster | tetragon)
+    unit) is_skipped scale || beside static >/dev/null 2>&1 ;;
+    kernel | cluster | tetragon)
         if [ -z "$simulation" ] && ! is_skipped simulation; then
             beside test-simulation >"$log" 2>&1
             simulation=$!
