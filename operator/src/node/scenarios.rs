@@ -9,7 +9,7 @@ use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::reconcile;
+use super::{after_conflict, reconcile};
 use crate::context::Context;
 use crate::context::fixture::{Exchange, Fixture, node, policy, report, settled_policy};
 
@@ -127,6 +127,23 @@ async fn after_a_conflict_nothing_more_is_written_and_the_node_is_looked_at_agai
     assert!(metrics.contains(r#"lsm_ready_conflicts_total{kind="Node"} 1"#), "{metrics}");
     drop(ctx);
     played.await.unwrap();
+}
+
+/// The watch has shown the change that caused the conflict before the answer came.
+#[tokio::test]
+async fn after_a_single_conflict_a_node_that_has_changed_is_looked_at_at_once() {
+    let ctx = Fixture::new().with::<Node>(node("n1")).ctx;
+    let mut older = node("n1");
+    older["metadata"]["resourceVersion"] = json!("6");
+    let node = parsed(&older);
+    assert_eq!(after_conflict(&node, &ctx), Duration::ZERO);
+    assert!(after_conflict(&node, &ctx) > Duration::ZERO, "the second in a row");
+}
+
+#[tokio::test]
+async fn after_a_single_conflict_a_node_as_it_was_waits_for_the_watch() {
+    let ctx = Fixture::new().with::<Node>(node("n1")).ctx;
+    assert!(after_conflict(&parsed(&node("n1")), &ctx) > Duration::ZERO);
 }
 
 #[tokio::test]
