@@ -172,8 +172,7 @@ guest: prerequisites ## The static program that is the first process of every vi
 images: $(if $(filter arm64,$(ARCH)),images-arm64,static rig) ## OCI archives and their SBOMs in target/images (ENGINE=docker|podman|buildah builds them with that instead; ARCH=arm64: cross-compiled)
 	@$(if $(filter arm64,$(ARCH)),:,$(RIG) image build)
 
-images-arm64: rig
-	@e2e/prerequisites.sh arm64
+images-arm64: rig-program
 	@release/images-arm64.sh
 
 reproducible: images ## A second build of everything, elsewhere, has the same images (as long as the first build)
