@@ -1,8 +1,8 @@
 #!/bin/sh
 # Checks for everything that the rig needs, and installs the Debian or Ubuntu packages that are
 # missing. With the argument arm64 it does so for the packages that only virtual machines of arm64
-# need, with cross for those that compile for arm64, and with browser for those that only the tests of
-# the report in a browser need.
+# need, with cross for those that compile for arm64, and with browser for those that only the tests
+# of the report in a browser need.
 #
 # As root it prints what it is going to install and installs it. Other users get the command, and
 # exit code 1. Rust and Go are not installed: the script only checks that they are there. When

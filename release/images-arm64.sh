@@ -3,8 +3,8 @@
 # target/images/arm64 (`make images ARCH=arm64`). A release builds them on a machine of arm64
 # instead. What can be run of it here is in `make test-kernels ARCH=arm64`.
 #
-# In: rig in target/debug. What else it needs, `e2e/prerequisites.sh cross` installs or names; rustup
-# downloads Rust's standard library for arm64.
+# In: rig in target/debug. `e2e/prerequisites.sh cross` installs or names what else is missing, and
+# rustup downloads Rust's standard library for arm64.
 set -eu
 cd "$(dirname "$0")/.."
 export TRIPLE=aarch64-unknown-linux-gnu
