@@ -145,6 +145,8 @@ bench-scale: static rig-program ## Thousands of nodes beside raw patches, bare l
 
 bench-cluster: images rig ## Three nodes: latencies, writes at rest, memory, what a check costs, the demonstration
 	@$(STATIC) -p node-probe --example bare
+	@cargo build -q --workspace --bin kubectl-lsm_ready
+	@$(RIG) api build --helm
 	@$(RIG) bench --images $(ARCHIVES)
 
 ##@ Build
