@@ -184,7 +184,7 @@ mod tests {
         let mut busy = Command::new("yes").stdout(Stdio::null()).spawn().unwrap();
         let before = cpu_time(busy.id()).unwrap();
         let grows = wait::until(Duration::from_secs(10), "the process to run", async || {
-            let ran = cpu_time(busy.id()).unwrap() - before;
+            let ran = cpu_time(busy.id()).unwrap().saturating_sub(before);
             if ran.as_millis() > 0 { Ok(()) } else { Err(format!("{ran:?}")) }
         });
         let grew = grows.await;
