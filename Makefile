@@ -146,6 +146,8 @@ bench-scale: static rig-program ## Thousands of nodes beside raw patches, bare l
 
 bench-cluster: images rig ## Three nodes: latencies, writes at rest, memory, what a check costs, the demonstration
 	@$(STATIC) -p node-probe --example bare
+	@cargo build -q --workspace --bin kubectl-lsm_ready
+	@$(RIG) api build --helm
 	@$(RIG) bench --images $(ARCHIVES)
 
 ##@ Build
@@ -173,8 +175,7 @@ guest: prerequisites ## The static program that is the first process of every vi
 images: $(if $(filter arm64,$(ARCH)),images-arm64,static rig) ## OCI archives and their SBOMs in target/images (ENGINE=docker|podman|buildah builds them with that instead; ARCH=arm64: cross-compiled)
 	@$(if $(filter arm64,$(ARCH)),:,$(RIG) image build)
 
-images-arm64: rig
-	@e2e/prerequisites.sh arm64
+images-arm64: rig-program
 	@release/images-arm64.sh
 
 reproducible: images ## A second build of everything, elsewhere, has the same images (as long as the first build)

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Builds the pages as a site: docs/site.sh, or `make site`.
 #
-# In: the pages, book.toml, cargo. Out: target/site, of which index.html is the first page. mdBook
-# is built from crates.io into target/tools when it is not there (some minutes). Nothing is
-# installed into the system. Without optimisation, because compiling it takes longer than all of its
-# work.
+# In: the pages, book.toml, cargo. Out: target/site, of which index.html is the first page; exit
+# code 1 and the links that lead nowhere. mdBook is built from crates.io into target/tools when it
+# is not there (some minutes). Nothing is installed into the system. Without optimisation, because
+# compiling it takes longer than all of its work.
 set -eu
 version=0.5.4
 cd "$(dirname "$0")/.."
@@ -21,4 +21,5 @@ fi
 # The pages with the repository's own layout, so that each link works as it is written.
 cargo run --quiet -p lsm-ready-docs -- . site target/site-source
 "$tools/bin/mdbook" build --dest-dir "$PWD/target/site" target/site-source
+cargo run --quiet -p lsm-ready-docs -- . links target/site
 echo "docs/site.sh: target/site/index.html"

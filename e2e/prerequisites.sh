@@ -1,7 +1,8 @@
 #!/bin/sh
 # Checks for everything that the rig needs, and installs the Debian or Ubuntu packages that are
 # missing. With the argument arm64 it does so for the packages that only virtual machines of arm64
-# need, and with browser for those that only the tests of the report in a browser need.
+# need, with cross for those that compile for arm64, and with browser for those that only the tests
+# of the report in a browser need.
 #
 # As root it prints what it is going to install and installs it. Other users get the command, and
 # exit code 1. Rust and Go are not installed: the script only checks that they are there. When
@@ -15,8 +16,10 @@ packages='containerd runc containernetworking-plugins iproute2 iptables nftables
 qemu-system-x86 e2fsprogs busybox-static cpio xz-utils
 gcc libc6-dev'
 # A machine of another architecture, and compiling for it.
+cross='gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
 case ${1:-} in
-arm64) packages='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross' ;;
+arm64) packages="qemu-system-arm $cross" ;;
+cross) packages=$cross ;;
 browser) packages=fonts-dejavu-core ;;
 esac
 
@@ -33,6 +36,11 @@ have cargo || missing="$missing
   cargo: Rust, from https://rustup.rs (the toolchain's version is in rust-toolchain.toml)"
 have go || missing="$missing
   go: Go 1.25 or newer, from https://go.dev/dl"
+if [ "${1:-}" = cross ] && have rustc && ! have rustup &&
+    [ ! -d "$(rustc --print target-libdir --target aarch64-unknown-linux-gnu)" ]; then
+    missing="$missing
+  rustup: it downloads Rust's standard library for arm64, from https://rustup.rs"
+fi
 [ -z "$missing" ] || { echo "prerequisites.sh: missing:$missing" >&2; exit 1; }
 
 have dpkg-query || {

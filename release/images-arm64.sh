@@ -3,12 +3,13 @@
 # target/images/arm64 (`make images ARCH=arm64`). A release builds them on a machine of arm64
 # instead. What can be run of it here is in `make test-kernels ARCH=arm64`.
 #
-# In: rig in target/debug, the packages of `e2e/prerequisites.sh arm64`, and Rust's standard library
-# for arm64 (rustup downloads it).
+# In: rig in target/debug. `e2e/prerequisites.sh cross` installs or names what else is missing, and
+# rustup downloads Rust's standard library for arm64.
 set -eu
 cd "$(dirname "$0")/.."
 export TRIPLE=aarch64-unknown-linux-gnu
 
-! command -v rustup >/dev/null || rustup --quiet target add $TRIPLE
+e2e/prerequisites.sh cross
+[ -d "$(rustc --print target-libdir --target $TRIPLE)" ] || rustup --quiet target add $TRIPLE
 release/build.sh -p lsm-ready-operator -p node-probe
 target/debug/rig image build --arch arm64

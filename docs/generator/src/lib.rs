@@ -14,6 +14,7 @@ pub mod prometheus_rule;
 pub mod reference;
 mod schemas;
 pub mod site;
+pub mod site_links;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,9 @@ pub enum Error {
     /// The chart's README lacks a mark between which the table belongs.
     #[error("charts/lsm-ready/README.md: the lines {0:?} are missing")]
     Marks([&'static str; 2]),
+    /// Links of the built site.
+    #[error("these links of the site lead nowhere:\n{}", .0.join("\n"))]
+    Links(Vec<String>),
     /// The operator's metrics have no text form.
     #[error("cannot encode the metrics: {0}")]
     Metrics(#[from] std::fmt::Error),

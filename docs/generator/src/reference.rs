@@ -116,13 +116,15 @@ fn meaning(field: &Value) -> String {
         ("maxItems", "items: at most "),
         ("maxProperties", "entries: at most "),
     ];
+    // As f64, because a schema writes 1 as 1.0.
     let bounds = bounds
         .into_iter()
-        .filter(|(key, _)| field[*key].is_number())
-        .map(|(key, words)| format!("{words}{}", field[key]));
+        .filter_map(|(key, words)| Some(format!("{words}{}", field[key].as_f64()?)));
     let rules = field["x-kubernetes-validations"].as_array().into_iter().flatten();
     let rules = rules.filter_map(|rule| rule["message"].as_str()).map(str::to_owned);
-    let checks: Vec<String> = bounds.chain(rules).collect();
+    let mut checks: Vec<String> = bounds.chain(rules).collect();
+    // Several rules can have one message.
+    checks.dedup();
     let description = prose(field["description"].as_str().unwrap_or_default());
     if checks.is_empty() {
         return description;
@@ -162,5 +164,10 @@ mod tests {
         let meaning = "Of `<b>`, \\<c>. *Checked: characters: at most 4; must be d.*";
         assert_eq!(row("spec.x", &field, false), ["`spec.x`", "string", "`a`", meaning]);
         assert_eq!(row("spec.x", &field, true)[2], "required");
+        let rule = json!({"message": "must be even"});
+        let field = json!({"minimum": 1.0, "maximum": 2_147_483_647.0,
+            "x-kubernetes-validations": [rule, rule]});
+        let checked = "*Checked: at least 1; at most 2147483647; must be even.*";
+        assert_eq!(super::meaning(&field), checked);
     }
 }

@@ -116,7 +116,9 @@ fn listing(folder: &str, files: &[PathBuf], pages: &[String]) -> String {
     });
     let items: String = items.collect();
     format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{folder}</title>\n\
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{folder}</title>\n\
+         <style>body {{ font-family: sans-serif; overflow-wrap: anywhere; }}</style>\n\
          <h1>{folder}</h1>\n<ul>\n{items}</ul>\n</html>\n"
     )
 }

@@ -1,6 +1,7 @@
 //! The questions about a fleet, asked of a real API server: flags, formats, errors, exit codes.
 //!
-//! `FLEET_NODES=20000` measures time and memory with as many nodes.
+//! `FLEET_NODES=20000` measures time and memory with as many nodes, and `FLEET_PROGRAM=FILE` those of
+//! another build of the plugin.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be prepared fails the test")]
 
 mod scene;
@@ -18,7 +19,9 @@ use serde_json::{Value, json};
 type Answer = (i32, String, String);
 
 fn command(kubeconfig: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-lsm_ready"));
+    let other = std::env::var_os("FLEET_PROGRAM");
+    let program = other.unwrap_or_else(|| env!("CARGO_BIN_EXE_kubectl-lsm_ready").into());
+    let mut command = Command::new(program);
     // No other program is found, so none is called.
     command.args(arguments).env("KUBECONFIG", kubeconfig).env("PATH", "/nowhere");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -311,6 +314,7 @@ fn figures(scene: &Scene) {
         &["nodes", "-o", "name"],
         &["drill", "file_open"],
         &["why", "n0003"],
+        &["report", "-o", "html"],
         &["report", "-o", "json"],
     ] {
         let began = Instant::now();

@@ -8,7 +8,6 @@
 //! which can deny, by the clock of its container runtime.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,8 @@ use e2e::cluster::{Cluster, cgroup};
 use e2e::request::kubectl;
 use e2e::wait;
 use jiff::Timestamp;
+use nix::time::ClockId;
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -37,20 +38,19 @@ const NAMESPACE: &str = "lsm-ready-system";
 pub struct Looks {
     pid: u32,
     began: Instant,
-    nanoseconds: u64,
+    used: Duration,
 }
 
 impl Looks {
     pub fn begin() -> Result<Self, Failure> {
         let pid = process("/node-probe")?;
-        Ok(Self { pid, began: Instant::now(), nanoseconds: running_nanoseconds(pid)? })
+        Ok(Self { pid, began: Instant::now(), used: cpu_time(pid)? })
     }
 
     /// CPU seconds in a day.
-    #[expect(clippy::cast_precision_loss, reason = "a minute of nanoseconds is exact")]
     fn a_day(&self) -> Result<f64, Failure> {
-        let used = running_nanoseconds(self.pid)?.saturating_sub(self.nanoseconds);
-        Ok(rounded(used as f64 / 1e9 * DAY_SECONDS / self.began.elapsed().as_secs_f64()))
+        let used = cpu_time(self.pid)?.saturating_sub(self.used);
+        Ok(rounded(used.as_secs_f64() * DAY_SECONDS / self.began.elapsed().as_secs_f64()))
     }
 }
 
@@ -135,18 +135,11 @@ pub fn resident(pid: u32) -> Result<u64, Failure> {
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
-/// The time that all threads of a process have run, by the scheduler: its clock is finer than that
-/// of `/proc/PID/stat`.
-fn running_nanoseconds(pid: u32) -> Result<u64, Failure> {
-    let mut all = 0;
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let stat = match fs::read_to_string(thread?.path().join("schedstat")) {
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            stat => stat?,
-        };
-        all += stat.split(' ').next().unwrap_or_default().parse::<u64>()?;
-    }
-    Ok(all)
+/// The CPU time of a process, of its threads that have ended too, in nanoseconds. `/proc/PID/stat`
+/// counts hundredths of a second, which is more than the looks of a minute need.
+fn cpu_time(pid: u32) -> Result<Duration, Failure> {
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.try_into()?))?;
+    Ok(clock.now()?.into())
 }
 
 /// The least, the median and the most of some times.
@@ -177,13 +170,22 @@ mod tests {
         assert_eq!(milliseconds_to_report("2026-01-01T00:00:01Z the probe starts"), None);
     }
 
+    #[test]
+    fn the_time_of_a_thread_that_has_ended_is_counted() {
+        let used = || cpu_time(std::process::id()).unwrap();
+        let before = used();
+        let busy = move || while used() < before + Duration::from_millis(20) {};
+        std::thread::spawn(busy).join().unwrap();
+        assert!(used() >= before + Duration::from_millis(20));
+    }
+
     #[tokio::test]
-    async fn the_time_that_a_process_has_run_grows() {
+    async fn the_time_of_another_process_grows() {
         let mut busy = Command::new("yes").stdout(Stdio::null()).spawn().unwrap();
-        let ran = || running_nanoseconds(busy.id()).unwrap();
-        let before = ran();
+        let before = cpu_time(busy.id()).unwrap();
         let grows = wait::until(Duration::from_secs(10), "the process to run", async || {
-            if ran() > before + 1_000_000 { Ok(()) } else { Err(ran().to_string()) }
+            let ran = cpu_time(busy.id()).unwrap().saturating_sub(before);
+            if ran.as_millis() > 0 { Ok(()) } else { Err(format!("{ran:?}")) }
         });
         let grew = grows.await;
         busy.kill().unwrap();

@@ -35,7 +35,7 @@ pub fn of_program(package: &str, arch: Arch) -> Result<Vec<Part>, Error> {
             name: "glibc",
             version: c_library(arch)?,
             licence: "LGPL-2.1-or-later",
-            description: "The GNU C Library, linked statically from this machine's libc6-dev",
+            description: "The GNU C Library, linked statically from this machine's package",
         },
         Part {
             name: "libgcc",
