@@ -72,7 +72,7 @@ pub struct Outcome {
 }
 
 /// What goes wrong, in one or two words.
-const INVARIANTS: [&str; 24] = [
+const INVARIANTS: [&str; 25] = [
     "wrong eviction",
     "idle write",
     "too many losses",
@@ -84,6 +84,7 @@ const INVARIANTS: [&str; 24] = [
     "taken too early",
     "taken too late",
     "wrong transition time",
+    "wrong taint",
     "too fast",
     "write war",
     "two writes",

@@ -4,12 +4,14 @@
 //!
 //! ## Flow
 //! a fresh node and policy → changes and mishaps as the seed says → for some seeds one of the
-//! [`scenes`].
+//! [`scenes`], or [`losses`].
 
+mod losses;
 mod scenes;
 
 use std::time::Duration;
 
+use crate::clock;
 use crate::history::{reach, release};
 use crate::model;
 use crate::network::{Mishap, Network};
@@ -92,12 +94,18 @@ pub async fn play(world: &mut World, seed: u64) -> Result<(), String> {
             calm.claims = MAX_CLAIMS;
         }
         4 | 5 => scenes::refusals(world, &mut calm.random).await?,
-        6..9 => scenes::losses(world, &mut calm.random).await?,
+        6..9 => losses::losses(world, &mut calm.random).await?,
         9 => scenes::restarts(world, &mut calm.random).await?,
         10 | 11 => scenes::tracing_policies(world, &mut calm.random).await?,
         12 => scenes::profiles(world, &mut calm.random).await?,
         13 => scenes::contents(world).await?,
         14 => scenes::selection(world).await?,
+        // These take long.
+        15 => match calm.random.u8(0..8) {
+            0 if !clock::has_jumped() => scenes::silence(world).await?,
+            1 | 2 => scenes::reverts(world).await?,
+            _ => {}
+        },
         _ => {}
     }
     // The gaps are the last: when one watch is back, another may still be waiting.

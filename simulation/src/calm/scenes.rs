@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use serde_json::Value;
-
 use super::{POLICY, SOON_AFTER_FAILURE, Trouble, follow};
 use crate::clock;
-use crate::history::{annotate_lease, converge, reach};
+use crate::history::{converge, reach};
 use crate::model::{self, OUR_TAINTS};
-use crate::network::{Mishap, Network};
-use crate::objects::{node_name, policy_name, profile_spec};
+use crate::network::{Mishap, Term};
+use crate::objects::{node_name, profile_spec};
 use crate::random::one;
+use crate::server::Change;
 use crate::server::kind::Kind;
 use crate::step::{
     Foreign, KERNELS, NODES, POLICIES, Policy, REPLICAS, Report, Step, TRACING_POLICIES, Tetragon,
@@ -23,9 +22,11 @@ use crate::world::World;
 /// Longest time from an orderly end to the next leader.
 const AFTER_A_STOP: Duration = Duration::from_secs(3);
 /// The same after the leader died or hangs.
-const AFTER_A_DEATH: Duration = Duration::from_secs(20);
+pub(super) const AFTER_A_DEATH: Duration = Duration::from_secs(20);
 /// Lists, and the first backoff of a watch.
-const LISTED: Duration = Duration::from_secs(5);
+pub(super) const LISTED: Duration = Duration::from_secs(5);
+/// A policy is evaluated once more a second after its last change. That would follow the next one.
+const UNTIL_REST: Duration = Duration::from_secs(3);
 /// A leader keeps its Lease while nothing happens to it.
 const KEPT: Duration = Duration::from_secs(25);
 
@@ -61,8 +62,8 @@ pub async fn takeovers(world: &mut World) -> Result<(), String> {
 /// which it may write, which begins when the renewal is sent. The checks find a write.
 async fn late_writes(world: &mut World, leader: u8) {
     const JUST_AFTER: Duration = Duration::from_millis(10_200);
-    world.set_weather(Weather { slow: 3_000, ..Weather::default() });
-    sleep(LISTED).await;
+    world.set_weather(Weather { slow: 1_000, ..Weather::default() });
+    slow_renewal(world, leader).await;
     world.apply(Step::PauseAtRequest(leader)).await;
     world.change(Step::ReplaceNode(0));
     world.change(Step::Report(0, Report::Denied));
@@ -73,6 +74,23 @@ async fn late_writes(world: &mut World, leader: u8) {
     world.apply(Step::Resume(leader)).await;
     world.set_weather(Weather::default());
     sleep(AFTER_A_DEATH).await;
+}
+
+/// Waits until a renewal was answered late, as long as the next one is not sent.
+async fn slow_renewal(world: &World, leader: u8) {
+    const LATE: Duration = Duration::from_millis(400);
+    const LOOK: Duration = Duration::from_millis(20);
+    let end = clock::elapsed() + Duration::from_mins(1);
+    while clock::elapsed() < end {
+        let term = world.replicas[usize::from(leader)].term();
+        let is_late = term.is_some_and(|Term { renewed, answered, .. }| {
+            answered.is_some_and(|at| at - renewed >= LATE && clock::elapsed() - at <= LOOK)
+        });
+        if is_late {
+            return;
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// The replica whose process holds the Lease.
@@ -172,91 +190,6 @@ pub async fn refusals(world: &mut World, random: &mut fastrand::Rng) -> Result<(
     Ok(())
 }
 
-/// All nodes lose ready one after the other, in a minute or by a new probe: the third is held, also
-/// by another leader, until a person releases it.
-pub async fn losses(world: &mut World, random: &mut fastrand::Rng) -> Result<(), String> {
-    (0..POLICIES).for_each(|policy| world.change(Step::DeletePolicy(policy)));
-    annotate_lease(world, &Value::Null);
-    let mut beginning = vec![Step::ApplyPolicy(POLICY, Policy::Taint)];
-    for node in 0..NODES {
-        beginning.extend([Step::ReplaceNode(node), Step::Report(node, Report::Denied)]);
-    }
-    follow(world, Trouble::Nothing, &beginning).await?;
-    let is_new_probe = random.bool();
-    let (report, longest) =
-        if is_new_probe { (Report::NewProbe, 70_000) } else { (Report::Attached, 9_000) };
-    let dies_after = random.u8(0..NODES * 2);
-    let claims_meanwhile = random.u8(0..3) == 0;
-    for node in 0..NODES {
-        world.change(Step::Report(node, report));
-        sleep(Duration::from_millis(random.u64(1..longest))).await;
-        // The breaker remembers a loss that the condition does not tell any more.
-        if claims_meanwhile && node < 2 && !shows_ready(world, node) {
-            world.change(Step::Foreign(node, Foreign::OurCondition));
-            sleep(LISTED).await;
-        }
-        if node == dies_after {
-            world.replicas.iter().for_each(|replica| replica.on_network(Network::kill));
-        }
-    }
-    sleep(AFTER_A_DEATH).await;
-    let is_held = {
-        let server = world.server.lock();
-        model::changes_are_held(&server) || server.failure.is_some()
-    };
-    if !clock::has_jumped() && !is_held {
-        return Err("too many losses: no policy says that changes are held".into());
-    }
-    claims(world, random.usize(..CLAIMS.len())).await?;
-    if random.bool() {
-        stays_held(world).await?;
-    }
-    follow(world, Trouble::Nothing, &[]).await
-}
-
-/// The losses count for as long as the breaker is open, also after a restart.
-async fn stays_held(world: &mut World) -> Result<(), String> {
-    /// Longer than losses count while the breaker is closed.
-    const LONG_AFTER: Duration = Duration::from_secs(65);
-    let ready = |world: &World| (0..NODES).filter(|node| shows_ready(world, *node)).count();
-    let before = ready(world);
-    sleep(LONG_AFTER).await;
-    world.replicas.iter().for_each(|replica| replica.on_network(Network::kill));
-    sleep(AFTER_A_DEATH).await;
-    if ready(world) < before && !clock::has_jumped() && world.server.lock().failure.is_none() {
-        return Err("too many losses: a restart has ended the holding".into());
-    }
-    Ok(())
-}
-
-/// What somebody may claim.
-const CLAIMS: [Foreign; 4] =
-    [Foreign::OurLabel, Foreign::OurCondition, Foreign::ForgedCondition, Foreign::OurPolicyLabel];
-
-/// Somebody claims that the nodes are ready which have lost it. The breaker does not hold that.
-async fn claims(world: &mut World, first: usize) -> Result<(), String> {
-    let lost: Vec<u8> = (0..NODES).filter(|node| !shows_ready(world, *node)).collect();
-    for (number, node) in lost.iter().enumerate() {
-        world.change(Step::Foreign(*node, CLAIMS[(first + number) % CLAIMS.len()]));
-    }
-    sleep(SOON_AFTER_FAILURE).await;
-    let is_over = world.server.lock().failure.is_some();
-    match lost.into_iter().find(|node| !is_over && shows_ready(world, *node)) {
-        Some(node) => Err(format!("false ready: a claim about node {node} is held")),
-        None => Ok(()),
-    }
-}
-
-fn shows_ready(world: &World, node: u8) -> bool {
-    let server = world.server.lock();
-    server.named(Kind::Node, &node_name(node)).is_some_and(|node| {
-        let labels = &node["metadata"]["labels"];
-        labels[model::BPF] == "true"
-            || labels[format!("{}{}", model::POLICY_PREFIX, policy_name(POLICY))] == "ready"
-            || model::condition(node).is_some_and(|condition| condition["status"] == "True")
-    })
-}
-
 /// A node is repaired while its agent runs: the agent is restarted, and the new one stays.
 pub async fn restarts(world: &mut World, random: &mut fastrand::Rng) -> Result<(), String> {
     /// One agent is looked at in a minute, and all have to be there.
@@ -279,6 +212,40 @@ pub async fn restarts(world: &mut World, random: &mut fastrand::Rng) -> Result<(
     Ok(())
 }
 
+/// Another manager removes the mount again and again: it is not answered each time, and the mount is
+/// back at last.
+pub async fn reverts(world: &mut World) -> Result<(), String> {
+    const REVERTS: usize = 8;
+    const BETWEEN: Duration = Duration::from_secs(30);
+    (0..POLICIES).for_each(|policy| world.change(Step::DeletePolicy(policy)));
+    let beginning = [
+        Step::InstallTetragon(Tetragon::NeedsMount),
+        Step::ApplyPolicy(POLICY, Policy::Mount),
+        Step::ReplaceNode(0),
+        Step::Report(0, Report::Denied),
+    ];
+    follow(world, Trouble::Nothing, &beginning).await?;
+    let before = mounts(world);
+    for _ in 0..REVERTS {
+        world.change(Step::RevertMount);
+        sleep(BETWEEN).await;
+    }
+    let added = mounts(world) - before;
+    if added > REVERTS / 2 {
+        return Err(format!("write war: the mount was added {added} times in {REVERTS} reverts"));
+    }
+    let mounted = converge(world, Duration::from_mins(15)).await;
+    mounted.map_err(|what| format!("too late: after the reverts {what}"))
+}
+
+/// How often the mount was added.
+fn mounts(world: &World) -> usize {
+    let server = world.server.lock();
+    let log = server.log(Kind::DaemonSet);
+    let has = |change: &Change| model::tetragon::has_mount(&change.object);
+    log.windows(2).filter(|pair| !has(&pair[0]) && has(&pair[1])).count()
+}
+
 /// The hook profile of the node's kernel comes and goes, and a false one takes its place.
 pub async fn contents(world: &mut World) -> Result<(), String> {
     let beginning = [
@@ -290,8 +257,10 @@ pub async fn contents(world: &mut World) -> Result<(), String> {
     ];
     follow(world, Trouble::Nothing, &beginning).await?;
     for step in [Step::DeleteProfile(0), Step::PublishProfile(0)] {
+        sleep(UNTIL_REST).await;
         follow(world, Trouble::Nothing, &[step]).await?;
     }
+    sleep(UNTIL_REST).await;
     follow(world, Trouble::Nothing, &[Step::DeleteProfile(0), Step::FalseProfile(0)]).await
 }
 
@@ -304,10 +273,37 @@ pub async fn selection(world: &mut World) -> Result<(), String> {
     ];
     follow(world, Trouble::Nothing, &beginning).await?;
     for is_selected in [true, false, true] {
+        sleep(UNTIL_REST).await;
         let zone = Step::Foreign(0, Foreign::Zone(is_selected));
         follow(world, Trouble::Nothing, &[zone]).await?;
     }
     Ok(())
+}
+
+/// The probe falls silent for an hour and a half, and is back: the condition says so at once, and
+/// stays True.
+pub async fn silence(world: &mut World) -> Result<(), String> {
+    const SILENT_AFTER: Duration = Duration::from_mins(90);
+    follow(world, Trouble::Nothing, &[Step::ReplaceNode(0), Step::Report(0, Report::Denied)])
+        .await?;
+    for (wait, should) in [(SILENT_AFTER - LISTED * 2, false), (LISTED * 3, true)] {
+        sleep(wait).await;
+        says_silent(world, should)?;
+    }
+    follow(world, Trouble::Nothing, &[Step::Renew(0)]).await?;
+    sleep(LISTED).await;
+    says_silent(world, false)
+}
+
+fn says_silent(world: &World, should: bool) -> Result<(), String> {
+    let server = world.server.lock();
+    let node = server.named(Kind::Node, &node_name(0));
+    let condition = node.and_then(|node| model::condition(node)).cloned().unwrap_or_default();
+    let is_silent = condition["reason"] == "ProbeSilent";
+    if (is_silent == should && condition["status"] == "True") || server.failure.is_some() {
+        return Ok(());
+    }
+    Err(format!("too late: silent is {is_silent}, not {should}: {condition}"))
 }
 
 /// TracingPolicies come and go. A hook that one of them needs is missing in the node's kernel.

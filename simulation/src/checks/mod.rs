@@ -14,6 +14,7 @@
 //! - No third node loses ready within a minute in the boot in which it was shown ready: that is the
 //!   breaker's share of up to five nodes. A node that rebooted, is gone or can deny again does not
 //!   count.
+//! - A taint comes only with a policy for which the Node is not shown ready.
 //! - A Node's labels and condition change by one write, and the next one waits for the watch.
 //! - A mount goes only if no policy wanted it, or if agents cannot start with it.
 //! - A hook profile goes only if it is false, or if no report names it and it is old or one of too
@@ -21,6 +22,7 @@
 
 mod losses;
 mod own_writes;
+mod taints;
 mod tetragon;
 
 pub use own_writes::refused;
@@ -53,6 +55,7 @@ pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Du
             .and_then(|()| proved(server, process, write, sent))
             .and_then(|()| no_claim_is_kept(server, process, write, sent))
             .and_then(|()| losses::losses(server, process, write, sent))
+            .and_then(|()| taints::taints(server, process, write, sent))
             .and_then(|()| own_writes::one_write(server, process, write, sent)),
         Kind::Policy => fenced(process, write, sent)
             .and_then(|()| leads(server, process))
@@ -95,7 +98,7 @@ fn fenced(process: &Network, write: &Written, sent: Duration) -> Checked {
         return Err("no version: the write has no resourceVersion as a precondition".into());
     }
     match process.term() {
-        Some(Term { renewed, lasts }) if sent < renewed + lasts => Ok(()),
+        Some(Term { renewed, lasts, .. }) if sent < renewed + lasts => Ok(()),
         _ => Err("no lease: its Lease had ended when it sent the write".into()),
     }
 }
@@ -161,7 +164,8 @@ fn lease(server: &mut Server, process: &Network, write: &Written, sent: Duration
         return Ok(());
     }
     server.leader = Some(process.id);
-    process.set_term(Some(Term { renewed: sent, lasts: Duration::from_secs(lasts.unwrap_or(0)) }));
+    let lasts = Duration::from_secs(lasts.unwrap_or(0));
+    process.set_term(Some(Term { renewed: sent, answered: None, lasts }));
     let before = write.before.as_ref().map(holder).unwrap_or_default();
     let renewed = server.lease_renewed.replace(clock::elapsed());
     let lasted = write.before.as_ref().and_then(|it| it["spec"]["leaseDurationSeconds"].as_u64());

@@ -4,6 +4,7 @@
 //! (pause, crash, cut, freeze). Out: answers, late, lost or never.
 
 mod connection;
+mod known;
 mod mishaps;
 
 use std::collections::BTreeMap;
@@ -26,11 +27,9 @@ use crate::server::{Server, watch};
 use crate::weather::{Fate, Weather};
 
 pub use connection::Connection;
+use known::{NodeWrite, Told};
 pub use mishaps::{CrashAt, Mishap};
 use mishaps::{Gap, NextWrite, touch};
-
-/// Longest time from what the process knows to the write that follows.
-const PLANNING: Duration = Duration::from_millis(50);
 
 /// What happens to one line of a watch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -80,22 +79,12 @@ struct State {
     lease: Option<Term>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    at: Duration,
-    version: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct NodeWrite {
-    sent: Duration,
-    answered: Duration,
-}
-
 /// One process's hold of the Lease.
 #[derive(Clone, Copy, Debug)]
 pub struct Term {
     pub renewed: Duration,
+    /// When the process had the answer to that renewal.
+    pub answered: Option<Duration>,
     pub lasts: Duration,
 }
 
@@ -202,44 +191,6 @@ impl Network {
         let mut state = self.state.lock();
         let State { weather, random, .. } = &mut *state;
         weather.stream_fate(random)
-    }
-
-    /// Notes that the process knows everything of that kind up to that version.
-    pub fn delivered(&self, kind: Kind, version: u64) {
-        let at = clock::elapsed();
-        self.state.lock().told[kind.index()].push(Told { at, version });
-    }
-
-    /// Up to which version the process had been told everything of that kind, before that moment.
-    #[must_use]
-    pub fn told_before(&self, kind: Kind, moment: Duration) -> u64 {
-        let state = self.state.lock();
-        let before = state.told[kind.index()].iter().rev().find(|told| told.at < moment);
-        before.map_or(0, |told| told.version)
-    }
-
-    /// When the process decided what it sent about that Node at that moment: where it had just got
-    /// the answer to another write of the Node, the decision is from before that.
-    #[must_use]
-    pub fn planned(&self, node: &str, sent: Duration) -> Duration {
-        let state = self.state.lock();
-        let write = state.node_writes.get(node);
-        let write = write.filter(|write| sent.saturating_sub(write.answered) <= PLANNING);
-        write.map_or(sent, |write| write.sent).saturating_sub(PLANNING)
-    }
-
-    /// When the write of that Node was answered that was sent at that moment.
-    pub fn answered_at(&self, node: &str, sent: Duration) -> Option<Duration> {
-        let write = self.state.lock().node_writes.get(node).copied();
-        write.filter(|write| write.sent == sent).map(|write| write.answered)
-    }
-
-    fn answered(&self, call: &Call, sent: Duration) {
-        let Some(target) = call.target.as_ref().filter(|_| call.is_write()) else { return };
-        if let (Kind::Node, Some(name)) = (target.kind, &target.name) {
-            let write = NodeWrite { sent, answered: clock::elapsed() };
-            self.state.lock().node_writes.insert(name.clone(), write);
-        }
     }
 
     #[must_use]
