@@ -328,7 +328,11 @@ impl Health {
 
     fn saw<K>(&mut self, event: &Event<K>) {
         match event {
-            Event::Init | Event::InitDone => self.is_within_list = false,
+            Event::Init => self.is_within_list = false,
+            Event::InitDone => {
+                self.is_within_list = false;
+                self.retries.listed(Instant::now());
+            }
             Event::InitApply(_) => self.is_within_list = true,
             Event::Apply(_) | Event::Delete(_) => {
                 self.retries.works();

@@ -3,13 +3,15 @@
 //! | | first wait | longest | begins with the first wait again |
 //! |---|---|---|---|
 //! | a watch broke | 0.2 s | 4 s | after a change that arrived, or 30 s without a failure |
-//! | objects must be listed again | 0.2 s | 30 s | after 2 minutes without such a failure |
+//! | objects must be listed again | 0.2 s | 30 s | 30 s, and 4 times the last wait, after a list |
 //!
 //! The waits double, and vary by a fifth, so that the watches of several kinds do not return at the
 //! same moment. Those of a watch are short: while it is broken, labels may be wrong. A list does
 //! not reset them: a server that answers lists and refuses watches would be asked without pause. A
 //! list of a large cluster is work for the API server. Where a watch falls behind again and again,
-//! more lists would make it worse, and a change that arrives between them says nothing.
+//! more lists would make it worse, and a change that arrives between them says nothing. Where an API
+//! server restarts now and then, each of its restarts needs a list soon: labels may be wrong until
+//! it is complete.
 
 use std::time::Duration;
 
@@ -31,7 +33,7 @@ impl Default for Retries {
     fn default() -> Self {
         Self {
             watches: Retry::new(Duration::from_secs(4), Duration::from_secs(30)),
-            lists: Retry::new(Duration::from_secs(30), Duration::from_mins(2)),
+            lists: Retry::new(Duration::from_secs(30), Duration::from_secs(30)),
         }
     }
 }
@@ -40,7 +42,16 @@ impl Retries {
     /// Counts a failure and returns how long to wait. `lists_again`: all objects have to be listed
     /// again.
     pub fn failed(&mut self, lists_again: bool, now: Instant) -> Duration {
-        if lists_again { self.lists.failed(now) } else { self.watches.failed(now) }
+        let retry = if lists_again { &mut self.lists } else { &mut self.watches };
+        let wait = retry.failed(now);
+        // A list may take long. All is well from its end on.
+        retry.well_since = (!lists_again).then_some(now);
+        wait
+    }
+
+    /// A list is complete.
+    pub const fn listed(&mut self, now: Instant) {
+        self.lists.well_since = Some(now);
     }
 
     /// A change arrived.
@@ -53,24 +64,28 @@ impl Retries {
 #[derive(Debug)]
 struct Retry {
     failures: u32,
-    last: Option<Instant>,
+    wait: Duration,
+    /// Since when nothing has failed.
+    well_since: Option<Instant>,
     longest: Duration,
-    /// After so long without a failure the next wait is the shortest one.
+    /// After so long without a failure, and four times the last wait, the next wait is the
+    /// shortest one.
     well_after: Duration,
 }
 
 impl Retry {
     const fn new(longest: Duration, well_after: Duration) -> Self {
-        Self { failures: 0, last: None, longest, well_after }
+        Self { failures: 0, wait: Duration::ZERO, well_since: None, longest, well_after }
     }
 
     fn failed(&mut self, now: Instant) -> Duration {
-        if self.last.is_some_and(|last| now.duration_since(last) >= self.well_after) {
+        let well_after = self.well_after.max(self.wait * 4);
+        if self.well_since.is_some_and(|since| now.duration_since(since) >= well_after) {
             self.failures = 0;
         }
-        self.last = Some(now);
         self.failures = self.failures.saturating_add(1);
-        jittered(doubled(FIRST, self.failures, self.longest), fastrand::f64())
+        self.wait = jittered(doubled(FIRST, self.failures, self.longest), fastrand::f64());
+        self.wait
     }
 }
 
@@ -120,14 +135,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_two_minutes_without_a_further_list_reset_the_wait_for_a_list() {
+    async fn only_a_watch_that_follows_for_long_resets_the_wait_for_a_list() {
         let (mut retries, now) = (Retries::default(), Instant::now());
         let waits = waits(&mut retries, true);
         assert!(waits[0] <= Duration::from_millis(240), "{waits:?}");
         assert!((24..=36).contains(&waits[19].as_secs()), "{waits:?}");
         retries.works();
-        let mut after = |minutes| retries.failed(true, now + Duration::from_mins(minutes));
-        assert!(after(1) > Duration::from_secs(20));
-        assert!(after(3) < Duration::from_secs(1));
+        let after = |seconds| now + Duration::from_secs(seconds);
+        assert!(
+            retries.failed(true, after(1_000)) > Duration::from_secs(20),
+            "no list was complete"
+        );
+        retries.listed(after(2_000));
+        assert!(
+            retries.failed(true, after(2_090)) > Duration::from_secs(20),
+            "not for long enough"
+        );
+        retries.listed(after(3_000));
+        assert!(retries.failed(true, after(3_145)) < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_restart_of_an_api_server_is_followed_soon() {
+        let (mut retries, mut now) = (Retries::default(), Instant::now());
+        for _ in 0..20 {
+            retries.listed(now);
+            now += Duration::from_secs(30);
+            let wait = retries.failed(true, now);
+            assert!(wait < Duration::from_secs(1), "{wait:?}");
+        }
     }
 }
