@@ -84,7 +84,7 @@ async fn slow_renewal(world: &World, leader: u8) {
     while clock::elapsed() < end {
         let term = world.replicas[usize::from(leader)].term();
         let is_late = term.is_some_and(|Term { renewed, answered, .. }| {
-            answered.is_some_and(|at| at - renewed >= LATE && clock::elapsed() - at <= LOOK)
+            answered.is_some_and(|at| at >= renewed + LATE && clock::elapsed() <= at + LOOK)
         });
         if is_late {
             return;
@@ -283,10 +283,12 @@ pub async fn selection(world: &mut World) -> Result<(), String> {
 /// The probe falls silent for an hour and a half, and is back: the condition says so at once, and
 /// stays True.
 pub async fn silence(world: &mut World) -> Result<(), String> {
-    const SILENT_AFTER: Duration = Duration::from_mins(90);
+    /// Ten seconds before 90 minutes are over, and five seconds after that.
+    const WAITS: [(Duration, bool); 2] =
+        [(Duration::from_secs(5_390), false), (Duration::from_secs(15), true)];
     follow(world, Trouble::Nothing, &[Step::ReplaceNode(0), Step::Report(0, Report::Denied)])
         .await?;
-    for (wait, should) in [(SILENT_AFTER - LISTED * 2, false), (LISTED * 3, true)] {
+    for (wait, should) in WAITS {
         sleep(wait).await;
         says_silent(world, should)?;
     }

@@ -62,7 +62,9 @@ impl Network {
             }
             (Kind::Lease, _) => {
                 let term = state.lease.as_mut().filter(|term| term.renewed == sent);
-                term.into_iter().for_each(|term| term.answered = Some(answered));
+                if let Some(term) = term {
+                    term.answered = Some(answered);
+                }
             }
             _ => {}
         }
