@@ -72,7 +72,7 @@ pub struct Outcome {
 }
 
 /// What goes wrong, in one or two words.
-const INVARIANTS: [&str; 25] = [
+const INVARIANTS: [&str; 26] = [
     "wrong eviction",
     "idle write",
     "too many losses",
@@ -81,6 +81,7 @@ const INVARIANTS: [&str; 25] = [
     "not ours",
     "no version",
     "no lease",
+    "no list",
     "taken too early",
     "taken too late",
     "wrong transition time",

@@ -97,6 +97,9 @@ fn fenced(process: &Network, write: &Written, sent: Duration) -> Checked {
     if !write.has_version && write.target.kind != Kind::Pod {
         return Err("no version: the write has no resourceVersion as a precondition".into());
     }
+    if let Some(kind) = process.unlisted(sent) {
+        return Err(format!("no list: it writes before it knows every {}", kind.name()));
+    }
     match process.term() {
         Some(Term { renewed, lasts, .. }) if sent < renewed + lasts => Ok(()),
         _ => Err("no lease: its Lease had ended when it sent the write".into()),

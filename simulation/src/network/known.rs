@@ -37,6 +37,15 @@ impl Network {
         before.map_or(0, |told| told.version)
     }
 
+    /// A kind of which the process had no list at that moment: what it did not see is not gone.
+    #[must_use]
+    pub fn unlisted(&self, moment: Duration) -> Option<Kind> {
+        let kinds = [Kind::Node, Kind::Report, Kind::Policy, Kind::Profile];
+        // Planning takes no virtual time.
+        let moment = moment + Duration::from_nanos(1);
+        kinds.into_iter().find(|kind| self.told_before(*kind, moment) == 0)
+    }
+
     /// When the process decided what it sent about that Node at that moment: where it had just got
     /// the answer to another write of the Node, the decision is from before that.
     #[must_use]
