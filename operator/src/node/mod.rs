@@ -21,8 +21,8 @@
 //!
 //! ## Errors
 //! An error says which write to which Node failed. The Node is retried with backoff, or at once
-//! when it changes. A conflict is no error: the Node is looked at again when the watch has shown what
-//! changed, or within a second.
+//! when it changes. A conflict is no error: the Node is looked at again when the watch has shown
+//! what changed, or within a second.
 
 mod apply;
 pub mod contest;

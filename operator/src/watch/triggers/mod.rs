@@ -11,9 +11,9 @@
 //! | TracingPolicy, or whether it can be read | all, if a policy requires TracingPolicies | all | |
 //! | DaemonSet: spec, labels, our annotation, rollout | | those that name it | itself, if ours |
 //!
-//! "Concerned" are the policies that select the Node or did so before the change, and those that name
-//! a DaemonSet; all while the circuit breaker is open. "Ours" are the DaemonSets that a policy names, and those that carry
-//! our label. A policy is evaluated at most once a second.
+//! "Concerned" are the policies that select the Node or did so before the change, and those that
+//! name a DaemonSet; all while the circuit breaker is open. "Ours" are the DaemonSets that a policy
+//! names, and those that carry our label. A policy is evaluated at most once a second.
 //!
 //! A fresh list triggers everything, because a deletion while the watch was broken has no event of
 //! its own. After a deletion and after a fresh list, what is remembered of the objects that are
