@@ -3,7 +3,7 @@
 # fails the whole run. A tier in SKIP is printed as skipped, at its place and in the summary.
 #
 # Some tiers wait now and then. Beside them runs what needs processors only, with those that they
-# leave: from the unit tier on the build of the release programs, which later tiers need, and from
+# leave: from the first tier on the build of the release programs, which later tiers need, and from
 # the kernel tier on the simulation, whose output is printed at its place.
 set -u
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ for name in ${SKIP:-}; do
     [[ " $tiers " == *" $name "* ]] || { echo "test.sh: invalid tier \"$name\" in SKIP: use some of $tiers" >&2; exit 64; }
 done
 
-results=() passed=0 failed=0 skipped=0 simulation=
+results=() passed=0 failed=0 skipped=0 static= simulation=
 log=$(mktemp)
 # What was begun is ended in order.
 trap 'wait; rm -f "$log"' EXIT
@@ -22,7 +22,12 @@ beside() { nice -n 19 make --no-print-directory "$1" & }
 start_beside() {
     case $1 in
     # If it fails, the tier that needs the programs fails too, and says why.
-    unit) is_skipped scale || beside static >/dev/null 2>&1 ;;
+    lint | unit | fake-api | api | monitoring | report)
+        if [ -z "$static" ] && ! is_skipped scale; then
+            beside static >/dev/null 2>&1
+            static=$!
+        fi
+        ;;
     kernel | cluster | tetragon)
         if [ -z "$simulation" ] && ! is_skipped simulation; then
             beside test-simulation >"$log" 2>&1
@@ -43,6 +48,8 @@ run() {
     make --no-print-directory "test-$1"
 }
 
+# First, because two cannot install packages at once.
+make --no-print-directory prerequisites || exit 1
 for tier in $tiers; do
     if is_skipped "$tier"; then
         echo "=== tier $tier: skipped, because it is in SKIP"
