@@ -48,6 +48,8 @@ run() {
     make --no-print-directory "test-$1"
 }
 
+# Everything is built once here, and what serves to build it again quickly takes time.
+export CARGO_INCREMENTAL=0
 # First, because two cannot install packages at once.
 make --no-print-directory prerequisites || exit 1
 for tier in $tiers; do
