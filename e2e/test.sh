@@ -50,8 +50,8 @@ run() {
 
 # Everything is built once here, and what serves to build it again quickly takes time.
 export CARGO_INCREMENTAL=0
-# First, because two cannot install packages at once.
-make --no-print-directory prerequisites || exit 1
+# First, because two cannot install packages, or the toolchain of rust-toolchain.toml, at once.
+make --no-print-directory prerequisites && cargo --version >/dev/null || exit 1
 for tier in $tiers; do
     if is_skipped "$tier"; then
         echo "=== tier $tier: skipped, because it is in SKIP"
