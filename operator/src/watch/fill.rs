@@ -13,11 +13,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 use kube_runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube_runtime::watcher::Event;
 
 use super::kept::Kept;
+use super::key::{key_of, object_ref};
 
 /// The write side of a store.
 pub struct Filler<K: Kept> {
@@ -37,7 +38,7 @@ impl<K: Kept> Filler<K> {
     /// The object of a change, as the store has it.
     pub fn stored(&self, event: &Event<K>) -> Option<Arc<K::Stored>> {
         match event {
-            Event::Apply(object) => self.store.get(&reference(object)),
+            Event::Apply(object) => self.store.get(&object_ref(&key_of(object))),
             Event::Init | Event::InitApply(_) | Event::InitDone | Event::Delete(_) => None,
         }
     }
@@ -49,7 +50,7 @@ impl<K: Kept> Filler<K> {
                 if !self.has(object) {
                     K::store(&mut self.writer, &Event::Apply(object.clone()));
                 }
-                self.listed.insert(reference(object));
+                self.listed.insert(object_ref(&key_of(object)));
             }
             Event::InitDone if self.is_filled => self.remove_others(),
             Event::InitDone => {
@@ -65,7 +66,7 @@ impl<K: Kept> Filler<K> {
     /// Whether the store has that version of the object.
     fn has(&self, object: &K) -> bool {
         let (version, uid) = (&object.meta().resource_version, &object.meta().uid);
-        self.store.get(&reference(object)).is_some_and(|stored| {
+        self.store.get(&object_ref(&key_of(object))).is_some_and(|stored| {
             version.is_some()
                 && stored.meta().resource_version == *version
                 && stored.meta().uid == *uid
@@ -82,21 +83,13 @@ impl<K: Kept> Filler<K> {
     }
 }
 
-/// By which the store knows the object.
-fn reference<K: Kept>(object: &K) -> ObjectRef<K::Stored> {
-    let reference = ObjectRef::new(&object.name_any());
-    match object.namespace() {
-        Some(namespace) => reference.within(&namespace),
-        None => reference,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use k8s_openapi::api::core::v1::Node;
+    use kube::ResourceExt;
     use proptest::prelude::*;
     use serde_json::json;
 

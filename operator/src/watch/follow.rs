@@ -35,6 +35,7 @@ use tracing::debug;
 
 use super::guard::Guard;
 use super::kept::Kept;
+use super::key::{Key, key_of};
 use super::retry::GONE;
 use crate::run::connection::{LIST, WATCH_SECONDS};
 
@@ -93,12 +94,6 @@ struct Stream<K: Kept> {
     changes: Changes<K>,
     /// The objects that were deleted since it began, by namespace and name.
     gone: HashMap<Key, Guard<K>>,
-}
-
-type Key = (Option<String>, String);
-
-fn key<K: Kept>(object: &Guard<K>) -> Key {
-    (object.namespace(), object.name_any())
 }
 
 impl<K: Kept> Follow<K> {
@@ -168,7 +163,7 @@ impl<K: Kept> Follow<K> {
         let event = timeout(LIST, stream.changes.next()).await.ok().flatten();
         let event = match event {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
-                stream.gone.remove(&key(&object));
+                stream.gone.remove(&key_of(&object));
                 Some(Ok(Event::InitApply(object)))
             }
             Some(Ok(WatchEvent::Bookmark(bookmark))) => {
@@ -182,7 +177,7 @@ impl<K: Kept> Follow<K> {
             }
             // A list has no deletions: it would forget them at its end.
             Some(Ok(WatchEvent::Deleted(object))) => {
-                stream.gone.insert(key(&object), object);
+                stream.gone.insert(key_of(&object), object);
                 None
             }
             Some(Ok(WatchEvent::Error(status))) => return Some(Err(Error::WatchError(status))),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube_runtime::reflector::{Lookup, ObjectRef, Store};
+use kube_runtime::reflector::Store;
 use kube_runtime::watcher::Event;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -21,6 +21,7 @@ use tracing::warn;
 
 use super::guard::{Guard, Invalid};
 use super::kept::Kept;
+use super::key::{Key, key_in, key_of, object_ref};
 use super::log_limit::LogLimit;
 use crate::context::metrics::Metrics;
 
@@ -33,9 +34,6 @@ struct Shared {
     found: Mutex<BTreeMap<Key, Found>>,
     changed: Notify,
 }
-
-/// Namespace and name.
-type Key = (Option<String>, String);
 
 /// An object that cannot be parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,7 +111,7 @@ impl<K: Kept> Parse<K> {
             }
             Event::InitApply(Guard(Ok(object))) => Some(Event::InitApply(object)),
             Event::InitApply(Guard(Err(invalid))) => {
-                let (key, held) = (key(&invalid), self.held(&invalid));
+                let (key, held) = (key_in(&invalid.metadata), self.held(&invalid));
                 self.report(&invalid);
                 self.list.insert(key, Found { invalid, is_held: held.is_some() });
                 held.map(Event::InitApply)
@@ -130,7 +128,7 @@ impl<K: Kept> Parse<K> {
                 self.report(&invalid);
                 let held = self.held(&invalid);
                 let found = Found { is_held: held.is_some(), invalid };
-                self.unparsable.change(|all| all.insert(key(&found.invalid), found));
+                self.unparsable.change(|all| all.insert(key_in(&found.invalid.metadata), found));
                 // A policy that is being deleted asks for nothing, whatever it said.
                 held.filter(|held| held.meta().deletion_timestamp.is_some()).map(Event::Apply)
             }
@@ -140,7 +138,7 @@ impl<K: Kept> Parse<K> {
 
     /// The version in the store. An object that was made anew under the same name has none.
     fn held(&self, invalid: &Invalid) -> Option<K> {
-        let stored = self.store.get(&object_ref(&key(invalid)))?;
+        let stored = self.store.get(&object_ref(&key_in(&invalid.metadata)))?;
         if ResourceExt::uid(&*stored) != invalid.metadata.uid {
             return None;
         }
@@ -187,7 +185,7 @@ impl<K: Kept> Parse<K> {
     fn report(&mut self, invalid: &Invalid) {
         let kind = <K as kube::Resource>::kind(&());
         self.metrics.skipped(&kind);
-        let name = subject(&key(invalid));
+        let name = subject(&key_in(&invalid.metadata));
         let error = &invalid.error;
         if self.log.allows(&name, error, Instant::now()) {
             warn!(%kind, name, error, "object cannot be parsed: its last version stays in force");
@@ -195,26 +193,8 @@ impl<K: Kept> Parse<K> {
     }
 }
 
-fn key_of(object: &impl kube::Resource) -> Key {
-    let metadata = object.meta();
-    (metadata.namespace.clone(), metadata.name.clone().unwrap_or_default())
-}
-
-fn key(invalid: &Invalid) -> Key {
-    let metadata = &invalid.metadata;
-    (metadata.namespace.clone(), metadata.name.clone().unwrap_or_default())
-}
-
 fn subject((namespace, name): &Key) -> String {
     namespace.as_ref().map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}"))
-}
-
-fn object_ref<K: Lookup<DynamicType = ()>>((namespace, name): &Key) -> ObjectRef<K> {
-    let object = ObjectRef::new(name);
-    match namespace {
-        Some(namespace) => object.within(namespace),
-        None => object,
-    }
 }
 
 #[cfg(test)]

@@ -15,15 +15,15 @@ pub(super) struct ChangeFilter(Mutex<HashMap<String, Seen>>);
 #[derive(Clone, Copy)]
 struct Seen {
     relevant: u64,
-    selecting: u64,
+    for_all_nodes: u64,
 }
 
 /// What differs from the last time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Change {
     pub relevant: bool,
-    /// That by which other objects select this one.
-    pub selecting: bool,
+    /// What every Node may follow.
+    pub for_all_nodes: bool,
 }
 
 impl ChangeFilter {
@@ -32,19 +32,19 @@ impl ChangeFilter {
         self.change(object, relevant, &()).relevant
     }
 
-    /// Remembers the relevant part of an object, and that by which others select it. Returns what
+    /// Remembers the relevant part of an object, and what of it every Node may follow. Returns what
     /// differs from the last time.
     pub(super) fn change(
         &self,
         object: &impl ResourceExt,
         relevant: &impl Hash,
-        selecting: &impl Hash,
+        for_all_nodes: &impl Hash,
     ) -> Change {
-        let seen = Seen { relevant: hash(relevant), selecting: hash(selecting) };
+        let seen = Seen { relevant: hash(relevant), for_all_nodes: hash(for_all_nodes) };
         let before = self.0.lock().insert(object.uid().unwrap_or_default(), seen);
         Change {
             relevant: before.is_none_or(|before| before.relevant != seen.relevant),
-            selecting: before.is_none_or(|before| before.selecting != seen.selecting),
+            for_all_nodes: before.is_none_or(|before| before.for_all_nodes != seen.for_all_nodes),
         }
     }
 

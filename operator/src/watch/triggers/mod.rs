@@ -261,7 +261,7 @@ impl Triggers {
                     return;
                 }
                 self.read_wanted_daemon_sets();
-                if change.selecting {
+                if change.for_all_nodes {
                     self.queue_all_nodes();
                 } else {
                     self.queue_unready_nodes_of(policy);
