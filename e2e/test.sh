@@ -48,8 +48,9 @@ run() {
     make --no-print-directory "test-$1"
 }
 
-# Everything is built once here, and what serves to build it again quickly takes time.
-export CARGO_INCREMENTAL=0
+# Everything is built once here: what serves to build it again quickly, or to debug it, takes time.
+# A test that fails says all the same in which line.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=false
 # First, because two cannot install packages, or the toolchain of rust-toolchain.toml, at once.
 make --no-print-directory prerequisites && cargo --version >/dev/null || exit 1
 for tier in $tiers; do

@@ -2,8 +2,8 @@
 # A compiler for BPF programs without a nightly Rust, from packages of Debian 12 or newer: probe-ebpf/toolchain.sh DIR
 #
 # rustc-web is Debian's newer rustc for building browsers; with it comes a prebuilt `core` for bpfel-unknown-none.
-# bpf-linker is built from crates.io against the libLLVM of the same packages, and without optimisation:
-# compiling it takes longer than all of its work.
+# bpf-linker is built from crates.io against the libLLVM of the same packages, and without optimisation
+# and debug info: compiling it takes longer than all of its work.
 #
 # In:  apt's package lists (fetched when they are missing and this runs as root), cargo, a C compiler.
 # Out: DIR/root (the packages, unpacked), DIR/bin/bpf-linker. Nothing is installed into the system.
@@ -71,7 +71,7 @@ build_linker() {
     ln -sf "$shared" "$dir/llvm/lib/libLLVM.so"
     LLVM_PREFIX=$dir/llvm LD_LIBRARY_PATH=$(cat "$dir/library-path") \
         RUSTFLAGS="-Clink-arg=-Wl,-rpath,$(dirname "$shared")" CARGO_TARGET_DIR=$dir/linker-build \
-        cargo install -q bpf-linker --version "$linker_version" --locked --debug --no-default-features \
+        CARGO_PROFILE_DEV_DEBUG=false cargo install -q bpf-linker --version "$linker_version" --locked --debug --no-default-features \
         --features "llvm-$llvm" --root "$dir" >&2 || die "building bpf-linker failed. $other_way"
     rm -rf "$dir/linker-build"
 }

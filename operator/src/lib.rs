@@ -17,6 +17,7 @@ pub mod node;
 pub mod not_in_force;
 pub mod policy;
 pub mod profile;
+mod protobuf;
 pub mod run;
 pub mod teardown;
 pub mod tetragon;

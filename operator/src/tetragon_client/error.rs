@@ -4,6 +4,7 @@ use std::io;
 
 use tokio_rustls::rustls;
 
+use crate::protobuf::Malformed;
 use crate::tetragon_client::limits::Limits;
 use crate::tetragon_client::tls;
 
@@ -89,6 +90,12 @@ pub enum AskError {
         "the TLS 1.3 handshake failed: read the agent's log, the agent may have no certificate yet"
     )]
     TlsFailed,
+}
+
+impl From<Malformed> for AskError {
+    fn from(_: Malformed) -> Self {
+        Self::OtherProtocol
+    }
 }
 
 impl AskError {

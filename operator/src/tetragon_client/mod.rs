@@ -39,7 +39,6 @@ mod state;
 mod stream;
 pub mod text;
 mod tls;
-mod wire;
 
 pub use answer::{
     Actions, ActionsByPolicy, Answer, HookError, LocalName, PolicyName, PolicyStatus, Source,

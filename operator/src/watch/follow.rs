@@ -26,13 +26,13 @@ use std::time::Duration;
 use std::vec;
 
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, ResourceExt};
 use kube_runtime::watcher::{Error, Event};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
+use super::changes::{Changes, changes};
 use super::guard::Guard;
 use super::kept::Kept;
 use super::key::{Key, key_of};
@@ -56,8 +56,6 @@ pub enum Lists {
     Streamed,
     Paged,
 }
-
-type Changes<K> = BoxStream<'static, kube::Result<WatchEvent<Guard<K>>>>;
 
 /// The objects of one kind.
 pub struct Follow<K: Kept> {
@@ -142,10 +140,9 @@ impl<K: Kept> Follow<K> {
             },
             Lists::Streamed => {
                 let params = WatchParams::default().timeout(STREAM_SECONDS).initial_events();
-                match self.api.watch(&params, "").await {
+                match changes(&self.api, &params, "").await {
                     Ok(changes) => {
-                        let (changes, gone) = (changes.boxed(), HashMap::new());
-                        self.state = State::Streaming(Stream { changes, gone });
+                        self.state = State::Streaming(Stream { changes, gone: HashMap::new() });
                         Some(Ok(Event::Init))
                     }
                     Err(error) if is_refusal(&error) => {
@@ -217,10 +214,9 @@ impl<K: Kept> Follow<K> {
 
     async fn watch(&mut self, version: String) -> Option<Result<Event<Guard<K>>, Error>> {
         let params = WatchParams::default().timeout(WATCH_SECONDS);
-        match self.api.watch(&params, &version).await {
+        match changes(&self.api, &params, &version).await {
             Ok(changes) => {
-                let (changes, began) = (changes.boxed(), Instant::now());
-                self.state = State::Watching { version, changes, began };
+                self.state = State::Watching { version, changes, began: Instant::now() };
                 None
             }
             Err(error) => {

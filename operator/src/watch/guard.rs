@@ -35,31 +35,52 @@ pub struct Invalid {
 /// The metadata that identifies an object and its version.
 pub type Metadata = Box<ObjectMeta>;
 
+impl<K: Kept> Guard<K> {
+    /// Of an object of which only the fields that are wanted were read.
+    pub fn of(mut object: K) -> Self {
+        object.trim();
+        Self(within_bounds(object))
+    }
+}
+
 impl<'de, K: Kept> Deserialize<'de> for Guard<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let object = K::FIELDS.deserialize(deserializer)?;
-        let parsed = match K::deserialize(&object) {
-            Ok(mut parsed) => {
-                parsed.trim();
-                within_bounds(parsed)
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        Ok(Self(parsed.map_err(|error| Invalid {
-            metadata: identity(&object),
-            error: printable(&error, MAX_ERROR),
-        })))
+        Ok(K::deserialize(&object).map_or_else(
+            |error| {
+                let error = printable(&error.to_string(), MAX_ERROR);
+                Self(Err(Invalid { metadata: identity(&object), error }))
+            },
+            Self::of,
+        ))
     }
 }
 
 /// The object, or an error if it is larger than objects of its kind may be.
-fn within_bounds<K: Kept>(object: K) -> Result<K, String> {
+fn within_bounds<K: Kept>(object: K) -> Result<K, Invalid> {
     let bytes = object.bytes();
     match K::MAX_BYTES {
-        Some(most) if bytes > most => Err(format!(
-            "the object has {bytes} bytes that the operator would have to keep, and may have {most}"
-        )),
+        Some(most) if bytes > most => Err(Invalid {
+            metadata: Box::new(only_identity(object.meta())),
+            error: format!(
+                "the object has {bytes} bytes that the operator would have to keep, and may have \
+                 {most}"
+            ),
+        }),
         Some(_) | None => Ok(object),
+    }
+}
+
+fn only_identity(metadata: &ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: metadata.name.clone(),
+        namespace: metadata.namespace.clone(),
+        uid: metadata.uid.clone(),
+        resource_version: metadata.resource_version.clone(),
+        generation: metadata.generation,
+        creation_timestamp: metadata.creation_timestamp.clone(),
+        deletion_timestamp: metadata.deletion_timestamp.clone(),
+        ..ObjectMeta::default()
     }
 }
 

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::Watched;
 use super::fields::{Fields, IDENTITY_AND_LABELS};
+use super::messages;
 use super::packed_node::PackedNode;
 use super::stored::stored_as_it_is;
 
@@ -37,6 +38,9 @@ pub trait Kept: Watched + Serialize {
     const MAX_BYTES: Option<usize> = None;
     /// The fields that are parsed at all. What else an object has takes no memory.
     const FIELDS: Fields = Fields::All;
+    /// Reads the same fields of the binary encoding, for kinds of which there are many and which
+    /// have it. A watch asks for it.
+    const MESSAGE: Option<messages::Read<Self>> = None;
 
     /// Removes what no controller reads.
     fn trim(&mut self);
@@ -74,6 +78,7 @@ impl Kept for Node {
         ("spec", Fields::Only(&[("taints", Fields::All)])),
         ("status", NODE_STATUS),
     ]);
+    const MESSAGE: Option<messages::Read<Self>> = Some(messages::node);
 
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);
@@ -103,7 +108,7 @@ impl Kept for Node {
 }
 
 /// The type of the addresses at which agents are asked.
-const INTERNAL_IP: &str = "InternalIP";
+pub(super) const INTERNAL_IP: &str = "InternalIP";
 
 /// A node has one of each IP family. A kubelet can write a megabyte of them.
 const MAX_ADDRESSES: usize = 8;

@@ -23,6 +23,7 @@
 //! objects have to be listed again and again, the lists become seldom. The stores keep their
 //! objects meanwhile, so no label changes because the API server is unreachable.
 
+pub mod changes;
 pub mod contents;
 mod fetch;
 mod fields;
@@ -33,6 +34,7 @@ pub mod guard;
 pub mod kept;
 pub mod key;
 pub(crate) mod log_limit;
+mod messages;
 pub mod named;
 pub mod packed_node;
 pub mod policy_bound;

@@ -9,6 +9,7 @@ mod admission;
 mod breaker;
 mod chart;
 mod crds;
+mod encoding;
 mod flood;
 mod held;
 mod helm;

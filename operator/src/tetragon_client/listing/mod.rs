@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use crate::protobuf::{Fields, Malformed, Value};
 use crate::tetragon_client::answer::{
     Actions, ActionsByPolicy, Answer, HookError, LocalName, MAX_HOOKS, MAX_POLICIES, MAX_TEXT,
     MAX_TEXTS, PolicyName, PolicyStatus, Source,
@@ -24,7 +25,6 @@ use crate::tetragon_client::answer::{
 use crate::tetragon_client::error::AskError;
 use crate::tetragon_client::state::{Mode, PolicyState};
 use crate::tetragon_client::text::sanitize;
-use crate::tetragon_client::wire::{Fields, Malformed, Value};
 
 /// The domain of policies that are objects of the cluster.
 const KUBERNETES: &str = "k8s";

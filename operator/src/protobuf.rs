@@ -1,20 +1,14 @@
 //! Reads the wire format of Protocol Buffers in place
 //! (<https://protobuf.dev/programming-guides/encoding/>).
 //!
-//! A generated decoder makes a value of some hundred bytes from a message of two bytes. A hostile
-//! agent could so turn one megabyte into a hundred. Here each field borrows from the message.
-
-use crate::tetragon_client::error::AskError;
+//! In: the bytes of a message. Out: its fields, in their order. A generated decoder makes a value of
+//! some hundred bytes from a message of two bytes. A hostile sender could so turn one megabyte into a
+//! hundred. Here each field borrows from the message, and who reads it takes only what it needs.
 
 /// The bytes are not a message, or a field has another type than the published one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the bytes are not the Protocol Buffers message that was asked for")]
 pub struct Malformed;
-
-impl From<Malformed> for AskError {
-    fn from(_: Malformed) -> Self {
-        Self::OtherProtocol
-    }
-}
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,18 +29,19 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub fn message(self) -> Result<Fields<'a>, Malformed> {
+    pub fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
-            Self::Bytes(bytes) => Ok(Fields(bytes)),
+            Self::Bytes(bytes) => Ok(bytes),
             Self::Number(_) | Self::Fixed => Err(Malformed),
         }
     }
 
+    pub fn message(self) -> Result<Fields<'a>, Malformed> {
+        self.bytes().map(Fields)
+    }
+
     pub fn text(self) -> Result<&'a str, Malformed> {
-        match self {
-            Self::Bytes(bytes) => std::str::from_utf8(bytes).map_err(|_| Malformed),
-            Self::Number(_) | Self::Fixed => Err(Malformed),
-        }
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
     }
 }
 
@@ -69,7 +64,7 @@ impl<'a> Fields<'a> {
                 Value::Bytes(self.take(length)?)
             }
             5 => self.take(4).map(|_| Value::Fixed)?,
-            // Groups. No version of Tetragon's API has them.
+            // Groups. Neither Tetragon's API nor that of Kubernetes has them.
             _ => return Err(Malformed),
         };
         Ok((number, value))
