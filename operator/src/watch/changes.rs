@@ -58,16 +58,13 @@ pub async fn changes<K: Kept>(
         return Err(Error::Api(Box::new(refusal(answer).await?)));
     }
     let reader = StreamReader::new(answer.into_body().into_data_stream().map_err(io::Error::other));
-    Ok(match K::MESSAGE.filter(|_| is_binary) {
-        Some(read) => {
-            let frames = LengthDelimitedCodec::builder().max_frame_length(MAX_EVENT).new_codec();
-            let frames = FramedRead::new(reader, frames).map_err(Error::ReadEvents);
-            frames.map(move |frame| messages::event(&frame?, read).map_err(malformed)).boxed()
-        }
-        None => {
-            let lines = FramedRead::new(reader, LinesCodec::new()).map_err(unread);
-            lines.map(|line| event(&line?)).boxed()
-        }
+    Ok(if let Some(read) = K::MESSAGE.filter(|_| is_binary) {
+        let frames = LengthDelimitedCodec::builder().max_frame_length(MAX_EVENT).new_codec();
+        let frames = FramedRead::new(reader, frames).map_err(Error::ReadEvents);
+        frames.map(move |frame| messages::event(&frame?, read).map_err(malformed)).boxed()
+    } else {
+        let lines = FramedRead::new(reader, LinesCodec::new()).map_err(unread);
+        lines.map(|line| event(&line?)).boxed()
     })
 }
 

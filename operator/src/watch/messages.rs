@@ -66,8 +66,8 @@ pub fn status(message: Fields<'_>) -> Result<Status, Malformed> {
     let mut status = Status::failure("", "");
     for field in message {
         match field? {
-            (3, value) => status.message = value.text()?.to_owned(),
-            (4, value) => status.reason = value.text()?.to_owned(),
+            (3, value) => value.text()?.clone_into(&mut status.message),
+            (4, value) => value.text()?.clone_into(&mut status.reason),
             (6, value) => status.code = u16::try_from(value.number()?).map_err(|_| Malformed)?,
             _ => {}
         }

@@ -102,14 +102,12 @@ async fn follows(client: &Client, api: &Api<Guard<Node>>, version: &str) {
     let plain: Api<Node> = Api::all(client.clone());
     let patch = Patch::Merge(json!({"metadata": {"labels": {"changed": "yes"}}}));
     plain.patch(name, &PatchParams::default(), &patch).await.unwrap();
-    let Some(WatchEvent::Modified(changed)) = events.try_next().await.unwrap() else {
-        panic!("no change");
-    };
+    let change = events.try_next().await.unwrap();
+    let Some(WatchEvent::Modified(changed)) = change else { unreachable!("{change:?}") };
     assert_eq!(kept(changed), in_json(api).await[1]);
     plain.delete(name, &DeleteParams::default()).await.unwrap();
-    let Some(WatchEvent::Deleted(gone)) = events.try_next().await.unwrap() else {
-        panic!("no deletion");
-    };
+    let deletion = events.try_next().await.unwrap();
+    let Some(WatchEvent::Deleted(gone)) = deletion else { unreachable!("{deletion:?}") };
     assert_eq!(gone.name_any(), name);
 }
 
