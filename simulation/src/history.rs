@@ -328,12 +328,10 @@ mod tests {
     #[test]
     fn one_seed_is_one_history() {
         random::init();
-        for seed in [0, 7] {
-            let (first, second) = (of_seed(seed), of_seed(seed));
-            assert_eq!((first.failure, first.hash), (None, second.hash), "seed {seed}");
-            assert!(first.requests > 50 && first.writes > 5, "{} requests", first.requests);
-        }
-        assert_ne!(of_seed(0).hash, of_seed(7).hash);
+        let (first, second) = (of_seed(7), of_seed(7));
+        assert_eq!((first.failure, first.hash), (None, second.hash));
+        assert!(first.requests > 50 && first.writes > 5, "{} requests", first.requests);
+        assert_ne!(of_seed(8).hash, first.hash);
     }
 
     #[test]

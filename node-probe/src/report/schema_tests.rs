@@ -1,6 +1,10 @@
 //! Whatever a machine says and whatever the canary answers: the API server accepts the report, its
 //! texts are printable, and its checks agree with its evidence.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use kube::CustomResourceExt as _;
 use lsm_ready_crds::LsmNode;
 use lsm_ready_crds::consistency::{contradiction, gap};
@@ -111,10 +115,22 @@ prop_compose! {
 }
 
 /// The schema of the status, as the CRD has it.
-fn schema() -> Value {
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let crd = serde_json::to_value(LsmNode::crd()).unwrap();
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema["properties"]["status"].clone()
+});
+
+thread_local! {
+    /// The patterns of the schema. To compile one takes longer than all else of a case.
+    static PATTERNS: RefCell<HashMap<String, Regex>> = RefCell::default();
+}
+
+fn matches(text: &str, pattern: &str) -> bool {
+    PATTERNS.with_borrow_mut(|known| {
+        let compile = || Regex::new(pattern).unwrap();
+        known.entry(pattern.to_owned()).or_insert_with(compile).is_match(text)
+    })
 }
 
 /// Where the value does not have the schema. Knows the keywords that the CRD uses, except CEL
@@ -127,11 +143,11 @@ fn misfits(value: &Value, schema: &Value, at: &str) -> Vec<String> {
     match value {
         _ if !is_allowed => wrong.push(format!("{at}: {value} is none of {}", schema["enum"])),
         Value::String(text) => {
-            let pattern = schema["pattern"].as_str().map(|pattern| Regex::new(pattern).unwrap());
+            let pattern = schema["pattern"].as_str();
             let size = text.chars().count();
             if exceeds(size, "maxLength")
                 || limit("minLength").is_some_and(|min| size < min)
-                || pattern.is_some_and(|pattern| !pattern.is_match(text))
+                || pattern.is_some_and(|pattern| !matches(text, pattern))
             {
                 wrong.push(format!("{at}: {text:?} does not fit {schema}"));
             }
@@ -173,7 +189,7 @@ proptest! {
         let report = Report::of(&observed, &Facts::of(&machine), Duration::ZERO);
         let status = report.into_status();
         let json = serde_json::to_value(&status).unwrap();
-        let wrong = misfits(&json, &schema(), "status");
+        let wrong = misfits(&json, &SCHEMA, "status");
         prop_assert!(wrong.is_empty(), "{wrong:#?}");
         let mut found = Vec::new();
         texts(&json, &mut found);
@@ -187,5 +203,5 @@ proptest! {
 #[test]
 fn the_schema_check_finds_what_the_api_server_refuses() {
     let long = serde_json::json!({"bootID": "b".repeat(5000), "evidence": "Much", "frob": 1});
-    assert_eq!(misfits(&long, &schema(), "status").len(), 3);
+    assert_eq!(misfits(&long, &SCHEMA, "status").len(), 3);
 }
