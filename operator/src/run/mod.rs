@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::Shared;
+use futures::future::{BoxFuture, LocalBoxFuture, Shared};
 use jiff::Timestamp;
 use kube::{Client, Config};
 use kube_runtime::events::Reporter;
@@ -178,13 +178,17 @@ async fn setup(cli: &Cli) -> kube::Result<(Setup, Option<Teardown>)> {
 }
 
 /// The request to stop.
-pub type Stop = Shared<futures::future::BoxFuture<'static, ()>>;
+pub type Stop = Shared<BoxFuture<'static, ()>>;
 
 /// Wins the election, works, and releases the Lease after `stop`. Stands by again when the Lease is
 /// lost.
-pub async fn operate(setup: Setup, stop: Stop) -> Result<(), Error> {
+///
+/// The type is erased, so that the controllers are compiled once, here, and not again by each
+/// program that calls this.
+pub fn operate(setup: Setup, stop: Stop) -> LocalBoxFuture<'static, Result<(), Error>> {
     let liveness = setup.liveness.clone();
-    liveness.beside(Box::pin(elect(setup, stop))).await
+    let elected = Box::pin(elect(setup, stop));
+    Box::pin(async move { liveness.beside(elected).await })
 }
 
 async fn elect(setup: Setup, stop: Stop) -> Result<(), Error> {
