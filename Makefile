@@ -90,9 +90,9 @@ test-kernels: $(if $(filter arm64,$(ARCH)),,static) rig ## Verdicts against the 
 
 test-kernel: test-kernels ## The same as test-kernels
 
-test-cluster: images rig ## The scenarios on a whole cluster
-	$(TEST) --test cluster --no-run
-	$(ON_A_CLUSTER) $(SCENARIOS)
+test-cluster: images rig ## The scenarios on a whole cluster, and those of test-tetragon on the same one
+	$(TEST) --test cluster --test tetragon --no-run
+	$(ON_A_CLUSTER) $(TEST) --test cluster --test tetragon -- --test-threads=1
 
 test-tetragon: images rig ## Tetragon's failure and its repair (AGENT=real TETRAGON_IMAGES=FOLDER: with its own images)
 	$(TEST) --test tetragon --no-run

@@ -7,7 +7,7 @@
 # the kernel tier on the simulation, whose output is printed at its place.
 set -u
 cd "$(dirname "$0")/.."
-tiers='lint unit fake-api api monitoring report scale kernel cluster tetragon simulation'
+tiers='lint unit fake-api api monitoring report scale kernel cluster simulation'
 for name in ${SKIP:-}; do
     [[ " $tiers " == *" $name "* ]] || { echo "test.sh: invalid tier \"$name\" in SKIP: use some of $tiers" >&2; exit 64; }
 done
@@ -28,7 +28,7 @@ start_beside() {
             static=$!
         fi
         ;;
-    kernel | cluster | tetragon)
+    kernel | cluster)
         if [ -z "$simulation" ] && ! is_skipped simulation; then
             beside test-simulation >"$log" 2>&1
             simulation=$!

@@ -1,4 +1,4 @@
-//! The tetragon tier: the failure that lsm-ready repairs, and its repair, with an agent that really
+//! Tetragon: the failure that lsm-ready repairs, and its repair, with an agent that really
 //! denies.
 //!
 //! In: the cluster of KUBECONFIG with the nodes vm-lsm and vm-nolsm. Out: the state that agents

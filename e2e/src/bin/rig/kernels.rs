@@ -45,7 +45,7 @@ pub struct Arguments {
     jobs: Option<usize>,
     /// How many checks are killed at random moments on each kernel. Half as many probe daemons are
     /// killed after them.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 16)]
     kills: u32,
     /// The seed of these moments, to repeat a run; the time of day, if not given.
     #[arg(long)]
