@@ -211,6 +211,9 @@ fn bookmark<K: Kept>(object: Fields<'_>) -> Result<Bookmark, Malformed> {
             }
         }
     }
+    if resource_version.is_empty() {
+        return Err(Malformed);
+    }
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     let annotations = annotations.into_iter().map(owned).collect();
     let metadata = BookmarkMeta { resource_version, annotations };
@@ -340,6 +343,8 @@ mod tests {
             field(1, b"ADDED"),
             [field(1, b"ADDED"), without_magic].concat(),
             message("ERROR", &number(6, 70_000)),
+            // The watch would begin anywhere.
+            message("BOOKMARK", &field(1, &field(1, b"n1"))),
         ] {
             assert!(read(&message).is_err(), "{message:x?}");
         }

@@ -124,7 +124,8 @@ impl Scene {
         .await;
     }
 
-    /// The reasons of the policy's Events about the breaker.
+    /// The reasons of the policy's Events about the breaker, each once. While good reports come in
+    /// one after the other, it may close and, because of those that are still bad, open again.
     async fn events(&self) -> Vec<String> {
         let uid = done(&self.client, "GET", POLICY, &Value::Null).await["metadata"]["uid"].take();
         let path = "/apis/events.k8s.io/v1/namespaces/default/events";
@@ -135,6 +136,7 @@ impl Scene {
         let mut reasons: Vec<_> =
             reasons.filter(|reason| reason.starts_with("Breaker")).map(str::to_owned).collect();
         reasons.sort();
+        reasons.dedup();
         reasons
     }
 }
