@@ -71,7 +71,8 @@ build_linker() {
     ln -sf "$shared" "$dir/llvm/lib/libLLVM.so"
     LLVM_PREFIX=$dir/llvm LD_LIBRARY_PATH=$(cat "$dir/library-path") \
         RUSTFLAGS="-Clink-arg=-Wl,-rpath,$(dirname "$shared")" CARGO_TARGET_DIR=$dir/linker-build \
-        CARGO_PROFILE_DEV_DEBUG=false cargo install -q bpf-linker --version "$linker_version" --locked --debug --no-default-features \
+        CARGO_PROFILE_DEV_DEBUG=false \
+        cargo install -q bpf-linker --version "$linker_version" --locked --debug --no-default-features \
         --features "llvm-$llvm" --root "$dir" >&2 || die "building bpf-linker failed. $other_way"
     rm -rf "$dir/linker-build"
 }

@@ -13,8 +13,8 @@ tools=${CARGO_TARGET_DIR:-target}/tools
 
 if [ "$("$tools/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $version" ]; then
     echo "release/deny.sh: building cargo-deny $version into $tools" >&2
-    CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --no-track --force --root "$tools" \
-        --target-dir "$tools/build" cargo-deny --version "$version"
+    CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --no-track --force \
+        --root "$tools" --target-dir "$tools/build" cargo-deny --version "$version"
     rm -rf "$tools/build"
 fi
 

@@ -61,26 +61,13 @@ fn within_bounds<K: Kept>(object: K) -> Result<K, Invalid> {
     let bytes = object.bytes();
     match K::MAX_BYTES {
         Some(most) if bytes > most => Err(Invalid {
-            metadata: Box::new(only_identity(object.meta())),
+            metadata: identity(&serde_json::to_value(&object).unwrap_or_default()),
             error: format!(
                 "the object has {bytes} bytes that the operator would have to keep, and may have \
                  {most}"
             ),
         }),
         Some(_) | None => Ok(object),
-    }
-}
-
-fn only_identity(metadata: &ObjectMeta) -> ObjectMeta {
-    ObjectMeta {
-        name: metadata.name.clone(),
-        namespace: metadata.namespace.clone(),
-        uid: metadata.uid.clone(),
-        resource_version: metadata.resource_version.clone(),
-        generation: metadata.generation,
-        creation_timestamp: metadata.creation_timestamp.clone(),
-        deletion_timestamp: metadata.deletion_timestamp.clone(),
-        ..ObjectMeta::default()
     }
 }
 
@@ -179,6 +166,7 @@ mod tests {
         assert!(serde_json::from_value::<Guard<LsmPolicy>>(policy(100)).unwrap().0.is_ok());
         let found = invalid::<LsmPolicy>(policy(10_000));
         assert!(found.error.contains("bytes"), "{}", found.error);
+        assert_eq!(found.metadata.name.as_deref(), Some("p"));
     }
 
     #[test]

@@ -162,8 +162,7 @@ fn node_status(message: Fields<'_>) -> Result<NodeStatus, Malformed> {
 
 /// Whether the first field of the message, its type, is that text.
 fn has_type(value: &Value<'_>, wanted: &str) -> Result<bool, Malformed> {
-    let found = first(value.message()?, 1)?;
-    Ok(found.map(Value::text).transpose()? == Some(wanted))
+    Ok(first_text(value.message()?, 1)? == wanted)
 }
 
 fn node_condition(message: Fields<'_>) -> Result<NodeCondition, Malformed> {
@@ -195,8 +194,7 @@ fn node_address(message: Fields<'_>) -> Result<NodeAddress, Malformed> {
 }
 
 fn node_info(message: Fields<'_>) -> Result<NodeSystemInfo, Malformed> {
-    let boot = first(message, 3)?.map(Value::text).transpose()?;
-    Ok(NodeSystemInfo { boot_id: boot.unwrap_or_default().to_owned(), ..Default::default() })
+    Ok(NodeSystemInfo { boot_id: first_text(message, 3)?.to_owned(), ..Default::default() })
 }
 
 /// Of an object its version, and its annotations, one of which ends a streaming list.
@@ -229,6 +227,10 @@ fn first(message: Fields<'_>, wanted: u64) -> Result<Option<Value<'_>>, Malforme
         }
     }
     Ok(None)
+}
+
+fn first_text(message: Fields<'_>, wanted: u64) -> Result<&str, Malformed> {
+    first(message, wanted)?.map_or(Ok(""), Value::text)
 }
 
 fn present(text: Value<'_>) -> Result<Option<String>, Malformed> {
