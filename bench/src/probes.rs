@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use e2e::{api, wait};
 use jiff::Timestamp;
-use kube::{Client, Config};
+use kube::Config;
 use lsm_ready_crds::LsmNodeStatus;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 use node_probe::cli::{AgentArgs, LogFormat};
@@ -209,7 +209,7 @@ async fn probe(config: Config, machine: FakeMachine) {
         log_format: LogFormat::Text,
     };
     // Each has its own client, and so a connection of its own.
-    match Client::try_from(config) {
+    match daemon::client(config) {
         Ok(client) => daemon::work(&client, &args, &machine).await,
         Err(error) => say(&format!("no client for {}: {error}", args.node_name)),
     }

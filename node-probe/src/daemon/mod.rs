@@ -41,8 +41,9 @@ use tracing::{error, info, warn};
 use crate::cli::{AgentArgs, LogFormat};
 use machine::{Machine, ThisMachine};
 use round::{Memory, Round};
-use schedule::Looks;
+use schedule::{Failure, Looks};
 use write::Error;
+pub use write::client;
 
 /// Runs until a signal ends it.
 pub fn main(args: &AgentArgs) -> ExitCode {
@@ -116,7 +117,7 @@ async fn one_round(
 ) -> bool {
     let node = retry("the Node", async || write::node(client, &args.node_name).await).await;
     let Some(found) = machine.check(node.info.clone()).await else {
-        tokio::time::sleep(schedule::backoff(0, false, schedule::chance())).await;
+        tokio::time::sleep(schedule::backoff(0, Failure::Other, schedule::chance())).await;
         return false;
     };
     log_change(&found, logged);
@@ -167,12 +168,16 @@ async fn pause(client: &Client, args: &AgentArgs, memory: &mut Memory, looks: &m
                     return;
                 }
             }
-            // One line for an outage: the next look is soon.
-            Err(error) if is_answered => {
+            Err(error) => {
+                if Failure::of(error.code()) == Failure::Throttled {
+                    looks.learn(true);
+                }
+                // One line for an outage: the next look is soon.
+                if is_answered {
+                    warn!(%error, "the next looks will try again");
+                }
                 is_answered = false;
-                warn!(%error, "the next looks will try again");
             }
-            Err(_) => {}
         }
     }
 }
@@ -222,8 +227,8 @@ async fn retry<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, Error>
         match attempt().await {
             Ok(value) => return value,
             Err(error) => {
-                let is_kind_missing = error.code() == Some(404);
-                let pause = schedule::backoff(failures, is_kind_missing, schedule::chance());
+                let failure = Failure::of(error.code());
+                let pause = schedule::backoff(failures, failure, schedule::chance());
                 failures += 1;
                 warn!(%error, retry_in = ?pause, "waiting for {what}");
                 tokio::time::sleep(pause).await;

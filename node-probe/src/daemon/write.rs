@@ -15,7 +15,7 @@ use serde_json::json;
 use super::plan::{Identity, Owners, Plan};
 use crate::facts::NodeInfo;
 
-/// How long one request may take, with its retries. A connection that is dead without saying so is
+/// How long one request may take. A connection that is dead without saying so is
 /// noticed by this.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -92,6 +92,13 @@ pub async fn connect() -> Result<Client, Error> {
     config.connect_timeout = Some(DEADLINE);
     config.read_timeout = Some(DEADLINE);
     config.write_timeout = Some(DEADLINE);
+    client(config)
+}
+
+/// A client that sends each request once. kube's own retries come exactly when the API server says,
+/// so those of all probes would come together.
+pub fn client(mut config: Config) -> Result<Client, Error> {
+    config.default_retry = false;
     Client::try_from(config).map_err(failed("create a client for", "the API server"))
 }
 
@@ -178,7 +185,42 @@ async fn replace_status(
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
+
+    const REFUSAL: &[u8] =
+        b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
+
+    /// An API server that answers each request with 429, at this address. The thread returns the
+    /// number of requests when the client has closed its connection.
+    fn throttling() -> (http::Uri, std::thread::JoinHandle<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let served = std::thread::spawn(move || {
+            let (connection, _) = listener.accept().unwrap();
+            let mut answers = connection.try_clone().unwrap();
+            let lines = BufReader::new(connection).lines().map_while(Result::ok);
+            let mut requests = 0;
+            for _ in lines.filter(String::is_empty) {
+                requests += 1;
+                answers.write_all(REFUSAL).unwrap();
+            }
+            requests
+        });
+        (address.parse().unwrap(), served)
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_is_not_sent_again_by_the_client() {
+        let (address, served) = throttling();
+        let client = client(Config::new(address)).unwrap();
+        let error = node(&client, "n1").await.unwrap_err();
+        assert_eq!(error.code(), Some(429), "{error}");
+        drop(client);
+        assert_eq!(tokio::task::spawn_blocking(|| served.join().unwrap()).await.unwrap(), 1);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_without_an_answer_ends_at_the_deadline() {
