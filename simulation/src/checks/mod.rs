@@ -38,10 +38,10 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::model::{self, Facts, State, text};
 use crate::network::{Network, Term};
-use crate::server::Server;
 use crate::server::kind::Kind;
 use crate::server::object::Object;
 use crate::server::requests::{Call, Written};
+use crate::server::{Key, Server};
 
 /// Checks one committed write.
 pub fn written(server: &mut Server, process: &Network, write: &Written, sent: Duration) {
@@ -356,16 +356,37 @@ impl View<'_> {
     }
 }
 
-/// Whether the node that published a profile has published too many that no report names. The
-/// profile is deleted already.
-fn is_surplus(server: &Server, profile: &Value) -> bool {
-    const MOST: usize = 10;
-    let node = |profile: &Value| text(profile, "/metadata/labels/lsmready.io~1node").to_owned();
-    let is_named = |name: &str| {
-        server.all(Kind::Report).any(|(_, report)| text(report, "/status/hookProfile") == name)
+/// A node whose report has named that profile all the time, as far as a process may know that sent
+/// a request at that moment.
+fn user(server: &Server, process: &Network, sent: Duration, profile: &str) -> Option<String> {
+    let told = process.told_before(Kind::Report, sent);
+    let names = |report: &Option<Arc<Object>>| {
+        report.as_ref().is_some_and(|report| text(report, "/status/hookProfile") == profile)
     };
-    let of_same = server.all(Kind::Profile).filter(|(_, other)| node(other) == node(profile));
-    of_same.filter(|((_, name), _)| !is_named(name)).count() >= MOST
+    let mut reports = server.all(Kind::Report).map(|(key, _)| key);
+    let user =
+        reports.find(|key| server.versions_since(Kind::Report, key, told).iter().all(names))?;
+    Some(user.1.clone())
+}
+
+/// Whether the node that published a profile has published too many others that no report names,
+/// as far as the process may know.
+fn is_surplus(server: &Server, process: &Network, sent: Duration, profile: &Value) -> bool {
+    const MOST: usize = 10;
+    let told = process.told_before(Kind::Profile, sent);
+    let node = |profile: &Value| text(profile, "/metadata/labels/lsmready.io~1node").to_owned();
+    let of_same = |key: &Key| {
+        let versions = server.versions_since(Kind::Profile, key, told);
+        versions.iter().flatten().any(|other| node(other) == node(profile))
+    };
+    let log = server.log(Kind::Profile).iter();
+    let recent = log.filter(|change| change.version > told).map(|change| &change.key);
+    let keys: BTreeSet<&Key> =
+        server.all(Kind::Profile).map(|(key, _)| key).chain(recent).collect();
+    let others = keys.into_iter().filter(|key| key.1 != text(profile, "/metadata/name"));
+    let surplus =
+        others.filter(|key| of_same(key) && user(server, process, sent, &key.1).is_none());
+    surplus.count() >= MOST
 }
 
 /// A deleted hook profile was false, or not named.
@@ -374,21 +395,12 @@ fn unnamed(server: &Server, process: &Network, write: &Written, sent: Duration) 
     if before["metadata"]["annotations"][model::FALSE_PROFILE] == json!("true") {
         return Ok(());
     }
-    let name = text(before, "/metadata/name");
-    let told = process.told_before(Kind::Report, sent);
-    let names = |report: &Option<Arc<Object>>| {
-        report.as_ref().is_some_and(|report| text(report, "/status/hookProfile") == name)
-    };
-    let user = server.all(Kind::Report).find(|((_, node), _)| {
-        let key = (String::new(), node.clone());
-        server.versions_since(Kind::Report, &key, told).iter().all(names)
-    });
-    if let Some(((_, node), _)) = user {
+    if let Some(node) = user(server, process, sent, text(before, "/metadata/name")) {
         return Err(format!("the profile is named by the report of {node} all the time"));
     }
     let created = text(before, "/metadata/creationTimestamp").parse::<jiff::Timestamp>();
     let age = created.map(|created| clock::longest_since(created).as_secs()).unwrap_or_default();
-    if age >= 59 * 60 || (age >= 4 * 60 + 59 && is_surplus(server, before)) {
+    if age >= 59 * 60 || (age >= 4 * 60 + 59 && is_surplus(server, process, sent, before)) {
         return Ok(());
     }
     Err(format!("the profile is {age} s old only"))
