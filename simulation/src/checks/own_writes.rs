@@ -43,13 +43,13 @@ pub(super) fn one_write(
     let last = server.node_writes.insert(name.to_owned(), this);
     let last = last.filter(|last| last.process == process.id && last.version == version(before));
     let Some(last) = last.filter(|last| !last.has_changed_taints) else { return Ok(()) };
-    // It knows the version from the answer, and not from the watch: both writes follow from one
-    // look at the Node. A list can show a Node before it is told as a whole, so the time counts
-    // too.
-    let told = process.told_before(Kind::Node, sent + Duration::from_nanos(1));
+    // It knows the version from the answer, and not from the watch or a list: both writes follow
+    // from one look at the Node.
+    let now = sent + Duration::from_nanos(1);
+    let has_seen = process.may_have_seen(Kind::Node, last.version, now);
     let answered = process.answered_at(name, last.sent);
     let is_at_once = answered.is_some_and(|at| sent.saturating_sub(at) <= AT_ONCE);
-    if told < last.version && is_at_once {
+    if !has_seen && is_at_once {
         return Err("two writes: labels and condition could have changed by one".into());
     }
     Ok(())

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::Network;
 use crate::clock;
+use crate::server::answer::Refusal;
 use crate::server::kind::Kind;
-use crate::server::requests::Call;
+use crate::server::requests::{Answer, Call};
 
 /// Longest time from what the process knows to the write that follows.
 const PLANNING: Duration = Duration::from_millis(50);
@@ -27,6 +28,26 @@ impl Network {
     pub fn delivered(&self, kind: Kind, version: u64) {
         let at = clock::elapsed();
         self.state.lock().told[kind.index()].push(Told { at, version });
+    }
+
+    /// Notes a page of a list.
+    pub(super) fn listed(&self, call: &Call, answer: &Result<Answer, Refusal>) {
+        let (Ok(Answer::List { version, is_last, .. }), Some(target)) = (answer, &call.target)
+        else {
+            return;
+        };
+        self.state.lock().pages[target.kind.index()] = *version;
+        if *is_last {
+            self.delivered(target.kind, *version);
+        }
+    }
+
+    /// Whether the process may have seen that version of an object: it was told of it, or has a
+    /// page of a list with it.
+    #[must_use]
+    pub fn may_have_seen(&self, kind: Kind, version: u64, moment: Duration) -> bool {
+        let page = self.state.lock().pages[kind.index()];
+        page.max(self.told_before(kind, moment)) >= version
     }
 
     /// Up to which version the process had been told everything of that kind, before that moment.

@@ -73,6 +73,8 @@ struct State {
     gaps: [Gap; Kind::ALL.len()],
     /// What the process was told, by kind: when, and up to which version.
     told: [Vec<Told>; Kind::ALL.len()],
+    /// The newest list of each kind of which the process has a page.
+    pages: [u64; Kind::ALL.len()],
     /// The last write of each Node that was answered.
     node_writes: BTreeMap<String, NodeWrite>,
     /// When the process sent its last successful renewal of the Lease, and for how long it holds.
@@ -105,6 +107,7 @@ impl Network {
             next_write: None,
             gaps: [Gap::default(); Kind::ALL.len()],
             told: std::array::from_fn(|_| Vec::new()),
+            pages: [0; Kind::ALL.len()],
             node_writes: BTreeMap::new(),
             lease: None,
         };
@@ -294,9 +297,7 @@ impl Network {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         self.answered(&call, sent);
-        if let Some((kind, version)) = listed(&call, &response) {
-            self.delivered(kind, version);
-        }
+        self.listed(&call, &response);
         Ok(self.respond(&call, response))
     }
 
@@ -342,10 +343,4 @@ impl Network {
             Err(refusal) => answer::refused(&refusal),
         }
     }
-}
-
-/// The kind and version of a complete list.
-fn listed(call: &Call, answer: &Result<Answer, Refusal>) -> Option<(Kind, u64)> {
-    let Ok(Answer::List { version, is_last: true, .. }) = answer else { return None };
-    Some((call.target.as_ref()?.kind, *version))
 }
