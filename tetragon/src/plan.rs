@@ -193,6 +193,13 @@ pub fn owned(daemon_set: &DaemonSet) -> bool {
     labelled(daemon_set) && !taken_back::is_marked(daemon_set)
 }
 
+/// Whether our label is all that is left of our mount, because somebody else removed the volume.
+#[must_use]
+pub fn has_only_our_label(daemon_set: &DaemonSet) -> bool {
+    let volume = pod(daemon_set).and_then(|pod| volume(pod, SECURITYFS_VOLUME));
+    owned(daemon_set) && volume.is_none()
+}
+
 /// Whether the DaemonSet has our label, with any value.
 #[must_use]
 pub fn labelled(daemon_set: &DaemonSet) -> bool {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use lsm_ready_crds::ConditionReason;
 use lsm_ready_tetragon::agent::agent;
-use lsm_ready_tetragon::plan::{Plan, labelled, owned, pod};
+use lsm_ready_tetragon::plan::{Plan, has_only_our_label, labelled, owned, pod};
 use lsm_ready_tetragon::refusal::Refusal;
 use lsm_ready_tetragon::taken_back;
 use lsm_ready_tetragon::view::{View, view};
@@ -73,6 +73,10 @@ impl DaemonSetState {
                 Some(cause) => self.take_back(cause, observed),
                 None => self.settle(&observed.plan),
             },
+            // The label would say that our mount is there.
+            Plan::Suggest { .. } | Plan::Refused(_) if has_only_our_label(observed.daemon_set) => {
+                self.remove_mount(observed)
+            }
             Plan::NotNeeded(_) | Plan::Suggest { .. } | Plan::Refused(_) => {
                 self.settle(&observed.plan)
             }
@@ -318,8 +322,8 @@ mod tests {
         let give_back = Plan::Remove { superseded: None };
         let mut refused = failed(true, 1, Write::Remove);
         assert_eq!(
-            refused.decide(&observe(&at("1"), give_back, minute(59))),
-            Decision::Wait(minute(60).time)
+            refused.decide(&observe(&at("1"), give_back, minute(9))),
+            Decision::Wait(minute(10).time)
         );
     }
 

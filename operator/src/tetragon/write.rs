@@ -13,7 +13,7 @@ use crate::watch::key::DaemonSetKey;
 const RETRY_MOUNT: Duration = Duration::from_mins(1);
 
 /// The same for a removal that was refused. Nobody waits for it.
-const RETRY_REMOVAL: Duration = Duration::from_hours(1);
+const RETRY_REMOVAL: Duration = Duration::from_mins(10);
 
 /// A write to a DaemonSet.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -31,9 +31,9 @@ const SOON_AFTER_SILENCE: Duration = Duration::from_secs(22);
 const SOON_AFTER_GAP: Duration = Duration::from_secs(40);
 /// Longest time until a mount is as it should be: a rollout may have to end first.
 const SOON_AT_TETRAGON: Duration = Duration::from_mins(3);
-/// The same, where the API server refused the change as invalid: a removal is tried again after an
-/// hour.
-const SOON_AFTER_INVALID: Duration = Duration::from_mins(65);
+/// The same, where the API server refused the change as invalid: a removal is tried again after ten
+/// minutes.
+const SOON_AFTER_INVALID: Duration = Duration::from_mins(13);
 /// Longest time from one write to the next about the same change.
 const SECOND_WRITE: Duration = Duration::from_secs(2);
 /// How often somebody may change what is ours on the Node until the operator waits for minutes.

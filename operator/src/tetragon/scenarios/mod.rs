@@ -164,6 +164,22 @@ async fn a_mount_that_no_policy_asks_for_is_removed_once() {
     }
 }
 
+/// Another manager has removed our volume, and the policies that are left do not add it.
+#[tokio::test]
+async fn our_label_alone_is_removed() {
+    let mut labelled = reverted(100);
+    labelled["metadata"]["labels"]["lsmready.io/securityfs"] = json!("mounted");
+    let nowhere =
+        json!({"tetragon": {"daemonSet": {"namespace": "default", "container": "agent"}}});
+    for policies in [vec![policy_with(&json!({"apply": "Suggest"}))], vec![policy("p", &nowhere)]] {
+        let script = vec![Exchange::new(PATCH, without_mount(), reverted(101)), Exchange::event()];
+        let (ctx, played) = scenario(policies, script);
+        reconcile_once(&labelled, &ctx).await.unwrap();
+        reconcile_once(&reverted(101), &ctx).await.unwrap();
+        end(ctx, played).await;
+    }
+}
+
 #[tokio::test]
 async fn a_label_of_another_manager_is_removed_once_at_most() {
     let mut labelled = reverted(100);
