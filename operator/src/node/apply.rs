@@ -4,8 +4,6 @@
 //! change together, by one write. A server that left the labels out would get them by the next
 //! reconcile, which finds nothing else to write.
 
-use std::collections::BTreeMap;
-
 use http::HeaderValue;
 use http::header::ACCEPT;
 use k8s_openapi::api::core::v1::Node;
@@ -50,23 +48,22 @@ pub(super) enum Outcome {
     Conflict,
 }
 
-/// Writes what differs: one patch of the Node's status with the condition and the labels, or two
-/// patches where taints differ, which only a patch of the Node itself can change.
+/// Writes what differs: a patch of the Node's status with the condition and the labels, so that they
+/// always agree, and a patch of the Node where taints differ, which only that can change.
 pub(super) async fn apply(node: &Node, plan: &Plan, ctx: &Context) -> Result<Outcome, Error> {
     let mut write = Write { node, ctx, version: node.resource_version(), left: Plan::default() };
-    let is_one = plan.taints.is_none() && plan.condition.is_some();
-    if !is_one && (!plan.labels.is_empty() || plan.taints.is_some()) {
-        let part = Plan { condition: None, ..plan.clone() };
-        if !write.send(None, &part).await? {
+    let mut of_node = Plan { condition: None, ..plan.clone() };
+    if plan.condition.is_some() {
+        let labels = std::mem::take(&mut of_node.labels);
+        let of_status = Plan { labels, condition: plan.condition.clone(), ..Plan::default() };
+        if !write.send(Some("status"), &of_status).await? {
             return Ok(conflict(ctx));
         }
     }
-    if plan.condition.is_some() {
-        let labels = if is_one { plan.labels.clone() } else { BTreeMap::new() };
-        let part = Plan { labels, condition: plan.condition.clone(), ..Plan::default() };
-        if !write.send(Some("status"), &part).await? {
-            return Ok(conflict(ctx));
-        }
+    if (!of_node.labels.is_empty() || of_node.taints.is_some())
+        && !write.send(None, &of_node).await?
+    {
+        return Ok(conflict(ctx));
     }
     if !plan.labels.is_empty() || plan.taints.is_some() {
         log(node, plan, ctx);

@@ -51,21 +51,22 @@ async fn a_proved_node_gets_labels_and_a_condition_by_one_write() {
 }
 
 #[tokio::test]
-async fn a_taint_is_written_with_the_resource_version_that_was_seen() {
+async fn a_taint_is_written_after_labels_and_condition() {
+    let labels = json!({BPF: "false", ENFORCE: "not-ready"});
+    let status = labels_and_condition(labels, "False", "BpfNotInLsmList");
     let (ctx, played) = Fixture::new()
         .with::<LsmNode>(report("n1", "Attached", "BpfNotInLsmList"))
         .with::<LsmPolicy>(settled_policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
         .plays(vec![
+            Exchange::new(PATCH_STATUS, status, node("n1")),
             Exchange::new(
                 PATCH,
                 json!({
-                    "metadata": {"uid": "uid-n1", "resourceVersion": "7",
-                        "labels": {BPF: "false", ENFORCE: "not-ready"}},
+                    "metadata": {"uid": "uid-n1", "resourceVersion": "7"},
                     "spec": {"taints": [{"key": "lsmready.io/not-ready", "effect": "NoSchedule"}]},
                 }),
                 node("n1"),
             ),
-            Exchange::new(PATCH_STATUS, condition("False", "BpfNotInLsmList"), node("n1")),
         ]);
     reconcile(parsed(&node("n1")), ctx).await.unwrap();
     played.await.unwrap();
@@ -156,18 +157,17 @@ async fn a_refused_write_is_an_error_that_names_the_node() {
 }
 
 #[tokio::test]
-async fn the_condition_is_written_with_the_version_that_the_first_answer_gave() {
+async fn the_taint_is_written_with_the_version_that_the_first_answer_gave() {
     let mut written = node("n1");
     written["metadata"]["resourceVersion"] = json!("8");
-    let mut with_condition = condition("False", "BpfNotInLsmList");
-    with_condition["metadata"]["resourceVersion"] = json!("8");
+    let taint = json!({
+        "metadata": {"uid": "uid-n1", "resourceVersion": "8"},
+        "spec": {"taints": [{"key": "lsmready.io/not-ready", "effect": "NoSchedule"}]},
+    });
     let (ctx, played) = Fixture::new()
         .with::<LsmNode>(report("n1", "Attached", "BpfNotInLsmList"))
         .with::<LsmPolicy>(settled_policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
-        .plays(vec![
-            Exchange::any(PATCH, written),
-            Exchange::new(PATCH_STATUS, with_condition, node("n1")),
-        ]);
+        .plays(vec![Exchange::any(PATCH_STATUS, written), Exchange::new(PATCH, taint, node("n1"))]);
     reconcile(parsed(&node("n1")), ctx).await.unwrap();
     played.await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! What a process does after its own write of a Node.
 //!
-//! - Labels and condition change by one write, but where taints change too: only a write of the
+//! - Labels and condition change by one write. A second one changes taints: only a write of the
 //!   Node itself can do that.
 //! - The next write waits until the watch has shown the last one. An earlier one is only refused.
 
@@ -33,16 +33,12 @@ pub(super) fn one_write(
     sent: Duration,
 ) -> Checked {
     let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
-    let this = NodeWrite {
-        process: process.id,
-        sent,
-        version: version(after),
-        has_changed_taints: before["spec"]["taints"] != after["spec"]["taints"],
-    };
+    let has_changed_taints = before["spec"]["taints"] != after["spec"]["taints"];
+    let this = NodeWrite { process: process.id, sent, version: version(after) };
     let name = text(after, "/metadata/name");
     let last = server.node_writes.insert(name.to_owned(), this);
     let last = last.filter(|last| last.process == process.id && last.version == version(before));
-    let Some(last) = last.filter(|last| !last.has_changed_taints) else { return Ok(()) };
+    let Some(last) = last.filter(|_| !has_changed_taints) else { return Ok(()) };
     // It knows the version from the answer, and not from the watch or a list: both writes follow
     // from one look at the Node.
     let now = sent + Duration::from_nanos(1);

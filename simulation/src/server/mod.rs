@@ -82,7 +82,6 @@ pub struct NodeWrite {
     pub sent: Duration,
     /// The version that it made.
     pub version: u64,
-    pub has_changed_taints: bool,
 }
 
 /// A Node that was shown ready, and is not any more.
