@@ -189,6 +189,11 @@ impl Writer {
         })
     }
 
+    /// Whether nothing is known of the kind yet.
+    pub(crate) fn is_pending(&self, kind: usize) -> bool {
+        self.0.borrow().kinds.get(kind).is_some_and(|kind| kind.progress == Progress::Pending)
+    }
+
     /// Whether a new list could keep objects that are left out now.
     pub(crate) fn has_room(&self, kind: usize) -> bool {
         self.0.borrow().kinds.get(kind).is_some_and(|kind| kind.kept.has_room())

@@ -23,6 +23,7 @@
 //! tried again within five seconds.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, future, pin_mut};
@@ -58,14 +59,8 @@ const PAGE: u32 = 10;
 
 /// Watches both kinds. Never returns. Calls `on_change` after each change.
 pub async fn run(client: Client, writer: Writer, on_change: &(dyn Fn() + Sync), metrics: &Metrics) {
-    let watch = |kind| KindWatch {
-        client: client.clone(),
-        writer: writer.clone(),
-        on_change,
-        metrics: metrics.clone(),
-        kind,
-        log: Mutex::default(),
-    };
+    let watch =
+        |kind| KindWatch::new(client.clone(), writer.clone(), on_change, metrics.clone(), kind);
     future::join(watch(0).run(), watch(1).run()).await;
 }
 
@@ -78,9 +73,21 @@ struct KindWatch<'a> {
     /// Index into [`KINDS`].
     kind: usize,
     log: Mutex<LogLimit>,
+    has_failed: AtomicBool,
 }
 
-impl KindWatch<'_> {
+impl<'a> KindWatch<'a> {
+    fn new(
+        client: Client,
+        writer: Writer,
+        on_change: &'a (dyn Fn() + Sync),
+        metrics: Metrics,
+        kind: usize,
+    ) -> Self {
+        let (log, has_failed) = (Mutex::default(), AtomicBool::new(false));
+        Self { client, writer, on_change, metrics, kind, log, has_failed }
+    }
+
     fn name(&self) -> &'static str {
         KINDS[self.kind].0
     }
@@ -228,8 +235,16 @@ impl KindWatch<'_> {
         }
     }
 
+    /// Policies say why, and nodes are not ready for them. Where nothing was read yet, that takes two
+    /// failures: the operator has just started, and the nodes show what was read before.
     fn read_failed(&self, error: ReadError) {
         let text = error.to_string();
+        let is_refusal = matches!(error, ReadError::Forbidden(_));
+        let is_first = !self.has_failed.swap(true, Ordering::Relaxed);
+        if is_first && !is_refusal && self.writer.is_pending(self.kind) {
+            warn!(kind = self.name(), "{text}: trying again");
+            return;
+        }
         if self.writer.failed(self.kind, error) {
             warn!(kind = self.name(), "{text}");
             (self.on_change)();
