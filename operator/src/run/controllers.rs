@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::Shared;
-use futures::{StreamExt, stream};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt, stream};
 use kube::ResourceExt;
 use kube_runtime::controller::{self, Action, Controller};
 use kube_runtime::reflector::{ObjectRef, Store};
@@ -88,15 +89,17 @@ pub async fn run(
         reconcile: tetragon::reconcile,
         reason: tetragon::Error::reason,
     };
-    tokio::join!(
-        node.run(queues.nodes, ctx, liveness.clone(), stop.clone()),
-        policy.run(queues.policies, ctx, liveness.clone(), stop.clone()),
-        tetragon.run(queues.daemon_sets, ctx, liveness.clone(), stop.clone()),
-        profile::sweeps(ctx, stop.clone()),
-        not_in_force::reports(ctx, stop.clone()),
-        on_lease::follow(ctx, stop.clone()),
-        agents::poll_agents(ctx, stop),
-    );
+    let all = [
+        node.run(queues.nodes, ctx, liveness.clone(), stop.clone()).boxed_local(),
+        policy.run(queues.policies, ctx, liveness.clone(), stop.clone()).boxed_local(),
+        tetragon.run(queues.daemon_sets, ctx, liveness.clone(), stop.clone()).boxed_local(),
+        profile::sweeps(ctx, stop.clone()).boxed_local(),
+        not_in_force::reports(ctx, stop.clone()).boxed_local(),
+        on_lease::follow(ctx, stop.clone()).boxed_local(),
+        agents::poll_agents(ctx, stop).boxed_local(),
+    ];
+    // An event wakes one of them. The others are not polled.
+    FuturesUnordered::from_iter(all).collect::<()>().await;
 }
 
 impl<K, E, F> Reconciler<K, E, F>
