@@ -29,6 +29,7 @@ impl Context {
         self.backoffs.nodes.retain(exists);
         self.backoffs.node_conflicts.retain(exists);
         self.contests.retain(exists);
+        self.owed_taints.retain(exists);
         self.queues.retain_nodes(|name| self.stores.nodes.packed(name).is_some());
         self.metrics.nodes(&self.fleet.retain(exists));
         self.retain_in_breaker(exists);
@@ -43,6 +44,7 @@ impl Context {
         }
         let others = |known: &str| known != uid;
         self.contests.forget(&uid);
+        self.owed_taints.remove(&uid);
         self.metrics.nodes(&self.fleet.retain(others));
         self.retain_in_breaker(others);
     }

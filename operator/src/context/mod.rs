@@ -25,6 +25,7 @@ use crate::context::metrics::Metrics;
 use crate::context::moment::Moment;
 use crate::node::contest::Contests;
 use crate::node::fleet::Fleet;
+use crate::node::owed_taints::OwedTaints;
 use crate::node::required::{self, AllRequired};
 use crate::policy::census::Census;
 use crate::policy::permits::Permits;
@@ -51,6 +52,8 @@ pub struct Context {
     pub notes: Notes,
     /// What others did to what we wrote to Nodes.
     pub contests: Contests,
+    /// Nodes whose taint was permitted, and is not written yet.
+    pub owed_taints: OwedTaints,
     /// What was found out about each node, for the metrics.
     pub fleet: Fleet,
     /// What was counted of each policy's nodes.
@@ -105,6 +108,7 @@ impl Context {
             breaker: Breaker::default(),
             notes: Notes::default(),
             contests: Contests::default(),
+            owed_taints: OwedTaints::default(),
             fleet: Fleet::default(),
             census: Census::default(),
             permits: Permits::default(),

@@ -29,6 +29,7 @@ pub mod contest;
 pub mod fleet;
 pub mod header;
 pub mod judge;
+pub mod owed_taints;
 pub mod plan;
 pub mod required;
 #[cfg(test)]
@@ -82,10 +83,14 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
         return Ok(Action::requeue(wait));
     }
     // 5. Write what differs.
+    if plan.condition.is_some() && plan.has_our_taint() {
+        ctx.owed_taints.insert(&uid);
+    }
     match apply::apply(&node, &plan, &ctx).await? {
         Outcome::Conflict => return Ok(Action::requeue(after_conflict(&node, &ctx))),
         Outcome::Done => ctx.backoffs.node_conflicts.reset(&uid),
     }
+    ctx.owed_taints.remove(&uid);
     // 6. Reconcile again when the report becomes stale.
     Ok(plan.stale_in.map_or_else(Action::await_change, |wait| {
         Action::requeue(wait.max(Duration::from_secs(1)))
@@ -138,10 +143,11 @@ fn plan(node: &Node, judged: Option<&Judged<'_>>, is_held: bool, ctx: &Context) 
         return plan::without_ours(node);
     };
     let (name, now) = (node.name_any(), (ctx.now)());
+    let is_owed = ctx.owed_taints.has(&node.uid().unwrap_or_default());
     let may_taint = |policy: &PolicyVerdict<'_>| {
         !policy.required.is_changing
             || ctx.permits.has(&policy.required.policy, &name)
-            || (!is_held && is_own_loss(node, judged, policy, now))
+            || (!is_held && (is_own_loss(node, judged, policy, now) || is_owed))
     };
     let remembered = ctx.breaker.loss(&node.uid().unwrap_or_default(), judged.boot);
     plan::plan(node, judged, &Moves { is_held, remembered, may_taint: &may_taint }, now)

@@ -59,14 +59,7 @@ async fn a_taint_is_written_after_labels_and_condition() {
         .with::<LsmPolicy>(settled_policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
         .plays(vec![
             Exchange::new(PATCH_STATUS, status, node("n1")),
-            Exchange::new(
-                PATCH,
-                json!({
-                    "metadata": {"uid": "uid-n1", "resourceVersion": "7"},
-                    "spec": {"taints": [{"key": "lsmready.io/not-ready", "effect": "NoSchedule"}]},
-                }),
-                node("n1"),
-            ),
+            Exchange::new(PATCH, taint(), node("n1")),
         ]);
     reconcile(parsed(&node("n1")), ctx).await.unwrap();
     played.await.unwrap();
@@ -160,16 +153,63 @@ async fn a_refused_write_is_an_error_that_names_the_node() {
 async fn the_taint_is_written_with_the_version_that_the_first_answer_gave() {
     let mut written = node("n1");
     written["metadata"]["resourceVersion"] = json!("8");
-    let taint = json!({
-        "metadata": {"uid": "uid-n1", "resourceVersion": "8"},
-        "spec": {"taints": [{"key": "lsmready.io/not-ready", "effect": "NoSchedule"}]},
-    });
+    let mut taint = taint();
+    taint["metadata"]["resourceVersion"] = json!("8");
     let (ctx, played) = Fixture::new()
         .with::<LsmNode>(report("n1", "Attached", "BpfNotInLsmList"))
         .with::<LsmPolicy>(settled_policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
         .plays(vec![Exchange::any(PATCH_STATUS, written), Exchange::new(PATCH, taint, node("n1"))]);
     reconcile(parsed(&node("n1")), ctx).await.unwrap();
     played.await.unwrap();
+}
+
+/// The patch that adds the policy's taint.
+fn taint() -> Value {
+    json!({
+        "metadata": {"uid": "uid-n1", "resourceVersion": "7"},
+        "spec": {"taints": [{"key": "lsmready.io/not-ready", "effect": "NoSchedule"}]},
+    })
+}
+
+#[tokio::test]
+async fn a_taint_that_could_not_be_written_is_owed() {
+    let (ctx, played) = Fixture::new()
+        .with::<LsmNode>(report("n1", "Attached", "BpfNotInLsmList"))
+        .with::<LsmPolicy>(settled_policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
+        .with::<Node>(node("n1"))
+        .plays(vec![
+            Exchange::any(PATCH_STATUS, node("n1")),
+            Exchange::refused(PATCH, taint(), 409, "Conflict"),
+        ]);
+    reconcile(parsed(&node("n1")), ctx.clone()).await.unwrap();
+    assert!(ctx.owed_taints.has("uid-n1"));
+    drop(ctx);
+    played.await.unwrap();
+}
+
+/// The policy is new, so the taint would wait for its turn.
+#[tokio::test]
+async fn a_taint_that_is_owed_is_written_at_once() {
+    let mut shown = node("n1");
+    shown["metadata"]["labels"][BPF] = json!("false");
+    shown["metadata"]["labels"][ENFORCE] = json!("not-ready");
+    shown["status"]["conditions"] =
+        condition("False", "BpfNotInLsmList")["status"]["conditions"].clone();
+    for script in [vec![], vec![Exchange::new(PATCH, taint(), node("n1"))]] {
+        let is_owed = !script.is_empty();
+        let (ctx, played) = Fixture::new()
+            .with::<LsmNode>(report("n1", "Attached", "BpfNotInLsmList"))
+            .with::<LsmPolicy>(policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
+            .with::<Node>(shown.clone())
+            .plays(script);
+        if is_owed {
+            ctx.owed_taints.insert("uid-n1");
+        }
+        reconcile(parsed(&shown), ctx.clone()).await.unwrap();
+        assert!(!ctx.owed_taints.has("uid-n1"));
+        drop(ctx);
+        played.await.unwrap();
+    }
 }
 
 /// The watch is late: it shows the Node as it was before the write.

@@ -43,6 +43,12 @@ impl Plan {
         self.labels.is_empty() && self.taints.is_none() && self.condition.is_none()
     }
 
+    /// Whether the new list of taints has one of ours.
+    pub fn has_our_taint(&self) -> bool {
+        let mut taints = self.taints.iter().flatten();
+        taints.any(|taint| TAINT_KEYS.contains(&taint.key.as_str()))
+    }
+
     /// Adds another part of the same plan.
     pub fn add(&mut self, part: &Self) {
         self.labels.extend(part.labels.clone());
