@@ -62,7 +62,7 @@ pub fn backoff(failures: u32, last: Failure, chance: f64) -> Duration {
     };
     let bound = first.saturating_mul(2u32.saturating_pow(failures)).min(longest);
     let shortest = if last == Failure::Throttled { SHORTEST_PAUSE_THROTTLED } else { bound / 2 };
-    shortest + (bound - shortest).mul_f64(chance)
+    shortest + bound.saturating_sub(shortest).mul_f64(chance)
 }
 
 /// How often the daemon looks whether its LsmNode is as it left it. The pause doubles with each
@@ -125,10 +125,10 @@ mod tests {
 
     #[test]
     fn throttled_probes_spread_over_seconds_at_once() {
-        let pause = |failures, chance| backoff(failures, Failure::Throttled, chance).as_secs_f64();
-        assert_eq!([pause(0, 0.0), pause(0, 0.5), pause(0, 1.0)], [1.0, 8.5, 16.0]);
-        assert_eq!([pause(1, 1.0), pause(2, 1.0)], [32.0, 32.0]);
-        assert_eq!(pause(u32::MAX, 0.0), 1.0);
+        let pause = |failures, chance| backoff(failures, Failure::Throttled, chance).as_millis();
+        assert_eq!([pause(0, 0.0), pause(0, 0.5), pause(0, 1.0)], [1000, 8500, 16_000]);
+        assert_eq!([pause(1, 1.0), pause(2, 1.0)], [32_000, 32_000]);
+        assert_eq!(pause(u32::MAX, 0.0), 1000);
     }
 
     #[test]
