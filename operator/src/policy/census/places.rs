@@ -16,7 +16,37 @@ use crate::watch::store::{NodeRecord, Stores};
 pub struct Places {
     all: Vec<Place>,
     by_name: HashMap<Arc<str>, usize>,
+    /// The places of the Nodes and of the reports, in the order in which their store gave them.
+    nodes: Order,
+    reports: Order,
     round: u64,
+}
+
+/// Where the objects of a store were in the last round. A store keeps its order until a name comes
+/// or goes, so nearly every object is found without a look at its name.
+#[derive(Debug, Default)]
+struct Order(Vec<Option<usize>>);
+
+impl Order {
+    /// The place of the object that the store gives in this turn: where it was, if it `is_there`,
+    /// or else where it is found.
+    fn place(
+        &mut self,
+        turn: usize,
+        is_there: impl FnOnce(usize) -> bool,
+        find: impl FnOnce() -> Option<usize>,
+    ) -> Option<usize> {
+        let known = self.0.get(turn).copied().flatten();
+        if let Some(index) = known.filter(|index| is_there(*index)) {
+            return Some(index);
+        }
+        let found = find();
+        if turn >= self.0.len() {
+            self.0.resize(turn + 1, None);
+        }
+        self.0[turn] = found;
+        found
+    }
 }
 
 /// A node, or none where it is gone.
@@ -118,14 +148,19 @@ impl Places {
 
     fn update_nodes(&mut self, stores: &Stores) {
         let round = self.round;
-        for node in stores.nodes.0.state() {
-            let name = node.meta().name.as_deref().unwrap_or_default();
-            let index = self.by_name.get(name).copied().unwrap_or_else(|| self.add(name));
+        let mut order = std::mem::take(&mut self.nodes);
+        for (turn, node) in stores.nodes.0.state().into_iter().enumerate() {
+            let is_there =
+                |index: usize| is_same(self.all[index].node.object.as_ref(), Some(&node));
+            let name = || node.meta().name.as_deref().unwrap_or_default();
+            let known = order.place(turn, is_there, || self.by_name.get(name()).copied());
+            let index = known.unwrap_or_else(|| self.add(name()));
             let place = &mut self.all[index];
             if place.node.see(node, round) {
                 place.changed = round;
             }
         }
+        self.nodes = order;
     }
 
     fn add(&mut self, name: &str) -> usize {
@@ -137,11 +172,14 @@ impl Places {
 
     fn update_reports(&mut self, stores: &Stores) {
         let round = self.round;
-        for report in stores.reports.state() {
+        for (turn, report) in stores.reports.state().into_iter().enumerate() {
+            let all = &self.all;
+            let is_there = |index: usize| is_same(all[index].report.object.as_ref(), Some(&report));
             let name = report.metadata.name.as_deref().unwrap_or_default();
+            let known = self.reports.place(turn, is_there, || self.by_name.get(name).copied());
             // The report of a node that does not exist counts for nothing.
-            let Some(index) = self.by_name.get(name) else { continue };
-            let place = &mut self.all[*index];
+            let Some(index) = known else { continue };
+            let place = &mut self.all[index];
             if place.report.see(report, round) {
                 place.changed = round;
             }
@@ -162,16 +200,20 @@ impl Places {
 
     fn update_contents(&mut self, stores: &Stores) {
         let round = self.round;
-        // Thousands of nodes share a hook profile.
+        // Thousands of nodes share a hook profile, and most have that of the node before.
         let mut known: HashMap<String, Option<Arc<LsmHookProfileSpec>>> = HashMap::new();
+        let mut last: Option<(String, Option<Arc<LsmHookProfileSpec>>)> = None;
         for place in &mut self.all {
             let status = place.report.object.as_ref().and_then(|report| report.status.as_ref());
             let digest = status.and_then(|status| status.hook_profile.as_deref());
             let content = digest.and_then(|digest| {
-                if !known.contains_key(digest) {
-                    known.insert(digest.to_owned(), stores.profile(digest));
+                if last.as_ref().is_none_or(|(last, _)| last != digest) {
+                    let found = known.get(digest).cloned();
+                    let found = found.unwrap_or_else(|| stores.profile(digest));
+                    known.insert(digest.to_owned(), found.clone());
+                    last = Some((digest.to_owned(), found));
                 }
-                known.get(digest)?.clone()
+                last.as_ref()?.1.clone()
             });
             if !is_same(place.content.as_ref(), content.as_ref()) {
                 place.content = content;
