@@ -54,6 +54,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -63,7 +64,6 @@ use lsm_ready_crds::text::truncate;
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
@@ -92,19 +92,18 @@ const LIST_INTERVAL: Duration = Duration::from_secs(1);
 /// way, which Kubernetes rules out, must not leave a label wrong for ever.
 const LIST_AGAIN_AFTER: Duration = Duration::from_mins(15);
 
-/// Runs the watches with that client's rights, until the future is dropped. Each is a task of its
-/// own, so Nodes and reports are parsed beside each other. Returns only if one of them fails.
+/// Runs the watches with that client's rights, until the future is dropped.
 pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
     let watches = Watches { client, triggers: Arc::new(triggers) };
-    let mut tasks = JoinSet::new();
-    tasks.spawn(watches.clone().nodes(writers.nodes));
-    tasks.spawn(watches.clone().reports(writers.reports));
-    tasks.spawn(watches.clone().profiles(writers.profiles));
-    tasks.spawn(watches.clone().policies(writers.policies));
-    tasks.spawn(watches.clone().daemon_sets(writers.daemon_sets));
-    tasks.spawn(watches.clone().tracing_policies(writers.tracing_policies));
-    tasks.spawn(watches.contents());
-    tasks.join_next().await;
+    let of_kinds = future::join5(
+        watches.clone().nodes(writers.nodes),
+        watches.clone().reports(writers.reports),
+        watches.clone().profiles(writers.profiles),
+        watches.clone().policies(writers.policies),
+        watches.clone().daemon_sets(writers.daemon_sets),
+    );
+    let tracing = watches.clone().tracing_policies(writers.tracing_policies);
+    Box::pin(future::join3(of_kinds, tracing, watches.contents())).await;
 }
 
 /// What each watch needs.
