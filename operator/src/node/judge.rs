@@ -4,8 +4,8 @@
 //! the verdicts, what the Node shows of its present boot, and what it loses.
 //!
 //! ## What is believed of a Node
-//! Others may write to it. So the Node is shown ready only where our two writes agree: the label
-//! says ready, and so does the condition, whose message names this boot and no loss
+//! Others may write to it. So the Node is shown ready only where label and condition agree: the
+//! label says ready, and so does the condition, whose message names this boot and no loss
 //! ([`Header::says`] for policies). Few may write both: a kubelet may not write the label, and who
 //! syncs labels writes no conditions.
 

@@ -334,7 +334,7 @@ fn a_loss_whose_condition_others_overwrite_counts_all_the_same_and_is_written_ag
     }
 }
 
-/// The operator dies between its two writes about a node.
+/// The label of a loss is written, and the condition is as before.
 #[test]
 fn a_loss_that_was_written_in_part_counts_and_is_written_whole() {
     let mut fleet = Fleet::ready(NODES);
@@ -343,7 +343,7 @@ fn a_loss_that_was_written_in_part_counts_and_is_written_whole() {
         fleet.reports.insert(name.clone(), report("1", "Attached", "BpfNotInLsmList", "0.1.0"));
         let conditions = fleet.nodes[name].status.clone();
         fleet.reconcile(name);
-        // The condition was not written.
+        // Somebody puts the condition back.
         fleet.nodes.get_mut(name).unwrap().status = conditions;
     }
     fleet.restart(None);
