@@ -55,13 +55,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future;
-use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client, Resource, ResourceExt};
 use kube_runtime::reflector::{Lookup, store::Writer};
 use kube_runtime::watcher::{self, Event};
+use lsm_ready_crds::LsmPolicy;
 use lsm_ready_crds::text::truncate;
-use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -70,15 +69,14 @@ use tracing::warn;
 use crate::context::metrics::Metrics;
 use crate::run::memory;
 use crate::run::readiness::Readiness;
-use crate::tracing_policies::{self, snapshot};
+use crate::tracing_policies;
 use crate::watch::fill::Filler;
-use crate::watch::first_list::{FirstList, FirstLists};
+use crate::watch::first_list::FirstList;
 use crate::watch::follow::{Follow, Lists};
 use crate::watch::guard::{Guard, MAX_ERROR};
 use crate::watch::kept::Kept;
 use crate::watch::log_limit::LogLimit;
 use crate::watch::named::NamedDaemonSets;
-use crate::watch::packed_node::PackedNode;
 use crate::watch::policy_bound::PolicyBound;
 use crate::watch::profile::Profile;
 use crate::watch::retry::{GONE, Retries, code};
@@ -94,62 +92,27 @@ const LIST_AGAIN_AFTER: Duration = Duration::from_mins(15);
 
 /// Runs the watches with that client's rights, until the future is dropped.
 pub async fn run(client: Client, writers: Writers, triggers: Triggers) {
-    let watches = Watches { client, triggers: Arc::new(triggers) };
-    let of_kinds = future::join5(
-        watches.clone().nodes(writers.nodes),
-        watches.clone().reports(writers.reports),
-        watches.clone().profiles(writers.profiles),
-        watches.clone().policies(writers.policies),
-        watches.clone().daemon_sets(writers.daemon_sets),
-    );
-    let tracing = watches.clone().tracing_policies(writers.tracing_policies);
-    Box::pin(future::join3(of_kinds, tracing, watches.contents())).await;
-}
-
-/// What each watch needs.
-#[derive(Clone)]
-struct Watches {
-    client: Client,
-    triggers: Arc<Triggers>,
-}
-
-impl Watches {
-    fn lists(&self) -> &FirstLists {
-        &self.triggers.context().stores.first_lists
-    }
-
-    async fn nodes(self, writer: Writer<PackedNode>) {
-        watch(&self.client, writer, nodes(&self.triggers).streamed()).await;
-    }
-
-    async fn reports(self, writer: Writer<LsmNode>) {
-        let parts = Parts::plain(&self.triggers, &self.lists().reports, Triggers::report);
-        watch(&self.client, writer, parts.streamed()).await;
-    }
-
-    async fn profiles(self, writer: Writer<Profile>) {
-        self.lists().reports.wait().await;
-        watch(&self.client, writer, profiles(&self.triggers)).await;
-    }
-
-    async fn policies(self, writer: Writer<LsmPolicy>) {
-        watch(&self.client, writer, policies(&self.triggers)).await;
-    }
-
-    async fn daemon_sets(self, writer: Writer<DaemonSet>) {
-        self.lists().policies.wait().await;
-        watch(&self.client, writer, daemon_sets(&self.triggers)).await;
-    }
-
-    async fn tracing_policies(self, writer: snapshot::Writer) {
-        let changed = || self.triggers.tracing_policies();
-        let metrics = &self.triggers.context().metrics;
-        tracing_policies::watch::run(self.client.clone(), writer, &changed, metrics).await;
-    }
-
-    async fn contents(self) {
-        fetch::contents(&self.client, &self.triggers).await;
-    }
+    let triggers = Arc::new(triggers);
+    let metrics = &triggers.context().metrics;
+    let changed = || triggers.tracing_policies();
+    let tracing =
+        tracing_policies::watch::run(client.clone(), writers.tracing_policies, &changed, metrics);
+    let lists = &triggers.context().stores.first_lists;
+    let nodes = watch(&client, writers.nodes, nodes(&triggers).streamed());
+    let reports = Parts::plain(&triggers, &lists.reports, Triggers::report).streamed();
+    let reports = watch(&client, writers.reports, reports);
+    let policies = watch(&client, writers.policies, policies(&triggers));
+    let profiles = async {
+        lists.reports.wait().await;
+        watch(&client, writers.profiles, profiles(&triggers)).await;
+    };
+    let daemon_sets = async {
+        lists.policies.wait().await;
+        watch(&client, writers.daemon_sets, daemon_sets(&triggers)).await;
+    };
+    let contents = fetch::contents(&client, &triggers);
+    let watches = future::join5(nodes, reports, profiles, policies, daemon_sets);
+    Box::pin(future::join3(watches, tracing, contents)).await;
 }
 
 /// A kind of object that can be watched and kept in a store.
@@ -268,7 +231,7 @@ fn profiles(triggers: &Triggers) -> Parts<'_, Profile> {
 }
 
 /// The DaemonSets that matter enter the store.
-fn daemon_sets(triggers: &Triggers) -> Parts<'_, DaemonSet> {
+fn daemon_sets(triggers: &Triggers) -> Parts<'_, k8s_openapi::api::apps::v1::DaemonSet> {
     let Stores { wanted_daemon_sets: wanted, daemon_sets, first_lists, .. } =
         &triggers.context().stores;
     let must_list = wanted.grown();
