@@ -4,7 +4,7 @@
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::{NODES, refused, server};
+use super::{refused, server};
 use crate::server::{NAMESPACE, OPERATOR, call, create_node, done, enforced, unbound};
 
 fn events(namespace: &str) -> String {
@@ -132,46 +132,4 @@ async fn the_operator_evicts_only_tetragons_agents() {
         }
         done(&operator, "POST", &path, &body).await;
     }
-}
-
-/// A manager that is forgotten loses what it owns by server-side apply.
-#[tokio::test]
-async fn the_operator_makes_a_node_forget_no_manager() {
-    let server = server().await;
-    create_node(server, "node-managers").await;
-    let operator = operator().await;
-    let admin = server.client().await.unwrap();
-    let path = format!("{NODES}/node-managers");
-    let labels = json!({"apiVersion": "v1", "kind": "Node",
-        "metadata": {"labels": {"example.com/theirs": "x"}}});
-    done(&admin, "APPLY", &path, &labels).await;
-    let managers = |node: &Value| node["metadata"]["managedFields"].as_array().unwrap().clone();
-    let all = managers(&done(&admin, "GET", &path, &Value::Null).await);
-    let forget = "may not make a Node forget which manager";
-    let change = "may not change which fields of a Node other managers own";
-    let mut without = all.clone();
-    without.retain(|entry| entry["manager"] != "test");
-    let mut less = all.clone();
-    for entry in less.iter_mut().filter(|entry| entry["manager"] == "test") {
-        let labels = &mut entry["fieldsV1"]["f:metadata"]["f:labels"];
-        labels.as_object_mut().unwrap().remove("f:example.com/theirs");
-    }
-    for (list, part) in [(json!([{}]), forget), (json!(without), forget), (json!(less), change)] {
-        let change = json!({"metadata": {"managedFields": list}});
-        refused(&operator, "MERGE", &path, &change, part).await;
-    }
-    // Our own fields may change hands: somebody else has set one of them before.
-    let ours = "lsmready.node-restriction.kubernetes.io/bpf";
-    let theirs =
-        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"labels": {ours: "true"}}});
-    done(&admin, "APPLY", &path, &theirs).await;
-    let taken = json!({"metadata": {"labels": {ours: "false"}}});
-    let node = done(&operator, "MERGE", &path, &taken).await;
-    assert_eq!(node["metadata"]["labels"][ours], "false");
-    let status = json!({"status": {"conditions": [
-        {"type": "lsmready.io/LsmBpfReady", "status": "True"}]}});
-    done(&admin, "STRATEGIC", &format!("{path}/status"), &status).await;
-    let own = json!({"status": {"conditions": [
-        {"type": "lsmready.io/LsmBpfReady", "status": "False"}]}});
-    done(&operator, "STRATEGIC", &format!("{path}/status"), &own).await;
 }

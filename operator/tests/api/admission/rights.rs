@@ -19,7 +19,7 @@ async fn more_rights_do_not_help_the_operator() {
         let status = format!("{DAEMON_SETS}/tetragon/status");
         refused(&operator, "MERGE", &status, &json!({"status": {}}), part).await;
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "ghost"}});
-        refused(&operator, "POST", NODES, &node, "may not create Nodes").await;
+        refused(&operator, "POST", NODES, &node, "it may not create Nodes").await;
         // The Events of the core group are the same objects.
         let event = json!({"metadata": {"generateName": "e-", "namespace": "kube-system"},
             "involvedObject": {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "tetragon",
