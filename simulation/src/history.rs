@@ -295,13 +295,16 @@ pub async fn reach(
     }
 }
 
-/// A second span may follow: a list that hung, and its backoff, can take two minutes.
+/// Two more spans may follow: a list that hung, and its backoff, can take two minutes, and a mount
+/// that was refused is tried again after one.
 async fn silence(world: &World, span: Duration) -> Result<(), String> {
     sleep(AFTERMATH).await;
-    match silent_for(world, span).await {
-        Ok(()) => Ok(()),
-        Err(_) => silent_for(world, span).await,
+    for _ in 0..2 {
+        if silent_for(world, span).await.is_ok() {
+            return Ok(());
+        }
     }
+    silent_for(world, span).await
 }
 
 async fn silent_for(world: &World, span: Duration) -> Result<(), String> {

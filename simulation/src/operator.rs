@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use lsm_ready_operator::breaker::decide::Limit;
+use lsm_ready_operator::breaker::memory::Memory;
 use lsm_ready_operator::context::metrics::Metrics;
 use lsm_ready_operator::run::connection::{Held, client_over};
 use lsm_ready_operator::run::election::Identity;
@@ -45,6 +46,7 @@ pub async fn run(
         liveness: Liveness::default(),
         agent_tls_dir: None,
         breaker_limit: Limit::default(),
+        losses: Memory::default(),
         allow_list: AllowList::default(),
         now: clock::operator_time,
     };

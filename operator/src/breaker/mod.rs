@@ -15,7 +15,7 @@
 //! - Nodes that are gone are forgotten.
 
 pub mod decide;
-mod memory;
+pub mod memory;
 pub mod on_lease;
 
 use jiff::{SignedDuration, Timestamp};
@@ -42,7 +42,7 @@ pub const MAX_NOTE: usize = 1000;
 /// What an Event says when the breaker closes.
 pub const CLOSED: &str = "labels, taints and conditions of nodes follow the probes' reports again";
 
-/// The breaker of this process.
+/// The breaker, while this process leads.
 #[derive(Debug, Default)]
 pub struct Breaker {
     inner: Mutex<Inner>,
@@ -59,8 +59,8 @@ struct Inner {
 }
 
 impl Breaker {
-    pub fn new(limit: Limit) -> Self {
-        let inner = Inner { machine: Machine::new(limit), ..Inner::default() };
+    pub fn new(limit: Limit, memory: Memory) -> Self {
+        let inner = Inner { machine: Machine::new(limit), memory, ..Inner::default() };
         Self { inner: Mutex::new(inner), switched: Notify::new() }
     }
 

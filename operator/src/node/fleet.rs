@@ -1,4 +1,5 @@
-//! What was last found out about each Node, counted for the metrics.
+//! What was last found out about each Node, counted for the metrics, and for which policies it was
+//! judged.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -28,9 +29,16 @@ pub struct Fleet(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    nodes: HashMap<String, Found>,
+    nodes: HashMap<String, Known>,
     /// Kept beside `nodes`, because it is read after each Node and `nodes` can be large.
     count: NodeCount,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    found: Found,
+    /// The last policy to come for which the Node was judged while it was not held.
+    judged_up_to: u64,
 }
 
 impl Fleet {
@@ -38,22 +46,35 @@ impl Fleet {
     /// count.
     pub fn note(&self, uid: &str, found: Option<Found>) -> NodeCount {
         let mut inner = self.0.lock();
-        let before = match found {
-            Some(found) => inner.nodes.insert(uid.to_owned(), found),
-            None => inner.nodes.remove(uid),
-        };
+        let before = inner.nodes.get(uid).copied();
         if let Some(found) = found {
+            let judged_up_to = before.map_or(0, |before| before.judged_up_to);
+            inner.nodes.insert(uid.to_owned(), Known { found, judged_up_to });
             *inner.count.entry(found).or_default() += 1;
+        } else {
+            inner.nodes.remove(uid);
         }
-        inner.leave(before);
+        inner.leave(before.map(|before| before.found));
         inner.count.clone()
+    }
+
+    /// Notes that the Node was judged while it was not held, for all policies up to that one.
+    pub fn judged(&self, uid: &str, last_arrival: u64) {
+        if let Some(known) = self.0.lock().nodes.get_mut(uid) {
+            known.judged_up_to = last_arrival;
+        }
+    }
+
+    /// The last policy to come for which the Node was judged while it was not held.
+    pub fn judged_up_to(&self, uid: &str) -> u64 {
+        self.0.lock().nodes.get(uid).map_or(0, |known| known.judged_up_to)
     }
 
     /// Keeps the Nodes that exist. Returns the count.
     pub fn retain(&self, exists: impl Fn(&str) -> bool) -> NodeCount {
         let mut inner = self.0.lock();
         let gone: Vec<Found> =
-            inner.nodes.extract_if(|uid, _| !exists(uid)).map(|(_, found)| found).collect();
+            inner.nodes.extract_if(|uid, _| !exists(uid)).map(|(_, known)| known.found).collect();
         inner.leave(gone);
         inner.count.clone()
     }
@@ -89,6 +110,19 @@ mod tests {
         assert_eq!(fleet.note("b", Some(READY)), BTreeMap::from([(READY, 2)]));
         assert_eq!(fleet.note("b", Some(SILENT)), BTreeMap::from([(READY, 1), (SILENT, 1)]));
         assert_eq!(fleet.note("b", None), BTreeMap::from([(READY, 1), (SILENT, 0)]));
+    }
+
+    #[test]
+    fn a_node_stays_judged_until_it_is_gone() {
+        let fleet = Fleet::default();
+        fleet.judged("a", 1);
+        assert_eq!(fleet.judged_up_to("a"), 0, "it is not known");
+        fleet.note("a", Some(READY));
+        fleet.judged("a", 2);
+        fleet.note("a", Some(SILENT));
+        assert_eq!(fleet.judged_up_to("a"), 2);
+        fleet.retain(|_| false);
+        assert_eq!(fleet.judged_up_to("a"), 0);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Judged<'a> {
     pub has_recovered: bool,
     /// The label for the operating system is not what the report says.
     pub ignores_os: bool,
+    /// The last policy to come for which this process has judged the Node while it was not held.
+    pub judged_up_to: u64,
 }
 
 /// A policy that selects the Node, and its verdict.
@@ -78,6 +80,7 @@ pub fn judge<'a>(
     labels: &Labels,
     facts: Facts<'a>,
     required: &'a [Required],
+    judged_up_to: u64,
     now: Timestamp,
 ) -> Option<Judged<'a>> {
     if !may_run_linux(labels) {
@@ -105,6 +108,7 @@ pub fn judge<'a>(
         loss: None,
         has_recovered: false,
         ignores_os: labels.get(OS_LABEL).map_or("", String::as_str) != os,
+        judged_up_to,
     };
     judged.loss = judged.find_loss();
     judged.has_recovered = judged.find_recovery();
@@ -186,9 +190,17 @@ impl Judged<'_> {
         self.is_true && self.shows(BPF_LABEL, "true")
     }
 
+    /// Whether the policy came after this process last judged the Node freely. Then the label is
+    /// not ours, and the condition was written before there was the policy.
+    fn is_new(&self, policy: &PolicyVerdict<'_>) -> bool {
+        policy.required.arrival > self.judged_up_to
+    }
+
     /// What label and condition show for a policy.
     pub fn shown_for(&self, policy: &PolicyVerdict<'_>) -> Says {
-        let Some(shown) = &self.shown else { return Says::NotJudged };
+        let Some(shown) = self.shown.as_ref().filter(|_| !self.is_new(policy)) else {
+            return Says::NotJudged;
+        };
         let label = self.present.get(&policy.label()).map(String::as_str);
         match (shown.says(&policy.required.policy.name_any(), self.is_true), label) {
             (Says::Ready, Some(READY)) => Says::Ready,
@@ -228,6 +240,7 @@ impl Judged<'_> {
         }
         let is_gained = |policy: &PolicyVerdict<'_>| {
             policy.is_ready()
+                && !self.is_new(policy)
                 && self.present.contains_key(&policy.label())
                 && self.shown_for(policy) != Says::Ready
         };

@@ -58,12 +58,15 @@ pub use apply::Error;
 
 /// Reconciles a Node as the store holds it.
 pub async fn reconcile_packed(node: Arc<PackedNode>, ctx: Arc<Context>) -> Result<Action, Error> {
+    // The controller took the Node from the store before its turn began. What has changed since has
+    // not queued it again.
+    ctx.queues.node_begins(&node.name_any());
+    let node = ctx.stores.nodes.packed(&node.name_any()).unwrap_or(node);
     reconcile(Arc::new(node.node()), ctx).await
 }
 
 pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Error> {
     let (now, uid) = ((ctx.now)(), node.uid().unwrap_or_default());
-    ctx.queues.node_begins(&node.name_any());
     if let Some(wait) = ctx.contests.unseen(&node, (ctx.instant)()) {
         return Ok(Action::requeue(wait));
     }
@@ -72,7 +75,8 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
     let record = ctx.stores.record(&node);
     let labels = record.labels(&node);
     // 2. Find out what the Node loses, and whether it may.
-    let judged = judge(&node, &labels, record.facts(), &required.policies, now);
+    let up_to = ctx.fleet.judged_up_to(&uid);
+    let judged = judge(&node, &labels, record.facts(), &required.policies, up_to, now);
     let is_held = hold(&node, judged.as_ref(), &required, &ctx);
     // 3. Decide what has to change.
     let unread = ctx.stores.unread_policies();
@@ -91,6 +95,9 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
         Outcome::Done => ctx.backoffs.node_conflicts.reset(&uid),
     }
     ctx.owed_taints.remove(&uid);
+    if !is_held {
+        ctx.fleet.judged(&uid, required.last_arrival);
+    }
     // 6. Reconcile again when the report becomes stale.
     Ok(plan.stale_in.map_or_else(Action::await_change, |wait| {
         Action::requeue(wait.max(Duration::from_secs(1)))
@@ -124,7 +131,8 @@ fn start(required: &AllRequired, ctx: &Context) -> Start {
     let state = |node: Node| {
         let record = ctx.stores.record(&node);
         let labels = record.labels(&node);
-        let judged = judge(&node, &labels, record.facts(), &required.policies, now);
+        let up_to = ctx.fleet.judged_up_to(&node.uid().unwrap_or_default());
+        let judged = judge(&node, &labels, record.facts(), &required.policies, up_to, now);
         let state = judged.as_ref().map_or(NodeState::NeverReady, |judged| judged.state(now));
         (node.uid().unwrap_or_default(), state)
     };

@@ -6,6 +6,7 @@
 //! needs the same result.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
@@ -26,6 +27,9 @@ pub struct Required {
     pub requirement: Requirement,
     /// The policy is new or was changed, and not every node has what it asks for.
     pub is_changing: bool,
+    /// This process counts the policies that come. 0 for those that an operator had evaluated
+    /// before this process saw them.
+    pub arrival: u64,
 }
 
 /// What all policies say to all nodes.
@@ -33,6 +37,8 @@ pub struct Required {
 pub struct AllRequired {
     /// The policies with a valid spec.
     pub policies: Vec<Required>,
+    /// The arrival of the newest of them.
+    pub last_arrival: u64,
     /// Name of a policy by which a person releases held changes.
     pub released_by: Option<String>,
 }
@@ -45,7 +51,8 @@ impl AllRequired {
             let selection = Selection::of(&policy.spec).ok()?;
             let requirement = Requirement::of(&policy.spec, tetragons).ok()?;
             let is_changing = is_changing(policy);
-            Some(Required { policy: policy.clone(), selection, requirement, is_changing })
+            let policy = policy.clone();
+            Some(Required { policy, selection, requirement, is_changing, arrival: 0 })
         };
         Self {
             policies: policies.iter().filter(lives).filter_map(required).collect(),
@@ -54,11 +61,31 @@ impl AllRequired {
                 .filter(|policy| breaker::is_release(policy))
                 .map(|policy| policy.name_any())
                 .min(),
+            last_arrival: 0,
         }
     }
-}
 
-impl AllRequired {
+    /// Numbers the policies that come, after those that are known.
+    fn count_arrivals(&mut self, known: Option<&Self>, arrivals: &mut u64) {
+        let known: HashMap<String, u64> = known
+            .into_iter()
+            .flat_map(|known| &known.policies)
+            .map(|known| (known.policy.uid().unwrap_or_default(), known.arrival))
+            .collect();
+        for required in &mut self.policies {
+            let before = known.get(&required.policy.uid().unwrap_or_default()).copied();
+            required.arrival = before.unwrap_or_else(|| {
+                let status = required.policy.status.as_ref();
+                if status.and_then(|status| status.observed_generation).is_some() {
+                    return 0;
+                }
+                *arrivals += 1;
+                *arrivals
+            });
+        }
+        self.last_arrival = self.policies.iter().map(|it| it.arrival).max().unwrap_or(0);
+    }
+
     /// The policies that a Node concerns: those that select it by one of these labels, which it had
     /// one after the other, and those that name a DaemonSet, which can run on any node.
     pub fn concerned<'a>(
@@ -76,7 +103,14 @@ impl AllRequired {
 
 /// The last result, with the inputs that it was computed from.
 #[derive(Debug, Default)]
-pub struct Cache(Mutex<Option<Cached>>);
+pub struct Cache(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    cached: Option<Cached>,
+    /// How many policies have come.
+    arrivals: u64,
+}
 
 #[derive(Debug)]
 struct Cached {
@@ -88,11 +122,13 @@ struct Cached {
 impl Cache {
     /// Like [`AllRequired::of`], from the cache where the inputs are the same.
     pub fn all(&self, policies: Vec<Arc<LsmPolicy>>, tetragons: Arc<Snapshot>) -> Arc<AllRequired> {
-        let mut cached = self.0.lock();
+        let Inner { cached, arrivals } = &mut *self.0.lock();
         if let Some(known) = cached.as_ref().filter(|known| known.is_of(&policies, &tetragons)) {
             return known.required.clone();
         }
-        let required = Arc::new(AllRequired::of(&policies, &tetragons));
+        let mut required = AllRequired::of(&policies, &tetragons);
+        required.count_arrivals(cached.as_ref().map(|known| &*known.required), arrivals);
+        let required = Arc::new(required);
         *cached = Some(Cached { policies, tetragons, required: required.clone() });
         required
     }
@@ -136,6 +172,28 @@ mod tests {
             assert!(!Arc::ptr_eq(&before, &after));
             assert_eq!(after.policies.len(), policies.len());
         }
+    }
+
+    #[test]
+    fn policies_are_counted_in_the_order_in_which_they_come() {
+        let with_uid = |name: &str, is_observed: bool| {
+            let mut policy = LsmPolicy::clone(&policy(name));
+            policy.metadata.uid = Some(format!("uid-{name}"));
+            let observed = json!({"observedGeneration": 1});
+            policy.status = is_observed.then(|| serde_json::from_value(observed).unwrap());
+            Arc::new(policy)
+        };
+        let cached = Cache::default();
+        let arrivals = |policies: &[Arc<LsmPolicy>]| {
+            let all = cached.all(policies.to_vec(), Arc::default());
+            (all.policies.iter().map(|it| it.arrival).collect::<Vec<_>>(), all.last_arrival)
+        };
+        let (old, a, b) = (with_uid("old", true), with_uid("a", false), with_uid("b", false));
+        assert_eq!(arrivals(&[old.clone(), a.clone()]), (vec![0, 1], 1));
+        let evaluated = with_uid("a", true);
+        assert_eq!(arrivals(&[old.clone(), evaluated, b]), (vec![0, 1, 2], 2));
+        assert_eq!(arrivals(std::slice::from_ref(&old)), (vec![0], 0));
+        assert_eq!(arrivals(&[old, a]), (vec![0, 3], 3), "it was deleted and came again");
     }
 
     #[test]

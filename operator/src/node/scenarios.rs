@@ -9,9 +9,10 @@ use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{after_conflict, reconcile};
+use super::{after_conflict, reconcile, reconcile_packed};
 use crate::context::Context;
 use crate::context::fixture::{Exchange, Fixture, node, policy, report, settled_policy};
+use crate::watch::packed_node::PackedNode;
 
 const PATCH: &str = "PATCH /api/v1/nodes/n1?&fieldManager=lsm-ready";
 const PATCH_STATUS: &str = "PATCH /api/v1/nodes/n1/status?&fieldManager=lsm-ready";
@@ -47,6 +48,21 @@ async fn a_proved_node_gets_labels_and_a_condition_by_one_write() {
         .with::<LsmPolicy>(policy("enforce", &json!({"taint": {"effect": "NoSchedule"}})))
         .plays(vec![Exchange::new(PATCH_STATUS, patch, node("n1"))]);
     reconcile(parsed(&node("n1")), ctx).await.unwrap();
+    played.await.unwrap();
+}
+
+/// The controller takes the Node from the store, and its turn begins after that.
+#[tokio::test]
+async fn a_node_that_changed_before_its_turn_began_is_read_again() {
+    let mut before = node("n1");
+    before["metadata"]["resourceVersion"] = json!("6");
+    let before = PackedNode::of(&serde_json::from_value(before).unwrap());
+    let patch = labels_and_condition(json!({BPF: "true"}), "True", "CanaryDenied");
+    let (ctx, played) = Fixture::new()
+        .with::<LsmNode>(report("n1", "Denied", "CanaryDenied"))
+        .with::<Node>(node("n1"))
+        .plays(vec![Exchange::new(PATCH_STATUS, patch, node("n1"))]);
+    reconcile_packed(Arc::new(before), ctx).await.unwrap();
     played.await.unwrap();
 }
 

@@ -71,19 +71,21 @@ struct SelectedNode {
 }
 
 pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Action, Error> {
-    // The status of a policy whose newest version cannot be parsed is written by `not_in_force`.
-    let is_unparsable = ctx.stores.unparsable_policies.has(&policy.name_any());
-    if policy.metadata.deletion_timestamp.is_some() || is_unparsable {
-        ctx.queues.policy_begins(&policy.name_any());
-        return Ok(Action::await_change());
-    }
     // 1. Wait if the policy was evaluated less than a second ago, or is older than our last write.
     let (now, uid) = ((ctx.now)(), policy.uid().unwrap_or_default());
     let version = policy.metadata.resource_version.as_deref();
     if let Err(wait) = ctx.rate_limit.allow(&uid, version, (ctx.instant)()) {
         return Ok(Action::requeue(wait));
     }
+    // The controller took the policy from the store before its turn began. What has changed since
+    // has not queued it again.
     ctx.queues.policy_begins(&policy.name_any());
+    let policy = ctx.stores.policies.get(&ObjectRef::from_obj(&*policy)).unwrap_or(policy);
+    // The status of a policy whose newest version cannot be parsed is written by `not_in_force`.
+    let is_unparsable = ctx.stores.unparsable_policies.has(&policy.name_any());
+    if policy.metadata.deletion_timestamp.is_some() || is_unparsable {
+        return Ok(Action::await_change());
+    }
     // 2. Collect what is known.
     let observation = {
         let _turn = ctx.evaluations.lock().await;

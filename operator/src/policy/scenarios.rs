@@ -85,6 +85,19 @@ async fn nothing_is_sent_where_the_status_is_right() {
     played.await.unwrap();
 }
 
+/// The controller takes the policy from the store, and its turn begins after that.
+#[tokio::test]
+async fn a_policy_that_changed_before_its_turn_began_is_read_again() {
+    let mut settled = half();
+    settled["status"] = status();
+    settled["metadata"]["resourceVersion"] = json!("4");
+    let (ctx, played) = two_nodes()
+        .with::<LsmPolicy>(half())
+        .plays(vec![Exchange::new(PATCH, body(&status()), half()), Exchange::event()]);
+    reconcile(parsed(settled), ctx).await.unwrap();
+    played.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_second_reconcile_within_a_second_waits() {
     let mut settled = half();
@@ -155,7 +168,7 @@ async fn a_policy_that_is_deleted_during_its_reconcile_leaves_no_series() {
     let mut settled = half();
     settled["status"] = status();
     for is_deleted in [false, true] {
-        let stored = policy(if is_deleted { "another" } else { "enforce" }, &json!({}));
+        let stored = if is_deleted { policy("another", &json!({})) } else { settled.clone() };
         let (ctx, played) = two_nodes().with::<LsmPolicy>(stored).plays(Vec::new());
         reconcile(parsed(settled.clone()), ctx.clone()).await.unwrap();
         let metrics = ctx.metrics.encode().unwrap();

@@ -49,6 +49,7 @@ use self::signals::Signals;
 use crate::agents::tls::TlsFiles;
 use crate::breaker::Breaker;
 use crate::breaker::decide::Limit;
+use crate::breaker::memory::Memory;
 use crate::context::Context;
 use crate::context::metrics::Metrics;
 use crate::run::cli::{Cli, Command};
@@ -148,6 +149,8 @@ pub struct Setup {
     pub agent_tls_dir: Option<PathBuf>,
     /// When the circuit breaker opens.
     pub breaker_limit: Limit,
+    /// The nodes that lost LSM BPF, as this process saw it.
+    pub losses: Memory,
     /// Which DaemonSets may get a mount and be restarted.
     pub allow_list: AllowList,
     /// The wall clock.
@@ -171,6 +174,7 @@ async fn setup(cli: &Cli) -> kube::Result<(Setup, Option<Teardown>)> {
         liveness: Liveness::default(),
         agent_tls_dir: cli.agent_tls_dir.clone(),
         breaker_limit: cli.breaker_limit(),
+        losses: Memory::default(),
         allow_list: AllowList::new(cli.allowed_programs.clone()),
         now: Timestamp::now,
     };
@@ -258,7 +262,7 @@ async fn work(setup: &Setup, lost: impl Future<Output = Lost>, stop: Stop) -> Re
     let ctx = Context::new(client.clone(), reporter(), stores, queues, metrics.clone());
     let ctx = Arc::new(Context {
         agent_tls: TlsFiles::of(setup.agent_tls_dir.clone()),
-        breaker: Breaker::new(setup.breaker_limit),
+        breaker: Breaker::new(setup.breaker_limit, setup.losses.clone()),
         allow_list: setup.allow_list.clone(),
         now: setup.now,
         readiness: readiness.clone(),

@@ -44,7 +44,8 @@ pub(super) fn losses(
     let new_version = only_version(server, &name, told)
         .filter(|version| !shown.version.is_empty() && *version != shown.version);
     let at = clock::elapsed();
-    server.losses.push(Loss { at, name, uid, boot, new_version: new_version.clone() });
+    let loss = Loss { at, process: process.id, name, uid, boot, new_version: new_version.clone() };
+    server.losses.push(loss);
     let is_released = server
         .all(Kind::Policy)
         .chain(server.all(Kind::Lease))
@@ -54,7 +55,9 @@ pub(super) fn losses(
     }
     let begin = at.saturating_sub(WINDOW);
     let counted = |is_meant: &dyn Fn(&Loss) -> bool| {
-        let meant = server.losses.iter().filter(|loss| is_meant(loss) && loss.counts(server, told));
+        let known = |loss: &&Loss| loss.process == process.id || loss.is_told(server);
+        let meant = server.losses.iter().filter(known);
+        let meant = meant.filter(|loss| is_meant(loss) && loss.counts(server, told));
         meant.map(|loss| loss.name.clone()).collect::<BTreeSet<String>>()
     };
     let recent = counted(&|loss| loss.at >= begin);
@@ -79,6 +82,14 @@ fn only_version(server: &Server, node: &str, told: u64) -> Option<String> {
 }
 
 impl Loss {
+    /// The Node's condition tells of a loss. Where somebody else has overwritten it, another process
+    /// cannot know.
+    fn is_told(&self, server: &Server) -> bool {
+        let node = server.named(Kind::Node, &self.name);
+        let condition = node.and_then(|node| model::condition(node));
+        condition.is_some_and(|it| text(it, "/message").contains("lost ready at "))
+    }
+
     /// The node is still there, in the same boot, and not proved again.
     fn counts(&self, server: &Server, told: u64) -> bool {
         let Some(node) = server.named(Kind::Node, &self.name) else { return false };

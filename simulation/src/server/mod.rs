@@ -88,6 +88,8 @@ pub struct NodeWrite {
 #[derive(Clone, Debug)]
 pub struct Loss {
     pub at: Duration,
+    /// The process that wrote it.
+    pub process: usize,
     pub name: String,
     pub uid: String,
     pub boot: String,

@@ -29,6 +29,8 @@ pub struct Fleet {
     pub tracing_policies: Snapshot,
     pub machine: Machine,
     pub memory: Memory,
+    /// The policies that came after the nodes were judged, by name.
+    pub new_policies: Vec<String>,
     pub now: Timestamp,
     random: fastrand::Rng,
 }
@@ -71,6 +73,7 @@ impl Fleet {
             tracing_policies: Snapshot::default(),
             machine: Machine::new(Limit::default()),
             memory: Memory::default(),
+            new_policies: Vec::new(),
             now: "2026-01-01T00:00:00.972Z".parse().unwrap(),
             random: fastrand::Rng::with_seed(u64::try_from(count).unwrap()),
         };
@@ -119,7 +122,7 @@ impl Fleet {
         let states = self.nodes.iter().map(|(name, node)| {
             let facts = self.facts(name);
             let labels = labels_for_selecting(node, facts.report.is_some());
-            let judged = judge(node, &labels, facts, &required.policies, self.now).unwrap();
+            let judged = judge(node, &labels, facts, &required.policies, 0, self.now).unwrap();
             (node.uid().unwrap(), judged.state(self.now))
         });
         let states: Vec<_> = states.collect();
@@ -140,14 +143,17 @@ impl Fleet {
     }
 
     pub fn reconcile(&mut self, name: &str) {
-        let required = AllRequired::of(&self.policies, &self.tracing_policies);
+        let mut required = AllRequired::of(&self.policies, &self.tracing_policies);
+        for policy in &mut required.policies {
+            policy.arrival = u64::from(self.new_policies.contains(&policy.policy.name_any()));
+        }
         let mut machine = std::mem::take(&mut self.machine);
-        let mut memory = std::mem::take(&mut self.memory);
+        let memory = self.memory.clone();
         let node = &self.nodes[name];
         let uid = node.uid().unwrap();
         let facts = self.facts(name);
         let labels = labels_for_selecting(node, facts.report.is_some());
-        let judged = judge(node, &labels, facts, &required.policies, self.now).unwrap();
+        let judged = judge(node, &labels, facts, &required.policies, 0, self.now).unwrap();
         let is_held =
             machine.observe(&uid, memory.state(&uid, &judged, self.now), self.now).is_held;
         let remembered = memory.loss(&uid, judged.boot);
@@ -156,7 +162,6 @@ impl Fleet {
         let written = crate::node::plan::applied(node, &plan);
         self.nodes.insert(name.to_owned(), written);
         self.machine = machine;
-        self.memory = memory;
     }
 
     fn facts(&self, name: &str) -> Facts<'_> {
@@ -168,6 +173,10 @@ impl Fleet {
 
     fn count(&self, is: impl Fn(&Node) -> bool) -> usize {
         self.nodes.values().filter(|node| is(node)).count()
+    }
+
+    pub fn is_shown_ready(&self, name: &str) -> bool {
+        self.nodes[name].labels().get(BPF_LABEL).is_some_and(|value| value == "true")
     }
 
     /// Nodes whose label says that they can deny.

@@ -1,5 +1,5 @@
 //! Histories of a fleet: the node controller's own functions, without an API server.
 
 mod cases;
-mod fleet;
+pub mod fleet;
 mod forged;
