@@ -54,6 +54,7 @@ impl Context {
         self.backoffs.policies.retain(|uid| uids.contains(uid));
         self.backoffs.policy_conflicts.retain(|uid| uids.contains(uid));
         self.permits.retain(|uid| uids.contains(uid));
+        self.required.retain(|uid| uids.contains(uid));
         self.census.retain(|uid| uids.contains(uid));
         self.rate_limit.retain(|uid| uids.contains(uid));
         let exists = |name: &str| self.stores.policies.get(&ObjectRef::new(name)).is_some();

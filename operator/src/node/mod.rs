@@ -11,7 +11,7 @@
 //!
 //! ## Guarantees
 //! - The labels and taints of a deleted policy are removed without a finalizer, also after a
-//!   restart: the plan follows from the policies that exist, and the controller remembers nothing.
+//!   restart: the plan follows from the policies that exist.
 //! - A label changes only on new evidence or a new boot, never because a probe is silent.
 //! - Where many nodes lose ready in one boot, those beyond the breaker's share keep what they show.
 //! - Each patch has the Node's UID and resourceVersion. So a new Node with an old name never gets

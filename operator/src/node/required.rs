@@ -65,23 +65,9 @@ impl AllRequired {
         }
     }
 
-    /// Numbers the policies that come, after those that are known.
-    fn count_arrivals(&mut self, known: Option<&Self>, arrivals: &mut u64) {
-        let known: HashMap<String, u64> = known
-            .into_iter()
-            .flat_map(|known| &known.policies)
-            .map(|known| (known.policy.uid().unwrap_or_default(), known.arrival))
-            .collect();
+    fn count(&mut self, arrivals: &mut Arrivals) {
         for required in &mut self.policies {
-            let before = known.get(&required.policy.uid().unwrap_or_default()).copied();
-            required.arrival = before.unwrap_or_else(|| {
-                let status = required.policy.status.as_ref();
-                if status.and_then(|status| status.observed_generation).is_some() {
-                    return 0;
-                }
-                *arrivals += 1;
-                *arrivals
-            });
+            required.arrival = arrivals.of(&required.policy);
         }
         self.last_arrival = self.policies.iter().map(|it| it.arrival).max().unwrap_or(0);
     }
@@ -108,8 +94,29 @@ pub struct Cache(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     cached: Option<Cached>,
-    /// How many policies have come.
-    arrivals: u64,
+    arrivals: Arrivals,
+}
+
+/// In which order the policies have come, by UID.
+#[derive(Debug, Default)]
+struct Arrivals {
+    known: HashMap<String, u64>,
+    last: u64,
+}
+
+impl Arrivals {
+    fn of(&mut self, policy: &LsmPolicy) -> u64 {
+        let uid = policy.uid().unwrap_or_default();
+        if let Some(known) = self.known.get(&uid) {
+            return *known;
+        }
+        let status = policy.status.as_ref();
+        let is_evaluated = status.and_then(|status| status.observed_generation).is_some();
+        self.last += u64::from(!is_evaluated);
+        let arrival = if is_evaluated { 0 } else { self.last };
+        self.known.insert(uid, arrival);
+        arrival
+    }
 }
 
 #[derive(Debug)]
@@ -120,6 +127,11 @@ struct Cached {
 }
 
 impl Cache {
+    /// Keeps the order of the policies that exist, by UID.
+    pub fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.0.lock().arrivals.known.retain(|uid, _| exists(uid));
+    }
+
     /// Like [`AllRequired::of`], from the cache where the inputs are the same.
     pub fn all(&self, policies: Vec<Arc<LsmPolicy>>, tetragons: Arc<Snapshot>) -> Arc<AllRequired> {
         let Inner { cached, arrivals } = &mut *self.0.lock();
@@ -127,7 +139,7 @@ impl Cache {
             return known.required.clone();
         }
         let mut required = AllRequired::of(&policies, &tetragons);
-        required.count_arrivals(cached.as_ref().map(|known| &*known.required), arrivals);
+        required.count(arrivals);
         let required = Arc::new(required);
         *cached = Some(Cached { policies, tetragons, required: required.clone() });
         required
@@ -193,6 +205,8 @@ mod tests {
         let evaluated = with_uid("a", true);
         assert_eq!(arrivals(&[old.clone(), evaluated, b]), (vec![0, 1, 2], 2));
         assert_eq!(arrivals(std::slice::from_ref(&old)), (vec![0], 0));
+        assert_eq!(arrivals(&[old.clone(), a.clone()]), (vec![0, 1], 1), "seen out of order");
+        cached.retain(|uid| uid == "uid-old");
         assert_eq!(arrivals(&[old, a]), (vec![0, 3], 3), "it was deleted and came again");
     }
 

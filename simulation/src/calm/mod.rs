@@ -270,10 +270,9 @@ async fn settle(world: &mut World, trouble: Trouble, steps: &[Step]) -> Result<(
         }
         world.replicas.iter().for_each(|replica| replica.on_network(Network::spare_next_write));
     }
-    let within = match trouble {
-        Trouble::NextWrite(Kind::DaemonSet, Mishap::Invalid) => SOON_AFTER_INVALID,
-        _ => SOON_AT_TETRAGON,
-    };
+    let refused = world.server.lock().mount_refused;
+    let is_recent = refused.is_some_and(|at| clock::elapsed() < at + SOON_AFTER_INVALID);
+    let within = if is_recent { SOON_AFTER_INVALID } else { SOON_AT_TETRAGON };
     let mounted = reach(world, within, model::differences).await;
     mounted.map_err(|what| format!("too late: {trouble:?} {steps:?}, {what}"))
 }

@@ -310,6 +310,10 @@ impl Network {
         let mut server = self.server.lock();
         if let Some(refusal) = refusal {
             server.trace(self.id, call, refusal.code);
+            let is_mount = call.target.as_ref().is_some_and(|it| it.kind == Kind::DaemonSet);
+            if is_mount && refusal.code == 422 {
+                server.mount_refused = Some(clock::elapsed());
+            }
             if let Some(pod) = call.path.strip_suffix("/eviction") {
                 let pod = pod.rsplit('/').next().unwrap_or_default().to_owned();
                 server.refused_evictions.insert(pod);

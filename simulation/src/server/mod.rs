@@ -112,6 +112,8 @@ pub struct Server {
     pub has_tracing_policies: bool,
     /// Pods whose eviction was refused.
     pub refused_evictions: BTreeSet<String>,
+    /// When a change of a DaemonSet was refused as invalid.
+    pub mount_refused: Option<Duration>,
     /// The process that took or renewed the Lease last.
     pub leader: Option<usize>,
     /// When the Lease was renewed or taken last.
