@@ -84,6 +84,7 @@ pub async fn reconcile(policy: Arc<LsmPolicy>, ctx: Arc<Context>) -> Result<Acti
     // The status of a policy whose newest version cannot be parsed is written by `not_in_force`.
     let is_unparsable = ctx.stores.unparsable_policies.has(&policy.name_any());
     if policy.metadata.deletion_timestamp.is_some() || is_unparsable {
+        ctx.forget_if_gone_policy(&policy);
         return Ok(Action::await_change());
     }
     // 2. Collect what is known.
