@@ -26,8 +26,9 @@ struct Remembered {
 }
 
 impl Memory {
-    /// What the breaker has to know of the Node.
-    pub fn state(&self, uid: &str, judged: &Judged<'_>, now: Timestamp) -> NodeState {
+    /// What the breaker has to know of the Node. None where it does not run Linux.
+    pub fn state(&self, uid: &str, judged: Option<&Judged<'_>>, now: Timestamp) -> NodeState {
+        let Some(judged) = judged else { return NodeState::NeverReady };
         let state = judged.state(now);
         if judged.bpf.state == State::Ready {
             self.0.lock().remove(uid);

@@ -108,18 +108,17 @@ impl Breaker {
         &self,
         uid: &str,
         judged: Option<&Judged<'_>>,
-        all: impl FnOnce() -> Start,
+        all: impl FnOnce(&Memory) -> Start,
         now: Timestamp,
     ) -> Decision {
-        let mut inner = self.inner.lock();
-        if !inner.is_restored {
-            inner.is_restored = true;
-            let Start { nodes, open_since } = all();
-            inner.machine.restore(nodes, open_since, now);
+        let Inner { machine, memory, is_restored } = &mut *self.inner.lock();
+        if !*is_restored {
+            *is_restored = true;
+            let Start { nodes, open_since } = all(memory);
+            machine.restore(nodes, open_since, now);
             self.switched.notify_one();
         }
-        let state = judged.map_or(NodeState::NeverReady, |it| inner.memory.state(uid, it, now));
-        inner.machine.observe(uid, state, now)
+        machine.observe(uid, memory.state(uid, judged, now), now)
     }
 }
 
@@ -137,7 +136,7 @@ impl Context {
         &self,
         uid: &str,
         judged: Option<&Judged<'_>>,
-        all: impl FnOnce() -> Start,
+        all: impl FnOnce(&Memory) -> Start,
     ) -> bool {
         let now = (self.now)();
         let decision = self.breaker.observe(uid, judged, all, now);

@@ -44,7 +44,7 @@ use kube::ResourceExt;
 use kube_runtime::controller::Action;
 use tracing::debug;
 
-use crate::breaker::decide::NodeState;
+use crate::breaker::memory::Memory;
 use crate::breaker::{Start, open_since};
 use crate::context::Context;
 use crate::node::apply::Outcome;
@@ -120,21 +120,23 @@ fn hold(node: &Node, judged: Option<&Judged<'_>>, required: &AllRequired, ctx: &
     let uid = node.uid().unwrap_or_default();
     ctx.metrics.nodes(&ctx.fleet.note(&uid, judged.map(Judged::found)));
     ctx.release_held_changes(required.released_by.is_some());
-    let is_held = ctx.hold(&uid, judged, || start(required, ctx));
+    let is_held = ctx.hold(&uid, judged, |memory| start(required, memory, ctx));
     ctx.forget_if_gone(node);
     is_held
 }
 
-/// All Nodes, for the breaker's first decision after a start.
-fn start(required: &AllRequired, ctx: &Context) -> Start {
+/// All Nodes, for the breaker's first decision after this process became the leader. It may have led
+/// before, and remember losses.
+fn start(required: &AllRequired, memory: &Memory, ctx: &Context) -> Start {
     let now = (ctx.now)();
     let state = |node: Node| {
         let record = ctx.stores.record(&node);
         let labels = record.labels(&node);
-        let up_to = ctx.fleet.judged_up_to(&node.uid().unwrap_or_default());
+        let uid = node.uid().unwrap_or_default();
+        let up_to = ctx.fleet.judged_up_to(&uid);
         let judged = judge(&node, &labels, record.facts(), &required.policies, up_to, now);
-        let state = judged.as_ref().map_or(NodeState::NeverReady, |judged| judged.state(now));
-        (node.uid().unwrap_or_default(), state)
+        let state = memory.state(&uid, judged.as_ref(), now);
+        (uid, state)
     };
     let policies = ctx.stores.policies.state();
     Start {

@@ -9,7 +9,9 @@ use lsm_ready_crds::{LsmNode, LsmPolicy};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{after_conflict, reconcile, reconcile_packed};
+use super::{after_conflict, reconcile, reconcile_packed, start};
+use crate::breaker::decide::NodeState;
+use crate::breaker::memory::Memory;
 use crate::context::Context;
 use crate::context::fixture::{Exchange, Fixture, node, policy, report, settled_policy};
 use crate::watch::packed_node::PackedNode;
@@ -64,6 +66,26 @@ async fn a_node_that_changed_before_its_turn_began_is_read_again() {
         .plays(vec![Exchange::new(PATCH_STATUS, patch, node("n1"))]);
     reconcile_packed(Arc::new(before), ctx).await.unwrap();
     played.await.unwrap();
+}
+
+/// A process that leads again looks at all Nodes before it decides about the first.
+#[tokio::test]
+async fn a_process_that_leads_again_knows_losses_whose_condition_others_overwrote() {
+    let memory = Memory::default();
+    let starts_with = |shown: Value| {
+        let mut node = node("n1");
+        node["metadata"]["labels"][BPF] = json!("true");
+        node["status"]["conditions"] = shown["status"]["conditions"].clone();
+        let fixture = Fixture::new()
+            .with::<LsmNode>(report("n1", "Attached", "BpfNotInLsmList"))
+            .with::<Node>(node);
+        let mut nodes = start(&fixture.ctx.required(), &memory, &fixture.ctx).nodes;
+        nodes.pop().unwrap().1
+    };
+    let state = starts_with(condition("True", "CanaryDenied"));
+    assert!(matches!(state, NodeState::Losing { .. }), "{state:?}");
+    let state = starts_with(json!({"status": {"conditions": []}}));
+    assert!(matches!(state, NodeState::Lost { .. }), "{state:?}");
 }
 
 #[tokio::test]

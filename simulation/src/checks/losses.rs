@@ -30,6 +30,8 @@ pub(super) fn losses(
     let told = process.told_before(Kind::Report, sent);
     if is && !was {
         let version = only_version(server, &name, told).unwrap_or_default();
+        // It has recovered.
+        server.losses.retain(|loss| loss.uid != uid);
         server.shown_ready.insert(uid, Shown { boot, version });
         return Ok(());
     }
@@ -97,7 +99,6 @@ impl Loss {
         let reports = server.versions_since(Kind::Report, &key, told);
         node["metadata"]["uid"] == *self.uid
             && model::boot(node) == self.boot
-            && !server.shown_ready.contains_key(&self.uid)
             && !reports.iter().flatten().any(|report| model::proves(report, &self.boot))
     }
 }

@@ -155,7 +155,7 @@ impl Fleet {
         let labels = labels_for_selecting(node, facts.report.is_some());
         let judged = judge(node, &labels, facts, &required.policies, 0, self.now).unwrap();
         let is_held =
-            machine.observe(&uid, memory.state(&uid, &judged, self.now), self.now).is_held;
+            machine.observe(&uid, memory.state(&uid, Some(&judged), self.now), self.now).is_held;
         let remembered = memory.loss(&uid, judged.boot);
         let plan =
             plan(node, &judged, &Moves { is_held, remembered, may_taint: &|_| true }, self.now);
