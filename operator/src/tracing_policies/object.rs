@@ -16,6 +16,7 @@ use super::bounded_value::{BoundedValue, MAX_ITEMS, MAX_VALUES};
 use super::bounds;
 use super::entry::Entry;
 use super::expectation::Expectation;
+use crate::watch::follow::Followed;
 use crate::watch::guard::MAX_ERROR;
 use crate::watch::stored::resource_as;
 
@@ -122,6 +123,11 @@ impl<'de> Deserialize<'de> for Seen {
 }
 
 resource_as!(Seen, DynamicObject, ApiResource);
+
+impl Followed for Seen {
+    /// A TracingPolicy has up to 1.5 MB.
+    const PAGE: u32 = 10;
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,9 @@
 //! What the operator knows of Tetragon's policies, of both kinds.
 //!
 //! In: what [`crate::tracing_policies::watch`] lists and sees. Out: a [`Snapshot`], which is shared
-//! and never changes while it is read.
+//! and never changes while it is read. Changes of single objects are collected until they are
+//! published, because each new snapshot costs a copy of the map of all objects and makes the
+//! operator reconcile every Node.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 
 use lsm_ready_crds::selection::key;
 use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::bounds::MAX_KEPT_BYTES;
@@ -26,7 +29,7 @@ pub struct Snapshot {
 struct KindSnapshot {
     progress: Progress,
     error: Option<ReadError>,
-    kept: Kept,
+    kept: Arc<Kept>,
 }
 
 /// How much is known of one kind.
@@ -135,12 +138,23 @@ pub struct Reader(watch::Receiver<Arc<Snapshot>>);
 
 /// Changes the snapshot.
 #[derive(Clone, Debug)]
-pub struct Writer(watch::Sender<Arc<Snapshot>>);
+pub struct Writer {
+    published: watch::Sender<Arc<Snapshot>>,
+    /// With the changes that are not published yet.
+    newest: Arc<Mutex<Newest>>,
+}
+
+#[derive(Debug, Default)]
+struct Newest {
+    snapshot: Snapshot,
+    is_published: bool,
+}
 
 /// A reader and a writer of a snapshot in which nothing is known yet.
 pub fn channel() -> (Reader, Writer) {
-    let (writer, reader) = watch::channel(Arc::default());
-    (Reader(reader), Writer(writer))
+    let (published, reader) = watch::channel(Arc::default());
+    let newest = Newest { snapshot: Snapshot::default(), is_published: true };
+    (Reader(reader), Writer { published, newest: Arc::new(Mutex::new(newest)) })
 }
 
 impl Reader {
@@ -155,60 +169,78 @@ impl Reader {
     }
 }
 
-/// Each method returns whether the snapshot changed. `kind` is an index into [`KINDS`].
+/// `kind` is an index into [`KINDS`].
 impl Writer {
-    /// The CRD is not installed.
+    /// The CRD is not installed. Returns whether the published snapshot changed.
     pub(crate) fn absent(&self, kind: usize) -> bool {
         let absent = KindSnapshot { progress: Progress::NotInstalled, ..KindSnapshot::default() };
-        self.change(kind, |kind| replace(kind, absent))
+        self.change(kind, |kind| replace(kind, absent));
+        self.publish()
     }
 
     /// A list replaces all objects of the kind, so that objects deleted meanwhile are forgotten.
+    /// Returns whether the published snapshot changed.
     pub(crate) fn listed(&self, kind: usize, objects: impl Into<Kept>) -> bool {
-        let new = KindSnapshot { progress: Progress::Listed, error: None, kept: objects.into() };
-        self.change(kind, |kind| replace(kind, new))
+        let kept = Arc::new(objects.into());
+        let new = KindSnapshot { progress: Progress::Listed, error: None, kept };
+        self.change(kind, |kind| replace(kind, new));
+        self.publish()
     }
 
-    /// An object was added or changed.
-    pub(crate) fn set(&self, kind: usize, name: Name, object: impl Into<Object>) -> bool {
-        self.change(kind, |kind| kind.kept.insert(name, object.into()))
-    }
-
-    /// An object was deleted.
-    pub(crate) fn remove(&self, kind: usize, name: &Name) -> bool {
-        self.change(kind, |kind| kind.kept.remove(name))
-    }
-
-    /// The kind cannot be read. The objects stay.
+    /// The kind cannot be read. The objects stay. Returns whether the published snapshot changed.
     pub(crate) fn failed(&self, kind: usize, error: ReadError) -> bool {
         let error = Some(error);
         self.change(kind, |kind| {
             let differs = kind.error != error;
             kind.error = error;
             differs
-        })
+        });
+        self.publish()
+    }
+
+    /// An object was added or changed. It is not published yet.
+    pub(crate) fn set(&self, kind: usize, name: Name, object: impl Into<Object>) {
+        self.change(kind, |kind| Arc::make_mut(&mut kind.kept).insert(name, object.into()));
+    }
+
+    /// An object was deleted. That is not published yet.
+    pub(crate) fn remove(&self, kind: usize, name: &Name) {
+        self.change(kind, |kind| Arc::make_mut(&mut kind.kept).remove(name));
+    }
+
+    /// Whether there are changes to publish.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.newest.lock().is_published
+    }
+
+    /// Gives the readers all changes. Returns whether there were any.
+    pub(crate) fn publish(&self) -> bool {
+        let mut newest = self.newest.lock();
+        if newest.is_published {
+            return false;
+        }
+        newest.is_published = true;
+        self.published.send_replace(Arc::new(newest.snapshot.clone()));
+        true
     }
 
     /// Whether nothing is known of the kind yet.
     pub(crate) fn is_pending(&self, kind: usize) -> bool {
-        self.0.borrow().kinds.get(kind).is_some_and(|kind| kind.progress == Progress::Pending)
+        let newest = self.newest.lock();
+        newest.snapshot.kinds.get(kind).is_some_and(|kind| kind.progress == Progress::Pending)
     }
 
     /// Whether a new list could keep objects that are left out now.
     pub(crate) fn has_room(&self, kind: usize) -> bool {
-        self.0.borrow().kinds.get(kind).is_some_and(|kind| kind.kept.has_room())
+        self.newest.lock().snapshot.kinds.get(kind).is_some_and(|kind| kind.kept.has_room())
     }
 
     /// `change` returns whether anything is different.
-    fn change(&self, kind: usize, change: impl FnOnce(&mut KindSnapshot) -> bool) -> bool {
-        self.0.send_if_modified(|snapshot| {
-            let mut changed = Snapshot::clone(snapshot);
-            let differs = changed.kinds.get_mut(kind).is_some_and(change);
-            if differs {
-                *snapshot = Arc::new(changed);
-            }
-            differs
-        })
+    fn change(&self, kind: usize, change: impl FnOnce(&mut KindSnapshot) -> bool) {
+        let mut newest = self.newest.lock();
+        if newest.snapshot.kinds.get_mut(kind).is_some_and(change) {
+            newest.is_published = false;
+        }
     }
 }
 
@@ -286,6 +318,7 @@ pub(crate) mod tests {
         writer.listed(0, Kept::default());
         writer.listed(1, Kept::default());
         writer.set(kind, name, object);
+        writer.publish();
         Snapshot::clone(&reader.snapshot())
     }
 
@@ -325,11 +358,33 @@ pub(crate) mod tests {
         assert!(writer.absent(0) && writer.listed(1, BTreeMap::<Name, Entry>::new()));
         reader.settled().await;
         let (name, object) = entry("p", "enforce", &["file_open"], &Value::Null);
-        assert!(writer.set(1, name.clone(), object.clone()));
-        assert!(!writer.set(1, name.clone(), object));
+        writer.set(1, name.clone(), object.clone());
+        assert!(writer.has_changes() && reader.snapshot().objects().count() == 0);
+        assert!(writer.publish() && reader.snapshot().objects().count() == 1);
+        writer.set(1, name.clone(), object);
+        assert!(!writer.has_changes() && !writer.publish());
         assert!(!writer.absent(0));
-        assert!(writer.remove(1, &name) && !writer.remove(1, &name));
-        assert!(!reader.snapshot().is_absent());
+        writer.remove(1, &name);
+        assert!(writer.publish());
+        writer.remove(1, &name);
+        assert!(!writer.publish() && !reader.snapshot().is_absent());
+    }
+
+    #[test]
+    fn changes_are_published_together_and_with_all_else() {
+        let policy = |name| entry(name, "enforce", &["file_open"], &Value::Null);
+        let (reader, writer) = channel();
+        writer.listed(0, BTreeMap::from([policy("goes")]));
+        let before = reader.snapshot();
+        let (name, object) = policy("comes");
+        writer.set(0, name, object);
+        writer.remove(0, &policy("goes").0);
+        assert!(Arc::ptr_eq(&before, &reader.snapshot()));
+        assert!(writer.failed(0, ReadError::Forbidden(KINDS[0].1)));
+        let snapshot = reader.snapshot();
+        let names: Vec<String> = snapshot.objects().map(|(name, _)| name.to_string()).collect();
+        assert_eq!((names, before.objects().count()), (vec!["comes".to_owned()], 1));
+        assert!(!writer.has_changes());
     }
 
     #[test]

@@ -23,13 +23,12 @@ use serde::de::DeserializeOwned;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec, LinesCodec, LinesCodecError};
 use tokio_util::io::StreamReader;
 
-use super::guard::Guard;
-use super::kept::Kept;
+use super::follow::Followed;
 use super::messages;
 use crate::protobuf::Malformed;
 
 /// The events of a watch.
-pub type Changes<K> = BoxStream<'static, kube::Result<WatchEvent<Guard<K>>>>;
+pub type Changes<T> = BoxStream<'static, kube::Result<WatchEvent<T>>>;
 
 const BINARY: &str = "application/vnd.kubernetes.protobuf";
 const EITHER: HeaderValue =
@@ -41,15 +40,15 @@ const UNCOMPRESSED: HeaderValue = HeaderValue::from_static("identity");
 const MAX_EVENT: usize = 16 * 1024 * 1024;
 
 /// Begins a watch.
-pub async fn changes<K: Kept>(
-    api: &Api<Guard<K>>,
+pub async fn changes<T: Followed>(
+    api: &Api<T>,
     params: &WatchParams,
     version: &str,
-) -> kube::Result<Changes<K>> {
+) -> kube::Result<Changes<T>> {
     let request = kube::core::Request::new(api.resource_url());
     let mut request = request.watch(params, version).map_err(Error::BuildRequest)?;
     request.headers_mut().insert(ACCEPT_ENCODING, UNCOMPRESSED);
-    if K::MESSAGE.is_some() {
+    if T::EVENT.is_some() {
         request.headers_mut().insert(ACCEPT, EITHER);
     }
     let answer = api.clone().into_client().send(request.map(Body::from)).await?;
@@ -58,10 +57,10 @@ pub async fn changes<K: Kept>(
         return Err(Error::Api(Box::new(refusal(answer).await?)));
     }
     let reader = StreamReader::new(answer.into_body().into_data_stream().map_err(io::Error::other));
-    Ok(if let Some(read) = K::MESSAGE.filter(|_| is_binary) {
+    Ok(if let Some(read) = T::EVENT.filter(|_| is_binary) {
         let frames = LengthDelimitedCodec::builder().max_frame_length(MAX_EVENT).new_codec();
         let frames = FramedRead::new(reader, frames).map_err(Error::ReadEvents);
-        frames.map(move |frame| messages::event(&frame?, read).map_err(malformed)).boxed()
+        frames.map(move |frame| read(&frame?).map_err(malformed)).boxed()
     } else {
         let lines = FramedRead::new(reader, LinesCodec::new()).map_err(unread);
         lines.map(|line| event(&line?)).boxed()

@@ -22,20 +22,21 @@
 //! was, or begins with a new list if the API server no longer has that version.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::time::Duration;
 use std::vec;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use kube_runtime::watcher::{Error, Event};
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::changes::{Changes, changes};
-use super::guard::Guard;
-use super::kept::Kept;
 use super::key::{Key, key_of};
+use super::messages;
 use super::retry::GONE;
 use crate::run::connection::{LIST, WATCH_SECONDS};
 
@@ -49,6 +50,14 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// Marks the end of a streaming list.
 const END_OF_LIST: &str = "k8s.io/initial-events-end";
 
+/// An object as a list or a watch gives it.
+pub trait Followed: Resource + DeserializeOwned + Clone + Debug + Send + 'static {
+    /// Number of objects in a page of a list.
+    const PAGE: u32;
+    /// Reads an event in the binary encoding. A watch asks for that where there is such a function.
+    const EVENT: Option<messages::Event<Self>> = None;
+}
+
 /// How objects are listed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lists {
@@ -58,23 +67,23 @@ pub enum Lists {
 }
 
 /// The objects of one kind.
-pub struct Follow<K: Kept> {
-    api: Api<Guard<K>>,
+pub struct Follow<T: Followed> {
+    api: Api<T>,
     lists: Lists,
-    state: State<K>,
+    state: State<T>,
 }
 
-enum State<K: Kept> {
+enum State<T: Followed> {
     Start,
-    Streaming(Stream<K>),
+    Streaming(Listing<T>),
     Page {
         next: Option<String>,
-        objects: vec::IntoIter<Guard<K>>,
+        objects: vec::IntoIter<T>,
         version: String,
     },
     /// The list is complete, but for the objects that were deleted meanwhile.
     Ending {
-        gone: Vec<Guard<K>>,
+        gone: Vec<T>,
         version: String,
     },
     Listed {
@@ -82,25 +91,30 @@ enum State<K: Kept> {
     },
     Watching {
         version: String,
-        changes: Changes<K>,
+        changes: Changes<T>,
         began: Instant,
     },
 }
 
 /// A streaming list.
-struct Stream<K: Kept> {
-    changes: Changes<K>,
+struct Listing<T: Followed> {
+    changes: Changes<T>,
     /// The objects that were deleted since it began, by namespace and name.
-    gone: HashMap<Key, Guard<K>>,
+    gone: HashMap<Key, T>,
 }
 
-impl<K: Kept> Follow<K> {
-    pub const fn new(api: Api<Guard<K>>, lists: Lists) -> Self {
+impl<T: Followed> Follow<T> {
+    pub const fn new(api: Api<T>, lists: Lists) -> Self {
         Self { api, lists, state: State::Start }
     }
 
+    /// All events and errors. Never ends. Nothing is lost where a wait for the next one is dropped.
+    pub fn events(self) -> impl Stream<Item = Result<Event<T>, Error>> {
+        stream::unfold(self, |mut follow| async move { Some((follow.next().await, follow)) })
+    }
+
     /// The next event, or an error.
-    pub async fn next(&mut self) -> Result<Event<Guard<K>>, Error> {
+    pub async fn next(&mut self) -> Result<Event<T>, Error> {
         loop {
             // Where this is dropped while it waits, everything begins anew.
             let state = std::mem::replace(&mut self.state, State::Start);
@@ -132,7 +146,7 @@ impl<K: Kept> Follow<K> {
         }
     }
 
-    async fn start(&mut self) -> Option<Result<Event<Guard<K>>, Error>> {
+    async fn start(&mut self) -> Option<Result<Event<T>, Error>> {
         match self.lists {
             Lists::Paged => match self.page(None).await {
                 Ok(()) => Some(Ok(Event::Init)),
@@ -142,7 +156,7 @@ impl<K: Kept> Follow<K> {
                 let params = WatchParams::default().timeout(STREAM_SECONDS).initial_events();
                 match changes(&self.api, &params, "").await {
                     Ok(changes) => {
-                        self.state = State::Streaming(Stream { changes, gone: HashMap::new() });
+                        self.state = State::Streaming(Listing { changes, gone: HashMap::new() });
                         Some(Ok(Event::Init))
                     }
                     Err(error) if is_refusal(&error) => {
@@ -156,7 +170,7 @@ impl<K: Kept> Follow<K> {
         }
     }
 
-    async fn streamed(&mut self, mut stream: Stream<K>) -> Option<Result<Event<Guard<K>>, Error>> {
+    async fn streamed(&mut self, mut stream: Listing<T>) -> Option<Result<Event<T>, Error>> {
         let event = timeout(LIST, stream.changes.next()).await.ok().flatten();
         let event = match event {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
@@ -194,7 +208,7 @@ impl<K: Kept> Follow<K> {
         &mut self,
         next: Option<String>,
         version: String,
-    ) -> Option<Result<Event<Guard<K>>, Error>> {
+    ) -> Option<Result<Event<T>, Error>> {
         if next.is_none() {
             self.state = State::Listed { version };
             return Some(Ok(Event::InitDone));
@@ -203,7 +217,7 @@ impl<K: Kept> Follow<K> {
     }
 
     async fn page(&mut self, token: Option<String>) -> Result<(), Error> {
-        let params = ListParams { continue_token: token, ..ListParams::default().limit(K::PAGE) };
+        let params = ListParams { continue_token: token, ..ListParams::default().limit(T::PAGE) };
         let list = self.api.list(&params).await.map_err(Error::InitialListFailed)?;
         let next = list.metadata.continue_.filter(|token| !token.is_empty());
         let version = list.metadata.resource_version.filter(|version| !version.is_empty());
@@ -212,7 +226,7 @@ impl<K: Kept> Follow<K> {
         Ok(())
     }
 
-    async fn watch(&mut self, version: String) -> Option<Result<Event<Guard<K>>, Error>> {
+    async fn watch(&mut self, version: String) -> Option<Result<Event<T>, Error>> {
         let params = WatchParams::default().timeout(WATCH_SECONDS);
         match changes(&self.api, &params, &version).await {
             Ok(changes) => {
@@ -231,9 +245,9 @@ impl<K: Kept> Follow<K> {
     async fn changed(
         &mut self,
         version: String,
-        mut changes: Changes<K>,
+        mut changes: Changes<T>,
         began: Instant,
-    ) -> Option<Result<Event<Guard<K>>, Error>> {
+    ) -> Option<Result<Event<T>, Error>> {
         let (event, version) = match timeout(SILENT, changes.next()).await.ok().flatten() {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
                 let Some(version) = object.resource_version() else {

@@ -17,6 +17,8 @@ use serde::Serialize;
 
 use super::Watched;
 use super::fields::{Fields, IDENTITY_AND_LABELS};
+use super::follow::Followed;
+use super::guard::Guard;
 use super::messages;
 use super::packed_node::PackedNode;
 use super::stored::stored_as_it_is;
@@ -38,9 +40,9 @@ pub trait Kept: Watched + Serialize {
     const MAX_BYTES: Option<usize> = None;
     /// The fields that are parsed at all. What else an object has takes no memory.
     const FIELDS: Fields = Fields::All;
-    /// Reads the same fields of the binary encoding, for kinds of which there are many and which
-    /// have it. A watch asks for it.
-    const MESSAGE: Option<messages::Read<Self>> = None;
+    /// Reads the same fields of events in the binary encoding, for kinds of which there are many and
+    /// which have it. A watch asks for it.
+    const EVENT: Option<messages::Event<Guard<Self>>> = None;
 
     /// Removes what no controller reads.
     fn trim(&mut self);
@@ -57,6 +59,11 @@ pub trait Kept: Watched + Serialize {
         }
         serde_json::to_vec(self).map_or(usize::MAX, |bytes| bytes.len())
     }
+}
+
+impl<K: Kept> Followed for Guard<K> {
+    const PAGE: u32 = K::PAGE;
+    const EVENT: Option<messages::Event<Self>> = K::EVENT;
 }
 
 impl Kept for Node {
@@ -78,7 +85,8 @@ impl Kept for Node {
         ("spec", Fields::Only(&[("taints", Fields::All)])),
         ("status", NODE_STATUS),
     ]);
-    const MESSAGE: Option<messages::Read<Self>> = Some(messages::node);
+    const EVENT: Option<messages::Event<Guard<Self>>> =
+        Some(|message| messages::event(message, messages::node));
 
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata, |_| false);

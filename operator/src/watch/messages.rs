@@ -26,7 +26,10 @@ use super::kept::{INTERNAL_IP, Kept};
 use crate::protobuf::{Fields, Malformed, Value};
 
 /// How a kind is read from its message.
-pub type Read<K> = fn(Fields<'_>) -> Result<K, Malformed>;
+type Read<K> = fn(Fields<'_>) -> Result<K, Malformed>;
+
+/// How an event of a watch is read from its message.
+pub type Event<T> = fn(&[u8]) -> Result<WatchEvent<T>, Malformed>;
 
 /// Begins every object that stands for itself.
 const MAGIC: &[u8] = b"k8s\0";

@@ -29,7 +29,7 @@ mod fetch;
 mod fields;
 pub(crate) mod fill;
 pub mod first_list;
-mod follow;
+pub(crate) mod follow;
 pub mod guard;
 pub mod kept;
 pub mod key;

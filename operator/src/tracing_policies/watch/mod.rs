@@ -6,7 +6,8 @@
 //!    [`LOOK_AGAIN_AFTER`].
 //! 2. List and watch that version. Repeat the discovery every [`REDISCOVER_AFTER`], and start again
 //!    if the version has changed.
-//! 3. Each change goes into [`Writer`]. The Nodes and policies that it concerns are reconciled.
+//! 3. Each change goes into [`Writer`]. It is published at once, or together with others
+//!    [`PUBLISH_AFTER`] the last time. The Nodes and policies that it concerns are reconciled.
 //!
 //! ## Guarantees
 //! - The watch needs only the right to read the two kinds. Everybody may read the API server's
@@ -30,18 +31,18 @@ use futures::{StreamExt, future, pin_mut};
 use kube::discovery::{self, ApiResource};
 use kube::error::DiscoveryError;
 use kube::{Api, Client, Resource};
-use kube_runtime::watcher::{self, Event, watcher};
+use kube_runtime::watcher::{self, Event};
 use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name};
 use parking_lot::Mutex;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::context::metrics::Metrics;
-use crate::run::connection::watch_config;
 use crate::tracing_policies::entry::Entry;
 use crate::tracing_policies::kept::Kept;
 use crate::tracing_policies::object::Seen;
 use crate::tracing_policies::snapshot::{ReadError, Writer};
+use crate::watch::follow::{Follow, Lists};
 use crate::watch::log_limit::LogLimit;
 use crate::watch::retry::{GONE, Retries, code};
 
@@ -51,11 +52,15 @@ pub const REDISCOVER_AFTER: Duration = Duration::from_secs(30);
 /// The same while none is installed, or the discovery fails.
 pub const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// Time between two publications of changed objects. Each of them makes the operator reconcile
+/// every Node, and somebody may create thousands of objects.
+pub const PUBLISH_AFTER: Duration = Duration::from_secs(1);
+
 /// Pause after a watch has ended, because its resource is gone.
 const PAUSE_AFTER_WATCH: Duration = Duration::from_secs(2);
 
-/// Number of objects in a page of a list. A TracingPolicy has up to 1.5 MB.
-const PAGE: u32 = 10;
+/// Text of the log.
+const CHANGED: &str = "Tetragon's policies changed";
 
 /// Watches both kinds. Never returns. Calls `on_change` after each change.
 pub async fn run(client: Client, writer: Writer, on_change: &(dyn Fn() + Sync), metrics: &Metrics) {
@@ -106,6 +111,7 @@ impl<'a> KindWatch<'a> {
                         "watching Tetragon's policies"
                     );
                     self.watch(&resource).await;
+                    self.publish();
                     sleep(PAUSE_AFTER_WATCH).await;
                     continue;
                 }
@@ -143,16 +149,21 @@ impl<'a> KindWatch<'a> {
     /// Lists and watches until the installed version changes.
     async fn watch(&self, resource: &ApiResource) {
         let api: Api<Seen> = Api::all_with(self.client.clone(), resource);
-        let events = watcher(api, watch_config().page_size(PAGE));
+        let events = Follow::new(api, Lists::Paged).events();
         pin_mut!(events);
         let mut retries = Retries::default();
         let mut discoveries = interval_at(Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);
         discoveries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut list = Kept::default();
+        let mut may_publish = Instant::now();
         loop {
             tokio::select! {
                 biased;
-                // First, so that a stream that is never empty does not keep it from its turn.
+                // First, so that a stream that is never empty does not keep these from their turn.
+                () = sleep_until(may_publish), if self.writer.has_changes() => {
+                    self.publish();
+                    may_publish = Instant::now() + PUBLISH_AFTER;
+                }
                 _ = discoveries.tick() => match self.installed().await {
                     Ok(found) if found.as_ref() != Some(resource) => return,
                     // Objects that were left out are listed again.
@@ -161,7 +172,14 @@ impl<'a> KindWatch<'a> {
                     Err(error) => debug!(kind = self.name(), %error, "discovery failed"),
                 },
                 event = events.next() => match event {
-                    Some(Ok(event)) => self.apply(event, &mut list),
+                    Some(Ok(event)) => {
+                        match &event {
+                            Event::InitDone => retries.listed(Instant::now()),
+                            Event::Apply(_) | Event::Delete(_) => retries.works(),
+                            Event::Init | Event::InitApply(_) => {}
+                        }
+                        self.apply(event, &mut list);
+                    }
                     Some(Err(error)) => {
                         if self.must_rediscover(&error) {
                             return;
@@ -176,28 +194,30 @@ impl<'a> KindWatch<'a> {
     }
 
     fn apply(&self, event: Event<Seen>, list: &mut Kept) {
-        let differs = match event {
-            Event::Init => {
-                *list = Kept::default();
-                false
-            }
+        match event {
+            Event::Init => *list = Kept::default(),
             Event::InitApply(seen) => {
                 let name = self.noted(&seen);
                 list.insert(name, seen.object);
-                false
             }
-            Event::InitDone => self.writer.listed(self.kind, std::mem::take(list)),
+            Event::InitDone => {
+                let differs = self.writer.listed(self.kind, std::mem::take(list));
+                self.changed(differs, CHANGED);
+            }
             Event::Apply(seen) => {
                 let name = self.noted(&seen);
-                self.writer.set(self.kind, name, seen.object)
+                self.writer.set(self.kind, name, seen.object);
             }
             Event::Delete(seen) => {
                 let name = Name::of(seen.meta());
                 self.log.lock().forget(&name.to_string());
-                self.writer.remove(self.kind, &name)
+                self.writer.remove(self.kind, &name);
             }
-        };
-        self.changed(differs, "Tetragon's policies changed");
+        }
+    }
+
+    fn publish(&self) {
+        self.changed(self.writer.publish(), CHANGED);
     }
 
     /// The object's name. An object that cannot be read is logged and counted.

@@ -1,14 +1,19 @@
 //! The requests to the API server for Tetragon's policies, one by one, and the snapshot made of its
 //! answers.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use http::{Request, Response};
+use kube::api::GroupVersionKind;
+use kube::client::Body;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::*;
 use crate::context::Context;
 use crate::context::fixture::{Exchange, Fixture, policy};
-use crate::tracing_policies::snapshot::Snapshot;
+use crate::tracing_policies::snapshot::{Snapshot, channel};
 use lsm_ready_crds::LsmPolicy;
 
 const GROUPS: &str = "GET /apis";
@@ -139,4 +144,38 @@ async fn a_fresh_list_forgets_deleted_policies() {
         let listed: Vec<String> = snapshot.objects().map(|(name, _)| name.to_string()).collect();
         assert_eq!(listed, names);
     }
+}
+
+/// Somebody creates 1,000 policies at once. The first is published at once, the others a second
+/// later.
+#[tokio::test(start_paused = true)]
+async fn many_changes_are_published_together() {
+    let events: Vec<String> = (0..1_000)
+        .map(|number| {
+            let object = json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
+                "metadata": {"name": format!("p{number}"), "resourceVersion": "8"},
+                "spec": {"lsmhooks": [{"hook": "file_open"}]}});
+            json!({"type": "ADDED", "object": object}).to_string()
+        })
+        .collect();
+    let answer = move |request: Request<Body>| {
+        let is_watch = request.uri().query().unwrap_or_default().contains("watch=true");
+        let list = json!({"kind": "TracingPolicyList", "apiVersion": "cilium.io/v1alpha1",
+            "metadata": {"resourceVersion": "7"}, "items": []});
+        let body = if is_watch { events.join("\n") + "\n" } else { list.to_string() };
+        async move { Ok::<_, Infallible>(Response::new(Body::from(body.into_bytes()))) }
+    };
+    let client = Client::new(tower::service_fn(answer), "default");
+    let (reader, writer) = channel();
+    writer.absent(1);
+    let (published, start) = (Mutex::new(Vec::new()), Instant::now());
+    let on_change = || {
+        let count = reader.snapshot().objects().count();
+        published.lock().push((start.elapsed().as_secs(), count));
+    };
+    let kind_watch = KindWatch::new(client, writer, &on_change, Metrics::default(), 0);
+    let version = GroupVersionKind::gvk(GROUP, "v1alpha1", KINDS[0].0);
+    let resource = ApiResource::from_gvk_with_plural(&version, KINDS[0].1);
+    timeout(Duration::from_secs(20), kind_watch.watch(&resource)).await.unwrap_err();
+    assert_eq!(*published.lock(), [(0, 0), (0, 1), (1, 1_000)]);
 }
