@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{POLICY, SOON_AFTER_FAILURE, Trouble, follow};
 use crate::clock;
@@ -284,12 +284,13 @@ pub async fn selection(world: &mut World) -> Result<(), String> {
 /// stays True.
 pub async fn silence(world: &mut World) -> Result<(), String> {
     /// Ten seconds before 90 minutes are over, and five seconds after that.
-    const WAITS: [(Duration, bool); 2] =
-        [(Duration::from_secs(5_390), false), (Duration::from_secs(15), true)];
+    const AFTER: [(Duration, bool); 2] =
+        [(Duration::from_secs(5_390), false), (Duration::from_secs(5_405), true)];
+    let reported = Instant::now();
     follow(world, Trouble::Nothing, &[Step::ReplaceNode(0), Step::Report(0, Report::Denied)])
         .await?;
-    for (wait, should) in WAITS {
-        sleep(wait).await;
+    for (after, should) in AFTER {
+        sleep_until(reported + after).await;
         says_silent(world, should)?;
     }
     follow(world, Trouble::Nothing, &[Step::Renew(0)]).await?;
