@@ -88,7 +88,7 @@ use crate::watch::unparsable::{Parse, Unparsable};
 const LIST_INTERVAL: Duration = Duration::from_secs(1);
 /// Objects are listed again after this time, whatever the watch says: an event that got lost on the
 /// way, which Kubernetes rules out, must not leave a label wrong for ever.
-const LIST_AGAIN_AFTER: Duration = Duration::from_mins(15);
+pub(crate) const LIST_AGAIN_AFTER: Duration = Duration::from_mins(15);
 
 /// Runs the watches with that client's rights, until the future is dropped.
 pub async fn run(client: Client, writers: Writers, triggers: Triggers) {

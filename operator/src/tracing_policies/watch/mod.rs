@@ -42,6 +42,7 @@ use crate::tracing_policies::entry::Entry;
 use crate::tracing_policies::kept::Kept;
 use crate::tracing_policies::object::Seen;
 use crate::tracing_policies::snapshot::{ReadError, Writer};
+use crate::watch::LIST_AGAIN_AFTER;
 use crate::watch::follow::{Follow, Lists};
 use crate::watch::log_limit::LogLimit;
 use crate::watch::retry::{GONE, Retries, code};
@@ -148,14 +149,17 @@ impl<'a> KindWatch<'a> {
 
     /// Lists and watches until the installed version changes.
     async fn watch(&self, resource: &ApiResource) {
-        let api: Api<Seen> = Api::all_with(self.client.clone(), resource);
-        let events = Follow::new(api, Lists::Paged).events();
+        let follow = || {
+            let api: Api<Seen> = Api::all_with(self.client.clone(), resource);
+            Follow::new(api, Lists::Paged).events()
+        };
+        let events = follow();
         pin_mut!(events);
         let mut retries = Retries::default();
         let mut discoveries = interval_at(Instant::now() + REDISCOVER_AFTER, REDISCOVER_AFTER);
         discoveries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut list = Kept::default();
-        let mut may_publish = Instant::now();
+        let (mut may_publish, mut listed) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
                 biased;
@@ -171,10 +175,17 @@ impl<'a> KindWatch<'a> {
                     Ok(_) => {}
                     Err(error) => debug!(kind = self.name(), %error, "discovery failed"),
                 },
+                () = sleep_until(listed + LIST_AGAIN_AFTER) => {
+                    events.set(follow());
+                    listed = Instant::now();
+                }
                 event = events.next() => match event {
                     Some(Ok(event)) => {
                         match &event {
-                            Event::InitDone => retries.listed(Instant::now()),
+                            Event::InitDone => {
+                                listed = Instant::now();
+                                retries.listed(listed);
+                            }
                             Event::Apply(_) | Event::Delete(_) => retries.works(),
                             Event::Init | Event::InitApply(_) => {}
                         }

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use http::{Request, Response};
 use kube::api::GroupVersionKind;
@@ -146,23 +147,35 @@ async fn a_fresh_list_forgets_deleted_policies() {
     }
 }
 
-/// Somebody creates 1,000 policies at once. The first is published at once, the others a second
-/// later.
-#[tokio::test(start_paused = true)]
-async fn many_changes_are_published_together() {
-    let events: Vec<String> = (0..1_000)
-        .map(|number| {
-            let object = json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
-                "metadata": {"name": format!("p{number}"), "resourceVersion": "8"},
-                "spec": {"lsmhooks": [{"hook": "file_open"}]}});
-            json!({"type": "ADDED", "object": object}).to_string()
-        })
-        .collect();
+fn event(type_: &str, name: &str) -> Value {
+    json!({"type": type_, "object": named(name)})
+}
+
+fn named(name: &str) -> Value {
+    json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy",
+        "metadata": {"name": name, "resourceVersion": "8"},
+        "spec": {"lsmhooks": [{"hook": "file_open"}]}})
+}
+
+/// Watches for that long. `list` and `watch` give the objects and the events of the answers, of
+/// which so many lists were asked for before. Returns after how many seconds how many objects were
+/// published.
+async fn published(
+    duration: Duration,
+    list: fn(usize) -> Vec<Value>,
+    watch: fn(usize) -> Vec<Value>,
+) -> Vec<(u64, usize)> {
+    let lists = Arc::new(AtomicUsize::new(0));
     let answer = move |request: Request<Body>| {
-        let is_watch = request.uri().query().unwrap_or_default().contains("watch=true");
-        let list = json!({"kind": "TracingPolicyList", "apiVersion": "cilium.io/v1alpha1",
-            "metadata": {"resourceVersion": "7"}, "items": []});
-        let body = if is_watch { events.join("\n") + "\n" } else { list.to_string() };
+        let body = if request.uri().query().unwrap_or_default().contains("watch=true") {
+            let events = watch(lists.load(Ordering::Relaxed));
+            events.iter().map(|event| event.to_string() + "\n").collect::<Vec<_>>().concat()
+        } else {
+            let items = list(lists.fetch_add(1, Ordering::Relaxed));
+            json!({"kind": "TracingPolicyList", "apiVersion": "cilium.io/v1alpha1",
+                "metadata": {"resourceVersion": "7"}, "items": items})
+            .to_string()
+        };
         async move { Ok::<_, Infallible>(Response::new(Body::from(body.into_bytes()))) }
     };
     let client = Client::new(tower::service_fn(answer), "default");
@@ -176,6 +189,24 @@ async fn many_changes_are_published_together() {
     let kind_watch = KindWatch::new(client, writer, &on_change, Metrics::default(), 0);
     let version = GroupVersionKind::gvk(GROUP, "v1alpha1", KINDS[0].0);
     let resource = ApiResource::from_gvk_with_plural(&version, KINDS[0].1);
-    timeout(Duration::from_secs(20), kind_watch.watch(&resource)).await.unwrap_err();
-    assert_eq!(*published.lock(), [(0, 0), (0, 1), (1, 1_000)]);
+    timeout(duration, kind_watch.watch(&resource)).await.unwrap_err();
+    published.into_inner()
+}
+
+/// Somebody creates 1,000 policies at once. The first is published at once, the others a second
+/// later.
+#[tokio::test(start_paused = true)]
+async fn many_changes_are_published_together() {
+    let list = |_| Vec::new();
+    let watch = |_| (0..1_000).map(|number| event("ADDED", &format!("p{number}"))).collect();
+    let published = published(Duration::from_secs(20), list, watch).await;
+    assert_eq!(published, [(0, 0), (0, 1), (1, 1_000)]);
+}
+
+/// The watch does not say that a policy was deleted.
+#[tokio::test(start_paused = true)]
+async fn all_is_listed_again_after_a_quarter_of_an_hour() {
+    let list = |lists| if lists == 0 { vec![named("goes")] } else { Vec::new() };
+    let published = published(Duration::from_mins(20), list, |_| Vec::new()).await;
+    assert_eq!(published, [(0, 1), (900, 0)]);
 }
