@@ -13,6 +13,7 @@ use lsm_ready_crds::names::{FIELD_MANAGER, FINALIZER, OPERATOR_ACCOUNT};
 use serde_json::Value;
 
 use super::Role;
+use crate::watch::follow::Followed;
 
 /// The ClusterRole for patching DaemonSets, and its binding.
 const PATCHING: &str = "lsm-ready-patching";
@@ -46,6 +47,10 @@ pub(super) fn guarded(namespace: &str) -> Vec<Guarded> {
         object(kinds::CLUSTER_ROLE, PATCHING),
         object(kinds::CLUSTER_ROLE_BINDING, PATCHING),
     ]
+}
+
+impl Followed for PartialObjectMeta<DynamicObject> {
+    const PAGE: u32 = 10;
 }
 
 /// What to do about an object.

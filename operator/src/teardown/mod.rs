@@ -41,13 +41,14 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, Config};
 use kube_runtime::WatchStreamExt;
-use kube_runtime::watcher::{Event, watcher};
+use kube_runtime::watcher::Event;
 use lsm_ready_cleanup::{Cluster, Mode, Names, traces};
 use tokio::time::{Instant, interval, timeout};
 use tracing::{error, info, warn};
 
 use crate::run::connection::{self, Held, KeepAlive};
 use crate::run::election::{Identity, successor};
+use crate::watch::follow::{Follow, Lists};
 use guarded::{Guarded, Step, guarded, step};
 use release::Pending;
 
@@ -183,8 +184,8 @@ impl Teardown {
     /// The changes of all objects.
     fn changes(&self) -> impl Stream<Item = Change> {
         select_all(self.guarded.iter().enumerate().map(|(index, guarded)| {
-            let config = connection::watch_config().fields(&guarded.field_selector());
-            let events = watcher(guarded.api(&self.client), config).default_backoff();
+            let follow = Follow::new(guarded.api(&self.client), Lists::Paged);
+            let events = follow.fields(guarded.field_selector()).events().default_backoff();
             let changes = events.filter_map(move |event| async move {
                 match event {
                     Ok(Event::Apply(object) | Event::InitApply(object)) => {

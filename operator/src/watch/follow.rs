@@ -70,6 +70,7 @@ pub enum Lists {
 pub struct Follow<T: Followed> {
     api: Api<T>,
     lists: Lists,
+    fields: Option<String>,
     state: State<T>,
 }
 
@@ -105,7 +106,17 @@ struct Listing<T: Followed> {
 
 impl<T: Followed> Follow<T> {
     pub const fn new(api: Api<T>, lists: Lists) -> Self {
-        Self { api, lists, state: State::Start }
+        Self { api, lists, fields: None, state: State::Start }
+    }
+
+    /// Only the objects that this field selector matches.
+    pub fn fields(self, selector: String) -> Self {
+        Self { fields: Some(selector), ..self }
+    }
+
+    fn watch_params(&self, seconds: u32) -> WatchParams {
+        let field_selector = self.fields.clone();
+        WatchParams { field_selector, ..WatchParams::default().timeout(seconds) }
     }
 
     /// All events and errors. Never ends. Nothing is lost where a wait for the next one is dropped.
@@ -153,7 +164,7 @@ impl<T: Followed> Follow<T> {
                 Err(error) => Some(Err(error)),
             },
             Lists::Streamed => {
-                let params = WatchParams::default().timeout(STREAM_SECONDS).initial_events();
+                let params = self.watch_params(STREAM_SECONDS).initial_events();
                 match changes(&self.api, &params, "").await {
                     Ok(changes) => {
                         self.state = State::Streaming(Listing { changes, gone: HashMap::new() });
@@ -217,7 +228,11 @@ impl<T: Followed> Follow<T> {
     }
 
     async fn page(&mut self, token: Option<String>) -> Result<(), Error> {
-        let params = ListParams { continue_token: token, ..ListParams::default().limit(T::PAGE) };
+        let params = ListParams {
+            continue_token: token,
+            field_selector: self.fields.clone(),
+            ..ListParams::default().limit(T::PAGE)
+        };
         let list = self.api.list(&params).await.map_err(Error::InitialListFailed)?;
         let next = list.metadata.continue_.filter(|token| !token.is_empty());
         let version = list.metadata.resource_version.filter(|version| !version.is_empty());
@@ -227,7 +242,7 @@ impl<T: Followed> Follow<T> {
     }
 
     async fn watch(&mut self, version: String) -> Option<Result<Event<T>, Error>> {
-        let params = WatchParams::default().timeout(WATCH_SECONDS);
+        let params = self.watch_params(WATCH_SECONDS);
         match changes(&self.api, &params, &version).await {
             Ok(changes) => {
                 self.state = State::Watching { version, changes, began: Instant::now() };

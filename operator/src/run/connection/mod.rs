@@ -31,7 +31,6 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::retry::RetryPolicy;
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
-use kube_runtime::watcher;
 use tower::retry::RetryLayer;
 use tower::{BoxError, Service, ServiceBuilder};
 
@@ -39,14 +38,9 @@ pub use deadline::{Deadlines, Failed, LIST, NoAnswer};
 pub use fence::{Fence, NotLeader};
 pub use held::Held;
 
-/// The API server ends a watch after this time, and kube-runtime renews it. A watch that has been
+/// The API server ends a watch after this time, and the operator renews it. A watch that has been
 /// silent for five seconds longer is renewed too.
 pub const WATCH_SECONDS: u32 = 10;
-
-/// How the operator watches.
-pub fn watch_config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
-}
 
 /// When a connection counts as dead.
 #[derive(Clone, Copy, Debug)]
