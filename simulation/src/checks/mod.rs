@@ -256,7 +256,7 @@ fn difference(at: &str, before: &Value, after: &Value) -> String {
 fn proved(server: &Server, process: &Network, write: &Written, sent: Duration) -> Checked {
     let (Some(before), Some(after)) = (&write.before, &write.after) else { return Ok(()) };
     let name = text(after, "/metadata/name").to_owned();
-    let view = View { server, process, sent, node: after, name };
+    let view = View { server, process, sent, since: u64::MAX, node: after, name };
     let differs = |key: &str| before["metadata"]["labels"][key] != after["metadata"]["labels"][key];
     let labels = after["metadata"]["labels"].as_object().into_iter().flatten();
     for (key, value) in labels.filter(|(key, _)| key.starts_with(model::OUR_PREFIX) && differs(key))
@@ -281,7 +281,7 @@ fn proved(server: &Server, process: &Network, write: &Written, sent: Duration) -
 }
 
 /// Labels that were ready before and still are: the operator wrote them in this boot, or they are
-/// proved now.
+/// proved now, or were when they were set. Then the operator has found them right.
 fn no_claim_is_kept(
     server: &mut Server,
     process: &Network,
@@ -298,8 +298,10 @@ fn no_claim_is_kept(
     let ours = server.ours_ready.get(&uid).filter(|ours| ours.0 == boot);
     let is_ours = |key: &String| ours.is_some_and(|ours| ours.1.contains(key));
     let name = text(after, "/metadata/name").to_owned();
-    let view = View { server, process, sent, node: after, name };
     let is_proved = |key: &str| {
+        let name = name.clone();
+        let since = ready_since(server, after, key);
+        let view = View { server, process, sent, since, node: after, name };
         let policy = key.strip_prefix(model::POLICY_PREFIX);
         policy.map_or_else(|| view.proves_bpf(), |policy| view.proves_policy(policy))
     };
@@ -311,11 +313,22 @@ fn no_claim_is_kept(
     Ok(())
 }
 
+/// The version in which the Node got the label that it has now.
+fn ready_since(server: &Server, node: &Value, label: &str) -> u64 {
+    let value = |node: &Value| node["metadata"]["labels"][label].clone();
+    let log = server.log(Kind::Node).iter().rev();
+    let of_node = log.filter(|it| it.object["metadata"]["uid"] == node["metadata"]["uid"]);
+    let same = of_node.take_while(|it| value(&it.object) == value(node));
+    same.last().map_or(u64::MAX, |it| it.version)
+}
+
 /// What a process may believe of one node.
 struct View<'a> {
     server: &'a Server,
     process: &'a Network,
     sent: Duration,
+    /// What counts since this version counts too.
+    since: u64,
     node: &'a Value,
     name: String,
 }
@@ -326,7 +339,7 @@ impl View<'_> {
     fn versions(&self, kind: Kind, name: &str) -> Versions {
         // The condition is written when the labels are, from the same observation.
         let observed = self.process.planned(&self.name, self.sent);
-        let told = self.process.told_before(kind, observed);
+        let told = self.process.told_before(kind, observed).min(self.since);
         self.server.versions_since(kind, &(String::new(), name.to_owned()), told)
     }
 
