@@ -13,7 +13,9 @@ use serde::de::DeserializeSeed;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::follow::Followed;
 use super::kept::Kept;
+use super::messages;
 
 /// Maximum length of the text that says why an object cannot be parsed, in characters. The parser
 /// repeats values of the object, which may have a megabyte.
@@ -86,6 +88,11 @@ fn identity(object: &Value) -> Metadata {
         deletion_timestamp: time("deletionTimestamp"),
         ..ObjectMeta::default()
     })
+}
+
+impl<K: Kept> Followed for Guard<K> {
+    const PAGE: u32 = K::PAGE;
+    const EVENT: Option<messages::Event<Self>> = K::EVENT;
 }
 
 impl<K: Resource> Resource for Guard<K> {

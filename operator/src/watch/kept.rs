@@ -17,7 +17,6 @@ use serde::Serialize;
 
 use super::Watched;
 use super::fields::{Fields, IDENTITY_AND_LABELS};
-use super::follow::Followed;
 use super::guard::Guard;
 use super::messages;
 use super::packed_node::PackedNode;
@@ -59,11 +58,6 @@ pub trait Kept: Watched + Serialize {
         }
         serde_json::to_vec(self).map_or(usize::MAX, |bytes| bytes.len())
     }
-}
-
-impl<K: Kept> Followed for Guard<K> {
-    const PAGE: u32 = K::PAGE;
-    const EVENT: Option<messages::Event<Self>> = K::EVENT;
 }
 
 impl Kept for Node {
